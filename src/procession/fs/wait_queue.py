@@ -1,0 +1,67 @@
+"""Where tasks wait: queues, and the one way in which a system call blocks."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from procession.abi.errno import ERESTARTSYS, Errno
+
+
+class Waiter(Protocol):
+    """Who can wait on a queue: a task, or an epoll instance on the files that it watches."""
+
+    def wake(self) -> None:
+        """Called when something has changed; a task leaves all its queues and becomes runnable."""
+
+
+class WaitQueue:
+    """Waiters in the order in which they came (Linux: wait_queue_head)."""
+
+    __slots__ = ("waiters",)
+
+    def __init__(self) -> None:
+        self.waiters: dict[Waiter, None] = {}
+
+    def add(self, waiter: Waiter) -> None:
+        """Put `waiter` at the end of the queue."""
+        self.waiters[waiter] = None
+
+    def remove(self, waiter: Waiter) -> None:
+        """Take `waiter` out, if it is in."""
+        self.waiters.pop(waiter, None)
+
+    def wake_all(self) -> None:
+        """Wake every waiter: each looks again at what it waits for."""
+        if self.waiters:
+            for waiter in list(self.waiters):
+                waiter.wake()
+
+
+class Sleep(Exception):
+    """Raised by a system call's handler, or by what it calls, to block the calling task.
+
+    The kernel puts the task on every one of `queues` and leaves. When one of them is woken, or at
+    `deadline_ns` of the virtual monotonic clock, the handler runs again with the same decoded arguments,
+    and finds a `CallFrame` in `task.frame` with the `deadline_ns` and `progress` given here. Before it
+    raises this, a handler has only looked: it has changed nothing but its progress.
+
+    If a signal is pending, the task doesn't sleep: the call ends with `interrupted`, an errno class
+    (ERESTARTSYS, ERESTARTNOHAND, ERESTART_RESTARTBLOCK, EINTR ...) or, when part of the work is done, an
+    int, the value to return. With `is_interruptible=False` only a fatal signal ends the sleep.
+    """
+
+    __slots__ = ("deadline_ns", "interrupted", "is_interruptible", "progress", "queues")
+
+    def __init__(
+        self,
+        *queues: WaitQueue,
+        deadline_ns: int | None = None,
+        progress: object = None,
+        interrupted: type[Errno] | int = ERESTARTSYS,
+        is_interruptible: bool = True,
+    ) -> None:
+        self.queues = queues
+        self.deadline_ns = deadline_ns
+        self.progress = progress
+        self.interrupted = interrupted
+        self.is_interruptible = is_interruptible

@@ -1,0 +1,107 @@
+"""What the kernel asks of a processor, whichever engine stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence
+from typing import Protocol
+
+from procession.hardware.physical_memory import PhysicalMemory
+from procession.hardware.registers import Registers
+
+FAULT_PROTECTION = 1
+FAULT_WRITE = 2
+FAULT_USER = 4
+FAULT_FETCH = 16
+FAULT_UNKNOWN_ACCESS = 1 << 16
+"""Set when the engine can't tell what kind of access it was: the kernel infers it from the page table."""
+
+
+class EngineCapabilities:
+    """What an engine can do, as data."""
+
+    __slots__ = ("has_exact_budget", "has_fault_kind", "has_processor", "has_single_step", "name")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        has_processor: bool,
+        has_exact_budget: bool,
+        has_single_step: bool,
+        has_fault_kind: bool,
+    ) -> None:
+        self.name = name
+        self.has_processor = has_processor
+        self.has_exact_budget = has_exact_budget
+        self.has_single_step = has_single_step
+        self.has_fault_kind = has_fault_kind
+
+
+class TrapHandler(Protocol):
+    """The kernel's entries. While one runs, the trapped task's registers are live in the engine.
+
+    An entry returns with the registers that shall go on loaded: the same task's, or another's after a
+    switch. If nothing shall go on, it has called `Engine.stop`.
+    """
+
+    def system_call(self) -> None:
+        """The processor executed `syscall`; rip is past it."""
+
+    def page_fault(self, address: int, error_code: int) -> None:
+        """An access to `address` faulted; `error_code` as the processor pushes it, or with
+        FAULT_UNKNOWN_ACCESS."""
+
+    def processor_exception(self, vector: int, error_code: int) -> None:
+        """The processor raised exception `vector` (0 divide error, 3 breakpoint, 6 invalid opcode, 13
+        general protection ...)."""
+
+
+class Engine(Protocol):
+    """One processor. The kernel's data never holds what is inside an engine."""
+
+    capabilities: EngineCapabilities
+    general: MutableSequence[int]
+    """The live general registers in hardware order, rax first; valid inside a trap. Writing rax is how a
+    system call returns its result."""
+
+    def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
+        """Take the machine's memory and the kernel's entries; called once, before all else."""
+
+    def run(self) -> None:
+        """Run the loaded registers until `stop` is called in a trap or the budget is spent."""
+
+    def stop(self) -> None:
+        """Make `run` return after the present trap."""
+
+    def save(self, registers: Registers) -> None:
+        """Copy the live registers into `registers`."""
+
+    def load(self, registers: Registers) -> None:
+        """Make `registers` the live ones."""
+
+    def use_address_space(self, root_frame: int) -> None:
+        """Switch to the page tables whose root is in `root_frame` (cr3), dropping cached translations."""
+
+    def flush_translations(self) -> None:
+        """Drop cached address translations, after a mapping lost rights or changed its frame."""
+
+    def forget_code(self) -> None:
+        """Drop translated code: the kernel itself wrote to, or reuses, a frame that was mapped executable."""
+
+    def set_budget(self, units: int) -> None:
+        """How many units of work (blocks of code) `run` may do from now on before it returns."""
+
+    def budget_left(self) -> int:
+        """What is left of the budget; zero or less when it's spent."""
+
+    def spend(self, units: int) -> None:
+        """Charge `units` of work to the budget, as for a system call."""
+
+    def fxsave(self, registers: Registers) -> bytes:
+        """The 512-byte FXSAVE image of `registers.floating`."""
+
+    def fxrstor(self, registers: Registers, image: bytes) -> None:
+        """Put a 512-byte FXSAVE image into `registers.floating`; reserved MXCSR bits are cleared."""
+
+    def close(self) -> None:
+        """Give back what the engine holds of the host."""

@@ -1,0 +1,149 @@
+"""The machine's memory: page frames with reference counts, in one host mapping."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from array import array
+
+PAGE_SHIFT = 12
+PAGE_SIZE = 1 << PAGE_SHIFT
+PAGE_MASK = PAGE_SIZE - 1
+
+
+class OutOfFrames(Exception):
+    """No page frame is left; the kernel answers with its OOM killer or ENOMEM."""
+
+
+class PhysicalMemory:
+    """`frame_count` page frames of 4,096 bytes; a frame is named by its number.
+
+    Frame 0 is never handed out, so that 0 can mean "no frame" in a page table. Frames are counted, not
+    owned: whoever maps or caches one holds one reference, and the last `release` gives it back. A frame
+    is zeroed when it's handed out and not when it comes back, so that ending a process is cheap.
+
+    Frames that have been mapped executable are remembered: an engine may hold translated code for them,
+    which it forgets only when it is told (`reclaim_executable`), so they return to a list of their own.
+
+    The backing is a memfd where the host has one, so that another process could map the same frames.
+    """
+
+    __slots__ = (
+        "bytes",
+        "executable",
+        "frame_count",
+        "free",
+        "free_executable",
+        "next_fresh",
+        "references",
+        "reserved_frames",
+        "words",
+    )
+
+    def __init__(self, size_bytes: int) -> None:
+        self.frame_count = size_bytes >> PAGE_SHIFT
+        if self.frame_count < 16:
+            raise ValueError(f"a machine needs at least 64 KiB of memory, not {size_bytes} bytes")
+        self.bytes = _map_backing(self.frame_count << PAGE_SHIFT)
+        self.words = memoryview(self.bytes).cast("Q")
+        self.references = array("l", bytes(8 * self.frame_count))
+        self.free: list[int] = []
+        self.free_executable: list[int] = []
+        self.executable: set[int] = set()
+        self.next_fresh = 1
+        self.reserved_frames = 0
+
+    @property
+    def used_frames(self) -> int:
+        """How many frames are handed out now."""
+        return self.next_fresh - 1 - len(self.free) - len(self.free_executable)
+
+    @property
+    def free_frames(self) -> int:
+        """How many frames can still be handed out."""
+        return self.frame_count - 1 - self.used_frames
+
+    def allocate(self) -> int:
+        """Hand out a zeroed frame with one reference. Raises OutOfFrames."""
+        free = self.free
+        if free:
+            frame = free.pop()
+            base = frame << PAGE_SHIFT
+            self.bytes[base : base + PAGE_SIZE] = _ZERO_PAGE
+        else:
+            frame = self._fresh_frame()
+        self.references[frame] = 1
+        return frame
+
+    def allocate_copy(self, source: int) -> int:
+        """Hand out a frame with one reference and the contents of frame `source`. Raises OutOfFrames."""
+        frame = self.free.pop() if self.free else self._fresh_frame()
+        data = self.bytes
+        to, origin = frame << PAGE_SHIFT, source << PAGE_SHIFT
+        data[to : to + PAGE_SIZE] = data[origin : origin + PAGE_SIZE]
+        self.references[frame] = 1
+        return frame
+
+    def allocate_with(self, contents: bytes) -> int:
+        """Hand out a frame with one reference that holds `contents` (at most 4,096 bytes), then zeros."""
+        frame = self.free.pop() if self.free else self._fresh_frame()
+        base = frame << PAGE_SHIFT
+        if len(contents) < PAGE_SIZE:
+            contents = contents.ljust(PAGE_SIZE, b"\0")
+        self.bytes[base : base + PAGE_SIZE] = contents
+        self.references[frame] = 1
+        return frame
+
+    def _fresh_frame(self) -> int:
+        frame = self.next_fresh
+        if frame < self.frame_count:
+            self.next_fresh = frame + 1
+            return frame
+        if self.free_executable:
+            raise ExecutableFramesOnly
+        raise OutOfFrames
+
+    def acquire(self, frame: int) -> None:
+        """Take one more reference to `frame`."""
+        self.references[frame] += 1
+
+    def release(self, frame: int) -> None:
+        """Give one reference back; the last one frees the frame."""
+        count = self.references[frame] - 1
+        self.references[frame] = count
+        if count == 0:
+            if frame in self.executable:
+                self.free_executable.append(frame)
+            else:
+                self.free.append(frame)
+        elif count < 0:
+            raise AssertionError(f"frame {frame} released more often than it was acquired")
+
+    def reclaim_executable(self) -> None:
+        """Make freed executable frames usable again; the caller has made the engine forget their code."""
+        self.executable.difference_update(self.free_executable)
+        self.free.extend(self.free_executable)
+        self.free_executable.clear()
+
+    def close(self) -> None:
+        """Give the host its memory back; the object can't be used afterwards."""
+        self.words.release()
+        self.bytes.close()
+
+
+class ExecutableFramesOnly(OutOfFrames):
+    """Only frames whose translated code must be forgotten first are left: reclaim them and try again."""
+
+
+_ZERO_PAGE = bytes(PAGE_SIZE)
+
+
+def _map_backing(size_bytes: int) -> mmap.mmap:
+    if not hasattr(os, "memfd_create"):
+        return mmap.mmap(-1, size_bytes)
+    descriptor = os.memfd_create("procession-memory")
+    try:
+        os.ftruncate(descriptor, size_bytes)
+        return mmap.mmap(descriptor, size_bytes)
+    finally:
+        os.close(descriptor)

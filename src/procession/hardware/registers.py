@@ -1,0 +1,35 @@
+"""What the processor holds for one task, as plain data."""
+
+from __future__ import annotations
+
+RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
+R8, R9, R10, R11, R12, R13, R14, R15 = range(8, 16)
+RIP = 16
+
+
+class Registers:
+    """A task's registers while it isn't on the processor.
+
+    `general` holds rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15 (the hardware's numbering) and rip
+    last, each an unsigned 64-bit int. `floating` is the engine's own image of x87, MMX and SSE state:
+    opaque bytes, which the engine turns into the architecture's 512-byte FXSAVE area and back.
+    """
+
+    __slots__ = ("floating", "fs_base", "general", "gs_base", "rflags")
+
+    def __init__(self) -> None:
+        self.general: list[int] = [0] * 17
+        self.rflags = 0x202
+        self.fs_base = 0
+        self.gs_base = 0
+        self.floating = b""
+
+    def copy(self) -> Registers:
+        """Another set of registers with the same contents."""
+        twin = Registers()
+        twin.general = self.general.copy()
+        twin.rflags = self.rflags
+        twin.fs_base = self.fs_base
+        twin.gs_base = self.gs_base
+        twin.floating = self.floating
+        return twin

@@ -1,0 +1,286 @@
+"""A task, the thread group that it belongs to, and the system call that it is in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NewType
+
+from procession.fs.wait_queue import WaitQueue
+from procession.kernel.task_state import TaskState
+
+if TYPE_CHECKING:
+    from procession.abi.errno import Errno
+    from procession.fs.fd_table import FdTable
+    from procession.fs.fs_context import FsContext
+    from procession.hardware.registers import Registers
+    from procession.kernel.credentials import Credentials
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.rlimit import Limits
+    from procession.kernel.session import ProcessGroup
+    from procession.kernel.signal import PendingSignals, SignalHandlers
+    from procession.mm.address_space import MemoryDescriptor
+
+Tid = NewType("Tid", int)
+
+# Why a task may not simply go on in user mode (Linux: thread_info flags).
+NEED_RESCHED = 1
+SIGNAL_PENDING = 2
+RESTORE_MASK = 4
+
+SIGNAL_GROUP_EXIT = 1
+"""The group is ending with one exit code (Linux: SIGNAL_GROUP_EXIT in include/linux/sched/signal.h)."""
+SIGNAL_STOP_STOPPED = 2
+SIGNAL_STOP_CONTINUED = 4
+SIGNAL_UNKILLABLE = 8
+
+
+class CallFrame:
+    """A system call that has blocked: what its handler finds when it runs again.
+
+    `arguments` are the decoded arguments; `deadline_ns` and `progress` are what the handler said when it
+    slept; `interrupted` is what the call ends with when a signal comes first.
+    """
+
+    __slots__ = ("arguments", "deadline_ns", "interrupted", "number", "progress")
+
+    def __init__(self, number: int, arguments: tuple[Any, ...]) -> None:
+        self.number = number
+        self.arguments = arguments
+        self.deadline_ns: int | None = None
+        self.progress: Any = None
+        self.interrupted: type[Errno] | int = 0
+
+
+class RestartBlock:
+    """What restart_syscall goes on with after ERESTART_RESTARTBLOCK (Linux: struct restart_block)."""
+
+    __slots__ = ("arguments", "deadline_ns", "number")
+
+    def __init__(self, number: int, arguments: tuple[Any, ...], deadline_ns: int) -> None:
+        self.number = number
+        self.arguments = arguments
+        self.deadline_ns = deadline_ns
+
+
+class CpuTimes:
+    """Processor time, faults and switches of a task, or the sum of those of the dead (getrusage(2))."""
+
+    __slots__ = (
+        "involuntary_switches",
+        "major_faults",
+        "max_resident_pages",
+        "minor_faults",
+        "system_ns",
+        "user_ns",
+        "voluntary_switches",
+    )
+
+    def __init__(self) -> None:
+        self.user_ns = 0
+        self.system_ns = 0
+        self.minor_faults = 0
+        self.major_faults = 0
+        self.voluntary_switches = 0
+        self.involuntary_switches = 0
+        self.max_resident_pages = 0
+
+    def add(self, other: CpuTimes) -> None:
+        """Add another's figures to these; the resident size is a maximum."""
+        self.user_ns += other.user_ns
+        self.system_ns += other.system_ns
+        self.minor_faults += other.minor_faults
+        self.major_faults += other.major_faults
+        self.voluntary_switches += other.voluntary_switches
+        self.involuntary_switches += other.involuntary_switches
+        self.max_resident_pages = max(self.max_resident_pages, other.max_resident_pages)
+
+
+class Task:
+    """One thread of execution (Linux: struct task_struct).
+
+    A task is built whole by `copy_process` and published as its last step. What threads of a group share
+    is in `group`; what CLONE_VM, CLONE_FILES, CLONE_FS and CLONE_SIGHAND share are the objects `mm`,
+    `files`, `fs` and `group.handlers`, each with a count of its users.
+
+    `work` says why the task may not simply go on in user mode: a signal is pending, another task shall
+    run. `frame` is the system call in which it sleeps. `parent` is the real parent and
+    `exit_signal` what it gets (0: none, -1: the task isn't a group's leader).
+    """
+
+    __slots__ = (
+        "alternate_stack",
+        "blocked",
+        "call_number",
+        "children",
+        "clear_child_tid",
+        "command_name",
+        "credentials",
+        "exit_code",
+        "exit_signal",
+        "files",
+        "frame",
+        "fs",
+        "group",
+        "has_executed",
+        "kernel",
+        "mm",
+        "nice",
+        "parent",
+        "parent_death_signal",
+        "pending",
+        "personality",
+        "policy",
+        "queues",
+        "registers",
+        "restart_block",
+        "robust_list",
+        "saved_mask",
+        "sleep_timer",
+        "start_time_ns",
+        "state",
+        "tid",
+        "times",
+        "timer_slack_ns",
+        "vfork_parent",
+        "work",
+    )
+
+    def __init__(self, kernel: Kernel, tid: Tid, registers: Registers) -> None:
+        self.kernel = kernel
+        self.tid = tid
+        self.registers = registers
+        self.state = TaskState.NEW
+        self.work = 0
+        self.call_number = -1
+        self.frame: CallFrame | None = None
+        self.restart_block: RestartBlock | None = None
+        self.queues: tuple[WaitQueue, ...] = ()
+        self.sleep_timer: Timer | None = None
+        self.group: ThreadGroup
+        self.parent: Task | None = None
+        self.children: dict[Task, None] = {}
+        self.exit_signal = 0
+        self.exit_code = 0
+        self.mm: MemoryDescriptor
+        self.files: FdTable
+        self.fs: FsContext
+        self.credentials: Credentials
+        self.command_name = b""
+        self.blocked = 0
+        self.saved_mask: int | None = None
+        self.pending: PendingSignals
+        self.alternate_stack: tuple[int, int, int] = (0, 0, 2)  # address, size, flags (SS_DISABLE)
+        self.parent_death_signal = 0
+        self.clear_child_tid = 0
+        self.robust_list: tuple[int, int] = (0, 0)  # head, length
+        self.vfork_parent: Task | None = None
+        self.has_executed = False
+        self.times = CpuTimes()
+        self.start_time_ns = 0
+        self.nice = 0
+        self.policy = 0
+        self.personality = 0
+        self.timer_slack_ns = 50_000
+
+    @property
+    def pid(self) -> int:
+        """What getpid(2) returns: the thread group's id."""
+        return self.group.pid
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this is its thread group's leader."""
+        return self.group.leader is self
+
+    @property
+    def has_pending_signal(self) -> bool:
+        """Whether a signal waits that interrupts a sleep (Linux: signal_pending)."""
+        return bool(self.work & SIGNAL_PENDING)
+
+    @property
+    def call_name(self) -> str:
+        """The system call that the task is in, for messages: `wait4` or `user mode`."""
+        from procession.abi.syscall_numbers import name_of
+
+        return name_of(self.call_number) if self.call_number >= 0 else "user mode"
+
+    def wake(self) -> None:
+        """Leave the queues and become runnable; the handler will look again (Linux: try_to_wake_up)."""
+        self.kernel.scheduler.wake(self)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.tid} {self.command_name.decode(errors='replace')} {self.state.name}>"
+
+
+class ThreadGroup:
+    """What the threads of one process share (Linux: struct signal_struct and the tgid).
+
+    `times` sums the threads that have ended; `children_times` the reaped children and theirs.
+    `wait_queue` is where the group's threads wait for their children; `stop_code` the signal that stopped
+    it, until a parent has been told.
+    """
+
+    __slots__ = (
+        "children_times",
+        "exit_code",
+        "exit_notified",
+        "flags",
+        "handlers",
+        "is_child_subreaper",
+        "itimers",
+        "leader",
+        "limits",
+        "oom_score_adj",
+        "pid",
+        "posix_timers",
+        "process_group",
+        "shared_pending",
+        "start_time_ns",
+        "stop_code",
+        "stop_count",
+        "threads",
+        "times",
+        "wait_queue",
+    )
+
+    def __init__(self, pid: Tid) -> None:
+        self.pid = pid
+        self.leader: Task
+        self.threads: list[Task] = []
+        self.process_group: ProcessGroup
+        self.handlers: SignalHandlers
+        self.shared_pending: PendingSignals
+        self.limits: Limits
+        self.flags = 0
+        self.exit_code = 0
+        self.exit_notified = False
+        self.stop_code = 0
+        self.stop_count = 0
+        self.is_child_subreaper = False
+        self.wait_queue = WaitQueue()
+        self.times = CpuTimes()
+        self.children_times = CpuTimes()
+        self.itimers: dict[int, Any] = {}
+        self.posix_timers: dict[int, Any] = {}
+        self.start_time_ns = 0
+        self.oom_score_adj = 0
+
+    @property
+    def is_exiting(self) -> bool:
+        """Whether the whole group is ending."""
+        return bool(self.flags & SIGNAL_GROUP_EXIT)
+
+
+class Timer:
+    """Something due at `deadline_ns` of the virtual monotonic clock.
+
+    `kind` names what the kernel does then (`"wake"`: wake `target`, a task; other kinds are registered by
+    their owners in kernel/timer.py). `is_armed` is false once it has fired or was cancelled.
+    """
+
+    __slots__ = ("deadline_ns", "is_armed", "kind", "target")
+
+    def __init__(self, deadline_ns: int, kind: str, target: Any) -> None:
+        self.deadline_ns = deadline_ns
+        self.kind = kind
+        self.target = target
+        self.is_armed = True

@@ -1,0 +1,92 @@
+"""The pages of one file in memory: filled from what backs the file at first use, shared by all who map it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
+
+
+class Backing(Protocol):
+    """Where the pages of a file come from that aren't in memory yet."""
+
+    def read_page(self, index: int) -> bytes:
+        """The bytes of page `index` (from offset index * 4096), at most 4,096; fewer at the file's end."""
+
+
+class PageCache:
+    """The frames that hold a file's contents, by page index (Linux: struct address_space).
+
+    It belongs to the inode, never to an open file, so that every mapping and every read sees the same
+    bytes, and a second exec of a program finds its pages at the frames for which code was translated.
+    Without a backing, absent pages are holes that read as zeros (tmpfs).
+    """
+
+    __slots__ = ("backing", "frames", "memory")
+
+    def __init__(self, memory: PhysicalMemory, backing: Backing | None = None) -> None:
+        self.memory = memory
+        self.backing = backing
+        self.frames: dict[int, int] = {}
+
+    def frame(self, index: int) -> int:
+        """The frame of page `index`, brought in if need be; the cache keeps its own reference.
+
+        Raises OutOfFrames when memory is used up.
+        """
+        frame = self.frames.get(index)
+        if frame is None:
+            if self.backing is None:
+                frame = self.memory.allocate()
+            else:
+                frame = self.memory.allocate_with(self.backing.read_page(index))
+            self.frames[index] = frame
+        return frame
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`; the caller has clipped them to the file's size."""
+        data = self.memory.bytes
+        parts: list[bytes] = []
+        while length > 0:
+            index, start = offset >> PAGE_SHIFT, offset & PAGE_MASK
+            count = min(length, PAGE_SIZE - start)
+            frame = self.frames.get(index)
+            if frame is not None:
+                base = (frame << PAGE_SHIFT) + start
+                parts.append(data[base : base + count])
+            elif self.backing is not None:
+                page = self.backing.read_page(index)[start : start + count]
+                parts.append(page.ljust(count, b"\0"))
+            else:
+                parts.append(bytes(count))
+            offset += count
+            length -= count
+        return b"".join(parts)
+
+    def write(self, offset: int, contents: bytes) -> None:
+        """Put `contents` at `offset`. Raises OutOfFrames, having written a page-aligned prefix."""
+        data = self.memory.bytes
+        done = 0
+        while done < len(contents):
+            index, start = offset >> PAGE_SHIFT, offset & PAGE_MASK
+            count = min(len(contents) - done, PAGE_SIZE - start)
+            base = (self.frame(index) << PAGE_SHIFT) + start
+            data[base : base + count] = contents[done : done + count]
+            offset += count
+            done += count
+
+    def truncate(self, size: int) -> None:
+        """Forget what lies past `size` bytes: whole pages are dropped, the tail of the last one is zeroed."""
+        first_dropped = (size + PAGE_MASK) >> PAGE_SHIFT
+        for index in [index for index in self.frames if index >= first_dropped]:
+            self.memory.release(self.frames.pop(index))
+        tail = size & PAGE_MASK
+        if tail and (size >> PAGE_SHIFT) in self.frames:
+            base = self.frames[size >> PAGE_SHIFT] << PAGE_SHIFT
+            self.memory.bytes[base + tail : base + PAGE_SIZE] = bytes(PAGE_SIZE - tail)
+
+    def release(self) -> None:
+        """Give every frame back: the file is gone."""
+        for frame in self.frames.values():
+            self.memory.release(frame)
+        self.frames.clear()

@@ -1,0 +1,125 @@
+"""System calls are declared once: the decoder, the trace line and the coverage page come from here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, MutableSequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from procession.syscalls.parameters import (
+    POINTER_CLASSES,
+    Kind,
+    Layout,
+    layout_of,
+    read_optional_path,
+    read_path,
+)
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+Handler = TypeVar("Handler", bound=Callable[..., int | None])
+Registers = MutableSequence[int]
+Entry = Callable[["Task", Registers], int | None]
+Decoder = Callable[["Task", Registers], tuple[Any, ...]]
+
+TABLE_SIZE = 512
+ARGUMENT_REGISTERS = (7, 6, 2, 10, 8, 9)
+"""rdi, rsi, rdx, r10, r8, r9 by their hardware numbers: the order of the system call convention."""
+
+
+class Parameter:
+    """One declared parameter: its name, kind, and for pointers and flags what they speak of."""
+
+    __slots__ = ("annotation", "kind", "layout", "name", "pointer")
+
+    def __init__(self, name: str, hint: Any) -> None:
+        self.name = name
+        self.annotation: Any = None
+        self.layout: Layout | None = None
+        self.pointer: type[Any] | None = None
+        self.kind: Kind | None = None
+        origin = get_origin(hint)
+        if origin is Annotated:
+            annotation, kind = get_args(hint)[:2]
+            if not isinstance(kind, Kind):
+                raise TypeError(f"parameter {name}: {hint!r} isn't a kind of argument")
+            self.annotation, self.kind = annotation, kind
+        elif origin in POINTER_CLASSES:
+            self.pointer = origin
+            self.annotation = get_args(hint)[0]
+            self.layout = layout_of(self.annotation)
+        else:
+            raise TypeError(f"parameter {name}: {hint!r} isn't a kind of argument")
+
+
+class SystemCall:
+    """A declared system call.
+
+    `entry(task, registers)` decodes and runs the handler; `decode(task, registers)` gives the arguments
+    alone, for a call that blocks. Both are compiled at the first use: most programs use some forty calls.
+    """
+
+    __slots__ = ("_parameters", "handler", "name", "number")
+
+    def __init__(self, number: int, name: str, handler: Callable[..., int | None]) -> None:
+        self.number = number
+        self.name = name
+        self.handler = handler
+        self._parameters: tuple[Parameter, ...] | None = None
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The declared parameters, the task left out."""
+        if self._parameters is None:
+            names = list(inspect.signature(self.handler).parameters)
+            hints = get_type_hints(self.handler, localns=_TASK_NAMES, include_extras=True)
+            self._parameters = tuple(Parameter(name, hints[name]) for name in names[1:])
+        return self._parameters
+
+    def compile(self) -> tuple[Entry, Decoder]:
+        """The entry and the decoder, as functions made from the declaration."""
+        scope: dict[str, Any] = {
+            "handler": self.handler,
+            "read_path": read_path,
+            "read_optional_path": read_optional_path,
+        }
+        arguments: list[str] = []
+        for position, parameter in enumerate(self.parameters):
+            register = f"registers[{ARGUMENT_REGISTERS[position]}]"
+            if parameter.pointer is not None:
+                scope[f"pointer_{position}"] = parameter.pointer
+                scope[f"layout_{position}"] = parameter.layout
+                arguments.append(f"pointer_{position}(task.mm, {register}, layout_{position})")
+            else:
+                assert parameter.kind is not None
+                arguments.append(parameter.kind.expression.format(register=register))
+        listing = "".join(f", {argument}" for argument in arguments)
+        source = (
+            f"def {self.name}(task, registers):\n    return handler(task{listing})\n"
+            f"def decode(task, registers):\n    return ({''.join(f'{argument}, ' for argument in arguments)})\n"
+        )
+        exec(compile(source, f"<decoder of {self.name}>", "exec"), scope)
+        return scope[self.name], scope["decode"]
+
+
+TABLE: list[SystemCall | None] = [None] * TABLE_SIZE
+_TASK_NAMES: dict[str, Any] = {"Task": object}
+
+
+def syscall(number: int) -> Callable[[Handler], Handler]:
+    """Declare the decorated function the handler of system call `number`.
+
+    Its first parameter is the calling task, the others are of the kinds of `syscalls.parameters`. It
+    returns the result, raises an Errno, or raises Sleep to block.
+    """
+
+    def declare(handler: Handler) -> Handler:
+        name = handler.__name__.rstrip("_")
+        other = TABLE[number]
+        if other is not None:
+            raise ValueError(f"system call {number} is declared twice: {other.name} and {name}")
+        TABLE[number] = SystemCall(number, name, handler)
+        return handler
+
+    return declare

@@ -1,0 +1,188 @@
+"""The kinds of argument that a system call declares: how each is decoded from its register."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_origin
+
+from procession.abi.errno import ENAMETOOLONG
+from procession.abi.structure import Structure
+
+PATH_MAX = 4096
+
+T = TypeVar("T")
+
+
+class UserMemory(Protocol):
+    """What an argument needs of an address space."""
+
+    def read(self, address: int, length: int, /) -> bytes:
+        """`length` bytes at `address`. Raises EFAULT."""
+
+    def write(self, address: int, data: bytes, /) -> None:
+        """Put `data` at `address`. Raises EFAULT."""
+
+    def read_cstring(self, address: int, limit: int, /) -> bytes | None:
+        """The bytes before the NUL at `address`, None if there is none within `limit`. Raises EFAULT."""
+
+
+class Kind:
+    """A kind of scalar argument: its name for the trace and the expression that decodes it.
+
+    `expression` is Python source in which `{register}` stands for the unsigned 64-bit register value; it
+    may name `task`, `read_path` and `read_optional_path`.
+    """
+
+    __slots__ = ("expression", "name")
+
+    def __init__(self, name: str, expression: str) -> None:
+        self.name = name
+        self.expression = expression
+
+
+_SIGNED_32 = "(({register} & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000"
+
+Int = Annotated[int, Kind("int", _SIGNED_32)]
+UInt = Annotated[int, Kind("unsigned", "{register} & 0xFFFFFFFF")]
+Long = Annotated[int, Kind("long", "({register} ^ 0x8000000000000000) - 0x8000000000000000")]
+U64 = Annotated[int, Kind("u64", "{register}")]
+Size = Annotated[int, Kind("size", "{register}")]
+Address = Annotated[int, Kind("address", "{register}")]
+Buffer = Annotated[int, Kind("buffer", "{register}")]
+Mode = Annotated[int, Kind("mode", "{register} & 0xFFFF")]
+Fd = Annotated[int, Kind("fd", _SIGNED_32)]
+SignalNumber = Annotated[int, Kind("signal", _SIGNED_32)]
+Path = Annotated[bytes, Kind("path", "read_path(task.mm, {register})")]
+OptionalPath = Annotated[bytes | None, Kind("path", "read_optional_path(task.mm, {register})")]
+Flags = Annotated[T, Kind("flags", "{register} & 0xFFFFFFFF")]
+"""A set of flags: `Flags[WaitOption]`. The class tells the trace their names; at run time it's a plain
+int, since arithmetic on an IntFlag costs 20 times as much."""
+LongFlags = Annotated[T, Kind("flags", "{register}")]
+"""As Flags, of 64 bits."""
+
+
+class Layout(Protocol):
+    """How a value lies in user memory."""
+
+    SIZE: int
+
+    def pack(self, value: Any, /) -> bytes:
+        """The bytes of `value`."""
+
+    def unpack(self, data: bytes, /) -> Any:
+        """The value in `data`."""
+
+
+class IntegerLayout:
+    """One integer in user memory."""
+
+    __slots__ = ("SIZE", "mask", "signed_code", "structure", "unsigned")
+
+    def __init__(self, code: str) -> None:
+        self.structure = Struct("<" + code)
+        self.unsigned = Struct("<" + code.upper())
+        self.SIZE = self.structure.size
+        self.mask = (1 << 8 * self.SIZE) - 1
+
+    def pack(self, value: int) -> bytes:
+        """The bytes of `value`, cut to the integer's width."""
+        return self.unsigned.pack(value & self.mask)
+
+    def unpack(self, data: bytes) -> int:
+        """The integer in `data`."""
+        value: int = self.structure.unpack(data)[0]
+        return value
+
+
+class StructureLayout:
+    """One ABI structure in user memory."""
+
+    __slots__ = ("SIZE", "structure")
+
+    def __init__(self, structure: type[Structure]) -> None:
+        self.structure = structure
+        self.SIZE = structure.SIZE
+
+    def pack(self, value: Structure) -> bytes:
+        """The bytes of `value`."""
+        return value.pack()
+
+    def unpack(self, data: bytes) -> Structure:
+        """The structure in `data`."""
+        return self.structure.unpack(data)
+
+
+class Pointer(Generic[T]):
+    """A typed pointer argument: false when NULL."""
+
+    __slots__ = ("address", "layout", "memory")
+
+    def __init__(self, memory: UserMemory, address: int, layout: Layout) -> None:
+        self.memory = memory
+        self.address = address
+        self.layout = layout
+
+    def __bool__(self) -> bool:
+        return self.address != 0
+
+
+class In(Pointer[T]):
+    """A pointer to a value that the call reads."""
+
+    __slots__ = ()
+
+    def get(self) -> T:
+        """The value. Raises EFAULT."""
+        value: T = self.layout.unpack(self.memory.read(self.address, self.layout.SIZE))
+        return value
+
+
+class Out(Pointer[T]):
+    """A pointer to where the call puts a value."""
+
+    __slots__ = ()
+
+    def put(self, value: T) -> None:
+        """Put `value` there. Raises EFAULT."""
+        self.memory.write(self.address, self.layout.pack(value))
+
+
+class InOut(In[T]):
+    """A pointer to a value that the call reads and replaces."""
+
+    __slots__ = ()
+
+    def put(self, value: T) -> None:
+        """Put `value` there. Raises EFAULT."""
+        self.memory.write(self.address, self.layout.pack(value))
+
+
+POINTER_CLASSES: tuple[type[Pointer[Any]], ...] = (In, Out, InOut)
+
+
+def layout_of(annotation: Any) -> Layout:
+    """The layout for the T of In[T], Out[T] or InOut[T]: a Structure or an integer alias of abi.structure."""
+    if isinstance(annotation, type) and issubclass(annotation, Structure):
+        return StructureLayout(annotation)
+    if get_origin(annotation) is Annotated:
+        code = get_args(annotation)[1]
+        if isinstance(code, str) and len(code) == 1:
+            return IntegerLayout(code)
+    raise TypeError(f"{annotation!r} has no layout in user memory")
+
+
+def read_path(memory: UserMemory, address: int) -> bytes:
+    """A path argument. Raises EFAULT and ENAMETOOLONG. Linux: fs/namei.c, getname."""
+    path = memory.read_cstring(address, PATH_MAX)
+    if path is None:
+        raise ENAMETOOLONG("no NUL within 4096 bytes")
+    return path
+
+
+def read_optional_path(memory: UserMemory, address: int) -> bytes | None:
+    """A path argument that may be NULL."""
+    if address == 0:
+        return None
+    return read_path(memory, address)
+
+
