@@ -1,0 +1,121 @@
+"""Resource limits: sixteen soft and hard ones for each process, and who may change them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, EPERM, ESRCH
+from procession.kernel.capability import CAP_SYS_RESOURCE
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task, ThreadGroup
+
+RLIM_INFINITY = (1 << 64) - 1
+
+RLIMIT_CPU = 0
+RLIMIT_FSIZE = 1
+RLIMIT_DATA = 2
+RLIMIT_STACK = 3
+RLIMIT_CORE = 4
+RLIMIT_RSS = 5
+RLIMIT_NPROC = 6
+RLIMIT_NOFILE = 7
+RLIMIT_MEMLOCK = 8
+RLIMIT_AS = 9
+RLIMIT_LOCKS = 10
+RLIMIT_SIGPENDING = 11
+RLIMIT_MSGQUEUE = 12
+RLIMIT_NICE = 13
+RLIMIT_RTPRIO = 14
+RLIMIT_RTTIME = 15
+RLIM_NLIMITS = 16
+
+LARGEST_NOFILE = 1 << 20
+"""fs.nr_open: no hard limit on open files is above it."""
+
+
+class Limits:
+    """The soft and hard limits of a process, each list indexed by RLIMIT_* (getrlimit(2)).
+
+    Units are those of getrlimit(2): bytes, seconds (RLIMIT_CPU), microseconds (RLIMIT_RTTIME) or a count;
+    RLIM_INFINITY is no limit.
+    """
+
+    __slots__ = ("hard", "soft")
+
+    def __init__(self, process_limit: int = 15_680) -> None:
+        """A Debian login's limits; `process_limit` is what RLIMIT_NPROC and RLIMIT_SIGPENDING are."""
+        self.soft = [RLIM_INFINITY] * RLIM_NLIMITS
+        self.hard = [RLIM_INFINITY] * RLIM_NLIMITS
+        self.soft[RLIMIT_STACK] = 8 << 20
+        self.soft[RLIMIT_CORE] = 0
+        self.soft[RLIMIT_NPROC] = self.hard[RLIMIT_NPROC] = process_limit
+        self.soft[RLIMIT_NOFILE], self.hard[RLIMIT_NOFILE] = 1024, LARGEST_NOFILE
+        self.soft[RLIMIT_MEMLOCK] = self.hard[RLIMIT_MEMLOCK] = 8 << 20
+        self.soft[RLIMIT_SIGPENDING] = self.hard[RLIMIT_SIGPENDING] = process_limit
+        self.soft[RLIMIT_MSGQUEUE] = self.hard[RLIMIT_MSGQUEUE] = 819_200
+        self.soft[RLIMIT_NICE] = self.hard[RLIMIT_NICE] = 0
+        self.soft[RLIMIT_RTPRIO] = self.hard[RLIMIT_RTPRIO] = 0
+
+    def copy(self) -> Limits:
+        """A child's limits."""
+        twin = Limits.__new__(Limits)
+        twin.soft = self.soft.copy()
+        twin.hard = self.hard.copy()
+        return twin
+
+
+def change_limit(
+    task: Task, group: ThreadGroup, resource: int, new: tuple[int, int] | None
+) -> tuple[int, int]:
+    """Give the (soft, hard) limits that `group` has on `resource`, and set them to `new` unless None.
+
+    Raises EINVAL for an unknown resource or a soft limit above the hard one, EPERM when `task` lacks what it
+    takes to raise a hard limit. Linux: kernel/sys.c, do_prlimit.
+    """
+    if not 0 <= resource < RLIM_NLIMITS:
+        raise EINVAL(f"no resource {resource}")
+    limits = group.limits
+    old = limits.soft[resource], limits.hard[resource]
+    if new is None:
+        return old
+    soft, hard = new
+    if soft > hard:
+        raise EINVAL("the soft limit is above the hard one")
+    if resource == RLIMIT_NOFILE and hard > LARGEST_NOFILE:
+        raise EPERM(f"more than {LARGEST_NOFILE} open files")
+    if hard > old[1] and not task.credentials.has_capability(CAP_SYS_RESOURCE):
+        raise EPERM("raising a hard limit takes CAP_SYS_RESOURCE")
+    limits.soft[resource] = soft
+    limits.hard[resource] = hard
+    if resource == RLIMIT_CPU and soft != RLIM_INFINITY:
+        from procession.kernel.itimer import watch_cpu_limit
+
+        watch_cpu_limit(group)
+    return old
+
+
+def find_limited(task: Task, pid: int) -> ThreadGroup:
+    """The process that prlimit(2) speaks of, 0 being the caller's. Raises ESRCH."""
+    if pid == 0:
+        return task.group
+    target = task.kernel.tasks.get(pid)
+    if target is None:
+        raise ESRCH(f"no task {pid}")
+    return target.group
+
+
+def check_limit_access(task: Task, group: ThreadGroup) -> None:
+    """Raise EPERM unless `task` may read and change the limits of `group`.
+
+    Linux: kernel/sys.c, check_prlimit_permission.
+    """
+    if task.group is group:
+        return
+    mine, theirs = task.credentials, group.leader.credentials
+    if mine.uid == theirs.uid == theirs.euid == theirs.suid and (
+        mine.gid == theirs.gid == theirs.egid == theirs.sgid
+    ):
+        return
+    if not mine.has_capability(CAP_SYS_RESOURCE):
+        raise EPERM(f"process {group.pid} is another user's")

@@ -1,0 +1,209 @@
+"""Sessions and process groups: who belongs to which job, and which jobs are orphaned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
+from procession.kernel.task_state import TaskState
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+
+    from procession.kernel.task import Task, ThreadGroup
+
+_GONE = (TaskState.ZOMBIE, TaskState.DEAD)
+_SIGHUP = 1
+_SIGCONT = 18
+_SI_KERNEL = 0x80
+
+
+class Session:
+    """Process groups that share a controlling terminal (credentials(7)).
+
+    `groups` holds its process groups in the order of their creation. `leader` is the process that called
+    setsid(2), None after that was reaped; `terminal` the controlling terminal, which the terminal sets.
+    """
+
+    __slots__ = ("groups", "id", "leader", "terminal")
+
+    def __init__(self, id: int, leader: ThreadGroup | None) -> None:
+        self.id = id
+        self.leader = leader
+        self.groups: dict[ProcessGroup, None] = {}
+        self.terminal: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id}>"
+
+
+class ProcessGroup:
+    """A job: the processes that a signal from the terminal reaches together.
+
+    `members` holds the processes in the order in which they joined, zombies included.
+    """
+
+    __slots__ = ("id", "members", "session")
+
+    def __init__(self, id: int, session: Session) -> None:
+        self.id = id
+        self.session = session
+        self.members: dict[ThreadGroup, None] = {}
+
+    def __repr__(self) -> str:
+        return f"<ProcessGroup {self.id} of session {self.session.id}>"
+
+
+def is_session_leader(thread_group: ThreadGroup) -> bool:
+    """Whether it's the leader of its session (Linux: signal_struct.leader)."""
+    return thread_group.process_group.session.leader is thread_group
+
+
+def create_session(kernel: Kernel, thread_group: ThreadGroup) -> Session:
+    """Put a process that is in no process group in a group and a session of its own, with its own id.
+
+    Linux: kernel/sys.c, set_special_pids.
+    """
+    session = Session(thread_group.pid, thread_group)
+    group = ProcessGroup(thread_group.pid, session)
+    kernel.sessions[session.id] = session
+    kernel.process_groups[group.id] = group
+    session.groups[group] = None
+    join_process_group(thread_group, group)
+    return session
+
+
+def join_process_group(thread_group: ThreadGroup, process_group: ProcessGroup) -> None:
+    """Make `thread_group`, which is in none, a member (Linux: attach_pid in copy_process)."""
+    thread_group.process_group = process_group
+    process_group.members[thread_group] = None
+
+
+def leave_process_group(thread_group: ThreadGroup) -> None:
+    """Take a process out of its process group: it's reaped, or joins another.
+
+    Empty groups and sessions go, and only then may their ids be given to new tasks. `process_group` stays
+    set for whoever looks at a dead process. Linux: kernel/pid.c, detach_pid.
+    """
+    kernel = thread_group.leader.kernel
+    group = thread_group.process_group
+    group.members.pop(thread_group, None)
+    session = group.session
+    if not group.members:
+        session.groups.pop(group, None)
+        if kernel.process_groups.get(group.id) is group:
+            del kernel.process_groups[group.id]
+        if not session.groups and kernel.sessions.get(session.id) is session:
+            del kernel.sessions[session.id]
+
+
+def forget_session_leader(thread_group: ThreadGroup) -> None:
+    """Called when a process is reaped: its session has no leader any more."""
+    session = thread_group.process_group.session
+    if session.leader is thread_group:
+        session.leader = None
+
+
+def set_process_group(task: Task, pid: int, pgid: int) -> None:
+    """setpgid(2). Raises EINVAL, ESRCH, EPERM and EACCES. Linux: kernel/sys.c, SYSCALL_DEFINE2(setpgid)."""
+    kernel = task.kernel
+    caller = task.group
+    pid = pid or caller.pid
+    pgid = pgid or pid
+    if pgid < 0:
+        raise EINVAL("a negative process group")
+    target = kernel.tasks.get(pid)
+    if target is None:
+        raise ESRCH(f"no process {pid}")
+    group = target.group
+    if group.leader is not target:
+        raise EINVAL(f"task {pid} isn't its thread group's leader")
+    session = caller.process_group.session
+    if target.parent is not None and target.parent.group is caller:
+        if group.process_group.session is not session:
+            raise EPERM(f"child {pid} is in another session")
+        if target.has_executed:
+            raise EACCES(f"child {pid} has executed another program")
+    elif group is not caller:
+        raise ESRCH(f"process {pid} is neither the caller nor its child")
+    if is_session_leader(group):
+        raise EPERM(f"process {pid} leads a session")
+    destination = kernel.process_groups.get(pgid)
+    if pgid != pid and (destination is None or destination.session is not session):
+        raise EPERM(f"no process group {pgid} in the session")
+    if group.process_group is destination:
+        return
+    if destination is None:
+        destination = ProcessGroup(pgid, session)
+        kernel.process_groups[pgid] = destination
+        session.groups[destination] = None
+    leave_process_group(group)
+    join_process_group(group, destination)
+
+
+def start_session(task: Task) -> int:
+    """setsid(2): the new session's id. Raises EPERM. Linux: kernel/sys.c, ksys_setsid."""
+    kernel = task.kernel
+    group = task.group
+    if is_session_leader(group):
+        raise EPERM("the caller already leads a session")
+    if group.pid in kernel.process_groups:
+        raise EPERM(f"there is a process group {group.pid}")
+    leave_process_group(group)
+    return create_session(kernel, group).id
+
+
+def is_orphaned_process_group(process_group: ProcessGroup, leaving: ThreadGroup | None = None) -> bool:
+    """Whether no member has a parent in another process group of the same session.
+
+    `leaving` is a member that doesn't count, since it's exiting. Linux: kernel/exit.c,
+    will_become_orphaned_pgrp.
+    """
+    session = process_group.session
+    for member in process_group.members:
+        leader = member.leader
+        if member is leaving or (leader.state in _GONE and len(member.threads) <= 1):
+            continue
+        parent = leader.parent
+        if parent is None or parent.group.pid == 1:
+            continue
+        other = parent.group.process_group
+        if other is not process_group and other.session is session:
+            return False
+    return True
+
+
+def has_stopped_members(process_group: ProcessGroup) -> bool:
+    """Whether one of its processes is stopped (Linux: kernel/exit.c, has_stopped_jobs)."""
+    from procession.kernel.task import SIGNAL_STOP_STOPPED
+
+    return any(member.flags & SIGNAL_STOP_STOPPED for member in process_group.members)
+
+
+def signal_process_group(kernel: Kernel, process_group: ProcessGroup, number: int) -> None:
+    """Send every member signal `number` from the kernel itself (Linux: kernel/signal.c, kill_pgrp)."""
+    from procession.kernel.signal import SigInfo, send_signal
+
+    for member in list(process_group.members):
+        send_signal(kernel, member, SigInfo(number, _SI_KERNEL))
+
+
+def kill_orphaned_process_group(kernel: Kernel, task: Task, parent: Task | None = None) -> None:
+    """Send SIGHUP and SIGCONT to the group of `task` if it's newly orphaned and has stopped members.
+
+    Without `parent`, `task` is exiting. With it, `task` is a child that gets another parent because `parent`
+    is exiting. Linux: kernel/exit.c, kill_orphaned_pgrp.
+    """
+    group = task.group.process_group
+    leaving: ThreadGroup | None = None
+    if parent is None:
+        parent = task.parent
+        leaving = task.group
+    if parent is None:
+        return
+    other = parent.group.process_group
+    if other is group or other.session is not group.session:
+        return
+    if is_orphaned_process_group(group, leaving) and has_stopped_members(group):
+        signal_process_group(kernel, group, _SIGHUP)
+        signal_process_group(kernel, group, _SIGCONT)
