@@ -19,18 +19,18 @@ settings.load_profile("procession")
 
 
 @pytest.fixture(scope="session")
-def c_compiler() -> tuple[str, ...]:
+def c_compiler() -> list[str]:
     """Return the command that compiles C, to which arguments like `-o FILE SOURCE` are added.
 
     `scripts/setup --compiler` installs the second one only where gcc doesn't work.
     """
     if importlib.util.find_spec("ziglang") is not None:
         # The sanitizer that is on by default would trap what C programs of the kernel's kind do.
-        return (sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=undefined")
+        return [sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=undefined"]
     gcc = shutil.which("gcc")
     if gcc is None:
         pytest.fail("there is no C compiler: run scripts/setup --compiler", pytrace=False)
-    return (gcc,)
+    return [gcc]
 
 
 @pytest.fixture(scope="session")
