@@ -232,6 +232,43 @@ CHECK_API int wait_for(pid_t child)
 	}
 }
 
+/* A page of ints that forked children share. */
+CHECK_API int *make_shared_page(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	MUST(page == MAP_FAILED ? -1 : 0);
+	return page;
+}
+
+CHECK_API pid_t child_that_exits(int code)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0)
+		_exit(code);
+	return child;
+}
+
+CHECK_API pid_t child_that_pauses(void)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		for (;;)
+			pause();
+	}
+	return child;
+}
+
+/* Waits until the child is a zombie, and leaves it one. */
+CHECK_API void await_zombie(pid_t child)
+{
+	siginfo_t info;
+
+	MUST(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT));
+}
+
 CHECK_API void sleep_ms(long milliseconds)
 {
 	struct timespec left = {milliseconds / 1000, milliseconds % 1000 * 1000000};
