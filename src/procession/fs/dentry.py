@@ -1,0 +1,145 @@
+"""Directory entries: the cached tree of names, and places in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.fs.inode import S_IFLNK, S_IFMT, Inode
+
+if TYPE_CHECKING:
+    from procession.fs.mount import Mount
+
+# A program that looks up names without end must not fill the host's memory with absent ones.
+ABSENT_NAMES_LIMIT = 1024
+
+
+class Dentry:
+    """A name in a directory, and the inode it leads to (Linux: struct dentry, a positive one).
+
+    The root of a file system is its own parent. `children` holds what is known of a directory: a dentry,
+    or None for a name that is known to be absent. Directories whose inode has `caches_lookups` unset keep
+    their children in `volatile_children`, to be looked up each time. `is_plain` is unset on symbolic
+    links and mount points, which the walk must treat differently. `mount_count` is in how many mounts,
+    of all namespaces, something is mounted here.
+    """
+
+    __slots__ = (
+        "absent_count",
+        "children",
+        "inode",
+        "is_deleted",
+        "is_plain",
+        "mount_count",
+        "name",
+        "parent",
+        "volatile_children",
+    )
+
+    def __init__(self, name: bytes, parent: Dentry | None, inode: Inode) -> None:
+        self.name = name
+        self.parent: Dentry = self if parent is None else parent
+        self.inode = inode
+        self.children: dict[bytes, Dentry | None] = {}
+        self.volatile_children: dict[bytes, Dentry] | None = None
+        self.absent_count = 0
+        self.is_deleted = False
+        self.is_plain = inode.mode & S_IFMT != S_IFLNK
+        self.mount_count = 0
+
+    def add(self, name: bytes, inode: Inode) -> Dentry:
+        """The entry `name` has come to be, and leads to `inode`."""
+        child = Dentry(name, self, inode)
+        if inode.superblock.is_internal or self.inode.caches_lookups:
+            self.children[name] = child
+        return child
+
+    def add_absent(self, name: bytes) -> None:
+        """Remember that there is no entry `name`."""
+        if self.absent_count >= ABSENT_NAMES_LIMIT:
+            self.children = {name: child for name, child in self.children.items() if child is not None}
+            self.absent_count = 0
+        self.children[name] = None
+        self.absent_count += 1
+
+    def remove(self, child: Dentry) -> None:
+        """The entry `child` has been taken away; who has it open still holds it."""
+        child.is_deleted = True
+        children = self.children if self.volatile_children is None else self.volatile_children
+        if children.get(child.name) is child:
+            del children[child.name]
+
+    def move(self, new_parent: Dentry, new_name: bytes) -> None:
+        """This entry has been renamed. What was called `new_name` there has been removed before."""
+        old_children = self.parent.children
+        if old_children.get(self.name) is self:
+            del old_children[self.name]
+        self.parent = new_parent
+        self.name = new_name
+        new_parent.children[new_name] = self
+
+    def is_descendant_of(self, ancestor: Dentry) -> bool:
+        """Whether `ancestor` is this entry or a directory above it (Linux: is_subdir)."""
+        dentry = self
+        while dentry is not ancestor:
+            if dentry.parent is dentry:
+                return False
+            dentry = dentry.parent
+        return True
+
+
+class Path(NamedTuple):
+    """A place in the tree of names: an entry, and the mount through which it is seen."""
+
+    mount: Mount
+    dentry: Dentry
+
+    @property
+    def inode(self) -> Inode:
+        """The file at this place."""
+        return self.dentry.inode
+
+
+def absolute_path(path: Path, root: Path) -> bytes:
+    """The name of `path` as seen from `root`: what getcwd(2), /proc/PID/fd and /proc/PID/maps show.
+
+    A removed entry's name ends in " (deleted)"; one that isn't below `root` begins with "(unreachable)";
+    pipes and the like show the name they were given, as in "pipe:[7]". Linux: fs/d_path.c, d_path.
+    """
+    mount, dentry = path
+    if mount.superblock.is_internal:
+        return dentry.name
+    suffix = b" (deleted)" if is_unlinked(dentry) else b""
+    name, is_reachable = path_below(path, root)
+    return (name if is_reachable else b"(unreachable)" + name) + suffix
+
+
+def is_unlinked(dentry: Dentry) -> bool:
+    """Whether `dentry` has been removed from its directory (Linux: d_unlinked)."""
+    return dentry.is_deleted
+
+
+def path_below(path: Path, root: Path) -> tuple[bytes, bool]:
+    """The name of `path` from `root` down, and whether `root` was met on the way up.
+
+    Linux: fs/d_path.c, prepend_path.
+    """
+    mount, dentry = path
+    root_mount, root_dentry = root
+    names: list[bytes] = []
+    is_reachable = True
+    while dentry is not root_dentry or mount is not root_mount:
+        if dentry is mount.root:
+            if mount.parent is None or mount.mountpoint is None:
+                is_reachable = False
+                break
+            dentry = mount.mountpoint
+            mount = mount.parent
+            continue
+        if dentry.parent is dentry:
+            is_reachable = False
+            break
+        names.append(dentry.name)
+        dentry = dentry.parent
+    names.append(b"")
+    names.reverse()
+    return b"/".join(names) if len(names) > 1 else b"/", is_reachable

@@ -1,0 +1,435 @@
+"""Open file descriptions, and those of regular files, directories and O_PATH."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from procession.abi.errno import EBADF, EFBIG, EINVAL, EISDIR, ENOSPC, ENOTDIR, ENOTTY, ENXIO, EOVERFLOW
+from procession.fs.inode import S_IFDIR, S_ISGID, S_ISUID, DirectoryEntry
+from procession.fs.mount import MS_NOATIME, MS_NODIRATIME
+from procession.fs.permission import CAP_FSETID
+from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.permission import Subject
+    from procession.fs.wait_queue import WaitQueue
+    from procession.mm.page_cache import PageCache
+
+# open(2)'s flags as plain ints: the arithmetic of IntFlag is slow on the paths that use these.
+O_ACCMODE = 3
+O_RDONLY = 0
+O_WRONLY = 1
+O_RDWR = 2
+O_CREAT = 0o100
+O_EXCL = 0o200
+O_NOCTTY = 0o400
+O_TRUNC = 0o1000
+O_APPEND = 0o2000
+O_NONBLOCK = 0o4000
+O_DSYNC = 0o10000
+FASYNC = 0o20000
+O_DIRECT = 0o40000
+O_LARGEFILE = 0o100000
+O_DIRECTORY = 0o200000
+O_NOFOLLOW = 0o400000
+O_NOATIME = 0o1000000
+O_CLOEXEC = 0o2000000
+O_SYNC = 0o4010000
+O_PATH = 0o10000000
+O_TMPFILE = 0o20200000
+
+# What fcntl(F_SETFL) can change.
+SETTABLE_FLAGS = O_APPEND | O_NONBLOCK | FASYNC | O_DIRECT | O_NOATIME
+# What an open file description doesn't remember.
+_FORGOTTEN_FLAGS = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC
+
+SEEK_SET = 0
+SEEK_CUR = 1
+SEEK_END = 2
+SEEK_DATA = 3
+SEEK_HOLE = 4
+
+POLLIN = 0x001
+POLLPRI = 0x002
+POLLOUT = 0x004
+POLLERR = 0x008
+POLLHUP = 0x010
+POLLNVAL = 0x020
+POLLRDNORM = 0x040
+POLLWRNORM = 0x100
+POLLRDHUP = 0x2000
+ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
+
+MAXIMUM_SIZE = (1 << 63) - 1
+
+
+class UserMemory(Protocol):
+    """The memory of the calling process, as an ioctl sees it."""
+
+    def read(self, address: int, length: int) -> bytes:
+        """The bytes there. Raises EFAULT."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Put `data` there. Raises EFAULT."""
+
+
+class File:
+    """An open file description (Linux: struct file).
+
+    It is born with no references. Every descriptor, mapping or message that holds it takes one with
+    `acquire` and gives it back with `put`; the last `put` calls `release`. Who opens a file and then can't
+    use it calls `release_if_unheld`.
+
+    `flags` are open(2)'s without those that act at the open alone. Callers check `is_readable` before they
+    read and `is_writable` before they write (EBADF). What can't be done now raises Sleep, or EAGAIN under
+    O_NONBLOCK; a write may write a part. The methods here answer as Linux does for a file that can't do it.
+    """
+
+    __slots__ = (
+        "flags",
+        "inode",
+        "is_readable",
+        "is_writable",
+        "owner",
+        "path",
+        "position",
+        "reference_count",
+        "subject",
+    )
+
+    is_seekable: ClassVar[bool] = False
+    """Whether lseek, pread and pwrite work; else ESPIPE."""
+    can_poll: ClassVar[bool] = True
+    """Whether an epoll instance can watch it; else EPERM. Regular files and directories can't be watched."""
+
+    def __init__(self, path: Path, flags: int, subject: Subject) -> None:
+        self.path = path
+        self.inode = inode = path.dentry.inode
+        self.flags = flags & ~_FORGOTTEN_FLAGS
+        self.is_readable = flags & O_ACCMODE in (O_RDONLY, O_RDWR)
+        self.is_writable = flags & O_ACCMODE in (O_WRONLY, O_RDWR)
+        self.position = 0
+        self.reference_count = 0
+        # Who opened it (Linux: f_cred).
+        self.subject = subject
+        # Whom SIGIO goes to: what fcntl(F_SETOWN) and F_SETSIG said (Linux: f_owner); the kernel's.
+        self.owner: object = None
+        inode.open_count += 1
+        path.mount.user_count += 1
+
+    def acquire(self) -> None:
+        """Take one more reference."""
+        self.reference_count += 1
+
+    def put(self) -> None:
+        """Give one reference back; the last one closes the file. Linux: fs/file_table.c, fput."""
+        self.reference_count -= 1
+        if self.reference_count <= 0:
+            self.close()
+
+    def release_if_unheld(self) -> None:
+        """Close a file that was opened and never came to be held."""
+        if self.reference_count == 0:
+            self.close()
+
+    def close(self) -> None:
+        """Nobody holds this any more. Linux: fs/file_table.c, __fput."""
+        inode = self.inode
+        if inode.locks is not None:
+            inode.locks.release_file(self)
+        self.release()
+        inode.open_count -= 1
+        self.path.mount.user_count -= 1
+        if inode.link_count <= 0:
+            inode.evict_if_unused()
+
+    def release(self) -> None:
+        """What this kind of file does at its last close."""
+
+    def flush(self) -> None:
+        """Called at every close of a descriptor, before the reference is given back."""
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether O_NONBLOCK is unset."""
+        return not self.flags & O_NONBLOCK
+
+    def read(self, length: int) -> bytes:
+        """Up to `length` bytes from the current position, b"" at the end. Raises Sleep, EAGAIN, EISDIR ..."""
+        raise EINVAL
+
+    def write(self, data: bytes) -> int:
+        """Write `data` at the current position; how many bytes were written. Raises Sleep, EAGAIN ..."""
+        raise EINVAL
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset`; the position stays. Only if `is_seekable`."""
+        raise EINVAL
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        """Write `data` at `offset`; the position stays. Only if `is_seekable`."""
+        raise EINVAL
+
+    def next_write_offset(self) -> int | None:
+        """Where `write` would begin, for RLIMIT_FSIZE; None for a file that has no size."""
+        return None
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Set the position; the new one. Raises ESPIPE, EINVAL, ENXIO. Linux: lseek(2)."""
+        from procession.abi.errno import ESPIPE
+
+        raise ESPIPE
+
+    def truncate(self, size: int) -> None:
+        """ftruncate(2). Raises EINVAL unless it's a regular file that is open for writing."""
+        raise EINVAL
+
+    def allocate(self, mode: int, offset: int, length: int) -> None:
+        """fallocate(2), for arguments that have been checked for sign."""
+        from procession.abi.errno import ENODEV
+
+        raise ENODEV
+
+    def list_directory(self) -> list[DirectoryEntry]:
+        """The entries from the current position on, "." and ".." included. Raises ENOTDIR.
+
+        The caller who takes n of them adds n to `position`: that is also the d_off of the last one taken.
+        """
+        raise ENOTDIR
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """ioctl(2) for what isn't the same for all files. Raises ENOTTY."""
+        raise ENOTTY
+
+    def poll_mask(self) -> int:
+        """What poll(2) would say now: POLLIN, POLLOUT ..., whatever was asked for."""
+        return ALWAYS_READY
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        """What is woken when `poll_mask` may have changed."""
+        return ()
+
+    def mappable(self) -> PageCache | None:
+        """The pages that mmap(2) maps; None if this can't be mapped (ENODEV)."""
+        return None
+
+    def sync(self) -> None:
+        """fsync(2). Raises EINVAL for files that can't be synced."""
+        raise EINVAL
+
+    def show_details(self) -> bytes:
+        """The lines of /proc/PID/fdinfo/N that only this kind of file has, each ended by a newline."""
+        return b""
+
+
+class RegularFile(File):
+    """An open file whose contents are pages of memory."""
+
+    __slots__ = ()
+
+    is_seekable = True
+    can_poll = False
+
+    def __init__(self, path: Path, flags: int, subject: Subject) -> None:
+        super().__init__(path, flags, subject)
+        if self.is_writable:
+            self.inode.writer_count += 1
+
+    def release(self) -> None:
+        if self.is_writable:
+            self.inode.writer_count -= 1
+
+    def read(self, length: int) -> bytes:
+        data = self.read_at(self.position, length)
+        self.position += len(data)
+        return data
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        inode = self.inode
+        available = inode.size - offset
+        length = min(length, available)
+        if length <= 0:
+            return b""
+        pages = inode.pages
+        assert pages is not None
+        data = pages.read(offset, length)
+        if not (self.path.mount.flags & MS_NOATIME or self.flags & O_NOATIME):
+            inode.touch_accessed()
+        return data
+
+    def write(self, data: bytes) -> int:
+        offset = self.inode.size if self.flags & O_APPEND else self.position
+        count = self._write(offset, data)
+        self.position = offset + count
+        return count
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        # pwrite(2), BUGS: with O_APPEND Linux appends whatever the offset.
+        return self._write(self.inode.size if self.flags & O_APPEND else offset, data)
+
+    def _write(self, offset: int, data: bytes) -> int:
+        if not data:
+            return 0
+        if offset >= MAXIMUM_SIZE:
+            raise EFBIG
+        inode = self.inode
+        pages = inode.pages
+        assert pages is not None
+        count = len(data)
+        try:
+            pages.write(offset, data)
+        except OutOfFrames:
+            index = offset >> PAGE_SHIFT
+            while index in pages.frames:
+                index += 1
+            count = (index << PAGE_SHIFT) - offset
+            if count <= 0:
+                raise ENOSPC from None
+            count = min(count, len(data))
+        inode.size = max(inode.size, offset + count)
+        if inode.mode & (S_ISUID | S_ISGID):
+            drop_set_id_bits(self)
+        inode.mtime_ns = inode.ctime_ns = inode.superblock.vfs.clock.realtime_ns
+        return count
+
+    def next_write_offset(self) -> int | None:
+        return self.inode.size if self.flags & O_APPEND else self.position
+
+    def seek(self, offset: int, whence: int) -> int:
+        size = self.inode.size
+        if whence == SEEK_CUR:
+            offset += self.position
+        elif whence == SEEK_END:
+            offset += size
+        elif whence in (SEEK_DATA, SEEK_HOLE):
+            if not 0 <= offset < size:
+                raise ENXIO
+            offset = self._seek_hole_or_data(offset, whence)
+        elif whence != SEEK_SET:
+            raise EINVAL
+        if offset > MAXIMUM_SIZE:
+            raise EOVERFLOW if whence == SEEK_CUR else EINVAL
+        if offset < 0:
+            raise EINVAL
+        self.position = offset
+        return offset
+
+    def _seek_hole_or_data(self, offset: int, whence: int) -> int:
+        pages = self.inode.pages
+        assert pages is not None
+        size = self.inode.size
+        if pages.backing is not None:
+            return offset if whence == SEEK_DATA else size
+        wants_data = whence == SEEK_DATA
+        if (offset >> PAGE_SHIFT in pages.frames) == wants_data:
+            return offset
+        if wants_data:
+            later = [index for index in pages.frames if index > offset >> PAGE_SHIFT]
+            if not later:
+                raise ENXIO
+            return min(later) << PAGE_SHIFT
+        index = offset >> PAGE_SHIFT
+        while index in pages.frames:
+            index += 1
+        return min(index << PAGE_SHIFT, size)
+
+    def truncate(self, size: int) -> None:
+        if not self.is_writable:
+            raise EINVAL
+        self.inode.truncate(size)
+
+    def mappable(self) -> PageCache | None:
+        return self.inode.pages
+
+    def sync(self) -> None:
+        """Nothing to do: what is in memory is the file."""
+
+
+def drop_set_id_bits(file: File) -> None:
+    """Take the set-id bits from a file that is written to by someone without CAP_FSETID.
+
+    Linux: fs/inode.c, file_remove_privs.
+    """
+    inode = file.inode
+    dropped = inode.mode & S_ISUID
+    if inode.mode & S_ISGID and inode.mode & 0o010:
+        dropped |= S_ISGID
+    if dropped and not file.subject.has_capability(CAP_FSETID):
+        inode.mode &= ~dropped
+
+
+class DirectoryFile(File):
+    """An open directory.
+
+    Its listing is taken when it is read from the beginning, so that positions stay valid whatever is
+    created or removed meanwhile.
+    """
+
+    __slots__ = ("listing",)
+
+    is_seekable = True
+    can_poll = False
+
+    def __init__(self, path: Path, flags: int, subject: Subject) -> None:
+        super().__init__(path, flags, subject)
+        self.listing: list[DirectoryEntry] | None = None
+
+    def list_directory(self) -> list[DirectoryEntry]:
+        if self.listing is None or self.position == 0:
+            if self.path.dentry.is_deleted:
+                from procession.abi.errno import ENOENT
+
+                raise ENOENT
+            self.listing = [
+                DirectoryEntry(b".", self.inode.number, S_IFDIR >> 12),
+                DirectoryEntry(b"..", self.path.dentry.parent.inode.number, S_IFDIR >> 12),
+                *self.inode.list_entries(),
+            ]
+            if not self.path.mount.flags & (MS_NOATIME | MS_NODIRATIME):
+                self.inode.touch_accessed()
+        return self.listing[self.position :]
+
+    def read(self, length: int) -> bytes:
+        raise EISDIR
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        raise EISDIR
+
+    def seek(self, offset: int, whence: int) -> int:
+        if whence == SEEK_CUR:
+            offset += self.position
+        elif whence != SEEK_SET:
+            raise EINVAL
+        if not 0 <= offset <= MAXIMUM_SIZE:
+            raise EINVAL
+        self.position = offset
+        return offset
+
+    def sync(self) -> None:
+        """Nothing to do: what is in memory is the directory."""
+
+
+class PathFile(File):
+    """What O_PATH opens: a place, not the file that is there. open(2)."""
+
+    __slots__ = ()
+
+    def __init__(self, path: Path, flags: int, subject: Subject) -> None:
+        super().__init__(path, flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW), subject)
+        self.is_readable = self.is_writable = False
+
+    def seek(self, offset: int, whence: int) -> int:
+        raise EBADF
+
+    def truncate(self, size: int) -> None:
+        raise EBADF
+
+    def list_directory(self) -> list[DirectoryEntry]:
+        raise EBADF
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        raise EBADF
+
+    def sync(self) -> None:
+        raise EBADF

@@ -1,0 +1,50 @@
+"""Where a task is in the tree of files: its root and current directory, and its umask."""
+
+from __future__ import annotations
+
+from procession.fs.dentry import Path
+
+
+class FsContext:
+    """What CLONE_FS shares (Linux: struct fs_struct).
+
+    `umask` holds permission bits. `reference_count` counts the tasks that share it: it is born with one.
+    """
+
+    __slots__ = ("cwd", "reference_count", "root", "umask")
+
+    def __init__(self, root: Path, cwd: Path | None = None, umask: int = 0o022) -> None:
+        self.root = root
+        self.cwd = root if cwd is None else cwd
+        self.umask = umask
+        self.reference_count = 1
+        self.root.mount.user_count += 1
+        self.cwd.mount.user_count += 1
+
+    def set_root(self, root: Path) -> None:
+        """chroot(2), once everything is checked. Linux: fs/fs_struct.c, set_fs_root."""
+        root.mount.user_count += 1
+        self.root.mount.user_count -= 1
+        self.root = root
+
+    def set_cwd(self, cwd: Path) -> None:
+        """chdir(2), once everything is checked. Linux: fs/fs_struct.c, set_fs_pwd."""
+        cwd.mount.user_count += 1
+        self.cwd.mount.user_count -= 1
+        self.cwd = cwd
+
+    def copy(self) -> FsContext:
+        """A context of its own for a new task. Linux: fs/fs_struct.c, copy_fs_struct."""
+        return FsContext(self.root, self.cwd, self.umask)
+
+    def acquire(self) -> FsContext:
+        """One more task shares this one."""
+        self.reference_count += 1
+        return self
+
+    def put(self) -> None:
+        """A task leaves. Linux: fs/fs_struct.c, exit_fs."""
+        self.reference_count -= 1
+        if self.reference_count == 0:
+            self.root.mount.user_count -= 1
+            self.cwd.mount.user_count -= 1

@@ -1,0 +1,341 @@
+"""Inodes and superblocks: what every file system's files have in common, with the answers of a file system
+that can do nothing more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from procession.abi.errno import EACCES, EINVAL, ENODEV, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, ETXTBSY
+from procession.fs.permission import MAY_WRITE, Subject, check_permission, check_writable_file_system
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Dentry, Path
+    from procession.fs.file import File
+    from procession.fs.lock import FileLocks
+    from procession.fs.vfs import Vfs
+    from procession.hardware.physical_memory import PhysicalMemory
+    from procession.mm.page_cache import PageCache
+
+# Plain ints: the arithmetic of IntFlag is slow on the paths that use these.
+S_IFMT = 0o170000
+S_IFSOCK = 0o140000
+S_IFLNK = 0o120000
+S_IFREG = 0o100000
+S_IFBLK = 0o060000
+S_IFDIR = 0o040000
+S_IFCHR = 0o020000
+S_IFIFO = 0o010000
+S_ISUID = 0o4000
+S_ISGID = 0o2000
+S_ISVTX = 0o1000
+
+DAY_NS = 24 * 3600 * 10**9
+
+
+class DirectoryEntry(NamedTuple):
+    """One name in a directory."""
+
+    name: bytes
+    number: int
+    """The inode number (d_ino)."""
+    type: int
+    """The file type as DT_* (the type bits of the mode, shifted right by 12)."""
+
+
+class FileSystemStatistics(NamedTuple):
+    """The figures of statfs(2); blocks are of 4,096 bytes."""
+
+    magic: int
+    total_blocks: int
+    free_blocks: int
+    total_inodes: int
+    free_inodes: int
+
+
+class Superblock:
+    """One instance of a file system (Linux: struct super_block).
+
+    `device` is its st_dev, `type_name` what /proc/filesystems calls it, `options` what /proc/PID/mountinfo
+    shows after `rw`. `root` is set by the file system once it has made its root directory.
+    """
+
+    __slots__ = (
+        "device",
+        "is_internal",
+        "is_read_only",
+        "magic",
+        "memory",
+        "next_inode_number",
+        "options",
+        "root",
+        "root_dentry",
+        "source",
+        "type_name",
+        "vfs",
+    )
+    root: Inode
+
+    def __init__(self, vfs: Vfs, type_name: str, magic: int) -> None:
+        self.vfs = vfs
+        self.memory: PhysicalMemory = vfs.memory
+        self.device = vfs.allocate_device()
+        self.type_name = type_name
+        self.magic = magic
+        self.source = type_name.encode()
+        self.options = b""
+        self.is_read_only = False
+        # Pipes, sockets and anonymous inodes live on file systems that nobody can walk into.
+        self.is_internal = False
+        self.root_dentry: Dentry | None = None
+        self.next_inode_number = 1
+
+    def allocate_inode_number(self) -> int:
+        """The next number: inodes are numbered in the order in which they appear."""
+        number = self.next_inode_number
+        self.next_inode_number = number + 1
+        return number
+
+    def statistics(self) -> FileSystemStatistics:
+        """What statfs(2) says."""
+        return FileSystemStatistics(self.magic, 0, 0, 0, 0)
+
+    def forget(self, inode: Inode) -> None:
+        """Called when `inode` is gone for good: no name, no open file."""
+
+
+class Inode:
+    """A file, whatever its names (Linux: struct inode).
+
+    `mode` holds type and permission bits. A regular file whose contents can be mapped has `pages`; `size`
+    is in bytes. Times are nanoseconds since the epoch. `open_count` counts open file descriptions; the
+    inode is evicted when it and `link_count` are 0. `writer_count` counts descriptions open for writing, or
+    below zero the programs that are being run from this file (Linux: i_writecount).
+
+    The methods are the operations of a file system; these answer as Linux does for a file system that
+    doesn't have them. Names given to them are single components, checked against "", "." and "..".
+    Permissions are checked by the caller.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "atime_ns",
+        "ctime_ns",
+        "gid",
+        "link_count",
+        "locks",
+        "mode",
+        "mtime_ns",
+        "number",
+        "open_count",
+        "pages",
+        "pipe",
+        "rdev",
+        "size",
+        "superblock",
+        "uid",
+        "writer_count",
+        "xattrs",
+    )
+
+    caches_lookups: ClassVar[bool] = True
+    """Whether the walk may remember what `lookup` answered; False where names come and go by themselves."""
+    is_magic_link: ClassVar[bool] = False
+    """Whether `follow_magic_link` may answer: /proc/PID/fd/N, /proc/PID/exe, ns/*."""
+
+    def __init__(self, superblock: Superblock, mode: int, uid: int = 0, gid: int = 0, rdev: int = 0) -> None:
+        self.superblock = superblock
+        self.number = superblock.allocate_inode_number()
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.rdev = rdev
+        self.link_count = 2 if mode & S_IFMT == S_IFDIR else 1
+        self.size = 0
+        self.atime_ns = self.mtime_ns = self.ctime_ns = superblock.vfs.clock.realtime_ns
+        self.pages: PageCache | None = None
+        self.xattrs: dict[bytes, bytes] | None = None
+        # What a FIFO's or a bound socket's openers share; fs/pipe.py and the sockets own what is in it.
+        self.pipe: object = None
+        self.locks: FileLocks | None = None
+        self.open_count = 0
+        self.writer_count = 0
+
+    @property
+    def is_directory(self) -> bool:
+        return self.mode & S_IFMT == S_IFDIR
+
+    @property
+    def is_regular(self) -> bool:
+        return self.mode & S_IFMT == S_IFREG
+
+    @property
+    def is_symlink(self) -> bool:
+        return self.mode & S_IFMT == S_IFLNK
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks of 512 bytes the file takes (st_blocks)."""
+        return 0 if self.pages is None else 8 * len(self.pages.frames)
+
+    @property
+    def block_size(self) -> int:
+        """What st_blksize says."""
+        return 4096
+
+    def now_ns(self) -> int:
+        """The time for a time stamp."""
+        return self.superblock.vfs.clock.realtime_ns
+
+    # What a directory does.
+
+    def lookup(self, name: bytes) -> Inode:
+        """The inode called `name` in this directory. Raises ENOENT, ENAMETOOLONG; ENOTDIR for other files."""
+        raise ENOTDIR
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        """All names of this directory but "." and "..", in a fixed order."""
+        raise ENOTDIR
+
+    def create(self, name: bytes, mode: int, subject: Subject) -> Inode:
+        """Make a regular file `name`. `mode` holds permission bits. Raises EEXIST, ENOSPC, EROFS ..."""
+        raise EACCES
+
+    def mkdir(self, name: bytes, mode: int, subject: Subject) -> Inode:
+        """Make a directory `name`."""
+        raise EPERM
+
+    def mknod(self, name: bytes, mode: int, rdev: int, subject: Subject) -> Inode:
+        """Make a special file `name`; `mode` holds the type and permission bits."""
+        raise EPERM
+
+    def symlink(self, name: bytes, target: bytes, subject: Subject) -> Inode:
+        """Make a symbolic link `name` to `target`."""
+        raise EPERM
+
+    def link(self, name: bytes, inode: Inode) -> None:
+        """Give `inode`, of this file system, one more name. Raises EEXIST, EMLINK ..."""
+        raise EPERM
+
+    def unlink(self, name: bytes) -> None:
+        """Take away `name`, which isn't a directory. The inode's link count drops."""
+        raise EPERM
+
+    def rmdir(self, name: bytes) -> None:
+        """Take away the empty directory `name`. Raises ENOTEMPTY."""
+        raise EPERM
+
+    def rename(self, name: bytes, new_directory: Inode, new_name: bytes, flags: int) -> None:
+        """Move `name` to `new_name` in `new_directory`, of this file system, replacing what is there.
+
+        `flags` are those of renameat2(2); RENAME_NOREPLACE has been checked by the caller.
+        """
+        raise EPERM
+
+    def create_unnamed(self, mode: int, subject: Subject) -> Inode:
+        """Make a regular file without a name, for O_TMPFILE."""
+        raise EOPNOTSUPP
+
+    # What other files do.
+
+    def readlink(self) -> bytes:
+        """A symbolic link's target. Raises EINVAL for other files."""
+        raise EINVAL
+
+    def follow_magic_link(self) -> Path | None:
+        """Where a link of /proc leads, past all names; None where `readlink` is to be followed."""
+        return None
+
+    def truncate(self, size: int) -> None:
+        """Make a regular file `size` bytes long, with new time stamps. Raises EINVAL for other files."""
+        raise EINVAL
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        """Open this file; permissions have been checked. `flags` are open(2)'s.
+
+        An open that can block (a FIFO's) raises Sleep, and is called again with the `progress` it gave.
+        Special files are opened by their driver whatever file system they are on.
+        """
+        kind = self.mode & S_IFMT
+        if kind == S_IFCHR:
+            driver = self.superblock.vfs.character_drivers.get(self.rdev >> 8 & 0xFFF)
+            if driver is None:
+                raise ENXIO("no driver for this character device")
+            return driver.open(path, flags, subject)
+        if kind == S_IFIFO:
+            from procession.fs.pipe import open_fifo
+
+            return open_fifo(path, flags, subject, progress)
+        if kind == S_IFDIR:
+            from procession.fs.file import DirectoryFile
+
+            return DirectoryFile(path, flags, subject)
+        if kind == S_IFREG and self.pages is not None:
+            from procession.fs.file import RegularFile
+
+            return RegularFile(path, flags, subject)
+        raise ENODEV if kind == S_IFREG else ENXIO
+
+    # What all do.
+
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        """Raise EACCES or EROFS unless `subject` has `mask` (MAY_*) here. Linux: inode_permission."""
+        if mask & MAY_WRITE:
+            check_writable_file_system(self)
+        check_permission(self, subject, mask)
+
+    def set_attributes(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        """Set what is given, and the change time. `mode` holds permission bits only."""
+        if mode is not None:
+            self.mode = self.mode & S_IFMT | mode & 0o7777
+        if uid is not None:
+            self.uid = uid
+        if gid is not None:
+            self.gid = gid
+        if atime_ns is not None:
+            self.atime_ns = atime_ns
+        if mtime_ns is not None:
+            self.mtime_ns = mtime_ns
+        self.ctime_ns = self.now_ns()
+
+    def touch_modified(self) -> None:
+        """The contents have changed now."""
+        self.mtime_ns = self.ctime_ns = self.superblock.vfs.clock.realtime_ns
+
+    def touch_accessed(self) -> None:
+        """The contents have been read now, which is written down as `relatime` does.
+
+        Linux: fs/inode.c, relatime_need_update.
+        """
+        atime_ns = self.atime_ns
+        now_ns = self.superblock.vfs.clock.realtime_ns
+        if atime_ns <= self.mtime_ns or atime_ns <= self.ctime_ns or now_ns - atime_ns >= DAY_NS:
+            self.atime_ns = now_ns
+
+    def deny_write_access(self) -> None:
+        """Keep others from writing to a program that runs. Raises ETXTBSY if it's open for writing."""
+        if self.writer_count > 0:
+            raise ETXTBSY
+        self.writer_count -= 1
+
+    def allow_write_access(self) -> None:
+        """Undo one `deny_write_access`."""
+        self.writer_count += 1
+
+    def evict_if_unused(self) -> None:
+        """Give the contents' memory back if the file has neither a name nor an opener left."""
+        if self.link_count <= 0 and self.open_count <= 0:
+            self.evict()
+
+    def evict(self) -> None:
+        """The file is gone for good: give its memory back. Linux: fs/inode.c, evict."""
+        if self.pages is not None:
+            self.pages.release()
+        self.superblock.forget(self)

@@ -1,0 +1,107 @@
+"""Who may do what to an inode: permission bits, capabilities, sticky directories."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import TYPE_CHECKING, Protocol
+
+from procession.abi.errno import EACCES, EPERM, EROFS
+
+if TYPE_CHECKING:
+    from procession.fs.inode import Inode
+
+MAY_EXEC = 1
+MAY_WRITE = 2
+MAY_READ = 4
+
+CAP_CHOWN = 0
+CAP_DAC_OVERRIDE = 1
+CAP_DAC_READ_SEARCH = 2
+CAP_FOWNER = 3
+CAP_FSETID = 4
+CAP_LEASE = 28
+CAP_MKNOD = 27
+CAP_SYS_ADMIN = 21
+
+_S_IFMT = 0o170000
+_S_IFDIR = 0o040000
+_FILES_ON_A_FILE_SYSTEM = frozenset({0o100000, 0o040000, 0o120000})
+
+
+class Subject(Protocol):
+    """Whose permissions count: the credentials of a task."""
+
+    @property
+    def fsuid(self) -> int:
+        """The user whose files these are (Linux: cred.fsuid)."""
+
+    @property
+    def fsgid(self) -> int:
+        """The group that new files belong to."""
+
+    @property
+    def groups(self) -> Container[int]:
+        """The supplementary groups."""
+
+    def has_capability(self, capability: int) -> bool:
+        """Whether the effective set holds capability number `capability`."""
+
+
+def is_in_group(subject: Subject, gid: int) -> bool:
+    """Whether `gid` is the subject's own or a supplementary group (Linux: in_group_p)."""
+    return subject.fsgid == gid or gid in subject.groups
+
+
+def check_permission(inode: Inode, subject: Subject, mask: int) -> None:
+    """Raise EACCES unless `subject` has all of `mask` (MAY_READ, MAY_WRITE, MAY_EXEC) on `inode`.
+
+    Linux: fs/namei.c, generic_permission.
+    """
+    mode = inode.mode
+    if subject.fsuid == inode.uid:
+        granted = mode >> 6
+    elif (mode >> 3 ^ mode) & 7 and is_in_group(subject, inode.gid):
+        granted = mode >> 3
+    else:
+        granted = mode
+    if not mask & ~granted:
+        return
+    if mode & _S_IFMT == _S_IFDIR:
+        if not mask & MAY_WRITE and subject.has_capability(CAP_DAC_READ_SEARCH):
+            return
+        if subject.has_capability(CAP_DAC_OVERRIDE):
+            return
+        raise EACCES
+    if mask == MAY_READ and subject.has_capability(CAP_DAC_READ_SEARCH):
+        return
+    # Root may run a program only when somebody may.
+    if (not mask & MAY_EXEC or mode & 0o111) and subject.has_capability(CAP_DAC_OVERRIDE):
+        return
+    raise EACCES
+
+
+def check_writable_file_system(inode: Inode) -> None:
+    """Raise EROFS when `inode` is a file, directory or link on a read-only file system.
+
+    Linux: fs/namei.c, sb_permission.
+    """
+    if inode.superblock.is_read_only and inode.mode & _S_IFMT in _FILES_ON_A_FILE_SYSTEM:
+        raise EROFS
+
+
+def owns_or_has_capability(subject: Subject, inode: Inode) -> bool:
+    """Whether the subject may do what only a file's owner may (Linux: inode_owner_or_capable)."""
+    return subject.fsuid == inode.uid or subject.has_capability(CAP_FOWNER)
+
+
+def check_sticky(directory: Inode, victim: Inode, subject: Subject) -> None:
+    """Raise EPERM when the sticky bit of `directory` keeps `victim` from being taken out or replaced.
+
+    Linux: include/linux/fs.h, check_sticky.
+    """
+    if (
+        directory.mode & 0o1000
+        and subject.fsuid not in (victim.uid, directory.uid)
+        and not subject.has_capability(CAP_FOWNER)
+    ):
+        raise EPERM
