@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.guest.compile_c import find_compiler
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -20,17 +20,11 @@ settings.load_profile("procession")
 
 @pytest.fixture(scope="session")
 def c_compiler() -> list[str]:
-    """Return the command that compiles C, to which arguments like `-o FILE SOURCE` are added.
-
-    `scripts/setup --compiler` installs the second one only where gcc doesn't work.
-    """
-    if importlib.util.find_spec("ziglang") is not None:
-        # The sanitizer that is on by default would trap what C programs of the kernel's kind do.
-        return [sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=undefined"]
-    gcc = shutil.which("gcc")
-    if gcc is None:
-        pytest.fail("there is no C compiler: run scripts/setup --compiler", pytrace=False)
-    return [gcc]
+    """Return the command that compiles C, to which arguments like `-o FILE SOURCE` are added."""
+    try:
+        return list(find_compiler())
+    except FileNotFoundError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,64 @@
+"""Compiles a C program once for each content of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from enum import Enum
+from pathlib import Path
+
+FLAGS = ("-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror")
+CACHE = Path(__file__).resolve().parents[2] / ".cache" / "c"
+
+
+class Linkage(Enum):
+    """How a program gets the C library's code: from a shared library or within itself."""
+
+    DYNAMIC = ()
+    STATIC = ("-static",)
+
+
+@functools.cache
+def find_compiler() -> tuple[str, ...]:
+    """Return the command that compiles C, to which arguments like `-o FILE SOURCE` are added.
+
+    `scripts/setup --compiler` installs the first one only where gcc doesn't work. Raise
+    FileNotFoundError when there is neither.
+    """
+    if importlib.util.find_spec("ziglang") is not None:
+        # The sanitizer that is on by default would trap what C programs of the kernel's kind do.
+        return (sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=undefined")
+    gcc = shutil.which("gcc")
+    if gcc is None:
+        raise FileNotFoundError("there is no C compiler: run scripts/setup --compiler")
+    return (gcc,)
+
+
+@functools.cache
+def compiler_version() -> str:
+    """Return what the compiler says of itself: another one makes other executables."""
+    return subprocess.run([*find_compiler(), "--version"], check=True, capture_output=True, text=True).stdout
+
+
+def compile_program(source: Path, linkage: Linkage) -> Path:
+    """Compile `source`, unless that was done before, and return the executable's absolute path.
+
+    Raise subprocess.CalledProcessError, after the compiler has printed why, for an error or a warning.
+    """
+    command = [*find_compiler(), *FLAGS, *linkage.value]
+    content = hashlib.sha256(repr((compiler_version(), command)).encode())
+    for part in (source, *sorted(source.parent.glob("*.h"))):
+        content.update(f"\0{part.name}\0".encode() + part.read_bytes())
+    executable = CACHE / f"{source.stem}-{linkage.name.lower()}-{content.hexdigest()[:16]}"
+    if not executable.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            unfinished = Path(scratch) / source.stem
+            subprocess.run([*command, "-o", str(unfinished), str(source)], check=True)
+            unfinished.rename(executable)
+    return executable

@@ -1,0 +1,100 @@
+"""Runs this directory's C programs on the host's Linux and in Procession: the same assertions hold."""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.guest.compile_c import Linkage, compile_program
+
+SOURCES = sorted(Path(__file__).parent.glob("*.c"))
+LEAST_ASSERTIONS = 470
+HOST_TIMEOUT_S = 300
+ASSERTION = re.compile(r"(ok|FAIL) \d+ (\w+\.c:\d+ .*)")
+LAST_LINE = re.compile(r"(\d+) passed, (\d+) failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run of a program gave: its exit code (128 + n when killed by signal n) and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    def assertions(self) -> Counter[str]:
+        """How often each assertion held; a failed one counts under its own text."""
+        lines = (ASSERTION.fullmatch(line) for line in self.stdout.splitlines())
+        return Counter(line[2] for line in lines if line is not None)
+
+    def failures(self) -> list[str]:
+        """The lines that aren't an assertion that held."""
+        return [line for line in self.stdout.splitlines()[:-1] if not line.startswith("ok ")]
+
+
+@functools.cache
+def run_natively(source: Path, linkage: Linkage) -> Outcome:
+    """Runs the program on the host."""
+    result = subprocess.run(
+        [compile_program(source, linkage)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env={"PATH": "/usr/bin:/bin"},
+        timeout=HOST_TIMEOUT_S,
+        check=False,
+    )
+    status = result.returncode if result.returncode >= 0 else 128 - result.returncode
+    return Outcome(status, result.stdout.decode("utf-8", "replace"), result.stderr.decode("utf-8", "replace"))
+
+
+def run_inside(source: Path, linkage: Linkage) -> Outcome:
+    """Runs the program in a machine of its own."""
+    from procession import Machine
+
+    result = Machine(seed=1).run([str(compile_program(source, linkage))])
+    return Outcome(
+        result.status, result.stdout.decode("utf-8", "replace"), result.stderr.decode("utf-8", "replace")
+    )
+
+
+def expect_success(outcome: Outcome) -> None:
+    """Says which assertions failed, or how the program ended when it printed no summary."""
+    assert not outcome.failures(), "\n".join(outcome.failures())
+    last = LAST_LINE.fullmatch(outcome.stdout.splitlines()[-1]) if outcome.stdout else None
+    assert last is not None, f"no summary; status {outcome.status}; stderr: {outcome.stderr[-2000:]}"
+    assert (int(last[1]), int(last[2])) == (outcome.assertions().total(), 0)
+    assert outcome.status == 0
+
+
+@pytest.mark.timeout(HOST_TIMEOUT_S)
+@pytest.mark.parametrize("linkage", Linkage, ids=lambda linkage: linkage.name.lower())
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+class TestGuest:
+    """One program, one linkage."""
+
+    def test_native(self, source: Path, linkage: Linkage) -> None:
+        """The assertions are true of Linux."""
+        expect_success(run_natively(source, linkage))
+
+    def test_procession(self, source: Path, linkage: Linkage) -> None:
+        """The assertions are true of Procession, and they are the same ones."""
+        inside = run_inside(source, linkage)
+        expect_success(inside)
+        assert inside.assertions() == run_natively(source, linkage).assertions()
+
+
+@pytest.mark.timeout(HOST_TIMEOUT_S)
+def test_enough_is_asserted() -> None:
+    """No part of the suite may go missing unnoticed."""
+    distinct: set[str] = set()
+    for source in SOURCES:
+        assertions = run_natively(source, Linkage.DYNAMIC).assertions()
+        assert assertions, f"{source.name} asserts nothing"
+        distinct |= assertions.keys()
+    assert len(distinct) >= LEAST_ASSERTIONS
