@@ -74,6 +74,13 @@ class UserMemory(Protocol):
         """Put `data` there. Raises EFAULT."""
 
 
+class Watcher(Protocol):
+    """What must know that a file is closed."""
+
+    def file_closed(self) -> None:
+        """The file is about to be released."""
+
+
 class File:
     """An open file description (Linux: struct file).
 
@@ -96,12 +103,15 @@ class File:
         "position",
         "reference_count",
         "subject",
+        "watchers",
     )
 
     is_seekable: ClassVar[bool] = False
     """Whether lseek, pread and pwrite work; else ESPIPE."""
     can_poll: ClassVar[bool] = True
     """Whether an epoll instance can watch it; else EPERM. Regular files and directories can't be watched."""
+    writes_whole: ClassVar[bool] = False
+    """Whether a blocking write(2) calls `write` until all is written, as for pipes and stream sockets."""
 
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:
         self.path = path
@@ -115,6 +125,8 @@ class File:
         self.subject = subject
         # Whom SIGIO goes to: what fcntl(F_SETOWN) and F_SETSIG said (Linux: f_owner); the kernel's.
         self.owner: object = None
+        # What watches it until it is closed, in the order in which they came: epoll instances' items.
+        self.watchers: dict[Watcher, None] | None = None
         inode.open_count += 1
         path.mount.user_count += 1
 
@@ -136,6 +148,9 @@ class File:
     def close(self) -> None:
         """Nobody holds this any more. Linux: fs/file_table.c, __fput."""
         inode = self.inode
+        if self.watchers is not None:
+            for watcher in list(self.watchers):
+                watcher.file_closed()
         if inode.locks is not None:
             inode.locks.release_file(self)
         self.release()
@@ -162,6 +177,11 @@ class File:
     def write(self, data: bytes) -> int:
         """Write `data` at the current position; how many bytes were written. Raises Sleep, EAGAIN ..."""
         raise EINVAL
+
+    def put_back(self, data: bytes) -> None:
+        """Undo the end of a `read`: `data`, its last bytes, couldn't be handed to the program (EFAULT)."""
+        if self.is_seekable:
+            self.position -= len(data)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; the position stays. Only if `is_seekable`."""

@@ -1,282 +1,260 @@
-"""A pipe: a bounded queue of bytes or packets between the ends that are open on it."""
+"""The ends of pipes and FIFOs, how they are opened, and pipefs."""
 
 from __future__ import annotations
 
-from collections import deque
+from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBUSY, EINVAL, ENFILE, ENOMEM, EPERM
-from procession.fs.wait_queue import WaitQueue
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.abi.errno import EAGAIN, EINVAL, ENOTTY, ENXIO, EPIPE
+from procession.fs.file import (
+    O_ACCMODE,
+    O_DIRECT,
+    O_NOATIME,
+    O_NONBLOCK,
+    O_RDONLY,
+    O_WRONLY,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLRDNORM,
+    POLLWRNORM,
+    File,
+)
+from procession.fs.inode import S_IFDIR, S_IFIFO, Inode, Superblock
+from procession.fs.mount import MS_NOATIME, Mount
+from procession.fs.permission import CAP_SYS_ADMIN
+from procession.fs.pipe_buffer import Pipe, PipeAccounts, new_pipe
+from procession.fs.wait_queue import Sleep, WaitQueue
 
-PIPE_BUF = 4096
-DEFAULT_SLOTS = 16
-MINIMUM_SLOTS = 2
-LARGEST_SIZE = 1 << 31
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import UserMemory
+    from procession.fs.permission import Subject
+    from procession.fs.vfs import Vfs
+
+PIPEFS_MAGIC = 0x50495045
+FIONREAD = 0x541B
+CAP_SYS_RESOURCE = 24
 
 
-class PipeAccounts:
-    """How many pages the pipes of each user may hold, and those of the whole machine.
+class PipeFile(File):
+    """An open end, or both, of a pipe.
 
-    `pages` counts slots by user id. The limits are those of proc(5): `maximum_size` in bytes
-    (fs.pipe-max-size), `soft_pages` and `hard_pages` for an unprivileged user (fs.pipe-user-pages-soft and
-    -hard; 0: none). `machine_pages` bounds all pipes together, since a guest's root isn't trusted either.
+    `seen_openings` is set for a FIFO that was opened with O_NONBLOCK and without a writer: until there is
+    one, poll(2) doesn't report a hang-up.
     """
 
-    __slots__ = ("hard_pages", "machine_pages", "maximum_size", "pages", "soft_pages", "total_pages")
+    __slots__ = ("pipe", "seen_openings")
 
-    def __init__(self, machine_pages: int) -> None:
-        self.machine_pages = machine_pages
-        self.total_pages = 0
-        self.pages: dict[int, int] = {}
-        self.maximum_size = 1 << 20
-        self.soft_pages = 16384
-        self.hard_pages = 0
+    writes_whole = True
 
-    def charge(self, user_id: int, change: int) -> None:
-        """Add `change` slots, negative too, to what `user_id` has."""
-        self.total_pages += change
-        pages = self.pages.get(user_id, 0) + change
-        if pages:
-            self.pages[user_id] = pages
+    def __init__(self, path: Path, flags: int, subject: Subject, pipe: Pipe) -> None:
+        super().__init__(path, flags, subject)
+        self.pipe = pipe
+        self.seen_openings = 0
+        if self.is_readable:
+            pipe.reader_count += 1
+            pipe.reader_openings += 1
+        if self.is_writable:
+            pipe.writer_count += 1
+            pipe.writer_openings += 1
+
+    def release(self) -> None:
+        """Linux: fs/pipe.c, pipe_release."""
+        pipe = self.pipe
+        if self.is_readable:
+            pipe.reader_count -= 1
+        if self.is_writable:
+            pipe.writer_count -= 1
+        if pipe.reader_count:
+            if not pipe.writer_count:
+                pipe.read_queue.wake_all()
+                pipe.write_queue.wake_all()
+        elif pipe.writer_count:
+            pipe.read_queue.wake_all()
+            pipe.write_queue.wake_all()
         else:
-            self.pages.pop(user_id, None)
+            self.inode.pipe = None
+            pipe.discard()
 
-    def exceeds_soft(self, user_id: int, change: int) -> bool:
-        """Whether `change` more slots would be over the soft limit of `user_id`."""
-        return self.soft_pages != 0 and self.pages.get(user_id, 0) + change > self.soft_pages
-
-    def exceeds_hard(self, user_id: int, change: int) -> bool:
-        """Whether `change` more slots would be over the hard limit of `user_id`."""
-        return self.hard_pages != 0 and self.pages.get(user_id, 0) + change > self.hard_pages
-
-    def exceeds_machine(self, change: int) -> bool:
-        """Whether `change` more slots would be over what the machine has for pipes."""
-        return self.total_pages + change > self.machine_pages
-
-
-class Pipe:
-    """The bytes on their way through one pipe or FIFO, and its ends (Linux: struct pipe_inode_info).
-
-    Linux's ring has `slot_count` slots of one page. A write fills up the last page if its odd bytes fit
-    there whole, and starts a new page otherwise, so a pipe can be full with few bytes in it. Here the bytes
-    lie in `chunks` of any size, each with the position where it starts in an endless row of pages; the
-    slots in use are the pages from the first unread byte's to the last byte's. Positions start again from
-    0 when the pipe has been empty.
-    """
-
-    __slots__ = (
-        "accounts",
-        "chunks",
-        "consumed",
-        "end",
-        "length",
-        "read_queue",
-        "reader_count",
-        "reader_openings",
-        "slot_count",
-        "user_id",
-        "write_queue",
-        "writer_count",
-        "writer_openings",
-    )
-
-    def __init__(self, accounts: PipeAccounts, user_id: int, slot_count: int) -> None:
-        self.accounts = accounts
-        self.user_id = user_id
-        self.slot_count = slot_count
-        self.chunks: deque[tuple[bytes, int, bool]] = deque()
-        """(bytes, position of the first of them, whether it's a packet); the bytes are never empty."""
-        self.consumed = 0
-        """How many bytes of the first chunk have been read."""
-        self.end = 0
-        """The position after the last byte."""
-        self.length = 0
-        """How many bytes wait to be read (FIONREAD)."""
-        self.reader_count = 0
-        self.writer_count = 0
-        self.reader_openings = 0
-        """How often it has been opened for reading: what the opener of a FIFO waits for."""
-        self.writer_openings = 0
-        self.read_queue = WaitQueue()
-        self.write_queue = WaitQueue()
-
-    @property
-    def capacity(self) -> int:
-        """The size in bytes (F_GETPIPE_SZ)."""
-        return self.slot_count << PAGE_SHIFT
-
-    @property
-    def used_slots(self) -> int:
-        """How many pages of the ring hold unread bytes."""
-        chunks = self.chunks
-        if not chunks:
-            return 0
-        return ((self.end + PAGE_MASK) >> PAGE_SHIFT) - ((chunks[0][1] + self.consumed) >> PAGE_SHIFT)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no new page can be started; a small write may still fit into the last one."""
-        return self.used_slots >= self.slot_count
-
-    def peek(self, length: int) -> bytes:
-        """The bytes that a read of `length` bytes gets, up to the end of a packet; they stay (see `consume`).
-
-        Linux: fs/pipe.c, pipe_read.
-        """
-        chunks = self.chunks
-        if not chunks:
+    def read(self, length: int) -> bytes:
+        """Linux: fs/pipe.c, anon_pipe_read."""
+        pipe = self.pipe
+        if pipe.chunks:
+            return pipe.take(length)
+        if not length or not pipe.writer_count:
             return b""
-        consumed = self.consumed
-        data = chunks[0][0]
-        if length <= len(data) - consumed:
-            return data if length == len(data) else data[consumed : consumed + length]
-        if len(chunks) == 1 or chunks[0][2]:
-            return data[consumed:] if consumed else data
-        parts = [data[consumed:]]
-        left = length - len(parts[0])
-        for position in range(1, len(chunks)):
-            data, _, is_packet = chunks[position]
-            parts.append(data if len(data) <= left else data[:left])
-            left -= len(data)
-            if left <= 0 or is_packet:
-                break
-        return b"".join(parts)
+        if self.flags & O_NONBLOCK:
+            raise EAGAIN
+        raise Sleep(pipe.read_queue)
 
-    def consume(self, length: int) -> None:
-        """Remove the first `length` bytes, which `peek` has given, and what a read leaves of a packet.
-
-        Wakes the writers if the pipe was full.
-        """
-        chunks = self.chunks
-        was_full = bool(self.write_queue.waiters) and self.used_slots >= self.slot_count
-        left = self.consumed + length
-        removed = length
-        while chunks:
-            data, _, is_packet = chunks[0]
-            if left < len(data):
-                if is_packet and left:
-                    removed += len(data) - left
-                    left = len(data)
-                else:
-                    break
-            left -= len(data)
-            chunks.popleft()
-            if is_packet or not left:
-                break
-        self.consumed = left
-        self.length -= removed
-        if not chunks:
-            self.end = 0
-        if was_full:
-            self.write_queue.wake_all()
-
-    def room(self, length: int) -> int:
-        """How many bytes of a write of `length` bytes the pipe can take now."""
-        room = (self.slot_count - self.used_slots) << PAGE_SHIFT
-        odd = length & PAGE_MASK
-        chunks = self.chunks
-        if odd and chunks and odd <= -self.end & PAGE_MASK and not chunks[-1][2]:
-            room += odd
-        return min(length, room)
-
-    def put(self, data: bytes, is_packet: bool) -> int:
-        """Append what fits of `data`, which isn't empty, and wake the readers; the number of bytes taken.
-
-        At most PIPE_BUF bytes are taken whole or not at all. With `is_packet` every page of them becomes
-        a packet of its own. Linux: fs/pipe.c, pipe_write.
-        """
-        chunks = self.chunks
-        total = len(data)
-        taken = 0
-        if chunks:
-            end = self.end
-            odd = total & PAGE_MASK
-            if odd and odd <= -end & PAGE_MASK and not chunks[-1][2]:
-                taken = odd
-                last, start, _ = chunks[-1]
-                if len(last) < PAGE_SIZE:
-                    # Few bytes are copied again, so that many small writes don't become many chunks.
-                    chunks[-1] = (last + (data if total == odd else data[:odd]), start, False)
-                else:
-                    chunks.append((data if total == odd else data[:odd], end, False))
-                self.end = end = end + odd
-            if taken < total:
-                start = (end + PAGE_MASK) & ~PAGE_MASK
-                free_slots = self.slot_count - (
-                    (start >> PAGE_SHIFT) - ((chunks[0][1] + self.consumed) >> PAGE_SHIFT)
-                )
-                taken += self._append(data, taken, start, free_slots, is_packet)
-        else:
-            taken = self._append(data, 0, 0, self.slot_count, is_packet)
-        self.length += taken
-        if taken and self.read_queue.waiters:
-            self.read_queue.wake_all()
-        return taken
-
-    def _append(self, data: bytes, offset: int, start: int, free_slots: int, is_packet: bool) -> int:
-        """Put what fits of `data` from `offset` into new pages from position `start`; the number of bytes."""
-        count = min(len(data) - offset, free_slots << PAGE_SHIFT)
-        if count <= 0:
+    def write(self, data: bytes) -> int:
+        """Linux: fs/pipe.c, anon_pipe_write."""
+        pipe = self.pipe
+        if not data:
             return 0
-        if is_packet:
-            for position in range(0, count, PAGE_SIZE):
-                packet = data[offset + position : offset + min(position + PAGE_SIZE, count)]
-                self.chunks.append((packet, start + position, True))
-        else:
-            self.chunks.append((data if count == len(data) else data[offset : offset + count], start, False))
-        self.end = start + count
+        if not pipe.reader_count:
+            raise EPIPE
+        count = pipe.put(data, bool(self.flags & O_DIRECT))
+        if count:
+            return count
+        if self.flags & O_NONBLOCK:
+            raise EAGAIN
+        raise Sleep(pipe.write_queue)
+
+    def put_back(self, data: bytes) -> None:
+        self.pipe.put_back(data)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Linux: fs/pipe.c, pipe_ioctl."""
+        if request != FIONREAD:
+            raise ENOTTY
+        memory.write(argument, self.pipe.length.to_bytes(4, "little"))
+        return 0
+
+    def poll_mask(self) -> int:
+        """Linux: fs/pipe.c, pipe_poll."""
+        pipe = self.pipe
+        mask = 0
+        if self.is_readable:
+            if pipe.chunks:
+                mask = POLLIN | POLLRDNORM
+            if not pipe.writer_count and self.seen_openings != pipe.writer_openings:
+                mask |= POLLHUP
+        if self.is_writable:
+            if pipe.used_slots < pipe.slot_count:
+                mask |= POLLOUT | POLLWRNORM
+            if not pipe.reader_count:
+                mask |= POLLERR
+        return mask
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        pipe = self.pipe
+        if not self.is_writable:
+            return (pipe.read_queue,)
+        if not self.is_readable:
+            return (pipe.write_queue,)
+        return (pipe.read_queue, pipe.write_queue)
+
+
+class FifoFile(PipeFile):
+    """An open FIFO, which has a name and keeps the times of its uses."""
+
+    __slots__ = ()
+
+    def read(self, length: int) -> bytes:
+        data = super().read(length)
+        if data and not (self.path.mount.flags & MS_NOATIME or self.flags & O_NOATIME):
+            self.inode.touch_accessed()
+        return data
+
+    def write(self, data: bytes) -> int:
+        count = super().write(data)
+        if count:
+            self.inode.touch_modified()
         return count
 
-    def resize(self, size: int, is_privileged: bool, is_administrator: bool) -> int:
-        """Make the pipe hold `size` bytes, rounded up to a power of two of pages; the new capacity.
 
-        `is_privileged` is CAP_SYS_RESOURCE, `is_administrator` that or CAP_SYS_ADMIN. Raises EINVAL, EPERM
-        over a limit, EBUSY when the bytes inside don't fit, ENOMEM when the machine has no more.
-        Linux: fs/pipe.c, pipe_set_size.
-        """
-        if size > LARGEST_SIZE:
-            raise EINVAL
-        slots = max(1, 1 << max(0, (size - 1) >> PAGE_SHIFT).bit_length())
-        accounts, change = self.accounts, slots - self.slot_count
-        if change > 0:
-            if slots << PAGE_SHIFT > accounts.maximum_size and not is_privileged:
-                raise EPERM("over /proc/sys/fs/pipe-max-size")
-            if not is_administrator and (
-                accounts.exceeds_soft(self.user_id, change) or accounts.exceeds_hard(self.user_id, change)
-            ):
-                raise EPERM("over the user's limit of pages in pipes")
-            if accounts.exceeds_machine(change):
-                raise ENOMEM("over the machine's limit of pages in pipes")
-        elif slots < self.used_slots:
-            raise EBUSY
-        accounts.charge(self.user_id, change)
-        self.slot_count = slots
-        self.write_queue.wake_all()
-        return slots << PAGE_SHIFT
+class FifoOpening:
+    """An open(2) of a FIFO that waits for the other side: the progress of its Sleep.
 
-    def discard(self) -> None:
-        """Give up the buffer: the last end is closed."""
-        self.accounts.charge(self.user_id, -self.slot_count)
-        self.slot_count = 0
-        self.chunks.clear()
-        self.length = self.consumed = self.end = 0
-
-
-def new_pipe(accounts: PipeAccounts, user_id: int, is_administrator: bool) -> Pipe:
-    """A pipe without ends, of 64 KiB, or of less when its user has many.
-
-    Raises ENFILE over the hard limit, or when the machine has no more pages for pipes.
-    Linux: fs/pipe.c, alloc_pipe_info.
+    `file` counts as an end already, as on Linux. `partner_openings` is how often the other side had been
+    opened before: it may come, and be gone again, before the waiting task runs.
     """
-    slots = DEFAULT_SLOTS
-    if not is_administrator:
-        if slots << PAGE_SHIFT > accounts.maximum_size:
-            slots = accounts.maximum_size >> PAGE_SHIFT
-        if accounts.exceeds_soft(user_id, slots):
-            slots = MINIMUM_SLOTS
-        if accounts.exceeds_hard(user_id, slots):
-            raise ENFILE("over the user's limit of pages in pipes")
-    if accounts.exceeds_machine(slots):
-        raise ENFILE("over the machine's limit of pages in pipes")
-    accounts.charge(user_id, slots)
-    return Pipe(accounts, user_id, slots)
+
+    __slots__ = ("file", "partner_openings")
+
+    def __init__(self, file: PipeFile, partner_openings: int) -> None:
+        self.file = file
+        self.partner_openings = partner_openings
+
+    def go_on(self) -> PipeFile:
+        """The open file, once the other side has come; else Sleep. Linux: fs/pipe.c, wait_for_partner."""
+        file, pipe = self.file, self.file.pipe
+        openings = pipe.writer_openings if file.is_readable else pipe.reader_openings
+        if openings != self.partner_openings:
+            return file
+        raise Sleep(pipe.read_queue if file.is_readable else pipe.write_queue, progress=self)
+
+    def abandon(self) -> None:
+        """A signal has ended the wait."""
+        self.file.release_if_unheld()
+
+
+def open_fifo(path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+    """Open a FIFO, or a pipe by its name in /proc.
+
+    Raises Sleep until both sides are there, ENXIO for O_WRONLY | O_NONBLOCK without a reader, ENFILE.
+    Linux: fs/pipe.c, fifo_open; fifo(7).
+    """
+    if isinstance(progress, FifoOpening):
+        return progress.go_on()
+    inode = path.dentry.inode
+    access = flags & O_ACCMODE
+    if access == O_ACCMODE:
+        raise EINVAL
+    pipe_system = pipe_file_system(inode.superblock.vfs)
+    is_named = inode.superblock is not pipe_system
+    pipe = inode.pipe
+    if not isinstance(pipe, Pipe):
+        if is_named and access == O_WRONLY and flags & O_NONBLOCK:
+            raise ENXIO
+        pipe = new_pipe(pipe_system.accounts, subject.fsuid, is_pipe_administrator(subject))
+        inode.pipe = pipe
+    elif is_named and access == O_WRONLY and flags & O_NONBLOCK and not pipe.reader_count:
+        raise ENXIO
+    file = FifoFile(path, flags, subject, pipe) if is_named else PipeFile(path, flags, subject, pipe)
+    if access != O_WRONLY and pipe.reader_count == 1:
+        pipe.write_queue.wake_all()
+    if access != O_RDONLY and pipe.writer_count == 1:
+        pipe.read_queue.wake_all()
+    if is_named and access == O_RDONLY and not pipe.writer_count:
+        if not flags & O_NONBLOCK:
+            return FifoOpening(file, pipe.writer_openings).go_on()
+        file.seen_openings = pipe.writer_openings
+    elif is_named and access == O_WRONLY and not pipe.reader_count:
+        return FifoOpening(file, pipe.reader_openings).go_on()
+    return file
+
+
+class PipeFileSystem(Superblock):
+    """Where the inodes of pipes without a name are (Linux: pipefs)."""
+
+    __slots__ = ("accounts", "mount")
+
+    def __init__(self, vfs: Vfs) -> None:
+        super().__init__(vfs, "pipefs", PIPEFS_MAGIC)
+        self.is_internal = True
+        self.root = Inode(self, S_IFDIR | 0o555)
+        self.accounts = PipeAccounts(vfs.memory.frame_count)
+        self.mount = Mount(self)
+
+
+def pipe_file_system(vfs: Vfs) -> PipeFileSystem:
+    """The machine's pipefs, made at first use."""
+    mount = vfs.pseudo_mounts.get("pipefs")
+    if mount is None:
+        mount = vfs.pseudo_mounts["pipefs"] = PipeFileSystem(vfs).mount
+    system = mount.superblock
+    assert isinstance(system, PipeFileSystem)
+    return system
+
+
+def is_pipe_administrator(subject: Subject) -> bool:
+    """Whether the limits of pages in pipes don't hold for `subject` (Linux: !pipe_is_unprivileged_user)."""
+    return subject.has_capability(CAP_SYS_RESOURCE) or subject.has_capability(CAP_SYS_ADMIN)
+
+
+def create_pipe(vfs: Vfs, flags: int, subject: Subject) -> tuple[PipeFile, PipeFile]:
+    """The read end and the write end of a new pipe, held by nobody yet.
+
+    `flags` are O_NONBLOCK and O_DIRECT. Raises ENFILE. Linux: fs/pipe.c, create_pipe_files.
+    """
+    system = pipe_file_system(vfs)
+    pipe = new_pipe(system.accounts, subject.fsuid, is_pipe_administrator(subject))
+    inode = Inode(system, S_IFIFO | 0o600, subject.fsuid, subject.fsgid)
+    inode.pipe = pipe
+    path = vfs.pseudo_path(system.mount, b"pipe:[%d]" % inode.number, inode)
+    reader = PipeFile(path, O_RDONLY | flags & O_NONBLOCK, subject, pipe)
+    writer = PipeFile(path, O_WRONLY | flags & (O_NONBLOCK | O_DIRECT), subject, pipe)
+    return reader, writer

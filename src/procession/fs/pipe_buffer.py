@@ -1,0 +1,311 @@
+"""The bytes inside a pipe, as Linux's ring of pages counts them, and the limits of all pipes together."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from procession.abi.errno import EBUSY, EINVAL, ENFILE, ENOMEM, EPERM
+from procession.fs.wait_queue import WaitQueue
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+
+PIPE_BUF = 4096
+DEFAULT_SLOTS = 16
+MINIMUM_SLOTS = 2
+LARGEST_SIZE = 1 << 31
+
+
+class PipeAccounts:
+    """How many pages the pipes of each user may hold, and those of the whole machine.
+
+    `pages` counts slots by user id. The limits are those of proc(5): `maximum_size` in bytes
+    (fs.pipe-max-size), `soft_pages` and `hard_pages` for an unprivileged user (fs.pipe-user-pages-soft and
+    -hard; 0: none). `machine_pages` bounds all pipes together, since a guest's root isn't trusted either.
+    """
+
+    __slots__ = ("hard_pages", "machine_pages", "maximum_size", "pages", "soft_pages", "total_pages")
+
+    def __init__(self, machine_pages: int) -> None:
+        self.machine_pages = machine_pages
+        self.total_pages = 0
+        self.pages: dict[int, int] = {}
+        self.maximum_size = 1 << 20
+        self.soft_pages = 16384
+        self.hard_pages = 0
+
+    def charge(self, user_id: int, change: int) -> None:
+        """Add `change` slots, negative too, to what `user_id` has."""
+        self.total_pages += change
+        pages = self.pages.get(user_id, 0) + change
+        if pages:
+            self.pages[user_id] = pages
+        else:
+            self.pages.pop(user_id, None)
+
+    def exceeds_soft(self, user_id: int, change: int) -> bool:
+        """Whether `change` more slots would be over the soft limit of `user_id`."""
+        return self.soft_pages != 0 and self.pages.get(user_id, 0) + change > self.soft_pages
+
+    def exceeds_hard(self, user_id: int, change: int) -> bool:
+        """Whether `change` more slots would be over the hard limit of `user_id`."""
+        return self.hard_pages != 0 and self.pages.get(user_id, 0) + change > self.hard_pages
+
+    def exceeds_machine(self, change: int) -> bool:
+        """Whether `change` more slots would be over what the machine has for pipes."""
+        return self.total_pages + change > self.machine_pages
+
+
+class Pipe:
+    """The bytes on their way through one pipe or FIFO, and its ends (Linux: struct pipe_inode_info).
+
+    Linux's ring has `slot_count` slots of one page. A write fills up the last page if its odd bytes fit
+    there whole, and starts a new page otherwise, so a pipe can be full with few bytes in it. Here the bytes
+    lie in `chunks` of any size, each with the position where it starts in an endless row of pages; the
+    slots in use are the pages from the first unread byte's to the last byte's. Positions start again from
+    0 when the pipe has been empty.
+    """
+
+    __slots__ = (
+        "accounts",
+        "chunks",
+        "consumed",
+        "end",
+        "length",
+        "read_queue",
+        "reader_count",
+        "reader_openings",
+        "slot_count",
+        "user_id",
+        "write_queue",
+        "writer_count",
+        "writer_openings",
+    )
+
+    def __init__(self, accounts: PipeAccounts, user_id: int, slot_count: int) -> None:
+        self.accounts = accounts
+        self.user_id = user_id
+        self.slot_count = slot_count
+        self.chunks: deque[tuple[bytes, int, bool]] = deque()
+        """(bytes, position of the first of them, whether it's a packet); the bytes are never empty."""
+        self.consumed = 0
+        """How many bytes of the first chunk have been read."""
+        self.end = 0
+        """The position after the last byte."""
+        self.length = 0
+        """How many bytes wait to be read (FIONREAD)."""
+        self.reader_count = 0
+        self.writer_count = 0
+        self.reader_openings = 0
+        """How often it has been opened for reading: what the opener of a FIFO waits for."""
+        self.writer_openings = 0
+        self.read_queue = WaitQueue()
+        self.write_queue = WaitQueue()
+
+    @property
+    def capacity(self) -> int:
+        """The size in bytes (F_GETPIPE_SZ)."""
+        return self.slot_count << PAGE_SHIFT
+
+    @property
+    def used_slots(self) -> int:
+        """How many pages of the ring hold unread bytes."""
+        chunks = self.chunks
+        if not chunks:
+            return 0
+        return ((self.end + PAGE_MASK) >> PAGE_SHIFT) - ((chunks[0][1] + self.consumed) >> PAGE_SHIFT)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no new page can be started; a small write may still fit into the last one."""
+        return self.used_slots >= self.slot_count
+
+    def take(self, length: int) -> bytes:
+        """Remove up to `length` bytes; a packet ends the read, and what it holds beyond `length` is lost.
+
+        Wakes the writers if the pipe was full. Linux: fs/pipe.c, anon_pipe_read.
+        """
+        chunks = self.chunks
+        if not chunks or not length:
+            return b""
+        was_full = bool(self.write_queue.waiters) and self.used_slots >= self.slot_count
+        data, _, is_packet = chunks[0]
+        consumed = self.consumed
+        available = len(data) - consumed
+        if length < available and not is_packet:
+            result = data[consumed : consumed + length]
+            self.consumed = consumed + length
+            self.length -= length
+        elif is_packet or length == available or len(chunks) == 1:
+            chunks.popleft()
+            result = data[consumed:] if consumed else data
+            self.consumed = 0
+            self.length -= available
+            if length < available:
+                result = result[:length]
+        else:
+            result = self._gather(length)
+        if not chunks:
+            self.end = 0
+        if was_full:
+            self.write_queue.wake_all()
+        return result
+
+    def _gather(self, length: int) -> bytes:
+        """Remove up to `length` bytes that lie in several chunks."""
+        chunks = self.chunks
+        parts: list[bytes] = []
+        left, consumed = length, self.consumed
+        while chunks and left:
+            data, _, is_packet = chunks[0]
+            available = len(data) - consumed
+            if left < available and not is_packet:
+                parts.append(data[consumed : consumed + left])
+                self.length -= left
+                consumed += left
+                break
+            parts.append(data[consumed : consumed + min(left, available)])
+            self.length -= available
+            left -= min(left, available)
+            consumed = 0
+            chunks.popleft()
+            if is_packet:
+                break
+        self.consumed = consumed
+        return b"".join(parts)
+
+    def peek(self, length: int) -> bytes:
+        """What `take(length)` would give; it stays."""
+        parts: list[bytes] = []
+        consumed = self.consumed
+        for data, _, is_packet in self.chunks:
+            part = data[consumed : consumed + length]
+            consumed = 0
+            parts.append(part)
+            length -= len(part)
+            if is_packet or not length:
+                break
+        return b"".join(parts)
+
+    def put_back(self, data: bytes) -> None:
+        """Undo the end of a `take`: its last bytes couldn't be handed on."""
+        chunks = self.chunks
+        if chunks:
+            rest, start, is_packet = chunks[0]
+            start += self.consumed
+            chunks[0] = (rest[self.consumed :], start, is_packet)
+            chunks.appendleft((data, start - len(data), False))
+        else:
+            chunks.append((data, 0, False))
+            self.end = len(data)
+        self.consumed = 0
+        self.length += len(data)
+
+    def room(self, length: int) -> int:
+        """How many bytes of a write of `length` bytes the pipe can take now."""
+        room = (self.slot_count - self.used_slots) << PAGE_SHIFT
+        odd = length & PAGE_MASK
+        chunks = self.chunks
+        if odd and chunks and odd <= -self.end & PAGE_MASK and not chunks[-1][2]:
+            room += odd
+        return min(length, room)
+
+    def put(self, data: bytes, is_packet: bool) -> int:
+        """Append what fits of `data`, which isn't empty, and wake the readers; the number of bytes taken.
+
+        At most PIPE_BUF bytes are taken whole or not at all. With `is_packet` every page of them becomes
+        a packet of its own. Linux: fs/pipe.c, pipe_write.
+        """
+        chunks = self.chunks
+        total = len(data)
+        taken = 0
+        if chunks:
+            end = self.end
+            odd = total & PAGE_MASK
+            if odd and odd <= -end & PAGE_MASK and not chunks[-1][2]:
+                taken = odd
+                last, start, _ = chunks[-1]
+                if len(last) < PAGE_SIZE:
+                    # Few bytes are copied again, so that many small writes don't become many chunks.
+                    chunks[-1] = (last + (data if total == odd else data[:odd]), start, False)
+                else:
+                    chunks.append((data if total == odd else data[:odd], end, False))
+                self.end = end = end + odd
+            if taken < total:
+                start = (end + PAGE_MASK) & ~PAGE_MASK
+                free_slots = self.slot_count - (
+                    (start >> PAGE_SHIFT) - ((chunks[0][1] + self.consumed) >> PAGE_SHIFT)
+                )
+                taken += self._append(data, taken, start, free_slots, is_packet)
+        else:
+            taken = self._append(data, 0, 0, self.slot_count, is_packet)
+        self.length += taken
+        if taken and self.read_queue.waiters:
+            self.read_queue.wake_all()
+        return taken
+
+    def _append(self, data: bytes, offset: int, start: int, free_slots: int, is_packet: bool) -> int:
+        """Put what fits of `data` from `offset` into new pages from position `start`; the number of bytes."""
+        count = min(len(data) - offset, free_slots << PAGE_SHIFT)
+        if count <= 0:
+            return 0
+        if is_packet:
+            for position in range(0, count, PAGE_SIZE):
+                packet = data[offset + position : offset + min(position + PAGE_SIZE, count)]
+                self.chunks.append((packet, start + position, True))
+        else:
+            self.chunks.append((data if count == len(data) else data[offset : offset + count], start, False))
+        self.end = start + count
+        return count
+
+    def resize(self, size: int, is_privileged: bool, is_administrator: bool) -> int:
+        """Make the pipe hold `size` bytes, rounded up to a power of two of pages; the new capacity.
+
+        `is_privileged` is CAP_SYS_RESOURCE, `is_administrator` that or CAP_SYS_ADMIN. Raises EINVAL, EPERM
+        over a limit, EBUSY when the bytes inside don't fit, ENOMEM when the machine has no more.
+        Linux: fs/pipe.c, pipe_set_size.
+        """
+        if size > LARGEST_SIZE:
+            raise EINVAL
+        slots = max(1, 1 << max(0, (size - 1) >> PAGE_SHIFT).bit_length())
+        accounts, change = self.accounts, slots - self.slot_count
+        if change > 0:
+            if slots << PAGE_SHIFT > accounts.maximum_size and not is_privileged:
+                raise EPERM("over /proc/sys/fs/pipe-max-size")
+            if not is_administrator and (
+                accounts.exceeds_soft(self.user_id, change) or accounts.exceeds_hard(self.user_id, change)
+            ):
+                raise EPERM("over the user's limit of pages in pipes")
+            if accounts.exceeds_machine(change):
+                raise ENOMEM("over the machine's limit of pages in pipes")
+        elif slots < self.used_slots:
+            raise EBUSY
+        accounts.charge(self.user_id, change)
+        self.slot_count = slots
+        self.write_queue.wake_all()
+        return slots << PAGE_SHIFT
+
+    def discard(self) -> None:
+        """Give up the buffer: the last end is closed."""
+        self.accounts.charge(self.user_id, -self.slot_count)
+        self.slot_count = 0
+        self.chunks.clear()
+        self.length = self.consumed = self.end = 0
+
+
+def new_pipe(accounts: PipeAccounts, user_id: int, is_administrator: bool) -> Pipe:
+    """A pipe without ends, of 64 KiB, or of less when its user has many.
+
+    Raises ENFILE over the hard limit, or when the machine has no more pages for pipes.
+    Linux: fs/pipe.c, alloc_pipe_info.
+    """
+    slots = DEFAULT_SLOTS
+    if not is_administrator:
+        if slots << PAGE_SHIFT > accounts.maximum_size:
+            slots = accounts.maximum_size >> PAGE_SHIFT
+        if accounts.exceeds_soft(user_id, slots):
+            slots = MINIMUM_SLOTS
+        if accounts.exceeds_hard(user_id, slots):
+            raise ENFILE("over the user's limit of pages in pipes")
+    if accounts.exceeds_machine(slots):
+        raise ENFILE("over the machine's limit of pages in pipes")
+    accounts.charge(user_id, slots)
+    return Pipe(accounts, user_id, slots)
