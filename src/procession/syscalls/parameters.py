@@ -49,6 +49,16 @@ U64 = Annotated[int, Kind("u64", "{register}")]
 Size = Annotated[int, Kind("size", "{register}")]
 Address = Annotated[int, Kind("address", "{register}")]
 Buffer = Annotated[int, Kind("buffer", "{register}")]
+InBuffer = Annotated[int, Kind("in_buffer", "{register}")]
+"""Bytes that the call reads; the next `Size` says how many."""
+OutBuffer = Annotated[int, Kind("out_buffer", "{register}")]
+"""Where the call puts as many bytes as it returns."""
+StringArray = Annotated[int, Kind("string_array", "{register}")]
+"""A list of pointers to strings, up to a NULL: execve's argv."""
+InVector = Annotated[int, Kind("in_vector", "{register}")]
+"""An array of `struct iovec` whose bytes the call reads; the next argument says how many."""
+OutVector = Annotated[int, Kind("out_vector", "{register}")]
+"""An array of `struct iovec` where the call puts as many bytes as it returns."""
 Mode = Annotated[int, Kind("mode", "{register} & 0xFFFF")]
 Fd = Annotated[int, Kind("fd", _SIGNED_32)]
 SignalNumber = Annotated[int, Kind("signal", _SIGNED_32)]
@@ -59,6 +69,12 @@ Flags = Annotated[T, Kind("flags", "{register} & 0xFFFFFFFF")]
 int, since arithmetic on an IntFlag costs 20 times as much."""
 LongFlags = Annotated[T, Kind("flags", "{register}")]
 """As Flags, of 64 bits."""
+Choice = Annotated[T, Kind("choice", _SIGNED_32)]
+"""One of the numbers of an IntEnum: `Choice[SeekWhence]`; a plain int at run time."""
+
+# For In and Out: integers that the trace shows as what they mean.
+WaitStatus = Annotated[int, "i", "wait_status"]
+SignalSet = Annotated[int, "Q", "signal_set"]
 
 
 class Layout(Protocol):
