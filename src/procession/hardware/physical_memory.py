@@ -10,6 +10,9 @@ PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
 PAGE_MASK = PAGE_SIZE - 1
 
+STALE_TRANSLATIONS = 1
+STALE_CODE = 2
+
 
 class OutOfFrames(Exception):
     """No page frame is left; the kernel answers with its OOM killer or ENOMEM."""
@@ -23,7 +26,10 @@ class PhysicalMemory:
     is zeroed when it's handed out and not when it comes back, so that ending a process is cheap.
 
     Frames that have been mapped executable are remembered: an engine may hold translated code for them,
-    which it forgets only when it is told (`reclaim_executable`), so they return to a list of their own.
+    so they return to a list of their own and are used again last.
+
+    `stale` collects what the engine must drop before it runs user code again: STALE_TRANSLATIONS when a
+    mapping lost rights or changed its frame, STALE_CODE when a frame with code was written or reused.
 
     The backing is a memfd where the host has one, so that another process could map the same frames.
     """
@@ -36,7 +42,7 @@ class PhysicalMemory:
         "free_executable",
         "next_fresh",
         "references",
-        "reserved_frames",
+        "stale",
         "words",
     )
 
@@ -51,7 +57,7 @@ class PhysicalMemory:
         self.free_executable: list[int] = []
         self.executable: set[int] = set()
         self.next_fresh = 1
-        self.reserved_frames = 0
+        self.stale = 0
 
     @property
     def used_frames(self) -> int:
@@ -100,7 +106,12 @@ class PhysicalMemory:
             self.next_fresh = frame + 1
             return frame
         if self.free_executable:
-            raise ExecutableFramesOnly
+            # Nothing runs until the kernel is left, and there the engine forgets what `stale` asks for.
+            self.executable.difference_update(self.free_executable)
+            self.free.extend(self.free_executable)
+            self.free_executable.clear()
+            self.stale |= STALE_CODE
+            return self.free.pop()
         raise OutOfFrames
 
     def acquire(self, frame: int) -> None:
@@ -119,20 +130,10 @@ class PhysicalMemory:
         elif count < 0:
             raise AssertionError(f"frame {frame} released more often than it was acquired")
 
-    def reclaim_executable(self) -> None:
-        """Make freed executable frames usable again; the caller has made the engine forget their code."""
-        self.executable.difference_update(self.free_executable)
-        self.free.extend(self.free_executable)
-        self.free_executable.clear()
-
     def close(self) -> None:
         """Give the host its memory back; the object can't be used afterwards."""
         self.words.release()
         self.bytes.close()
-
-
-class ExecutableFramesOnly(OutOfFrames):
-    """Only frames whose translated code must be forgotten first are left: reclaim them and try again."""
 
 
 _ZERO_PAGE = bytes(PAGE_SIZE)

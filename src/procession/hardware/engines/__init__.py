@@ -1,0 +1,1 @@
+"""Processors that the kernel can run on."""

@@ -1,0 +1,126 @@
+"""Unicorn's C library, called directly: the binding's own wrappers cost several times as much a call."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+
+ARCH_X86 = 4
+MODE_64 = 8
+PROT_ALL = 7
+CPU_NEHALEM = 15
+TLB_CPU = 0
+CTL_CPU_MODEL = 7
+CTL_TB_FLUSH = 10
+CTL_TLB_FLUSH = 11
+CTL_TLB_TYPE = 12
+_CTL_WRITE = 1 << 30
+
+HOOK_INTR = 1
+HOOK_INSN = 2
+HOOK_BLOCK = 8
+HOOK_INSN_INVALID = 16384
+INSN_SYSCALL = 699
+INSN_IN = 218
+INSN_OUT = 500
+
+REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI = 35, 38, 40, 37, 44, 36, 43, 39
+REG_R8 = 106
+REG_EFLAGS = 25
+REG_RIP = 41
+REG_FPSW = 31
+REG_CR0, REG_CR2, REG_CR3, REG_CR4 = 50, 52, 53, 54
+REG_ST0 = 114
+REG_XMM0 = 122
+REG_FPCW, REG_FPTAG, REG_MSR, REG_MXCSR, REG_FS_BASE, REG_GS_BASE = 246, 247, 248, 249, 250, 251
+GENERAL_REGISTERS = (
+    *(REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI),
+    *range(REG_R8, REG_R8 + 8),
+)
+
+SYSCALL_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
+INTERRUPT_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_void_p)
+INVALID_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, c_void_p, c_void_p)
+PORT_IN_CALLBACK = ctypes.CFUNCTYPE(c_uint32, c_void_p, c_uint32, c_int, c_void_p)
+PORT_OUT_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_int, c_uint32, c_void_p)
+
+
+class UnicornError(Exception):
+    """The library refused a call that the engine takes for granted, or isn't there."""
+
+
+class Msr(ctypes.Structure):
+    """A model-specific register, as the library reads and writes it."""
+
+    _fields_ = (("number", c_uint32), ("value", c_uint64))
+
+
+class UnicornLibrary:
+    """The loaded library with its prototypes. Raises UnicornError if it can't be found."""
+
+    def __init__(self) -> None:
+        spec = importlib.util.find_spec("unicorn")
+        if spec is None or not spec.submodule_search_locations:
+            raise UnicornError("the unicorn package isn't installed")
+        folder = Path(next(iter(spec.submodule_search_locations))) / "lib"
+        names = ("libunicorn.so.2", "libunicorn.2.dylib", "unicorn.dll")
+        found = next((folder / name for name in names if (folder / name).exists()), None)
+        if found is None:
+            raise UnicornError(f"no Unicorn library in {folder}")
+        library = ctypes.CDLL(str(found))
+        self.open = library.uc_open
+        self.open.argtypes = (c_int, c_int, POINTER(c_void_p))
+        self.close = library.uc_close
+        self.close.argtypes = (c_void_p,)
+        self.error_text = library.uc_strerror
+        self.error_text.argtypes = (c_int,)
+        self.error_text.restype = c_char_p
+        self.control = library.uc_ctl
+        self.register_read = library.uc_reg_read
+        self.register_read.argtypes = (c_void_p, c_int, c_void_p)
+        self.register_write = library.uc_reg_write
+        self.register_write.argtypes = (c_void_p, c_int, c_void_p)
+        self.map_memory = library.uc_mem_map_ptr
+        self.map_memory.argtypes = (c_void_p, c_uint64, c_size_t, c_uint32, c_void_p)
+        self.hook_add = library.uc_hook_add
+        self.hook_delete = library.uc_hook_del
+        self.hook_delete.argtypes = (c_void_p, c_size_t)
+        self.emulate = library.uc_emu_start
+        self.emulate.argtypes = (c_void_p, c_uint64, c_uint64, c_uint64, c_size_t)
+        self.stop = library.uc_emu_stop
+        self.stop.argtypes = (c_void_p,)
+        self.stop_address = ctypes.cast(library.uc_emu_stop, c_void_p).value or 0
+
+    def check(self, error: int) -> None:
+        """Raise UnicornError unless `error` is 0."""
+        if error:
+            raise UnicornError(self.error_text(error).decode())
+
+    def write_register(self, handle: c_void_p, register: int, value: int) -> None:
+        """Write a register of at most 64 bits."""
+        self.check(self.register_write(handle, register, byref(c_uint64(value))))
+
+    def write_msr(self, handle: c_void_p, number: int, value: int) -> None:
+        """Write a model-specific register."""
+        self.check(self.register_write(handle, REG_MSR, byref(Msr(number, value))))
+
+    def set_control(self, handle: c_void_p, control: int, value: int) -> None:
+        """uc_ctl with one int argument."""
+        self.check(self.control(handle, c_uint32(control | 1 << 26 | _CTL_WRITE), c_int(value)))
+
+    def add_hook(
+        self, handle: c_void_p, kind: int, callback: object, instruction: int | None = None, data: int = 0
+    ) -> c_size_t:
+        """Add a hook for every address; `callback` (a CFUNCTYPE object or an address) must be kept alive."""
+        hook = c_size_t()
+        arguments = [handle, byref(hook), c_int(kind), callback, c_void_p(data), c_uint64(1), c_uint64(0)]
+        if instruction is not None:
+            arguments.append(c_int(instruction))
+        self.check(self.hook_add(*arguments))
+        return hook
+
+    def flush_control(self, control: int) -> c_uint32:
+        """The code for a uc_ctl without arguments."""
+        return c_uint32(control | _CTL_WRITE)

@@ -1,0 +1,248 @@
+"""Where Unicorn keeps the processor's state in memory, found by experiment at start.
+
+The library's calls for reading and writing registers cost more than a whole system call should. The state
+that they copy from is one C structure whose layout the library doesn't publish, so it is measured, never
+assumed: recognisable values are written through the public calls and searched for, and what must be
+unique and isn't raises UnicornError.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from ctypes import c_void_p
+
+from procession.hardware.engines.unicorn_library import (
+    GENERAL_REGISTERS,
+    REG_CR2,
+    REG_CR3,
+    REG_FPCW,
+    REG_FPSW,
+    REG_FPTAG,
+    REG_FS_BASE,
+    REG_GS_BASE,
+    REG_MXCSR,
+    REG_ST0,
+    REG_XMM0,
+    UnicornError,
+    UnicornLibrary,
+)
+
+STATE_BYTES = 8192
+"""More than the part of the state that a task's registers live in."""
+_OBJECT_BYTES = 1 << 18
+
+
+class StateLayout:
+    """Offsets in bytes from the state's `address`.
+
+    `general`, 16 quadwords with rip after them, is at offset 0. `floating_start` to `floating_end`
+    encloses all of x87, MMX and SSE state.
+    """
+
+    __slots__ = (
+        "address",
+        "cr2",
+        "cr3",
+        "error_code",
+        "floating_end",
+        "floating_start",
+        "fs_base",
+        "gs_base",
+        "mxcsr",
+        "old_exception",
+        "x87_control",
+        "x87_registers",
+        "x87_status",
+        "x87_tags",
+        "x87_top",
+        "xmm",
+        "xmm_stride",
+    )
+
+    def __init__(self, address: int) -> None:
+        self.address = address
+        self.fs_base = 0
+        self.gs_base = 0
+        self.cr2 = 0
+        self.cr3 = 0
+        self.x87_top = 0
+        self.x87_status = 0
+        self.x87_control = 0
+        self.x87_tags = 0
+        self.x87_registers = 0
+        self.mxcsr = 0
+        self.xmm = 0
+        self.xmm_stride = 0
+        self.floating_start = 0
+        self.floating_end = 0
+        self.error_code = 0
+        self.old_exception = 0
+
+    def snapshot(self) -> bytes:
+        """The state's bytes now."""
+        return ctypes.string_at(self.address, STATE_BYTES)
+
+
+def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
+    """Find the state of the processor `handle` and the offsets that need no running code.
+
+    Raises UnicornError when the search doesn't end in exactly one place.
+    """
+    found: set[int] | None = None
+    for seed in (0x5A17_C0DE_0000_1100, 0x3B2A_FACE_0000_2200, 0x1D3C_BEAD_0000_3300):
+        values = [seed + 0x1357 * index for index in range(16)]
+        for register, value in zip(GENERAL_REGISTERS, values, strict=True):
+            library.write_register(handle, register, value)
+        pattern = struct.pack("<16Q", *values)
+        if found is None:
+            found = _find_pattern(handle, pattern)
+        else:
+            # The first search also finds copies that the host's program made of the pattern itself.
+            found = {address for address in found if ctypes.string_at(address, 128) == pattern}
+    if not found or len(found) != 1:
+        raise UnicornError(f"the processor's state was found in {len(found or ())} places, not one")
+    layout = StateLayout(found.pop())
+
+    def offset_of(register: int, probes: tuple[int, ...], width: int) -> int:
+        return _find_offset(library, handle, layout, register, probes, width)
+
+    layout.fs_base = offset_of(REG_FS_BASE, (0x7AB1_2345_6000, 0x1133_5577_9000), 8)
+    layout.gs_base = offset_of(REG_GS_BASE, (0x6AB1_2345_7000, 0x2133_5577_8000), 8)
+    layout.cr2 = offset_of(REG_CR2, (0x3AB1_2345_6008, 0x4133_5577_9010), 8)
+    layout.cr3 = offset_of(REG_CR3, (0x12345000, 0x0FEDC000), 8)
+    library.write_register(handle, REG_CR3, 0)
+    layout.x87_control = offset_of(REG_FPCW, (0x027F, 0x037F, 0x0F7F), 2)
+    library.write_register(handle, REG_FPCW, 0x037F)
+    layout.mxcsr = offset_of(REG_MXCSR, (0x9F80, 0x3F80, 0x1F80), 4)
+    layout.xmm = _find_wide(library, handle, layout, REG_XMM0, 16)
+    layout.xmm_stride = _find_wide(library, handle, layout, REG_XMM0 + 1, 16) - layout.xmm
+    _locate_x87(library, handle, layout)
+    layout.floating_start = min(layout.x87_top, layout.x87_status, layout.x87_control)
+    layout.floating_end = layout.xmm + 16 * layout.xmm_stride
+    if not layout.floating_start < layout.x87_registers < layout.mxcsr < layout.floating_end < STATE_BYTES:
+        raise UnicornError("the floating-point state isn't where one block of the processor's state holds it")
+    return layout
+
+
+def _find_pattern(handle: c_void_p, pattern: bytes) -> set[int]:
+    """Where `pattern` lies in the objects to which the words of the handle's own object point."""
+    regions = _writable_regions()
+    base = handle.value or 0
+    start, end = next((region for region in regions if region[0] <= base < region[1]), (0, 0))
+    if not start:
+        raise UnicornError("the processor's object isn't in the host's list of mappings")
+    words = struct.unpack("<1024Q", ctypes.string_at(base, min(8192, end - base)).ljust(8192, b"\0"))
+    found: set[int] = set()
+    for word in dict.fromkeys(words):
+        for start, end in regions:
+            if start <= word < end:
+                data = ctypes.string_at(word, min(end - word, _OBJECT_BYTES))
+                position = data.find(pattern)
+                while position >= 0:
+                    found.add(word + position)
+                    position = data.find(pattern, position + 1)
+    return found
+
+
+def _writable_regions() -> list[tuple[int, int]]:
+    try:
+        with open("/proc/self/maps", encoding="ascii", errors="replace") as maps:
+            lines = maps.readlines()
+    except OSError as error:
+        raise UnicornError(f"this host doesn't list a process's mappings: {error}") from error
+    regions: list[tuple[int, int]] = []
+    for line in lines:
+        span, rights, *_ = line.split()
+        if rights.startswith("rw-p"):
+            start, _, end = span.partition("-")
+            regions.append((int(start, 16), int(end, 16)))
+    return regions
+
+
+def _offsets_holding(data: bytes, value: int, width: int) -> set[int]:
+    needle = value.to_bytes(width, "little")
+    offsets: set[int] = set()
+    position = data.find(needle)
+    while position >= 0:
+        offsets.add(position)
+        position = data.find(needle, position + 1)
+    return offsets
+
+
+def _find_offset(
+    library: UnicornLibrary,
+    handle: c_void_p,
+    layout: StateLayout,
+    register: int,
+    probes: tuple[int, ...],
+    width: int,
+) -> int:
+    candidates: set[int] | None = None
+    for probe in probes:
+        library.write_register(handle, register, probe)
+        holding = _offsets_holding(layout.snapshot(), probe, width)
+        candidates = holding if candidates is None else candidates & holding
+    if not candidates or len(candidates) != 1:
+        raise UnicornError(f"register {register} was found at {len(candidates or ())} offsets, not one")
+    return candidates.pop()
+
+
+def _find_wide(
+    library: UnicornLibrary, handle: c_void_p, layout: StateLayout, register: int, width: int
+) -> int:
+    """The offset of a register wider than 64 bits; it is left zeroed."""
+    probe = bytes(range(0x31, 0x31 + width))
+    library.check(library.register_write(handle, register, ctypes.create_string_buffer(probe, width)))
+    offset = layout.snapshot().find(probe)
+    library.check(library.register_write(handle, register, ctypes.create_string_buffer(width)))
+    if offset < 0:
+        raise UnicornError(f"register {register} isn't in the processor's state")
+    return offset
+
+
+def _locate_x87(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) -> None:
+    """The x87 stack's top, status, tags and registers: the top is the status word's bits 11 to 13."""
+    tops, statuses = None, None
+    for top, flags in ((5, 0x4101), (3, 0x0144), (6, 0x4305)):
+        library.write_register(handle, REG_FPSW, top << 11 | flags)
+        data = layout.snapshot()
+        window = range(max(0, layout.x87_control - 8), layout.x87_control)
+        now_tops = {offset for offset in window if data[offset : offset + 4] == top.to_bytes(4, "little")}
+        now_statuses = {offset for offset in window if data[offset : offset + 2] == flags.to_bytes(2, "little")}
+        tops = now_tops if tops is None else tops & now_tops
+        statuses = now_statuses if statuses is None else statuses & now_statuses
+    library.write_register(handle, REG_FPSW, 0)
+    library.write_register(handle, REG_FPTAG, 0x0000)
+    before = layout.snapshot()
+    library.write_register(handle, REG_FPTAG, 0xFFFF)
+    after = layout.snapshot()
+    changed = [offset for offset in range(STATE_BYTES) if before[offset] != after[offset]]
+    if not tops or not statuses or len(tops) != 1 or len(statuses) != 1 or len(changed) != 8:
+        raise UnicornError("the x87 status isn't where it can be told apart")
+    layout.x87_top, layout.x87_status, layout.x87_tags = tops.pop(), statuses.pop(), changed[0]
+    layout.x87_registers = _find_wide(library, handle, layout, REG_ST0, 10)
+    if changed != list(range(changed[0], changed[0] + 8)):
+        raise UnicornError("the x87 tags aren't eight bytes in a row")
+
+
+def locate_exception_fields(layout: StateLayout, observe: Callable[[], list[tuple[int, int, bytes]]]) -> None:
+    """Find the fields that describe an exception.
+
+    `observe` provokes exceptions and gives for each its vector, the error code that the processor must
+    have pushed, and the state's bytes as they were in the hook. Raises UnicornError.
+    """
+    codes: set[int] | None = None
+    previous: set[int] | None = None
+    for vector, error_code, data in observe():
+        at_code = {o for o in range(0, STATE_BYTES, 4) if data[o : o + 4] == error_code.to_bytes(4, "little")}
+        at_vector = {o for o in range(0, STATE_BYTES, 4) if data[o : o + 4] == vector.to_bytes(4, "little")}
+        codes = at_code if codes is None else codes & at_code
+        previous = at_vector if previous is None else previous & at_vector
+    if not codes or not previous or len(codes) != 1 or len(previous) != 1:
+        raise UnicornError(
+            f"an exception's error code and vector were found at {len(codes or ())} and "
+            f"{len(previous or ())} offsets, not one each"
+        )
+    layout.error_code, layout.old_exception = codes.pop(), previous.pop()

@@ -1,0 +1,23 @@
+"""The entries of x86-64 page tables: what the processor's own walk reads from the page frames."""
+
+from __future__ import annotations
+
+PRESENT = 1 << 0
+WRITABLE = 1 << 1
+USER = 1 << 2
+ACCESSED = 1 << 5
+DIRTY = 1 << 6
+SHARED = 1 << 9
+"""A bit that the processor ignores: the page belongs to a shared mapping, so fork leaves it writable."""
+NO_EXECUTE = 1 << 63
+
+ADDRESS_MASK = 0x000F_FFFF_FFFF_F000
+ENTRIES = 512
+LEAF_SHIFT = 21
+"""A leaf table maps 2 MiB: addresses with the same `address >> LEAF_SHIFT` share one."""
+
+TABLE = PRESENT | WRITABLE | USER | ACCESSED
+"""An entry of an upper table that points to the next one; access is limited by the leaf's entries."""
+
+USER_END = 0x7FFF_FFFF_F000
+"""The first address past user space (Linux: TASK_SIZE_MAX with four levels)."""

@@ -1,0 +1,470 @@
+"""An address space: its areas, its page tables, and the kernel's own access to user memory."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Protocol
+
+from procession.abi.errno import EEXIST, EFAULT, EINVAL, ENOMEM
+from procession.hardware import page_table as pte
+from procession.hardware.physical_memory import (
+    PAGE_MASK,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    STALE_CODE,
+    STALE_TRANSLATIONS,
+    PhysicalMemory,
+)
+from procession.mm.page_tables import PageTables
+from procession.mm.vma import (
+    DONT_FORK,
+    GROWS_DOWN,
+    PROT_READ,
+    PROT_WRITE,
+    WIPE_ON_FORK,
+    VirtualMemoryArea,
+)
+
+RLIMIT_DATA, RLIMIT_STACK, RLIMIT_AS = 2, 3, 9
+MMAP_BASE = 0x7FFF_F7FF_F000
+"""Where mappings are placed downwards from: addresses are the same in every run."""
+MMAP_MINIMUM = 0x10000
+"""The lowest address that mmap gives (vm.mmap_min_addr)."""
+MAXIMUM_AREAS = 65530
+"""vm.max_map_count."""
+
+_READABLE = pte.PRESENT | pte.USER
+_WRITABLE = pte.PRESENT | pte.USER | pte.WRITABLE
+
+
+class MemoryLimits(Protocol):
+    """The resource limits that bound an address space; `soft` is indexed by RLIMIT_*, in bytes."""
+
+    soft: list[int]
+
+
+class MemoryDescriptor:
+    """One address space (Linux: struct mm_struct).
+
+    `areas` is sorted by address and free of overlaps; `starts` holds their start addresses.
+    `reference_count` counts the tasks that run in it. `resident_pages` is its RSS and `peak_resident_pages`
+    the most that it was. The `*_start` and `*_end` attributes say where exec put things (PR_SET_MM's).
+    """
+
+    __slots__ = (
+        "areas",
+        "arguments_end",
+        "arguments_start",
+        "auxiliary_vector",
+        "brk",
+        "bytes",
+        "code_end",
+        "code_start",
+        "data_end",
+        "data_start",
+        "environment_end",
+        "environment_start",
+        "executable",
+        "heap_start",
+        "is_dumpable",
+        "leaves",
+        "limits",
+        "locked_pages",
+        "memory",
+        "mmap_base",
+        "peak_resident_pages",
+        "reference_count",
+        "resident_pages",
+        "stack_start",
+        "starts",
+        "tables",
+        "words",
+    )
+
+    def __init__(self, memory: PhysicalMemory, limits: MemoryLimits, tables: PageTables | None = None) -> None:
+        self.memory = memory
+        self.limits = limits
+        self.tables = PageTables(memory) if tables is None else tables
+        self.leaves = self.tables.leaves
+        self.words = memory.words
+        self.bytes = memory.bytes
+        self.areas: list[VirtualMemoryArea] = []
+        self.starts: list[int] = []
+        self.reference_count = 1
+        self.resident_pages = 0
+        self.peak_resident_pages = 0
+        self.locked_pages = 0
+        self.mmap_base = MMAP_BASE
+        self.heap_start = self.brk = 0
+        self.stack_start = 0
+        self.code_start = self.code_end = self.data_start = self.data_end = 0
+        self.arguments_start = self.arguments_end = 0
+        self.environment_start = self.environment_end = 0
+        self.auxiliary_vector = b""
+        self.executable: object = None
+        self.is_dumpable = True
+
+    # Sharing and ending
+
+    def acquire(self) -> MemoryDescriptor:
+        """One more task runs here (CLONE_VM)."""
+        self.reference_count += 1
+        return self
+
+    def put(self) -> None:
+        """A task leaves; the last one frees everything. Linux: kernel/fork.c, mmput."""
+        self.reference_count -= 1
+        if self.reference_count == 0:
+            self.tables.release()
+            areas, self.areas, self.starts = self.areas, [], []
+            for area in areas:
+                area.release()
+            self.resident_pages = 0
+            put = getattr(self.executable, "put", None)
+            if put is not None:
+                put()
+            self.executable = None
+
+    def fork(self) -> MemoryDescriptor:
+        """A copy for a child. Raises OutOfFrames, nothing changed. Linux: kernel/fork.c, dup_mmap."""
+        child = MemoryDescriptor(self.memory, self.limits, self.tables.fork())
+        for name in _COPIED_BY_FORK:
+            setattr(child, name, getattr(self, name))
+        acquire = getattr(self.executable, "acquire", None)
+        if acquire is not None:
+            acquire()
+        child.peak_resident_pages = self.resident_pages
+        special: list[VirtualMemoryArea] = []
+        for area in self.areas:
+            if area.flags & (DONT_FORK | WIPE_ON_FORK):
+                special.append(area)
+                if area.flags & DONT_FORK:
+                    continue
+            child.areas.append(area.copy(area.start, area.end))
+        child.starts = [area.start for area in child.areas]
+        for area in special:
+            child.resident_pages -= child.tables.zap(area.start, area.end)
+        self.memory.stale |= STALE_TRANSLATIONS
+        return child
+
+    # Finding areas
+
+    def find(self, address: int) -> VirtualMemoryArea | None:
+        """The area that holds `address`."""
+        index = bisect_right(self.starts, address) - 1
+        if index >= 0:
+            area = self.areas[index]
+            if address < area.end:
+                return area
+        return None
+
+    def areas_in(self, start: int, end: int) -> list[VirtualMemoryArea]:
+        """The areas that have addresses in common with `start` to `end`, in order."""
+        first = max(bisect_right(self.starts, start) - 1, 0)
+        last = bisect_right(self.starts, end - 1)
+        return [area for area in self.areas[first:last] if area.end > start]
+
+    def is_mapped(self, start: int, end: int) -> bool:
+        """Whether areas cover all of `start` to `end`."""
+        for area in self.areas_in(start, end):
+            if area.start > start:
+                return False
+            start = area.end
+        return start >= end
+
+    def find_gap(self, length: int, hint: int = 0, below: int | None = None) -> int:
+        """Where `length` bytes are free: at `hint` if they are, else the highest place below the mmap base.
+
+        Raises ENOMEM. Linux: mm/mmap.c, arch_get_unmapped_area_topdown.
+        """
+        if length > pte.USER_END - MMAP_MINIMUM:
+            raise ENOMEM("longer than the address space")
+        if hint:
+            hint = (hint + PAGE_MASK) & ~PAGE_MASK
+            if MMAP_MINIMUM <= hint <= pte.USER_END - length and not self.areas_in(hint, hint + length):
+                return hint
+        ceiling = self.mmap_base if below is None else below
+        for area in reversed(self.areas):
+            if area.start >= ceiling:
+                continue
+            floor = area.end
+            if ceiling - length >= floor:
+                return ceiling - length
+            ceiling = min(ceiling, area.start)
+        if ceiling - length >= MMAP_MINIMUM:
+            return ceiling - length
+        if below is None:
+            return self.find_gap(length, below=pte.USER_END)
+        raise ENOMEM("no gap of that length")
+
+    @property
+    def total_pages(self) -> int:
+        """The size of all areas in pages (VmSize)."""
+        return sum(area.end - area.start for area in self.areas) >> PAGE_SHIFT
+
+    # Changing areas
+
+    def insert(self, area: VirtualMemoryArea) -> VirtualMemoryArea:
+        """Put in an area where there is none, merging it with its neighbours; the one that it became."""
+        index = bisect_right(self.starts, area.start)
+        areas, starts = self.areas, self.starts
+        if index > 0 and areas[index - 1].can_be_followed_by(area):
+            previous = areas[index - 1]
+            previous.end = area.end
+            area.release()
+            area = previous
+            index -= 1
+        else:
+            areas.insert(index, area)
+            starts.insert(index, area.start)
+        if index + 1 < len(areas) and area.can_be_followed_by(areas[index + 1]):
+            following = areas.pop(index + 1)
+            starts.pop(index + 1)
+            area.end = following.end
+            following.release()
+        return area
+
+    def split(self, address: int) -> None:
+        """Make `address` a border between areas, if it lies inside one. Linux: mm/vma.c, split_vma."""
+        index = bisect_right(self.starts, address) - 1
+        if index < 0:
+            return
+        area = self.areas[index]
+        if area.start < address < area.end:
+            upper = area.copy(address, area.end)
+            area.end = address
+            self.areas.insert(index + 1, upper)
+            self.starts.insert(index + 1, address)
+
+    def isolate(self, start: int, end: int) -> list[VirtualMemoryArea]:
+        """Split at both ends and give the areas between. Raises ENOMEM past vm.max_map_count."""
+        if len(self.areas) + 2 > MAXIMUM_AREAS:
+            raise ENOMEM("too many areas")
+        self.split(start)
+        self.split(end)
+        return self.areas_in(start, end)
+
+    def unmap(self, start: int, end: int) -> None:
+        """Remove whatever is mapped from `start` to `end`. Linux: mm/vma.c, do_vmi_align_munmap."""
+        doomed = self.isolate(start, end) if self.areas_in(start, end) else []
+        if not doomed:
+            return
+        self.resident_pages -= self.tables.zap(start, end)
+        self.memory.stale |= STALE_TRANSLATIONS
+        first = bisect_right(self.starts, doomed[0].start) - 1
+        del self.areas[first : first + len(doomed)]
+        del self.starts[first : first + len(doomed)]
+        for area in doomed:
+            area.release()
+
+    def check_limits(self, length: int, is_data: bool, freed: int = 0) -> None:
+        """Raise ENOMEM if `length` more bytes would pass RLIMIT_AS, or RLIMIT_DATA for private data.
+
+        Linux: mm/vma.c, may_expand_vm.
+        """
+        soft = self.limits.soft
+        if (self.total_pages << PAGE_SHIFT) + length - freed > soft[RLIMIT_AS]:
+            raise ENOMEM("RLIMIT_AS")
+        if is_data:
+            data = sum(area.size for area in self.areas if area.is_data)
+            if data + length - freed > soft[RLIMIT_DATA]:
+                raise ENOMEM("RLIMIT_DATA")
+
+    def map(self, area: VirtualMemoryArea, *, is_overcommitted: bool = False) -> VirtualMemoryArea:
+        """Put `area` in, replacing what it overlaps; it takes its own references.
+
+        Raises ENOMEM for the limits, for too many areas, and for private writable memory larger than the
+        machine's unless `is_overcommitted` (MAP_NORESERVE). Linux: mm/vma.c, mmap_region.
+        """
+        overlapped = sum(
+            min(old.end, area.end) - max(old.start, area.start)
+            for old in self.areas_in(area.start, area.end)
+        )
+        self.check_limits(area.size, area.is_data, overlapped)
+        if len(self.areas) >= MAXIMUM_AREAS:
+            raise ENOMEM("too many areas")
+        if area.is_data and not is_overcommitted and area.size >> PAGE_SHIFT > self.memory.frame_count:
+            raise ENOMEM("more than the machine's memory")
+        if overlapped:
+            self.unmap(area.start, area.end)
+        area.acquire()
+        return self.insert(area)
+
+    def place(self, address: int, length: int, *, is_fixed: bool, must_be_free: bool = False) -> int:
+        """Where a new mapping goes. Raises EINVAL, ENOMEM, EEXIST. Linux: mm/mmap.c, get_unmapped_area."""
+        if not is_fixed:
+            return self.find_gap(length, address)
+        if address & PAGE_MASK:
+            raise EINVAL("a fixed address that isn't page-aligned")
+        if length > pte.USER_END or address > pte.USER_END - length:
+            raise ENOMEM("past the end of user space")
+        if must_be_free and self.areas_in(address, address + length):
+            raise EEXIST("something is mapped there")
+        return address
+
+    def merge_around(self, start: int, end: int) -> None:
+        """Merge areas from the one before `start` to the one after `end` where they have become alike."""
+        index = max(bisect_right(self.starts, start) - 2, 0)
+        while index + 1 < len(self.areas) and self.areas[index].start <= end:
+            area, following = self.areas[index], self.areas[index + 1]
+            if area.can_be_followed_by(following):
+                area.end = following.end
+                self.areas.pop(index + 1)
+                self.starts.pop(index + 1)
+                following.release()
+            else:
+                index += 1
+
+    def set_brk(self, address: int) -> int:
+        """Move the end of the heap; where it is afterwards, unmoved if it can't be. Linux: brk(2)."""
+        if address < self.heap_start:
+            return self.brk
+        old_end = (self.brk + PAGE_MASK) & ~PAGE_MASK
+        new_end = (address + PAGE_MASK) & ~PAGE_MASK
+        if new_end < old_end:
+            self.unmap(new_end, old_end)
+        elif new_end > old_end:
+            if new_end > pte.USER_END or self.areas_in(old_end, new_end + PAGE_SIZE):
+                return self.brk
+            heap = VirtualMemoryArea(old_end, new_end, PROT_READ | PROT_WRITE, name=b"[heap]")
+            try:
+                self.map(heap)
+            except ENOMEM:
+                return self.brk
+        self.brk = address
+        return address
+
+    def grow_stack(self, address: int) -> VirtualMemoryArea | None:
+        """Extend a stack down to `address` if one lies above it and may grow (Linux: expand_stack)."""
+        index = bisect_right(self.starts, address)
+        if index >= len(self.areas):
+            return None
+        area = self.areas[index]
+        if not area.flags & GROWS_DOWN:
+            return None
+        start = address & ~PAGE_MASK
+        if area.end - start > self.limits.soft[RLIMIT_STACK]:
+            return None
+        gap_floor = self.areas[index - 1].end if index else MMAP_MINIMUM
+        # Linux keeps stack_guard_gap (256 pages) free below a stack that grows.
+        if start < gap_floor + (256 << PAGE_SHIFT) and index and self.areas[index - 1].protection:
+            return None
+        if start < gap_floor:
+            return None
+        try:
+            self.check_limits(area.start - start, False)
+        except ENOMEM:
+            return None
+        area.page_offset -= (area.start - start) >> PAGE_SHIFT
+        area.start = start
+        self.starts[index] = start
+        return area
+
+    # The kernel's access to user memory
+
+    def read(self, address: int, length: int) -> bytes:
+        """`length` bytes at `address`. Raises EFAULT."""
+        offset = address & PAGE_MASK
+        if offset + length <= PAGE_SIZE:
+            leaf = self.leaves.get(address >> 21)
+            if leaf is not None:
+                entry = self.words[(leaf << 9) + (address >> 12 & 511)]
+                if entry & _READABLE == _READABLE:
+                    base = (entry & pte.ADDRESS_MASK) + offset
+                    return self.bytes[base : base + length]
+        return self._read_pages(address, length)
+
+    def _read_pages(self, address: int, length: int) -> bytes:
+        parts: list[bytes] = []
+        while length > 0:
+            base = self._resolve(address, is_write=False)
+            count = min(length, PAGE_SIZE - (address & PAGE_MASK))
+            parts.append(self.bytes[base : base + count])
+            address += count
+            length -= count
+        return b"".join(parts)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Put `data` at `address`. Raises EFAULT, having written a prefix of whole pages."""
+        offset = address & PAGE_MASK
+        length = len(data)
+        if offset + length <= PAGE_SIZE:
+            leaf = self.leaves.get(address >> 21)
+            if leaf is not None:
+                memory = self.memory
+                entry = self.words[(leaf << 9) + (address >> 12 & 511)]
+                if entry & _WRITABLE == _WRITABLE and memory.references[leaf] == 1 and entry >> 63:
+                    base = (entry & pte.ADDRESS_MASK) + offset
+                    self.bytes[base : base + length] = data
+                    if base >> 12 in memory.executable:
+                        memory.stale |= STALE_CODE
+                    return
+        done = 0
+        memory = self.memory
+        while done < length:
+            base = self._resolve(address, is_write=True)
+            count = min(length - done, PAGE_SIZE - (address & PAGE_MASK))
+            self.bytes[base : base + count] = data[done : done + count]
+            if base >> PAGE_SHIFT in memory.executable:
+                memory.stale |= STALE_CODE
+            address += count
+            done += count
+
+    def read_cstring(self, address: int, limit: int) -> bytes | None:
+        """The bytes before the NUL at `address`; None if `limit` bytes hold none. Raises EFAULT."""
+        parts: list[bytes] = []
+        while limit > 0:
+            base = self._resolve(address, is_write=False)
+            count = min(limit, PAGE_SIZE - (address & PAGE_MASK))
+            end = self.bytes.find(b"\0", base, base + count)
+            if end >= 0:
+                if not parts:
+                    return self.bytes[base:end]
+                parts.append(self.bytes[base:end])
+                return b"".join(parts)
+            parts.append(self.bytes[base : base + count])
+            address += count
+            limit -= count
+        return None
+
+    def probe_write(self, address: int, length: int) -> None:
+        """Make sure that `length` bytes at `address` can be written, before something is consumed.
+
+        Raises EFAULT.
+        """
+        end = address + length
+        while address < end:
+            self._resolve(address, is_write=True)
+            address = (address | PAGE_MASK) + 1
+
+    def read_word(self, address: int) -> int:
+        """The unsigned 64-bit word at `address`. Raises EFAULT."""
+        return int.from_bytes(self.read(address, 8), "little")
+
+    def _resolve(self, address: int, *, is_write: bool) -> int:
+        """The physical address of `address`, faulted in. Raises EFAULT."""
+        if not 0 <= address < pte.USER_END:
+            raise EFAULT(f"{address:#x} is no user address")
+        needed = _WRITABLE if is_write else _READABLE
+        entry = self.tables.entry(address >> PAGE_SHIFT)
+        if entry & needed != needed or (
+            is_write and self.memory.references[self.leaves[address >> 21]] > 1
+        ):
+            from procession.mm.fault import AccessViolation, handle_fault
+
+            try:
+                handle_fault(self, address, 2 if is_write else 0)
+            except AccessViolation:
+                raise EFAULT(f"{address:#x} can't be {'written' if is_write else 'read'}") from None
+            if is_write:
+                # What the processor has cached for this page may be the frame that was copied from.
+                self.memory.stale |= STALE_TRANSLATIONS
+            entry = self.tables.entry(address >> PAGE_SHIFT)
+        return (entry & pte.ADDRESS_MASK) | (address & PAGE_MASK)
+
+
+_COPIED_BY_FORK = (
+    *("arguments_end", "arguments_start", "auxiliary_vector", "brk", "code_end", "code_start", "data_end"),
+    *("data_start", "environment_end", "environment_start", "executable", "heap_start", "is_dumpable"),
+    *("mmap_base", "resident_pages", "stack_start"),
+)

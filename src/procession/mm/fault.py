@@ -1,0 +1,123 @@
+"""Page faults: demand paging, copy-on-write, and the accesses that aren't allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.hardware import page_table as pte
+from procession.hardware.engine import FAULT_FETCH, FAULT_WRITE
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
+from procession.mm.vma import PROT_EXEC, PROT_WRITE, VirtualMemoryArea
+
+if TYPE_CHECKING:
+    from procession.mm.address_space import MemoryDescriptor
+
+SIGBUS, SIGSEGV = 7, 11
+SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2
+
+_AROUND = 16
+"""How many pages of a file are mapped at a read fault (Linux: fault_around_bytes)."""
+
+
+class AccessViolation(Exception):
+    """An access that isn't allowed: the signal and si_code that it deserves."""
+
+    def __init__(self, signal: int, code: int) -> None:
+        super().__init__(signal, code)
+        self.signal = signal
+        self.code = code
+
+
+def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> None:
+    """Make the access to `address` possible; `error_code` holds FAULT_WRITE and FAULT_FETCH.
+
+    Raises AccessViolation, OutOfFrames. Linux: arch/x86/mm/fault.c, do_user_addr_fault; mm/memory.c,
+    handle_mm_fault.
+    """
+    area = mm.find(address)
+    if area is None:
+        area = mm.grow_stack(address) if 0 <= address < pte.USER_END else None
+        if area is None:
+            raise AccessViolation(SIGSEGV, SEGV_MAPERR)
+    protection = area.protection
+    is_write = error_code & FAULT_WRITE != 0
+    if is_write:
+        if not protection & PROT_WRITE:
+            raise AccessViolation(SIGSEGV, SEGV_ACCERR)
+    elif not protection or (error_code & FAULT_FETCH and not protection & PROT_EXEC):
+        raise AccessViolation(SIGSEGV, SEGV_ACCERR)
+    page = address >> PAGE_SHIFT
+    leaf = mm.tables.own_leaf(page >> 9)
+    slot = (leaf << 9) + (page & 511)
+    entry = mm.words[slot]
+    if entry:
+        if is_write and not entry & pte.WRITABLE:
+            _break_sharing(mm, slot, entry)
+        return
+    pages = area.pages
+    if pages is None:
+        mm.words[slot] = _install(mm, mm.memory.allocate(), area.entry_bits())
+        return
+    index = area.page_index(address)
+    if area.file is not None and index << PAGE_SHIFT >= (area.file.inode.size + PAGE_MASK) & ~PAGE_MASK:
+        raise AccessViolation(SIGBUS, BUS_ADRERR)
+    if area.is_shared:
+        frame = pages.frame(index)
+        mm.memory.acquire(frame)
+        mm.words[slot] = _install(mm, frame, area.entry_bits())
+    elif is_write:
+        mm.words[slot] = _install(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
+    else:
+        _map_around(mm, area, page, leaf)
+
+
+def _install(mm: MemoryDescriptor, frame: int, bits: int) -> int:
+    """The entry for `frame`, counted as resident."""
+    mm.resident_pages += 1
+    mm.peak_resident_pages = max(mm.peak_resident_pages, mm.resident_pages)
+    if not bits & pte.NO_EXECUTE:
+        mm.memory.executable.add(frame)
+    return frame << PAGE_SHIFT | bits
+
+
+def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int) -> None:
+    """A write to a read-only page of a writable area (Linux: mm/memory.c, do_wp_page)."""
+    memory = mm.memory
+    frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
+    if memory.references[frame] == 1 or entry & pte.SHARED:
+        mm.words[slot] = entry | pte.WRITABLE
+        return
+    copy = memory.allocate_copy(frame)
+    mm.words[slot] = copy << PAGE_SHIFT | (entry & ~pte.ADDRESS_MASK) | pte.WRITABLE
+    if not entry & pte.NO_EXECUTE:
+        memory.executable.add(copy)
+    memory.release(frame)
+
+
+def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: int) -> None:
+    """Map a private file's pages around `page`, read-only: they belong to the page cache."""
+    first = max(page & -_AROUND, area.start >> PAGE_SHIFT)
+    last = min((page & -_AROUND) + _AROUND, area.end >> PAGE_SHIFT)
+    pages, memory, words = area.pages, mm.memory, mm.words
+    assert pages is not None
+    index = area.page_index(first << PAGE_SHIFT)
+    if area.file is not None:
+        last = min(last, first + ((area.file.inode.size + PAGE_MASK) >> PAGE_SHIFT) - index)
+    bits = area.entry_bits() & ~pte.WRITABLE
+    is_executable = not bits & pte.NO_EXECUTE
+    cached, references, executable = pages.frames, memory.references, memory.executable
+    slot = (leaf << 9) + (first & 511)
+    count = 0
+    for slot_now in range(slot, slot + last - first):
+        if not words[slot_now]:
+            frame = cached.get(index)
+            if frame is None:
+                frame = pages.frame(index)
+            references[frame] += 1
+            words[slot_now] = frame << PAGE_SHIFT | bits
+            count += 1
+            if is_executable:
+                executable.add(frame)
+        index += 1
+    mm.resident_pages += count
+    mm.peak_resident_pages = max(mm.peak_resident_pages, mm.resident_pages)

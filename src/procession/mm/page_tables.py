@@ -1,0 +1,236 @@
+"""The page tables of one address space, in page frames, as the processor walks them."""
+
+from __future__ import annotations
+
+from procession.hardware import page_table as pte
+from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
+
+_LEAF_BYTES = 4096
+_ENTRY_ONES = int.from_bytes(b"\x01\0\0\0\0\0\0\0" * pte.ENTRIES, "little")
+_ALL_SHARED = _ENTRY_ONES * pte.SHARED
+_ALL_WRITABLE = _ENTRY_ONES * pte.WRITABLE
+_SHARED_TO_WRITABLE = 8
+"""How far right the SHARED bit is moved to lie on the WRITABLE bit."""
+assert pte.SHARED >> _SHARED_TO_WRITABLE == pte.WRITABLE
+
+_FRAME_MASK = pte.ADDRESS_MASK
+_NOT_WRITABLE = ~pte.WRITABLE & 0xFFFF_FFFF_FFFF_FFFF
+
+
+class PageTables:
+    """Four levels of tables (Linux: pgd, pud, pmd, pte).
+
+    `leaves` maps `address >> 21` to the frame of the leaf table for those 2 MiB. A leaf table may be shared
+    by several address spaces after fork: then its frame has several references and the entries that lead
+    to it lack the write bit, so that the first write anywhere in its 2 MiB faults and unshares it. fork's
+    cost is thus the number of tables and not of pages.
+
+    A leaf's entry holds one reference to the frame that it maps.
+    """
+
+    __slots__ = ("leaves", "memory", "middle", "root", "upper")
+
+    def __init__(self, memory: PhysicalMemory) -> None:
+        self.memory = memory
+        self.root = memory.allocate()
+        self.leaves: dict[int, int] = {}
+        self.middle: dict[int, int] = {}
+        self.upper: dict[int, int] = {}
+
+    def entry(self, page: int) -> int:
+        """The leaf entry of page number `page`, 0 if there is none."""
+        leaf = self.leaves.get(page >> 9)
+        return 0 if leaf is None else self.memory.words[(leaf << 9) + (page & 511)]
+
+    def own_leaf(self, region: int) -> int:
+        """The leaf table of `region` (address >> 21), present and this address space's alone.
+
+        Raises OutOfFrames, nothing changed.
+        """
+        leaf = self.leaves.get(region)
+        if leaf is None:
+            return self._add_leaf(region)
+        memory = self.memory
+        if memory.references[leaf] > 1:
+            return self._unshare_leaf(region, leaf)
+        slot = (self.middle[region >> 9] << 9) + (region & 511)
+        memory.words[slot] |= pte.WRITABLE
+        return leaf
+
+    def _add_leaf(self, region: int) -> int:
+        memory = self.memory
+        words = memory.words
+        middle = self.middle.get(region >> 9)
+        if middle is None:
+            upper = self.upper.get(region >> 18)
+            if upper is None:
+                upper = memory.allocate()
+                self.upper[region >> 18] = upper
+                words[(self.root << 9) + (region >> 27)] = upper << PAGE_SHIFT | pte.TABLE
+            middle = memory.allocate()
+            self.middle[region >> 9] = middle
+            words[(upper << 9) + (region >> 9 & 511)] = middle << PAGE_SHIFT | pte.TABLE
+        leaf = memory.allocate()
+        self.leaves[region] = leaf
+        words[(middle << 9) + (region & 511)] = leaf << PAGE_SHIFT | pte.TABLE
+        return leaf
+
+    def _unshare_leaf(self, region: int, leaf: int) -> int:
+        """Copy a shared leaf table; private pages become read-only in both, to be copied when written."""
+        memory = self.memory
+        copy = memory.allocate()
+        data = memory.bytes
+        base, to = leaf << PAGE_SHIFT, copy << PAGE_SHIFT
+        entries = int.from_bytes(data[base : base + _LEAF_BYTES], "little")
+        kept_writable = (entries & _ALL_SHARED) >> _SHARED_TO_WRITABLE
+        contents = (entries & ~(_ALL_WRITABLE & ~kept_writable)).to_bytes(_LEAF_BYTES, "little")
+        data[base : base + _LEAF_BYTES] = contents
+        data[to : to + _LEAF_BYTES] = contents
+        references = memory.references
+        for entry in filter(None, memory.words[copy << 9 : (copy + 1) << 9].tolist()):
+            references[(entry & _FRAME_MASK) >> PAGE_SHIFT] += 1
+        references[leaf] -= 1
+        self.leaves[region] = copy
+        memory.words[(self.middle[region >> 9] << 9) + (region & 511)] = copy << PAGE_SHIFT | pte.TABLE
+        return copy
+
+    def fork(self) -> PageTables:
+        """Tables for a child, with every leaf shared copy-on-write. Raises OutOfFrames, nothing changed.
+
+        The caller drops cached translations: the parent's entries lost their write bits.
+        """
+        memory = self.memory
+        needed = 1 + len(self.upper) + len(self.middle)
+        if memory.free_frames < needed:
+            from procession.hardware.physical_memory import OutOfFrames
+
+            raise OutOfFrames
+        child = PageTables(memory)
+        words, references = memory.words, memory.references
+        for key, _ in self.upper.items():
+            child.upper[key] = frame = memory.allocate()
+            words[(child.root << 9) + (key >> 9)] = frame << PAGE_SHIFT | pte.TABLE
+        for key, _ in self.middle.items():
+            child.middle[key] = frame = memory.allocate()
+            words[(child.upper[key >> 9] << 9) + (key & 511)] = frame << PAGE_SHIFT | pte.TABLE
+        child.leaves = self.leaves.copy()
+        own_middle, new_middle = self.middle, child.middle
+        for region, leaf in self.leaves.items():
+            references[leaf] += 1
+            entry = leaf << PAGE_SHIFT | _SHARED_TABLE
+            index = region & 511
+            words[(own_middle[region >> 9] << 9) + index] = entry
+            words[(new_middle[region >> 9] << 9) + index] = entry
+        return child
+
+    def zap(self, start: int, end: int) -> int:
+        """Unmap the pages from byte `start` to `end`, page-aligned; how many there were.
+
+        Raises OutOfFrames when a shared table must be copied and can't.
+        """
+        memory = self.memory
+        page, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
+        if (last >> 9) - (page >> 9) > len(self.leaves):
+            regions = [region for region in self.leaves if page >> 9 <= region <= (last - 1) >> 9]
+        else:
+            regions = [region for region in range(page >> 9, ((last - 1) >> 9) + 1) if region in self.leaves]
+        count = 0
+        for region in regions:
+            first = max(page, region << 9) & 511
+            past = min(last - (region << 9), 512)
+            leaf = self.leaves[region]
+            if first == 0 and past == 512:
+                count += self._drop_leaf(region)
+                continue
+            entries = memory.words[(leaf << 9) + first : (leaf << 9) + past].tolist()
+            if not any(entries):
+                continue
+            base = self.own_leaf(region) << 9
+            memory.bytes[(base + first) << 3 : (base + past) << 3] = bytes((past - first) << 3)
+            count += self._release_entries(entries)
+        return count
+
+    def _drop_leaf(self, region: int) -> int:
+        memory = self.memory
+        leaf = self.leaves.pop(region)
+        memory.words[(self.middle[region >> 9] << 9) + (region & 511)] = 0
+        entries = memory.words[leaf << 9 : (leaf + 1) << 9].tolist()
+        if memory.references[leaf] > 1:
+            memory.references[leaf] -= 1
+            return sum(map(bool, entries))
+        memory.release(leaf)
+        return self._release_entries(entries)
+
+    def _release_entries(self, entries: list[int]) -> int:
+        memory = self.memory
+        references, free, executable = memory.references, memory.free, memory.executable
+        count = 0
+        for entry in filter(None, entries):
+            frame = (entry & _FRAME_MASK) >> PAGE_SHIFT
+            remaining = references[frame] - 1
+            references[frame] = remaining
+            count += 1
+            if remaining == 0:
+                if frame in executable:
+                    memory.free_executable.append(frame)
+                else:
+                    free.append(frame)
+        return count
+
+    def protect(self, start: int, end: int, bits: int) -> None:
+        """Give present pages from `start` to `end` the rights in `bits`, made by `entry_bits`.
+
+        Pages of private areas get the write bit only if nobody else holds their frame.
+        """
+        memory = self.memory
+        words, references = memory.words, memory.references
+        page, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
+        for region in [region for region in self.leaves if page >> 9 <= region <= (last - 1) >> 9]:
+            first = max(page, region << 9) & 511
+            past = min(last - (region << 9), 512)
+            leaf = self.leaves[region]
+            if not any(words[(leaf << 9) + first : (leaf << 9) + past].tolist()):
+                continue
+            base = self.own_leaf(region) << 9
+            for index in range(base + first, base + past):
+                entry = words[index]
+                if entry:
+                    frame = (entry & _FRAME_MASK) >> PAGE_SHIFT
+                    new = entry & (_FRAME_MASK | pte.DIRTY) | bits
+                    if not bits & pte.SHARED and references[frame] > 1:
+                        new &= _NOT_WRITABLE
+                    words[index] = new
+                    if not bits & pte.NO_EXECUTE:
+                        memory.executable.add(frame)
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Move the entries of `length` bytes from `source` to `target`, where there are none (mremap)."""
+        words = self.memory.words
+        for offset in range(0, length, 1 << PAGE_SHIFT):
+            page = (source + offset) >> PAGE_SHIFT
+            if not self.entry(page):
+                continue
+            target_page = (target + offset) >> PAGE_SHIFT
+            to = (self.own_leaf(target_page >> 9) << 9) + (target_page & 511)
+            origin = (self.own_leaf(page >> 9) << 9) + (page & 511)
+            words[to] = words[origin]
+            words[origin] = 0
+
+    def release(self) -> None:
+        """Give everything back: the address space is gone."""
+        memory = self.memory
+        references = memory.references
+        for leaf in self.leaves.values():
+            if references[leaf] > 1:
+                references[leaf] -= 1
+            else:
+                self._release_entries(memory.words[leaf << 9 : (leaf + 1) << 9].tolist())
+                memory.release(leaf)
+        for frame in (*self.middle.values(), *self.upper.values(), self.root):
+            memory.release(frame)
+        self.leaves = {}
+        self.middle = {}
+        self.upper = {}
+
+
+_SHARED_TABLE = pte.TABLE & ~pte.WRITABLE

@@ -1,0 +1,171 @@
+"""Virtual memory areas: ranges of an address space with one set of rights and one origin."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from procession.hardware import page_table as pte
+from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
+from procession.mm.page_cache import PageCache
+
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+MAP_SHARED, MAP_PRIVATE = 0x01, 0x02
+MAP_FIXED, MAP_ANONYMOUS = 0x10, 0x20
+MAP_GROWSDOWN = 0x0100
+MAP_LOCKED, MAP_NORESERVE = 0x2000, 0x4000
+
+DONT_FORK = 1
+WIPE_ON_FORK = 2
+GROWS_DOWN = 4
+DONT_DUMP = 8
+LOCKED = 16
+
+
+class MappedInode(Protocol):
+    """What an area must know of the file that it maps."""
+
+    size: int
+
+
+class MappedFile(Protocol):
+    """An open file, as a mapping holds it."""
+
+    inode: MappedInode
+
+    def acquire(self) -> None:
+        """Take a reference."""
+
+    def put(self) -> None:
+        """Give it back."""
+
+
+class SharedAnonymous(PageCache):
+    """The pages of a MAP_SHARED|MAP_ANONYMOUS mapping: no file, and gone with the last area that maps them."""
+
+    __slots__ = ("user_count",)
+
+    def __init__(self, memory: PhysicalMemory) -> None:
+        super().__init__(memory)
+        self.user_count = 0
+
+
+class VirtualMemoryArea:
+    """Addresses `start` up to `end`, page-aligned (Linux: struct vm_area_struct).
+
+    `protection` is of PROT_* bits, `is_shared` tells MAP_SHARED from MAP_PRIVATE, `flags` are this
+    module's. `pages` holds what is mapped, from page index `page_offset` on; None for private anonymous
+    memory. `file` is the open file if there is one; `name` what /proc/PID/maps shows otherwise.
+    """
+
+    __slots__ = (
+        "end",
+        "file",
+        "flags",
+        "is_shared",
+        "may_write",
+        "name",
+        "page_offset",
+        "pages",
+        "protection",
+        "start",
+    )
+
+    def __init__(
+        self,
+        start: int,
+        end: int,
+        protection: int,
+        *,
+        is_shared: bool = False,
+        pages: PageCache | None = None,
+        file: MappedFile | None = None,
+        page_offset: int = 0,
+        flags: int = 0,
+        may_write: bool = True,
+        name: bytes = b"",
+    ) -> None:
+        self.start = start
+        self.end = end
+        self.protection = protection
+        self.is_shared = is_shared
+        self.pages = pages
+        self.file = file
+        self.page_offset = page_offset
+        self.flags = flags
+        self.may_write = may_write
+        self.name = name
+
+    @property
+    def size(self) -> int:
+        """The length in bytes."""
+        return self.end - self.start
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it counts for RLIMIT_DATA: private and writable, and not the stack."""
+        return self.protection & PROT_WRITE != 0 and not self.is_shared and not self.flags & GROWS_DOWN
+
+    def page_index(self, address: int) -> int:
+        """The index in `pages` of the page at `address`."""
+        return self.page_offset + ((address - self.start) >> PAGE_SHIFT)
+
+    def entry_bits(self) -> int:
+        """The page table bits of a page here, the write bit included if the area is writable."""
+        protection = self.protection
+        bits = pte.PRESENT | pte.ACCESSED
+        if protection:
+            bits |= pte.USER
+        if protection & PROT_WRITE:
+            bits |= pte.WRITABLE
+        if not protection & PROT_EXEC:
+            bits |= pte.NO_EXECUTE
+        if self.is_shared:
+            bits |= pte.SHARED
+        return bits
+
+    def copy(self, start: int, end: int) -> VirtualMemoryArea:
+        """An area like this one for part of its range or a copy of its range; holds references of its own."""
+        twin = VirtualMemoryArea(
+            start,
+            end,
+            self.protection,
+            is_shared=self.is_shared,
+            pages=self.pages,
+            file=self.file,
+            page_offset=self.page_offset + ((start - self.start) >> PAGE_SHIFT),
+            flags=self.flags,
+            may_write=self.may_write,
+            name=self.name,
+        )
+        twin.acquire()
+        return twin
+
+    def acquire(self) -> None:
+        """Take references to what is mapped."""
+        if self.file is not None:
+            self.file.acquire()
+        elif type(self.pages) is SharedAnonymous:
+            self.pages.user_count += 1
+
+    def release(self) -> None:
+        """Give them back."""
+        if self.file is not None:
+            self.file.put()
+        elif type(self.pages) is SharedAnonymous:
+            self.pages.user_count -= 1
+            if self.pages.user_count == 0:
+                self.pages.release()
+
+    def can_be_followed_by(self, other: VirtualMemoryArea) -> bool:
+        """Whether `other`, which starts where this ends, could be one area with it (Linux: can_vma_merge)."""
+        return (
+            self.end == other.start
+            and self.protection == other.protection
+            and self.flags == other.flags
+            and self.is_shared == other.is_shared
+            and self.pages is other.pages
+            and self.file is other.file
+            and self.may_write == other.may_write
+            and self.name == other.name
+            and (self.pages is None or other.page_offset == self.page_index(other.start))
+        )
