@@ -107,9 +107,9 @@ class Inode:
     """A file, whatever its names (Linux: struct inode).
 
     `mode` holds type and permission bits. A regular file whose contents can be mapped has `pages`; `size`
-    is in bytes. Times are nanoseconds since the epoch. `open_count` counts open file descriptions; the
-    inode is evicted when it and `link_count` are 0. `writer_count` counts descriptions open for writing, or
-    below zero the programs that are being run from this file (Linux: i_writecount).
+    is in bytes. Times are nanoseconds since the epoch. `open_count` counts open file descriptions and the
+    mounts of this very file; the inode is evicted when it and `link_count` are 0. `writer_count` counts
+    descriptions open for writing, or below zero the programs that are run from this file (i_writecount).
 
     The methods are the operations of a file system; these answer as Linux does for a file system that
     doesn't have them. Names given to them are single components, checked against "", "." and "..".
@@ -121,6 +121,7 @@ class Inode:
         "atime_ns",
         "ctime_ns",
         "gid",
+        "is_evicted",
         "link_count",
         "locks",
         "mode",
@@ -158,6 +159,7 @@ class Inode:
         self.pipe: object = None
         self.locks: FileLocks | None = None
         self.open_count = 0
+        self.is_evicted = False
         self.writer_count = 0
 
     @property
@@ -331,7 +333,8 @@ class Inode:
 
     def evict_if_unused(self) -> None:
         """Give the contents' memory back if the file has neither a name nor an opener left."""
-        if self.link_count <= 0 and self.open_count <= 0:
+        if self.link_count <= 0 and self.open_count <= 0 and not self.is_evicted:
+            self.is_evicted = True
             self.evict()
 
     def evict(self) -> None:

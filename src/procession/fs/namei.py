@@ -91,10 +91,9 @@ class Walk:
             self._go_to_root()
         components = name.split(b"/")
         last = components.pop()
-        self.ends_in_slash = not last
+        ends_in_slash = not last
         while not last and components:
             last = components.pop()
-        self.last = last
         mount, dentry = self.mount, self.dentry
         for component in components:
             if dentry.inode.mode & _WALKABLE_MASK == _WALKABLE:
@@ -107,6 +106,8 @@ class Walk:
                 self.step(component, True)
                 mount, dentry = self.mount, self.dentry
         self.mount, self.dentry = mount, dentry
+        # Only now: links on the way have been walked by the same object.
+        self.last, self.ends_in_slash = last, ends_in_slash
 
     def walk(self, name: bytes, follow: bool) -> None:
         """Follow all of `name`; whether a symbolic link at its end is followed is up to `follow`."""
@@ -128,14 +129,12 @@ class Walk:
                 raise ENOTDIR
             directory.check_permission(self.subject, MAY_EXEC)
         child = dentry.children.get(component)
-        if child is None:
-            if component == b".":
-                return
-            if component == b"..":
-                self._step_up()
-                return
-            child = look_up_entry(dentry, component)
-        self.step_into(child, follow)
+        if child is not None:
+            self.step_into(child, follow)
+        elif component == b"..":
+            self._step_up()
+        elif component != b".":
+            self.step_into(look_up_entry(dentry, component), follow)
 
     def step_into(self, child: Dentry, follow: bool) -> None:
         """Go to `child` of the directory where the walk is, over mounts and links. Linux: step_into."""

@@ -1,0 +1,231 @@
+"""overlay: a tree of the host's files as a lower layer that is only read, and all changes in memory."""
+
+from __future__ import annotations
+
+from procession.abi.errno import EIO, ENAMETOOLONG, ENOENT, ENXIO
+from procession.fs.dentry import Path
+from procession.fs.file import File
+from procession.fs.host_tree import HostStatus, HostTree
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Inode
+from procession.fs.permission import Subject
+from procession.fs.tmpfs import MemoryInode, Tmpfs, TmpfsPages
+from procession.fs.vfs import Vfs
+from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
+
+OVERLAYFS_MAGIC = 0x794C7630
+
+
+class Overlay(Tmpfs):
+    """The host's tree below `root_directory`, and what the guest has made of it.
+
+    Unlike Linux's overlayfs, an inode stays the same when it's first written to, and directories of the
+    lower layer can be renamed: every inode remembers its own place on the host. What has been looked up
+    once stays as it was then, whatever becomes of it on the host.
+    """
+
+    __slots__ = ("linked", "tree")
+
+    def __init__(self, vfs: Vfs, root_directory: str | bytes, *, maximum_inodes: int | None = None) -> None:
+        self.tree = HostTree(root_directory)
+        # The files of the lower layer that have several names, by the first of these that was seen.
+        self.linked: dict[bytes, OverlayInode] = {}
+        frame_count = vfs.memory.frame_count
+        super().__init__(vfs, "overlay", maximum_pages=frame_count, maximum_inodes=maximum_inodes)
+        self.magic = OVERLAYFS_MAGIC
+        status = self.tree.status(b"")
+        root = self.root
+        assert isinstance(root, OverlayInode)
+        root.mode, root.uid, root.gid = status.mode, status.uid, status.gid
+        root.become_lower(b"", status)
+
+    def new_inode(self, mode: int, uid: int, gid: int, rdev: int = 0) -> OverlayInode:
+        self.count_inode()
+        return OverlayInode(self, mode, uid, gid, rdev)
+
+    def lower_inode(self, path: bytes) -> OverlayInode | None:
+        """The inode of what is at `path` on the host; None if there is nothing."""
+        try:
+            status = self.tree.status(path)
+        except (ENOENT, ENAMETOOLONG):
+            return None
+        has_several_names = status.link_count > 1 and status.mode & S_IFMT != S_IFDIR
+        if has_several_names:
+            first_path = self.tree.linked_path(path, self.linked)
+            if first_path is not None:
+                return self.linked[first_path]
+        inode = OverlayInode(self, status.mode, status.uid, status.gid, status.rdev)
+        inode.become_lower(path, status)
+        if has_several_names:
+            self.linked[path] = inode
+        return inode
+
+    def forget(self, inode: Inode) -> None:
+        assert isinstance(inode, OverlayInode)
+        if not inode.is_from_host:
+            super().forget(inode)
+
+
+class HostFile:
+    """What backs the pages of a file of the lower layer: `size` bytes at `path` on the host."""
+
+    __slots__ = ("path", "size", "tree")
+
+    def __init__(self, tree: HostTree, path: bytes, size: int) -> None:
+        self.tree = tree
+        self.path = path
+        self.size = size
+
+    def read_page(self, index: int) -> bytes:
+        """See `Backing`. Raises EIO when the host's file is gone."""
+        offset = index << PAGE_SHIFT
+        length = min(PAGE_SIZE, self.size - offset)
+        return self.tree.read(self.path, offset, length) if length > 0 else b""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`; zeros where the host's file ends sooner. Raises EIO."""
+        available = min(length, self.size - offset)
+        data = self.tree.read(self.path, offset, available) if available > 0 else b""
+        return data.ljust(length, b"\0")
+
+    def check_openable(self) -> None:
+        """Raise EACCES if the host doesn't let us read it, EIO if it's gone."""
+        try:
+            self.tree.open(self.path)
+        except ENOENT:
+            raise EIO("gone from the host") from None
+
+
+class OverlayPages(TmpfsPages):
+    """Pages of a file that may be backed by the host, which is read as far as possible in one go."""
+
+    __slots__ = ()
+
+    def read(self, offset: int, length: int) -> bytes:
+        frames, backing = self.frames, self.backing
+        if isinstance(backing, HostFile):
+            first, last = offset >> PAGE_SHIFT, (offset + length - 1) >> PAGE_SHIFT
+            if first == last:
+                if first not in frames:
+                    return backing.read(offset, length)
+            elif not frames or not any(index in frames for index in range(first, last + 1)):
+                return backing.read(offset, length)
+        return super().read(offset, length)
+
+
+class OverlayInode(MemoryInode):
+    """A file of either layer.
+
+    `lower` is its place on the host, None for what the guest has made. A directory's `entries` holds what
+    has been made or looked up so far. `unseen` are the names on the host that haven't been looked up yet:
+    it's None until the directory is first listed or changed, and until then the host is asked by name.
+    """
+
+    __slots__ = ("is_from_host", "lower", "unseen")
+
+    superblock: Overlay
+
+    def __init__(self, superblock: Overlay, mode: int, uid: int, gid: int, rdev: int = 0) -> None:
+        super().__init__(superblock, mode, uid, gid, rdev)
+        self.lower: bytes | None = None
+        self.is_from_host = False
+        self.unseen: dict[bytes, None] | None = {}
+
+    def become_lower(self, path: bytes, status: HostStatus) -> None:
+        """Take over what the host says. Times and sizes that differ from host to host are made alike."""
+        self.is_from_host = True
+        self.atime_ns = self.mtime_ns = self.ctime_ns = status.mtime_ns
+        kind = status.mode & S_IFMT
+        if kind == S_IFDIR:
+            # As for overlayfs's merged directories, the number of subdirectories isn't known.
+            self.link_count = 1
+            self.size = PAGE_SIZE
+            if not status.is_pseudo:
+                self.lower = path
+                self.unseen = None
+            return
+        self.lower = path
+        self.link_count = status.link_count
+        if kind == S_IFLNK:
+            self.size = status.size
+        elif kind == S_IFREG:
+            # What the host's kernel makes up has no contents here.
+            self.size = 0 if status.is_pseudo else status.size
+            self.pages = OverlayPages(self.superblock, HostFile(self.superblock.tree, path, self.size))
+
+    @property
+    def block_count(self) -> int:
+        if self.is_from_host:
+            return (self.size + PAGE_SIZE - 1) // PAGE_SIZE * 8
+        return super().block_count
+
+    def entry(self, name: bytes) -> MemoryInode | None:
+        inode = self.entries.get(name)
+        if inode is not None:
+            return inode
+        unseen = self.unseen
+        if unseen is not None:
+            if name not in unseen:
+                return None
+            del unseen[name]
+        lower = self.lower
+        assert lower is not None
+        inode = self.superblock.lower_inode(lower + b"/" + name if lower else name)
+        if inode is not None:
+            self.entries[name] = inode
+        return inode
+
+    def _list_host(self) -> dict[bytes, None]:
+        """The names on the host that haven't been looked up yet."""
+        if self.unseen is None:
+            assert self.lower is not None
+            entries = self.entries
+            self.unseen = {
+                name: None for name in self.superblock.tree.names(self.lower) if name not in entries
+            }
+        return self.unseen
+
+    def set_entry(self, name: bytes, inode: MemoryInode) -> None:
+        self._list_host().pop(name, None)
+        self.entries[name] = inode
+
+    def remove_entry(self, name: bytes) -> None:
+        self._list_host().pop(name, None)
+        del self.entries[name]
+
+    def all_entries(self) -> list[tuple[bytes, MemoryInode]]:
+        for name in list(self._list_host()):
+            self.entry(name)
+        return sorted(self.entries.items(), key=_name_of)
+
+    def readlink(self) -> bytes:
+        if self.lower is not None and self.mode & S_IFMT == S_IFLNK and not self.target:
+            self.target = self.superblock.tree.link_target(self.lower)
+        return super().readlink()
+
+    def truncate(self, size: int) -> None:
+        super().truncate(size)
+        pages = self.pages
+        if pages is not None and isinstance(pages.backing, HostFile):
+            pages.backing.size = min(pages.backing.size, size)
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        """Refuse the host's own devices, FIFOs and sockets, and files that the host doesn't let us read."""
+        lower = self.lower
+        if lower is not None:
+            kind = self.mode & S_IFMT
+            if kind == S_IFREG:
+                assert self.pages is not None
+                backing = self.pages.backing
+                if isinstance(backing, HostFile) and backing.size:
+                    backing.check_openable()
+            elif kind != S_IFDIR:
+                raise ENXIO("a special file of the host")
+        return super().open(path, flags, subject, progress)
+
+    def evict(self) -> None:
+        super().evict()
+        self.unseen = {}
+
+
+def _name_of(item: tuple[bytes, MemoryInode]) -> bytes:
+    return item[0]

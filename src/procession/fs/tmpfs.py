@@ -1,0 +1,334 @@
+"""tmpfs: files and directories that live in the machine's memory alone."""
+
+from __future__ import annotations
+
+from procession.abi.errno import (
+    EEXIST,
+    EFBIG,
+    EINVAL,
+    EMLINK,
+    ENAMETOOLONG,
+    ENOENT,
+    ENOSPC,
+    ENOTDIR,
+    ENOTEMPTY,
+)
+from procession.fs.file import MAXIMUM_SIZE
+from procession.fs.inode import (
+    S_IFDIR,
+    S_IFLNK,
+    S_IFMT,
+    S_IFREG,
+    S_ISGID,
+    DirectoryEntry,
+    FileSystemStatistics,
+    Inode,
+    Superblock,
+)
+from procession.fs.permission import CAP_FSETID, Subject, is_in_group
+from procession.fs.vfs import Vfs
+from procession.hardware.physical_memory import OutOfFrames
+from procession.mm.page_cache import Backing, PageCache
+
+TMPFS_MAGIC = 0x01021994
+LINK_MAX = 65_000
+# What Linux's tmpfs counts for an entry (mm/shmem.c, BOGO_DIRENT_SIZE).
+_DIRECTORY_ENTRY_SIZE = 20
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+RENAME_WHITEOUT = 4
+
+
+class Tmpfs(Superblock):
+    """A file system in memory (Linux: mm/shmem.c).
+
+    `maximum_pages` bounds the pages of all its files, `maximum_inodes` the number of files; the machine's
+    memory bounds both in any case.
+    """
+
+    __slots__ = ("inode_count", "maximum_inodes", "maximum_pages", "page_count")
+
+    def __init__(
+        self,
+        vfs: Vfs,
+        type_name: str = "tmpfs",
+        *,
+        mode: int = 0o1777,
+        uid: int = 0,
+        gid: int = 0,
+        maximum_pages: int | None = None,
+        maximum_inodes: int | None = None,
+    ) -> None:
+        super().__init__(vfs, type_name, TMPFS_MAGIC)
+        half = vfs.memory.frame_count // 2
+        self.maximum_pages = half if maximum_pages is None else maximum_pages
+        self.maximum_inodes = max(half, 4096) if maximum_inodes is None else maximum_inodes
+        self.page_count = 0
+        self.inode_count = 0
+        self.root = self.new_inode(S_IFDIR | mode, uid, gid)
+
+    def new_inode(self, mode: int, uid: int, gid: int, rdev: int = 0) -> MemoryInode:
+        """A new file without a name. Raises ENOSPC when there are too many."""
+        self.count_inode()
+        return MemoryInode(self, mode, uid, gid, rdev)
+
+    def count_inode(self) -> None:
+        """One more file. Raises ENOSPC."""
+        if self.inode_count >= self.maximum_inodes:
+            raise ENOSPC("no inodes left")
+        self.inode_count += 1
+
+    def new_pages(self, backing: Backing | None = None) -> PageCache:
+        """The contents of a new regular file."""
+        return TmpfsPages(self, backing)
+
+    def forget(self, inode: Inode) -> None:
+        self.inode_count -= 1
+
+    def statistics(self) -> FileSystemStatistics:
+        free = min(self.maximum_pages - self.page_count, self.memory.free_frames)
+        return FileSystemStatistics(
+            self.magic,
+            self.maximum_pages,
+            max(free, 0),
+            self.maximum_inodes,
+            self.maximum_inodes - self.inode_count,
+        )
+
+
+class TmpfsPages(PageCache):
+    """Pages that are counted against their file system's size."""
+
+    __slots__ = ("superblock",)
+
+    def __init__(self, superblock: Tmpfs, backing: Backing | None = None) -> None:
+        super().__init__(superblock.memory, backing)
+        self.superblock = superblock
+
+    def frame(self, index: int) -> int:
+        frame = self.frames.get(index)
+        if frame is None:
+            superblock = self.superblock
+            if superblock.page_count >= superblock.maximum_pages:
+                raise OutOfFrames
+            frame = super().frame(index)
+            superblock.page_count += 1
+        return frame
+
+    def truncate(self, size: int) -> None:
+        before = len(self.frames)
+        super().truncate(size)
+        self.superblock.page_count -= before - len(self.frames)
+
+    def release(self) -> None:
+        self.superblock.page_count -= len(self.frames)
+        super().release()
+
+
+class MemoryInode(Inode):
+    """A file of a file system whose changes are kept in memory.
+
+    `entries` are a directory's, in the order in which they were made. `target` is a symbolic link's.
+    """
+
+    __slots__ = ("entries", "target")
+
+    superblock: Tmpfs
+
+    def __init__(self, superblock: Tmpfs, mode: int, uid: int, gid: int, rdev: int = 0) -> None:
+        super().__init__(superblock, mode, uid, gid, rdev)
+        self.entries: dict[bytes, MemoryInode] = {}
+        self.target = b""
+        if mode & S_IFMT == S_IFREG:
+            self.pages = superblock.new_pages()
+        elif mode & S_IFMT == S_IFDIR:
+            self.size = 2 * _DIRECTORY_ENTRY_SIZE
+
+    # The four places where the entries of a directory are touched; the overlay adds its lower layer here.
+
+    def entry(self, name: bytes) -> MemoryInode | None:
+        """The file called `name` in this directory, None if there is none."""
+        return self.entries.get(name)
+
+    def set_entry(self, name: bytes, inode: MemoryInode) -> None:
+        """Make `name` lead to `inode`."""
+        self.entries[name] = inode
+        self.size = (2 + len(self.entries)) * _DIRECTORY_ENTRY_SIZE
+
+    def remove_entry(self, name: bytes) -> None:
+        """Take the name away."""
+        del self.entries[name]
+        self.size = (2 + len(self.entries)) * _DIRECTORY_ENTRY_SIZE
+
+    def all_entries(self) -> list[tuple[bytes, MemoryInode]]:
+        """The names of this directory and their files, newest first, as Linux lists them."""
+        return list(reversed(self.entries.items()))
+
+    def lookup(self, name: bytes) -> Inode:
+        if self.mode & S_IFMT != S_IFDIR:
+            raise ENOTDIR
+        inode = self.entry(name)
+        if inode is None:
+            raise ENOENT
+        return inode
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        if self.mode & S_IFMT != S_IFDIR:
+            raise ENOTDIR
+        return [DirectoryEntry(name, inode.number, inode.mode >> 12) for name, inode in self.all_entries()]
+
+    def _new_child(self, mode: int, rdev: int, subject: Subject) -> MemoryInode:
+        """A new file in this directory. Linux: fs/inode.c, inode_init_owner and mode_strip_sgid."""
+        gid = subject.fsgid
+        if self.mode & S_ISGID:
+            gid = self.gid
+            if mode & S_IFMT == S_IFDIR:
+                mode |= S_ISGID
+        if (
+            mode & S_IFMT != S_IFDIR
+            and mode & (S_ISGID | 0o010) == S_ISGID | 0o010
+            and not is_in_group(subject, gid)
+            and not subject.has_capability(CAP_FSETID)
+        ):
+            mode &= ~S_ISGID
+        return self.superblock.new_inode(mode, subject.fsuid, gid, rdev)
+
+    def _add_child(self, name: bytes, mode: int, rdev: int, subject: Subject) -> MemoryInode:
+        if len(name) > 255:
+            raise ENAMETOOLONG
+        if self.entry(name) is not None:
+            raise EEXIST
+        inode = self._new_child(mode, rdev, subject)
+        self.set_entry(name, inode)
+        self.touch_modified()
+        return inode
+
+    def create(self, name: bytes, mode: int, subject: Subject) -> Inode:
+        return self._add_child(name, S_IFREG | mode, 0, subject)
+
+    def mkdir(self, name: bytes, mode: int, subject: Subject) -> Inode:
+        if self.link_count >= LINK_MAX:
+            raise EMLINK
+        inode = self._add_child(name, S_IFDIR | mode, 0, subject)
+        self.link_count += 1
+        return inode
+
+    def mknod(self, name: bytes, mode: int, rdev: int, subject: Subject) -> Inode:
+        return self._add_child(name, mode, rdev, subject)
+
+    def symlink(self, name: bytes, target: bytes, subject: Subject) -> Inode:
+        inode = self._add_child(name, S_IFLNK | 0o777, 0, subject)
+        inode.target = target
+        inode.size = len(target)
+        return inode
+
+    def create_unnamed(self, mode: int, subject: Subject) -> Inode:
+        inode = self._new_child(S_IFREG | mode, 0, subject)
+        inode.link_count = 0
+        return inode
+
+    def link(self, name: bytes, inode: Inode) -> None:
+        assert isinstance(inode, MemoryInode)
+        if self.entry(name) is not None:
+            raise EEXIST
+        if inode.link_count >= LINK_MAX:
+            raise EMLINK
+        self.set_entry(name, inode)
+        inode.link_count += 1
+        inode.ctime_ns = self.now_ns()
+        self.touch_modified()
+
+    def unlink(self, name: bytes) -> None:
+        inode = self.entry(name)
+        if inode is None:
+            raise ENOENT
+        self.remove_entry(name)
+        self.touch_modified()
+        inode.drop_link()
+
+    def rmdir(self, name: bytes) -> None:
+        inode = self.entry(name)
+        if inode is None:
+            raise ENOENT
+        if inode.all_entries():
+            raise ENOTEMPTY
+        self.remove_entry(name)
+        self.link_count -= 1
+        self.touch_modified()
+        inode.link_count = 0
+        inode.ctime_ns = self.mtime_ns
+        inode.evict_if_unused()
+
+    def drop_link(self) -> None:
+        """One name of this file is gone."""
+        self.link_count -= 1
+        self.ctime_ns = self.now_ns()
+        self.evict_if_unused()
+
+    def rename(self, name: bytes, new_directory: Inode, new_name: bytes, flags: int) -> None:
+        """Linux: mm/shmem.c, shmem_rename2."""
+        assert isinstance(new_directory, MemoryInode)
+        inode = self.entry(name)
+        if inode is None:
+            raise ENOENT
+        replaced = new_directory.entry(new_name)
+        if flags & RENAME_EXCHANGE:
+            if replaced is None:
+                raise ENOENT
+            self._exchange(name, inode, new_directory, new_name, replaced)
+            return
+        if flags & RENAME_WHITEOUT:
+            raise EINVAL
+        if replaced is not None:
+            if replaced.is_directory and replaced.all_entries():
+                raise ENOTEMPTY
+            new_directory.remove_entry(new_name)
+        self.remove_entry(name)
+        new_directory.set_entry(new_name, inode)
+        if inode.is_directory:
+            self.link_count -= 1
+            if replaced is None:
+                new_directory.link_count += 1
+        self.touch_modified()
+        new_directory.touch_modified()
+        inode.ctime_ns = self.ctime_ns
+        if replaced is not None:
+            if replaced.is_directory:
+                replaced.link_count = 0
+                replaced.evict_if_unused()
+            else:
+                replaced.drop_link()
+
+    def _exchange(
+        self, name: bytes, inode: MemoryInode, other: MemoryInode, other_name: bytes, second: MemoryInode
+    ) -> None:
+        """Linux: mm/shmem.c, shmem_exchange by way of simple_rename_exchange."""
+        self.set_entry(name, second)
+        other.set_entry(other_name, inode)
+        if other is not self and inode.is_directory != second.is_directory:
+            change = 1 if inode.is_directory else -1
+            self.link_count -= change
+            other.link_count += change
+        self.touch_modified()
+        other.touch_modified()
+        inode.ctime_ns = second.ctime_ns = self.ctime_ns
+
+    def readlink(self) -> bytes:
+        if self.mode & S_IFMT != S_IFLNK:
+            raise EINVAL
+        return self.target
+
+    def truncate(self, size: int) -> None:
+        pages = self.pages
+        if pages is None:
+            raise EINVAL
+        if size > MAXIMUM_SIZE:
+            raise EFBIG
+        if size < self.size:
+            pages.truncate(size)
+        self.size = size
+        self.touch_modified()
+
+    def evict(self) -> None:
+        self.entries = {}
+        super().evict()
