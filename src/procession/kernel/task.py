@@ -103,7 +103,9 @@ class Task:
 
     `work` says why the task may not simply go on in user mode: a signal is pending, another task shall
     run. `frame` is the system call in which it sleeps. `parent` is the real parent and
-    `exit_signal` what it gets (0: none, -1: the task isn't a group's leader).
+    `exit_signal` what it gets (0: none, -1: the task isn't a group's leader). `job_control` holds the
+    thread's part of a group stop (kernel/stop.py); `last_trap` is the vector, the error code and the cr2 of
+    the last exception that became a signal, for signal frames.
     """
 
     __slots__ = (
@@ -121,7 +123,10 @@ class Task:
         "fs",
         "group",
         "has_executed",
+        "is_exiting",
+        "job_control",
         "kernel",
+        "last_trap",
         "mm",
         "nice",
         "parent",
@@ -168,6 +173,9 @@ class Task:
         self.blocked = 0
         self.saved_mask: int | None = None
         self.pending: PendingSignals
+        self.job_control = 0
+        self.is_exiting = False
+        self.last_trap: tuple[int, int, int] = (0, 0, 0)
         self.alternate_stack: tuple[int, int, int] = (0, 0, 2)  # address, size, flags (SS_DISABLE)
         self.parent_death_signal = 0
         self.clear_child_tid = 0

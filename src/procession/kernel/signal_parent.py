@@ -1,0 +1,82 @@
+"""What a parent is told: SIGCHLD when its child ends, stops or goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.kernel.siginfo import SigInfo
+from procession.kernel.signal_generation import send_group_signal
+from procession.kernel.signal_handlers import SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN
+from procession.kernel.signal_set import SIGCHLD, SIGCONT
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
+
+CLD_EXITED = 1
+CLD_KILLED = 2
+CLD_DUMPED = 3
+CLD_TRAPPED = 4
+CLD_STOPPED = 5
+CLD_CONTINUED = 6
+
+_NS_PER_TICK = 10_000_000
+
+
+def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
+    """Tell the parent that `task` has ended: send it `signo` (0: none), wake those that wait.
+
+    Returns whether nobody will wait for it: the parent ignores SIGCHLD or has SA_NOCLDWAIT, so `task` is to
+    be reaped now. Linux: kernel/signal.c, do_notify_parent.
+    """
+    parent = task.parent
+    assert parent is not None
+    code = task.exit_code
+    if code & 0x80:
+        reason, status = CLD_DUMPED, code & 0x7F
+    elif code & 0x7F:
+        reason, status = CLD_KILLED, code & 0x7F
+    else:
+        reason, status = CLD_EXITED, code >> 8
+    info = _child_info(task, parent, reason, status)
+    is_reaped = False
+    if signo == SIGCHLD:
+        action = parent.group.handlers.actions[SIGCHLD]
+        if action.handler == SIG_IGN or action.flags & SA_NOCLDWAIT:
+            is_reaped = True
+            if action.handler == SIG_IGN:
+                signo = 0
+    if signo > 0:
+        info.signo = signo
+        send_group_signal(kernel, parent.group, info)
+    parent.group.wait_queue.wake_all()
+    return is_reaped
+
+
+def notify_parent_of_stop(kernel: Kernel, task: Task, reason: int) -> None:
+    """Tell the parent that the group of `task` stopped or goes on (`reason`: CLD_STOPPED, CLD_CONTINUED).
+
+    Linux: kernel/signal.c, do_notify_parent_cldstop.
+    """
+    leader = task.group.leader
+    parent = leader.parent
+    if parent is None:
+        return
+    action = parent.group.handlers.actions[SIGCHLD]
+    if action.handler != SIG_IGN and not action.flags & SA_NOCLDSTOP:
+        status = SIGCONT if reason == CLD_CONTINUED else task.group.stop_code & 0x7F
+        send_group_signal(kernel, parent.group, _child_info(leader, parent, reason, status))
+    parent.group.wait_queue.wake_all()
+
+
+def _child_info(task: Task, parent: Task, reason: int, status: int) -> SigInfo:
+    times, group_times = task.times, task.group.times
+    return SigInfo(
+        SIGCHLD,
+        reason,
+        pid=task.tid,
+        uid=task.credentials.uid,
+        status=status,
+        utime=(times.user_ns + group_times.user_ns) // _NS_PER_TICK,
+        stime=(times.system_ns + group_times.system_ns) // _NS_PER_TICK,
+    )
