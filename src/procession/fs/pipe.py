@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EINVAL, ENOTTY, ENXIO, EPIPE
+from procession.abi.open_flags import O_ACCMODE
 from procession.fs.file import (
-    O_ACCMODE,
     O_DIRECT,
     O_NOATIME,
     O_NONBLOCK,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from procession.abi.errno import EBUSY, EINVAL, ENFILE, ENOMEM, EPERM
+from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 
@@ -12,6 +13,8 @@ PIPE_BUF = 4096
 DEFAULT_SLOTS = 16
 MINIMUM_SLOTS = 2
 LARGEST_SIZE = 1 << 31
+READ_EVENTS = POLLIN | POLLRDNORM | POLLHUP
+WRITE_EVENTS = POLLOUT | POLLWRNORM | POLLERR
 
 
 class PipeAccounts:
@@ -97,8 +100,8 @@ class Pipe:
         self.reader_openings = 0
         """How often it has been opened for reading: what the opener of a FIFO waits for."""
         self.writer_openings = 0
-        self.read_queue = WaitQueue()
-        self.write_queue = WaitQueue()
+        self.read_queue = WaitQueue(READ_EVENTS)
+        self.write_queue = WaitQueue(WRITE_EVENTS)
 
     @property
     def capacity(self) -> int:

@@ -15,11 +15,16 @@ class Waiter(Protocol):
 
 
 class WaitQueue:
-    """Waiters in the order in which they came (Linux: wait_queue_head)."""
+    """Waiters in the order in which they came (Linux: wait_queue_head).
 
-    __slots__ = ("waiters",)
+    `events` says for which of POLLIN, POLLOUT ... it is woken, 0 for any: an edge-triggered epoll instance
+    that watches for others must not hear of it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("events", "waiters")
+
+    def __init__(self, events: int = 0) -> None:
+        self.events = events
         self.waiters: dict[Waiter, None] = {}
 
     def add(self, waiter: Waiter) -> None:

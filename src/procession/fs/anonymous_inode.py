@@ -1,0 +1,50 @@
+"""The one inode that files without contents share: those of eventfd, epoll, timerfd and their like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.fs.inode import S_IFDIR, Inode, Superblock
+from procession.fs.mount import Mount
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.vfs import Vfs
+
+ANON_INODE_FS_MAGIC = 0x09041934
+
+
+class AnonymousInodes(Superblock):
+    """The file system of that inode, and what such files count (Linux: fs/anon_inodes.c).
+
+    `eventfd_numbers` are the ids of the eventfds, `epoll_watches` the number of files watched by epoll
+    instances of each user.
+    """
+
+    __slots__ = ("epoll_watches", "eventfd_numbers", "inode", "mount")
+
+    def __init__(self, vfs: Vfs) -> None:
+        super().__init__(vfs, "anon_inodefs", ANON_INODE_FS_MAGIC)
+        self.is_internal = True
+        self.root = Inode(self, S_IFDIR | 0o555)
+        # It has no file type at all: that is what stat(2) shows.
+        self.inode = Inode(self, 0o600)
+        self.mount = Mount(self)
+        self.eventfd_numbers: set[int] = set()
+        self.epoll_watches: dict[int, int] = {}
+
+
+def anonymous_inodes(vfs: Vfs) -> AnonymousInodes:
+    """The machine's anon_inodefs, made at first use."""
+    mount = vfs.pseudo_mounts.get("anon_inodefs")
+    if mount is None:
+        mount = vfs.pseudo_mounts["anon_inodefs"] = AnonymousInodes(vfs).mount
+    system = mount.superblock
+    assert isinstance(system, AnonymousInodes)
+    return system
+
+
+def anonymous_path(vfs: Vfs, class_name: str) -> Path:
+    """Where a file of a class such as "[eventfd]" is: /proc/PID/fd shows "anon_inode:[eventfd]"."""
+    system = anonymous_inodes(vfs)
+    return vfs.pseudo_path(system.mount, b"anon_inode:" + class_name.encode(), system.inode)
