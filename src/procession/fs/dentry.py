@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.fs.inode import S_IFLNK, S_IFMT, Inode
+from procession.abi.file_mode import S_IFMT
+from procession.fs.inode import S_IFLNK, Inode
 
 if TYPE_CHECKING:
     from procession.fs.mount import Mount

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from procession.abi.errno import EBADF, EFBIG, EINVAL, EISDIR, ENOSPC, ENOTDIR, ENOTTY, ENXIO, EOVERFLOW
+from procession.abi.errno import (
+    EBADF,
+    EFAULT,
+    EFBIG,
+    EINVAL,
+    EISDIR,
+    ENOSPC,
+    ENOTDIR,
+    ENOTTY,
+    ENXIO,
+    EOVERFLOW,
+)
+from procession.abi.open_flags import O_ACCMODE, OpenFlag, Whence
+from procession.abi.poll import PollEvent
 from procession.fs.inode import S_IFDIR, S_ISGID, S_ISUID, DirectoryEntry
 from procession.fs.mount import MS_NOATIME, MS_NODIRATIME
 from procession.fs.permission import CAP_FSETID
@@ -17,48 +30,47 @@ if TYPE_CHECKING:
     from procession.mm.page_cache import PageCache
 
 # open(2)'s flags as plain ints: the arithmetic of IntFlag is slow on the paths that use these.
-O_ACCMODE = 3
-O_RDONLY = 0
-O_WRONLY = 1
-O_RDWR = 2
-O_CREAT = 0o100
-O_EXCL = 0o200
-O_NOCTTY = 0o400
-O_TRUNC = 0o1000
-O_APPEND = 0o2000
-O_NONBLOCK = 0o4000
-O_DSYNC = 0o10000
-FASYNC = 0o20000
-O_DIRECT = 0o40000
-O_LARGEFILE = 0o100000
-O_DIRECTORY = 0o200000
-O_NOFOLLOW = 0o400000
-O_NOATIME = 0o1000000
-O_CLOEXEC = 0o2000000
-O_SYNC = 0o4010000
-O_PATH = 0o10000000
-O_TMPFILE = 0o20200000
+O_RDONLY = int(OpenFlag.O_RDONLY)
+O_WRONLY = int(OpenFlag.O_WRONLY)
+O_RDWR = int(OpenFlag.O_RDWR)
+O_CREAT = int(OpenFlag.O_CREAT)
+O_EXCL = int(OpenFlag.O_EXCL)
+O_NOCTTY = int(OpenFlag.O_NOCTTY)
+O_TRUNC = int(OpenFlag.O_TRUNC)
+O_APPEND = int(OpenFlag.O_APPEND)
+O_NONBLOCK = int(OpenFlag.O_NONBLOCK)
+O_DSYNC = int(OpenFlag.O_DSYNC)
+FASYNC = int(OpenFlag.FASYNC)
+O_DIRECT = int(OpenFlag.O_DIRECT)
+O_LARGEFILE = int(OpenFlag.O_LARGEFILE)
+O_DIRECTORY = int(OpenFlag.O_DIRECTORY)
+O_NOFOLLOW = int(OpenFlag.O_NOFOLLOW)
+O_NOATIME = int(OpenFlag.O_NOATIME)
+O_CLOEXEC = int(OpenFlag.O_CLOEXEC)
+O_SYNC = int(OpenFlag.O_SYNC)
+O_PATH = int(OpenFlag.O_PATH)
+O_TMPFILE = int(OpenFlag.O_TMPFILE)
 
 # What fcntl(F_SETFL) can change.
 SETTABLE_FLAGS = O_APPEND | O_NONBLOCK | FASYNC | O_DIRECT | O_NOATIME
 # What an open file description doesn't remember.
 _FORGOTTEN_FLAGS = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC
 
-SEEK_SET = 0
-SEEK_CUR = 1
-SEEK_END = 2
-SEEK_DATA = 3
-SEEK_HOLE = 4
+SEEK_SET = int(Whence.SEEK_SET)
+SEEK_CUR = int(Whence.SEEK_CUR)
+SEEK_END = int(Whence.SEEK_END)
+SEEK_DATA = int(Whence.SEEK_DATA)
+SEEK_HOLE = int(Whence.SEEK_HOLE)
 
-POLLIN = 0x001
-POLLPRI = 0x002
-POLLOUT = 0x004
-POLLERR = 0x008
-POLLHUP = 0x010
-POLLNVAL = 0x020
-POLLRDNORM = 0x040
-POLLWRNORM = 0x100
-POLLRDHUP = 0x2000
+POLLIN = int(PollEvent.POLLIN)
+POLLPRI = int(PollEvent.POLLPRI)
+POLLOUT = int(PollEvent.POLLOUT)
+POLLERR = int(PollEvent.POLLERR)
+POLLHUP = int(PollEvent.POLLHUP)
+POLLNVAL = int(PollEvent.POLLNVAL)
+POLLRDNORM = int(PollEvent.POLLRDNORM)
+POLLWRNORM = int(PollEvent.POLLWRNORM)
+POLLRDHUP = int(PollEvent.POLLRDHUP)
 ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
 
 MAXIMUM_SIZE = (1 << 63) - 1
@@ -112,6 +124,9 @@ class File:
     """Whether an epoll instance can watch it; else EPERM. Regular files and directories can't be watched."""
     writes_whole: ClassVar[bool] = False
     """Whether a blocking write(2) calls `write` until all is written, as for pipes and stream sockets."""
+
+    maps_zeros: ClassVar[bool] = False
+    """Whether mmap(2) of it gives anonymous memory, whatever the offset: /dev/zero."""
 
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:
         self.path = path
@@ -179,9 +194,13 @@ class File:
         raise EINVAL
 
     def put_back(self, data: bytes) -> None:
-        """Undo the end of a `read`: `data`, its last bytes, couldn't be handed to the program (EFAULT)."""
-        if self.is_seekable:
-            self.position -= len(data)
+        """Undo the end of a `read`: `data`, its last bytes, couldn't be handed to the program.
+
+        Raises EFAULT when they are lost: the read has failed as a whole.
+        """
+        if not self.is_seekable:
+            raise EFAULT
+        self.position -= len(data)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; the position stays. Only if `is_seekable`."""

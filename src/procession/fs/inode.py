@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from procession.abi.device_numbers import device_major
 from procession.abi.errno import EACCES, EINVAL, ENODEV, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, ETXTBSY
+from procession.abi.file_mode import S_IFMT, FileType, Permission
 from procession.fs.permission import MAY_WRITE, Subject, check_permission, check_writable_file_system
 
 if TYPE_CHECKING:
@@ -17,17 +19,16 @@ if TYPE_CHECKING:
     from procession.mm.page_cache import PageCache
 
 # Plain ints: the arithmetic of IntFlag is slow on the paths that use these.
-S_IFMT = 0o170000
-S_IFSOCK = 0o140000
-S_IFLNK = 0o120000
-S_IFREG = 0o100000
-S_IFBLK = 0o060000
-S_IFDIR = 0o040000
-S_IFCHR = 0o020000
-S_IFIFO = 0o010000
-S_ISUID = 0o4000
-S_ISGID = 0o2000
-S_ISVTX = 0o1000
+S_IFSOCK = int(FileType.S_IFSOCK)
+S_IFLNK = int(FileType.S_IFLNK)
+S_IFREG = int(FileType.S_IFREG)
+S_IFBLK = int(FileType.S_IFBLK)
+S_IFDIR = int(FileType.S_IFDIR)
+S_IFCHR = int(FileType.S_IFCHR)
+S_IFIFO = int(FileType.S_IFIFO)
+S_ISUID = int(Permission.S_ISUID)
+S_ISGID = int(Permission.S_ISGID)
+S_ISVTX = int(Permission.S_ISVTX)
 
 DAY_NS = 24 * 3600 * 10**9
 
@@ -259,7 +260,7 @@ class Inode:
         """
         kind = self.mode & S_IFMT
         if kind == S_IFCHR:
-            driver = self.superblock.vfs.character_drivers.get(self.rdev >> 8 & 0xFFF)
+            driver = self.superblock.vfs.character_drivers.get(device_major(self.rdev))
             if driver is None:
                 raise ENXIO("no driver for this character device")
             return driver.open(path, flags, subject)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from procession.abi.errno import EBUSY, EINVAL, ENOTDIR
+from procession.abi.mount_flags import MountFlag
 from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import Superblock
 
-MS_RDONLY = 1
-MS_NOSUID = 2
-MS_NODEV = 4
-MS_NOEXEC = 8
-MS_NOSYMFOLLOW = 256
-MS_NOATIME = 1024
-MS_NODIRATIME = 2048
-MS_RELATIME = 1 << 21
+MS_RDONLY = int(MountFlag.MS_RDONLY)
+MS_NOSUID = int(MountFlag.MS_NOSUID)
+MS_NODEV = int(MountFlag.MS_NODEV)
+MS_NOEXEC = int(MountFlag.MS_NOEXEC)
+MS_NOSYMFOLLOW = int(MountFlag.MS_NOSYMFOLLOW)
+MS_NOATIME = int(MountFlag.MS_NOATIME)
+MS_NODIRATIME = int(MountFlag.MS_NODIRATIME)
+MS_RELATIME = int(MountFlag.MS_RELATIME)
 
 
 class Mount:

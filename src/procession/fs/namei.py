@@ -18,9 +18,11 @@ from procession.abi.errno import (
     ETXTBSY,
     EXDEV,
 )
+from procession.abi.file_mode import S_IFMT
+from procession.abi.limits import NAME_MAX, PATH_MAX
+from procession.abi.open_flags import O_ACCMODE, ResolveFlag
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file import (
-    O_ACCMODE,
     O_CREAT,
     O_DIRECTORY,
     O_EXCL,
@@ -32,23 +34,21 @@ from procession.fs.file import (
     File,
     PathFile,
 )
-from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Inode
-from procession.fs.mount import MS_NODEV, MS_NOSYMFOLLOW, Mount, top_of
+from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Inode
+from procession.fs.mount import MS_NOATIME, MS_NODEV, MS_NOSYMFOLLOW, Mount, top_of
 from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE, Subject, owns_or_has_capability
 
 if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
 
-NAME_MAX = 255
-PATH_MAX = 4096
 MAXIMUM_LINKS = 40
 
-RESOLVE_NO_XDEV = 0x01
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_NO_SYMLINKS = 0x04
-RESOLVE_BENEATH = 0x08
-RESOLVE_IN_ROOT = 0x10
-RESOLVE_CACHED = 0x20
+RESOLVE_NO_XDEV = int(ResolveFlag.RESOLVE_NO_XDEV)
+RESOLVE_NO_MAGICLINKS = int(ResolveFlag.RESOLVE_NO_MAGICLINKS)
+RESOLVE_NO_SYMLINKS = int(ResolveFlag.RESOLVE_NO_SYMLINKS)
+RESOLVE_BENEATH = int(ResolveFlag.RESOLVE_BENEATH)
+RESOLVE_IN_ROOT = int(ResolveFlag.RESOLVE_IN_ROOT)
+RESOLVE_CACHED = int(ResolveFlag.RESOLVE_CACHED)
 _RESOLVE_SCOPED = RESOLVE_BENEATH | RESOLVE_IN_ROOT
 
 # The type and all three search bits: what a directory that anybody may walk through has.
@@ -184,7 +184,7 @@ class Walk:
         target = inode.readlink()
         if not target:
             raise ENOENT
-        if not mount.flags & 1024:
+        if not mount.flags & MS_NOATIME:
             inode.touch_accessed()
         return target
 
@@ -207,7 +207,8 @@ class Walk:
                 break
             if self.resolve & RESOLVE_NO_XDEV:
                 raise EXDEV
-            mount, dentry = mount.parent, mount.mountpoint
+            dentry = mount.mountpoint
+            mount = mount.parent
         if dentry is root_dentry and mount is root_mount:
             if self.resolve & RESOLVE_BENEATH:
                 raise EXDEV

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from procession.abi.errno import EIO, ENAMETOOLONG, ENOENT, ENXIO
+from procession.abi.file_mode import S_IFMT
+from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
 from procession.fs.file import File
 from procession.fs.host_tree import HostStatus, HostTree
-from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Inode
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
 from procession.fs.permission import Subject
 from procession.fs.tmpfs import MemoryInode, Tmpfs, TmpfsPages
 from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 
-OVERLAYFS_MAGIC = 0x794C7630
+OVERLAYFS_MAGIC = int(Magic.OVERLAYFS_SUPER_MAGIC)
 
 
 class Overlay(Tmpfs):

@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING, Protocol
 
+from procession.abi.capability import Capability
 from procession.abi.errno import EACCES, EPERM, EROFS
+from procession.abi.file_mode import S_IFMT, AccessMode, FileType
 
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
 
-MAY_EXEC = 1
-MAY_WRITE = 2
-MAY_READ = 4
+MAY_EXEC = int(AccessMode.X_OK)
+MAY_WRITE = int(AccessMode.W_OK)
+MAY_READ = int(AccessMode.R_OK)
 
-CAP_CHOWN = 0
-CAP_DAC_OVERRIDE = 1
-CAP_DAC_READ_SEARCH = 2
-CAP_FOWNER = 3
-CAP_FSETID = 4
-CAP_LEASE = 28
-CAP_MKNOD = 27
-CAP_SYS_ADMIN = 21
+CAP_CHOWN = int(Capability.CAP_CHOWN)
+CAP_DAC_OVERRIDE = int(Capability.CAP_DAC_OVERRIDE)
+CAP_DAC_READ_SEARCH = int(Capability.CAP_DAC_READ_SEARCH)
+CAP_FOWNER = int(Capability.CAP_FOWNER)
+CAP_FSETID = int(Capability.CAP_FSETID)
+CAP_LEASE = int(Capability.CAP_LEASE)
+CAP_MKNOD = int(Capability.CAP_MKNOD)
+CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
 
-_S_IFMT = 0o170000
-_S_IFDIR = 0o040000
-_FILES_ON_A_FILE_SYSTEM = frozenset({0o100000, 0o040000, 0o120000})
+_S_IFDIR = int(FileType.S_IFDIR)
+_FILES_ON_A_FILE_SYSTEM = frozenset({int(FileType.S_IFREG), _S_IFDIR, int(FileType.S_IFLNK)})
 
 
 class Subject(Protocol):
@@ -66,7 +67,7 @@ def check_permission(inode: Inode, subject: Subject, mask: int) -> None:
         granted = mode
     if not mask & ~granted:
         return
-    if mode & _S_IFMT == _S_IFDIR:
+    if mode & S_IFMT == _S_IFDIR:
         if not mask & MAY_WRITE and subject.has_capability(CAP_DAC_READ_SEARCH):
             return
         if subject.has_capability(CAP_DAC_OVERRIDE):
@@ -85,7 +86,7 @@ def check_writable_file_system(inode: Inode) -> None:
 
     Linux: fs/namei.c, sb_permission.
     """
-    if inode.superblock.is_read_only and inode.mode & _S_IFMT in _FILES_ON_A_FILE_SYSTEM:
+    if inode.superblock.is_read_only and inode.mode & S_IFMT in _FILES_ON_A_FILE_SYSTEM:
         raise EROFS
 
 

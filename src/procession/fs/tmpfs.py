@@ -13,11 +13,13 @@ from procession.abi.errno import (
     ENOTDIR,
     ENOTEMPTY,
 )
+from procession.abi.file_mode import S_IFMT, RenameFlag
+from procession.abi.limits import NAME_MAX
+from procession.abi.statfs import Magic
 from procession.fs.file import MAXIMUM_SIZE
 from procession.fs.inode import (
     S_IFDIR,
     S_IFLNK,
-    S_IFMT,
     S_IFREG,
     S_ISGID,
     DirectoryEntry,
@@ -30,13 +32,13 @@ from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import OutOfFrames
 from procession.mm.page_cache import Backing, PageCache
 
-TMPFS_MAGIC = 0x01021994
+TMPFS_MAGIC = int(Magic.TMPFS_MAGIC)
 LINK_MAX = 65_000
 # What Linux's tmpfs counts for an entry (mm/shmem.c, BOGO_DIRENT_SIZE).
 _DIRECTORY_ENTRY_SIZE = 20
-RENAME_NOREPLACE = 1
-RENAME_EXCHANGE = 2
-RENAME_WHITEOUT = 4
+RENAME_NOREPLACE = int(RenameFlag.RENAME_NOREPLACE)
+RENAME_EXCHANGE = int(RenameFlag.RENAME_EXCHANGE)
+RENAME_WHITEOUT = int(RenameFlag.RENAME_WHITEOUT)
 
 
 class Tmpfs(Superblock):
@@ -194,7 +196,7 @@ class MemoryInode(Inode):
         return self.superblock.new_inode(mode, subject.fsuid, gid, rdev)
 
     def _add_child(self, name: bytes, mode: int, rdev: int, subject: Subject) -> MemoryInode:
-        if len(name) > 255:
+        if len(name) > NAME_MAX:
             raise ENAMETOOLONG
         if self.entry(name) is not None:
             raise EEXIST
@@ -218,9 +220,13 @@ class MemoryInode(Inode):
 
     def symlink(self, name: bytes, target: bytes, subject: Subject) -> Inode:
         inode = self._add_child(name, S_IFLNK | 0o777, 0, subject)
-        inode.target = target
-        inode.size = len(target)
+        inode.set_target(target)
         return inode
+
+    def set_target(self, target: bytes) -> None:
+        """Where this symbolic link leads."""
+        self.target = target
+        self.size = len(target)
 
     def create_unnamed(self, mode: int, subject: Subject) -> Inode:
         inode = self._new_child(S_IFREG | mode, 0, subject)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from procession.abi.device_numbers import encode_device
+
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
@@ -66,7 +68,7 @@ class Vfs:
         """The next anonymous device number, 0:N (Linux: get_anon_bdev)."""
         minor = self.next_minor
         self.next_minor = minor + 1
-        return make_device(0, minor)
+        return encode_device(0, minor)
 
     def pseudo_mount(self, type_name: str, magic: int) -> Mount:
         """The mount of a file system without a tree: pipefs, sockfs, anon_inodefs; made at first use."""
@@ -87,18 +89,3 @@ class Vfs:
         from procession.fs.dentry import Dentry, Path
 
         return Path(mount, Dentry(name, mount.root, inode))
-
-
-def make_device(major: int, minor: int) -> int:
-    """A device number as stat(2) shows it (Linux: new_encode_dev; glibc: makedev)."""
-    return (minor & 0xFF) | (major & 0xFFF) << 8 | (minor & ~0xFF) << 12 | (major & ~0xFFF) << 32
-
-
-def device_major(device: int) -> int:
-    """The major number of `device`."""
-    return device >> 8 & 0xFFF | device >> 32 & ~0xFFF
-
-
-def device_minor(device: int) -> int:
-    """The minor number of `device`."""
-    return device & 0xFF | device >> 12 & 0xFFFFFF00

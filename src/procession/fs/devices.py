@@ -1,0 +1,176 @@
+"""devtmpfs, and the devices of memory in it: null, zero, full, random, urandom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.device_numbers import Major, device_minor, encode_device
+from procession.abi.errno import EINVAL, ENOSPC, ENXIO, EPERM
+from procession.abi.ioctls import RandomIoctl
+from procession.fs.file import File
+from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK
+from procession.fs.tmpfs import MemoryInode, Tmpfs
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import UserMemory
+    from procession.fs.permission import Subject
+    from procession.fs.vfs import Vfs
+
+_ENTROPY_BITS = 256
+
+
+class DeviceFile(File):
+    """A device without a position: reads and writes at any offset are the same."""
+
+    __slots__ = ()
+
+    is_seekable = True
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.read(length)
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        return self.write(data)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Linux: drivers/char/mem.c, null_lseek."""
+        self.position = 0
+        return 0
+
+
+class NullFile(DeviceFile):
+    """/dev/null."""
+
+    __slots__ = ()
+
+    can_poll = False
+
+    def read(self, length: int) -> bytes:
+        return b""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+class ZeroFile(DeviceFile):
+    """/dev/zero."""
+
+    __slots__ = ()
+
+    can_poll = False
+    maps_zeros = True
+
+    def read(self, length: int) -> bytes:
+        return bytes(length)
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+class FullFile(DeviceFile):
+    """/dev/full."""
+
+    __slots__ = ()
+
+    can_poll = False
+
+    def read(self, length: int) -> bytes:
+        return bytes(length)
+
+    def write(self, data: bytes) -> int:
+        raise ENOSPC
+
+
+class RandomFile(DeviceFile):
+    """/dev/random and /dev/urandom: the machine's own source, which never runs dry."""
+
+    __slots__ = ()
+
+    def read(self, length: int) -> bytes:
+        return self.inode.superblock.vfs.random.random_bytes(length)
+
+    def write(self, data: bytes) -> int:
+        """What is written would be mixed in; the source is the machine's seed, and stays that."""
+        return len(data)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """random(4). Changing the pool takes a privilege of the host's administrator."""
+        if request == RandomIoctl.RNDGETENTCNT:
+            memory.write(argument, _ENTROPY_BITS.to_bytes(4, "little"))
+            return 0
+        if request == RandomIoctl.RNDGETPOOL or request not in set(RandomIoctl):
+            raise EINVAL
+        raise EPERM
+
+
+class MemoryDriver:
+    """The devices of major number 1 (Linux: drivers/char/mem.c).
+
+    Physical memory, ports and the kernel's log (mem, port, kmsg) aren't configured.
+    """
+
+    __slots__ = ()
+
+    def open(self, path: Path, flags: int, subject: Subject) -> File:
+        file_class = _FILES_OF_MINORS.get(device_minor(path.inode.rdev))
+        if file_class is None:
+            raise ENXIO
+        return file_class(path, flags, subject)
+
+
+_FILES_OF_MINORS: dict[int, type[DeviceFile]] = {
+    3: NullFile,
+    5: ZeroFile,
+    7: FullFile,
+    8: RandomFile,
+    9: RandomFile,
+}
+
+_NODES = (
+    (b"null", Major.MEM_MAJOR, 3, 0o666),
+    (b"zero", Major.MEM_MAJOR, 5, 0o666),
+    (b"full", Major.MEM_MAJOR, 7, 0o666),
+    (b"random", Major.MEM_MAJOR, 8, 0o666),
+    (b"urandom", Major.MEM_MAJOR, 9, 0o666),
+    (b"tty", Major.TTYAUX_MAJOR, 0, 0o666),
+    (b"console", Major.TTYAUX_MAJOR, 1, 0o600),
+)
+_LINKS = (
+    (b"fd", b"/proc/self/fd"),
+    (b"stdin", b"/proc/self/fd/0"),
+    (b"stdout", b"/proc/self/fd/1"),
+    (b"stderr", b"/proc/self/fd/2"),
+)
+_DIRECTORIES = ((b"pts", 0o755), (b"shm", 0o1777), (b"mqueue", 0o1777))
+
+
+class Devtmpfs(Tmpfs):
+    """The file system of /dev (Linux: drivers/base/devtmpfs.c), with what udev or a container adds to it.
+
+    `pts`, `shm` and `mqueue` are empty directories to mount on. The terminals' nodes are there; opening one
+    raises ENXIO as long as `vfs.character_drivers` has no driver for terminals.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, vfs: Vfs) -> None:
+        super().__init__(vfs, "devtmpfs", mode=0o755)
+        vfs.character_drivers.setdefault(Major.MEM_MAJOR, MemoryDriver())
+        for name, major, minor, mode in _NODES:
+            self.add_device(name, S_IFCHR | mode, encode_device(major, minor))
+        for name, target in _LINKS:
+            self._add(name, S_IFLNK | 0o777).set_target(target)
+        for name, mode in _DIRECTORIES:
+            self._add(name, S_IFDIR | mode)
+            self.root.link_count += 1
+
+    def add_device(self, name: bytes, mode: int, device: int) -> MemoryInode:
+        """A device node `name` in the root directory; `mode` holds type and permission bits."""
+        return self._add(name, mode, device)
+
+    def _add(self, name: bytes, mode: int, device: int = 0) -> MemoryInode:
+        assert isinstance(self.root, MemoryInode)
+        inode = self.new_inode(mode, 0, 0, device)
+        self.root.set_entry(name, inode)
+        return inode

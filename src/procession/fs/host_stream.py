@@ -1,0 +1,242 @@
+"""The machine's standard streams as files: what comes from and goes to the world outside.
+
+No descriptor of the host is here: the machine feeds a `HostInput`, and takes from a `HostOutput`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EACCES, EAGAIN, EPIPE
+from procession.abi.ioctls import FileIoctl
+from procession.abi.limits import PIPE_BUF
+from procession.abi.open_flags import O_ACCMODE
+from procession.abi.statfs import Magic
+from procession.fs.file import (
+    O_RDONLY,
+    O_WRONLY,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLRDNORM,
+    POLLWRNORM,
+    File,
+    UserMemory,
+)
+from procession.fs.inode import S_IFIFO, Inode, Superblock
+from procession.fs.wait_queue import Sleep, WaitQueue
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.permission import Subject
+    from procession.fs.vfs import Vfs
+
+DEFAULT_OUTPUT_LIMIT = 1 << 20
+_FIONREAD = int(FileIoctl.FIONREAD)
+
+
+class HostInput:
+    """Bytes from outside, as the machine has fed them so far.
+
+    Who finds none sleeps on `queue` until there are more, or the machine says that it was all.
+    """
+
+    __slots__ = ("buffer", "is_at_end", "queue")
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.is_at_end = False
+        self.queue = WaitQueue()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for more."""
+        return not self.buffer and not self.is_at_end and bool(self.queue.waiters)
+
+    def feed(self, data: bytes) -> None:
+        """More has come from outside."""
+        if data:
+            self.buffer += data
+            self.queue.wake_all()
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self.is_at_end = True
+        self.queue.wake_all()
+
+    def open(self, vfs: Vfs, subject: Subject, mode: int = S_IFIFO | 0o600, device: int = 0) -> File:
+        """A new open file for it, on an inode of its own with this type and permissions."""
+        return InputInode.make(vfs, self, mode, device).open_new(O_RDONLY, subject)
+
+
+class HostOutput:
+    """Bytes on their way out: `chunks` in the order in which they were written, each with the number
+    of its stream.
+
+    When `limit` bytes wait to be taken, writers sleep on `queue`. `broken` are the streams whose reader
+    outside has gone.
+    """
+
+    __slots__ = ("broken", "chunks", "limit", "pending_bytes", "queue")
+
+    def __init__(self, limit: int = DEFAULT_OUTPUT_LIMIT) -> None:
+        self.chunks: deque[tuple[int, bytes]] = deque()
+        self.pending_bytes = 0
+        self.limit = limit
+        self.broken: dict[int, None] = {}
+        self.queue = WaitQueue()
+
+    def take(self) -> list[tuple[int, bytes]]:
+        """All that was written since the last call: pairs of a stream's number and bytes."""
+        chunks = list(self.chunks)
+        if chunks:
+            self.chunks.clear()
+            self.pending_bytes = 0
+            self.queue.wake_all()
+        return chunks
+
+    def break_stream(self, number: int) -> None:
+        """The reader of stream `number` outside has gone: writers get EPIPE."""
+        self.broken[number] = None
+        self.queue.wake_all()
+
+    def open(
+        self, vfs: Vfs, subject: Subject, number: int, mode: int = S_IFIFO | 0o600, device: int = 0
+    ) -> File:
+        """A new open file for stream `number`, on an inode of its own with this type and permissions."""
+        return OutputInode.make(vfs, self, number, mode, device).open_new(O_WRONLY, subject)
+
+
+class StreamInode(Inode):
+    """The inode of a stream, nameless; opening /dev/stdout leads to it once more."""
+
+    __slots__ = ()
+
+    def open_new(self, flags: int, subject: Subject) -> File:
+        """Open it the first time."""
+        vfs = self.superblock.vfs
+        mount = vfs.pseudo_mount("pipefs", Magic.PIPEFS_MAGIC)
+        return self.open(vfs.pseudo_path(mount, b"pipe:[%d]" % self.number, self), flags, subject)
+
+
+def _stream_superblock(vfs: Vfs) -> Superblock:
+    return vfs.pseudo_mount("pipefs", Magic.PIPEFS_MAGIC).superblock
+
+
+class InputInode(StreamInode):
+    """The inode of a HostInput."""
+
+    __slots__ = ("stream",)
+    stream: HostInput
+
+    @classmethod
+    def make(cls, vfs: Vfs, stream: HostInput, mode: int, device: int) -> InputInode:
+        """An inode with this type and permissions."""
+        inode = cls(_stream_superblock(vfs), mode, rdev=device)
+        inode.stream = stream
+        return inode
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        if flags & O_ACCMODE != O_RDONLY:
+            raise EACCES("it comes from outside")
+        return InputFile(path, flags, subject, self.stream)
+
+
+class OutputInode(StreamInode):
+    """The inode of one stream of a HostOutput."""
+
+    __slots__ = ("stream", "stream_number")
+    stream: HostOutput
+    stream_number: int
+
+    @classmethod
+    def make(cls, vfs: Vfs, stream: HostOutput, number: int, mode: int, device: int) -> OutputInode:
+        """An inode with this type and permissions."""
+        inode = cls(_stream_superblock(vfs), mode, rdev=device)
+        inode.stream = stream
+        inode.stream_number = number
+        return inode
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        if flags & O_ACCMODE != O_WRONLY:
+            raise EACCES("it goes outside")
+        return OutputFile(path, flags, subject, self.stream, self.stream_number)
+
+
+class InputFile(File):
+    """An open HostInput; it behaves as the reading end of a pipe."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, path: Path, flags: int, subject: Subject, stream: HostInput) -> None:
+        super().__init__(path, flags, subject)
+        self.stream = stream
+
+    def read(self, length: int) -> bytes:
+        stream = self.stream
+        buffer = stream.buffer
+        if buffer:
+            data = bytes(buffer[:length])
+            del buffer[:length]
+            return data
+        if stream.is_at_end or not length:
+            return b""
+        if not self.is_blocking:
+            raise EAGAIN
+        raise Sleep(stream.queue)
+
+    def poll_mask(self) -> int:
+        mask = POLLIN | POLLRDNORM if self.stream.buffer else 0
+        return mask | POLLHUP if self.stream.is_at_end else mask
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        return (self.stream.queue,)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        if request == _FIONREAD:
+            memory.write(argument, len(self.stream.buffer).to_bytes(4, "little"))
+            return 0
+        return super().ioctl(request, argument, memory)
+
+
+class OutputFile(File):
+    """An open stream of a HostOutput; it behaves as the writing end of a pipe."""
+
+    __slots__ = ("number", "stream")
+
+    def __init__(self, path: Path, flags: int, subject: Subject, stream: HostOutput, number: int) -> None:
+        super().__init__(path, flags, subject)
+        self.stream = stream
+        self.number = number
+
+    def write(self, data: bytes) -> int:
+        stream = self.stream
+        if self.number in stream.broken:
+            raise EPIPE
+        if not data:
+            return 0
+        room = stream.limit - stream.pending_bytes
+        if room < min(len(data), PIPE_BUF):
+            if not self.is_blocking:
+                raise EAGAIN
+            raise Sleep(stream.queue)
+        data = bytes(data[:room])
+        stream.chunks.append((self.number, data))
+        stream.pending_bytes += len(data)
+        return len(data)
+
+    def poll_mask(self) -> int:
+        stream = self.stream
+        mask = POLLOUT | POLLWRNORM if stream.limit - stream.pending_bytes >= PIPE_BUF else 0
+        return mask | POLLERR if self.number in stream.broken else mask
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        return (self.stream.queue,)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        if request == _FIONREAD:
+            memory.write(argument, bytes(4))
+            return 0
+        return super().ioctl(request, argument, memory)
