@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
+from procession.abi.enumeration import IntEnum
 from procession.abi.structure import U8, U16, U32, Pointer, Structure
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
-
+from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.structure import I32, U32, Structure
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
-
+from procession.abi.enumeration import IntFlag
 from procession.abi.structure import I32, U32, Structure
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
-
+from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.structure import I16, I32, I64, U16, U32, U64, Structure
 
 # A key that names nothing: always a new object.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from procession.abi.enumeration import IntEnum, IntFlag
 
 
 class PersonalityFlag(IntFlag):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
-
+from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.structure import U32, U64, Pointer, Structure
 
 
@@ -79,9 +78,9 @@ class PrctlOption(IntEnum):
     PR_RISCV_SET_ICACHE_FLUSH_CTX = 71
     PR_PPC_GET_DEXCR = 72
     PR_PPC_SET_DEXCR = 73
-    PR_GET_AUXV = 1096112214
-    PR_SET_VMA = 1398164801
-    PR_SET_PTRACER = 1499557217
+    PR_GET_AUXV = 0x41555856
+    PR_SET_VMA = 0x53564D41
+    PR_SET_PTRACER = 0x59616D61
 
 
 # PR_SET_PTRACER's argument: anybody.

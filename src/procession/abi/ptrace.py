@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
 from typing import Annotated
 
+from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.structure import I32, I64, U8, U16, U32, U64, Pointer, Structure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from procession.abi.enumeration import IntEnum
 
 # The first two arguments; the second may be any of the MAGIC2s.
 LINUX_REBOOT_MAGIC1 = 0xFEE1DEAD

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
 from typing import Annotated
 
+from procession.abi.enumeration import IntFlag
 from procession.abi.sigaction import SignalStack
 from procession.abi.structure import U16, U32, U64, Pointer, Structure
 

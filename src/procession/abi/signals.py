@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum, IntFlag
+from procession.abi.enumeration import IntEnum, IntFlag
 
 
 class Signal(IntEnum):
@@ -186,14 +186,14 @@ class SysCode(IntEnum):
     SYS_USER_DISPATCH = 2
 
 
-class DefaultAction(Enum):
+class DefaultAction(IntEnum):
     """What a signal does to a thread group that neither handles nor ignores it."""
 
-    TERMINATE = "Term"
-    CORE = "Core"
-    STOP = "Stop"
-    CONTINUE = "Cont"
-    IGNORE = "Ign"
+    TERMINATE = 0
+    CORE = 1
+    STOP = 2
+    CONTINUE = 3
+    IGNORE = 4
 
 
 # signal(7).

@@ -388,3 +388,8 @@ NUMBERS: dict[str, int] = {
 }
 
 NAMES: dict[int, str] = {number: name for name, number in NUMBERS.items()}
+
+
+def name_of(number: int) -> str:
+    """A system call's name; "syscall_0x1ff" for a number that has none."""
+    return NAMES.get(number) or f"syscall_{number:#x}"

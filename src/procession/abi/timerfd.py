@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
+from procession.abi.enumeration import IntFlag
 
 
 class TimerfdFlag(IntFlag):

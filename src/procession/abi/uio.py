@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
-
+from procession.abi.enumeration import IntFlag
 from procession.abi.structure import U64, Pointer, Structure
 
 # The longest vector.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from procession.abi.enumeration import IntEnum, IntFlag
 
 
 class WaitOption(IntFlag):
@@ -41,7 +41,7 @@ class ChildCode(IntEnum):
 
 # Python reserves names that start with two underscores: these three lose theirs but in .name.
 for _member in (WaitOption.WNOTHREAD, WaitOption.WALL, WaitOption.WCLONE):
-    _member._name_ = f"__{_member._name_}"
+    _member.name = f"__{_member.name}"  # type: ignore[misc]
 
 
 # wait4's status has the exit code in bits 8 to 15 and the signal that killed in bits 0 to 6; 0x7f there says
