@@ -69,6 +69,8 @@ Flags = Annotated[T, Kind("flags", "{register} & 0xFFFFFFFF")]
 int, since arithmetic on an IntFlag costs 20 times as much."""
 LongFlags = Annotated[T, Kind("flags", "{register}")]
 """As Flags, of 64 bits."""
+FlagsAndSignal = Annotated[T, Kind("flags_and_signal", "{register}")]
+"""As LongFlags; the lowest 8 bits are a signal: clone(2)."""
 Choice = Annotated[T, Kind("choice", _SIGNED_32)]
 """One of the numbers of an IntEnum: `Choice[SeekWhence]`; a plain int at run time."""
 
@@ -200,5 +202,3 @@ def read_optional_path(memory: UserMemory, address: int) -> bytes | None:
     if address == 0:
         return None
     return read_path(memory, address)
-
-

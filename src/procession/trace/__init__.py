@@ -1,0 +1,1 @@
+"""What a run did, as text and records; watching never changes the run."""

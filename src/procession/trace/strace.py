@@ -1,0 +1,380 @@
+"""System calls as strace prints them, made from their declarations alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum, IntFlag
+from functools import cache
+from typing import TYPE_CHECKING, Any, TextIO, cast, get_args, get_type_hints
+
+from procession.abi.clone_flags import CSIGNAL
+from procession.abi.errno import Errno
+from procession.abi.structure import Structure
+from procession.abi.wait_options import CORE_DUMPED, ChildCode
+from procession.kernel.siginfo import (
+    LAYOUT_CHILD,
+    LAYOUT_KILL,
+    LAYOUT_POLL,
+    LAYOUT_REAL_TIME,
+    LAYOUT_SYSTEM_CALL,
+    LAYOUT_TIMER,
+)
+from procession.mm.peek import peek, peek_cstring
+from procession.syscalls.parameters import PATH_MAX, InOut, Kind, Out, Pointer
+from procession.trace.values import (
+    LIST_LIMIT,
+    STRING_LIMIT,
+    address_text,
+    choice_text,
+    descriptor_text,
+    flags_text,
+    list_text,
+    mode_text,
+    quoted,
+    signal_code_text,
+    signal_name,
+    signal_set_text,
+    structure_text,
+    wait_status_text,
+)
+
+if TYPE_CHECKING:
+    from procession.kernel.siginfo import SigInfo
+    from procession.kernel.task import Task
+    from procession.mm.address_space import MemoryDescriptor
+    from procession.syscalls.declaration import Parameter, SystemCall
+
+RESULT_COLUMN = 40
+FIRST_RESTART = 512
+"""Errors from here on are between the kernel and itself: the call will be restarted, or end with EINTR."""
+IOVEC_SIZE = 16
+
+
+class OpenCall:
+    """A call that has been entered and hasn't returned.
+
+    `texts` are its arguments as shown at entry, None for what only the return will show; `shown_count` is
+    how many of them have been written out, -1 when nothing has been.
+    """
+
+    __slots__ = ("call", "shown_count", "texts")
+
+    def __init__(self, call: SystemCall, texts: list[str | None]) -> None:
+        self.call = call
+        self.texts = texts
+        self.shown_count = -1
+
+
+class SystemCallTrace:
+    """Writes one line for each system call, signal and exit to `output`.
+
+    It is the observer of a machine. A call that others overtake is written in two halves. `failure` says
+    why nothing more is written, None while all is well.
+    """
+
+    __slots__ = ("failure", "live", "open_calls", "output", "pending_tid")
+
+    def __init__(self, output: TextIO) -> None:
+        self.output = output
+        self.failure: OSError | None = None
+        self.open_calls: dict[int, OpenCall] = {}
+        self.live: dict[int, None] = {}
+        self.pending_tid: int | None = None
+        """The task whose call has been entered last, and isn't written yet."""
+
+    def system_call_entered(self, task: Task, call: SystemCall, arguments: tuple[Any, ...]) -> None:
+        """`task` calls `call`; `arguments` are decoded."""
+        self.live[task.tid] = None
+        self.write_unfinished()
+        texts = [
+            argument_at_entry(task, call.parameters, arguments, position)
+            for position in range(len(arguments))
+        ]
+        self.open_calls[task.tid] = OpenCall(call, texts)
+        self.pending_tid = task.tid
+
+    def system_call_returned(
+        self, task: Task, call: SystemCall, arguments: tuple[Any, ...], outcome: int | Errno
+    ) -> None:
+        """`task` comes back from `call` with `outcome`."""
+        opened = self.open_calls.pop(task.tid, None)
+        if opened is None:
+            return
+        result = -1 if isinstance(outcome, Errno) else outcome
+        shown = [
+            argument_at_return(parameter, following, text, argument, task.mm, result)
+            for parameter, following, text, argument in zip(
+                call.parameters, (*arguments[1:], 0), opened.texts, arguments, strict=True
+            )
+        ]
+        self.write_call(task.tid, opened, shown, outcome_text(call, outcome))
+
+    def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
+        """Something else has happened to `task`.
+
+        `kind` and `detail`: "clone" and the child, "signal" and the SigInfo delivered, "exit" and the status
+        as wait4(2) gives it.
+        """
+        if kind == "clone":
+            self.live[detail.tid] = None
+        elif kind == "signal":
+            self.write_line(task.tid, f"--- {signal_text(detail)} ---")
+        elif kind == "exit":
+            opened = self.open_calls.pop(task.tid, None)
+            if opened is not None:
+                shown = [text if text is not None else "..." for text in opened.texts]
+                self.write_call(task.tid, opened, shown, "?")
+            self.write_line(task.tid, f"+++ {exit_text(detail)} +++")
+            self.live.pop(task.tid, None)
+
+    def close(self) -> None:
+        """Write what is left when the machine stops: calls that will never return."""
+        self.write_unfinished()
+
+    def write_call(self, tid: int, opened: OpenCall, shown: list[str], result: str) -> None:
+        """The line of a call that has ended, or the second half of it."""
+        name = opened.call.name
+        if opened.shown_count < 0:
+            start = f"{name}({', '.join(shown)})"
+            self.pending_tid = None
+        else:
+            start = f"<... {name} resumed>{', '.join(shown[opened.shown_count :])})"
+        self.write_line(tid, f"{start:<{RESULT_COLUMN - 1}} = {result}")
+
+    def write_unfinished(self) -> None:
+        """Write the first half of the call that was entered last and hasn't returned."""
+        tid = self.pending_tid
+        if tid is None:
+            return
+        self.pending_tid = None
+        opened = self.open_calls[tid]
+        known: list[str] = []
+        for text in opened.texts:
+            if text is None:
+                break
+            known.append(text)
+        opened.shown_count = len(known)
+        start = ", ".join(known)
+        if known and len(known) < len(opened.texts):
+            start += ", "
+        self.put(tid, f"{opened.call.name}({start} <unfinished ...>")
+
+    def write_line(self, tid: int, text: str) -> None:
+        """Write a line of task `tid`, after the half line of another one."""
+        self.write_unfinished()
+        self.put(tid, text)
+
+    def put(self, tid: int, text: str) -> None:
+        """Write one line, saying whose it is if there are several tasks."""
+        if self.failure is not None:
+            return
+        prefix = f"[pid {tid:5}] " if len(self.live) > 1 else ""
+        try:
+            self.output.write(f"{prefix}{text}\n")
+        except OSError as error:
+            self.failure = error
+
+
+def argument_at_entry(
+    task: Task, parameters: tuple[Parameter, ...], arguments: tuple[Any, ...], position: int
+) -> str | None:
+    """An argument as it is when the call starts; None when it holds nothing yet."""
+    parameter, argument = parameters[position], arguments[position]
+    if parameter.kind is not None:
+        kind = parameter.kind.name
+        if kind in ("out_buffer", "out_vector"):
+            return None
+        if kind == "in_buffer":
+            return buffer_text(task.mm, argument, arguments[position + 1])
+        if kind == "in_vector":
+            return vector_text(task.mm, argument, arguments[position + 1])
+        return scalar_text(task.mm, kind, parameter.annotation, argument)
+    if isinstance(argument, Out):
+        return None
+    return pointer_text(parameter, argument)
+
+
+def argument_at_return(
+    parameter: Parameter,
+    next_argument: Any,
+    text: str | None,
+    argument: Any,
+    mm: MemoryDescriptor,
+    result: int,
+) -> str:
+    """An argument as it is when the call has ended; `text` is what was to be seen at entry.
+
+    `result` is what the call returned, negative when it failed.
+    """
+    if parameter.kind is not None:
+        if text is not None:
+            return text
+        if result < 0:
+            return address_text(argument)
+        if parameter.kind.name == "out_buffer":
+            return buffer_text(mm, argument, result)
+        return vector_text(mm, argument, next_argument, result)
+    if isinstance(argument, Out):
+        return address_text(argument.address) if result < 0 else pointer_text(parameter, argument)
+    assert text is not None
+    if isinstance(argument, InOut) and result >= 0:
+        after = pointer_text(parameter, argument)
+        return text if after == text else f"{text} => {after}"
+    return text
+
+
+def scalar_text(mm: MemoryDescriptor, kind: str, annotation: Any, value: Any) -> str:
+    """A value of one of the kinds of `syscalls.parameters`."""
+    if kind == "path":
+        return "NULL" if value is None else quoted(value, PATH_MAX)
+    if kind in ("flags", "choice", "flags_and_signal"):
+        return named_numbers_text(kind, annotation, value)
+    if kind == "string_array":
+        return string_array_text(mm, value)
+    if kind in ("address", "buffer"):
+        return address_text(value)
+    return PLAIN_KINDS.get(kind, str)(value)
+
+
+PLAIN_KINDS: dict[str, Callable[[int], str]] = {
+    "fd": descriptor_text,
+    "mode": mode_text,
+    "signal": signal_name,
+}
+
+
+def named_numbers_text(kind: str, names: Any, value: int) -> str:
+    """Flags or a choice by the names of the enumeration that the declaration gives."""
+    if not (isinstance(names, type) and issubclass(names, IntEnum | IntFlag)):
+        return f"{value:#x}"
+    if issubclass(names, IntEnum):
+        return choice_text(names, value)
+    if kind != "flags_and_signal":
+        return flags_text(names, value)
+    signal = value & CSIGNAL
+    parts = [flags_text(names, value & ~CSIGNAL)] if value & ~CSIGNAL or not signal else []
+    if signal:
+        parts.append(signal_name(signal))
+    return "|".join(parts)
+
+
+def pointer_text(parameter: Parameter, pointer: Pointer[Any]) -> str:
+    """What a pointer points at, or the address where nothing can be read."""
+    if not pointer:
+        return "NULL"
+    layout = pointer.layout
+    # A declared pointer's memory is the calling task's.
+    data = peek(cast("MemoryDescriptor", pointer.memory), pointer.address, layout.SIZE)
+    if len(data) < layout.SIZE:
+        return address_text(pointer.address)
+    value = layout.unpack(data)
+    if isinstance(value, Structure):
+        return structure_text(value)
+    meaning = get_args(parameter.annotation)[2:]
+    if "wait_status" in meaning:
+        return f"[{wait_status_text(value)}]"
+    if "signal_set" in meaning:
+        return signal_set_text(value)
+    return f"[{value}]"
+
+
+def buffer_text(mm: MemoryDescriptor, address: int, length: int) -> str:
+    """The first bytes of a buffer that holds `length`."""
+    if not address:
+        return "NULL"
+    wanted = min(max(length, 0), STRING_LIMIT + 1)
+    data = peek(mm, address, wanted)
+    return quoted(data) if len(data) == wanted else address_text(address)
+
+
+def vector_text(mm: MemoryDescriptor, address: int, count: int, filled: int | None = None) -> str:
+    """An array of `count` iovecs; `filled` is how many bytes they hold together, None if they are full."""
+    if not address:
+        return "NULL"
+    data = peek(mm, address, IOVEC_SIZE * min(max(count, 0), LIST_LIMIT + 1))
+    items: list[str] = []
+    for position in range(0, len(data) - IOVEC_SIZE + 1, IOVEC_SIZE):
+        base = int.from_bytes(data[position : position + 8], "little")
+        length = int.from_bytes(data[position + 8 : position + 16], "little")
+        held = length if filled is None else min(length, filled)
+        if filled is not None:
+            filled -= held
+        items.append(f"{{iov_base={buffer_text(mm, base, held)}, iov_len={length}}}")
+    return list_text(items)
+
+
+def string_array_text(mm: MemoryDescriptor, address: int) -> str:
+    """A list of strings that ends with NULL."""
+    if not address:
+        return "NULL"
+    items: list[str] = []
+    while len(items) <= LIST_LIMIT:
+        word = peek(mm, address, 8)
+        if len(word) < 8:
+            return address_text(address) if not items else list_text([*items, "???"])
+        if not any(word):
+            break
+        text = peek_cstring(mm, int.from_bytes(word, "little"), STRING_LIMIT + 1)
+        items.append(quoted(text) if text is not None else address_text(int.from_bytes(word, "little")))
+        address += 8
+    return list_text(items)
+
+
+def outcome_text(call: SystemCall, outcome: int | Errno) -> str:
+    """What follows the equals sign."""
+    if isinstance(outcome, Errno):
+        if outcome.number >= FIRST_RESTART:
+            return f"? {outcome.name} ({outcome.text})"
+        reason = f" /* {outcome.reason} */" if outcome.reason else ""
+        return f"-1 {outcome.name} ({outcome.text}){reason}"
+    return address_text_of_result(outcome) if returns_address(call) else str(outcome)
+
+
+def address_text_of_result(address: int) -> str:
+    """A returned address: strace writes NULL for an argument only."""
+    return f"{address:#x}"
+
+
+@cache
+def returns_address(call: SystemCall) -> bool:
+    """Whether the declaration says that the result is an address."""
+    hint = get_type_hints(call.handler, localns={"Task": object}, include_extras=True).get("return")
+    return any(isinstance(part, Kind) and part.name == "address" for part in get_args(hint))
+
+
+def signal_text(info: SigInfo) -> str:
+    """A delivered signal and what is known about it."""
+    name = signal_name(info.signo)
+    fields = [f"si_signo={name}", f"si_code={signal_code_text(info.signo, info.code)}"]
+    if info.errno:
+        fields.append(f"si_errno={info.errno}")
+    layout = info.layout
+    if layout in (LAYOUT_KILL, LAYOUT_CHILD, LAYOUT_REAL_TIME) and (info.pid or info.uid or info.code <= 0):
+        fields += [f"si_pid={info.pid}", f"si_uid={info.uid}"]
+    if layout == LAYOUT_CHILD:
+        # A child that exited has a code, one that was killed or stopped the signal's number.
+        status = str(info.status) if info.code == ChildCode.CLD_EXITED else signal_name(info.status)
+        fields += [f"si_status={status}", f"si_utime={info.utime}", f"si_stime={info.stime}"]
+    elif layout == LAYOUT_REAL_TIME:
+        fields.append(f"si_value={info.value:#x}")
+    elif layout == LAYOUT_TIMER:
+        fields += [
+            f"si_timerid={info.timer_id:#x}",
+            f"si_overrun={info.overrun}",
+            f"si_value={info.value:#x}",
+        ]
+    elif layout == LAYOUT_POLL:
+        fields += [f"si_band={info.band}", f"si_fd={info.fd}"]
+    elif layout == LAYOUT_SYSTEM_CALL:
+        fields += [f"si_call_addr={address_text(info.address)}", f"si_syscall={info.value}"]
+    elif layout not in (LAYOUT_KILL, LAYOUT_CHILD):
+        fields.append(f"si_addr={address_text(info.address)}")
+    return f"{name} {{{', '.join(fields)}}}"
+
+
+def exit_text(status: int) -> str:
+    """How a task ended, from its wait status."""
+    signal = status & 0x7F
+    if not signal:
+        return f"exited with {status >> 8 & 0xFF}"
+    return f"killed by {signal_name(signal)}{' (core dumped)' if status & CORE_DUMPED else ''}"

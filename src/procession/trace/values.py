@@ -1,0 +1,216 @@
+"""Single values as strace writes them: strings, flags, modes, signals, wait statuses, structures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum, IntFlag
+from functools import cache
+from inspect import get_annotations
+from typing import Any
+
+from procession.abi.file_mode import FileType
+from procession.abi.signals import (
+    BusCode,
+    FpeCode,
+    IllCode,
+    PollCode,
+    SegvCode,
+    Signal,
+    SignalCode,
+    SysCode,
+    TrapCode,
+)
+from procession.abi.structure import Structure
+from procession.abi.wait_options import CONTINUED, CORE_DUMPED, STOPPED, ChildCode
+
+STRING_LIMIT = 32
+LIST_LIMIT = 32
+"""strace's -s and the same limit for lists."""
+FIELD_LIMIT = 10
+AT_FDCWD = -100
+
+ESCAPES = {
+    0x22: '\\"',
+    0x5C: "\\\\",
+    7: "\\a",
+    8: "\\b",
+    9: "\\t",
+    10: "\\n",
+    11: "\\v",
+    12: "\\f",
+    13: "\\r",
+}
+OCTAL_DIGITS = b"01234567"
+
+CODES: dict[int, type[IntEnum]] = {
+    Signal.SIGILL: IllCode,
+    Signal.SIGFPE: FpeCode,
+    Signal.SIGSEGV: SegvCode,
+    Signal.SIGBUS: BusCode,
+    Signal.SIGTRAP: TrapCode,
+    Signal.SIGCHLD: ChildCode,
+    Signal.SIGPOLL: PollCode,
+    Signal.SIGSYS: SysCode,
+}
+
+
+def quoted(data: bytes, limit: int = STRING_LIMIT) -> str:
+    """`data` as a C string: `"a\\n"`; what is past `limit` bytes becomes three dots."""
+    shown = data[:limit]
+    parts: list[str] = []
+    for position, byte in enumerate(shown):
+        if escape := ESCAPES.get(byte):
+            parts.append(escape)
+        elif 32 <= byte < 127:
+            parts.append(chr(byte))
+        elif shown[position + 1 : position + 2].strip(OCTAL_DIGITS) == b"" and position + 1 < len(shown):
+            # A digit follows: the shortest octal escape would swallow it.
+            parts.append(f"\\{byte:03o}")
+        else:
+            parts.append(f"\\{byte:o}")
+    return f'"{"".join(parts)}"' + ("..." if len(data) > limit else "")
+
+
+def address_text(address: int) -> str:
+    """An address: `NULL` or hexadecimal."""
+    return f"{address:#x}" if address else "NULL"
+
+
+def descriptor_text(number: int) -> str:
+    """A file descriptor."""
+    return "AT_FDCWD" if number == AT_FDCWD else str(number)
+
+
+def signal_name(number: int) -> str:
+    """`SIGTERM`; `SIGRTMIN` and `SIGRT_2` for real-time signals, as strace counts them."""
+    if number in Signal._value2member_map_:
+        return Signal(number).name
+    if 32 <= number <= 64:
+        return f"SIGRT_{number - 32}" if number > 32 else "SIGRTMIN"
+    return str(number)
+
+
+def signal_set_text(mask: int) -> str:
+    """A set of signals: `[INT CHLD]`, or by what it lacks when that is shorter: `~[KILL STOP]`."""
+    members = [number for number in range(1, 65) if mask >> (number - 1) & 1]
+    sign = ""
+    if len(members) > 32:
+        sign = "~"
+        members = [number for number in range(1, 65) if not mask >> (number - 1) & 1]
+    return f"{sign}[{' '.join(signal_name(number).removeprefix('SIG') for number in members)}]"
+
+
+def mode_text(mode: int) -> str:
+    """Permission bits in octal, after the file's type if there is one: `S_IFREG|0644`."""
+    kind = mode & 0o170000
+    permissions = f"0{mode & 0o7777:o}".zfill(3)
+    if not kind:
+        return permissions
+    name = FileType(kind).name if kind in FileType._value2member_map_ else f"{kind:#o}".replace("0o", "0")
+    return f"{name}|{permissions}"
+
+
+@cache
+def flag_names(flags: type[IntFlag]) -> tuple[tuple[tuple[int, str], ...], str, int]:
+    """For `flags`: its members, those with most bits first; the name of zero; the bits that zero is about.
+
+    In open(2)'s flags zero is the access mode O_RDONLY, which is there whenever neither of the two lowest
+    bits is: the bits that zero is about are the lowest ones that have names, without a gap.
+    """
+    members = {int(value): name for name, value in reversed(list(flags.__members__.items()))}
+    zero_name = members.pop(0, "")
+    low_bits = 0
+    while low_bits + 1 in members:
+        low_bits = low_bits << 1 | 1
+    ordered = sorted(members.items(), key=lambda member: (-member[0].bit_count(), member[0]))
+    return tuple(ordered), zero_name, low_bits
+
+
+def flags_text(flags: type[IntFlag], value: int) -> str:
+    """`O_RDWR|O_CLOEXEC`; bits without a name are added in hexadecimal."""
+    members, zero_name, low_bits = flag_names(flags)
+    found: list[tuple[int, str]] = []
+    rest = value
+    for bits, name in members:
+        if rest & bits == bits:
+            found.append((bits, name))
+            rest &= ~bits
+    names = [name for _, name in sorted(found)]
+    if zero_name and not value & low_bits:
+        names.insert(0, zero_name)
+    if rest:
+        names.append(f"{rest:#x}")
+    return "|".join(names) or "0"
+
+
+def choice_text(choices: type[IntEnum], value: int) -> str:
+    """The name of one number out of `choices`."""
+    return choices(value).name if value in choices._value2member_map_ else f"{value:#x}"
+
+
+def wait_status_text(status: int) -> str:
+    """A status of wait4(2), taken apart with the macros of wait(2)."""
+    signal = status & 0x7F
+    if status == CONTINUED:
+        return "{WIFCONTINUED(s)}"
+    if status & 0xFF == STOPPED:
+        return f"{{WIFSTOPPED(s) && WSTOPSIG(s) == {signal_name(status >> 8 & 0xFF)}}}"
+    if not signal:
+        return f"{{WIFEXITED(s) && WEXITSTATUS(s) == {status >> 8 & 0xFF}}}"
+    core = " && WCOREDUMP(s)" if status & CORE_DUMPED else ""
+    return f"{{WIFSIGNALED(s) && WTERMSIG(s) == {signal_name(signal)}{core}}}"
+
+
+@cache
+def field_annotations(structure: type[Structure]) -> dict[str, str]:
+    """The annotations of all fields of `structure`, as they are written."""
+    annotations: dict[str, str] = {}
+    for base in reversed(structure.__mro__):
+        annotations |= get_annotations(base)
+    return annotations
+
+
+def field_text(name: str, annotation: str, value: Any) -> str:
+    """The value of one field of a structure."""
+    if isinstance(value, Structure):
+        return structure_text(value)
+    if isinstance(value, bytes):
+        return quoted(value.split(b"\0", 1)[0])
+    if isinstance(value, tuple):
+        return list_text(str(element) for element in value)
+    if annotation == "Pointer":
+        return address_text(value)
+    if name.endswith("_mode"):
+        return mode_text(value)
+    return str(value)
+
+
+def structure_text(structure: Structure) -> str:
+    """`{tv_sec=1, tv_nsec=0}`; long structures are cut."""
+    annotations = field_annotations(type(structure))
+    fields = [
+        f"{name}={field_text(name, annotations[name], getattr(structure, name))}"
+        for name in structure.FIELDS[:FIELD_LIMIT]
+    ]
+    if len(structure.FIELDS) > FIELD_LIMIT:
+        fields.append("...")
+    return f"{{{', '.join(fields)}}}"
+
+
+def list_text(items: Iterable[str]) -> str:
+    """`[3, 4]`; long lists are cut."""
+    shown: list[str] = []
+    for item in items:
+        if len(shown) == LIST_LIMIT:
+            shown.append("...")
+            break
+        shown.append(item)
+    return f"[{', '.join(shown)}]"
+
+
+def signal_code_text(signal: int, code: int) -> str:
+    """si_code: `CLD_EXITED`, `SI_USER`."""
+    specific = CODES.get(signal)
+    if 0 < code < SignalCode.SI_KERNEL and specific is not None:
+        return choice_text(specific, code)
+    return choice_text(SignalCode, code)
