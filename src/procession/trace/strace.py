@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum, IntFlag
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO, cast, get_args, get_type_hints
 
 from procession.abi.clone_flags import CSIGNAL
+from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.errno import Errno
 from procession.abi.structure import Structure
 from procession.abi.wait_options import CORE_DUMPED, ChildCode
@@ -247,7 +247,7 @@ def named_numbers_text(kind: str, names: Any, value: int) -> str:
     """Flags or a choice by the names of the enumeration that the declaration gives."""
     if not (isinstance(names, type) and issubclass(names, IntEnum | IntFlag)):
         return f"{value:#x}"
-    if issubclass(names, IntEnum):
+    if not issubclass(names, IntFlag):
         return choice_text(names, value)
     if kind != "flags_and_signal":
         return flags_text(names, value)

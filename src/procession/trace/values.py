@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import IntEnum, IntFlag
 from functools import cache
 from inspect import get_annotations
 from typing import Any
 
+from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.file_mode import FileType
 from procession.abi.signals import (
     BusCode,
@@ -71,6 +71,12 @@ def quoted(data: bytes, limit: int = STRING_LIMIT) -> str:
     return f'"{"".join(parts)}"' + ("..." if len(data) > limit else "")
 
 
+@cache
+def names_of(numbers: type[IntEnum] | type[IntFlag]) -> dict[int, str]:
+    """The names of the members of `numbers`; of several for one number the first."""
+    return {member.value: name for name, member in reversed(list(numbers.__members__.items()))}
+
+
 def address_text(address: int) -> str:
     """An address: `NULL` or hexadecimal."""
     return f"{address:#x}" if address else "NULL"
@@ -83,8 +89,9 @@ def descriptor_text(number: int) -> str:
 
 def signal_name(number: int) -> str:
     """`SIGTERM`; `SIGRTMIN` and `SIGRT_2` for real-time signals, as strace counts them."""
-    if number in Signal._value2member_map_:
-        return Signal(number).name
+    name = names_of(Signal).get(number)
+    if name is not None:
+        return name
     if 32 <= number <= 64:
         return f"SIGRT_{number - 32}" if number > 32 else "SIGRTMIN"
     return str(number)
@@ -106,7 +113,7 @@ def mode_text(mode: int) -> str:
     permissions = f"0{mode & 0o7777:o}".zfill(3)
     if not kind:
         return permissions
-    name = FileType(kind).name if kind in FileType._value2member_map_ else f"{kind:#o}".replace("0o", "0")
+    name = names_of(FileType).get(kind) or f"0{kind:o}"
     return f"{name}|{permissions}"
 
 
@@ -117,7 +124,7 @@ def flag_names(flags: type[IntFlag]) -> tuple[tuple[tuple[int, str], ...], str, 
     In open(2)'s flags zero is the access mode O_RDONLY, which is there whenever neither of the two lowest
     bits is: the bits that zero is about are the lowest ones that have names, without a gap.
     """
-    members = {int(value): name for name, value in reversed(list(flags.__members__.items()))}
+    members = names_of(flags).copy()
     zero_name = members.pop(0, "")
     low_bits = 0
     while low_bits + 1 in members:
@@ -145,7 +152,7 @@ def flags_text(flags: type[IntFlag], value: int) -> str:
 
 def choice_text(choices: type[IntEnum], value: int) -> str:
     """The name of one number out of `choices`."""
-    return choices(value).name if value in choices._value2member_map_ else f"{value:#x}"
+    return names_of(choices).get(value) or f"{value:#x}"
 
 
 def wait_status_text(status: int) -> str:

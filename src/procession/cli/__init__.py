@@ -1,0 +1,25 @@
+"""The `procession` command."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line that the process was given; doesn't return."""
+    from procession.cli.command_line import run_command_line
+
+    status = run_command_line(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = abandon_stdout()
+    sys.exit(status)
+
+
+def abandon_stdout() -> int:
+    """Nobody reads stdout any more: keep Python from trying again at its end; the status for that."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141

@@ -1,0 +1,154 @@
+"""The options and arguments of the `procession` command."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from procession.cli import abandon_stdout
+
+USE_ERROR = 2
+TRACE_TO_STDERR = "-"
+SMALLEST_MEMORY = 16 << 20
+LARGEST_MEMORY = 1 << 40
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def memory_size(value: str) -> int:
+    """The bytes that `value` stands for: `268435456`, `256M`, `1G`. Raises click.BadParameter."""
+    digits = value.upper().removesuffix("IB").removesuffix("B")
+    unit = digits[-1:] if digits[-1:] in UNITS else ""
+    digits = digits.removesuffix(unit)
+    if not (digits.isascii() and digits.isdigit()):
+        raise click.BadParameter(f"'{value}' isn't a size such as 256M or 1G")
+    size = int(digits) * UNITS[unit] if len(digits) < 20 else LARGEST_MEMORY + 1
+    if not SMALLEST_MEMORY <= size <= LARGEST_MEMORY:
+        raise click.BadParameter(f"'{value}' isn't between 16M and 1024G")
+    return size
+
+
+class RunCommand(click.Command):
+    """`procession run`, whose `--trace` takes a file only after `=`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse `args`, having written a bare `--trace` out as `--trace=-`."""
+        takes_value = {
+            name: not (isinstance(param, click.Option) and param.is_flag)
+            for param in self.params
+            for name in param.opts
+        }
+        position = 0
+        while position < len(args) and args[position].startswith("--") and args[position] != "--":
+            if args[position] == "--trace":
+                args[position] = f"--trace={TRACE_TO_STDERR}"
+            # An option's value may look like an option.
+            position += 2 if takes_value.get(args[position]) else 1
+        return super().parse_args(ctx, args)
+
+
+def show_version(ctx: click.Context, _param: click.Parameter, is_asked_for: bool) -> None:
+    """Print the version and end, if `--version` was given."""
+    if is_asked_for and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"procession {version('procession')}")
+        ctx.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
+@click.option(
+    "--version",
+    is_flag=True,
+    help="Show the version and exit.",
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+)
+def procession() -> None:
+    """Run Linux programs on a kernel that is a Python program."""
+
+
+@procession.command(cls=RunCommand, context_settings={"allow_interspersed_args": False})
+@click.option("--rootfs", metavar="DIR", help="The tree that the program sees as /. [default: the host's /]")
+@click.option("--seed", type=int, default=0, metavar="N", help="Decides everything that chance decides.")
+@click.option("--pid1", is_flag=True, help="Make the program PID 1, as a container's entrypoint is.")
+@click.option("--env", multiple=True, metavar="K=V", help="Set a variable; `--env K` passes the host's on.")
+@click.option("--cwd", metavar="DIR", help="The directory in which the program starts.")
+@click.option(
+    "--memory", type=memory_size, default="1G", metavar="SIZE", help="The machine's memory. [default: 1G]"
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="End the machine after S seconds of the host's time.",
+)
+@click.option(
+    "--trace",
+    metavar="[=FILE]",
+    help="Print system calls as strace does, to stderr or to FILE.",
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD ARG...")
+def run(
+    rootfs: str | None,
+    seed: int,
+    pid1: bool,
+    env: tuple[str, ...],
+    cwd: str | None,
+    memory: int,
+    time_limit: float | None,
+    trace: str | None,
+    command: tuple[str, ...],
+) -> int:
+    """Run a program on a new machine.
+
+    Its streams are the caller's, and its exit status is this command's.
+    """
+    from procession.cli.run import RunOptions, run_program
+
+    options = RunOptions(command)
+    options.rootfs = rootfs
+    options.seed = seed
+    options.is_pid1 = pid1
+    options.environment = env
+    options.directory = cwd
+    options.memory_bytes = memory
+    options.time_limit_s = time_limit
+    options.trace_file = trace
+    return run_program(options)
+
+
+@procession.command()
+@click.option("--json", "form", flag_value="json", help="As JSON.")
+@click.option("--markdown", "form", flag_value="markdown", help="As the page docs/coverage.md.")
+def syscalls(form: str | None) -> None:
+    """List Linux's system calls and which are built."""
+    from procession.cli.coverage import coverage_as_json, coverage_as_markdown, coverage_as_text
+
+    writers = {"json": coverage_as_json, "markdown": coverage_as_markdown}
+    click.echo(writers.get(form or "", coverage_as_text)(), nl=False)
+
+
+def run_command_line(arguments: list[str]) -> int:
+    """Run the command that `arguments` name; the status with which to exit.
+
+    A mistake in their use is one line on stderr and status 2.
+    """
+    try:
+        with procession.make_context("procession", arguments) as context:
+            result = procession.invoke(context)
+    except click.exceptions.Exit as exit:
+        return exit.exit_code
+    except click.ClickException as error:
+        print(f"procession: {one_line(error)}", file=sys.stderr)
+        return USE_ERROR
+    except BrokenPipeError:
+        return abandon_stdout()
+    return result if isinstance(result, int) else 0
+
+
+def one_line(error: click.ClickException) -> str:
+    """What `error` says, as one sentence that starts in lower case."""
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,40 @@
+"""The host's signals that are meant for the guest: Ctrl-C, termination, hang-up, a changed window size."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+FORWARDED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+
+
+class SignalTaker(Protocol):
+    """What host signals are handed to."""
+
+    def forward_signal(self, name: str) -> None:
+        """The host process got the signal `name`; called between any two bytecodes of the main thread."""
+
+
+@contextmanager
+def forward_host_signals(machine: SignalTaker) -> Iterator[None]:
+    """While this is open, hand the signals that this process gets to `machine`.
+
+    A signal that the caller has ignored, as nohup(1) does, stays ignored.
+    """
+
+    def take(number: int, _frame: FrameType | None) -> None:
+        machine.forward_signal(signal.Signals(number).name)
+
+    before: dict[signal.Signals, object] = {}
+    for name in FORWARDED:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, take)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]

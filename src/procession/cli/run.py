@@ -1,0 +1,171 @@
+"""`procession run`: one program on a new machine, with the caller's streams and signals."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from procession.abi.errno import ENOENT, Errno
+
+if TYPE_CHECKING:
+    from procession.machine import Machine, Result
+    from procession.trace.strace import SystemCallTrace
+
+CANNOT_EXECUTE = 126
+NOT_FOUND = 127
+KERNEL_BUG = 70
+USE_ERROR = 2
+INTERRUPTED = 130
+
+DEFAULT_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+}
+
+
+class RunOptions:
+    """What the command line asks for; None where it says nothing."""
+
+    __slots__ = (
+        "command",
+        "directory",
+        "environment",
+        "is_pid1",
+        "memory_bytes",
+        "rootfs",
+        "seed",
+        "time_limit_s",
+        "trace_file",
+    )
+
+    def __init__(self, command: tuple[str, ...]) -> None:
+        self.command = command
+        self.rootfs: str | None = None
+        self.seed = 0
+        self.is_pid1 = False
+        self.environment: tuple[str, ...] = ()
+        self.directory: str | None = None
+        self.memory_bytes = 1 << 30
+        self.time_limit_s: float | None = None
+        self.trace_file: str | None = None
+
+
+def run_program(options: RunOptions) -> int:
+    """Run what `options` ask for, to its end; the status with which to exit."""
+    try:
+        output = open_trace_output(options.trace_file)
+    except OSError as error:
+        return fail(f"can't write the trace to {options.trace_file}: {error.strerror}", USE_ERROR)
+    try:
+        return run_with_trace_output(options, output)
+    finally:
+        if output is not None and output is not sys.stderr:
+            output.close()
+
+
+def open_trace_output(name: str | None) -> TextIO | None:
+    """Where the trace goes: None for nowhere, "-" for stderr. Raises OSError."""
+    if name is None:
+        return None
+    if name == "-":
+        return sys.stderr
+    return open(name, "w", encoding="utf-8")
+
+
+def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
+    """Make the machine and run the program on it, with the trace going to `output`."""
+    from procession.cli.host_signals import forward_host_signals
+    from procession.machine import Machine
+
+    try:
+        environment = environment_of(options.environment)
+        machine = Machine(
+            seed=options.seed,
+            rootfs=options.rootfs or "/",
+            memory=options.memory_bytes,
+            environment=environment,
+            cwd=options.directory,
+        )
+    except (OSError, ValueError) as error:
+        return fail(str(error), USE_ERROR)
+    trace: SystemCallTrace | None = None
+    if output is not None:
+        from procession.trace.strace import SystemCallTrace
+
+        trace = SystemCallTrace(output)
+        machine.on_system_call = trace
+    argv = [argument.encode(errors="surrogateescape") for argument in options.command]
+    try:
+        with forward_host_signals(machine):
+            result = machine.run_attached(argv, pid1=options.is_pid1, time_limit_s=options.time_limit_s)
+    except Errno as error:
+        return fail_to_execute(options.command[0], error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the one place where bugs of the kernel are reported
+        return report_kernel_bug(machine, error)
+    if trace is not None and trace.failure is not None:
+        fail(f"the trace is incomplete: {trace.failure}", 0)
+    return status_of(result)
+
+
+def environment_of(assignments: tuple[str, ...]) -> dict[str, str]:
+    """The program's environment: a fixed one, with `assignments` on top. Raises ValueError.
+
+    It isn't the caller's, so that a run is the same wherever it is started.
+    """
+    environment = DEFAULT_ENVIRONMENT.copy()
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not name:
+            raise ValueError(f"--env {assignment}: a variable needs a name")
+        if equals:
+            environment[name] = value
+        elif (host_value := os.environ.get(name)) is not None:
+            environment[name] = host_value
+    return environment
+
+
+def status_of(result: Result) -> int:
+    """The exit status for `result`: the program's own, or 128 and the signal that killed it."""
+    from procession.abi.signals import Signal
+    from procession.trace.values import signal_name
+
+    if not result.signal:
+        return result.status
+    # As in a shell, the end of a pipeline's reader is nothing to talk about.
+    if result.signal != Signal.SIGPIPE:
+        print(f"procession: killed by {signal_name(result.signal)}", file=sys.stderr)
+    return 128 + result.signal
+
+
+def fail(message: str, status: int) -> int:
+    """Say `message` in one line on stderr; gives `status`."""
+    print(f"procession: {message}", file=sys.stderr)
+    return status
+
+
+def fail_to_execute(command: str, error: Errno) -> int:
+    """Say why `command` can't be executed; the status that a shell gives for that."""
+    if isinstance(error, ENOENT):
+        if "/" not in command:
+            return fail(f"{command}: command not found", NOT_FOUND)
+        return fail(f"{command}: {error}", NOT_FOUND)
+    return fail(f"{command}: {error}", CANNOT_EXECUTE)
+
+
+def report_kernel_bug(machine: Machine, error: Exception) -> int:
+    """Tell all that helps to mend a bug of the kernel; gives the status for it."""
+    import traceback
+
+    lines = ["procession: a bug in Procession's kernel; the program that it ran isn't to blame"]
+    task = machine.kernel.current
+    if task is not None:
+        lines.append(f"  task:  {task.tid} ({task.command_name.decode(errors='replace')}), {task.state.name}")
+        lines.append(f"  call:  {task.call_name}")
+    lines.append(f"  seed:  {machine.seed}")
+    lines.append(f"  error: {type(error).__name__}: {error}")
+    lines += ["  " + line for entry in traceback.format_exception(error) for line in entry.splitlines()]
+    print("\n".join(lines), file=sys.stderr)
+    return KERNEL_BUG

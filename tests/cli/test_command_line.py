@@ -1,0 +1,232 @@
+"""Tests of the command line's options, messages and exit statuses, with a machine that only pretends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+
+from procession.abi.errno import EACCES, ENOENT, ENOEXEC
+from procession.cli.command_line import run_command_line
+from procession.kernel.task_state import TaskState
+
+
+def ended(status: int = 0, signal: int = 0) -> Callable[[PretendMachine], SimpleNamespace]:
+    """A run that ends so."""
+    return lambda machine: SimpleNamespace(status=status, signal=signal)
+
+
+def failing(error: BaseException) -> Callable[[PretendMachine], SimpleNamespace]:
+    """A run that raises `error`."""
+
+    def act(machine: PretendMachine) -> SimpleNamespace:
+        raise error
+
+    return act
+
+
+class PretendMachine:
+    """Stands for a machine: keeps what it was given and does what the test says."""
+
+    made: PretendMachine
+    act: ClassVar[Callable[[PretendMachine], SimpleNamespace]] = ended()
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+        self.seed = settings["seed"]
+        self.on_system_call: Any = None
+        self.signals: list[str] = []
+        self.run: dict[str, Any] = {}
+        self.kernel = SimpleNamespace(current=None)
+        PretendMachine.made = self
+
+    def run_attached(self, argv: list[bytes], **settings: Any) -> SimpleNamespace:
+        """Do what the test says."""
+        self.run = {"argv": argv, **settings}
+        return type(self).act(self)
+
+    def forward_signal(self, name: str) -> None:
+        """Keep the signal."""
+        self.signals.append(name)
+
+
+@pytest.fixture(autouse=True)
+def pretend_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("procession.machine")
+    module.Machine = PretendMachine  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "procession.machine", module)
+    monkeypatch.setattr(PretendMachine, "act", ended())
+
+
+def test_options_reach_the_machine() -> None:
+    arguments = ["run", "--rootfs", "/tree", "--seed", "5", "--pid1", "--env", "A=1=2", "--cwd", "/srv"]
+    arguments += ["--memory", "256M", "--time-limit", "1.5", "--", "ls", "-l", "--version"]
+    assert run_command_line(arguments) == 0
+    machine = PretendMachine.made
+    assert machine.settings == {
+        "seed": 5,
+        "rootfs": "/tree",
+        "memory": 256 << 20,
+        "environment": {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "A": "1=2",
+        },
+        "cwd": "/srv",
+    }
+    assert machine.run == {"argv": [b"ls", b"-l", b"--version"], "pid1": True, "time_limit_s": 1.5}
+    assert machine.on_system_call is None
+
+
+def test_the_command_starts_at_the_first_word_that_is_no_option() -> None:
+    assert run_command_line(["run", "--seed", "3", "--trace", "ls", "--trace", "-x"]) == 0
+    assert PretendMachine.made.run["argv"] == [b"ls", b"--trace", b"-x"]
+    assert PretendMachine.made.on_system_call is not None
+
+
+def test_arguments_that_are_no_text_pass_unchanged() -> None:
+    run_command_line(["run", "--", "echo", os.fsdecode(b"\xff\xfe")])
+    assert PretendMachine.made.run["argv"][1] == b"\xff\xfe"
+
+
+def test_an_env_without_value_passes_the_callers_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HERE", "value")
+    monkeypatch.delenv("ABSENT", raising=False)
+    run_command_line(["run", "--env", "HERE", "--env", "ABSENT", "--", "x"])
+    environment = PretendMachine.made.settings["environment"]
+    assert environment["HERE"] == "value"
+    assert "ABSENT" not in environment
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "missing argument"),
+        (["run", "--"], "missing argument"),
+        (["run", "--nothing", "--", "x"], "--nothing"),
+        (["run", "--seed", "x", "--", "y"], "--seed"),
+        (["run", "--memory", "12Q", "--", "y"], "isn't a size such as 256M or 1G"),
+        (["run", "--memory", "1K", "--", "y"], "between 16M and 1024G"),
+        (["run", "--memory", "9" * 5000, "--", "y"], "between 16M and 1024G"),
+        (["run", "--time-limit", "0", "--", "y"], "--time-limit"),
+        (["run", "--env", "=x", "--", "y"], "a variable needs a name"),
+        (["run", "--trace=/nowhere/file", "--", "y"], "can't write the trace to /nowhere/file"),
+        (["dance"], "dance"),
+        ([], "missing command"),
+    ],
+)
+def test_a_mistake_in_the_use_is_one_line_and_status_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("procession: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "message"),
+    [
+        (ended(3), 3, ""),
+        (ended(signal=15), 143, "procession: killed by SIGTERM\n"),
+        (ended(signal=34), 162, "procession: killed by SIGRT_2\n"),
+        (ended(signal=13), 141, ""),
+        (failing(ENOENT()), 127, "procession: prog: command not found\n"),
+        (failing(EACCES("no x bit")), 126, "procession: prog: Permission denied: no x bit\n"),
+        (failing(ENOEXEC()), 126, "procession: prog: Exec format error\n"),
+        (failing(KeyboardInterrupt()), 130, ""),
+    ],
+)
+def test_the_exit_status_is_the_programs(
+    act: Any, status: int, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(PretendMachine, "act", act)
+    assert run_command_line(["run", "--", "prog"]) == status
+    assert capsys.readouterr().err == message
+
+
+def test_a_path_that_is_absent_is_named_as_such(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(PretendMachine, "act", failing(ENOENT()))
+    assert run_command_line(["run", "--", "/no/prog"]) == 127
+    assert capsys.readouterr().err == "procession: /no/prog: No such file or directory\n"
+
+
+def test_signals_of_the_host_are_forwarded_while_the_guest_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(machine: PretendMachine) -> SimpleNamespace:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.raise_signal(number)
+        return SimpleNamespace(status=0, signal=0)
+
+    monkeypatch.setattr(PretendMachine, "act", act)
+    before = signal.getsignal(signal.SIGINT)
+    assert run_command_line(["run", "--", "x"]) == 0
+    assert PretendMachine.made.signals == ["SIGINT", "SIGTERM", "SIGHUP"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_bug_of_the_kernel_is_reported_with_task_call_and_state(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act(machine: PretendMachine) -> SimpleNamespace:
+        machine.kernel.current = SimpleNamespace(
+            tid=7, command_name=b"bash", state=TaskState.RUNNING, call_name="wait4"
+        )
+        raise KeyError("lost")
+
+    monkeypatch.setattr(PretendMachine, "act", act)
+    assert run_command_line(["run", "--seed", "9", "--", "x"]) == 70
+    report = capsys.readouterr().err
+    assert report.startswith("procession: a bug in Procession's kernel")
+    for line in ("  task:  7 (bash), RUNNING", "  call:  wait4", "  seed:  9", "  error: KeyError: 'lost'"):
+        assert line in report.splitlines()
+
+
+def test_the_trace_goes_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(machine: PretendMachine) -> SimpleNamespace:
+        machine.on_system_call.task_event(SimpleNamespace(tid=2), "exit", 3 << 8)
+        return SimpleNamespace(status=3, signal=0)
+
+    monkeypatch.setattr(PretendMachine, "act", act)
+    assert run_command_line(["run", f"--trace={tmp_path}/log", "--", "x"]) == 3
+    assert (tmp_path / "log").read_text() == "+++ exited with 3 +++\n"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["--version"]) == 0
+    assert capsys.readouterr().out == f"procession {version('procession')}\n"
+
+
+def test_syscalls_lists_every_call_of_linux(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["syscalls", "--json"]) == 0
+    calls = json.loads(capsys.readouterr().out)
+    assert [call["number"] for call in calls][:336] == [*range(336)]
+    assert calls[0]["name"] == "read"
+    for call in calls:
+        assert call["is_built"] == (call["answer"] is None)
+        assert (call["module"] is not None) or call["answer"] == "ENOSYS"
+    assert run_command_line(["syscalls"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(calls)
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    command = [sys.executable, "-m", "procession", "syscalls"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 141
