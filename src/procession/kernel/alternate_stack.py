@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOMEM, EPERM
+from procession.abi.signals import MINSIGSTKSZ, SignalStackFlag
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-SS_ONSTACK = 1
-SS_DISABLE = 2
-SS_AUTODISARM = 1 << 31
-MINSIGSTKSZ = 2048
+SS_ONSTACK = int(SignalStackFlag.SS_ONSTACK)
+SS_DISABLE = int(SignalStackFlag.SS_DISABLE)
+SS_AUTODISARM = int(SignalStackFlag.SS_AUTODISARM)
 
 
 def is_within_alternate_stack(task: Task, pointer: int) -> bool:

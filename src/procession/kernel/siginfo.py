@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Protocol
 
-from procession.kernel.signal_set import (
-    SIGBUS,
-    SIGCHLD,
-    SIGFPE,
-    SIGILL,
-    SIGPOLL,
-    SIGSEGV,
-    SIGSYS,
-    SIGTRAP,
+from procession.abi.siginfo import (
+    SI_MAX_SIZE,
+    SiginfoChild,
+    SiginfoFault,
+    SiginfoHeader,
+    SiginfoKill,
+    SiginfoPoll,
+    SiginfoRt,
+    SiginfoSys,
+    SiginfoTimer,
 )
+from procession.abi.signals import (
+    BusCode,
+    FpeCode,
+    IllCode,
+    PollCode,
+    SegvCode,
+    Signal,
+    SignalCode,
+    SysCode,
+    TrapCode,
+)
+from procession.abi.wait_options import ChildCode
 
 if TYPE_CHECKING:
     from procession.kernel.credentials import User
     from procession.kernel.kernel import Kernel
 
-SIGINFO_SIZE = 128
 KERNEL_SIZE = 48
-"""What of the 128 bytes Linux keeps (struct kernel_siginfo)."""
+"""What of the 128 bytes Linux keeps (sizeof(struct kernel_siginfo))."""
+_UNION_OFFSET = 16
 
-SI_USER = 0
-SI_KERNEL = 0x80
-SI_QUEUE = -1
-SI_TIMER = -2
-SI_MESGQ = -3
-SI_ASYNCIO = -4
-SI_SIGIO = -5
-SI_TKILL = -6
-SI_DETHREAD = -7
-SI_ASYNCNL = -60
-
-_LAST_POLL_CODE = 6
-_TRAP_PERF = 6
-_SEGV_BNDERR = 3
-_SEGV_PKUERR = 4
+SI_USER = int(SignalCode.SI_USER)
+SI_KERNEL = int(SignalCode.SI_KERNEL)
+SI_QUEUE = int(SignalCode.SI_QUEUE)
+SI_TIMER = int(SignalCode.SI_TIMER)
+SI_SIGIO = int(SignalCode.SI_SIGIO)
+SI_TKILL = int(SignalCode.SI_TKILL)
+SI_DETHREAD = int(SignalCode.SI_DETHREAD)
+SI_ASYNCNL = int(SignalCode.SI_ASYNCNL)
 
 # The members of the union (Linux: enum siginfo_layout).
 (
@@ -46,37 +51,26 @@ _SEGV_PKUERR = 4
     LAYOUT_TIMER,
     LAYOUT_POLL,
     LAYOUT_FAULT,
-    LAYOUT_FAULT_BOUNDS,
-    LAYOUT_FAULT_KEY,
-    LAYOUT_PERF,
     LAYOUT_CHILD,
     LAYOUT_REAL_TIME,
     LAYOUT_SYSTEM_CALL,
-) = range(10)
-
-_HEADER = Struct("<iii4x")
-_KILL = Struct("<iii4xiI104x")
-_RT = Struct("<iii4xiIQ96x")
-_TIMER = Struct("<iii4xiiQ96x")
-_CHILD = Struct("<iii4xiIi4xqq80x")
-_FAULT = Struct("<iii4xQh102x")
-_FAULT_BOUNDS = Struct("<iii4xQ8xQQ80x")
-_FAULT_KEY = Struct("<iii4xQ8xI92x")
-_PERF = Struct("<iii4xQQII88x")
-_POLL = Struct("<iii4xqi100x")
-_SYSTEM_CALL = Struct("<iii4xQiI96x")
+) = range(7)
 
 # The signals whose positive codes say which member holds, and the last such code (Linux: sig_sicodes).
 _SPECIFIC: dict[int, tuple[int, int]] = {
-    SIGILL: (11, LAYOUT_FAULT),
-    SIGFPE: (15, LAYOUT_FAULT),
-    SIGSEGV: (10, LAYOUT_FAULT),
-    SIGBUS: (5, LAYOUT_FAULT),
-    SIGTRAP: (6, LAYOUT_FAULT),
-    SIGCHLD: (6, LAYOUT_CHILD),
-    SIGPOLL: (_LAST_POLL_CODE, LAYOUT_POLL),
-    SIGSYS: (2, LAYOUT_SYSTEM_CALL),
+    int(signal): (max(codes), layout)
+    for signal, codes, layout in (
+        (Signal.SIGILL, IllCode, LAYOUT_FAULT),
+        (Signal.SIGFPE, FpeCode, LAYOUT_FAULT),
+        (Signal.SIGSEGV, SegvCode, LAYOUT_FAULT),
+        (Signal.SIGBUS, BusCode, LAYOUT_FAULT),
+        (Signal.SIGTRAP, TrapCode, LAYOUT_FAULT),
+        (Signal.SIGCHLD, ChildCode, LAYOUT_CHILD),
+        (Signal.SIGPOLL, PollCode, LAYOUT_POLL),
+        (Signal.SIGSYS, SysCode, LAYOUT_SYSTEM_CALL),
+    )
 }
+_LAST_POLL_CODE = int(PollCode.POLL_HUP)
 
 
 class QueuingTimer(Protocol):
@@ -99,6 +93,7 @@ class SigInfo:
     __slots__ = (
         "account",
         "address",
+        "architecture",
         "band",
         "code",
         "errno",
@@ -112,7 +107,6 @@ class SigInfo:
         "timer",
         "timer_id",
         "uid",
-        "upper",
         "utime",
         "value",
     )
@@ -137,14 +131,12 @@ class SigInfo:
         self.pid = pid
         self.uid = uid
         self.value = value
-        """The sigval of a queued signal; of a fault what is besides the address: the lower bound, the
-        protection key, the number of significant address bits, perf's data; of SIGSYS the call's number."""
+        """The sigval of a queued signal; of SIGSYS the call's number, of SIGBUS si_addr_lsb."""
         self.status = status
         self.utime = utime
         self.stime = stime
         self.address = address
-        self.upper = 0
-        """The upper bound of SEGV_BNDERR; the architecture of SIGSYS."""
+        self.architecture = 0
         self.band = 0
         self.fd = 0
         self.timer_id = 0
@@ -160,12 +152,6 @@ class SigInfo:
         if SI_USER < code < SI_KERNEL:
             specific = _SPECIFIC.get(self.signo)
             if specific is not None and code <= specific[0]:
-                if self.signo == SIGSEGV and code == _SEGV_BNDERR:
-                    return LAYOUT_FAULT_BOUNDS
-                if self.signo == SIGSEGV and code == _SEGV_PKUERR:
-                    return LAYOUT_FAULT_KEY
-                if self.signo == SIGTRAP and code == _TRAP_PERF:
-                    return LAYOUT_PERF
                 return specific[1]
             return LAYOUT_POLL if code <= _LAST_POLL_CODE else LAYOUT_KILL
         if code == SI_TIMER:
@@ -183,27 +169,23 @@ class SigInfo:
         """The 128 bytes that a program sees. Linux: kernel/signal.c, copy_siginfo_to_user."""
         signo, errno, code = self.signo, self.errno, self.code
         if self.fields is not None:
-            return (_HEADER.pack(signo, errno, code) + self.fields).ljust(SIGINFO_SIZE, b"\0")
+            return (SiginfoHeader(signo, errno, code).pack() + self.fields).ljust(SI_MAX_SIZE, b"\0")
         layout = self.layout
         if layout == LAYOUT_KILL:
-            return _KILL.pack(signo, errno, code, self.pid, self.uid)
+            return SiginfoKill.STRUCT.pack(signo, errno, code, self.pid, self.uid)
         if layout == LAYOUT_CHILD:
-            return _CHILD.pack(signo, errno, code, self.pid, self.uid, self.status, self.utime, self.stime)
+            return SiginfoChild.STRUCT.pack(
+                signo, errno, code, self.pid, self.uid, self.status, self.utime, self.stime
+            )
         if layout == LAYOUT_REAL_TIME:
-            return _RT.pack(signo, errno, code, self.pid, self.uid, self.value)
+            return SiginfoRt.STRUCT.pack(signo, errno, code, self.pid, self.uid, self.value)
         if layout == LAYOUT_TIMER:
-            return _TIMER.pack(signo, errno, code, self.timer_id, self.overrun, self.value)
+            return SiginfoTimer.STRUCT.pack(signo, errno, code, self.timer_id, self.overrun, self.value)
         if layout == LAYOUT_FAULT:
-            return _FAULT.pack(signo, errno, code, self.address, self.value)
+            return SiginfoFault.STRUCT.pack(signo, errno, code, self.address, self.value)
         if layout == LAYOUT_SYSTEM_CALL:
-            return _SYSTEM_CALL.pack(signo, errno, code, self.address, self.value, self.upper)
-        if layout == LAYOUT_FAULT_BOUNDS:
-            return _FAULT_BOUNDS.pack(signo, errno, code, self.address, self.value, self.upper)
-        if layout == LAYOUT_FAULT_KEY:
-            return _FAULT_KEY.pack(signo, errno, code, self.address, self.value)
-        if layout == LAYOUT_PERF:
-            return _PERF.pack(signo, errno, code, self.address, self.value, self.upper, 0)
-        return _POLL.pack(signo, errno, code, self.band, self.fd)
+            return SiginfoSys.STRUCT.pack(signo, errno, code, self.address, self.value, self.architecture)
+        return SiginfoPoll.STRUCT.pack(signo, errno, code, self.band, self.fd)
 
     @classmethod
     def unpack(cls, signo: int, data: bytes) -> SigInfo:
@@ -211,22 +193,22 @@ class SigInfo:
 
         Linux: kernel/signal.c, copy_siginfo_from_user.
         """
-        _, errno, code = _HEADER.unpack_from(data)
-        info = cls(signo, code, errno=errno)
-        info.fields = data[16:KERNEL_SIZE]
+        header = SiginfoHeader.unpack_from(data)
+        info = cls(signo, header.si_code, errno=header.si_errno)
+        info.fields = data[_UNION_OFFSET:KERNEL_SIZE]
         layout = info.layout
         if layout == LAYOUT_TIMER:
-            *_, info.timer_id, info.overrun, info.value = _TIMER.unpack(data)
+            *_, info.timer_id, info.overrun, info.value = SiginfoTimer.STRUCT.unpack(data)
         elif layout == LAYOUT_POLL:
-            *_, info.band, info.fd = _POLL.unpack(data)
+            *_, info.band, info.fd = SiginfoPoll.STRUCT.unpack(data)
         elif layout == LAYOUT_CHILD:
-            *_, info.pid, info.uid, info.status, info.utime, info.stime = _CHILD.unpack(data)
-        elif layout in (LAYOUT_KILL, LAYOUT_REAL_TIME):
-            *_, info.pid, info.uid, info.value = _RT.unpack(data)
+            *_, info.pid, info.uid, info.status, info.utime, info.stime = SiginfoChild.STRUCT.unpack(data)
         elif layout == LAYOUT_SYSTEM_CALL:
-            *_, info.address, info.value, info.upper = _SYSTEM_CALL.unpack(data)
+            *_, info.address, info.value, info.architecture = SiginfoSys.STRUCT.unpack(data)
+        elif layout == LAYOUT_FAULT:
+            *_, info.address, info.value = SiginfoFault.STRUCT.unpack(data)
         else:
-            *_, info.address, info.value = _FAULT.unpack(data)
+            *_, info.pid, info.uid, info.value = SiginfoRt.STRUCT.unpack(data)
         return info
 
     @property

@@ -5,19 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
+from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.registers import RAX, RIP
 from procession.kernel.session import is_orphaned_process_group
 from procession.kernel.siginfo import SigInfo
 from procession.kernel.signal_frame import build_frame, is_canonical
 from procession.kernel.signal_generation import force_signal
-from procession.kernel.signal_handlers import (
-    SA_NODEFER,
-    SA_RESETHAND,
-    SA_RESTART,
-    SIG_DFL,
-    SIG_IGN,
-    SignalAction,
-)
+from procession.kernel.signal_handlers import SA_NODEFER, SA_RESETHAND, SA_RESTART, SignalAction
 from procession.kernel.signal_mask import (
     recalculate_pending,
     restore_saved_mask,

@@ -6,6 +6,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
+from procession.abi.signal_frame import Fpstate, RtSigframe, UcontextFlag
 from procession.hardware.registers import (
     R8,
     R9,
@@ -44,23 +45,21 @@ if TYPE_CHECKING:
 
 _MASK_64 = (1 << 64) - 1
 _RED_ZONE = 128
-FXSAVE_SIZE = 512
-_HEAD = Struct("<QQQQi4xQ" + "18Q" + "HHHH" + "5Q" + "64x" + "Q")
-"""pretcode, ucontext (flags, link, stack), sigcontext (18 registers, cs, gs, fs, ss, err, trapno, oldmask,
-cr2, fpstate, reserved), the saved mask."""
-FRAME_SIZE = _HEAD.size + 128
-"""440 bytes: the head and a siginfo; the FXSAVE image lies above, aligned to 64."""
+FXSAVE_SIZE = Fpstate.SIZE
+_FRAME = RtSigframe.STRUCT
+FRAME_SIZE = RtSigframe.SIZE
+"""The FXSAVE image lies above, aligned to 64."""
+_HEAD = Struct(_FRAME.format.removesuffix("128s"))
+"""The frame without the siginfo: pretcode, ucontext (flags, link, stack), sigcontext (18 registers, cs, gs,
+fs, ss, err, trapno, oldmask, cr2, fpstate), the saved mask."""
 MINIMUM_STACK = 1040
 """What a handler's stack must have at least (AT_MINSIGSTKSZ): Linux: kernel/signal.c, init_sigframe_size."""
 
-_UCONTEXT_OFFSET = 8
-_INFO_OFFSET = _HEAD.size
-_NO_INFO = bytes(128)
+_UCONTEXT_OFFSET = RtSigframe.OFFSETS["uc"]
+_INFO_OFFSET = RtSigframe.OFFSETS["info"]
 
 # The processor has no XSAVE, so UC_FP_XSTATE is never set.
-_UC_SIGCONTEXT_SS = 2
-_UC_STRICT_RESTORE_SS = 4
-_UC_FLAGS = _UC_SIGCONTEXT_SS | _UC_STRICT_RESTORE_SS
+_UC_FLAGS = int(UcontextFlag.UC_SIGCONTEXT_SS | UcontextFlag.UC_STRICT_RESTORE_SS)
 _USER_CS = 0x33
 _USER_DS = 0x2B
 
@@ -72,18 +71,6 @@ _RESTORED_FLAGS = 0x50DD5
 _MXCSR = Struct("<I")
 _MXCSR_OFFSET = 24
 _MXCSR_RESERVED = 0xFFFF0000
-
-
-def _initial_fxsave() -> bytes:
-    image = bytearray(FXSAVE_SIZE)
-    image[0:2] = b"\x7f\x03"
-    _MXCSR.pack_into(image, _MXCSR_OFFSET, 0x1F80)
-    _MXCSR.pack_into(image, _MXCSR_OFFSET + 4, 0xFFFF)
-    return bytes(image)
-
-
-INITIAL_FXSAVE = _initial_fxsave()
-"""The x87 and SSE state of a fresh program, and of a handler as it's entered."""
 
 
 def is_canonical(address: int) -> bool:
@@ -124,7 +111,7 @@ def build_frame(
         raise EFAULT("the stack pointer is no address")
     r = general
     trap, error, fault_address = task.last_trap
-    head = _HEAD.pack(
+    head = _FRAME.pack(
         action.restorer,
         _UC_FLAGS,
         0,
@@ -159,11 +146,11 @@ def build_frame(
         fault_address,
         floating,
         mask,
+        info.pack() if flags & SA_SIGINFO else b"",
     )
-    details = info.pack() if flags & SA_SIGINFO else _NO_INFO
     gap = bytes(floating - frame - FRAME_SIZE)
     image = kernel.cpu.fxsave(registers)
-    task.mm.write(frame, b"".join((head, details, gap, image)))
+    task.mm.write(frame, b"".join((head, gap, image)))
     if stack_flags & SS_AUTODISARM:
         task.alternate_stack = (0, 0, SS_DISABLE)
     general[RDI] = info.signo
@@ -173,8 +160,8 @@ def build_frame(
     general[RIP] = action.handler
     general[RSP] = frame
     registers.rflags &= ~_CLEARED_FLAGS
-    if image != INITIAL_FXSAVE:
-        kernel.cpu.fxrstor(registers, INITIAL_FXSAVE)
+    # No bytes stand for the state of a fresh processor, which is what a handler starts with.
+    registers.floating = b""
 
 
 def leave_frame(kernel: Kernel, task: Task, registers: Registers) -> None:
@@ -209,11 +196,11 @@ def leave_frame(kernel: Kernel, task: Task, registers: Registers) -> None:
 def _restore_floating(kernel: Kernel, task: Task, registers: Registers, address: int) -> None:
     """Linux: arch/x86/kernel/fpu/signal.c, fpu__restore_sig."""
     if address == 0:
-        image = INITIAL_FXSAVE
-    else:
-        if address & 15:
-            raise EFAULT("the floating point state isn't aligned")
-        image = task.mm.read(address, FXSAVE_SIZE)
-        if _MXCSR.unpack_from(image, _MXCSR_OFFSET)[0] & _MXCSR_RESERVED:
-            raise EFAULT("MXCSR has reserved bits set")
+        registers.floating = b""
+        return
+    if address & 15:
+        raise EFAULT("the floating point state isn't aligned")
+    image = task.mm.read(address, FXSAVE_SIZE)
+    if _MXCSR.unpack_from(image, _MXCSR_OFFSET)[0] & _MXCSR_RESERVED:
+        raise EFAULT("MXCSR has reserved bits set")
     kernel.cpu.fxrstor(registers, image)

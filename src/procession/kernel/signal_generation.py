@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.siginfo import SI_KERNEL, SI_USER, SigInfo
-from procession.kernel.signal_handlers import SA_IMMUTABLE, SIG_DFL, SIG_IGN
+from procession.kernel.signal_handlers import SA_IMMUTABLE
 from procession.kernel.signal_mask import awaited_signals, recalculate_pending
 from procession.kernel.signal_set import (
     DUMPING,

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from procession.abi.signals import SIG_DFL, SIG_IGN, SigactionFlag
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.signal_set import SIGNAL_COUNT
 
-SIG_DFL = 0
-SIG_IGN = 1
-
-SA_NOCLDSTOP = 0x1
-SA_NOCLDWAIT = 0x2
-SA_SIGINFO = 0x4
-SA_EXPOSE_TAGBITS = 0x800
-SA_RESTORER = 0x04000000
-SA_ONSTACK = 0x08000000
-SA_RESTART = 0x10000000
-SA_NODEFER = 0x40000000
-SA_RESETHAND = 0x80000000
+SA_NOCLDSTOP = int(SigactionFlag.SA_NOCLDSTOP)
+SA_NOCLDWAIT = int(SigactionFlag.SA_NOCLDWAIT)
+SA_SIGINFO = int(SigactionFlag.SA_SIGINFO)
+SA_EXPOSE_TAGBITS = int(SigactionFlag.SA_EXPOSE_TAGBITS)
+SA_RESTORER = int(SigactionFlag.SA_RESTORER)
+SA_ONSTACK = int(SigactionFlag.SA_ONSTACK)
+SA_RESTART = int(SigactionFlag.SA_RESTART)
+SA_NODEFER = int(SigactionFlag.SA_NODEFER)
+SA_RESETHAND = int(SigactionFlag.SA_RESETHAND)
 SA_IMMUTABLE = 0x00800000
 """The kernel's own: the signal kills whatever the program and its tracer want."""
 

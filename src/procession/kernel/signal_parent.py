@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.signals import SIG_IGN
+from procession.abi.wait_options import ChildCode
 from procession.kernel.siginfo import SigInfo
 from procession.kernel.signal_generation import send_group_signal
-from procession.kernel.signal_handlers import SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN
+from procession.kernel.signal_handlers import SA_NOCLDSTOP, SA_NOCLDWAIT
 from procession.kernel.signal_set import SIGCHLD, SIGCONT
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-CLD_EXITED = 1
-CLD_KILLED = 2
-CLD_DUMPED = 3
-CLD_TRAPPED = 4
-CLD_STOPPED = 5
-CLD_CONTINUED = 6
+CLD_EXITED = int(ChildCode.CLD_EXITED)
+CLD_KILLED = int(ChildCode.CLD_KILLED)
+CLD_DUMPED = int(ChildCode.CLD_DUMPED)
+CLD_TRAPPED = int(ChildCode.CLD_TRAPPED)
+CLD_STOPPED = int(ChildCode.CLD_STOPPED)
+CLD_CONTINUED = int(ChildCode.CLD_CONTINUED)
 
 _NS_PER_TICK = 10_000_000
 

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-SIGNAL_COUNT = 64
-FIRST_REAL_TIME = 32
+from procession.abi.signals import SIGRTMAX, SIGRTMIN, Signal
+
+SIGNAL_COUNT = SIGRTMAX
+FIRST_REAL_TIME = SIGRTMIN
 
 # Plain ints: delivery does arithmetic on these, and that of an IntEnum costs 20 times as much.
-SIGHUP = 1
-SIGQUIT = 3
-SIGILL = 4
-SIGTRAP = 5
-SIGABRT = 6
-SIGBUS = 7
-SIGFPE = 8
-SIGKILL = 9
-SIGSEGV = 11
-SIGPIPE = 13
-SIGALRM = 14
-SIGCHLD = 17
-SIGCONT = 18
-SIGSTOP = 19
-SIGTSTP = 20
-SIGTTIN = 21
-SIGTTOU = 22
-SIGURG = 23
-SIGXCPU = 24
-SIGXFSZ = 25
-SIGWINCH = 28
-SIGPOLL = 29
-SIGSYS = 31
+SIGHUP = int(Signal.SIGHUP)
+SIGQUIT = int(Signal.SIGQUIT)
+SIGILL = int(Signal.SIGILL)
+SIGTRAP = int(Signal.SIGTRAP)
+SIGABRT = int(Signal.SIGABRT)
+SIGBUS = int(Signal.SIGBUS)
+SIGFPE = int(Signal.SIGFPE)
+SIGKILL = int(Signal.SIGKILL)
+SIGSEGV = int(Signal.SIGSEGV)
+SIGPIPE = int(Signal.SIGPIPE)
+SIGALRM = int(Signal.SIGALRM)
+SIGCHLD = int(Signal.SIGCHLD)
+SIGCONT = int(Signal.SIGCONT)
+SIGSTOP = int(Signal.SIGSTOP)
+SIGTSTP = int(Signal.SIGTSTP)
+SIGTTIN = int(Signal.SIGTTIN)
+SIGTTOU = int(Signal.SIGTTOU)
+SIGURG = int(Signal.SIGURG)
+SIGXCPU = int(Signal.SIGXCPU)
+SIGXFSZ = int(Signal.SIGXFSZ)
+SIGWINCH = int(Signal.SIGWINCH)
+SIGPOLL = int(Signal.SIGPOLL)
+SIGSYS = int(Signal.SIGSYS)
 
 
 def mask_of(*signals: int) -> int:

@@ -145,7 +145,7 @@ class Task:
         "tid",
         "times",
         "timer_slack_ns",
-        "vfork_parent",
+        "vfork_queue",
         "work",
     )
 
@@ -180,7 +180,7 @@ class Task:
         self.parent_death_signal = 0
         self.clear_child_tid = 0
         self.robust_list: tuple[int, int] = (0, 0)  # head, length
-        self.vfork_parent: Task | None = None
+        self.vfork_queue: WaitQueue | None = None
         self.has_executed = False
         self.times = CpuTimes()
         self.start_time_ns = 0

@@ -1,0 +1,72 @@
+"""Virtual time: it goes on with executed work and jumps when every task sleeps."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+NS_PER_BLOCK = 4
+"""What a block of code is taken to last: some four instructions and a branch."""
+NS_PER_CALL = 400
+"""What entering and leaving the kernel is taken to last, with the work inside."""
+DEFAULT_EPOCH_NS = 1_893_456_000 * 10**9
+"""When a machine's life begins unless it's told otherwise: 2030-01-01, so that its files are of the past."""
+
+
+class WorkMeter(Protocol):
+    """What counts executed blocks: the engine."""
+
+    def set_budget(self, units: int) -> None:
+        """Start counting down from `units`."""
+
+    def budget_left(self) -> int:
+        """What is left."""
+
+
+class Clock:
+    """CLOCK_MONOTONIC and CLOCK_REALTIME of a machine.
+
+    `call_count` counts system calls; the dispatcher adds to it. A slice starts with `start_slice`; until
+    the next one, time is the slice's start and what was executed since.
+    """
+
+    __slots__ = ("call_count", "meter", "realtime_offset_ns", "slice_blocks", "slice_calls", "slice_start_ns")
+
+    def __init__(self, meter: WorkMeter, epoch_ns: int = DEFAULT_EPOCH_NS) -> None:
+        self.meter = meter
+        self.realtime_offset_ns = epoch_ns
+        self.call_count = 0
+        self.slice_start_ns = 0
+        self.slice_blocks = 0
+        self.slice_calls = 0
+
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since the machine started (CLOCK_MONOTONIC)."""
+        return (
+            self.slice_start_ns
+            + (self.slice_blocks - self.meter.budget_left()) * NS_PER_BLOCK
+            + (self.call_count - self.slice_calls) * NS_PER_CALL
+        )
+
+    @property
+    def realtime_ns(self) -> int:
+        """Nanoseconds since the epoch (CLOCK_REALTIME)."""
+        return self.realtime_offset_ns + self.now_ns
+
+    def start_slice(self, length_ns: int) -> None:
+        """Let the engine run for `length_ns`, from now."""
+        self.slice_start_ns = self.now_ns
+        self.slice_calls = self.call_count
+        self.slice_blocks = max(length_ns // NS_PER_BLOCK, 1)
+        self.meter.set_budget(self.slice_blocks)
+
+    def shorten_slice(self, deadline_ns: int) -> None:
+        """End the present slice at `deadline_ns` if that is earlier."""
+        left_ns = self.meter.budget_left() * NS_PER_BLOCK
+        wanted_ns = max(deadline_ns - self.now_ns, NS_PER_BLOCK)
+        if wanted_ns < left_ns:
+            self.start_slice(wanted_ns)
+
+    def jump_to(self, deadline_ns: int) -> None:
+        """Nobody can run before `deadline_ns`: it is now."""
+        self.slice_start_ns += max(deadline_ns - self.now_ns, 0)

@@ -1,0 +1,217 @@
+"""Making tasks: what fork, vfork, clone and clone3 have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, ERESTARTNOINTR
+from procession.fs.wait_queue import WaitQueue
+from procession.hardware.physical_memory import OutOfFrames
+from procession.hardware.registers import RAX, RSP
+from procession.kernel.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
+from procession.kernel.rlimit import RLIMIT_NPROC
+from procession.kernel.session import join_process_group
+from procession.kernel.signal import PendingSignals
+from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup, Tid
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+
+CLONE_VM = 0x100
+CLONE_FS = 0x200
+CLONE_FILES = 0x400
+CLONE_SIGHAND = 0x800
+CLONE_PIDFD = 0x1000
+CLONE_PTRACE = 0x2000
+CLONE_VFORK = 0x4000
+CLONE_PARENT = 0x8000
+CLONE_THREAD = 0x10000
+CLONE_NEWNS = 0x20000
+CLONE_SYSVSEM = 0x40000
+CLONE_SETTLS = 0x80000
+CLONE_PARENT_SETTID = 0x100000
+CLONE_CHILD_CLEARTID = 0x200000
+CLONE_DETACHED = 0x400000
+CLONE_UNTRACED = 0x800000
+CLONE_CHILD_SETTID = 0x1000000
+CLONE_CLEAR_SIGHAND = 0x1_0000_0000
+CLONE_INTO_CGROUP = 0x2_0000_0000
+CLONE_NEW_ANY = 0x7E020080
+"""CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET and NEWTIME."""
+
+MAXIMUM_TASKS = 63_000
+"""kernel.threads-max."""
+
+
+class CloneArguments(NamedTuple):
+    """What a new task shares and where it starts (Linux: struct kernel_clone_args).
+
+    `stack` is the child's stack pointer, 0 for the parent's; `tls` its fs base with CLONE_SETTLS;
+    `set_tid` the id that it asks for.
+    """
+
+    flags: int
+    exit_signal: int = 0
+    stack: int = 0
+    tls: int = 0
+    parent_tid: int = 0
+    child_tid: int = 0
+    set_tid: int = 0
+
+
+def check_flags(flags: int) -> None:
+    """Raise EINVAL for combinations that make no sense. Linux: kernel/fork.c, copy_process."""
+    if flags & CLONE_NEW_ANY:
+        # What Linux answers where the namespaces are configured out.
+        raise EINVAL("there are no namespaces of this kind")
+    if flags & CLONE_THREAD and not flags & CLONE_SIGHAND:
+        raise EINVAL("CLONE_THREAD needs CLONE_SIGHAND")
+    if flags & CLONE_SIGHAND and not flags & CLONE_VM:
+        raise EINVAL("CLONE_SIGHAND needs CLONE_VM")
+    if flags & CLONE_SIGHAND and flags & CLONE_CLEAR_SIGHAND:
+        raise EINVAL("CLONE_CLEAR_SIGHAND contradicts CLONE_SIGHAND")
+
+
+def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Task:
+    """Make a task from `parent`, whole and published but not yet runnable.
+
+    Raises EINVAL, EAGAIN (RLIMIT_NPROC, ids or tasks used up), ENOMEM; then nothing has changed.
+    What can fail comes first and holds nothing; the rest can't fail. Linux: kernel/fork.c, copy_process.
+    """
+    flags = arguments.flags
+    check_flags(flags)
+    if flags & CLONE_PARENT and parent.group is kernel.init:
+        raise EINVAL("init's children have no other parent")
+    if parent.has_pending_signal:
+        # A signal to the whole group must find the child or be handled before there is one.
+        raise ERESTARTNOINTR
+    credentials = parent.credentials
+    limits = parent.group.limits
+    if (
+        credentials.user.process_count >= limits.soft[RLIMIT_NPROC]
+        and credentials.uid != 0
+        and not credentials.has_capability(CAP_SYS_RESOURCE)
+        and not credentials.has_capability(CAP_SYS_ADMIN)
+    ):
+        raise EAGAIN("RLIMIT_NPROC")
+    if len(kernel.tasks) >= MAXIMUM_TASKS:
+        raise EAGAIN("kernel.threads-max")
+    tid = _choose_tid(kernel, arguments.set_tid)
+    if flags & CLONE_VM:
+        mm = parent.mm.acquire()
+    else:
+        try:
+            mm = parent.mm.fork()
+        except OutOfFrames:
+            raise ENOMEM("no frames for the page tables") from None
+
+    task = Task(kernel, tid, kernel.registers_of(parent).copy())
+    registers = task.registers
+    registers.general[RAX] = 0
+    if arguments.stack:
+        registers.general[RSP] = arguments.stack
+    if flags & CLONE_SETTLS:
+        registers.fs_base = arguments.tls
+    task.mm = mm
+    task.files = parent.files.acquire() if flags & CLONE_FILES else parent.files.copy()
+    task.fs = parent.fs.acquire() if flags & CLONE_FS else parent.fs.copy()
+    task.credentials = credentials if not credentials.exceeds_processes else credentials.replace(
+        exceeds_processes=False
+    )
+    credentials.user.process_count += 1
+    task.command_name = parent.command_name
+    task.blocked = parent.blocked
+    task.pending = PendingSignals()
+    task.nice = parent.nice
+    task.policy = parent.policy
+    task.personality = parent.personality
+    task.timer_slack_ns = parent.timer_slack_ns
+    if flags & (CLONE_VM | CLONE_VFORK) != CLONE_VM:
+        # A new stack is no place for a handler's old one. Linux: kernel/fork.c, sas_ss_reset.
+        task.alternate_stack = parent.alternate_stack
+    task.clear_child_tid = arguments.child_tid if flags & CLONE_CHILD_CLEARTID else 0
+    task.start_time_ns = kernel.clock.now_ns
+    if flags & CLONE_VFORK:
+        task.vfork_queue = WaitQueue()
+    if flags & CLONE_THREAD:
+        _join_thread_group(task, parent)
+    else:
+        _start_thread_group(kernel, task, parent, arguments)
+    kernel.tasks[tid] = task
+    kernel.total_forks += 1
+    if flags & CLONE_PARENT_SETTID:
+        _store_tid(parent, arguments.parent_tid, tid)
+    if flags & CLONE_CHILD_SETTID:
+        _store_tid(task, arguments.child_tid, tid)
+    if kernel.observer is not None:
+        kernel.observer.task_event(task, "clone")
+    return task
+
+
+def _choose_tid(kernel: Kernel, wanted: int) -> Tid:
+    if not wanted:
+        return kernel.pids.allocate()
+    from procession.abi.errno import EEXIST
+
+    if not 0 < wanted < kernel.pids.pid_max:
+        raise EINVAL("set_tid out of range")
+    if wanted in kernel.tasks or wanted in kernel.process_groups or wanted in kernel.sessions:
+        raise EEXIST(f"{wanted} is in use")
+    return Tid(wanted)
+
+
+def _join_thread_group(task: Task, parent: Task) -> None:
+    group = parent.group
+    task.group = group
+    task.exit_signal = -1
+    task.parent = group.leader.parent
+    group.threads.append(task)
+    # Whoever joins a group that is ending or stopping learns of it at once.
+    if group.is_exiting or parent.work & SIGNAL_PENDING:
+        from procession.kernel.signal import recalculate_pending
+
+        recalculate_pending(task)
+
+
+def _start_thread_group(kernel: Kernel, task: Task, parent: Task, arguments: CloneArguments) -> None:
+    flags = arguments.flags
+    old = parent.group
+    group = ThreadGroup(task.tid)
+    group.leader = task
+    group.threads = [task]
+    task.group = group
+    if flags & CLONE_SIGHAND:
+        old.handlers.reference_count += 1
+        group.handlers = old.handlers
+    elif flags & CLONE_CLEAR_SIGHAND:
+        group.handlers = old.handlers.copy()
+        group.handlers.reset_for_exec()
+    else:
+        group.handlers = old.handlers.copy()
+    group.shared_pending = PendingSignals()
+    group.limits = old.limits.copy()
+    if not flags & CLONE_VM:
+        task.mm.limits = group.limits
+    group.start_time_ns = task.start_time_ns
+    group.oom_score_adj = old.oom_score_adj
+    if flags & CLONE_PARENT:
+        task.parent = parent.parent
+        task.exit_signal = old.leader.exit_signal
+    else:
+        task.parent = parent
+        task.exit_signal = arguments.exit_signal
+    assert task.parent is not None
+    task.parent.children[task] = None
+    join_process_group(group, old.process_group)
+
+
+def _store_tid(task: Task, address: int, tid: int) -> None:
+    """Put the id where the caller asked for it; a bad address doesn't undo the clone (Linux: put_user)."""
+    from procession.abi.errno import EFAULT
+
+    try:
+        task.mm.write(address, tid.to_bytes(4, "little"))
+    except (EFAULT, OutOfFrames):
+        return
+
+

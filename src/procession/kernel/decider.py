@@ -1,0 +1,42 @@
+"""The one door through which all chance goes: choices and random bytes, from a seed."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+_WORD = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Decider(Protocol):
+    """Who decides what Linux leaves open."""
+
+    def choose(self, kind: str, count: int) -> int:
+        """One of `count` options of a decision named `kind` ("signal-thread", "time-slice" ...): 0 to count-1."""
+
+    def random_bytes(self, length: int) -> bytes:
+        """What the kernel's random source gives next."""
+
+
+class SeededDecider:
+    """Decisions and random bytes that follow from a seed alone (splitmix64)."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, seed: int) -> None:
+        self.state = seed & _WORD
+
+    def _next(self) -> int:
+        self.state = word = (self.state + 0x9E3779B97F4A7C15) & _WORD
+        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & _WORD
+        word = (word ^ word >> 27) * 0x94D049BB133111EB & _WORD
+        return word ^ word >> 31
+
+    def choose(self, kind: str, count: int) -> int:
+        """One of `count` options, each as likely; no draw when there is only one."""
+        del kind  # a recording names its choices; a seed needs no names
+        return self._next() % count if count > 1 else 0
+
+    def random_bytes(self, length: int) -> bytes:
+        """The next `length` bytes."""
+        words = -(-length // 8)
+        return b"".join(self._next().to_bytes(8, "little") for _ in range(words))[:length]

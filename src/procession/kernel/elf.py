@@ -1,0 +1,205 @@
+"""ELF programs: reading their headers and laying them out in a new address space."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.errno import EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM
+from procession.hardware import page_table as pte
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
+
+if TYPE_CHECKING:
+    from procession.fs.file import File
+    from procession.mm.address_space import MemoryDescriptor
+
+_EHDR = Struct("<16sHHIQQQIHHHHHH")
+_PHDR = Struct("<IIQQQQQQ")
+EHDR_SIZE, PHDR_SIZE = _EHDR.size, _PHDR.size
+_MAGIC_64_LE = b"\x7fELF\x02\x01"
+ET_EXEC, ET_DYN = 2, 3
+EM_X86_64 = 62
+PT_LOAD, PT_INTERP, PT_GNU_STACK = 1, 3, 0x6474E551
+PF_X, PF_W, PF_R = 1, 2, 4
+PATH_MAX = 4096
+
+PIE_BASE = 0x5555_5555_4000
+"""Where position-independent programs go that have an interpreter (Linux: ELF_ET_DYN_BASE, not randomised)."""
+
+
+class Segment(NamedTuple):
+    """A program header; addresses, offsets and sizes in bytes."""
+
+    kind: int
+    flags: int
+    offset: int
+    address: int
+    file_size: int
+    memory_size: int
+    alignment: int
+
+    @property
+    def protection(self) -> int:
+        """The PROT_* bits of its flags."""
+        flags = self.flags
+        return (
+            (PROT_READ if flags & PF_R else 0)
+            | (PROT_WRITE if flags & PF_W else 0)
+            | (PROT_EXEC if flags & PF_X else 0)
+        )
+
+
+class ElfProgram(NamedTuple):
+    """The headers of an ELF file."""
+
+    kind: int
+    entry: int
+    header_offset: int
+    segments: tuple[Segment, ...]
+
+    @property
+    def loads(self) -> list[Segment]:
+        """Its PT_LOAD segments."""
+        return [segment for segment in self.segments if segment.kind == PT_LOAD]
+
+
+class LoadedImage(NamedTuple):
+    """Where an ELF file has been put: `bias` is what was added to its addresses."""
+
+    bias: int
+    start: int
+    end: int
+    entry: int
+    headers_address: int
+
+
+def read_program(file: File, head: bytes) -> ElfProgram | None:
+    """The headers of the ELF file `file`, whose first bytes are `head`; None if it isn't one for x86-64.
+
+    Raises ENOEXEC, EIO for headers that are cut off or make no sense. Linux: fs/binfmt_elf.c,
+    load_elf_binary, load_elf_phdrs.
+    """
+    if len(head) < EHDR_SIZE or not head.startswith(_MAGIC_64_LE):
+        return None
+    (_, kind, machine, _, entry, header_offset, _, _, _, entry_size, count, *_) = _EHDR.unpack_from(head)
+    if kind not in (ET_EXEC, ET_DYN) or machine != EM_X86_64:
+        return None
+    if entry_size != PHDR_SIZE or not 0 < count * PHDR_SIZE <= 65536:
+        raise ENOEXEC("a program header table of an impossible size")
+    table = file.read_at(header_offset, count * PHDR_SIZE) if header_offset < 1 << 62 else b""
+    if len(table) < count * PHDR_SIZE:
+        raise EIO("the program header table is cut off")
+    segments = tuple(
+        Segment(kind_, flags, offset, address, file_size, memory_size, alignment)
+        for kind_, flags, offset, address, _, file_size, memory_size, alignment in _PHDR.iter_unpack(table)
+    )
+    return ElfProgram(kind, entry, header_offset, segments)
+
+
+def interpreter_of(program: ElfProgram, file: File) -> bytes | None:
+    """The path of the dynamic loader that the program asks for. Raises ENOEXEC, EIO."""
+    for segment in program.segments:
+        if segment.kind == PT_INTERP:
+            if not 2 <= segment.file_size <= PATH_MAX or segment.offset >= 1 << 62:
+                raise ENOEXEC("an interpreter's name of an impossible length")
+            name = file.read_at(segment.offset, segment.file_size)
+            if len(name) < segment.file_size:
+                raise EIO("the interpreter's name is cut off")
+            if name[-1]:
+                raise ENOEXEC("the interpreter's name doesn't end")
+            return name[: name.index(0)]
+    return None
+
+
+def has_executable_stack(program: ElfProgram) -> bool:
+    """Whether PT_GNU_STACK asks for one; without that header x86-64 programs don't get one."""
+    return any(segment.kind == PT_GNU_STACK and segment.flags & PF_X for segment in program.segments)
+
+
+def span_of(program: ElfProgram) -> tuple[int, int]:
+    """The page-aligned lowest address and the highest address that the program's segments take."""
+    loads = program.loads
+    if not loads:
+        return 0, 0
+    return loads[0].address & ~PAGE_MASK, max(load.address + load.memory_size for load in loads)
+
+
+def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_interpreter: bool) -> LoadedImage:
+    """Map the program's segments into `mm`.
+
+    Raises EINVAL, ENOMEM and others for segments that can't be mapped; the caller ends the program.
+    Linux: fs/binfmt_elf.c, elf_load, load_elf_interp.
+    """
+    loads = program.loads
+    if not loads:
+        raise ELIBBAD("nothing to load") if is_interpreter else EINVAL("nothing to load")
+    low, high = span_of(program)
+    if high > pte.USER_END or high - low > pte.USER_END:
+        raise ENOMEM("segments past the end of user space")
+    bias = 0
+    if program.kind == ET_DYN:
+        alignment = max(
+            (load.alignment for load in loads if load.alignment & (load.alignment - 1) == 0), default=PAGE_SIZE
+        )
+        alignment = max(alignment, PAGE_SIZE)
+        length = (high - low + PAGE_MASK) & ~PAGE_MASK
+        has_interpreter = any(segment.kind == PT_INTERP for segment in program.segments)
+        if has_interpreter and not is_interpreter:
+            base = (PIE_BASE + alignment - 1) & -alignment
+        else:
+            base = (mm.find_gap(length + alignment - PAGE_SIZE) + alignment - 1) & -alignment
+        bias = base - low
+    for load in loads:
+        _map_segment(mm, load, file, bias)
+    headers_address = 0
+    for load in loads:
+        if load.offset <= program.header_offset < load.offset + load.file_size:
+            headers_address = program.header_offset - load.offset + load.address + bias
+            break
+    return LoadedImage(bias, low + bias, high + bias, program.entry + bias, headers_address)
+
+
+def _map_segment(mm: MemoryDescriptor, load: Segment, file: File, bias: int) -> None:
+    """One PT_LOAD: its file pages, the zeroed tail of the last one, and anonymous pages for the rest."""
+    if load.file_size > load.memory_size:
+        raise EINVAL("a segment that is larger in the file than in memory")
+    address = load.address + bias
+    if address < 0 or address + load.memory_size > pte.USER_END:
+        raise ENOMEM("a segment past the end of user space")
+    if load.memory_size == 0:
+        return
+    if (address ^ load.offset) & PAGE_MASK and load.file_size:
+        raise EINVAL("a segment whose address and offset don't agree")
+    start = address & ~PAGE_MASK
+    file_end = address + load.file_size
+    mapped_end = (file_end + PAGE_MASK) & ~PAGE_MASK if load.file_size else start
+    end = (address + load.memory_size + PAGE_MASK) & ~PAGE_MASK
+    protection = load.protection
+    if load.file_size:
+        pages = file.mappable()
+        if pages is None:
+            raise EINVAL("a file that can't be mapped")
+        mm.map(
+            VirtualMemoryArea(
+                start,
+                mapped_end,
+                protection,
+                pages=pages,
+                file=file,
+                page_offset=(load.offset & ~PAGE_MASK) >> PAGE_SHIFT,
+            )
+        )
+        if load.memory_size > load.file_size and file_end & PAGE_MASK and protection & PROT_WRITE:
+            mm.write(file_end, bytes(mapped_end - file_end))
+    if end > mapped_end:
+        mm.map(VirtualMemoryArea(mapped_end, end, protection))
+
+
+def check_interpreter(program: ElfProgram | None) -> ElfProgram:
+    """The interpreter's headers, or ELIBBAD if it isn't an ELF file for this machine."""
+    if program is None:
+        raise ELIBBAD("the interpreter isn't an ELF file for x86-64")
+    return program
+
+

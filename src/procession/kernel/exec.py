@@ -1,0 +1,413 @@
+"""execve: from a path and strings to a running program."""
+
+from __future__ import annotations
+
+from struct import pack
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import (
+    E2BIG,
+    EACCES,
+    EINVAL,
+    ELOOP,
+    ENOEXEC,
+    Errno,
+)
+from procession.fs import namei
+from procession.fs.inode import S_IFMT, S_IFREG, S_ISGID, S_ISUID
+from procession.fs.mount import MS_NOEXEC, MS_NOSUID
+from procession.fs.permission import MAY_EXEC
+from procession.fs.wait_queue import Sleep
+from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
+from procession.hardware.registers import RIP, RSP, Registers
+from procession.kernel.auxiliary_vector import auxiliary_vector
+from procession.kernel.credentials import commit_credentials
+from procession.kernel.elf import (
+    ElfProgram,
+    LoadedImage,
+    check_interpreter,
+    has_executable_stack,
+    interpreter_of,
+    load_image,
+    read_program,
+)
+from procession.kernel.exit import do_group_exit, release_memory
+from procession.kernel.rlimit import RLIMIT_STACK
+from procession.kernel.signal import kill_thread
+from procession.kernel.task import Task
+from procession.kernel.task_state import TaskState
+from procession.mm.address_space import MemoryDescriptor
+from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import File
+    from procession.kernel.credentials import ExecCredentials
+    from procession.kernel.kernel import Kernel
+
+STACK_TOP = 0x7FFF_FFFF_F000
+STACK_EXPAND = 131_072
+"""How much of the stack is mapped at first below the strings (Linux: fs/exec.c, setup_arg_pages)."""
+MAX_ARG_STRLEN = 131_072
+_ARG_MINIMUM, _ARG_MAXIMUM = 131_072, 6 << 20
+_HEAD_BYTES = 256
+_MAXIMUM_INTERPRETERS = 5
+_O_RDONLY = 0
+_SIGSEGV = 11
+_COMM_LENGTH = 15
+
+
+class Program:
+    """The file that an address space runs (/proc/PID/exe): nobody may write to it meanwhile (ETXTBSY)."""
+
+    __slots__ = ("file", "reference_count")
+
+    def __init__(self, file: File) -> None:
+        file.inode.deny_write_access()
+        file.acquire()
+        self.file = file
+        self.reference_count = 0
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.file.path
+
+    def acquire(self) -> None:
+        """One more address space runs it."""
+        self.reference_count += 1
+
+    def put(self) -> None:
+        """An address space is gone."""
+        self.reference_count -= 1
+        if self.reference_count <= 0:
+            self.file.inode.allow_write_access()
+            self.file.put()
+
+
+class BinaryParameters:
+    """What is known of the program on the way to running it (Linux: struct linux_binprm).
+
+    `name` is what AT_EXECFN shows, `interpreter_name` what the search for a handler is at: the same, or a
+    script's interpreter. `arguments` and `environment` are the strings without their NULs.
+    """
+
+    __slots__ = ("arguments", "environment", "file", "interpreter_name", "name")
+
+    def __init__(self, name: bytes, file: File, arguments: list[bytes], environment: list[bytes]) -> None:
+        self.name = name
+        self.interpreter_name = name
+        self.file = file
+        self.arguments = arguments
+        self.environment = environment
+
+
+def do_execve(
+    kernel: Kernel, task: Task, path: Path, name: bytes, arguments: list[bytes], environment: list[bytes]
+) -> None:
+    """Replace the program of the running `task` by the file at `path`; `name` is what it was called by.
+
+    Raises the errno that execve(2) gives. After the point of no return a failure ends the process by
+    SIGSEGV. Linux: fs/exec.c, do_execveat_common, bprm_execve.
+    """
+    file = _open_executable(task, path)
+    file.acquire()
+    try:
+        parameters = BinaryParameters(name, file, arguments or [b""], environment)
+        _check_argument_size(task, parameters)
+        program = _search_handler(task, parameters)
+        _de_thread(task)
+        _begin_new_exec(kernel, task, parameters, program)
+    finally:
+        file.put()
+
+
+def _open_executable(task: Task, path: Path) -> File:
+    """Raises EACCES, ETXTBSY. Linux: fs/exec.c, do_open_execat."""
+    inode = path.dentry.inode
+    if inode.mode & S_IFMT != S_IFREG:
+        raise EACCES("not a regular file")
+    if path.mount.flags & MS_NOEXEC:
+        raise EACCES("on a mount without execution")
+    inode.check_permission(task.credentials, MAY_EXEC)
+    inode.deny_write_access()
+    inode.allow_write_access()
+    return inode.open(path, _O_RDONLY, task.credentials)
+
+
+def _check_argument_size(task: Task, parameters: BinaryParameters) -> None:
+    """Raise E2BIG. Linux: fs/exec.c, bprm_stack_limits; execve(2), limits on size of arguments."""
+    strings = [parameters.name, *parameters.environment, *parameters.arguments]
+    limit = min(task.group.limits.soft[RLIMIT_STACK] // 4, _ARG_MAXIMUM)
+    limit = max(limit, _ARG_MINIMUM)
+    pointers = 8 * (len(parameters.arguments) + len(parameters.environment))
+    if pointers >= limit:
+        raise E2BIG("too many arguments")
+    total = pointers
+    for string in strings:
+        if len(string) + 1 > MAX_ARG_STRLEN:
+            raise E2BIG("an argument of more than 128 KiB")
+        total += len(string) + 1
+    if total > limit:
+        raise E2BIG(f"{total} bytes of arguments, {limit} at most")
+
+
+def _search_handler(task: Task, parameters: BinaryParameters) -> ElfProgram:
+    """Follow `#!` lines to an ELF program. Raises ENOEXEC, ELOOP, ENOENT and others.
+
+    Linux: fs/exec.c, exec_binprm; fs/binfmt_script.c, load_script.
+    """
+    for _ in range(_MAXIMUM_INTERPRETERS + 1):
+        head = parameters.file.read_at(0, _HEAD_BYTES)
+        if not head.startswith(b"#!"):
+            program = read_program(parameters.file, head)
+            if program is None:
+                raise ENOEXEC("neither ELF for x86-64 nor a script")
+            return program
+        interpreter, argument = _parse_script_line(head)
+        parameters.arguments[0:1] = [
+            interpreter,
+            *([argument] if argument is not None else []),
+            parameters.interpreter_name,
+        ]
+        parameters.interpreter_name = interpreter
+        path = namei.lookup(task.fs, task.credentials, interpreter)
+        file = _open_executable(task, path)
+        file.acquire()
+        parameters.file, script = file, parameters.file
+        # do_execve gives back the file that it opened; each script's successor is given back here.
+        _swap_reference(script, file)
+        _check_argument_size(task, parameters)
+    raise ELOOP("too many interpreters of interpreters")
+
+
+def _swap_reference(script: File, file: File) -> None:
+    """Nothing holds the interpreter yet: the address space will, through its mappings."""
+    del script
+    file.reference_count -= 1
+
+
+def _parse_script_line(head: bytes) -> tuple[bytes, bytes | None]:
+    """The interpreter and its optional argument. Raises ENOEXEC. Linux: fs/binfmt_script.c, load_script."""
+    line, newline, _ = head[2:].partition(b"\n")
+    if not newline and len(head) == _HEAD_BYTES and not line.lstrip(b" \t").partition(b" ")[1]:
+        stripped = line.lstrip(b" \t")
+        if b"\0" not in stripped and b"\t" not in stripped:
+            # The interpreter's path may have been cut off.
+            raise ENOEXEC("the interpreter's path is too long")
+    line = line.partition(b"\0")[0].strip(b" \t")
+    if not line:
+        raise ENOEXEC("a script without an interpreter")
+    for position, byte in enumerate(line):
+        if byte in b" \t":
+            return line[:position], line[position:].lstrip(b" \t")
+    return line, None
+
+
+def _de_thread(task: Task) -> None:
+    """End the other threads and take the leader's place. Linux: fs/exec.c, de_thread.
+
+    They are told to end, and this call runs again when one has: it finds itself alone at last.
+    """
+    group = task.group
+    others = [thread for thread in group.threads if thread is not task]
+    waiting = [thread for thread in others if thread.state is not TaskState.ZOMBIE]
+    if waiting:
+        for thread in waiting:
+            kill_thread(thread)
+        raise Sleep(group.wait_queue, is_interruptible=False)
+    if not task.is_leader:
+        from procession.kernel.exit import replace_leader
+
+        replace_leader(task)
+
+
+def _begin_new_exec(
+    kernel: Kernel, task: Task, parameters: BinaryParameters, program: ElfProgram
+) -> None:
+    """Build the new address space and switch to it. Linux: fs/exec.c, begin_new_exec; load_elf_binary."""
+    file = parameters.file
+    interpreter_name = interpreter_of(program, file)
+    interpreter_file: File | None = None
+    interpreter: ElfProgram | None = None
+    if interpreter_name is not None:
+        interpreter_file = _open_executable(task, namei.lookup(task.fs, task.credentials, interpreter_name))
+        interpreter = check_interpreter(read_program(interpreter_file, interpreter_file.read_at(0, _HEAD_BYTES)))
+    gained = _exec_credentials(task, file)
+    mm = MemoryDescriptor(kernel.memory, task.group.limits)
+    try:
+        registers = _build(kernel, task, mm, parameters, program, interpreter, interpreter_file, gained)
+    except (Errno, OutOfFrames):
+        # Linux has thrown the old program away by now.
+        mm.put()
+        do_group_exit(kernel, task, _SIGSEGV)
+        return
+    executable = Program(file)
+    executable.acquire()
+    mm.executable = executable
+    _switch_program(kernel, task, mm, parameters, gained)
+    kernel.address_space = None
+    task.registers = registers
+    if kernel.live is task:
+        kernel.switch_to(task)
+        kernel.cpu.load(registers)
+
+
+def _exec_credentials(task: Task, file: File) -> ExecCredentials:
+    """Linux: fs/exec.c, bprm_fill_uid."""
+    inode, mount = file.inode, file.path.mount
+    set_uid = set_gid = None
+    if not mount.flags & MS_NOSUID:
+        if inode.mode & S_ISUID:
+            set_uid = inode.uid
+        if inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010:
+            set_gid = inode.gid
+    return task.credentials.for_exec(
+        set_uid=set_uid, set_gid=set_gid, is_unsafe=task.fs.reference_count > len(task.group.threads)
+    )
+
+
+def _build(
+    kernel: Kernel,
+    task: Task,
+    mm: MemoryDescriptor,
+    parameters: BinaryParameters,
+    program: ElfProgram,
+    interpreter: ElfProgram | None,
+    interpreter_file: File | None,
+    gained: ExecCredentials,
+) -> Registers:
+    """Fill the new address space; the registers that the program starts with."""
+    stack_protection = PROT_READ | PROT_WRITE | (PROT_EXEC if has_executable_stack(program) else 0)
+    strings_start = _map_stack(mm, parameters, stack_protection)
+    image = load_image(mm, program, parameters.file, is_interpreter=False)
+    entry, base = image.entry, 0
+    if interpreter is not None and interpreter_file is not None:
+        loader = load_image(mm, interpreter, interpreter_file, is_interpreter=True)
+        entry, base = loader.entry, loader.bias
+    if entry >= STACK_TOP:
+        raise EINVAL("an entry point past user space")
+    _note_layout(mm, program, image)
+    stack_pointer = _fill_stack(kernel, mm, parameters, program, image, base, strings_start, gained)
+    registers = Registers()
+    registers.general[RSP] = stack_pointer
+    registers.general[RIP] = entry
+    return registers
+
+
+def _note_layout(mm: MemoryDescriptor, program: ElfProgram, image: LoadedImage) -> None:
+    """Where code, data and heap are, for /proc and brk."""
+    loads = program.loads
+    code = [load for load in loads if load.flags & 1]
+    data = loads[-1]
+    mm.code_start = min((load.address for load in code), default=0) + image.bias
+    mm.code_end = max((load.address + load.file_size for load in code), default=0) + image.bias
+    mm.data_start = data.address + image.bias
+    mm.data_end = data.address + data.file_size + image.bias
+    mm.heap_start = mm.brk = (image.end + PAGE_MASK) & ~PAGE_MASK
+    if image.bias and image.start > mm.mmap_base - (1 << 40):
+        # A static position-independent program lies among the mappings: its heap goes elsewhere.
+        from procession.kernel.elf import PIE_BASE
+
+        mm.heap_start = mm.brk = PIE_BASE
+
+
+def _map_stack(mm: MemoryDescriptor, parameters: BinaryParameters, protection: int) -> int:
+    """Map the stack and put the strings at its top; where they start."""
+    strings = b"".join(
+        string + b"\0" for string in (*parameters.arguments, *parameters.environment, parameters.name)
+    )
+    start = STACK_TOP - 8 - len(strings)
+    bottom = ((start & ~PAGE_MASK) - 16 * (len(parameters.arguments) + len(parameters.environment))) & ~PAGE_MASK
+    bottom -= STACK_EXPAND
+    mm.map(VirtualMemoryArea(bottom, STACK_TOP, protection, flags=GROWS_DOWN, name=b"[stack]"))
+    mm.write(start, strings)
+    mm.stack_start = start
+    return start
+
+
+def _fill_stack(
+    kernel: Kernel,
+    mm: MemoryDescriptor,
+    parameters: BinaryParameters,
+    program: ElfProgram,
+    image: LoadedImage,
+    base: int,
+    strings_start: int,
+    gained: ExecCredentials,
+) -> int:
+    """Put argc, argv, envp and the auxiliary vector below the strings; the stack pointer.
+
+    Linux: fs/binfmt_elf.c, create_elf_tables.
+    """
+    address = strings_start
+    pointers: list[int] = []
+    mm.arguments_start = address
+    for string in parameters.arguments:
+        pointers.append(address)
+        address += len(string) + 1
+    mm.arguments_end = mm.environment_start = address
+    pointers.append(0)
+    for string in parameters.environment:
+        pointers.append(address)
+        address += len(string) + 1
+    mm.environment_end = address
+    pointers.append(0)
+    name_address = address
+    platform = b"x86_64\0"
+    platform_address = (strings_start & ~0xF) - len(platform)
+    random_address = platform_address - 16
+    vector = auxiliary_vector(
+        headers=image.headers_address,
+        header_count=len(program.segments),
+        base=base,
+        entry=image.entry,
+        credentials=gained.credentials,
+        is_secure=gained.is_secure,
+        random=random_address,
+        name=name_address,
+        platform=platform_address,
+    )
+    mm.auxiliary_vector = vector
+    table = pack(f"<{len(pointers) + 1}Q", len(parameters.arguments), *pointers) + vector
+    stack_pointer = ((random_address & ~0xF) - len(table)) & ~0xF
+    mm.write(random_address, kernel.random_bytes(16) + platform)
+    mm.write(stack_pointer, table)
+    mm.stack_start = stack_pointer
+    return stack_pointer
+
+
+def _switch_program(
+    kernel: Kernel, task: Task, mm: MemoryDescriptor, parameters: BinaryParameters, gained: ExecCredentials
+) -> None:
+    """What becomes of the task when its program is replaced; execve(2) lists it. Nothing here can fail."""
+    group = task.group
+    if group.handlers.reference_count > 1:
+        group.handlers.reference_count -= 1
+        group.handlers = group.handlers.copy()
+    group.handlers.reset_for_exec()
+    if task.files.reference_count > 1:
+        shared = task.files
+        task.files = shared.copy()
+        shared.put()
+    task.files.close_on_exec_files()
+    if group.posix_timers:
+        from procession.kernel.posix_timer import delete_all
+
+        delete_all(kernel, group)
+    release_memory(kernel, task)
+    task.mm = mm
+    mm.is_dumpable = not gained.is_secure
+    if gained.is_secure:
+        task.parent_death_signal = 0
+    if gained.clears_personality:
+        task.personality = 0
+    commit_credentials(task, gained.credentials)
+    task.alternate_stack = (0, 0, 2)
+    task.has_executed = True
+    task.exit_signal = 17 if task.exit_signal >= 0 else task.exit_signal
+    task.command_name = parameters.interpreter_name.rpartition(b"/")[2][:_COMM_LENGTH]
+    if kernel.observer is not None:
+        kernel.observer.task_event(task, "exec")
+
+

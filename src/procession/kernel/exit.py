@@ -1,0 +1,236 @@
+"""The end of a task: what it gives back, who gets its children, and who is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.kernel.session import (
+    forget_session_leader,
+    is_session_leader,
+    kill_orphaned_process_group,
+    leave_process_group,
+)
+from procession.kernel.signal import (
+    SigInfo,
+    begin_group_exit,
+    exit_signals,
+    notify_parent,
+    send_group_signal,
+    send_signal,
+)
+from procession.kernel.task import NEED_RESCHED, Task, ThreadGroup
+from procession.kernel.task_state import TaskState, set_state
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+
+_SIGCHLD = 17
+_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
+
+
+def do_group_exit(kernel: Kernel, task: Task, code: int) -> None:
+    """End the whole thread group of the running `task` with wait status `code`.
+
+    `code` is an exit code shifted left by 8, or a signal number, | 0x80 if a core was dumped. If the group
+    is ending already its own code stands. Linux: kernel/exit.c, do_group_exit.
+    """
+    group = task.group
+    if group.is_exiting:
+        code = group.exit_code
+    elif len(group.threads) > 1:
+        begin_group_exit(group, code)
+        group.exit_code = code
+    else:
+        from procession.kernel.task import SIGNAL_GROUP_EXIT
+
+        group.flags = SIGNAL_GROUP_EXIT
+        group.exit_code = code
+    do_exit(kernel, task, code)
+
+
+def do_exit(kernel: Kernel, task: Task, code: int) -> None:
+    """End the running `task` with wait status `code`. Linux: kernel/exit.c, do_exit."""
+    exit_signals(kernel, task)
+    kernel.charge(task)
+    task.exit_code = code
+    task.frame = None
+    task.work |= NEED_RESCHED
+    release_memory(kernel, task)
+    task.files.put()
+    task.fs.put()
+    group = task.group
+    is_last = all(thread is task or thread.state in _ENDED for thread in group.threads)
+    if is_last:
+        _end_group_timers(kernel, group)
+        if is_session_leader(group):
+            _disassociate_terminal(kernel, group)
+    _forget_original_parent(kernel, task)
+    if is_last:
+        kill_orphaned_process_group(kernel, task)
+    set_state(task, TaskState.ZOMBIE)
+    kernel.discard_live(task)
+    if kernel.observer is not None:
+        kernel.observer.task_event(task, "exit")
+    if not task.is_leader:
+        leader = group.leader
+        release_task(kernel, task)
+        if leader.state is TaskState.ZOMBIE and len(group.threads) == 1:
+            _announce(kernel, leader)
+    elif len(group.threads) == 1:
+        _announce(kernel, task)
+
+
+def release_memory(kernel: Kernel, task: Task) -> None:
+    """Leave the address space, at exit or for exec's new one. Linux: kernel/fork.c, exit_mm_release; mmput."""
+    mm = task.mm
+    mm_is_shared = mm.reference_count > 1
+    if task.robust_list[0]:
+        task.robust_list = (0, 0)
+    if task.clear_child_tid:
+        address, task.clear_child_tid = task.clear_child_tid, 0
+        if mm_is_shared:
+            _clear_tid(task, address)
+    complete_vfork(task)
+    task.times.max_resident_pages = max(task.times.max_resident_pages, mm.peak_resident_pages)
+    mm.put()
+    if mm.reference_count == 0 and kernel.address_space is mm:
+        kernel.address_space = None
+
+
+def complete_vfork(task: Task) -> None:
+    """Let the parent that waits in vfork go on. Linux: kernel/fork.c, complete_vfork_done."""
+    queue, task.vfork_queue = task.vfork_queue, None
+    if queue is not None:
+        queue.wake_all()
+
+
+def _clear_tid(task: Task, address: int) -> None:
+    from procession.abi.errno import EFAULT
+
+    try:
+        task.mm.write(address, bytes(4))
+    except EFAULT:
+        return
+
+
+def _end_group_timers(kernel: Kernel, group: ThreadGroup) -> None:
+    if group.itimers or group.posix_timers:
+        from procession.kernel.itimer import cancel_all
+        from procession.kernel.posix_timer import delete_all
+
+        cancel_all(kernel, group)
+        delete_all(kernel, group)
+
+
+def _disassociate_terminal(kernel: Kernel, group: ThreadGroup) -> None:
+    """A session's leader ends: its terminal is hung up. Linux: drivers/tty/tty_jobctrl.c, disassociate_ctty."""
+    terminal = group.process_group.session.terminal
+    if terminal is not None:
+        terminal.session_leader_ended(kernel, group)
+
+
+def find_new_reaper(kernel: Kernel, task: Task) -> Task | None:
+    """Who gets the children of the ending `task`: another thread of its group, the nearest subreaper among
+    its ancestors, or init. Linux: kernel/exit.c, find_new_reaper."""
+    for thread in task.group.threads:
+        if thread is not task and thread.state not in _ENDED:
+            return thread
+    init = kernel.init
+    ancestor = task.parent
+    while ancestor is not None and ancestor.group is not init:
+        if ancestor.group.is_child_subreaper:
+            for thread in ancestor.group.threads:
+                if thread.state not in _ENDED:
+                    return thread
+        ancestor = ancestor.parent
+    if init is None or init is task.group:
+        return None
+    return next((thread for thread in init.threads if thread.state not in _ENDED), None)
+
+
+def _forget_original_parent(kernel: Kernel, task: Task) -> None:
+    """Give away the children of `task`. Linux: kernel/exit.c, forget_original_parent."""
+    if not task.children:
+        return
+    reaper = find_new_reaper(kernel, task)
+    children = list(task.children)
+    task.children.clear()
+    for child in children:
+        if child.parent_death_signal and child.state not in _ENDED:
+            send_signal(kernel, child, SigInfo(child.parent_death_signal, 0, pid=task.tid))
+        if reaper is None:
+            # The machine's init has ended and everything else is being killed: nobody waits any more.
+            child.parent = None
+            continue
+        for thread in child.group.threads:
+            thread.parent = reaper
+        reaper.children[child] = None
+        if reaper.group is task.group:
+            continue
+        child.exit_signal = _SIGCHLD
+        if child.state is TaskState.ZOMBIE and len(child.group.threads) == 1:
+            _announce(kernel, child)
+        else:
+            kill_orphaned_process_group(kernel, child, task)
+
+
+def _announce(kernel: Kernel, leader: Task) -> None:
+    """Every thread of a group has ended: tell the parent, or reap it at once if nobody will wait.
+
+    Linux: kernel/exit.c, exit_notify.
+    """
+    if leader.parent is None:
+        release_task(kernel, leader)
+        return
+    if notify_parent(kernel, leader, leader.exit_signal):
+        release_task(kernel, leader)
+
+
+def release_task(kernel: Kernel, task: Task) -> None:
+    """Forget a task that has ended: its id is free again. Linux: kernel/exit.c, release_task."""
+    group = task.group
+    set_state(task, TaskState.DEAD)
+    del kernel.tasks[task.tid]
+    task.credentials.user.process_count -= 1
+    task.pending.clear()
+    if task.is_leader:
+        if task.parent is not None:
+            task.parent.children.pop(task, None)
+        group.shared_pending.clear()
+        forget_session_leader(group)
+        leave_process_group(group)
+    else:
+        group.times.add(task.times)
+        group.threads.remove(task)
+    if kernel.observer is not None:
+        kernel.observer.task_event(task, "reap")
+
+
+def end_machine(kernel: Kernel, task: Task) -> None:
+    """Init has ended: everything else is killed (Linux would panic; a pid namespace does this)."""
+    for other in list(kernel.tasks.values()):
+        if other.group is not task.group and other.is_leader:
+            send_group_signal(kernel, other.group, SigInfo(9, 0x80))
+
+
+def replace_leader(task: Task) -> None:
+    """Give `task` the place and the id of its group's leader, which has ended. Linux: fs/exec.c, de_thread."""
+    group = task.group
+    leader = group.leader
+    kernel = task.kernel
+    del kernel.tasks[task.tid]
+    set_state(leader, TaskState.DEAD)
+    leader.credentials.user.process_count -= 1
+    task.tid = leader.tid
+    kernel.tasks[task.tid] = task
+    group.times.add(leader.times)
+    group.threads.remove(leader)
+    group.leader = task
+    task.exit_signal = _SIGCHLD
+    task.start_time_ns = leader.start_time_ns
+    parent = leader.parent
+    task.parent = parent
+    if parent is not None:
+        siblings = [task if child is leader else child for child in parent.children]
+        parent.children.clear()
+        parent.children.update(dict.fromkeys(siblings))

@@ -1,0 +1,150 @@
+"""The kernel object: it holds all state of a machine and wires the parts together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from procession.kernel.clock import DEFAULT_EPOCH_NS, Clock
+from procession.kernel.pid import PidAllocator
+from procession.kernel.sched import Scheduler
+from procession.kernel.timer import TimerQueue
+
+if TYPE_CHECKING:
+    from procession.fs.mount import MountNamespace
+    from procession.fs.vfs import Vfs
+    from procession.hardware.engine import Engine
+    from procession.hardware.physical_memory import PhysicalMemory
+    from procession.hardware.registers import Registers
+    from procession.kernel.decider import Decider
+    from procession.kernel.session import ProcessGroup, Session
+    from procession.kernel.task import Task, ThreadGroup, Tid
+    from procession.kernel.uts import SystemIdentity
+    from procession.mm.address_space import MemoryDescriptor
+
+
+class Kernel:
+    """All state of a machine.
+
+    `current` is the running task and `live` the task whose registers are in the processor: they differ
+    only while the kernel is switching. `cpu` and `observer` are outside the machine's state: the engine,
+    and whoever watches.
+    """
+
+    __slots__ = (
+        "address_space",
+        "clock",
+        "cpu",
+        "current",
+        "decider",
+        "hostname",
+        "identity",
+        "init",
+        "live",
+        "memory",
+        "mounts",
+        "observer",
+        "oom_kill_count",
+        "pids",
+        "process_groups",
+        "scheduler",
+        "sessions",
+        "slice_started_ns",
+        "started_call_count",
+        "tasks",
+        "timers",
+        "total_forks",
+        "unknown_calls",
+        "vfs",
+    )
+
+    def __init__(
+        self, memory: PhysicalMemory, cpu: Engine, decider: Decider, epoch_ns: int = DEFAULT_EPOCH_NS
+    ) -> None:
+        self.memory = memory
+        self.cpu = cpu
+        self.decider = decider
+        self.observer: Any = None
+        self.clock = Clock(cpu, epoch_ns)
+        self.scheduler = Scheduler(self)
+        self.timers = TimerQueue(self)
+        self.pids = PidAllocator(self)
+        self.tasks: dict[Tid, Task] = {}
+        self.process_groups: dict[int, ProcessGroup] = {}
+        self.sessions: dict[int, Session] = {}
+        self.vfs: Vfs
+        self.mounts: MountNamespace
+        self.identity: SystemIdentity
+        self.init: ThreadGroup | None = None
+        self.current: Task | None = None
+        self.live: Task | None = None
+        self.address_space: MemoryDescriptor | None = None
+        self.slice_started_ns = 0
+        self.started_call_count = 0
+        self.total_forks = 0
+        self.oom_kill_count = 0
+        self.unknown_calls: dict[int, int] = {}
+
+    def choose(self, kind: str, count: int) -> int:
+        """Decide what Linux leaves open: an index below `count`."""
+        return self.decider.choose(kind, count)
+
+    def random_bytes(self, length: int) -> bytes:
+        """The next bytes of the machine's random source."""
+        return self.decider.random_bytes(length)
+
+    # The processor
+
+    def registers_of(self, task: Task) -> Registers:
+        """The registers of `task` as they are now."""
+        if task is self.live:
+            self.cpu.save(task.registers)
+        return task.registers
+
+    def registers_changed(self, task: Task) -> None:
+        """The caller has changed what `registers_of` gave it."""
+        if task is self.live:
+            self.cpu.load(task.registers)
+
+    def switch_to(self, task: Task) -> None:
+        """Put the registers and address space of `task` on the processor (Linux: context_switch)."""
+        live = self.live
+        if live is not task:
+            if live is not None:
+                self.cpu.save(live.registers)
+            self.cpu.load(task.registers)
+            self.live = task
+        if self.address_space is not task.mm:
+            self.address_space = task.mm
+            self.cpu.use_address_space(task.mm.tables.root)
+
+    def discard_live(self, task: Task) -> None:
+        """The registers of `task` won't be needed: it has ended."""
+        if self.live is task:
+            self.live = None
+
+    def charge(self, task: Task) -> None:
+        """Charge the time since the last charge to the running `task`: system calls as system time."""
+        from procession.kernel.clock import NS_PER_CALL
+
+        clock = self.clock
+        now_ns, calls = clock.now_ns, clock.call_count
+        elapsed_ns = now_ns - self.slice_started_ns
+        system_ns = min((calls - self.started_call_count) * NS_PER_CALL, elapsed_ns)
+        self.slice_started_ns = now_ns
+        self.started_call_count = calls
+        times = task.times
+        times.system_ns += system_ns
+        times.user_ns += elapsed_ns - system_ns
+        group = task.group
+        if group.itimers or group.limits.soft[0] != _NO_LIMIT:
+            from procession.kernel.itimer import account
+
+            account(self, group, elapsed_ns - system_ns, system_ns)
+
+    def discard_charge(self) -> None:
+        """Time has passed that nobody used."""
+        self.slice_started_ns = self.clock.now_ns
+        self.started_call_count = self.clock.call_count
+
+
+_NO_LIMIT = (1 << 64) - 1

@@ -1,0 +1,134 @@
+"""Waiting for children: wait4 and waitid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.errno import ECHILD, ERESTARTSYS
+from procession.fs.wait_queue import Sleep
+from procession.kernel.exit import release_task
+from procession.kernel.signal_parent import (
+    CLD_CONTINUED,
+    CLD_DUMPED,
+    CLD_EXITED,
+    CLD_KILLED,
+    CLD_STOPPED,
+)
+from procession.kernel.task import SIGNAL_STOP_CONTINUED, SIGNAL_STOP_STOPPED, CpuTimes, Task
+from procession.kernel.task_state import TaskState
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+
+WNOHANG, WSTOPPED, WEXITED, WCONTINUED = 1, 2, 4, 8
+WNOWAIT, WNOTHREAD, WALL, WCLONE = 0x01000000, 0x20000000, 0x40000000, 0x80000000
+P_ALL, P_PID, P_PGID, P_PIDFD = 0, 1, 2, 3
+SIGCHLD, SIGCONT = 17, 18
+
+
+class WaitSelection(NamedTuple):
+    """Which children a wait is for: `kind` is one of P_*, `number` its pid or process group."""
+
+    kind: int
+    number: int
+    options: int
+
+
+class WaitedChild(NamedTuple):
+    """What a wait found: the child's id and user, a wait status and a CLD_* code, and what it used."""
+
+    pid: int
+    uid: int
+    status: int
+    code: int
+    times: CpuTimes
+
+
+def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild | None:
+    """The first child that is in a state asked for; None if none is and WNOHANG is given.
+
+    Raises ECHILD when no child can ever be, and Sleep. Linux: kernel/exit.c, do_wait.
+    """
+    group = task.group
+    parents = [task] if selection.options & WNOTHREAD else group.threads
+    has_candidate = False
+    for parent in parents:
+        for child in parent.children:
+            if is_eligible(child, selection):
+                has_candidate = True
+                found = wait_consider_task(kernel, task, child, selection.options)
+                if found is not None:
+                    return found
+    if not has_candidate:
+        raise ECHILD(f"no child matches {selection.number or 'the wait'}")
+    if selection.options & WNOHANG:
+        return None
+    raise Sleep(group.wait_queue, interrupted=ERESTARTSYS)
+
+
+def is_eligible(child: Task, selection: WaitSelection) -> bool:
+    """Whether a wait is for `child` at all. Linux: kernel/exit.c, eligible_child."""
+    kind = selection.kind
+    if kind == P_PID or kind == P_PIDFD:
+        if child.tid != selection.number:
+            return False
+    elif kind == P_PGID and child.group.process_group.id != selection.number:
+        return False
+    if selection.options & WALL:
+        return True
+    # A "clone" child is one that doesn't announce its end by SIGCHLD.
+    return (child.exit_signal != SIGCHLD) == bool(selection.options & WCLONE)
+
+
+def wait_consider_task(kernel: Kernel, waiter: Task, child: Task, options: int) -> WaitedChild | None:
+    """Whether `child` is in a state asked for; a zombie is reaped unless WNOWAIT.
+
+    Linux: kernel/exit.c, wait_consider_task.
+    """
+    group = child.group
+    if child.state is TaskState.ZOMBIE:
+        # A leader whose threads live on isn't dead yet to its parent.
+        if len(group.threads) > 1 or not options & WEXITED:
+            return None
+        return _wait_zombie(kernel, waiter, child, options)
+    if options & WSTOPPED and group.flags & SIGNAL_STOP_STOPPED and group.stop_code:
+        code = group.stop_code
+        if not options & WNOWAIT:
+            group.stop_code = 0
+        return _found(child, code << 8 | 0x7F, CLD_STOPPED)
+    if options & WCONTINUED and group.flags & SIGNAL_STOP_CONTINUED:
+        if not options & WNOWAIT:
+            group.flags &= ~SIGNAL_STOP_CONTINUED
+        return _found(child, 0xFFFF, CLD_CONTINUED)
+    return None
+
+
+def _found(child: Task, status: int, code: int) -> WaitedChild:
+    return WaitedChild(child.tid, child.credentials.uid, status, code, total_times(child))
+
+
+def total_times(leader: Task) -> CpuTimes:
+    """What the process of `leader` used, with its waited-for children (RUSAGE_BOTH)."""
+    total = CpuTimes()
+    total.add(leader.group.times)
+    for thread in leader.group.threads:
+        total.add(thread.times)
+    total.add(leader.group.children_times)
+    return total
+
+
+def _wait_zombie(kernel: Kernel, waiter: Task, child: Task, options: int) -> WaitedChild:
+    """Linux: kernel/exit.c, wait_task_zombie."""
+    group = child.group
+    status = group.exit_code if group.is_exiting else child.exit_code
+    if status & 0x80:
+        code = CLD_DUMPED
+    elif status & 0x7F:
+        code = CLD_KILLED
+    else:
+        code = CLD_EXITED
+    found = WaitedChild(child.tid, child.credentials.uid, status, code, total_times(child))
+    if not options & WNOWAIT:
+        waiter.group.children_times.add(found.times)
+        release_task(kernel, child)
+    return found
