@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH, Errno
 from procession.kernel.capability import CAP_KILL
+from procession.kernel.siginfo import SI_USER, SigInfo
 from procession.kernel.signal_generation import send_signal
 from procession.kernel.signal_set import SIGCONT, SIGNAL_COUNT
-from procession.kernel.siginfo import SI_USER, SigInfo
+from procession.kernel.task import Tid
 
 if TYPE_CHECKING:
     from procession.kernel.session import ProcessGroup
@@ -52,7 +53,7 @@ def signal_process(sender: Task, target: Task, info: SigInfo) -> None:
 
 def signal_process_by_id(sender: Task, pid: int, info: SigInfo) -> None:
     """Send `info` to the process that has a thread `pid`. Raises ESRCH and what `signal_process` does."""
-    target = sender.kernel.tasks.get(pid)
+    target = sender.kernel.tasks.get(Tid(pid))
     if target is None:
         raise ESRCH(f"no process {pid}")
     signal_process(sender, target, info)
@@ -105,7 +106,7 @@ def signal_thread(sender: Task, tgid: int, tid: int, info: SigInfo) -> None:
 
     Raises ESRCH, EINVAL, EPERM and EAGAIN. Linux: kernel/signal.c, do_send_specific.
     """
-    target = sender.kernel.tasks.get(tid)
+    target = sender.kernel.tasks.get(Tid(tid))
     if target is None or (tgid > 0 and target.group.pid != tgid):
         raise ESRCH(f"no thread {tid}")
     check_kill_permission(sender, target, info)

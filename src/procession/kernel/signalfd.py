@@ -9,8 +9,6 @@ from procession.abi.signalfd import SignalfdSiginfo
 from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDWR, POLLIN, File
 from procession.fs.wait_queue import Sleep, WaitQueue
-from procession.kernel.signal_delivery import take_signal
-from procession.kernel.signal_set import ALL_SIGNALS
 from procession.kernel.siginfo import (
     LAYOUT_CHILD,
     LAYOUT_FAULT,
@@ -21,6 +19,8 @@ from procession.kernel.siginfo import (
     LAYOUT_TIMER,
     SigInfo,
 )
+from procession.kernel.signal_delivery import take_signal
+from procession.kernel.signal_set import ALL_SIGNALS
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject

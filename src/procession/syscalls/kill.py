@@ -1,0 +1,88 @@
+"""The calls that send signals: kill, tkill, tgkill, rt_sigqueueinfo and rt_tgsigqueueinfo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import E2BIG, EINVAL, EPERM, ESRCH
+from procession.abi.siginfo import SI_MAX_SIZE, SiginfoRaw
+from procession.kernel.kill import (
+    sender_info,
+    signal_everybody,
+    signal_group_members,
+    signal_process_by_id,
+    signal_thread,
+)
+from procession.kernel.siginfo import KERNEL_SIZE, SI_TKILL, SI_USER, SigInfo
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import In, Int, SignalNumber
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_INT_MIN = -(1 << 31)
+
+
+@syscall(62)
+def kill(task: Task, pid: Int, signal: SignalNumber) -> None:
+    """kill(2). Linux: kernel/signal.c, kill_something_info."""
+    info = sender_info(task, signal, SI_USER)
+    if pid > 0:
+        signal_process_by_id(task, pid, info)
+    elif pid == -1:
+        signal_everybody(task, info)
+    elif pid == 0:
+        signal_group_members(task, task.group.process_group, info)
+    elif pid == _INT_MIN:
+        raise ESRCH("the lowest int has no process group")
+    else:
+        signal_group_members(task, task.kernel.process_groups.get(-pid), info)
+
+
+@syscall(200)
+def tkill(task: Task, tid: Int, signal: SignalNumber) -> None:
+    """tkill(2). Linux: kernel/signal.c, SYSCALL_DEFINE2(tkill)."""
+    if tid <= 0:
+        raise EINVAL("a thread's id is above 0")
+    signal_thread(task, 0, tid, sender_info(task, signal, SI_TKILL))
+
+
+@syscall(234)
+def tgkill(task: Task, tgid: Int, tid: Int, signal: SignalNumber) -> None:
+    """tgkill(2). Linux: kernel/signal.c, SYSCALL_DEFINE3(tgkill)."""
+    if tid <= 0 or tgid <= 0:
+        raise EINVAL("a thread's id is above 0")
+    signal_thread(task, tgid, tid, sender_info(task, signal, SI_TKILL))
+
+
+@syscall(129)
+def rt_sigqueueinfo(task: Task, pid: Int, signal: SignalNumber, info: In[SiginfoRaw]) -> None:
+    """rt_sigqueueinfo(2). Linux: kernel/signal.c, do_rt_sigqueueinfo."""
+    queued = _read_info(task, signal, info.address)
+    _check_honesty(task, pid, queued)
+    signal_process_by_id(task, pid, queued)
+
+
+@syscall(297)
+def rt_tgsigqueueinfo(task: Task, tgid: Int, tid: Int, signal: SignalNumber, info: In[SiginfoRaw]) -> None:
+    """rt_tgsigqueueinfo(2). Linux: kernel/signal.c, do_rt_tgsigqueueinfo."""
+    queued = _read_info(task, signal, info.address)
+    if tid <= 0 or tgid <= 0:
+        raise EINVAL("a thread's id is above 0")
+    _check_honesty(task, tid, queued)
+    signal_thread(task, tgid, tid, queued)
+
+
+def _read_info(task: Task, signo: int, address: int) -> SigInfo:
+    """The siginfo that a program gives. Linux: kernel/signal.c, __copy_siginfo_from_user."""
+    data = task.mm.read(address, SI_MAX_SIZE)
+    info = SigInfo.unpack(signo, data)
+    if not info.is_known and any(data[KERNEL_SIZE:]):
+        raise E2BIG("a siginfo of an unknown kind with more bytes than Linux keeps")
+    return info
+
+
+def _check_honesty(task: Task, target: int, info: SigInfo) -> None:
+    """Only to itself may a thread say that a signal comes from the kernel or kill(2). Raises EPERM."""
+    if (info.code >= SI_USER or info.code == SI_TKILL) and task.tid != target:
+        raise EPERM("the siginfo pretends to come from the kernel or kill")
