@@ -1,0 +1,488 @@
+/* Exceptions of the CPU, and what a handler sees and keeps of the interrupted program: sigaction(2), sigaltstack(2). */
+#include "fault.h"
+
+#include <ucontext.h>
+
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1U << 31)
+#endif
+
+static siginfo_t seen;
+static volatile int calls, skipped_bytes;
+static volatile greg_t instruction, trap, error, fault_linear;
+
+/* Keeps what the kernel says, and lets the program continue behind the instruction. */
+static void skip(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+
+	(void)signal;
+	calls++;
+	seen = *info;
+	instruction = interrupted->uc_mcontext.gregs[REG_RIP];
+	trap = interrupted->uc_mcontext.gregs[REG_TRAPNO];
+	error = interrupted->uc_mcontext.gregs[REG_ERR];
+	fault_linear = interrupted->uc_mcontext.gregs[REG_CR2];
+	interrupted->uc_mcontext.gregs[REG_RIP] += skipped_bytes;
+}
+
+TEST(division_by_zero)
+{
+	handle_info(SIGFPE, skip, 0);
+	skipped_bytes = 2;
+	__asm__ volatile("xor %%edx, %%edx\n\txor %%ecx, %%ecx\n\tmov $1, %%eax\n\tdiv %%ecx" ::: "rax", "rcx", "rdx", "cc");
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen.si_signo, SIGFPE);
+	CHECK_EQ(seen.si_code, FPE_INTDIV);
+	CHECK_EQ((greg_t)seen.si_addr, instruction);
+	CHECK_EQ(trap, 0);
+	__asm__ volatile("mov $0x80000000, %%eax\n\tcdq\n\tmov $-1, %%ecx\n\tidiv %%ecx" ::: "rax", "rcx", "rdx", "cc");
+	CHECK_EQ(calls, 2);
+	CHECK_EQ(seen.si_code, FPE_INTDIV);
+}
+
+TEST(undefined_instruction)
+{
+	handle_info(SIGILL, skip, 0);
+	skipped_bytes = 2;
+	__asm__ volatile("ud2");
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen.si_signo, SIGILL);
+	CHECK_EQ(seen.si_code, ILL_ILLOPN);
+	CHECK_EQ((greg_t)seen.si_addr, instruction);
+	CHECK_EQ(trap, 6);
+}
+
+TEST(breakpoint)
+{
+	long before, after;
+
+	handle_info(SIGTRAP, skip, 0);
+	skipped_bytes = 0;
+	__asm__ volatile("lea 1f(%%rip), %0\n\tint3\n1:\tlea 1b(%%rip), %1" : "=&r"(before), "=r"(after));
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen.si_signo, SIGTRAP);
+	CHECK_EQ(seen.si_code, SI_KERNEL);
+	CHECK_EQ(instruction, before);
+	CHECK_EQ(before, after);
+	CHECK_EQ(trap, 3);
+}
+
+TEST(privileged_instructions)
+{
+	handle_info(SIGSEGV, skip, 0);
+	skipped_bytes = 1;
+	__asm__ volatile("hlt");
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen.si_signo, SIGSEGV);
+	CHECK_EQ(seen.si_code, SI_KERNEL);
+	CHECK(seen.si_addr == NULL);
+	CHECK_EQ(trap, 13);
+	__asm__ volatile("cli");
+	CHECK_EQ(calls, 2);
+	__asm__ volatile("sti");
+	CHECK_EQ(calls, 3);
+	__asm__ volatile("in %%dx, %%al" ::: "rax");
+	CHECK_EQ(calls, 4);
+	__asm__ volatile("out %%al, %%dx" ::: "memory");
+	CHECK_EQ(calls, 5);
+	skipped_bytes = 3;
+	__asm__ volatile("mov %%cr0, %%rax" ::: "rax");
+	CHECK_EQ(calls, 6);
+	__asm__ volatile("mov %%rax, %%cr3" ::: "rax");
+	CHECK_EQ(calls, 7);
+	skipped_bytes = 2;
+	__asm__ volatile("rdmsr" ::: "rax", "rdx");
+	CHECK_EQ(calls, 8);
+	__asm__ volatile("wrmsr" ::: "memory");
+	CHECK_EQ(calls, 9);
+	__asm__ volatile("int $0x42");
+	CHECK_EQ(calls, 10);
+	CHECK_EQ(seen.si_code, SI_KERNEL);
+}
+
+TEST(page_fault_details)
+{
+	char *memory = map_pages(2);
+	char value;
+
+	MUST(mprotect(memory + PAGE, PAGE, PROT_READ));
+	MUST(munmap(memory, PAGE));
+	handle_info(SIGSEGV, skip, 0);
+	skipped_bytes = 2;
+	__asm__ volatile("movb (%1), %0" : "=&a"(value) : "d"(memory + 5));
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen.si_code, SEGV_MAPERR);
+	CHECK(seen.si_addr == memory + 5);
+	CHECK_EQ(fault_linear, (greg_t)(memory + 5));
+	CHECK_EQ(trap, 14);
+	CHECK_EQ(error & 7, 4);
+	__asm__ volatile("movb %0, (%1)" : : "a"(value), "d"(memory + 6) : "memory");
+	CHECK_EQ(calls, 2);
+	CHECK_EQ(error & 7, 6);
+	CHECK_EQ(touch(memory + PAGE, READ), 0);
+	handle_info(SIGSEGV, skip, 0);
+	__asm__ volatile("movb %0, (%1)" : : "a"(value), "d"(memory + PAGE + 7) : "memory");
+	CHECK_EQ(calls, 3);
+	CHECK_EQ(seen.si_code, SEGV_ACCERR);
+	CHECK(seen.si_addr == memory + PAGE + 7);
+	CHECK_EQ(error & 7, 7);
+}
+
+static void set_registers(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+
+	(void)signal, (void)info;
+	interrupted->uc_mcontext.gregs[REG_RIP] += 2;
+	interrupted->uc_mcontext.gregs[REG_RBX] += 1;
+	interrupted->uc_mcontext.gregs[REG_R15] = 0x1122334455667788;
+}
+
+TEST(handler_changes_registers)
+{
+	long first = 41, second = 0;
+
+	handle_info(SIGILL, set_registers, 0);
+	__asm__ volatile("mov %2, %%rbx\n\tud2\n\tmov %%rbx, %0\n\tmov %%r15, %1"
+			 : "=&r"(first), "=&r"(second) : "r"(first) : "rbx", "r15");
+	CHECK_EQ(first, 42);
+	CHECK_EQ(second, 0x1122334455667788);
+}
+
+static void spoil_registers(int signal)
+{
+	(void)signal;
+	calls++;
+	__asm__ volatile("mov $-1, %%rax\n\tmov %%rax, %%rcx\n\tmov %%rax, %%rdx\n\tmov %%rax, %%rsi\n\tmov %%rax, %%rdi\n\t"
+			 "mov %%rax, %%r8\n\tmov %%rax, %%r9\n\tmov %%rax, %%r10\n\tmov %%rax, %%r11\n\t"
+			 "mov %%rax, %%r12\n\tmov %%rax, %%r13\n\tmov %%rax, %%r14\n\tmov %%rax, %%r15\n\tmov %%rax, %%rbx\n\t"
+			 "movq %%rax, %%xmm0\n\tmovq %%rax, %%xmm7\n\tmovq %%rax, %%xmm15\n\tfldz\n\tfstp %%st(0)\n\tfninit"
+			 ::: "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rbx", "xmm0",
+			     "xmm7", "xmm15", "memory", "cc");
+}
+
+TEST(handler_keeps_the_general_registers)
+{
+	long kept[12];
+
+	handle(SIGUSR1, spoil_registers, 0);
+	__asm__ volatile("mov $102, %%rdx\n\tmov $105, %%r8\n\tmov $106, %%r9\n\tmov $107, %%r10\n\t"
+			 "mov $108, %%r12\n\tmov $109, %%r13\n\tmov $110, %%r14\n\tmov $111, %%r15\n\t"
+			 "syscall\n\t"
+			 "mov %%rax, (%0)\n\tmov %%rbx, 8(%0)\n\tmov %%rdx, 16(%0)\n\tmov %%rsi, 24(%0)\n\tmov %%rdi, 32(%0)\n\t"
+			 "mov %%r8, 40(%0)\n\tmov %%r9, 48(%0)\n\tmov %%r10, 56(%0)\n\tmov %%r12, 64(%0)\n\tmov %%r13, 72(%0)\n\t"
+			 "mov %%r14, 80(%0)\n\tmov %%r15, 88(%0)"
+			 : : "b"(kept), "a"(SYS_kill), "D"((long)getpid()), "S"((long)SIGUSR1)
+			 : "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(kept[0], 0);
+	CHECK_EQ(kept[1], (long)kept);
+	CHECK_EQ(kept[2], 102);
+	CHECK_EQ(kept[3], SIGUSR1);
+	CHECK_EQ(kept[4], getpid());
+	CHECK_EQ(kept[5], 105);
+	CHECK_EQ(kept[6], 106);
+	CHECK_EQ(kept[7], 107);
+	CHECK_EQ(kept[8], 108);
+	CHECK_EQ(kept[9], 109);
+	CHECK_EQ(kept[10], 110);
+	CHECK_EQ(kept[11], 111);
+}
+
+TEST(handler_keeps_the_floating_point_registers)
+{
+	double kept[4] = {0}, pattern = 1234.5678, pi = 0;
+	unsigned control = 0x5f80, control_after = 0;
+
+	handle(SIGUSR1, spoil_registers, 0);
+	__asm__ volatile("ldmxcsr %6\n\tmovq %5, %%xmm0\n\tmovq %5, %%xmm7\n\tmovq %5, %%xmm15\n\tfldpi\n\tsyscall\n\t"
+			 "fstpl %1\n\tmovq %%xmm0, (%2)\n\tmovq %%xmm7, 8(%2)\n\tmovq %%xmm15, 16(%2)\n\tstmxcsr %0"
+			 : "=m"(control_after), "=m"(pi)
+			 : "r"(kept), "a"(SYS_kill), "D"((long)getpid()), "r"(*(long *)&pattern), "m"(control), "S"((long)SIGUSR1)
+			 : "rcx", "r11", "xmm0", "xmm7", "xmm15", "memory", "cc");
+	control = 0x1f80;
+	__asm__ volatile("ldmxcsr %0" : : "m"(control));
+	CHECK_EQ(calls, 1);
+	CHECK(kept[0] == pattern);
+	CHECK(kept[1] == pattern);
+	CHECK(kept[2] == pattern);
+	CHECK(pi > 3.14159265 && pi < 3.14159266);
+	CHECK_EQ(control_after & 0xffc0, 0x5f80);
+}
+
+TEST(handler_keeps_the_flags_and_the_red_zone)
+{
+	long flags, red_zone;
+	pid_t self = getpid();
+
+	handle(SIGUSR1, spoil_registers, 0);
+	__asm__ volatile("movq $0x5a5a, -120(%%rsp)\n\tstd\n\tstc\n\tsyscall\n\tmovq -120(%%rsp), %1\n\tpushfq\n\tpop %0\n\tcld"
+			 : "=&r"(flags), "=&r"(red_zone) : "a"(SYS_kill), "D"((long)self), "S"((long)SIGUSR1)
+			 : "rcx", "r11", "memory", "cc");
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(red_zone, 0x5a5a);
+	CHECK_EQ(flags & 0x400, 0x400);
+	CHECK_EQ(flags & 1, 1);
+	CHECK_EQ(getpid(), self);
+}
+
+static volatile uintptr_t handler_frame;
+static volatile long handler_flags;
+static ucontext_t kept_context;
+static volatile int has_float_state;
+
+static void look_at_frame(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+	long flags;
+
+	(void)signal, (void)info;
+	__asm__ volatile("pushfq\n\tpop %0" : "=r"(flags));
+	handler_flags = flags;
+	handler_frame = (uintptr_t)__builtin_frame_address(0);
+	kept_context = *interrupted;
+	has_float_state = interrupted->uc_mcontext.fpregs != NULL;
+}
+
+TEST(frame_of_a_handler)
+{
+	sigset_t now;
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+	handle_info(SIGUSR1, look_at_frame, 0);
+	block(SIGTERM);
+	__asm__ volatile("std\n\tsyscall\n\tcld" : : "a"(SYS_kill), "D"((long)getpid()), "S"((long)SIGUSR1)
+			 : "rcx", "r11", "memory", "cc");
+	CHECK_EQ(handler_frame % 16, 0);
+	CHECK(handler_frame < here - 128);
+	CHECK_EQ(handler_flags & 0x400, 0);
+	CHECK_EQ(sigismember(&kept_context.uc_sigmask, SIGTERM), 1);
+	CHECK_EQ(sigismember(&kept_context.uc_sigmask, SIGUSR1), 0);
+	CHECK(kept_context.uc_link == NULL);
+	CHECK_EQ(kept_context.uc_stack.ss_size, 0);
+	CHECK_EQ(kept_context.uc_mcontext.gregs[REG_EFL] & 0x400, 0x400);
+	CHECK_EQ(has_float_state, 1);
+	CHECK_EQ(kept_context.uc_mcontext.gregs[REG_RDI], getpid());
+	CHECK_EQ(kept_context.uc_mcontext.gregs[REG_RAX], 0);
+	MUST(sigprocmask(SIG_BLOCK, NULL, &now));
+	CHECK_EQ(sigismember(&now, SIGUSR1), 0);
+}
+
+static void change_mask(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+
+	(void)signal, (void)info;
+	sigaddset(&interrupted->uc_sigmask, SIGTERM);
+	sigaddset(&interrupted->uc_sigmask, SIGKILL);
+}
+
+TEST(handler_changes_the_mask_it_returns_to)
+{
+	sigset_t now;
+
+	handle_info(SIGUSR1, change_mask, 0);
+	MUST(raise(SIGUSR1));
+	MUST(sigprocmask(SIG_BLOCK, NULL, &now));
+	CHECK_EQ(sigismember(&now, SIGTERM), 1);
+	CHECK_EQ(sigismember(&now, SIGKILL), 0);
+	CHECK_EQ(sigismember(&now, SIGUSR1), 0);
+}
+
+static void return_to_nowhere(int signal, siginfo_t *info, void *context)
+{
+	(void)signal, (void)info;
+	((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] = (greg_t)0x8000000000000000;
+}
+
+static void spoil_stack_pointer(int signal, siginfo_t *info, void *context)
+{
+	(void)signal, (void)info;
+	((ucontext_t *)context)->uc_mcontext.gregs[REG_RSP] = 16;
+}
+
+TEST(bad_frames_kill)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		handle_info(SIGUSR1, return_to_nowhere, 0);
+		raise(SIGUSR1);
+		_exit(0);
+	}
+	CHECK_EQ(WTERMSIG(wait_for(child)), SIGSEGV);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		handle_info(SIGUSR1, spoil_stack_pointer, 0);
+		raise(SIGUSR1);
+		_exit(0);
+	}
+	CHECK_EQ(WTERMSIG(wait_for(child)), SIGSEGV);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		handle_info(SIGUSR1, skip, 0);
+		__asm__ volatile("mov $16, %%rsp\n\tsyscall\n\tud2" : : "a"(SYS_kill), "D"((long)getpid()), "S"((long)SIGUSR1)
+				 : "rcx", "r11", "memory");
+	}
+	CHECK_EQ(WTERMSIG(wait_for(child)), SIGSEGV);
+}
+
+TEST(exceptions_that_are_blocked_or_ignored_kill)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		handle_info(SIGILL, skip, 0);
+		block(SIGILL);
+		__asm__ volatile("ud2");
+		_exit(0);
+	}
+	CHECK_EQ(WTERMSIG(wait_for(child)), SIGILL);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		handle(SIGFPE, SIG_IGN, 0);
+		__asm__ volatile("xor %%edx, %%edx\n\txor %%ecx, %%ecx\n\tdiv %%ecx" ::: "rax", "rcx", "rdx", "cc");
+		_exit(0);
+	}
+	CHECK_EQ(WTERMSIG(wait_for(child)), SIGFPE);
+}
+
+static volatile unsigned long spin_sum;
+
+static void spoil_often(int signal)
+{
+	spoil_registers(signal);
+}
+
+static unsigned long spin(unsigned long steps)
+{
+	unsigned long sum = 1, other = 7;
+	double fraction = 0.5;
+
+	for (unsigned long step = 0; step < steps; step++) {
+		sum = sum * 6364136223846793005UL + other;
+		other = (other >> 3 | other << 61) ^ step;
+		fraction = fraction * 3.9 * (1 - fraction);
+	}
+	return sum ^ other ^ (unsigned long)(fraction * 1e9);
+}
+
+TEST(timer_s_handler_disturbs_no_computation)
+{
+	struct itimerval often = {{0, 2000}, {0, 2000}}, off = {{0, 0}, {0, 0}};
+	unsigned long alone = spin(20000), wrong = 0;
+
+	handle(SIGALRM, spoil_often, 0);
+	MUST(setitimer(ITIMER_REAL, &often, NULL));
+	while (calls < 10)
+		wrong += spin(20000) != alone;
+	MUST(setitimer(ITIMER_REAL, &off, NULL));
+	CHECK_EQ(wrong, 0);
+	CHECK(calls >= 10);
+}
+
+static char alternate[65536];
+static volatile uintptr_t frame_at;
+static volatile int flags_inside, errno_inside, second_inside;
+static stack_t stack_inside;
+
+static void on_stack(int signal)
+{
+	stack_t other = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
+
+	(void)signal;
+	calls++;
+	frame_at = (uintptr_t)__builtin_frame_address(0);
+	sigaltstack(NULL, &stack_inside);
+	flags_inside = stack_inside.ss_flags;
+	errno_inside = sigaltstack(&other, NULL) == -1 ? errno : 0;
+	if (calls == 1) {
+		raise(SIGUSR2);
+		second_inside = frame_at >= (uintptr_t)alternate && frame_at < (uintptr_t)alternate + sizeof(alternate);
+	}
+}
+
+static int is_on_alternate(uintptr_t address)
+{
+	return address >= (uintptr_t)alternate && address < (uintptr_t)alternate + sizeof(alternate);
+}
+
+TEST(alternate_stack)
+{
+	stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate)}, old;
+
+	CHECK_EQ(sigaltstack(NULL, &old), 0);
+	CHECK_EQ(old.ss_flags, SS_DISABLE);
+	CHECK_EQ(sigaltstack(&stack, &old), 0);
+	CHECK_EQ(old.ss_flags, SS_DISABLE);
+	CHECK_EQ(sigaltstack(NULL, &old), 0);
+	CHECK_EQ(old.ss_flags, 0);
+	CHECK(old.ss_sp == alternate);
+	CHECK_EQ(old.ss_size, sizeof(alternate));
+	handle(SIGUSR1, on_stack, SA_ONSTACK);
+	handle(SIGUSR2, on_stack, 0);
+	MUST(raise(SIGUSR1));
+	CHECK_EQ(calls, 2);
+	CHECK_EQ(second_inside, 1);
+	CHECK_EQ(flags_inside, SS_ONSTACK);
+	CHECK_EQ(errno_inside, EPERM);
+	MUST(raise(SIGUSR2));
+	CHECK_EQ(is_on_alternate(frame_at), 0);
+	CHECK_EQ(flags_inside, 0);
+	CHECK_EQ(errno_inside, 0);
+	stack.ss_flags = SS_DISABLE;
+	CHECK_EQ(sigaltstack(&stack, NULL), 0);
+	MUST(raise(SIGUSR1));
+	CHECK_EQ(is_on_alternate(frame_at), 0);
+}
+
+TEST(alternate_stack_after_fork_and_errnos)
+{
+	stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate)}, old;
+	pid_t child;
+
+	MUST(sigaltstack(&stack, NULL));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK_EQ(sigaltstack(NULL, &old), 0);
+		CHECK_EQ(old.ss_flags, 0);
+		CHECK(old.ss_sp == alternate);
+		handle(SIGUSR1, on_stack, SA_ONSTACK);
+		calls = 1;
+		MUST(raise(SIGUSR1));
+		CHECK_EQ(is_on_alternate(frame_at), 1);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	stack.ss_size = 100;
+	CHECK_ERRNO(sigaltstack(&stack, NULL), ENOMEM);
+	stack = (stack_t){.ss_sp = alternate, .ss_size = sizeof(alternate), .ss_flags = 0x40};
+	CHECK_ERRNO(sigaltstack(&stack, NULL), EINVAL);
+	CHECK_ERRNO(sigaltstack(bad_address(), NULL), EFAULT);
+	CHECK_EQ(sigaltstack(NULL, &old), 0);
+	CHECK(old.ss_sp == alternate && old.ss_size == sizeof(alternate));
+}
+
+static void query_stack(int signal)
+{
+	(void)signal;
+	sigaltstack(NULL, &stack_inside);
+}
+
+TEST(alternate_stack_that_disarms_itself)
+{
+	stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate), .ss_flags = (int)SS_AUTODISARM}, old;
+
+	CHECK_EQ(sigaltstack(&stack, NULL), 0);
+	handle_info(SIGUSR1, look_at_frame, SA_ONSTACK);
+	handle(SIGUSR2, query_stack, SA_ONSTACK);
+	MUST(raise(SIGUSR1));
+	CHECK(is_on_alternate(handler_frame));
+	CHECK(kept_context.uc_stack.ss_sp == alternate);
+	stack_inside.ss_flags = 99;
+	MUST(raise(SIGUSR2));
+	CHECK_EQ(stack_inside.ss_flags, SS_DISABLE);
+	CHECK_EQ(sigaltstack(NULL, &old), 0);
+	CHECK_EQ(old.ss_flags, (int)SS_AUTODISARM);
+}
