@@ -45,6 +45,7 @@ class NullFile(DeviceFile):
     __slots__ = ()
 
     can_poll = False
+    discards_writes = True
 
     def read(self, length: int) -> bytes:
         return b""
@@ -60,6 +61,7 @@ class ZeroFile(DeviceFile):
 
     can_poll = False
     maps_zeros = True
+    discards_writes = True
 
     def read(self, length: int) -> bytes:
         return bytes(length)

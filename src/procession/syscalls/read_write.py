@@ -1,0 +1,390 @@
+"""read, write and their relatives: with vectors, at offsets; and lseek."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE, Errno
+from procession.abi.open_flags import Whence
+from procession.abi.signals import Signal
+from procession.abi.uio import RwFlag
+from procession.fs.file import O_APPEND, File
+from procession.fs.wait_queue import Sleep
+from procession.hardware.page_table import USER_END
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
+from procession.kernel.siginfo import SI_USER, SigInfo
+from procession.kernel.signal import send_signal
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import (
+    U64,
+    Choice,
+    Fd,
+    Flags,
+    InBuffer,
+    InVector,
+    Long,
+    OutBuffer,
+    OutVector,
+    Size,
+)
+from procession.syscalls.user_vector import MAX_RW_COUNT, UserVector, import_vector, single_buffer
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+CHUNK = 1 << 20
+"""How much of a long read or write of a regular file is handled at a time."""
+STREAM_CHUNK = 1 << 16
+"""How much is handed to a pipe or stream socket at a time."""
+
+_SIGPIPE = int(Signal.SIGPIPE)
+_SIGXFSZ = int(Signal.SIGXFSZ)
+_RWF_NOWAIT = int(RwFlag.RWF_NOWAIT)
+_RWF_APPEND = int(RwFlag.RWF_APPEND)
+_RWF_NOAPPEND = int(RwFlag.RWF_NOAPPEND)
+_RWF_SUPPORTED = int(RwFlag.RWF_HIPRI | RwFlag.RWF_DSYNC | RwFlag.RWF_SYNC) | (
+    _RWF_NOWAIT | _RWF_APPEND | _RWF_NOAPPEND
+)
+_CURRENT_POSITION = -1
+
+
+@syscall(0)
+def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
+    """read(2). Linux: fs/read_write.c, vfs_read."""
+    file = task.files.files.get(fd)
+    if file is None or not file.is_readable:
+        raise EBADF
+    if buffer + count > USER_END:
+        raise EFAULT
+    if count > STREAM_CHUNK and file.is_seekable:
+        return read_at_position(file, single_buffer(task.mm, buffer, count), file.position, True)
+    data = file.read(count if count < MAX_RW_COUNT else MAX_RW_COUNT)
+    if data:
+        try:
+            task.mm.write(buffer, data)
+        except EFAULT:
+            return deliver_part(file, UserVector(task.mm, [(buffer, len(data))], len(data)), data)
+    return len(data)
+
+
+@syscall(1)
+def write(task: Task, fd: Fd, buffer: InBuffer, count: Size) -> int:
+    """write(2). Linux: fs/read_write.c, vfs_write."""
+    file = task.files.files.get(fd)
+    if file is None or not file.is_writable:
+        raise EBADF
+    if buffer + count > USER_END:
+        raise EFAULT
+    if (
+        task.frame is not None
+        or count > STREAM_CHUNK
+        or file.discards_writes
+        or task.group.limits.soft[RLIMIT_FSIZE] != RLIM_INFINITY
+    ):
+        return write_whole(task, file, single_buffer(task.mm, buffer, count))
+    try:
+        done = file.write(task.mm.read(buffer, count))
+    except EPIPE:
+        send_sigpipe(task)
+        raise
+    except EFAULT:
+        return write_whole(task, file, single_buffer(task.mm, buffer, count))
+    if done < count and file.writes_whole:
+        return write_whole(task, file, single_buffer(task.mm, buffer, count), done)
+    return done
+
+
+def deliver_part(file: File, target: UserVector, data: bytes) -> int:
+    """A read has given `data`, but the program's memory can't hold all: hand over what can be.
+
+    A pipe keeps everything, as its pages aren't emptied by halves. Raises EFAULT if nothing was handed over.
+    """
+    if not file.is_seekable:
+        file.put_back(data)
+        raise EFAULT
+    done = target.write(0, data)
+    if done < len(data):
+        file.put_back(data[done:])
+        if not done:
+            raise EFAULT
+    return done
+
+
+def read_at_position(file: File, target: UserVector, offset: int, is_moving: bool) -> int:
+    """Read a seekable file from `offset` into `target` piece by piece; the position moves along or stays."""
+    done = 0
+    while done < target.total:
+        wanted = min(target.total - done, CHUNK)
+        data = file.read(wanted) if is_moving else file.read_at(offset + done, wanted)
+        if not data:
+            break
+        count = target.write(done, data)
+        done += count
+        if count < len(data):
+            if is_moving:
+                file.put_back(data[count:])
+            if not done:
+                raise EFAULT
+            break
+        if count < wanted:
+            break
+    return done
+
+
+def write_whole(
+    task: Task, file: File, source: UserVector, done: int = 0, *, offset: int | None = None
+) -> int:
+    """Write all of `source`, as far as it goes, at the position or at `offset`; the number of bytes.
+
+    `done` is how much of it this call has written. A blocking write to a pipe or stream remembers how far it
+    has come in the frame; a signal then ends the call with that. Linux: fs/read_write.c, vfs_write.
+    """
+    frame = task.frame
+    if frame is not None and frame.progress is not None:
+        done = frame.progress
+    total = source.total
+    if file.discards_writes:
+        return total
+    limit = task.group.limits.soft[RLIMIT_FSIZE]
+    if limit != RLIM_INFINITY and total > done:
+        start = file.next_write_offset() if offset is None or file.flags & O_APPEND else offset
+        if start is not None:
+            total = done + limited_count(task, start, total - done, limit)
+    chunk = CHUNK if file.is_seekable else STREAM_CHUNK if file.writes_whole else MAX_RW_COUNT
+    # The odd bytes go first, as in pipe_write: the pieces after them are whole pages.
+    first = chunk - (chunk & 4095) + (total - done & 4095) if file.writes_whole else chunk
+    while True:
+        wanted = min(total - done, chunk if done else first)
+        try:
+            data = source.read(done, wanted)
+            if len(data) < wanted and not file.is_seekable:
+                raise EFAULT
+            count = file.write(data) if offset is None else file.write_at(offset + done, data)
+        except Sleep as sleep:
+            if done:
+                sleep.progress = sleep.interrupted = done
+            raise
+        except EPIPE:
+            send_sigpipe(task)
+            if done:
+                return done
+            raise
+        except Errno:
+            if done:
+                return done
+            raise
+        done += count
+        if done >= total or not count or len(data) < wanted or (count < wanted and not file.writes_whole):
+            return done
+
+
+def limited_count(task: Task, start: int, count: int, limit: int) -> int:
+    """How many of `count` bytes at `start` RLIMIT_FSIZE allows; SIGXFSZ and EFBIG if none.
+
+    Linux: fs/read_write.c, generic_write_check_limits.
+    """
+    if start >= limit:
+        send_signal(task.kernel, task, SigInfo(_SIGXFSZ, SI_USER, pid=task.pid, uid=task.credentials.uid))
+        raise EFBIG("over RLIMIT_FSIZE")
+    return min(count, limit - start)
+
+
+def send_sigpipe(task: Task) -> None:
+    """Nobody reads any more what `task` writes. Linux: send_sig(SIGPIPE, current, 0)."""
+    send_signal(task.kernel, task, SigInfo(_SIGPIPE, SI_USER, pid=task.pid, uid=task.credentials.uid))
+
+
+def readable_file(task: Task, fd: int) -> File:
+    """The file behind `fd`. Raises EBADF unless it's open for reading."""
+    file = task.files.files.get(fd)
+    if file is None or not file.is_readable:
+        raise EBADF
+    return file
+
+
+def writable_file(task: Task, fd: int) -> File:
+    """The file behind `fd`. Raises EBADF unless it's open for writing."""
+    file = task.files.files.get(fd)
+    if file is None or not file.is_writable:
+        raise EBADF
+    return file
+
+
+def file_with_offsets(task: Task, fd: int, offset: int) -> File:
+    """The file behind `fd`, for a call at `offset`. Raises EINVAL for a negative one, EBADF, ESPIPE."""
+    if offset < 0:
+        raise EINVAL("a negative offset")
+    file = task.files.file(fd)
+    if not file.is_seekable:
+        if not (file.is_readable or file.is_writable):
+            raise EBADF
+        raise ESPIPE
+    return file
+
+
+def read_vector(file: File, target: UserVector) -> int:
+    """Read at the position into `target`, in one go. Raises Sleep, EFAULT ..."""
+    if not file.is_seekable:
+        data = file.read(target.total)
+        if data and target.write(0, data) < len(data):
+            file.put_back(data)
+            raise EFAULT
+        return len(data)
+    if not target.total:
+        return len(file.read(0))
+    return read_at_position(file, target, file.position, True)
+
+
+@syscall(17)
+def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) -> int:
+    """pread(2). Linux: fs/read_write.c, ksys_pread64."""
+    file = file_with_offsets(task, fd, offset)
+    if not file.is_readable:
+        raise EBADF
+    target = single_buffer(task.mm, buffer, count)
+    if not count:
+        return len(file.read_at(offset, 0))
+    return read_at_position(file, target, offset, False)
+
+
+@syscall(18)
+def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) -> int:
+    """pwrite(2). Linux: fs/read_write.c, ksys_pwrite64."""
+    file = file_with_offsets(task, fd, offset)
+    if not file.is_writable:
+        raise EBADF
+    return write_whole(task, file, single_buffer(task.mm, buffer, count), offset=offset)
+
+
+@syscall(19)
+def readv(task: Task, fd: Fd, vector: OutVector, count: Size) -> int:
+    """readv(2). Linux: fs/read_write.c, do_readv."""
+    file = readable_file(task, fd)
+    return read_vector(file, import_vector(task.mm, vector, count))
+
+
+@syscall(20)
+def writev(task: Task, fd: Fd, vector: InVector, count: Size) -> int:
+    """writev(2). Linux: fs/read_write.c, do_writev."""
+    file = writable_file(task, fd)
+    source = import_vector(task.mm, vector, count)
+    return write_whole(task, file, source) if source.total else 0
+
+
+@syscall(295)
+def preadv(task: Task, fd: Fd, vector: OutVector, count: Size, offset: Long, offset_high: U64) -> int:
+    """preadv(2). `offset_high` is for 32-bit programs. Linux: fs/read_write.c, do_preadv."""
+    return _read_at(task, fd, vector, count, offset)
+
+
+@syscall(296)
+def pwritev(task: Task, fd: Fd, vector: InVector, count: Size, offset: Long, offset_high: U64) -> int:
+    """pwritev(2). Linux: fs/read_write.c, do_pwritev."""
+    return _write_at(task, fd, vector, count, offset)
+
+
+@syscall(327)
+def preadv2(
+    task: Task,
+    fd: Fd,
+    vector: OutVector,
+    count: Size,
+    offset: Long,
+    offset_high: U64,
+    flags: Flags[RwFlag],
+) -> int:
+    """preadv2(2). Offset -1 is the position. Linux: fs/read_write.c, SYSCALL_DEFINE6(preadv2)."""
+    if offset != _CURRENT_POSITION:
+        return _read_at(task, fd, vector, count, offset, flags)
+    file = readable_file(task, fd)
+    target = import_vector(task.mm, vector, count)
+    _check_flags(flags)
+    try:
+        return read_vector(file, target)
+    except Sleep:
+        if flags & _RWF_NOWAIT:
+            raise EAGAIN from None
+        raise
+
+
+@syscall(328)
+def pwritev2(
+    task: Task,
+    fd: Fd,
+    vector: InVector,
+    count: Size,
+    offset: Long,
+    offset_high: U64,
+    flags: Flags[RwFlag],
+) -> int:
+    """pwritev2(2). Offset -1 is the position. Linux: fs/read_write.c, SYSCALL_DEFINE6(pwritev2)."""
+    if offset != _CURRENT_POSITION:
+        return _write_at(task, fd, vector, count, offset, flags)
+    file = writable_file(task, fd)
+    source = import_vector(task.mm, vector, count)
+    _check_flags(flags)
+    if not source.total:
+        return 0
+    if not file.is_seekable or not flags & (_RWF_APPEND | _RWF_NOAPPEND):
+        try:
+            return write_whole(task, file, source)
+        except Sleep as sleep:
+            if not flags & _RWF_NOWAIT:
+                raise
+            if isinstance(sleep.interrupted, int):
+                return sleep.interrupted
+            raise EAGAIN from None
+    with_append = bool(flags & _RWF_APPEND)
+    start = file.inode.size if with_append else file.position
+    done = _write_with_append(task, file, source, start, with_append)
+    file.position = start + done
+    return done
+
+
+def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: int = 0) -> int:
+    file = file_with_offsets(task, fd, offset)
+    if not file.is_readable:
+        raise EBADF
+    target = import_vector(task.mm, vector, count)
+    _check_flags(flags)
+    return read_at_position(file, target, offset, False)
+
+
+def _write_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: int = 0) -> int:
+    file = file_with_offsets(task, fd, offset)
+    if not file.is_writable:
+        raise EBADF
+    source = import_vector(task.mm, vector, count)
+    _check_flags(flags)
+    if not source.total:
+        return 0
+    if flags & (_RWF_APPEND | _RWF_NOAPPEND):
+        return _write_with_append(task, file, source, offset, bool(flags & _RWF_APPEND))
+    return write_whole(task, file, source, offset=offset)
+
+
+def _write_with_append(task: Task, file: File, source: UserVector, offset: int, with_append: bool) -> int:
+    """Write as if O_APPEND were set, or were not, for this call alone."""
+    flags = file.flags
+    file.flags = flags | O_APPEND if with_append else flags & ~O_APPEND
+    try:
+        return write_whole(task, file, source, offset=offset)
+    finally:
+        file.flags = flags
+
+
+def _check_flags(flags: int) -> None:
+    """Linux: include/linux/fs.h, kiocb_set_rw_flags."""
+    if flags & ~_RWF_SUPPORTED:
+        raise EOPNOTSUPP
+    if flags & _RWF_APPEND and flags & _RWF_NOAPPEND:
+        raise EINVAL
+
+
+@syscall(8)
+def lseek(task: Task, fd: Fd, offset: Long, whence: Choice[Whence]) -> int:
+    """lseek(2). Linux: fs/read_write.c, ksys_lseek."""
+    file = task.files.file(fd)
+    if not 0 <= whence <= 4:
+        raise EINVAL
+    return file.seek(offset, whence)

@@ -1,0 +1,131 @@
+"""Buffers of a program that a system call reads from or writes to: one, or a vector of them (readv(2))."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EFAULT, EINVAL
+from procession.hardware.page_table import USER_END
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
+
+if TYPE_CHECKING:
+    from procession.mm.address_space import MemoryDescriptor
+
+MAX_RW_COUNT = 0x7FFF_F000
+"""The most bytes that one call moves (Linux: include/linux/fs.h)."""
+UIO_MAXIOV = 1024
+_IOVEC = Struct("<QQ")
+
+
+def check_user_range(address: int, length: int) -> None:
+    """Raise EFAULT unless the range can be a program's, mapped or not. Linux: access_ok."""
+    if address + length > USER_END:
+        raise EFAULT(f"{address:#x} isn't in user space")
+
+
+class UserVector:
+    """Buffers that are taken as one: `segments` are (address, length in bytes), `total` their length."""
+
+    __slots__ = ("mm", "segments", "total")
+
+    def __init__(self, mm: MemoryDescriptor, segments: list[tuple[int, int]], total: int) -> None:
+        self.mm = mm
+        self.segments = segments
+        self.total = total
+
+    def parts(self, offset: int, length: int) -> list[tuple[int, int]]:
+        """The (address, length) pieces of `length` bytes from `offset`."""
+        pieces: list[tuple[int, int]] = []
+        for address, size in self.segments:
+            if offset >= size:
+                offset -= size
+                continue
+            count = min(size - offset, length)
+            if count <= 0:
+                break
+            pieces.append((address + offset, count))
+            length -= count
+            offset = 0
+        return pieces
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`, fewer where the program's memory ends. Raises EFAULT at the first."""
+        parts: list[bytes] = []
+        for address, count in self.parts(offset, length):
+            try:
+                parts.append(self.mm.read(address, count))
+            except EFAULT:
+                prefix = readable_prefix(self.mm, address, count)
+                if not prefix and not parts:
+                    raise
+                parts.append(prefix)
+                break
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def write(self, offset: int, data: bytes) -> int:
+        """Put `data` at `offset`; how many bytes could be put before memory ended."""
+        done = 0
+        for address, count in self.parts(offset, len(data)):
+            piece = data[done : done + count]
+            try:
+                self.mm.write(address, piece)
+            except EFAULT:
+                return done + write_prefix(self.mm, address, piece)
+            done += count
+        return done
+
+
+def readable_prefix(mm: MemoryDescriptor, address: int, length: int) -> bytes:
+    """What can be read of `length` bytes at `address`, up to the first page that can't."""
+    parts: list[bytes] = []
+    while length > 0:
+        count = min(length, PAGE_SIZE - (address & PAGE_MASK))
+        try:
+            parts.append(mm.read(address, count))
+        except EFAULT:
+            break
+        address += count
+        length -= count
+    return b"".join(parts)
+
+
+def write_prefix(mm: MemoryDescriptor, address: int, data: bytes) -> int:
+    """Put what can be put of `data` at `address`, up to the first page that can't be written; its length."""
+    done = 0
+    while done < len(data):
+        count = min(len(data) - done, PAGE_SIZE - (address + done & PAGE_MASK))
+        try:
+            mm.write(address + done, data[done : done + count])
+        except EFAULT:
+            break
+        done += count
+    return done
+
+
+def single_buffer(mm: MemoryDescriptor, address: int, length: int) -> UserVector:
+    """One buffer as a vector, cut to MAX_RW_COUNT. Raises EFAULT if it isn't in user space."""
+    check_user_range(address, length)
+    length = min(length, MAX_RW_COUNT)
+    return UserVector(mm, [(address, length)], length)
+
+
+def import_vector(mm: MemoryDescriptor, address: int, count: int) -> UserVector:
+    """The `count` iovecs at `address`, all together cut to MAX_RW_COUNT.
+
+    Raises EINVAL for too many or a negative length, EFAULT. Linux: lib/iov_iter.c, import_iovec.
+    """
+    if count > UIO_MAXIOV:
+        raise EINVAL(f"more than {UIO_MAXIOV} buffers")
+    vectors = list(_IOVEC.iter_unpack(mm.read(address, 16 * count))) if count else []
+    for _, length in vectors:
+        if length >> 63:
+            raise EINVAL("a negative length")
+    segments: list[tuple[int, int]] = []
+    total = 0
+    for base, length in vectors:
+        check_user_range(base, length)
+        kept = min(length, MAX_RW_COUNT - total)
+        segments.append((base, kept))
+        total += kept
+    return UserVector(mm, segments, total)
