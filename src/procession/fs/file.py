@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from procession.abi.errno import (
     EBADF,
-    EFAULT,
     EFBIG,
     EINVAL,
     EISDIR,
@@ -124,6 +123,8 @@ class File:
     """Whether an epoll instance can watch it; else EPERM. Regular files and directories can't be watched."""
     writes_whole: ClassVar[bool] = False
     """Whether a blocking write(2) calls `write` until all is written, as for pipes and stream sockets."""
+    discards_writes: ClassVar[bool] = False
+    """Whether writing does nothing at all: write(2) doesn't even read the bytes from the program's memory."""
 
     maps_zeros: ClassVar[bool] = False
     """Whether mmap(2) of it gives anonymous memory, whatever the offset: /dev/zero."""
@@ -194,13 +195,12 @@ class File:
         raise EINVAL
 
     def put_back(self, data: bytes) -> None:
-        """Undo the end of a `read`: `data`, its last bytes, couldn't be handed to the program.
+        """Undo the end of a `read`: `data`, its last bytes, couldn't be handed to the program (EFAULT).
 
-        Raises EFAULT when they are lost: the read has failed as a whole.
+        Some files lose them, as on Linux.
         """
-        if not self.is_seekable:
-            raise EFAULT
-        self.position -= len(data)
+        if self.is_seekable:
+            self.position -= len(data)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; the position stays. Only if `is_seekable`."""

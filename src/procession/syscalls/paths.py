@@ -1,0 +1,46 @@
+"""How system calls name files: relative to a directory's descriptor, or by a descriptor itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EBADF
+from procession.abi.open_flags import AT_FDCWD
+from procession.fs.namei import lookup
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.kernel.task import Task
+
+SLASH = 0x2F
+
+
+def start_of(task: Task, directory_fd: int, name: bytes) -> Path | None:
+    """Where a walk along `name` starts, None for the current directory. Raises EBADF.
+
+    Linux: fs/namei.c, path_init.
+    """
+    if directory_fd == AT_FDCWD or (name and name[0] == SLASH):
+        return None
+    file = task.files.files.get(directory_fd)
+    if file is None:
+        raise EBADF
+    return file.path
+
+
+def find(
+    task: Task,
+    directory_fd: int,
+    name: bytes | None,
+    *,
+    follow: bool,
+    allow_empty: bool = False,
+) -> Path:
+    """The place called `name` relative to a descriptor; None is as empty a name as b"".
+
+    Raises EBADF, and what `namei.lookup` raises. Linux: fs/namei.c, user_path_at.
+    """
+    if name is None:
+        name = b""
+    start = start_of(task, directory_fd, name)
+    return lookup(task.fs, task.credentials, name, start, follow=follow, allow_empty=allow_empty)
