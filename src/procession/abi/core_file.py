@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from procession.abi.ptrace import UserRegsStruct
-from procession.abi.structure import I8, I16, I32, U8, U32, U64, Structure
+from procession.abi.structure import I8, I16, I32, U32, U64, Structure
 from procession.abi.time import Timeval
 
 
@@ -39,9 +39,9 @@ class ElfPrstatus(Structure):
 class ElfPrpsinfo(Structure):
     """struct elf_prpsinfo: NT_PRPSINFO of a core file."""
 
-    pr_state: U8 = 0
-    pr_sname: U8 = 0
-    pr_zomb: U8 = 0
+    pr_state: I8 = 0
+    pr_sname: I8 = 0
+    pr_zomb: I8 = 0
     pr_nice: I8 = 0
     pr_flag: U64 = 0
     pr_uid: U32 = 0

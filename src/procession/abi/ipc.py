@@ -117,7 +117,7 @@ SHM_DEST = 0o1000
 SHM_LOCKED = 0o2000
 
 
-class Ipc64Perm(Structure, size=48):
+class Ipc64Perm(Structure, size=48, alignment=8):
     """struct ipc64_perm."""
 
     key: I32 = 0

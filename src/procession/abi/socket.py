@@ -267,7 +267,7 @@ class SockaddrUn(Structure):
     sun_path: Annotated[bytes, 108] = b""
 
 
-class SockaddrIn(Structure, size=16):
+class SockaddrIn(Structure, size=16, alignment=4):
     """struct sockaddr_in; port and address are big-endian."""
 
     sin_family: U16 = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from procession.abi.enumeration import IntEnum, IntFlag
-from procession.abi.structure import I32, I64, U64, Structure
+from procession.abi.structure import I32, I64, Structure
 
 
 class Magic(IntEnum):
@@ -54,11 +54,11 @@ class Statfs(Structure):
 
     f_type: I64 = 0
     f_bsize: I64 = 0
-    f_blocks: U64 = 0
-    f_bfree: U64 = 0
-    f_bavail: U64 = 0
-    f_files: U64 = 0
-    f_ffree: U64 = 0
+    f_blocks: I64 = 0
+    f_bfree: I64 = 0
+    f_bavail: I64 = 0
+    f_files: I64 = 0
+    f_ffree: I64 = 0
     f_fsid: Annotated[tuple[int, ...], I32, 2] = (0, 0)
     f_namelen: I64 = 0
     f_frsize: I64 = 0

@@ -1,0 +1,346 @@
+"""Compares every number, size and offset in `procession.abi` with what C finds in Linux's headers."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+import procession.abi
+from procession.abi import errno, syscall_numbers
+from procession.abi.enumeration import Enumeration
+from procession.abi.structure import Structure
+
+# The release whose names the modules have: older headers lack some.
+HEADERS_NEEDED = (6, 12)
+
+# Where each module's names are declared. Some of the kernel's headers can't be included together with the C
+# library's: of several sets, the first that has a name is asked, and structures are looked for in the first.
+HEADERS: dict[str, tuple[str, ...]] = {
+    "arch_prctl": ("asm/prctl.h",),
+    "auxv": ("linux/auxvec.h",),
+    "bpf": ("linux/filter.h",),
+    "capability": ("linux/capability.h linux/securebits.h",),
+    "clone_flags": ("linux/sched.h",),
+    "core_file": ("sys/procfs.h",),
+    "device_numbers": ("linux/major.h",),
+    "elf": ("linux/elf.h",),
+    "eventfd": ("linux/eventfd.h",),
+    "fadvise": ("linux/fadvise.h",),
+    "file_mode": ("linux/stat.h linux/fs.h dirent.h unistd.h",),
+    "futex": ("linux/futex.h",),
+    "inotify": ("linux/inotify.h",),
+    "ioctls": (
+        "linux/serial.h linux/un.h asm/ioctls.h asm/termbits.h linux/sockios.h linux/fs.h linux/fiemap.h "
+        "linux/nsfs.h linux/pidfd.h linux/random.h linux/timerfd.h linux/inotify.h",
+    ),
+    "ioprio": ("linux/ioprio.h",),
+    "ipc": ("limits.h linux/ipc.h linux/shm.h linux/sem.h linux/msg.h", "sys/shm.h"),
+    "kcmp": ("linux/kcmp.h",),
+    "limits": ("linux/limits.h linux/binfmts.h",),
+    "membarrier": ("linux/membarrier.h",),
+    "mmap_flags": ("linux/mman.h linux/memfd.h",),
+    "mount_flags": ("linux/fcntl.h linux/mount.h", "sys/mount.h"),
+    "mqueue": ("linux/mqueue.h",),
+    "open_flags": ("linux/fcntl.h linux/openat2.h linux/close_range.h linux/fs.h linux/falloc.h",),
+    "personality": ("linux/personality.h",),
+    "pidfd": ("linux/pidfd.h",),
+    "poll": ("asm/poll.h linux/eventpoll.h",),
+    "prctl": ("linux/prctl.h",),
+    "ptrace": ("asm/ptrace-abi.h linux/ptrace.h sys/user.h",),
+    "random": ("linux/random.h",),
+    "reboot": ("linux/reboot.h",),
+    "resource": ("linux/time.h linux/resource.h",),
+    "rseq": ("linux/rseq.h",),
+    "sched": ("linux/sched.h linux/sched/types.h", "sched.h"),
+    "seccomp": ("linux/ioctl.h linux/types.h linux/seccomp.h linux/audit.h",),
+    "sigaction": ("asm/signal.h",),
+    "siginfo": ("asm/siginfo.h",),
+    "signal_frame": ("asm/signal.h asm/siginfo.h asm/sigcontext.h asm/ucontext.h",),
+    "signalfd": ("linux/signalfd.h",),
+    "signals": ("asm/signal.h linux/signal.h asm/siginfo.h",),
+    "socket": (
+        "sys/socket.h linux/un.h linux/netlink.h netinet/in.h netinet/tcp.h netinet/udp.h",
+        "asm/socket.h",
+    ),
+    "splice": ("fcntl.h",),
+    "stat": ("asm/stat.h linux/stat.h",),
+    "statfs": ("asm/statfs.h linux/magic.h sys/statvfs.h",),
+    "sysinfo": ("linux/sysinfo.h",),
+    "termios": ("asm/termios.h asm/termbits.h",),
+    "time": ("linux/time.h linux/times.h asm/siginfo.h",),
+    "timerfd": ("linux/timerfd.h",),
+    "uio": ("linux/uio.h linux/fs.h",),
+    "utsname": ("linux/utsname.h",),
+    "wait_options": ("linux/wait.h asm/siginfo.h",),
+    "xattr": ("linux/xattr.h linux/limits.h",),
+}
+WITHOUT_HEADERS = {
+    "enumeration": "what numbers are made of",
+    "errno": "has a test of its own",
+    "structure": "what structures are made of",
+    "syscall_numbers": "has a test of its own",
+}
+
+# Numbers that no header for programs names, and where they come from.
+UNNAMED = {
+    "DefaultAction": "words of signal(7)",
+    "SIGRTMAX": "_NSIG, which arch/x86/include/uapi/asm/signal.h uses but doesn't define",
+    "ST_VALID": "include/linux/statfs.h of the kernel's source",
+    "ST_NOSYMFOLLOW": "include/linux/statfs.h of the kernel's source",
+    "CORE_DUMPED": "a part of wait4's status, see tests/abi/test_wait_options.py",
+    "STOPPED": "a part of wait4's status",
+    "CONTINUED": "a part of wait4's status",
+}
+# Enumerators, which the preprocessor can't see.
+WITHOUT_MACRO = re.compile(
+    "MEMBARRIER_|FSCONFIG_|KCMP_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_"
+)
+
+# What C calls a structure where it isn't `struct` and our name in small letters and underscores.
+C_TYPES = {
+    "CapUserData": "struct __user_cap_data_struct",
+    "CapUserHeader": "struct __user_cap_header_struct",
+    "Elf64Ehdr": "Elf64_Ehdr",
+    "Elf64Nhdr": "Elf64_Nhdr",
+    "Elf64Phdr": "Elf64_Phdr",
+    "FOwnerEx": "struct f_owner_ex",
+    "Fpstate": "struct _fpstate_64",
+    "FpxSwBytes": "struct _fpx_sw_bytes",
+    "LinuxDirent64": "struct dirent64",
+    "PtraceSyscallInfoEntry": "struct ptrace_syscall_info",
+    "PtraceSyscallInfoExit": "struct ptrace_syscall_info",
+    "PtraceSyscallInfoSeccomp": "struct ptrace_syscall_info",
+    "SignalStack": "stack_t",
+    "Utsname": "struct new_utsname",
+    "XstateHeader": "struct _header",
+    **dict.fromkeys(
+        [
+            f"Siginfo{kind}"
+            for kind in ("Header", "Raw", "Kill", "Timer", "Rt", "Child", "Fault", "Poll", "Sys")
+        ],
+        "siginfo_t",
+    ),
+}
+# Fields that C has within a union or under a name that Python can't have in a class.
+C_FIELDS = {
+    "FutexWaitv.reserved": "__reserved",
+    "PtraceSyscallInfoEntry.args": "entry.args",
+    "PtraceSyscallInfoEntry.nr": "entry.nr",
+    "PtraceSyscallInfoExit.is_error": "exit.is_error",
+    "PtraceSyscallInfoExit.rval": "exit.rval",
+    "PtraceSyscallInfoSeccomp.args": "seccomp.args",
+    "PtraceSyscallInfoSeccomp.nr": "seccomp.nr",
+    "PtraceSyscallInfoSeccomp.ret_data": "seccomp.ret_data",
+    "RobustListHead.list": "list.next",
+    "Semid64Ds.unused1": "__unused1",
+    "Semid64Ds.unused2": "__unused2",
+    "Sigevent.sigev_value": "sigev_value.sival_ptr",
+    "SiginfoRaw.fields": "_sifields",
+    "SiginfoRt.si_value": "si_ptr",
+    "SiginfoTimer.si_value": "si_ptr",
+    "VfsNsCapData.inheritable_high": "data[1].inheritable",
+    "VfsNsCapData.inheritable_low": "data[0].inheritable",
+    "VfsNsCapData.permitted_high": "data[1].permitted",
+    "VfsNsCapData.permitted_low": "data[0].permitted",
+}
+# Declared by no header for programs, so declared here as the kernel does.
+C_DECLARATIONS = {
+    "signal_frame": "struct rt_sigframe { char *pretcode; struct ucontext uc; siginfo_t info; };",
+    "sched": "struct sched_param { int sched_priority; };",
+}
+UNCOMPARED = {
+    "LinuxDirent64.SIZE": "C's ends with an array for the name",
+    "Msghdr.msg_flags's sign": "the kernel's struct user_msghdr has the other one than the C library's",
+    "Msghdr.msg_namelen's sign": "the kernel's struct user_msghdr has the other one than the C library's",
+    "PtraceSyscallInfo.SIZE": "C's has the size of the largest of the union",
+    "PtraceSyscallInfoEntry.SIZE": "C's has the size of the largest of the union",
+    "PtraceSyscallInfoExit.SIZE": "C's has the size of the largest of the union",
+    "SiginfoHeader.SIZE": "C's has all of the union",
+    "SiginfoRaw.fields in bytes": "C's union is smaller than the room for it",
+}
+
+
+class Expectation(NamedTuple):
+    """Something that C must see as we do: what it is, for the message, and the number that we have."""
+
+    what: str
+    number: int
+
+
+def modules() -> Iterator[tuple[str, ModuleType]]:
+    for module in pkgutil.iter_modules(procession.abi.__path__):
+        yield module.name, importlib.import_module(f"procession.abi.{module.name}")
+
+
+def numbers_of(module: ModuleType) -> Iterator[tuple[str, int]]:
+    """All members of enumerations and all integers in capital letters that the module defines."""
+    for name, value in vars(module).items():
+        if isinstance(value, Enumeration) and value.__module__ == module.__name__ and name not in UNNAMED:
+            for alias, member in value.__members__.items():
+                if alias not in UNNAMED:
+                    yield (f"__{alias}" if member.name == f"__{alias}" else alias), int(member)
+        elif type(value) is int and name.isupper() and name not in UNNAMED:
+            yield name, value
+
+
+def structures_of(module: ModuleType) -> Iterator[type[Structure]]:
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Structure) and value.__module__ == module.__name__:
+            yield value
+
+
+def c_type(structure: type[Structure]) -> str:
+    name = structure.__name__
+    return C_TYPES.get(name) or "struct " + re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+class Probe:
+    """Writes C functions that print numbers, and keeps what each must be."""
+
+    def __init__(self) -> None:
+        self.expected: list[Expectation] = []
+        self.sources: list[str] = []
+
+    def add_source(self, name: str, headers: str, declarations: str = "") -> None:
+        """Start a function of its own file, as headers of different modules may clash."""
+        includes = "".join(f"#include <{header}>\n" for header in headers.split())
+        self.sources.append(
+            f"#define _GNU_SOURCE\n{includes}#include <stddef.h>\nint printf(const char *, ...);\n"
+            f"{declarations}\nvoid probe_{name}(void) {{\n"
+        )
+
+    def ask(self, what: str, expression: str, number: int, macro: str = "") -> None:
+        if what in UNCOMPARED:
+            return
+        line = f'printf("{len(self.expected)} %llu\\n", (unsigned long long)({expression}));\n'
+        self.sources[-1] += f"#ifdef {macro}\n{line}#endif\n" if macro else line
+        self.expected.append(Expectation(what, number))
+
+    def run(self, compiler: list[str], directory: Path) -> dict[str, int]:
+        """What C first answers to each question, modulo 2**64."""
+        names = re.findall(r"^void (probe_\w+)\(", "\n".join(self.sources), re.MULTILINE)
+        calls = "".join(f"void {name}(void);\n" for name in names) + "int main(void) {\n"
+        main = calls + "".join(f"{name}();\n" for name in names) + "return 0;\n}\n"
+        files = []
+        for index, source in enumerate([main, *(source + "}\n" for source in self.sources)]):
+            files.append(directory / f"probe_{index}.c")
+            files[-1].write_text(source)
+        program = directory / "probe"
+        built = subprocess.run(
+            [*compiler, "-w", "-o", str(program), *map(str, files)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert built.returncode == 0, built.stderr
+        answers: dict[str, int] = {}
+        for line in subprocess.check_output([str(program)], text=True).splitlines():
+            index, answer = map(int, line.split())
+            answers.setdefault(self.expected[index].what, answer)
+        return answers
+
+
+def differences(probe: Probe, answers: dict[str, int]) -> list[str]:
+    return [
+        f"{what} is {number} here and {answers.get(what, 'nothing')} in C"
+        for what, number in probe.expected
+        if answers.get(what) != number % 2**64
+    ]
+
+
+def macros(compiler: list[str], header: str) -> dict[str, str]:
+    """The macros without arguments that a header defines."""
+    command = [*compiler, "-E", "-dM", "-x", "c", "-"]
+    output = subprocess.run(
+        command, input=f"#include <{header}>\n", capture_output=True, text=True, check=True
+    ).stdout
+    return dict(re.findall(r"^#define (\w+) (.*)$", output, re.MULTILINE))
+
+
+@pytest.fixture
+def linux_compiler(c_compiler: list[str]) -> list[str]:
+    """A compiler with headers that are new enough."""
+    version = int(macros(c_compiler, "linux/version.h")["LINUX_VERSION_CODE"])
+    release = (version >> 16, version >> 8 & 0xFF)
+    if release < HEADERS_NEEDED:
+        pytest.skip(f"the compiler's headers are of Linux {release[0]}.{release[1]}")
+    return c_compiler
+
+
+def test_every_module_is_compared() -> None:
+    assert {name for name, _ in modules()} == HEADERS.keys() | WITHOUT_HEADERS.keys()
+
+
+def test_numbers_are_those_of_the_headers(linux_compiler: list[str], tmp_path: Path) -> None:
+    probe = Probe()
+    for name, module in modules():
+        for index, headers in enumerate(HEADERS.get(name, ())):
+            probe.add_source(f"{name}_{index}", headers)
+            for constant, number in numbers_of(module):
+                macro = "" if WITHOUT_MACRO.match(constant) else constant
+                probe.ask(f"{name}.{constant}", constant, number, macro)
+    answers = probe.run(linux_compiler, tmp_path)
+    assert len(probe.expected) > 1400
+    wrong = differences(probe, answers)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_structures_lie_as_the_compiler_lays_them(linux_compiler: list[str], tmp_path: Path) -> None:
+    probe = Probe()
+    for name, module in modules():
+        structures = list(structures_of(module))
+        if not structures or name in WITHOUT_HEADERS:
+            continue
+        probe.add_source(name, HEADERS[name][0], C_DECLARATIONS.get(name, ""))
+        for structure in structures:
+            ours, theirs = structure.__name__, c_type(structure)
+            probe.ask(f"{ours}.SIZE", f"sizeof({theirs})", structure.SIZE)
+            probe.ask(f"{ours}.ALIGNMENT", f"__alignof__({theirs})", structure.ALIGNMENT)
+            for field, kind in structure._layout:
+                member = C_FIELDS.get(f"{ours}.{field}", field)
+                value = f"(({theirs} *)0)->{member}"
+                probe.ask(f"{ours}.{field}", f"offsetof({theirs}, {member})", structure.OFFSETS[field])
+                probe.ask(f"{ours}.{field} in bytes", f"sizeof({value})", kind.size)
+                if kind.form in set("bhiqBHIQ"):
+                    probe.ask(f"{ours}.{field}'s sign", f"(__typeof__({value}))-1 < 0", kind.form.islower())
+    answers = probe.run(linux_compiler, tmp_path)
+    assert len(probe.expected) > 1000
+    wrong = differences(probe, answers)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_error_number_has_its_exception(linux_compiler: list[str], tmp_path: Path) -> None:
+    names = {
+        name: text
+        for name, text in macros(linux_compiler, "errno.h").items()
+        if re.match("E[A-Z0-9]+$", name)
+    }
+    aliases = {name for name, text in names.items() if not text.isdigit()}
+    assert {
+        kind.__name__ for number, kind in errno.BY_NUMBER.items() if number < 512
+    } == names.keys() - aliases
+    for name, text in names.items():
+        kind = getattr(errno, name)
+        assert kind is getattr(errno, text) if name in aliases else kind.number == int(text)
+
+
+def test_system_call_numbers_are_those_of_the_header(linux_compiler: list[str]) -> None:
+    theirs = {
+        name.removeprefix("__NR_"): int(text)
+        for name, text in macros(linux_compiler, "asm/unistd_64.h").items()
+        if name.startswith("__NR_")
+    }
+    ours = syscall_numbers.NUMBERS
+    assert theirs.items() <= ours.items()
+    # The headers may be older than the table: it may have more, but only at its end.
+    assert min(ours[name] for name in ours.keys() - theirs.keys()) > max(theirs.values())
