@@ -49,8 +49,8 @@ def test_members_names_and_values_are_the_standard_librarys() -> None:
 def test_members_are_found_by_number_and_name() -> None:
     assert Letter(1) is Letter.A
     assert Letter["FIRST"] is Letter.A
-    assert 1 in Letter
-    assert 7 not in Letter
+    assert 1 in Letter  # type: ignore[operator]
+    assert 7 not in Letter  # type: ignore[operator]
     with pytest.raises(ValueError, match="7 isn't a Letter"):
         Letter(7)
     with pytest.raises(KeyError):
