@@ -20,8 +20,8 @@ class Dentry:
     The root of a file system is its own parent. `children` holds what is known of a directory: a dentry,
     or None for a name that is known to be absent. Directories whose inode has `caches_lookups` unset keep
     their children in `volatile_children`, to be looked up each time. `is_plain` is unset on symbolic
-    links and mount points, which the walk must treat differently. `mount_count` is in how many mounts,
-    of all namespaces, something is mounted here.
+    links and mount points, which the walk must treat differently. `mounted` are the mounts that cover it,
+    in whatever parent mount and namespace.
     """
 
     __slots__ = (
@@ -30,7 +30,7 @@ class Dentry:
         "inode",
         "is_deleted",
         "is_plain",
-        "mount_count",
+        "mounted",
         "name",
         "parent",
         "volatile_children",
@@ -45,7 +45,7 @@ class Dentry:
         self.absent_count = 0
         self.is_deleted = False
         self.is_plain = inode.mode & S_IFMT != S_IFLNK
-        self.mount_count = 0
+        self.mounted: tuple[Mount, ...] = ()
 
     def add(self, name: bytes, inode: Inode) -> Dentry:
         """The entry `name` has come to be, and leads to `inode`."""
@@ -77,6 +77,13 @@ class Dentry:
         self.parent = new_parent
         self.name = new_name
         new_parent.children[new_name] = self
+
+    def exchange(self, other: Dentry) -> None:
+        """This entry and `other` have changed places."""
+        self.parent, other.parent = other.parent, self.parent
+        self.name, other.name = other.name, self.name
+        self.parent.children[self.name] = self
+        other.parent.children[other.name] = other
 
     def is_descendant_of(self, ancestor: Dentry) -> bool:
         """Whether `ancestor` is this entry or a directory above it (Linux: is_subdir)."""

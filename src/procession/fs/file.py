@@ -17,9 +17,9 @@ from procession.abi.errno import (
 )
 from procession.abi.open_flags import O_ACCMODE, OpenFlag, Whence
 from procession.abi.poll import PollEvent
+from procession.fs.attributes import drop_set_id_bits, truncate_inode
 from procession.fs.inode import S_IFDIR, S_ISGID, S_ISUID, DirectoryEntry
 from procession.fs.mount import MS_NOATIME, MS_NODIRATIME
-from procession.fs.permission import CAP_FSETID
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class File:
             inode.locks.release_file(self)
         self.release()
         inode.open_count -= 1
-        self.path.mount.user_count -= 1
+        self.path.mount.put_user()
         if inode.link_count <= 0:
             inode.evict_if_unused()
 
@@ -274,10 +274,12 @@ class RegularFile(File):
         super().__init__(path, flags, subject)
         if self.is_writable:
             self.inode.writer_count += 1
+            self.inode.superblock.writer_count += 1
 
     def release(self) -> None:
         if self.is_writable:
             self.inode.writer_count -= 1
+            self.inode.superblock.writer_count -= 1
 
     def read(self, length: int) -> bytes:
         data = self.read_at(self.position, length)
@@ -327,8 +329,8 @@ class RegularFile(File):
                 raise ENOSPC from None
             count = min(count, len(data))
         inode.size = max(inode.size, offset + count)
-        if inode.mode & (S_ISUID | S_ISGID):
-            drop_set_id_bits(self)
+        if inode.mode & (S_ISUID | S_ISGID) or inode.xattrs:
+            drop_set_id_bits(inode, self.subject)
         inode.mtime_ns = inode.ctime_ns = inode.superblock.vfs.clock.realtime_ns
         return count
 
@@ -376,26 +378,13 @@ class RegularFile(File):
     def truncate(self, size: int) -> None:
         if not self.is_writable:
             raise EINVAL
-        self.inode.truncate(size)
+        truncate_inode(self.inode, self.subject, size)
 
     def mappable(self) -> PageCache | None:
         return self.inode.pages
 
     def sync(self) -> None:
         """Nothing to do: what is in memory is the file."""
-
-
-def drop_set_id_bits(file: File) -> None:
-    """Take the set-id bits from a file that is written to by someone without CAP_FSETID.
-
-    Linux: fs/inode.c, file_remove_privs.
-    """
-    inode = file.inode
-    dropped = inode.mode & S_ISUID
-    if inode.mode & S_ISGID and inode.mode & 0o010:
-        dropped |= S_ISGID
-    if dropped and not file.subject.has_capability(CAP_FSETID):
-        inode.mode &= ~dropped
 
 
 class DirectoryFile(File):

@@ -24,14 +24,21 @@ class FsContext:
     def set_root(self, root: Path) -> None:
         """chroot(2), once everything is checked. Linux: fs/fs_struct.c, set_fs_root."""
         root.mount.user_count += 1
-        self.root.mount.user_count -= 1
+        self.root.mount.put_user()
         self.root = root
 
     def set_cwd(self, cwd: Path) -> None:
         """chdir(2), once everything is checked. Linux: fs/fs_struct.c, set_fs_pwd."""
         cwd.mount.user_count += 1
-        self.cwd.mount.user_count -= 1
+        self.cwd.mount.put_user()
         self.cwd = cwd
+
+    def replace(self, old: Path, new: Path) -> None:
+        """Whatever of this is at `old` moves to `new`. Linux: fs/fs_struct.c, chroot_fs_refs."""
+        if self.root == old:
+            self.set_root(new)
+        if self.cwd == old:
+            self.set_cwd(new)
 
     def copy(self) -> FsContext:
         """A context of its own for a new task. Linux: fs/fs_struct.c, copy_fs_struct."""
@@ -46,5 +53,5 @@ class FsContext:
         """A task leaves. Linux: fs/fs_struct.c, exit_fs."""
         self.reference_count -= 1
         if self.reference_count == 0:
-            self.root.mount.user_count -= 1
-            self.cwd.mount.user_count -= 1
+            self.root.mount.put_user()
+            self.cwd.mount.put_user()

@@ -198,6 +198,22 @@ class HostTree:
         except (ENOENT, EACCES, ELOOP, OSError) as error:
             raise EIO(f"the host's file can't be read: {error}") from None
 
+    def xattrs(self, path: bytes) -> dict[bytes, bytes]:
+        """The attributes of a regular file that mean something to a guest: its capabilities, and user.*."""
+        if not hasattr(os, "listxattr"):
+            return {}
+        try:
+            number = self.open(path).number
+            names = sorted(os.listxattr(number))
+            return {
+                os.fsencode(name): os.getxattr(number, name)
+                for name in names
+                if name == "security.capability" or name.startswith("user.")
+            }
+        except (Errno, OSError):
+            # A file system without attributes, or a file that we may not open.
+            return {}
+
     def linked_path(self, path: bytes, others: Mapping[bytes, object]) -> bytes | None:
         """Which of `others`, files seen before, is the same file as `path` by another name, if any is."""
         identities = _identities.setdefault(self.root, {})

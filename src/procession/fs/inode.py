@@ -66,6 +66,7 @@ class Superblock:
         "is_read_only",
         "magic",
         "memory",
+        "mount_count",
         "next_inode_number",
         "options",
         "root",
@@ -73,6 +74,8 @@ class Superblock:
         "source",
         "type_name",
         "vfs",
+        "writer_count",
+        "xattr_bytes",
     )
     root: Inode
 
@@ -87,6 +90,10 @@ class Superblock:
         self.is_read_only = False
         # Pipes, sockets and anonymous inodes live on file systems that nobody can walk into.
         self.is_internal = False
+        self.mount_count = 0
+        self.xattr_bytes = 0
+        # How many open files are open for writing: none may be when it becomes read-only.
+        self.writer_count = 0
         self.root_dentry: Dentry | None = None
         self.next_inode_number = 1
 
@@ -99,6 +106,9 @@ class Superblock:
     def statistics(self) -> FileSystemStatistics:
         """What statfs(2) says."""
         return FileSystemStatistics(self.magic, 0, 0, 0, 0)
+
+    def shut_down(self) -> None:
+        """The last mount is gone, and nobody is inside: give everything back."""
 
     def forget(self, inode: Inode) -> None:
         """Called when `inode` is gone for good: no name, no open file."""
@@ -123,6 +133,7 @@ class Inode:
         "ctime_ns",
         "gid",
         "is_evicted",
+        "is_linkable",
         "link_count",
         "locks",
         "mode",
@@ -161,6 +172,8 @@ class Inode:
         self.locks: FileLocks | None = None
         self.open_count = 0
         self.is_evicted = False
+        # Whether a file without a name may be given one: it was opened by O_TMPFILE without O_EXCL.
+        self.is_linkable = False
         self.writer_count = 0
 
     @property
@@ -308,6 +321,12 @@ class Inode:
             self.mtime_ns = mtime_ns
         self.ctime_ns = self.now_ns()
 
+    def read_xattrs(self) -> dict[bytes, bytes]:
+        """The extended attributes by name, to be looked at and changed."""
+        if self.xattrs is None:
+            self.xattrs = {}
+        return self.xattrs
+
     def touch_modified(self) -> None:
         """The contents have changed now."""
         self.mtime_ns = self.ctime_ns = self.superblock.vfs.clock.realtime_ns
@@ -342,4 +361,7 @@ class Inode:
         """The file is gone for good: give its memory back. Linux: fs/inode.c, evict."""
         if self.pages is not None:
             self.pages.release()
+        if self.xattrs:
+            self.superblock.xattr_bytes -= sum(len(name) + len(kept) for name, kept in self.xattrs.items())
+            self.xattrs = None
         self.superblock.forget(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procession.abi.errno import EBUSY, EINVAL, ENOTDIR
+from procession.abi.errno import EBUSY, EINVAL, ENOENT, ENOTDIR
 from procession.abi.mount_flags import MountFlag
 from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import Superblock
@@ -15,23 +15,38 @@ MS_NOSYMFOLLOW = int(MountFlag.MS_NOSYMFOLLOW)
 MS_NOATIME = int(MountFlag.MS_NOATIME)
 MS_NODIRATIME = int(MountFlag.MS_NODIRATIME)
 MS_RELATIME = int(MountFlag.MS_RELATIME)
+MS_STRICTATIME = int(MountFlag.MS_STRICTATIME)
+
+# As much as a mount namespace may hold (fs.mount-max).
+MOUNTS_LIMIT = 100_000
 
 
 class Mount:
-    """A file system, or a directory of one, seen at a place (Linux: struct mount).
+    """A file system, or a directory or file of one, seen at a place (Linux: struct mount).
 
     `root` is the entry seen there; `parent` and `mountpoint` say where, None for a namespace's root and
     for a mount that has been taken away. `children` are the mounts on entries of this one. `flags` are
     MS_* of mount(2). `user_count` counts the open files and current and root directories on it.
+
+    `peer_group` is the number of the group of mounts that share mounts and unmounts on them, 0 for none;
+    `master` that of the group from which this one receives them. Locked mounts hide what is below from
+    the user namespace they were copied into, and can't be taken away alone.
     """
 
     __slots__ = (
         "children",
         "flags",
+        "is_attached",
+        "is_expiring",
+        "is_locked",
+        "is_unbindable",
+        "locked_flags",
+        "master",
         "mountpoint",
         "namespace",
         "number",
         "parent",
+        "peer_group",
         "root",
         "source",
         "superblock",
@@ -53,66 +68,229 @@ class Mount:
         self.children: dict[Dentry, Mount] = {}
         self.namespace: MountNamespace | None = None
         self.user_count = 0
+        self.peer_group = 0
+        self.master = 0
+        self.is_unbindable = False
+        self.is_locked = False
+        self.locked_flags = 0
+        self.is_expiring = False
+        # Until `take_away`, it may be walked through.
+        self.is_attached = True
+        superblock.mount_count += 1
+        self.root.inode.open_count += 1
 
     @property
     def is_read_only(self) -> bool:
         """Whether nothing may be written through this mount (Linux: __mnt_is_readonly)."""
         return bool(self.flags & MS_RDONLY) or self.superblock.is_read_only
 
+    @property
+    def path(self) -> Path:
+        """Its root directory, or file."""
+        return Path(self, self.root)
+
     def attach(self, parent: Mount, mountpoint: Dentry) -> None:
         """Put this mount on `mountpoint` of `parent`."""
         self.parent = parent
         self.mountpoint = mountpoint
         parent.children[mountpoint] = self
-        mountpoint.mount_count += 1
+        mountpoint.mounted = (*mountpoint.mounted, self)
         mountpoint.is_plain = False
 
     def detach(self) -> None:
-        """Take this mount away from its mount point."""
+        """Take this mount from its mount point, with all that is mounted on it."""
         parent, mountpoint = self.parent, self.mountpoint
         if parent is None or mountpoint is None:
             return
         del parent.children[mountpoint]
-        mountpoint.mount_count -= 1
-        if not mountpoint.mount_count:
+        mountpoint.mounted = tuple(mount for mount in mountpoint.mounted if mount is not self)
+        if not mountpoint.mounted:
             mountpoint.is_plain = not mountpoint.inode.is_symlink
         self.parent = self.mountpoint = None
 
+    def tree(self) -> list[Mount]:
+        """This mount and all that are on it, parents first (Linux: next_mnt)."""
+        mounts = [self]
+        for mount in mounts:
+            mounts.extend(mount.children.values())
+        return mounts
+
+    def take_away(self) -> None:
+        """Unmount this and all that is mounted on it; who is inside stays there.
+
+        Linux: fs/namespace.c, umount_tree.
+        """
+        for mount in reversed(self.tree()):
+            mount.detach()
+            if mount.namespace is not None:
+                del mount.namespace.mounts[mount.number]
+                mount.namespace = None
+            mount.leave_groups()
+            mount.is_attached = False
+            if not mount.user_count:
+                mount.release()
+
+    def leave_groups(self) -> None:
+        """Share mounts with nobody any more, and receive none. Linux: change_mnt_propagation, MS_PRIVATE."""
+        groups = self.superblock.vfs.mount_groups
+        groups.leave(self)
+        groups.release(self)
+
+    def release(self) -> None:
+        """Nobody is on this mount that was taken away; the last one of a file system ends it."""
+        inode = self.root.inode
+        inode.open_count -= 1
+        if inode.link_count <= 0:
+            inode.evict_if_unused()
+        superblock = self.superblock
+        superblock.mount_count -= 1
+        if not superblock.mount_count:
+            superblock.shut_down()
+
+    def put_user(self) -> None:
+        """An open file or a current directory on this mount is gone."""
+        self.user_count -= 1
+        if not self.user_count and not self.is_attached:
+            self.release()
+
+    def clone(self, root: Dentry) -> Mount:
+        """The same file system once more, seen from `root` on. Linux: fs/namespace.c, clone_mnt."""
+        mount = Mount(self.superblock, root, self.flags, self.source)
+        mount.locked_flags = self.locked_flags
+        groups = self.superblock.vfs.mount_groups
+        if self.peer_group:
+            groups.join(mount, self.peer_group)
+        if self.master:
+            groups.follow(mount, self.master)
+        return mount
+
+
+class MountGroups:
+    """Peer groups of mounts, by number, and the mounts that follow them.
+
+    Linux: fs/pnode.c; mount_namespaces(7), "Shared subtrees".
+    """
+
+    __slots__ = ("followers", "members", "next_number")
+
+    def __init__(self) -> None:
+        self.members: dict[int, list[Mount]] = {}
+        self.followers: dict[int, list[Mount]] = {}
+        self.next_number = 1
+
+    def found(self, mount: Mount) -> None:
+        """Make `mount` shared, in a group of its own, if it isn't yet."""
+        if not mount.peer_group:
+            number = self.next_number
+            self.next_number = number + 1
+            self.join(mount, number)
+
+    def join(self, mount: Mount, number: int) -> None:
+        """Put `mount` into peer group `number`."""
+        mount.peer_group = number
+        self.members.setdefault(number, []).append(mount)
+
+    def follow(self, mount: Mount, number: int) -> None:
+        """Let `mount` receive what happens in group `number`."""
+        mount.master = number
+        self.followers.setdefault(number, []).append(mount)
+
+    def leave(self, mount: Mount) -> None:
+        """Take `mount` out of its peer group. The last to leave hands its followers to its own master."""
+        number = mount.peer_group
+        if not number:
+            return
+        mount.peer_group = 0
+        members = self.members[number]
+        members.remove(mount)
+        if members:
+            return
+        del self.members[number]
+        for follower in self.followers.pop(number, []):
+            follower.master = 0
+            if mount.master:
+                self.follow(follower, mount.master)
+
+    def release(self, mount: Mount) -> None:
+        """Let `mount` receive nothing any more."""
+        number = mount.master
+        if number:
+            mount.master = 0
+            followers = self.followers[number]
+            followers.remove(mount)
+            if not followers:
+                del self.followers[number]
+
+    def receivers(self, number: int) -> list[Mount]:
+        """All mounts to which what happens in group `number` spreads, members of it first."""
+        receivers: list[Mount] = []
+        numbers = [number]
+        for group in numbers:
+            members = self.members.get(group, [])
+            receivers.extend(mount for mount in members if mount not in receivers)
+            for follower in self.followers.get(group, []):
+                if follower.peer_group and follower.peer_group not in numbers:
+                    numbers.append(follower.peer_group)
+                elif follower not in receivers:
+                    receivers.append(follower)
+        return receivers
+
 
 class MountNamespace:
-    """A tree of mounts that a group of tasks sees (Linux: struct mnt_namespace)."""
+    """A tree of mounts that a group of tasks sees (Linux: struct mnt_namespace).
+
+    `root` is the mount below all others. `mounts` are all of them by number, in the order in which they
+    were made.
+    """
 
     __slots__ = ("mounts", "root")
 
     def __init__(self, root: Mount) -> None:
         self.root = root
-        self.mounts: dict[int, Mount] = {root.number: root}
-        root.namespace = self
+        self.mounts: dict[int, Mount] = {}
+        for mount in root.tree():
+            self.add(mount)
 
     @property
     def root_path(self) -> Path:
-        """The root directory of the namespace, below everything mounted on it."""
-        return top_of(Path(self.root, self.root.root))
+        """The root directory that is seen in it, on top of everything mounted there."""
+        return top_of(self.root.path)
+
+    def add(self, mount: Mount) -> None:
+        """`mount` is in this namespace now."""
+        mount.namespace = self
+        self.mounts[mount.number] = mount
 
     def mount(
         self, superblock: Superblock, where: Path, flags: int = 0, source: bytes | None = None
     ) -> Mount:
-        """Show `superblock` at `where`. Raises ENOTDIR, EBUSY (it's there already), EINVAL."""
-        return self.attach(Mount(superblock, None, flags, source), where)
-
-    def attach(self, mount: Mount, where: Path) -> Mount:
-        """Put `mount` on top of `where`. Linux: fs/namespace.c, graft_tree."""
-        where = top_of(where)
-        if where.dentry.is_deleted:
-            raise EINVAL
-        if where.inode.is_directory != mount.root.inode.is_directory:
-            raise ENOTDIR
-        if where.mount.root is where.dentry and where.mount.root is mount.root:
-            raise EBUSY
-        mount.attach(where.mount, where.dentry)
-        mount.namespace = self
-        self.mounts[mount.number] = mount
+        """Show `superblock` at `where`. Raises ENOTDIR, EBUSY (it's there already), EINVAL, ENOENT."""
+        mount = Mount(superblock, None, flags, source)
+        try:
+            self.attach(mount, where)
+        except (ENOTDIR, EBUSY, EINVAL, ENOENT):
+            mount.take_away()
+            raise
         return mount
+
+    def attach(self, mount: Mount, where: Path) -> None:
+        """Put `mount`, and what is mounted on it, on top of `where`, and wherever that spreads to.
+
+        Linux: fs/namespace.c, do_add_mount and graft_tree.
+        """
+        parent, mountpoint = top_of(where)
+        if parent.namespace is not self:
+            raise EINVAL
+        if mountpoint.is_deleted:
+            raise ENOENT
+        if mountpoint.inode.is_directory != mount.root.inode.is_directory:
+            raise ENOTDIR
+        # The same file system can't be on top of itself.
+        if mountpoint is parent.root and parent.root is mount.root:
+            raise EBUSY
+        from procession.fs.mount_tree import attach_everywhere
+
+        attach_everywhere(self, mount, parent, mountpoint)
 
 
 def root_dentry(superblock: Superblock) -> Dentry:
@@ -126,9 +304,22 @@ def root_dentry(superblock: Superblock) -> Dentry:
 def top_of(path: Path) -> Path:
     """What is seen at `path`: the root of the topmost mount on it (Linux: follow_mount)."""
     mount, dentry = path
-    while dentry.mount_count:
+    while dentry.mounted:
         above = mount.children.get(dentry)
         if above is None:
             break
         mount, dentry = above, above.root
     return Path(mount, dentry)
+
+
+def first_namespace(root: Superblock) -> MountNamespace:
+    """The namespace in which the machine boots: `root` on top of an empty file system called rootfs.
+
+    Linux: fs/namespace.c, init_mount_tree; without it, pivot_root(2) couldn't move the root away.
+    """
+    from procession.fs.tmpfs import Tmpfs
+
+    rootfs = Tmpfs(root.vfs, "rootfs", mode=0o755)
+    namespace = MountNamespace(Mount(rootfs))
+    namespace.mount(root, namespace.root_path)
+    return namespace

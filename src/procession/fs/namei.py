@@ -21,6 +21,7 @@ from procession.abi.errno import (
 from procession.abi.file_mode import S_IFMT
 from procession.abi.limits import NAME_MAX, PATH_MAX
 from procession.abi.open_flags import O_ACCMODE, ResolveFlag
+from procession.fs.attributes import truncate_inode
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file import (
     O_CREAT,
@@ -142,7 +143,7 @@ class Walk:
             self.dentry = child
             return
         mount = self.mount
-        while child.mount_count:
+        while child.mounted:
             above = mount.children.get(child)
             if above is None:
                 break
@@ -422,6 +423,7 @@ def _open_unnamed(
         raise EROFS
     directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
     inode = directory.inode.create_unnamed(mode & 0o7777 & ~context.umask, subject)
+    inode.is_linkable = not flags & O_EXCL
     dentry = Dentry(b"#%d" % inode.number, directory.dentry, inode)
     dentry.is_deleted = True
     return inode.open(Path(directory.mount, dentry), flags & ~O_TMPFILE, subject)
@@ -459,5 +461,5 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
             raise EROFS
     file = inode.open(path, flags, subject, progress)
     if flags & O_TRUNC and kind == S_IFREG:
-        inode.truncate(0)
+        truncate_inode(inode, subject, 0)
     return file

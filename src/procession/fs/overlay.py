@@ -204,6 +204,16 @@ class OverlayInode(MemoryInode):
             self.target = self.superblock.tree.link_target(self.lower)
         return super().readlink()
 
+    def read_xattrs(self) -> dict[bytes, bytes]:
+        if self.xattrs is None:
+            self.xattrs = {}
+            if self.lower is not None and self.mode & S_IFMT == S_IFREG:
+                self.xattrs.update(self.superblock.tree.xattrs(self.lower))
+                self.superblock.xattr_bytes += sum(
+                    len(name) + len(kept) for name, kept in self.xattrs.items()
+                )
+        return self.xattrs
+
     def truncate(self, size: int) -> None:
         super().truncate(size)
         pages = self.pages

@@ -22,6 +22,7 @@ CAP_DAC_READ_SEARCH = int(Capability.CAP_DAC_READ_SEARCH)
 CAP_FOWNER = int(Capability.CAP_FOWNER)
 CAP_FSETID = int(Capability.CAP_FSETID)
 CAP_LEASE = int(Capability.CAP_LEASE)
+CAP_SETFCAP = int(Capability.CAP_SETFCAP)
 CAP_MKNOD = int(Capability.CAP_MKNOD)
 CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
 

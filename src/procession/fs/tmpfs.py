@@ -87,6 +87,15 @@ class Tmpfs(Superblock):
     def forget(self, inode: Inode) -> None:
         self.inode_count -= 1
 
+    def shut_down(self) -> None:
+        inodes = [self.root]
+        for inode in inodes:
+            assert isinstance(inode, MemoryInode)
+            inodes.extend(inode.entries.values())
+            if inode.pages is not None:
+                inode.pages.release()
+            inode.entries = {}
+
     def statistics(self) -> FileSystemStatistics:
         free = min(self.maximum_pages - self.page_count, self.memory.free_frames)
         return FileSystemStatistics(

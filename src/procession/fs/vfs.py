@@ -47,21 +47,23 @@ class Vfs:
         "character_drivers",
         "clock",
         "memory",
+        "mount_groups",
         "next_minor",
         "next_mount_number",
-        "next_peer_group",
         "pseudo_mounts",
         "random",
     )
 
     def __init__(self, memory: PhysicalMemory, clock: Clock, random: RandomSource) -> None:
+        from procession.fs.mount import MountGroups
+
         self.memory = memory
         self.clock = clock
         self.random = random
         self.character_drivers: dict[int, CharacterDriver] = {}
         self.next_minor = 1
         self.next_mount_number = 1
-        self.next_peer_group = 1
+        self.mount_groups = MountGroups()
         self.pseudo_mounts: dict[str, Mount] = {}
 
     def allocate_device(self) -> int:

@@ -1,0 +1,155 @@
+"""Changing what an inode says about itself: chmod, chown, utimensat and truncate by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROFS, ETXTBSY
+from procession.abi.file_mode import S_IFMT
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
+from procession.fs.permission import (
+    CAP_CHOWN,
+    CAP_FSETID,
+    MAY_WRITE,
+    Subject,
+    is_in_group,
+    owns_or_has_capability,
+)
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+
+NOW = -1
+"""A time stamp for `change_times`: this moment (UTIME_NOW)."""
+OMIT = -2
+"""A time stamp for `change_times`: leave it (UTIME_OMIT)."""
+
+
+def change_mode(path: Path, subject: Subject, mode: int) -> None:
+    """Set the permission bits. Raises EPERM, EROFS, EOPNOTSUPP (a symbolic link). Linux: chmod_common."""
+    inode = path.inode
+    if path.mount.is_read_only:
+        raise EROFS
+    if inode.mode & S_IFMT == S_IFLNK:
+        raise EOPNOTSUPP
+    if not owns_or_has_capability(subject, inode):
+        raise EPERM
+    mode &= 0o7777
+    if not is_in_group(subject, inode.gid) and not subject.has_capability(CAP_FSETID):
+        mode &= ~S_ISGID
+    inode.set_attributes(mode=mode)
+
+
+def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None) -> None:
+    """Set the owner, the group or both. Raises EPERM, EROFS. Linux: fs/open.c, chown_common."""
+    inode = path.inode
+    if path.mount.is_read_only:
+        raise EROFS
+    is_owner = subject.fsuid == inode.uid
+    if uid is not None and not (is_owner and uid == inode.uid) and not subject.has_capability(CAP_CHOWN):
+        raise EPERM
+    if (
+        gid is not None
+        and not (is_owner and (gid == inode.gid or is_in_group(subject, gid)))
+        and not subject.has_capability(CAP_CHOWN)
+    ):
+        raise EPERM
+    mode = None
+    if inode.mode & S_IFMT != S_IFDIR:
+        mode = inode.mode & ~_set_id_bits_to_drop(inode, subject) & 0o7777
+        drop_file_capabilities(inode)
+    inode.set_attributes(mode=mode, uid=uid, gid=gid)
+
+
+def _set_id_bits_to_drop(inode: Inode, subject: Subject) -> int:
+    """Linux: fs/attr.c, setattr_should_drop_suidgid, as chown uses it."""
+    dropped = inode.mode & S_ISUID
+    if inode.mode & S_ISGID and (
+        inode.mode & 0o010 or not (is_in_group(subject, inode.gid) or subject.has_capability(CAP_FSETID))
+    ):
+        dropped |= S_ISGID
+    return dropped
+
+
+def change_times(path: Path, subject: Subject, atime_ns: int, mtime_ns: int) -> None:
+    """Set the time stamps; each is nanoseconds since the epoch, NOW or OMIT.
+
+    Raises EACCES (both NOW), EPERM, EROFS. Linux: fs/utimes.c, vfs_utimes; utimensat(2).
+    """
+    if atime_ns == OMIT and mtime_ns == OMIT:
+        return
+    inode = path.inode
+    if path.mount.is_read_only:
+        raise EROFS
+    if atime_ns == NOW and mtime_ns == NOW:
+        if not owns_or_has_capability(subject, inode):
+            inode.check_permission(subject, MAY_WRITE)
+    elif not owns_or_has_capability(subject, inode):
+        raise EPERM
+    now_ns = inode.now_ns()
+    times = {NOW: now_ns, OMIT: None}
+    inode.set_attributes(atime_ns=times.get(atime_ns, atime_ns), mtime_ns=times.get(mtime_ns, mtime_ns))
+
+
+def truncate(path: Path, subject: Subject, size: int) -> None:
+    """Make a regular file `size` bytes long, which the caller has checked against RLIMIT_FSIZE.
+
+    Raises EISDIR, EINVAL, EACCES, EROFS, ETXTBSY, EFBIG. Linux: fs/open.c, vfs_truncate.
+    """
+    inode = path.inode
+    kind = inode.mode & S_IFMT
+    if size < 0:
+        raise EINVAL
+    if kind == S_IFDIR:
+        raise EISDIR
+    if kind != S_IFREG:
+        raise EINVAL
+    if path.mount.is_read_only:
+        raise EROFS
+    inode.check_permission(subject, MAY_WRITE)
+    if inode.writer_count < 0:
+        raise ETXTBSY
+    truncate_inode(inode, subject, size)
+
+
+def truncate_inode(inode: Inode, subject: Subject, size: int) -> None:
+    """Set the size, and drop set-id bits that a write drops. Linux: fs/open.c, do_truncate."""
+    inode.truncate(size)
+    drop_set_id_bits(inode, subject)
+
+
+def drop_set_id_bits(inode: Inode, subject: Subject) -> None:
+    """Take set-id bits and file capabilities from a file whose contents change.
+
+    Linux: fs/inode.c, file_remove_privs.
+    """
+    if inode.mode & (S_ISUID | S_ISGID) and not subject.has_capability(CAP_FSETID):
+        inode.mode &= ~(S_ISUID | (S_ISGID if inode.mode & 0o010 else 0))
+    if inode.xattrs:
+        drop_file_capabilities(inode)
+
+
+def drop_file_capabilities(inode: Inode) -> None:
+    """Take what setcap(8) gave a program. Linux: security/commoncap.c, cap_inode_killpriv."""
+    name = b"security.capability"
+    value = inode.read_xattrs().pop(name, None)
+    if value is not None:
+        inode.superblock.xattr_bytes -= len(name) + len(value)
+
+
+def check_access(path: Path, subject: Subject, mask: int) -> None:
+    """Whether a file may be read, written or run: access(2). Raises EACCES, EROFS.
+
+    `subject` has the ids and capabilities that count: the real ones for access(2) itself.
+    Linux: fs/open.c, do_faccessat.
+    """
+    from procession.fs.mount import MS_NOEXEC
+    from procession.fs.permission import MAY_EXEC
+
+    inode = path.inode
+    kind = inode.mode & S_IFMT
+    if mask & MAY_EXEC and kind == S_IFREG and path.mount.flags & MS_NOEXEC:
+        raise EACCES
+    inode.check_permission(subject, mask)
+    if mask & MAY_WRITE and kind in (S_IFREG, S_IFDIR, S_IFLNK) and path.mount.is_read_only:
+        raise EROFS

@@ -1,0 +1,293 @@
+"""What changes directories: making, linking, removing and renaming files by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import (
+    EBUSY,
+    EEXIST,
+    EINVAL,
+    EISDIR,
+    ENOENT,
+    ENOTDIR,
+    ENOTEMPTY,
+    EPERM,
+    EROFS,
+    EXDEV,
+)
+from procession.abi.file_mode import S_IFMT
+from procession.fs.dentry import Dentry, Path
+from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK, S_ISVTX
+from procession.fs.namei import ParentLookup, look_up_entry, lookup_parent
+from procession.fs.permission import CAP_MKNOD, MAY_EXEC, MAY_WRITE, Subject, check_sticky
+from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
+
+if TYPE_CHECKING:
+    from procession.fs.fs_context import FsContext
+    from procession.fs.mount import Mount
+
+_DOTS = (b"", b".", b"..")
+
+
+def _parent_for_creation(
+    context: FsContext, subject: Subject, name: bytes, start: Path | None, *, is_directory: bool
+) -> ParentLookup:
+    """Where a file `name` is about to be made, once it's sure that it isn't there and may be made.
+
+    Linux: fs/namei.c, filename_create and may_create.
+    """
+    found = lookup_parent(context, subject, name, start)
+    (mount, directory), last, ends_in_slash = found
+    if last in _DOTS:
+        raise EEXIST
+    directory.inode.check_permission(subject, MAY_EXEC)
+    try:
+        look_up_entry(directory, last)
+    except ENOENT:
+        if ends_in_slash and not is_directory:
+            raise
+    else:
+        raise EEXIST
+    if mount.is_read_only:
+        raise EROFS
+    if directory.is_deleted:
+        raise ENOENT
+    directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
+    return found
+
+
+def make_directory(
+    context: FsContext, subject: Subject, name: bytes, start: Path | None = None, mode: int = 0o777
+) -> Path:
+    """Make a directory; `mode` is applied before the umask. Linux: fs/namei.c, do_mkdirat."""
+    (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=True)
+    inode = directory.inode.mkdir(last, mode & (0o777 | S_ISVTX) & ~context.umask, subject)
+    return Path(mount, directory.add(last, inode))
+
+
+def make_node(
+    context: FsContext,
+    subject: Subject,
+    name: bytes,
+    start: Path | None = None,
+    mode: int = S_IFREG | 0o666,
+    device: int = 0,
+) -> Path:
+    """Make a regular or special file; `mode` holds its type and permission bits before the umask.
+
+    `device` is the number of a device, as stat shows it. A socket that is bound to a name makes its file so
+    too. Linux: fs/namei.c, do_mknodat.
+    """
+    kind = mode & S_IFMT or S_IFREG
+    if kind == S_IFDIR:
+        raise EPERM
+    if kind not in (S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK):
+        raise EINVAL
+    (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
+    permissions = mode & 0o7777 & ~context.umask
+    if kind == S_IFREG:
+        inode = directory.inode.create(last, permissions, subject)
+    else:
+        is_device = kind in (S_IFCHR, S_IFBLK)
+        is_whiteout = kind == S_IFCHR and device == 0
+        if is_device and not is_whiteout and not subject.has_capability(CAP_MKNOD):
+            raise EPERM
+        inode = directory.inode.mknod(last, kind | permissions, device if is_device else 0, subject)
+    return Path(mount, directory.add(last, inode))
+
+
+def make_symlink(
+    context: FsContext, subject: Subject, target: bytes, name: bytes, start: Path | None = None
+) -> None:
+    """Make a symbolic link `name` that leads to `target`. Linux: fs/namei.c, do_symlinkat."""
+    if not target:
+        raise ENOENT
+    (_, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
+    directory.add(last, directory.inode.symlink(last, target, subject))
+
+
+def make_link(
+    context: FsContext, subject: Subject, existing: Path, name: bytes, start: Path | None = None
+) -> None:
+    """Give the file at `existing` one more name. Linux: fs/namei.c, do_linkat and vfs_link."""
+    (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
+    inode = existing.inode
+    if mount is not existing.mount or inode.superblock is not directory.inode.superblock:
+        raise EXDEV
+    if inode.is_directory:
+        raise EPERM
+    if inode.link_count == 0:
+        if not inode.is_linkable:
+            raise ENOENT
+        inode.is_linkable = False
+    directory.inode.link(last, inode)
+    directory.add(last, inode)
+
+
+def _parent_for_removal(
+    context: FsContext, subject: Subject, name: bytes, start: Path | None
+) -> ParentLookup:
+    found = lookup_parent(context, subject, name, start)
+    if found.last not in _DOTS:
+        if found.parent.mount.is_read_only:
+            raise EROFS
+        found.parent.inode.check_permission(subject, MAY_EXEC)
+    return found
+
+
+def _check_removal(directory: Dentry, victim: Dentry, subject: Subject, *, is_directory: bool) -> None:
+    """Raise unless `victim` may be taken out of `directory`. Linux: fs/namei.c, may_delete."""
+    directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
+    check_sticky(directory.inode, victim.inode, subject)
+    if is_directory:
+        if not victim.inode.is_directory:
+            raise ENOTDIR
+        if victim.parent is victim:
+            raise EBUSY
+    elif victim.inode.is_directory:
+        raise EISDIR
+    if directory.is_deleted:
+        raise ENOENT
+
+
+def remove_file(context: FsContext, subject: Subject, name: bytes, start: Path | None = None) -> None:
+    """Remove a name that isn't a directory's. Linux: fs/namei.c, do_unlinkat and vfs_unlink."""
+    (_, directory), last, ends_in_slash = _parent_for_removal(context, subject, name, start)
+    if last in _DOTS:
+        raise EISDIR
+    victim = look_up_entry(directory, last)
+    if ends_in_slash:
+        raise EISDIR if victim.inode.is_directory else ENOTDIR
+    _check_removal(directory, victim, subject, is_directory=False)
+    _check_not_mounted(context, victim)
+    directory.inode.unlink(last)
+    _entry_is_gone(directory, victim)
+
+
+def remove_directory(context: FsContext, subject: Subject, name: bytes, start: Path | None = None) -> None:
+    """Remove an empty directory. Linux: fs/namei.c, do_rmdir and vfs_rmdir."""
+    (_, directory), last, _ = _parent_for_removal(context, subject, name, start)
+    if last in _DOTS:
+        raise {b"": EBUSY, b".": EINVAL, b"..": ENOTEMPTY}[last]
+    victim = look_up_entry(directory, last)
+    _check_removal(directory, victim, subject, is_directory=True)
+    _check_not_mounted(context, victim)
+    directory.inode.rmdir(last)
+    _entry_is_gone(directory, victim)
+
+
+def rename(
+    context: FsContext,
+    subject: Subject,
+    old_name: bytes,
+    old_start: Path | None,
+    new_name: bytes,
+    new_start: Path | None = None,
+    flags: int = 0,
+) -> None:
+    """Give a file another name, replacing what has that name or, by RENAME_EXCHANGE, swapping with it.
+
+    Linux: fs/namei.c, do_renameat2 and vfs_rename.
+    """
+    is_exchange = bool(flags & RENAME_EXCHANGE)
+    if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT):
+        raise EINVAL
+    if is_exchange and flags & (RENAME_NOREPLACE | RENAME_WHITEOUT):
+        raise EINVAL
+    (old_mount, old_directory), old_last, old_slash = lookup_parent(context, subject, old_name, old_start)
+    (new_mount, new_directory), new_last, new_slash = lookup_parent(context, subject, new_name, new_start)
+    if old_mount is not new_mount:
+        raise EXDEV
+    if old_last in _DOTS:
+        raise EBUSY
+    if new_last in _DOTS:
+        raise EEXIST if flags & RENAME_NOREPLACE else EBUSY
+    if old_mount.is_read_only:
+        raise EROFS
+    old_directory.inode.check_permission(subject, MAY_EXEC)
+    old = look_up_entry(old_directory, old_last)
+    new = _look_up_target(new_directory, new_last, subject, flags)
+    is_directory = old.inode.is_directory
+    if is_exchange:
+        assert new is not None
+        if new_slash and not new.inode.is_directory:
+            raise ENOTDIR
+    if not is_directory and (old_slash or (new_slash and not is_exchange)):
+        raise ENOTDIR
+    if new_directory.is_descendant_of(old):
+        raise EINVAL
+    if new is not None and old_directory.is_descendant_of(new):
+        raise EINVAL if is_exchange else ENOTEMPTY
+    if new is not None and new.inode is old.inode:
+        return
+    _check_renaming(old_directory, old, new_directory, new, subject, is_exchange=is_exchange)
+    _check_not_mounted(context, old)
+    if new is not None:
+        _check_not_mounted(context, new)
+    old_directory.inode.rename(old_last, new_directory.inode, new_last, flags)
+    if is_exchange:
+        assert new is not None
+        old.exchange(new)
+        return
+    if new is not None:
+        _entry_is_gone(new_directory, new)
+    old.move(new_directory, new_last)
+
+
+def _look_up_target(directory: Dentry, name: bytes, subject: Subject, flags: int) -> Dentry | None:
+    directory.inode.check_permission(subject, MAY_EXEC)
+    try:
+        target = look_up_entry(directory, name)
+    except ENOENT:
+        if flags & RENAME_EXCHANGE:
+            raise
+        return None
+    if flags & RENAME_NOREPLACE:
+        raise EEXIST
+    return target
+
+
+def _check_renaming(
+    old_directory: Dentry,
+    old: Dentry,
+    new_directory: Dentry,
+    new: Dentry | None,
+    subject: Subject,
+    *,
+    is_exchange: bool,
+) -> None:
+    """The permissions that a rename takes. Linux: fs/namei.c, vfs_rename."""
+    is_directory = old.inode.is_directory
+    _check_removal(old_directory, old, subject, is_directory=is_directory)
+    if new is None:
+        if new_directory.is_deleted:
+            raise ENOENT
+        new_directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
+    else:
+        new_is_directory = new.inode.is_directory if is_exchange else is_directory
+        _check_removal(new_directory, new, subject, is_directory=new_is_directory)
+    if new_directory is not old_directory:
+        # The ".." in a directory is written when it moves.
+        if is_directory:
+            old.inode.check_permission(subject, MAY_WRITE)
+        if is_exchange and new is not None and new.inode.is_directory:
+            new.inode.check_permission(subject, MAY_WRITE)
+
+
+def _check_not_mounted(context: FsContext, dentry: Dentry) -> None:
+    """Raise EBUSY if something is mounted on `dentry` in the caller's namespace.
+
+    Linux: fs/namespace.c, __is_local_mountpoint.
+    """
+    namespace = context.root.mount.namespace
+    if any(mount.namespace is namespace for mount in dentry.mounted):
+        raise EBUSY
+
+
+def _entry_is_gone(directory: Dentry, victim: Dentry) -> None:
+    """Forget the name, and what other namespaces have mounted on it. Linux: d_delete and detach_mounts."""
+    directory.remove(victim)
+    mounts: tuple[Mount, ...] = victim.mounted
+    for mount in mounts:
+        mount.take_away()

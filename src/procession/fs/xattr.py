@@ -1,0 +1,127 @@
+"""Extended attributes: names and bytes kept with an inode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import (
+    E2BIG,
+    EEXIST,
+    EINVAL,
+    ENODATA,
+    ENOSPC,
+    EOPNOTSUPP,
+    EPERM,
+    ERANGE,
+    EROFS,
+)
+from procession.abi.file_mode import S_IFMT
+from procession.fs.inode import S_IFDIR, S_IFREG, S_ISVTX, Inode
+from procession.fs.permission import (
+    CAP_SETFCAP,
+    CAP_SYS_ADMIN,
+    MAY_READ,
+    MAY_WRITE,
+    Subject,
+    owns_or_has_capability,
+)
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+
+XATTR_CREATE = 1
+XATTR_REPLACE = 2
+XATTR_NAME_MAX = 255
+XATTR_SIZE_MAX = 65536
+XATTR_LIST_MAX = 65536
+# What all attributes of one inode may take together.
+INODE_LIMIT = 65536
+
+
+def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) -> None:
+    """Raise unless `subject` may read or write attribute `name`. Linux: fs/xattr.c, xattr_permission."""
+    if not 0 < len(name) <= XATTR_NAME_MAX:
+        raise ERANGE
+    family, dot, rest = name.partition(b".")
+    if not dot or family not in (b"user", b"trusted", b"security"):
+        raise EOPNOTSUPP
+    if not rest:
+        raise EINVAL
+    if family == b"trusted":
+        if not subject.has_capability(CAP_SYS_ADMIN):
+            raise EPERM if writes else ENODATA
+        return
+    if family == b"security":
+        if writes:
+            needed = CAP_SETFCAP if name == b"security.capability" else CAP_SYS_ADMIN
+            if not subject.has_capability(needed):
+                raise EPERM
+        return
+    kind = inode.mode & S_IFMT
+    if kind not in (S_IFREG, S_IFDIR):
+        raise EPERM if writes else ENODATA
+    if writes and kind == S_IFDIR and inode.mode & S_ISVTX and not owns_or_has_capability(subject, inode):
+        raise EPERM
+    inode.check_permission(subject, MAY_WRITE if writes else MAY_READ)
+
+
+def get_xattr(inode: Inode, subject: Subject, name: bytes) -> bytes:
+    """The value of attribute `name`. Raises ENODATA, EOPNOTSUPP, ERANGE. getxattr(2)."""
+    _check_name(inode, subject, name, writes=False)
+    value = inode.read_xattrs().get(name)
+    if value is None:
+        raise ENODATA
+    return value
+
+
+def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: int) -> None:
+    """Set attribute `name`. Raises EEXIST, ENODATA, EPERM, ENOSPC, E2BIG, EROFS ... setxattr(2)."""
+    if flags & ~(XATTR_CREATE | XATTR_REPLACE):
+        raise EINVAL
+    if not 0 < len(name) <= XATTR_NAME_MAX:
+        raise ERANGE
+    if len(value) > XATTR_SIZE_MAX:
+        raise E2BIG
+    if path.mount.is_read_only:
+        raise EROFS
+    inode = path.inode
+    _check_name(inode, subject, name, writes=True)
+    attributes = inode.read_xattrs()
+    previous = attributes.get(name)
+    if previous is not None and flags & XATTR_CREATE:
+        raise EEXIST
+    if previous is None and flags & XATTR_REPLACE:
+        raise ENODATA
+    others = sum(len(other) + len(kept) for other, kept in attributes.items() if other != name)
+    growth = len(name) + len(value) - (0 if previous is None else len(name) + len(previous))
+    superblock = inode.superblock
+    if others + len(name) + len(value) > INODE_LIMIT:
+        raise ENOSPC
+    if superblock.xattr_bytes + growth > superblock.memory.frame_count << 9:
+        raise ENOSPC
+    superblock.xattr_bytes += growth
+    attributes[name] = value
+    inode.ctime_ns = inode.now_ns()
+
+
+def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
+    """Remove attribute `name`. Raises ENODATA, EPERM, EROFS ... removexattr(2)."""
+    if path.mount.is_read_only:
+        raise EROFS
+    inode = path.inode
+    _check_name(inode, subject, name, writes=True)
+    value = inode.read_xattrs().pop(name, None)
+    if value is None:
+        raise ENODATA
+    inode.superblock.xattr_bytes -= len(name) + len(value)
+    inode.ctime_ns = inode.now_ns()
+
+
+def list_xattrs(inode: Inode, subject: Subject) -> bytes:
+    """All names that the subject may know, each ended by a NUL. Raises E2BIG. listxattr(2)."""
+    sees_trusted = subject.has_capability(CAP_SYS_ADMIN)
+    names = [name for name in inode.read_xattrs() if sees_trusted or not name.startswith(b"trusted.")]
+    listed = b"".join(name + b"\0" for name in sorted(names))
+    if len(listed) > XATTR_LIST_MAX:
+        raise E2BIG
+    return listed
