@@ -72,8 +72,8 @@ class RenameFlag(IntFlag):
     RENAME_WHITEOUT = 4
 
 
-class LinuxDirent64(Structure):
-    """What precedes d_name in an entry of getdents64(2): the name starts at byte 19, not at SIZE."""
+class LinuxDirent64(Structure, is_packed=True):
+    """What precedes the name, which ends with a NUL, in an entry of getdents64(2): 19 bytes."""
 
     d_ino: U64 = 0
     d_off: I64 = 0
