@@ -125,8 +125,7 @@ def drop_set_id_bits(inode: Inode, subject: Subject) -> None:
     """
     if inode.mode & (S_ISUID | S_ISGID) and not subject.has_capability(CAP_FSETID):
         inode.mode &= ~(S_ISUID | (S_ISGID if inode.mode & 0o010 else 0))
-    if inode.xattrs:
-        drop_file_capabilities(inode)
+    drop_file_capabilities(inode)
 
 
 def drop_file_capabilities(inode: Inode) -> None:

@@ -329,7 +329,7 @@ class RegularFile(File):
                 raise ENOSPC from None
             count = min(count, len(data))
         inode.size = max(inode.size, offset + count)
-        if inode.mode & (S_ISUID | S_ISGID) or inode.xattrs:
+        if inode.mode & (S_ISUID | S_ISGID) or inode.xattrs or inode.xattrs is None:
             drop_set_id_bits(inode, self.subject)
         inode.mtime_ns = inode.ctime_ns = inode.superblock.vfs.clock.realtime_ns
         return count

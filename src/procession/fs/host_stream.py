@@ -48,7 +48,7 @@ class HostInput:
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.is_at_end = False
-        self.queue = WaitQueue()
+        self.queue = WaitQueue(POLLIN | POLLRDNORM | POLLHUP)
 
     @property
     def is_wanted(self) -> bool:
@@ -86,7 +86,7 @@ class HostOutput:
         self.pending_bytes = 0
         self.limit = limit
         self.broken: dict[int, None] = {}
-        self.queue = WaitQueue()
+        self.queue = WaitQueue(POLLOUT | POLLWRNORM | POLLERR)
 
     def take(self) -> list[tuple[int, bytes]]:
         """All that was written since the last call: pairs of a stream's number and bytes."""

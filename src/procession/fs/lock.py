@@ -4,18 +4,270 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import EAGAIN, EBADF, EDEADLK, EINVAL, ENOLCK, EOVERFLOW
+from procession.abi.open_flags import LockType, Whence
+from procession.fs.file import MAXIMUM_SIZE, File
+from procession.fs.wait_queue import Sleep, WaitQueue
+
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
-    from procession.fs.file import File
+    from procession.fs.inode import Inode
+
+F_RDLCK = int(LockType.F_RDLCK)
+F_WRLCK = int(LockType.F_WRLCK)
+F_UNLCK = int(LockType.F_UNLCK)
+
+# More than any program takes; without a bound a guest could fill the host's memory.
+LOCKS_LIMIT = 16_384
+# How far Linux follows who waits for whom (fs/locks.c, MAX_DEADLK_ITERATIONS).
+_DEADLOCK_STEPS = 10
+
+
+class RecordLock:
+    """A lock on the bytes `start` to `end`, both included (Linux: struct file_lock).
+
+    `owner` is a table of descriptors, or an open file for an open-file-description lock. `kind` is F_RDLCK
+    or F_WRLCK; `pid` is who took it, -1 for an open file.
+    """
+
+    __slots__ = ("end", "kind", "owner", "pid", "start")
+
+    def __init__(self, owner: FdTable | File, pid: int, kind: int, start: int, end: int) -> None:
+        self.owner = owner
+        self.pid = pid
+        self.kind = kind
+        self.start = start
+        self.end = end
+
+    def conflicts(self, other: RecordLock) -> bool:
+        """Whether both can't be held at once. Linux: fs/locks.c, posix_locks_conflict."""
+        return (
+            self.owner is not other.owner
+            and self.start <= other.end
+            and other.start <= self.end
+            and F_WRLCK in (self.kind, other.kind)
+        )
+
+
+class LockRequest:
+    """A lock that somebody waits for; it has been given up when nobody is on its queue."""
+
+    __slots__ = ("locks", "queue", "wanted")
+
+    def __init__(self, locks: FileLocks, wanted: RecordLock) -> None:
+        self.locks = locks
+        self.wanted = wanted
+        self.queue = WaitQueue()
 
 
 class FileLocks:
-    """The locks on one inode (Linux: struct file_lock_context)."""
+    """The locks on one inode (Linux: struct file_lock_context).
 
-    __slots__ = ()
+    `records` are sorted by their first byte; `whole` says for an open file whether its flock is exclusive.
+    `queue` is where the callers of flock(2) wait.
+    """
+
+    __slots__ = ("queue", "records", "requests", "whole")
+
+    def __init__(self) -> None:
+        self.records: list[RecordLock] = []
+        self.whole: dict[File, bool] = {}
+        self.requests: list[LockRequest] = []
+        self.queue = WaitQueue()
+
+    def conflict(self, wanted: RecordLock) -> RecordLock | None:
+        """The first lock that keeps `wanted` from being taken, None if none does."""
+        for held in self.records:
+            if held.conflicts(wanted):
+                return held
+        return None
+
+    def apply(self, wanted: RecordLock) -> None:
+        """Give `wanted.owner` this lock, or none for F_UNLCK, on these bytes, whatever it had on them.
+
+        Raises ENOLCK. Linux: fs/locks.c, posix_lock_inode.
+        """
+        owner, start, end = wanted.owner, wanted.start, wanted.end
+        if wanted.kind != F_UNLCK and len(self.records) >= LOCKS_LIMIT:
+            raise ENOLCK
+        kept: list[RecordLock] = []
+        is_weakened = False
+        for held in self.records:
+            if held.owner is not owner or held.end < start or end < held.start:
+                kept.append(held)
+                continue
+            is_weakened = is_weakened or wanted.kind == F_UNLCK or held.kind == F_WRLCK
+            if held.start < start:
+                kept.append(RecordLock(owner, held.pid, held.kind, held.start, start - 1))
+            if end < held.end:
+                kept.append(RecordLock(owner, held.pid, held.kind, end + 1, held.end))
+        if wanted.kind != F_UNLCK:
+            kept.append(wanted)
+        kept.sort(key=_first_byte)
+        self.records = _merged(kept)
+        if is_weakened:
+            self.wake_requests()
+
+    def wake_requests(self) -> None:
+        """Let all who wait for a record lock look again, and forget who has given up."""
+        requests, self.requests = self.requests, []
+        for request in requests:
+            request.queue.wake_all()
 
     def release_posix(self, owner: FdTable) -> None:
-        """`owner` closes a descriptor of this file: its POSIX locks go."""
+        """`owner` closes a descriptor of this file: its POSIX locks go. Linux: locks_remove_posix."""
+        self._release_owner(owner)
 
     def release_file(self, file: File) -> None:
-        """`file` is closed for good: its flock and open-file-description locks go."""
+        """`file` is closed for good: its flock and open-file-description locks go.
+
+        Linux: fs/locks.c, locks_remove_file.
+        """
+        self._release_owner(file)
+        if self.whole.pop(file, None) is not None:
+            self.queue.wake_all()
+
+    def _release_owner(self, owner: FdTable | File) -> None:
+        kept = [held for held in self.records if held.owner is not owner]
+        if len(kept) != len(self.records):
+            self.records = kept
+            self.wake_requests()
+
+
+def _first_byte(lock: RecordLock) -> int:
+    return lock.start
+
+
+def _merged(records: list[RecordLock]) -> list[RecordLock]:
+    """The same locks, those of one owner and kind that touch made one."""
+    merged: list[RecordLock] = []
+    last_of_owners: dict[FdTable | File, RecordLock] = {}
+    for lock in records:
+        last = last_of_owners.get(lock.owner)
+        if last is not None and last.kind == lock.kind and last.end + 1 >= lock.start:
+            last.end = max(last.end, lock.end)
+            last.pid = lock.pid
+        else:
+            last_of_owners[lock.owner] = lock
+            merged.append(lock)
+    return merged
+
+
+def locks_of(inode: Inode) -> FileLocks:
+    """The locks on `inode`, made at first use."""
+    if inode.locks is None:
+        inode.locks = FileLocks()
+    return inode.locks
+
+
+def lock_range(file: File, whence: int, start: int, length: int) -> tuple[int, int]:
+    """The first and last byte that a struct flock names. Raises EINVAL, EOVERFLOW.
+
+    Linux: fs/locks.c, flock64_to_posix_lock.
+    """
+    if whence == Whence.SEEK_CUR:
+        start += file.position
+    elif whence == Whence.SEEK_END:
+        start += file.inode.size
+    elif whence != Whence.SEEK_SET:
+        raise EINVAL
+    if start > MAXIMUM_SIZE:
+        raise EOVERFLOW
+    if start < 0:
+        raise EINVAL
+    if length > 0:
+        if length - 1 > MAXIMUM_SIZE - start:
+            raise EOVERFLOW
+        return start, start + length - 1
+    if length < 0:
+        if start + length < 0:
+            raise EINVAL
+        return start + length, start - 1
+    return start, MAXIMUM_SIZE
+
+
+def set_lock(file: File, wanted: RecordLock, *, is_blocking: bool) -> None:
+    """F_SETLK, F_SETLKW and their OFD kin: take, change or (F_UNLCK) give up a record lock.
+
+    Raises EAGAIN, or with `is_blocking` Sleep and EDEADLK; EBADF when the file isn't open for that, ENOLCK.
+    Linux: fs/locks.c, fcntl_setlk.
+    """
+    if (wanted.kind == F_RDLCK and not file.is_readable) or (wanted.kind == F_WRLCK and not file.is_writable):
+        raise EBADF
+    if wanted.kind not in (F_RDLCK, F_WRLCK, F_UNLCK):
+        raise EINVAL
+    inode = file.inode
+    if inode.locks is None and wanted.kind == F_UNLCK:
+        return
+    locks = locks_of(inode)
+    if wanted.kind != F_UNLCK:
+        held = locks.conflict(wanted)
+        if held is not None:
+            if not is_blocking:
+                raise EAGAIN
+            _wait_for(inode, locks, wanted, held)
+    locks.apply(wanted)
+
+
+def _wait_for(inode: Inode, locks: FileLocks, wanted: RecordLock, held: RecordLock) -> None:
+    vfs = inode.superblock.vfs
+    vfs.lock_requests = [request for request in vfs.lock_requests if request.queue.waiters]
+    locks.requests = [request for request in locks.requests if request.queue.waiters]
+    if not isinstance(wanted.owner, File) and _would_deadlock(vfs.lock_requests, wanted, held):
+        raise EDEADLK
+    request = LockRequest(locks, wanted)
+    locks.requests.append(request)
+    vfs.lock_requests.append(request)
+    raise Sleep(request.queue)
+
+
+def _would_deadlock(requests: list[LockRequest], wanted: RecordLock, held: RecordLock) -> bool:
+    """Whether the holder of a lock waits, by way of others, for who wants it.
+
+    Linux: fs/locks.c, posix_locks_deadlock.
+    """
+    blocker: RecordLock | None = held
+    for _ in range(_DEADLOCK_STEPS):
+        if blocker is None:
+            return False
+        if blocker.owner is wanted.owner:
+            return True
+        owner = blocker.owner
+        blocker = None
+        for request in requests:
+            if request.wanted.owner is owner:
+                blocker = request.locks.conflict(request.wanted)
+                break
+    return False
+
+
+def test_lock(file: File, wanted: RecordLock) -> RecordLock | None:
+    """F_GETLK: the lock that would keep `wanted` from being taken, None if it could be."""
+    locks = file.inode.locks
+    return None if locks is None else locks.conflict(wanted)
+
+
+def flock(file: File, *, is_exclusive: bool, is_blocking: bool) -> None:
+    """Lock a whole file for `file`, or change its lock, which gives up the old one first.
+
+    Raises EAGAIN or Sleep. Linux: fs/locks.c, flock_lock_inode.
+    """
+    locks = locks_of(file.inode)
+    had = locks.whole.get(file)
+    if had is is_exclusive:
+        return
+    if had is not None:
+        del locks.whole[file]
+        locks.queue.wake_all()
+    if any(is_exclusive or other for other in locks.whole.values()):
+        if not is_blocking:
+            raise EAGAIN
+        raise Sleep(locks.queue)
+    locks.whole[file] = is_exclusive
+
+
+def unlock(file: File) -> None:
+    """flock(LOCK_UN)."""
+    locks = file.inode.locks
+    if locks is not None and locks.whole.pop(file, None) is not None:
+        locks.queue.wake_all()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
     from procession.fs.inode import Inode
+    from procession.fs.lock import LockRequest
     from procession.fs.mount import Mount
     from procession.fs.permission import Subject
     from procession.hardware.physical_memory import PhysicalMemory
@@ -46,6 +47,7 @@ class Vfs:
     __slots__ = (
         "character_drivers",
         "clock",
+        "lock_requests",
         "memory",
         "mount_groups",
         "next_minor",
@@ -64,6 +66,8 @@ class Vfs:
         self.next_minor = 1
         self.next_mount_number = 1
         self.mount_groups = MountGroups()
+        # The POSIX locks that tasks wait for, on whatever file: who waits for whom (Linux: blocked_hash).
+        self.lock_requests: list[LockRequest] = []
         self.pseudo_mounts: dict[str, Mount] = {}
 
     def allocate_device(self) -> int:
