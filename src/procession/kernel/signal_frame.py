@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _MASK_64 = (1 << 64) - 1
+_SIGN = 1 << 31
 _RED_ZONE = 128
 FXSAVE_SIZE = Fpstate.SIZE
 _FRAME = RtSigframe.STRUCT
@@ -116,7 +117,7 @@ def build_frame(
         _UC_FLAGS,
         0,
         base,
-        stack_flags,
+        (stack_flags ^ _SIGN) - _SIGN,
         size,
         r[R8],
         r[R9],
