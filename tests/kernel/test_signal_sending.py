@@ -19,7 +19,7 @@ from procession.kernel.signal import (
     set_blocked,
 )
 from procession.kernel.signal_set import mask_of
-from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_UNKILLABLE, CallFrame, Task
+from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, SIGNAL_UNKILLABLE, CallFrame, Task
 from tests.kernel.signal_fakes import Machine
 
 HANDLER = SignalAction(0x1234, 0x04000000, 0x5678, 0)

@@ -112,9 +112,7 @@ def next_signal(kernel: Kernel, task: Task) -> SigInfo | None:
             group.flags &= ~SIGNAL_CLD_MASK
             notify_parent_of_stop(kernel, task, reason)
         if group.flags & SIGNAL_GROUP_EXIT or task.pending.mask & KILL_BIT:
-            task.pending.discard(KILL_BIT)
-            recalculate_pending(task)
-            _end_group(kernel, task, SIGKILL)
+            _end_killed(kernel, task)
             return None
         if task.job_control & STOP_PENDING:
             _stop(kernel, task)
@@ -179,6 +177,18 @@ def _end_group(kernel: Kernel, task: Task, signo: int) -> None:
     from procession.kernel.exit import do_group_exit
 
     do_group_exit(kernel, task, signo)
+
+
+def _end_killed(kernel: Kernel, task: Task) -> None:
+    """End the thread because its group ends, or because another thread executes a program."""
+    task.pending.discard(KILL_BIT)
+    recalculate_pending(task)
+    if task.group.flags & SIGNAL_GROUP_EXIT:
+        _end_group(kernel, task, SIGKILL)
+    else:
+        from procession.kernel.exit import do_exit
+
+        do_exit(kernel, task, 0)
 
 
 def _restart_call(kernel: Kernel, task: Task) -> None:
