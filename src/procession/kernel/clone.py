@@ -115,8 +115,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     task.mm = mm
     task.files = parent.files.acquire() if flags & CLONE_FILES else parent.files.copy()
     task.fs = parent.fs.acquire() if flags & CLONE_FS else parent.fs.copy()
-    task.credentials = credentials if not credentials.exceeds_processes else credentials.replace(
-        exceeds_processes=False
+    task.credentials = (
+        credentials if not credentials.exceeds_processes else credentials.replace(exceeds_processes=False)
     )
     credentials.user.process_count += 1
     task.command_name = parent.command_name
@@ -213,5 +213,3 @@ def _store_tid(task: Task, address: int, tid: int) -> None:
         task.mm.write(address, tid.to_bytes(4, "little"))
     except (EFAULT, OutOfFrames):
         return
-
-

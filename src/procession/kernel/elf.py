@@ -140,7 +140,8 @@ def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_inte
     bias = 0
     if program.kind == ET_DYN:
         alignment = max(
-            (load.alignment for load in loads if load.alignment & (load.alignment - 1) == 0), default=PAGE_SIZE
+            (load.alignment for load in loads if load.alignment & (load.alignment - 1) == 0),
+            default=PAGE_SIZE,
         )
         alignment = max(alignment, PAGE_SIZE)
         length = (high - low + PAGE_MASK) & ~PAGE_MASK
@@ -201,5 +202,3 @@ def check_interpreter(program: ElfProgram | None) -> ElfProgram:
     if program is None:
         raise ELIBBAD("the interpreter isn't an ELF file for x86-64")
     return program
-
-

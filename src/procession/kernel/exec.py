@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import (
     E2BIG,
     EACCES,
+    EAGAIN,
     EINVAL,
     ELOOP,
     ENOEXEC,
@@ -32,7 +33,7 @@ from procession.kernel.elf import (
     read_program,
 )
 from procession.kernel.exit import do_group_exit, release_memory
-from procession.kernel.rlimit import RLIMIT_STACK
+from procession.kernel.rlimit import RLIMIT_NPROC, RLIMIT_STACK
 from procession.kernel.signal import kill_thread
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
@@ -89,17 +90,39 @@ class BinaryParameters:
     """What is known of the program on the way to running it (Linux: struct linux_binprm).
 
     `name` is what AT_EXECFN shows, `interpreter_name` what the search for a handler is at: the same, or a
-    script's interpreter. `arguments` and `environment` are the strings without their NULs.
+    script's interpreter. `arguments` and `environment` are the strings without their NULs. `held` are the
+    files opened on the way, `file` the last one.
     """
 
-    __slots__ = ("arguments", "environment", "file", "interpreter_name", "name")
+    __slots__ = ("arguments", "environment", "file", "held", "interpreter_name", "name")
+    file: File
 
-    def __init__(self, name: bytes, file: File, arguments: list[bytes], environment: list[bytes]) -> None:
+    def __init__(self, name: bytes, arguments: list[bytes], environment: list[bytes]) -> None:
         self.name = name
         self.interpreter_name = name
-        self.file = file
         self.arguments = arguments
         self.environment = environment
+        self.held: list[File] = []
+
+    def open(self, task: Task, path: Path) -> File:
+        """Open what is at `path` for execution. Raises EACCES, ETXTBSY. Linux: fs/exec.c, do_open_execat."""
+        inode = path.dentry.inode
+        if inode.mode & S_IFMT != S_IFREG:
+            raise EACCES("not a regular file")
+        if path.mount.flags & MS_NOEXEC:
+            raise EACCES("on a mount without execution")
+        inode.check_permission(task.credentials, MAY_EXEC)
+        inode.deny_write_access()
+        inode.allow_write_access()
+        file = inode.open(path, _O_RDONLY, task.credentials)
+        file.acquire()
+        self.held.append(file)
+        return file
+
+    def close(self) -> None:
+        """Give back what was opened; the new address space has references of its own."""
+        for file in self.held:
+            file.put()
 
 
 def do_execve(
@@ -110,29 +133,24 @@ def do_execve(
     Raises the errno that execve(2) gives. After the point of no return a failure ends the process by
     SIGSEGV. Linux: fs/exec.c, do_execveat_common, bprm_execve.
     """
-    file = _open_executable(task, path)
-    file.acquire()
+    if task.credentials.exceeds_processes:
+        _check_process_limit(task)
+    parameters = BinaryParameters(name, arguments or [b""], environment)
     try:
-        parameters = BinaryParameters(name, file, arguments or [b""], environment)
+        parameters.file = parameters.open(task, path)
         _check_argument_size(task, parameters)
         program = _search_handler(task, parameters)
-        _de_thread(task)
         _begin_new_exec(kernel, task, parameters, program)
     finally:
-        file.put()
+        parameters.close()
 
 
-def _open_executable(task: Task, path: Path) -> File:
-    """Raises EACCES, ETXTBSY. Linux: fs/exec.c, do_open_execat."""
-    inode = path.dentry.inode
-    if inode.mode & S_IFMT != S_IFREG:
-        raise EACCES("not a regular file")
-    if path.mount.flags & MS_NOEXEC:
-        raise EACCES("on a mount without execution")
-    inode.check_permission(task.credentials, MAY_EXEC)
-    inode.deny_write_access()
-    inode.allow_write_access()
-    return inode.open(path, _O_RDONLY, task.credentials)
+def _check_process_limit(task: Task) -> None:
+    """setuid(2) went over RLIMIT_NPROC: exec refuses while that is still so. Linux: do_execveat_common."""
+    credentials = task.credentials
+    if credentials.user.process_count > task.group.limits.soft[RLIMIT_NPROC]:
+        raise EAGAIN("RLIMIT_NPROC")
+    commit_credentials(task, credentials.replace(exceeds_processes=False))
 
 
 def _check_argument_size(task: Task, parameters: BinaryParameters) -> None:
@@ -171,20 +189,9 @@ def _search_handler(task: Task, parameters: BinaryParameters) -> ElfProgram:
             parameters.interpreter_name,
         ]
         parameters.interpreter_name = interpreter
-        path = namei.lookup(task.fs, task.credentials, interpreter)
-        file = _open_executable(task, path)
-        file.acquire()
-        parameters.file, script = file, parameters.file
-        # do_execve gives back the file that it opened; each script's successor is given back here.
-        _swap_reference(script, file)
+        parameters.file = parameters.open(task, namei.lookup(task.fs, task.credentials, interpreter))
         _check_argument_size(task, parameters)
     raise ELOOP("too many interpreters of interpreters")
-
-
-def _swap_reference(script: File, file: File) -> None:
-    """Nothing holds the interpreter yet: the address space will, through its mappings."""
-    del script
-    file.reference_count -= 1
 
 
 def _parse_script_line(head: bytes) -> tuple[bytes, bytes | None]:
@@ -222,17 +229,18 @@ def _de_thread(task: Task) -> None:
         replace_leader(task)
 
 
-def _begin_new_exec(
-    kernel: Kernel, task: Task, parameters: BinaryParameters, program: ElfProgram
-) -> None:
+def _begin_new_exec(kernel: Kernel, task: Task, parameters: BinaryParameters, program: ElfProgram) -> None:
     """Build the new address space and switch to it. Linux: fs/exec.c, begin_new_exec; load_elf_binary."""
     file = parameters.file
     interpreter_name = interpreter_of(program, file)
     interpreter_file: File | None = None
     interpreter: ElfProgram | None = None
     if interpreter_name is not None:
-        interpreter_file = _open_executable(task, namei.lookup(task.fs, task.credentials, interpreter_name))
-        interpreter = check_interpreter(read_program(interpreter_file, interpreter_file.read_at(0, _HEAD_BYTES)))
+        interpreter_file = parameters.open(task, namei.lookup(task.fs, task.credentials, interpreter_name))
+        interpreter = check_interpreter(
+            read_program(interpreter_file, interpreter_file.read_at(0, _HEAD_BYTES))
+        )
+    _de_thread(task)
     gained = _exec_credentials(task, file)
     mm = MemoryDescriptor(kernel.memory, task.group.limits)
     try:
@@ -318,7 +326,9 @@ def _map_stack(mm: MemoryDescriptor, parameters: BinaryParameters, protection: i
         string + b"\0" for string in (*parameters.arguments, *parameters.environment, parameters.name)
     )
     start = STACK_TOP - 8 - len(strings)
-    bottom = ((start & ~PAGE_MASK) - 16 * (len(parameters.arguments) + len(parameters.environment))) & ~PAGE_MASK
+    bottom = (
+        (start & ~PAGE_MASK) - 16 * (len(parameters.arguments) + len(parameters.environment))
+    ) & ~PAGE_MASK
     bottom -= STACK_EXPAND
     mm.map(VirtualMemoryArea(bottom, STACK_TOP, protection, flags=GROWS_DOWN, name=b"[stack]"))
     mm.write(start, strings)
@@ -409,5 +419,3 @@ def _switch_program(
     task.command_name = parameters.interpreter_name.rpartition(b"/")[2][:_COMM_LENGTH]
     if kernel.observer is not None:
         kernel.observer.task_event(task, "exec")
-
-

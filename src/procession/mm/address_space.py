@@ -81,7 +81,9 @@ class MemoryDescriptor:
         "words",
     )
 
-    def __init__(self, memory: PhysicalMemory, limits: MemoryLimits, tables: PageTables | None = None) -> None:
+    def __init__(
+        self, memory: PhysicalMemory, limits: MemoryLimits, tables: PageTables | None = None
+    ) -> None:
         self.memory = memory
         self.limits = limits
         self.tables = PageTables(memory) if tables is None else tables
@@ -277,8 +279,7 @@ class MemoryDescriptor:
         machine's unless `is_overcommitted` (MAP_NORESERVE). Linux: mm/vma.c, mmap_region.
         """
         overlapped = sum(
-            min(old.end, area.end) - max(old.start, area.start)
-            for old in self.areas_in(area.start, area.end)
+            min(old.end, area.end) - max(old.start, area.start) for old in self.areas_in(area.start, area.end)
         )
         self.check_limits(area.size, area.is_data, overlapped)
         if len(self.areas) >= MAXIMUM_AREAS:
@@ -447,9 +448,7 @@ class MemoryDescriptor:
             raise EFAULT(f"{address:#x} is no user address")
         needed = _WRITABLE if is_write else _READABLE
         entry = self.tables.entry(address >> PAGE_SHIFT)
-        if entry & needed != needed or (
-            is_write and self.memory.references[self.leaves[address >> 21]] > 1
-        ):
+        if entry & needed != needed or (is_write and self.memory.references[self.leaves[address >> 21]] > 1):
             from procession.mm.fault import AccessViolation, handle_fault
 
             try:

@@ -66,7 +66,7 @@ class PageTables:
             if upper is None:
                 upper = memory.allocate()
                 self.upper[region >> 18] = upper
-                words[(self.root << 9) + (region >> 27)] = upper << PAGE_SHIFT | pte.TABLE
+                words[(self.root << 9) + (region >> 18)] = upper << PAGE_SHIFT | pte.TABLE
             middle = memory.allocate()
             self.middle[region >> 9] = middle
             words[(upper << 9) + (region >> 9 & 511)] = middle << PAGE_SHIFT | pte.TABLE
@@ -109,7 +109,7 @@ class PageTables:
         words, references = memory.words, memory.references
         for key, _ in self.upper.items():
             child.upper[key] = frame = memory.allocate()
-            words[(child.root << 9) + (key >> 9)] = frame << PAGE_SHIFT | pte.TABLE
+            words[(child.root << 9) + key] = frame << PAGE_SHIFT | pte.TABLE
         for key, _ in self.middle.items():
             child.middle[key] = frame = memory.allocate()
             words[(child.upper[key >> 9] << 9) + (key & 511)] = frame << PAGE_SHIFT | pte.TABLE

@@ -210,7 +210,9 @@ def _locate_x87(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) 
         data = layout.snapshot()
         window = range(max(0, layout.x87_control - 8), layout.x87_control)
         now_tops = {offset for offset in window if data[offset : offset + 4] == top.to_bytes(4, "little")}
-        now_statuses = {offset for offset in window if data[offset : offset + 2] == flags.to_bytes(2, "little")}
+        now_statuses = {
+            offset for offset in window if data[offset : offset + 2] == flags.to_bytes(2, "little")
+        }
         tops = now_tops if tops is None else tops & now_tops
         statuses = now_statuses if statuses is None else statuses & now_statuses
     library.write_register(handle, REG_FPSW, 0)

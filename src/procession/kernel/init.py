@@ -1,0 +1,72 @@
+"""The first process: built from nothing, and Procession's own small init that adopts and reaps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.fs.fd_table import FdTable
+from procession.fs.fs_context import FsContext
+from procession.hardware.registers import RIP, Registers
+from procession.kernel.credentials import Credentials
+from procession.kernel.rlimit import Limits
+from procession.kernel.session import create_session
+from procession.kernel.signal import PendingSignals, SignalHandlers
+from procession.kernel.task import SIGNAL_UNKILLABLE, Task, ThreadGroup
+from procession.mm.address_space import MemoryDescriptor
+from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+
+CODE_ADDRESS = 0x40_0000
+_REAPER = bytes.fromhex(
+    "31d2"  # xor edx, edx              wait4(-1, NULL, 0, NULL)
+    "4531d2"  # xor r10d, r10d
+    "31f6"  # xor esi, esi
+    "48c7c7ffffffff"  # mov rdi, -1
+    "b83d000000"  # mov eax, 61
+    "0f05"  # syscall
+    "85c0"  # test eax, eax
+    "79e7"  # jns start                 while somebody was reaped
+    "b822000000"  # mov eax, 34         pause()
+    "0f05"  # syscall
+    "ebde"  # jmp start
+)
+
+
+def create_init(kernel: Kernel) -> Task:
+    """Make process 1, whole and published but not yet runnable: a program that reaps its children for ever.
+
+    It is protected from signals that it doesn't handle, as a pid namespace's init is.
+    """
+    task = Task(kernel, kernel.pids.allocate(), Registers())
+    group = ThreadGroup(task.tid)
+    group.leader = task
+    group.threads = [task]
+    group.handlers = SignalHandlers()
+    group.shared_pending = PendingSignals()
+    group.limits = Limits()
+    group.flags = SIGNAL_UNKILLABLE
+    task.group = group
+    task.pending = PendingSignals()
+    task.credentials = Credentials.for_root()
+    task.credentials.user.add_process()
+    task.files = FdTable()
+    task.fs = FsContext(kernel.mounts.root_path)
+    task.command_name = b"init"
+    task.mm = _reaper_memory(kernel, group.limits)
+    task.registers.general[RIP] = CODE_ADDRESS
+    create_session(kernel, group)
+    kernel.tasks[task.tid] = task
+    kernel.init = group
+    return task
+
+
+def _reaper_memory(kernel: Kernel, limits: Limits) -> MemoryDescriptor:
+    mm = MemoryDescriptor(kernel.memory, limits)
+    code = VirtualMemoryArea(CODE_ADDRESS, CODE_ADDRESS + 4096, PROT_READ | PROT_WRITE, name=b"[init]")
+    mm.map(code)
+    mm.write(CODE_ADDRESS, _REAPER)
+    code.protection = PROT_READ | PROT_EXEC
+    mm.tables.protect(code.start, code.end, code.entry_bits())
+    return mm

@@ -1,0 +1,325 @@
+"""A machine: an engine, a kernel and a decider together, the object that a user of the library holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from procession.abi.errno import EACCES, ENOENT, ENOEXEC, ENOTDIR, Errno
+from procession.fs import namei
+from procession.fs.devices import Devtmpfs
+from procession.fs.host_stream import HostInput, HostOutput
+from procession.fs.mount import first_namespace
+from procession.fs.overlay import Overlay
+from procession.fs.vfs import Vfs
+from procession.hardware.physical_memory import PhysicalMemory
+from procession.kernel.clock import DEFAULT_EPOCH_NS
+from procession.kernel.clone import CloneArguments, copy_process
+from procession.kernel.decider import Decider, SeededDecider
+from procession.kernel.exec import do_execve
+from procession.kernel.init import create_init
+from procession.kernel.kernel import Kernel
+from procession.kernel.session import start_session
+from procession.kernel.signal import SigInfo, send_group_signal
+from procession.kernel.task import Task
+from procession.kernel.task_state import TaskState
+
+from procession.syscalls import load_all
+from procession.syscalls.dispatch import Traps
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.hardware.engine import Engine
+
+DEFAULT_MEMORY_BYTES = 1 << 30
+DEFAULT_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+}
+STATUS_DEADLOCK = 125
+"""The status of a machine in which every task sleeps for ever."""
+STATUS_TIME_LIMIT = 124
+_SIGCHLD, _SIGKILL = 17, 9
+_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
+_STDOUT, _STDERR = 1, 2
+
+
+class Result(NamedTuple):
+    """How a run ended.
+
+    `status` is the exit code, or 128+n if signal n ended the program, then `signal` is n. `stdout` and
+    `stderr` are what it wrote, empty when they were attached to the host's. `reason` says in words why the
+    machine ended the run itself: nobody could ever run again (status 125), or the time limit (124).
+    """
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    signal: int = 0
+    reason: str = ""
+
+
+class Machine:
+    """One deterministic Linux machine in this process.
+
+    The same seed, program and files give the same run. `rootfs` is the directory of the host that the
+    guest sees as its root, never written to; `memory` is in bytes; `environment` the program's variables;
+    `cwd` its directory in the guest. `engine` is "unicorn", or "scripted" for tests without a processor.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        rootfs: str | os.PathLike[str] = "/",
+        memory: int = DEFAULT_MEMORY_BYTES,
+        environment: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        engine: str = "unicorn",
+        decider: Decider | None = None,
+        epoch_ns: int = DEFAULT_EPOCH_NS,
+    ) -> None:
+        load_all()
+        self.seed = seed
+        self.memory = PhysicalMemory(memory)
+        self.engine = _make_engine(engine)
+        self.environment = dict(DEFAULT_ENVIRONMENT if environment is None else environment)
+        self.cwd = cwd
+        self.kernel = Kernel(self.memory, self.engine, decider or SeededDecider(seed), epoch_ns)
+        self.traps = Traps(self.kernel)
+        self.engine.attach(self.memory, self.traps)
+        self._mount(os.fspath(rootfs))
+        self.init = create_init(self.kernel)
+        self.command: Task | None = None
+        self.input = HostInput()
+        self.output = HostOutput()
+        self.forwarded: list[str] = []
+
+    def _mount(self, rootfs: str) -> None:
+        kernel = self.kernel
+        vfs = Vfs(self.memory, kernel.clock, kernel)
+        kernel.vfs = vfs
+        kernel.mounts = first_namespace(Overlay(vfs, rootfs))
+        for name, superblock in ((b"/dev", Devtmpfs(vfs)),):
+            place = self._find(name)
+            if place is not None:
+                kernel.mounts.mount(superblock, place)
+
+    def _find(self, name: bytes) -> Path | None:
+        """A directory of the bare tree, None if the tree has none of that name."""
+        from procession.fs.fs_context import FsContext
+        from procession.kernel.credentials import Credentials
+
+        context = FsContext(self.kernel.mounts.root_path)
+        try:
+            return namei.lookup(context, Credentials.for_root(), name, must_be_directory=True)
+        except (ENOENT, ENOTDIR):
+            return None
+        finally:
+            context.put()
+
+    @property
+    def on_system_call(self) -> Any:
+        """Who is told of system calls and of what becomes of tasks; None for nobody."""
+        return self.kernel.observer
+
+    @on_system_call.setter
+    def on_system_call(self, observer: Any) -> None:
+        self.kernel.observer = observer
+
+    # Starting a program
+
+    def start(self, argv: Sequence[str | bytes], *, pid1: bool = False) -> Task:
+        """Make the program `argv` ready to run, without running it. Raises the errno that execve gives.
+
+        It's a child of init, or with `pid1` the machine's first process itself. A name without a slash is
+        looked for along PATH.
+        """
+        arguments = [os.fsencode(argument) for argument in argv]
+        if not arguments:
+            raise ValueError("a command is needed")
+        kernel = self.kernel
+        if pid1:
+            task = self.init
+        else:
+            if self.init.state is TaskState.NEW:
+                kernel.scheduler.start(self.init)
+            task = copy_process(kernel, self.init, CloneArguments(0, _SIGCHLD))
+            start_session(task)
+        vfs, credentials = kernel.vfs, task.credentials
+        task.files.install(self.input.open(vfs, credentials), limit=3)
+        task.files.install(self.output.open(vfs, credentials, _STDOUT), limit=3)
+        task.files.install(self.output.open(vfs, credentials, _STDERR), limit=3)
+        if self.cwd is not None:
+            task.fs.set_cwd(namei.lookup(task.fs, credentials, os.fsencode(self.cwd), must_be_directory=True))
+        environment = [os.fsencode(f"{name}={value}") for name, value in self.environment.items()]
+        self._execute(task, arguments, environment)
+        self.command = task
+        kernel.scheduler.start(task)
+        return task
+
+    def _execute(self, task: Task, arguments: list[bytes], environment: list[bytes]) -> None:
+        """execvpe(3): along PATH, a file without a format is a shell script."""
+        name = arguments[0]
+        candidates = [name]
+        if b"/" not in name:
+            folders = os.fsencode(self.environment.get("PATH", "")).split(b":")
+            candidates = [(folder or b".") + b"/" + name for folder in folders]
+        failure: Errno = ENOENT(f"{os.fsdecode(name)} isn't on PATH")
+        for candidate in candidates:
+            try:
+                place = namei.lookup(task.fs, task.credentials, candidate)
+                try:
+                    do_execve(self.kernel, task, place, candidate, arguments.copy(), environment)
+                except ENOEXEC:
+                    shell = namei.lookup(task.fs, task.credentials, b"/bin/sh")
+                    do_execve(
+                        self.kernel, task, shell, b"/bin/sh", [b"sh", candidate, *arguments[1:]], environment
+                    )
+                return
+            except (ENOENT, ENOTDIR):
+                continue
+            except EACCES as error:
+                failure = error
+        raise failure
+
+    # Running
+
+    def step(self) -> bool:
+        """Run until the processor comes back: a time slice, or nobody can run. False when nobody can."""
+        kernel = self.kernel
+        if kernel.current is None:
+            self.traps.resume()
+            if kernel.current is None:
+                return self._pass_time()
+        self.engine.run()
+        if kernel.current is not None:
+            self.traps.slice_over()
+        return True
+
+    def _pass_time(self) -> bool:
+        """Everybody sleeps: let time jump to the next timer. False if there is none."""
+        kernel = self.kernel
+        deadline_ns = kernel.timers.next_deadline_ns()
+        if deadline_ns is None:
+            return False
+        kernel.clock.jump_to(deadline_ns)
+        kernel.discard_charge()
+        kernel.timers.run_due()
+        return True
+
+    def run_until(self, condition: Callable[[Machine], bool]) -> bool:
+        """Run until `condition` holds, looked at after each step. False if it never came true."""
+        while not condition(self):
+            if not self.step():
+                return condition(self)
+        return True
+
+    def run(
+        self,
+        argv: Sequence[str | bytes],
+        *,
+        stdin: bytes = b"",
+        pid1: bool = False,
+        time_limit_s: float | None = None,
+    ) -> Result:
+        """Run a program to its end; what it writes is in the result. `time_limit_s` is virtual time."""
+        self.start(argv, pid1=pid1)
+        if stdin:
+            self.input.feed(stdin)
+        self.input.end()
+        written: dict[int, list[bytes]] = {_STDOUT: [], _STDERR: []}
+        reason = self._run_command(time_limit_s, lambda: _collect(self.output.take(), written), None)
+        return self._result(reason, b"".join(written[_STDOUT]), b"".join(written[_STDERR]))
+
+    def run_attached(
+        self, argv: Sequence[str | bytes], *, pid1: bool = False, time_limit_s: float | None = None
+    ) -> Result:
+        """Run a program with this process's stdin, stdout and stderr."""
+        from procession.attachment import HostStreams
+
+        self.start(argv, pid1=pid1)
+        streams = HostStreams(self.input, self.output)
+        reason = self._run_command(time_limit_s, streams.drain, streams.fill)
+        return self._result(reason, b"", b"")
+
+    def _run_command(
+        self, time_limit_s: float | None, drain: Callable[[], None], fill: Callable[[], bool] | None
+    ) -> str:
+        """Run until the command has ended; why the machine ended it otherwise, "" if it didn't."""
+        kernel, command = self.kernel, self.command
+        assert command is not None
+        deadline_ns: int | None = None
+        if time_limit_s is not None:
+            deadline_ns = kernel.clock.now_ns + int(time_limit_s * 10**9)
+        reason = ""
+        while command.state not in _ENDED:
+            can_go_on = self.step()
+            if self.output.chunks:
+                drain()
+                can_go_on = True
+            if self.forwarded:
+                self._deliver_forwarded()
+                can_go_on = True
+            if deadline_ns is not None and kernel.clock.now_ns >= deadline_ns:
+                reason = f"the time limit of {time_limit_s} s has passed"
+                break
+            if not can_go_on and (fill is None or not fill()):
+                reason = "every task sleeps, and nothing can wake any of them"
+                break
+        drain()
+        return reason
+
+    def _result(self, reason: str, stdout: bytes, stderr: bytes) -> Result:
+        command = self.command
+        assert command is not None
+        if reason:
+            status = STATUS_TIME_LIMIT if "limit" in reason else STATUS_DEADLOCK
+            return Result(status, stdout, stderr, 0, reason)
+        group = command.group
+        code = group.exit_code if group.is_exiting else command.exit_code
+        signal = code & 0x7F
+        return Result(128 + signal if signal else code >> 8, stdout, stderr, signal)
+
+    def forward_signal(self, name: str) -> None:
+        """Send the command's process group a signal, as a terminal would; taken at the next step."""
+        self.forwarded.append(name)
+
+    def _deliver_forwarded(self) -> None:
+        from procession.abi.signals import Signal
+
+        command = self.command
+        names, self.forwarded = self.forwarded, []
+        if command is None:
+            return
+        for name in names:
+            for member in list(command.group.process_group.members):
+                send_group_signal(self.kernel, member, SigInfo(int(Signal[name]), 0x80))
+
+    def state_hash(self) -> str:
+        """A digest of all of the machine's state: equal for equal machines, on any host."""
+        from procession.kernel.state_hash import state_hash
+
+        return state_hash(self.kernel)
+
+    def close(self) -> None:
+        """Give back what the machine holds of the host."""
+        self.engine.close()
+
+
+def _collect(chunks: Iterable[tuple[int, bytes]], written: dict[int, list[bytes]]) -> None:
+    for number, data in chunks:
+        written[number].append(data)
+
+
+def _make_engine(name: str) -> Engine:
+    if name == "unicorn":
+        from procession.hardware.engines.unicorn import UnicornEngine
+
+        return UnicornEngine()
+    if name == "scripted":
+        from procession.hardware.engines.scripted import ScriptedEngine
+
+        return ScriptedEngine()
+    raise ValueError(f"no engine is called {name!r}")

@@ -1,0 +1,1 @@
+"""The kernel seen as files: proc and sysfs."""

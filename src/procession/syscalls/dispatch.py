@@ -1,0 +1,342 @@
+"""From a trap to its handler and back to user mode: the kernel's entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from procession.abi.errno import (
+    ENOMEM,
+    ERESTART_RESTARTBLOCK,
+    ERESTARTNOHAND,
+    ERESTARTNOINTR,
+    ERESTARTSYS,
+    Errno,
+)
+from procession.fs.wait_queue import Sleep
+from procession.hardware.engine import FAULT_FETCH, FAULT_WRITE
+from procession.hardware.physical_memory import STALE_CODE, STALE_TRANSLATIONS, OutOfFrames
+from procession.hardware.registers import RAX, RDX, RIP
+from procession.kernel.oom import out_of_memory
+from procession.kernel.signal import SigInfo, deliver_signals, force_signal, has_fatal_signal
+from procession.kernel.task import NEED_RESCHED, RESTORE_MASK, SIGNAL_PENDING, CallFrame, Task
+from procession.kernel.task_state import TaskState
+from procession.mm.fault import AccessViolation, handle_fault
+from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+
+_MASK = 0xFFFF_FFFF_FFFF_FFFF
+_RESTARTS = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
+_ENOSYS = 38
+_SIGILL, _SIGTRAP, _SIGFPE, _SIGSEGV, _SIGBUS = 4, 5, 8, 11, 7
+_SI_KERNEL, _ILL_ILLOPN, _FPE_INTDIV, _FPE_FLTINV, _BUS_ADRALN, _TRAP_BRKPT = 0x80, 2, 1, 7, 1, 1
+_RDTSC, _RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
+_CYCLES_PER_NS = 2
+
+
+class Traps:
+    """The kernel's side of the processor's traps (Linux: arch/x86/entry).
+
+    A system call's entry in `entries` is a function of (task, live registers), compiled at the first use.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.entries: list[Entry] = [self._first_use(number) for number in range(TABLE_SIZE)]
+        self.clock = kernel.clock
+        self.memory = kernel.memory
+        self.cpu = kernel.cpu
+
+    def _first_use(self, number: int) -> Entry:
+        def compile_and_run(task: Task, registers: Any) -> int | None:
+            call = TABLE[number]
+            if call is None:
+                return self._unknown(number)
+            entry, _ = call.compile()
+            self.entries[number] = entry
+            return entry(task, registers)
+
+        return compile_and_run
+
+    def _unknown(self, number: int) -> int:
+        counts = self.kernel.unknown_calls
+        counts[number] = counts.get(number, 0) + 1
+        return -_ENOSYS
+
+    # System calls
+
+    def system_call(self) -> None:
+        """Linux: arch/x86/entry/common.c, do_syscall_64."""
+        kernel = self.kernel
+        self.clock.call_count += 1
+        registers = self.cpu.general
+        number = registers[RAX]
+        task = kernel.current
+        assert task is not None
+        if kernel.observer is not None:
+            self._observed_call(task, number)
+            return
+        try:
+            result = self.entries[number](task, registers) if number < TABLE_SIZE else self._unknown(number)
+        except Errno as error:
+            result = -error.number
+            if isinstance(error, _RESTARTS):
+                task.call_number = number
+        except Sleep as sleep:
+            self._block(task, number, sleep)
+            self.resume()
+            return
+        except OutOfFrames:
+            out_of_memory(kernel, task)
+            result = -ENOMEM.number
+        registers[RAX] = result & _MASK if result is not None else 0
+        if task.work or task.state is not TaskState.RUNNING or self.memory.stale:
+            self.resume()
+
+    def _observed_call(self, task: Task, number: int) -> None:
+        """A system call while somebody watches."""
+        kernel, registers = self.kernel, self.cpu.general
+        call = TABLE[number] if number < TABLE_SIZE else None
+        arguments: tuple[Any, ...] = ()
+        outcome: int | Errno | None
+        try:
+            if call is None:
+                outcome = self._unknown(number)
+                kernel.observer.unknown_call(task, number)
+            else:
+                _, decode = call.compile()
+                arguments = decode(task, registers)
+                kernel.observer.system_call_entered(task, call, arguments)
+                outcome = call.handler(task, *arguments)
+        except Errno as error:
+            outcome = error
+            if isinstance(error, _RESTARTS):
+                task.call_number = number
+        except Sleep as sleep:
+            self._block(task, number, sleep, arguments)
+            self.resume()
+            return
+        except OutOfFrames:
+            out_of_memory(kernel, task)
+            outcome = ENOMEM()
+        if call is not None:
+            kernel.observer.system_call_returned(task, call, arguments, outcome)
+        result = -outcome.number if isinstance(outcome, Errno) else outcome or 0
+        registers[RAX] = result & _MASK
+        self.resume()
+
+    def _block(self, task: Task, number: int, sleep: Sleep, arguments: tuple[Any, ...] | None = None) -> None:
+        """The call sleeps, unless a signal is pending that ends it at once."""
+        if arguments is None:
+            call = TABLE[number]
+            assert call is not None
+            _, decode = call.compile()
+            arguments = decode(task, self.cpu.general)
+        frame = CallFrame(number, arguments)
+        if self._is_interrupted(task, sleep):
+            self.cpu.general[RAX] = self._interrupt(task, number, sleep)
+            return
+        self.kernel.scheduler.sleep(task, sleep, frame)
+
+    @staticmethod
+    def _is_interrupted(task: Task, sleep: Sleep) -> bool:
+        if sleep.is_interruptible:
+            return task.has_pending_signal
+        return has_fatal_signal(task)
+
+    def _interrupt(self, task: Task, number: int, sleep: Sleep) -> int:
+        """The value for rax of a call that a signal interrupts."""
+        outcome = sleep.interrupted
+        if isinstance(outcome, int):
+            result = outcome
+        else:
+            result = -outcome.number
+            if issubclass(outcome, _RESTARTS):
+                task.call_number = number
+        observer = self.kernel.observer
+        if observer is not None:
+            call = TABLE[number]
+            arguments = task.frame.arguments if task.frame is not None else ()
+            observer.system_call_returned(
+                task, call, arguments, outcome if isinstance(outcome, int) else outcome()
+            )
+        return result & _MASK
+
+    def _continue_call(self, task: Task, frame: CallFrame) -> None:
+        """Run again the handler of a call that slept. The task's registers needn't be live."""
+        call = TABLE[frame.number]
+        assert call is not None
+        kernel = self.kernel
+        outcome: int | Errno | None
+        try:
+            outcome = call.handler(task, *frame.arguments)
+        except Errno as error:
+            outcome = error
+            if isinstance(error, _RESTARTS):
+                task.call_number = frame.number
+        except Sleep as sleep:
+            if not self._is_interrupted(task, sleep):
+                kernel.scheduler.sleep(task, sleep, frame)
+                return
+            result = self._interrupt(task, frame.number, sleep)
+            task.frame = None
+            self._set_result(task, result)
+            return
+        except OutOfFrames:
+            out_of_memory(kernel, task)
+            outcome = ENOMEM()
+        task.frame = None
+        if kernel.observer is not None:
+            kernel.observer.system_call_returned(task, call, frame.arguments, outcome)
+        self._set_result(task, -outcome.number if isinstance(outcome, Errno) else outcome or 0)
+
+    def _set_result(self, task: Task, result: int) -> None:
+        if task is self.kernel.live:
+            self.cpu.general[RAX] = result & _MASK
+        else:
+            task.registers.general[RAX] = result & _MASK
+
+    # Going on
+
+    def resume(self) -> None:
+        """Before user mode: switch tasks if need be, go on with calls that slept, deliver signals.
+
+        Linux: kernel/entry/common.c, exit_to_user_mode_loop; kernel/sched/core.c, __schedule.
+        """
+        kernel = self.kernel
+        while True:
+            task = kernel.current
+            if task is not None:
+                if task.state is not TaskState.RUNNING:
+                    kernel.charge(task)
+                    task = None
+                elif task.work & NEED_RESCHED:
+                    task.work &= ~NEED_RESCHED
+                    if kernel.scheduler.queue:
+                        kernel.charge(task)
+                        kernel.scheduler.preempt(task)
+                        task = None
+            if task is None:
+                task = self._schedule()
+                if task is None:
+                    return
+            frame = task.frame
+            if frame is not None:
+                self._continue_call(task, frame)
+                if task.state is not TaskState.RUNNING:
+                    continue
+            if task.work & (SIGNAL_PENDING | RESTORE_MASK):
+                deliver_signals(kernel, task)
+                continue
+            if not task.work:
+                break
+        task.call_number = -1
+        kernel.switch_to(task)
+        stale = self.memory.stale
+        if stale:
+            self.memory.stale = 0
+            if stale & STALE_CODE:
+                self.cpu.forget_code()
+            if stale & STALE_TRANSLATIONS:
+                self.cpu.flush_translations()
+
+    def _schedule(self) -> Task | None:
+        """The next task, made the current one; None, with the engine stopped, if nobody can run now."""
+        kernel = self.kernel
+        scheduler = kernel.scheduler
+        if kernel.timers.heap:
+            kernel.timers.run_due()
+        task = scheduler.pick()
+        kernel.current = task
+        if task is None:
+            self.cpu.stop()
+            return None
+        kernel.clock.start_slice(scheduler.slice_ns())
+        return task
+
+    def slice_over(self) -> None:
+        """The engine's budget is spent: timers may be due, and it's another's turn."""
+        kernel = self.kernel
+        kernel.timers.run_due()
+        task = kernel.current
+        if task is None:
+            return
+        if kernel.scheduler.queue and task.state is TaskState.RUNNING:
+            task.work |= NEED_RESCHED
+            task.times.involuntary_switches += 1
+        else:
+            kernel.charge(task)
+            kernel.clock.start_slice(kernel.scheduler.slice_ns())
+        self.resume()
+
+    # Faults and exceptions
+
+    def page_fault(self, address: int, error_code: int) -> None:
+        """Linux: arch/x86/mm/fault.c, exc_page_fault."""
+        kernel = self.kernel
+        task = kernel.current
+        assert task is not None
+        try:
+            handle_fault(task.mm, address, error_code & (FAULT_WRITE | FAULT_FETCH))
+        except AccessViolation as violation:
+            info = SigInfo(violation.signal, violation.code, address=address)
+            force_signal(kernel, task, info)
+            self.resume()
+            return
+        except OutOfFrames:
+            out_of_memory(kernel, task)
+            task.work |= NEED_RESCHED
+            self.resume()
+            return
+        task.times.minor_faults += 1
+        if self.memory.stale:
+            self.resume()
+
+    def processor_exception(self, vector: int, error_code: int) -> None:
+        """Linux: arch/x86/kernel/traps.c."""
+        del error_code
+        kernel = self.kernel
+        task = kernel.current
+        assert task is not None
+        registers = self.cpu.general
+        address = registers[RIP]
+        if vector == 13 and self._emulate_time_stamp(task, address):
+            return
+        if vector == 0:
+            info = SigInfo(_SIGFPE, _FPE_INTDIV, address=address)
+        elif vector == 3:
+            info = SigInfo(_SIGTRAP, _SI_KERNEL)
+        elif vector == 1:
+            info = SigInfo(_SIGTRAP, _TRAP_BRKPT, address=address)
+        elif vector == 6:
+            info = SigInfo(_SIGILL, _ILL_ILLOPN, address=address)
+        elif vector in (16, 19):
+            info = SigInfo(_SIGFPE, _FPE_FLTINV, address=address)
+        elif vector == 17:
+            info = SigInfo(_SIGBUS, _BUS_ADRALN)
+        else:
+            info = SigInfo(_SIGSEGV, _SI_KERNEL)
+        force_signal(kernel, task, info)
+        self.resume()
+
+    def _emulate_time_stamp(self, task: Task, address: int) -> bool:
+        """rdtsc and rdtscp trap, so that time is virtual for them too."""
+        try:
+            code = task.mm.read(address, 2)
+            length = 2
+            if code == _RDTSCP[:2]:
+                code = task.mm.read(address, 3)
+                length = 3
+        except Errno:
+            return False
+        if code not in (_RDTSC, _RDTSCP):
+            return False
+        cycles = self.clock.now_ns * _CYCLES_PER_NS
+        registers = self.cpu.general
+        registers[RAX] = cycles & 0xFFFF_FFFF
+        registers[RDX] = cycles >> 32 & 0xFFFF_FFFF
+        if length == 3:
+            registers[1] = 0
+        registers[RIP] = address + length
+        return True

@@ -1,0 +1,363 @@
+"""System calls that make, replace, end and await processes."""
+
+from __future__ import annotations
+
+from struct import unpack
+from typing import TYPE_CHECKING
+
+from procession.abi.clone_flags import CloneArgs, CloneFlag
+from procession.abi.errno import E2BIG, EBADF, EINVAL, ENOENT, ENOTDIR, EPERM, ESRCH
+from procession.abi.open_flags import AtFlag
+from procession.abi.resource import Rusage
+from procession.abi.siginfo import SiginfoChild
+from procession.abi.structure import I32
+from procession.abi.time import Timeval
+from procession.abi.wait_options import IdType, WaitOption
+from procession.fs import namei
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFMT
+from procession.fs.wait_queue import Sleep
+from procession.kernel import clone as cloning
+from procession.kernel.clone import CloneArguments, copy_process
+from procession.kernel.exec import do_execve
+from procession.kernel.exit import do_exit, do_group_exit
+from procession.kernel.task import CpuTimes, Task
+from procession.kernel.wait import (
+    P_ALL,
+    P_PGID,
+    P_PID,
+    WALL,
+    WCLONE,
+    WEXITED,
+    WNOHANG,
+    WNOTHREAD,
+    WNOWAIT,
+    WSTOPPED,
+    WaitSelection,
+    do_wait,
+)
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Address, Fd, Flags, Int, LongFlags, Out, Path, Size
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path as PathPlace
+    from procession.kernel.kernel import Kernel
+
+_AT_FDCWD = -100
+_AT_EMPTY_PATH, _AT_SYMLINK_NOFOLLOW = 0x1000, 0x100
+_WCONTINUED = 8
+_SIGCHLD = 17
+_CSIGNAL = 0xFF
+_SIGNAL_MAXIMUM = 64
+_CLONE_ARGS_SIZE_VER0 = 64
+_MAX_ARG_STRINGS = 0x7FFFFFFF
+_MAX_ARG_STRLEN = 131_072
+_WAIT4_OPTIONS = WNOHANG | WSTOPPED | _WCONTINUED | WNOTHREAD | WCLONE | WALL
+_WAITID_OPTIONS = _WAIT4_OPTIONS | WNOWAIT | WEXITED
+
+
+@syscall(39)
+def getpid(task: Task) -> int:
+    """getpid(2)."""
+    return task.group.pid
+
+
+@syscall(186)
+def gettid(task: Task) -> int:
+    """gettid(2)."""
+    return task.tid
+
+
+@syscall(110)
+def getppid(task: Task) -> int:
+    """getppid(2). A process without a parent here has one that it can't see: 0."""
+    parent = task.group.leader.parent
+    return parent.group.pid if parent is not None else 0
+
+
+@syscall(218)
+def set_tid_address(task: Task, address: Address) -> int:
+    """set_tid_address(2)."""
+    task.clear_child_tid = address
+    return task.tid
+
+
+def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments) -> int:
+    """Make a task and let it run; with CLONE_VFORK wait until it has ended or called exec.
+
+    Linux: kernel/fork.c, kernel_clone.
+    """
+    if task.frame is not None:
+        child: Task = task.frame.progress
+    else:
+        child = copy_process(kernel, task, arguments)
+        kernel.scheduler.start(child)
+    if child.vfork_queue is not None:
+        raise Sleep(child.vfork_queue, progress=child, interrupted=child.tid, is_interruptible=False)
+    return child.tid
+
+
+@syscall(57)
+def fork(task: Task) -> int:
+    """fork(2)."""
+    return kernel_clone(task.kernel, task, CloneArguments(0, _SIGCHLD))
+
+
+@syscall(58)
+def vfork(task: Task) -> int:
+    """vfork(2): the parent is suspended until the child has ended or called exec."""
+    flags = cloning.CLONE_VFORK | cloning.CLONE_VM
+    return kernel_clone(task.kernel, task, CloneArguments(flags, _SIGCHLD))
+
+
+@syscall(56)
+def clone(
+    task: Task,
+    flags: LongFlags[CloneFlag],
+    stack: Address,
+    parent_tid: Address,
+    child_tid: Address,
+    tls: Address,
+) -> int:
+    """clone(2), the raw call: the low byte of `flags` is the signal that the parent gets."""
+    lower = flags & 0xFFFF_FFFF & ~_CSIGNAL
+    if lower & cloning.CLONE_PIDFD:
+        raise EINVAL("there are no pid file descriptors yet")
+    return kernel_clone(
+        task.kernel,
+        task,
+        CloneArguments(lower, flags & _CSIGNAL, stack, tls, parent_tid, child_tid),
+    )
+
+
+@syscall(435)
+def clone3(task: Task, arguments: Address, size: Size) -> int:
+    """clone3(2). Linux: kernel/fork.c, copy_clone_args_from_user, clone3_args_valid."""
+    if size > 4096:
+        raise E2BIG("more than a page of arguments")
+    if size < _CLONE_ARGS_SIZE_VER0:
+        raise EINVAL("fewer arguments than the first version has")
+    data = task.mm.read(arguments, size)
+    if any(data[CloneArgs.SIZE :]):
+        raise E2BIG("arguments of a later version")
+    args = CloneArgs.unpack(data[: CloneArgs.SIZE].ljust(CloneArgs.SIZE, b"\0"))
+    if args.set_tid_size > 32 or bool(args.set_tid) != bool(args.set_tid_size):
+        raise EINVAL("set_tid without a size, or the other way round")
+    if args.exit_signal & ~_CSIGNAL or args.exit_signal > _SIGNAL_MAXIMUM:
+        raise EINVAL(f"no signal {args.exit_signal}")
+    flags = args.flags
+    if flags & ~(0xFFFF_FFFF | cloning.CLONE_CLEAR_SIGHAND | cloning.CLONE_INTO_CGROUP):
+        raise EINVAL("unknown flags")
+    if flags & (cloning.CLONE_DETACHED | (_CSIGNAL & ~0x80)):
+        raise EINVAL("flags that only clone has")
+    if flags & (cloning.CLONE_THREAD | cloning.CLONE_PARENT) and args.exit_signal:
+        raise EINVAL("a thread or sibling has no exit signal of its own")
+    if bool(args.stack) != bool(args.stack_size):
+        raise EINVAL("a stack without a size, or the other way round")
+    if flags & cloning.CLONE_INTO_CGROUP:
+        raise EBADF("there are no control groups")
+    if flags & cloning.CLONE_PIDFD:
+        raise EINVAL("there are no pid file descriptors yet")
+    set_tid = 0
+    if args.set_tid_size:
+        if args.set_tid_size > 1:
+            raise EINVAL("more ids than there are nested pid namespaces")
+        set_tid = unpack("<i", task.mm.read(args.set_tid, 4))[0]
+        if set_tid <= 0:
+            raise EINVAL("set_tid out of range")
+        if not task.credentials.has_capability(21):
+            raise EPERM("set_tid takes CAP_SYS_ADMIN")
+    return kernel_clone(
+        task.kernel,
+        task,
+        CloneArguments(
+            flags,
+            args.exit_signal,
+            args.stack + args.stack_size if args.stack else 0,
+            args.tls,
+            args.parent_tid,
+            args.child_tid,
+            set_tid,
+        ),
+    )
+
+
+def read_strings(task: Task, address: int) -> list[bytes]:
+    """A NULL-terminated array of strings, as argv and envp are; NULL counts as empty.
+
+    Raises EFAULT, E2BIG. Linux: fs/exec.c, count, copy_strings.
+    """
+    strings: list[bytes] = []
+    memory = task.mm
+    total = 0
+    while address:
+        # As many pointers as the page holds, or fewer where the next page isn't there.
+        count = (4096 - (address & 4095)) // 8 or 1
+        pointers = unpack(f"<{count}Q", memory.read(address, 8 * count))
+        for pointer in pointers:
+            if not pointer:
+                return strings
+            string = memory.read_cstring(pointer, _MAX_ARG_STRLEN)
+            if string is None:
+                raise E2BIG("an argument of more than 128 KiB")
+            strings.append(string)
+            total += len(string) + 9
+            if total > 8 << 20:
+                raise E2BIG("too many arguments")
+        address += 8 * count
+    return strings
+
+
+@syscall(59)
+def execve(task: Task, path: Path, arguments: Address, environment: Address) -> int:
+    """execve(2)."""
+    place = namei.lookup(task.fs, task.credentials, path)
+    do_execve(task.kernel, task, place, path, read_strings(task, arguments), read_strings(task, environment))
+    return 0
+
+
+@syscall(322)
+def execveat(
+    task: Task,
+    directory: Fd,
+    path: Path,
+    arguments: Address,
+    environment: Address,
+    flags: Flags[AtFlag],
+) -> int:
+    """execveat(2)."""
+    if flags & ~(_AT_EMPTY_PATH | _AT_SYMLINK_NOFOLLOW):
+        raise EINVAL("unknown flags")
+    start: PathPlace | None = None
+    name = path
+    if directory != _AT_FDCWD and not path.startswith(b"/"):
+        file = task.files.file(directory)
+        start = file.path
+        name = b"/dev/fd/%d/%s" % (directory, path) if path else b"/dev/fd/%d" % directory
+        if path and start.dentry.inode.mode & S_IFMT != S_IFDIR:
+            raise ENOTDIR
+    if not path and not flags & _AT_EMPTY_PATH:
+        raise ENOENT("an empty path")
+    follow = not flags & _AT_SYMLINK_NOFOLLOW
+    place = namei.lookup(task.fs, task.credentials, path, start, follow=follow, allow_empty=True)
+    if not follow and place.dentry.inode.mode & S_IFMT == S_IFLNK:
+        from procession.abi.errno import ELOOP
+
+        raise ELOOP
+    if name.startswith(b"/dev/fd/") and task.files.is_close_on_exec(directory):
+        # The interpreter of a script couldn't open it any more (Linux: BINPRM_FLAGS_PATH_INACCESSIBLE).
+        head = _peek(task, place)
+        if head == b"#!":
+            raise ENOENT("a script behind a descriptor that exec closes")
+    do_execve(task.kernel, task, place, name, read_strings(task, arguments), read_strings(task, environment))
+    return 0
+
+
+def _peek(task: Task, place: PathPlace) -> bytes:
+    file = namei.open_path(place, task.credentials, 0)
+    try:
+        return file.read_at(0, 2) if file.is_seekable else b""
+    finally:
+        file.release_if_unheld()
+
+
+@syscall(60)
+def exit_(task: Task, code: Int) -> int:
+    """_exit(2) of one thread."""
+    do_exit(task.kernel, task, (code & 0xFF) << 8)
+    return 0
+
+
+@syscall(231)
+def exit_group(task: Task, code: Int) -> int:
+    """exit_group(2)."""
+    do_group_exit(task.kernel, task, (code & 0xFF) << 8)
+    return 0
+
+
+def rusage_of(times: CpuTimes) -> Rusage:
+    """The figures as getrusage(2) gives them: times in microseconds, the resident size in KiB."""
+    return Rusage(
+        ru_utime=Timeval(times.user_ns // 10**9, times.user_ns % 10**9 // 1000),
+        ru_stime=Timeval(times.system_ns // 10**9, times.system_ns % 10**9 // 1000),
+        ru_maxrss=times.max_resident_pages * 4,
+        ru_minflt=times.minor_faults,
+        ru_majflt=times.major_faults,
+        ru_nvcsw=times.voluntary_switches,
+        ru_nivcsw=times.involuntary_switches,
+    )
+
+
+@syscall(61)
+def wait4(task: Task, pid: Int, status: Out[I32], options: Flags[WaitOption], usage: Out[Rusage]) -> int:
+    """wait4(2). Linux: kernel/exit.c, kernel_wait4."""
+    if options & ~_WAIT4_OPTIONS:
+        raise EINVAL("unknown options")
+    if pid == -0x80000000:
+        raise ESRCH("no process group has that number")
+    if pid == -1:
+        kind, number = P_ALL, 0
+    elif pid < 0:
+        kind, number = P_PGID, -pid
+    elif pid == 0:
+        kind, number = P_PGID, task.group.process_group.id
+    else:
+        kind, number = P_PID, pid
+    found = do_wait(task.kernel, task, WaitSelection(kind, number, options | WEXITED))
+    if found is None:
+        return 0
+    if status:
+        status.put(found.status)
+    if usage:
+        usage.put(rusage_of(found.times))
+    return found.pid
+
+
+@syscall(247)
+def waitid(
+    task: Task,
+    kind: Flags[IdType],
+    number: Int,
+    info: Out[SiginfoChild],
+    options: Flags[WaitOption],
+    usage: Out[Rusage],
+) -> int:
+    """waitid(2). Linux: kernel/exit.c, kernel_waitid."""
+    if options & ~_WAITID_OPTIONS or not options & (WEXITED | WSTOPPED | _WCONTINUED):
+        raise EINVAL("unknown options, or nothing to wait for")
+    if kind == P_PID:
+        if number <= 0:
+            raise EINVAL("no such pid")
+    elif kind == P_PGID:
+        if number < 0:
+            raise EINVAL("no such process group")
+        if number == 0:
+            number = task.group.process_group.id
+    elif kind != P_ALL:
+        if kind == 3:
+            task.files.file(number)
+            raise EBADF("not a pid file descriptor")
+        raise EINVAL("an unknown kind of id")
+    found = do_wait(task.kernel, task, WaitSelection(kind, number, options))
+    if info:
+        if found is None:
+            info.put(SiginfoChild())
+        else:
+            stopped = found.status & 0xFF == 0x7F
+            if found.status == 0xFFFF:
+                status = 18
+            elif stopped or not found.status & 0x7F:
+                status = found.status >> 8
+            else:
+                status = found.status & 0x7F
+            info.put(
+                SiginfoChild(
+                    si_signo=_SIGCHLD,
+                    si_code=found.code,
+                    si_pid=found.pid,
+                    si_uid=found.uid,
+                    si_status=status,
+                )
+            )
+    if usage and found is not None:
+        usage.put(rusage_of(found.times))
+    return 0
