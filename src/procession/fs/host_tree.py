@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from procession.abi.errno import EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, Errno
 
@@ -81,7 +82,7 @@ class HostFileCache:
 
 _directories = HostFileCache(OPEN_DIRECTORIES_LIMIT)
 _files = HostFileCache(OPEN_FILES_LIMIT)
-_identities: dict[bytes, dict[tuple[int, int], bytes]] = {}
+_identities: WeakKeyDictionary[HostTree, dict[tuple[int, int], bytes]] = WeakKeyDictionary()
 _pseudo_devices: frozenset[int] | None = None
 
 
@@ -117,7 +118,7 @@ class HostTree:
     every one is opened by itself relative to the one before.
     """
 
-    __slots__ = ("root",)
+    __slots__ = ("__weakref__", "root")
 
     def __init__(self, root: str | bytes | os.PathLike[str]) -> None:
         self.root = os.path.realpath(os.fsencode(root))
@@ -216,7 +217,7 @@ class HostTree:
 
     def linked_path(self, path: bytes, others: Mapping[bytes, object]) -> bytes | None:
         """Which of `others`, files seen before, is the same file as `path` by another name, if any is."""
-        identities = _identities.setdefault(self.root, {})
+        identities = _identities.setdefault(self, {})
         if len(identities) < len(others):
             for other in others:
                 self._identify(other, identities)

@@ -176,6 +176,10 @@ class OverlayInode(MemoryInode):
             self.entries[name] = inode
         return inode
 
+    def count_subdirectories(self, change: int) -> None:
+        if not self.is_from_host:
+            super().count_subdirectories(change)
+
     def _list_host(self) -> dict[bytes, None]:
         """The names on the host that haven't been looked up yet."""
         if self.unseen is None:

@@ -221,7 +221,7 @@ class MemoryInode(Inode):
         if self.link_count >= LINK_MAX:
             raise EMLINK
         inode = self._add_child(name, S_IFDIR | mode, 0, subject)
-        self.link_count += 1
+        self.count_subdirectories(1)
         return inode
 
     def mknod(self, name: bytes, mode: int, rdev: int, subject: Subject) -> Inode:
@@ -268,11 +268,15 @@ class MemoryInode(Inode):
         if inode.all_entries():
             raise ENOTEMPTY
         self.remove_entry(name)
-        self.link_count -= 1
+        self.count_subdirectories(-1)
         self.touch_modified()
         inode.link_count = 0
         inode.ctime_ns = self.mtime_ns
         inode.evict_if_unused()
+
+    def count_subdirectories(self, change: int) -> None:
+        """This directory has so many subdirectories more, each with a ".." that is one more name for it."""
+        self.link_count += change
 
     def drop_link(self) -> None:
         """One name of this file is gone."""
@@ -301,9 +305,9 @@ class MemoryInode(Inode):
         self.remove_entry(name)
         new_directory.set_entry(new_name, inode)
         if inode.is_directory:
-            self.link_count -= 1
+            self.count_subdirectories(-1)
             if replaced is None:
-                new_directory.link_count += 1
+                new_directory.count_subdirectories(1)
         self.touch_modified()
         new_directory.touch_modified()
         inode.ctime_ns = self.ctime_ns
@@ -322,8 +326,8 @@ class MemoryInode(Inode):
         other.set_entry(other_name, inode)
         if other is not self and inode.is_directory != second.is_directory:
             change = 1 if inode.is_directory else -1
-            self.link_count -= change
-            other.link_count += change
+            self.count_subdirectories(-change)
+            other.count_subdirectories(change)
         self.touch_modified()
         other.touch_modified()
         inode.ctime_ns = second.ctime_ns = self.ctime_ns

@@ -12,10 +12,10 @@ from ctypes import byref, c_uint16, c_uint32, c_void_p
 from procession.hardware import page_table as pte
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
+from procession.hardware.engines.unicorn_floating import FloatingFormat
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
 from procession.hardware.engines.unicorn_state import (
     STATE_BYTES,
-    StateLayout,
     locate_exception_fields,
     locate_state,
 )
@@ -92,6 +92,7 @@ class UnicornEngine:
         self._enter_user_mode()
         self._add_hooks()
         self.initial_floating = bytes(self.state[self.floating])
+        self.format = FloatingFormat(layout)
 
     # Bringing the processor up
 
@@ -311,55 +312,22 @@ class UnicornEngine:
     # Floating-point state in the architecture's form
 
     def fxsave(self, registers: Registers) -> bytes:
-        """The FXSAVE area for `registers` (Intel SDM volume 1, 10.5.1)."""
-        layout, base = self.layout, self.layout.floating_start
-        image = registers.floating or self.initial_floating
-
-        def part(offset: int, length: int) -> bytes:
-            return image[offset - base : offset - base + length]
-
-        top = part(layout.x87_top, 1)[0] & 7
-        status = int.from_bytes(part(layout.x87_status, 2), "little") & ~0x3800 | top << 11
-        tags = part(layout.x87_tags, 8)
-        tag_bits = sum(1 << index for index in range(8) if not tags[index])
-        stack = b"".join(
-            part(layout.x87_registers + 16 * ((top + index) & 7), 10).ljust(16, b"\0") for index in range(8)
-        )
-        vectors = b"".join(part(layout.xmm + layout.xmm_stride * index, 16) for index in range(16))
-        header = _FXSAVE_HEADER.pack(
-            int.from_bytes(part(layout.x87_control, 2), "little"),
-            status,
-            tag_bits,
-            int.from_bytes(part(layout.mxcsr, 4), "little"),
-            _MXCSR_MASK,
-        )
-        return (header + stack + vectors).ljust(512, b"\0")
+        """The FXSAVE area for `registers`."""
+        return self.format.to_fxsave(registers.floating or self.initial_floating)
 
     def fxrstor(self, registers: Registers, image: bytes) -> None:
         """Put an FXSAVE area into `registers`."""
-        if self.fxsave(registers)[:416] == image[:416]:
+        old = registers.floating or self.initial_floating
+        new, control, mxcsr = self.format.from_fxsave(old, image)
+        if (control, mxcsr) == self.format.control_words(old):
+            registers.floating = new
             return
-        control, status, tag_bits, mxcsr, _ = _FXSAVE_HEADER.unpack_from(image)
-        layout, base = self.layout, self.layout.floating_start
-        new = bytearray(registers.floating or self.initial_floating)
-
-        def put(offset: int, data: bytes) -> None:
-            new[offset - base : offset - base + len(data)] = data
-
-        top = status >> 11 & 7
-        put(layout.x87_top, bytes((top, 0, 0, 0)))
-        put(layout.x87_status, (status & ~0x3800).to_bytes(2, "little"))
-        put(layout.x87_tags, bytes(0 if tag_bits >> index & 1 else 1 for index in range(8)))
-        for index in range(8):
-            put(layout.x87_registers + 16 * ((top + index) & 7), image[32 + 16 * index : 42 + 16 * index])
-        for index in range(16):
-            put(layout.xmm + layout.xmm_stride * index, image[160 + 16 * index : 176 + 16 * index])
         # The library derives rounding and flushing modes when these two are written: let it do so.
         live = bytes(self.state[self.floating])
-        self.state[self.floating] = bytes(new)
+        self.state[self.floating] = new
         library, handle = self.library, self.handle
         library.register_write(handle, uc.REG_FPCW, byref(c_uint16(control | 0x40)))
-        library.register_write(handle, uc.REG_MXCSR, byref(c_uint32(mxcsr & _MXCSR_MASK)))
+        library.register_write(handle, uc.REG_MXCSR, byref(c_uint32(mxcsr)))
         registers.floating = bytes(self.state[self.floating])
         self.state[self.floating] = live
 
@@ -370,7 +338,5 @@ class UnicornEngine:
             self.handle = c_void_p()
 
 
-_FXSAVE_HEADER = struct.Struct("<HHBx20xII")
-_MXCSR_MASK = 0xFFFF
 _FLUSH_TLB = c_uint32(uc.CTL_TLB_FLUSH | 1 << 30)
 _FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)
