@@ -1,0 +1,90 @@
+"""Floating-point state in the architecture's form: FXSAVE areas from Unicorn's own image and back."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from procession.hardware.engines.unicorn_state import StateLayout
+
+MXCSR_MASK = 0xFFFF
+_FXSAVE = Struct("<HHBx18xII" + 8 * "10s6x" + 16 * "16s" + "96x")
+_TOP_BITS = 0x3800
+_ALL_EMPTY = b"\1" * 8
+_X87_STRIDE = 16
+
+
+class FloatingFormat:
+    """Converts between images of one layout and FXSAVE areas (Intel SDM volume 1, 10.5.1).
+
+    An image is cut into its known fields and what lies between, so that one format takes it apart and puts
+    it together.
+    """
+
+    __slots__ = ("control", "mxcsr", "parts", "status", "tags", "top", "vectors", "x87")
+
+    def __init__(self, layout: StateLayout) -> None:
+        fields = {
+            layout.x87_top: 4,
+            layout.x87_status: 2,
+            layout.x87_control: 2,
+            layout.x87_tags: 8,
+            layout.mxcsr: 4,
+        }
+        fields |= {layout.x87_registers + _X87_STRIDE * index: 10 for index in range(8)}
+        fields |= {layout.xmm + layout.xmm_stride * index: 16 for index in range(16)}
+        form, position, count = "<", layout.floating_start, 0
+        places: dict[int, int] = {}
+        for offset in sorted(fields):
+            if offset > position:
+                form += f"{offset - position}s"
+                count += 1
+            places[offset] = count
+            form += f"{fields[offset]}s"
+            count += 1
+            position = offset + fields[offset]
+        self.parts = Struct(f"{form}{layout.floating_end - position}s")
+        self.top = places[layout.x87_top]
+        self.status = places[layout.x87_status]
+        self.control = places[layout.x87_control]
+        self.tags = places[layout.x87_tags]
+        self.mxcsr = places[layout.mxcsr]
+        self.x87 = [places[layout.x87_registers + _X87_STRIDE * index] for index in range(8)]
+        self.vectors = [places[layout.xmm + layout.xmm_stride * index] for index in range(16)]
+
+    def to_fxsave(self, image: bytes) -> bytes:
+        """The 512-byte FXSAVE area of an image."""
+        parts = self.parts.unpack(image)
+        top = parts[self.top][0] & 7
+        tags = parts[self.tags]
+        # The processor counts its x87 registers from the top of their stack.
+        order = self.x87[top:] + self.x87[:top] if top else self.x87
+        return _FXSAVE.pack(
+            int.from_bytes(parts[self.control], "little"),
+            int.from_bytes(parts[self.status], "little") & ~_TOP_BITS | top << 11,
+            0 if tags == _ALL_EMPTY else sum(1 << index for index in range(8) if not tags[index]),
+            int.from_bytes(parts[self.mxcsr], "little"),
+            MXCSR_MASK,
+            *[parts[place] for place in order],
+            *[parts[place] for place in self.vectors],
+        )
+
+    def from_fxsave(self, image: bytes, area: bytes) -> tuple[bytes, int, int]:
+        """`image` with the state in an FXSAVE area, but for control words; these: x87's, and MXCSR."""
+        parts = list(self.parts.unpack(image))
+        control, status, tag_bits, mxcsr, _, *values = _FXSAVE.unpack(area)
+        top = status >> 11 & 7
+        parts[self.top] = top.to_bytes(4, "little")
+        parts[self.status] = (status & ~_TOP_BITS).to_bytes(2, "little")
+        parts[self.tags] = bytes(not tag_bits >> index & 1 for index in range(8)) if tag_bits else _ALL_EMPTY
+        for index in range(8):
+            parts[self.x87[(top + index) & 7]] = values[index]
+        for place, value in zip(self.vectors, values[8:], strict=True):
+            parts[place] = value
+        return self.parts.pack(*parts), control, mxcsr & MXCSR_MASK
+
+    def control_words(self, image: bytes) -> tuple[int, int]:
+        """The x87 control word and MXCSR of an image."""
+        parts = self.parts.unpack(image)
+        return int.from_bytes(parts[self.control], "little"), int.from_bytes(parts[self.mxcsr], "little")
