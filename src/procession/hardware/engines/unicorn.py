@@ -15,7 +15,6 @@ from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_floating import FloatingFormat
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
 from procession.hardware.engines.unicorn_state import (
-    STATE_BYTES,
     locate_exception_fields,
     locate_state,
 )
@@ -81,7 +80,7 @@ class UnicornEngine:
         size = memory.frame_count << PAGE_SHIFT
         library.check(library.map_memory(self.handle, 0, size, uc.PROT_ALL, c_void_p(base)))
         self.layout = layout = locate_state(library, self.handle)
-        array = (ctypes.c_char * STATE_BYTES).from_address(layout.address)
+        array = (ctypes.c_char * layout.size).from_address(layout.address)
         self.state = memoryview(array).cast("B")
         self.general = self.state[:136].cast("Q")
         self.words32 = self.state.cast("I")
@@ -147,7 +146,7 @@ class UnicornEngine:
             library.write_register(handle, uc.REG_RCX, 0)
             library.write_register(handle, uc.REG_RSP, 0x3100)
             # What an earlier exception left would make a double fault of this one.
-            ctypes.memmove(self.layout.address, idle, STATE_BYTES // 8 * 7)
+            ctypes.memmove(self.layout.address, idle, len(idle))
             library.write_register(handle, uc.REG_RBX, 0x5000)
             library.write_register(handle, uc.REG_RSP, 0x3100)
             library.emulate(handle, start, _NO_PROGRAM_HAS_THIS, 0, 0)
@@ -155,7 +154,7 @@ class UnicornEngine:
                 raise UnicornError(f"the instruction at {start:#x} didn't raise exception {vector}")
             observations.append((vector, error_code, seen.pop()[1]))
         library.check(library.hook_delete(handle, hook))
-        ctypes.memmove(self.layout.address, idle, STATE_BYTES // 8 * 7)
+        ctypes.memmove(self.layout.address, idle, len(idle))
         return observations
 
     def _add_hooks(self) -> None:

@@ -89,6 +89,9 @@ class UnicornLibrary:
         self.hook_delete.argtypes = (c_void_p, c_size_t)
         self.emulate = library.uc_emu_start
         self.emulate.argtypes = (c_void_p, c_uint64, c_uint64, c_uint64, c_size_t)
+        self.context_size = library.uc_context_size
+        self.context_size.argtypes = (c_void_p,)
+        self.context_size.restype = c_size_t
         self.stop = library.uc_emu_stop
         self.stop.argtypes = (c_void_p,)
         self.stop_address = ctypes.cast(library.uc_emu_stop, c_void_p).value or 0

@@ -29,8 +29,8 @@ from procession.hardware.engines.unicorn_library import (
     UnicornLibrary,
 )
 
-STATE_BYTES = 8192
-"""More than the part of the state that a task's registers live in."""
+_CONTEXT_HEADER_BYTES = 64
+"""At most so much of a saved context isn't a copy of the state."""
 _OBJECT_BYTES = 1 << 18
 
 
@@ -38,7 +38,8 @@ class StateLayout:
     """Offsets in bytes from the state's `address`.
 
     `general`, 16 quadwords with rip after them, is at offset 0. `floating_start` to `floating_end`
-    encloses all of x87, MMX and SSE state.
+    encloses all of x87, MMX and SSE state. `size` bytes of the state are a task's: what the library copies
+    when it saves a context.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class StateLayout:
         "gs_base",
         "mxcsr",
         "old_exception",
+        "size",
         "x87_control",
         "x87_registers",
         "x87_status",
@@ -61,8 +63,9 @@ class StateLayout:
         "xmm_stride",
     )
 
-    def __init__(self, address: int) -> None:
+    def __init__(self, address: int, size: int) -> None:
         self.address = address
+        self.size = size
         self.fs_base = 0
         self.gs_base = 0
         self.cr2 = 0
@@ -82,7 +85,7 @@ class StateLayout:
 
     def snapshot(self) -> bytes:
         """The state's bytes now."""
-        return ctypes.string_at(self.address, STATE_BYTES)
+        return ctypes.string_at(self.address, self.size)
 
 
 def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
@@ -103,7 +106,8 @@ def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
             found = {address for address in found if ctypes.string_at(address, 128) == pattern}
     if not found or len(found) != 1:
         raise UnicornError(f"the processor's state was found in {len(found or ())} places, not one")
-    layout = StateLayout(found.pop())
+    size = (library.context_size(handle) - _CONTEXT_HEADER_BYTES) & ~7
+    layout = StateLayout(found.pop(), size)
 
     def offset_of(register: int, probes: tuple[int, ...], width: int) -> int:
         return _find_offset(library, handle, layout, register, probes, width)
@@ -121,7 +125,7 @@ def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
     _locate_x87(library, handle, layout)
     layout.floating_start = min(layout.x87_top, layout.x87_status, layout.x87_control)
     layout.floating_end = layout.xmm + 16 * layout.xmm_stride
-    if not layout.floating_start < layout.x87_registers < layout.mxcsr < layout.floating_end < STATE_BYTES:
+    if not layout.floating_start < layout.x87_registers < layout.mxcsr < layout.floating_end < layout.size:
         raise UnicornError("the floating-point state isn't where one block of the processor's state holds it")
     return layout
 
@@ -220,7 +224,7 @@ def _locate_x87(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) 
     before = layout.snapshot()
     library.write_register(handle, REG_FPTAG, 0xFFFF)
     after = layout.snapshot()
-    changed = [offset for offset in range(STATE_BYTES) if before[offset] != after[offset]]
+    changed = [offset for offset in range(layout.size) if before[offset] != after[offset]]
     if not tops or not statuses or len(tops) != 1 or len(statuses) != 1 or len(changed) != 8:
         raise UnicornError("the x87 status isn't where it can be told apart")
     layout.x87_top, layout.x87_status, layout.x87_tags = tops.pop(), statuses.pop(), changed[0]
@@ -238,8 +242,9 @@ def locate_exception_fields(layout: StateLayout, observe: Callable[[], list[tupl
     codes: set[int] | None = None
     previous: set[int] | None = None
     for vector, error_code, data in observe():
-        at_code = {o for o in range(0, STATE_BYTES, 4) if data[o : o + 4] == error_code.to_bytes(4, "little")}
-        at_vector = {o for o in range(0, STATE_BYTES, 4) if data[o : o + 4] == vector.to_bytes(4, "little")}
+        words = memoryview(data).cast("I")
+        at_code = {4 * index for index, word in enumerate(words) if word == error_code}
+        at_vector = {4 * index for index, word in enumerate(words) if word == vector}
         codes = at_code if codes is None else codes & at_code
         previous = at_vector if previous is None else previous & at_vector
     if not codes or not previous or len(codes) != 1 or len(previous) != 1:
