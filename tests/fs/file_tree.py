@@ -1,0 +1,143 @@
+"""A tree of files for tests: file systems, a namespace and a user, without any task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path as HostPath
+
+from procession.abi.capability import CAP_LAST_CAP
+from procession.fs import directory, namei
+from procession.fs.dentry import Path, absolute_path
+from procession.fs.file import O_CREAT, O_RDWR, O_WRONLY, File
+from procession.fs.fs_context import FsContext
+from procession.fs.inode import Superblock
+from procession.fs.mount import first_namespace
+from procession.fs.overlay import Overlay
+from procession.fs.tmpfs import Tmpfs
+from procession.fs.vfs import Vfs
+from procession.hardware.physical_memory import PhysicalMemory
+
+SECOND_NS = 10**9
+
+
+class TestClock:
+    """A clock that the test sets."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.realtime_ns = 1_700_000_000 * SECOND_NS
+
+
+class CountingSource:
+    """Random bytes that are 0, 1, 2, ..."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def random_bytes(self, length: int) -> bytes:
+        first = self.count
+        self.count += length
+        return bytes((first + offset) & 0xFF for offset in range(length))
+
+
+class User:
+    """Somebody with ids and capabilities."""
+
+    def __init__(
+        self, uid: int, gid: int = 0, groups: Iterable[int] = (), capabilities: Iterable[int] | None = None
+    ) -> None:
+        self.fsuid = uid
+        self.fsgid = gid
+        self.groups = frozenset(groups)
+        if capabilities is None:
+            capabilities = range(CAP_LAST_CAP + 1) if uid == 0 else ()
+        self.capabilities = frozenset(capabilities)
+
+    def has_capability(self, capability: int) -> bool:
+        return capability in self.capabilities
+
+
+class FileTree:
+    """A namespace, and somebody who works in it."""
+
+    def __init__(self, root: Superblock) -> None:
+        self.vfs = root.vfs
+        self.superblock = root
+        self.namespace = first_namespace(root)
+        self.context = FsContext(self.namespace.root_path)
+        self.user = User(0)
+
+    def path(self, name: str | bytes, *, follow: bool = True) -> Path:
+        return namei.lookup(self.context, self.user, encode(name), follow=follow)
+
+    def open(self, name: str | bytes, flags: int = 0, mode: int = 0o644) -> File:
+        """Open a file that somebody holds."""
+        file = namei.open(self.context, self.user, encode(name), None, flags, mode)
+        file.acquire()
+        return file
+
+    def read(self, name: str | bytes) -> bytes:
+        file = self.open(name)
+        data = file.read(1 << 20)
+        file.put()
+        return data
+
+    def write(self, name: str | bytes, data: bytes, flags: int = O_CREAT | O_WRONLY) -> None:
+        file = self.open(name, flags)
+        assert file.write(data) == len(data)
+        file.put()
+
+    def create(self, name: str | bytes, mode: int = 0o644) -> None:
+        self.open(name, O_CREAT | O_RDWR, mode).put()
+
+    def mkdir(self, name: str | bytes, mode: int = 0o755) -> None:
+        directory.make_directory(self.context, self.user, encode(name), None, mode)
+
+    def mknod(self, name: str | bytes, mode: int, device: int = 0) -> None:
+        directory.make_node(self.context, self.user, encode(name), None, mode, device)
+
+    def symlink(self, target: str | bytes, name: str | bytes) -> None:
+        directory.make_symlink(self.context, self.user, encode(target), encode(name))
+
+    def link(self, existing: str | bytes, name: str | bytes) -> None:
+        directory.make_link(self.context, self.user, self.path(existing, follow=False), encode(name))
+
+    def unlink(self, name: str | bytes) -> None:
+        directory.remove_file(self.context, self.user, encode(name))
+
+    def rmdir(self, name: str | bytes) -> None:
+        directory.remove_directory(self.context, self.user, encode(name))
+
+    def rename(self, old: str | bytes, new: str | bytes, flags: int = 0) -> None:
+        directory.rename(self.context, self.user, encode(old), None, encode(new), None, flags)
+
+    def names(self, name: str | bytes) -> list[bytes]:
+        """The names in a directory, without the dots."""
+        file = self.open(name)
+        names = [entry.name for entry in file.list_directory()]
+        file.put()
+        assert names[:2] == [b".", b".."]
+        return names[2:]
+
+    def full_name(self, path: Path) -> bytes:
+        return absolute_path(path, self.context.root)
+
+    def change_directory(self, name: str | bytes) -> None:
+        self.context.set_cwd(self.path(name))
+
+
+def encode(name: str | bytes) -> bytes:
+    return name.encode() if isinstance(name, str) else name
+
+
+def new_vfs(memory_bytes: int = 4 << 20) -> Vfs:
+    return Vfs(PhysicalMemory(memory_bytes), TestClock(), CountingSource())
+
+
+def new_tmpfs_tree(memory_bytes: int = 4 << 20) -> FileTree:
+    return FileTree(Tmpfs(new_vfs(memory_bytes), mode=0o755))
+
+
+def new_overlay_tree(root: HostPath, memory_bytes: int = 4 << 20) -> FileTree:
+    return FileTree(Overlay(new_vfs(memory_bytes), str(root)))
