@@ -20,9 +20,9 @@ from procession.cli.command_line import run_command_line
 from procession.kernel.task_state import TaskState
 
 
-def ended(status: int = 0, signal: int = 0) -> Callable[[PretendMachine], SimpleNamespace]:
+def ended(status: int = 0, signal: int = 0, reason: str = "") -> Callable[[PretendMachine], SimpleNamespace]:
     """A run that ends so."""
-    return lambda machine: SimpleNamespace(status=status, signal=signal)
+    return lambda machine: SimpleNamespace(status=status, signal=signal, reason=reason)
 
 
 def failing(error: BaseException) -> Callable[[PretendMachine], SimpleNamespace]:
@@ -47,9 +47,10 @@ class PretendMachine:
         self.signals: list[str] = []
         self.run: dict[str, Any] = {}
         self.kernel = SimpleNamespace(current=None)
+        self.init = SimpleNamespace(group=None)
         PretendMachine.made = self
 
-    def run_attached(self, argv: list[bytes], **settings: Any) -> SimpleNamespace:
+    def run_attached(self, argv: tuple[str, ...], **settings: Any) -> SimpleNamespace:
         """Do what the test says."""
         self.run = {"argv": argv, **settings}
         return type(self).act(self)
@@ -63,6 +64,7 @@ class PretendMachine:
 def pretend_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("procession.machine")
     module.Machine = PretendMachine  # type: ignore[attr-defined]
+    module.DEFAULT_ENVIRONMENT = {"PATH": "/bin"}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "procession.machine", module)
     monkeypatch.setattr(PretendMachine, "act", ended())
 
@@ -77,25 +79,24 @@ def test_options_reach_the_machine() -> None:
         "rootfs": "/tree",
         "memory": 256 << 20,
         "environment": {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": "/root",
+            "PATH": "/bin",
             "A": "1=2",
         },
         "cwd": "/srv",
     }
-    assert machine.run == {"argv": [b"ls", b"-l", b"--version"], "pid1": True, "time_limit_s": 1.5}
+    assert machine.run == {"argv": ("ls", "-l", "--version"), "pid1": True, "time_limit_s": 1.5}
     assert machine.on_system_call is None
 
 
 def test_the_command_starts_at_the_first_word_that_is_no_option() -> None:
     assert run_command_line(["run", "--seed", "3", "--trace", "ls", "--trace", "-x"]) == 0
-    assert PretendMachine.made.run["argv"] == [b"ls", b"--trace", b"-x"]
+    assert PretendMachine.made.run["argv"] == ("ls", "--trace", "-x")
     assert PretendMachine.made.on_system_call is not None
 
 
 def test_arguments_that_are_no_text_pass_unchanged() -> None:
     run_command_line(["run", "--", "echo", os.fsdecode(b"\xff\xfe")])
-    assert PretendMachine.made.run["argv"][1] == b"\xff\xfe"
+    assert PretendMachine.made.run["argv"][1] == os.fsdecode(b"\xff\xfe")
 
 
 def test_an_env_without_value_passes_the_callers_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +143,7 @@ def test_a_mistake_in_the_use_is_one_line_and_status_2(
         (ended(signal=15), 143, "procession: killed by SIGTERM\n"),
         (ended(signal=34), 162, "procession: killed by SIGRT_2\n"),
         (ended(signal=13), 141, ""),
+        (ended(125, reason="every task sleeps"), 125, "procession: every task sleeps\n"),
         (failing(ENOENT()), 127, "procession: prog: command not found\n"),
         (failing(EACCES("no x bit")), 126, "procession: prog: Permission denied: no x bit\n"),
         (failing(ENOEXEC()), 126, "procession: prog: Exec format error\n"),
@@ -168,7 +170,7 @@ def test_signals_of_the_host_are_forwarded_while_the_guest_runs(monkeypatch: pyt
     def act(machine: PretendMachine) -> SimpleNamespace:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.raise_signal(number)
-        return SimpleNamespace(status=0, signal=0)
+        return ended()(machine)
 
     monkeypatch.setattr(PretendMachine, "act", act)
     before = signal.getsignal(signal.SIGINT)
@@ -196,8 +198,8 @@ def test_a_bug_of_the_kernel_is_reported_with_task_call_and_state(
 
 def test_the_trace_goes_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def act(machine: PretendMachine) -> SimpleNamespace:
-        machine.on_system_call.task_event(SimpleNamespace(tid=2), "exit", 3 << 8)
-        return SimpleNamespace(status=3, signal=0)
+        machine.on_system_call.task_event(SimpleNamespace(tid=2, group=0, exit_code=3 << 8), "exit")
+        return ended(3)(machine)
 
     monkeypatch.setattr(PretendMachine, "act", act)
     assert run_command_line(["run", f"--trace={tmp_path}/log", "--", "x"]) == 3

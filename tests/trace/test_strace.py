@@ -135,7 +135,7 @@ class Watched:
 
     def another(self, tid: int) -> Task:
         """A task in the same memory."""
-        return cast("Task", SimpleNamespace(tid=tid, mm=self.mm))
+        return cast("Task", SimpleNamespace(tid=tid, mm=self.mm, group=self, exit_code=0))
 
     def decode(self, handler: Any, *registers: int) -> tuple[SystemCall, tuple[Any, ...]]:
         """The call and the arguments as its decoder makes them of `registers`."""
@@ -247,11 +247,11 @@ def test_calls_of_several_tasks_are_written_in_halves(watched: Watched) -> None:
     call, arguments = watched.decode(wait4, -1, BASE, 0, 0)
     child = watched.another(8)
     watched.trace.system_call_entered(watched.task, call, arguments)
-    watched.trace.task_event(watched.task, "clone", child)
+    watched.trace.task_event(child, "clone")
     kill_call, kill_arguments = watched.decode(kill, 7, 9)
     watched.trace.system_call_entered(child, kill_call, kill_arguments)
     watched.trace.system_call_returned(child, kill_call, kill_arguments, 0)
-    watched.trace.task_event(child, "exit", 0)
+    watched.trace.task_event(child, "exit")
     watched.mm.write(BASE, bytes(4))
     watched.trace.system_call_returned(watched.task, call, arguments, 8)
     assert watched.take() == (
@@ -268,7 +268,8 @@ def test_signals_and_ends(watched: Watched) -> None:
     trace.task_event(task, "signal", SigInfo(17, 2, pid=8, status=9))
     trace.task_event(task, "signal", SigInfo(11, 1, address=0x10))
     trace.task_event(task, "signal", SigInfo(2, 0x80))
-    trace.task_event(task, "exit", 11 | 0x80)
+    task.exit_code = 11 | 0x80
+    trace.task_event(task, "exit")
     assert watched.take().splitlines() == [
         "--- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=8, si_uid=0, si_status=3,"
         " si_utime=0, si_stime=0} ---",
@@ -283,11 +284,37 @@ def test_signals_and_ends(watched: Watched) -> None:
 def test_what_never_returns_is_shown_so(watched: Watched) -> None:
     call, arguments = watched.decode(kill, 7, 0)
     watched.trace.system_call_entered(watched.task, call, arguments)
-    watched.trace.task_event(watched.task, "exit", 0)
+    watched.trace.task_event(watched.task, "exit")
     assert watched.take() == "kill(7, 0)                              = ?\n+++ exited with 0 +++\n"
     watched.trace.system_call_entered(watched.task, call, arguments)
     watched.trace.close()
     assert watched.take() == "kill(7, 0 <unfinished ...>\n"
+
+
+def test_what_is_not_built_is_shown(watched: Watched) -> None:
+    watched.trace.unknown_call(watched.task, 425)
+    assert (
+        watched.take() == "io_uring_setup(...)                     = -1 ENOSYS (Function not implemented)\n"
+    )
+
+
+def test_the_start_of_the_command_is_an_execve(watched: Watched) -> None:
+    watched.mm.write(BASE, b"ls\0-l\0A=1\0B=2\0/bin/ls\0")
+    watched.mm.arguments_start = BASE
+    watched.mm.arguments_end = watched.mm.environment_start = BASE + 6
+    watched.mm.environment_end = BASE + 14
+    watched.trace.task_event(watched.task, "exec")
+    assert watched.take() == 'execve("/bin/ls", ["ls", "-l"], 0x10006 /* 2 vars */) = 0\n'
+
+
+def test_an_ignored_process_leaves_no_lines(watched: Watched) -> None:
+    group: Any = object()
+    watched.task.group = group
+    watched.trace.ignored = group
+    assert watched.line(kill, 7, 9) == ""
+    watched.trace.task_event(watched.task, "exit")
+    watched.trace.unknown_call(watched.task, 425)
+    assert watched.take() == ""
 
 
 class ClosedOutput(io.StringIO):
@@ -300,5 +327,5 @@ class ClosedOutput(io.StringIO):
 
 def test_an_output_that_fails_ends_the_trace_and_not_the_run(watched: Watched) -> None:
     trace = SystemCallTrace(ClosedOutput())
-    trace.task_event(watched.task, "exit", 0)
+    trace.task_event(watched.task, "exit")
     assert str(trace.failure) == "[Errno 32] Broken pipe"

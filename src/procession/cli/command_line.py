@@ -82,7 +82,7 @@ def procession() -> None:
     "--time-limit",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="End the machine after S seconds of the host's time.",
+    help="End the machine after S seconds of its virtual time.",
 )
 @click.option(
     "--trace",

@@ -17,11 +17,7 @@ NOT_FOUND = 127
 KERNEL_BUG = 70
 USE_ERROR = 2
 INTERRUPTED = 130
-
-DEFAULT_ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
-}
+SIGPIPE = 13
 
 
 class RunOptions:
@@ -93,20 +89,23 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
     if output is not None:
         from procession.trace.strace import SystemCallTrace
 
-        trace = SystemCallTrace(output)
+        trace = SystemCallTrace(output, ignored=None if options.is_pid1 else machine.init.group)
         machine.on_system_call = trace
-    argv = [argument.encode(errors="surrogateescape") for argument in options.command]
     try:
         with forward_host_signals(machine):
-            result = machine.run_attached(argv, pid1=options.is_pid1, time_limit_s=options.time_limit_s)
+            result = machine.run_attached(
+                options.command, pid1=options.is_pid1, time_limit_s=options.time_limit_s
+            )
     except Errno as error:
         return fail_to_execute(options.command[0], error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place where bugs of the kernel are reported
         return report_kernel_bug(machine, error)
-    if trace is not None and trace.failure is not None:
-        fail(f"the trace is incomplete: {trace.failure}", 0)
+    if trace is not None:
+        trace.close()
+        if trace.failure is not None:
+            fail(f"the trace is incomplete: {trace.failure.strerror}", 0)
     return status_of(result)
 
 
@@ -115,7 +114,9 @@ def environment_of(assignments: tuple[str, ...]) -> dict[str, str]:
 
     It isn't the caller's, so that a run is the same wherever it is started.
     """
-    environment = DEFAULT_ENVIRONMENT.copy()
+    from procession.machine import DEFAULT_ENVIRONMENT
+
+    environment = dict(DEFAULT_ENVIRONMENT)
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not name:
@@ -129,13 +130,14 @@ def environment_of(assignments: tuple[str, ...]) -> dict[str, str]:
 
 def status_of(result: Result) -> int:
     """The exit status for `result`: the program's own, or 128 and the signal that killed it."""
-    from procession.abi.signals import Signal
-    from procession.trace.values import signal_name
-
+    if result.reason:
+        return fail(result.reason, result.status)
     if not result.signal:
         return result.status
+    from procession.trace.values import signal_name
+
     # As in a shell, the end of a pipeline's reader is nothing to talk about.
-    if result.signal != Signal.SIGPIPE:
+    if result.signal != SIGPIPE:
         print(f"procession: killed by {signal_name(result.signal)}", file=sys.stderr)
     return 128 + result.signal
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TextIO, cast, get_args, get_type_hints
 
 from procession.abi.clone_flags import CSIGNAL
 from procession.abi.enumeration import IntEnum, IntFlag
-from procession.abi.errno import Errno
+from procession.abi.errno import ENOSYS, Errno
 from procession.abi.structure import Structure
+from procession.abi.syscall_numbers import name_of
 from procession.abi.wait_options import CORE_DUMPED, ChildCode
 from procession.kernel.siginfo import (
     LAYOUT_CHILD,
@@ -40,7 +41,7 @@ from procession.trace.values import (
 
 if TYPE_CHECKING:
     from procession.kernel.siginfo import SigInfo
-    from procession.kernel.task import Task
+    from procession.kernel.task import Task, ThreadGroup
     from procession.mm.address_space import MemoryDescriptor
     from procession.syscalls.declaration import Parameter, SystemCall
 
@@ -57,10 +58,11 @@ class OpenCall:
     how many of them have been written out, -1 when nothing has been.
     """
 
-    __slots__ = ("call", "shown_count", "texts")
+    __slots__ = ("arguments", "call", "shown_count", "texts")
 
-    def __init__(self, call: SystemCall, texts: list[str | None]) -> None:
+    def __init__(self, call: SystemCall, arguments: tuple[Any, ...], texts: list[str | None]) -> None:
         self.call = call
+        self.arguments = arguments
         self.texts = texts
         self.shown_count = -1
 
@@ -68,14 +70,15 @@ class OpenCall:
 class SystemCallTrace:
     """Writes one line for each system call, signal and exit to `output`.
 
-    It is the observer of a machine. A call that others overtake is written in two halves. `failure` says
-    why nothing more is written, None while all is well.
+    It is the observer of a machine. A call that others overtake is written in two halves. What the process
+    `ignored` does isn't written. `failure` says why nothing more is written, None while all is well.
     """
 
-    __slots__ = ("failure", "live", "open_calls", "output", "pending_tid")
+    __slots__ = ("failure", "ignored", "live", "open_calls", "output", "pending_tid")
 
-    def __init__(self, output: TextIO) -> None:
+    def __init__(self, output: TextIO, ignored: ThreadGroup | None = None) -> None:
         self.output = output
+        self.ignored = ignored
         self.failure: OSError | None = None
         self.open_calls: dict[int, OpenCall] = {}
         self.live: dict[int, None] = {}
@@ -84,39 +87,49 @@ class SystemCallTrace:
 
     def system_call_entered(self, task: Task, call: SystemCall, arguments: tuple[Any, ...]) -> None:
         """`task` calls `call`; `arguments` are decoded."""
+        if task.group is self.ignored:
+            return
         self.live[task.tid] = None
         self.write_unfinished()
         texts = [
             argument_at_entry(task, call.parameters, arguments, position)
             for position in range(len(arguments))
         ]
-        self.open_calls[task.tid] = OpenCall(call, texts)
+        self.open_calls[task.tid] = OpenCall(call, arguments, texts)
         self.pending_tid = task.tid
 
     def system_call_returned(
-        self, task: Task, call: SystemCall, arguments: tuple[Any, ...], outcome: int | Errno
+        self, task: Task, call: SystemCall, arguments: tuple[Any, ...], outcome: int | Errno | None
     ) -> None:
-        """`task` comes back from `call` with `outcome`."""
+        """`task` comes back from `call` with `outcome`; None counts as 0."""
         opened = self.open_calls.pop(task.tid, None)
         if opened is None:
             return
-        result = -1 if isinstance(outcome, Errno) else outcome
+        result = -1 if isinstance(outcome, Errno) else outcome or 0
+        arguments = opened.arguments
         shown = [
             argument_at_return(parameter, following, text, argument, task.mm, result)
             for parameter, following, text, argument in zip(
                 call.parameters, (*arguments[1:], 0), opened.texts, arguments, strict=True
             )
         ]
-        self.write_call(task.tid, opened, shown, outcome_text(call, outcome))
+        self.write_call(task.tid, opened, shown, outcome_text(call, outcome or 0))
+
+    def unknown_call(self, task: Task, number: int) -> None:
+        """`task` made a call that isn't built; it was answered ENOSYS."""
+        if task.group is not self.ignored:
+            start = f"{name_of(number)}(...)"
+            self.write_line(task.tid, f"{start:<{RESULT_COLUMN - 1}} = -1 ENOSYS ({ENOSYS.text})")
 
     def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
-        """Something else has happened to `task`.
-
-        `kind` and `detail`: "clone" and the child, "signal" and the SigInfo delivered, "exit" and the status
-        as wait4(2) gives it.
-        """
+        """Something else has happened to `task`: it came to be ("clone"), runs a new program ("exec"), is
+        about to take a signal ("signal", with its SigInfo) or has ended ("exit")."""
+        if task.group is self.ignored:
+            return
         if kind == "clone":
-            self.live[detail.tid] = None
+            self.live[task.tid] = None
+        elif kind == "exec" and task.tid not in self.open_calls:
+            self.write_line(task.tid, started_text(task.mm))
         elif kind == "signal":
             self.write_line(task.tid, f"--- {signal_text(detail)} ---")
         elif kind == "exit":
@@ -124,7 +137,7 @@ class SystemCallTrace:
             if opened is not None:
                 shown = [text if text is not None else "..." for text in opened.texts]
                 self.write_call(task.tid, opened, shown, "?")
-            self.write_line(task.tid, f"+++ {exit_text(detail)} +++")
+            self.write_line(task.tid, f"+++ {exit_text(task.exit_code)} +++")
             self.live.pop(task.tid, None)
 
     def close(self) -> None:
@@ -370,6 +383,16 @@ def signal_text(info: SigInfo) -> str:
     elif layout not in (LAYOUT_KILL, LAYOUT_CHILD):
         fields.append(f"si_addr={address_text(info.address)}")
     return f"{name} {{{', '.join(fields)}}}"
+
+
+def started_text(mm: MemoryDescriptor) -> str:
+    """The execve that the machine itself did to start its command."""
+    strings = peek(mm, mm.arguments_start, mm.arguments_end - mm.arguments_start).split(b"\0")[:-1]
+    variables = peek(mm, mm.environment_start, mm.environment_end - mm.environment_start).count(b"\0")
+    name = peek_cstring(mm, mm.environment_end, PATH_MAX) or b""
+    argv = list_text(quoted(string) for string in strings)
+    start = f"execve({quoted(name, PATH_MAX)}, {argv}, {mm.environment_start:#x} /* {variables} vars */)"
+    return f"{start:<{RESULT_COLUMN - 1}} = 0"
 
 
 def exit_text(status: int) -> str:
