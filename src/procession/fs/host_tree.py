@@ -91,7 +91,8 @@ def _host_errors_as_errno() -> Iterator[None]:
     """Turn the host's errors into those that the guest gets."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        # ValueError is Python's answer to a NUL in a name.
         raise ENOENT("not on the host") from None
     except PermissionError:
         raise EACCES("the host refuses it") from None
