@@ -9,6 +9,9 @@ ACCESSED = 1 << 5
 DIRTY = 1 << 6
 SHARED = 1 << 9
 """A bit that the processor ignores: the page belongs to a shared mapping, so fork leaves it writable."""
+CACHED = 1 << 10
+"""Another: the frame belongs to a page cache, which keeps it as long as any area maps that cache; the entry
+holds no reference."""
 NO_EXECUTE = 1 << 63
 
 ADDRESS_MASK = 0x000F_FFFF_FFFF_F000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from procession.kernel.clock import DEFAULT_EPOCH_NS, Clock
+from procession.kernel.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
 from procession.kernel.pid import PidAllocator
 from procession.kernel.sched import Scheduler
 from procession.kernel.timer import TimerQueue
@@ -124,8 +124,6 @@ class Kernel:
 
     def charge(self, task: Task) -> None:
         """Charge the time since the last charge to the running `task`: system calls as system time."""
-        from procession.kernel.clock import NS_PER_CALL
-
         clock = self.clock
         now_ns, calls = clock.now_ns, clock.call_count
         elapsed_ns = now_ns - self.slice_started_ns
@@ -139,7 +137,7 @@ class Kernel:
         if group.itimers or group.limits.soft[0] != _NO_LIMIT:
             from procession.kernel.itimer import account
 
-            account(self, group, elapsed_ns - system_ns, system_ns)
+            account(self, group)
 
     def discard_charge(self) -> None:
         """Time has passed that nobody used."""

@@ -43,15 +43,43 @@ class MemoryLimits(Protocol):
     soft: list[int]
 
 
+class AreaList:
+    """The areas of an address space, sorted by address, with their starts.
+
+    After fork parent and child have the same list until one of them changes its areas: most children call
+    exec or end before that. `owner_count` counts them; the list holds the areas' references.
+    """
+
+    __slots__ = ("areas", "owner_count", "starts")
+
+    def __init__(self, areas: list[VirtualMemoryArea]) -> None:
+        self.areas = areas
+        self.starts = [area.start for area in areas]
+        self.owner_count = 1
+
+    def copy(self) -> AreaList:
+        """A list of its own for one owner, with areas of its own."""
+        return AreaList([area.copy(area.start, area.end) for area in self.areas])
+
+    def put(self) -> None:
+        """An owner is gone."""
+        self.owner_count -= 1
+        if self.owner_count == 0:
+            for area in self.areas:
+                area.release()
+
+
 class MemoryDescriptor:
     """One address space (Linux: struct mm_struct).
 
-    `areas` is sorted by address and free of overlaps; `starts` holds their start addresses.
+    `areas` is sorted by address and free of overlaps; `starts` holds their start addresses. Both belong to
+    `area_list`, which may be another's too: whoever changes an area calls `own_areas` before it looks for it.
     `reference_count` counts the tasks that run in it. `resident_pages` is its RSS and `peak_resident_pages`
     the most that it was. The `*_start` and `*_end` attributes say where exec put things (PR_SET_MM's).
     """
 
     __slots__ = (
+        "area_list",
         "areas",
         "arguments_end",
         "arguments_start",
@@ -65,6 +93,7 @@ class MemoryDescriptor:
         "environment_end",
         "environment_start",
         "executable",
+        "has_fork_advice",
         "heap_start",
         "is_dumpable",
         "leaves",
@@ -90,8 +119,9 @@ class MemoryDescriptor:
         self.leaves = self.tables.leaves
         self.words = memory.words
         self.bytes = memory.bytes
-        self.areas: list[VirtualMemoryArea] = []
-        self.starts: list[int] = []
+        self.area_list = AreaList([])
+        self.areas = self.area_list.areas
+        self.starts = self.area_list.starts
         self.reference_count = 1
         self.resident_pages = 0
         self.peak_resident_pages = 0
@@ -104,6 +134,7 @@ class MemoryDescriptor:
         self.environment_start = self.environment_end = 0
         self.auxiliary_vector = b""
         self.executable: object = None
+        self.has_fork_advice = False
         self.is_dumpable = True
 
     # Sharing and ending
@@ -118,9 +149,8 @@ class MemoryDescriptor:
         self.reference_count -= 1
         if self.reference_count == 0:
             self.tables.release()
-            areas, self.areas, self.starts = self.areas, [], []
-            for area in areas:
-                area.release()
+            self.area_list.put()
+            self._use_areas(AreaList([]))
             self.resident_pages = 0
             put = getattr(self.executable, "put", None)
             if put is not None:
@@ -136,18 +166,33 @@ class MemoryDescriptor:
         if acquire is not None:
             acquire()
         child.peak_resident_pages = self.resident_pages
-        special: list[VirtualMemoryArea] = []
-        for area in self.areas:
-            if area.flags & (DONT_FORK | WIPE_ON_FORK):
-                special.append(area)
-                if area.flags & DONT_FORK:
-                    continue
-            child.areas.append(area.copy(area.start, area.end))
-        child.starts = [area.start for area in child.areas]
-        for area in special:
-            child.resident_pages -= child.tables.zap(area.start, area.end)
+        self.area_list.owner_count += 1
+        child._use_areas(self.area_list)
         self.memory.stale |= STALE_TRANSLATIONS
+        if self.has_fork_advice:
+            child._follow_fork_advice()
         return child
+
+    def _follow_fork_advice(self) -> None:
+        """A new child drops what MADV_DONTFORK and MADV_WIPEONFORK say."""
+        self.own_areas()
+        for area in list(self.areas):
+            if area.flags & DONT_FORK:
+                self.unmap(area.start, area.end)
+            elif area.flags & WIPE_ON_FORK:
+                self.resident_pages -= self.tables.zap(area.start, area.end)
+
+    def _use_areas(self, area_list: AreaList) -> None:
+        self.area_list = area_list
+        self.areas = area_list.areas
+        self.starts = area_list.starts
+
+    def own_areas(self) -> None:
+        """Make the areas this address space's alone, before one is changed."""
+        shared = self.area_list
+        if shared.owner_count > 1:
+            self._use_areas(shared.copy())
+            shared.put()
 
     # Finding areas
 
@@ -208,6 +253,7 @@ class MemoryDescriptor:
 
     def insert(self, area: VirtualMemoryArea) -> VirtualMemoryArea:
         """Put in an area where there is none, merging it with its neighbours; the one that it became."""
+        self.own_areas()
         index = bisect_right(self.starts, area.start)
         areas, starts = self.areas, self.starts
         if index > 0 and areas[index - 1].can_be_followed_by(area):
@@ -228,6 +274,7 @@ class MemoryDescriptor:
 
     def split(self, address: int) -> None:
         """Make `address` a border between areas, if it lies inside one. Linux: mm/vma.c, split_vma."""
+        self.own_areas()
         index = bisect_right(self.starts, address) - 1
         if index < 0:
             return
@@ -305,6 +352,7 @@ class MemoryDescriptor:
 
     def merge_around(self, start: int, end: int) -> None:
         """Merge areas from the one before `start` to the one after `end` where they have become alike."""
+        self.own_areas()
         index = max(bisect_right(self.starts, start) - 2, 0)
         while index + 1 < len(self.areas) and self.areas[index].start <= end:
             area, following = self.areas[index], self.areas[index + 1]
@@ -356,6 +404,8 @@ class MemoryDescriptor:
             self.check_limits(area.start - start, False)
         except ENOMEM:
             return None
+        self.own_areas()
+        area = self.areas[index]
         area.page_offset -= (area.start - start) >> PAGE_SHIFT
         area.start = start
         self.starts[index] = start
@@ -464,6 +514,6 @@ class MemoryDescriptor:
 
 _COPIED_BY_FORK = (
     *("arguments_end", "arguments_start", "auxiliary_vector", "brk", "code_end", "code_start", "data_end"),
-    *("data_start", "environment_end", "environment_start", "executable", "heap_start", "is_dumpable"),
+    *("data_start", "environment_end", "environment_start", "executable", "has_fork_advice", "heap_start", "is_dumpable"),
     *("mmap_base", "resident_pages", "stack_start"),
 )

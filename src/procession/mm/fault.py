@@ -62,9 +62,7 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> None:
     if area.file is not None and index << PAGE_SHIFT >= (area.file.inode.size + PAGE_MASK) & ~PAGE_MASK:
         raise AccessViolation(SIGBUS, BUS_ADRERR)
     if area.is_shared:
-        frame = pages.frame(index)
-        mm.memory.acquire(frame)
-        mm.words[slot] = _install(mm, frame, area.entry_bits())
+        mm.words[slot] = _install(mm, pages.frame(index), area.entry_bits() | pte.CACHED)
     elif is_write:
         mm.words[slot] = _install(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
     else:
@@ -84,14 +82,16 @@ def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int) -> None:
     """A write to a read-only page of a writable area (Linux: mm/memory.c, do_wp_page)."""
     memory = mm.memory
     frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
-    if memory.references[frame] == 1 or entry & pte.SHARED:
+    is_cached = entry & pte.CACHED
+    if entry & pte.SHARED or (not is_cached and memory.references[frame] == 1):
         mm.words[slot] = entry | pte.WRITABLE
         return
     copy = memory.allocate_copy(frame)
-    mm.words[slot] = copy << PAGE_SHIFT | (entry & ~pte.ADDRESS_MASK) | pte.WRITABLE
+    mm.words[slot] = copy << PAGE_SHIFT | (entry & ~(pte.ADDRESS_MASK | pte.CACHED)) | pte.WRITABLE
     if not entry & pte.NO_EXECUTE:
         memory.executable.add(copy)
-    memory.release(frame)
+    if not is_cached:
+        memory.release(frame)
 
 
 def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: int) -> None:
@@ -103,9 +103,9 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
     index = area.page_index(first << PAGE_SHIFT)
     if area.file is not None:
         last = min(last, first + ((area.file.inode.size + PAGE_MASK) >> PAGE_SHIFT) - index)
-    bits = area.entry_bits() & ~pte.WRITABLE
+    bits = area.entry_bits() & ~pte.WRITABLE | pte.CACHED
     is_executable = not bits & pte.NO_EXECUTE
-    cached, references, executable = pages.frames, memory.references, memory.executable
+    cached, executable = pages.frames, memory.executable
     slot = (leaf << 9) + (first & 511)
     count = 0
     for slot_now in range(slot, slot + last - first):
@@ -113,7 +113,6 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
             frame = cached.get(index)
             if frame is None:
                 frame = pages.frame(index)
-            references[frame] += 1
             words[slot_now] = frame << PAGE_SHIFT | bits
             count += 1
             if is_executable:

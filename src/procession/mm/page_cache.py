@@ -20,14 +20,37 @@ class PageCache:
     It belongs to the inode, never to an open file, so that every mapping and every read sees the same
     bytes, and a second exec of a program finds its pages at the frames for which code was translated.
     Without a backing, absent pages are holes that read as zeros (tmpfs).
+
+    `area_count` counts the areas that map it. Page table entries hold no references to its frames, so what
+    is truncated while there are areas waits in `orphans` until the last one has gone.
     """
 
-    __slots__ = ("backing", "frames", "memory")
+    __slots__ = ("area_count", "backing", "frames", "memory", "orphans")
 
     def __init__(self, memory: PhysicalMemory, backing: Backing | None = None) -> None:
         self.memory = memory
         self.backing = backing
         self.frames: dict[int, int] = {}
+        self.area_count = 0
+        self.orphans: list[int] = []
+
+    def acquire_area(self) -> None:
+        """One more area maps this."""
+        self.area_count += 1
+
+    def release_area(self) -> None:
+        """An area is gone, and its page table entries with it."""
+        self.area_count -= 1
+        if self.area_count == 0 and self.orphans:
+            for frame in self.orphans:
+                self.memory.release(frame)
+            self.orphans.clear()
+
+    def _drop(self, frame: int) -> None:
+        if self.area_count:
+            self.orphans.append(frame)
+        else:
+            self.memory.release(frame)
 
     def frame(self, index: int) -> int:
         """The frame of page `index`, brought in if need be; the cache keeps its own reference.
@@ -79,7 +102,7 @@ class PageCache:
         """Forget what lies past `size` bytes: whole pages are dropped, the tail of the last one is zeroed."""
         first_dropped = (size + PAGE_MASK) >> PAGE_SHIFT
         for index in [index for index in self.frames if index >= first_dropped]:
-            self.memory.release(self.frames.pop(index))
+            self._drop(self.frames.pop(index))
         tail = size & PAGE_MASK
         if tail and (size >> PAGE_SHIFT) in self.frames:
             base = self.frames[size >> PAGE_SHIFT] << PAGE_SHIFT
@@ -88,5 +111,5 @@ class PageCache:
     def release(self) -> None:
         """Give every frame back: the file is gone."""
         for frame in self.frames.values():
-            self.memory.release(frame)
+            self._drop(frame)
         self.frames.clear()

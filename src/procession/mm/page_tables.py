@@ -13,6 +13,9 @@ _SHARED_TO_WRITABLE = 8
 """How far right the SHARED bit is moved to lie on the WRITABLE bit."""
 assert pte.SHARED >> _SHARED_TO_WRITABLE == pte.WRITABLE
 
+_ALL_CACHED = _ENTRY_ONES * pte.CACHED
+_CACHED_SHIFT = pte.CACHED.bit_length() - 1
+_WHOLE_ENTRY = (1 << 64) - 1
 _FRAME_MASK = pte.ADDRESS_MASK
 _NOT_WRITABLE = ~pte.WRITABLE & 0xFFFF_FFFF_FFFF_FFFF
 
@@ -25,7 +28,7 @@ class PageTables:
     to it lack the write bit, so that the first write anywhere in its 2 MiB faults and unshares it. fork's
     cost is thus the number of tables and not of pages.
 
-    A leaf's entry holds one reference to the frame that it maps.
+    A leaf's entry holds one reference to the frame that it maps, unless it is CACHED.
     """
 
     __slots__ = ("leaves", "memory", "middle", "root", "upper")
@@ -87,7 +90,9 @@ class PageTables:
         data[base : base + _LEAF_BYTES] = contents
         data[to : to + _LEAF_BYTES] = contents
         references = memory.references
-        for entry in filter(None, memory.words[copy << 9 : (copy + 1) << 9].tolist()):
+        cached = ((entries & _ALL_CACHED) >> _CACHED_SHIFT) * _WHOLE_ENTRY
+        counted = memoryview((entries & ~cached).to_bytes(_LEAF_BYTES, "little")).cast("Q").tolist()
+        for entry in filter(None, counted):
             references[(entry & _FRAME_MASK) >> PAGE_SHIFT] += 1
         references[leaf] -= 1
         self.leaves[region] = copy
@@ -166,10 +171,12 @@ class PageTables:
         references, free, executable = memory.references, memory.free, memory.executable
         count = 0
         for entry in filter(None, entries):
+            count += 1
+            if entry & pte.CACHED:
+                continue
             frame = (entry & _FRAME_MASK) >> PAGE_SHIFT
             remaining = references[frame] - 1
             references[frame] = remaining
-            count += 1
             if remaining == 0:
                 if frame in executable:
                     memory.free_executable.append(frame)
@@ -196,8 +203,8 @@ class PageTables:
                 entry = words[index]
                 if entry:
                     frame = (entry & _FRAME_MASK) >> PAGE_SHIFT
-                    new = entry & (_FRAME_MASK | pte.DIRTY) | bits
-                    if not bits & pte.SHARED and references[frame] > 1:
+                    new = entry & (_FRAME_MASK | pte.DIRTY | pte.CACHED) | bits
+                    if not bits & pte.SHARED and (entry & pte.CACHED or references[frame] > 1):
                         new &= _NOT_WRITABLE
                     words[index] = new
                     if not bits & pte.NO_EXECUTE:
@@ -224,7 +231,11 @@ class PageTables:
             if references[leaf] > 1:
                 references[leaf] -= 1
             else:
-                self._release_entries(memory.words[leaf << 9 : (leaf + 1) << 9].tolist())
+                base = leaf << PAGE_SHIFT
+                entries = int.from_bytes(memory.bytes[base : base + _LEAF_BYTES], "little")
+                cached = ((entries & _ALL_CACHED) >> _CACHED_SHIFT) * _WHOLE_ENTRY
+                counted = memoryview((entries & ~cached).to_bytes(_LEAF_BYTES, "little"))
+                self._release_entries(counted.cast("Q").tolist())
                 memory.release(leaf)
         for frame in (*self.middle.values(), *self.upper.values(), self.root):
             memory.release(frame)

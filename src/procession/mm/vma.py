@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.mm.page_cache import PageCache
 
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
@@ -42,11 +42,12 @@ class MappedFile(Protocol):
 class SharedAnonymous(PageCache):
     """The pages of a MAP_SHARED|MAP_ANONYMOUS mapping: no file, and gone with the last area that maps them."""
 
-    __slots__ = ("user_count",)
+    __slots__ = ()
 
-    def __init__(self, memory: PhysicalMemory) -> None:
-        super().__init__(memory)
-        self.user_count = 0
+    def release_area(self) -> None:
+        super().release_area()
+        if self.area_count == 0:
+            self.release()
 
 
 class VirtualMemoryArea:
@@ -142,19 +143,17 @@ class VirtualMemoryArea:
 
     def acquire(self) -> None:
         """Take references to what is mapped."""
-        if self.file is not None:
-            self.file.acquire()
-        elif type(self.pages) is SharedAnonymous:
-            self.pages.user_count += 1
+        if self.pages is not None:
+            self.pages.acquire_area()
+            if self.file is not None:
+                self.file.acquire()
 
     def release(self) -> None:
         """Give them back."""
-        if self.file is not None:
-            self.file.put()
-        elif type(self.pages) is SharedAnonymous:
-            self.pages.user_count -= 1
-            if self.pages.user_count == 0:
-                self.pages.release()
+        if self.pages is not None:
+            self.pages.release_area()
+            if self.file is not None:
+                self.file.put()
 
     def can_be_followed_by(self, other: VirtualMemoryArea) -> bool:
         """Whether `other`, which starts where this ends, could be one area with it (Linux: can_vma_merge)."""

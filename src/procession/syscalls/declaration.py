@@ -60,13 +60,14 @@ class SystemCall:
     alone, for a call that blocks. Both are compiled at the first use: most programs use some forty calls.
     """
 
-    __slots__ = ("_parameters", "handler", "name", "number")
+    __slots__ = ("_compiled", "_parameters", "handler", "name", "number")
 
     def __init__(self, number: int, name: str, handler: Callable[..., int | None]) -> None:
         self.number = number
         self.name = name
         self.handler = handler
         self._parameters: tuple[Parameter, ...] | None = None
+        self._compiled: tuple[Entry, Decoder] | None = None
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -79,6 +80,8 @@ class SystemCall:
 
     def compile(self) -> tuple[Entry, Decoder]:
         """The entry and the decoder, as functions made from the declaration."""
+        if self._compiled is not None:
+            return self._compiled
         scope: dict[str, Any] = {
             "handler": self.handler,
             "read_path": read_path,
@@ -100,7 +103,8 @@ class SystemCall:
             f"def decode(task, registers):\n    return ({''.join(f'{argument}, ' for argument in arguments)})\n"
         )
         exec(compile(source, f"<decoder of {self.name}>", "exec"), scope)
-        return scope[self.name], scope["decode"]
+        self._compiled = scope[self.name], scope["decode"]
+        return self._compiled
 
 
 TABLE: list[SystemCall | None] = [None] * TABLE_SIZE

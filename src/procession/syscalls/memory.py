@@ -268,6 +268,7 @@ def mremap(
             raise EINVAL("a new address that can't be")
         if address < new_address + new_size and new_address < address + old_size:
             raise EINVAL("old and new overlap")
+    mm.own_areas()
     area = mm.find(address)
     if area is None:
         raise EFAULT("nothing is mapped there")
@@ -345,6 +346,8 @@ def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -
         bits, is_set = _AREA_FLAGS[advice]
         for area in mm.isolate(address, end):
             area.flags = area.flags | bits if is_set else area.flags & ~bits
+        if bits & (DONT_FORK | WIPE_ON_FORK) and is_set:
+            mm.has_fork_advice = True
         mm.merge_around(address, end)
     elif advice in (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE):
         for area in areas:
@@ -529,6 +532,7 @@ def mlockall(task: Task, flags: Int) -> int:
         raise ENOMEM("RLIMIT_MEMLOCK") from None
     if flags & 2:
         raise ENOMEM("locking what isn't mapped yet")
+    mm.own_areas()
     for area in mm.areas:
         area.flags |= LOCKED
     return 0
@@ -537,6 +541,7 @@ def mlockall(task: Task, flags: Int) -> int:
 @syscall(152)
 def munlockall(task: Task) -> int:
     """munlockall(2)."""
+    task.mm.own_areas()
     for area in task.mm.areas:
         area.flags &= ~LOCKED
     return 0
