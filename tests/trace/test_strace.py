@@ -23,6 +23,7 @@ from procession.syscalls.declaration import SystemCall
 from procession.syscalls.parameters import (
     Address,
     Choice,
+    CreationMode,
     Fd,
     Flags,
     FlagsAndSignal,
@@ -31,7 +32,6 @@ from procession.syscalls.parameters import (
     InOut,
     Int,
     InVector,
-    Mode,
     Out,
     OutBuffer,
     OutVector,
@@ -52,7 +52,7 @@ def wait4(task: Task, pid: Int, status: Out[WaitStatus], options: Flags[WaitOpti
     return 0
 
 
-def openat(task: Task, directory: Fd, path: Path, flags: Flags[OpenFlag], mode: Mode) -> int:
+def openat(task: Task, directory: Fd, path: Path, flags: Flags[OpenFlag], mode: CreationMode) -> int:
     """openat(2)."""
     return 0
 
@@ -193,6 +193,7 @@ def test_paths_flags_and_modes(watched: Watched) -> None:
         'openat(AT_FDCWD, "/etc/passwd", O_WRONLY|O_CREAT|O_CLOEXEC, 0644)'
         " = -1 ENOENT (No such file or directory)\n"
     )
+    assert watched.line(openat, 3, BASE, 0, 0, result=5) == ('openat(3, "/etc/passwd", O_RDONLY)      = 5\n')
 
 
 def test_buffers_are_shown_as_far_as_they_are_filled(watched: Watched) -> None:

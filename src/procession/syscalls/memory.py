@@ -68,7 +68,7 @@ def mmap(
     flags: Flags[MapFlag],
     fd: Fd,
     offset: U64,
-) -> int:
+) -> Address:
     """mmap(2). Linux: mm/mmap.c, do_mmap."""
     mm = task.mm
     if offset & PAGE_MASK:
@@ -236,7 +236,7 @@ def pkey_mprotect(task: Task, address: Address, length: Size, protection: Flags[
 
 
 @syscall(12)
-def brk(task: Task, address: Address) -> int:
+def brk(task: Task, address: Address) -> Address:
     """brk(2), the raw call: where the heap ends afterwards."""
     return task.mm.set_brk(address)
 
@@ -249,7 +249,7 @@ def mremap(
     new_length: Size,
     flags: Flags[MremapFlag],
     new_address: Address,
-) -> int:
+) -> Address:
     """mremap(2). Linux: mm/mremap.c."""
     mm = task.mm
     if flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP):

@@ -36,7 +36,7 @@ from procession.fs.file import (
 from procession.fs.pipe import FifoOpening
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Fd, Flags, Mode, Path, Size, UInt
+from procession.syscalls.parameters import Address, CreationMode, Fd, Flags, Mode, Path, Size, UInt
 from procession.syscalls.paths import start_of
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ _PAGE_SIZE = 4096
 
 
 @syscall(2)
-def open_(task: Task, path: Path, flags: Flags[OpenFlag], mode: Mode) -> int:
+def open_(task: Task, path: Path, flags: Flags[OpenFlag], mode: CreationMode) -> int:
     """open(2). Linux: fs/open.c, SYSCALL_DEFINE3(open)."""
     return open_file(task, AT_FDCWD, path, flags & _VALID_FLAGS | O_LARGEFILE, mode & 0o7777)
 
 
 @syscall(257)
-def openat(task: Task, directory: Fd, path: Path, flags: Flags[OpenFlag], mode: Mode) -> int:
+def openat(task: Task, directory: Fd, path: Path, flags: Flags[OpenFlag], mode: CreationMode) -> int:
     """openat(2). Linux: fs/open.c, do_sys_open."""
     return open_file(task, directory, path, flags & _VALID_FLAGS | O_LARGEFILE, mode & 0o7777)
 

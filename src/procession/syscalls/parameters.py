@@ -60,6 +60,8 @@ InVector = Annotated[int, Kind("in_vector", "{register}")]
 OutVector = Annotated[int, Kind("out_vector", "{register}")]
 """An array of `struct iovec` where the call puts as many bytes as it returns."""
 Mode = Annotated[int, Kind("mode", "{register} & 0xFFFF")]
+CreationMode = Annotated[int, Kind("creation_mode", "{register} & 0xFFFF")]
+"""A mode that counts only if the call creates something."""
 Fd = Annotated[int, Kind("fd", _SIGNED_32)]
 SignalNumber = Annotated[int, Kind("signal", _SIGNED_32)]
 Path = Annotated[bytes, Kind("path", "read_path(task.mm, {register})")]

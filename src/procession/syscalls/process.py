@@ -10,7 +10,6 @@ from procession.abi.errno import E2BIG, EBADF, EINVAL, ENOENT, ENOTDIR, EPERM, E
 from procession.abi.open_flags import AtFlag
 from procession.abi.resource import Rusage
 from procession.abi.siginfo import SiginfoChild
-from procession.abi.structure import I32
 from procession.abi.time import Timeval
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs import namei
@@ -36,7 +35,18 @@ from procession.kernel.wait import (
     do_wait,
 )
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Fd, Flags, Int, LongFlags, Out, Path, Size
+from procession.syscalls.parameters import (
+    Address,
+    Fd,
+    Flags,
+    FlagsAndSignal,
+    Int,
+    Out,
+    Path,
+    Size,
+    StringArray,
+    WaitStatus,
+)
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path as PathPlace
@@ -112,7 +122,7 @@ def vfork(task: Task) -> int:
 @syscall(56)
 def clone(
     task: Task,
-    flags: LongFlags[CloneFlag],
+    flags: FlagsAndSignal[CloneFlag],
     stack: Address,
     parent_tid: Address,
     child_tid: Address,
@@ -208,7 +218,7 @@ def read_strings(task: Task, address: int) -> list[bytes]:
 
 
 @syscall(59)
-def execve(task: Task, path: Path, arguments: Address, environment: Address) -> int:
+def execve(task: Task, path: Path, arguments: StringArray, environment: Address) -> int:
     """execve(2)."""
     place = namei.lookup(task.fs, task.credentials, path)
     do_execve(task.kernel, task, place, path, read_strings(task, arguments), read_strings(task, environment))
@@ -220,7 +230,7 @@ def execveat(
     task: Task,
     directory: Fd,
     path: Path,
-    arguments: Address,
+    arguments: StringArray,
     environment: Address,
     flags: Flags[AtFlag],
 ) -> int:
@@ -288,7 +298,9 @@ def rusage_of(times: CpuTimes) -> Rusage:
 
 
 @syscall(61)
-def wait4(task: Task, pid: Int, status: Out[I32], options: Flags[WaitOption], usage: Out[Rusage]) -> int:
+def wait4(
+    task: Task, pid: Int, status: Out[WaitStatus], options: Flags[WaitOption], usage: Out[Rusage]
+) -> int:
     """wait4(2). Linux: kernel/exit.c, kernel_wait4."""
     if options & ~_WAIT4_OPTIONS:
         raise EINVAL("unknown options")

@@ -148,10 +148,10 @@ class SystemCallTrace:
         """The line of a call that has ended, or the second half of it."""
         name = opened.call.name
         if opened.shown_count < 0:
-            start = f"{name}({', '.join(shown)})"
+            start = f"{name}({joined(shown)})"
             self.pending_tid = None
         else:
-            start = f"<... {name} resumed>{', '.join(shown[opened.shown_count :])})"
+            start = f"<... {name} resumed>{joined(shown[opened.shown_count :])})"
         self.write_line(tid, f"{start:<{RESULT_COLUMN - 1}} = {result}")
 
     def write_unfinished(self) -> None:
@@ -167,7 +167,7 @@ class SystemCallTrace:
                 break
             known.append(text)
         opened.shown_count = len(known)
-        start = ", ".join(known)
+        start = joined(known)
         if known and len(known) < len(opened.texts):
             start += ", "
         self.put(tid, f"{opened.call.name}({start} <unfinished ...>")
@@ -186,6 +186,11 @@ class SystemCallTrace:
             self.output.write(f"{prefix}{text}\n")
         except OSError as error:
             self.failure = error
+
+
+def joined(texts: list[str]) -> str:
+    """The arguments that are shown, separated by commas."""
+    return ", ".join(filter(None, texts))
 
 
 def argument_at_entry(
@@ -237,7 +242,7 @@ def argument_at_return(
 
 
 def scalar_text(mm: MemoryDescriptor, kind: str, annotation: Any, value: Any) -> str:
-    """A value of one of the kinds of `syscalls.parameters`."""
+    """A value of one of the kinds of `syscalls.parameters`; "" for one that isn't shown."""
     if kind == "path":
         return "NULL" if value is None else quoted(value, PATH_MAX)
     if kind in ("flags", "choice", "flags_and_signal"):
@@ -252,6 +257,7 @@ def scalar_text(mm: MemoryDescriptor, kind: str, annotation: Any, value: Any) ->
 PLAIN_KINDS: dict[str, Callable[[int], str]] = {
     "fd": descriptor_text,
     "mode": mode_text,
+    "creation_mode": lambda mode: mode_text(mode) if mode else "",
     "signal": signal_name,
 }
 
