@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from procession.fs.wait_queue import WaitQueue
+
 NS_PER_BLOCK = 4
 """What a block of code is taken to last: some four instructions and a branch."""
 NS_PER_CALL = 400
@@ -26,14 +28,27 @@ class Clock:
     """CLOCK_MONOTONIC and CLOCK_REALTIME of a machine.
 
     `call_count` counts system calls; the dispatcher adds to it. A slice starts with `start_slice`; until
-    the next one, time is the slice's start and what was executed since.
+    the next one, time is the slice's start and what was executed since. `set_queue` is woken when
+    CLOCK_REALTIME is set: whoever waits for a time of day looks again. `time_zone` is what settimeofday(2)
+    was told: minutes west of Greenwich, and a type of daylight saving time.
     """
 
-    __slots__ = ("call_count", "meter", "realtime_offset_ns", "slice_blocks", "slice_calls", "slice_start_ns")
+    __slots__ = (
+        "call_count",
+        "meter",
+        "realtime_offset_ns",
+        "set_queue",
+        "slice_blocks",
+        "slice_calls",
+        "slice_start_ns",
+        "time_zone",
+    )
 
     def __init__(self, meter: WorkMeter, epoch_ns: int = DEFAULT_EPOCH_NS) -> None:
         self.meter = meter
         self.realtime_offset_ns = epoch_ns
+        self.set_queue = WaitQueue()
+        self.time_zone = (0, 0)
         self.call_count = 0
         self.slice_start_ns = 0
         self.slice_blocks = 0

@@ -9,6 +9,7 @@ from procession.fs.wait_queue import WaitQueue
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP
 from procession.kernel.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
+from procession.kernel.priority import inherit_scheduling
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.session import join_process_group
 from procession.kernel.signal import PendingSignals
@@ -122,10 +123,10 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     task.command_name = parent.command_name
     task.blocked = parent.blocked
     task.pending = PendingSignals()
-    task.nice = parent.nice
-    task.policy = parent.policy
+    inherit_scheduling(parent, task)
     task.personality = parent.personality
-    task.timer_slack_ns = parent.timer_slack_ns
+    task.flags = parent.flags
+    task.timer_slack_ns = task.default_timer_slack_ns = parent.timer_slack_ns
     if flags & (CLONE_VM | CLONE_VFORK) != CLONE_VM:
         # A new stack is no place for a handler's old one. Linux: kernel/fork.c, sas_ss_reset.
         task.alternate_stack = parent.alternate_stack

@@ -234,7 +234,7 @@ def commit_credentials(task: Task, new: Credentials) -> None:
         or new.fsgid != old.fsgid
         or new.cap_permitted & ~old.cap_permitted
     ):
-        task.mm.dumpable = 0
+        task.mm.is_dumpable = False
         task.parent_death_signal = 0
     if new.user is not old.user:
         new.user.add_process()

@@ -404,7 +404,7 @@ def _switch_program(
     if group.posix_timers:
         from procession.kernel.posix_timer import delete_all
 
-        delete_all(kernel, group)
+        delete_all(group)
     release_memory(kernel, task)
     task.mm = mm
     mm.is_dumpable = not gained.is_secure

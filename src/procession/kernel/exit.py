@@ -119,7 +119,7 @@ def _end_group_timers(kernel: Kernel, group: ThreadGroup) -> None:
         from procession.kernel.posix_timer import delete_all
 
         cancel_all(kernel, group)
-        delete_all(kernel, group)
+        delete_all(group)
 
 
 def _disassociate_terminal(kernel: Kernel, group: ThreadGroup) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, EPERM, ESRCH
+from procession.abi.errno import EINVAL, EPERM
 from procession.kernel.capability import CAP_SYS_RESOURCE
 
 if TYPE_CHECKING:
@@ -88,34 +88,20 @@ def change_limit(
         raise EPERM("raising a hard limit takes CAP_SYS_RESOURCE")
     limits.soft[resource] = soft
     limits.hard[resource] = hard
-    if resource == RLIMIT_CPU and soft != RLIM_INFINITY:
-        from procession.kernel.itimer import watch_cpu_limit
-
-        watch_cpu_limit(group)
     return old
 
 
-def find_limited(task: Task, pid: int) -> ThreadGroup:
-    """The process that prlimit(2) speaks of, 0 being the caller's. Raises ESRCH."""
-    if pid == 0:
-        return task.group
-    target = task.kernel.tasks.get(pid)
-    if target is None:
-        raise ESRCH(f"no task {pid}")
-    return target.group
-
-
-def check_limit_access(task: Task, group: ThreadGroup) -> None:
-    """Raise EPERM unless `task` may read and change the limits of `group`.
+def check_limit_access(task: Task, target: Task) -> None:
+    """Raise EPERM unless `task` may read and change the limits of the process of `target`.
 
     Linux: kernel/sys.c, check_prlimit_permission.
     """
-    if task.group is group:
+    if task is target:
         return
-    mine, theirs = task.credentials, group.leader.credentials
+    mine, theirs = task.credentials, target.credentials
     if mine.uid == theirs.uid == theirs.euid == theirs.suid and (
         mine.gid == theirs.gid == theirs.egid == theirs.sgid
     ):
         return
     if not mine.has_capability(CAP_SYS_RESOURCE):
-        raise EPERM(f"process {group.pid} is another user's")
+        raise EPERM(f"process {target.pid} is another user's")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
+from procession.kernel.task import SIGNAL_STOP_STOPPED, Tid
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
-
     from procession.kernel.task import Task, ThreadGroup
 
 _GONE = (TaskState.ZOMBIE, TaskState.DEAD)
@@ -112,7 +112,7 @@ def set_process_group(task: Task, pid: int, pgid: int) -> None:
     pgid = pgid or pid
     if pgid < 0:
         raise EINVAL("a negative process group")
-    target = kernel.tasks.get(pid)
+    target = kernel.tasks.get(Tid(pid))
     if target is None:
         raise ESRCH(f"no process {pid}")
     group = target.group
@@ -175,8 +175,6 @@ def is_orphaned_process_group(process_group: ProcessGroup, leaving: ThreadGroup 
 
 def has_stopped_members(process_group: ProcessGroup) -> bool:
     """Whether one of its processes is stopped (Linux: kernel/exit.c, has_stopped_jobs)."""
-    from procession.kernel.task import SIGNAL_STOP_STOPPED
-
     return any(member.flags & SIGNAL_STOP_STOPPED for member in process_group.members)
 
 

@@ -23,6 +23,7 @@ from procession.kernel.signal_set import (
     ALL_SIGNALS,
     IGNORED_BY_DEFAULT,
     KILL_BIT,
+    SIGALRM,
     SIGKILL,
     SIGSEGV,
     SIGSTOP,
@@ -89,6 +90,10 @@ def take_signal(kernel: Kernel, task: Task, blocked: int) -> SigInfo | None:
     info = task.pending.take_next(blocked)
     if info is None:
         info = task.group.shared_pending.take_next(blocked)
+        if info is not None and info.signo == SIGALRM and task.group.itimers:
+            from procession.kernel.itimer import alarm_taken
+
+            alarm_taken(kernel, task.group)
     recalculate_pending(task)
     if info is not None:
         if STOPPING >> (info.signo - 1) & 1:

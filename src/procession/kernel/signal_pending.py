@@ -74,6 +74,18 @@ class PendingSignals:
                     return self.take(signo)
         return None
 
+    def withdraw(self, info: SigInfo) -> None:
+        """Take `info` out if it's queued: a POSIX timer takes its signal back.
+
+        Linux drops it when it's its turn: kernel/time/posix-timers.c, posixtimer_deliver_signal.
+        """
+        queue = self.queues.get(info.signo)
+        if queue is not None and info in queue:
+            queue.remove(info)
+            if not queue:
+                del self.queues[info.signo]
+                self.mask &= ~(1 << (info.signo - 1))
+
     def discard(self, signals: int) -> None:
         """Forget all pending signals in the mask `signals`. Linux: kernel/signal.c, flush_sigqueue_mask."""
         found = self.mask & signals

@@ -105,7 +105,8 @@ class Task:
     run. `frame` is the system call in which it sleeps. `parent` is the real parent and
     `exit_signal` what it gets (0: none, -1: the task isn't a group's leader). `job_control` holds the
     thread's part of a group stop (kernel/stop.py); `last_trap` is the vector, the error code and the cr2 of
-    the last exception that became a signal, for signal frames.
+    the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority` and
+    `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are the PF_* of kernel/prctl.py.
     """
 
     __slots__ = (
@@ -116,13 +117,16 @@ class Task:
         "clear_child_tid",
         "command_name",
         "credentials",
+        "default_timer_slack_ns",
         "exit_code",
         "exit_signal",
         "files",
+        "flags",
         "frame",
         "fs",
         "group",
         "has_executed",
+        "io_priority",
         "is_exiting",
         "job_control",
         "kernel",
@@ -135,7 +139,9 @@ class Task:
         "personality",
         "policy",
         "queues",
+        "realtime_priority",
         "registers",
+        "resets_scheduling_on_fork",
         "restart_block",
         "robust_list",
         "saved_mask",
@@ -187,7 +193,11 @@ class Task:
         self.nice = 0
         self.policy = 0
         self.personality = 0
-        self.timer_slack_ns = 50_000
+        self.realtime_priority = 0
+        self.resets_scheduling_on_fork = False
+        self.io_priority = 0
+        self.timer_slack_ns = self.default_timer_slack_ns = 50_000
+        self.flags = 0
 
     @property
     def pid(self) -> int:
@@ -237,6 +247,7 @@ class ThreadGroup:
         "itimers",
         "leader",
         "limits",
+        "next_posix_timer_id",
         "oom_score_adj",
         "pid",
         "posix_timers",
@@ -269,6 +280,7 @@ class ThreadGroup:
         self.children_times = CpuTimes()
         self.itimers: dict[int, Any] = {}
         self.posix_timers: dict[int, Any] = {}
+        self.next_posix_timer_id = 0
         self.start_time_ns = 0
         self.oom_score_adj = 0
 

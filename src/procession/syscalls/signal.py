@@ -73,6 +73,10 @@ def rt_sigaction(
             group.shared_pending.discard(bit)
             for thread in group.threads:
                 thread.pending.discard(bit)
+        elif group.posix_timers:
+            from procession.kernel.posix_timer import signal_heeded
+
+            signal_heeded(group, signal)
     if old_action:
         old_action.put(Sigaction(old.handler, old.flags, old.restorer, old.mask))
 
