@@ -1,0 +1,301 @@
+"""What is known about files: stat, statx, statfs, access, readlink."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from procession.abi.device_numbers import device_major, device_minor
+from procession.abi.errno import EFAULT, EINVAL, ENOENT
+from procession.abi.file_mode import S_IFMT, AccessMode
+from procession.abi.mount_flags import MountFlag
+from procession.abi.open_flags import (
+    AT_FDCWD,
+    AT_STATX_SYNC_TYPE,
+    AccessFlag,
+    AtFlag,
+)
+from procession.abi.stat import Stat, Statx, StatxAttribute, StatxMask, StatxTimestamp
+from procession.abi.statfs import Statfs, StatfsFlag
+from procession.fs.attributes import check_access
+from procession.fs.inode import S_IFLNK, Inode
+from procession.fs.mount import MS_NOATIME, Mount
+from procession.fs.namei import lookup
+from procession.kernel.capability import SECURE_NO_SETUID_FIXUP
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Fd, Flags, Int, OptionalPath, Out, OutBuffer, Path
+from procession.syscalls.paths import find
+
+if TYPE_CHECKING:
+    from procession.fs import dentry
+    from procession.kernel.credentials import Credentials
+    from procession.kernel.task import Task
+
+_STAT = Struct("<QQQIII4xQqqqqqqqqq24x")
+_NS = 10**9
+
+_AT_SYMLINK_NOFOLLOW = int(AtFlag.AT_SYMLINK_NOFOLLOW)
+_AT_EMPTY_PATH = int(AtFlag.AT_EMPTY_PATH)
+_STAT_FLAGS = _AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH | int(AtFlag.AT_NO_AUTOMOUNT) | AT_STATX_SYNC_TYPE
+_AT_EACCESS = int(AccessFlag.AT_EACCESS)
+_ACCESS_FLAGS = _AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH | _AT_EACCESS
+_RESERVED_MASK = int(StatxMask.STATX__RESERVED)
+_STATX_MASK = int(StatxMask.STATX_BASIC_STATS | StatxMask.STATX_MNT_ID)
+_STATX_MNT_ID = int(StatxMask.STATX_MNT_ID)
+_STATX_MNT_ID_UNIQUE = int(StatxMask.STATX_MNT_ID_UNIQUE)
+_MOUNT_ROOT = int(StatxAttribute.STATX_ATTR_MOUNT_ROOT)
+_KNOWN_ATTRIBUTES = _MOUNT_ROOT | int(StatxAttribute.STATX_ATTR_AUTOMOUNT | StatxAttribute.STATX_ATTR_DAX)
+_NAME_MAX = 255
+_MOUNT_FLAGS = (
+    (MountFlag.MS_NOSUID, StatfsFlag.ST_NOSUID),
+    (MountFlag.MS_NODEV, StatfsFlag.ST_NODEV),
+    (MountFlag.MS_NOEXEC, StatfsFlag.ST_NOEXEC),
+    (MountFlag.MS_NOATIME, StatfsFlag.ST_NOATIME),
+    (MountFlag.MS_NODIRATIME, StatfsFlag.ST_NODIRATIME),
+    (MountFlag.MS_RELATIME, StatfsFlag.ST_RELATIME),
+    (MountFlag.MS_NOSYMFOLLOW, StatfsFlag.ST_NOSYMFOLLOW),
+)
+
+
+def pack_stat(inode: Inode) -> bytes:
+    """The 144 bytes of struct stat. Linux: fs/stat.c, cp_new_stat."""
+    atime_ns, mtime_ns, ctime_ns = inode.atime_ns, inode.mtime_ns, inode.ctime_ns
+    return _STAT.pack(
+        inode.superblock.device,
+        inode.number,
+        inode.link_count,
+        inode.mode,
+        inode.uid,
+        inode.gid,
+        inode.rdev,
+        inode.size,
+        inode.block_size,
+        inode.block_count,
+        atime_ns // _NS,
+        atime_ns % _NS,
+        mtime_ns // _NS,
+        mtime_ns % _NS,
+        ctime_ns // _NS,
+        ctime_ns % _NS,
+    )
+
+
+@syscall(4)
+def stat(task: Task, path: Path, buffer: Out[Stat]) -> int:
+    """stat(2). Linux: fs/stat.c, SYSCALL_DEFINE2(newstat)."""
+    place = lookup(task.fs, task.credentials, path)
+    task.mm.write(buffer.address, pack_stat(place.dentry.inode))
+    return 0
+
+
+@syscall(5)
+def fstat(task: Task, fd: Fd, buffer: Out[Stat]) -> int:
+    """fstat(2). Linux: fs/stat.c, SYSCALL_DEFINE2(newfstat)."""
+    task.mm.write(buffer.address, pack_stat(task.files.file(fd).inode))
+    return 0
+
+
+@syscall(6)
+def lstat(task: Task, path: Path, buffer: Out[Stat]) -> int:
+    """lstat(2). Linux: fs/stat.c, SYSCALL_DEFINE2(newlstat)."""
+    place = lookup(task.fs, task.credentials, path, follow=False)
+    task.mm.write(buffer.address, pack_stat(place.dentry.inode))
+    return 0
+
+
+@syscall(262)
+def newfstatat(task: Task, directory: Fd, path: OptionalPath, buffer: Out[Stat], flags: Flags[AtFlag]) -> int:
+    """fstatat(2). Linux: fs/stat.c, vfs_fstatat."""
+    if flags & ~_STAT_FLAGS:
+        raise EINVAL
+    place = _find(task, directory, path, flags)
+    task.mm.write(buffer.address, pack_stat(place.dentry.inode))
+    return 0
+
+
+def _find(task: Task, directory_fd: int, name: bytes | None, flags: int) -> dentry.Path:
+    if name is None and not flags & _AT_EMPTY_PATH:
+        raise EFAULT
+    return find(
+        task,
+        directory_fd,
+        name,
+        follow=not flags & _AT_SYMLINK_NOFOLLOW,
+        allow_empty=bool(flags & _AT_EMPTY_PATH),
+    )
+
+
+@syscall(332)
+def statx(
+    task: Task,
+    directory: Fd,
+    path: OptionalPath,
+    flags: Flags[AtFlag],
+    mask: Flags[StatxMask],
+    buffer: Out[Statx],
+) -> int:
+    """statx(2). Linux: fs/stat.c, do_statx and cp_statx."""
+    if mask & _RESERVED_MASK or flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE or flags & ~_STAT_FLAGS:
+        raise EINVAL
+    place = _find(task, directory, path, flags)
+    inode = place.dentry.inode
+    device = inode.superblock.device
+    is_root = place.dentry is place.mount.root
+    is_unique = mask & _STATX_MNT_ID_UNIQUE
+    buffer.put(
+        Statx(
+            stx_mask=_STATX_MASK & ~_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE if is_unique else _STATX_MASK,
+            stx_blksize=inode.block_size,
+            stx_attributes=_MOUNT_ROOT if is_root else 0,
+            stx_attributes_mask=_KNOWN_ATTRIBUTES,
+            stx_nlink=inode.link_count,
+            stx_uid=inode.uid,
+            stx_gid=inode.gid,
+            stx_mode=inode.mode,
+            stx_ino=inode.number,
+            stx_size=inode.size,
+            stx_blocks=inode.block_count,
+            stx_atime=_timestamp(inode.atime_ns),
+            stx_mtime=_timestamp(inode.mtime_ns),
+            stx_ctime=_timestamp(inode.ctime_ns),
+            stx_rdev_major=device_major(inode.rdev),
+            stx_rdev_minor=device_minor(inode.rdev),
+            stx_dev_major=device_major(device),
+            stx_dev_minor=device_minor(device),
+            stx_mnt_id=place.mount.number,
+        )
+    )
+    return 0
+
+
+def _timestamp(time_ns: int) -> StatxTimestamp:
+    return StatxTimestamp(time_ns // _NS, time_ns % _NS)
+
+
+@syscall(137)
+def statfs(task: Task, path: Path, buffer: Out[Statfs]) -> int:
+    """statfs(2). Linux: fs/statfs.c, user_statfs."""
+    buffer.put(_statistics(lookup(task.fs, task.credentials, path).mount))
+    return 0
+
+
+@syscall(138)
+def fstatfs(task: Task, fd: Fd, buffer: Out[Statfs]) -> int:
+    """fstatfs(2). Linux: fs/statfs.c, fd_statfs."""
+    buffer.put(_statistics(task.files.file(fd).path.mount))
+    return 0
+
+
+def _statistics(mount: Mount) -> Statfs:
+    """Linux: fs/statfs.c, vfs_statfs and calculate_f_flags."""
+    superblock = mount.superblock
+    magic, blocks, free_blocks, inodes, free_inodes = superblock.statistics()
+    flags = int(StatfsFlag.ST_VALID)
+    if mount.is_read_only:
+        flags |= StatfsFlag.ST_RDONLY
+    for mount_flag, statfs_flag in _MOUNT_FLAGS:
+        if mount.flags & mount_flag:
+            flags |= statfs_flag
+    return Statfs(
+        f_type=magic,
+        f_bsize=4096,
+        f_blocks=blocks,
+        f_bfree=free_blocks,
+        f_bavail=free_blocks,
+        f_files=inodes,
+        f_ffree=free_inodes,
+        f_fsid=(superblock.device, 0),
+        f_namelen=_NAME_MAX,
+        f_frsize=4096,
+        f_flags=flags,
+    )
+
+
+@syscall(21)
+def access(task: Task, path: Path, mode: Flags[AccessMode]) -> int:
+    """access(2). Linux: fs/open.c, SYSCALL_DEFINE2(access)."""
+    return _check_access(task, AT_FDCWD, path, mode, 0)
+
+
+@syscall(269)
+def faccessat(task: Task, directory: Fd, path: Path, mode: Flags[AccessMode]) -> int:
+    """faccessat(2) without flags. Linux: fs/open.c, SYSCALL_DEFINE3(faccessat)."""
+    return _check_access(task, directory, path, mode, 0)
+
+
+@syscall(439)
+def faccessat2(
+    task: Task, directory: Fd, path: Path, mode: Flags[AccessMode], flags: Flags[AccessFlag]
+) -> int:
+    """faccessat(2) with flags. Linux: fs/open.c, SYSCALL_DEFINE4(faccessat2)."""
+    return _check_access(task, directory, path, mode, flags)
+
+
+def _check_access(task: Task, directory_fd: int, name: bytes, mode: int, flags: int) -> int:
+    """Linux: fs/open.c, do_faccessat."""
+    if mode & ~7 or flags & ~_ACCESS_FLAGS:
+        raise EINVAL
+    credentials = task.credentials
+    if not flags & _AT_EACCESS:
+        credentials = real_credentials(credentials)
+    own = task.credentials
+    task.credentials = credentials
+    try:
+        place = find(
+            task,
+            directory_fd,
+            name,
+            follow=not flags & _AT_SYMLINK_NOFOLLOW,
+            allow_empty=bool(flags & _AT_EMPTY_PATH),
+        )
+    finally:
+        task.credentials = own
+    if mode:
+        check_access(place, credentials, mode)
+    return 0
+
+
+def real_credentials(credentials: Credentials) -> Credentials:
+    """Credentials by which access(2) judges: the real ids, and the capabilities that go with them.
+
+    Linux: fs/open.c, access_override_creds.
+    """
+    is_root = credentials.uid == 0
+    effective = credentials.cap_effective
+    if not credentials.is_secure(SECURE_NO_SETUID_FIXUP):
+        effective = credentials.cap_permitted if is_root else 0
+    if (credentials.fsuid, credentials.fsgid, credentials.cap_effective) == (
+        credentials.uid,
+        credentials.gid,
+        effective,
+    ):
+        return credentials
+    return credentials.replace(fsuid=credentials.uid, fsgid=credentials.gid, cap_effective=effective)
+
+
+@syscall(89)
+def readlink(task: Task, path: Path, buffer: OutBuffer, size: Int) -> int:
+    """readlink(2). Linux: fs/stat.c, SYSCALL_DEFINE3(readlink)."""
+    return _read_link(task, AT_FDCWD, path, buffer, size)
+
+
+@syscall(267)
+def readlinkat(task: Task, directory: Fd, path: Path, buffer: OutBuffer, size: Int) -> int:
+    """readlinkat(2). Linux: fs/stat.c, SYSCALL_DEFINE4(readlinkat)."""
+    return _read_link(task, directory, path, buffer, size)
+
+
+def _read_link(task: Task, directory_fd: int, name: bytes, buffer: int, size: int) -> int:
+    """Linux: fs/stat.c, do_readlinkat."""
+    if size <= 0:
+        raise EINVAL("no room")
+    mount, entry = find(task, directory_fd, name, follow=False, allow_empty=True)
+    inode = entry.inode
+    if inode.mode & S_IFMT != S_IFLNK:
+        # An empty name stands for a link only with an O_PATH descriptor of one.
+        raise EINVAL if name else ENOENT
+    if not mount.flags & MS_NOATIME:
+        inode.touch_accessed()
+    target = inode.readlink()[:size]
+    task.mm.write(buffer, target)
+    return len(target)
