@@ -12,7 +12,6 @@ from procession.abi.errno import EACCES, EAGAIN, EPIPE
 from procession.abi.ioctls import FileIoctl
 from procession.abi.limits import PIPE_BUF
 from procession.abi.open_flags import O_ACCMODE
-from procession.abi.statfs import Magic
 from procession.fs.file import (
     O_RDONLY,
     O_WRONLY,
@@ -26,6 +25,7 @@ from procession.fs.file import (
     UserMemory,
 )
 from procession.fs.inode import S_IFIFO, Inode, Superblock
+from procession.fs.pipe import pipe_file_system
 from procession.fs.wait_queue import Sleep, WaitQueue
 
 if TYPE_CHECKING:
@@ -117,12 +117,12 @@ class StreamInode(Inode):
     def open_new(self, flags: int, subject: Subject) -> File:
         """Open it the first time."""
         vfs = self.superblock.vfs
-        mount = vfs.pseudo_mount("pipefs", Magic.PIPEFS_MAGIC)
+        mount = pipe_file_system(vfs).mount
         return self.open(vfs.pseudo_path(mount, b"pipe:[%d]" % self.number, self), flags, subject)
 
 
 def _stream_superblock(vfs: Vfs) -> Superblock:
-    return vfs.pseudo_mount("pipefs", Magic.PIPEFS_MAGIC).superblock
+    return pipe_file_system(vfs)
 
 
 class InputInode(StreamInode):
@@ -174,6 +174,9 @@ class InputFile(File):
         super().__init__(path, flags, subject)
         self.stream = stream
 
+    def put_back(self, data: bytes) -> None:
+        self.stream.buffer[:0] = data
+
     def read(self, length: int) -> bytes:
         stream = self.stream
         buffer = stream.buffer
@@ -205,6 +208,8 @@ class OutputFile(File):
     """An open stream of a HostOutput; it behaves as the writing end of a pipe."""
 
     __slots__ = ("number", "stream")
+
+    writes_whole = True
 
     def __init__(self, path: Path, flags: int, subject: Subject, stream: HostOutput, number: int) -> None:
         super().__init__(path, flags, subject)

@@ -32,6 +32,7 @@ class Kernel:
 
     __slots__ = (
         "address_space",
+        "boot_id",
         "clock",
         "cpu",
         "current",
@@ -63,6 +64,8 @@ class Kernel:
         self.memory = memory
         self.cpu = cpu
         self.decider = decider
+        # kernel.random.boot_id, made when it's first asked for.
+        self.boot_id = b""
         self.observer: Any = None
         self.clock = Clock(cpu, epoch_ns)
         self.scheduler = Scheduler(self)

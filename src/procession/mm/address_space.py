@@ -26,6 +26,7 @@ from procession.mm.vma import (
 )
 
 RLIMIT_DATA, RLIMIT_STACK, RLIMIT_AS = 2, 3, 9
+RLIM_INFINITY = (1 << 64) - 1
 MMAP_BASE = 0x7FFF_F7FF_F000
 """Where mappings are placed downwards from: addresses are the same in every run."""
 MMAP_MINIMUM = 0x10000
@@ -312,9 +313,11 @@ class MemoryDescriptor:
         Linux: mm/vma.c, may_expand_vm.
         """
         soft = self.limits.soft
-        if (self.total_pages << PAGE_SHIFT) + length - freed > soft[RLIMIT_AS]:
+        if soft[RLIMIT_AS] != RLIM_INFINITY and (
+            (self.total_pages << PAGE_SHIFT) + length - freed > soft[RLIMIT_AS]
+        ):
             raise ENOMEM("RLIMIT_AS")
-        if is_data:
+        if is_data and soft[RLIMIT_DATA] != RLIM_INFINITY:
             data = sum(area.size for area in self.areas if area.is_data)
             if data + length - freed > soft[RLIMIT_DATA]:
                 raise ENOMEM("RLIMIT_DATA")
@@ -325,9 +328,9 @@ class MemoryDescriptor:
         Raises ENOMEM for the limits, for too many areas, and for private writable memory larger than the
         machine's unless `is_overcommitted` (MAP_NORESERVE). Linux: mm/vma.c, mmap_region.
         """
-        overlapped = sum(
-            min(old.end, area.end) - max(old.start, area.start) for old in self.areas_in(area.start, area.end)
-        )
+        overlapped = 0
+        for old in self.areas_in(area.start, area.end):
+            overlapped += min(old.end, area.end) - max(old.start, area.start)
         self.check_limits(area.size, area.is_data, overlapped)
         if len(self.areas) >= MAXIMUM_AREAS:
             raise ENOMEM("too many areas")

@@ -95,28 +95,52 @@ def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int) -> None:
 
 
 def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: int) -> None:
-    """Map a private file's pages around `page`, read-only: they belong to the page cache."""
-    first = max(page & -_AROUND, area.start >> PAGE_SHIFT)
-    last = min((page & -_AROUND) + _AROUND, area.end >> PAGE_SHIFT)
-    pages, memory, words = area.pages, mm.memory, mm.words
+    """Map a private file's pages around `page`, read-only: they belong to the page cache.
+
+    Some pages around it are brought in; and where nothing is mapped yet in this leaf table, every page of
+    the area that is in memory already is mapped with it, since that costs no more.
+    """
+    pages = area.pages
     assert pages is not None
-    index = area.page_index(first << PAGE_SHIFT)
+    first, last = area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT
     if area.file is not None:
-        last = min(last, first + ((area.file.inode.size + PAGE_MASK) >> PAGE_SHIFT) - index)
+        size = (area.file.inode.size + PAGE_MASK) >> PAGE_SHIFT
+        last = min(last, first + size - area.page_offset)
+    near_first, near_last = max(page & -_AROUND, first), min((page & -_AROUND) + _AROUND, last)
+    offset = area.page_offset - first
+    cached = pages.frames
+    for index in range(near_first + offset, near_last + offset):
+        if index not in cached:
+            pages.frame(index)
     bits = area.entry_bits() & ~pte.WRITABLE | pte.CACHED
+    first, last = max(first, page & -pte.ENTRIES), min(last, (page & -pte.ENTRIES) + pte.ENTRIES)
+    memory = mm.memory
+    slot = leaf << 9
+    start, end = slot + (first & 511), slot + (first & 511) + last - first
+    if not any(memory.words[start:end].tolist()):
+        run = pages.entry_run(first + offset, last - first, bits)
+        memory.bytes[start << 3 : end << 3] = run.entries
+        count = run.present_count
+    else:
+        count = _map_absent(mm, slot, near_first, near_last, offset, area, bits)
+    mm.resident_pages += count
+    mm.peak_resident_pages = max(mm.peak_resident_pages, mm.resident_pages)
+
+
+def _map_absent(
+    mm: MemoryDescriptor, slot: int, first: int, last: int, offset: int, area: VirtualMemoryArea, bits: int
+) -> int:
+    """Map those of the pages from `first` to `last` that have no entry; how many there were."""
+    assert area.pages is not None
+    words, cached, executable = mm.words, area.pages.frames, mm.memory.executable
     is_executable = not bits & pte.NO_EXECUTE
-    cached, executable = pages.frames, memory.executable
-    slot = (leaf << 9) + (first & 511)
     count = 0
-    for slot_now in range(slot, slot + last - first):
-        if not words[slot_now]:
-            frame = cached.get(index)
-            if frame is None:
-                frame = pages.frame(index)
-            words[slot_now] = frame << PAGE_SHIFT | bits
+    for page in range(first, last):
+        place = slot + (page & 511)
+        if not words[place]:
+            frame = cached[page + offset]
+            words[place] = frame << PAGE_SHIFT | bits
             count += 1
             if is_executable:
                 executable.add(frame)
-        index += 1
-    mm.resident_pages += count
-    mm.peak_resident_pages = max(mm.peak_resident_pages, mm.resident_pages)
+    return count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 
 
@@ -12,6 +13,20 @@ class Backing(Protocol):
 
     def read_page(self, index: int) -> bytes:
         """The bytes of page `index` (from offset index * 4096), at most 4,096; fewer at the file's end."""
+
+
+class EntryRun:
+    """Page table entries for pages in a row: `entries` as bytes, of which `present_count` aren't 0.
+
+    `frame_count` is how many frames the cache had then; it never shrinks without forgetting its runs.
+    """
+
+    __slots__ = ("entries", "frame_count", "present_count")
+
+    def __init__(self, entries: list[int], frame_count: int) -> None:
+        self.entries = b"".join(entry.to_bytes(8, "little") for entry in entries)
+        self.present_count = sum(map(bool, entries))
+        self.frame_count = frame_count
 
 
 class PageCache:
@@ -25,7 +40,7 @@ class PageCache:
     is truncated while there are areas waits in `orphans` until the last one has gone.
     """
 
-    __slots__ = ("area_count", "backing", "frames", "memory", "orphans")
+    __slots__ = ("area_count", "backing", "entry_runs", "frames", "memory", "orphans")
 
     def __init__(self, memory: PhysicalMemory, backing: Backing | None = None) -> None:
         self.memory = memory
@@ -33,6 +48,25 @@ class PageCache:
         self.frames: dict[int, int] = {}
         self.area_count = 0
         self.orphans: list[int] = []
+        self.entry_runs: dict[tuple[int, int, int], EntryRun] = {}
+
+    def entry_run(self, first: int, count: int, bits: int) -> EntryRun:
+        """The page table entries, with `bits`, of those of `count` pages from `first` on that are in memory.
+
+        They are kept: every exec of a program maps the same pages in the same way.
+        """
+        key = (first, count, bits)
+        run = self.entry_runs.get(key)
+        if run is None or run.frame_count != len(self.frames):
+            cached = self.frames
+            entries = [
+                cached[index] << PAGE_SHIFT | bits if index in cached else 0
+                for index in range(first, first + count)
+            ]
+            if not bits & pte.NO_EXECUTE:
+                self.memory.executable.update(entry >> PAGE_SHIFT for entry in entries if entry)
+            run = self.entry_runs[key] = EntryRun(entries, len(cached))
+        return run
 
     def acquire_area(self) -> None:
         """One more area maps this."""
@@ -51,6 +85,7 @@ class PageCache:
             self.orphans.append(frame)
         else:
             self.memory.release(frame)
+        self.entry_runs.clear()
 
     def frame(self, index: int) -> int:
         """The frame of page `index`, brought in if need be; the cache keeps its own reference.
@@ -107,6 +142,19 @@ class PageCache:
         if tail and (size >> PAGE_SHIFT) in self.frames:
             base = self.frames[size >> PAGE_SHIFT] << PAGE_SHIFT
             self.memory.bytes[base + tail : base + PAGE_SIZE] = bytes(PAGE_SIZE - tail)
+
+    def zero(self, start: int, end: int) -> None:
+        """Make zeros of the bytes from `start` up to `end`; what isn't in memory must be a hole already."""
+        data = self.memory.bytes
+        first, last = start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT
+        for index in [index for index in self.frames if first <= index <= last]:
+            base = index << PAGE_SHIFT
+            since, until = max(start - base, 0), min(end - base, PAGE_SIZE)
+            if until - since == PAGE_SIZE and self.backing is None and not self.area_count:
+                self.memory.release(self.frames.pop(index))
+            else:
+                frame = self.frames[index] << PAGE_SHIFT
+                data[frame + since : frame + until] = bytes(until - since)
 
     def release(self) -> None:
         """Give every frame back: the file is gone."""
