@@ -24,7 +24,8 @@ from procession.kernel.session import start_session
 from procession.kernel.signal import SigInfo, send_group_signal
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
-
+from procession.procfs.file_system import ProcFileSystem
+from procession.procfs.sysfs import SysFileSystem
 from procession.syscalls import load_all
 from procession.syscalls.dispatch import Traps
 
@@ -101,7 +102,11 @@ class Machine:
         vfs = Vfs(self.memory, kernel.clock, kernel)
         kernel.vfs = vfs
         kernel.mounts = first_namespace(Overlay(vfs, rootfs))
-        for name, superblock in ((b"/dev", Devtmpfs(vfs)),):
+        for name, superblock in (
+            (b"/dev", Devtmpfs(vfs)),
+            (b"/proc", ProcFileSystem(kernel)),
+            (b"/sys", SysFileSystem(vfs)),
+        ):
             place = self._find(name)
             if place is not None:
                 kernel.mounts.mount(superblock, place)

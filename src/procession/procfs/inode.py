@@ -1,0 +1,156 @@
+"""Inodes of proc: directories that nobody can change, and files that are made when they are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from procession.abi.errno import EINVAL, EIO, ENOENT, EPERM
+from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.permission import Subject
+    from procession.procfs.file_system import ProcFileSystem
+
+BLOCK_SIZE = 1024
+
+
+class Source(Protocol):
+    """What makes the contents of a GeneratedFile."""
+
+    def show(self, subject: Subject) -> bytes:
+        """The contents now, for the one who opened the file."""
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        """Take what is written at once. Raises EIO if nothing can be written."""
+
+
+class ProcInode(Inode):
+    """What the inodes of proc have in common: nothing can be created, removed or given another mode."""
+
+    __slots__ = ()
+    superblock: ProcFileSystem
+
+    def __init__(self, superblock: ProcFileSystem, mode: int, number: int) -> None:
+        super().__init__(superblock, mode)
+        self.number = number
+
+    @property
+    def block_size(self) -> int:
+        return BLOCK_SIZE
+
+    def set_attributes(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        # Linux: fs/proc/base.c, proc_setattr.
+        if mode is not None:
+            raise EPERM
+        super().set_attributes(uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+
+
+class ProcDirectory(ProcInode):
+    """A directory of proc. Linux fails to look up a name before it could refuse to create it: ENOENT."""
+
+    __slots__ = ()
+
+    def __init__(self, superblock: ProcFileSystem, number: int, permissions: int = 0o555) -> None:
+        super().__init__(superblock, S_IFDIR | permissions, number)
+
+    def create(self, name: bytes, mode: int, subject: Subject) -> Inode:
+        raise ENOENT
+
+    def mkdir(self, name: bytes, mode: int, subject: Subject) -> Inode:
+        raise ENOENT
+
+    def mknod(self, name: bytes, mode: int, rdev: int, subject: Subject) -> Inode:
+        raise ENOENT
+
+    def symlink(self, name: bytes, target: bytes, subject: Subject) -> Inode:
+        raise ENOENT
+
+
+class ProcLink(ProcInode):
+    """A symbolic link of proc; subclasses say where it leads."""
+
+    __slots__ = ()
+
+    def __init__(self, superblock: ProcFileSystem, number: int, permissions: int = 0o777) -> None:
+        super().__init__(superblock, S_IFLNK | permissions, number)
+
+
+class ProcFile(ProcInode):
+    """A file of proc: `show` makes its contents, `store` takes what is written."""
+
+    __slots__ = ()
+
+    def __init__(self, superblock: ProcFileSystem, number: int, permissions: int) -> None:
+        super().__init__(superblock, S_IFREG | permissions, number)
+
+    def truncate(self, size: int) -> None:
+        """Allowed and without effect: `echo 1 > FILE` opens with O_TRUNC (Linux: proc_setattr)."""
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        self.check_open(subject)
+        return GeneratedFile(path, flags, subject, self)
+
+    def check_open(self, subject: Subject) -> None:
+        """Refuse to be opened, beyond what the mode says."""
+
+    def show(self, subject: Subject) -> bytes:
+        """The contents now. Raises ESRCH when the task is gone, EIO when it can't be read at all."""
+        raise EIO
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        """Take `data`, written at once. Raises EIO if nothing can be written, EINVAL and others."""
+        raise EIO
+
+
+class GeneratedFile(File):
+    """An open file whose contents are made when it's read from the beginning (Linux: fs/seq_file.c)."""
+
+    __slots__ = ("contents", "source")
+
+    is_seekable = True
+    can_poll = False
+
+    def __init__(self, path: Path, flags: int, subject: Subject, source: Source) -> None:
+        super().__init__(path, flags, subject)
+        self.source = source
+        self.contents: bytes | None = None
+
+    def read(self, length: int) -> bytes:
+        data = self.read_at(self.position, length)
+        self.position += len(data)
+        return data
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        contents = self.contents
+        if contents is None or offset == 0:
+            contents = self.contents = self.source.show(self.subject)
+        return contents[offset : offset + length]
+
+    def write(self, data: bytes) -> int:
+        count = self.write_at(self.position, data)
+        self.position += count
+        return count
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        self.source.store(data, self.subject)
+        return len(data)
+
+    def seek(self, offset: int, whence: int) -> int:
+        if whence == SEEK_CUR:
+            offset += self.position
+        elif whence != SEEK_SET:
+            raise EINVAL
+        if not 0 <= offset <= MAXIMUM_SIZE:
+            raise EINVAL
+        self.position = offset
+        return offset

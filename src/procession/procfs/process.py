@@ -1,0 +1,282 @@
+"""The directories /proc/PID and /proc/PID/task/TID, and the files and links in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.errno import EACCES, EINVAL, ENOENT, ESRCH
+from procession.fs.dentry import Path, absolute_path
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.kernel.exec import Program
+from procession.kernel.task_state import TaskState
+from procession.procfs import process_memory, process_mounts, process_status
+from procession.procfs.access import has_files, has_memory, is_dumpable, may_inspect, require_inspection
+from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
+from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
+
+if TYPE_CHECKING:
+    from procession.fs.file import File
+    from procession.fs.permission import Subject
+    from procession.kernel.task import Task
+    from procession.procfs.file_system import ProcFileSystem
+
+    Show = Callable[[ProcFileSystem, Task, Subject], bytes]
+    Store = Callable[[ProcFileSystem, Task, bytes, Subject], None]
+
+DIRECTORY_LINKS = 9
+"""What stat(2) gives as link count of a process's directory."""
+TID_SHIFT = 24
+THREAD_OFFSET = 0x800
+"""Inode numbers: the task's id, then where in its directory the file is; from here on for threads."""
+
+
+class Entry(NamedTuple):
+    """A file in the directory of a process.
+
+    `is_private` files are opened only by who may inspect the process.
+    """
+
+    permissions: int
+    show: Show
+    store: Store | None = None
+    is_private: bool = False
+
+
+COMMON_FILES: dict[bytes, Entry] = {
+    b"auxv": Entry(0o400, process_memory.show_auxiliary_vector, is_private=True),
+    b"cgroup": Entry(0o444, process_status.show_cgroup),
+    b"cmdline": Entry(0o444, process_memory.show_command_line),
+    b"comm": Entry(0o644, process_status.show_command_name, process_status.store_command_name),
+    b"environ": Entry(0o400, process_memory.show_environment, is_private=True),
+    b"gid_map": Entry(0o644, process_status.show_id_map),
+    b"limits": Entry(0o444, process_status.show_limits),
+    b"loginuid": Entry(0o644, process_status.show_loginuid),
+    b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
+    b"mountinfo": Entry(0o444, process_mounts.show_mountinfo),
+    b"mounts": Entry(0o444, process_mounts.show_mounts),
+    b"oom_score": Entry(0o444, process_status.show_oom_score),
+    b"oom_score_adj": Entry(
+        0o644, process_status.show_oom_score_adjustment, process_status.store_oom_score_adjustment
+    ),
+    b"personality": Entry(0o400, process_status.show_personality, is_private=True),
+    b"projid_map": Entry(0o644, process_status.show_id_map),
+    b"sched": Entry(0o644, process_status.show_sched),
+    b"schedstat": Entry(0o444, process_status.show_schedstat),
+    b"sessionid": Entry(0o444, process_status.show_loginuid),
+    b"setgroups": Entry(0o644, process_status.show_setgroups),
+    b"smaps": Entry(0o444, process_memory.show_smaps, is_private=True),
+    b"smaps_rollup": Entry(0o444, process_memory.show_smaps_rollup, is_private=True),
+    b"statm": Entry(0o444, process_status.show_statm),
+    b"status": Entry(0o444, process_status.show_status),
+    b"syscall": Entry(0o400, process_status.show_system_call, is_private=True),
+    b"uid_map": Entry(0o644, process_status.show_id_map),
+    b"wchan": Entry(0o444, process_status.show_wait_channel),
+}
+PROCESS_FILES: dict[bytes, Entry] = {
+    **COMMON_FILES,
+    b"mountstats": Entry(0o400, process_mounts.show_mountstats),
+    b"stat": Entry(0o444, process_status.show_process_stat),
+    b"timerslack_ns": Entry(0o666, process_status.show_timer_slack),
+}
+THREAD_FILES: dict[bytes, Entry] = {
+    **COMMON_FILES,
+    b"children": Entry(0o444, process_status.show_children),
+    b"stat": Entry(0o444, process_status.show_thread_stat),
+}
+LINKS = (b"cwd", b"exe", b"root")
+COMMON_NAMES = (*COMMON_FILES, *LINKS, b"fd", b"fdinfo", b"mem", b"stat")
+PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"mountstats", b"task", b"timerslack_ns")))
+THREAD_NAMES = tuple(sorted((*COMMON_NAMES, b"children")))
+
+
+class ProcessDirectory(ProcDirectory):
+    """/proc/PID, or with `is_thread` /proc/PID/task/TID.
+
+    `inodes` keeps what has been looked up in it: the same file must be found again.
+    """
+
+    __slots__ = ("inodes", "is_thread", "task")
+
+    caches_lookups = False
+
+    def __init__(self, superblock: ProcFileSystem, task: Task, *, is_thread: bool) -> None:
+        super().__init__(superblock, (task.tid << TID_SHIFT) + (THREAD_OFFSET if is_thread else 0))
+        self.task = task
+        self.is_thread = is_thread
+        self.inodes: dict[bytes, Inode] = {}
+        self.link_count = DIRECTORY_LINKS
+
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """What is in it, in the order of a listing."""
+        return THREAD_NAMES if self.is_thread else PROCESS_NAMES
+
+    def update_owner(self) -> None:
+        """The files belong to the process's effective user."""
+        self.uid, self.gid = self.task.credentials.euid, self.task.credentials.egid
+
+    def lookup(self, name: bytes) -> Inode:
+        if self.task.state is TaskState.DEAD or name not in self.names:
+            raise ENOENT
+        inode = self.inodes.get(name)
+        if inode is None:
+            inode = self.inodes[name] = self._make(name)
+        # Only the files of a process that may be dumped are its user's. Linux: task_dump_owner.
+        if is_dumpable(self.task) or inode.mode == S_IFDIR | 0o555:
+            inode.uid, inode.gid = self.task.credentials.euid, self.task.credentials.egid
+        else:
+            inode.uid = inode.gid = 0
+        if isinstance(inode, DescriptorDirectory):
+            inode.size = len(self.task.files.files) if has_files(self.task) else 0
+        return inode
+
+    def _make(self, name: bytes) -> Inode:
+        superblock, task = self.superblock, self.task
+        number = self.number + 1 + self.names.index(name)
+        if name in LINKS:
+            return ProcessLink(superblock, number, task, name)
+        if name == b"fd":
+            return DescriptorDirectory(superblock, number, task)
+        if name == b"fdinfo":
+            return DescriptorDetailsDirectory(superblock, number, task)
+        if name == b"task":
+            return ThreadsDirectory(superblock, number, task)
+        if name == b"mem":
+            return MemoryInode(superblock, number, task)
+        return ProcessFile(superblock, number, task, name, is_thread=self.is_thread)
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        if self.task.state is TaskState.DEAD:
+            raise ENOENT
+        return [
+            DirectoryEntry(name, self.number + 1 + position, entry_type(name))
+            for position, name in enumerate(self.names)
+        ]
+
+
+def entry_type(name: bytes) -> int:
+    """The type of the file `name` of a process, as a directory entry says it."""
+    if name in LINKS:
+        return S_IFLNK >> 12
+    return (S_IFDIR if name in (b"fd", b"fdinfo", b"task") else S_IFREG) >> 12
+
+
+class ProcessFile(ProcFile):
+    """A file about a process whose contents are made by an entry of the tables above."""
+
+    __slots__ = ("is_thread", "name", "task")
+
+    def __init__(
+        self, superblock: ProcFileSystem, number: int, task: Task, name: bytes, *, is_thread: bool
+    ) -> None:
+        self.task = task
+        self.name = name
+        self.is_thread = is_thread
+        super().__init__(superblock, number, self.entry.permissions)
+
+    @property
+    def entry(self) -> Entry:
+        """How this file is made."""
+        return (THREAD_FILES if self.is_thread else PROCESS_FILES)[self.name]
+
+    def check_open(self, subject: Subject) -> None:
+        if self.entry.is_private:
+            require_inspection(subject, self.task)
+
+    def show(self, subject: Subject) -> bytes:
+        if self.task.state is TaskState.DEAD:
+            raise ESRCH(f"process {self.task.tid} is gone")
+        return self.entry.show(self.superblock, self.task, subject)
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        if self.task.state is TaskState.DEAD:
+            raise ESRCH(f"process {self.task.tid} is gone")
+        store = self.entry.store
+        if store is None:
+            raise EINVAL(f"{self.name.decode()} can't be written")
+        store(self.superblock, self.task, data, subject)
+
+
+class MemoryInode(ProcFile):
+    """/proc/PID/mem."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task) -> None:
+        super().__init__(superblock, number, 0o600)
+        self.task = task
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        require_inspection(subject, self.task)
+        mm = self.task.mm if has_memory(self.task) else None
+        return process_memory.MemoryFile(path, flags, subject, mm)
+
+
+class ProcessLink(ProcLink):
+    """/proc/PID/cwd, root and exe: they lead to the very place, whatever its name has become."""
+
+    __slots__ = ("name", "task")
+
+    is_magic_link = True
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task, name: bytes) -> None:
+        super().__init__(superblock, number)
+        self.task = task
+        self.name = name
+
+    def target(self) -> Path:
+        """Where it leads. Raises ENOENT when the process has no such thing any more."""
+        task = self.task
+        if self.name == b"exe":
+            program = task.mm.executable if has_memory(task) else None
+            if not isinstance(program, Program):
+                raise ENOENT
+            return program.path
+        if not has_files(task):
+            raise ENOENT
+        return task.fs.cwd if self.name == b"cwd" else task.fs.root
+
+    def follow_magic_link(self) -> Path:
+        current = self.superblock.kernel.current
+        # Linux: fs/proc/base.c, proc_fd_access_allowed.
+        if current is not None and not may_inspect(current.credentials, self.task):
+            raise EACCES(f"process {self.task.tid} isn't the caller's to inspect")
+        return self.target()
+
+    def readlink(self) -> bytes:
+        path = self.follow_magic_link()
+        current = self.superblock.kernel.current
+        return absolute_path(path, (current if current is not None else self.task).fs.root)
+
+
+class ThreadsDirectory(ProcDirectory):
+    """/proc/PID/task: a directory for each thread."""
+
+    __slots__ = ("task",)
+
+    caches_lookups = False
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task) -> None:
+        super().__init__(superblock, number)
+        self.task = task
+
+    def lookup(self, name: bytes) -> Inode:
+        thread = self.superblock.task_of(name)
+        if thread.group is not self.task.group:
+            raise ENOENT
+        return self.superblock.directory_of(thread, is_thread=True)
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        if self.task.state is TaskState.DEAD:
+            raise ENOENT
+        superblock = self.superblock
+        threads = sorted(self.task.group.threads, key=superblock.number_of)
+        return [
+            DirectoryEntry(
+                b"%d" % superblock.number_of(thread),
+                superblock.directory_of(thread, is_thread=True).number,
+                S_IFDIR >> 12,
+            )
+            for thread in threads
+        ]

@@ -1,0 +1,151 @@
+"""The open files of a process: /proc/PID/fd and /proc/PID/fdinfo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.abi.errno import EACCES, ENOENT
+from procession.fs.dentry import Path, absolute_path
+from procession.fs.file import O_CLOEXEC
+from procession.fs.inode import S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.fs.permission import check_permission
+from procession.procfs.access import has_files, may_inspect, require_inspection
+from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
+
+if TYPE_CHECKING:
+    from procession.fs.file import File
+    from procession.fs.permission import Subject
+    from procession.kernel.task import Task
+    from procession.procfs.file_system import ProcFileSystem
+
+LINK_SIZE = 64
+"""What stat(2) says of such a link."""
+DESCRIPTORS_OFFSET = 1 << 22
+"""Descriptors have inode numbers from here on in their process's range."""
+RANGE_MASK = (1 << 24) - 1
+
+
+def descriptor_number(name: bytes) -> int:
+    """The descriptor that `name` writes. Raises ENOENT."""
+    if not name.isdigit() or len(name) > 9 or (name[0] == ord("0") and len(name) > 1):
+        raise ENOENT
+    return int(name)
+
+
+def open_file(task: Task, fd: int) -> File:
+    """What `fd` leads to. Raises ENOENT when the task hasn't such a descriptor, or has ended."""
+    file = task.files.files.get(fd) if has_files(task) else None
+    if file is None:
+        raise ENOENT
+    return file
+
+
+class DescriptorDirectory(ProcDirectory):
+    """/proc/PID/fd: a magic link for each descriptor."""
+
+    __slots__ = ("task",)
+
+    caches_lookups = False
+    entry_type: ClassVar[int] = S_IFLNK >> 12
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task, permissions: int = 0o500) -> None:
+        super().__init__(superblock, number, permissions)
+        self.task = task
+
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        # A process may always see its own, whoever it has become. Linux: fs/proc/fd.c, proc_fd_permission.
+        current = self.superblock.kernel.current
+        if current is None or current.group is not self.task.group:
+            check_permission(self, subject, mask)
+
+    def lookup(self, name: bytes) -> Inode:
+        fd = descriptor_number(name)
+        return DescriptorLink(self.superblock, self.number_of(fd), self.task, fd, open_file(self.task, fd))
+
+    def number_of(self, fd: int) -> int:
+        """The inode number of the entry for `fd`."""
+        return (self.number & ~RANGE_MASK) + DESCRIPTORS_OFFSET + 2 * fd
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        if not has_files(self.task):
+            return []
+        return [
+            DirectoryEntry(b"%d" % fd, self.number_of(fd), self.entry_type)
+            for fd in self.task.files.descriptors()
+        ]
+
+
+class DescriptorDetailsDirectory(DescriptorDirectory):
+    """/proc/PID/fdinfo: a file for each descriptor."""
+
+    __slots__ = ()
+
+    entry_type = S_IFREG >> 12
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task) -> None:
+        super().__init__(superblock, number, task, 0o555)
+
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        # Linux: fs/proc/fd.c, proc_fdinfo_permission.
+        require_inspection(subject, self.task)
+        check_permission(self, subject, mask)
+
+    def lookup(self, name: bytes) -> Inode:
+        fd = descriptor_number(name)
+        open_file(self.task, fd)
+        return DescriptorDetails(self.superblock, self.number_of(fd), self.task, fd)
+
+    def number_of(self, fd: int) -> int:
+        return super().number_of(fd) + 1
+
+
+class DescriptorLink(ProcLink):
+    """/proc/PID/fd/N. Its mode says for what the file is open."""
+
+    __slots__ = ("fd", "task")
+
+    is_magic_link = True
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task, fd: int, file: File) -> None:
+        permissions = 0o100
+        if file.is_readable:
+            permissions |= 0o400
+        if file.is_writable:
+            permissions |= 0o200
+        super().__init__(superblock, number, permissions)
+        self.task = task
+        self.fd = fd
+        self.size = LINK_SIZE
+        self.uid, self.gid = task.credentials.euid, task.credentials.egid
+
+    def follow_magic_link(self) -> Path:
+        current = self.superblock.kernel.current
+        if current is not None and not may_inspect(current.credentials, self.task):
+            raise EACCES(f"process {self.task.tid} isn't the caller's to inspect")
+        return open_file(self.task, self.fd).path
+
+    def readlink(self) -> bytes:
+        path = self.follow_magic_link()
+        current = self.superblock.kernel.current
+        return absolute_path(path, (current if current is not None else self.task).fs.root)
+
+
+class DescriptorDetails(ProcFile):
+    """/proc/PID/fdinfo/N. Linux: fs/proc/fd.c, seq_show."""
+
+    __slots__ = ("fd", "task")
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task, fd: int) -> None:
+        super().__init__(superblock, number, 0o444)
+        self.task = task
+        self.fd = fd
+        self.uid, self.gid = task.credentials.euid, task.credentials.egid
+
+    def show(self, subject: Subject) -> bytes:
+        file = open_file(self.task, self.fd)
+        flags = file.flags | (O_CLOEXEC if self.fd in self.task.files.close_on_exec else 0)
+        return (
+            b"pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%d\n"
+            % (file.position, flags, file.path.mount.number, file.inode.number)
+            + file.show_details()
+        )

@@ -1,0 +1,378 @@
+"""The memory of a process in proc: maps, smaps, the strings that exec left, mem."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from procession.abi.device_numbers import device_major, device_minor
+from procession.abi.errno import EFAULT, EINVAL, EIO
+from procession.fs.dentry import absolute_path
+from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
+from procession.hardware import page_table as pte
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.mm.peek import peek
+from procession.mm.vma import (
+    DONT_DUMP,
+    DONT_FORK,
+    GROWS_DOWN,
+    LOCKED,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+    WIPE_ON_FORK,
+    SharedAnonymous,
+    VirtualMemoryArea,
+)
+from procession.procfs.access import has_memory
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.permission import Subject
+    from procession.kernel.task import Task
+    from procession.mm.address_space import MemoryDescriptor
+    from procession.procfs.file_system import ProcFileSystem
+
+HEADER_WIDTH = 72
+"""How far the lines of maps are padded before a space and the name (Linux: show_vma_header_prefix)."""
+MEM_CHUNK = 1 << 20
+PAGE_KB = PAGE_SIZE >> 10
+PROPORTIONAL_SHIFT = 12
+
+
+class ResidentPages(NamedTuple):
+    """How many pages are resident of each kind: private memory, pages of files, shared memory."""
+
+    anonymous: int
+    file: int
+    shared_memory: int
+
+
+def area_entries(mm: MemoryDescriptor, area: VirtualMemoryArea) -> list[tuple[int, int]]:
+    """The pages of `area` that are resident: their numbers and table entries."""
+    found: list[tuple[int, int]] = []
+    words = mm.words
+    first, last = area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT
+    for region in range(first >> 9, (last + 511) >> 9):
+        leaf = mm.leaves.get(region)
+        if leaf is None:
+            continue
+        start, end = max(first, region << 9), min(last, (region + 1) << 9)
+        base = (leaf << 9) - (region << 9)
+        found += [(page, entry) for page in range(start, end) if (entry := words[base + page])]
+    return found
+
+
+def is_anonymous(area: VirtualMemoryArea, page: int, entry: int) -> bool:
+    """Whether the resident `page` is the process's own: no file's, or a copy of a file's page."""
+    if area.pages is None:
+        return True
+    if area.is_shared:
+        return False
+    index = area.page_index(page << PAGE_SHIFT)
+    return area.pages.frames.get(index) != (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
+
+
+def resident_pages(mm: MemoryDescriptor) -> ResidentPages:
+    """The resident pages of `mm` by kind."""
+    anonymous = file = shared_memory = 0
+    for area in mm.areas:
+        entries = area_entries(mm, area)
+        if area.pages is None:
+            anonymous += len(entries)
+        elif type(area.pages) is SharedAnonymous:
+            shared_memory += len(entries)
+        else:
+            private = sum(is_anonymous(area, page, entry) for page, entry in entries)
+            anonymous += private
+            # The pages of tmpfs, which have nothing behind them, are shared memory.
+            if area.pages.backing is None:
+                shared_memory += len(entries) - private
+            else:
+                file += len(entries) - private
+    return ResidentPages(anonymous, file, shared_memory)
+
+
+def area_header(area: VirtualMemoryArea, root: Path) -> bytes:
+    """The line of `area` in maps. Linux: fs/proc/task_mmu.c, show_map_vma."""
+    protection = area.protection
+    rights = b"%s%s%s%s" % (
+        b"r" if protection & PROT_READ else b"-",
+        b"w" if protection & PROT_WRITE else b"-",
+        b"x" if protection & PROT_EXEC else b"-",
+        b"s" if area.is_shared else b"p",
+    )
+    device = number = offset = 0
+    name = area.name
+    # What mm knows of an open file is less than what it is.
+    file = cast("File | None", area.file)
+    if file is not None:
+        device, number = file.inode.superblock.device, file.inode.number
+        offset = area.page_offset << PAGE_SHIFT
+        name = absolute_path(file.path, root).replace(b"\n", b"\\012")
+    elif type(area.pages) is SharedAnonymous:
+        name = b"/dev/zero (deleted)"
+        offset = area.page_offset << PAGE_SHIFT
+    line = b"%08x-%08x %s %08x %02x:%02x %d " % (
+        area.start,
+        area.end,
+        rights,
+        offset,
+        device_major(device),
+        device_minor(device),
+        number,
+    )
+    if name:
+        line = line.ljust(HEADER_WIDTH) + b" " + name
+    return line + b"\n"
+
+
+def show_maps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/maps. Linux: fs/proc/task_mmu.c, show_map."""
+    if not has_memory(task):
+        return b""
+    root = reader_root(system, task)
+    return b"".join(area_header(area, root) for area in task.mm.areas)
+
+
+def reader_root(system: ProcFileSystem, task: Task) -> Path:
+    """The root directory from which names are shown: the reader's."""
+    current = system.kernel.current
+    return (current if current is not None else task).fs.root
+
+
+class AreaUse(NamedTuple):
+    """What smaps says of one area, in kB; the proportional sizes, which share pages, in kB / 4096."""
+
+    shared_clean: int
+    shared_dirty: int
+    private_clean: int
+    private_dirty: int
+    anonymous: int
+    proportional_anonymous: int
+    proportional_file: int
+    proportional_shared_memory: int
+    proportional_dirty: int
+
+    @property
+    def resident(self) -> int:
+        """All pages, in kB."""
+        return self.shared_clean + self.shared_dirty + self.private_clean + self.private_dirty
+
+    @property
+    def proportional(self) -> int:
+        """All pages by share, in kB."""
+        return (
+            self.proportional_anonymous + self.proportional_file + self.proportional_shared_memory
+        ) >> PROPORTIONAL_SHIFT
+
+
+def area_use(mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
+    """Count the pages of `area`. A page is dirty when no file has it as it is."""
+    references = mm.memory.references
+    is_memory = area.pages is None or area.pages.backing is None
+    anonymous = proportional_dirty = 0
+    counts = [0, 0, 0, 0]
+    proportional = [0, 0, 0]
+    for page, entry in area_entries(mm, area):
+        is_own = is_anonymous(area, page, entry)
+        # The page cache holds a reference of its own, and a leaf table stands for all who share it.
+        sharers = references[(entry & pte.ADDRESS_MASK) >> PAGE_SHIFT] - (not is_own)
+        sharers = max(sharers + references[mm.leaves[page >> 9]] - 1, 1)
+        is_dirty = is_own or is_memory
+        share = (PAGE_KB << PROPORTIONAL_SHIFT) // sharers
+        counts[(0 if sharers > 1 else 2) + is_dirty] += PAGE_KB
+        proportional[0 if is_own else 2 if is_memory else 1] += share
+        if is_own:
+            anonymous += PAGE_KB
+        if is_dirty:
+            proportional_dirty += share
+    return AreaUse._make((*counts, anonymous, *proportional, proportional_dirty))
+
+
+def use_lines(use: AreaUse, locked: int) -> bytes:
+    """The counts that smaps and smaps_rollup share. Linux: fs/proc/task_mmu.c, __show_smap."""
+    rows = (
+        (b"Rss:            ", use.resident),
+        (b"Pss:            ", use.proportional),
+        (b"Pss_Dirty:      ", use.proportional_dirty >> PROPORTIONAL_SHIFT),
+        (b"Shared_Clean:   ", use.shared_clean),
+        (b"Shared_Dirty:   ", use.shared_dirty),
+        (b"Private_Clean:  ", use.private_clean),
+        (b"Private_Dirty:  ", use.private_dirty),
+        (b"Referenced:     ", use.resident),
+        (b"Anonymous:      ", use.anonymous),
+        (b"KSM:            ", 0),
+        (b"LazyFree:       ", 0),
+        (b"AnonHugePages:  ", 0),
+        (b"ShmemPmdMapped: ", 0),
+        (b"FilePmdMapped:  ", 0),
+        (b"Shared_Hugetlb: ", 0),
+        (b"Private_Hugetlb:", 0),
+        (b"Swap:           ", 0),
+        (b"SwapPss:        ", 0),
+        (b"Locked:         ", locked),
+    )
+    return b"".join(b"%s%8d kB\n" % row for row in rows)
+
+
+def flag_line(area: VirtualMemoryArea) -> bytes:
+    """The VmFlags line. Linux: fs/proc/task_mmu.c, show_smap_vma_flags."""
+    protection, flags = area.protection, area.flags
+    names = [
+        name
+        for name, is_set in (
+            (b"rd", protection & PROT_READ),
+            (b"wr", protection & PROT_WRITE),
+            (b"ex", protection & PROT_EXEC),
+            (b"sh", area.is_shared),
+            (b"mr", True),
+            (b"mw", area.may_write),
+            (b"me", True),
+            (b"ms", area.is_shared),
+            (b"gd", flags & GROWS_DOWN),
+            (b"lo", flags & LOCKED),
+            (b"dc", flags & DONT_FORK),
+            (b"ac", area.is_data or flags & GROWS_DOWN),
+            (b"dd", flags & DONT_DUMP),
+            (b"wf", flags & WIPE_ON_FORK),
+        )
+        if is_set
+    ]
+    return b"VmFlags: " + b"".join(name + b" " for name in names) + b"\n"
+
+
+def show_smaps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/smaps."""
+    if not has_memory(task):
+        return b""
+    mm, root = task.mm, reader_root(system, task)
+    parts: list[bytes] = []
+    for area in mm.areas:
+        use = area_use(mm, area)
+        locked = use.resident if area.flags & LOCKED else 0
+        parts += (
+            area_header(area, root),
+            b"Size:           %8d kB\nKernelPageSize: %8d kB\nMMUPageSize:    %8d kB\n"
+            % (area.size >> 10, 4, 4),
+            use_lines(use, locked),
+            b"THPeligible:           0\n",
+            flag_line(area),
+        )
+    return b"".join(parts)
+
+
+def show_smaps_rollup(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/smaps_rollup. Linux: fs/proc/task_mmu.c, show_smaps_rollup."""
+    if not has_memory(task) or not task.mm.areas:
+        return b""
+    mm = task.mm
+    uses = [area_use(mm, area) for area in mm.areas]
+    total = AreaUse._make(sum(column) for column in zip(*uses, strict=True))
+    locked = sum(use.resident for use, area in zip(uses, mm.areas, strict=True) if area.flags & LOCKED)
+    before, after = use_lines(total, locked).split(b"Shared_Clean:", 1)
+    by_kind = (
+        (b"Pss_Anon:       ", total.proportional_anonymous >> PROPORTIONAL_SHIFT),
+        (b"Pss_File:       ", total.proportional_file >> PROPORTIONAL_SHIFT),
+        (b"Pss_Shmem:      ", total.proportional_shared_memory >> PROPORTIONAL_SHIFT),
+    )
+    header = b"%08x-%08x ---p 00000000 00:00 0 " % (mm.areas[0].start, mm.areas[-1].end)
+    return b"".join(
+        (
+            header.ljust(HEADER_WIDTH) + b" [rollup]\n",
+            before,
+            *(b"%s%8d kB\n" % row for row in by_kind),
+            b"Shared_Clean:" + after,
+        )
+    )
+
+
+def show_command_line(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/cmdline: the arguments, each ended by NUL, or what the program has made of them.
+
+    A program may overwrite its arguments to show a title: if the last byte is no longer NUL, the title goes
+    on into the environment, up to the first NUL. Linux: fs/proc/base.c, get_mm_cmdline.
+    """
+    if not has_memory(task):
+        return b""
+    mm = task.mm
+    start, end = mm.arguments_start, mm.arguments_end
+    if start >= end:
+        return b""
+    arguments = peek(mm, start, end - start)
+    if not arguments or len(arguments) < end - start or arguments[-1] == 0:
+        return arguments
+    if mm.environment_start == end:
+        arguments += peek(mm, end, min(mm.environment_end - end, MEM_CHUNK))
+    title, _, _ = arguments.partition(b"\0")
+    return title
+
+
+def show_environment(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/environ: the environment as exec left it. Linux: fs/proc/base.c, environ_read."""
+    if not has_memory(task):
+        return b""
+    mm = task.mm
+    return peek(mm, mm.environment_start, mm.environment_end - mm.environment_start)
+
+
+def show_auxiliary_vector(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/auxv."""
+    return task.mm.auxiliary_vector if has_memory(task) else b""
+
+
+class MemoryFile(File):
+    """An open /proc/PID/mem: positions are addresses. Linux: fs/proc/base.c, mem_rw."""
+
+    __slots__ = ("mm",)
+
+    is_seekable = True
+    can_poll = False
+
+    def __init__(self, path: Path, flags: int, subject: Subject, mm: MemoryDescriptor | None) -> None:
+        super().__init__(path, flags, subject)
+        # Linux too holds the structure but not the pages: a process that has ended reads as empty.
+        self.mm = mm
+
+    def read(self, length: int) -> bytes:
+        data = self.read_at(self.position, length)
+        self.position += len(data)
+        return data
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        mm = self.mm
+        if mm is None or mm.reference_count <= 0 or not length:
+            return b""
+        data = peek(mm, offset, min(length, MEM_CHUNK))
+        if not data:
+            raise EIO(f"nothing readable at {offset:#x}")
+        return data
+
+    def write(self, data: bytes) -> int:
+        count = self.write_at(self.position, data)
+        self.position += count
+        return count
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        mm = self.mm
+        if mm is None or mm.reference_count <= 0 or not data:
+            return 0
+        count = 0
+        while count < len(data):
+            length = min(len(data) - count, PAGE_SIZE - (offset + count & PAGE_MASK))
+            try:
+                mm.write(offset + count, data[count : count + length])
+            except EFAULT:
+                break
+            count += length
+        if not count:
+            raise EIO(f"nothing writable at {offset:#x}")
+        return count
+
+    def seek(self, offset: int, whence: int) -> int:
+        if whence == SEEK_CUR:
+            offset += self.position
+        elif whence != SEEK_SET:
+            raise EINVAL
+        # Linux lets addresses of the upper half through; here no such address has memory.
+        self.position = offset & MAXIMUM_SIZE
+        return offset

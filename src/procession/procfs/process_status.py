@@ -1,0 +1,555 @@
+"""What a process is and does, in proc: stat, status, statm, limits, sched, wchan and their like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EACCES, EINVAL, ESRCH
+from procession.abi.signals import SIG_DFL, SIG_IGN
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
+from procession.hardware.registers import RIP, RSP
+from procession.kernel.task import CpuTimes
+from procession.kernel.task_state import LETTERS, TaskState
+from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
+from procession.procfs.access import has_memory, may_inspect
+from procession.procfs.process_memory import resident_pages
+
+if TYPE_CHECKING:
+    from procession.fs.permission import Subject
+    from procession.kernel.task import Task
+    from procession.mm.address_space import MemoryDescriptor
+    from procession.procfs.file_system import ProcFileSystem
+
+NS_PER_TICK = 10_000_000
+"""A clock tick as programs see it: 100 in a second (sysconf(_SC_CLK_TCK))."""
+RLIM_INFINITY = (1 << 64) - 1
+RLIMIT_RSS = 5
+PAGE_KB = 4
+WORD_MASK = 0x7FFFFFFF
+
+PF_EXITING = 0x00000004
+PF_FORKNOEXEC = 0x00000040
+PF_SIGNALED = 0x00000400
+PF_RANDOMIZE = 0x00400000
+
+STATE_NAMES = {
+    "R": b"R (running)",
+    "S": b"S (sleeping)",
+    "D": b"D (disk sleep)",
+    "T": b"T (stopped)",
+    "t": b"t (tracing stop)",
+    "Z": b"Z (zombie)",
+    "X": b"X (dead)",
+}
+SLEEPING = (
+    TaskState.INTERRUPTIBLE,
+    TaskState.UNINTERRUPTIBLE,
+    TaskState.KILLABLE,
+    TaskState.STOPPED,
+    TaskState.TRACED,
+)
+ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
+
+
+def escaped_name(task: Task) -> bytes:
+    """The command name with what would break a line escaped (Linux: proc_task_name)."""
+    return task.command_name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
+
+
+def parent_number(system: ProcFileSystem, task: Task) -> int:
+    """The process id of the parent, 0 for none."""
+    return system.number_of(task.parent.group.leader) if task.parent is not None else 0
+
+
+def process_times(task: Task) -> CpuTimes:
+    """What all threads of the process used, the ended ones too. Linux: thread_group_cputime."""
+    total = CpuTimes()
+    total.add(task.group.times)
+    for thread in task.group.threads:
+        total.add(thread.times)
+    return total
+
+
+def handled_signals(task: Task) -> tuple[int, int]:
+    """The masks of ignored and of caught signals. Linux: fs/proc/array.c, collect_sigign_sigcatch."""
+    ignored = caught = 0
+    for signal, action in enumerate(task.group.handlers.actions):
+        if action.handler == SIG_IGN:
+            ignored |= 1 << (signal - 1)
+        elif action.handler != SIG_DFL:
+            caught |= 1 << (signal - 1)
+    return ignored, caught
+
+
+def task_flags(task: Task) -> int:
+    """PF_* of include/linux/sched.h, as far as they are known here."""
+    flags = 0 if task.has_executed else PF_FORKNOEXEC
+    if task.is_exiting:
+        flags |= PF_EXITING
+        if task.exit_code & 0x7F:
+            flags |= PF_SIGNALED
+    return flags | PF_RANDOMIZE
+
+
+def terminal_numbers(system: ProcFileSystem, task: Task) -> tuple[int, int]:
+    """The controlling terminal's device number and its foreground process group: 0 and -1 for none."""
+    terminal = task.group.process_group.session.terminal
+    if terminal is None:
+        return 0, -1
+    foreground = terminal.foreground_group
+    return terminal.device, foreground.id if foreground is not None else -1
+
+
+def priority(task: Task) -> int:
+    """The priority as the scheduler has it, from 0; negative for real-time policies."""
+    return 20 + task.nice
+
+
+def show_process_stat(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/stat: about the whole process."""
+    return stat_line(system, task, subject, is_whole=True)
+
+
+def show_thread_stat(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/task/TID/stat: about one thread."""
+    return stat_line(system, task, subject, is_whole=False)
+
+
+def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole: bool) -> bytes:
+    """The 52 fields of proc_pid_stat(5). Linux: fs/proc/array.c, do_task_stat."""
+    group = task.group
+    is_permitted = may_inspect(subject, task)
+    times = process_times(task) if is_whole else task.times
+    children = group.children_times
+    mm = task.mm if has_memory(task) else None
+    ignored, caught = handled_signals(task)
+    terminal, foreground = terminal_numbers(system, task)
+    fields = [
+        parent_number(system, task),
+        group.process_group.id,
+        group.process_group.session.id,
+        terminal,
+        foreground,
+        task_flags(task),
+        times.minor_faults,
+        children.minor_faults if is_whole else 0,
+        times.major_faults,
+        children.major_faults if is_whole else 0,
+        times.user_ns // NS_PER_TICK,
+        times.system_ns // NS_PER_TICK,
+        children.user_ns // NS_PER_TICK if is_whole else 0,
+        children.system_ns // NS_PER_TICK if is_whole else 0,
+        priority(task),
+        task.nice,
+        len(group.threads),
+        0,
+        task.start_time_ns // NS_PER_TICK,
+        mm.total_pages << PAGE_SHIFT if mm is not None else 0,
+        mm.resident_pages if mm is not None else 0,
+        group.limits.soft[RLIMIT_RSS],
+        *text_fields(mm, is_permitted),
+        # The stack and instruction pointers are shown of ending processes alone.
+        0,
+        0,
+        task.pending.mask & WORD_MASK,
+        task.blocked & WORD_MASK,
+        ignored & WORD_MASK,
+        caught & WORD_MASK,
+        int(is_permitted and task.state in SLEEPING),
+        0,
+        0,
+        task.exit_signal if task.is_leader else -1,
+        0,
+        0,
+        task.policy,
+        0,
+        0,
+        0,
+        *layout_fields(mm, is_permitted),
+        task.exit_code if is_permitted else 0,
+    ]
+    numbers = " ".join(map(str, fields)).encode()
+    return b"%d (%s) %s %s\n" % (
+        system.number_of(task),
+        escaped_name(task),
+        LETTERS[task.state].encode(),
+        numbers,
+    )
+
+
+def text_fields(mm: MemoryDescriptor | None, is_permitted: bool) -> tuple[int, int, int]:
+    """Where the code starts and ends, and the stack starts; 1, 1, 0 for those who may not know."""
+    if mm is None:
+        return 0, 0, 0
+    return (mm.code_start, mm.code_end, mm.stack_start) if is_permitted else (1, 1, 0)
+
+
+def layout_fields(mm: MemoryDescriptor | None, is_permitted: bool) -> tuple[int, ...]:
+    """Where data, heap, arguments and environment are."""
+    if mm is None or not is_permitted:
+        return (0,) * 7
+    return (
+        mm.data_start,
+        mm.data_end,
+        mm.heap_start,
+        mm.arguments_start,
+        mm.arguments_end,
+        mm.environment_start,
+        mm.environment_end,
+    )
+
+
+def show_statm(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/statm, in pages. Linux: fs/proc/array.c, proc_pid_statm."""
+    if not has_memory(task):
+        return b"0 0 0 0 0 0 0\n"
+    mm = task.mm
+    resident = resident_pages(mm)
+    shared = resident.file + resident.shared_memory
+    data = sum(area.size for area in mm.areas if area.is_data) >> PAGE_SHIFT
+    return b"%d %d %d %d 0 %d 0\n" % (
+        mm.total_pages,
+        shared + resident.anonymous,
+        shared,
+        text_bytes(mm) >> PAGE_SHIFT,
+        data + stack_bytes(mm) // (1 << PAGE_SHIFT),
+    )
+
+
+def text_bytes(mm: MemoryDescriptor) -> int:
+    """The pages that hold the program's code, in bytes."""
+    return ((mm.code_end + PAGE_MASK) & ~PAGE_MASK) - (mm.code_start & ~PAGE_MASK)
+
+
+def stack_bytes(mm: MemoryDescriptor) -> int:
+    """The size of the areas that grow down (Linux: mm_struct.stack_vm)."""
+    return sum(area.size for area in mm.areas if area.flags & GROWS_DOWN)
+
+
+def memory_lines(mm: MemoryDescriptor) -> list[bytes]:
+    """The Vm* and Rss* lines of status. Linux: fs/proc/task_mmu.c, task_mem."""
+    total_kb = mm.total_pages * PAGE_KB
+    resident = resident_pages(mm)
+    resident_kb = sum(resident) * PAGE_KB
+    executable = sum(
+        area.size
+        for area in mm.areas
+        if area.protection & PROT_EXEC and not area.protection & PROT_WRITE and not area.flags & GROWS_DOWN
+    )
+    text = min(text_bytes(mm), executable)
+    tables = mm.tables
+    rows = (
+        (b"VmPeak", total_kb),
+        (b"VmSize", total_kb),
+        (b"VmLck", mm.locked_pages * PAGE_KB),
+        (b"VmPin", 0),
+        (b"VmHWM", max(mm.peak_resident_pages * PAGE_KB, resident_kb)),
+        (b"VmRSS", resident_kb),
+        (b"RssAnon", resident.anonymous * PAGE_KB),
+        (b"RssFile", resident.file * PAGE_KB),
+        (b"RssShmem", resident.shared_memory * PAGE_KB),
+        (b"VmData", sum(area.size for area in mm.areas if area.is_data) >> 10),
+        (b"VmStk", stack_bytes(mm) >> 10),
+        (b"VmExe", text >> 10),
+        (b"VmLib", (executable - text) >> 10),
+        (b"VmPTE", (len(tables.leaves) + len(tables.middle) + len(tables.upper)) * PAGE_KB),
+        (b"VmSwap", 0),
+        (b"HugetlbPages", 0),
+    )
+    return [
+        *(b"%s:\t%8d kB" % row for row in rows),
+        b"CoreDumping:\t0",
+        b"THP_enabled:\t0",
+        b"untag_mask:\t0xffffffffffffffff",
+    ]
+
+
+def queued_signal_count(task: Task) -> int:
+    """How many signals are queued for the task's user (SigQ)."""
+    return task.credentials.user.pending_signals
+
+
+def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/status. Linux: fs/proc/array.c, proc_pid_status."""
+    group, credentials = task.group, task.credentials
+    process_group = group.process_group
+    ignored, caught = handled_signals(task)
+    number, leader_number = system.number_of(task), system.number_of(group.leader)
+    has_ended = task.state in ENDED
+    lines = [
+        b"Name:\t" + escaped_name(task),
+        *([] if has_ended else [b"Umask:\t%04o" % task.fs.umask]),
+        b"State:\t" + STATE_NAMES[LETTERS[task.state]],
+        b"Tgid:\t%d" % leader_number,
+        b"Ngid:\t0",
+        b"Pid:\t%d" % number,
+        b"PPid:\t%d" % parent_number(system, task),
+        b"TracerPid:\t%d" % tracer_number(system, task),
+        b"Uid:\t%d\t%d\t%d\t%d" % (credentials.uid, credentials.euid, credentials.suid, credentials.fsuid),
+        b"Gid:\t%d\t%d\t%d\t%d" % (credentials.gid, credentials.egid, credentials.sgid, credentials.fsgid),
+        b"FDSize:\t%d" % (0 if has_ended else descriptor_table_size(task)),
+        b"Groups:\t"
+        + b"".join(b"%d " % group_id for group_id in credentials.groups)
+        # A line without groups ends in a space too.
+        + (b"" if credentials.groups else b" "),
+        b"NStgid:\t%d" % leader_number,
+        b"NSpid:\t%d" % number,
+        b"NSpgid:\t%d" % process_group.id,
+        b"NSsid:\t%d" % process_group.session.id,
+        b"Kthread:\t0",
+        *(memory_lines(task.mm) if has_memory(task) else []),
+        b"Threads:\t%d" % len(group.threads),
+        b"SigQ:\t%d/%d" % (queued_signal_count(task), group.limits.soft[11]),
+        b"SigPnd:\t%016x" % task.pending.mask,
+        b"ShdPnd:\t%016x" % group.shared_pending.mask,
+        b"SigBlk:\t%016x" % task.blocked,
+        b"SigIgn:\t%016x" % ignored,
+        b"SigCgt:\t%016x" % caught,
+        b"CapInh:\t%016x" % credentials.cap_inheritable,
+        b"CapPrm:\t%016x" % credentials.cap_permitted,
+        b"CapEff:\t%016x" % credentials.cap_effective,
+        b"CapBnd:\t%016x" % credentials.cap_bounding,
+        b"CapAmb:\t%016x" % credentials.cap_ambient,
+        b"NoNewPrivs:\t%d" % credentials.no_new_privs,
+        *seccomp_lines(task),
+        b"Speculation_Store_Bypass:\tnot vulnerable",
+        b"SpeculationIndirectBranch:\tnot affected",
+        b"Cpus_allowed:\t1",
+        b"Cpus_allowed_list:\t0",
+        b"Mems_allowed:\t1",
+        b"Mems_allowed_list:\t0",
+        b"voluntary_ctxt_switches:\t%d" % task.times.voluntary_switches,
+        b"nonvoluntary_ctxt_switches:\t%d" % task.times.involuntary_switches,
+    ]
+    return b"\n".join(lines) + b"\n"
+
+
+def descriptor_table_size(task: Task) -> int:
+    """How many descriptors the table has room for: a power of two, 64 at least (Linux: alloc_fdtable)."""
+    highest = max(task.files.files, default=0)
+    size = 64
+    while size <= highest:
+        size *= 2
+    return size
+
+
+def tracer_number(system: ProcFileSystem, task: Task) -> int:
+    """The process id of the tracer, 0 for none."""
+    return 0
+
+
+def seccomp_lines(task: Task) -> list[bytes]:
+    """The mode and the number of filters of seccomp(2)."""
+    return [b"Seccomp:\t0", b"Seccomp_filters:\t0"]
+
+
+LIMITS = (
+    (b"Max cpu time", 0, b"seconds"),
+    (b"Max file size", 1, b"bytes"),
+    (b"Max data size", 2, b"bytes"),
+    (b"Max stack size", 3, b"bytes"),
+    (b"Max core file size", 4, b"bytes"),
+    (b"Max resident set", 5, b"bytes"),
+    (b"Max processes", 6, b"processes"),
+    (b"Max open files", 7, b"files"),
+    (b"Max locked memory", 8, b"bytes"),
+    (b"Max address space", 9, b"bytes"),
+    (b"Max file locks", 10, b"locks"),
+    (b"Max pending signals", 11, b"signals"),
+    (b"Max msgqueue size", 12, b"bytes"),
+    (b"Max nice priority", 13, b""),
+    (b"Max realtime priority", 14, b""),
+    (b"Max realtime timeout", 15, b"us"),
+)
+
+
+def show_limits(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/limits. Linux: fs/proc/base.c, proc_pid_limits."""
+    limits = task.group.limits
+
+    def text(value: int) -> bytes:
+        return b"unlimited" if value == RLIM_INFINITY else b"%d" % value
+
+    rows = [b"%-25s %-20s %-20s %-10s\n" % (b"Limit", b"Soft Limit", b"Hard Limit", b"Units")]
+    rows += [
+        b"%-25s %-20s %-20s %-10s\n" % (name, text(limits.soft[index]), text(limits.hard[index]), unit)
+        for name, index, unit in LIMITS
+    ]
+    return b"".join(rows)
+
+
+def show_command_name(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/comm."""
+    return task.command_name + b"\n"
+
+
+def store_command_name(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
+    """Rename a thread of the caller's own process. Linux: fs/proc/base.c, comm_write."""
+    current = system.kernel.current
+    if current is None or current.group is not task.group:
+        raise EINVAL("a thread of another process")
+    task.command_name = data[:15].partition(b"\0")[0]
+
+
+WAIT_CHANNELS = {
+    "accept": b"inet_csk_accept",
+    "clock_nanosleep": b"hrtimer_nanosleep",
+    "epoll_pwait": b"ep_poll",
+    "epoll_wait": b"ep_poll",
+    "futex": b"futex_do_wait",
+    "nanosleep": b"hrtimer_nanosleep",
+    "pause": b"__do_sys_pause",
+    "poll": b"poll_schedule_timeout",
+    "ppoll": b"poll_schedule_timeout",
+    "pselect6": b"poll_schedule_timeout",
+    "read": b"anon_pipe_read",
+    "rt_sigsuspend": b"sigsuspend",
+    "rt_sigtimedwait": b"do_sigtimedwait",
+    "select": b"poll_schedule_timeout",
+    "wait4": b"do_wait",
+    "waitid": b"do_wait",
+    "write": b"anon_pipe_write",
+}
+"""The function of Linux in which a task sleeps, by system call."""
+
+
+def show_wait_channel(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/wchan: where it sleeps, "0" if it doesn't. Linux: fs/proc/base.c, proc_pid_wchan."""
+    if not may_inspect(subject, task) or task.state not in SLEEPING:
+        return b"0"
+    if task.state is TaskState.STOPPED:
+        return b"do_signal_stop"
+    if task.state is TaskState.TRACED:
+        return b"ptrace_stop"
+    name = call_in_progress(task)
+    return WAIT_CHANNELS.get(name, b"__x64_sys_" + name.encode())
+
+
+def call_in_progress(task: Task) -> str:
+    """The name of the system call in which `task` sleeps."""
+    from procession.abi.syscall_numbers import name_of
+
+    return name_of(task.frame.number) if task.frame is not None else "restart_syscall"
+
+
+def show_system_call(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/syscall: the call's number, six argument registers, stack and instruction pointers.
+
+    Linux: fs/proc/base.c, proc_pid_syscall.
+    """
+    if task.state in ENDED:
+        raise ESRCH
+    if task.state not in SLEEPING:
+        return b"running\n"
+    general = system.kernel.registers_of(task).general
+    if task.frame is None:
+        return b"-1 0x%x 0x%x\n" % (general[RSP], general[RIP])
+    arguments = b" ".join(b"0x%x" % general[register] for register in (7, 6, 2, 10, 8, 9))
+    return b"%d %s 0x%x 0x%x\n" % (task.frame.number, arguments, general[RSP], general[RIP])
+
+
+def show_sched(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/sched, what of it has a meaning here. Linux: kernel/sched/debug.c, proc_sched_show_task."""
+    times = task.times
+    run_ns = times.user_ns + times.system_ns
+    heading = b"%s (%d, #threads: %d)\n" % (
+        task.command_name,
+        system.number_of(task),
+        len(task.group.threads),
+    )
+    switches = times.voluntary_switches + times.involuntary_switches
+    rows = (
+        (b"se.sum_exec_runtime", b"%d.%06d" % (run_ns // 1_000_000, run_ns % 1_000_000)),
+        (b"nr_switches", b"%d" % switches),
+        (b"nr_voluntary_switches", b"%d" % times.voluntary_switches),
+        (b"nr_involuntary_switches", b"%d" % times.involuntary_switches),
+        (b"policy", b"%d" % task.policy),
+        (b"prio", b"%d" % (100 + priority(task))),
+    )
+    return heading + b"-" * 67 + b"\n" + b"".join(b"%-45s:%21s\n" % row for row in rows)
+
+
+def show_schedstat(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/schedstat: nanoseconds run, nanoseconds waited, time slices."""
+    times = task.times
+    switches = times.voluntary_switches + times.involuntary_switches
+    return b"%d 0 %d\n" % (times.user_ns + times.system_ns, switches)
+
+
+def show_oom_score(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/oom_score: from 0 to 2000. Linux: fs/proc/base.c, proc_oom_score."""
+    from procession.kernel.oom import badness
+
+    adjustment = task.group.oom_score_adj
+    if adjustment == -1000 or not has_memory(task):
+        return b"0\n"
+    total = system.kernel.memory.frame_count
+    points = badness(task, total) * 1000 // total
+    return b"%d\n" % ((1000 + points) * 2 // 3)
+
+
+def show_oom_score_adjustment(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/oom_score_adj."""
+    return b"%d\n" % task.group.oom_score_adj
+
+
+def store_oom_score_adjustment(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
+    """Set it; below its least value so far takes CAP_SYS_RESOURCE. Linux: fs/proc/base.c, __set_oom_adj."""
+    from procession.abi.capability import Capability
+
+    value = parse_integer(data)
+    if not -1000 <= value <= 1000:
+        raise EINVAL("outside -1000 to 1000")
+    group = task.group
+    if value < group.oom_score_adj and not subject.has_capability(int(Capability.CAP_SYS_RESOURCE)):
+        raise EACCES("lowering it needs CAP_SYS_RESOURCE")
+    group.oom_score_adj = value
+
+
+def parse_integer(data: bytes) -> int:
+    """The number that `data` is. Raises EINVAL. Linux: lib/kstrtox.c, kstrtoint with base 0."""
+    text = data.strip(b" \t\n\v\f\r").removeprefix(b"+")
+    digits = text.removeprefix(b"-")
+    if not digits or len(digits) > 20 or not digits.isalnum():
+        raise EINVAL("not a number")
+    try:
+        # Python writes octal numbers as 0o17.
+        is_octal = digits[:1] == b"0" and digits.isdigit()
+        return int(text, 8) if is_octal else int(text, 0)
+    except ValueError:
+        raise EINVAL("not a number") from None
+
+
+def show_loginuid(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/loginuid: never set."""
+    return b"4294967295"
+
+
+def show_cgroup(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/cgroup."""
+    return b"0::/\n"
+
+
+def show_personality(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/personality."""
+    return b"%08x\n" % task.personality
+
+
+def show_timer_slack(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/timerslack_ns."""
+    return b"%d\n" % task.timer_slack_ns
+
+
+def show_id_map(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/uid_map and gid_map of the first user namespace: every id is itself."""
+    return b"%10u %10u %10u\n" % (0, 0, 4294967295)
+
+
+def show_setgroups(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/setgroups."""
+    return b"allow\n"
+
+
+def show_children(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/task/TID/children: the processes that this thread has made."""
+    return b"".join(b"%d " % system.number_of(child) for child in task.children)

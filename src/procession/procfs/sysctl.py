@@ -1,0 +1,255 @@
+"""/proc/sys: the kernel's parameters, those that have an effect here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EACCES, EINVAL
+from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE
+from procession.fs.pipe import pipe_file_system
+from procession.hardware.physical_memory import PAGE_SIZE
+from procession.kernel.capability import CAP_LAST_CAP
+from procession.kernel.credentials import NGROUPS_MAX
+from procession.kernel.rlimit import LARGEST_NOFILE
+from procession.mm.address_space import MAXIMUM_AREAS, MMAP_MINIMUM
+from procession.procfs.process_status import parse_integer
+from procession.procfs.system import SystemFile, SystemTree
+
+if TYPE_CHECKING:
+    from procession.fs.permission import Subject
+    from procession.kernel.kernel import Kernel
+
+PID_MAX_LIMIT = 1 << 22
+PID_MAX_MINIMUM = 301
+"""Linux: kernel/pid.c, pid_max_min: RESERVED_PIDS + 1."""
+OVERFLOW_ID = 65534
+
+
+def check_sysctl_permission(mode: int, subject: Subject, mask: int) -> None:
+    """Raise EACCES unless the mode grants `mask`: capabilities don't help here.
+
+    Linux: fs/proc/proc_sysctl.c, test_perm.
+    """
+    granted = mode >> 6 if subject.fsuid == 0 else mode >> 3 if subject.fsgid == 0 else mode
+    if mask & ~granted & (MAY_READ | MAY_WRITE | MAY_EXEC):
+        raise EACCES
+
+
+def number_line(value: int) -> bytes:
+    """A number as a file of /proc/sys holds it."""
+    return b"%d\n" % value
+
+
+def show_pid_max(kernel: Kernel) -> bytes:
+    """kernel.pid_max: one more than the largest process id."""
+    return number_line(kernel.pids.pid_max)
+
+
+def store_pid_max(kernel: Kernel, data: bytes) -> None:
+    """Set kernel.pid_max. Raises EINVAL outside 301 to 4194304."""
+    value = parse_integer(data)
+    if not PID_MAX_MINIMUM <= value <= PID_MAX_LIMIT:
+        raise EINVAL("outside 301 to 4194304")
+    kernel.pids.pid_max = value
+
+
+def show_last_pid(kernel: Kernel) -> bytes:
+    """kernel.ns_last_pid: the id given last."""
+    return number_line(kernel.pids.last)
+
+
+def store_last_pid(kernel: Kernel, data: bytes) -> None:
+    """Set kernel.ns_last_pid: the next process gets the id after it."""
+    value = parse_integer(data)
+    if not 0 <= value < kernel.pids.pid_max:
+        raise EINVAL("not below kernel.pid_max")
+    kernel.pids.last = value
+
+
+def show_hostname(kernel: Kernel) -> bytes:
+    """kernel.hostname."""
+    return kernel.identity.host_name + b"\n"
+
+
+def store_hostname(kernel: Kernel, data: bytes) -> None:
+    """Set kernel.hostname; what is too long is cut. Linux: kernel/utsname_sysctl.c, proc_do_uts_string."""
+    kernel.identity.host_name = first_line(data)
+
+
+def show_domainname(kernel: Kernel) -> bytes:
+    """kernel.domainname."""
+    return kernel.identity.domain_name + b"\n"
+
+
+def store_domainname(kernel: Kernel, data: bytes) -> None:
+    """Set kernel.domainname."""
+    kernel.identity.domain_name = first_line(data)
+
+
+def first_line(data: bytes) -> bytes:
+    """At most 64 bytes, up to a newline or NUL (Linux: _proc_do_string)."""
+    return data.replace(b"\0", b"\n").split(b"\n", 1)[0][:64]
+
+
+def show_ostype(kernel: Kernel) -> bytes:
+    """kernel.ostype."""
+    return kernel.identity.system_name + b"\n"
+
+
+def show_osrelease(kernel: Kernel) -> bytes:
+    """kernel.osrelease."""
+    return kernel.identity.release + b"\n"
+
+
+def show_version(kernel: Kernel) -> bytes:
+    """kernel.version."""
+    return kernel.identity.version + b"\n"
+
+
+def show_threads_max(kernel: Kernel) -> bytes:
+    """kernel.threads-max: how many tasks the machine may have."""
+    from procession.kernel.clone import MAXIMUM_TASKS
+
+    return number_line(MAXIMUM_TASKS)
+
+
+def show_core_pattern(kernel: Kernel) -> bytes:
+    """kernel.core_pattern."""
+    return b"core\n"
+
+
+def show_cap_last_cap(kernel: Kernel) -> bytes:
+    """kernel.cap_last_cap."""
+    return number_line(CAP_LAST_CAP)
+
+
+def show_ngroups_max(kernel: Kernel) -> bytes:
+    """kernel.ngroups_max."""
+    return number_line(NGROUPS_MAX)
+
+
+def show_overflow_id(kernel: Kernel) -> bytes:
+    """kernel.overflowuid and overflowgid: the id that stands for those that can't be mapped."""
+    return number_line(OVERFLOW_ID)
+
+
+def show_zero(kernel: Kernel) -> bytes:
+    """A parameter that is off."""
+    return b"0\n"
+
+
+def show_uuid(kernel: Kernel) -> bytes:
+    """kernel.random.uuid: another one at each reading."""
+    return uuid_text(kernel.random_bytes(16))
+
+
+def show_boot_id(kernel: Kernel) -> bytes:
+    """kernel.random.boot_id: the same as long as the machine runs."""
+    if not kernel.boot_id:
+        kernel.boot_id = kernel.random_bytes(16)
+    return uuid_text(kernel.boot_id)
+
+
+def uuid_text(random: bytes) -> bytes:
+    """16 bytes as a random UUID (RFC 4122, version 4)."""
+    data = bytearray(random)
+    data[6] = data[6] & 0x0F | 0x40
+    data[8] = data[8] & 0x3F | 0x80
+    digits = data.hex()
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return "-".join(parts).encode() + b"\n"
+
+
+def show_entropy(kernel: Kernel) -> bytes:
+    """kernel.random.entropy_avail and poolsize (Linux: POOL_BITS)."""
+    return b"256\n"
+
+
+def show_file_max(kernel: Kernel) -> bytes:
+    """fs.file-max: no limit for the whole machine."""
+    return number_line((1 << 63) - 1)
+
+
+def show_nr_open(kernel: Kernel) -> bytes:
+    """fs.nr_open: the largest limit on a process's descriptors."""
+    return number_line(LARGEST_NOFILE)
+
+
+def show_max_map_count(kernel: Kernel) -> bytes:
+    """vm.max_map_count: how many areas an address space may have."""
+    return number_line(MAXIMUM_AREAS)
+
+
+def show_mmap_min_addr(kernel: Kernel) -> bytes:
+    """vm.mmap_min_addr: the lowest address that mmap gives."""
+    return number_line(MMAP_MINIMUM)
+
+
+def show_overcommit_ratio(kernel: Kernel) -> bytes:
+    """vm.overcommit_ratio."""
+    return b"50\n"
+
+
+def show_pipe_max_size(kernel: Kernel) -> bytes:
+    """fs.pipe-max-size: what an unprivileged user may make a pipe's size, in bytes."""
+    return number_line(pipe_file_system(kernel.vfs).accounts.maximum_size)
+
+
+def store_pipe_max_size(kernel: Kernel, data: bytes) -> None:
+    """Set fs.pipe-max-size, rounded up to a power of two. Linux: fs/pipe.c, round_pipe_size."""
+    value = parse_integer(data)
+    if not 1 <= value <= 1 << 31:
+        raise EINVAL("no size of a pipe")
+    size = PAGE_SIZE
+    while size < value:
+        size *= 2
+    pipe_file_system(kernel.vfs).accounts.maximum_size = size
+
+
+def show_pipe_user_pages_soft(kernel: Kernel) -> bytes:
+    """fs.pipe-user-pages-soft: how many pages a user's pipes have before new ones are made small."""
+    return number_line(pipe_file_system(kernel.vfs).accounts.soft_pages)
+
+
+def show_pipe_user_pages_hard(kernel: Kernel) -> bytes:
+    """fs.pipe-user-pages-hard: how many pages a user's pipes may have, 0 for no limit."""
+    return number_line(pipe_file_system(kernel.vfs).accounts.hard_pages)
+
+
+SYSCTL_TREE: SystemTree = {
+    b"fs": {
+        b"file-max": SystemFile(0o444, show_file_max),
+        b"nr_open": SystemFile(0o444, show_nr_open),
+        b"pipe-max-size": SystemFile(0o644, show_pipe_max_size, store_pipe_max_size),
+        b"pipe-user-pages-hard": SystemFile(0o444, show_pipe_user_pages_hard),
+        b"pipe-user-pages-soft": SystemFile(0o444, show_pipe_user_pages_soft),
+    },
+    b"kernel": {
+        b"cap_last_cap": SystemFile(0o444, show_cap_last_cap),
+        b"core_pattern": SystemFile(0o444, show_core_pattern),
+        b"domainname": SystemFile(0o644, show_domainname, store_domainname),
+        b"hostname": SystemFile(0o644, show_hostname, store_hostname),
+        b"ngroups_max": SystemFile(0o444, show_ngroups_max),
+        b"ns_last_pid": SystemFile(0o666, show_last_pid, store_last_pid),
+        b"osrelease": SystemFile(0o444, show_osrelease),
+        b"ostype": SystemFile(0o444, show_ostype),
+        b"overflowgid": SystemFile(0o444, show_overflow_id),
+        b"overflowuid": SystemFile(0o444, show_overflow_id),
+        b"pid_max": SystemFile(0o644, show_pid_max, store_pid_max),
+        b"random": {
+            b"boot_id": SystemFile(0o444, show_boot_id),
+            b"entropy_avail": SystemFile(0o444, show_entropy),
+            b"poolsize": SystemFile(0o444, show_entropy),
+            b"uuid": SystemFile(0o444, show_uuid),
+        },
+        b"randomize_va_space": SystemFile(0o444, show_zero),
+        b"threads-max": SystemFile(0o444, show_threads_max),
+        b"version": SystemFile(0o444, show_version),
+    },
+    b"vm": {
+        b"max_map_count": SystemFile(0o444, show_max_map_count),
+        b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),
+        b"overcommit_memory": SystemFile(0o444, show_zero),
+        b"overcommit_ratio": SystemFile(0o444, show_overcommit_ratio),
+    },
+}

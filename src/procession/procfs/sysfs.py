@@ -1,0 +1,118 @@
+"""sysfs, what tools ask of it: which processors there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EIO, ENOENT
+from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.procfs.inode import GeneratedFile
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import File
+    from procession.fs.permission import Subject
+    from procession.fs.vfs import Vfs
+
+SYSFS_MAGIC = 0x62656572
+ATTRIBUTE_SIZE = 4096
+"""What stat(2) gives as the size of any attribute."""
+
+Tree = Mapping[bytes, "bytes | Tree"]
+
+TREE: Tree = {
+    b"block": {},
+    b"bus": {},
+    b"class": {},
+    b"dev": {b"block": {}, b"char": {}},
+    b"devices": {
+        b"system": {
+            b"cpu": {
+                b"cpu0": {b"topology": {b"core_id": b"0\n", b"physical_package_id": b"0\n"}},
+                b"isolated": b"\n",
+                b"kernel_max": b"0\n",
+                b"offline": b"\n",
+                b"online": b"0\n",
+                b"possible": b"0\n",
+                b"present": b"0\n",
+            },
+            b"node": {b"online": b"0\n", b"possible": b"0\n"},
+        },
+    },
+    b"firmware": {},
+    b"fs": {},
+    b"kernel": {b"mm": {b"transparent_hugepage": {b"enabled": b"always madvise [never]\n"}}},
+    b"module": {},
+    b"power": {},
+}
+"""What is in sysfs: attributes with their contents, and directories."""
+
+
+class SysFileSystem(Superblock):
+    """sysfs (sysfs(5)); its tree is the same in all machines."""
+
+    __slots__ = ()
+
+    def __init__(self, vfs: Vfs) -> None:
+        super().__init__(vfs, "sysfs", SYSFS_MAGIC)
+        self.root = SysDirectory(self, ())
+
+
+class SysDirectory(Inode):
+    """A directory of sysfs; `path` is its place in the tree. Nothing can be made or removed in it."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, superblock: SysFileSystem, path: tuple[bytes, ...]) -> None:
+        super().__init__(superblock, S_IFDIR | 0o755)
+        self.path = path
+
+    @property
+    def tree(self) -> Tree:
+        """What is in it."""
+        tree = TREE
+        for name in self.path:
+            below = tree[name]
+            assert isinstance(below, Mapping)
+            tree = below
+        return tree
+
+    def lookup(self, name: bytes) -> Inode:
+        found = self.tree.get(name)
+        if found is None:
+            raise ENOENT
+        superblock = self.superblock
+        assert isinstance(superblock, SysFileSystem)
+        if isinstance(found, bytes):
+            return SysAttribute(superblock, found)
+        return SysDirectory(superblock, (*self.path, name))
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        # Numbers are given when a name is looked up; a listing needs any that isn't 0.
+        return [
+            DirectoryEntry(name, position + 1, (S_IFREG if isinstance(found, bytes) else S_IFDIR) >> 12)
+            for position, (name, found) in enumerate(self.tree.items())
+        ]
+
+
+class SysAttribute(Inode):
+    """A file of sysfs with fixed contents."""
+
+    __slots__ = ("contents",)
+
+    def __init__(self, superblock: SysFileSystem, contents: bytes) -> None:
+        super().__init__(superblock, S_IFREG | 0o444)
+        self.contents = contents
+        self.size = ATTRIBUTE_SIZE
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return GeneratedFile(path, flags, subject, self)
+
+    def show(self, subject: Subject) -> bytes:
+        """The contents."""
+        return self.contents
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        """No attribute can be changed."""
+        raise EIO

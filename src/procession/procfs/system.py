@@ -1,0 +1,404 @@
+"""The files of proc that are about the whole machine: stat, uptime, meminfo, version and their like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.errno import EIO, ENOENT
+from procession.abi.file_mode import S_IFMT
+from procession.fs.inode import DirectoryEntry, Inode
+from procession.kernel.task_state import TaskState
+from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
+
+if TYPE_CHECKING:
+    from procession.fs.permission import Subject
+    from procession.kernel.kernel import Kernel
+    from procession.procfs.file_system import ProcFileSystem
+
+    Show = Callable[[Kernel], bytes]
+    Store = Callable[[Kernel, bytes], None]
+
+NS_PER_TICK = 10_000_000
+NS_PER_S = 1_000_000_000
+PAGE_KB = 4
+
+
+class SystemFile(NamedTuple):
+    """A file about the machine."""
+
+    permissions: int
+    show: Show
+    store: Store | None = None
+
+
+SystemTree = Mapping[bytes, "SystemFile | SystemTree | bytes"]
+"""Names and what is there: a file, a directory's own tree, or where a symbolic link leads."""
+
+
+class SystemDirectory(ProcDirectory):
+    """A directory of a fixed tree. `path` says which: the names from the root of the tree down.
+
+    `entries` are the inodes that have been looked up.
+    """
+
+    __slots__ = ("entries", "path")
+
+    def __init__(self, superblock: ProcFileSystem, number: int, path: tuple[bytes, ...] = ()) -> None:
+        super().__init__(superblock, number)
+        self.path = path
+        self.entries: dict[bytes, Inode] = {}
+
+    @property
+    def tree(self) -> SystemTree:
+        """What is in this directory."""
+        return subtree(self.path)
+
+    def lookup(self, name: bytes) -> Inode:
+        inode = self.entries.get(name)
+        if inode is None:
+            found = self.tree.get(name)
+            if found is None:
+                raise ENOENT
+            inode = self.entries[name] = self.make(name, found)
+        return inode
+
+    def make(self, name: bytes, found: SystemFile | SystemTree | bytes) -> Inode:
+        """The inode for an entry of the tree."""
+        superblock = self.superblock
+        number = superblock.allocate_static_number()
+        if isinstance(found, SystemFile):
+            return SystemInode(superblock, number, (*self.path, name))
+        if isinstance(found, bytes):
+            return SystemLink(superblock, number, (*self.path, name))
+        return SystemDirectory(superblock, number, (*self.path, name))
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        return [
+            DirectoryEntry(name, inode.number, (inode.mode & S_IFMT) >> 12)
+            for name in self.tree
+            for inode in (self.lookup(name),)
+        ]
+
+
+class SystemLink(ProcLink):
+    """A symbolic link of the fixed tree."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, superblock: ProcFileSystem, number: int, path: tuple[bytes, ...]) -> None:
+        super().__init__(superblock, number)
+        self.path = path
+        self.size = len(self.readlink())
+
+    def readlink(self) -> bytes:
+        target = subtree(self.path[:-1])[self.path[-1]]
+        assert isinstance(target, bytes)
+        return target
+
+
+class SystemInode(ProcFile):
+    """A file of the fixed tree."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, superblock: ProcFileSystem, number: int, path: tuple[bytes, ...]) -> None:
+        self.path = path
+        super().__init__(superblock, number, self.file.permissions)
+
+    @property
+    def file(self) -> SystemFile:
+        """How this file is made."""
+        file = subtree(self.path[:-1])[self.path[-1]]
+        assert isinstance(file, SystemFile)
+        return file
+
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        if self.path[0] == b"sys":
+            from procession.procfs.sysctl import check_sysctl_permission
+
+            check_sysctl_permission(self.mode, subject, mask)
+        else:
+            super().check_permission(subject, mask)
+
+    def show(self, subject: Subject) -> bytes:
+        return self.file.show(self.superblock.kernel)
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        store = self.file.store
+        if store is None:
+            raise EIO("can't be written")
+        store(self.superblock.kernel, data)
+
+
+def subtree(path: tuple[bytes, ...]) -> SystemTree:
+    """The tree of the directory at `path`."""
+    tree: SystemTree = TREE
+    for position, name in enumerate(path):
+        if position == 0 and name == b"sys":
+            from procession.procfs.sysctl import SYSCTL_TREE
+
+            tree = SYSCTL_TREE
+            continue
+        below = tree[name]
+        assert isinstance(below, Mapping)
+        tree = below
+    return tree
+
+
+def count_states(kernel: Kernel) -> tuple[int, int, int]:
+    """How many tasks there are, how many can run, and how many sleep without being interruptible."""
+    running = blocked = 0
+    for task in kernel.tasks.values():
+        if task.state in (TaskState.RUNNING, TaskState.RUNNABLE):
+            running += 1
+        elif task.state in (TaskState.UNINTERRUPTIBLE, TaskState.KILLABLE):
+            blocked += 1
+    return len(kernel.tasks), running, blocked
+
+
+def busy_ns(kernel: Kernel) -> tuple[int, int]:
+    """The time that all tasks, dead and alive, have spent in user mode and in the kernel."""
+    init = kernel.init
+    user = system = 0
+    for task in kernel.tasks.values():
+        user += task.times.user_ns
+        system += task.times.system_ns
+        if task.is_leader:
+            for ended in (task.group.times, task.group.children_times):
+                user += ended.user_ns
+                system += ended.system_ns
+    if init is not None and init.leader.tid not in kernel.tasks:
+        user += init.children_times.user_ns
+        system += init.children_times.system_ns
+    return user, system
+
+
+def show_stat(kernel: Kernel) -> bytes:
+    """/proc/stat. Linux: fs/proc/stat.c, show_stat."""
+    user, system = busy_ns(kernel)
+    idle = max(kernel.clock.now_ns - user - system, 0)
+    ticks = b"%d 0 %d %d 0 0 0 0 0 0" % (user // NS_PER_TICK, system // NS_PER_TICK, idle // NS_PER_TICK)
+    _, running, blocked = count_states(kernel)
+    switches = sum(
+        task.times.voluntary_switches + task.times.involuntary_switches for task in kernel.tasks.values()
+    )
+    return b"".join(
+        (
+            b"cpu  %s\ncpu0 %s\n" % (ticks, ticks),
+            b"intr 0\n",
+            b"ctxt %d\n" % switches,
+            b"btime %d\n" % (kernel.clock.realtime_offset_ns // NS_PER_S),
+            b"processes %d\n" % kernel.total_forks,
+            b"procs_running %d\n" % running,
+            b"procs_blocked %d\n" % blocked,
+            b"softirq 0 0 0 0 0 0 0 0 0 0 0\n",
+        )
+    )
+
+
+def show_uptime(kernel: Kernel) -> bytes:
+    """/proc/uptime. Linux: fs/proc/uptime.c, uptime_proc_show."""
+    now = kernel.clock.now_ns
+    idle = max(now - sum(busy_ns(kernel)), 0)
+    return b"%d.%02d %d.%02d\n" % (*hundredths(now), *hundredths(idle))
+
+
+def hundredths(time_ns: int) -> tuple[int, int]:
+    """Whole seconds, and hundredths of one."""
+    return divmod(time_ns // NS_PER_TICK, 100)
+
+
+def show_loadavg(kernel: Kernel) -> bytes:
+    """/proc/loadavg: the averages aren't kept. Linux: fs/proc/loadavg.c, loadavg_proc_show."""
+    total, running, _ = count_states(kernel)
+    return b"0.00 0.00 0.00 %d/%d %d\n" % (running, total, kernel.pids.last)
+
+
+def show_meminfo(kernel: Kernel) -> bytes:
+    """/proc/meminfo. Linux: fs/proc/meminfo.c, meminfo_proc_show."""
+    from procession.procfs.process_memory import resident_pages
+
+    memory = kernel.memory
+    anonymous = file = shared = tables = 0
+    # Threads share one address space.
+    for mm in dict.fromkeys(task.mm for task in kernel.tasks.values() if task.mm.reference_count > 0):
+        resident = resident_pages(mm)
+        anonymous += resident.anonymous
+        file += resident.file
+        shared += resident.shared_memory
+        tables += len(mm.tables.leaves) + len(mm.tables.middle) + len(mm.tables.upper) + 1
+    total, free = memory.frame_count, memory.free_frames
+    cached = max(total - free - anonymous - tables, 0)
+    rows = (
+        (b"MemTotal", total),
+        (b"MemFree", free),
+        (b"MemAvailable", free + cached),
+        (b"Buffers", 0),
+        (b"Cached", cached),
+        (b"SwapCached", 0),
+        (b"Active", anonymous),
+        (b"Inactive", cached),
+        (b"Active(anon)", anonymous),
+        (b"Inactive(anon)", 0),
+        (b"Active(file)", 0),
+        (b"Inactive(file)", cached),
+        (b"Unevictable", 0),
+        (b"Mlocked", 0),
+        (b"SwapTotal", 0),
+        (b"SwapFree", 0),
+        (b"Dirty", 0),
+        (b"Writeback", 0),
+        (b"AnonPages", anonymous),
+        (b"Mapped", file),
+        (b"Shmem", shared),
+        (b"KReclaimable", 0),
+        (b"Slab", 0),
+        (b"SReclaimable", 0),
+        (b"SUnreclaim", 0),
+        (b"KernelStack", 4 * len(kernel.tasks)),
+        (b"PageTables", tables),
+        (b"SecPageTables", 0),
+        (b"NFS_Unstable", 0),
+        (b"Bounce", 0),
+        (b"WritebackTmp", 0),
+        (b"CommitLimit", total // 2),
+        (b"Committed_AS", anonymous),
+        (b"VmallocTotal", 34359738367 // PAGE_KB),
+        (b"VmallocUsed", 0),
+        (b"VmallocChunk", 0),
+        (b"Percpu", 0),
+    )
+    return b"".join(b"%-16s%8d kB\n" % (name + b":", pages * PAGE_KB) for name, pages in rows)
+
+
+def show_version(kernel: Kernel) -> bytes:
+    """/proc/version. Linux: fs/proc/version.c, version_proc_show."""
+    identity = kernel.identity
+    return b"%s version %s (procession) %s\n" % (identity.system_name, identity.release, identity.version)
+
+
+CPU_FLAGS = (
+    b"fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2"
+    b" syscall nx lm rep_good nopl cpuid pni ssse3 cx16 sse4_1 sse4_2 popcnt hypervisor lahf_lm"
+)
+
+
+def show_cpuinfo(kernel: Kernel) -> bytes:
+    """/proc/cpuinfo: the one processor that engines stand for. Linux: arch/x86/kernel/cpu/proc.c."""
+    rows = (
+        (b"processor\t", b"0"),
+        (b"vendor_id\t", b"GenuineIntel"),
+        (b"cpu family\t", b"6"),
+        (b"model\t\t", b"26"),
+        (b"model name\t", b"Intel Core i7 9xx (Nehalem Class Core i7)"),
+        (b"stepping\t", b"3"),
+        (b"cpu MHz\t\t", b"1000.000"),
+        (b"physical id\t", b"0"),
+        (b"siblings\t", b"1"),
+        (b"core id\t\t", b"0"),
+        (b"cpu cores\t", b"1"),
+        (b"apicid\t\t", b"0"),
+        (b"initial apicid\t", b"0"),
+        (b"fpu\t\t", b"yes"),
+        (b"fpu_exception\t", b"yes"),
+        (b"cpuid level\t", b"11"),
+        (b"wp\t\t", b"yes"),
+        (b"flags\t\t", CPU_FLAGS),
+        (b"bugs\t\t", b""),
+        (b"bogomips\t", b"2000.00"),
+        (b"clflush size\t", b"64"),
+        (b"cache_alignment\t", b"64"),
+        (b"address sizes\t", b"40 bits physical, 48 bits virtual"),
+        (b"power management", b""),
+    )
+    return (
+        b"".join(
+            b"%s:\n" % name if name == b"power management" else b"%s: %s\n" % (name, value)
+            for name, value in rows
+        )
+        + b"\n"
+    )
+
+
+def show_filesystems(kernel: Kernel) -> bytes:
+    """/proc/filesystems. Linux: fs/filesystems.c, filesystems_proc_show."""
+    return b"".join(b"nodev\t%s\n" % name for name in FILE_SYSTEMS)
+
+
+FILE_SYSTEMS = (
+    b"sysfs",
+    b"tmpfs",
+    b"proc",
+    b"devtmpfs",
+    b"sockfs",
+    b"pipefs",
+    b"devpts",
+    b"overlay",
+)
+
+
+def show_command_line(kernel: Kernel) -> bytes:
+    """/proc/cmdline: nothing has started this kernel with a command line."""
+    return b"\n"
+
+
+def show_devices(kernel: Kernel) -> bytes:
+    """/proc/devices. Linux: block/genhd.c, fs/char_dev.c."""
+    rows = (
+        *((1, b"mem"), (4, b"tty"), (5, b"/dev/tty"), (5, b"/dev/console"), (5, b"/dev/ptmx")),
+        *((128, b"ptm"), (136, b"pts")),
+    )
+    return b"Character devices:\n" + b"".join(b"%3d %s\n" % row for row in rows) + b"\nBlock devices:\n"
+
+
+def show_partitions(kernel: Kernel) -> bytes:
+    """/proc/partitions: there are no disks, and then not even the heading."""
+    return b""
+
+
+def show_swaps(kernel: Kernel) -> bytes:
+    """/proc/swaps. Linux: mm/swapfile.c, swap_show."""
+    return b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+
+
+def show_interrupts(kernel: Kernel) -> bytes:
+    """/proc/interrupts: the heading alone, for no device interrupts."""
+    return b"           CPU0       \n"
+
+
+def show_vmstat(kernel: Kernel) -> bytes:
+    """/proc/vmstat, what of it is counted."""
+    tasks = kernel.tasks.values()
+    minor = sum(task.times.minor_faults + task.group.children_times.minor_faults for task in tasks)
+    major = sum(task.times.major_faults + task.group.children_times.major_faults for task in tasks)
+    rows = (
+        (b"nr_free_pages", kernel.memory.free_frames),
+        (b"pgpgin", 0),
+        (b"pgpgout", 0),
+        (b"pswpin", 0),
+        (b"pswpout", 0),
+        (b"pgfault", minor + major),
+        (b"pgmajfault", major),
+        (b"oom_kill", kernel.oom_kill_count),
+    )
+    return b"".join(b"%s %d\n" % row for row in rows)
+
+
+TREE: SystemTree = {
+    b"cmdline": SystemFile(0o444, show_command_line),
+    b"cpuinfo": SystemFile(0o444, show_cpuinfo),
+    b"devices": SystemFile(0o444, show_devices),
+    b"filesystems": SystemFile(0o444, show_filesystems),
+    b"interrupts": SystemFile(0o444, show_interrupts),
+    b"loadavg": SystemFile(0o444, show_loadavg),
+    b"meminfo": SystemFile(0o444, show_meminfo),
+    b"mounts": b"self/mounts",
+    b"partitions": SystemFile(0o444, show_partitions),
+    b"stat": SystemFile(0o444, show_stat),
+    b"swaps": SystemFile(0o444, show_swaps),
+    b"sys": {},
+    b"uptime": SystemFile(0o444, show_uptime),
+    b"version": SystemFile(0o444, show_version),
+    b"vmstat": SystemFile(0o444, show_vmstat),
+}
