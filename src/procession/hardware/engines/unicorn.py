@@ -244,6 +244,8 @@ class UnicornEngine:
     def run(self) -> None:
         """Run until stopped or out of budget; raises what a trap handler raised."""
         self.is_stopping = False
+        # A fault may have been raised just when the budget was spent: it was left, and is raised again.
+        self.words32[self.old_exception_index] = 0xFFFFFFFF
         error = self.library.emulate(self.handle, self.general[RIP], _NO_PROGRAM_HAS_THIS, 0, 0)
         if self.failure is not None:
             failure, self.failure = self.failure, None
