@@ -85,8 +85,10 @@ class FileTree:
 
     def write(self, name: str | bytes, data: bytes, flags: int = O_CREAT | O_WRONLY) -> None:
         file = self.open(name, flags)
-        assert file.write(data) == len(data)
-        file.put()
+        try:
+            assert file.write(data) == len(data)
+        finally:
+            file.put()
 
     def create(self, name: str | bytes, mode: int = 0o644) -> None:
         self.open(name, O_CREAT | O_RDWR, mode).put()

@@ -33,6 +33,9 @@ class DeviceFile(File):
     def write_at(self, offset: int, data: bytes) -> int:
         return self.write(data)
 
+    def put_back(self, data: bytes) -> None:
+        """Nothing to do: there is no position, and what comes next is no different."""
+
     def seek(self, offset: int, whence: int) -> int:
         """Linux: drivers/char/mem.c, null_lseek."""
         self.position = 0

@@ -9,13 +9,17 @@ from procession.abi.errno import (
     EFBIG,
     EINVAL,
     EISDIR,
+    ENODEV,
+    ENOENT,
     ENOSPC,
     ENOTDIR,
     ENOTTY,
     ENXIO,
+    EOPNOTSUPP,
     EOVERFLOW,
+    ESPIPE,
 )
-from procession.abi.open_flags import O_ACCMODE, OpenFlag, Whence
+from procession.abi.open_flags import O_ACCMODE, FallocateFlag, OpenFlag, Whence
 from procession.abi.poll import PollEvent
 from procession.fs.attributes import drop_set_id_bits, truncate_inode
 from procession.fs.inode import S_IFDIR, S_ISGID, S_ISUID, DirectoryEntry
@@ -73,6 +77,8 @@ POLLRDHUP = int(PollEvent.POLLRDHUP)
 ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
 
 MAXIMUM_SIZE = (1 << 63) - 1
+_KEEP_SIZE = int(FallocateFlag.FALLOC_FL_KEEP_SIZE)
+_PUNCH_HOLE = int(FallocateFlag.FALLOC_FL_PUNCH_HOLE)
 
 
 class UserMemory(Protocol):
@@ -216,8 +222,6 @@ class File:
 
     def seek(self, offset: int, whence: int) -> int:
         """Set the position; the new one. Raises ESPIPE, EINVAL, ENXIO. Linux: lseek(2)."""
-        from procession.abi.errno import ESPIPE
-
         raise ESPIPE
 
     def truncate(self, size: int) -> None:
@@ -226,8 +230,6 @@ class File:
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
         """fallocate(2), for arguments that have been checked for sign."""
-        from procession.abi.errno import ENODEV
-
         raise ENODEV
 
     def list_directory(self) -> list[DirectoryEntry]:
@@ -380,6 +382,32 @@ class RegularFile(File):
             raise EINVAL
         truncate_inode(self.inode, self.subject, size)
 
+    def allocate(self, mode: int, offset: int, length: int) -> None:
+        """Linux: mm/shmem.c, shmem_fallocate. Raises EOPNOTSUPP, ENOSPC, EFBIG."""
+        if mode & ~(_KEEP_SIZE | _PUNCH_HOLE) or mode == _PUNCH_HOLE:
+            raise EOPNOTSUPP
+        end = offset + length
+        if end > MAXIMUM_SIZE:
+            raise EFBIG
+        inode = self.inode
+        pages = inode.pages
+        assert pages is not None
+        first, last = offset >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT
+        try:
+            if mode & _PUNCH_HOLE:
+                pages.zero(offset, min(end, inode.size))
+            elif last - first > inode.superblock.memory.free_frames + len(pages.frames):
+                raise ENOSPC
+            else:
+                for index in range(first, last + 1):
+                    pages.frame(index)
+        except OutOfFrames:
+            raise ENOSPC from None
+        if not mode & (_KEEP_SIZE | _PUNCH_HOLE):
+            inode.size = max(inode.size, end)
+        drop_set_id_bits(inode, self.subject)
+        inode.touch_modified()
+
     def mappable(self) -> PageCache | None:
         return self.inode.pages
 
@@ -406,8 +434,6 @@ class DirectoryFile(File):
     def list_directory(self) -> list[DirectoryEntry]:
         if self.listing is None or self.position == 0:
             if self.path.dentry.is_deleted:
-                from procession.abi.errno import ENOENT
-
                 raise ENOENT
             self.listing = [
                 DirectoryEntry(b".", self.inode.number, S_IFDIR >> 12),

@@ -102,6 +102,13 @@ class OverlayPages(TmpfsPages):
 
     __slots__ = ()
 
+    def zero(self, start: int, end: int) -> None:
+        backing = self.backing
+        if isinstance(backing, HostFile):
+            for index in range(start >> PAGE_SHIFT, (min(end, backing.size) + PAGE_SIZE - 1) >> PAGE_SHIFT):
+                self.frame(index)
+        super().zero(start, end)
+
     def read(self, offset: int, length: int) -> bytes:
         frames, backing = self.frames, self.backing
         if isinstance(backing, HostFile):

@@ -131,6 +131,11 @@ class TmpfsPages(PageCache):
         super().truncate(size)
         self.superblock.page_count -= before - len(self.frames)
 
+    def zero(self, start: int, end: int) -> None:
+        before = len(self.frames)
+        super().zero(start, end)
+        self.superblock.page_count -= before - len(self.frames)
+
     def release(self) -> None:
         self.superblock.page_count -= len(self.frames)
         super().release()
