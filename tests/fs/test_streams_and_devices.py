@@ -116,9 +116,9 @@ def test_input_wakes_who_waits(tree: FileTree) -> None:
             woken.append("now")
 
     stream = HostInput()
-    assert not stream.is_wanted
+    was_wanted = stream.is_wanted
     stream.queue.add(Sleeper())
-    assert stream.is_wanted
+    assert (was_wanted, stream.is_wanted) == (False, True)
     stream.feed(b"")
     assert woken == []
     stream.feed(b"x")
