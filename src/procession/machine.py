@@ -13,7 +13,16 @@ from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.mount import first_namespace
 from procession.fs.overlay import Overlay
 from procession.fs.vfs import Vfs
+from procession.hardware.engines.scripted import (
+    SCRATCH_ADDRESS,
+    SCRATCH_BYTES,
+    Branch,
+    Call,
+    ScriptedEngine,
+    Step,
+)
 from procession.hardware.physical_memory import PhysicalMemory
+from procession.hardware.registers import R12, RIP
 from procession.kernel.clock import DEFAULT_EPOCH_NS
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.decider import Decider, SeededDecider
@@ -24,6 +33,7 @@ from procession.kernel.session import start_session
 from procession.kernel.signal import SigInfo, send_group_signal
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
+from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.file_system import ProcFileSystem
 from procession.procfs.sysfs import SysFileSystem
 from procession.syscalls import load_all
@@ -32,6 +42,7 @@ from procession.syscalls.dispatch import Traps
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.hardware.engine import Engine
+    from procession.mm.address_space import MemoryDescriptor
 
 DEFAULT_MEMORY_BYTES = 1 << 30
 DEFAULT_ENVIRONMENT = {
@@ -92,6 +103,9 @@ class Machine:
         self.engine.attach(self.memory, self.traps)
         self._mount(os.fspath(rootfs))
         self.init = create_init(self.kernel)
+        if isinstance(self.engine, ScriptedEngine):
+            self.engine.memory_of_current = self._current_memory
+            _point_at_script(self.init, self.engine.add_script(REAPER_SCRIPT))
         self.command: Task | None = None
         self.input = HostInput()
         self.output = HostOutput()
@@ -152,10 +166,8 @@ class Machine:
                 kernel.scheduler.start(self.init)
             task = copy_process(kernel, self.init, CloneArguments(0, _SIGCHLD))
             start_session(task)
-        vfs, credentials = kernel.vfs, task.credentials
-        task.files.install(self.input.open(vfs, credentials), limit=3)
-        task.files.install(self.output.open(vfs, credentials, _STDOUT), limit=3)
-        task.files.install(self.output.open(vfs, credentials, _STDERR), limit=3)
+        credentials = task.credentials
+        self._open_streams(task)
         if self.cwd is not None:
             task.fs.set_cwd(namei.lookup(task.fs, credentials, os.fsencode(self.cwd), must_be_directory=True))
         environment = [os.fsencode(f"{name}={value}") for name, value in self.environment.items()]
@@ -163,6 +175,12 @@ class Machine:
         self.command = task
         kernel.scheduler.start(task)
         return task
+
+    def _open_streams(self, task: Task) -> None:
+        vfs, credentials = self.kernel.vfs, task.credentials
+        task.files.install(self.input.open(vfs, credentials), limit=3)
+        task.files.install(self.output.open(vfs, credentials, _STDOUT), limit=3)
+        task.files.install(self.output.open(vfs, credentials, _STDERR), limit=3)
 
     def _execute(self, task: Task, arguments: list[bytes], environment: list[bytes]) -> None:
         """execvpe(3): along PATH, a file without a format is a shell script."""
@@ -188,6 +206,32 @@ class Machine:
             except EACCES as error:
                 failure = error
         raise failure
+
+    def start_script(self, steps: Sequence[Step]) -> Task:
+        """Make a scripted program ready to run, as a child of init; only with the scripted engine."""
+        engine = self.engine
+        if not isinstance(engine, ScriptedEngine):
+            raise TypeError("only the scripted engine runs scripts")
+        kernel = self.kernel
+        if self.init.state is TaskState.NEW:
+            kernel.scheduler.start(self.init)
+        task = copy_process(kernel, self.init, CloneArguments(0, _SIGCHLD))
+        start_session(task)
+        self._open_streams(task)
+        task.mm.map(
+            VirtualMemoryArea(SCRATCH_ADDRESS, SCRATCH_ADDRESS + SCRATCH_BYTES, PROT_READ | PROT_WRITE)
+        )
+        task.command_name = b"script"
+        _point_at_script(task, engine.add_script(steps))
+        if self.command is None:
+            self.command = task
+        kernel.scheduler.start(task)
+        return task
+
+    def _current_memory(self) -> MemoryDescriptor:
+        task = self.kernel.current
+        assert task is not None
+        return task.mm
 
     # Running
 
@@ -318,13 +362,26 @@ def _collect(chunks: Iterable[tuple[int, bytes]], written: dict[int, list[bytes]
         written[number].append(data)
 
 
+def _point_at_script(task: Task, number: int) -> None:
+    task.registers.general[R12] = number
+    task.registers.general[RIP] = 0
+
+
+REAPER_SCRIPT: tuple[Step, ...] = (
+    "reap",
+    Call(61, -1, 0, 0, 0),
+    Branch(lambda result: result >= 0, "reap"),
+    Call(34),
+    Branch(lambda result: True, "reap"),
+)
+"""What init does where there is no processor to run its code."""
+
+
 def _make_engine(name: str) -> Engine:
     if name == "unicorn":
         from procession.hardware.engines.unicorn import UnicornEngine
 
         return UnicornEngine()
     if name == "scripted":
-        from procession.hardware.engines.scripted import ScriptedEngine
-
         return ScriptedEngine()
     raise ValueError(f"no engine is called {name!r}")

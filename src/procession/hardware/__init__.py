@@ -1,0 +1,1 @@
+"""The emulated machine below the kernel: memory, registers, processors."""

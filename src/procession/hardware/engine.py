@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
 from typing import Protocol
 
 from procession.hardware.physical_memory import PhysicalMemory
@@ -14,6 +13,16 @@ FAULT_USER = 4
 FAULT_FETCH = 16
 FAULT_UNKNOWN_ACCESS = 1 << 16
 """Set when the engine can't tell what kind of access it was: the kernel infers it from the page table."""
+
+
+class GeneralRegisters(Protocol):
+    """Seventeen unsigned 64-bit words, indexed by `hardware.registers`' numbers."""
+
+    def __getitem__(self, index: int, /) -> int:
+        """A register's value."""
+
+    def __setitem__(self, index: int, value: int, /) -> None:
+        """Set a register."""
 
 
 class EngineCapabilities:
@@ -60,9 +69,13 @@ class Engine(Protocol):
     """One processor. The kernel's data never holds what is inside an engine."""
 
     capabilities: EngineCapabilities
-    general: MutableSequence[int]
-    """The live general registers in hardware order, rax first; valid inside a trap. Writing rax is how a
-    system call returns its result."""
+
+    @property
+    def general(self) -> GeneralRegisters:
+        """The live general registers in hardware order, rax first; valid inside a trap.
+
+        Writing rax is how a system call returns its result.
+        """
 
     def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
         """Take the machine's memory and the kernel's entries; called once, before all else."""
@@ -93,9 +106,6 @@ class Engine(Protocol):
 
     def budget_left(self) -> int:
         """What is left of the budget; zero or less when it's spent."""
-
-    def spend(self, units: int) -> None:
-        """Charge `units` of work to the budget, as for a system call."""
 
     def fxsave(self, registers: Registers) -> bytes:
         """The 512-byte FXSAVE image of `registers.floating`."""

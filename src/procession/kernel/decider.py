@@ -11,7 +11,7 @@ class Decider(Protocol):
     """Who decides what Linux leaves open."""
 
     def choose(self, kind: str, count: int) -> int:
-        """One of `count` options of a decision named `kind` ("signal-thread", "time-slice" ...): 0 to count-1."""
+        """One of `count` options, 0 to count-1, of a decision named `kind` ("time-slice" ...)."""
 
     def random_bytes(self, length: int) -> bytes:
         """What the kernel's random source gives next."""

@@ -25,7 +25,7 @@ PF_X, PF_W, PF_R = 1, 2, 4
 PATH_MAX = 4096
 
 PIE_BASE = 0x5555_5555_4000
-"""Where position-independent programs go that have an interpreter (Linux: ELF_ET_DYN_BASE, not randomised)."""
+"""Where position-independent programs with an interpreter go (Linux: ELF_ET_DYN_BASE, not randomised)."""
 
 
 class Segment(NamedTuple):

@@ -14,8 +14,9 @@ from procession.abi.errno import (
     ENOEXEC,
     Errno,
 )
+from procession.abi.file_mode import S_IFMT
 from procession.fs import namei
-from procession.fs.inode import S_IFMT, S_IFREG, S_ISGID, S_ISUID
+from procession.fs.inode import S_IFREG, S_ISGID, S_ISUID
 from procession.fs.mount import MS_NOEXEC, MS_NOSUID
 from procession.fs.permission import MAY_EXEC
 from procession.fs.wait_queue import Sleep

@@ -81,7 +81,7 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
 
 
 def release_memory(kernel: Kernel, task: Task) -> None:
-    """Leave the address space, at exit or for exec's new one. Linux: kernel/fork.c, exit_mm_release; mmput."""
+    """Leave the address space, at exit or for exec's new one. Linux: kernel/fork.c, exit_mm_release."""
     mm = task.mm
     mm_is_shared = mm.reference_count > 1
     if task.robust_list[0]:
@@ -123,7 +123,7 @@ def _end_group_timers(kernel: Kernel, group: ThreadGroup) -> None:
 
 
 def _disassociate_terminal(kernel: Kernel, group: ThreadGroup) -> None:
-    """A session's leader ends: its terminal is hung up. Linux: drivers/tty/tty_jobctrl.c, disassociate_ctty."""
+    """A session's leader ends: its terminal is hung up. Linux: tty_jobctrl.c, disassociate_ctty."""
     terminal = group.process_group.session.terminal
     if terminal is not None:
         terminal.session_leader_ended(kernel, group)
@@ -214,7 +214,7 @@ def end_machine(kernel: Kernel, task: Task) -> None:
 
 
 def replace_leader(task: Task) -> None:
-    """Give `task` the place and the id of its group's leader, which has ended. Linux: fs/exec.c, de_thread."""
+    """Give `task` the place and id of its group's leader, which has ended. Linux: fs/exec.c, de_thread."""
     group = task.group
     leader = group.leader
     kernel = task.kernel

@@ -79,7 +79,9 @@ class StateWalk:
             text = f"class {value.__module__}.{value.__qualname__}"
         elif kind.__module__.startswith("procession."):
             fields = (
-                f"{name}={self.add(getattr(value, name))}" for name in _fields_of(kind) if hasattr(value, name)
+                f"{name}={self.add(getattr(value, name))}"
+                for name in _fields_of(kind)
+                if hasattr(value, name)
             )
             text = f"{kind.__qualname__}({','.join(fields)})"
         elif isinstance(value, memoryview):

@@ -63,6 +63,6 @@ def set_state(task: Task, state: TaskState) -> None:
     """Move `task` to `state`, the only way in which a task's state changes. Raises IllegalTransition."""
     if state not in LEGAL[task.state]:
         raise IllegalTransition(
-            f"task {task.tid} ({task.command_name}): {task.state.name} to {state.name} in {task.call_name}"
+            f"task {task.tid} ({task.command_name!r}): {task.state.name} to {state.name} in {task.call_name}"
         )
     task.state = state

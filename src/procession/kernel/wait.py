@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 WNOHANG, WSTOPPED, WEXITED, WCONTINUED = 1, 2, 4, 8
 WNOWAIT, WNOTHREAD, WALL, WCLONE = 0x01000000, 0x20000000, 0x40000000, 0x80000000
 P_ALL, P_PID, P_PGID, P_PIDFD = 0, 1, 2, 3
-SIGCHLD, SIGCONT = 17, 18
+SIGCHLD = 17
+_BY_PID = (P_PID, P_PIDFD)
 
 
 class WaitSelection(NamedTuple):
@@ -69,7 +70,7 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
 def is_eligible(child: Task, selection: WaitSelection) -> bool:
     """Whether a wait is for `child` at all. Linux: kernel/exit.c, eligible_child."""
     kind = selection.kind
-    if kind == P_PID or kind == P_PIDFD:
+    if kind in _BY_PID:
         if child.tid != selection.number:
             return False
     elif kind == P_PGID and child.group.process_group.id != selection.number:

@@ -1,0 +1,1 @@
+"""Address spaces: areas, page tables, demand paging, the page cache."""

@@ -517,6 +517,14 @@ class MemoryDescriptor:
 
 _COPIED_BY_FORK = (
     *("arguments_end", "arguments_start", "auxiliary_vector", "brk", "code_end", "code_start", "data_end"),
-    *("data_start", "environment_end", "environment_start", "executable", "has_fork_advice", "heap_start", "is_dumpable"),
+    *(
+        "data_start",
+        "environment_end",
+        "environment_start",
+        "executable",
+        "has_fork_advice",
+        "heap_start",
+        "is_dumpable",
+    ),
     *("mmap_base", "resident_pages", "stack_start"),
 )

@@ -24,13 +24,17 @@ LOCKED = 16
 class MappedInode(Protocol):
     """What an area must know of the file that it maps."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """The file's length in bytes."""
 
 
 class MappedFile(Protocol):
     """An open file, as a mapping holds it."""
 
-    inode: MappedInode
+    @property
+    def inode(self) -> MappedInode:
+        """The file itself."""
 
     def acquire(self) -> None:
         """Take a reference."""
@@ -40,7 +44,7 @@ class MappedFile(Protocol):
 
 
 class SharedAnonymous(PageCache):
-    """The pages of a MAP_SHARED|MAP_ANONYMOUS mapping: no file, and gone with the last area that maps them."""
+    """The pages of a MAP_SHARED|MAP_ANONYMOUS mapping: no file, gone with the last area that maps them."""
 
     __slots__ = ()
 

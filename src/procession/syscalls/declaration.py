@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from procession.syscalls.parameters import (
@@ -16,12 +16,12 @@ from procession.syscalls.parameters import (
 )
 
 if TYPE_CHECKING:
+    from procession.hardware.engine import GeneralRegisters
     from procession.kernel.task import Task
 
 Handler = TypeVar("Handler", bound=Callable[..., int | None])
-Registers = MutableSequence[int]
-Entry = Callable[["Task", Registers], int | None]
-Decoder = Callable[["Task", Registers], tuple[Any, ...]]
+Entry = Callable[["Task", "GeneralRegisters"], int | None]
+Decoder = Callable[["Task", "GeneralRegisters"], tuple[Any, ...]]
 
 TABLE_SIZE = 512
 ARGUMENT_REGISTERS = (7, 6, 2, 10, 8, 9)
@@ -98,9 +98,10 @@ class SystemCall:
                 assert parameter.kind is not None
                 arguments.append(parameter.kind.expression.format(register=register))
         listing = "".join(f", {argument}" for argument in arguments)
+        elements = "".join(f"{argument}, " for argument in arguments)
         source = (
             f"def {self.name}(task, registers):\n    return handler(task{listing})\n"
-            f"def decode(task, registers):\n    return ({''.join(f'{argument}, ' for argument in arguments)})\n"
+            f"def decode(task, registers):\n    return ({elements})\n"
         )
         exec(compile(source, f"<decoder of {self.name}>", "exec"), scope)
         self._compiled = scope[self.name], scope["decode"]

@@ -14,13 +14,14 @@ from procession.abi.errno import (
     EOVERFLOW,
     EPERM,
 )
-from procession.abi.mmap_flags import MapFlag, Advice, MremapFlag, MsyncFlag, Protection
+from procession.abi.mmap_flags import Advice, MapFlag, MremapFlag, MsyncFlag, Protection
 from procession.fs.mount import MS_NOEXEC
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, STALE_TRANSLATIONS
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.fault import AccessViolation, handle_fault
+from procession.mm.page_cache import PageCache
 from procession.mm.vma import (
     DONT_DUMP,
     DONT_FORK,
@@ -34,7 +35,7 @@ from procession.mm.vma import (
     VirtualMemoryArea,
 )
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Fd, Flags, Int, Size, U64
+from procession.syscalls.parameters import U64, Address, Fd, Flags, Int, Size
 
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0xF
 MAP_FIXED, MAP_ANONYMOUS, MAP_GROWSDOWN = 0x10, 0x20, 0x100
@@ -94,7 +95,7 @@ def mmap(
     if flags & MAP_LOCKED:
         _check_lock_limit(task, size)
     kind = flags & MAP_TYPE
-    protection &= PROT_READ | PROT_WRITE | PROT_EXEC
+    rights = protection & (PROT_READ | PROT_WRITE | PROT_EXEC)
     area_flags = 0
     if flags & MAP_LOCKED:
         area_flags |= LOCKED
@@ -105,11 +106,11 @@ def mmap(
             if kind == MAP_SHARED:
                 raise EINVAL("a shared mapping doesn't grow")
             area_flags |= GROWS_DOWN
-        pages = SharedAnonymous(task.kernel.memory) if kind == MAP_SHARED else None
+        pages: PageCache | None = SharedAnonymous(task.kernel.memory) if kind == MAP_SHARED else None
         area = VirtualMemoryArea(
             start,
             start + size,
-            protection,
+            rights,
             is_shared=kind == MAP_SHARED,
             pages=pages,
             flags=area_flags,
@@ -121,11 +122,11 @@ def mmap(
         if kind not in (MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE):
             raise EINVAL("neither MAP_SHARED nor MAP_PRIVATE")
         is_shared = kind != MAP_PRIVATE
-        if is_shared and protection & PROT_WRITE and not file.is_writable:
+        if is_shared and rights & PROT_WRITE and not file.is_writable:
             raise EACCES("a shared writable mapping of a file that isn't open for writing")
         if not file.is_readable:
             raise EACCES("the file isn't open for reading")
-        if protection & PROT_EXEC and file.path.mount.flags & MS_NOEXEC:
+        if rights & PROT_EXEC and file.path.mount.flags & MS_NOEXEC:
             raise EPERM("on a mount without execution")
         pages = file.mappable()
         if pages is None:
@@ -135,7 +136,7 @@ def mmap(
         area = VirtualMemoryArea(
             start,
             start + size,
-            protection,
+            rights,
             is_shared=is_shared,
             pages=pages,
             file=file,
@@ -144,8 +145,8 @@ def mmap(
             may_write=not is_shared or file.is_writable,
         )
     mm.map(area, is_overcommitted=bool(flags & MAP_NORESERVE))
-    if flags & (MAP_POPULATE | MAP_LOCKED) and protection:
-        _populate(mm, start, start + size, is_write=bool(protection & PROT_WRITE) and kind == MAP_PRIVATE)
+    if flags & (MAP_POPULATE | MAP_LOCKED) and rights:
+        _populate(mm, start, start + size, is_write=bool(rights & PROT_WRITE) and kind == MAP_PRIVATE)
     return start
 
 
@@ -173,7 +174,6 @@ def mprotect(task: Task, address: Address, length: Size, protection: Flags[Prote
     """mprotect(2). Linux: mm/mprotect.c, do_mprotect_pkey."""
     mm = task.mm
     grows = protection & (PROT_GROWSDOWN | PROT_GROWSUP)
-    protection &= ~grows
     if grows == PROT_GROWSDOWN | PROT_GROWSUP:
         raise EINVAL("grows both ways")
     if address & PAGE_MASK:
@@ -184,9 +184,9 @@ def mprotect(task: Task, address: Address, length: Size, protection: Flags[Prote
     end = address + size
     if size == 0 or end <= address or end > 1 << 64:
         raise ENOMEM("past the end of the address space")
-    if protection & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM):
+    if protection & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | grows):
         raise EINVAL("unknown protection")
-    protection &= PROT_READ | PROT_WRITE | PROT_EXEC
+    rights = protection & (PROT_READ | PROT_WRITE | PROT_EXEC)
     if grows == PROT_GROWSUP:
         raise EINVAL("no area grows up here")
     if grows:
@@ -194,7 +194,7 @@ def mprotect(task: Task, address: Address, length: Size, protection: Flags[Prote
         if area is None or not area.flags & GROWS_DOWN:
             raise EINVAL("not a stack")
         address = area.start
-    _change_protection(mm, address, end, protection)
+    _change_protection(mm, address, end, rights)
     return 0
 
 

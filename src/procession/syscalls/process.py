@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from procession.abi.clone_flags import CloneArgs, CloneFlag
 from procession.abi.errno import E2BIG, EBADF, EINVAL, ENOENT, ENOTDIR, EPERM, ESRCH
+from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import AtFlag
 from procession.abi.resource import Rusage
 from procession.abi.siginfo import SiginfoChild
 from procession.abi.time import Timeval
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs import namei
-from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFMT
+from procession.fs.inode import S_IFDIR, S_IFLNK
 from procession.fs.wait_queue import Sleep
 from procession.kernel import clone as cloning
 from procession.kernel.clone import CloneArguments, copy_process

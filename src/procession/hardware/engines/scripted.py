@@ -1,0 +1,189 @@
+"""The scripted engine: tasks that are lists of system calls, and no processor at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from procession.hardware.engine import EngineCapabilities, TrapHandler
+from procession.hardware.physical_memory import PhysicalMemory
+from procession.hardware.registers import R12, RAX, RIP, Registers
+
+ARGUMENT_REGISTERS = (7, 6, 2, 10, 8, 9)
+SCRATCH_ADDRESS = 0x10_0000
+"""Where a scripted program's bytes lie: the caller maps it."""
+SCRATCH_BYTES = 1 << 16
+_WORD = (1 << 64) - 1
+_SIGN = 1 << 63
+
+
+class UserMemory(Protocol):
+    """The address space of the task that runs."""
+
+    def write(self, address: int, data: bytes, /) -> None:
+        """Put `data` at `address`."""
+
+
+class Call:
+    """One system call of a script: its number, and arguments that are ints, bytes or results by name.
+
+    Bytes are put in the task's scratch memory and their address is passed. A string names the result of
+    an earlier call with that `name`, or a label of the scratch memory as `"@offset"`.
+    """
+
+    def __init__(self, number: int, *arguments: int | bytes | str, name: str = "") -> None:
+        self.number = number
+        self.arguments = arguments
+        self.name = name
+
+
+class Branch:
+    """Go on at `label` if `condition` holds for the last result, a signed int."""
+
+    def __init__(self, condition: Callable[[int], bool], label: str) -> None:
+        self.condition = condition
+        self.label = label
+
+
+class Work:
+    """Compute for `units` of the budget, as a loop would."""
+
+    def __init__(self, units: int) -> None:
+        self.units = units
+
+
+Step = Call | Branch | Work | str
+"""A script's step; a string is a label."""
+
+
+class Script:
+    """A program for the scripted engine: steps, with the labels among them resolved."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = list(steps)
+        self.labels: Mapping[str, int] = {
+            step: index for index, step in enumerate(self.steps) if isinstance(step, str)
+        }
+
+
+class ScriptedEngine:
+    """Runs scripts: rip counts steps, r12 names the script, and results are kept by task and name.
+
+    There is no user code, so a handler of a signal can't run; and a task starts a script by having its
+    number in r12, which fork copies.
+    """
+
+    capabilities = EngineCapabilities(
+        "scripted", has_processor=False, has_exact_budget=True, has_single_step=True, has_fault_kind=True
+    )
+
+    def __init__(self) -> None:
+        self.scripts: list[Script] = []
+        self.general: list[int] = [0] * 17
+        self.live = Registers()
+        self.budget = 0
+        self.is_stopping = False
+        self.results: dict[str, int] = {}
+        self.memory_of_current: Callable[[], UserMemory] | None = None
+
+    def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
+        """Take the kernel's entries; the memory is reached through the kernel."""
+        del memory
+        self.traps = traps
+
+    def add_script(self, steps: Sequence[Step]) -> int:
+        """Register a script; the number that r12 shall hold."""
+        self.scripts.append(Script(steps))
+        return len(self.scripts) - 1
+
+    def run(self) -> None:
+        """Do steps until stopped or out of budget."""
+        self.is_stopping = False
+        while not self.is_stopping and self.budget > 0:
+            self.budget -= 1
+            self._step()
+
+    def _step(self) -> None:
+        general = self.general
+        script = self.scripts[general[R12]]
+        position = general[RIP]
+        if position >= len(script.steps):
+            self._call(Call(231, 0))
+            return
+        step = script.steps[position]
+        general[RIP] = position + 1
+        if isinstance(step, Call):
+            self._call(step)
+        elif isinstance(step, Branch):
+            if step.condition((general[RAX] ^ _SIGN) - _SIGN):
+                general[RIP] = script.labels[step.label]
+        elif isinstance(step, Work):
+            self.budget -= step.units
+
+    def _call(self, call: Call) -> None:
+        general = self.general
+        offset = 0
+        for register, argument in zip(ARGUMENT_REGISTERS, call.arguments, strict=False):
+            if isinstance(argument, bytes):
+                assert self.memory_of_current is not None
+                self.memory_of_current().write(SCRATCH_ADDRESS + offset, argument)
+                general[register] = SCRATCH_ADDRESS + offset
+                offset += (len(argument) + 15) & ~15
+            elif isinstance(argument, str):
+                if argument.startswith("@"):
+                    general[register] = SCRATCH_ADDRESS + int(argument[1:], 0)
+                else:
+                    general[register] = self.results[argument] & _WORD
+            else:
+                general[register] = argument & _WORD
+        general[RAX] = call.number
+        self.traps.system_call()
+        if call.name:
+            self.results[call.name] = (self.general[RAX] ^ _SIGN) - _SIGN
+
+    def stop(self) -> None:
+        """Make `run` return after the present trap."""
+        self.is_stopping = True
+
+    def save(self, registers: Registers) -> None:
+        """Copy the live registers into `registers`."""
+        registers.general = list(self.general)
+        registers.rflags = self.live.rflags
+        registers.fs_base = self.live.fs_base
+        registers.gs_base = self.live.gs_base
+
+    def load(self, registers: Registers) -> None:
+        """Make `registers` the live ones."""
+        self.general[:] = registers.general
+        self.live = registers.copy()
+
+    def use_address_space(self, root_frame: int) -> None:
+        """Nothing is translated here but by the kernel itself."""
+
+    def flush_translations(self) -> None:
+        """Nothing is cached."""
+
+    def forget_code(self) -> None:
+        """Nothing is translated."""
+
+    def set_budget(self, units: int) -> None:
+        """How many steps `run` may do."""
+        self.budget = units
+
+    def budget_left(self) -> int:
+        """What is left."""
+        return self.budget
+
+    def fxsave(self, registers: Registers) -> bytes:
+        """There is no floating-point state: an initial one."""
+        return (registers.floating or _INITIAL_FXSAVE).ljust(512, b"\0")
+
+    def fxrstor(self, registers: Registers, image: bytes) -> None:
+        """Keep the image as it is."""
+        registers.floating = image
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+_INITIAL_FXSAVE = bytes.fromhex("7f03") + bytes(22) + bytes.fromhex("801f0000ffff0000")
