@@ -1,0 +1,330 @@
+"""fcntl and flock: descriptors duplicated and flagged, files locked, owners for SIGIO, sizes of pipes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EBADF, EINVAL, EPERM, ESRCH
+from procession.abi.file_mode import S_IFMT
+from procession.abi.open_flags import (
+    FcntlCommand,
+    Flock,
+    FlockOperation,
+    FOwnerEx,
+    LockType,
+    OwnerType,
+    Whence,
+)
+from procession.fs.file import (
+    FASYNC,
+    MAXIMUM_SIZE,
+    O_APPEND,
+    O_DIRECT,
+    O_NOATIME,
+    O_NONBLOCK,
+    File,
+    PathFile,
+)
+from procession.fs.inode import S_IFIFO, S_IFREG
+from procession.fs.lock import F_UNLCK, RecordLock, lock_range, set_lock, test_lock, unlock
+from procession.fs.lock import flock as lock_whole
+from procession.fs.permission import owns_or_has_capability
+from procession.fs.pipe import CAP_SYS_RESOURCE, PipeFile, is_pipe_administrator
+from procession.fs.wait_queue import Sleep
+from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.session import ProcessGroup
+from procession.kernel.signal_io import FileOwner, can_signal_readiness, owner_of, set_async
+from procession.kernel.task import Task, ThreadGroup, Tid
+from procession.syscalls.attributes import opened_file
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import U64, Choice, Fd, Flags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SETTABLE = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME
+_SIGNAL_COUNT = 64
+_UNSIGNED = 0xFFFFFFFF
+_LOCK_SH = int(FlockOperation.LOCK_SH)
+_LOCK_EX = int(FlockOperation.LOCK_EX)
+_LOCK_NB = int(FlockOperation.LOCK_NB)
+_LOCK_UN = int(FlockOperation.LOCK_UN)
+_LOCK_MAND = int(FlockOperation.LOCK_MAND)
+_OFD_COMMANDS = frozenset(
+    {int(FcntlCommand.F_OFD_GETLK), int(FcntlCommand.F_OFD_SETLK), int(FcntlCommand.F_OFD_SETLKW)}
+)
+_BLOCKING_LOCKS = frozenset({int(FcntlCommand.F_SETLKW), int(FcntlCommand.F_OFD_SETLKW)})
+
+
+@syscall(72)
+def fcntl(task: Task, fd: Fd, command: Choice[FcntlCommand], argument: U64) -> int:
+    """fcntl(2). Linux: fs/fcntl.c, do_fcntl.
+
+    Leases and directory notification are what file systems and kernels without them say: EINVAL.
+    """
+    file = task.files.file(fd)
+    if isinstance(file, PathFile) and command not in _FOR_PATHS:
+        raise EBADF("opened with O_PATH")
+    do = _COMMANDS.get(command)
+    if do is None:
+        raise EINVAL(f"command {command}")
+    return do(task, fd, file, command, argument)
+
+
+def _duplicate(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_DUPFD, F_DUPFD_CLOEXEC. Linux: fs/file.c, f_dupfd."""
+    minimum = argument & _UNSIGNED
+    limit = task.group.limits.soft[RLIMIT_NOFILE]
+    if minimum >= limit:
+        raise EINVAL
+    return task.files.install(
+        file, close_on_exec=command == FcntlCommand.F_DUPFD_CLOEXEC, minimum=minimum, limit=limit
+    )
+
+
+def _is_duplicate(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_DUPFD_QUERY: whether another descriptor leads to the same open file."""
+    return int(task.files.file(argument & _UNSIGNED) is file)
+
+
+def _get_descriptor_flags(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    return int(fd in task.files.close_on_exec)
+
+
+def _set_descriptor_flags(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    task.files.set_close_on_exec(fd, bool(argument & 1))
+    return 0
+
+
+def _get_flags(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    return file.flags
+
+
+def _set_flags(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    change_flags(task, fd, file, argument)
+    return 0
+
+
+def change_flags(task: Task, fd: int, file: File, flags: int) -> None:
+    """Set what F_SETFL can set of an open file's flags. Raises EPERM, EINVAL. Linux: fs/fcntl.c, setfl."""
+    if (
+        flags & O_NOATIME
+        and not file.flags & O_NOATIME
+        and not owns_or_has_capability(task.credentials, file.inode)
+    ):
+        raise EPERM
+    if flags & O_DIRECT and file.inode.mode & S_IFMT not in (S_IFIFO, S_IFREG):
+        raise EINVAL("there is no direct access")
+    if (flags ^ file.flags) & FASYNC and can_signal_readiness(file):
+        set_async(task.kernel, file, fd, bool(flags & FASYNC))
+        file.flags ^= FASYNC
+    file.flags = flags & _SETTABLE | file.flags & ~_SETTABLE
+
+
+def _as_int(argument: int) -> int:
+    return (argument & _UNSIGNED ^ 0x80000000) - 0x80000000
+
+
+def set_owner(task: Task, file: File, kind: int, number: int) -> None:
+    """Make a thread, process or process group, or with 0 nobody, get the file's signals. Raises ESRCH.
+
+    Linux: fs/fcntl.c, __f_setown.
+    """
+    kernel = task.kernel
+    target: Task | ThreadGroup | ProcessGroup | None = None
+    if number:
+        if kind == OwnerType.F_OWNER_PGRP:
+            target = kernel.process_groups.get(number)
+        else:
+            found = kernel.tasks.get(Tid(number))
+            target = found if found is None or kind == OwnerType.F_OWNER_TID else found.group
+        if target is None:
+            raise ESRCH
+    owner = owner_of(file)
+    owner.kind = kind
+    owner.target = target
+    owner.credentials = task.credentials
+
+
+def owner_number(file: File) -> tuple[int, int]:
+    """The kind and number of whom the file's signals go to, 0 for nobody."""
+    owner = file.owner
+    if not isinstance(owner, FileOwner):
+        return int(OwnerType.F_OWNER_TID), 0
+    target = owner.target
+    if target is None:
+        return owner.kind, 0
+    if isinstance(target, Task):
+        return owner.kind, target.tid
+    return owner.kind, target.pid if isinstance(target, ThreadGroup) else target.id
+
+
+def _set_owner(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_SETOWN: a process, or by a negative number a process group. Linux: fs/fcntl.c, f_setown."""
+    number = _as_int(argument)
+    if number == -0x80000000:
+        raise EINVAL
+    kind = OwnerType.F_OWNER_PGRP if number < 0 else OwnerType.F_OWNER_PID
+    set_owner(task, file, int(kind), abs(number))
+    return 0
+
+
+def _get_owner(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    kind, number = owner_number(file)
+    return -number if kind == OwnerType.F_OWNER_PGRP else number
+
+
+def _set_owner_ex(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    wanted = FOwnerEx.unpack(task.mm.read(argument, FOwnerEx.SIZE))
+    if wanted.type not in (OwnerType.F_OWNER_TID, OwnerType.F_OWNER_PID, OwnerType.F_OWNER_PGRP):
+        raise EINVAL
+    set_owner(task, file, wanted.type, wanted.pid)
+    return 0
+
+
+def _get_owner_ex(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    task.mm.write(argument, FOwnerEx(*owner_number(file)).pack())
+    return 0
+
+
+def _get_owner_uids(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_GETOWNER_UIDS: the real and effective user id of who set the owner."""
+    owner = file.owner
+    credentials = owner.credentials if isinstance(owner, FileOwner) else None
+    ids = (0, 0) if credentials is None else (credentials.uid, credentials.euid)
+    task.mm.write(argument, b"".join(number.to_bytes(4, "little") for number in ids))
+    return 0
+
+
+def _set_signal(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    if argument > _SIGNAL_COUNT:
+        raise EINVAL
+    owner_of(file).signo = argument
+    return 0
+
+
+def _get_signal(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    return file.owner.signo if isinstance(file.owner, FileOwner) else 0
+
+
+def _get_lease(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    return int(LockType.F_UNLCK)
+
+
+def _set_pipe_size(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    if not isinstance(file, PipeFile):
+        raise EBADF("not a pipe")
+    credentials = task.credentials
+    return file.pipe.resize(
+        argument & _UNSIGNED,
+        is_privileged=credentials.has_capability(CAP_SYS_RESOURCE),
+        is_administrator=is_pipe_administrator(credentials),
+    )
+
+
+def _get_pipe_size(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    if not isinstance(file, PipeFile):
+        raise EBADF("not a pipe")
+    return file.pipe.capacity
+
+
+def _wanted_lock(task: Task, file: File, command: int, lock: Flock) -> RecordLock:
+    """What a struct flock asks for. Raises EINVAL, EOVERFLOW."""
+    start, end = lock_range(file, lock.l_whence, lock.l_start, lock.l_len)
+    if command in _OFD_COMMANDS:
+        if lock.l_pid:
+            raise EINVAL
+        return RecordLock(file, -1, lock.l_type, start, end)
+    return RecordLock(task.files, task.group.pid, lock.l_type, start, end)
+
+
+def _set_record_lock(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_SETLK, F_SETLKW and their OFD kin. Linux: fs/locks.c, fcntl_setlk."""
+    frame = task.frame
+    if frame is not None and isinstance(frame.progress, RecordLock):
+        wanted = frame.progress
+    else:
+        lock = Flock.unpack(task.mm.read(argument, Flock.SIZE))
+        wanted = _wanted_lock(task, file, command, lock)
+    try:
+        set_lock(file, wanted, is_blocking=command in _BLOCKING_LOCKS)
+    except Sleep as sleep:
+        sleep.progress = wanted
+        raise
+    return 0
+
+
+def _get_record_lock(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_GETLK, F_OFD_GETLK. Linux: fs/locks.c, fcntl_getlk."""
+    lock = Flock.unpack(task.mm.read(argument, Flock.SIZE))
+    is_ofd = command in _OFD_COMMANDS
+    if lock.l_type not in (LockType.F_RDLCK, LockType.F_WRLCK) and not (is_ofd and lock.l_type == F_UNLCK):
+        raise EINVAL
+    held = test_lock(file, _wanted_lock(task, file, command, lock))
+    if held is None:
+        lock.l_type = F_UNLCK
+    else:
+        length = 0 if held.end == MAXIMUM_SIZE else held.end - held.start + 1
+        lock = Flock(held.kind, int(Whence.SEEK_SET), held.start, length, held.pid)
+    task.mm.write(argument, lock.pack())
+    return 0
+
+
+_COMMANDS: dict[int, Callable[[Task, int, File, int, int], int]] = {
+    int(command): do
+    for command, do in (
+        (FcntlCommand.F_DUPFD, _duplicate),
+        (FcntlCommand.F_DUPFD_CLOEXEC, _duplicate),
+        (FcntlCommand.F_DUPFD_QUERY, _is_duplicate),
+        (FcntlCommand.F_GETFD, _get_descriptor_flags),
+        (FcntlCommand.F_SETFD, _set_descriptor_flags),
+        (FcntlCommand.F_GETFL, _get_flags),
+        (FcntlCommand.F_SETFL, _set_flags),
+        (FcntlCommand.F_SETOWN, _set_owner),
+        (FcntlCommand.F_GETOWN, _get_owner),
+        (FcntlCommand.F_SETOWN_EX, _set_owner_ex),
+        (FcntlCommand.F_GETOWN_EX, _get_owner_ex),
+        (FcntlCommand.F_GETOWNER_UIDS, _get_owner_uids),
+        (FcntlCommand.F_SETSIG, _set_signal),
+        (FcntlCommand.F_GETSIG, _get_signal),
+        (FcntlCommand.F_GETLEASE, _get_lease),
+        (FcntlCommand.F_SETPIPE_SZ, _set_pipe_size),
+        (FcntlCommand.F_GETPIPE_SZ, _get_pipe_size),
+        (FcntlCommand.F_GETLK, _get_record_lock),
+        (FcntlCommand.F_OFD_GETLK, _get_record_lock),
+        (FcntlCommand.F_SETLK, _set_record_lock),
+        (FcntlCommand.F_SETLKW, _set_record_lock),
+        (FcntlCommand.F_OFD_SETLK, _set_record_lock),
+        (FcntlCommand.F_OFD_SETLKW, _set_record_lock),
+    )
+}
+_FOR_PATHS = frozenset(
+    int(command)
+    for command in (
+        FcntlCommand.F_DUPFD,
+        FcntlCommand.F_DUPFD_CLOEXEC,
+        FcntlCommand.F_DUPFD_QUERY,
+        FcntlCommand.F_GETFD,
+        FcntlCommand.F_SETFD,
+        FcntlCommand.F_GETFL,
+    )
+)
+
+
+@syscall(73)
+def flock(task: Task, fd: Fd, operation: Flags[FlockOperation]) -> int:
+    """flock(2). Linux: fs/locks.c, SYSCALL_DEFINE2(flock)."""
+    if operation & _LOCK_MAND:
+        # Mandatory locks of Windows shares, which do nothing since 5.17.
+        return 0
+    kind = operation & ~_LOCK_NB
+    if kind not in (_LOCK_SH, _LOCK_EX, _LOCK_UN):
+        raise EINVAL
+    file = opened_file(task, fd)
+    if kind == _LOCK_UN:
+        unlock(file)
+        return 0
+    if not (file.is_readable or file.is_writable):
+        raise EBADF
+    lock_whole(file, is_exclusive=kind == _LOCK_EX, is_blocking=not operation & _LOCK_NB)
+    return 0

@@ -1,0 +1,151 @@
+"""What there is of a file and where it is kept: truncate, fallocate, fadvise64, sync and their relatives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, ESPIPE
+from procession.abi.fadvise import FileAdvice
+from procession.abi.file_mode import S_IFMT
+from procession.abi.open_flags import FallocateFlag
+from procession.abi.signals import Signal
+from procession.fs.attributes import truncate as truncate_path
+from procession.fs.file import MAXIMUM_SIZE
+from procession.fs.inode import S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
+from procession.fs.namei import lookup
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
+from procession.kernel.siginfo import SI_USER, SigInfo
+from procession.kernel.signal import send_signal
+from procession.syscalls.attributes import opened_file
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Choice, Fd, Flags, Long, Path, Size, UInt
+from procession.syscalls.read_write import readable_file
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_SIGXFSZ = int(Signal.SIGXFSZ)
+_KEEP_SIZE = int(FallocateFlag.FALLOC_FL_KEEP_SIZE)
+_PUNCH_HOLE = int(FallocateFlag.FALLOC_FL_PUNCH_HOLE)
+_SUPPORTED = _KEEP_SIZE | _PUNCH_HOLE
+_SYNC_FILE_RANGE_FLAGS = 7
+_HAS_RANGES = (S_IFREG, S_IFBLK, S_IFDIR, S_IFLNK)
+
+
+def _check_size_limit(task: Task, old_size: int, size: int) -> None:
+    """Raise EFBIG, with SIGXFSZ, if a file that grows to `size` exceeds RLIMIT_FSIZE.
+
+    Linux: fs/attr.c, inode_newsize_ok.
+    """
+    limit = task.group.limits.soft[RLIMIT_FSIZE]
+    if size > old_size and limit != RLIM_INFINITY and size > limit:
+        send_signal(task.kernel, task, SigInfo(_SIGXFSZ, SI_USER, pid=task.pid, uid=task.credentials.uid))
+        raise EFBIG("over RLIMIT_FSIZE")
+
+
+@syscall(76)
+def truncate(task: Task, path: Path, length: Long) -> int:
+    """truncate(2). Linux: fs/open.c, do_sys_truncate."""
+    if length < 0:
+        raise EINVAL
+    place = lookup(task.fs, task.credentials, path)
+    if place.dentry.inode.is_regular:
+        _check_size_limit(task, place.dentry.inode.size, length)
+    truncate_path(place, task.credentials, length)
+    return 0
+
+
+@syscall(77)
+def ftruncate(task: Task, fd: Fd, length: Long) -> int:
+    """ftruncate(2). Linux: fs/open.c, do_ftruncate."""
+    if length < 0:
+        raise EINVAL
+    file = opened_file(task, fd)
+    if not (file.inode.is_regular and file.is_writable):
+        raise EINVAL
+    _check_size_limit(task, file.inode.size, length)
+    file.truncate(length)
+    return 0
+
+
+@syscall(285)
+def fallocate(task: Task, fd: Fd, mode: Flags[FallocateFlag], offset: Long, length: Long) -> int:
+    """fallocate(2). Linux: fs/open.c, vfs_fallocate."""
+    file = opened_file(task, fd)
+    if offset < 0 or length <= 0:
+        raise EINVAL
+    if mode & ~_SUPPORTED or mode == _PUNCH_HOLE:
+        raise EOPNOTSUPP
+    if not file.is_writable:
+        raise EBADF
+    kind = file.inode.mode & S_IFMT
+    if kind == S_IFIFO:
+        raise ESPIPE
+    if kind == S_IFDIR:
+        raise EISDIR
+    if kind not in (S_IFREG, S_IFBLK):
+        raise ENODEV
+    if offset + length > MAXIMUM_SIZE:
+        raise EFBIG
+    if not mode & _PUNCH_HOLE and not mode & _KEEP_SIZE:
+        _check_size_limit(task, file.inode.size, offset + length)
+    file.allocate(mode, offset, length)
+    return 0
+
+
+@syscall(221)
+def fadvise64(task: Task, fd: Fd, offset: Long, length: Long, advice: Choice[FileAdvice]) -> int:
+    """posix_fadvise(2): what is in memory stays there, and nothing is read ahead. Linux: mm/fadvise.c."""
+    file = opened_file(task, fd)
+    if file.inode.mode & S_IFMT == S_IFIFO:
+        raise ESPIPE
+    if length < 0 or not FileAdvice.POSIX_FADV_NORMAL <= advice <= FileAdvice.POSIX_FADV_NOREUSE:
+        raise EINVAL
+    return 0
+
+
+@syscall(187)
+def readahead(task: Task, fd: Fd, offset: Long, count: Size) -> int:
+    """readahead(2). Linux: mm/readahead.c, ksys_readahead."""
+    file = readable_file(task, fd)
+    if file.inode.mode & S_IFMT not in (S_IFREG, S_IFBLK) or file.mappable() is None:
+        raise EINVAL
+    return 0
+
+
+@syscall(162)
+def sync(task: Task) -> int:
+    """sync(2): what is in memory is the file. Linux: fs/sync.c, ksys_sync."""
+    return 0
+
+
+@syscall(306)
+def syncfs(task: Task, fd: Fd) -> int:
+    """syncfs(2). Linux: fs/sync.c, SYSCALL_DEFINE1(syncfs)."""
+    opened_file(task, fd)
+    return 0
+
+
+@syscall(74)
+def fsync(task: Task, fd: Fd) -> int:
+    """fsync(2). Linux: fs/sync.c, do_fsync."""
+    opened_file(task, fd).sync()
+    return 0
+
+
+@syscall(75)
+def fdatasync(task: Task, fd: Fd) -> int:
+    """fdatasync(2). Linux: fs/sync.c, do_fsync."""
+    opened_file(task, fd).sync()
+    return 0
+
+
+@syscall(277)
+def sync_file_range(task: Task, fd: Fd, offset: Long, length: Long, flags: UInt) -> int:
+    """sync_file_range(2). Linux: fs/sync.c, sync_file_range."""
+    file = opened_file(task, fd)
+    if flags & ~_SYNC_FILE_RANGE_FLAGS or offset < 0 or length < 0 or offset + length > MAXIMUM_SIZE:
+        raise EINVAL
+    if file.inode.mode & S_IFMT not in _HAS_RANGES:
+        raise ESPIPE
+    return 0

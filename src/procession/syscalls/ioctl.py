@@ -1,0 +1,96 @@
+"""ioctl: the requests that all files know; the others go to the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EBADF, EINVAL, EISDIR, ENOTTY, EOPNOTSUPP, EPERM, EXDEV
+from procession.abi.ioctls import FileIoctl
+from procession.fs.file import FASYNC, O_NONBLOCK, File
+from procession.fs.permission import CAP_SYS_ADMIN
+from procession.kernel.signal_io import can_signal_readiness
+from procession.syscalls.attributes import opened_file
+from procession.syscalls.declaration import syscall
+from procession.syscalls.fcntl import change_flags
+from procession.syscalls.parameters import Address, Fd, UInt
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_FIOCLEX = int(FileIoctl.FIOCLEX)
+_FIONCLEX = int(FileIoctl.FIONCLEX)
+_FIONBIO = int(FileIoctl.FIONBIO)
+_FIOASYNC = int(FileIoctl.FIOASYNC)
+_FIOQSIZE = int(FileIoctl.FIOQSIZE)
+_FIGETBSZ = int(FileIoctl.FIGETBSZ)
+_FIONREAD = int(FileIoctl.FIONREAD)
+_FICLONE = int(FileIoctl.FICLONE)
+_FICLONERANGE = int(FileIoctl.FICLONERANGE)
+_FREEZING = (int(FileIoctl.FIFREEZE), int(FileIoctl.FITHAW))
+_UNSUPPORTED = (int(FileIoctl.FS_IOC_FIEMAP), int(FileIoctl.FIDEDUPERANGE))
+
+
+@syscall(16)
+def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
+    """ioctl(2). Linux: fs/ioctl.c, do_vfs_ioctl and vfs_ioctl."""
+    file = opened_file(task, fd)
+    if request in (_FIOCLEX, _FIONCLEX):
+        task.files.set_close_on_exec(fd, request == _FIOCLEX)
+        return 0
+    if request == _FIONBIO:
+        if _read_int(task, argument):
+            file.flags |= O_NONBLOCK
+        else:
+            file.flags &= ~O_NONBLOCK
+        return 0
+    if request == _FIOASYNC:
+        is_on = bool(_read_int(task, argument))
+        if is_on != bool(file.flags & FASYNC):
+            if not can_signal_readiness(file):
+                raise ENOTTY
+            change_flags(task, fd, file, file.flags ^ FASYNC)
+        return 0
+    if request == _FIGETBSZ:
+        task.mm.write(argument, file.inode.block_size.to_bytes(4, "little"))
+        return 0
+    inode = file.inode
+    if request == _FIOQSIZE:
+        if not (inode.is_directory or inode.is_regular or inode.is_symlink):
+            raise ENOTTY
+        task.mm.write(argument, (inode.block_count * 512).to_bytes(8, "little"))
+        return 0
+    if request in _FREEZING:
+        if not task.credentials.has_capability(CAP_SYS_ADMIN):
+            raise EPERM
+        raise EOPNOTSUPP
+    if request in _UNSUPPORTED:
+        raise EOPNOTSUPP
+    if request in (_FICLONE, _FICLONERANGE):
+        _refuse_clone(task, file, request, argument)
+    if request == _FIONREAD and inode.is_regular:
+        left = (inode.size - file.position) & 0xFFFFFFFF
+        task.mm.write(argument, left.to_bytes(4, "little"))
+        return 0
+    return file.ioctl(request, argument, task.mm)
+
+
+def _read_int(task: Task, address: int) -> int:
+    return int.from_bytes(task.mm.read(address, 4), "little")
+
+
+def _refuse_clone(task: Task, file: File, request: int, argument: int) -> None:
+    """Say why a file's blocks can't be shared; no file system here shares any.
+
+    Linux: fs/ioctl.c, ioctl_file_clone; fs/remap_range.c, vfs_clone_file_range.
+    """
+    number = argument if request == _FICLONE else task.mm.read_word(argument)
+    source = opened_file(task, (number & 0xFFFFFFFF ^ 0x80000000) - 0x80000000)
+    if source.inode.superblock is not file.inode.superblock:
+        raise EXDEV
+    if source.inode.is_directory or file.inode.is_directory:
+        raise EISDIR
+    if not (source.inode.is_regular and file.inode.is_regular):
+        raise EINVAL
+    if not source.is_readable or not file.is_writable:
+        raise EBADF
+    raise EOPNOTSUPP

@@ -1,0 +1,359 @@
+"""Bytes moved between files inside the kernel: sendfile, copy_file_range, splice, tee, vmsplice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import (
+    EAGAIN,
+    EBADF,
+    EFAULT,
+    EINVAL,
+    EISDIR,
+    EOVERFLOW,
+    EPIPE,
+    ESPIPE,
+    EXDEV,
+    Errno,
+)
+from procession.abi.splice import SpliceFlag
+from procession.abi.structure import I64
+from procession.fs.devices import NullFile
+from procession.fs.file import O_APPEND, O_NONBLOCK, File
+from procession.fs.pipe import PipeFile
+from procession.fs.wait_queue import Sleep
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
+from procession.syscalls.attributes import opened_file
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Fd, Flags, InOut, InVector, Size, UInt
+from procession.syscalls.read_write import (
+    CHUNK,
+    STREAM_CHUNK,
+    limited_count,
+    readable_file,
+    send_sigpipe,
+    writable_file,
+)
+from procession.syscalls.user_vector import MAX_RW_COUNT, import_vector
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_SPLICE_F_NONBLOCK = int(SpliceFlag.SPLICE_F_NONBLOCK)
+_SPLICE_FLAGS = 0xF
+_UNSIGNED_64 = (1 << 64) - 1
+
+
+def _check_can_splice(file: File) -> None:
+    """Raise EINVAL for files that only their own calls read or write: event counters, directories."""
+    if file.inode.is_directory or file.inode.superblock.type_name == "anon_inodefs":
+        raise EINVAL
+
+
+def _limit(task: Task, file: File, count: int, offset: int | None = None) -> int:
+    """How much of `count` bytes RLIMIT_FSIZE lets the task write; SIGXFSZ and EFBIG if nothing."""
+    limit = task.group.limits.soft[RLIMIT_FSIZE]
+    if limit == RLIM_INFINITY or not count:
+        return count
+    start = file.next_write_offset() if offset is None else offset
+    return count if start is None else limited_count(task, start, count, limit)
+
+
+@syscall(40)
+def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size) -> int:
+    """sendfile(2). Linux: fs/read_write.c, do_sendfile."""
+    source = readable_file(task, input)
+    start: int | None = None
+    if offset:
+        start = offset.get()
+        if not source.is_seekable:
+            raise ESPIPE
+    target = writable_file(task, output)
+    position = source.position if start is None else start
+    if count >> 63 or position < 0:
+        raise EINVAL
+    _check_can_splice(source)
+    _check_can_splice(target)
+    # Only what has a position can be read again if the other side doesn't take it.
+    if not source.is_seekable or isinstance(source, NullFile) or target.flags & O_APPEND:
+        raise EINVAL
+    frame = task.frame
+    done = frame.progress if frame is not None and frame.progress is not None else 0
+    # Where the call began: the place has moved on with what was sent before it slept.
+    position -= done
+    total = min(count, MAX_RW_COUNT)
+    total = done + _limit(task, target, total - done)
+    try:
+        done = _send(task, source, target, position, done, total)
+    except Sleep as sleep:
+        moved = sleep.progress if isinstance(sleep.progress, int) else 0
+        _sent(source, offset, position, moved)
+        raise
+    _sent(source, offset, position, done)
+    return done
+
+
+def _sent(source: File, offset: InOut[I64], position: int, done: int) -> None:
+    """Leave the place behind what was sent where the caller wants it."""
+    if offset:
+        offset.put(position + done)
+    else:
+        source.position = position + done
+
+
+def _send(task: Task, source: File, target: File, position: int, done: int, total: int) -> int:
+    """Write what is in `source` from `position + done` on; up to `total` bytes in all of this call."""
+    chunk = CHUNK if target.is_seekable else STREAM_CHUNK
+    while done < total:
+        data = source.read_at(position + done, min(total - done, chunk))
+        if not data:
+            break
+        try:
+            count = target.write(data)
+        except Sleep as sleep:
+            if done:
+                if isinstance(target, PipeFile):
+                    break
+                sleep.progress = sleep.interrupted = done
+            raise
+        except EPIPE:
+            send_sigpipe(task)
+            if done:
+                break
+            raise
+        except Errno:
+            if done:
+                break
+            raise
+        done += count
+        if count < len(data) and not target.writes_whole:
+            break
+    return done
+
+
+@syscall(326)
+def copy_file_range(
+    task: Task,
+    input: Fd,
+    input_offset: InOut[I64],
+    output: Fd,
+    output_offset: InOut[I64],
+    length: Size,
+    flags: UInt,
+) -> int:
+    """copy_file_range(2). Linux: fs/read_write.c, vfs_copy_file_range."""
+    source, target = opened_file(task, input), opened_file(task, output)
+    start = input_offset.get() if input_offset else source.position
+    target_start = output_offset.get() if output_offset else target.position
+    if flags:
+        raise EINVAL
+    if source.inode.is_directory or target.inode.is_directory:
+        raise EISDIR
+    if not (source.inode.is_regular and target.inode.is_regular):
+        raise EINVAL
+    if not source.is_readable or not target.is_writable or target.flags & O_APPEND:
+        raise EBADF
+    if source.inode.superblock is not target.inode.superblock:
+        raise EXDEV
+    for position in (start, target_start):
+        if (position & _UNSIGNED_64) + length > _UNSIGNED_64:
+            raise EOVERFLOW
+    count = min(length, max(source.inode.size - start, 0), MAX_RW_COUNT)
+    count = _limit(task, target, count, target_start)
+    if source.inode is target.inode and start < target_start + count and target_start < start + count:
+        raise EINVAL("the ranges overlap")
+    if start < 0 or target_start < 0:
+        raise EINVAL
+    done = 0
+    while done < count:
+        data = source.read_at(start + done, min(count - done, CHUNK))
+        if not data:
+            break
+        try:
+            written = target.write_at(target_start + done, data)
+        except Errno:
+            if done:
+                break
+            raise
+        done += written
+        if written < len(data):
+            break
+    for pointer, file, position in (
+        (input_offset, source, start),
+        (output_offset, target, target_start),
+    ):
+        if pointer:
+            pointer.put(position + done)
+        else:
+            file.position = position + done
+    return done
+
+
+@syscall(275)
+def splice(
+    task: Task,
+    input: Fd,
+    input_offset: InOut[I64],
+    output: Fd,
+    output_offset: InOut[I64],
+    length: Size,
+    flags: Flags[SpliceFlag],
+) -> int:
+    """splice(2). Linux: fs/splice.c, do_splice."""
+    if not length:
+        return 0
+    if flags & ~_SPLICE_FLAGS:
+        raise EINVAL
+    source, target = opened_file(task, input), opened_file(task, output)
+    if not source.is_readable or not target.is_writable:
+        raise EBADF
+    is_source_pipe, is_target_pipe = isinstance(source, PipeFile), isinstance(target, PipeFile)
+    if (is_source_pipe and input_offset) or (is_target_pipe and output_offset):
+        raise ESPIPE
+    length = min(length, MAX_RW_COUNT)
+    blocks = not flags & _SPLICE_F_NONBLOCK
+    if isinstance(source, PipeFile):
+        if isinstance(target, PipeFile):
+            return _pipe_to_pipe(task, source, target, length, blocks, consumes=True)
+        return _pipe_to_file(task, source, target, output_offset, length, blocks)
+    if isinstance(target, PipeFile):
+        return _file_to_pipe(task, source, input_offset, target, length, blocks)
+    raise EINVAL("neither is a pipe")
+
+
+def _wait_for_bytes(source: PipeFile, blocks: bool) -> bool:
+    """Whether there is something in a pipe to move; False at its end. Raises EAGAIN, Sleep."""
+    pipe = source.pipe
+    if pipe.chunks:
+        return True
+    if not pipe.writer_count:
+        return False
+    if not blocks or source.flags & O_NONBLOCK:
+        raise EAGAIN
+    raise Sleep(pipe.read_queue)
+
+
+def _wait_for_room(task: Task, target: PipeFile, blocks: bool) -> int:
+    """How many bytes a pipe can take in new pages, at least one page. Raises EPIPE, EAGAIN, Sleep.
+
+    Linux: fs/splice.c, wait_for_space.
+    """
+    pipe = target.pipe
+    if not pipe.reader_count:
+        send_sigpipe(task)
+        raise EPIPE
+    free_slots = pipe.slot_count - pipe.used_slots
+    if free_slots > 0:
+        return free_slots << 12
+    if not blocks or target.flags & O_NONBLOCK:
+        raise EAGAIN
+    raise Sleep(pipe.write_queue)
+
+
+def _pipe_to_pipe(
+    task: Task, source: PipeFile, target: PipeFile, length: int, blocks: bool, *, consumes: bool
+) -> int:
+    """Move or copy bytes between pipes. Linux: fs/splice.c, splice_pipe_to_pipe and link_pipe."""
+    if source.pipe is target.pipe:
+        raise EINVAL("the same pipe")
+    if not _wait_for_bytes(source, blocks):
+        return 0
+    room = _wait_for_room(task, target, blocks)
+    data = source.pipe.peek(min(length, room))
+    done = target.pipe.put(data, False)
+    if consumes:
+        source.pipe.take(done)
+    return done
+
+
+def _pipe_to_file(
+    task: Task, source: PipeFile, target: File, offset: InOut[I64], length: int, blocks: bool
+) -> int:
+    """Linux: fs/splice.c, do_splice with a pipe as its input."""
+    start: int | None = None
+    if offset:
+        if not target.is_seekable:
+            raise EINVAL
+        start = offset.get()
+        if start < 0:
+            raise EINVAL
+    if target.flags & O_APPEND:
+        raise EINVAL
+    _check_can_splice(target)
+    if not _wait_for_bytes(source, blocks):
+        return 0
+    length = _limit(task, target, length, start)
+    data = source.pipe.peek(length)
+    try:
+        done = target.write(data) if start is None else target.write_at(start, data)
+    except EPIPE:
+        send_sigpipe(task)
+        raise
+    source.pipe.take(done)
+    if start is not None:
+        offset.put(start + done)
+    return done
+
+
+def _file_to_pipe(
+    task: Task, source: File, offset: InOut[I64], target: PipeFile, length: int, blocks: bool
+) -> int:
+    """Linux: fs/splice.c, splice_file_to_pipe."""
+    start: int | None = None
+    if offset:
+        if not source.is_seekable:
+            raise EINVAL
+        start = offset.get()
+        if start < 0:
+            raise EINVAL
+    _check_can_splice(source)
+    room = _wait_for_room(task, target, blocks)
+    wanted = min(length, room)
+    data = source.read(wanted) if start is None else source.read_at(start, wanted)
+    if not data:
+        return 0
+    done = target.pipe.put(data, False)
+    if start is not None:
+        offset.put(start + done)
+    return done
+
+
+@syscall(276)
+def tee(task: Task, input: Fd, output: Fd, length: Size, flags: Flags[SpliceFlag]) -> int:
+    """tee(2). Linux: fs/splice.c, do_tee."""
+    if flags & ~_SPLICE_FLAGS:
+        raise EINVAL
+    if not length:
+        return 0
+    source, target = opened_file(task, input), opened_file(task, output)
+    if not source.is_readable or not target.is_writable:
+        raise EBADF
+    if not (isinstance(source, PipeFile) and isinstance(target, PipeFile)):
+        raise EINVAL
+    blocks = not flags & _SPLICE_F_NONBLOCK
+    return _pipe_to_pipe(task, source, target, min(length, MAX_RW_COUNT), blocks, consumes=False)
+
+
+@syscall(278)
+def vmsplice(task: Task, fd: Fd, vector: InVector, count: Size, flags: Flags[SpliceFlag]) -> int:
+    """vmsplice(2): the pages are copied, so what the program writes later isn't seen. Linux: fs/splice.c."""
+    if flags & ~_SPLICE_FLAGS:
+        raise EINVAL
+    file = opened_file(task, fd)
+    if not isinstance(file, PipeFile):
+        raise EBADF
+    buffers = import_vector(task.mm, vector, count)
+    if not buffers.total:
+        return 0
+    blocks = not flags & _SPLICE_F_NONBLOCK
+    if file.is_writable:
+        room = _wait_for_room(task, file, blocks)
+        return file.pipe.put(buffers.read(0, min(room, buffers.total)), False)
+    if not _wait_for_bytes(file, blocks):
+        return 0
+    data = file.pipe.peek(buffers.total)
+    done = buffers.write(0, data)
+    if not done:
+        raise EFAULT
+    file.pipe.take(done)
+    return done
