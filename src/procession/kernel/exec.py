@@ -414,7 +414,7 @@ def _switch_program(
     if gained.clears_personality:
         task.personality = 0
     commit_credentials(task, gained.credentials)
-    task.alternate_stack = (0, 0, 2)
+    task.alternate_stack = (0, 0, task.alternate_stack[2])
     task.has_executed = True
     task.exit_signal = 17 if task.exit_signal >= 0 else task.exit_signal
     task.command_name = parameters.interpreter_name.rpartition(b"/")[2][:_COMM_LENGTH]

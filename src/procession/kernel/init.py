@@ -54,6 +54,7 @@ def create_init(kernel: Kernel) -> Task:
     task.files = FdTable()
     task.fs = FsContext(kernel.mounts.root_path)
     task.command_name = b"init"
+    task.alternate_stack = (0, 0, 0)
     task.mm = _reaper_memory(kernel, group.limits)
     task.registers.general[RIP] = CODE_ADDRESS
     create_session(kernel, group)

@@ -13,7 +13,7 @@ from procession.abi.errno import (
     Errno,
 )
 from procession.fs.wait_queue import Sleep
-from procession.hardware.engine import FAULT_FETCH, FAULT_WRITE
+from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RDX, RIP
 from procession.kernel.oom import out_of_memory
@@ -30,9 +30,15 @@ _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _RESTARTS = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
 _ENOSYS = 38
 _SIGILL, _SIGTRAP, _SIGFPE, _SIGSEGV, _SIGBUS = 4, 5, 8, 11, 7
-_SI_KERNEL, _ILL_ILLOPN, _FPE_INTDIV, _FPE_FLTINV, _BUS_ADRALN, _TRAP_BRKPT = 0x80, 2, 1, 7, 1, 1
+_SI_KERNEL, _ILL_ILLOPN, _FPE_INTDIV, _FPE_FLTINV, _BUS_ADRALN, _TRAP_TRACE = 0x80, 2, 1, 7, 1, 2
 _RDTSC, _RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
 _CYCLES_PER_NS = 2
+_PAGE_FAULT = 14
+_PUSHED_BITS = 0x1F
+"""What of a page fault's error code the processor pushes; the rest is the engine's own."""
+_LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
+_GENERAL_PROTECTION = 13
+_FIRST_SOFTWARE_INTERRUPT = 32
 
 
 class Traps:
@@ -281,6 +287,11 @@ class Traps:
             handle_fault(task.mm, address, error_code & (FAULT_WRITE | FAULT_FETCH))
         except AccessViolation as violation:
             info = SigInfo(violation.signal, violation.code, address=address)
+            error_code &= _PUSHED_BITS
+            if address > _LAST_USER_ADDRESS:
+                # What is mapped there is no program's business (Linux: set_signal_archinfo).
+                error_code |= FAULT_PROTECTION
+            task.last_trap = (_PAGE_FAULT, error_code, address)
             force_signal(kernel, task, info)
             self.resume()
             return
@@ -295,7 +306,6 @@ class Traps:
 
     def processor_exception(self, vector: int, error_code: int) -> None:
         """Linux: arch/x86/kernel/traps.c."""
-        del error_code
         kernel = self.kernel
         task = kernel.current
         assert task is not None
@@ -303,12 +313,16 @@ class Traps:
         address = registers[RIP]
         if vector == 13 and self._emulate_time_stamp(task, address):
             return
+        if vector >= _FIRST_SOFTWARE_INTERRUPT:
+            # `int n`: programs may not call through those gates, says the error code.
+            vector, error_code = _GENERAL_PROTECTION, vector * 8 + 2
+        task.last_trap = (vector, error_code, task.last_trap[2])
         if vector == 0:
             info = SigInfo(_SIGFPE, _FPE_INTDIV, address=address)
         elif vector == 3:
             info = SigInfo(_SIGTRAP, _SI_KERNEL)
         elif vector == 1:
-            info = SigInfo(_SIGTRAP, _TRAP_BRKPT, address=address)
+            info = SigInfo(_SIGTRAP, _TRAP_TRACE, address=address)
         elif vector == 6:
             info = SigInfo(_SIGILL, _ILL_ILLOPN, address=address)
         elif vector in (16, 19):

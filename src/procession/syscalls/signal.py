@@ -194,10 +194,16 @@ def restart_syscall(task: Task) -> int | None:
         raise EINTR("there is no call to go on with")
     call = TABLE[block.number]
     assert call is not None
-    frame = CallFrame(block.number, block.arguments)
+    if task.frame is not None:
+        again: int | None = call.handler(task, *block.arguments)
+        return again
+    # The handler finds the deadline where it finds it after any sleep.
+    frame = task.frame = CallFrame(block.number, block.arguments)
     frame.deadline_ns = block.deadline_ns
-    task.frame = frame
-    result: int | None = call.handler(task, *block.arguments)
+    try:
+        result: int | None = call.handler(task, *block.arguments)
+    finally:
+        task.frame = None
     return result
 
 
