@@ -91,6 +91,10 @@ class DescriptorDetailsDirectory(DescriptorDirectory):
         check_permission(self, subject, mask)
 
     def lookup(self, name: bytes) -> Inode:
+        # The walk asks for permission only where the mode could refuse it.
+        current = self.superblock.kernel.current
+        if current is not None:
+            require_inspection(current.credentials, self.task)
         fd = descriptor_number(name)
         open_file(self.task, fd)
         return DescriptorDetails(self.superblock, self.number_of(fd), self.task, fd)

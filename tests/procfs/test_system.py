@@ -1,0 +1,116 @@
+"""Tests of what /proc and /sys say about the machine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from procession.abi.errno import EACCES, EINVAL, EIO, ENOENT
+from procession.fs import namei
+from procession.fs.dentry import Path as Place
+from tests.procfs.conftest import Proc
+
+HOST = Path("/proc")
+
+
+def test_the_files_of_the_root_have_the_hosts_modes(proc: Proc) -> None:
+    for name in proc.names(""):
+        host = HOST / name.decode()
+        if not name.isdigit() and host.exists() and not host.is_symlink():
+            assert proc.inode(name.decode()).mode == host.stat().st_mode, name
+
+
+def test_uptime_and_stat_follow_the_virtual_clock(proc: Proc) -> None:
+    clock = proc.kernel.clock
+    clock.jump_to(clock.now_ns + 12_345_678_900)
+    assert proc.read("uptime").startswith(b"12.34 12.34\n")
+    lines = proc.read("stat").splitlines()
+    assert lines[0] == b"cpu  0 0 0 1234 0 0 0 0 0 0"
+    assert b"btime 1893456000" in lines
+    assert b"processes 1" in lines
+
+
+def test_loadavg_counts_tasks(proc: Proc) -> None:
+    assert re.fullmatch(rb"0\.00 0\.00 0\.00 \d/2 %d\n" % proc.task.tid, proc.read("loadavg"))
+
+
+def test_meminfo_counts_frames(proc: Proc) -> None:
+    text = proc.read("meminfo")
+    rows = dict(re.findall(rb"^([\w()]+): +(\d+) kB$", text, re.MULTILINE))
+    assert rows[b"MemTotal"] == b"16384"
+    assert int(rows[b"MemFree"]) == proc.kernel.memory.free_frames * 4
+    assert {len(line) for line in text.splitlines() if b"Vmalloc" not in line} == {27}
+    if HOST.exists():
+        hosts = re.findall(rb"^([\w()]+):", (HOST / "meminfo").read_bytes(), re.MULTILINE)
+        ours = [name for name in re.findall(rb"^([\w()]+):", text, re.MULTILINE) if name in hosts]
+        assert ours == [name for name in hosts if name in ours]
+
+
+def test_version_names_the_machine(proc: Proc) -> None:
+    identity = proc.kernel.identity
+    assert proc.read("version").startswith(b"Linux version " + identity.release)
+    assert proc.read("sys/kernel/osrelease") == identity.release + b"\n"
+    assert proc.read("sys/kernel/ostype") == b"Linux\n"
+
+
+def test_parameters_can_be_read_and_set(proc: Proc) -> None:
+    proc.write("sys/kernel/pid_max", b"400\n")
+    assert proc.read("sys/kernel/pid_max") == b"400\n"
+    assert proc.kernel.pids.pid_max == 400
+    proc.write("sys/kernel/hostname", b"other\nline")
+    assert proc.kernel.identity.host_name == b"other"
+    proc.write("sys/fs/pipe-max-size", b"5000")
+    assert proc.read("sys/fs/pipe-max-size") == b"8192\n"
+    for wrong in (b"300", b"4194305", b"many", b"-1"):
+        with pytest.raises(EINVAL):
+            proc.write("sys/kernel/pid_max", wrong)
+
+
+def test_a_parameter_without_write_permission_refuses_even_root(proc: Proc) -> None:
+    with pytest.raises(EACCES):
+        proc.write("sys/kernel/ostype", b"x")
+    proc.task.credentials = proc.task.credentials.for_user(1000, 1000)
+    with pytest.raises(EACCES):
+        proc.write("sys/kernel/hostname", b"x")
+
+
+def test_a_system_file_takes_no_writing(proc: Proc) -> None:
+    with pytest.raises(EIO):
+        proc.write("uptime", b"1")
+
+
+def test_ids_are_random_but_the_boots_stays(proc: Proc) -> None:
+    pattern = rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\n"
+    first, second = proc.read("sys/kernel/random/uuid"), proc.read("sys/kernel/random/uuid")
+    assert first != second
+    assert re.fullmatch(pattern, first)
+    boot = proc.read("sys/kernel/random/boot_id")
+    assert re.fullmatch(pattern, boot)
+    assert boot == proc.read("sys/kernel/random/boot_id")
+
+
+def test_a_file_is_made_anew_when_it_is_read_from_the_start(proc: Proc) -> None:
+    file = proc.open("uptime")
+    first = file.read(4)
+    proc.kernel.clock.jump_to(99 * 10**9)
+    assert file.read(100) == b" 0.00\n"
+    file.seek(0, 0)
+    assert first == b"0.00"
+    assert file.read(5) == b"99.00"
+    with pytest.raises(EINVAL):
+        file.seek(0, 2)
+
+
+def test_sysfs_says_which_processors_there_are(proc: Proc) -> None:
+    def find(name: bytes) -> Place:
+        return namei.lookup(proc.task.fs, proc.task.credentials, b"/sys/" + name)
+
+    for name in (b"online", b"possible", b"present"):
+        path = find(b"devices/system/cpu/" + name)
+        assert namei.open_path(path, proc.task.credentials, 0).read(100) == b"0\n"
+    with pytest.raises(ENOENT):
+        find(b"fs/cgroup")
+    first, second = find(b"devices"), find(b"devices")
+    assert first.dentry is second.dentry
