@@ -8,6 +8,7 @@ from procession.kernel.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
 from procession.kernel.pid import PidAllocator
 from procession.kernel.sched import Scheduler
 from procession.kernel.timer import TimerQueue
+from procession.kernel.uts import SystemIdentity
 
 if TYPE_CHECKING:
     from procession.fs.mount import MountNamespace
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from procession.kernel.decider import Decider
     from procession.kernel.session import ProcessGroup, Session
     from procession.kernel.task import Task, ThreadGroup, Tid
-    from procession.kernel.uts import SystemIdentity
     from procession.mm.address_space import MemoryDescriptor
 
 
@@ -37,7 +37,6 @@ class Kernel:
         "cpu",
         "current",
         "decider",
-        "hostname",
         "identity",
         "init",
         "live",
@@ -76,7 +75,7 @@ class Kernel:
         self.sessions: dict[int, Session] = {}
         self.vfs: Vfs
         self.mounts: MountNamespace
-        self.identity: SystemIdentity
+        self.identity = SystemIdentity()
         self.init: ThreadGroup | None = None
         self.current: Task | None = None
         self.live: Task | None = None
