@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from procession.abi.enumeration import IntEnum, IntFlag
-from procession.abi.structure import I32, I64, U64, Structure
+from procession.abi.structure import I32, I64, U32, U64, Structure
 
 
 class Clock(IntEnum):
@@ -96,3 +96,28 @@ class Sigevent(Structure, size=64):
     sigev_signo: I32 = 0
     sigev_notify: I32 = 0
     sigev_notify_thread_id: I32 = 0
+
+
+class Timex(Structure, size=208):
+    """adjtimex(2)'s struct timex."""
+
+    modes: U32 = 0
+    offset: I64 = 0
+    freq: I64 = 0
+    maxerror: I64 = 0
+    esterror: I64 = 0
+    status: I32 = 0
+    constant: I64 = 0
+    precision: I64 = 0
+    tolerance: I64 = 0
+    time: Timeval = Timeval()
+    tick: I64 = 0
+    ppsfreq: I64 = 0
+    jitter: I64 = 0
+    shift: I32 = 0
+    stabil: I64 = 0
+    jitcnt: I64 = 0
+    calcnt: I64 = 0
+    errcnt: I64 = 0
+    stbcnt: I64 = 0
+    tai: I32 = 0

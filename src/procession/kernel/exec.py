@@ -38,7 +38,7 @@ from procession.kernel.rlimit import RLIMIT_NPROC, RLIMIT_STACK
 from procession.kernel.signal import kill_thread
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
-from procession.mm.address_space import MemoryDescriptor
+from procession.mm.address_space import MemoryDescriptor, flags_for_child
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -407,6 +407,7 @@ def _switch_program(
 
         delete_all(group)
     release_memory(kernel, task)
+    mm.inherited_flags = flags_for_child(task.mm.inherited_flags)
     task.mm = mm
     mm.is_dumpable = not gained.is_secure
     if gained.is_secure:

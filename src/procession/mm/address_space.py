@@ -34,8 +34,22 @@ MMAP_MINIMUM = 0x10000
 MAXIMUM_AREAS = 65530
 """vm.max_map_count."""
 
+DENIES_WRITE_EXECUTE = 1
+"""Nothing is mapped writable and executable at once, and nothing becomes executable (PR_SET_MDWE)."""
+DENIAL_ENDS_HERE = 2
+"""DENIES_WRITE_EXECUTE isn't inherited (PR_MDWE_NO_INHERIT)."""
+HUGE_PAGES_DISABLED = 4
+"""PR_SET_THP_DISABLE: there are no huge pages, but a program may ask what it said."""
+
 _READABLE = pte.PRESENT | pte.USER
 _WRITABLE = pte.PRESENT | pte.USER | pte.WRITABLE
+
+
+def flags_for_child(flags: int) -> int:
+    """The `inherited_flags` after fork or exec. Linux: include/linux/mm_types.h, mmf_init_flags."""
+    if flags & DENIAL_ENDS_HERE:
+        flags &= ~(DENIES_WRITE_EXECUTE | DENIAL_ENDS_HERE)
+    return flags
 
 
 class MemoryLimits(Protocol):
@@ -77,6 +91,8 @@ class MemoryDescriptor:
     `area_list`, which may be another's too: whoever changes an area calls `own_areas` before it looks for it.
     `reference_count` counts the tasks that run in it. `resident_pages` is its RSS and `peak_resident_pages`
     the most that it was. The `*_start` and `*_end` attributes say where exec put things (PR_SET_MM's).
+    `barrier_registrations` are the commands of membarrier(2) that registered for barriers;
+    `inherited_flags` what outlives exec, see `flags_for_child`.
     """
 
     __slots__ = (
@@ -85,17 +101,20 @@ class MemoryDescriptor:
         "arguments_end",
         "arguments_start",
         "auxiliary_vector",
+        "barrier_registrations",
         "brk",
         "bytes",
         "code_end",
         "code_start",
         "data_end",
+        "barrier_registrations",
         "data_start",
         "environment_end",
         "environment_start",
         "executable",
         "has_fork_advice",
         "heap_start",
+        "inherited_flags",
         "is_dumpable",
         "leaves",
         "limits",
@@ -137,6 +156,8 @@ class MemoryDescriptor:
         self.executable: object = None
         self.has_fork_advice = False
         self.is_dumpable = True
+        self.barrier_registrations = 0
+        self.inherited_flags = 0
 
     # Sharing and ending
 
@@ -167,6 +188,7 @@ class MemoryDescriptor:
         if acquire is not None:
             acquire()
         child.peak_resident_pages = self.resident_pages
+        child.inherited_flags = flags_for_child(self.inherited_flags)
         self.area_list.owner_count += 1
         child._use_areas(self.area_list)
         self.memory.stale |= STALE_TRANSLATIONS

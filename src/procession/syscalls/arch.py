@@ -1,0 +1,43 @@
+"""arch_prctl(2): the segment bases, with which threads find their own data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.arch_prctl import ArchPrctlOption
+from procession.abi.errno import EINVAL, ENODEV, EPERM
+from procession.hardware.page_table import USER_END
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Address, Choice
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_ARCH_SET_GS, _ARCH_SET_FS, _ARCH_GET_FS, _ARCH_GET_GS = 0x1001, 0x1002, 0x1003, 0x1004
+_ARCH_GET_CPUID, _ARCH_SET_CPUID = 0x1011, 0x1012
+
+
+@syscall(158)
+def arch_prctl(task: Task, option: Choice[ArchPrctlOption], argument: Address) -> int:
+    """arch_prctl(2). Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64."""
+    kernel = task.kernel
+    if option in (_ARCH_SET_FS, _ARCH_SET_GS):
+        if argument >= USER_END:
+            raise EPERM("past user space")
+        registers = kernel.registers_of(task)
+        if option == _ARCH_SET_FS:
+            registers.fs_base = argument
+        else:
+            registers.gs_base = argument
+        kernel.registers_changed(task)
+    elif option in (_ARCH_GET_FS, _ARCH_GET_GS):
+        registers = kernel.registers_of(task)
+        base = registers.fs_base if option == _ARCH_GET_FS else registers.gs_base
+        task.mm.write(argument, base.to_bytes(8, "little"))
+    elif option == _ARCH_GET_CPUID:
+        return 1
+    elif option == _ARCH_SET_CPUID:
+        raise ENODEV("the processor can't make cpuid fault")
+    else:
+        raise EINVAL(f"no option {option:#x}")
+    return 0

@@ -1,0 +1,41 @@
+"""getrandom(2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EFAULT, EINVAL
+from procession.abi.random import GetrandomFlag
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Flags, OutBuffer, Size
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_RANDOM = int(GetrandomFlag.GRND_RANDOM)
+_INSECURE = int(GetrandomFlag.GRND_INSECURE)
+_KNOWN = int(GetrandomFlag.GRND_NONBLOCK) | _RANDOM | _INSECURE
+_MAXIMUM = 0x7FFFF000
+_PAGE_SIZE = 4096
+
+
+@syscall(318)
+def getrandom(task: Task, buffer: OutBuffer, length: Size, flags: Flags[GetrandomFlag]) -> int:
+    """getrandom(2). Linux: drivers/char/random.c, SYSCALL_DEFINE3(getrandom)."""
+    if flags & ~_KNOWN or flags & (_RANDOM | _INSECURE) == _RANDOM | _INSECURE:
+        raise EINVAL(f"unknown flags {flags:#x}")
+    length = min(length, _MAXIMUM)
+    done = 0
+    while done < length:
+        count = min(length - done, _PAGE_SIZE - (buffer + done) % _PAGE_SIZE)
+        try:
+            task.mm.probe_write(buffer + done, count)
+        except EFAULT:
+            if done == 0:
+                raise
+            break
+        task.mm.write(buffer + done, task.kernel.random_bytes(count))
+        done += count
+        if done < length and task.has_pending_signal:
+            break
+    return done

@@ -1,0 +1,267 @@
+"""Scheduling: policies, priorities, processors and I/O priorities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import E2BIG, EBUSY, EINVAL, EOPNOTSUPP, EPERM
+from procession.abi.ioprio import IoprioWho
+from procession.abi.resource import PriorityWhich
+from procession.abi.sched import SchedAttr, SchedParam, SchedPolicy
+from procession.abi.structure import U32
+from procession.abi.time import Timespec
+from procession.kernel.capability import CAP_SYS_NICE
+from procession.kernel.priority import (
+    FAIR,
+    HIGHEST_NICE,
+    LOWEST_NICE,
+    REAL_TIME,
+    SCHED_DEADLINE,
+    SCHED_RR,
+    SchedulingChange,
+    best_io_priority,
+    check_affinity_access,
+    check_io_priority,
+    find_task,
+    least_nice,
+    set_io_priority,
+    set_nice,
+    set_scheduling,
+)
+from procession.kernel.sched import TIME_SLICE_NS
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Address, Choice, In, InOut, Int, Out, UInt
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_RESET_ON_FORK = 0x40000000
+_FLAG_RESET_ON_FORK, _FLAG_KEEP_POLICY, _FLAG_KEEP_PARAMS, _FLAGS_UTIL_CLAMP = 1, 8, 0x10, 0x60
+_FLAGS_ALL = 0x7F
+_ATTR_SIZE_VER0, _ATTR_SIZE = 48, 56
+_PAGE_SIZE = 4096
+_RR_TIMESLICE_NS = 100_000_000
+_CPU_MASK_SIZE = 8
+"""Linux rounds a mask of one processor up to an unsigned long."""
+
+
+@syscall(24)
+def sched_yield(task: Task) -> None:
+    """sched_yield(2). Linux: kernel/sched/syscalls.c, do_sched_yield."""
+    task.kernel.scheduler.yield_current()
+
+
+def _set_scheduler(task: Task, pid: int, policy: int | None, parameter: In[SchedParam]) -> None:
+    """Linux: kernel/sched/syscalls.c, do_sched_setscheduler, _sched_setscheduler."""
+    if not parameter or pid < 0:
+        raise EINVAL("no parameters, or a negative id")
+    priority = parameter.get().sched_priority
+    target = find_task(task, pid)
+    resets_on_fork = bool(policy is not None and policy & _RESET_ON_FORK)
+    if policy is not None:
+        policy &= ~_RESET_ON_FORK
+        if policy == SCHED_DEADLINE:
+            raise EINVAL("deadlines are for sched_setattr")
+    set_scheduling(
+        task, target, SchedulingChange(policy, priority, target.nice, resets_on_fork=resets_on_fork)
+    )
+
+
+@syscall(144)
+def sched_setscheduler(task: Task, pid: Int, policy: Choice[SchedPolicy], parameter: In[SchedParam]) -> None:
+    """sched_setscheduler(2). Linux: kernel/sched/syscalls.c, SYSCALL_DEFINE3(sched_setscheduler)."""
+    if policy < 0:
+        raise EINVAL("a negative policy")
+    _set_scheduler(task, pid, policy, parameter)
+
+
+@syscall(142)
+def sched_setparam(task: Task, pid: Int, parameter: In[SchedParam]) -> None:
+    """sched_setparam(2). Linux: kernel/sched/syscalls.c, SYSCALL_DEFINE2(sched_setparam)."""
+    _set_scheduler(task, pid, None, parameter)
+
+
+def _check_pid(pid: int) -> None:
+    if pid < 0:
+        raise EINVAL("a negative id")
+
+
+@syscall(145)
+def sched_getscheduler(task: Task, pid: Int) -> int:
+    """sched_getscheduler(2). Linux: kernel/sched/syscalls.c, SYSCALL_DEFINE1(sched_getscheduler)."""
+    _check_pid(pid)
+    target = find_task(task, pid)
+    return target.policy | (_RESET_ON_FORK if target.resets_scheduling_on_fork else 0)
+
+
+@syscall(143)
+def sched_getparam(task: Task, pid: Int, parameter: Out[SchedParam]) -> None:
+    """sched_getparam(2). Linux: kernel/sched/syscalls.c, SYSCALL_DEFINE2(sched_getparam)."""
+    if not parameter:
+        raise EINVAL("nowhere to put it")
+    _check_pid(pid)
+    parameter.put(SchedParam(find_task(task, pid).realtime_priority))
+
+
+def _read_attr(task: Task, attr: InOut[SchedAttr]) -> SchedAttr:
+    """Linux: kernel/sched/syscalls.c, sched_copy_attr."""
+    memory, address = task.mm, attr.address
+    size = int.from_bytes(memory.read(address, 4), "little") or _ATTR_SIZE_VER0
+    tail = b""
+    if _ATTR_SIZE_VER0 <= size <= _PAGE_SIZE:
+        data = memory.read(address, size)
+        data, tail = data[:_ATTR_SIZE], data[_ATTR_SIZE:]
+    if not _ATTR_SIZE_VER0 <= size <= _PAGE_SIZE or any(tail):
+        memory.write(address, _ATTR_SIZE.to_bytes(4, "little"))
+        raise E2BIG(f"attributes of {size} bytes")
+    value = SchedAttr.unpack(data.ljust(_ATTR_SIZE, b"\0"))
+    if value.sched_flags & _FLAGS_UTIL_CLAMP and size < _ATTR_SIZE:
+        raise EINVAL("no room for the clamps")
+    value.sched_nice = min(max(value.sched_nice, LOWEST_NICE), HIGHEST_NICE)
+    return value
+
+
+@syscall(314)
+def sched_setattr(task: Task, pid: Int, attr: InOut[SchedAttr], flags: UInt) -> None:
+    """sched_setattr(2). Linux: kernel/sched/syscalls.c, SYSCALL_DEFINE3(sched_setattr)."""
+    if not attr or pid < 0 or flags:
+        raise EINVAL("no attributes, a negative id, or flags")
+    value = _read_attr(task, attr)
+    policy: int | None = value.sched_policy
+    if value.sched_policy >> 31:
+        raise EINVAL("a negative policy")
+    if value.sched_flags & _FLAG_KEEP_POLICY:
+        policy = None
+    target = find_task(task, pid)
+    nice, priority = value.sched_nice, value.sched_priority
+    if value.sched_flags & _FLAG_KEEP_PARAMS:
+        nice, priority = target.nice, target.realtime_priority
+        if policy is not None and policy not in (*FAIR, *REAL_TIME, 5, SCHED_DEADLINE):
+            raise EINVAL(f"no policy {policy}")
+        policy = target.policy
+    if value.sched_flags & ~_FLAGS_ALL:
+        raise EINVAL(f"unknown flags {value.sched_flags:#x}")
+    if policy == SCHED_DEADLINE:
+        _refuse_deadline(task, value)
+    if value.sched_flags & _FLAGS_UTIL_CLAMP:
+        raise EOPNOTSUPP("utilization isn't clamped")
+    resets_on_fork = bool(value.sched_flags & _FLAG_RESET_ON_FORK)
+    set_scheduling(task, target, SchedulingChange(policy, priority, nice, resets_on_fork=resets_on_fork))
+
+
+def _refuse_deadline(task: Task, value: SchedAttr) -> None:
+    """SCHED_DEADLINE: no bandwidth is ever free. Linux: kernel/sched/deadline.c, sched_dl_overflow."""
+    period = value.sched_period or value.sched_deadline
+    if value.sched_priority or not 1 << 10 <= value.sched_runtime <= value.sched_deadline <= period < 1 << 63:
+        raise EINVAL("no such deadline")
+    if not task.credentials.has_capability(CAP_SYS_NICE):
+        raise EPERM("takes CAP_SYS_NICE")
+    raise EBUSY("no bandwidth is reserved for deadlines")
+
+
+@syscall(315)
+def sched_getattr(task: Task, pid: Int, attr: Out[SchedAttr], size: UInt, flags: UInt) -> None:
+    """sched_getattr(2). Linux: kernel/sched/syscalls.c, SYSCALL_DEFINE4(sched_getattr)."""
+    if not attr or pid < 0 or not _ATTR_SIZE_VER0 <= size <= _PAGE_SIZE or flags:
+        raise EINVAL("nowhere to put it, a negative id, a strange size, or flags")
+    target = find_task(task, pid)
+    value = SchedAttr(size=min(size, _ATTR_SIZE), sched_policy=target.policy)
+    if target.resets_scheduling_on_fork:
+        value.sched_flags = _FLAG_RESET_ON_FORK
+    if target.policy in REAL_TIME:
+        value.sched_priority = target.realtime_priority
+    else:
+        value.sched_nice = target.nice
+        value.sched_runtime = TIME_SLICE_NS
+    task.mm.write(attr.address, value.pack()[: value.size])
+
+
+@syscall(146)
+def sched_get_priority_max(task: Task, policy: Choice[SchedPolicy]) -> int:
+    """sched_get_priority_max(2)."""
+    del task
+    return 99 if _is_real_time(policy) else 0
+
+
+@syscall(147)
+def sched_get_priority_min(task: Task, policy: Choice[SchedPolicy]) -> int:
+    """sched_get_priority_min(2)."""
+    del task
+    return 1 if _is_real_time(policy) else 0
+
+
+def _is_real_time(policy: int) -> bool:
+    if policy not in (0, 1, 2, 3, 5, 6, 7):
+        raise EINVAL(f"no policy {policy}")
+    return policy in REAL_TIME
+
+
+@syscall(148)
+def sched_rr_get_interval(task: Task, pid: Int, interval: Out[Timespec]) -> None:
+    """sched_rr_get_interval(2). Linux: kernel/sched/syscalls.c, sched_rr_get_interval."""
+    _check_pid(pid)
+    policy = find_task(task, pid).policy
+    # Of the others Linux tells whole ticks, and their slice is shorter than one.
+    interval.put(Timespec(0, _RR_TIMESLICE_NS if policy == SCHED_RR else 0))
+
+
+@syscall(203)
+def sched_setaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> None:
+    """sched_setaffinity(2): there is one processor. Linux: kernel/sched/syscalls.c."""
+    wanted = task.mm.read(mask, min(size, _CPU_MASK_SIZE))
+    check_affinity_access(task, find_task(task, pid))
+    if not wanted or not wanted[0] & 1:
+        raise EINVAL("processor 0 isn't in the mask")
+
+
+@syscall(204)
+def sched_getaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> int:
+    """sched_getaffinity(2): there is one processor. Linux: kernel/sched/syscalls.c."""
+    if size == 0 or size % 8:
+        raise EINVAL(f"a mask of {size} bytes")
+    find_task(task, pid)
+    task.mm.write(mask, (1).to_bytes(_CPU_MASK_SIZE, "little"))
+    return _CPU_MASK_SIZE
+
+
+@syscall(309)
+def getcpu(task: Task, cpu: Out[U32], node: Out[U32], cache: Address) -> None:
+    """getcpu(2). Linux: kernel/sys.c, SYSCALL_DEFINE3(getcpu)."""
+    del task, cache
+    if cpu:
+        cpu.put(0)
+    if node:
+        node.put(0)
+
+
+@syscall(140)
+def getpriority(task: Task, which: Choice[PriorityWhich], who: Int) -> int:
+    """getpriority(2), as 20 minus the nice value. Linux: kernel/sys.c, SYSCALL_DEFINE2(getpriority)."""
+    if not 0 <= which <= 2:
+        raise EINVAL(f"nobody is meant by {which}")
+    return 20 - least_nice(task, which, who)
+
+
+@syscall(141)
+def setpriority(task: Task, which: Choice[PriorityWhich], who: Int, nice: Int) -> None:
+    """setpriority(2). Linux: kernel/sys.c, SYSCALL_DEFINE3(setpriority)."""
+    if not 0 <= which <= 2:
+        raise EINVAL(f"nobody is meant by {which}")
+    set_nice(task, which, who, nice)
+
+
+@syscall(251)
+def ioprio_set(task: Task, which: Choice[IoprioWho], who: Int, priority: Int) -> None:
+    """ioprio_set(2). Linux: block/ioprio.c, SYSCALL_DEFINE3(ioprio_set)."""
+    check_io_priority(task, priority)
+    if not 1 <= which <= 3:
+        raise EINVAL(f"nobody is meant by {which}")
+    set_io_priority(task, which - 1, who, priority & 0xFFFF)
+
+
+@syscall(252)
+def ioprio_get(task: Task, which: Choice[IoprioWho], who: Int) -> int:
+    """ioprio_get(2). Linux: block/ioprio.c, SYSCALL_DEFINE2(ioprio_get)."""
+    if not 1 <= which <= 3:
+        raise EINVAL(f"nobody is meant by {which}")
+    return best_io_priority(task, which - 1, who)
