@@ -67,6 +67,10 @@ class UnicornEngine:
         self.is_stopping = False
         self.callbacks: list[object] = []
         self.general: memoryview[int]
+        self.flags = c_uint32()
+        self.flags_pointer = byref(self.flags)
+        self.saved: tuple[bytes, bytes] | None = None
+        self.restored: tuple[bytes, bytes, bytes] | None = None
 
     def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
         """Open the processor over `memory` and bring it to user mode. Raises UnicornError."""
@@ -263,9 +267,8 @@ class UnicornEngine:
         general = self.general.tolist()
         general[RIP] += self.advance
         registers.general = general
-        flags = c_uint32()
-        self.library.register_read(self.handle, uc.REG_EFLAGS, byref(flags))
-        registers.rflags = flags.value & _USER_FLAGS
+        self.library.register_read(self.handle, uc.REG_EFLAGS, self.flags_pointer)
+        registers.rflags = self.flags.value & _USER_FLAGS
         words = self.words64
         registers.fs_base = words[self.fs_index]
         registers.gs_base = words[self.gs_index]
@@ -273,12 +276,11 @@ class UnicornEngine:
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
-        view = self.general
-        for index, value in enumerate(registers.general):
-            view[index] = value
-        view[RIP] = (registers.general[RIP] - self.advance) & 0xFFFF_FFFF_FFFF_FFFF
-        flags = c_uint32(registers.rflags & _USER_FLAGS | 0x202)
-        self.library.register_write(self.handle, uc.REG_EFLAGS, byref(flags))
+        _GENERAL.pack_into(self.state, 0, *registers.general)
+        if self.advance:
+            self.general[RIP] = (registers.general[RIP] - self.advance) & 0xFFFF_FFFF_FFFF_FFFF
+        self.flags.value = registers.rflags & _USER_FLAGS | 0x202
+        self.library.register_write(self.handle, uc.REG_EFLAGS, self.flags_pointer)
         words = self.words64
         words[self.fs_index] = registers.fs_base
         words[self.gs_index] = registers.gs_base
@@ -310,23 +312,35 @@ class UnicornEngine:
 
     def fxsave(self, registers: Registers) -> bytes:
         """The FXSAVE area for `registers`."""
-        return self.format.to_fxsave(registers.floating or self.initial_floating)
+        image = registers.floating or self.initial_floating
+        # Most signals find the same state as the one before: remember what it was turned into.
+        saved = self.saved
+        if saved is None or saved[0] != image:
+            saved = self.saved = image, self.format.to_fxsave(image)
+        return saved[1]
 
     def fxrstor(self, registers: Registers, image: bytes) -> None:
         """Put an FXSAVE area into `registers`."""
         old = registers.floating or self.initial_floating
+        restored = self.restored
+        if restored is None or restored[0] != image or restored[1] != old:
+            restored = self.restored = image, old, self._restore(old, image)
+        registers.floating = restored[2]
+
+    def _restore(self, old: bytes, image: bytes) -> bytes:
+        """The floating-point state `old` with an FXSAVE area in it."""
         new, control, mxcsr = self.format.from_fxsave(old, image)
         if (control, mxcsr) == self.format.control_words(old):
-            registers.floating = new
-            return
+            return new
         # The library derives rounding and flushing modes when these two are written: let it do so.
         live = bytes(self.state[self.floating])
         self.state[self.floating] = new
         library, handle = self.library, self.handle
         library.register_write(handle, uc.REG_FPCW, byref(c_uint16(control | 0x40)))
         library.register_write(handle, uc.REG_MXCSR, byref(c_uint32(mxcsr)))
-        registers.floating = bytes(self.state[self.floating])
+        new = bytes(self.state[self.floating])
         self.state[self.floating] = live
+        return new
 
     def close(self) -> None:
         """Close the processor."""
@@ -335,5 +349,6 @@ class UnicornEngine:
             self.handle = c_void_p()
 
 
+_GENERAL = struct.Struct("<17Q")
 _FLUSH_TLB = c_uint32(uc.CTL_TLB_FLUSH | 1 << 30)
 _FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)
