@@ -24,7 +24,7 @@ from procession.fs.inode import S_IFDIR, S_IFIFO, Inode, Superblock
 from procession.fs.mount import MS_NOATIME, Mount
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.pipe_buffer import Pipe, PipeAccounts, new_pipe
-from procession.fs.wait_queue import Sleep, WaitQueue
+from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -155,7 +155,7 @@ class FifoFile(PipeFile):
         return count
 
 
-class FifoOpening:
+class FifoOpening(Abandonable):
     """An open(2) of a FIFO that waits for the other side: the progress of its Sleep.
 
     `file` counts as an end already, as on Linux. `partner_openings` is how often the other side had been

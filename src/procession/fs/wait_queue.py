@@ -42,6 +42,16 @@ class WaitQueue:
                 waiter.wake()
 
 
+class Abandonable:
+    """A progress that must be undone when a signal ends the call: the handler won't run again."""
+
+    __slots__ = ()
+
+    def abandon(self) -> None:
+        """Undo it."""
+        raise NotImplementedError
+
+
 class Sleep(Exception):
     """Raised by a system call's handler, or by what it calls, to block the calling task.
 

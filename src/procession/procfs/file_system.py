@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import ENOENT
+from procession.abi.errno import EINVAL, ENOENT
+from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
 from procession.kernel.task import Tid
 from procession.procfs.inode import ProcLink
@@ -134,3 +135,13 @@ class ThreadSelfLink(SelfLink):
             raise ENOENT
         number = self.superblock.number_of
         return b"%d/task/%d" % (number(task.group.leader), number(task))
+
+
+def make_proc(kernel: Kernel, options: bytes) -> ProcFileSystem:
+    """What mount(2) makes. Raises EINVAL: hidepid, gid and subset aren't built."""
+    if options:
+        raise EINVAL("proc has no such option here")
+    return ProcFileSystem(kernel)
+
+
+FILE_SYSTEM_TYPES[b"proc"] = make_proc

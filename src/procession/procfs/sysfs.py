@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EIO, ENOENT
+from procession.abi.errno import EINVAL, EIO, ENOENT
+from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.procfs.inode import GeneratedFile
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
+    from procession.kernel.kernel import Kernel
 
 SYSFS_MAGIC = 0x62656572
 ATTRIBUTE_SIZE = 4096
@@ -57,6 +59,16 @@ class SysFileSystem(Superblock):
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "sysfs", SYSFS_MAGIC)
         self.root = SysDirectory(self, ())
+
+
+def make_sysfs(kernel: Kernel, options: bytes) -> SysFileSystem:
+    """What mount(2) makes. Raises EINVAL for any option."""
+    if options:
+        raise EINVAL
+    return SysFileSystem(kernel.vfs)
+
+
+FILE_SYSTEM_TYPES[b"sysfs"] = make_sysfs
 
 
 class SysDirectory(Inode):

@@ -12,7 +12,7 @@ from procession.abi.errno import (
     ERESTARTSYS,
     Errno,
 )
-from procession.fs.wait_queue import Sleep
+from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RDX, RIP
@@ -153,6 +153,8 @@ class Traps:
 
     def _interrupt(self, task: Task, number: int, sleep: Sleep) -> int:
         """The value for rax of a call that a signal interrupts."""
+        if isinstance(sleep.progress, Abandonable):
+            sleep.progress.abandon()
         outcome = sleep.interrupted
         if isinstance(outcome, int):
             result = outcome
