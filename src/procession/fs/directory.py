@@ -20,7 +20,7 @@ from procession.abi.file_mode import S_IFMT
 from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK, S_ISVTX
 from procession.fs.namei import ParentLookup, look_up_entry, lookup_parent
-from procession.fs.permission import CAP_MKNOD, MAY_EXEC, MAY_WRITE, Subject, check_sticky
+from procession.fs.permission import CAP_MKNOD, MAY_EXEC, MAY_WRITE, Subject, check_linking, check_sticky
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
 
 if TYPE_CHECKING:
@@ -33,15 +33,14 @@ _DOTS = (b"", b".", b"..")
 def _parent_for_creation(
     context: FsContext, subject: Subject, name: bytes, start: Path | None, *, is_directory: bool
 ) -> ParentLookup:
-    """Where a file `name` is about to be made, once it's sure that it isn't there and may be made.
+    """Where a file `name` is about to be made, once it's sure that it isn't there.
 
-    Linux: fs/namei.c, filename_create and may_create.
+    Linux: fs/namei.c, filename_create.
     """
     found = lookup_parent(context, subject, name, start)
     (mount, directory), last, ends_in_slash = found
     if last in _DOTS:
         raise EEXIST
-    directory.inode.check_permission(subject, MAY_EXEC)
     try:
         look_up_entry(directory, last)
     except ENOENT:
@@ -51,10 +50,14 @@ def _parent_for_creation(
         raise EEXIST
     if mount.is_read_only:
         raise EROFS
+    return found
+
+
+def _check_creation(directory: Dentry, subject: Subject) -> None:
+    """Raise unless a name may be made in `directory`. Linux: fs/namei.c, may_create."""
     if directory.is_deleted:
         raise ENOENT
     directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
-    return found
 
 
 def make_directory(
@@ -62,6 +65,7 @@ def make_directory(
 ) -> Path:
     """Make a directory; `mode` is applied before the umask. Linux: fs/namei.c, do_mkdirat."""
     (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=True)
+    _check_creation(directory, subject)
     inode = directory.inode.mkdir(last, mode & (0o777 | S_ISVTX) & ~context.umask, subject)
     return Path(mount, directory.add(last, inode))
 
@@ -85,6 +89,7 @@ def make_node(
     if kind not in (S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK):
         raise EINVAL
     (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
+    _check_creation(directory, subject)
     permissions = mode & 0o7777 & ~context.umask
     if kind == S_IFREG:
         inode = directory.inode.create(last, permissions, subject)
@@ -104,6 +109,7 @@ def make_symlink(
     if not target:
         raise ENOENT
     (_, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
+    _check_creation(directory, subject)
     directory.add(last, directory.inode.symlink(last, target, subject))
 
 
@@ -113,7 +119,11 @@ def make_link(
     """Give the file at `existing` one more name. Linux: fs/namei.c, do_linkat and vfs_link."""
     (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
     inode = existing.inode
-    if mount is not existing.mount or inode.superblock is not directory.inode.superblock:
+    if mount is not existing.mount:
+        raise EXDEV
+    check_linking(inode, subject)
+    _check_creation(directory, subject)
+    if inode.superblock is not directory.inode.superblock:
         raise EXDEV
     if inode.is_directory:
         raise EPERM
@@ -129,10 +139,8 @@ def _parent_for_removal(
     context: FsContext, subject: Subject, name: bytes, start: Path | None
 ) -> ParentLookup:
     found = lookup_parent(context, subject, name, start)
-    if found.last not in _DOTS:
-        if found.parent.mount.is_read_only:
-            raise EROFS
-        found.parent.inode.check_permission(subject, MAY_EXEC)
+    if found.last not in _DOTS and found.parent.mount.is_read_only:
+        raise EROFS
     return found
 
 
@@ -205,9 +213,8 @@ def rename(
         raise EEXIST if flags & RENAME_NOREPLACE else EBUSY
     if old_mount.is_read_only:
         raise EROFS
-    old_directory.inode.check_permission(subject, MAY_EXEC)
     old = look_up_entry(old_directory, old_last)
-    new = _look_up_target(new_directory, new_last, subject, flags)
+    new = _look_up_target(new_directory, new_last, flags)
     is_directory = old.inode.is_directory
     if is_exchange:
         assert new is not None
@@ -235,8 +242,7 @@ def rename(
     old.move(new_directory, new_last)
 
 
-def _look_up_target(directory: Dentry, name: bytes, subject: Subject, flags: int) -> Dentry | None:
-    directory.inode.check_permission(subject, MAY_EXEC)
+def _look_up_target(directory: Dentry, name: bytes, flags: int) -> Dentry | None:
     try:
         target = look_up_entry(directory, name)
     except ENOENT:
@@ -261,9 +267,7 @@ def _check_renaming(
     is_directory = old.inode.is_directory
     _check_removal(old_directory, old, subject, is_directory=is_directory)
     if new is None:
-        if new_directory.is_deleted:
-            raise ENOENT
-        new_directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
+        _check_creation(new_directory, subject)
     else:
         new_is_directory = new.inode.is_directory if is_exchange else is_directory
         _check_removal(new_directory, new, subject, is_directory=new_is_directory)

@@ -37,7 +37,15 @@ from procession.fs.file import (
 )
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Inode
 from procession.fs.mount import MS_NOATIME, MS_NODEV, MS_NOSYMFOLLOW, Mount, top_of
-from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE, Subject, owns_or_has_capability
+from procession.fs.permission import (
+    MAY_EXEC,
+    MAY_READ,
+    MAY_WRITE,
+    Subject,
+    check_following,
+    check_opening_by_creation,
+    owns_or_has_capability,
+)
 
 if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
@@ -152,6 +160,7 @@ class Walk:
             mount, child = above, above.root
         inode = child.inode
         if follow and inode.mode & S_IFMT == S_IFLNK:
+            check_following(inode, self.dentry.inode, self.subject)
             self._follow_link(mount, inode)
         else:
             self.mount, self.dentry = mount, child
@@ -313,12 +322,15 @@ def lookup_parent(
 ) -> ParentLookup:
     """The directory in which `name` is or would be, and its last component, which isn't looked up.
 
-    Raises what `lookup` raises. Linux: fs/namei.c, path_parentat.
+    The directory may be searched by `subject`. Raises what `lookup` raises. Linux: fs/namei.c, path_parentat.
     """
     walk = begin_walk(context, subject, name, start, resolve)
     walk.walk_to_parent(name)
-    if walk.dentry.inode.mode & S_IFMT != S_IFDIR:
+    directory = walk.dentry.inode
+    if directory.mode & S_IFMT != S_IFDIR:
         raise ENOTDIR
+    if walk.last:
+        directory.check_permission(subject, MAY_EXEC)
     return ParentLookup(Path(walk.mount, walk.dentry), walk.last, walk.ends_in_slash)
 
 
@@ -387,14 +399,17 @@ def _open_or_create(
         if inode.mode & S_IFMT != S_IFLNK or flags & (O_EXCL | O_NOFOLLOW):
             break
         mount, walk.mount, walk.dentry = walk.mount, walk.mount, directory
+        check_following(inode, directory.inode, subject)
         target = walk.link_target(mount, inode)
         if target is None:
             break
         name = target
     if flags & O_EXCL:
         raise EEXIST
-    if walk.dentry.inode.mode & S_IFMT == S_IFDIR:
+    inode = walk.dentry.inode
+    if inode.mode & S_IFMT == S_IFDIR:
         raise EISDIR
+    check_opening_by_creation(inode, walk.dentry.parent.inode, subject)
     return open_path(Path(walk.mount, walk.dentry), subject, flags, progress)
 
 

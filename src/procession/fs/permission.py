@@ -27,6 +27,8 @@ CAP_MKNOD = int(Capability.CAP_MKNOD)
 CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
 
 _S_IFDIR = int(FileType.S_IFDIR)
+_S_IFREG = int(FileType.S_IFREG)
+_S_IFIFO = int(FileType.S_IFIFO)
 _FILES_ON_A_FILE_SYSTEM = frozenset({int(FileType.S_IFREG), _S_IFDIR, int(FileType.S_IFLNK)})
 
 
@@ -94,6 +96,51 @@ def check_writable_file_system(inode: Inode) -> None:
 def owns_or_has_capability(subject: Subject, inode: Inode) -> bool:
     """Whether the subject may do what only a file's owner may (Linux: inode_owner_or_capable)."""
     return subject.fsuid == inode.uid or subject.has_capability(CAP_FOWNER)
+
+
+def check_following(inode: Inode, directory: Inode, subject: Subject) -> None:
+    """Raise EACCES for a symbolic link of somebody else in a sticky directory that all may write to.
+
+    Linux: fs/namei.c, may_follow_link; proc_sys_fs(5), protected_symlinks.
+    """
+    if (
+        directory.mode & 0o1002 == 0o1002
+        and inode.uid not in (subject.fsuid, directory.uid)
+        and inode.superblock.vfs.protected_symlinks
+    ):
+        raise EACCES
+
+
+def check_linking(inode: Inode, subject: Subject) -> None:
+    """Raise EPERM when a file of somebody else mustn't get one more name.
+
+    Linux: fs/namei.c, may_linkat; proc_sys_fs(5), protected_hardlinks.
+    """
+    if not inode.superblock.vfs.protected_hardlinks or owns_or_has_capability(subject, inode):
+        return
+    mode = inode.mode
+    if mode & S_IFMT != _S_IFREG or mode & 0o4000 or mode & 0o2010 == 0o2010:
+        raise EPERM
+    try:
+        inode.check_permission(subject, MAY_READ | MAY_WRITE)
+    except EACCES:
+        raise EPERM from None
+
+
+def check_opening_by_creation(inode: Inode, directory: Inode, subject: Subject) -> None:
+    """Raise EACCES when O_CREAT meets somebody else's file in a sticky directory that others may write to.
+
+    Linux: fs/namei.c, may_create_in_sticky; proc_sys_fs(5), protected_fifos and protected_regular.
+    """
+    kind, vfs = inode.mode & S_IFMT, inode.superblock.vfs
+    level = vfs.protected_fifos if kind == _S_IFIFO else vfs.protected_regular if kind == _S_IFREG else 0
+    if (
+        level
+        and directory.mode & 0o1000
+        and inode.uid not in (directory.uid, subject.fsuid)
+        and (directory.mode & 0o002 or (directory.mode & 0o020 and level >= 2))
+    ):
+        raise EACCES
 
 
 def check_sticky(directory: Inode, victim: Inode, subject: Subject) -> None:

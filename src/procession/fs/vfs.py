@@ -52,6 +52,10 @@ class Vfs:
         "mount_groups",
         "next_minor",
         "next_mount_number",
+        "protected_fifos",
+        "protected_hardlinks",
+        "protected_regular",
+        "protected_symlinks",
         "pseudo_mounts",
         "random",
     )
@@ -68,6 +72,11 @@ class Vfs:
         self.mount_groups = MountGroups()
         # The POSIX locks that tasks wait for, on whatever file: who waits for whom (Linux: blocked_hash).
         self.lock_requests: list[LockRequest] = []
+        # proc_sys_fs(5): whether links, and O_CREAT in sticky directories, are kept from being abused.
+        self.protected_symlinks = 0
+        self.protected_hardlinks = 0
+        self.protected_regular = 0
+        self.protected_fifos = 0
         self.pseudo_mounts: dict[str, Mount] = {}
 
     def allocate_device(self) -> int:
