@@ -19,6 +19,7 @@ from procession.mm.page_tables import PageTables
 from procession.mm.vma import (
     DONT_FORK,
     GROWS_DOWN,
+    PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
     WIPE_ON_FORK,
@@ -216,6 +217,12 @@ class MemoryDescriptor:
         if shared.owner_count > 1:
             self._use_areas(shared.copy())
             shared.put()
+
+    def denies(self, old_protection: int, new_protection: int) -> bool:
+        """Whether PR_SET_MDWE forbids that memory gets `new_protection`. Linux: map_deny_write_exec."""
+        if not self.inherited_flags & DENIES_WRITE_EXECUTE or not new_protection & PROT_EXEC:
+            return False
+        return bool(new_protection & PROT_WRITE) or not old_protection & PROT_EXEC
 
     # Finding areas
 

@@ -17,6 +17,7 @@ from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRIT
 from procession.hardware.physical_memory import STALE_CODE, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RDX, RIP
 from procession.kernel.oom import out_of_memory
+from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
 from procession.kernel.signal import SigInfo, deliver_signals, force_signal, has_fatal_signal
 from procession.kernel.task import NEED_RESCHED, RESTORE_MASK, SIGNAL_PENDING, CallFrame, Task
 from procession.kernel.task_state import TaskState
@@ -337,7 +338,9 @@ class Traps:
         self.resume()
 
     def _emulate_time_stamp(self, task: Task, address: int) -> bool:
-        """rdtsc and rdtscp trap, so that time is virtual for them too."""
+        """rdtsc and rdtscp trap, so that time is virtual for them too; unless they shall fault (PR_SET_TSC)."""
+        if task.flags & PF_TIME_STAMP_FAULTS:
+            return False
         try:
             code = task.mm.read(address, 2)
             length = 2

@@ -144,6 +144,8 @@ def mmap(
             flags=area_flags,
             may_write=not is_shared or file.is_writable,
         )
+    if mm.denies(rights, rights):
+        raise EACCES("writable and executable at once (PR_SET_MDWE)")
     mm.map(area, is_overcommitted=bool(flags & MAP_NORESERVE))
     if flags & (MAP_POPULATE | MAP_LOCKED) and rights:
         _populate(mm, start, start + size, is_write=bool(rights & PROT_WRITE) and kind == MAP_PRIVATE)
@@ -212,6 +214,10 @@ def _change_protection(mm: MemoryDescriptor, start: int, end: int, protection: i
             if position > start:
                 _apply_protection(mm, start, position, protection)
             raise EACCES("the file isn't open for writing")
+        if mm.denies(area.protection, protection):
+            if position > start:
+                _apply_protection(mm, start, position, protection)
+            raise EACCES("executable only from the beginning (PR_SET_MDWE)")
         position = area.end
     _apply_protection(mm, start, min(position, end), protection)
     if position < end:

@@ -1,0 +1,388 @@
+"""prctl(2): what a process says about itself, option by option."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, ENODEV, ENXIO, EPERM, ERANGE
+from procession.abi.prctl import CapAmbientOperation, MceKill, MceKillPolicy, PrctlOption, TscMode
+from procession.kernel.capability import (
+    CAP_LAST_CAP,
+    CAP_SYS_RESOURCE,
+    SECURE_KEEP_CAPS,
+    drop_from_bounding_set,
+    keep_capabilities,
+    lower_ambient,
+    raise_ambient,
+    set_securebits,
+)
+from procession.kernel.credentials import commit_credentials
+from procession.kernel.priority import REAL_TIME
+from procession.mm.address_space import DENIAL_ENDS_HERE, DENIES_WRITE_EXECUTE, HUGE_PAGES_DISABLED
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+Arguments = tuple[int, int, int, int]
+"""prctl's second to fifth argument, unsigned 64-bit."""
+Option = Callable[["Task", Arguments], int]
+
+# Task.flags, which children inherit (Linux: task_struct.flags, thread_info flags).
+PF_MCE_PROCESS = 1
+PF_MCE_EARLY = 2
+PF_IO_FLUSHER = 4
+PF_TIME_STAMP_FAULTS = 8
+"""rdtsc raises SIGSEGV (Linux: TIF_NOTSC)."""
+
+NAME_LENGTH = 16
+"""TASK_COMM_LEN: a name of 15 bytes and a NUL."""
+_SIGNAL_COUNT = 64
+_UINT_MAX = 0xFFFFFFFF
+_AUXV_SIZE = 448
+"""sizeof(mm->saved_auxv) on x86-64."""
+
+_PR_SPEC_STORE_BYPASS, _PR_SPEC_INDIRECT_BRANCH, _PR_SPEC_L1D_FLUSH = range(3)
+_PR_SPEC_ENABLE, _PR_SPEC_DISABLE, _PR_SPEC_FORCE_DISABLE = 2, 4, 8
+
+
+def _expect_no(*arguments: int) -> None:
+    """Raise EINVAL unless the unused arguments are 0."""
+    if any(arguments):
+        raise EINVAL("an unused argument isn't 0")
+
+
+def _put_int(task: Task, address: int, value: int) -> int:
+    task.mm.write(address, (value & _UINT_MAX).to_bytes(4, "little"))
+    return 0
+
+
+def _set_parent_death_signal(task: Task, arguments: Arguments) -> int:
+    if arguments[0] > _SIGNAL_COUNT:
+        raise EINVAL(f"no signal {arguments[0]}")
+    task.parent_death_signal = arguments[0]
+    return 0
+
+
+def _get_parent_death_signal(task: Task, arguments: Arguments) -> int:
+    return _put_int(task, arguments[0], task.parent_death_signal)
+
+
+def _get_dumpable(task: Task, arguments: Arguments) -> int:
+    del arguments
+    return int(task.mm.is_dumpable)
+
+
+def _set_dumpable(task: Task, arguments: Arguments) -> int:
+    if arguments[0] > 1:
+        raise EINVAL("neither 0 nor 1")
+    task.mm.is_dumpable = bool(arguments[0])
+    return 0
+
+
+def _get_keep_capabilities(task: Task, arguments: Arguments) -> int:
+    del arguments
+    return int(task.credentials.is_secure(SECURE_KEEP_CAPS))
+
+
+def _set_keep_capabilities(task: Task, arguments: Arguments) -> int:
+    if arguments[0] > 1:
+        raise EINVAL("neither 0 nor 1")
+    keep_capabilities(task, bool(arguments[0]))
+    return 0
+
+
+def _get_timing(task: Task, arguments: Arguments) -> int:
+    del task, arguments
+    return 0
+
+
+def _set_timing(task: Task, arguments: Arguments) -> int:
+    del task
+    _expect_no(arguments[0])
+    return 0
+
+
+def _set_name(task: Task, arguments: Arguments) -> int:
+    length = NAME_LENGTH - 1
+    name = task.mm.read_cstring(arguments[0], length)
+    task.command_name = name if name is not None else task.mm.read(arguments[0], length)
+    return 0
+
+
+def _get_name(task: Task, arguments: Arguments) -> int:
+    task.mm.write(arguments[0], task.command_name[: NAME_LENGTH - 1].ljust(NAME_LENGTH, b"\0"))
+    return 0
+
+
+def _read_bounding_set(task: Task, arguments: Arguments) -> int:
+    if arguments[0] > CAP_LAST_CAP:
+        raise EINVAL(f"no capability {arguments[0]}")
+    return task.credentials.cap_bounding >> arguments[0] & 1
+
+
+def _drop_from_bounding_set(task: Task, arguments: Arguments) -> int:
+    drop_from_bounding_set(task, arguments[0])
+    return 0
+
+
+def _get_time_stamp_mode(task: Task, arguments: Arguments) -> int:
+    faults = task.flags & PF_TIME_STAMP_FAULTS
+    return _put_int(task, arguments[0], TscMode.PR_TSC_SIGSEGV if faults else TscMode.PR_TSC_ENABLE)
+
+
+def _set_time_stamp_mode(task: Task, arguments: Arguments) -> int:
+    if arguments[0] == TscMode.PR_TSC_SIGSEGV:
+        task.flags |= PF_TIME_STAMP_FAULTS
+    elif arguments[0] == TscMode.PR_TSC_ENABLE:
+        task.flags &= ~PF_TIME_STAMP_FAULTS
+    else:
+        raise EINVAL(f"no mode {arguments[0]}")
+    return 0
+
+
+def _get_securebits(task: Task, arguments: Arguments) -> int:
+    del arguments
+    return task.credentials.securebits
+
+
+def _set_securebits(task: Task, arguments: Arguments) -> int:
+    set_securebits(task, arguments[0])
+    return 0
+
+
+def _set_timer_slack(task: Task, arguments: Arguments) -> int:
+    if task.policy not in REAL_TIME:
+        task.timer_slack_ns = arguments[0] or task.default_timer_slack_ns
+    return 0
+
+
+def _get_timer_slack(task: Task, arguments: Arguments) -> int:
+    del arguments
+    return 0 if task.policy in REAL_TIME else task.timer_slack_ns
+
+
+def _set_memory_failure_policy(task: Task, arguments: Arguments) -> int:
+    operation, policy, *unused = arguments
+    _expect_no(*unused)
+    if operation == MceKill.PR_MCE_KILL_CLEAR:
+        _expect_no(policy)
+        task.flags &= ~PF_MCE_PROCESS
+    elif operation == MceKill.PR_MCE_KILL_SET:
+        if policy == MceKillPolicy.PR_MCE_KILL_DEFAULT:
+            task.flags &= ~(PF_MCE_PROCESS | PF_MCE_EARLY)
+        elif policy == MceKillPolicy.PR_MCE_KILL_EARLY:
+            task.flags |= PF_MCE_PROCESS | PF_MCE_EARLY
+        elif policy == MceKillPolicy.PR_MCE_KILL_LATE:
+            task.flags = task.flags & ~PF_MCE_EARLY | PF_MCE_PROCESS
+        else:
+            raise EINVAL(f"no policy {policy}")
+    else:
+        raise EINVAL(f"no operation {operation}")
+    return 0
+
+
+def _get_memory_failure_policy(task: Task, arguments: Arguments) -> int:
+    _expect_no(*arguments)
+    if not task.flags & PF_MCE_PROCESS:
+        return int(MceKillPolicy.PR_MCE_KILL_DEFAULT)
+    early = task.flags & PF_MCE_EARLY
+    return int(MceKillPolicy.PR_MCE_KILL_EARLY if early else MceKillPolicy.PR_MCE_KILL_LATE)
+
+
+def _set_memory_layout(task: Task, arguments: Arguments) -> int:
+    del task
+    _expect_no(arguments[3])
+    raise EPERM("where a program's parts are can't be changed")
+
+
+def _set_child_subreaper(task: Task, arguments: Arguments) -> int:
+    task.group.is_child_subreaper = bool(arguments[0])
+    return 0
+
+
+def _get_child_subreaper(task: Task, arguments: Arguments) -> int:
+    return _put_int(task, arguments[0], task.group.is_child_subreaper)
+
+
+def _set_no_new_privs(task: Task, arguments: Arguments) -> int:
+    if arguments != (1, 0, 0, 0):
+        raise EINVAL("once and for all, without other arguments")
+    commit_credentials(task, task.credentials.replace(no_new_privs=True))
+    return 0
+
+
+def _get_no_new_privs(task: Task, arguments: Arguments) -> int:
+    _expect_no(*arguments)
+    return int(task.credentials.no_new_privs)
+
+
+def _get_tid_address(task: Task, arguments: Arguments) -> int:
+    task.mm.write(arguments[0], task.clear_child_tid.to_bytes(8, "little"))
+    return 0
+
+
+def _set_huge_pages_disabled(task: Task, arguments: Arguments) -> int:
+    is_disabled, *unused = arguments
+    _expect_no(*unused)
+    if is_disabled:
+        task.mm.inherited_flags |= HUGE_PAGES_DISABLED
+    else:
+        task.mm.inherited_flags &= ~HUGE_PAGES_DISABLED
+    return 0
+
+
+def _get_huge_pages_disabled(task: Task, arguments: Arguments) -> int:
+    _expect_no(*arguments)
+    return int(bool(task.mm.inherited_flags & HUGE_PAGES_DISABLED))
+
+
+def _change_ambient_set(task: Task, arguments: Arguments) -> int:
+    """Linux: security/commoncap.c, cap_task_prctl."""
+    operation, capability, *unused = arguments
+    if operation == CapAmbientOperation.PR_CAP_AMBIENT_CLEAR_ALL:
+        _expect_no(capability, *unused)
+        lower_ambient(task, task.credentials.cap_ambient)
+        return 0
+    _expect_no(*unused)
+    if capability > CAP_LAST_CAP:
+        raise EINVAL(f"no capability {capability}")
+    if operation == CapAmbientOperation.PR_CAP_AMBIENT_IS_SET:
+        return task.credentials.cap_ambient >> capability & 1
+    if operation == CapAmbientOperation.PR_CAP_AMBIENT_RAISE:
+        raise_ambient(task, capability)
+    elif operation == CapAmbientOperation.PR_CAP_AMBIENT_LOWER:
+        lower_ambient(task, 1 << capability)
+    else:
+        raise EINVAL(f"no operation {operation}")
+    return 0
+
+
+def _get_speculation(task: Task, arguments: Arguments) -> int:
+    """The processor doesn't speculate. Linux: arch/x86/kernel/cpu/bugs.c, arch_prctl_spec_ctrl_get."""
+    del task
+    feature, *unused = arguments
+    _expect_no(*unused)
+    if feature in (_PR_SPEC_STORE_BYPASS, _PR_SPEC_INDIRECT_BRANCH):
+        return 0
+    if feature == _PR_SPEC_L1D_FLUSH:
+        return _PR_SPEC_FORCE_DISABLE
+    raise ENODEV(f"no feature {feature}")
+
+
+def _set_speculation(task: Task, arguments: Arguments) -> int:
+    """Linux: arch/x86/kernel/cpu/bugs.c, arch_prctl_spec_ctrl_set."""
+    del task
+    feature, control, *unused = arguments
+    _expect_no(*unused)
+    if feature == _PR_SPEC_STORE_BYPASS:
+        raise ENXIO("stores aren't bypassed")
+    if feature == _PR_SPEC_INDIRECT_BRANCH:
+        if control == _PR_SPEC_ENABLE:
+            return 0
+        if control not in (_PR_SPEC_DISABLE, _PR_SPEC_FORCE_DISABLE):
+            raise ERANGE(f"no control {control:#x}")
+        raise EPERM("branches aren't predicted")
+    if feature == _PR_SPEC_L1D_FLUSH:
+        raise EPERM("there is no cache to flush")
+    raise ENODEV(f"no feature {feature}")
+
+
+def _set_io_flusher(task: Task, arguments: Arguments) -> int:
+    if not task.credentials.has_capability(CAP_SYS_RESOURCE):
+        raise EPERM("takes CAP_SYS_RESOURCE")
+    is_flusher, *unused = arguments
+    _expect_no(*unused)
+    if is_flusher > 1:
+        raise EINVAL("neither 0 nor 1")
+    task.flags = task.flags | PF_IO_FLUSHER if is_flusher else task.flags & ~PF_IO_FLUSHER
+    return 0
+
+
+def _get_io_flusher(task: Task, arguments: Arguments) -> int:
+    if not task.credentials.has_capability(CAP_SYS_RESOURCE):
+        raise EPERM("takes CAP_SYS_RESOURCE")
+    _expect_no(*arguments)
+    return int(bool(task.flags & PF_IO_FLUSHER))
+
+
+def _set_write_execute_denial(task: Task, arguments: Arguments) -> int:
+    """Linux: kernel/sys.c, prctl_set_mdwe."""
+    bits, *unused = arguments
+    _expect_no(*unused)
+    if bits & ~(DENIES_WRITE_EXECUTE | DENIAL_ENDS_HERE) or bits == DENIAL_ENDS_HERE:
+        raise EINVAL(f"no such denial: {bits:#x}")
+    present = _get_write_execute_denial(task, (0, 0, 0, 0))
+    if present and present != bits:
+        raise EPERM("what is denied stays denied")
+    task.mm.inherited_flags |= bits
+    return 0
+
+
+def _get_write_execute_denial(task: Task, arguments: Arguments) -> int:
+    _expect_no(*arguments)
+    return task.mm.inherited_flags & (DENIES_WRITE_EXECUTE | DENIAL_ENDS_HERE)
+
+
+def _get_auxiliary_vector(task: Task, arguments: Arguments) -> int:
+    """Linux: kernel/sys.c, prctl_get_auxv."""
+    address, length, *unused = arguments
+    _expect_no(*unused)
+    task.mm.write(address, task.mm.auxiliary_vector.ljust(_AUXV_SIZE, b"\0")[:length])
+    return _AUXV_SIZE
+
+
+_OPTIONS: dict[int, Option] = {
+    int(option): handler
+    for option, handler in (
+        (PrctlOption.PR_SET_PDEATHSIG, _set_parent_death_signal),
+        (PrctlOption.PR_GET_PDEATHSIG, _get_parent_death_signal),
+        (PrctlOption.PR_GET_DUMPABLE, _get_dumpable),
+        (PrctlOption.PR_SET_DUMPABLE, _set_dumpable),
+        (PrctlOption.PR_GET_KEEPCAPS, _get_keep_capabilities),
+        (PrctlOption.PR_SET_KEEPCAPS, _set_keep_capabilities),
+        (PrctlOption.PR_GET_TIMING, _get_timing),
+        (PrctlOption.PR_SET_TIMING, _set_timing),
+        (PrctlOption.PR_SET_NAME, _set_name),
+        (PrctlOption.PR_GET_NAME, _get_name),
+        (PrctlOption.PR_CAPBSET_READ, _read_bounding_set),
+        (PrctlOption.PR_CAPBSET_DROP, _drop_from_bounding_set),
+        (PrctlOption.PR_GET_TSC, _get_time_stamp_mode),
+        (PrctlOption.PR_SET_TSC, _set_time_stamp_mode),
+        (PrctlOption.PR_GET_SECUREBITS, _get_securebits),
+        (PrctlOption.PR_SET_SECUREBITS, _set_securebits),
+        (PrctlOption.PR_SET_TIMERSLACK, _set_timer_slack),
+        (PrctlOption.PR_GET_TIMERSLACK, _get_timer_slack),
+        (PrctlOption.PR_MCE_KILL, _set_memory_failure_policy),
+        (PrctlOption.PR_MCE_KILL_GET, _get_memory_failure_policy),
+        (PrctlOption.PR_SET_MM, _set_memory_layout),
+        (PrctlOption.PR_SET_CHILD_SUBREAPER, _set_child_subreaper),
+        (PrctlOption.PR_GET_CHILD_SUBREAPER, _get_child_subreaper),
+        (PrctlOption.PR_SET_NO_NEW_PRIVS, _set_no_new_privs),
+        (PrctlOption.PR_GET_NO_NEW_PRIVS, _get_no_new_privs),
+        (PrctlOption.PR_GET_TID_ADDRESS, _get_tid_address),
+        (PrctlOption.PR_SET_THP_DISABLE, _set_huge_pages_disabled),
+        (PrctlOption.PR_GET_THP_DISABLE, _get_huge_pages_disabled),
+        (PrctlOption.PR_CAP_AMBIENT, _change_ambient_set),
+        (PrctlOption.PR_GET_SPECULATION_CTRL, _get_speculation),
+        (PrctlOption.PR_SET_SPECULATION_CTRL, _set_speculation),
+        (PrctlOption.PR_SET_IO_FLUSHER, _set_io_flusher),
+        (PrctlOption.PR_GET_IO_FLUSHER, _get_io_flusher),
+        (PrctlOption.PR_SET_MDWE, _set_write_execute_denial),
+        (PrctlOption.PR_GET_MDWE, _get_write_execute_denial),
+        (PrctlOption.PR_GET_AUXV, _get_auxiliary_vector),
+    )
+}
+
+
+def control_process(task: Task, option: int, arguments: Arguments) -> int:
+    """Do what `option` says; its result. Raises EINVAL for an option that there isn't, and the option's own.
+
+    There aren't, as where they are configured out or for other processors: seccomp, core scheduling, names
+    of anonymous memory, merging of equal pages, Yama, performance events, dispatch of system calls to user
+    space. Linux: kernel/sys.c, SYSCALL_DEFINE5(prctl).
+    """
+    handler = _OPTIONS.get(option)
+    if handler is None:
+        raise EINVAL(f"no option {option}")
+    return handler(task, arguments)
