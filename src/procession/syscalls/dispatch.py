@@ -338,7 +338,7 @@ class Traps:
         self.resume()
 
     def _emulate_time_stamp(self, task: Task, address: int) -> bool:
-        """rdtsc and rdtscp trap, so that time is virtual for them too; unless they shall fault (PR_SET_TSC)."""
+        """rdtsc and rdtscp trap, so that time is virtual for them too; they fault after PR_SET_TSC."""
         if task.flags & PF_TIME_STAMP_FAULTS:
             return False
         try:
