@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from procession.abi.clone_flags import CloneFlag
-from procession.abi.errno import ECHILD, ENOENT, ERESTARTSYS, Errno
+from procession.abi.errno import ECHILD, EFAULT, ENOENT, ERESTARTSYS, Errno
 from procession.abi.open_flags import OpenFlag
 from procession.abi.structure import I32
 from procession.abi.time import Timespec
@@ -92,6 +92,11 @@ def clone(task: Task, flags: FlagsAndSignal[CloneFlag], stack: Address) -> int:
     return 0
 
 
+def getpid(task: Task) -> int:
+    """getpid(2)."""
+    return 0
+
+
 def kill(task: Task, pid: Int, signal: SignalNumber) -> int:
     """kill(2)."""
     return 0
@@ -135,7 +140,7 @@ class Watched:
 
     def another(self, tid: int) -> Task:
         """A task in the same memory."""
-        return cast("Task", SimpleNamespace(tid=tid, mm=self.mm, group=self, exit_code=0))
+        return cast("Task", SimpleNamespace(tid=tid, mm=self.mm, group=self, exit_code=0, is_exiting=False))
 
     def decode(self, handler: Any, *registers: int) -> tuple[SystemCall, tuple[Any, ...]]:
         """The call and the arguments as its decoder makes them of `registers`."""
@@ -296,6 +301,18 @@ def test_what_is_not_built_is_shown(watched: Watched) -> None:
     watched.trace.unknown_call(watched.task, 425)
     assert (
         watched.take() == "io_uring_setup(...)                     = -1 ENOSYS (Function not implemented)\n"
+    )
+
+
+def test_a_call_without_arguments(watched: Watched) -> None:
+    assert watched.line(getpid, result=7) == "getpid()                                = 7\n"
+
+
+def test_a_call_whose_arguments_cannot_be_read(watched: Watched) -> None:
+    call = SystemCall(257, "openat", openat)
+    watched.trace.system_call_returned(watched.task, call, (), EFAULT("0x10 can't be read"))
+    assert watched.take() == (
+        "openat(...)                             = -1 EFAULT (Bad address) /* 0x10 can't be read */\n"
     )
 
 

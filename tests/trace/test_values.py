@@ -7,6 +7,7 @@ import pytest
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.mmap_flags import Protection
 from procession.abi.open_flags import OpenFlag
+from procession.abi.sigaction import Sigaction
 from procession.abi.time import Timespec
 from procession.trace.values import (
     flags_text,
@@ -93,3 +94,7 @@ def test_modes_and_structures() -> None:
     assert mode_text(0) == "000"
     assert mode_text(0o100755) == "S_IFREG|0755"
     assert structure_text(Timespec(tv_sec=1, tv_nsec=5)) == "{tv_sec=1, tv_nsec=5}"
+    action = Sigaction(sa_handler=0x1000, sa_flags=0x14000000, sa_mask=1 << 16)
+    assert structure_text(action) == (
+        "{sa_handler=0x1000, sa_flags=SA_RESTORER|SA_RESTART, sa_restorer=NULL, sa_mask=[CHLD]}"
+    )

@@ -83,6 +83,8 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
             environment=environment,
             cwd=options.directory,
         )
+    except Errno as error:
+        return fail(f"--rootfs {options.rootfs}: {error.text}", USE_ERROR)
     except (OSError, ValueError) as error:
         return fail(str(error), USE_ERROR)
     trace: SystemCallTrace | None = None
@@ -153,7 +155,7 @@ def fail_to_execute(command: str, error: Errno) -> int:
     if isinstance(error, ENOENT):
         if "/" not in command:
             return fail(f"{command}: command not found", NOT_FOUND)
-        return fail(f"{command}: {error}", NOT_FOUND)
+        return fail(f"{command}: {error.text}", NOT_FOUND)
     return fail(f"{command}: {error}", CANNOT_EXECUTE)
 
 
@@ -165,9 +167,25 @@ def report_kernel_bug(machine: Machine, error: Exception) -> int:
     task = machine.kernel.current
     if task is not None:
         lines.append(f"  task:  {task.tid} ({task.command_name.decode(errors='replace')}), {task.state.name}")
-        lines.append(f"  call:  {task.call_name}")
+        lines.append(f"  call:  {call_in_traceback(error) or task.call_name}")
     lines.append(f"  seed:  {machine.seed}")
     lines.append(f"  error: {type(error).__name__}: {error}")
     lines += ["  " + line for entry in traceback.format_exception(error) for line in entry.splitlines()]
     print("\n".join(lines), file=sys.stderr)
     return KERNEL_BUG
+
+
+def call_in_traceback(error: Exception) -> str:
+    """The system call whose handler raised `error`, "" if none did."""
+    from traceback import walk_tb
+
+    from procession.abi.syscall_numbers import name_of
+
+    for frame, _ in walk_tb(error.__traceback__):
+        # The decoder of a call's arguments bears its name.
+        if frame.f_code.co_filename.startswith("<decoder of "):
+            return frame.f_code.co_name
+        slept = frame.f_locals.get("frame")
+        if frame.f_code.co_name == "_continue_call" and slept is not None:
+            return name_of(slept.number)
+    return ""

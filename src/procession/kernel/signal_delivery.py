@@ -130,6 +130,8 @@ def next_signal(kernel: Kernel, task: Task) -> SigInfo | None:
         else:
             recalculate_pending(task)
         signo = info.signo
+        if kernel.observer is not None:
+            kernel.observer.task_event(task, "signal", info)
         handler = actions[signo].handler
         if handler == SIG_IGN:
             continue

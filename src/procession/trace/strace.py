@@ -102,24 +102,25 @@ class SystemCallTrace:
         self, task: Task, call: SystemCall, arguments: tuple[Any, ...], outcome: int | Errno | None
     ) -> None:
         """`task` comes back from `call` with `outcome`; None counts as 0."""
+        if task.group is self.ignored or task.is_exiting:
+            return
         opened = self.open_calls.pop(task.tid, None)
         if opened is None:
+            # The arguments couldn't be decoded: a path at an address where there is none.
+            self.write_result(task.tid, f"{call.name}(...)", outcome_text(call, outcome or 0))
             return
         result = -1 if isinstance(outcome, Errno) else outcome or 0
         arguments = opened.arguments
         shown = [
-            argument_at_return(parameter, following, text, argument, task.mm, result)
-            for parameter, following, text, argument in zip(
-                call.parameters, (*arguments[1:], 0), opened.texts, arguments, strict=True
-            )
+            argument_at_return(call.parameters, arguments, position, text, task.mm, result)
+            for position, text in enumerate(opened.texts)
         ]
         self.write_call(task.tid, opened, shown, outcome_text(call, outcome or 0))
 
     def unknown_call(self, task: Task, number: int) -> None:
         """`task` made a call that isn't built; it was answered ENOSYS."""
         if task.group is not self.ignored:
-            start = f"{name_of(number)}(...)"
-            self.write_line(task.tid, f"{start:<{RESULT_COLUMN - 1}} = -1 ENOSYS ({ENOSYS.text})")
+            self.write_result(task.tid, f"{name_of(number)}(...)", f"-1 ENOSYS ({ENOSYS.text})")
 
     def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
         """Something else has happened to `task`: it came to be ("clone"), runs a new program ("exec"), is
@@ -152,6 +153,10 @@ class SystemCallTrace:
             self.pending_tid = None
         else:
             start = f"<... {name} resumed>{joined(shown[opened.shown_count :])})"
+        self.write_result(tid, start, result)
+
+    def write_result(self, tid: int, start: str, result: str) -> None:
+        """A whole line that ends in a result."""
         self.write_line(tid, f"{start:<{RESULT_COLUMN - 1}} = {result}")
 
     def write_unfinished(self) -> None:
@@ -213,10 +218,10 @@ def argument_at_entry(
 
 
 def argument_at_return(
-    parameter: Parameter,
-    next_argument: Any,
+    parameters: tuple[Parameter, ...],
+    arguments: tuple[Any, ...],
+    position: int,
     text: str | None,
-    argument: Any,
     mm: MemoryDescriptor,
     result: int,
 ) -> str:
@@ -224,6 +229,7 @@ def argument_at_return(
 
     `result` is what the call returned, negative when it failed.
     """
+    parameter, argument = parameters[position], arguments[position]
     if parameter.kind is not None:
         if text is not None:
             return text
@@ -231,7 +237,7 @@ def argument_at_return(
             return address_text(argument)
         if parameter.kind.name == "out_buffer":
             return buffer_text(mm, argument, result)
-        return vector_text(mm, argument, next_argument, result)
+        return vector_text(mm, argument, arguments[position + 1], result)
     if isinstance(argument, Out):
         return address_text(argument.address) if result < 0 else pointer_text(parameter, argument)
     assert text is not None

@@ -15,8 +15,10 @@ from procession.abi.signals import (
     IllCode,
     PollCode,
     SegvCode,
+    SigactionFlag,
     Signal,
     SignalCode,
+    SignalStackFlag,
     SysCode,
     TrapCode,
 )
@@ -40,6 +42,12 @@ ESCAPES = {
     12: "\\f",
     13: "\\r",
 }
+SIGNAL_SET_FIELDS = frozenset({"sa_mask"})
+FLAG_FIELDS: dict[str, type[IntFlag]] = {
+    "sa_flags": SigactionFlag,
+    "ss_flags": SignalStackFlag,
+}
+"""Fields of structures that hold more than a number; their names are the same wherever they stand."""
 OCTAL_DIGITS = b"01234567"
 
 CODES: dict[int, type[IntEnum]] = {
@@ -189,6 +197,10 @@ def field_text(name: str, annotation: str, value: Any) -> str:
         return address_text(value)
     if name.endswith("_mode"):
         return mode_text(value)
+    if name in SIGNAL_SET_FIELDS:
+        return signal_set_text(value)
+    if flags := FLAG_FIELDS.get(name):
+        return flags_text(flags, value)
     return str(value)
 
 

@@ -1,0 +1,169 @@
+"""Tests of `procession run` with real programs: streams, statuses, signals, the trace, its price at start."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+START_LIMIT_S = 0.3
+"""The processor time of a whole `procession run -- /bin/true`."""
+
+
+class Command:
+    """Runs `procession run` on a tree of Debian programs."""
+
+    def __init__(self, root: Path) -> None:
+        self.start = [sys.executable, "-m", "procession", "run", "--rootfs", str(root)]
+
+    def run(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run to the end; `arguments` are options, `--` and a command."""
+        return subprocess.run([*self.start, *arguments], input=stdin, capture_output=True, check=False)
+
+    def popen(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start, with pipes for all streams."""
+        return subprocess.Popen(
+            [*self.start, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+
+@pytest.fixture
+def command(guest_root: Path) -> Command:
+    return Command(guest_root)
+
+
+def test_streams_and_status_are_the_programs(command: Command) -> None:
+    result = command.run("--", "sh", "-c", "cat; echo error >&2; exit 7", stdin=b"to be copied\n")
+    assert (result.returncode, result.stdout, result.stderr) == (7, b"to be copied\n", b"error\n")
+
+
+def test_a_signal_that_kills_is_named(command: Command) -> None:
+    result = command.run("--", "sh", "-c", "kill -TERM $$")
+    assert (result.returncode, result.stderr) == (143, b"procession: killed by SIGTERM\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [
+        ("no-such-program", 127, b"procession: no-such-program: command not found\n"),
+        ("/no/such/program", 127, b"procession: /no/such/program: No such file or directory\n"),
+        ("/etc/passwd", 126, b"procession: /etc/passwd: Permission denied\n"),
+        ("/etc", 126, b"procession: /etc: Permission denied: not a regular file\n"),
+    ],
+)
+def test_what_cannot_be_executed_is_one_line(
+    command: Command, name: str, status: int, message: bytes
+) -> None:
+    result = command.run("--", name)
+    assert (result.returncode, result.stdout, result.stderr) == (status, b"", message)
+
+
+def test_a_tree_that_is_absent_is_one_line() -> None:
+    result = Command(Path("/no/such/tree")).run("--", "true")
+    assert result.returncode == 2
+    assert re.fullmatch(rb"procession: .*/no/such/tree.*\n", result.stderr)
+
+
+def test_the_environment_is_fixed_but_for_what_is_given(command: Command) -> None:
+    result = command.run(
+        "--env", "B=1", "--env", "A=x y", "--cwd", "/usr", "--", "sh", "-c", 'pwd; echo "$A$B$HOME"'
+    )
+    assert result.stdout == b"/usr\nx y1/root\n"
+
+
+def test_the_command_is_pid_1_only_if_asked(command: Command) -> None:
+    assert command.run("--", "sh", "-c", "echo $$ $PPID").stdout == b"2 1\n"
+    assert command.run("--pid1", "--", "sh", "-c", "echo $$ $PPID").stdout == b"1 0\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_signals_of_the_host_reach_the_guest(command: Command, number: int, status: int) -> None:
+    process = command.popen("--", "sh", "-c", "echo ready; read line")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(number)
+    name = signal.Signals(number).name.encode()
+    assert process.stderr.read() == b"procession: killed by %s\n" % name
+    assert process.wait() == status
+    close(process)
+
+
+def test_the_guest_may_handle_the_hosts_signal(command: Command) -> None:
+    process = command.popen("--", "sh", "-c", "trap 'echo caught; exit 5' INT; echo ready; read line")
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.read() == b"caught\n"
+    assert process.wait() == 5
+    close(process)
+
+
+def close(process: subprocess.Popen[bytes]) -> None:
+    """Close the ends of the pipes to `process`."""
+    for stream in (process.stdin, process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
+
+
+def test_a_reader_that_goes_away_ends_the_guest_by_sigpipe(command: Command) -> None:
+    process = command.popen("--", "sh", "-c", "while :; do echo y; done")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b"y\n"
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
+    close(process)
+
+
+def test_what_sleeps_for_ever_is_ended_with_a_reason(command: Command) -> None:
+    result = command.run("--", "sh", "-c", "kill -STOP $$")
+    assert result.returncode == 125
+    assert result.stderr == b"procession: every task sleeps, and nothing can wake any of them\n"
+    result = command.run("--time-limit", "5", "--", "sleep", "1000")
+    assert result.returncode == 124
+    assert result.stderr.startswith(b"procession: the time limit of 5.0 s")
+
+
+def test_a_trace_shows_the_calls_of_all_processes(command: Command, tmp_path: Path) -> None:
+    result = command.run(f"--trace={tmp_path}/log", "--", "sh", "-c", "(exit 3); echo done")
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"done\n", b"")
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert re.fullmatch(
+        r'execve\("\S+/sh", \["sh", "-c", "\(exit 3\); echo done"\], 0x\w+ /\* 2 vars \*/\) = 0', lines[0]
+    )
+    text = "\n".join(lines)
+    assert "{WIFEXITED(s) && WEXITSTATUS(s) == 3}" in text
+    assert "+++ exited with 3 +++" in text
+    assert re.search(r'write\(1, "done\\n", 5\) += 5$', text, re.MULTILINE)
+    assert lines[-1] == "+++ exited with 0 +++"
+
+
+def test_a_trace_changes_nothing_that_the_guest_sees(command: Command, tmp_path: Path) -> None:
+    script = "cat /proc/self/stat /proc/self/status /proc/uptime; cat /proc/sys/kernel/random/uuid"
+    plain = command.run("--", "sh", "-c", script)
+    traced = command.run(f"--trace={tmp_path}/log", "--", "sh", "-c", script)
+    assert plain.stdout == traced.stdout
+    assert len(plain.stdout) > 1000
+
+
+def test_starting_is_quick(command: Command, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    times: list[float] = []
+    # The first run compiles.
+    for _ in range(4):
+        process = subprocess.Popen([*command.start, "--", "/bin/true"], env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        times.append(usage.ru_utime + usage.ru_stime)
+    assert min(times[1:]) <= START_LIMIT_S
