@@ -16,7 +16,6 @@ from procession.abi.errno import (
     ENOTTY,
     ENXIO,
     EOPNOTSUPP,
-    EOVERFLOW,
     ESPIPE,
 )
 from procession.abi.open_flags import O_ACCMODE, FallocateFlag, OpenFlag, Whence
@@ -351,9 +350,7 @@ class RegularFile(File):
             offset = self._seek_hole_or_data(offset, whence)
         elif whence != SEEK_SET:
             raise EINVAL
-        if offset > MAXIMUM_SIZE:
-            raise EOVERFLOW if whence == SEEK_CUR else EINVAL
-        if offset < 0:
+        if not 0 <= offset <= MAXIMUM_SIZE:
             raise EINVAL
         self.position = offset
         return offset

@@ -150,26 +150,26 @@ def utimensat(
     task: Task, directory: Fd, path: OptionalPath, times: In[Timespec], flags: Flags[AtFlag]
 ) -> int:
     """utimensat(2). Linux: fs/utimes.c, SYSCALL_DEFINE4(utimensat)."""
-    stamps = (NOW, NOW)
-    if times:
-        access, modification = Timespec.unpack_array(task.mm.read(times.address, 2 * Timespec.SIZE))
-        if access.tv_nsec == _UTIME_OMIT and modification.tv_nsec == _UTIME_OMIT:
-            return 0
-        stamps = (_from_timespec(access), _from_timespec(modification))
-    return _set_times(task, directory, path, stamps, flags)
+    if not times:
+        return _set_times(task, directory, path, (NOW, NOW), flags)
+    access, modification = Timespec.unpack_array(task.mm.read(times.address, 2 * Timespec.SIZE))
+    if access.tv_nsec == _UTIME_OMIT and modification.tv_nsec == _UTIME_OMIT:
+        return 0
+    return _set_times(task, directory, path, (_from_timespec(access), _from_timespec(modification)), flags)
 
 
-def _from_timespec(stamp: Timespec) -> int:
+def _from_timespec(stamp: Timespec) -> int | None:
+    """Nanoseconds, NOW or OMIT; None if it's invalid."""
     if stamp.tv_nsec == _UTIME_NOW:
         return NOW
     if stamp.tv_nsec == _UTIME_OMIT:
         return OMIT
-    if not 0 <= stamp.tv_nsec < _NS:
-        raise EINVAL
-    return stamp.tv_sec * _NS + stamp.tv_nsec
+    return stamp.tv_sec * _NS + stamp.tv_nsec if 0 <= stamp.tv_nsec < _NS else None
 
 
-def _set_times(task: Task, directory_fd: int, name: bytes | None, stamps: tuple[int, int], flags: int) -> int:
+def _set_times(
+    task: Task, directory_fd: int, name: bytes | None, stamps: tuple[int | None, int | None], flags: int
+) -> int:
     """Linux: fs/utimes.c, do_utimes."""
     if name is None and directory_fd != AT_FDCWD:
         if flags:
@@ -181,7 +181,11 @@ def _set_times(task: Task, directory_fd: int, name: bytes | None, stamps: tuple[
         if name is None:
             raise EFAULT
         place = _find(task, directory_fd, name, flags)
-    change_times(place, task.credentials, *stamps)
+    access, modification = stamps
+    # Linux looks at the times only once it has found the file.
+    if access is None or modification is None:
+        raise EINVAL
+    change_times(place, task.credentials, access, modification)
     return 0
 
 
