@@ -36,6 +36,8 @@ ALARM_CLOCKS = (CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM)
 _FINE = (CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM)
 _COARSE = (CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE)
 
+CLOCK_OF_FILE = 3
+"""The lowest three bits of a negative id that stands for a file descriptor, not for processor time."""
 CPUCLOCK_PROF, CPUCLOCK_VIRT, CPUCLOCK_SCHED = range(3)
 """What a processor time clock counts: user and system time, user time, time on the processor."""
 

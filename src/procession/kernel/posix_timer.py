@@ -11,6 +11,7 @@ from procession.kernel.posix_clock import (
     ALARM_CLOCKS,
     CLOCK_BOOTTIME,
     CLOCK_MONOTONIC,
+    CLOCK_OF_FILE,
     CLOCK_REALTIME,
     CLOCK_TAI,
     KTIME_MAX,
@@ -235,6 +236,8 @@ def check_timer_clock(task: Task, clock_id: int) -> CpuClock | None:
         if not task.credentials.has_capability(CAP_WAKE_ALARM):
             raise EPERM("alarm clocks take CAP_WAKE_ALARM")
         return None
+    if clock_id < 0 and clock_id & 7 == CLOCK_OF_FILE:
+        raise EOPNOTSUPP("the clock of a file has no timers")
     cpu_clock = find_cpu_clock(task, clock_id)
     if cpu_clock is None:
         clock_resolution_ns(task, clock_id)

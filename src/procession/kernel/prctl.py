@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENODEV, ENXIO, EPERM, ERANGE
-from procession.abi.prctl import CapAmbientOperation, MceKill, MceKillPolicy, PrctlOption, TscMode
+from procession.abi.prctl import CapAmbientOperation, MceKill, MceKillPolicy, PrctlOption, SetMmField, TscMode
 from procession.kernel.capability import (
     CAP_LAST_CAP,
     CAP_SYS_RESOURCE,
@@ -42,6 +42,7 @@ _UINT_MAX = 0xFFFFFFFF
 _AUXV_SIZE = 448
 """sizeof(mm->saved_auxv) on x86-64."""
 
+_TAKING_A_LENGTH = (SetMmField.PR_SET_MM_AUXV, SetMmField.PR_SET_MM_MAP, SetMmField.PR_SET_MM_MAP_SIZE)
 _PR_SPEC_STORE_BYPASS, _PR_SPEC_INDIRECT_BRANCH, _PR_SPEC_L1D_FLUSH = range(3)
 _PR_SPEC_ENABLE, _PR_SPEC_DISABLE, _PR_SPEC_FORCE_DISABLE = 2, 4, 8
 
@@ -192,8 +193,17 @@ def _get_memory_failure_policy(task: Task, arguments: Arguments) -> int:
 
 def _set_memory_layout(task: Task, arguments: Arguments) -> int:
     del task
-    _expect_no(arguments[3])
+    field, _, third, fourth = arguments
+    _expect_no(fourth)
+    if field not in _TAKING_A_LENGTH:
+        _expect_no(third)
     raise EPERM("where a program's parts are can't be changed")
+
+
+def _set_system_call_dispatch(task: Task, arguments: Arguments) -> int:
+    del task
+    _expect_no(*arguments)
+    return 0
 
 
 def _set_child_subreaper(task: Task, arguments: Arguments) -> int:
@@ -368,6 +378,7 @@ _OPTIONS: dict[int, Option] = {
         (PrctlOption.PR_SET_SPECULATION_CTRL, _set_speculation),
         (PrctlOption.PR_SET_IO_FLUSHER, _set_io_flusher),
         (PrctlOption.PR_GET_IO_FLUSHER, _get_io_flusher),
+        (PrctlOption.PR_SET_SYSCALL_USER_DISPATCH, _set_system_call_dispatch),
         (PrctlOption.PR_SET_MDWE, _set_write_execute_denial),
         (PrctlOption.PR_GET_MDWE, _get_write_execute_denial),
         (PrctlOption.PR_GET_AUXV, _get_auxiliary_vector),
@@ -379,8 +390,8 @@ def control_process(task: Task, option: int, arguments: Arguments) -> int:
     """Do what `option` says; its result. Raises EINVAL for an option that there isn't, and the option's own.
 
     There aren't, as where they are configured out or for other processors: seccomp, core scheduling, names
-    of anonymous memory, merging of equal pages, Yama, performance events, dispatch of system calls to user
-    space. Linux: kernel/sys.c, SYSCALL_DEFINE5(prctl).
+    of anonymous memory, merging of equal pages, Yama, performance events. System calls can't be dispatched to
+    user space. Linux: kernel/sys.c, SYSCALL_DEFINE5(prctl).
     """
     handler = _OPTIONS.get(option)
     if handler is None:
