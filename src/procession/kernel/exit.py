@@ -78,6 +78,9 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
             _announce(kernel, leader)
     elif len(group.threads) == 1:
         _announce(kernel, task)
+    if not is_last:
+        # A thread that executes a program waits for the others to end.
+        group.wait_queue.wake_all()
 
 
 def release_memory(kernel: Kernel, task: Task) -> None:
