@@ -10,7 +10,7 @@ from procession.abi.errno import EACCES, ENOENT, ENOEXEC, ENOTDIR, Errno
 from procession.fs import namei
 from procession.fs.devices import Devtmpfs
 from procession.fs.host_stream import HostInput, HostOutput
-from procession.fs.mount import first_namespace
+from procession.fs.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME, first_namespace
 from procession.fs.overlay import Overlay
 from procession.fs.vfs import Vfs
 from procession.hardware.engines.scripted import (
@@ -116,14 +116,15 @@ class Machine:
         vfs = Vfs(self.memory, kernel.clock, kernel)
         kernel.vfs = vfs
         kernel.mounts = first_namespace(Overlay(vfs, rootfs))
-        for name, superblock in (
-            (b"/dev", Devtmpfs(vfs)),
-            (b"/proc", ProcFileSystem(kernel)),
-            (b"/sys", SysFileSystem(vfs)),
+        kernel.mounts.root_path.mount.flags = MS_RELATIME
+        for name, superblock, flags in (
+            (b"/dev", Devtmpfs(vfs), MS_NOSUID),
+            (b"/proc", ProcFileSystem(kernel), MS_NOSUID | MS_NODEV | MS_NOEXEC),
+            (b"/sys", SysFileSystem(vfs), MS_NOSUID | MS_NODEV | MS_NOEXEC),
         ):
             place = self._find(name)
             if place is not None:
-                kernel.mounts.mount(superblock, place)
+                kernel.mounts.mount(superblock, place, flags | MS_RELATIME)
 
     def _find(self, name: bytes) -> Path | None:
         """A directory of the bare tree, None if the tree has none of that name."""

@@ -365,4 +365,6 @@ def test_mounts(proc: Proc) -> None:
     proc.task.fs.set_root(namei.lookup(proc.task.fs, proc.task.credentials, b"/proc"))
     context = proc.init.fs
     seen = namei.lookup(context, proc.task.credentials, b"/proc/%d/mounts" % proc.task.tid)
-    assert seen.dentry.inode.show(proc.task.credentials) == b"proc / proc rw 0 0\n"  # type: ignore[attr-defined]
+    assert (
+        seen.dentry.inode.show(proc.task.credentials) == b"proc / proc rw,nosuid,nodev,noexec,relatime 0 0\n"
+    )  # type: ignore[attr-defined]
