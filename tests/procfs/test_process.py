@@ -16,6 +16,7 @@ from procession.kernel.exit import do_exit, release_task
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, MappedFile, VirtualMemoryArea
+from procession.procfs.process import ProcessFile
 from tests.procfs.conftest import Proc
 
 THREAD = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD
@@ -365,6 +366,6 @@ def test_mounts(proc: Proc) -> None:
     proc.task.fs.set_root(namei.lookup(proc.task.fs, proc.task.credentials, b"/proc"))
     context = proc.init.fs
     seen = namei.lookup(context, proc.task.credentials, b"/proc/%d/mounts" % proc.task.tid)
-    assert (
-        seen.dentry.inode.show(proc.task.credentials) == b"proc / proc rw,nosuid,nodev,noexec,relatime 0 0\n"
-    )  # type: ignore[attr-defined]
+    inode = seen.dentry.inode
+    assert isinstance(inode, ProcessFile)
+    assert inode.show(proc.task.credentials) == b"proc / proc rw,nosuid,nodev,noexec,relatime 0 0\n"
