@@ -27,7 +27,14 @@ from procession.syscalls.parameters import (
     OutVector,
     Size,
 )
-from procession.syscalls.user_vector import MAX_RW_COUNT, UserVector, import_vector, single_buffer
+from procession.syscalls.user_vector import (
+    MAX_RW_COUNT,
+    UserVector,
+    check_user_range,
+    import_vector,
+    single_buffer,
+    write_prefix,
+)
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -241,10 +248,19 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
     file = file_with_offsets(task, fd, offset)
     if not file.is_readable:
         raise EBADF
-    target = single_buffer(task.mm, buffer, count)
-    if not count:
-        return len(file.read_at(offset, 0))
-    return read_at_position(file, target, offset, False)
+    if count > STREAM_CHUNK:
+        return read_at_position(file, single_buffer(task.mm, buffer, count), offset, False)
+    check_user_range(buffer, count)
+    data = file.read_at(offset, count)
+    if data:
+        try:
+            task.mm.write(buffer, data)
+        except EFAULT:
+            done = write_prefix(task.mm, buffer, data)
+            if not done:
+                raise
+            return done
+    return len(data)
 
 
 @syscall(18)
@@ -253,6 +269,14 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
     file = file_with_offsets(task, fd, offset)
     if not file.is_writable:
         raise EBADF
+    if count <= STREAM_CHUNK and task.group.limits.soft[RLIMIT_FSIZE] == RLIM_INFINITY:
+        check_user_range(buffer, count)
+        try:
+            data = task.mm.read(buffer, count)
+        except EFAULT:
+            # What can be read of it is written.
+            return write_whole(task, file, single_buffer(task.mm, buffer, count), offset=offset)
+        return file.write_at(offset, data)
     return write_whole(task, file, single_buffer(task.mm, buffer, count), offset=offset)
 
 
