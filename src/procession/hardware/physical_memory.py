@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from array import array
+from typing import Protocol
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
@@ -16,6 +17,13 @@ STALE_CODE = 2
 
 class OutOfFrames(Exception):
     """No page frame is left; the kernel answers with its OOM killer or ENOMEM."""
+
+
+class AddressSpace(Protocol):
+    """Who maps frames: what a file's end that moves must reach."""
+
+    def unmap_pages(self, pages: object, first_index: int, /) -> None:
+        """Drop what is mapped of the page cache `pages` from page `first_index` on."""
 
 
 class PhysicalMemory:
@@ -31,10 +39,13 @@ class PhysicalMemory:
     `stale` collects what the engine must drop before it runs user code again: STALE_TRANSLATIONS when a
     mapping lost rights or changed its frame, STALE_CODE when a frame with code was written or reused.
 
+    `address_spaces` are those that exist, in the order of their making.
+
     The backing is a memfd where the host has one, so that another process could map the same frames.
     """
 
     __slots__ = (
+        "address_spaces",
         "bytes",
         "executable",
         "frame_count",
@@ -58,6 +69,7 @@ class PhysicalMemory:
         self.executable: set[int] = set()
         self.next_fresh = 1
         self.stale = 0
+        self.address_spaces: dict[AddressSpace, None] = {}
 
     @property
     def used_frames(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, ERESTARTNOINTR
+from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP
@@ -37,6 +37,7 @@ CLONE_UNTRACED = 0x800000
 CLONE_CHILD_SETTID = 0x1000000
 CLONE_CLEAR_SIGHAND = 0x1_0000_0000
 CLONE_INTO_CGROUP = 0x2_0000_0000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEW_ANY = 0x7E020080
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET and NEWTIME."""
 
@@ -62,15 +63,53 @@ class CloneArguments(NamedTuple):
 
 def check_flags(flags: int) -> None:
     """Raise EINVAL for combinations that make no sense. Linux: kernel/fork.c, copy_process."""
-    if flags & CLONE_NEW_ANY:
-        # What Linux answers where the namespaces are configured out.
-        raise EINVAL("there are no namespaces of this kind")
     if flags & CLONE_THREAD and not flags & CLONE_SIGHAND:
         raise EINVAL("CLONE_THREAD needs CLONE_SIGHAND")
     if flags & CLONE_SIGHAND and not flags & CLONE_VM:
         raise EINVAL("CLONE_SIGHAND needs CLONE_VM")
     if flags & CLONE_SIGHAND and flags & CLONE_CLEAR_SIGHAND:
         raise EINVAL("CLONE_CLEAR_SIGHAND contradicts CLONE_SIGHAND")
+
+
+def check_namespaces(task: Task, flags: int) -> None:
+    """Raise what Linux does for namespaces where they are configured out.
+
+    Linux: kernel/nsproxy.c, copy_namespaces; EPERM comes before EINVAL.
+    """
+    if flags & CLONE_NEW_ANY:
+        if not flags & CLONE_NEWUSER and not task.credentials.has_capability(CAP_SYS_ADMIN):
+            raise EPERM("a new namespace takes CAP_SYS_ADMIN")
+        raise EINVAL("there are no namespaces of this kind")
+
+
+def unshare(task: Task, flags: int) -> None:
+    """Stop sharing what `flags` name with other tasks. Raises EINVAL, EPERM.
+
+    Linux: kernel/fork.c, ksys_unshare.
+    """
+    if flags & ~(_UNSHAREABLE | CLONE_NEW_ANY):
+        raise EINVAL("flags that unshare doesn't have")
+    if flags & CLONE_VM:
+        flags |= CLONE_SIGHAND
+    if flags & CLONE_SIGHAND:
+        flags |= CLONE_THREAD
+    is_alone = len(task.group.threads) == 1
+    if flags & CLONE_THREAD and not is_alone:
+        raise EINVAL("other threads are in the group")
+    if flags & CLONE_SIGHAND and task.group.handlers.reference_count > 1:
+        raise EINVAL("the signal handlers are shared")
+    if flags & CLONE_VM and task.mm.reference_count > 1:
+        raise EINVAL("the address space is shared")
+    check_namespaces(task, flags)
+    if flags & CLONE_FS and task.fs.reference_count > 1:
+        shared_fs, task.fs = task.fs, task.fs.copy()
+        shared_fs.put()
+    if flags & CLONE_FILES and task.files.reference_count > 1:
+        shared_files, task.files = task.files, task.files.copy()
+        shared_files.put()
+
+
+_UNSHAREABLE = CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM
 
 
 def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Task:
@@ -81,6 +120,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     """
     flags = arguments.flags
     check_flags(flags)
+    check_namespaces(parent, flags)
     if flags & CLONE_PARENT and parent.group is kernel.init:
         raise EINVAL("init's children have no other parent")
     if parent.has_pending_signal:

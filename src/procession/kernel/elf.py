@@ -77,7 +77,7 @@ class LoadedImage(NamedTuple):
 def read_program(file: File, head: bytes) -> ElfProgram | None:
     """The headers of the ELF file `file`, whose first bytes are `head`; None if it isn't one for x86-64.
 
-    Raises ENOEXEC, EIO for headers that are cut off or make no sense. Linux: fs/binfmt_elf.c,
+    Raises ENOEXEC for headers that are cut off or make no sense. Linux: fs/binfmt_elf.c,
     load_elf_binary, load_elf_phdrs.
     """
     if len(head) < EHDR_SIZE or not head.startswith(_MAGIC_64_LE):
@@ -89,7 +89,7 @@ def read_program(file: File, head: bytes) -> ElfProgram | None:
         raise ENOEXEC("a program header table of an impossible size")
     table = file.read_at(header_offset, count * PHDR_SIZE) if header_offset < 1 << 62 else b""
     if len(table) < count * PHDR_SIZE:
-        raise EIO("the program header table is cut off")
+        raise ENOEXEC("the program header table is cut off")
     segments = tuple(
         Segment(kind_, flags, offset, address, file_size, memory_size, alignment)
         for kind_, flags, offset, address, _, file_size, memory_size, alignment in _PHDR.iter_unpack(table)

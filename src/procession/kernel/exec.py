@@ -197,7 +197,8 @@ def _search_handler(task: Task, parameters: BinaryParameters) -> ElfProgram:
 
 def _parse_script_line(head: bytes) -> tuple[bytes, bytes | None]:
     """The interpreter and its optional argument. Raises ENOEXEC. Linux: fs/binfmt_script.c, load_script."""
-    line, newline, _ = head[2:].partition(b"\n")
+    # The last byte of the buffer is for a NUL.
+    line, newline, _ = head[2 : _HEAD_BYTES - 1].partition(b"\n")
     if not newline and len(head) == _HEAD_BYTES and not line.lstrip(b" \t").partition(b" ")[1]:
         stripped = line.lstrip(b" \t")
         if b"\0" not in stripped and b"\t" not in stripped:
@@ -418,6 +419,6 @@ def _switch_program(
     task.alternate_stack = (0, 0, task.alternate_stack[2])
     task.has_executed = True
     task.exit_signal = 17 if task.exit_signal >= 0 else task.exit_signal
-    task.command_name = parameters.interpreter_name.rpartition(b"/")[2][:_COMM_LENGTH]
+    task.command_name = parameters.name.rpartition(b"/")[2][:_COMM_LENGTH]
     if kernel.observer is not None:
         kernel.observer.task_event(task, "exec")

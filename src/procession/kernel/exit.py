@@ -182,6 +182,7 @@ def _announce(kernel: Kernel, leader: Task) -> None:
 
     Linux: kernel/exit.c, exit_notify.
     """
+    leader.group.exit_queue.wake_all()
     if leader.parent is None:
         release_task(kernel, leader)
         return

@@ -233,14 +233,15 @@ class ThreadGroup:
     """What the threads of one process share (Linux: struct signal_struct and the tgid).
 
     `times` sums the threads that have ended; `children_times` the reaped children and theirs.
-    `wait_queue` is where the group's threads wait for their children; `stop_code` the signal that stopped
+    `wait_queue` is where the group's threads wait for their children, `exit_queue` where others wait for its
+    end (pidfd); `stop_code` the signal that stopped
     it, until a parent has been told.
     """
 
     __slots__ = (
         "children_times",
         "exit_code",
-        "exit_notified",
+        "exit_queue",
         "flags",
         "handlers",
         "is_child_subreaper",
@@ -271,7 +272,7 @@ class ThreadGroup:
         self.limits: Limits
         self.flags = 0
         self.exit_code = 0
-        self.exit_notified = False
+        self.exit_queue = WaitQueue()
         self.stop_code = 0
         self.stop_count = 0
         self.is_child_subreaper = False

@@ -156,6 +156,7 @@ class MemoryDescriptor:
         self.auxiliary_vector = b""
         self.executable: object = None
         self.has_fork_advice = False
+        memory.address_spaces[self] = None
         self.is_dumpable = True
         self.barrier_registrations = 0
         self.inherited_flags = 0
@@ -171,6 +172,7 @@ class MemoryDescriptor:
         """A task leaves; the last one frees everything. Linux: kernel/fork.c, mmput."""
         self.reference_count -= 1
         if self.reference_count == 0:
+            del self.memory.address_spaces[self]
             self.tables.release()
             self.area_list.put()
             self._use_areas(AreaList([]))
@@ -335,6 +337,19 @@ class MemoryDescriptor:
         del self.starts[first : first + len(doomed)]
         for area in doomed:
             area.release()
+
+    def unmap_pages(self, pages: object, first_index: int) -> None:
+        """Drop what is mapped of the page cache `pages` from page `first_index` on, private copies too.
+
+        The areas stay: the next access faults. Linux: mm/memory.c, unmap_mapping_range.
+        """
+        for area in self.areas:
+            if area.pages is pages:
+                index = max(first_index, area.page_offset)
+                start = area.start + ((index - area.page_offset) << PAGE_SHIFT)
+                if start < area.end:
+                    self.resident_pages -= self.tables.zap(start, area.end)
+                    self.memory.stale |= STALE_TRANSLATIONS
 
     def check_limits(self, length: int, is_data: bool, freed: int = 0) -> None:
         """Raise ENOMEM if `length` more bytes would pass RLIMIT_AS, or RLIMIT_DATA for private data.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_FETCH, FAULT_WRITE
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, STALE_TRANSLATIONS
 from procession.mm.vma import PROT_EXEC, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int) -> None:
     mm.words[slot] = copy << PAGE_SHIFT | (entry & ~(pte.ADDRESS_MASK | pte.CACHED)) | pte.WRITABLE
     if not entry & pte.NO_EXECUTE:
         memory.executable.add(copy)
+        # The engine finds translated code by its address first: it must look at the frame again.
+        memory.stale |= STALE_TRANSLATIONS
     if not is_cached:
         memory.release(frame)
 

@@ -136,6 +136,9 @@ class PageCache:
     def truncate(self, size: int) -> None:
         """Forget what lies past `size` bytes: whole pages are dropped, the tail of the last one is zeroed."""
         first_dropped = (size + PAGE_MASK) >> PAGE_SHIFT
+        if self.area_count:
+            for space in self.memory.address_spaces:
+                space.unmap_pages(self, first_dropped)
         for index in [index for index in self.frames if index >= first_dropped]:
             self._drop(self.frames.pop(index))
         tail = size & PAGE_MASK

@@ -34,6 +34,7 @@ _SIGILL, _SIGTRAP, _SIGFPE, _SIGSEGV, _SIGBUS = 4, 5, 8, 11, 7
 _SI_KERNEL, _ILL_ILLOPN, _FPE_INTDIV, _FPE_FLTINV, _BUS_ADRALN, _TRAP_TRACE = 0x80, 2, 1, 7, 1, 2
 _RDTSC, _RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
 _CYCLES_PER_NS = 2
+_FIRST_SOFTWARE_VECTOR, _INT_LENGTH = 32, 2
 _PAGE_FAULT = 14
 _PUSHED_BITS = 0x1F
 """What of a page fault's error code the processor pushes; the rest is the engine's own."""
@@ -313,6 +314,9 @@ class Traps:
         task = kernel.current
         assert task is not None
         registers = self.cpu.general
+        if vector >= _FIRST_SOFTWARE_VECTOR:
+            # `int n` of a vector that user mode may not use: #GP at the instruction itself.
+            registers[RIP] -= _INT_LENGTH
         address = registers[RIP]
         if vector == 13 and self._emulate_time_stamp(task, address):
             return

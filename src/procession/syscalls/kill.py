@@ -58,22 +58,22 @@ def tgkill(task: Task, tgid: Int, tid: Int, signal: SignalNumber) -> None:
 @syscall(129)
 def rt_sigqueueinfo(task: Task, pid: Int, signal: SignalNumber, info: In[SiginfoRaw]) -> None:
     """rt_sigqueueinfo(2). Linux: kernel/signal.c, do_rt_sigqueueinfo."""
-    queued = _read_info(task, signal, info.address)
-    _check_honesty(task, pid, queued)
+    queued = read_info(task, signal, info.address)
+    check_honesty(task, pid, queued)
     signal_process_by_id(task, pid, queued)
 
 
 @syscall(297)
 def rt_tgsigqueueinfo(task: Task, tgid: Int, tid: Int, signal: SignalNumber, info: In[SiginfoRaw]) -> None:
     """rt_tgsigqueueinfo(2). Linux: kernel/signal.c, do_rt_tgsigqueueinfo."""
-    queued = _read_info(task, signal, info.address)
+    queued = read_info(task, signal, info.address)
     if tid <= 0 or tgid <= 0:
         raise EINVAL("a thread's id is above 0")
-    _check_honesty(task, tid, queued)
+    check_honesty(task, tid, queued)
     signal_thread(task, tgid, tid, queued)
 
 
-def _read_info(task: Task, signo: int, address: int) -> SigInfo:
+def read_info(task: Task, signo: int, address: int) -> SigInfo:
     """The siginfo that a program gives. Linux: kernel/signal.c, __copy_siginfo_from_user."""
     data = task.mm.read(address, SI_MAX_SIZE)
     info = SigInfo.unpack(signo, data)
@@ -82,7 +82,7 @@ def _read_info(task: Task, signo: int, address: int) -> SigInfo:
     return info
 
 
-def _check_honesty(task: Task, target: int, info: SigInfo) -> None:
+def check_honesty(task: Task, target: int, info: SigInfo) -> None:
     """Only to itself may a thread say that a signal comes from the kernel or kill(2). Raises EPERM."""
     if (info.code >= SI_USER or info.code == SI_TKILL) and task.tid != target:
         raise EPERM("the siginfo pretends to come from the kernel or kill")

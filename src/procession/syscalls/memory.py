@@ -41,7 +41,7 @@ MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0xF
 MAP_FIXED, MAP_ANONYMOUS, MAP_GROWSDOWN = 0x10, 0x20, 0x100
 MAP_LOCKED, MAP_NORESERVE, MAP_POPULATE = 0x2000, 0x4000, 0x8000
 MAP_HUGETLB, MAP_SYNC, MAP_FIXED_NOREPLACE = 0x40000, 0x80000, 0x100000
-MAP_DROPPABLE = 8
+MAP_32BIT = 0x40
 _KNOWN_TO_VALIDATE = 0x7FFF3 & ~MAP_HUGETLB | MAP_FIXED_NOREPLACE | MAP_HUGETLB | 0x20000 | 0x10000
 PROT_GROWSDOWN, PROT_GROWSUP, PROT_SEM = 0x01000000, 0x02000000, 8
 MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP = 1, 2, 4
@@ -91,7 +91,10 @@ def mmap(
     is_fixed = bool(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
     if not is_fixed:
         address = _align(address) if 0 < address < pte.USER_END else 0
-    start = mm.place(address, size, is_fixed=is_fixed, must_be_free=bool(flags & MAP_FIXED_NOREPLACE))
+    if flags & MAP_32BIT and not is_fixed:
+        start = mm.find_gap(size, below=1 << 31)
+    else:
+        start = mm.place(address, size, is_fixed=is_fixed, must_be_free=bool(flags & MAP_FIXED_NOREPLACE))
     if flags & MAP_LOCKED:
         _check_lock_limit(task, size)
     kind = flags & MAP_TYPE

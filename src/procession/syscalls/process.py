@@ -6,7 +6,7 @@ from struct import unpack
 from typing import TYPE_CHECKING
 
 from procession.abi.clone_flags import CloneArgs, CloneFlag
-from procession.abi.errno import E2BIG, EBADF, EINVAL, ENOENT, ENOTDIR, EPERM, ESRCH
+from procession.abi.errno import E2BIG, EAGAIN, EBADF, EINVAL, ENOENT, ENOTDIR, EPERM, ESRCH
 from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import AtFlag
 from procession.abi.resource import Rusage
@@ -14,17 +14,20 @@ from procession.abi.siginfo import SiginfoChild
 from procession.abi.time import Timeval
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs import namei
-from procession.fs.inode import S_IFDIR, S_IFLNK
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG
 from procession.fs.wait_queue import Sleep
 from procession.kernel import clone as cloning
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.exec import do_execve
 from procession.kernel.exit import do_exit, do_group_exit
+from procession.kernel.pidfd import PidFile, pid_file_of
+from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import CpuTimes, Task
 from procession.kernel.wait import (
     P_ALL,
     P_PGID,
     P_PID,
+    P_PIDFD,
     WALL,
     WCLONE,
     WEXITED,
@@ -32,6 +35,7 @@ from procession.kernel.wait import (
     WNOTHREAD,
     WNOWAIT,
     WSTOPPED,
+    WaitedChild,
     WaitSelection,
     do_wait,
 )
@@ -92,19 +96,42 @@ def set_tid_address(task: Task, address: Address) -> int:
     return task.tid
 
 
-def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments) -> int:
+def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_address: int = 0) -> int:
     """Make a task and let it run; with CLONE_VFORK wait until it has ended or called exec.
 
-    Linux: kernel/fork.c, kernel_clone.
+    With CLONE_PIDFD a pidfd for it is put at `pidfd_address`. Linux: kernel/fork.c, kernel_clone.
     """
     if task.frame is not None:
         child: Task = task.frame.progress
+    elif arguments.flags & cloning.CLONE_PIDFD:
+        child = _clone_with_pidfd(kernel, task, arguments, pidfd_address)
     else:
         child = copy_process(kernel, task, arguments)
         kernel.scheduler.start(child)
     if child.vfork_queue is not None:
         raise Sleep(child.vfork_queue, progress=child, interrupted=child.tid, is_interruptible=False)
     return child.tid
+
+
+def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_address: int) -> Task:
+    """The descriptor is reserved and the address checked first, so that nothing must be undone."""
+    if arguments.flags & cloning.CLONE_THREAD:
+        raise EINVAL("a pidfd stands for a process")
+    limit = task.group.limits.soft[RLIMIT_NOFILE]
+    fd = task.files.lowest_free(0, limit)
+    task.mm.probe_write(pidfd_address, 4)
+    child = copy_process(kernel, task, arguments)
+    task.files.install(PidFile(kernel, child.group, 0, task), close_on_exec=True, limit=limit)
+    task.mm.write(pidfd_address, fd.to_bytes(4, "little"))
+    kernel.scheduler.start(child)
+    return child
+
+
+@syscall(272)
+def unshare(task: Task, flags: Flags[CloneFlag]) -> int:
+    """unshare(2)."""
+    cloning.unshare(task, flags)
+    return 0
 
 
 @syscall(57)
@@ -131,12 +158,13 @@ def clone(
 ) -> int:
     """clone(2), the raw call: the low byte of `flags` is the signal that the parent gets."""
     lower = flags & 0xFFFF_FFFF & ~_CSIGNAL
-    if lower & cloning.CLONE_PIDFD:
-        raise EINVAL("there are no pid file descriptors yet")
+    if lower & cloning.CLONE_PIDFD and lower & (cloning.CLONE_PARENT_SETTID | cloning.CLONE_DETACHED):
+        raise EINVAL("the pidfd goes where the thread's id would")
     return kernel_clone(
         task.kernel,
         task,
         CloneArguments(lower, flags & _CSIGNAL, stack, tls, parent_tid, child_tid),
+        parent_tid,
     )
 
 
@@ -166,8 +194,6 @@ def clone3(task: Task, arguments: Address, size: Size) -> int:
         raise EINVAL("a stack without a size, or the other way round")
     if flags & cloning.CLONE_INTO_CGROUP:
         raise EBADF("there are no control groups")
-    if flags & cloning.CLONE_PIDFD:
-        raise EINVAL("there are no pid file descriptors yet")
     set_tid = 0
     if args.set_tid_size:
         if args.set_tid_size > 1:
@@ -189,6 +215,7 @@ def clone3(task: Task, arguments: Address, size: Size) -> int:
             args.child_tid,
             set_tid,
         ),
+        args.pidfd,
     )
 
 
@@ -254,7 +281,11 @@ def execveat(
         from procession.abi.errno import ELOOP
 
         raise ELOOP
-    if name.startswith(b"/dev/fd/") and task.files.is_close_on_exec(directory):
+    if (
+        place.dentry.inode.mode & S_IFMT == S_IFREG
+        and name.startswith(b"/dev/fd/")
+        and task.files.is_close_on_exec(directory)
+    ):
         # The interpreter of a script couldn't open it any more (Linux: BINPRM_FLAGS_PATH_INACCESSIBLE).
         head = _peek(task, place)
         if head == b"#!":
@@ -337,6 +368,7 @@ def waitid(
     """waitid(2). Linux: kernel/exit.c, kernel_waitid."""
     if options & ~_WAITID_OPTIONS or not options & (WEXITED | WSTOPPED | _WCONTINUED):
         raise EINVAL("unknown options, or nothing to wait for")
+    found: WaitedChild | None = None
     if kind == P_PID:
         if number <= 0:
             raise EINVAL("no such pid")
@@ -345,12 +377,17 @@ def waitid(
             raise EINVAL("no such process group")
         if number == 0:
             number = task.group.process_group.id
+    elif kind == P_PIDFD:
+        file = pid_file_of(task, number)
+        number = file.group.pid
+        if not file.is_blocking and not options & WNOHANG:
+            found = do_wait(task.kernel, task, WaitSelection(P_PID, number, options | WNOHANG))
+            if found is None:
+                raise EAGAIN("the pidfd doesn't block")
     elif kind != P_ALL:
-        if kind == 3:
-            task.files.file(number)
-            raise EBADF("not a pid file descriptor")
         raise EINVAL("an unknown kind of id")
-    found = do_wait(task.kernel, task, WaitSelection(kind, number, options))
+    if found is None:
+        found = do_wait(task.kernel, task, WaitSelection(kind, number, options))
     if info:
         if found is None:
             info.put(SiginfoChild())

@@ -65,6 +65,7 @@ class UnicornEngine:
         self.failure: BaseException | None = None
         self.advance = 0
         self.is_stopping = False
+        self.port_state: bytes | None = None
         self.callbacks: list[object] = []
         self.general: memoryview[int]
         self.flags = c_uint32()
@@ -233,10 +234,12 @@ class UnicornEngine:
         self._refuse_port()
 
     def _refuse_port(self) -> None:
-        try:
-            self.traps.processor_exception(13, 0)
-        except BaseException as error:  # noqa: BLE001 - kept, and raised by run
-            self._fail(error)
+        """In user mode `in` and `out` raise #GP, but here the rest of the block runs first.
+
+        The registers are right now: they're put back, and the exception raised, when it has ended.
+        """
+        self.port_state = bytes(self.state)
+        self.library.stop(self.handle)
 
     def _fail(self, error: BaseException) -> None:
         if self.failure is None:
@@ -251,6 +254,12 @@ class UnicornEngine:
         # A fault may have been raised just when the budget was spent: it was left, and is raised again.
         self.words32[self.old_exception_index] = 0xFFFFFFFF
         error = self.library.emulate(self.handle, self.general[RIP], _NO_PROGRAM_HAS_THIS, 0, 0)
+        while self.port_state is not None:
+            self.state[:], self.port_state = self.port_state, None
+            self.traps.processor_exception(13, 0)
+            if self.is_stopping:
+                return
+            error = self.library.emulate(self.handle, self.general[RIP], _NO_PROGRAM_HAS_THIS, 0, 0)
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure

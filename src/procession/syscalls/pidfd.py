@@ -1,0 +1,80 @@
+"""System calls on pidfds."""
+
+from __future__ import annotations
+
+from procession.abi.errno import EBADF, EINVAL, EPERM, ESRCH
+from procession.abi.pidfd import PidfdFlag, PidfdSignalFlag
+from procession.abi.siginfo import SiginfoRaw
+from procession.kernel.capability import CAP_SYS_PTRACE
+from procession.kernel.kill import sender_info, signal_group_members, signal_process, signal_thread
+from procession.kernel.pidfd import PidFile, group_for_pidfd, pid_file_of
+from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.siginfo import SI_USER
+from procession.kernel.task import Task
+from procession.kernel.task_state import TaskState
+from procession.syscalls.declaration import syscall
+from procession.syscalls.kill import check_honesty, read_info
+from procession.syscalls.parameters import Fd, Flags, In, Int, SignalNumber
+
+_PIDFD_NONBLOCK = int(PidfdFlag.PIDFD_NONBLOCK)
+_THREAD, _THREAD_GROUP, _PROCESS_GROUP = 1, 2, 4
+
+
+@syscall(434)
+def pidfd_open(task: Task, pid: Int, flags: Flags[PidfdFlag]) -> int:
+    """pidfd_open(2); PIDFD_THREAD is of a later Linux than the one that uname names."""
+    if flags & ~_PIDFD_NONBLOCK:
+        raise EINVAL("unknown flags")
+    kernel = task.kernel
+    group = group_for_pidfd(kernel, pid)
+    file = PidFile(kernel, group, flags, task)
+    return task.files.install(file, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
+
+
+@syscall(424)
+def pidfd_send_signal(
+    task: Task, fd: Fd, signal: SignalNumber, info: In[SiginfoRaw], flags: Flags[PidfdSignalFlag]
+) -> int:
+    """pidfd_send_signal(2). Linux: kernel/signal.c, SYSCALL_DEFINE4(pidfd_send_signal)."""
+    if flags & ~(_THREAD | _THREAD_GROUP | _PROCESS_GROUP) or flags.bit_count() > 1:
+        raise EINVAL("unknown flags, or several")
+    group = pid_file_of(task, fd).group
+    if info:
+        queued = read_info(task, signal, info.address)
+        if queued.signo != signal:
+            raise EINVAL("the siginfo speaks of another signal")
+        check_honesty(task, group.pid, queued)
+    else:
+        queued = sender_info(task, signal, SI_USER)
+    if group.leader.state is TaskState.DEAD:
+        raise ESRCH("the process is gone")
+    if flags & _PROCESS_GROUP:
+        signal_group_members(task, group.process_group, queued)
+    elif flags & _THREAD:
+        signal_thread(task, group.pid, group.pid, queued)
+    else:
+        signal_process(task, group.leader, queued)
+    return 0
+
+
+@syscall(438)
+def pidfd_getfd(task: Task, fd: Fd, target_fd: Fd, flags: Int) -> int:
+    """pidfd_getfd(2): a descriptor of another process, duplicated. Linux: kernel/pid.c."""
+    if flags:
+        raise EINVAL("unknown flags")
+    group = pid_file_of(task, fd).group
+    leader = group.leader
+    if leader.state in (TaskState.ZOMBIE, TaskState.DEAD):
+        raise ESRCH("the process has ended")
+    mine, theirs = task.credentials, leader.credentials
+    is_same = (
+        mine.uid == theirs.uid == theirs.euid == theirs.suid
+        and mine.gid == theirs.gid == theirs.egid == theirs.sgid
+        and leader.mm.is_dumpable
+    )
+    if leader.group is not task.group and not is_same and not mine.has_capability(CAP_SYS_PTRACE):
+        raise EPERM("the process may not be traced by this one")
+    file = leader.files.files.get(target_fd)
+    if file is None:
+        raise EBADF(f"the process has no descriptor {target_fd}")
+    return task.files.install(file, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
