@@ -133,7 +133,7 @@ def drop_file_capabilities(inode: Inode) -> None:
     name = b"security.capability"
     value = inode.read_xattrs().pop(name, None)
     if value is not None:
-        inode.superblock.xattr_bytes -= len(name) + len(value)
+        inode.superblock.vfs.accounts.add_text(-len(name) - len(value))
 
 
 def check_access(path: Path, subject: Subject, mask: int) -> None:

@@ -10,9 +10,6 @@ from procession.fs.inode import S_IFLNK, Inode
 if TYPE_CHECKING:
     from procession.fs.mount import Mount
 
-# A program that looks up names without end must not fill the host's memory with absent ones.
-ABSENT_NAMES_LIMIT = 1024
-
 
 class Dentry:
     """A name in a directory, and the inode it leads to (Linux: struct dentry, a positive one).
@@ -25,7 +22,6 @@ class Dentry:
     """
 
     __slots__ = (
-        "absent_count",
         "children",
         "inode",
         "is_deleted",
@@ -42,7 +38,6 @@ class Dentry:
         self.inode = inode
         self.children: dict[bytes, Dentry | None] = {}
         self.volatile_children: dict[bytes, Dentry] | None = None
-        self.absent_count = 0
         self.is_deleted = False
         self.is_plain = inode.mode & S_IFMT != S_IFLNK
         self.mounted: tuple[Mount, ...] = ()
@@ -56,11 +51,12 @@ class Dentry:
 
     def add_absent(self, name: bytes) -> None:
         """Remember that there is no entry `name`."""
-        if self.absent_count >= ABSENT_NAMES_LIMIT:
-            self.children = {name: child for name, child in self.children.items() if child is not None}
-            self.absent_count = 0
+        self.inode.superblock.vfs.accounts.add_absent(self)
         self.children[name] = None
-        self.absent_count += 1
+
+    def forget_absent(self) -> None:
+        """Forget which names are absent."""
+        self.children = {name: child for name, child in self.children.items() if child is not None}
 
     def remove(self, child: Dentry) -> None:
         """The entry `child` has been taken away; who has it open still holds it."""

@@ -137,6 +137,7 @@ class File:
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:
         self.path = path
         self.inode = inode = path.dentry.inode
+        inode.superblock.vfs.accounts.add_file()
         self.flags = flags & ~_FORGOTTEN_FLAGS
         self.is_readable = flags & O_ACCMODE in (O_RDONLY, O_RDWR)
         self.is_writable = flags & O_ACCMODE in (O_WRONLY, O_RDWR)
@@ -176,6 +177,7 @@ class File:
             inode.locks.release_file(self)
         self.release()
         inode.open_count -= 1
+        inode.superblock.vfs.accounts.file_count -= 1
         self.path.mount.put_user()
         if inode.link_count <= 0:
             inode.evict_if_unused()
@@ -416,7 +418,7 @@ class DirectoryFile(File):
     """An open directory.
 
     Its listing is taken when it is read from the beginning, so that positions stay valid whatever is
-    created or removed meanwhile.
+    created or removed meanwhile (unless too many directories are being read: then it's taken anew).
     """
 
     __slots__ = ("listing",)
@@ -432,14 +434,20 @@ class DirectoryFile(File):
         if self.listing is None or self.position == 0:
             if self.path.dentry.is_deleted:
                 raise ENOENT
-            self.listing = [
+            listing = [
                 DirectoryEntry(b".", self.inode.number, S_IFDIR >> 12),
                 DirectoryEntry(b"..", self.path.dentry.parent.inode.number, S_IFDIR >> 12),
                 *self.inode.list_entries(),
             ]
+            self.inode.superblock.vfs.accounts.add_listing(self, len(listing))
+            self.listing = listing
             if not self.path.mount.flags & (MS_NOATIME | MS_NODIRATIME):
                 self.inode.touch_accessed()
         return self.listing[self.position :]
+
+    def release(self) -> None:
+        if self.listing is not None:
+            self.inode.superblock.vfs.accounts.remove_listing(self)
 
     def read(self, length: int) -> bytes:
         raise EISDIR

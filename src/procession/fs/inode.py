@@ -75,7 +75,6 @@ class Superblock:
         "type_name",
         "vfs",
         "writer_count",
-        "xattr_bytes",
     )
     root: Inode
 
@@ -91,7 +90,6 @@ class Superblock:
         # Pipes, sockets and anonymous inodes live on file systems that nobody can walk into.
         self.is_internal = False
         self.mount_count = 0
-        self.xattr_bytes = 0
         # How many open files are open for writing: none may be when it becomes read-only.
         self.writer_count = 0
         self.root_dentry: Dentry | None = None
@@ -362,6 +360,7 @@ class Inode:
         if self.pages is not None:
             self.pages.release()
         if self.xattrs:
-            self.superblock.xattr_bytes -= sum(len(name) + len(kept) for name, kept in self.xattrs.items())
+            size = sum(len(name) + len(value) for name, value in self.xattrs.items())
+            self.superblock.vfs.accounts.add_text(-size)
             self.xattrs = None
         self.superblock.forget(self)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EAGAIN, EBADF, EDEADLK, EINVAL, ENOLCK, EOVERFLOW
+from procession.abi.errno import EAGAIN, EBADF, EDEADLK, EINVAL, EOVERFLOW
 from procession.abi.open_flags import LockType, Whence
 from procession.fs.file import MAXIMUM_SIZE, File
 from procession.fs.wait_queue import Sleep, WaitQueue
 
 if TYPE_CHECKING:
+    from procession.fs.accounts import FileAccounts
     from procession.fs.fd_table import FdTable
     from procession.fs.inode import Inode
 
 F_RDLCK = int(LockType.F_RDLCK)
 F_WRLCK = int(LockType.F_WRLCK)
 F_UNLCK = int(LockType.F_UNLCK)
-
-# More than any program takes; without a bound a guest could fill the host's memory.
-LOCKS_LIMIT = 16_384
 # How far Linux follows who waits for whom (fs/locks.c, MAX_DEADLK_ITERATIONS).
 _DEADLOCK_STEPS = 10
 
@@ -67,9 +65,10 @@ class FileLocks:
     `queue` is where the callers of flock(2) wait.
     """
 
-    __slots__ = ("queue", "records", "requests", "whole")
+    __slots__ = ("accounts", "queue", "records", "requests", "whole")
 
-    def __init__(self) -> None:
+    def __init__(self, accounts: FileAccounts) -> None:
+        self.accounts = accounts
         self.records: list[RecordLock] = []
         self.whole: dict[File, bool] = {}
         self.requests: list[LockRequest] = []
@@ -88,8 +87,7 @@ class FileLocks:
         Raises ENOLCK. Linux: fs/locks.c, posix_lock_inode.
         """
         owner, start, end = wanted.owner, wanted.start, wanted.end
-        if wanted.kind != F_UNLCK and len(self.records) >= LOCKS_LIMIT:
-            raise ENOLCK
+        self.accounts.check_locks()
         kept: list[RecordLock] = []
         is_weakened = False
         for held in self.records:
@@ -104,7 +102,9 @@ class FileLocks:
         if wanted.kind != F_UNLCK:
             kept.append(wanted)
         kept.sort(key=_first_byte)
-        self.records = _merged(kept)
+        kept = _merged(kept)
+        self.accounts.lock_count += len(kept) - len(self.records)
+        self.records = kept
         if is_weakened:
             self.wake_requests()
 
@@ -130,6 +130,7 @@ class FileLocks:
     def _release_owner(self, owner: FdTable | File) -> None:
         kept = [held for held in self.records if held.owner is not owner]
         if len(kept) != len(self.records):
+            self.accounts.lock_count += len(kept) - len(self.records)
             self.records = kept
             self.wake_requests()
 
@@ -156,7 +157,7 @@ def _merged(records: list[RecordLock]) -> list[RecordLock]:
 def locks_of(inode: Inode) -> FileLocks:
     """The locks on `inode`, made at first use."""
     if inode.locks is None:
-        inode.locks = FileLocks()
+        inode.locks = FileLocks(inode.superblock.vfs.accounts)
     return inode.locks
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procession.abi.errno import EBUSY, EINVAL, ENOENT, ENOTDIR
+from procession.abi.errno import EBUSY, EINVAL, ENOENT, ENOTDIR, Errno
 from procession.abi.mount_flags import MountFlag
 from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import Superblock
@@ -16,9 +16,6 @@ MS_NOATIME = int(MountFlag.MS_NOATIME)
 MS_NODIRATIME = int(MountFlag.MS_NODIRATIME)
 MS_RELATIME = int(MountFlag.MS_RELATIME)
 MS_STRICTATIME = int(MountFlag.MS_STRICTATIME)
-
-# As much as a mount namespace may hold (fs.mount-max).
-MOUNTS_LIMIT = 100_000
 
 
 class Mount:
@@ -77,6 +74,7 @@ class Mount:
         # Until `take_away`, it may be walked through.
         self.is_attached = True
         superblock.mount_count += 1
+        vfs.accounts.mount_count += 1
         self.root.inode.open_count += 1
 
     @property
@@ -144,6 +142,7 @@ class Mount:
             inode.evict_if_unused()
         superblock = self.superblock
         superblock.mount_count -= 1
+        superblock.vfs.accounts.mount_count -= 1
         if not superblock.mount_count:
             superblock.shut_down()
 
@@ -264,11 +263,15 @@ class MountNamespace:
     def mount(
         self, superblock: Superblock, where: Path, flags: int = 0, source: bytes | None = None
     ) -> Mount:
-        """Show `superblock` at `where`. Raises ENOTDIR, EBUSY (it's there already), EINVAL, ENOENT."""
+        """Show `superblock` at `where`. Raises ENOTDIR, EBUSY (it's there), EINVAL, ENOENT, ENOSPC."""
+        superblock.vfs.accounts.check_mounts(1)
+        covered, dentry = top_of(where)
+        if covered.superblock is superblock and covered.root is dentry:
+            raise EBUSY
         mount = Mount(superblock, None, flags, source)
         try:
             self.attach(mount, where)
-        except (ENOTDIR, EBUSY, EINVAL, ENOENT):
+        except Errno:
             mount.take_away()
             raise
         return mount
@@ -285,12 +288,9 @@ class MountNamespace:
             raise ENOENT
         if mountpoint.inode.is_directory != mount.root.inode.is_directory:
             raise ENOTDIR
-        # The same file system can't be on top of itself.
-        if mountpoint is parent.root and parent.root is mount.root:
-            raise EBUSY
         from procession.fs.mount_tree import attach_everywhere
 
-        attach_everywhere(self, mount, parent, mountpoint)
+        attach_everywhere(mount, parent, mountpoint)
 
 
 def root_dentry(superblock: Superblock) -> Dentry:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from procession.abi.errno import EAGAIN, EBUSY, EINVAL, ELOOP, ENOENT, ENOSPC, ENOTDIR, EPERM
+from procession.abi.errno import EAGAIN, EBUSY, EINVAL, ELOOP, ENOENT, ENOTDIR, EPERM, Errno
 from procession.abi.mount_flags import MountFlag, UmountFlag
 from procession.fs.dentry import Dentry, Path
 from procession.fs.mount import (
-    MOUNTS_LIMIT,
     MS_NOATIME,
     MS_NODEV,
     MS_NODIRATIME,
@@ -43,7 +42,7 @@ MOUNT_FLAGS = (
 """The flags that belong to a mount, not to its file system."""
 
 
-def attach_everywhere(namespace: MountNamespace, mount: Mount, parent: Mount, mountpoint: Dentry) -> None:
+def attach_everywhere(mount: Mount, parent: Mount, mountpoint: Dentry) -> None:
     """Put the tree of `mount` on `mountpoint` of `parent`, and copies of it where that spreads to.
 
     Linux: fs/namespace.c, attach_recursive_mnt; fs/pnode.c, propagate_mnt.
@@ -59,8 +58,7 @@ def attach_everywhere(namespace: MountNamespace, mount: Mount, parent: Mount, mo
             and mountpoint.is_descendant_of(receiver.root)
         ]
     tree = mount.tree()
-    if len(namespace.mounts) + len(tree) * (1 + len(receivers)) > MOUNTS_LIMIT:
-        raise ENOSPC
+    vfs.accounts.check_mounts(len(tree) * len(receivers))
     if parent.peer_group:
         for each in tree:
             vfs.mount_groups.found(each)
@@ -132,10 +130,12 @@ def bind(namespace: MountNamespace, source: Path, where: Path, *, is_recursive: 
         raise EINVAL
     if not is_recursive and _has_locked_children(source):
         raise EINVAL("it would show what a locked mount hides")
+    accounts = source.mount.superblock.vfs.accounts
+    accounts.check_mounts(len(source.mount.tree()) if is_recursive else 1)
     mount = copy_tree(source.mount, source.dentry) if is_recursive else source.mount.clone(source.dentry)
     try:
         namespace.attach(mount, where)
-    except (EINVAL, ENOTDIR, EBUSY, ENOENT, ENOSPC):
+    except Errno:
         mount.take_away()
         raise
     return mount
@@ -170,7 +170,7 @@ def move(namespace: MountNamespace, source: Path, where: Path) -> None:
     if where.dentry.is_deleted:
         raise ENOENT
     mount.detach()
-    attach_everywhere(namespace, mount, where.mount, where.dentry)
+    attach_everywhere(mount, where.mount, where.dentry)
 
 
 def unmount(namespace: MountNamespace, path: Path, flags: int = 0) -> None:
@@ -313,9 +313,10 @@ def copy_namespace(
     """A namespace of its own for a new task (CLONE_NEWNS), and which mount became which.
 
     With `is_less_privileged`, for a new user namespace, mounts receive but don't send, and can't be taken
-    apart. Linux: fs/namespace.c, copy_mnt_ns.
+    apart. Raises ENOSPC. Linux: fs/namespace.c, copy_mnt_ns.
     """
     originals = namespace.root.tree()
+    namespace.root.superblock.vfs.accounts.check_mounts(len(originals))
     copied = copy_tree(namespace.root, namespace.root.root, keeps_unbindable=True)
     copies = dict(zip(originals, copied.tree(), strict=True))
     if is_less_privileged:

@@ -220,9 +220,9 @@ class OverlayInode(MemoryInode):
             self.xattrs = {}
             if self.lower is not None and self.mode & S_IFMT == S_IFREG:
                 self.xattrs.update(self.superblock.tree.xattrs(self.lower))
-                self.superblock.xattr_bytes += sum(
-                    len(name) + len(kept) for name, kept in self.xattrs.items()
-                )
+                # These are the host's, not the guest's doing: they're counted, but not refused.
+                size = sum(len(name) + len(value) for name, value in self.xattrs.items())
+                self.superblock.vfs.accounts.text_bytes += size
         return self.xattrs
 
     def truncate(self, size: int) -> None:
@@ -246,6 +246,9 @@ class OverlayInode(MemoryInode):
         return super().open(path, flags, subject, progress)
 
     def evict(self) -> None:
+        if self.is_from_host:
+            # It was never counted.
+            self.target = b""
         super().evict()
         self.unseen = {}
 

@@ -12,6 +12,7 @@ from procession.abi.errno import (
     ENOSPC,
     ENOTDIR,
     ENOTEMPTY,
+    Errno,
 )
 from procession.abi.file_mode import S_IFMT, RenameFlag
 from procession.abi.limits import NAME_MAX
@@ -75,26 +76,34 @@ class Tmpfs(Superblock):
         return MemoryInode(self, mode, uid, gid, rdev)
 
     def count_inode(self) -> None:
-        """One more file. Raises ENOSPC."""
+        """One more file, or one more name of one. Raises ENOSPC. Linux: mm/shmem.c, shmem_reserve_inode."""
         if self.inode_count >= self.maximum_inodes:
             raise ENOSPC("no inodes left")
+        self.vfs.accounts.add_inode()
         self.inode_count += 1
+
+    def uncount_inode(self) -> None:
+        """A file, or a name beside the first, is gone."""
+        self.inode_count -= 1
+        self.vfs.accounts.inode_count -= 1
 
     def new_pages(self, backing: Backing | None = None) -> PageCache:
         """The contents of a new regular file."""
         return TmpfsPages(self, backing)
 
     def forget(self, inode: Inode) -> None:
-        self.inode_count -= 1
+        self.uncount_inode()
 
     def shut_down(self) -> None:
         inodes = [self.root]
         for inode in inodes:
             assert isinstance(inode, MemoryInode)
             inodes.extend(inode.entries.values())
-            if inode.pages is not None:
-                inode.pages.release()
-            inode.entries = {}
+            if not inode.is_evicted:
+                inode.is_evicted = True
+                inode.evict()
+        self.vfs.accounts.inode_count -= self.inode_count
+        self.inode_count = 0
 
     def statistics(self) -> FileSystemStatistics:
         free = min(self.maximum_pages - self.page_count, self.memory.free_frames)
@@ -145,9 +154,10 @@ class MemoryInode(Inode):
     """A file of a file system whose changes are kept in memory.
 
     `entries` are a directory's, in the order in which they were made. `target` is a symbolic link's.
+    `extra_names` are those that were made by `link`; each counts as an inode.
     """
 
-    __slots__ = ("entries", "target")
+    __slots__ = ("entries", "extra_names", "target")
 
     superblock: Tmpfs
 
@@ -155,6 +165,7 @@ class MemoryInode(Inode):
         super().__init__(superblock, mode, uid, gid, rdev)
         self.entries: dict[bytes, MemoryInode] = {}
         self.target = b""
+        self.extra_names = 0
         if mode & S_IFMT == S_IFREG:
             self.pages = superblock.new_pages()
         elif mode & S_IFMT == S_IFDIR:
@@ -233,7 +244,12 @@ class MemoryInode(Inode):
         return self._add_child(name, mode, rdev, subject)
 
     def symlink(self, name: bytes, target: bytes, subject: Subject) -> Inode:
-        inode = self._add_child(name, S_IFLNK | 0o777, 0, subject)
+        self.superblock.vfs.accounts.add_text(len(target))
+        try:
+            inode = self._add_child(name, S_IFLNK | 0o777, 0, subject)
+        except Errno:
+            self.superblock.vfs.accounts.add_text(-len(target))
+            raise
         inode.set_target(target)
         return inode
 
@@ -253,6 +269,9 @@ class MemoryInode(Inode):
             raise EEXIST
         if inode.link_count >= LINK_MAX:
             raise EMLINK
+        if inode.link_count:
+            self.superblock.count_inode()
+            inode.extra_names += 1
         self.set_entry(name, inode)
         inode.link_count += 1
         inode.ctime_ns = self.now_ns()
@@ -285,6 +304,9 @@ class MemoryInode(Inode):
 
     def drop_link(self) -> None:
         """One name of this file is gone."""
+        if self.extra_names:
+            self.extra_names -= 1
+            self.superblock.uncount_inode()
         self.link_count -= 1
         self.ctime_ns = self.now_ns()
         self.evict_if_unused()
@@ -355,4 +377,6 @@ class MemoryInode(Inode):
 
     def evict(self) -> None:
         self.entries = {}
+        if self.target:
+            self.superblock.vfs.accounts.add_text(-len(self.target))
         super().evict()

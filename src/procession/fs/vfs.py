@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.device_numbers import encode_device
+from procession.fs.accounts import FileAccounts
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -45,6 +46,7 @@ class Vfs:
     """
 
     __slots__ = (
+        "accounts",
         "character_drivers",
         "clock",
         "lock_requests",
@@ -64,6 +66,7 @@ class Vfs:
         from procession.fs.mount import MountGroups
 
         self.memory = memory
+        self.accounts = FileAccounts(memory.frame_count << 12)
         self.clock = clock
         self.random = random
         self.character_drivers: dict[int, CharacterDriver] = {}

@@ -94,12 +94,9 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
         raise ENODATA
     others = sum(len(other) + len(kept) for other, kept in attributes.items() if other != name)
     growth = len(name) + len(value) - (0 if previous is None else len(name) + len(previous))
-    superblock = inode.superblock
     if others + len(name) + len(value) > INODE_LIMIT:
         raise ENOSPC
-    if superblock.xattr_bytes + growth > superblock.memory.frame_count << 9:
-        raise ENOSPC
-    superblock.xattr_bytes += growth
+    inode.superblock.vfs.accounts.add_text(growth)
     attributes[name] = value
     inode.ctime_ns = inode.now_ns()
 
@@ -113,7 +110,7 @@ def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
     value = inode.read_xattrs().pop(name, None)
     if value is None:
         raise ENODATA
-    inode.superblock.xattr_bytes -= len(name) + len(value)
+    inode.superblock.vfs.accounts.add_text(-len(name) - len(value))
     inode.ctime_ns = inode.now_ns()
 
 

@@ -1,0 +1,143 @@
+"""The bounds of what a guest may have, and that all of it is given back."""
+
+from __future__ import annotations
+
+import pytest
+
+from procession.abi.errno import ENFILE, ENOENT, ENOLCK, ENOSPC
+from procession.fs import accounts
+from procession.fs.fd_table import FdTable
+from procession.fs.file import O_CREAT, O_RDWR
+from procession.fs.lock import F_RDLCK, F_UNLCK, RecordLock, set_lock
+from procession.fs.mount_tree import MNT_DETACH, bind, copy_namespace, unmount
+from procession.fs.tmpfs import Tmpfs
+from procession.fs.xattr import set_xattr
+from tests.fs.file_tree import FileTree, new_tmpfs_tree
+
+
+@pytest.fixture
+def tree() -> FileTree:
+    return new_tmpfs_tree()
+
+
+def test_inodes_and_names(tree: FileTree) -> None:
+    held = tree.vfs.accounts
+    before = held.inode_count
+    tree.create("/file")
+    tree.link("/file", "/second")
+    tree.mkdir("/directory")
+    tree.namespace.mount(Tmpfs(tree.vfs), tree.path("/directory"))
+    assert held.inode_count == before + 4
+    held.maximum_inodes = held.inode_count
+    for make in (tree.create, tree.mkdir):
+        for name in ("/new", "/directory/new"):
+            with pytest.raises(ENOSPC):
+                make(name)
+    with pytest.raises(ENOSPC):
+        tree.link("/file", "/third")
+    tree.unlink("/file")
+    tree.unlink("/second")
+    tree.create("/directory/new")
+    unmount(tree.namespace, tree.path("/directory"), MNT_DETACH)
+    tree.rmdir("/directory")
+    assert held.inode_count == before
+
+
+def test_links_and_attributes(tree: FileTree) -> None:
+    held = tree.vfs.accounts
+    held.maximum_text_bytes = 5000
+    tree.symlink("x" * 4000, "/one")
+    with pytest.raises(ENOSPC):
+        tree.symlink("x" * 4000, "/two")
+    tree.create("/file")
+    with pytest.raises(ENOSPC):
+        set_xattr(tree.path("/file"), tree.user, b"user.a", bytes(1000), 0)
+    set_xattr(tree.path("/file"), tree.user, b"user.a", bytes(900), 0)
+    tree.unlink("/file")
+    tree.unlink("/one")
+    assert held.text_bytes == 0
+    tree.symlink("x" * 4000, "/two")
+
+
+def test_open_files(tree: FileTree) -> None:
+    held = tree.vfs.accounts
+    before = held.file_count
+    held.maximum_files = before + 2
+    files = [tree.open("/file", O_CREAT | O_RDWR) for _ in range(2)]
+    with pytest.raises(ENFILE):
+        tree.open("/file")
+    for file in files:
+        file.put()
+    assert held.file_count == before
+    inode = tree.path("/file").inode
+    assert (inode.open_count, inode.writer_count, tree.superblock.writer_count) == (0, 0, 0)
+
+
+def test_record_locks(tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "LOCKS_LIMIT", 3)
+    table = FdTable()
+    files = [tree.open(name, O_CREAT | O_RDWR) for name in ("/a", "/b")]
+    for file in files:
+        table.install(file, limit=10)
+        file.put()
+
+    def lock(position: int, kind: int, byte: int) -> None:
+        set_lock(files[position], RecordLock(table, 1, kind, byte, byte), is_blocking=False)
+
+    lock(0, F_RDLCK, 0)
+    lock(0, F_RDLCK, 2)
+    lock(1, F_RDLCK, 0)
+    with pytest.raises(ENOLCK):
+        lock(1, F_RDLCK, 2)
+    table.close(0)
+    lock(1, F_RDLCK, 2)
+    lock(1, F_UNLCK, 0)
+    table.release()
+    assert tree.vfs.accounts.lock_count == 0
+
+
+def test_mounts(tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = tree.vfs.accounts
+    before = held.mount_count
+    monkeypatch.setattr(accounts, "MOUNTS_LIMIT", before + 3)
+    tree.mkdir("/a")
+    tree.namespace.mount(Tmpfs(tree.vfs), tree.path("/a"))
+    with pytest.raises(ENOSPC):
+        copy_namespace(tree.namespace)
+    bind(tree.namespace, tree.path("/a"), tree.path("/a"), is_recursive=False)
+    with pytest.raises(ENOSPC):
+        bind(tree.namespace, tree.path("/"), tree.path("/a"), is_recursive=True)
+    for _ in range(2):
+        unmount(tree.namespace, tree.path("/a"))
+    assert held.mount_count == before
+    copied, _ = copy_namespace(tree.namespace)
+    copied.root.take_away()
+    assert held.mount_count == before
+
+
+def test_absent_names(tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "ABSENT_NAMES_LIMIT", 100)
+    tree.mkdir("/a")
+    tree.create("/a/file")
+    for number in range(250):
+        for directory in ("/", "/a"):
+            with pytest.raises(ENOENT):
+                tree.path(f"{directory}/absent{number}")
+    remembered = sum(len(tree.path(name).dentry.children) for name in ("/", "/a"))
+    assert remembered <= 102
+    assert tree.path("/a/file").inode.is_regular
+
+
+def test_listings(tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "LISTED_ENTRIES_LIMIT", 30)
+    for number in range(10):
+        tree.create(f"/{number}")
+    directories = [tree.open("/") for _ in range(4)]
+    for directory in directories:
+        assert len(directory.list_directory()) == 12
+        directory.position = 7
+    assert tree.vfs.accounts.listed_count == 24
+    assert [entry.name for entry in directories[0].list_directory()] == [b"4", b"3", b"2", b"1", b"0"]
+    for directory in directories:
+        directory.put()
+    assert tree.vfs.accounts.listed_count == 0
