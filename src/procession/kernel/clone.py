@@ -163,6 +163,9 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     task.command_name = parent.command_name
     task.blocked = parent.blocked
     task.pending = PendingSignals()
+    task.self_exec_id = parent.self_exec_id
+    is_sibling = flags & (CLONE_PARENT | CLONE_THREAD)
+    task.parent_exec_id = parent.parent_exec_id if is_sibling else parent.self_exec_id
     inherit_scheduling(parent, task)
     task.personality = parent.personality
     task.flags = parent.flags

@@ -413,11 +413,11 @@ def _switch_program(
     mm.is_dumpable = not gained.is_secure
     if gained.is_secure:
         task.parent_death_signal = 0
-    if gained.clears_personality:
-        task.personality = 0
+    task.personality &= ~(_PER_CLEAR_ON_SETID if gained.clears_personality else _READ_IMPLIES_EXEC)
     commit_credentials(task, gained.credentials)
     task.alternate_stack = (0, 0, task.alternate_stack[2])
     task.has_executed = True
+    task.self_exec_id += 1
     task.exit_signal = 17 if task.exit_signal >= 0 else task.exit_signal
     task.command_name = parameters.name.rpartition(b"/")[2][:_COMM_LENGTH]
     if kernel.observer is not None:

@@ -201,6 +201,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
         if task.parent is not None:
             task.parent.children.pop(task, None)
         group.shared_pending.clear()
+        group.handlers.reference_count -= 1
         forget_session_leader(group)
         leave_process_group(group)
     else:

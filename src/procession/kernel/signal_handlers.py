@@ -40,7 +40,7 @@ IGNORE_ACTION = SignalAction(SIG_IGN)
 class SignalHandlers:
     """The actions for all signals, by number from 1 (Linux: struct sighand_struct).
 
-    `reference_count` counts the tasks that share it (CLONE_SIGHAND). `wait_queue` is where readers and
+    `reference_count` counts the thread groups that share it (CLONE_SIGHAND). `wait_queue` is where readers and
     pollers of signalfds wait (Linux: signalfd_wqh).
     """
 

@@ -107,6 +107,8 @@ class Task:
     thread's part of a group stop (kernel/stop.py); `last_trap` is the vector, the error code and the cr2 of
     the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority` and
     `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are the PF_* of kernel/prctl.py.
+    `self_exec_id` counts the programs that it has executed; `parent_exec_id` is what its parent's was at
+    the clone.
     """
 
     __slots__ = (
@@ -134,6 +136,7 @@ class Task:
         "mm",
         "nice",
         "parent",
+        "parent_exec_id",
         "parent_death_signal",
         "pending",
         "personality",
@@ -145,6 +148,7 @@ class Task:
         "restart_block",
         "robust_list",
         "saved_mask",
+        "self_exec_id",
         "sleep_timer",
         "start_time_ns",
         "state",
@@ -188,6 +192,8 @@ class Task:
         self.robust_list: tuple[int, int] = (0, 0)  # head, length
         self.vfork_queue: WaitQueue | None = None
         self.has_executed = False
+        self.self_exec_id = 0
+        self.parent_exec_id = 0
         self.times = CpuTimes()
         self.start_time_ns = 0
         self.nice = 0
