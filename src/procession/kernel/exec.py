@@ -57,6 +57,9 @@ _MAXIMUM_INTERPRETERS = 5
 _O_RDONLY = 0
 _SIGSEGV = 11
 _COMM_LENGTH = 15
+_READ_IMPLIES_EXEC = 0x400000
+_PER_CLEAR_ON_SETID = 0x740000
+"""The personality flags that weaken a program which gains privilege."""
 
 
 class Program:
