@@ -27,7 +27,7 @@ class EventFile(File):
         super().__init__(anonymous_path(vfs, "[eventfd]"), O_RDWR | flags, subject)
         self.count = count
         self.is_semaphore = is_semaphore
-        self.read_queue = WaitQueue(POLLIN | POLLERR)
+        self.read_queue = WaitQueue(POLLIN)
         self.write_queue = WaitQueue(POLLOUT)
         numbers = anonymous_inodes(vfs).eventfd_numbers
         self.number = next(number for number in itertools.count() if number not in numbers)
