@@ -40,8 +40,8 @@ IGNORE_ACTION = SignalAction(SIG_IGN)
 class SignalHandlers:
     """The actions for all signals, by number from 1 (Linux: struct sighand_struct).
 
-    `reference_count` counts the thread groups that share it (CLONE_SIGHAND). `wait_queue` is where readers and
-    pollers of signalfds wait (Linux: signalfd_wqh).
+    `reference_count` counts the thread groups that share it (CLONE_SIGHAND). `wait_queue` is where readers
+    and pollers of signalfds wait (Linux: signalfd_wqh).
     """
 
     __slots__ = ("actions", "reference_count", "wait_queue")
