@@ -206,7 +206,7 @@ class MemoryDescriptor:
             if area.flags & DONT_FORK:
                 self.unmap(area.start, area.end)
             elif area.flags & WIPE_ON_FORK:
-                self.resident_pages -= self.tables.zap(area.start, area.end)
+                self.zap(area.start, area.end)
 
     def _use_areas(self, area_list: AreaList) -> None:
         self.area_list = area_list
@@ -330,13 +330,19 @@ class MemoryDescriptor:
         doomed = self.isolate(start, end) if self.areas_in(start, end) else []
         if not doomed:
             return
-        self.resident_pages -= self.tables.zap(start, end)
-        self.memory.stale |= STALE_TRANSLATIONS
+        self.zap(start, end)
         first = bisect_right(self.starts, doomed[0].start) - 1
         del self.areas[first : first + len(doomed)]
         del self.starts[first : first + len(doomed)]
         for area in doomed:
             area.release()
+
+    def zap(self, start: int, end: int) -> None:
+        """Drop the pages that are mapped from `start` to `end`; the areas stay."""
+        count = self.tables.zap(start, end)
+        if count:
+            self.resident_pages -= count
+            self.memory.stale |= STALE_TRANSLATIONS
 
     def unmap_pages(self, pages: object, first_index: int) -> None:
         """Drop what is mapped of the page cache `pages` from page `first_index` on, private copies too.
@@ -348,8 +354,7 @@ class MemoryDescriptor:
                 index = max(first_index, area.page_offset)
                 start = area.start + ((index - area.page_offset) << PAGE_SHIFT)
                 if start < area.end:
-                    self.resident_pages -= self.tables.zap(start, area.end)
-                    self.memory.stale |= STALE_TRANSLATIONS
+                    self.zap(start, area.end)
 
     def check_limits(self, length: int, is_data: bool, freed: int = 0) -> None:
         """Raise ENOMEM if `length` more bytes would pass RLIMIT_AS, or RLIMIT_DATA for private data.

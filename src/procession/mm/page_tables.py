@@ -184,13 +184,14 @@ class PageTables:
                     free.append(frame)
         return count
 
-    def protect(self, start: int, end: int, bits: int) -> None:
+    def protect(self, start: int, end: int, bits: int) -> bool:
         """Give present pages from `start` to `end` the rights in `bits`, made by `entry_bits`.
 
-        Pages of private areas get the write bit only if nobody else holds their frame.
+        Returns whether there were any. Pages of private areas get the write bit only if nobody else holds their frame.
         """
         memory = self.memory
         words, references = memory.words, memory.references
+        has_changed = False
         page, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
         for region in [region for region in self.leaves if page >> 9 <= region <= (last - 1) >> 9]:
             first = max(page, region << 9) & 511
@@ -198,6 +199,7 @@ class PageTables:
             leaf = self.leaves[region]
             if not any(words[(leaf << 9) + first : (leaf << 9) + past].tolist()):
                 continue
+            has_changed = True
             base = self.own_leaf(region) << 9
             for index in range(base + first, base + past):
                 entry = words[index]
@@ -209,6 +211,7 @@ class PageTables:
                     words[index] = new
                     if not bits & pte.NO_EXECUTE:
                         memory.executable.add(frame)
+        return has_changed
 
     def move(self, source: int, target: int, length: int) -> None:
         """Move the entries of `length` bytes from `source` to `target`, where there are none (mremap)."""

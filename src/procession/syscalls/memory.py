@@ -231,9 +231,9 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
     for area in mm.isolate(start, end):
         if area.protection != protection:
             area.protection = protection
-            mm.tables.protect(area.start, area.end, area.entry_bits())
+            if mm.tables.protect(area.start, area.end, area.entry_bits()):
+                mm.memory.stale |= STALE_TRANSLATIONS
     mm.merge_around(start, end)
-    mm.memory.stale |= STALE_TRANSLATIONS
 
 
 @syscall(329)
@@ -360,9 +360,7 @@ def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -
         mm.merge_around(address, end)
     elif advice in (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE):
         for area in areas:
-            first, last = max(area.start, address), min(area.end, end)
-            mm.resident_pages -= mm.tables.zap(first, last)
-        mm.memory.stale |= STALE_TRANSLATIONS
+            mm.zap(max(area.start, address), min(area.end, end))
     elif advice == MADV_REMOVE:
         for area in areas:
             _punch(area, max(area.start, address), min(area.end, end))
