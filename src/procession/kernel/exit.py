@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.session import (
     forget_session_leader,
     is_session_leader,
@@ -108,11 +109,17 @@ def complete_vfork(task: Task) -> None:
 
 
 def _clear_tid(task: Task, address: int) -> None:
-    from procession.abi.errno import EFAULT
+    """CLONE_CHILD_CLEARTID: whoever waits for the thread's end waits on this futex."""
+    from procession.abi.errno import EFAULT, EINVAL
+    from procession.kernel.futex import futex_wake
 
     try:
         task.mm.write(address, bytes(4))
-    except EFAULT:
+    except (EFAULT, OutOfFrames):
+        return
+    try:
+        futex_wake(task, address, 1, is_private=False)
+    except EINVAL:
         return
 
 

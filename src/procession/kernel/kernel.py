@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.kernel.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
+from procession.kernel.futex import FutexTable
 from procession.kernel.pid import PidAllocator
 from procession.kernel.sched import Scheduler
 from procession.kernel.timer import TimerQueue
@@ -37,6 +38,7 @@ class Kernel:
         "cpu",
         "current",
         "decider",
+        "futexes",
         "identity",
         "init",
         "live",
@@ -70,6 +72,7 @@ class Kernel:
         self.scheduler = Scheduler(self)
         self.timers = TimerQueue(self)
         self.pids = PidAllocator(self)
+        self.futexes = FutexTable()
         self.tasks: dict[Tid, Task] = {}
         self.process_groups: dict[int, ProcessGroup] = {}
         self.sessions: dict[int, Session] = {}
