@@ -65,6 +65,11 @@ class FileAccounts:
             raise ENOSPC("no inodes left in the machine")
         self.inode_count += 1
 
+    def check_files(self) -> None:
+        """Raise ENFILE unless one more file may be open."""
+        if self.file_count >= self.maximum_files:
+            raise ENFILE
+
     def add_file(self) -> None:
         """One more open file. Raises ENFILE; Linux: fs/file_table.c, alloc_empty_file."""
         if self.file_count >= self.maximum_files:

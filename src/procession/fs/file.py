@@ -252,6 +252,9 @@ class File:
         """What is woken when `poll_mask` may have changed."""
         return ()
 
+    def check_mapping(self, *, is_shared: bool, is_writable: bool) -> None:
+        """Raise EPERM if it mustn't be mapped so, which a seal forbids. Linux: the file's mmap operation."""
+
     def mappable(self) -> PageCache | None:
         """The pages that mmap(2) maps; None if this can't be mapped (ENODEV)."""
         return None

@@ -420,6 +420,7 @@ def _create(context: FsContext, walk: Walk, directory: Dentry, name: bytes, mode
         raise ENOENT
     inode = directory.inode
     inode.check_permission(walk.subject, MAY_WRITE | MAY_EXEC)
+    inode.superblock.vfs.accounts.check_files()
     created = inode.create(name, mode & 0o7777 & ~context.umask, walk.subject)
     return Path(walk.mount, directory.add(name, created))
 
@@ -437,6 +438,7 @@ def _open_unnamed(
     if directory.mount.is_read_only:
         raise EROFS
     directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
+    directory.inode.superblock.vfs.accounts.check_files()
     inode = directory.inode.create_unnamed(mode & 0o7777 & ~context.umask, subject)
     inode.is_linkable = not flags & O_EXCL
     dentry = Dentry(b"#%d" % inode.number, directory.dentry, inode)

@@ -138,6 +138,8 @@ class OverlayInode(MemoryInode):
         self.lower: bytes | None = None
         self.is_from_host = False
         self.unseen: dict[bytes, None] | None = {}
+        if mode & S_IFMT == S_IFDIR:
+            self.size = PAGE_SIZE
 
     def become_lower(self, path: bytes, status: HostStatus) -> None:
         """Take over what the host says. Times and sizes that differ from host to host are made alike."""
@@ -147,7 +149,6 @@ class OverlayInode(MemoryInode):
         if kind == S_IFDIR:
             # As for overlayfs's merged directories, the number of subdirectories isn't known.
             self.link_count = 1
-            self.size = PAGE_SIZE
             if not status.is_pseudo:
                 self.lower = path
                 self.unseen = None

@@ -1,0 +1,137 @@
+"""Files in memory without a name, which can be sealed: memfd_create(2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EBUSY, EINVAL, EPERM
+from procession.abi.mmap_flags import MemfdFlag
+from procession.abi.open_flags import Seal
+from procession.fs.file import O_LARGEFILE, O_RDWR, File, RegularFile
+from procession.fs.inode import S_IFREG
+from procession.fs.mount import Mount
+from procession.fs.tmpfs import MemoryInode, Tmpfs
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.permission import Subject
+    from procession.fs.vfs import Vfs
+
+_MFD_ALLOW_SEALING = int(MemfdFlag.MFD_ALLOW_SEALING)
+_MFD_NOEXEC_SEAL = int(MemfdFlag.MFD_NOEXEC_SEAL)
+F_SEAL_SEAL = int(Seal.F_SEAL_SEAL)
+F_SEAL_SHRINK = int(Seal.F_SEAL_SHRINK)
+F_SEAL_GROW = int(Seal.F_SEAL_GROW)
+F_SEAL_WRITE = int(Seal.F_SEAL_WRITE)
+F_SEAL_FUTURE_WRITE = int(Seal.F_SEAL_FUTURE_WRITE)
+F_SEAL_EXEC = int(Seal.F_SEAL_EXEC)
+_ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_EXEC
+_NO_WRITING = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
+_MOUNT_NAME = "memfd"
+
+
+class MemfdInode(MemoryInode):
+    """Such a file; `seals` are what is forbidden, as F_SEAL_*."""
+
+    __slots__ = ("seals",)
+
+    def __init__(self, superblock: Tmpfs, mode: int, uid: int, gid: int, seals: int) -> None:
+        super().__init__(superblock, mode, uid, gid)
+        self.link_count = 0
+        self.seals = seals
+
+    def truncate(self, size: int) -> None:
+        """Linux: mm/shmem.c, shmem_setattr."""
+        if (size < self.size and self.seals & F_SEAL_SHRINK) or (
+            size > self.size and self.seals & F_SEAL_GROW
+        ):
+            raise EPERM
+        super().truncate(size)
+
+    def set_attributes(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        if mode is not None and self.seals & F_SEAL_EXEC and (mode ^ self.mode) & 0o111:
+            raise EPERM
+        super().set_attributes(mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return MemfdFile(path, flags, subject)
+
+
+class MemfdFile(RegularFile):
+    """An open file that may be sealed."""
+
+    __slots__ = ()
+
+    inode: MemfdInode
+
+    def _write(self, offset: int, data: bytes) -> int:
+        """Linux: mm/shmem.c, shmem_write_begin."""
+        seals = self.inode.seals
+        if seals & _NO_WRITING or (seals & F_SEAL_GROW and offset + len(data) > self.inode.size):
+            raise EPERM
+        return super()._write(offset, data)
+
+    def allocate(self, mode: int, offset: int, length: int) -> None:
+        seals = self.inode.seals
+        punches = mode & 2
+        if (punches and seals & _NO_WRITING) or (
+            not punches and seals & F_SEAL_GROW and offset + length > self.inode.size
+        ):
+            raise EPERM
+        super().allocate(mode, offset, length)
+
+    def check_mapping(self, *, is_shared: bool, is_writable: bool) -> None:
+        if is_shared and is_writable and self.inode.seals & _NO_WRITING:
+            raise EPERM
+
+    def add_seals(self, seals: int) -> None:
+        """F_ADD_SEALS. Raises EPERM, EINVAL, EBUSY (it's mapped, and may be written to that way).
+
+        Linux: mm/memfd.c, memfd_add_seals, which looks for writable shared mappings alone.
+        """
+        inode = self.inode
+        if not self.is_writable:
+            raise EPERM
+        if seals & ~_ALL_SEALS:
+            raise EINVAL
+        if inode.seals & F_SEAL_SEAL:
+            raise EPERM
+        assert inode.pages is not None
+        if seals & F_SEAL_WRITE and not inode.seals & F_SEAL_WRITE and inode.pages.area_count:
+            raise EBUSY
+        if seals & F_SEAL_EXEC and inode.mode & 0o111:
+            seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
+        inode.seals |= seals
+
+
+def create_memfd(vfs: Vfs, name: bytes, flags: int, subject: Subject) -> File:
+    """A new file of that name for /proc/PID/maps; `flags` are MFD_*. Raises ENOSPC, ENFILE.
+
+    Linux: mm/memfd.c, alloc_file.
+    """
+    mount = vfs.pseudo_mounts.get(_MOUNT_NAME)
+    if mount is None:
+        superblock = Tmpfs(vfs, maximum_pages=vfs.memory.frame_count)
+        superblock.is_internal = True
+        mount = vfs.pseudo_mounts[_MOUNT_NAME] = Mount(superblock)
+    system = mount.superblock
+    assert isinstance(system, Tmpfs)
+    seals = F_SEAL_SEAL
+    permissions = 0o777
+    if flags & _MFD_NOEXEC_SEAL:
+        seals, permissions = F_SEAL_EXEC, 0o666
+    elif flags & _MFD_ALLOW_SEALING:
+        seals = 0
+    vfs.accounts.check_files()
+    system.count_inode()
+    inode = MemfdInode(system, S_IFREG | permissions, subject.fsuid, subject.fsgid, seals)
+    path = vfs.pseudo_path(mount, b"/memfd:" + name + b" (deleted)", inode)
+    return inode.open(path, O_RDWR | O_LARGEFILE, subject)
