@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, STALE_CODE, PhysicalMemory
 
 
 class Backing(Protocol):
@@ -123,13 +123,16 @@ class PageCache:
 
     def write(self, offset: int, contents: bytes) -> None:
         """Put `contents` at `offset`. Raises OutOfFrames, having written a page-aligned prefix."""
-        data = self.memory.bytes
+        data, executable = self.memory.bytes, self.memory.executable
         done = 0
         while done < len(contents):
             index, start = offset >> PAGE_SHIFT, offset & PAGE_MASK
             count = min(len(contents) - done, PAGE_SIZE - start)
-            base = (self.frame(index) << PAGE_SHIFT) + start
+            frame = self.frame(index)
+            base = (frame << PAGE_SHIFT) + start
             data[base : base + count] = contents[done : done + count]
+            if frame in executable:
+                self.memory.stale |= STALE_CODE
             offset += count
             done += count
 
@@ -154,10 +157,13 @@ class PageCache:
             base = index << PAGE_SHIFT
             since, until = max(start - base, 0), min(end - base, PAGE_SIZE)
             if until - since == PAGE_SIZE and self.backing is None and not self.area_count:
-                self.memory.release(self.frames.pop(index))
+                self._drop(self.frames.pop(index))
             else:
-                frame = self.frames[index] << PAGE_SHIFT
-                data[frame + since : frame + until] = bytes(until - since)
+                frame = self.frames[index]
+                base = frame << PAGE_SHIFT
+                data[base + since : base + until] = bytes(until - since)
+                if frame in self.memory.executable:
+                    self.memory.stale |= STALE_CODE
 
     def release(self) -> None:
         """Give every frame back: the file is gone."""
