@@ -76,7 +76,7 @@ def notify_parent_of_stop(kernel: Kernel, task: Task, reason: int) -> None:
 
 def _child_info(task: Task, parent: Task, reason: int, status: int) -> SigInfo:
     times, group_times = task.times, task.group.times
-    return SigInfo(
+    info = SigInfo(
         SIGCHLD,
         reason,
         pid=task.tid,
@@ -85,3 +85,7 @@ def _child_info(task: Task, parent: Task, reason: int, status: int) -> SigInfo:
         utime=(times.user_ns + group_times.user_ns) // _NS_PER_TICK,
         stime=(times.system_ns + group_times.system_ns) // _NS_PER_TICK,
     )
+    # A child may announce its end by another signal, with whose code Linux takes the union for SIGPOLL's.
+    info.band = info.pid | info.uid << 32
+    info.fd = status
+    return info

@@ -187,7 +187,8 @@ class PageTables:
     def protect(self, start: int, end: int, bits: int) -> bool:
         """Give present pages from `start` to `end` the rights in `bits`, made by `entry_bits`.
 
-        Returns whether there were any. Pages of private areas get the write bit only if nobody else holds their frame.
+        Returns whether there were any. Pages of private areas get the write bit only if nobody else holds
+        their frame.
         """
         memory = self.memory
         words, references = memory.words, memory.references
