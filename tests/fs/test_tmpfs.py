@@ -22,9 +22,10 @@ from procession.abi.errno import (
 from procession.fs.attributes import NOW, OMIT, change_mode, change_owner, change_times, truncate
 from procession.fs.file import O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, SEEK_DATA, SEEK_HOLE
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFSOCK
+from procession.fs.mount import MS_NOATIME, MS_STRICTATIME
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, Tmpfs
 from procession.fs.xattr import get_xattr, list_xattrs, remove_xattr, set_xattr
-from tests.fs.file_tree import FileTree, User, new_tmpfs_tree
+from tests.fs.file_tree import SECOND_NS, FileTree, TestClock, User, new_tmpfs_tree
 
 PAGE = 4096
 
@@ -379,3 +380,39 @@ def test_a_listing_stays_valid_while_entries_go(tree: FileTree) -> None:
     assert [entry.name for entry in directory.list_directory()] == [b"3", b"2", b"1", b"0"]
     directory.seek(0, 0)
     assert [entry.name for entry in directory.list_directory()][2:] == [b"5", b"3", b"2", b"1", b"0"]
+
+
+def test_access_times(tree: FileTree) -> None:
+    clock = tree.vfs.clock
+    assert isinstance(clock, TestClock)
+    tree.write("/file", b"x")
+    path = tree.path("/file")
+    start_ns = clock.realtime_ns
+
+    def read_later() -> int:
+        clock.realtime_ns += SECOND_NS
+        tree.read("/file")
+        return (path.inode.atime_ns - start_ns) // SECOND_NS
+
+    assert [read_later() for _ in range(3)] == [1, 1, 1]
+    tree.write("/file", b"y")
+    assert [read_later() for _ in range(2)] == [4, 4]
+    path.mount.flags |= MS_STRICTATIME
+    assert [read_later() for _ in range(2)] == [6, 7]
+    path.mount.flags |= MS_NOATIME
+    assert read_later() == 7
+    path.mount.flags = 0
+    clock.realtime_ns += 25 * 3600 * SECOND_NS
+    assert read_later() > 25 * 3600
+
+
+def test_writing_to_code_is_told(tree: FileTree) -> None:
+    tree.write("/program", bytes(10))
+    memory = tree.vfs.memory
+    pages = tree.path("/program").inode.pages
+    assert pages is not None
+    tree.write("/program", b"a")
+    assert not memory.stale
+    memory.executable.add(pages.frame(0))
+    tree.write("/program", b"b")
+    assert memory.stale

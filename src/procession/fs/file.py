@@ -22,7 +22,6 @@ from procession.abi.open_flags import O_ACCMODE, FallocateFlag, OpenFlag, Whence
 from procession.abi.poll import PollEvent
 from procession.fs.attributes import drop_set_id_bits, truncate_inode
 from procession.fs.inode import S_IFDIR, S_ISGID, S_ISUID, DirectoryEntry
-from procession.fs.mount import MS_NOATIME, MS_NODIRATIME
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
 
 if TYPE_CHECKING:
@@ -301,8 +300,8 @@ class RegularFile(File):
         pages = inode.pages
         assert pages is not None
         data = pages.read(offset, length)
-        if not (self.path.mount.flags & MS_NOATIME or self.flags & O_NOATIME):
-            inode.touch_accessed()
+        if not self.flags & O_NOATIME:
+            inode.touch_accessed(self.path.mount.flags)
         return data
 
     def write(self, data: bytes) -> int:
@@ -444,8 +443,8 @@ class DirectoryFile(File):
             ]
             self.inode.superblock.vfs.accounts.add_listing(self, len(listing))
             self.listing = listing
-            if not self.path.mount.flags & (MS_NOATIME | MS_NODIRATIME):
-                self.inode.touch_accessed()
+            if not self.flags & O_NOATIME:
+                self.inode.touch_accessed(self.path.mount.flags)
         return self.listing[self.position :]
 
     def release(self) -> None:

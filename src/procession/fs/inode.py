@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from procession.abi.device_numbers import device_major
 from procession.abi.errno import EACCES, EINVAL, ENODEV, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, ETXTBSY
 from procession.abi.file_mode import S_IFMT, FileType, Permission
+from procession.abi.mount_flags import MountFlag
 from procession.fs.permission import MAY_WRITE, Subject, check_permission, check_writable_file_system
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ S_IFIFO = int(FileType.S_IFIFO)
 S_ISUID = int(Permission.S_ISUID)
 S_ISGID = int(Permission.S_ISGID)
 S_ISVTX = int(Permission.S_ISVTX)
+
+_NO_TIME = int(MountFlag.MS_NOATIME)
+_NO_DIRECTORY_TIME = int(MountFlag.MS_NODIRATIME)
+_STRICT_TIME = int(MountFlag.MS_STRICTATIME)
+_TIME_FLAGS = _NO_TIME | _NO_DIRECTORY_TIME | _STRICT_TIME
 
 DAY_NS = 24 * 3600 * 10**9
 
@@ -329,11 +335,18 @@ class Inode:
         """The contents have changed now."""
         self.mtime_ns = self.ctime_ns = self.superblock.vfs.clock.realtime_ns
 
-    def touch_accessed(self) -> None:
-        """The contents have been read now, which is written down as `relatime` does.
+    def touch_accessed(self, mount_flags: int = 0) -> None:
+        """The contents have been read now, through a mount with these MS_* flags.
 
-        Linux: fs/inode.c, relatime_need_update.
+        Without MS_STRICTATIME that is written down when it says something new, or once a day.
+        Linux: fs/inode.c, atime_needs_update and relatime_need_update.
         """
+        if mount_flags & _TIME_FLAGS:
+            if mount_flags & _NO_TIME or (mount_flags & _NO_DIRECTORY_TIME and self.is_directory):
+                return
+            if mount_flags & _STRICT_TIME:
+                self.atime_ns = self.superblock.vfs.clock.realtime_ns
+                return
         atime_ns = self.atime_ns
         now_ns = self.superblock.vfs.clock.realtime_ns
         if atime_ns <= self.mtime_ns or atime_ns <= self.ctime_ns or now_ns - atime_ns >= DAY_NS:

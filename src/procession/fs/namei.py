@@ -36,7 +36,7 @@ from procession.fs.file import (
     PathFile,
 )
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Inode
-from procession.fs.mount import MS_NOATIME, MS_NODEV, MS_NOSYMFOLLOW, Mount, top_of
+from procession.fs.mount import MS_NODEV, MS_NOSYMFOLLOW, Mount, top_of
 from procession.fs.permission import (
     MAY_EXEC,
     MAY_READ,
@@ -194,8 +194,7 @@ class Walk:
         target = inode.readlink()
         if not target:
             raise ENOENT
-        if not mount.flags & MS_NOATIME:
-            inode.touch_accessed()
+        inode.touch_accessed(mount.flags)
         return target
 
     def _go_to_root(self) -> None:
