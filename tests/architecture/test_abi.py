@@ -77,7 +77,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "statfs": ("asm/statfs.h linux/magic.h sys/statvfs.h",),
     "sysinfo": ("linux/sysinfo.h",),
     "termios": ("asm/termios.h asm/termbits.h",),
-    "time": ("linux/time.h linux/times.h asm/siginfo.h sys/timex.h",),
+    "time": ("linux/time.h linux/times.h asm/siginfo.h linux/timex.h",),
     "timerfd": ("linux/timerfd.h",),
     "uio": ("linux/uio.h linux/fs.h",),
     "utsname": ("linux/utsname.h",),
