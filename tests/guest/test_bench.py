@@ -1,0 +1,83 @@
+"""Runs every benchmark program once on both sides: that it works and what is reported, not how fast it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.rows import ROWS, Row, microseconds, times_native
+from bench.run import BENCH, Outcome, line_of, measure, quick
+
+ROW_KEYS = {
+    "name",
+    "title",
+    "per",
+    "native_s",
+    "procession_s",
+    "ratio",
+    "samples",
+    "target",
+    "is_met",
+    "is_later_met",
+    "native_failure",
+    "failure",
+}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_program_runs_on_both_sides(row: Row) -> None:
+    """A program that fails, natively or inside, would leave a row without figures."""
+    outcome = measure(quick(row), 1, is_judged=False)
+    assert (outcome.native_failure, outcome.failure) == (None, None)
+    report = outcome.as_json()
+    assert report.keys() == ROW_KEYS
+    assert isinstance(report["native_s"], float)
+    assert isinstance(report["procession_s"], float)
+
+
+def test_names_are_unique() -> None:
+    """`--only` chooses by name."""
+    assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+def test_failure_is_reported_with_its_reason() -> None:
+    """A row whose program can't run stays in the table."""
+    row = replace(ROWS[0], command=("/bin/sh", "-c", "echo because >&2; exit 7 # {count}"))
+    outcome = measure(row, 2)
+    assert outcome.native_failure == "status 7: because"
+    assert outcome.failure is not None
+    assert outcome.as_json()["native_s"] is None
+    assert "failed natively: status 7: because" in line_of(outcome)
+
+
+def test_targets_are_compared_with_what_was_measured() -> None:
+    """Absolute targets are for Procession's time alone, the others for the ratio."""
+    absolute = Outcome(
+        replace(ROWS[0], target=microseconds(4, 2.5)), native=[1e-6], procession=[9e-6, 3e-6, 2e-6]
+    )
+    assert absolute.procession_s == 3e-6
+    assert (absolute.reaches(4e-6), absolute.reaches(2.5e-6)) == (True, False)
+    relative = Outcome(replace(ROWS[0], target=times_native(4)), native=[1.0], procession=[5.0])
+    assert relative.ratio == 5.0
+    assert relative.as_json()["is_met"] is False
+    assert relative.as_json()["is_later_met"] is None
+
+
+def test_command_writes_json(tmp_path: Path) -> None:
+    """The file says on which machine the figures were measured."""
+    file = tmp_path / "figures.json"
+    command = [sys.executable, str(BENCH / "run.py"), "--quick", "--only", "getpid", "--json", str(file)]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "getpid" in result.stdout
+    report = json.loads(file.read_text())
+    assert report.keys() == {"measured_at", "host", "repetitions", "is_quick", "rows"}
+    assert report["host"].keys() == {"cpu", "cores", "kernel", "python", "unicorn", "procession"}
+    assert all(report["host"].values())
+    assert [row["name"] for row in report["rows"]] == ["getpid"]
+    assert report["rows"][0].keys() == ROW_KEYS
