@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import pytest
 
-from procession.abi.clone_flags import CloneFlag
+from procession.abi.clone_flags import CloneArgs, CloneFlag
 from procession.abi.errno import ECHILD, EFAULT, ENOENT, ERESTARTSYS, Errno
 from procession.abi.open_flags import OpenFlag
+from procession.abi.poll import EpollEvent, Pollfd
 from procession.abi.structure import I32
 from procession.abi.time import Timespec
 from procession.abi.wait_options import WaitOption
@@ -21,6 +22,7 @@ from procession.mm.address_space import MemoryDescriptor
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.syscalls.declaration import SystemCall
 from procession.syscalls.parameters import (
+    ARRAY,
     Address,
     Choice,
     CreationMode,
@@ -39,7 +41,9 @@ from procession.syscalls.parameters import (
     SignalNumber,
     SignalSet,
     Size,
+    SizedIn,
     StringArray,
+    UInt,
     WaitStatus,
 )
 from procession.trace.strace import SystemCallTrace
@@ -114,6 +118,23 @@ def nanosleep(task: Task, request: In[Timespec], remaining: Out[Timespec]) -> in
 
 def socklen(task: Task, fd: Fd, length: InOut[I32]) -> int:
     """A call with a value that it replaces."""
+    return 0
+
+
+def poll(task: Task, descriptors: InOut[Annotated[Pollfd, ARRAY]], count: UInt, timeout: Int) -> int:
+    """poll(2)."""
+    return 0
+
+
+def epoll_wait(
+    task: Task, instance: Fd, events: Out[Annotated[EpollEvent, ARRAY]], maximum: Int, timeout: Int
+) -> int:
+    """epoll_wait(2)."""
+    return 0
+
+
+def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
+    """clone3(2)."""
     return 0
 
 
@@ -242,6 +263,26 @@ def test_other_kinds(watched: Watched) -> None:
     assert watched.line(seek, 3).startswith("seek(0x3) ")
     watched.mm.write(BASE, b"\x10\0\0\0")
     assert watched.line(socklen, 3, BASE, then=(BASE, b"\2\0\0\0")).startswith("socklen(3, [16] => [2]) ")
+
+
+def test_arrays_of_structures(watched: Watched) -> None:
+    watched.mm.write(BASE, Pollfd(0, 1).pack() + Pollfd(4, 0x2001).pack())
+    line = watched.line(poll, BASE, 2, -1, result=1, then=(BASE, Pollfd(0, 1, 0x10).pack()))
+    first = "{fd=0, events=POLLIN, revents=0}", "{fd=0, events=POLLIN, revents=POLLHUP}"
+    second = "{fd=4, events=POLLIN|POLLRDHUP, revents=0}"
+    assert line == f"poll([{first[0]}, {second}] => [{first[1]}, {second}], 2, -1) = 1\n"
+    then = (BASE, EpollEvent(1, 7).pack())
+    line = watched.line(epoll_wait, 3, BASE, 10, 0, result=1, then=then)
+    assert line == "epoll_wait(3, [{events=EPOLLIN, data=7}], 10, 0) = 1\n"
+    assert watched.line(epoll_wait, 3, BASE, 10, 0, result=0).startswith("epoll_wait(3, [], 10, 0) ")
+
+
+def test_structures_that_grow(watched: Watched) -> None:
+    watched.mm.write(BASE, CloneArgs(flags=0x4100, exit_signal=17).pack())
+    line = watched.line(clone3, BASE, 64, result=8)
+    assert line.startswith("clone3({flags=CLONE_VM|CLONE_VFORK, pidfd=NULL, child_tid=NULL, parent_tid=NULL")
+    assert "exit_signal=SIGCHLD, stack=NULL, stack_size=0, tls=NULL, " in line
+    assert line.endswith("set_tid=NULL, set_tid_size=0, ...}, 64) = 8\n")
 
 
 def test_a_trace_never_brings_pages_in(watched: Watched) -> None:

@@ -13,7 +13,7 @@ from procession.fs.dentry import path_below
 from procession.fs.namei import lookup
 from procession.fs.permission import MAY_EXEC
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Fd, Mode, Path, Size, UInt
+from procession.syscalls.parameters import Address, Fd, Mode, OutBuffer, Path, Size, UInt
 from procession.syscalls.paths import start_of
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def chroot(task: Task, path: Path) -> int:
 
 
 @syscall(79)
-def getcwd(task: Task, buffer: Address, size: Size) -> int:
+def getcwd(task: Task, buffer: OutBuffer, size: Size) -> int:
     """getcwd(2): the length with the NUL. Linux: fs/d_path.c, SYSCALL_DEFINE2(getcwd)."""
     cwd = task.fs.cwd
     if cwd.dentry.is_deleted:

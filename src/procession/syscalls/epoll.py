@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EBADF, EFAULT, EINTR, EINVAL, EPERM
@@ -14,7 +14,7 @@ from procession.fs.wait_queue import Sleep
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Choice, Fd, Flags, In, Int, Out, SignalSet, Size
+from procession.syscalls.parameters import ARRAY, Choice, Fd, Flags, In, Int, Out, SignalSet, Size
 from procession.syscalls.poll import timespec_ns, use_mask
 from procession.syscalls.user_vector import check_user_range, write_prefix
 
@@ -80,7 +80,9 @@ def epoll_ctl(
 
 
 @syscall(232)
-def epoll_wait(task: Task, instance: Fd, events: Out[EpollEvent], maximum: Int, timeout: Int) -> int:
+def epoll_wait(
+    task: Task, instance: Fd, events: Out[Annotated[EpollEvent, ARRAY]], maximum: Int, timeout: Int
+) -> int:
     """epoll_wait(2). Linux: fs/eventpoll.c, do_epoll_wait."""
     return _wait(task, instance, events.address, maximum, None if timeout < 0 else timeout * 1_000_000)
 
@@ -89,7 +91,7 @@ def epoll_wait(task: Task, instance: Fd, events: Out[EpollEvent], maximum: Int, 
 def epoll_pwait(
     task: Task,
     instance: Fd,
-    events: Out[EpollEvent],
+    events: Out[Annotated[EpollEvent, ARRAY]],
     maximum: Int,
     timeout: Int,
     mask: In[SignalSet],
@@ -104,7 +106,7 @@ def epoll_pwait(
 def epoll_pwait2(
     task: Task,
     instance: Fd,
-    events: Out[EpollEvent],
+    events: Out[Annotated[EpollEvent, ARRAY]],
     maximum: Int,
     timeout: In[Timespec],
     mask: In[SignalSet],

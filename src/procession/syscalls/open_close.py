@@ -36,7 +36,7 @@ from procession.fs.file import (
 from procession.fs.pipe import FifoOpening
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, CreationMode, Fd, Flags, Mode, Path, Size, UInt
+from procession.syscalls.parameters import CreationMode, Fd, Flags, Mode, Path, Size, SizedIn, UInt
 from procession.syscalls.paths import start_of
 
 if TYPE_CHECKING:
@@ -83,13 +83,13 @@ def creat(task: Task, path: Path, mode: Mode) -> int:
 
 
 @syscall(437)
-def openat2(task: Task, directory: Fd, path: Path, how: Address, size: Size) -> int:
+def openat2(task: Task, directory: Fd, path: Path, how: SizedIn[OpenHow], size: Size) -> int:
     """openat2(2). Linux: fs/open.c, SYSCALL_DEFINE4(openat2) and build_open_flags."""
     if size < OpenHow.SIZE:
         raise EINVAL
     if size > _PAGE_SIZE:
         raise E2BIG
-    data = task.mm.read(how, size)
+    data = task.mm.read(how.address, size)
     if data.count(0, OpenHow.SIZE) != size - OpenHow.SIZE:
         raise E2BIG("unknown fields are set")
     wanted = OpenHow.unpack_from(data)

@@ -79,6 +79,9 @@ Choice = Annotated[T, Kind("choice", _SIGNED_32)]
 # For In and Out: integers that the trace shows as what they mean.
 WaitStatus = Annotated[int, "i", "wait_status"]
 SignalSet = Annotated[int, "Q", "signal_set"]
+ARRAY = "array"
+"""For In, InOut and Out: `InOut[Annotated[Pollfd, ARRAY]]`. The pointer reaches the first structure; the next
+argument says how many there are."""
 
 
 class Layout(Protocol):
@@ -177,7 +180,13 @@ class InOut(In[T]):
         self.memory.write(self.address, self.layout.pack(value))
 
 
-POINTER_CLASSES: tuple[type[Pointer[Any]], ...] = (In, Out, InOut)
+class SizedIn(Pointer[T]):
+    """A pointer to a structure that may grow: the next argument says how many bytes of it there are."""
+
+    __slots__ = ()
+
+
+POINTER_CLASSES: tuple[type[Pointer[Any]], ...] = (In, Out, InOut, SizedIn)
 
 
 def layout_of(annotation: Any) -> Layout:
@@ -185,7 +194,9 @@ def layout_of(annotation: Any) -> Layout:
     if isinstance(annotation, type) and issubclass(annotation, Structure):
         return StructureLayout(annotation)
     if get_origin(annotation) is Annotated:
-        code = get_args(annotation)[1]
+        inner, code = get_args(annotation)[:2]
+        if code == ARRAY:
+            return layout_of(inner)
         if isinstance(code, str) and len(code) == 1:
             return IntegerLayout(code)
     raise TypeError(f"{annotation!r} has no layout in user memory")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 from procession.abi.errno import EBADF, EFAULT, EINTR, EINVAL, ERESTART_RESTARTBLOCK, ERESTARTNOHAND
 from procession.abi.personality import PersonalityFlag
@@ -15,7 +15,7 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal import set_temporary_mask
 from procession.kernel.task import RestartBlock
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, In, InOut, Int, SignalSet, Size, UInt
+from procession.syscalls.parameters import ARRAY, Address, In, InOut, Int, SignalSet, Size, UInt
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -37,7 +37,7 @@ _SELECT_EVENTS = (
 
 
 @syscall(7)
-def poll(task: Task, descriptors: InOut[Pollfd], count: UInt, timeout: Int) -> int:
+def poll(task: Task, descriptors: InOut[Annotated[Pollfd, ARRAY]], count: UInt, timeout: Int) -> int:
     """poll(2); a stop signal doesn't end it, nor start its time again. Linux: SYSCALL_DEFINE3(poll)."""
     deadline_ns = _deadline_after(task, None if timeout < 0 else timeout * 1_000_000)
     try:
@@ -52,7 +52,7 @@ def poll(task: Task, descriptors: InOut[Pollfd], count: UInt, timeout: Int) -> i
 @syscall(271)
 def ppoll(
     task: Task,
-    descriptors: InOut[Pollfd],
+    descriptors: InOut[Annotated[Pollfd, ARRAY]],
     count: UInt,
     timeout: InOut[Timespec],
     mask: In[SignalSet],

@@ -49,6 +49,7 @@ from procession.syscalls.parameters import (
     Out,
     Path,
     Size,
+    SizedIn,
     StringArray,
     WaitStatus,
 )
@@ -169,13 +170,13 @@ def clone(
 
 
 @syscall(435)
-def clone3(task: Task, arguments: Address, size: Size) -> int:
+def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
     """clone3(2). Linux: kernel/fork.c, copy_clone_args_from_user, clone3_args_valid."""
     if size > 4096:
         raise E2BIG("more than a page of arguments")
     if size < _CLONE_ARGS_SIZE_VER0:
         raise EINVAL("fewer arguments than the first version has")
-    data = task.mm.read(arguments, size)
+    data = task.mm.read(arguments.address, size)
     if any(data[CloneArgs.SIZE :]):
         raise E2BIG("arguments of a later version")
     args = CloneArgs.unpack(data[: CloneArgs.SIZE].ljust(CloneArgs.SIZE, b"\0"))

@@ -21,7 +21,7 @@ from procession.kernel.siginfo import (
     LAYOUT_TIMER,
 )
 from procession.mm.peek import peek, peek_cstring
-from procession.syscalls.parameters import PATH_MAX, InOut, Kind, Out, Pointer
+from procession.syscalls.parameters import ARRAY, PATH_MAX, InOut, Kind, Out, Pointer, SizedIn
 from procession.trace.values import (
     LIST_LIMIT,
     STRING_LIMIT,
@@ -214,7 +214,9 @@ def argument_at_entry(
         return scalar_text(task.mm, kind, parameter.annotation, argument)
     if isinstance(argument, Out):
         return None
-    return pointer_text(parameter, argument)
+    if isinstance(argument, SizedIn):
+        return sized_structure_text(task.mm, parameter.annotation, argument.address, arguments[position + 1])
+    return pointer_text(parameter, argument, arguments[position + 1 :])
 
 
 def argument_at_return(
@@ -239,10 +241,13 @@ def argument_at_return(
             return buffer_text(mm, argument, result)
         return vector_text(mm, argument, arguments[position + 1], result)
     if isinstance(argument, Out):
-        return address_text(argument.address) if result < 0 else pointer_text(parameter, argument)
+        if result < 0:
+            return address_text(argument.address)
+        # As many as the call returned.
+        return pointer_text(parameter, argument, (result,))
     assert text is not None
     if isinstance(argument, InOut) and result >= 0:
-        after = pointer_text(parameter, argument)
+        after = pointer_text(parameter, argument, arguments[position + 1 :])
         return text if after == text else f"{text} => {after}"
     return text
 
@@ -283,24 +288,40 @@ def named_numbers_text(kind: str, names: Any, value: int) -> str:
     return "|".join(parts)
 
 
-def pointer_text(parameter: Parameter, pointer: Pointer[Any]) -> str:
-    """What a pointer points at, or the address where nothing can be read."""
+def pointer_text(parameter: Parameter, pointer: Pointer[Any], following: tuple[Any, ...]) -> str:
+    """What a pointer points at, or the address if that can't be read; `following` are the next arguments."""
     if not pointer:
         return "NULL"
     layout = pointer.layout
+    meaning = get_args(parameter.annotation)[1:]
+    is_array = ARRAY in meaning
+    count = min(max(following[0], 0), LIST_LIMIT + 1) if is_array else 1
     # A declared pointer's memory is the calling task's.
-    data = peek(cast("MemoryDescriptor", pointer.memory), pointer.address, layout.SIZE)
-    if len(data) < layout.SIZE:
+    data = peek(cast("MemoryDescriptor", pointer.memory), pointer.address, layout.SIZE * count)
+    if len(data) < layout.SIZE * count:
         return address_text(pointer.address)
+    if is_array:
+        starts = range(0, len(data), layout.SIZE)
+        return list_text(structure_text(layout.unpack(data[start : start + layout.SIZE])) for start in starts)
     value = layout.unpack(data)
     if isinstance(value, Structure):
         return structure_text(value)
-    meaning = get_args(parameter.annotation)[2:]
     if "wait_status" in meaning:
         return f"[{wait_status_text(value)}]"
     if "signal_set" in meaning:
         return signal_set_text(value)
     return f"[{value}]"
+
+
+def sized_structure_text(mm: MemoryDescriptor, structure: type[Structure], address: int, size: int) -> str:
+    """A structure of which a program gives `size` bytes: what is missing is zero."""
+    if not address:
+        return "NULL"
+    wanted = min(max(size, 0), structure.SIZE)
+    data = peek(mm, address, wanted)
+    if len(data) < wanted:
+        return address_text(address)
+    return structure_text(structure.unpack(data.ljust(structure.SIZE, b"\0")))
 
 
 def buffer_text(mm: MemoryDescriptor, address: int, length: int) -> str:

@@ -7,8 +7,12 @@ from functools import cache
 from inspect import get_annotations
 from typing import Any
 
+from procession.abi.clone_flags import CloneArgs, CloneFlag
 from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.file_mode import FileType
+from procession.abi.open_flags import OpenFlag, OpenHow, ResolveFlag
+from procession.abi.poll import EpollEvent, EpollEvents, PollEvent, Pollfd
+from procession.abi.sigaction import Sigaction, SignalStack
 from procession.abi.signals import (
     BusCode,
     FpeCode,
@@ -43,11 +47,20 @@ ESCAPES = {
     13: "\\r",
 }
 SIGNAL_SET_FIELDS = frozenset({"sa_mask"})
-FLAG_FIELDS: dict[str, type[IntFlag]] = {
-    "sa_flags": SigactionFlag,
-    "ss_flags": SignalStackFlag,
+SIGNAL_FIELDS = frozenset({"exit_signal"})
+FLAG_FIELDS: dict[tuple[type[Structure], str], type[IntFlag]] = {
+    (CloneArgs, "flags"): CloneFlag,
+    (EpollEvent, "events"): EpollEvents,
+    (OpenHow, "flags"): OpenFlag,
+    (OpenHow, "resolve"): ResolveFlag,
+    (Pollfd, "events"): PollEvent,
+    (Pollfd, "revents"): PollEvent,
+    (Sigaction, "sa_flags"): SigactionFlag,
+    (SignalStack, "ss_flags"): SignalStackFlag,
 }
-"""Fields of structures that hold more than a number; their names are the same wherever they stand."""
+"""Fields of structures that hold flags."""
+ADDRESS_FIELDS = frozenset({"child_tid", "parent_tid", "pidfd", "set_tid", "stack", "tls"})
+"""Fields that hold addresses and are declared as numbers."""
 OCTAL_DIGITS = b"01234567"
 
 CODES: dict[int, type[IntEnum]] = {
@@ -185,7 +198,7 @@ def field_annotations(structure: type[Structure]) -> dict[str, str]:
     return annotations
 
 
-def field_text(name: str, annotation: str, value: Any) -> str:
+def field_text(structure: type[Structure], name: str, value: Any) -> str:
     """The value of one field of a structure."""
     if isinstance(value, Structure):
         return structure_text(value)
@@ -193,22 +206,24 @@ def field_text(name: str, annotation: str, value: Any) -> str:
         return quoted(value.split(b"\0", 1)[0])
     if isinstance(value, tuple):
         return list_text(str(element) for element in value)
-    if annotation == "Pointer":
+    if name in ADDRESS_FIELDS or field_annotations(structure)[name] == "Pointer":
         return address_text(value)
     if name.endswith("_mode"):
         return mode_text(value)
+    if name in SIGNAL_FIELDS:
+        return signal_name(value)
     if name in SIGNAL_SET_FIELDS:
         return signal_set_text(value)
-    if flags := FLAG_FIELDS.get(name):
-        return flags_text(flags, value)
+    if flags := FLAG_FIELDS.get((structure, name)):
+        # The 16 bits of struct pollfd are signed.
+        return flags_text(flags, value & 0xFFFF if value < 0 else value)
     return str(value)
 
 
 def structure_text(structure: Structure) -> str:
     """`{tv_sec=1, tv_nsec=0}`; long structures are cut."""
-    annotations = field_annotations(type(structure))
     fields = [
-        f"{name}={field_text(name, annotations[name], getattr(structure, name))}"
+        f"{name}={field_text(type(structure), name, getattr(structure, name))}"
         for name in structure.FIELDS[:FIELD_LIMIT]
     ]
     if len(structure.FIELDS) > FIELD_LIMIT:
