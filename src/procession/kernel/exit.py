@@ -17,7 +17,6 @@ from procession.kernel.signal import (
     exit_signals,
     notify_parent,
     send_group_signal,
-    send_signal,
 )
 from procession.kernel.task import NEED_RESCHED, Task, ThreadGroup
 from procession.kernel.task_state import TaskState, set_state
@@ -166,8 +165,11 @@ def _forget_original_parent(kernel: Kernel, task: Task) -> None:
     children = list(task.children)
     task.children.clear()
     for child in children:
-        if child.parent_death_signal and child.state not in _ENDED:
-            send_signal(kernel, child, SigInfo(child.parent_death_signal, 0, pid=task.tid))
+        for thread in child.group.threads:
+            if thread.parent_death_signal and thread.state not in _ENDED:
+                # Linux sends it to the process, whichever thread asked for it.
+                info = SigInfo(thread.parent_death_signal, 0, pid=task.pid, uid=task.credentials.uid)
+                send_group_signal(kernel, child.group, info)
         if reaper is None:
             # The machine's init has ended and everything else is being killed: nobody waits any more.
             child.parent = None
