@@ -232,6 +232,7 @@ def tree_below(side: HostSide | GuestSide, name: str) -> dict[str, object]:
 @given(st.lists(OPERATIONS, max_size=20))
 def test_tmpfs_answers_as_the_host(operations: list[tuple[str, ...]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
         (Path(directory) / BASE).mkdir(parents=True)
         tree = new_tmpfs_tree()
         for name in ("/one", "/one/two", "/one/two/three"):
