@@ -10,6 +10,7 @@ import pytest
 
 from procession.abi.clone_flags import CloneArgs, CloneFlag
 from procession.abi.errno import ECHILD, EFAULT, ENOENT, ERESTARTSYS, Errno
+from procession.abi.futex import FutexCommand, FutexFlag
 from procession.abi.open_flags import OpenFlag
 from procession.abi.poll import EpollEvent, Pollfd
 from procession.abi.structure import I32
@@ -25,6 +26,7 @@ from procession.syscalls.parameters import (
     ARRAY,
     Address,
     Choice,
+    ChoiceAndFlags,
     CreationMode,
     Fd,
     Flags,
@@ -135,6 +137,11 @@ def epoll_wait(
 
 def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
     """clone3(2)."""
+    return 0
+
+
+def futex(task: Task, operation: ChoiceAndFlags[FutexCommand | FutexFlag]) -> int:
+    """futex(2), shortened."""
     return 0
 
 
@@ -255,6 +262,10 @@ def test_other_kinds(watched: Watched) -> None:
         "clone(CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD, NULL) = 8"
     )
     assert watched.line(clone, 0, 0).startswith("clone(0, NULL)")
+    assert watched.line(futex, 0x189).startswith(
+        "futex(FUTEX_WAIT_BITSET|FUTEX_PRIVATE_FLAG|FUTEX_CLOCK_REALTIME) "
+    )
+    assert watched.line(futex, 1).startswith("futex(FUTEX_WAKE) ")
     assert watched.line(kill, 7, 15).startswith("kill(7, SIGTERM) ")
     watched.mm.write(BASE, (0x10002).to_bytes(8, "little"))
     assert watched.line(sigsuspend, BASE).startswith("sigsuspend([INT CHLD]) ")
@@ -307,6 +318,17 @@ def test_calls_of_several_tasks_are_written_in_halves(watched: Watched) -> None:
         "[pid     8] +++ exited with 0 +++\n"
         "<... wait4 resumed>[{WIFEXITED(s) && WEXITSTATUS(s) == 0}], 0, NULL) = 8\n"
     )
+
+
+def test_a_value_that_changed_while_others_ran_is_shown_again(watched: Watched) -> None:
+    watched.mm.write(BASE, Pollfd(3, 1).pack())
+    call, arguments = watched.decode(poll, BASE, 1, -1)
+    watched.trace.system_call_entered(watched.task, call, arguments)
+    watched.trace.task_event(watched.task, "signal", SigInfo(2, 0x80))
+    watched.take()
+    watched.mm.write(BASE, Pollfd(3, 1, 1).pack())
+    watched.trace.system_call_returned(watched.task, call, arguments, 1)
+    assert watched.take() == "<... poll resumed> => [{fd=3, events=POLLIN, revents=POLLIN}]) = 1\n"
 
 
 def test_signals_and_ends(watched: Watched) -> None:

@@ -11,7 +11,7 @@ from procession.kernel.futex import MATCH_ANY, Deadline, FutexWaiter, futex_wait
 from procession.kernel.posix_clock import KTIME_MAX
 from procession.kernel.task import RestartBlock
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Flags, In, UInt
+from procession.syscalls.parameters import Address, ChoiceAndFlags, In, UInt
 from procession.syscalls.time import nanoseconds_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _signed(value: int) -> int:
 def futex(
     task: Task,
     address: Address,
-    operation: Flags[FutexFlag],
+    operation: ChoiceAndFlags[FutexCommand | FutexFlag],
     value: UInt,
     timeout: In[Timespec],
     address2: Address,

@@ -31,6 +31,7 @@ from procession.trace.values import (
     flags_text,
     list_text,
     mode_text,
+    names_of,
     quoted,
     signal_code_text,
     signal_name,
@@ -152,7 +153,13 @@ class SystemCallTrace:
             start = f"{name}({joined(shown)})"
             self.pending_tid = None
         else:
-            start = f"<... {name} resumed>{joined(shown[opened.shown_count :])})"
+            changed = [
+                # What a value has become that was written out already.
+                after[len(before) :]
+                for before, after in zip(opened.texts[: opened.shown_count], shown, strict=False)
+                if before is not None and after != before
+            ]
+            start = f"<... {name} resumed>{''.join(changed)}{joined(shown[opened.shown_count :])})"
         self.write_result(tid, start, result)
 
     def write_result(self, tid: int, start: str, result: str) -> None:
@@ -256,7 +263,7 @@ def scalar_text(mm: MemoryDescriptor, kind: str, annotation: Any, value: Any) ->
     """A value of one of the kinds of `syscalls.parameters`; "" for one that isn't shown."""
     if kind == "path":
         return "NULL" if value is None else quoted(value, PATH_MAX)
-    if kind in ("flags", "choice", "flags_and_signal"):
+    if kind in ("flags", "choice", "choice_and_flags", "flags_and_signal"):
         return named_numbers_text(kind, annotation, value)
     if kind == "string_array":
         return string_array_text(mm, value)
@@ -275,6 +282,10 @@ PLAIN_KINDS: dict[str, Callable[[int], str]] = {
 
 def named_numbers_text(kind: str, names: Any, value: int) -> str:
     """Flags or a choice by the names of the enumeration that the declaration gives."""
+    if kind == "choice_and_flags":
+        choices, flags = get_args(names)
+        bits = sum(names_of(flags)) & value
+        return "|".join((choice_text(choices, value & ~bits), *([flags_text(flags, bits)] if bits else [])))
     if not (isinstance(names, type) and issubclass(names, IntEnum | IntFlag)):
         return f"{value:#x}"
     if not issubclass(names, IntFlag):
