@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import pytest
 
 from procession.abi.errno import EACCES, ENOENT, ENOEXEC
+from procession.cli import main
 from procession.cli.command_line import run_command_line
 from procession.kernel.task_state import TaskState
 
@@ -147,7 +148,6 @@ def test_a_mistake_in_the_use_is_one_line_and_status_2(
         (failing(ENOENT()), 127, "procession: prog: command not found\n"),
         (failing(EACCES("no x bit")), 126, "procession: prog: Permission denied: no x bit\n"),
         (failing(ENOEXEC()), 126, "procession: prog: Exec format error\n"),
-        (failing(KeyboardInterrupt()), 130, ""),
     ],
 )
 def test_the_exit_status_is_the_programs(
@@ -232,3 +232,14 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 141
+
+
+def test_an_interrupt_before_the_guest_runs_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(PretendMachine, "act", failing(KeyboardInterrupt()))
+    monkeypatch.setattr(sys, "argv", ["procession", "run", "--", "x"])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    assert exit.value.code == 130
+    assert capsys.readouterr().err == ""

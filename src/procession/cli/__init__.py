@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
 
 def main() -> None:
     """Run the command line that the process was given; doesn't return."""
-    from procession.cli.command_line import run_command_line
-
-    status = run_command_line(sys.argv[1:])
     try:
+        from procession.cli.command_line import run_command_line
+
+        status = run_command_line(sys.argv[1:])
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
     except BrokenPipeError:
         status = abandon_stdout()
     sys.exit(status)
@@ -22,4 +27,4 @@ def abandon_stdout() -> int:
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
+    return BROKEN_PIPE

@@ -6,8 +6,6 @@ import sys
 
 import click
 
-from procession.cli import abandon_stdout
-
 USE_ERROR = 2
 TRACE_TO_STDERR = "-"
 SMALLEST_MEMORY = 16 << 20
@@ -143,8 +141,6 @@ def run_command_line(arguments: list[str]) -> int:
     except click.ClickException as error:
         print(f"procession: {one_line(error)}", file=sys.stderr)
         return USE_ERROR
-    except BrokenPipeError:
-        return abandon_stdout()
     return result if isinstance(result, int) else 0
 
 

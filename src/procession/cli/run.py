@@ -16,7 +16,6 @@ CANNOT_EXECUTE = 126
 NOT_FOUND = 127
 KERNEL_BUG = 70
 USE_ERROR = 2
-INTERRUPTED = 130
 SIGPIPE = 13
 
 
@@ -100,8 +99,6 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
             )
     except Errno as error:
         return fail_to_execute(options.command[0], error)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place where bugs of the kernel are reported
         return report_kernel_bug(machine, error)
     if trace is not None:
