@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from procession.kernel.siginfo import SI_QUEUE, SI_USER
+from procession.abi.signals import SignalCode
+from procession.kernel.siginfo import SI_USER
 from procession.kernel.signal import (
     SigInfo,
     SignalAction,
@@ -34,6 +35,8 @@ STEPS = st.one_of(
     st.tuples(st.just("run"), st.just(0), THREADS),
     st.tuples(st.just("return"), st.just(0), THREADS),
 )
+
+SI_QUEUE = int(SignalCode.SI_QUEUE)
 
 
 def is_awake(task: Task) -> bool:
@@ -67,7 +70,7 @@ def check(machine: Machine, threads: list[Task]) -> None:
         assert group.stop_count == 0
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(STEPS, min_size=20, max_size=60))
 def test_nothing_is_slept_over(steps: list[tuple[str, int] | tuple[str, int, int]]) -> None:
     machine = Machine()

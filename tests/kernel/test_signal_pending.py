@@ -14,10 +14,13 @@ from procession.abi.siginfo import (
     SiginfoSys,
     SiginfoTimer,
 )
+from procession.abi.signals import SignalCode
 from procession.kernel.credentials import User
-from procession.kernel.siginfo import SI_QUEUE, SI_TIMER, SI_TKILL, SI_USER, SigInfo
+from procession.kernel.siginfo import SI_TIMER, SI_TKILL, SI_USER, SigInfo
 from procession.kernel.signal_pending import PendingSignals
 from procession.kernel.signal_set import mask_of
+
+SI_QUEUE = int(SignalCode.SI_QUEUE)
 
 
 def queued(*infos: SigInfo) -> PendingSignals:

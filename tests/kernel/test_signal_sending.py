@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from procession.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH
+from procession.abi.signals import SignalCode
 from procession.kernel.capability import CAP_FULL_SET, CAP_KILL
 from procession.kernel.kill import sender_info, signal_everybody, signal_process, signal_thread
 from procession.kernel.rlimit import RLIMIT_SIGPENDING
-from procession.kernel.siginfo import SI_KERNEL, SI_QUEUE, SI_USER
+from procession.kernel.siginfo import SI_KERNEL, SI_USER
 from procession.kernel.signal import (
     SigInfo,
     SignalAction,
@@ -23,6 +24,8 @@ from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, SIGNA
 from tests.kernel.signal_fakes import Machine
 
 HANDLER = SignalAction(0x1234, 0x04000000, 0x5678, 0)
+
+SI_QUEUE = int(SignalCode.SI_QUEUE)
 
 
 @pytest.fixture

@@ -38,7 +38,6 @@ _UNION_OFFSET = 16
 
 SI_USER = int(SignalCode.SI_USER)
 SI_KERNEL = int(SignalCode.SI_KERNEL)
-SI_QUEUE = int(SignalCode.SI_QUEUE)
 SI_TIMER = int(SignalCode.SI_TIMER)
 SI_SIGIO = int(SignalCode.SI_SIGIO)
 SI_TKILL = int(SignalCode.SI_TKILL)

@@ -53,8 +53,6 @@ FRAME_SIZE = RtSigframe.SIZE
 _HEAD = Struct(_FRAME.format.removesuffix("128s"))
 """The frame without the siginfo: pretcode, ucontext (flags, link, stack), sigcontext (18 registers, cs, gs,
 fs, ss, err, trapno, oldmask, cr2, fpstate), the saved mask."""
-MINIMUM_STACK = 1040
-"""What a handler's stack must have at least (AT_MINSIGSTKSZ): Linux: kernel/signal.c, init_sigframe_size."""
 
 _UCONTEXT_OFFSET = RtSigframe.OFFSETS["uc"]
 _INFO_OFFSET = RtSigframe.OFFSETS["info"]

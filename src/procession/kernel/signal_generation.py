@@ -20,7 +20,7 @@ from procession.kernel.signal_set import (
     UNBLOCKABLE,
 )
 from procession.kernel.signal_wake import wake_for_signal
-from procession.kernel.stop import STOP_PENDING, continue_group, withdraw_stop
+from procession.kernel.stop import continue_group, withdraw_stop
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task
 from procession.kernel.task_state import TaskState
 
@@ -183,7 +183,7 @@ def begin_group_exit(group: ThreadGroup, code: int) -> None:
 
 def kill_thread(thread: Task) -> None:
     """Make one thread end: SIGKILL is pending for it alone. Linux: zap_other_threads, complete_signal."""
-    withdraw_stop(thread, STOP_PENDING)
+    withdraw_stop(thread)
     thread.pending.mask |= KILL_BIT
     wake_for_signal(thread, is_fatal=True)
 

@@ -11,7 +11,6 @@ from procession.kernel.signal_set import SIGNAL_COUNT
 SA_NOCLDSTOP = int(SigactionFlag.SA_NOCLDSTOP)
 SA_NOCLDWAIT = int(SigactionFlag.SA_NOCLDWAIT)
 SA_SIGINFO = int(SigactionFlag.SA_SIGINFO)
-SA_EXPOSE_TAGBITS = int(SigactionFlag.SA_EXPOSE_TAGBITS)
 SA_RESTORER = int(SigactionFlag.SA_RESTORER)
 SA_ONSTACK = int(SigactionFlag.SA_ONSTACK)
 SA_RESTART = int(SigactionFlag.SA_RESTART)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.kernel.signal_set import UNBLOCKABLE
 from procession.kernel.signal_wake import wake_for_signal
-from procession.kernel.stop import JOB_CONTROL_PENDING
+from procession.kernel.stop import STOP_PENDING
 from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def recalculate_pending(task: Task) -> None:
     """Set or clear SIGNAL_PENDING in `task.work`. Linux: kernel/signal.c, recalc_sigpending."""
     if (
         (task.pending.mask | task.group.shared_pending.mask) & ~task.blocked
-    ) or task.job_control & JOB_CONTROL_PENDING:
+    ) or task.job_control & STOP_PENDING:
         task.work |= SIGNAL_PENDING
     else:
         task.work &= ~SIGNAL_PENDING

@@ -38,11 +38,6 @@ STOP_PENDING = 1 << 17
 """The thread shall stop."""
 STOP_CONSUME = 1 << 18
 """The group stop counts on this thread (`stop_count`)."""
-TRAP_STOP = 1 << 19
-TRAP_NOTIFY = 1 << 20
-TRAPPING = 1 << 21
-LISTENING = 1 << 22
-JOB_CONTROL_PENDING = STOP_PENDING | TRAP_STOP | TRAP_NOTIFY
 
 
 def set_stop_flags(group: ThreadGroup, flags: int) -> None:
@@ -51,22 +46,16 @@ def set_stop_flags(group: ThreadGroup, flags: int) -> None:
 
 
 def request_stop(task: Task, flags: int) -> bool:
-    """Ask a thread to stop or trap; False if it's dying. Linux: task_set_jobctl_pending."""
+    """Ask a thread to stop; False if it's dying. Linux: task_set_jobctl_pending."""
     if task.is_exiting or (task.work & SIGNAL_PENDING and task.pending.holds(SIGKILL)):
         return False
-    if flags & STOP_SIGNAL_MASK:
-        task.job_control &= ~STOP_SIGNAL_MASK
-    task.job_control |= flags
+    task.job_control = task.job_control & ~STOP_SIGNAL_MASK | flags
     return True
 
 
-def withdraw_stop(task: Task, flags: int) -> None:
-    """A thread needn't stop or trap any more. Linux: task_clear_jobctl_pending."""
-    if flags & STOP_PENDING:
-        flags |= STOP_CONSUME | STOP_DEQUEUED
-    task.job_control &= ~flags
-    if not task.job_control & JOB_CONTROL_PENDING:
-        task.job_control &= ~TRAPPING
+def withdraw_stop(task: Task) -> None:
+    """A thread needn't stop any more. Linux: task_clear_jobctl_pending."""
+    task.job_control &= STOP_SIGNAL_MASK
 
 
 def participate_in_stop(task: Task) -> bool:
@@ -76,7 +65,7 @@ def participate_in_stop(task: Task) -> bool:
     """
     group = task.group
     is_counted = task.job_control & STOP_CONSUME
-    withdraw_stop(task, STOP_PENDING)
+    withdraw_stop(task)
     if not is_counted:
         return False
     if group.stop_count > 0:
@@ -109,7 +98,7 @@ def begin_group_stop(task: Task, signo: int) -> bool:
 def continue_group(kernel: Kernel, group: ThreadGroup) -> None:
     """Undo a group stop, complete or not, since SIGCONT was sent. Linux: kernel/signal.c, prepare_signal."""
     for thread in group.threads:
-        withdraw_stop(thread, STOP_PENDING)
+        withdraw_stop(thread)
         if thread.state is TaskState.STOPPED:
             kernel.scheduler.wake(thread)
     flags = 0
