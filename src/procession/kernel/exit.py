@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.hardware.physical_memory import OutOfFrames
+from procession.kernel.robust_list import release_futexes, wake_at_end
 from procession.kernel.session import (
     forget_session_leader,
     is_session_leader,
@@ -87,8 +88,7 @@ def release_memory(kernel: Kernel, task: Task) -> None:
     """Leave the address space, at exit or for exec's new one. Linux: kernel/fork.c, exit_mm_release."""
     mm = task.mm
     mm_is_shared = mm.reference_count > 1
-    if task.robust_list[0]:
-        task.robust_list = (0, 0)
+    release_futexes(task)
     if task.clear_child_tid:
         address, task.clear_child_tid = task.clear_child_tid, 0
         if mm_is_shared:
@@ -109,17 +109,13 @@ def complete_vfork(task: Task) -> None:
 
 def _clear_tid(task: Task, address: int) -> None:
     """CLONE_CHILD_CLEARTID: whoever waits for the thread's end waits on this futex."""
-    from procession.abi.errno import EFAULT, EINVAL
-    from procession.kernel.futex import futex_wake
+    from procession.abi.errno import EFAULT
 
     try:
         task.mm.write(address, bytes(4))
     except (EFAULT, OutOfFrames):
         return
-    try:
-        futex_wake(task, address, 1, is_private=False)
-    except EINVAL:
-        return
+    wake_at_end(task, address)
 
 
 def _end_group_timers(kernel: Kernel, group: ThreadGroup) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from procession.abi.errno import (
     EAGAIN,
@@ -16,10 +16,11 @@ from procession.abi.errno import (
 from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
-from procession.kernel.priority import REAL_TIME
-from procession.kernel.task import RestartBlock, Task
+from procession.kernel.priority import LARGEST_REAL_TIME_PRIORITY, REAL_TIME
 
 if TYPE_CHECKING:
+    from procession.kernel.futex_pi import PiState
+    from procession.kernel.task import RestartBlock, Task
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.page_cache import PageCache
 
@@ -30,7 +31,7 @@ pages of a file or of shared memory. The last element tells FUTEX_PRIVATE_FLAG's
 WORD_BYTES = 4
 MATCH_ANY = 0xFFFF_FFFF
 """FUTEX_BITSET_MATCH_ANY."""
-_FAIR_PRIORITY = 100
+_FAIR_PRIORITY = LARGEST_REAL_TIME_PRIORITY + 1
 
 
 class Deadline:
@@ -43,62 +44,106 @@ class Deadline:
         self.is_wall_time = is_wall_time
 
 
-class FutexWaiter(Abandonable):
-    """A thread that waits on a futex (Linux: struct futex_q).
+class FutexWait(Abandonable):
+    """A call that waits on a futex, or on several: its progress while it sleeps.
 
-    Waiters of real-time threads come first, the others in their order. `bitset` says which wakes it hears;
-    `is_woken` that somebody has chosen it, and that it's in no list any more. `restart` is how the call goes
-    on after a signal without a handler, None when it starts again from the beginning.
+    `restart` is how it goes on after a signal without a handler, None when it starts from the beginning.
     """
 
-    __slots__ = ("bitset", "deadline", "is_woken", "key", "priority", "restart", "task")
+    __slots__ = ("deadline", "restart", "task")
 
-    def __init__(
-        self, task: Task, key: FutexKey, bitset: int, deadline: Deadline | None, restart: RestartBlock | None
-    ) -> None:
+    def __init__(self, task: Task, deadline: Deadline | None, restart: RestartBlock | None = None) -> None:
         self.task = task
-        self.key = key
-        self.bitset = bitset
         self.deadline = deadline
         self.restart = restart
+
+    def go_on(self) -> int:
+        """Look whether the wait is over, else sleep on: run at the start, and whenever the thread was woken.
+
+        Having been chosen by a waker counts for more than the deadline, and that for more than a signal.
+        Raises ETIMEDOUT, Sleep, and what else the call may end with.
+        """
+        raise NotImplementedError
+
+    def sleep(self, interrupted: type[Errno]) -> NoReturn:
+        """Sleep until the deadline at most; `interrupted` is what a signal makes of the call.
+
+        Raises Sleep, or ETIMEDOUT, the wait being given up.
+        """
+        task, deadline = self.task, self.deadline
+        if deadline is None:
+            raise Sleep(progress=self, interrupted=interrupted)
+        clock = task.kernel.clock
+        queues: tuple[WaitQueue, ...] = ()
+        deadline_ns = deadline.time_ns
+        if deadline.is_wall_time:
+            deadline_ns -= clock.realtime_offset_ns
+            queues = (clock.set_queue,)
+        if clock.now_ns >= deadline_ns:
+            self.abandon()
+            raise ETIMEDOUT
+        if self.restart is not None and task.has_pending_signal:
+            task.restart_block = self.restart
+        raise Sleep(*queues, deadline_ns=deadline_ns, progress=self, interrupted=interrupted)
+
+
+class FutexWaiter(FutexWait):
+    """A thread that waits on one futex (Linux: struct futex_q).
+
+    `bitset` says which wakes it hears; `is_woken` that somebody has chosen it: it's in no list any more,
+    whatever else happens. `is_for_lock` tells the waiters that have to do with priority-inheriting locks,
+    which are woken by nothing but the lock's owner.
+    """
+
+    __slots__ = ("bitset", "is_woken", "key", "priority")
+
+    is_for_lock: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        task: Task,
+        key: FutexKey,
+        deadline: Deadline | None = None,
+        restart: RestartBlock | None = None,
+        bitset: int = MATCH_ANY,
+    ) -> None:
+        super().__init__(task, deadline, restart)
+        self.key = key
+        self.bitset = bitset
         self.is_woken = False
         self.priority = wake_priority(task)
 
     def abandon(self) -> None:
-        """A signal has ended the wait."""
+        """Leave the futex: a signal or the deadline has ended the wait."""
         self.task.kernel.futexes.remove(self)
 
     def wake(self) -> None:
-        """Take it out, and let its call return."""
+        """Choose this waiter: its call returns."""
         self.task.kernel.futexes.remove(self)
         self.is_woken = True
         self.task.wake()
 
     def go_on(self) -> int:
-        """Look whether the wait is over, sleep on otherwise; run when the thread has been woken.
-
-        Being woken counts for more than the deadline, and that for more than a signal.
-        Linux: kernel/futex/waitwake.c, __futex_wait.
-        """
+        """Linux: kernel/futex/waitwake.c, __futex_wait."""
         if self.is_woken:
             return 0
-        sleep_until(self, ERESTART_RESTARTBLOCK if self.restart is not None else ERESTARTSYS)
-
-    def time_out(self) -> None:
-        """The deadline has come."""
-        self.task.kernel.futexes.remove(self)
+        return self.sleep(ERESTARTSYS if self.restart is None else ERESTART_RESTARTBLOCK)
 
 
 class FutexTable:
-    """Who waits on which futex, in the order in which they're woken (Linux: the hash buckets)."""
+    """Who waits on which futex, in the order in which they'll be woken (Linux: the hash buckets).
 
-    __slots__ = ("waiters",)
+    `locks` are the priority-inheriting locks that somebody waits for. A futex without waiters isn't here.
+    """
+
+    __slots__ = ("locks", "waiters")
 
     def __init__(self) -> None:
         self.waiters: dict[FutexKey, list[FutexWaiter]] = {}
+        self.locks: dict[FutexKey, PiState] = {}
 
     def add(self, waiter: FutexWaiter) -> None:
-        """Put a waiter behind those of its priority."""
+        """Put a waiter behind those of its priority. Linux: kernel/futex/core.c, __futex_queue."""
         waiters = self.waiters.get(waiter.key)
         if waiters is None:
             self.waiters[waiter.key] = [waiter]
@@ -109,7 +154,7 @@ class FutexTable:
         waiters.insert(place, waiter)
 
     def remove(self, waiter: FutexWaiter) -> None:
-        """Take a waiter out, if it's in."""
+        """Take a waiter out, if it's in. Linux: kernel/futex/core.c, futex_unqueue."""
         waiters = self.waiters.get(waiter.key)
         if waiters is not None and waiter in waiters:
             waiters.remove(waiter)
@@ -118,15 +163,17 @@ class FutexTable:
 
 
 def wake_priority(task: Task) -> int:
-    """0 to 99 for a real-time thread, the lower the sooner; the same for all others.
+    """0 to 98 for a real-time thread, the lower the sooner; the same for all others.
 
     Linux: kernel/futex/core.c, __futex_queue.
     """
-    return 99 - task.realtime_priority if task.policy in REAL_TIME else _FAIR_PRIORITY
+    if task.policy in REAL_TIME:
+        return LARGEST_REAL_TIME_PRIORITY - task.realtime_priority
+    return _FAIR_PRIORITY
 
 
 def futex_key(task: Task, address: int, *, is_private: bool, is_written: bool = False) -> FutexKey:
-    """Which futex is at `address`; `is_written` if it will be written to.
+    """Which futex is at `address`; `is_written` if it's going to be written to.
 
     Raises EINVAL for an unaligned address; EFAULT outside user space and, unless `is_private`, where nothing
     is mapped. Linux: kernel/futex/core.c, get_futex_key.
@@ -158,30 +205,20 @@ def futex_key(task: Task, address: int, *, is_private: bool, is_written: bool = 
 
 
 def read_word(task: Task, address: int) -> int:
-    """The futex's value. Raises EFAULT."""
+    """The futex's value, unsigned. Raises EFAULT."""
     return int.from_bytes(task.mm.read(address, WORD_BYTES), "little")
 
 
-def sleep_until(waiter: FutexWaiter, interrupted: type[Errno]) -> NoReturn:
-    """Sleep to the waiter's deadline or until it's woken; `interrupted` is for a signal.
+def write_word(task: Task, address: int, value: int) -> None:
+    """Replace the futex's value. Raises EFAULT."""
+    task.mm.write(address, value.to_bytes(WORD_BYTES, "little"))
 
-    Always raises: ETIMEDOUT, or Sleep.
-    """
-    task, deadline = waiter.task, waiter.deadline
-    clock = task.kernel.clock
-    if task.has_pending_signal and waiter.restart is not None:
-        task.restart_block = waiter.restart
-    if deadline is None:
-        raise Sleep(progress=waiter, interrupted=interrupted)
-    queues: tuple[WaitQueue, ...] = ()
-    deadline_ns = deadline.time_ns
-    if deadline.is_wall_time:
-        deadline_ns -= clock.realtime_offset_ns
-        queues = (clock.set_queue,)
-    if clock.now_ns >= deadline_ns:
-        waiter.time_out()
-        raise ETIMEDOUT
-    raise Sleep(*queues, deadline_ns=deadline_ns, progress=waiter, interrupted=interrupted)
+
+def expect_value(task: Task, address: int, value: int) -> None:
+    """Raise EAGAIN if the futex at `address` doesn't hold `value`, EFAULT."""
+    found = read_word(task, address)
+    if found != value:
+        raise EAGAIN(f"the futex holds {found}, not {value}")
 
 
 def futex_wait(
@@ -202,10 +239,8 @@ def futex_wait(
     if not bitset:
         raise EINVAL("an empty bitset")
     key = futex_key(task, address, is_private=is_private)
-    found = read_word(task, address)
-    if found != value:
-        raise EAGAIN(f"the futex holds {found}, not {value}")
-    waiter = FutexWaiter(task, key, bitset, deadline, restart)
+    expect_value(task, address, value)
+    waiter = FutexWaiter(task, key, deadline, restart, bitset)
     task.kernel.futexes.add(waiter)
     return waiter.go_on()
 
@@ -213,13 +248,15 @@ def futex_wait(
 def wake_waiters(table: FutexTable, key: FutexKey, count: int, bitset: int = MATCH_ANY) -> int:
     """Wake up to `count` waiters whose bitset has a bit in common with `bitset`, one at least; how many.
 
-    Raises EINVAL. Linux: kernel/futex/waitwake.c, futex_wake.
+    Raises EINVAL when it meets a waiter for a lock. Linux: kernel/futex/waitwake.c, futex_wake.
     """
     waiters = table.waiters.get(key)
     if waiters is None:
         return 0
     woken = 0
     for waiter in waiters.copy():
+        if waiter.is_for_lock:
+            raise EINVAL("somebody waits there for a lock")
         if waiter.bitset & bitset:
             waiter.wake()
             woken += 1
@@ -229,7 +266,7 @@ def wake_waiters(table: FutexTable, key: FutexKey, count: int, bitset: int = MAT
 
 
 def futex_wake(task: Task, address: int, count: int, *, is_private: bool, bitset: int = MATCH_ANY) -> int:
-    """Wake up to `count` waiters of the futex at `address`, as of `wake_waiters`.
+    """Wake waiters of the futex at `address`, as of `wake_waiters`.
 
     Raises EINVAL, EFAULT. Linux: kernel/futex/waitwake.c, futex_wake.
     """
