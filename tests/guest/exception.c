@@ -348,8 +348,6 @@ TEST(exceptions_that_are_blocked_or_ignored_kill)
 	CHECK_EQ(WTERMSIG(wait_for(child)), SIGFPE);
 }
 
-static volatile unsigned long spin_sum;
-
 static void spoil_often(int signal)
 {
 	spoil_registers(signal);
