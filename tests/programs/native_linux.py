@@ -1,0 +1,77 @@
+"""Runs programs of a Debian tree on the host's own kernel, where it lets us: in namespaces, over the tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.programs.program_script import DIRECTORY, ENVIRONMENT, Outcome
+
+TIMEOUT_S = 60
+
+# Makes a root of the tree with all changes in memory, and /proc and /dev in it, then runs the rest of the
+# arguments there. The shell stays process 1, so that the program isn't: that one ignores signals.
+SETUP = """
+set -e
+tree=$1 place=$2
+shift 2
+mount -t tmpfs tmpfs "$place"
+mkdir "$place/upper" "$place/work" "$place/root"
+mount -t overlay overlay -o "lowerdir=$tree,upperdir=$place/upper,workdir=$place/work" "$place/root"
+cd "$place/root"
+mount -t proc proc proc
+for device in null zero full random urandom; do
+    : > "dev/$device"
+    mount --bind "/dev/$device" "dev/$device"
+done
+ln -s /proc/self/fd dev/fd
+ln -s /proc/self/fd/0 dev/stdin
+ln -s /proc/self/fd/1 dev/stdout
+ln -s /proc/self/fd/2 dev/stderr
+umask 022
+set +e
+setsid -w chroot . /usr/bin/env -i --chdir="$@"
+exit $?
+"""
+
+
+class NativeLinux:
+    """The host's Linux. `place` is an empty directory; `tree` stays as it is.
+
+    Where namespaces need root it asks for a user namespace, in which it is root.
+    """
+
+    def __init__(self, tree: Path, place: Path) -> None:
+        self.tree = tree
+        self.place = place
+
+    def why_not(self) -> str:
+        """Say why programs can't be run on this host, "" if they can."""
+        if sys.platform != "linux":
+            return "the host isn't Linux"
+        missing = [name for name in ("unshare", "mount", "chroot", "setsid") if shutil.which(name) is None]
+        if missing:
+            return f"the host has no {missing[0]}"
+        outcome = self.run(["/usr/bin/true"])
+        return "" if outcome.status == 0 else outcome.stderr.decode("utf-8", "replace").strip()
+
+    def run(self, argv: Sequence[str], stdin: bytes = b"") -> Outcome:
+        """Run a program of the tree to its end."""
+        namespaces = ["--mount", "--pid", "--fork", "--kill-child"]
+        if os.geteuid() != 0:
+            namespaces += ["--user", "--map-root-user"]
+        variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+        setup = ["sh", "-c", SETUP, "setup", str(self.tree), str(self.place), DIRECTORY, *variables, *argv]
+        result = subprocess.run(
+            ["unshare", *namespaces, "--", *setup],
+            input=stdin,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        status = result.returncode if result.returncode >= 0 else 128 - result.returncode
+        return Outcome(status, result.stdout, result.stderr)

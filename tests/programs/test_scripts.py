@@ -1,0 +1,39 @@
+"""Scripts over bash, dash, busybox, coreutils, Perl, Python and others give the output that Linux gives."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.programs.conftest import RunProgram
+from tests.programs.native_linux import NativeLinux
+from tests.programs.program_script import Outcome, ProgramScript, all_scripts
+
+# What spends seconds of processor time, which the guest's processor is slow at.
+HEAVY = {"processor_time.bash"}
+# What needs more users than the one of an unprivileged user namespace.
+NEEDS_USERS = {"ownership.bash"}
+
+every_script = pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(script, id=script.path.name, marks=[pytest.mark.heavy] * (script.path.name in HEAVY))
+        for script in all_scripts()
+    ],
+)
+
+
+@every_script
+def test_script_in_procession(script: ProgramScript, run_program: RunProgram) -> None:
+    result = run_program(script.argv)
+    assert result.reason == ""
+    outcome = Outcome(result.status, result.stdout, result.stderr)
+    assert str(outcome) == script.recorded.read_text("latin-1")
+
+
+@every_script
+def test_script_on_linux(script: ProgramScript, native_linux: NativeLinux) -> None:
+    if script.path.name in NEEDS_USERS and os.geteuid() != 0:
+        pytest.skip("changing owners needs root")
+    assert str(native_linux.run(script.argv)) == script.recorded.read_text("latin-1")
