@@ -16,6 +16,7 @@ from procession.fs.wait_queue import Sleep
 from procession.kernel.itimer import account
 from procession.kernel.posix_clock import TICK_NS
 from procession.kernel.task import SIGNAL_PENDING, CallFrame, Task
+from procession.kernel.task_state import TaskState
 from tests.kernel.direct_calls import BAD_ADDRESS, RESULT, call, put, result
 from tests.kernel.signal_fakes import Machine
 
@@ -257,7 +258,7 @@ class TestSleeping:
         task.queues = sleep.queues
         other.times.user_ns = 12 * MS
         account(machine.kernel, other.group)
-        assert list(machine.kernel.scheduler.queue) == [task]
+        assert task.state is TaskState.RUNNABLE
         self.resume(task, sleep)
         task.work |= SIGNAL_PENDING
         with pytest.raises(ERESTART_RESTARTBLOCK):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBADF, EINVAL, EPERM
+from procession.abi.errno import EBADF, EFAULT, EINVAL, EPERM
 from procession.abi.structure import I32
 from procession.abi.time import (
     Clock,
@@ -129,8 +129,12 @@ def timer_create(task: Task, clock: Choice[Clock], event: In[Sigevent], timer: O
             asked.sigev_value,
             asked.sigev_notify_thread_id,
         )
-    task.mm.probe_write(timer.address, 4)
-    timer.put(create_posix_timer(task, clock, cpu_clock, notification).id)
+    created = create_posix_timer(task, clock, cpu_clock, notification)
+    try:
+        timer.put(created.id)
+    except EFAULT:
+        delete_posix_timer(created)
+        raise
 
 
 @syscall(223)
