@@ -255,7 +255,6 @@ class Machine:
         if deadline_ns is None:
             return False
         kernel.clock.jump_to(deadline_ns)
-        kernel.discard_charge()
         kernel.timers.run_due()
         return True
 

@@ -32,6 +32,8 @@ class Kernel:
     """
 
     __slots__ = (
+        "charged_calls",
+        "charged_work_ns",
         "address_space",
         "boot_id",
         "clock",
@@ -50,8 +52,6 @@ class Kernel:
         "process_groups",
         "scheduler",
         "sessions",
-        "slice_started_ns",
-        "started_call_count",
         "tasks",
         "timers",
         "total_forks",
@@ -60,7 +60,12 @@ class Kernel:
     )
 
     def __init__(
-        self, memory: PhysicalMemory, cpu: Engine, decider: Decider, epoch_ns: int = DEFAULT_EPOCH_NS
+        self,
+        memory: PhysicalMemory,
+        cpu: Engine,
+        decider: Decider,
+        epoch_ns: int = DEFAULT_EPOCH_NS,
+        processor_count: int = 1,
     ) -> None:
         self.memory = memory
         self.cpu = cpu
@@ -69,7 +74,7 @@ class Kernel:
         self.boot_id = b""
         self.observer: Any = None
         self.clock = Clock(cpu, epoch_ns)
-        self.scheduler = Scheduler(self)
+        self.scheduler = Scheduler(self, processor_count)
         self.timers = TimerQueue(self)
         self.pids = PidAllocator(self)
         self.futexes = FutexTable()
@@ -83,8 +88,8 @@ class Kernel:
         self.current: Task | None = None
         self.live: Task | None = None
         self.address_space: MemoryDescriptor | None = None
-        self.slice_started_ns = 0
-        self.started_call_count = 0
+        self.charged_work_ns = 0
+        self.charged_calls = 0
         self.total_forks = 0
         self.oom_kill_count = 0
         self.unknown_calls: dict[int, int] = {}
@@ -130,11 +135,12 @@ class Kernel:
     def charge(self, task: Task) -> None:
         """Charge the time since the last charge to the running `task`: system calls as system time."""
         clock = self.clock
-        now_ns, calls = clock.now_ns, clock.call_count
-        elapsed_ns = now_ns - self.slice_started_ns
-        system_ns = min((calls - self.started_call_count) * NS_PER_CALL, elapsed_ns)
-        self.slice_started_ns = now_ns
-        self.started_call_count = calls
+        work_ns, calls = clock.work_ns, clock.call_count
+        elapsed_ns = work_ns - self.charged_work_ns
+        system_ns = min((calls - self.charged_calls) * NS_PER_CALL, elapsed_ns)
+        self.charged_work_ns = work_ns
+        self.charged_calls = calls
+        self.scheduler.account(task, elapsed_ns)
         times = task.times
         times.system_ns += system_ns
         times.user_ns += elapsed_ns - system_ns
@@ -144,10 +150,10 @@ class Kernel:
 
             account(self, group)
 
-    def discard_charge(self) -> None:
-        """Time has passed that nobody used."""
-        self.slice_started_ns = self.clock.now_ns
-        self.started_call_count = self.clock.call_count
+    @property
+    def uncharged_ns(self) -> int:
+        """How long the running task has run since it was last charged."""
+        return self.clock.work_ns - self.charged_work_ns
 
 
 _NO_LIMIT = (1 << 64) - 1

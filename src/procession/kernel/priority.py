@@ -30,6 +30,9 @@ def inherit_scheduling(parent: Task, child: Task) -> None:
     child.policy = parent.policy
     child.realtime_priority = parent.realtime_priority
     child.io_priority = parent.io_priority
+    child.entity = parent.entity.copy_for_child()
+    if child.policy == SCHED_DEADLINE:
+        child.policy = SCHED_NORMAL
     if parent.resets_scheduling_on_fork:
         if child.policy in REAL_TIME:
             child.policy = SCHED_NORMAL
@@ -63,11 +66,19 @@ def _is_within_limit(target: Task, nice: int) -> bool:
 class SchedulingChange:
     """What sched_setscheduler(2) or sched_setattr(2) asks for: policy None keeps the present one."""
 
-    __slots__ = ("nice", "policy", "realtime_priority", "resets_on_fork")
+    __slots__ = ("nice", "policy", "realtime_priority", "reservation", "resets_on_fork")
 
     def __init__(
-        self, policy: int | None, realtime_priority: int, nice: int, *, resets_on_fork: bool
+        self,
+        policy: int | None,
+        realtime_priority: int,
+        nice: int,
+        *,
+        resets_on_fork: bool,
+        reservation: tuple[int, int, int] | None = None,
     ) -> None:
+        # SCHED_DEADLINE's runtime, relative deadline and period in nanoseconds.
+        self.reservation = reservation
         self.policy = policy
         self.realtime_priority = realtime_priority
         self.nice = nice
@@ -84,7 +95,7 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
     if policy is None:
         policy = target.policy
         resets_on_fork = target.resets_scheduling_on_fork
-    elif policy not in (*FAIR, *REAL_TIME, SCHED_IDLE):
+    elif policy not in (*FAIR, *REAL_TIME, SCHED_IDLE, SCHED_DEADLINE):
         raise EINVAL(f"no policy {policy}")
     priority = change.realtime_priority
     if not 0 <= priority <= LARGEST_REAL_TIME_PRIORITY or (policy in REAL_TIME) != (priority != 0):
@@ -98,6 +109,11 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
     target.resets_scheduling_on_fork = resets_on_fork
     if policy in FAIR:
         target.nice = change.nice
+    entity = target.entity
+    if policy == SCHED_DEADLINE and change.reservation is not None:
+        entity.runtime_ns, entity.relative_deadline_ns, entity.period_ns = change.reservation
+        entity.budget_left_ns = entity.deadline_ns = 0
+    task.kernel.scheduler.change(target)
 
 
 def _needs_privilege(
@@ -112,6 +128,8 @@ def _needs_privilege(
             return True
         if change.realtime_priority > target.realtime_priority and change.realtime_priority > limit:
             return True
+    if policy == SCHED_DEADLINE:
+        return True
     if target.policy == SCHED_IDLE and policy != SCHED_IDLE and not _is_within_limit(target, target.nice):
         return True
     if not _is_owner(task, target):
@@ -159,6 +177,7 @@ def set_nice(task: Task, which: int, who: int, nice: int) -> None:
             if error is ESRCH:
                 error = None
             target.nice = nice
+            task.kernel.scheduler.change(target)
     if error is not None:
         raise error
 

@@ -2,39 +2,63 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
-from procession.kernel.task import NEED_RESCHED, CallFrame, Task
+from procession.kernel.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_RR
+from procession.kernel.run_queue import (
+    CLASS_DEADLINE,
+    CLASS_FAIR,
+    CLASS_REALTIME,
+    NICE_0_WEIGHT,
+    REALTIME_PERIOD_NS,
+    REALTIME_RUNTIME_NS,
+    SLICE_NS,
+    RunQueue,
+    class_of,
+    weight_of,
+)
+from procession.kernel.scheduling_entity import ROUND_ROBIN_SLICE_NS
+from procession.kernel.task import NEED_RESCHED, CallFrame, Task, Timer
 from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.timer import TIMER_ACTIONS
 
 if TYPE_CHECKING:
     from procession.fs.wait_queue import Sleep
     from procession.kernel.kernel import Kernel
 
-TIME_SLICE_NS = 3_000_000
-"""sched_base_slice_ns of a machine with one processor."""
+TIME_SLICE_NS = SLICE_NS
 _SLICE_VARIANTS = 8
+_BANDWIDTH_SHIFT = 20
+_BANDWIDTH_LIMIT = (95 << _BANDWIDTH_SHIFT) // 100
 
 
 class Scheduler:
-    """Round robin over the runnable tasks (Linux: kernel/sched/core.c).
+    """Fair, real-time and deadline scheduling on one or more virtual processors (Linux: kernel/sched).
 
-    A task that is woken goes to the end of the queue, as does one whose slice is over. A slice's length
-    varies by up to an eighth, chosen by the decider, so that seeds lead to different interleavings.
+    There is one engine, so the processors take turns: each runs its task for a slice, and while several are
+    busy virtual time goes on accordingly more slowly. A slice's length varies by up to an eighth, chosen by
+    the decider, so that seeds lead to different interleavings.
     """
 
-    __slots__ = ("kernel", "queue", "switch_count")
+    __slots__ = ("kernel", "processors", "switch_count", "turn")
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, processor_count: int = 1) -> None:
         self.kernel = kernel
-        self.queue: deque[Task] = deque()
+        self.processors = [RunQueue(number) for number in range(processor_count)]
+        self.turn = 0
         self.switch_count = 0
+
+    # The life of a task here
 
     def start(self, task: Task) -> None:
         """Let a new task run (Linux: wake_up_new_task)."""
         set_state(task, TaskState.RUNNABLE)
-        self.queue.append(task)
+        queue = self._place(task)
+        # A new task has yet to earn its first slice: otherwise forking would be a way to get more.
+        if class_of(task) == CLASS_FAIR:
+            runtime_ns = max(task.entity.virtual_runtime_ns, queue.minimum_runtime_ns)
+            task.entity.virtual_runtime_ns = runtime_ns + SLICE_NS * NICE_0_WEIGHT // weight_of(task)
+        queue.add(task)
 
     def sleep(self, task: Task, sleep: Sleep, frame: CallFrame) -> None:
         """Put the running task to sleep in a system call until a queue is woken or the deadline has come."""
@@ -61,36 +85,261 @@ class Scheduler:
                 self.kernel.timers.cancel(task.sleep_timer)
                 task.sleep_timer = None
             set_state(task, TaskState.RUNNABLE)
-            self.queue.append(task)
+            self._enqueue_woken(task)
+
+    def _enqueue_woken(self, task: Task) -> None:
+        kernel = self.kernel
+        if task.policy == SCHED_DEADLINE and not self._renew_deadline(task):
+            return
+        run_queue = self._place(task)
+        run_queue.add(task, has_slept=True)
+        running = kernel.current
+        if (
+            running is not None
+            and running.state is TaskState.RUNNING
+            and running.entity.processor == run_queue.number
+        ):
+            runtime_ns = running.entity.virtual_runtime_ns + kernel.uncharged_ns
+            if run_queue.shall_preempt(task, running, runtime_ns, kernel.clock.now_ns):
+                running.work |= NEED_RESCHED
 
     def yield_current(self) -> None:
         """The running task lets the others run first (sched_yield(2))."""
         current = self.kernel.current
-        if current is not None:
-            current.work |= NEED_RESCHED
+        if current is None:
+            return
+        entity = current.entity
+        run_queue = self.processors[entity.processor]
+        if current.policy == SCHED_DEADLINE:
+            entity.budget_left_ns = 0
+        elif class_of(current) == CLASS_FAIR and run_queue.fair:
+            # It goes behind everybody who waits now.
+            waiting = [ns for ns, ticket, task in run_queue.fair if task.entity.ticket == ticket]
+            entity.virtual_runtime_ns = max([entity.virtual_runtime_ns, *waiting])
+        current.has_yielded = True
+        current.work |= NEED_RESCHED
 
     def preempt(self, task: Task) -> None:
-        """The running task's slice is over: it goes to the end of the queue."""
+        """The running task waits for its next turn."""
         set_state(task, TaskState.RUNNABLE)
-        self.queue.append(task)
+        entity = task.entity
+        run_queue = self.processors[entity.processor]
+        if not entity.allowed >> run_queue.number & 1:
+            run_queue = self._place(task)
+        at_head = False
+        if task.policy == SCHED_FIFO:
+            at_head = not task.has_yielded
+        elif task.policy == SCHED_RR:
+            at_head = entity.slice_left_ns > 0 and not task.has_yielded
+            if not at_head:
+                entity.slice_left_ns = ROUND_ROBIN_SLICE_NS
+        elif task.policy == SCHED_DEADLINE and entity.budget_left_ns <= 0:
+            self._throttle(task)
+            return
+        task.has_yielded = False
+        run_queue.add(task, at_head=at_head)
+
+    def change(self, task: Task) -> None:
+        """The policy, priority or processors of `task` have changed: it may have to wait elsewhere."""
+        entity = task.entity
+        if task.state is TaskState.RUNNABLE and (entity.ticket or entity.is_throttled):
+            self.processors[entity.processor].remove(task)
+            entity.is_throttled = False
+            self._enqueue_woken(task)
+        elif task.state is TaskState.RUNNING:
+            task.work |= NEED_RESCHED
+
+    # Whose turn it is
 
     def pick(self) -> Task | None:
-        """Take the next task off the queue and make it the running one; None if nobody is runnable."""
-        if not self.queue:
+        """Take the next task and make it the running one; None if nobody is runnable."""
+        processors = self.processors
+        now_ns = self.kernel.clock.now_ns
+        count = len(processors)
+        if count == 1:
+            task = processors[0].take(now_ns)
+        else:
+            task = None
+            for step in range(1, count + 1):
+                number = (self.turn + step) % count
+                run_queue = processors[number]
+                if not run_queue.count:
+                    self._pull(run_queue)
+                task = run_queue.take(now_ns)
+                if task is not None:
+                    self.turn = number
+                    break
+        if task is None:
             return None
-        task = self.queue.popleft()
         set_state(task, TaskState.RUNNING)
         self.switch_count += 1
         return task
 
-    def slice_ns(self) -> int:
-        """How long the next slice is, cut at the next timer."""
+    @property
+    def busy_count(self) -> int:
+        """How many processors have something to do, the one that takes its turn included."""
+        processors = self.processors
+        if len(processors) == 1:
+            return 1
+        return 1 + sum(1 for queue in processors if queue.count and queue.number != self.turn)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether somebody waits for a processor."""
+        return any(queue.count for queue in self.processors)
+
+    def must_give_way(self, task: Task) -> bool:
+        """Whether the slice of the running `task`, which is over, ends its turn."""
+        processors = self.processors
+        if len(processors) > 1 and any(
+            queue.count for queue in processors if queue.number != task.entity.processor
+        ):
+            return True
+        run_queue = processors[task.entity.processor]
+        entity = task.entity
+        if task.policy == SCHED_DEADLINE and entity.budget_left_ns <= self.kernel.uncharged_ns:
+            return True
+        if not run_queue.count:
+            return False
+        now_ns = self.kernel.clock.now_ns
+        kind = class_of(task)
+        if kind == CLASS_FAIR:
+            return True
+        if task.policy == SCHED_RR and entity.slice_left_ns <= self.kernel.uncharged_ns:
+            return True
+        return run_queue.is_better_than(task, now_ns)
+
+    def slice_ns(self, task: Task) -> int:
+        """How long the next slice of `task` is, in time of its processor, cut at the next timer."""
         kernel = self.kernel
-        length_ns = TIME_SLICE_NS
-        if self.queue:
-            variant = kernel.choose("time-slice", _SLICE_VARIANTS)
-            length_ns -= variant * TIME_SLICE_NS // (8 * _SLICE_VARIANTS)
+        length_ns = SLICE_NS
+        kind = class_of(task)
+        if kind == CLASS_FAIR:
+            if self.processors[0].count:
+                variant = kernel.choose("time-slice", _SLICE_VARIANTS)
+                length_ns -= variant * SLICE_NS // (8 * _SLICE_VARIANTS)
+        elif kind == CLASS_REALTIME:
+            left_ns = task.entity.slice_left_ns if task.policy == SCHED_RR else REALTIME_RUNTIME_NS
+            length_ns = min(max(left_ns, 1), REALTIME_PERIOD_NS - REALTIME_RUNTIME_NS)
+        else:
+            length_ns = max(task.entity.budget_left_ns, 1)
         deadline_ns = kernel.timers.next_deadline_ns()
         if deadline_ns is not None:
-            length_ns = min(length_ns, max(deadline_ns - kernel.clock.now_ns, 1))
+            left_ns = (deadline_ns - kernel.clock.now_ns) * self.busy_count
+            length_ns = min(length_ns, max(left_ns, 1))
         return length_ns
+
+    def account(self, task: Task, work_ns: int) -> None:
+        """`task` has run for `work_ns` of its processor's time."""
+        self.processors[task.entity.processor].account(task, work_ns, self.kernel.clock.now_ns)
+
+    # Processors
+
+    @property
+    def all_processors(self) -> int:
+        """The mask of those that there are."""
+        return (1 << len(self.processors)) - 1
+
+    def _place(self, task: Task) -> RunQueue:
+        """The processor where `task` shall wait: its last one if that is idle, else the least loaded."""
+        processors = self.processors
+        if len(processors) == 1:
+            return processors[0]
+        entity = task.entity
+        running = self.kernel.current
+        busy = running.entity.processor if running is not None else -1
+        best: RunQueue | None = None
+        best_load = 0
+        for queue in processors:
+            if not entity.allowed >> queue.number & 1:
+                continue
+            load = 2 * (queue.count + (queue.number == busy)) + (queue.number != entity.processor)
+            if best is None or load < best_load:
+                best, best_load = queue, load
+        return best if best is not None else processors[0]
+
+    def _pull(self, idle: RunQueue) -> None:
+        """Bring an idle processor a task that waits for another (Linux: newidle balance)."""
+        donor = max(self.processors, key=_count_of)
+        if donor.count < 2:
+            return
+        for _, ticket, task in sorted(donor.fair, key=_order_of, reverse=True):
+            if task.entity.ticket == ticket and task.entity.allowed >> idle.number & 1:
+                donor.remove(task)
+                shift_ns = idle.minimum_runtime_ns - donor.minimum_runtime_ns
+                task.entity.virtual_runtime_ns += shift_ns
+                idle.add(task)
+                return
+
+    # SCHED_DEADLINE (Linux: kernel/sched/deadline.c)
+
+    def reserved_bandwidth(self, besides: Task) -> int:
+        """What the deadline tasks have reserved, in parts of 1 << 20 of a processor."""
+        return sum(
+            bandwidth_of(task.entity.runtime_ns, task.entity.period_ns)
+            for task in self.kernel.tasks.values()
+            if task.policy == SCHED_DEADLINE and task is not besides and task.state < TaskState.ZOMBIE
+        )
+
+    def has_bandwidth_for(self, task: Task, runtime_ns: int, period_ns: int) -> bool:
+        """Whether a reservation fits beside the others: 95% of the processors may be reserved."""
+        wanted = self.reserved_bandwidth(task) + bandwidth_of(runtime_ns, period_ns)
+        return wanted <= _BANDWIDTH_LIMIT * len(self.processors)
+
+    def _renew_deadline(self, task: Task) -> bool:
+        """Give a task that wakes a deadline; False if it has used up the present one's time.
+
+        Linux: kernel/sched/deadline.c, update_dl_entity.
+        """
+        entity = task.entity
+        now_ns = self.kernel.clock.now_ns
+        overflows = (
+            entity.budget_left_ns * entity.relative_deadline_ns
+            > (entity.deadline_ns - now_ns) * entity.runtime_ns
+        )
+        if entity.deadline_ns <= now_ns or overflows:
+            entity.deadline_ns = now_ns + entity.relative_deadline_ns
+            entity.budget_left_ns = entity.runtime_ns
+        if entity.budget_left_ns <= 0:
+            self._throttle(task)
+            return False
+        return True
+
+    def _throttle(self, task: Task) -> None:
+        """Let `task` wait for its next period."""
+        entity = task.entity
+        entity.is_throttled = True
+        next_period_ns = entity.deadline_ns - entity.relative_deadline_ns + entity.period_ns
+        self.kernel.timers.add(max(next_period_ns, self.kernel.clock.now_ns + 1), "deadline", task)
+
+
+def bandwidth_of(runtime_ns: int, period_ns: int) -> int:
+    """The part of a processor that a reservation takes, in units of 1 << 20."""
+    return (runtime_ns << _BANDWIDTH_SHIFT) // period_ns if period_ns else 0
+
+
+def _replenish(kernel: Kernel, timer: Timer) -> None:
+    """A throttled task's next period begins."""
+    task: Task = timer.target
+    entity = task.entity
+    if not entity.is_throttled or task.state is not TaskState.RUNNABLE:
+        return
+    entity.is_throttled = False
+    entity.deadline_ns = max(entity.deadline_ns + entity.period_ns, kernel.clock.now_ns + 1)
+    entity.budget_left_ns = entity.runtime_ns
+    run_queue = kernel.scheduler.processors[entity.processor]
+    run_queue.add(task)
+    running = kernel.current
+    if running is not None and class_of(running) != CLASS_DEADLINE:
+        running.work |= NEED_RESCHED
+
+
+def _count_of(queue: RunQueue) -> int:
+    return queue.count
+
+
+def _order_of(entry: tuple[int, int, Task]) -> tuple[int, int]:
+    return entry[0], entry[1]
+
+
+TIMER_ACTIONS["deadline"] = _replenish

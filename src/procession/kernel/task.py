@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NewType
 
 from procession.fs.wait_queue import WaitQueue
+from procession.kernel.scheduling_entity import SchedulingEntity
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class Task:
         "command_name",
         "credentials",
         "default_timer_slack_ns",
+        "entity",
         "exit_code",
         "exit_signal",
         "files",
@@ -128,6 +130,7 @@ class Task:
         "fs",
         "group",
         "has_executed",
+        "has_yielded",
         "io_priority",
         "is_exiting",
         "job_control",
@@ -197,6 +200,8 @@ class Task:
         self.times = CpuTimes()
         self.start_time_ns = 0
         self.nice = 0
+        self.entity = SchedulingEntity()
+        self.has_yielded = False
         self.policy = 0
         self.personality = 0
         self.realtime_priority = 0

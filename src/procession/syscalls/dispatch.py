@@ -18,6 +18,7 @@ from procession.hardware.physical_memory import STALE_CODE, STALE_TRANSLATIONS, 
 from procession.hardware.registers import RAX, RDX, RIP
 from procession.kernel.oom import out_of_memory
 from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
+from procession.kernel.priority import SCHED_DEADLINE
 from procession.kernel.signal import SigInfo, deliver_signals, force_signal, has_fatal_signal
 from procession.kernel.task import NEED_RESCHED, RESTORE_MASK, SIGNAL_PENDING, CallFrame, Task
 from procession.kernel.task_state import TaskState
@@ -223,7 +224,7 @@ class Traps:
                     task = None
                 elif task.work & NEED_RESCHED:
                     task.work &= ~NEED_RESCHED
-                    if kernel.scheduler.queue:
+                    if kernel.scheduler.has_waiting or task.policy == SCHED_DEADLINE:
                         kernel.charge(task)
                         kernel.scheduler.preempt(task)
                         task = None
@@ -262,7 +263,7 @@ class Traps:
         if task is None:
             self.cpu.stop()
             return None
-        kernel.clock.start_slice(scheduler.slice_ns())
+        kernel.clock.start_slice(scheduler.slice_ns(task), scheduler.busy_count)
         return task
 
     def slice_over(self) -> None:
@@ -272,12 +273,13 @@ class Traps:
         task = kernel.current
         if task is None:
             return
-        if kernel.scheduler.queue and task.state is TaskState.RUNNING:
+        scheduler = kernel.scheduler
+        if task.state is TaskState.RUNNING and scheduler.must_give_way(task):
             task.work |= NEED_RESCHED
             task.times.involuntary_switches += 1
         else:
             kernel.charge(task)
-            kernel.clock.start_slice(kernel.scheduler.slice_ns())
+            kernel.clock.start_slice(scheduler.slice_ns(task), scheduler.busy_count)
         self.resume()
 
     # Faults and exceptions

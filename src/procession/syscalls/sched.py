@@ -141,22 +141,30 @@ def sched_setattr(task: Task, pid: Int, attr: InOut[SchedAttr], flags: UInt) -> 
         policy = target.policy
     if value.sched_flags & ~_FLAGS_ALL:
         raise EINVAL(f"unknown flags {value.sched_flags:#x}")
-    if policy == SCHED_DEADLINE:
-        _refuse_deadline(task, value)
+    reservation = _reservation(task, target, value) if policy == SCHED_DEADLINE else None
     if value.sched_flags & _FLAGS_UTIL_CLAMP:
         raise EOPNOTSUPP("utilization isn't clamped")
     resets_on_fork = bool(value.sched_flags & _FLAG_RESET_ON_FORK)
-    set_scheduling(task, target, SchedulingChange(policy, priority, nice, resets_on_fork=resets_on_fork))
+    set_scheduling(
+        task,
+        target,
+        SchedulingChange(policy, priority, nice, resets_on_fork=resets_on_fork, reservation=reservation),
+    )
 
 
-def _refuse_deadline(task: Task, value: SchedAttr) -> None:
-    """SCHED_DEADLINE: no bandwidth is ever free. Linux: kernel/sched/deadline.c, sched_dl_overflow."""
+def _reservation(task: Task, target: Task, value: SchedAttr) -> tuple[int, int, int]:
+    """What SCHED_DEADLINE asks for. Raises EINVAL, EPERM, EBUSY. Linux: kernel/sched/deadline.c."""
     period = value.sched_period or value.sched_deadline
     if value.sched_priority or not 1 << 10 <= value.sched_runtime <= value.sched_deadline <= period < 1 << 63:
         raise EINVAL("no such deadline")
     if not task.credentials.has_capability(CAP_SYS_NICE):
         raise EPERM("takes CAP_SYS_NICE")
-    raise EBUSY("no bandwidth is reserved for deadlines")
+    scheduler = task.kernel.scheduler
+    if target.entity.allowed & scheduler.all_processors != scheduler.all_processors:
+        raise EPERM("a deadline task must be allowed on every processor")
+    if not scheduler.has_bandwidth_for(target, value.sched_runtime, period):
+        raise EBUSY("the processors' bandwidth is reserved")
+    return value.sched_runtime, value.sched_deadline, period
 
 
 @syscall(315)
@@ -168,7 +176,11 @@ def sched_getattr(task: Task, pid: Int, attr: Out[SchedAttr], size: UInt, flags:
     value = SchedAttr(size=min(size, _ATTR_SIZE), sched_policy=target.policy)
     if target.resets_scheduling_on_fork:
         value.sched_flags = _FLAG_RESET_ON_FORK
-    if target.policy in REAL_TIME:
+    if target.policy == SCHED_DEADLINE:
+        entity = target.entity
+        value.sched_runtime = entity.runtime_ns
+        value.sched_deadline, value.sched_period = entity.relative_deadline_ns, entity.period_ns
+    elif target.policy in REAL_TIME:
         value.sched_priority = target.realtime_priority
     else:
         value.sched_nice = target.nice
@@ -207,29 +219,37 @@ def sched_rr_get_interval(task: Task, pid: Int, interval: Out[Timespec]) -> None
 
 @syscall(203)
 def sched_setaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> None:
-    """sched_setaffinity(2): there is one processor. Linux: kernel/sched/syscalls.c."""
-    wanted = task.mm.read(mask, min(size, _CPU_MASK_SIZE))
-    check_affinity_access(task, find_task(task, pid))
-    if not wanted or not wanted[0] & 1:
-        raise EINVAL("processor 0 isn't in the mask")
+    """sched_setaffinity(2). Linux: kernel/sched/syscalls.c, sched_setaffinity."""
+    wanted = int.from_bytes(task.mm.read(mask, min(size, _CPU_MASK_SIZE)), "little")
+    target = find_task(task, pid)
+    check_affinity_access(task, target)
+    scheduler = task.kernel.scheduler
+    allowed = wanted & scheduler.all_processors
+    if not allowed:
+        raise EINVAL("none of the machine's processors is in the mask")
+    if target.policy == SCHED_DEADLINE and allowed != scheduler.all_processors:
+        raise EBUSY("a deadline task must be allowed on every processor")
+    target.entity.allowed = allowed
+    if not allowed >> target.entity.processor & 1:
+        scheduler.change(target)
 
 
 @syscall(204)
 def sched_getaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> int:
-    """sched_getaffinity(2): there is one processor. Linux: kernel/sched/syscalls.c."""
+    """sched_getaffinity(2). Linux: kernel/sched/syscalls.c, sched_getaffinity."""
     if size == 0 or size % 8:
         raise EINVAL(f"a mask of {size} bytes")
-    find_task(task, pid)
-    task.mm.write(mask, (1).to_bytes(_CPU_MASK_SIZE, "little"))
+    allowed = find_task(task, pid).entity.allowed & task.kernel.scheduler.all_processors
+    task.mm.write(mask, allowed.to_bytes(_CPU_MASK_SIZE, "little"))
     return _CPU_MASK_SIZE
 
 
 @syscall(309)
 def getcpu(task: Task, cpu: Out[U32], node: Out[U32], cache: Address) -> None:
     """getcpu(2). Linux: kernel/sys.c, SYSCALL_DEFINE3(getcpu)."""
-    del task, cache
+    del cache
     if cpu:
-        cpu.put(0)
+        cpu.put(task.entity.processor)
     if node:
         node.put(0)
 

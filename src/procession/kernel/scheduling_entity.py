@@ -1,0 +1,50 @@
+"""What the scheduler keeps of a task."""
+
+from __future__ import annotations
+
+ROUND_ROBIN_SLICE_NS = 100_000_000
+"""kernel.sched_rr_timeslice_ms."""
+
+
+class SchedulingEntity:
+    """What the scheduler keeps of a task (Linux: struct sched_entity, sched_rt_entity, sched_dl_entity).
+
+    `virtual_runtime_ns` is the time that it ran, divided by its weight. `ticket` is its place in a queue, 0
+    when it's in none: an entry with another ticket is void. `slice_left_ns` is SCHED_RR's. The rest is
+    SCHED_DEADLINE's: what it asked for, what is left of it, and until when.
+    """
+
+    __slots__ = (
+        "allowed",
+        "budget_left_ns",
+        "deadline_ns",
+        "is_throttled",
+        "period_ns",
+        "processor",
+        "relative_deadline_ns",
+        "runtime_ns",
+        "slice_left_ns",
+        "ticket",
+        "virtual_runtime_ns",
+    )
+
+    def __init__(self) -> None:
+        self.processor = 0
+        self.allowed = -1
+        self.virtual_runtime_ns = 0
+        self.ticket = 0
+        self.slice_left_ns = ROUND_ROBIN_SLICE_NS
+        self.runtime_ns = 0
+        self.relative_deadline_ns = 0
+        self.period_ns = 0
+        self.budget_left_ns = 0
+        self.deadline_ns = 0
+        self.is_throttled = False
+
+    def copy_for_child(self) -> SchedulingEntity:
+        """A new task's: it may run where its parent may."""
+        twin = SchedulingEntity()
+        twin.processor = self.processor
+        twin.allowed = self.allowed
+        twin.virtual_runtime_ns = self.virtual_runtime_ns
+        return twin
