@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 """How much of a long read or write of a regular file is handled at a time."""
+MUCH = 4096
+"""From where on the copying of bytes is felt."""
 STREAM_CHUNK = 1 << 16
 """How much is handed to a pipe or stream socket at a time."""
 
@@ -64,14 +66,17 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
     if buffer + count > USER_END:
         raise EFAULT
     if count > STREAM_CHUNK and file.is_seekable:
-        return read_at_position(file, single_buffer(task.mm, buffer, count), file.position, True)
+        return read_at_position(task, file, single_buffer(task.mm, buffer, count), file.position, True)
     data = file.read(count if count < MAX_RW_COUNT else MAX_RW_COUNT)
-    if data:
+    done = len(data)
+    if done:
         try:
             task.mm.write(buffer, data)
         except EFAULT:
-            return deliver_part(file, UserVector(task.mm, [(buffer, len(data))], len(data)), data)
-    return len(data)
+            return deliver_part(file, UserVector(task.mm, [(buffer, done)], done), data)
+        if done > MUCH:
+            task.kernel.clock.spend_copying(done)
+    return done
 
 
 @syscall(1)
@@ -96,6 +101,8 @@ def write(task: Task, fd: Fd, buffer: InBuffer, count: Size) -> int:
         raise
     except EFAULT:
         return write_whole(task, file, single_buffer(task.mm, buffer, count))
+    if count > MUCH:
+        task.kernel.clock.spend_copying(count)
     if done < count and file.writes_whole:
         return write_whole(task, file, single_buffer(task.mm, buffer, count), done)
     return done
@@ -117,7 +124,7 @@ def deliver_part(file: File, target: UserVector, data: bytes) -> int:
     return done
 
 
-def read_at_position(file: File, target: UserVector, offset: int, is_moving: bool) -> int:
+def read_at_position(task: Task, file: File, target: UserVector, offset: int, is_moving: bool) -> int:
     """Read a seekable file from `offset` into `target` piece by piece; the position moves along or stays."""
     done = 0
     while done < target.total:
@@ -135,6 +142,8 @@ def read_at_position(file: File, target: UserVector, offset: int, is_moving: boo
             break
         if count < wanted:
             break
+    if done > MUCH:
+        task.kernel.clock.spend_copying(done)
     return done
 
 
@@ -167,6 +176,7 @@ def write_whole(
             if len(data) < wanted and not file.is_seekable:
                 raise EFAULT
             count = file.write(data) if offset is None else file.write_at(offset + done, data)
+            task.kernel.clock.spend_copying(count)
         except Sleep as sleep:
             if done:
                 sleep.progress = sleep.interrupted = done
@@ -229,7 +239,7 @@ def file_with_offsets(task: Task, fd: int, offset: int) -> File:
     return file
 
 
-def read_vector(file: File, target: UserVector) -> int:
+def read_vector(task: Task, file: File, target: UserVector) -> int:
     """Read at the position into `target`, in one go. Raises Sleep, EFAULT ..."""
     if not file.is_seekable:
         data = file.read(target.total)
@@ -239,7 +249,7 @@ def read_vector(file: File, target: UserVector) -> int:
         return len(data)
     if not target.total:
         return len(file.read(0))
-    return read_at_position(file, target, file.position, True)
+    return read_at_position(task, file, target, file.position, True)
 
 
 @syscall(17)
@@ -249,7 +259,7 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
     if not file.is_readable:
         raise EBADF
     if count > STREAM_CHUNK:
-        return read_at_position(file, single_buffer(task.mm, buffer, count), offset, False)
+        return read_at_position(task, file, single_buffer(task.mm, buffer, count), offset, False)
     check_user_range(buffer, count)
     data = file.read_at(offset, count)
     if data:
@@ -284,7 +294,7 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
 def readv(task: Task, fd: Fd, vector: OutVector, count: Size) -> int:
     """readv(2). Linux: fs/read_write.c, do_readv."""
     file = readable_file(task, fd)
-    return read_vector(file, import_vector(task.mm, vector, count))
+    return read_vector(task, file, import_vector(task.mm, vector, count))
 
 
 @syscall(20)
@@ -324,7 +334,7 @@ def preadv2(
     target = import_vector(task.mm, vector, count)
     _check_flags(flags)
     try:
-        return read_vector(file, target)
+        return read_vector(task, file, target)
     except Sleep:
         if flags & _RWF_NOWAIT:
             raise EAGAIN from None
@@ -371,7 +381,7 @@ def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: i
         raise EBADF
     target = import_vector(task.mm, vector, count)
     _check_flags(flags)
-    return read_at_position(file, target, offset, False)
+    return read_at_position(task, file, target, offset, False)
 
 
 def _write_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: int = 0) -> int:

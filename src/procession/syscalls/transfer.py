@@ -110,6 +110,7 @@ def _send(task: Task, source: File, target: File, position: int, done: int, tota
             break
         try:
             count = target.write(data)
+            task.kernel.clock.spend_copying(count)
         except Sleep as sleep:
             if done:
                 if isinstance(target, PipeFile):
@@ -171,6 +172,7 @@ def copy_file_range(
             break
         try:
             written = target.write_at(target_start + done, data)
+            task.kernel.clock.spend_copying(written)
         except Errno:
             if done:
                 break
