@@ -49,6 +49,7 @@ DEFAULT_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
 }
+MAXIMUM_PROCESSORS = 64
 STATUS_DEADLOCK = 125
 """The status of a machine in which every task sleeps for ever."""
 STATUS_TIME_LIMIT = 124
@@ -77,7 +78,7 @@ class Machine:
 
     The same seed, program and files give the same run. `rootfs` is the directory of the host that the
     guest sees as its root, never written to; `memory` is in bytes; `environment` the program's variables;
-    `cwd` its directory in the guest. `engine` is "unicorn", or "scripted" for tests without a processor.
+    `cwd` its directory in the guest; `cpus` how many virtual processors there are. `engine` is "unicorn", or "scripted" for tests without a processor.
     """
 
     def __init__(
@@ -91,14 +92,17 @@ class Machine:
         engine: str = "unicorn",
         decider: Decider | None = None,
         epoch_ns: int = DEFAULT_EPOCH_NS,
+        cpus: int = 1,
     ) -> None:
+        if not 1 <= cpus <= MAXIMUM_PROCESSORS:
+            raise ValueError(f"a machine has 1 to {MAXIMUM_PROCESSORS} processors, not {cpus}")
         load_all()
         self.seed = seed
         self.memory = PhysicalMemory(memory)
         self.engine = _make_engine(engine)
         self.environment = dict(DEFAULT_ENVIRONMENT if environment is None else environment)
         self.cwd = cwd
-        self.kernel = Kernel(self.memory, self.engine, decider or SeededDecider(seed), epoch_ns)
+        self.kernel = Kernel(self.memory, self.engine, decider or SeededDecider(seed), epoch_ns, cpus)
         self.traps = Traps(self.kernel)
         self.engine.attach(self.memory, self.traps)
         self._mount(os.fspath(rootfs))

@@ -189,7 +189,7 @@ class Scheduler:
         return any(queue.count for queue in self.processors)
 
     def must_give_way(self, task: Task) -> bool:
-        """Whether the slice of the running `task`, which is over, ends its turn."""
+        """Whether the slice of the running `task`, which is over and charged, ends its turn."""
         processors = self.processors
         if len(processors) > 1 and any(
             queue.count for queue in processors if queue.number != task.entity.processor
@@ -197,7 +197,7 @@ class Scheduler:
             return True
         run_queue = processors[task.entity.processor]
         entity = task.entity
-        if task.policy == SCHED_DEADLINE and entity.budget_left_ns <= self.kernel.uncharged_ns:
+        if task.policy == SCHED_DEADLINE and entity.budget_left_ns <= 0:
             return True
         if not run_queue.count:
             return False
@@ -205,7 +205,7 @@ class Scheduler:
         kind = class_of(task)
         if kind == CLASS_FAIR:
             return True
-        if task.policy == SCHED_RR and entity.slice_left_ns <= self.kernel.uncharged_ns:
+        if task.policy == SCHED_RR and entity.slice_left_ns <= 0:
             return True
         return run_queue.is_better_than(task, now_ns)
 

@@ -274,11 +274,11 @@ class Traps:
         if task is None:
             return
         scheduler = kernel.scheduler
+        kernel.charge(task)
         if task.state is TaskState.RUNNING and scheduler.must_give_way(task):
             task.work |= NEED_RESCHED
             task.times.involuntary_switches += 1
         else:
-            kernel.charge(task)
             kernel.clock.start_slice(scheduler.slice_ns(task), scheduler.busy_count)
         self.resume()
 
