@@ -225,13 +225,12 @@ def test_syscalls_lists_every_call_of_linux(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     command = [sys.executable, "-m", "procession", "syscalls"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait() == 141
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
 
 
 def test_an_interrupt_before_the_guest_runs_is_no_traceback(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -85,43 +86,46 @@ def test_the_command_is_pid_1_only_if_asked(command: Command) -> None:
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_signals_of_the_host_reach_the_guest(command: Command, number: int, status: int) -> None:
-    process = command.popen("--", "sh", "-c", "echo ready; read line")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline() == b"ready\n"
-    process.send_signal(number)
-    name = signal.Signals(number).name.encode()
-    assert process.stderr.read() == b"procession: killed by %s\n" % name
-    assert process.wait() == status
-    close(process)
+    with command.popen("--", "sh", "-c", "echo ready; read line") as process:
+        stdout, stderr = outputs(process)
+        assert stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        name = signal.Signals(number).name.encode()
+        assert stderr.read() == b"procession: killed by %s\n" % name
+        assert process.wait() == status
+
+
+def test_a_guest_that_never_calls_the_kernel_gets_signals_too(command: Command) -> None:
+    with command.popen("--", "sh", "-c", "echo ready; while :; do :; done") as process:
+        stdout, _ = outputs(process)
+        assert stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
 
 
 def test_the_guest_may_handle_the_hosts_signal(command: Command) -> None:
-    process = command.popen("--", "sh", "-c", "trap 'echo caught; exit 5' INT; echo ready; read line")
+    with command.popen("--", "sh", "-c", "trap 'echo caught; exit 5' INT; echo ready; read line") as process:
+        stdout, _ = outputs(process)
+        assert stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        assert stdout.read() == b"caught\n"
+        assert process.wait() == 5
+
+
+def outputs(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """The pipes that `process` writes to."""
     assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    process.send_signal(signal.SIGINT)
-    assert process.stdout.read() == b"caught\n"
-    assert process.wait() == 5
-    close(process)
-
-
-def close(process: subprocess.Popen[bytes]) -> None:
-    """Close the ends of the pipes to `process`."""
-    for stream in (process.stdin, process.stdout, process.stderr):
-        assert stream is not None
-        stream.close()
+    assert process.stderr is not None
+    return process.stdout, process.stderr
 
 
 def test_a_reader_that_goes_away_ends_the_guest_by_sigpipe(command: Command) -> None:
-    process = command.popen("--", "sh", "-c", "while :; do echo y; done")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline() == b"y\n"
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 141
-    close(process)
+    with command.popen("--", "sh", "-c", "while :; do echo y; done") as process:
+        stdout, stderr = outputs(process)
+        assert stdout.readline() == b"y\n"
+        stdout.close()
+        assert stderr.read() == b""
+        assert process.wait() == 141
 
 
 def test_what_sleeps_for_ever_is_ended_with_a_reason(command: Command) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EIO, ENOENT
 from procession.abi.file_mode import S_IFMT
+from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import DirectoryEntry, Inode
 from procession.kernel.task_state import TaskState
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
@@ -323,19 +324,8 @@ def show_cpuinfo(kernel: Kernel) -> bytes:
 
 def show_filesystems(kernel: Kernel) -> bytes:
     """/proc/filesystems. Linux: fs/filesystems.c, filesystems_proc_show."""
-    return b"".join(b"nodev\t%s\n" % name for name in FILE_SYSTEMS)
-
-
-FILE_SYSTEMS = (
-    b"sysfs",
-    b"tmpfs",
-    b"proc",
-    b"devtmpfs",
-    b"sockfs",
-    b"pipefs",
-    b"devpts",
-    b"overlay",
-)
+    names = dict.fromkeys((*FILE_SYSTEM_TYPES, b"devtmpfs", b"pipefs", b"overlay"))
+    return b"".join(b"nodev\t%s\n" % name for name in names)
 
 
 def show_command_line(kernel: Kernel) -> bytes:
