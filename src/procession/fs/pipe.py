@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EAGAIN, EINVAL, ENOTTY, ENXIO, EPIPE
+from procession.abi.errno import EAGAIN, EINVAL, ENFILE, ENOTTY, ENXIO, EPIPE
 from procession.abi.open_flags import O_ACCMODE
 from procession.fs.file import (
     O_DIRECT,
@@ -195,6 +195,7 @@ def open_fifo(path: Path, flags: int, subject: Subject, progress: object = None)
         raise EINVAL
     pipe_system = pipe_file_system(inode.superblock.vfs)
     is_named = inode.superblock is not pipe_system
+    inode.superblock.vfs.accounts.check_files()
     pipe = inode.pipe
     if not isinstance(pipe, Pipe):
         if is_named and access == O_WRONLY and flags & O_NONBLOCK:
@@ -255,6 +256,14 @@ def create_pipe(vfs: Vfs, flags: int, subject: Subject) -> tuple[PipeFile, PipeF
     inode = Inode(system, S_IFIFO | 0o600, subject.fsuid, subject.fsgid)
     inode.pipe = pipe
     path = vfs.pseudo_path(system.mount, b"pipe:[%d]" % inode.number, inode)
-    reader = PipeFile(path, O_RDONLY | flags & O_NONBLOCK, subject, pipe)
-    writer = PipeFile(path, O_WRONLY | flags & (O_NONBLOCK | O_DIRECT), subject, pipe)
+    try:
+        reader = PipeFile(path, O_RDONLY | flags & O_NONBLOCK, subject, pipe)
+    except ENFILE:
+        pipe.discard()
+        raise
+    try:
+        writer = PipeFile(path, O_WRONLY | flags & (O_NONBLOCK | O_DIRECT), subject, pipe)
+    except ENFILE:
+        reader.release_if_unheld()
+        raise
     return reader, writer

@@ -28,6 +28,7 @@ from procession.fs.file import (
 from procession.fs.inode import S_IFIFO, S_IFREG
 from procession.fs.lock import F_UNLCK, RecordLock, lock_range, set_lock, test_lock, unlock
 from procession.fs.lock import flock as lock_whole
+from procession.fs.memfd import MemfdFile
 from procession.fs.permission import owns_or_has_capability
 from procession.fs.pipe import CAP_SYS_RESOURCE, PipeFile, is_pipe_administrator
 from procession.fs.wait_queue import Sleep
@@ -228,6 +229,19 @@ def _get_pipe_size(task: Task, fd: int, file: File, command: int, argument: int)
     return file.pipe.capacity
 
 
+def _add_seals(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    if not isinstance(file, MemfdFile):
+        raise EINVAL("only what memfd_create made can be sealed")
+    file.add_seals(argument & _UNSIGNED)
+    return 0
+
+
+def _get_seals(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    if not isinstance(file, MemfdFile):
+        raise EINVAL("only what memfd_create made can be sealed")
+    return file.inode.seals
+
+
 def _wanted_lock(task: Task, file: File, command: int, lock: Flock) -> RecordLock:
     """What a struct flock asks for. Raises EINVAL, EOVERFLOW."""
     start, end = lock_range(file, lock.l_whence, lock.l_start, lock.l_len)
@@ -290,6 +304,8 @@ _COMMANDS: dict[int, Callable[[Task, int, File, int, int], int]] = {
         (FcntlCommand.F_GETLEASE, _get_lease),
         (FcntlCommand.F_SETPIPE_SZ, _set_pipe_size),
         (FcntlCommand.F_GETPIPE_SZ, _get_pipe_size),
+        (FcntlCommand.F_ADD_SEALS, _add_seals),
+        (FcntlCommand.F_GET_SEALS, _get_seals),
         (FcntlCommand.F_GETLK, _get_record_lock),
         (FcntlCommand.F_OFD_GETLK, _get_record_lock),
         (FcntlCommand.F_SETLK, _set_record_lock),

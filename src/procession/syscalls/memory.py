@@ -131,8 +131,11 @@ def mmap(
             raise EACCES("the file isn't open for reading")
         if rights & PROT_EXEC and file.path.mount.flags & MS_NOEXEC:
             raise EPERM("on a mount without execution")
+        file.check_mapping(is_shared=is_shared, is_writable=bool(rights & PROT_WRITE))
         pages = file.mappable()
-        if pages is None:
+        if file.maps_zeros and is_shared:
+            pages = SharedAnonymous(task.kernel.memory)
+        elif pages is None and not file.maps_zeros:
             raise ENODEV("this kind of file can't be mapped")
         if flags & MAP_GROWSDOWN:
             raise EINVAL("a file mapping doesn't grow")
@@ -142,9 +145,10 @@ def mmap(
             rights,
             is_shared=is_shared,
             pages=pages,
-            file=file,
-            page_offset=offset >> PAGE_SHIFT,
+            file=None if file.maps_zeros else file,
+            page_offset=0 if file.maps_zeros else offset >> PAGE_SHIFT,
             flags=area_flags,
+            name=b"/dev/zero" if file.maps_zeros else b"",
             may_write=not is_shared or file.is_writable,
         )
     if mm.denies(rights, rights):

@@ -1,0 +1,42 @@
+"""memfd_create."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, ENOSYS
+from procession.abi.mmap_flags import MemfdFlag
+from procession.fs.memfd import create_memfd
+from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Address, Flags
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_MFD_CLOEXEC = int(MemfdFlag.MFD_CLOEXEC)
+_MFD_HUGETLB = int(MemfdFlag.MFD_HUGETLB)
+_MFD_NOEXEC_SEAL = int(MemfdFlag.MFD_NOEXEC_SEAL)
+_MFD_EXEC = int(MemfdFlag.MFD_EXEC)
+_EXECUTION = _MFD_EXEC | _MFD_NOEXEC_SEAL
+_FLAGS = _MFD_CLOEXEC | int(MemfdFlag.MFD_ALLOW_SEALING) | _EXECUTION
+_HUGE_SIZES = 0x3F << 26
+_NAME_SIZE = 250
+"""What a name may take with its NUL: "memfd:" must fit before it."""
+
+
+@syscall(319)
+def memfd_create(task: Task, name: Address, flags: Flags[MemfdFlag]) -> int:
+    """memfd_create(2). Linux: mm/memfd.c, SYSCALL_DEFINE2(memfd_create)."""
+    allowed = _FLAGS | (_MFD_HUGETLB | _HUGE_SIZES if flags & _MFD_HUGETLB else 0)
+    if flags & ~allowed or flags & _EXECUTION == _EXECUTION:
+        raise EINVAL
+    text = task.mm.read_cstring(name, _NAME_SIZE)
+    if text is None:
+        raise EINVAL("the name is too long")
+    if flags & _MFD_HUGETLB:
+        raise ENOSYS("there are no huge pages")
+    files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
+    files.lowest_free(0, limit)
+    file = create_memfd(task.kernel.vfs, text, flags, task.credentials)
+    return files.install(file, close_on_exec=bool(flags & _MFD_CLOEXEC), limit=limit)
