@@ -62,7 +62,8 @@ class Sleep(Exception):
 
     If a signal is pending, the task doesn't sleep: the call ends with `interrupted`, an errno class
     (ERESTARTSYS, ERESTARTNOHAND, ERESTART_RESTARTBLOCK, EINTR ...) or, when part of the work is done, an
-    int, the value to return. With `is_interruptible=False` only a fatal signal ends the sleep.
+    int, the value to return. With `is_interruptible=False` only a fatal signal ends the sleep. A progress
+    that is Abandonable is abandoned when a signal ends the call.
     """
 
     __slots__ = ("deadline_ns", "interrupted", "is_interruptible", "progress", "queues")
