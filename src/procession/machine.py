@@ -124,7 +124,7 @@ class Machine:
         for name, superblock, flags in (
             (b"/dev", Devtmpfs(vfs), MS_NOSUID),
             (b"/proc", ProcFileSystem(kernel), MS_NOSUID | MS_NODEV | MS_NOEXEC),
-            (b"/sys", SysFileSystem(vfs), MS_NOSUID | MS_NODEV | MS_NOEXEC),
+            (b"/sys", SysFileSystem(kernel), MS_NOSUID | MS_NODEV | MS_NOEXEC),
         ):
             place = self._find(name)
             if place is not None:

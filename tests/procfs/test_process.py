@@ -369,3 +369,23 @@ def test_mounts(proc: Proc) -> None:
     inode = seen.dentry.inode
     assert isinstance(inode, ProcessFile)
     assert inode.show(proc.task.credentials) == b"proc / proc rw,nosuid,nodev,noexec,relatime 0 0\n"
+
+
+def test_real_time_policies_show_their_priority(proc: Proc) -> None:
+    proc.task.policy, proc.task.realtime_priority = 1, 30
+    values = fields(proc.read("self/stat"))
+    assert values[15:17] == ["-31", "0"]
+    assert values[37:39] == ["30", "1"]
+    assert b"\nprio                                         :                   69\n" in proc.read(
+        "self/sched"
+    )
+
+
+def test_timer_slack_can_be_set(proc: Proc) -> None:
+    proc.write("self/timerslack_ns", b"1000")
+    assert proc.read("self/timerslack_ns") == b"1000\n"
+    proc.write("self/timerslack_ns", b"0")
+    assert proc.read("self/timerslack_ns") == b"50000\n"
+    proc.task.credentials = proc.task.credentials.for_user(1000, 1000)
+    with pytest.raises(EPERM):
+        proc.write("1/timerslack_ns", b"1")

@@ -10,6 +10,7 @@ import pytest
 from procession.abi.errno import EACCES, EINVAL, EIO, ENOENT
 from procession.fs import namei
 from procession.fs.dentry import Path as Place
+from procession.kernel.sched import Scheduler
 from tests.procfs.conftest import Proc
 
 HOST = Path("/proc")
@@ -110,7 +111,25 @@ def test_sysfs_says_which_processors_there_are(proc: Proc) -> None:
     for name in (b"online", b"possible", b"present"):
         path = find(b"devices/system/cpu/" + name)
         assert namei.open_path(path, proc.task.credentials, 0).read(100) == b"0\n"
+    assert namei.open_path(find(b"kernel/mm/transparent_hugepage/enabled"), proc.task.credentials, 0).read(99)
     with pytest.raises(ENOENT):
         find(b"fs/cgroup")
     first, second = find(b"devices"), find(b"devices")
     assert first.dentry is second.dentry
+
+
+def test_several_processors_are_counted_everywhere(proc: Proc) -> None:
+    proc.kernel.scheduler = Scheduler(proc.kernel, 3)
+    proc.kernel.clock.jump_to(10 * 10**9)
+    assert proc.read("uptime") == b"10.00 30.00\n"
+    names = [line.split()[0] for line in proc.read("stat").splitlines()[:5]]
+    assert names == [b"cpu", b"cpu0", b"cpu1", b"cpu2", b"intr"]
+    assert proc.read("cpuinfo").count(b"processor\t: ") == 3
+    assert proc.read("interrupts") == b"           CPU0       CPU1       CPU2       \n"
+    assert b"\nCpus_allowed:\t7\nCpus_allowed_list:\t0-2\n" in proc.read("self/status")
+    proc.task.entity.allowed = 5
+    assert b"\nCpus_allowed:\t5\nCpus_allowed_list:\t0,2\n" in proc.read("self/status")
+    path = namei.lookup(proc.task.fs, proc.task.credentials, b"/sys/devices/system/cpu")
+    assert [entry.name for entry in path.dentry.inode.list_entries()][:3] == [b"cpu0", b"cpu1", b"cpu2"]
+    online = namei.lookup(proc.task.fs, proc.task.credentials, b"online", path)
+    assert namei.open_path(online, proc.task.credentials, 0).read(10) == b"0-2\n"

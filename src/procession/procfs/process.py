@@ -77,7 +77,7 @@ PROCESS_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
     b"mountstats": Entry(0o400, process_mounts.show_mountstats),
     b"stat": Entry(0o444, process_status.show_process_stat),
-    b"timerslack_ns": Entry(0o666, process_status.show_timer_slack),
+    b"timerslack_ns": Entry(0o666, process_status.show_timer_slack, process_status.store_timer_slack),
 }
 THREAD_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,

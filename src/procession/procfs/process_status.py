@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EACCES, EINVAL, ESRCH
+from procession.abi.capability import Capability
+from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
+from procession.kernel.priority import REAL_TIME, SCHED_DEADLINE
 from procession.kernel.task import CpuTimes
 from procession.kernel.task_state import LETTERS, TaskState
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
@@ -101,7 +103,11 @@ def terminal_numbers(system: ProcFileSystem, task: Task) -> tuple[int, int]:
 
 
 def priority(task: Task) -> int:
-    """The priority as the scheduler has it, from 0; negative for real-time policies."""
+    """The priority as the scheduler has it, from 0; negative for real-time policies (Linux: task_prio)."""
+    if task.policy == SCHED_DEADLINE:
+        return -101
+    if task.policy in REAL_TIME:
+        return -1 - task.realtime_priority
     return 20 + task.nice
 
 
@@ -159,8 +165,8 @@ def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole:
         0,
         0,
         task.exit_signal if task.is_leader else -1,
-        0,
-        0,
+        task.entity.processor,
+        task.realtime_priority,
         task.policy,
         0,
         0,
@@ -275,6 +281,7 @@ def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     process_group = group.process_group
     ignored, caught = handled_signals(task)
     number, leader_number = system.number_of(task), system.number_of(group.leader)
+    allowed = task.entity.allowed & ((1 << len(system.kernel.scheduler.processors)) - 1)
     has_ended = task.state in ENDED
     lines = [
         b"Name:\t" + escaped_name(task),
@@ -314,14 +321,30 @@ def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         *seccomp_lines(task),
         b"Speculation_Store_Bypass:\tnot vulnerable",
         b"SpeculationIndirectBranch:\tnot affected",
-        b"Cpus_allowed:\t1",
-        b"Cpus_allowed_list:\t0",
+        b"Cpus_allowed:\t%x" % allowed,
+        b"Cpus_allowed_list:\t" + list_of_bits(allowed),
         b"Mems_allowed:\t1",
         b"Mems_allowed_list:\t0",
         b"voluntary_ctxt_switches:\t%d" % task.times.voluntary_switches,
         b"nonvoluntary_ctxt_switches:\t%d" % task.times.involuntary_switches,
     ]
     return b"\n".join(lines) + b"\n"
+
+
+def list_of_bits(mask: int) -> bytes:
+    """The numbers of the bits of `mask` as ranges: `0-2,5` (Linux: bitmap_print_to_pagebuf)."""
+    ranges: list[bytes] = []
+    first = 0
+    while mask >> first:
+        if not mask >> first & 1:
+            first += 1
+            continue
+        end = first
+        while mask >> end & 1:
+            end += 1
+        ranges.append(b"%d" % first if end == first + 1 else b"%d-%d" % (first, end - 1))
+        first = end
+    return b",".join(ranges)
 
 
 def descriptor_table_size(task: Task) -> int:
@@ -458,8 +481,10 @@ def show_sched(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         len(task.group.threads),
     )
     switches = times.voluntary_switches + times.involuntary_switches
+    virtual_ns = task.entity.virtual_runtime_ns
     rows = (
-        (b"se.sum_exec_runtime", b"%d.%06d" % (run_ns // 1_000_000, run_ns % 1_000_000)),
+        (b"se.vruntime", milliseconds(virtual_ns)),
+        (b"se.sum_exec_runtime", milliseconds(run_ns)),
         (b"nr_switches", b"%d" % switches),
         (b"nr_voluntary_switches", b"%d" % times.voluntary_switches),
         (b"nr_involuntary_switches", b"%d" % times.involuntary_switches),
@@ -467,6 +492,11 @@ def show_sched(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         (b"prio", b"%d" % (100 + priority(task))),
     )
     return heading + b"-" * 67 + b"\n" + b"".join(b"%-45s:%21s\n" % row for row in rows)
+
+
+def milliseconds(time_ns: int) -> bytes:
+    """Milliseconds with six decimals, as the scheduler's debug files have them."""
+    return b"%d.%06d" % (time_ns // 1_000_000, time_ns % 1_000_000)
 
 
 def show_schedstat(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
@@ -495,8 +525,6 @@ def show_oom_score_adjustment(system: ProcFileSystem, task: Task, subject: Subje
 
 def store_oom_score_adjustment(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
     """Set it; below its least value so far takes CAP_SYS_RESOURCE. Linux: fs/proc/base.c, __set_oom_adj."""
-    from procession.abi.capability import Capability
-
     value = parse_integer(data)
     if not -1000 <= value <= 1000:
         raise EINVAL("outside -1000 to 1000")
@@ -538,6 +566,21 @@ def show_personality(system: ProcFileSystem, task: Task, subject: Subject) -> by
 def show_timer_slack(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/timerslack_ns."""
     return b"%d\n" % task.timer_slack_ns
+
+
+def store_timer_slack(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
+    """Set how late a task's timers may be, in nanoseconds; 0 for the default.
+
+    Linux: fs/proc/base.c, timerslack_ns_write.
+    """
+    value = parse_integer(data)
+    if value < 0:
+        raise EINVAL("a negative time")
+    if system.kernel.current is not task and not subject.has_capability(int(Capability.CAP_SYS_NICE)):
+        raise EPERM("another task's needs CAP_SYS_NICE")
+    # Real-time tasks have none.
+    if task.policy not in (*REAL_TIME, SCHED_DEADLINE):
+        task.timer_slack_ns = value or task.default_timer_slack_ns
 
 
 def show_id_map(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

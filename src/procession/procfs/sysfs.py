@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EIO, ENOENT
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
     from procession.fs.permission import Subject
-    from procession.fs.vfs import Vfs
     from procession.kernel.kernel import Kernel
 
 SYSFS_MAGIC = 0x62656572
@@ -23,41 +23,52 @@ ATTRIBUTE_SIZE = 4096
 
 Tree = Mapping[bytes, "bytes | Tree"]
 
-TREE: Tree = {
-    b"block": {},
-    b"bus": {},
-    b"class": {},
-    b"dev": {b"block": {}, b"char": {}},
-    b"devices": {
-        b"system": {
-            b"cpu": {
-                b"cpu0": {b"topology": {b"core_id": b"0\n", b"physical_package_id": b"0\n"}},
-                b"isolated": b"\n",
-                b"kernel_max": b"0\n",
-                b"offline": b"\n",
-                b"online": b"0\n",
-                b"possible": b"0\n",
-                b"present": b"0\n",
+
+@cache
+def tree_for(processor_count: int) -> Tree:
+    """What is in the sysfs of a machine: attributes with their contents, and directories."""
+    every = b"0\n" if processor_count == 1 else b"0-%d\n" % (processor_count - 1)
+    processors: dict[bytes, bytes | Tree] = {
+        b"cpu%d" % number: {
+            b"topology": {b"core_id": b"%d\n" % number, b"physical_package_id": b"0\n"},
+        }
+        for number in range(processor_count)
+    }
+    return {
+        b"block": {},
+        b"bus": {},
+        b"class": {},
+        b"dev": {b"block": {}, b"char": {}},
+        b"devices": {
+            b"system": {
+                b"cpu": {
+                    **processors,
+                    b"isolated": b"\n",
+                    b"kernel_max": b"%d\n" % (processor_count - 1),
+                    b"offline": b"\n",
+                    b"online": every,
+                    b"possible": every,
+                    b"present": every,
+                },
+                b"node": {b"online": b"0\n", b"possible": b"0\n"},
             },
-            b"node": {b"online": b"0\n", b"possible": b"0\n"},
         },
-    },
-    b"firmware": {},
-    b"fs": {},
-    b"kernel": {b"mm": {b"transparent_hugepage": {b"enabled": b"always madvise [never]\n"}}},
-    b"module": {},
-    b"power": {},
-}
-"""What is in sysfs: attributes with their contents, and directories."""
+        b"firmware": {},
+        b"fs": {},
+        b"kernel": {b"mm": {b"transparent_hugepage": {b"enabled": b"always madvise [never]\n"}}},
+        b"module": {},
+        b"power": {},
+    }
 
 
 class SysFileSystem(Superblock):
-    """sysfs (sysfs(5)); its tree is the same in all machines."""
+    """sysfs (sysfs(5))."""
 
-    __slots__ = ()
+    __slots__ = ("kernel",)
 
-    def __init__(self, vfs: Vfs) -> None:
-        super().__init__(vfs, "sysfs", SYSFS_MAGIC)
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel.vfs, "sysfs", SYSFS_MAGIC)
+        self.kernel = kernel
         self.root = SysDirectory(self, ())
 
 
@@ -65,7 +76,7 @@ def make_sysfs(kernel: Kernel, options: bytes) -> SysFileSystem:
     """What mount(2) makes. Raises EINVAL for any option."""
     if options:
         raise EINVAL
-    return SysFileSystem(kernel.vfs)
+    return SysFileSystem(kernel)
 
 
 FILE_SYSTEM_TYPES[b"sysfs"] = make_sysfs
@@ -75,6 +86,7 @@ class SysDirectory(Inode):
     """A directory of sysfs; `path` is its place in the tree. Nothing can be made or removed in it."""
 
     __slots__ = ("path",)
+    superblock: SysFileSystem
 
     def __init__(self, superblock: SysFileSystem, path: tuple[bytes, ...]) -> None:
         super().__init__(superblock, S_IFDIR | 0o755)
@@ -83,7 +95,7 @@ class SysDirectory(Inode):
     @property
     def tree(self) -> Tree:
         """What is in it."""
-        tree = TREE
+        tree = tree_for(len(self.superblock.kernel.scheduler.processors))
         for name in self.path:
             below = tree[name]
             assert isinstance(below, Mapping)
@@ -95,7 +107,6 @@ class SysDirectory(Inode):
         if found is None:
             raise ENOENT
         superblock = self.superblock
-        assert isinstance(superblock, SysFileSystem)
         if isinstance(found, bytes):
             return SysAttribute(superblock, found)
         return SysDirectory(superblock, (*self.path, name))

@@ -178,15 +178,19 @@ def busy_ns(kernel: Kernel) -> tuple[int, int]:
 def show_stat(kernel: Kernel) -> bytes:
     """/proc/stat. Linux: fs/proc/stat.c, show_stat."""
     user, system = busy_ns(kernel)
-    idle = max(kernel.clock.now_ns - user - system, 0)
-    ticks = b"%d 0 %d %d 0 0 0 0 0 0" % (user // NS_PER_TICK, system // NS_PER_TICK, idle // NS_PER_TICK)
+    count = processor_count(kernel)
+    idle = max(kernel.clock.now_ns * count - user - system, 0)
+    total = cpu_ticks(user, system, idle)
+    # What each processor did isn't kept apart.
+    each = cpu_ticks(user // count, system // count, idle // count)
     _, running, blocked = count_states(kernel)
     switches = sum(
         task.times.voluntary_switches + task.times.involuntary_switches for task in kernel.tasks.values()
     )
     return b"".join(
         (
-            b"cpu  %s\ncpu0 %s\n" % (ticks, ticks),
+            b"cpu  %s\n" % total,
+            *(b"cpu%d %s\n" % (number, each) for number in range(count)),
             b"intr 0\n",
             b"ctxt %d\n" % switches,
             b"btime %d\n" % (kernel.clock.realtime_offset_ns // NS_PER_S),
@@ -198,10 +202,24 @@ def show_stat(kernel: Kernel) -> bytes:
     )
 
 
+def processor_count(kernel: Kernel) -> int:
+    """How many virtual processors the machine has."""
+    return len(kernel.scheduler.processors)
+
+
+def cpu_ticks(user_ns: int, system_ns: int, idle_ns: int) -> bytes:
+    """The figures of a cpu line of stat, in clock ticks."""
+    return b"%d 0 %d %d 0 0 0 0 0 0" % (
+        user_ns // NS_PER_TICK,
+        system_ns // NS_PER_TICK,
+        idle_ns // NS_PER_TICK,
+    )
+
+
 def show_uptime(kernel: Kernel) -> bytes:
     """/proc/uptime. Linux: fs/proc/uptime.c, uptime_proc_show."""
     now = kernel.clock.now_ns
-    idle = max(now - sum(busy_ns(kernel)), 0)
+    idle = max(now * processor_count(kernel) - sum(busy_ns(kernel)), 0)
     return b"%d.%02d %d.%02d\n" % (*hundredths(now), *hundredths(idle))
 
 
@@ -286,9 +304,15 @@ CPU_FLAGS = (
 
 
 def show_cpuinfo(kernel: Kernel) -> bytes:
-    """/proc/cpuinfo: the one processor that engines stand for. Linux: arch/x86/kernel/cpu/proc.c."""
+    """/proc/cpuinfo: the processor that engines stand for. Linux: arch/x86/kernel/cpu/proc.c."""
+    count = processor_count(kernel)
+    return b"".join(processor_lines(number, count) for number in range(count))
+
+
+def processor_lines(number: int, count: int) -> bytes:
+    """The lines about processor `number` of `count`."""
     rows = (
-        (b"processor\t", b"0"),
+        (b"processor\t", b"%d" % number),
         (b"vendor_id\t", b"GenuineIntel"),
         (b"cpu family\t", b"6"),
         (b"model\t\t", b"26"),
@@ -296,11 +320,11 @@ def show_cpuinfo(kernel: Kernel) -> bytes:
         (b"stepping\t", b"3"),
         (b"cpu MHz\t\t", b"1000.000"),
         (b"physical id\t", b"0"),
-        (b"siblings\t", b"1"),
-        (b"core id\t\t", b"0"),
-        (b"cpu cores\t", b"1"),
-        (b"apicid\t\t", b"0"),
-        (b"initial apicid\t", b"0"),
+        (b"siblings\t", b"%d" % count),
+        (b"core id\t\t", b"%d" % number),
+        (b"cpu cores\t", b"%d" % count),
+        (b"apicid\t\t", b"%d" % number),
+        (b"initial apicid\t", b"%d" % number),
         (b"fpu\t\t", b"yes"),
         (b"fpu_exception\t", b"yes"),
         (b"cpuid level\t", b"11"),
@@ -354,7 +378,8 @@ def show_swaps(kernel: Kernel) -> bytes:
 
 def show_interrupts(kernel: Kernel) -> bytes:
     """/proc/interrupts: the heading alone, for no device interrupts."""
-    return b"           CPU0       \n"
+    heading = b"".join(b"CPU%-8d" % number for number in range(processor_count(kernel)))
+    return b"           " + heading + b"\n"
 
 
 def show_vmstat(kernel: Kernel) -> bytes:
