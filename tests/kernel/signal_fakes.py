@@ -131,7 +131,7 @@ class Machine:
     def resume(self, task: Task) -> None:
         """Run the task if it was woken, up to user mode; it may stop or enter one handler for each signal."""
         if task.state is TaskState.RUNNABLE:
-            self.kernel.scheduler.queue.remove(task)
+            self.kernel.scheduler.processors[0].remove(task)
             set_state(task, TaskState.RUNNING)
         self.kernel.current = task
         while task.state is TaskState.RUNNING and task.work & (SIGNAL_PENDING | RESTORE_MASK):

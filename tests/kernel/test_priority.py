@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from procession.abi.errno import E2BIG, EACCES, EBUSY, EFAULT, EINVAL, EOPNOTSUPP, EPERM, ESRCH
+from procession.abi.errno import E2BIG, EACCES, EAGAIN, EBUSY, EFAULT, EINVAL, EOPNOTSUPP, EPERM, ESRCH
 from procession.abi.sched import SchedAttr
-from procession.kernel.priority import SCHED_BATCH, SCHED_FIFO, SCHED_IDLE, SCHED_RR, inherit_scheduling
+from procession.kernel.priority import (
+    SCHED_BATCH,
+    SCHED_FIFO,
+    SCHED_IDLE,
+    SCHED_RR,
+    check_fork,
+    inherit_scheduling,
+)
 from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
 from procession.kernel.task import NEED_RESCHED, Task
 from tests.kernel.direct_calls import BAD_ADDRESS, RESULT, SCRATCH, call, put, result
@@ -149,15 +156,28 @@ class TestAttributes:
             (SchedAttr(size=48, sched_flags=0x20), EINVAL),
             (SchedAttr(size=56, sched_flags=0x20), EOPNOTSUPP),
             (SchedAttr(size=48, sched_policy=6, sched_runtime=1), EINVAL),
-            (SchedAttr(size=48, sched_policy=6, sched_runtime=5000, sched_deadline=9000), EBUSY),
+            (SchedAttr(size=48, sched_policy=6, sched_runtime=5000, sched_deadline=99_999), EINVAL),
+            (SchedAttr(size=48, sched_policy=6, sched_runtime=99_000, sched_deadline=100_000), EBUSY),
         ],
-        ids=range(8),
+        ids=range(9),
     )
     def test_what_is_refused(self, root: Task, attr: SchedAttr, error: type[Exception]) -> None:
         with pytest.raises(error):
             self.set(root, attr)
         if error is E2BIG:
             assert root.mm.read(SCRATCH, 4) == (56).to_bytes(4, "little")
+
+    def test_a_reservation_has_no_children(self, machine: Machine, root: Task) -> None:
+        attr = SchedAttr(size=48, sched_policy=6, sched_runtime=50_000, sched_deadline=100_000)
+        self.set(root, attr)
+        with pytest.raises(EAGAIN):
+            check_fork(root)
+        attr.sched_flags = 1
+        self.set(root, attr)
+        check_fork(root)
+        child = machine.process(12, root)
+        inherit_scheduling(root, child)
+        assert child.policy == 0
 
     def test_unknown_bytes_must_be_zero(self, root: Task) -> None:
         root.mm.write(SCRATCH, SchedAttr(size=64).pack() + bytes(8))

@@ -9,7 +9,7 @@ from procession.fs.wait_queue import WaitQueue
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP
 from procession.kernel.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
-from procession.kernel.priority import inherit_scheduling
+from procession.kernel.priority import check_fork, inherit_scheduling
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.session import join_process_group
 from procession.kernel.signal import PendingSignals
@@ -137,6 +137,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         raise EAGAIN("RLIMIT_NPROC")
     if len(kernel.tasks) >= MAXIMUM_TASKS:
         raise EAGAIN("kernel.threads-max")
+    check_fork(parent)
     tid = _choose_tid(kernel, arguments.set_tid)
     if flags & CLONE_VM:
         mm = parent.mm.acquire()

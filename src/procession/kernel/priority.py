@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
+from procession.abi.errno import EACCES, EAGAIN, EINVAL, EPERM, ESRCH
 from procession.kernel.capability import CAP_SYS_ADMIN, CAP_SYS_NICE
 from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
 from procession.kernel.task import Tid
@@ -24,6 +24,12 @@ IOPRIO_CLASS_SHIFT = 13
 IOPRIO_CLASS_NONE, IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE = range(4)
 
 
+def check_fork(parent: Task) -> None:
+    """Raise EAGAIN if `parent` has a reservation, which no child can have too. Linux: sched_fork."""
+    if parent.policy == SCHED_DEADLINE and not parent.resets_scheduling_on_fork:
+        raise EAGAIN("a SCHED_DEADLINE task that doesn't reset its children")
+
+
 def inherit_scheduling(parent: Task, child: Task) -> None:
     """Give a new task its parent's policy and priorities, or the default ones. Linux: sched_fork."""
     child.nice = parent.nice
@@ -31,10 +37,8 @@ def inherit_scheduling(parent: Task, child: Task) -> None:
     child.realtime_priority = parent.realtime_priority
     child.io_priority = parent.io_priority
     child.entity = parent.entity.copy_for_child()
-    if child.policy == SCHED_DEADLINE:
-        child.policy = SCHED_NORMAL
     if parent.resets_scheduling_on_fork:
-        if child.policy in REAL_TIME:
+        if child.policy in (*REAL_TIME, SCHED_DEADLINE):
             child.policy = SCHED_NORMAL
             child.realtime_priority = 0
             child.nice = 0

@@ -35,6 +35,8 @@ from procession.syscalls.parameters import Address, Choice, In, InOut, Int, Out,
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
+_SHORTEST_PERIOD_NS, _LONGEST_PERIOD_NS = 100_000, (1 << 22) * 1000
+"""kernel.sched_deadline_period_min_us and its max."""
 _RESET_ON_FORK = 0x40000000
 _FLAG_RESET_ON_FORK, _FLAG_KEEP_POLICY, _FLAG_KEEP_PARAMS, _FLAGS_UTIL_CLAMP = 1, 8, 0x10, 0x60
 _FLAGS_ALL = 0x7F
@@ -155,8 +157,10 @@ def sched_setattr(task: Task, pid: Int, attr: InOut[SchedAttr], flags: UInt) -> 
 def _reservation(task: Task, target: Task, value: SchedAttr) -> tuple[int, int, int]:
     """What SCHED_DEADLINE asks for. Raises EINVAL, EPERM, EBUSY. Linux: kernel/sched/deadline.c."""
     period = value.sched_period or value.sched_deadline
-    if value.sched_priority or not 1 << 10 <= value.sched_runtime <= value.sched_deadline <= period < 1 << 63:
+    if value.sched_priority or not 1 << 10 <= value.sched_runtime <= value.sched_deadline <= period:
         raise EINVAL("no such deadline")
+    if not _SHORTEST_PERIOD_NS <= period <= _LONGEST_PERIOD_NS:
+        raise EINVAL(f"a period of {period} ns")
     if not task.credentials.has_capability(CAP_SYS_NICE):
         raise EPERM("takes CAP_SYS_NICE")
     scheduler = task.kernel.scheduler
