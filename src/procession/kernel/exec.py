@@ -19,7 +19,7 @@ from procession.fs import namei
 from procession.fs.inode import S_IFREG, S_ISGID, S_ISUID
 from procession.fs.mount import MS_NOEXEC, MS_NOSUID
 from procession.fs.permission import MAY_EXEC
-from procession.fs.wait_queue import Sleep
+from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.hardware.registers import RIP, RSP, Registers
 from procession.kernel.auxiliary_vector import auxiliary_vector
@@ -129,6 +129,30 @@ class BinaryParameters:
             file.put()
 
 
+class PreparedExec(Abandonable):
+    """A program that can be run, with its interpreter: what is left to do is to replace the old one.
+
+    Its making raises what read_program and check_interpreter do.
+    """
+
+    __slots__ = ("interpreter", "interpreter_file", "parameters", "program")
+
+    def __init__(self, task: Task, parameters: BinaryParameters, program: ElfProgram) -> None:
+        self.parameters = parameters
+        self.program = program
+        self.interpreter: ElfProgram | None = None
+        self.interpreter_file: File | None = None
+        name = interpreter_of(program, parameters.file)
+        if name is not None:
+            file = parameters.open(task, namei.lookup(task.fs, task.credentials, name))
+            self.interpreter = check_interpreter(read_program(file, file.read_at(0, _HEAD_BYTES)))
+            self.interpreter_file = file
+
+    def abandon(self) -> None:
+        """The thread was killed while it waited for the others to end."""
+        self.parameters.close()
+
+
 def do_execve(
     kernel: Kernel, task: Task, path: Path, name: bytes, arguments: list[bytes], environment: list[bytes]
 ) -> None:
@@ -143,10 +167,11 @@ def do_execve(
     try:
         parameters.file = parameters.open(task, path)
         _check_argument_size(task, parameters)
-        program = _search_handler(task, parameters)
-        _begin_new_exec(kernel, task, parameters, program)
-    finally:
+        prepared = PreparedExec(task, parameters, _search_handler(task, parameters))
+    except BaseException:
         parameters.close()
+        raise
+    begin_new_exec(kernel, task, prepared)
 
 
 def _check_process_limit(task: Task) -> None:
@@ -216,40 +241,44 @@ def _parse_script_line(head: bytes) -> tuple[bytes, bytes | None]:
     return line, None
 
 
-def _de_thread(task: Task) -> None:
+def _de_thread(task: Task, prepared: PreparedExec) -> None:
     """End the other threads and take the leader's place. Linux: fs/exec.c, de_thread.
 
-    They are told to end, and this call runs again when one has: it finds itself alone at last.
+    Raises Sleep while there are any: there's no way back, so the call goes on with `begin_new_exec`.
     """
     group = task.group
-    others = [thread for thread in group.threads if thread is not task]
-    waiting = [thread for thread in others if thread.state is not TaskState.ZOMBIE]
+    waiting = [
+        thread for thread in group.threads if thread is not task and thread.state is not TaskState.ZOMBIE
+    ]
     if waiting:
         for thread in waiting:
             kill_thread(thread)
-        raise Sleep(group.wait_queue, is_interruptible=False)
+        raise Sleep(group.wait_queue, progress=prepared, is_interruptible=False)
     if not task.is_leader:
         from procession.kernel.exit import replace_leader
 
         replace_leader(task)
 
 
-def _begin_new_exec(kernel: Kernel, task: Task, parameters: BinaryParameters, program: ElfProgram) -> None:
-    """Build the new address space and switch to it. Linux: fs/exec.c, begin_new_exec; load_elf_binary."""
+def begin_new_exec(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
+    """Build the new address space and switch to it; run again when a thread of the group has ended.
+
+    Raises Sleep while other threads live. Linux: fs/exec.c, begin_new_exec; load_elf_binary.
+    """
+    _de_thread(task, prepared)
+    try:
+        _replace_program(kernel, task, prepared)
+    finally:
+        prepared.parameters.close()
+
+
+def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
+    parameters = prepared.parameters
     file = parameters.file
-    interpreter_name = interpreter_of(program, file)
-    interpreter_file: File | None = None
-    interpreter: ElfProgram | None = None
-    if interpreter_name is not None:
-        interpreter_file = parameters.open(task, namei.lookup(task.fs, task.credentials, interpreter_name))
-        interpreter = check_interpreter(
-            read_program(interpreter_file, interpreter_file.read_at(0, _HEAD_BYTES))
-        )
-    _de_thread(task)
     gained = _exec_credentials(task, file)
     mm = MemoryDescriptor(kernel.memory, task.group.limits)
     try:
-        registers = _build(kernel, task, mm, parameters, program, interpreter, interpreter_file, gained)
+        registers = _build(kernel, task, mm, prepared, gained)
     except (Errno, OutOfFrames):
         # Linux has thrown the old program away by now.
         mm.put()
@@ -284,13 +313,12 @@ def _build(
     kernel: Kernel,
     task: Task,
     mm: MemoryDescriptor,
-    parameters: BinaryParameters,
-    program: ElfProgram,
-    interpreter: ElfProgram | None,
-    interpreter_file: File | None,
+    prepared: PreparedExec,
     gained: ExecCredentials,
 ) -> Registers:
     """Fill the new address space; the registers that the program starts with."""
+    parameters, program = prepared.parameters, prepared.program
+    interpreter, interpreter_file = prepared.interpreter, prepared.interpreter_file
     stack_protection = PROT_READ | PROT_WRITE | (PROT_EXEC if has_executable_stack(program) else 0)
     strings_start = _map_stack(mm, parameters, stack_protection)
     image = load_image(mm, program, parameters.file, is_interpreter=False)

@@ -19,7 +19,7 @@ from procession.kernel.signal import (
     notify_parent,
     send_group_signal,
 )
-from procession.kernel.task import NEED_RESCHED, Task, ThreadGroup
+from procession.kernel.task import NEED_RESCHED, SIGNAL_GROUP_EXIT, Task, ThreadGroup
 from procession.kernel.task_state import TaskState, set_state
 
 if TYPE_CHECKING:
@@ -40,17 +40,18 @@ def do_group_exit(kernel: Kernel, task: Task, code: int) -> None:
         code = group.exit_code
     elif len(group.threads) > 1:
         begin_group_exit(group, code)
-        group.exit_code = code
-    else:
-        from procession.kernel.task import SIGNAL_GROUP_EXIT
-
-        group.flags = SIGNAL_GROUP_EXIT
-        group.exit_code = code
     do_exit(kernel, task, code)
 
 
 def do_exit(kernel: Kernel, task: Task, code: int) -> None:
     """End the running `task` with wait status `code`. Linux: kernel/exit.c, do_exit."""
+    group = task.group
+    is_last = all(thread is task or thread.state in _ENDED for thread in group.threads)
+    if is_last and not group.is_exiting:
+        # The process ends with its last thread. Linux: kernel/exit.c, synchronize_group_exit.
+        group.flags = SIGNAL_GROUP_EXIT
+        group.exit_code = code
+        group.stop_count = 0
     exit_signals(kernel, task)
     kernel.charge(task)
     task.exit_code = code
@@ -59,8 +60,6 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
     release_memory(kernel, task)
     task.files.put()
     task.fs.put()
-    group = task.group
-    is_last = all(thread is task or thread.state in _ENDED for thread in group.threads)
     if is_last:
         _end_group_timers(kernel, group)
         if is_session_leader(group):

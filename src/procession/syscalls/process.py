@@ -18,7 +18,7 @@ from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG
 from procession.fs.wait_queue import Sleep
 from procession.kernel import clone as cloning
 from procession.kernel.clone import CloneArguments, copy_process
-from procession.kernel.exec import do_execve
+from procession.kernel.exec import begin_new_exec, do_execve
 from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.pidfd import PidFile, pid_file_of
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -249,6 +249,9 @@ def read_strings(task: Task, address: int) -> list[bytes]:
 @syscall(59)
 def execve(task: Task, path: Path, arguments: StringArray, environment: Address) -> int:
     """execve(2)."""
+    if task.frame is not None:
+        begin_new_exec(task.kernel, task, task.frame.progress)
+        return 0
     place = namei.lookup(task.fs, task.credentials, path)
     do_execve(task.kernel, task, place, path, read_strings(task, arguments), read_strings(task, environment))
     return 0
@@ -264,6 +267,9 @@ def execveat(
     flags: Flags[AtFlag],
 ) -> int:
     """execveat(2)."""
+    if task.frame is not None:
+        begin_new_exec(task.kernel, task, task.frame.progress)
+        return 0
     if flags & ~(_AT_EMPTY_PATH | _AT_SYMLINK_NOFOLLOW):
         raise EINVAL("unknown flags")
     start: PathPlace | None = None
