@@ -25,6 +25,9 @@ class AddressSpace(Protocol):
     def unmap_pages(self, pages: object, first_index: int, /) -> None:
         """Drop what is mapped of the page cache `pages` from page `first_index` on."""
 
+    def forget_shared_pages(self, pages: object, /) -> None:
+        """Drop the entries of shared writable areas of `pages`: they're to be made anew."""
+
 
 class PhysicalMemory:
     """`frame_count` page frames of 4,096 bytes; a frame is named by its number.
@@ -39,7 +42,8 @@ class PhysicalMemory:
     `stale` collects what the engine must drop before it runs user code again: STALE_TRANSLATIONS when a
     mapping lost rights or changed its frame, STALE_CODE when a frame with code was written or reused.
 
-    `address_spaces` are those that exist, in the order of their making.
+    `counted` belongs to the page tables: it's about their frames, whoever shares them. `address_spaces` are
+    those that exist, in the order of their making.
 
     The backing is a memfd where the host has one, so that another process could map the same frames.
     """
@@ -47,6 +51,7 @@ class PhysicalMemory:
     __slots__ = (
         "address_spaces",
         "bytes",
+        "counted",
         "executable",
         "frame_count",
         "free",
@@ -69,6 +74,7 @@ class PhysicalMemory:
         self.executable: set[int] = set()
         self.next_fresh = 1
         self.stale = 0
+        self.counted: dict[int, dict[int, None]] = {}
         self.address_spaces: dict[AddressSpace, None] = {}
 
     @property

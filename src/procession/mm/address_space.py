@@ -356,6 +356,12 @@ class MemoryDescriptor:
                 if start < area.end:
                     self.zap(start, area.end)
 
+    def forget_shared_pages(self, pages: object) -> None:
+        """Drop the entries of shared writable areas of `pages`: the next access makes them anew."""
+        for area in self.areas:
+            if area.pages is pages and area.is_shared and area.protection & PROT_WRITE:
+                self.zap(area.start, area.end)
+
     def check_limits(self, length: int, is_data: bool, freed: int = 0) -> None:
         """Raise ENOMEM if `length` more bytes would pass RLIMIT_AS, or RLIMIT_DATA for private data.
 

@@ -53,18 +53,25 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> None:
     if entry:
         if is_write and not entry & pte.WRITABLE:
             _break_sharing(mm, slot, entry)
+            if entry & pte.CACHED and not entry & pte.SHARED:
+                mm.memory.counted[leaf][page & 511] = None
         return
     pages = area.pages
     if pages is None:
         mm.words[slot] = _install(mm, mm.memory.allocate(), area.entry_bits())
+        mm.memory.counted[leaf][page & 511] = None
         return
     index = area.page_index(address)
     if area.file is not None and index << PAGE_SHIFT >= (area.file.inode.size + PAGE_MASK) & ~PAGE_MASK:
         raise AccessViolation(SIGBUS, BUS_ADRERR)
     if area.is_shared:
-        mm.words[slot] = _install(mm, pages.frame(index), area.entry_bits() | pte.CACHED)
+        bits = area.entry_bits() | pte.CACHED
+        if pages.is_executed and bits & pte.WRITABLE:
+            bits &= ~pte.NO_EXECUTE
+        mm.words[slot] = _install(mm, pages.frame(index), bits)
     elif is_write:
         mm.words[slot] = _install(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
+        mm.memory.counted[leaf][page & 511] = None
     else:
         _map_around(mm, area, page, leaf)
 

@@ -37,10 +37,11 @@ class PageCache:
     Without a backing, absent pages are holes that read as zeros (tmpfs).
 
     `area_count` counts the areas that map it. Page table entries hold no references to its frames, so what
-    is truncated while there are areas waits in `orphans` until the last one has gone.
+    is truncated while there are areas waits in `orphans` until the last one has gone. `is_executed` says
+    that an executable area maps or has mapped it.
     """
 
-    __slots__ = ("area_count", "backing", "entry_runs", "frames", "memory", "orphans")
+    __slots__ = ("area_count", "backing", "entry_runs", "frames", "is_executed", "memory", "orphans")
 
     def __init__(self, memory: PhysicalMemory, backing: Backing | None = None) -> None:
         self.memory = memory
@@ -48,6 +49,7 @@ class PageCache:
         self.frames: dict[int, int] = {}
         self.area_count = 0
         self.orphans: list[int] = []
+        self.is_executed = False
         self.entry_runs: dict[tuple[int, int, int], EntryRun] = {}
 
     def entry_run(self, first: int, count: int, bits: int) -> EntryRun:
@@ -67,6 +69,18 @@ class PageCache:
                 self.memory.executable.update(entry >> PAGE_SHIFT for entry in entries if entry)
             run = self.entry_runs[key] = EntryRun(entries, len(cached))
         return run
+
+    def note_executable_area(self) -> None:
+        """An executable area maps this.
+
+        An engine sees by itself that translated code is overwritten only where the store's own page is
+        executable. So a shared writable page of an executed file is mapped executable too (see fault.py).
+        """
+        if not self.is_executed:
+            self.is_executed = True
+            if self.area_count:
+                for space in self.memory.address_spaces:
+                    space.forget_shared_pages(self)
 
     def acquire_area(self) -> None:
         """One more area maps this."""

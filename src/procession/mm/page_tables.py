@@ -6,18 +6,9 @@ from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 
 _LEAF_BYTES = 4096
-_ENTRY_ONES = int.from_bytes(b"\x01\0\0\0\0\0\0\0" * pte.ENTRIES, "little")
-_ALL_SHARED = _ENTRY_ONES * pte.SHARED
-_ALL_WRITABLE = _ENTRY_ONES * pte.WRITABLE
-_SHARED_TO_WRITABLE = 8
-"""How far right the SHARED bit is moved to lie on the WRITABLE bit."""
-assert pte.SHARED >> _SHARED_TO_WRITABLE == pte.WRITABLE
-
-_ALL_CACHED = _ENTRY_ONES * pte.CACHED
-_CACHED_SHIFT = pte.CACHED.bit_length() - 1
-_WHOLE_ENTRY = (1 << 64) - 1
 _FRAME_MASK = pte.ADDRESS_MASK
 _NOT_WRITABLE = ~pte.WRITABLE & 0xFFFF_FFFF_FFFF_FFFF
+_SHARED_TABLE = pte.TABLE & ~pte.WRITABLE
 
 
 class PageTables:
@@ -28,7 +19,9 @@ class PageTables:
     to it lack the write bit, so that the first write anywhere in its 2 MiB faults and unshares it. fork's
     cost is thus the number of tables and not of pages.
 
-    A leaf's entry holds one reference to the frame that it maps, unless it is CACHED.
+    A leaf's entry holds one reference to the frame that it maps, unless it is CACHED. `memory.counted` has,
+    for each leaf table's frame, the indexes of the entries that do: unsharing and releasing a table looks at
+    these alone, and only these may be writable in a private mapping.
     """
 
     __slots__ = ("leaves", "memory", "middle", "root", "upper")
@@ -74,6 +67,7 @@ class PageTables:
             self.middle[region >> 9] = middle
             words[(upper << 9) + (region >> 9 & 511)] = middle << PAGE_SHIFT | pte.TABLE
         leaf = memory.allocate()
+        memory.counted[leaf] = {}
         self.leaves[region] = leaf
         words[(middle << 9) + (region & 511)] = leaf << PAGE_SHIFT | pte.TABLE
         return leaf
@@ -81,18 +75,14 @@ class PageTables:
     def _unshare_leaf(self, region: int, leaf: int) -> int:
         """Copy a shared leaf table; private pages become read-only in both, to be copied when written."""
         memory = self.memory
-        copy = memory.allocate()
-        data = memory.bytes
-        base, to = leaf << PAGE_SHIFT, copy << PAGE_SHIFT
-        entries = int.from_bytes(data[base : base + _LEAF_BYTES], "little")
-        kept_writable = (entries & _ALL_SHARED) >> _SHARED_TO_WRITABLE
-        contents = (entries & ~(_ALL_WRITABLE & ~kept_writable)).to_bytes(_LEAF_BYTES, "little")
-        data[base : base + _LEAF_BYTES] = contents
-        data[to : to + _LEAF_BYTES] = contents
-        references = memory.references
-        cached = ((entries & _ALL_CACHED) >> _CACHED_SHIFT) * _WHOLE_ENTRY
-        counted = memoryview((entries & ~cached).to_bytes(_LEAF_BYTES, "little")).cast("Q").tolist()
-        for entry in filter(None, counted):
+        copy = memory.allocate_copy(leaf)
+        counted = memory.counted[leaf]
+        memory.counted[copy] = counted.copy()
+        words, references = memory.words, memory.references
+        base, to = leaf << 9, copy << 9
+        for index in counted:
+            entry = words[base + index]
+            words[base + index] = words[to + index] = entry & _NOT_WRITABLE
             references[(entry & _FRAME_MASK) >> PAGE_SHIFT] += 1
         references[leaf] -= 1
         self.leaves[region] = copy
@@ -150,39 +140,37 @@ class PageTables:
             entries = memory.words[(leaf << 9) + first : (leaf << 9) + past].tolist()
             if not any(entries):
                 continue
-            base = self.own_leaf(region) << 9
+            leaf = self.own_leaf(region)
+            base = leaf << 9
             memory.bytes[(base + first) << 3 : (base + past) << 3] = bytes((past - first) << 3)
-            count += self._release_entries(entries)
+            counted = memory.counted[leaf]
+            for index, entry in enumerate(entries, first):
+                if entry:
+                    count += 1
+                    if not entry & pte.CACHED:
+                        del counted[index]
+                        memory.release((entry & _FRAME_MASK) >> PAGE_SHIFT)
         return count
 
     def _drop_leaf(self, region: int) -> int:
         memory = self.memory
         leaf = self.leaves.pop(region)
         memory.words[(self.middle[region >> 9] << 9) + (region & 511)] = 0
-        entries = memory.words[leaf << 9 : (leaf + 1) << 9].tolist()
+        count = sum(map(bool, memory.words[leaf << 9 : (leaf + 1) << 9].tolist()))
+        self._put_leaf(leaf)
+        return count
+
+    def _put_leaf(self, leaf: int) -> None:
+        """Give up one reference to a leaf table; the last one takes the frames that it counts with it."""
+        memory = self.memory
         if memory.references[leaf] > 1:
             memory.references[leaf] -= 1
-            return sum(map(bool, entries))
-        memory.release(leaf)
-        return self._release_entries(entries)
-
-    def _release_entries(self, entries: list[int]) -> int:
-        memory = self.memory
-        references, free, executable = memory.references, memory.free, memory.executable
-        count = 0
-        for entry in filter(None, entries):
-            count += 1
-            if entry & pte.CACHED:
-                continue
-            frame = (entry & _FRAME_MASK) >> PAGE_SHIFT
-            remaining = references[frame] - 1
-            references[frame] = remaining
-            if remaining == 0:
-                if frame in executable:
-                    memory.free_executable.append(frame)
-                else:
-                    free.append(frame)
-        return count
+            return
+        words, release = memory.words, memory.release
+        base = leaf << 9
+        for index in memory.counted.pop(leaf):
+            release((words[base + index] & _FRAME_MASK) >> PAGE_SHIFT)
+        release(leaf)
 
     def protect(self, start: int, end: int, bits: int) -> bool:
         """Give present pages from `start` to `end` the rights in `bits`, made by `entry_bits`.
@@ -222,30 +210,21 @@ class PageTables:
             if not self.entry(page):
                 continue
             target_page = (target + offset) >> PAGE_SHIFT
-            to = (self.own_leaf(target_page >> 9) << 9) + (target_page & 511)
-            origin = (self.own_leaf(page >> 9) << 9) + (page & 511)
-            words[to] = words[origin]
-            words[origin] = 0
+            to, origin = self.own_leaf(target_page >> 9), self.own_leaf(page >> 9)
+            entry = words[(origin << 9) + (page & 511)]
+            words[(to << 9) + (target_page & 511)] = entry
+            words[(origin << 9) + (page & 511)] = 0
+            if not entry & pte.CACHED:
+                del self.memory.counted[origin][page & 511]
+                self.memory.counted[to][target_page & 511] = None
 
     def release(self) -> None:
         """Give everything back: the address space is gone."""
         memory = self.memory
-        references = memory.references
         for leaf in self.leaves.values():
-            if references[leaf] > 1:
-                references[leaf] -= 1
-            else:
-                base = leaf << PAGE_SHIFT
-                entries = int.from_bytes(memory.bytes[base : base + _LEAF_BYTES], "little")
-                cached = ((entries & _ALL_CACHED) >> _CACHED_SHIFT) * _WHOLE_ENTRY
-                counted = memoryview((entries & ~cached).to_bytes(_LEAF_BYTES, "little"))
-                self._release_entries(counted.cast("Q").tolist())
-                memory.release(leaf)
+            self._put_leaf(leaf)
         for frame in (*self.middle.values(), *self.upper.values(), self.root):
             memory.release(frame)
         self.leaves = {}
         self.middle = {}
         self.upper = {}
-
-
-_SHARED_TABLE = pte.TABLE & ~pte.WRITABLE

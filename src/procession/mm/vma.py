@@ -149,6 +149,8 @@ class VirtualMemoryArea:
         """Take references to what is mapped."""
         if self.pages is not None:
             self.pages.acquire_area()
+            if self.protection & PROT_EXEC:
+                self.pages.note_executable_area()
             if self.file is not None:
                 self.file.acquire()
 

@@ -235,6 +235,8 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
     for area in mm.isolate(start, end):
         if area.protection != protection:
             area.protection = protection
+            if protection & PROT_EXEC and area.pages is not None:
+                area.pages.note_executable_area()
             if mm.tables.protect(area.start, area.end, area.entry_bits()):
                 mm.memory.stale |= STALE_TRANSLATIONS
     mm.merge_around(start, end)
