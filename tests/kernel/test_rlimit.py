@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from procession.abi.errno import EFAULT, EINVAL, EPERM, ESRCH
-from procession.abi.resource import Rusage
+from procession.abi.resource import RLIM_NLIMITS, Rusage
 from procession.abi.time import Timeval, Tms
-from procession.kernel.rlimit import RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_CPU, RLIMIT_NOFILE, Limits
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_NOFILE, Limits
 from procession.kernel.task import Task
 from tests.kernel.direct_calls import BAD_ADDRESS, RESULT, call, put, result
 from tests.kernel.signal_fakes import Machine

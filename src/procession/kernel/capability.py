@@ -4,31 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.capability import CAP_LAST_CAP, Capability
 from procession.abi.errno import EINVAL, EPERM
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-CAP_CHOWN = 0
-CAP_KILL = 5
-CAP_SETGID = 6
-CAP_SETUID = 7
-CAP_SETPCAP = 8
-CAP_SYS_RAWIO = 17
-CAP_SYS_PTRACE = 19
-CAP_SYS_ADMIN = 21
-CAP_SYS_NICE = 23
-CAP_SYS_RESOURCE = 24
-CAP_SYS_TIME = 25
-CAP_SYSLOG = 34
-CAP_WAKE_ALARM = 35
-CAP_LAST_CAP = 40
+# As plain ints, which a check can shift by at once.
+CAP_KILL = int(Capability.CAP_KILL)
+CAP_SETGID = int(Capability.CAP_SETGID)
+CAP_SETUID = int(Capability.CAP_SETUID)
+CAP_SETPCAP = int(Capability.CAP_SETPCAP)
+CAP_SYS_PTRACE = int(Capability.CAP_SYS_PTRACE)
+CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
+CAP_SYS_NICE = int(Capability.CAP_SYS_NICE)
+CAP_SYS_RESOURCE = int(Capability.CAP_SYS_RESOURCE)
+CAP_SYS_TIME = int(Capability.CAP_SYS_TIME)
+CAP_WAKE_ALARM = int(Capability.CAP_WAKE_ALARM)
 CAP_FULL_SET = (1 << CAP_LAST_CAP + 1) - 1
 
-CAP_FS_SET = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 9 | 1 << 27 | 1 << 32
-"""What setfsuid(2) away from 0 drops: CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, LINUX_IMMUTABLE,
-MKNOD and MAC_OVERRIDE."""
+CAP_FS_SET = sum(
+    1 << capability
+    for capability in (
+        Capability.CAP_CHOWN,
+        Capability.CAP_DAC_OVERRIDE,
+        Capability.CAP_DAC_READ_SEARCH,
+        Capability.CAP_FOWNER,
+        Capability.CAP_FSETID,
+        Capability.CAP_LINUX_IMMUTABLE,
+        Capability.CAP_MKNOD,
+        Capability.CAP_MAC_OVERRIDE,
+    )
+)
+"""What setfsuid(2) away from 0 drops."""
 
+# The numbers of the securebits; the one after each locks it.
 SECURE_NOROOT = 0
 SECURE_NO_SETUID_FIXUP = 2
 SECURE_KEEP_CAPS = 4

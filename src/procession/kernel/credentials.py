@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 UNCHANGED = 0xFFFFFFFF
 """(uid_t) -1: in setreuid(2) and its like, leave this id as it is; anywhere else no valid id."""
 
-NGROUPS_MAX = 65536
-
 
 class User:
     """What is counted for one real user id, against its limits (Linux: struct user_struct, struct ucounts).
@@ -144,10 +142,6 @@ class Credentials:
     def is_in_group(self, gid: int) -> bool:
         """Whether `gid` is the file system group or a supplementary one (Linux: in_group_p)."""
         return gid == self.fsgid or gid in self.groups
-
-    def is_in_effective_group(self, gid: int) -> bool:
-        """Whether `gid` is the effective group or a supplementary one (Linux: in_egroup_p)."""
-        return gid == self.egid or gid in self.groups
 
     def is_secure(self, bit: int) -> bool:
         """Whether securebit number `bit` is set (Linux: issecure)."""

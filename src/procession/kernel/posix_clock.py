@@ -5,25 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
+from procession.abi.time import Clock
 from procession.kernel.task import Task, Tid
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import ThreadGroup
 
-(
-    CLOCK_REALTIME,
-    CLOCK_MONOTONIC,
-    CLOCK_PROCESS_CPUTIME_ID,
-    CLOCK_THREAD_CPUTIME_ID,
-    CLOCK_MONOTONIC_RAW,
-    CLOCK_REALTIME_COARSE,
-    CLOCK_MONOTONIC_COARSE,
-    CLOCK_BOOTTIME,
-    CLOCK_REALTIME_ALARM,
-    CLOCK_BOOTTIME_ALARM,
-) = range(10)
-CLOCK_TAI = 11
+CLOCK_REALTIME = int(Clock.CLOCK_REALTIME)
+CLOCK_MONOTONIC = int(Clock.CLOCK_MONOTONIC)
+CLOCK_PROCESS_CPUTIME_ID = int(Clock.CLOCK_PROCESS_CPUTIME_ID)
+CLOCK_THREAD_CPUTIME_ID = int(Clock.CLOCK_THREAD_CPUTIME_ID)
+CLOCK_MONOTONIC_RAW = int(Clock.CLOCK_MONOTONIC_RAW)
+CLOCK_REALTIME_COARSE = int(Clock.CLOCK_REALTIME_COARSE)
+CLOCK_MONOTONIC_COARSE = int(Clock.CLOCK_MONOTONIC_COARSE)
+CLOCK_BOOTTIME = int(Clock.CLOCK_BOOTTIME)
+CLOCK_REALTIME_ALARM = int(Clock.CLOCK_REALTIME_ALARM)
+CLOCK_BOOTTIME_ALARM = int(Clock.CLOCK_BOOTTIME_ALARM)
+CLOCK_TAI = int(Clock.CLOCK_TAI)
 
 TICK_NS = 4_000_000
 """How often Linux's tick is with CONFIG_HZ=250."""

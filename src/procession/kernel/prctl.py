@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from procession.abi.capability import CAP_LAST_CAP
 from procession.abi.errno import EINVAL, ENODEV, ENXIO, EPERM, ERANGE
 from procession.abi.prctl import CapAmbientOperation, MceKill, MceKillPolicy, PrctlOption, SetMmField, TscMode
 from procession.kernel.capability import (
-    CAP_LAST_CAP,
     CAP_SYS_RESOURCE,
     SECURE_KEEP_CAPS,
     drop_from_bounding_set,

@@ -5,30 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EPERM
+from procession.abi.resource import RLIM64_INFINITY, RLIM_NLIMITS, RlimitResource
 from procession.kernel.capability import CAP_SYS_RESOURCE
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task, ThreadGroup
 
-RLIM_INFINITY = (1 << 64) - 1
-
-RLIMIT_CPU = 0
-RLIMIT_FSIZE = 1
-RLIMIT_DATA = 2
-RLIMIT_STACK = 3
-RLIMIT_CORE = 4
-RLIMIT_RSS = 5
-RLIMIT_NPROC = 6
-RLIMIT_NOFILE = 7
-RLIMIT_MEMLOCK = 8
-RLIMIT_AS = 9
-RLIMIT_LOCKS = 10
-RLIMIT_SIGPENDING = 11
-RLIMIT_MSGQUEUE = 12
-RLIMIT_NICE = 13
-RLIMIT_RTPRIO = 14
-RLIMIT_RTTIME = 15
-RLIM_NLIMITS = 16
+RLIM_INFINITY = RLIM64_INFINITY
+RLIMIT_CPU = int(RlimitResource.RLIMIT_CPU)
+RLIMIT_FSIZE = int(RlimitResource.RLIMIT_FSIZE)
+RLIMIT_DATA = int(RlimitResource.RLIMIT_DATA)
+RLIMIT_STACK = int(RlimitResource.RLIMIT_STACK)
+RLIMIT_CORE = int(RlimitResource.RLIMIT_CORE)
+RLIMIT_RSS = int(RlimitResource.RLIMIT_RSS)
+RLIMIT_NPROC = int(RlimitResource.RLIMIT_NPROC)
+RLIMIT_NOFILE = int(RlimitResource.RLIMIT_NOFILE)
+RLIMIT_MEMLOCK = int(RlimitResource.RLIMIT_MEMLOCK)
+RLIMIT_AS = int(RlimitResource.RLIMIT_AS)
+RLIMIT_LOCKS = int(RlimitResource.RLIMIT_LOCKS)
+RLIMIT_SIGPENDING = int(RlimitResource.RLIMIT_SIGPENDING)
+RLIMIT_MSGQUEUE = int(RlimitResource.RLIMIT_MSGQUEUE)
+RLIMIT_NICE = int(RlimitResource.RLIMIT_NICE)
+RLIMIT_RTPRIO = int(RlimitResource.RLIMIT_RTPRIO)
 
 LARGEST_NOFILE = 1 << 20
 """fs.nr_open: no hard limit on open files is above it."""

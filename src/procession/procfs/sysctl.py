@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.capability import CAP_LAST_CAP
 from procession.abi.errno import EACCES, EINVAL
+from procession.abi.limits import NGROUPS_MAX
 from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE
 from procession.fs.pipe import pipe_file_system
 from procession.hardware.physical_memory import PAGE_SIZE
-from procession.kernel.capability import CAP_LAST_CAP
-from procession.kernel.credentials import NGROUPS_MAX
 from procession.kernel.rlimit import LARGEST_NOFILE
 from procession.mm.address_space import MAXIMUM_AREAS, MMAP_MINIMUM
 from procession.procfs.process_status import parse_integer

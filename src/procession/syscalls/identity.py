@@ -5,12 +5,12 @@ from __future__ import annotations
 from struct import pack, unpack
 from typing import TYPE_CHECKING
 
-from procession.abi.capability import CAP_LAST_CAP, CapUserData, CapUserHeader
+from procession.abi.capability import CapUserData, CapUserHeader
 from procession.abi.errno import EINVAL, EPERM, ESRCH
+from procession.abi.limits import NGROUPS_MAX
 from procession.abi.structure import U32
 from procession.kernel.capability import CAP_FULL_SET, CAP_SETGID, set_capabilities
 from procession.kernel.credentials import (
-    NGROUPS_MAX,
     set_all_gids,
     set_all_uids,
     set_file_system_gid,
@@ -27,8 +27,6 @@ from procession.syscalls.parameters import Address, InOut, Int, Out, UInt
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
-
-assert CAP_FULL_SET == (1 << CAP_LAST_CAP + 1) - 1
 
 _CAPABILITY_VERSIONS = {0x19980330: 1, 0x20071026: 2, 0x20080522: 2}
 """How many `struct __user_cap_data_struct` each version has."""
