@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _RANDOM = int(GetrandomFlag.GRND_RANDOM)
 _INSECURE = int(GetrandomFlag.GRND_INSECURE)
 _KNOWN = int(GetrandomFlag.GRND_NONBLOCK) | _RANDOM | _INSECURE
-_MAXIMUM = 0x7FFFF000
+_MAXIMUM = 33_554_431
+"""As much as a read of /dev/urandom gives: a step of the kernel must not last for minutes."""
 _PAGE_SIZE = 4096
 
 
