@@ -6,6 +6,7 @@ from array import array
 from collections import deque
 from enum import Enum
 from hashlib import blake2b
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
@@ -84,6 +85,9 @@ class StateWalk:
                 if hasattr(value, name)
             )
             text = f"{kind.__qualname__}({','.join(fields)})"
+        elif isinstance(value, Struct):
+            # The layout of a pointer argument of a call that sleeps.
+            text = f"layout {value.format}"
         elif isinstance(value, memoryview):
             text = "view"
         elif kind.__name__ == "mmap":
