@@ -17,6 +17,9 @@ from procession.fs.memfd import (
     create_memfd,
 )
 from procession.fs.namei import open_path
+from procession.kernel.rlimit import Limits
+from procession.mm.address_space import MemoryDescriptor
+from procession.mm.vma import VirtualMemoryArea
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
 
 ALLOW_SEALING = 2
@@ -88,14 +91,20 @@ def test_sealing_must_be_allowed(tree: FileTree) -> None:
 
 def test_what_is_mapped_cannot_be_sealed_against_writing(tree: FileTree) -> None:
     file = new_file(tree)
-    pages = file.mappable()
-    assert pages is not None
-    pages.acquire_area()
+    mm = MemoryDescriptor(tree.vfs.memory, Limits())
+    for may_write in (False, True):
+        start = 0x10000 << may_write
+        mm.map(
+            VirtualMemoryArea(
+                start, start + 4096, 1, is_shared=True, pages=file.mappable(), file=file, may_write=may_write
+            )
+        )
     with pytest.raises(EBUSY):
         file.add_seals(F_SEAL_WRITE)
     file.add_seals(F_SEAL_FUTURE_WRITE)
-    pages.release_area()
+    mm.unmap(0x20000, 0x21000)
     file.add_seals(F_SEAL_WRITE)
+    assert not file.check_mapping(is_shared=True, is_writable=False)
 
 
 def test_not_executable(tree: FileTree) -> None:

@@ -251,8 +251,12 @@ class File:
         """What is woken when `poll_mask` may have changed."""
         return ()
 
-    def check_mapping(self, *, is_shared: bool, is_writable: bool) -> None:
-        """Raise EPERM if it mustn't be mapped so, which a seal forbids. Linux: the file's mmap operation."""
+    def check_mapping(self, *, is_shared: bool, is_writable: bool) -> bool:
+        """Whether a mapping may ever become writable; EPERM if a seal forbids the one that is asked for.
+
+        Linux: mm/mmap.c, do_mmap; mm/memfd.c, memfd_check_seals_mmap.
+        """
+        return self.is_writable or not is_shared
 
     def mappable(self) -> PageCache | None:
         """The pages that mmap(2) maps; None if this can't be mapped (ENODEV)."""

@@ -10,7 +10,9 @@ from procession.abi.open_flags import Seal
 from procession.fs.file import O_LARGEFILE, O_RDWR, File, RegularFile
 from procession.fs.inode import S_IFREG
 from procession.fs.mount import Mount
-from procession.fs.tmpfs import MemoryInode, Tmpfs
+from procession.fs.tmpfs import TMPFS_MAGIC, MemoryInode, Tmpfs
+from procession.hardware.physical_memory import PAGE_MASK
+from procession.mm.address_space import MemoryDescriptor
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -27,7 +29,7 @@ F_SEAL_FUTURE_WRITE = int(Seal.F_SEAL_FUTURE_WRITE)
 F_SEAL_EXEC = int(Seal.F_SEAL_EXEC)
 _ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_EXEC
 _NO_WRITING = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
-_MOUNT_NAME = "memfd"
+_MOUNT_NAME = "shared memory"
 
 
 class MemfdInode(MemoryInode):
@@ -39,6 +41,16 @@ class MemfdInode(MemoryInode):
         super().__init__(superblock, mode, uid, gid)
         self.link_count = 0
         self.seals = seals
+
+    @property
+    def may_be_written_by_mapping(self) -> bool:
+        """Whether there is a shared mapping that is writable or can become so (Linux: i_mmap_writable)."""
+        return any(
+            area.pages is self.pages and area.is_shared and area.may_write
+            for space in self.superblock.memory.address_spaces
+            if isinstance(space, MemoryDescriptor)
+            for area in space.areas
+        )
 
     def truncate(self, size: int) -> None:
         """Linux: mm/shmem.c, shmem_setattr."""
@@ -75,8 +87,13 @@ class MemfdFile(RegularFile):
     def _write(self, offset: int, data: bytes) -> int:
         """Linux: mm/shmem.c, shmem_write_begin."""
         seals = self.inode.seals
-        if seals & _NO_WRITING or (seals & F_SEAL_GROW and offset + len(data) > self.inode.size):
+        if seals & _NO_WRITING:
             raise EPERM
+        if seals & F_SEAL_GROW and offset + len(data) > self.inode.size:
+            # Written page by page: those within the size are, the one that isn't ends it.
+            data = data[: max((self.inode.size & ~PAGE_MASK) - offset, 0)]
+            if not data:
+                raise EPERM
         return super()._write(offset, data)
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
@@ -88,9 +105,11 @@ class MemfdFile(RegularFile):
             raise EPERM
         super().allocate(mode, offset, length)
 
-    def check_mapping(self, *, is_shared: bool, is_writable: bool) -> None:
-        if is_shared and is_writable and self.inode.seals & _NO_WRITING:
+    def check_mapping(self, *, is_shared: bool, is_writable: bool) -> bool:
+        is_sealed = is_shared and self.inode.seals & _NO_WRITING
+        if is_sealed and is_writable:
             raise EPERM
+        return not is_sealed and super().check_mapping(is_shared=is_shared, is_writable=is_writable)
 
     def add_seals(self, seals: int) -> None:
         """F_ADD_SEALS. Raises EPERM, EINVAL, EBUSY (it's mapped, and may be written to that way).
@@ -104,12 +123,44 @@ class MemfdFile(RegularFile):
             raise EINVAL
         if inode.seals & F_SEAL_SEAL:
             raise EPERM
-        assert inode.pages is not None
-        if seals & F_SEAL_WRITE and not inode.seals & F_SEAL_WRITE and inode.pages.area_count:
+        if seals & F_SEAL_WRITE and not inode.seals & F_SEAL_WRITE and inode.may_be_written_by_mapping:
             raise EBUSY
         if seals & F_SEAL_EXEC and inode.mode & 0o111:
             seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
         inode.seals |= seals
+
+
+def seals_of(file: File) -> int:
+    """F_GET_SEALS. Raises EINVAL for a file that has none. Linux: mm/memfd.c, memfd_get_seals."""
+    inode = file.inode
+    if isinstance(inode, MemfdInode):
+        return inode.seals
+    if inode.is_regular and inode.superblock.magic == TMPFS_MAGIC:
+        return F_SEAL_SEAL
+    raise EINVAL("not a file of shared memory")
+
+
+def add_seals(file: File, seals: int) -> None:
+    """F_ADD_SEALS, as of `MemfdFile.add_seals`; EINVAL for a file that has none."""
+    if isinstance(file, MemfdFile):
+        file.add_seals(seals)
+        return
+    if not file.is_writable:
+        raise EPERM
+    if seals & ~_ALL_SEALS:
+        raise EINVAL
+    seals_of(file)
+    raise EPERM("it can't be sealed")
+
+
+def shared_memory_mount(vfs: Vfs) -> Mount:
+    """Where files of shared memory that have no name are, made at first use (Linux: shm_mnt)."""
+    mount = vfs.pseudo_mounts.get(_MOUNT_NAME)
+    if mount is None:
+        superblock = Tmpfs(vfs, maximum_pages=vfs.memory.frame_count)
+        superblock.is_internal = True
+        mount = vfs.pseudo_mounts[_MOUNT_NAME] = Mount(superblock)
+    return mount
 
 
 def create_memfd(vfs: Vfs, name: bytes, flags: int, subject: Subject) -> File:
@@ -117,11 +168,7 @@ def create_memfd(vfs: Vfs, name: bytes, flags: int, subject: Subject) -> File:
 
     Linux: mm/memfd.c, alloc_file.
     """
-    mount = vfs.pseudo_mounts.get(_MOUNT_NAME)
-    if mount is None:
-        superblock = Tmpfs(vfs, maximum_pages=vfs.memory.frame_count)
-        superblock.is_internal = True
-        mount = vfs.pseudo_mounts[_MOUNT_NAME] = Mount(superblock)
+    mount = shared_memory_mount(vfs)
     system = mount.superblock
     assert isinstance(system, Tmpfs)
     seals = F_SEAL_SEAL

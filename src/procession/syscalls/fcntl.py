@@ -28,7 +28,7 @@ from procession.fs.file import (
 from procession.fs.inode import S_IFIFO, S_IFREG
 from procession.fs.lock import F_UNLCK, RecordLock, lock_range, set_lock, test_lock, unlock
 from procession.fs.lock import flock as lock_whole
-from procession.fs.memfd import MemfdFile
+from procession.fs.memfd import add_seals, seals_of
 from procession.fs.permission import owns_or_has_capability
 from procession.fs.pipe import CAP_SYS_RESOURCE, PipeFile, is_pipe_administrator
 from procession.fs.wait_queue import Sleep
@@ -230,16 +230,12 @@ def _get_pipe_size(task: Task, fd: int, file: File, command: int, argument: int)
 
 
 def _add_seals(task: Task, fd: int, file: File, command: int, argument: int) -> int:
-    if not isinstance(file, MemfdFile):
-        raise EINVAL("only what memfd_create made can be sealed")
-    file.add_seals(argument & _UNSIGNED)
+    add_seals(file, argument & _UNSIGNED)
     return 0
 
 
 def _get_seals(task: Task, fd: int, file: File, command: int, argument: int) -> int:
-    if not isinstance(file, MemfdFile):
-        raise EINVAL("only what memfd_create made can be sealed")
-    return file.inode.seals
+    return seals_of(file)
 
 
 def _wanted_lock(task: Task, file: File, command: int, lock: Flock) -> RecordLock:

@@ -131,7 +131,7 @@ def mmap(
             raise EACCES("the file isn't open for reading")
         if rights & PROT_EXEC and file.path.mount.flags & MS_NOEXEC:
             raise EPERM("on a mount without execution")
-        file.check_mapping(is_shared=is_shared, is_writable=bool(rights & PROT_WRITE))
+        may_write = file.check_mapping(is_shared=is_shared, is_writable=bool(rights & PROT_WRITE))
         pages = file.mappable()
         if file.maps_zeros and is_shared:
             pages = SharedAnonymous(task.kernel.memory)
@@ -149,7 +149,7 @@ def mmap(
             page_offset=0 if file.maps_zeros else offset >> PAGE_SHIFT,
             flags=area_flags,
             name=b"/dev/zero" if file.maps_zeros else b"",
-            may_write=not is_shared or file.is_writable,
+            may_write=may_write,
         )
     if mm.denies(rights, rights):
         raise EACCES("writable and executable at once (PR_SET_MDWE)")

@@ -1,0 +1,153 @@
+/* Files in memory without a name, and what seals forbid: memfd_create(2), fcntl(2). */
+#include "fault.h"
+
+#include <linux/memfd.h>
+
+#define RW (PROT_READ | PROT_WRITE)
+
+static int sealable(off_t size)
+{
+	int fd = (int)MUST(memfd_create("memory", MFD_ALLOW_SEALING | MFD_CLOEXEC));
+
+	MUST(ftruncate(fd, size));
+	return fd;
+}
+
+static int reopen(int fd, int flags)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return (int)MUST(open(path, flags));
+}
+
+TEST(growing_is_refused_page_by_page)
+{
+	static char data[8192];
+	int fd = sealable(6000);
+
+	CHECK_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), 0);
+	CHECK_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_GROW);
+	CHECK_EQ(pwrite(fd, data, 8192, 0), 4096);
+	CHECK_EQ(pwrite(fd, data, 3000, 4000), 96);
+	CHECK_EQ(pwrite(fd, data, 8192, 100), 3996);
+	CHECK_ERRNO(pwrite(fd, data, 2000, 4096), EPERM);
+	CHECK_EQ(pwrite(fd, data, 1904, 4096), 1904);
+	CHECK_ERRNO(pwrite(fd, data, 1, 6000), EPERM);
+	CHECK_ERRNO(fallocate(fd, 0, 0, 100000), EPERM);
+	CHECK_EQ(fallocate(fd, 0, 0, 6000), 0);
+	CHECK_ERRNO(ftruncate(fd, 6001), EPERM);
+	CHECK_EQ(ftruncate(fd, 5000), 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_END), 5000);
+}
+
+TEST(sealed_against_writing)
+{
+	int fd = sealable(2 * PAGE), readable;
+	char *memory, *private;
+
+	memory = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
+	MUST(munmap(memory, PAGE));
+	readable = reopen(fd, O_RDONLY);
+	memory = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, readable, 0);
+	private = mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, 0);
+	CHECK_ERRNO(fcntl(readable, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
+	CHECK_EQ(fcntl(readable, F_GET_SEALS), 0);
+	CHECK_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	CHECK_EQ(memory[0], 0);
+	private[0] = 'p';
+	CHECK_EQ(memory[0], 0);
+	CHECK_ERRNO(mprotect(memory, PAGE, RW), EACCES);
+	memory = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(memory != MAP_FAILED);
+	CHECK_ERRNO(mprotect(memory, PAGE, RW), EACCES);
+	CHECK_EQ(touch(memory, WRITE), SIGSEGV);
+	CHECK_ERRNO(mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0), EPERM);
+	CHECK_ERRNO(mmap(NULL, PAGE, PROT_WRITE, MAP_SHARED, fd, 0), EPERM);
+	CHECK_ERRNO(pwrite(fd, "x", 1, 0), EPERM);
+	CHECK_ERRNO(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE), EPERM);
+	CHECK_EQ(ftruncate(fd, PAGE), 0);
+	CHECK_EQ(reopen(fd, O_RDWR) != -1, 1);
+}
+
+TEST(what_is_mapped_before_a_future_seal_stays_writable)
+{
+	int fd = sealable(PAGE);
+	char *memory = mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0);
+
+	CHECK_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), 0);
+	memory[3] = 'm';
+	CHECK_EQ(touch(memory, WRITE), 0);
+	CHECK_ERRNO(pwrite(fd, "x", 1, 0), EPERM);
+	CHECK_ERRNO(mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0), EPERM);
+	CHECK_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_FUTURE_WRITE);
+	MUST(munmap(memory, PAGE));
+	CHECK_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+}
+
+TEST(seals_that_need_no_sealing)
+{
+	int fd = (int)MUST(memfd_create("memory", 0)), quiet;
+
+	CHECK_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_SEAL);
+	CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), EPERM);
+	quiet = (int)MUST(memfd_create("memory", MFD_NOEXEC_SEAL));
+	CHECK_EQ(fcntl(quiet, F_GET_SEALS), F_SEAL_EXEC);
+	CHECK_ERRNO(fchmod(quiet, 0777), EPERM);
+	CHECK_EQ(fchmod(quiet, 0600), 0);
+	CHECK_EQ(fcntl(quiet, F_ADD_SEALS, F_SEAL_EXEC), 0);
+	CHECK_EQ(fcntl(quiet, F_GET_SEALS), F_SEAL_EXEC);
+	fd = sealable(0);
+	CHECK_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC), 0);
+	CHECK_EQ(fcntl(fd, F_GET_SEALS),
+		 F_SEAL_EXEC | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+}
+
+TEST(seals_of_other_files)
+{
+	int fd = (int)MUST(open("/dev/shm/check-seals", O_RDWR | O_CREAT | O_EXCL, 0600));
+
+	MUST(unlink("/dev/shm/check-seals"));
+	CHECK_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_SEAL);
+	CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL), EPERM);
+	CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, 0x400), EINVAL);
+	enter_scratch();
+	fd = (int)MUST(open("file", O_RDWR | O_CREAT, 0600));
+	CHECK_ERRNO(fcntl(fd, F_GET_SEALS), EINVAL);
+	CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL), EINVAL);
+	fd = (int)MUST(open("/dev/null", O_RDONLY));
+	CHECK_ERRNO(fcntl(fd, F_GET_SEALS), EINVAL);
+	CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL), EPERM);
+}
+
+TEST(creation_errnos)
+{
+	char name[251];
+
+	memset(name, 'n', sizeof(name));
+	name[250] = '\0';
+	CHECK_ERRNO(memfd_create(name, 0), EINVAL);
+	name[249] = '\0';
+	CHECK(memfd_create(name, 0) >= 0);
+	CHECK(memfd_create("", 0) >= 0);
+	CHECK_ERRNO(memfd_create("memory", MFD_EXEC | MFD_NOEXEC_SEAL), EINVAL);
+	CHECK_ERRNO(memfd_create("memory", 0x4000), EINVAL);
+	CHECK_ERRNO(memfd_create(bad_address(), 0), EFAULT);
+	CHECK_ERRNO(memfd_create(bad_address(), 0x4000), EINVAL);
+}
+
+TEST(zeros_as_memory)
+{
+	int fd = (int)MUST(open("/dev/zero", O_RDONLY));
+	char *memory = mmap(NULL, 2 * PAGE, RW, MAP_PRIVATE, fd, PAGE);
+
+	CHECK(memory != MAP_FAILED);
+	memory[PAGE] = 'x';
+	CHECK(is_zero(memory, PAGE));
+	CHECK_ERRNO(mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0), EACCES);
+	memory = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(memory != MAP_FAILED);
+	CHECK(is_zero(memory, PAGE));
+	CHECK_ERRNO(mprotect(memory, PAGE, RW), EACCES);
+}
