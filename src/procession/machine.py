@@ -31,7 +31,7 @@ from procession.kernel.init import create_init
 from procession.kernel.kernel import Kernel
 from procession.kernel.session import start_session
 from procession.kernel.signal import SigInfo, send_group_signal
-from procession.kernel.task import Task
+from procession.kernel.task import Task, ThreadGroup
 from procession.kernel.task_state import TaskState
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.file_system import ProcFileSystem
@@ -42,7 +42,6 @@ from procession.syscalls.dispatch import Traps
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.hardware.engine import Engine
-    from procession.mm.address_space import MemoryDescriptor
 
 DEFAULT_MEMORY_BYTES = 1 << 30
 DEFAULT_ENVIRONMENT = {
@@ -108,7 +107,7 @@ class Machine:
         self._mount(os.fspath(rootfs))
         self.init = create_init(self.kernel)
         if isinstance(self.engine, ScriptedEngine):
-            self.engine.memory_of_current = self._current_memory
+            self.engine.current_task = self._current_task
             _point_at_script(self.init, self.engine.add_script(REAPER_SCRIPT))
         self.command: Task | None = None
         self.input = HostInput()
@@ -233,10 +232,10 @@ class Machine:
         kernel.scheduler.start(task)
         return task
 
-    def _current_memory(self) -> MemoryDescriptor:
+    def _current_task(self) -> Task:
         task = self.kernel.current
         assert task is not None
-        return task.mm
+        return task
 
     # Running
 
@@ -307,7 +306,7 @@ class Machine:
         if time_limit_s is not None:
             deadline_ns = kernel.clock.now_ns + int(time_limit_s * 10**9)
         reason = ""
-        while command.state not in _ENDED:
+        while not has_ended(command.group):
             can_go_on = self.step()
             if self.output.chunks:
                 drain()
@@ -330,8 +329,7 @@ class Machine:
         if reason:
             status = STATUS_TIME_LIMIT if "limit" in reason else STATUS_DEADLOCK
             return Result(status, stdout, stderr, 0, reason)
-        group = command.group
-        code = group.exit_code if group.is_exiting else command.exit_code
+        code = command.group.exit_code
         signal = code & 0x7F
         return Result(128 + signal if signal else code >> 8, stdout, stderr, signal)
 
@@ -359,6 +357,11 @@ class Machine:
     def close(self) -> None:
         """Give back what the machine holds of the host."""
         self.engine.close()
+
+
+def has_ended(group: ThreadGroup) -> bool:
+    """Whether every thread of a process has ended; its leader may be the first."""
+    return len(group.threads) == 1 and group.leader.state in _ENDED
 
 
 def _collect(chunks: Iterable[tuple[int, bytes]], written: dict[int, list[bytes]]) -> None:

@@ -296,6 +296,26 @@ def test_structures_that_grow(watched: Watched) -> None:
     assert line.endswith("set_tid=NULL, set_tid_size=0, ...}, 64) = 8\n")
 
 
+def test_a_thread_that_takes_its_leader_s_id(watched: Watched) -> None:
+    watched.mm.write(BASE, b"/bin/ls\0-l\0")
+    watched.mm.write(BASE + 64, b"".join(value.to_bytes(8, "little") for value in (BASE, BASE + 8, 0)))
+    call, arguments = watched.decode(execve, BASE, BASE + 64, BASE + 256)
+    thread = watched.another(9)
+    for task in (watched.task, thread):
+        watched.trace.task_event(task, "clone")
+    watched.trace.system_call_entered(thread, call, arguments)
+    watched.trace.task_event(watched.task, "exit")
+    thread.tid = watched.task.tid
+    watched.trace.task_event(thread, "supersede", 9)
+    watched.trace.system_call_returned(thread, call, arguments, 0)
+    assert watched.take().splitlines() == [
+        '[pid     9] execve("/bin/ls", ["/bin/ls", "-l"], 0x10100 <unfinished ...>',
+        "[pid     7] +++ exited with 0 +++",
+        "+++ superseded by execve in pid 9 +++",
+        "<... execve resumed>)                   = 0",
+    ]
+
+
 def test_a_trace_never_brings_pages_in(watched: Watched) -> None:
     watched.line(write, 1, BASE, 5)
     assert watched.mm.resident_pages == 0

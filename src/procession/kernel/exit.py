@@ -227,7 +227,8 @@ def replace_leader(task: Task) -> None:
     group = task.group
     leader = group.leader
     kernel = task.kernel
-    del kernel.tasks[task.tid]
+    old_tid = task.tid
+    del kernel.tasks[old_tid]
     set_state(leader, TaskState.DEAD)
     leader.credentials.user.process_count -= 1
     task.tid = leader.tid
@@ -243,3 +244,5 @@ def replace_leader(task: Task) -> None:
         siblings = [task if child is leader else child for child in parent.children]
         parent.children.clear()
         parent.children.update(dict.fromkeys(siblings))
+    if kernel.observer is not None:
+        kernel.observer.task_event(task, "supersede", old_tid)

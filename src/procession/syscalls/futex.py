@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from procession.abi.errno import EINVAL, ENOSYS
 from procession.abi.futex import (
@@ -22,7 +22,7 @@ from procession.kernel.futex_vector import ExpectedWord, futex_wait_multiple
 from procession.kernel.posix_clock import CLOCK_MONOTONIC, CLOCK_REALTIME, KTIME_MAX
 from procession.kernel.task import RestartBlock
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import U64, Address, Choice, Flags, In, Int, UInt
+from procession.syscalls.parameters import ARRAY, U64, Address, Choice, ChoiceAndFlags, Flags, In, Int, UInt
 from procession.syscalls.time import nanoseconds_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _deadline(task: Task, operation: int, timeout: In[Timespec]) -> Deadline:
 def futex(
     task: Task,
     address: Address,
-    operation: Flags[FutexFlag],
+    operation: ChoiceAndFlags[FutexCommand | FutexFlag],
     value: UInt,
     timeout: In[Timespec],
     address2: Address,
@@ -172,7 +172,12 @@ def _parse_vector(task: Task, waiters: int, count: int) -> list[ExpectedWord]:
 
 @syscall(449)
 def futex_waitv(
-    task: Task, waiters: Address, count: UInt, flags: UInt, timeout: In[Timespec], clock: Choice[Clock]
+    task: Task,
+    waiters: In[Annotated[FutexWaitv, ARRAY]],
+    count: UInt,
+    flags: UInt,
+    timeout: In[Timespec],
+    clock: Choice[Clock],
 ) -> int:
     """futex_waitv(2). Linux: kernel/futex/syscalls.c, SYSCALL_DEFINE5(futex_waitv)."""
     wait = _went_to_sleep(task)
@@ -181,7 +186,7 @@ def futex_waitv(
     if flags or not 0 < count <= FUTEX_WAITV_MAX or not waiters:
         raise EINVAL("unknown flags, or no futexes, or too many")
     deadline = _absolute_deadline(timeout, clock)
-    return futex_wait_multiple(task, _parse_vector(task, waiters, count), deadline)
+    return futex_wait_multiple(task, _parse_vector(task, waiters.address, count), deadline)
 
 
 @syscall(454)

@@ -125,7 +125,8 @@ class SystemCallTrace:
 
     def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
         """Something else has happened to `task`: it came to be ("clone"), runs a new program ("exec"), is
-        about to take a signal ("signal", with its SigInfo) or has ended ("exit")."""
+        about to take a signal ("signal", with its SigInfo), has the id of its group's leader now, which
+        executed no program ("supersede", with the id that it had), or has ended ("exit")."""
         if task.group is self.ignored:
             return
         if kind == "clone":
@@ -134,6 +135,12 @@ class SystemCallTrace:
             self.write_line(task.tid, started_text(task.mm))
         elif kind == "signal":
             self.write_line(task.tid, f"--- {signal_text(detail)} ---")
+        elif kind == "supersede":
+            self.write_line(task.tid, f"+++ superseded by execve in pid {detail} +++")
+            self.live.pop(detail, None)
+            self.live[task.tid] = None
+            if detail in self.open_calls:
+                self.open_calls[task.tid] = self.open_calls.pop(detail)
         elif kind == "exit":
             opened = self.open_calls.pop(task.tid, None)
             if opened is not None:
