@@ -77,7 +77,8 @@ class Machine:
 
     The same seed, program and files give the same run. `rootfs` is the directory of the host that the
     guest sees as its root, never written to; `memory` is in bytes; `environment` the program's variables;
-    `cwd` its directory in the guest; `cpus` how many virtual processors there are. `engine` is "unicorn", or "scripted" for tests without a processor.
+    `cwd` its directory in the guest; `cpus` how many virtual processors there are. `engine` is "unicorn", or
+    "scripted" for tests without a processor.
     """
 
     def __init__(

@@ -7,12 +7,14 @@ from typing import Protocol
 
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.physical_memory import PhysicalMemory
-from procession.hardware.registers import R12, RAX, RIP, Registers
+from procession.hardware.registers import R12, R13, RAX, RIP, Registers
 
 ARGUMENT_REGISTERS = (7, 6, 2, 10, 8, 9)
 SCRATCH_ADDRESS = 0x10_0000
 """Where a scripted program's bytes lie: the caller maps it."""
 SCRATCH_BYTES = 1 << 16
+STEP_BYTES = 2
+"""What a step adds to rip: as much as a `syscall` instruction, so that calls restart as on a processor."""
 _WORD = (1 << 64) - 1
 _SIGN = 1 << 63
 
@@ -24,11 +26,24 @@ class UserMemory(Protocol):
         """Put `data` at `address`."""
 
 
+class ScriptedTask(Protocol):
+    """The task that runs, as its script sees it."""
+
+    @property
+    def tid(self) -> int:
+        """Its id."""
+
+    @property
+    def mm(self) -> UserMemory:
+        """Its memory."""
+
+
 class Call:
     """One system call of a script: its number, and arguments that are ints, bytes or results by name.
 
     Bytes are put in the task's scratch memory and their address is passed. A string names the result of
-    an earlier call with that `name`, or a label of the scratch memory as `"@offset"`.
+    an earlier call with that `name`, of this task or else the latest of any, or a label of the scratch memory
+    as `"@offset"`.
     """
 
     def __init__(self, number: int, *arguments: int | bytes | str, name: str = "") -> None:
@@ -70,7 +85,10 @@ class ScriptedEngine:
     """Runs scripts: rip counts steps, r12 names the script, and results are kept by task and name.
 
     There is no user code, so a handler of a signal can't run; and a task starts a script by having its
-    number in r12, which fork copies.
+    number in r12, which fork copies. r13 says which step's result is still to be noted: a call may return
+    long after it was made.
+
+    `results` holds the latest result of any task by the call's name, `results_of` those of each task by tid.
     """
 
     capabilities = EngineCapabilities(
@@ -84,7 +102,8 @@ class ScriptedEngine:
         self.budget = 0
         self.is_stopping = False
         self.results: dict[str, int] = {}
-        self.memory_of_current: Callable[[], UserMemory] | None = None
+        self.results_of: dict[int, dict[str, int]] = {}
+        self.current_task: Callable[[], ScriptedTask]
 
     def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
         """Take the kernel's entries; the memory is reached through the kernel."""
@@ -106,40 +125,53 @@ class ScriptedEngine:
     def _step(self) -> None:
         general = self.general
         script = self.scripts[general[R12]]
-        position = general[RIP]
+        if general[R13]:
+            self._note_result(script)
+        position = general[RIP] // STEP_BYTES
         if position >= len(script.steps):
             self._call(Call(231, 0))
             return
         step = script.steps[position]
-        general[RIP] = position + 1
+        general[RIP] += STEP_BYTES
         if isinstance(step, Call):
+            if step.name:
+                general[R13] = position + 1
             self._call(step)
         elif isinstance(step, Branch):
             if step.condition((general[RAX] ^ _SIGN) - _SIGN):
-                general[RIP] = script.labels[step.label]
+                general[RIP] = script.labels[step.label] * STEP_BYTES
         elif isinstance(step, Work):
             self.budget -= step.units
+
+    def _note_result(self, script: Script) -> None:
+        general = self.general
+        step = script.steps[general[R13] - 1]
+        assert isinstance(step, Call)
+        general[R13] = 0
+        result = (general[RAX] ^ _SIGN) - _SIGN
+        self.results[step.name] = result
+        self.results_of.setdefault(self.current_task().tid, {})[step.name] = result
 
     def _call(self, call: Call) -> None:
         general = self.general
         offset = 0
         for register, argument in zip(ARGUMENT_REGISTERS, call.arguments, strict=False):
             if isinstance(argument, bytes):
-                assert self.memory_of_current is not None
-                self.memory_of_current().write(SCRATCH_ADDRESS + offset, argument)
+                self.current_task().mm.write(SCRATCH_ADDRESS + offset, argument)
                 general[register] = SCRATCH_ADDRESS + offset
                 offset += (len(argument) + 15) & ~15
             elif isinstance(argument, str):
-                if argument.startswith("@"):
-                    general[register] = SCRATCH_ADDRESS + int(argument[1:], 0)
-                else:
-                    general[register] = self.results[argument] & _WORD
+                general[register] = self._value_of(argument) & _WORD
             else:
                 general[register] = argument & _WORD
         general[RAX] = call.number
         self.traps.system_call()
-        if call.name:
-            self.results[call.name] = (self.general[RAX] ^ _SIGN) - _SIGN
+
+    def _value_of(self, name: str) -> int:
+        if name.startswith("@"):
+            return SCRATCH_ADDRESS + int(name[1:], 0)
+        own = self.results_of.get(self.current_task().tid, {})
+        return own[name] if name in own else self.results[name]
 
     def stop(self) -> None:
         """Make `run` return after the present trap."""
