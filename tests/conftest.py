@@ -30,7 +30,18 @@ def c_compiler() -> list[str]:
 @pytest.fixture(scope="session")
 def guest_root() -> Path:
     """Return the root of a tree of Debian programs for guests, which no test may change."""
-    command = [sys.executable, str(PROJECT / "scripts" / "guest-root")]
+    return find_tree("programs")
+
+
+@pytest.fixture(scope="session")
+def development_root() -> Path:
+    """Return the root of a larger tree, with compilers and load generators too, for heavy tests."""
+    return find_tree("development")
+
+
+def find_tree(name: str) -> Path:
+    """Return the root of the tree that `scripts/guest-root` builds under this name."""
+    command = [sys.executable, str(PROJECT / "scripts" / "guest-root"), "--tree", name]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         pytest.fail(result.stderr.strip(), pytrace=False)
