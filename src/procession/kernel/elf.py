@@ -12,6 +12,7 @@ from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryAre
 
 if TYPE_CHECKING:
     from procession.fs.file import File
+    from procession.fs.inode import Inode
     from procession.mm.address_space import MemoryDescriptor
 
 _EHDR = Struct("<16sHHIQQQIHHHHHH")
@@ -50,18 +51,42 @@ class Segment(NamedTuple):
         )
 
 
-class ElfProgram(NamedTuple):
-    """The headers of an ELF file."""
+class ElfProgram:
+    """The headers of an ELF file, and what follows from them.
 
-    kind: int
-    entry: int
-    header_offset: int
-    segments: tuple[Segment, ...]
+    `loads` are the PT_LOAD segments; `low`, page-aligned, and `high` the lowest and highest address that
+    they take; `alignment` the largest that they ask for; `interpreter` where the name of the dynamic loader
+    is, None for a static program.
+    """
 
-    @property
-    def loads(self) -> list[Segment]:
-        """Its PT_LOAD segments."""
-        return [segment for segment in self.segments if segment.kind == PT_LOAD]
+    __slots__ = (
+        "alignment",
+        "entry",
+        "has_executable_stack",
+        "header_offset",
+        "high",
+        "interpreter",
+        "kind",
+        "loads",
+        "low",
+        "segments",
+    )
+
+    def __init__(self, kind: int, entry: int, header_offset: int, segments: tuple[Segment, ...]) -> None:
+        self.kind = kind
+        self.entry = entry
+        self.header_offset = header_offset
+        self.segments = segments
+        self.loads = loads = [segment for segment in segments if segment.kind == PT_LOAD]
+        self.low = loads[0].address & ~PAGE_MASK if loads else 0
+        self.high = max((load.address + load.memory_size for load in loads), default=0)
+        alignments = [load.alignment for load in loads if load.alignment & (load.alignment - 1) == 0]
+        self.alignment = max([PAGE_SIZE, *alignments])
+        self.interpreter = next((segment for segment in segments if segment.kind == PT_INTERP), None)
+        # Without the header x86-64 programs don't get one.
+        self.has_executable_stack = any(
+            segment.kind == PT_GNU_STACK and segment.flags & PF_X for segment in segments
+        )
 
 
 class LoadedImage(NamedTuple):
@@ -99,30 +124,43 @@ def read_program(file: File, head: bytes) -> ElfProgram | None:
 
 def interpreter_of(program: ElfProgram, file: File) -> bytes | None:
     """The path of the dynamic loader that the program asks for. Raises ENOEXEC, EIO."""
-    for segment in program.segments:
-        if segment.kind == PT_INTERP:
-            if not 2 <= segment.file_size <= PATH_MAX or segment.offset >= 1 << 62:
-                raise ENOEXEC("an interpreter's name of an impossible length")
-            name = file.read_at(segment.offset, segment.file_size)
-            if len(name) < segment.file_size:
-                raise EIO("the interpreter's name is cut off")
-            if name[-1]:
-                raise ENOEXEC("the interpreter's name doesn't end")
-            return name[: name.index(0)]
-    return None
+    segment = program.interpreter
+    if segment is None:
+        return None
+    if not 2 <= segment.file_size <= PATH_MAX or segment.offset >= 1 << 62:
+        raise ENOEXEC("an interpreter's name of an impossible length")
+    name = file.read_at(segment.offset, segment.file_size)
+    if len(name) < segment.file_size:
+        raise EIO("the interpreter's name is cut off")
+    if name[-1]:
+        raise ENOEXEC("the interpreter's name doesn't end")
+    return name[: name.index(0)]
 
 
-def has_executable_stack(program: ElfProgram) -> bool:
-    """Whether PT_GNU_STACK asks for one; without that header x86-64 programs don't get one."""
-    return any(segment.kind == PT_GNU_STACK and segment.flags & PF_X for segment in program.segments)
+class ProgramHeaders:
+    """The headers of programs that have been run, by file, as long as the file hasn't changed.
 
+    Linux reads them anew each time; here decoding them would cost more than mapping the program.
+    """
 
-def span_of(program: ElfProgram) -> tuple[int, int]:
-    """The page-aligned lowest address and the highest address that the program's segments take."""
-    loads = program.loads
-    if not loads:
-        return 0, 0
-    return loads[0].address & ~PAGE_MASK, max(load.address + load.memory_size for load in loads)
+    __slots__ = ("entries",)
+    CAPACITY = 64
+
+    def __init__(self) -> None:
+        self.entries: dict[Inode, tuple[int, int, ElfProgram]] = {}
+
+    def read(self, file: File, head: bytes) -> ElfProgram | None:
+        """As `read_program`, from memory if possible."""
+        inode = file.inode
+        known = self.entries.get(inode)
+        if known is not None and known[:2] == (inode.ctime_ns, inode.size):
+            return known[2]
+        program = read_program(file, head)
+        if program is not None:
+            if len(self.entries) >= self.CAPACITY:
+                del self.entries[next(iter(self.entries))]
+            self.entries[inode] = (inode.ctime_ns, inode.size, program)
+        return program
 
 
 def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_interpreter: bool) -> LoadedImage:
@@ -134,19 +172,14 @@ def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_inte
     loads = program.loads
     if not loads:
         raise ELIBBAD("nothing to load") if is_interpreter else EINVAL("nothing to load")
-    low, high = span_of(program)
+    low, high = program.low, program.high
     if high > pte.USER_END or high - low > pte.USER_END:
         raise ENOMEM("segments past the end of user space")
     bias = 0
     if program.kind == ET_DYN:
-        alignment = max(
-            (load.alignment for load in loads if load.alignment & (load.alignment - 1) == 0),
-            default=PAGE_SIZE,
-        )
-        alignment = max(alignment, PAGE_SIZE)
+        alignment = program.alignment
         length = (high - low + PAGE_MASK) & ~PAGE_MASK
-        has_interpreter = any(segment.kind == PT_INTERP for segment in program.segments)
-        if has_interpreter and not is_interpreter:
+        if program.interpreter is not None and not is_interpreter:
             base = (PIE_BASE + alignment - 1) & -alignment
         else:
             base = (mm.find_gap(length + alignment - PAGE_SIZE) + alignment - 1) & -alignment

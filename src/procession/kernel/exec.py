@@ -28,10 +28,8 @@ from procession.kernel.elf import (
     ElfProgram,
     LoadedImage,
     check_interpreter,
-    has_executable_stack,
     interpreter_of,
     load_image,
-    read_program,
 )
 from procession.kernel.exit import do_group_exit, release_memory
 from procession.kernel.rlimit import RLIMIT_NPROC, RLIMIT_STACK
@@ -145,7 +143,9 @@ class PreparedExec(Abandonable):
         name = interpreter_of(program, parameters.file)
         if name is not None:
             file = parameters.open(task, namei.lookup(task.fs, task.credentials, name))
-            self.interpreter = check_interpreter(read_program(file, file.read_at(0, _HEAD_BYTES)))
+            self.interpreter = check_interpreter(
+                task.kernel.program_headers.read(file, file.read_at(0, _HEAD_BYTES))
+            )
             self.interpreter_file = file
 
     def abandon(self) -> None:
@@ -207,7 +207,7 @@ def _search_handler(task: Task, parameters: BinaryParameters) -> ElfProgram:
     for _ in range(_MAXIMUM_INTERPRETERS + 1):
         head = parameters.file.read_at(0, _HEAD_BYTES)
         if not head.startswith(b"#!"):
-            program = read_program(parameters.file, head)
+            program = task.kernel.program_headers.read(parameters.file, head)
             if program is None:
                 raise ENOEXEC("neither ELF for x86-64 nor a script")
             return program
@@ -319,7 +319,7 @@ def _build(
     """Fill the new address space; the registers that the program starts with."""
     parameters, program = prepared.parameters, prepared.program
     interpreter, interpreter_file = prepared.interpreter, prepared.interpreter_file
-    stack_protection = PROT_READ | PROT_WRITE | (PROT_EXEC if has_executable_stack(program) else 0)
+    stack_protection = PROT_READ | PROT_WRITE | (PROT_EXEC if program.has_executable_stack else 0)
     strings_start = _map_stack(mm, parameters, stack_protection)
     image = load_image(mm, program, parameters.file, is_interpreter=False)
     entry, base = image.entry, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.kernel.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
+from procession.kernel.elf import ProgramHeaders
 from procession.kernel.futex import FutexTable
 from procession.kernel.pid import PidAllocator
 from procession.kernel.sched import Scheduler
@@ -50,6 +51,7 @@ class Kernel:
         "oom_kill_count",
         "pids",
         "process_groups",
+        "program_headers",
         "scheduler",
         "sessions",
         "tasks",
@@ -90,6 +92,7 @@ class Kernel:
         self.address_space: MemoryDescriptor | None = None
         self.charged_work_ns = 0
         self.charged_calls = 0
+        self.program_headers = ProgramHeaders()
         self.total_forks = 0
         self.oom_kill_count = 0
         self.unknown_calls: dict[int, int] = {}

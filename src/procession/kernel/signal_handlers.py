@@ -59,7 +59,7 @@ class SignalHandlers:
 
         Linux: kernel/signal.c, flush_signal_handlers.
         """
-        actions = self.actions
-        for signal, action in enumerate(actions):
-            if action is not DEFAULT_ACTION:
-                actions[signal] = IGNORE_ACTION if action.handler == SIG_IGN else DEFAULT_ACTION
+        self.actions[:] = [
+            DEFAULT_ACTION if action is DEFAULT_ACTION or action.handler != SIG_IGN else IGNORE_ACTION
+            for action in self.actions
+        ]
