@@ -683,6 +683,67 @@ static void *lock_and_end(void *argument)
 	return NULL;
 }
 
+/* The priority in /proc of a thread: 20 plus its nice value, or below 0 for a real-time one. */
+static int priority_of(pid_t tid)
+{
+	char path[64], text[400] = "", *field;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	fd = (int)MUST(open(path, O_RDONLY));
+	MUST(read(fd, text, sizeof(text) - 1));
+	close(fd);
+	field = strrchr(text, ')');
+	for (int at = 0; at < 16 && field != NULL; at++)
+		field = strchr(field + 1, ' ');
+	return field != NULL ? atoi(field) : 0;
+}
+
+static void *take_and_wait(void *argument)
+{
+	crossed[1] = (word_t)gettid();
+	((struct caller *)argument)->tid = gettid();
+	MUST(futex(&crossed[0], FUTEX_LOCK_PI, 0, NULL, NULL, 0));
+	MUST(futex(&crossed[1], FUTEX_UNLOCK_PI, 0, NULL, NULL, 0));
+	MUST(futex(&crossed[0], FUTEX_UNLOCK_PI, 0, NULL, NULL, 0));
+	return NULL;
+}
+
+TEST(owners_inherit_priority)
+{
+	struct timespec until = time_after(CLOCK_REALTIME, 300 * MS);
+	struct caller middle = {0}, high = {.word = &crossed[1], .operation = FUTEX_LOCK_PI};
+	struct caller higher = {.word = &crossed[1], .operation = FUTEX_LOCK_PI, .timeout = &until};
+	int may_set;
+
+	crossed[0] = (word_t)gettid();
+	MUST(pthread_create(&middle.thread, NULL, take_and_wait, &middle) == 0 ? 0 : -1);
+	await_sleep(&middle.tid);
+	CHECK_EQ(priority_of(gettid()), 20);
+	may_set = sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){20}) == 0;
+	start_sleeping(&high);
+	if (may_set)
+		MUST(sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){30}));
+	start_sleeping(&higher);
+	if (may_set)
+		MUST(sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}));
+	CHECK_EQ(priority_of(middle.tid), may_set ? -31 : 20);
+	CHECK_EQ(priority_of(gettid()), may_set ? -31 : 20);
+	CHECK_EQ(finish(&higher), -ETIMEDOUT);
+	CHECK_EQ(priority_of(middle.tid), may_set ? -21 : 20);
+	CHECK_EQ(priority_of(gettid()), may_set ? -21 : 20);
+	if (may_set)
+		MUST(sched_setscheduler(high.tid, SCHED_FIFO, &(struct sched_param){10}));
+	CHECK_EQ(priority_of(middle.tid), may_set ? -11 : 20);
+	CHECK_EQ(priority_of(gettid()), may_set ? -11 : 20);
+	if (may_set)
+		MUST(sched_setscheduler(high.tid, SCHED_OTHER, &(struct sched_param){0}));
+	CHECK_EQ(priority_of(gettid()), 20);
+	CHECK_EQ(futex(&crossed[0], FUTEX_UNLOCK_PI, 0, NULL, NULL, 0), 0);
+	CHECK_EQ(finish(&middle), 0);
+	CHECK_EQ(finish(&high), 0);
+}
+
 TEST(a_dead_owner_s_lock)
 {
 	word_t word = 0;

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from procession import Machine
 from procession.abi.errno import EAGAIN, EDEADLK, EINTR, EINVAL, EPERM, ESRCH, ETIMEDOUT, Errno
-from procession.hardware.engines.scripted import Branch, Call, Step
+from procession.hardware.engines.scripted import Branch, Call, Step, Work
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.futex import FutexWaiter, futex_key
 from procession.kernel.futex_pi import PiWaiter
@@ -21,6 +21,7 @@ from procession.machine import has_ended
 from procession.mm.vma import PROT_READ, PROT_WRITE, SharedAnonymous, VirtualMemoryArea
 
 CLONE, EXIT, EXIT_GROUP, YIELD, NANOSLEEP, TGKILL, FUTEX = 56, 60, 231, 24, 35, 234, 202
+GETPID, GETPPID, SCHED_SETSCHEDULER, SCHED_FIFO = 39, 110, 144, 1
 THREAD = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000
 WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, LOCK_PI, UNLOCK_PI, TRYLOCK_PI = 0, 1, 3, 4, 5, 6, 7, 8
 WAIT_BITSET, WAKE_BITSET, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2 = 9, 10, 11, 12, 13
@@ -105,6 +106,8 @@ def machine_with(*threads: list[Step], seed: int = 0) -> tuple[Machine, Recorder
     machine = Machine(engine="scripted", seed=seed)
     task = machine.start_script(script)
     scratch = int.from_bytes(b"\x10\0\0", "big")
+    for offset, priority in ((0x220, 10), (0x224, 20)):
+        task.mm.write(scratch + offset, priority.to_bytes(4, "little"))
     for offset, nanoseconds in ((0x200, 1_000_000), (0x210, 10_000_000)):
         task.mm.write(scratch + offset, bytes(8) + nanoseconds.to_bytes(8, "little"))
     recorder = Recorder(machine)
@@ -194,6 +197,20 @@ def test_threads_that_wait_for_each_other_are_told() -> None:
         [lock(LOCK_PI, WORDS[1]), pause(), lock(LOCK_PI, WORDS[0]), lock(UNLOCK_PI, WORDS[1])],
     )
     assert sorted(recorder.futex_results(LOCK_PI)) == [-EDEADLK.number, 0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["inheriting", "plain"])
+def test_a_thread_of_middle_priority_cannot_keep_a_high_one_from_a_lock(kind: str) -> None:
+    is_inheriting = kind == "inheriting"
+    get, give = (lock(LOCK_PI), lock(UNLOCK_PI)) if is_inheriting else (wait(WORDS[0]), wake(WORDS[0]))
+    first = [get] if is_inheriting else []
+    recorder = run(
+        [*first, pause(), Work(250_000), give],
+        [Call(SCHED_SETSCHEDULER, 0, SCHED_FIFO, "@0x220"), pause(), Work(10_000_000), Call(GETPPID)],
+        [Call(SCHED_SETSCHEDULER, 0, SCHED_FIFO, "@0x224"), pause(), get, Call(GETPID)],
+    )
+    order = [name for _, name, _, _ in recorder.results if name in ("getpid", "getppid")]
+    assert order == (["getpid", "getppid"] if is_inheriting else ["getppid", "getpid"])
 
 
 def test_a_killed_process_leaves_nothing() -> None:

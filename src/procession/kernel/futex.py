@@ -16,7 +16,7 @@ from procession.abi.errno import (
 from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
-from procession.kernel.priority import LARGEST_REAL_TIME_PRIORITY, REAL_TIME
+from procession.kernel.priority import LARGEST_REAL_TIME_PRIORITY, REAL_TIME, SCHED_DEADLINE
 
 if TYPE_CHECKING:
     from procession.kernel.futex_pi import PiState
@@ -31,7 +31,7 @@ pages of a file or of shared memory. The last element tells FUTEX_PRIVATE_FLAG's
 WORD_BYTES = 4
 MATCH_ANY = 0xFFFF_FFFF
 """FUTEX_BITSET_MATCH_ANY."""
-_FAIR_PRIORITY = LARGEST_REAL_TIME_PRIORITY + 1
+FAIR_PRIORITY = LARGEST_REAL_TIME_PRIORITY + 1
 
 
 class Deadline:
@@ -163,13 +163,13 @@ class FutexTable:
 
 
 def wake_priority(task: Task) -> int:
-    """0 to 98 for a real-time thread, the lower the sooner; the same for all others.
+    """-1 to 98 for a thread with a deadline or a real-time priority, the lower the sooner; 100 for others.
 
     Linux: kernel/futex/core.c, __futex_queue.
     """
     if task.policy in REAL_TIME:
         return LARGEST_REAL_TIME_PRIORITY - task.realtime_priority
-    return _FAIR_PRIORITY
+    return -1 if task.policy == SCHED_DEADLINE else FAIR_PRIORITY
 
 
 def futex_key(task: Task, address: int, *, is_private: bool, is_written: bool = False) -> FutexKey:

@@ -1,8 +1,4 @@
-"""Priority-inheriting futexes: locks whose owner the kernel knows, and hands them over itself.
-
-The scheduler boosts nobody: what is left of priority inheritance is that a lock goes to the waiter of the
-highest priority, that a deadlock is told, and that a lock is never lost with its owner.
-"""
+"""Priority-inheriting futexes: locks whose owner the kernel knows, boosts, and hands them over from."""
 
 from __future__ import annotations
 
@@ -21,6 +17,7 @@ from procession.abi.errno import (
 from procession.abi.futex import FUTEX_TID_MASK, FutexWord
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.futex import (
+    FAIR_PRIORITY,
     Deadline,
     FutexKey,
     FutexTable,
@@ -31,6 +28,8 @@ from procession.kernel.futex import (
     write_word,
 )
 from procession.kernel.futex_requeue import move_waiter
+from procession.kernel.priority import LARGEST_REAL_TIME_PRIORITY
+from procession.kernel.run_queue import priority_of
 from procession.kernel.task import Tid
 
 if TYPE_CHECKING:
@@ -62,12 +61,11 @@ class PiWaiter(FutexWaiter):
 
     is_for_lock: ClassVar[bool] = True
 
-    def __init__(
-        self, task: Task, key: FutexKey, deadline: Deadline | None, address: int, state: PiState | None
-    ) -> None:
+    def __init__(self, task: Task, key: FutexKey, deadline: Deadline | None, address: int) -> None:
         super().__init__(task, key, deadline)
+        self.priority = _lock_priority(task)
         self.address = address
-        self.state = state
+        self.state: PiState | None = None
         self.failure: type[Errno] | None = None
 
     def abandon(self) -> None:
@@ -77,8 +75,12 @@ class PiWaiter(FutexWaiter):
     def leave_lock(self) -> None:
         """Wait for the lock no more; the last waiter takes what the kernel knows of the lock with it."""
         state, self.state = self.state, None
-        if state is not None and next_owner(self.task.kernel.futexes, state) is None:
+        if state is None:
+            return
+        if next_owner(self.task.kernel.futexes, state) is None:
             del self.task.kernel.futexes.locks[state.key]
+        if state.owner.entity.inherited_priority:
+            adjust_priority(state.owner)
 
     def go_on(self) -> int:
         """Linux: kernel/futex/pi.c, futex_lock_pi."""
@@ -101,7 +103,7 @@ class RequeueWaiter(PiWaiter):
     def __init__(
         self, task: Task, key: FutexKey, deadline: Deadline | None, address: int, target_key: FutexKey
     ) -> None:
-        super().__init__(task, key, deadline, address, None)
+        super().__init__(task, key, deadline, address)
         self.target_key = target_key
 
     def go_on(self) -> int:
@@ -162,6 +164,53 @@ def try_lock(
     return PiState(key, find_owner(task, owner_id))
 
 
+def _lock_priority(task: Task) -> int:
+    """As wake_priority, with what the thread inherits."""
+    priority = priority_of(task)
+    return LARGEST_REAL_TIME_PRIORITY - priority if priority else FAIR_PRIORITY
+
+
+def _lock_waited_for(task: Task) -> PiWaiter | None:
+    """How the sleeping `task` waits for a lock, None if it doesn't."""
+    waiter = task.frame.progress if task.frame is not None else None
+    return waiter if isinstance(waiter, PiWaiter) and waiter.state is not None else None
+
+
+def adjust_priority(task: Task) -> None:
+    """Let `task` inherit from those who wait for its locks, the owner of the lock that it waits for from it,
+    and so on. Linux: kernel/locking/rtmutex.c, rt_mutex_adjust_prio_chain.
+    """
+    table = task.kernel.futexes
+    for _ in range(_LONGEST_CHAIN):
+        heirs = [next_owner(table, state) for state in table.locks.values() if state.owner is task]
+        inherited = max((priority_of(heir.task) for heir in heirs if heir is not None), default=0)
+        if inherited == task.entity.inherited_priority:
+            return
+        task.entity.inherited_priority = inherited
+        task.kernel.scheduler.change(task)
+        waiter = _lock_waited_for(task)
+        if waiter is None:
+            return
+        task = _reorder(waiter)
+
+
+def _reorder(waiter: PiWaiter) -> Task:
+    """Put a waiter whose priority has changed in its place; who owns the lock."""
+    table = waiter.task.kernel.futexes
+    table.remove(waiter)
+    waiter.priority = _lock_priority(waiter.task)
+    table.add(waiter)
+    assert waiter.state is not None
+    return waiter.state.owner
+
+
+def waiter_changed(task: Task) -> None:
+    """The policy of `task` has changed. Linux: kernel/locking/rtmutex.c, rt_mutex_adjust_pi."""
+    waiter = _lock_waited_for(task)
+    if waiter is not None:
+        adjust_priority(_reorder(waiter))
+
+
 def would_deadlock(task: Task, state: PiState) -> bool:
     """Whether the lock's owner waits, for one lock after another, for `task`.
 
@@ -171,11 +220,19 @@ def would_deadlock(task: Task, state: PiState) -> bool:
         owner = state.owner
         if owner is task:
             return True
-        waiter = owner.frame.progress if owner.frame is not None else None
-        if not isinstance(waiter, PiWaiter) or waiter.state is None:
+        waiter = _lock_waited_for(owner)
+        if waiter is None or waiter.state is None:
             return False
         state = waiter.state
     return True
+
+
+def _queue_for(waiter: PiWaiter, state: PiState) -> None:
+    """A waiter that is in its place in the table waits for the lock now."""
+    waiter.state = state
+    waiter.task.kernel.futexes.locks[state.key] = state
+    if priority_of(waiter.task):
+        adjust_priority(state.owner)
 
 
 def lock_pi(
@@ -193,10 +250,9 @@ def lock_pi(
         raise EAGAIN(f"the lock is {state.owner.tid}'s")
     if would_deadlock(task, state):
         raise EDEADLK("the lock's owner waits for this thread")
-    table = task.kernel.futexes
-    table.locks[key] = state
-    waiter = PiWaiter(task, key, deadline, address, state)
-    table.add(waiter)
+    waiter = PiWaiter(task, key, deadline, address)
+    task.kernel.futexes.add(waiter)
+    _queue_for(waiter, state)
     return waiter.go_on()
 
 
@@ -227,9 +283,14 @@ def unlock_pi(task: Task, address: int, *, is_private: bool) -> int:
 
 def _hand_over(state: PiState, heir: PiWaiter) -> None:
     """Make a waiter the lock's owner and let its call return."""
-    state.owner = heir.task
+    old_owner, state.owner = state.owner, heir.task
+    if old_owner.entity.inherited_priority:
+        adjust_priority(old_owner)
     heir.wake()
     heir.leave_lock()
+    following = next_owner(heir.task.kernel.futexes, state)
+    if following is not None and priority_of(following.task):
+        adjust_priority(heir.task)
 
 
 def release_locks(task: Task) -> None:
@@ -311,8 +372,7 @@ def requeue_pi(
         if would_deadlock(moved.task, state):
             raise EDEADLK("the lock's owner waits for the thread that should wait for it")
         move_waiter(table, moved, target_key)
-        moved.state = state
-        table.locks[target_key] = state
+        _queue_for(moved, state)
         count += 1
     return count
 

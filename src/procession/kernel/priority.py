@@ -118,6 +118,10 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
         entity.runtime_ns, entity.relative_deadline_ns, entity.period_ns = change.reservation
         entity.budget_left_ns = entity.deadline_ns = 0
     task.kernel.scheduler.change(target)
+    if task.kernel.futexes.locks:
+        from procession.kernel.futex_pi import waiter_changed
+
+        waiter_changed(target)
 
 
 def _needs_privilege(

@@ -6,7 +6,14 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from procession.kernel.priority import SCHED_BATCH, SCHED_DEADLINE, SCHED_FIFO, SCHED_IDLE, SCHED_RR
+from procession.kernel.priority import (
+    LARGEST_REAL_TIME_PRIORITY,
+    SCHED_BATCH,
+    SCHED_DEADLINE,
+    SCHED_FIFO,
+    SCHED_IDLE,
+    SCHED_RR,
+)
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -35,7 +42,19 @@ def class_of(task: Task) -> int:
     policy = task.policy
     if policy in (SCHED_FIFO, SCHED_RR):
         return CLASS_REALTIME
-    return CLASS_DEADLINE if policy == SCHED_DEADLINE else CLASS_FAIR
+    if policy == SCHED_DEADLINE:
+        return CLASS_DEADLINE
+    return CLASS_REALTIME if task.entity.inherited_priority else CLASS_FAIR
+
+
+def priority_of(task: Task) -> int:
+    """The real-time priority of `task`, its own or what it inherits; 0 if it's neither.
+
+    A task with a deadline stands above all of them.
+    """
+    if task.policy == SCHED_DEADLINE:
+        return LARGEST_REAL_TIME_PRIORITY + 1
+    return max(task.realtime_priority, task.entity.inherited_priority)
 
 
 def weight_of(task: Task) -> int:
@@ -89,12 +108,13 @@ class RunQueue:
                 entity.virtual_runtime_ns = max(entity.virtual_runtime_ns, floor)
             heappush(self.fair, (entity.virtual_runtime_ns, ticket, task))
         elif kind == CLASS_REALTIME:
-            queue = self.realtime.setdefault(task.realtime_priority, deque())
+            priority = priority_of(task)
+            queue = self.realtime.setdefault(priority, deque())
             if at_head:
                 queue.appendleft((ticket, task))
             else:
                 queue.append((ticket, task))
-            self.realtime_mask |= 1 << task.realtime_priority
+            self.realtime_mask |= 1 << priority
         else:
             heappush(self.deadlines, (entity.deadline_ns, ticket, task))
 
@@ -143,7 +163,7 @@ class RunQueue:
         if mine != best:
             return best > mine or (mine == CLASS_REALTIME and self._is_throttled(now_ns))
         if mine == CLASS_REALTIME:
-            return self._top_priority() > task.realtime_priority
+            return self._top_priority() > priority_of(task)
         if mine == CLASS_DEADLINE:
             top = self._top_deadline()
             return top is not None and top < task.entity.deadline_ns

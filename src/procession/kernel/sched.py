@@ -127,15 +127,16 @@ class Scheduler:
         if not entity.allowed >> run_queue.number & 1:
             run_queue = self._place(task)
         at_head = False
-        if task.policy == SCHED_FIFO:
-            at_head = not task.has_yielded
-        elif task.policy == SCHED_RR:
+        if task.policy == SCHED_RR:
             at_head = entity.slice_left_ns > 0 and not task.has_yielded
             if not at_head:
                 entity.slice_left_ns = ROUND_ROBIN_SLICE_NS
-        elif task.policy == SCHED_DEADLINE and entity.budget_left_ns <= 0:
-            self._throttle(task)
-            return
+        elif task.policy == SCHED_DEADLINE:
+            if entity.budget_left_ns <= 0:
+                self._throttle(task)
+                return
+        elif task.policy == SCHED_FIFO or entity.inherited_priority:
+            at_head = not task.has_yielded
         task.has_yielded = False
         run_queue.add(task, at_head=at_head)
 

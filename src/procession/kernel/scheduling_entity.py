@@ -10,7 +10,8 @@ class SchedulingEntity:
     """What the scheduler keeps of a task (Linux: struct sched_entity, sched_rt_entity, sched_dl_entity).
 
     `virtual_runtime_ns` is the time that it ran, divided by its weight. `ticket` is its place in a queue, 0
-    when it's in none: an entry with another ticket is void. `slice_left_ns` is SCHED_RR's. The rest is
+    when it's in none: an entry with another ticket is void. `inherited_priority` is the highest real-time
+    priority of those who wait for a lock of the task, 0 for none. `slice_left_ns` is SCHED_RR's. The rest is
     SCHED_DEADLINE's: what it asked for, what is left of it, and until when.
     """
 
@@ -18,6 +19,7 @@ class SchedulingEntity:
         "allowed",
         "budget_left_ns",
         "deadline_ns",
+        "inherited_priority",
         "is_throttled",
         "period_ns",
         "processor",
@@ -33,6 +35,7 @@ class SchedulingEntity:
         self.allowed = -1
         self.virtual_runtime_ns = 0
         self.ticket = 0
+        self.inherited_priority = 0
         self.slice_left_ns = ROUND_ROBIN_SLICE_NS
         self.runtime_ns = 0
         self.relative_deadline_ns = 0

@@ -10,6 +10,7 @@ from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
 from procession.kernel.priority import REAL_TIME, SCHED_DEADLINE
+from procession.kernel.run_queue import priority_of
 from procession.kernel.task import CpuTimes
 from procession.kernel.task_state import LETTERS, TaskState
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
@@ -104,11 +105,8 @@ def terminal_numbers(system: ProcFileSystem, task: Task) -> tuple[int, int]:
 
 def priority(task: Task) -> int:
     """The priority as the scheduler has it, from 0; negative for real-time policies (Linux: task_prio)."""
-    if task.policy == SCHED_DEADLINE:
-        return -101
-    if task.policy in REAL_TIME:
-        return -1 - task.realtime_priority
-    return 20 + task.nice
+    real_time_priority = priority_of(task)
+    return -1 - real_time_priority if real_time_priority else 20 + task.nice
 
 
 def show_process_stat(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
