@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.kernel.signal import SigInfo, send_group_signal
-from procession.kernel.task_state import TaskState
+from procession.kernel.siginfo import SigInfo
+from procession.kernel.signal_generation import send_group_signal
+from procession.kernel.signal_wake import has_fatal_signal
+from procession.kernel.task_state import TaskState, set_state
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 _SIGKILL, _SI_KERNEL = 9, 0x80
 _NEVER = -1000
 _GONE = (TaskState.ZOMBIE, TaskState.DEAD)
+_PAUSE_NS = 1_000_000
+"""How long a task waits for the memory of the one that is killed (Linux: a jiffy)."""
 
 
 def badness(task: Task, total_pages: int) -> int:
@@ -25,12 +29,23 @@ def badness(task: Task, total_pages: int) -> int:
     return task.mm.resident_pages + tables + task.group.oom_score_adj * total_pages // 1000
 
 
-def out_of_memory(kernel: Kernel, task: Task) -> None:
+def await_memory(kernel: Kernel, task: Task) -> None:
+    """The running `task`, in no system call, needs a frame and there is none: it waits for a victim's end.
+
+    Without the pause whoever faults again at once could keep the victim from running.
+    Linux: mm/page_alloc.c, __alloc_pages_may_oom.
+    """
+    out_of_memory(kernel)
+    if not has_fatal_signal(task):
+        task.sleep_timer = kernel.timers.add(kernel.clock.now_ns + _PAUSE_NS, "wake", task)
+        set_state(task, TaskState.KILLABLE)
+
+
+def out_of_memory(kernel: Kernel) -> None:
     """Kill the process that holds most, or do nothing if one is dying already; init only if it is alone.
 
     Linux: mm/oom_kill.c, out_of_memory.
     """
-    del task
     victim: Task | None = None
     worst = 0
     for candidate in kernel.tasks.values():

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
 from procession.abi.signals import SIG_DFL, SIG_IGN
+from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RIP
+from procession.kernel.oom import await_memory
 from procession.kernel.session import is_orphaned_process_group
 from procession.kernel.siginfo import SigInfo
 from procession.kernel.signal_frame import build_frame, is_canonical
@@ -73,7 +75,12 @@ def deliver_signals(kernel: Kernel, task: Task) -> None:
     if task.work & SIGNAL_PENDING:
         info = next_signal(kernel, task)
         if info is not None:
-            _enter_handler(kernel, task, info)
+            try:
+                _enter_handler(kernel, task, info)
+            except OutOfFrames:
+                task.pending.put_back(info)
+                recalculate_pending(task)
+                await_memory(kernel, task)
             return
         if task.state is not TaskState.RUNNING:
             return
@@ -216,35 +223,42 @@ def _restart_call(kernel: Kernel, task: Task) -> None:
 
 
 def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
-    """Make the thread run the handler of `info`. Linux: arch/x86/kernel/signal.c, handle_signal."""
+    """Make the thread run the handler of `info`. Raises OutOfFrames, nothing changed.
+
+    Linux: arch/x86/kernel/signal.c, handle_signal.
+    """
     signo = info.signo
     actions = task.group.handlers.actions
     action = actions[signo]
-    if action.flags & SA_RESETHAND:
-        actions[signo] = action._replace(handler=SIG_DFL)
     registers = kernel.registers_of(task)
     general = registers.general
+    result, instruction = general[RAX], general[RIP]
     if task.call_number >= 0:
-        result = general[RAX]
         if result == _ERESTARTNOINTR or (result == _ERESTARTSYS and action.flags & SA_RESTART):
             general[RAX] = task.call_number
             general[RIP] -= _SYSCALL_LENGTH
         elif result in _INTERRUPTED:
             general[RAX] = _EINTR
-        task.call_number = -1
-    if task.work & RESTORE_MASK and task.saved_mask is not None:
-        old_mask = task.saved_mask
-        task.saved_mask = None
-        task.work &= ~RESTORE_MASK
-    else:
-        old_mask = task.blocked
+    saved_mask = task.saved_mask if task.work & RESTORE_MASK else None
+    old_mask = task.blocked if saved_mask is None else saved_mask
+    has_frame = True
     try:
         build_frame(kernel, task, registers, info, action, old_mask)
     except EFAULT:
-        kernel.registers_changed(task)
+        has_frame = False
+    except OutOfFrames:
+        general[RAX], general[RIP] = result, instruction
+        raise
+    task.call_number = -1
+    if action.flags & SA_RESETHAND:
+        actions[signo] = action._replace(handler=SIG_DFL)
+    if saved_mask is not None:
+        task.saved_mask = None
+        task.work &= ~RESTORE_MASK
+    kernel.registers_changed(task)
+    if not has_frame:
         force_signal(kernel, task, SigInfo(SIGSEGV), is_default=signo == SIGSEGV)
         return
-    kernel.registers_changed(task)
     _block_for_handler(task, signo, action)
     if not is_canonical(action.handler):
         force_signal(kernel, task, SigInfo(SIGSEGV))

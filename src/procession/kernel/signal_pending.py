@@ -35,6 +35,12 @@ class PendingSignals:
             queue.append(info)
         self.mask |= 1 << (info.signo - 1)
 
+    def put_back(self, info: SigInfo) -> None:
+        """Make `info`, which was taken and couldn't be delivered yet, the next of its number again."""
+        info.timer = None
+        self.queues.setdefault(info.signo, deque()).appendleft(info)
+        self.mask |= 1 << (info.signo - 1)
+
     def take(self, signo: int) -> SigInfo:
         """Remove and return the first pending `signo`. Linux: kernel/signal.c, collect_signal."""
         queue = self.queues.get(signo)

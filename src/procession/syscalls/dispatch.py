@@ -16,7 +16,7 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RDX, RIP
-from procession.kernel.oom import out_of_memory
+from procession.kernel.oom import await_memory, out_of_memory
 from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
 from procession.kernel.priority import SCHED_DEADLINE
 from procession.kernel.signal import SigInfo, deliver_signals, force_signal, has_fatal_signal
@@ -97,7 +97,7 @@ class Traps:
             self.resume()
             return
         except OutOfFrames:
-            out_of_memory(kernel, task)
+            out_of_memory(kernel)
             result = -ENOMEM.number
         registers[RAX] = result & _MASK if result is not None else 0
         if task.work or task.state is not TaskState.RUNNING or self.memory.stale:
@@ -127,7 +127,7 @@ class Traps:
             self.resume()
             return
         except OutOfFrames:
-            out_of_memory(kernel, task)
+            out_of_memory(kernel)
             outcome = ENOMEM()
         if call is not None:
             kernel.observer.system_call_returned(task, call, arguments, outcome)
@@ -195,7 +195,7 @@ class Traps:
             self._set_result(task, result)
             return
         except OutOfFrames:
-            out_of_memory(kernel, task)
+            out_of_memory(kernel)
             outcome = ENOMEM()
         task.frame = None
         if kernel.observer is not None:
@@ -302,11 +302,11 @@ class Traps:
             self.resume()
             return
         except OutOfFrames:
-            out_of_memory(kernel, task)
-            task.work |= NEED_RESCHED
+            await_memory(kernel, task)
             self.resume()
             return
         task.times.minor_faults += 1
+        self.clock.spend(FAULT_NS)
         if self.memory.stale:
             self.resume()
 
