@@ -140,8 +140,16 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
     return 0
 
 
-def futex(task: Task, operation: ChoiceAndFlags[FutexCommand | FutexFlag]) -> int:
-    """futex(2), shortened."""
+def futex(
+    task: Task,
+    address: Address,
+    operation: ChoiceAndFlags[FutexCommand | FutexFlag],
+    value: UInt,
+    timeout: In[Timespec],
+    address2: Address,
+    value3: UInt,
+) -> int:
+    """futex(2)."""
     return 0
 
 
@@ -262,10 +270,6 @@ def test_other_kinds(watched: Watched) -> None:
         "clone(CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD, NULL) = 8"
     )
     assert watched.line(clone, 0, 0).startswith("clone(0, NULL)")
-    assert watched.line(futex, 0x189).startswith(
-        "futex(FUTEX_WAIT_BITSET|FUTEX_PRIVATE_FLAG|FUTEX_CLOCK_REALTIME) "
-    )
-    assert watched.line(futex, 1).startswith("futex(FUTEX_WAKE) ")
     assert watched.line(kill, 7, 15).startswith("kill(7, SIGTERM) ")
     watched.mm.write(BASE, (0x10002).to_bytes(8, "little"))
     assert watched.line(sigsuspend, BASE).startswith("sigsuspend([INT CHLD]) ")
@@ -274,6 +278,22 @@ def test_other_kinds(watched: Watched) -> None:
     assert watched.line(seek, 3).startswith("seek(0x3) ")
     watched.mm.write(BASE, b"\x10\0\0\0")
     assert watched.line(socklen, 3, BASE, then=(BASE, b"\2\0\0\0")).startswith("socklen(3, [16] => [2]) ")
+
+
+def test_each_futex_command_has_its_arguments(watched: Watched) -> None:
+    watched.mm.write(BASE, Timespec(2, 5).pack())
+    assert watched.line(futex, 0x20000, 0x189, 3, BASE, 7, -1).startswith(
+        "futex(0x20000, FUTEX_WAIT_BITSET|FUTEX_PRIVATE_FLAG|FUTEX_CLOCK_REALTIME, 3, {tv_sec=2, tv_nsec=5}, "
+        "FUTEX_BITSET_MATCH_ANY) "
+    )
+    assert watched.line(futex, 0x20000, 1, 3, BASE, 7, 9).startswith("futex(0x20000, FUTEX_WAKE, 3) ")
+    assert watched.line(futex, 0x20000, 4, 3, 8, 0x30000, 9).startswith(
+        "futex(0x20000, FUTEX_CMP_REQUEUE, 3, 8, 0x30000, 9) "
+    )
+    assert watched.line(futex, 0x20000, 7, 3, BASE, 7, 9).startswith("futex(0x20000, FUTEX_UNLOCK_PI) ")
+    assert watched.line(futex, 0x20000, 2, 3, 0, 0, 9).startswith(
+        "futex(0x20000, FUTEX_FD, 3, NULL, NULL, 9) "
+    )
 
 
 def test_arrays_of_structures(watched: Watched) -> None:

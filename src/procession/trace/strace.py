@@ -22,6 +22,7 @@ from procession.kernel.siginfo import (
 )
 from procession.mm.peek import peek, peek_cstring
 from procession.syscalls.parameters import ARRAY, PATH_MAX, InOut, Kind, Out, Pointer, SizedIn
+from procession.trace.futex import futex_texts
 from procession.trace.values import (
     LIST_LIMIT,
     STRING_LIMIT,
@@ -96,6 +97,8 @@ class SystemCallTrace:
             argument_at_entry(task, call.parameters, arguments, position)
             for position in range(len(arguments))
         ]
+        if call.name == "futex":
+            texts = futex_texts(texts, arguments)
         self.open_calls[task.tid] = OpenCall(call, arguments, texts)
         self.pending_tid = task.tid
 
