@@ -12,6 +12,9 @@ NS_PER_CALL = 400
 """What entering and leaving the kernel is taken to last, with the work inside."""
 BYTES_PER_BLOCK = 32
 """How many bytes are copied in the time of a block of code: 8 GB a second."""
+FORK_NS, EXEC_NS, EXIT_NS, FAULT_NS = 50_000, 200_000, 30_000, 500
+"""What the dearer works of the kernel are taken to last: about what they do on Linux, so that parent and
+child meet as they would there."""
 DEFAULT_EPOCH_NS = 1_893_456_000 * 10**9
 """When a machine's life begins unless it's told otherwise: 2030-01-01, so that its files are of the past."""
 
@@ -29,7 +32,8 @@ class WorkMeter(Protocol):
 class Clock:
     """CLOCK_MONOTONIC and CLOCK_REALTIME of a machine.
 
-    `call_count` counts system calls; the dispatcher adds to it. A slice starts with `start_slice`; until
+    `call_count` counts system calls; the dispatcher adds to it. `kernel_work_ns` sums what `spend`
+    was told. A slice starts with `start_slice`; until
     the next one, time is the slice's start and what was executed since. `set_queue` is woken when
     CLOCK_REALTIME is set: whoever waits for a time of day looks again. `time_zone` is what settimeofday(2)
     was told: minutes west of Greenwich, and a type of daylight saving time.
@@ -38,6 +42,7 @@ class Clock:
     __slots__ = (
         "busy_count",
         "call_count",
+        "kernel_work_ns",
         "meter",
         "realtime_offset_ns",
         "set_queue",
@@ -54,6 +59,7 @@ class Clock:
         self.set_queue = WaitQueue()
         self.time_zone = (0, 0)
         self.call_count = 0
+        self.kernel_work_ns = 0
         self.slice_start_ns = 0
         self.slice_blocks = 0
         self.slice_calls = 0
@@ -113,7 +119,12 @@ class Clock:
         Without this, a program that copies without end would get through more of it in a virtual second
         than the host in a minute.
         """
-        self.meter.set_budget(self.meter.budget_left() - byte_count // BYTES_PER_BLOCK)
+        self.spend(byte_count // BYTES_PER_BLOCK * NS_PER_BLOCK)
+
+    def spend(self, work_ns: int) -> None:
+        """The kernel has worked for `work_ns` on behalf of the running task, beyond what every call takes."""
+        self.kernel_work_ns += work_ns
+        self.meter.set_budget(self.meter.budget_left() - work_ns // NS_PER_BLOCK)
 
     def jump_to(self, deadline_ns: int) -> None:
         """Nobody can run before `deadline_ns`: it is now."""

@@ -23,6 +23,7 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.hardware.registers import RIP, RSP, Registers
 from procession.kernel.auxiliary_vector import auxiliary_vector
+from procession.kernel.clock import EXEC_NS
 from procession.kernel.credentials import commit_credentials
 from procession.kernel.elf import (
     ElfProgram,
@@ -266,6 +267,7 @@ def begin_new_exec(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
     Raises Sleep while other threads live. Linux: fs/exec.c, begin_new_exec; load_elf_binary.
     """
     _de_thread(task, prepared)
+    kernel.clock.spend(EXEC_NS)
     try:
         _replace_program(kernel, task, prepared)
     finally:

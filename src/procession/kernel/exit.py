@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.hardware.physical_memory import OutOfFrames
+from procession.kernel.clock import EXIT_NS
 from procession.kernel.robust_list import release_futexes, wake_at_end
 from procession.kernel.session import (
     forget_session_leader,
@@ -53,6 +54,7 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
         group.exit_code = code
         group.stop_count = 0
     exit_signals(kernel, task)
+    kernel.clock.spend(EXIT_NS)
     kernel.charge(task)
     task.exit_code = code
     task.frame = None
@@ -177,8 +179,7 @@ def _forget_original_parent(kernel: Kernel, task: Task) -> None:
         child.exit_signal = _SIGCHLD
         if child.state is TaskState.ZOMBIE and len(child.group.threads) == 1:
             _announce(kernel, child)
-        else:
-            kill_orphaned_process_group(kernel, child, task)
+        kill_orphaned_process_group(kernel, child, task)
 
 
 def _announce(kernel: Kernel, leader: Task) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from procession.hardware.physical_memory import PhysicalMemory
     from procession.hardware.registers import Registers
     from procession.kernel.decider import Decider
+    from procession.kernel.ipc.namespace import IpcNamespace
     from procession.kernel.session import ProcessGroup, Session
     from procession.kernel.task import Task, ThreadGroup, Tid
     from procession.mm.address_space import MemoryDescriptor
@@ -34,6 +35,7 @@ class Kernel:
 
     __slots__ = (
         "charged_calls",
+        "charged_kernel_work_ns",
         "charged_work_ns",
         "address_space",
         "boot_id",
@@ -44,6 +46,7 @@ class Kernel:
         "futexes",
         "identity",
         "init",
+        "ipc",
         "live",
         "memory",
         "mounts",
@@ -87,11 +90,14 @@ class Kernel:
         self.mounts: MountNamespace
         self.identity = SystemIdentity()
         self.init: ThreadGroup | None = None
+        # Made when somebody first asks for it.
+        self.ipc: IpcNamespace | None = None
         self.current: Task | None = None
         self.live: Task | None = None
         self.address_space: MemoryDescriptor | None = None
         self.charged_work_ns = 0
         self.charged_calls = 0
+        self.charged_kernel_work_ns = 0
         self.program_headers = ProgramHeaders()
         self.total_forks = 0
         self.oom_kill_count = 0
@@ -140,7 +146,9 @@ class Kernel:
         clock = self.clock
         work_ns, calls = clock.work_ns, clock.call_count
         elapsed_ns = work_ns - self.charged_work_ns
-        system_ns = min((calls - self.charged_calls) * NS_PER_CALL, elapsed_ns)
+        kernel_work_ns = clock.kernel_work_ns - self.charged_kernel_work_ns
+        system_ns = min((calls - self.charged_calls) * NS_PER_CALL + kernel_work_ns, elapsed_ns)
+        self.charged_kernel_work_ns = clock.kernel_work_ns
         self.charged_work_ns = work_ns
         self.charged_calls = calls
         self.scheduler.account(task, elapsed_ns)

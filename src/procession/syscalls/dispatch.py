@@ -16,6 +16,7 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RDX, RIP
+from procession.kernel.clock import FAULT_NS
 from procession.kernel.oom import await_memory, out_of_memory
 from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
 from procession.kernel.priority import SCHED_DEADLINE

@@ -17,6 +17,7 @@ from procession.fs import namei
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG
 from procession.fs.wait_queue import Sleep
 from procession.kernel import clone as cloning
+from procession.kernel.clock import FORK_NS
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.exec import begin_new_exec, do_execve
 from procession.kernel.exit import do_exit, do_group_exit
@@ -109,6 +110,7 @@ def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_ad
     else:
         child = copy_process(kernel, task, arguments)
         kernel.scheduler.start(child)
+        kernel.clock.spend(FORK_NS)
     if child.vfork_queue is not None:
         raise Sleep(child.vfork_queue, progress=child, interrupted=child.tid, is_interruptible=False)
     return child.tid
