@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import ECHILD, ERESTARTSYS
+from procession.abi.signals import Signal
+from procession.abi.wait_options import IdType, WaitOption
 from procession.fs.wait_queue import Sleep
 from procession.kernel.exit import release_task
 from procession.kernel.signal_parent import (
@@ -20,10 +22,12 @@ from procession.kernel.task_state import TaskState
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
-WNOHANG, WSTOPPED, WEXITED, WCONTINUED = 1, 2, 4, 8
-WNOWAIT, WNOTHREAD, WALL, WCLONE = 0x01000000, 0x20000000, 0x40000000, 0x80000000
-P_ALL, P_PID, P_PGID, P_PIDFD = 0, 1, 2, 3
-SIGCHLD = 17
+WNOHANG, WSTOPPED = int(WaitOption.WNOHANG), int(WaitOption.WSTOPPED)
+WEXITED, WCONTINUED = int(WaitOption.WEXITED), int(WaitOption.WCONTINUED)
+WNOWAIT, WNOTHREAD = int(WaitOption.WNOWAIT), int(WaitOption.WNOTHREAD)
+WALL, WCLONE = int(WaitOption.WALL), int(WaitOption.WCLONE)
+P_ALL, P_PID, P_PGID, P_PIDFD = (int(kind) for kind in IdType)
+SIGCHLD = int(Signal.SIGCHLD)
 _BY_PID = (P_PID, P_PIDFD)
 
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from procession.abi.mmap_flags import Protection
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.mm.page_cache import PageCache
 
-PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
-MAP_SHARED, MAP_PRIVATE = 0x01, 0x02
-MAP_FIXED, MAP_ANONYMOUS = 0x10, 0x20
-MAP_GROWSDOWN = 0x0100
-MAP_LOCKED, MAP_NORESERVE = 0x2000, 0x4000
+PROT_READ, PROT_WRITE, PROT_EXEC = (
+    int(right) for right in (Protection.PROT_READ, Protection.PROT_WRITE, Protection.PROT_EXEC)
+)
 
 DONT_FORK = 1
 WIPE_ON_FORK = 2
 GROWS_DOWN = 4
 DONT_DUMP = 8
 LOCKED = 16
+COUNTED = 32
+"""What is mapped counts the areas that map it, so this one stays apart from its neighbours."""
 
 
 class MappedInode(Protocol):
@@ -165,6 +166,7 @@ class VirtualMemoryArea:
         """Whether `other`, which starts where this ends, could be one area with it (Linux: can_vma_merge)."""
         return (
             self.end == other.start
+            and not self.flags & COUNTED
             and self.protection == other.protection
             and self.flags == other.flags
             and self.is_shared == other.is_shared

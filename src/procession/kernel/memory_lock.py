@@ -1,0 +1,29 @@
+"""How much memory a process may lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EAGAIN, EPERM
+from procession.kernel.capability import CAP_IPC_LOCK
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_MEMLOCK
+from procession.mm.vma import LOCKED
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+    from procession.mm.address_space import MemoryDescriptor
+
+
+def check_lock_limit(task: Task, size: int) -> None:
+    """Raise EAGAIN or EPERM. Linux: mm/mlock.c, can_do_mlock, mlock_future_ok."""
+    if task.credentials.has_capability(CAP_IPC_LOCK):
+        return
+    limit = task.group.limits.soft[RLIMIT_MEMLOCK]
+    if limit == 0:
+        raise EPERM("RLIMIT_MEMLOCK is 0")
+    if limit != RLIM_INFINITY and _locked_bytes(task.mm) + size > limit:
+        raise EAGAIN("RLIMIT_MEMLOCK")
+
+
+def _locked_bytes(mm: MemoryDescriptor) -> int:
+    return sum(area.size for area in mm.areas if area.flags & LOCKED)

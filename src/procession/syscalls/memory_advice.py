@@ -1,0 +1,119 @@
+"""madvise: what a program says of the use that it will make of its memory."""
+
+from __future__ import annotations
+
+from procession.abi.errno import EACCES, EFAULT, EINVAL, ENOMEM
+from procession.abi.mmap_flags import Advice
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.kernel.task import Task
+from procession.mm.address_space import MemoryDescriptor
+from procession.mm.fault import AccessViolation, handle_fault
+from procession.mm.vma import (
+    DONT_DUMP,
+    DONT_FORK,
+    LOCKED,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+    WIPE_ON_FORK,
+    VirtualMemoryArea,
+)
+from procession.syscalls.declaration import syscall
+from procession.syscalls.memory import align
+from procession.syscalls.parameters import Address, Flags, Size
+
+
+@syscall(28)
+def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -> int:
+    """madvise(2). Linux: mm/madvise.c, do_madvise."""
+    mm = task.mm
+    if advice not in Advice or advice in _REFUSED:
+        raise EINVAL("unknown advice")
+    if address & PAGE_MASK:
+        raise EINVAL("not page-aligned")
+    size = align(length)
+    if length and not size:
+        raise EINVAL("a length beyond the address space")
+    end = address + size
+    if end >= 1 << 64:
+        raise EINVAL("past the end of the address space")
+    if end == address:
+        return 0
+    areas = mm.areas_in(address, end)
+    if advice in (Advice.MADV_POPULATE_READ, Advice.MADV_POPULATE_WRITE):
+        populate_strictly(mm, address, end, is_write=advice == Advice.MADV_POPULATE_WRITE)
+        return 0
+    has_hole = not mm.is_mapped(address, end)
+    for area in areas:
+        _check_advice(area, advice)
+    if advice in _AREA_FLAGS:
+        bits, is_set = _AREA_FLAGS[advice]
+        for area in mm.isolate(address, end):
+            area.flags = area.flags | bits if is_set else area.flags & ~bits
+        if bits & (DONT_FORK | WIPE_ON_FORK) and is_set:
+            mm.has_fork_advice = True
+        mm.merge_around(address, end)
+    elif advice in (Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_FREE):
+        for area in areas:
+            mm.zap(max(area.start, address), min(area.end, end))
+    elif advice == Advice.MADV_REMOVE:
+        for area in areas:
+            _punch(area, max(area.start, address), min(area.end, end))
+    if has_hole:
+        raise ENOMEM("part of the range isn't mapped")
+    return 0
+
+
+_REFUSED = frozenset(
+    {
+        *(Advice.MADV_MERGEABLE, Advice.MADV_UNMERGEABLE, Advice.MADV_HUGEPAGE, Advice.MADV_NOHUGEPAGE),
+        *(Advice.MADV_COLLAPSE, Advice.MADV_HWPOISON, Advice.MADV_SOFT_OFFLINE),
+    }
+)
+"""They need same-page merging, huge pages or broken memory, which are configured out: EINVAL."""
+
+_AREA_FLAGS = {
+    Advice.MADV_DONTFORK: (DONT_FORK, True),
+    Advice.MADV_DOFORK: (DONT_FORK, False),
+    Advice.MADV_DONTDUMP: (DONT_DUMP, True),
+    Advice.MADV_DODUMP: (DONT_DUMP, False),
+    Advice.MADV_WIPEONFORK: (WIPE_ON_FORK, True),
+    Advice.MADV_KEEPONFORK: (WIPE_ON_FORK, False),
+}
+
+
+def _check_advice(area: VirtualMemoryArea, advice: int) -> None:
+    """Raise EINVAL or EACCES for advice that makes no sense for an area."""
+    if advice == Advice.MADV_WIPEONFORK and (area.file is not None or area.is_shared):
+        raise EINVAL("only private anonymous memory can be wiped")
+    if advice == Advice.MADV_FREE and (area.file is not None or area.is_shared):
+        raise EINVAL("only private anonymous memory can be freed lazily")
+    if advice in (Advice.MADV_DONTNEED, Advice.MADV_FREE) and area.flags & LOCKED:
+        raise EINVAL("locked pages")
+    if advice == Advice.MADV_REMOVE:
+        if area.flags & LOCKED or area.pages is None:
+            raise EINVAL("nothing that can be removed from")
+        if not area.is_shared or not area.may_write:
+            raise EACCES("not a shared writable mapping")
+
+
+def populate_strictly(mm: MemoryDescriptor, start: int, end: int, *, is_write: bool) -> None:
+    for address in range(start, end, PAGE_SIZE):
+        area = mm.find(address)
+        if area is None:
+            raise ENOMEM("not mapped")
+        if not area.protection & (PROT_WRITE if is_write else PROT_READ | PROT_WRITE | PROT_EXEC):
+            raise EINVAL("an area without that right")
+        try:
+            handle_fault(mm, address, 2 if is_write else 0)
+        except AccessViolation:
+            raise EFAULT("past the file's end") from None
+
+
+def _punch(area: VirtualMemoryArea, start: int, end: int) -> None:
+    """Zero a range of a shared mapping's pages (MADV_REMOVE)."""
+    assert area.pages is not None
+    first = area.page_index(start)
+    for index in range(first, first + ((end - start) >> PAGE_SHIFT)):
+        if index in area.pages.frames or area.pages.backing is not None:
+            area.pages.write(index << PAGE_SHIFT, bytes(PAGE_SIZE))
