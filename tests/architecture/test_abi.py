@@ -39,6 +39,8 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "file_mode": ("linux/stat.h linux/fs.h dirent.h unistd.h",),
     "futex": ("linux/futex.h",),
     "inotify": ("linux/inotify.h",),
+    "interface": ("sys/socket.h linux/if.h",),
+    "internet": ("netinet/in.h linux/in.h linux/in6.h linux/tcp.h linux/udp.h", "netinet/tcp.h"),
     "ioctls": (
         "linux/serial.h linux/un.h asm/ioctls.h asm/termbits.h linux/sockios.h linux/fs.h linux/fiemap.h "
         "linux/nsfs.h linux/pidfd.h linux/random.h linux/timerfd.h linux/inotify.h",
@@ -70,7 +72,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "signals": ("asm/signal.h linux/signal.h asm/siginfo.h",),
     "socket": (
         "sys/socket.h linux/un.h linux/netlink.h netinet/in.h netinet/tcp.h netinet/udp.h",
-        "asm/socket.h",
+        "asm/socket.h netinet/tcp.h",
     ),
     "splice": ("fcntl.h",),
     "stat": ("asm/stat.h linux/stat.h",),
@@ -104,7 +106,7 @@ UNNAMED = {
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
     "MEMBARRIER_|FSCONFIG_|KCMP_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
-    "|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_"
+    "|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
 
 # What C calls a structure where it isn't `struct` and our name in small letters and underscores.

@@ -227,6 +227,22 @@ class IpProtocol(IntEnum):
     IPPROTO_RAW = 255
 
 
+class TcpState(IntEnum):
+    """The state of a connection, as TCP_INFO and /proc/net/tcp have it."""
+
+    TCP_ESTABLISHED = 1
+    TCP_SYN_SENT = 2
+    TCP_SYN_RECV = 3
+    TCP_FIN_WAIT1 = 4
+    TCP_FIN_WAIT2 = 5
+    TCP_TIME_WAIT = 6
+    TCP_CLOSE = 7
+    TCP_CLOSE_WAIT = 8
+    TCP_LAST_ACK = 9
+    TCP_LISTEN = 10
+    TCP_CLOSING = 11
+
+
 # The longest backlog of listen(2).
 SOMAXCONN = 4096
 

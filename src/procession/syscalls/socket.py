@@ -1,148 +1,206 @@
-"""Socket calls: no address family is built in yet, so none can be made, and no descriptor is one."""
+"""Calls that make, name and connect sockets: socket, bind, listen, accept, connect, shutdown ..."""
 
 from __future__ import annotations
 
-from procession.abi.errno import EAFNOSUPPORT, EINVAL, ENOTSOCK
-from procession.kernel.task import Task
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EBADF, ECONNABORTED, EINVAL, ENFILE, ENOTCONN, ENOTSOCK, Errno
+from procession.abi.socket import SOMAXCONN, AddressFamily, ShutdownHow, SocketFlag, SocketType
+from procession.abi.structure import I32
+from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
+from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.net.socket import MSG_DONTWAIT
+from procession.net.socket_file import SocketFile, open_socket, socket_file_system
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Fd, Int, Size, UInt
+from procession.syscalls.parameters import Address, Choice, ChoiceAndFlags, Fd, Flags, InOut, Int, Out
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+    from procession.net.network import Network
 
 _TYPE_MASK = 0xF
-_TYPE_FLAGS = 0o2004000
-_LAST_TYPE = 10
-_LAST_FAMILY = 46
+_TYPE_FLAGS = O_CLOEXEC | O_NONBLOCK
+_LONGEST_ADDRESS = 128
+_PAIR = Struct("<ii")
 
 
-def _check_type(family: int, kind: int) -> None:
-    """Raise what Linux does for a family that is configured out. Linux: net/socket.c, __sock_create."""
-    if kind & ~_TYPE_MASK & ~_TYPE_FLAGS:
-        raise EINVAL("unknown flags in the type")
-    if not 0 <= family < _LAST_FAMILY:
-        raise EAFNOSUPPORT(f"no address family {family}")
-    if not 0 <= kind & _TYPE_MASK <= _LAST_TYPE:
-        raise EINVAL(f"no socket type {kind & _TYPE_MASK}")
-    raise EAFNOSUPPORT(f"address family {family} is not built in")
+def network_of(task: Task) -> Network:
+    """The network that `task` is in."""
+    kernel = task.kernel
+    return socket_file_system(kernel.vfs, kernel).network
 
 
-def _refuse(task: Task, fd: int) -> int:
-    """Raises EBADF or ENOTSOCK."""
-    task.files.file(fd)
-    raise ENOTSOCK(f"descriptor {fd} is no socket")
+def socket_file(task: Task, fd: int) -> SocketFile:
+    """The socket behind `fd`. Raises EBADF, ENOTSOCK. Linux: net/socket.c, sockfd_lookup_light."""
+    file = task.files.files.get(fd)
+    if isinstance(file, SocketFile):
+        return file
+    if file is None or isinstance(file, PathFile):
+        raise EBADF
+    raise ENOTSOCK
+
+
+def blocking_flags(file: SocketFile) -> int:
+    """MSG_DONTWAIT if the file is non-blocking."""
+    return MSG_DONTWAIT if file.flags & O_NONBLOCK else 0
+
+
+def read_address(task: Task, address: int, length: int) -> bytes:
+    """A sockaddr of `length` bytes. Raises EINVAL, EFAULT. Linux: net/socket.c, move_addr_to_kernel."""
+    if not 0 <= length <= _LONGEST_ADDRESS:
+        raise EINVAL("the length of an address")
+    return task.mm.read(address, length) if length else b""
+
+
+def write_address(value: bytes, task: Task, address: int, length: InOut[I32]) -> None:
+    """Hand over a sockaddr, cut to the room there is, and its length. Raises EINVAL, EFAULT.
+
+    Linux: net/socket.c, move_addr_to_user.
+    """
+    room = length.get()
+    if room < 0:
+        raise EINVAL("a negative length")
+    if room and value:
+        task.mm.write(address, value[:room])
+    length.put(len(value))
 
 
 @syscall(41)
-def socket(task: Task, family: Int, kind: Int, protocol: Int) -> int:
-    """socket(2)."""
-    del task, protocol
-    _check_type(family, kind)
-    return 0
+def socket(
+    task: Task,
+    family: Choice[AddressFamily],
+    kind: ChoiceAndFlags[SocketType | SocketFlag],
+    protocol: Int,
+) -> int:
+    """socket(2). Linux: net/socket.c, __sys_socket."""
+    from procession.net.families import create_socket
+
+    if kind & ~_TYPE_MASK & ~_TYPE_FLAGS:
+        raise EINVAL("unknown flags in the type")
+    task.kernel.vfs.accounts.check_files()
+    credentials = task.credentials
+    made = create_socket(network_of(task), family, kind & _TYPE_MASK, protocol, credentials.fsuid)
+    file = open_socket(made, kind, credentials)
+    limit = task.group.limits.soft[RLIMIT_NOFILE]
+    return task.files.install(file, close_on_exec=bool(kind & O_CLOEXEC), limit=limit)
 
 
 @syscall(53)
-def socketpair(task: Task, family: Int, kind: Int, protocol: Int, descriptors: Address) -> int:
-    """socketpair(2)."""
-    del task, protocol, descriptors
-    _check_type(family, kind)
+def socketpair(
+    task: Task,
+    family: Choice[AddressFamily],
+    kind: ChoiceAndFlags[SocketType | SocketFlag],
+    protocol: Int,
+    descriptors: Out[I32],
+) -> int:
+    """socketpair(2). Linux: net/socket.c, __sys_socketpair."""
+    from procession.net.families import create_socket
+
+    if kind & ~_TYPE_MASK & ~_TYPE_FLAGS:
+        raise EINVAL("unknown flags in the type")
+    files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
+    files.lowest_free(files.lowest_free(0, limit) + 1, limit)
+    task.mm.probe_write(descriptors.address, _PAIR.size)
+    accounts = task.kernel.vfs.accounts
+    if accounts.file_count + 2 > accounts.maximum_files:
+        raise ENFILE
+    network, credentials = network_of(task), task.credentials
+    one = create_socket(network, family, kind & _TYPE_MASK, protocol, credentials.fsuid)
+    other = create_socket(network, family, kind & _TYPE_MASK, protocol, credentials.fsuid)
+    try:
+        one.connect_pair(other)
+    except Errno:
+        one.release()
+        other.release()
+        raise
+    fds = [
+        files.install(open_socket(end, kind, credentials), close_on_exec=bool(kind & O_CLOEXEC), limit=limit)
+        for end in (one, other)
+    ]
+    task.mm.write(descriptors.address, _PAIR.pack(*fds))
+    return 0
+
+
+@syscall(49)
+def bind(task: Task, fd: Fd, address: Address, length: Int) -> int:
+    """bind(2). Linux: net/socket.c, __sys_bind."""
+    file = socket_file(task, fd)
+    file.socket.bind(read_address(task, address, length))
+    return 0
+
+
+@syscall(50)
+def listen(task: Task, fd: Fd, backlog: Int) -> int:
+    """listen(2). Linux: net/socket.c, __sys_listen."""
+    file = socket_file(task, fd)
+    file.socket.listen(backlog if 0 <= backlog <= SOMAXCONN else SOMAXCONN)
     return 0
 
 
 @syscall(42)
 def connect(task: Task, fd: Fd, address: Address, length: Int) -> int:
-    """connect(2)."""
-    del address, length
-    return _refuse(task, fd)
+    """connect(2). Linux: net/socket.c, __sys_connect."""
+    file = socket_file(task, fd)
+    file.socket.connect(read_address(task, address, length), blocking_flags(file))
+    return 0
 
 
 @syscall(43)
-def accept(task: Task, fd: Fd, address: Address, length: Address) -> int:
-    """accept(2)."""
-    del address, length
-    return _refuse(task, fd)
+def accept(task: Task, fd: Fd, address: Address, length: InOut[I32]) -> int:
+    """accept(2). Linux: net/socket.c, __sys_accept4."""
+    return _accept(task, fd, address, length, 0)
 
 
 @syscall(288)
-def accept4(task: Task, fd: Fd, address: Address, length: Address, flags: UInt) -> int:
-    """accept4(2)."""
-    del address, length, flags
-    return _refuse(task, fd)
+def accept4(task: Task, fd: Fd, address: Address, length: InOut[I32], flags: Flags[SocketFlag]) -> int:
+    """accept4(2). Linux: net/socket.c, __sys_accept4."""
+    return _accept(task, fd, address, length, flags)
 
 
-@syscall(44)
-def sendto(
-    task: Task, fd: Fd, data: Address, length: Size, flags: UInt, address: Address, address_length: Int
-) -> int:
-    """sendto(2)."""
-    del data, length, flags, address, address_length
-    return _refuse(task, fd)
-
-
-@syscall(45)
-def recvfrom(
-    task: Task, fd: Fd, data: Address, length: Size, flags: UInt, address: Address, address_length: Address
-) -> int:
-    """recvfrom(2)."""
-    del data, length, flags, address, address_length
-    return _refuse(task, fd)
-
-
-@syscall(46)
-def sendmsg(task: Task, fd: Fd, message: Address, flags: UInt) -> int:
-    """sendmsg(2)."""
-    del message, flags
-    return _refuse(task, fd)
-
-
-@syscall(47)
-def recvmsg(task: Task, fd: Fd, message: Address, flags: UInt) -> int:
-    """recvmsg(2)."""
-    del message, flags
-    return _refuse(task, fd)
+def _accept(task: Task, fd: int, address: int, length: InOut[I32], flags: int) -> int:
+    """Linux: net/socket.c, do_accept."""
+    if flags & ~_TYPE_FLAGS:
+        raise EINVAL("unknown flags")
+    file = socket_file(task, fd)
+    files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
+    # A full table must not cost a connection.
+    files.lowest_free(0, limit)
+    task.kernel.vfs.accounts.check_files()
+    connection = file.socket.accept(blocking_flags(file))
+    accepted = open_socket(connection, flags, task.credentials)
+    if address:
+        try:
+            try:
+                name = connection.peer_address()
+            except ENOTCONN:
+                raise ECONNABORTED from None
+            write_address(name, task, address, length)
+        except Errno:
+            accepted.release_if_unheld()
+            raise
+    return files.install(accepted, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
 
 
 @syscall(48)
-def shutdown(task: Task, fd: Fd, how: Int) -> int:
-    """shutdown(2)."""
-    del how
-    return _refuse(task, fd)
-
-
-@syscall(49)
-def bind(task: Task, fd: Fd, address: Address, length: Int) -> int:
-    """bind(2)."""
-    del address, length
-    return _refuse(task, fd)
-
-
-@syscall(50)
-def listen(task: Task, fd: Fd, backlog: Int) -> int:
-    """listen(2)."""
-    del backlog
-    return _refuse(task, fd)
+def shutdown(task: Task, fd: Fd, how: Choice[ShutdownHow]) -> int:
+    """shutdown(2). Linux: net/socket.c, __sys_shutdown."""
+    file = socket_file(task, fd)
+    if not 0 <= how <= 2:
+        raise EINVAL
+    file.socket.shutdown(how + 1)
+    return 0
 
 
 @syscall(51)
-def getsockname(task: Task, fd: Fd, address: Address, length: Address) -> int:
-    """getsockname(2)."""
-    del address, length
-    return _refuse(task, fd)
+def getsockname(task: Task, fd: Fd, address: Address, length: InOut[I32]) -> int:
+    """getsockname(2). Linux: net/socket.c, __sys_getsockname."""
+    write_address(socket_file(task, fd).socket.local_address(), task, address, length)
+    return 0
 
 
 @syscall(52)
-def getpeername(task: Task, fd: Fd, address: Address, length: Address) -> int:
-    """getpeername(2)."""
-    del address, length
-    return _refuse(task, fd)
-
-
-@syscall(54)
-def setsockopt(task: Task, fd: Fd, level: Int, name: Int, value: Address, length: Int) -> int:
-    """setsockopt(2)."""
-    del level, name, value, length
-    return _refuse(task, fd)
-
-
-@syscall(55)
-def getsockopt(task: Task, fd: Fd, level: Int, name: Int, value: Address, length: Address) -> int:
-    """getsockopt(2)."""
-    del level, name, value, length
-    return _refuse(task, fd)
+def getpeername(task: Task, fd: Fd, address: Address, length: InOut[I32]) -> int:
+    """getpeername(2). Linux: net/socket.c, __sys_getpeername."""
+    write_address(socket_file(task, fd).socket.peer_address(), task, address, length)
+    return 0

@@ -1,0 +1,252 @@
+"""The Internet protocols: the options of TCP, UDP, IP and IPv6, and their structures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from procession.abi.enumeration import IntEnum, IntFlag
+from procession.abi.structure import I32, U8, U16, U32, U64, Structure
+
+
+class TcpOption(IntEnum):
+    """The options of SOL_TCP."""
+
+    TCP_NODELAY = 1
+    TCP_MAXSEG = 2
+    TCP_CORK = 3
+    TCP_KEEPIDLE = 4
+    TCP_KEEPINTVL = 5
+    TCP_KEEPCNT = 6
+    TCP_SYNCNT = 7
+    TCP_LINGER2 = 8
+    TCP_DEFER_ACCEPT = 9
+    TCP_WINDOW_CLAMP = 10
+    TCP_INFO = 11
+    TCP_QUICKACK = 12
+    TCP_CONGESTION = 13
+    TCP_MD5SIG = 14
+    TCP_COOKIE_TRANSACTIONS = 15
+    TCP_THIN_LINEAR_TIMEOUTS = 16
+    TCP_THIN_DUPACK = 17
+    TCP_USER_TIMEOUT = 18
+    TCP_REPAIR = 19
+    TCP_REPAIR_QUEUE = 20
+    TCP_QUEUE_SEQ = 21
+    TCP_REPAIR_OPTIONS = 22
+    TCP_FASTOPEN = 23
+    TCP_TIMESTAMP = 24
+    TCP_NOTSENT_LOWAT = 25
+    TCP_CC_INFO = 26
+    TCP_SAVE_SYN = 27
+    TCP_SAVED_SYN = 28
+    TCP_REPAIR_WINDOW = 29
+    TCP_FASTOPEN_CONNECT = 30
+    TCP_ULP = 31
+    TCP_MD5SIG_EXT = 32
+    TCP_FASTOPEN_KEY = 33
+    TCP_FASTOPEN_NO_COOKIE = 34
+    TCP_ZEROCOPY_RECEIVE = 35
+    TCP_INQ = 36
+    TCP_TX_DELAY = 37
+
+
+class UdpOption(IntEnum):
+    """The options of SOL_UDP."""
+
+    UDP_CORK = 1
+    UDP_ENCAP = 100
+    UDP_NO_CHECK6_TX = 101
+    UDP_NO_CHECK6_RX = 102
+    UDP_SEGMENT = 103
+    UDP_GRO = 104
+
+
+class IpOption(IntEnum):
+    """The options of SOL_IP."""
+
+    IP_TOS = 1
+    IP_TTL = 2
+    IP_HDRINCL = 3
+    IP_OPTIONS = 4
+    IP_ROUTER_ALERT = 5
+    IP_RECVOPTS = 6
+    IP_RETOPTS = 7
+    IP_PKTINFO = 8
+    IP_PKTOPTIONS = 9
+    IP_MTU_DISCOVER = 10
+    IP_RECVERR = 11
+    IP_RECVTTL = 12
+    IP_RECVTOS = 13
+    IP_MTU = 14
+    IP_FREEBIND = 15
+    IP_IPSEC_POLICY = 16
+    IP_XFRM_POLICY = 17
+    IP_PASSSEC = 18
+    IP_TRANSPARENT = 19
+    IP_ORIGDSTADDR = 20
+    IP_MINTTL = 21
+    IP_NODEFRAG = 22
+    IP_CHECKSUM = 23
+    IP_BIND_ADDRESS_NO_PORT = 24
+    IP_RECVFRAGSIZE = 25
+    IP_RECVERR_RFC4884 = 26
+    IP_MULTICAST_IF = 32
+    IP_MULTICAST_TTL = 33
+    IP_MULTICAST_LOOP = 34
+    IP_ADD_MEMBERSHIP = 35
+    IP_DROP_MEMBERSHIP = 36
+    IP_UNBLOCK_SOURCE = 37
+    IP_BLOCK_SOURCE = 38
+    IP_ADD_SOURCE_MEMBERSHIP = 39
+    IP_DROP_SOURCE_MEMBERSHIP = 40
+    IP_MSFILTER = 41
+    IP_MULTICAST_ALL = 49
+    IP_UNICAST_IF = 50
+    IP_LOCAL_PORT_RANGE = 51
+    IP_PROTOCOL = 52
+
+
+class Ipv6Option(IntEnum):
+    """The options of SOL_IPV6."""
+
+    IPV6_ADDRFORM = 1
+    IPV6_2292PKTINFO = 2
+    IPV6_2292HOPOPTS = 3
+    IPV6_2292DSTOPTS = 4
+    IPV6_2292RTHDR = 5
+    IPV6_2292PKTOPTIONS = 6
+    IPV6_CHECKSUM = 7
+    IPV6_2292HOPLIMIT = 8
+    IPV6_NEXTHOP = 9
+    IPV6_AUTHHDR = 10
+    IPV6_FLOWINFO = 11
+    IPV6_UNICAST_HOPS = 16
+    IPV6_MULTICAST_IF = 17
+    IPV6_MULTICAST_HOPS = 18
+    IPV6_MULTICAST_LOOP = 19
+    IPV6_ADD_MEMBERSHIP = 20
+    IPV6_DROP_MEMBERSHIP = 21
+    IPV6_ROUTER_ALERT = 22
+    IPV6_MTU_DISCOVER = 23
+    IPV6_MTU = 24
+    IPV6_RECVERR = 25
+    IPV6_V6ONLY = 26
+    IPV6_JOIN_ANYCAST = 27
+    IPV6_LEAVE_ANYCAST = 28
+    IPV6_MULTICAST_ALL = 29
+    IPV6_ROUTER_ALERT_ISOLATE = 30
+    IPV6_RECVERR_RFC4884 = 31
+    IPV6_FLOWLABEL_MGR = 32
+    IPV6_FLOWINFO_SEND = 33
+    IPV6_IPSEC_POLICY = 34
+    IPV6_XFRM_POLICY = 35
+    IPV6_HDRINCL = 36
+    IPV6_RECVPKTINFO = 49
+    IPV6_PKTINFO = 50
+    IPV6_RECVHOPLIMIT = 51
+    IPV6_HOPLIMIT = 52
+    IPV6_RECVHOPOPTS = 53
+    IPV6_HOPOPTS = 54
+    IPV6_RTHDRDSTOPTS = 55
+    IPV6_RECVRTHDR = 56
+    IPV6_RTHDR = 57
+    IPV6_RECVDSTOPTS = 58
+    IPV6_DSTOPTS = 59
+    IPV6_RECVPATHMTU = 60
+    IPV6_PATHMTU = 61
+    IPV6_DONTFRAG = 62
+    IPV6_RECVTCLASS = 66
+    IPV6_TCLASS = 67
+    IPV6_AUTOFLOWLABEL = 70
+    IPV6_ADDR_PREFERENCES = 72
+    IPV6_MINHOPCOUNT = 73
+    IPV6_ORIGDSTADDR = 74
+    IPV6_TRANSPARENT = 75
+    IPV6_UNICAST_IF = 76
+    IPV6_RECVFRAGSIZE = 77
+    IPV6_FREEBIND = 78
+
+
+class TcpInfoOption(IntFlag):
+    """What tcpi_options says."""
+
+    TCPI_OPT_TIMESTAMPS = 1
+    TCPI_OPT_SACK = 2
+    TCPI_OPT_WSCALE = 4
+
+
+class TcpInfo(Structure):
+    """struct tcp_info; its two bytes of bit fields are left out."""
+
+    tcpi_state: U8 = 0
+    tcpi_ca_state: U8 = 0
+    tcpi_retransmits: U8 = 0
+    tcpi_probes: U8 = 0
+    tcpi_backoff: U8 = 0
+    tcpi_options: U8 = 0
+    tcpi_rto: U32 = 0
+    tcpi_ato: U32 = 0
+    tcpi_snd_mss: U32 = 0
+    tcpi_rcv_mss: U32 = 0
+    tcpi_unacked: U32 = 0
+    tcpi_sacked: U32 = 0
+    tcpi_lost: U32 = 0
+    tcpi_retrans: U32 = 0
+    tcpi_fackets: U32 = 0
+    tcpi_last_data_sent: U32 = 0
+    tcpi_last_ack_sent: U32 = 0
+    tcpi_last_data_recv: U32 = 0
+    tcpi_last_ack_recv: U32 = 0
+    tcpi_pmtu: U32 = 0
+    tcpi_rcv_ssthresh: U32 = 0
+    tcpi_rtt: U32 = 0
+    tcpi_rttvar: U32 = 0
+    tcpi_snd_ssthresh: U32 = 0
+    tcpi_snd_cwnd: U32 = 0
+    tcpi_advmss: U32 = 0
+    tcpi_reordering: U32 = 0
+    tcpi_rcv_rtt: U32 = 0
+    tcpi_rcv_space: U32 = 0
+    tcpi_total_retrans: U32 = 0
+    tcpi_pacing_rate: U64 = 0
+    tcpi_max_pacing_rate: U64 = 0
+    tcpi_bytes_acked: U64 = 0
+    tcpi_bytes_received: U64 = 0
+    tcpi_segs_out: U32 = 0
+    tcpi_segs_in: U32 = 0
+    tcpi_notsent_bytes: U32 = 0
+    tcpi_min_rtt: U32 = 0
+    tcpi_data_segs_in: U32 = 0
+    tcpi_data_segs_out: U32 = 0
+    tcpi_delivery_rate: U64 = 0
+    tcpi_busy_time: U64 = 0
+    tcpi_rwnd_limited: U64 = 0
+    tcpi_sndbuf_limited: U64 = 0
+    tcpi_delivered: U32 = 0
+    tcpi_delivered_ce: U32 = 0
+    tcpi_bytes_sent: U64 = 0
+    tcpi_bytes_retrans: U64 = 0
+    tcpi_dsack_dups: U32 = 0
+    tcpi_reord_seen: U32 = 0
+    tcpi_rcv_ooopack: U32 = 0
+    tcpi_snd_wnd: U32 = 0
+    tcpi_rcv_wnd: U32 = 0
+    tcpi_rehash: U32 = 0
+    tcpi_total_rto: U16 = 0
+    tcpi_total_rto_recoveries: U16 = 0
+    tcpi_total_rto_time: U32 = 0
+
+
+class InPktinfo(Structure):
+    """struct in_pktinfo, of IP_PKTINFO; addresses are big-endian."""
+
+    ipi_ifindex: I32 = 0
+    ipi_spec_dst: Annotated[bytes, 4] = b""
+    ipi_addr: Annotated[bytes, 4] = b""
+
+
+class In6Pktinfo(Structure):
+    """struct in6_pktinfo, of IPV6_PKTINFO."""
+
+    ipi6_addr: Annotated[bytes, 16] = b""
+    ipi6_ifindex: U32 = 0

@@ -1,0 +1,113 @@
+"""What sockets need of the kernel above them: who calls, the clock, timers, and chance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from procession.fs.fs_context import FsContext
+
+
+class Identity(Protocol):
+    """The credentials of a task."""
+
+    @property
+    def uid(self) -> int:
+        """The real user id."""
+
+    @property
+    def gid(self) -> int:
+        """The real group id."""
+
+    @property
+    def euid(self) -> int:
+        """The effective user id."""
+
+    @property
+    def egid(self) -> int:
+        """The effective group id."""
+
+    @property
+    def fsuid(self) -> int:
+        """The user whose files these are."""
+
+    @property
+    def fsgid(self) -> int:
+        """The group that new files belong to."""
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The supplementary groups."""
+
+    def has_capability(self, capability: int) -> bool:
+        """Whether the effective set holds capability number `capability`."""
+
+
+class Frame(Protocol):
+    """A system call that has slept."""
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When its sleep was to end."""
+
+
+class Caller(Protocol):
+    """The task that makes a system call."""
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+
+    @property
+    def group(self) -> object:
+        """What stands for the process, for pidfds."""
+
+    @property
+    def fs(self) -> FsContext:
+        """Where it is in the tree of files."""
+
+    @property
+    def credentials(self) -> Identity:
+        """Who it is."""
+
+    @property
+    def frame(self) -> Frame | None:
+        """The call in which it slept; None on a call's first run."""
+
+
+class HostClock(Protocol):
+    """The virtual clock."""
+
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since the machine started."""
+
+    @property
+    def realtime_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+
+
+class HostTimers(Protocol):
+    """The machine's timers."""
+
+    def add(self, deadline_ns: int, kind: str, target: Any) -> Any:
+        """Arm a timer."""
+
+    def cancel(self, timer: Any) -> None:
+        """Disarm it."""
+
+
+class Host(Protocol):
+    """The kernel."""
+
+    @property
+    def current(self) -> Caller | None:
+        """The running task."""
+
+    @property
+    def clock(self) -> HostClock:
+        """The virtual clock."""
+
+    @property
+    def timers(self) -> HostTimers:
+        """The machine's timers."""

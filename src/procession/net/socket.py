@@ -1,0 +1,280 @@
+"""Sockets of all families: state, errors, timeouts, queues, and the answers of one that can do nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+from procession.abi.errno import BY_NUMBER, EAGAIN, EINTR, EOPNOTSUPP, EPIPE, ERESTARTSYS, Errno
+from procession.abi.poll import PollEvent
+from procession.abi.socket import MessageFlag, TcpState
+from procession.fs.wait_queue import Sleep, WaitQueue
+from procession.net.message import Received
+
+if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
+    from procession.net.host import Caller
+    from procession.net.message import Control
+    from procession.net.network import Network
+    from procession.net.socket_file import SocketFile
+
+# Plain ints: the arithmetic of IntFlag is slow on the paths that use these.
+POLLIN = int(PollEvent.POLLIN | PollEvent.POLLRDNORM)
+POLLPRI = int(PollEvent.POLLPRI)
+POLLOUT = int(PollEvent.POLLOUT | PollEvent.POLLWRNORM)
+POLLWRBAND = int(PollEvent.POLLWRBAND)
+POLLERR = int(PollEvent.POLLERR)
+POLLHUP = int(PollEvent.POLLHUP)
+POLLRDHUP = int(PollEvent.POLLRDHUP)
+
+MSG_OOB = int(MessageFlag.MSG_OOB)
+MSG_PEEK = int(MessageFlag.MSG_PEEK)
+MSG_CTRUNC = int(MessageFlag.MSG_CTRUNC)
+MSG_TRUNC = int(MessageFlag.MSG_TRUNC)
+MSG_DONTWAIT = int(MessageFlag.MSG_DONTWAIT)
+MSG_WAITALL = int(MessageFlag.MSG_WAITALL)
+MSG_ERRQUEUE = int(MessageFlag.MSG_ERRQUEUE)
+MSG_NOSIGNAL = int(MessageFlag.MSG_NOSIGNAL)
+MSG_CMSG_CLOEXEC = int(MessageFlag.MSG_CMSG_CLOEXEC)
+
+# The state of a connection, of whatever family (Linux: sk_state).
+ESTABLISHED = int(TcpState.TCP_ESTABLISHED)
+CLOSED = int(TcpState.TCP_CLOSE)
+LISTENING = int(TcpState.TCP_LISTEN)
+
+# What shutdown(2) has ended, in `Socket.ended` (Linux: sk_shutdown).
+RECEIVING = 1
+SENDING = 2
+BOTH_WAYS = RECEIVING | SENDING
+
+DEFAULT_BUFFER_BYTES = 212_992
+"""net.core.wmem_default, rmem_default and their maxima."""
+MINIMUM_SEND_BUFFER = 4608
+MINIMUM_RECEIVE_BUFFER = 2304
+
+
+class QuietBrokenPipe(Errno):
+    """EPIPE of datagram sockets: no SIGPIPE goes with it."""
+
+    number = EPIPE.number
+    text = EPIPE.text
+
+    @property
+    def name(self) -> str:
+        return "EPIPE"
+
+
+class Socket:
+    """One endpoint (Linux: struct socket and struct sock).
+
+    `state` is that of a connection; `ended` says which ways have been shut down; `error` is a pending errno
+    that the next call reports (SO_ERROR). `file` is the open file, None before accept(2) and after the close.
+    `options` holds the plain numbers of SOL_SOCKET by option; `send_room` and `receive_room` are SO_SNDBUF
+    and SO_RCVBUF in bytes. Timeouts are None for none. `cookie` numbers the machine's sockets.
+
+    Readers, writers, and all who wait for a hang-up or an error have a queue each.
+
+    Addresses come and go as the bytes of a sockaddr. `flags` are MSG_*; MSG_DONTWAIT is set for files with
+    O_NONBLOCK too. The methods answer as a family that lacks the operation.
+    """
+
+    __slots__ = (
+        "cookie",
+        "ended",
+        "error",
+        "file",
+        "kind",
+        "network",
+        "options",
+        "owner_uid",
+        "protocol",
+        "read_queue",
+        "receive_low_water",
+        "receive_room",
+        "receive_timeout_ns",
+        "send_room",
+        "send_timeout_ns",
+        "state",
+        "state_queue",
+        "used_room",
+        "write_queue",
+    )
+
+    family: ClassVar[int] = 0
+    is_stream: ClassVar[bool] = False
+    """Whether bytes have no boundaries: a write may be taken in part and go on."""
+    is_connection_based: ClassVar[bool] = False
+    discards_truncated: ClassVar[bool] = False
+    """Whether receiving with MSG_TRUNC throws the bytes away, as TCP does."""
+
+    def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
+        self.network = network
+        self.kind = kind
+        self.protocol = protocol
+        self.owner_uid = owner_uid
+        self.cookie = network.next_cookie()
+        self.state = CLOSED
+        self.ended = 0
+        self.error = 0
+        self.file: SocketFile | None = None
+        self.options: dict[int, int] = {}
+        self.send_room = DEFAULT_BUFFER_BYTES
+        self.receive_room = DEFAULT_BUFFER_BYTES
+        self.send_timeout_ns: int | None = None
+        self.receive_timeout_ns: int | None = None
+        self.receive_low_water = 1
+        self.used_room = 0
+        self.read_queue = WaitQueue(POLLIN | POLLRDHUP | POLLPRI)
+        self.write_queue = WaitQueue(POLLOUT | POLLWRBAND)
+        self.state_queue = WaitQueue(POLLERR | POLLHUP)
+
+    # Blocking and errors
+
+    @property
+    def caller(self) -> Caller:
+        """The task whose system call this is."""
+        caller = self.network.host.current
+        assert caller is not None
+        return caller
+
+    def sleep(self, queue: WaitQueue, timeout_ns: int | None) -> NoReturn:
+        """Block on `queue`: raises Sleep, or EAGAIN once SO_RCVTIMEO or SO_SNDTIMEO is over.
+
+        Linux: sock_intr_errno: a call that has a timeout isn't restarted after a signal.
+        """
+        if timeout_ns is None:
+            raise Sleep(queue, interrupted=ERESTARTSYS)
+        host = self.network.host
+        now_ns = host.clock.now_ns
+        frame = self.caller.frame
+        deadline_ns = frame.deadline_ns if frame is not None else None
+        if deadline_ns is None:
+            deadline_ns = now_ns + timeout_ns
+        if deadline_ns <= now_ns:
+            raise EAGAIN("the socket's timeout is over")
+        raise Sleep(queue, deadline_ns=deadline_ns, interrupted=EINTR)
+
+    def wait_to_receive(self, flags: int) -> NoReturn:
+        """Nothing is there yet: raises EAGAIN, or Sleep."""
+        if flags & MSG_DONTWAIT:
+            raise EAGAIN
+        self.sleep(self.read_queue, self.receive_timeout_ns)
+
+    def wait_to_send(self, flags: int) -> NoReturn:
+        """There is no room: raises EAGAIN, or Sleep."""
+        if flags & MSG_DONTWAIT:
+            raise EAGAIN
+        self.sleep(self.write_queue, self.send_timeout_ns)
+
+    def raise_error(self) -> None:
+        """Report the pending error, if there is one, and forget it (Linux: sock_error)."""
+        number = self.error
+        if number:
+            self.error = 0
+            raise BY_NUMBER[number]
+
+    def state_changed(self) -> None:
+        """Everybody looks again (Linux: sock_def_wakeup)."""
+        self.read_queue.wake_all()
+        self.write_queue.wake_all()
+        self.state_queue.wake_all()
+
+    # The room in buffers. Linux: sk_wmem_alloc, net/core/sock.c.
+
+    def has_send_room(self) -> bool:
+        """Whether one more message may be queued: the buffer isn't full, nor all buffers of the machine.
+
+        When the machine's are, a socket may still have one message on the way.
+        """
+        return self.used_room < self.send_room and (
+            self.used_room == 0 or not self.network.system.is_under_pressure
+        )
+
+    def charge(self, size: int) -> None:
+        """A message takes `size` bytes of this socket's room for sending."""
+        self.used_room += size
+        self.network.system.buffered_bytes += size
+
+    def uncharge(self, size: int) -> None:
+        """A message has been received or dropped. Linux: net/core/sock.c, sock_wfree."""
+        self.used_room = used = self.used_room - size
+        self.network.system.buffered_bytes -= size
+        if used << 2 <= self.send_room and self.write_queue.waiters:
+            self.write_queue.wake_all()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether poll(2) says so (Linux: sock_writeable, unix_writable)."""
+        return self.used_room << 2 <= self.send_room
+
+    # What a family does
+
+    def bind(self, address: bytes) -> None:
+        """bind(2)."""
+        raise EOPNOTSUPP
+
+    def connect(self, address: bytes, flags: int) -> None:
+        """connect(2)."""
+        raise EOPNOTSUPP
+
+    def connect_pair(self, other: Socket) -> None:
+        """socketpair(2): this and `other`, both new, are each other's peers."""
+        raise EOPNOTSUPP
+
+    def listen(self, backlog: int) -> None:
+        """listen(2), for a backlog that has been bounded."""
+        raise EOPNOTSUPP
+
+    def accept(self, flags: int) -> Socket:
+        """The next connection. Raises Sleep, EAGAIN, EINVAL ..."""
+        raise EOPNOTSUPP
+
+    def local_address(self) -> bytes:
+        """getsockname(2)."""
+        raise EOPNOTSUPP
+
+    def peer_address(self) -> bytes:
+        """getpeername(2)."""
+        raise EOPNOTSUPP
+
+    def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
+        """Send `data`; how many bytes were taken. What was taken of `control` is no longer in it."""
+        raise EOPNOTSUPP
+
+    def check_length(self, length: int) -> None:
+        """Raise EMSGSIZE unless a message may be so long; asked before its bytes are read."""
+
+    def receive(self, length: int, flags: int) -> Received:
+        """Receive up to `length` bytes."""
+        raise EOPNOTSUPP
+
+    def put_back(self, data: bytes) -> None:
+        """The end of what a `receive` gave couldn't be handed over; only streams keep it."""
+
+    def shutdown(self, how: int) -> None:
+        """shutdown(2) of the ways `how`: RECEIVING, SENDING or both."""
+        raise EOPNOTSUPP
+
+    def release(self) -> None:
+        """The last reference to the file is gone."""
+
+    def poll_mask(self) -> int:
+        """What poll(2) says."""
+        return 0
+
+    def get_option(self, level: int, name: int, length: int) -> bytes:
+        """getsockopt(2): the value, of which the caller may want less. Raises ENOPROTOOPT ..."""
+        raise EOPNOTSUPP(f"no options of level {level} here")
+
+    def set_option(self, level: int, name: int, value: bytes) -> None:
+        """setsockopt(2). Raises ENOPROTOOPT, EINVAL ..."""
+        raise EOPNOTSUPP(f"no options of level {level} here")
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """What only this family answers. Raises ENOTTY."""
+        from procession.net.interface import interface_ioctl
+
+        return interface_ioctl(self, request, argument, memory)
+
+    def show_details(self) -> bytes:
+        """What /proc/PID/fdinfo/N shows beside the usual."""
+        return b""

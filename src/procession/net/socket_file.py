@@ -1,0 +1,133 @@
+"""Open sockets as files, and sockfs, where their inodes are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.statfs import Magic
+from procession.fs.file import O_NONBLOCK, O_RDWR, File
+from procession.fs.inode import S_IFDIR, S_IFSOCK, Inode, Superblock
+from procession.fs.mount import Mount
+from procession.net.network import Network
+from procession.net.socket import MSG_DONTWAIT
+
+if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
+    from procession.fs.permission import Subject
+    from procession.fs.vfs import Vfs
+    from procession.fs.wait_queue import WaitQueue
+    from procession.net.host import Host
+    from procession.net.socket import Socket
+    from procession.net.unix_socket import UnixSocket
+
+
+class SocketFileSystem(Superblock):
+    """Where the inodes of sockets are (Linux: sockfs), and what the machine's sockets share.
+
+    `buffered_bytes` counts what waits in all sockets; from `maximum_buffered_bytes` on each may have only
+    one message on the way. `in_flight` counts, for each local socket, how many queued messages hold it;
+    `files_in_flight` all files in messages by the user that sent them.
+    """
+
+    __slots__ = (
+        "buffered_bytes",
+        "cookie_count",
+        "files_in_flight",
+        "in_flight",
+        "is_collecting",
+        "maximum_buffered_bytes",
+        "mount",
+        "network",
+    )
+
+    def __init__(self, vfs: Vfs, host: Host) -> None:
+        super().__init__(vfs, "sockfs", int(Magic.SOCKFS_MAGIC))
+        self.is_internal = True
+        self.root = Inode(self, S_IFDIR | 0o555)
+        self.mount = Mount(self)
+        self.cookie_count = 0
+        self.buffered_bytes = 0
+        self.maximum_buffered_bytes = max(vfs.memory.frame_count << 12 >> 3, 4 << 20)
+        self.in_flight: dict[UnixSocket, int] = {}
+        self.files_in_flight: dict[int, int] = {}
+        self.is_collecting = False
+        self.network = Network(self, host)
+
+    @property
+    def is_under_pressure(self) -> bool:
+        """Whether all sockets together hold as much as they may."""
+        return self.buffered_bytes >= self.maximum_buffered_bytes
+
+
+def socket_file_system(vfs: Vfs, host: Host) -> SocketFileSystem:
+    """The machine's sockfs, made at first use."""
+    mount = vfs.pseudo_mounts.get("sockfs")
+    if mount is None:
+        mount = vfs.pseudo_mounts["sockfs"] = SocketFileSystem(vfs, host).mount
+    system = mount.superblock
+    assert isinstance(system, SocketFileSystem)
+    return system
+
+
+class SocketFile(File):
+    """An open socket."""
+
+    __slots__ = ("socket",)
+
+    def __init__(self, socket: Socket, flags: int, subject: Subject) -> None:
+        system = socket.network.system
+        inode = Inode(system, S_IFSOCK | 0o777, subject.fsuid, subject.fsgid)
+        path = system.vfs.pseudo_path(system.mount, b"socket:[%d]" % inode.number, inode)
+        super().__init__(path, O_RDWR | flags & O_NONBLOCK, subject)
+        self.socket = socket
+        socket.file = self
+
+    def release(self) -> None:
+        socket = self.socket
+        socket.file = None
+        socket.release()
+
+    def read(self, length: int) -> bytes:
+        """Linux: net/socket.c, sock_read_iter."""
+        if not length:
+            return b""
+        received = self.socket.receive(length, MSG_DONTWAIT if self.flags & O_NONBLOCK else 0)
+        if received.files is not None:
+            received.release()
+        return received.data
+
+    def write(self, data: bytes) -> int:
+        """Linux: net/socket.c, sock_write_iter."""
+        return self.socket.send(data, MSG_DONTWAIT if self.flags & O_NONBLOCK else 0, None, None)
+
+    def put_back(self, data: bytes) -> None:
+        self.socket.put_back(data)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        return self.socket.ioctl(request, argument, memory)
+
+    def poll_mask(self) -> int:
+        return self.socket.poll_mask()
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        socket = self.socket
+        return (socket.read_queue, socket.write_queue, socket.state_queue)
+
+    def show_details(self) -> bytes:
+        return self.socket.show_details()
+
+
+class StreamSocketFile(SocketFile):
+    """An open socket that carries bytes without boundaries."""
+
+    __slots__ = ()
+
+    writes_whole = True
+
+
+def open_socket(socket: Socket, flags: int, subject: Subject) -> SocketFile:
+    """A file for `socket`, held by nobody yet. `flags` may hold O_NONBLOCK. Raises ENFILE.
+
+    Linux: net/socket.c, sock_alloc_file.
+    """
+    return (StreamSocketFile if socket.is_stream else SocketFile)(socket, flags, subject)

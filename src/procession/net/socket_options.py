@@ -1,0 +1,347 @@
+"""The options that all sockets have: SOL_SOCKET of socket(7)."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from procession.abi.capability import Capability
+from procession.abi.errno import (
+    EACCES,
+    EDOM,
+    EINVAL,
+    ENODATA,
+    ENODEV,
+    ENOPROTOOPT,
+    EOPNOTSUPP,
+    EPERM,
+    ERANGE,
+)
+from procession.abi.socket import Linger, SocketLevel, SocketOption, Ucred
+from procession.net.socket import (
+    DEFAULT_BUFFER_BYTES,
+    LISTENING,
+    MINIMUM_RECEIVE_BUFFER,
+    MINIMUM_SEND_BUFFER,
+    Socket,
+)
+
+if TYPE_CHECKING:
+    from procession.net.unix_socket import UnixSocket
+
+SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
+CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
+CAP_NET_RAW = int(Capability.CAP_NET_RAW)
+
+_INT = Struct("<i")
+_TIMEVAL = Struct("<qq")
+_LARGEST_INT = 0x7FFFFFFF
+_LARGEST_PRIORITY_OF_ALL = 6
+_NAME_LENGTH = 16
+LOOPBACK = b"lo"
+LOOPBACK_INDEX = 1
+
+_SO_DEBUG = int(SocketOption.SO_DEBUG)
+_SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
+_SO_TYPE = int(SocketOption.SO_TYPE)
+_SO_ERROR = int(SocketOption.SO_ERROR)
+_SO_SNDBUF = int(SocketOption.SO_SNDBUF)
+_SO_RCVBUF = int(SocketOption.SO_RCVBUF)
+_SO_PRIORITY = int(SocketOption.SO_PRIORITY)
+_SO_LINGER = int(SocketOption.SO_LINGER)
+_SO_PASSCRED = int(SocketOption.SO_PASSCRED)
+_SO_PEERCRED = int(SocketOption.SO_PEERCRED)
+_SO_RCVLOWAT = int(SocketOption.SO_RCVLOWAT)
+_SO_SNDLOWAT = int(SocketOption.SO_SNDLOWAT)
+_SO_BINDTODEVICE = int(SocketOption.SO_BINDTODEVICE)
+_SO_PEERNAME = int(SocketOption.SO_PEERNAME)
+_SO_ACCEPTCONN = int(SocketOption.SO_ACCEPTCONN)
+_SO_SNDBUFFORCE = int(SocketOption.SO_SNDBUFFORCE)
+_SO_RCVBUFFORCE = int(SocketOption.SO_RCVBUFFORCE)
+_SO_MARK = int(SocketOption.SO_MARK)
+_SO_PROTOCOL = int(SocketOption.SO_PROTOCOL)
+_SO_DOMAIN = int(SocketOption.SO_DOMAIN)
+_SO_PEEK_OFF = int(SocketOption.SO_PEEK_OFF)
+_SO_MEMINFO = int(SocketOption.SO_MEMINFO)
+_SO_COOKIE = int(SocketOption.SO_COOKIE)
+_SO_PEERGROUPS = int(SocketOption.SO_PEERGROUPS)
+_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
+_SO_NETNS_COOKIE = int(SocketOption.SO_NETNS_COOKIE)
+_SO_BUF_LOCK = int(SocketOption.SO_BUF_LOCK)
+_SO_PASSPIDFD = int(SocketOption.SO_PASSPIDFD)
+_SO_MAX_PACING_RATE = int(SocketOption.SO_MAX_PACING_RATE)
+_RECEIVE_TIMEOUTS = (int(SocketOption.SO_RCVTIMEO_OLD), int(SocketOption.SO_RCVTIMEO_NEW))
+_SEND_TIMEOUTS = (int(SocketOption.SO_SNDTIMEO_OLD), int(SocketOption.SO_SNDTIMEO_NEW))
+
+# Options that are on or off.
+_SWITCHES = frozenset(
+    int(option)
+    for option in (
+        SocketOption.SO_DEBUG,
+        SocketOption.SO_REUSEADDR,
+        SocketOption.SO_REUSEPORT,
+        SocketOption.SO_DONTROUTE,
+        SocketOption.SO_BROADCAST,
+        SocketOption.SO_KEEPALIVE,
+        SocketOption.SO_OOBINLINE,
+        SocketOption.SO_NO_CHECK,
+        SocketOption.SO_TIMESTAMP_OLD,
+        SocketOption.SO_TIMESTAMP_NEW,
+        SocketOption.SO_TIMESTAMPNS_OLD,
+        SocketOption.SO_TIMESTAMPNS_NEW,
+        SocketOption.SO_RXQ_OVFL,
+        SocketOption.SO_WIFI_STATUS,
+        SocketOption.SO_NOFCS,
+        SocketOption.SO_LOCK_FILTER,
+        SocketOption.SO_SELECT_ERR_QUEUE,
+        SocketOption.SO_RCVMARK,
+    )
+)
+# Options that are numbers, with their values at first.
+_NUMBERS = {
+    int(SocketOption.SO_BUSY_POLL): 0,
+    int(SocketOption.SO_INCOMING_CPU): 0,
+    int(SocketOption.SO_MARK): 0,
+    int(SocketOption.SO_PRIORITY): 0,
+    int(SocketOption.SO_TXREHASH): 1,
+}
+_READ_ONLY = frozenset(
+    (_SO_TYPE, _SO_ERROR, _SO_ACCEPTCONN, _SO_PROTOCOL, _SO_DOMAIN, _SO_PEERCRED, _SO_SNDLOWAT)
+)
+_BUFFER_LOCKS = 3
+_SEND_LOCK, _RECEIVE_LOCK = 1, 2
+
+
+def read_int(value: bytes) -> int:
+    """The int that setsockopt(2) was given. Raises EINVAL if it's shorter."""
+    if len(value) < _INT.size:
+        raise EINVAL("an int is needed")
+    number: int = _INT.unpack_from(value)[0]
+    return number
+
+
+def pack_int(value: int) -> bytes:
+    """An int as getsockopt(2) gives it."""
+    return _INT.pack((value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000)
+
+
+def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
+    """setsockopt(2) at SOL_SOCKET.
+
+    Raises EINVAL, ENOPROTOOPT, EPERM, EDOM ... Linux: net/core/sock.c, sk_setsockopt.
+    """
+    if name == _SO_BINDTODEVICE:
+        _bind_to_device(socket, value)
+        return
+    number = read_int(value)
+    credentials = socket.caller.credentials
+    if name in _SWITCHES:
+        if name == _SO_DEBUG and number and not credentials.has_capability(CAP_NET_ADMIN):
+            raise EACCES("CAP_NET_ADMIN is needed")
+        socket.options[name] = int(number != 0)
+    elif name in _READ_ONLY:
+        raise ENOPROTOOPT("can't be set")
+    elif name in (_SO_SNDBUF, _SO_SNDBUFFORCE, _SO_RCVBUF, _SO_RCVBUFFORCE):
+        if name in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
+            if not credentials.has_capability(CAP_NET_ADMIN):
+                raise EPERM("CAP_NET_ADMIN is needed")
+            number = max(number, 0)
+        else:
+            number = min(number & 0xFFFFFFFF, DEFAULT_BUFFER_BYTES)
+        doubled = min(number, _LARGEST_INT // 2) * 2
+        if name in (_SO_SNDBUF, _SO_SNDBUFFORCE):
+            _lock_buffer(socket, _SEND_LOCK)
+            socket.send_room = max(doubled, MINIMUM_SEND_BUFFER)
+            socket.write_queue.wake_all()
+        else:
+            _lock_buffer(socket, _RECEIVE_LOCK)
+            socket.receive_room = max(doubled, MINIMUM_RECEIVE_BUFFER)
+    elif name in _RECEIVE_TIMEOUTS:
+        socket.receive_timeout_ns = _timeout_ns(value)
+    elif name in _SEND_TIMEOUTS:
+        socket.send_timeout_ns = _timeout_ns(value)
+    elif name == _SO_RCVLOWAT:
+        if number < 0:
+            number = _LARGEST_INT
+        socket.receive_low_water = number or 1
+        socket.read_queue.wake_all()
+    elif name == _SO_LINGER:
+        if len(value) < Linger.SIZE:
+            raise EINVAL("a struct linger is needed")
+        linger = Linger.unpack_from(value)
+        socket.options[name] = max(linger.l_linger, 0) if linger.l_onoff else -1
+    elif name in (_SO_PASSCRED, _SO_PASSPIDFD):
+        _local(socket, EOPNOTSUPP).set_plain_option(name, int(number != 0))
+    elif name == _SO_PEEK_OFF:
+        _local(socket, EOPNOTSUPP).peek_offset = number
+    elif name == _SO_BINDTOIFINDEX:
+        if number not in (0, LOOPBACK_INDEX):
+            raise ENODEV
+        socket.options[name] = number
+    elif name == _SO_BUF_LOCK:
+        if number & ~_BUFFER_LOCKS:
+            raise EINVAL
+        socket.options[name] = number
+    elif name == _SO_MAX_PACING_RATE:
+        socket.options[name] = number & 0xFFFFFFFF
+    elif name in _NUMBERS:
+        _check_number(socket, name, number)
+        socket.options[name] = number
+    else:
+        raise ENOPROTOOPT(f"no option {name}")
+
+
+def _check_number(socket: Socket, name: int, number: int) -> None:
+    """Who may set an option to what."""
+    credentials = socket.caller.credentials
+    may_administrate = credentials.has_capability(CAP_NET_ADMIN)
+    is_privileged = may_administrate or credentials.has_capability(CAP_NET_RAW)
+    if name == _SO_PRIORITY and not (0 <= number <= _LARGEST_PRIORITY_OF_ALL or is_privileged):
+        raise EPERM("CAP_NET_ADMIN is needed")
+    if name == _SO_MARK and not is_privileged:
+        raise EPERM("CAP_NET_ADMIN is needed")
+
+
+def _lock_buffer(socket: Socket, lock: int) -> None:
+    """The size of a buffer has been chosen: it no longer follows the traffic."""
+    socket.options[_SO_BUF_LOCK] = socket.options.get(_SO_BUF_LOCK, 0) | lock
+
+
+def _timeout_ns(value: bytes) -> int | None:
+    """SO_RCVTIMEO's struct timeval. Raises EINVAL, EDOM. Linux: net/core/sock.c, sock_set_timeout."""
+    if len(value) < _TIMEVAL.size:
+        raise EINVAL("a struct timeval is needed")
+    seconds, microseconds = _TIMEVAL.unpack_from(value)
+    if not 0 <= microseconds < 1_000_000:
+        raise EDOM
+    if seconds < 0:
+        return 0
+    return (seconds * 1_000_000 + microseconds) * 1000 or None
+
+
+def _local(socket: Socket, error: type[Exception]) -> UnixSocket:
+    """`socket` as a local one. Raises `error` for others."""
+    from procession.net.unix_socket import UnixSocket
+
+    if not isinstance(socket, UnixSocket):
+        raise error
+    return socket
+
+
+def _bind_to_device(socket: Socket, value: bytes) -> None:
+    """Linux: net/core/sock.c, sock_setbindtodevice."""
+    name = value[: _NAME_LENGTH - 1].split(b"\0", 1)[0]
+    if name not in (b"", LOOPBACK):
+        raise ENODEV
+    socket.options[_SO_BINDTOIFINDEX] = LOOPBACK_INDEX if name else 0
+
+
+def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
+    """getsockopt(2) at SOL_SOCKET; `length` is how much the caller has room for.
+
+    Raises ENOPROTOOPT, ENOTCONN, ERANGE, ENODATA. Linux: net/core/sock.c, sk_getsockopt.
+    """
+    options = socket.options
+    if name in _SWITCHES or name in (_SO_PASSCRED, _SO_PASSPIDFD):
+        return pack_int(options.get(name, 0))
+    if name in _NUMBERS:
+        return pack_int(options.get(name, _NUMBERS[name]))
+    plain = _plain_value(socket, name)
+    if plain is not None:
+        return pack_int(plain)
+    if name in _RECEIVE_TIMEOUTS:
+        return _timeval(socket.receive_timeout_ns)
+    if name in _SEND_TIMEOUTS:
+        return _timeval(socket.send_timeout_ns)
+    if name == _SO_LINGER:
+        seconds = options.get(name, -1)
+        return Linger(int(seconds >= 0), max(seconds, 0)).pack()
+    if name == _SO_COOKIE:
+        if length < 8:
+            raise EINVAL
+        return socket.cookie.to_bytes(8, "little")
+    if name == _SO_NETNS_COOKIE:
+        if length < 8:
+            raise EINVAL
+        return (1).to_bytes(8, "little")
+    if name == _SO_PEERNAME:
+        address = socket.peer_address()
+        if len(address) < length:
+            raise EINVAL
+        return address
+    if name == _SO_BINDTODEVICE:
+        if not options.get(_SO_BINDTOIFINDEX):
+            return b""
+        if length < _NAME_LENGTH:
+            raise EINVAL
+        return LOOPBACK + b"\0"
+    if name == _SO_MEMINFO:
+        numbers = (0, socket.receive_room, socket.used_room, socket.send_room, 0, 0, 0, 0, 0)
+        return b"".join(number.to_bytes(4, "little") for number in numbers)
+    if name in (_SO_PEERCRED, _SO_PEERGROUPS):
+        return _peer_option(socket, name, length)
+    raise ENOPROTOOPT(f"no option {name}")
+
+
+def _plain_value(socket: Socket, name: int) -> int | None:
+    """The value of an option that is an int; None for others."""
+    if name == _SO_TYPE:
+        return socket.kind
+    if name == _SO_ERROR:
+        error, socket.error = socket.error, 0
+        return error
+    if name == _SO_SNDBUF:
+        return socket.send_room
+    if name == _SO_RCVBUF:
+        return socket.receive_room
+    if name == _SO_ACCEPTCONN:
+        return int(socket.state == LISTENING)
+    if name == _SO_PROTOCOL:
+        return socket.protocol
+    if name == _SO_DOMAIN:
+        return socket.family
+    if name == _SO_RCVLOWAT:
+        return socket.receive_low_water
+    if name == _SO_SNDLOWAT:
+        return 1
+    if name == _SO_PEEK_OFF:
+        return _local(socket, EOPNOTSUPP).peek_offset
+    if name == _SO_BINDTOIFINDEX:
+        return socket.options.get(name, 0)
+    if name == _SO_BUF_LOCK:
+        return socket.options.get(name, 0)
+    if name == _SO_MAX_PACING_RATE:
+        return socket.options.get(name, 0xFFFFFFFF)
+    return None
+
+
+def _timeval(timeout_ns: int | None) -> bytes:
+    return _TIMEVAL.pack(*divmod((timeout_ns or 0) // 1000, 1_000_000))
+
+
+def _peer_option(socket: Socket, name: int, length: int) -> bytes:
+    """SO_PEERCRED and SO_PEERGROUPS of unix(7), socket(7)."""
+    from procession.net.unix_socket import UnixSocket
+
+    identity = socket.peer_identity if isinstance(socket, UnixSocket) else None
+    if name == _SO_PEERCRED:
+        if identity is None:
+            return Ucred(0, 0xFFFFFFFF, 0xFFFFFFFF).pack()
+        return Ucred(identity.pid, identity.uid, identity.gid).pack()
+    if identity is None:
+        raise ENODATA
+    groups = b"".join(group.to_bytes(4, "little") for group in identity.groups)
+    if length < len(groups):
+        # The caller is told how much it is, though.
+        raise ShortBuffer(len(groups))
+    return groups
+
+
+class ShortBuffer(ERANGE):
+    """ERANGE; `needed` is how many bytes the value has."""
+
+    __slots__ = ("needed",)
+
+    def __init__(self, needed: int) -> None:
+        super().__init__("more than there is room for")
+        self.needed = needed

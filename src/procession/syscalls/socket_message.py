@@ -1,0 +1,409 @@
+"""Sending and receiving: sendto, recvfrom, sendmsg, recvmsg, sendmmsg, recvmmsg."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from procession.abi.errno import EAGAIN, EFAULT, EINVAL, EMSGSIZE, EPIPE, Errno
+from procession.abi.socket import MessageFlag, Mmsghdr, Msghdr
+from procession.abi.structure import I32
+from procession.abi.time import Timespec
+from procession.fs.wait_queue import Sleep
+from procession.net.message import Received
+from procession.net.socket import (
+    MSG_CMSG_CLOEXEC,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    MSG_PEEK,
+    MSG_TRUNC,
+    MSG_WAITALL,
+)
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import (
+    ARRAY,
+    Address,
+    Fd,
+    Flags,
+    In,
+    InBuffer,
+    InOut,
+    Int,
+    OutBuffer,
+    Size,
+    UInt,
+)
+from procession.syscalls.poll import timespec_ns
+from procession.syscalls.read_write import MUCH, STREAM_CHUNK, send_sigpipe
+from procession.syscalls.socket import blocking_flags, read_address, socket_file, write_address
+from procession.syscalls.socket_control import read_control, write_control
+from procession.syscalls.user_vector import UIO_MAXIOV, UserVector, import_vector, single_buffer
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+    from procession.net.message import Control
+    from procession.net.socket import Socket
+    from procession.net.socket_file import SocketFile
+
+_LONGEST_ADDRESS = 128
+_MSG_WAITFORONE = int(MessageFlag.MSG_WAITFORONE)
+_HEADER_STEP = Mmsghdr.SIZE
+_LENGTH_OFFSET = Mmsghdr.OFFSETS["msg_len"]
+_NAME_LENGTH_OFFSET = Msghdr.OFFSETS["msg_namelen"]
+_CONTROL_LENGTH_OFFSET = Msghdr.OFFSETS["msg_controllen"]
+_FLAGS_OFFSET = Msghdr.OFFSETS["msg_flags"]
+
+
+# Sending
+
+
+@syscall(44)
+def sendto(
+    task: Task,
+    fd: Fd,
+    data: InBuffer,
+    length: Size,
+    flags: Flags[MessageFlag],
+    address: Address,
+    address_length: Int,
+) -> int:
+    """sendto(2). Linux: net/socket.c, __sys_sendto."""
+    source = single_buffer(task.mm, data, length)
+    file = socket_file(task, fd)
+    target = read_address(task, address, address_length) if address else b""
+    return _send(task, file, source, flags, target or None, None)
+
+
+def _send(
+    task: Task,
+    file: SocketFile,
+    source: UserVector,
+    flags: int,
+    address: bytes | None,
+    control: Control | None,
+) -> int:
+    """Send one message, or as much of a stream as goes; how many bytes. Raises Sleep, EPIPE ..."""
+    socket = file.socket
+    sent_flags = flags | blocking_flags(file)
+    total = source.total
+    try:
+        if socket.is_stream:
+            return _send_stream(task, socket, source, sent_flags, address, control)
+        socket.check_length(total)
+        data = source.read(0, total) if total else b""
+        if len(data) < total:
+            raise EFAULT
+        done = socket.send(data, sent_flags, address, control)
+        if done > MUCH:
+            task.kernel.clock.spend_copying(done)
+        return done
+    except EPIPE:
+        if not flags & MSG_NOSIGNAL:
+            send_sigpipe(task)
+        raise
+
+
+def _send_stream(
+    task: Task, socket: Socket, source: UserVector, flags: int, address: bytes | None, control: Control | None
+) -> int:
+    """Send all of `source`, piece by piece; what has been sent when it sleeps is in the frame."""
+    total = source.total
+    frame = task.frame
+    done = frame.progress if frame is not None and frame.progress is not None else 0
+    while True:
+        try:
+            wanted = min(total - done, STREAM_CHUNK)
+            data = source.read(done, wanted) if wanted else b""
+            count = socket.send(data, flags, address, control)
+        except Sleep as sleep:
+            if done:
+                sleep.progress = sleep.interrupted = done
+            raise
+        except Errno:
+            if done:
+                return done
+            raise
+        done += count
+        if count > MUCH:
+            task.kernel.clock.spend_copying(count)
+        if done >= total or not count:
+            return done
+        if len(data) < wanted and count == len(data):
+            return done
+
+
+@syscall(46)
+def sendmsg(task: Task, fd: Fd, message: In[Msghdr], flags: Flags[MessageFlag]) -> int:
+    """sendmsg(2). Linux: net/socket.c, __sys_sendmsg."""
+    file = socket_file(task, fd)
+    return _send_header(task, file, message.get(), flags)
+
+
+def _send_header(task: Task, file: SocketFile, header: Msghdr, flags: int) -> int:
+    """Linux: net/socket.c, ___sys_sendmsg."""
+    length = _checked_name_length(header)
+    address = task.mm.read(header.msg_name, length) if length else None
+    source = _import_vector(task, header)
+    socket = file.socket
+    if not header.msg_controllen:
+        return _send(task, file, source, flags, address, None)
+    control = read_control(task, socket, header.msg_control, header.msg_controllen)
+    try:
+        return _send(task, file, source, flags, address, control)
+    finally:
+        if control is not None:
+            control.release()
+
+
+def _checked_name_length(header: Msghdr) -> int:
+    """How long the address of a struct msghdr is. Raises EINVAL. Linux: __copy_msghdr."""
+    if header.msg_namelen < 0:
+        raise EINVAL("a negative length")
+    return min(header.msg_namelen, _LONGEST_ADDRESS) if header.msg_name else 0
+
+
+def _import_vector(task: Task, header: Msghdr) -> UserVector:
+    if header.msg_iovlen > UIO_MAXIOV:
+        raise EMSGSIZE(f"more than {UIO_MAXIOV} buffers")
+    return import_vector(task.mm, header.msg_iov, header.msg_iovlen)
+
+
+@syscall(307)
+def sendmmsg(
+    task: Task, fd: Fd, messages: InOut[Annotated[Mmsghdr, ARRAY]], count: UInt, flags: Flags[MessageFlag]
+) -> int:
+    """sendmmsg(2). Linux: net/socket.c, __sys_sendmmsg."""
+    file = socket_file(task, fd)
+    frame = task.frame
+    start, partial = 0, None
+    if frame is not None and frame.progress is not None:
+        start, partial = frame.progress
+        frame.progress = partial
+    done = start
+    for position in range(start, min(count, UIO_MAXIOV)):
+        address = messages.address + position * _HEADER_STEP
+        try:
+            header = Msghdr.unpack(task.mm.read(address, Msghdr.SIZE))
+            length = _send_header(task, file, header, flags)
+            task.mm.write(address + _LENGTH_OFFSET, length.to_bytes(4, "little"))
+        except Sleep as sleep:
+            # How many messages have been sent, and how much of the next one.
+            if done:
+                sleep.interrupted = done
+            sleep.progress = (done, sleep.progress)
+            raise
+        except Errno:
+            if done:
+                break
+            raise
+        done += 1
+        if frame is not None:
+            frame.progress = None
+    return done
+
+
+# Receiving
+
+
+@syscall(45)
+def recvfrom(
+    task: Task,
+    fd: Fd,
+    data: OutBuffer,
+    length: Size,
+    flags: Flags[MessageFlag],
+    address: Address,
+    address_length: InOut[I32],
+) -> int:
+    """recvfrom(2). Linux: net/socket.c, __sys_recvfrom."""
+    target = single_buffer(task.mm, data, length)
+    file = socket_file(task, fd)
+    if file.socket.is_stream:
+        received = _receive_stream(task, file, target, flags)
+    else:
+        received = _receive_message(task, file, target, flags)
+    if received.files is not None:
+        received.release()
+    if address:
+        write_address(received.address or b"", task, address, address_length)
+    return received.length
+
+
+def _receive_message(task: Task, file: SocketFile, target: UserVector, flags: int) -> Received:
+    """Receive one message into `target`. `length` is then what the call returns. Raises EFAULT ..."""
+    received = file.socket.receive(target.total, flags | blocking_flags(file))
+    data = received.data
+    size = len(data)
+    if size:
+        if target.write(0, data) < size:
+            received.release()
+            raise EFAULT
+        if size > MUCH:
+            task.kernel.clock.spend_copying(size)
+    if not flags & MSG_TRUNC:
+        received.length = size
+    return received
+
+
+def _receive_stream(
+    task: Task, file: SocketFile, target: UserVector, flags: int, header: HeaderWriter | None = None
+) -> Received:
+    """Receive as many bytes as MSG_WAITALL or SO_RCVLOWAT want. `length` is then what the call returns.
+
+    What has been received when it sleeps is in the frame, and has been handed over with its control data.
+    """
+    socket = file.socket
+    flags |= blocking_flags(file)
+    total = target.total
+    wanted = total if flags & MSG_WAITALL else min(socket.receive_low_water, total)
+    frame = task.frame
+    done = frame.progress if frame is not None and frame.progress is not None else 0
+    first: Received | None = None
+    while True:
+        try:
+            received = socket.receive(total - done, flags)
+        except Sleep as sleep:
+            if done:
+                sleep.progress = sleep.interrupted = done
+                if header is not None and first is not None:
+                    header.put(first)
+            raise
+        except Errno:
+            if not done:
+                raise
+            received = Received(b"", 0)
+        data = received.data
+        size = len(data)
+        is_whole = True
+        if size and not (flags & MSG_TRUNC and socket.discards_truncated):
+            count = target.write(done, data)
+            if count < size:
+                is_whole = False
+                if not flags & MSG_PEEK:
+                    socket.put_back(data[count:])
+                size = count
+                if not done + count:
+                    received.release()
+                    raise EFAULT
+            if size > MUCH:
+                task.kernel.clock.spend_copying(size)
+        done += size
+        if first is None:
+            first = received
+        elif received.files is not None:
+            first.files = received.files
+        if done >= wanted or not size or not is_whole or received.files is not None or flags & MSG_PEEK:
+            first.length = done
+            return first
+
+
+class HeaderWriter:
+    """Where recvmsg(2) tells of what it received: the fields of a struct msghdr."""
+
+    __slots__ = ("address", "flags", "header", "socket", "task")
+
+    def __init__(self, task: Task, socket: Socket, address: int, header: Msghdr, flags: int) -> None:
+        self.task = task
+        self.socket = socket
+        self.address = address
+        self.header = header
+        self.flags = flags
+
+    def put(self, received: Received) -> None:
+        """Hand over the address, the control messages and the flags. Raises EFAULT."""
+        task, header, address = self.task, self.header, self.address
+        used = 0
+        if received.files is not None or received.items or header.msg_controllen or self.socket.options:
+            used = write_control(
+                task, self.socket, received, header.msg_control, header.msg_controllen, self.flags
+            )
+        if header.msg_name:
+            name = received.address or b""
+            room = header.msg_namelen
+            if name and room:
+                task.mm.write(header.msg_name, name[:room])
+            task.mm.write(address + _NAME_LENGTH_OFFSET, len(name).to_bytes(4, "little"))
+        reported = received.flags | self.flags & MSG_CMSG_CLOEXEC
+        task.mm.write(address + _FLAGS_OFFSET, reported.to_bytes(4, "little"))
+        task.mm.write(address + _CONTROL_LENGTH_OFFSET, used.to_bytes(8, "little"))
+
+
+@syscall(47)
+def recvmsg(task: Task, fd: Fd, message: InOut[Msghdr], flags: Flags[MessageFlag]) -> int:
+    """recvmsg(2). Linux: net/socket.c, __sys_recvmsg."""
+    file = socket_file(task, fd)
+    return _receive_header(task, file, message.address, flags)
+
+
+def _receive_header(task: Task, file: SocketFile, address: int, flags: int) -> int:
+    """Linux: net/socket.c, ___sys_recvmsg."""
+    header = Msghdr.unpack(task.mm.read(address, Msghdr.SIZE))
+    _checked_name_length(header)
+    target = _import_vector(task, header)
+    socket = file.socket
+    writer = HeaderWriter(task, socket, address, header, flags)
+    if not socket.is_stream:
+        received = _receive_message(task, file, target, flags)
+        writer.put(received)
+        return received.length
+    frame = task.frame
+    is_first = frame is None or frame.progress is None
+    received = _receive_stream(task, file, target, flags, writer)
+    if is_first:
+        writer.put(received)
+    else:
+        received.release()
+    return received.length
+
+
+@syscall(299)
+def recvmmsg(
+    task: Task,
+    fd: Fd,
+    messages: InOut[Annotated[Mmsghdr, ARRAY]],
+    count: UInt,
+    flags: Flags[MessageFlag],
+    timeout: InOut[Timespec],
+) -> int:
+    """recvmmsg(2). The timeout is looked at after each message only. Linux: net/socket.c, do_recvmmsg."""
+    file = socket_file(task, fd)
+    clock = task.kernel.clock
+    frame = task.frame
+    message_flags = flags & ~_MSG_WAITFORONE
+    done, partial, deadline_ns = 0, None, None
+    if frame is not None and frame.progress is not None:
+        done, partial, deadline_ns = frame.progress
+        frame.progress = partial
+    elif timeout:
+        timeout_ns = timespec_ns(timeout)
+        assert timeout_ns is not None
+        deadline_ns = clock.now_ns + timeout_ns
+    if frame is None:
+        # Linux: an error left by the messages that went before.
+        file.socket.raise_error()
+    for position in range(done, count):
+        address = messages.address + position * _HEADER_STEP
+        try:
+            length = _receive_header(task, file, address, message_flags)
+            task.mm.write(address + _LENGTH_OFFSET, length.to_bytes(4, "little"))
+        except Sleep as sleep:
+            if done:
+                sleep.interrupted = done
+            sleep.progress = (done, sleep.progress, deadline_ns)
+            raise
+        except Errno as error:
+            if not done:
+                raise
+            if not isinstance(error, EAGAIN):
+                file.socket.error = error.number
+            break
+        done += 1
+        if frame is not None:
+            frame.progress = None
+        if flags & _MSG_WAITFORONE:
+            message_flags |= MSG_DONTWAIT
+        if deadline_ns is not None and clock.now_ns >= deadline_ns:
+            break
+    if timeout and deadline_ns is not None and done:
+        left_ns = max(deadline_ns - clock.now_ns, 0)
+        timeout.put(Timespec(*divmod(left_ns, 10**9)))
+    return done

@@ -1,0 +1,85 @@
+"""getsockopt and setsockopt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, ENODATA
+from procession.abi.socket import SocketLevel, SocketOption
+from procession.abi.structure import I32
+from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.net.socket_file import SocketFile
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Address, Choice, Fd, InOut, Int
+from procession.syscalls.socket import socket_file
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
+_SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
+_LONGEST_VALUE = 1 << 16
+"""More of a value than any option looks at."""
+
+
+@syscall(54)
+def setsockopt(task: Task, fd: Fd, level: Choice[SocketLevel], name: Int, value: Address, length: Int) -> int:
+    """setsockopt(2). Linux: net/socket.c, __sys_setsockopt."""
+    from procession.net.socket_options import set_socket_option
+
+    if length < 0:
+        raise EINVAL
+    file = socket_file(task, fd)
+    data = task.mm.read(value, min(length, _LONGEST_VALUE)) if length else b""
+    if level == _SOL_SOCKET:
+        set_socket_option(file.socket, name, data)
+    else:
+        file.socket.set_option(level, name, data)
+    return 0
+
+
+@syscall(55)
+def getsockopt(
+    task: Task, fd: Fd, level: Choice[SocketLevel], name: Int, value: Address, length: InOut[I32]
+) -> int:
+    """getsockopt(2). Linux: net/socket.c, __sys_getsockopt."""
+    from procession.net.socket_options import ShortBuffer, get_socket_option
+
+    file = socket_file(task, fd)
+    room = length.get()
+    if room < 0:
+        raise EINVAL("a negative length")
+    if level == _SOL_SOCKET:
+        if name == _SO_PEERPIDFD:
+            data = _peer_pidfd(task, file)
+        else:
+            try:
+                data = get_socket_option(file.socket, name, room)
+            except ShortBuffer as short:
+                length.put(short.needed)
+                raise
+    else:
+        data = file.socket.get_option(level, name, room)
+    data = data[:room]
+    if data:
+        task.mm.write(value, data)
+    length.put(len(data))
+    return 0
+
+
+def _peer_pidfd(task: Task, file: SocketFile) -> bytes:
+    """SO_PEERPIDFD: a pidfd of who is at the other end. Raises ENODATA. Linux: net/core/sock.c."""
+    from procession.kernel.pidfd import PidFile
+    from procession.kernel.task import ThreadGroup
+    from procession.net.unix_socket import UnixSocket
+
+    socket = file.socket
+    identity = socket.peer_identity if isinstance(socket, UnixSocket) else None
+    if identity is None:
+        raise ENODATA
+    process = identity.process
+    assert isinstance(process, ThreadGroup)
+    pidfd = PidFile(task.kernel, process, 0, task)
+    limit = task.group.limits.soft[RLIMIT_NOFILE]
+    fd = task.files.install(pidfd, close_on_exec=True, limit=limit)
+    return fd.to_bytes(4, "little")
