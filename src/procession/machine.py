@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from procession.abi.errno import EACCES, ENOENT, ENOEXEC, ENOTDIR, Errno
 from procession.fs import namei
 from procession.fs.devices import Devtmpfs
+from procession.fs.devpts import Devpts, install_terminals
 from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME, first_namespace
 from procession.fs.overlay import Overlay
@@ -25,6 +26,7 @@ from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import R12, RIP
 from procession.kernel.clock import DEFAULT_EPOCH_NS
 from procession.kernel.clone import CloneArguments, copy_process
+from procession.kernel.credentials import commit_credentials
 from procession.kernel.decider import Decider, SeededDecider
 from procession.kernel.exec import do_execve
 from procession.kernel.init import create_init
@@ -33,6 +35,8 @@ from procession.kernel.session import start_session
 from procession.kernel.signal import SigInfo, send_group_signal
 from procession.kernel.task import Task, ThreadGroup
 from procession.kernel.task_state import TaskState
+from procession.kernel.terminal import TerminalJobs
+from procession.kernel.uts import DEFAULT_HOST_NAME, NAME_MAX
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.file_system import ProcFileSystem
 from procession.procfs.sysfs import SysFileSystem
@@ -42,6 +46,7 @@ from procession.syscalls.dispatch import Traps
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.hardware.engine import Engine
+    from procession.login import Login
 
 DEFAULT_MEMORY_BYTES = 1 << 30
 DEFAULT_ENVIRONMENT = {
@@ -49,6 +54,8 @@ DEFAULT_ENVIRONMENT = {
     "HOME": "/root",
 }
 MAXIMUM_PROCESSORS = 64
+DEVPTS_OPTIONS = b"gid=5,mode=620,ptmxmode=000"
+"""How /dev/pts is mounted: a terminal belongs to whom has opened it, and to the group `tty`."""
 STATUS_DEADLOCK = 125
 """The status of a machine in which every task sleeps for ever."""
 STATUS_TIME_LIMIT = 124
@@ -77,8 +84,10 @@ class Machine:
 
     The same seed, program and files give the same run. `rootfs` is the directory of the host that the
     guest sees as its root, never written to; `memory` is in bytes; `environment` the program's variables;
-    `cwd` its directory in the guest; `cpus` how many virtual processors there are. `engine` is "unicorn", or
-    "scripted" for tests without a processor.
+    `cwd` its directory in the guest; `cpus` how many virtual processors there are. `user` is who it runs as,
+    `USER` or `USER:GROUP` in the guest's names or numbers, which also sets HOME unless `environment` does;
+    without one it is root, with every capability. `hostname` is what the machine calls itself. `engine` is
+    "unicorn", or "scripted" for tests without a processor.
     """
 
     def __init__(
@@ -93,7 +102,12 @@ class Machine:
         decider: Decider | None = None,
         epoch_ns: int = DEFAULT_EPOCH_NS,
         cpus: int = 1,
+        user: str | None = None,
+        hostname: str = DEFAULT_HOST_NAME,
     ) -> None:
+        name = os.fsencode(hostname)
+        if not 1 <= len(name) <= NAME_MAX:
+            raise ValueError(f"a host name has 1 to {NAME_MAX} bytes, not {len(name)}")
         if not 1 <= cpus <= MAXIMUM_PROCESSORS:
             raise ValueError(f"a machine has 1 to {MAXIMUM_PROCESSORS} processors, not {cpus}")
         load_all()
@@ -101,8 +115,11 @@ class Machine:
         self.memory = PhysicalMemory(memory)
         self.engine = _make_engine(engine)
         self.environment = dict(DEFAULT_ENVIRONMENT if environment is None else environment)
+        if user is not None and environment is None:
+            del self.environment["HOME"]
         self.cwd = cwd
         self.kernel = Kernel(self.memory, self.engine, decider or SeededDecider(seed), epoch_ns, cpus)
+        self.kernel.identity.host_name = name
         self.traps = Traps(self.kernel)
         self.engine.attach(self.memory, self.traps)
         self._mount(os.fspath(rootfs))
@@ -110,6 +127,12 @@ class Machine:
         if isinstance(self.engine, ScriptedEngine):
             self.engine.current_task = self._current_task
             _point_at_script(self.init, self.engine.add_script(REAPER_SCRIPT))
+        self.login: Login | None = None
+        if user is not None:
+            from procession.login import find_login
+
+            self.login = find_login(self.kernel, self.init.credentials, user)
+            self.environment.setdefault("HOME", self.login.home)
         self.command: Task | None = None
         self.input = HostInput()
         self.output = HostOutput()
@@ -119,10 +142,12 @@ class Machine:
         kernel = self.kernel
         vfs = Vfs(self.memory, kernel.clock, kernel)
         kernel.vfs = vfs
+        install_terminals(vfs, TerminalJobs(kernel))
         kernel.mounts = first_namespace(Overlay(vfs, rootfs))
         kernel.mounts.root_path.mount.flags = MS_RELATIME
         for name, superblock, flags in (
             (b"/dev", Devtmpfs(vfs), MS_NOSUID),
+            (b"/dev/pts", Devpts(vfs, DEVPTS_OPTIONS), MS_NOSUID | MS_NOEXEC),
             (b"/proc", ProcFileSystem(kernel), MS_NOSUID | MS_NODEV | MS_NOEXEC),
             (b"/sys", SysFileSystem(kernel), MS_NOSUID | MS_NODEV | MS_NOEXEC),
         ):
@@ -171,6 +196,9 @@ class Machine:
                 kernel.scheduler.start(self.init)
             task = copy_process(kernel, self.init, CloneArguments(0, _SIGCHLD))
             start_session(task)
+        if self.login is not None:
+            uid, gid, groups, _ = self.login
+            commit_credentials(task, task.credentials.for_user(uid, gid, groups))
         credentials = task.credentials
         self._open_streams(task)
         if self.cwd is not None:
@@ -182,10 +210,15 @@ class Machine:
         return task
 
     def _open_streams(self, task: Task) -> None:
+        """Give `task` its standard streams, which are its user's to open again by name."""
         vfs, credentials = self.kernel.vfs, task.credentials
-        task.files.install(self.input.open(vfs, credentials), limit=3)
-        task.files.install(self.output.open(vfs, credentials, _STDOUT), limit=3)
-        task.files.install(self.output.open(vfs, credentials, _STDERR), limit=3)
+        for file in (
+            self.input.open(vfs, credentials),
+            self.output.open(vfs, credentials, _STDOUT),
+            self.output.open(vfs, credentials, _STDERR),
+        ):
+            file.inode.uid = credentials.uid
+            task.files.install(file, limit=3)
 
     def _execute(self, task: Task, arguments: list[bytes], environment: list[bytes]) -> None:
         """execvpe(3): along PATH, a file without a format is a shell script."""

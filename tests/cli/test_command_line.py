@@ -72,6 +72,7 @@ def pretend_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_options_reach_the_machine() -> None:
     arguments = ["run", "--rootfs", "/tree", "--seed", "5", "--pid1", "--env", "A=1=2", "--cwd", "/srv"]
+    arguments += ["--user", "a:b", "--hostname", "h", "--cpus", "4"]
     arguments += ["--memory", "256M", "--time-limit", "1.5", "--", "ls", "-l", "--version"]
     assert run_command_line(arguments) == 0
     machine = PretendMachine.made
@@ -84,6 +85,9 @@ def test_options_reach_the_machine() -> None:
             "A": "1=2",
         },
         "cwd": "/srv",
+        "user": "a:b",
+        "hostname": "h",
+        "cpus": 4,
     }
     assert machine.run == {"argv": ("ls", "-l", "--version"), "pid1": True, "time_limit_s": 1.5}
     assert machine.on_system_call is None
@@ -120,6 +124,8 @@ def test_an_env_without_value_passes_the_callers_on(monkeypatch: pytest.MonkeyPa
         (["run", "--memory", "1K", "--", "y"], "between 16M and 1024G"),
         (["run", "--memory", "9" * 5000, "--", "y"], "between 16M and 1024G"),
         (["run", "--time-limit", "0", "--", "y"], "--time-limit"),
+        (["run", "--cpus", "0", "--", "y"], "--cpus"),
+        (["run", "--cpus", "65", "--", "y"], "--cpus"),
         (["run", "--env", "=x", "--", "y"], "a variable needs a name"),
         (["run", "--trace=/nowhere/file", "--", "y"], "can't write the trace to /nowhere/file"),
         (["dance"], "dance"),

@@ -12,6 +12,8 @@ from typing import IO
 
 import pytest
 
+from procession import Machine
+
 START_LIMIT_S = 0.3
 """The processor time of a whole `procession run -- /bin/true`."""
 
@@ -171,3 +173,79 @@ def test_starting_is_quick(command: Command, tmp_path: Path) -> None:
         assert process.returncode == 0
         times.append(usage.ru_utime + usage.ru_stime)
     assert min(times[1:]) <= START_LIMIT_S
+
+
+def test_a_user_by_name_is_the_guests(command: Command) -> None:
+    shown = (
+        'id; echo "$HOME"; echo again >/dev/stdout; grep CapEff /proc/self/status; echo 2>&1 >/etc/x; exit 4'
+    )
+    result = command.run("--user", "games", "--", "bash", "-c", shown)
+    assert (result.returncode, result.stdout.decode().splitlines()) == (
+        4,
+        [
+            "uid=5(games) gid=60(games) groups=60(games)",
+            "/usr/games",
+            "again",
+            "CapEff:\t0000000000000000",
+            "bash: line 1: /etc/x: Permission denied",
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("user", "ids"),
+    [
+        ("games:adm", b"5 4 4 /usr/games\n"),
+        ("5", b"5 60 60 /usr/games\n"),
+        ("4321", b"4321 0 0 /\n"),
+        ("4321:1234", b"4321 1234 1234 /\n"),
+        ("root", b"0 0 0 /root\n"),
+    ],
+)
+def test_a_user_may_be_a_number_and_have_a_group(command: Command, user: str, ids: bytes) -> None:
+    program = 'echo "$(id -u) $(id -g) $(id -G) $HOME"'
+    assert command.run("--user", user, "--pid1", "--", "bash", "-c", program).stdout == ids
+
+
+def test_a_user_has_the_groups_that_list_it(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("broken line\nann:x:1000:1000:Ann:/home/ann:/bin/sh\n")
+    (tmp_path / "etc/group").write_text("ann:x:1000:\nvideo:x:44:bob,ann\naudio:x:29:ann\nnone:x:50:anna\n")
+    machine = Machine(rootfs=tmp_path, user="ann", engine="scripted", environment={})
+    assert machine.login == (1000, 1000, (29, 44), "/home/ann")
+    assert machine.environment == {"HOME": "/home/ann"}
+    assert Machine(rootfs=tmp_path, user="ann:29", engine="scripted").login == (1000, 29, (), "/home/ann")
+
+
+def test_home_may_be_set_for_a_user(command: Command) -> None:
+    result = command.run("--user", "games", "--env", "HOME=/h", "--", "sh", "-c", 'echo "$HOME"')
+    assert result.stdout == b"/h\n"
+
+
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        ("nobody-at-all", b"no user is called 'nobody-at-all' in /etc/passwd"),
+        ("root:no-such-group", b"no group is called 'no-such-group' in /etc/group"),
+        ("4294967295", b"no user is called '4294967295' in /etc/passwd"),
+        (":adm", b"':adm' isn't a user, or a user and a group with a colon between"),
+    ],
+)
+def test_an_unknown_user_is_one_line(command: Command, user: str, message: bytes) -> None:
+    result = command.run("--user", user, "--", "true")
+    assert (result.returncode, result.stdout, result.stderr) == (2, b"", b"procession: " + message + b"\n")
+
+
+def test_the_machine_has_a_name_and_processors(command: Command) -> None:
+    program = "hostname; cat /proc/sys/kernel/hostname; nproc; grep -c ^processor /proc/cpuinfo"
+    result = command.run("--hostname", "box.example", "--cpus", "3", "--", "sh", "-c", program)
+    assert result.stdout == b"box.example\nbox.example\n3\n3\n"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65])
+def test_a_name_that_no_machine_can_have_is_one_line(command: Command, name: str) -> None:
+    result = command.run("--hostname", name, "--", "true")
+    assert (result.returncode, result.stderr) == (
+        2,
+        f"procession: a host name has 1 to 64 bytes, not {len(name)}\n".encode(),
+    )

@@ -73,6 +73,11 @@ def procession() -> None:
 @click.option("--pid1", is_flag=True, help="Make the program PID 1, as a container's entrypoint is.")
 @click.option("--env", multiple=True, metavar="K=V", help="Set a variable; `--env K` passes the host's on.")
 @click.option("--cwd", metavar="DIR", help="The directory in which the program starts.")
+@click.option("--user", metavar="USER[:GROUP]", help="Who the program runs as, by the guest's names or ids.")
+@click.option("--hostname", metavar="NAME", help="What the machine calls itself. [default: procession]")
+@click.option(
+    "--cpus", type=click.IntRange(1, 64), default=1, metavar="N", help="How many processors. [default: 1]"
+)
 @click.option(
     "--memory", type=memory_size, default="1G", metavar="SIZE", help="The machine's memory. [default: 1G]"
 )
@@ -94,6 +99,9 @@ def run(
     pid1: bool,
     env: tuple[str, ...],
     cwd: str | None,
+    user: str | None,
+    hostname: str | None,
+    cpus: int,
     memory: int,
     time_limit: float | None,
     trace: str | None,
@@ -111,6 +119,9 @@ def run(
     options.is_pid1 = pid1
     options.environment = env
     options.directory = cwd
+    options.user = user
+    options.hostname = hostname
+    options.cpu_count = cpus
     options.memory_bytes = memory
     options.time_limit_s = time_limit
     options.trace_file = trace

@@ -24,14 +24,17 @@ class RunOptions:
 
     __slots__ = (
         "command",
+        "cpu_count",
         "directory",
         "environment",
+        "hostname",
         "is_pid1",
         "memory_bytes",
         "rootfs",
         "seed",
         "time_limit_s",
         "trace_file",
+        "user",
     )
 
     def __init__(self, command: tuple[str, ...]) -> None:
@@ -41,6 +44,9 @@ class RunOptions:
         self.is_pid1 = False
         self.environment: tuple[str, ...] = ()
         self.directory: str | None = None
+        self.user: str | None = None
+        self.hostname: str | None = None
+        self.cpu_count = 1
         self.memory_bytes = 1 << 30
         self.time_limit_s: float | None = None
         self.trace_file: str | None = None
@@ -71,16 +77,20 @@ def open_trace_output(name: str | None) -> TextIO | None:
 def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
     """Make the machine and run the program on it, with the trace going to `output`."""
     from procession.cli.host_signals import forward_host_signals
+    from procession.kernel.uts import DEFAULT_HOST_NAME
     from procession.machine import Machine
 
     try:
-        environment = environment_of(options.environment)
+        environment = environment_of(options.environment, is_root=options.user is None)
         machine = Machine(
             seed=options.seed,
             rootfs=options.rootfs or "/",
             memory=options.memory_bytes,
             environment=environment,
             cwd=options.directory,
+            cpus=options.cpu_count,
+            user=options.user,
+            hostname=options.hostname if options.hostname is not None else DEFAULT_HOST_NAME,
         )
     except Errno as error:
         return fail(f"--rootfs {options.rootfs}: {error.text}", USE_ERROR)
@@ -108,14 +118,17 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
     return status_of(result)
 
 
-def environment_of(assignments: tuple[str, ...]) -> dict[str, str]:
+def environment_of(assignments: tuple[str, ...], *, is_root: bool) -> dict[str, str]:
     """The program's environment: a fixed one, with `assignments` on top. Raises ValueError.
 
-    It isn't the caller's, so that a run is the same wherever it is started.
+    It isn't the caller's, so that a run is the same wherever it is started. The machine knows the home of
+    any other user than root.
     """
     from procession.machine import DEFAULT_ENVIRONMENT
 
     environment = dict(DEFAULT_ENVIRONMENT)
+    if not is_root:
+        environment.pop("HOME", None)
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not name:

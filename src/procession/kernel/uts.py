@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NAME_MAX = 64
 """The longest host name or domain name, in bytes (__NEW_UTS_LEN)."""
+DEFAULT_HOST_NAME = "procession"
 RELEASE = b"6.12.0"
 _UNAME26 = 0x20000
 _PER_LINUX32 = 8
@@ -24,7 +25,7 @@ class SystemIdentity:
 
     __slots__ = ("domain_name", "host_name", "machine", "release", "system_name", "version")
 
-    def __init__(self, host_name: bytes = b"procession") -> None:
+    def __init__(self, host_name: bytes = DEFAULT_HOST_NAME.encode()) -> None:
         self.system_name = b"Linux"
         self.host_name = host_name[:NAME_MAX]
         self.release = RELEASE
