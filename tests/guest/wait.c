@@ -326,6 +326,7 @@ TEST(orphan_gets_another_parent)
 	child = (pid_t)MUST(fork());
 	if (child == 0) {
 		int go[2];
+		pid_t parent = getpid();
 
 		MUST(pipe(go));
 		if (MUST(fork()) == 0) {
@@ -333,7 +334,7 @@ TEST(orphan_gets_another_parent)
 
 			MUST(close(go[1]));
 			MUST(read(go[0], &byte, 1));
-			while (getppid() == child)
+			while (getppid() == parent)
 				sleep_ms(1);
 			seen[0] = getpid();
 			seen[1] = getppid();
