@@ -140,6 +140,7 @@ _NODES = (
     (b"urandom", Major.MEM_MAJOR, 9, 0o666),
     (b"tty", Major.TTYAUX_MAJOR, 0, 0o666),
     (b"console", Major.TTYAUX_MAJOR, 1, 0o600),
+    (b"ptmx", Major.TTYAUX_MAJOR, 2, 0o666),
 )
 _LINKS = (
     (b"fd", b"/proc/self/fd"),
@@ -154,7 +155,7 @@ class Devtmpfs(Tmpfs):
     """The file system of /dev (Linux: drivers/base/devtmpfs.c), with what udev or a container adds to it.
 
     `pts`, `shm` and `mqueue` are empty directories to mount on. The terminals' nodes are there; opening one
-    raises ENXIO as long as `vfs.character_drivers` has no driver for terminals.
+    raises ENXIO unless `vfs.character_drivers` has a driver for terminals (fs/devpts.py).
     """
 
     __slots__ = ()

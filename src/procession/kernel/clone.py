@@ -110,6 +110,10 @@ def unshare(task: Task, flags: int) -> None:
     if flags & CLONE_VM and task.mm.reference_count > 1:
         raise EINVAL("the address space is shared")
     check_namespaces(task, flags)
+    if flags & CLONE_SYSVSEM and task.semaphore_undo is not None:
+        from procession.kernel.ipc.sem_undo import leave_undos
+
+        leave_undos(task)
     if flags & CLONE_FS and task.fs.reference_count > 1:
         shared_fs, task.fs = task.fs, task.fs.copy()
         shared_fs.put()
@@ -185,6 +189,10 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         task.alternate_stack = parent.alternate_stack
     task.clear_child_tid = arguments.child_tid if flags & CLONE_CHILD_CLEARTID else 0
     task.start_time_ns = kernel.clock.now_ns
+    if flags & CLONE_SYSVSEM:
+        from procession.kernel.ipc.sem_undo import share_undos
+
+        share_undos(parent, task)
     if flags & CLONE_VFORK:
         task.vfork_queue = WaitQueue()
     if flags & CLONE_THREAD:
@@ -248,6 +256,7 @@ def _start_thread_group(kernel: Kernel, task: Task, parent: Task, arguments: Clo
         task.mm.limits = group.limits
     group.start_time_ns = task.start_time_ns
     group.oom_score_adj = old.oom_score_adj
+    group.terminal = old.terminal
     if flags & CLONE_PARENT:
         task.parent = parent.parent
         task.exit_signal = old.leader.exit_signal

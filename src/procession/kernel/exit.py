@@ -22,6 +22,7 @@ from procession.kernel.signal import (
 )
 from procession.kernel.task import NEED_RESCHED, SIGNAL_GROUP_EXIT, Task, ThreadGroup
 from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.terminal import session_leader_ended
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -60,12 +61,14 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
     task.frame = None
     task.work |= NEED_RESCHED
     release_memory(kernel, task)
+    if kernel.ipc is not None or task.semaphore_undo is not None:
+        _leave_ipc(kernel, task)
     task.files.put()
     task.fs.put()
     if is_last:
         _end_group_timers(kernel, group)
         if is_session_leader(group):
-            _disassociate_terminal(kernel, group)
+            session_leader_ended(kernel, group)
     _forget_original_parent(kernel, task)
     if is_last:
         kill_orphaned_process_group(kernel, task)
@@ -101,6 +104,15 @@ def release_memory(kernel: Kernel, task: Task) -> None:
         kernel.address_space = None
 
 
+def _leave_ipc(kernel: Kernel, task: Task) -> None:
+    """Semaphores get back what was to be undone. Linux: kernel/exit.c, do_exit; ipc/sem.c, ipc/shm.c."""
+    from procession.kernel.ipc.sem_undo import leave_undos
+    from procession.kernel.ipc.shm import forget_creator
+
+    leave_undos(task)
+    forget_creator(kernel, task)
+
+
 def complete_vfork(task: Task) -> None:
     """Let the parent that waits in vfork go on. Linux: kernel/fork.c, complete_vfork_done."""
     queue, task.vfork_queue = task.vfork_queue, None
@@ -126,13 +138,6 @@ def _end_group_timers(kernel: Kernel, group: ThreadGroup) -> None:
 
         cancel_all(kernel, group)
         delete_all(group)
-
-
-def _disassociate_terminal(kernel: Kernel, group: ThreadGroup) -> None:
-    """A session's leader ends: its terminal is hung up. Linux: tty_jobctrl.c, disassociate_ctty."""
-    terminal = group.process_group.session.terminal
-    if terminal is not None:
-        terminal.session_leader_ended(kernel, group)
 
 
 def find_new_reaper(kernel: Kernel, task: Task) -> Task | None:

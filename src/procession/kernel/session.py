@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
 from procession.kernel.task import SIGNAL_STOP_STOPPED, Tid
@@ -22,16 +22,17 @@ class Session:
     """Process groups that share a controlling terminal (credentials(7)).
 
     `groups` holds its process groups in the order of their creation. `leader` is the process that called
-    setsid(2), None after that was reaped; `terminal` the controlling terminal, which the terminal sets.
+    setsid(2), None after that was reaped; `lost_foreground` the process group that was in the foreground of
+    its terminal when that was hung up.
     """
 
-    __slots__ = ("groups", "id", "leader", "terminal")
+    __slots__ = ("groups", "id", "leader", "lost_foreground")
 
     def __init__(self, id: int, leader: ThreadGroup | None) -> None:
         self.id = id
         self.leader = leader
         self.groups: dict[ProcessGroup, None] = {}
-        self.terminal: Any = None
+        self.lost_foreground: ProcessGroup | None = None
 
     def __repr__(self) -> str:
         return f"<Session {self.id}>"
@@ -150,6 +151,7 @@ def start_session(task: Task) -> int:
     if group.pid in kernel.process_groups:
         raise EPERM(f"there is a process group {group.pid}")
     leave_process_group(group)
+    group.terminal = None
     return create_session(kernel, group).id
 
 

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from procession.abi.errno import Errno
     from procession.fs.fd_table import FdTable
     from procession.fs.fs_context import FsContext
+    from procession.fs.tty import Tty
     from procession.hardware.registers import Registers
     from procession.kernel.credentials import Credentials
+    from procession.kernel.ipc.sem_undo import UndoList
     from procession.kernel.kernel import Kernel
     from procession.kernel.rlimit import Limits
     from procession.kernel.session import ProcessGroup
@@ -152,6 +154,7 @@ class Task:
         "robust_list",
         "saved_mask",
         "self_exec_id",
+        "semaphore_undo",
         "sleep_timer",
         "start_time_ns",
         "state",
@@ -194,6 +197,8 @@ class Task:
         self.clear_child_tid = 0
         self.robust_list: tuple[int, int] = (0, 0)  # head, length
         self.vfork_queue: WaitQueue | None = None
+        # What semop(2) with SEM_UNDO is to take back at the end, shared by CLONE_SYSVSEM.
+        self.semaphore_undo: UndoList | None = None
         self.has_executed = False
         self.self_exec_id = 0
         self.parent_exec_id = 0
@@ -268,6 +273,7 @@ class ThreadGroup:
         "start_time_ns",
         "stop_code",
         "stop_count",
+        "terminal",
         "threads",
         "times",
         "wait_queue",
@@ -295,6 +301,7 @@ class ThreadGroup:
         self.next_posix_timer_id = 0
         self.start_time_ns = 0
         self.oom_score_adj = 0
+        self.terminal: Tty | None = None
 
     @property
     def is_exiting(self) -> bool:

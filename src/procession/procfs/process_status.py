@@ -96,11 +96,10 @@ def task_flags(task: Task) -> int:
 
 def terminal_numbers(system: ProcFileSystem, task: Task) -> tuple[int, int]:
     """The controlling terminal's device number and its foreground process group: 0 and -1 for none."""
-    terminal = task.group.process_group.session.terminal
+    terminal = task.group.terminal
     if terminal is None:
         return 0, -1
-    foreground = terminal.foreground_group
-    return terminal.device, foreground.id if foreground is not None else -1
+    return terminal.device, terminal.foreground
 
 
 def priority(task: Task) -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, EINVAL, EISDIR, ENOTTY, EOPNOTSUPP, EPERM, EXDEV
-from procession.abi.ioctls import FileIoctl
-from procession.fs.file import FASYNC, O_NONBLOCK, File
+from procession.abi.ioctls import FileIoctl, TerminalIoctl
+from procession.fs.devpts import open_peer
+from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, File
 from procession.fs.permission import CAP_SYS_ADMIN
+from procession.fs.tty import TtyFile
+from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal_io import can_signal_readiness
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
@@ -26,6 +29,7 @@ _FIGETBSZ = int(FileIoctl.FIGETBSZ)
 _FIONREAD = int(FileIoctl.FIONREAD)
 _FICLONE = int(FileIoctl.FICLONE)
 _FICLONERANGE = int(FileIoctl.FICLONERANGE)
+_TIOCGPTPEER = int(TerminalIoctl.TIOCGPTPEER)
 _FREEZING = (int(FileIoctl.FIFREEZE), int(FileIoctl.FITHAW))
 _UNSUPPORTED = (int(FileIoctl.FS_IOC_FIEMAP), int(FileIoctl.FIDEDUPERANGE))
 
@@ -71,7 +75,16 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         left = (inode.size - file.position) & 0xFFFFFFFF
         task.mm.write(argument, left.to_bytes(4, "little"))
         return 0
+    if request == _TIOCGPTPEER and isinstance(file, TtyFile) and not file.is_hung_up:
+        return _open_slave(task, file, argument & 0xFFFFFFFF)
     return file.ioctl(request, argument, task.mm)
+
+
+def _open_slave(task: Task, master: TtyFile, flags: int) -> int:
+    """TIOCGPTPEER: a new descriptor for a master's slave. Linux: drivers/tty/pty.c, ptm_open_peer."""
+    file = open_peer(master, flags, task.credentials)
+    limit = task.group.limits.soft[RLIMIT_NOFILE]
+    return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
 
 
 def _read_int(task: Task, address: int) -> int:

@@ -1,18 +1,22 @@
-"""Sessions and process groups: setsid, setpgid and what asks for them."""
+"""Sessions and process groups: setsid, setpgid, what asks for them, and vhangup."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import ESRCH
+from procession.abi.capability import Capability
+from procession.abi.errno import EPERM, ESRCH
 from procession.kernel.session import set_process_group, start_session
 from procession.kernel.task import Tid
+from procession.kernel.terminal import hang_up_own_terminal
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Int
 
 if TYPE_CHECKING:
     from procession.kernel.session import ProcessGroup
     from procession.kernel.task import Task
+
+_CAP_SYS_TTY_CONFIG = int(Capability.CAP_SYS_TTY_CONFIG)
 
 
 def _process_group_of(task: Task, pid: int) -> ProcessGroup:
@@ -50,3 +54,11 @@ def setsid(task: Task) -> int:
 def getsid(task: Task, pid: Int) -> int:
     """getsid(2). Linux: kernel/sys.c, SYSCALL_DEFINE1(getsid)."""
     return _process_group_of(task, pid).session.id
+
+
+@syscall(153)
+def vhangup(task: Task) -> None:
+    """vhangup(2). Linux: fs/open.c, SYSCALL_DEFINE0(vhangup)."""
+    if not task.credentials.has_capability(_CAP_SYS_TTY_CONFIG):
+        raise EPERM
+    hang_up_own_terminal(task)
