@@ -17,15 +17,6 @@ class IpcFlag(IntFlag):
     IPC_NOWAIT = 0o4000
 
 
-class IpcCommand(IntEnum):
-    """The commands that the three ...ctl() calls have in common."""
-
-    IPC_RMID = 0
-    IPC_SET = 1
-    IPC_STAT = 2
-    IPC_INFO = 3
-
-
 # A flag in the command of older C libraries; x86-64 ignores it.
 IPC_64 = 0x100
 
@@ -33,6 +24,10 @@ IPC_64 = 0x100
 class SemCommand(IntEnum):
     """semctl(2)."""
 
+    IPC_RMID = 0
+    IPC_SET = 1
+    IPC_STAT = 2
+    IPC_INFO = 3
     GETPID = 11
     GETVAL = 12
     GETALL = 13
@@ -46,8 +41,9 @@ class SemCommand(IntEnum):
 
 
 class SemFlag(IntFlag):
-    """sem_flg of struct sembuf, beside IPC_NOWAIT."""
+    """sem_flg of struct sembuf."""
 
+    IPC_NOWAIT = 0o4000
     SEM_UNDO = 0x1000
 
 
@@ -62,14 +58,19 @@ SEMAEM = 32767
 class MsgCommand(IntEnum):
     """msgctl(2)."""
 
+    IPC_RMID = 0
+    IPC_SET = 1
+    IPC_STAT = 2
+    IPC_INFO = 3
     MSG_STAT = 11
     MSG_INFO = 12
     MSG_STAT_ANY = 13
 
 
 class MsgFlag(IntFlag):
-    """msgrcv(2), beside IPC_NOWAIT."""
+    """msgrcv(2) and msgsnd(2)."""
 
+    IPC_NOWAIT = 0o4000
     MSG_NOERROR = 0o10000
     MSG_EXCEPT = 0o20000
     MSG_COPY = 0o40000
@@ -83,6 +84,10 @@ MSGMNB = 16384
 class ShmCommand(IntEnum):
     """shmctl(2)."""
 
+    IPC_RMID = 0
+    IPC_SET = 1
+    IPC_STAT = 2
+    IPC_INFO = 3
     SHM_LOCK = 11
     SHM_UNLOCK = 12
     SHM_STAT = 13
@@ -91,8 +96,10 @@ class ShmCommand(IntEnum):
 
 
 class ShmgetFlag(IntFlag):
-    """shmget(2), beside the IpcFlags."""
+    """shmget(2), above the nine permission bits."""
 
+    IPC_CREAT = 0o1000
+    IPC_EXCL = 0o2000
     SHM_HUGETLB = 0o4000
     SHM_NORESERVE = 0o10000
 

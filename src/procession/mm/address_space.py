@@ -93,7 +93,8 @@ class MemoryDescriptor:
     `reference_count` counts the tasks that run in it. `resident_pages` is its RSS and `peak_resident_pages`
     the most that it was. The `*_start` and `*_end` attributes say where exec put things (PR_SET_MM's).
     `barrier_registrations` are the commands of membarrier(2) that registered for barriers;
-    `inherited_flags` what outlives exec, see `flags_for_child`.
+    `inherited_flags` what outlives exec, see `flags_for_child`. `has_fork_advice` is set once fork must look at
+    every area: some aren't to be there in a child, or are counted.
     """
 
     __slots__ = (

@@ -1,0 +1,97 @@
+"""IPC namespaces: the objects that a group of tasks sees, and the limits on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import ENOMEM
+from procession.abi.ipc import (
+    MSGMAX,
+    MSGMNB,
+    MSGMNI,
+    SEMMNI,
+    SEMMNS,
+    SEMMSL,
+    SEMOPM,
+    SHMALL,
+    SHMMAX,
+    SHMMNI,
+)
+from procession.kernel.ipc.ipc_object import IdTable
+
+if TYPE_CHECKING:
+    from procession.kernel.ipc.msg import MessageQueue
+    from procession.kernel.ipc.sem import SemaphoreSet
+    from procession.kernel.ipc.shm import SharedSegment
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
+
+
+class IpcNamespace:
+    """The System V objects of a group of tasks (Linux: struct ipc_namespace).
+
+    `largest_segment` (shmmax, bytes) and `most_pages` (shmall) bound shared memory, `used_pages` counts it;
+    `forces_removal` is kernel.shm_rmid_forced. `set_size`, `most_semaphores` and `most_operations` are three
+    of the numbers of kernel.sem, whose fourth is the limit of `semaphores`. `largest_message` and
+    `queue_bytes` are kernel.msgmax and msgmnb; `message_count` and `message_bytes` count what is queued.
+
+    `charged_bytes` is what semaphores and messages cost the host, `maximum_bytes` where that ends.
+    """
+
+    __slots__ = (
+        "charged_bytes",
+        "forces_removal",
+        "largest_message",
+        "largest_segment",
+        "maximum_bytes",
+        "message_bytes",
+        "message_count",
+        "messages",
+        "most_operations",
+        "most_pages",
+        "most_semaphores",
+        "queue_bytes",
+        "segments",
+        "semaphores",
+        "set_size",
+        "used_pages",
+        "used_semaphores",
+    )
+
+    def __init__(self, maximum_bytes: int) -> None:
+        self.segments: IdTable[SharedSegment] = IdTable(SHMMNI)
+        self.largest_segment = SHMMAX
+        self.most_pages = SHMALL
+        self.used_pages = 0
+        self.forces_removal = False
+        self.semaphores: IdTable[SemaphoreSet] = IdTable(SEMMNI)
+        self.set_size = SEMMSL
+        self.most_semaphores = SEMMNS
+        self.most_operations = SEMOPM
+        self.used_semaphores = 0
+        self.messages: IdTable[MessageQueue] = IdTable(MSGMNI)
+        self.largest_message = MSGMAX
+        self.queue_bytes = MSGMNB
+        self.message_count = 0
+        self.message_bytes = 0
+        self.charged_bytes = 0
+        self.maximum_bytes = maximum_bytes
+
+    def charge(self, byte_count: int) -> None:
+        """So many bytes more of the host's, or fewer. Raises ENOMEM."""
+        if byte_count > 0 and self.charged_bytes + byte_count > self.maximum_bytes:
+            raise ENOMEM("the machine's part for semaphores and messages is used up")
+        self.charged_bytes += byte_count
+
+
+def namespace_of(task: Task) -> IpcNamespace:
+    """The namespace whose objects `task` sees."""
+    return first_namespace(task.kernel)
+
+
+def first_namespace(kernel: Kernel) -> IpcNamespace:
+    """The namespace that a machine starts with, made at first use."""
+    namespace = kernel.ipc
+    if namespace is None:
+        namespace = kernel.ipc = IpcNamespace(max(kernel.memory.frame_count << 12 >> 3, 1 << 20))
+    return namespace
