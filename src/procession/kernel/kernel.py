@@ -29,7 +29,8 @@ class Kernel:
     """All state of a machine.
 
     `current` is the running task and `live` the task whose registers are in the processor: they differ
-    only while the kernel is switching. `cpu` and `observer` are outside the machine's state: the engine,
+    only while the kernel is switching. `is_saved` says that the live registers are in `live.registers` too,
+    since the last trap. `cpu` and `observer` are outside the machine's state: the engine,
     and whoever watches.
     """
 
@@ -46,6 +47,7 @@ class Kernel:
         "futexes",
         "identity",
         "init",
+        "is_saved",
         "ipc",
         "live",
         "memory",
@@ -94,6 +96,7 @@ class Kernel:
         self.ipc: IpcNamespace | None = None
         self.current: Task | None = None
         self.live: Task | None = None
+        self.is_saved = False
         self.address_space: MemoryDescriptor | None = None
         self.charged_work_ns = 0
         self.charged_calls = 0
@@ -115,8 +118,9 @@ class Kernel:
 
     def registers_of(self, task: Task) -> Registers:
         """The registers of `task` as they are now."""
-        if task is self.live:
+        if task is self.live and not self.is_saved:
             self.cpu.save(task.registers)
+            self.is_saved = True
         return task.registers
 
     def registers_changed(self, task: Task) -> None:
@@ -129,9 +133,10 @@ class Kernel:
         live = self.live
         if live is not task:
             if live is not None:
-                self.cpu.save(live.registers)
+                self.registers_of(live)
             self.cpu.load(task.registers)
             self.live = task
+            self.is_saved = True
         if self.address_space is not task.mm:
             self.address_space = task.mm
             self.cpu.use_address_space(task.mm.tables.root)

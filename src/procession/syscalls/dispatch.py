@@ -79,6 +79,7 @@ class Traps:
     def system_call(self) -> None:
         """Linux: arch/x86/entry/common.c, do_syscall_64."""
         kernel = self.kernel
+        kernel.is_saved = False
         self.clock.call_count += 1
         registers = self.cpu.general
         number = registers[RAX]
@@ -102,6 +103,7 @@ class Traps:
             result = -ENOMEM.number
         registers[RAX] = result & _MASK if result is not None else 0
         if task.work or task.state is not TaskState.RUNNING or self.memory.stale:
+            kernel.is_saved = False
             self.resume()
 
     def _observed_call(self, task: Task, number: int) -> None:
@@ -134,6 +136,7 @@ class Traps:
             kernel.observer.system_call_returned(task, call, arguments, outcome)
         result = -outcome.number if isinstance(outcome, Errno) else outcome or 0
         registers[RAX] = result & _MASK
+        kernel.is_saved = False
         self.resume()
 
     def _block(self, task: Task, number: int, sleep: Sleep, arguments: tuple[Any, ...] | None = None) -> None:
@@ -146,6 +149,7 @@ class Traps:
         frame = CallFrame(number, arguments)
         if self._is_interrupted(task, sleep):
             self.cpu.general[RAX] = self._interrupt(task, number, sleep)
+            self.kernel.is_saved = False
             return
         self.kernel.scheduler.sleep(task, sleep, frame)
 
@@ -206,6 +210,7 @@ class Traps:
     def _set_result(self, task: Task, result: int) -> None:
         if task is self.kernel.live:
             self.cpu.general[RAX] = result & _MASK
+            self.kernel.is_saved = False
         else:
             task.registers.general[RAX] = result & _MASK
 
@@ -270,6 +275,7 @@ class Traps:
     def slice_over(self) -> None:
         """The engine's budget is spent: timers may be due, and it's another's turn."""
         kernel = self.kernel
+        kernel.is_saved = False
         kernel.timers.run_due()
         task = kernel.current
         if task is None:
@@ -288,6 +294,7 @@ class Traps:
     def page_fault(self, address: int, error_code: int) -> None:
         """Linux: arch/x86/mm/fault.c, exc_page_fault."""
         kernel = self.kernel
+        kernel.is_saved = False
         task = kernel.current
         assert task is not None
         try:
@@ -314,6 +321,7 @@ class Traps:
     def processor_exception(self, vector: int, error_code: int) -> None:
         """Linux: arch/x86/kernel/traps.c."""
         kernel = self.kernel
+        kernel.is_saved = False
         task = kernel.current
         assert task is not None
         registers = self.cpu.general

@@ -70,8 +70,8 @@ class UnicornEngine:
         self.general: memoryview[int]
         self.flags = c_uint32()
         self.flags_pointer = byref(self.flags)
-        self.saved: tuple[bytes, bytes] | None = None
-        self.restored: tuple[bytes, bytes, bytes] | None = None
+        self.saved: dict[bytes, bytes] = {}
+        self.restored: dict[bytes, bytes] = {}
 
     def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
         """Open the processor over `memory` and bring it to user mode. Raises UnicornError."""
@@ -322,19 +322,22 @@ class UnicornEngine:
     def fxsave(self, registers: Registers) -> bytes:
         """The FXSAVE area for `registers`."""
         image = registers.floating or self.initial_floating
-        # Most signals find the same state as the one before: remember what it was turned into.
-        saved = self.saved
-        if saved is None or saved[0] != image:
-            saved = self.saved = image, self.format.to_fxsave(image)
-        return saved[1]
+        # Most signals find a state that one before them has found, and most handlers leave it alone.
+        area = self.saved.get(image)
+        if area is None:
+            if len(self.saved) >= _REMEMBERED_STATES:
+                self.saved.clear()
+                self.restored.clear()
+            area = self.saved[image] = self.format.to_fxsave(image)
+            self.restored[area] = image
+        return area
 
     def fxrstor(self, registers: Registers, image: bytes) -> None:
         """Put an FXSAVE area into `registers`."""
-        old = registers.floating or self.initial_floating
-        restored = self.restored
-        if restored is None or restored[0] != image or restored[1] != old:
-            restored = self.restored = image, old, self._restore(old, image)
-        registers.floating = restored[2]
+        known = self.restored.get(image)
+        if known is None:
+            known = self._restore(registers.floating or self.initial_floating, image)
+        registers.floating = known
 
     def _restore(self, old: bytes, image: bytes) -> bytes:
         """The floating-point state `old` with an FXSAVE area in it."""
@@ -358,6 +361,7 @@ class UnicornEngine:
             self.handle = c_void_p()
 
 
+_REMEMBERED_STATES = 32
 _GENERAL = struct.Struct("<17Q")
 _FLUSH_TLB = c_uint32(uc.CTL_TLB_FLUSH | 1 << 30)
 _FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)
