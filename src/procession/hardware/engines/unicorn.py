@@ -95,8 +95,8 @@ class UnicornEngine:
         self.cr2_index, self.cr3_index = layout.cr2 // 8, layout.cr3 // 8
         self._enter_user_mode()
         self._add_hooks()
-        self.initial_floating = bytes(self.state[self.floating])
         self.format = FloatingFormat(layout)
+        self.initial_floating = self.format.image(self.state[self.floating])
 
     # Bringing the processor up
 
@@ -281,7 +281,7 @@ class UnicornEngine:
         words = self.words64
         registers.fs_base = words[self.fs_index]
         registers.gs_base = words[self.gs_index]
-        registers.floating = bytes(self.state[self.floating])
+        registers.floating = self.format.image(self.state[self.floating])
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -350,7 +350,7 @@ class UnicornEngine:
         library, handle = self.library, self.handle
         library.register_write(handle, uc.REG_FPCW, byref(c_uint16(control | 0x40)))
         library.register_write(handle, uc.REG_MXCSR, byref(c_uint32(mxcsr)))
-        new = bytes(self.state[self.floating])
+        new = self.format.image(self.state[self.floating])
         self.state[self.floating] = live
         return new
 

@@ -22,7 +22,7 @@ class FloatingFormat:
     it together.
     """
 
-    __slots__ = ("control", "mxcsr", "parts", "status", "tags", "top", "vectors", "x87")
+    __slots__ = ("control", "length", "mask", "mxcsr", "parts", "status", "tags", "top", "vectors", "x87")
 
     def __init__(self, layout: StateLayout) -> None:
         fields = {
@@ -45,6 +45,8 @@ class FloatingFormat:
             count += 1
             position = offset + fields[offset]
         self.parts = Struct(f"{form}{layout.floating_end - position}s")
+        self.length = layout.floating_end - layout.floating_start
+        self.mask = _mask_of(layout)
         self.top = places[layout.x87_top]
         self.status = places[layout.x87_status]
         self.control = places[layout.x87_control]
@@ -52,6 +54,14 @@ class FloatingFormat:
         self.mxcsr = places[layout.mxcsr]
         self.x87 = [places[layout.x87_registers + _X87_STRIDE * index] for index in range(8)]
         self.vectors = [places[layout.xmm + layout.xmm_stride * index] for index in range(16)]
+
+    def image(self, state: memoryview) -> bytes:
+        """The image in `state`, the processor's own bytes, without what no instruction can see.
+
+        Where a vector register has place for more than SSE's 16 bytes, the library's functions leave
+        whatever lay on their stack.
+        """
+        return (int.from_bytes(state, "little") & self.mask).to_bytes(self.length, "little")
 
     def to_fxsave(self, image: bytes) -> bytes:
         """The 512-byte FXSAVE area of an image."""
@@ -88,3 +98,14 @@ class FloatingFormat:
         """The x87 control word and MXCSR of an image."""
         parts = self.parts.unpack(image)
         return int.from_bytes(parts[self.control], "little"), int.from_bytes(parts[self.mxcsr], "little")
+
+
+def _mask_of(layout: StateLayout) -> int:
+    """The bits of an image that are a task's."""
+    mask = bytearray(b"\xff") * (layout.floating_end - layout.floating_start)
+    for index in range(8):
+        start = layout.x87_registers - layout.floating_start + _X87_STRIDE * index
+        mask[start + 10 : start + _X87_STRIDE] = bytes(_X87_STRIDE - 10)
+    for start in range(layout.xmm - layout.floating_start, len(mask), layout.xmm_stride):
+        mask[start + 16 : start + layout.xmm_stride] = bytes(layout.xmm_stride - 16)
+    return int.from_bytes(mask, "little")

@@ -1,0 +1,92 @@
+"""The same seed, program and files give the same run, whatever the host does; another seed may not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from procession import Machine, Result
+from tests.programs.conftest import TIME_LIMIT_S, MakeMachine
+from tests.programs.program_script import DIRECTORY, ENVIRONMENT, SCRIPTS, ProgramScript
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+# Scripts whose processes race with each other, use the clock, random numbers, signals and /proc.
+NAMES = ("background_exits.bash", "processes.bash", "process_substitution.bash", "threads.python")
+RACE = """
+for i in 1 2 3 4 5 6; do (for j in $(seq 30); do echo "$i $j $RANDOM" >> log; done) & done; wait
+cat log; date +%s%N; echo $$ $! $SRANDOM; head -c 16 /dev/urandom | od -An -tx1; mktemp -u; cat /proc/stat /proc/uptime
+cat /proc/self/maps /proc/sys/kernel/random/boot_id; ls -lai --time-style=full-iso; python3 -c 'print(hash("x"), {"a", "b", "c"})'
+"""
+RACE_ARGV = ["/usr/bin/bash", "-c", RACE]
+
+# The run of another process, with a hash seed of its own.
+ELSEWHERE = """
+import json, sys
+from procession import Machine
+settings = json.loads(sys.argv[1])
+machine = Machine(**settings["machine"])
+result = machine.run(settings["argv"], time_limit_s=settings["time_limit_s"])
+print(json.dumps([result.status, result.stdout.hex(), result.stderr.hex(), machine.state_hash()]))
+"""
+
+
+def run_and_hash(machine: Machine, argv: list[str]) -> tuple[Result, str]:
+    """Run a program to its end and return the result and the digest of the machine afterwards."""
+    result = machine.run(argv, time_limit_s=TIME_LIMIT_S)
+    return result, machine.state_hash()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_seed_one_run(name: str, make_machine: MakeMachine) -> None:
+    argv = ProgramScript(SCRIPTS / name).argv
+    first = run_and_hash(make_machine(seed=7), argv)
+    assert run_and_hash(make_machine(seed=7), argv) == first
+
+
+def test_race_is_decided_by_the_seed(make_machine: MakeMachine) -> None:
+    runs = [run_and_hash(make_machine(seed=seed), RACE_ARGV) for seed in (3, 3, 4)]
+    assert runs[0][0].status == 0
+    assert runs[0][0].stderr == b""
+    assert runs[0] == runs[1]
+    assert runs[0][0].stdout != runs[2][0].stdout
+    assert runs[0][1] != runs[2][1]
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "12345"])
+def test_another_process_gives_the_same_run(
+    hash_seed: str, make_machine: MakeMachine, guest_root: Path
+) -> None:
+    import json
+
+    settings = {
+        "machine": {
+            "seed": 3,
+            "rootfs": str(guest_root),
+            "environment": ENVIRONMENT,
+            "cwd": DIRECTORY,
+        },
+        "argv": RACE_ARGV,
+        "time_limit_s": TIME_LIMIT_S,
+    }
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, json.dumps(settings)],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "TZ": "Asia/Tokyo", "LANG": "C"},
+        capture_output=True,
+        check=True,
+    )
+    result, digest = run_and_hash(make_machine(seed=3), RACE_ARGV)
+    expected = [result.status, result.stdout.hex(), result.stderr.hex(), digest]
+    assert json.loads(elsewhere.stdout) == expected
+
+
+def test_a_run_leaves_nothing_behind_for_the_next(make_machine: MakeMachine) -> None:
+    """What a machine did before in this process has no influence on a new one."""
+    first = run_and_hash(make_machine(seed=1), RACE_ARGV)
+    run_and_hash(make_machine(seed=2), ProgramScript(SCRIPTS / "files.bash").argv)
+    assert run_and_hash(make_machine(seed=1), RACE_ARGV) == first
