@@ -13,6 +13,7 @@ from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.rlimit import LARGEST_NOFILE
 from procession.mm.address_space import MAXIMUM_AREAS, MMAP_MINIMUM
 from procession.procfs.process_status import parse_integer
+from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
@@ -219,12 +220,14 @@ def show_pipe_user_pages_hard(kernel: Kernel) -> bytes:
 SYSCTL_TREE: SystemTree = {
     b"fs": {
         b"file-max": SystemFile(0o444, show_file_max),
+        b"mqueue": MQUEUE_SYSCTLS,
         b"nr_open": SystemFile(0o444, show_nr_open),
         b"pipe-max-size": SystemFile(0o644, show_pipe_max_size, store_pipe_max_size),
         b"pipe-user-pages-hard": SystemFile(0o444, show_pipe_user_pages_hard),
         b"pipe-user-pages-soft": SystemFile(0o444, show_pipe_user_pages_soft),
     },
     b"kernel": {
+        **IPC_SYSCTLS,
         b"cap_last_cap": SystemFile(0o444, show_cap_last_cap),
         b"core_pattern": SystemFile(0o444, show_core_pattern),
         b"domainname": SystemFile(0o644, show_domainname, store_domainname),

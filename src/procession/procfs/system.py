@@ -11,6 +11,7 @@ from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import DirectoryEntry, Inode
 from procession.kernel.task_state import TaskState
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
+from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
@@ -413,6 +414,11 @@ TREE: SystemTree = {
     b"stat": SystemFile(0o444, show_stat),
     b"swaps": SystemFile(0o444, show_swaps),
     b"sys": {},
+    b"sysvipc": {
+        b"msg": SystemFile(0o444, show_queues),
+        b"sem": SystemFile(0o444, show_semaphores),
+        b"shm": SystemFile(0o444, show_segments),
+    },
     b"uptime": SystemFile(0o444, show_uptime),
     b"version": SystemFile(0o444, show_version),
     b"vmstat": SystemFile(0o444, show_vmstat),

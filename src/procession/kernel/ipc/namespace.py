@@ -35,21 +35,30 @@ class IpcNamespace:
     of the numbers of kernel.sem, whose fourth is the limit of `semaphores`. `largest_message` and
     `queue_bytes` are kernel.msgmax and msgmnb; `message_count` and `message_bytes` count what is queued.
 
+    `most_queues`, `most_messages`, `longest_message`, `default_messages` and `default_length` are the numbers
+    of fs.mqueue; `posix_queue_count` counts the POSIX message queues.
+
     `charged_bytes` is what semaphores and messages cost the host, `maximum_bytes` where that ends.
     """
 
     __slots__ = (
         "charged_bytes",
+        "default_length",
+        "default_messages",
         "forces_removal",
         "largest_message",
         "largest_segment",
+        "longest_message",
         "maximum_bytes",
         "message_bytes",
         "message_count",
         "messages",
+        "most_messages",
         "most_operations",
         "most_pages",
+        "most_queues",
         "most_semaphores",
+        "posix_queue_count",
         "queue_bytes",
         "segments",
         "semaphores",
@@ -74,6 +83,10 @@ class IpcNamespace:
         self.queue_bytes = MSGMNB
         self.message_count = 0
         self.message_bytes = 0
+        self.most_queues = 256
+        self.most_messages = self.default_messages = 10
+        self.longest_message = self.default_length = 8192
+        self.posix_queue_count = 0
         self.charged_bytes = 0
         self.maximum_bytes = maximum_bytes
 

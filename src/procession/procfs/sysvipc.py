@@ -1,0 +1,64 @@
+"""/proc/sysvipc: the System V objects that the reader's namespace has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.hardware.physical_memory import PAGE_SHIFT
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+
+
+def show_segments(kernel: Kernel) -> bytes:
+    """/proc/sysvipc/shm. Linux: ipc/shm.c, sysvipc_shm_proc_show."""
+    from procession.kernel.ipc.namespace import first_namespace
+
+    head = (
+        b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid"
+        b"      atime      dtime      ctime                   rss                  swap\n"
+    )
+    return head + b"".join(
+        b"%10d %10d  %4o %21d %5d %5d  %5d %5d %5d %5d %5d %10d %10d %10d %21d %21d\n"
+        % (
+            *(segment.key, segment.id, segment.mode, segment.size, segment.creator_pid, segment.last_pid),
+            *(segment.attach_count, segment.uid, segment.gid, segment.cuid, segment.cgid),
+            *(segment.atime_s, segment.dtime_s, segment.ctime_s),
+            *(segment.resident_pages << PAGE_SHIFT, 0),
+        )
+        for segment in first_namespace(kernel).segments.ordered()
+    )
+
+
+def show_semaphores(kernel: Kernel) -> bytes:
+    """/proc/sysvipc/sem. Linux: ipc/sem.c, sysvipc_sem_proc_show."""
+    from procession.kernel.ipc.namespace import first_namespace
+
+    head = b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"
+    return head + b"".join(
+        b"%10d %10d  %4o %10d %5d %5d %5d %5d %10d %10d\n"
+        % (
+            *(each.key, each.id, each.mode, len(each.values)),
+            *(each.uid, each.gid, each.cuid, each.cgid, each.otime_s, each.ctime_s),
+        )
+        for each in first_namespace(kernel).semaphores.ordered()
+    )
+
+
+def show_queues(kernel: Kernel) -> bytes:
+    """/proc/sysvipc/msg. Linux: ipc/msg.c, sysvipc_msg_proc_show."""
+    from procession.kernel.ipc.namespace import first_namespace
+
+    head = (
+        b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid"
+        b"      stime      rtime      ctime\n"
+    )
+    return head + b"".join(
+        b"%10d %10d  %4o  %10d %10d %5d %5d %5d %5d %5d %5d %10d %10d %10d\n"
+        % (
+            *(queue.key, queue.id, queue.mode, queue.byte_count, len(queue.messages)),
+            *(queue.last_sender, queue.last_receiver, queue.uid, queue.gid, queue.cuid, queue.cgid),
+            *(queue.stime_s, queue.rtime_s, queue.ctime_s),
+        )
+        for queue in first_namespace(kernel).messages.ordered()
+    )
