@@ -125,6 +125,8 @@ class ConductedMachine:
     def settle(self) -> None:
         """Do what the kernel can do without anybody in user mode."""
         kernel = self.kernel
+        # What a trap's entry says: the processor may have changed its registers.
+        kernel.is_saved = False
         while True:
             current = kernel.current
             if current is not None and current.state is TaskState.RUNNING:
@@ -173,8 +175,8 @@ class ConductedMachine:
             else:
                 general[register] = argument & _WORD
         general[RAX] = number
-        if general[RIP] != HANDLER:
-            general[RIP] = AFTER_CALL
+        # In a handler too: its frame says where it returns to.
+        general[RIP] = AFTER_CALL
         self.machine.traps.system_call()
 
     # What tasks make of it
@@ -218,6 +220,10 @@ class ConductedMachine:
     def ignore(self, task: Task, signal: int, flags: int = 0, handler: int = 1) -> None:
         """Ignore `signal`, or give it the default action with `flags`."""
         self.expect(task, "rt_sigaction", signal, pack("<QQQQ", handler, flags, 0, 0), 0, 8)
+
+    def register(self, task: Task, number: int) -> int:
+        """A general register's value, by the numbers of `hardware.registers`."""
+        return self.kernel.registers_of(task).general[number]
 
     def numbers(self, task: Task, form: str, address: int = RESULTS) -> tuple[int, ...]:
         """The numbers that calls have put into the memory of `task`."""
