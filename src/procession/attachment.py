@@ -1,45 +1,194 @@
-"""A machine's standard streams joined to the host process's own."""
+"""What a running machine is joined to outside: the host process's own streams, or its terminal; and time."""
 
 from __future__ import annotations
 
 import os
 import select
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from procession.fs.host_stream import HostInput, HostOutput
+    from procession.fs.host_terminal import HostTerminal
+    from procession.kernel.kernel import Kernel
 
 _CHUNK_BYTES = 65536
-_WAIT_S = 0.1
-_STDIN = 0
+_TYPED_BYTES = 4096
+_STDIN, _STDOUT = 0, 1
+_NS_PER_SECOND = 10**9
+GRACE_S = 3
+"""How long, on the host's clock, a machine may go on when its terminal has gone."""
+_TOLERATED_LEAD_NS = 2_000_000
+"""How far the machine's clock may be ahead before it is held up: the host sleeps no shorter."""
+
+
+class Attachment(Protocol):
+    """What a machine exchanges bytes with while it runs."""
+
+    def exchange(self) -> None:
+        """After each slice: take what was written, hand over what has come. It doesn't wait."""
+
+    def pass_time(self) -> bool:
+        """Nobody in the machine can run: wait, or let the clock jump; False if that would change nothing."""
+
+    def take_signal(self, name: str) -> bool:
+        """The host process got the signal `name`; False if the command is to get it."""
+
+    @property
+    def reason_to_end(self) -> str:
+        """Why the machine shall end now, whatever its command does; "" for no reason."""
+
+
+class HostPace:
+    """Holds a machine's clock to the host's: it never runs faster, and doesn't stand still while all sleep.
+
+    It may fall behind, as emulation is slow, and stays behind then: nobody's timeout passes while the
+    host was busy.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.offset_ns = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """From now on, count from what the machine's clock says."""
+        self.offset_ns = time.monotonic_ns() - self.kernel.clock.now_ns
+
+    @property
+    def lead_ns(self) -> int:
+        """How far the machine's clock is ahead of the host's, negative when it's behind."""
+        return self.kernel.clock.now_ns - (time.monotonic_ns() - self.offset_ns)
+
+    def seconds_until(self, deadline_ns: int | None) -> float | None:
+        """How long it is, by the host's clock, until the machine's clock may say that."""
+        if deadline_ns is None:
+            return None
+        return max(deadline_ns - time.monotonic_ns() + self.offset_ns, 0) / _NS_PER_SECOND
+
+    def follow(self) -> None:
+        """Nobody has run: let the machine's clock go on to what the host's says, but past no timer."""
+        kernel = self.kernel
+        now_ns = time.monotonic_ns() - self.offset_ns
+        deadline_ns = kernel.timers.next_deadline_ns()
+        kernel.clock.jump_to(now_ns if deadline_ns is None else min(now_ns, deadline_ns))
+        kernel.timers.run_due()
+
+
+class Doorbell:
+    """A pipe to wait on beside other descriptors, which a handler of signals can make readable."""
+
+    def __init__(self) -> None:
+        self.reading_end, self.writing_end = os.pipe()
+        os.set_blocking(self.reading_end, False)
+        os.set_blocking(self.writing_end, False)
+
+    def ring(self) -> None:
+        """End a wait, or the next one."""
+        try:
+            os.write(self.writing_end, b"!")
+        except BlockingIOError:
+            return
+
+    def wait(self, seconds: float | None, *descriptors: int) -> list[int]:
+        """Wait for bytes to read on one of `descriptors`, or for `ring`; which descriptors have some."""
+        ready, _, _ = select.select([self.reading_end, *descriptors], [], [], seconds)
+        if self.reading_end in ready:
+            ready.remove(self.reading_end)
+            while len(os.read(self.reading_end, _CHUNK_BYTES)) == _CHUNK_BYTES:
+                continue
+        return ready
+
+    def __enter__(self) -> Doorbell:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the descriptors back."""
+        os.close(self.reading_end)
+        os.close(self.writing_end)
+
+
+class CapturedOutput:
+    """Collects what a machine writes; nothing else comes or goes. `written` holds the bytes by stream."""
+
+    reason_to_end = ""
+
+    def __init__(self, kernel: Kernel, machine_output: HostOutput) -> None:
+        self.kernel = kernel
+        self.output = machine_output
+        self.written: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
+
+    def exchange(self) -> None:
+        """Take what was written."""
+        for number, data in self.output.take():
+            self.written[number] += data
+
+    def pass_time(self) -> bool:
+        """Let the clock jump to the next timer."""
+        return self.kernel.timers.jump_to_next()
+
+    def take_signal(self, name: str) -> bool:
+        """The command gets them all."""
+        return False
 
 
 class HostStreams:
-    """Moves bytes between a machine and descriptors 0, 1 and 2 of this process."""
+    """Moves bytes between a machine and descriptors 0, 1 and 2 of this process.
 
-    def __init__(self, machine_input: HostInput, machine_output: HostOutput) -> None:
+    With a `pace`, time passes in the machine as it does outside; without, it jumps from timer to timer.
+    """
+
+    reason_to_end = ""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        machine_input: HostInput,
+        machine_output: HostOutput,
+        doorbell: Doorbell,
+        pace: HostPace | None = None,
+    ) -> None:
+        self.kernel = kernel
         self.input = machine_input
         self.output = machine_output
+        self.doorbell = doorbell
+        self.pace = pace
 
-    def drain(self) -> None:
+    def exchange(self) -> None:
         """Write out what the guest has written; a stream that nobody reads any more is broken inside too."""
-        for number, data in self.output.take():
-            if number in self.output.broken:
-                continue
-            view = memoryview(data)
-            try:
-                while view:
-                    view = view[os.write(number, view) :]
-            except OSError:
-                self.output.break_stream(number)
+        if self.output.chunks:
+            for number, data in self.output.take():
+                if number in self.output.broken:
+                    continue
+                try:
+                    write_all(number, data)
+                except OSError:
+                    self.output.break_stream(number)
+        if self.pace is not None and (lead_ns := self.pace.lead_ns) > _TOLERATED_LEAD_NS:
+            self._wait(lead_ns / _NS_PER_SECOND)
 
-    def fill(self) -> bool:
-        """Wait a little for input that somebody in the machine waits for; False if nobody does."""
-        if not self.input.is_wanted:
+    def pass_time(self) -> bool:
+        """Wait for input that somebody in the machine waits for, or until the next timer is due."""
+        if self.pace is None:
+            if self.kernel.timers.jump_to_next():
+                return True
+            if not self.input.is_wanted:
+                return False
+            self._wait(None)
+            return True
+        deadline_ns = self.kernel.timers.next_deadline_ns()
+        if deadline_ns is None and not self.input.is_wanted:
             return False
+        if self.pace.lead_ns < 0:
+            self.pace.restart()
+        self._wait(self.pace.seconds_until(deadline_ns))
+        self.pace.follow()
+        return True
+
+    def _wait(self, seconds: float | None) -> None:
+        wanted = (_STDIN,) if self.input.is_wanted else ()
         try:
-            ready, _, _ = select.select([_STDIN], [], [], _WAIT_S)
-            if ready:
+            if self.doorbell.wait(seconds, *wanted):
                 data = os.read(_STDIN, _CHUNK_BYTES)
                 if data:
                     self.input.feed(data)
@@ -47,4 +196,117 @@ class HostStreams:
                     self.input.end()
         except (OSError, ValueError):
             self.input.end()
+
+    def take_signal(self, name: str) -> bool:
+        """The command gets them all."""
+        return False
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write `data`, waiting where somebody has made the descriptor non-blocking. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+
+
+class JoinedTerminal:
+    """Moves bytes between a machine's terminal and the one of this process, in the host's time.
+
+    With `has_keyboard` unset nothing is ever typed. A hang-up outside is one inside, and after it the
+    machine has GRACE_S to end.
+    """
+
+    def __init__(
+        self, kernel: Kernel, terminal: HostTerminal, doorbell: Doorbell, *, has_keyboard: bool = True
+    ) -> None:
+        self.terminal = terminal
+        self.kernel = kernel
+        self.doorbell = doorbell
+        self.pace = HostPace(kernel)
+        self.keyboard: tuple[int, ...] = (_STDIN,) if has_keyboard else ()
+        self.typed = b""
+        self.end_ns: int | None = None
+
+    @property
+    def reason_to_end(self) -> str:
+        """The terminal has gone a while ago."""
+        if self.end_ns is None or time.monotonic_ns() < self.end_ns:
+            return ""
+        return "the terminal was hung up"
+
+    def hang_up(self) -> None:
+        """Whoever sat at the terminal has gone."""
+        if self.end_ns is None:
+            self.end_ns = time.monotonic_ns() + GRACE_S * _NS_PER_SECOND
+            self.terminal.hang_up()
+
+    def exchange(self) -> None:
+        """Show what was written, and hand over what was typed."""
+        self._show()
+        lead_ns = self.pace.lead_ns
+        self._wait(lead_ns / _NS_PER_SECOND if lead_ns > _TOLERATED_LEAD_NS else 0)
+
+    def pass_time(self) -> bool:
+        """Wait until something is typed, or the next timer is due."""
+        deadline_ns = self.kernel.timers.next_deadline_ns()
+        if deadline_ns is None and (self.end_ns is not None or not self.keyboard):
+            return False
+        if self.pace.lead_ns < 0:
+            self.pace.restart()
+        self._wait(self.pace.seconds_until(deadline_ns))
+        self.pace.follow()
+        return True
+
+    def _show(self) -> None:
+        if self.terminal.has_output:
+            shown = self.terminal.take()
+            try:
+                if self.end_ns is None:
+                    write_all(_STDOUT, shown)
+            except OSError:
+                self.hang_up()
+
+    def _wait(self, seconds: float | None) -> None:
+        terminal = self.terminal
+        has_room = terminal.has_room
+        if self.typed and has_room:
+            self.typed = self.typed[terminal.feed(self.typed) :]
+            seconds = 0
+        wanted = self.keyboard if has_room and not self.typed else ()
+        try:
+            if not self.doorbell.wait(seconds, *wanted):
+                return
+            self.typed = os.read(_STDIN, _TYPED_BYTES)
+        except (OSError, ValueError):
+            self.typed = b""
+        if self.typed:
+            self.typed = self.typed[terminal.feed(self.typed) :]
+        else:
+            self.hang_up()
+
+    def resize(self) -> None:
+        """The window outside may have another size."""
+        for descriptor in (*self.keyboard, _STDOUT):
+            try:
+                size = os.get_terminal_size(descriptor)
+            except OSError:
+                continue
+            self.terminal.resize(size.lines, size.columns)
+            return
+
+    def take_signal(self, name: str) -> bool:
+        """What a terminal does about a signal: it changes its size, passes it on, or is gone."""
+        from procession.abi.signals import Signal
+
+        if name == "SIGWINCH":
+            self.resize()
+        elif name in ("SIGINT", "SIGQUIT"):
+            self.terminal.send_signal(int(Signal[name]))
+        elif name in ("SIGHUP", "SIGTERM"):
+            self.hang_up()
+        else:
+            return False
         return True

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.errno import EACCES, ENOENT, ENOEXEC, ENOTDIR, Errno
 from procession.fs import namei
 from procession.fs.devices import Devtmpfs
 from procession.fs.devpts import Devpts, install_terminals
+from procession.fs.file import O_NOCTTY, O_RDWR
 from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME, first_namespace
 from procession.fs.overlay import Overlay
@@ -35,7 +36,7 @@ from procession.kernel.session import start_session
 from procession.kernel.signal import SigInfo, send_group_signal
 from procession.kernel.task import Task, ThreadGroup
 from procession.kernel.task_state import TaskState
-from procession.kernel.terminal import TerminalJobs
+from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
 from procession.kernel.uts import DEFAULT_HOST_NAME, NAME_MAX
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.file_system import ProcFileSystem
@@ -44,7 +45,9 @@ from procession.syscalls import load_all
 from procession.syscalls.dispatch import Traps
 
 if TYPE_CHECKING:
+    from procession.attachment import Attachment, Doorbell
     from procession.fs.dentry import Path
+    from procession.fs.host_terminal import HostTerminal
     from procession.hardware.engine import Engine
     from procession.login import Login
 
@@ -136,6 +139,8 @@ class Machine:
         self.command: Task | None = None
         self.input = HostInput()
         self.output = HostOutput()
+        self.terminal: HostTerminal | None = None
+        self.doorbell: Doorbell | None = None
         self.forwarded: list[str] = []
 
     def _mount(self, rootfs: str) -> None:
@@ -155,14 +160,14 @@ class Machine:
             if place is not None:
                 kernel.mounts.mount(superblock, place, flags | MS_RELATIME)
 
-    def _find(self, name: bytes) -> Path | None:
-        """A directory of the bare tree, None if the tree has none of that name."""
+    def _find(self, name: bytes, *, is_directory: bool = True) -> Path | None:
+        """A directory, or a file, of the tree; None if there is none of that name."""
         from procession.fs.fs_context import FsContext
         from procession.kernel.credentials import Credentials
 
         context = FsContext(self.kernel.mounts.root_path)
         try:
-            return namei.lookup(context, Credentials.for_root(), name, must_be_directory=True)
+            return namei.lookup(context, Credentials.for_root(), name, must_be_directory=is_directory)
         except (ENOENT, ENOTDIR):
             return None
         finally:
@@ -212,6 +217,12 @@ class Machine:
     def _open_streams(self, task: Task) -> None:
         """Give `task` its standard streams, which are its user's to open again by name."""
         vfs, credentials = self.kernel.vfs, task.credentials
+        if self.terminal is not None:
+            file = self.terminal.open_slave(O_RDWR | O_NOCTTY, credentials)
+            for _ in range(3):
+                task.files.install(file, limit=3)
+            set_controlling_terminal(task.group, self.terminal.master.link)
+            return
         for file in (
             self.input.open(vfs, credentials),
             self.output.open(vfs, credentials, _STDOUT),
@@ -274,25 +285,19 @@ class Machine:
     # Running
 
     def step(self) -> bool:
-        """Run until the processor comes back: a time slice, or nobody can run. False when nobody can."""
+        """Run until the processor comes back, or let time jump to the next timer. False if neither helps."""
+        return self._run_slice() or self.kernel.timers.jump_to_next()
+
+    def _run_slice(self) -> bool:
+        """Run until the processor comes back. False if nobody can run."""
         kernel = self.kernel
         if kernel.current is None:
             self.traps.resume()
             if kernel.current is None:
-                return self._pass_time()
+                return False
         self.engine.run()
         if kernel.current is not None:
             self.traps.slice_over()
-        return True
-
-    def _pass_time(self) -> bool:
-        """Everybody sleeps: let time jump to the next timer. False if there is none."""
-        kernel = self.kernel
-        deadline_ns = kernel.timers.next_deadline_ns()
-        if deadline_ns is None:
-            return False
-        kernel.clock.jump_to(deadline_ns)
-        kernel.timers.run_due()
         return True
 
     def run_until(self, condition: Callable[[Machine], bool]) -> bool:
@@ -311,28 +316,87 @@ class Machine:
         time_limit_s: float | None = None,
     ) -> Result:
         """Run a program to its end; what it writes is in the result. `time_limit_s` is virtual time."""
+        from procession.attachment import CapturedOutput
+
         self.start(argv, pid1=pid1)
         if stdin:
             self.input.feed(stdin)
         self.input.end()
-        written: dict[int, list[bytes]] = {_STDOUT: [], _STDERR: []}
-        reason = self._run_command(time_limit_s, lambda: _collect(self.output.take(), written), None)
-        return self._result(reason, b"".join(written[_STDOUT]), b"".join(written[_STDERR]))
+        captured = CapturedOutput(self.kernel, self.output)
+        reason = self._run_command(captured, time_limit_s)
+        return self._result(reason, bytes(captured.written[_STDOUT]), bytes(captured.written[_STDERR]))
 
     def run_attached(
-        self, argv: Sequence[str | bytes], *, pid1: bool = False, time_limit_s: float | None = None
+        self,
+        argv: Sequence[str | bytes],
+        *,
+        pid1: bool = False,
+        time_limit_s: float | None = None,
+        is_paced: bool = False,
     ) -> Result:
-        """Run a program with this process's stdin, stdout and stderr."""
-        from procession.attachment import HostStreams
+        """Run a program with this process's stdin, stdout and stderr.
+
+        With `is_paced`, time passes in the machine as it does outside: while all sleep it doesn't jump.
+        """
+        from procession.attachment import Doorbell, HostPace, HostStreams
 
         self.start(argv, pid1=pid1)
-        streams = HostStreams(self.input, self.output)
-        reason = self._run_command(time_limit_s, streams.drain, streams.fill)
+        with Doorbell() as doorbell:
+            pace = HostPace(self.kernel) if is_paced else None
+            streams = HostStreams(self.kernel, self.input, self.output, doorbell, pace)
+            self.doorbell = doorbell
+            reason = self._run_command(streams, time_limit_s)
+            self.doorbell = None
         return self._result(reason, b"", b"")
 
-    def _run_command(
-        self, time_limit_s: float | None, drain: Callable[[], None], fill: Callable[[], bool] | None
-    ) -> str:
+    def run_in_terminal(
+        self,
+        argv: Sequence[str | bytes],
+        *,
+        pid1: bool = False,
+        time_limit_s: float | None = None,
+        has_keyboard: bool = True,
+    ) -> Result:
+        """Run a program on a terminal of its own, joined to the one that this process's stdin and stdout are.
+
+        That must be in raw mode. Without `has_keyboard` stdin isn't read. Time passes as outside.
+        """
+        from procession.attachment import Doorbell, JoinedTerminal
+
+        self.open_terminal()
+        assert self.terminal is not None
+        with Doorbell() as doorbell:
+            joined = JoinedTerminal(self.kernel, self.terminal, doorbell, has_keyboard=has_keyboard)
+            joined.resize()
+            self.start(argv, pid1=pid1)
+            self.doorbell = doorbell
+            reason = self._run_command(joined, time_limit_s)
+            self.doorbell = None
+        return self._result(reason, b"", b"")
+
+    def open_terminal(self) -> HostTerminal:
+        """Make a terminal that `start` gives its program as streams and controlling terminal.
+
+        What is typed there is fed to it, and what it shows is taken from it.
+        """
+        from procession.fs.host_terminal import HostTerminal
+        from procession.fs.mount import Mount
+        from procession.fs.mount_tree import bind
+
+        place = self._find(b"/dev/pts")
+        if place is None or not isinstance(place.inode.superblock, Devpts):
+            place = Mount(Devpts(self.kernel.vfs, DEVPTS_OPTIONS)).path
+        credentials = self.init.credentials
+        if self.login is not None:
+            uid, gid, groups, _ = self.login
+            credentials = credentials.for_user(uid, gid, groups)
+        self.terminal = terminal = HostTerminal(place, credentials)
+        console = self._find(b"/dev/console", is_directory=False)
+        if console is not None:
+            bind(self.kernel.mounts, terminal.slave_path, console, is_recursive=False)
+        return terminal
+
+    def _run_command(self, attachment: Attachment, time_limit_s: float | None) -> str:
         """Run until the command has ended; why the machine ended it otherwise, "" if it didn't."""
         kernel, command = self.kernel, self.command
         assert command is not None
@@ -341,20 +405,20 @@ class Machine:
             deadline_ns = kernel.clock.now_ns + int(time_limit_s * 10**9)
         reason = ""
         while not has_ended(command.group):
-            can_go_on = self.step()
-            if self.output.chunks:
-                drain()
-                can_go_on = True
+            can_go_on = self._run_slice()
+            attachment.exchange()
             if self.forwarded:
-                self._deliver_forwarded()
-                can_go_on = True
+                self._deliver_forwarded(attachment)
+            elif not can_go_on and not kernel.scheduler.has_waiting and not attachment.pass_time():
+                reason = "every task sleeps, and nothing can wake any of them"
+                break
             if deadline_ns is not None and kernel.clock.now_ns >= deadline_ns:
                 reason = f"the time limit of {time_limit_s} s has passed"
                 break
-            if not can_go_on and (fill is None or not fill()):
-                reason = "every task sleeps, and nothing can wake any of them"
+            reason = attachment.reason_to_end
+            if reason:
                 break
-        drain()
+        attachment.exchange()
         return reason
 
     def _result(self, reason: str, stdout: bytes, stderr: bytes) -> Result:
@@ -370,8 +434,10 @@ class Machine:
     def forward_signal(self, name: str) -> None:
         """Send the command's process group a signal, as a terminal would; taken at the next step."""
         self.forwarded.append(name)
+        if self.doorbell is not None:
+            self.doorbell.ring()
 
-    def _deliver_forwarded(self) -> None:
+    def _deliver_forwarded(self, attachment: Attachment) -> None:
         from procession.abi.signals import Signal
 
         command = self.command
@@ -379,6 +445,8 @@ class Machine:
         if command is None:
             return
         for name in names:
+            if attachment.take_signal(name):
+                continue
             for member in list(command.group.process_group.members):
                 send_group_signal(self.kernel, member, SigInfo(int(Signal[name]), 0x80))
 
@@ -396,11 +464,6 @@ class Machine:
 def has_ended(group: ThreadGroup) -> bool:
     """Whether every thread of a process has ended; its leader may be the first."""
     return len(group.threads) == 1 and group.leader.state in _ENDED
-
-
-def _collect(chunks: Iterable[tuple[int, bytes]], written: dict[int, list[bytes]]) -> None:
-    for number, data in chunks:
-        written[number].append(data)
 
 
 def _point_at_script(task: Task, number: int) -> None:

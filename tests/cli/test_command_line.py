@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from procession.abi.errno import EACCES, ENOENT, ENOEXEC
 from procession.cli import main
 from procession.cli.command_line import run_command_line
+from procession.kernel.clock import DEFAULT_EPOCH_NS
 from procession.kernel.task_state import TaskState
 
 
@@ -56,6 +58,11 @@ class PretendMachine:
         self.run = {"argv": argv, **settings}
         return type(self).act(self)
 
+    def run_in_terminal(self, argv: tuple[str, ...], **settings: Any) -> SimpleNamespace:
+        """Do what the test says."""
+        self.run = {"argv": argv, "in": "terminal", **settings}
+        return type(self).act(self)
+
     def forward_signal(self, name: str) -> None:
         """Keep the signal."""
         self.signals.append(name)
@@ -88,9 +95,47 @@ def test_options_reach_the_machine() -> None:
         "user": "a:b",
         "hostname": "h",
         "cpus": 4,
+        "epoch_ns": DEFAULT_EPOCH_NS,
     }
-    assert machine.run == {"argv": ("ls", "-l", "--version"), "pid1": True, "time_limit_s": 1.5}
+    assert machine.run == {
+        "argv": ("ls", "-l", "--version"),
+        "pid1": True,
+        "time_limit_s": 1.5,
+        "is_paced": False,
+    }
     assert machine.on_system_call is None
+
+
+def test_real_time_is_the_hosts() -> None:
+    before_ns = time.time_ns()
+    assert run_command_line(["run", "--realtime", "--", "x"]) == 0
+    machine = PretendMachine.made
+    assert before_ns <= machine.settings["epoch_ns"] <= time.time_ns()
+    assert machine.run["is_paced"]
+
+
+def test_a_terminal_is_of_the_callers_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "vt220")
+    assert run_command_line(["run", "-t", "--", "x"]) == 0
+    machine = PretendMachine.made
+    assert machine.settings["environment"] == {"PATH": "/bin", "TERM": "vt220"}
+    assert machine.run == {
+        "argv": ("x",),
+        "pid1": False,
+        "time_limit_s": None,
+        "has_keyboard": False,
+        "in": "terminal",
+    }
+    run_command_line(["run", "-t", "--env", "TERM=dumb", "--", "x"])
+    assert PretendMachine.made.settings["environment"]["TERM"] == "dumb"
+    monkeypatch.delenv("TERM")
+    run_command_line(["run", "-t", "--", "x"])
+    assert PretendMachine.made.settings["environment"]["TERM"] == "xterm"
+
+
+def test_interactive_changes_nothing_without_a_terminal() -> None:
+    assert run_command_line(["run", "-i", "--", "x"]) == 0
+    assert "in" not in PretendMachine.made.run
 
 
 def test_the_command_starts_at_the_first_word_that_is_no_option() -> None:
@@ -128,6 +173,7 @@ def test_an_env_without_value_passes_the_callers_on(monkeypatch: pytest.MonkeyPa
         (["run", "--cpus", "65", "--", "y"], "--cpus"),
         (["run", "--env", "=x", "--", "y"], "a variable needs a name"),
         (["run", "--trace=/nowhere/file", "--", "y"], "can't write the trace to /nowhere/file"),
+        (["run", "-it", "--", "y"], "-i and -t together need a terminal as standard input"),
         (["dance"], "dance"),
         ([], "missing command"),
     ],

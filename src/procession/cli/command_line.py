@@ -37,7 +37,7 @@ class RunCommand(click.Command):
             for name in param.opts
         }
         position = 0
-        while position < len(args) and args[position].startswith("--") and args[position] != "--":
+        while position < len(args) and args[position].startswith("-") and args[position] != "--":
             if args[position] == "--trace":
                 args[position] = f"--trace={TRACE_TO_STDERR}"
             # An option's value may look like an option.
@@ -70,6 +70,9 @@ def procession() -> None:
 @procession.command(cls=RunCommand, context_settings={"allow_interspersed_args": False})
 @click.option("--rootfs", metavar="DIR", help="The tree that the program sees as /. [default: the host's /]")
 @click.option("--seed", type=int, default=0, metavar="N", help="Decides everything that chance decides.")
+@click.option("-i", "--interactive", is_flag=True, help="With -t: type into the program's terminal.")
+@click.option("-t", "--tty", is_flag=True, help="Give the program a terminal, joined to this one.")
+@click.option("--realtime", is_flag=True, help="Let time pass as it does outside. [default: only with -t]")
 @click.option("--pid1", is_flag=True, help="Make the program PID 1, as a container's entrypoint is.")
 @click.option("--env", multiple=True, metavar="K=V", help="Set a variable; `--env K` passes the host's on.")
 @click.option("--cwd", metavar="DIR", help="The directory in which the program starts.")
@@ -96,6 +99,9 @@ def procession() -> None:
 def run(
     rootfs: str | None,
     seed: int,
+    interactive: bool,
+    tty: bool,
+    realtime: bool,
     pid1: bool,
     env: tuple[str, ...],
     cwd: str | None,
@@ -117,6 +123,9 @@ def run(
     options.rootfs = rootfs
     options.seed = seed
     options.is_pid1 = pid1
+    options.has_keyboard = interactive
+    options.has_terminal = tty
+    options.is_paced = realtime
     options.environment = env
     options.directory = cwd
     options.user = user

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from procession.abi.errno import ENOENT, Errno
@@ -17,6 +19,8 @@ NOT_FOUND = 127
 KERNEL_BUG = 70
 USE_ERROR = 2
 SIGPIPE = 13
+STDIN = 0
+USUAL_TERMINAL = "xterm"
 
 
 class RunOptions:
@@ -27,7 +31,10 @@ class RunOptions:
         "cpu_count",
         "directory",
         "environment",
+        "has_keyboard",
+        "has_terminal",
         "hostname",
+        "is_paced",
         "is_pid1",
         "memory_bytes",
         "rootfs",
@@ -42,6 +49,9 @@ class RunOptions:
         self.rootfs: str | None = None
         self.seed = 0
         self.is_pid1 = False
+        self.has_keyboard = False
+        self.has_terminal = False
+        self.is_paced = False
         self.environment: tuple[str, ...] = ()
         self.directory: str | None = None
         self.user: str | None = None
@@ -51,11 +61,21 @@ class RunOptions:
         self.time_limit_s: float | None = None
         self.trace_file: str | None = None
 
+    @property
+    def is_real_time(self) -> bool:
+        """Whether the machine's clocks are the host's: that is what somebody at a terminal expects."""
+        return self.is_paced or self.has_terminal
+
 
 def run_program(options: RunOptions) -> int:
     """Run what `options` ask for, to its end; the status with which to exit."""
+    if options.has_terminal and options.has_keyboard and not os.isatty(STDIN):
+        return fail("-i and -t together need a terminal as standard input", USE_ERROR)
     try:
         output = open_trace_output(options.trace_file)
+        if output is sys.stderr and options.has_terminal and isinstance(output, TextIOWrapper):
+            # In raw mode a line doesn't begin at the left by itself.
+            output.reconfigure(newline="\r\n")
     except OSError as error:
         return fail(f"can't write the trace to {options.trace_file}: {error.strerror}", USE_ERROR)
     try:
@@ -76,18 +96,21 @@ def open_trace_output(name: str | None) -> TextIO | None:
 
 def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
     """Make the machine and run the program on it, with the trace going to `output`."""
-    from procession.cli.host_signals import forward_host_signals
+    from procession.kernel.clock import DEFAULT_EPOCH_NS
     from procession.kernel.uts import DEFAULT_HOST_NAME
     from procession.machine import Machine
 
     try:
-        environment = environment_of(options.environment, is_root=options.user is None)
+        environment = environment_of(
+            options.environment, is_root=options.user is None, has_terminal=options.has_terminal
+        )
         machine = Machine(
             seed=options.seed,
             rootfs=options.rootfs or "/",
             memory=options.memory_bytes,
             environment=environment,
             cwd=options.directory,
+            epoch_ns=time.time_ns() if options.is_real_time else DEFAULT_EPOCH_NS,
             cpus=options.cpu_count,
             user=options.user,
             hostname=options.hostname if options.hostname is not None else DEFAULT_HOST_NAME,
@@ -103,10 +126,7 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
         trace = SystemCallTrace(output, ignored=None if options.is_pid1 else machine.init.group)
         machine.on_system_call = trace
     try:
-        with forward_host_signals(machine):
-            result = machine.run_attached(
-                options.command, pid1=options.is_pid1, time_limit_s=options.time_limit_s
-            )
+        result = run_joined(machine, options)
     except Errno as error:
         return fail_to_execute(options.command[0], error)
     except Exception as error:  # noqa: BLE001 - the one place where bugs of the kernel are reported
@@ -118,17 +138,44 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
     return status_of(result)
 
 
-def environment_of(assignments: tuple[str, ...], *, is_root: bool) -> dict[str, str]:
+def run_joined(machine: Machine, options: RunOptions) -> Result:
+    """Run the program with this process's streams or terminal, and its signals."""
+    from procession.cli.host_signals import forward_host_signals
+
+    if not options.has_terminal:
+        with forward_host_signals(machine):
+            return machine.run_attached(
+                options.command,
+                pid1=options.is_pid1,
+                time_limit_s=options.time_limit_s,
+                is_paced=options.is_paced,
+            )
+    from procession.cli.host_terminal import raw_terminal
+
+    with raw_terminal(options.has_keyboard, machine), forward_host_signals(machine):
+        return machine.run_in_terminal(
+            options.command,
+            pid1=options.is_pid1,
+            time_limit_s=options.time_limit_s,
+            has_keyboard=options.has_keyboard,
+        )
+
+
+def environment_of(
+    assignments: tuple[str, ...], *, is_root: bool, has_terminal: bool = False
+) -> dict[str, str]:
     """The program's environment: a fixed one, with `assignments` on top. Raises ValueError.
 
-    It isn't the caller's, so that a run is the same wherever it is started. The machine knows the home of
-    any other user than root.
+    It isn't the caller's, so that a run is the same wherever it is started; but a terminal is of the kind
+    that the caller's is. The machine knows the home of any other user than root.
     """
     from procession.machine import DEFAULT_ENVIRONMENT
 
     environment = dict(DEFAULT_ENVIRONMENT)
     if not is_root:
         environment.pop("HOME", None)
+    if has_terminal:
+        environment["TERM"] = os.environ.get("TERM") or USUAL_TERMINAL
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not name:

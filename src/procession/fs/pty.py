@@ -110,6 +110,8 @@ class PtyMaster(PtyEnd):
 
     __slots__ = ("is_locked", "is_packet", "number", "slave_inode")
 
+    link: PtySlave
+
     def __init__(self, jobs: JobControl, number: int, slave_inode: SlaveInode) -> None:
         super().__init__(jobs, raw_modes(), Major.UNIX98_PTY_MASTER_MAJOR, number)
         self.number = number

@@ -231,6 +231,17 @@ class Tty:
             if count < len(data):
                 pending[:0] = data[count:]
 
+    def take_input(self, length: int) -> bytes:
+        """Up to `length` bytes of what can be read; only if the line discipline has any."""
+        discipline = self.discipline
+        data = discipline.read(length)
+        if len(discipline.buffer) <= _FEW:
+            self.readers_are_done()
+        if discipline.lacks_room:
+            discipline.lacks_room = False
+            self.pull()
+        return data
+
     def wake_readers(self) -> None:
         """There may be something to read."""
         self.read_queue.wake_all()
@@ -358,12 +369,7 @@ class TtyFile(File):
                 length = min(length, _READ_CHUNK)
             if not self._await_bytes(length, waited):
                 return b""
-        data = discipline.read(length)
-        if len(discipline.buffer) <= _FEW:
-            tty.readers_are_done()
-        if discipline.lacks_room:
-            discipline.lacks_room = False
-            tty.pull()
+        data = tty.take_input(length)
         self.inode.atime_ns = self._time_stamp(self.inode.atime_ns)
         return b"\0" + data if tty.is_packet_mode else data
 

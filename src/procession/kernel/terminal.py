@@ -114,16 +114,7 @@ class TerminalJobs:
         """Linux: tty_jobctrl.c, tty_open_proc_set_tty."""
         group = self._caller.group
         if is_session_leader(group) and group.terminal is None and tty.session is None:
-            self._acquire(group, tty)
-
-    @staticmethod
-    def _acquire(group: ThreadGroup, tty: Tty) -> None:
-        """Linux: __proc_set_tty."""
-        process_group = group.process_group
-        tty.foreground = process_group.id
-        tty.session = process_group.session
-        tty.session.lost_foreground = None
-        group.terminal = tty
+            set_controlling_terminal(group, tty)
 
     def _take(self, file: TtyFile, argument: int) -> int:
         """TIOCSCTTY. Raises EPERM. Linux: tiocsctty."""
@@ -140,7 +131,7 @@ class TerminalJobs:
             clear_session(tty.session)
         if not file.is_readable and not self.has_capability(CAP_SYS_ADMIN):
             raise EPERM("it isn't open for reading")
-        self._acquire(group, tty)
+        set_controlling_terminal(group, tty)
         return 0
 
     def hung_up(self, tty: Tty, *, is_session_ending: bool) -> None:
@@ -234,6 +225,18 @@ class TerminalJobs:
             raise EPERM(f"process group {number} is in another session")
         tty.foreground = number
         return 0
+
+
+def set_controlling_terminal(group: ThreadGroup, tty: Tty) -> None:
+    """Let a session's leader have `tty`, with its own process group in the foreground.
+
+    Linux: tty_jobctrl.c, __proc_set_tty.
+    """
+    process_group = group.process_group
+    tty.foreground = process_group.id
+    tty.session = process_group.session
+    tty.session.lost_foreground = None
+    group.terminal = tty
 
 
 def members_of(session: Session) -> list[ThreadGroup]:
