@@ -24,6 +24,11 @@ class Window:
 
     def __init__(self) -> None:
         self.bytes = bytearray(MEMORY_SIZE)
+        self.dumpable = 1
+
+    @property
+    def is_dumpable(self) -> bool:
+        return self.dumpable == 1
 
     def read(self, address: int, length: int) -> bytes:
         at = address - MEMORY_BASE

@@ -44,7 +44,6 @@ def machine() -> Machine:
 def root(machine: Machine) -> Task:
     task = machine.process(10)
     task.credentials.user.add_process()
-    task.mm.is_dumpable = True
     return task
 
 
@@ -52,7 +51,6 @@ def root(machine: Machine) -> Task:
 def alice(machine: Machine) -> Task:
     task = machine.process(11, credentials=machine.credentials.for_user(ALICE, ALICE, (4, 24)))
     task.credentials.user.add_process()
-    task.mm.is_dumpable = True
     return task
 
 

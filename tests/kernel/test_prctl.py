@@ -39,7 +39,7 @@ PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 class Memory:
     """What prctl changes of an address space, in place of a whole one."""
 
-    is_dumpable = True
+    dumpable = 1
     inherited_flags = 0
     barrier_registrations = 0
     auxiliary_vector = b"auxiliary" * 3
@@ -52,7 +52,7 @@ def machine() -> Machine:
 
 def equip(task: Task) -> Task:
     memory: Any = task.mm
-    for name in ("is_dumpable", "inherited_flags", "barrier_registrations", "auxiliary_vector"):
+    for name in ("dumpable", "inherited_flags", "barrier_registrations", "auxiliary_vector"):
         setattr(memory, name, getattr(Memory, name))
     memory.read_cstring = lambda address, limit: read_cstring(task, address, limit)
     return task

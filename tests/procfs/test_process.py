@@ -322,7 +322,7 @@ def test_others_see_little_of_a_process(proc: Proc) -> None:
     assert proc.inode("self").uid == 1000
     assert proc.inode("self/status").uid == 1000
     # Who became another user isn't inspected by that one.
-    proc.task.mm.is_dumpable = False
+    proc.task.mm.dumpable = 0
     assert proc.inode("self").uid == 1000
     assert proc.inode("self/status").uid == 0
 

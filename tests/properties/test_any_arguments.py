@@ -46,8 +46,6 @@ def machine_with_a_task() -> tuple[Machine, Task]:
     task = machine.process(10)
     task.files = FdTable()
     memory: Any = task.mm
-    init_memory: Any = machine.init.mm
-    memory.is_dumpable = init_memory.is_dumpable = True
     memory.inherited_flags = memory.barrier_registrations = memory.peak_resident_pages = 0
     memory.auxiliary_vector = b""
     memory.read_cstring = lambda address, limit: memory.read(address, limit).partition(b"\0")[0]

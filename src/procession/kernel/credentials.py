@@ -217,8 +217,9 @@ class Credentials:
 def commit_credentials(task: Task, new: Credentials) -> None:
     """Make `new` the credentials of `task`, which must not be changed afterwards.
 
-    A process whose identity changes or whose capabilities grow can no longer be dumped or traced by its own
-    user, and forgets its parent death signal. Linux: kernel/cred.c, commit_creds.
+    A process whose identity changes or whose capabilities grow can no longer be traced by its own user, nor
+    dumped (but for fs.suid_dumpable), and forgets its parent death signal.
+    Linux: kernel/cred.c, commit_creds.
     """
     old = task.credentials
     if (
@@ -228,7 +229,7 @@ def commit_credentials(task: Task, new: Credentials) -> None:
         or new.fsgid != old.fsgid
         or new.cap_permitted & ~old.cap_permitted
     ):
-        task.mm.is_dumpable = False
+        task.mm.dumpable = task.kernel.core.suid_dumpable
         task.parent_death_signal = 0
     if new.user is not old.user:
         new.user.add_process()

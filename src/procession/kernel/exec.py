@@ -18,7 +18,7 @@ from procession.abi.file_mode import S_IFMT
 from procession.fs import namei
 from procession.fs.inode import S_IFREG, S_ISGID, S_ISUID
 from procession.fs.mount import MS_NOEXEC, MS_NOSUID
-from procession.fs.permission import MAY_EXEC
+from procession.fs.permission import MAY_EXEC, MAY_READ
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.hardware.registers import RIP, RSP, Registers
@@ -94,10 +94,11 @@ class BinaryParameters:
 
     `name` is what AT_EXECFN shows, `interpreter_name` what the search for a handler is at: the same, or a
     script's interpreter. `arguments` and `environment` are the strings without their NULs. `held` are the
-    files opened on the way, `file` the last one.
+    files opened on the way, `file` the last one. `is_readable` says whether the caller may read the program
+    and its dynamic loader, so that a core could tell nothing new.
     """
 
-    __slots__ = ("arguments", "environment", "file", "held", "interpreter_name", "name")
+    __slots__ = ("arguments", "environment", "file", "held", "interpreter_name", "is_readable", "name")
     file: File
 
     def __init__(self, name: bytes, arguments: list[bytes], environment: list[bytes]) -> None:
@@ -106,6 +107,7 @@ class BinaryParameters:
         self.arguments = arguments
         self.environment = environment
         self.held: list[File] = []
+        self.is_readable = True
 
     def open(self, task: Task, path: Path) -> File:
         """Open what is at `path` for execution. Raises EACCES, ETXTBSY. Linux: fs/exec.c, do_open_execat."""
@@ -121,6 +123,13 @@ class BinaryParameters:
         file.acquire()
         self.held.append(file)
         return file
+
+    def note_reading(self, task: Task, file: File) -> None:
+        """Take note if the caller may execute but not read `file`. Linux: fs/exec.c, would_dump."""
+        try:
+            file.inode.check_permission(task.credentials, MAY_READ)
+        except EACCES:
+            self.is_readable = False
 
     def close(self) -> None:
         """Give back what was opened; the new address space has references of its own."""
@@ -148,6 +157,8 @@ class PreparedExec(Abandonable):
                 task.kernel.program_headers.read(file, file.read_at(0, _HEAD_BYTES))
             )
             self.interpreter_file = file
+            parameters.note_reading(task, file)
+        parameters.note_reading(task, parameters.file)
 
     def abandon(self) -> None:
         """The thread was killed while it waited for the others to end."""
@@ -426,7 +437,7 @@ def _switch_program(
     kernel: Kernel, task: Task, mm: MemoryDescriptor, parameters: BinaryParameters, gained: ExecCredentials
 ) -> None:
     """What becomes of the task when its program is replaced; execve(2) lists it. Nothing here can fail."""
-    group = task.group
+    group, old = task.group, task.credentials
     if group.handlers.reference_count > 1:
         group.handlers.reference_count -= 1
         group.handlers = group.handlers.copy()
@@ -443,7 +454,9 @@ def _switch_program(
     release_memory(kernel, task)
     mm.inherited_flags = flags_for_child(task.mm.inherited_flags)
     task.mm = mm
-    mm.is_dumpable = not gained.is_secure
+    mm.dump_filter = task.mm.dump_filter
+    if not parameters.is_readable or old.euid != old.uid or old.egid != old.gid:
+        mm.dumpable = kernel.core.suid_dumpable
     if gained.is_secure:
         task.parent_death_signal = 0
     task.personality &= ~(_PER_CLEAR_ON_SETID if gained.clears_personality else _READ_IMPLIES_EXEC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.kernel.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
+from procession.kernel.core_pattern import CoreSettings
 from procession.kernel.elf import ProgramHeaders
 from procession.kernel.futex import FutexTable
 from procession.kernel.pid import PidAllocator
@@ -41,6 +42,7 @@ class Kernel:
         "address_space",
         "boot_id",
         "clock",
+        "core",
         "cpu",
         "current",
         "decider",
@@ -91,6 +93,7 @@ class Kernel:
         self.vfs: Vfs
         self.mounts: MountNamespace
         self.identity = SystemIdentity()
+        self.core = CoreSettings()
         self.init: ThreadGroup | None = None
         # Made when somebody first asks for it.
         self.ipc: IpcNamespace | None = None

@@ -71,13 +71,13 @@ def _get_parent_death_signal(task: Task, arguments: Arguments) -> int:
 
 def _get_dumpable(task: Task, arguments: Arguments) -> int:
     del arguments
-    return int(task.mm.is_dumpable)
+    return task.mm.dumpable
 
 
 def _set_dumpable(task: Task, arguments: Arguments) -> int:
     if arguments[0] > 1:
         raise EINVAL("neither 0 nor 1")
-    task.mm.is_dumpable = bool(arguments[0])
+    task.mm.dumpable = arguments[0]
     return 0
 
 

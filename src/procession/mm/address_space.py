@@ -35,6 +35,12 @@ MMAP_MINIMUM = 0x10000
 MAXIMUM_AREAS = 65530
 """vm.max_map_count."""
 
+UNDUMPABLE, DUMPABLE, DUMPABLE_BY_ROOT = range(3)
+"""Who may read a core of the process: nobody, for there is none; its user; root alone. Only a process that
+is DUMPABLE may be inspected by its user (Linux: SUID_DUMP_DISABLE, _USER and _ROOT)."""
+DEFAULT_DUMP_FILTER = 0x33
+"""Private and shared memory without a file, and the headers of ELF files (core(5))."""
+
 DENIES_WRITE_EXECUTE = 1
 """Nothing is mapped writable and executable at once, and nothing becomes executable (PR_SET_MDWE)."""
 DENIAL_ENDS_HERE = 2
@@ -92,9 +98,11 @@ class MemoryDescriptor:
     `area_list`, which may be another's too: whoever changes an area calls `own_areas` before it looks for it.
     `reference_count` counts the tasks that run in it. `resident_pages` is its RSS and `peak_resident_pages`
     the most that it was. The `*_start` and `*_end` attributes say where exec put things (PR_SET_MM's).
-    `barrier_registrations` are the commands of membarrier(2) that registered for barriers;
-    `inherited_flags` what outlives exec, see `flags_for_child`. `has_fork_advice` is set once fork must look at
-    every area: some aren't to be there in a child, or are counted.
+    `dumpable` is what PR_GET_DUMPABLE gives: UNDUMPABLE, DUMPABLE or DUMPABLE_BY_ROOT; `dump_filter` which
+    areas a core holds (/proc/PID/coredump_filter). `barrier_registrations` are the commands of membarrier(2)
+    that registered for barriers; `inherited_flags` what outlives exec, see `flags_for_child`.
+    `has_fork_advice` is set once fork must look at every area: some aren't to be there in a child, or are
+    counted.
     """
 
     __slots__ = (
@@ -109,15 +117,15 @@ class MemoryDescriptor:
         "code_end",
         "code_start",
         "data_end",
-        "barrier_registrations",
         "data_start",
+        "dump_filter",
+        "dumpable",
         "environment_end",
         "environment_start",
         "executable",
         "has_fork_advice",
         "heap_start",
         "inherited_flags",
-        "is_dumpable",
         "leaves",
         "limits",
         "locked_pages",
@@ -158,9 +166,15 @@ class MemoryDescriptor:
         self.executable: object = None
         self.has_fork_advice = False
         memory.address_spaces[self] = None
-        self.is_dumpable = True
+        self.dumpable = DUMPABLE
+        self.dump_filter = DEFAULT_DUMP_FILTER
         self.barrier_registrations = 0
         self.inherited_flags = 0
+
+    @property
+    def is_dumpable(self) -> bool:
+        """Whether the process's own user may look into it (Linux: get_dumpable)."""
+        return self.dumpable == DUMPABLE
 
     # Sharing and ending
 
@@ -575,12 +589,13 @@ _COPIED_BY_FORK = (
     *("arguments_end", "arguments_start", "auxiliary_vector", "brk", "code_end", "code_start", "data_end"),
     *(
         "data_start",
+        "dump_filter",
+        "dumpable",
         "environment_end",
         "environment_start",
         "executable",
         "has_fork_advice",
         "heap_start",
-        "is_dumpable",
     ),
     *("mmap_base", "resident_pages", "stack_start"),
 )

@@ -10,8 +10,15 @@ from procession.abi.limits import NGROUPS_MAX
 from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE
 from procession.fs.pipe import pipe_file_system
 from procession.hardware.physical_memory import PAGE_SIZE
+from procession.kernel.core_pattern import PATTERN_MAXIMUM
 from procession.kernel.rlimit import LARGEST_NOFILE
-from procession.mm.address_space import MAXIMUM_AREAS, MMAP_MINIMUM
+from procession.mm.address_space import (
+    DUMPABLE,
+    DUMPABLE_BY_ROOT,
+    MAXIMUM_AREAS,
+    MMAP_MINIMUM,
+    UNDUMPABLE,
+)
 from procession.procfs.process_status import parse_integer
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.system import SystemFile, SystemTree
@@ -87,9 +94,9 @@ def store_domainname(kernel: Kernel, data: bytes) -> None:
     kernel.identity.domain_name = first_line(data)
 
 
-def first_line(data: bytes) -> bytes:
-    """At most 64 bytes, up to a newline or NUL (Linux: _proc_do_string)."""
-    return data.replace(b"\0", b"\n").split(b"\n", 1)[0][:64]
+def first_line(data: bytes, maximum: int = 64) -> bytes:
+    """At most `maximum` bytes, up to a newline or NUL (Linux: _proc_do_string)."""
+    return data.replace(b"\0", b"\n").split(b"\n", 1)[0][:maximum]
 
 
 def show_ostype(kernel: Kernel) -> bytes:
@@ -116,7 +123,48 @@ def show_threads_max(kernel: Kernel) -> bytes:
 
 def show_core_pattern(kernel: Kernel) -> bytes:
     """kernel.core_pattern."""
-    return b"core\n"
+    return kernel.core.pattern + b"\n"
+
+
+def store_core_pattern(kernel: Kernel, data: bytes) -> None:
+    """Set kernel.core_pattern; what is too long is cut."""
+    kernel.core.pattern = first_line(data, PATTERN_MAXIMUM)
+
+
+def show_core_uses_pid(kernel: Kernel) -> bytes:
+    """kernel.core_uses_pid."""
+    return number_line(kernel.core.uses_pid)
+
+
+def store_core_uses_pid(kernel: Kernel, data: bytes) -> None:
+    """Set kernel.core_uses_pid."""
+    kernel.core.uses_pid = parse_integer(data)
+
+
+def show_core_pipe_limit(kernel: Kernel) -> bytes:
+    """kernel.core_pipe_limit."""
+    return number_line(kernel.core.pipe_limit)
+
+
+def store_core_pipe_limit(kernel: Kernel, data: bytes) -> None:
+    """Set kernel.core_pipe_limit. Raises EINVAL for a negative number."""
+    value = parse_integer(data)
+    if value < 0:
+        raise EINVAL("a negative number of programs")
+    kernel.core.pipe_limit = value
+
+
+def show_suid_dumpable(kernel: Kernel) -> bytes:
+    """fs.suid_dumpable."""
+    return number_line(kernel.core.suid_dumpable)
+
+
+def store_suid_dumpable(kernel: Kernel, data: bytes) -> None:
+    """Set fs.suid_dumpable. Raises EINVAL outside 0 to 2."""
+    value = parse_integer(data)
+    if value not in (UNDUMPABLE, DUMPABLE, DUMPABLE_BY_ROOT):
+        raise EINVAL("outside 0 to 2")
+    kernel.core.suid_dumpable = value
 
 
 def show_cap_last_cap(kernel: Kernel) -> bytes:
@@ -225,11 +273,14 @@ SYSCTL_TREE: SystemTree = {
         b"pipe-max-size": SystemFile(0o644, show_pipe_max_size, store_pipe_max_size),
         b"pipe-user-pages-hard": SystemFile(0o444, show_pipe_user_pages_hard),
         b"pipe-user-pages-soft": SystemFile(0o444, show_pipe_user_pages_soft),
+        b"suid_dumpable": SystemFile(0o644, show_suid_dumpable, store_suid_dumpable),
     },
     b"kernel": {
         **IPC_SYSCTLS,
         b"cap_last_cap": SystemFile(0o444, show_cap_last_cap),
-        b"core_pattern": SystemFile(0o444, show_core_pattern),
+        b"core_pattern": SystemFile(0o644, show_core_pattern, store_core_pattern),
+        b"core_pipe_limit": SystemFile(0o644, show_core_pipe_limit, store_core_pipe_limit),
+        b"core_uses_pid": SystemFile(0o644, show_core_uses_pid, store_core_uses_pid),
         b"domainname": SystemFile(0o644, show_domainname, store_domainname),
         b"hostname": SystemFile(0o644, show_hostname, store_hostname),
         b"ngroups_max": SystemFile(0o444, show_ngroups_max),
