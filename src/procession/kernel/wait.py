@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import ECHILD, ERESTARTSYS
@@ -16,7 +17,7 @@ from procession.kernel.signal_parent import (
     CLD_KILLED,
     CLD_STOPPED,
 )
-from procession.kernel.task import SIGNAL_STOP_CONTINUED, SIGNAL_STOP_STOPPED, CpuTimes, Task
+from procession.kernel.task import SIGNAL_STOP_CONTINUED, SIGNAL_STOP_STOPPED, CpuTimes, Task, Tid
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -54,21 +55,40 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
 
     Raises ECHILD when no child can ever be, and Sleep. Linux: kernel/exit.c, do_wait.
     """
-    group = task.group
-    parents = [task] if selection.options & WNOTHREAD else group.threads
     has_candidate = False
-    for parent in parents:
-        for child in parent.children:
-            if is_eligible(child, selection):
-                has_candidate = True
-                found = wait_consider_task(kernel, task, child, selection.options)
-                if found is not None:
-                    return found
+    for child in _candidates(kernel, task, selection):
+        if is_eligible(child, selection):
+            has_candidate = True
+            found = wait_consider_task(kernel, task, child, selection.options)
+            if found is not None:
+                return found
     if not has_candidate:
         raise ECHILD(f"no child matches {selection.number or 'the wait'}")
     if selection.options & WNOHANG:
         return None
-    raise Sleep(group.wait_queue, interrupted=ERESTARTSYS)
+    raise Sleep(task.group.wait_queue, interrupted=ERESTARTSYS)
+
+
+def _candidates(kernel: Kernel, task: Task, selection: WaitSelection) -> Iterator[Task]:
+    """The children among which a wait looks: the caller's own, then those of other threads."""
+    group = task.group
+    is_alone = bool(selection.options & WNOTHREAD)
+    if selection.kind in _BY_PID:
+        child = kernel.tasks.get(Tid(selection.number))
+        parent = None if child is None else child.parent
+        if (
+            child is not None
+            and parent is not None
+            and child in parent.children
+            and (parent is task or (parent.group is group and not is_alone))
+        ):
+            yield child
+        return
+    yield from task.children
+    if not is_alone:
+        for thread in group.threads:
+            if thread is not task:
+                yield from thread.children
 
 
 def is_eligible(child: Task, selection: WaitSelection) -> bool:

@@ -6,7 +6,7 @@ from struct import unpack
 from typing import TYPE_CHECKING
 
 from procession.abi.clone_flags import CloneArgs, CloneFlag
-from procession.abi.errno import E2BIG, EAGAIN, EBADF, EINVAL, ENOENT, ENOTDIR, EPERM, ESRCH
+from procession.abi.errno import E2BIG, EAGAIN, EBADF, ECHILD, EINVAL, ENOENT, ENOTDIR, EPERM, ESRCH
 from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import AtFlag
 from procession.abi.resource import Rusage
@@ -24,6 +24,7 @@ from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.pidfd import PidFile, pid_file_of
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import CpuTimes, Task
+from procession.kernel.task_state import TaskState
 from procession.kernel.wait import (
     P_ALL,
     P_PGID,
@@ -388,6 +389,9 @@ def waitid(
             number = task.group.process_group.id
     elif kind == P_PIDFD:
         file = pid_file_of(task, number)
+        if file.group.leader.state is TaskState.DEAD:
+            # Its id may be another's by now.
+            raise ECHILD("the process behind the pidfd was reaped")
         number = file.group.pid
         if not file.is_blocking and not options & WNOHANG:
             found = do_wait(task.kernel, task, WaitSelection(P_PID, number, options | WNOHANG))
