@@ -28,6 +28,8 @@ for device in null zero full random urandom; do
     : > "dev/$device"
     mount --bind "/dev/$device" "dev/$device"
 done
+mkdir dev/shm
+mount -t tmpfs -o mode=1777 tmpfs dev/shm
 ln -s /proc/self/fd dev/fd
 ln -s /proc/self/fd/0 dev/stdin
 ln -s /proc/self/fd/1 dev/stdout

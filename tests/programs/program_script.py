@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
+# Those that need the larger tree, and seconds each.
+DEVELOPMENT_SCRIPTS = SCRIPTS.with_name("development")
 
 ENVIRONMENT = {
     "HOME": "/root",
@@ -58,7 +60,7 @@ class ProgramScript:
         return self.path.with_name(self.path.name + ".out")
 
 
-def all_scripts() -> list[ProgramScript]:
+def all_scripts(directory: Path = SCRIPTS) -> list[ProgramScript]:
     """Return every script in the directory, sorted by name."""
-    paths = sorted(path for path in SCRIPTS.iterdir() if path.suffix in INTERPRETERS)
+    paths = sorted(path for path in directory.iterdir() if path.suffix in INTERPRETERS)
     return [ProgramScript(path) for path in paths]
