@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.host_terminal import HostTerminal
     from procession.hardware.engine import Engine
+    from procession.hardware.fault_injection import FaultInjector
     from procession.login import Login
 
 DEFAULT_MEMORY_BYTES = 1 << 30
@@ -62,6 +63,7 @@ DEVPTS_OPTIONS = b"gid=5,mode=620,ptmxmode=000"
 STATUS_DEADLOCK = 125
 """The status of a machine in which every task sleeps for ever."""
 STATUS_TIME_LIMIT = 124
+_FEWEST_TASKS = 2
 _SIGCHLD, _SIGKILL = 17, 9
 _ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 _STDOUT, _STDERR = 1, 2
@@ -89,8 +91,10 @@ class Machine:
     guest sees as its root, never written to; `memory` is in bytes; `environment` the program's variables;
     `cwd` its directory in the guest; `cpus` how many virtual processors there are. `user` is who it runs as,
     `USER` or `USER:GROUP` in the guest's names or numbers, which also sets HOME unless `environment` does;
-    without one it is root, with every capability. `hostname` is what the machine calls itself. `engine` is
-    "unicorn", or "scripted" for tests without a processor.
+    without one it is root, with every capability. `hostname` is what the machine calls itself. `pids_max` is
+    how many tasks there may be at once, init and zombies included (as a cgroup's pids.max: EAGAIN).
+    `fault_injector` may let allocations fail. `engine` is "unicorn", or "scripted" for tests without a
+    processor.
     """
 
     def __init__(
@@ -107,15 +111,21 @@ class Machine:
         cpus: int = 1,
         user: str | None = None,
         hostname: str = DEFAULT_HOST_NAME,
+        pids_max: int | None = None,
+        fault_injector: FaultInjector | None = None,
     ) -> None:
         name = os.fsencode(hostname)
         if not 1 <= len(name) <= NAME_MAX:
             raise ValueError(f"a host name has 1 to {NAME_MAX} bytes, not {len(name)}")
         if not 1 <= cpus <= MAXIMUM_PROCESSORS:
             raise ValueError(f"a machine has 1 to {MAXIMUM_PROCESSORS} processors, not {cpus}")
+        if pids_max is not None and pids_max < _FEWEST_TASKS:
+            raise ValueError(
+                f"a machine has at least {_FEWEST_TASKS} tasks, init and a command, not {pids_max}"
+            )
         load_all()
         self.seed = seed
-        self.memory = PhysicalMemory(memory)
+        self.memory = PhysicalMemory(memory) if fault_injector is None else _failing(memory, fault_injector)
         self.engine = _make_engine(engine)
         self.environment = dict(DEFAULT_ENVIRONMENT if environment is None else environment)
         if user is not None and environment is None:
@@ -125,7 +135,10 @@ class Machine:
         self.kernel.identity.host_name = name
         self.traps = Traps(self.kernel)
         self.engine.attach(self.memory, self.traps)
+        self.fault_injector = fault_injector
         self._mount(os.fspath(rootfs))
+        if pids_max is not None:
+            self.kernel.pids.task_limit = min(pids_max, self.kernel.pids.task_limit)
         self.init = create_init(self.kernel)
         if isinstance(self.engine, ScriptedEngine):
             self.engine.current_task = self._current_task
@@ -147,6 +160,10 @@ class Machine:
         kernel = self.kernel
         vfs = Vfs(self.memory, kernel.clock, kernel)
         kernel.vfs = vfs
+        if self.fault_injector is not None:
+            from procession.kernel.fault_injection import inject_failures
+
+            inject_failures(kernel, self.fault_injector)
         install_terminals(vfs, TerminalJobs(kernel))
         kernel.mounts = first_namespace(Overlay(vfs, rootfs))
         kernel.mounts.root_path.mount.flags = MS_RELATIME
@@ -479,6 +496,12 @@ REAPER_SCRIPT: tuple[Step, ...] = (
     Branch(lambda result: True, "reap"),
 )
 """What init does where there is no processor to run its code."""
+
+
+def _failing(memory_bytes: int, injector: FaultInjector) -> PhysicalMemory:
+    from procession.hardware.fault_injection import FailingMemory
+
+    return FailingMemory(memory_bytes, injector)
 
 
 def _make_engine(name: str) -> Engine:

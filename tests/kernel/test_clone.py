@@ -10,7 +10,6 @@ import pytest
 from procession.abi.errno import EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS
 from procession.hardware.registers import RAX, RSP
-from procession.kernel import clone
 from procession.kernel.clone import (
     CLONE_CHILD_CLEARTID,
     CLONE_CHILD_SETTID,
@@ -381,10 +380,8 @@ class TestLimits:
         machine.reap(parent)
         assert machine.expect(parent, "fork") > 0
 
-    def test_tasks_of_the_machine(
-        self, machine: ConductedMachine, parent: Task, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(clone, "MAXIMUM_TASKS", 3)
+    def test_tasks_of_the_machine(self, machine: ConductedMachine, parent: Task) -> None:
+        machine.kernel.pids.task_limit = 3
         child = machine.fork(parent)
         assert machine.call(parent, "fork") == -EAGAIN.number
         machine.exit(child)

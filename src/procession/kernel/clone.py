@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.clone_flags import CloneFlag
-from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR
+from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR, Errno
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP
@@ -49,9 +49,6 @@ CLONE_NEW_ANY = (
     | CloneFlag.CLONE_NEWNET
     | CloneFlag.CLONE_NEWTIME
 )
-
-MAXIMUM_TASKS = 63_000
-"""kernel.threads-max."""
 
 
 class CloneArguments(NamedTuple):
@@ -148,10 +145,9 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         and not credentials.has_capability(CAP_SYS_ADMIN)
     ):
         raise EAGAIN("RLIMIT_NPROC")
-    if len(kernel.tasks) >= MAXIMUM_TASKS:
-        raise EAGAIN("kernel.threads-max")
+    if len(kernel.tasks) >= kernel.pids.task_limit:
+        raise EAGAIN(f"{kernel.pids.task_limit} tasks, which is all that there may be")
     check_fork(parent)
-    tid = _choose_tid(kernel, arguments.set_tid)
     if flags & CLONE_VM:
         mm = parent.mm.acquire()
     else:
@@ -159,6 +155,11 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
             mm = parent.mm.fork()
         except OutOfFrames:
             raise ENOMEM("no frames for the page tables") from None
+    try:
+        tid = _choose_tid(kernel, arguments.set_tid)
+    except Errno:
+        mm.put()
+        raise
 
     task = Task(kernel, tid, kernel.registers_of(parent).copy())
     registers = task.registers
@@ -202,9 +203,9 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     kernel.tasks[tid] = task
     kernel.total_forks += 1
     if flags & CLONE_PARENT_SETTID:
-        _store_tid(parent, arguments.parent_tid, tid)
+        store_tid(parent, arguments.parent_tid, tid)
     if flags & CLONE_CHILD_SETTID:
-        _store_tid(task, arguments.child_tid, tid)
+        store_tid(task, arguments.child_tid, tid)
     if kernel.observer is not None:
         kernel.observer.task_event(task, "clone")
     return task
@@ -268,7 +269,7 @@ def _start_thread_group(kernel: Kernel, task: Task, parent: Task, arguments: Clo
     join_process_group(group, old.process_group)
 
 
-def _store_tid(task: Task, address: int, tid: int) -> None:
+def store_tid(task: Task, address: int, tid: int) -> None:
     """Put the id where the caller asked for it; a bad address doesn't undo the clone (Linux: put_user)."""
     from procession.abi.errno import EFAULT
 

@@ -14,17 +14,24 @@ PID_MAX = 32768
 """kernel.pid_max as Linux sets it for a machine of up to 32 processors."""
 RESERVED_PIDS = 300
 """After the first time round, ids below this are left alone (Linux: kernel/pid.c, RESERVED_PIDS)."""
+MAXIMUM_TASKS = 63_000
+"""kernel.threads-max."""
 
 
 class PidAllocator:
-    """Gives the ids of one machine (Linux: kernel/pid.c, alloc_pid)."""
+    """Gives the ids of one machine (Linux: kernel/pid.c, alloc_pid).
 
-    __slots__ = ("kernel", "last", "pid_max")
+    `pid_max` is the first id that isn't given. `task_limit` is how many tasks there may be at once, zombies
+    included: kernel.threads-max, or less where something contains the machine (a cgroup's pids.max).
+    """
+
+    __slots__ = ("kernel", "last", "pid_max", "task_limit")
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.last = 0
         self.pid_max = PID_MAX
+        self.task_limit = MAXIMUM_TASKS
 
     def allocate(self) -> Tid:
         """The next free id. Raises EAGAIN when all are in use.

@@ -116,7 +116,7 @@ def show_version(kernel: Kernel) -> bytes:
 
 def show_threads_max(kernel: Kernel) -> bytes:
     """kernel.threads-max: how many tasks the machine may have."""
-    from procession.kernel.clone import MAXIMUM_TASKS
+    from procession.kernel.pid import MAXIMUM_TASKS
 
     return number_line(MAXIMUM_TASKS)
 

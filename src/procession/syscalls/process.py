@@ -6,7 +6,18 @@ from struct import unpack
 from typing import TYPE_CHECKING
 
 from procession.abi.clone_flags import CloneArgs, CloneFlag
-from procession.abi.errno import E2BIG, EAGAIN, EBADF, ECHILD, EINVAL, ENOENT, ENOTDIR, EPERM, ESRCH
+from procession.abi.errno import (
+    E2BIG,
+    EAGAIN,
+    EBADF,
+    ECHILD,
+    EINVAL,
+    ENOENT,
+    ENOTDIR,
+    EPERM,
+    ESRCH,
+    Errno,
+)
 from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import AtFlag
 from procession.abi.resource import Rusage
@@ -18,7 +29,7 @@ from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG
 from procession.fs.wait_queue import Sleep
 from procession.kernel import clone as cloning
 from procession.kernel.clock import FORK_NS
-from procession.kernel.clone import CloneArguments, copy_process
+from procession.kernel.clone import CloneArguments, copy_process, store_tid
 from procession.kernel.exec import begin_new_exec, do_execve
 from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.pidfd import PidFile, pid_file_of
@@ -118,15 +129,22 @@ def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_ad
 
 
 def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_address: int) -> Task:
-    """The descriptor is reserved and the address checked first, so that nothing must be undone."""
+    """What can fail comes before there is a child: the descriptor, its file, and the address it goes to."""
     if arguments.flags & cloning.CLONE_THREAD:
         raise EINVAL("a pidfd stands for a process")
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     fd = task.files.lowest_free(0, limit)
     task.mm.probe_write(pidfd_address, 4)
-    child = copy_process(kernel, task, arguments)
-    task.files.install(PidFile(kernel, child.group, 0, task), close_on_exec=True, limit=limit)
-    task.mm.write(pidfd_address, fd.to_bytes(4, "little"))
+    file = PidFile(kernel, task.group, 0, task)
+    try:
+        child = copy_process(kernel, task, arguments)
+    except Errno:
+        file.release_if_unheld()
+        raise
+    file.group = child.group
+    task.files.install(file, close_on_exec=True, limit=limit)
+    # fork has made the page read-only again: if memory is used up now, the descriptor is there all the same.
+    store_tid(task, pidfd_address, fd)
     kernel.scheduler.start(child)
     return child
 

@@ -1,0 +1,66 @@
+"""Allocations that fail on purpose, one at a time, to see that nothing is lost or left half made."""
+
+from __future__ import annotations
+
+from procession.hardware.physical_memory import OutOfFrames, PhysicalMemory
+
+
+class FaultInjector:
+    """Lets one allocation fail after it was armed (Linux: lib/fault-inject.c, /proc/PID/fail-nth).
+
+    `count` says how many allocations there were since, `failed` the kind of the one that was refused, "" if
+    none has been yet. Kinds are "frame" (a page frame), "pid" (a process id) and "file" (an open file).
+    """
+
+    __slots__ = ("count", "fail_at", "failed", "kind")
+
+    def __init__(self, fail_at: int = 0, kind: str = "") -> None:
+        self.arm(fail_at, kind)
+
+    def arm(self, fail_at: int, kind: str = "") -> None:
+        """Let the allocation number `fail_at` from now fail, 1 being the next; 0 lets all succeed.
+
+        Only allocations of `kind` count, "" means all.
+        """
+        self.fail_at = fail_at
+        self.kind = kind
+        self.count = 0
+        self.failed = ""
+
+    def refuses(self, kind: str) -> bool:
+        """Count an allocation of `kind`; whether it shall fail."""
+        if self.kind and kind != self.kind:
+            return False
+        self.count += 1
+        if self.count != self.fail_at:
+            return False
+        self.failed = kind
+        return True
+
+
+class FailingMemory(PhysicalMemory):
+    """Page frames that an injector may refuse."""
+
+    __slots__ = ("injector",)
+
+    def __init__(self, size_bytes: int, injector: FaultInjector) -> None:
+        super().__init__(size_bytes)
+        self.injector = injector
+
+    def allocate(self) -> int:
+        """As always, or OutOfFrames."""
+        if self.injector.refuses("frame"):
+            raise OutOfFrames
+        return super().allocate()
+
+    def allocate_copy(self, source: int) -> int:
+        """As always, or OutOfFrames."""
+        if self.injector.refuses("frame"):
+            raise OutOfFrames
+        return super().allocate_copy(source)
+
+    def allocate_with(self, contents: bytes) -> int:
+        """As always, or OutOfFrames."""
+        if self.injector.refuses("frame"):
+            raise OutOfFrames
+        return super().allocate_with(contents)

@@ -1,0 +1,52 @@
+"""Process ids and open files that are refused on purpose, as frames are by hardware/fault_injection.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EAGAIN, ENFILE
+from procession.fs.accounts import FileAccounts
+from procession.kernel.pid import PidAllocator
+from procession.kernel.task import Tid
+
+if TYPE_CHECKING:
+    from procession.hardware.fault_injection import FaultInjector
+    from procession.kernel.kernel import Kernel
+
+
+class FailingPids(PidAllocator):
+    """Process ids that an injector may refuse."""
+
+    __slots__ = ("injector",)
+
+    def __init__(self, kernel: Kernel, injector: FaultInjector) -> None:
+        super().__init__(kernel)
+        self.injector = injector
+
+    def allocate(self) -> Tid:
+        """As always, or EAGAIN."""
+        if self.injector.refuses("pid"):
+            raise EAGAIN("refused on purpose")
+        return super().allocate()
+
+
+class FailingAccounts(FileAccounts):
+    """Open files that an injector may refuse."""
+
+    __slots__ = ("injector",)
+
+    def __init__(self, memory_bytes: int, injector: FaultInjector) -> None:
+        super().__init__(memory_bytes)
+        self.injector = injector
+
+    def add_file(self) -> None:
+        """As always, or ENFILE."""
+        if self.injector.refuses("file"):
+            raise ENFILE("refused on purpose")
+        super().add_file()
+
+
+def inject_failures(kernel: Kernel, injector: FaultInjector) -> None:
+    """Put `injector` between a kernel that has no tasks or open files yet and what gives it ids and files."""
+    kernel.pids = FailingPids(kernel, injector)
+    kernel.vfs.accounts = FailingAccounts(kernel.memory.frame_count << 12, injector)
