@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ERANGE
+from procession.kernel.ipc import first_namespace
 from procession.kernel.ipc.ipc_object import MAXIMUM_OBJECTS
-from procession.kernel.ipc.namespace import first_namespace
 from procession.kernel.ipc.shm import destroy_orphans
 from procession.procfs.process_status import parse_integer
 from procession.procfs.system import SystemFile, SystemTree

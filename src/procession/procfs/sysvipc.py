@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.hardware.physical_memory import PAGE_SHIFT
+from procession.kernel.ipc import first_namespace
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 
 def show_segments(kernel: Kernel) -> bytes:
     """/proc/sysvipc/shm. Linux: ipc/shm.c, sysvipc_shm_proc_show."""
-    from procession.kernel.ipc.namespace import first_namespace
-
     head = (
         b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid"
         b"      atime      dtime      ctime                   rss                  swap\n"
@@ -32,8 +31,6 @@ def show_segments(kernel: Kernel) -> bytes:
 
 def show_semaphores(kernel: Kernel) -> bytes:
     """/proc/sysvipc/sem. Linux: ipc/sem.c, sysvipc_sem_proc_show."""
-    from procession.kernel.ipc.namespace import first_namespace
-
     head = b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"
     return head + b"".join(
         b"%10d %10d  %4o %10d %5d %5d %5d %5d %10d %10d\n"
@@ -47,8 +44,6 @@ def show_semaphores(kernel: Kernel) -> bytes:
 
 def show_queues(kernel: Kernel) -> bytes:
     """/proc/sysvipc/msg. Linux: ipc/msg.c, sysvipc_msg_proc_show."""
-    from procession.kernel.ipc.namespace import first_namespace
-
     head = (
         b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid"
         b"      stime      rtime      ctime\n"

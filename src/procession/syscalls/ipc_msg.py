@@ -7,28 +7,21 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.abi.ipc import IpcFlag, MsgCommand, MsgFlag, Msginfo, Msqid64Ds
-from procession.kernel.ipc.ipc_object import IPC_NOWAIT, READ
-from procession.kernel.ipc.msg import (
-    MSG_COPY,
-    MSG_EXCEPT,
-    Message,
-    MessageReceiver,
-    MessageSender,
-    MessageWish,
-    get_queue,
-    go_on_receiving,
-    go_on_sending,
-)
-from procession.kernel.ipc.namespace import namespace_of
+from procession.kernel.ipc import namespace_of
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Flags, Int, Long, Size
 
 if TYPE_CHECKING:
+    from procession.kernel.ipc.msg import Message
     from procession.kernel.ipc.namespace import IpcNamespace
     from procession.kernel.task import Task
 
 _IPC_RMID, _IPC_SET, _IPC_STAT, _IPC_INFO = range(4)
 _MSG_STAT, _MSG_INFO, _MSG_STAT_ANY = range(11, 14)
+_READ = 0o444
+_NOWAIT = int(MsgFlag.IPC_NOWAIT)
+_EXCEPT = int(MsgFlag.MSG_EXCEPT)
+_COPY = int(MsgFlag.MSG_COPY)
 _TYPE_BYTES = 8
 _LARGEST_SIZE = (1 << 63) - 1
 # What IPC_INFO tells and nothing means any more. Linux: include/uapi/linux/msg.h.
@@ -41,12 +34,16 @@ _MSGSEG = 0xFFFF
 @syscall(68)
 def msgget(task: Task, key: Int, flags: Flags[IpcFlag]) -> int:
     """msgget(2). Linux: ipc/msg.c, SYSCALL_DEFINE2(msgget)."""
+    from procession.kernel.ipc.msg import get_queue
+
     return get_queue(task, namespace_of(task), key, flags)
 
 
 @syscall(69)
 def msgsnd(task: Task, id: Int, message: Address, size: Size, flags: Flags[MsgFlag]) -> int:
     """msgsnd(2): a long with the type, then `size` bytes. Linux: ipc/msg.c, do_msgsnd."""
+    from procession.kernel.ipc.msg import Message, MessageSender, go_on_sending
+
     frame = task.frame
     if frame is not None and isinstance(frame.progress, MessageSender):
         return go_on_sending(task, frame.progress, flags)
@@ -63,6 +60,8 @@ def msgsnd(task: Task, id: Int, message: Address, size: Size, flags: Flags[MsgFl
 @syscall(70)
 def msgrcv(task: Task, id: Int, buffer: Address, size: Size, type: Long, flags: Flags[MsgFlag]) -> int:
     """msgrcv(2): the number of bytes after the type. Linux: ipc/msg.c, do_msgrcv."""
+    from procession.kernel.ipc.msg import MessageReceiver, MessageWish, go_on_receiving
+
     frame = task.frame
     if frame is not None and isinstance(frame.progress, MessageReceiver):
         return _deliver(task, go_on_receiving(task, frame.progress, flags), buffer, size)
@@ -70,15 +69,15 @@ def msgrcv(task: Task, id: Int, buffer: Address, size: Size, type: Long, flags: 
         raise EINVAL(f"room for {size} bytes")
     namespace = namespace_of(task)
     copied = 0
-    if flags & MSG_COPY:
-        if flags & MSG_EXCEPT or not flags & IPC_NOWAIT:
+    if flags & _COPY:
+        if flags & _EXCEPT or not flags & _NOWAIT:
             raise EINVAL("a copy is made at once, by position")
         # Linux reads what it is about to overwrite.
         copied = min(size, namespace.largest_message)
         task.mm.read(buffer, copied)
     wish = MessageWish(type, flags)
     message = namespace.messages.find(id).receive(task, wish, size, flags)
-    if flags & MSG_COPY and len(message.data) > copied:
+    if flags & _COPY and len(message.data) > copied:
         raise EINVAL("the message is longer than its copy may be")
     return _deliver(task, message, buffer, size)
 
@@ -103,7 +102,7 @@ def msgctl(task: Task, id: Int, command: Choice[MsgCommand], buffer: Address) ->
     if command in (_IPC_STAT, _MSG_STAT, _MSG_STAT_ANY):
         found = queues.find(id) if command == _IPC_STAT else queues.at(id)
         if command != _MSG_STAT_ANY:
-            found.check_access(task, READ)
+            found.check_access(task, _READ)
         task.mm.write(buffer, found.status().pack())
         return 0 if command == _IPC_STAT else found.id
     if command == _IPC_SET:

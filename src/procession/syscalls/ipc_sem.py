@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from procession.abi.errno import E2BIG, EINVAL, ERANGE
 from procession.abi.ipc import SEMAEM, SEMMNS, SEMOPM, SEMVMX, IpcFlag, Sembuf, SemCommand, Semid64Ds, Seminfo
 from procession.abi.time import Timespec
-from procession.kernel.ipc.ipc_object import READ, WRITE
-from procession.kernel.ipc.namespace import namespace_of
-from procession.kernel.ipc.sem import SemaphoreOperation, SemaphoreWait, get_set
+from procession.kernel.ipc import namespace_of
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, U64, Choice, Flags, In, Int, UInt
 from procession.syscalls.time import nanoseconds_of
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
 _IPC_RMID, _IPC_SET, _IPC_STAT, _IPC_INFO = range(4)
 _GETPID, _GETVAL, _GETALL, _GETNCNT, _GETZCNT, _SETVAL, _SETALL = range(11, 18)
 _SEM_STAT, _SEM_INFO, _SEM_STAT_ANY = range(18, 21)
+_READ, _WRITE = 0o444, 0o222
 _SEMUSZ = 20
 """What Linux says the size of an undo is."""
 
@@ -30,6 +29,8 @@ _SEMUSZ = 20
 @syscall(64)
 def semget(task: Task, key: Int, count: Int, flags: Flags[IpcFlag]) -> int:
     """semget(2). Linux: ipc/sem.c, SYSCALL_DEFINE3(semget)."""
+    from procession.kernel.ipc.sem import get_set
+
     return get_set(task, namespace_of(task), key, count, flags)
 
 
@@ -50,6 +51,8 @@ def semtimedop(
 
 def _operate(task: Task, id: int, address: int, count: int, timeout: Timespec | None) -> int:
     """Linux: ipc/sem.c, do_semtimedop."""
+    from procession.kernel.ipc.sem import SemaphoreOperation, SemaphoreWait
+
     frame = task.frame
     if frame is not None and isinstance(frame.progress, SemaphoreWait):
         return frame.progress.go_on()
@@ -81,7 +84,7 @@ def semctl(task: Task, id: Int, number: Int, command: Choice[SemCommand], argume
     if command in (_IPC_STAT, _SEM_STAT, _SEM_STAT_ANY):
         found = sets.find(id) if command == _IPC_STAT else sets.at(id)
         if command != _SEM_STAT_ANY:
-            found.check_access(task, READ)
+            found.check_access(task, _READ)
         task.mm.write(argument, found.status().pack())
         return 0 if command == _IPC_STAT else found.id
     if command == _SETVAL:
@@ -110,7 +113,7 @@ def semctl(task: Task, id: Int, number: Int, command: Choice[SemCommand], argume
 
 def _copy_values(task: Task, semaphores: SemaphoreSet, address: int, *, is_set: bool) -> int:
     """GETALL and SETALL: an array of `unsigned short`. Linux: ipc/sem.c, semctl_main."""
-    semaphores.check_access(task, WRITE if is_set else READ)
+    semaphores.check_access(task, _WRITE if is_set else _READ)
     count = len(semaphores.values)
     if is_set:
         data = task.mm.read(address, 2 * count)
@@ -121,7 +124,7 @@ def _copy_values(task: Task, semaphores: SemaphoreSet, address: int, *, is_set: 
 
 
 def _read_one(task: Task, semaphores: SemaphoreSet, number: int, command: int) -> int:
-    semaphores.check_access(task, READ)
+    semaphores.check_access(task, _READ)
     semaphores.check_number(number)
     if command == _GETVAL:
         return semaphores.values[number]

@@ -14,9 +14,7 @@ from procession.abi.ipc import (
     ShmInfo,
     Shminfo64,
 )
-from procession.kernel.ipc.ipc_object import READ
-from procession.kernel.ipc.namespace import namespace_of
-from procession.kernel.ipc.shm import attach, detach, get_segment
+from procession.kernel.ipc import namespace_of
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Flags, Int, Size
 
@@ -25,24 +23,31 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _IPC_RMID, _IPC_SET, _IPC_STAT, _IPC_INFO = range(4)
+_READ = 0o444
 _SHM_LOCK, _SHM_UNLOCK, _SHM_STAT, _SHM_INFO, _SHM_STAT_ANY = range(11, 16)
 
 
 @syscall(29)
 def shmget(task: Task, key: Int, size: Size, flags: Flags[ShmgetFlag]) -> int:
     """shmget(2). Linux: ipc/shm.c, SYSCALL_DEFINE3(shmget)."""
+    from procession.kernel.ipc.shm import get_segment
+
     return get_segment(task, namespace_of(task), key, size, flags)
 
 
 @syscall(30)
 def shmat(task: Task, id: Int, address: Address, flags: Flags[ShmatFlag]) -> Address:
     """shmat(2). Linux: ipc/shm.c, SYSCALL_DEFINE3(shmat)."""
+    from procession.kernel.ipc.shm import attach
+
     return attach(task, namespace_of(task), id, address, flags)
 
 
 @syscall(67)
 def shmdt(task: Task, address: Address) -> int:
     """shmdt(2). Linux: ipc/shm.c, SYSCALL_DEFINE1(shmdt)."""
+    from procession.kernel.ipc.shm import detach
+
     detach(task, address)
     return 0
 
@@ -63,7 +68,7 @@ def shmctl(task: Task, id: Int, command: Choice[ShmCommand], buffer: Address) ->
     if command in (_IPC_STAT, _SHM_STAT, _SHM_STAT_ANY):
         segment = segments.find(id) if command == _IPC_STAT else segments.at(id)
         if command != _SHM_STAT_ANY:
-            segment.check_access(task, READ)
+            segment.check_access(task, _READ)
         task.mm.write(buffer, segment.status().pack())
         return 0 if command == _IPC_STAT else segment.id
     if command == _IPC_SET:

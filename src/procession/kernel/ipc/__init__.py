@@ -1,1 +1,25 @@
-"""System V's shared memory, semaphores and messages, and the notices of POSIX message queues."""
+"""System V's shared memory, semaphores and messages, and POSIX message queues: which of them a task sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from procession.kernel.ipc.namespace import IpcNamespace
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
+
+
+def namespace_of(task: Task) -> IpcNamespace:
+    """The namespace whose objects `task` sees."""
+    return first_namespace(task.kernel)
+
+
+def first_namespace(kernel: Kernel) -> IpcNamespace:
+    """The namespace that a machine starts with, made at first use."""
+    namespace = kernel.ipc
+    if namespace is None:
+        from procession.kernel.ipc.namespace import IpcNamespace
+
+        namespace = kernel.ipc = IpcNamespace(max(kernel.memory.frame_count << 12 >> 3, 1 << 20))
+    return namespace

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from procession.kernel.ipc.msg import MessageQueue
     from procession.kernel.ipc.sem import SemaphoreSet
     from procession.kernel.ipc.shm import SharedSegment
-    from procession.kernel.kernel import Kernel
-    from procession.kernel.task import Task
 
 
 class IpcNamespace:
@@ -95,16 +93,3 @@ class IpcNamespace:
         if byte_count > 0 and self.charged_bytes + byte_count > self.maximum_bytes:
             raise ENOMEM("the machine's part for semaphores and messages is used up")
         self.charged_bytes += byte_count
-
-
-def namespace_of(task: Task) -> IpcNamespace:
-    """The namespace whose objects `task` sees."""
-    return first_namespace(task.kernel)
-
-
-def first_namespace(kernel: Kernel) -> IpcNamespace:
-    """The namespace that a machine starts with, made at first use."""
-    namespace = kernel.ipc
-    if namespace is None:
-        namespace = kernel.ipc = IpcNamespace(max(kernel.memory.frame_count << 12 >> 3, 1 << 20))
-    return namespace
