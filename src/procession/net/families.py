@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EAFNOSUPPORT, EINVAL, EPROTONOSUPPORT, ESOCKTNOSUPPORT
-from procession.abi.socket import AddressFamily, SocketType
+from procession.abi.errno import EACCES, EAFNOSUPPORT, EINVAL, EPROTONOSUPPORT, ESOCKTNOSUPPORT
+from procession.abi.socket import AddressFamily, IpProtocol, SocketType
 
 if TYPE_CHECKING:
     from procession.net.network import Network
@@ -16,6 +16,11 @@ _LAST_TYPE = 10
 _UNIX = int(AddressFamily.AF_UNIX)
 _INET = int(AddressFamily.AF_INET)
 _INET6 = int(AddressFamily.AF_INET6)
+_ICMP = int(IpProtocol.IPPROTO_ICMP)
+_ICMP6 = int(IpProtocol.IPPROTO_ICMPV6)
+_TCP = int(IpProtocol.IPPROTO_TCP)
+_UDP = int(IpProtocol.IPPROTO_UDP)
+_LAST_PROTOCOL = 262
 _NETLINK = int(AddressFamily.AF_NETLINK)
 _STREAM = int(SocketType.SOCK_STREAM)
 _DATAGRAM = int(SocketType.SOCK_DGRAM)
@@ -34,6 +39,8 @@ def create_socket(network: Network, family: int, kind: int, protocol: int, owner
         raise EINVAL(f"no socket type {kind}")
     if family == _UNIX:
         return _create_unix(network, kind, protocol, owner_uid)
+    if family in (_INET, _INET6):
+        return _create_internet(network, family, kind, protocol, owner_uid)
     raise EAFNOSUPPORT(f"address family {family} is not built in")
 
 
@@ -52,4 +59,23 @@ def _create_unix(network: Network, kind: int, protocol: int, owner_uid: int) -> 
         return UnixDatagram(network, _DATAGRAM, 0, owner_uid)
     if kind == _SEQUENCED:
         return UnixSequenced(network, kind, 0, owner_uid)
+    raise ESOCKTNOSUPPORT
+
+
+def _create_internet(network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> Socket:
+    """Linux: net/ipv4/af_inet.c, inet_create. Raw sockets aren't built, as if no protocol had them."""
+    if not 0 <= protocol <= _LAST_PROTOCOL:
+        raise EINVAL(f"no protocol {protocol}")
+    if kind == _STREAM and protocol in (0, _TCP):
+        from procession.net.tcp import TcpSocket
+
+        return TcpSocket(network, family, kind, _TCP, owner_uid)
+    if kind == _DATAGRAM and protocol in (0, _UDP):
+        from procession.net.udp import UdpSocket
+
+        return UdpSocket(network, family, kind, _UDP, owner_uid)
+    if kind == _DATAGRAM and (family, protocol) in ((_INET, _ICMP), (_INET6, _ICMP6)):
+        raise EACCES("no group may send echo requests (net.ipv4.ping_group_range)")
+    if kind in (_STREAM, _DATAGRAM, _RAW):
+        raise EPROTONOSUPPORT
     raise ESOCKTNOSUPPORT

@@ -6,22 +6,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from procession.net.host import Host
+    from procession.net.port_table import PortTable
     from procession.net.socket_file import SocketFileSystem
+    from procession.net.tcp_connection import TcpConnections
     from procession.net.unix_names import UnixNames
 
 
 class Network:
     """One network namespace (Linux: struct net; network_namespaces(7)).
 
-    `unix` has the local sockets and their abstract names. What isn't used is never made.
+    `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
+    UDP's ports. What isn't used is never made.
     """
 
-    __slots__ = ("_unix", "host", "system")
+    __slots__ = ("_tcp", "_udp_ports", "_unix", "host", "system")
 
     def __init__(self, system: SocketFileSystem, host: Host) -> None:
         self.system = system
         self.host = host
         self._unix: UnixNames | None = None
+        self._tcp: TcpConnections | None = None
+        self._udp_ports: PortTable | None = None
 
     def next_cookie(self) -> int:
         """The number of the next socket (SO_COOKIE)."""
@@ -36,3 +41,21 @@ class Network:
 
             self._unix = UnixNames()
         return self._unix
+
+    @property
+    def tcp(self) -> TcpConnections:
+        """TCP's connections and ports."""
+        if self._tcp is None:
+            from procession.net.tcp_connection import TcpConnections
+
+            self._tcp = TcpConnections(self.host)
+        return self._tcp
+
+    @property
+    def udp_ports(self) -> PortTable:
+        """UDP's ports."""
+        if self._udp_ports is None:
+            from procession.net.port_table import PortTable
+
+            self._udp_ports = PortTable(is_stream=False)
+        return self._udp_ports

@@ -81,6 +81,7 @@ class Socket:
         "cookie",
         "ended",
         "error",
+        "family",
         "file",
         "kind",
         "network",
@@ -99,15 +100,15 @@ class Socket:
         "write_queue",
     )
 
-    family: ClassVar[int] = 0
     is_stream: ClassVar[bool] = False
     """Whether bytes have no boundaries: a write may be taken in part and go on."""
     is_connection_based: ClassVar[bool] = False
     discards_truncated: ClassVar[bool] = False
     """Whether receiving with MSG_TRUNC throws the bytes away, as TCP does."""
 
-    def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
+    def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         self.network = network
+        self.family = family
         self.kind = kind
         self.protocol = protocol
         self.owner_uid = owner_uid
@@ -198,13 +199,14 @@ class Socket:
         """A message has been received or dropped. Linux: net/core/sock.c, sock_wfree."""
         self.used_room = used = self.used_room - size
         self.network.system.buffered_bytes -= size
-        if used << 2 <= self.send_room and self.write_queue.waiters:
+        if used << 2 <= self.send_room and self.write_queue.waiters and self.is_writable:
             self.write_queue.wake_all()
 
     @property
     def is_writable(self) -> bool:
         """Whether poll(2) says so (Linux: sock_writeable, unix_writable)."""
-        return self.used_room << 2 <= self.send_room
+        used = self.used_room
+        return used << 2 <= self.send_room and (used == 0 or not self.network.system.is_under_pressure)
 
     # What a family does
 
@@ -228,11 +230,11 @@ class Socket:
         """The next connection. Raises Sleep, EAGAIN, EINVAL ..."""
         raise EOPNOTSUPP
 
-    def local_address(self) -> bytes:
+    def own_sockaddr(self) -> bytes:
         """getsockname(2)."""
         raise EOPNOTSUPP
 
-    def peer_address(self) -> bytes:
+    def peer_sockaddr(self) -> bytes:
         """getpeername(2)."""
         raise EOPNOTSUPP
 

@@ -265,7 +265,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
             raise EINVAL
         return (1).to_bytes(8, "little")
     if name == _SO_PEERNAME:
-        address = socket.peer_address()
+        address = socket.peer_sockaddr()
         if len(address) < length:
             raise EINVAL
         return address

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOTCONN, ENOTTY
 from procession.abi.ioctls import SocketIoctl
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from procession.net.network import Network
     from procession.net.peer_identity import PeerIdentity
 
+AF_UNIX = int(AddressFamily.AF_UNIX)
 STREAM = int(SocketType.SOCK_STREAM)
 DATAGRAM = int(SocketType.SOCK_DGRAM)
 SEQUENCED = int(SocketType.SOCK_SEQPACKET)
@@ -65,10 +66,8 @@ class UnixSocket(Socket):
         "place_queue",
     )
 
-    family: ClassVar[int] = int(AddressFamily.AF_UNIX)
-
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
-        super().__init__(network, kind, protocol, owner_uid)
+        super().__init__(network, AF_UNIX, kind, protocol, owner_uid)
         self.name: bytes | None = None
         self.path: Path | None = None
         self.peer: UnixSocket | None = None
@@ -120,10 +119,10 @@ class UnixSocket(Socket):
             self.name = names.automatic_name()
             names.abstract[self.name] = self
 
-    def local_address(self) -> bytes:
+    def own_sockaddr(self) -> bytes:
         return format_address(self.name)
 
-    def peer_address(self) -> bytes:
+    def peer_sockaddr(self) -> bytes:
         peer = self.peer
         if peer is None:
             raise ENOTCONN

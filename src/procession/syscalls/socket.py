@@ -10,13 +10,15 @@ from procession.abi.socket import SOMAXCONN, AddressFamily, ShutdownHow, SocketF
 from procession.abi.structure import I32
 from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.timer import TIMER_ACTIONS
 from procession.net.socket import MSG_DONTWAIT
 from procession.net.socket_file import SocketFile, open_socket, socket_file_system
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, ChoiceAndFlags, Fd, Flags, InOut, Int, Out
 
 if TYPE_CHECKING:
-    from procession.kernel.task import Task
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task, Timer
     from procession.net.network import Network
 
 _TYPE_MASK = 0xF
@@ -172,7 +174,7 @@ def _accept(task: Task, fd: int, address: int, length: InOut[I32], flags: int) -
     if address:
         try:
             try:
-                name = connection.peer_address()
+                name = connection.peer_sockaddr()
             except ENOTCONN:
                 raise ECONNABORTED from None
             write_address(name, task, address, length)
@@ -195,12 +197,21 @@ def shutdown(task: Task, fd: Fd, how: Choice[ShutdownHow]) -> int:
 @syscall(51)
 def getsockname(task: Task, fd: Fd, address: Address, length: InOut[I32]) -> int:
     """getsockname(2). Linux: net/socket.c, __sys_getsockname."""
-    write_address(socket_file(task, fd).socket.local_address(), task, address, length)
+    write_address(socket_file(task, fd).socket.own_sockaddr(), task, address, length)
     return 0
 
 
 @syscall(52)
 def getpeername(task: Task, fd: Fd, address: Address, length: InOut[I32]) -> int:
     """getpeername(2). Linux: net/socket.c, __sys_getpeername."""
-    write_address(socket_file(task, fd).socket.peer_address(), task, address, length)
+    write_address(socket_file(task, fd).socket.peer_sockaddr(), task, address, length)
     return 0
+
+
+def _connection_timed_out(kernel: Kernel, timer: Timer) -> None:
+    from procession.net.tcp_connection import connection_timed_out
+
+    connection_timed_out(timer.target)
+
+
+TIMER_ACTIONS["tcp-connect"] = _connection_timed_out

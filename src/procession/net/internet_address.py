@@ -1,0 +1,106 @@
+"""Internet addresses: sockaddrs taken apart, and which addresses a machine with only a loopback has."""
+
+from __future__ import annotations
+
+from procession.abi.errno import EAFNOSUPPORT, EINVAL, ENETUNREACH
+from procession.abi.socket import AddressFamily, SockaddrIn, SockaddrIn6
+
+AF_UNSPEC = int(AddressFamily.AF_UNSPEC)
+AF_INET = int(AddressFamily.AF_INET)
+AF_INET6 = int(AddressFamily.AF_INET6)
+
+# An address is its 4 or 16 bytes; those of IPv4 in IPv6 (::ffff:127.0.0.1) are taken out of it.
+ANY_4 = bytes(4)
+ANY_6 = bytes(16)
+LOOPBACK_4 = bytes((127, 0, 0, 1))
+LOOPBACK_6 = bytes(15) + b"\1"
+BROADCAST_4 = b"\xff\xff\xff\xff"
+LOOPBACK_BROADCAST_4 = bytes((127, 255, 255, 255))
+MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+_SHORTEST_6 = 24
+"""A struct sockaddr_in6 without its scope (RFC 2133)."""
+
+
+def family_of(sockaddr: bytes) -> int:
+    """The family that a sockaddr says. Raises EINVAL if it's too short to say one."""
+    if len(sockaddr) < 2:
+        raise EINVAL("an address is needed")
+    return int.from_bytes(sockaddr[:2], "little")
+
+
+def parse(sockaddr: bytes, family: int) -> tuple[bytes, int]:
+    """The address and port in a sockaddr for a socket of `family`. Raises EINVAL, EAFNOSUPPORT."""
+    if family == AF_INET:
+        if len(sockaddr) < SockaddrIn.SIZE:
+            raise EINVAL("a struct sockaddr_in is needed")
+        if family_of(sockaddr) != AF_INET:
+            raise EAFNOSUPPORT
+        return sockaddr[4:8], int.from_bytes(sockaddr[2:4], "big")
+    if len(sockaddr) < _SHORTEST_6:
+        raise EINVAL("a struct sockaddr_in6 is needed")
+    if family_of(sockaddr) != AF_INET6:
+        raise EAFNOSUPPORT
+    return unmapped(sockaddr[8:24]), int.from_bytes(sockaddr[2:4], "big")
+
+
+def unmapped(address: bytes) -> bytes:
+    """The IPv4 address that `address`, of 16 bytes, stands for, or itself."""
+    return address[12:] if address[:12] == MAPPED_PREFIX else address
+
+
+def mapped(address: bytes) -> bytes:
+    """`address` in 16 bytes."""
+    return MAPPED_PREFIX + address if len(address) == 4 else address
+
+
+def format_sockaddr(address: bytes, port: int, family: int) -> bytes:
+    """A sockaddr of `family`."""
+    if family == AF_INET:
+        return SockaddrIn(AF_INET, port.to_bytes(2, "big"), address).pack()
+    return SockaddrIn6(AF_INET6, port.to_bytes(2, "big"), 0, mapped(address), 0).pack()
+
+
+def is_any(address: bytes) -> bool:
+    """Whether it stands for all of the machine's addresses."""
+    return not any(address)
+
+
+def is_multicast(address: bytes) -> bool:
+    """Whether it stands for a group."""
+    return address[0] >> 4 == 0xE if len(address) == 4 else address[0] == 0xFF
+
+
+def is_broadcast(address: bytes) -> bool:
+    """Whether everybody on a link would hear it."""
+    return address in (BROADCAST_4, LOOPBACK_BROADCAST_4)
+
+
+def is_local(address: bytes) -> bool:
+    """Whether it's one of the machine's: 127.0.0.0/8 and ::1."""
+    if len(address) == 4:
+        return address[0] == 127 and address != LOOPBACK_BROADCAST_4
+    return address == LOOPBACK_6
+
+
+def any_of(family: int) -> bytes:
+    """The address that stands for all."""
+    return ANY_4 if family == AF_INET else ANY_6
+
+
+def route(target: bytes, family: int, local: bytes) -> tuple[bytes, bytes]:
+    """Where a packet to `target` goes from a socket bound to `local`: its source and its destination.
+
+    Raises ENETUNREACH for what isn't on the loopback. Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu.
+    """
+    if is_any(target):
+        # It stands for this machine.
+        is_6 = len(target) == 16 and not (len(local) == 4 and family == AF_INET6)
+        target = LOOPBACK_6 if is_6 else LOOPBACK_4
+    if not is_local(target) and target != LOOPBACK_BROADCAST_4:
+        raise ENETUNREACH("only the loopback can be reached")
+    if not is_any(local):
+        if len(local) != len(target):
+            raise ENETUNREACH("the socket is bound to an address of the other protocol")
+        if not is_multicast(local) and not is_broadcast(local):
+            return local, target
+    return (LOOPBACK_6 if len(target) == 16 else LOOPBACK_4), target

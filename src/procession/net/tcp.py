@@ -1,0 +1,613 @@
+"""TCP on the loopback: connections whose bytes go straight from one end to the other; tcp(7)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.abi.errno import (
+    BY_NUMBER,
+    EAGAIN,
+    EALREADY,
+    ECONNABORTED,
+    ECONNREFUSED,
+    ECONNRESET,
+    EINPROGRESS,
+    EINVAL,
+    EISCONN,
+    ENETUNREACH,
+    ENOTCONN,
+    EPIPE,
+)
+from procession.abi.ioctls import SocketIoctl
+from procession.abi.socket import SocketOption, TcpState
+from procession.net.internet_address import (
+    AF_UNSPEC,
+    any_of,
+    family_of,
+    is_broadcast,
+    is_multicast,
+    parse,
+    route,
+)
+from procession.net.internet_socket import InternetSocket
+from procession.net.message import Received
+from procession.net.socket import (
+    BOTH_WAYS,
+    CLOSED,
+    ESTABLISHED,
+    LISTENING,
+    MSG_DONTWAIT,
+    MSG_ERRQUEUE,
+    MSG_OOB,
+    MSG_PEEK,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLRDHUP,
+    RECEIVING,
+    SENDING,
+    Socket,
+)
+from procession.net.tcp_connection import connection_is_over, find_listener, take_place
+
+if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
+    from procession.net.message import Control
+    from procession.net.network import Network
+    from procession.net.port_table import PortTable
+
+SYN_SENT = int(TcpState.TCP_SYN_SENT)
+FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
+CLOSE_WAIT = int(TcpState.TCP_CLOSE_WAIT)
+_CONNECTED = (ESTABLISHED, FIN_WAIT2, CLOSE_WAIT)
+_CAN_SEND = (ESTABLISHED, CLOSE_WAIT)
+
+UNSENT_ROOM = 16_384
+"""SO_SNDBUF of a socket without a connection, unless it was set (net.ipv4.tcp_wmem)."""
+SEND_ROOM = 2_626_560
+"""What it has grown to once there is one, on the loopback."""
+RECEIVE_ROOM = 131_072
+"""SO_RCVBUF, unless it was set (net.ipv4.tcp_rmem)."""
+PRESSED_ROOM = 4096
+"""How much a connection may have on the way when all the machine's buffers are full."""
+
+_SO_LINGER = int(SocketOption.SO_LINGER)
+_SO_BUF_LOCK = int(SocketOption.SO_BUF_LOCK)
+_SEND_LOCK = 1
+_SIOCINQ = int(SocketIoctl.SIOCINQ)
+_SIOCOUTQ = int(SocketIoctl.SIOCOUTQ)
+_SIOCOUTQNSD = int(SocketIoctl.SIOCOUTQNSD)
+_SIOCATMARK = int(SocketIoctl.SIOCATMARK)
+
+
+class TcpSocket(InternetSocket):
+    """A TCP socket (Linux: struct tcp_sock).
+
+    `peer` is the other end, as long as it can be spoken to. `chunks` are the bytes that wait, of which the
+    first `consumed` of the first chunk have been received; `unread` counts them: up to `receive_room` they
+    have arrived, the others are still in the sender's buffer. `has_ended` says that the other end sends no
+    more (its FIN), `is_orphan` that nobody has this socket open any more.
+
+    Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
+    SYN finds no place there. `is_connecting` is set from connect(2) until it's known what came of it,
+    `is_short_of_room` while somebody waits for the buffer to empty (Linux: SOCK_NOSPACE).
+    """
+
+    __slots__ = (
+        "attempts",
+        "backlog",
+        "bytes_received",
+        "bytes_sent",
+        "chunks",
+        "connections",
+        "consumed",
+        "has_ended",
+        "is_connecting",
+        "is_orphan",
+        "is_short_of_room",
+        "listener",
+        "peer",
+        "timer",
+        "unread",
+    )
+
+    is_stream: ClassVar[bool] = True
+    is_connection_based: ClassVar[bool] = True
+    discards_truncated: ClassVar[bool] = True
+
+    def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
+        super().__init__(network, family, kind, protocol, owner_uid)
+        self.send_room = UNSENT_ROOM
+        self.receive_room = RECEIVE_ROOM
+        self.peer: TcpSocket | None = None
+        self.chunks: deque[bytes] = deque()
+        self.consumed = 0
+        self.unread = 0
+        self.has_ended = False
+        self.is_orphan = False
+        self.is_connecting = False
+        self.is_short_of_room = False
+        self.connections: deque[TcpSocket] = deque()
+        self.attempts: deque[TcpSocket] = deque()
+        self.listener: TcpSocket | None = None
+        self.backlog = 0
+        self.timer: object = None
+        self.bytes_sent = 0
+        self.bytes_received = 0
+
+    @property
+    def ports(self) -> PortTable:
+        return self.network.tcp.ports
+
+    # Connecting
+
+    def listen(self, backlog: int) -> None:
+        """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_start."""
+        if self.state == LISTENING:
+            self.backlog = backlog
+            self._admit()
+            return
+        if self.state != CLOSED or self.is_connecting:
+            raise EINVAL("the socket has a connection")
+        if self.has_port:
+            # It may share its port only as long as nobody listens.
+            self.ports.check_bind(self, self.local_address, self.local_port)
+        else:
+            self.bind_automatically()
+        self.state = LISTENING
+        self.backlog = backlog
+        self.ended = 0
+        self.state_changed()
+
+    def connect(self, address: bytes, flags: int) -> None:
+        """Linux: net/ipv4/af_inet.c, __inet_stream_connect; net/ipv4/tcp_ipv4.c, tcp_v4_connect."""
+        if family_of(address) == AF_UNSPEC:
+            self.disconnect()
+            return
+        if not self.is_connecting:
+            if self.state != CLOSED:
+                raise EISCONN
+            self._start_connecting(address)
+            if flags & MSG_DONTWAIT:
+                raise EINPROGRESS
+        elif self.state == SYN_SENT and flags & MSG_DONTWAIT:
+            raise EALREADY
+        if self.state == SYN_SENT:
+            self.sleep(self.write_queue, self.send_timeout_ns)
+        self.is_connecting = False
+        if self.state == CLOSED:
+            error, self.error = self.error, 0
+            self.forget_connection()
+            raise BY_NUMBER.get(error, ECONNABORTED)
+
+    def _start_connecting(self, address: bytes) -> None:
+        target, port = parse(address, self.family)
+        if is_multicast(target) or is_broadcast(target):
+            raise ENETUNREACH
+        if self.is_ipv6_only and len(target) == 4:
+            raise ENETUNREACH("only IPv6 here")
+        self.forget_connection()
+        source, target = route(target, self.family, self.local_address)
+        take_place(self, source, target, port)
+        self.is_connecting = True
+        self.error = 0
+        self.ended = 0
+        listener = find_listener(self.network.tcp, target, port, source, self.local_port)
+        if listener is None:
+            self.end(ECONNREFUSED.number)
+        elif len(listener.connections) > listener.backlog:
+            self.state = SYN_SENT
+            listener.attempts.append(self)
+            self.listener = listener
+            self.network.tcp.start_timer(self)
+        else:
+            self._establish(listener)
+
+    def _establish(self, listener: TcpSocket) -> None:
+        """The handshake with `listener`: its end of the connection waits to be accepted."""
+        assert self.remote_address is not None
+        connection = TcpSocket(
+            self.network, listener.family, listener.kind, self.protocol, listener.owner_uid
+        )
+        listener.pass_on(connection)
+        connection.local_address, connection.local_port = self.remote_address, self.remote_port
+        connection.remote_address, connection.remote_port = self.local_address, self.local_port
+        connection.peer, self.peer = self, connection
+        connection.has_port = True
+        connection.ports.add(connection)
+        self.network.tcp.connections[connection.key] = connection
+        for end in (self, connection):
+            end.state = ESTABLISHED
+            if not end.options.get(_SO_BUF_LOCK, 0) & _SEND_LOCK:
+                end.send_room = SEND_ROOM
+        connection.listener = listener
+        listener.connections.append(connection)
+        listener.read_queue.wake_all()
+        self.state_changed()
+
+    def pass_on(self, connection: TcpSocket) -> None:
+        """A new connection has what the listening socket was set to. Linux: sk_clone_lock."""
+        connection.options = self.options.copy()
+        connection.protocol_options = self.protocol_options.copy()
+        connection.send_room, connection.receive_room = self.send_room, self.receive_room
+        connection.send_timeout_ns, connection.receive_timeout_ns = (
+            self.send_timeout_ns,
+            self.receive_timeout_ns,
+        )
+        connection.receive_low_water = self.receive_low_water
+        connection.is_ipv6_only = self.is_ipv6_only
+
+    @property
+    def key(self) -> tuple[bytes, int, bytes, int]:
+        """What tells this connection from others."""
+        assert self.remote_address is not None
+        return self.local_address, self.local_port, self.remote_address, self.remote_port
+
+    def accept(self, flags: int) -> Socket:
+        """Linux: net/ipv4/inet_connection_sock.c, inet_csk_accept."""
+        if self.state != LISTENING:
+            raise EINVAL("the socket doesn't listen")
+        if not self.connections:
+            self.wait_to_receive(flags)
+        connection = self.connections.popleft()
+        connection.listener = None
+        self._admit()
+        return connection
+
+    def _admit(self) -> None:
+        """There is a place for an attempt to connect that was waiting for one."""
+        while self.attempts and len(self.connections) <= self.backlog:
+            attempt = self.attempts.popleft()
+            attempt.listener = None
+            self.network.tcp.stop_timer(attempt)
+            attempt._establish(self)
+
+    # Ending
+
+    def end(self, error: int) -> None:
+        """The connection is over: it was refused, reset or timed out, or (0) both ends are done with it.
+
+        Linux: net/ipv4/tcp.c, tcp_done.
+        """
+        self.network.tcp.stop_timer(self)
+        if self.listener is not None and self.state == SYN_SENT:
+            self.listener.attempts.remove(self)
+            self.listener = None
+        if error:
+            self.error = error
+        if self.remote_address is not None and self.network.tcp.connections.get(self.key) is self:
+            del self.network.tcp.connections[self.key]
+        self.state = CLOSED
+        self.ended = BOTH_WAYS
+        self.peer = None
+        if not self.has_chosen_port:
+            self.give_up_port()
+        self.state_changed()
+
+    def reset(self) -> None:
+        """The other end has sent a RST. Linux: net/ipv4/tcp_input.c, tcp_reset."""
+        if self.state == SYN_SENT:
+            self.end(ECONNREFUSED.number)
+        else:
+            self.end(EPIPE.number if self.state == CLOSE_WAIT else ECONNRESET.number)
+        if self.is_orphan:
+            self.let_go()
+
+    def _send_reset(self) -> None:
+        """End the connection here and there."""
+        peer = self.peer
+        self.end(0)
+        if peer is not None:
+            peer.reset()
+
+    def _send_end(self) -> None:
+        """Send a FIN. Linux: net/ipv4/tcp.c, tcp_shutdown; net/ipv4/tcp_input.c, tcp_fin."""
+        peer = self.peer
+        was_closing = self.state == CLOSE_WAIT
+        if peer is not None:
+            peer.has_ended = True
+            peer.ended |= RECEIVING
+        if was_closing:
+            # The other end has been waiting for this: it keeps the port for a while.
+            self.end(0)
+            if peer is not None:
+                connection_is_over(peer)
+                peer.end(0)
+                if peer.is_orphan:
+                    peer.let_go()
+            return
+        self.state = FIN_WAIT2
+        if peer is not None:
+            peer.state = CLOSE_WAIT
+            peer.state_changed()
+
+    def shutdown(self, how: int) -> None:
+        """Linux: net/ipv4/af_inet.c, inet_shutdown."""
+        state = self.state
+        if state == CLOSED:
+            self.ended |= how
+            self.state_changed()
+            raise ENOTCONN
+        if state == LISTENING:
+            if how & RECEIVING:
+                self.disconnect()
+            return
+        if state == SYN_SENT:
+            self.disconnect()
+            return
+        self.ended |= how
+        if how & SENDING and state in _CAN_SEND:
+            self._send_end()
+        self.state_changed()
+
+    def disconnect(self) -> None:
+        """Back to a socket without a connection. Linux: net/ipv4/tcp.c, tcp_disconnect."""
+        if self.state == LISTENING:
+            self._stop_listening()
+            self.state = CLOSED
+        elif self.state != CLOSED:
+            self._send_reset()
+        self.discard()
+        self.error = 0
+        self.ended = 0
+        self.has_ended = False
+        self.is_connecting = False
+        self.forget_connection()
+        self.state_changed()
+
+    def forget_connection(self) -> None:
+        """There is no other end any more, and what bind(2) didn't name is free again."""
+        self.remote_address, self.remote_port = None, 0
+        if not self.has_chosen_address:
+            self.local_address = any_of(self.family)
+        if not self.has_chosen_port:
+            self.give_up_port()
+        if self.state == CLOSED and self.ended == BOTH_WAYS:
+            self.ended = 0
+
+    def _stop_listening(self) -> None:
+        """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_stop."""
+        connections, self.connections = self.connections, deque()
+        attempts, self.attempts = self.attempts, deque()
+        self.state = CLOSED
+        for connection in connections:
+            connection.listener = None
+            connection.abort()
+        for attempt in attempts:
+            attempt.listener = None
+            attempt.end(ECONNREFUSED.number)
+
+    def abort(self) -> None:
+        """This connection will never be accepted."""
+        self.discard()
+        self._send_reset()
+        self.let_go()
+
+    def discard(self) -> None:
+        """Throw away what waits to be received."""
+        self.chunks.clear()
+        self.network.system.buffered_bytes -= self.unread
+        self.consumed = self.unread = 0
+
+    def release(self) -> None:
+        """Linux: net/ipv4/tcp.c, __tcp_close."""
+        if self.state == LISTENING:
+            self._stop_listening()
+        had_unread = self.unread > 0
+        self.discard()
+        self.is_orphan = True
+        if self.state == SYN_SENT:
+            self.end(0)
+        elif self.state in _CONNECTED:
+            if had_unread or self.options.get(_SO_LINGER) == 0:
+                self._send_reset()
+            else:
+                self.ended = BOTH_WAYS
+                if self.state in _CAN_SEND:
+                    self._send_end()
+        self.state_changed()
+        if self.state == CLOSED:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Nobody has this socket open, and it has no connection: it's gone."""
+        self.give_up_port()
+
+    # Bytes
+
+    @property
+    def on_the_way(self) -> int:
+        """How many bytes the other end's buffer hasn't had room for."""
+        peer = self.peer
+        return max(peer.unread - peer.receive_room, 0) if peer is not None else 0
+
+    def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
+        """Linux: net/ipv4/tcp.c, tcp_sendmsg_locked."""
+        if flags & MSG_OOB:
+            raise EINVAL("urgent data isn't built")
+        if self.state not in _CAN_SEND:
+            self._refuse_to_send(flags)
+        if self.error or self.ended & SENDING:
+            self.raise_error()
+            raise EPIPE("the socket was shut down")
+        peer = self.peer
+        assert peer is not None
+        if not data:
+            return 0
+        if peer.is_orphan:
+            # Nobody is there to receive it; that is known only when it has been sent.
+            self.reset()
+            peer.end(0)
+            peer.let_go()
+            return len(data)
+        waiting = max(peer.unread - peer.receive_room, 0)
+        system = self.network.system
+        room = self.send_room - waiting
+        if system.is_under_pressure:
+            room = PRESSED_ROOM - peer.unread
+        if room <= 0:
+            self.is_short_of_room = True
+            self.wait_to_send(flags)
+        count = len(data)
+        if count > room:
+            data = data[:room]
+            count = room
+        peer.chunks.append(data)
+        peer.unread += count
+        peer.bytes_received += count
+        self.bytes_sent += count
+        system.buffered_bytes += count
+        if peer.read_queue.waiters:
+            peer.read_queue.wake_all()
+        return count
+
+    def _refuse_to_send(self, flags: int) -> None:
+        """There is no connection that could be sent to. Linux: net/core/stream.c, sk_stream_wait_connect."""
+        self.raise_error()
+        if self.state == SYN_SENT:
+            self.wait_to_send(flags)
+        raise EPIPE("no connection")
+
+    def receive(self, length: int, flags: int) -> Received:
+        """Linux: net/ipv4/tcp.c, tcp_recvmsg_locked."""
+        if flags & (MSG_OOB | MSG_ERRQUEUE):
+            self._receive_special(flags)
+        if self.state == LISTENING:
+            raise ENOTCONN
+        if not self.unread:
+            if self.has_ended:
+                return Received(b"", 0)
+            if self.error:
+                self.raise_error()
+            if self.ended & RECEIVING:
+                return Received(b"", 0)
+            if self.state == CLOSED:
+                raise ENOTCONN
+            if not length:
+                return Received(b"", 0)
+            self.wait_to_receive(flags)
+        if flags & MSG_PEEK:
+            return self._peek(length)
+        data = self._take(length)
+        return Received(data, len(data))
+
+    def _receive_special(self, flags: int) -> None:
+        if flags & MSG_ERRQUEUE:
+            raise EAGAIN("no queued errors")
+        raise EINVAL("no urgent data")
+
+    def _take(self, length: int) -> bytes:
+        """Take up to `length` bytes out, and let the sender go on when half of its buffer is free."""
+        chunks = self.chunks
+        first = chunks[0]
+        left = len(first) - self.consumed
+        if left > length:
+            data = first[self.consumed : self.consumed + length]
+            self.consumed += length
+        elif len(chunks) == 1 or left == length:
+            data = first[self.consumed :] if self.consumed else first
+            chunks.popleft()
+            self.consumed = 0
+        else:
+            parts = [first[self.consumed :] if self.consumed else first]
+            chunks.popleft()
+            taken = left
+            self.consumed = 0
+            while chunks and taken < length:
+                chunk = chunks[0]
+                if len(chunk) > length - taken:
+                    self.consumed = length - taken
+                    parts.append(chunk[: self.consumed])
+                    break
+                parts.append(chunk)
+                taken += len(chunk)
+                chunks.popleft()
+            data = b"".join(parts)
+        count = len(data)
+        self.unread -= count
+        self.network.system.buffered_bytes -= count
+        peer = self.peer
+        if peer is not None and peer.is_short_of_room and peer.is_writable:
+            # Linux: net/core/stream.c, sk_stream_write_space.
+            peer.is_short_of_room = False
+            peer.write_queue.wake_all()
+        return data
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a third of the buffer for sending is free (Linux: __sk_stream_is_writeable)."""
+        peer = self.peer
+        if peer is None:
+            return True
+        if self.network.system.is_under_pressure and peer.unread >= PRESSED_ROOM:
+            return False
+        waiting = max(peer.unread - peer.receive_room, 0)
+        return self.send_room - waiting >= waiting >> 1
+
+    def _peek(self, length: int) -> Received:
+        parts: list[bytes] = []
+        taken = 0
+        start = self.consumed
+        for chunk in self.chunks:
+            part = chunk[start : start + length - taken]
+            start = 0
+            parts.append(part)
+            taken += len(part)
+            if taken >= length:
+                break
+        return Received(b"".join(parts), taken)
+
+    def put_back(self, data: bytes) -> None:
+        if self.consumed:
+            self.chunks[0] = self.chunks[0][self.consumed :]
+            self.consumed = 0
+        self.chunks.appendleft(data)
+        self.unread += len(data)
+        self.network.system.buffered_bytes += len(data)
+
+    # The rest
+
+    def poll_mask(self) -> int:
+        """Linux: net/ipv4/tcp.c, tcp_poll."""
+        state = self.state
+        if state == LISTENING:
+            return POLLIN if self.connections else 0
+        ended = self.ended
+        mask = POLLERR if self.error else 0
+        if ended == BOTH_WAYS or state == CLOSED:
+            mask |= POLLHUP
+        if ended & RECEIVING:
+            mask |= POLLIN | POLLRDHUP
+        if state == SYN_SENT:
+            return mask
+        if self.unread >= self.receive_low_water:
+            mask |= POLLIN
+        if ended & SENDING or self.is_writable:
+            mask |= POLLOUT
+        else:
+            self.is_short_of_room = True
+        return mask
+
+    def peer_sockaddr(self) -> bytes:
+        if self.state in (CLOSED, SYN_SENT):
+            raise ENOTCONN
+        return super().peer_sockaddr()
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Linux: net/ipv4/tcp.c, tcp_ioctl."""
+        if request == _SIOCINQ:
+            if self.state == LISTENING:
+                raise EINVAL
+            value = min(self.unread, self.receive_room)
+        elif request in (_SIOCOUTQ, _SIOCOUTQNSD):
+            if self.state == LISTENING:
+                raise EINVAL
+            value = self.on_the_way
+        elif request == _SIOCATMARK:
+            value = 0
+        else:
+            return super().ioctl(request, argument, memory)
+        memory.write(argument, value.to_bytes(4, "little"))
+        return 0
