@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import EAGAIN
 from procession.fs.fd_table import FdTable
 from procession.fs.fs_context import FsContext
 from procession.hardware.registers import RIP, Registers
@@ -39,35 +40,51 @@ def create_init(kernel: Kernel) -> Task:
 
     It is protected from signals that it doesn't handle, as a pid namespace's init is.
     """
-    task = Task(kernel, kernel.pids.allocate(), Registers())
+    task = make_process(kernel, Credentials.for_root())
+    task.group.flags = SIGNAL_UNKILLABLE
+    task.command_name = b"init"
+    _fill_reaper_memory(task.mm)
+    task.registers.general[RIP] = CODE_ADDRESS
+    kernel.init = task.group
+    return task
+
+
+def make_process(kernel: Kernel, credentials: Credentials) -> Task:
+    """A process made from nothing, without a parent, published but not yet runnable; it has no memory mapped.
+
+    It's in a session of its own and in the machine's root directory. Raises EAGAIN, OutOfFrames.
+    """
+    limits = Limits()
+    mm = MemoryDescriptor(kernel.memory, limits)
+    try:
+        tid = kernel.pids.allocate()
+    except EAGAIN:
+        mm.put()
+        raise
+    task = Task(kernel, tid, Registers())
     group = ThreadGroup(task.tid)
     group.leader = task
     group.threads = [task]
     group.handlers = SignalHandlers()
     group.shared_pending = PendingSignals()
-    group.limits = Limits()
-    group.flags = SIGNAL_UNKILLABLE
+    group.limits = limits
+    group.start_time_ns = task.start_time_ns = kernel.clock.now_ns
     task.group = group
     task.pending = PendingSignals()
-    task.credentials = Credentials.for_root()
-    task.credentials.user.add_process()
+    task.credentials = credentials
+    credentials.user.add_process()
     task.files = FdTable()
     task.fs = FsContext(kernel.mounts.root_path)
-    task.command_name = b"init"
     task.alternate_stack = (0, 0, 0)
-    task.mm = _reaper_memory(kernel, group.limits)
-    task.registers.general[RIP] = CODE_ADDRESS
+    task.mm = mm
     create_session(kernel, group)
     kernel.tasks[task.tid] = task
-    kernel.init = group
     return task
 
 
-def _reaper_memory(kernel: Kernel, limits: Limits) -> MemoryDescriptor:
-    mm = MemoryDescriptor(kernel.memory, limits)
+def _fill_reaper_memory(mm: MemoryDescriptor) -> None:
     code = VirtualMemoryArea(CODE_ADDRESS, CODE_ADDRESS + 4096, PROT_READ | PROT_WRITE, name=b"[init]")
     mm.map(code)
     mm.write(CODE_ADDRESS, _REAPER)
     code.protection = PROT_READ | PROT_EXEC
     mm.tables.protect(code.start, code.end, code.entry_bits())
-    return mm

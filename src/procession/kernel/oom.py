@@ -52,7 +52,7 @@ def out_of_memory(kernel: Kernel) -> None:
         group = candidate.group
         if not candidate.is_leader or candidate.state in _GONE or group is kernel.init:
             continue
-        if group.is_exiting:
+        if group.is_exiting and group.core_dump is None:
             return
         if group.oom_score_adj == _NEVER:
             continue

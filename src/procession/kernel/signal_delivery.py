@@ -23,6 +23,7 @@ from procession.kernel.signal_mask import (
 from procession.kernel.signal_parent import CLD_CONTINUED, CLD_STOPPED, notify_parent_of_stop
 from procession.kernel.signal_set import (
     ALL_SIGNALS,
+    DUMPING,
     IGNORED_BY_DEFAULT,
     KILL_BIT,
     SIGALRM,
@@ -154,7 +155,12 @@ def next_signal(kernel: Kernel, task: Task) -> SigInfo | None:
                 continue
             begin_group_stop(task, signo)
             continue
-        _end_group(kernel, task, signo)
+        if bit & DUMPING:
+            from procession.kernel.core_dump import begin_core_dump
+
+            begin_core_dump(kernel, task, info)
+        else:
+            _end_group(kernel, task, signo)
         return None
 
 
@@ -194,7 +200,16 @@ def _end_group(kernel: Kernel, task: Task, signo: int) -> None:
 
 
 def _end_killed(kernel: Kernel, task: Task) -> None:
-    """End the thread because its group ends, or because another thread executes a program."""
+    """End the thread because its group ends, or because another thread executes a program.
+
+    While its group's core is being dumped it waits, or goes on dumping.
+    """
+    dump = task.group.core_dump
+    if dump is not None:
+        from procession.kernel.core_dump import go_on
+
+        go_on(kernel, task, dump)
+        return
     task.pending.discard(KILL_BIT)
     recalculate_pending(task)
     if task.group.flags & SIGNAL_GROUP_EXIT:

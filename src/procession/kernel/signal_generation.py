@@ -109,7 +109,8 @@ def prepare_signal(kernel: Kernel, task: Task, signo: int, *, is_forced: bool) -
     """
     group = task.group
     if group.flags & SIGNAL_GROUP_EXIT:
-        return False
+        # Only a core can be cut short.
+        return group.core_dump is not None and signo == SIGKILL
     bit = 1 << (signo - 1)
     if bit & STOPPING:
         group.shared_pending.discard(_CONT_BIT)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
     from procession.fs.tty import Tty
     from procession.hardware.registers import Registers
+    from procession.kernel.core_dump import CoreDump
     from procession.kernel.credentials import Credentials
     from procession.kernel.ipc.sem_undo import UndoList
     from procession.kernel.kernel import Kernel
@@ -248,14 +249,15 @@ class Task:
 class ThreadGroup:
     """What the threads of one process share (Linux: struct signal_struct and the tgid).
 
-    `times` sums the threads that have ended; `children_times` the reaped children and theirs.
-    `wait_queue` is where the group's threads wait for their children, `exit_queue` where others wait for its
-    end (pidfd); `stop_code` the signal that stopped
-    it, until a parent has been told.
+    `times` sums the threads that have ended; `children_times` the reaped children and theirs. `wait_queue` is
+    where the group's threads wait for their children, `exit_queue` where others wait for its end (pidfd);
+    `stop_code` the signal that stopped it, until a parent has been told; `core_dump` is set while its core is
+    being written.
     """
 
     __slots__ = (
         "children_times",
+        "core_dump",
         "exit_code",
         "exit_queue",
         "flags",
@@ -288,6 +290,7 @@ class ThreadGroup:
         self.shared_pending: PendingSignals
         self.limits: Limits
         self.flags = 0
+        self.core_dump: CoreDump | None = None
         self.exit_code = 0
         self.exit_queue = WaitQueue()
         self.stop_code = 0

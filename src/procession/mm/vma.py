@@ -29,6 +29,14 @@ class MappedInode(Protocol):
     def size(self) -> int:
         """The file's length in bytes."""
 
+    @property
+    def mode(self) -> int:
+        """Its type and permission bits."""
+
+    @property
+    def link_count(self) -> int:
+        """How many names it has."""
+
 
 class MappedFile(Protocol):
     """An open file, as a mapping holds it."""

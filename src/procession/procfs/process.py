@@ -75,6 +75,7 @@ COMMON_FILES: dict[bytes, Entry] = {
 }
 PROCESS_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
+    b"coredump_filter": Entry(0o644, process_memory.show_dump_filter, process_memory.store_dump_filter),
     b"mountstats": Entry(0o400, process_mounts.show_mountstats),
     b"stat": Entry(0o444, process_status.show_process_stat),
     b"timerslack_ns": Entry(0o666, process_status.show_timer_slack, process_status.store_timer_slack),
@@ -86,7 +87,7 @@ THREAD_FILES: dict[bytes, Entry] = {
 }
 LINKS = (b"cwd", b"exe", b"root")
 COMMON_NAMES = (*COMMON_FILES, *LINKS, b"fd", b"fdinfo", b"mem", b"stat")
-PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"mountstats", b"task", b"timerslack_ns")))
+PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"coredump_filter", b"mountstats", b"task", b"timerslack_ns")))
 THREAD_NAMES = tuple(sorted((*COMMON_NAMES, b"children")))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from procession.abi.device_numbers import device_major, device_minor
-from procession.abi.errno import EFAULT, EINVAL, EIO
+from procession.abi.errno import EFAULT, EINVAL, EIO, ESRCH
 from procession.fs.dentry import absolute_path
 from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.mm.dump import DUMP_FILTER_BITS
 from procession.mm.peek import peek
 from procession.mm.vma import (
     DONT_DUMP,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 HEADER_WIDTH = 72
 """How far the lines of maps are padded before a space and the name (Linux: show_vma_header_prefix)."""
 MEM_CHUNK = 1 << 20
+UINT_MAX = 0xFFFFFFFF
 PAGE_KB = PAGE_SIZE >> 10
 PROPORTIONAL_SHIFT = 12
 
@@ -318,6 +320,23 @@ def show_environment(system: ProcFileSystem, task: Task, subject: Subject) -> by
 def show_auxiliary_vector(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/auxv."""
     return task.mm.auxiliary_vector if has_memory(task) else b""
+
+
+def show_dump_filter(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/coredump_filter. Linux: fs/proc/base.c, proc_coredump_filter_read."""
+    return b"%08x\n" % task.mm.dump_filter if has_memory(task) else b""
+
+
+def store_dump_filter(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
+    """Say which areas a core holds. Raises EINVAL, ESRCH. Linux: proc_coredump_filter_write."""
+    from procession.procfs.process_status import parse_integer
+
+    value = parse_integer(data)
+    if not 0 <= value <= UINT_MAX:
+        raise EINVAL("no 32-bit number")
+    if not has_memory(task):
+        raise ESRCH
+    task.mm.dump_filter = value & ((1 << DUMP_FILTER_BITS) - 1)
 
 
 class MemoryFile(File):

@@ -229,7 +229,7 @@ def stack_bytes(mm: MemoryDescriptor) -> int:
     return sum(area.size for area in mm.areas if area.flags & GROWS_DOWN)
 
 
-def memory_lines(mm: MemoryDescriptor) -> list[bytes]:
+def memory_lines(mm: MemoryDescriptor, *, is_dumping: bool) -> list[bytes]:
     """The Vm* and Rss* lines of status. Linux: fs/proc/task_mmu.c, task_mem."""
     total_kb = mm.total_pages * PAGE_KB
     resident = resident_pages(mm)
@@ -261,7 +261,7 @@ def memory_lines(mm: MemoryDescriptor) -> list[bytes]:
     )
     return [
         *(b"%s:\t%8d kB" % row for row in rows),
-        b"CoreDumping:\t0",
+        b"CoreDumping:\t%d" % is_dumping,
         b"THP_enabled:\t0",
         b"untag_mask:\t0xffffffffffffffff",
     ]
@@ -301,7 +301,7 @@ def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         b"NSpgid:\t%d" % process_group.id,
         b"NSsid:\t%d" % process_group.session.id,
         b"Kthread:\t0",
-        *(memory_lines(task.mm) if has_memory(task) else []),
+        *(memory_lines(task.mm, is_dumping=group.core_dump is not None) if has_memory(task) else []),
         b"Threads:\t%d" % len(group.threads),
         b"SigQ:\t%d/%d" % (queued_signal_count(task), group.limits.soft[11]),
         b"SigPnd:\t%016x" % task.pending.mask,

@@ -1,0 +1,71 @@
+"""A task's registers as tracers and debuggers see them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.ptrace import UserRegsStruct
+from procession.hardware.registers import (
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+    RAX,
+    RBP,
+    RBX,
+    RCX,
+    RDI,
+    RDX,
+    RIP,
+    RSI,
+    RSP,
+)
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+USER_CS, USER_DS = 0x33, 0x2B
+_NO_CALL = (1 << 64) - 1
+
+
+def user_registers(task: Task) -> UserRegsStruct:
+    """What PTRACE_GETREGS gives for `task`; `orig_rax` is the number of the call that it is in, or -1.
+
+    Linux: arch/x86/kernel/ptrace.c, genregs_get.
+    """
+    registers = task.kernel.registers_of(task)
+    general = registers.general
+    return UserRegsStruct(
+        r15=general[R15],
+        r14=general[R14],
+        r13=general[R13],
+        r12=general[R12],
+        rbp=general[RBP],
+        rbx=general[RBX],
+        r11=general[R11],
+        r10=general[R10],
+        r9=general[R9],
+        r8=general[R8],
+        rax=general[RAX],
+        rcx=general[RCX],
+        rdx=general[RDX],
+        rsi=general[RSI],
+        rdi=general[RDI],
+        orig_rax=call_in_progress(task) & _NO_CALL,
+        rip=general[RIP],
+        cs=USER_CS,
+        eflags=registers.rflags,
+        rsp=general[RSP],
+        ss=USER_DS,
+        fs_base=registers.fs_base,
+        gs_base=registers.gs_base,
+    )
+
+
+def call_in_progress(task: Task) -> int:
+    """The number of the system call in which `task` sleeps, or which a signal has interrupted; else -1."""
+    return task.frame.number if task.frame is not None else task.call_number
