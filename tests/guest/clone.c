@@ -555,3 +555,24 @@ TEST(process_descriptor_of_a_non_blocking_wait)
 	MUST(kill(child, SIGKILL));
 	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
 }
+
+TEST(a_directory_of_proc_does_for_a_process_descriptor)
+{
+	char name[64];
+	siginfo_t info;
+	pid_t child = child_that_pauses();
+	int fd;
+
+	snprintf(name, sizeof(name), "/proc/%d", child);
+	fd = (int)MUST(open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	CHECK_EQ(pidfd_send(fd, 0, NULL, 0), 0);
+	CHECK_ERRNO(waitid(P_PIDFD, (id_t)fd, &info, WEXITED), EBADF);
+	CHECK_ERRNO(pidfd_send((int)MUST(openat(fd, "task", O_RDONLY)), 0, NULL, 0), EBADF);
+	CHECK_ERRNO(pidfd_send((int)MUST(openat(fd, "stat", O_RDONLY)), 0, NULL, 0), EBADF);
+	CHECK_ERRNO(pidfd_send((int)MUST(open(name, O_PATH)), 0, NULL, 0), EBADF);
+	snprintf(name, sizeof(name), "task/%d", child);
+	CHECK_ERRNO(pidfd_send((int)MUST(openat(fd, name, O_RDONLY)), 0, NULL, 0), EBADF);
+	CHECK_EQ(pidfd_send(fd, SIGKILL, NULL, 0), 0);
+	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
+	CHECK_ERRNO(pidfd_send(fd, 0, NULL, 0), ESRCH);
+}

@@ -44,6 +44,31 @@ class PidFile(File):
         return b"Pid:\t%d\nNSpid:\t%d\n" % (number, number)
 
 
+class ShowsProcess:
+    """An inode whose open file does for a pidfd when a signal is sent: the directory /proc/PID."""
+
+    __slots__ = ()
+
+    @property
+    def shown_group(self) -> ThreadGroup | None:
+        """The process, None if this is a single thread's directory."""
+        raise NotImplementedError
+
+
+def signalled_group_of(task: Task, fd: int) -> ThreadGroup:
+    """The process that a signal through descriptor `fd` of `task` goes to. Raises EBADF.
+
+    Linux: kernel/signal.c, pidfd_to_pid; fs/proc/base.c, tgid_pidfd_to_pid.
+    """
+    file = task.files.file(fd)
+    if isinstance(file, PidFile):
+        return file.group
+    group = file.inode.shown_group if isinstance(file.inode, ShowsProcess) else None
+    if group is None:
+        raise EBADF(f"descriptor {fd} is neither a pidfd nor a process's directory")
+    return group
+
+
 def pid_file_of(task: Task, fd: int) -> PidFile:
     """The pidfd behind a descriptor of `task`. Raises EBADF."""
     file = task.files.file(fd)

@@ -9,6 +9,7 @@ from procession.abi.errno import EACCES, EINVAL, ENOENT, ESRCH
 from procession.fs.dentry import Path, absolute_path
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.kernel.exec import Program
+from procession.kernel.pidfd import ShowsProcess
 from procession.kernel.task_state import TaskState
 from procession.procfs import process_memory, process_mounts, process_status
 from procession.procfs.access import has_files, has_memory, is_dumpable, may_inspect, require_inspection
@@ -18,7 +19,7 @@ from procession.procfs.process_descriptors import DescriptorDetailsDirectory, De
 if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.permission import Subject
-    from procession.kernel.task import Task
+    from procession.kernel.task import Task, ThreadGroup
     from procession.procfs.file_system import ProcFileSystem
 
     Show = Callable[[ProcFileSystem, Task, Subject], bytes]
@@ -91,7 +92,7 @@ PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"coredump_filter", b"mountstats", 
 THREAD_NAMES = tuple(sorted((*COMMON_NAMES, b"children")))
 
 
-class ProcessDirectory(ProcDirectory):
+class ProcessDirectory(ProcDirectory, ShowsProcess):
     """/proc/PID, or with `is_thread` /proc/PID/task/TID.
 
     `inodes` keeps what has been looked up in it: the same file must be found again.
@@ -107,6 +108,10 @@ class ProcessDirectory(ProcDirectory):
         self.is_thread = is_thread
         self.inodes: dict[bytes, Inode] = {}
         self.link_count = DIRECTORY_LINKS
+
+    @property
+    def shown_group(self) -> ThreadGroup | None:
+        return None if self.is_thread else self.task.group
 
     @property
     def names(self) -> tuple[bytes, ...]:

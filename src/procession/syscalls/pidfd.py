@@ -7,7 +7,7 @@ from procession.abi.pidfd import PidfdFlag, PidfdSignalFlag
 from procession.abi.siginfo import SiginfoRaw
 from procession.kernel.capability import CAP_SYS_PTRACE
 from procession.kernel.kill import sender_info, signal_group_members, signal_process, signal_thread
-from procession.kernel.pidfd import PidFile, group_for_pidfd, pid_file_of
+from procession.kernel.pidfd import PidFile, group_for_pidfd, pid_file_of, signalled_group_of
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.siginfo import SI_USER
 from procession.kernel.task import Task
@@ -38,7 +38,7 @@ def pidfd_send_signal(
     """pidfd_send_signal(2). Linux: kernel/signal.c, SYSCALL_DEFINE4(pidfd_send_signal)."""
     if flags & ~(_THREAD | _THREAD_GROUP | _PROCESS_GROUP) or flags.bit_count() > 1:
         raise EINVAL("unknown flags, or several")
-    group = pid_file_of(task, fd).group
+    group = signalled_group_of(task, fd)
     if info:
         queued = read_info(task, signal, info.address)
         if queued.signo != signal:
