@@ -132,6 +132,11 @@ class PhysicalMemory:
             return self.free.pop()
         raise OutOfFrames
 
+    def are_zero(self, start_word: int, end_word: int) -> bool:
+        """Whether all 64-bit words from `start_word` to `end_word`, a page's worth at most, are 0."""
+        length = (end_word - start_word) << 3
+        return self.bytes[start_word << 3 : end_word << 3] == _ZERO_PAGE[:length]
+
     def acquire(self, frame: int) -> None:
         """Take one more reference to `frame`."""
         self.references[frame] += 1

@@ -126,7 +126,7 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
     memory = mm.memory
     slot = leaf << 9
     start, end = slot + (first & 511), slot + (first & 511) + last - first
-    if not any(memory.words[start:end].tolist()):
+    if memory.are_zero(start, end):
         run = pages.entry_run(first + offset, last - first, bits)
         memory.bytes[start << 3 : end << 3] = run.entries
         count = run.present_count

@@ -137,9 +137,9 @@ class PageTables:
             if first == 0 and past == 512:
                 count += self._drop_leaf(region)
                 continue
-            entries = memory.words[(leaf << 9) + first : (leaf << 9) + past].tolist()
-            if not any(entries):
+            if memory.are_zero((leaf << 9) + first, (leaf << 9) + past):
                 continue
+            entries = memory.words[(leaf << 9) + first : (leaf << 9) + past].tolist()
             leaf = self.own_leaf(region)
             base = leaf << 9
             memory.bytes[(base + first) << 3 : (base + past) << 3] = bytes((past - first) << 3)
@@ -156,7 +156,7 @@ class PageTables:
         memory = self.memory
         leaf = self.leaves.pop(region)
         memory.words[(self.middle[region >> 9] << 9) + (region & 511)] = 0
-        count = sum(map(bool, memory.words[leaf << 9 : (leaf + 1) << 9].tolist()))
+        count = pte.ENTRIES - memory.words[leaf << 9 : (leaf + 1) << 9].tolist().count(0)
         self._put_leaf(leaf)
         return count
 
@@ -186,7 +186,7 @@ class PageTables:
             first = max(page, region << 9) & 511
             past = min(last - (region << 9), 512)
             leaf = self.leaves[region]
-            if not any(words[(leaf << 9) + first : (leaf << 9) + past].tolist()):
+            if memory.are_zero((leaf << 9) + first, (leaf << 9) + past):
                 continue
             has_changed = True
             base = self.own_leaf(region) << 9
