@@ -140,10 +140,11 @@ class BinaryParameters:
 class PreparedExec(Abandonable):
     """A program that can be run, with its interpreter: what is left to do is to replace the old one.
 
-    Its making raises what read_program and check_interpreter do.
+    `mm` is the new address space, with nothing but a stack and, from `strings_start` on, the strings. The
+    making raises what read_program and check_interpreter do, and OutOfFrames.
     """
 
-    __slots__ = ("interpreter", "interpreter_file", "parameters", "program")
+    __slots__ = ("interpreter", "interpreter_file", "mm", "parameters", "program", "strings_start")
 
     def __init__(self, task: Task, parameters: BinaryParameters, program: ElfProgram) -> None:
         self.parameters = parameters
@@ -159,9 +160,17 @@ class PreparedExec(Abandonable):
             self.interpreter_file = file
             parameters.note_reading(task, file)
         parameters.note_reading(task, parameters.file)
+        self.mm = MemoryDescriptor(task.kernel.memory, task.group.limits)
+        protection = PROT_READ | PROT_WRITE | (PROT_EXEC if program.has_executable_stack else 0)
+        try:
+            self.strings_start = _map_stack(self.mm, parameters, protection)
+        except OutOfFrames:
+            self.mm.put()
+            raise
 
     def abandon(self) -> None:
         """The thread was killed while it waited for the others to end."""
+        self.mm.put()
         self.parameters.close()
 
 
@@ -289,9 +298,9 @@ def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None
     parameters = prepared.parameters
     file = parameters.file
     gained = _exec_credentials(task, file)
-    mm = MemoryDescriptor(kernel.memory, task.group.limits)
+    mm = prepared.mm
     try:
-        registers = _build(kernel, task, mm, prepared, gained)
+        registers = _build(kernel, prepared, gained)
     except (Errno, OutOfFrames):
         # Linux has thrown the old program away by now.
         mm.put()
@@ -322,18 +331,11 @@ def _exec_credentials(task: Task, file: File) -> ExecCredentials:
     )
 
 
-def _build(
-    kernel: Kernel,
-    task: Task,
-    mm: MemoryDescriptor,
-    prepared: PreparedExec,
-    gained: ExecCredentials,
-) -> Registers:
+def _build(kernel: Kernel, prepared: PreparedExec, gained: ExecCredentials) -> Registers:
     """Fill the new address space; the registers that the program starts with."""
-    parameters, program = prepared.parameters, prepared.program
+    mm, parameters, program = prepared.mm, prepared.parameters, prepared.program
     interpreter, interpreter_file = prepared.interpreter, prepared.interpreter_file
-    stack_protection = PROT_READ | PROT_WRITE | (PROT_EXEC if program.has_executable_stack else 0)
-    strings_start = _map_stack(mm, parameters, stack_protection)
+    mm.check_limits(0, False)
     image = load_image(mm, program, parameters.file, is_interpreter=False)
     entry, base = image.entry, 0
     if interpreter is not None and interpreter_file is not None:
@@ -342,7 +344,7 @@ def _build(
     if entry >= STACK_TOP:
         raise EINVAL("an entry point past user space")
     _note_layout(mm, program, image)
-    stack_pointer = _fill_stack(kernel, mm, parameters, program, image, base, strings_start, gained)
+    stack_pointer = _fill_stack(kernel, mm, parameters, program, image, base, prepared.strings_start, gained)
     registers = Registers()
     registers.general[RSP] = stack_pointer
     registers.general[RIP] = entry
@@ -376,7 +378,8 @@ def _map_stack(mm: MemoryDescriptor, parameters: BinaryParameters, protection: i
         (start & ~PAGE_MASK) - 16 * (len(parameters.arguments) + len(parameters.environment))
     ) & ~PAGE_MASK
     bottom -= STACK_EXPAND
-    mm.map(VirtualMemoryArea(bottom, STACK_TOP, protection, flags=GROWS_DOWN, name=b"[stack]"))
+    # Its size is held against the limits when there is no way back any more, as Linux does it.
+    mm.insert(VirtualMemoryArea(bottom, STACK_TOP, protection, flags=GROWS_DOWN, name=b"[stack]"))
     mm.write(start, strings)
     mm.stack_start = start
     return start
