@@ -237,6 +237,7 @@ def replace_leader(task: Task) -> None:
     del kernel.tasks[old_tid]
     set_state(leader, TaskState.DEAD)
     leader.credentials.user.process_count -= 1
+    leader.pending.clear()
     task.tid = leader.tid
     kernel.tasks[task.tid] = task
     group.times.add(leader.times)
