@@ -182,8 +182,9 @@ class PtySlave(PtyEnd):
         return modes.with_control(modes.control & ~(CSIZE | PARENB) | CS8 | CREAD)
 
     def check_open(self) -> None:
-        """Linux: pty_open."""
+        """A failure is felt by the files that are open already, until one can be opened. Linux: pty_open."""
         if self.is_other_closed or self.link.is_locked:
+            self.has_io_error = True
             raise EIO
 
     def opened(self) -> None:

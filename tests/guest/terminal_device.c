@@ -1,0 +1,499 @@
+/* Terminals as devices: pseudo-terminals and devpts, what closing one end does, ioctl_tty(2), pty(7). */
+#include "pseudo_terminal.h"
+
+#include <sys/mount.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+static char *slave_name(void)
+{
+	return ptsname(master);
+}
+
+TEST(a_slave_is_a_device_in_devpts)
+{
+	struct stat status;
+	struct statfs system;
+	int number = -1;
+	char name[40];
+
+	open_terminal();
+	CHECK_EQ(ioctl(master, TIOCGPTN, &number), 0);
+	CHECK(number >= 0);
+	snprintf(name, sizeof(name), "/dev/pts/%d", number);
+	CHECK_STRING(slave_name(), name);
+	CHECK_EQ(fstat(slave, &status), 0);
+	CHECK(S_ISCHR(status.st_mode));
+	CHECK_EQ(major(status.st_rdev), 136);
+	CHECK_EQ(minor(status.st_rdev), number);
+	CHECK_EQ(status.st_uid, geteuid());
+	CHECK_EQ(status.st_nlink, 1);
+	CHECK_EQ(fstatfs(slave, &system), 0);
+	CHECK_EQ(system.f_type, 0x1cd1);
+	CHECK_EQ(fstat(master, &status), 0);
+	CHECK_EQ(major(status.st_rdev), 5);
+	CHECK_EQ(minor(status.st_rdev), 2);
+	CHECK_STRING(ttyname(slave), name);
+	CHECK_EQ(ioctl(slave, TIOCGDEV, &number), 0);
+	CHECK_EQ(number & 0xfff00, 136 << 8);
+	CHECK_EQ(ioctl(master, TIOCGDEV, &number), 0);
+	CHECK_EQ(number & 0xfff00, 136 << 8);
+}
+
+TEST(numbers_are_given_anew)
+{
+	int first = -1, second = -1, again = -1, other;
+
+	master = (int)MUST(posix_openpt(O_RDWR | O_NOCTTY));
+	other = (int)MUST(posix_openpt(O_RDWR | O_NOCTTY));
+	MUST(ioctl(master, TIOCGPTN, &first));
+	MUST(ioctl(other, TIOCGPTN, &second));
+	CHECK(first != second);
+	MUST(close(master));
+	master = (int)MUST(posix_openpt(O_RDWR | O_NOCTTY));
+	MUST(ioctl(master, TIOCGPTN, &again));
+	CHECK_EQ(again, first);
+}
+
+TEST(a_slave_is_locked_at_first)
+{
+	int locked = -1, off = 0, on = 1;
+
+	master = (int)MUST(posix_openpt(O_RDWR | O_NOCTTY));
+	CHECK_EQ(ioctl(master, TIOCGPTLCK, &locked), 0);
+	CHECK_EQ(locked, 1);
+	CHECK_ERRNO(open(slave_name(), O_RDWR | O_NOCTTY), EIO);
+	CHECK_ERRNO(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY), EIO);
+	CHECK_EQ(ioctl(master, TIOCSPTLCK, &off), 0);
+	CHECK_EQ(ioctl(master, TIOCGPTLCK, &locked), 0);
+	CHECK_EQ(locked, 0);
+	slave = (int)CHECK_OK(open(slave_name(), O_RDWR | O_NOCTTY));
+	CHECK_EQ(ioctl(master, TIOCSPTLCK, &on), 0);
+	CHECK_ERRNO(open(slave_name(), O_RDWR | O_NOCTTY), EIO);
+	CHECK_ERRNO(write(slave, "x", 1), EIO);
+	CHECK_EQ(ioctl(master, TIOCSPTLCK, &off), 0);
+	CHECK_ERRNO(read(slave, seen, 1), EIO);
+	CHECK_OK(open(slave_name(), O_RDWR | O_NOCTTY));
+	CHECK_EQ(write(slave, "x", 1), 1);
+	CHECK_ERRNO(ioctl(slave, TIOCSPTLCK, &off), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, TIOCGPTN, &off), ENOTTY);
+	CHECK_ERRNO(ioctl(master, TIOCGPTN, bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl(master, TIOCSPTLCK, bad_address()), EFAULT);
+}
+
+TEST(a_slave_can_be_opened_without_its_name)
+{
+	int peer;
+
+	open_terminal();
+	peer = (int)CHECK_OK(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+	CHECK_EQ(fcntl(peer, F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(write(peer, "hello", 5), 5);
+	SHOWS("hello");
+	CHECK_STRING(ttyname(peer), slave_name());
+	CHECK_ERRNO(ioctl(slave, TIOCGPTPEER, O_RDWR), EIO);
+	peer = (int)CHECK_OK(ioctl(master, TIOCGPTPEER, O_RDONLY | O_NOCTTY));
+	CHECK_ERRNO(write(peer, "x", 1), EBADF);
+}
+
+TEST(a_master_reads_nothing_before_the_slave_is_opened)
+{
+	master = (int)MUST(posix_openpt(O_RDWR | O_NOCTTY));
+	make_non_blocking(master);
+	CHECK_EQ(events_of(master), POLLOUT | POLLWRNORM);
+	CHECK_ERRNO(read(master, seen, 1), EAGAIN);
+	MUST(unlockpt(master));
+	CHECK_EQ(write(master, "early\n", 6), 6);
+	slave = (int)MUST(open(slave_name(), O_RDWR | O_NOCTTY));
+	READS("early\n");
+}
+
+TEST(a_master_reads_what_is_left_after_the_slave_is_closed)
+{
+	open_terminal();
+	MUST(write(slave, "bye\n", 4));
+	MUST(close(slave));
+	CHECK_EQ(events_of(master), POLLIN | POLLOUT | POLLHUP | POLLRDNORM | POLLWRNORM);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 5);
+	CHECK_ERRNO(read(master, seen, sizeof(seen)), EIO);
+	CHECK_EQ(events_of(master), POLLOUT | POLLHUP | POLLWRNORM);
+	CHECK_EQ(write(master, "kept\n", 5), 5);
+	slave = (int)CHECK_OK(open(slave_name(), O_RDWR | O_NOCTTY));
+	CHECK_EQ(events_of(master) & POLLHUP, 0);
+	READS("kept\n");
+	SHOWS("kept\r\n");
+}
+
+TEST(a_master_that_waits_is_woken_by_the_last_close)
+{
+	int second;
+	pid_t child;
+
+	open_terminal();
+	second = (int)MUST(open(slave_name(), O_RDWR | O_NOCTTY));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(close(slave));
+		sleep_ms(50);
+		MUST(close(second));
+		_exit(0);
+	}
+	MUST(close(slave));
+	MUST(close(second));
+	CHECK_ERRNO(read(master, seen, sizeof(seen)), EIO);
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(a_slave_is_hung_up_when_its_master_is_closed)
+{
+	struct stat status;
+	int number = 0;
+	char name[40];
+
+	open_terminal();
+	strcpy(name, slave_name());
+	type("unread\n");
+	CHECK_EQ(await_waiting(slave, 7), 7);
+	MUST(close(master));
+	CHECK_EQ(events_of(slave), POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDNORM | POLLWRNORM);
+	CHECK_EQ(read(slave, seen, sizeof(seen)), 0);
+	CHECK_ERRNO(write(slave, "x", 1), EIO);
+	CHECK_ERRNO(ioctl(slave, FIONREAD, &number), EIO);
+	CHECK_ERRNO(ioctl(slave, TIOCGPGRP, &number), EIO);
+	CHECK_ERRNO(ioctl(slave, TIOCSPGRP, &number), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, TCGETS, seen), EIO);
+	CHECK_ERRNO(ioctl(slave, TIOCNXCL), EIO);
+	CHECK_EQ(isatty(slave), 0);
+	CHECK_EQ(fstat(slave, &status), 0);
+	CHECK_EQ(status.st_nlink, 0);
+	CHECK_ERRNO(open(name, O_RDWR | O_NOCTTY), ENOENT);
+	CHECK_ERRNO(stat(name, &status), ENOENT);
+}
+
+TEST(a_reader_is_told_when_the_master_is_closed)
+{
+	pid_t child;
+
+	open_terminal();
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(close(master));
+		CHECK_ERRNO(read(slave, seen, sizeof(seen)), EIO);
+		CHECK_EQ(read(slave, seen, sizeof(seen)), 0);
+		_exit(0);
+	}
+	MUST(close(slave));
+	sleep_ms(50);
+	MUST(close(master));
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(a_writer_is_told_when_the_master_is_closed)
+{
+	static char many[60000];
+	pid_t child;
+
+	open_terminal();
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		ssize_t got;
+
+		MUST(close(master));
+		got = write(slave, many, sizeof(many));
+		CHECK(got > 0 && got < (ssize_t)sizeof(many));
+		CHECK_ERRNO(write(slave, "x", 1), EIO);
+		_exit(0);
+	}
+	MUST(close(slave));
+	sleep_ms(50);
+	MUST(close(master));
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(input_outlives_the_slaves_files)
+{
+	open_terminal();
+	type("kept\n");
+	CHECK_EQ(await_waiting(slave, 5), 5);
+	change_local(ECHOCTL, 0);
+	MUST(close(slave));
+	slave = (int)MUST(open(slave_name(), O_RDWR | O_NOCTTY));
+	READS("kept\n");
+	CHECK_EQ(modes_of(slave).c_lflag & ECHOCTL, 0);
+}
+
+TEST(packets_tell_what_happens)
+{
+	int on = 1, off = 0, is_on = -1;
+
+	open_terminal();
+	CHECK_EQ(ioctl(master, TIOCPKT, &on), 0);
+	CHECK_EQ(ioctl(master, TIOCGPKT, &is_on), 0);
+	CHECK_EQ(is_on, 1);
+	CHECK_EQ(events_of(master), POLLOUT | POLLWRNORM);
+	MUST(write(slave, "abc", 3));
+	CHECK_EQ(has_events(master, POLLIN, PATIENCE_MS), POLLIN);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 4);
+	CHECK_EQ(memcmp(seen, "\0abc", 4), 0);
+	MUST(write(slave, "abc", 3));
+	CHECK_EQ(has_events(master, POLLIN, PATIENCE_MS), POLLIN);
+	CHECK_EQ(read(master, seen, 3), 3);
+	CHECK_EQ(memcmp(seen, "\0ab", 3), 0);
+	CHECK_EQ(read(master, seen, 3), 2);
+	CHECK_EQ(memcmp(seen, "\0c", 2), 0);
+	CHECK_EQ(tcflush(slave, TCIFLUSH), 0);
+	CHECK_EQ(events_of(master), POLLIN | POLLOUT | POLLPRI | POLLRDNORM | POLLWRNORM);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 1);
+	CHECK_EQ(seen[0], TIOCPKT_FLUSHREAD);
+	CHECK_EQ(tcflush(slave, TCIOFLUSH), 0);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 1);
+	CHECK_EQ(seen[0], TIOCPKT_FLUSHREAD | TIOCPKT_FLUSHWRITE);
+	CHECK_EQ(tcflow(slave, TCOOFF), 0);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 1);
+	CHECK_EQ(seen[0], TIOCPKT_STOP);
+	CHECK_EQ(tcflow(slave, TCOON), 0);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 1);
+	CHECK_EQ(seen[0], TIOCPKT_START);
+	change_input(IXON, 0);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 1);
+	CHECK_EQ(seen[0], TIOCPKT_NOSTOP);
+	change_input(0, IXON);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 1);
+	CHECK_EQ(seen[0], TIOCPKT_DOSTOP);
+	set_character(VSTOP, 'p');
+	CHECK_EQ(read(master, seen, sizeof(seen)), 1);
+	CHECK_EQ(seen[0], TIOCPKT_NOSTOP);
+	change_local(0, EXTPROC);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 1);
+	CHECK_EQ(seen[0], TIOCPKT_IOCTL);
+	change_local(EXTPROC, 0);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 1);
+	CHECK_EQ(seen[0], TIOCPKT_IOCTL);
+	make_non_blocking(master);
+	CHECK_ERRNO(read(master, seen, sizeof(seen)), EAGAIN);
+	type("\003");
+	CHECK_EQ(has_events(master, POLLPRI, PATIENCE_MS), POLLPRI);
+	CHECK_EQ(read(master, seen, sizeof(seen)), 1);
+	CHECK(seen[0] & TIOCPKT_FLUSHREAD);
+	CHECK_EQ(ioctl(master, TIOCPKT, &off), 0);
+	all_from(master, 2);
+	MUST(write(slave, "abc", 3));
+	SHOWS("abc");
+	CHECK_ERRNO(ioctl(slave, TIOCPKT, &on), ENOTTY);
+	CHECK_ERRNO(ioctl(master, TIOCPKT, bad_address()), EFAULT);
+}
+
+TEST(the_window_has_a_size)
+{
+	struct winsize size = {1, 2, 3, 4}, other = {24, 80, 640, 480};
+
+	open_terminal();
+	CHECK_EQ(ioctl(slave, TIOCGWINSZ, &size), 0);
+	CHECK_EQ(size.ws_row, 0);
+	CHECK_EQ(size.ws_col, 0);
+	CHECK_EQ(ioctl(master, TIOCSWINSZ, &other), 0);
+	CHECK_EQ(ioctl(slave, TIOCGWINSZ, &size), 0);
+	CHECK_EQ(memcmp(&size, &other, sizeof(size)), 0);
+	other.ws_row = 25;
+	CHECK_EQ(ioctl(slave, TIOCSWINSZ, &other), 0);
+	CHECK_EQ(ioctl(master, TIOCGWINSZ, &size), 0);
+	CHECK_EQ(size.ws_row, 25);
+	CHECK_ERRNO(ioctl(slave, TIOCGWINSZ, bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl(slave, TIOCSWINSZ, bad_address()), EFAULT);
+}
+
+TEST(a_terminal_may_be_exclusive)
+{
+	int is_exclusive = -1, other;
+
+	open_terminal();
+	CHECK_EQ(ioctl(slave, TIOCGEXCL, &is_exclusive), 0);
+	CHECK_EQ(is_exclusive, 0);
+	CHECK_EQ(ioctl(slave, TIOCEXCL), 0);
+	CHECK_EQ(ioctl(slave, TIOCGEXCL, &is_exclusive), 0);
+	CHECK_EQ(is_exclusive, 1);
+	if (geteuid() == 0) {
+		other = (int)MUST(open(slave_name(), O_RDWR | O_NOCTTY));
+		MUST(close(other));
+		MUST(chmod(slave_name(), 0666));
+		drop_root();
+	}
+	CHECK_ERRNO(open(slave_name(), O_RDWR | O_NOCTTY), EBUSY);
+	CHECK_EQ(ioctl(slave, TIOCNXCL), 0);
+	CHECK_OK(open(slave_name(), O_RDWR | O_NOCTTY));
+}
+
+TEST(requests_that_pseudo_terminals_do_not_know)
+{
+	int number = 5;
+
+	open_terminal();
+	CHECK_ERRNO(ioctl(slave, TIOCMGET, &number), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, TIOCGSERIAL, seen), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, TIOCGICOUNT, seen), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, TIOCLINUX, seen), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, 0x5499, seen), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, FIOQSIZE, seen), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, TIOCSIG, SIGINT), ENOTTY);
+	CHECK_ERRNO(ioctl(master, TIOCSIG, SIGKILL), EINVAL);
+	CHECK_EQ(ioctl(master, TIOCSIG, SIGINT), 0);
+	CHECK_ERRNO(ioctl(slave, TIOCSETD, &number), EINVAL);
+	CHECK_EQ(ioctl(slave, TIOCGETD, &number), 0);
+	CHECK_EQ(number, 0);
+	CHECK_EQ(ioctl(slave, TIOCSETD, &number), 0);
+	CHECK_EQ(tcsendbreak(slave, 0), 0);
+	CHECK_EQ(tcdrain(slave), 0);
+	CHECK_EQ(ioctl(slave, TIOCSBRK), 0);
+	CHECK_EQ(ioctl(slave, TIOCCBRK), 0);
+	number = -1;
+	CHECK_EQ(ioctl(slave, TIOCOUTQ, &number), 0);
+	CHECK_EQ(number, 0);
+	CHECK_EQ(ioctl(slave, TIOCGSOFTCAR, &number), 0);
+	CHECK_EQ(number, 0);
+	number = 1;
+	CHECK_EQ(ioctl(slave, TIOCSSOFTCAR, &number), 0);
+	CHECK_EQ(modes_of(slave).c_cflag & CLOCAL, CLOCAL);
+}
+
+TEST(a_terminal_is_no_file_with_a_position)
+{
+	open_terminal();
+	CHECK_ERRNO(lseek(slave, 0, SEEK_SET), ESPIPE);
+	CHECK_ERRNO(pread(slave, seen, 1, 0), ESPIPE);
+	CHECK_ERRNO(pwrite(slave, seen, 1, 0), ESPIPE);
+	CHECK_ERRNO(ftruncate(slave, 0), EINVAL);
+	CHECK_ERRNO(fsync(slave), EINVAL);
+	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, slave, 0) == MAP_FAILED);
+	CHECK_EQ(errno, ENODEV);
+}
+
+TEST(modes_can_be_locked)
+{
+	struct termios modes, locked;
+
+	open_terminal();
+	if (geteuid() != 0)
+		return;
+	memset(&locked, 0, sizeof(locked));
+	locked.c_lflag = ECHO;
+	locked.c_cc[VINTR] = 1;
+	CHECK_EQ(ioctl(slave, TIOCSLCKTRMIOS, &locked), 0);
+	memset(&locked, 0xff, sizeof(locked));
+	CHECK_EQ(ioctl(slave, TIOCGLCKTRMIOS, &locked), 0);
+	CHECK_EQ(locked.c_lflag, ECHO);
+	modes = modes_of(slave);
+	modes.c_lflag &= ~(tcflag_t)(ECHO | ECHOE);
+	modes.c_cc[VINTR] = 'i';
+	modes.c_cc[VQUIT] = 'q';
+	CHECK_EQ(tcsetattr(slave, TCSANOW, &modes), 0);
+	modes = modes_of(slave);
+	CHECK_EQ(modes.c_lflag & (ECHO | ECHOE), ECHO);
+	CHECK_EQ(modes.c_cc[VINTR], 3);
+	CHECK_EQ(modes.c_cc[VQUIT], 'q');
+	drop_root();
+	CHECK_ERRNO(ioctl(slave, TIOCSLCKTRMIOS, &locked), EPERM);
+}
+
+TEST(a_terminal_can_be_hung_up)
+{
+	open_terminal();
+	if (geteuid() != 0)
+		return;
+	change_local(ECHO, 0);
+	type("unread\n");
+	CHECK_EQ(await_waiting(slave, 7), 7);
+	CHECK_EQ(ioctl(slave, TIOCVHANGUP), 0);
+	CHECK_EQ(read(slave, seen, sizeof(seen)), 0);
+	CHECK_ERRNO(write(slave, "x", 1), EIO);
+	MUST(close(slave));
+	slave = (int)CHECK_OK(open(slave_name(), O_RDWR | O_NOCTTY));
+	CHECK_EQ(modes_of(slave).c_lflag & ECHO, ECHO);
+	READS_NOTHING();
+	type("again\n");
+	READS("again\n");
+	SHOWS("again\r\n");
+	drop_root();
+	CHECK_ERRNO(ioctl(slave, TIOCVHANGUP), EPERM);
+}
+
+TEST(nodes_elsewhere_lead_to_no_slave)
+{
+	if (geteuid() != 0)
+		return;
+	enter_scratch();
+	MUST(mknod("slave", S_IFCHR | 0666, makedev(136, 0)));
+	CHECK_ERRNO(open("slave", O_RDWR | O_NOCTTY), EIO);
+	MUST(mknod("ptmx", S_IFCHR | 0666, makedev(5, 2)));
+	CHECK_ERRNO(open("ptmx", O_RDWR | O_NOCTTY), ENOENT);
+	MUST(mkdir("pts", 0700));
+	CHECK_ERRNO(open("ptmx", O_RDWR | O_NOCTTY), ENODEV);
+	MUST(mknod("tty", S_IFCHR | 0666, makedev(5, 0)));
+	MUST(setsid() == -1 ? setpgid(0, getppid()) + setsid() : 0);
+	CHECK_ERRNO(open("tty", O_RDWR | O_NOCTTY), ENXIO);
+}
+
+TEST(an_instance_of_devpts_has_its_own_terminals)
+{
+	struct stat status;
+	int number = -1, other;
+
+	if (geteuid() != 0)
+		return;
+	enter_scratch();
+	MUST(mkdir("pts", 0755));
+	if (mount("devpts", "pts", "devpts", 0, "mode=0620,gid=5,ptmxmode=0666,max=2") == -1) {
+		CHECK_EQ(errno, EPERM);
+		return;
+	}
+	CHECK_EQ(stat("pts/ptmx", &status), 0);
+	CHECK_EQ(status.st_mode, S_IFCHR | 0666);
+	master = (int)CHECK_OK(open("pts/ptmx", O_RDWR | O_NOCTTY));
+	CHECK_EQ(ioctl(master, TIOCGPTN, &number), 0);
+	CHECK_EQ(number, 0);
+	CHECK_EQ(stat("pts/0", &status), 0);
+	CHECK_EQ(status.st_mode, S_IFCHR | 0620);
+	CHECK_EQ(status.st_gid, 5);
+	MUST(unlockpt(master));
+	slave = (int)CHECK_OK(open("pts/0", O_RDWR | O_NOCTTY));
+	other = (int)CHECK_OK(open("pts/ptmx", O_RDWR | O_NOCTTY));
+	CHECK_ERRNO(open("pts/ptmx", O_RDWR | O_NOCTTY), ENOSPC);
+	MUST(mknod("ptmx", S_IFCHR | 0666, makedev(5, 2)));
+	MUST(close(other));
+	other = (int)CHECK_OK(open("ptmx", O_RDWR | O_NOCTTY));
+	CHECK_EQ(ioctl(other, TIOCGPTN, &number), 0);
+	CHECK_EQ(number, 1);
+	CHECK_ERRNO(open("pts/new", O_CREAT | O_RDWR, 0600), EACCES);
+	CHECK_ERRNO(unlink("pts/0"), EPERM);
+	CHECK_ERRNO(mkdir("pts/sub", 0700), EPERM);
+	CHECK_ERRNO(mount("devpts", "pts", "devpts", 0, "nonsense=1"), EINVAL);
+	MUST(close(master));
+	MUST(close(slave));
+	MUST(close(other));
+	CHECK_EQ(umount("pts"), 0);
+}
+
+TEST(readiness_is_signalled)
+{
+	open_terminal();
+	block(SIGIO);
+	MUST(fcntl(slave, F_SETOWN, getpid()));
+	MUST(fcntl(slave, F_SETFL, O_ASYNC));
+	type("x\n");
+	CHECK_EQ(has_events(slave, POLLIN, PATIENCE_MS), POLLIN);
+	CHECK(is_pending(SIGIO));
+}
+
+TEST(descriptors_flags_do_not_limit_the_other_end)
+{
+	int reader, writer;
+
+	open_terminal();
+	reader = (int)MUST(open(slave_name(), O_RDONLY | O_NOCTTY));
+	writer = (int)MUST(open(slave_name(), O_WRONLY | O_NOCTTY));
+	CHECK_ERRNO(write(reader, "x", 1), EBADF);
+	CHECK_ERRNO(read(writer, seen, 1), EBADF);
+	CHECK_EQ(write(writer, "x", 1), 1);
+	SHOWS("x");
+	CHECK_EQ(write(writer, "", 0), 0);
+}
