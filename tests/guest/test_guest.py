@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import subprocess
 from collections import Counter
@@ -16,6 +17,8 @@ from tests.guest.compile_c import Linkage, compile_program
 SOURCES = sorted(Path(__file__).parent.glob("*.c"))
 LEAST_ASSERTIONS = 3600
 HOST_TIMEOUT_S = 300
+# Programs that take several users' identities: the host lets only root do that.
+NEEDS_ROOT = {"set_user_id"}
 ASSERTION = re.compile(r"(ok|FAIL) \d+ (\w+\.c:\d+ .*)")
 LAST_LINE = re.compile(r"(\d+) passed, (\d+) failed")
 
@@ -80,13 +83,16 @@ class TestGuest:
 
     def test_native(self, source: Path, linkage: Linkage) -> None:
         """The assertions are true of Linux."""
+        if source.stem in NEEDS_ROOT and os.geteuid() != 0:
+            pytest.skip("the program needs root")
         expect_success(run_natively(source, linkage))
 
     def test_procession(self, source: Path, linkage: Linkage) -> None:
         """The assertions are true of Procession, and they are the same ones."""
         inside = run_inside(source, linkage)
         expect_success(inside)
-        assert inside.assertions() == run_natively(source, linkage).assertions()
+        if source.stem not in NEEDS_ROOT or os.geteuid() == 0:
+            assert inside.assertions() == run_natively(source, linkage).assertions()
 
 
 @pytest.mark.timeout(HOST_TIMEOUT_S)
@@ -94,6 +100,8 @@ def test_enough_is_asserted() -> None:
     """No part of the suite may go missing unnoticed."""
     distinct: set[str] = set()
     for source in SOURCES:
+        if source.stem in NEEDS_ROOT and os.geteuid() != 0:
+            continue
         assertions = run_natively(source, Linkage.DYNAMIC).assertions()
         assert assertions, f"{source.name} asserts nothing"
         distinct |= assertions.keys()

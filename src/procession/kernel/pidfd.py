@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, EINVAL
 from procession.fs.anonymous_inode import anonymous_path
-from procession.fs.file import O_NONBLOCK, O_RDWR, POLLIN, POLLRDNORM, File
+from procession.fs.file import O_NONBLOCK, O_PATH, O_RDWR, POLLIN, POLLRDNORM, File
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def signalled_group_of(task: Task, fd: int) -> ThreadGroup:
     if isinstance(file, PidFile):
         return file.group
     group = file.inode.shown_group if isinstance(file.inode, ShowsProcess) else None
-    if group is None:
+    if group is None or file.flags & O_PATH:
         raise EBADF(f"descriptor {fd} is neither a pidfd nor a process's directory")
     return group
 
