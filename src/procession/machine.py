@@ -14,6 +14,7 @@ from procession.fs.file import O_NOCTTY, O_RDWR
 from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME, first_namespace
 from procession.fs.overlay import Overlay
+from procession.fs.tmpfs import Tmpfs
 from procession.fs.vfs import Vfs
 from procession.hardware.engines.scripted import (
     SCRATCH_ADDRESS,
@@ -31,6 +32,7 @@ from procession.kernel.credentials import commit_credentials
 from procession.kernel.decider import Decider, SeededDecider
 from procession.kernel.exec import do_execve
 from procession.kernel.init import create_init
+from procession.kernel.ipc import make_mqueue
 from procession.kernel.kernel import Kernel
 from procession.kernel.session import start_session
 from procession.kernel.signal import SigInfo, send_group_signal
@@ -170,6 +172,8 @@ class Machine:
         for name, superblock, flags in (
             (b"/dev", Devtmpfs(vfs), MS_NOSUID),
             (b"/dev/pts", Devpts(vfs, DEVPTS_OPTIONS), MS_NOSUID | MS_NOEXEC),
+            (b"/dev/shm", Tmpfs(vfs), MS_NOSUID | MS_NODEV),
+            (b"/dev/mqueue", make_mqueue(kernel, b""), MS_NOSUID | MS_NODEV | MS_NOEXEC),
             (b"/proc", ProcFileSystem(kernel), MS_NOSUID | MS_NODEV | MS_NOEXEC),
             (b"/sys", SysFileSystem(kernel), MS_NOSUID | MS_NODEV | MS_NOEXEC),
         ):

@@ -104,17 +104,16 @@ class Path(NamedTuple):
 
 
 def absolute_path(path: Path, root: Path) -> bytes:
-    """The name of `path` as seen from `root`: what getcwd(2), /proc/PID/fd and /proc/PID/maps show.
+    """The name of `path` as seen from `root`: what /proc/PID/fd and /proc/PID/maps show.
 
-    A removed entry's name ends in " (deleted)"; one that isn't below `root` begins with "(unreachable)";
-    pipes and the like show the name they were given, as in "pipe:[7]". Linux: fs/d_path.c, d_path.
+    A removed entry's name ends in " (deleted)"; of one that isn't below `root` it's the name in its mount.
+    Pipes and the like show the name they were given, as in "pipe:[7]". Linux: fs/d_path.c, d_path.
     """
     mount, dentry = path
     if mount.superblock.is_internal:
         return dentry.name
-    suffix = b" (deleted)" if is_unlinked(dentry) else b""
-    name, is_reachable = path_below(path, root)
-    return (name if is_reachable else b"(unreachable)" + name) + suffix
+    name, _ = path_below(path, root)
+    return name + b" (deleted)" if is_unlinked(dentry) else name
 
 
 def is_unlinked(dentry: Dentry) -> bool:

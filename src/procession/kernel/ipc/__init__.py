@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import EINVAL
+from procession.fs.file_system_type import FILE_SYSTEM_TYPES
+
 if TYPE_CHECKING:
+    from procession.fs.mqueue import MqueueFileSystem
     from procession.kernel.ipc.namespace import IpcNamespace
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
@@ -23,3 +27,15 @@ def first_namespace(kernel: Kernel) -> IpcNamespace:
 
         namespace = kernel.ipc = IpcNamespace(max(kernel.memory.frame_count << 12 >> 3, 1 << 20))
     return namespace
+
+
+def make_mqueue(kernel: Kernel, options: bytes) -> MqueueFileSystem:
+    """What mount(2) shows: the same queues at each place. Raises EINVAL. Linux: mqueue_get_tree."""
+    from procession.kernel.ipc.posix_queue import queues_of
+
+    if options:
+        raise EINVAL("mqueue has no options")
+    return queues_of(kernel)
+
+
+FILE_SYSTEM_TYPES[b"mqueue"] = make_mqueue

@@ -20,6 +20,7 @@ from procession.abi.ipc import (
 from procession.kernel.ipc.ipc_object import IdTable
 
 if TYPE_CHECKING:
+    from procession.fs.mqueue import MqueueFileSystem
     from procession.kernel.ipc.msg import MessageQueue
     from procession.kernel.ipc.sem import SemaphoreSet
     from procession.kernel.ipc.shm import SharedSegment
@@ -34,7 +35,8 @@ class IpcNamespace:
     `queue_bytes` are kernel.msgmax and msgmnb; `message_count` and `message_bytes` count what is queued.
 
     `most_queues`, `most_messages`, `longest_message`, `default_messages` and `default_length` are the numbers
-    of fs.mqueue; `posix_queue_count` counts the POSIX message queues.
+    of fs.mqueue; `posix_queue_count` counts the POSIX message queues, which are in `posix_queues` once there
+    was one.
 
     `charged_bytes` is what semaphores and messages cost the host, `maximum_bytes` where that ends.
     """
@@ -57,6 +59,7 @@ class IpcNamespace:
         "most_queues",
         "most_semaphores",
         "posix_queue_count",
+        "posix_queues",
         "queue_bytes",
         "segments",
         "semaphores",
@@ -85,6 +88,7 @@ class IpcNamespace:
         self.most_messages = self.default_messages = 10
         self.longest_message = self.default_length = 8192
         self.posix_queue_count = 0
+        self.posix_queues: MqueueFileSystem | None = None
         self.charged_bytes = 0
         self.maximum_bytes = maximum_bytes
 

@@ -1,0 +1,454 @@
+"""mqueue: the file system of POSIX message queues, each a file that tells its state (mq_overview(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from procession.abi.errno import (
+    EACCES,
+    EEXIST,
+    EINVAL,
+    EMFILE,
+    ENAMETOOLONG,
+    ENOENT,
+    ENOSPC,
+    EOVERFLOW,
+)
+from procession.abi.limits import NAME_MAX
+from procession.abi.mqueue import MQ_PRIO_MAX
+from procession.abi.open_flags import O_ACCMODE
+from procession.fs.dentry import Path
+from procession.fs.file import (
+    MAXIMUM_SIZE,
+    O_CREAT,
+    O_EXCL,
+    POLLIN,
+    POLLOUT,
+    POLLRDNORM,
+    POLLWRNORM,
+    SEEK_CUR,
+    SEEK_END,
+    SEEK_SET,
+    File,
+)
+from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.mount import Mount
+from procession.fs.namei import look_up_entry
+from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE, check_sticky
+from procession.fs.wait_queue import WaitQueue
+
+if TYPE_CHECKING:
+    from procession.fs.permission import Subject
+    from procession.fs.vfs import Vfs
+
+MQUEUE_MAGIC = 0x19800202
+CAP_SYS_RESOURCE = 24
+_DIRECTORY_ENTRY_SIZE = 20
+_FILE_SIZE = 80
+_HARD_MESSAGES = 65_536
+_HARD_LENGTH = 16 << 20
+_LARGEST_SIZE = (1 << 64) - 1
+# What RLIMIT_MSGQUEUE counts for a message and for a priority in use (Linux: sizeof(struct msg_msg), and of
+# struct posix_msg_tree_node).
+_BYTES_FOR_MESSAGE = 48
+_BYTES_FOR_PRIORITY = 48
+_ACCESS = (MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE)
+
+
+class QueueLimits(Protocol):
+    """The limits on the queues of one file system: those of an IPC namespace."""
+
+    most_queues: int
+    most_messages: int
+    longest_message: int
+    default_messages: int
+    default_length: int
+    posix_queue_count: int
+
+    def charge(self, byte_count: int) -> None:
+        """So many bytes of queued messages more, or fewer. Raises ENOMEM."""
+
+
+class QueuePayer(Protocol):
+    """The user whom the largest size of a queue is charged to."""
+
+    message_queue_bytes: int
+
+
+class QueueKeeper(Protocol):
+    """What the queues need of the kernel."""
+
+    def charge_queue(self, byte_count: int) -> QueuePayer:
+        """Charge a new queue to the calling task's user. Raises EMFILE (RLIMIT_MSGQUEUE)."""
+
+
+class QueueNotice(Protocol):
+    """Who is to be told that an empty queue has got a message (mq_notify(3))."""
+
+    how: int
+    signo: int
+
+    @property
+    def pid(self) -> int:
+        """The process that asked for it."""
+
+    def is_callers(self) -> bool:
+        """Whether that is the calling task's process."""
+
+    def tell(self) -> None:
+        """A message has come."""
+
+
+class QueueSleeper(Protocol):
+    """A sender that waits for room, or a receiver that waits for a message.
+
+    The lower `priority`, the sooner its turn. `message` is what a sender brings or a receiver has got.
+    """
+
+    priority: int
+    message: QueuedMessage | None
+
+    def finish(self) -> None:
+        """It has been served."""
+
+
+class QueuedMessage:
+    """One message: its bytes and its priority, 0 to 32,767."""
+
+    __slots__ = ("data", "priority")
+
+    def __init__(self, priority: int, data: bytes) -> None:
+        self.priority = priority
+        self.data = data
+
+
+class MqueueFileSystem(Superblock):
+    """The queues of one IPC namespace (Linux: ipc/mqueue.c).
+
+    `mount` is the kernel's own, through which mq_open(3) finds them whether or not there is one at
+    /dev/mqueue.
+    """
+
+    __slots__ = ("keeper", "limits", "mount")
+
+    def __init__(self, vfs: Vfs, limits: QueueLimits, keeper: QueueKeeper) -> None:
+        super().__init__(vfs, "mqueue", MQUEUE_MAGIC)
+        self.limits = limits
+        self.keeper = keeper
+        self.root = QueueDirectory(self, S_IFDIR | 0o1777)
+        self.mount = Mount(self)
+
+    def forget(self, inode: Inode) -> None:
+        self.vfs.accounts.inode_count -= 1
+
+
+class QueueDirectory(Inode):
+    """The one directory, of all queues."""
+
+    __slots__ = ("queues",)
+
+    superblock: MqueueFileSystem
+
+    def __init__(self, superblock: MqueueFileSystem, mode: int) -> None:
+        super().__init__(superblock, mode)
+        self.queues: dict[bytes, QueueInode] = {}
+
+    def lookup(self, name: bytes) -> Inode:
+        queue = self.queues.get(name)
+        if queue is None:
+            raise ENOENT
+        return queue
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        return [
+            DirectoryEntry(name, queue.number, S_IFREG >> 12) for name, queue in reversed(self.queues.items())
+        ]
+
+    def create(self, name: bytes, mode: int, subject: Subject) -> Inode:
+        return self.create_queue(name, mode, subject, None)
+
+    def create_queue(
+        self, name: bytes, mode: int, subject: Subject, attributes: tuple[int, int] | None
+    ) -> QueueInode:
+        """Make a queue for so many messages of so many bytes at most, or for as many as is usual.
+
+        Raises ENAMETOOLONG, ENOSPC, EINVAL, EOVERFLOW, EMFILE. Linux: ipc/mqueue.c, mqueue_create_attr.
+        """
+        if len(name) > NAME_MAX:
+            raise ENAMETOOLONG
+        superblock = self.superblock
+        limits = superblock.limits
+        if limits.posix_queue_count >= limits.most_queues and not subject.has_capability(CAP_SYS_RESOURCE):
+            raise ENOSPC("fs.mqueue.queues_max")
+        if attributes is None:
+            attributes = (
+                min(limits.most_messages, limits.default_messages),
+                min(limits.longest_message, limits.default_length),
+            )
+        _check_attributes(limits, subject, *attributes)
+        superblock.vfs.accounts.add_inode()
+        try:
+            queue = QueueInode(superblock, mode, subject, *attributes)
+        except EMFILE:
+            superblock.vfs.accounts.inode_count -= 1
+            raise
+        limits.posix_queue_count += 1
+        self.queues[name] = queue
+        self.size += _DIRECTORY_ENTRY_SIZE
+        self.atime_ns = self.now_ns()
+        self.touch_modified()
+        return queue
+
+    def unlink(self, name: bytes) -> None:
+        queue = self.queues.pop(name, None)
+        if queue is None:
+            raise ENOENT
+        self.size -= _DIRECTORY_ENTRY_SIZE
+        self.atime_ns = self.now_ns()
+        self.touch_modified()
+        queue.link_count -= 1
+        queue.evict_if_unused()
+
+
+def _check_attributes(limits: QueueLimits, subject: Subject, message_limit: int, length_limit: int) -> None:
+    """Raises EINVAL, EOVERFLOW. Linux: ipc/mqueue.c, mqueue_get_inode."""
+    if message_limit <= 0 or length_limit <= 0:
+        raise EINVAL("a queue for nothing")
+    if subject.has_capability(CAP_SYS_RESOURCE):
+        most, longest = _HARD_MESSAGES, _HARD_LENGTH
+    else:
+        most, longest = limits.most_messages, limits.longest_message
+    if message_limit > most or length_limit > longest:
+        raise EINVAL(f"more than {most} messages of {longest} bytes")
+    if message_limit * length_limit > _LARGEST_SIZE:
+        raise EOVERFLOW
+
+
+class QueueInode(Inode):
+    """One queue (Linux: struct mqueue_inode_info).
+
+    `messages` are in the order in which they're received: by priority, then by age. At most `message_limit`
+    of `length_limit` bytes each fit. `senders` and `receivers` wait, the next one first.
+    """
+
+    __slots__ = (
+        "byte_count",
+        "charged_bytes",
+        "length_limit",
+        "message_limit",
+        "messages",
+        "notice",
+        "payer",
+        "queue",
+        "receivers",
+        "senders",
+    )
+
+    superblock: MqueueFileSystem
+
+    def __init__(
+        self,
+        superblock: MqueueFileSystem,
+        mode: int,
+        subject: Subject,
+        message_limit: int,
+        length_limit: int,
+    ) -> None:
+        size = message_limit * (length_limit + _BYTES_FOR_MESSAGE)
+        size += min(message_limit, MQ_PRIO_MAX) * _BYTES_FOR_PRIORITY
+        self.payer = superblock.keeper.charge_queue(size)
+        super().__init__(superblock, S_IFREG | mode & 0o7777, subject.fsuid, subject.fsgid)
+        self.size = _FILE_SIZE
+        self.charged_bytes = size
+        self.message_limit = message_limit
+        self.length_limit = length_limit
+        self.messages: list[QueuedMessage] = []
+        self.byte_count = 0
+        self.senders: list[QueueSleeper] = []
+        self.receivers: list[QueueSleeper] = []
+        self.notice: QueueNotice | None = None
+        self.queue = WaitQueue()
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return QueueFile(path, flags, subject)
+
+    def evict(self) -> None:
+        superblock = self.superblock
+        self.payer.message_queue_bytes -= self.charged_bytes
+        superblock.limits.posix_queue_count -= 1
+        for message in self.messages:
+            superblock.limits.charge(-_BYTES_FOR_MESSAGE - len(message.data))
+        self.messages = []
+        super().evict()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a sender must wait."""
+        return len(self.messages) == self.message_limit
+
+    def send(self, message: QueuedMessage) -> None:
+        """Hand `message` to who waits for one, else queue it; there is room. Raises ENOMEM.
+
+        Linux: ipc/mqueue.c, do_mq_timedsend.
+        """
+        if self.receivers:
+            receiver = self.receivers.pop(0)
+            receiver.message = message
+            receiver.finish()
+        else:
+            self._insert(message)
+            if self.notice is not None and len(self.messages) == 1:
+                notice, self.notice = self.notice, None
+                notice.tell()
+            self.queue.wake_all()
+        self.touch()
+
+    def receive(self) -> QueuedMessage:
+        """Take the first message, of which there is one; a sender who waits gets its place.
+
+        Linux: ipc/mqueue.c, do_mq_timedreceive.
+        """
+        message = self.messages.pop(0)
+        self.byte_count -= len(message.data)
+        self.superblock.limits.charge(-_BYTES_FOR_MESSAGE - len(message.data))
+        self.touch()
+        if self.senders:
+            sender = self.senders.pop(0)
+            assert sender.message is not None
+            self._insert(sender.message)
+            sender.finish()
+        else:
+            self.queue.wake_all()
+        return message
+
+    def _insert(self, message: QueuedMessage) -> None:
+        """Linux: ipc/mqueue.c, msg_insert."""
+        self.superblock.limits.charge(_BYTES_FOR_MESSAGE + len(message.data))
+        place = len(self.messages)
+        while place and self.messages[place - 1].priority < message.priority:
+            place -= 1
+        self.messages.insert(place, message)
+        self.byte_count += len(message.data)
+
+    def touch(self) -> None:
+        """All three times are now."""
+        self.atime_ns = self.mtime_ns = self.ctime_ns = self.now_ns()
+
+    def touch_status(self) -> None:
+        """Somebody has looked at the queue, or changed who is told: not what is in it."""
+        self.atime_ns = self.ctime_ns = self.now_ns()
+
+    def status(self) -> bytes:
+        """What the file holds. Linux: ipc/mqueue.c, mqueue_read_file."""
+        notice = self.notice
+        how, signo, pid = (0, 0, 0) if notice is None else (notice.how, notice.signo, notice.pid)
+        return b"QSIZE:%-10d NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n" % (self.byte_count, how, signo, pid)
+
+
+def add_sleeper(sleepers: list[QueueSleeper], sleeper: QueueSleeper) -> None:
+    """Put `sleeper` behind all whose turn is not after its own. Linux: ipc/mqueue.c, wq_add."""
+    place = len(sleepers)
+    while place and sleepers[place - 1].priority > sleeper.priority:
+        place -= 1
+    sleepers.insert(place, sleeper)
+
+
+class QueueFile(File):
+    """An open queue, which reads as a line about its state."""
+
+    __slots__ = ()
+
+    is_seekable = True
+
+    inode: QueueInode
+
+    def read(self, length: int) -> bytes:
+        data = self.read_at(self.position, length)
+        self.position += len(data)
+        return data
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        data = self.inode.status()[offset : offset + length]
+        self.inode.touch_status()
+        return data
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Linux: fs/read_write.c, default_llseek."""
+        if whence == SEEK_CUR:
+            offset += self.position
+        elif whence == SEEK_END:
+            offset += self.inode.size
+        elif whence != SEEK_SET:
+            raise EINVAL
+        if not 0 <= offset <= MAXIMUM_SIZE:
+            raise EINVAL
+        self.position = offset
+        return offset
+
+    def flush(self) -> None:
+        """A process that closes any descriptor of the queue isn't told any more. Linux: mqueue_flush_file."""
+        inode = self.inode
+        if inode.notice is not None and inode.notice.is_callers():
+            inode.notice = None
+
+    def poll_mask(self) -> int:
+        """Linux: ipc/mqueue.c, mqueue_poll_file."""
+        inode = self.inode
+        mask = POLLIN | POLLRDNORM if inode.messages else 0
+        return mask if inode.is_full else mask | POLLOUT | POLLWRNORM
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        return (self.inode.queue,)
+
+
+def open_queue(
+    system: MqueueFileSystem,
+    subject: Subject,
+    name: bytes,
+    flags: int,
+    mode: int,
+    attributes: tuple[int, int] | None,
+) -> File:
+    """mq_open(2): `mode` is without what the umask takes away, `attributes` as of `create_queue`.
+
+    Raises EACCES, ENOENT, EEXIST, EINVAL, ENAMETOOLONG, EMFILE, ENFILE, ENOSPC.
+    Linux: ipc/mqueue.c, prepare_open.
+    """
+    root = system.mount.root
+    directory = system.root
+    assert isinstance(directory, QueueDirectory)
+    _check_name(name)
+    system.vfs.accounts.check_files()
+    try:
+        entry = look_up_entry(root, name)
+    except ENOENT:
+        if not flags & O_CREAT:
+            raise
+        directory.check_permission(subject, MAY_WRITE | MAY_EXEC)
+        entry = root.add(name, directory.create_queue(name, mode, subject, attributes))
+    else:
+        if flags & O_CREAT and flags & O_EXCL:
+            raise EEXIST
+        access = flags & O_ACCMODE
+        if access == O_ACCMODE:
+            raise EINVAL("no way of access")
+        entry.inode.check_permission(subject, _ACCESS[access])
+    return entry.inode.open(Path(system.mount, entry), flags, subject)
+
+
+def unlink_queue(system: MqueueFileSystem, subject: Subject, name: bytes) -> None:
+    """mq_unlink(2). Raises EACCES, ENOENT, EPERM, ENAMETOOLONG. Linux: SYSCALL_DEFINE1(mq_unlink)."""
+    root = system.mount.root
+    directory = system.root
+    _check_name(name)
+    entry = look_up_entry(root, name)
+    directory.check_permission(subject, MAY_WRITE | MAY_EXEC)
+    check_sticky(directory, entry.inode, subject)
+    directory.unlink(name)
+    root.remove(entry)
+
+
+def _check_name(name: bytes) -> None:
+    """Raises EACCES for what is no name of a file. Linux: fs/namei.c, lookup_noperm_common."""
+    if name in (b".", b"..") or b"/" in name:
+        raise EACCES("not the name of a queue")

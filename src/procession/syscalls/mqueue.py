@@ -1,0 +1,191 @@
+"""POSIX message queues: mq_open, mq_unlink, mq_timedsend, mq_timedreceive, mq_notify, mq_getsetattr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EAGAIN, EBADF, EINVAL, EMSGSIZE, ENOENT, ENOTSOCK
+from procession.abi.file_mode import S_IFMT
+from procession.abi.mqueue import MQ_PRIO_MAX, NOTIFY_COOKIE_LEN, MqAttr
+from procession.abi.open_flags import OpenFlag
+from procession.abi.structure import U32
+from procession.abi.time import Sigevent, Timespec
+from procession.fs.file import O_NONBLOCK, O_PATH
+from procession.fs.inode import S_IFSOCK
+from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import (
+    CreationMode,
+    Fd,
+    Flags,
+    In,
+    InBuffer,
+    Out,
+    OutBuffer,
+    Path,
+    Size,
+    UInt,
+)
+from procession.syscalls.time import nanoseconds_of
+
+if TYPE_CHECKING:
+    from procession.fs.mqueue import QueueFile
+    from procession.kernel.task import Task
+
+_SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD = 0, 1, 2
+_SIGNAL_COUNT = 64
+
+
+@syscall(240)
+def mq_open(
+    task: Task, name: Path, flags: Flags[OpenFlag], mode: CreationMode, attributes: In[MqAttr]
+) -> int:
+    """mq_open(2); the descriptor is closed by exec whatever `flags` say. Linux: ipc/mqueue.c, do_mq_open."""
+    from procession.fs.mqueue import open_queue
+    from procession.kernel.ipc.posix_queue import queues_of
+
+    wanted = attributes.get() if attributes else None
+    if not name:
+        raise ENOENT("an empty name")
+    files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
+    files.lowest_free(0, limit)
+    file = open_queue(
+        queues_of(task.kernel),
+        task.credentials,
+        name,
+        flags & ~O_PATH,
+        mode & ~task.fs.umask,
+        None if wanted is None else (wanted.mq_maxmsg, wanted.mq_msgsize),
+    )
+    return files.install(file, close_on_exec=True, limit=limit)
+
+
+@syscall(241)
+def mq_unlink(task: Task, name: Path) -> int:
+    """mq_unlink(2). Linux: ipc/mqueue.c, SYSCALL_DEFINE1(mq_unlink)."""
+    from procession.fs.mqueue import unlink_queue
+    from procession.kernel.ipc.posix_queue import queues_of
+
+    if not name:
+        raise ENOENT("an empty name")
+    unlink_queue(queues_of(task.kernel), task.credentials, name)
+    return 0
+
+
+def _queue_file(task: Task, fd: int) -> QueueFile:
+    """The open queue behind `fd`. Raises EBADF."""
+    from procession.fs.mqueue import QueueFile
+
+    file = task.files.file(fd)
+    if not isinstance(file, QueueFile):
+        raise EBADF("no message queue")
+    return file
+
+
+def _deadline_ns(timeout: In[Timespec]) -> int | None:
+    """An absolute time of CLOCK_REALTIME. Raises EFAULT, EINVAL. Linux: ipc/mqueue.c, prepare_timeout."""
+    return nanoseconds_of(timeout.get()) if timeout else None
+
+
+@syscall(242)
+def mq_timedsend(
+    task: Task, fd: Fd, message: InBuffer, length: Size, priority: UInt, timeout: In[Timespec]
+) -> int:
+    """mq_timedsend(2). Linux: ipc/mqueue.c, do_mq_timedsend."""
+    from procession.fs.mqueue import QueuedMessage
+    from procession.kernel.ipc.posix_queue import QueueWait
+
+    frame = task.frame
+    if frame is not None and isinstance(frame.progress, QueueWait):
+        if frame.progress.is_done:
+            return 0
+        frame.progress.sleep()
+    deadline_ns = _deadline_ns(timeout)
+    if priority >= MQ_PRIO_MAX:
+        raise EINVAL(f"priority {priority}")
+    file = _queue_file(task, fd)
+    if not file.is_writable:
+        raise EBADF("not open for writing")
+    queue = file.inode
+    if length > queue.length_limit:
+        raise EMSGSIZE(f"more than {queue.length_limit} bytes")
+    queued = QueuedMessage(priority, task.mm.read(message, length))
+    if queue.is_full:
+        if file.flags & O_NONBLOCK:
+            raise EAGAIN("the queue is full")
+        QueueWait(task, queue, queued, deadline_ns).sleep()
+    queue.send(queued)
+    return 0
+
+
+@syscall(243)
+def mq_timedreceive(
+    task: Task, fd: Fd, buffer: OutBuffer, length: Size, priority: Out[U32], timeout: In[Timespec]
+) -> int:
+    """mq_timedreceive(2): the message's length. Linux: ipc/mqueue.c, do_mq_timedreceive."""
+    from procession.kernel.ipc.posix_queue import QueueWait
+
+    frame = task.frame
+    if frame is not None and isinstance(frame.progress, QueueWait):
+        if not frame.progress.is_done:
+            frame.progress.sleep()
+        message = frame.progress.message
+        assert message is not None
+    else:
+        deadline_ns = _deadline_ns(timeout)
+        file = _queue_file(task, fd)
+        if not file.is_readable:
+            raise EBADF("not open for reading")
+        queue = file.inode
+        if length < queue.length_limit:
+            raise EMSGSIZE(f"messages may have {queue.length_limit} bytes")
+        if not queue.messages:
+            if file.flags & O_NONBLOCK:
+                raise EAGAIN("the queue is empty")
+            QueueWait(task, queue, None, deadline_ns).sleep()
+        message = queue.receive()
+    # A message that can't be written there is lost, as on Linux.
+    if priority:
+        priority.put(message.priority)
+    task.mm.write(buffer, message.data)
+    return len(message.data)
+
+
+@syscall(244)
+def mq_notify(task: Task, fd: Fd, notification: In[Sigevent]) -> int:
+    """mq_notify(2). A thread is told through a netlink socket. Linux: ipc/mqueue.c, do_mq_notify."""
+    from procession.kernel.ipc.posix_queue import QueueNotification, set_notification
+
+    wanted = None
+    if notification:
+        event = notification.get()
+        how, signo = event.sigev_notify, event.sigev_signo
+        if how not in (_SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD):
+            raise EINVAL(f"no notification {how}")
+        if how == _SIGEV_SIGNAL and not 0 <= signo <= _SIGNAL_COUNT:
+            raise EINVAL(f"no signal {signo}")
+        if how == _SIGEV_THREAD:
+            task.mm.read(event.sigev_value, NOTIFY_COOKIE_LEN)
+            if task.files.file(signo).inode.mode & S_IFMT != S_IFSOCK:
+                raise ENOTSOCK
+            raise EINVAL("not a netlink socket")
+        wanted = QueueNotification(task, how, signo, event.sigev_value)
+    set_notification(task, _queue_file(task, fd).inode, wanted)
+    return 0
+
+
+@syscall(245)
+def mq_getsetattr(task: Task, fd: Fd, new: In[MqAttr], old: Out[MqAttr]) -> int:
+    """mq_getsetattr(2): the flag O_NONBLOCK is all that can be set. Linux: ipc/mqueue.c, do_mq_getsetattr."""
+    wanted = new.get() if new else None
+    if wanted is not None and wanted.mq_flags & ~O_NONBLOCK:
+        raise EINVAL("other flags than O_NONBLOCK")
+    file = _queue_file(task, fd)
+    queue = file.inode
+    before = MqAttr(file.flags & O_NONBLOCK, queue.message_limit, queue.length_limit, len(queue.messages))
+    if wanted is not None:
+        file.flags = file.flags & ~O_NONBLOCK | wanted.mq_flags
+        queue.touch_status()
+    if old:
+        old.put(before)
+    return 0
