@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from procession.abi.errno import EACCES, ENOENT, ENOEXEC, ENOTDIR, Errno
+from procession.abi.errno import EACCES, EINVAL, EISDIR, ENOENT, ENOEXEC, ENOTDIR, Errno
 from procession.fs import namei
 from procession.fs.devices import Devtmpfs
 from procession.fs.devpts import Devpts, install_terminals
-from procession.fs.file import O_NOCTTY, O_RDWR
+from procession.fs.file import O_NOATIME, O_NOCTTY, O_RDONLY, O_RDWR
 from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME, first_namespace
 from procession.fs.overlay import Overlay
@@ -69,6 +69,7 @@ _FEWEST_TASKS = 2
 _SIGCHLD, _SIGKILL = 17, 9
 _ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 _STDOUT, _STDERR = 1, 2
+_READ_CHUNK = 1 << 20
 
 
 class Result(NamedTuple):
@@ -470,6 +471,33 @@ class Machine:
                 continue
             for member in list(command.group.process_group.members):
                 send_group_signal(self.kernel, member, SigInfo(int(Signal[name]), 0x80))
+
+    def read_file(self, path: str | bytes) -> bytes:
+        """What is in the guest's regular file at `path`, seen from its root directory by its root user.
+
+        Raises the errno that open(2) or read(2) gives: ENOENT, ENOTDIR, ELOOP, EISDIR ..., and EINVAL for
+        what isn't a regular file.
+        """
+        from procession.fs.fs_context import FsContext
+
+        context = FsContext(self.kernel.mounts.root_path)
+        try:
+            place = namei.lookup(context, self.init.credentials.for_user(0, 0), os.fsencode(path))
+        finally:
+            context.put()
+        inode = place.dentry.inode
+        if inode.is_directory:
+            raise EISDIR(os.fsdecode(path))
+        if not inode.is_regular:
+            raise EINVAL(f"{os.fsdecode(path)} isn't a regular file")
+        if inode.pages is not None:
+            return inode.pages.read(0, inode.size)
+        file = inode.open(place, O_RDONLY | O_NOATIME, self.init.credentials)
+        file.acquire()
+        try:
+            return b"".join(iter(lambda: file.read(_READ_CHUNK), b""))
+        finally:
+            file.put()
 
     def state_hash(self) -> str:
         """A digest of all of the machine's state: equal for equal machines, on any host."""
