@@ -456,8 +456,8 @@ def _switch_program(
         delete_all(group)
     release_memory(kernel, task)
     mm.inherited_flags = flags_for_child(task.mm.inherited_flags)
-    task.mm = mm
     mm.dump_filter = task.mm.dump_filter
+    task.mm = mm
     if not parameters.is_readable or old.euid != old.uid or old.egid != old.gid:
         mm.dumpable = kernel.core.suid_dumpable
     if gained.is_secure:
