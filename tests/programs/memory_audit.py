@@ -30,7 +30,9 @@ class MemoryAudit:
             {id(task.mm): task.mm for task in tasks if task.mm.reference_count > 0}.values()
         )
         self.caches = [
-            thing for thing in gc.get_objects() if isinstance(thing, PageCache) and thing.memory is self.memory
+            thing
+            for thing in gc.get_objects()
+            if isinstance(thing, PageCache) and thing.memory is self.memory
         ]
         self.cached: set[int] = set()
         for cache in self.caches:
@@ -62,7 +64,9 @@ class MemoryAudit:
             if (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT != leaf:
                 self.problems.append(f"region {region:#x} has leaf {leaf}, but its table leads elsewhere")
             if entry & pte.WRITABLE and self.memory.references[leaf] > 1:
-                self.problems.append(f"leaf {leaf} of region {region:#x} is shared, but can be written through")
+                self.problems.append(
+                    f"leaf {leaf} of region {region:#x} is shared, but can be written through"
+                )
         self.holders.update(tables.leaves.values())
 
     def _count_leaves(self) -> None:

@@ -19,8 +19,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 NAMES = ("background_exits.bash", "processes.bash", "process_substitution.bash", "threads.python")
 RACE = """
 for i in 1 2 3 4 5 6; do (for j in $(seq 30); do echo "$i $j $RANDOM" >> log; done) & done; wait
-cat log; date +%s%N; echo $$ $! $SRANDOM; head -c 16 /dev/urandom | od -An -tx1; mktemp -u; cat /proc/stat /proc/uptime
-cat /proc/self/maps /proc/sys/kernel/random/boot_id; ls -lai --time-style=full-iso; python3 -c 'print(hash("x"), {"a", "b", "c"})'
+cat log; date +%s%N; echo $$ $! $SRANDOM; head -c 16 /dev/urandom | od -An -tx1; mktemp -u
+cat /proc/stat /proc/uptime /proc/self/maps /proc/sys/kernel/random/boot_id
+ls -lai --time-style=full-iso; python3 -c 'print(hash("x"), {"a", "b", "c"})'
 """
 RACE_ARGV = ["/usr/bin/bash", "-c", RACE]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.errno import EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM
+from procession.abi.errno import EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM, EOVERFLOW
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 _EHDR = Struct("<16sHHIQQQIHHHHHH")
 _PHDR = Struct("<IIQQQQQQ")
 EHDR_SIZE, PHDR_SIZE = _EHDR.size, _PHDR.size
-_MAGIC_64_LE = b"\x7fELF\x02\x01"
+_MAGIC = b"\x7fELF"
 ET_EXEC, ET_DYN = 2, 3
 EM_X86_64 = 62
 PT_LOAD, PT_INTERP, PT_GNU_STACK = 1, 3, 0x6474E551
 PF_X, PF_W, PF_R = 1, 2, 4
 PATH_MAX = 4096
+
+_MAXIMUM_OFFSET = (1 << 63) - 1
 
 PIE_BASE = 0x5555_5555_4000
 """Where position-independent programs with an interpreter go (Linux: ELF_ET_DYN_BASE, not randomised)."""
@@ -66,6 +68,7 @@ class ElfProgram:
         "header_offset",
         "high",
         "interpreter",
+        "is_loadable",
         "kind",
         "loads",
         "low",
@@ -83,6 +86,7 @@ class ElfProgram:
         alignments = [load.alignment for load in loads if load.alignment & (load.alignment - 1) == 0]
         self.alignment = max([PAGE_SIZE, *alignments])
         self.interpreter = next((segment for segment in segments if segment.kind == PT_INTERP), None)
+        self.is_loadable = kind in (ET_EXEC, ET_DYN)
         # Without the header x86-64 programs don't get one.
         self.has_executable_stack = any(
             segment.kind == PT_GNU_STACK and segment.flags & PF_X for segment in segments
@@ -102,13 +106,14 @@ class LoadedImage(NamedTuple):
 def read_program(file: File, head: bytes) -> ElfProgram | None:
     """The headers of the ELF file `file`, whose first bytes are `head`; None if it isn't one for x86-64.
 
-    Raises ENOEXEC for headers that are cut off or make no sense. Linux: fs/binfmt_elf.c,
-    load_elf_binary, load_elf_phdrs.
+    Of what identifies the file Linux looks at the first four bytes alone. Raises ENOEXEC for headers that
+    are cut off or make no sense. Linux: fs/binfmt_elf.c, load_elf_binary, load_elf_phdrs.
     """
-    if len(head) < EHDR_SIZE or not head.startswith(_MAGIC_64_LE):
+    if not head.startswith(_MAGIC):
         return None
+    head = head.ljust(EHDR_SIZE, b"\0")
     (_, kind, machine, _, entry, header_offset, _, _, _, entry_size, count, *_) = _EHDR.unpack_from(head)
-    if kind not in (ET_EXEC, ET_DYN) or machine != EM_X86_64:
+    if machine != EM_X86_64:
         return None
     if entry_size != PHDR_SIZE or not 0 < count * PHDR_SIZE <= 65536:
         raise ENOEXEC("a program header table of an impossible size")
@@ -123,12 +128,14 @@ def read_program(file: File, head: bytes) -> ElfProgram | None:
 
 
 def interpreter_of(program: ElfProgram, file: File) -> bytes | None:
-    """The path of the dynamic loader that the program asks for. Raises ENOEXEC, EIO."""
+    """The path of the dynamic loader that the program asks for. Raises ENOEXEC, EINVAL, EIO."""
     segment = program.interpreter
     if segment is None:
         return None
-    if not 2 <= segment.file_size <= PATH_MAX or segment.offset >= 1 << 62:
+    if not 2 <= segment.file_size <= PATH_MAX:
         raise ENOEXEC("an interpreter's name of an impossible length")
+    if segment.offset > _MAXIMUM_OFFSET:
+        raise EINVAL("an interpreter's name at a negative offset")
     name = file.read_at(segment.offset, segment.file_size)
     if len(name) < segment.file_size:
         raise EIO("the interpreter's name is cut off")
@@ -147,19 +154,19 @@ class ProgramHeaders:
     CAPACITY = 64
 
     def __init__(self) -> None:
-        self.entries: dict[Inode, tuple[int, int, ElfProgram]] = {}
+        self.entries: dict[Inode, tuple[int, int, bytes, ElfProgram]] = {}
 
     def read(self, file: File, head: bytes) -> ElfProgram | None:
         """As `read_program`, from memory if possible."""
         inode = file.inode
         known = self.entries.get(inode)
-        if known is not None and known[:2] == (inode.ctime_ns, inode.size):
-            return known[2]
+        if known is not None and known[:3] == (inode.ctime_ns, inode.size, head):
+            return known[3]
         program = read_program(file, head)
         if program is not None:
             if len(self.entries) >= self.CAPACITY:
                 del self.entries[next(iter(self.entries))]
-            self.entries[inode] = (inode.ctime_ns, inode.size, program)
+            self.entries[inode] = (inode.ctime_ns, inode.size, head, program)
         return program
 
 
@@ -169,6 +176,8 @@ def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_inte
     Raises EINVAL, ENOMEM and others for segments that can't be mapped; the caller ends the program.
     Linux: fs/binfmt_elf.c, elf_load, load_elf_interp.
     """
+    if not program.is_loadable:
+        raise EINVAL("an interpreter that is neither a program nor a library")
     loads = program.loads
     if not loads:
         raise ELIBBAD("nothing to load") if is_interpreter else EINVAL("nothing to load")
@@ -177,13 +186,9 @@ def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_inte
         raise ENOMEM("segments past the end of user space")
     bias = 0
     if program.kind == ET_DYN:
-        alignment = program.alignment
-        length = (high - low + PAGE_MASK) & ~PAGE_MASK
-        if program.interpreter is not None and not is_interpreter:
-            base = (PIE_BASE + alignment - 1) & -alignment
-        else:
-            base = (mm.find_gap(length + alignment - PAGE_SIZE) + alignment - 1) & -alignment
-        bias = base - low
+        has_interpreter = program.interpreter is not None and not is_interpreter
+        base = PIE_BASE if has_interpreter else mm.find_gap((high - low + PAGE_MASK) & ~PAGE_MASK)
+        bias = (base if is_interpreter else base & -program.alignment) - low
     for load in loads:
         _map_segment(mm, load, file, bias)
     headers_address = 0
@@ -214,6 +219,8 @@ def _map_segment(mm: MemoryDescriptor, load: Segment, file: File, bias: int) -> 
         pages = file.mappable()
         if pages is None:
             raise EINVAL("a file that can't be mapped")
+        if load.offset + load.file_size > _MAXIMUM_OFFSET:
+            raise EOVERFLOW("past the end of any file")
         mm.map(
             VirtualMemoryArea(
                 start,
@@ -227,11 +234,21 @@ def _map_segment(mm: MemoryDescriptor, load: Segment, file: File, bias: int) -> 
         if load.memory_size > load.file_size and file_end & PAGE_MASK and protection & PROT_WRITE:
             mm.write(file_end, bytes(mapped_end - file_end))
     if end > mapped_end:
-        mm.map(VirtualMemoryArea(mapped_end, end, protection))
+        # Like the heap's, these pages can be written to, whatever the segment's flags say.
+        mm.map(VirtualMemoryArea(mapped_end, end, PROT_READ | PROT_WRITE | protection & PROT_EXEC))
 
 
-def check_interpreter(program: ElfProgram | None) -> ElfProgram:
-    """The interpreter's headers, or ELIBBAD if it isn't an ELF file for this machine."""
+def read_interpreter(headers: ProgramHeaders, file: File, head: bytes) -> ElfProgram:
+    """The headers of the program interpreter `file`, whose first bytes are `head`. Raises EIO, ELIBBAD.
+
+    Linux: fs/binfmt_elf.c, load_elf_binary.
+    """
+    if len(head) < EHDR_SIZE:
+        raise EIO("the interpreter's header is cut off")
+    try:
+        program = headers.read(file, head)
+    except ENOEXEC as error:
+        raise ELIBBAD(error.reason) from None
     if program is None:
         raise ELIBBAD("the interpreter isn't an ELF file for x86-64")
     return program

@@ -28,9 +28,9 @@ from procession.kernel.credentials import commit_credentials
 from procession.kernel.elf import (
     ElfProgram,
     LoadedImage,
-    check_interpreter,
     interpreter_of,
     load_image,
+    read_interpreter,
 )
 from procession.kernel.exit import do_group_exit, release_memory
 from procession.kernel.rlimit import RLIMIT_NPROC, RLIMIT_STACK
@@ -141,7 +141,7 @@ class PreparedExec(Abandonable):
     """A program that can be run, with its interpreter: what is left to do is to replace the old one.
 
     `mm` is the new address space, with nothing but a stack and, from `strings_start` on, the strings. The
-    making raises what read_program and check_interpreter do, and OutOfFrames.
+    making raises what ProgramHeaders.read and read_interpreter do, and OutOfFrames.
     """
 
     __slots__ = ("interpreter", "interpreter_file", "mm", "parameters", "program", "strings_start")
@@ -154,9 +154,8 @@ class PreparedExec(Abandonable):
         name = interpreter_of(program, parameters.file)
         if name is not None:
             file = parameters.open(task, namei.lookup(task.fs, task.credentials, name))
-            self.interpreter = check_interpreter(
-                task.kernel.program_headers.read(file, file.read_at(0, _HEAD_BYTES))
-            )
+            headers = task.kernel.program_headers
+            self.interpreter = read_interpreter(headers, file, file.read_at(0, _HEAD_BYTES))
             self.interpreter_file = file
             parameters.note_reading(task, file)
         parameters.note_reading(task, parameters.file)
@@ -229,7 +228,7 @@ def _search_handler(task: Task, parameters: BinaryParameters) -> ElfProgram:
         head = parameters.file.read_at(0, _HEAD_BYTES)
         if not head.startswith(b"#!"):
             program = task.kernel.program_headers.read(parameters.file, head)
-            if program is None:
+            if program is None or not program.is_loadable:
                 raise ENOEXEC("neither ELF for x86-64 nor a script")
             return program
         interpreter, argument = _parse_script_line(head)
