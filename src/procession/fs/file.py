@@ -266,6 +266,10 @@ class File:
         """fsync(2). Raises EINVAL for files that can't be synced."""
         raise EINVAL
 
+    def may_signal(self, events: int) -> bool:
+        """Whether O_ASYNC's SIGIO is due when a queue that is woken for `events` has been woken."""
+        return True
+
     def show_details(self) -> bytes:
         """The lines of /proc/PID/fdinfo/N that only this kind of file has, each ended by a newline."""
         return b""

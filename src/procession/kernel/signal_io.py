@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.open_flags import OwnerType
 from procession.abi.signals import Signal
 from procession.fs.file import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, File
+from procession.fs.tty import TtyFile
 from procession.kernel.siginfo import SI_KERNEL, SigInfo
 from procession.kernel.signal import send_signal
 from procession.kernel.task import Task, ThreadGroup
@@ -81,6 +82,8 @@ class QueueSignal:
         """Linux: fs/fcntl.c, kill_fasync."""
         signal = self.signal
         events = self.queue.events
+        if not signal.file.may_signal(events):
+            return
         mask = signal.file.poll_mask()
         if events:
             reason = _POLL_IN if events & POLLIN else _POLL_OUT
@@ -112,6 +115,8 @@ def set_async(kernel: Kernel, file: File, fd: int, is_on: bool) -> None:
     if present is not None:
         present.fd = fd
         return
+    if isinstance(file, TtyFile):
+        _own_by_terminal(kernel, file)
     signal = ReadinessSignal(kernel, file, fd)
     for queue in file.wait_queues():
         waiter = QueueSignal(signal, queue)
@@ -120,6 +125,21 @@ def set_async(kernel: Kernel, file: File, fd: int, is_on: bool) -> None:
     if file.watchers is None:
         file.watchers = {}
     file.watchers[signal] = None
+
+
+def _own_by_terminal(kernel: Kernel, file: TtyFile) -> None:
+    """A terminal's signals go to its foreground, or to who asks, unless somebody has been chosen.
+
+    Linux: drivers/tty/tty_io.c, __tty_fasync.
+    """
+    owner = owner_of(file)
+    current = kernel.current
+    if owner.target is not None or current is None:
+        return
+    foreground = kernel.process_groups.get(file.tty.foreground)
+    owner.kind = int(OwnerType.F_OWNER_PGRP if foreground is not None else OwnerType.F_OWNER_PID)
+    owner.target = foreground if foreground is not None else current.group
+    owner.credentials = current.credentials
 
 
 def send_readiness(kernel: Kernel, file: File, fd: int, reason: int) -> None:

@@ -41,6 +41,8 @@ def create_socket(network: Network, family: int, kind: int, protocol: int, owner
         return _create_unix(network, kind, protocol, owner_uid)
     if family in (_INET, _INET6):
         return _create_internet(network, family, kind, protocol, owner_uid)
+    if family == _NETLINK:
+        return _create_netlink(network, kind, protocol, owner_uid)
     raise EAFNOSUPPORT(f"address family {family} is not built in")
 
 
@@ -79,3 +81,14 @@ def _create_internet(network: Network, family: int, kind: int, protocol: int, ow
     if kind in (_STREAM, _DATAGRAM, _RAW):
         raise EPROTONOSUPPORT
     raise ESOCKTNOSUPPORT
+
+
+def _create_netlink(network: Network, kind: int, protocol: int, owner_uid: int) -> Socket:
+    """Linux: net/netlink/af_netlink.c, netlink_create. Only NETLINK_ROUTE is built."""
+    if kind not in (_DATAGRAM, _RAW):
+        raise ESOCKTNOSUPPORT
+    if protocol != 0:
+        raise EPROTONOSUPPORT
+    from procession.net.netlink import NetlinkSocket
+
+    return NetlinkSocket(network, kind, protocol, owner_uid)

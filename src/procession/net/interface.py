@@ -21,7 +21,7 @@ QUEUE_LENGTH = 1000
 FLAGS = int(InterfaceFlag.IFF_UP | InterfaceFlag.IFF_LOOPBACK | InterfaceFlag.IFF_RUNNING)
 ADDRESS = bytes((127, 0, 0, 1))
 MASK = bytes((255, 0, 0, 0))
-_LOOPBACK_HARDWARE = 772
+HARDWARE_TYPE = 772
 """ARPHRD_LOOPBACK."""
 
 CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
@@ -42,7 +42,7 @@ _GETTERS: dict[int, bytes] = {
     int(SocketIoctl.SIOCGIFNETMASK): _AF_INET + bytes(2) + MASK + bytes(8),
     int(SocketIoctl.SIOCGIFMETRIC): _INT.pack(0),
     int(SocketIoctl.SIOCGIFMTU): _INT.pack(MTU),
-    int(SocketIoctl.SIOCGIFHWADDR): _SHORT.pack(_LOOPBACK_HARDWARE) + bytes(14),
+    int(SocketIoctl.SIOCGIFHWADDR): _SHORT.pack(HARDWARE_TYPE) + bytes(14),
     int(SocketIoctl.SIOCGIFINDEX): _INT.pack(INDEX),
     int(SocketIoctl.SIOCGIFTXQLEN): _INT.pack(QUEUE_LENGTH),
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from procession.net.host import Host
+    from procession.net.netlink import NetlinkSocket
     from procession.net.port_table import PortTable
     from procession.net.socket_file import SocketFileSystem
     from procession.net.tcp_connection import TcpConnections
@@ -16,14 +17,27 @@ class Network:
     """One network namespace (Linux: struct net; network_namespaces(7)).
 
     `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
-    UDP's ports. What isn't used is never made.
+    UDP's ports. What isn't used is never made. `netlink_sockets` are by their port ids. `packet_count` and
+    `byte_count` are what has gone over the loopback.
     """
 
-    __slots__ = ("_tcp", "_udp_ports", "_unix", "host", "system")
+    __slots__ = (
+        "_tcp",
+        "_udp_ports",
+        "_unix",
+        "byte_count",
+        "host",
+        "netlink_sockets",
+        "packet_count",
+        "system",
+    )
 
     def __init__(self, system: SocketFileSystem, host: Host) -> None:
         self.system = system
         self.host = host
+        self.packet_count = 0
+        self.byte_count = 0
+        self.netlink_sockets: dict[int, NetlinkSocket] = {}
         self._unix: UnixNames | None = None
         self._tcp: TcpConnections | None = None
         self._udp_ports: PortTable | None = None

@@ -18,6 +18,7 @@ FIRST_EPHEMERAL, LAST_EPHEMERAL = 32_768, 60_999
 class Holder(Protocol):
     """What holds a port: a socket, or a connection that is over."""
 
+    family: int
     local_address: bytes
     local_port: int
     state: int

@@ -69,7 +69,9 @@ class Socket:
     `state` is that of a connection; `ended` says which ways have been shut down; `error` is a pending errno
     that the next call reports (SO_ERROR). `file` is the open file, None before accept(2) and after the close.
     `options` holds the plain numbers of SOL_SOCKET by option; `send_room` and `receive_room` are SO_SNDBUF
-    and SO_RCVBUF in bytes. Timeouts are None for none. `cookie` numbers the machine's sockets.
+    and SO_RCVBUF in bytes, `used_room` is what messages on their way take of the former.
+    `is_short_of_room` is set when somebody found no room to send. Timeouts are None for none. `cookie`
+    numbers the machine's sockets.
 
     Readers, writers, and all who wait for a hang-up or an error have a queue each.
 
@@ -83,6 +85,7 @@ class Socket:
         "error",
         "family",
         "file",
+        "is_short_of_room",
         "kind",
         "network",
         "options",
@@ -116,6 +119,7 @@ class Socket:
         self.state = CLOSED
         self.ended = 0
         self.error = 0
+        self.is_short_of_room = False
         self.file: SocketFile | None = None
         self.options: dict[int, int] = {}
         self.send_room = DEFAULT_BUFFER_BYTES
@@ -162,6 +166,7 @@ class Socket:
 
     def wait_to_send(self, flags: int) -> NoReturn:
         """There is no room: raises EAGAIN, or Sleep."""
+        self.is_short_of_room = True
         if flags & MSG_DONTWAIT:
             raise EAGAIN
         self.sleep(self.write_queue, self.send_timeout_ns)

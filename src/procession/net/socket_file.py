@@ -9,7 +9,7 @@ from procession.fs.file import O_NONBLOCK, O_RDWR, File
 from procession.fs.inode import S_IFDIR, S_IFSOCK, Inode, Superblock
 from procession.fs.mount import Mount
 from procession.net.network import Network
-from procession.net.socket import MSG_DONTWAIT
+from procession.net.socket import MSG_DONTWAIT, POLLIN, POLLOUT
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class SocketFileSystem(Superblock):
     """Where the inodes of sockets are (Linux: sockfs), and what the machine's sockets share.
 
+    `cookie_count` numbers all sockets that there have been, `socket_count` counts the open ones.
     `buffered_bytes` counts what waits in all sockets; from `maximum_buffered_bytes` on each may have only
     one message on the way. `in_flight` counts, for each local socket, how many queued messages hold it;
     `files_in_flight` all files in messages by the user that sent them.
@@ -38,6 +39,7 @@ class SocketFileSystem(Superblock):
         "maximum_buffered_bytes",
         "mount",
         "network",
+        "socket_count",
     )
 
     def __init__(self, vfs: Vfs, host: Host) -> None:
@@ -51,6 +53,7 @@ class SocketFileSystem(Superblock):
         self.in_flight: dict[UnixSocket, int] = {}
         self.files_in_flight: dict[int, int] = {}
         self.is_collecting = False
+        self.socket_count = 0
         self.network = Network(self, host)
 
     @property
@@ -81,10 +84,12 @@ class SocketFile(File):
         super().__init__(path, O_RDWR | flags & O_NONBLOCK, subject)
         self.socket = socket
         socket.file = self
+        system.socket_count += 1
 
     def release(self) -> None:
         socket = self.socket
         socket.file = None
+        socket.network.system.socket_count -= 1
         socket.release()
 
     def read(self, length: int) -> bytes:
@@ -108,6 +113,16 @@ class SocketFile(File):
 
     def poll_mask(self) -> int:
         return self.socket.poll_mask()
+
+    def may_signal(self, events: int) -> bool:
+        """Room for sending is told only to who found none (Linux: SOCKWQ_ASYNC_NOSPACE)."""
+        socket = self.socket
+        if events & POLLIN:
+            return True
+        if not events & POLLOUT:
+            return False
+        was_short, socket.is_short_of_room = socket.is_short_of_room, False
+        return was_short
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
         socket = self.socket

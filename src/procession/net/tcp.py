@@ -91,8 +91,7 @@ class TcpSocket(InternetSocket):
     more (its FIN), `is_orphan` that nobody has this socket open any more.
 
     Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
-    SYN finds no place there. `is_connecting` is set from connect(2) until it's known what came of it,
-    `is_short_of_room` while somebody waits for the buffer to empty (Linux: SOCK_NOSPACE).
+    SYN finds no place there. `is_connecting` is set from connect(2) until it's known what came of it.
     """
 
     __slots__ = (
@@ -106,7 +105,6 @@ class TcpSocket(InternetSocket):
         "has_ended",
         "is_connecting",
         "is_orphan",
-        "is_short_of_room",
         "listener",
         "peer",
         "timer",
@@ -128,7 +126,6 @@ class TcpSocket(InternetSocket):
         self.has_ended = False
         self.is_orphan = False
         self.is_connecting = False
-        self.is_short_of_room = False
         self.connections: deque[TcpSocket] = deque()
         self.attempts: deque[TcpSocket] = deque()
         self.listener: TcpSocket | None = None
@@ -448,7 +445,6 @@ class TcpSocket(InternetSocket):
         if system.is_under_pressure:
             room = PRESSED_ROOM - peer.unread
         if room <= 0:
-            self.is_short_of_room = True
             self.wait_to_send(flags)
         count = len(data)
         if count > room:
@@ -458,6 +454,8 @@ class TcpSocket(InternetSocket):
         peer.unread += count
         peer.bytes_received += count
         self.bytes_sent += count
+        self.network.packet_count += 1
+        self.network.byte_count += count
         system.buffered_bytes += count
         if peer.read_queue.waiters:
             peer.read_queue.wake_all()

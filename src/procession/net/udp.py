@@ -189,6 +189,8 @@ class UdpSocket(InternetSocket):
 
     def _deliver(self, data: bytes, source: bytes, target: bytes, port: int, choice: PacketChoice) -> None:
         """Linux: net/ipv4/udp.c, __udp4_lib_rcv."""
+        self.network.packet_count += 1
+        self.network.byte_count += len(data)
         receivers = find_receivers(self, source, target, port)
         if not receivers:
             # A connected socket hears of the answer, "port unreachable".

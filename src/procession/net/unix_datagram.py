@@ -162,6 +162,8 @@ class UnixMessageSocket(UnixSocket):
             mask |= POLLHUP
         if self.state != LISTENING and self.can_send_now:
             mask |= POLLOUT | POLLWRBAND
+        else:
+            self.is_short_of_room = True
         return mask
 
     @property

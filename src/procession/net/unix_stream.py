@@ -129,6 +129,8 @@ class UnixConnectionSocket(UnixSocket):
             mask |= POLLHUP
         if self.state != LISTENING and self.is_writable:
             mask |= POLLOUT | POLLWRBAND
+        else:
+            self.is_short_of_room = True
         return mask
 
 

@@ -15,6 +15,7 @@ from procession.procfs import process_memory, process_mounts, process_status
 from procession.procfs.access import has_files, has_memory, is_dumpable, may_inspect, require_inspection
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
+from procession.procfs.system import SystemDirectory
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -87,7 +88,7 @@ THREAD_FILES: dict[bytes, Entry] = {
     b"stat": Entry(0o444, process_status.show_thread_stat),
 }
 LINKS = (b"cwd", b"exe", b"root")
-COMMON_NAMES = (*COMMON_FILES, *LINKS, b"fd", b"fdinfo", b"mem", b"stat")
+COMMON_NAMES = (*COMMON_FILES, *LINKS, b"fd", b"fdinfo", b"mem", b"net", b"stat")
 PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"coredump_filter", b"mountstats", b"task", b"timerslack_ns")))
 THREAD_NAMES = tuple(sorted((*COMMON_NAMES, b"children")))
 
@@ -148,6 +149,8 @@ class ProcessDirectory(ProcDirectory, ShowsProcess):
             return DescriptorDetailsDirectory(superblock, number, task)
         if name == b"task":
             return ThreadsDirectory(superblock, number, task)
+        if name == b"net":
+            return SystemDirectory(superblock, number, (b"net",))
         if name == b"mem":
             return MemoryInode(superblock, number, task)
         return ProcessFile(superblock, number, task, name, is_thread=self.is_thread)
@@ -165,7 +168,7 @@ def entry_type(name: bytes) -> int:
     """The type of the file `name` of a process, as a directory entry says it."""
     if name in LINKS:
         return S_IFLNK >> 12
-    return (S_IFDIR if name in (b"fd", b"fdinfo", b"task") else S_IFREG) >> 12
+    return (S_IFDIR if name in (b"fd", b"fdinfo", b"net", b"task") else S_IFREG) >> 12
 
 
 class ProcessFile(ProcFile):

@@ -19,9 +19,17 @@ from procession.mm.address_space import (
     MMAP_MINIMUM,
     UNDUMPABLE,
 )
+from procession.procfs.network_sysctl import NETWORK_SYSCTLS
 from procession.procfs.process_status import parse_integer
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.system import SystemFile, SystemTree
+from procession.procfs.terminal import (
+    show_legacy_typing,
+    show_pty_count,
+    show_pty_maximum,
+    store_legacy_typing,
+    store_pty_maximum,
+)
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
@@ -266,6 +274,7 @@ def show_pipe_user_pages_hard(kernel: Kernel) -> bytes:
 
 
 SYSCTL_TREE: SystemTree = {
+    b"dev": {b"tty": {b"legacy_tiocsti": SystemFile(0o644, show_legacy_typing, store_legacy_typing)}},
     b"fs": {
         b"file-max": SystemFile(0o444, show_file_max),
         b"mqueue": MQUEUE_SYSCTLS,
@@ -290,6 +299,10 @@ SYSCTL_TREE: SystemTree = {
         b"overflowgid": SystemFile(0o444, show_overflow_id),
         b"overflowuid": SystemFile(0o444, show_overflow_id),
         b"pid_max": SystemFile(0o644, show_pid_max, store_pid_max),
+        b"pty": {
+            b"max": SystemFile(0o644, show_pty_maximum, store_pty_maximum),
+            b"nr": SystemFile(0o444, show_pty_count),
+        },
         b"random": {
             b"boot_id": SystemFile(0o444, show_boot_id),
             b"entropy_avail": SystemFile(0o444, show_entropy),
@@ -300,6 +313,7 @@ SYSCTL_TREE: SystemTree = {
         b"threads-max": SystemFile(0o444, show_threads_max),
         b"version": SystemFile(0o444, show_version),
     },
+    b"net": NETWORK_SYSCTLS,
     b"vm": {
         b"max_map_count": SystemFile(0o444, show_max_map_count),
         b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),

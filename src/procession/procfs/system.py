@@ -12,6 +12,7 @@ from procession.fs.inode import DirectoryEntry, Inode
 from procession.kernel.task_state import TaskState
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
+from procession.procfs.terminal import show_disciplines, show_drivers
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
@@ -141,6 +142,11 @@ def subtree(path: tuple[bytes, ...]) -> SystemTree:
             from procession.procfs.sysctl import SYSCTL_TREE
 
             tree = SYSCTL_TREE
+            continue
+        if position == 0 and name == b"net":
+            from procession.procfs.network import NETWORK_TREE
+
+            tree = NETWORK_TREE
             continue
         below = tree[name]
         assert isinstance(below, Mapping)
@@ -410,6 +416,7 @@ TREE: SystemTree = {
     b"loadavg": SystemFile(0o444, show_loadavg),
     b"meminfo": SystemFile(0o444, show_meminfo),
     b"mounts": b"self/mounts",
+    b"net": b"self/net",
     b"partitions": SystemFile(0o444, show_partitions),
     b"stat": SystemFile(0o444, show_stat),
     b"swaps": SystemFile(0o444, show_swaps),
@@ -418,6 +425,10 @@ TREE: SystemTree = {
         b"msg": SystemFile(0o444, show_queues),
         b"sem": SystemFile(0o444, show_semaphores),
         b"shm": SystemFile(0o444, show_segments),
+    },
+    b"tty": {
+        b"drivers": SystemFile(0o444, show_drivers),
+        b"ldiscs": SystemFile(0o444, show_disciplines),
     },
     b"uptime": SystemFile(0o444, show_uptime),
     b"version": SystemFile(0o444, show_version),

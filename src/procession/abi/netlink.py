@@ -1,0 +1,197 @@
+"""netlink(7) and rtnetlink(7): the messages about links, addresses and routes."""
+
+from __future__ import annotations
+
+from procession.abi.enumeration import IntEnum, IntFlag
+from procession.abi.structure import I32, U8, U16, U32, Structure
+
+
+class NetlinkProtocol(IntEnum):
+    """socket(2)'s protocol in AF_NETLINK."""
+
+    NETLINK_ROUTE = 0
+    NETLINK_USERSOCK = 2
+    NETLINK_SOCK_DIAG = 4
+    NETLINK_XFRM = 6
+    NETLINK_AUDIT = 9
+    NETLINK_NETFILTER = 12
+    NETLINK_KOBJECT_UEVENT = 15
+    NETLINK_GENERIC = 16
+
+
+class NetlinkMessageType(IntEnum):
+    """nlmsg_type of messages that all protocols have."""
+
+    NLMSG_NOOP = 1
+    NLMSG_ERROR = 2
+    NLMSG_DONE = 3
+    NLMSG_OVERRUN = 4
+
+
+class NetlinkFlag(IntFlag):
+    """nlmsg_flags."""
+
+    NLM_F_REQUEST = 1
+    NLM_F_MULTI = 2
+    NLM_F_ACK = 4
+    NLM_F_ECHO = 8
+    NLM_F_ROOT = 0x100
+    NLM_F_MATCH = 0x200
+    NLM_F_DUMP = 0x300
+    NLM_F_CAPPED = 0x100
+
+
+class NetlinkOption(IntEnum):
+    """The options of SOL_NETLINK."""
+
+    NETLINK_ADD_MEMBERSHIP = 1
+    NETLINK_DROP_MEMBERSHIP = 2
+    NETLINK_PKTINFO = 3
+    NETLINK_BROADCAST_ERROR = 4
+    NETLINK_NO_ENOBUFS = 5
+    NETLINK_LISTEN_ALL_NSID = 8
+    NETLINK_LIST_MEMBERSHIPS = 9
+    NETLINK_CAP_ACK = 10
+    NETLINK_EXT_ACK = 11
+    NETLINK_GET_STRICT_CHK = 12
+
+
+class RouteMessageType(IntEnum):
+    """nlmsg_type of NETLINK_ROUTE: for each object four numbers, to make, delete, get and set one."""
+
+    RTM_NEWLINK = 16
+    RTM_DELLINK = 17
+    RTM_GETLINK = 18
+    RTM_SETLINK = 19
+    RTM_NEWADDR = 20
+    RTM_DELADDR = 21
+    RTM_GETADDR = 22
+    RTM_NEWROUTE = 24
+    RTM_DELROUTE = 25
+    RTM_GETROUTE = 26
+    RTM_NEWNEIGH = 28
+    RTM_GETNEIGH = 30
+    RTM_NEWRULE = 32
+    RTM_GETRULE = 34
+
+
+class LinkAttribute(IntEnum):
+    """rta_type in a message about a link."""
+
+    IFLA_ADDRESS = 1
+    IFLA_BROADCAST = 2
+    IFLA_IFNAME = 3
+    IFLA_MTU = 4
+    IFLA_QDISC = 6
+    IFLA_STATS = 7
+    IFLA_TXQLEN = 13
+    IFLA_OPERSTATE = 16
+    IFLA_LINKMODE = 17
+    IFLA_STATS64 = 23
+    IFLA_GROUP = 27
+    IFLA_PROMISCUITY = 30
+    IFLA_NUM_TX_QUEUES = 31
+    IFLA_NUM_RX_QUEUES = 32
+    IFLA_CARRIER = 33
+
+
+class AddressAttribute(IntEnum):
+    """rta_type in a message about an address."""
+
+    IFA_ADDRESS = 1
+    IFA_LOCAL = 2
+    IFA_LABEL = 3
+    IFA_CACHEINFO = 6
+    IFA_FLAGS = 8
+    IFA_PROTO = 11
+
+
+class RouteAttribute(IntEnum):
+    """rta_type in a message about a route."""
+
+    RTA_DST = 1
+    RTA_OIF = 4
+    RTA_PRIORITY = 6
+    RTA_PREFSRC = 7
+    RTA_CACHEINFO = 12
+    RTA_TABLE = 15
+    RTA_PREF = 20
+
+
+class RouteType(IntEnum):
+    """rtm_type."""
+
+    RTN_UNICAST = 1
+    RTN_LOCAL = 2
+    RTN_BROADCAST = 3
+
+
+class RouteScope(IntEnum):
+    """rtm_scope, ifa_scope."""
+
+    RT_SCOPE_UNIVERSE = 0
+    RT_SCOPE_LINK = 253
+    RT_SCOPE_HOST = 254
+
+
+class RouteTable(IntEnum):
+    """rtm_table."""
+
+    RT_TABLE_MAIN = 254
+    RT_TABLE_LOCAL = 255
+
+
+RTPROT_KERNEL = 2
+IFAPROT_KERNEL_LO = 1
+IFA_F_PERMANENT = 0x80
+
+
+class Nlmsghdr(Structure):
+    """struct nlmsghdr."""
+
+    nlmsg_len: U32 = 0
+    nlmsg_type: U16 = 0
+    nlmsg_flags: U16 = 0
+    nlmsg_seq: U32 = 0
+    nlmsg_pid: U32 = 0
+
+
+class Ifinfomsg(Structure):
+    """struct ifinfomsg, of a link."""
+
+    ifi_family: U8 = 0
+    ifi_type: U16 = 0
+    ifi_index: I32 = 0
+    ifi_flags: U32 = 0
+    ifi_change: U32 = 0
+
+
+class Ifaddrmsg(Structure):
+    """struct ifaddrmsg, of an address."""
+
+    ifa_family: U8 = 0
+    ifa_prefixlen: U8 = 0
+    ifa_flags: U8 = 0
+    ifa_scope: U8 = 0
+    ifa_index: U32 = 0
+
+
+class Rtmsg(Structure):
+    """struct rtmsg, of a route."""
+
+    rtm_family: U8 = 0
+    rtm_dst_len: U8 = 0
+    rtm_src_len: U8 = 0
+    rtm_tos: U8 = 0
+    rtm_table: U8 = 0
+    rtm_protocol: U8 = 0
+    rtm_scope: U8 = 0
+    rtm_type: U8 = 0
+    rtm_flags: U32 = 0
+
+
+class Rtattr(Structure):
+    """struct rtattr; its data follows, and the next one at the next multiple of 4."""
+
+    rta_len: U16 = 0
+    rta_type: U16 = 0

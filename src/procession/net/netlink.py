@@ -1,0 +1,296 @@
+"""Netlink sockets: requests to the kernel as messages, and its answers; netlink(7)."""
+
+from __future__ import annotations
+
+from collections import deque
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import (
+    EADDRINUSE,
+    ECONNREFUSED,
+    EINVAL,
+    EMSGSIZE,
+    ENOBUFS,
+    ENOPROTOOPT,
+    EOPNOTSUPP,
+    EPERM,
+    Errno,
+)
+from procession.abi.netlink import (
+    NetlinkFlag,
+    NetlinkMessageType,
+    NetlinkOption,
+    Nlmsghdr,
+)
+from procession.abi.socket import AddressFamily, SockaddrNl, SocketLevel
+from procession.net.buffer_charge import datagram_charge
+from procession.net.message import Received
+from procession.net.route_messages import answer
+from procession.net.socket import (
+    ESTABLISHED,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    POLLERR,
+    POLLIN,
+    POLLOUT,
+    POLLWRBAND,
+    Socket,
+)
+from procession.net.socket_options import CAP_NET_ADMIN, pack_int, read_int
+
+if TYPE_CHECKING:
+    from procession.net.message import Control
+    from procession.net.network import Network
+
+AF_NETLINK = int(AddressFamily.AF_NETLINK)
+AF_UNSPEC = int(AddressFamily.AF_UNSPEC)
+SOL_NETLINK = int(SocketLevel.SOL_NETLINK)
+
+NLMSG_ERROR = int(NetlinkMessageType.NLMSG_ERROR)
+NLMSG_DONE = int(NetlinkMessageType.NLMSG_DONE)
+_FIRST_REAL_TYPE = 0x10
+_REQUEST = int(NetlinkFlag.NLM_F_REQUEST)
+_ACK = int(NetlinkFlag.NLM_F_ACK)
+_DUMP = int(NetlinkFlag.NLM_F_DUMP)
+_MULTI = int(NetlinkFlag.NLM_F_MULTI)
+_CAPPED = int(NetlinkFlag.NLM_F_CAPPED)
+_ADD_MEMBERSHIP = int(NetlinkOption.NETLINK_ADD_MEMBERSHIP)
+_DROP_MEMBERSHIP = int(NetlinkOption.NETLINK_DROP_MEMBERSHIP)
+_CAP_ACK = int(NetlinkOption.NETLINK_CAP_ACK)
+_SWITCHES = frozenset(
+    int(option)
+    for option in (
+        NetlinkOption.NETLINK_PKTINFO,
+        NetlinkOption.NETLINK_BROADCAST_ERROR,
+        NetlinkOption.NETLINK_NO_ENOBUFS,
+        NetlinkOption.NETLINK_CAP_ACK,
+        NetlinkOption.NETLINK_EXT_ACK,
+        NetlinkOption.NETLINK_GET_STRICT_CHK,
+    )
+)
+_LARGEST_GROUP = 38
+_HEADER = Struct("<IHHII")
+_ERROR_CODE = Struct("<i")
+_FIRST_MADE_UP_ID = 0xFFFFF000
+_MESSAGE_OVERHEAD = 32
+
+
+def parse_address(address: bytes) -> SockaddrNl:
+    """A struct sockaddr_nl. Raises EINVAL."""
+    if len(address) < SockaddrNl.SIZE:
+        raise EINVAL("a struct sockaddr_nl is needed")
+    parsed = SockaddrNl.unpack_from(address)
+    if parsed.nl_family != AF_NETLINK:
+        raise EINVAL("not an address of AF_NETLINK")
+    return parsed
+
+
+class NetlinkSocket(Socket):
+    """A netlink socket (Linux: struct netlink_sock); only NETLINK_ROUTE is built.
+
+    `port_id` is its address, 0 until it's bound; `groups` a mask of the groups that it listens to, in which
+    nothing is ever said. `target` is whom it's connected to: the kernel (0), or another socket, to which
+    nothing may be sent. `answers` wait to be received; `answer_bytes` is what they take.
+    """
+
+    __slots__ = ("answer_bytes", "answers", "groups", "port_id", "protocol_options", "target")
+
+    def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
+        super().__init__(network, AF_NETLINK, kind, protocol, owner_uid)
+        self.port_id = 0
+        self.groups = 0
+        self.target = 0
+        self.answers: deque[bytes] = deque()
+        self.answer_bytes = 0
+        self.protocol_options: dict[int, int] = {}
+
+    # Names
+
+    def bind(self, address: bytes) -> None:
+        """Linux: net/netlink/af_netlink.c, netlink_bind."""
+        wanted = parse_address(address)
+        if self.port_id:
+            if wanted.nl_pid != self.port_id:
+                raise EINVAL("the socket has another address")
+        elif wanted.nl_pid:
+            self._take(wanted.nl_pid)
+        else:
+            self.bind_automatically()
+        self.groups = wanted.nl_groups
+
+    def _take(self, port_id: int) -> None:
+        sockets = self.network.netlink_sockets
+        if port_id in sockets:
+            raise EADDRINUSE
+        sockets[port_id] = self
+        self.port_id = port_id
+
+    def bind_automatically(self) -> None:
+        """Get the process's id as address, or another if that is taken. Linux: netlink_autobind."""
+        if self.port_id:
+            return
+        port_id = self.caller.pid
+        sockets = self.network.netlink_sockets
+        candidate = _FIRST_MADE_UP_ID
+        while port_id in sockets:
+            port_id = candidate
+            candidate -= 1
+        self._take(port_id)
+
+    def connect(self, address: bytes, flags: int) -> None:
+        """Linux: net/netlink/af_netlink.c, netlink_connect."""
+        if len(address) < 2:
+            raise EINVAL
+        if address[:2] == AF_UNSPEC.to_bytes(2, "little"):
+            self.state, self.target = 7, 0
+            return
+        wanted = parse_address(address)
+        if (wanted.nl_groups or wanted.nl_pid) and not self._may_speak_to_others:
+            raise EPERM
+        self.bind_automatically()
+        self.state, self.target = ESTABLISHED, wanted.nl_pid
+
+    @property
+    def _may_speak_to_others(self) -> bool:
+        return self.caller.credentials.has_capability(CAP_NET_ADMIN)
+
+    def own_sockaddr(self) -> bytes:
+        return SockaddrNl(AF_NETLINK, 0, self.port_id, self.groups).pack()
+
+    def peer_sockaddr(self) -> bytes:
+        return SockaddrNl(AF_NETLINK, 0, self.target, 0).pack()
+
+    # Messages
+
+    def check_length(self, length: int) -> None:
+        if length > self.send_room - _MESSAGE_OVERHEAD:
+            raise EMSGSIZE("more than the buffer for sending holds")
+
+    def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
+        """Linux: net/netlink/af_netlink.c, netlink_sendmsg."""
+        if flags & MSG_OOB:
+            raise EOPNOTSUPP
+        target = self.target
+        if address is not None:
+            wanted = parse_address(address)
+            target = wanted.nl_pid
+            if (wanted.nl_groups or wanted.nl_pid) and not self._may_speak_to_others:
+                raise EPERM
+        self.bind_automatically()
+        self.check_length(len(data))
+        if target:
+            raise ECONNREFUSED("only the kernel answers")
+        self._answer_all(data)
+        return len(data)
+
+    def _answer_all(self, data: bytes) -> None:
+        """Answer each request in `data`. Linux: net/netlink/af_netlink.c, netlink_rcv_skb."""
+        offset = 0
+        while len(data) - offset >= _HEADER.size:
+            header = Nlmsghdr.unpack_from(data, offset)
+            length = header.nlmsg_len
+            if not _HEADER.size <= length <= len(data) - offset:
+                return
+            request = data[offset : offset + length]
+            offset += length + 3 & ~3
+            if not header.nlmsg_flags & _REQUEST or header.nlmsg_type < _FIRST_REAL_TYPE:
+                if header.nlmsg_flags & _ACK:
+                    self._acknowledge(header, request, 0)
+                continue
+            is_dump = header.nlmsg_flags & _DUMP == _DUMP
+            may_change = self._may_speak_to_others
+            try:
+                messages = answer(
+                    self.network, header.nlmsg_type, request[_HEADER.size :], is_dump, may_change
+                )
+            except Errno as error:
+                self._acknowledge(header, request, error.number)
+                continue
+            packed = [self._pack(kind, _MULTI if is_dump else 0, header, body) for kind, body in messages]
+            if packed:
+                self._queue(b"".join(packed))
+            if is_dump:
+                self._queue(self._pack(NLMSG_DONE, _MULTI, header, bytes(4)))
+            elif header.nlmsg_flags & _ACK:
+                self._acknowledge(header, request, 0)
+
+    def _pack(self, kind: int, flags: int, request: Nlmsghdr, body: bytes) -> bytes:
+        message = _HEADER.pack(_HEADER.size + len(body), kind, flags, request.nlmsg_seq, self.port_id) + body
+        return message + bytes(-len(message) % 4)
+
+    def _acknowledge(self, header: Nlmsghdr, request: bytes, error: int) -> None:
+        """Say that it was done, or why it wasn't. Linux: net/netlink/af_netlink.c, netlink_ack."""
+        is_capped = not error or self.protocol_options.get(_CAP_ACK)
+        echoed = header.pack() if is_capped else request
+        self._queue(
+            self._pack(NLMSG_ERROR, _CAPPED if is_capped else 0, header, _ERROR_CODE.pack(-error) + echoed)
+        )
+
+    def _queue(self, message: bytes) -> None:
+        charge = datagram_charge(len(message))
+        if self.answer_bytes + charge > self.receive_room and self.answers:
+            self.error = ENOBUFS.number
+            self.state_changed()
+            return
+        self.answers.append(message)
+        self.answer_bytes += charge
+        self.network.system.buffered_bytes += charge
+        self.read_queue.wake_all()
+
+    def receive(self, length: int, flags: int) -> Received:
+        """Linux: net/netlink/af_netlink.c, netlink_recvmsg."""
+        if flags & MSG_OOB:
+            raise EOPNOTSUPP
+        self.raise_error()
+        if not self.answers:
+            self.wait_to_receive(flags)
+        data = self.answers[0]
+        if not flags & MSG_PEEK:
+            self.answers.popleft()
+            self._uncount(data)
+        full = len(data)
+        sender = SockaddrNl(AF_NETLINK, 0, 0, 0).pack()
+        return Received(data[:length], full, MSG_TRUNC if full > length else 0, sender)
+
+    def _uncount(self, message: bytes) -> None:
+        charge = datagram_charge(len(message))
+        self.answer_bytes -= charge
+        self.network.system.buffered_bytes -= charge
+
+    def release(self) -> None:
+        while self.answers:
+            self._uncount(self.answers.popleft())
+        if self.port_id and self.network.netlink_sockets.get(self.port_id) is self:
+            del self.network.netlink_sockets[self.port_id]
+        self.state_changed()
+
+    def poll_mask(self) -> int:
+        mask = POLLERR if self.error else 0
+        if self.answers:
+            mask |= POLLIN
+        return mask | POLLOUT | POLLWRBAND
+
+    # Options
+
+    def set_option(self, level: int, name: int, value: bytes) -> None:
+        """Linux: net/netlink/af_netlink.c, netlink_setsockopt."""
+        if level != SOL_NETLINK:
+            raise ENOPROTOOPT
+        number = read_int(value) if len(value) >= 4 else 0
+        if name in _SWITCHES:
+            self.protocol_options[name] = int(number != 0)
+        elif name in (_ADD_MEMBERSHIP, _DROP_MEMBERSHIP):
+            if not 0 < number < _LARGEST_GROUP:
+                raise EINVAL(f"no group {number}")
+            bit = 1 << number - 1
+            self.groups = (self.groups | bit if name == _ADD_MEMBERSHIP else self.groups & ~bit) & 0xFFFFFFFF
+        else:
+            raise ENOPROTOOPT
+
+    def get_option(self, level: int, name: int, length: int) -> bytes:
+        """Linux: net/netlink/af_netlink.c, netlink_getsockopt."""
+        if level != SOL_NETLINK or name not in _SWITCHES:
+            raise ENOPROTOOPT
+        return pack_int(self.protocol_options.get(name, 0))
