@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import Errno
 from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_FETCH, FAULT_WRITE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, STALE_TRANSLATIONS
@@ -64,16 +65,20 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> None:
     index = area.page_index(address)
     if area.file is not None and index << PAGE_SHIFT >= (area.file.inode.size + PAGE_MASK) & ~PAGE_MASK:
         raise AccessViolation(SIGBUS, BUS_ADRERR)
-    if area.is_shared:
-        bits = area.entry_bits() | pte.CACHED
-        if pages.is_executed and bits & pte.WRITABLE:
-            bits &= ~pte.NO_EXECUTE
-        mm.words[slot] = _install(mm, pages.frame(index), bits)
-    elif is_write:
-        mm.words[slot] = _install(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
-        mm.memory.counted[leaf][page & 511] = None
-    else:
-        _map_around(mm, area, page, leaf)
+    try:
+        if area.is_shared:
+            bits = area.entry_bits() | pte.CACHED
+            if pages.is_executed and bits & pte.WRITABLE:
+                bits &= ~pte.NO_EXECUTE
+            mm.words[slot] = _install(mm, pages.frame(index), bits)
+        elif is_write:
+            mm.words[slot] = _install(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
+            mm.memory.counted[leaf][page & 511] = None
+        else:
+            _map_around(mm, area, page, leaf)
+    except Errno as error:
+        # The file can't be read, or has no room for the page. Linux: vmf_error.
+        raise AccessViolation(SIGBUS, BUS_ADRERR) from error
 
 
 def _install(mm: MemoryDescriptor, frame: int, bits: int) -> int:
