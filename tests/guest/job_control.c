@@ -819,6 +819,30 @@ TEST(the_foreground_learns_of_a_new_window_size)
 	CHECK_EQ(lead(lead_a_resized_window), 0);
 }
 
+static void lead_with_readiness(void)
+{
+	int fd = (int)MUST(open(slave_name(), O_RDWR));
+
+	note_signal(SIGIO);
+	CHECK_EQ(fcntl(slave, F_GETOWN), 0);
+	CHECK_EQ(fcntl(slave, F_SETFL, O_RDWR | O_ASYNC), 0);
+	CHECK_EQ(fcntl(slave, F_GETOWN), -getpid());
+	type("x\n");
+	CHECK(comes(SIGIO) > 0);
+	CHECK_EQ(fcntl(slave, F_SETFL, O_RDWR), 0);
+	CHECK_EQ(fcntl(master, F_SETFL, O_RDWR | O_ASYNC), 0);
+	CHECK_EQ(fcntl(master, F_GETOWN), getpid());
+	CHECK_EQ(fcntl(master, F_SETFL, O_RDWR), 0);
+	MUST(fcntl(fd, F_SETOWN, 1));
+	CHECK_EQ(fcntl(fd, F_SETFL, O_RDWR | O_ASYNC), 0);
+	CHECK_EQ(fcntl(fd, F_GETOWN), 1);
+}
+
+TEST(the_foreground_is_told_of_readiness)
+{
+	CHECK_EQ(lead(lead_with_readiness), 0);
+}
+
 /* Hanging up */
 
 TEST(a_leader_is_told_when_the_master_is_closed)

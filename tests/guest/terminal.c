@@ -808,17 +808,76 @@ TEST(a_writer_waits_for_its_reader)
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
 
+static pid_t write_many(char what)
+{
+	static char many[30000];
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		memset(many, what, sizeof(many));
+		_exit(write(slave, many, sizeof(many)) == sizeof(many) ? 0 : 1);
+	}
+	return child;
+}
+
+TEST(writers_take_turns)
+{
+	static char all[60000];
+	size_t length = 0;
+	int changes = 0, other;
+	pid_t first, second;
+
+	open_terminal();
+	make_raw(1, 0);
+	first = write_many('a');
+	sleep_ms(50);
+	second = write_many('b');
+	sleep_ms(50);
+	other = (int)MUST(open(ptsname(master), O_RDWR | O_NOCTTY | O_NONBLOCK));
+	CHECK_EQ(events_of(other), 0);
+	CHECK_ERRNO(write(other, "c", 1), EAGAIN);
+	while (length < sizeof(all)) {
+		ssize_t got = read(master, all + length, 500);
+
+		if (got <= 0)
+			break;
+		length += (size_t)got;
+	}
+	CHECK_EQ(length, sizeof(all));
+	for (size_t at = 1; at < length; at++)
+		changes += all[at] != all[at - 1];
+	CHECK_EQ(changes, 1);
+	CHECK_EQ(wait_for(first), EXITED(0));
+	CHECK_EQ(wait_for(second), EXITED(0));
+}
+
+TEST(a_writer_that_is_killed_lets_others_write)
+{
+	pid_t first;
+
+	open_terminal();
+	make_raw(1, 0);
+	first = write_many('a');
+	sleep_ms(50);
+	MUST(kill(first, SIGKILL));
+	CHECK_EQ(wait_for(first), KILLED(SIGKILL));
+	make_non_blocking(slave);
+	all_from(master, 4096);
+	CHECK_EQ(write(slave, "b", 1), 1);
+	SHOWS("b");
+}
+
 TEST(typing_on_behalf_of_the_user)
 {
 	open_terminal();
-	if (geteuid() == 0)
+	if (geteuid() == 0) {
 		CHECK_EQ(ioctl(slave, TIOCSTI, "q"), 0);
-	else
+		CHECK_ERRNO(ioctl(slave, TIOCSTI, bad_address()), EFAULT);
+	} else
 		MUST(write(master, "q", 1));
 	type("\n");
 	SHOWS("q\r\n");
 	READS("q\n");
-	CHECK_ERRNO(ioctl(slave, TIOCSTI, bad_address()), EFAULT);
 	drop_root();
 	CHECK_EQ(ioctl(slave, TIOCSTI, "q"), -1);
 	CHECK(errno == EPERM || errno == EIO);

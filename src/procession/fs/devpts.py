@@ -260,10 +260,12 @@ class TerminalDriver:
     There is no console unless something is mounted on its node.
     """
 
-    __slots__ = ("accounts", "jobs")
+    __slots__ = ("accounts", "allows_typing", "jobs")
 
     def __init__(self, jobs: JobControl) -> None:
         self.jobs = jobs
+        # Whether whoever isn't privileged may put input into his own terminal (dev.tty.legacy_tiocsti).
+        self.allows_typing = True
         self.accounts = PtyAccounts()
 
     def open(self, path: Path, flags: int, subject: Subject) -> File:

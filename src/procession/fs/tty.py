@@ -74,6 +74,12 @@ class JobControl(Protocol):
     def progress(self) -> object:
         """What it said when it slept last."""
 
+    def may_write(self, tty: Tty) -> bool:
+        """Whether nobody else is in the middle of a write to `tty`."""
+
+    def begin_writing(self, tty: Tty) -> None:
+        """The caller's write has to wait in the middle: nobody else writes to `tty` until it's done."""
+
     @property
     def now_ns(self) -> int:
         """The monotonic clock."""
@@ -124,6 +130,7 @@ class Tty:
         "session",
         "size",
         "write_queue",
+        "writer",
     )
 
     limit = 8192
@@ -148,6 +155,8 @@ class Tty:
         self.session: Any = None
         self.foreground = 0
         self.size = (0, 0, 0, 0)
+        # Who is in the middle of a write.
+        self.writer: Any = None
         self.discipline = LineDiscipline(self, modes)
 
     # The far end; a terminal that has none takes everything and says nothing.
@@ -416,11 +425,15 @@ class TtyFile(File):
             tty.jobs.check_change(tty, SIGTTOU)
         if not data:
             return 0
-        count = tty.discipline.write(data)
+        count = tty.discipline.write(data) if tty.jobs.may_write(tty) else 0
         if not count:
             if not self.is_blocking:
                 raise EAGAIN
+            tty.jobs.begin_writing(tty)
             raise Sleep(tty.write_queue)
+        if tty.writer is not None:
+            tty.writer = None
+            tty.wake_writers()
         self.inode.mtime_ns = self._time_stamp(self.inode.mtime_ns)
         return count
 
@@ -440,7 +453,7 @@ class TtyFile(File):
             mask |= POLLPRI | POLLIN | POLLRDNORM
         if tty.is_other_closed:
             mask |= POLLHUP
-        if tty.output_room() > 0:
+        if tty.output_room() > 0 and (tty.writer is None or tty.jobs.may_write(tty)):
             mask |= POLLOUT | POLLWRNORM
         return mask
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINTR, EINVAL, EIO, ENOTTY, EPERM
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.termios import FlowAction, FlushQueue, Termio, Termios, Termios2, Winsize
+from procession.fs.devpts import terminal_driver
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.pty import PtyMaster
 from procession.fs.terminal_modes import CLOCAL, DISABLED, VSTART, VSTOP, TerminalModes
@@ -221,8 +222,11 @@ def _end_break(file: TtyFile, argument: int, memory: UserMemory) -> int:
 def _type_in(file: TtyFile, argument: int, memory: UserMemory) -> int:
     """TIOCSTI: a byte as if it had been typed. Linux: tty_io.c, tiocsti."""
     tty = file.tty
-    if tty.jobs.current_terminal() is not tty and not tty.jobs.has_capability(CAP_SYS_ADMIN):
-        raise EPERM
+    if not tty.jobs.has_capability(CAP_SYS_ADMIN):
+        if not terminal_driver(file.inode.superblock.vfs).allows_typing:
+            raise EIO("dev.tty.legacy_tiocsti is 0")
+        if tty.jobs.current_terminal() is not tty:
+            raise EPERM
     tty.discipline.receive(memory.read(argument, 1), can_wait=False)
     return 0
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from procession.kernel.session import ProcessGroup
 
 _SIGHUP, _SIGCONT = 1, 18
+_WRITING = frozenset({1, 20, 40, 328})
+"""write, writev, sendfile and pwritev2: the calls whose first argument is the descriptor written to."""
 _FORCED = 1
 """The argument of TIOCSCTTY that takes a terminal away from another session."""
 
@@ -64,6 +66,19 @@ class TerminalJobs:
         """What it said when it slept last."""
         frame = self._caller.frame
         return frame.progress if frame is not None else None
+
+    def may_write(self, tty: Tty) -> bool:
+        """Whether nobody but perhaps the calling task waits in the middle of a write to `tty`.
+
+        Linux: drivers/tty/tty_io.c, tty_write_lock.
+        """
+        writer: Task | None = tty.writer
+        return writer is None or writer is self.kernel.current or not _is_writing(writer, tty)
+
+    def begin_writing(self, tty: Tty) -> None:
+        """The calling task will wait in the middle of a write, unless another does."""
+        if self.may_write(tty):
+            tty.writer = self._caller
 
     @property
     def now_ns(self) -> int:
@@ -225,6 +240,15 @@ class TerminalJobs:
             raise EPERM(f"process group {number} is in another session")
         tty.foreground = number
         return 0
+
+
+def _is_writing(task: Task, tty: Tty) -> bool:
+    """Whether a task's system call is a write to `tty` that has slept; a signal may have ended it since."""
+    frame = task.frame
+    if frame is None or frame.number not in _WRITING:
+        return False
+    file = task.files.files.get(frame.arguments[0])
+    return isinstance(file, TtyFile) and file.tty is tty
 
 
 def set_controlling_terminal(group: ThreadGroup, tty: Tty) -> None:
