@@ -20,6 +20,5 @@ sleep 100 &
 trap 'echo "interrupted wait"' USR1
 pid=$!
 (kill -USR1 $$)
-wait $pid & wait_status=0
 kill $pid; wait $pid 2>/dev/null; echo $?
 exit 7
