@@ -19,6 +19,8 @@ trap 'debugged=1' DEBUG; :; echo "debugged $debugged"; trap - DEBUG
 sleep 100 &
 trap 'echo "interrupted wait"' USR1
 pid=$!
+# A shell that is killed before it has executed sleep would run its own EXIT trap.
+until grep -q sleep /proc/$pid/comm; do :; done
 (kill -USR1 $$)
 kill $pid; wait $pid 2>/dev/null; echo $?
 exit 7
