@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROFS, ETXTBSY
 from procession.abi.file_mode import S_IFMT
+from procession.fs.file_events import IN_ACCESS, IN_ATTRIB, IN_MODIFY, note_change
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
 from procession.fs.permission import (
     CAP_CHOWN,
@@ -38,6 +39,7 @@ def change_mode(path: Path, subject: Subject, mode: int) -> None:
     if not is_in_group(subject, inode.gid) and not subject.has_capability(CAP_FSETID):
         mode &= ~S_ISGID
     inode.set_attributes(mode=mode)
+    note_change(path.dentry, IN_ATTRIB)
 
 
 def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None) -> None:
@@ -59,6 +61,8 @@ def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None)
         mode = inode.mode & ~_set_id_bits_to_drop(inode, subject) & 0o7777
         drop_file_capabilities(inode)
     inode.set_attributes(mode=mode, uid=uid, gid=gid)
+    if uid is not None or gid is not None:
+        note_change(path.dentry, IN_ATTRIB)
 
 
 def _set_id_bits_to_drop(inode: Inode, subject: Subject) -> int:
@@ -89,6 +93,8 @@ def change_times(path: Path, subject: Subject, atime_ns: int, mtime_ns: int) -> 
     now_ns = inode.now_ns()
     times = {NOW: now_ns, OMIT: None}
     inode.set_attributes(atime_ns=times.get(atime_ns, atime_ns), mtime_ns=times.get(mtime_ns, mtime_ns))
+    # One time alone is taken for a read or a write, as Linux does.
+    note_change(path.dentry, IN_MODIFY if atime_ns == OMIT else IN_ACCESS if mtime_ns == OMIT else IN_ATTRIB)
 
 
 def truncate(path: Path, subject: Subject, size: int) -> None:
@@ -110,6 +116,7 @@ def truncate(path: Path, subject: Subject, size: int) -> None:
     if inode.writer_count < 0:
         raise ETXTBSY
     truncate_inode(inode, subject, size)
+    note_change(path.dentry, IN_MODIFY)
 
 
 def truncate_inode(inode: Inode, subject: Subject, size: int) -> None:

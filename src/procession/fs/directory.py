@@ -18,7 +18,8 @@ from procession.abi.errno import (
 )
 from procession.abi.file_mode import S_IFMT
 from procession.fs.dentry import Dentry, Path
-from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK, S_ISVTX
+from procession.fs.file_events import note_creation, note_deletion
+from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK, S_ISVTX, Inode
 from procession.fs.namei import ParentLookup, look_up_entry, lookup_parent
 from procession.fs.permission import CAP_MKNOD, MAY_EXEC, MAY_WRITE, Subject, check_linking, check_sticky
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
@@ -67,7 +68,9 @@ def make_directory(
     (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=True)
     _check_creation(directory, subject)
     inode = directory.inode.mkdir(last, mode & (0o777 | S_ISVTX) & ~context.umask, subject)
-    return Path(mount, directory.add(last, inode))
+    entry = directory.add(last, inode)
+    note_creation(entry)
+    return Path(mount, entry)
 
 
 def make_node(
@@ -99,7 +102,9 @@ def make_node(
         if is_device and not is_whiteout and not subject.has_capability(CAP_MKNOD):
             raise EPERM
         inode = directory.inode.mknod(last, kind | permissions, device if is_device else 0, subject)
-    return Path(mount, directory.add(last, inode))
+    entry = directory.add(last, inode)
+    note_creation(entry)
+    return Path(mount, entry)
 
 
 def make_symlink(
@@ -110,7 +115,7 @@ def make_symlink(
         raise ENOENT
     (_, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
     _check_creation(directory, subject)
-    directory.add(last, directory.inode.symlink(last, target, subject))
+    note_creation(directory.add(last, directory.inode.symlink(last, target, subject)))
 
 
 def make_link(
@@ -133,6 +138,9 @@ def make_link(
         inode.is_linkable = False
     directory.inode.link(last, inode)
     directory.add(last, inode)
+    events = inode.superblock.vfs.file_events
+    if events is not None:
+        events.linked(directory.inode, last, inode)
 
 
 def _parent_for_removal(
@@ -169,8 +177,11 @@ def remove_file(context: FsContext, subject: Subject, name: bytes, start: Path |
         raise EISDIR if victim.inode.is_directory else ENOTDIR
     _check_removal(directory, victim, subject, is_directory=False)
     _check_not_mounted(context, victim)
-    directory.inode.unlink(last)
+    with _Removal(victim.inode) as removal:
+        directory.inode.unlink(last)
+        removal.lost_name()
     _entry_is_gone(directory, victim)
+    note_deletion(victim)
 
 
 def remove_directory(context: FsContext, subject: Subject, name: bytes, start: Path | None = None) -> None:
@@ -183,6 +194,7 @@ def remove_directory(context: FsContext, subject: Subject, name: bytes, start: P
     _check_not_mounted(context, victim)
     directory.inode.rmdir(last)
     _entry_is_gone(directory, victim)
+    note_deletion(victim)
 
 
 def rename(
@@ -232,14 +244,61 @@ def rename(
     _check_not_mounted(context, old)
     if new is not None:
         _check_not_mounted(context, new)
-    old_directory.inode.rename(old_last, new_directory.inode, new_last, flags)
     if is_exchange:
         assert new is not None
+        old_directory.inode.rename(old_last, new_directory.inode, new_last, flags)
         old.exchange(new)
+        _note_move(old_directory, old_last, new_directory, new_last, old.inode)
+        _note_move(new_directory, new_last, old_directory, old_last, new.inode)
         return
-    if new is not None:
-        _entry_is_gone(new_directory, new)
-    old.move(new_directory, new_last)
+    with _Removal(None if new is None else new.inode) as removal:
+        old_directory.inode.rename(old_last, new_directory.inode, new_last, flags)
+        if new is not None:
+            _entry_is_gone(new_directory, new)
+        old.move(new_directory, new_last)
+        _note_move(old_directory, old_last, new_directory, new_last, old.inode, removal)
+
+
+class _Removal:
+    """A file that loses a name stays until all has been said about it, if somebody listens."""
+
+    __slots__ = ("events", "inode")
+
+    def __init__(self, inode: Inode | None) -> None:
+        self.inode = inode
+        self.events = None if inode is None or inode.watches is None else inode.superblock.vfs.file_events
+
+    def __enter__(self) -> _Removal:
+        if self.events is not None and self.inode is not None:
+            self.inode.open_count += 1
+        return self
+
+    def lost_name(self) -> None:
+        """Linux: fsnotify_link_count."""
+        if self.events is not None and self.inode is not None:
+            self.events.link_count_changed(self.inode)
+
+    def __exit__(self, *failure: object) -> None:
+        if self.events is not None and self.inode is not None:
+            self.inode.open_count -= 1
+            self.inode.evict_if_unused()
+
+
+def _note_move(
+    old_directory: Dentry,
+    old_name: bytes,
+    new_directory: Dentry,
+    new_name: bytes,
+    inode: Inode,
+    replaced: _Removal | None = None,
+) -> None:
+    """Linux: include/linux/fsnotify.h, fsnotify_move."""
+    events = inode.superblock.vfs.file_events
+    if events is not None:
+        events.moved(old_directory.inode, old_name, new_directory.inode, new_name, inode)
+        if replaced is not None:
+            replaced.lost_name()
+        events.moved_self(inode)
 
 
 def _look_up_target(directory: Dentry, name: bytes, flags: int) -> Dentry | None:

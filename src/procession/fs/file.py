@@ -169,6 +169,8 @@ class File:
     def close(self) -> None:
         """Nobody holds this any more. Linux: fs/file_table.c, __fput."""
         inode = self.inode
+        if inode.superblock.vfs.file_events is not None and not self.flags & O_PATH:
+            inode.superblock.vfs.file_events.closed(self)
         if self.watchers is not None:
             for watcher in list(self.watchers):
                 watcher.file_closed()

@@ -14,6 +14,7 @@ from procession.fs.permission import MAY_WRITE, Subject, check_permission, check
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry, Path
     from procession.fs.file import File
+    from procession.fs.file_events import FileWatch
     from procession.fs.lock import FileLocks
     from procession.fs.vfs import Vfs
     from procession.hardware.physical_memory import PhysicalMemory
@@ -150,6 +151,7 @@ class Inode:
         "size",
         "superblock",
         "uid",
+        "watches",
         "writer_count",
         "xattrs",
     )
@@ -179,6 +181,8 @@ class Inode:
         # Whether a file without a name may be given one: it was opened by O_TMPFILE without O_EXCL.
         self.is_linkable = False
         self.writer_count = 0
+        # Who is told what happens to this file; None for nobody.
+        self.watches: list[FileWatch] | None = None
 
     @property
     def is_directory(self) -> bool:
@@ -365,6 +369,9 @@ class Inode:
     def evict_if_unused(self) -> None:
         """Give the contents' memory back if the file has neither a name nor an opener left."""
         if self.link_count <= 0 and self.open_count <= 0 and not self.is_evicted:
+            events = self.superblock.vfs.file_events
+            if events is not None:
+                events.removed(self)
             self.is_evicted = True
             self.evict()
 

@@ -144,6 +144,8 @@ class Mount:
         superblock.mount_count -= 1
         superblock.vfs.accounts.mount_count -= 1
         if not superblock.mount_count:
+            if superblock.vfs.file_events is not None:
+                superblock.vfs.file_events.unmounted(superblock)
             superblock.shut_down()
 
     def put_user(self) -> None:

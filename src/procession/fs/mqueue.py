@@ -433,7 +433,10 @@ def open_queue(
         if access == O_ACCMODE:
             raise EINVAL("no way of access")
         entry.inode.check_permission(subject, _ACCESS[access])
-    return entry.inode.open(Path(system.mount, entry), flags, subject)
+    file = entry.inode.open(Path(system.mount, entry), flags, subject)
+    if system.vfs.file_events is not None:
+        system.vfs.file_events.opened(file)
+    return file
 
 
 def unlink_queue(system: MqueueFileSystem, subject: Subject, name: bytes) -> None:

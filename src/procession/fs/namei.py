@@ -35,6 +35,7 @@ from procession.fs.file import (
     File,
     PathFile,
 )
+from procession.fs.file_events import IN_MODIFY, note_change, note_creation
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Inode
 from procession.fs.mount import MS_NODEV, MS_NOSYMFOLLOW, Mount, top_of
 from procession.fs.permission import (
@@ -421,12 +422,22 @@ def _create(context: FsContext, walk: Walk, directory: Dentry, name: bytes, mode
     inode.check_permission(walk.subject, MAY_WRITE | MAY_EXEC)
     inode.superblock.vfs.accounts.check_files()
     created = inode.create(name, mode & 0o7777 & ~context.umask, walk.subject)
-    return Path(walk.mount, directory.add(name, created))
+    entry = directory.add(name, created)
+    note_creation(entry)
+    return Path(walk.mount, entry)
 
 
 def _open_created(path: Path, subject: Subject, flags: int) -> File:
     """A file that has just been made opens whatever its mode says."""
-    return path.dentry.inode.open(path, flags & ~O_TRUNC, subject)
+    return _opened(path.dentry.inode.open(path, flags & ~O_TRUNC, subject))
+
+
+def _opened(file: File) -> File:
+    """Tell who watches. Linux: fs/open.c, vfs_open."""
+    events = file.inode.superblock.vfs.file_events
+    if events is not None:
+        events.opened(file)
+    return file
 
 
 def _open_unnamed(
@@ -442,7 +453,7 @@ def _open_unnamed(
     inode.is_linkable = not flags & O_EXCL
     dentry = Dentry(b"#%d" % inode.number, directory.dentry, inode)
     dentry.is_deleted = True
-    return inode.open(Path(directory.mount, dentry), flags & ~O_TMPFILE, subject)
+    return _opened(inode.open(Path(directory.mount, dentry), flags & ~O_TMPFILE, subject))
 
 
 def open_path(path: Path, subject: Subject, flags: int, progress: object = None) -> File:
@@ -475,7 +486,8 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
             raise ETXTBSY
         if mount.is_read_only:
             raise EROFS
-    file = inode.open(path, flags, subject, progress)
+    file = _opened(inode.open(path, flags, subject, progress))
     if flags & O_TRUNC and kind == S_IFREG:
         truncate_inode(inode, subject, 0)
+        note_change(path.dentry, IN_MODIFY)
     return file

@@ -10,6 +10,7 @@ from procession.fs.accounts import FileAccounts
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
+    from procession.fs.file_events import FileEvents
     from procession.fs.inode import Inode
     from procession.fs.lock import LockRequest
     from procession.fs.mount import Mount
@@ -49,6 +50,7 @@ class Vfs:
         "accounts",
         "character_drivers",
         "clock",
+        "file_events",
         "lock_requests",
         "memory",
         "mount_groups",
@@ -81,6 +83,8 @@ class Vfs:
         self.protected_regular = 0
         self.protected_fifos = 0
         self.pseudo_mounts: dict[str, Mount] = {}
+        # Who is told what happens to files; None until somebody wants to know.
+        self.file_events: FileEvents | None = None
 
     def allocate_device(self) -> int:
         """The next anonymous device number, 0:N (Linux: get_anon_bdev)."""

@@ -16,6 +16,7 @@ from procession.abi.errno import (
     EROFS,
 )
 from procession.abi.file_mode import S_IFMT
+from procession.fs.file_events import IN_ATTRIB, note_change
 from procession.fs.inode import S_IFDIR, S_IFREG, S_ISVTX, Inode
 from procession.fs.permission import (
     CAP_SETFCAP,
@@ -99,6 +100,7 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
     inode.superblock.vfs.accounts.add_text(growth)
     attributes[name] = value
     inode.ctime_ns = inode.now_ns()
+    note_change(path.dentry, IN_ATTRIB)
 
 
 def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
@@ -112,6 +114,7 @@ def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
         raise ENODATA
     inode.superblock.vfs.accounts.add_text(-len(name) - len(value))
     inode.ctime_ns = inode.now_ns()
+    note_change(path.dentry, IN_ATTRIB)
 
 
 def list_xattrs(inode: Inode, subject: Subject) -> bytes:

@@ -120,6 +120,10 @@ class BinaryParameters:
         inode.deny_write_access()
         inode.allow_write_access()
         file = inode.open(path, _O_RDONLY, task.credentials)
+        events = inode.superblock.vfs.file_events
+        if events is not None:
+            events.opened(file)
+            events.accessed(file)
         file.acquire()
         self.held.append(file)
         return file

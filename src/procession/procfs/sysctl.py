@@ -21,6 +21,7 @@ from procession.mm.address_space import (
 )
 from procession.procfs.network_sysctl import NETWORK_SYSCTLS
 from procession.procfs.process_status import parse_integer
+from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.system import SystemFile, SystemTree
 from procession.procfs.terminal import (
@@ -277,6 +278,7 @@ SYSCTL_TREE: SystemTree = {
     b"dev": {b"tty": {b"legacy_tiocsti": SystemFile(0o644, show_legacy_typing, store_legacy_typing)}},
     b"fs": {
         b"file-max": SystemFile(0o444, show_file_max),
+        b"inotify": INOTIFY_SYSCTLS,
         b"mqueue": MQUEUE_SYSCTLS,
         b"nr_open": SystemFile(0o444, show_nr_open),
         b"pipe-max-size": SystemFile(0o644, show_pipe_max_size, store_pipe_max_size),

@@ -10,6 +10,7 @@ from procession.abi.errno import EINVAL, ENOENT, ENOTDIR, EPERM, ERANGE
 from procession.abi.open_flags import AT_FDCWD
 from procession.fs import directory as directories
 from procession.fs.dentry import path_below
+from procession.fs.file_events import note_access
 from procession.fs.namei import lookup
 from procession.fs.permission import MAY_EXEC
 from procession.syscalls.declaration import syscall
@@ -69,6 +70,7 @@ def _list(task: Task, fd: int, buffer: int, size: int, pack: Callable[[Directory
     if packed:
         task.mm.write(buffer, b"".join(packed))
         file.position = position + len(packed)
+    note_access(file)
     return total
 
 

@@ -11,6 +11,7 @@ from procession.abi.open_flags import FallocateFlag
 from procession.abi.signals import Signal
 from procession.fs.attributes import truncate as truncate_path
 from procession.fs.file import MAXIMUM_SIZE
+from procession.fs.file_events import IN_MODIFY, note_change, note_modification
 from procession.fs.inode import S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
 from procession.fs.namei import lookup
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
@@ -65,6 +66,7 @@ def ftruncate(task: Task, fd: Fd, length: Long) -> int:
         raise EINVAL
     _check_size_limit(task, file.inode.size, length)
     file.truncate(length)
+    note_change(file.path.dentry, IN_MODIFY)
     return 0
 
 
@@ -90,6 +92,7 @@ def fallocate(task: Task, fd: Fd, mode: Flags[FallocateFlag], offset: Long, leng
     if not mode & _PUNCH_HOLE and not mode & _KEEP_SIZE:
         _check_size_limit(task, file.inode.size, offset + length)
     file.allocate(mode, offset, length)
+    note_modification(file)
     return 0
 
 

@@ -9,6 +9,7 @@ from procession.abi.open_flags import Whence
 from procession.abi.signals import Signal
 from procession.abi.uio import RwFlag
 from procession.fs.file import O_APPEND, File
+from procession.fs.file_events import note_access, note_modification
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
@@ -70,6 +71,8 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
     data = file.read(count if count < MAX_RW_COUNT else MAX_RW_COUNT)
     done = len(data)
     if done:
+        if task.kernel.vfs.file_events is not None:
+            note_access(file)
         try:
             task.mm.write(buffer, data)
         except EFAULT:
@@ -103,6 +106,8 @@ def write(task: Task, fd: Fd, buffer: InBuffer, count: Size) -> int:
         return write_whole(task, file, single_buffer(task.mm, buffer, count))
     if count > MUCH:
         task.kernel.clock.spend_copying(count)
+    if done and task.kernel.vfs.file_events is not None:
+        note_modification(file)
     if done < count and file.writes_whole:
         return write_whole(task, file, single_buffer(task.mm, buffer, count), done)
     return done
@@ -144,6 +149,8 @@ def read_at_position(task: Task, file: File, target: UserVector, offset: int, is
             break
     if done > MUCH:
         task.kernel.clock.spend_copying(done)
+    if done:
+        note_access(file)
     return done
 
 
@@ -160,6 +167,8 @@ def write_whole(
         done = frame.progress
     total = source.total
     if file.discards_writes:
+        if total:
+            note_modification(file)
         return total
     limit = task.group.limits.soft[RLIMIT_FSIZE]
     if limit != RLIM_INFINITY and total > done:
@@ -177,6 +186,8 @@ def write_whole(
                 raise EFAULT
             count = file.write(data) if offset is None else file.write_at(offset + done, data)
             task.kernel.clock.spend_copying(count)
+            if count:
+                note_modification(file)
         except Sleep as sleep:
             if done:
                 sleep.progress = sleep.interrupted = done
@@ -246,6 +257,8 @@ def read_vector(task: Task, file: File, target: UserVector) -> int:
         if data and target.write(0, data) < len(data):
             file.put_back(data)
             raise EFAULT
+        if data:
+            note_access(file)
         return len(data)
     if not target.total:
         return len(file.read(0))
@@ -263,6 +276,7 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
     check_user_range(buffer, count)
     data = file.read_at(offset, count)
     if data:
+        note_access(file)
         try:
             task.mm.write(buffer, data)
         except EFAULT:
@@ -286,7 +300,10 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
         except EFAULT:
             # What can be read of it is written.
             return write_whole(task, file, single_buffer(task.mm, buffer, count), offset=offset)
-        return file.write_at(offset, data)
+        done = file.write_at(offset, data)
+        if done:
+            note_modification(file)
+        return done
     return write_whole(task, file, single_buffer(task.mm, buffer, count), offset=offset)
 
 

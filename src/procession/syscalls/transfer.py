@@ -20,6 +20,7 @@ from procession.abi.splice import SpliceFlag
 from procession.abi.structure import I64
 from procession.fs.devices import NullFile
 from procession.fs.file import O_APPEND, O_NONBLOCK, File
+from procession.fs.file_events import note_access, note_modification
 from procession.fs.pipe import PipeFile
 from procession.fs.wait_queue import Sleep
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
@@ -42,6 +43,12 @@ if TYPE_CHECKING:
 _SPLICE_F_NONBLOCK = int(SpliceFlag.SPLICE_F_NONBLOCK)
 _SPLICE_FLAGS = 0xF
 _UNSIGNED_64 = (1 << 64) - 1
+
+
+def _note_transfer(source: File, target: File) -> None:
+    """Bytes have been read here and written there."""
+    note_access(source)
+    note_modification(target)
 
 
 def _check_can_splice(file: File) -> None:
@@ -111,6 +118,7 @@ def _send(task: Task, source: File, target: File, position: int, done: int, tota
         try:
             count = target.write(data)
             task.kernel.clock.spend_copying(count)
+            _note_transfer(source, target)
         except Sleep as sleep:
             if done:
                 if isinstance(target, PipeFile):
@@ -173,6 +181,7 @@ def copy_file_range(
         try:
             written = target.write_at(target_start + done, data)
             task.kernel.clock.spend_copying(written)
+            _note_transfer(source, target)
         except Errno:
             if done:
                 break
@@ -292,6 +301,8 @@ def _pipe_to_file(
         send_sigpipe(task)
         raise
     source.pipe.take(done)
+    if done:
+        _note_transfer(source, target)
     if start is not None:
         offset.put(start + done)
     return done
@@ -315,6 +326,7 @@ def _file_to_pipe(
     if not data:
         return 0
     done = target.pipe.put(data, False)
+    _note_transfer(source, target)
     if start is not None:
         offset.put(start + done)
     return done

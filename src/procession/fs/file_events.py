@@ -1,0 +1,206 @@
+"""What happens to files, told to whoever watches them: the hooks that inotify(7) hangs on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from procession.abi.file_mode import S_IFMT
+from procession.abi.inotify import InotifyMask
+from procession.fs.inode import S_IFDIR
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Dentry
+    from procession.fs.file import File
+    from procession.fs.inode import Inode, Superblock
+
+IN_ACCESS = int(InotifyMask.IN_ACCESS)
+IN_MODIFY = int(InotifyMask.IN_MODIFY)
+IN_ATTRIB = int(InotifyMask.IN_ATTRIB)
+IN_CLOSE_WRITE = int(InotifyMask.IN_CLOSE_WRITE)
+IN_CLOSE_NOWRITE = int(InotifyMask.IN_CLOSE_NOWRITE)
+IN_OPEN = int(InotifyMask.IN_OPEN)
+IN_MOVED_FROM = int(InotifyMask.IN_MOVED_FROM)
+IN_MOVED_TO = int(InotifyMask.IN_MOVED_TO)
+IN_CREATE = int(InotifyMask.IN_CREATE)
+IN_DELETE = int(InotifyMask.IN_DELETE)
+IN_DELETE_SELF = int(InotifyMask.IN_DELETE_SELF)
+IN_MOVE_SELF = int(InotifyMask.IN_MOVE_SELF)
+IN_UNMOUNT = int(InotifyMask.IN_UNMOUNT)
+IN_ISDIR = int(InotifyMask.IN_ISDIR)
+
+
+class FileWatch(Protocol):
+    """What watches one inode (Linux: struct fsnotify_mark)."""
+
+    @property
+    def is_blind_to_unlinked(self) -> bool:
+        """Whether it doesn't hear of files in a directory that have no name there now (IN_EXCL_UNLINK)."""
+
+    def happened(self, mask: int, name: bytes = b"", cookie: int = 0) -> None:
+        """`mask` has happened to the inode or to the file `name` in it; `cookie` joins the ends of a move."""
+
+    def inode_is_gone(self) -> None:
+        """The inode is no more."""
+
+
+class FileEvents:
+    """The file events of one machine, from the first inotify instance on (Linux: fs/notify/fsnotify.c).
+
+    `watched` are the inodes with watches, in the order in which they came. An inode's `watches` are None
+    when there are none.
+    """
+
+    __slots__ = ("next_cookie", "watched")
+
+    def __init__(self) -> None:
+        self.watched: dict[Inode, None] = {}
+        self.next_cookie = 1
+
+    def add_watch(self, inode: Inode, watch: FileWatch) -> None:
+        """`watch` hears of `inode` from now on."""
+        if inode.watches is None:
+            inode.watches = []
+            self.watched[inode] = None
+        inode.watches.append(watch)
+
+    def remove_watch(self, inode: Inode, watch: FileWatch) -> None:
+        """`watch` doesn't hear of `inode` any more."""
+        watches = inode.watches
+        if watches is not None and watch in watches:
+            watches.remove(watch)
+            if not watches:
+                inode.watches = None
+                del self.watched[inode]
+
+    # What happens to a file by an open file or by its name
+
+    def opened(self, file: File) -> None:
+        """Linux: fsnotify_open."""
+        self._entry_event(file.path.dentry, IN_OPEN, by_path=True)
+
+    def accessed(self, file: File) -> None:
+        """It was read, or a directory listed. Linux: fsnotify_access."""
+        self._entry_event(file.path.dentry, IN_ACCESS, by_path=True)
+
+    def modified(self, file: File) -> None:
+        """It was written to. Linux: fsnotify_modify."""
+        self._entry_event(file.path.dentry, IN_MODIFY, by_path=True)
+
+    def closed(self, file: File) -> None:
+        """Linux: fsnotify_close."""
+        mask = IN_CLOSE_WRITE if file.is_writable else IN_CLOSE_NOWRITE
+        self._entry_event(file.path.dentry, mask, by_path=True)
+
+    def changed(self, entry: Dentry, mask: int) -> None:
+        """The file at `entry` has other attributes (IN_ATTRIB), times or size. Linux: fsnotify_change."""
+        self._entry_event(entry, mask, by_path=False)
+
+    def _entry_event(self, entry: Dentry, mask: int, *, by_path: bool) -> None:
+        """Tell who watches the directory, with the file's name, and then who watches the file itself.
+
+        Linux: fs/notify/fsnotify.c, __fsnotify_parent.
+        """
+        inode = entry.inode
+        if inode.mode & S_IFMT == S_IFDIR:
+            mask |= IN_ISDIR
+        parent = entry.parent
+        if parent is not entry and parent.inode.watches is not None:
+            for watch in list(parent.inode.watches):
+                if not (by_path and entry.is_deleted and watch.is_blind_to_unlinked):
+                    watch.happened(mask, entry.name)
+        if inode.watches is not None:
+            self._inode_event(inode, mask)
+
+    def _inode_event(self, inode: Inode, mask: int) -> None:
+        for watch in list(inode.watches or ()):
+            watch.happened(mask)
+
+    # What happens to names
+
+    def created(self, directory: Inode, name: bytes, inode: Inode) -> None:
+        """Linux: fsnotify_create, fsnotify_mkdir."""
+        self._name_event(directory, name, inode, IN_CREATE)
+
+    def linked(self, directory: Inode, name: bytes, inode: Inode) -> None:
+        """It has one more name. Linux: fsnotify_link."""
+        self._inode_event(inode, IN_ATTRIB)
+        self._name_event(directory, name, inode, IN_CREATE)
+
+    def deleted(self, directory: Inode, name: bytes, inode: Inode) -> None:
+        """Linux: fsnotify_delete."""
+        self._name_event(directory, name, inode, IN_DELETE)
+
+    def link_count_changed(self, inode: Inode) -> None:
+        """It has lost a name. Linux: fsnotify_link_count."""
+        self._inode_event(inode, IN_ATTRIB)
+
+    def moved(
+        self, old_directory: Inode, old_name: bytes, new_directory: Inode, new_name: bytes, inode: Inode
+    ) -> None:
+        """The two ends of a rename, joined by a number. Linux: fsnotify_move, without the replaced file."""
+        cookie = self.next_cookie
+        self.next_cookie = (cookie + 1) & 0xFFFFFFFF
+        self._name_event(old_directory, old_name, inode, IN_MOVED_FROM, cookie)
+        self._name_event(new_directory, new_name, inode, IN_MOVED_TO, cookie)
+
+    def moved_self(self, inode: Inode) -> None:
+        """Linux: fsnotify_move, its end."""
+        self._inode_event(inode, IN_MOVE_SELF)
+
+    def _name_event(self, directory: Inode, name: bytes, inode: Inode, mask: int, cookie: int = 0) -> None:
+        if directory.watches is not None:
+            if inode.mode & S_IFMT == S_IFDIR:
+                mask |= IN_ISDIR
+            for watch in list(directory.watches):
+                watch.happened(mask, name, cookie)
+
+    # The end of inodes
+
+    def removed(self, inode: Inode) -> None:
+        """It has neither a name nor an opener any more. Linux: fsnotify_inoderemove."""
+        self._end(inode, IN_DELETE_SELF)
+
+    def unmounted(self, superblock: Superblock) -> None:
+        """Nothing of this file system can be reached any more. Linux: fsnotify_sb_delete."""
+        for inode in [inode for inode in self.watched if inode.superblock is superblock]:
+            self._end(inode, IN_UNMOUNT | (IN_ISDIR if inode.is_directory else 0))
+
+    def _end(self, inode: Inode, mask: int) -> None:
+        for watch in list(inode.watches or ()):
+            watch.happened(mask)
+            watch.inode_is_gone()
+
+
+def note_access(file: File) -> None:
+    """Somebody has read from `file`."""
+    events = file.inode.superblock.vfs.file_events
+    if events is not None:
+        events.accessed(file)
+
+
+def note_modification(file: File) -> None:
+    """Somebody has written to `file`."""
+    events = file.inode.superblock.vfs.file_events
+    if events is not None:
+        events.modified(file)
+
+
+def note_change(entry: Dentry, mask: int) -> None:
+    """The file at `entry` has been changed in the way that `mask` says."""
+    events = entry.inode.superblock.vfs.file_events
+    if events is not None:
+        events.changed(entry, mask)
+
+
+def note_creation(entry: Dentry) -> None:
+    """There is a new file at `entry`."""
+    events = entry.inode.superblock.vfs.file_events
+    if events is not None:
+        events.created(entry.parent.inode, entry.name, entry.inode)
+
+
+def note_deletion(entry: Dentry) -> None:
+    """What was at `entry` has lost that name."""
+    events = entry.inode.superblock.vfs.file_events
+    if events is not None:
+        events.deleted(entry.parent.inode, entry.name, entry.inode)
