@@ -1,0 +1,532 @@
+/* What happens to files and directories, told in order: inotify(7). */
+#include "check.h"
+
+#include <linux/fs.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/xattr.h>
+
+static int instance;
+static char told[20000];
+
+static const struct {
+	uint32_t bit;
+	const char *name;
+} names[] = {
+	{IN_ACCESS, "access"},
+	{IN_MODIFY, "modify"},
+	{IN_ATTRIB, "attrib"},
+	{IN_CLOSE_WRITE, "close-write"},
+	{IN_CLOSE_NOWRITE, "close"},
+	{IN_OPEN, "open"},
+	{IN_MOVED_FROM, "from"},
+	{IN_MOVED_TO, "to"},
+	{IN_CREATE, "create"},
+	{IN_DELETE, "delete"},
+	{IN_DELETE_SELF, "deleted"},
+	{IN_MOVE_SELF, "moved"},
+	{IN_UNMOUNT, "unmounted"},
+	{IN_Q_OVERFLOW, "overflow"},
+	{IN_IGNORED, "ignored"},
+	{IN_ISDIR, "dir"},
+};
+
+static uint32_t last_cookie;
+
+/* All events that wait, as "WATCH:WHAT,WHAT NAME; ..."; the ends of a move are marked when their cookies agree. */
+static const char *events(void)
+{
+	static char buffer[65536] __attribute__((aligned(8)));
+	ssize_t length = read(instance, buffer, sizeof(buffer));
+	char *end = told;
+
+	*end = '\0';
+	if (length == -1)
+		return errno == EAGAIN ? "" : check_errno_name(errno);
+	for (ssize_t at = 0; at < length;) {
+		const struct inotify_event *event = (const void *)(buffer + at);
+		const char *comma = "";
+
+		end += sprintf(end, "%s%d:", end == told ? "" : "; ", event->wd);
+		for (size_t bit = 0; bit < LENGTH(names); bit++) {
+			if (event->mask & names[bit].bit) {
+				end += sprintf(end, "%s%s", comma, names[bit].name);
+				comma = ",";
+			}
+		}
+		if (event->len)
+			end += sprintf(end, " %s", event->name);
+		if (event->mask & IN_MOVED_TO && event->cookie == last_cookie)
+			end += sprintf(end, " same");
+		last_cookie = event->cookie;
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
+	return told;
+}
+
+/* An instance with a watch on everything in a new current directory: watch 1. */
+static void watch_scratch(void)
+{
+	enter_scratch();
+	instance = (int)MUST(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+	MUST(inotify_add_watch(instance, ".", IN_ALL_EVENTS));
+}
+
+static int make(const char *name)
+{
+	return (int)MUST(open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+}
+
+#define CHECK_EVENTS(want) CHECK_STRING(events(), want)
+
+TEST(the_life_of_a_file)
+{
+	char data[100];
+	int fd;
+
+	watch_scratch();
+	CHECK_EVENTS("");
+	fd = make("a");
+	CHECK_EVENTS("1:create a; 1:open a");
+	MUST(write(fd, "hello", 5));
+	CHECK_EVENTS("1:modify a");
+	MUST(write(fd, "hello", 5));
+	MUST(write(fd, "", 0));
+	MUST(pwrite(fd, "x", 1, 3));
+	CHECK_EVENTS("1:modify a");
+	MUST(pread(fd, data, 5, 0));
+	MUST(read(fd, data, 100));
+	CHECK_EVENTS("1:access a");
+	MUST(read(fd, data, 100));
+	CHECK_EVENTS("");
+	MUST(ftruncate(fd, 3));
+	CHECK_EVENTS("1:modify a");
+	MUST(fallocate(fd, 0, 0, 100));
+	CHECK_EVENTS("1:modify a");
+	MUST(fchmod(fd, 0644));
+	CHECK_EVENTS("1:attrib a");
+	MUST(fchown(fd, getuid(), (gid_t)-1));
+	CHECK_EVENTS("1:attrib a");
+	MUST(fchown(fd, (uid_t)-1, (gid_t)-1));
+	CHECK_EVENTS("");
+	MUST(close(fd));
+	CHECK_EVENTS("1:close-write a");
+	fd = (int)MUST(open("a", O_RDONLY));
+	MUST(close(dup(fd)));
+	CHECK_EVENTS("1:open a");
+	MUST(close(fd));
+	CHECK_EVENTS("1:close a");
+	fd = (int)MUST(open("a", O_PATH));
+	MUST(close(fd));
+	CHECK_EVENTS("");
+	MUST(unlink("a"));
+	CHECK_EVENTS("1:delete a");
+	CHECK_ERRNO(unlink("a"), ENOENT);
+	CHECK_ERRNO(open("a", O_RDONLY), ENOENT);
+	CHECK_EVENTS("");
+}
+
+TEST(a_watched_file_in_a_watched_directory)
+{
+	struct timespec times[2] = {{1, 0}, {0, UTIME_OMIT}};
+	int fd;
+
+	watch_scratch();
+	MUST(close(make("a")));
+	events();
+	CHECK_EQ(inotify_add_watch(instance, "a", IN_ALL_EVENTS), 2);
+	fd = (int)MUST(open("a", O_WRONLY | O_TRUNC));
+	CHECK_EVENTS("1:open a; 2:open; 1:modify a; 2:modify");
+	MUST(close(fd));
+	CHECK_EVENTS("1:close-write a; 2:close-write");
+	MUST(truncate("a", 100));
+	CHECK_EVENTS("1:modify a; 2:modify");
+	MUST(utimensat(AT_FDCWD, "a", NULL, 0));
+	CHECK_EVENTS("1:attrib a; 2:attrib");
+	MUST(utimensat(AT_FDCWD, "a", times, 0));
+	CHECK_EVENTS("1:access a; 2:access");
+	times[0].tv_nsec = UTIME_OMIT, times[1].tv_nsec = 0;
+	MUST(utimensat(AT_FDCWD, "a", times, 0));
+	CHECK_EVENTS("1:modify a; 2:modify");
+	if (setxattr("a", "user.x", "1", 1, 0) == 0) {
+		CHECK_EVENTS("1:attrib a; 2:attrib");
+		MUST(removexattr("a", "user.x"));
+		CHECK_EVENTS("1:attrib a; 2:attrib");
+	}
+	MUST(link("a", "b"));
+	CHECK_EVENTS("2:attrib; 1:create b");
+	MUST(close(open("b", O_RDONLY)));
+	CHECK_EVENTS("1:open b; 2:open; 1:close b; 2:close");
+	MUST(unlink("b"));
+	CHECK_EVENTS("2:attrib; 1:delete b");
+	MUST(rename("a", "c"));
+	CHECK_EVENTS("1:from a; 1:to c same; 2:moved");
+	fd = (int)MUST(open("c", O_RDWR));
+	CHECK_EVENTS("1:open c; 2:open");
+	MUST(unlink("c"));
+	CHECK_EVENTS("2:attrib; 1:delete c");
+	MUST(write(fd, "x", 1));
+	CHECK_EVENTS("1:modify c; 2:modify");
+	MUST(close(fd));
+	CHECK_EVENTS("1:close-write c; 2:close-write; 2:deleted; 2:ignored");
+	CHECK_ERRNO(inotify_rm_watch(instance, 2), EINVAL);
+}
+
+TEST(directories)
+{
+	char entries[1000];
+	int fd;
+
+	watch_scratch();
+	MUST(mkdir("sub", 0700));
+	CHECK_EVENTS("1:create,dir sub");
+	CHECK_EQ(inotify_add_watch(instance, "sub", IN_ALL_EVENTS), 2);
+	fd = (int)MUST(open("sub", O_RDONLY));
+	CHECK_EVENTS("1:open,dir sub; 2:open,dir");
+	MUST(syscall(SYS_getdents64, fd, entries, sizeof(entries)));
+	CHECK_EVENTS("1:access,dir sub; 2:access,dir");
+	MUST(close(fd));
+	CHECK_EVENTS("1:close,dir sub; 2:close,dir");
+	MUST(chmod("sub", 0755));
+	CHECK_EVENTS("1:attrib,dir sub; 2:attrib,dir");
+	MUST(rename("sub", "below"));
+	CHECK_EVENTS("1:from,dir sub; 1:to,dir below same; 2:moved");
+	MUST(close(make("below/x")));
+	CHECK_EVENTS("2:create x; 2:open x; 2:close-write x");
+	MUST(rename("below/x", "y"));
+	CHECK_EVENTS("2:from x; 1:to y same");
+	MUST(symlink("y", "link"));
+	CHECK_EVENTS("1:create link");
+	MUST(close(open("link", O_RDONLY)));
+	CHECK_EVENTS("1:open y; 1:close y");
+	MUST(mkfifo("fifo", 0600));
+	CHECK_EVENTS("1:create fifo");
+	MUST(unlink("link"));
+	CHECK_EVENTS("1:delete link");
+	MUST(syscall(SYS_renameat2, AT_FDCWD, "y", AT_FDCWD, "below", RENAME_EXCHANGE));
+	CHECK_EVENTS("1:from y; 1:to below same; 1:from,dir below; 1:to,dir y same; 2:moved");
+	MUST(rmdir("y"));
+	CHECK_EVENTS("2:deleted; 2:ignored; 1:delete,dir y");
+	CHECK_ERRNO(rmdir("y"), ENOENT);
+	CHECK_ERRNO(mkdir("below", 0700), EEXIST);
+	CHECK_EVENTS("");
+}
+
+TEST(replaced_by_a_rename)
+{
+	int fd;
+
+	watch_scratch();
+	MUST(close(make("old")));
+	MUST(close(make("new")));
+	events();
+	CHECK_EQ(inotify_add_watch(instance, "old", IN_ALL_EVENTS), 2);
+	CHECK_EQ(inotify_add_watch(instance, "new", IN_ALL_EVENTS), 3);
+	MUST(rename("new", "old"));
+	CHECK_EVENTS("1:from new; 1:to old same; 2:attrib; 3:moved; 2:deleted; 2:ignored");
+	fd = (int)MUST(open("old", O_RDONLY));
+	MUST(close(make("newer")));
+	events();
+	MUST(rename("newer", "old"));
+	CHECK_EVENTS("1:from newer; 1:to old same; 3:attrib");
+	MUST(close(fd));
+	CHECK_EVENTS("1:close old; 3:close; 3:deleted; 3:ignored");
+	MUST(link("old", "same"));
+	events();
+	MUST(rename("old", "same"));
+	CHECK_EVENTS("");
+}
+
+TEST(copies_in_the_kernel)
+{
+	int from, to, ends[2];
+
+	watch_scratch();
+	from = make("from");
+	to = make("to");
+	MUST(write(from, "0123456789", 10));
+	MUST(lseek(from, 0, SEEK_SET));
+	events();
+	CHECK_EQ(sendfile(to, from, NULL, 5), 5);
+	CHECK_EVENTS("1:access from; 1:modify to");
+	CHECK_EQ(copy_file_range(from, NULL, to, NULL, 2, 0), 2);
+	CHECK_EVENTS("1:access from; 1:modify to");
+	MUST(pipe(ends));
+	CHECK_EQ(splice(from, NULL, ends[1], NULL, 3, 0), 3);
+	CHECK_EVENTS("1:access from");
+	CHECK_EQ(splice(ends[0], NULL, to, NULL, 3, 0), 3);
+	CHECK_EVENTS("1:modify to");
+}
+
+ROLE(nothing)
+{
+	return 7;
+}
+
+TEST(a_program_is_run)
+{
+	int from, to;
+	struct stat status;
+	pid_t child;
+
+	watch_scratch();
+	from = (int)MUST(open(check_self, O_RDONLY));
+	MUST(fstat(from, &status));
+	to = (int)MUST(open("program", O_WRONLY | O_CREAT | O_CLOEXEC, 0700));
+	while (sendfile(to, from, NULL, 1 << 20) > 0)
+		continue;
+	MUST(close(to));
+	CHECK_EVENTS("1:create program; 1:open program; 1:modify program; 1:close-write program");
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		execl("./program", "program", "nothing", NULL);
+		_exit(99);
+	}
+	CHECK_EQ(wait_for(child), EXITED(7));
+	CHECK_EVENTS("1:open program; 1:access program; 1:close program");
+}
+
+TEST(a_file_without_a_name)
+{
+	char path[64];
+	int fd;
+
+	watch_scratch();
+	fd = open(".", O_TMPFILE | O_RDWR, 0600);
+	if (fd == -1)
+		_exit(0);
+	CHECK(strncmp(events(), "1:open #", 8) == 0);
+	MUST(write(fd, "x", 1));
+	CHECK(strncmp(events(), "1:modify #", 10) == 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	MUST(linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW));
+	CHECK_EVENTS("1:create named");
+}
+
+TEST(kinds_of_watches)
+{
+	int fd, second;
+
+	watch_scratch();
+	CHECK_EQ(inotify_add_watch(instance, ".", IN_CREATE | IN_ONESHOT), 1);
+	MUST(mkdir("one", 0700));
+	MUST(mkdir("two", 0700));
+	CHECK_EVENTS("1:create,dir one; 1:ignored");
+	CHECK_ERRNO(inotify_rm_watch(instance, 1), EINVAL);
+	CHECK_EQ(inotify_add_watch(instance, ".", IN_OPEN), 2);
+	CHECK_EQ(inotify_add_watch(instance, ".", IN_CREATE | IN_MASK_ADD), 2);
+	CHECK_ERRNO(inotify_add_watch(instance, ".", IN_CREATE | IN_MASK_CREATE), EEXIST);
+	MUST(close(make("a")));
+	CHECK_EVENTS("2:create a; 2:open a");
+	CHECK_EQ(inotify_add_watch(instance, ".", IN_CLOSE), 2);
+	MUST(close(make("b")));
+	CHECK_EVENTS("2:close-write b");
+	CHECK_EQ(inotify_add_watch(instance, ".", IN_ALL_EVENTS | IN_EXCL_UNLINK), 2);
+	fd = (int)MUST(open("b", O_RDWR));
+	MUST(unlink("b"));
+	CHECK_EVENTS("2:open b; 2:delete b");
+	MUST(write(fd, "x", 1));
+	CHECK_EVENTS("");
+	MUST(fchmod(fd, 0644));
+	CHECK_EVENTS("2:attrib b");
+	MUST(close(fd));
+	CHECK_EVENTS("");
+	MUST(symlink("a", "link"));
+	CHECK_EQ(inotify_add_watch(instance, "link", IN_ATTRIB), 3);
+	CHECK_EQ(inotify_add_watch(instance, "a", IN_ATTRIB), 3);
+	CHECK_EQ(inotify_add_watch(instance, "link", IN_ATTRIB | IN_DONT_FOLLOW), 4);
+	CHECK_EQ(inotify_rm_watch(instance, 3), 0);
+	events();
+	CHECK_EQ(inotify_rm_watch(instance, 4), 0);
+	CHECK_EVENTS("4:ignored");
+	second = (int)MUST(inotify_init());
+	CHECK_EQ(inotify_add_watch(second, ".", IN_CREATE), 1);
+	CHECK_EQ(inotify_add_watch(instance, "one", IN_MASK_CREATE | IN_CREATE), 5);
+	MUST(close(second));
+	MUST(close(make("one/x")));
+	CHECK_EVENTS("5:create x");
+}
+
+TEST(errnos)
+{
+	int other = (int)MUST(open("/dev/null", O_RDONLY));
+
+	watch_scratch();
+	MUST(close(make("file")));
+	CHECK_ERRNO(inotify_init1(1), EINVAL);
+	CHECK_ERRNO(inotify_add_watch(instance, ".", 0), EINVAL);
+	CHECK_ERRNO(inotify_add_watch(instance, ".", 0x00800000), EINVAL);
+	CHECK_ERRNO(inotify_add_watch(instance, ".", IN_CREATE | IN_MASK_ADD | IN_MASK_CREATE), EINVAL);
+	CHECK_ERRNO(inotify_add_watch(other, ".", IN_CREATE), EINVAL);
+	CHECK_ERRNO(inotify_add_watch(-1, ".", IN_CREATE), EBADF);
+	CHECK_ERRNO(inotify_add_watch(-1, ".", 0), EINVAL);
+	CHECK_ERRNO(inotify_add_watch(instance, "nothing", IN_CREATE), ENOENT);
+	CHECK_ERRNO(inotify_add_watch(instance, "", IN_CREATE), ENOENT);
+	CHECK_ERRNO(inotify_add_watch(instance, "file", IN_CREATE | IN_ONLYDIR), ENOTDIR);
+	CHECK_ERRNO(inotify_add_watch(instance, bad_address(), IN_CREATE), EFAULT);
+	CHECK_ERRNO(inotify_rm_watch(instance, 99), EINVAL);
+	CHECK_ERRNO(inotify_rm_watch(other, 1), EINVAL);
+	CHECK_ERRNO(inotify_rm_watch(-1, 1), EBADF);
+	CHECK_ERRNO(write(instance, "x", 1), EBADF);
+	if (geteuid() == 0) {
+		MUST(chmod("file", 0200));
+		MUST(chown("file", NOBODY, NOBODY));
+		drop_root();
+		CHECK_ERRNO(inotify_add_watch(instance, "file", IN_CREATE), EACCES);
+	}
+}
+
+TEST(reading)
+{
+	char small[sizeof(struct inotify_event)], buffer[4096];
+	struct pollfd poller = {.events = POLLIN};
+	int left, flags;
+	pid_t child;
+
+	watch_scratch();
+	poller.fd = instance;
+	CHECK_ERRNO(read(instance, buffer, sizeof(buffer)), EAGAIN);
+	CHECK_ERRNO(read(instance, small, 0), EAGAIN);
+	CHECK_EQ(poll(&poller, 1, 0), 0);
+	MUST(mkdir("a-rather-long-name", 0700));
+	MUST(mkdir("b", 0700));
+	CHECK_EQ(poll(&poller, 1, 0), 1);
+	CHECK_EQ(poller.revents, POLLIN);
+	CHECK_EQ(ioctl(instance, FIONREAD, &left), 0);
+	CHECK_EQ(left, 16 + 32 + 16 + 16);
+	CHECK_ERRNO(read(instance, small, sizeof(small)), EINVAL);
+	CHECK_ERRNO(read(instance, small, 0), EINVAL);
+	CHECK_EQ(read(instance, buffer, 63), 48);
+	CHECK_EQ(((struct inotify_event *)buffer)->len, 32);
+	CHECK_STRING(((struct inotify_event *)buffer)->name, "a-rather-long-name");
+	CHECK_EQ(read(instance, buffer, sizeof(buffer)), 32);
+	CHECK_EQ(lseek(instance, 5, SEEK_SET), 0);
+	flags = (int)MUST(fcntl(instance, F_GETFL));
+	CHECK_EQ(flags, O_NONBLOCK);
+	MUST(fcntl(instance, F_SETFL, 0));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		sleep_ms(20);
+		_exit(mkdir("c", 0700));
+	}
+	CHECK_EQ(read(instance, buffer, sizeof(buffer)), 32);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	/* What cannot be put there is lost. */
+	MUST(mkdir("d", 0700));
+	CHECK_ERRNO(read(instance, bad_address(), 100), EFAULT);
+	CHECK_EQ(ioctl(instance, FIONREAD, &left), 0);
+	CHECK_EQ(left, 0);
+}
+
+TEST(a_crash_in_the_middle)
+{
+	pid_t child;
+
+	watch_scratch();
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		int fd = make("half");
+
+		MUST(write(fd, "half of", 7));
+		raise(SIGKILL);
+	}
+	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
+	CHECK_EVENTS("1:create half; 1:open half; 1:modify half; 1:close-write half");
+}
+
+TEST(too_many_events)
+{
+	FILE *file = fopen("/proc/sys/fs/inotify/max_queued_events", "r");
+	int limit = 0, fd, count = 0, overflows = 0;
+	static char buffer[1 << 20] __attribute__((aligned(8)));
+	ssize_t length;
+
+	MUST(file == NULL || fscanf(file, "%d", &limit) != 1 ? -1 : 0);
+	CHECK_EQ(limit, 16384);
+	watch_scratch();
+	fd = make("a");
+	MUST(write(fd, "x", 1));
+	for (int at = 0; at < limit; at++)
+		MUST(at % 2 ? pwrite(fd, "x", 1, 0) : pread(fd, buffer, 1, 0));
+	while ((length = read(instance, buffer, sizeof(buffer))) > 0) {
+		for (ssize_t at = 0; at < length; count++) {
+			const struct inotify_event *event = (const void *)(buffer + at);
+
+			overflows += event->mask == IN_Q_OVERFLOW && event->wd == -1 && event->len == 0;
+			at += (ssize_t)(sizeof(*event) + event->len);
+		}
+	}
+	CHECK_EQ(count, limit + 1);
+	CHECK_EQ(overflows, 1);
+	MUST(pwrite(fd, "x", 1, 0));
+	CHECK_EVENTS("1:modify a");
+}
+
+TEST(limits_of_a_user)
+{
+	FILE *file = fopen("/proc/sys/fs/inotify/max_user_instances", "r");
+	int limit = 0, count = 0;
+
+	MUST(file == NULL || fscanf(file, "%d", &limit) != 1 ? -1 : 0);
+	if (geteuid() != 0)
+		_exit(0);
+	MUST(setresuid(54321, 54321, 54321));
+	while (inotify_init() != -1)
+		count++;
+	CHECK_EQ(errno, EMFILE);
+	CHECK_EQ(count, limit);
+}
+
+TEST(unmounted)
+{
+	if (geteuid() != 0)
+		_exit(0);
+	watch_scratch();
+	MUST(mkdir("mount", 0700));
+	MUST(mount("none", "mount", "tmpfs", 0, NULL));
+	MUST(close(make("mount/file")));
+	CHECK_EVENTS("1:create,dir mount");
+	CHECK_EQ(inotify_add_watch(instance, "mount/file", IN_ALL_EVENTS), 2);
+	CHECK_EQ(inotify_add_watch(instance, "mount", IN_OPEN), 3);
+	CHECK_EQ(umount("mount"), 0);
+	CHECK_EVENTS("2:unmounted; 2:ignored; 3:unmounted,dir; 3:ignored");
+}
+
+TEST(mapped_when_removed)
+{
+	int fd;
+	void *memory;
+
+	watch_scratch();
+	fd = make("a");
+	MUST(ftruncate(fd, 4096));
+	events();
+	CHECK_EQ(inotify_add_watch(instance, "a", IN_DELETE_SELF), 2);
+	memory = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	MUST(close(fd));
+	MUST(unlink("a"));
+	CHECK_EVENTS("1:delete a");
+	MUST(munmap(memory, 4096));
+	CHECK_EVENTS("1:close-write a; 2:deleted; 2:ignored");
+}
+
+TEST(how_it_looks)
+{
+	char path[64], target[64] = "", line[200];
+	int lines = 0;
+	FILE *file;
+
+	watch_scratch();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", instance);
+	MUST(readlink(path, target, sizeof(target) - 1));
+	CHECK_STRING(target, "anon_inode:inotify");
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", instance);
+	file = fopen(path, "r");
+	while (fgets(line, sizeof(line), file) != NULL)
+		lines += strncmp(line, "inotify wd:1 ino:", 17) == 0 && strstr(line, " mask:fff ignored_mask:0 ") != NULL;
+	CHECK_EQ(lines, 1);
+}
