@@ -98,13 +98,15 @@ class InternetSocket(Socket):
         if self.family == AF_INET6:
             self._check_bindable(wanted)
         ports = self.ports
-        if port:
+        is_chosen = port != 0
+        if is_chosen:
             ports.check_bind(self, wanted, port)
         else:
             port = ports.free_port(for_connection=False)
         self.local_address, self.local_port = wanted, port
         self.has_chosen_address = not is_any(wanted)
-        self.has_chosen_port = self.has_port = True
+        self.has_chosen_port = is_chosen
+        self.has_port = True
         ports.add(self)
 
     def _parse_for_bind(self, address: bytes) -> tuple[bytes, int]:

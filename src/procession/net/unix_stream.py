@@ -196,6 +196,8 @@ class UnixStream(UnixConnectionSocket):
             self.wait_to_receive(flags)
         if flags & MSG_PEEK:
             return self._peek(length)
+        if self.peek_offset > 0:
+            self.peek_offset = max(self.peek_offset - min(length, self.waiting_bytes), 0)
         message = messages[0]
         data, offset = message.data, message.offset
         left = len(data) - offset

@@ -1,0 +1,877 @@
+/* Internet sockets on the loopback: tcp(7), udp(7), ip(7), ipv6(7). */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define POLL_ALL (POLLIN | POLLPRI | POLLOUT | POLLRDHUP | POLLRDNORM | POLLWRNORM | POLLWRBAND)
+#define READABLE (POLLIN | POLLRDNORM)
+#define WRITABLE (POLLOUT | POLLWRNORM)
+#define HUNG_UP (READABLE | WRITABLE | POLLHUP | POLLRDHUP)
+
+static char block_of_data[6000000];
+static volatile sig_atomic_t signals_seen;
+
+static void count_signal(int signal)
+{
+	(void)signal;
+	signals_seen++;
+}
+
+static int events_of(int fd)
+{
+	struct pollfd polled = {.fd = fd, .events = POLL_ALL};
+
+	MUST(poll(&polled, 1, 0));
+	return polled.revents & 0xffff;
+}
+
+/* Waits for an event that the other end causes; a real network stack may take a moment. */
+static int await_events(int fd, int wanted)
+{
+	struct pollfd polled = {.fd = fd, .events = (short)wanted};
+
+	MUST(poll(&polled, 1, 2000));
+	return polled.revents & 0xffff;
+}
+
+static void make_non_blocking(int fd)
+{
+	MUST(fcntl(fd, F_SETFL, O_NONBLOCK));
+}
+
+static int new_socket(int family, int type)
+{
+	return (int)MUST(socket(family, type, 0));
+}
+
+static struct sockaddr_in address_4(const char *text, int port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+
+	MUST(inet_pton(AF_INET, text, &address.sin_addr) == 1 ? 0 : -1);
+	return address;
+}
+
+static struct sockaddr_in6 address_6(const char *text, int port)
+{
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+
+	MUST(inet_pton(AF_INET6, text, &address.sin6_addr) == 1 ? 0 : -1);
+	return address;
+}
+
+static int bind_4(int fd, const char *text, int port)
+{
+	struct sockaddr_in address = address_4(text, port);
+
+	return bind(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+static int connect_4(int fd, const char *text, int port)
+{
+	struct sockaddr_in address = address_4(text, port);
+
+	return connect(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+static int bind_6(int fd, const char *text, int port)
+{
+	struct sockaddr_in6 address = address_6(text, port);
+
+	return bind(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+static int connect_6(int fd, const char *text, int port)
+{
+	struct sockaddr_in6 address = address_6(text, port);
+
+	return connect(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+static long send_4(int fd, const void *data, size_t length, const char *text, int port)
+{
+	struct sockaddr_in address = address_4(text, port);
+
+	return sendto(fd, data, length, 0, (struct sockaddr *)&address, sizeof(address));
+}
+
+/* The text of the address and port of an end: "127.0.0.1 80". */
+static const char *name_of(int fd, int is_peer)
+{
+	static char text[2][80];
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	char *result = text[is_peer];
+	char host[INET6_ADDRSTRLEN] = "";
+
+	if ((is_peer ? getpeername : getsockname)(fd, (struct sockaddr *)&address, &length) == -1)
+		return strerrorname_np(errno);
+	if (address.ss_family == AF_INET) {
+		struct sockaddr_in *inet = (struct sockaddr_in *)&address;
+
+		inet_ntop(AF_INET, &inet->sin_addr, host, sizeof(host));
+		snprintf(result, 80, "%s %d", host, ntohs(inet->sin_port));
+	} else {
+		struct sockaddr_in6 *inet = (struct sockaddr_in6 *)&address;
+
+		inet_ntop(AF_INET6, &inet->sin6_addr, host, sizeof(host));
+		snprintf(result, 80, "%s %d", host, ntohs(inet->sin6_port));
+	}
+	return result;
+}
+
+static const char *host_of(int fd, int is_peer)
+{
+	static char host[80];
+
+	strcpy(host, name_of(fd, is_peer));
+	if (strchr(host, ' ') != NULL)
+		*strchr(host, ' ') = '\0';
+	return host;
+}
+
+static int port_of(int fd)
+{
+	const char *space = strchr(name_of(fd, 0), ' ');
+
+	return space != NULL ? atoi(space) : -1;
+}
+
+static int option_of(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t length = sizeof(value);
+
+	MUST(getsockopt(fd, level, name, &value, &length));
+	return value;
+}
+
+static int set_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static int listener_4(int backlog)
+{
+	int fd = new_socket(AF_INET, SOCK_STREAM);
+
+	MUST(bind_4(fd, "127.0.0.1", 0));
+	MUST(listen(fd, backlog));
+	return fd;
+}
+
+/* A connection: ends[0] has connected, ends[1] was accepted. */
+static void make_connection(int ends[2])
+{
+	int listener = listener_4(5);
+
+	ends[0] = new_socket(AF_INET, SOCK_STREAM);
+	MUST(connect_4(ends[0], "127.0.0.1", port_of(listener)));
+	ends[1] = (int)MUST(accept(listener, NULL, NULL));
+	MUST(close(listener));
+}
+
+/* A port of the loopback where nobody listens. */
+static int dead_port(int type)
+{
+	int fd = new_socket(AF_INET, type), port;
+
+	MUST(bind_4(fd, "127.0.0.1", 0));
+	port = port_of(fd);
+	MUST(close(fd));
+	return port;
+}
+
+static int state_of(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length));
+	return info.tcpi_state;
+}
+
+TEST(kinds_of_socket)
+{
+	int ends[2], fd;
+
+	CHECK_OK(socket(AF_INET, SOCK_STREAM, IPPROTO_TCP));
+	CHECK_OK(socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP));
+	CHECK_OK(socket(AF_INET6, SOCK_STREAM, 0));
+	CHECK_OK(socket(AF_INET6, SOCK_DGRAM, 0));
+	CHECK_ERRNO(socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), EPROTONOSUPPORT);
+	CHECK_ERRNO(socket(AF_INET, SOCK_DGRAM, IPPROTO_TCP), EPROTONOSUPPORT);
+	CHECK_ERRNO(socket(AF_INET, SOCK_RAW, 0), EPROTONOSUPPORT);
+	CHECK_ERRNO(socket(AF_INET, SOCK_SEQPACKET, 0), ESOCKTNOSUPPORT);
+	CHECK_ERRNO(socket(AF_INET, SOCK_STREAM, 1000), EINVAL);
+	CHECK_ERRNO(socket(AF_INET, SOCK_STREAM, -1), EINVAL);
+	CHECK_ERRNO(socketpair(AF_INET, SOCK_STREAM, 0, ends), EOPNOTSUPP);
+	fd = new_socket(AF_INET6, SOCK_DGRAM);
+	CHECK_EQ(option_of(fd, SOL_SOCKET, SO_DOMAIN), AF_INET6);
+	CHECK_EQ(option_of(fd, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+	CHECK_EQ(option_of(fd, SOL_SOCKET, SO_PROTOCOL), IPPROTO_UDP);
+}
+
+TEST(a_fresh_stream_socket)
+{
+	int fd = new_socket(AF_INET, SOCK_STREAM);
+	char byte;
+
+	handle(SIGPIPE, count_signal, 0);
+	CHECK_EQ(events_of(fd), WRITABLE | POLLHUP);
+	CHECK_STRING(name_of(fd, 0), "0.0.0.0 0");
+	CHECK_STRING(name_of(fd, 1), "ENOTCONN");
+	CHECK_EQ(state_of(fd), TCP_CLOSE);
+	CHECK_ERRNO(recv(fd, &byte, 1, 0), ENOTCONN);
+	CHECK_ERRNO(send(fd, "x", 1, 0), EPIPE);
+	CHECK_EQ(signals_seen, 1);
+	CHECK_ERRNO(accept(fd, NULL, NULL), EINVAL);
+	CHECK_ERRNO(shutdown(fd, SHUT_RDWR), ENOTCONN);
+	CHECK_EQ(option_of(fd, SOL_SOCKET, SO_ACCEPTCONN), 0);
+}
+
+TEST(names)
+{
+	int fd = new_socket(AF_INET, SOCK_STREAM), other = new_socket(AF_INET, SOCK_STREAM), port;
+	struct sockaddr_in address = address_4("127.0.0.1", 0);
+	struct sockaddr *plain = (struct sockaddr *)&address;
+	char name[40];
+
+	CHECK_ERRNO(bind(fd, plain, 8), EINVAL);
+	CHECK_ERRNO(connect(fd, plain, 1), EINVAL);
+	CHECK_ERRNO(connect(fd, plain, 8), EINVAL);
+	address.sin_family = AF_INET6;
+	CHECK_ERRNO(bind(fd, plain, sizeof(address)), EAFNOSUPPORT);
+	CHECK_ERRNO(connect(fd, plain, sizeof(address)), EAFNOSUPPORT);
+	CHECK_ERRNO(bind_4(fd, "192.0.2.1", 0), EADDRNOTAVAIL);
+	CHECK_EQ(bind_4(fd, "127.0.0.1", 0), 0);
+	port = port_of(fd);
+	CHECK(port >= 1024);
+	snprintf(name, sizeof(name), "127.0.0.1 %d", port);
+	CHECK_STRING(name_of(fd, 0), name);
+	CHECK_ERRNO(bind_4(fd, "127.0.0.1", 0), EINVAL);
+	CHECK_ERRNO(bind_4(other, "127.0.0.1", port), EADDRINUSE);
+	CHECK_ERRNO(bind_4(other, "0.0.0.0", port), EADDRINUSE);
+	CHECK_EQ(bind_4(other, "127.0.0.2", port), 0);
+	drop_root();
+	CHECK_ERRNO(bind_4(new_socket(AF_INET, SOCK_STREAM), "127.0.0.1", 81), EACCES);
+}
+
+TEST(ports_of_both_protocols)
+{
+	int dual = new_socket(AF_INET6, SOCK_STREAM), port, only;
+
+	MUST(bind_6(dual, "::", 0));
+	port = port_of(dual);
+	CHECK_ERRNO(bind_4(new_socket(AF_INET, SOCK_STREAM), "127.0.0.1", port), EADDRINUSE);
+	CHECK_ERRNO(bind_6(new_socket(AF_INET6, SOCK_STREAM), "::1", port), EADDRINUSE);
+	CHECK_ERRNO(set_option(dual, IPPROTO_IPV6, IPV6_V6ONLY, 1), EINVAL);
+	MUST(close(dual));
+	only = new_socket(AF_INET6, SOCK_STREAM);
+	CHECK_EQ(set_option(only, IPPROTO_IPV6, IPV6_V6ONLY, 1), 0);
+	CHECK_EQ(bind_6(only, "::", port), 0);
+	CHECK_EQ(bind_4(new_socket(AF_INET, SOCK_STREAM), "127.0.0.1", port), 0);
+	CHECK_ERRNO(connect_6(only, "::ffff:127.0.0.1", port), ENETUNREACH);
+	CHECK_ERRNO(bind_6(new_socket(AF_INET6, SOCK_STREAM), "2001:db8::1", 0), EADDRNOTAVAIL);
+	CHECK_ERRNO(bind_6(new_socket(AF_INET6, SOCK_STREAM), "ff02::1", 0), EINVAL);
+}
+
+TEST(a_connection)
+{
+	int listener = listener_4(5), client = new_socket(AF_INET, SOCK_STREAM), server, bytes;
+	struct sockaddr_in peer;
+	socklen_t length = sizeof(peer);
+	char text[20] = "";
+
+	CHECK_EQ(events_of(listener), 0);
+	CHECK_EQ(state_of(listener), TCP_LISTEN);
+	CHECK_EQ(option_of(listener, SOL_SOCKET, SO_ACCEPTCONN), 1);
+	CHECK_ERRNO(connect_4(listener, "127.0.0.1", 1), EISCONN);
+	CHECK_ERRNO(recv(listener, text, 1, 0), ENOTCONN);
+	CHECK_EQ(connect_4(client, "127.0.0.1", port_of(listener)), 0);
+	CHECK_ERRNO(connect_4(client, "127.0.0.1", port_of(listener)), EISCONN);
+	CHECK_EQ(events_of(client), WRITABLE);
+	CHECK_EQ(state_of(client), TCP_ESTABLISHED);
+	CHECK_STRING(host_of(client, 0), "127.0.0.1");
+	CHECK_EQ(await_events(listener, POLLIN), POLLIN);
+	server = (int)CHECK_OK(accept4(listener, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK));
+	CHECK_EQ(length, sizeof(peer));
+	CHECK_EQ(ntohs(peer.sin_port), port_of(client));
+	CHECK_EQ(fcntl(server, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	CHECK_ERRNO(recv(server, text, 1, 0), EAGAIN);
+	CHECK_EQ(send(client, "hello ", 6, 0), 6);
+	CHECK_EQ(write(client, "world", 5), 5);
+	CHECK_EQ(await_events(server, POLLIN | POLLOUT), POLLIN | POLLOUT);
+	CHECK_EQ(ioctl(server, FIONREAD, &bytes), 0);
+	CHECK_EQ(bytes, 11);
+	CHECK_EQ(recv(server, text, 5, MSG_PEEK), 5);
+	CHECK_EQ(recv(server, text, 5, MSG_TRUNC), 5);
+	CHECK_EQ(read(server, text, sizeof(text)), 6);
+	CHECK_STRING(text, " world");
+	CHECK_ERRNO(listen(client, 1), EINVAL);
+	CHECK_ERRNO(accept(client, NULL, NULL), EINVAL);
+	CHECK_EQ(close(listener), 0);
+	CHECK_EQ(write(server, "still", 5), 5);
+	CHECK_EQ(read(client, text, sizeof(text)), 5);
+	CHECK_EQ(state_of(client), TCP_ESTABLISHED);
+}
+
+TEST(both_protocols_at_one_listener)
+{
+	int listener = new_socket(AF_INET6, SOCK_STREAM), client, server, port;
+
+	CHECK_EQ(option_of(listener, IPPROTO_IPV6, IPV6_V6ONLY), 0);
+	CHECK_EQ(listen(listener, 5), 0);
+	port = port_of(listener);
+	CHECK(port > 0);
+	CHECK_STRING(host_of(listener, 0), "::");
+	client = new_socket(AF_INET, SOCK_STREAM);
+	CHECK_EQ(connect_4(client, "127.0.0.1", port), 0);
+	server = (int)CHECK_OK(accept(listener, NULL, NULL));
+	CHECK_STRING(host_of(server, 0), "::ffff:127.0.0.1");
+	CHECK_STRING(host_of(server, 1), "::ffff:127.0.0.1");
+	client = new_socket(AF_INET6, SOCK_STREAM);
+	CHECK_EQ(connect_6(client, "::1", port), 0);
+	server = (int)CHECK_OK(accept(listener, NULL, NULL));
+	CHECK_STRING(host_of(server, 1), "::1");
+	client = new_socket(AF_INET6, SOCK_STREAM);
+	CHECK_EQ(connect_6(client, "::ffff:127.0.0.1", port), 0);
+	server = (int)CHECK_OK(accept(listener, NULL, NULL));
+	CHECK_STRING(host_of(client, 0), "::ffff:127.0.0.1");
+	client = new_socket(AF_INET, SOCK_STREAM);
+	CHECK_EQ(connect_4(client, "0.0.0.0", port), 0);
+	CHECK_STRING(host_of(client, 1), "127.0.0.1");
+	client = new_socket(AF_INET, SOCK_STREAM);
+	CHECK_EQ(connect_4(client, "127.0.0.9", port), 0);
+	CHECK_STRING(host_of(client, 0), "127.0.0.1");
+	CHECK_STRING(host_of(client, 1), "127.0.0.9");
+}
+
+TEST(refused_connections)
+{
+	int fd = new_socket(AF_INET, SOCK_STREAM), port = dead_port(SOCK_STREAM), error = -1;
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	socklen_t length = sizeof(error);
+
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), ECONNREFUSED);
+	CHECK_EQ(events_of(fd), WRITABLE | POLLHUP);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), ECONNREFUSED);
+	make_non_blocking(fd);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EINPROGRESS);
+	CHECK_EQ(await_events(fd, POLLOUT), POLLOUT | POLLERR | POLLHUP);
+	CHECK_EQ(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length), 0);
+	CHECK_EQ(error, ECONNREFUSED);
+	MUST(close(fd));
+	fd = new_socket(AF_INET, SOCK_STREAM);
+	make_non_blocking(fd);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EINPROGRESS);
+	await_events(fd, POLLOUT);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), ECONNREFUSED);
+	CHECK_ERRNO(connect_4(fd, "224.0.0.1", port), ENETUNREACH);
+	CHECK_ERRNO(connect_4(fd, "127.255.255.255", port), ENETUNREACH);
+	CHECK_EQ(connect(fd, &nobody, sizeof(nobody)), 0);
+}
+
+TEST(connecting_without_waiting)
+{
+	int listener = listener_4(5), fd = new_socket(AF_INET, SOCK_STREAM);
+
+	make_non_blocking(fd);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port_of(listener)), EINPROGRESS);
+	CHECK_EQ(await_events(fd, POLLOUT), POLLOUT);
+	CHECK_EQ(option_of(fd, SOL_SOCKET, SO_ERROR), 0);
+	CHECK_EQ(connect_4(fd, "127.0.0.1", port_of(listener)), 0);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port_of(listener)), EISCONN);
+	make_non_blocking(listener);
+	CHECK_OK(accept(listener, NULL, NULL));
+	CHECK_ERRNO(accept(listener, NULL, NULL), EAGAIN);
+}
+
+TEST(the_end_of_a_connection)
+{
+	int ends[2];
+	char text[10];
+
+	handle(SIGPIPE, count_signal, 0);
+	make_connection(ends);
+	MUST(write(ends[0], "abc", 3));
+	CHECK_EQ(shutdown(ends[0], SHUT_WR), 0);
+	CHECK_EQ(await_events(ends[1], POLLRDHUP), POLLRDHUP);
+	CHECK_EQ(state_of(ends[1]), TCP_CLOSE_WAIT);
+	CHECK_EQ(events_of(ends[1]), READABLE | WRITABLE | POLLRDHUP);
+	CHECK_EQ(events_of(ends[0]), WRITABLE);
+	CHECK_ERRNO(send(ends[0], "x", 1, 0), EPIPE);
+	CHECK_EQ(signals_seen, 1);
+	CHECK_EQ(read(ends[1], text, sizeof(text)), 3);
+	CHECK_EQ(read(ends[1], text, sizeof(text)), 0);
+	CHECK_EQ(write(ends[1], "de", 2), 2);
+	CHECK_EQ(read(ends[0], text, sizeof(text)), 2);
+	CHECK_EQ(close(ends[1]), 0);
+	CHECK_EQ(await_events(ends[0], POLLIN), POLLIN | POLLHUP);
+	CHECK_EQ(events_of(ends[0]), HUNG_UP);
+	CHECK_EQ(read(ends[0], text, sizeof(text)), 0);
+	CHECK_EQ(state_of(ends[0]), TCP_CLOSE);
+	CHECK_STRING(name_of(ends[0], 1), "ENOTCONN");
+	CHECK_ERRNO(shutdown(ends[0], SHUT_WR), ENOTCONN);
+}
+
+TEST(writing_to_a_closed_end)
+{
+	int ends[2];
+	char byte;
+
+	handle(SIGPIPE, count_signal, 0);
+	make_connection(ends);
+	MUST(close(ends[1]));
+	CHECK_EQ(await_events(ends[0], POLLRDHUP), POLLRDHUP);
+	CHECK_EQ(events_of(ends[0]), READABLE | WRITABLE | POLLRDHUP);
+	CHECK_EQ(send(ends[0], "x", 1, 0), 1);
+	CHECK_EQ(await_events(ends[0], POLLRDHUP) & POLLHUP, POLLHUP);
+	CHECK_EQ(events_of(ends[0]), HUNG_UP | POLLERR);
+	CHECK_ERRNO(send(ends[0], "x", 1, MSG_NOSIGNAL), EPIPE);
+	CHECK_EQ(signals_seen, 0);
+	CHECK_ERRNO(send(ends[0], "x", 1, 0), EPIPE);
+	CHECK_EQ(signals_seen, 1);
+	CHECK_EQ(read(ends[0], &byte, 1), 0);
+}
+
+TEST(resets)
+{
+	int ends[2];
+	char text[10];
+	struct linger linger = {1, 0};
+
+	handle(SIGPIPE, count_signal, 0);
+	/* Closing with unread bytes. */
+	make_connection(ends);
+	MUST(write(ends[0], "unread", 6));
+	MUST(write(ends[1], "last", 4));
+	await_events(ends[1], POLLIN);
+	await_events(ends[0], POLLIN);
+	MUST(close(ends[1]));
+	CHECK_EQ(await_events(ends[0], POLLHUP) & POLLERR, POLLERR);
+	CHECK_EQ(read(ends[0], text, sizeof(text)), 4);
+	CHECK_ERRNO(read(ends[0], text, sizeof(text)), ECONNRESET);
+	CHECK_EQ(read(ends[0], text, sizeof(text)), 0);
+	CHECK_ERRNO(send(ends[0], "x", 1, 0), EPIPE);
+	CHECK_EQ(signals_seen, 1);
+	/* SO_LINGER with no time. */
+	make_connection(ends);
+	MUST(setsockopt(ends[1], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	MUST(close(ends[1]));
+	await_events(ends[0], POLLHUP);
+	CHECK_ERRNO(send(ends[0], "x", 1, 0), ECONNRESET);
+	CHECK_EQ(signals_seen, 1);
+	CHECK_ERRNO(send(ends[0], "x", 1, 0), EPIPE);
+	CHECK_EQ(signals_seen, 2);
+	/* A listener takes those with it that it hasn't accepted. */
+	ends[1] = listener_4(5);
+	ends[0] = new_socket(AF_INET, SOCK_STREAM);
+	MUST(connect_4(ends[0], "127.0.0.1", port_of(ends[1])));
+	MUST(close(ends[1]));
+	await_events(ends[0], POLLHUP);
+	CHECK_ERRNO(recv(ends[0], text, 1, 0), ECONNRESET);
+}
+
+TEST(shutting_a_listener_down)
+{
+	int listener = listener_4(5), port = port_of(listener), client = new_socket(AF_INET, SOCK_STREAM);
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0)
+		_exit(accept(listener, NULL, NULL) == -1 ? errno : 0);
+	sleep_ms(50);
+	CHECK_EQ(shutdown(listener, SHUT_WR), 0);
+	CHECK_EQ(state_of(listener), TCP_LISTEN);
+	CHECK_EQ(shutdown(listener, SHUT_RD), 0);
+	CHECK_EQ(wait_for(child), EXITED(EINVAL));
+	CHECK_EQ(events_of(listener), WRITABLE | POLLHUP);
+	CHECK_ERRNO(connect_4(client, "127.0.0.1", port), ECONNREFUSED);
+	CHECK_EQ(listen(listener, 1), 0);
+	CHECK_EQ(connect_4(client, "127.0.0.1", port_of(listener)), 0);
+}
+
+TEST(using_an_address_again)
+{
+	int listener = listener_4(5), port = port_of(listener), client = new_socket(AF_INET, SOCK_STREAM), server, other;
+
+	MUST(connect_4(client, "127.0.0.1", port));
+	server = (int)MUST(accept(listener, NULL, NULL));
+	MUST(close(listener));
+	/* The end that closes first keeps its port for a while. */
+	MUST(close(server));
+	await_events(client, POLLRDHUP);
+	MUST(close(client));
+	other = new_socket(AF_INET, SOCK_STREAM);
+	CHECK_ERRNO(bind_4(other, "127.0.0.1", port), EADDRINUSE);
+	set_option(other, SOL_SOCKET, SO_REUSEADDR, 1);
+	CHECK_ERRNO(bind_4(other, "127.0.0.1", port), EADDRINUSE);
+	/* Both must have said that they don't mind. */
+	listener = new_socket(AF_INET, SOCK_STREAM);
+	set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1);
+	MUST(bind_4(listener, "127.0.0.1", 0));
+	MUST(listen(listener, 5));
+	port = port_of(listener);
+	client = new_socket(AF_INET, SOCK_STREAM);
+	MUST(connect_4(client, "127.0.0.1", port));
+	server = (int)MUST(accept(listener, NULL, NULL));
+	CHECK_EQ(option_of(server, SOL_SOCKET, SO_REUSEADDR), 1);
+	CHECK_ERRNO(bind_4(other, "127.0.0.1", port), EADDRINUSE);
+	MUST(close(listener));
+	CHECK_EQ(bind_4(other, "127.0.0.1", port), 0);
+	CHECK_EQ(listen(other, 1), 0);
+	listener = new_socket(AF_INET, SOCK_STREAM);
+	set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1);
+	CHECK_ERRNO(bind_4(listener, "127.0.0.1", port), EADDRINUSE);
+}
+
+TEST(several_listeners_at_one_port)
+{
+	int one = new_socket(AF_INET, SOCK_STREAM), other = new_socket(AF_INET, SOCK_STREAM), port;
+	int counts[2] = {0, 0};
+
+	CHECK_EQ(set_option(one, SOL_SOCKET, SO_REUSEPORT, 1), 0);
+	MUST(bind_4(one, "127.0.0.1", 0));
+	MUST(listen(one, 50));
+	port = port_of(one);
+	CHECK_ERRNO(bind_4(other, "127.0.0.1", port), EADDRINUSE);
+	CHECK_EQ(set_option(other, SOL_SOCKET, SO_REUSEPORT, 1), 0);
+	CHECK_EQ(bind_4(other, "127.0.0.1", port), 0);
+	CHECK_EQ(listen(other, 50), 0);
+	for (int tries = 0; tries < 40; tries++)
+		MUST(connect_4(new_socket(AF_INET, SOCK_STREAM), "127.0.0.1", port));
+	make_non_blocking(one);
+	make_non_blocking(other);
+	while (accept(one, NULL, NULL) != -1)
+		counts[0]++;
+	while (accept(other, NULL, NULL) != -1)
+		counts[1]++;
+	CHECK_EQ(counts[0] + counts[1], 40);
+	CHECK(counts[0] > 0);
+	CHECK(counts[1] > 0);
+}
+
+TEST(much_data)
+{
+	int ends[2], queued, status;
+	long total = 0, got;
+	pid_t child;
+
+	make_connection(ends);
+	make_non_blocking(ends[0]);
+	while ((got = write(ends[0], block_of_data, sizeof(block_of_data))) > 0)
+		total += got;
+	CHECK_EQ(errno, EAGAIN);
+	CHECK(total > 100000);
+	CHECK_EQ(events_of(ends[0]), 0);
+	CHECK_EQ(ioctl(ends[0], TIOCOUTQ, &queued), 0);
+	CHECK(queued > 0);
+	MUST(fcntl(ends[0], F_SETFL, 0));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		close(ends[1]);
+		write_all(ends[0], block_of_data, sizeof(block_of_data));
+		_exit(0);
+	}
+	MUST(close(ends[0]));
+	while ((got = MUST(read(ends[1], block_of_data, sizeof(block_of_data)))) > 0)
+		total -= got;
+	status = wait_for(child);
+	CHECK_EQ(status, EXITED(0));
+	CHECK_EQ(total, -(long)sizeof(block_of_data));
+}
+
+TEST(files_are_sent)
+{
+	int ends[2], file;
+	char text[20] = "";
+	off_t offset = 2;
+
+	enter_scratch();
+	write_file("file", "0123456789", 0600);
+	file = (int)MUST(open("file", O_RDONLY));
+	make_connection(ends);
+	CHECK_EQ(sendfile(ends[0], file, &offset, 5), 5);
+	CHECK_EQ(offset, 7);
+	CHECK_EQ(recv(ends[1], text, 5, MSG_WAITALL), 5);
+	CHECK_STRING(text, "23456");
+}
+
+TEST(waiting_and_interruptions)
+{
+	int ends[2], listener = listener_4(1);
+	char text[10];
+	struct timeval timeout = {0, 50000};
+	struct itimerval soon = {{0, 0}, {0, 50000}};
+
+	make_connection(ends);
+	handle(SIGALRM, count_signal, 0);
+	MUST(setitimer(ITIMER_REAL, &soon, NULL));
+	CHECK_ERRNO(recv(ends[0], text, 1, 0), EINTR);
+	MUST(setitimer(ITIMER_REAL, &soon, NULL));
+	CHECK_ERRNO(accept(listener, NULL, NULL), EINTR);
+	CHECK_EQ(signals_seen, 2);
+	CHECK_EQ(setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
+	CHECK_ERRNO(recv(ends[0], text, 1, 0), EAGAIN);
+	CHECK_EQ(setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
+	CHECK_ERRNO(accept(listener, NULL, NULL), EAGAIN);
+	MUST(write(ends[1], "abc", 3));
+	CHECK_EQ(recv(ends[0], text, 5, MSG_WAITALL), 3);
+	CHECK_EQ(set_option(ends[0], SOL_SOCKET, SO_RCVLOWAT, 3), 0);
+	MUST(write(ends[1], "ab", 2));
+	CHECK_EQ(await_events(ends[1], POLLOUT), POLLOUT);
+	CHECK_EQ(events_of(ends[0]), WRITABLE);
+	MUST(write(ends[1], "c", 1));
+	CHECK_EQ(await_events(ends[0], POLLIN), POLLIN);
+}
+
+TEST(options_of_tcp)
+{
+	int fd = new_socket(AF_INET, SOCK_STREAM);
+	char name[16] = "";
+	socklen_t length = sizeof(name);
+
+	CHECK_EQ(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+	CHECK_EQ(set_option(fd, IPPROTO_TCP, TCP_NODELAY, 7), 0);
+	CHECK_EQ(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	CHECK_EQ(set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 100), 0);
+	CHECK_EQ(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 100);
+	CHECK_ERRNO(set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 0), EINVAL);
+	CHECK_ERRNO(set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 128), EINVAL);
+	CHECK_EQ(set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10), 0);
+	CHECK_EQ(set_option(fd, IPPROTO_TCP, TCP_CORK, 1), 0);
+	CHECK_EQ(option_of(fd, IPPROTO_TCP, TCP_CORK), 1);
+	CHECK_EQ(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4), 0);
+	CHECK_EQ(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length), 0);
+	CHECK_STRING(name, "reno");
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "nothing", 7), ENOENT);
+	CHECK_ERRNO(set_option(fd, IPPROTO_TCP, 999, 1), ENOPROTOOPT);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, name, 1), EINVAL);
+	CHECK_ERRNO(set_option(fd, IPPROTO_UDP, 1, 1), ENOPROTOOPT);
+	CHECK_ERRNO(set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1), ENOPROTOOPT);
+	CHECK_ERRNO(set_option(fd, 77, 1, 1), ENOPROTOOPT);
+	CHECK_EQ(set_option(fd, IPPROTO_IP, IP_TTL, 10), 0);
+	CHECK_EQ(option_of(fd, IPPROTO_IP, IP_TTL), 10);
+	CHECK_ERRNO(set_option(fd, IPPROTO_IP, IP_TTL, 256), EINVAL);
+	CHECK_EQ(set_option(fd, IPPROTO_IP, IP_TTL, -1), 0);
+	CHECK_EQ(option_of(fd, IPPROTO_IP, IP_TTL), 64);
+	CHECK_EQ(set_option(fd, IPPROTO_IP, IP_TOS, 0x10), 0);
+	CHECK_EQ(option_of(fd, IPPROTO_IP, IP_TOS), 0x10);
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "nothing", 7) == -1 && (errno == ENODEV || errno == EPERM), 1);
+	CHECK_EQ(set_option(fd, SOL_SOCKET, SO_SNDBUF, 20000), 0);
+	CHECK_EQ(option_of(fd, SOL_SOCKET, SO_SNDBUF), 40000);
+	CHECK_EQ(option_of(fd, SOL_SOCKET, SO_RCVBUF), 131072);
+}
+
+TEST(datagrams)
+{
+	int server = new_socket(AF_INET, SOCK_DGRAM), client = new_socket(AF_INET, SOCK_DGRAM), port, bytes;
+	struct sockaddr_in from;
+	socklen_t length = sizeof(from);
+	char text[20] = "";
+
+	CHECK_EQ(events_of(server), WRITABLE | POLLWRBAND);
+	CHECK_ERRNO(send(client, "x", 1, 0), EDESTADDRREQ);
+	CHECK_ERRNO(recv(client, text, 1, MSG_DONTWAIT), EAGAIN);
+	CHECK_ERRNO(listen(client, 1), EOPNOTSUPP);
+	CHECK_ERRNO(accept(client, NULL, NULL), EOPNOTSUPP);
+	MUST(bind_4(server, "127.0.0.1", 0));
+	port = port_of(server);
+	CHECK_ERRNO(bind_4(client, "127.0.0.1", port), EINVAL);
+	CHECK_ERRNO(bind_4(new_socket(AF_INET, SOCK_DGRAM), "127.0.0.1", port), EADDRINUSE);
+	CHECK_EQ(send_4(client, "hello", 5, "127.0.0.1", port), 5);
+	CHECK(port_of(client) > 0);
+	CHECK_EQ(send_4(client, "", 0, "127.0.0.1", port), 0);
+	CHECK_EQ(send_4(client, "third", 5, "0.0.0.0", port), 5);
+	CHECK_EQ(await_events(server, POLLIN), POLLIN);
+	CHECK_EQ(ioctl(server, FIONREAD, &bytes), 0);
+	CHECK_EQ(bytes, 5);
+	CHECK_EQ(recvfrom(server, text, sizeof(text), 0, (struct sockaddr *)&from, &length), 5);
+	CHECK_STRING(text, "hello");
+	CHECK_EQ(length, sizeof(from));
+	CHECK_EQ(ntohs(from.sin_port), port_of(client));
+	CHECK_EQ(ntohl(from.sin_addr.s_addr), INADDR_LOOPBACK);
+	CHECK_EQ(recv(server, text, sizeof(text), 0), 0);
+	CHECK_EQ(recv(server, text, 2, MSG_PEEK | MSG_TRUNC), 5);
+	CHECK_EQ(recv(server, text, 2, 0), 2);
+	CHECK_ERRNO(recv(server, text, 2, MSG_DONTWAIT), EAGAIN);
+	CHECK_ERRNO(send_4(client, block_of_data, 65508, "127.0.0.1", port), EMSGSIZE);
+	CHECK_EQ(send_4(client, block_of_data, 65507, "127.0.0.1", port), 65507);
+	CHECK_EQ(recv(server, block_of_data, sizeof(block_of_data), 0), 65507);
+	CHECK_ERRNO(send_4(client, "x", 1, "127.0.0.1", 0), EINVAL);
+	CHECK_ERRNO(send_4(client, "x", 1, "127.255.255.255", port), EACCES);
+	CHECK_EQ(set_option(client, SOL_SOCKET, SO_BROADCAST, 1), 0);
+	CHECK_EQ(send_4(client, "x", 1, "127.255.255.255", port), 1);
+	CHECK_ERRNO(shutdown(client, SHUT_WR), ENOTCONN);
+	CHECK_ERRNO(send_4(client, "x", 1, "127.0.0.1", port), EPIPE);
+}
+
+TEST(connected_datagram_sockets)
+{
+	int client = new_socket(AF_INET, SOCK_DGRAM), server = new_socket(AF_INET, SOCK_DGRAM);
+	int stranger = new_socket(AF_INET, SOCK_DGRAM), port = dead_port(SOCK_DGRAM);
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	char byte;
+
+	CHECK_EQ(send_4(client, "x", 1, "127.0.0.1", port), 1);
+	CHECK_EQ(events_of(client), WRITABLE | POLLWRBAND);
+	CHECK_EQ(connect_4(client, "127.0.0.1", port), 0);
+	CHECK_STRING(host_of(client, 0), "127.0.0.1");
+	CHECK_EQ(send(client, "x", 1, 0), 1);
+	CHECK_EQ(await_events(client, POLLIN), POLLERR);
+	CHECK_ERRNO(send(client, "x", 1, 0), ECONNREFUSED);
+	CHECK_EQ(send(client, "x", 1, 0), 1);
+	await_events(client, POLLIN);
+	CHECK_ERRNO(recv(client, &byte, 1, 0), ECONNREFUSED);
+	CHECK_ERRNO(recv(client, &byte, 1, MSG_DONTWAIT), EAGAIN);
+	/* A connected socket hears nobody else. */
+	MUST(bind_4(server, "127.0.0.1", 0));
+	CHECK_EQ(connect_4(client, "127.0.0.1", port_of(server)), 0);
+	CHECK_EQ(send_4(stranger, "x", 1, "127.0.0.1", port_of(client)), 1);
+	CHECK_EQ(send_4(server, "y", 1, "127.0.0.1", port_of(client)), 1);
+	CHECK_EQ(recv(client, &byte, 1, 0), 1);
+	CHECK_EQ(byte, 'y');
+	CHECK_EQ(connect(client, &nobody, sizeof(nobody)), 0);
+	CHECK_STRING(name_of(client, 1), "ENOTCONN");
+	CHECK_ERRNO(send(client, "x", 1, 0), EDESTADDRREQ);
+}
+
+TEST(datagrams_that_find_no_room)
+{
+	int server = new_socket(AF_INET, SOCK_DGRAM), client = new_socket(AF_INET, SOCK_DGRAM), count = 0;
+	char byte;
+
+	MUST(bind_4(server, "127.0.0.1", 0));
+	MUST(set_option(server, SOL_SOCKET, SO_RCVBUF, 5000));
+	for (int at = 0; at < 100; at++)
+		CHECK_EQ(send_4(client, "x", 1, "127.0.0.1", port_of(server)), 1);
+	while (recv(server, &byte, 1, MSG_DONTWAIT) == 1)
+		count++;
+	CHECK(count > 2 && count < 50);
+}
+
+TEST(datagrams_of_ipv6)
+{
+	int server = new_socket(AF_INET6, SOCK_DGRAM), client = new_socket(AF_INET6, SOCK_DGRAM);
+	struct sockaddr_in6 to, from;
+	socklen_t length = sizeof(from);
+	char byte, host[INET6_ADDRSTRLEN];
+
+	MUST(bind_6(server, "::", 0));
+	to = address_6("::1", port_of(server));
+	CHECK_EQ(sendto(client, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	CHECK_EQ(recvfrom(server, &byte, 1, 0, (struct sockaddr *)&from, &length), 1);
+	CHECK_EQ(length, sizeof(from));
+	CHECK_STRING(inet_ntop(AF_INET6, &from.sin6_addr, host, sizeof(host)), "::1");
+	CHECK_EQ(send_4(new_socket(AF_INET, SOCK_DGRAM), "y", 1, "127.0.0.1", port_of(server)), 1);
+	CHECK_EQ(recvfrom(server, &byte, 1, 0, (struct sockaddr *)&from, &length), 1);
+	CHECK_STRING(inet_ntop(AF_INET6, &from.sin6_addr, host, sizeof(host)), "::ffff:127.0.0.1");
+	to = address_6("::ffff:127.0.0.1", port_of(server));
+	CHECK_EQ(sendto(client, "z", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	CHECK_ERRNO(sendto(client, "z", 1, 0, (struct sockaddr *)&to, 20), EINVAL);
+	CHECK_EQ(set_option(client, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 9), 0);
+	CHECK_EQ(option_of(client, IPPROTO_IPV6, IPV6_UNICAST_HOPS), 9);
+	CHECK_ERRNO(set_option(client, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 300), EINVAL);
+}
+
+TEST(where_a_datagram_was_sent)
+{
+	int server = new_socket(AF_INET, SOCK_DGRAM), client = new_socket(AF_INET, SOCK_DGRAM), found = 0;
+	char byte, control[256];
+	struct iovec part = {&byte, 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+
+	MUST(bind_4(server, "0.0.0.0", 0));
+	CHECK_EQ(set_option(server, IPPROTO_IP, IP_PKTINFO, 1), 0);
+	CHECK_EQ(set_option(server, IPPROTO_IP, IP_RECVTTL, 1), 0);
+	MUST(set_option(client, IPPROTO_IP, IP_TTL, 33));
+	MUST(send_4(client, "x", 1, "127.0.0.7", port_of(server)));
+	CHECK_EQ(recvmsg(server, &message, 0), 1);
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header)) {
+		if (header->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(header), sizeof(info));
+			CHECK_EQ(ntohl(info.ipi_addr.s_addr), 0x7f000007);
+			CHECK_EQ(info.ipi_ifindex, (int)if_nametoindex("lo"));
+			found++;
+		} else if (header->cmsg_type == IP_TTL) {
+			int ttl;
+
+			memcpy(&ttl, CMSG_DATA(header), sizeof(ttl));
+			CHECK_EQ(ttl, 33);
+			found++;
+		}
+	}
+	CHECK_EQ(found, 2);
+}
+
+TEST(the_loopback_interface)
+{
+	int fd = new_socket(AF_INET, SOCK_DGRAM), has_4 = 0, has_6 = 0;
+	struct ifreq request = {.ifr_name = "lo"}, none = {.ifr_name = "nothing9"};
+	struct sockaddr_in *address = (struct sockaddr_in *)&request.ifr_addr;
+	struct ifaddrs *list;
+	char buffer[2000];
+	struct ifconf all = {.ifc_len = sizeof(buffer), .ifc_buf = buffer};
+
+	CHECK_EQ(ioctl(fd, SIOCGIFFLAGS, &request), 0);
+	CHECK_EQ(request.ifr_flags & (IFF_UP | IFF_LOOPBACK | IFF_RUNNING | IFF_BROADCAST), IFF_UP | IFF_LOOPBACK | IFF_RUNNING);
+	CHECK_EQ(ioctl(fd, SIOCGIFADDR, &request), 0);
+	CHECK_EQ(ntohl(address->sin_addr.s_addr), INADDR_LOOPBACK);
+	CHECK_EQ(ioctl(fd, SIOCGIFNETMASK, &request), 0);
+	CHECK_EQ(ntohl(address->sin_addr.s_addr), 0xff000000);
+	CHECK_EQ(ioctl(fd, SIOCGIFMTU, &request), 0);
+	CHECK_EQ(request.ifr_mtu, 65536);
+	CHECK_EQ(ioctl(fd, SIOCGIFINDEX, &request), 0);
+	CHECK_EQ(request.ifr_ifindex, 1);
+	CHECK_ERRNO(ioctl(fd, SIOCGIFFLAGS, &none), ENODEV);
+	CHECK_EQ(ioctl(fd, SIOCGIFCONF, &all), 0);
+	CHECK(all.ifc_len >= (int)sizeof(struct ifreq));
+	CHECK_STRING(((struct ifreq *)buffer)->ifr_name, "lo");
+	CHECK_STRING(if_indextoname(1, request.ifr_name), "lo");
+	CHECK_EQ(if_nametoindex("lo"), 1);
+	CHECK_EQ(if_nametoindex("nothing9"), 0);
+	CHECK_EQ(getifaddrs(&list), 0);
+	for (struct ifaddrs *each = list; each != NULL; each = each->ifa_next) {
+		if (strcmp(each->ifa_name, "lo") == 0 && each->ifa_addr != NULL) {
+			has_4 |= each->ifa_addr->sa_family == AF_INET;
+			has_6 |= each->ifa_addr->sa_family == AF_INET6;
+		}
+	}
+	CHECK(has_4);
+	CHECK(has_6);
+	CHECK_ERRNO(ioctl(fd, 0x5499, &request), ENOTTY);
+}
+
+TEST(edges_of_epoll)
+{
+	int ends[2], instance = (int)MUST(epoll_create1(0));
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET}, got[4];
+	char text[10];
+
+	make_connection(ends);
+	MUST(epoll_ctl(instance, EPOLL_CTL_ADD, ends[0], &event));
+	CHECK_EQ(epoll_wait(instance, got, 4, 0), 1);
+	CHECK_EQ(got[0].events, EPOLLOUT);
+	CHECK_EQ(epoll_wait(instance, got, 4, 0), 0);
+	MUST(write(ends[1], "abc", 3));
+	CHECK_EQ(epoll_wait(instance, got, 4, 1000), 1);
+	CHECK_EQ(got[0].events, EPOLLIN | EPOLLOUT);
+	CHECK_EQ(read(ends[0], text, 1), 1);
+	CHECK_EQ(epoll_wait(instance, got, 4, 0), 0);
+	MUST(close(ends[1]));
+	CHECK_EQ(epoll_wait(instance, got, 4, 1000), 1);
+	CHECK_EQ(got[0].events, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+}
