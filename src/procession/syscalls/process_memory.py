@@ -1,0 +1,135 @@
+"""The memory of another process: process_vm_readv, process_vm_writev, process_madvise."""
+
+from __future__ import annotations
+
+from struct import iter_unpack
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EBADF, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
+from procession.abi.mmap_flags import Advice
+from procession.hardware.physical_memory import PAGE_MASK
+from procession.kernel.capability import CAP_SYS_NICE
+from procession.kernel.pidfd import PidFile
+from procession.kernel.ptrace_access import memory_of
+from procession.kernel.task import Tid
+from procession.mm.vma import LOCKED
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import U64, Choice, Fd, Int, InVector, OutVector, Size, UInt
+from procession.syscalls.user_vector import UIO_MAXIOV, UserVector, import_vector
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+    from procession.mm.address_space import MemoryDescriptor
+
+_HINTS = frozenset(int(advice) for advice in (Advice.MADV_COLD, Advice.MADV_PAGEOUT, Advice.MADV_WILLNEED))
+"""What may be advised for others; MADV_COLLAPSE takes huge pages, which are configured out."""
+_COPIED_AT_ONCE = 1 << 20
+
+
+@syscall(310)
+def process_vm_readv(
+    task: Task, pid: Int, local: OutVector, local_count: Size, remote: U64, remote_count: Size, flags: Size
+) -> int:
+    """process_vm_readv(2). Linux: mm/process_vm_access.c, process_vm_rw."""
+    mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
+    return _copy(theirs, mine)
+
+
+@syscall(311)
+def process_vm_writev(
+    task: Task, pid: Int, local: InVector, local_count: Size, remote: U64, remote_count: Size, flags: Size
+) -> int:
+    """process_vm_writev(2). Linux: mm/process_vm_access.c, process_vm_rw."""
+    mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
+    return _copy(mine, theirs)
+
+
+def _find_buffers(
+    task: Task, pid: int, local: tuple[int, int], remote: tuple[int, int], flags: int
+) -> tuple[UserVector, UserVector]:
+    """The caller's buffers and the other's, from the addresses and lengths of the two vectors.
+
+    Raises EINVAL, EFAULT, ESRCH, EPERM. Nothing is asked of a process of which no byte is wanted.
+    """
+    if flags:
+        raise EINVAL("there are no flags")
+    mine = import_vector(task.mm, *local)
+    nothing = UserVector(task.mm, [], 0)
+    if not mine.total:
+        return mine, nothing
+    address, count = remote
+    if count > UIO_MAXIOV:
+        raise EINVAL(f"more than {UIO_MAXIOV} buffers")
+    pieces = list(iter_unpack("<QQ", task.mm.read(address, 16 * count))) if count else []
+    if any(length >> 63 for _, length in pieces):
+        raise EINVAL("a negative length")
+    total = sum(length for _, length in pieces)
+    if not total:
+        return mine, nothing
+    target = task.kernel.tasks.get(Tid(pid))
+    if target is None:
+        raise ESRCH(f"no task {pid}")
+    return mine, UserVector(memory_of(task, target, by_fs_ids=False), pieces, total)
+
+
+def _copy(source: UserVector, target: UserVector) -> int:
+    """Copy as far as both go; how many bytes. Raises EFAULT if it's none, for memory that isn't there."""
+    total = min(source.total, target.total)
+    done = 0
+    while done < total:
+        wanted = min(total - done, _COPIED_AT_ONCE)
+        try:
+            data = source.read(done, wanted)
+        except EFAULT:
+            data = b""
+        count = target.write(done, data)
+        done += count
+        if count < wanted:
+            break
+    if total and not done:
+        raise EFAULT
+    return done
+
+
+@syscall(440)
+def process_madvise(
+    task: Task, pidfd: Fd, vector: InVector, count: Size, advice: Choice[Advice], flags: UInt
+) -> int:
+    """process_madvise(2): hints, without effect where nothing is swapped; the errors are Linux's.
+
+    Linux: mm/madvise.c, SYSCALL_DEFINE5(process_madvise).
+    """
+    if flags:
+        raise EINVAL("there are no flags")
+    ranges = import_vector(task.mm, vector, count)
+    file = task.files.file(pidfd)
+    if not isinstance(file, PidFile):
+        raise EBADF("no pidfd")
+    if file.has_ended:
+        raise ESRCH("the process has ended")
+    if advice not in _HINTS:
+        raise EINVAL(f"advice {advice} isn't for others")
+    mm = memory_of(task, file.group.leader, by_fs_ids=True)
+    if not task.credentials.has_capability(CAP_SYS_NICE):
+        raise EPERM("it takes CAP_SYS_NICE")
+    done = 0
+    for address, length in ranges.segments:
+        try:
+            _advise(mm, address, length, advice)
+        except Errno:
+            if not done:
+                raise
+            break
+        done += length
+    return done
+
+
+def _advise(mm: MemoryDescriptor, address: int, length: int, advice: int) -> None:
+    """Raise EINVAL or ENOMEM as madvise(2) does."""
+    end = address + (length + PAGE_MASK & ~PAGE_MASK)
+    if address & PAGE_MASK:
+        raise EINVAL("not page-aligned")
+    if advice != Advice.MADV_WILLNEED and any(area.flags & LOCKED for area in mm.areas_in(address, end)):
+        raise EINVAL("locked pages")
+    if end > address and not mm.is_mapped(address, end):
+        raise ENOMEM("part of the range isn't mapped")
