@@ -34,6 +34,7 @@ from procession.kernel.exec import do_execve
 from procession.kernel.init import create_init
 from procession.kernel.ipc import make_mqueue
 from procession.kernel.kernel import Kernel
+from procession.kernel.sched import TIME_SLICE_NS
 from procession.kernel.session import start_session
 from procession.kernel.signal import SigInfo, send_group_signal
 from procession.kernel.task import Task, ThreadGroup
@@ -313,12 +314,13 @@ class Machine:
     def _run_slice(self) -> bool:
         """Run until the processor comes back. False if nobody can run."""
         kernel = self.kernel
+        self.traps.return_at_ns = kernel.clock.work_ns + TIME_SLICE_NS
         if kernel.current is None:
             self.traps.resume()
             if kernel.current is None:
                 return False
         self.engine.run()
-        if kernel.current is not None:
+        if self.engine.budget_left() <= 0:
             self.traps.slice_over()
         return True
 

@@ -34,6 +34,8 @@ WEIGHTS = (
 )
 """By nice value + 20: each step is a tenth of the processor (sched_prio_to_weight)."""
 
+_PROCESSOR_BITS = 16
+
 CLASS_DEADLINE, CLASS_REALTIME, CLASS_FAIR = 2, 1, 0
 
 
@@ -92,13 +94,14 @@ class RunQueue:
         self.minimum_runtime_ns = 0
         self.realtime_period_ns = 0
         self.realtime_used_ns = 0
-        self.tickets = 0
+        self.tickets = number + 1
 
     def add(self, task: Task, *, has_slept: bool = False, at_head: bool = False) -> None:
         """Let `task` wait here. One that has slept doesn't keep all the credit that it gained by it."""
         entity = task.entity
         entity.processor = self.number
-        self.tickets = ticket = self.tickets + 1
+        # No two queues give the same ticket: a task may leave a void entry in one and wait in another.
+        self.tickets = ticket = self.tickets + (1 << _PROCESSOR_BITS)
         entity.ticket = ticket
         self.count += 1
         kind = class_of(task)
@@ -184,11 +187,17 @@ class RunQueue:
         return self.is_better_than(running, now_ns)
 
     def account(self, task: Task, work_ns: int, now_ns: int) -> None:
-        """`task` has run for `work_ns`. Linux: update_curr and its like."""
+        """`task` has run for `work_ns`. Linux: update_curr, update_min_vruntime and their like."""
         entity = task.entity
         kind = class_of(task)
         if kind == CLASS_FAIR:
             entity.virtual_runtime_ns += work_ns * NICE_0_WEIGHT // weight_of(task)
+            # One that runs alone never waits here: whoever comes is to start from where it is by now.
+            least_ns = entity.virtual_runtime_ns
+            first_ns = self._top_fair()
+            if first_ns is not None:
+                least_ns = min(least_ns, first_ns)
+            self.minimum_runtime_ns = max(self.minimum_runtime_ns, least_ns)
         elif kind == CLASS_REALTIME:
             entity.slice_left_ns -= work_ns
             self._is_throttled(now_ns)

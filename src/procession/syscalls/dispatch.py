@@ -49,6 +49,8 @@ class Traps:
     """The kernel's side of the processor's traps (Linux: arch/x86/entry).
 
     A system call's entry in `entries` is a function of (task, live registers), compiled at the first use.
+    `return_at_ns`, in time worked by all processors, is when the engine shall return to whoever runs the
+    machine: tasks that keep switching never use up a slice.
     """
 
     def __init__(self, kernel: Kernel) -> None:
@@ -57,6 +59,7 @@ class Traps:
         self.clock = kernel.clock
         self.memory = kernel.memory
         self.cpu = kernel.cpu
+        self.return_at_ns = 0
 
     def _first_use(self, number: int) -> Entry:
         def compile_and_run(task: Task, registers: Any) -> int | None:
@@ -80,7 +83,10 @@ class Traps:
         """Linux: arch/x86/entry/common.c, do_syscall_64."""
         kernel = self.kernel
         kernel.is_saved = False
-        self.clock.call_count += 1
+        clock = self.clock
+        clock.call_count += 1
+        if clock.call_count >= clock.check_at_call:
+            clock.check_slice()
         registers = self.cpu.general
         number = registers[RAX]
         task = kernel.current
@@ -270,6 +276,8 @@ class Traps:
             self.cpu.stop()
             return None
         kernel.clock.start_slice(scheduler.slice_ns(task), scheduler.busy_count)
+        if kernel.clock.work_start_ns >= self.return_at_ns:
+            self.cpu.stop()
         return task
 
     def slice_over(self) -> None:
