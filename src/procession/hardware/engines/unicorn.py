@@ -33,7 +33,7 @@ _STAR_VALUE = 0x23 << 48 | 0x10 << 32  # sysret then loads cs 0x33 and ss 0x2b, 
 
 _SYSCALL_LENGTH = 2
 _USER_FLAGS = 0x3F7FD7  # the bits of rflags that a task keeps
-_PAGE_FAULT = 14
+_DEBUG, _PAGE_FAULT = 1, 14
 _BREAKPOINT, _OVERFLOW = 3, 4
 
 _BOOT_CODE = bytes.fromhex("480f07")  # sysretq
@@ -65,6 +65,7 @@ class UnicornEngine:
         self.failure: BaseException | None = None
         self.advance = 0
         self.is_stopping = False
+        self.budget_after_call = 0
         self.port_state: bytes | None = None
         self.callbacks: list[object] = []
         self.general: memoryview[int]
@@ -204,6 +205,7 @@ class UnicornEngine:
         except BaseException as error:  # noqa: BLE001 - kept, and raised by run
             self._fail(error)
         self.advance = 0
+        self.budget_after_call = self.budget[0]
 
     def _on_interrupt(self, _handle: int, vector: int, _data: int) -> None:
         words32 = self.words32
@@ -213,7 +215,8 @@ class UnicornEngine:
         try:
             if vector == _PAGE_FAULT:
                 self.traps.page_fault(self.words64[self.cr2_index], error_code)
-            else:
+            elif vector != _DEBUG or self.budget[0] != self.budget_after_call:
+                # With TF on after a call the library single-steps before it has run an instruction.
                 self.traps.processor_exception(vector, error_code)
         except BaseException as error:  # noqa: BLE001 - kept, and raised by run
             self._fail(error)
