@@ -13,6 +13,7 @@ from procession.hardware.physical_memory import (
     PAGE_SIZE,
     STALE_CODE,
     STALE_TRANSLATIONS,
+    OutOfFrames,
     PhysicalMemory,
 )
 from procession.mm.page_tables import PageTables
@@ -211,7 +212,11 @@ class MemoryDescriptor:
         child._use_areas(self.area_list)
         self.memory.stale |= STALE_TRANSLATIONS
         if self.has_fork_advice:
-            child._follow_fork_advice()
+            try:
+                child._follow_fork_advice()
+            except OutOfFrames:
+                child.put()
+                raise
         return child
 
     def _follow_fork_advice(self) -> None:
@@ -341,11 +346,18 @@ class MemoryDescriptor:
         return self.areas_in(start, end)
 
     def unmap(self, start: int, end: int) -> None:
-        """Remove whatever is mapped from `start` to `end`. Linux: mm/vma.c, do_vmi_align_munmap."""
+        """Remove whatever is mapped from `start` to `end`. Linux: mm/vma.c, do_vmi_align_munmap.
+
+        Raises OutOfFrames and, for too many areas, ENOMEM; then everything is mapped still.
+        """
         doomed = self.isolate(start, end) if self.areas_in(start, end) else []
         if not doomed:
             return
-        self.zap(start, end)
+        try:
+            self.zap(start, end)
+        except OutOfFrames:
+            self.merge_around(start, end)
+            raise
         first = bisect_right(self.starts, doomed[0].start) - 1
         del self.areas[first : first + len(doomed)]
         del self.starts[first : first + len(doomed)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames, PhysicalMemory
 
 _LEAF_BYTES = 4096
 _FRAME_MASK = pte.ADDRESS_MASK
@@ -95,19 +95,18 @@ class PageTables:
         The caller drops cached translations: the parent's entries lost their write bits.
         """
         memory = self.memory
-        needed = 1 + len(self.upper) + len(self.middle)
-        if memory.free_frames < needed:
-            from procession.hardware.physical_memory import OutOfFrames
-
-            raise OutOfFrames
         child = PageTables(memory)
         words, references = memory.words, memory.references
-        for key, _ in self.upper.items():
-            child.upper[key] = frame = memory.allocate()
-            words[(child.root << 9) + key] = frame << PAGE_SHIFT | pte.TABLE
-        for key, _ in self.middle.items():
-            child.middle[key] = frame = memory.allocate()
-            words[(child.upper[key >> 9] << 9) + (key & 511)] = frame << PAGE_SHIFT | pte.TABLE
+        try:
+            for key in self.upper:
+                child.upper[key] = frame = memory.allocate()
+                words[(child.root << 9) + key] = frame << PAGE_SHIFT | pte.TABLE
+            for key in self.middle:
+                child.middle[key] = frame = memory.allocate()
+                words[(child.upper[key >> 9] << 9) + (key & 511)] = frame << PAGE_SHIFT | pte.TABLE
+        except OutOfFrames:
+            child.release()
+            raise
         child.leaves = self.leaves.copy()
         own_middle, new_middle = self.middle, child.middle
         for region, leaf in self.leaves.items():
@@ -121,10 +120,14 @@ class PageTables:
     def zap(self, start: int, end: int) -> int:
         """Unmap the pages from byte `start` to `end`, page-aligned; how many there were.
 
-        Raises OutOfFrames when a shared table must be copied and can't.
+        Raises OutOfFrames, nothing changed, when a shared table must be copied and can't.
         """
         memory = self.memory
         page, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
+        if page & 511:
+            self._own_used(page >> 9, page & 511, min(last - (page & ~511), 512))
+        if last & 511 and last >> 9 != page >> 9:
+            self._own_used(last >> 9, 0, last & 511)
         if (last >> 9) - (page >> 9) > len(self.leaves):
             regions = [region for region in self.leaves if page >> 9 <= region <= (last - 1) >> 9]
         else:
@@ -140,7 +143,6 @@ class PageTables:
             if memory.are_zero((leaf << 9) + first, (leaf << 9) + past):
                 continue
             entries = memory.words[(leaf << 9) + first : (leaf << 9) + past].tolist()
-            leaf = self.own_leaf(region)
             base = leaf << 9
             memory.bytes[(base + first) << 3 : (base + past) << 3] = bytes((past - first) << 3)
             counted = memory.counted[leaf]
@@ -151,6 +153,12 @@ class PageTables:
                         del counted[index]
                         memory.release((entry & _FRAME_MASK) >> PAGE_SHIFT)
         return count
+
+    def _own_used(self, region: int, first: int, past: int) -> None:
+        """Own the leaf of `region` if it has entries from index `first` up to `past`."""
+        leaf = self.leaves.get(region)
+        if leaf is not None and not self.memory.are_zero((leaf << 9) + first, (leaf << 9) + past):
+            self.own_leaf(region)
 
     def _drop_leaf(self, region: int) -> int:
         memory = self.memory
@@ -176,47 +184,64 @@ class PageTables:
         """Give present pages from `start` to `end` the rights in `bits`, made by `entry_bits`.
 
         Returns whether there were any. Pages of private areas get the write bit only if nobody else holds
-        their frame.
+        their frame. Raises OutOfFrames, nothing changed.
         """
         memory = self.memory
         words, references = memory.words, memory.references
-        has_changed = False
         page, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
+        ranges: list[range] = []
         for region in [region for region in self.leaves if page >> 9 <= region <= (last - 1) >> 9]:
             first = max(page, region << 9) & 511
             past = min(last - (region << 9), 512)
             leaf = self.leaves[region]
-            if memory.are_zero((leaf << 9) + first, (leaf << 9) + past):
-                continue
-            has_changed = True
-            base = self.own_leaf(region) << 9
-            for index in range(base + first, base + past):
-                entry = words[index]
+            if not memory.are_zero((leaf << 9) + first, (leaf << 9) + past):
+                base = self.own_leaf(region) << 9
+                ranges.append(range(base + first, base + past))
+        for places in ranges:
+            for place in places:
+                entry = words[place]
                 if entry:
                     frame = (entry & _FRAME_MASK) >> PAGE_SHIFT
                     new = entry & (_FRAME_MASK | pte.DIRTY | pte.CACHED) | bits
                     if not bits & pte.SHARED and (entry & pte.CACHED or references[frame] > 1):
                         new &= _NOT_WRITABLE
-                    words[index] = new
+                    words[place] = new
                     if not bits & pte.NO_EXECUTE:
                         memory.executable.add(frame)
-        return has_changed
+        return bool(ranges)
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Move the entries of `length` bytes from `source` to `target`, where there are none (mremap)."""
-        words = self.memory.words
-        for offset in range(0, length, 1 << PAGE_SHIFT):
-            page = (source + offset) >> PAGE_SHIFT
-            if not self.entry(page):
-                continue
-            target_page = (target + offset) >> PAGE_SHIFT
-            to, origin = self.own_leaf(target_page >> 9), self.own_leaf(page >> 9)
-            entry = words[(origin << 9) + (page & 511)]
-            words[(to << 9) + (target_page & 511)] = entry
-            words[(origin << 9) + (page & 511)] = 0
+    def prepare_move(self, source: int, target: int, length: int) -> list[int]:
+        """The pages that are present in `length` bytes from `source`: they can be moved to `target`.
+
+        Raises OutOfFrames, nothing changed.
+        """
+        memory = self.memory
+        first, last = source >> PAGE_SHIFT, (source + length) >> PAGE_SHIFT
+        shift = (target - source) >> PAGE_SHIFT
+        pages: list[int] = []
+        for region in sorted(region for region in self.leaves if first >> 9 <= region <= (last - 1) >> 9):
+            base = self.leaves[region] << 9
+            entries = memory.words[base : base + pte.ENTRIES].tolist()
+            start = region << 9
+            pages += [
+                page for page in range(max(first, start), min(last, start + 512)) if entries[page - start]
+            ]
+        for region in dict.fromkeys(region for page in pages for region in (page >> 9, (page + shift) >> 9)):
+            self.own_leaf(region)
+        return pages
+
+    def move(self, pages: list[int], distance: int) -> None:
+        """Move the entries that prepare_move gave by `distance` bytes, to where there are none (mremap)."""
+        words, counted, leaves = self.memory.words, self.memory.counted, self.leaves
+        shift = distance >> PAGE_SHIFT
+        for page in pages:
+            origin, to = leaves[page >> 9], leaves[(page + shift) >> 9]
+            place = (origin << 9) + (page & 511)
+            entry, words[place] = words[place], 0
+            words[(to << 9) + (page + shift & 511)] = entry
             if not entry & pte.CACHED:
-                del self.memory.counted[origin][page & 511]
-                self.memory.counted[to][target_page & 511] = None
+                del counted[origin][page & 511]
+                counted[to][page + shift & 511] = None
 
     def release(self) -> None:
         """Give everything back: the address space is gone."""
@@ -225,6 +250,6 @@ class PageTables:
             self._put_leaf(leaf)
         for frame in (*self.middle.values(), *self.upper.values(), self.root):
             memory.release(frame)
-        self.leaves = {}
-        self.middle = {}
-        self.upper = {}
+        self.leaves.clear()
+        self.middle.clear()
+        self.upper.clear()

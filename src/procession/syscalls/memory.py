@@ -16,7 +16,13 @@ from procession.abi.errno import (
 from procession.abi.mmap_flags import MAP_TYPE, MapFlag, MremapFlag, MsyncFlag, Protection
 from procession.fs.mount import MS_NOEXEC
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, STALE_TRANSLATIONS
+from procession.hardware.physical_memory import (
+    PAGE_MASK,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    STALE_TRANSLATIONS,
+    OutOfFrames,
+)
 from procession.kernel.memory_lock import check_lock_limit
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
@@ -218,10 +224,16 @@ def _change_protection(mm: MemoryDescriptor, start: int, end: int, protection: i
 def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: int) -> None:
     for area in mm.isolate(start, end):
         if area.protection != protection:
-            area.protection = protection
+            old_protection, area.protection = area.protection, protection
             if protection & PROT_EXEC and area.pages is not None:
                 area.pages.note_executable_area()
-            if mm.tables.protect(area.start, area.end, area.entry_bits()):
+            try:
+                has_pages = mm.tables.protect(area.start, area.end, area.entry_bits())
+            except OutOfFrames:
+                area.protection = old_protection
+                mm.merge_around(start, end)
+                raise
+            if has_pages:
                 mm.memory.stale |= STALE_TRANSLATIONS
     mm.merge_around(start, end)
 
@@ -307,12 +319,13 @@ def mremap(
     if not flags & MremapFlag.MREMAP_MAYMOVE:
         raise ENOMEM("no room to grow in place")
     target = new_address if flags & MremapFlag.MREMAP_FIXED else mm.find_gap(new_size, new_address)
+    pages = mm.tables.prepare_move(address, target, old_size) if old_size else []
     moved = area.copy(address, address + (old_size or old_size_checked))
     moved.end = target + new_size
     moved.start = target
     mm.insert(moved)
     if old_size:
-        mm.tables.move(address, target, old_size)
+        mm.tables.move(pages, target - address)
         mm.memory.stale |= STALE_TRANSLATIONS
         if not flags & MremapFlag.MREMAP_DONTUNMAP:
             resident = mm.resident_pages
