@@ -636,6 +636,54 @@ TEST(waiting_and_interruptions)
 	CHECK_EQ(await_events(ends[0], POLLIN), POLLIN);
 }
 
+static int bytes_before_mark(int fd)
+{
+	int bytes = -1;
+
+	MUST(ioctl(fd, FIONREAD, &bytes));
+	return bytes;
+}
+
+TEST(urgent_bytes)
+{
+	int ends[2], owner = -1;
+	char text[10] = "";
+
+	handle(SIGURG, count_signal, 0);
+	make_connection(ends);
+	CHECK_EQ(ioctl(ends[1], FIOGETOWN, &owner), 0);
+	CHECK_EQ(owner, 0);
+	owner = getpid();
+	CHECK_EQ(ioctl(ends[1], FIOSETOWN, &owner), 0);
+	CHECK_EQ(fcntl(ends[1], F_GETOWN), getpid());
+	CHECK_ERRNO(recv(ends[1], text, 1, MSG_OOB), EINVAL);
+	CHECK_EQ(send(ends[0], "abX", 3, MSG_OOB), 3);
+	CHECK_EQ(send(ends[0], "cd", 2, 0), 2);
+	await_events(ends[1], POLLPRI);
+	CHECK_EQ(signals_seen, 1);
+	CHECK_EQ(events_of(ends[1]), READABLE | WRITABLE | POLLPRI);
+	CHECK_EQ(bytes_before_mark(ends[1]), 2);
+	CHECK_EQ(sockatmark(ends[1]), 0);
+	CHECK_EQ(recv(ends[1], text, sizeof(text), 0), 2);
+	CHECK_STRING(text, "ab");
+	CHECK_EQ(sockatmark(ends[1]), 1);
+	CHECK_EQ(recv(ends[1], text, 1, MSG_OOB | MSG_PEEK), 1);
+	CHECK_EQ(recv(ends[1], text, 1, MSG_OOB), 1);
+	CHECK_EQ(text[0], 'X');
+	CHECK_ERRNO(recv(ends[1], text, 1, MSG_OOB), EINVAL);
+	CHECK_EQ(recv(ends[1], text, sizeof(text), 0), 2);
+	CHECK_STRING(text, "cd");
+	CHECK_EQ(sockatmark(ends[1]), 0);
+	CHECK_EQ(set_option(ends[1], SOL_SOCKET, SO_OOBINLINE, 1), 0);
+	MUST(send(ends[0], "eX", 2, MSG_OOB));
+	await_events(ends[1], POLLPRI);
+	CHECK_ERRNO(recv(ends[1], text, 1, MSG_OOB), EINVAL);
+	CHECK_EQ(recv(ends[1], text, sizeof(text), 0), 1);
+	CHECK_EQ(sockatmark(ends[1]), 1);
+	CHECK_EQ(recv(ends[1], text, sizeof(text), 0), 1);
+	CHECK_EQ(text[0], 'X');
+}
+
 TEST(options_of_tcp)
 {
 	int fd = new_socket(AF_INET, SOCK_STREAM);

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from procession.kernel.session import ProcessGroup
 
 _SIGIO = int(Signal.SIGIO)
+_SIGURG = int(Signal.SIGURG)
 _POLL_IN, _POLL_OUT = 1, 2
 _GONE = (TaskState.ZOMBIE, TaskState.DEAD)
 _BANDS = {_POLL_IN: POLLIN | POLLRDNORM, _POLL_OUT: POLLOUT | POLLWRNORM}
@@ -148,9 +149,7 @@ def send_readiness(kernel: Kernel, file: File, fd: int, reason: int) -> None:
     if not isinstance(owner, FileOwner) or owner.target is None:
         return
     target = owner.target
-    receivers: list[Task | ThreadGroup]
-    receivers = [target] if isinstance(target, (Task, ThreadGroup)) else list(target.members)
-    for receiver in receivers:
+    for receiver in _receivers(target):
         task = receiver if isinstance(receiver, Task) else receiver.leader
         if task.state in _GONE or not _may_signal(owner, task):
             continue
@@ -163,6 +162,21 @@ def send_readiness(kernel: Kernel, file: File, fd: int, reason: int) -> None:
                 send_signal(kernel, receiver, SigInfo(_SIGIO, SI_KERNEL))
         else:
             send_signal(kernel, receiver, SigInfo(_SIGIO, SI_KERNEL))
+
+
+def send_urgent(kernel: Kernel, file: File) -> None:
+    """An urgent byte has come to a socket: its owner gets SIGURG. Linux: fs/fcntl.c, send_sigurg."""
+    owner = file.owner
+    if not isinstance(owner, FileOwner) or owner.target is None:
+        return
+    for receiver in _receivers(owner.target):
+        task = receiver if isinstance(receiver, Task) else receiver.leader
+        if task.state not in _GONE and _may_signal(owner, task):
+            send_signal(kernel, receiver, SigInfo(_SIGURG, SI_KERNEL))
+
+
+def _receivers(target: Task | ThreadGroup | ProcessGroup) -> list[Task | ThreadGroup]:
+    return [target] if isinstance(target, (Task, ThreadGroup)) else list(target.members)
 
 
 def _may_signal(owner: FileOwner, task: Task) -> bool:

@@ -32,6 +32,8 @@ def stream_charge(length: int) -> int:
 
     Linux: net/unix/af_unix.c, unix_stream_sendmsg; net/core/skbuff.c, alloc_skb_with_frags.
     """
+    if length <= _LARGEST_HEAD:
+        return _HEADER + (1 << (length + _SHARED_INFO - 1).bit_length())
     charge = 0
     while True:
         piece = min(length, STREAM_PIECE)

@@ -104,10 +104,14 @@ class PacketChoice:
                 if len(body) != In6Pktinfo.SIZE:
                     raise EINVAL
                 self._choose_source(unmapped(In6Pktinfo.unpack(body).ipi6_addr))
-            elif (level == SOL_IP and kind == _IP_TTL) or (level == SOL_IPV6 and kind == _IPV6_HOPLIMIT):
+            elif level == SOL_IP and kind == _IP_TTL:
                 self.ttl = _checked(body, 1)
-            elif (level == SOL_IP and kind == _IP_TOS) or (level == SOL_IPV6 and kind == _IPV6_TCLASS):
+            elif level == SOL_IP and kind == _IP_TOS:
                 self.tos = _checked(body, 0)
+            elif level == SOL_IPV6 and kind == _IPV6_HOPLIMIT:
+                self.ttl = _checked_or_default(body)
+            elif level == SOL_IPV6 and kind == _IPV6_TCLASS:
+                self.tos = _checked_or_default(body)
             elif level in (SOL_IP, SOL_IPV6, SOL_SOCKET):
                 raise EINVAL(f"no control message {kind} at level {level}")
 
@@ -137,3 +141,13 @@ def _checked(body: bytes, least: int) -> int:
     if not least <= value <= 255:
         raise EINVAL
     return value
+
+
+def _checked_or_default(body: bytes) -> int | None:
+    """A number of 8 bits in an int, None for -1. Raises EINVAL."""
+    if len(body) != 4:
+        raise EINVAL
+    value = int.from_bytes(body, "little", signed=True)
+    if not -1 <= value <= 255:
+        raise EINVAL
+    return None if value < 0 else value

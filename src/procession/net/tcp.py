@@ -21,6 +21,7 @@ from procession.abi.errno import (
 )
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import SocketOption, TcpState
+from procession.net.byte_queue import ByteQueue
 from procession.net.internet_address import (
     AF_UNSPEC,
     any_of,
@@ -45,12 +46,14 @@ from procession.net.socket import (
     POLLHUP,
     POLLIN,
     POLLOUT,
+    POLLPRI,
     POLLRDHUP,
     RECEIVING,
     SENDING,
     Socket,
 )
 from procession.net.tcp_connection import connection_is_over, find_listener, take_place
+from procession.net.tcp_urgent import UrgentByte
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -73,6 +76,7 @@ RECEIVE_ROOM = 131_072
 PRESSED_ROOM = 4096
 """How much a connection may have on the way when all the machine's buffers are full."""
 
+_SO_OOBINLINE = int(SocketOption.SO_OOBINLINE)
 _SO_LINGER = int(SocketOption.SO_LINGER)
 _SO_BUF_LOCK = int(SocketOption.SO_BUF_LOCK)
 _SEND_LOCK = 1
@@ -85,30 +89,29 @@ _SIOCATMARK = int(SocketIoctl.SIOCATMARK)
 class TcpSocket(InternetSocket):
     """A TCP socket (Linux: struct tcp_sock).
 
-    `peer` is the other end, as long as it can be spoken to. `chunks` are the bytes that wait, of which the
-    first `consumed` of the first chunk have been received; `unread` counts them: up to `receive_room` they
-    have arrived, the others are still in the sender's buffer. `has_ended` says that the other end sends no
-    more (its FIN), `is_orphan` that nobody has this socket open any more.
+    `peer` is the other end, as long as it can be spoken to. `arrived` are the bytes that wait to be
+    received; what is beyond `receive_room` is taken to be in the sender's buffer still. `urgent` is the byte
+    that MSG_OOB sent last. `has_ended` says that the other end sends no more (its FIN), `is_orphan` that
+    nobody has this socket open any more.
 
     Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
     SYN finds no place there. `is_connecting` is set from connect(2) until it's known what came of it.
     """
 
     __slots__ = (
+        "arrived",
         "attempts",
         "backlog",
         "bytes_received",
         "bytes_sent",
-        "chunks",
         "connections",
-        "consumed",
         "has_ended",
         "is_connecting",
         "is_orphan",
         "listener",
         "peer",
         "timer",
-        "unread",
+        "urgent",
     )
 
     is_stream: ClassVar[bool] = True
@@ -120,9 +123,7 @@ class TcpSocket(InternetSocket):
         self.send_room = UNSENT_ROOM
         self.receive_room = RECEIVE_ROOM
         self.peer: TcpSocket | None = None
-        self.chunks: deque[bytes] = deque()
-        self.consumed = 0
-        self.unread = 0
+        self.arrived = ByteQueue()
         self.has_ended = False
         self.is_orphan = False
         self.is_connecting = False
@@ -131,6 +132,7 @@ class TcpSocket(InternetSocket):
         self.listener: TcpSocket | None = None
         self.backlog = 0
         self.timer: object = None
+        self.urgent = UrgentByte()
         self.bytes_sent = 0
         self.bytes_received = 0
 
@@ -384,15 +386,14 @@ class TcpSocket(InternetSocket):
 
     def discard(self) -> None:
         """Throw away what waits to be received."""
-        self.chunks.clear()
-        self.network.system.buffered_bytes -= self.unread
-        self.consumed = self.unread = 0
+        self.network.system.buffered_bytes -= self.arrived.length
+        self.arrived.clear()
 
     def release(self) -> None:
         """Linux: net/ipv4/tcp.c, __tcp_close."""
         if self.state == LISTENING:
             self._stop_listening()
-        had_unread = self.unread > 0
+        had_unread = self.arrived.length > 0
         self.discard()
         self.is_orphan = True
         if self.state == SYN_SENT:
@@ -415,15 +416,18 @@ class TcpSocket(InternetSocket):
     # Bytes
 
     @property
+    def read_position(self) -> int:
+        """How many bytes of the stream have been received by the program."""
+        return self.bytes_received - self.arrived.length
+
+    @property
     def on_the_way(self) -> int:
         """How many bytes the other end's buffer hasn't had room for."""
         peer = self.peer
-        return max(peer.unread - peer.receive_room, 0) if peer is not None else 0
+        return max(peer.arrived.length - peer.receive_room, 0) if peer is not None else 0
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/tcp.c, tcp_sendmsg_locked."""
-        if flags & MSG_OOB:
-            raise EINVAL("urgent data isn't built")
         if self.state not in _CAN_SEND:
             self._refuse_to_send(flags)
         if self.error or self.ended & SENDING:
@@ -439,19 +443,20 @@ class TcpSocket(InternetSocket):
             peer.end(0)
             peer.let_go()
             return len(data)
-        waiting = max(peer.unread - peer.receive_room, 0)
+        waiting = max(peer.arrived.length - peer.receive_room, 0)
         system = self.network.system
         room = self.send_room - waiting
         if system.is_under_pressure:
-            room = PRESSED_ROOM - peer.unread
+            room = PRESSED_ROOM - peer.arrived.length
         if room <= 0:
             self.wait_to_send(flags)
         count = len(data)
         if count > room:
             data = data[:room]
             count = room
-        peer.chunks.append(data)
-        peer.unread += count
+        elif flags & MSG_OOB:
+            peer.urgent.arrive(peer, data[-1], peer.bytes_received + count - 1)
+        peer.arrived.append(data)
         peer.bytes_received += count
         self.bytes_sent += count
         self.network.packet_count += 1
@@ -470,11 +475,13 @@ class TcpSocket(InternetSocket):
 
     def receive(self, length: int, flags: int) -> Received:
         """Linux: net/ipv4/tcp.c, tcp_recvmsg_locked."""
-        if flags & (MSG_OOB | MSG_ERRQUEUE):
-            self._receive_special(flags)
         if self.state == LISTENING:
             raise ENOTCONN
-        if not self.unread:
+        if flags & MSG_ERRQUEUE:
+            raise EAGAIN("no queued errors")
+        if flags & MSG_OOB:
+            return self.urgent.receive(self, length, flags)
+        if not self.arrived.length:
             if self.has_ended:
                 return Received(b"", 0)
             if self.error:
@@ -486,46 +493,25 @@ class TcpSocket(InternetSocket):
             if not length:
                 return Received(b"", 0)
             self.wait_to_receive(flags)
+        if self.urgent.is_pending:
+            if self.urgent.position == self.read_position and not self.options.get(_SO_OOBINLINE):
+                # The urgent byte isn't part of the stream.
+                if flags & MSG_PEEK and self.arrived.length > 1:
+                    return self._peek(length, 1)
+                self._take(1)
+                self.urgent.pass_by(self)
+                return self.receive(length, flags)
+            length = min(length, self.urgent.bytes_before(self))
         if flags & MSG_PEEK:
             return self._peek(length)
         data = self._take(length)
+        self.urgent.pass_by(self)
         return Received(data, len(data))
-
-    def _receive_special(self, flags: int) -> None:
-        if flags & MSG_ERRQUEUE:
-            raise EAGAIN("no queued errors")
-        raise EINVAL("no urgent data")
 
     def _take(self, length: int) -> bytes:
         """Take up to `length` bytes out, and let the sender go on when half of its buffer is free."""
-        chunks = self.chunks
-        first = chunks[0]
-        left = len(first) - self.consumed
-        if left > length:
-            data = first[self.consumed : self.consumed + length]
-            self.consumed += length
-        elif len(chunks) == 1 or left == length:
-            data = first[self.consumed :] if self.consumed else first
-            chunks.popleft()
-            self.consumed = 0
-        else:
-            parts = [first[self.consumed :] if self.consumed else first]
-            chunks.popleft()
-            taken = left
-            self.consumed = 0
-            while chunks and taken < length:
-                chunk = chunks[0]
-                if len(chunk) > length - taken:
-                    self.consumed = length - taken
-                    parts.append(chunk[: self.consumed])
-                    break
-                parts.append(chunk)
-                taken += len(chunk)
-                chunks.popleft()
-            data = b"".join(parts)
-        count = len(data)
-        self.unread -= count
-        self.network.system.buffered_bytes -= count
+        data = self.arrived.take(length)
+        self.network.system.buffered_bytes -= len(data)
         peer = self.peer
         if peer is not None and peer.is_short_of_room and peer.is_writable:
             # Linux: net/core/stream.c, sk_stream_write_space.
@@ -539,30 +525,17 @@ class TcpSocket(InternetSocket):
         peer = self.peer
         if peer is None:
             return True
-        if self.network.system.is_under_pressure and peer.unread >= PRESSED_ROOM:
+        if self.network.system.is_under_pressure and peer.arrived.length >= PRESSED_ROOM:
             return False
-        waiting = max(peer.unread - peer.receive_room, 0)
+        waiting = max(peer.arrived.length - peer.receive_room, 0)
         return self.send_room - waiting >= waiting >> 1
 
-    def _peek(self, length: int) -> Received:
-        parts: list[bytes] = []
-        taken = 0
-        start = self.consumed
-        for chunk in self.chunks:
-            part = chunk[start : start + length - taken]
-            start = 0
-            parts.append(part)
-            taken += len(part)
-            if taken >= length:
-                break
-        return Received(b"".join(parts), taken)
+    def _peek(self, length: int, skipped: int = 0) -> Received:
+        data = self.arrived.peek(length, skipped)
+        return Received(data, len(data))
 
     def put_back(self, data: bytes) -> None:
-        if self.consumed:
-            self.chunks[0] = self.chunks[0][self.consumed :]
-            self.consumed = 0
-        self.chunks.appendleft(data)
-        self.unread += len(data)
+        self.arrived.put_back(data)
         self.network.system.buffered_bytes += len(data)
 
     # The rest
@@ -580,8 +553,13 @@ class TcpSocket(InternetSocket):
             mask |= POLLIN | POLLRDHUP
         if state == SYN_SENT:
             return mask
-        if self.unread >= self.receive_low_water:
+        urgent = self.urgent
+        if self.arrived.length - (urgent.is_at_mark(self) and not self.options.get(_SO_OOBINLINE)) >= (
+            self.receive_low_water
+        ):
             mask |= POLLIN
+        if urgent.is_unread:
+            mask |= POLLPRI
         if ended & SENDING or self.is_writable:
             mask |= POLLOUT
         else:
@@ -598,13 +576,15 @@ class TcpSocket(InternetSocket):
         if request == _SIOCINQ:
             if self.state == LISTENING:
                 raise EINVAL
-            value = min(self.unread, self.receive_room)
+            value = min(self.arrived.length, self.receive_room)
+            if self.urgent.is_pending and not self.options.get(_SO_OOBINLINE):
+                value = min(value, self.urgent.position - self.read_position)
         elif request in (_SIOCOUTQ, _SIOCOUTQNSD):
             if self.state == LISTENING:
                 raise EINVAL
             value = self.on_the_way
         elif request == _SIOCATMARK:
-            value = 0
+            value = int(self.urgent.is_at_mark(self))
         else:
             return super().ioctl(request, argument, memory)
         memory.write(argument, value.to_bytes(4, "little"))

@@ -104,7 +104,7 @@ def _tcp_line(position: int, socket: TcpSocket | TimeWait, now_ns: int) -> bytes
     if socket.state == _LISTEN:
         sending, waiting = 0, len(socket.connections)
     else:
-        sending, waiting = socket.on_the_way, min(socket.unread, socket.receive_room)
+        sending, waiting = socket.on_the_way, min(socket.arrived.length, socket.receive_room)
     inode = inode_of(socket)
     tail = b"100 0 0 10 0" if socket.state == _LISTEN else b"20 4 30 10 -1"
     return b"%4d: %s %s %02X %08X:%08X %02X:%08X %08X %5d %8d %d %d %016x %s" % (

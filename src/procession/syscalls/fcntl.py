@@ -161,16 +161,24 @@ def owner_number(file: File) -> tuple[int, int]:
 
 
 def _set_owner(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    set_owner_number(task, file, _as_int(argument))
+    return 0
+
+
+def set_owner_number(task: Task, file: File, number: int) -> None:
     """F_SETOWN: a process, or by a negative number a process group. Linux: fs/fcntl.c, f_setown."""
-    number = _as_int(argument)
     if number == -0x80000000:
         raise EINVAL
     kind = OwnerType.F_OWNER_PGRP if number < 0 else OwnerType.F_OWNER_PID
     set_owner(task, file, int(kind), abs(number))
-    return 0
 
 
 def _get_owner(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    return signed_owner_number(file)
+
+
+def signed_owner_number(file: File) -> int:
+    """F_GETOWN: negative for a process group."""
     kind, number = owner_number(file)
     return -number if kind == OwnerType.F_OWNER_PGRP else number
 

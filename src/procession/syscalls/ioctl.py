@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, EINVAL, EISDIR, ENOTTY, EOPNOTSUPP, EPERM, EXDEV
-from procession.abi.ioctls import FileIoctl, TerminalIoctl
+from procession.abi.file_mode import S_IFMT
+from procession.abi.ioctls import FileIoctl, SocketIoctl, TerminalIoctl
 from procession.fs.devpts import open_peer
 from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, File
+from procession.fs.inode import S_IFSOCK
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.tty import TtyFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal_io import can_signal_readiness
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
-from procession.syscalls.fcntl import change_flags
+from procession.syscalls.fcntl import change_flags, set_owner_number, signed_owner_number
 from procession.syscalls.parameters import Address, Fd, UInt
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ _FIONREAD = int(FileIoctl.FIONREAD)
 _FICLONE = int(FileIoctl.FICLONE)
 _FICLONERANGE = int(FileIoctl.FICLONERANGE)
 _TIOCGPTPEER = int(TerminalIoctl.TIOCGPTPEER)
+_OWNER_SETTERS = (int(SocketIoctl.FIOSETOWN), int(SocketIoctl.SIOCSPGRP))
+_OWNER_REQUESTS = (*_OWNER_SETTERS, int(SocketIoctl.FIOGETOWN), int(SocketIoctl.SIOCGPGRP))
 _FREEZING = (int(FileIoctl.FIFREEZE), int(FileIoctl.FITHAW))
 _UNSUPPORTED = (int(FileIoctl.FS_IOC_FIEMAP), int(FileIoctl.FIDEDUPERANGE))
 
@@ -77,6 +81,13 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         return 0
     if request == _TIOCGPTPEER and isinstance(file, TtyFile) and not file.is_hung_up:
         return _open_slave(task, file, argument & 0xFFFFFFFF)
+    if request in _OWNER_REQUESTS and inode.mode & S_IFMT == S_IFSOCK:
+        # Linux: net/socket.c, sock_ioctl.
+        if request in _OWNER_SETTERS:
+            set_owner_number(task, file, (_read_int(task, argument) ^ 0x80000000) - 0x80000000)
+        else:
+            task.mm.write(argument, (signed_owner_number(file) & 0xFFFFFFFF).to_bytes(4, "little"))
+        return 0
     return file.ioctl(request, argument, task.mm)
 
 

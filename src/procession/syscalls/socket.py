@@ -214,4 +214,11 @@ def _connection_timed_out(kernel: Kernel, timer: Timer) -> None:
     connection_timed_out(timer.target)
 
 
+def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
+    from procession.kernel.signal_io import send_urgent
+
+    send_urgent(kernel, timer.target)
+
+
 TIMER_ACTIONS["tcp-connect"] = _connection_timed_out
+TIMER_ACTIONS["urgent-signal"] = _signal_urgent_byte
