@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from procession.fs.host_terminal import HostTerminal
     from procession.hardware.engine import Engine
     from procession.hardware.fault_injection import FaultInjector
+    from procession.kernel.ipc_graph import IpcGraph
     from procession.login import Login
 
 DEFAULT_MEMORY_BYTES = 1 << 30
@@ -434,7 +435,7 @@ class Machine:
             if self.forwarded:
                 self._deliver_forwarded(attachment)
             elif not can_go_on and not kernel.scheduler.has_waiting and not attachment.pass_time():
-                reason = "every task sleeps, and nothing can wake any of them"
+                reason = self._why_all_sleep()
                 break
             if deadline_ns is not None and kernel.clock.now_ns >= deadline_ns:
                 reason = f"the time limit of {time_limit_s} s has passed"
@@ -449,11 +450,23 @@ class Machine:
         command = self.command
         assert command is not None
         if reason:
-            status = STATUS_TIME_LIMIT if "limit" in reason else STATUS_DEADLOCK
+            status = STATUS_TIME_LIMIT if reason.startswith("the time limit") else STATUS_DEADLOCK
             return Result(status, stdout, stderr, 0, reason)
         code = command.group.exit_code
         signal = code & 0x7F
         return Result(128 + signal if signal else code >> 8, stdout, stderr, signal)
+
+    def ipc_graph(self) -> IpcGraph:
+        """Who can talk to whom through what, what each sleeping task waits for, and who waits for ever."""
+        from procession.kernel.ipc_graph import ipc_graph
+
+        return ipc_graph(self.kernel)
+
+    def _why_all_sleep(self) -> str:
+        """Why the machine ends: a line for each task that sleeps for ever, and the circle that they make."""
+        from procession.kernel.ipc_graph import EVERY_TASK_SLEEPS
+
+        return "\n".join(filter(None, (EVERY_TASK_SLEEPS, self.ipc_graph().explain())))
 
     def forward_signal(self, name: str) -> None:
         """Send the command's process group a signal, as a terminal would; taken at the next step."""

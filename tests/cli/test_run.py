@@ -133,7 +133,10 @@ def test_a_reader_that_goes_away_ends_the_guest_by_sigpipe(command: Command) -> 
 def test_what_sleeps_for_ever_is_ended_with_a_reason(command: Command) -> None:
     result = command.run("--", "sh", "-c", "kill -STOP $$")
     assert result.returncode == 125
-    assert result.stderr == b"procession: every task sleeps, and nothing can wake any of them\n"
+    assert result.stderr == (
+        b"procession: every task sleeps, and nothing can wake any of them\n"
+        b"process 2 (sh) in user mode waits for SIGCONT: it's stopped\n"
+    )
     result = command.run("--time-limit", "5", "--", "sleep", "1000")
     assert result.returncode == 124
     assert result.stderr.startswith(b"procession: the time limit of 5.0 s")
