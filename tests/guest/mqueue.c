@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #define SIZE 64
 
@@ -52,7 +53,7 @@ static mqd_t new_queue(long messages)
 	return open_queue(new_name(), O_RDWR, messages);
 }
 
-static int send(mqd_t queue, const char *data, unsigned int priority)
+static int put(mqd_t queue, const char *data, unsigned int priority)
 {
 	return mq_send(queue, data, strlen(data), priority);
 }
@@ -138,7 +139,7 @@ TEST(a_new_queue)
 	CHECK_EQ(status.st_size, 80);
 	CHECK_EQ(status.st_uid, geteuid());
 	CHECK_EQ(status.st_nlink, 1);
-	CHECK_EQ(send(queue, "hello", 0), 0);
+	CHECK_EQ(put(queue, "hello", 0), 0);
 	second = (mqd_t)MUST(mq_open(name, O_RDONLY | O_NONBLOCK));
 	CHECK_EQ(attributes_of(second).mq_curmsgs, 1);
 	CHECK_EQ(attributes_of(second).mq_flags, O_NONBLOCK);
@@ -148,7 +149,7 @@ TEST(a_new_queue)
 	CHECK_ERRNO(mq_unlink(name), ENOENT);
 	CHECK_EQ(fstat(queue, &status), 0);
 	CHECK_EQ(status.st_nlink, 0);
-	CHECK_EQ(send(queue, "still there", 0), 0);
+	CHECK_EQ(put(queue, "still there", 0), 0);
 	CHECK_EQ(attributes_of(second).mq_curmsgs, 2);
 	CHECK_EQ(mq_close(queue), 0);
 	CHECK_EQ(attributes_of(second).mq_curmsgs, 2);
@@ -186,28 +187,28 @@ TEST(opening_errnos)
 	CHECK_ERRNO(syscall(SYS_mq_open, bad_address(), O_RDONLY, 0, NULL), EFAULT);
 	CHECK_ERRNO(syscall(SYS_mq_open, name + 1, O_RDWR | O_CREAT, 0600, bad_address()), EFAULT);
 	CHECK_ERRNO(syscall(SYS_mq_open, name, O_RDONLY, 0, NULL), EACCES);
-	CHECK_EQ(send(queue, "x", 0), 0);
+	CHECK_EQ(put(queue, "x", 0), 0);
 }
 
 TEST(priorities)
 {
 	mqd_t queue = new_queue(8);
 
-	CHECK_EQ(send(queue, "low", 1), 0);
-	CHECK_EQ(send(queue, "high", 32767), 0);
-	CHECK_EQ(send(queue, "middle", 5), 0);
-	CHECK_EQ(send(queue, "second middle", 5), 0);
-	CHECK_EQ(send(queue, "", 0), 0);
+	CHECK_EQ(put(queue, "low", 1), 0);
+	CHECK_EQ(put(queue, "high", 32767), 0);
+	CHECK_EQ(put(queue, "middle", 5), 0);
+	CHECK_EQ(put(queue, "second middle", 5), 0);
+	CHECK_EQ(put(queue, "", 0), 0);
 	CHECK_EQ(attributes_of(queue).mq_curmsgs, 5);
 	CHECK_STRING(receive(queue), "32767:high");
 	CHECK_STRING(receive(queue), "5:middle");
-	CHECK_EQ(send(queue, "first", 6), 0);
+	CHECK_EQ(put(queue, "first", 6), 0);
 	CHECK_STRING(receive(queue), "6:first");
 	CHECK_STRING(receive(queue), "5:second middle");
 	CHECK_STRING(receive(queue), "1:low");
 	CHECK_STRING(receive(queue), "0:");
-	CHECK_ERRNO(send(queue, "x", 32768), EINVAL);
-	CHECK_ERRNO(send(queue, "x", UINT_MAX), EINVAL);
+	CHECK_ERRNO(put(queue, "x", 32768), EINVAL);
+	CHECK_ERRNO(put(queue, "x", UINT_MAX), EINVAL);
 }
 
 TEST(errnos)
@@ -224,21 +225,21 @@ TEST(errnos)
 	CHECK_STRING(receive(writable), "EBADF");
 	CHECK_STRING(receive(other), "EBADF");
 	CHECK_STRING(receive(-1), "EBADF");
-	CHECK_ERRNO(send(readable, "x", 0), EBADF);
-	CHECK_ERRNO(send(other, "x", 0), EBADF);
+	CHECK_ERRNO(put(readable, "x", 0), EBADF);
+	CHECK_ERRNO(put(other, "x", 0), EBADF);
 	CHECK_ERRNO(mq_send(queue, data, SIZE + 1, 0), EMSGSIZE);
 	CHECK_EQ(mq_send(queue, data, SIZE, 0), 0);
 	CHECK_ERRNO(mq_receive(queue, data, SIZE - 1, NULL), EMSGSIZE);
 	CHECK_ERRNO(mq_receive(queue, data, 0, NULL), EMSGSIZE);
 	CHECK_EQ(mq_receive(queue, data, SIZE + 1, NULL), SIZE);
 	CHECK_ERRNO(mq_send(queue, bad_address(), 1, 0), EFAULT);
-	CHECK_EQ(send(queue, "a", 0), 0);
-	CHECK_EQ(send(queue, "b", 0), 0);
-	CHECK_ERRNO(send(queue, "c", 0), EAGAIN);
+	CHECK_EQ(put(queue, "a", 0), 0);
+	CHECK_EQ(put(queue, "b", 0), 0);
+	CHECK_ERRNO(put(queue, "c", 0), EAGAIN);
 	/* What can't be written there is lost. */
 	CHECK_ERRNO(mq_receive(queue, bad_address(), SIZE, NULL), EFAULT);
 	CHECK_EQ(attributes_of(queue).mq_curmsgs, 1);
-	CHECK_EQ(send(queue, "c", 0), 0);
+	CHECK_EQ(put(queue, "c", 0), 0);
 	CHECK_ERRNO(mq_timedsend(writable, "x", 1, 0, &past), ETIMEDOUT);
 	CHECK_ERRNO(mq_timedsend(queue, "x", 1, 0, &past), EAGAIN);
 	CHECK_ERRNO(mq_timedsend(writable, "x", 1, 0, &negative), EINVAL);
@@ -259,7 +260,7 @@ TEST(attributes)
 	mqd_t queue = new_queue(3);
 	struct mq_attr before, wanted = {.mq_flags = O_NONBLOCK, .mq_maxmsg = 99, .mq_msgsize = 99, .mq_curmsgs = 99};
 
-	MUST(send(queue, "x", 0));
+	MUST(put(queue, "x", 0));
 	CHECK_EQ(mq_setattr(queue, &wanted, &before), 0);
 	CHECK_EQ(before.mq_flags, 0);
 	CHECK_EQ(before.mq_maxmsg, 3);
@@ -278,10 +279,10 @@ TEST(receivers_wait)
 	mqd_t queue = new_queue(2);
 	pid_t first = receiving_child(queue, "3:one"), second = receiving_child(queue, "0:two"), urgent;
 
-	CHECK_EQ(send(queue, "one", 3), 0);
+	CHECK_EQ(put(queue, "one", 3), 0);
 	CHECK_EQ(attributes_of(queue).mq_curmsgs, 0);
 	CHECK_EQ(wait_for(first), EXITED(0));
-	CHECK_EQ(send(queue, "two", 0), 0);
+	CHECK_EQ(put(queue, "two", 0), 0);
 	CHECK_EQ(wait_for(second), EXITED(0));
 	/* The nicer one waits, though it came first. */
 	first = (pid_t)MUST(fork());
@@ -291,10 +292,10 @@ TEST(receivers_wait)
 	}
 	await_sleep(first);
 	urgent = receiving_child(queue, "0:sooner");
-	CHECK_EQ(send(queue, "sooner", 0), 0);
+	CHECK_EQ(put(queue, "sooner", 0), 0);
 	CHECK_EQ(wait_for(urgent), EXITED(0));
 	CHECK_EQ(waitpid(first, NULL, WNOHANG), 0);
-	CHECK_EQ(send(queue, "later", 0), 0);
+	CHECK_EQ(put(queue, "later", 0), 0);
 	CHECK_EQ(wait_for(first), EXITED(0));
 }
 
@@ -303,11 +304,11 @@ TEST(senders_wait)
 	mqd_t queue = new_queue(1);
 	pid_t children[2];
 
-	MUST(send(queue, "full", 9));
+	MUST(put(queue, "full", 9));
 	for (int at = 0; at < 2; at++) {
 		children[at] = (pid_t)MUST(fork());
 		if (children[at] == 0)
-			_exit(send(queue, at ? "second" : "first", at ? 20 : 10) == 0 ? 0 : errno);
+			_exit(put(queue, at ? "second" : "first", at ? 20 : 10) == 0 ? 0 : errno);
 		await_sleep(children[at]);
 	}
 	CHECK_EQ(attributes_of(queue).mq_curmsgs, 1);
@@ -340,7 +341,7 @@ TEST(timeouts_and_signals)
 
 	CHECK_ERRNO(mq_timedreceive(queue, data, SIZE, NULL, &soon), ETIMEDOUT);
 	CHECK(now_ns(CLOCK_MONOTONIC) - start >= 29000000);
-	MUST(send(queue, "x", 0));
+	MUST(put(queue, "x", 0));
 	soon = after_ms(20);
 	CHECK_ERRNO(mq_timedsend(queue, "y", 1, 0, &soon), ETIMEDOUT);
 	CHECK_EQ(attributes_of(queue).mq_curmsgs, 1);
@@ -354,7 +355,7 @@ TEST(timeouts_and_signals)
 	child = (pid_t)MUST(fork());
 	if (child == 0) {
 		sleep_ms(60);
-		_exit(send(queue, "after", 0) == 0 ? 0 : errno);
+		_exit(put(queue, "after", 0) == 0 ? 0 : errno);
 	}
 	caught = 0;
 	MUST(setitimer(ITIMER_REAL, &alarm, NULL));
@@ -370,10 +371,10 @@ TEST(a_crash_of_either_side)
 
 	CHECK_EQ(kill(receiver, SIGKILL), 0);
 	CHECK_EQ(wait_for(receiver), KILLED(SIGKILL));
-	CHECK_EQ(send(queue, "kept", 0), 0);
+	CHECK_EQ(put(queue, "kept", 0), 0);
 	sender = (pid_t)MUST(fork());
 	if (sender == 0)
-		_exit(send(queue, "never sent", 0) == 0 ? 0 : errno);
+		_exit(put(queue, "never sent", 0) == 0 ? 0 : errno);
 	await_sleep(sender);
 	CHECK_EQ(kill(sender, SIGKILL), 0);
 	CHECK_EQ(wait_for(sender), KILLED(SIGKILL));
@@ -389,7 +390,7 @@ TEST(polled)
 
 	CHECK_EQ(poll(&poller, 1, 0), 1);
 	CHECK_EQ(poller.revents, POLLOUT);
-	MUST(send(queue, "x", 0));
+	MUST(put(queue, "x", 0));
 	CHECK_EQ(poll(&poller, 1, 0), 1);
 	CHECK_EQ(poller.revents, POLLIN);
 	MUST(mq_receive(queue, (char[SIZE]){0}, SIZE, NULL));
@@ -399,7 +400,7 @@ TEST(polled)
 		_exit(poll(&poller, 1, 10000) == 1 && poller.revents == POLLIN ? 0 : 1);
 	}
 	await_sleep(child);
-	CHECK_EQ(send(queue, "wake", 0), 0);
+	CHECK_EQ(put(queue, "wake", 0), 0);
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
 
@@ -416,7 +417,7 @@ TEST(told_by_a_signal)
 	if (child == 0) {
 		CHECK_ERRNO(mq_notify(queue, &event), EBUSY);
 		CHECK_EQ(mq_notify(queue, NULL), 0);
-		_exit(send(queue, "x", 0) == 0 ? 0 : errno);
+		_exit(put(queue, "x", 0) == 0 ? 0 : errno);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
 	CHECK_EQ(caught, SIGUSR1);
@@ -426,25 +427,25 @@ TEST(told_by_a_signal)
 	CHECK_EQ(caught_info.si_value.sival_int, 77);
 	/* Once only, and not while there are messages. */
 	caught = 0;
-	MUST(send(queue, "y", 0));
+	MUST(put(queue, "y", 0));
 	CHECK_EQ(caught, 0);
 	CHECK_EQ(mq_notify(queue, &event), 0);
-	MUST(send(queue, "z", 0));
+	MUST(put(queue, "z", 0));
 	CHECK_EQ(caught, 0);
 	for (int at = 0; at < 3; at++)
 		MUST(mq_receive(queue, (char[SIZE]){0}, SIZE, NULL));
 	/* Who waits for the message gets it, and nobody is told. */
 	child = receiving_child(queue, "0:direct");
-	MUST(send(queue, "direct", 0));
+	MUST(put(queue, "direct", 0));
 	CHECK_EQ(wait_for(child), EXITED(0));
 	CHECK_EQ(caught, 0);
-	MUST(send(queue, "at last", 0));
+	MUST(put(queue, "at last", 0));
 	CHECK_EQ(caught, SIGUSR1);
 	MUST(mq_receive(queue, (char[SIZE]){0}, SIZE, NULL));
 	caught = 0;
 	CHECK_EQ(mq_notify(queue, &event), 0);
 	CHECK_EQ(mq_notify(queue, NULL), 0);
-	MUST(send(queue, "unheard", 0));
+	MUST(put(queue, "unheard", 0));
 	CHECK_EQ(caught, 0);
 }
 
@@ -497,6 +498,55 @@ TEST(a_thread_is_told_through_a_socket)
 	CHECK_ERRNO(syscall(SYS_mq_notify, queue, &event), ENOTSOCK);
 	event.sigev_value.sival_ptr = bad_address();
 	CHECK_ERRNO(syscall(SYS_mq_notify, queue, &event), EFAULT);
+	event.sigev_value.sival_ptr = cookie;
+	event.sigev_signo = (int)MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
+	CHECK_ERRNO(syscall(SYS_mq_notify, queue, &event), EINVAL);
+}
+
+TEST(cookies)
+{
+	mqd_t queue = new_queue(4);
+	int socket_fd = (int)MUST(socket(AF_NETLINK, SOCK_RAW, 0));
+	char cookie[32], got[40];
+	struct sigevent event = {
+		.sigev_notify = SIGEV_THREAD, .sigev_signo = socket_fd, .sigev_value.sival_ptr = cookie};
+
+	memset(cookie, 'c', sizeof(cookie));
+	CHECK_EQ(syscall(SYS_mq_notify, queue, &event), 0);
+	CHECK_ERRNO(syscall(SYS_mq_notify, queue, &event), EBUSY);
+	CHECK_ERRNO(recv(socket_fd, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+	MUST(put(queue, "x", 0));
+	CHECK_EQ(recv(socket_fd, got, sizeof(got), MSG_DONTWAIT), 32);
+	CHECK_EQ(memcmp(got, cookie, 31), 0);
+	CHECK_EQ(got[31], 1);
+	CHECK_EQ(syscall(SYS_mq_notify, queue, &event), 0);
+	CHECK_EQ(mq_notify(queue, NULL), 0);
+	CHECK_EQ(recv(socket_fd, got, sizeof(got), MSG_DONTWAIT), 32);
+	CHECK_EQ(got[31], 2);
+	CHECK_EQ(syscall(SYS_mq_notify, queue, &event), 0);
+	CHECK_EQ(mq_close(queue), 0);
+	CHECK_EQ(recv(socket_fd, got, sizeof(got), MSG_DONTWAIT), 32);
+	CHECK_EQ(got[31], 2);
+}
+
+static volatile int told_value;
+
+static void tell(union sigval value)
+{
+	told_value = value.sival_int;
+}
+
+TEST(a_thread_is_told)
+{
+	mqd_t queue = new_queue(4);
+	struct sigevent event = {
+		.sigev_notify = SIGEV_THREAD, .sigev_notify_function = tell, .sigev_value.sival_int = 55};
+
+	CHECK_EQ(mq_notify(queue, &event), 0);
+	MUST(put(queue, "x", 0));
+	for (int at = 0; at < 2000 && told_value == 0; at++)
+		sleep_ms(1);
+	CHECK_EQ(told_value, 55);
 }
 
 TEST(who_may)
@@ -562,7 +612,7 @@ TEST(the_file_system)
 	directory = enter_scratch();
 	MUST(unshare(CLONE_FS));
 	MUST(mount("mqueue", directory, "mqueue", 0, NULL));
-	MUST(send(queue, "seven..", 0));
+	MUST(put(queue, "seven..", 0));
 	MUST(mq_notify(queue, &event));
 	snprintf(path, sizeof(path), "%s%s", directory, name);
 	fd = (int)MUST(open(path, O_RDONLY));

@@ -98,6 +98,9 @@ class QueueNotice(Protocol):
     def tell(self) -> None:
         """A message has come."""
 
+    def withdraw(self) -> None:
+        """It isn't to be told any more."""
+
 
 class QueueSleeper(Protocol):
     """A sender that waits for room, or a receiver that waits for a message.
@@ -330,6 +333,15 @@ class QueueInode(Inode):
         self.messages.insert(place, message)
         self.byte_count += len(message.data)
 
+    def withdraw_notice(self) -> bool:
+        """Don't tell the calling task's process any more; whether it was to be told."""
+        notice = self.notice
+        if notice is None or not notice.is_callers():
+            return False
+        self.notice = None
+        notice.withdraw()
+        return True
+
     def touch(self) -> None:
         """All three times are now."""
         self.atime_ns = self.mtime_ns = self.ctime_ns = self.now_ns()
@@ -387,9 +399,7 @@ class QueueFile(File):
 
     def flush(self) -> None:
         """A process that closes any descriptor of the queue isn't told any more. Linux: mqueue_flush_file."""
-        inode = self.inode
-        if inode.notice is not None and inode.notice.is_callers():
-            inode.notice = None
+        self.inode.withdraw_notice()
 
     def poll_mask(self) -> int:
         """Linux: ipc/mqueue.c, mqueue_poll_file."""

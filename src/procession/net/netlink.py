@@ -228,6 +228,11 @@ class NetlinkSocket(Socket):
             self._pack(NLMSG_ERROR, _CAPPED if is_capped else 0, header, _ERROR_CODE.pack(-error) + echoed)
         )
 
+    def tell(self, message: bytes) -> None:
+        """Say what nobody has asked for, unless the socket is closed (Linux: netlink_sendskb)."""
+        if self.file is not None:
+            self._queue(message)
+
     def _queue(self, message: bytes) -> None:
         charge = datagram_charge(len(message))
         if self.answer_bytes + charge > self.receive_room and self.answers:

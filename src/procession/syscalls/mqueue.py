@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EBADF, EINVAL, EMSGSIZE, ENOENT, ENOTSOCK
-from procession.abi.file_mode import S_IFMT
 from procession.abi.mqueue import MQ_PRIO_MAX, NOTIFY_COOKIE_LEN, MqAttr
 from procession.abi.open_flags import OpenFlag
 from procession.abi.structure import U32
 from procession.abi.time import Sigevent, Timespec
 from procession.fs.file import O_NONBLOCK, O_PATH
-from procession.fs.inode import S_IFSOCK
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
@@ -30,7 +28,9 @@ from procession.syscalls.time import nanoseconds_of
 
 if TYPE_CHECKING:
     from procession.fs.mqueue import QueueFile
+    from procession.kernel.ipc.posix_queue import QueueNotification
     from procession.kernel.task import Task
+    from procession.net.netlink import NetlinkSocket
 
 _SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD = 0, 1, 2
 _SIGNAL_COUNT = 64
@@ -153,25 +153,42 @@ def mq_timedreceive(
 
 @syscall(244)
 def mq_notify(task: Task, fd: Fd, notification: In[Sigevent]) -> int:
-    """mq_notify(2). A thread is told through a netlink socket. Linux: ipc/mqueue.c, do_mq_notify."""
-    from procession.kernel.ipc.posix_queue import QueueNotification, set_notification
+    """mq_notify(2). Linux: ipc/mqueue.c, do_mq_notify."""
+    from procession.kernel.ipc.posix_queue import set_notification
 
-    wanted = None
-    if notification:
-        event = notification.get()
-        how, signo = event.sigev_notify, event.sigev_signo
-        if how not in (_SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD):
-            raise EINVAL(f"no notification {how}")
-        if how == _SIGEV_SIGNAL and not 0 <= signo <= _SIGNAL_COUNT:
-            raise EINVAL(f"no signal {signo}")
-        if how == _SIGEV_THREAD:
-            task.mm.read(event.sigev_value, NOTIFY_COOKIE_LEN)
-            if task.files.file(signo).inode.mode & S_IFMT != S_IFSOCK:
-                raise ENOTSOCK
-            raise EINVAL("not a netlink socket")
-        wanted = QueueNotification(task, how, signo, event.sigev_value)
+    wanted = _wanted_notification(task, notification.get()) if notification else None
     set_notification(task, _queue_file(task, fd).inode, wanted)
     return 0
+
+
+def _wanted_notification(task: Task, event: Sigevent) -> QueueNotification:
+    """Raises EINVAL; for SIGEV_THREAD, by a netlink socket, EFAULT, EBADF, ENOTSOCK."""
+    from procession.kernel.ipc.posix_queue import QueueNotification, ThreadNotification
+
+    how, signo = event.sigev_notify, event.sigev_signo
+    if how == _SIGEV_THREAD:
+        cookie = task.mm.read(event.sigev_value, NOTIFY_COOKIE_LEN)
+        return ThreadNotification(task, _netlink_socket(task, signo), cookie)
+    if how not in (_SIGEV_SIGNAL, _SIGEV_NONE):
+        raise EINVAL(f"no notification {how}")
+    if how == _SIGEV_NONE:
+        return QueueNotification(task, how)
+    if not 0 <= signo <= _SIGNAL_COUNT:
+        raise EINVAL(f"no signal {signo}")
+    return QueueNotification(task, how, signo, event.sigev_value)
+
+
+def _netlink_socket(task: Task, fd: int) -> NetlinkSocket:
+    """Raises EBADF, ENOTSOCK, EINVAL. Linux: net/netlink/af_netlink.c, netlink_getsockbyfd."""
+    from procession.net.netlink import NetlinkSocket
+    from procession.net.socket_file import SocketFile
+
+    file = task.files.file(fd)
+    if not isinstance(file, SocketFile):
+        raise ENOTSOCK
+    if not isinstance(file.socket, NetlinkSocket):
+        raise EINVAL("not a netlink socket")
+    return file.socket
 
 
 @syscall(245)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from procession.abi.errno import EBUSY, EMFILE, ERESTARTSYS, ETIMEDOUT
+from procession.abi.mqueue import NOTIFY_COOKIE_LEN, NOTIFY_REMOVED, NOTIFY_WOKENUP
 from procession.abi.signals import SignalCode
 from procession.fs.mqueue import MqueueFileSystem, QueuedMessage, QueueInode, add_sleeper
 from procession.fs.wait_queue import Abandonable, Sleep
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from procession.kernel.credentials import User
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task, ThreadGroup
+    from procession.net.netlink import NetlinkSocket
 
 SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD = 0, 1, 2
 _SI_MESGQ = int(SignalCode.SI_MESGQ)
@@ -106,18 +108,18 @@ def turn_of(task: Task) -> int:
 
 
 class QueueNotification:
-    """The process that is told by a signal, or silently, when an empty queue gets a message.
+    """The process that is told, by a signal or silently, when an empty queue gets a message.
 
-    `how` is SIGEV_SIGNAL or SIGEV_NONE. A program that was executed meanwhile isn't told.
+    `how` is SIGEV_SIGNAL, SIGEV_NONE or SIGEV_THREAD. A program that was executed meanwhile gets no signal.
     """
 
     __slots__ = ("exec_id", "group", "how", "signo", "value")
 
-    def __init__(self, task: Task, how: int, signo: int, value: int) -> None:
+    def __init__(self, task: Task, how: int, signo: int = 0, value: int = 0) -> None:
         self.group: ThreadGroup = task.group
         self.exec_id = task.self_exec_id
         self.how = how
-        self.signo = signo if how == SIGEV_SIGNAL else 0
+        self.signo = signo
         self.value = value
 
     @property
@@ -143,12 +145,32 @@ class QueueNotification:
             )
             send_group_signal(kernel, self.group, info)
 
+    def withdraw(self) -> None:
+        """The process isn't to be told any more: a signal needs nothing."""
+
+
+class ThreadNotification(QueueNotification):
+    """SIGEV_THREAD: a thread of the C library reads the `cookie` from a netlink socket, and what became."""
+
+    __slots__ = ("cookie", "socket")
+
+    def __init__(self, task: Task, socket: NetlinkSocket, cookie: bytes) -> None:
+        super().__init__(task, SIGEV_THREAD)
+        self.socket = socket
+        self.cookie = cookie[: NOTIFY_COOKIE_LEN - 1]
+
+    def tell(self) -> None:
+        self.socket.tell(self.cookie + bytes([NOTIFY_WOKENUP]))
+
+    def withdraw(self) -> None:
+        """Linux: ipc/mqueue.c, remove_notification."""
+        self.socket.tell(self.cookie + bytes([NOTIFY_REMOVED]))
+
 
 def set_notification(task: Task, queue: QueueInode, notification: QueueNotification | None) -> None:
     """mq_notify(2) once its arguments are checked. Raises EBUSY. Linux: ipc/mqueue.c, do_mq_notify."""
     if notification is None:
-        if queue.notice is not None and queue.notice.is_callers():
-            queue.notice = None
+        if queue.withdraw_notice():
             queue.touch_status()
         return
     if queue.notice is not None:
