@@ -224,6 +224,7 @@ class IpProtocol(IntEnum):
     IPPROTO_UDP = 17
     IPPROTO_IPV6 = 41
     IPPROTO_ICMPV6 = 58
+    IPPROTO_UDPLITE = 136
     IPPROTO_RAW = 255
 
 

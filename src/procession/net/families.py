@@ -20,6 +20,7 @@ _ICMP = int(IpProtocol.IPPROTO_ICMP)
 _ICMP6 = int(IpProtocol.IPPROTO_ICMPV6)
 _TCP = int(IpProtocol.IPPROTO_TCP)
 _UDP = int(IpProtocol.IPPROTO_UDP)
+_UDP_LITE = int(IpProtocol.IPPROTO_UDPLITE)
 _LAST_PROTOCOL = 262
 _NETLINK = int(AddressFamily.AF_NETLINK)
 _STREAM = int(SocketType.SOCK_STREAM)
@@ -72,10 +73,10 @@ def _create_internet(network: Network, family: int, kind: int, protocol: int, ow
         from procession.net.tcp import TcpSocket
 
         return TcpSocket(network, family, kind, _TCP, owner_uid)
-    if kind == _DATAGRAM and protocol in (0, _UDP):
+    if kind == _DATAGRAM and protocol in (0, _UDP, _UDP_LITE):
         from procession.net.udp import UdpSocket
 
-        return UdpSocket(network, family, kind, _UDP, owner_uid)
+        return UdpSocket(network, family, kind, protocol or _UDP, owner_uid)
     if kind == _DATAGRAM and (family, protocol) in ((_INET, _ICMP), (_INET6, _ICMP6)):
         raise EACCES("no group may send echo requests (net.ipv4.ping_group_range)")
     if kind in (_STREAM, _DATAGRAM, _RAW):

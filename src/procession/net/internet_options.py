@@ -15,7 +15,7 @@ from procession.abi.errno import (
     EPERM,
 )
 from procession.abi.internet import IpOption, Ipv6Option, TcpInfo, TcpInfoOption, TcpOption, UdpOption
-from procession.abi.socket import SocketLevel
+from procession.abi.socket import IpProtocol, SocketLevel
 from procession.net.interface import MTU
 from procession.net.internet_address import AF_INET6
 from procession.net.socket import CLOSED, LISTENING
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SOL_IP = int(SocketLevel.SOL_IP)
 SOL_TCP = int(SocketLevel.SOL_TCP)
 SOL_UDP = int(SocketLevel.SOL_UDP)
+SOL_UDPLITE = int(IpProtocol.IPPROTO_UDPLITE)
 SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
 CAP_NET_RAW = int(Capability.CAP_NET_RAW)
@@ -45,6 +46,8 @@ _TCP_CONGESTION = int(TcpOption.TCP_CONGESTION)
 _TCP_INFO = int(TcpOption.TCP_INFO)
 _TCP_MAXSEG = int(TcpOption.TCP_MAXSEG)
 _TCP_ULP = int(TcpOption.TCP_ULP)
+_SEND_COVERAGE, _RECEIVE_COVERAGE = 10, 11
+"""UDPLITE_SEND_CSCOV and UDPLITE_RECV_CSCOV, which no header names."""
 FREE_BIND = ((SOL_IP, _IP_FREEBIND), (SOL_IPV6, _IPV6_FREEBIND), (SOL_IP, _IP_TRANSPARENT))
 
 _IP_JOINING = (
@@ -160,6 +163,8 @@ _RULES: dict[tuple[int, int], Rule] = {
             (TcpOption.TCP_TX_DELAY, Rule(0)),
         )
     },
+    (SOL_UDPLITE, _SEND_COVERAGE): Rule(0, 0, 65_535),
+    (SOL_UDPLITE, _RECEIVE_COVERAGE): Rule(0, 0, 65_535),
     **{
         (SOL_UDP, int(option)): rule
         for option, rule in (

@@ -23,6 +23,7 @@ class Network:
 
     __slots__ = (
         "_tcp",
+        "_udp_lite_ports",
         "_udp_ports",
         "_unix",
         "byte_count",
@@ -41,6 +42,7 @@ class Network:
         self._unix: UnixNames | None = None
         self._tcp: TcpConnections | None = None
         self._udp_ports: PortTable | None = None
+        self._udp_lite_ports: PortTable | None = None
 
     def next_cookie(self) -> int:
         """The number of the next socket (SO_COOKIE)."""
@@ -73,3 +75,12 @@ class Network:
 
             self._udp_ports = PortTable(is_stream=False)
         return self._udp_ports
+
+    @property
+    def udp_lite_ports(self) -> PortTable:
+        """UDP-Lite's ports."""
+        if self._udp_lite_ports is None:
+            from procession.net.port_table import PortTable
+
+            self._udp_lite_ports = PortTable(is_stream=False)
+        return self._udp_lite_ports

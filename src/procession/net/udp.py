@@ -18,7 +18,7 @@ from procession.abi.errno import (
     EOPNOTSUPP,
 )
 from procession.abi.ioctls import SocketIoctl
-from procession.abi.socket import SocketOption
+from procession.abi.socket import IpProtocol, SocketOption
 from procession.net.buffer_charge import packet_charge
 from procession.net.internet_address import (
     AF_INET,
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
 LONGEST_DATAGRAM = 65_507
 _LONGEST_DATAGRAM_6 = 65_527
+_UDP = int(IpProtocol.IPPROTO_UDP)
 _SO_BROADCAST = int(SocketOption.SO_BROADCAST)
 _SIOCINQ = int(SocketIoctl.SIOCINQ)
 _SIOCOUTQ = int(SocketIoctl.SIOCOUTQ)
@@ -90,7 +91,7 @@ class Packet:
 
 
 class UdpSocket(InternetSocket):
-    """A UDP socket (Linux: struct udp_sock).
+    """A UDP or UDP-Lite socket (Linux: struct udp_sock). Nothing damages packets: checksums aren't made.
 
     `packets` have arrived; `arrived_bytes` is what they take of the buffer, `drop_count` how many it had no
     room for.
@@ -106,7 +107,8 @@ class UdpSocket(InternetSocket):
 
     @property
     def ports(self) -> PortTable:
-        return self.network.udp_ports
+        network = self.network
+        return network.udp_ports if self.protocol == _UDP else network.udp_lite_ports
 
     def connect(self, address: bytes, flags: int) -> None:
         """Linux: net/ipv4/datagram.c, __ip4_datagram_connect; net/ipv6/datagram.c."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from procession.kernel.kernel import Kernel
     from procession.net.network import Network
+    from procession.net.port_table import PortTable
     from procession.net.socket import Socket
     from procession.net.tcp import TcpSocket
     from procession.net.udp import UdpSocket
@@ -147,11 +148,11 @@ def show_tcp6(kernel: Kernel) -> bytes:
     return b"".join(line + b"\n" for line in (heading, *_show_tcp(kernel, _AF_INET6)))
 
 
-def _udp_lines(kernel: Kernel, family: int) -> list[bytes]:
+def _udp_lines(ports: PortTable, family: int) -> list[bytes]:
     """Linux: net/ipv4/udp.c, udp4_format_sock."""
     from procession.net.udp import UdpSocket
 
-    holders = network_of(kernel).udp_ports.all_holders()
+    holders = ports.all_holders()
     sockets = [holder for holder in holders if isinstance(holder, UdpSocket) and holder.family == family]
     return [_udp_line(socket) for socket in sockets]
 
@@ -169,20 +170,38 @@ def _udp_line(socket: UdpSocket) -> bytes:
 
 def show_udp(kernel: Kernel) -> bytes:
     """/proc/net/udp."""
+    return _show_udp(network_of(kernel).udp_ports)
+
+
+def show_udp_lite(kernel: Kernel) -> bytes:
+    """/proc/net/udplite."""
+    return _show_udp(network_of(kernel).udp_lite_ports)
+
+
+def _show_udp(ports: PortTable) -> bytes:
     heading = (
         b"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
         b" ref pointer drops"
     )
-    return b"".join(line.ljust(127) + b"\n" for line in (heading, *_udp_lines(kernel, _AF_INET)))
+    return b"".join(line.ljust(127) + b"\n" for line in (heading, *_udp_lines(ports, _AF_INET)))
 
 
 def show_udp6(kernel: Kernel) -> bytes:
     """/proc/net/udp6."""
+    return _show_udp6(network_of(kernel).udp_ports)
+
+
+def show_udp_lite6(kernel: Kernel) -> bytes:
+    """/proc/net/udplite6."""
+    return _show_udp6(network_of(kernel).udp_lite_ports)
+
+
+def _show_udp6(ports: PortTable) -> bytes:
     heading = (
         b"  sl  local_address                         remote_address                        st tx_queue"
         b" rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
     )
-    return b"".join(line + b"\n" for line in (heading, *_udp_lines(kernel, _AF_INET6)))
+    return b"".join(line + b"\n" for line in (heading, *_udp_lines(ports, _AF_INET6)))
 
 
 def show_raw(kernel: Kernel) -> bytes:
@@ -313,6 +332,8 @@ NETWORK_TREE: SystemTree = {
     b"tcp6": SystemFile(0o444, show_tcp6),
     b"udp": SystemFile(0o444, show_udp),
     b"udp6": SystemFile(0o444, show_udp6),
+    b"udplite": SystemFile(0o444, show_udp_lite),
+    b"udplite6": SystemFile(0o444, show_udp_lite6),
     b"unix": SystemFile(0o444, show_unix),
 }
 """What is in /proc/PID/net."""
