@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.programs.program_script import DIRECTORY, ENVIRONMENT, Outcome
@@ -17,8 +17,8 @@ TIMEOUT_S = 60
 # arguments there. The shell stays process 1, so that the program isn't: that one ignores signals.
 SETUP = """
 set -e
-tree=$1 place=$2
-shift 2
+tree=$1 place=$2 session=$3 terminals=$4
+shift 4
 mount -t tmpfs tmpfs "$place"
 mkdir "$place/upper" "$place/work" "$place/root"
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$place/upper,workdir=$place/work" "$place/root"
@@ -28,6 +28,13 @@ for device in null zero full random urandom; do
     : > "dev/$device"
     mount --bind "/dev/$device" "dev/$device"
 done
+if [ -n "$terminals" ]; then
+    mkdir dev/pts
+    mount -t devpts -o "newinstance,ptmxmode=0666,$terminals" devpts dev/pts
+    ln -s pts/ptmx dev/ptmx
+    : > dev/tty
+    mount --bind /dev/tty dev/tty
+fi
 mkdir dev/shm
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
 ln -s /proc/self/fd dev/fd
@@ -36,7 +43,7 @@ ln -s /proc/self/fd/1 dev/stdout
 ln -s /proc/self/fd/2 dev/stderr
 umask 022
 set +e
-setsid -w chroot . /usr/bin/env -i --chdir="$@"
+setsid "$session" chroot . /usr/bin/env -i --chdir="$@"
 exit $?
 """
 
@@ -61,15 +68,32 @@ class NativeLinux:
         outcome = self.run(["/usr/bin/true"])
         return "" if outcome.status == 0 else outcome.stderr.decode("utf-8", "replace").strip()
 
-    def run(self, argv: Sequence[str], stdin: bytes = b"") -> Outcome:
-        """Run a program of the tree to its end."""
+    def command(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str] = ENVIRONMENT,
+        *,
+        has_terminal: bool = False,
+    ) -> list[str]:
+        """Return the command of the host that runs a program of the tree.
+
+        With `has_terminal` the terminal on stdin becomes its controlling terminal, and it can make others.
+        """
         namespaces = ["--mount", "--pid", "--fork", "--kill-child"]
+        terminals = "mode=620,gid=5"
         if os.geteuid() != 0:
             namespaces += ["--user", "--map-root-user"]
-        variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
-        setup = ["sh", "-c", SETUP, "setup", str(self.tree), str(self.place), DIRECTORY, *variables, *argv]
+            terminals = "mode=620"
+        settings = ["-wc", terminals] if has_terminal else ["-w", ""]
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        places = [str(self.tree), str(self.place)]
+        setup = ["sh", "-c", SETUP, "setup", *places, *settings, DIRECTORY, *variables, *argv]
+        return ["unshare", *namespaces, "--", *setup]
+
+    def run(self, argv: Sequence[str], stdin: bytes = b"") -> Outcome:
+        """Run a program of the tree to its end."""
         result = subprocess.run(
-            ["unshare", *namespaces, "--", *setup],
+            self.command(argv),
             input=stdin,
             capture_output=True,
             timeout=TIMEOUT_S,

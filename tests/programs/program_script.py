@@ -8,6 +8,8 @@ from pathlib import Path
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 # Those that need the larger tree, and seconds each.
 DEVELOPMENT_SCRIPTS = SCRIPTS.with_name("development")
+# Those that need the tree with servers.
+SERVER_SCRIPTS = SCRIPTS.with_name("servers")
 
 ENVIRONMENT = {
     "HOME": "/root",

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.programs.native_linux import NativeLinux
-from tests.programs.program_script import DEVELOPMENT_SCRIPTS, SCRIPTS, all_scripts
+from tests.programs.program_script import DEVELOPMENT_SCRIPTS, SCRIPTS, SERVER_SCRIPTS, all_scripts
 
 GUEST_ROOT = Path(__file__).resolve().parents[2] / "scripts" / "guest-root"
 
@@ -32,7 +32,11 @@ def record(tree_name: str, directory: Path, names: list[str]) -> str:
 
 def main() -> int:
     """Run the scripts whose file names are given, or all, and write their outcomes."""
-    for tree_name, directory in (("programs", SCRIPTS), ("development", DEVELOPMENT_SCRIPTS)):
+    for tree_name, directory in (
+        ("programs", SCRIPTS),
+        ("development", DEVELOPMENT_SCRIPTS),
+        ("servers", SERVER_SCRIPTS),
+    ):
         reason = record(tree_name, directory, sys.argv[1:])
         if reason:
             print(f"record_outcomes: this host can't run the programs: {reason}", file=sys.stderr)

@@ -14,6 +14,8 @@ from procession.fs.tmpfs import MemoryInode, Tmpfs, TmpfsPages
 from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 
+_RESERVE_SHIFT = 3
+"""An eighth of the memory is never given to files, so that writing them doesn't end in an OOM kill."""
 OVERLAYFS_MAGIC = int(Magic.OVERLAYFS_SUPER_MAGIC)
 
 
@@ -39,6 +41,15 @@ class Overlay(Tmpfs):
         assert isinstance(root, OverlayInode)
         root.mode, root.uid, root.gid = status.mode, status.uid, status.gid
         root.become_lower(b"", status)
+
+    @property
+    def free_pages(self) -> int:
+        """How many more pages the guest's files may take: the last of the memory is the programs'."""
+        return super().free_pages - (self.memory.frame_count >> _RESERVE_SHIFT)
+
+    @property
+    def has_room(self) -> bool:
+        return self.free_pages > 0
 
     def new_inode(self, mode: int, uid: int, gid: int, rdev: int = 0) -> OverlayInode:
         self.count_inode()
@@ -101,6 +112,10 @@ class OverlayPages(TmpfsPages):
     """Pages of a file that may be backed by the host, which is read as far as possible in one go."""
 
     __slots__ = ()
+
+    def is_lower(self, index: int) -> bool:
+        backing = self.backing
+        return isinstance(backing, HostFile) and index << PAGE_SHIFT < backing.size
 
     def zero(self, start: int, end: int) -> None:
         backing = self.backing

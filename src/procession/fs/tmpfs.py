@@ -30,8 +30,7 @@ from procession.fs.inode import (
 )
 from procession.fs.permission import CAP_FSETID, Subject, is_in_group
 from procession.fs.vfs import Vfs
-from procession.hardware.physical_memory import OutOfFrames
-from procession.mm.page_cache import Backing, PageCache
+from procession.mm.page_cache import Backing, FileSystemFull, PageCache
 
 TMPFS_MAGIC = int(Magic.TMPFS_MAGIC)
 LINK_MAX = 65_000
@@ -105,12 +104,21 @@ class Tmpfs(Superblock):
         self.vfs.accounts.inode_count -= self.inode_count
         self.inode_count = 0
 
+    @property
+    def has_room(self) -> bool:
+        """Whether its files may take one more page."""
+        return self.page_count < self.maximum_pages
+
+    @property
+    def free_pages(self) -> int:
+        """How many more pages its files may take."""
+        return min(self.maximum_pages - self.page_count, self.memory.free_frames)
+
     def statistics(self) -> FileSystemStatistics:
-        free = min(self.maximum_pages - self.page_count, self.memory.free_frames)
         return FileSystemStatistics(
             self.magic,
             self.maximum_pages,
-            max(free, 0),
+            max(self.free_pages, 0),
             self.maximum_inodes,
             self.maximum_inodes - self.inode_count,
         )
@@ -129,11 +137,15 @@ class TmpfsPages(PageCache):
         frame = self.frames.get(index)
         if frame is None:
             superblock = self.superblock
-            if superblock.page_count >= superblock.maximum_pages:
-                raise OutOfFrames
+            if not superblock.has_room and not self.is_lower(index):
+                raise FileSystemFull
             frame = super().frame(index)
             superblock.page_count += 1
         return frame
+
+    def is_lower(self, index: int) -> bool:
+        """Whether page `index` is one of a layer below, to which the limits of this one don't apply."""
+        return False
 
     def truncate(self, size: int) -> None:
         before = len(self.frames)

@@ -57,7 +57,8 @@ def out_of_memory(kernel: Kernel) -> None:
         if group.oom_score_adj == _NEVER:
             continue
         points = badness(candidate, kernel.memory.frame_count)
-        if victim is None or points > worst:
+        # Of equals Linux takes the youngest.
+        if victim is None or points >= worst:
             victim, worst = candidate, points
     if victim is None and kernel.init is not None:
         victim = kernel.init.leader

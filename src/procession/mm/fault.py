@@ -8,6 +8,7 @@ from procession.abi.errno import Errno
 from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_FETCH, FAULT_WRITE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, STALE_TRANSLATIONS
+from procession.mm.page_cache import FileSystemFull
 from procession.mm.vma import PROT_EXEC, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> None:
             mm.memory.counted[leaf][page & 511] = None
         else:
             _map_around(mm, area, page, leaf)
-    except Errno as error:
+    except (Errno, FileSystemFull) as error:
         # The file can't be read, or has no room for the page. Linux: vmf_error.
         raise AccessViolation(SIGBUS, BUS_ADRERR) from error
 

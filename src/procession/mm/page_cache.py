@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Protocol
 
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, STALE_CODE, PhysicalMemory
+from procession.hardware.physical_memory import (
+    PAGE_MASK,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    STALE_CODE,
+    OutOfFrames,
+    PhysicalMemory,
+)
+
+
+class FileSystemFull(OutOfFrames):
+    """There are frames, but the file's file system may take no more of them."""
 
 
 class Backing(Protocol):
