@@ -1,10 +1,11 @@
+mkdir modules; for i in $(seq 40); do echo $i > modules/$((i * i)).pm; done
 work() {
     case $(($1 % 12)) in
     0) seq $1 $(($1 + 300)) | sort -r | head -n 2 | md5sum ;;
     1) awk -v n=$1 'BEGIN {for (i = 0; i < 200; i++) s += i * n; print s}' ;;
     2) seq 60 600 | sed -n "$1{p;q}" | tr 0-9 a-j ;;
     3) x=$(echo $1 | cat | cat | cat); echo "<$x>" ;;
-    4) find /dev -maxdepth 1 -type c -name '*l*' | sort | head -n 2 | wc -c ;;
+    4) find modules -name '*.pm' | sort | head -n $(($1 % 5 + 1)) | wc -c ;;
     5) perl -e 'my $p = fork; if (!$p) { exit $ARGV[0] % 256 } waitpid $p, 0; print $? >> 8, "\n"' $1 ;;
     6) printf '%s\n' c b a "$1" | sort | paste -s -d, ;;
     7) dash -c 'for i in 1 2 3; do (exit $i); echo -n "$?"; done; echo' ;;
