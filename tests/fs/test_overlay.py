@@ -47,6 +47,23 @@ def tree(root: Path) -> FileTree:
     return new_overlay_tree(root)
 
 
+def test_another_tree_sees_what_was_replaced_on_the_host(root: Path) -> None:
+    for directory, contents in (("one", b"first"), ("two", b"second")):
+        (root / directory).mkdir()
+        (root / directory / "file").write_bytes(contents)
+    (root / "one").rename(root / "now")
+    (root / "file").write_bytes(b"first")
+    tree = new_overlay_tree(root)
+    assert (tree.read("/file"), tree.read("/now/file")) == (b"first", b"first")
+    (root / "file").unlink()
+    (root / "file").write_bytes(b"second")
+    (root / "now").rename(root / "then")
+    (root / "two").rename(root / "now")
+    again = new_overlay_tree(root)
+    assert (again.read("/file"), again.read("/now/file")) == (b"second", b"second")
+    assert (tree.read("/file"), tree.read("/now/file")) == (b"first", b"first")
+
+
 def digest(root: Path) -> str:
     """What a host's tree holds: names, metadata and contents."""
     found = hashlib.sha256()

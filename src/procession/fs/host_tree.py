@@ -57,24 +57,24 @@ class HostDescriptor:
 
 
 class HostFileCache:
-    """The descriptors used last, by root and path."""
+    """The descriptors used last, by tree and path: what has been replaced on the host is another tree's."""
 
     __slots__ = ("descriptors", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.descriptors: dict[tuple[bytes, bytes], HostDescriptor] = {}
+        self.descriptors: dict[tuple[HostTree, bytes], HostDescriptor] = {}
 
-    def get(self, root: bytes, path: bytes) -> HostDescriptor | None:
-        """The descriptor of `path` below `root`, if it's open."""
-        found = self.descriptors.pop((root, path), None)
+    def get(self, tree: HostTree, path: bytes) -> HostDescriptor | None:
+        """The descriptor of `path` in `tree`, if it's open."""
+        found = self.descriptors.pop((tree, path), None)
         if found is not None:
-            self.descriptors[root, path] = found
+            self.descriptors[tree, path] = found
         return found
 
-    def put(self, root: bytes, path: bytes, number: int) -> HostDescriptor:
+    def put(self, tree: HostTree, path: bytes, number: int) -> HostDescriptor:
         """Keep descriptor `number`; the one that wasn't used for longest goes."""
-        descriptor = self.descriptors[root, path] = HostDescriptor(number)
+        descriptor = self.descriptors[tree, path] = HostDescriptor(number)
         if len(self.descriptors) > self.limit:
             del self.descriptors[next(iter(self.descriptors))]
         return descriptor
@@ -126,20 +126,20 @@ class HostTree:
 
     def _directory(self, path: bytes) -> HostDescriptor:
         """The directory at `path`, opened component by component."""
-        found = _directories.get(self.root, path)
+        found = _directories.get(self, path)
         if found is not None:
             return found
         missing: list[bytes] = []
         while found is None and path:
             path, _, name = path.rpartition(b"/")
             missing.append(name)
-            found = _directories.get(self.root, path)
+            found = _directories.get(self, path)
         if found is None:
-            found = _directories.put(self.root, b"", os.open(self.root, _PLACE_FLAGS & ~os.O_NOFOLLOW))
+            found = _directories.put(self, b"", os.open(self.root, _PLACE_FLAGS & ~os.O_NOFOLLOW))
         for name in reversed(missing):
             path = path + b"/" + name if path else name
             number = os.open(name, _PLACE_FLAGS, dir_fd=found.number)
-            found = _directories.put(self.root, path, number)
+            found = _directories.put(self, path, number)
         return found
 
     def status(self, path: bytes) -> HostStatus:
@@ -181,15 +181,15 @@ class HostTree:
 
     def open(self, path: bytes) -> HostDescriptor:
         """The regular file at `path`, for reading. Raises ENOENT, EACCES, EIO."""
-        found = _files.get(self.root, path)
+        found = _files.get(self, path)
         if found is not None:
             return found
         directory, _, name = path.rpartition(b"/")
         with _host_errors_as_errno():
             number = os.open(name, _FILE_FLAGS, dir_fd=self._directory(directory).number)
-            descriptor = _files.put(self.root, path, number)
+            descriptor = _files.put(self, path, number)
             if not stat.S_ISREG(os.fstat(number).st_mode):
-                _files.descriptors.pop((self.root, path), None)
+                _files.descriptors.pop((self, path), None)
                 raise EIO("no longer a regular file on the host")
             return descriptor
 
