@@ -21,8 +21,10 @@ from procession.kernel.oom import await_memory, out_of_memory
 from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
 from procession.kernel.priority import SCHED_DEADLINE
 from procession.kernel.signal import SigInfo, deliver_signals, force_signal, has_fatal_signal
+from procession.kernel.signal_frame import is_canonical
 from procession.kernel.task import NEED_RESCHED, RESTORE_MASK, SIGNAL_PENDING, CallFrame, Task
 from procession.kernel.task_state import TaskState
+from procession.kernel.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
 from procession.mm.fault import AccessViolation, handle_fault
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
 
@@ -32,17 +34,11 @@ if TYPE_CHECKING:
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _RESTARTS = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
 _ENOSYS = 38
-_SIGILL, _SIGTRAP, _SIGFPE, _SIGSEGV, _SIGBUS = 4, 5, 8, 11, 7
-_SI_KERNEL, _ILL_ILLOPN, _FPE_INTDIV, _FPE_FLTINV, _BUS_ADRALN, _TRAP_TRACE = 0x80, 2, 1, 7, 1, 2
 _RDTSC, _RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
 _CYCLES_PER_NS = 2
-_FIRST_SOFTWARE_VECTOR, _INT_LENGTH = 32, 2
-_PAGE_FAULT = 14
 _PUSHED_BITS = 0x1F
 """What of a page fault's error code the processor pushes; the rest is the engine's own."""
 _LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
-_GENERAL_PROTECTION = 13
-_FIRST_SOFTWARE_INTERRUPT = 32
 
 
 class Traps:
@@ -308,12 +304,17 @@ class Traps:
         try:
             handle_fault(task.mm, address, error_code & (FAULT_WRITE | FAULT_FETCH))
         except AccessViolation as violation:
+            if not is_canonical(address):
+                # No page tables can map it: it isn't a page fault at all.
+                self.processor_exception(GENERAL_PROTECTION, 0)
+                return
             info = SigInfo(violation.signal, violation.code, address=address)
             error_code &= _PUSHED_BITS
             if address > _LAST_USER_ADDRESS:
                 # What is mapped there is no program's business (Linux: set_signal_archinfo).
                 error_code |= FAULT_PROTECTION
-            task.last_trap = (_PAGE_FAULT, error_code, address)
+            task.last_trap = (PAGE_FAULT, error_code, address)
+            set_resume_flag(kernel, task)
             force_signal(kernel, task, info)
             self.resume()
             return
@@ -332,32 +333,9 @@ class Traps:
         kernel.is_saved = False
         task = kernel.current
         assert task is not None
-        registers = self.cpu.general
-        if vector >= _FIRST_SOFTWARE_VECTOR:
-            # `int n` of a vector that user mode may not use: #GP at the instruction itself.
-            registers[RIP] -= _INT_LENGTH
-        address = registers[RIP]
-        if vector == 13 and self._emulate_time_stamp(task, address):
+        if vector == GENERAL_PROTECTION and self._emulate_time_stamp(task, self.cpu.general[RIP]):
             return
-        if vector >= _FIRST_SOFTWARE_INTERRUPT:
-            # `int n`: programs may not call through those gates, says the error code.
-            vector, error_code = _GENERAL_PROTECTION, vector * 8 + 2
-        task.last_trap = (vector, error_code, task.last_trap[2])
-        if vector == 0:
-            info = SigInfo(_SIGFPE, _FPE_INTDIV, address=address)
-        elif vector == 3:
-            info = SigInfo(_SIGTRAP, _SI_KERNEL)
-        elif vector == 1:
-            info = SigInfo(_SIGTRAP, _TRAP_TRACE, address=address)
-        elif vector == 6:
-            info = SigInfo(_SIGILL, _ILL_ILLOPN, address=address)
-        elif vector in (16, 19):
-            info = SigInfo(_SIGFPE, _FPE_FLTINV, address=address)
-        elif vector == 17:
-            info = SigInfo(_SIGBUS, _BUS_ADRALN)
-        else:
-            info = SigInfo(_SIGSEGV, _SI_KERNEL)
-        force_signal(kernel, task, info)
+        raise_exception(kernel, task, vector, error_code)
         self.resume()
 
     def _emulate_time_stamp(self, task: Task, address: int) -> bool:

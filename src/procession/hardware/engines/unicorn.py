@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
-import platform
 import struct
 from ctypes import byref, c_uint16, c_uint32, c_void_p
 from itertools import pairwise
@@ -12,13 +10,15 @@ from itertools import pairwise
 from procession.hardware import page_table as pte
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
+from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
 from procession.hardware.engines.unicorn_floating import FloatingFormat
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
 from procession.hardware.engines.unicorn_state import (
     locate_exception_fields,
+    locate_mark,
     locate_state,
 )
-from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.registers import RIP, Registers
 
 _NO_PROGRAM_HAS_THIS = 0xFFFF_FFFF_FFFF_F000
@@ -33,8 +33,10 @@ _STAR_VALUE = 0x23 << 48 | 0x10 << 32  # sysret then loads cs 0x33 and ss 0x2b, 
 
 _SYSCALL_LENGTH = 2
 _USER_FLAGS = 0x3F7FD7  # the bits of rflags that a task keeps
-_DEBUG, _PAGE_FAULT = 1, 14
-_BREAKPOINT, _OVERFLOW = 3, 4
+_DEBUG, _GENERAL_PROTECTION, _PAGE_FAULT = 1, 13, 14
+_CALLABLE = (3, 4)
+"""What programs may raise by `int n`: breakpoint and overflow."""
+_INT_LENGTH, _GATE_ERROR = 2, 2
 
 _BOOT_CODE = bytes.fromhex("480f07")  # sysretq
 _PROBE_CODE = bytes.fromhex(
@@ -44,7 +46,11 @@ _PROBE_CODE = bytes.fromhex(
     "8a03"  # mov al, [rbx]               #PF: read of an absent page
     "880424"  # mov [rsp], al             #PF: write to a read-only page
     "ffe4"  # jmp rsp                     #PF: fetch from a page without execute rights
+    "cd21"  # int 0x21
 )
+# 1 / 0, then 0 / 0, by SSE and by x87: where the pieces begin and end, and their code.
+_SSE_PROBE = ((0x2100, 0x2110, "b801000000 f30f2ac8 0f57c0 f30f5ec8"), (0x2110, 0x2117, "0f57c9 f30f5ec8"))
+_X87_PROBE = ((0x2120, 0x2126, "d9e8 d9ee def9"), (0x2128, 0x212E, "d9ee d9ee def9"))
 
 
 class UnicornEngine:
@@ -109,7 +115,10 @@ class UnicornEngine:
         words = memory.words
         for upper, lower in pairwise(tables):
             words[upper << 9] = lower << PAGE_SHIFT | pte.TABLE
-        code, stack = memory.allocate_with(_PROBE_CODE), memory.allocate()
+        probes = bytearray(_PROBE_CODE.ljust(PAGE_SIZE, b"\0"))
+        for start, end, text in (*_SSE_PROBE, *_X87_PROBE):
+            probes[start & PAGE_MASK : end & PAGE_MASK] = bytes.fromhex(text)
+        code, stack = memory.allocate_with(bytes(probes)), memory.allocate()
         boot = memory.allocate_with(_BOOT_CODE)
         words[(tables[3] << 9) + 1] = boot << PAGE_SHIFT | pte.PRESENT | pte.USER | pte.ACCESSED
         words[(tables[3] << 9) + 2] = code << PAGE_SHIFT | pte.PRESENT | pte.USER | pte.ACCESSED
@@ -125,6 +134,7 @@ class UnicornEngine:
         if self.general[RIP] != 0x2000:
             raise UnicornError(f"sysret ended at {self.general[RIP]:#x}")
         locate_exception_fields(self.layout, self._observe_exceptions)
+        self._locate_marks()
         self.old_exception_index = self.layout.old_exception // 4
         self.error_code_index = self.layout.error_code // 4
         self.words32[self.old_exception_index] = 0xFFFFFFFF
@@ -133,6 +143,23 @@ class UnicornEngine:
             memory.release(frame)
         self.flush_translations()
         self.forget_code()
+
+    def _locate_marks(self) -> None:
+        """Divide by zero to see where the library notes floating-point exceptions."""
+        layout = self.layout
+        idle = layout.snapshot()
+        after_x87 = layout.x87_registers + 128
+
+        def observe(probe: tuple[tuple[int, int, str], ...]) -> tuple[bytes, bytes, bytes]:
+            seen: list[bytes] = []
+            for start, end, _ in probe:
+                self.library.check(self.library.emulate(self.handle, start, end, 0, 0))
+                seen.append(layout.snapshot())
+            ctypes.memmove(layout.address, idle, len(idle))
+            return idle, seen[0], seen[1]
+
+        layout.sse_mark = locate_mark(observe(_SSE_PROBE), after_x87, layout.mxcsr)
+        layout.x87_mark = locate_mark(observe(_X87_PROBE), after_x87, layout.mxcsr)
 
     def _observe_exceptions(self) -> list[tuple[int, int, bytes]]:
         library, handle = self.library, self.handle
@@ -146,7 +173,14 @@ class UnicornEngine:
         hook = library.add_hook(handle, uc.HOOK_INTR, callback)
         idle = bytes(self.layout.snapshot())
         observations: list[tuple[int, int, bytes]] = []
-        expected = ((0x2002, 0, 0), (0x2004, 14, 6), (0x2006, 14, 4), (0x2008, 14, 7), (0x200B, 14, 0x15))
+        expected = (
+            (0x2002, 0, 0),
+            (0x2004, 14, 6),
+            (0x2006, 14, 4),
+            (0x2008, 14, 7),
+            (0x200B, 14, 0x15),
+            (0x200D, 0x21, 0),
+        )
         for start, vector, error_code in expected:
             library.write_register(handle, uc.REG_RBX, 0x5000)
             library.write_register(handle, uc.REG_RCX, 0)
@@ -175,26 +209,9 @@ class UnicornEngine:
         add(uc.HOOK_INSN_INVALID, uc.INVALID_CALLBACK(self._on_invalid_instruction))
         add(uc.HOOK_INSN, uc.PORT_IN_CALLBACK(self._on_port_in), uc.INSN_IN)
         add(uc.HOOK_INSN, uc.PORT_OUT_CALLBACK(self._on_port_out), uc.INSN_OUT)
-        self._add_block_counter()
-
-    def _add_block_counter(self) -> None:
-        """Count blocks of code down in machine code: it costs a tenth of the speed, Python thirteen times."""
-        if platform.machine().lower() not in ("x86_64", "amd64"):
-            raise UnicornError(f"no block counter for a {platform.machine()} host")
-        self.counter_page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(self.counter_page))
-        # Called as (uc, address, size, data): data, in rcx, points at the budget.
-        code = (
-            bytes.fromhex("48ff09")  # dec qword [rcx]
-            + bytes.fromhex("7e01c3")  # jle +1; ret
-            + b"\x48\xb8"
-            + struct.pack("<Q", self.library.stop_address)  # mov rax, uc_emu_stop
-            + bytes.fromhex("ffe0")  # jmp rax, the handle still in rdi
-        )
-        self.counter_page[: len(code)] = code
-        self.budget = memoryview(self.counter_page)[2048:2056].cast("q")
+        self.exceptions = FloatingExceptions(library, handle, self.layout, self.state, self.memory)
+        self.budget = self.exceptions.code.budget
         self.budget[0] = 0
-        self.library.add_hook(self.handle, uc.HOOK_BLOCK, c_void_p(address), data=address + 2048)
 
     # Traps. An exception that left a callback would be lost in C: it's kept and raised by `run`.
 
@@ -210,10 +227,15 @@ class UnicornEngine:
     def _on_interrupt(self, _handle: int, vector: int, _data: int) -> None:
         words32 = self.words32
         error_code = words32[self.error_code_index]
+        is_software = words32[self.error_code_index + 1]
         words32[self.old_exception_index] = 0xFFFFFFFF
         words32[self.error_code_index] = 0
         try:
-            if vector == _PAGE_FAULT:
+            if is_software and vector not in _CALLABLE:
+                # Programs may not call through this gate, and the fault is at the instruction itself.
+                self.general[RIP] -= _INT_LENGTH
+                self.traps.processor_exception(_GENERAL_PROTECTION, vector * 8 + _GATE_ERROR)
+            elif vector == _PAGE_FAULT:
                 self.traps.page_fault(self.words64[self.cr2_index], error_code)
             elif vector != _DEBUG or self.budget[0] != self.budget_after_call:
                 # With TF on after a call the library single-steps before it has run an instruction.
@@ -254,15 +276,22 @@ class UnicornEngine:
     def run(self) -> None:
         """Run until stopped or out of budget; raises what a trap handler raised."""
         self.is_stopping = False
-        # A fault may have been raised just when the budget was spent: it was left, and is raised again.
-        self.words32[self.old_exception_index] = 0xFFFFFFFF
-        error = self.library.emulate(self.handle, self.general[RIP], _NO_PROGRAM_HAS_THIS, 0, 0)
-        while self.port_state is not None:
-            self.state[:], self.port_state = self.port_state, None
-            self.traps.processor_exception(13, 0)
-            if self.is_stopping:
-                return
+        exceptions = self.exceptions
+        exceptions.begin_run()
+        while True:
+            # A fault may have been raised just when the processor was stopped: it's raised again.
+            self.words32[self.old_exception_index] = 0xFFFFFFFF
             error = self.library.emulate(self.handle, self.general[RIP], _NO_PROGRAM_HAS_THIS, 0, 0)
+            vector: int | None
+            if self.port_state is not None:
+                self.state[:], self.port_state = self.port_state, None
+                vector = _GENERAL_PROTECTION
+            else:
+                vector = exceptions.attend()
+            if vector:
+                self.traps.processor_exception(vector, 0)
+            if vector is None or self.is_stopping or self.failure is not None:
+                break
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
@@ -284,7 +313,10 @@ class UnicornEngine:
         words = self.words64
         registers.fs_base = words[self.fs_index]
         registers.gs_base = words[self.gs_index]
-        registers.floating = self.format.image(self.state[self.floating])
+        state, layout = self.state, self.layout
+        if state[layout.sse_mark] or state[layout.x87_mark]:
+            self.exceptions.copy_marks()
+        registers.floating = self.format.image(state[self.floating])
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -297,6 +329,7 @@ class UnicornEngine:
         words[self.fs_index] = registers.fs_base
         words[self.gs_index] = registers.gs_base
         self.state[self.floating] = registers.floating or self.initial_floating
+        self.exceptions.state_replaced()
 
     def use_address_space(self, root_frame: int) -> None:
         """Switch page tables."""

@@ -38,7 +38,8 @@ class StateLayout:
     """Offsets in bytes from the state's `address`.
 
     `general`, 16 quadwords with rip after them, is at offset 0. `floating_start` to `floating_end`
-    encloses all of x87, MMX and SSE state. `size` bytes of the state are a task's: what the library copies
+    encloses all of x87, MMX and SSE state; in the bytes `x87_mark` and `sse_mark` the library notes
+    floating-point exceptions. `size` bytes of the state are a task's: what the library copies
     when it saves a context.
     """
 
@@ -54,7 +55,9 @@ class StateLayout:
         "mxcsr",
         "old_exception",
         "size",
+        "sse_mark",
         "x87_control",
+        "x87_mark",
         "x87_registers",
         "x87_status",
         "x87_tags",
@@ -76,6 +79,8 @@ class StateLayout:
         self.x87_tags = 0
         self.x87_registers = 0
         self.mxcsr = 0
+        self.sse_mark = 0
+        self.x87_mark = 0
         self.xmm = 0
         self.xmm_stride = 0
         self.floating_start = 0
@@ -233,15 +238,36 @@ def _locate_x87(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) 
         raise UnicornError("the x87 tags aren't eight bytes in a row")
 
 
+def locate_mark(data: tuple[bytes, bytes, bytes], start: int, end: int) -> int:
+    """The offset, from `start` up to `end`, of the byte in which exceptions of one kind are noted.
+
+    `data` is the state's bytes with no exception noted, after a division by zero, and after an invalid one
+    too. Raises UnicornError.
+    """
+    before, divided, invalid = data
+    found = [
+        offset
+        for offset in range(start, end)
+        if (before[offset], divided[offset], invalid[offset]) == (0, 4, 5)
+    ]
+    if len(found) != 1:
+        raise UnicornError(
+            f"where floating-point exceptions are noted was found at {len(found)} offsets, not one"
+        )
+    return found[0]
+
+
 def locate_exception_fields(layout: StateLayout, observe: Callable[[], list[tuple[int, int, bytes]]]) -> None:
     """Find the fields that describe an exception.
 
     `observe` provokes exceptions and gives for each its vector, the error code that the processor must
-    have pushed, and the state's bytes as they were in the hook. Raises UnicornError.
+    have pushed, and the state's bytes as they were in the hook. The last one is an `int` instruction, which
+    the word after the error code tells from a fault. Raises UnicornError.
     """
     codes: set[int] | None = None
     previous: set[int] | None = None
-    for vector, error_code, data in observe():
+    observations = observe()
+    for vector, error_code, data in observations[:-1]:
         words = memoryview(data).cast("I")
         at_code = {4 * index for index, word in enumerate(words) if word == error_code}
         at_vector = {4 * index for index, word in enumerate(words) if word == vector}
@@ -253,3 +279,7 @@ def locate_exception_fields(layout: StateLayout, observe: Callable[[], list[tupl
             f"{len(previous or ())} offsets, not one each"
         )
     layout.error_code, layout.old_exception = codes.pop(), previous.pop()
+    software = layout.error_code // 4 + 1
+    told = [memoryview(data).cast("I")[software] for _, _, data in observations]
+    if told != [0] * (len(told) - 1) + [1]:
+        raise UnicornError("what tells an interrupt from a fault isn't where it should be")

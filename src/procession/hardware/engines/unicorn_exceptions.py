@@ -1,0 +1,209 @@
+"""Floating-point exceptions of the Unicorn engine: shown in the control words always, raised where unmasked.
+
+Of denormal operands the library tells nothing: that exception is never raised. A result that overflows or
+underflows on the x87 stack is the one that it would be with the exception masked.
+"""
+
+from __future__ import annotations
+
+from ctypes import c_uint32, c_void_p
+from typing import TYPE_CHECKING
+
+from procession.hardware import page_table as pte
+from procession.hardware.engines import unicorn_library as uc
+from procession.hardware.engines.unicorn_machine_code import (
+    ERROR_SUMMARY,
+    EXCEPTIONS,
+    MASKS,
+    PENDING,
+    UNMASKED,
+    HookCode,
+)
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.hardware.registers import RIP
+
+if TYPE_CHECKING:
+    from procession.hardware.engines.unicorn_library import UnicornLibrary
+    from procession.hardware.engines.unicorn_state import StateLayout
+    from procession.hardware.physical_memory import PhysicalMemory
+
+_X87_ERROR, _SIMD_ERROR = 16, 19
+_INVALID_OR_DIVIDE = 0x05
+_BUSY = 0x8000
+_MASK_SHIFT = 7
+_MASKED_LOADS = 1000
+"""After so many tasks in a row that mask everything, instructions aren't watched any more."""
+_PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, *range(0x40, 0x50), 0x64, 0x65, 0x66, 0x67))
+_FWAIT, _FIRST_ESCAPE, _LAST_ESCAPE = 0x9B, 0xD8, 0xDF
+_LONGEST_INSTRUCTION = 15
+# What doesn't wait for exceptions: fnclex, fninit, fnstsw ax; fnstenv, fnstcw, fnsave and fnstsw to memory.
+_NOT_WAITING = ((0xDB, 0xE2), (0xDB, 0xE3), (0xDF, 0xE0))
+_NOT_WAITING_TO_MEMORY = ((0xD9, 6), (0xD9, 7), (0xDD, 6), (0xDD, 7))
+_REGISTER_FORM = 0xC0
+
+
+class FloatingExceptions:
+    """Watches one processor, whose `state` is laid out as `layout` says; `code` is what the library calls."""
+
+    __slots__ = (
+        "code",
+        "handle",
+        "hook",
+        "layout",
+        "library",
+        "masked_loads",
+        "memory",
+        "state",
+        "words16",
+        "words32",
+        "words64",
+    )
+
+    def __init__(
+        self,
+        library: UnicornLibrary,
+        handle: c_void_p,
+        layout: StateLayout,
+        state: memoryview,
+        memory: PhysicalMemory,
+    ) -> None:
+        self.library = library
+        self.handle = handle
+        self.layout = layout
+        self.state = state
+        self.words16 = state.cast("H")
+        self.words32 = state.cast("I")
+        self.words64 = state.cast("Q")
+        self.memory = memory
+        self.code = HookCode(layout, library.stop_address)
+        address, data = self.code.block_hook
+        library.add_hook(handle, uc.HOOK_BLOCK, c_void_p(address), data=data)
+        self.hook: object = None
+        self.masked_loads = 0
+
+    @property
+    def unmasked(self) -> tuple[int, int]:
+        """The exceptions that MXCSR and the x87 control word let through."""
+        layout = self.layout
+        return (
+            ~self.words32[layout.mxcsr // 4] >> _MASK_SHIFT & MASKS,
+            ~self.words16[layout.x87_control // 2] & MASKS,
+        )
+
+    def copy_marks(self) -> None:
+        """Show in MXCSR and the x87 status what the present block has raised; as the hook does."""
+        layout, state, code = self.layout, self.state, self.code
+        sse_mark, x87_mark = state[layout.sse_mark] & EXCEPTIONS, state[layout.x87_mark] & EXCEPTIONS
+        sse_known, x87_known = code.known
+        index = layout.mxcsr // 4
+        if sse_mark != sse_known:
+            self.words32[index] |= sse_mark
+        elif sse_mark & ~self.words32[index]:
+            state[layout.sse_mark] = sse_mark = 0
+        index = layout.x87_status // 2
+        if x87_mark != x87_known:
+            self.words16[index] |= x87_mark
+        elif x87_mark & ~self.words16[index]:
+            state[layout.x87_mark] = x87_mark = 0
+        code.know(sse_mark, x87_mark)
+
+    def state_replaced(self) -> None:
+        """Another task's state, whose marks have been copied, is in the processor now."""
+        layout, state = self.layout, self.state
+        self.code.know(state[layout.sse_mark], state[layout.x87_mark])
+        if self.hook is not None:
+            self.masked_loads = 0 if any(self.unmasked) else self.masked_loads + 1
+
+    def begin_run(self) -> None:
+        """The processor is about to run: stop watching instructions if that has long been needless."""
+        if self.masked_loads > _MASKED_LOADS:
+            self.library.check(self.library.hook_delete(self.handle, self.hook))
+            self.library.control(self.handle, _FLUSH_CODE)
+            self.code.set_watching(False)
+            self.hook = None
+            self.masked_loads = 0
+
+    def attend(self) -> int | None:
+        """See why the processor has been stopped: the vector to raise, 0 to go on, None if not for this."""
+        reason = self.code.take_reason()
+        if self.hook is not None and reason != PENDING:
+            # The stop at the end of a budget may come first.
+            return self._raise() or (0 if reason else None)
+        if reason == UNMASKED:
+            self._watch()
+            return 0
+        if reason == PENDING:
+            if self._is_waiting_instruction(self.words64[RIP]):
+                return _X87_ERROR
+            self.code.skip_check()
+            return 0
+        return None
+
+    def _watch(self) -> None:
+        """Have code called before each instruction from now on."""
+        address, data = self.code.watch_hook
+        self.code.set_watching(True)
+        self.hook = self.library.add_hook(self.handle, uc.HOOK_CODE, c_void_p(address), data=data)
+        self.library.control(self.handle, _FLUSH_CODE)
+
+    def _raise(self) -> int:
+        """Undo the last instruction if it raised an unmasked exception; the vector, or 0.
+
+        The x87 tells of its exceptions when the next of its instructions comes.
+        """
+        layout, state = self.layout, self.state
+        snapshot = self.code.snapshot
+        sse_unmasked, x87_unmasked = self.unmasked
+        sse_mark, x87_mark = state[layout.sse_mark] & EXCEPTIONS, state[layout.x87_mark] & EXCEPTIONS
+        if not self.code.has_watched(sse_unmasked, x87_unmasked):
+            return 0
+        if sse_mark & sse_unmasked:
+            new = sse_mark & (~snapshot[layout.sse_mark] | sse_unmasked)
+            state[: layout.floating_end] = snapshot
+            self.words32[layout.mxcsr // 4] |= new
+            return _SIMD_ERROR
+        if x87_mark & x87_unmasked:
+            if x87_mark & x87_unmasked & _INVALID_OR_DIVIDE:
+                following = self.words64[RIP]
+                state[: layout.floating_end] = snapshot
+                self.words64[RIP] = following
+            else:
+                state[layout.x87_mark] &= ~x87_unmasked
+            self.words16[layout.x87_status // 2] |= x87_mark | ERROR_SUMMARY | _BUSY
+        return 0
+
+    def _is_waiting_instruction(self, address: int) -> bool:
+        """Whether the instruction at `address` is of those that raise what is pending on the x87."""
+        code = self._read_code(address)
+        position = 0
+        while position < len(code) and code[position] in _PREFIXES:
+            position += 1
+        opcode, operand = (*code[position : position + 2], 0, 0)[:2]
+        if opcode == _FWAIT:
+            return True
+        if not _FIRST_ESCAPE <= opcode <= _LAST_ESCAPE:
+            return False
+        if operand >= _REGISTER_FORM:
+            return (opcode, operand) not in _NOT_WAITING
+        return (opcode, operand >> 3 & 7) not in _NOT_WAITING_TO_MEMORY
+
+    def _read_code(self, address: int) -> bytes:
+        """The bytes of an instruction, as many as are mapped."""
+        parts: list[bytes] = []
+        left = _LONGEST_INSTRUCTION
+        while left:
+            table = self.words64[self.layout.cr3 // 8] >> PAGE_SHIFT
+            for shift in (39, 30, 21, 12):
+                entry = self.memory.words[(table << 9) + (address >> shift & 511)]
+                if not entry & pte.PRESENT:
+                    return b"".join(parts)
+                table = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
+            count = min(left, PAGE_SIZE - (address & PAGE_MASK))
+            base = (table << PAGE_SHIFT) + (address & PAGE_MASK)
+            parts.append(self.memory.bytes[base : base + count])
+            address += count
+            left -= count
+        return b"".join(parts)
+
+
+_FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)

@@ -1,0 +1,251 @@
+"""Machine code that the library calls before each block or instruction: Python would be too slow.
+
+The library doesn't raise floating-point exceptions, and doesn't show in MXCSR and the x87 status that they
+have occurred: it notes them in two bytes of its own, called the marks here. So before each block the code
+here copies new marks to where the program sees them. As soon as a program unmasks an exception, code is
+called before each instruction too, which stops the processor when the last one raised what isn't masked, and
+keeps the state from before the instruction so that it can be undone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import platform
+from struct import pack
+from typing import TYPE_CHECKING
+
+from procession.hardware.engines.unicorn_library import UnicornError
+
+if TYPE_CHECKING:
+    from procession.hardware.engines.unicorn_state import StateLayout
+
+EXCEPTIONS = 0x3D
+"""The bits that a mark and MXCSR and the x87 status share: invalid, divide, overflow, underflow, inexact."""
+MASKS = 0x3F
+ERROR_SUMMARY = 0x80
+"""The bit of the x87 status that says that an unmasked exception waits for the next x87 instruction."""
+
+# Why the processor was stopped, but for the budget.
+UNMASKED, RAISED, PENDING = 1, 2, 3
+
+# Offsets from where rcx, the hooks' last argument, points.
+_BUDGET, _SSE_KNOWN, _X87_KNOWN, _IS_WATCHING, _REASON = 0, 8, 9, 10, 11
+_SSE_UNMASKED, _X87_UNMASKED, _SKIPS_CHECK = 12, 13, 14
+_PAGE, _DATA, _WATCH_CODE = 4096, 2048, 1024
+
+
+class _Assembly:
+    """Bytes with jumps to labels."""
+
+    def __init__(self) -> None:
+        self.code = bytearray()
+        self.jumps: list[tuple[int, str]] = []
+        self.labels: dict[str, int] = {}
+
+    def add(self, text: str, *operands: bytes) -> None:
+        """Append the bytes written in hexadecimal in `text`, then `operands`."""
+        self.code += bytes.fromhex(text) + b"".join(operands)
+
+    def jump(self, opcode: str, label: str) -> None:
+        """A jump: `opcode` is jmp's (e9), or what follows the 0f of a conditional one."""
+        self.add(opcode if opcode == "e9" else "0f" + opcode, bytes(4))
+        self.jumps.append((len(self.code), label))
+
+    def label(self, name: str) -> None:
+        """The target of jumps to `name`."""
+        self.labels[name] = len(self.code)
+
+    def finish(self) -> bytes:
+        """The code."""
+        for end, label in self.jumps:
+            self.code[end - 4 : end] = _d32(self.labels[label] - end)
+        return bytes(self.code)
+
+
+def _d8(value: int) -> bytes:
+    return pack("b", value)
+
+
+def _d32(value: int) -> bytes:
+    return pack("<i", value)
+
+
+def _q(value: int) -> bytes:
+    return pack("<Q", value)
+
+
+class HookCode:
+    """A page of code and data for one processor whose state `layout` describes.
+
+    `budget` holds how many blocks may still be begun. `snapshot` is the state before the last instruction,
+    while `is_watching`. Raises UnicornError for a host whose instructions aren't these.
+    """
+
+    __slots__ = ("address", "budget", "bytes", "data", "keeper", "snapshot")
+
+    def __init__(self, layout: StateLayout, stop_address: int) -> None:
+        if platform.machine().lower() not in ("x86_64", "amd64"):
+            raise UnicornError(f"no code for hooks on a {platform.machine()} host")
+        kept = (layout.floating_end + 7) & ~7
+        length = _PAGE + ((kept + _PAGE - 1) & -_PAGE)
+        self.keeper = mmap.mmap(-1, length, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.keeper))
+        block = _block_code(layout, stop_address)
+        watch = _watch_code(layout, stop_address, self.address + _PAGE, kept)
+        if len(block) > _WATCH_CODE or len(watch) > _DATA - _WATCH_CODE:
+            raise UnicornError("the hooks' code is too long")
+        self.keeper[: len(block)] = block
+        self.keeper[_WATCH_CODE : _WATCH_CODE + len(watch)] = watch
+        view = memoryview(self.keeper)
+        self.budget = view[_DATA : _DATA + 8].cast("q")
+        self.data = view[_DATA : _DATA + 16]
+        self.snapshot = view[_PAGE : _PAGE + layout.floating_end]
+
+    @property
+    def block_hook(self) -> tuple[int, int]:
+        """The addresses of the code to call before each block, and of its data."""
+        return self.address, self.address + _DATA
+
+    @property
+    def watch_hook(self) -> tuple[int, int]:
+        """The addresses of the code to call before each instruction, and of its data."""
+        return self.address + _WATCH_CODE, self.address + _DATA
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """The marks that have been copied to where the program sees them: of SSE, of x87."""
+        return self.data[_SSE_KNOWN], self.data[_X87_KNOWN]
+
+    def has_watched(self, sse_unmasked: int, x87_unmasked: int) -> bool:
+        """Whether the last instruction began with these exceptions unmasked, and is in `snapshot`."""
+        return self.data[_SSE_UNMASKED] == sse_unmasked and self.data[_X87_UNMASKED] == x87_unmasked
+
+    def take_reason(self) -> int:
+        """Why the processor was stopped: UNMASKED, RAISED, PENDING, or 0. It's 0 afterwards."""
+        reason = self.data[_REASON]
+        if reason:
+            self.data[_REASON] = 0
+        return reason
+
+    def set_watching(self, is_watching: bool) -> None:
+        """Say whether the code is called before each instruction."""
+        self.data[_IS_WATCHING] = is_watching
+
+    def skip_check(self) -> None:
+        """Let the next instruction be executed whatever is pending."""
+        self.data[_SKIPS_CHECK] = 1
+
+    def know(self, sse_mark: int, x87_mark: int) -> None:
+        """These marks of the state that is in the processor now have been copied."""
+        data = self.data
+        data[_SSE_KNOWN], data[_X87_KNOWN] = sse_mark & EXCEPTIONS, x87_mark & EXCEPTIONS
+        data[_SSE_UNMASKED] = data[_X87_UNMASKED] = 0
+
+
+def _block_code(layout: StateLayout, stop_address: int) -> bytes:
+    """Called as (uc, address, size, data); rdx is made to point at MXCSR."""
+    mxcsr = layout.mxcsr
+    sse, x87 = layout.sse_mark - mxcsr, layout.x87_mark - mxcsr
+    status, control = layout.x87_status - mxcsr, layout.x87_control - mxcsr
+    code = _Assembly()
+    code.add("48ff09")  # dec qword [rcx]
+    code.jump("8e", "stop")  # jle stop
+    code.add("48ba", _q(layout.address + mxcsr))  # mov rdx, MXCSR's address
+    code.add("0fb682", _d32(sse))  # movzx eax, byte [the SSE mark]
+    code.add("0fb6b2", _d32(x87))  # movzx esi, byte [the x87 mark]
+    code.add("4189c0 4109f0")  # mov r8d, eax; or r8d, esi
+    code.jump("85", "marked")  # jnz marked
+    code.label("masks")
+    code.add("8b02 f7d0 a9801f0000")  # mov eax, [rdx]; not eax; test eax, 0x1f80
+    code.jump("85", "unmasked")  # jnz unmasked
+    code.add("8b82", _d32(control), b"\xf7\xd0\xa8\x3f")  # mov eax, [control]; not eax; test al, 0x3f
+    code.jump("85", "unmasked")  # jnz unmasked
+    code.label("return")
+    code.add("c3")  # ret
+    code.label("unmasked")
+    code.add("8079", _d8(_IS_WATCHING), b"\0")  # cmp byte [is watching], 0
+    code.jump("85", "return")  # jne return
+    code.add("c641", _d8(_REASON), _d8(UNMASKED))  # mov byte [reason], UNMASKED
+    code.label("stop")
+    code.add("48b8", _q(stop_address), b"\xff\xe0")  # mov rax, uc_emu_stop; jmp rax, the handle still in rdi
+    code.label("marked")
+    code.add("83e03d 83e63d")  # and eax, EXCEPTIONS; and esi, EXCEPTIONS
+    code.add("3a41", _d8(_SSE_KNOWN))  # cmp al, [known]
+    code.jump("84", "known")  # je known
+    code.add("8841", _d8(_SSE_KNOWN), b"\x09\x02")  # mov [known], al; or [rdx], eax
+    code.jump("e9", "x87")  # jmp x87
+    code.label("known")
+    # The program has cleared what was copied: then the mark is to be cleared too.
+    code.add("448b02 4121c0 4139c0")  # mov r8d, [rdx]; and r8d, eax; cmp r8d, eax
+    code.jump("84", "x87")  # je x87
+    code.add("c682", _d32(sse), b"\0")  # mov byte [the SSE mark], 0
+    code.add("c641", _d8(_SSE_KNOWN), b"\0")  # mov byte [known], 0
+    code.label("x87")
+    code.add("403a71", _d8(_X87_KNOWN))  # cmp sil, [known]
+    code.jump("84", "known x87")  # je known
+    code.add("408871", _d8(_X87_KNOWN))  # mov [known], sil
+    code.add("6609b2", _d32(status))  # or [status], si
+    code.jump("e9", "masks")  # jmp masks
+    code.label("known x87")
+    code.add("0fb782", _d32(status))  # movzx eax, word [status]
+    code.add("21f0 39f0")  # and eax, esi; cmp eax, esi
+    code.jump("84", "masks")  # je masks
+    code.add("c682", _d32(x87), b"\0")  # mov byte [the x87 mark], 0
+    code.add("c641", _d8(_X87_KNOWN), b"\0")  # mov byte [known], 0
+    code.jump("e9", "masks")  # jmp masks
+    return code.finish()
+
+
+def _watch_code(layout: StateLayout, stop_address: int, snapshot: int, length: int) -> bytes:
+    """Called as (uc, address, size, data); rdx is made to point at MXCSR."""
+    mxcsr = layout.mxcsr
+    sse, x87 = layout.sse_mark - mxcsr, layout.x87_mark - mxcsr
+    status, control = layout.x87_status - mxcsr, layout.x87_control - mxcsr
+    code = _Assembly()
+    code.add("48ba", _q(layout.address + mxcsr))  # mov rdx, MXCSR's address
+    code.add("8b02 f7d0 c1e807 83e03f")  # mov eax, [rdx]; not eax; shr eax, 7; and eax, MASKS
+    code.add("448b82", _d32(control), b"\x41\xf7\xd0\x41\x83\xe0\x3f")  # r8d: what x87 doesn't mask
+    code.add("4189c1 4509c1")  # mov r9d, eax; or r9d, r8d
+    code.jump("84", "return")  # jz return
+    code.add("3a41", _d8(_SSE_UNMASKED))  # cmp al, [unmasked]
+    code.jump("84", "same")  # je same
+    # What was noted while it was masked must not be taken for an exception.
+    code.add("8841", _d8(_SSE_UNMASKED))  # mov [unmasked], al
+    code.add("0fb6b2", _d32(sse), b"\x83\xe6\x3d\x09\x32")  # movzx esi, [mark]; and esi, 0x3d; or [rdx], esi
+    code.add("c682", _d32(sse), b"\0")  # mov byte [the SSE mark], 0
+    code.add("c641", _d8(_SSE_KNOWN), b"\0")  # mov byte [known], 0
+    code.label("same")
+    code.add("443a41", _d8(_X87_UNMASKED))  # cmp r8b, [unmasked]
+    code.jump("84", "check")  # je check
+    code.add("448841", _d8(_X87_UNMASKED))  # mov [unmasked], r8b
+    code.add("0fb6b2", _d32(x87), b"\x83\xe6\x3d")  # movzx esi, byte [the x87 mark]; and esi, EXCEPTIONS
+    code.add("6609b2", _d32(status))  # or [status], si
+    code.add("c682", _d32(x87), b"\0")  # mov byte [the x87 mark], 0
+    code.add("c641", _d8(_X87_KNOWN), b"\0")  # mov byte [known], 0
+    code.label("check")
+    code.add("8079", _d8(_SKIPS_CHECK), b"\0")  # cmp byte [skips check], 0
+    code.jump("85", "skip")  # jne skip
+    code.add("2282", _d32(sse))  # and al, [the SSE mark]
+    code.add("4422 82", _d32(x87))  # and r8b, [the x87 mark]
+    code.add("4409c0 a83d")  # or eax, r8d; test al, EXCEPTIONS
+    code.jump("85", "raised")  # jnz raised
+    code.add("f682", _d32(status), bytes((ERROR_SUMMARY,)))  # test byte [status], ERROR_SUMMARY
+    code.jump("85", "pending")  # jnz pending
+    code.label("keep")
+    code.add("57 48be", _q(layout.address))  # push rdi; mov rsi, the state
+    code.add("48bf", _q(snapshot))  # mov rdi, the snapshot
+    code.add("b9", pack("<I", length // 8), b"\xf3\x48\xa5\x5f")  # mov ecx, length / 8; rep movsq; pop rdi
+    code.label("return")
+    code.add("c3")  # ret
+    code.label("skip")
+    code.add("c641", _d8(_SKIPS_CHECK), b"\0")  # mov byte [skips check], 0
+    code.jump("e9", "keep")  # jmp keep
+    code.label("pending")
+    code.add("c641", _d8(_REASON), _d8(PENDING))  # mov byte [reason], PENDING
+    code.jump("e9", "stop")  # jmp stop
+    code.label("raised")
+    code.add("c641", _d8(_REASON), _d8(RAISED))  # mov byte [reason], RAISED
+    code.label("stop")
+    code.add("48b8", _q(stop_address), b"\xff\xe0")  # mov rax, uc_emu_stop; jmp rax, the handle still in rdi
+    return code.finish()
