@@ -39,6 +39,12 @@ def development_root() -> Path:
     return find_tree("development")
 
 
+@pytest.fixture(scope="session")
+def servers_root() -> Path:
+    """Return the root of a tree with servers and their clients, for heavy tests."""
+    return find_tree("servers")
+
+
 def find_tree(name: str) -> Path:
     """Return the root of the tree that `scripts/guest-root` builds under this name."""
     command = [sys.executable, str(PROJECT / "scripts" / "guest-root"), "--tree", name]

@@ -116,6 +116,7 @@ class RouteAttribute(IntEnum):
     RTA_CACHEINFO = 12
     RTA_TABLE = 15
     RTA_PREF = 20
+    RTA_UID = 25
 
 
 class RouteType(IntEnum):
@@ -142,6 +143,7 @@ class RouteTable(IntEnum):
 
 
 RTPROT_KERNEL = 2
+RTM_F_CLONED = 0x200
 IFAPROT_KERNEL_LO = 1
 IFA_F_PERMANENT = 0x80
 

@@ -200,10 +200,10 @@ class NetlinkSocket(Socket):
                     self._acknowledge(header, request, 0)
                 continue
             is_dump = header.nlmsg_flags & _DUMP == _DUMP
-            may_change = self._may_speak_to_others
+            body = request[_HEADER.size :]
             try:
                 messages = answer(
-                    self.network, header.nlmsg_type, request[_HEADER.size :], is_dump, may_change
+                    self.network, self.caller.credentials, header.nlmsg_type, body, is_dump=is_dump
                 )
             except Errno as error:
                 self._acknowledge(header, request, error.number)

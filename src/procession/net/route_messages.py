@@ -10,6 +10,7 @@ from procession.abi.interface import InterfaceFlag
 from procession.abi.netlink import (
     IFA_F_PERMANENT,
     IFAPROT_KERNEL_LO,
+    RTM_F_CLONED,
     RTPROT_KERNEL,
     AddressAttribute,
     Ifaddrmsg,
@@ -22,7 +23,7 @@ from procession.abi.netlink import (
     RouteType,
     Rtmsg,
 )
-from procession.net.interface import FLAGS, HARDWARE_TYPE, INDEX, MTU, NAME, QUEUE_LENGTH
+from procession.net.interface import CAP_NET_ADMIN, FLAGS, HARDWARE_TYPE, INDEX, MTU, NAME, QUEUE_LENGTH
 from procession.net.internet_address import (
     AF_INET,
     AF_INET6,
@@ -33,6 +34,7 @@ from procession.net.internet_address import (
 )
 
 if TYPE_CHECKING:
+    from procession.net.host import Identity
     from procession.net.network import Network
 
 _ATTRIBUTE = Struct("<HH")
@@ -40,6 +42,8 @@ _TYPE_MASK = 0x3FFF
 _UP = int(InterfaceFlag.IFF_UP)
 _LINK_FLAGS = FLAGS | int(InterfaceFlag.IFF_LOWER_UP)
 _FOREVER = b"\xff\xff\xff\xff"
+_IS_LOCAL = 0x80000000
+"""RTCF_LOCAL among a route's flags."""
 _HARDWARE_ADDRESS = bytes(6)
 _GET = 2
 """Of the four numbers for an object, the one that asks for it."""
@@ -69,20 +73,19 @@ def _number(value: int) -> bytes:
     return value.to_bytes(4, "little")
 
 
-def answer(network: Network, kind: int, body: bytes, is_dump: bool, may_change: bool) -> Answer:
+def answer(network: Network, credentials: Identity, kind: int, body: bytes, *, is_dump: bool) -> Answer:
     """What the kernel answers to a request of type `kind`.
 
-    `may_change` is CAP_NET_ADMIN. Raises EPERM, ENODEV, EINVAL, EOPNOTSUPP.
-    Linux: net/core/rtnetlink.c, rtnetlink_rcv_msg.
+    Raises EPERM, ENODEV, EINVAL, EOPNOTSUPP, ENETUNREACH. Linux: net/core/rtnetlink.c, rtnetlink_rcv_msg.
     """
-    if kind & 3 != _GET and not may_change:
+    if kind & 3 != _GET and not credentials.has_capability(CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
     if kind == RouteMessageType.RTM_GETLINK:
         return _links(network, body, is_dump)
     if kind == RouteMessageType.RTM_GETADDR and is_dump:
         return _addresses(body)
     if kind == RouteMessageType.RTM_GETROUTE:
-        return _routes(body) if is_dump else _route_to(body)
+        return _routes(body) if is_dump else _route_to(body, credentials.uid)
     if kind in (RouteMessageType.RTM_GETNEIGH, RouteMessageType.RTM_GETRULE) and is_dump:
         return []
     if kind in (RouteMessageType.RTM_NEWLINK, RouteMessageType.RTM_SETLINK):
@@ -227,8 +230,8 @@ def _routes(body: bytes) -> Answer:
     return found
 
 
-def _route_to(body: bytes) -> Answer:
-    """The route that a packet would take. Raises ENETUNREACH. Linux: inet_rtm_getroute."""
+def _route_to(body: bytes, uid: int) -> Answer:
+    """The route that a packet of user `uid` would take. Raises ENETUNREACH. Linux: rt_fill_info."""
     if len(body) < Rtmsg.SIZE:
         raise EINVAL
     family = body[0]
@@ -237,4 +240,16 @@ def _route_to(body: bytes) -> Answer:
         raise EINVAL
     if not is_local(target):
         raise ENETUNREACH
-    return [_route(target, 8 * len(target), RouteType.RTN_LOCAL, RouteScope.RT_SCOPE_UNIVERSE)]
+    table = int(RouteTable.RT_TABLE_MAIN)
+    kind, scope = int(RouteType.RTN_LOCAL), int(RouteScope.RT_SCOPE_UNIVERSE)
+    header = Rtmsg(family, 8 * len(target), 0, 0, table, 0, scope, kind, RTM_F_CLONED | _IS_LOCAL)
+    attributes = (
+        (RouteAttribute.RTA_TABLE, _number(table)),
+        (RouteAttribute.RTA_DST, target),
+        (RouteAttribute.RTA_OIF, _number(INDEX)),
+        (RouteAttribute.RTA_PREFSRC, LOOPBACK_4 if family == AF_INET else LOOPBACK_6),
+        (RouteAttribute.RTA_UID, _number(uid)),
+        (RouteAttribute.RTA_CACHEINFO, bytes(32)),
+    )
+    packed = b"".join(attribute(int(name), data) for name, data in attributes)
+    return [(int(RouteMessageType.RTM_NEWROUTE), header.pack() + packed)]

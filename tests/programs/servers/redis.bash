@@ -15,7 +15,6 @@ kill $subscriber
 cat /tmp/news
 seq -f 'set key:%g value' 500 | redis-cli -p 18379 --pipe | tail -n 1
 redis-cli -p 18379 dbsize
-redis-cli -p 18379 debug sleep 0
 redis-cli -p 18379 config get maxclients
 redis-cli -p 18379 client list | grep -c 'cmd=client'
 redis-cli -p 18379 shutdown nosave

@@ -1,5 +1,6 @@
+socat() { command socat -d0 "$@"; }
 (echo 'from the server' | nc.openbsd -N -l 127.0.0.1 18201) > /tmp/got &
-until ss -ltn | grep -q 127.0.0.1:18201; do sleep 0.1; done
+until ss -ltn 2> /dev/null | grep -q 127.0.0.1:18201; do sleep 0.1; done
 echo 'from the client' | nc.openbsd -N 127.0.0.1 18201
 wait
 cat /tmp/got
@@ -11,23 +12,23 @@ wait
 cat /tmp/got
 socat TCP-LISTEN:18202,bind=127.0.0.1,fork,reuseaddr EXEC:'tr a-z A-Z' &
 server=$!
-until ss -ltn | grep -q 127.0.0.1:18202; do sleep 0.1; done
+until ss -ltn 2> /dev/null | grep -q 127.0.0.1:18202; do sleep 0.1; done
 for number in 1 2 3; do echo "socat $number" | socat - TCP:127.0.0.1:18202; done
 kill $server
 wait $server 2> /dev/null
 echo "socat: $?"
 socat UNIX-LISTEN:/tmp/forward,fork TCP:127.0.0.1:18203 &
 forward=$!
-socat -u TCP-LISTEN:18203,bind=127.0.0.1 OPEN:/tmp/forwarded,creat &
-until [ -S /tmp/forward ] && ss -ltn | grep -q 127.0.0.1:18203; do sleep 0.1; done
+: > /tmp/forwarded
+socat -u TCP-LISTEN:18203,bind=127.0.0.1 OPEN:/tmp/forwarded &
+until [ -S /tmp/forward ] && ss -ltn 2> /dev/null | grep -q 127.0.0.1:18203; do sleep 0.1; done
 seq 20000 | socat -u - UNIX-CONNECT:/tmp/forward
-wait %3 2> /dev/null
 kill $forward
 until [ "$(wc -l < /tmp/forwarded)" = 20000 ]; do sleep 0.1; done
 cksum < /tmp/forwarded
 socat -u UDP-RECV:18204,bind=127.0.0.1 - > /tmp/datagrams &
 receiver=$!
-until ss -lun | grep -q 127.0.0.1:18204; do sleep 0.1; done
+until ss -lun 2> /dev/null | grep -q 127.0.0.1:18204; do sleep 0.1; done
 echo 'a datagram' | socat -u - UDP-SENDTO:127.0.0.1:18204
 until grep -q datagram /tmp/datagrams; do sleep 0.1; done
 kill $receiver
