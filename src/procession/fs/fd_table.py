@@ -37,6 +37,15 @@ class FdTable:
             raise EMFILE
         return fd
 
+    def lowest_free_after_exec(self, limit: int) -> int:
+        """The lowest descriptor that will be free once those with close-on-exec are closed. Raises EMFILE."""
+        fd = 0
+        while fd in self.files and fd not in self.close_on_exec:
+            fd += 1
+        if fd >= limit:
+            raise EMFILE
+        return fd
+
     def install(self, file: File, *, close_on_exec: bool = False, minimum: int = 0, limit: int) -> int:
         """Give `file` the lowest free descriptor from `minimum` on; the table takes a reference.
 

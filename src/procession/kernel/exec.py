@@ -33,7 +33,7 @@ from procession.kernel.elf import (
     read_interpreter,
 )
 from procession.kernel.exit import do_group_exit, release_memory
-from procession.kernel.rlimit import RLIMIT_NPROC, RLIMIT_STACK
+from procession.kernel.rlimit import RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK
 from procession.kernel.signal import kill_thread
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
@@ -43,6 +43,7 @@ from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, Virt
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
+    from procession.kernel.binary_format import BinaryFormat
     from procession.kernel.credentials import ExecCredentials
     from procession.kernel.kernel import Kernel
 
@@ -56,6 +57,7 @@ _MAXIMUM_INTERPRETERS = 5
 _O_RDONLY = 0
 _SIGSEGV = 11
 _COMM_LENGTH = 15
+_AT_FLAGS_PRESERVE_ARGV0 = 1
 _READ_IMPLIES_EXEC = 0x400000
 _PER_CLEAR_ON_SETID = 0x740000
 """The personality flags that weaken a program which gains privilege."""
@@ -95,10 +97,23 @@ class BinaryParameters:
     `name` is what AT_EXECFN shows, `interpreter_name` what the search for a handler is at: the same, or a
     script's interpreter. `arguments` and `environment` are the strings without their NULs. `held` are the
     files opened on the way, `file` the last one. `is_readable` says whether the caller may read the program
-    and its dynamic loader, so that a core could tell nothing new.
+    and its dynamic loader, so that a core could tell nothing new. An interpreter of binfmt_misc may ask for
+    `opened_program`, a descriptor of the program; for the rights of `privileged_program`; and for
+    `vector_flags`, AT_FLAGS.
     """
 
-    __slots__ = ("arguments", "environment", "file", "held", "interpreter_name", "is_readable", "name")
+    __slots__ = (
+        "arguments",
+        "environment",
+        "file",
+        "held",
+        "interpreter_name",
+        "is_readable",
+        "name",
+        "opened_program",
+        "privileged_program",
+        "vector_flags",
+    )
     file: File
 
     def __init__(self, name: bytes, arguments: list[bytes], environment: list[bytes]) -> None:
@@ -108,6 +123,9 @@ class BinaryParameters:
         self.environment = environment
         self.held: list[File] = []
         self.is_readable = True
+        self.opened_program: File | None = None
+        self.privileged_program: File | None = None
+        self.vector_flags = 0
 
     def open(self, task: Task, path: Path) -> File:
         """Open what is at `path` for execution. Raises EACCES, ETXTBSY. Linux: fs/exec.c, do_open_execat."""
@@ -124,6 +142,13 @@ class BinaryParameters:
         if events is not None:
             events.opened(file)
             events.accessed(file)
+        file.acquire()
+        self.held.append(file)
+        return file
+
+    def open_again(self, task: Task, opened: File) -> File:
+        """Open once more what is open already, wherever it is by now."""
+        file = opened.inode.open(opened.path, _O_RDONLY, task.credentials)
         file.acquire()
         self.held.append(file)
         return file
@@ -228,23 +253,70 @@ def _search_handler(task: Task, parameters: BinaryParameters) -> ElfProgram:
 
     Linux: fs/exec.c, exec_binprm; fs/binfmt_script.c, load_script.
     """
+    formats = task.kernel.binary_formats
     for _ in range(_MAXIMUM_INTERPRETERS + 1):
         head = parameters.file.read_at(0, _HEAD_BYTES)
-        if not head.startswith(b"#!"):
+        found = formats.find(parameters.interpreter_name, head) if formats.formats else None
+        opened = parameters.opened_program
+        if found is not None:
+            _take_registered_interpreter(task, parameters, found)
+        elif head.startswith(b"#!"):
+            _take_script_interpreter(task, parameters, head)
+        else:
             program = task.kernel.program_headers.read(parameters.file, head)
             if program is None or not program.is_loadable:
                 raise ENOEXEC("neither ELF for x86-64 nor a script")
             return program
-        interpreter, argument = _parse_script_line(head)
-        parameters.arguments[0:1] = [
-            interpreter,
-            *([argument] if argument is not None else []),
-            parameters.interpreter_name,
-        ]
-        parameters.interpreter_name = interpreter
-        parameters.file = parameters.open(task, namei.lookup(task.fs, task.credentials, interpreter))
+        if opened is not None:
+            raise ENOEXEC("the interpreter that is to have the program opened has an interpreter itself")
         _check_argument_size(task, parameters)
     raise ELOOP("too many interpreters of interpreters")
+
+
+def _take_registered_interpreter(task: Task, parameters: BinaryParameters, chosen: BinaryFormat) -> None:
+    """Go on with the interpreter that was registered for the program.
+
+    Linux: fs/binfmt_misc.c, load_misc_binary.
+    """
+    program = parameters.file
+    if b"P" in chosen.flags:
+        parameters.vector_flags |= _AT_FLAGS_PRESERVE_ARGV0
+        parameters.arguments[0:0] = [chosen.interpreter, parameters.interpreter_name]
+    else:
+        parameters.arguments[0:1] = [chosen.interpreter, parameters.interpreter_name]
+    if b"O" in chosen.flags:
+        parameters.opened_program = program
+        parameters.note_reading(task, program)
+    parameters.interpreter_name = chosen.interpreter
+    if chosen.interpreter_file is not None:
+        parameters.file = parameters.open_again(task, chosen.interpreter_file)
+    else:
+        parameters.file = parameters.open(task, namei.lookup(task.fs, task.credentials, chosen.interpreter))
+    if b"C" in chosen.flags:
+        parameters.privileged_program = program
+
+
+def open_interpreter(task: Task, name: bytes) -> File:
+    """Open what `name` is for `task`, to be run later as the interpreter of other programs.
+
+    Nobody may write to it meanwhile. Raises what BinaryParameters.open does. Linux: fs/exec.c, open_exec.
+    """
+    parameters = BinaryParameters(name, [], [])
+    file = parameters.open(task, namei.lookup(task.fs, task.credentials, name))
+    file.inode.deny_write_access()
+    return file
+
+
+def _take_script_interpreter(task: Task, parameters: BinaryParameters, head: bytes) -> None:
+    """Go on with the interpreter that a script's first line names. Linux: fs/binfmt_script.c, load_script."""
+    interpreter, argument = _parse_script_line(head)
+    parameters.arguments[0:1] = [
+        interpreter,
+        *([argument] if argument is not None else []),
+        parameters.interpreter_name,
+    ]
+    parameters.interpreter_name = interpreter
+    parameters.file = parameters.open(task, namei.lookup(task.fs, task.credentials, interpreter))
 
 
 def _parse_script_line(head: bytes) -> tuple[bytes, bytes | None]:
@@ -300,10 +372,10 @@ def begin_new_exec(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
 def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
     parameters = prepared.parameters
     file = parameters.file
-    gained = _exec_credentials(task, file)
+    gained = _exec_credentials(task, parameters.privileged_program or file)
     mm = prepared.mm
     try:
-        registers = _build(kernel, prepared, gained)
+        registers = _build(kernel, task, prepared, gained)
     except (Errno, OutOfFrames):
         # Linux has thrown the old program away by now.
         mm.put()
@@ -334,7 +406,7 @@ def _exec_credentials(task: Task, file: File) -> ExecCredentials:
     )
 
 
-def _build(kernel: Kernel, prepared: PreparedExec, gained: ExecCredentials) -> Registers:
+def _build(kernel: Kernel, task: Task, prepared: PreparedExec, gained: ExecCredentials) -> Registers:
     """Fill the new address space; the registers that the program starts with."""
     mm, parameters, program = prepared.mm, prepared.parameters, prepared.program
     interpreter, interpreter_file = prepared.interpreter, prepared.interpreter_file
@@ -347,7 +419,12 @@ def _build(kernel: Kernel, prepared: PreparedExec, gained: ExecCredentials) -> R
     if entry >= STACK_TOP:
         raise EINVAL("an entry point past user space")
     _note_layout(mm, program, image)
-    stack_pointer = _fill_stack(kernel, mm, parameters, program, image, base, prepared.strings_start, gained)
+    program_fd: int | None = None
+    if parameters.opened_program is not None:
+        program_fd = task.files.lowest_free_after_exec(task.group.limits.soft[RLIMIT_NOFILE])
+    stack_pointer = _fill_stack(
+        kernel, mm, parameters, program, image, base, prepared.strings_start, gained, program_fd
+    )
     registers = Registers()
     registers.general[RSP] = stack_pointer
     registers.general[RIP] = entry
@@ -397,6 +474,7 @@ def _fill_stack(
     base: int,
     strings_start: int,
     gained: ExecCredentials,
+    program_fd: int | None,
 ) -> int:
     """Put argc, argv, envp and the auxiliary vector below the strings; the stack pointer.
 
@@ -429,6 +507,8 @@ def _fill_stack(
         random=random_address,
         name=name_address,
         platform=platform_address,
+        flags=parameters.vector_flags,
+        program_fd=program_fd,
     )
     mm.auxiliary_vector = vector
     table = pack(f"<{len(pointers) + 1}Q", len(parameters.arguments), *pointers) + vector
@@ -453,6 +533,8 @@ def _switch_program(
         task.files = shared.copy()
         shared.put()
     task.files.close_on_exec_files()
+    if parameters.opened_program is not None:
+        task.files.install(parameters.opened_program, limit=group.limits.soft[RLIMIT_NOFILE])
     if group.posix_timers:
         from procession.kernel.posix_timer import delete_all
 

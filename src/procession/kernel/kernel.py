@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from procession.kernel.binary_format import BinaryFormats
 from procession.kernel.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
 from procession.kernel.core_pattern import CoreSettings
 from procession.kernel.elf import ProgramHeaders
@@ -40,6 +41,7 @@ class Kernel:
         "charged_kernel_work_ns",
         "charged_work_ns",
         "address_space",
+        "binary_formats",
         "boot_id",
         "clock",
         "core",
@@ -80,6 +82,7 @@ class Kernel:
         self.cpu = cpu
         self.decider = decider
         # kernel.random.boot_id, made when it's first asked for.
+        self.binary_formats = BinaryFormats()
         self.boot_id = b""
         self.observer: Any = None
         self.clock = Clock(cpu, epoch_ns)

@@ -8,6 +8,7 @@ from procession.abi.errno import EINVAL, ENOENT
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
 from procession.kernel.task import Tid
+from procession.procfs.binfmt_misc import make_binfmt_misc
 from procession.procfs.inode import ProcLink
 from procession.procfs.process import ProcessDirectory
 from procession.procfs.system import SystemDirectory
@@ -144,4 +145,5 @@ def make_proc(kernel: Kernel, options: bytes) -> ProcFileSystem:
     return ProcFileSystem(kernel)
 
 
+FILE_SYSTEM_TYPES[b"binfmt_misc"] = make_binfmt_misc
 FILE_SYSTEM_TYPES[b"proc"] = make_proc

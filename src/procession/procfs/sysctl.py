@@ -277,6 +277,7 @@ def show_pipe_user_pages_hard(kernel: Kernel) -> bytes:
 SYSCTL_TREE: SystemTree = {
     b"dev": {b"tty": {b"legacy_tiocsti": SystemFile(0o644, show_legacy_typing, store_legacy_typing)}},
     b"fs": {
+        b"binfmt_misc": {},
         b"file-max": SystemFile(0o444, show_file_max),
         b"inotify": INOTIFY_SYSCTLS,
         b"mqueue": MQUEUE_SYSCTLS,

@@ -1,0 +1,168 @@
+"""binfmt_misc: the file system in which interpreters for kinds of programs are registered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EEXIST, EINVAL, EIO, ENOENT
+from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.kernel.binary_format import parse_registration
+from procession.kernel.exec import open_interpreter
+from procession.procfs.inode import GeneratedFile
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import File
+    from procession.fs.permission import Subject
+    from procession.kernel.binary_format import BinaryFormat, BinaryFormats
+    from procession.kernel.kernel import Kernel
+
+BINFMTFS_MAGIC = 0x42494E4D
+_LONGEST_COMMAND = 3
+
+
+class BinaryFormatFileSystem(Superblock):
+    """The one instance there is. The formats are gone with its last mount. Linux: fs/binfmt_misc.c."""
+
+    __slots__ = ("kernel",)
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel.vfs, "binfmt_misc", BINFMTFS_MAGIC)
+        self.kernel = kernel
+        self.root = FormatDirectory(self)
+
+    def shut_down(self) -> None:
+        self.kernel.binary_formats.clear()
+        self.kernel.binary_formats.superblock = None
+
+
+def make_binfmt_misc(kernel: Kernel, options: bytes) -> Superblock:
+    """What mount(2) makes: the same file system each time. Raises EINVAL for any option."""
+    if options:
+        raise EINVAL
+    formats = kernel.binary_formats
+    if formats.superblock is None:
+        formats.is_enabled = True
+        formats.superblock = BinaryFormatFileSystem(kernel)
+    return formats.superblock
+
+
+class FormatDirectory(Inode):
+    """The root: `register`, `status`, and a file for each format."""
+
+    __slots__ = ("register", "shown", "status")
+
+    caches_lookups = False
+    superblock: BinaryFormatFileSystem
+
+    def __init__(self, superblock: BinaryFormatFileSystem) -> None:
+        super().__init__(superblock, S_IFDIR | 0o755)
+        self.register = RegisterFile(superblock, 0o200)
+        self.status = StatusFile(superblock, 0o644)
+        self.shown: dict[bytes, FormatFile] = {}
+
+    def lookup(self, name: bytes) -> Inode:
+        if name == b"register":
+            return self.register
+        if name == b"status":
+            return self.status
+        found = self.superblock.kernel.binary_formats.formats.get(name)
+        if found is None:
+            raise ENOENT
+        inode = self.shown.get(name)
+        if inode is None or inode.format is not found:
+            inode = self.shown[name] = FormatFile(self.superblock, found)
+        return inode
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        names = [b"register", b"status", *self.superblock.kernel.binary_formats.formats]
+        return [DirectoryEntry(name, self.lookup(name).number, S_IFREG >> 12) for name in names]
+
+
+class ControlFile(Inode):
+    """A file whose contents are made when it's read, and what is written is a command."""
+
+    __slots__ = ()
+    superblock: BinaryFormatFileSystem
+
+    def __init__(self, superblock: BinaryFormatFileSystem, permissions: int) -> None:
+        super().__init__(superblock, S_IFREG | permissions)
+
+    @property
+    def formats(self) -> BinaryFormats:
+        """What it's about."""
+        return self.superblock.kernel.binary_formats
+
+    def truncate(self, size: int) -> None:
+        """Without effect: `echo 1 > FILE` opens with O_TRUNC."""
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return GeneratedFile(path, flags, subject, self)
+
+    def show(self, subject: Subject) -> bytes:
+        """The contents now. Raises EIO when there are none."""
+        raise EIO
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        """Do what `data` says. Raises EINVAL, EEXIST."""
+        raise NotImplementedError
+
+
+class RegisterFile(ControlFile):
+    """Takes new formats. Linux: fs/binfmt_misc.c, bm_register_write."""
+
+    __slots__ = ()
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        new = parse_registration(data)
+        if new.name in self.formats.formats or new.name in {b"register", b"status"}:
+            raise EEXIST
+        task = self.superblock.kernel.current
+        if b"F" in new.flags and task is not None:
+            new.interpreter_file = open_interpreter(task, new.interpreter)
+        self.formats.formats[new.name] = new
+
+
+class StatusFile(ControlFile):
+    """Whether formats are looked for at all. Linux: bm_status_read, bm_status_write."""
+
+    __slots__ = ()
+
+    def show(self, subject: Subject) -> bytes:
+        return b"enabled\n" if self.formats.is_enabled else b"disabled\n"
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        command = _parse_command(data)
+        if command < 0:
+            self.formats.clear()
+        else:
+            self.formats.is_enabled = bool(command)
+
+
+class FormatFile(ControlFile):
+    """One format. Linux: bm_entry_read, bm_entry_write."""
+
+    __slots__ = ("format",)
+
+    def __init__(self, superblock: BinaryFormatFileSystem, shown: BinaryFormat) -> None:
+        super().__init__(superblock, 0o644)
+        self.format = shown
+
+    def show(self, subject: Subject) -> bytes:
+        return self.format.describe()
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        command = _parse_command(data)
+        if command >= 0:
+            self.format.is_enabled = bool(command)
+        elif self.formats.formats.get(self.format.name) is self.format:
+            self.formats.remove(self.format.name)
+
+
+def _parse_command(data: bytes) -> int:
+    """1 to enable, 0 to disable, -1 to remove. Raises EINVAL. Linux: fs/binfmt_misc.c, parse_command."""
+    commands = {b"0": 0, b"1": 1, b"-1": -1}
+    command = commands.get(data.removesuffix(b"\n"))
+    if command is None or len(data) > _LONGEST_COMMAND:
+        raise EINVAL("neither 0, 1 nor -1")
+    return command
