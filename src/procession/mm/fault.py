@@ -64,7 +64,7 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> None:
         mm.memory.counted[leaf][page & 511] = None
         return
     index = area.page_index(address)
-    if area.file is not None and index << PAGE_SHIFT >= (area.file.inode.size + PAGE_MASK) & ~PAGE_MASK:
+    if index > area.last_index:
         raise AccessViolation(SIGBUS, BUS_ADRERR)
     try:
         if area.is_shared:

@@ -41,7 +41,7 @@ def _peek_page(mm: MemoryDescriptor, address: int, count: int) -> bytes | None:
         return None
     if area.pages is None:
         return bytes(count)
-    if area.file is not None and area.page_index(address) << PAGE_SHIFT >= area.file.inode.size:
+    if area.page_index(address) > area.last_index:
         return None
     return area.pages.read((area.page_index(address) << PAGE_SHIFT) + (address & PAGE_MASK), count)
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from procession.abi.mmap_flags import Protection
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
 from procession.mm.page_cache import PageCache
 
 PROT_READ, PROT_WRITE, PROT_EXEC = (
@@ -53,9 +53,16 @@ class MappedFile(Protocol):
 
 
 class SharedAnonymous(PageCache):
-    """The pages of a MAP_SHARED|MAP_ANONYMOUS mapping: no file, gone with the last area that maps them."""
+    """The pages of a MAP_SHARED|MAP_ANONYMOUS mapping: no file, gone with the last area that maps them.
 
-    __slots__ = ()
+    There are `page_count` of them, as many as the mapping had first: mremap(2) adds addresses, not pages.
+    """
+
+    __slots__ = ("page_count",)
+
+    def __init__(self, memory: PhysicalMemory, page_count: int) -> None:
+        super().__init__(memory)
+        self.page_count = page_count
 
     def release_area(self) -> None:
         super().release_area()
@@ -122,6 +129,15 @@ class VirtualMemoryArea:
     def page_index(self, address: int) -> int:
         """The index in `pages` of the page at `address`."""
         return self.page_offset + ((address - self.start) >> PAGE_SHIFT)
+
+    @property
+    def last_index(self) -> int:
+        """The index of the last page that can be accessed: what is mapped may be shorter than the area."""
+        if self.file is not None:
+            return ((self.file.inode.size + PAGE_MASK) >> PAGE_SHIFT) - 1
+        if isinstance(self.pages, SharedAnonymous):
+            return self.pages.page_count - 1
+        return self.page_index(self.end) - 1
 
     def entry_bits(self) -> int:
         """The page table bits of a page here, the write bit included if the area is writable."""

@@ -99,7 +99,9 @@ def mmap(
             if kind == MapFlag.MAP_SHARED:
                 raise EINVAL("a shared mapping doesn't grow")
             area_flags |= GROWS_DOWN
-        pages: PageCache | None = SharedAnonymous(task.kernel.memory) if kind == MapFlag.MAP_SHARED else None
+        pages: PageCache | None = None
+        if kind == MapFlag.MAP_SHARED:
+            pages = SharedAnonymous(task.kernel.memory, size >> PAGE_SHIFT)
         area = VirtualMemoryArea(
             start,
             start + size,
@@ -124,7 +126,7 @@ def mmap(
         may_write = file.check_mapping(is_shared=is_shared, is_writable=bool(rights & PROT_WRITE))
         pages = file.mappable()
         if file.maps_zeros and is_shared:
-            pages = SharedAnonymous(task.kernel.memory)
+            pages = SharedAnonymous(task.kernel.memory, size >> PAGE_SHIFT)
         elif pages is None and not file.maps_zeros:
             raise ENODEV("this kind of file can't be mapped")
         if flags & MapFlag.MAP_GROWSDOWN:

@@ -44,24 +44,30 @@ def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -
         populate_strictly(mm, address, end, is_write=advice == Advice.MADV_POPULATE_WRITE)
         return 0
     has_hole = not mm.is_mapped(address, end)
-    for area in areas:
-        _check_advice(area, advice)
-    if advice in _AREA_FLAGS:
-        bits, is_set = _AREA_FLAGS[advice]
-        for area in mm.isolate(address, end):
-            area.flags = area.flags | bits if is_set else area.flags & ~bits
-        if bits & (DONT_FORK | WIPE_ON_FORK) and is_set:
-            mm.has_fork_advice = True
+    try:
+        # What comes before an area that can't follow the advice has followed it.
+        for area in areas:
+            _check_advice(area, advice)
+            _follow(mm, area, advice, max(area.start, address), min(area.end, end))
+    finally:
         mm.merge_around(address, end)
-    elif advice in (Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_FREE):
-        for area in areas:
-            mm.zap(max(area.start, address), min(area.end, end))
-    elif advice == Advice.MADV_REMOVE:
-        for area in areas:
-            _punch(area, max(area.start, address), min(area.end, end))
     if has_hole:
         raise ENOMEM("part of the range isn't mapped")
     return 0
+
+
+def _follow(mm: MemoryDescriptor, area: VirtualMemoryArea, advice: int, start: int, end: int) -> None:
+    """Do what `advice` says for the part of `area` from `start` to `end`."""
+    if advice in _AREA_FLAGS:
+        bits, is_set = _AREA_FLAGS[advice]
+        for part in mm.isolate(start, end):
+            part.flags = part.flags | bits if is_set else part.flags & ~bits
+        if bits & (DONT_FORK | WIPE_ON_FORK) and is_set:
+            mm.has_fork_advice = True
+    elif advice in (Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_FREE):
+        mm.zap(start, end)
+    elif advice == Advice.MADV_REMOVE:
+        _punch(area, start, end)
 
 
 _REFUSED = frozenset(
