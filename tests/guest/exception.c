@@ -68,6 +68,149 @@ TEST(breakpoint)
 	CHECK_EQ(trap, 3);
 }
 
+TEST(traps_of_other_kinds)
+{
+	long before, after;
+
+	handle_info(SIGTRAP, skip, 0);
+	handle_info(SIGSEGV, skip, 0);
+	skipped_bytes = 0;
+	__asm__ volatile("lea 1f(%%rip), %0\n\t.byte 0xf1\n1:\tlea 1b(%%rip), %1" : "=&r"(before), "=r"(after));
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen.si_signo, SIGTRAP);
+	CHECK_EQ(seen.si_code, TRAP_BRKPT);
+	CHECK_EQ(instruction, before);
+	CHECK_EQ((greg_t)seen.si_addr, before);
+	CHECK_EQ(trap, 1);
+	__asm__ volatile("lea 1f(%%rip), %0\n\t.byte 0xcd, 3\n1:\tlea 1b(%%rip), %1" : "=&r"(before), "=r"(after));
+	CHECK_EQ(calls, 2);
+	CHECK_EQ(seen.si_signo, SIGTRAP);
+	CHECK_EQ(seen.si_code, SI_KERNEL);
+	CHECK_EQ(instruction, before);
+	CHECK_EQ(trap, 3);
+	__asm__ volatile("lea 1f(%%rip), %0\n\t.byte 0xcd, 4\n1:\tlea 1b(%%rip), %1" : "=&r"(before), "=r"(after));
+	CHECK_EQ(calls, 3);
+	CHECK_EQ(seen.si_signo, SIGSEGV);
+	CHECK_EQ(seen.si_code, SI_KERNEL);
+	CHECK_EQ(instruction, before);
+	CHECK_EQ(trap, 4);
+}
+
+#define INTERRUPT(number) __asm__ volatile("lea 1f(%%rip), %0\n\t1:\t.byte 0xcd, " #number : "=r"(at))
+
+TEST(interrupts_that_programs_may_not_raise)
+{
+	long at;
+
+	handle_info(SIGSEGV, skip, 0);
+	skipped_bytes = 2;
+	INTERRUPT(0);
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen.si_code, SI_KERNEL);
+	CHECK_EQ(trap, 13);
+	CHECK_EQ(error, 0 * 8 + 2);
+	CHECK_EQ(instruction, at);
+	INTERRUPT(1);
+	CHECK_EQ(error, 1 * 8 + 2);
+	INTERRUPT(5);
+	CHECK_EQ(error, 5 * 8 + 2);
+	INTERRUPT(14);
+	CHECK_EQ(error, 14 * 8 + 2);
+	CHECK_EQ(instruction, at);
+	INTERRUPT(0x42);
+	CHECK_EQ(error, 0x42 * 8 + 2);
+	CHECK_EQ(calls, 5);
+}
+
+static long stepped[16];
+static volatile int step_count, last_step;
+
+static void step(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+
+	(void)signal;
+	seen = *info;
+	trap = interrupted->uc_mcontext.gregs[REG_TRAPNO];
+	stepped[step_count++] = interrupted->uc_mcontext.gregs[REG_RIP];
+	if (step_count == last_step)
+		interrupted->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+}
+
+TEST(single_steps)
+{
+	long start, pushed;
+
+	handle_info(SIGTRAP, step, 0);
+	last_step = 6;
+	__asm__ volatile("lea 1f(%%rip), %0\n\tpushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\t"
+			 "1:\tnop\n\tinc %%rax\n\tmov $39, %%eax\n\tsyscall\n\tnop\n\tjmp 2f\n\tud2\n\t2:\tnop\n\tnop"
+			 : "=&b"(start) : : "rax", "rcx", "r11", "memory", "cc");
+	CHECK_EQ(step_count, 6);
+	CHECK_EQ(seen.si_code, TRAP_TRACE);
+	CHECK_EQ((long)seen.si_addr, stepped[5]);
+	CHECK_EQ(trap, 1);
+	CHECK_EQ(stepped[0] - start, 1);
+	CHECK_EQ(stepped[1] - start, 4);
+	CHECK_EQ(stepped[2] - start, 9);
+	/* The step that begins with a system call ends after the instruction behind it. */
+	CHECK_EQ(stepped[3] - start, 12);
+	CHECK_EQ(stepped[4] - start, 16);
+	CHECK_EQ(stepped[5] - start, 17);
+	step_count = 0;
+	last_step = 2;
+	__asm__ volatile("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\tpushfq\n\tpop %0\n\tnop" : "=r"(pushed) : : "memory", "cc");
+	CHECK_EQ(step_count, 2);
+	CHECK_EQ(pushed & 0x100, 0x100);
+}
+
+static volatile greg_t flags_seen;
+
+static void note_flags(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+
+	(void)signal;
+	seen = *info;
+	trap = interrupted->uc_mcontext.gregs[REG_TRAPNO];
+	flags_seen = interrupted->uc_mcontext.gregs[REG_EFL];
+	interrupted->uc_mcontext.gregs[REG_RIP] += skipped_bytes;
+}
+
+TEST(faults_set_the_resume_flag)
+{
+	long flags;
+
+	handle_info(SIGILL, note_flags, 0);
+	handle_info(SIGSEGV, note_flags, 0);
+	handle_info(SIGTRAP, note_flags, 0);
+	skipped_bytes = 2;
+	__asm__ volatile("ud2\n\tpushfq\n\tpop %0" : "=r"(flags) : : "memory");
+	CHECK_EQ(flags_seen & 0x10000, 0x10000);
+	CHECK_EQ(flags & 0x10000, 0);
+	__asm__ volatile("movb %%al, (%0)" : : "d"(8L) : "memory");
+	CHECK_EQ(flags_seen & 0x10000, 0x10000);
+	skipped_bytes = 0;
+	__asm__ volatile("int3");
+	CHECK_EQ(flags_seen & 0x10000, 0);
+}
+
+TEST(addresses_that_no_page_has)
+{
+	handle_info(SIGSEGV, note_flags, 0);
+	skipped_bytes = 2;
+	__asm__ volatile("movb %%al, (%0)" : : "d"(0x8000000000000000) : "memory");
+	CHECK_EQ(seen.si_code, SI_KERNEL);
+	CHECK(seen.si_addr == NULL);
+	CHECK_EQ(trap, 13);
+	__asm__ volatile("movb (%0), %%al" : : "d"(0x800000000000) : "rax", "memory");
+	CHECK_EQ(seen.si_code, SI_KERNEL);
+	__asm__ volatile("movb (%0), %%al" : : "d"(-4096L) : "rax", "memory");
+	CHECK_EQ(seen.si_code, SEGV_MAPERR);
+	CHECK_EQ((long)seen.si_addr, -4096L);
+	CHECK_EQ(trap, 14);
+}
+
 TEST(privileged_instructions)
 {
 	handle_info(SIGSEGV, skip, 0);

@@ -78,7 +78,6 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
 def set_resume_flag(kernel: Kernel, task: Task) -> None:
     """Do as the processor at a fault: the saved rflags say that debug faults have been seen to (RF)."""
     kernel.registers_of(task).rflags |= RESUME_FLAG
-    kernel.registers_changed(task)
 
 
 def floating_code(image: bytes, vector: int) -> int:

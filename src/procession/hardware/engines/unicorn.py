@@ -32,7 +32,8 @@ _CR4_VALUE = 1 << 2 | 1 << 5 | 1 << 9 | 1 << 10  # TSD, PAE, OSFXSR, OSXMMEXCPT
 _STAR_VALUE = 0x23 << 48 | 0x10 << 32  # sysret then loads cs 0x33 and ss 0x2b, as Linux's __USER_CS and _DS
 
 _SYSCALL_LENGTH = 2
-_USER_FLAGS = 0x3F7FD7  # the bits of rflags that a task keeps
+_USER_FLAGS = 0x3E7FD7
+"""The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
 _DEBUG, _GENERAL_PROTECTION, _PAGE_FAULT = 1, 13, 14
 _CALLABLE = (3, 4)
 """What programs may raise by `int n`: breakpoint and overflow."""

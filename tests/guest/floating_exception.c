@@ -1,0 +1,265 @@
+/* Floating-point exceptions: the flags that they leave, and the SIGFPE of those that aren't masked. */
+#include "check.h"
+
+#include <fenv.h>
+#include <setjmp.h>
+#include <ucontext.h>
+
+static volatile double zero = 0, one = 1, three = 3, large = 1e308, tiny = 1e-308;
+static volatile long double long_zero = 0, long_one = 1, long_three = 3, long_large = 1e4900L, long_tiny = 1e-4900L;
+static volatile double result;
+static volatile long double long_result;
+
+/* What fenv(3) has, which isn't linked with every program. */
+
+static __attribute__((noinline)) void clear_flags(void)
+{
+	unsigned mxcsr;
+
+	__asm__ volatile("fnclex\n\tstmxcsr %0" : "=m"(mxcsr));
+	mxcsr &= ~FE_ALL_EXCEPT;
+	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
+}
+
+static __attribute__((noinline)) int flags_set(void)
+{
+	unsigned mxcsr;
+	unsigned short word;
+
+	__asm__ volatile("fnstsw %0\n\tstmxcsr %1" : "=m"(word), "=m"(mxcsr));
+	return (word | mxcsr) & FE_ALL_EXCEPT;
+}
+
+static __attribute__((noinline)) void unmask(int exceptions)
+{
+	unsigned mxcsr;
+	unsigned short word;
+
+	__asm__ volatile("fnstcw %0\n\tstmxcsr %1" : "=m"(word), "=m"(mxcsr));
+	word = (unsigned short)((word | FE_ALL_EXCEPT) & ~exceptions);
+	mxcsr = (mxcsr | FE_ALL_EXCEPT << 7) & ~((unsigned)exceptions << 7);
+	__asm__ volatile("fldcw %0\n\tldmxcsr %1" : : "m"(word), "m"(mxcsr));
+}
+
+static sigjmp_buf back;
+static siginfo_t seen;
+static volatile greg_t instruction, trap;
+static volatile unsigned control, status;
+
+static void catch(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+
+	seen = *info;
+	instruction = interrupted->uc_mcontext.gregs[REG_RIP];
+	trap = interrupted->uc_mcontext.gregs[REG_TRAPNO];
+	control = interrupted->uc_mcontext.fpregs->mxcsr;
+	status = interrupted->uc_mcontext.fpregs->swd;
+	siglongjmp(back, signal);
+}
+
+/* The code of the SIGFPE that `expression` raises when `enabled` exceptions aren't masked, or 0 for none. */
+#define RAISES(enabled, expression) \
+	({ \
+		memset(&seen, 0, sizeof(seen)); \
+		if (sigsetjmp(back, 1) == 0) { \
+			unmask(enabled); \
+			expression; \
+			__asm__ volatile("fwait"); \
+		} \
+		clear_flags(); \
+		unmask(0); \
+		seen.si_signo == SIGFPE ? seen.si_code : 0; \
+	})
+
+/* The flags that `expression` sets. */
+#define FLAGS(expression) \
+	({ \
+		clear_flags(); \
+		expression; \
+		flags_set(); \
+	})
+
+TEST(flags)
+{
+	CHECK_EQ(FLAGS(result = one + one), 0);
+	CHECK_EQ(FLAGS(result = one / three), FE_INEXACT);
+	CHECK_EQ(FLAGS(result = one / zero), FE_DIVBYZERO);
+	CHECK_EQ(FLAGS(result = zero / zero), FE_INVALID);
+	CHECK_EQ(FLAGS(result = large * large), FE_OVERFLOW | FE_INEXACT);
+	CHECK_EQ(FLAGS(result = tiny * tiny), FE_UNDERFLOW | FE_INEXACT);
+	CHECK_EQ(FLAGS(result = one + one), 0);
+	CHECK_EQ(FLAGS((result = one / zero, result = one / three)), FE_DIVBYZERO | FE_INEXACT);
+	CHECK_EQ(FLAGS(result = (int)large), FE_INVALID);
+	CHECK_EQ(FLAGS(long_result = long_one + long_one), 0);
+	CHECK_EQ(FLAGS(long_result = long_one / long_three), FE_INEXACT);
+	CHECK_EQ(FLAGS(long_result = long_one / long_zero), FE_DIVBYZERO);
+	CHECK_EQ(FLAGS(long_result = long_large * long_large), FE_OVERFLOW | FE_INEXACT);
+	CHECK_EQ(FLAGS(long_result = long_tiny * long_tiny), FE_UNDERFLOW | FE_INEXACT);
+	CHECK_EQ(FLAGS(long_result = long_one + long_one), 0);
+	clear_flags();
+	CHECK_EQ(flags_set(), 0);
+}
+
+TEST(flags_are_a_task_s_own)
+{
+	pid_t child;
+
+	clear_flags();
+	result = one / zero;
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK_EQ(flags_set(), FE_DIVBYZERO);
+		CHECK_EQ(FLAGS(result = zero / zero), FE_INVALID);
+		sleep_ms(10);
+		CHECK_EQ(flags_set(), FE_INVALID);
+		_exit(0);
+	}
+	sleep_ms(5);
+	CHECK_EQ(flags_set(), FE_DIVBYZERO);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(flags_set(), FE_DIVBYZERO);
+}
+
+TEST(unmasked_by_sse)
+{
+	handle_info(SIGFPE, catch, 0);
+	CHECK_EQ(RAISES(FE_DIVBYZERO, result = one / zero), FPE_FLTDIV);
+	CHECK_EQ((greg_t)seen.si_addr, instruction);
+	CHECK_EQ(trap, 19);
+	CHECK_EQ(control & 0x3f, FE_DIVBYZERO);
+	CHECK_EQ(control & 0x1f80, 0x1d80);
+	CHECK_EQ(RAISES(FE_INVALID, result = zero / zero), FPE_FLTINV);
+	CHECK_EQ(RAISES(FE_OVERFLOW, result = large * large), FPE_FLTOVF);
+	CHECK_EQ(RAISES(FE_UNDERFLOW, result = tiny * tiny), FPE_FLTUND);
+	CHECK_EQ(RAISES(FE_INEXACT, result = one / three), FPE_FLTRES);
+	CHECK_EQ(RAISES(FE_INVALID, result = (int)large), FPE_FLTINV);
+	CHECK_EQ(RAISES(FE_DIVBYZERO, result = zero / zero), 0);
+	CHECK_EQ(RAISES(FE_ALL_EXCEPT & ~FE_INEXACT, result = one / three), 0);
+	CHECK_EQ(RAISES(FE_ALL_EXCEPT, result = one + one), 0);
+}
+
+TEST(unmasked_on_x87)
+{
+	handle_info(SIGFPE, catch, 0);
+	CHECK_EQ(RAISES(FE_DIVBYZERO, long_result = long_one / long_zero), FPE_FLTDIV);
+	CHECK_EQ((greg_t)seen.si_addr, instruction);
+	CHECK_EQ(trap, 16);
+	CHECK_EQ(status & 0xbf, 0x80 | FE_DIVBYZERO);
+	CHECK_EQ(RAISES(FE_INVALID, long_result = long_zero / long_zero), FPE_FLTINV);
+	CHECK_EQ(RAISES(FE_OVERFLOW, long_result = long_large * long_large), FPE_FLTOVF);
+	CHECK_EQ(RAISES(FE_UNDERFLOW, long_result = long_tiny * long_tiny), FPE_FLTUND);
+	CHECK_EQ(RAISES(FE_INEXACT, long_result = long_one / long_three), FPE_FLTRES);
+	CHECK_EQ(RAISES(FE_ALL_EXCEPT & ~FE_INEXACT, long_result = long_one / long_three), 0);
+	CHECK_EQ(RAISES(FE_ALL_EXCEPT, long_result = long_one + long_one), 0);
+}
+
+static volatile long divided_at, told_at;
+
+/* An exception on the x87 is told by the next of its instructions that waits. */
+TEST(x87_tells_later)
+{
+	volatile unsigned short word = 0x37b, masked = 0x37f, after = 0;
+
+	handle_info(SIGFPE, catch, 0);
+	memset(&seen, 0, sizeof(seen));
+	if (sigsetjmp(back, 1) == 0) {
+		__asm__ volatile("lea 1f(%%rip), %%rax\n\tmov %%rax, %0\n\tlea 2f(%%rip), %%rax\n\tmov %%rax, %1\n\t"
+				 "fldcw %3\n\tjmp 3f\n\t3:\tfld1\n\tfldz\n\t1:\tfdivrp\n\tfnstsw %2\n\tnop\n\tnop\n\t"
+				 "2:\tfstp %%st(0)\n\tfldcw %4"
+				 : "=m"(divided_at), "=m"(told_at), "=m"(after) : "m"(word), "m"(masked) : "rax");
+	}
+	CHECK_EQ(seen.si_code, FPE_FLTDIV);
+	CHECK_EQ(instruction, told_at);
+	CHECK(instruction != divided_at);
+	CHECK_EQ(after & 0x84, 0x84);
+}
+
+static void mask_and_go_on(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+
+	(void)signal;
+	seen = *info;
+	interrupted->uc_mcontext.fpregs->mxcsr |= 0x1f80;
+}
+
+TEST(the_instruction_is_done_again)
+{
+	double quotient = one, divisor = zero;
+	long steps = 0;
+
+	handle_info(SIGFPE, mask_and_go_on, 0);
+	unmask(FE_DIVBYZERO);
+	__asm__ volatile("inc %1\n\tdivsd %2, %0\n\tinc %1" : "+x"(quotient), "+r"(steps) : "x"(divisor) : "cc");
+	CHECK_EQ(seen.si_code, FPE_FLTDIV);
+	CHECK_EQ(steps, 2);
+	CHECK(quotient > 1e308);
+	CHECK_EQ(flags_set(), FE_DIVBYZERO);
+}
+
+static void divide_unmasked(void)
+{
+	unmask(FE_DIVBYZERO);
+	result = one / zero;
+}
+
+TEST(without_a_handler)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		divide_unmasked();
+		_exit(0);
+	}
+	CHECK_EQ(WTERMSIG(wait_for(child)), SIGFPE);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		handle(SIGFPE, SIG_IGN, 0);
+		divide_unmasked();
+		_exit(0);
+	}
+	CHECK_EQ(WTERMSIG(wait_for(child)), SIGFPE);
+}
+
+static volatile int beats;
+
+static void beat(int signal)
+{
+	(void)signal;
+	/* A handler starts with everything masked. */
+	result = one / zero;
+	beats++;
+}
+
+TEST(many_switches_while_unmasked)
+{
+	struct itimerval often = {{0, 1000}, {0, 1000}}, off = {{0, 0}, {0, 0}};
+	volatile double sum = 0;
+	volatile long rounds = 0;
+	volatile pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		for (;;)
+			result = one / zero;
+	}
+	handle(SIGALRM, beat, 0);
+	handle_info(SIGFPE, catch, 0);
+	MUST(setitimer(ITIMER_REAL, &often, NULL));
+	if (sigsetjmp(back, 1) == 0) {
+		unmask(FE_DIVBYZERO | FE_INVALID);
+		while (beats < 5) {
+			sum = sum * 0.75 + one / three;
+			rounds++;
+		}
+		sum += one / zero;
+		rounds = -1;
+	}
+	unmask(0);
+	MUST(setitimer(ITIMER_REAL, &off, NULL));
+	CHECK(beats >= 5);
+	CHECK(rounds != -1);
+	CHECK_EQ(seen.si_code, FPE_FLTDIV);
+	MUST(kill(child, SIGKILL));
+	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
+}
