@@ -159,7 +159,7 @@ def perform(call: SocketCaller, step: tuple[Any, ...]) -> None:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(sequence=st.lists(steps, max_size=40))
+@given(sequence=st.lists(steps, min_size=5, max_size=50))
 def test_sequences_of_calls_leak_nothing(machine: Machine, sequence: list[tuple[Any, ...]]) -> None:
     call = SocketCaller(machine)
     accounts = machine.kernel.vfs.accounts
@@ -181,6 +181,7 @@ def test_sequences_of_calls_leak_nothing(machine: Machine, sequence: list[tuple[
     system, network = call.system, call.network
     assert accounts.file_count == before
     assert system.socket_count == 0
+    assert system.live_count == 0
     assert system.in_flight == {}
     assert system.files_in_flight == {}
     assert system.buffered_bytes == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+_SHORT = 2048
+
 
 class ByteQueue:
     """A queue of bytes: `length` of them.
@@ -19,9 +21,14 @@ class ByteQueue:
         self.length = 0
 
     def append(self, data: bytes) -> None:
-        """Put `data`, which isn't empty, at the end."""
-        self.chunks.append(data)
-        self.length += len(data)
+        """Put `data`, which isn't empty, at the end; what is short becomes one chunk with what was before."""
+        chunks = self.chunks
+        size = len(data)
+        if size < _SHORT and chunks and len(chunks[-1]) < _SHORT:
+            chunks[-1] += data
+        else:
+            chunks.append(data)
+        self.length += size
 
     def take(self, length: int) -> bytes:
         """Take up to `length` bytes out; there are some."""

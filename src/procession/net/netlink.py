@@ -269,6 +269,7 @@ class NetlinkSocket(Socket):
             self._uncount(self.answers.popleft())
         if self.port_id and self.network.netlink_sockets.get(self.port_id) is self:
             del self.network.netlink_sockets[self.port_id]
+        self.forget()
         self.state_changed()
 
     def poll_mask(self) -> int:

@@ -44,11 +44,6 @@ class Network:
         self._udp_ports: PortTable | None = None
         self._udp_lite_ports: PortTable | None = None
 
-    def next_cookie(self) -> int:
-        """The number of the next socket (SO_COOKIE)."""
-        self.system.cookie_count = count = self.system.cookie_count + 1
-        return count
-
     @property
     def unix(self) -> UnixNames:
         """The local sockets."""

@@ -85,6 +85,7 @@ class Socket:
         "error",
         "family",
         "file",
+        "is_gone",
         "is_short_of_room",
         "kind",
         "network",
@@ -115,7 +116,8 @@ class Socket:
         self.kind = kind
         self.protocol = protocol
         self.owner_uid = owner_uid
-        self.cookie = network.next_cookie()
+        self.cookie = network.system.add_socket()
+        self.is_gone = False
         self.state = CLOSED
         self.ended = 0
         self.error = 0
@@ -131,6 +133,12 @@ class Socket:
         self.read_queue = WaitQueue(POLLIN | POLLRDHUP | POLLPRI)
         self.write_queue = WaitQueue(POLLOUT | POLLWRBAND)
         self.state_queue = WaitQueue(POLLERR | POLLHUP)
+
+    def forget(self) -> None:
+        """Nothing leads to this socket any more."""
+        if not self.is_gone:
+            self.is_gone = True
+            self.network.system.live_count -= 1
 
     # Blocking and errors
 

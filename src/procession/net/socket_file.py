@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import ENFILE
 from procession.abi.statfs import Magic
 from procession.fs.file import O_NONBLOCK, O_RDWR, File
 from procession.fs.inode import S_IFDIR, S_IFSOCK, Inode, Superblock
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from procession.net.socket import Socket
     from procession.net.unix_socket import UnixSocket
 
+SOCKETS_LIMIT = 131_072
+
 
 class SocketFileSystem(Superblock):
     """Where the inodes of sockets are (Linux: sockfs), and what the machine's sockets share.
 
-    `cookie_count` numbers all sockets that there have been, `socket_count` counts the open ones.
+    `cookie_count` numbers all sockets that there have been, `socket_count` counts the open ones, and
+    `live_count` those too that are the ends of connections and aren't open.
     `buffered_bytes` counts what waits in all sockets; from `maximum_buffered_bytes` on each may have only
     one message on the way. `in_flight` counts, for each local socket, how many queued messages hold it;
     `files_in_flight` all files in messages by the user that sent them.
@@ -36,6 +40,7 @@ class SocketFileSystem(Superblock):
         "files_in_flight",
         "in_flight",
         "is_collecting",
+        "live_count",
         "maximum_buffered_bytes",
         "mount",
         "network",
@@ -54,7 +59,21 @@ class SocketFileSystem(Superblock):
         self.files_in_flight: dict[int, int] = {}
         self.is_collecting = False
         self.socket_count = 0
+        self.live_count = 0
         self.network = Network(self, host)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be no more sockets."""
+        return self.live_count >= SOCKETS_LIMIT
+
+    def add_socket(self) -> int:
+        """One more socket: its number. Raises ENFILE when there are too many."""
+        if self.is_full:
+            raise ENFILE("the machine has too many sockets")
+        self.live_count += 1
+        self.cookie_count = count = self.cookie_count + 1
+        return count
 
     @property
     def is_under_pressure(self) -> bool:

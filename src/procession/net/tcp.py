@@ -196,7 +196,7 @@ class TcpSocket(InternetSocket):
         listener = find_listener(self.network.tcp, target, port, source, self.local_port)
         if listener is None:
             self.end(ECONNREFUSED.number)
-        elif len(listener.connections) > listener.backlog:
+        elif listener.is_backlog_full:
             self.state = SYN_SENT
             listener.attempts.append(self)
             self.listener = listener
@@ -255,9 +255,14 @@ class TcpSocket(InternetSocket):
         self._admit()
         return connection
 
+    @property
+    def is_backlog_full(self) -> bool:
+        """Whether there is no place for one more connection (Linux: sk_acceptq_is_full)."""
+        return len(self.connections) > self.backlog or self.network.system.is_full
+
     def _admit(self) -> None:
         """There is a place for an attempt to connect that was waiting for one."""
-        while self.attempts and len(self.connections) <= self.backlog:
+        while self.attempts and not self.is_backlog_full:
             attempt = self.attempts.popleft()
             attempt.listener = None
             self.network.tcp.stop_timer(attempt)
@@ -412,6 +417,7 @@ class TcpSocket(InternetSocket):
     def let_go(self) -> None:
         """Nobody has this socket open, and it has no connection: it's gone."""
         self.give_up_port()
+        self.forget()
 
     # Bytes
 

@@ -257,6 +257,7 @@ class UdpSocket(InternetSocket):
         self.arrived_bytes = 0
         self.packets.clear()
         self.give_up_port()
+        self.forget()
         self.ended = BOTH_WAYS
         self.state_changed()
 

@@ -99,11 +99,14 @@ def collect(system: SocketFileSystem) -> None:
         for held in sockets_in(socket):
             if suspects.pop(held, None) is not None:
                 reached.append(held)
+    garbage: list[PassedFiles] = []
+    for socket in suspects:
+        for message in messages_of(socket):
+            if message.files is not None:
+                end_flight(system, message.files)
+                garbage.append(message.files)
+                message.files = None
     system.is_collecting = True
-    try:
-        for socket in suspects:
-            socket.discard_messages()
-            for connection in socket.connections:
-                connection.discard_messages()
-    finally:
-        system.is_collecting = False
+    for passed in garbage:
+        passed.release()
+    system.is_collecting = False

@@ -203,6 +203,7 @@ class UnixSocket(Socket):
         """Linux: net/unix/af_unix.c, unix_sock_destructor and unix_release_sock."""
         names = self.network.unix
         names.sockets.pop(self, None)
+        self.forget()
         if self.name is not None and self.path is None and names.abstract.get(self.name) is self:
             del names.abstract[self.name]
         path, self.path = self.path, None

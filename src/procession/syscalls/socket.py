@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task, Timer
     from procession.net.network import Network
+    from procession.net.socket import Socket
 
 _TYPE_MASK = 0xF
 _TYPE_FLAGS = O_CLOEXEC | O_NONBLOCK
@@ -108,17 +109,18 @@ def socketpair(
     if accounts.file_count + 2 > accounts.maximum_files:
         raise ENFILE
     network, credentials = network_of(task), task.credentials
-    one = create_socket(network, family, kind & _TYPE_MASK, protocol, credentials.fsuid)
-    other = create_socket(network, family, kind & _TYPE_MASK, protocol, credentials.fsuid)
+    ends: list[Socket] = []
     try:
-        one.connect_pair(other)
+        for _ in range(2):
+            ends.append(create_socket(network, family, kind & _TYPE_MASK, protocol, credentials.fsuid))
+        ends[0].connect_pair(ends[1])
     except Errno:
-        one.release()
-        other.release()
+        for end in ends:
+            end.release()
         raise
     fds = [
         files.install(open_socket(end, kind, credentials), close_on_exec=bool(kind & O_CLOEXEC), limit=limit)
-        for end in (one, other)
+        for end in ends
     ]
     task.mm.write(descriptors.address, _PAIR.pack(*fds))
     return 0

@@ -1,0 +1,124 @@
+"""NETLINK_ROUTE: dumps, single answers, refusals."""
+
+from __future__ import annotations
+
+from struct import pack, unpack, unpack_from
+
+import pytest
+
+from procession.abi.errno import ECONNREFUSED, EPERM, EPROTONOSUPPORT
+from tests.net.conftest import AF_NETLINK, RAW, SocketCaller
+
+RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_GETROUTE = 16, 18, 20, 22, 26
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+REQUEST, ACK, DUMP = 1, 4, 0x301
+IFLA_IFNAME, IFA_ADDRESS = 3, 1
+
+
+def request(kind: int, flags: int, body: bytes, sequence: int = 7) -> bytes:
+    return pack("<IHHII", 16 + len(body), kind, flags, sequence, 0) + body
+
+
+def messages(data: bytes) -> list[tuple[int, bytes]]:
+    """The messages in what was received, as (type, body)."""
+    found = []
+    while data:
+        length, kind, _, _, _ = unpack_from("<IHHII", data)
+        found.append((kind, data[16:length]))
+        data = data[(length + 3) // 4 * 4 :]
+    return found
+
+
+def attributes(body: bytes) -> dict[int, bytes]:
+    found = {}
+    while body:
+        length, kind = unpack_from("<HH", body)
+        found[kind] = body[4:length]
+        body = body[(length + 3) // 4 * 4 :]
+    return found
+
+
+def ask(call: SocketCaller, fd: int, data: bytes) -> list[tuple[int, bytes]]:
+    call.send(fd, data)
+    answers = messages(call.receive(fd, 8192))
+    while answers[-1][0] not in (NLMSG_DONE, NLMSG_ERROR) and data[7:8] != b"\0":
+        answers += messages(call.receive(fd, 8192))
+    return answers
+
+
+def error_in(body: bytes) -> int:
+    """The errno of an NLMSG_ERROR."""
+    error: int = unpack("<i", body[:4])[0]
+    return -error
+
+
+@pytest.fixture
+def fd(call: SocketCaller) -> int:
+    fd = call.socket(AF_NETLINK, RAW)
+    call.bind(fd, pack("<HHII", AF_NETLINK, 0, 0, 0))
+    return fd
+
+
+def test_a_dump_of_links(call: SocketCaller, fd: int) -> None:
+    (kind, body), (last, _) = ask(call, fd, request(RTM_GETLINK, DUMP, bytes(16)))
+    assert (kind, last) == (RTM_NEWLINK, NLMSG_DONE)
+    assert unpack("<i", body[4:8])[0] == 1
+    assert attributes(body[16:])[IFLA_IFNAME] == b"lo\0"
+
+
+def test_a_dump_of_addresses(call: SocketCaller, fd: int) -> None:
+    answers = ask(call, fd, request(RTM_GETADDR, DUMP, bytes(8)))
+    assert [kind for kind, _ in answers] == [RTM_NEWADDR, RTM_NEWADDR, NLMSG_DONE]
+    found = [attributes(body[8:])[IFA_ADDRESS] for _, body in answers[:-1]]
+    assert found == [bytes((127, 0, 0, 1)), bytes(15) + b"\1"]
+    only_6 = ask(call, fd, request(RTM_GETADDR, DUMP, b"\x0a" + bytes(7)))
+    assert len(only_6) == 2
+
+
+def test_a_link_by_its_name(call: SocketCaller, fd: int) -> None:
+    name = pack("<HH", 4 + 3, IFLA_IFNAME) + b"lo\0\0"
+    [(kind, _)] = ask(call, fd, request(RTM_GETLINK, REQUEST, bytes(16) + name))
+    assert kind == RTM_NEWLINK
+    name = pack("<HH", 4 + 5, IFLA_IFNAME) + b"eth0\0\0\0\0"
+    [(kind, body)] = ask(call, fd, request(RTM_GETLINK, REQUEST, bytes(16) + name))
+    assert (kind, error_in(body)) == (NLMSG_ERROR, 19)
+
+
+def test_routes(call: SocketCaller, fd: int) -> None:
+    assert len(ask(call, fd, request(RTM_GETROUTE, DUMP, bytes(12)))) == 5
+    target = pack("<HH", 8, 1) + bytes((8, 8, 8, 8))
+    [(kind, body)] = ask(call, fd, request(RTM_GETROUTE, REQUEST, b"\2\x20" + bytes(10) + target))
+    assert (kind, error_in(body)) == (NLMSG_ERROR, 101)
+
+
+def test_changes_are_refused(call: SocketCaller, fd: int) -> None:
+    header = pack("<BxHiII", 0, 0, 1, 1, 1)
+    [(kind, body)] = ask(call, fd, request(RTM_NEWLINK, REQUEST | ACK, header))
+    assert (kind, error_in(body)) == (NLMSG_ERROR, 0)
+    [(_, body)] = ask(call, fd, request(RTM_NEWLINK, REQUEST | ACK, pack("<BxHiII", 0, 0, 1, 0, 1)))
+    assert error_in(body) == 95
+    call.task.credentials = call.task.credentials.for_user(1000, 1000)
+    [(_, body)] = ask(call, fd, request(RTM_NEWLINK, REQUEST | ACK, header))
+    assert error_in(body) == EPERM.number
+
+
+def test_only_the_kernel_answers_and_only_about_routes(call: SocketCaller, fd: int) -> None:
+    with pytest.raises(ECONNREFUSED):
+        call.send(fd, b"x", 0, pack("<HHII", AF_NETLINK, 0, 77, 0))
+    with pytest.raises(EPROTONOSUPPORT):
+        call.socket(AF_NETLINK, RAW, 4)
+
+
+def test_port_ids(call: SocketCaller, fd: int) -> None:
+    assert unpack("<HHII", call.name(fd)) == (AF_NETLINK, 0, call.task.pid, 0)
+    other = call.socket(AF_NETLINK, RAW)
+    call.bind(other, pack("<HHII", AF_NETLINK, 0, 0, 5))
+    _, _, port_id, groups = unpack("<HHII", call.name(other))
+    assert port_id not in (0, call.task.pid)
+    assert groups == 5
+
+
+def test_malformed_requests_are_ignored(call: SocketCaller, fd: int) -> None:
+    for data in (b"", b"short", pack("<IHHII", 5, RTM_GETLINK, DUMP, 0, 0), request(RTM_GETLINK, 0, b"")):
+        call.send(fd, data)
+    assert call.object(fd).poll_mask() & 1 == 0
