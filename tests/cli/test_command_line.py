@@ -79,7 +79,7 @@ def pretend_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_options_reach_the_machine() -> None:
     arguments = ["run", "--rootfs", "/tree", "--seed", "5", "--pid1", "--env", "A=1=2", "--cwd", "/srv"]
-    arguments += ["--user", "a:b", "--hostname", "h", "--cpus", "4"]
+    arguments += ["--user", "a:b", "--hostname", "h", "--cpus", "4", "--pids-max", "9"]
     arguments += ["--memory", "256M", "--time-limit", "1.5", "--", "ls", "-l", "--version"]
     assert run_command_line(arguments) == 0
     machine = PretendMachine.made
@@ -95,6 +95,7 @@ def test_options_reach_the_machine() -> None:
         "user": "a:b",
         "hostname": "h",
         "cpus": 4,
+        "pids_max": 9,
         "epoch_ns": DEFAULT_EPOCH_NS,
     }
     assert machine.run == {
@@ -170,6 +171,7 @@ def test_an_env_without_value_passes_the_callers_on(monkeypatch: pytest.MonkeyPa
         (["run", "--memory", "9" * 5000, "--", "y"], "between 16M and 1024G"),
         (["run", "--time-limit", "0", "--", "y"], "--time-limit"),
         (["run", "--cpus", "0", "--", "y"], "--cpus"),
+        (["run", "--pids-max", "1", "--", "y"], "--pids-max"),
         (["run", "--cpus", "65", "--", "y"], "--cpus"),
         (["run", "--env", "=x", "--", "y"], "a variable needs a name"),
         (["run", "--trace=/nowhere/file", "--", "y"], "can't write the trace to /nowhere/file"),

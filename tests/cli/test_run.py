@@ -245,6 +245,12 @@ def test_the_machine_has_a_name_and_processors(command: Command) -> None:
     assert result.stdout == b"box.example\nbox.example\n3\n3\n"
 
 
+def test_no_more_than_so_many_tasks(command: Command) -> None:
+    program = "for n in 1 2 3 4 5; do echo $n; sleep 9 & done"
+    result = command.run("--pids-max", "4", "--", "dash", "-c", program)
+    assert (result.returncode, result.stdout, result.stderr) == (2, b"1\n2\n3\n", b"dash: 0: Cannot fork\n")
+
+
 @pytest.mark.parametrize("name", ["", "x" * 65])
 def test_a_name_that_no_machine_can_have_is_one_line(command: Command, name: str) -> None:
     result = command.run("--hostname", name, "--", "true")

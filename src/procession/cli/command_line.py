@@ -82,6 +82,12 @@ def procession() -> None:
     "--cpus", type=click.IntRange(1, 64), default=1, metavar="N", help="How many processors. [default: 1]"
 )
 @click.option(
+    "--pids-max",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="How many processes and threads there may be at once.",
+)
+@click.option(
     "--memory", type=memory_size, default="1G", metavar="SIZE", help="The machine's memory. [default: 1G]"
 )
 @click.option(
@@ -108,6 +114,7 @@ def run(
     user: str | None,
     hostname: str | None,
     cpus: int,
+    pids_max: int | None,
     memory: int,
     time_limit: float | None,
     trace: str | None,
@@ -131,6 +138,7 @@ def run(
     options.user = user
     options.hostname = hostname
     options.cpu_count = cpus
+    options.task_limit = pids_max
     options.memory_bytes = memory
     options.time_limit_s = time_limit
     options.trace_file = trace

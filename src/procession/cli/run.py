@@ -39,6 +39,7 @@ class RunOptions:
         "memory_bytes",
         "rootfs",
         "seed",
+        "task_limit",
         "time_limit_s",
         "trace_file",
         "user",
@@ -57,6 +58,7 @@ class RunOptions:
         self.user: str | None = None
         self.hostname: str | None = None
         self.cpu_count = 1
+        self.task_limit: int | None = None
         self.memory_bytes = 1 << 30
         self.time_limit_s: float | None = None
         self.trace_file: str | None = None
@@ -112,6 +114,7 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
             cwd=options.directory,
             epoch_ns=time.time_ns() if options.is_real_time else DEFAULT_EPOCH_NS,
             cpus=options.cpu_count,
+            pids_max=options.task_limit,
             user=options.user,
             hostname=options.hostname if options.hostname is not None else DEFAULT_HOST_NAME,
         )
