@@ -50,13 +50,14 @@ def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -
             _check_advice(area, advice)
             _follow(mm, area, advice, max(area.start, address), min(area.end, end))
     finally:
-        mm.merge_around(address, end)
+        if advice in _AREA_FLAGS:
+            mm.merge_around(address, end)
     if has_hole:
         raise ENOMEM("part of the range isn't mapped")
     return 0
 
 
-def _follow(mm: MemoryDescriptor, area: VirtualMemoryArea, advice: int, start: int, end: int) -> None:
+def _follow(mm: MemoryDescriptor, area: VirtualMemoryArea, advice: Advice, start: int, end: int) -> None:
     """Do what `advice` says for the part of `area` from `start` to `end`."""
     if advice in _AREA_FLAGS:
         bits, is_set = _AREA_FLAGS[advice]
