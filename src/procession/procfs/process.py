@@ -10,9 +10,10 @@ from procession.fs.dentry import Path, absolute_path
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.kernel.exec import Program
 from procession.kernel.pidfd import ShowsProcess
+from procession.kernel.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
 from procession.procfs import process_memory, process_mounts, process_status
-from procession.procfs.access import has_files, has_memory, is_dumpable, may_inspect, require_inspection
+from procession.procfs.access import has_files, is_dumpable, may_inspect, require_inspection
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
 from procession.procfs.system import SystemDirectory

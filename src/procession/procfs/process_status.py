@@ -10,11 +10,12 @@ from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
 from procession.kernel.priority import REAL_TIME, SCHED_DEADLINE
+from procession.kernel.ptrace_access import has_memory
 from procession.kernel.run_queue import priority_of
 from procession.kernel.task import CpuTimes
 from procession.kernel.task_state import LETTERS, TaskState
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
-from procession.procfs.access import has_memory, may_inspect
+from procession.procfs.access import may_inspect
 from procession.procfs.process_memory import resident_pages
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from procession.abi.errno import EBADF, EINVAL, EPERM, ESRCH
 from procession.abi.pidfd import PidfdFlag, PidfdSignalFlag
 from procession.abi.siginfo import SiginfoRaw
-from procession.kernel.capability import CAP_SYS_PTRACE
 from procession.kernel.kill import sender_info, signal_group_members, signal_process, signal_thread
 from procession.kernel.pidfd import PidFile, group_for_pidfd, pid_file_of, signalled_group_of
+from procession.kernel.ptrace_access import may_access
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.siginfo import SI_USER
 from procession.kernel.task import Task
@@ -66,13 +66,7 @@ def pidfd_getfd(task: Task, fd: Fd, target_fd: Fd, flags: Int) -> int:
     leader = group.leader
     if leader.state in (TaskState.ZOMBIE, TaskState.DEAD):
         raise ESRCH("the process has ended")
-    mine, theirs = task.credentials, leader.credentials
-    is_same = (
-        mine.uid == theirs.uid == theirs.euid == theirs.suid
-        and mine.gid == theirs.gid == theirs.egid == theirs.sgid
-        and leader.mm.is_dumpable
-    )
-    if leader.group is not task.group and not is_same and not mine.has_capability(CAP_SYS_PTRACE):
+    if not may_access(task, leader, by_fs_ids=False):
         raise EPERM("the process may not be traced by this one")
     file = leader.files.files.get(target_fd)
     if file is None:

@@ -11,8 +11,8 @@ from procession.abi.structure import U64
 from procession.abi.sysinfo import Sysinfo
 from procession.abi.utsname import Utsname
 from procession.hardware.physical_memory import PAGE_SIZE
-from procession.kernel.capability import CAP_SYS_PTRACE
 from procession.kernel.priority import find_task
+from procession.kernel.ptrace_access import may_access
 from procession.kernel.uts import check_name_change
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Flags, InBuffer, Int, Out, OutBuffer, Size, UInt
@@ -89,14 +89,8 @@ def set_robust_list(task: Task, head: Address, length: Size) -> None:
 def get_robust_list(task: Task, pid: Int, head: Out[U64], length: Out[U64]) -> None:
     """get_robust_list(2). Linux: kernel/futex/syscalls.c."""
     target = find_task(task, pid)
-    if target.group is not task.group:
-        mine, theirs = task.credentials, target.credentials
-        is_same_user = mine.uid == theirs.uid == theirs.euid == theirs.suid and (
-            mine.gid == theirs.gid == theirs.egid == theirs.sgid
-        )
-        is_covered = not theirs.cap_permitted & ~mine.cap_permitted and target.mm.is_dumpable
-        if not (is_same_user and is_covered) and not mine.has_capability(CAP_SYS_PTRACE):
-            raise EPERM(f"task {pid} can't be looked into")
+    if not may_access(task, target, by_fs_ids=False):
+        raise EPERM(f"task {pid} can't be looked into")
     length.put(_ROBUST_LIST_HEAD_SIZE)
     head.put(target.robust_list[0])
 
