@@ -12,7 +12,7 @@ BASH_LOOP = "for ((i = 0; i < {count}; i++)); do :; done"
 class Target:
     """What Procession should reach: a time in seconds, or with `is_ratio` a multiple of the native time.
 
-    `later` is what a later version should reach.
+    `later` is what a later version should reach. For a throughput the time is that of one MiB.
     """
 
     limit: float
@@ -27,14 +27,15 @@ class Row:
     `command` is run with `{count}` replaced by each of two counts, and the time of the smaller run is
     subtracted; a first word that ends in `.c` is compiled, static unless `is_dynamic`. `native_counts` are
     for the host, `counts` for Procession. With a `baseline` that command's time is subtracted instead. The
-    figure stands for `per` counts and is shown in `unit`, one of us, ms and s. With `is_whole_command`
+    figure stands for `per` counts and is shown in `unit`, one of us, ms and s, or MiB/s where `per` counts
+    move one MiB. Without a target nothing is judged. With `is_whole_command`
     nothing is subtracted and Procession's side is the command line tool.
     """
 
     name: str
     title: str
     command: tuple[str, ...]
-    target: Target
+    target: Target | None
     unit: str = "us"
     native_counts: tuple[int, int] = (0, 1)
     counts: tuple[int, int] = (0, 1)
@@ -52,6 +53,11 @@ class Row:
 def microseconds(limit: float, later: float | None = None) -> Target:
     """Return a target that is a time, given in microseconds."""
     return Target(limit / 1e6, None if later is None else later / 1e6)
+
+
+def mebibytes_per_second(least: float) -> Target:
+    """Return a target that is a throughput, given in MiB/s: what one MiB may take."""
+    return Target(1 / least)
 
 
 def times_native(limit: float, later: float | None = None) -> Target:
@@ -100,14 +106,6 @@ ROWS = (
         times_native(4, 2.5),
         native_counts=(20, 120),
         counts=(10, 60),
-    ),
-    Row(
-        "pipe-ping-pong",
-        "round trip of a byte between two processes",
-        ("pipe_ping_pong.c", "{count}"),
-        microseconds(60),
-        native_counts=(1_000, 21_000),
-        counts=(500, 5_500),
     ),
     Row(
         "first-touch",
@@ -188,6 +186,14 @@ ROWS = (
         baseline=("/bin/true",),
     ),
     Row(
+        "thread-create",
+        "pthread_create of a thread that returns, and join",
+        ("thread_create.c", "{count}"),
+        microseconds(150),
+        native_counts=(200, 10_200),
+        counts=(100, 2_100),
+    ),
+    Row(
         "sched-yield",
         "sched_yield to another process",
         ("sched_yield.c", "{count}"),
@@ -202,13 +208,5 @@ ROWS = (
         microseconds(25),
         native_counts=(1_000, 101_000),
         counts=(1_000, 21_000),
-    ),
-    Row(
-        "signal-ping-pong",
-        "round trip of a signal between two processes",
-        ("signal_ping_pong.c", "{count}"),
-        microseconds(80),
-        native_counts=(500, 10_500),
-        counts=(200, 4_200),
     ),
 )

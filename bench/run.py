@@ -21,6 +21,7 @@ BENCH = Path(__file__).resolve().parent
 # For `python bench/run.py`, which doesn't look for packages in the project's directory.
 sys.path.insert(0, str(BENCH.parent))
 
+from bench.ipc_rows import IPC_ROWS  # noqa: E402
 from bench.rows import ROWS, Row, Target  # noqa: E402
 from tests.guest.compile_c import Linkage, compile_program  # noqa: E402
 
@@ -28,6 +29,9 @@ TIMEOUT_S = 120
 DEFAULT_REPETITIONS = 5
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0}
+THROUGHPUT = "MiB/s"
+# Each table's name is that of all its rows for --only.
+TABLES = {"kernel": ROWS, "ipc": IPC_ROWS}
 
 
 class MeasurementError(Exception):
@@ -67,8 +71,11 @@ class Outcome:
 
     def reaches(self, limit: float | None) -> bool | None:
         """Whether a limit of the target's kind is met; None when that isn't known."""
-        value = self.ratio if self.row.target.is_ratio else self.procession_s
-        if value is None or limit is None or value <= 0 or not self.is_judged:
+        target = self.row.target
+        if target is None or limit is None:
+            return None
+        value = self.ratio if target.is_ratio else self.procession_s
+        if value is None or value <= 0 or not self.is_judged:
             return None
         return value <= limit
 
@@ -83,9 +90,9 @@ class Outcome:
             "procession_s": self.procession_s,
             "ratio": self.ratio,
             "samples": {"native_s": self.native, "procession_s": self.procession},
-            "target": asdict(target),
-            "is_met": self.reaches(target.limit),
-            "is_later_met": self.reaches(target.later),
+            "target": None if target is None else asdict(target),
+            "is_met": None if target is None else self.reaches(target.limit),
+            "is_later_met": None if target is None else self.reaches(target.later),
             "native_failure": self.native_failure,
             "failure": self.failure,
         }
@@ -234,24 +241,33 @@ def host_data() -> dict[str, Any]:
 
 
 def show_time(seconds: float | None, unit: str) -> str:
-    """Return a time for the table."""
-    return "failed" if seconds is None else f"{seconds * UNITS[unit]:.2f} {unit}"
+    """Return a time for the table, or the throughput if the time is that of one MiB."""
+    if seconds is None:
+        return "failed"
+    if unit == THROUGHPUT:
+        return f"{1 / seconds:.0f} {unit}" if seconds > 0 else "-"
+    return f"{seconds * UNITS[unit]:.2f} {unit}"
 
 
-def show_target(target: Target, unit: str) -> str:
+def show_target(target: Target | None, unit: str) -> str:
     """Return a target for the table: first this one, later that one."""
+    if target is None:
+        return "-"
     limits = [target.limit] if target.later is None else [target.limit, target.later]
     if target.is_ratio:
         return ", ".join(f"{limit:g}x" for limit in limits)
+    if unit == THROUGHPUT:
+        return ", ".join(f"{1 / limit:g} {unit}" for limit in limits)
     return ", ".join(f"{limit * UNITS[unit]:g} {unit}" for limit in limits)
 
 
 def show_met(outcome: Outcome) -> str:
     """Return whether the target is met, for the table."""
-    is_met = outcome.reaches(outcome.row.target.limit)
-    if is_met is None:
+    target = outcome.row.target
+    is_met = None if target is None else outcome.reaches(target.limit)
+    if target is None or is_met is None:
         return "-"
-    if outcome.reaches(outcome.row.target.later):
+    if outcome.reaches(target.later):
         return "yes, both"
     return "yes" if is_met else "no"
 
@@ -272,29 +288,40 @@ def line_of(outcome: Outcome) -> str:
     return "  ".join(cells) + "".join(failures)
 
 
-HEADING = f"{'':<47}  {'native':>12}  {'Procession':>14}  {'ratio':>9}  {'target':>14}  met"
+def heading_of(table: str) -> str:
+    """Return the line above a table."""
+    return f"{table:<47}  {'native':>12}  {'Procession':>14}  {'ratio':>9}  {'target':>14}  met"
+
+
+def chosen(only: list[str] | None) -> dict[str, list[Row]]:
+    """Return the tables with the rows that were asked for, by their names or their table's; None is all."""
+    tables = {}
+    for table, rows in TABLES.items():
+        kept = [row for row in rows if only is None or table in only or row.name in only]
+        if kept:
+            tables[table] = kept
+    return tables
 
 
 def main() -> int:
     """Measure and print; return 1 when a row's program could not run."""
-    names = [row.name for row in ROWS]
+    names = [*TABLES, *(row.name for rows in TABLES.values() for row in rows)]
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--repetitions", type=int, default=DEFAULT_REPETITIONS, metavar="N")
     parser.add_argument("--quick", action="store_true", help="run every program once, without useful figures")
     options = parser.parse_args()
-    rows = [row for row in ROWS if options.only is None or row.name in options.only]
-    repetitions = max(1, options.repetitions)
-    if options.quick:
-        rows, repetitions = [quick(row) for row in rows], 1
+    repetitions = 1 if options.quick else max(1, options.repetitions)
     host = host_data()
     print(", ".join(f"{name} {value}" for name, value in host.items()))
-    print(HEADING, flush=True)
     outcomes = []
-    for row in rows:
-        outcomes.append(measure(row, repetitions, is_judged=not options.quick))
-        print(line_of(outcomes[-1]), flush=True)
+    for table, rows in chosen(options.only).items():
+        print(heading_of(table), flush=True)
+        for row in rows:
+            measured = quick(row) if options.quick else row
+            outcomes.append(measure(measured, repetitions, is_judged=not options.quick))
+            print(line_of(outcomes[-1]), flush=True)
     if options.json is not None:
         report = {
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.rows import ROWS, Row, microseconds, times_native
-from bench.run import BENCH, Outcome, line_of, measure, quick
+from bench.ipc_rows import IPC_ROWS
+from bench.rows import ROWS, Row, mebibytes_per_second, microseconds, times_native
+from bench.run import BENCH, TABLES, Outcome, chosen, line_of, measure, quick
 
 ROW_KEYS = {
     "name",
@@ -29,7 +30,7 @@ ROW_KEYS = {
 }
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [*ROWS, *IPC_ROWS], ids=lambda row: row.name)
 def test_program_runs_on_both_sides(row: Row) -> None:
     """A program that fails, natively or inside, would leave a row without figures."""
     outcome = measure(quick(row), 1, is_judged=False)
@@ -41,8 +42,34 @@ def test_program_runs_on_both_sides(row: Row) -> None:
 
 
 def test_names_are_unique() -> None:
-    """`--only` chooses by name."""
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    """`--only` chooses by name, a row's or a table's."""
+    names = [*TABLES, *(row.name for rows in TABLES.values() for row in rows)]
+    assert len(set(names)) == len(names)
+
+
+def test_rows_are_chosen_by_their_name_or_their_tables() -> None:
+    """Only tables that have rows left are shown."""
+    assert chosen(None) == {"kernel": list(ROWS), "ipc": list(IPC_ROWS)}
+    assert chosen(["ipc"]) == {"ipc": list(IPC_ROWS)}
+    assert [row.name for row in chosen(["getpid", "eventfd-latency"])["ipc"]] == ["eventfd-latency"]
+
+
+def test_each_throughput_is_that_of_one_mebibyte() -> None:
+    """The figure for `per` counts is shown as its inverse, and higher is better."""
+    rows = {row.name: row for row in IPC_ROWS if row.unit == "MiB/s"}
+    assert (rows["pipe-throughput"].per, rows["posix-queue-throughput"].per) == (16, 128)
+    row = replace(rows["pipe-throughput"], target=mebibytes_per_second(400))
+    fast, slow = (Outcome(row, native=[1 / 4000], procession=[1 / speed]) for speed in (500, 200))
+    assert (fast.as_json()["is_met"], slow.as_json()["is_met"]) == (True, False)
+    assert line_of(slow).split()[-6:] == ["200", "MiB/s", "20.00x", "400", "MiB/s", "no"]
+
+
+def test_row_without_a_target_is_not_judged() -> None:
+    """Its figures are shown all the same."""
+    outcome = Outcome(replace(ROWS[0], target=None), native=[1e-6], procession=[3e-6])
+    assert outcome.as_json()["target"] is None
+    assert outcome.as_json()["is_met"] is None
+    assert line_of(outcome).split()[-5:] == ["3.00", "us", "3.00x", "-", "-"]
 
 
 def test_failure_is_reported_with_its_reason() -> None:
