@@ -11,12 +11,13 @@ from procession.kernel.posix_clock import (
     charge_running,
     process_times,
 )
-from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
+from procession.kernel.run_queue import CLASS_REALTIME, class_of
 from procession.kernel.timer import TIMER_ACTIONS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
-    from procession.kernel.task import ThreadGroup, Timer
+    from procession.kernel.task import Task, ThreadGroup, Timer
 
 ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF = range(3)
 _CPU_WATCH = 3
@@ -25,6 +26,7 @@ _CPU_WATCH = 3
 _SIGKILL, _SIGALRM, _SIGXCPU, _SIGVTALRM, _SIGPROF = 9, 14, 24, 26, 27
 _NS_PER_S = 1_000_000_000
 _NS_PER_US = 1000
+_US_PER_S = 1_000_000
 
 
 class ItimerSetting(NamedTuple):
@@ -220,6 +222,24 @@ def _check_cpu_limit(kernel: Kernel, group: ThreadGroup, used_ns: int) -> None:
     elif used_ns >= soft * _NS_PER_S:
         limits.soft[RLIMIT_CPU] = soft + 1
         _signal(kernel, group, _SIGXCPU)
+
+
+def check_realtime_limit(kernel: Kernel, task: Task) -> None:
+    """RLIMIT_RTTIME: SIGXCPU each second past the soft limit for a real-time thread that doesn't sleep,
+    SIGKILL at the hard one.
+
+    Linux: kernel/time/posix-cpu-timers.c, check_thread_timers.
+    """
+    limits = task.group.limits
+    soft, hard = limits.soft[RLIMIT_RTTIME], limits.hard[RLIMIT_RTTIME]
+    used_us = task.entity.realtime_ns // _NS_PER_US
+    if not used_us or class_of(task) != CLASS_REALTIME:
+        return
+    if hard != RLIM_INFINITY and used_us >= hard:
+        _signal(kernel, task.group, _SIGKILL)
+    elif used_us >= soft:
+        limits.soft[RLIMIT_RTTIME] = soft + _US_PER_S
+        _signal(kernel, task.group, _SIGXCPU)
 
 
 def _signal(kernel: Kernel, group: ThreadGroup, signo: int) -> None:

@@ -10,6 +10,7 @@ from procession.kernel.core_pattern import CoreSettings
 from procession.kernel.elf import ProgramHeaders
 from procession.kernel.futex import FutexTable
 from procession.kernel.pid import PidAllocator
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched import Scheduler
 from procession.kernel.timer import TimerQueue
 from procession.kernel.uts import SystemIdentity
@@ -167,15 +168,17 @@ class Kernel:
         times.system_ns += system_ns
         times.user_ns += elapsed_ns - system_ns
         group = task.group
-        if group.itimers or group.limits.soft[0] != _NO_LIMIT:
+        soft = group.limits.soft
+        if group.itimers or soft[RLIMIT_CPU] != RLIM_INFINITY:
             from procession.kernel.itimer import account
 
             account(self, group)
+        if soft[RLIMIT_RTTIME] != RLIM_INFINITY:
+            from procession.kernel.itimer import check_realtime_limit
+
+            check_realtime_limit(self, task)
 
     @property
     def uncharged_ns(self) -> int:
         """How long the running task has run since it was last charged."""
         return self.clock.work_ns - self.charged_work_ns
-
-
-_NO_LIMIT = (1 << 64) - 1

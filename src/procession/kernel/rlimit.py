@@ -27,6 +27,7 @@ RLIMIT_SIGPENDING = int(RlimitResource.RLIMIT_SIGPENDING)
 RLIMIT_MSGQUEUE = int(RlimitResource.RLIMIT_MSGQUEUE)
 RLIMIT_NICE = int(RlimitResource.RLIMIT_NICE)
 RLIMIT_RTPRIO = int(RlimitResource.RLIMIT_RTPRIO)
+RLIMIT_RTTIME = int(RlimitResource.RLIMIT_RTTIME)
 
 LARGEST_NOFILE = 1 << 20
 """fs.nr_open: no hard limit on open files is above it."""

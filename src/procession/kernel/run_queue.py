@@ -200,6 +200,7 @@ class RunQueue:
             self.minimum_runtime_ns = max(self.minimum_runtime_ns, least_ns)
         elif kind == CLASS_REALTIME:
             entity.slice_left_ns -= work_ns
+            entity.realtime_ns += work_ns
             self._is_throttled(now_ns)
             self.realtime_used_ns += work_ns
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.kernel.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_RR
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_RTTIME
 from procession.kernel.run_queue import (
     CLASS_DEADLINE,
     CLASS_FAIR,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 TIME_SLICE_NS = SLICE_NS
+NS_PER_US = 1000
 _SLICE_VARIANTS = 8
 _BANDWIDTH_SHIFT = 20
 _BANDWIDTH_LIMIT = (95 << _BANDWIDTH_SHIFT) // 100
@@ -85,6 +87,7 @@ class Scheduler:
                 self.kernel.timers.cancel(task.sleep_timer)
                 task.sleep_timer = None
             set_state(task, TaskState.RUNNABLE)
+            task.entity.realtime_ns = 0
             self._enqueue_woken(task)
 
     def _enqueue_woken(self, task: Task) -> None:
@@ -222,6 +225,9 @@ class Scheduler:
         elif kind == CLASS_REALTIME:
             left_ns = task.entity.slice_left_ns if task.policy == SCHED_RR else REALTIME_RUNTIME_NS
             length_ns = min(max(left_ns, 1), REALTIME_PERIOD_NS - REALTIME_RUNTIME_NS)
+            limit_us = task.group.limits.soft[RLIMIT_RTTIME]
+            if limit_us != RLIM_INFINITY:
+                length_ns = min(length_ns, max(limit_us * NS_PER_US - task.entity.realtime_ns, 1))
         else:
             length_ns = max(task.entity.budget_left_ns, 1)
         deadline_ns = kernel.timers.next_deadline_ns()

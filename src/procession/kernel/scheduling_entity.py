@@ -11,7 +11,8 @@ class SchedulingEntity:
 
     `virtual_runtime_ns` is the time that it ran, divided by its weight. `ticket` is its place in a queue, 0
     when it's in none: an entry with another ticket is void. `inherited_priority` is the highest real-time
-    priority of those who wait for a lock of the task, 0 for none. `slice_left_ns` is SCHED_RR's. The rest is
+    priority of those who wait for a lock of the task, 0 for none. `slice_left_ns` is SCHED_RR's,
+    `realtime_ns` how long it has run by a real-time policy since it last slept (RLIMIT_RTTIME). The rest is
     SCHED_DEADLINE's: what it asked for, what is left of it, and until when.
     """
 
@@ -23,6 +24,7 @@ class SchedulingEntity:
         "is_throttled",
         "period_ns",
         "processor",
+        "realtime_ns",
         "relative_deadline_ns",
         "runtime_ns",
         "slice_left_ns",
@@ -37,6 +39,7 @@ class SchedulingEntity:
         self.ticket = 0
         self.inherited_priority = 0
         self.slice_left_ns = ROUND_ROBIN_SLICE_NS
+        self.realtime_ns = 0
         self.runtime_ns = 0
         self.relative_deadline_ns = 0
         self.period_ns = 0

@@ -232,11 +232,17 @@ class Task:
         return bool(self.work & SIGNAL_PENDING)
 
     @property
+    def call_in_progress(self) -> int:
+        """The number of the system call in which it sleeps, or which a signal has interrupted; else -1."""
+        return self.frame.number if self.frame is not None else self.call_number
+
+    @property
     def call_name(self) -> str:
         """The system call that the task is in, for messages: `wait4` or `user mode`."""
         from procession.abi.syscall_numbers import name_of
 
-        return name_of(self.call_number) if self.call_number >= 0 else "user mode"
+        number = self.call_in_progress
+        return name_of(number) if number >= 0 else "user mode"
 
     def wake(self) -> None:
         """Leave the queues and become runnable; the handler will look again (Linux: try_to_wake_up)."""

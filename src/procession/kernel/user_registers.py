@@ -55,7 +55,7 @@ def user_registers(task: Task) -> UserRegsStruct:
         rdx=general[RDX],
         rsi=general[RSI],
         rdi=general[RDI],
-        orig_rax=call_in_progress(task) & _NO_CALL,
+        orig_rax=task.call_in_progress & _NO_CALL,
         rip=general[RIP],
         cs=USER_CS,
         eflags=registers.rflags,
@@ -64,8 +64,3 @@ def user_registers(task: Task) -> UserRegsStruct:
         fs_base=registers.fs_base,
         gs_base=registers.gs_base,
     )
-
-
-def call_in_progress(task: Task) -> int:
-    """The number of the system call in which `task` sleeps, or which a signal has interrupted; else -1."""
-    return task.frame.number if task.frame is not None else task.call_number
