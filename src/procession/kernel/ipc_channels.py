@@ -138,11 +138,11 @@ class ChannelMap:
         if channel is None:
             family = _FAMILIES.get(socket.family, f"family {socket.family}")
             name = socket_name(subject)
-            queued = f"{unread_bytes(socket)} bytes"
+            queued = f"{socket.unread_bytes} bytes"
             if peer is not None:
                 name = f"{name} and {socket_name(peer if subject is socket else socket)}"
                 queued = (
-                    f"{unread_bytes(subject)} and {unread_bytes(peer if subject is socket else socket)} bytes"
+                    f"{subject.unread_bytes} and {(peer if subject is socket else socket).unread_bytes} bytes"
                 )
             channel = self.channels[subject] = Channel(f"{family} socket", name, queued)
         channel.add(party, reads=True, writes=True)
@@ -321,11 +321,3 @@ def parties_of_owner(channels: ChannelMap, owner: Any) -> list[Party]:
 def socket_name(socket: Socket) -> str:
     """What /proc/PID/fd calls a socket; one that nobody has accepted has no file yet."""
     return socket.file.path.dentry.name.decode() if socket.file is not None else "not accepted yet"
-
-
-def unread_bytes(socket: Any) -> int:
-    """How much waits to be received."""
-    unread = getattr(socket, "unread", None)
-    if isinstance(unread, int):
-        return unread
-    return sum(len(message.data) - message.offset for message in getattr(socket, "messages", ()))

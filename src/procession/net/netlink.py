@@ -259,6 +259,10 @@ class NetlinkSocket(Socket):
         sender = SockaddrNl(AF_NETLINK, 0, 0, 0).pack()
         return Received(data[:length], full, MSG_TRUNC if full > length else 0, sender)
 
+    @property
+    def unread_bytes(self) -> int:
+        return sum(map(len, self.answers))
+
     def _uncount(self, message: bytes) -> None:
         charge = datagram_charge(len(message))
         self.answer_bytes -= charge

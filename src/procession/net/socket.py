@@ -262,6 +262,11 @@ class Socket:
         """Receive up to `length` bytes."""
         raise EOPNOTSUPP
 
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes wait to be received, in all messages."""
+        return 0
+
     def put_back(self, data: bytes) -> None:
         """The end of what a `receive` gave couldn't be handed over; only streams keep it."""
 

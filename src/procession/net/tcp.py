@@ -536,6 +536,10 @@ class TcpSocket(InternetSocket):
         waiting = max(peer.arrived.length - peer.receive_room, 0)
         return self.send_room - waiting >= waiting >> 1
 
+    @property
+    def unread_bytes(self) -> int:
+        return self.arrived.length
+
     def _peek(self, length: int, skipped: int = 0) -> Received:
         data = self.arrived.peek(length, skipped)
         return Received(data, len(data))

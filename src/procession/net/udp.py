@@ -245,6 +245,10 @@ class UdpSocket(InternetSocket):
             received.items = packet_items(self, packet)
         return received
 
+    @property
+    def unread_bytes(self) -> int:
+        return sum(len(packet.data) for packet in self.packets)
+
     def shutdown(self, how: int) -> None:
         """Linux: net/ipv4/af_inet.c, inet_shutdown."""
         self.ended |= how

@@ -232,9 +232,13 @@ class UnixSocket(Socket):
         self.release()
 
     @property
+    def unread_bytes(self) -> int:
+        return sum(len(message.data) - message.offset for message in self.messages)
+
+    @property
     def waiting_bytes(self) -> int:
         """What FIONREAD says."""
-        raise NotImplementedError
+        return self.unread_bytes
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/unix/af_unix.c, unix_ioctl."""

@@ -197,7 +197,7 @@ class UnixStream(UnixConnectionSocket):
         if flags & MSG_PEEK:
             return self._peek(length)
         if self.peek_offset > 0:
-            self.peek_offset = max(self.peek_offset - min(length, self.waiting_bytes), 0)
+            self.peek_offset = max(self.peek_offset - min(length, self.unread_bytes), 0)
         message = messages[0]
         data, offset = message.data, message.offset
         left = len(data) - offset
@@ -286,10 +286,6 @@ class UnixStream(UnixConnectionSocket):
     def put_back(self, data: bytes) -> None:
         message = Message(data, 0, self)
         self.messages.appendleft(message)
-
-    @property
-    def waiting_bytes(self) -> int:
-        return sum(len(message.data) - message.offset for message in self.messages)
 
 
 def _is_same_sender(one: Message, other: Message) -> bool:
