@@ -17,25 +17,20 @@ TIMEOUT_S = 60
 # arguments there. The shell stays process 1, so that the program isn't: that one ignores signals.
 SETUP = """
 set -e
-tree=$1 place=$2 session=$3 terminals=$4
+tree=$1 place=$2 session=$3 owner=$4
 shift 4
 mount -t tmpfs tmpfs "$place"
 mkdir "$place/upper" "$place/work" "$place/root"
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$place/upper,workdir=$place/work" "$place/root"
 cd "$place/root"
 mount -t proc proc proc
-for device in null zero full random urandom; do
+for device in null zero full random urandom tty; do
     : > "dev/$device"
     mount --bind "/dev/$device" "dev/$device"
 done
-if [ -n "$terminals" ]; then
-    mkdir dev/pts
-    mount -t devpts -o "newinstance,ptmxmode=0666,$terminals" devpts dev/pts
-    ln -s pts/ptmx dev/ptmx
-    : > dev/tty
-    mount --bind /dev/tty dev/tty
-fi
-mkdir dev/shm
+mkdir dev/pts dev/shm
+mount -t devpts -o "newinstance,ptmxmode=0666,mode=620$owner" devpts dev/pts
+ln -s pts/ptmx dev/ptmx
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
 ln -s /proc/self/fd dev/fd
 ln -s /proc/self/fd/0 dev/stdin
@@ -77,14 +72,14 @@ class NativeLinux:
     ) -> list[str]:
         """Return the command of the host that runs a program of the tree.
 
-        With `has_terminal` the terminal on stdin becomes its controlling terminal, and it can make others.
+        With `has_terminal` the terminal on stdin becomes its controlling terminal.
         """
         namespaces = ["--mount", "--pid", "--fork", "--kill-child"]
-        terminals = "mode=620,gid=5"
+        terminals_owner = ",gid=5"
         if os.geteuid() != 0:
             namespaces += ["--user", "--map-root-user"]
-            terminals = "mode=620"
-        settings = ["-wc", terminals] if has_terminal else ["-w", ""]
+            terminals_owner = ""
+        settings = ["-wc" if has_terminal else "-w", terminals_owner]
         variables = [f"{name}={value}" for name, value in environment.items()]
         places = [str(self.tree), str(self.place)]
         setup = ["sh", "-c", SETUP, "setup", *places, *settings, DIRECTORY, *variables, *argv]

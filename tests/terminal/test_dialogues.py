@@ -1,0 +1,24 @@
+"""Shells and programs in a terminal, typed to as a person does: the terminal shows what it does on Linux."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.programs.native_linux import NativeLinux
+from tests.terminal.conftest import Sit
+from tests.terminal.dialogue import Dialogue, all_dialogues
+from tests.terminal.record_dialogues import hold_natively
+
+every_dialogue = pytest.mark.parametrize(
+    "dialogue", [pytest.param(dialogue, id=dialogue.path.stem) for dialogue in all_dialogues()]
+)
+
+
+@every_dialogue
+def test_dialogue_in_procession(dialogue: Dialogue, sit_at_procession: Sit) -> None:
+    assert dialogue.hold(sit_at_procession(*dialogue.argv)) == dialogue.recorded.read_text()
+
+
+@every_dialogue
+def test_dialogue_on_linux(dialogue: Dialogue, native_terminal: NativeLinux) -> None:
+    assert hold_natively(dialogue, native_terminal) == dialogue.recorded.read_text()
