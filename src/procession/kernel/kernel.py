@@ -9,6 +9,7 @@ from procession.kernel.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
 from procession.kernel.core_pattern import CoreSettings
 from procession.kernel.elf import ProgramHeaders
 from procession.kernel.futex import FutexTable
+from procession.kernel.loadavg import LoadAverages
 from procession.kernel.pid import PidAllocator
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched import Scheduler
@@ -55,6 +56,7 @@ class Kernel:
         "is_saved",
         "ipc",
         "live",
+        "load",
         "memory",
         "mounts",
         "observer",
@@ -98,6 +100,7 @@ class Kernel:
         self.mounts: MountNamespace
         self.identity = SystemIdentity()
         self.core = CoreSettings()
+        self.load = LoadAverages()
         self.init: ThreadGroup | None = None
         # Made when somebody first asks for it.
         self.ipc: IpcNamespace | None = None

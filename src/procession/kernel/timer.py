@@ -65,7 +65,10 @@ class TimerQueue:
 
     def run_due(self) -> None:
         """Do what is due by now."""
-        now_ns = self.kernel.clock.now_ns
+        kernel = self.kernel
+        now_ns = kernel.clock.now_ns
+        if now_ns >= kernel.load.next_sample_ns:
+            kernel.load.catch_up(kernel, now_ns)
         while True:
             deadline_ns = self.next_deadline_ns()
             if deadline_ns is None or deadline_ns > now_ns:
@@ -73,7 +76,7 @@ class TimerQueue:
             timer = heappop(self.heap)[2]
             timer.is_armed = False
             self.armed_count -= 1
-            TIMER_ACTIONS[timer.kind](self.kernel, timer)
+            TIMER_ACTIONS[timer.kind](kernel, timer)
 
 
 def _wake_sleeper(kernel: Kernel, timer: Timer) -> None:

@@ -9,6 +9,7 @@ from procession.abi.errno import EIO, ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import DirectoryEntry, Inode
+from procession.kernel.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.task_state import TaskState
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
@@ -236,9 +237,11 @@ def hundredths(time_ns: int) -> tuple[int, int]:
 
 
 def show_loadavg(kernel: Kernel) -> bytes:
-    """/proc/loadavg: the averages aren't kept. Linux: fs/proc/loadavg.c, loadavg_proc_show."""
+    """/proc/loadavg. Linux: fs/proc/loadavg.c, loadavg_proc_show."""
     total, running, _ = count_states(kernel)
-    return b"0.00 0.00 0.00 %d/%d %d\n" % (running, total, kernel.pids.last)
+    rounded = [average + ONE // 200 for average in kernel.load.averages]
+    averages = b" ".join(b"%d.%02d" % (load >> LOAD_SHIFT, (load & ONE - 1) * 100 // ONE) for load in rounded)
+    return b"%s %d/%d %d\n" % (averages, running, total, kernel.pids.last)
 
 
 def show_meminfo(kernel: Kernel) -> bytes:

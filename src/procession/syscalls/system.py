@@ -8,9 +8,10 @@ from procession.abi.errno import EINVAL, ENOSYS, EPERM
 from procession.abi.membarrier import MembarrierCommand
 from procession.abi.personality import PersonalityFlag
 from procession.abi.structure import U64
-from procession.abi.sysinfo import Sysinfo
+from procession.abi.sysinfo import SI_LOAD_SHIFT, Sysinfo
 from procession.abi.utsname import Utsname
 from procession.hardware.physical_memory import PAGE_SIZE
+from procession.kernel.loadavg import LOAD_SHIFT
 from procession.kernel.priority import find_task
 from procession.kernel.ptrace_access import may_access
 from procession.kernel.uts import check_name_change
@@ -60,6 +61,7 @@ def sysinfo(task: Task, info: Out[Sysinfo]) -> None:
         Sysinfo(
             # Linux rounds the uptime up.
             uptime=-(-kernel.clock.now_ns // _NS_PER_S),
+            loads=tuple(average << SI_LOAD_SHIFT - LOAD_SHIFT for average in kernel.load.averages),
             totalram=memory.frame_count * PAGE_SIZE,
             freeram=memory.free_frames * PAGE_SIZE,
             procs=min(len(kernel.tasks), 0xFFFF),
