@@ -3,10 +3,12 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/errqueue.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -793,6 +795,66 @@ TEST(connected_datagram_sockets)
 	CHECK_EQ(connect(client, &nobody, sizeof(nobody)), 0);
 	CHECK_STRING(name_of(client, 1), "ENOTCONN");
 	CHECK_ERRNO(send(client, "x", 1, 0), EDESTADDRREQ);
+}
+
+TEST(datagrams_in_parts)
+{
+	int server = new_socket(AF_INET, SOCK_DGRAM), client = new_socket(AF_INET, SOCK_DGRAM);
+	char text[20] = "";
+
+	MUST(bind_4(server, "127.0.0.1", 0));
+	MUST(connect_4(client, "127.0.0.1", port_of(server)));
+	CHECK_EQ(send(client, "ab", 2, MSG_MORE), 2);
+	CHECK_ERRNO(recv(server, text, sizeof(text), MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(send(client, "cd", 2, 0), 2);
+	CHECK_EQ(recv(server, text, sizeof(text), 0), 4);
+	CHECK_STRING(text, "abcd");
+	CHECK_EQ(set_option(client, IPPROTO_UDP, UDP_CORK, 1), 0);
+	CHECK_EQ(send(client, "e", 1, 0), 1);
+	CHECK_EQ(send(client, "f", 1, 0), 1);
+	CHECK_ERRNO(recv(server, text, sizeof(text), MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(set_option(client, IPPROTO_UDP, UDP_CORK, 0), 0);
+	CHECK_EQ(recv(server, text, sizeof(text), 0), 2);
+}
+
+TEST(queued_errors)
+{
+	int fd = new_socket(AF_INET, SOCK_DGRAM), port = dead_port(SOCK_DGRAM);
+	char text[20] = "", control[256];
+	struct sockaddr_in to;
+	struct iovec part = {text, sizeof(text)};
+	struct msghdr message = {.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &part, .msg_iovlen = 1,
+				 .msg_control = control, .msg_controllen = sizeof(control)};
+	struct sock_extended_err error = {0};
+
+	CHECK_ERRNO(recvmsg(fd, &message, MSG_ERRQUEUE), EAGAIN);
+	CHECK_EQ(set_option(fd, IPPROTO_IP, IP_RECVERR, 1), 0);
+	CHECK_EQ(send_4(fd, "lost", 4, "127.0.0.1", port), 4);
+	CHECK_EQ(await_events(fd, POLLIN), POLLERR);
+	CHECK_EQ(recvmsg(fd, &message, MSG_ERRQUEUE), 4);
+	CHECK_STRING(text, "lost");
+	CHECK_EQ(message.msg_flags, MSG_ERRQUEUE);
+	CHECK_EQ(ntohs(to.sin_port), port);
+	CHECK_EQ(CMSG_FIRSTHDR(&message)->cmsg_type, IP_RECVERR);
+	memcpy(&error, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(error));
+	CHECK_EQ(error.ee_errno, ECONNREFUSED);
+	CHECK_EQ(error.ee_origin, SO_EE_ORIGIN_ICMP);
+	CHECK_EQ(events_of(fd), WRITABLE | POLLWRBAND);
+	CHECK_EQ(send_4(fd, "lost", 4, "127.0.0.1", port), 4);
+	await_events(fd, POLLIN);
+	CHECK_ERRNO(send_4(fd, "lost", 4, "127.0.0.1", port), ECONNREFUSED);
+}
+
+TEST(addresses_without_ports)
+{
+	int fd = new_socket(AF_INET, SOCK_STREAM);
+
+	CHECK_EQ(set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1), 0);
+	CHECK_EQ(bind_4(fd, "127.0.0.3", 0), 0);
+	CHECK_STRING(name_of(fd, 0), "127.0.0.3 0");
+	CHECK_EQ(listen(fd, 1), 0);
+	CHECK(port_of(fd) > 0);
+	CHECK_STRING(host_of(fd, 0), "127.0.0.3");
 }
 
 TEST(datagrams_that_find_no_room)

@@ -9,6 +9,7 @@ from procession.abi.internet import In6Pktinfo, InPktinfo, IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.net.interface import INDEX
 from procession.net.internet_address import AF_INET, AF_INET6, is_any, is_local, mapped, unmapped
+from procession.net.timestamp import timestamp_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,8 +34,6 @@ _IPV6_TCLASS = int(Ipv6Option.IPV6_TCLASS)
 _IPV6_RECVTCLASS = int(Ipv6Option.IPV6_RECVTCLASS)
 _IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
 DEFAULT_TTL = 64
-_SO_TIMESTAMP = int(SocketOption.SO_TIMESTAMP_OLD)
-_SO_TIMESTAMPNS = int(SocketOption.SO_TIMESTAMPNS_OLD)
 _SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
 
 
@@ -42,22 +41,13 @@ def _number(value: int) -> bytes:
     return value.to_bytes(4, "little")
 
 
-def _time(time_ns: int, unit_ns: int) -> bytes:
-    seconds, part_ns = divmod(time_ns, 10**9)
-    return seconds.to_bytes(8, "little") + (part_ns // unit_ns).to_bytes(8, "little")
-
-
 def packet_items(socket: UdpSocket, packet: Packet) -> list[tuple[int, int, bytes]]:
     """What `socket` wants to be told of a datagram, as (level, type, data).
 
     Linux: net/ipv4/ip_sockglue.c, ip_cmsg_recv_offset; net/ipv6/datagram.c, ip6_datagram_recv_ctl.
     """
-    items: list[tuple[int, int, bytes]] = []
     plain, options = socket.options, socket.protocol_options
-    if plain.get(_SO_TIMESTAMPNS):
-        items.append((SOL_SOCKET, _SO_TIMESTAMPNS, _time(packet.time_ns, 1)))
-    elif plain.get(_SO_TIMESTAMP):
-        items.append((SOL_SOCKET, _SO_TIMESTAMP, _time(packet.time_ns, 1000)))
+    items = timestamp_items(plain, packet.time_ns)
     if plain.get(_SO_RXQ_OVFL) and socket.drop_count:
         items.append((SOL_SOCKET, _SO_RXQ_OVFL, _number(socket.drop_count)))
     if not options:

@@ -12,6 +12,7 @@ from procession.abi.errno import (
     ENOENT,
     ENOPROTOOPT,
     ENOTCONN,
+    EOPNOTSUPP,
     EPERM,
 )
 from procession.abi.internet import IpOption, Ipv6Option, TcpInfo, TcpInfoOption, TcpOption, UdpOption
@@ -45,9 +46,11 @@ _IPV6_V6ONLY = int(Ipv6Option.IPV6_V6ONLY)
 _TCP_CONGESTION = int(TcpOption.TCP_CONGESTION)
 _TCP_INFO = int(TcpOption.TCP_INFO)
 _TCP_MAXSEG = int(TcpOption.TCP_MAXSEG)
+_TCP_FASTOPEN_CONNECT = int(TcpOption.TCP_FASTOPEN_CONNECT)
 _TCP_ULP = int(TcpOption.TCP_ULP)
 _SEND_COVERAGE, _RECEIVE_COVERAGE = 10, 11
 """UDPLITE_SEND_CSCOV and UDPLITE_RECV_CSCOV, which no header names."""
+NO_PORT_YET = (SOL_IP, int(IpOption.IP_BIND_ADDRESS_NO_PORT))
 FREE_BIND = ((SOL_IP, _IP_FREEBIND), (SOL_IPV6, _IPV6_FREEBIND), (SOL_IP, _IP_TRANSPARENT))
 
 _IP_JOINING = (
@@ -106,7 +109,6 @@ _RULES: dict[tuple[int, int], Rule] = {
             (IpOption.IP_MULTICAST_TTL, Rule(1, -1, 255, may_be_byte=True)),
             (IpOption.IP_MULTICAST_LOOP, Rule(1, is_switch=True, may_be_byte=True)),
             (IpOption.IP_MULTICAST_ALL, Rule(1, 0, 1, may_be_byte=True)),
-            (IpOption.IP_LOCAL_PORT_RANGE, Rule(0)),
         )
     },
     **{
@@ -154,7 +156,6 @@ _RULES: dict[tuple[int, int], Rule] = {
             (TcpOption.TCP_THIN_DUPACK, Rule(0, 0, 1)),
             (TcpOption.TCP_USER_TIMEOUT, Rule(0, 0)),
             (TcpOption.TCP_FASTOPEN, Rule(0, 0)),
-            (TcpOption.TCP_FASTOPEN_CONNECT, Rule(0, 0, 1)),
             (TcpOption.TCP_FASTOPEN_NO_COOKIE, Rule(0, 0, 1)),
             (TcpOption.TCP_TIMESTAMP, Rule(0)),
             (TcpOption.TCP_NOTSENT_LOWAT, Rule(-1)),
@@ -168,6 +169,7 @@ _RULES: dict[tuple[int, int], Rule] = {
     **{
         (SOL_UDP, int(option)): rule
         for option, rule in (
+            (UdpOption.UDP_CORK, _SWITCH),
             (UdpOption.UDP_NO_CHECK6_TX, _SWITCH),
             (UdpOption.UDP_NO_CHECK6_RX, _SWITCH),
         )
@@ -223,6 +225,8 @@ def _set_special(socket: InternetSocket, level: int, name: int, value: bytes) ->
             return
         if name == _TCP_ULP:
             raise ENOENT("no such protocol")
+        if name == _TCP_FASTOPEN_CONNECT:
+            raise EOPNOTSUPP("net.ipv4.tcp_fastopen is 0")
         if name == _TCP_MAXSEG:
             number = read_int(value)
             if number and not 88 <= number <= 32_767:

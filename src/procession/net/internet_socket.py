@@ -87,6 +87,8 @@ class InternetSocket(Socket):
 
     def bind(self, address: bytes) -> None:
         """Linux: net/ipv4/af_inet.c, __inet_bind; net/ipv6/af_inet6.c, __inet6_bind."""
+        from procession.net.internet_options import NO_PORT_YET
+
         wanted, port = self._parse_for_bind(address)
         if self.family == AF_INET:
             self._check_bindable(wanted)
@@ -99,6 +101,10 @@ class InternetSocket(Socket):
             self._check_bindable(wanted)
         ports = self.ports
         is_chosen = port != 0
+        if not is_chosen and self.protocol_options.get(NO_PORT_YET):
+            self.local_address = wanted
+            self.has_chosen_address = not is_any(wanted)
+            return
         if is_chosen:
             ports.check_bind(self, wanted, port)
         else:

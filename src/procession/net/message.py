@@ -45,10 +45,11 @@ class Message:
     """What was sent at once and waits to be received (Linux: struct sk_buff).
 
     `offset` is how much of a stream's message has been received; `charge` the room that it takes in the
-    buffer of `charged`. `address` is the sender's.
+    buffer of `charged`. `address` is the sender's;
+    `time_ns` when it was sent, since the epoch, 0 unless the receiver wants to know.
     """
 
-    __slots__ = ("address", "charge", "charged", "credentials", "data", "files", "offset")
+    __slots__ = ("address", "charge", "charged", "credentials", "data", "files", "offset", "time_ns")
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class Message:
         self.credentials = credentials
         self.files = files
         self.address = address
+        self.time_ns = 0
 
 
 class Control:

@@ -33,6 +33,8 @@ MSG_TRUNC = int(MessageFlag.MSG_TRUNC)
 MSG_DONTWAIT = int(MessageFlag.MSG_DONTWAIT)
 MSG_WAITALL = int(MessageFlag.MSG_WAITALL)
 MSG_ERRQUEUE = int(MessageFlag.MSG_ERRQUEUE)
+MSG_FASTOPEN = int(MessageFlag.MSG_FASTOPEN)
+MSG_MORE = int(MessageFlag.MSG_MORE)
 MSG_NOSIGNAL = int(MessageFlag.MSG_NOSIGNAL)
 MSG_CMSG_CLOEXEC = int(MessageFlag.MSG_CMSG_CLOEXEC)
 

@@ -17,6 +17,7 @@ from procession.abi.errno import (
     EISCONN,
     ENETUNREACH,
     ENOTCONN,
+    EOPNOTSUPP,
     EPIPE,
 )
 from procession.abi.ioctls import SocketIoctl
@@ -40,6 +41,7 @@ from procession.net.socket import (
     LISTENING,
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
+    MSG_FASTOPEN,
     MSG_OOB,
     MSG_PEEK,
     POLLERR,
@@ -434,6 +436,8 @@ class TcpSocket(InternetSocket):
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/tcp.c, tcp_sendmsg_locked."""
+        if flags & MSG_FASTOPEN:
+            raise EOPNOTSUPP("net.ipv4.tcp_fastopen is 0")
         if self.state not in _CAN_SEND:
             self._refuse_to_send(flags)
         if self.error or self.ended & SENDING:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import (
     EACCES,
     EAFNOSUPPORT,
-    EAGAIN,
-    ECONNREFUSED,
     EDESTADDRREQ,
     EINVAL,
     EMSGSIZE,
@@ -17,8 +15,9 @@ from procession.abi.errno import (
     ENOTCONN,
     EOPNOTSUPP,
 )
+from procession.abi.internet import UdpOption
 from procession.abi.ioctls import SocketIoctl
-from procession.abi.socket import IpProtocol, SocketOption
+from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
 from procession.net.buffer_charge import packet_charge
 from procession.net.internet_address import (
     AF_INET,
@@ -43,6 +42,7 @@ from procession.net.socket import (
     ESTABLISHED,
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
+    MSG_MORE,
     MSG_OOB,
     MSG_PEEK,
     MSG_TRUNC,
@@ -57,6 +57,7 @@ from procession.net.socket import (
     QuietBrokenPipe,
 )
 from procession.net.tcp_connection import hash_of
+from procession.net.udp_errors import Undelivered, receive_error, report_undelivered
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -68,6 +69,7 @@ LONGEST_DATAGRAM = 65_507
 _LONGEST_DATAGRAM_6 = 65_527
 _UDP = int(IpProtocol.IPPROTO_UDP)
 _SO_BROADCAST = int(SocketOption.SO_BROADCAST)
+_CORK = (int(SocketLevel.SOL_UDP), int(UdpOption.UDP_CORK))
 _SIOCINQ = int(SocketIoctl.SIOCINQ)
 _SIOCOUTQ = int(SocketIoctl.SIOCOUTQ)
 
@@ -94,16 +96,20 @@ class UdpSocket(InternetSocket):
     """A UDP or UDP-Lite socket (Linux: struct udp_sock). Nothing damages packets: checksums aren't made.
 
     `packets` have arrived; `arrived_bytes` is what they take of the buffer, `drop_count` how many it had no
-    room for.
+    room for. `held` is the datagram that MSG_MORE or UDP_CORK keeps back, None for none, and `held_target`
+    where it goes. `undelivered` are datagrams that found nobody, to be told by MSG_ERRQUEUE.
     """
 
-    __slots__ = ("arrived_bytes", "drop_count", "packets")
+    __slots__ = ("arrived_bytes", "drop_count", "held", "held_target", "packets", "undelivered")
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
         self.packets: deque[Packet] = deque()
         self.arrived_bytes = 0
         self.drop_count = 0
+        self.held: bytes | None = None
+        self.held_target: tuple[bytes, bytes, int] = (b"", b"", 0)
+        self.undelivered: deque[Undelivered] = deque()
 
     @property
     def ports(self) -> PortTable:
@@ -165,6 +171,8 @@ class UdpSocket(InternetSocket):
         self.check_length(len(data))
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
+        if self.held is not None:
+            return self._add_to_held(data, flags)
         if address is not None:
             target, port = self._parse_target(address)
             if not port:
@@ -178,8 +186,36 @@ class UdpSocket(InternetSocket):
         if self.ended & SENDING:
             raise QuietBrokenPipe("the socket was shut down")
         self.raise_error()
-        self._deliver(data, source, target, port, choice)
+        if flags & MSG_MORE or self.protocol_options.get(_CORK):
+            self.held, self.held_target = data, (source, target, port)
+        else:
+            self._deliver(data, source, target, port, choice)
         return len(data)
+
+    def _add_to_held(self, data: bytes, flags: int) -> int:
+        """Add a part to the datagram that is kept back; without MSG_MORE it goes, unless UDP_CORK is on."""
+        held = self.held
+        assert held is not None
+        if len(held) + len(data) > LONGEST_DATAGRAM:
+            raise EMSGSIZE("longer than a datagram may be")
+        if self.ended & SENDING:
+            raise QuietBrokenPipe("the socket was shut down")
+        self.held = held + data
+        if not flags & MSG_MORE and not self.protocol_options.get(_CORK):
+            self._send_held()
+        return len(data)
+
+    def _send_held(self) -> None:
+        """Linux: net/ipv4/udp.c, udp_push_pending_frames."""
+        data, self.held = self.held, None
+        if data is not None:
+            source, target, port = self.held_target
+            self._deliver(data, source, target, port, PacketChoice(()))
+
+    def set_option(self, level: int, name: int, value: bytes) -> None:
+        super().set_option(level, name, value)
+        if (level, name) == _CORK and not self.protocol_options[_CORK]:
+            self._send_held()
 
     def _parse_target(self, address: bytes) -> tuple[bytes, int]:
         if self.family == AF_INET and len(address) >= 16 and family_of(address) not in (AF_INET, AF_UNSPEC):
@@ -195,10 +231,7 @@ class UdpSocket(InternetSocket):
         self.network.byte_count += len(data)
         receivers = find_receivers(self, source, target, port)
         if not receivers:
-            # A connected socket hears of the answer, "port unreachable".
-            if self.state == ESTABLISHED and self.remote_address == target and self.remote_port == port:
-                self.error = ECONNREFUSED.number
-                self.state_changed()
+            report_undelivered(self, data, target, port)
             return
         time_ns = self.network.host.clock.realtime_ns
         tos, ttl = choice.service_and_limit(self, target)
@@ -224,7 +257,7 @@ class UdpSocket(InternetSocket):
     def receive(self, length: int, flags: int) -> Received:
         """Linux: net/ipv4/udp.c, udp_recvmsg."""
         if flags & MSG_ERRQUEUE:
-            raise EAGAIN("no queued errors")
+            return receive_error(self, length)
         if not self.packets:
             self.raise_error()
             if self.ended & RECEIVING and not flags & MSG_DONTWAIT:
@@ -268,7 +301,7 @@ class UdpSocket(InternetSocket):
     def poll_mask(self) -> int:
         """Linux: net/core/datagram.c, datagram_poll."""
         ended = self.ended
-        mask = POLLERR if self.error else 0
+        mask = POLLERR if self.error or self.undelivered else 0
         if ended & RECEIVING:
             mask |= POLLRDHUP | POLLIN
         if ended == BOTH_WAYS:

@@ -37,6 +37,7 @@ from procession.net.socket import (
     QuietBrokenPipe,
     Socket,
 )
+from procession.net.timestamp import SO_TIMESTAMP, SO_TIMESTAMPNS, timestamp_items
 from procession.net.unix_names import find_socket, format_address, parse_address
 from procession.net.unix_socket import UnixSocket
 from procession.net.unix_stream import UnixConnectionSocket
@@ -80,6 +81,8 @@ class UnixMessageSocket(UnixSocket):
         self.charge(charge)
         address = format_address(self.name) if self.name is not None else None
         message = Message(data, charge, self, self.credentials_for(receiver, control), None, address)
+        if receiver.options.get(SO_TIMESTAMP) or receiver.options.get(SO_TIMESTAMPNS):
+            message.time_ns = self.network.host.clock.realtime_ns
         self.queue(message, receiver, control)
         return len(data)
 
@@ -108,6 +111,8 @@ class UnixMessageSocket(UnixSocket):
             received.flags = MSG_TRUNC
         if self.passes_credentials:
             received.credentials = message.credentials
+        if self.options:
+            received.items = timestamp_items(self.options, message.time_ns)
         if flags & MSG_PEEK:
             self.copy_files(message, received)
             return received

@@ -123,6 +123,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"ping_group_range": _file(_show_ping_groups),
         b"tcp_available_congestion_control": _file(_show_congestion_controls),
         b"tcp_congestion_control": _file(_show_congestion_control),
+        b"tcp_fastopen": _file(_show_zero),
         b"tcp_fin_timeout": _file(_show_one_minute),
         b"tcp_max_tw_buckets": _file(_show_most_waiting),
         b"tcp_rmem": _file(_show_receive_room),
