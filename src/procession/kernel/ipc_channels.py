@@ -74,16 +74,18 @@ class Channel:
 class ChannelMap:
     """All channels of a machine by the object that they are about.
 
-    `holders` says for the end of a connection, an open file or a lock who has it.
+    `holders` says for the end of a connection, an open file or a lock who has it; `threads_of_parties` keeps
+    the ids of the threads behind a list of parties, by its id().
     """
 
-    __slots__ = ("channels", "holders", "kernel", "root")
+    __slots__ = ("channels", "holders", "kernel", "root", "threads_of_parties")
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.root = kernel.mounts.root_path
         self.channels: dict[Any, Channel] = {}
         self.holders: dict[Any, list[Party]] = {}
+        self.threads_of_parties: dict[int, tuple[list[Party], tuple[int, ...]]] = {}
         for task, table in distinct_tables(kernel):
             for fd, file in table:
                 self._add_file(file, Party(task.pid, name_of_task(task), fd))

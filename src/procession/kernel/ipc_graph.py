@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 EVERY_TASK_SLEEPS = "every task sleeps, and nothing can wake any of them"
+_MOST_LINES = 40
+_MOST_IN_CYCLE = 500
+"""Among how many tasks a circle is looked for."""
 _CAN_RUN = (TaskState.RUNNABLE, TaskState.RUNNING, TaskState.NEW)
 
 
@@ -29,7 +32,10 @@ class IpcGraph(NamedTuple):
 
     def explain(self) -> str:
         """What the deadlocked tasks wait for, a line for each, and the circle; "" if there are none."""
-        lines = [str(wait) for wait in self.waits if wait.tid in self.deadlocked]
+        deadlocked = frozenset(self.deadlocked)
+        lines = [str(wait) for wait in self.waits if wait.tid in deadlocked]
+        if len(lines) > _MOST_LINES:
+            lines[_MOST_LINES:] = [f"and {len(lines) - _MOST_LINES} more"]
         if self.cycle:
             names = {wait.tid: f"{wait.tid} ({wait.name})" for wait in self.waits}
             if len(self.cycle) == 1:
@@ -83,7 +89,8 @@ def is_idle_init(kernel: Kernel, wait: Wait) -> bool:
 
 def find_cycle(waits: list[Wait], among: tuple[int, ...]) -> tuple[int, ...]:
     """A shortest way from a task to itself, each step to one that could wake it; () if there is none."""
-    wakers = {wait.tid: [tid for tid in wait.wakers if tid in among] for wait in waits if wait.tid in among}
+    nodes = frozenset(among[:_MOST_IN_CYCLE])
+    wakers = {wait.tid: [tid for tid in wait.wakers if tid in nodes] for wait in waits if wait.tid in nodes}
     best: tuple[int, ...] = ()
     for start in wakers:
         paths: list[tuple[int, ...]] = [(start,)]
@@ -98,4 +105,6 @@ def find_cycle(waits: list[Wait], among: tuple[int, ...]) -> tuple[int, ...]:
                 if tid not in seen:
                     seen.add(tid)
                     paths.append((*path, tid))
+        if len(best) == 1:
+            break
     return best

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _HALTED = (TaskState.STOPPED, TaskState.TRACED)
 _WAIT4, _WAITID, _FLOCK = 61, 247, 73
 _P_PID = 1
+_MOST_PARTIES = 6
 _SIGNAL_CALLS = frozenset({34, 128, 130})
 """pause, rt_sigtimedwait, rt_sigsuspend."""
 _OWNER_OFFSET = 8
@@ -109,16 +110,24 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
 
 
 def _join(parties: list[Party]) -> str:
-    return ", ".join(map(str, parties)) or "nobody"
+    shown = [str(party) for party in parties[:_MOST_PARTIES]]
+    if len(parties) > _MOST_PARTIES:
+        shown.append(f"and {len(parties) - _MOST_PARTIES} others")
+    return ", ".join(shown) or "nobody"
 
 
 def _pids(channels: ChannelMap, parties: list[Party]) -> tuple[int, ...]:
     """The ids of the parties' threads, any of which can act."""
+    # Thousands may wait for the same thousands.
+    known = channels.threads_of_parties.get(id(parties))
+    if known is not None and known[0] is parties:
+        return known[1]
     tids: dict[int, None] = {}
     for pid in dict.fromkeys(party.pid for party in parties):
         leader = channels.kernel.tasks.get(Tid(pid))
         if leader is not None:
             tids.update(dict.fromkeys(thread.tid for thread in leader.group.threads))
+    channels.threads_of_parties[id(parties)] = parties, tuple(tids)
     return tuple(tids)
 
 
@@ -299,6 +308,8 @@ def _by_queues(channels: ChannelMap, task: Task) -> tuple[_Reason, list[int]] | 
             reasons[fd] = _file(channels, task, file, waited)
     if not reasons:
         return None
+    if len(reasons) == 1:
+        return next(iter(reasons.values())), list(reasons)
     wakers = dict.fromkeys(tid for reason in reasons.values() for tid in reason.wakers)
     what = " or ".join(dict.fromkeys(reason.what for reason in reasons.values()))
     is_open = any(reason.is_open for reason in reasons.values())
@@ -337,15 +348,13 @@ def _pipe(channels: ChannelMap, file: PipeFile, waited: list[Any], name: str) ->
     if channel is None:
         return _Reason(name, (), True)
     is_reading, is_writing = file.pipe.read_queue in waited, file.pipe.write_queue in waited
-    parts: list[str] = []
-    parties: list[Party] = []
-    if is_reading and file.is_readable:
-        parts.append(f"bytes from {channel.kind} {name}, written by {_join(channel.writers)}")
-        parties += channel.writers
-    if is_writing and file.is_writable:
-        parts.append(f"room in {channel.kind} {name}, read by {_join(channel.readers)}")
-        parties += channel.readers
-    return _Reason(" or ".join(parts), _pids(channels, parties))
+    for_bytes = f"bytes from {channel.kind} {name}, written by {_join(channel.writers)}"
+    for_room = f"room in {channel.kind} {name}, read by {_join(channel.readers)}"
+    if not (is_writing and file.is_writable):
+        return _Reason(for_bytes, _pids(channels, channel.writers))
+    if not (is_reading and file.is_readable):
+        return _Reason(for_room, _pids(channels, channel.readers))
+    return _Reason(f"{for_bytes} or {for_room}", _pids(channels, [*channel.writers, *channel.readers]))
 
 
 def _socket(channels: ChannelMap, file: Any, waited: list[Any], name: str) -> _Reason:
