@@ -208,20 +208,20 @@ def test_ranges(one: Process) -> None:
 
 def test_whole_files(one: Process, two: Process) -> None:
     first, second = one.open("/file"), two.open("/file")
-    flock(first, is_exclusive=False, is_blocking=False)
-    flock(second, is_exclusive=False, is_blocking=False)
+    flock(first, 1, is_exclusive=False, is_blocking=False)
+    flock(second, 2, is_exclusive=False, is_blocking=False)
     with pytest.raises(EAGAIN):
-        flock(first, is_exclusive=True, is_blocking=False)
+        flock(first, 1, is_exclusive=True, is_blocking=False)
     # The shared lock was given up on the way, as on Linux.
-    flock(second, is_exclusive=True, is_blocking=False)
+    flock(second, 2, is_exclusive=True, is_blocking=False)
     with pytest.raises(Sleep) as sleep:
-        flock(first, is_exclusive=False, is_blocking=True)
+        flock(first, 1, is_exclusive=False, is_blocking=True)
     one.queues = sleep.value.queues
     one.queues[0].add(one)
     unlock(second)
     assert one.is_woken
-    flock(first, is_exclusive=True, is_blocking=True)
+    flock(first, 1, is_exclusive=True, is_blocking=True)
     one.files.release()
-    flock(second, is_exclusive=True, is_blocking=False)
+    flock(second, 2, is_exclusive=True, is_blocking=False)
     unlock(second)
     assert locks_of(second.inode).whole == {}

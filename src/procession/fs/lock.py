@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, EBADF, EDEADLK, EINVAL, EOVERFLOW
 from procession.abi.open_flags import LockType, Whence
@@ -58,19 +58,27 @@ class LockRequest:
         self.queue = WaitQueue()
 
 
+class WholeLock(NamedTuple):
+    """What flock(2) takes; `pid` is who took it."""
+
+    is_exclusive: bool
+    pid: int
+
+
 class FileLocks:
     """The locks on one inode (Linux: struct file_lock_context).
 
-    `records` are sorted by their first byte; `whole` says for an open file whether its flock is exclusive.
-    `queue` is where the callers of flock(2) wait.
+    `records` are sorted by their first byte; `whole` has the flocks of open files. `queue` is where the
+    callers of flock(2) wait.
     """
 
-    __slots__ = ("accounts", "queue", "records", "requests", "whole")
+    __slots__ = ("accounts", "inode", "queue", "records", "requests", "whole")
 
-    def __init__(self, accounts: FileAccounts) -> None:
-        self.accounts = accounts
+    def __init__(self, inode: Inode) -> None:
+        self.inode = inode
+        self.accounts: FileAccounts = inode.superblock.vfs.accounts
         self.records: list[RecordLock] = []
-        self.whole: dict[File, bool] = {}
+        self.whole: dict[File, WholeLock] = {}
         self.requests: list[LockRequest] = []
         self.queue = WaitQueue()
 
@@ -105,8 +113,17 @@ class FileLocks:
         kept = _merged(kept)
         self.accounts.lock_count += len(kept) - len(self.records)
         self.records = kept
+        self.note_change()
         if is_weakened:
             self.wake_requests()
+
+    def note_change(self) -> None:
+        """A lock has been taken or given up: keep the list of locked files right."""
+        locked = self.inode.superblock.vfs.locked_inodes
+        if self.records or self.whole:
+            locked.setdefault(self.inode)
+        else:
+            locked.pop(self.inode, None)
 
     def wake_requests(self) -> None:
         """Let all who wait for a record lock look again, and forget who has given up."""
@@ -125,6 +142,7 @@ class FileLocks:
         """
         self._release_owner(file)
         if self.whole.pop(file, None) is not None:
+            self.note_change()
             self.queue.wake_all()
 
     def _release_owner(self, owner: FdTable | File) -> None:
@@ -132,6 +150,7 @@ class FileLocks:
         if len(kept) != len(self.records):
             self.accounts.lock_count += len(kept) - len(self.records)
             self.records = kept
+            self.note_change()
             self.wake_requests()
 
 
@@ -157,7 +176,7 @@ def _merged(records: list[RecordLock]) -> list[RecordLock]:
 def locks_of(inode: Inode) -> FileLocks:
     """The locks on `inode`, made at first use."""
     if inode.locks is None:
-        inode.locks = FileLocks(inode.superblock.vfs.accounts)
+        inode.locks = FileLocks(inode)
     return inode.locks
 
 
@@ -248,27 +267,30 @@ def test_lock(file: File, wanted: RecordLock) -> RecordLock | None:
     return None if locks is None else locks.conflict(wanted)
 
 
-def flock(file: File, *, is_exclusive: bool, is_blocking: bool) -> None:
-    """Lock a whole file for `file`, or change its lock, which gives up the old one first.
+def flock(file: File, pid: int, *, is_exclusive: bool, is_blocking: bool) -> None:
+    """Lock a whole file for `file`, or change its lock, which gives up the old one first; `pid` asks for it.
 
     Raises EAGAIN or Sleep. Linux: fs/locks.c, flock_lock_inode.
     """
     locks = locks_of(file.inode)
     had = locks.whole.get(file)
-    if had is is_exclusive:
-        return
     if had is not None:
+        if had.is_exclusive is is_exclusive:
+            return
         del locks.whole[file]
+        locks.note_change()
         locks.queue.wake_all()
-    if any(is_exclusive or other for other in locks.whole.values()):
+    if any(is_exclusive or other.is_exclusive for other in locks.whole.values()):
         if not is_blocking:
             raise EAGAIN
         raise Sleep(locks.queue)
-    locks.whole[file] = is_exclusive
+    locks.whole[file] = WholeLock(is_exclusive, pid)
+    locks.note_change()
 
 
 def unlock(file: File) -> None:
     """flock(LOCK_UN)."""
     locks = file.inode.locks
     if locks is not None and locks.whole.pop(file, None) is not None:
+        locks.note_change()
         locks.queue.wake_all()

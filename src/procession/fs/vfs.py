@@ -52,6 +52,7 @@ class Vfs:
         "clock",
         "file_events",
         "lock_requests",
+        "locked_inodes",
         "memory",
         "mount_groups",
         "next_minor",
@@ -77,6 +78,8 @@ class Vfs:
         self.mount_groups = MountGroups()
         # The POSIX locks that tasks wait for, on whatever file: who waits for whom (Linux: blocked_hash).
         self.lock_requests: list[LockRequest] = []
+        # The files on which there are locks, in the order in which they were first locked.
+        self.locked_inodes: dict[Inode, None] = {}
         # proc_sys_fs(5): whether links, and O_CREAT in sticky directories, are kept from being abused.
         self.protected_symlinks = 0
         self.protected_hardlinks = 0

@@ -12,6 +12,7 @@ from procession.fs.inode import DirectoryEntry, Inode
 from procession.kernel.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.task_state import TaskState
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
+from procession.procfs.locks import show_locks
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
 from procession.procfs.terminal import show_disciplines, show_drivers
 
@@ -417,6 +418,7 @@ TREE: SystemTree = {
     b"filesystems": SystemFile(0o444, show_filesystems),
     b"interrupts": SystemFile(0o444, show_interrupts),
     b"loadavg": SystemFile(0o444, show_loadavg),
+    b"locks": SystemFile(0o444, show_locks),
     b"meminfo": SystemFile(0o444, show_meminfo),
     b"mounts": b"self/mounts",
     b"net": b"self/net",

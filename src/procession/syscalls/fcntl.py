@@ -346,5 +346,5 @@ def flock(task: Task, fd: Fd, operation: Flags[FlockOperation]) -> int:
         return 0
     if not (file.is_readable or file.is_writable):
         raise EBADF
-    lock_whole(file, is_exclusive=kind == _LOCK_EX, is_blocking=not operation & _LOCK_NB)
+    lock_whole(file, task.pid, is_exclusive=kind == _LOCK_EX, is_blocking=not operation & _LOCK_NB)
     return 0

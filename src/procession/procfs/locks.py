@@ -1,0 +1,80 @@
+"""/proc/locks: who has locked which files, and who waits for that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.device_numbers import device_major, device_minor
+from procession.abi.open_flags import FlockOperation
+from procession.fs.file import MAXIMUM_SIZE, File
+from procession.fs.lock import F_WRLCK
+from procession.kernel.task import Task
+
+if TYPE_CHECKING:
+    from procession.fs.inode import Inode
+    from procession.fs.lock import FileLocks, RecordLock
+    from procession.kernel.kernel import Kernel
+
+LOCK_EX = int(FlockOperation.LOCK_EX)
+
+
+def show_locks(kernel: Kernel) -> bytes:
+    """/proc/locks: a number for each lock, which those have too that wait for it.
+
+    Linux: fs/locks.c, locks_show and lock_get_status.
+    """
+    lines: list[bytes] = []
+    number = 0
+    for inode in reversed(kernel.vfs.locked_inodes):
+        locks = inode.locks
+        assert locks is not None
+        # Whoever waits for a whole file waits for all that have it.
+        waiting = waiting_for_whole(inode, locks)
+        for lock in locks.whole.values():
+            number += 1
+            lines.append(b"%d: %s" % (number, whole_line(inode, lock.pid, is_exclusive=lock.is_exclusive)))
+            lines += (b"%d: -> %s" % (number, line) for line in waiting)
+            waiting = []
+        for held in locks.records:
+            number += 1
+            lines.append(b"%d: %s" % (number, record_line(inode, held)))
+            lines += (
+                b"%d: -> %s" % (number, record_line(inode, request.wanted))
+                for request in locks.requests
+                if request.queue.waiters and locks.conflict(request.wanted) is held
+            )
+    return b"".join(line + b"\n" for line in lines)
+
+
+def waiting_for_whole(inode: Inode, locks: FileLocks) -> list[bytes]:
+    """The callers of flock(2) that sleep."""
+    lines: list[bytes] = []
+    for waiter in locks.queue.waiters:
+        if isinstance(waiter, Task) and waiter.frame is not None:
+            _, operation = waiter.frame.arguments
+            lines.append(whole_line(inode, waiter.pid, is_exclusive=bool(operation & LOCK_EX)))
+    return lines
+
+
+def whole_line(inode: Inode, pid: int, *, is_exclusive: bool) -> bytes:
+    """A lock of flock(2)."""
+    kind = b"WRITE" if is_exclusive else b"READ"
+    return b"FLOCK  ADVISORY  %s %d %s 0 EOF" % (kind, pid, file_number(inode))
+
+
+def record_line(inode: Inode, lock: RecordLock) -> bytes:
+    """A lock of fcntl(2)."""
+    return b"%s ADVISORY  %s %d %s %d %s" % (
+        b"OFDLCK" if isinstance(lock.owner, File) else b"POSIX ",
+        b"WRITE" if lock.kind == F_WRLCK else b"READ",
+        lock.pid,
+        file_number(inode),
+        lock.start,
+        b"EOF" if lock.end == MAXIMUM_SIZE else b"%d" % lock.end,
+    )
+
+
+def file_number(inode: Inode) -> bytes:
+    """The device, in hexadecimal, and the inode."""
+    device = inode.superblock.device
+    return b"%02x:%02x:%d" % (device_major(device), device_minor(device), inode.number)
