@@ -228,7 +228,7 @@ def test_keys() -> None:
     machine, _ = machine_with([pause()])
     task = machine.command
     assert task is not None
-    pages = SharedAnonymous(machine.memory)
+    pages = SharedAnonymous(machine.memory, 8)
     for start in (0x200_0000, 0x300_0000):
         task.mm.map(
             VirtualMemoryArea(
