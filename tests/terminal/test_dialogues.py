@@ -19,6 +19,8 @@ def test_dialogue_in_procession(dialogue: Dialogue, sit_at_procession: Sit) -> N
     assert dialogue.hold(sit_at_procession(*dialogue.argv)) == dialogue.recorded.read_text()
 
 
+# What a native shell prints hangs on how quickly it is scheduled: a loaded host would fail this at random.
+@pytest.mark.heavy
 @every_dialogue
 def test_dialogue_on_linux(dialogue: Dialogue, native_terminal: NativeLinux) -> None:
     assert hold_natively(dialogue, native_terminal) == dialogue.recorded.read_text()
