@@ -15,13 +15,22 @@ HEAVY = {"processor_time.bash"}
 # What needs more users than the one of an unprivileged user namespace.
 NEEDS_USERS = {"ownership.bash"}
 
-every_script = pytest.mark.parametrize(
-    "script",
-    [
-        pytest.param(script, id=script.path.name, marks=[pytest.mark.heavy] * (script.path.name in HEAVY))
-        for script in all_scripts()
-    ],
-)
+# What a loaded host may run in another order than the one that was recorded.
+LOAD_SENSITIVE = {"processes.bash"}
+
+
+def scripts(heavy: set[str]) -> pytest.MarkDecorator:
+    """Every script as a test's parameter; those named in `heavy` are for the heavy run."""
+    return pytest.mark.parametrize(
+        "script",
+        [
+            pytest.param(script, id=script.path.name, marks=[pytest.mark.heavy] * (script.path.name in heavy))
+            for script in all_scripts()
+        ],
+    )
+
+
+every_script = scripts(HEAVY)
 
 
 @every_script
@@ -32,7 +41,7 @@ def test_script_in_procession(script: ProgramScript, run_program: RunProgram) ->
     assert str(outcome) == script.recorded.read_text("latin-1")
 
 
-@every_script
+@scripts(HEAVY | LOAD_SENSITIVE)
 def test_script_on_linux(script: ProgramScript, native_linux: NativeLinux) -> None:
     if script.path.name in NEEDS_USERS and os.geteuid() != 0:
         pytest.skip("changing owners needs root")
