@@ -15,7 +15,7 @@ work() {
     11) diff <(seq $1) <(seq $(($1 - 1))); od -An -tx1 <<< "$1" ;;
     esac
 }
-for round in 1 2 3 4 5 6; do
+for round in 1 2 3; do
     for i in $(seq 60); do work $((round * 60 + i)) > out.$i 2>&1 & (( i % 6 == 0 )) && wait; done
     wait
     for i in $(seq 60); do cat out.$i; done | tee all | sha256sum
