@@ -124,7 +124,8 @@ class PageTables:
         """
         memory = self.memory
         page, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
-        if page & 511:
+        # Only the first and the last table can lose but a part of their entries.
+        if page & 511 or last < page + 512:
             self._own_used(page >> 9, page & 511, min(last - (page & ~511), 512))
         if last & 511 and last >> 9 != page >> 9:
             self._own_used(last >> 9, 0, last & 511)
