@@ -362,7 +362,7 @@ def test_extended_attributes(tree: FileTree) -> None:
 def test_writing_takes_file_capabilities(tree: FileTree) -> None:
     tree.write("/program", b"x")
     path = tree.path("/program")
-    set_xattr(path, tree.user, b"security.capability", b"\1\0\0\2", 0)
+    set_xattr(path, tree.user, b"security.capability", b"\1\0\0\2" + bytes(16), 0)
     tree.open("/program", O_WRONLY | O_TRUNC).put()
     with pytest.raises(ENODATA):
         get_xattr(path.inode, tree.user, b"security.capability")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.capability import VFS_CAP_REVISION_2, VFS_CAP_REVISION_3, VFS_CAP_REVISION_MASK
 from procession.abi.errno import (
     E2BIG,
     EEXIST,
@@ -35,6 +36,8 @@ XATTR_REPLACE = 2
 XATTR_NAME_MAX = 255
 XATTR_SIZE_MAX = 65536
 XATTR_LIST_MAX = 65536
+# The lengths and revisions of a file's capabilities, without and with the user namespace that they are for.
+_CAPABILITY_FORMS = ((20, VFS_CAP_REVISION_2), (24, VFS_CAP_REVISION_3))
 # What all attributes of one inode may take together.
 INODE_LIMIT = 65536
 
@@ -66,6 +69,13 @@ def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) ->
     inode.check_permission(subject, MAY_WRITE if writes else MAY_READ)
 
 
+def check_capability(value: bytes) -> None:
+    """Raise EINVAL unless `value` is capabilities of the present kind. Linux: cap_convert_nscap."""
+    revision = int.from_bytes(value[:4], "little") & VFS_CAP_REVISION_MASK
+    if (len(value), revision) not in _CAPABILITY_FORMS:
+        raise EINVAL
+
+
 def get_xattr(inode: Inode, subject: Subject, name: bytes) -> bytes:
     """The value of attribute `name`. Raises ENODATA, EOPNOTSUPP, ERANGE. getxattr(2)."""
     _check_name(inode, subject, name, writes=False)
@@ -87,6 +97,8 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
         raise EROFS
     inode = path.inode
     _check_name(inode, subject, name, writes=True)
+    if name == b"security.capability":
+        check_capability(value)
     attributes = inode.read_xattrs()
     previous = attributes.get(name)
     if previous is not None and flags & XATTR_CREATE:

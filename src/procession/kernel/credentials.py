@@ -17,6 +17,7 @@ from procession.kernel.capability import (
 from procession.kernel.rlimit import RLIMIT_NPROC
 
 if TYPE_CHECKING:
+    from procession.kernel.file_capability import FileCapabilities
     from procession.kernel.task import Task
 
 UNCHANGED = 0xFFFFFFFF
@@ -161,14 +162,16 @@ class Credentials:
         *,
         set_uid: int | None = None,
         set_gid: int | None = None,
+        file: FileCapabilities | None = None,
         is_unsafe: bool = False,
         is_traced: bool = False,
     ) -> ExecCredentials:
-        """What these become in execve(2) of a file without capabilities of its own.
+        """What these become in execve(2).
 
         `set_uid` and `set_gid` are the owners of a set-user-ID and set-group-ID file (the latter executable
-        by its group), None for any other and on a nosuid mount. `is_unsafe`: the `fs` is shared with a task
-        outside of the thread group. `is_traced`: by a tracer without CAP_SYS_PTRACE.
+        by its group), None for any other; `file` its capabilities; all None on a nosuid mount. `is_unsafe`:
+        the `fs` is shared with a task outside of the thread group. `is_traced`: by a tracer without
+        CAP_SYS_PTRACE. Raises EPERM when the file needs capabilities that it can't get.
         Linux: fs/exec.c, bprm_fill_uid; security/commoncap.c, cap_bprm_creds_from_file.
         """
         new = self.replace()
@@ -182,10 +185,16 @@ class Credentials:
                 new.egid = set_gid
         new.cap_permitted = 0
         is_effective = False
-        if not self.is_secure(SECURE_NOROOT):
+        if file is not None:
+            new.cap_permitted = self.cap_bounding & file.permitted | self.cap_inheritable & file.inheritable
+            is_effective = file.is_effective
+            if is_effective and file.permitted & ~new.cap_permitted:
+                raise EPERM("the bounding set keeps the file from capabilities that it needs")
+        # A set-user-ID program of the superuser that has capabilities gets these alone.
+        if not self.is_secure(SECURE_NOROOT) and (file is None or new.uid == 0 or new.euid != 0):
             if new.euid == 0 or new.uid == 0:
                 new.cap_permitted = self.cap_bounding | self.cap_inheritable
-            is_effective = new.euid == 0
+            is_effective = is_effective or new.euid == 0
         has_gained = bool(new.cap_permitted & ~self.cap_permitted)
         clears_personality = clears_personality or has_gained
         has_changed_id = new.euid != self.euid or not new.is_in_group(new.egid)
@@ -196,7 +205,7 @@ class Credentials:
             new.cap_permitted &= self.cap_permitted
         new.suid = new.fsuid = new.euid
         new.sgid = new.fsgid = new.egid
-        if has_changed_id:
+        if has_changed_id or file is not None:
             new.cap_ambient = 0
         new.cap_permitted |= new.cap_ambient
         new.cap_effective = new.cap_permitted if is_effective else new.cap_ambient

@@ -33,6 +33,7 @@ from procession.kernel.elf import (
     read_interpreter,
 )
 from procession.kernel.exit import do_group_exit, release_memory
+from procession.kernel.file_capability import capabilities_of
 from procession.kernel.rlimit import RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK
 from procession.kernel.signal import kill_thread
 from procession.kernel.task import Task
@@ -169,11 +170,20 @@ class BinaryParameters:
 class PreparedExec(Abandonable):
     """A program that can be run, with its interpreter: what is left to do is to replace the old one.
 
-    `mm` is the new address space, with nothing but a stack and, from `strings_start` on, the strings. The
-    making raises what ProgramHeaders.read and read_interpreter do, and OutOfFrames.
+    `gained` is what the caller becomes. `mm` is the new address space, with nothing but a stack and, from
+    `strings_start` on, the strings. The making raises what ProgramHeaders.read and read_interpreter do,
+    EPERM and EINVAL for the file's capabilities, and OutOfFrames.
     """
 
-    __slots__ = ("interpreter", "interpreter_file", "mm", "parameters", "program", "strings_start")
+    __slots__ = (
+        "gained",
+        "interpreter",
+        "interpreter_file",
+        "mm",
+        "parameters",
+        "program",
+        "strings_start",
+    )
 
     def __init__(self, task: Task, parameters: BinaryParameters, program: ElfProgram) -> None:
         self.parameters = parameters
@@ -188,6 +198,7 @@ class PreparedExec(Abandonable):
             self.interpreter_file = file
             parameters.note_reading(task, file)
         parameters.note_reading(task, parameters.file)
+        self.gained = _exec_credentials(task, parameters.privileged_program or parameters.file)
         self.mm = MemoryDescriptor(task.kernel.memory, task.group.limits)
         protection = PROT_READ | PROT_WRITE | (PROT_EXEC if program.has_executable_stack else 0)
         try:
@@ -372,7 +383,7 @@ def begin_new_exec(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
 def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
     parameters = prepared.parameters
     file = parameters.file
-    gained = _exec_credentials(task, parameters.privileged_program or file)
+    gained = prepared.gained
     mm = prepared.mm
     try:
         registers = _build(kernel, task, prepared, gained)
@@ -393,16 +404,20 @@ def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None
 
 
 def _exec_credentials(task: Task, file: File) -> ExecCredentials:
-    """Linux: fs/exec.c, bprm_fill_uid."""
+    """What the caller becomes by executing `file`. Raises EPERM, EINVAL. Linux: fs/exec.c, bprm_fill_uid."""
     inode, mount = file.inode, file.path.mount
-    set_uid = set_gid = None
+    set_uid = set_gid = capabilities = None
     if not mount.flags & MS_NOSUID:
         if inode.mode & S_ISUID:
             set_uid = inode.uid
         if inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010:
             set_gid = inode.gid
+        capabilities = capabilities_of(inode)
     return task.credentials.for_exec(
-        set_uid=set_uid, set_gid=set_gid, is_unsafe=task.fs.reference_count > len(task.group.threads)
+        set_uid=set_uid,
+        set_gid=set_gid,
+        file=capabilities,
+        is_unsafe=task.fs.reference_count > len(task.group.threads),
     )
 
 
