@@ -216,6 +216,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
         leave_process_group(group)
     else:
         group.times.add(task.times)
+        group.io.add(task.io)
         group.threads.remove(task)
     if kernel.observer is not None:
         kernel.observer.task_event(task, "reap")
@@ -241,6 +242,7 @@ def replace_leader(task: Task) -> None:
     task.tid = leader.tid
     kernel.tasks[task.tid] = task
     group.times.add(leader.times)
+    group.io.add(leader.io)
     group.threads.remove(leader)
     group.leader = task
     task.exit_signal = _SIGCHLD

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NewType
 
 from procession.fs.wait_queue import WaitQueue
+from procession.kernel.io_accounting import IoCounts
 from procession.kernel.scheduling_entity import SchedulingEntity
 from procession.kernel.task_state import TaskState
 
@@ -134,6 +135,7 @@ class Task:
         "group",
         "has_executed",
         "has_yielded",
+        "io",
         "io_priority",
         "is_exiting",
         "job_control",
@@ -204,6 +206,7 @@ class Task:
         self.self_exec_id = 0
         self.parent_exec_id = 0
         self.times = CpuTimes()
+        self.io = IoCounts()
         self.start_time_ns = 0
         self.nice = 0
         self.entity = SchedulingEntity()
@@ -258,7 +261,7 @@ class ThreadGroup:
     `times` sums the threads that have ended; `children_times` the reaped children and theirs. `wait_queue` is
     where the group's threads wait for their children, `exit_queue` where others wait for its end (pidfd);
     `stop_code` the signal that stopped it, until a parent has been told; `core_dump` is set while its core is
-    being written.
+    being written; `io` sums what threads that have ended and reaped children read and wrote.
     """
 
     __slots__ = (
@@ -268,6 +271,7 @@ class ThreadGroup:
         "exit_queue",
         "flags",
         "handlers",
+        "io",
         "is_child_subreaper",
         "itimers",
         "leader",
@@ -305,6 +309,7 @@ class ThreadGroup:
         self.wait_queue = WaitQueue()
         self.times = CpuTimes()
         self.children_times = CpuTimes()
+        self.io = IoCounts()
         self.itimers: dict[int, Any] = {}
         self.posix_timers: dict[int, Any] = {}
         self.next_posix_timer_id = 0

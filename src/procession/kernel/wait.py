@@ -10,6 +10,7 @@ from procession.abi.signals import Signal
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs.wait_queue import Sleep
 from procession.kernel.exit import release_task
+from procession.kernel.io_accounting import process_io
 from procession.kernel.signal_parent import (
     CLD_CONTINUED,
     CLD_DUMPED,
@@ -155,5 +156,6 @@ def _wait_zombie(kernel: Kernel, waiter: Task, child: Task, options: int) -> Wai
     found = WaitedChild(child.tid, child.credentials.uid, status, code, total_times(child))
     if not options & WNOWAIT:
         waiter.group.children_times.add(found.times)
+        waiter.group.io.add(process_io(group))
         release_task(kernel, child)
     return found

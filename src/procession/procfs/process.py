@@ -12,7 +12,7 @@ from procession.kernel.exec import Program
 from procession.kernel.pidfd import ShowsProcess
 from procession.kernel.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
-from procession.procfs import process_memory, process_mounts, process_status
+from procession.procfs import process_io, process_memory, process_mounts, process_status
 from procession.procfs.access import has_files, is_dumpable, may_inspect, require_inspection
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
@@ -79,6 +79,7 @@ COMMON_FILES: dict[bytes, Entry] = {
 PROCESS_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
     b"coredump_filter": Entry(0o644, process_memory.show_dump_filter, process_memory.store_dump_filter),
+    b"io": Entry(0o400, process_io.show_process_io),
     b"mountstats": Entry(0o400, process_mounts.show_mountstats),
     b"stat": Entry(0o444, process_status.show_process_stat),
     b"timerslack_ns": Entry(0o666, process_status.show_timer_slack, process_status.store_timer_slack),
@@ -86,10 +87,11 @@ PROCESS_FILES: dict[bytes, Entry] = {
 THREAD_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
     b"children": Entry(0o444, process_status.show_children),
+    b"io": Entry(0o400, process_io.show_thread_io),
     b"stat": Entry(0o444, process_status.show_thread_stat),
 }
 LINKS = (b"cwd", b"exe", b"root")
-COMMON_NAMES = (*COMMON_FILES, *LINKS, b"fd", b"fdinfo", b"mem", b"net", b"stat")
+COMMON_NAMES = (*COMMON_FILES, *LINKS, b"fd", b"fdinfo", b"io", b"mem", b"net", b"stat")
 PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"coredump_filter", b"mountstats", b"task", b"timerslack_ns")))
 THREAD_NAMES = tuple(sorted((*COMMON_NAMES, b"children")))
 

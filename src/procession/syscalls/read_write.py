@@ -66,6 +66,9 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
         raise EBADF
     if buffer + count > USER_END:
         raise EFAULT
+    io = task.io
+    if task.frame is None:
+        io.read_calls += 1
     if count > STREAM_CHUNK and file.is_seekable:
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), file.position, True)
     data = file.read(count if count < MAX_RW_COUNT else MAX_RW_COUNT)
@@ -79,6 +82,7 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
             return deliver_part(file, UserVector(task.mm, [(buffer, done)], done), data)
         if done > MUCH:
             task.kernel.clock.spend_copying(done)
+        io.bytes_read += done
     return done
 
 
@@ -90,6 +94,9 @@ def write(task: Task, fd: Fd, buffer: InBuffer, count: Size) -> int:
         raise EBADF
     if buffer + count > USER_END:
         raise EFAULT
+    io = task.io
+    if task.frame is None:
+        io.write_calls += 1
     if (
         task.frame is not None
         or count > STREAM_CHUNK
@@ -106,6 +113,7 @@ def write(task: Task, fd: Fd, buffer: InBuffer, count: Size) -> int:
         return write_whole(task, file, single_buffer(task.mm, buffer, count))
     if count > MUCH:
         task.kernel.clock.spend_copying(count)
+    io.bytes_written += done
     if done and task.kernel.vfs.file_events is not None:
         note_modification(file)
     if done < count and file.writes_whole:
@@ -151,6 +159,7 @@ def read_at_position(task: Task, file: File, target: UserVector, offset: int, is
         task.kernel.clock.spend_copying(done)
     if done:
         note_access(file)
+        task.io.bytes_read += done
     return done
 
 
@@ -169,6 +178,7 @@ def write_whole(
     if file.discards_writes:
         if total:
             note_modification(file)
+        task.io.bytes_written += total
         return total
     limit = task.group.limits.soft[RLIMIT_FSIZE]
     if limit != RLIM_INFINITY and total > done:
@@ -186,6 +196,7 @@ def write_whole(
                 raise EFAULT
             count = file.write(data) if offset is None else file.write_at(offset + done, data)
             task.kernel.clock.spend_copying(count)
+            task.io.bytes_written += count
             if count:
                 note_modification(file)
         except Sleep as sleep:
@@ -220,6 +231,13 @@ def limited_count(task: Task, start: int, count: int, limit: int) -> int:
 def send_sigpipe(task: Task) -> None:
     """Nobody reads any more what `task` writes. Linux: send_sig(SIGPIPE, current, 0)."""
     send_signal(task.kernel, task, SigInfo(_SIGPIPE, SI_USER, pid=task.pid, uid=task.credentials.uid))
+
+
+def count_calls(task: Task, *, reads: int = 0, writes: int = 0) -> None:
+    """A call is made, or goes on after it has slept. Linux: inc_syscr and inc_syscw."""
+    if task.frame is None:
+        task.io.read_calls += reads
+        task.io.write_calls += writes
 
 
 def readable_file(task: Task, fd: int) -> File:
@@ -259,6 +277,7 @@ def read_vector(task: Task, file: File, target: UserVector) -> int:
             raise EFAULT
         if data:
             note_access(file)
+            task.io.bytes_read += len(data)
         return len(data)
     if not target.total:
         return len(file.read(0))
@@ -271,6 +290,7 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
     file = file_with_offsets(task, fd, offset)
     if not file.is_readable:
         raise EBADF
+    task.io.read_calls += 1
     if count > STREAM_CHUNK:
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), offset, False)
     check_user_range(buffer, count)
@@ -284,6 +304,7 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
             if not done:
                 raise
             return done
+        task.io.bytes_read += len(data)
     return len(data)
 
 
@@ -293,6 +314,7 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
     file = file_with_offsets(task, fd, offset)
     if not file.is_writable:
         raise EBADF
+    task.io.write_calls += 1
     if count <= STREAM_CHUNK and task.group.limits.soft[RLIMIT_FSIZE] == RLIM_INFINITY:
         check_user_range(buffer, count)
         try:
@@ -303,6 +325,7 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
         done = file.write_at(offset, data)
         if done:
             note_modification(file)
+            task.io.bytes_written += done
         return done
     return write_whole(task, file, single_buffer(task.mm, buffer, count), offset=offset)
 
@@ -311,6 +334,7 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
 def readv(task: Task, fd: Fd, vector: OutVector, count: Size) -> int:
     """readv(2). Linux: fs/read_write.c, do_readv."""
     file = readable_file(task, fd)
+    count_calls(task, reads=1)
     return read_vector(task, file, import_vector(task.mm, vector, count))
 
 
@@ -318,6 +342,7 @@ def readv(task: Task, fd: Fd, vector: OutVector, count: Size) -> int:
 def writev(task: Task, fd: Fd, vector: InVector, count: Size) -> int:
     """writev(2). Linux: fs/read_write.c, do_writev."""
     file = writable_file(task, fd)
+    count_calls(task, writes=1)
     source = import_vector(task.mm, vector, count)
     return write_whole(task, file, source) if source.total else 0
 
@@ -348,6 +373,7 @@ def preadv2(
     if offset != _CURRENT_POSITION:
         return _read_at(task, fd, vector, count, offset, flags)
     file = readable_file(task, fd)
+    count_calls(task, reads=1)
     target = import_vector(task.mm, vector, count)
     _check_flags(flags)
     try:
@@ -372,6 +398,7 @@ def pwritev2(
     if offset != _CURRENT_POSITION:
         return _write_at(task, fd, vector, count, offset, flags)
     file = writable_file(task, fd)
+    count_calls(task, writes=1)
     source = import_vector(task.mm, vector, count)
     _check_flags(flags)
     if not source.total:
@@ -396,6 +423,7 @@ def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: i
     file = file_with_offsets(task, fd, offset)
     if not file.is_readable:
         raise EBADF
+    count_calls(task, reads=1)
     target = import_vector(task.mm, vector, count)
     _check_flags(flags)
     return read_at_position(task, file, target, offset, False)
@@ -405,6 +433,7 @@ def _write_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: 
     file = file_with_offsets(task, fd, offset)
     if not file.is_writable:
         raise EBADF
+    count_calls(task, writes=1)
     source = import_vector(task.mm, vector, count)
     _check_flags(flags)
     if not source.total:

@@ -30,6 +30,7 @@ from procession.syscalls.parameters import Fd, Flags, InOut, InVector, Size, UIn
 from procession.syscalls.read_write import (
     CHUNK,
     STREAM_CHUNK,
+    count_calls,
     limited_count,
     readable_file,
     send_sigpipe,
@@ -85,6 +86,7 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
     if not source.is_seekable or isinstance(source, NullFile) or target.flags & O_APPEND:
         raise EINVAL
     frame = task.frame
+    count_calls(task, reads=1, writes=1)
     done = frame.progress if frame is not None and frame.progress is not None else 0
     # Where the call began: the place has moved on with what was sent before it slept.
     position -= done
@@ -118,6 +120,7 @@ def _send(task: Task, source: File, target: File, position: int, done: int, tota
         try:
             count = target.write(data)
             task.kernel.clock.spend_copying(count)
+            task.io.moved(count)
             _note_transfer(source, target)
         except Sleep as sleep:
             if done:
@@ -173,6 +176,7 @@ def copy_file_range(
         raise EINVAL("the ranges overlap")
     if start < 0 or target_start < 0:
         raise EINVAL
+    count_calls(task, reads=1, writes=1)
     done = 0
     while done < count:
         data = source.read_at(start + done, min(count - done, CHUNK))
@@ -181,6 +185,7 @@ def copy_file_range(
         try:
             written = target.write_at(target_start + done, data)
             task.kernel.clock.spend_copying(written)
+            task.io.moved(written)
             _note_transfer(source, target)
         except Errno:
             if done:
