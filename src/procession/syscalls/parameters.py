@@ -59,6 +59,16 @@ InVector = Annotated[int, Kind("in_vector", "{register}")]
 """An array of `struct iovec` whose bytes the call reads; the next argument says how many."""
 OutVector = Annotated[int, Kind("out_vector", "{register}")]
 """An array of `struct iovec` where the call puts as many bytes as it returns."""
+SocketAddress = Annotated[int, Kind("socket_address", "{register}")]
+"""A sockaddr that the call reads; the next argument says how long it is."""
+OutSocketAddress = Annotated[int, Kind("out_socket_address", "{register}")]
+"""Where the call puts a sockaddr; the next argument points to its length."""
+OptionName = Annotated[int, Kind("option_name", _SIGNED_32)]
+"""An option of a socket; the argument before is its level."""
+OptionValue = Annotated[int, Kind("option_value", "{register}")]
+"""The value of an option that the call reads; the next argument says how long it is."""
+OutOptionValue = Annotated[int, Kind("out_option_value", "{register}")]
+"""Where the call puts the value of an option; the next argument points to its length."""
 Mode = Annotated[int, Kind("mode", "{register} & 0xFFFF")]
 CreationMode = Annotated[int, Kind("creation_mode", "{register} & 0xFFFF")]
 """A mode that counts only if the call creates something."""

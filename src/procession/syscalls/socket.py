@@ -14,7 +14,17 @@ from procession.kernel.timer import TIMER_ACTIONS
 from procession.net.socket import MSG_DONTWAIT
 from procession.net.socket_file import SocketFile, open_socket, socket_file_system
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Choice, ChoiceAndFlags, Fd, Flags, InOut, Int, Out
+from procession.syscalls.parameters import (
+    Choice,
+    ChoiceAndFlags,
+    Fd,
+    Flags,
+    InOut,
+    Int,
+    Out,
+    OutSocketAddress,
+    SocketAddress,
+)
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -127,7 +137,7 @@ def socketpair(
 
 
 @syscall(49)
-def bind(task: Task, fd: Fd, address: Address, length: Int) -> int:
+def bind(task: Task, fd: Fd, address: SocketAddress, length: Int) -> int:
     """bind(2). Linux: net/socket.c, __sys_bind."""
     file = socket_file(task, fd)
     file.socket.bind(read_address(task, address, length))
@@ -143,7 +153,7 @@ def listen(task: Task, fd: Fd, backlog: Int) -> int:
 
 
 @syscall(42)
-def connect(task: Task, fd: Fd, address: Address, length: Int) -> int:
+def connect(task: Task, fd: Fd, address: SocketAddress, length: Int) -> int:
     """connect(2). Linux: net/socket.c, __sys_connect."""
     file = socket_file(task, fd)
     file.socket.connect(read_address(task, address, length), blocking_flags(file))
@@ -151,13 +161,15 @@ def connect(task: Task, fd: Fd, address: Address, length: Int) -> int:
 
 
 @syscall(43)
-def accept(task: Task, fd: Fd, address: Address, length: InOut[I32]) -> int:
+def accept(task: Task, fd: Fd, address: OutSocketAddress, length: InOut[I32]) -> int:
     """accept(2). Linux: net/socket.c, __sys_accept4."""
     return _accept(task, fd, address, length, 0)
 
 
 @syscall(288)
-def accept4(task: Task, fd: Fd, address: Address, length: InOut[I32], flags: Flags[SocketFlag]) -> int:
+def accept4(
+    task: Task, fd: Fd, address: OutSocketAddress, length: InOut[I32], flags: Flags[SocketFlag]
+) -> int:
     """accept4(2). Linux: net/socket.c, __sys_accept4."""
     return _accept(task, fd, address, length, flags)
 
@@ -197,14 +209,14 @@ def shutdown(task: Task, fd: Fd, how: Choice[ShutdownHow]) -> int:
 
 
 @syscall(51)
-def getsockname(task: Task, fd: Fd, address: Address, length: InOut[I32]) -> int:
+def getsockname(task: Task, fd: Fd, address: OutSocketAddress, length: InOut[I32]) -> int:
     """getsockname(2). Linux: net/socket.c, __sys_getsockname."""
     write_address(socket_file(task, fd).socket.own_sockaddr(), task, address, length)
     return 0
 
 
 @syscall(52)
-def getpeername(task: Task, fd: Fd, address: Address, length: InOut[I32]) -> int:
+def getpeername(task: Task, fd: Fd, address: OutSocketAddress, length: InOut[I32]) -> int:
     """getpeername(2). Linux: net/socket.c, __sys_getpeername."""
     write_address(socket_file(task, fd).socket.peer_sockaddr(), task, address, length)
     return 0

@@ -21,15 +21,17 @@ from procession.net.socket import (
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
     ARRAY,
-    Address,
     Fd,
     Flags,
     In,
     InBuffer,
     InOut,
     Int,
+    Out,
     OutBuffer,
+    OutSocketAddress,
     Size,
+    SocketAddress,
     UInt,
 )
 from procession.syscalls.poll import timespec_ns
@@ -63,7 +65,7 @@ def sendto(
     data: InBuffer,
     length: Size,
     flags: Flags[MessageFlag],
-    address: Address,
+    address: SocketAddress,
     address_length: Int,
 ) -> int:
     """sendto(2). Linux: net/socket.c, __sys_sendto."""
@@ -211,7 +213,7 @@ def recvfrom(
     data: OutBuffer,
     length: Size,
     flags: Flags[MessageFlag],
-    address: Address,
+    address: OutSocketAddress,
     address_length: InOut[I32],
 ) -> int:
     """recvfrom(2). Linux: net/socket.c, __sys_recvfrom."""
@@ -328,7 +330,7 @@ class HeaderWriter:
 
 
 @syscall(47)
-def recvmsg(task: Task, fd: Fd, message: InOut[Msghdr], flags: Flags[MessageFlag]) -> int:
+def recvmsg(task: Task, fd: Fd, message: Out[Msghdr], flags: Flags[MessageFlag]) -> int:
     """recvmsg(2). Linux: net/socket.c, __sys_recvmsg."""
     file = socket_file(task, fd)
     return _receive_header(task, file, message.address, flags)

@@ -10,7 +10,7 @@ from procession.abi.structure import I32
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.net.socket_file import SocketFile
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Choice, Fd, InOut, Int
+from procession.syscalls.parameters import Choice, Fd, InOut, Int, OptionName, OptionValue, OutOptionValue
 from procession.syscalls.socket import socket_file
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ _LONGEST_VALUE = 1 << 16
 
 
 @syscall(54)
-def setsockopt(task: Task, fd: Fd, level: Choice[SocketLevel], name: Int, value: Address, length: Int) -> int:
+def setsockopt(
+    task: Task, fd: Fd, level: Choice[SocketLevel], name: OptionName, value: OptionValue, length: Int
+) -> int:
     """setsockopt(2). Linux: net/socket.c, __sys_setsockopt."""
     from procession.net.socket_options import set_socket_option
 
@@ -40,7 +42,12 @@ def setsockopt(task: Task, fd: Fd, level: Choice[SocketLevel], name: Int, value:
 
 @syscall(55)
 def getsockopt(
-    task: Task, fd: Fd, level: Choice[SocketLevel], name: Int, value: Address, length: InOut[I32]
+    task: Task,
+    fd: Fd,
+    level: Choice[SocketLevel],
+    name: OptionName,
+    value: OutOptionValue,
+    length: InOut[I32],
 ) -> int:
     """getsockopt(2). Linux: net/socket.c, __sys_getsockopt."""
     from procession.net.socket_options import ShortBuffer, get_socket_option

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast, get_args, get_type_hints
 from procession.abi.clone_flags import CSIGNAL
 from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.errno import ENOSYS, Errno
+from procession.abi.socket import Msghdr
 from procession.abi.structure import Structure
 from procession.abi.syscall_numbers import name_of
 from procession.abi.wait_options import CORE_DUMPED, ChildCode
@@ -23,6 +24,7 @@ from procession.kernel.siginfo import (
 from procession.mm.peek import peek, peek_cstring
 from procession.syscalls.parameters import ARRAY, PATH_MAX, InOut, Kind, Out, Pointer, SizedIn
 from procession.trace.futex import futex_texts
+from procession.trace.socket import message_text, option_text, option_value_text, socket_address_text
 from procession.trace.values import (
     LIST_LIMIT,
     STRING_LIMIT,
@@ -222,12 +224,18 @@ def argument_at_entry(
     parameter, argument = parameters[position], arguments[position]
     if parameter.kind is not None:
         kind = parameter.kind.name
-        if kind in ("out_buffer", "out_vector"):
+        if kind in OUTPUT_KINDS:
             return None
         if kind == "in_buffer":
             return buffer_text(task.mm, argument, arguments[position + 1])
         if kind == "in_vector":
             return vector_text(task.mm, argument, arguments[position + 1])
+        if kind == "socket_address":
+            return socket_address_text(task.mm, argument, arguments[position + 1])
+        if kind == "option_name":
+            return option_text(arguments[position - 1], argument)
+        if kind == "option_value":
+            return option_value_text(task.mm, argument, arguments[position + 1])
         return scalar_text(task.mm, kind, parameter.annotation, argument)
     if isinstance(argument, Out):
         return None
@@ -254,8 +262,13 @@ def argument_at_return(
             return text
         if result < 0:
             return address_text(argument)
-        if parameter.kind.name == "out_buffer":
+        kind = parameter.kind.name
+        if kind == "out_buffer":
             return buffer_text(mm, argument, result)
+        if kind == "out_socket_address":
+            return socket_address_text(mm, argument, int_at(mm, arguments[position + 1].address))
+        if kind == "out_option_value":
+            return option_value_text(mm, argument, int_at(mm, arguments[position + 1].address))
         return vector_text(mm, argument, arguments[position + 1], result)
     if isinstance(argument, Out):
         if result < 0:
@@ -282,6 +295,8 @@ def scalar_text(mm: MemoryDescriptor, kind: str, annotation: Any, value: Any) ->
     return PLAIN_KINDS.get(kind, str)(value)
 
 
+OUTPUT_KINDS = ("out_buffer", "out_option_value", "out_socket_address", "out_vector")
+"""What holds something only when the call has ended."""
 PLAIN_KINDS: dict[str, Callable[[int], str]] = {
     "fd": descriptor_text,
     "mode": mode_text,
@@ -314,6 +329,9 @@ def pointer_text(parameter: Parameter, pointer: Pointer[Any], following: tuple[A
     if not pointer:
         return "NULL"
     layout = pointer.layout
+    if parameter.annotation is Msghdr:
+        received = following[0] if isinstance(pointer, Out) else None
+        return message_text(cast("MemoryDescriptor", pointer.memory), pointer.address, received)
     meaning = get_args(parameter.annotation)[1:]
     is_array = ARRAY in meaning
     count = min(max(following[0], 0), LIST_LIMIT + 1) if is_array else 1
@@ -332,6 +350,11 @@ def pointer_text(parameter: Parameter, pointer: Pointer[Any], following: tuple[A
     if "signal_set" in meaning:
         return signal_set_text(value)
     return f"[{value}]"
+
+
+def int_at(mm: MemoryDescriptor, address: int) -> int:
+    """The int in memory, 0 if it can't be read."""
+    return int.from_bytes(peek(mm, address, 4), "little", signed=True)
 
 
 def sized_structure_text(mm: MemoryDescriptor, structure: type[Structure], address: int, size: int) -> str:
