@@ -345,6 +345,18 @@ class TestProcessors:
         gained = [ran(task) - start for task, start in zip(tasks, before, strict=True)]
         assert gained == pytest.approx([200 * MS] * 2, rel=0.05)
 
+    def test_who_goes_to_sleep_at_once_leaves_the_turn_to_the_next(self, pair: Race) -> None:
+        # A stop takes no time: it mustn't be all that happens in a processor's turn.
+        waiting = pair.hog(affinity(2))
+        pair.run_for(10 * MS)
+        stopped = pair.start(*forever(affinity(2)))
+        pair.run_for(10 * MS)
+        before = ran(waiting)
+        stop, go_on = Call(62, stopped.tid, 19), Call(62, stopped.tid, 18)
+        pair.start(affinity(1), *forever(go_on, stop, Call(YIELD)))
+        pair.run_for(100 * MS)
+        assert ran(waiting) - before > 10 * MS
+
     @pytest.mark.parametrize("cpus", [1, 2, 3, 8])
     def test_time_never_goes_back(self, cpus: int) -> None:
         race = Race(cpus=cpus)

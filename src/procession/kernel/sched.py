@@ -42,12 +42,13 @@ class Scheduler:
     the decider, so that seeds lead to different interleavings.
     """
 
-    __slots__ = ("kernel", "processors", "switch_count", "turn")
+    __slots__ = ("kernel", "processors", "switch_count", "turn", "turn_start_ns")
 
     def __init__(self, kernel: Kernel, processor_count: int = 1) -> None:
         self.kernel = kernel
         self.processors = [RunQueue(number) for number in range(processor_count)]
         self.turn = 0
+        self.turn_start_ns = -1
         self.switch_count = 0
 
     # The life of a task here
@@ -164,7 +165,9 @@ class Scheduler:
             task = processors[0].take(now_ns)
         else:
             task = None
-            for step in range(1, count + 1):
+            # A task that went to sleep at once, or stopped, has used nothing of its processor's turn.
+            first = 0 if now_ns == self.turn_start_ns else 1
+            for step in range(first, count + first):
                 number = (self.turn + step) % count
                 run_queue = processors[number]
                 if not run_queue.count:
@@ -172,6 +175,7 @@ class Scheduler:
                 task = run_queue.take(now_ns)
                 if task is not None:
                     self.turn = number
+                    self.turn_start_ns = now_ns
                     break
         if task is None:
             return None
