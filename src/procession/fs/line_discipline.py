@@ -6,7 +6,7 @@ from collections import deque
 from typing import Protocol
 
 from procession.fs.echo import EchoQueue
-from procession.fs.output_processing import NEWLINE, RETURN, TAB, OutputProcessing, is_control
+from procession.fs.output_processing import NEWLINE, RETURN, TAB, OutputProcessing, is_control, to_lower
 from procession.fs.terminal_modes import (
     DISABLED,
     ECHO,
@@ -254,8 +254,8 @@ class LineDiscipline:
         """Linux: n_tty_receive_buf_standard."""
         if self.input & ISTRIP:
             character &= 0x7F
-        if self.input & IUCLC and self.local & IEXTEN and 65 <= character <= 90:
-            character += 32
+        if self.input & IUCLC and self.local & IEXTEN:
+            character = to_lower(character)
         if self.has_literal_next:
             self.has_literal_next = False
             self._take_plain(character)
@@ -509,6 +509,12 @@ class LineDiscipline:
     def poll_has_input(self) -> bool:
         """Whether poll(2) would say that a read won't wait."""
         return self.has_input(self.minimum if self.minimum and not self.tenths else 1)
+
+    @property
+    def wait_rule(self) -> tuple[int, int]:
+        """For how many bytes a read outside lines waits, and how many tenths of a second (VMIN, VTIME)."""
+        # Lines that the far end edits (EXTPROC) come as they are.
+        return (1, 0) if self.local & ICANON else (self.minimum, self.tenths)
 
     def waiting_count(self) -> int:
         """How many bytes can be read (FIONREAD). Linux: n_tty_ioctl, inq_canon."""

@@ -35,6 +35,13 @@ def to_upper(character: int) -> int:
     return character
 
 
+def to_lower(character: int) -> int:
+    """In Latin-1, as the kernel does it. Linux: include/linux/ctype.h, __tolower."""
+    if 65 <= character <= 90 or (0xC0 <= character <= 0xDE and character != 0xD7):
+        return character + 32
+    return character
+
+
 class OutputProcessing:
     """The way from a program's writes to the terminal's far end (Linux: drivers/tty/n_tty.c).
 

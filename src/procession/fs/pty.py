@@ -51,6 +51,19 @@ class PtyEnd(Tty):
         """Linux: pty_write."""
         return 0 if self.is_stopped else self.link.arrive(data)
 
+    @property
+    def is_held_up(self) -> bool:
+        """What the other end sends while it looks at its input follows when it has seen all of that.
+
+        In between, an interrupt character may drop it. On Linux a worker does the one after the other.
+        """
+        return self.link.is_receiving
+
+    def pull(self) -> None:
+        super().pull()
+        if self.link.pending and not self.link.discipline.lacks_room:
+            self.link.pull()
+
     def flush_output(self) -> None:
         """Linux: pty_flush_buffer."""
         self.link.pending.clear()

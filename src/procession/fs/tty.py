@@ -119,6 +119,7 @@ class Tty:
         "has_io_error",
         "is_exclusive",
         "is_other_closed",
+        "is_receiving",
         "is_stopped",
         "is_stopped_by_request",
         "jobs",
@@ -143,6 +144,7 @@ class Tty:
         self.locked_modes = no_modes()
         self.is_stopped = False
         self.is_stopped_by_request = False
+        self.is_receiving = False
         self.is_exclusive = False
         self.is_other_closed = False
         self.has_io_error = False
@@ -221,8 +223,14 @@ class Tty:
         """Bytes from the far end; how many there was room for."""
         taken = data[: self.limit - len(self.pending)]
         self.pending += taken
-        self.pull()
+        if not self.is_held_up:
+            self.pull()
         return len(taken)
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether what has arrived stays pending for now."""
+        return False
 
     @property
     def arrival_room(self) -> int:
@@ -236,7 +244,9 @@ class Tty:
             # Taken out first: a character among these may flush what is pending.
             data = bytes(pending)
             pending.clear()
+            self.is_receiving = True
             count = self.discipline.receive(data)
+            self.is_receiving = False
             if count < len(data):
                 pending[:0] = data[count:]
 
@@ -374,7 +384,7 @@ class TtyFile(File):
             if not discipline.has_input():
                 self._wait_for_input(0, None)
         else:
-            if discipline.minimum > _READ_CHUNK:
+            if discipline.wait_rule[0] > _READ_CHUNK:
                 length = min(length, _READ_CHUNK)
             if not self._await_bytes(length, waited):
                 return b""
@@ -386,7 +396,7 @@ class TtyFile(File):
         """Wait for as many bytes as VMIN and VTIME say; how many there are. Raises Sleep, EAGAIN, EIO."""
         tty = self.tty
         discipline = tty.discipline
-        least, tenths = discipline.minimum, discipline.tenths
+        least, tenths = discipline.wait_rule
         available = len(discipline.buffer)
         wanted = max(min(least, length), 1)
         if available >= wanted:
