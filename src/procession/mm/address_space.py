@@ -449,8 +449,11 @@ class MemoryDescriptor:
             else:
                 index += 1
 
-    def set_brk(self, address: int) -> int:
-        """Move the end of the heap; where it is afterwards, unmoved if it can't be. Linux: brk(2)."""
+    def set_brk(self, address: int, protection: int = PROT_READ | PROT_WRITE) -> int:
+        """Move the end of the heap, with `protection` for what is new; where it is afterwards.
+
+        It is unmoved if it can't be moved. Linux: brk(2).
+        """
         if address < self.heap_start:
             return self.brk
         old_end = (self.brk + PAGE_MASK) & ~PAGE_MASK
@@ -460,7 +463,7 @@ class MemoryDescriptor:
         elif new_end > old_end:
             if new_end > pte.USER_END or self.areas_in(old_end, new_end + PAGE_SIZE):
                 return self.brk
-            heap = VirtualMemoryArea(old_end, new_end, PROT_READ | PROT_WRITE, name=b"[heap]")
+            heap = VirtualMemoryArea(old_end, new_end, protection, name=b"[heap]")
             try:
                 self.map(heap)
             except ENOMEM:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from procession.abi.errno import (
     EACCES,
     EBADF,
@@ -24,6 +26,7 @@ from procession.hardware.physical_memory import (
     OutOfFrames,
 )
 from procession.kernel.memory_lock import check_lock_limit
+from procession.kernel.personality import READ_IMPLIES_EXEC, effective_protection
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.fault import AccessViolation, handle_fault
@@ -39,6 +42,9 @@ from procession.mm.vma import (
 )
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Address, Fd, Flags, Int, Size
+
+if TYPE_CHECKING:
+    from procession.fs.file import File
 
 _KNOWN_TO_VALIDATE = 0x7FFF3 | MapFlag.MAP_HUGETLB | MapFlag.MAP_FIXED_NOREPLACE
 """What MAP_SHARED_VALIDATE lets pass (Linux: LEGACY_MAP_MASK and what files honour)."""
@@ -88,7 +94,7 @@ def mmap(
     if flags & MapFlag.MAP_LOCKED:
         check_lock_limit(task, size)
     kind = flags & MAP_TYPE
-    rights = protection & (PROT_READ | PROT_WRITE | PROT_EXEC)
+    rights = effective_protection(task, protection & (PROT_READ | PROT_WRITE | PROT_EXEC), file)
     area_flags = 0
     if flags & MapFlag.MAP_LOCKED:
         area_flags |= LOCKED
@@ -195,6 +201,10 @@ def mprotect(task: Task, address: Address, length: Size, protection: Flags[Prote
         if area is None or not area.flags & GROWS_DOWN:
             raise EINVAL("not a stack")
         address = area.start
+    if task.personality & READ_IMPLIES_EXEC:
+        # What mm knows of an open file is less than what it is.
+        files = [cast("File | None", area.file) for area in mm.areas_in(address, end)]
+        rights = min((effective_protection(task, rights, file) for file in files), default=rights)
     _change_protection(mm, address, end, rights)
     return 0
 
@@ -251,7 +261,7 @@ def pkey_mprotect(task: Task, address: Address, length: Size, protection: Flags[
 @syscall(12)
 def brk(task: Task, address: Address) -> Address:
     """brk(2), the raw call: where the heap ends afterwards."""
-    return task.mm.set_brk(address)
+    return task.mm.set_brk(address, effective_protection(task, PROT_READ | PROT_WRITE))
 
 
 @syscall(25)

@@ -15,6 +15,7 @@ from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.capability import CAP_IPC_LOCK
 from procession.kernel.ipc.ipc_object import EXECUTE, READ, WRITE, IpcObject
+from procession.kernel.personality import effective_protection
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_MEMLOCK
 from procession.mm.vma import COUNTED, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
@@ -257,6 +258,7 @@ def attach(task: Task, namespace: IpcNamespace, id: int, address: int, flags: in
     if flags & SHM_EXEC:
         protection |= PROT_EXEC
         wanted |= EXECUTE
+    protection = effective_protection(task, protection)
     segment = namespace.segments.find(id)
     segment.check_access(task, wanted)
     length = segment.page_count << PAGE_SHIFT

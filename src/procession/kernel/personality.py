@@ -1,0 +1,26 @@
+"""What personality(2) changes in the kernel's ways with a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.personality import PersonalityFlag
+from procession.fs.mount import MS_NOEXEC
+from procession.mm.vma import PROT_EXEC, PROT_READ
+
+if TYPE_CHECKING:
+    from procession.fs.file import File
+    from procession.kernel.task import Task
+
+READ_IMPLIES_EXEC = int(PersonalityFlag.READ_IMPLIES_EXEC)
+
+
+def effective_protection(task: Task, protection: int, file: File | None = None) -> int:
+    """The PROT_* bits that a mapping of `file` gets: what can be read can be executed, for old programs.
+
+    Linux: mm/mmap.c, do_mmap; mm/mprotect.c, do_mprotect_pkey (READ_IMPLIES_EXEC).
+    """
+    if not task.personality & READ_IMPLIES_EXEC or not protection & PROT_READ:
+        return protection
+    is_noexec = file is not None and file.path.mount.flags & MS_NOEXEC
+    return protection if is_noexec else protection | PROT_EXEC

@@ -1,0 +1,106 @@
+/* Memory that can be executed because it can be read: personality(2), READ_IMPLIES_EXEC. */
+#include "fault.h"
+
+#include <sys/personality.h>
+#include <sys/shm.h>
+
+/* A function that only returns. */
+static void put_code(char *memory)
+{
+	memory[0] = (char)0xc3;
+}
+
+static char *map_as(int protection)
+{
+	char *memory = mmap(NULL, PAGE, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	return memory;
+}
+
+TEST(mappings)
+{
+	char *before = map_as(PROT_READ | PROT_WRITE), *after, *file_memory;
+	int fd;
+
+	put_code(before);
+	CHECK_EQ(touch(before, EXECUTE), SIGSEGV);
+	CHECK_EQ(fault_code, SEGV_ACCERR);
+	MUST(personality(READ_IMPLIES_EXEC));
+	CHECK_EQ(touch(before, EXECUTE), SIGSEGV);
+	after = map_as(PROT_READ | PROT_WRITE);
+	put_code(after);
+	CHECK_EQ(touch(after, EXECUTE), 0);
+	CHECK_EQ(touch(map_as(PROT_NONE), EXECUTE), SIGSEGV);
+	enter_scratch();
+	fd = (int)MUST(open("code", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+	MUST(pwrite(fd, "\xc3", 1, 0));
+	file_memory = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK_EQ(touch(file_memory, EXECUTE), 0);
+	MUST(personality(0));
+	CHECK_EQ(touch(after, EXECUTE), 0);
+	after = map_as(PROT_READ | PROT_WRITE);
+	put_code(after);
+	CHECK_EQ(touch(after, EXECUTE), SIGSEGV);
+}
+
+TEST(mprotect_too)
+{
+	char *memory = map_as(PROT_READ | PROT_WRITE);
+
+	put_code(memory);
+	MUST(personality(READ_IMPLIES_EXEC));
+	CHECK_EQ(touch(memory, EXECUTE), SIGSEGV);
+	MUST(mprotect(memory, PAGE, PROT_READ));
+	CHECK_EQ(touch(memory, EXECUTE), 0);
+	CHECK_EQ(touch(memory, WRITE), SIGSEGV);
+	MUST(mprotect(memory, PAGE, PROT_NONE));
+	CHECK_EQ(touch(memory, EXECUTE), SIGSEGV);
+}
+
+TEST(the_heap_too)
+{
+	char *end = sbrk(0), *page;
+
+	end += -(uintptr_t)end & (PAGE - 1);
+	MUST(brk(end));
+	MUST(brk(end + PAGE));
+	put_code(end);
+	CHECK_EQ(touch(end, EXECUTE), SIGSEGV);
+	MUST(personality(READ_IMPLIES_EXEC));
+	page = end + PAGE;
+	MUST(brk(page + PAGE));
+	put_code(page);
+	CHECK_EQ(touch(page, EXECUTE), 0);
+	CHECK_EQ(touch(end, EXECUTE), SIGSEGV);
+}
+
+TEST(shared_memory_too)
+{
+	int id = (int)MUST(shmget(IPC_PRIVATE, PAGE, 0700));
+	char *memory = shmat(id, NULL, 0), *again;
+
+	put_code(memory);
+	CHECK_EQ(touch(memory, EXECUTE), SIGSEGV);
+	MUST(personality(READ_IMPLIES_EXEC));
+	again = shmat(id, NULL, 0);
+	CHECK_EQ(touch(again, EXECUTE), 0);
+	MUST(shmctl(id, IPC_RMID, NULL));
+}
+
+ROLE(show_personality)
+{
+	return personality(0xffffffff) & READ_IMPLIES_EXEC ? 1 : 0;
+}
+
+TEST(exec_takes_it_away)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		MUST(personality(READ_IMPLIES_EXEC));
+		execl(check_self, check_self, "show_personality", NULL);
+		_exit(98);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
