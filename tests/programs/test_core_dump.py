@@ -219,6 +219,15 @@ class TestPrograms:
         )
         assert lines == ["State:\tS (sleeping)", str(128 + 9), "2"]
 
+    def test_who_waits_for_whom_is_explained(self, make_machine: MakeMachine) -> None:
+        machine = make_machine()
+        handler = "printf '#!/usr/bin/perl\\nsyscall 34' > /tmp/handler; chmod +x /tmp/handler"
+        command = f"{handler}; {set_pattern('|/tmp/handler')}; bash -c 'kill -ABRT $$'"
+        result = machine.run(["bash", "-c", command])
+        assert result.status == 125
+        assert "waits for the program that gets its core: " in result.reason
+        assert len(machine.state_hash()) == 40
+
 
 @pytest.fixture(scope="module")
 def debugged(c_compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

@@ -87,7 +87,7 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
     if task.state in _HALTED:
         reason = _Reason("SIGCONT: it's stopped", (), True)
     elif frame is None:
-        reason = _Reason("nothing that is known", (), True)
+        reason = _by_core_dump(channels, task) or _Reason("nothing that is known", (), True)
     else:
         reason = _by_progress(channels, task, frame.progress) or _by_call(channels, task, frame)
         if reason is None:
@@ -107,6 +107,24 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
         reason.is_open,
         task.sleep_timer is not None,
     )
+
+
+def _by_core_dump(channels: ChannelMap, task: Task) -> _Reason | None:
+    """A thread of a process whose core is on its way to a program."""
+    dump = task.group.core_dump
+    if dump is None:
+        return None
+    if task is not dump.dumper:
+        return _Reason(f"thread {dump.dumper.tid} to dump the core", (dump.dumper.tid,))
+    if dump.pipe is None:
+        return _Reason("its other threads to halt", tuple(thread.tid for thread in task.group.threads))
+    readers = [
+        party
+        for file, parties in channels.holders.items()
+        if isinstance(file, PipeFile) and file is not dump.pipe and file.pipe is dump.pipe.pipe
+        for party in parties
+    ]
+    return _Reason(f"the program that gets its core: {_join(readers)}", _pids(channels, readers))
 
 
 def _join(parties: list[Party]) -> str:
