@@ -1,4 +1,4 @@
-"""A machine whose tasks make one system call at a time, at a test's word, under the real scheduler."""
+"""A machine whose tasks make one system call at a time, at a test's word, and go on in a known order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS, SCRATCH_BYTES, STEP_BYTES
 from procession.hardware.registers import RAX, RIP, RSP
+from procession.kernel.sched import Scheduler
 from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING, Task, Tid
 from procession.kernel.task_state import TaskState, set_state
 from procession.machine import Machine
@@ -35,17 +36,29 @@ _ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 Outcome = int | str
 
 
+class PatientScheduler(Scheduler):
+    """A scheduler that lets nobody run by itself: the conductor takes tasks from its queues."""
+
+    __slots__ = ()
+
+    def pick(self) -> Task | None:
+        """Nobody."""
+        return None
+
+
 class ConductedMachine:
     """A machine in which nothing happens but what a test says.
 
     `call` lets one task make one system call, and then whatever the kernel has to do at once: calls that
     were woken go on, signals are delivered, tasks end. Its outcome is the result (an errno is negative) or,
-    for a call that hasn't returned, one of SLEEPS, ENDED, STOPPED and HANDLES. Init reaps when it's told to.
+    for a call that hasn't returned, one of SLEEPS, ENDED, STOPPED and HANDLES. Of several tasks that have to
+    do something in the kernel the one that was made first goes first. Init reaps when it's told to.
     """
 
     def __init__(self, *, rootfs: Path = ROOT, memory: int = 1 << 24, **settings: Any) -> None:
         self.machine = Machine(engine="scripted", rootfs=rootfs, memory=memory, environment={}, **settings)
         self.kernel = self.machine.kernel
+        self.kernel.scheduler = PatientScheduler(self.kernel, len(self.kernel.scheduler.processors))
         self.init = self.machine.init
         self.kernel.scheduler.start(self.init)
         self.init.registers.general[RIP] = AFTER_CALL
