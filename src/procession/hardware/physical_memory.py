@@ -42,6 +42,8 @@ class PhysicalMemory:
     `stale` collects what the engine must drop before it runs user code again: STALE_TRANSLATIONS when a
     mapping lost rights or changed its frame, STALE_CODE when a frame with code was written or reused.
 
+    `is_exhausted` says that a frame was asked for and there was none; the OOM killer takes note of it.
+
     `counted` belongs to the page tables: it's about their frames, whoever shares them. `address_spaces` are
     those that exist, in the order of their making.
 
@@ -56,6 +58,7 @@ class PhysicalMemory:
         "frame_count",
         "free",
         "free_executable",
+        "is_exhausted",
         "next_fresh",
         "references",
         "stale",
@@ -72,6 +75,7 @@ class PhysicalMemory:
         self.free: list[int] = []
         self.free_executable: list[int] = []
         self.executable: set[int] = set()
+        self.is_exhausted = False
         self.next_fresh = 1
         self.stale = 0
         self.counted: dict[int, dict[int, None]] = {}
@@ -130,6 +134,7 @@ class PhysicalMemory:
             self.free_executable.clear()
             self.stale |= STALE_CODE
             return self.free.pop()
+        self.is_exhausted = True
         raise OutOfFrames
 
     def are_zero(self, start_word: int, end_word: int) -> bool:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from procession.kernel.siginfo import SigInfo
 from procession.kernel.signal_generation import send_group_signal
 from procession.kernel.signal_wake import has_fatal_signal
+from procession.kernel.task import SIGNAL_UNKILLABLE
 from procession.kernel.task_state import TaskState, set_state
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
-    from procession.kernel.task import Task
+    from procession.kernel.task import Task, ThreadGroup
 
 _SIGKILL, _SI_KERNEL = 9, 0x80
 _NEVER = -1000
@@ -44,13 +45,20 @@ def await_memory(kernel: Kernel, task: Task) -> None:
 def out_of_memory(kernel: Kernel) -> None:
     """Kill the process that holds most, or do nothing if one is dying already; init only if it is alone.
 
+    Nobody is killed for an allocation that was refused while there were frames.
     Linux: mm/oom_kill.c, out_of_memory.
     """
+    if not kernel.memory.is_exhausted:
+        return
+    kernel.memory.is_exhausted = False
     victim: Task | None = None
     worst = 0
-    for candidate in kernel.tasks.values():
-        group = candidate.group
-        if not candidate.is_leader or candidate.state in _GONE or group is kernel.init:
+    for leader in kernel.tasks.values():
+        group = leader.group
+        if not leader.is_leader or group is kernel.init:
+            continue
+        candidate = _living_thread(group)
+        if candidate is None:
             continue
         if group.is_exiting and group.core_dump is None:
             return
@@ -63,8 +71,23 @@ def out_of_memory(kernel: Kernel) -> None:
     if victim is None and kernel.init is not None:
         victim = kernel.init.leader
     if victim is not None:
-        kernel.oom_kill_count += 1
-        if kernel.observer is not None:
-            kernel.observer.task_event(victim, "oom-kill")
-        victim.group.flags &= ~8
-        send_group_signal(kernel, victim.group, SigInfo(_SIGKILL, _SI_KERNEL))
+        _kill_process(kernel, victim)
+
+
+def _living_thread(group: ThreadGroup) -> Task | None:
+    """A thread that has its memory still: the leader may have ended first (Linux: find_lock_task_mm)."""
+    return next((thread for thread in group.threads if thread.state not in _GONE), None)
+
+
+def _kill_process(kernel: Kernel, victim: Task) -> None:
+    """Kill the process of `victim` and those that share its memory. Linux: oom_kill_process."""
+    kernel.oom_kill_count += 1
+    if kernel.observer is not None:
+        kernel.observer.task_event(victim, "oom-kill")
+    victim.group.flags &= ~SIGNAL_UNKILLABLE
+    send_group_signal(kernel, victim.group, SigInfo(_SIGKILL, _SI_KERNEL))
+    tasks = kernel.tasks.values()
+    sharers = [task.group for task in tasks if task.mm is victim.mm and task.state not in _GONE]
+    for group in dict.fromkeys(sharers):
+        if group is not victim.group and group is not kernel.init:
+            send_group_signal(kernel, group, SigInfo(_SIGKILL, _SI_KERNEL))

@@ -100,7 +100,8 @@ class StateWalk:
     def _take_in_memory(self, memory: PhysicalMemory) -> None:
         digest, data = self.digest, memory.bytes
         digest.update(f"memory {memory.frame_count} {memory.next_fresh} {memory.free}".encode())
-        digest.update(f"{memory.free_executable} {sorted(memory.executable)} {memory.stale}".encode())
+        digest.update(f"{memory.free_executable} {sorted(memory.executable)}".encode())
+        digest.update(f"{memory.stale} {memory.is_exhausted}".encode())
         for frame in range(1, memory.next_fresh):
             count = memory.references[frame]
             if count:
