@@ -248,9 +248,9 @@ class TestExec:
         assert after.credentials.cap_permitted == 0
         assert not after.is_secure
 
-    @pytest.mark.parametrize("danger", ["is_unsafe", "is_traced"])
-    def test_privilege_is_not_gained_in_front_of_others(self, alice: Task, danger: str) -> None:
-        after = alice.credentials.for_exec(set_uid=0, **{danger: True})
+    @pytest.mark.parametrize("is_traced", [False, True])
+    def test_privilege_is_not_gained_in_front_of_others(self, alice: Task, is_traced: bool) -> None:
+        after = alice.credentials.for_exec(set_uid=0, is_unsafe=not is_traced, is_traced=is_traced)
         assert after.credentials.euid == ALICE
         assert after.credentials.cap_permitted == 0
 

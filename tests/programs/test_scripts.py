@@ -16,7 +16,7 @@ HEAVY = {"processor_time.bash"}
 NEEDS_USERS = {"ownership.bash"}
 
 # What a loaded host may run in another order than the one that was recorded.
-LOAD_SENSITIVE = {"processes.bash"}
+LOAD_SENSITIVE = {"processes.bash", "terminal_hang_up.python"}
 
 
 def scripts(heavy: set[str]) -> pytest.MarkDecorator:
