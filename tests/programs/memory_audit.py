@@ -73,8 +73,13 @@ class MemoryAudit:
         words, cached = self.memory.words, self.cached
         leaves = {leaf: region for space in self.spaces for region, leaf in space.tables.leaves.items()}
         writers: Counter[int] = Counter()
+        if set(leaves) != set(self.memory.counted):
+            self.problems.append("the tables that are kept and those that exist differ")
         for leaf, region in leaves.items():
+            counted = self.memory.counted.get(leaf, {})
             for index, entry in enumerate(words[leaf << 9 : (leaf + 1) << 9].tolist()):
+                if index in counted and (not entry or entry & pte.CACHED):
+                    self.problems.append(f"page {region << 9 | index:#x} is counted, but not private")
                 if not entry:
                     continue
                 frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
@@ -86,6 +91,8 @@ class MemoryAudit:
                         self.problems.append(f"{where} is a file's page that can be written privately")
                 else:
                     self.holders[frame] += 1
+                    if index not in counted:
+                        self.problems.append(f"{where} isn't counted in its table")
                     if entry & pte.WRITABLE:
                         writers[frame] += 1
                 if not entry & pte.NO_EXECUTE and frame not in self.memory.executable:

@@ -104,14 +104,14 @@ CHANGES = st.lists(st.tuples(POSITIONS, st.integers(0, 255)), min_size=1, max_si
 class TestFlippedBytes:
     """Bytes changed at random, in a small static program and in a dynamic one."""
 
-    @settings(max_examples=6)
-    @given(st.lists(CHANGES, min_size=30, max_size=60))
+    @settings(max_examples=4)
+    @given(st.lists(CHANGES, min_size=30, max_size=50))
     def test_static(self, guest_root: Path, flips: list[list[tuple[int, int]]]) -> None:
         cases = {f"flip-{index:03}": flipped(elf(), changes) for index, changes in enumerate(flips)}
         run_all(guest_root, cases)
 
-    @settings(max_examples=4)
-    @given(st.lists(CHANGES, min_size=20, max_size=40))
+    @settings(max_examples=3)
+    @given(st.lists(CHANGES, min_size=20, max_size=30))
     def test_dynamic(self, guest_root: Path, flips: list[list[tuple[int, int]]]) -> None:
         program = (guest_root / "usr/bin/true").read_bytes()
         cases = {f"flip-{index:03}": flipped(program, changes) for index, changes in enumerate(flips)}

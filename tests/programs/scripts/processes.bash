@@ -2,7 +2,7 @@ sleep 1000 & p=$!
 ps -o pid= -p $p | tr -d ' ' | grep -qx $p && echo listed
 ps -o comm=,stat= -p $p; ps -o args= -p $p; ps -o ppid= -p $p | tr -d ' ' | grep -qx $$ && echo parent
 ps -o ni= -p $p | tr -d ' '; ps --no-headers -C sleep -o comm | sort | uniq -c | tr -s ' '
-pgrep -x sleep | grep -qx $p && echo pgrep; pgrep -c -x sleep; pgrep -f 'sleep 1000' | grep -c .; true
+pgrep -x sleep | grep -qx $p && echo pgrep; pgrep -c -x sleep; pgrep -x -f 'sleep 1000' | grep -c .; true
 cat /proc/$p/comm; tr '\0' ' ' < /proc/$p/cmdline; echo; awk '{print $3}' /proc/$p/stat; awk '/^(Name|State|Threads):/' /proc/$p/status; readlink /proc/$p/exe | xargs basename; readlink /proc/$p/cwd; ls /proc/$p/fd | xargs
 tr '\0' '\n' < /proc/$p/environ | grep LC_ALL; kill -STOP $p; sleep 0.1; ps -o stat= -p $p; kill -CONT $p; sleep 0.1; ps -o stat= -p $p
 pkill -x sleep; wait $p; echo $?; ps -p $p > /dev/null; echo $?

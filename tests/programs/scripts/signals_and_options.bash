@@ -4,7 +4,6 @@ set -m
 sleep 100 & p=$!; kill -TSTP $p; sleep 0.2; jobs %1 | grep -o Stopped; bg %1 > /dev/null; sleep 0.2; jobs %1 | grep -o Running; fg_status=0; kill %1; wait %1; echo "ended $?"
 (sleep 100; echo no) & kill -STOP -- -$!; sleep 0.2; ps -o stat= --ppid $$ | grep -c T; kill -CONT -- -$!; kill -TERM -- -$!; wait; 
 (trap '' TTOU; exec sleep 0.01) & wait $!; echo $?
-sleep 0.05 | sleep 0.05 & jobs -p | wc -l; wait
 ps -o pgid= -p $$ | tr -d ' ' > pg; (ps -o pgid= -p $BASHPID | tr -d ' ') > pg2; cmp -s pg pg2 && echo same group || echo own group
 set +m
 # signals

@@ -31,6 +31,9 @@ _CR0_VALUE = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31  # PE, MP, ET, NE,
 _CR4_VALUE = 1 << 2 | 1 << 5 | 1 << 9 | 1 << 10  # TSD, PAE, OSFXSR, OSXMMEXCPT
 _STAR_VALUE = 0x23 << 48 | 0x10 << 32  # sysret then loads cs 0x33 and ss 0x2b, as Linux's __USER_CS and _DS
 
+_CODE_BUFFER_BYTES = 256 << 20
+"""The most of the host's memory that translated code takes: the library starts anew when it's full. It's set
+before anything else is, as the library would take 1 GiB."""
 _SYSCALL_LENGTH = 2
 _USER_FLAGS = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
@@ -87,6 +90,7 @@ class UnicornEngine:
         self.memory = memory
         self.traps = traps
         library.check(library.open(uc.ARCH_X86, uc.MODE_64, byref(self.handle)))
+        library.set_control(self.handle, uc.CTL_CODE_BUFFER_SIZE, _CODE_BUFFER_BYTES)
         library.set_control(self.handle, uc.CTL_CPU_MODEL, uc.CPU_NEHALEM)
         library.set_control(self.handle, uc.CTL_TLB_TYPE, uc.TLB_CPU)
         base = ctypes.addressof(ctypes.c_char.from_buffer(memory.bytes))
