@@ -245,7 +245,7 @@ class Machine:
             file = self.terminal.open_slave(O_RDWR | O_NOCTTY, credentials)
             for _ in range(3):
                 task.files.install(file, limit=3)
-            set_controlling_terminal(task.group, self.terminal.master.link)
+            set_controlling_terminal(task.group, self.terminal.slave_tty)
             return
         for file in (
             self.input.open(vfs, credentials),

@@ -40,6 +40,7 @@ class Keyboard:
     ) -> None:
         self.master, self.slave = os.openpty()
         self.resize(rows, columns)
+        self.is_open = True
         self.modes = self.modes_now()
         self.shown = b""
         self.seen = 0
@@ -68,8 +69,7 @@ class Keyboard:
         if self.status is None:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        os.close(self.master)
-        os.close(self.slave)
+        self.close_window()
 
     def modes_now(self) -> list[object]:
         """The terminal's modes as tcgetattr(3) has them."""
@@ -85,6 +85,13 @@ class Keyboard:
     def resize(self, rows: int, columns: int) -> None:
         """Make the window this large."""
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
+    def close_window(self) -> None:
+        """Leave: the terminal is hung up."""
+        if self.is_open:
+            self.is_open = False
+            os.close(self.master)
+            os.close(self.slave)
 
     def type(self, text: str) -> None:
         """Press keys."""
@@ -109,6 +116,9 @@ class Keyboard:
 
     def _read(self, seconds: float) -> bool:
         """Take in what is shown; False if nothing came, and nothing will if the process has ended."""
+        if not self.is_open:
+            time.sleep(min(seconds, 0.1))
+            return False
         if not select.select([self.master], [], [], min(seconds, 0.1))[0]:
             return not self.has_ended() or bool(select.select([self.master], [], [], 0.0)[0])
         data = os.read(self.master, _CHUNK_BYTES)
@@ -130,7 +140,7 @@ class Keyboard:
             if time.monotonic() > end_s:
                 raise Gave(f"it hasn't ended; it has shown {self.shown[self.seen :]!r}")
             self._read(0.1)
-        while self._read(0.0):
-            continue
+        while self.is_open and select.select([self.master], [], [], 0.0)[0]:
+            self._read(0.0)
         assert self.status is not None
         return self.status

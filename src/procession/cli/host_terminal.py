@@ -8,7 +8,7 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,9 @@ def raw_terminal(has_keyboard: bool, machine: SignalTaker) -> Iterator[None]:
 
     def go_on(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTSTP, stop)
-        tty.setraw(STDIN, termios.TCSANOW)
+        # A hang-up sends SIGCONT, too, and then there is no terminal.
+        with suppress(termios.error):
+            tty.setraw(STDIN, termios.TCSANOW)
         machine.forward_signal("SIGWINCH")
 
     handlers = {
@@ -63,10 +65,8 @@ def raw_terminal(has_keyboard: bool, machine: SignalTaker) -> Iterator[None]:
 
 def restore(modes: Modes) -> None:
     """Give the terminal its modes back; one that has been hung up has none."""
-    try:
+    with suppress(termios.error):
         termios.tcsetattr(STDIN, termios.TCSANOW, modes)  # type: ignore[arg-type]
-    except termios.error:
-        return
 
 
 def start_watcher(modes: Modes) -> tuple[int, int]:

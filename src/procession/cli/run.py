@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
@@ -200,14 +201,20 @@ def status_of(result: Result) -> int:
 
     # As in a shell, the end of a pipeline's reader is nothing to talk about.
     if result.signal != SIGPIPE:
-        print(f"procession: killed by {signal_name(result.signal)}", file=sys.stderr)
+        say(f"procession: killed by {signal_name(result.signal)}")
     return 128 + result.signal
 
 
 def fail(message: str, status: int) -> int:
     """Say `message` in one line on stderr; gives `status`."""
-    print(f"procession: {message}", file=sys.stderr)
+    say(f"procession: {message}")
     return status
+
+
+def say(text: str) -> None:
+    """Write lines to stderr, which may be a terminal that has gone: then nobody can be told."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def fail_to_execute(command: str, error: Errno) -> int:
@@ -231,7 +238,7 @@ def report_kernel_bug(machine: Machine, error: Exception) -> int:
     lines.append(f"  seed:  {machine.seed}")
     lines.append(f"  error: {type(error).__name__}: {error}")
     lines += ["  " + line for entry in traceback.format_exception(error) for line in entry.splitlines()]
-    print("\n".join(lines), file=sys.stderr)
+    say("\n".join(lines))
     return KERNEL_BUG
 
 

@@ -14,6 +14,7 @@ from procession.fs.namei import look_up_entry
 if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.permission import Subject
+    from procession.fs.pty import PtySlave
 
 _CHUNK_BYTES = 4096
 
@@ -34,6 +35,11 @@ class HostTerminal:
         self.master.is_locked = False
         self.slave_path = Path(place.mount, look_up_entry(place.dentry, b"%d" % self.master.number))
         self.is_hung_up = False
+
+    @property
+    def slave_tty(self) -> PtySlave:
+        """The end that programs have."""
+        return self.master.link
 
     def open_slave(self, flags: int, subject: Subject) -> File:
         """A new open file for it."""
@@ -69,7 +75,7 @@ class HostTerminal:
 
     def send_signal(self, signo: int) -> None:
         """Send what runs in the foreground a signal."""
-        self.master.link.send_signal(signo)
+        self.slave_tty.send_signal(signo)
 
     def hang_up(self) -> None:
         """Whoever sat there has gone: the session that has the terminal is told."""
