@@ -31,7 +31,7 @@ from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.credentials import commit_credentials
 from procession.kernel.decider import Decider, SeededDecider
 from procession.kernel.exec import do_execve
-from procession.kernel.init import create_init
+from procession.kernel.init import MASK_ADDRESS, create_init
 from procession.kernel.ipc import make_mqueue
 from procession.kernel.kernel import Kernel
 from procession.kernel.sched import TIME_SLICE_NS
@@ -220,11 +220,9 @@ class Machine:
         kernel = self.kernel
         if pid1:
             task = self.init
+            task.blocked = 0
         else:
-            if self.init.state is TaskState.NEW:
-                kernel.scheduler.start(self.init)
-            task = copy_process(kernel, self.init, CloneArguments(0, _SIGCHLD))
-            start_session(task)
+            task = self._child_of_init()
         if self.login is not None:
             uid, gid, groups, _ = self.login
             commit_credentials(task, task.credentials.for_user(uid, gid, groups))
@@ -236,6 +234,15 @@ class Machine:
         self._execute(task, arguments, environment)
         self.command = task
         kernel.scheduler.start(task)
+        return task
+
+    def _child_of_init(self) -> Task:
+        """A new process in a session of its own, which blocks no signals; init runs from now on."""
+        if self.init.state is TaskState.NEW:
+            self.kernel.scheduler.start(self.init)
+        task = copy_process(self.kernel, self.init, CloneArguments(0, _SIGCHLD))
+        task.blocked = 0
+        start_session(task)
         return task
 
     def _open_streams(self, task: Task) -> None:
@@ -286,10 +293,7 @@ class Machine:
         if not isinstance(engine, ScriptedEngine):
             raise TypeError("only the scripted engine runs scripts")
         kernel = self.kernel
-        if self.init.state is TaskState.NEW:
-            kernel.scheduler.start(self.init)
-        task = copy_process(kernel, self.init, CloneArguments(0, _SIGCHLD))
-        start_session(task)
+        task = self._child_of_init()
         self._open_streams(task)
         task.mm.map(
             VirtualMemoryArea(SCRATCH_ADDRESS, SCRATCH_ADDRESS + SCRATCH_BYTES, PROT_READ | PROT_WRITE)
@@ -539,7 +543,7 @@ REAPER_SCRIPT: tuple[Step, ...] = (
     "reap",
     Call(61, -1, 0, 0, 0),
     Branch(lambda result: result >= 0, "reap"),
-    Call(34),
+    Call(128, MASK_ADDRESS, 0, 0, 8),
     Branch(lambda result: True, "reap"),
 )
 """What init does where there is no processor to run its code."""

@@ -291,6 +291,7 @@ class LifeCycle(RuleBasedStateMachine):
         for task in tasks:
             waits = task in task.group.wait_queue.waiters
             assert waits == (task.state is TaskState.INTERRUPTIBLE and task.frame is not None)
+            assert set(task.zombies) == {child for child in task.children if child.has_ended_wholly}
         spaces = {task.mm for task in tasks if task.state is not TaskState.ZOMBIE}
         assert set(self.kernel.memory.address_spaces) == spaces
 

@@ -265,7 +265,7 @@ def _start_thread_group(kernel: Kernel, task: Task, parent: Task, arguments: Clo
         task.parent = parent
         task.exit_signal = arguments.exit_signal
     assert task.parent is not None
-    task.parent.children[task] = None
+    task.parent.adopt(task)
     join_process_group(group, old.process_group)
 
 

@@ -166,6 +166,7 @@ def _forget_original_parent(kernel: Kernel, task: Task) -> None:
     reaper = find_new_reaper(kernel, task)
     children = list(task.children)
     task.children.clear()
+    task.zombies.clear()
     for child in children:
         for thread in child.group.threads:
             if thread.parent_death_signal and thread.state not in _ENDED:
@@ -178,11 +179,11 @@ def _forget_original_parent(kernel: Kernel, task: Task) -> None:
             continue
         for thread in child.group.threads:
             thread.parent = reaper
-        reaper.children[child] = None
+        reaper.adopt(child)
         if reaper.group is task.group:
             continue
         child.exit_signal = _SIGCHLD
-        if child.state is TaskState.ZOMBIE and len(child.group.threads) == 1:
+        if child.has_ended_wholly:
             _announce(kernel, child)
         kill_orphaned_process_group(kernel, child, task)
 
@@ -210,6 +211,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
     if task.is_leader:
         if task.parent is not None:
             task.parent.children.pop(task, None)
+            task.parent.zombies.pop(task, None)
         group.shared_pending.clear()
         group.handlers.reference_count -= 1
         forget_session_leader(group)
@@ -247,6 +249,7 @@ def replace_leader(task: Task) -> None:
     group.leader = task
     task.exit_signal = _SIGCHLD
     task.start_time_ns = leader.start_time_ns
+    task.sibling_number = leader.sibling_number
     parent = leader.parent
     task.parent = parent
     if parent is not None:

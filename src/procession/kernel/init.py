@@ -29,20 +29,30 @@ _REAPER = bytes.fromhex(
     "0f05"  # syscall
     "85c0"  # test eax, eax
     "79e7"  # jns start                 while somebody was reaped
-    "b822000000"  # mov eax, 34         pause()
+    "488d3d13000000"  # lea rdi, [mask] rt_sigtimedwait(&mask, NULL, NULL, 8)
+    "31f6"  # xor esi, esi
+    "31d2"  # xor edx, edx
+    "41ba08000000"  # mov r10d, 8
+    "b880000000"  # mov eax, 128
     "0f05"  # syscall
-    "ebde"  # jmp start
+    "ebcd"  # jmp start
+    "0000010000000000"  # mask: SIGCHLD
 )
+MASK_ADDRESS = CODE_ADDRESS + len(_REAPER) - 8
+"""Where init's code has the mask of the signal that it waits for when it has no children."""
+_SIGCHLD_BIT = 1 << (17 - 1)
 
 
 def create_init(kernel: Kernel) -> Task:
     """Make process 1, whole and published but not yet runnable: a program that reaps its children for ever.
 
-    It is protected from signals that it doesn't handle, as a pid namespace's init is.
+    It is protected from signals that it doesn't handle, as a pid namespace's init is. It blocks SIGCHLD, so
+    that it can wait for it: whoever makes a process from it unblocks that there.
     """
     task = make_process(kernel, Credentials.for_root())
     task.group.flags = SIGNAL_UNKILLABLE
     task.command_name = b"init"
+    task.blocked = _SIGCHLD_BIT
     _fill_reaper_memory(task.mm)
     task.registers.general[RIP] = CODE_ADDRESS
     kernel.init = task.group

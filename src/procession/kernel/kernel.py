@@ -39,6 +39,7 @@ class Kernel:
     """
 
     __slots__ = (
+        "adoption_count",
         "charged_calls",
         "charged_kernel_work_ns",
         "charged_work_ns",
@@ -113,6 +114,7 @@ class Kernel:
         self.charged_kernel_work_ns = 0
         self.program_headers = ProgramHeaders()
         self.total_forks = 0
+        self.adoption_count = 0
         self.oom_kill_count = 0
         self.unknown_calls: dict[int, int] = {}
 

@@ -53,6 +53,7 @@ def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
     if signo > 0:
         info.signo = signo
         send_group_signal(kernel, parent.group, info)
+    parent.zombies[task] = None
     parent.group.wait_queue.wake_all()
     return is_reaped
 

@@ -106,6 +106,9 @@ class Task:
     is in `group`; what CLONE_VM, CLONE_FILES, CLONE_FS and CLONE_SIGHAND share are the objects `mm`,
     `files`, `fs` and `group.handlers`, each with a count of its users.
 
+    `children` are those whose parent it is, the eldest first, `zombies` those among them that wait to be
+    reaped, in any order. `sibling_number` grows from the elder to the younger.
+
     `work` says why the task may not simply go on in user mode: a signal is pending, another task shall
     run. `frame` is the system call in which it sleeps. `parent` is the real parent and
     `exit_signal` what it gets (0: none, -1: the task isn't a group's leader). `job_control` holds the
@@ -158,6 +161,7 @@ class Task:
         "saved_mask",
         "self_exec_id",
         "semaphore_undo",
+        "sibling_number",
         "sleep_timer",
         "start_time_ns",
         "state",
@@ -166,6 +170,7 @@ class Task:
         "timer_slack_ns",
         "vfork_queue",
         "work",
+        "zombies",
     )
 
     def __init__(self, kernel: Kernel, tid: Tid, registers: Registers) -> None:
@@ -182,6 +187,8 @@ class Task:
         self.group: ThreadGroup
         self.parent: Task | None = None
         self.children: dict[Task, None] = {}
+        self.zombies: dict[Task, None] = {}
+        self.sibling_number = 0
         self.exit_signal = 0
         self.exit_code = 0
         self.mm: MemoryDescriptor
@@ -218,6 +225,20 @@ class Task:
         self.io_priority = 0
         self.timer_slack_ns = self.default_timer_slack_ns = 50_000
         self.flags = 0
+
+    def adopt(self, child: Task) -> None:
+        """Make `child` the youngest of the children."""
+        kernel = self.kernel
+        kernel.adoption_count += 1
+        child.sibling_number = kernel.adoption_count
+        self.children[child] = None
+        if child.has_ended_wholly:
+            self.zombies[child] = None
+
+    @property
+    def has_ended_wholly(self) -> bool:
+        """Whether this leader is a zombie without other threads, for its parent to reap."""
+        return self.state is TaskState.ZOMBIE and len(self.group.threads) == 1
 
     @property
     def pid(self) -> int:

@@ -31,6 +31,7 @@ WALL, WCLONE = int(WaitOption.WALL), int(WaitOption.WCLONE)
 P_ALL, P_PID, P_PGID, P_PIDFD = (int(kind) for kind in IdType)
 SIGCHLD = int(Signal.SIGCHLD)
 _BY_PID = (P_PID, P_PIDFD)
+_STOPS = WSTOPPED | WCONTINUED
 
 
 class WaitSelection(NamedTuple):
@@ -63,6 +64,9 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
             found = wait_consider_task(kernel, task, child, selection.options)
             if found is not None:
                 return found
+            if selection.kind == P_ALL and not selection.options & _STOPS:
+                # Of the living no other can be what it waits for: `_candidates` gives the zombies first.
+                break
     if not has_candidate:
         raise ECHILD(f"no child matches {selection.number or 'the wait'}")
     if selection.options & WNOHANG:
@@ -85,11 +89,29 @@ def _candidates(kernel: Kernel, task: Task, selection: WaitSelection) -> Iterato
         ):
             yield child
         return
-    yield from task.children
+    parents = [task]
     if not is_alone:
-        for thread in group.threads:
-            if thread is not task:
-                yield from thread.children
+        parents += [thread for thread in group.threads if thread is not task]
+    if selection.kind == P_ALL and not selection.options & _STOPS:
+        for parent in parents:
+            yield from _zombies_in_order(parent)
+    for parent in parents:
+        yield from parent.children
+
+
+def _zombies_in_order(parent: Task) -> Iterator[Task]:
+    """The children that have ended, the eldest first, without looking at thousands that live."""
+    zombies = parent.zombies
+    if 2 * len(zombies) > len(parent.children):
+        yield from (child for child in parent.children if child in zombies)
+    elif zombies:
+        # Most waits take the first, so the others needn't be in order.
+        yield min(zombies, key=_seniority)
+        yield from sorted(zombies, key=_seniority)[1:]
+
+
+def _seniority(child: Task) -> int:
+    return child.sibling_number
 
 
 def is_eligible(child: Task, selection: WaitSelection) -> bool:

@@ -1,0 +1,70 @@
+"""What a machine holds when every program has ended and been reaped: its page caches, init, and its files."""
+
+from __future__ import annotations
+
+import gc
+
+from procession.machine import Machine
+from procession.mm.page_cache import PageCache
+from tests.properties.page_walk import census, tables_of
+
+
+class LeakCheck:
+    """Notes what a machine holds before programs run in it; `problems` says what is left of them.
+
+    Page caches are found among all objects of this process: a file that only its name keeps has one too.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.before = self._holdings()
+
+    def _holdings(self) -> dict[str, object]:
+        kernel = self.machine.kernel
+        init = self.machine.init
+        user = init.credentials.user
+        return {
+            "tasks": [1, *(tid for tid in kernel.tasks if tid != 1)],
+            "process groups": list(kernel.process_groups) or [1],
+            "sessions": list(kernel.sessions) or [1],
+            "address spaces": len(kernel.memory.address_spaces),
+            "open files": kernel.vfs.accounts.file_count,
+            "locks": kernel.vfs.accounts.lock_count,
+            "timers": kernel.timers.armed_count,
+            "processes of root": user.process_count,
+            "signals queued for root": user.pending_signals,
+            "users of the root mount": init.fs.root.mount.user_count,
+            "init's children": list(init.children),
+            "init's memory": len(list(tables_of(kernel.memory, init.mm.tables.root)))
+            + init.mm.resident_pages,
+        }
+
+    def _own_frames(self) -> int:
+        """The frames that init itself uses: tables and pages."""
+        init = self.machine.init.mm
+        return len(list(tables_of(self.machine.memory, init.tables.root))) + init.resident_pages
+
+    def caches(self) -> list[PageCache]:
+        """The page caches of this machine."""
+        memory = self.machine.memory
+        return [
+            thing for thing in gc.get_objects() if isinstance(thing, PageCache) and thing.memory is memory
+        ]
+
+    def problems(self) -> list[str]:
+        """What is held beyond what was held before and what page caches hold, in words."""
+        memory, caches = self.machine.memory, self.caches()
+        after = self._holdings()
+        problems = [
+            f"{what}: {value} before, {after[what]} after"
+            for what, value in self.before.items()
+            if value != after[what]
+        ]
+        problems += census(memory, caches)
+        cached = sum(len(cache.frames) + len(cache.orphans) for cache in caches)
+        own = self._own_frames()
+        if memory.used_frames != cached + own:
+            problems.append(f"{memory.used_frames} frames are used, {cached} by page caches, {own} by init")
+        if any(cache.area_count for cache in caches):
+            problems.append("a page cache counts areas that map it")
+        return problems
