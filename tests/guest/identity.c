@@ -22,7 +22,8 @@ TEST(process_ids)
 	CHECK_EQ(getpgid(0), self);
 	CHECK_EQ(getpgid(self), self);
 	CHECK_EQ(getsid(0), getsid(self));
-	CHECK(getsid(0) > 0);
+	/* 0 when the session's leader lies outside the caller's pid namespace. */
+	CHECK(getsid(0) >= 0);
 	CHECK_EQ(getsid(getppid()), getsid(0));
 	child = (pid_t)MUST(fork());
 	if (child == 0) {
