@@ -17,6 +17,7 @@ every_script = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.timeout(600)
 @every_script
 def test_script_in_procession(script: ProgramScript, run_program: RunProgram, development_root: Path) -> None:
     result = run_program(script.argv, rootfs=development_root)

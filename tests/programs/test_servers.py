@@ -1,4 +1,4 @@
-"""redis, nginx, curl, socat and nc serve each other over a machine's loopback as they do on Linux."""
+"""PostgreSQL, redis, nginx, caddy, curl, socat and nc serve each other over loopback as they do on Linux."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ PYTHON_TESTS = (
 )
 
 
+@pytest.mark.timeout(600)
 @every_script
 def test_script_in_procession(script: ProgramScript, run_program: RunProgram, servers_root: Path) -> None:
     result = run_program(script.argv, rootfs=servers_root)
