@@ -1,5 +1,7 @@
-/* Crashes in a known place, three calls deep, with one thread asleep and one at work. */
+/* Crashes in a known place, three calls deep, with one thread asleep and one at work. usage: [thread|abort] */
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static volatile int at_work;
@@ -35,13 +37,32 @@ static int __attribute__((noinline)) first(int *where, int value)
 	return second(where, value + 1) + 1;
 }
 
-int main(void)
+static void *crashing_thread(void *argument)
 {
+	first((int *)16, 40);
+	return argument;
+}
+
+static void __attribute__((noinline)) give_up(int why)
+{
+	if (why == 7)
+		abort();
+}
+
+int main(int argc, char **argv)
+{
+	const char *way = argc > 1 ? argv[1] : "";
 	pthread_t thread;
 
 	pthread_create(&thread, NULL, sleeping_thread, NULL);
 	pthread_create(&thread, NULL, working_thread, NULL);
 	while (at_work < 1000)
 		continue;
+	if (strcmp(way, "thread") == 0) {
+		pthread_create(&thread, NULL, crashing_thread, NULL);
+		pthread_join(thread, NULL);
+	}
+	if (strcmp(way, "abort") == 0)
+		give_up(7);
 	return first((int *)16, 40);
 }

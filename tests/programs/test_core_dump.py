@@ -230,21 +230,41 @@ class TestPrograms:
 
 
 @pytest.fixture(scope="module")
-def debugged(c_compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The crashing program and its core, which the guest wrote."""
+def crashing_program(c_compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The crashing program, with what a debugger needs to know of it."""
     if shutil.which("gdb") is None:
         pytest.skip("there is no gdb to read the core")
-    directory = tmp_path_factory.mktemp("core")
-    program, core = directory / "crash", directory / "core"
+    program = tmp_path_factory.mktemp("crash") / "crash"
     subprocess.run([*c_compiler, "-g", "-O0", "-pthread", "-o", program, CRASH], check=True)
+    return program
+
+
+def dump(program: Path, way: str, directory: Path, *preparation: str) -> tuple[Path, Path]:
+    """Let the program crash in the guest; the program, and its core."""
     machine = Machine(environment={"PATH": "/usr/bin:/bin"})
+    core = directory / "core"
+    commands = [*preparation, "ulimit -c unlimited", "mkdir /tmp/cores", "cd /tmp/cores", f"{program} {way}"]
     try:
-        result = machine.run(["/bin/sh", "-c", f"ulimit -c unlimited; cd /tmp; exec {program}"])
-        assert result.signal == 11
-        core.write_bytes(machine.read_file("/tmp/core"))
+        result = machine.run(["/bin/sh", "-c", "; ".join(commands)])
+        assert result.status == 128 + (6 if way == "abort" else 11)
+        core.write_bytes(machine.read_file("/tmp/cores/core"))
     finally:
         machine.close()
     return program, core
+
+
+@pytest.fixture(scope="module")
+def debugged(crashing_program: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The crashing program and its core, which the guest wrote."""
+    return dump(crashing_program, "", tmp_path_factory.mktemp("core"))
+
+
+def frames(text: str) -> list[str]:
+    """The functions of a backtrace, or of several, the innermost first."""
+    return re.findall(r"^#\d+ +(?:0x[0-9a-f]+ in )?(\w+) \(", text, re.MULTILINE)
+
+
+IN_A_THREAD = ["third", "second", "first", "crashing_thread"]
 
 
 class TestDebugger:
@@ -267,13 +287,13 @@ class TestDebugger:
     def test_backtrace(self, debugged: tuple[Path, Path]) -> None:
         text = self.debug(debugged, "bt")
         assert "Program terminated with signal SIGSEGV" in text
-        frames = re.findall(r"^#\d+ .*? (\w+) \((.*?)\)", text.partition("[Current thread")[2], re.MULTILINE)
-        assert frames == [
+        called = re.findall(r"^#\d+ .*? (\w+) \((.*?)\)", text.partition("[Current thread")[2], re.MULTILINE)
+        assert called[:3] == [
             ("third", "where=0x10, value=42"),
             ("second", "where=0x10, value=41"),
             ("first", "where=0x10, value=40"),
-            ("main", ""),
         ]
+        assert [name for name, _ in called[3:]] == ["main"]
 
     def test_registers_and_signal(self, debugged: tuple[Path, Path]) -> None:
         text = self.debug(
@@ -298,3 +318,33 @@ class TestDebugger:
         assert str(debugged[0]) in text
         assert re.search(r"/libc\.so\.6", text)
         assert re.search(r"AT_PAGESZ .* 4096", text)
+
+    def test_a_thread_that_crashes(self, crashing_program: Path, tmp_path: Path) -> None:
+        debugged = dump(crashing_program, "thread", tmp_path)
+        text = self.debug(debugged, "bt")
+        assert frames(text.partition("[Current thread")[2])[:4] == IN_A_THREAD
+        text = self.debug(debugged, "info threads", "thread apply all bt")
+        marked = re.findall(r"^\* 1 .* (\w+) \(", text, re.MULTILINE)
+        assert marked == ["third"]
+        stacks = [frames(stack) for stack in text.split("\nThread ")[1:]]
+        assert len(stacks) == 4
+        assert sum(stack[:4] == IN_A_THREAD for stack in stacks) == 1
+        assert sum("sleeping_thread" in stack for stack in stacks) == 1
+        assert sum("working_thread" in stack for stack in stacks) == 1
+        assert sum(stack[-1] == "main" for stack in stacks) == 1
+
+    def test_a_program_that_gives_up(self, crashing_program: Path, tmp_path: Path) -> None:
+        text = self.debug(dump(crashing_program, "abort", tmp_path), "bt", "p $_siginfo.si_code")
+        assert "Program terminated with signal SIGABRT" in text
+        called = frames(text.partition("[Current thread")[2])
+        assert called[-3:] in (["abort", "give_up", "main"], ["__GI_abort", "give_up", "main"])
+        # What tgkill(2) says.
+        assert "$1 = -6" in text
+
+    def test_a_core_that_a_program_took(self, crashing_program: Path, tmp_path: Path) -> None:
+        handler = "printf '#!/bin/sh\\nexec cat > /tmp/cores/core\\n' > /tmp/handler; chmod +x /tmp/handler"
+        wait = "echo 1 > /proc/sys/kernel/core_pipe_limit"
+        debugged = dump(crashing_program, "thread", tmp_path, handler, wait, set_pattern("|/tmp/handler"))
+        text = self.debug(debugged, "bt", "info threads")
+        assert frames(text.partition("[Current thread")[2])[:4] == IN_A_THREAD
+        assert len(set(re.findall(r"LWP (\d+)\)", text))) == 4
