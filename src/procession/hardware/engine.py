@@ -98,6 +98,9 @@ class Engine(Protocol):
     def flush_translations(self) -> None:
         """Drop cached address translations, after a mapping lost rights or changed its frame."""
 
+    def flush_pages(self, addresses: list[int]) -> None:
+        """Drop cached translations of the pages at `addresses`, or all."""
+
     def forget_code(self) -> None:
         """Drop translated code: the kernel itself wrote to, or reuses, a frame that was mapped executable."""
 

@@ -13,6 +13,7 @@ PAGE_MASK = PAGE_SIZE - 1
 
 STALE_TRANSLATIONS = 1
 STALE_CODE = 2
+STALE_PAGES = 4
 
 
 class OutOfFrames(Exception):
@@ -40,7 +41,8 @@ class PhysicalMemory:
     so they return to a list of their own and are used again last.
 
     `stale` collects what the engine must drop before it runs user code again: STALE_TRANSLATIONS when a
-    mapping lost rights or changed its frame, STALE_CODE when a frame with code was written or reused.
+    mapping lost rights or changed its frame, STALE_PAGES when only those of `stale_pages` (addresses) did,
+    STALE_CODE when a frame with code was written or reused.
 
     `is_exhausted` says that a frame was asked for and there was none; the OOM killer takes note of it.
 
@@ -62,6 +64,7 @@ class PhysicalMemory:
         "next_fresh",
         "references",
         "stale",
+        "stale_pages",
         "words",
     )
 
@@ -78,6 +81,7 @@ class PhysicalMemory:
         self.is_exhausted = False
         self.next_fresh = 1
         self.stale = 0
+        self.stale_pages: list[int] = []
         self.counted: dict[int, dict[int, None]] = {}
         self.address_spaces: dict[AddressSpace, None] = {}
 
@@ -137,6 +141,14 @@ class PhysicalMemory:
         self.is_exhausted = True
         raise OutOfFrames
 
+    def translations_changed(self, start: int, end: int) -> None:
+        """Mappings from byte `start` to `end` of an address space, page-aligned, aren't what they were."""
+        if end - start <= _FEW_PAGES << PAGE_SHIFT:
+            self.stale |= STALE_PAGES
+            self.stale_pages += range(start, end, PAGE_SIZE)
+        else:
+            self.stale |= STALE_TRANSLATIONS
+
     def are_zero(self, start_word: int, end_word: int) -> bool:
         """Whether all 64-bit words from `start_word` to `end_word`, a page's worth at most, are 0."""
         length = (end_word - start_word) << 3
@@ -165,6 +177,8 @@ class PhysicalMemory:
 
 
 _ZERO_PAGE = bytes(PAGE_SIZE)
+_FEW_PAGES = 8
+"""To drop one page's translation costs as much as to drop all, but all must then be found again."""
 
 
 def _map_backing(size_bytes: int) -> mmap.mmap:

@@ -369,7 +369,7 @@ class MemoryDescriptor:
         count = self.tables.zap(start, end)
         if count:
             self.resident_pages -= count
-            self.memory.stale |= STALE_TRANSLATIONS
+            self.memory.translations_changed(start, end)
 
     def unmap_pages(self, pages: object, first_index: int) -> None:
         """Drop what is mapped of the page cache `pages` from page `first_index` on, private copies too.
@@ -595,7 +595,7 @@ class MemoryDescriptor:
                 raise EFAULT(f"{address:#x} can't be {'written' if is_write else 'read'}") from None
             if is_write:
                 # What the processor has cached for this page may be the frame that was copied from.
-                self.memory.stale |= STALE_TRANSLATIONS
+                self.memory.translations_changed(address & ~PAGE_MASK, (address | PAGE_MASK) + 1)
             entry = self.tables.entry(address >> PAGE_SHIFT)
         return (entry & pte.ADDRESS_MASK) | (address & PAGE_MASK)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import Errno
 from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_FETCH, FAULT_WRITE
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, STALE_TRANSLATIONS
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.mm.page_cache import FileSystemFull
 from procession.mm.vma import PROT_EXEC, PROT_WRITE, VirtualMemoryArea
 
@@ -54,7 +54,7 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> None:
     entry = mm.words[slot]
     if entry:
         if is_write and not entry & pte.WRITABLE:
-            _break_sharing(mm, slot, entry)
+            _break_sharing(mm, slot, entry, address)
             if entry & pte.CACHED and not entry & pte.SHARED:
                 mm.memory.counted[leaf][page & 511] = None
         return
@@ -91,7 +91,7 @@ def _install(mm: MemoryDescriptor, frame: int, bits: int) -> int:
     return frame << PAGE_SHIFT | bits
 
 
-def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int) -> None:
+def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int, address: int) -> None:
     """A write to a read-only page of a writable area (Linux: mm/memory.c, do_wp_page)."""
     memory = mm.memory
     frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
@@ -104,7 +104,7 @@ def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int) -> None:
     if not entry & pte.NO_EXECUTE:
         memory.executable.add(copy)
         # The engine finds translated code by its address first: it must look at the frame again.
-        memory.stale |= STALE_TRANSLATIONS
+        memory.translations_changed(address & ~PAGE_MASK, (address | PAGE_MASK) + 1)
     if not is_cached:
         memory.release(frame)
 

@@ -14,7 +14,7 @@ from procession.abi.errno import (
 )
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
-from procession.hardware.physical_memory import STALE_CODE, STALE_TRANSLATIONS, OutOfFrames
+from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RDX, RIP
 from procession.kernel.clock import FAULT_NS
 from procession.kernel.oom import await_memory, out_of_memory
@@ -259,6 +259,9 @@ class Traps:
                 self.cpu.forget_code()
             if stale & STALE_TRANSLATIONS:
                 self.cpu.flush_translations()
+            elif stale & STALE_PAGES:
+                self.cpu.flush_pages(self.memory.stale_pages)
+            self.memory.stale_pages.clear()
 
     def _schedule(self) -> Task | None:
         """The next task, made the current one; None, with the engine stopped, if nobody can run now."""

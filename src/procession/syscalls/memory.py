@@ -246,7 +246,7 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
                 mm.merge_around(start, end)
                 raise
             if has_pages:
-                mm.memory.stale |= STALE_TRANSLATIONS
+                mm.memory.translations_changed(area.start, area.end)
     mm.merge_around(start, end)
 
 

@@ -195,6 +195,9 @@ class ScriptedEngine:
     def flush_translations(self) -> None:
         """Nothing is cached."""
 
+    def flush_pages(self, addresses: list[int]) -> None:
+        """Nothing is cached."""
+
     def forget_code(self) -> None:
         """Nothing is translated."""
 

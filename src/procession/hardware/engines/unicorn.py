@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Callable
 from ctypes import byref, c_uint16, c_uint32, c_void_p
 from itertools import pairwise
 
@@ -19,7 +20,7 @@ from procession.hardware.engines.unicorn_state import (
     locate_state,
 )
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
-from procession.hardware.registers import RIP, Registers
+from procession.hardware.registers import RAX, RIP, Registers
 
 _NO_PROGRAM_HAS_THIS = 0xFFFF_FFFF_FFFF_F000
 """Where `run` would end by itself: a non-canonical-for-users address, as the block that holds the end is
@@ -54,6 +55,7 @@ _PROBE_CODE = bytes.fromhex(
 )
 # 1 / 0, then 0 / 0, by SSE and by x87: where the pieces begin and end, and their code.
 _SSE_PROBE = ((0x2100, 0x2110, "b801000000 f30f2ac8 0f57c0 f30f5ec8"), (0x2110, 0x2117, "0f57c9 f30f5ec8"))
+_LOAD_PROBE = (0x2130, 0x2132, "8a03")  # mov al, [rbx]
 _X87_PROBE = ((0x2120, 0x2126, "d9e8 d9ee def9"), (0x2128, 0x212E, "d9ee d9ee def9"))
 
 
@@ -83,6 +85,9 @@ class UnicornEngine:
         self.flags_pointer = byref(self.flags)
         self.saved: dict[bytes, bytes] = {}
         self.restored: dict[bytes, bytes] = {}
+        self.flush_page: Callable[[int, int], None] | None = None
+        self.settled = b""
+        self.settled_image = b""
 
     def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
         """Open the processor over `memory` and bring it to user mode. Raises UnicornError."""
@@ -102,13 +107,13 @@ class UnicornEngine:
         self.general = self.state[:136].cast("Q")
         self.words32 = self.state.cast("I")
         self.words64 = self.state.cast("Q")
-        self.floating = slice(layout.floating_start, layout.floating_end)
+        self.floating = self.state[layout.floating_start : layout.floating_end]
         self.fs_index, self.gs_index = layout.fs_base // 8, layout.gs_base // 8
         self.cr2_index, self.cr3_index = layout.cr2 // 8, layout.cr3 // 8
         self._enter_user_mode()
         self._add_hooks()
         self.format = FloatingFormat(layout)
-        self.initial_floating = self.format.image(self.state[self.floating])
+        self.settled = self.settled_image = self.initial_floating = self.format.image(bytes(self.floating))
 
     # Bringing the processor up
 
@@ -121,7 +126,7 @@ class UnicornEngine:
         for upper, lower in pairwise(tables):
             words[upper << 9] = lower << PAGE_SHIFT | pte.TABLE
         probes = bytearray(_PROBE_CODE.ljust(PAGE_SIZE, b"\0"))
-        for start, end, text in (*_SSE_PROBE, *_X87_PROBE):
+        for start, end, text in (*_SSE_PROBE, *_X87_PROBE, _LOAD_PROBE):
             probes[start & PAGE_MASK : end & PAGE_MASK] = bytes.fromhex(text)
         code, stack = memory.allocate_with(bytes(probes)), memory.allocate()
         boot = memory.allocate_with(_BOOT_CODE)
@@ -144,10 +149,39 @@ class UnicornEngine:
         self.error_code_index = self.layout.error_code // 4
         self.words32[self.old_exception_index] = 0xFFFFFFFF
         self.words32[self.error_code_index] = 0
+        if self._flushes_pages(words, (tables[3] << 9) + 3):
+            self.flush_page = library.flush_page
         for frame in (*tables, code, stack, boot):
             memory.release(frame)
         self.flush_translations()
         self.forget_code()
+
+    def _flushes_pages(self, words: memoryview, slot: int) -> bool:
+        """Whether one page's translation can be dropped: read a page, move it, and read it again.
+
+        The library's own function is called with its own object, which knows where its state is.
+        """
+        library, layout, memory = self.library, self.layout, self.memory
+        head = ctypes.string_at(layout.holder, layout.address - layout.holder)
+        words_of_head = struct.unpack_from(f"<{len(head) // 8}Q", head)
+        if library.flush_page is None or layout.address not in words_of_head:
+            return False
+        other = memory.allocate_with(b"\x5a")
+        idle = bytes(layout.snapshot())
+
+        def read() -> int:
+            library.write_register(self.handle, uc.REG_RBX, 0x3000)
+            library.check(library.emulate(self.handle, *_LOAD_PROBE[:2], 0, 0))
+            return self.general[RAX] & 0xFF
+
+        first, entry = read(), words[slot]
+        words[slot] = other << PAGE_SHIFT | entry & ~pte.ADDRESS_MASK
+        library.flush_page(layout.holder, 0x3000)
+        second = read()
+        ctypes.memmove(layout.address, idle, len(idle))
+        words[slot] = entry
+        memory.release(other)
+        return (first, second) == (0, 0x5A)
 
     def _locate_marks(self) -> None:
         """Divide by zero to see where the library notes floating-point exceptions."""
@@ -321,7 +355,10 @@ class UnicornEngine:
         state, layout = self.state, self.layout
         if state[layout.sse_mark] or state[layout.x87_mark]:
             self.exceptions.copy_marks()
-        registers.floating = self.format.image(state[self.floating])
+        found = bytes(self.floating)
+        if found != self.settled:
+            self.settled, self.settled_image = found, self.format.image(found)
+        registers.floating = self.settled_image
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -333,7 +370,8 @@ class UnicornEngine:
         words = self.words64
         words[self.fs_index] = registers.fs_base
         words[self.gs_index] = registers.gs_base
-        self.state[self.floating] = registers.floating or self.initial_floating
+        floating = registers.floating or self.initial_floating
+        self.floating[:] = self.settled = self.settled_image = floating
         self.exceptions.state_replaced()
 
     def use_address_space(self, root_frame: int) -> None:
@@ -344,6 +382,15 @@ class UnicornEngine:
     def flush_translations(self) -> None:
         """Drop cached address translations."""
         self.library.control(self.handle, _FLUSH_TLB)
+
+    def flush_pages(self, addresses: list[int]) -> None:
+        """Drop cached translations of pages, which leaves the others to be found quickly."""
+        flush_page, holder = self.flush_page, self.layout.holder
+        if flush_page is None:
+            self.flush_translations()
+            return
+        for address in addresses:
+            flush_page(holder, address)
 
     def forget_code(self) -> None:
         """Drop all translated code."""
@@ -386,13 +433,13 @@ class UnicornEngine:
         if (control, mxcsr) == self.format.control_words(old):
             return new
         # The library derives rounding and flushing modes when these two are written: let it do so.
-        live = bytes(self.state[self.floating])
-        self.state[self.floating] = new
+        live = bytes(self.floating)
+        self.floating[:] = new
         library, handle = self.library, self.handle
         library.register_write(handle, uc.REG_FPCW, byref(c_uint16(control | 0x40)))
         library.register_write(handle, uc.REG_MXCSR, byref(c_uint32(mxcsr)))
-        new = self.format.image(self.state[self.floating])
-        self.state[self.floating] = live
+        new = self.format.image(bytes(self.floating))
+        self.floating[:] = live
         return new
 
     def close(self) -> None:

@@ -55,7 +55,7 @@ class FloatingFormat:
         self.x87 = [places[layout.x87_registers + _X87_STRIDE * index] for index in range(8)]
         self.vectors = [places[layout.xmm + layout.xmm_stride * index] for index in range(16)]
 
-    def image(self, state: memoryview) -> bytes:
+    def image(self, state: bytes) -> bytes:
         """The image in `state`, the processor's own bytes, without what no instruction can see.
 
         Where a vector register has place for more than SSE's 16 bytes, the library's functions leave

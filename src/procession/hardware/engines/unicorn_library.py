@@ -18,6 +18,8 @@ CTL_TLB_FLUSH = 11
 CTL_TLB_TYPE = 12
 CTL_CODE_BUFFER_SIZE = 13
 _CTL_WRITE = 1 << 30
+_FLUSH_PAGE = "tlb_flush_page_x86_64"
+"""What the library calls itself to drop one page's translation. It isn't published, so it may be missing."""
 
 HOOK_INTR = 1
 HOOK_INSN = 2
@@ -60,7 +62,10 @@ class Msr(ctypes.Structure):
 
 
 class UnicornLibrary:
-    """The loaded library with its prototypes. Raises UnicornError if it can't be found."""
+    """The loaded library with its prototypes. Raises UnicornError if it can't be found.
+
+    `flush_page(processor object, address)` is None where the library doesn't export it.
+    """
 
     def __init__(self) -> None:
         spec = importlib.util.find_spec("unicorn")
@@ -94,6 +99,10 @@ class UnicornLibrary:
         self.context_size = library.uc_context_size
         self.context_size.argtypes = (c_void_p,)
         self.context_size.restype = c_size_t
+        self.flush_page = getattr(library, _FLUSH_PAGE, None)
+        if self.flush_page is not None:
+            self.flush_page.argtypes = (c_void_p, c_uint64)
+            self.flush_page.restype = None
         self.stop = library.uc_emu_stop
         self.stop.argtypes = (c_void_p,)
         self.stop_address = ctypes.cast(library.uc_emu_stop, c_void_p).value or 0

@@ -40,7 +40,7 @@ class StateLayout:
     `general`, 16 quadwords with rip after them, is at offset 0. `floating_start` to `floating_end`
     encloses all of x87, MMX and SSE state; in the bytes `x87_mark` and `sse_mark` the library notes
     floating-point exceptions. `size` bytes of the state are a task's: what the library copies
-    when it saves a context.
+    when it saves a context. The state lies in the library's object of the processor, at `holder`.
     """
 
     __slots__ = (
@@ -52,6 +52,7 @@ class StateLayout:
         "floating_start",
         "fs_base",
         "gs_base",
+        "holder",
         "mxcsr",
         "old_exception",
         "size",
@@ -66,8 +67,9 @@ class StateLayout:
         "xmm_stride",
     )
 
-    def __init__(self, address: int, size: int) -> None:
+    def __init__(self, address: int, size: int, holder: int) -> None:
         self.address = address
+        self.holder = holder
         self.size = size
         self.fs_base = 0
         self.gs_base = 0
@@ -98,7 +100,7 @@ def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
 
     Raises UnicornError when the search doesn't end in exactly one place.
     """
-    found: set[int] | None = None
+    found: dict[int, int] | None = None
     for seed in (0x5A17_C0DE_0000_1100, 0x3B2A_FACE_0000_2200, 0x1D3C_BEAD_0000_3300):
         values = [seed + 0x1357 * index for index in range(16)]
         for register, value in zip(GENERAL_REGISTERS, values, strict=True):
@@ -108,11 +110,16 @@ def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
             found = _find_pattern(handle, pattern)
         else:
             # The first search also finds copies that the host's program made of the pattern itself.
-            found = {address for address in found if ctypes.string_at(address, 128) == pattern}
+            found = {
+                address: holder
+                for address, holder in found.items()
+                if ctypes.string_at(address, 128) == pattern
+            }
     if not found or len(found) != 1:
         raise UnicornError(f"the processor's state was found in {len(found or ())} places, not one")
     size = (library.context_size(handle) - _CONTEXT_HEADER_BYTES) & ~7
-    layout = StateLayout(found.pop(), size)
+    address, holder = found.popitem()
+    layout = StateLayout(address, size, holder)
 
     def offset_of(register: int, probes: tuple[int, ...], width: int) -> int:
         return _find_offset(library, handle, layout, register, probes, width)
@@ -135,22 +142,25 @@ def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
     return layout
 
 
-def _find_pattern(handle: c_void_p, pattern: bytes) -> set[int]:
-    """Where `pattern` lies in the objects to which the words of the handle's own object point."""
+def _find_pattern(handle: c_void_p, pattern: bytes) -> dict[int, int]:
+    """Where `pattern` lies in the objects to which the words of the handle's own object point, and these.
+
+    Of several objects that a place lies within, it's the one that begins last.
+    """
     regions = _writable_regions()
     base = handle.value or 0
     start, end = next((region for region in regions if region[0] <= base < region[1]), (0, 0))
     if not start:
         raise UnicornError("the processor's object isn't in the host's list of mappings")
     words = struct.unpack("<1024Q", ctypes.string_at(base, min(8192, end - base)).ljust(8192, b"\0"))
-    found: set[int] = set()
+    found: dict[int, int] = {}
     for word in dict.fromkeys(words):
         for start, end in regions:
             if start <= word < end:
                 data = ctypes.string_at(word, min(end - word, _OBJECT_BYTES))
                 position = data.find(pattern)
                 while position >= 0:
-                    found.add(word + position)
+                    found[word + position] = max(word, found.get(word + position, 0))
                     position = data.find(pattern, position + 1)
     return found
 
