@@ -103,7 +103,9 @@ class Clock:
         With `busy_count` processors at work, of which the engine is each in turn, time goes on by that
         fraction of what is executed.
         """
-        self.slice_start_ns, self.work_start_ns = self.now_ns, self.work_ns
+        work_ns = self.slice_work_ns
+        self.slice_start_ns += work_ns // self.busy_count
+        self.work_start_ns += work_ns
         self.busy_count = busy_count
         self.slice_calls = self.call_count
         self.slice_blocks = max(length_ns // NS_PER_BLOCK, 1)

@@ -12,10 +12,12 @@ from procession.kernel.priority import (
     SCHED_DEADLINE,
     SCHED_FIFO,
     SCHED_IDLE,
+    SCHED_NORMAL,
     SCHED_RR,
 )
 
 if TYPE_CHECKING:
+    from procession.kernel.clock import Clock
     from procession.kernel.task import Task
 
 SLICE_NS = 3_000_000
@@ -42,6 +44,8 @@ CLASS_DEADLINE, CLASS_REALTIME, CLASS_FAIR = 2, 1, 0
 def class_of(task: Task) -> int:
     """The scheduling class of `task`: a higher one always goes first."""
     policy = task.policy
+    if policy == SCHED_NORMAL:
+        return CLASS_REALTIME if task.entity.inherited_priority else CLASS_FAIR
     if policy in (SCHED_FIFO, SCHED_RR):
         return CLASS_REALTIME
     if policy == SCHED_DEADLINE:
@@ -129,6 +133,8 @@ class RunQueue:
 
     def best_class(self, now_ns: int) -> int:
         """The class of the task that `take` would give; -1 if there is none."""
+        if not self.deadlines and not self.realtime_mask:
+            return CLASS_FAIR if self._top_fair() is not None else -1
         if self._top_deadline() is not None:
             return CLASS_DEADLINE
         if self._top_priority() and not self._is_throttled(now_ns):
@@ -186,7 +192,7 @@ class RunQueue:
             return running_runtime_ns - woken.entity.virtual_runtime_ns > granularity_ns
         return self.is_better_than(running, now_ns)
 
-    def account(self, task: Task, work_ns: int, now_ns: int) -> None:
+    def account(self, task: Task, work_ns: int, clock: Clock) -> None:
         """`task` has run for `work_ns`. Linux: update_curr, update_min_vruntime and their like."""
         entity = task.entity
         kind = class_of(task)
@@ -201,7 +207,7 @@ class RunQueue:
         elif kind == CLASS_REALTIME:
             entity.slice_left_ns -= work_ns
             entity.realtime_ns += work_ns
-            self._is_throttled(now_ns)
+            self._is_throttled(clock.now_ns)
             self.realtime_used_ns += work_ns
         else:
             entity.budget_left_ns -= work_ns

@@ -242,7 +242,7 @@ class Scheduler:
 
     def account(self, task: Task, work_ns: int) -> None:
         """`task` has run for `work_ns` of its processor's time."""
-        self.processors[task.entity.processor].account(task, work_ns, self.kernel.clock.now_ns)
+        self.processors[task.entity.processor].account(task, work_ns, self.kernel.clock)
 
     # Processors
 
