@@ -138,6 +138,20 @@ def test_a_joined_thread_waits_for_a_priority_inheriting_lock(run: Run) -> None:
     assert lines[2] == "2 (program) waits for 3 (program), which waits for 2 (program)"
 
 
+def test_a_descriptor_closed_while_its_call_sleeps(run: Run) -> None:
+    machine, lines = run(
+        "pthread_t thread; pipe(ends); pthread_create(&thread, NULL, reader, NULL); sleep(1);"
+        "close(ends[0]); pthread_join(thread, NULL); return 0;",
+        "static int ends[2];static void *reader(void *unused) { read(ends[0], &byte, 1); return unused; }",
+    )
+    assert lines[1] == (
+        "process 2 (program, thread 3) in read(3) waits for bytes from pipe pipe:[N], "
+        "written by 2 (program) by descriptor 4"
+    )
+    (pipe,) = [channel for channel in machine.ipc_graph().channels if channel.writers[0].descriptor == 4]
+    assert without_numbers(pipe) == "pipe pipe:[N]: 0 bytes; from 2 (program) by descriptor 4 to 2 (program)"
+
+
 def test_semaphores_taken_in_another_order(run: Run) -> None:
     machine, lines = run(
         "int id = semget(IPC_PRIVATE, 2, 0600);"

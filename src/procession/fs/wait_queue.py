@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from procession.abi.errno import ERESTARTSYS, Errno
@@ -64,9 +65,11 @@ class Sleep(Exception):
     (ERESTARTSYS, ERESTARTNOHAND, ERESTART_RESTARTBLOCK, EINTR ...) or, when part of the work is done, an
     int, the value to return. With `is_interruptible=False` only a fatal signal ends the sleep. A progress
     that is Abandonable is abandoned when a signal ends the call.
+
+    The open files behind the call's arguments of the kind `Fd`, and behind `fds`, are held until it ends.
     """
 
-    __slots__ = ("deadline_ns", "interrupted", "is_interruptible", "progress", "queues")
+    __slots__ = ("deadline_ns", "fds", "interrupted", "is_interruptible", "progress", "queues")
 
     def __init__(
         self,
@@ -75,9 +78,11 @@ class Sleep(Exception):
         progress: object = None,
         interrupted: type[Errno] | int = ERESTARTSYS,
         is_interruptible: bool = True,
+        fds: Iterable[int] = (),
     ) -> None:
         self.queues = queues
         self.deadline_ns = deadline_ns
         self.progress = progress
         self.interrupted = interrupted
         self.is_interruptible = is_interruptible
+        self.fds = fds

@@ -58,11 +58,14 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
     kernel.clock.spend(EXIT_NS)
     kernel.charge(task)
     task.exit_code = code
+    frame = task.frame
     task.frame = None
     task.work |= NEED_RESCHED
     release_memory(kernel, task)
     if kernel.ipc is not None or task.semaphore_undo is not None:
         _leave_ipc(kernel, task)
+    if frame is not None:
+        frame.release()
     task.files.put()
     task.fs.put()
     if is_last:

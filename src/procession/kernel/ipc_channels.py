@@ -89,6 +89,8 @@ class ChannelMap:
         for task, table in distinct_tables(kernel):
             for fd, file in table:
                 self._add_file(file, Party(task.pid, name_of_task(task), fd))
+        for task, file in files_of_calls_alone(kernel):
+            self._add_file(file, Party(task.pid, name_of_task(task)))
         self._add_locks()
         self._add_memory()
         if kernel.ipc is not None:
@@ -277,6 +279,17 @@ def distinct_tables(kernel: Kernel) -> list[tuple[Task, Any]]:
     for task in living_tasks(kernel):
         found.setdefault((task.pid, id(task.files)), (task, task.files))
     return list(found.values())
+
+
+def files_of_calls_alone(kernel: Kernel) -> list[tuple[Task, File]]:
+    """The open files that a sleeping call holds after another thread has closed the descriptor."""
+    return [
+        (task, file)
+        for task in living_tasks(kernel)
+        if task.frame is not None
+        for fd, file in task.frame.files.items()
+        if task.files.files.get(fd) is not file
+    ]
 
 
 def first_of_spaces(kernel: Kernel) -> list[Task]:

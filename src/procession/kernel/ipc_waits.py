@@ -223,7 +223,7 @@ def _address_of(task: Task, subject: Any, place: int) -> int:
 def _record_lock(channels: ChannelMap, task: Task, wanted: RecordLock) -> _Reason:
     """fcntl(F_SETLKW)."""
     frame = task.frame
-    file = None if frame is None else task.files.files.get(frame.arguments[0])
+    file = None if frame is None else task.file_of_call(frame.arguments[0])
     if file is None or file.inode.locks is None:
         return _Reason("a lock on a file", (), True)
     where = f"a lock on bytes {wanted.start} to {wanted.end} of {channels.named(file)}"
@@ -294,7 +294,7 @@ def _by_call(channels: ChannelMap, task: Task, frame: Any) -> _Reason | None:
         others = [thread for thread in task.group.threads if thread is not task]
         return _by_tasks("the other threads to end:", others)
     if number == _FLOCK:
-        file = task.files.files.get(frame.arguments[0])
+        file = task.file_of_call(frame.arguments[0])
         if file is not None and file.inode.locks is not None:
             holders = lock_holders(channels, file.inode.locks)
             return _Reason(
@@ -320,9 +320,13 @@ def _by_queues(channels: ChannelMap, task: Task) -> tuple[_Reason, list[int]] | 
     """From the task's open files: those on whose queues it waits, by their descriptors."""
     queues = set(map(id, task.queues))
     reasons: dict[int, _Reason] = {}
-    for fd, file in task.files:
+    opened = dict(task.files)
+    if task.frame is not None:
+        # What other threads have closed meanwhile.
+        opened.update(task.frame.files)
+    for fd, file in opened.items():
         waited = [queue for queue in file.wait_queues() if id(queue) in queues]
-        if waited and not any(file is task.files.files[known] for known in reasons):
+        if waited and not any(file is opened[known] for known in reasons):
             reasons[fd] = _file(channels, task, file, waited)
     if not reasons:
         return None

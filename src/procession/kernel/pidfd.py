@@ -71,7 +71,9 @@ def signalled_group_of(task: Task, fd: int) -> ThreadGroup:
 
 def pid_file_of(task: Task, fd: int) -> PidFile:
     """The pidfd behind a descriptor of `task`. Raises EBADF."""
-    file = task.files.file(fd)
+    file = task.file_of_call(fd)
+    if file is None:
+        raise EBADF
     if not isinstance(file, PidFile):
         raise EBADF(f"descriptor {fd} is no pidfd")
     return file

@@ -10,8 +10,11 @@ from procession.kernel.scheduling_entity import SchedulingEntity
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from procession.abi.errno import Errno
     from procession.fs.fd_table import FdTable
+    from procession.fs.file import File
     from procession.fs.fs_context import FsContext
     from procession.fs.tty import Tty
     from procession.hardware.registers import Registers
@@ -42,10 +45,12 @@ class CallFrame:
     """A system call that has blocked: what its handler finds when it runs again.
 
     `arguments` are the decoded arguments; `deadline_ns` and `progress` are what the handler said when it
-    slept; `interrupted` is what the call ends with when a signal comes first.
+    slept; `interrupted` is what the call ends with when a signal comes first. `files` are the open files
+    behind descriptors among its arguments when it slept first, which are held until the call ends: another
+    thread may close a descriptor meanwhile (Linux: include/linux/file.h, struct fd).
     """
 
-    __slots__ = ("arguments", "deadline_ns", "interrupted", "number", "progress")
+    __slots__ = ("arguments", "deadline_ns", "files", "interrupted", "number", "progress")
 
     def __init__(self, number: int, arguments: tuple[Any, ...]) -> None:
         self.number = number
@@ -53,6 +58,23 @@ class CallFrame:
         self.deadline_ns: int | None = None
         self.progress: Any = None
         self.interrupted: type[Errno] | int = 0
+        self.files: dict[int, File] = {}
+
+    def hold(self, table: FdTable, fds: Iterable[int]) -> None:
+        """Hold the open files behind `fds` of `table`, those that it doesn't hold yet."""
+        for fd in fds:
+            file = table.files.get(fd)
+            if file is not None and fd not in self.files:
+                self.files[fd] = file
+                file.acquire()
+
+    def release(self) -> None:
+        """The call has ended: give back what it holds. Linux: fs/file_table.c, fput."""
+        files = self.files
+        if files:
+            self.files = {}
+            for file in files.values():
+                file.put()
 
 
 class RestartBlock:
@@ -259,6 +281,17 @@ class Task:
     def call_in_progress(self) -> int:
         """The number of the system call in which it sleeps, or which a signal has interrupted; else -1."""
         return self.frame.number if self.frame is not None else self.call_number
+
+    def file_of_call(self, fd: int) -> File | None:
+        """The open file behind the argument `fd` of its system call, None if there is none.
+
+        A call that has slept goes on with the file that it had. Linux: fs/file.c, fdget.
+        """
+        if self.frame is not None:
+            held = self.frame.files.get(fd)
+            if held is not None:
+                return held
+        return self.files.files.get(fd)
 
     @property
     def call_name(self) -> str:

@@ -247,7 +247,7 @@ def _is_writing(task: Task, tty: Tty) -> bool:
     frame = task.frame
     if frame is None or frame.number not in _WRITING:
         return False
-    file = task.files.files.get(frame.arguments[0])
+    file = task.file_of_call(frame.arguments[0])
     return isinstance(file, TtyFile) and file.tty is tty
 
 

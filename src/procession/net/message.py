@@ -74,12 +74,14 @@ class Control:
     """What goes with a message beside its bytes (ancillary data, cmsg(3)).
 
     `credentials` were claimed by the sender and checked. `items` are (level, type, data) of other protocols.
+    `fds` are the sender's descriptors that led to `files`.
     """
 
-    __slots__ = ("credentials", "files", "items")
+    __slots__ = ("credentials", "fds", "files", "items")
 
     def __init__(self) -> None:
         self.files: PassedFiles | None = None
+        self.fds: list[int] = []
         self.credentials: SenderCredentials | None = None
         self.items: list[tuple[int, int, bytes]] = []
 

@@ -29,7 +29,9 @@ _UTIME_OMIT = (1 << 30) - 2
 
 def opened_file(task: Task, fd: int) -> File:
     """The file behind `fd`. Raises EBADF, also for one that O_PATH opened. Linux: fdget."""
-    file = task.files.file(fd)
+    file = task.file_of_call(fd)
+    if file is None:
+        raise EBADF
     if isinstance(file, PathFile):
         raise EBADF("opened with O_PATH")
     return file

@@ -60,7 +60,7 @@ class SystemCall:
     alone, for a call that blocks. Both are compiled at the first use: most programs use some forty calls.
     """
 
-    __slots__ = ("_compiled", "_parameters", "handler", "name", "number")
+    __slots__ = ("_compiled", "_fd_positions", "_parameters", "handler", "name", "number")
 
     def __init__(self, number: int, name: str, handler: Callable[..., int | None]) -> None:
         self.number = number
@@ -68,6 +68,7 @@ class SystemCall:
         self.handler = handler
         self._parameters: tuple[Parameter, ...] | None = None
         self._compiled: tuple[Entry, Decoder] | None = None
+        self._fd_positions: tuple[int, ...] | None = None
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -77,6 +78,17 @@ class SystemCall:
             hints = get_type_hints(self.handler, localns=_TASK_NAMES, include_extras=True)
             self._parameters = tuple(Parameter(name, hints[name]) for name in names[1:])
         return self._parameters
+
+    @property
+    def fd_positions(self) -> tuple[int, ...]:
+        """Which of the arguments are file descriptors."""
+        if self._fd_positions is None:
+            self._fd_positions = tuple(
+                position
+                for position, parameter in enumerate(self.parameters)
+                if parameter.kind is not None and parameter.kind.name == "fd"
+            )
+        return self._fd_positions
 
     def compile(self) -> tuple[Entry, Decoder]:
         """The entry and the decoder, as functions made from the declaration."""

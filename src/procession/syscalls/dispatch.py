@@ -143,9 +143,9 @@ class Traps:
 
     def _block(self, task: Task, number: int, sleep: Sleep, arguments: tuple[Any, ...] | None = None) -> None:
         """The call sleeps, unless a signal is pending that ends it at once."""
+        call = TABLE[number]
+        assert call is not None
         if arguments is None:
-            call = TABLE[number]
-            assert call is not None
             _, decode = call.compile()
             arguments = decode(task, self.cpu.general)
         frame = CallFrame(number, arguments)
@@ -153,6 +153,10 @@ class Traps:
             self.cpu.general[RAX] = self._interrupt(task, number, sleep)
             self.kernel.is_saved = False
             return
+        files = task.files
+        if files.reference_count > 1:
+            frame.hold(files, [arguments[position] for position in call.fd_positions])
+            frame.hold(files, sleep.fds)
         self.kernel.scheduler.sleep(task, sleep, frame)
 
     @staticmethod
@@ -195,11 +199,14 @@ class Traps:
                 task.call_number = frame.number
         except Sleep as sleep:
             if not self._is_interrupted(task, sleep):
+                if sleep.fds and task.files.reference_count > 1:
+                    frame.hold(task.files, sleep.fds)
                 kernel.scheduler.sleep(task, sleep, frame)
                 return
             result = self._interrupt(task, frame.number, sleep)
             task.frame = None
             self._set_result(task, result)
+            frame.release()
             return
         except OutOfFrames:
             out_of_memory(kernel)
@@ -208,6 +215,7 @@ class Traps:
         if kernel.observer is not None:
             kernel.observer.system_call_returned(task, call, frame.arguments, outcome)
         self._set_result(task, -outcome.number if isinstance(outcome, Errno) else outcome or 0)
+        frame.release()
 
     def _set_result(self, task: Task, result: int) -> None:
         if task is self.kernel.live:

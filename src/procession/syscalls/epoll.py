@@ -120,7 +120,7 @@ def epoll_pwait2(
 
 def _wait(task: Task, instance: int, address: int, maximum: int, timeout_ns: int | None) -> int:
     """Put at most `maximum` events at `address`. Linux: fs/eventpoll.c, ep_poll."""
-    file = task.files.files.get(instance)
+    file = task.file_of_call(instance)
     if file is None:
         raise EBADF
     if not 0 < maximum <= _MAXIMUM_EVENTS:

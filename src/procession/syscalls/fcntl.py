@@ -63,7 +63,9 @@ def fcntl(task: Task, fd: Fd, command: Choice[FcntlCommand], argument: U64) -> i
 
     Leases and directory notification are what file systems and kernels without them say: EINVAL.
     """
-    file = task.files.file(fd)
+    file = task.file_of_call(fd)
+    if file is None:
+        raise EBADF
     if isinstance(file, PathFile) and command not in _FOR_PATHS:
         raise EBADF("opened with O_PATH")
     do = _COMMANDS.get(command)
@@ -269,6 +271,12 @@ def _set_record_lock(task: Task, fd: int, file: File, command: int, argument: in
     except Sleep as sleep:
         sleep.progress = wanted
         raise
+    if frame is not None and wanted.kind != F_UNLCK and task.files.files.get(fd) is not file:
+        # Another thread has closed the descriptor: whoever gets the file next must not find it locked.
+        set_lock(
+            file, RecordLock(wanted.owner, wanted.pid, F_UNLCK, wanted.start, wanted.end), is_blocking=False
+        )
+        raise EBADF("the descriptor was closed meanwhile")
     return 0
 
 

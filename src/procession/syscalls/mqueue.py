@@ -76,7 +76,7 @@ def _queue_file(task: Task, fd: int) -> QueueFile:
     """The open queue behind `fd`. Raises EBADF."""
     from procession.fs.mqueue import QueueFile
 
-    file = task.files.file(fd)
+    file = task.file_of_call(fd)
     if not isinstance(file, QueueFile):
         raise EBADF("no message queue")
     return file

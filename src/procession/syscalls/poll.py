@@ -188,7 +188,8 @@ def _poll(task: Task, address: int, count: int, deadline_ns: int | None) -> int:
         if not is_interrupted:
             return ready
     queues = [queue for file, wanted in waiting for queue in queues_for(file, wanted)]
-    raise Sleep(*queues, deadline_ns=deadline_ns, interrupted=ERESTARTNOHAND)
+    fds = [record[0] for record in records]
+    raise Sleep(*queues, deadline_ns=deadline_ns, interrupted=ERESTARTNOHAND, fds=fds)
 
 
 @syscall(23)
@@ -252,7 +253,7 @@ def _select(task: Task, count: int, addresses: tuple[int, int, int], deadline_ns
     limit = (1 << count) - 1
     sets = [bits & limit for bits in sets]
     results = [0, 0, 0]
-    waiting: list[tuple[File, int]] = []
+    waiting: dict[int, tuple[File, int]] = {}
     ready = 0
     everything = sets[0] | sets[1] | sets[2]
     fd = 0
@@ -261,8 +262,12 @@ def _select(task: Task, count: int, addresses: tuple[int, int, int], deadline_ns
         if everything & bit:
             file = files.get(fd)
             if file is None or isinstance(file, PathFile):
-                raise EBADF
-            mask = file.poll_mask()
+                if task.frame is None:
+                    raise EBADF
+                # Another thread has closed it meanwhile: that's ready for everything.
+                mask = POLLNVAL
+            else:
+                mask = file.poll_mask()
             wanted = POLLHUP | POLLERR
             for kind in range(3):
                 if sets[kind] & bit:
@@ -270,12 +275,13 @@ def _select(task: Task, count: int, addresses: tuple[int, int, int], deadline_ns
                     if mask & _SELECT_EVENTS[kind]:
                         results[kind] |= bit
                         ready += 1
-            waiting.append((file, wanted))
+            if file is not None:
+                waiting[fd] = file, wanted
         fd += 1
     is_early = deadline_ns is None or deadline_ns > task.kernel.clock.now_ns
     if not ready and (is_early or task.has_pending_signal):
-        queues = [queue for file, wanted in waiting for queue in queues_for(file, wanted)]
-        raise Sleep(*queues, deadline_ns=deadline_ns, interrupted=ERESTARTNOHAND)
+        queues = [queue for file, wanted in waiting.values() for queue in queues_for(file, wanted)]
+        raise Sleep(*queues, deadline_ns=deadline_ns, interrupted=ERESTARTNOHAND, fds=waiting)
     for address, bits in zip(addresses, results, strict=True):
         if address:
             task.mm.write(address, bits.to_bytes(size, "little"))

@@ -397,6 +397,7 @@ def waitid(
     if options & ~_WAITID_OPTIONS or not options & (WEXITED | WSTOPPED | _WCONTINUED):
         raise EINVAL("unknown options, or nothing to wait for")
     found: WaitedChild | None = None
+    fds: tuple[int, ...] = ()
     if kind == P_PID:
         if number <= 0:
             raise EINVAL("no such pid")
@@ -407,6 +408,7 @@ def waitid(
             number = task.group.process_group.id
     elif kind == P_PIDFD:
         file = pid_file_of(task, number)
+        fds = (number,)
         if file.group.leader.state is TaskState.DEAD:
             # Its id may be another's by now.
             raise ECHILD("the process behind the pidfd was reaped")
@@ -418,7 +420,11 @@ def waitid(
     elif kind != P_ALL:
         raise EINVAL("an unknown kind of id")
     if found is None:
-        found = do_wait(task.kernel, task, WaitSelection(kind, number, options))
+        try:
+            found = do_wait(task.kernel, task, WaitSelection(kind, number, options))
+        except Sleep as sleep:
+            sleep.fds = fds
+            raise
     if info:
         if found is None:
             info.put(SiginfoChild())

@@ -61,13 +61,14 @@ _CURRENT_POSITION = -1
 @syscall(0)
 def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
     """read(2). Linux: fs/read_write.c, vfs_read."""
-    file = task.files.files.get(fd)
+    frame = task.frame
+    file = task.files.files.get(fd) if frame is None else task.file_of_call(fd)
     if file is None or not file.is_readable:
         raise EBADF
     if buffer + count > USER_END:
         raise EFAULT
     io = task.io
-    if task.frame is None:
+    if frame is None:
         io.read_calls += 1
     if count > STREAM_CHUNK and file.is_seekable:
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), file.position, True)
@@ -89,16 +90,17 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
 @syscall(1)
 def write(task: Task, fd: Fd, buffer: InBuffer, count: Size) -> int:
     """write(2). Linux: fs/read_write.c, vfs_write."""
-    file = task.files.files.get(fd)
+    frame = task.frame
+    file = task.files.files.get(fd) if frame is None else task.file_of_call(fd)
     if file is None or not file.is_writable:
         raise EBADF
     if buffer + count > USER_END:
         raise EFAULT
     io = task.io
-    if task.frame is None:
+    if frame is None:
         io.write_calls += 1
     if (
-        task.frame is not None
+        frame is not None
         or count > STREAM_CHUNK
         or file.discards_writes
         or task.group.limits.soft[RLIMIT_FSIZE] != RLIM_INFINITY
@@ -242,7 +244,7 @@ def count_calls(task: Task, *, reads: int = 0, writes: int = 0) -> None:
 
 def readable_file(task: Task, fd: int) -> File:
     """The file behind `fd`. Raises EBADF unless it's open for reading."""
-    file = task.files.files.get(fd)
+    file = task.file_of_call(fd)
     if file is None or not file.is_readable:
         raise EBADF
     return file
@@ -250,7 +252,7 @@ def readable_file(task: Task, fd: int) -> File:
 
 def writable_file(task: Task, fd: int) -> File:
     """The file behind `fd`. Raises EBADF unless it's open for writing."""
-    file = task.files.files.get(fd)
+    file = task.file_of_call(fd)
     if file is None or not file.is_writable:
         raise EBADF
     return file
@@ -260,7 +262,9 @@ def file_with_offsets(task: Task, fd: int, offset: int) -> File:
     """The file behind `fd`, for a call at `offset`. Raises EINVAL for a negative one, EBADF, ESPIPE."""
     if offset < 0:
         raise EINVAL("a negative offset")
-    file = task.files.file(fd)
+    file = task.file_of_call(fd)
+    if file is None:
+        raise EBADF
     if not file.is_seekable:
         if not (file.is_readable or file.is_writable):
             raise EBADF

@@ -69,7 +69,7 @@ def read_control(task: Task, socket: Socket, address: int, length: int) -> Contr
         elif level != _SOL_SOCKET:
             continue
         elif kind == _SCM_RIGHTS:
-            _add_files(task, files, body)
+            _add_files(task, files, control.fds, body)
         elif kind == _SCM_CREDENTIALS:
             control.credentials = _checked_credentials(task, body)
         else:
@@ -82,18 +82,18 @@ def read_control(task: Task, socket: Socket, address: int, length: int) -> Contr
     return control
 
 
-def _add_files(task: Task, files: list[File], body: bytes) -> None:
+def _add_files(task: Task, files: list[File], fds: list[int], body: bytes) -> None:
     """SCM_RIGHTS. Linux: net/core/scm.c, scm_fp_copy."""
     count = len(body) // 4
     if count + len(files) > _MOST_FILES:
         raise EINVAL(f"more than {_MOST_FILES} descriptors")
-    opened = task.files.files
     for position in range(count):
         fd = int.from_bytes(body[4 * position : 4 * position + 4], "little", signed=True)
-        file = opened.get(fd)
+        file = task.file_of_call(fd)
         if file is None:
             raise EBADF(f"no descriptor {fd}")
         files.append(file)
+        fds.append(fd)
 
 
 def _check_flight(task: Task, socket: Socket) -> None:

@@ -150,7 +150,14 @@ def _send_header(task: Task, file: SocketFile, header: Msghdr, flags: int) -> in
         return _send(task, file, source, flags, address, None)
     control = read_control(task, socket, header.msg_control, header.msg_controllen)
     try:
+        if control is not None and task.frame is not None and task.frame.progress is not None:
+            # The files have gone with the first bytes.
+            control.release()
         return _send(task, file, source, flags, address, control)
+    except Sleep as sleep:
+        if control is not None:
+            sleep.fds = control.fds
+        raise
     finally:
         if control is not None:
             control.release()
