@@ -82,7 +82,7 @@ def test_seals(tree: FileTree) -> None:
 
 def test_sealing_must_be_allowed(tree: FileTree) -> None:
     file = new_file(tree, 0)
-    assert file.inode.seals == F_SEAL_SEAL
+    assert file.memfd.seals == F_SEAL_SEAL
     with pytest.raises(EPERM):
         file.add_seals(F_SEAL_WRITE)
     with pytest.raises(EINVAL):

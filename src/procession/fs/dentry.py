@@ -94,7 +94,7 @@ class Dentry:
 class Path(NamedTuple):
     """A place in the tree of names: an entry, and the mount through which it is seen."""
 
-    mount: Mount
+    mount: "Mount"  # noqa: UP037
     dentry: Dentry
 
     @property

@@ -87,8 +87,6 @@ class Devpts(Superblock):
 
     __slots__ = ("jobs", "parameters", "slaves")
 
-    root: DevptsRoot
-
     def __init__(self, vfs: Vfs, options: bytes = b"") -> None:
         super().__init__(vfs, "devpts", DEVPTS_MAGIC)
         self.jobs = terminal_driver(vfs).jobs
@@ -138,28 +136,27 @@ def terminal_driver(vfs: Vfs) -> TerminalDriver:
 class DevptsRoot(Inode):
     """The root directory: `ptmx` and the slaves, which nobody can add or remove by hand."""
 
-    __slots__ = ("ptmx",)
-
-    superblock: Devpts
+    __slots__ = ("devpts", "ptmx")
 
     caches_lookups = False
 
     def __init__(self, superblock: Devpts) -> None:
         super().__init__(superblock, S_IFDIR | 0o755)
+        self.devpts = superblock
         self.ptmx = PtmxInode(superblock)
 
     def lookup(self, name: bytes) -> Inode:
         if name == b"ptmx":
             return self.ptmx
         if name.isdigit() and len(name) < 10:
-            slave = self.superblock.slaves.get(int(name))
+            slave = self.devpts.slaves.get(int(name))
             if slave is not None and name == b"%d" % slave.number_of_pty:
                 return slave
         raise ENOENT
 
     def list_entries(self) -> list[DirectoryEntry]:
         kind = S_IFCHR >> 12
-        slaves = self.superblock.slaves
+        slaves = self.devpts.slaves
         entries = [
             DirectoryEntry(b"%d" % number, inode.number, kind) for number, inode in reversed(slaves.items())
         ]
@@ -169,24 +166,21 @@ class DevptsRoot(Inode):
 class PtmxInode(Inode):
     """`ptmx` in a devpts: opening it makes a new terminal there."""
 
-    __slots__ = ()
-
-    superblock: Devpts
+    __slots__ = ("devpts",)
 
     def __init__(self, superblock: Devpts) -> None:
         mode = S_IFCHR | superblock.parameters.ptmx_mode
         super().__init__(superblock, mode, rdev=encode_device(Major.TTYAUX_MAJOR, _PTMX_MINOR))
+        self.devpts = superblock
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
-        return open_master(self.superblock, path, flags, subject)
+        return open_master(self.devpts, path, flags, subject)
 
 
 class SlaveInode(Inode):
     """The device of a slave, there as long as its master is open."""
 
-    __slots__ = ("master", "number_of_pty")
-
-    superblock: Devpts
+    __slots__ = ("devpts", "master", "number_of_pty")
 
     def __init__(self, superblock: Devpts, number: int, subject: Subject) -> None:
         options = superblock.parameters
@@ -197,6 +191,7 @@ class SlaveInode(Inode):
             subject.fsgid if options.gid is None else options.gid,
             encode_device(Major.UNIX98_PTY_SLAVE_MAJOR, number),
         )
+        self.devpts = superblock
         self.number = _FIRST_SLAVE_NUMBER + number
         self.number_of_pty = number
         self.master = PtyMaster(superblock.jobs, number, self)
@@ -204,7 +199,7 @@ class SlaveInode(Inode):
     @property
     def slave(self) -> PtySlave:
         """The terminal."""
-        return self.master.link
+        return self.master.slave
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         if self.link_count <= 0:
@@ -213,7 +208,7 @@ class SlaveInode(Inode):
 
     def remove(self) -> None:
         """Its master is closed: the name goes. Linux: devpts_pty_kill."""
-        superblock = self.superblock
+        superblock = self.devpts
         del superblock.slaves[self.number_of_pty]
         terminal_driver(superblock.vfs).accounts.count -= 1
         self.link_count = 0

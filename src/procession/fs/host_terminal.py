@@ -39,7 +39,7 @@ class HostTerminal:
     @property
     def slave_tty(self) -> PtySlave:
         """The end that programs have."""
-        return self.master.link
+        return self.master.slave
 
     def open_slave(self, flags: int, subject: Subject) -> File:
         """A new open file for it."""

@@ -133,7 +133,6 @@ class Inode:
     """
 
     __slots__ = (
-        "__weakref__",
         "atime_ns",
         "ctime_ns",
         "gid",

@@ -342,7 +342,7 @@ class LineDiscipline:
             self._finish_erasing()
             echo.add(character)
             echo.add_raw(NEWLINE)
-            for typed in self.buffer[self.line_head - self.tail :]:
+            for typed in bytes(self.buffer[self.line_head - self.tail :]):
                 echo.add(typed)
         elif character == NEWLINE:
             if local & (ECHO | ECHONL):

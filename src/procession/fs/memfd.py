@@ -82,31 +82,36 @@ class MemfdFile(RegularFile):
 
     __slots__ = ()
 
-    inode: MemfdInode
+    @property
+    def memfd(self) -> MemfdInode:
+        """The file of memory."""
+        inode = self.inode
+        assert isinstance(inode, MemfdInode)
+        return inode
 
     def _write(self, offset: int, data: bytes) -> int:
         """Linux: mm/shmem.c, shmem_write_begin."""
-        seals = self.inode.seals
+        seals = self.memfd.seals
         if seals & _NO_WRITING:
             raise EPERM
-        if seals & F_SEAL_GROW and offset + len(data) > self.inode.size:
+        if seals & F_SEAL_GROW and offset + len(data) > self.memfd.size:
             # Written page by page: those within the size are, the one that isn't ends it.
-            data = data[: max((self.inode.size & ~PAGE_MASK) - offset, 0)]
+            data = data[: max((self.memfd.size & ~PAGE_MASK) - offset, 0)]
             if not data:
                 raise EPERM
         return super()._write(offset, data)
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
-        seals = self.inode.seals
+        seals = self.memfd.seals
         punches = mode & 2
         if (punches and seals & _NO_WRITING) or (
-            not punches and seals & F_SEAL_GROW and offset + length > self.inode.size
+            not punches and seals & F_SEAL_GROW and offset + length > self.memfd.size
         ):
             raise EPERM
         super().allocate(mode, offset, length)
 
     def check_mapping(self, *, is_shared: bool, is_writable: bool) -> bool:
-        is_sealed = is_shared and self.inode.seals & _NO_WRITING
+        is_sealed = is_shared and self.memfd.seals & _NO_WRITING
         if is_sealed and is_writable:
             raise EPERM
         return not is_sealed and super().check_mapping(is_shared=is_shared, is_writable=is_writable)
@@ -116,7 +121,7 @@ class MemfdFile(RegularFile):
 
         Linux: mm/memfd.c, memfd_add_seals, which looks for writable shared mappings alone.
         """
-        inode = self.inode
+        inode = self.memfd
         if not self.is_writable:
             raise EPERM
         if seals & ~_ALL_SEALS:

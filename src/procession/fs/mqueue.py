@@ -148,12 +148,11 @@ class MqueueFileSystem(Superblock):
 class QueueDirectory(Inode):
     """The one directory, of all queues."""
 
-    __slots__ = ("queues",)
-
-    superblock: MqueueFileSystem
+    __slots__ = ("file_system", "queues")
 
     def __init__(self, superblock: MqueueFileSystem, mode: int) -> None:
         super().__init__(superblock, mode)
+        self.file_system = superblock
         self.queues: dict[bytes, QueueInode] = {}
 
     def lookup(self, name: bytes) -> Inode:
@@ -179,7 +178,7 @@ class QueueDirectory(Inode):
         """
         if len(name) > NAME_MAX:
             raise ENAMETOOLONG
-        superblock = self.superblock
+        superblock = self.file_system
         limits = superblock.limits
         if limits.posix_queue_count >= limits.most_queues and not subject.has_capability(CAP_SYS_RESOURCE):
             raise ENOSPC("fs.mqueue.queues_max")
@@ -237,6 +236,7 @@ class QueueInode(Inode):
     __slots__ = (
         "byte_count",
         "charged_bytes",
+        "file_system",
         "length_limit",
         "message_limit",
         "messages",
@@ -246,8 +246,6 @@ class QueueInode(Inode):
         "receivers",
         "senders",
     )
-
-    superblock: MqueueFileSystem
 
     def __init__(
         self,
@@ -261,6 +259,7 @@ class QueueInode(Inode):
         size += min(message_limit, MQ_PRIO_MAX) * _BYTES_FOR_PRIORITY
         self.payer = superblock.keeper.charge_queue(size)
         super().__init__(superblock, S_IFREG | mode & 0o7777, subject.fsuid, subject.fsgid)
+        self.file_system = superblock
         self.size = _FILE_SIZE
         self.charged_bytes = size
         self.message_limit = message_limit
@@ -276,7 +275,7 @@ class QueueInode(Inode):
         return QueueFile(path, flags, subject)
 
     def evict(self) -> None:
-        superblock = self.superblock
+        superblock = self.file_system
         self.payer.message_queue_bytes -= self.charged_bytes
         superblock.limits.posix_queue_count -= 1
         for message in self.messages:
@@ -313,7 +312,7 @@ class QueueInode(Inode):
         """
         message = self.messages.pop(0)
         self.byte_count -= len(message.data)
-        self.superblock.limits.charge(-_BYTES_FOR_MESSAGE - len(message.data))
+        self.file_system.limits.charge(-_BYTES_FOR_MESSAGE - len(message.data))
         self.touch()
         if self.senders:
             sender = self.senders.pop(0)
@@ -326,7 +325,7 @@ class QueueInode(Inode):
 
     def _insert(self, message: QueuedMessage) -> None:
         """Linux: ipc/mqueue.c, msg_insert."""
-        self.superblock.limits.charge(_BYTES_FOR_MESSAGE + len(message.data))
+        self.file_system.limits.charge(_BYTES_FOR_MESSAGE + len(message.data))
         place = len(self.messages)
         while place and self.messages[place - 1].priority < message.priority:
             place -= 1
@@ -372,7 +371,12 @@ class QueueFile(File):
 
     is_seekable = True
 
-    inode: QueueInode
+    @property
+    def message_queue(self) -> QueueInode:
+        """The queue."""
+        inode = self.inode
+        assert isinstance(inode, QueueInode)
+        return inode
 
     def read(self, length: int) -> bytes:
         data = self.read_at(self.position, length)
@@ -380,8 +384,8 @@ class QueueFile(File):
         return data
 
     def read_at(self, offset: int, length: int) -> bytes:
-        data = self.inode.status()[offset : offset + length]
-        self.inode.touch_status()
+        data = self.message_queue.status()[offset : offset + length]
+        self.message_queue.touch_status()
         return data
 
     def seek(self, offset: int, whence: int) -> int:
@@ -399,16 +403,16 @@ class QueueFile(File):
 
     def flush(self) -> None:
         """A process that closes any descriptor of the queue isn't told any more. Linux: mqueue_flush_file."""
-        self.inode.withdraw_notice()
+        self.message_queue.withdraw_notice()
 
     def poll_mask(self) -> int:
         """Linux: ipc/mqueue.c, mqueue_poll_file."""
-        inode = self.inode
+        inode = self.message_queue
         mask = POLLIN | POLLRDNORM if inode.messages else 0
         return mask if inode.is_full else mask | POLLOUT | POLLWRNORM
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
-        return (self.inode.queue,)
+        return (self.message_queue.queue,)
 
 
 def open_queue(

@@ -144,12 +144,11 @@ class OverlayInode(MemoryInode):
     it's None until the directory is first listed or changed, and until then the host is asked by name.
     """
 
-    __slots__ = ("is_from_host", "lower", "unseen")
-
-    superblock: Overlay
+    __slots__ = ("is_from_host", "lower", "overlay", "unseen")
 
     def __init__(self, superblock: Overlay, mode: int, uid: int, gid: int, rdev: int = 0) -> None:
         super().__init__(superblock, mode, uid, gid, rdev)
+        self.overlay = superblock
         self.lower: bytes | None = None
         self.is_from_host = False
         self.unseen: dict[bytes, None] | None = {}
@@ -175,7 +174,7 @@ class OverlayInode(MemoryInode):
         elif kind == S_IFREG:
             # What the host's kernel makes up has no contents here.
             self.size = 0 if status.is_pseudo else status.size
-            self.pages = OverlayPages(self.superblock, HostFile(self.superblock.tree, path, self.size))
+            self.pages = OverlayPages(self.overlay, HostFile(self.overlay.tree, path, self.size))
 
     @property
     def block_count(self) -> int:
@@ -194,7 +193,7 @@ class OverlayInode(MemoryInode):
             del unseen[name]
         lower = self.lower
         assert lower is not None
-        inode = self.superblock.lower_inode(lower + b"/" + name if lower else name)
+        inode = self.overlay.lower_inode(lower + b"/" + name if lower else name)
         if inode is not None:
             self.entries[name] = inode
         return inode
@@ -208,9 +207,7 @@ class OverlayInode(MemoryInode):
         if self.unseen is None:
             assert self.lower is not None
             entries = self.entries
-            self.unseen = {
-                name: None for name in self.superblock.tree.names(self.lower) if name not in entries
-            }
+            self.unseen = {name: None for name in self.overlay.tree.names(self.lower) if name not in entries}
         return self.unseen
 
     def set_entry(self, name: bytes, inode: MemoryInode) -> None:
@@ -228,17 +225,17 @@ class OverlayInode(MemoryInode):
 
     def readlink(self) -> bytes:
         if self.lower is not None and self.mode & S_IFMT == S_IFLNK and not self.target:
-            self.target = self.superblock.tree.link_target(self.lower)
+            self.target = self.overlay.tree.link_target(self.lower)
         return super().readlink()
 
     def read_xattrs(self) -> dict[bytes, bytes]:
         if self.xattrs is None:
             self.xattrs = {}
             if self.lower is not None and self.mode & S_IFMT == S_IFREG:
-                self.xattrs.update(self.superblock.tree.xattrs(self.lower))
+                self.xattrs.update(self.overlay.tree.xattrs(self.lower))
                 # These are the host's, not the guest's doing: they're counted, but not refused.
                 size = sum(len(name) + len(value) for name, value in self.xattrs.items())
-                self.superblock.vfs.accounts.text_bytes += size
+                self.overlay.vfs.accounts.text_bytes += size
         return self.xattrs
 
     def truncate(self, size: int) -> None:

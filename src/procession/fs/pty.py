@@ -121,9 +121,7 @@ class PtyMaster(PtyEnd):
     `is_locked` keeps the slave from being opened (TIOCSPTLCK).
     """
 
-    __slots__ = ("is_locked", "is_packet", "number", "slave_inode")
-
-    link: PtySlave
+    __slots__ = ("is_locked", "is_packet", "number", "slave", "slave_inode")
 
     def __init__(self, jobs: JobControl, number: int, slave_inode: SlaveInode) -> None:
         super().__init__(jobs, raw_modes(), Major.UNIX98_PTY_MASTER_MAJOR, number)
@@ -131,11 +129,11 @@ class PtyMaster(PtyEnd):
         self.is_locked = True
         self.is_packet = False
         self.slave_inode = slave_inode
-        self.link = PtySlave(jobs, number, self)
+        self.link = self.slave = PtySlave(jobs, number, self)
 
     @property
     def pair(self) -> Tty:
-        return self.link
+        return self.slave
 
     @property
     def is_packet_mode(self) -> bool:
@@ -144,7 +142,7 @@ class PtyMaster(PtyEnd):
     def set_packet_mode(self, is_on: bool) -> None:
         """TIOCPKT. Linux: pty_set_pktmode."""
         if is_on and not self.is_packet:
-            self.link.packet_status = 0
+            self.slave.packet_status = 0
         self.is_packet = is_on
 
     def check_open(self) -> None:
@@ -162,27 +160,25 @@ class PtyMaster(PtyEnd):
         self.leave_far_end()
         self.is_other_closed = True
         self.slave_inode.remove()
-        self.link.hang_up()
-        self.link.count -= 1
-        if not self.link.count:
-            self.jobs.forget(self.link)
+        self.slave.hang_up()
+        self.slave.count -= 1
+        if not self.slave.count:
+            self.jobs.forget(self.slave)
 
 
 class PtySlave(PtyEnd):
     """The end of the programs that run in the terminal. Its master counts among who holds it."""
 
-    __slots__ = ()
-
-    link: PtyMaster
+    __slots__ = ("master",)
 
     def __init__(self, jobs: JobControl, number: int, master: PtyMaster) -> None:
         super().__init__(jobs, cooked_modes(), Major.UNIX98_PTY_SLAVE_MAJOR, number)
-        self.link = master
+        self.link = self.master = master
         self.count = 1
 
     def modes_chosen(self, modes: TerminalModes) -> TerminalModes:
         """Characters have 8 bits and no parity. Linux: pty_set_termios."""
-        if self.link.is_packet_mode:
+        if self.master.is_packet_mode:
             before, after = _has_usual_flow_control(self.modes), _has_usual_flow_control(modes)
             cleared = added = 0
             if before != after:
@@ -196,13 +192,13 @@ class PtySlave(PtyEnd):
 
     def check_open(self) -> None:
         """A failure is felt by the files that are open already, until one can be opened. Linux: pty_open."""
-        if self.is_other_closed or self.link.is_locked:
+        if self.is_other_closed or self.master.is_locked:
             self.has_io_error = True
             raise EIO
 
     def opened(self) -> None:
         self.has_io_error = False
-        self.link.is_other_closed = False
+        self.master.is_other_closed = False
 
     def closing(self) -> None:
         if not self.has_io_error and self.count <= 2:

@@ -169,12 +169,11 @@ class MemoryInode(Inode):
     `extra_names` are those that were made by `link`; each counts as an inode.
     """
 
-    __slots__ = ("entries", "extra_names", "target")
-
-    superblock: Tmpfs
+    __slots__ = ("entries", "extra_names", "target", "tmpfs")
 
     def __init__(self, superblock: Tmpfs, mode: int, uid: int, gid: int, rdev: int = 0) -> None:
         super().__init__(superblock, mode, uid, gid, rdev)
+        self.tmpfs = superblock
         self.entries: dict[bytes, MemoryInode] = {}
         self.target = b""
         self.extra_names = 0
@@ -230,7 +229,7 @@ class MemoryInode(Inode):
             and not subject.has_capability(CAP_FSETID)
         ):
             mode &= ~S_ISGID
-        return self.superblock.new_inode(mode, subject.fsuid, gid, rdev)
+        return self.tmpfs.new_inode(mode, subject.fsuid, gid, rdev)
 
     def _add_child(self, name: bytes, mode: int, rdev: int, subject: Subject) -> MemoryInode:
         if len(name) > NAME_MAX:
@@ -256,11 +255,11 @@ class MemoryInode(Inode):
         return self._add_child(name, mode, rdev, subject)
 
     def symlink(self, name: bytes, target: bytes, subject: Subject) -> Inode:
-        self.superblock.vfs.accounts.add_text(len(target))
+        self.tmpfs.vfs.accounts.add_text(len(target))
         try:
             inode = self._add_child(name, S_IFLNK | 0o777, 0, subject)
         except Errno:
-            self.superblock.vfs.accounts.add_text(-len(target))
+            self.tmpfs.vfs.accounts.add_text(-len(target))
             raise
         inode.set_target(target)
         return inode
@@ -282,7 +281,7 @@ class MemoryInode(Inode):
         if inode.link_count >= LINK_MAX:
             raise EMLINK
         if inode.link_count:
-            self.superblock.count_inode()
+            self.tmpfs.count_inode()
             inode.extra_names += 1
         self.set_entry(name, inode)
         inode.link_count += 1
@@ -318,7 +317,7 @@ class MemoryInode(Inode):
         """One name of this file is gone."""
         if self.extra_names:
             self.extra_names -= 1
-            self.superblock.uncount_inode()
+            self.tmpfs.uncount_inode()
         self.link_count -= 1
         self.ctime_ns = self.now_ns()
         self.evict_if_unused()
@@ -390,5 +389,5 @@ class MemoryInode(Inode):
     def evict(self) -> None:
         self.entries = {}
         if self.target:
-            self.superblock.vfs.accounts.add_text(-len(self.target))
+            self.tmpfs.vfs.accounts.add_text(-len(self.target))
         super().evict()

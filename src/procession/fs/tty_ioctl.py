@@ -305,7 +305,7 @@ def _get_number(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 
 def _signal(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    slave = _master(file).link
+    slave = _master(file).slave
     if argument & 0xFFFFFFFF not in _SIGNALS_OF_MASTERS:
         raise EINVAL
     slave.send_signal(argument & 0xFFFFFFFF)

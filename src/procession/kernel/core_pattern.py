@@ -43,8 +43,8 @@ class CoreSettings:
 class CoreSubject(NamedTuple):
     """What a core's name tells of: the thread that got the signal, and as whom it dumps."""
 
-    task: Task
-    credentials: Credentials
+    task: "Task"  # noqa: UP037
+    credentials: "Credentials"  # noqa: UP037
     signo: int
     dumpable: int
 

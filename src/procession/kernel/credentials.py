@@ -150,9 +150,21 @@ class Credentials:
 
     def replace(self, **changes: Any) -> Credentials:
         """Credentials that differ from these in the given attributes (Linux: prepare_creds)."""
-        twin = Credentials.__new__(Credentials)
-        for name in Credentials.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin = Credentials(self.user, self.uid, self.gid, self.groups)
+        twin.cap_ambient = self.cap_ambient
+        twin.cap_bounding = self.cap_bounding
+        twin.cap_effective = self.cap_effective
+        twin.cap_inheritable = self.cap_inheritable
+        twin.cap_permitted = self.cap_permitted
+        twin.egid = self.egid
+        twin.euid = self.euid
+        twin.exceeds_processes = self.exceeds_processes
+        twin.fsgid = self.fsgid
+        twin.fsuid = self.fsuid
+        twin.no_new_privs = self.no_new_privs
+        twin.securebits = self.securebits
+        twin.sgid = self.sgid
+        twin.suid = self.suid
         for name, value in changes.items():
             setattr(twin, name, value)
         return twin

@@ -156,7 +156,7 @@ class ChannelMap:
 
         if not isinstance(file, QueueFile):
             return
-        queue = file.inode
+        queue = file.message_queue
         channel = self.channels.get(queue)
         if channel is None:
             queued = f"{len(queue.messages)} of {queue.message_limit} messages, {queue.byte_count} bytes"

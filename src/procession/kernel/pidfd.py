@@ -44,17 +44,6 @@ class PidFile(File):
         return b"Pid:\t%d\nNSpid:\t%d\n" % (number, number)
 
 
-class ShowsProcess:
-    """An inode whose open file does for a pidfd when a signal is sent: the directory /proc/PID."""
-
-    __slots__ = ()
-
-    @property
-    def shown_group(self) -> ThreadGroup | None:
-        """The process, None if this is a single thread's directory."""
-        raise NotImplementedError
-
-
 def signalled_group_of(task: Task, fd: int) -> ThreadGroup:
     """The process that a signal through descriptor `fd` of `task` goes to. Raises EBADF.
 
@@ -63,7 +52,8 @@ def signalled_group_of(task: Task, fd: int) -> ThreadGroup:
     file = task.files.file(fd)
     if isinstance(file, PidFile):
         return file.group
-    group = file.inode.shown_group if isinstance(file.inode, ShowsProcess) else None
+    # The directory /proc/PID, which is procfs's, does for a pidfd; a single thread's directory doesn't.
+    group: ThreadGroup | None = getattr(file.inode, "shown_group", None)
     if group is None or file.flags & O_PATH:
         raise EBADF(f"descriptor {fd} is neither a pidfd nor a process's directory")
     return group

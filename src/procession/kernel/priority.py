@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 SCHED_NORMAL, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE, SCHED_DEADLINE = 0, 1, 2, 3, 5, 6
 FAIR = (SCHED_NORMAL, SCHED_BATCH)
 REAL_TIME = (SCHED_FIFO, SCHED_RR)
+BEFORE_FAIR = (*REAL_TIME, SCHED_DEADLINE)
+"""Tasks of these policies run before all others, and have no nice value that counts."""
+POLICIES = (*FAIR, *REAL_TIME, SCHED_IDLE, SCHED_DEADLINE)
 LARGEST_REAL_TIME_PRIORITY = 99
 LOWEST_NICE, HIGHEST_NICE = -20, 19
 
@@ -38,7 +41,7 @@ def inherit_scheduling(parent: Task, child: Task) -> None:
     child.io_priority = parent.io_priority
     child.entity = parent.entity.copy_for_child()
     if parent.resets_scheduling_on_fork:
-        if child.policy in (*REAL_TIME, SCHED_DEADLINE):
+        if child.policy in BEFORE_FAIR:
             child.policy = SCHED_NORMAL
             child.realtime_priority = 0
             child.nice = 0
@@ -99,7 +102,7 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
     if policy is None:
         policy = target.policy
         resets_on_fork = target.resets_scheduling_on_fork
-    elif policy not in (*FAIR, *REAL_TIME, SCHED_IDLE, SCHED_DEADLINE):
+    elif policy not in POLICIES:
         raise EINVAL(f"no policy {policy}")
     priority = change.realtime_priority
     if not 0 <= priority <= LARGEST_REAL_TIME_PRIORITY or (policy in REAL_TIME) != (priority != 0):

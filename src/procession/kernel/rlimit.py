@@ -29,6 +29,7 @@ RLIMIT_NICE = int(RlimitResource.RLIMIT_NICE)
 RLIMIT_RTPRIO = int(RlimitResource.RLIMIT_RTPRIO)
 RLIMIT_RTTIME = int(RlimitResource.RLIMIT_RTTIME)
 
+_PROCESS_LIMIT = 15_680
 LARGEST_NOFILE = 1 << 20
 """fs.nr_open: no hard limit on open files is above it."""
 
@@ -42,26 +43,27 @@ class Limits:
 
     __slots__ = ("hard", "soft")
 
-    def __init__(self, process_limit: int = 15_680) -> None:
-        """A Debian login's limits; `process_limit` is what RLIMIT_NPROC and RLIMIT_SIGPENDING are."""
+    def __init__(self, parent: Limits | None = None) -> None:
+        """A child's limits, or a Debian login's."""
+        if parent is not None:
+            self.soft: list[int] = parent.soft.copy()
+            self.hard: list[int] = parent.hard.copy()
+            return
         self.soft = [RLIM_INFINITY] * RLIM_NLIMITS
         self.hard = [RLIM_INFINITY] * RLIM_NLIMITS
         self.soft[RLIMIT_STACK] = 8 << 20
         self.soft[RLIMIT_CORE] = 0
-        self.soft[RLIMIT_NPROC] = self.hard[RLIMIT_NPROC] = process_limit
+        self.soft[RLIMIT_NPROC] = self.hard[RLIMIT_NPROC] = _PROCESS_LIMIT
         self.soft[RLIMIT_NOFILE], self.hard[RLIMIT_NOFILE] = 1024, LARGEST_NOFILE
         self.soft[RLIMIT_MEMLOCK] = self.hard[RLIMIT_MEMLOCK] = 8 << 20
-        self.soft[RLIMIT_SIGPENDING] = self.hard[RLIMIT_SIGPENDING] = process_limit
+        self.soft[RLIMIT_SIGPENDING] = self.hard[RLIMIT_SIGPENDING] = _PROCESS_LIMIT
         self.soft[RLIMIT_MSGQUEUE] = self.hard[RLIMIT_MSGQUEUE] = 819_200
         self.soft[RLIMIT_NICE] = self.hard[RLIMIT_NICE] = 0
         self.soft[RLIMIT_RTPRIO] = self.hard[RLIMIT_RTPRIO] = 0
 
     def copy(self) -> Limits:
         """A child's limits."""
-        twin = Limits.__new__(Limits)
-        twin.soft = self.soft.copy()
-        twin.hard = self.hard.copy()
-        return twin
+        return Limits(self)
 
 
 def change_limit(

@@ -55,7 +55,7 @@ LEGAL: dict[TaskState, frozenset[TaskState]] = {
 }
 
 
-class IllegalTransition(AssertionError):
+class IllegalTransition(Exception):
     """A bug of the kernel: the machine stops."""
 
 

@@ -201,8 +201,24 @@ class MemoryDescriptor:
     def fork(self) -> MemoryDescriptor:
         """A copy for a child. Raises OutOfFrames, nothing changed. Linux: kernel/fork.c, dup_mmap."""
         child = MemoryDescriptor(self.memory, self.limits, self.tables.fork())
-        for name in _COPIED_BY_FORK:
-            setattr(child, name, getattr(self, name))
+        child.arguments_end = self.arguments_end
+        child.arguments_start = self.arguments_start
+        child.auxiliary_vector = self.auxiliary_vector
+        child.brk = self.brk
+        child.code_end = self.code_end
+        child.code_start = self.code_start
+        child.data_end = self.data_end
+        child.data_start = self.data_start
+        child.dump_filter = self.dump_filter
+        child.dumpable = self.dumpable
+        child.environment_end = self.environment_end
+        child.environment_start = self.environment_start
+        child.executable = self.executable
+        child.has_fork_advice = self.has_fork_advice
+        child.heap_start = self.heap_start
+        child.mmap_base = self.mmap_base
+        child.resident_pages = self.resident_pages
+        child.stack_start = self.stack_start
         acquire = getattr(self.executable, "acquire", None)
         if acquire is not None:
             acquire()
@@ -598,19 +614,3 @@ class MemoryDescriptor:
                 self.memory.translations_changed(address & ~PAGE_MASK, (address | PAGE_MASK) + 1)
             entry = self.tables.entry(address >> PAGE_SHIFT)
         return (entry & pte.ADDRESS_MASK) | (address & PAGE_MASK)
-
-
-_COPIED_BY_FORK = (
-    *("arguments_end", "arguments_start", "auxiliary_vector", "brk", "code_end", "code_start", "data_end"),
-    *(
-        "data_start",
-        "dump_filter",
-        "dumpable",
-        "environment_end",
-        "environment_start",
-        "executable",
-        "has_fork_advice",
-        "heap_start",
-    ),
-    *("mmap_base", "resident_pages", "stack_start"),
-)

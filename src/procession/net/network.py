@@ -22,10 +22,10 @@ class Network:
     """
 
     __slots__ = (
+        "_local",
         "_tcp",
         "_udp_lite_ports",
         "_udp_ports",
-        "_unix",
         "byte_count",
         "host",
         "netlink_sockets",
@@ -39,7 +39,7 @@ class Network:
         self.packet_count = 0
         self.byte_count = 0
         self.netlink_sockets: dict[int, NetlinkSocket] = {}
-        self._unix: UnixNames | None = None
+        self._local: UnixNames | None = None
         self._tcp: TcpConnections | None = None
         self._udp_ports: PortTable | None = None
         self._udp_lite_ports: PortTable | None = None
@@ -47,11 +47,11 @@ class Network:
     @property
     def unix(self) -> UnixNames:
         """The local sockets."""
-        if self._unix is None:
+        if self._local is None:
             from procession.net.unix_names import UnixNames
 
-            self._unix = UnixNames()
-        return self._unix
+            self._local = UnixNames()
+        return self._local
 
     @property
     def tcp(self) -> TcpConnections:

@@ -14,6 +14,7 @@ from procession.abi.errno import (
     EPERM,
 )
 from procession.abi.socket import AddressFamily
+from procession.net import unix_connection
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Message, Received
 from procession.net.peer_identity import PeerIdentity
@@ -40,7 +41,6 @@ from procession.net.socket import (
 from procession.net.timestamp import SO_TIMESTAMP, SO_TIMESTAMPNS, timestamp_items
 from procession.net.unix_names import find_socket, format_address, parse_address
 from procession.net.unix_socket import UnixSocket
-from procession.net.unix_stream import UnixConnectionSocket
 
 if TYPE_CHECKING:
     from procession.net.message import Control
@@ -272,12 +272,27 @@ class UnixDatagram(UnixMessageSocket):
         self.write_queue.wake_all()
 
 
-class UnixSequenced(UnixMessageSocket, UnixConnectionSocket):
+class UnixSequenced(UnixMessageSocket):
     """A local socket of sequenced packets: connections that keep the boundaries of messages."""
 
     __slots__ = ()
 
     is_connection_based: ClassVar[bool] = True
+
+    def listen(self, backlog: int) -> None:
+        unix_connection.listen(self, backlog)
+
+    def connect(self, address: bytes, flags: int) -> None:
+        unix_connection.connect(self, address, flags)
+
+    def accept(self, flags: int) -> Socket:
+        return unix_connection.accept(self, flags)
+
+    def connect_pair(self, other: Socket) -> None:
+        unix_connection.join_pair(self, other)
+
+    def leave_peer(self) -> None:
+        unix_connection.leave_peer(self)
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/unix/af_unix.c, unix_seqpacket_sendmsg."""

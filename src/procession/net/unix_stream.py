@@ -5,24 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import (
-    EAGAIN,
-    ECONNREFUSED,
-    ECONNRESET,
     EINVAL,
     EISCONN,
     ENOTCONN,
     EOPNOTSUPP,
     EPIPE,
 )
+from procession.net import unix_connection
 from procession.net.buffer_charge import STREAM_PIECE, stream_charge
 from procession.net.message import Message, Received
-from procession.net.peer_identity import PeerIdentity
 from procession.net.socket import (
     BOTH_WAYS,
     CLOSED,
     ESTABLISHED,
     LISTENING,
-    MSG_DONTWAIT,
     MSG_OOB,
     MSG_PEEK,
     POLLERR,
@@ -35,84 +31,35 @@ from procession.net.socket import (
     SENDING,
     Socket,
 )
-from procession.net.unix_names import find_socket, format_address, parse_address
+from procession.net.unix_names import format_address
 from procession.net.unix_socket import UnixSocket
 
 if TYPE_CHECKING:
     from procession.net.message import Control
 
 
-class UnixConnectionSocket(UnixSocket):
-    """A local socket with connections: of streams, or of sequenced packets."""
+class UnixStream(UnixSocket):
+    """A local stream socket."""
 
     __slots__ = ()
 
     is_connection_based: ClassVar[bool] = True
+    is_stream: ClassVar[bool] = True
 
     def listen(self, backlog: int) -> None:
-        """Linux: net/unix/af_unix.c, unix_listen."""
-        if self.name is None or self.state not in (CLOSED, LISTENING):
-            raise EINVAL("the socket has no name, or a connection")
-        if backlog > self.backlog:
-            self.place_queue.wake_all()
-        self.backlog = backlog
-        self.state = LISTENING
-        self.peer_identity = PeerIdentity(self.caller)
+        unix_connection.listen(self, backlog)
 
     def connect(self, address: bytes, flags: int) -> None:
-        """Linux: net/unix/af_unix.c, unix_stream_connect."""
-        name = parse_address(address)
-        if self.passes_credentials:
-            self.bind_automatically()
-        listener = find_socket(self.network.unix, name, self.kind, self.caller)
-        if listener.state != LISTENING or listener.ended & RECEIVING:
-            raise ECONNREFUSED("nobody listens")
-        if len(listener.connections) > listener.backlog:
-            if flags & MSG_DONTWAIT:
-                raise EAGAIN("the backlog is full")
-            self.sleep(listener.place_queue, self.send_timeout_ns)
-        if self.state != CLOSED:
-            raise EISCONN if self.state == ESTABLISHED else EINVAL
-        connection = type(self)(self.network, self.kind, self.protocol, listener.owner_uid)
-        connection.name = listener.name
-        connection.peer = self
-        connection.peer_identity = PeerIdentity(self.caller)
-        self.peer = connection
-        self.peer_identity = listener.peer_identity
-        self.state = connection.state = ESTABLISHED
-        listener.connections.append(connection)
-        listener.read_queue.wake_all()
-        self.state_changed()
+        unix_connection.connect(self, address, flags)
 
     def accept(self, flags: int) -> Socket:
-        """Linux: net/unix/af_unix.c, unix_accept."""
-        if self.state != LISTENING:
-            raise EINVAL("the socket doesn't listen")
-        connections = self.connections
-        if not connections:
-            if self.ended & RECEIVING and not flags & MSG_DONTWAIT:
-                raise EINVAL("the socket was shut down")
-            self.wait_to_receive(flags)
-        connection = connections.popleft()
-        connection.inherit_options(self)
-        self.place_queue.wake_all()
-        return connection
+        return unix_connection.accept(self, flags)
 
     def connect_pair(self, other: Socket) -> None:
-        """Linux: net/unix/af_unix.c, unix_socketpair."""
-        assert isinstance(other, UnixConnectionSocket)
-        self.peer, other.peer = other, self
-        self.peer_identity = other.peer_identity = PeerIdentity(self.caller)
-        self.state = other.state = ESTABLISHED
+        unix_connection.join_pair(self, other)
 
     def leave_peer(self) -> None:
-        """Linux: net/unix/af_unix.c, unix_release_sock."""
-        peer, self.peer = self.peer, None
-        if peer is not None:
-            peer.ended = BOTH_WAYS
-            if self.messages:
-                peer.error = ECONNRESET.number
-            peer.state_changed()
+        unix_connection.leave_peer(self)
 
     def poll_mask(self) -> int:
         """Linux: net/unix/af_unix.c, unix_poll."""
@@ -132,14 +79,6 @@ class UnixConnectionSocket(UnixSocket):
         else:
             self.is_short_of_room = True
         return mask
-
-
-class UnixStream(UnixConnectionSocket):
-    """A local stream socket."""
-
-    __slots__ = ()
-
-    is_stream: ClassVar[bool] = True
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/unix/af_unix.c, unix_stream_sendmsg."""

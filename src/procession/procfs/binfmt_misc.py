@@ -50,13 +50,13 @@ def make_binfmt_misc(kernel: Kernel, options: bytes) -> Superblock:
 class FormatDirectory(Inode):
     """The root: `register`, `status`, and a file for each format."""
 
-    __slots__ = ("register", "shown", "status")
+    __slots__ = ("file_system", "register", "shown", "status")
 
     caches_lookups = False
-    superblock: BinaryFormatFileSystem
 
     def __init__(self, superblock: BinaryFormatFileSystem) -> None:
         super().__init__(superblock, S_IFDIR | 0o755)
+        self.file_system = superblock
         self.register = RegisterFile(superblock, 0o200)
         self.status = StatusFile(superblock, 0o644)
         self.shown: dict[bytes, FormatFile] = {}
@@ -66,32 +66,32 @@ class FormatDirectory(Inode):
             return self.register
         if name == b"status":
             return self.status
-        found = self.superblock.kernel.binary_formats.formats.get(name)
+        found = self.file_system.kernel.binary_formats.formats.get(name)
         if found is None:
             raise ENOENT
         inode = self.shown.get(name)
         if inode is None or inode.format is not found:
-            inode = self.shown[name] = FormatFile(self.superblock, found)
+            inode = self.shown[name] = FormatFile(self.file_system, found)
         return inode
 
     def list_entries(self) -> list[DirectoryEntry]:
-        names = [b"register", b"status", *self.superblock.kernel.binary_formats.formats]
+        names = [b"register", b"status", *self.file_system.kernel.binary_formats.formats]
         return [DirectoryEntry(name, self.lookup(name).number, S_IFREG >> 12) for name in names]
 
 
 class ControlFile(Inode):
     """A file whose contents are made when it's read, and what is written is a command."""
 
-    __slots__ = ()
-    superblock: BinaryFormatFileSystem
+    __slots__ = ("file_system",)
 
     def __init__(self, superblock: BinaryFormatFileSystem, permissions: int) -> None:
         super().__init__(superblock, S_IFREG | permissions)
+        self.file_system = superblock
 
     @property
     def formats(self) -> BinaryFormats:
         """What it's about."""
-        return self.superblock.kernel.binary_formats
+        return self.file_system.kernel.binary_formats
 
     def truncate(self, size: int) -> None:
         """Without effect: `echo 1 > FILE` opens with O_TRUNC."""
@@ -117,7 +117,7 @@ class RegisterFile(ControlFile):
         new = parse_registration(data)
         if new.name in self.formats.formats or new.name in {b"register", b"status"}:
             raise EEXIST
-        task = self.superblock.kernel.current
+        task = self.file_system.kernel.current
         if b"F" in new.flags and task is not None:
             new.interpreter_file = open_interpreter(task, new.interpreter)
         self.formats.formats[new.name] = new

@@ -93,10 +93,10 @@ class ProcRoot(SystemDirectory):
     def lookup(self, name: bytes) -> Inode:
         if name in self.entries or name in self.tree:
             return super().lookup(name)
-        return self.superblock.directory_of(self.superblock.task_of(name))
+        return self.proc.directory_of(self.proc.task_of(name))
 
     def list_entries(self) -> list[DirectoryEntry]:
-        superblock = self.superblock
+        superblock = self.proc
         superblock.forget_the_dead()
         entries = super().list_entries()
         entries += (
@@ -119,10 +119,10 @@ class SelfLink(ProcLink):
         super().__init__(superblock, superblock.allocate_static_number())
 
     def readlink(self) -> bytes:
-        task = self.superblock.kernel.current
+        task = self.proc.kernel.current
         if task is None:
             raise ENOENT
-        return str(self.superblock.number_of(task.group.leader)).encode()
+        return str(self.proc.number_of(task.group.leader)).encode()
 
 
 class ThreadSelfLink(SelfLink):
@@ -131,10 +131,10 @@ class ThreadSelfLink(SelfLink):
     __slots__ = ()
 
     def readlink(self) -> bytes:
-        task = self.superblock.kernel.current
+        task = self.proc.kernel.current
         if task is None:
             raise ENOENT
-        number = self.superblock.number_of
+        number = self.proc.number_of
         return b"%d/task/%d" % (number(task.group.leader), number(task))
 
 

@@ -29,11 +29,11 @@ class Source(Protocol):
 class ProcInode(Inode):
     """What the inodes of proc have in common: nothing can be created, removed or given another mode."""
 
-    __slots__ = ()
-    superblock: ProcFileSystem
+    __slots__ = ("proc",)
 
     def __init__(self, superblock: ProcFileSystem, mode: int, number: int) -> None:
         super().__init__(superblock, mode)
+        self.proc = superblock
         self.number = number
 
     @property

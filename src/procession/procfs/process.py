@@ -9,7 +9,6 @@ from procession.abi.errno import EACCES, EINVAL, ENOENT, ESRCH
 from procession.fs.dentry import Path, absolute_path
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.kernel.exec import Program
-from procession.kernel.pidfd import ShowsProcess
 from procession.kernel.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
 from procession.procfs import process_io, process_memory, process_mounts, process_status
@@ -96,7 +95,7 @@ PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"coredump_filter", b"mountstats", 
 THREAD_NAMES = tuple(sorted((*COMMON_NAMES, b"children")))
 
 
-class ProcessDirectory(ProcDirectory, ShowsProcess):
+class ProcessDirectory(ProcDirectory):
     """/proc/PID, or with `is_thread` /proc/PID/task/TID.
 
     `inodes` keeps what has been looked up in it: the same file must be found again.
@@ -115,6 +114,7 @@ class ProcessDirectory(ProcDirectory, ShowsProcess):
 
     @property
     def shown_group(self) -> ThreadGroup | None:
+        """Where a signal goes that is sent through an open file of this (`pidfd.signalled_group_of`)."""
         return None if self.is_thread else self.task.group
 
     @property
@@ -142,7 +142,7 @@ class ProcessDirectory(ProcDirectory, ShowsProcess):
         return inode
 
     def _make(self, name: bytes) -> Inode:
-        superblock, task = self.superblock, self.task
+        superblock, task = self.proc, self.task
         number = self.number + 1 + self.names.index(name)
         if name in LINKS:
             return ProcessLink(superblock, number, task, name)
@@ -199,7 +199,7 @@ class ProcessFile(ProcFile):
     def show(self, subject: Subject) -> bytes:
         if self.task.state is TaskState.DEAD:
             raise ESRCH(f"process {self.task.tid} is gone")
-        return self.entry.show(self.superblock, self.task, subject)
+        return self.entry.show(self.proc, self.task, subject)
 
     def store(self, data: bytes, subject: Subject) -> None:
         if self.task.state is TaskState.DEAD:
@@ -207,7 +207,7 @@ class ProcessFile(ProcFile):
         store = self.entry.store
         if store is None:
             raise EINVAL(f"{self.name.decode()} can't be written")
-        store(self.superblock, self.task, data, subject)
+        store(self.proc, self.task, data, subject)
 
 
 class MemoryInode(ProcFile):
@@ -250,7 +250,7 @@ class ProcessLink(ProcLink):
         return task.fs.cwd if self.name == b"cwd" else task.fs.root
 
     def follow_magic_link(self) -> Path:
-        current = self.superblock.kernel.current
+        current = self.proc.kernel.current
         # Linux: fs/proc/base.c, proc_fd_access_allowed.
         if current is not None and not may_inspect(current.credentials, self.task):
             raise EACCES(f"process {self.task.tid} isn't the caller's to inspect")
@@ -258,7 +258,7 @@ class ProcessLink(ProcLink):
 
     def readlink(self) -> bytes:
         path = self.follow_magic_link()
-        current = self.superblock.kernel.current
+        current = self.proc.kernel.current
         return absolute_path(path, (current if current is not None else self.task).fs.root)
 
 
@@ -274,15 +274,15 @@ class ThreadsDirectory(ProcDirectory):
         self.task = task
 
     def lookup(self, name: bytes) -> Inode:
-        thread = self.superblock.task_of(name)
+        thread = self.proc.task_of(name)
         if thread.group is not self.task.group:
             raise ENOENT
-        return self.superblock.directory_of(thread, is_thread=True)
+        return self.proc.directory_of(thread, is_thread=True)
 
     def list_entries(self) -> list[DirectoryEntry]:
         if self.task.state is TaskState.DEAD:
             raise ENOENT
-        superblock = self.superblock
+        superblock = self.proc
         threads = sorted(self.task.group.threads, key=superblock.number_of)
         return [
             DirectoryEntry(

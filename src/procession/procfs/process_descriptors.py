@@ -54,13 +54,13 @@ class DescriptorDirectory(ProcDirectory):
 
     def check_permission(self, subject: Subject, mask: int) -> None:
         # A process may always see its own, whoever it has become. Linux: fs/proc/fd.c, proc_fd_permission.
-        current = self.superblock.kernel.current
+        current = self.proc.kernel.current
         if current is None or current.group is not self.task.group:
             check_permission(self, subject, mask)
 
     def lookup(self, name: bytes) -> Inode:
         fd = descriptor_number(name)
-        return DescriptorLink(self.superblock, self.number_of(fd), self.task, fd, open_file(self.task, fd))
+        return DescriptorLink(self.proc, self.number_of(fd), self.task, fd, open_file(self.task, fd))
 
     def number_of(self, fd: int) -> int:
         """The inode number of the entry for `fd`."""
@@ -92,12 +92,12 @@ class DescriptorDetailsDirectory(DescriptorDirectory):
 
     def lookup(self, name: bytes) -> Inode:
         # The walk asks for permission only where the mode could refuse it.
-        current = self.superblock.kernel.current
+        current = self.proc.kernel.current
         if current is not None:
             require_inspection(current.credentials, self.task)
         fd = descriptor_number(name)
         open_file(self.task, fd)
-        return DescriptorDetails(self.superblock, self.number_of(fd), self.task, fd)
+        return DescriptorDetails(self.proc, self.number_of(fd), self.task, fd)
 
     def number_of(self, fd: int) -> int:
         return super().number_of(fd) + 1
@@ -123,14 +123,14 @@ class DescriptorLink(ProcLink):
         self.uid, self.gid = task.credentials.euid, task.credentials.egid
 
     def follow_magic_link(self) -> Path:
-        current = self.superblock.kernel.current
+        current = self.proc.kernel.current
         if current is not None and not may_inspect(current.credentials, self.task):
             raise EACCES(f"process {self.task.tid} isn't the caller's to inspect")
         return open_file(self.task, self.fd).path
 
     def readlink(self) -> bytes:
         path = self.follow_magic_link()
-        current = self.superblock.kernel.current
+        current = self.proc.kernel.current
         return absolute_path(path, (current if current is not None else self.task).fs.root)
 
 

@@ -9,7 +9,7 @@ from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
-from procession.kernel.priority import REAL_TIME, SCHED_DEADLINE
+from procession.kernel.priority import BEFORE_FAIR
 from procession.kernel.ptrace_access import has_memory
 from procession.kernel.run_queue import priority_of
 from procession.kernel.task import CpuTimes
@@ -577,7 +577,7 @@ def store_timer_slack(system: ProcFileSystem, task: Task, data: bytes, subject: 
     if system.kernel.current is not task and not subject.has_capability(int(Capability.CAP_SYS_NICE)):
         raise EPERM("another task's needs CAP_SYS_NICE")
     # Real-time tasks have none.
-    if task.policy not in (*REAL_TIME, SCHED_DEADLINE):
+    if task.policy not in BEFORE_FAIR:
         task.timer_slack_ns = value or task.default_timer_slack_ns
 
 

@@ -85,17 +85,17 @@ FILE_SYSTEM_TYPES[b"sysfs"] = make_sysfs
 class SysDirectory(Inode):
     """A directory of sysfs; `path` is its place in the tree. Nothing can be made or removed in it."""
 
-    __slots__ = ("path",)
-    superblock: SysFileSystem
+    __slots__ = ("path", "sysfs")
 
     def __init__(self, superblock: SysFileSystem, path: tuple[bytes, ...]) -> None:
         super().__init__(superblock, S_IFDIR | 0o755)
+        self.sysfs = superblock
         self.path = path
 
     @property
     def tree(self) -> Tree:
         """What is in it."""
-        tree = tree_for(len(self.superblock.kernel.scheduler.processors))
+        tree = tree_for(len(self.sysfs.kernel.scheduler.processors))
         for name in self.path:
             below = tree[name]
             assert isinstance(below, Mapping)
@@ -106,7 +106,7 @@ class SysDirectory(Inode):
         found = self.tree.get(name)
         if found is None:
             raise ENOENT
-        superblock = self.superblock
+        superblock = self.sysfs
         if isinstance(found, bytes):
             return SysAttribute(superblock, found)
         return SysDirectory(superblock, (*self.path, name))

@@ -70,7 +70,7 @@ class SystemDirectory(ProcDirectory):
 
     def make(self, name: bytes, found: SystemFile | SystemTree | bytes) -> Inode:
         """The inode for an entry of the tree."""
-        superblock = self.superblock
+        superblock = self.proc
         number = superblock.allocate_static_number()
         if isinstance(found, SystemFile):
             return SystemInode(superblock, number, (*self.path, name))
@@ -127,13 +127,13 @@ class SystemInode(ProcFile):
             super().check_permission(subject, mask)
 
     def show(self, subject: Subject) -> bytes:
-        return self.file.show(self.superblock.kernel)
+        return self.file.show(self.proc.kernel)
 
     def store(self, data: bytes, subject: Subject) -> None:
         store = self.file.store
         if store is None:
             raise EIO("can't be written")
-        store(self.superblock.kernel, data)
+        store(self.proc.kernel, data)
 
 
 def subtree(path: tuple[bytes, ...]) -> SystemTree:

@@ -106,7 +106,7 @@ def mq_timedsend(
     file = _queue_file(task, fd)
     if not file.is_writable:
         raise EBADF("not open for writing")
-    queue = file.inode
+    queue = file.message_queue
     if length > queue.length_limit:
         raise EMSGSIZE(f"more than {queue.length_limit} bytes")
     queued = QueuedMessage(priority, task.mm.read(message, length))
@@ -136,7 +136,7 @@ def mq_timedreceive(
         file = _queue_file(task, fd)
         if not file.is_readable:
             raise EBADF("not open for reading")
-        queue = file.inode
+        queue = file.message_queue
         if length < queue.length_limit:
             raise EMSGSIZE(f"messages may have {queue.length_limit} bytes")
         if not queue.messages:
@@ -157,7 +157,7 @@ def mq_notify(task: Task, fd: Fd, notification: In[Sigevent]) -> int:
     from procession.kernel.ipc.posix_queue import set_notification
 
     wanted = _wanted_notification(task, notification.get()) if notification else None
-    set_notification(task, _queue_file(task, fd).inode, wanted)
+    set_notification(task, _queue_file(task, fd).message_queue, wanted)
     return 0
 
 
@@ -198,7 +198,7 @@ def mq_getsetattr(task: Task, fd: Fd, new: In[MqAttr], old: Out[MqAttr]) -> int:
     if wanted is not None and wanted.mq_flags & ~O_NONBLOCK:
         raise EINVAL("other flags than O_NONBLOCK")
     file = _queue_file(task, fd)
-    queue = file.inode
+    queue = file.message_queue
     before = MqAttr(file.flags & O_NONBLOCK, queue.message_limit, queue.length_limit, len(queue.messages))
     if wanted is not None:
         file.flags = file.flags & ~O_NONBLOCK | wanted.mq_flags

@@ -204,11 +204,12 @@ class UnicornEngine:
         library, handle = self.library, self.handle
         seen: list[tuple[int, bytes]] = []
 
-        def interrupted(_handle: int, vector: int, _data: int) -> None:
+        def interrupted(_handle: object, vector: int, _data: object) -> None:
             seen.append((vector, self.layout.snapshot()))
             library.stop(handle)
 
         callback = uc.INTERRUPT_CALLBACK(interrupted)
+        self.callbacks.append(callback)
         hook = library.add_hook(handle, uc.HOOK_INTR, callback)
         idle = bytes(self.layout.snapshot())
         observations: list[tuple[int, int, bytes]] = []
@@ -233,6 +234,7 @@ class UnicornEngine:
                 raise UnicornError(f"the instruction at {start:#x} didn't raise exception {vector}")
             observations.append((vector, error_code, seen.pop()[1]))
         library.check(library.hook_delete(handle, hook))
+        self.callbacks.remove(callback)
         ctypes.memmove(self.layout.address, idle, len(idle))
         return observations
 
@@ -254,7 +256,7 @@ class UnicornEngine:
 
     # Traps. An exception that left a callback would be lost in C: it's kept and raised by `run`.
 
-    def _on_system_call(self, _handle: int, _data: int) -> None:
+    def _on_system_call(self, _handle: object, _data: object) -> None:
         self.advance = _SYSCALL_LENGTH
         try:
             self.traps.system_call()
@@ -263,7 +265,7 @@ class UnicornEngine:
         self.advance = 0
         self.budget_after_call = self.budget[0]
 
-    def _on_interrupt(self, _handle: int, vector: int, _data: int) -> None:
+    def _on_interrupt(self, _handle: object, vector: int, _data: object) -> None:
         words32 = self.words32
         error_code = words32[self.error_code_index]
         is_software = words32[self.error_code_index + 1]
@@ -282,7 +284,7 @@ class UnicornEngine:
         except BaseException as error:  # noqa: BLE001 - kept, and raised by run
             self._fail(error)
 
-    def _on_invalid_instruction(self, _handle: int, _data: int) -> bool:
+    def _on_invalid_instruction(self, _handle: object, _data: object) -> bool:
         self.words32[self.old_exception_index] = 0xFFFFFFFF
         try:
             self.traps.processor_exception(6, 0)
@@ -290,11 +292,11 @@ class UnicornEngine:
             self._fail(error)
         return True
 
-    def _on_port_in(self, _handle: int, _port: int, _size: int, _data: int) -> int:
+    def _on_port_in(self, _handle: object, _port: int, _size: int, _data: object) -> int:
         self._refuse_port()
         return 0
 
-    def _on_port_out(self, _handle: int, _port: int, _size: int, _value: int, _data: int) -> None:
+    def _on_port_out(self, _handle: object, _port: int, _size: int, _value: int, _data: object) -> None:
         self._refuse_port()
 
     def _refuse_port(self) -> None:
