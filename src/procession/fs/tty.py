@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from procession.abi.device_numbers import encode_device
 from procession.abi.errno import EAGAIN, EBUSY, EIO
@@ -134,7 +134,7 @@ class Tty:
         "writer",
     )
 
-    limit = 8192
+    limit: ClassVar[int] = 8192
     """How many bytes may be pending."""
 
     def __init__(self, jobs: JobControl, modes: TerminalModes, major: int, minor: int) -> None:

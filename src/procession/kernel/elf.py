@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from procession.abi.errno import EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM, EOVERFLOW
 from procession.hardware import page_table as pte
@@ -151,7 +151,7 @@ class ProgramHeaders:
     """
 
     __slots__ = ("entries",)
-    CAPACITY = 64
+    CAPACITY: ClassVar[int] = 64
 
     def __init__(self) -> None:
         self.entries: dict[Inode, tuple[int, int, bytes, ElfProgram]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from enum import Enum
 from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 _OUTSIDE = frozenset({"cpu", "observer", "meter", "decider"})
 """Attributes that lead out of the machine's state; the decider is added by itself."""
-_SCALARS = (int, str, bytes, float, type(None))
+_SCALARS = (str, bytes, float, type(None))
 
 
 def state_hash(kernel: Kernel) -> str:
@@ -45,8 +44,9 @@ class StateWalk:
 
     def add(self, value: Any) -> str:
         """How `value` is written: a scalar as it is, anything else as its number in the order of meeting."""
-        if isinstance(value, Enum):
-            return f"{type(value).__name__}.{value.name}"
+        if isinstance(value, int):
+            # True, 1 and a named 1 are one: compiled modules keep attributes that are ints as plain ints.
+            return f"i{int(value)}"
         if isinstance(value, _SCALARS):
             return f"{type(value).__name__[0]}{value!r}"
         key = id(value)
@@ -117,7 +117,8 @@ def _fields_of(kind: type) -> tuple[str, ...]:
     """The attributes of a slotted class, its bases' included, those that lead outside left out."""
     fields = _FIELDS.get(kind)
     if fields is None:
-        names: list[str] = []
+        # A compiled class has no slots: it tells all its attributes' names, its bases' too, in one tuple.
+        names = list(getattr(kind, "__mypyc_attrs__", ()))
         for base in kind.__mro__:
             slots = base.__dict__.get("__slots__", ())
             names += [slots] if isinstance(slots, str) else list(slots)
