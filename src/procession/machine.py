@@ -41,6 +41,7 @@ from procession.kernel.task import Task, ThreadGroup
 from procession.kernel.task_state import TaskState
 from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
 from procession.kernel.uts import DEFAULT_HOST_NAME, NAME_MAX
+from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.file_system import ProcFileSystem
 from procession.procfs.sysfs import SysFileSystem
@@ -131,6 +132,7 @@ class Machine:
         load_all()
         self.seed = seed
         self.memory = PhysicalMemory(memory) if fault_injector is None else _failing(memory, fault_injector)
+        self.memory.reclaimer = PageReclaimer()
         self.engine = _make_engine(engine)
         self.environment = dict(DEFAULT_ENVIRONMENT if environment is None else environment)
         if user is not None and environment is None:

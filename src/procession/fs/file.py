@@ -407,7 +407,7 @@ class RegularFile(File):
         try:
             if mode & _PUNCH_HOLE:
                 pages.zero(offset, min(end, inode.size))
-            elif last - first > inode.superblock.memory.free_frames + len(pages.frames):
+            elif last - first > inode.superblock.memory.available_frames + len(pages.frames):
                 raise ENOSPC
             else:
                 for index in range(first, last + 1):

@@ -15,7 +15,8 @@ from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 
 _RESERVE_SHIFT = 3
-"""An eighth of the memory is never given to files, so that writing them doesn't end in an OOM kill."""
+"""An eighth of the memory is never given to files, so that writing them doesn't end in an OOM kill, nor is
+another eighth that holds pages of the host's files: programs run from them."""
 OVERLAYFS_MAGIC = int(Magic.OVERLAYFS_SUPER_MAGIC)
 
 
@@ -45,7 +46,9 @@ class Overlay(Tmpfs):
     @property
     def free_pages(self) -> int:
         """How many more pages the guest's files may take: the last of the memory is the programs'."""
-        return super().free_pages - (self.memory.frame_count >> _RESERVE_SHIFT)
+        memory = self.memory
+        reserve = memory.frame_count >> _RESERVE_SHIFT
+        return memory.free_frames - reserve + max(len(memory.reclaimable) - reserve, 0)
 
     @property
     def has_room(self) -> bool:
@@ -94,6 +97,10 @@ class HostFile:
         length = min(PAGE_SIZE, self.size - offset)
         return self.tree.read(self.path, offset, length) if length > 0 else b""
 
+    def has_page(self, index: int) -> bool:
+        """See `Backing`."""
+        return index << PAGE_SHIFT < self.size
+
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`; zeros where the host's file ends sooner. Raises EIO."""
         available = min(length, self.size - offset)
@@ -115,13 +122,13 @@ class OverlayPages(TmpfsPages):
 
     def is_lower(self, index: int) -> bool:
         backing = self.backing
-        return isinstance(backing, HostFile) and index << PAGE_SHIFT < backing.size
+        return isinstance(backing, HostFile) and backing.has_page(index)
 
     def zero(self, start: int, end: int) -> None:
         backing = self.backing
         if isinstance(backing, HostFile):
             for index in range(start >> PAGE_SHIFT, (min(end, backing.size) + PAGE_SIZE - 1) >> PAGE_SHIFT):
-                self.frame(index)
+                self.note_written(self.frame(index))
         super().zero(start, end)
 
     def read(self, offset: int, length: int) -> bytes:

@@ -112,7 +112,7 @@ class Tmpfs(Superblock):
     @property
     def free_pages(self) -> int:
         """How many more pages its files may take."""
-        return min(self.maximum_pages - self.page_count, self.memory.free_frames)
+        return min(self.maximum_pages - self.page_count, self.memory.available_frames)
 
     def statistics(self) -> FileSystemStatistics:
         return FileSystemStatistics(
@@ -156,6 +156,10 @@ class TmpfsPages(PageCache):
         before = len(self.frames)
         super().zero(start, end)
         self.superblock.page_count -= before - len(self.frames)
+
+    def evict(self, index: int) -> None:
+        super().evict(index)
+        self.superblock.page_count -= 1
 
     def release(self) -> None:
         self.superblock.page_count -= len(self.frames)

@@ -16,6 +16,10 @@ STALE_CODE = 2
 STALE_PAGES = 4
 
 
+_WORKING_SET_SHIFT = 5
+"""A thirty-second of the memory is left to pages of files."""
+
+
 class OutOfFrames(Exception):
     """No page frame is left; the kernel answers with its OOM killer or ENOMEM."""
 
@@ -28,6 +32,16 @@ class AddressSpace(Protocol):
 
     def forget_shared_pages(self, pages: object, /) -> None:
         """Drop the entries of shared writable areas of `pages`: they're to be made anew."""
+
+
+class Reclaimer(Protocol):
+    """Who knows how to do without pages that can be had again: how many it saw, how many it took."""
+
+    scanned_count: int
+    reclaimed_count: int
+
+    def reclaim(self, memory: PhysicalMemory, wanted: int, /) -> int:
+        """Let go of about `wanted` frames; how many there were."""
 
 
 class PhysicalMemory:
@@ -43,6 +57,10 @@ class PhysicalMemory:
     `stale` collects what the engine must drop before it runs user code again: STALE_TRANSLATIONS when a
     mapping lost rights or changed its frame, STALE_PAGES when only those of `stale_pages` (addresses) did,
     STALE_CODE when a frame with code was written or reused.
+
+    `reclaimable` are the frames whose contents can be read again from where they came, in the order in which
+    they were filled or last seen in use; each with the page cache that holds it and its index there. When
+    frames run out `reclaimer`, if there is one, makes some of them free.
 
     `is_exhausted` says that a frame was asked for and there was none; the OOM killer takes note of it.
 
@@ -62,6 +80,8 @@ class PhysicalMemory:
         "free_executable",
         "is_exhausted",
         "next_fresh",
+        "reclaimable",
+        "reclaimer",
         "references",
         "stale",
         "stale_pages",
@@ -79,6 +99,8 @@ class PhysicalMemory:
         self.free_executable: list[int] = []
         self.executable: set[int] = set()
         self.is_exhausted = False
+        self.reclaimable: dict[int, tuple[object, int]] = {}
+        self.reclaimer: Reclaimer | None = None
         self.next_fresh = 1
         self.stale = 0
         self.stale_pages: list[int] = []
@@ -95,6 +117,20 @@ class PhysicalMemory:
         """How many frames can still be handed out."""
         return self.frame_count - 1 - self.used_frames
 
+    @property
+    def spare_frames(self) -> int:
+        """How many of the reclaimable frames may be taken: the last ones are what programs run from.
+
+        Without these they would fault at every other instruction, and nobody would be killed for want of
+        memory.
+        """
+        return max(len(self.reclaimable) - (self.frame_count >> _WORKING_SET_SHIFT), 0)
+
+    @property
+    def available_frames(self) -> int:
+        """How many frames could be handed out if all that is to spare were let go."""
+        return self.free_frames + self.spare_frames
+
     def allocate(self) -> int:
         """Hand out a zeroed frame with one reference. Raises OutOfFrames."""
         free = self.free
@@ -109,7 +145,7 @@ class PhysicalMemory:
 
     def allocate_copy(self, source: int) -> int:
         """Hand out a frame with one reference and the contents of frame `source`. Raises OutOfFrames."""
-        frame = self.free.pop() if self.free else self._fresh_frame()
+        frame = self.free.pop() if self.free else self._fresh_frame_besides(source)
         data = self.bytes
         to, origin = frame << PAGE_SHIFT, source << PAGE_SHIFT
         data[to : to + PAGE_SIZE] = data[origin : origin + PAGE_SIZE]
@@ -127,6 +163,7 @@ class PhysicalMemory:
         return frame
 
     def _fresh_frame(self) -> int:
+        """A zeroed frame, when `free` has none. Raises OutOfFrames."""
         frame = self.next_fresh
         if frame < self.frame_count:
             self.next_fresh = frame + 1
@@ -137,9 +174,27 @@ class PhysicalMemory:
             self.free.extend(self.free_executable)
             self.free_executable.clear()
             self.stale |= STALE_CODE
-            return self.free.pop()
-        self.is_exhausted = True
-        raise OutOfFrames
+        elif self.reclaimer is None or not self.reclaimer.reclaim(self, self._reclaim_count):
+            self.is_exhausted = True
+            raise OutOfFrames
+        elif not self.free:
+            return self._fresh_frame()
+        frame = self.free.pop()
+        self.bytes[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT] = _ZERO_PAGE
+        return frame
+
+    def _fresh_frame_besides(self, needed: int) -> int:
+        """A frame while the contents of frame `needed` stay where they are."""
+        self.references[needed] += 1
+        try:
+            return self._fresh_frame()
+        finally:
+            self.references[needed] -= 1
+
+    @property
+    def _reclaim_count(self) -> int:
+        """How many frames are reclaimed at a time."""
+        return max(self.frame_count >> 7, 32)
 
     def translations_changed(self, start: int, end: int) -> None:
         """Mappings from byte `start` to `end` of an address space, page-aligned, aren't what they were."""

@@ -30,9 +30,10 @@ class AccessViolation(Exception):
         self.code = code
 
 
-def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> None:
+def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
     """Make the access to `address` possible; `error_code` holds FAULT_WRITE and FAULT_FETCH.
 
+    Returns whether the fault was a major one: the page had to be read from where the file is kept.
     Raises AccessViolation, OutOfFrames. Linux: arch/x86/mm/fault.c, do_user_addr_fault; mm/memory.c,
     handle_mm_fault.
     """
@@ -57,21 +58,31 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> None:
             _break_sharing(mm, slot, entry, address)
             if entry & pte.CACHED and not entry & pte.SHARED:
                 mm.memory.counted[leaf][page & 511] = None
-        return
+            elif area.pages is not None and area.pages.is_executed and entry & pte.SHARED:
+                mm.words[slot] &= ~pte.NO_EXECUTE
+                mm.memory.executable.add((entry & pte.ADDRESS_MASK) >> PAGE_SHIFT)
+        return False
     pages = area.pages
     if pages is None:
         mm.words[slot] = _install(mm, mm.memory.allocate(), area.entry_bits())
         mm.memory.counted[leaf][page & 511] = None
-        return
+        return False
     index = area.page_index(address)
     if index > area.last_index:
         raise AccessViolation(SIGBUS, BUS_ADRERR)
+    is_major = pages.backing is not None and index not in pages.frames and pages.backing.has_page(index)
     try:
-        if area.is_shared:
+        if area.is_shared and (is_write or not is_major):
             bits = area.entry_bits() | pte.CACHED
             if pages.is_executed and bits & pte.WRITABLE:
                 bits &= ~pte.NO_EXECUTE
-            mm.words[slot] = _install(mm, pages.frame(index), bits)
+            frame = pages.frame(index)
+            if is_write:
+                pages.note_written(frame)
+            elif frame in mm.memory.reclaimable:
+                # The first write must be noticed. Linux: mm/mmap.c, vma_wants_writenotify.
+                bits &= ~pte.WRITABLE
+            mm.words[slot] = _install(mm, frame, bits)
         elif is_write:
             mm.words[slot] = _install(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
             mm.memory.counted[leaf][page & 511] = None
@@ -80,6 +91,7 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> None:
     except (Errno, FileSystemFull) as error:
         # The file can't be read, or has no room for the page. Linux: vmf_error.
         raise AccessViolation(SIGBUS, BUS_ADRERR) from error
+    return is_major
 
 
 def _install(mm: MemoryDescriptor, frame: int, bits: int) -> int:
@@ -98,6 +110,8 @@ def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int, address: int) ->
     is_cached = entry & pte.CACHED
     if entry & pte.SHARED or (not is_cached and memory.references[frame] == 1):
         mm.words[slot] = entry | pte.WRITABLE
+        if is_cached:
+            memory.reclaimable.pop(frame, None)
         return
     copy = memory.allocate_copy(frame)
     mm.words[slot] = copy << PAGE_SHIFT | (entry & ~(pte.ADDRESS_MASK | pte.CACHED)) | pte.WRITABLE
@@ -110,7 +124,7 @@ def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int, address: int) ->
 
 
 def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: int) -> None:
-    """Map a private file's pages around `page`, read-only: they belong to the page cache.
+    """Map a file's pages around `page`, read-only: they belong to the page cache.
 
     Some pages around it are brought in; and where nothing is mapped yet in this leaf table, every page of
     the area that is in memory already is mapped with it, since that costs no more.
@@ -124,9 +138,13 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
     near_first, near_last = max(page & -_AROUND, first), min((page & -_AROUND) + _AROUND, last)
     offset = area.page_offset - first
     cached = pages.frames
-    for index in range(near_first + offset, near_last + offset):
-        if index not in cached:
-            pages.frame(index)
+    if mm.memory.free_frames > _AROUND:
+        for index in range(near_first + offset, near_last + offset):
+            if index not in cached:
+                pages.frame(index)
+    else:
+        # Those around it would take the place of others that are in use.
+        pages.frame(page + offset)
     bits = area.entry_bits() & ~pte.WRITABLE | pte.CACHED
     first, last = max(first, page & -pte.ENTRIES), min(last, (page & -pte.ENTRIES) + pte.ENTRIES)
     memory = mm.memory
@@ -153,7 +171,9 @@ def _map_absent(
     for page in range(first, last):
         place = slot + (page & 511)
         if not words[place]:
-            frame = cached[page + offset]
+            frame = cached.get(page + offset)
+            if frame is None:
+                continue
             words[place] = frame << PAGE_SHIFT | bits
             count += 1
             if is_executable:

@@ -25,6 +25,9 @@ class Backing(Protocol):
     def read_page(self, index: int) -> bytes:
         """The bytes of page `index` (from offset index * 4096), at most 4,096; fewer at the file's end."""
 
+    def has_page(self, index: int) -> bool:
+        """Whether page `index` comes from here; what lies beyond is zeros."""
+
 
 class EntryRun:
     """Page table entries for pages in a row: `entries` as bytes, of which `present_count` aren't 0.
@@ -106,6 +109,7 @@ class PageCache:
             self.orphans.clear()
 
     def _drop(self, frame: int) -> None:
+        self.memory.reclaimable.pop(frame, None)
         if self.area_count:
             self.orphans.append(frame)
         else:
@@ -123,8 +127,19 @@ class PageCache:
                 frame = self.memory.allocate()
             else:
                 frame = self.memory.allocate_with(self.backing.read_page(index))
+                if self.backing.has_page(index):
+                    self.memory.reclaimable[frame] = self, index
             self.frames[index] = frame
         return frame
+
+    def note_written(self, frame: int) -> None:
+        """The contents of `frame`, one of this cache's, exist nowhere else from now on."""
+        self.memory.reclaimable.pop(frame, None)
+
+    def evict(self, index: int) -> None:
+        """Forget page `index`, which nobody maps and which can be read again."""
+        self.memory.release(self.frames.pop(index))
+        self.entry_runs.clear()
 
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`; the caller has clipped them to the file's size."""
@@ -154,6 +169,7 @@ class PageCache:
             index, start = offset >> PAGE_SHIFT, offset & PAGE_MASK
             count = min(len(contents) - done, PAGE_SIZE - start)
             frame = self.frame(index)
+            self.note_written(frame)
             base = (frame << PAGE_SHIFT) + start
             data[base : base + count] = contents[done : done + count]
             if frame in executable:
@@ -185,6 +201,7 @@ class PageCache:
                 self._drop(self.frames.pop(index))
             else:
                 frame = self.frames[index]
+                self.note_written(frame)
                 base = frame << PAGE_SHIFT
                 data[base + since : base + until] = bytes(until - since)
                 if frame in self.memory.executable:

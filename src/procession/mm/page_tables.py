@@ -206,6 +206,9 @@ class PageTables:
                     new = entry & (_FRAME_MASK | pte.DIRTY | pte.CACHED) | bits
                     if not bits & pte.SHARED and (entry & pte.CACHED or references[frame] > 1):
                         new &= _NOT_WRITABLE
+                    elif new & pte.CACHED and frame in memory.reclaimable:
+                        # The first write must be noticed.
+                        new &= _NOT_WRITABLE
                     words[place] = new
                     if not bits & pte.NO_EXECUTE:
                         memory.executable.add(frame)
@@ -240,7 +243,8 @@ class PageTables:
             place = (origin << 9) + (page & 511)
             entry, words[place] = words[place], 0
             words[(to << 9) + (page + shift & 511)] = entry
-            if not entry & pte.CACHED:
+            # What belongs to a page cache may have been reclaimed meanwhile.
+            if entry and not entry & pte.CACHED:
                 del counted[origin][page & 511]
                 counted[to][page + shift & 511] = None
 

@@ -263,7 +263,7 @@ def show_meminfo(kernel: Kernel) -> bytes:
     rows = (
         (b"MemTotal", total),
         (b"MemFree", free),
-        (b"MemAvailable", free + cached),
+        (b"MemAvailable", memory.available_frames),
         (b"Buffers", 0),
         (b"Cached", cached),
         (b"SwapCached", 0),
@@ -398,6 +398,7 @@ def show_vmstat(kernel: Kernel) -> bytes:
     tasks = kernel.tasks.values()
     minor = sum(task.times.minor_faults + task.group.children_times.minor_faults for task in tasks)
     major = sum(task.times.major_faults + task.group.children_times.major_faults for task in tasks)
+    reclaimer = kernel.memory.reclaimer
     rows = (
         (b"nr_free_pages", kernel.memory.free_frames),
         (b"pgpgin", 0),
@@ -406,6 +407,8 @@ def show_vmstat(kernel: Kernel) -> bytes:
         (b"pswpout", 0),
         (b"pgfault", minor + major),
         (b"pgmajfault", major),
+        (b"pgscan_direct", reclaimer.scanned_count if reclaimer is not None else 0),
+        (b"pgsteal_direct", reclaimer.reclaimed_count if reclaimer is not None else 0),
         (b"oom_kill", kernel.oom_kill_count),
     )
     return b"".join(b"%s %d\n" % row for row in rows)

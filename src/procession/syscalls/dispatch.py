@@ -313,7 +313,7 @@ class Traps:
         task = kernel.current
         assert task is not None
         try:
-            handle_fault(task.mm, address, error_code & (FAULT_WRITE | FAULT_FETCH))
+            is_major = handle_fault(task.mm, address, error_code & (FAULT_WRITE | FAULT_FETCH))
         except AccessViolation as violation:
             if not is_canonical(address):
                 # No page tables can map it: it isn't a page fault at all.
@@ -333,7 +333,10 @@ class Traps:
             await_memory(kernel, task)
             self.resume()
             return
-        task.times.minor_faults += 1
+        if is_major:
+            task.times.major_faults += 1
+        else:
+            task.times.minor_faults += 1
         self.clock.spend(FAULT_NS)
         if self.memory.stale:
             self.resume()
