@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 from struct import pack, unpack
 
 import pytest
@@ -356,6 +356,19 @@ class TestProcessors:
         pair.start(affinity(1), *forever(go_on, stop, Call(YIELD)))
         pair.run_for(100 * MS)
         assert ran(waiting) - before > 10 * MS
+
+    @pytest.mark.parametrize("has_company", [False, True])
+    def test_who_is_woken_runs_beside_the_waker(self, pair: Race, has_company: bool) -> None:
+        # Not a slice later: what a waker does next mustn't find the other still where it was.
+        if has_company:
+            pair.hog(affinity(2))
+        woken = pair.start(affinity(2), *forever(Note(pair), Work(100)))
+        stop, go_on = Call(62, woken.tid, 19), Call(62, woken.tid, 18)
+        waker = pair.start(affinity(1), *forever(Note(pair), go_on, Work(5), stop, sleep(20 * MS)))
+        pair.run_for(SECOND)
+        turns = [tid for tid, _ in groupby(tid for _, tid in pair.log)]
+        assert sum(tid == waker.tid for _, tid in pair.log) > 30
+        assert turns.count(woken.tid) > 30
 
     @pytest.mark.parametrize("cpus", [1, 2, 3, 8])
     def test_time_never_goes_back(self, cpus: int) -> None:

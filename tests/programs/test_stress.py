@@ -80,5 +80,10 @@ def test_stressor(run_program: RunProgram, development_root: Path, name: str, co
     expect_success(run_program, name, count, rootfs=development_root)
 
 
+@pytest.mark.parametrize("name", ["clone", "cpu-sched", "exit-group", "fork", "vfork", "wait", "zombie"])
+def test_stressor_on_two_processors(run_program: RunProgram, development_root: Path, name: str) -> None:
+    expect_success(run_program, name, STRESSORS[name], rootfs=development_root, cpus=2)
+
+
 def test_exec_as_an_ordinary_user(run_program: RunProgram, development_root: Path) -> None:
     expect_success(run_program, "exec", 20, rootfs=development_root, user="nobody")

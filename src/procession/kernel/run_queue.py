@@ -72,13 +72,14 @@ class RunQueue:
     """The runnable tasks of a virtual processor, without the one that runs (Linux: struct rq).
 
     `fair` is a heap by virtual runtime, `realtime` holds a deque for each priority with bits in
-    `realtime_mask`, `deadlines` is a heap by deadline. `count` says how many wait.
+    `realtime_mask`, `deadlines` is a heap by deadline. `count` says how many wait, `last` who ran last.
     """
 
     __slots__ = (
         "count",
         "deadlines",
         "fair",
+        "last",
         "minimum_runtime_ns",
         "number",
         "realtime",
@@ -91,6 +92,7 @@ class RunQueue:
     def __init__(self, number: int) -> None:
         self.number = number
         self.count = 0
+        self.last: Task | None = None
         self.fair: list[tuple[int, int, Task]] = []
         self.realtime: dict[int, deque[tuple[int, Task]]] = {}
         self.realtime_mask = 0

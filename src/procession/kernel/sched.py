@@ -62,6 +62,8 @@ class Scheduler:
             runtime_ns = max(task.entity.virtual_runtime_ns, queue.minimum_runtime_ns)
             task.entity.virtual_runtime_ns = runtime_ns + SLICE_NS * NICE_0_WEIGHT // weight_of(task)
         queue.add(task)
+        if queue.count == 1 and len(self.processors) > 1:
+            self._give_turn(queue, task)
 
     def sleep(self, task: Task, sleep: Sleep, frame: CallFrame) -> None:
         """Put the running task to sleep in a system call until a queue is woken or the deadline has come."""
@@ -106,6 +108,31 @@ class Scheduler:
             runtime_ns = running.entity.virtual_runtime_ns + kernel.uncharged_ns
             if run_queue.shall_preempt(task, running, runtime_ns, kernel.clock.now_ns):
                 running.work |= NEED_RESCHED
+        elif len(self.processors) > 1:
+            self._give_turn(run_queue, task)
+
+    def _give_turn(self, run_queue: RunQueue, task: Task) -> None:
+        """End the running task's turn if `task` would run at once on its own processor, beside it.
+
+        It does where it finds nobody else, or preempts who ran there last. Otherwise whoever wakes others
+        would be a whole slice ahead of them each time.
+        """
+        running = self.kernel.current
+        if (
+            running is None
+            or running.state is not TaskState.RUNNING
+            or running.entity.processor == run_queue.number
+        ):
+            return
+        last = run_queue.last
+        if run_queue.count == 1 or (
+            last is not None
+            and last.state is TaskState.RUNNABLE
+            and last.entity.ticket
+            and last.entity.processor == run_queue.number
+            and run_queue.shall_preempt(task, last, last.entity.virtual_runtime_ns, self.kernel.clock.now_ns)
+        ):
+            running.work |= NEED_RESCHED
 
     def yield_current(self) -> None:
         """The running task lets the others run first (sched_yield(2))."""
@@ -175,6 +202,7 @@ class Scheduler:
                 task = run_queue.take(now_ns)
                 if task is not None:
                     self.turn = number
+                    run_queue.last = task
                     self.turn_start_ns = now_ns
                     break
         if task is None:
