@@ -9,8 +9,9 @@ import pytest
 from procession.abi.errno import ENOMEM
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS
 from procession.hardware.physical_memory import OutOfFrames
-from procession.kernel.oom import badness, out_of_memory
+from procession.kernel.oom import await_memory, badness, out_of_memory
 from procession.kernel.task import Task
+from procession.kernel.task_state import TaskState, set_state
 from tests.kernel.conducted_machine import ENDED, SLEEPS, ConductedMachine, conducted_machines
 
 SIGKILL = 9
@@ -127,6 +128,24 @@ class TestOthers:
         kill_one(machine)
         task.mm.write(SCRATCH_ADDRESS + 0x8000, b"more")
         assert task.mm.read(SCRATCH_ADDRESS + 0x8000, 4) == b"more"
+
+    def test_wait_until_there_is_memory(self, machine: ConductedMachine) -> None:
+        kernel = machine.kernel
+        large, task = process(machine, 40), process(machine, 1)
+        exhaust(machine)
+        set_state(task, TaskState.RUNNING)
+        await_memory(kernel, task)
+        assert kernel.oom_victim is large.group
+        # Nothing comes of waking it sooner.
+        for _ in range(5):
+            assert task.state is TaskState.KILLABLE
+            kernel.timers.jump_to_next()
+        machine.settle()
+        assert machine.outcome(large) == ENDED
+        kernel.timers.jump_to_next()
+        assert task.state is TaskState.RUNNABLE
+        out_of_memory(kernel)
+        assert kernel.oom_kill_count == 1
 
     def test_a_fork_that_lacks_memory_changes_nothing(self, machine: ConductedMachine) -> None:
         task = process(machine, 3)

@@ -62,6 +62,7 @@ class Kernel:
         "mounts",
         "observer",
         "oom_kill_count",
+        "oom_victim",
         "pids",
         "process_groups",
         "program_headers",
@@ -116,6 +117,8 @@ class Kernel:
         self.total_forks = 0
         self.adoption_count = 0
         self.oom_kill_count = 0
+        # Whom the OOM killer killed last: until that one has ended it kills nobody else.
+        self.oom_victim: ThreadGroup | None = None
         self.unknown_calls: dict[int, int] = {}
 
     def choose(self, kind: str, count: int) -> int:

@@ -9,15 +9,16 @@ from procession.kernel.signal_generation import send_group_signal
 from procession.kernel.signal_wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_UNKILLABLE
 from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.timer import TIMER_ACTIONS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
-    from procession.kernel.task import Task, ThreadGroup
+    from procession.kernel.task import Task, ThreadGroup, Timer
 
 _SIGKILL, _SI_KERNEL = 9, 0x80
 _NEVER = -1000
 _GONE = (TaskState.ZOMBIE, TaskState.DEAD)
-_PAUSE_NS = 1_000_000
+_PAUSE_NS = 4_000_000
 """How long a task waits for the memory of the one that is killed (Linux: a jiffy)."""
 
 
@@ -38,8 +39,28 @@ def await_memory(kernel: Kernel, task: Task) -> None:
     """
     out_of_memory(kernel)
     if not has_fatal_signal(task):
-        task.sleep_timer = kernel.timers.add(kernel.clock.now_ns + _PAUSE_NS, "wake", task)
+        _pause(kernel, task)
         set_state(task, TaskState.KILLABLE)
+
+
+def _pause(kernel: Kernel, task: Task) -> None:
+    task.sleep_timer = kernel.timers.add(kernel.clock.now_ns + _PAUSE_NS, "memory", task)
+
+
+def _look_again(kernel: Kernel, timer: Timer) -> None:
+    """The pause is over. It goes on while there is nothing to be had and the victim hasn't ended."""
+    task: Task = timer.target
+    if kernel.memory.available_frames == 0 and _has_dying_victim(kernel):
+        _pause(kernel, task)
+    else:
+        kernel.scheduler.wake(task)
+
+
+def _has_dying_victim(kernel: Kernel) -> bool:
+    """Whether somebody who was killed for memory still has it."""
+    if kernel.oom_victim is not None and _living_thread(kernel.oom_victim) is None:
+        kernel.oom_victim = None
+    return kernel.oom_victim is not None
 
 
 def out_of_memory(kernel: Kernel) -> None:
@@ -51,6 +72,8 @@ def out_of_memory(kernel: Kernel) -> None:
     if not kernel.memory.is_exhausted:
         return
     kernel.memory.is_exhausted = False
+    if _has_dying_victim(kernel):
+        return
     victim: Task | None = None
     worst = 0
     for leader in kernel.tasks.values():
@@ -82,6 +105,7 @@ def _living_thread(group: ThreadGroup) -> Task | None:
 def _kill_process(kernel: Kernel, victim: Task) -> None:
     """Kill the process of `victim` and those that share its memory. Linux: oom_kill_process."""
     kernel.oom_kill_count += 1
+    kernel.oom_victim = victim.group
     if kernel.observer is not None:
         kernel.observer.task_event(victim, "oom-kill")
     victim.group.flags &= ~SIGNAL_UNKILLABLE
@@ -91,3 +115,6 @@ def _kill_process(kernel: Kernel, victim: Task) -> None:
     for group in dict.fromkeys(sharers):
         if group is not victim.group and group is not kernel.init:
             send_group_signal(kernel, group, SigInfo(_SIGKILL, _SI_KERNEL))
+
+
+TIMER_ACTIONS["memory"] = _look_again
