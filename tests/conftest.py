@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 # Machines that run these tests differ in speed, and a run must not depend on the one before it.
 settings.register_profile("procession", database=None, deadline=None, derandomize=True)
 settings.load_profile("procession")
+
+# A shell without job control lets what it starts in the background ignore it, and programs inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

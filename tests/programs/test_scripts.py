@@ -15,6 +15,8 @@ HEAVY = {"processor_time.bash"}
 # What needs more users than the one of an unprivileged user namespace.
 NEEDS_USERS = {"ownership.bash"}
 
+SHOWS_PRIORITY = {"processes.bash"}
+
 # What a loaded host may run in another order than the one that was recorded.
 LOAD_SENSITIVE = {"processes.bash", "terminal_hang_up.python"}
 
@@ -45,4 +47,6 @@ def test_script_in_procession(script: ProgramScript, run_program: RunProgram) ->
 def test_script_on_linux(script: ProgramScript, native_linux: NativeLinux) -> None:
     if script.path.name in NEEDS_USERS and os.geteuid() != 0:
         pytest.skip("changing owners needs root")
+    if script.path.name in SHOWS_PRIORITY and os.nice(0) != 0:
+        pytest.skip("programs show the priority that this process has")
     assert str(native_linux.run(script.argv)) == script.recorded.read_text("latin-1")

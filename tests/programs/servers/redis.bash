@@ -11,6 +11,7 @@ printf 'set a 1\nget a\nincr a\ntype list\n' | redis-cli -p 18379
 redis-cli -p 18379 subscribe news > /tmp/news &
 subscriber=$!
 until redis-cli -p 18379 publish news 'something new' | grep -q 1; do sleep 0.1; done
+until grep -q 'something new' /tmp/news; do sleep 0.1; done
 kill $subscriber
 cat /tmp/news
 seq -f 'set key:%g value' 500 | redis-cli -p 18379 --pipe | tail -n 1
