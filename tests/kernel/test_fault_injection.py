@@ -20,7 +20,8 @@ from tests.properties.page_walk import census
 
 SIGSEGV, SIGKILL, SIGCHLD = 11, 9, 17
 CLONE_THREAD_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000
-CLONE_PIDFD = 0x1000
+AT_EMPTY_PATH = 0x1000
+CLONE_VM, CLONE_VFORK, CLONE_PIDFD, CLONE_CLEAR_SIGHAND = 0x100, 0x4000, 0x1000, 0x1_0000_0000
 WORD = SCRATCH_ADDRESS + 0x2000
 ERRORS = {"frame": ENOMEM, "pid": EAGAIN, "file": ENFILE}
 MOST_ALLOCATIONS = 60
@@ -109,6 +110,22 @@ def execute(path: bytes) -> Attempt:
     return attempt
 
 
+def execute_descriptor(machine: ConductedMachine, task: Task) -> Outcome:
+    """execveat(2) of an open file, without a path."""
+    task.mm.write(WORD, b"argument\0")
+    task.mm.write(WORD + 64, pack("<3Q", WORD, WORD, 0))
+    fd = max(task.files.descriptors())
+    return machine.call(task, "execveat", fd, WORD + 8, WORD + 64, 0, AT_EMPTY_PATH)
+
+
+EXECS: dict[str, Attempt] = {
+    "program": execute(b"/program"),
+    "linked": execute(b"/linked"),
+    "script": execute(b"/script"),
+    "descriptor": execute_descriptor,
+}
+
+
 def with_pidfd(machine: ConductedMachine, task: Task) -> Outcome:
     return machine.call(task, "clone", CLONE_PIDFD | SIGCHLD, 0, WORD)
 
@@ -117,13 +134,34 @@ def new_thread(machine: ConductedMachine, task: Task) -> Outcome:
     return machine.call(task, "clone", CLONE_THREAD_FLAGS, STACK_TOP)
 
 
+def clone3(flags: int, *, set_tid: int = 0) -> Attempt:
+    """clone3(2) with a pidfd, and the child's id chosen if `set_tid` is one."""
+
+    def attempt(machine: ConductedMachine, task: Task) -> Outcome:
+        task.mm.write(WORD, pack("<Q", set_tid))
+        chosen = (WORD, 1) if set_tid else (0, 0)
+        arguments = pack("<11Q", flags, WORD + 8, 0, 0, SIGCHLD, 0, 0, 0, *chosen, 0)
+        task.mm.write(WORD + 64, arguments)
+        return machine.call(task, "clone3", WORD + 64, len(arguments))
+
+    return attempt
+
+
 FORKS: dict[str, Attempt] = {
+    "clone3": clone3(CLONE_PIDFD),
+    "clone3 with a chosen id": clone3(CLONE_PIDFD, set_tid=5000),
+    "posix_spawn": clone3(CLONE_VM | CLONE_VFORK | CLONE_CLEAR_SIGHAND | CLONE_PIDFD),
     "fork": lambda machine, task: machine.call(task, "fork"),
     "vfork": lambda machine, task: machine.call(task, "vfork"),
     "thread": new_thread,
     "pidfd": with_pidfd,
     "ids": lambda machine, task: machine.call(task, "clone", 0x1100000 | SIGCHLD, 0, WORD, WORD),
 }
+
+
+SHARES_MEMORY = {"thread", "vfork", "posix_spawn"}
+TAKES_PIDFD = {"pidfd", "clone3", "clone3 with a chosen id", "posix_spawn"}
+STORES_IDS = {"ids", *TAKES_PIDFD} - SHARES_MEMORY
 
 
 @pytest.mark.parametrize("way", FORKS)
@@ -143,7 +181,7 @@ def test_forks_fail_without_trace(machine: ConductedMachine, parent: Task, way: 
             break
         if isinstance(outcome, int) and outcome > 0:
             # Storing the ids may fail: the child is there all the same, as after a bad address.
-            assert way in {"ids", "pidfd"}
+            assert way in STORES_IDS
             machine.exit(machine.task(outcome))
             machine.reap(parent, outcome)
             for fd in set(parent.files.descriptors()) - set(before.descriptors[parent.tid]):
@@ -158,19 +196,20 @@ def test_forks_fail_without_trace(machine: ConductedMachine, parent: Task, way: 
         assert parent.mm.read(0x5_0000_0000, 5) == b"there"
     else:
         pytest.fail("it never came to pass")
-    assert "pid" in failures
-    assert ("frame" in failures) == (way not in {"thread", "vfork"})
+    assert ("pid" in failures) == (way != "clone3 with a chosen id")
+    assert ("frame" in failures) == (way not in SHARES_MEMORY)
+    assert ("file" in failures) == (way in TAKES_PIDFD)
     assert outcome == SLEEPS or (isinstance(outcome, int) and outcome > 0)
 
 
-@pytest.mark.parametrize("path", [b"/program", b"/linked", b"/script"])
+@pytest.mark.parametrize("way", EXECS)
 @pytest.mark.parametrize("has_threads", [False, True])
-def test_execs_fail_cleanly(machine: ConductedMachine, parent: Task, path: bytes, has_threads: bool) -> None:
+def test_execs_fail_cleanly(machine: ConductedMachine, parent: Task, way: str, has_threads: bool) -> None:
     faults = injector(machine)
     errors: list[int] = []
     deaths = 0
     program = machine.fork(parent)
-    assert execute(path)(machine, program) == 0  # the file's pages are in memory from now on
+    assert EXECS[way](machine, program) == 0  # the file's pages are in memory from now on
     machine.expect(parent, "kill", program.tid, SIGKILL)
     machine.reap(parent)
     for number in range(1, MOST_ALLOCATIONS):
@@ -181,7 +220,7 @@ def test_execs_fail_cleanly(machine: ConductedMachine, parent: Task, path: bytes
         child.mm.write(WORD, bytes(128))
         forked = Holdings(machine)
         faults.arm(number)
-        outcome = execute(path)(machine, child)
+        outcome = EXECS[way](machine, child)
         failed = faults.failed
         faults.arm(0)
         if outcome == ENDED:
@@ -208,3 +247,47 @@ def test_execs_fail_cleanly(machine: ConductedMachine, parent: Task, path: bytes
     assert -ENFILE.number in errors
     assert -ENOMEM.number in errors
     assert deaths > 0
+
+
+@pytest.mark.parametrize("way", EXECS)
+def test_spawning_fails_cleanly(machine: ConductedMachine, parent: Task, way: str) -> None:
+    """A child that borrows its parent's memory for exec gives it back as it was, whatever fails."""
+    faults = injector(machine)
+    parent.mm.write(WORD, bytes(128))
+    program = machine.fork(parent)
+    assert EXECS[way](machine, program) == 0
+    machine.expect(parent, "kill", program.tid, SIGKILL)
+    machine.reap(parent)
+    outcomes: list[Outcome] = []
+    for number in range(1, MOST_ALLOCATIONS):
+        before = Holdings(machine)
+        frames = machine.kernel.memory.used_frames
+        assert machine.call(parent, "vfork") == SLEEPS
+        (child,) = parent.children
+        faults.arm(number)
+        outcome = EXECS[way](machine, child)
+        failed = faults.failed
+        faults.arm(0)
+        outcomes.append(outcome)
+        if isinstance(outcome, int) and outcome < 0:
+            assert child.mm is parent.mm
+            assert machine.outcome(parent) == SLEEPS
+            assert machine.call(child, "exit_group", 127) == ENDED
+        elif outcome != ENDED:
+            assert child.mm is not parent.mm
+        assert machine.outcome(parent) == child.tid
+        if outcome == 0:
+            machine.expect(parent, "kill", child.tid, SIGKILL)
+        assert machine.reap(parent)[0] == child.tid
+        after = before.differences(Holdings(machine))
+        after.pop("next_id", None)
+        assert after == {}
+        assert parent.mm.read(0x5_0000_0000, 5) == b"there"
+        assert machine.kernel.memory.used_frames <= frames + 2
+        if not failed:
+            break
+    else:
+        pytest.fail("it never came to pass")
+    assert -ENOMEM.number in outcomes
+    assert ENDED in outcomes
+    assert outcomes[-1] == 0
