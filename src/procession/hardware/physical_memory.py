@@ -44,6 +44,13 @@ class Reclaimer(Protocol):
         """Let go of about `wanted` frames; how many there were."""
 
 
+class FaultCounts(Protocol):
+    """How many page faults there were on somebody's behalf."""
+
+    minor_faults: int
+    major_faults: int
+
+
 class PhysicalMemory:
     """`frame_count` page frames of 4,096 bytes; a frame is named by its number.
 
@@ -62,6 +69,8 @@ class PhysicalMemory:
     they were filled or last seen in use; each with the page cache that holds it and its index there. When
     frames run out `reclaimer`, if there is one, makes some of them free.
 
+    `fault_counts` are the running task's: the kernel's accesses to user memory may fault too.
+
     `is_exhausted` says that a frame was asked for and there was none; the OOM killer takes note of it.
 
     `counted` belongs to the page tables: it's about their frames, whoever shares them. `address_spaces` are
@@ -75,6 +84,7 @@ class PhysicalMemory:
         "bytes",
         "counted",
         "executable",
+        "fault_counts",
         "frame_count",
         "free",
         "free_executable",
@@ -99,6 +109,7 @@ class PhysicalMemory:
         self.free_executable: list[int] = []
         self.executable: set[int] = set()
         self.is_exhausted = False
+        self.fault_counts: FaultCounts | None = None
         self.reclaimable: dict[int, tuple[object, int]] = {}
         self.reclaimer: Reclaimer | None = None
         self.next_fresh = 1

@@ -98,7 +98,8 @@ class MemoryDescriptor:
     `areas` is sorted by address and free of overlaps; `starts` holds their start addresses. Both belong to
     `area_list`, which may be another's too: whoever changes an area calls `own_areas` before it looks for it.
     `reference_count` counts the tasks that run in it. `resident_pages` is its RSS and `peak_resident_pages`
-    the most that it was. The `*_start` and `*_end` attributes say where exec put things (PR_SET_MM's).
+    the most that it was; `peak_total_pages` is the most that all areas were before one of them was removed.
+    The `*_start` and `*_end` attributes say where exec put things (PR_SET_MM's).
     `dumpable` is what PR_GET_DUMPABLE gives: UNDUMPABLE, DUMPABLE or DUMPABLE_BY_ROOT; `dump_filter` which
     areas a core holds (/proc/PID/coredump_filter). `barrier_registrations` are the commands of membarrier(2)
     that registered for barriers; `inherited_flags` what outlives exec, see `flags_for_child`.
@@ -133,6 +134,7 @@ class MemoryDescriptor:
         "memory",
         "mmap_base",
         "peak_resident_pages",
+        "peak_total_pages",
         "reference_count",
         "resident_pages",
         "stack_start",
@@ -156,6 +158,7 @@ class MemoryDescriptor:
         self.reference_count = 1
         self.resident_pages = 0
         self.peak_resident_pages = 0
+        self.peak_total_pages = 0
         self.locked_pages = 0
         self.mmap_base = MMAP_BASE
         self.heap_start = self.brk = 0
@@ -374,6 +377,7 @@ class MemoryDescriptor:
         except OutOfFrames:
             self.merge_around(start, end)
             raise
+        self.peak_total_pages = max(self.peak_total_pages, self.total_pages)
         first = bisect_right(self.starts, doomed[0].start) - 1
         del self.areas[first : first + len(doomed)]
         del self.starts[first : first + len(doomed)]
@@ -606,9 +610,15 @@ class MemoryDescriptor:
             from procession.mm.fault import AccessViolation, handle_fault
 
             try:
-                handle_fault(self, address, 2 if is_write else 0)
+                is_major = handle_fault(self, address, 2 if is_write else 0)
             except AccessViolation:
                 raise EFAULT(f"{address:#x} can't be {'written' if is_write else 'read'}") from None
+            counts = self.memory.fault_counts
+            if counts is not None:
+                if is_major:
+                    counts.major_faults += 1
+                else:
+                    counts.minor_faults += 1
             if is_write:
                 # What the processor has cached for this page may be the frame that was copied from.
                 self.memory.translations_changed(address & ~PAGE_MASK, (address | PAGE_MASK) + 1)

@@ -243,7 +243,7 @@ def memory_lines(mm: MemoryDescriptor, *, is_dumping: bool) -> list[bytes]:
     text = min(text_bytes(mm), executable)
     tables = mm.tables
     rows = (
-        (b"VmPeak", total_kb),
+        (b"VmPeak", max(mm.peak_total_pages * PAGE_KB, total_kb)),
         (b"VmSize", total_kb),
         (b"VmLck", mm.locked_pages * PAGE_KB),
         (b"VmPin", 0),

@@ -280,8 +280,10 @@ class Traps:
         task = scheduler.pick()
         kernel.current = task
         if task is None:
+            self.memory.fault_counts = None
             self.cpu.stop()
             return None
+        self.memory.fault_counts = task.times
         kernel.clock.start_slice(scheduler.slice_ns(task), scheduler.busy_count)
         if kernel.clock.work_start_ns >= self.return_at_ns:
             self.cpu.stop()
