@@ -191,7 +191,7 @@ TEST(notes)
 	CHECK_HERE(strncmp(core.process->pr_psargs, check_self, 60) == 0 || strchr(core.process->pr_psargs, '/') != NULL);
 	CHECK_HERE(core.process->pr_pid == child && core.process->pr_ppid == getpid());
 	CHECK_HERE(core.process->pr_sname == 'R' && core.process->pr_state == 0 && core.process->pr_zomb == 0);
-	CHECK_HERE(core.process->pr_uid == getuid() && core.process->pr_gid == getgid() && core.process->pr_nice == 0);
+	CHECK_HERE(core.process->pr_uid == getuid() && core.process->pr_gid == getgid() && core.process->pr_nice == getpriority(PRIO_PROCESS, 0));
 	CHECK_HERE(strcmp(file_at(&core, (void *)crash), check_self) == 0);
 }
 

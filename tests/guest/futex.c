@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
@@ -714,12 +715,12 @@ TEST(owners_inherit_priority)
 	struct timespec until = time_after(CLOCK_REALTIME, 300 * MS);
 	struct caller middle = {0}, high = {.word = &crossed[1], .operation = FUTEX_LOCK_PI};
 	struct caller higher = {.word = &crossed[1], .operation = FUTEX_LOCK_PI, .timeout = &until};
-	int may_set;
+	int may_set, usual = 20 + getpriority(PRIO_PROCESS, 0);
 
 	crossed[0] = (word_t)gettid();
 	MUST(pthread_create(&middle.thread, NULL, take_and_wait, &middle) == 0 ? 0 : -1);
 	await_sleep(&middle.tid);
-	CHECK_EQ(priority_of(gettid()), 20);
+	CHECK_EQ(priority_of(gettid()), usual);
 	may_set = sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){20}) == 0;
 	start_sleeping(&high);
 	if (may_set)
@@ -727,18 +728,18 @@ TEST(owners_inherit_priority)
 	start_sleeping(&higher);
 	if (may_set)
 		MUST(sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}));
-	CHECK_EQ(priority_of(middle.tid), may_set ? -31 : 20);
-	CHECK_EQ(priority_of(gettid()), may_set ? -31 : 20);
+	CHECK_EQ(priority_of(middle.tid), may_set ? -31 : usual);
+	CHECK_EQ(priority_of(gettid()), may_set ? -31 : usual);
 	CHECK_EQ(finish(&higher), -ETIMEDOUT);
-	CHECK_EQ(priority_of(middle.tid), may_set ? -21 : 20);
-	CHECK_EQ(priority_of(gettid()), may_set ? -21 : 20);
+	CHECK_EQ(priority_of(middle.tid), may_set ? -21 : usual);
+	CHECK_EQ(priority_of(gettid()), may_set ? -21 : usual);
 	if (may_set)
 		MUST(sched_setscheduler(high.tid, SCHED_FIFO, &(struct sched_param){10}));
-	CHECK_EQ(priority_of(middle.tid), may_set ? -11 : 20);
-	CHECK_EQ(priority_of(gettid()), may_set ? -11 : 20);
+	CHECK_EQ(priority_of(middle.tid), may_set ? -11 : usual);
+	CHECK_EQ(priority_of(gettid()), may_set ? -11 : usual);
 	if (may_set)
 		MUST(sched_setscheduler(high.tid, SCHED_OTHER, &(struct sched_param){0}));
-	CHECK_EQ(priority_of(gettid()), 20);
+	CHECK_EQ(priority_of(gettid()), usual);
 	CHECK_EQ(futex(&crossed[0], FUTEX_UNLOCK_PI, 0, NULL, NULL, 0), 0);
 	CHECK_EQ(finish(&middle), 0);
 	CHECK_EQ(finish(&high), 0);

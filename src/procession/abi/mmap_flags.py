@@ -49,6 +49,18 @@ MAP_HUGE_SHIFT = 26
 MAP_HUGE_MASK = 0x3F
 
 
+class LockAll(IntFlag):
+    """flags of mlockall(2)."""
+
+    MCL_CURRENT = 1
+    MCL_FUTURE = 2
+    MCL_ONFAULT = 4
+
+
+MLOCK_ONFAULT = 1
+"""The flag of mlock2(2)."""
+
+
 class Advice(IntEnum):
     """madvise(2)."""
 

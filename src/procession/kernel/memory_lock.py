@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
 
 
-def check_lock_limit(task: Task, size: int) -> None:
-    """Raise EAGAIN or EPERM. Linux: mm/mlock.c, can_do_mlock, mlock_future_ok."""
+def check_lock_limit(task: Task, size: int, *, is_anew: bool = False) -> None:
+    """Raise EAGAIN or EPERM if `size` bytes may not be locked, besides what is or, with `is_anew`, in all.
+
+    Linux: mm/mlock.c, can_do_mlock, mlock_future_ok."""
     if task.credentials.has_capability(CAP_IPC_LOCK):
         return
     limit = task.group.limits.soft[RLIMIT_MEMLOCK]
     if limit == 0:
         raise EPERM("RLIMIT_MEMLOCK is 0")
-    if limit != RLIM_INFINITY and _locked_bytes(task.mm) + size > limit:
+    locked = 0 if is_anew else locked_bytes(task.mm)
+    if limit != RLIM_INFINITY and locked + size > limit:
         raise EAGAIN("RLIMIT_MEMLOCK")
 
 
-def _locked_bytes(mm: MemoryDescriptor) -> int:
+def locked_bytes(mm: MemoryDescriptor) -> int:
+    """How large the locked areas are (VmLck)."""
     return sum(area.size for area in mm.areas if area.flags & LOCKED)

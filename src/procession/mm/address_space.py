@@ -20,6 +20,7 @@ from procession.mm.page_tables import PageTables
 from procession.mm.vma import (
     DONT_FORK,
     GROWS_DOWN,
+    LOCKED,
     PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
@@ -103,6 +104,7 @@ class MemoryDescriptor:
     `dumpable` is what PR_GET_DUMPABLE gives: UNDUMPABLE, DUMPABLE or DUMPABLE_BY_ROOT; `dump_filter` which
     areas a core holds (/proc/PID/coredump_filter). `barrier_registrations` are the commands of membarrier(2)
     that registered for barriers; `inherited_flags` what outlives exec, see `flags_for_child`.
+    `locks_future` are the flags of mlockall(2) for what will be mapped, 0 if it isn't locked.
     `has_fork_advice` is set once fork must look at every area: some aren't to be there in a child, or are
     counted.
     """
@@ -130,7 +132,7 @@ class MemoryDescriptor:
         "inherited_flags",
         "leaves",
         "limits",
-        "locked_pages",
+        "locks_future",
         "memory",
         "mmap_base",
         "peak_resident_pages",
@@ -159,7 +161,7 @@ class MemoryDescriptor:
         self.resident_pages = 0
         self.peak_resident_pages = 0
         self.peak_total_pages = 0
-        self.locked_pages = 0
+        self.locks_future = 0
         self.mmap_base = MMAP_BASE
         self.heap_start = self.brk = 0
         self.stack_start = 0
@@ -239,13 +241,14 @@ class MemoryDescriptor:
         return child
 
     def _follow_fork_advice(self) -> None:
-        """A new child drops what MADV_DONTFORK and MADV_WIPEONFORK say."""
+        """A new child drops what MADV_DONTFORK and MADV_WIPEONFORK say, and locks nothing."""
         self.own_areas()
         for area in list(self.areas):
             if area.flags & DONT_FORK:
                 self.unmap(area.start, area.end)
             elif area.flags & WIPE_ON_FORK:
                 self.zap(area.start, area.end)
+            area.flags &= ~LOCKED
 
     def _use_areas(self, area_list: AreaList) -> None:
         self.area_list = area_list
@@ -483,7 +486,8 @@ class MemoryDescriptor:
         elif new_end > old_end:
             if new_end > pte.USER_END or self.areas_in(old_end, new_end + PAGE_SIZE):
                 return self.brk
-            heap = VirtualMemoryArea(old_end, new_end, protection, name=b"[heap]")
+            flags = LOCKED if self.locks_future else 0
+            heap = VirtualMemoryArea(old_end, new_end, protection, name=b"[heap]", flags=flags)
             try:
                 self.map(heap)
             except ENOMEM:

@@ -9,6 +9,7 @@ from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
+from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.priority import BEFORE_FAIR
 from procession.kernel.ptrace_access import has_memory
 from procession.kernel.run_queue import priority_of
@@ -245,7 +246,7 @@ def memory_lines(mm: MemoryDescriptor, *, is_dumping: bool) -> list[bytes]:
     rows = (
         (b"VmPeak", max(mm.peak_total_pages * PAGE_KB, total_kb)),
         (b"VmSize", total_kb),
-        (b"VmLck", mm.locked_pages * PAGE_KB),
+        (b"VmLck", locked_bytes(mm) >> 10),
         (b"VmPin", 0),
         (b"VmHWM", max(mm.peak_resident_pages * PAGE_KB, resident_kb)),
         (b"VmRSS", resident_kb),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from procession.abi.errno import (
     EACCES,
+    EAGAIN,
     EBADF,
     EFAULT,
     EINVAL,
@@ -15,7 +16,7 @@ from procession.abi.errno import (
     EOVERFLOW,
     EPERM,
 )
-from procession.abi.mmap_flags import MAP_TYPE, MapFlag, MremapFlag, MsyncFlag, Protection
+from procession.abi.mmap_flags import MAP_TYPE, LockAll, MapFlag, MremapFlag, MsyncFlag, Protection
 from procession.fs.mount import MS_NOEXEC
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 _KNOWN_TO_VALIDATE = 0x7FFF3 | MapFlag.MAP_HUGETLB | MapFlag.MAP_FIXED_NOREPLACE
 """What MAP_SHARED_VALIDATE lets pass (Linux: LEGACY_MAP_MASK and what files honour)."""
+
+_MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
 
 
 def align(length: int) -> int:
@@ -91,13 +94,15 @@ def mmap(
         start = mm.place(
             address, size, is_fixed=is_fixed, must_be_free=bool(flags & MapFlag.MAP_FIXED_NOREPLACE)
         )
-    if flags & MapFlag.MAP_LOCKED:
+    is_locked = bool(flags & MapFlag.MAP_LOCKED or mm.locks_future)
+    if is_locked:
         check_lock_limit(task, size)
     kind = flags & MAP_TYPE
     rights = effective_protection(task, protection & (PROT_READ | PROT_WRITE | PROT_EXEC), file)
     area_flags = 0
-    if flags & MapFlag.MAP_LOCKED:
+    if is_locked:
         area_flags |= LOCKED
+        mm.has_fork_advice = True
     if file is None:
         if kind not in (MapFlag.MAP_SHARED, MapFlag.MAP_PRIVATE):
             raise EINVAL("neither MAP_SHARED nor MAP_PRIVATE")
@@ -152,7 +157,7 @@ def mmap(
     if mm.denies(rights, rights):
         raise EACCES("writable and executable at once (PR_SET_MDWE)")
     mm.map(area, is_overcommitted=bool(flags & MapFlag.MAP_NORESERVE))
-    if flags & (MapFlag.MAP_POPULATE | MapFlag.MAP_LOCKED) and rights:
+    if (flags & MapFlag.MAP_POPULATE or (is_locked and not mm.locks_future & _MCL_ONFAULT)) and rights:
         populate(mm, start, start + size, is_write=bool(rights & PROT_WRITE) and kind == MapFlag.MAP_PRIVATE)
     return start
 
@@ -261,7 +266,17 @@ def pkey_mprotect(task: Task, address: Address, length: Size, protection: Flags[
 @syscall(12)
 def brk(task: Task, address: Address) -> Address:
     """brk(2), the raw call: where the heap ends afterwards."""
-    return task.mm.set_brk(address, effective_protection(task, PROT_READ | PROT_WRITE))
+    mm = task.mm
+    old = mm.brk
+    if mm.locks_future and address > old:
+        try:
+            check_lock_limit(task, align(address) - align(old))
+        except (EAGAIN, EPERM):
+            return old
+    new = mm.set_brk(address, effective_protection(task, PROT_READ | PROT_WRITE))
+    if mm.locks_future and new > old and not mm.locks_future & _MCL_ONFAULT:
+        populate(mm, align(old), align(new), is_write=True)
+    return new
 
 
 @syscall(25)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from procession.abi.errno import EAGAIN, EINVAL, ENOMEM
+from procession.abi.mmap_flags import MLOCK_ONFAULT, LockAll
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_limit
 from procession.kernel.task import Task
-from procession.mm.vma import LOCKED, PROT_WRITE
+from procession.mm.address_space import MemoryDescriptor
+from procession.mm.vma import LOCKED, PROT_WRITE, VirtualMemoryArea
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align, populate
-from procession.syscalls.parameters import Address, Int, Size
+from procession.syscalls.parameters import Address, Flags, Int, Size
+
+_MCL_CURRENT, _MCL_FUTURE = int(LockAll.MCL_CURRENT), int(LockAll.MCL_FUTURE)
+_MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
 
 
-def _set_locked(task: Task, address: int, length: int, *, is_locked: bool) -> None:
+def bring_in(mm: MemoryDescriptor, area: VirtualMemoryArea) -> None:
+    """Fault in the pages of an area that is to be locked."""
+    if area.protection:
+        is_write = bool(area.protection & PROT_WRITE and not area.is_shared)
+        populate(mm, area.start, area.end, is_write=is_write)
+
+
+def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on_fault: bool = False) -> None:
     mm = task.mm
     start = address & ~PAGE_MASK
     end = align(address + length)
@@ -22,17 +34,21 @@ def _set_locked(task: Task, address: int, length: int, *, is_locked: bool) -> No
         return
     if is_locked:
         try:
-            check_lock_limit(task, end - start)
+            locked = sum(
+                min(area.end, end) - max(area.start, start)
+                for area in mm.areas_in(start, end)
+                if area.flags & LOCKED
+            )
+            check_lock_limit(task, end - start - locked)
         except EAGAIN:
             raise ENOMEM("RLIMIT_MEMLOCK") from None
     if not mm.is_mapped(start, end):
         raise ENOMEM("part of the range isn't mapped")
+    mm.has_fork_advice = True
     for area in mm.isolate(start, end):
         area.flags = area.flags | LOCKED if is_locked else area.flags & ~LOCKED
-        if is_locked and area.protection:
-            populate(
-                mm, area.start, area.end, is_write=bool(area.protection & PROT_WRITE and not area.is_shared)
-            )
+        if is_locked and not is_on_fault:
+            bring_in(mm, area)
     mm.merge_around(start, end)
 
 
@@ -45,10 +61,10 @@ def mlock(task: Task, address: Address, length: Size) -> int:
 
 @syscall(325)
 def mlock2(task: Task, address: Address, length: Size, flags: Int) -> int:
-    """mlock2(2); pages are locked when they come in either way."""
-    if flags & ~1:
+    """mlock2(2)."""
+    if flags & ~MLOCK_ONFAULT:
         raise EINVAL("unknown flags")
-    _set_locked(task, address, length, is_locked=True)
+    _set_locked(task, address, length, is_locked=True, is_on_fault=bool(flags & MLOCK_ONFAULT))
     return 0
 
 
@@ -60,21 +76,24 @@ def munlock(task: Task, address: Address, length: Size) -> int:
 
 
 @syscall(151)
-def mlockall(task: Task, flags: Int) -> int:
-    """mlockall(2) for what is mapped now; MCL_FUTURE is refused as without the capability."""
-    if not flags or flags & ~7 or flags == 4:
+def mlockall(task: Task, flags: Flags[LockAll]) -> int:
+    """mlockall(2). Linux: mm/mlock.c, apply_mlockall_flags."""
+    if not flags or flags & ~(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) or flags == _MCL_ONFAULT:
         raise EINVAL("unknown flags")
     mm = task.mm
-    total = mm.total_pages << PAGE_SHIFT
+    total = mm.total_pages << PAGE_SHIFT if flags & _MCL_CURRENT else 0
     try:
-        check_lock_limit(task, total)
+        check_lock_limit(task, total, is_anew=True)
     except EAGAIN:
         raise ENOMEM("RLIMIT_MEMLOCK") from None
-    if flags & 2:
-        raise ENOMEM("locking what isn't mapped yet")
-    mm.own_areas()
-    for area in mm.areas:
-        area.flags |= LOCKED
+    mm.locks_future = flags if flags & _MCL_FUTURE else 0
+    if flags & _MCL_CURRENT:
+        mm.own_areas()
+        mm.has_fork_advice = True
+        for area in list(mm.areas):
+            area.flags |= LOCKED
+            if not flags & _MCL_ONFAULT:
+                bring_in(mm, area)
     return 0
 
 
@@ -82,6 +101,7 @@ def mlockall(task: Task, flags: Int) -> int:
 def munlockall(task: Task) -> int:
     """munlockall(2)."""
     task.mm.own_areas()
+    task.mm.locks_future = 0
     for area in task.mm.areas:
         area.flags &= ~LOCKED
     return 0
