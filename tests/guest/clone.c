@@ -415,6 +415,26 @@ TEST(clone3_like_fork)
 	CHECK_EQ(wait_for(child), EXITED(9));
 }
 
+TEST(thread_local_storage_of_a_child)
+{
+	static unsigned long area[512];
+	pid_t child;
+
+	area[0] = 123456789;
+	child = (pid_t)syscall(SYS_clone, CLONE_SETTLS | SIGCHLD, 0L, 0L, 0L, (long)area);
+	if (child == 0) {
+		unsigned long word;
+		long result;
+
+		/* The C library's own thread-local storage isn't here: no call to it may be made. */
+		__asm__ volatile("movq %%fs:0, %0" : "=r"(word));
+		__asm__ volatile("syscall" : "=a"(result) : "0"((long)SYS_exit_group), "D"(word == 123456789 ? 7L : 8L) : "rcx", "r11", "memory");
+		__builtin_unreachable();
+	}
+	CHECK_EQ(wait_for(child), EXITED(7));
+	CHECK(errno >= 0);
+}
+
 TEST(clone3_errnos)
 {
 	struct {
@@ -446,6 +466,27 @@ TEST(clone3_errnos)
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
 	arguments = (struct clone_args){.exit_signal = SIGCHLD, .set_tid_size = 1};
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments = (struct clone_args){.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = 900};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EBADF);
+	arguments.cgroup = 1ULL << 32;
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments.cgroup = 900;
+	CHECK_ERRNO(clone3_call(&arguments, CLONE_ARGS_SIZE_VER1), EINVAL);
+	arguments = (struct clone_args){.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&child, .set_tid_size = 33};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments = (struct clone_args){.flags = CLONE_PIDFD, .exit_signal = SIGCHLD, .pidfd = 8};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EFAULT);
+	arguments = (struct clone_args){.flags = CLONE_PIDFD | CLONE_PARENT_SETTID,
+					.exit_signal = SIGCHLD,
+					.pidfd = (uintptr_t)&child,
+					.parent_tid = (uintptr_t)&child};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments = (struct clone_args){.flags = CLONE_PARENT, .exit_signal = SIGCHLD};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments = (struct clone_args){.flags = CLONE_NEWNS | CLONE_FS, .exit_signal = SIGCHLD};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments = (struct clone_args){.flags = CLONE_SETTLS, .exit_signal = SIGCHLD, .tls = 1ULL << 63};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EPERM);
 	arguments = (struct clone_args){.flags = 1ULL << 60, .exit_signal = SIGCHLD};
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
 	CHECK_ERRNO(wait(NULL), ECHILD);

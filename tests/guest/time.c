@@ -1,6 +1,7 @@
 /* Clocks, sleeping and timers: clock_gettime(2), nanosleep(2), setitimer(2), timer_create(2), timerfd_create(2). */
 #include "check.h"
 
+#include <pthread.h>
 #include <sys/timerfd.h>
 #include <sys/times.h>
 
@@ -407,6 +408,124 @@ TEST(posix_timers)
 	while (ticks == 0)
 		sleep_ms(5);
 	CHECK_EQ(seen.si_signo, SIGALRM);
+}
+
+static volatile pid_t handled_by;
+
+static void note_thread(int signal, siginfo_t *info, void *context)
+{
+	(void)context, (void)signal;
+	handled_by = gettid();
+	seen = *info;
+	ticks++;
+}
+
+static void *serve_a_timer(void *argument)
+{
+	*(volatile pid_t *)argument = gettid();
+	while (ticks < 3)
+		sleep_ms(1);
+	return NULL;
+}
+
+TEST(timers_of_one_thread)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 3};
+	struct itimerspec setting = timer_ms(5, 5);
+	volatile pid_t tid = 0;
+	pthread_t thread;
+	pid_t gone, child;
+	timer_t timer;
+
+	handle_info(SIGRTMIN + 3, note_thread, 0);
+	MUST(pthread_create(&thread, NULL, serve_a_timer, (void *)&tid) == 0 ? 0 : -1);
+	while (tid == 0)
+		sleep_ms(1);
+	event.sigev_value.sival_int = 42;
+	event._sigev_un._tid = tid;
+	CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	CHECK_EQ(timer_settime(timer, 0, &setting, NULL), 0);
+	MUST(pthread_join(thread, NULL) == 0 ? 0 : -1);
+	CHECK_EQ(handled_by, tid);
+	CHECK_EQ(seen.si_code, SI_TIMER);
+	CHECK_EQ(seen.si_value.sival_int, 42);
+	/* The thread has gone, and the timer goes on without anybody to tell. */
+	ticks = 0;
+	sleep_ms(20);
+	CHECK_EQ(ticks, 0);
+	CHECK_EQ(timer_delete(timer), 0);
+	child = child_that_pauses();
+	event._sigev_un._tid = child;
+	CHECK_ERRNO(timer_create(CLOCK_MONOTONIC, &event, &timer), EINVAL);
+	MUST(kill(child, SIGKILL));
+	gone = child;
+	MUST(wait_for(child));
+	event._sigev_un._tid = gone;
+	CHECK_ERRNO(timer_create(CLOCK_MONOTONIC, &event, &timer), EINVAL);
+	event._sigev_un._tid = -1;
+	CHECK_ERRNO(timer_create(CLOCK_MONOTONIC, &event, &timer), EINVAL);
+	event._sigev_un._tid = gettid();
+	event.sigev_signo = 0;
+	CHECK_ERRNO(timer_create(CLOCK_MONOTONIC, &event, &timer), EINVAL);
+	event.sigev_signo = SIGRTMIN + 3;
+	event.sigev_notify = SIGEV_THREAD_ID | SIGEV_NONE;
+	CHECK_ERRNO(timer_create(CLOCK_MONOTONIC, &event, &timer), EINVAL);
+	CHECK_ERRNO(syscall(SYS_timer_create, CLOCK_MONOTONIC, bad_address(), &timer), EFAULT);
+	event.sigev_notify = SIGEV_SIGNAL;
+	CHECK_ERRNO(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, bad_address()), EFAULT);
+}
+
+TEST(overruns_are_counted)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 4};
+	struct itimerspec setting = timer_ms(2, 2);
+	struct timespec none = {0, 0};
+	siginfo_t info = {0};
+	sigset_t set = set_of(SIGRTMIN + 4);
+	timer_t timer;
+
+	block(SIGRTMIN + 4);
+	MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
+	MUST(timer_settime(timer, 0, &setting, NULL));
+	sleep_ms(41);
+	CHECK_EQ(sigtimedwait(&set, &info, &none), SIGRTMIN + 4);
+	CHECK(info.si_overrun >= 18 && info.si_overrun < 400);
+	CHECK_EQ(timer_getoverrun(timer), info.si_overrun);
+	/* However many there were, one signal waits. */
+	setting = timer_ms(0, 0);
+	MUST(timer_settime(timer, 0, &setting, NULL));
+	while (sigtimedwait(&set, &info, &none) != -1)
+		continue;
+	CHECK_EQ(errno, EAGAIN);
+	setting = timer_ms(3, 0);
+	MUST(timer_settime(timer, 0, &setting, NULL));
+	CHECK_EQ(sigwaitinfo(&set, &info), SIGRTMIN + 4);
+	CHECK_EQ(info.si_overrun, 0);
+	CHECK_EQ(timer_getoverrun(timer), 0);
+	MUST(timer_delete(timer));
+	CHECK_ERRNO(timer_getoverrun(timer), EINVAL);
+}
+
+TEST(timers_until_a_time)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_NONE};
+	static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI, CLOCK_PROCESS_CPUTIME_ID,
+					   CLOCK_THREAD_CPUTIME_ID};
+	static const clockid_t without[] = {CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE};
+	struct itimerspec setting = {0}, left;
+	timer_t timer;
+
+	for (size_t at = 0; at < LENGTH(clocks); at++) {
+		CHECK_EQ(timer_create(clocks[at], &event, &timer), 0);
+		MUST(clock_gettime(clocks[at], &setting.it_value));
+		setting.it_value.tv_sec += 100;
+		CHECK_EQ(timer_settime(timer, TIMER_ABSTIME, &setting, NULL), 0);
+		CHECK_EQ(timer_gettime(timer, &left), 0);
+		CHECK(left.it_value.tv_sec >= 95 && left.it_value.tv_sec <= 100);
+		MUST(timer_delete(timer));
+	}
+	for (size_t at = 0; at < LENGTH(without); at++)
+		CHECK_ERRNO(timer_create(without[at], &event, &timer), EOPNOTSUPP);
 }
 
 TEST(timers_are_not_inherited)

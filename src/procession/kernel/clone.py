@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR, Errno
 from procession.fs.wait_queue import WaitQueue
+from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP
 from procession.kernel.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
@@ -38,6 +39,7 @@ CLONE_UNTRACED = int(CloneFlag.CLONE_UNTRACED)
 CLONE_CHILD_SETTID = int(CloneFlag.CLONE_CHILD_SETTID)
 CLONE_CLEAR_SIGHAND = int(CloneFlag.CLONE_CLEAR_SIGHAND)
 CLONE_INTO_CGROUP = int(CloneFlag.CLONE_INTO_CGROUP)
+CLONE_NEWNS = int(CloneFlag.CLONE_NEWNS)
 CLONE_NEWUSER = int(CloneFlag.CLONE_NEWUSER)
 CLONE_NEW_ANY = (
     CloneFlag.CLONE_NEWNS
@@ -73,6 +75,8 @@ def check_flags(flags: int) -> None:
         raise EINVAL("CLONE_THREAD needs CLONE_SIGHAND")
     if flags & CLONE_SIGHAND and not flags & CLONE_VM:
         raise EINVAL("CLONE_SIGHAND needs CLONE_VM")
+    if flags & CLONE_FS and flags & (CLONE_NEWNS | CLONE_NEWUSER):
+        raise EINVAL("a new mount or user namespace can't share CLONE_FS")
     if flags & CLONE_SIGHAND and flags & CLONE_CLEAR_SIGHAND:
         raise EINVAL("CLONE_CLEAR_SIGHAND contradicts CLONE_SIGHAND")
 
@@ -148,6 +152,9 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     if len(kernel.tasks) >= kernel.pids.task_limit:
         raise EAGAIN(f"{kernel.pids.task_limit} tasks, which is all that there may be")
     check_fork(parent)
+    if flags & CLONE_SETTLS and arguments.tls >= USER_END:
+        # Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64.
+        raise EPERM("thread-local storage beyond user space")
     if flags & CLONE_VM:
         mm = parent.mm.acquire()
     else:

@@ -172,6 +172,7 @@ class PosixTimer:
             self.status = DISARMED
             return
         self.status = REQUEUE_PENDING if self.interval_ns else DISARMED
+        self.info.overrun = 0
         send_timer_signal(kernel, self.thread or self.group, self.info)
 
     def signal_taken(self, kernel: Kernel, info: SigInfo) -> None:

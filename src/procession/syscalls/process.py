@@ -77,7 +77,8 @@ _WCONTINUED = 8
 _SIGCHLD = 17
 _CSIGNAL = 0xFF
 _SIGNAL_MAXIMUM = 64
-_CLONE_ARGS_SIZE_VER0 = 64
+_CLONE_ARGS_SIZE_VER0, _CLONE_ARGS_SIZE_VER2 = 64, 88
+_INT_MAX = 0x7FFF_FFFF
 _MAX_ARG_STRINGS = 0x7FFFFFFF
 _MAX_ARG_STRLEN = 131_072
 _WAIT4_OPTIONS = WNOHANG | WSTOPPED | _WCONTINUED | WNOTHREAD | WCLONE | WALL
@@ -214,7 +215,11 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
         raise EINVAL("a thread or sibling has no exit signal of its own")
     if bool(args.stack) != bool(args.stack_size):
         raise EINVAL("a stack without a size, or the other way round")
+    if flags & cloning.CLONE_PIDFD and flags & cloning.CLONE_PARENT_SETTID and args.pidfd == args.parent_tid:
+        raise EINVAL("the pidfd goes where the thread's id would")
     if flags & cloning.CLONE_INTO_CGROUP:
+        if args.cgroup > _INT_MAX or size < _CLONE_ARGS_SIZE_VER2:
+            raise EINVAL("no descriptor of a control group")
         raise EBADF("there are no control groups")
     set_tid = 0
     if args.set_tid_size:
