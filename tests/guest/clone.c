@@ -1,6 +1,7 @@
 /* Processes that share parts with their parent, and process descriptors: clone(2), clone3(2), unshare(2), pidfd_open(2). */
 #include "check.h"
 
+#include <pthread.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -563,6 +564,87 @@ TEST(process_descriptors)
 	CHECK_ERRNO(pidfd_send(STDIN_FILENO, 0, NULL, 0), EBADF);
 	CHECK_ERRNO(pidfd_send(5000, 0, NULL, 0), EBADF);
 	CHECK_ERRNO(waitid(P_PIDFD, STDIN_FILENO, &info, WEXITED), EBADF);
+}
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+static volatile pid_t thread_id, signalled;
+static volatile int may_end;
+
+static void note_signalled(int signal)
+{
+	(void)signal;
+	signalled = gettid();
+}
+
+static void *await_permission(void *argument)
+{
+	thread_id = gettid();
+	while (!may_end)
+		sleep_ms(1);
+	return argument;
+}
+
+static void await_signalled(void)
+{
+	for (int times = 0; times < 2000 && signalled == 0; times++)
+		sleep_ms(1);
+}
+
+TEST(thread_descriptors)
+{
+	struct pollfd polled = {.events = POLLIN};
+	pthread_t thread;
+	siginfo_t info;
+	int fd, leader;
+
+	handle(SIGUSR1, note_signalled, SA_RESTART);
+	MUST(pthread_create(&thread, NULL, await_permission, NULL) == 0 ? 0 : -1);
+	while (thread_id == 0)
+		sleep_ms(1);
+	CHECK_EQ(pidfd_open_call(thread_id, 0), -1);
+	fd = (int)CHECK_OK(pidfd_open_call(thread_id, PIDFD_THREAD));
+	leader = (int)CHECK_OK(pidfd_open_call(getpid(), PIDFD_THREAD));
+	CHECK_EQ(fcntl(fd, F_GETFL) & (O_ACCMODE | PIDFD_THREAD), O_RDWR | PIDFD_THREAD);
+	polled.fd = fd;
+	CHECK_EQ(poll(&polled, 1, 0), 0);
+	CHECK_EQ(pidfd_send(fd, SIGUSR1, NULL, 0), 0);
+	await_signalled();
+	CHECK_EQ(signalled, thread_id);
+	signalled = 0;
+	CHECK_EQ(pidfd_send(leader, SIGUSR1, NULL, 0), 0);
+	await_signalled();
+	CHECK_EQ(signalled, getpid());
+	signalled = 0;
+	block(SIGUSR1);
+	CHECK_EQ(pidfd_send(leader, SIGUSR1, NULL, 2), 0);
+	await_signalled();
+	CHECK_EQ(signalled, thread_id);
+	unblock(SIGUSR1);
+	CHECK_ERRNO(waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG), ECHILD);
+	CHECK_OK(syscall(SYS_pidfd_getfd, fd, STDOUT_FILENO, 0));
+	may_end = 1;
+	CHECK_EQ(poll(&polled, 1, 5000), 1);
+	CHECK_EQ(polled.revents & POLLIN, POLLIN);
+	MUST(pthread_join(thread, NULL) == 0 ? 0 : -1);
+	CHECK_EQ(poll(&polled, 1, 0), 1);
+	CHECK_EQ(polled.revents, POLLIN | POLLHUP);
+	CHECK_ERRNO(pidfd_send(fd, 0, NULL, 0), ESRCH);
+	CHECK_ERRNO(syscall(SYS_pidfd_getfd, fd, STDOUT_FILENO, 0), ESRCH);
+}
+
+TEST(reaped_processes_hang_up)
+{
+	pid_t child = child_that_exits(3);
+	struct pollfd polled = {.fd = (int)MUST(pidfd_open_call(child, 0)), .events = POLLIN};
+
+	CHECK_EQ(poll(&polled, 1, -1), 1);
+	CHECK_EQ(polled.revents, POLLIN);
+	CHECK_EQ(wait_for(child), EXITED(3));
+	CHECK_EQ(poll(&polled, 1, -1), 1);
+	CHECK_EQ(polled.revents, POLLIN | POLLHUP);
 }
 
 TEST(process_descriptor_from_clone)

@@ -86,6 +86,7 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
             _announce(kernel, leader)
     elif len(group.threads) == 1:
         _announce(kernel, task)
+    group.exit_queue.wake_all()
     if not is_last:
         # A thread that executes a program waits for the others to end.
         group.wait_queue.wake_all()
@@ -196,7 +197,6 @@ def _announce(kernel: Kernel, leader: Task) -> None:
 
     Linux: kernel/exit.c, exit_notify.
     """
-    leader.group.exit_queue.wake_all()
     if leader.parent is None:
         release_task(kernel, leader)
         return
@@ -208,6 +208,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
     """Forget a task that has ended: its id is free again. Linux: kernel/exit.c, release_task."""
     group = task.group
     set_state(task, TaskState.DEAD)
+    group.exit_queue.wake_all()
     del kernel.tasks[task.tid]
     task.credentials.user.process_count -= 1
     task.pending.clear()

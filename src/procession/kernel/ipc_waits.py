@@ -348,6 +348,8 @@ def _file(channels: ChannelMap, task: Task, file: File, waited: list[Any]) -> _R
         what = "the eventfd's count to grow" if file.read_queue in waited else "room in the eventfd's count"
         return _Reason(f"{what}, held by {_join(holders)}", _pids(channels, holders))
     if isinstance(file, PidFile):
+        if file.thread is not None:
+            return _by_tasks("the end of thread", [file.thread])
         return _by_tasks("the end of process", [file.group.leader])
     if isinstance(file, EpollFile):
         return _instance(channels, task, file)

@@ -6,7 +6,7 @@ from procession.abi.errno import EBADF, EINVAL, EPERM, ESRCH
 from procession.abi.pidfd import PidfdFlag, PidfdSignalFlag
 from procession.abi.siginfo import SiginfoRaw
 from procession.kernel.kill import sender_info, signal_group_members, signal_process, signal_thread
-from procession.kernel.pidfd import PidFile, group_for_pidfd, pid_file_of, signalled_group_of
+from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of, signalled_by, task_for_pidfd
 from procession.kernel.ptrace_access import may_access
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.siginfo import SI_USER
@@ -22,12 +22,13 @@ _THREAD, _THREAD_GROUP, _PROCESS_GROUP = 1, 2, 4
 
 @syscall(434)
 def pidfd_open(task: Task, pid: Int, flags: Flags[PidfdFlag]) -> int:
-    """pidfd_open(2); PIDFD_THREAD is of a later Linux than the one that uname names."""
-    if flags & ~_PIDFD_NONBLOCK:
+    """pidfd_open(2)."""
+    if flags & ~(_PIDFD_NONBLOCK | PIDFD_THREAD):
         raise EINVAL("unknown flags")
     kernel = task.kernel
-    group = group_for_pidfd(kernel, pid)
-    file = PidFile(kernel, group, flags, task)
+    is_thread = flags & PIDFD_THREAD != 0
+    target = task_for_pidfd(kernel, pid, is_thread=is_thread)
+    file = PidFile(kernel, target.group, flags, task, target if is_thread else None)
     return task.files.install(file, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
 
 
@@ -38,7 +39,7 @@ def pidfd_send_signal(
     """pidfd_send_signal(2). Linux: kernel/signal.c, SYSCALL_DEFINE4(pidfd_send_signal)."""
     if flags & ~(_THREAD | _THREAD_GROUP | _PROCESS_GROUP) or flags.bit_count() > 1:
         raise EINVAL("unknown flags, or several")
-    group = signalled_group_of(task, fd)
+    group, file = signalled_by(task, fd)
     if info:
         queued = read_info(task, signal, info.address)
         if queued.signo != signal:
@@ -46,12 +47,14 @@ def pidfd_send_signal(
         check_honesty(task, group.pid, queued)
     else:
         queued = sender_info(task, signal, SI_USER)
-    if group.leader.state is TaskState.DEAD:
-        raise ESRCH("the process is gone")
+    target = group.leader if file is None else file.target
+    if target is None or target.state is TaskState.DEAD:
+        raise ESRCH("the process or thread is gone")
+    is_thread = flags & _THREAD or (not flags and file is not None and file.thread is not None)
     if flags & _PROCESS_GROUP:
         signal_group_members(task, group.process_group, queued)
-    elif flags & _THREAD:
-        signal_thread(task, group.pid, group.pid, queued)
+    elif is_thread:
+        signal_thread(task, group.pid, target.tid, queued)
     else:
         signal_process(task, group.leader, queued)
     return 0
@@ -62,13 +65,12 @@ def pidfd_getfd(task: Task, fd: Fd, target_fd: Fd, flags: Int) -> int:
     """pidfd_getfd(2): a descriptor of another process, duplicated. Linux: kernel/pid.c."""
     if flags:
         raise EINVAL("unknown flags")
-    group = pid_file_of(task, fd).group
-    leader = group.leader
-    if leader.state in (TaskState.ZOMBIE, TaskState.DEAD):
-        raise ESRCH("the process has ended")
-    if not may_access(task, leader, by_fs_ids=False):
+    target = pid_file_of(task, fd).target
+    if target is None or target.state is TaskState.ZOMBIE:
+        raise ESRCH("the process or thread has ended")
+    if not may_access(task, target, by_fs_ids=False):
         raise EPERM("the process may not be traced by this one")
-    file = leader.files.files.get(target_fd)
+    file = target.files.files.get(target_fd)
     if file is None:
         raise EBADF(f"the process has no descriptor {target_fd}")
     return task.files.install(file, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])

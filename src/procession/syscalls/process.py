@@ -32,10 +32,9 @@ from procession.kernel.clock import FORK_NS
 from procession.kernel.clone import CloneArguments, copy_process, store_tid
 from procession.kernel.exec import begin_new_exec, do_execve
 from procession.kernel.exit import do_exit, do_group_exit
-from procession.kernel.pidfd import PidFile, pid_file_of
+from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import CpuTimes, Task
-from procession.kernel.task_state import TaskState
 from procession.kernel.wait import (
     P_ALL,
     P_PGID,
@@ -131,18 +130,17 @@ def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_ad
 
 def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_address: int) -> Task:
     """What can fail comes before there is a child: the descriptor, its file, and the address it goes to."""
-    if arguments.flags & cloning.CLONE_THREAD:
-        raise EINVAL("a pidfd stands for a process")
+    is_thread = arguments.flags & cloning.CLONE_THREAD != 0
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     fd = task.files.lowest_free(0, limit)
     task.mm.probe_write(pidfd_address, 4)
-    file = PidFile(kernel, task.group, 0, task)
+    file = PidFile(kernel, task.group, PIDFD_THREAD if is_thread else 0, task)
     try:
         child = copy_process(kernel, task, arguments)
     except Errno:
         file.release_if_unheld()
         raise
-    file.group = child.group
+    file.stand_for(child.group, child if is_thread else None)
     task.files.install(file, close_on_exec=True, limit=limit)
     # fork has made the page read-only again: if memory is used up now, the descriptor is there all the same.
     store_tid(task, pidfd_address, fd)
@@ -414,10 +412,11 @@ def waitid(
     elif kind == P_PIDFD:
         file = pid_file_of(task, number)
         fds = (number,)
-        if file.group.leader.state is TaskState.DEAD:
+        target = file.target
+        if target is None:
             # Its id may be another's by now.
             raise ECHILD("the process behind the pidfd was reaped")
-        number = file.group.pid
+        number = target.tid
         if not file.is_blocking and not options & WNOHANG:
             found = do_wait(task.kernel, task, WaitSelection(P_PID, number, options | WNOHANG))
             if found is None:
