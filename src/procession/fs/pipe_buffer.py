@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 from procession.abi.errno import EBUSY, EINVAL, ENFILE, ENOMEM, EPERM
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
@@ -258,6 +259,71 @@ class Pipe:
             self.chunks.append((data if count == len(data) else data[offset : offset + count], start, False))
         self.end = start + count
         return count
+
+    def add_pages(self, data: bytes, offset: int = 0) -> int:
+        """Append what fits of `data` in pages of its own, from `offset` in the first on; the number of bytes.
+
+        Nothing is ever written into their ends, since they may be somebody else's too. Wakes the readers.
+        Linux: include/linux/pipe_fs_i.h, PIPE_BUF_FLAG_CAN_MERGE.
+        """
+        start = ((self.end + PAGE_MASK) & ~PAGE_MASK) + offset
+        free_slots = self.slot_count - self.used_slots
+        count = min(len(data), (free_slots << PAGE_SHIFT) - offset)
+        if count <= 0:
+            return 0
+        self.chunks.append((data[:count], start, False))
+        self.end = (start + count + PAGE_MASK) & ~PAGE_MASK
+        self.length += count
+        self.read_queue.wake_all()
+        return count
+
+    def copy_pages(self, target: Pipe, length: int) -> int:
+        """Append up to `length` unread bytes to `target`, each page as a page of its own; how many.
+
+        Wakes the target's readers. Linux: fs/splice.c, link_pipe and splice_pipe_to_pipe.
+        """
+        end = target.end
+        left_slots = target.slot_count - target.used_slots
+        last_page, done = -1, 0
+        for data, start, is_packet, consumed in self._pages():
+            position = start + consumed
+            if position >> PAGE_SHIFT != last_page:
+                last_page = position >> PAGE_SHIFT
+                if not left_slots or done == length:
+                    break
+                left_slots -= 1
+                end = ((end + PAGE_MASK) & ~PAGE_MASK) + (position & PAGE_MASK)
+            piece = data[consumed : consumed + min(PAGE_SIZE - (position & PAGE_MASK), length - done)]
+            if not piece:
+                break
+            target.chunks.append((piece, end, is_packet))
+            end += len(piece)
+            done += len(piece)
+        target.end = (end + PAGE_MASK) & ~PAGE_MASK
+        target.length += done
+        target.read_queue.wake_all()
+        return done
+
+    def _pages(self) -> Iterator[tuple[bytes, int, bool, int]]:
+        """The unread chunks, once for each page that they touch: with how much of them lies before it."""
+        consumed = self.consumed
+        for data, start, is_packet in self.chunks:
+            while consumed < len(data):
+                yield data, start, is_packet, consumed
+                consumed += PAGE_SIZE - (start + consumed & PAGE_MASK)
+            consumed = 0
+
+    def drop(self, length: int) -> None:
+        """Remove `length` bytes, which have gone elsewhere; what is left of a packet stays. Wakes writers."""
+        chunks = self.chunks
+        self.length -= length
+        length += self.consumed
+        while chunks and length >= len(chunks[0][0]):
+            length -= len(chunks.popleft()[0])
+        self.consumed = length
+        if not chunks:
+            self.end = 0
+        self.write_queue.wake_all()
 
     def resize(self, size: int, is_privileged: bool, is_administrator: bool) -> int:
         """Make the pipe hold `size` bytes, rounded up to a power of two of pages; the new capacity.

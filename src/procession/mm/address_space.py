@@ -209,6 +209,7 @@ class MemoryDescriptor:
         child.arguments_end = self.arguments_end
         child.arguments_start = self.arguments_start
         child.auxiliary_vector = self.auxiliary_vector
+        child.barrier_registrations = self.barrier_registrations
         child.brk = self.brk
         child.code_end = self.code_end
         child.code_start = self.code_start

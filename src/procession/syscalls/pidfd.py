@@ -42,7 +42,7 @@ def pidfd_send_signal(
     group, file = signalled_by(task, fd)
     if info:
         queued = read_info(task, signal, info.address)
-        if queued.signo != signal:
+        if int.from_bytes(task.mm.read(info.address, 4), "little", signed=True) != signal:
             raise EINVAL("the siginfo speaks of another signal")
         check_honesty(task, group.pid, queued)
     else:

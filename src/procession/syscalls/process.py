@@ -410,6 +410,8 @@ def waitid(
         if number == 0:
             number = task.group.process_group.id
     elif kind == P_PIDFD:
+        if number < 0:
+            raise EINVAL("no descriptor")
         file = pid_file_of(task, number)
         fds = (number,)
         target = file.target

@@ -23,6 +23,7 @@ from procession.fs.file import O_APPEND, O_NONBLOCK, File
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.pipe import PipeFile
 from procession.fs.wait_queue import Sleep
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
@@ -36,7 +37,7 @@ from procession.syscalls.read_write import (
     send_sigpipe,
     writable_file,
 )
-from procession.syscalls.user_vector import MAX_RW_COUNT, import_vector
+from procession.syscalls.user_vector import MAX_RW_COUNT, UserVector, import_vector
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -249,8 +250,8 @@ def _wait_for_bytes(source: PipeFile, blocks: bool) -> bool:
     raise Sleep(pipe.read_queue)
 
 
-def _wait_for_room(task: Task, target: PipeFile, blocks: bool) -> int:
-    """How many bytes a pipe can take in new pages, at least one page. Raises EPIPE, EAGAIN, Sleep.
+def _wait_for_room(task: Task, target: PipeFile, blocks: bool, offset: int = 0) -> int:
+    """How many bytes a pipe can take in new pages, from `offset` in the first. Raises EPIPE, EAGAIN, Sleep.
 
     Linux: fs/splice.c, wait_for_space.
     """
@@ -260,7 +261,7 @@ def _wait_for_room(task: Task, target: PipeFile, blocks: bool) -> int:
         raise EPIPE
     free_slots = pipe.slot_count - pipe.used_slots
     if free_slots > 0:
-        return free_slots << 12
+        return (free_slots << PAGE_SHIFT) - offset
     if not blocks or target.flags & O_NONBLOCK:
         raise EAGAIN
     raise Sleep(pipe.write_queue)
@@ -274,11 +275,10 @@ def _pipe_to_pipe(
         raise EINVAL("the same pipe")
     if not _wait_for_bytes(source, blocks):
         return 0
-    room = _wait_for_room(task, target, blocks)
-    data = source.pipe.peek(min(length, room))
-    done = target.pipe.put(data, False)
+    _wait_for_room(task, target, blocks)
+    done = source.pipe.copy_pages(target.pipe, length)
     if consumes:
-        source.pipe.take(done)
+        source.pipe.drop(done)
     return done
 
 
@@ -325,16 +325,40 @@ def _file_to_pipe(
         if start < 0:
             raise EINVAL
     _check_can_splice(source)
-    room = _wait_for_room(task, target, blocks)
-    wanted = min(length, room)
-    data = source.read(wanted) if start is None else source.read_at(start, wanted)
+    if isinstance(source, NullFile):
+        raise EINVAL("there is nothing to take pages from")
+    # A file's pages are handed over as they lie in it.
+    in_page = (source.position if start is None else start) & PAGE_MASK if source.is_seekable else 0
+    wanted = min(length, _wait_for_room(task, target, blocks, in_page))
+    if start is not None:
+        data = source.read_at(start, wanted)
+    elif not blocks and source.inode.superblock.type_name == "sockfs":
+        data = _read_at_once(source, wanted)
+    else:
+        data = source.read(wanted)
     if not data:
         return 0
-    done = target.pipe.put(data, False)
+    done = target.pipe.add_pages(data, in_page)
     _note_transfer(source, target)
     if start is not None:
         offset.put(start + done)
     return done
+
+
+def _read_at_once(source: File, length: int) -> bytes:
+    """SPLICE_F_NONBLOCK is about the pipe, and for local streams alone about the socket too.
+
+    Linux: net/unix/af_unix.c, unix_stream_splice_read.
+    """
+    from procession.net.socket import MSG_DONTWAIT
+    from procession.net.socket_file import SocketFile
+    from procession.net.unix_stream import UnixStream
+
+    if not (isinstance(source, SocketFile) and isinstance(source.socket, UnixStream)):
+        return source.read(length)
+    received = source.socket.receive(length, MSG_DONTWAIT)
+    received.release()
+    return received.data
 
 
 @syscall(276)
@@ -353,6 +377,27 @@ def tee(task: Task, input: Fd, output: Fd, length: Size, flags: Flags[SpliceFlag
     return _pipe_to_pipe(task, source, target, min(length, MAX_RW_COUNT), blocks, consumes=False)
 
 
+def _gift_pages(file: PipeFile, buffers: UserVector) -> int:
+    """Put a program's pages, as they lie in its memory, into a pipe that has room. Raises EFAULT.
+
+    Linux: fs/splice.c, iter_to_pipe.
+    """
+    done = position = 0
+    for address, length in buffers.segments:
+        try:
+            data = buffers.read(position, length) if length else b""
+        except EFAULT:
+            if not done:
+                raise
+            break
+        added = file.pipe.add_pages(data, address & PAGE_MASK)
+        done += added
+        position += length
+        if added < length:
+            break
+    return done
+
+
 @syscall(278)
 def vmsplice(task: Task, fd: Fd, vector: InVector, count: Size, flags: Flags[SpliceFlag]) -> int:
     """vmsplice(2): the pages are copied, so what the program writes later isn't seen. Linux: fs/splice.c."""
@@ -366,8 +411,8 @@ def vmsplice(task: Task, fd: Fd, vector: InVector, count: Size, flags: Flags[Spl
         return 0
     blocks = not flags & _SPLICE_F_NONBLOCK
     if file.is_writable:
-        room = _wait_for_room(task, file, blocks)
-        return file.pipe.put(buffers.read(0, min(room, buffers.total)), False)
+        _wait_for_room(task, file, blocks)
+        return _gift_pages(file, buffers)
     if not _wait_for_bytes(file, blocks):
         return 0
     data = file.pipe.peek(buffers.total)
