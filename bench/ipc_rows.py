@@ -50,7 +50,8 @@ IPC_ROWS = (
     latency("sysv-queue", "System V message queue"),
     throughput("sysv-queue", "System V message queue", QUEUE_BYTES),
     latency("shared-memory", "shared memory, futex"),
-    throughput("shared-memory", "shared memory, futex", LARGE_BYTES),
+    throughput("shared-memory", "shared memory, futex, in place", LARGE_BYTES),
+    throughput("shared-memory-copied", "shared memory, futex, copied in and out", LARGE_BYTES),
     latency("eventfd", "eventfd"),
     Row(
         "signal-latency",
