@@ -25,10 +25,10 @@ class RecordLock:
     """A lock on the bytes `start` to `end`, both included (Linux: struct file_lock).
 
     `owner` is a table of descriptors, or an open file for an open-file-description lock. `kind` is F_RDLCK
-    or F_WRLCK; `pid` is who took it, -1 for an open file.
+    or F_WRLCK; `pid` is who took it, -1 for an open file; `file` is the open file by which it was taken.
     """
 
-    __slots__ = ("end", "kind", "owner", "pid", "start")
+    __slots__ = ("end", "file", "kind", "owner", "pid", "start")
 
     def __init__(self, owner: FdTable | File, pid: int, kind: int, start: int, end: int) -> None:
         self.owner = owner
@@ -36,6 +36,13 @@ class RecordLock:
         self.kind = kind
         self.start = start
         self.end = end
+        self.file: File | None = None
+
+    def part(self, start: int, end: int) -> RecordLock:
+        """The same lock on fewer bytes."""
+        part = RecordLock(self.owner, self.pid, self.kind, start, end)
+        part.file = self.file
+        return part
 
     def conflicts(self, other: RecordLock) -> bool:
         """Whether both can't be held at once. Linux: fs/locks.c, posix_locks_conflict."""
@@ -104,9 +111,9 @@ class FileLocks:
                 continue
             is_weakened = is_weakened or wanted.kind == F_UNLCK or held.kind == F_WRLCK
             if held.start < start:
-                kept.append(RecordLock(owner, held.pid, held.kind, held.start, start - 1))
+                kept.append(held.part(held.start, start - 1))
             if end < held.end:
-                kept.append(RecordLock(owner, held.pid, held.kind, end + 1, held.end))
+                kept.append(held.part(end + 1, held.end))
         if wanted.kind != F_UNLCK:
             kept.append(wanted)
         kept.sort(key=_first_byte)
@@ -216,6 +223,7 @@ def set_lock(file: File, wanted: RecordLock, *, is_blocking: bool) -> None:
         raise EBADF
     if wanted.kind not in (F_RDLCK, F_WRLCK, F_UNLCK):
         raise EINVAL
+    wanted.file = file
     inode = file.inode
     if inode.locks is None and wanted.kind == F_UNLCK:
         return

@@ -11,6 +11,7 @@ from procession.fs.lock import F_WRLCK
 from procession.kernel.task import Task
 
 if TYPE_CHECKING:
+    from procession.fs.fd_table import FdTable
     from procession.fs.inode import Inode
     from procession.fs.lock import FileLocks, RecordLock
     from procession.kernel.kernel import Kernel
@@ -44,6 +45,24 @@ def show_locks(kernel: Kernel) -> bytes:
                 if request.queue.waiters and locks.conflict(request.wanted) is held
             )
     return b"".join(line + b"\n" for line in lines)
+
+
+def show_locks_of_file(file: File, table: FdTable) -> bytes:
+    """What /proc/PID/fdinfo says of the locks taken by an open file, and for this table if by fcntl(2).
+
+    Linux: fs/locks.c, show_fd_locks.
+    """
+    inode, locks = file.inode, file.inode.locks
+    if locks is None:
+        return b""
+    whole = locks.whole.get(file)
+    lines = [] if whole is None else [whole_line(inode, whole.pid, is_exclusive=whole.is_exclusive)]
+    lines += [
+        record_line(inode, held)
+        for held in locks.records
+        if held.file is file and (held.owner is table or held.owner is file)
+    ]
+    return b"".join(b"lock:\t%d: %s\n" % (number, line) for number, line in enumerate(lines, 1))
 
 
 def waiting_for_whole(inode: Inode, locks: FileLocks) -> list[bytes]:

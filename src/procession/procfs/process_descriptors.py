@@ -146,10 +146,13 @@ class DescriptorDetails(ProcFile):
         self.uid, self.gid = task.credentials.euid, task.credentials.egid
 
     def show(self, subject: Subject) -> bytes:
+        from procession.procfs.locks import show_locks_of_file
+
         file = open_file(self.task, self.fd)
         flags = file.flags | (O_CLOEXEC if self.fd in self.task.files.close_on_exec else 0)
         return (
             b"pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%d\n"
             % (file.position, flags, file.path.mount.number, file.inode.number)
+            + show_locks_of_file(file, self.task.files)
             + file.show_details()
         )
