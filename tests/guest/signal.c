@@ -462,6 +462,45 @@ TEST(calls_that_are_never_restarted)
 	stop_ticks();
 }
 
+/* How a child ends that waits for a signal and blocks it or not: 100 and the signal that it got, or the errno. */
+static int end_of_waiter(int signal, void (*handler)(int), int blocks)
+{
+	int *is_ready = make_shared_page();
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		struct timespec limit = {0, 200000000};
+		sigset_t wanted = set_of(signal);
+		int got;
+
+		handle(signal, handler, 0);
+		if (blocks)
+			block(signal);
+		*is_ready = 1;
+		got = sigtimedwait(&wanted, NULL, &limit);
+		_exit(got == -1 ? errno : 100 + got);
+	}
+	while (!*(volatile int *)is_ready)
+		sleep_ms(1);
+	sleep_ms(50);
+	MUST(kill(child, signal));
+	return wait_for(child);
+}
+
+TEST(what_is_waited_for_should_be_blocked)
+{
+	CHECK_EQ(end_of_waiter(SIGTERM, SIG_DFL, 1), EXITED(100 + SIGTERM));
+	CHECK_EQ(end_of_waiter(SIGTERM, SIG_IGN, 1), EXITED(100 + SIGTERM));
+	CHECK_EQ(end_of_waiter(SIGCHLD, SIG_DFL, 1), EXITED(100 + SIGCHLD));
+	/* If it isn't, it's ignored or deadly as ever, but no handler runs. */
+	CHECK_EQ(end_of_waiter(SIGTERM, SIG_DFL, 0), KILLED(SIGTERM));
+	CHECK_EQ(end_of_waiter(SIGTERM, SIG_IGN, 0), EXITED(EAGAIN));
+	CHECK_EQ(end_of_waiter(SIGCHLD, SIG_DFL, 0), EXITED(EAGAIN));
+	CHECK_EQ(end_of_waiter(SIGTERM, record, 0), EXITED(100 + SIGTERM));
+	CHECK_EQ(end_of_waiter(SIGTSTP, SIG_DFL, 0), EXITED(100 + SIGTSTP));
+	CHECK_EQ(calls, 0);
+}
+
 TEST(ignored_signals_interrupt_nothing)
 {
 	struct timespec start, end, time = {0, 100000000}, left = {7, 7};

@@ -54,6 +54,39 @@ def test_the_terminal_is_restored_at_the_end(sit_at_procession: Sit, argv: tuple
         assert keyboard.shown.startswith(b"procession: " + argv[0].encode())
 
 
+def test_the_terminal_is_restored_when_the_guest_is_killed(sit_at_procession: Sit) -> None:
+    keyboard = sit_at_procession("sh", "-c", "stty raw -echo; echo ready; kill -KILL $$")
+    keyboard.wait_for("ready\n")
+    assert keyboard.wait_until_it_ends() == 128 + 9
+    assert keyboard.modes_now() == keyboard.modes
+    assert keyboard.shown.endswith(b"procession: killed by SIGKILL\r\n")
+
+
+WITH_A_BUG = """
+from procession.cli import main
+from procession.kernel.sched import Scheduler
+
+def fail(scheduler):
+    raise RuntimeError("this is no errno")
+
+Scheduler.yield_current = fail
+main()
+"""
+
+
+def test_the_terminal_is_restored_after_a_bug_of_the_kernel(guest_root: Path) -> None:
+    script = "import os, sys; print('ready', flush=True); sys.stdin.readline(); os.sched_yield()"
+    start = [sys.executable, "-c", WITH_A_BUG, "run", "--rootfs", str(guest_root), "-it", "--"]
+    with Keyboard([*start, "python3", "-c", script], os.environ) as keyboard:
+        keyboard.wait_for("ready\r\n")
+        assert keyboard.is_raw
+        keyboard.type("\r")
+        assert keyboard.wait_until_it_ends() == 70
+        assert keyboard.modes_now() == keyboard.modes
+        assert b"a bug in Procession's kernel" in keyboard.shown
+        assert all(line.endswith(b"\r") for line in keyboard.shown.split(b"\n")[:-1])
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_end_hangs_the_guests_terminal_up(sit_at_procession: Sit, number: signal.Signals) -> None:
     keyboard = sit_at_procession(*WAITING)

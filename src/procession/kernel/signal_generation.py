@@ -121,7 +121,7 @@ def prepare_signal(kernel: Kernel, task: Task, signo: int, *, is_forced: bool) -
         for thread in group.threads:
             thread.pending.discard(STOPPING)
         continue_group(kernel, group)
-    if (task.blocked | awaited_signals(task)) & bit:
+    if task.blocked & bit:
         return True
     handler = group.handlers.actions[signo].handler
     if group.flags & SIGNAL_UNKILLABLE:
@@ -162,7 +162,8 @@ def complete_signal(kernel: Kernel, task: Task, signo: int, *, is_group: bool) -
     if signo == SIGKILL or (
         group.handlers.actions[signo].handler == SIG_DFL
         and not bit & _NOT_ENDING_AT_ONCE
-        and not awaited_signals(task) & bit
+        # It's awaited then.
+        and not task.blocked & bit
     ):
         begin_group_exit(group, signo)
     elif task.blocked & bit:

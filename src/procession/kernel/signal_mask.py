@@ -28,7 +28,8 @@ def recalculate_pending(task: Task) -> None:
 def awaited_signals(task: Task) -> int:
     """The mask of signals for which the thread sleeps in rt_sigtimedwait(2), else 0.
 
-    They wake it and aren't ignored, though it blocks them (Linux: task_struct.real_blocked).
+    They wake it though it blocks them. Those that it doesn't block are ignored or deadly as ever (Linux:
+    task_struct.real_blocked holds what it blocks).
     """
     frame = task.frame
     if frame is None or frame.number != _RT_SIGTIMEDWAIT:
