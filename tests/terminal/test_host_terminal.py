@@ -248,6 +248,16 @@ def test_the_first_process_may_have_the_terminal(sit_at_procession: Sit) -> None
     assert keyboard.wait_until_it_ends() == 6
 
 
+def test_the_first_process_takes_only_signals_that_it_handles(sit_at_procession: Sit) -> None:
+    script = "kill -TERM 1; kill -KILL 1; kill -STOP 1; echo alive; exec cat"
+    keyboard = sit_at_procession("sh", "-c", script, options=("-it", "--pid1"))
+    keyboard.wait_for("alive\r\n")
+    keyboard.type("\x03\x1a\x1ctyped\r")
+    keyboard.wait_for("typed\r\ntyped\r\n")
+    keyboard.type("\x04")
+    assert keyboard.wait_until_it_ends() == 0
+
+
 def test_much_is_shown_in_order(sit_at_procession: Sit) -> None:
     keyboard = sit_at_procession("seq", "30000")
     assert keyboard.wait_until_it_ends() == 0
