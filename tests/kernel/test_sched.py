@@ -157,7 +157,7 @@ class TestFair:
         race.run_for(SECOND)
         assert shares(batch, normal)[0] == pytest.approx(0.5, abs=0.01)
 
-    def test_forking_brings_no_more(self, race: Race) -> None:
+    def test_forking_leaves_something_to_others(self, race: Race) -> None:
         # One task computes; the other's children each compute a little and end.
         single = race.hog()
         parent = race.start(
@@ -166,8 +166,8 @@ class TestFair:
         )
         race.run_for(SECOND)
         family = ran(parent) + parent.group.children_times.user_ns + parent.group.children_times.system_ns
-        # Each child has to wait for its first turn, so it is rather less.
-        assert 0.05 < family / (family + ran(single)) < 0.5
+        # Linux gives such a family up to four fifths: its children begin where their parent is.
+        assert 0.4 < family / (family + ran(single)) < 0.8
 
     def test_who_sleeps_gains_no_credit_without_end(self, race: Race) -> None:
         hog = race.hog()
@@ -185,6 +185,20 @@ class TestFair:
         gaps = [after - before for before, after in pairwise(times)]
         assert len(times) > 80
         assert max(gaps) < 10 * MS + 4 * MS
+
+    def test_messages_to_a_parent_switch_once_a_slice(self, race: Race) -> None:
+        read, write = Call(0, 3, b"-", 1), Call(1, 4, b"x", 1)
+        reader = race.start(
+            *(Call(293, bytes(8), 0, name="pipe"), Call(57), Branch(lambda pid: pid == 0, "child")),
+            *forever(Note(race), read, Work(2500)),
+            *("child", Note(race), write, Work(2500), Branch(lambda result: True, "child")),
+        )
+        race.run_for(200 * MS)
+        assert race.result(reader, "pipe") == 0
+        turns = [tid for (_, previous), (_, tid) in pairwise(race.log) if tid != previous]
+        assert set(turns) == {reader.tid, reader.tid + 1}
+        assert len(race.log) > 1500
+        assert len(turns) == pytest.approx(200 / 3, rel=0.2)
 
     def test_yielding_lets_the_others_run(self, race: Race) -> None:
         hog = race.hog(units=250)

@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 		sigprocmask(SIG_BLOCK, &set, &before);
 	child = fork();
 	if (child == 0) {
-		work(1500000);
+		work(2000000);
 		kill(getppid(), SIGUSR1);
 		_exit(0);
 	}

@@ -57,10 +57,15 @@ class Scheduler:
         """Let a new task run (Linux: wake_up_new_task)."""
         set_state(task, TaskState.RUNNABLE)
         queue = self._place(task)
-        # A new task has yet to earn its first slice: otherwise forking would be a way to get more.
         if class_of(task) == CLASS_FAIR:
+            # It starts where its parent is, and not behind: two that only ever send each other messages would
+            # keep that distance, and the one before would take the processor at every message.
             runtime_ns = max(task.entity.virtual_runtime_ns, queue.minimum_runtime_ns)
-            task.entity.virtual_runtime_ns = runtime_ns + SLICE_NS * NICE_0_WEIGHT // weight_of(task)
+            parent = self.kernel.current
+            if parent is not None and parent.entity.processor == queue.number:
+                ran_ns = self.kernel.uncharged_ns * NICE_0_WEIGHT // weight_of(parent)
+                runtime_ns = max(runtime_ns, parent.entity.virtual_runtime_ns + ran_ns)
+            task.entity.virtual_runtime_ns = runtime_ns
         queue.add(task)
         if queue.count == 1 and len(self.processors) > 1:
             self._give_turn(queue, task)
