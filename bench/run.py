@@ -23,6 +23,7 @@ sys.path.insert(0, str(BENCH.parent))
 
 from bench.ipc_rows import IPC_ROWS  # noqa: E402
 from bench.rows import ROWS, Row, Target  # noqa: E402
+from procession import is_compiled  # noqa: E402
 from tests.guest.compile_c import Linkage, compile_program  # noqa: E402
 
 TIMEOUT_S = 120
@@ -236,7 +237,7 @@ def host_data() -> dict[str, Any]:
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "unicorn": version_of("unicorn"),
-        "procession": version_of("procession"),
+        "procession": f"{version_of('procession')}{' (compiled)' if is_compiled() else ''}",
     }
 
 

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from procession.machine import Machine, Result
 
-__all__ = ["Machine", "Result"]
+__all__ = ["Machine", "Result", "is_compiled"]
+
+
+def is_compiled() -> bool:
+    """Whether this is a build whose kernel mypyc has compiled; docs/compiled.md tells how to make one."""
+    from importlib.util import find_spec
+
+    spec = find_spec("procession.syscalls.dispatch")
+    return spec is not None and spec.origin is not None and not spec.origin.endswith(".py")
 
 
 def __getattr__(name: str) -> object:
     """`Machine` and `Result`, imported when they're first asked for: the command line starts without them."""
-    if name in __all__:
+    if name in {"Machine", "Result"}:
         from procession import machine
 
         return getattr(machine, name)

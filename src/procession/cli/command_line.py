@@ -50,7 +50,9 @@ def show_version(ctx: click.Context, _param: click.Parameter, is_asked_for: bool
     if is_asked_for and not ctx.resilient_parsing:
         from importlib.metadata import version
 
-        click.echo(f"procession {version('procession')}")
+        from procession import is_compiled
+
+        click.echo(f"procession {version('procession')}{' (compiled)' if is_compiled() else ''}")
         ctx.exit()
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import json
 import pkgutil
-import textwrap
+import sys
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import procession.syscalls
@@ -51,9 +52,11 @@ def coverage() -> list[Coverage]:
 
 def constant_answer(call: SystemCall) -> str | None:
     """The errno of a call whose whole body is to raise it, None for others."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(call.handler)))
-    function = tree.body[0]
-    assert isinstance(function, ast.FunctionDef)
+    place = sys.modules[call.handler.__module__].__file__
+    assert place is not None
+    # A compiled module lies beside its source.
+    source = Path(place).with_name(f"{Path(place).name.partition('.')[0]}.py")
+    function = functions_in(source)[call.handler.__name__]
     statements = [statement for statement in function.body if not is_docstring(statement)]
     if len(statements) != 1 or not isinstance(statements[0], ast.Raise):
         return None
@@ -63,6 +66,13 @@ def constant_answer(call: SystemCall) -> str | None:
     if isinstance(raised, ast.Name) and raised.id.startswith("E"):
         return raised.id
     return None
+
+
+@cache
+def functions_in(source: Path) -> dict[str, ast.FunctionDef]:
+    """The functions that a module defines."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def is_docstring(statement: ast.stmt) -> bool:

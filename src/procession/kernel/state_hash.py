@@ -49,6 +49,9 @@ class StateWalk:
             return f"i{int(value)}"
         if isinstance(value, _SCALARS):
             return f"{type(value).__name__[0]}{value!r}"
+        if isinstance(value, tuple):
+            # Whether two equal tuples are one object is no state either.
+            return f"{type(value).__name__}({','.join(map(self.add, value))})"
         key = id(value)
         number = self.numbers.get(key)
         if number is None:
@@ -69,7 +72,7 @@ class StateWalk:
             return
         if isinstance(value, (bytearray, array)):
             text = f"{kind.__name__}{bytes(value)!r}"
-        elif isinstance(value, (list, tuple, deque)):
+        elif isinstance(value, (list, deque)):
             text = f"{kind.__name__}[{','.join(map(self.add, value))}]"
         elif isinstance(value, dict):
             text = f"dict{{{','.join(f'{self.add(key)}:{self.add(item)}' for key, item in value.items())}}}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 from procession.syscalls.parameters import (
     POINTER_CLASSES,
@@ -58,14 +58,22 @@ class SystemCall:
 
     `entry(task, registers)` decodes and runs the handler; `decode(task, registers)` gives the arguments
     alone, for a call that blocks. Both are compiled at the first use: most programs use some forty calls.
+    `annotations` are the text of the handler's, by name, in order, that of its result last.
     """
 
-    __slots__ = ("_compiled", "_fd_positions", "_parameters", "handler", "name", "number")
+    __slots__ = ("_compiled", "_fd_positions", "_parameters", "annotations", "handler", "name", "number")
 
-    def __init__(self, number: int, name: str, handler: Callable[..., int | None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        handler: Callable[..., int | None],
+        annotations: dict[str, str] | None = None,
+    ) -> None:
         self.number = number
         self.name = name
         self.handler = handler
+        self.annotations = annotations or handler.__annotations__
         self._parameters: tuple[Parameter, ...] | None = None
         self._compiled: tuple[Entry, Decoder] | None = None
         self._fd_positions: tuple[int, ...] | None = None
@@ -74,10 +82,14 @@ class SystemCall:
     def parameters(self) -> tuple[Parameter, ...]:
         """The declared parameters, the task left out."""
         if self._parameters is None:
-            names = list(inspect.signature(self.handler).parameters)
-            hints = get_type_hints(self.handler, localns=_TASK_NAMES, include_extras=True)
-            self._parameters = tuple(Parameter(name, hints[name]) for name in names[1:])
+            names = [name for name in self.annotations if name != "return"]
+            self._parameters = tuple(Parameter(name, self.hint(name)) for name in names[1:])
         return self._parameters
+
+    def hint(self, name: str) -> Any:
+        """The type of the parameter `name`, or of the result by the name "return"."""
+        names = sys.modules[self.handler.__module__].__dict__
+        return eval(self.annotations[name], names, _TASK_NAMES)
 
     @property
     def fd_positions(self) -> tuple[int, ...]:
@@ -124,11 +136,12 @@ TABLE: list[SystemCall | None] = [None] * TABLE_SIZE
 _TASK_NAMES: dict[str, Any] = {"Task": object}
 
 
-def syscall(number: int) -> Callable[[Handler], Handler]:
+def syscall(number: int, annotations: dict[str, str] | None = None) -> Callable[[Handler], Handler]:
     """Declare the decorated function the handler of system call `number`.
 
     Its first parameter is the calling task, the others are of the kinds of `syscalls.parameters`. It
-    returns the result, raises an Errno, or raises Sleep to block.
+    returns the result, raises an Errno, or raises Sleep to block. `annotations` are given for a compiled
+    handler, which has none of its own.
     """
 
     def declare(handler: Handler) -> Handler:
@@ -136,7 +149,7 @@ def syscall(number: int) -> Callable[[Handler], Handler]:
         other = TABLE[number]
         if other is not None:
             raise ValueError(f"system call {number} is declared twice: {other.name} and {name}")
-        TABLE[number] = SystemCall(number, name, handler)
+        TABLE[number] = SystemCall(number, name, handler, annotations)
         return handler
 
     return declare

@@ -12,9 +12,9 @@ from procession.abi.structure import U32
 from procession.abi.time import Timespec
 from procession.kernel.capability import CAP_SYS_NICE
 from procession.kernel.priority import (
-    FAIR,
     HIGHEST_NICE,
     LOWEST_NICE,
+    POLICIES,
     REAL_TIME,
     SCHED_DEADLINE,
     SCHED_RR,
@@ -138,7 +138,7 @@ def sched_setattr(task: Task, pid: Int, attr: InOut[SchedAttr], flags: UInt) -> 
     nice, priority = value.sched_nice, value.sched_priority
     if value.sched_flags & _FLAG_KEEP_PARAMS:
         nice, priority = target.nice, target.realtime_priority
-        if policy is not None and policy not in (*FAIR, *REAL_TIME, 5, SCHED_DEADLINE):
+        if policy is not None and policy not in POLICIES:
             raise EINVAL(f"no policy {policy}")
         policy = target.policy
     if value.sched_flags & ~_FLAGS_ALL:

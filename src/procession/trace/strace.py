@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, TextIO, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TextIO, cast, get_args
 
 from procession.abi.clone_flags import CSIGNAL
 from procession.abi.enumeration import IntEnum, IntFlag
@@ -428,7 +428,7 @@ def address_text_of_result(address: int) -> str:
 @cache
 def returns_address(call: SystemCall) -> bool:
     """Whether the declaration says that the result is an address."""
-    hint = get_type_hints(call.handler, localns={"Task": object}, include_extras=True).get("return")
+    hint = call.hint("return")
     return any(isinstance(part, Kind) and part.name == "address" for part in get_args(hint))
 
 
