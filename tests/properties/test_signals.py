@@ -523,5 +523,5 @@ class LongerSignals(Signals):
     """The same for longer."""
 
 
-TestLongerSignals = pytest.mark.heavy(LongerSignals.TestCase)
-TestLongerSignals.settings = settings(max_examples=1500, stateful_step_count=100)
+TestLongerSignals = pytest.mark.heavy(pytest.mark.timeout(900)(LongerSignals.TestCase))
+TestLongerSignals.settings = settings(max_examples=1000, stateful_step_count=100)
