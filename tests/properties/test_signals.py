@@ -516,7 +516,7 @@ class Signals(RuleBasedStateMachine):
 
 
 TestSignals = Signals.TestCase
-TestSignals.settings = settings(max_examples=100, stateful_step_count=60)
+TestSignals.settings = settings(max_examples=70, stateful_step_count=60)
 
 
 class LongerSignals(Signals):
