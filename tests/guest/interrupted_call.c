@@ -4,6 +4,7 @@
 
 #include <linux/futex.h>
 #include <mqueue.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/epoll.h>
@@ -398,6 +399,55 @@ static void impatient_before_a_full_queue(void)
 static void accept_one(void)
 {
 	MUST(accept(other_fd, NULL, NULL));
+}
+
+/* A socket of this kind at a port of the loopback's; `internet_address` is where. */
+static struct sockaddr_in internet_address;
+
+static int internet_socket(int type)
+{
+	int new = (int)MUST(socket(AF_INET, type, 0));
+	socklen_t length = sizeof(internet_address);
+
+	internet_address = (struct sockaddr_in){AF_INET, 0, {htonl(INADDR_LOOPBACK)}, {0}};
+	MUST(bind(new, (struct sockaddr *)&internet_address, length));
+	MUST(getsockname(new, (struct sockaddr *)&internet_address, &length));
+	return new;
+}
+
+static void listening_to_the_internet(void)
+{
+	fd = internet_socket(SOCK_STREAM);
+	MUST(listen(fd, 5));
+}
+
+static void connect_through_the_internet(void)
+{
+	ends[1] = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(connect(ends[1], (struct sockaddr *)&internet_address, sizeof(internet_address)));
+}
+
+static void internet_stream(void)
+{
+	listening_to_the_internet();
+	connect_through_the_internet();
+	fd = (int)MUST(accept(fd, NULL, NULL));
+}
+
+static void impatient_internet_stream(void)
+{
+	internet_stream();
+	set_timeout(SO_RCVTIMEO);
+}
+
+static void datagrams(void)
+{
+	fd = internet_socket(SOCK_DGRAM);
+}
+
+static void send_datagram(void)
+{
+	MUST(sendto(fd, "x", 1, 0, (struct sockaddr *)&internet_address, sizeof(internet_address)));
 }
 
 static long call_accept(void)
@@ -1055,6 +1105,10 @@ TEST(socket_calls)
 		{"sendto", full_sockets, call_sendto, drain_socket, RESTARTED},
 		{"sendmsg", full_sockets, call_sendmsg, drain_socket, RESTARTED},
 		{"sendmmsg", full_sockets, call_sendmmsg, drain_socket, RESTARTED},
+		{"accept of TCP", listening_to_the_internet, call_accept, connect_through_the_internet, RESTARTED},
+		{"recv of TCP", internet_stream, call_recv, write_to_pipe, RESTARTED},
+		{"recvmsg of TCP", internet_stream, call_recvmsg, write_to_pipe, RESTARTED},
+		{"recvfrom of UDP", datagrams, call_recv, send_datagram, RESTARTED},
 	};
 
 	check_calls(calls, LENGTH(calls));
@@ -1072,6 +1126,8 @@ TEST(socket_calls_with_a_timeout)
 		{"recvmsg with SO_RCVTIMEO", impatient_sockets, call_recvmsg, write_to_pipe,
 		 NEVER_RESTARTED_NOR_AFTER_A_STOP},
 		{"recvmmsg with SO_RCVTIMEO", impatient_sockets, call_recvmmsg, write_to_pipe,
+		 NEVER_RESTARTED_NOR_AFTER_A_STOP},
+		{"recv of TCP with SO_RCVTIMEO", impatient_internet_stream, call_recv, write_to_pipe,
 		 NEVER_RESTARTED_NOR_AFTER_A_STOP},
 		{"recvmmsg with a timeout", sockets, call_recvmmsg_with_a_timeout, write_to_pipe, RESTARTED},
 		{"connect with SO_SNDTIMEO", impatient_before_a_full_queue, call_connect, accept_one,
