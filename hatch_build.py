@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PROJECT = Path(__file__).resolve().parent
+FOLDER = PROJECT / "build" / "mypyc"
 COMPILED_LAYERS = ("hardware", "mm", "fs", "net", "kernel", "procfs", "syscalls")
 LEFT_INTERPRETED = frozenset(
     (
@@ -42,14 +44,17 @@ class CompiledBuild(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if not is_wanted() or version == "editable":
             return
-        folder = PROJECT / "build" / "mypyc"
         # In a process of its own: setuptools changes how modules are found for good.
-        subprocess.run([sys.executable, __file__, str(folder)], check=True, stdin=subprocess.DEVNULL)
-        libraries = folder / "lib"
+        subprocess.run([sys.executable, __file__, str(FOLDER)], check=True, stdin=subprocess.DEVNULL)
+        libraries = FOLDER / "lib"
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         for library in sorted(libraries.rglob("*.so")):
             build_data["force_include"][str(library)] = str(library.relative_to(libraries))
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if is_wanted() and version != "editable":
+            shutil.rmtree(FOLDER)
 
 
 def is_wanted() -> bool:
@@ -160,8 +165,6 @@ def prepare_sources(folder: Path) -> Path:
 
 def compile_modules(folder: Path) -> None:
     """Leave the extension modules below `folder`/lib."""
-    import shutil
-
     shutil.rmtree(folder, ignore_errors=True)
     source = prepare_sources(folder)
     os.chdir(source)
