@@ -1,4 +1,4 @@
-"""PostgreSQL, redis, nginx, caddy, curl, socat and nc serve each other over loopback as they do on Linux."""
+"""PostgreSQL, redis, nginx, caddy, sshd, D-Bus and others serve each other as they do on Linux."""
 
 from __future__ import annotations
 

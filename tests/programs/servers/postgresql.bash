@@ -26,6 +26,7 @@ select twice(21);
 SQL
 # Two sessions: the second waits for the first one's row lock.
 mkfifo one two
+: > one.out > two.out > listener.out
 psql -h /tmp/pg -At < one > one.out 2>&1 &
 first=$!
 psql -h 127.0.0.1 -At < two > two.out 2>&1 &

@@ -28,6 +28,7 @@ done
 wait
 cat pg/one.out pg/two.out | grep -c 'ERROR:  deadlock detected'
 # A backend is killed in the middle: the server drops all memory, and recovers.
+: > pg/victim
 (echo 'select pg_backend_pid();'; until test -e killed; do sleep 0.05; done; echo 'select 1;') | psql -At > pg/victim 2>&1 &
 victim=$!
 until grep -q . pg/victim; do sleep 0.05; done
