@@ -334,7 +334,7 @@ TEST(a_nicer_one_gets_less)
 				counts[number * 8]++;
 		}
 	}
-	sleep_ms(500);
+	sleep_ms(250);
 	for (int number = 0; number < 2; number++) {
 		MUST(kill(children[number], SIGKILL));
 		MUST(wait_for(children[number]));

@@ -8,12 +8,16 @@ from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS, PhysicalMemory
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.page_cache import PageCache
-from procession.mm.vma import LOCKED, VirtualMemoryArea
+from procession.mm.vma import LOCKED
 
 _ROUNDS = 2
 """How often each page is looked at: one in use loses its ACCESSED bit first and its frame next time."""
 
-Mappings = dict[PageCache, list[tuple[MemoryDescriptor, VirtualMemoryArea]]]
+Mapper = tuple[MemoryDescriptor, int, bool]
+"""An address space, how many pages further a page of the cache is mapped there, and whether it's locked."""
+Parts = dict[tuple[int, int], list[Mapper]]
+"""Who maps the pages from one index up to another: mostly the same segments of a program, many times."""
+Mappings = dict[PageCache, Parts]
 
 
 class PageReclaimer:
@@ -51,7 +55,7 @@ class PageReclaimer:
                 if is_free and cache.area_count:
                     if mappings is None:
                         mappings = _mappings(memory)
-                    is_free = _unmap(memory, mappings.get(cache, []), index, frame)
+                    is_free = _unmap(memory, mappings.get(cache, {}), index, frame)
                 if not is_free:
                     queue[frame] = cache, index
                     continue
@@ -64,19 +68,19 @@ class PageReclaimer:
 
 
 def _mappings(memory: PhysicalMemory) -> Mappings:
-    """Who maps which page cache."""
+    """Who maps which part of which page cache."""
     found: Mappings = {}
     for space in memory.address_spaces:
         assert isinstance(space, MemoryDescriptor)
         for area in space.areas:
             if area.pages is not None:
-                found.setdefault(area.pages, []).append((space, area))
+                part = area.page_offset, area.page_offset + (area.size >> PAGE_SHIFT)
+                mapper = space, (area.start >> PAGE_SHIFT) - area.page_offset, area.flags & LOCKED != 0
+                found.setdefault(area.pages, {}).setdefault(part, []).append(mapper)
     return found
 
 
-def _unmap(
-    memory: PhysicalMemory, mappings: list[tuple[MemoryDescriptor, VirtualMemoryArea]], index: int, frame: int
-) -> bool:
+def _unmap(memory: PhysicalMemory, parts: Parts, index: int, frame: int) -> bool:
     """Take page `index`, in `frame`, from all who map it, unless it's locked or was accessed lately.
 
     Returns whether nobody maps it any more. Linux: mm/rmap.c, folio_referenced and try_to_unmap.
@@ -84,23 +88,24 @@ def _unmap(
     words = memory.words
     places: list[tuple[MemoryDescriptor, int]] = []
     was_accessed = False
-    for space, area in mappings:
-        page = (area.start >> PAGE_SHIFT) + index - area.page_offset
-        if not area.start >> PAGE_SHIFT <= page < area.end >> PAGE_SHIFT:
+    for (first, past), mappers in parts.items():
+        if not first <= index < past:
             continue
-        leaf = space.leaves.get(page >> 9)
-        if leaf is None:
-            continue
-        place = (leaf << 9) + (page & 511)
-        entry = words[place]
-        if not entry & pte.CACHED or (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT != frame:
-            continue
-        if area.flags & LOCKED:
-            return False
-        if entry & pte.ACCESSED:
-            was_accessed = True
-            words[place] = entry & ~pte.ACCESSED
-        places.append((space, place))
+        for space, distance, is_locked in mappers:
+            page = index + distance
+            leaf = space.leaves.get(page >> 9)
+            if leaf is None:
+                continue
+            place = (leaf << 9) + (page & 511)
+            entry = words[place]
+            if not entry & pte.CACHED or (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT != frame:
+                continue
+            if is_locked:
+                return False
+            if entry & pte.ACCESSED:
+                was_accessed = True
+                words[place] = entry & ~pte.ACCESSED
+            places.append((space, place))
     if places:
         memory.stale |= STALE_TRANSLATIONS
     if was_accessed:
