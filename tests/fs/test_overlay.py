@@ -239,6 +239,25 @@ def test_a_file_that_got_shorter_reads_as_zeros(tree: FileTree, root: Path) -> N
     assert tree.vfs.memory.bytes[frame << 12 : (frame << 12) + 6] == b"short\0"
 
 
+def test_the_pages_of_two_files_are_not_mixed(root: Path) -> None:
+    """A file whose place another one took is the old one while it's held, and an error afterwards."""
+    old, new = b"old" * 8192, b"new" * 8192
+    (root / "etc" / "replaced").write_bytes(old)
+    for number in range(100):
+        (root / "empty" / f"{number}").write_bytes(b"%d" % number)
+    tree = new_overlay_tree(root)
+    file = tree.open("/etc/replaced")
+    assert file.read_at(0, 4096) == old[:4096]
+    (root / "etc" / "other").write_bytes(new)
+    (root / "etc" / "other").rename(root / "etc" / "replaced")
+    assert file.read_at(4096, 4096) == old[4096:8192]
+    for number in range(100):
+        assert tree.open(f"/empty/{number}").read(10) == b"%d" % number
+    with pytest.raises(EIO):
+        file.read_at(8192, 4096)
+    assert new_overlay_tree(root).open("/etc/replaced").read(len(new)) == new
+
+
 def test_a_file_that_is_gone_is_an_io_error(tree: FileTree, root: Path) -> None:
     tree.path("/deep/er/est/file")
     tree.path("/bin/tool")

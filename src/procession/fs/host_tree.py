@@ -72,9 +72,9 @@ class HostFileCache:
             self.descriptors[tree, path] = found
         return found
 
-    def put(self, tree: HostTree, path: bytes, number: int) -> HostDescriptor:
-        """Keep descriptor `number`; the one that wasn't used for longest goes."""
-        descriptor = self.descriptors[tree, path] = HostDescriptor(number)
+    def put(self, tree: HostTree, path: bytes, descriptor: HostDescriptor) -> HostDescriptor:
+        """Keep `descriptor`; the one that wasn't used for longest goes."""
+        self.descriptors[tree, path] = descriptor
         if len(self.descriptors) > self.limit:
             del self.descriptors[next(iter(self.descriptors))]
         return descriptor
@@ -83,6 +83,8 @@ class HostFileCache:
 _directories = HostFileCache(OPEN_DIRECTORIES_LIMIT)
 _files = HostFileCache(OPEN_FILES_LIMIT)
 _identities: WeakKeyDictionary[HostTree, dict[tuple[int, int], bytes]] = WeakKeyDictionary()
+# Which files were read, by device and inode number.
+_opened: WeakKeyDictionary[HostTree, dict[bytes, tuple[int, int]]] = WeakKeyDictionary()
 _pseudo_devices: frozenset[int] | None = None
 
 
@@ -135,11 +137,12 @@ class HostTree:
             missing.append(name)
             found = _directories.get(self, path)
         if found is None:
-            found = _directories.put(self, b"", os.open(self.root, _PLACE_FLAGS & ~os.O_NOFOLLOW))
+            number = os.open(self.root, _PLACE_FLAGS & ~os.O_NOFOLLOW)
+            found = _directories.put(self, b"", HostDescriptor(number))
         for name in reversed(missing):
             path = path + b"/" + name if path else name
             number = os.open(name, _PLACE_FLAGS, dir_fd=found.number)
-            found = _directories.put(self, path, number)
+            found = _directories.put(self, path, HostDescriptor(number))
         return found
 
     def status(self, path: bytes) -> HostStatus:
@@ -187,11 +190,15 @@ class HostTree:
         directory, _, name = path.rpartition(b"/")
         with _host_errors_as_errno():
             number = os.open(name, _FILE_FLAGS, dir_fd=self._directory(directory).number)
-            descriptor = _files.put(self, path, number)
-            if not stat.S_ISREG(os.fstat(number).st_mode):
-                _files.descriptors.pop((self, path), None)
+            descriptor = HostDescriptor(number)
+            status = os.fstat(number)
+            if not stat.S_ISREG(status.st_mode):
                 raise EIO("no longer a regular file on the host")
-            return descriptor
+            identity = status.st_dev, status.st_ino
+            if _opened.setdefault(self, {}).setdefault(path, identity) != identity:
+                # Pages of the one and pages of the other would make a file that never was.
+                raise EIO("another file has its place on the host")
+            return _files.put(self, path, descriptor)
 
     def read(self, path: bytes, offset: int, length: int) -> bytes:
         """Up to `length` bytes of the regular file at `path`. Raises EIO when it's gone from the host."""

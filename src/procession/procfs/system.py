@@ -9,7 +9,9 @@ from procession.abi.errno import EIO, ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import DirectoryEntry, Inode
+from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.loadavg import LOAD_SHIFT, ONE
+from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.task_state import TaskState
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.locks import show_locks
@@ -250,13 +252,14 @@ def show_meminfo(kernel: Kernel) -> bytes:
     from procession.procfs.process_memory import resident_pages
 
     memory = kernel.memory
-    anonymous = file = shared = tables = 0
+    anonymous = file = shared = tables = locked = 0
     # Threads share one address space.
     for mm in dict.fromkeys(task.mm for task in kernel.tasks.values() if task.mm.reference_count > 0):
         resident = resident_pages(mm)
         anonymous += resident.anonymous
         file += resident.file
         shared += resident.shared_memory
+        locked += locked_bytes(mm) >> PAGE_SHIFT
         tables += len(mm.tables.leaves) + len(mm.tables.middle) + len(mm.tables.upper) + 1
     total, free = memory.frame_count, memory.free_frames
     cached = max(total - free - anonymous - tables, 0)
@@ -273,8 +276,8 @@ def show_meminfo(kernel: Kernel) -> bytes:
         (b"Inactive(anon)", 0),
         (b"Active(file)", 0),
         (b"Inactive(file)", cached),
-        (b"Unevictable", 0),
-        (b"Mlocked", 0),
+        (b"Unevictable", locked),
+        (b"Mlocked", locked),
         (b"SwapTotal", 0),
         (b"SwapFree", 0),
         (b"Dirty", 0),
