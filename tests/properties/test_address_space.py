@@ -532,5 +532,5 @@ class MoreAddressSpaces(AddressSpaces):
     """The same for longer."""
 
 
-TestMoreAddressSpaces = pytest.mark.heavy(MoreAddressSpaces.TestCase)
+TestMoreAddressSpaces = pytest.mark.timeout(900)(pytest.mark.heavy(MoreAddressSpaces.TestCase))
 TestMoreAddressSpaces.settings = settings(max_examples=400, stateful_step_count=150)

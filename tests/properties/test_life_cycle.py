@@ -313,5 +313,5 @@ class LongerLives(LifeCycle):
     """The same for longer."""
 
 
-TestLongerLives = pytest.mark.heavy(LongerLives.TestCase)
+TestLongerLives = pytest.mark.timeout(900)(pytest.mark.heavy(LongerLives.TestCase))
 TestLongerLives.settings = settings(max_examples=800, stateful_step_count=150)

@@ -16,8 +16,8 @@ STALE_CODE = 2
 STALE_PAGES = 4
 
 
-_WORKING_SET_SHIFT = 5
-"""A thirty-second of the memory is left to pages of files."""
+_WORKING_SET = 2048
+"""So many pages of files are kept at least, an eighth of a small memory: what a few programs run from."""
 
 
 class OutOfFrames(Exception):
@@ -135,7 +135,7 @@ class PhysicalMemory:
         Without these they would fault at every other instruction, and nobody would be killed for want of
         memory.
         """
-        return max(len(self.reclaimable) - (self.frame_count >> _WORKING_SET_SHIFT), 0)
+        return max(len(self.reclaimable) - min(self.frame_count >> 3, _WORKING_SET), 0)
 
     @property
     def available_frames(self) -> int:
