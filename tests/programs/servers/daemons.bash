@@ -30,7 +30,7 @@ wait $bus; echo "dbus-daemon: $?"
 
 memcached -u nobody -l 127.0.0.1 -p 11311 -t 4 &
 cache=$!
-talk() { nc.openbsd -q 1 127.0.0.1 11311; }
+talk() { nc.openbsd -q 1 127.0.0.1 11311 | tr -d '\r'; }
 until printf 'version\r\nquit\r\n' | talk | grep -q VERSION; do sleep 0.1; done
 printf 'set key 0 0 5\r\nhello\r\nget key\r\nincr n 1\r\nset n 0 0 1\r\n7\r\nincr n 35\r\nquit\r\n' | talk
 clients=
