@@ -201,7 +201,7 @@ def compile_modules(folder: Path) -> None:
     CCompiler.compile = compile_at_once
     extensions = mypycify(
         ["--config-file=", "--python-version=3.11", *map(str, modules_to_compile(source))],
-        opt_level="1",
+        opt_level="2",
         debug_level="0",
         multi_file=True,
         group_name="procession",
