@@ -83,7 +83,7 @@ there="ssh -p 10022 $options root@127.0.0.1"
 until nc.openbsd -z 127.0.0.1 10022; do sleep 0.1; done
 $there -i keys/user 'echo from the other side; echo complaint >&2; exit 9'; echo "ssh: $?"
 seq 20000 | $there -i keys/user md5sum
-$there -i keys/user -tt 'tty | tr -d 0-9; test -t 0 && echo terminal' < /dev/null
+$there -i keys/user -tt 'tty | tr -d 0-9; test -t 0 && echo terminal' < /dev/null | tr -d '\r'
 eval "$(ssh-agent -s)" > /dev/null
 ssh-add -q keys/user
 ssh-add -l | wc -l
@@ -93,6 +93,6 @@ scp -q -P 10022 -i keys/user $options /etc/hosts root@127.0.0.1:/tmp/copied
 cmp /etc/hosts copied && echo copied
 $there -i keys/user -M -S /tmp/master -fN
 $there -S /tmp/master 'echo multiplexed'
-$there -S /tmp/master -O exit 2>&1
+$there -S /tmp/master -O exit 2>&1 | tr -d '\r'
 kill $sshd
 wait $sshd; echo "sshd: $?"
