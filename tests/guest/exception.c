@@ -1,6 +1,8 @@
 /* Exceptions of the CPU, and what a handler sees and keeps of the interrupted program: sigaction(2), sigaltstack(2). */
 #include "fault.h"
 
+#include <cpuid.h>
+#include <string.h>
 #include <ucontext.h>
 
 #ifndef SS_AUTODISARM
@@ -68,19 +70,31 @@ TEST(breakpoint)
 	CHECK_EQ(trap, 3);
 }
 
+/* KVM, on a processor of AMD's, reports int1 at the instruction; the processor itself does behind it. */
+static int int1_is_reported_early(void)
+{
+	unsigned int a, b, c, d, is_amd;
+
+	__cpuid(0, a, b, c, d);
+	is_amd = memcmp(&b, "Auth", 4) == 0 && memcmp(&c, "cAMD", 4) == 0;
+	__cpuid(1, a, b, c, d);
+	return is_amd && c >> 31;
+}
+
 TEST(traps_of_other_kinds)
 {
 	long before, after;
 
 	handle_info(SIGTRAP, skip, 0);
 	handle_info(SIGSEGV, skip, 0);
-	skipped_bytes = 0;
+	skipped_bytes = int1_is_reported_early();
 	__asm__ volatile("lea 1f(%%rip), %0\n\t.byte 0xf1\n1:\tlea 1b(%%rip), %1" : "=&r"(before), "=r"(after));
 	CHECK_EQ(calls, 1);
 	CHECK_EQ(seen.si_signo, SIGTRAP);
 	CHECK_EQ(seen.si_code, TRAP_BRKPT);
-	CHECK_EQ(instruction, before);
-	CHECK_EQ((greg_t)seen.si_addr, before);
+	CHECK_EQ(instruction + skipped_bytes, before);
+	CHECK_EQ((greg_t)seen.si_addr + skipped_bytes, before);
+	skipped_bytes = 0;
 	CHECK_EQ(trap, 1);
 	__asm__ volatile("lea 1f(%%rip), %0\n\t.byte 0xcd, 3\n1:\tlea 1b(%%rip), %1" : "=&r"(before), "=r"(after));
 	CHECK_EQ(calls, 2);
