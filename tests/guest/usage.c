@@ -276,15 +276,16 @@ TEST(children_that_nobody_waits_for)
 
 TEST(sleeping_is_a_voluntary_switch)
 {
-	struct timespec moment = {0, 1000};
+	struct timespec moment = {0, 200000};
 	long told = status_of("voluntary_ctxt_switches");
 	struct rusage before = usage_of(RUSAGE_SELF), after;
 
 	for (int times = 0; times < 20; times++)
 		MUST(nanosleep(&moment, NULL));
 	after = usage_of(RUSAGE_SELF);
-	CHECK(is_near(after.ru_nvcsw - before.ru_nvcsw, 20, 20));
-	CHECK(is_near(status_of("voluntary_ctxt_switches") - told, 20, 20));
+	/* On a loaded host a timer may end before its sleeper has left the processor: then there's no switch. */
+	CHECK(is_near(after.ru_nvcsw - before.ru_nvcsw, 15, 45));
+	CHECK(is_near(status_of("voluntary_ctxt_switches") - told, 15, 45));
 	CHECK(status_of("nonvoluntary_ctxt_switches") >= 0);
 }
 
@@ -309,7 +310,7 @@ TEST(sharing_a_processor_is_not_voluntary)
 			while (now_ns(CLOCK_PROCESS_CPUTIME_ID) < start.tv_nsec + 120000000)
 				continue;
 			after = usage_of(RUSAGE_SELF);
-			_exit((after.ru_nivcsw - before.ru_nivcsw >= 3) + 2 * (after.ru_nvcsw - before.ru_nvcsw <= 5));
+			_exit((after.ru_nivcsw - before.ru_nivcsw >= 3) + 2 * (after.ru_nvcsw - before.ru_nvcsw <= 20));
 		}
 	}
 	CHECK_EQ(wait_for(children[0]), EXITED(3));
