@@ -73,6 +73,7 @@ class AddressSpaces(RuleBasedStateMachine):
         self.translations: dict[int, Translation] = {}
         engine: Any = self.machine.machine.engine
         engine.flush_translations = self.translations.clear
+        engine.flush_pages = self.forget_pages
         engine.use_address_space = lambda root: self.translations.clear()
         self.files: dict[str, tuple[int, Store]] = {}
         disk, memfd = Store("disk", 0), Store("memfd", 0)
@@ -94,6 +95,10 @@ class AddressSpaces(RuleBasedStateMachine):
 
     def who(self, number: int) -> tuple[Task, Space]:
         return self.tasks[number % len(self.tasks)]
+
+    def forget_pages(self, addresses: list[int]) -> None:
+        for address in addresses:
+            self.translations.pop(address // PAGE, None)
 
     def free_run(self, space: Space, address: int, length: int) -> None:
         """A place that the kernel chose must be free and whole."""

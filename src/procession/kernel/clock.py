@@ -25,6 +25,9 @@ class WorkMeter(Protocol):
     def set_budget(self, units: int) -> None:
         """Start counting down from `units`."""
 
+    def spend_budget(self, units: int) -> None:
+        """Count down `units`."""
+
     def budget_left(self) -> int:
         """What is left."""
 
@@ -136,7 +139,7 @@ class Clock:
     def spend(self, work_ns: int) -> None:
         """The kernel has worked for `work_ns` on behalf of the running task, beyond what every call takes."""
         self.kernel_work_ns += work_ns
-        self.meter.set_budget(self.meter.budget_left() - work_ns // NS_PER_BLOCK)
+        self.meter.spend_budget(work_ns // NS_PER_BLOCK)
 
     def jump_to(self, deadline_ns: int) -> None:
         """Nobody can run before `deadline_ns`: it is now."""

@@ -22,6 +22,21 @@ COUNTED = 32
 """What is mapped counts the areas that map it, so this one stays apart from its neighbours."""
 
 
+def _entry_bits(protection: int) -> int:
+    bits = pte.PRESENT | pte.ACCESSED
+    if protection:
+        bits |= pte.USER
+    if protection & PROT_WRITE:
+        bits |= pte.WRITABLE
+    if not protection & PROT_EXEC:
+        bits |= pte.NO_EXECUTE
+    return bits
+
+
+_RIGHTS = PROT_READ | PROT_WRITE | PROT_EXEC
+_ENTRY_BITS = [_entry_bits(protection) for protection in range(_RIGHTS + 1)]
+
+
 class MappedInode(Protocol):
     """What an area must know of the file that it maps."""
 
@@ -141,17 +156,8 @@ class VirtualMemoryArea:
 
     def entry_bits(self) -> int:
         """The page table bits of a page here, the write bit included if the area is writable."""
-        protection = self.protection
-        bits = pte.PRESENT | pte.ACCESSED
-        if protection:
-            bits |= pte.USER
-        if protection & PROT_WRITE:
-            bits |= pte.WRITABLE
-        if not protection & PROT_EXEC:
-            bits |= pte.NO_EXECUTE
-        if self.is_shared:
-            bits |= pte.SHARED
-        return bits
+        bits = _ENTRY_BITS[self.protection & _RIGHTS]
+        return bits | pte.SHARED if self.is_shared else bits
 
     def copy(self, start: int, end: int) -> VirtualMemoryArea:
         """An area like this one for part of its range or a copy of its range; holds references of its own."""
