@@ -1,5 +1,5 @@
 # Locks by flock and by other programs, and who has them.
-: > whole; : > shared; printf 0123456789 > records
+: > whole; : > shared; : > state; printf 0123456789 > records
 # One process that holds all kinds.
 python3 -c '
 import fcntl, os, struct, sys, time
