@@ -19,10 +19,8 @@ from procession.hardware.physical_memory import (
 from procession.mm.page_tables import PageTables
 from procession.mm.vma import (
     DONT_FORK,
-    GROWS_DOWN,
     LOCKED,
     PROT_EXEC,
-    PROT_READ,
     PROT_WRITE,
     WIPE_ON_FORK,
     VirtualMemoryArea,
@@ -472,57 +470,6 @@ class MemoryDescriptor:
                 following.release()
             else:
                 index += 1
-
-    def set_brk(self, address: int, protection: int = PROT_READ | PROT_WRITE) -> int:
-        """Move the end of the heap, with `protection` for what is new; where it is afterwards.
-
-        It is unmoved if it can't be moved. Linux: brk(2).
-        """
-        if address < self.heap_start:
-            return self.brk
-        old_end = (self.brk + PAGE_MASK) & ~PAGE_MASK
-        new_end = (address + PAGE_MASK) & ~PAGE_MASK
-        if new_end < old_end:
-            self.unmap(new_end, old_end)
-        elif new_end > old_end:
-            if new_end > pte.USER_END or self.areas_in(old_end, new_end + PAGE_SIZE):
-                return self.brk
-            flags = LOCKED if self.locks_future else 0
-            heap = VirtualMemoryArea(old_end, new_end, protection, name=b"[heap]", flags=flags)
-            try:
-                self.map(heap)
-            except ENOMEM:
-                return self.brk
-        self.brk = address
-        return address
-
-    def grow_stack(self, address: int) -> VirtualMemoryArea | None:
-        """Extend a stack down to `address` if one lies above it and may grow (Linux: expand_stack)."""
-        index = bisect_right(self.starts, address)
-        if index >= len(self.areas):
-            return None
-        area = self.areas[index]
-        if not area.flags & GROWS_DOWN:
-            return None
-        start = address & ~PAGE_MASK
-        if area.end - start > self.limits.soft[RLIMIT_STACK]:
-            return None
-        gap_floor = self.areas[index - 1].end if index else MMAP_MINIMUM
-        # Linux keeps stack_guard_gap (256 pages) free below a stack that grows.
-        if start < gap_floor + (256 << PAGE_SHIFT) and index and self.areas[index - 1].protection:
-            return None
-        if start < gap_floor:
-            return None
-        try:
-            self.check_limits(area.start - start, False)
-        except ENOMEM:
-            return None
-        self.own_areas()
-        area = self.areas[index]
-        area.page_offset -= (area.start - start) >> PAGE_SHIFT
-        area.start = start
-        self.starts[index] = start
-        return area
 
     # The kernel's access to user memory
 

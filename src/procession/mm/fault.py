@@ -9,6 +9,7 @@ from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_FETCH, FAULT_WRITE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.mm.page_cache import FileSystemFull
+from procession.mm.stack import grow_stack
 from procession.mm.vma import PROT_EXEC, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
     """
     area = mm.find(address)
     if area is None:
-        area = mm.grow_stack(address) if 0 <= address < pte.USER_END else None
+        area = grow_stack(mm, address) if 0 <= address < pte.USER_END else None
         if area is None:
             raise AccessViolation(SIGSEGV, SEGV_MAPERR)
     protection = area.protection

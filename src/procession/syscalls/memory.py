@@ -30,6 +30,7 @@ from procession.kernel.memory_lock import check_lock_limit
 from procession.kernel.personality import READ_IMPLIES_EXEC, effective_protection
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
+from procession.mm.brk import set_brk
 from procession.mm.fault import AccessViolation, handle_fault
 from procession.mm.page_cache import PageCache
 from procession.mm.vma import (
@@ -273,7 +274,7 @@ def brk(task: Task, address: Address) -> Address:
             check_lock_limit(task, align(address) - align(old))
         except (EAGAIN, EPERM):
             return old
-    new = mm.set_brk(address, effective_protection(task, PROT_READ | PROT_WRITE))
+    new = set_brk(mm, address, effective_protection(task, PROT_READ | PROT_WRITE))
     if mm.locks_future and new > old and not mm.locks_future & _MCL_ONFAULT:
         populate(mm, align(old), align(new), is_write=True)
     return new

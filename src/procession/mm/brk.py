@@ -1,0 +1,37 @@
+"""The heap that brk(2) moves the end of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import ENOMEM
+from procession.hardware import page_table as pte
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
+from procession.mm.vma import LOCKED, PROT_READ, PROT_WRITE, VirtualMemoryArea
+
+if TYPE_CHECKING:
+    from procession.mm.address_space import MemoryDescriptor
+
+
+def set_brk(mm: MemoryDescriptor, address: int, protection: int = PROT_READ | PROT_WRITE) -> int:
+    """Move the end of the heap, with `protection` for what is new; where it is afterwards.
+
+    It is unmoved if it can't be moved. Linux: mm/mmap.c, SYSCALL_DEFINE1(brk).
+    """
+    if address < mm.heap_start:
+        return mm.brk
+    old_end = (mm.brk + PAGE_MASK) & ~PAGE_MASK
+    new_end = (address + PAGE_MASK) & ~PAGE_MASK
+    if new_end < old_end:
+        mm.unmap(new_end, old_end)
+    elif new_end > old_end:
+        if new_end > pte.USER_END or mm.areas_in(old_end, new_end + PAGE_SIZE):
+            return mm.brk
+        flags = LOCKED if mm.locks_future else 0
+        heap = VirtualMemoryArea(old_end, new_end, protection, name=b"[heap]", flags=flags)
+        try:
+            mm.map(heap)
+        except ENOMEM:
+            return mm.brk
+    mm.brk = address
+    return address
