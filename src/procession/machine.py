@@ -24,7 +24,7 @@ from procession.hardware.engines.scripted import (
     ScriptedEngine,
     Step,
 )
-from procession.hardware.physical_memory import PhysicalMemory
+from procession.hardware.physical_memory import OutOfFrames, PhysicalMemory
 from procession.hardware.registers import R12, RIP
 from procession.kernel.clock import DEFAULT_EPOCH_NS
 from procession.kernel.clone import CloneArguments, copy_process
@@ -37,7 +37,7 @@ from procession.kernel.kernel import Kernel
 from procession.kernel.sched import TIME_SLICE_NS
 from procession.kernel.session import start_session
 from procession.kernel.signal import SigInfo, send_group_signal
-from procession.kernel.task import Task, ThreadGroup
+from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup
 from procession.kernel.task_state import TaskState
 from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
 from procession.kernel.uts import DEFAULT_HOST_NAME, NAME_MAX
@@ -276,18 +276,27 @@ class Machine:
             try:
                 place = namei.lookup(task.fs, task.credentials, candidate)
                 try:
-                    do_execve(self.kernel, task, place, candidate, arguments.copy(), environment)
+                    self._replace_program(task, place, candidate, arguments.copy(), environment)
                 except ENOEXEC:
                     shell = namei.lookup(task.fs, task.credentials, b"/bin/sh")
-                    do_execve(
-                        self.kernel, task, shell, b"/bin/sh", [b"sh", candidate, *arguments[1:]], environment
-                    )
+                    script = [b"sh", candidate, *arguments[1:]]
+                    self._replace_program(task, shell, b"/bin/sh", script, environment)
                 return
             except (ENOENT, ENOTDIR):
                 continue
             except EACCES as error:
                 failure = error
         raise failure
+
+    def _replace_program(
+        self, task: Task, place: Path, name: bytes, arguments: list[bytes], environment: list[bytes]
+    ) -> None:
+        """execve(2). Past the point of no return a failure isn't one of the start: the task ends at once."""
+        try:
+            do_execve(self.kernel, task, place, name, arguments, environment)
+        except (Errno, OutOfFrames):
+            if not task.work & SIGNAL_PENDING:
+                raise
 
     def start_script(self, steps: Sequence[Step]) -> Task:
         """Make a scripted program ready to run, as a child of init; only with the scripted engine."""
@@ -436,7 +445,7 @@ class Machine:
             deadline_ns = kernel.clock.now_ns + int(time_limit_s * 10**9)
         reason = ""
         while not has_ended(command.group):
-            can_go_on = self._run_slice()
+            can_go_on = self._run_slice() or has_ended(command.group)
             attachment.exchange()
             if self.forwarded:
                 self._deliver_forwarded(attachment)

@@ -238,6 +238,7 @@ def interpreter_cases() -> Iterator[tuple[str, bytes]]:
     yield "interpreter-empty", with_interpreter(b"truncated-00000\0")
     yield "interpreter-wrong", with_interpreter(b"text-file_size-4000000000000000\0")
     yield "interpreter-under-file", with_interpreter(b"/etc/passwd/x\0")
+    yield "interpreter-without-name", with_interpreter(b"\0\0")
     yield "interpreter-unended", with_interpreter(b"/nonexistent")
     yield "interpreter-ends-early", with_interpreter(b"right\0/nonexistent\0")
     yield "interpreter-long-name", with_interpreter(b"/" + b"x" * 300 + b"\0")
@@ -246,6 +247,11 @@ def interpreter_cases() -> Iterator[tuple[str, bytes]]:
     for offset in (FILE_SIZE - 1, FILE_SIZE, 1 << 40, 1 << 62, 1 << 63, HUGE):
         yield f"interpreter-offset-{offset:x}", with_interpreter(LOADER, offset=offset)
     yield "interpreter-loader", with_interpreter(LOADER)
+    movable = [header | {"address": header["offset"]} for header in usual_segments()]
+    movable[0]["offset"] = 1 << 20
+    loader = segment(PT_INTERP, R, 0x800, len(LOADER))
+    # The interpreter looks for the program headers, which no segment holds, where the first one should be.
+    yield "interpreter-no-headers", elf([*movable, loader], {0x800: LOADER}, type=ET_DYN, entry=TEXT)
     two = [segment(PT_INTERP, R, 0x800, 6), *usual_segments(), segment(PT_INTERP, R, 0x900, 13)]
     yield "interpreter-two", elf(two, {0x800: b"right\0", 0x900: b"/nonexistent\0"})
 

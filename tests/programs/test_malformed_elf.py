@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from procession import Machine
 from tests.programs.conftest import TIME_LIMIT_S, MakeMachine
-from tests.programs.elf_case import all_cases, elf
+from tests.programs.elf_case import all_cases, elf, with_segment
 from tests.programs.native_linux import NativeLinux
 from tests.programs.program_script import DIRECTORY, ENVIRONMENT
 
@@ -74,6 +74,20 @@ def test_malformed_programs_on_linux(native_linux: NativeLinux) -> None:
         pytest.skip("only root may map the lowest addresses")
     outcome = native_linux.run(runner(0.5), archive(all_cases()))
     assert outcome.stdout.decode() == RECORDED.read_text()
+
+
+@pytest.mark.parametrize("pid1", [False, True])
+def test_machine_s_program_that_can_not_be_laid_out(tmp_path: Path, *, pid1: bool) -> None:
+    """It is past the point of no return when that shows, so it starts, and is killed."""
+    program = tmp_path / "program"
+    program.write_bytes(with_segment(2, memory_size=1 << 46))
+    program.chmod(0o755)
+    machine = Machine(rootfs=tmp_path)
+    try:
+        result = machine.run(["/program"], pid1=pid1)
+    finally:
+        machine.close()
+    assert (result.status, result.signal, result.reason) == (139, 11, "")
 
 
 def run_all(tree: Path, cases: dict[str, bytes]) -> None:

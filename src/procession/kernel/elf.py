@@ -183,7 +183,8 @@ def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_inte
         raise ELIBBAD("nothing to load") if is_interpreter else EINVAL("nothing to load")
     low, high = program.low, program.high
     if high > pte.USER_END or high - low > pte.USER_END:
-        raise ENOMEM("segments past the end of user space")
+        reason = "segments past the end of user space"
+        raise EINVAL(reason) if program.kind != ET_DYN and not is_interpreter else ENOMEM(reason)
     bias = 0
     if program.kind == ET_DYN:
         has_interpreter = program.interpreter is not None and not is_interpreter
@@ -191,11 +192,11 @@ def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_inte
         bias = (base if is_interpreter else base & -program.alignment) - low
     for load in loads:
         _map_segment(mm, load, file, bias)
-    headers_address = 0
+    # Where no segment has them Linux gives the bias, and where several have them the last one's address.
+    headers_address = bias
     for load in loads:
         if load.offset <= program.header_offset < load.offset + load.file_size:
             headers_address = program.header_offset - load.offset + load.address + bias
-            break
     return LoadedImage(bias, low + bias, high + bias, program.entry + bias, headers_address)
 
 

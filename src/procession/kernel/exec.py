@@ -32,13 +32,15 @@ from procession.kernel.elf import (
     load_image,
     read_interpreter,
 )
-from procession.kernel.exit import do_group_exit, release_memory
+from procession.kernel.exit import release_memory
 from procession.kernel.file_capability import capabilities_of
 from procession.kernel.rlimit import RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK
+from procession.kernel.siginfo import SI_KERNEL, SigInfo
 from procession.kernel.signal import kill_thread
+from procession.kernel.signal_generation import force_signal
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
-from procession.mm.address_space import MemoryDescriptor, flags_for_child
+from procession.mm.address_space import UNDUMPABLE, MemoryDescriptor, flags_for_child
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -192,7 +194,8 @@ class PreparedExec(Abandonable):
         self.interpreter_file: File | None = None
         name = interpreter_of(program, parameters.file)
         if name is not None:
-            file = parameters.open(task, namei.lookup(task.fs, task.credentials, name))
+            # An empty name leads to the directory that the task is in. Linux: fs/exec.c, open_exec.
+            file = parameters.open(task, namei.lookup(task.fs, task.credentials, name or b"."))
             headers = task.kernel.program_headers
             self.interpreter = read_interpreter(headers, file, file.read_at(0, _HEAD_BYTES))
             self.interpreter_file = file
@@ -218,8 +221,8 @@ def do_execve(
 ) -> None:
     """Replace the program of the running `task` by the file at `path`; `name` is what it was called by.
 
-    Raises the errno that execve(2) gives. After the point of no return a failure ends the process by
-    SIGSEGV. Linux: fs/exec.c, do_execveat_common, bprm_execve.
+    Raises the errno that execve(2) gives. After the point of no return the process has SIGSEGV pending as
+    well, which ends it. Linux: fs/exec.c, do_execveat_common, bprm_execve.
     """
     if task.credentials.exceeds_processes:
         _check_process_limit(task)
@@ -381,23 +384,29 @@ def begin_new_exec(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
 
 
 def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
-    parameters = prepared.parameters
-    file = parameters.file
-    gained = prepared.gained
-    mm = prepared.mm
-    try:
-        registers = _build(kernel, task, prepared, gained)
-    except (Errno, OutOfFrames):
-        # Linux has thrown the old program away by now.
-        mm.put()
-        do_group_exit(kernel, task, _SIGSEGV)
-        return
-    executable = Program(file)
+    """The old program is gone before the new one is laid out: if that fails, SIGSEGV ends the process.
+
+    It leaves no core, having no binary format yet. Raises the errno that the call returns. Linux: fs/exec.c,
+    begin_new_exec; bprm_execve, at its label out.
+    """
+    mm, gained = prepared.mm, prepared.gained
+    failure: Errno | OutOfFrames | None = None
+    executable = Program(prepared.parameters.file)
     executable.acquire()
     mm.executable = executable
-    _switch_program(kernel, task, mm, parameters, gained)
+    try:
+        registers = _build(kernel, task, prepared, gained)
+    except (Errno, OutOfFrames) as error:
+        failure = error
+    _switch_program(kernel, task, mm, prepared.parameters, gained)
     kernel.address_space = None
+    if failure is not None:
+        mm.dumpable = UNDUMPABLE
+        force_signal(kernel, task, SigInfo(_SIGSEGV, SI_KERNEL), is_immutable=True)
+        raise failure
     task.registers = registers
+    if kernel.observer is not None:
+        kernel.observer.task_event(task, "exec")
     if kernel.live is task:
         kernel.switch_to(task)
         kernel.cpu.load(registers)
@@ -569,5 +578,3 @@ def _switch_program(
     task.self_exec_id += 1
     task.exit_signal = 17 if task.exit_signal >= 0 else task.exit_signal
     task.command_name = parameters.name.rpartition(b"/")[2][:_COMM_LENGTH]
-    if kernel.observer is not None:
-        kernel.observer.task_event(task, "exec")
