@@ -9,6 +9,7 @@ from procession.abi.errno import (
     EEXIST,
     EINVAL,
     EISDIR,
+    ENAMETOOLONG,
     ENOENT,
     ENOTDIR,
     ENOTEMPTY,
@@ -17,6 +18,7 @@ from procession.abi.errno import (
     EXDEV,
 )
 from procession.abi.file_mode import S_IFMT
+from procession.abi.limits import PATH_MAX
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file_events import note_creation, note_deletion
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK, S_ISVTX, Inode
@@ -113,6 +115,8 @@ def make_symlink(
     """Make a symbolic link `name` that leads to `target`. Linux: fs/namei.c, do_symlinkat."""
     if not target:
         raise ENOENT
+    if len(target) >= PATH_MAX:
+        raise ENAMETOOLONG
     (_, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
     _check_creation(directory, subject)
     note_creation(directory.add(last, directory.inode.symlink(last, target, subject)))
@@ -246,16 +250,18 @@ def rename(
         _check_not_mounted(context, new)
     if is_exchange:
         assert new is not None
-        old_directory.inode.rename(old_last, new_directory.inode, new_last, flags)
+        old_directory.inode.rename(old_last, new_directory.inode, new_last, flags, subject)
         old.exchange(new)
         _note_move(old_directory, old_last, new_directory, new_last, old.inode)
         _note_move(new_directory, new_last, old_directory, old_last, new.inode)
         return
     with _Removal(None if new is None else new.inode) as removal:
-        old_directory.inode.rename(old_last, new_directory.inode, new_last, flags)
+        whiteout = old_directory.inode.rename(old_last, new_directory.inode, new_last, flags, subject)
         if new is not None:
             _entry_is_gone(new_directory, new)
         old.move(new_directory, new_last)
+        if whiteout is not None:
+            old_directory.add(old_last, whiteout)
         _note_move(old_directory, old_last, new_directory, new_last, old.inode, removal)
 
 

@@ -120,6 +120,8 @@ class EpollFile(File):
 
     __slots__ = ("items", "queue", "ready")
 
+    has_read = has_write = False
+
     def __init__(self, vfs: Vfs, subject: Subject) -> None:
         super().__init__(anonymous_path(vfs, "[eventpoll]"), O_RDWR, subject)
         # Reading and writing are EINVAL, as for a file without these operations.

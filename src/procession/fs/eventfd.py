@@ -23,6 +23,8 @@ class EventFile(File):
 
     __slots__ = ("count", "is_semaphore", "number", "read_queue", "write_queue")
 
+    takes_write_flags = False
+
     def __init__(self, vfs: Vfs, count: int, flags: int, subject: Subject, *, is_semaphore: bool) -> None:
         super().__init__(anonymous_path(vfs, "[eventfd]"), O_RDWR | flags, subject)
         self.count = count

@@ -123,6 +123,14 @@ class File:
 
     is_seekable: ClassVar[bool] = False
     """Whether lseek, pread and pwrite work; else ESPIPE."""
+    has_read: ClassVar[bool] = True
+    """Whether it can be read at all, if it's open for that; else EINVAL before all else (FMODE_CAN_READ)."""
+    has_write: ClassVar[bool] = True
+    """As `has_read`, for writing."""
+    knows_nowait: ClassVar[bool] = True
+    """Whether preadv2(2) may ask it not to wait; else EOPNOTSUPP, as for files in memory (FMODE_NOWAIT)."""
+    takes_write_flags: ClassVar[bool] = True
+    """Whether pwritev2(2) may ask for something special; else EOPNOTSUPP (Linux: no write_iter)."""
     can_poll: ClassVar[bool] = True
     """Whether an epoll instance can watch it; else EPERM. Regular files and directories can't be watched."""
     writes_whole: ClassVar[bool] = False
@@ -283,6 +291,7 @@ class RegularFile(File):
     __slots__ = ()
 
     is_seekable = True
+    knows_nowait = False
     can_poll = False
 
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:
@@ -304,7 +313,10 @@ class RegularFile(File):
     def read_at(self, offset: int, length: int) -> bytes:
         inode = self.inode
         available = inode.size - offset
-        length = min(length, available)
+        if length > available:
+            if offset + length > MAXIMUM_SIZE:
+                raise EINVAL
+            length = available
         if length <= 0:
             return b""
         pages = inode.pages
@@ -315,6 +327,8 @@ class RegularFile(File):
         return data
 
     def write(self, data: bytes) -> int:
+        if not data:
+            return 0
         offset = self.inode.size if self.flags & O_APPEND else self.position
         count = self._write(offset, data)
         self.position = offset + count
@@ -327,8 +341,8 @@ class RegularFile(File):
     def _write(self, offset: int, data: bytes) -> int:
         if not data:
             return 0
-        if offset >= MAXIMUM_SIZE:
-            raise EFBIG
+        if offset + len(data) > MAXIMUM_SIZE:
+            raise EFBIG if self.flags & O_APPEND else EINVAL
         inode = self.inode
         pages = inode.pages
         assert pages is not None
@@ -376,15 +390,17 @@ class RegularFile(File):
         if pages.backing is not None:
             return offset if whence == SEEK_DATA else size
         wants_data = whence == SEEK_DATA
-        if (offset >> PAGE_SHIFT in pages.frames) == wants_data:
+        if pages.has_data(offset >> PAGE_SHIFT) == wants_data:
             return offset
         if wants_data:
-            later = [index for index in pages.frames if index > offset >> PAGE_SHIFT]
+            later = [
+                index for index in pages.frames if index > offset >> PAGE_SHIFT and pages.has_data(index)
+            ]
             if not later:
                 raise ENXIO
             return min(later) << PAGE_SHIFT
         index = offset >> PAGE_SHIFT
-        while index in pages.frames:
+        while pages.has_data(index):
             index += 1
         return min(index << PAGE_SHIFT, size)
 
@@ -406,12 +422,13 @@ class RegularFile(File):
         first, last = offset >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT
         try:
             if mode & _PUNCH_HOLE:
-                pages.zero(offset, min(end, inode.size))
+                # Past the end too: there may be pages that FALLOC_FL_KEEP_SIZE has made.
+                pages.zero(offset, end)
             elif last - first > inode.superblock.memory.available_frames + len(pages.frames):
                 raise ENOSPC
             else:
                 for index in range(first, last + 1):
-                    pages.frame(index)
+                    pages.reserve(index)
         except OutOfFrames:
             raise ENOSPC from None
         if not mode & (_KEEP_SIZE | _PUNCH_HOLE):
@@ -436,6 +453,7 @@ class DirectoryFile(File):
     __slots__ = ("listing",)
 
     is_seekable = True
+    knows_nowait = False
     can_poll = False
 
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:

@@ -151,6 +151,7 @@ class Inode:
         "superblock",
         "uid",
         "watches",
+        "write_hint",
         "writer_count",
         "xattrs",
     )
@@ -180,6 +181,8 @@ class Inode:
         # Whether a file without a name may be given one: it was opened by O_TMPFILE without O_EXCL.
         self.is_linkable = False
         self.writer_count = 0
+        # How long what is written will live: fcntl(F_SET_RW_HINT).
+        self.write_hint = 0
         # Who is told what happens to this file; None for nobody.
         self.watches: list[FileWatch] | None = None
 
@@ -247,10 +250,13 @@ class Inode:
         """Take away the empty directory `name`. Raises ENOTEMPTY."""
         raise EPERM
 
-    def rename(self, name: bytes, new_directory: Inode, new_name: bytes, flags: int) -> None:
+    def rename(
+        self, name: bytes, new_directory: Inode, new_name: bytes, flags: int, subject: Subject
+    ) -> Inode | None:
         """Move `name` to `new_name` in `new_directory`, of this file system, replacing what is there.
 
-        `flags` are those of renameat2(2); RENAME_NOREPLACE has been checked by the caller.
+        `flags` are those of renameat2(2); RENAME_NOREPLACE has been checked by the caller. Return what
+        RENAME_WHITEOUT has left in place.
         """
         raise EPERM
 

@@ -213,16 +213,24 @@ def lock_range(file: File, whence: int, start: int, length: int) -> tuple[int, i
     return start, MAXIMUM_SIZE
 
 
+def check_lockable(file: File, kind: int) -> None:
+    """Raise unless a lock of this kind may be taken.
+
+    Linux: fs/locks.c, assign_type and check_fmode_for_setlk.
+    """
+    if kind not in (F_RDLCK, F_WRLCK, F_UNLCK):
+        raise EINVAL
+    if (kind == F_RDLCK and not file.is_readable) or (kind == F_WRLCK and not file.is_writable):
+        raise EBADF
+
+
 def set_lock(file: File, wanted: RecordLock, *, is_blocking: bool) -> None:
     """F_SETLK, F_SETLKW and their OFD kin: take, change or (F_UNLCK) give up a record lock.
 
     Raises EAGAIN, or with `is_blocking` Sleep and EDEADLK; EBADF when the file isn't open for that, ENOLCK.
     Linux: fs/locks.c, fcntl_setlk.
     """
-    if (wanted.kind == F_RDLCK and not file.is_readable) or (wanted.kind == F_WRLCK and not file.is_writable):
-        raise EBADF
-    if wanted.kind not in (F_RDLCK, F_WRLCK, F_UNLCK):
-        raise EINVAL
+    check_lockable(file, wanted.kind)
     wanted.file = file
     inode = file.inode
     if inode.locks is None and wanted.kind == F_UNLCK:

@@ -369,6 +369,8 @@ class QueueFile(File):
 
     __slots__ = ()
 
+    has_write = False
+
     is_seekable = True
 
     @property

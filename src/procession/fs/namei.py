@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.errno import (
     EACCES,
+    EBADF,
     EEXIST,
     EINVAL,
     EISDIR,
@@ -60,6 +61,10 @@ RESOLVE_BENEATH = int(ResolveFlag.RESOLVE_BENEATH)
 RESOLVE_IN_ROOT = int(ResolveFlag.RESOLVE_IN_ROOT)
 RESOLVE_CACHED = int(ResolveFlag.RESOLVE_CACHED)
 _RESOLVE_SCOPED = RESOLVE_BENEATH | RESOLVE_IN_ROOT
+
+_nothing: Any = None
+NOWHERE = Path(_nothing, _nothing)
+"""Where a walk starts from a descriptor that isn't open: EBADF, unless it fails before."""
 
 # The type and all three search bits: what a directory that anybody may walk through has.
 _WALKABLE_MASK = S_IFMT | 0o111
@@ -276,7 +281,7 @@ def _look_up_volatile(directory: Dentry, name: bytes) -> Dentry:
 def begin_walk(
     context: FsContext, subject: Subject, name: bytes, start: Path | None, resolve: int = 0
 ) -> Walk:
-    """A walk that begins at `start`, or at the current directory. Raises ENOENT, ENAMETOOLONG.
+    """A walk that begins at `start`, or at the current directory. Raises ENOENT, ENAMETOOLONG, EBADF.
 
     Linux: fs/namei.c, path_init.
     """
@@ -286,6 +291,8 @@ def begin_walk(
         raise ENAMETOOLONG
     if start is None:
         start = context.cwd
+    elif start is NOWHERE:
+        raise EBADF
     if resolve & _RESOLVE_SCOPED:
         return Walk(start, start, subject, resolve)
     return Walk(context.root, start, subject, resolve)
@@ -309,6 +316,8 @@ def lookup(
     Linux: fs/namei.c, path_lookupat.
     """
     if not name and allow_empty:
+        if start is NOWHERE:
+            raise EBADF
         return context.cwd if start is None else start
     walk = begin_walk(context, subject, name, start, resolve)
     walk.walk(name, follow)
@@ -444,7 +453,15 @@ def _open_unnamed(
     context: FsContext, subject: Subject, name: bytes, start: Path | None, flags: int, mode: int, resolve: int
 ) -> File:
     """Linux: fs/namei.c, do_tmpfile."""
-    directory = lookup(context, subject, name, start, must_be_directory=True, resolve=resolve)
+    directory = lookup(
+        context,
+        subject,
+        name,
+        start,
+        follow=not flags & O_NOFOLLOW,
+        must_be_directory=True,
+        resolve=resolve,
+    )
     if directory.mount.is_read_only:
         raise EROFS
     directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)

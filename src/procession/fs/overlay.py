@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procession.abi.errno import EIO, ENAMETOOLONG, ENOENT, ENXIO
+from procession.abi.errno import EINVAL, EIO, ENAMETOOLONG, ENOENT, ENXIO
 from procession.abi.file_mode import S_IFMT
 from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
@@ -10,7 +10,7 @@ from procession.fs.file import File
 from procession.fs.host_tree import HostStatus, HostTree
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
 from procession.fs.permission import Subject
-from procession.fs.tmpfs import MemoryInode, Tmpfs, TmpfsPages
+from procession.fs.tmpfs import RENAME_WHITEOUT, MemoryInode, Tmpfs, TmpfsPages
 from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 
@@ -244,6 +244,14 @@ class OverlayInode(MemoryInode):
                 size = sum(len(name) + len(value) for name, value in self.xattrs.items())
                 self.overlay.vfs.accounts.text_bytes += size
         return self.xattrs
+
+    def rename(
+        self, name: bytes, new_directory: Inode, new_name: bytes, flags: int, subject: Subject
+    ) -> Inode | None:
+        """Linux: fs/overlayfs/dir.c, ovl_rename."""
+        if flags & RENAME_WHITEOUT:
+            raise EINVAL
+        return super().rename(name, new_directory, new_name, flags, subject)
 
     def truncate(self, size: int) -> None:
         super().truncate(size)

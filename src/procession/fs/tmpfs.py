@@ -19,6 +19,7 @@ from procession.abi.limits import NAME_MAX
 from procession.abi.statfs import Magic
 from procession.fs.file import MAXIMUM_SIZE
 from procession.fs.inode import (
+    S_IFCHR,
     S_IFDIR,
     S_IFLNK,
     S_IFREG,
@@ -36,6 +37,8 @@ TMPFS_MAGIC = int(Magic.TMPFS_MAGIC)
 LINK_MAX = 65_000
 # What Linux's tmpfs counts for an entry (mm/shmem.c, BOGO_DIRENT_SIZE).
 _DIRECTORY_ENTRY_SIZE = 20
+# The longest target, with its NUL, that has no page (mm/shmem.c, SHORT_SYMLINK_LEN).
+_SHORT_TARGET = 128
 RENAME_NOREPLACE = int(RenameFlag.RENAME_NOREPLACE)
 RENAME_EXCHANGE = int(RenameFlag.RENAME_EXCHANGE)
 RENAME_WHITEOUT = int(RenameFlag.RENAME_WHITEOUT)
@@ -186,6 +189,11 @@ class MemoryInode(Inode):
         elif mode & S_IFMT == S_IFDIR:
             self.size = 2 * _DIRECTORY_ENTRY_SIZE
 
+    @property
+    def block_count(self) -> int:
+        # A long target is kept in a page of its own.
+        return 8 if len(self.target) >= _SHORT_TARGET else super().block_count
+
     # The four places where the entries of a directory are touched; the overlay adds its lower layer here.
 
     def entry(self, name: bytes) -> MemoryInode | None:
@@ -326,7 +334,9 @@ class MemoryInode(Inode):
         self.ctime_ns = self.now_ns()
         self.evict_if_unused()
 
-    def rename(self, name: bytes, new_directory: Inode, new_name: bytes, flags: int) -> None:
+    def rename(
+        self, name: bytes, new_directory: Inode, new_name: bytes, flags: int, subject: Subject
+    ) -> Inode | None:
         """Linux: mm/shmem.c, shmem_rename2."""
         assert isinstance(new_directory, MemoryInode)
         inode = self.entry(name)
@@ -337,15 +347,17 @@ class MemoryInode(Inode):
             if replaced is None:
                 raise ENOENT
             self._exchange(name, inode, new_directory, new_name, replaced)
-            return
-        if flags & RENAME_WHITEOUT:
-            raise EINVAL
+            return None
+        if replaced is not None and replaced.is_directory and replaced.all_entries():
+            raise ENOTEMPTY
+        # Linux: shmem_whiteout.
+        whiteout = self._new_child(S_IFCHR, 0, subject) if flags & RENAME_WHITEOUT else None
         if replaced is not None:
-            if replaced.is_directory and replaced.all_entries():
-                raise ENOTEMPTY
             new_directory.remove_entry(new_name)
         self.remove_entry(name)
         new_directory.set_entry(new_name, inode)
+        if whiteout is not None:
+            self.set_entry(name, whiteout)
         if inode.is_directory:
             self.count_subdirectories(-1)
             if replaced is None:
@@ -359,6 +371,7 @@ class MemoryInode(Inode):
                 replaced.evict_if_unused()
             else:
                 replaced.drop_link()
+        return whiteout
 
     def _exchange(
         self, name: bytes, inode: MemoryInode, other: MemoryInode, other_name: bytes, second: MemoryInode

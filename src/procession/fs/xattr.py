@@ -43,14 +43,21 @@ INODE_LIMIT = 65536
 
 
 def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) -> None:
-    """Raise unless `subject` may read or write attribute `name`. Linux: fs/xattr.c, xattr_permission."""
+    """Raise unless `subject` may read or write attribute `name`, and it's of a family that is kept.
+
+    Linux: fs/xattr.c, xattr_permission, and only then xattr_resolve_name.
+    """
     if not 0 < len(name) <= XATTR_NAME_MAX:
         raise ERANGE
     family, dot, rest = name.partition(b".")
+    _check_permission(inode, subject, name, family if dot else b"", writes=writes)
     if not dot or family not in (b"user", b"trusted", b"security"):
         raise EOPNOTSUPP
     if not rest:
         raise EINVAL
+
+
+def _check_permission(inode: Inode, subject: Subject, name: bytes, family: bytes, *, writes: bool) -> None:
     if family == b"trusted":
         if not subject.has_capability(CAP_SYS_ADMIN):
             raise EPERM if writes else ENODATA
@@ -61,12 +68,19 @@ def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) ->
             if not subject.has_capability(needed):
                 raise EPERM
         return
+    if family == b"system":
+        return
+    if family == b"user":
+        _check_user_attribute(inode, subject, writes=writes)
+    inode.check_permission(subject, MAY_WRITE if writes else MAY_READ)
+
+
+def _check_user_attribute(inode: Inode, subject: Subject, *, writes: bool) -> None:
     kind = inode.mode & S_IFMT
     if kind not in (S_IFREG, S_IFDIR):
         raise EPERM if writes else ENODATA
     if writes and kind == S_IFDIR and inode.mode & S_ISVTX and not owns_or_has_capability(subject, inode):
         raise EPERM
-    inode.check_permission(subject, MAY_WRITE if writes else MAY_READ)
 
 
 def check_capability(value: bytes) -> None:

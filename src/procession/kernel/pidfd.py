@@ -28,6 +28,8 @@ class PidFile(File):
 
     __slots__ = ("group", "thread", "thread_id")
 
+    has_read = has_write = False
+
     def __init__(
         self, kernel: Kernel, group: ThreadGroup, flags: int, opener: Task, thread: Task | None = None
     ) -> None:

@@ -40,6 +40,8 @@ class SignalFile(File):
 
     __slots__ = ("kernel", "signals")
 
+    has_write = False
+
     def __init__(self, kernel: Kernel, signals: int, flags: int, subject: Subject) -> None:
         super().__init__(anonymous_path(kernel.vfs, "[signalfd]"), O_RDWR | flags, subject)
         self.kernel = kernel

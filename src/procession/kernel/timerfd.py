@@ -45,6 +45,8 @@ class TimerFile(File):
         "timer",
     )
 
+    has_write = False
+
     def __init__(self, kernel: Kernel, clock_id: int, flags: int, subject: Subject) -> None:
         super().__init__(anonymous_path(kernel.vfs, "[timerfd]"), O_RDWR | flags, subject)
         self.kernel = kernel

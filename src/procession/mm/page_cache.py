@@ -52,10 +52,20 @@ class PageCache:
 
     `area_count` counts the areas that map it. Page table entries hold no references to its frames, so what
     is truncated while there are areas waits in `orphans` until the last one has gone. `is_executed` says
-    that an executable area maps or has mapped it.
+    that an executable area maps or has mapped it. `unwritten` are the pages that are kept by fallocate(2) and
+    have been neither written nor mapped: to lseek(2) they are holes.
     """
 
-    __slots__ = ("area_count", "backing", "entry_runs", "frames", "is_executed", "memory", "orphans")
+    __slots__ = (
+        "area_count",
+        "backing",
+        "entry_runs",
+        "frames",
+        "is_executed",
+        "memory",
+        "orphans",
+        "unwritten",
+    )
 
     def __init__(self, memory: PhysicalMemory, backing: Backing | None = None) -> None:
         self.memory = memory
@@ -64,6 +74,7 @@ class PageCache:
         self.area_count = 0
         self.orphans: list[int] = []
         self.is_executed = False
+        self.unwritten: set[int] = set()
         self.entry_runs: dict[tuple[int, int, int], EntryRun] = {}
 
     def entry_run(self, first: int, count: int, bits: int) -> EntryRun:
@@ -99,6 +110,7 @@ class PageCache:
     def acquire_area(self) -> None:
         """One more area maps this."""
         self.area_count += 1
+        self.unwritten.clear()
 
     def release_area(self) -> None:
         """An area is gone, and its page table entries with it."""
@@ -131,6 +143,17 @@ class PageCache:
                     self.memory.reclaimable[frame] = self, index
             self.frames[index] = frame
         return frame
+
+    def reserve(self, index: int) -> None:
+        """Have a frame for page `index`, whatever is written to it. Raises OutOfFrames. Linux: fallocate."""
+        if index not in self.frames:
+            self.frame(index)
+            if not self.area_count:
+                self.unwritten.add(index)
+
+    def has_data(self, index: int) -> bool:
+        """Whether there is more at page `index` than a hole. Linux: mm/filemap.c, mapping_seek_hole_data."""
+        return index in self.frames and index not in self.unwritten
 
     def note_written(self, frame: int) -> None:
         """The contents of `frame`, one of this cache's, exist nowhere else from now on."""
@@ -170,6 +193,7 @@ class PageCache:
             count = min(len(contents) - done, PAGE_SIZE - start)
             frame = self.frame(index)
             self.note_written(frame)
+            self.unwritten.discard(index)
             base = (frame << PAGE_SHIFT) + start
             data[base : base + count] = contents[done : done + count]
             if frame in executable:
@@ -185,6 +209,7 @@ class PageCache:
                 space.unmap_pages(self, first_dropped)
         for index in [index for index in self.frames if index >= first_dropped]:
             self._drop(self.frames.pop(index))
+            self.unwritten.discard(index)
         tail = size & PAGE_MASK
         if tail and (size >> PAGE_SHIFT) in self.frames:
             base = self.frames[size >> PAGE_SHIFT] << PAGE_SHIFT
@@ -199,6 +224,7 @@ class PageCache:
             since, until = max(start - base, 0), min(end - base, PAGE_SIZE)
             if until - since == PAGE_SIZE and self.backing is None and not self.area_count:
                 self._drop(self.frames.pop(index))
+                self.unwritten.discard(index)
             else:
                 frame = self.frames[index]
                 self.note_written(frame)

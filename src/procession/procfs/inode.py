@@ -118,6 +118,7 @@ class GeneratedFile(File):
     __slots__ = ("contents", "source")
 
     is_seekable = True
+    knows_nowait = False
     can_poll = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, source: Source) -> None:

@@ -26,7 +26,7 @@ from procession.fs.file import (
     PathFile,
 )
 from procession.fs.inode import S_IFIFO, S_IFREG
-from procession.fs.lock import F_UNLCK, RecordLock, lock_range, set_lock, test_lock, unlock
+from procession.fs.lock import F_UNLCK, RecordLock, check_lockable, lock_range, set_lock, test_lock, unlock
 from procession.fs.lock import flock as lock_whole
 from procession.fs.memfd import add_seals, seals_of
 from procession.fs.permission import owns_or_has_capability
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _SETTABLE = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME
 _SIGNAL_COUNT = 64
+_LAST_WRITE_HINT = 5
 _UNSIGNED = 0xFFFFFFFF
 _LOCK_SH = int(FlockOperation.LOCK_SH)
 _LOCK_EX = int(FlockOperation.LOCK_EX)
@@ -248,11 +249,30 @@ def _get_seals(task: Task, fd: int, file: File, command: int, argument: int) -> 
     return seals_of(file)
 
 
+def _set_write_hint(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_SET_RW_HINT. Linux: fs/fcntl.c, fcntl_set_rw_hint."""
+    if not owns_or_has_capability(task.credentials, file.inode):
+        raise EPERM
+    hint = int.from_bytes(task.mm.read(argument, 8), "little")
+    if hint > _LAST_WRITE_HINT:
+        raise EINVAL
+    file.inode.write_hint = hint
+    return 0
+
+
+def _get_write_hint(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_GET_RW_HINT. Linux: fs/fcntl.c, fcntl_get_rw_hint."""
+    task.mm.write(argument, file.inode.write_hint.to_bytes(8, "little"))
+    return 0
+
+
 def _wanted_lock(task: Task, file: File, command: int, lock: Flock) -> RecordLock:
     """What a struct flock asks for. Raises EINVAL, EOVERFLOW."""
     start, end = lock_range(file, lock.l_whence, lock.l_start, lock.l_len)
     if command in _OFD_COMMANDS:
         if lock.l_pid:
+            if command != FcntlCommand.F_OFD_GETLK:
+                check_lockable(file, lock.l_type)
             raise EINVAL
         return RecordLock(file, -1, lock.l_type, start, end)
     return RecordLock(task.files, task.group.pid, lock.l_type, start, end)
@@ -316,6 +336,8 @@ _COMMANDS: dict[int, Callable[[Task, int, File, int, int], int]] = {
         (FcntlCommand.F_GETLEASE, _get_lease),
         (FcntlCommand.F_SETPIPE_SZ, _set_pipe_size),
         (FcntlCommand.F_GETPIPE_SZ, _get_pipe_size),
+        (FcntlCommand.F_SET_RW_HINT, _set_write_hint),
+        (FcntlCommand.F_GET_RW_HINT, _get_write_hint),
         (FcntlCommand.F_ADD_SEALS, _add_seals),
         (FcntlCommand.F_GET_SEALS, _get_seals),
         (FcntlCommand.F_GETLK, _get_record_lock),

@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 _SIGXFSZ = int(Signal.SIGXFSZ)
 _KEEP_SIZE = int(FallocateFlag.FALLOC_FL_KEEP_SIZE)
 _PUNCH_HOLE = int(FallocateFlag.FALLOC_FL_PUNCH_HOLE)
-_SUPPORTED = _KEEP_SIZE | _PUNCH_HOLE
+# What there is to do to a range, and whether the size may, or must, be kept; not all file systems do it all.
+_OPERATIONS = {
+    0: (False, True),
+    _PUNCH_HOLE: (True,),
+    int(FallocateFlag.FALLOC_FL_COLLAPSE_RANGE): (False,),
+    int(FallocateFlag.FALLOC_FL_ZERO_RANGE): (False, True),
+    int(FallocateFlag.FALLOC_FL_INSERT_RANGE): (False,),
+    int(FallocateFlag.FALLOC_FL_UNSHARE_RANGE): (False, True),
+}
 _SYNC_FILE_RANGE_FLAGS = 7
 _HAS_RANGES = (S_IFREG, S_IFBLK, S_IFDIR, S_IFLNK)
 
@@ -76,7 +84,8 @@ def fallocate(task: Task, fd: Fd, mode: Flags[FallocateFlag], offset: Long, leng
     file = opened_file(task, fd)
     if offset < 0 or length <= 0:
         raise EINVAL
-    if mode & ~_SUPPORTED or mode == _PUNCH_HOLE:
+    operation = mode & ~_KEEP_SIZE
+    if operation not in _OPERATIONS or bool(mode & _KEEP_SIZE) not in _OPERATIONS[operation]:
         raise EOPNOTSUPP
     if not file.is_writable:
         raise EBADF
@@ -89,7 +98,7 @@ def fallocate(task: Task, fd: Fd, mode: Flags[FallocateFlag], offset: Long, leng
         raise ENODEV
     if offset + length > MAXIMUM_SIZE:
         raise EFBIG
-    if not mode & _PUNCH_HOLE and not mode & _KEEP_SIZE:
+    if not operation:
         _check_size_limit(task, file.inode.size, offset + length)
     file.allocate(mode, offset, length)
     note_modification(file)

@@ -74,6 +74,8 @@ def mount(
     bits = int(flags)
     if bits & MS_MGC_MSK == MS_MGC_VAL:
         bits &= ~MS_MGC_MSK
+    if any(text is not None and len(text) >= _PAGE_SIZE for text in (kind, source)):
+        raise EINVAL("no NUL within a page")
     options = _read_options(task, data)
     place = lookup(task.fs, task.credentials, target)
     if bits & _MS_NOUSER:

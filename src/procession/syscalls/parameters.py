@@ -5,7 +5,6 @@ from __future__ import annotations
 from struct import Struct
 from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_origin
 
-from procession.abi.errno import ENAMETOOLONG
 from procession.abi.structure import Structure
 
 PATH_MAX = 4096
@@ -215,11 +214,13 @@ def layout_of(annotation: Any) -> Layout:
 
 
 def read_path(memory: UserMemory, address: int) -> bytes:
-    """A path argument. Raises EFAULT and ENAMETOOLONG. Linux: fs/namei.c, getname."""
+    """A path argument. Raises EFAULT. Linux: fs/namei.c, getname.
+
+    One that is too long is read up to PATH_MAX: whoever walks along it finds that out (ENAMETOOLONG), after
+    the checks that Linux makes before.
+    """
     path = memory.read_cstring(address, PATH_MAX)
-    if path is None:
-        raise ENAMETOOLONG("no NUL within 4096 bytes")
-    return path
+    return memory.read(address, PATH_MAX) if path is None else path
 
 
 def read_optional_path(memory: UserMemory, address: int) -> bytes | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBADF
 from procession.abi.open_flags import AT_FDCWD
-from procession.fs.namei import lookup
+from procession.fs.namei import NOWHERE, lookup
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -16,16 +15,15 @@ SLASH = 0x2F
 
 
 def start_of(task: Task, directory_fd: int, name: bytes) -> Path | None:
-    """Where a walk along `name` starts, None for the current directory. Raises EBADF.
+    """Where a walk along `name` starts, None for the current directory.
 
+    That there is no such descriptor is found out by the walk, after all that comes before it.
     Linux: fs/namei.c, path_init.
     """
     if directory_fd == AT_FDCWD or (name and name[0] == SLASH):
         return None
     file = task.files.files.get(directory_fd)
-    if file is None:
-        raise EBADF
-    return file.path
+    return NOWHERE if file is None else file.path
 
 
 def find(

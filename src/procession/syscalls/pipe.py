@@ -5,10 +5,10 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EFAULT, EINVAL, EMFILE
+from procession.abi.errno import EFAULT, EINVAL, EMFILE, ENOPKG
 from procession.abi.open_flags import OpenFlag
 from procession.abi.structure import I32
-from procession.fs.file import O_CLOEXEC, O_DIRECT, O_NONBLOCK
+from procession.fs.file import O_CLOEXEC, O_DIRECT, O_EXCL, O_NONBLOCK
 from procession.fs.pipe import create_pipe
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
@@ -17,6 +17,7 @@ from procession.syscalls.parameters import Flags, Out
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
+_O_NOTIFICATION_PIPE = O_EXCL
 _PAIR = Struct("<ii")
 
 
@@ -28,9 +29,11 @@ def pipe(task: Task, descriptors: Out[I32]) -> int:
 
 @syscall(293)
 def pipe2(task: Task, descriptors: Out[I32], flags: Flags[OpenFlag]) -> int:
-    """pipe2(2). O_NOTIFICATION_PIPE (O_EXCL) isn't configured. Linux: fs/pipe.c, do_pipe2."""
-    if flags & ~(O_CLOEXEC | O_DIRECT | O_NONBLOCK):
+    """pipe2(2). Linux: fs/pipe.c, do_pipe2; without CONFIG_WATCH_QUEUE, watch_queue_init says ENOPKG."""
+    if flags & ~(O_CLOEXEC | O_DIRECT | O_NONBLOCK | _O_NOTIFICATION_PIPE):
         raise EINVAL
+    if flags & _O_NOTIFICATION_PIPE:
+        raise ENOPKG
     return _pipe(task, descriptors.address, flags)
 
 

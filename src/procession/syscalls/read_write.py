@@ -8,7 +8,7 @@ from procession.abi.errno import EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EOPNOTSUP
 from procession.abi.open_flags import Whence
 from procession.abi.signals import Signal
 from procession.abi.uio import RwFlag
-from procession.fs.file import O_APPEND, File
+from procession.fs.file import O_APPEND, File, PathFile
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
@@ -34,6 +34,7 @@ from procession.syscalls.user_vector import (
     check_user_range,
     import_vector,
     single_buffer,
+    verify_area,
     write_prefix,
 )
 
@@ -49,11 +50,12 @@ STREAM_CHUNK = 1 << 16
 
 _SIGPIPE = int(Signal.SIGPIPE)
 _SIGXFSZ = int(Signal.SIGXFSZ)
+_RWF_HIPRI = int(RwFlag.RWF_HIPRI)
 _RWF_NOWAIT = int(RwFlag.RWF_NOWAIT)
 _RWF_APPEND = int(RwFlag.RWF_APPEND)
 _RWF_NOAPPEND = int(RwFlag.RWF_NOAPPEND)
-_RWF_SUPPORTED = int(RwFlag.RWF_HIPRI | RwFlag.RWF_DSYNC | RwFlag.RWF_SYNC) | (
-    _RWF_NOWAIT | _RWF_APPEND | _RWF_NOAPPEND
+_RWF_SUPPORTED = (
+    _RWF_HIPRI | int(RwFlag.RWF_DSYNC | RwFlag.RWF_SYNC) | (_RWF_NOWAIT | _RWF_APPEND | _RWF_NOAPPEND)
 )
 _CURRENT_POSITION = -1
 
@@ -66,7 +68,7 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
     if file is None or not file.is_readable:
         raise EBADF
     if buffer + count > USER_END:
-        raise EFAULT
+        raise EFAULT if file.has_read else EINVAL
     io = task.io
     if frame is None:
         io.read_calls += 1
@@ -95,7 +97,7 @@ def write(task: Task, fd: Fd, buffer: InBuffer, count: Size) -> int:
     if file is None or not file.is_writable:
         raise EBADF
     if buffer + count > USER_END:
-        raise EFAULT
+        raise EFAULT if file.has_write else EINVAL
     io = task.io
     if frame is None:
         io.write_calls += 1
@@ -177,6 +179,10 @@ def write_whole(
     if frame is not None and frame.progress is not None:
         done = frame.progress
     total = source.total
+    if not file.has_write:
+        raise EINVAL
+    if file.is_seekable:
+        verify_area(file.position if offset is None else offset, total)
     if file.discards_writes:
         if total:
             note_modification(file)
@@ -258,6 +264,26 @@ def writable_file(task: Task, fd: int) -> File:
     return file
 
 
+def _import_target(task: Task, file: File, vector: int, count: int) -> UserVector:
+    """The buffers of a vectored read. Raises EBADF, EINVAL, EFAULT. Linux: fs/read_write.c, vfs_readv."""
+    if not file.is_readable:
+        raise EBADF
+    if not file.has_read:
+        raise EINVAL
+    count_calls(task, reads=1)
+    return import_vector(task.mm, vector, count)
+
+
+def _import_source(task: Task, file: File, vector: int, count: int) -> UserVector:
+    """The buffers of a vectored write. Raises EBADF, EINVAL, EFAULT. Linux: fs/read_write.c, vfs_writev."""
+    if not file.is_writable:
+        raise EBADF
+    if not file.has_write:
+        raise EINVAL
+    count_calls(task, writes=1)
+    return import_vector(task.mm, vector, count)
+
+
 def file_with_offsets(task: Task, fd: int, offset: int) -> File:
     """The file behind `fd`, for a call at `offset`. Raises EINVAL for a negative one, EBADF, ESPIPE."""
     if offset < 0:
@@ -274,6 +300,8 @@ def file_with_offsets(task: Task, fd: int, offset: int) -> File:
 
 def read_vector(task: Task, file: File, target: UserVector) -> int:
     """Read at the position into `target`, in one go. Raises Sleep, EFAULT ..."""
+    if not target.total:
+        return 0
     if not file.is_seekable:
         data = file.read(target.total)
         if data and target.write(0, data) < len(data):
@@ -283,8 +311,6 @@ def read_vector(task: Task, file: File, target: UserVector) -> int:
             note_access(file)
             task.io.bytes_read += len(data)
         return len(data)
-    if not target.total:
-        return len(file.read(0))
     return read_at_position(task, file, target, file.position, True)
 
 
@@ -295,9 +321,10 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
     if not file.is_readable:
         raise EBADF
     task.io.read_calls += 1
+    check_user_range(buffer, count)
+    verify_area(offset, count)
     if count > STREAM_CHUNK:
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), offset, False)
-    check_user_range(buffer, count)
     data = file.read_at(offset, count)
     if data:
         note_access(file)
@@ -319,8 +346,9 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
     if not file.is_writable:
         raise EBADF
     task.io.write_calls += 1
+    check_user_range(buffer, count)
+    verify_area(offset, count)
     if count <= STREAM_CHUNK and task.group.limits.soft[RLIMIT_FSIZE] == RLIM_INFINITY:
-        check_user_range(buffer, count)
         try:
             data = task.mm.read(buffer, count)
         except EFAULT:
@@ -338,16 +366,14 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
 def readv(task: Task, fd: Fd, vector: OutVector, count: Size) -> int:
     """readv(2). Linux: fs/read_write.c, do_readv."""
     file = readable_file(task, fd)
-    count_calls(task, reads=1)
-    return read_vector(task, file, import_vector(task.mm, vector, count))
+    return read_vector(task, file, _import_target(task, file, vector, count))
 
 
 @syscall(20)
 def writev(task: Task, fd: Fd, vector: InVector, count: Size) -> int:
     """writev(2). Linux: fs/read_write.c, do_writev."""
     file = writable_file(task, fd)
-    count_calls(task, writes=1)
-    source = import_vector(task.mm, vector, count)
+    source = _import_source(task, file, vector, count)
     return write_whole(task, file, source) if source.total else 0
 
 
@@ -377,9 +403,10 @@ def preadv2(
     if offset != _CURRENT_POSITION:
         return _read_at(task, fd, vector, count, offset, flags)
     file = readable_file(task, fd)
-    count_calls(task, reads=1)
-    target = import_vector(task.mm, vector, count)
-    _check_flags(flags)
+    target = _import_target(task, file, vector, count)
+    if not target.total:
+        return 0
+    _check_flags(file, flags)
     try:
         return read_vector(task, file, target)
     except Sleep:
@@ -402,11 +429,10 @@ def pwritev2(
     if offset != _CURRENT_POSITION:
         return _write_at(task, fd, vector, count, offset, flags)
     file = writable_file(task, fd)
-    count_calls(task, writes=1)
-    source = import_vector(task.mm, vector, count)
-    _check_flags(flags)
+    source = _import_source(task, file, vector, count)
     if not source.total:
         return 0
+    _check_write_flags(file, flags)
     if not file.is_seekable or not flags & (_RWF_APPEND | _RWF_NOAPPEND):
         try:
             return write_whole(task, file, source)
@@ -425,23 +451,21 @@ def pwritev2(
 
 def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: int = 0) -> int:
     file = file_with_offsets(task, fd, offset)
-    if not file.is_readable:
-        raise EBADF
-    count_calls(task, reads=1)
-    target = import_vector(task.mm, vector, count)
-    _check_flags(flags)
+    target = _import_target(task, file, vector, count)
+    if not target.total:
+        return 0
+    verify_area(offset, target.total)
+    _check_flags(file, flags)
     return read_at_position(task, file, target, offset, False)
 
 
 def _write_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: int = 0) -> int:
     file = file_with_offsets(task, fd, offset)
-    if not file.is_writable:
-        raise EBADF
-    count_calls(task, writes=1)
-    source = import_vector(task.mm, vector, count)
-    _check_flags(flags)
+    source = _import_source(task, file, vector, count)
     if not source.total:
         return 0
+    verify_area(offset, source.total)
+    _check_write_flags(file, flags)
     if flags & (_RWF_APPEND | _RWF_NOAPPEND):
         return _write_with_append(task, file, source, offset, bool(flags & _RWF_APPEND))
     return write_whole(task, file, source, offset=offset)
@@ -457,12 +481,21 @@ def _write_with_append(task: Task, file: File, source: UserVector, offset: int, 
         file.flags = flags
 
 
-def _check_flags(flags: int) -> None:
+def _check_flags(file: File, flags: int) -> None:
     """Linux: include/linux/fs.h, kiocb_set_rw_flags."""
     if flags & ~_RWF_SUPPORTED:
         raise EOPNOTSUPP
     if flags & _RWF_APPEND and flags & _RWF_NOAPPEND:
         raise EINVAL
+    if flags & _RWF_NOWAIT and not file.knows_nowait:
+        raise EOPNOTSUPP
+
+
+def _check_write_flags(file: File, flags: int) -> None:
+    """Linux: fs/read_write.c, vfs_writev and do_loop_readv_writev."""
+    if flags & ~_RWF_HIPRI and not file.takes_write_flags:
+        raise EOPNOTSUPP
+    _check_flags(file, flags)
 
 
 @syscall(8)
@@ -470,5 +503,5 @@ def lseek(task: Task, fd: Fd, offset: Long, whence: Choice[Whence]) -> int:
     """lseek(2). Linux: fs/read_write.c, ksys_lseek."""
     file = task.files.file(fd)
     if not 0 <= whence <= 4:
-        raise EINVAL
+        raise EBADF if isinstance(file, PathFile) else EINVAL
     return file.seek(offset, whence)

@@ -19,7 +19,7 @@ from procession.abi.errno import (
 from procession.abi.splice import SpliceFlag
 from procession.abi.structure import I64
 from procession.fs.devices import NullFile
-from procession.fs.file import O_APPEND, O_NONBLOCK, File
+from procession.fs.file import O_APPEND, O_NONBLOCK, SEEK_CUR, File
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.pipe import PipeFile
 from procession.fs.wait_queue import Sleep
@@ -37,7 +37,7 @@ from procession.syscalls.read_write import (
     send_sigpipe,
     writable_file,
 )
-from procession.syscalls.user_vector import MAX_RW_COUNT, UserVector, import_vector
+from procession.syscalls.user_vector import MAX_RW_COUNT, UserVector, import_vector, verify_area
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -77,14 +77,21 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
         start = offset.get()
         if not source.is_seekable:
             raise ESPIPE
-    target = writable_file(task, output)
     position = source.position if start is None else start
-    if count >> 63 or position < 0:
-        raise EINVAL
-    _check_can_splice(source)
-    _check_can_splice(target)
+    verify_area(position, count)
+    target = writable_file(task, output)
     # Only what has a position can be read again if the other side doesn't take it.
-    if not source.is_seekable or isinstance(source, NullFile) or target.flags & O_APPEND:
+    if isinstance(target, PipeFile):
+        _wait_for_room(task, target, _blocks(0, target))
+    else:
+        if target.is_seekable:
+            verify_area(target.position, count)
+        if target.flags & O_APPEND or not _has_position(source):
+            raise EINVAL
+    if not count:
+        return 0
+    _check_can_splice(source)
+    if isinstance(source, NullFile) or not source.is_seekable:
         raise EINVAL
     frame = task.frame
     count_calls(task, reads=1, writes=1)
@@ -103,6 +110,15 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
     return done
 
 
+def _has_position(file: File) -> bool:
+    """Whether lseek(2) works, if only by doing nothing (FMODE_LSEEK)."""
+    try:
+        file.seek(0, SEEK_CUR)
+    except ESPIPE:
+        return False
+    return True
+
+
 def _sent(source: File, offset: InOut[I64], position: int, done: int) -> None:
     """Leave the place behind what was sent where the caller wants it."""
     if offset:
@@ -118,6 +134,8 @@ def _send(task: Task, source: File, target: File, position: int, done: int, tota
         data = source.read_at(position + done, min(total - done, chunk))
         if not data:
             break
+        if not done:
+            _check_can_splice(target)
         try:
             count = target.write(data)
             task.kernel.clock.spend_copying(count)
@@ -222,13 +240,13 @@ def splice(
     if flags & ~_SPLICE_FLAGS:
         raise EINVAL
     source, target = opened_file(task, input), opened_file(task, output)
-    if not source.is_readable or not target.is_writable:
-        raise EBADF
     is_source_pipe, is_target_pipe = isinstance(source, PipeFile), isinstance(target, PipeFile)
     if (is_source_pipe and input_offset) or (is_target_pipe and output_offset):
         raise ESPIPE
+    if not source.is_readable or not target.is_writable:
+        raise EBADF
     length = min(length, MAX_RW_COUNT)
-    blocks = not flags & _SPLICE_F_NONBLOCK
+    blocks = _blocks(flags, *(file for file in (source, target) if isinstance(file, PipeFile)))
     if isinstance(source, PipeFile):
         if isinstance(target, PipeFile):
             return _pipe_to_pipe(task, source, target, length, blocks, consumes=True)
@@ -238,6 +256,11 @@ def splice(
     raise EINVAL("neither is a pipe")
 
 
+def _blocks(flags: int, *pipes: PipeFile) -> bool:
+    """Whether a call waits for its pipes, each of which may have been told not to."""
+    return not (flags & _SPLICE_F_NONBLOCK or any(file.flags & O_NONBLOCK for file in pipes))
+
+
 def _wait_for_bytes(source: PipeFile, blocks: bool) -> bool:
     """Whether there is something in a pipe to move; False at its end. Raises EAGAIN, Sleep."""
     pipe = source.pipe
@@ -245,7 +268,7 @@ def _wait_for_bytes(source: PipeFile, blocks: bool) -> bool:
         return True
     if not pipe.writer_count:
         return False
-    if not blocks or source.flags & O_NONBLOCK:
+    if not blocks:
         raise EAGAIN
     raise Sleep(pipe.read_queue)
 
@@ -262,7 +285,7 @@ def _wait_for_room(task: Task, target: PipeFile, blocks: bool, offset: int = 0) 
     free_slots = pipe.slot_count - pipe.used_slots
     if free_slots > 0:
         return (free_slots << PAGE_SHIFT) - offset
-    if not blocks or target.flags & O_NONBLOCK:
+    if not blocks:
         raise EAGAIN
     raise Sleep(pipe.write_queue)
 
@@ -291,10 +314,10 @@ def _pipe_to_file(
         if not target.is_seekable:
             raise EINVAL
         start = offset.get()
-        if start < 0:
-            raise EINVAL
     if target.flags & O_APPEND:
         raise EINVAL
+    if target.is_seekable:
+        verify_area(target.position if start is None else start, length)
     _check_can_splice(target)
     if not _wait_for_bytes(source, blocks):
         return 0
@@ -322,14 +345,14 @@ def _file_to_pipe(
         if not source.is_seekable:
             raise EINVAL
         start = offset.get()
-        if start < 0:
-            raise EINVAL
-    _check_can_splice(source)
-    if isinstance(source, NullFile):
-        raise EINVAL("there is nothing to take pages from")
+    if source.is_seekable:
+        verify_area(source.position if start is None else start, length)
     # A file's pages are handed over as they lie in it.
     in_page = (source.position if start is None else start) & PAGE_MASK if source.is_seekable else 0
     wanted = min(length, _wait_for_room(task, target, blocks, in_page))
+    _check_can_splice(source)
+    if isinstance(source, NullFile):
+        raise EINVAL("there is nothing to take pages from")
     if start is not None:
         data = source.read_at(start, wanted)
     elif not blocks and source.inode.superblock.type_name == "sockfs":
@@ -373,7 +396,7 @@ def tee(task: Task, input: Fd, output: Fd, length: Size, flags: Flags[SpliceFlag
         raise EBADF
     if not (isinstance(source, PipeFile) and isinstance(target, PipeFile)):
         raise EINVAL
-    blocks = not flags & _SPLICE_F_NONBLOCK
+    blocks = _blocks(flags, source, target)
     return _pipe_to_pipe(task, source, target, min(length, MAX_RW_COUNT), blocks, consumes=False)
 
 
@@ -404,12 +427,15 @@ def vmsplice(task: Task, fd: Fd, vector: InVector, count: Size, flags: Flags[Spl
     if flags & ~_SPLICE_FLAGS:
         raise EINVAL
     file = opened_file(task, fd)
-    if not isinstance(file, PipeFile):
+    if not (file.is_readable or file.is_writable):
         raise EBADF
     buffers = import_vector(task.mm, vector, count)
     if not buffers.total:
         return 0
-    blocks = not flags & _SPLICE_F_NONBLOCK
+    if not isinstance(file, PipeFile):
+        raise EBADF
+    # Here the pipe's own O_NONBLOCK doesn't count.
+    blocks = _blocks(flags)
     if file.is_writable:
         _wait_for_room(task, file, blocks)
         return _gift_pages(file, buffers)

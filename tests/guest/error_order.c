@@ -1,0 +1,274 @@
+/* Which of several errors a call tells, and what calls on files do at the edges: found by tests/differential. */
+#include "check.h"
+
+#include <linux/fs.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/sendfile.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+
+#define NOT_OPEN 900
+#define PAGE 4096
+#define FARTHEST INT64_MAX
+
+static char too_long[2 * PATH_MAX];
+
+static int opened(const char *path, int flags)
+{
+	return (int)MUST(open(path, flags, 0644));
+}
+
+/* A file in memory without a name. */
+static int new_memory_file(void)
+{
+	char name[] = "/dev/shm/check-XXXXXX";
+	int fd = (int)MUST(mkstemp(name));
+
+	MUST(unlink(name));
+	return fd;
+}
+
+TEST(names_before_descriptors)
+{
+	memset(too_long, 'a', sizeof(too_long) - 1);
+	enter_scratch();
+	CHECK_ERRNO(openat(NOT_OPEN, "", O_RDONLY), ENOENT);
+	CHECK_ERRNO(openat(NOT_OPEN, too_long, O_RDONLY), ENAMETOOLONG);
+	CHECK_ERRNO(openat(NOT_OPEN, "file", O_TMPFILE | O_RDONLY), EINVAL);
+	CHECK_ERRNO(symlinkat("", NOT_OPEN, "link"), ENOENT);
+	CHECK_ERRNO(symlinkat(too_long, NOT_OPEN, "link"), ENAMETOOLONG);
+	CHECK_ERRNO(mknodat(NOT_OPEN, "directory", S_IFDIR | 0700, 0), EPERM);
+	CHECK_ERRNO(renameat2(NOT_OPEN, "a", NOT_OPEN, "b", 1U << 20), EINVAL);
+}
+
+TEST(the_first_of_two_names)
+{
+	memset(too_long, 'a', sizeof(too_long) - 1);
+	enter_scratch();
+	CHECK_ERRNO(rename("nothing/a", too_long), ENOENT);
+	CHECK_ERRNO(renameat(AT_FDCWD, "nothing/a", NOT_OPEN, "b"), ENOENT);
+	CHECK_ERRNO(link("nothing", too_long), ENOENT);
+	CHECK_ERRNO(linkat(AT_FDCWD, "nothing", NOT_OPEN, "b", 0), ENOENT);
+	CHECK_ERRNO(renameat(AT_FDCWD, "nothing", NOT_OPEN, "b"), EBADF);
+}
+
+TEST(arguments_before_long_names)
+{
+	char buffer[10];
+	struct timespec times[2] = {{0, 0}, {0, 0}};
+
+	memset(too_long, 'a', sizeof(too_long) - 1);
+	CHECK_ERRNO(readlink(too_long, buffer, 0), EINVAL);
+	CHECK_ERRNO(truncate(too_long, -1), EINVAL);
+	CHECK_ERRNO(syscall(SYS_utimensat, AT_FDCWD, too_long, times, 1), EINVAL);
+}
+
+TEST(unnamed_files_of_links)
+{
+	enter_scratch();
+	MUST(symlink(".", "link"));
+	CHECK_ERRNO(open("link", O_TMPFILE | O_NOFOLLOW | O_RDWR, 0600), ENOTDIR);
+}
+
+TEST(attributes_of_special_files)
+{
+	int fd = new_memory_file();
+
+	enter_scratch();
+	MUST(mkfifo("fifo", 0600));
+	CHECK_ERRNO(setxattr("fifo", "user.", "", 0, 0), EPERM);
+	CHECK_ERRNO(fsetxattr(fd, "security.", "", 0, 0), geteuid() == 0 ? EINVAL : EPERM);
+	CHECK_ERRNO(fsetxattr(fd, "no.family", "", 0, 0), EOPNOTSUPP);
+}
+
+TEST(files_without_read_or_write)
+{
+	int epoll = (int)MUST(epoll_create1(0)), timer = (int)MUST(timerfd_create(CLOCK_MONOTONIC, 0));
+	struct iovec nothing = {NULL, 0};
+	volatile size_t too_much = SIZE_MAX;
+
+	CHECK_ERRNO(read(epoll, bad_address(), too_much), EINVAL);
+	CHECK_ERRNO(write(epoll, bad_address(), too_much), EINVAL);
+	CHECK_ERRNO(write(timer, bad_address(), too_much), EINVAL);
+	CHECK_ERRNO(readv(epoll, &nothing, 1), EINVAL);
+	CHECK_ERRNO(pwritev2(timer, &nothing, 1, -1, 1 << 30), EINVAL);
+}
+
+TEST(nothing_is_read_from_anything)
+{
+	int counter = (int)MUST(eventfd(0, EFD_NONBLOCK)), pipe_ends[2];
+	struct iovec nothing = {NULL, 0};
+
+	MUST(pipe(pipe_ends));
+	CHECK_EQ(readv(counter, &nothing, 1), 0);
+	CHECK_EQ(readv(counter, NULL, 0), 0);
+	CHECK_EQ(preadv2(counter, &nothing, 1, -1, 1 << 30), 0);
+	CHECK_EQ(readv(pipe_ends[0], &nothing, 1), 0);
+	CHECK_EQ(vmsplice(counter, NULL, 0, 0), 0);
+	CHECK_EQ(sendfile(counter, counter, NULL, 0), 0);
+}
+
+TEST(past_the_last_offset)
+{
+	char byte = 0;
+	int fd = new_memory_file();
+	struct iovec one = {&byte, 1};
+
+	CHECK_EQ(lseek(fd, FARTHEST, SEEK_SET), FARTHEST);
+	CHECK_ERRNO(read(fd, &byte, 1), EINVAL);
+	CHECK_ERRNO(write(fd, &byte, 1), EINVAL);
+	CHECK_ERRNO(pread(fd, &byte, 1, FARTHEST), EINVAL);
+	CHECK_ERRNO(pwrite(fd, &byte, 1, FARTHEST), EINVAL);
+	CHECK_ERRNO(preadv(fd, &one, 1, FARTHEST), EINVAL);
+	CHECK_EQ(pread(fd, &byte, 1, FARTHEST - 1), 0);
+}
+
+TEST(writing_nothing_moves_nothing)
+{
+	int fd = new_memory_file();
+
+	MUST(ftruncate(fd, 100));
+	MUST(fcntl(fd, F_SETFL, O_APPEND));
+	CHECK_EQ(write(fd, "", 0), 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 0);
+	CHECK_EQ(write(fd, "a", 1), 1);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 101);
+}
+
+TEST(not_waiting_is_nothing_that_memory_knows)
+{
+	char byte;
+	struct iovec one = {&byte, 1};
+
+	CHECK_ERRNO(preadv2(new_memory_file(), &one, 1, 0, RWF_NOWAIT), EOPNOTSUPP);
+}
+
+TEST(space_past_the_end)
+{
+	int fd = new_memory_file();
+	struct stat status;
+
+	CHECK_EQ(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 4 * PAGE), 0);
+	MUST(fstat(fd, &status));
+	CHECK_EQ(status.st_size, 0);
+	CHECK_EQ(status.st_blocks, 4 * PAGE / 512);
+	CHECK_EQ(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE, 2 * PAGE), 0);
+	MUST(fstat(fd, &status));
+	CHECK_EQ(status.st_blocks, 2 * PAGE / 512);
+	CHECK_EQ(ftruncate(fd, 0), 0);
+}
+
+TEST(reserved_space_is_a_hole)
+{
+	int fd = new_memory_file();
+
+	MUST(fallocate(fd, 0, 0, 4 * PAGE));
+	CHECK_ERRNO(lseek(fd, 0, SEEK_DATA), ENXIO);
+	CHECK_EQ(lseek(fd, 5, SEEK_HOLE), 5);
+	CHECK_EQ(pwrite(fd, "a", 1, 2 * PAGE + 1), 1);
+	CHECK_EQ(lseek(fd, 0, SEEK_DATA), 2 * PAGE);
+	CHECK_EQ(lseek(fd, 2 * PAGE, SEEK_HOLE), 3 * PAGE);
+}
+
+TEST(space_that_is_not_a_file_s)
+{
+	int ends[2];
+
+	MUST(pipe(ends));
+	CHECK_ERRNO(fallocate(ends[1], FALLOC_FL_COLLAPSE_RANGE, 0, PAGE), ESPIPE);
+	CHECK_ERRNO(fallocate(ends[1], FALLOC_FL_PUNCH_HOLE, 0, PAGE), EOPNOTSUPP);
+	CHECK_ERRNO(fallocate(ends[0], FALLOC_FL_ZERO_RANGE, 0, PAGE), EBADF);
+	CHECK_ERRNO(fallocate(new_memory_file(), FALLOC_FL_ZERO_RANGE, 0, PAGE), EOPNOTSUPP);
+}
+
+TEST(pipes_that_are_spliced_wrongly)
+{
+	int ends[2], unread[2];
+	off_t offset = 0;
+
+	MUST(pipe(ends));
+	MUST(pipe(unread));
+	MUST(close(unread[0]));
+	signal(SIGPIPE, SIG_IGN);
+	CHECK_ERRNO(splice(ends[1], &offset, ends[0], NULL, 1, 0), ESPIPE);
+	CHECK_ERRNO(splice(ends[1], NULL, ends[0], NULL, 1, 0), EBADF);
+	CHECK_ERRNO(splice((int)MUST(eventfd(0, 0)), NULL, unread[1], NULL, 1, 0), EPIPE);
+	CHECK_ERRNO(sendfile(unread[1], new_memory_file(), NULL, 1), EPIPE);
+	MUST(fcntl(ends[1], F_SETFL, O_NONBLOCK));
+	MUST(fcntl(unread[1], F_SETFL, O_NONBLOCK));
+	CHECK_ERRNO(splice(ends[0], NULL, unread[1], NULL, 1, 0), EAGAIN);
+}
+
+TEST(the_position_of_a_place_alone)
+{
+	CHECK_ERRNO(lseek((int)MUST(open("/", O_PATH)), 0, 77), EBADF);
+}
+
+TEST(how_long_what_is_written_lives)
+{
+	uint64_t hint = RWH_WRITE_LIFE_LONG;
+	int fd = new_memory_file();
+
+	CHECK_EQ(fcntl(fd, F_SET_RW_HINT, &hint), 0);
+	hint = 99;
+	CHECK_EQ(fcntl(fd, F_GET_RW_HINT, &hint), 0);
+	CHECK_EQ(hint, RWH_WRITE_LIFE_LONG);
+	hint = RWH_WRITE_LIFE_EXTREME + 1;
+	CHECK_ERRNO(fcntl(fd, F_SET_RW_HINT, &hint), EINVAL);
+}
+
+TEST(locks_of_descriptions_name_nobody)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_pid = 1};
+	int fd;
+
+	enter_scratch();
+	fd = opened("lock", O_WRONLY | O_CREAT);
+	CHECK_ERRNO(fcntl(fd, F_OFD_SETLK, &lock), EBADF);
+	lock.l_type = F_WRLCK;
+	CHECK_ERRNO(fcntl(fd, F_OFD_SETLK, &lock), EINVAL);
+	lock.l_type = 77;
+	CHECK_ERRNO(fcntl(fd, F_OFD_SETLK, &lock), EINVAL);
+}
+
+TEST(whiteouts)
+{
+	char name[] = "/dev/shm/check-XXXXXX";
+	struct stat status;
+
+	MUST(mkdtemp(name) == NULL ? -1 : 0);
+	MUST(chdir(name));
+	write_file("old", "text", 0600);
+	CHECK_EQ(renameat2(AT_FDCWD, "old", AT_FDCWD, "new", RENAME_WHITEOUT), 0);
+	CHECK_EQ(lstat("new", &status), 0);
+	CHECK_EQ(status.st_size, 4);
+	CHECK_EQ(lstat("old", &status), 0);
+	CHECK_EQ(status.st_mode, S_IFCHR);
+	CHECK_EQ(status.st_rdev, 0);
+	MUST(unlink("old"));
+	MUST(unlink("new"));
+	MUST(rmdir(name));
+}
+
+TEST(long_links_take_a_page)
+{
+	char name[] = "/dev/shm/check-XXXXXX";
+	struct stat status;
+
+	memset(too_long, 'a', 200);
+	too_long[200] = '\0';
+	MUST(mkdtemp(name) == NULL ? -1 : 0);
+	MUST(chdir(name));
+	MUST(symlink(too_long, "long"));
+	MUST(symlink("a", "short"));
+	CHECK_EQ(lstat("long", &status), 0);
+	CHECK_EQ(status.st_blocks, 8);
+	CHECK_EQ(lstat("short", &status), 0);
+	CHECK_EQ(status.st_blocks, 0);
+	MUST(unlink("long"));
+	MUST(unlink("short"));
+	MUST(rmdir(name));
+}
