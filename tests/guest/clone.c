@@ -83,6 +83,12 @@ TEST(other_exit_signals)
 	CHECK_ERRNO(waitpid(child, NULL, 0), ECHILD);
 	CHECK_EQ(status_with(child, __WCLONE), EXITED(7));
 	CHECK_EQ(signals, 2);
+	child = raw_clone(200, NULL, NULL);
+	if (child == 0)
+		_exit(8);
+	CHECK_ERRNO(waitpid(child, NULL, 0), ECHILD);
+	CHECK_EQ(status_with(child, __WCLONE), EXITED(8));
+	CHECK_EQ(signals, 2);
 }
 
 TEST(wait_options_for_clones)

@@ -31,6 +31,7 @@ HEAD = """
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -229,6 +230,22 @@ def test_sockets_and_what_watches_them(run: Run) -> None:
     (socket,) = [channel for channel in machine.ipc_graph().channels if channel.kind == "unix socket"]
     assert socket.queued == "0 and 3 bytes"
     assert socket.pids == (2, 3)
+
+
+def test_signalfds(run: Run) -> None:
+    _, lines = run(
+        "sigset_t signals; sigfillset(&signals); sigprocmask(SIG_BLOCK, &signals, NULL);"
+        "int file = signalfd(-1, &signals, 0), epoll = epoll_create1(0);"
+        "struct epoll_event event = {EPOLLIN};"
+        "epoll_ctl(epoll, EPOLL_CTL_ADD, file, &event);"
+        "if (fork() == 0) { close(file); sigdelset(&signals, SIGCHLD);"
+        "struct signalfd_siginfo info; read(signalfd(-1, &signals, 0), &info, sizeof(info)); _exit(0); }"
+        "return epoll_wait(epoll, &event, 1, -1);"
+    )
+    assert lines == [
+        "process 2 (program) in epoll_wait(4) waits for a signal that anon_inode:[signalfd] takes",
+        "process 3 (program) in read(3) waits for a signal that anon_inode:[signalfd] takes",
+    ]
 
 
 def test_stopped_vfork_and_polls(run: Run) -> None:

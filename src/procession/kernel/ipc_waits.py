@@ -23,12 +23,14 @@ from procession.kernel.ipc_channels import (
     parties_of_owner,
 )
 from procession.kernel.pidfd import PidFile
+from procession.kernel.signalfd import SignalFile
 from procession.kernel.task import Task, Tid
 from procession.kernel.task_state import TaskState
 from procession.mm.peek import peek
 
 if TYPE_CHECKING:
     from procession.fs.file import File
+    from procession.fs.wait_queue import WaitQueue
 
 _HALTED = (TaskState.STOPPED, TaskState.TRACED)
 _WAIT4, _WAITID, _FLOCK = 61, 247, 73
@@ -325,7 +327,7 @@ def _by_queues(channels: ChannelMap, task: Task) -> tuple[_Reason, list[int]] | 
         # What other threads have closed meanwhile.
         opened.update(task.frame.files)
     for fd, file in opened.items():
-        waited = [queue for queue in file.wait_queues() if id(queue) in queues]
+        waited = [queue for queue in _wait_queues(file, task) if id(queue) in queues]
         if waited and not any(file is opened[known] for known in reasons):
             reasons[fd] = _file(channels, task, file, waited)
     if not reasons:
@@ -336,6 +338,11 @@ def _by_queues(channels: ChannelMap, task: Task) -> tuple[_Reason, list[int]] | 
     what = " or ".join(dict.fromkeys(reason.what for reason in reasons.values()))
     is_open = any(reason.is_open for reason in reasons.values())
     return _Reason(what, tuple(wakers), is_open), list(reasons)
+
+
+def _wait_queues(file: File, task: Task) -> tuple[WaitQueue, ...]:
+    """The queues on which `task` waits for a file: of a signalfd they are each reader's own."""
+    return file.queues_of(task) if isinstance(file, SignalFile) else file.wait_queues()
 
 
 def _file(channels: ChannelMap, task: Task, file: File, waited: list[Any]) -> _Reason:
@@ -351,6 +358,8 @@ def _file(channels: ChannelMap, task: Task, file: File, waited: list[Any]) -> _R
         if file.thread is not None:
             return _by_tasks("the end of thread", [file.thread])
         return _by_tasks("the end of process", [file.group.leader])
+    if isinstance(file, SignalFile):
+        return _Reason(f"a signal that {name} takes", (), True)
     if isinstance(file, EpollFile):
         return _instance(channels, task, file)
     kind = file.inode.superblock.type_name

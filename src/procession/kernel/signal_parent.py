@@ -9,7 +9,7 @@ from procession.abi.wait_options import ChildCode
 from procession.kernel.siginfo import SigInfo
 from procession.kernel.signal_generation import send_group_signal
 from procession.kernel.signal_handlers import SA_NOCLDSTOP, SA_NOCLDWAIT
-from procession.kernel.signal_set import SIGCHLD, SIGCONT
+from procession.kernel.signal_set import SIGCHLD, SIGCONT, SIGNAL_COUNT
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -50,7 +50,8 @@ def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
             is_reaped = True
             if action.handler == SIG_IGN:
                 signo = 0
-    if signo > 0:
+    # clone(2) takes any number from 0 to 255, and one that is no signal isn't sent.
+    if 0 < signo <= SIGNAL_COUNT:
         info.signo = signo
         send_group_signal(kernel, parent.group, info)
     parent.zombies[task] = None

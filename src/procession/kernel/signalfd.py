@@ -90,7 +90,11 @@ class SignalFile(File):
         return POLLIN if pending & self.signals else 0
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
-        return (self._reader().group.handlers.wait_queue,)
+        return self.queues_of(self._reader())
+
+    def queues_of(self, task: Task) -> tuple[WaitQueue, ...]:
+        """The queue that is woken when there's a signal for `task`."""
+        return (task.group.handlers.wait_queue,)
 
     def show_details(self) -> bytes:
         """Linux: fs/signalfd.c, signalfd_show_fdinfo."""
