@@ -136,6 +136,39 @@ TEST(interrupts_that_programs_may_not_raise)
 	CHECK_EQ(calls, 5);
 }
 
+TEST(ports_are_out_of_reach)
+{
+	volatile char *nowhere = bad_address();
+	long at;
+
+	handle_info(SIGSEGV, skip, 0);
+	/* What follows the instruction, be it a fault, a call or the next port, must not happen. */
+	skipped_bytes = 1 + 3;
+	__asm__ volatile("lea 1f(%%rip), %0\n1:\tin %%dx, %%al\n\tmovb $1, (%%rbx)" : "=&r"(at) : "b"(nowhere), "d"(0x80) : "rax");
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen.si_code, SI_KERNEL);
+	CHECK_EQ(trap, 13);
+	CHECK_EQ(error, 0);
+	CHECK_EQ(instruction, at);
+	skipped_bytes = 1 + 1 + 2;
+	__asm__ volatile("lea 1f(%%rip), %0\n1:\tout %%al, %%dx\n\tin %%dx, %%al\n\tsyscall"
+			 : "=&r"(at) : "d"(0x80), "a"(SYS_exit_group), "D"(9) : "rcx", "r11");
+	CHECK_EQ(calls, 2);
+	CHECK_EQ(trap, 13);
+	CHECK_EQ(instruction, at);
+	skipped_bytes = 1;
+	__asm__ volatile("lea 1f(%%rip), %0\n\tmov %1, %%rsi\n1:\toutsb" : "=&r"(at) : "r"(&at), "d"(0x80) : "rsi");
+	CHECK_EQ(calls, 3);
+	CHECK_EQ(trap, 13);
+	CHECK_EQ(instruction, at);
+	__asm__ volatile("lea 1f(%%rip), %0\n1:\thlt" : "=&r"(at));
+	CHECK_EQ(calls, 4);
+	CHECK_EQ(instruction, at);
+	__asm__ volatile("lea 1f(%%rip), %0\n1:\tcli" : "=&r"(at));
+	CHECK_EQ(calls, 5);
+	CHECK_EQ(instruction, at);
+}
+
 static long stepped[16];
 static volatile int step_count, last_step;
 

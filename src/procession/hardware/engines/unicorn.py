@@ -17,6 +17,7 @@ from procession.hardware.engines.unicorn_library import UnicornError, UnicornLib
 from procession.hardware.engines.unicorn_state import (
     locate_exception_fields,
     locate_mark,
+    locate_mode,
     locate_state,
 )
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
@@ -30,7 +31,8 @@ _EFER, _STAR = 0xC0000080, 0xC0000081
 _EFER_VALUE = 1 | 1 << 8 | 1 << 10 | 1 << 11  # SCE, LME, LMA, NXE
 _CR0_VALUE = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31  # PE, MP, ET, NE, WP, PG
 _CR4_VALUE = 1 << 2 | 1 << 5 | 1 << 9 | 1 << 10  # TSD, PAE, OSFXSR, OSXMMEXCPT
-_STAR_VALUE = 0x23 << 48 | 0x10 << 32  # sysret then loads cs 0x33 and ss 0x2b, as Linux's __USER_CS and _DS
+_USER_CS, _USER_SS = 0x33, 0x2B
+_STAR_VALUE = (_USER_CS - 16) << 48 | 0x10 << 32  # sysret then loads cs and ss as Linux's are
 
 _CODE_BUFFER_BYTES = 256 << 20
 """The most of the host's memory that translated code takes: the library starts anew when it's full. It's set
@@ -57,6 +59,25 @@ _PROBE_CODE = bytes.fromhex(
 _SSE_PROBE = ((0x2100, 0x2110, "b801000000 f30f2ac8 0f57c0 f30f5ec8"), (0x2110, 0x2117, "0f57c9 f30f5ec8"))
 _LOAD_PROBE = (0x2130, 0x2132, "8a03")  # mov al, [rbx]
 _X87_PROBE = ((0x2120, 0x2126, "d9e8 d9ee def9"), (0x2128, 0x212E, "d9ee d9ee def9"))
+
+
+class _UnheardTraps:
+    """What is told of traps in code that shouldn't have run: it ends there."""
+
+    def __init__(self, engine: UnicornEngine) -> None:
+        self.engine = engine
+
+    def system_call(self) -> None:
+        self._end()
+
+    def page_fault(self, address: int, error_code: int) -> None:
+        self._end()
+
+    def processor_exception(self, vector: int, error_code: int) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self.engine.library.stop(self.engine.handle)
 
 
 class UnicornEngine:
@@ -93,7 +114,7 @@ class UnicornEngine:
         """Open the processor over `memory` and bring it to user mode. Raises UnicornError."""
         library = self.library
         self.memory = memory
-        self.traps = traps
+        self.traps = self.kernel_traps = traps
         library.check(library.open(uc.ARCH_X86, uc.MODE_64, byref(self.handle)))
         library.set_control(self.handle, uc.CTL_CODE_BUFFER_SIZE, _CODE_BUFFER_BYTES)
         library.set_control(self.handle, uc.CTL_CPU_MODEL, uc.CPU_NEHALEM)
@@ -143,6 +164,11 @@ class UnicornEngine:
         library.check(library.emulate(handle, 0x1000, 0x2000, 0, 0))
         if self.general[RIP] != 0x2000:
             raise UnicornError(f"sysret ended at {self.general[RIP]:#x}")
+        locate_mode(self.layout, _USER_CS, _USER_SS)
+        self.mode = self.state[self.layout.mode_start : self.layout.mode_end]
+        self.user_mode = bytes(self.mode)
+        self.mode_index = self.layout.mode_start // 4
+        self.user_mode_flags = self.words32[self.mode_index]
         locate_exception_fields(self.layout, self._observe_exceptions)
         self._locate_marks()
         self.old_exception_index = self.layout.old_exception // 4
@@ -271,6 +297,8 @@ class UnicornEngine:
         is_software = words32[self.error_code_index + 1]
         words32[self.old_exception_index] = 0xFFFFFFFF
         words32[self.error_code_index] = 0
+        if words32[self.mode_index] != self.user_mode_flags:
+            self._return_to_user_mode()
         try:
             if is_software and vector not in _CALLABLE:
                 # Programs may not call through this gate, and the fault is at the instruction itself.
@@ -299,12 +327,22 @@ class UnicornEngine:
     def _on_port_out(self, _handle: object, _port: int, _size: int, _value: int, _data: object) -> None:
         self._refuse_port()
 
+    def _return_to_user_mode(self) -> None:
+        """The library lets a program leave 64-bit mode, for virtual-8086 mode by `iret`: not for long."""
+        words = self.words64
+        bases = words[self.fs_index], words[self.gs_index]
+        self.mode[:] = self.user_mode
+        words[self.fs_index], words[self.gs_index] = bases
+
     def _refuse_port(self) -> None:
         """In user mode `in` and `out` raise #GP, but here the rest of the block runs first.
 
-        The registers are right now: they're put back, and the exception raised, when it has ended.
+        The registers are right now: they're put back, and the exception raised, when it has ended. What
+        traps in that rest hasn't happened: the kernel isn't told.
         """
-        self.port_state = bytes(self.state)
+        if self.port_state is None:
+            self.port_state = bytes(self.state)
+            self.traps = _UnheardTraps(self)
         self.library.stop(self.handle)
 
     def _fail(self, error: BaseException) -> None:
@@ -326,6 +364,7 @@ class UnicornEngine:
             vector: int | None
             if self.port_state is not None:
                 self.state[:], self.port_state = self.port_state, None
+                self.traps = self.kernel_traps
                 vector = _GENERAL_PROTECTION
             else:
                 vector = exceptions.attend()
@@ -369,6 +408,8 @@ class UnicornEngine:
             self.general[RIP] = (registers.general[RIP] - self.advance) & 0xFFFF_FFFF_FFFF_FFFF
         self.flags.value = registers.rflags & _USER_FLAGS | 0x202
         self.library.register_write(self.handle, uc.REG_EFLAGS, self.flags_pointer)
+        # What a task has made of the segments isn't the next one's.
+        self.mode[:] = self.user_mode
         words = self.words64
         words[self.fs_index] = registers.fs_base
         words[self.gs_index] = registers.gs_base

@@ -40,7 +40,9 @@ class StateLayout:
     `general`, 16 quadwords with rip after them, is at offset 0. `floating_start` to `floating_end`
     encloses all of x87, MMX and SSE state; in the bytes `x87_mark` and `sse_mark` the library notes
     floating-point exceptions. `size` bytes of the state are a task's: what the library copies
-    when it saves a context. The state lies in the library's object of the processor, at `holder`.
+    when it saves a context. The state lies in the library's object of the processor, at `holder`. From
+    `mode_start` to `mode_end` are the flags of the processor's mode, with the privilege level, and the
+    segments.
     """
 
     __slots__ = (
@@ -53,6 +55,8 @@ class StateLayout:
         "fs_base",
         "gs_base",
         "holder",
+        "mode_end",
+        "mode_start",
         "mxcsr",
         "old_exception",
         "size",
@@ -73,6 +77,8 @@ class StateLayout:
         self.size = size
         self.fs_base = 0
         self.gs_base = 0
+        self.mode_start = 0
+        self.mode_end = 0
         self.cr2 = 0
         self.cr3 = 0
         self.x87_top = 0
@@ -246,6 +252,21 @@ def _locate_x87(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) 
     layout.x87_registers = _find_wide(library, handle, layout, REG_ST0, 10)
     if changed != list(range(changed[0], changed[0] + 8)):
         raise UnicornError("the x87 tags aren't eight bytes in a row")
+
+
+def locate_mode(layout: StateLayout, code_selector: int, stack_selector: int) -> None:
+    """Find what makes up user mode, while the processor is in it with these selectors. Raises UnicornError.
+
+    The segments are ES, CS, SS, DS, FS and GS, each with its selector 8 bytes before its base; before them
+    are the flags, with the privilege level in the lowest two bits.
+    """
+    stride = layout.gs_base - layout.fs_base
+    first = layout.fs_base - 8 - 4 * stride
+    data = layout.snapshot()
+    selectors = [int.from_bytes(data[first + n * stride :][:4], "little") for n in range(6)]
+    if selectors != [0, code_selector, stack_selector, 0, 0, 0] or data[first - 8] & 3 != 3:
+        raise UnicornError(f"the segments aren't where they should be: {selectors}")
+    layout.mode_start, layout.mode_end = first - 8, first + 6 * stride
 
 
 def locate_mark(data: tuple[bytes, bytes, bytes], start: int, end: int) -> int:
