@@ -200,10 +200,14 @@ def _control_flow(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 
 def _send_at_once(tty: Tty, data: bytes) -> None:
-    """Send a character even though output stands still. Linux: tty_io.c, tty_send_xchar."""
-    was_stopped, tty.is_stopped = tty.is_stopped, False
-    tty.put_output(data)
-    tty.is_stopped = was_stopped
+    """Send a character though output stands still, but not if TCOOFF stopped it. Linux: tty_send_xchar."""
+    was_stopped = tty.is_stopped
+    if was_stopped:
+        tty.start()
+    if not tty.is_stopped:
+        tty.put_output(data)
+    if was_stopped:
+        tty.stop()
 
 
 def _wait_for_output(file: TtyFile, argument: int, memory: UserMemory) -> int:
