@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC
 from procession.abi.poll import EpollEvents
@@ -120,7 +120,8 @@ class EpollFile(File):
 
     __slots__ = ("items", "queue", "ready")
 
-    has_read = has_write = False
+    has_read: ClassVar[bool] = False
+    has_write: ClassVar[bool] = False
 
     def __init__(self, vfs: Vfs, subject: Subject) -> None:
         super().__init__(anonymous_path(vfs, "[eventpoll]"), O_RDWR, subject)

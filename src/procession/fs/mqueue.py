@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from procession.abi.errno import (
     EACCES,
@@ -369,7 +369,7 @@ class QueueFile(File):
 
     __slots__ = ()
 
-    has_write = False
+    has_write: ClassVar[bool] = False
 
     is_seekable = True
 

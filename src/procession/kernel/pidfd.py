@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EBADF, EINVAL
 from procession.abi.pidfd import PidfdFlag
@@ -28,7 +28,8 @@ class PidFile(File):
 
     __slots__ = ("group", "thread", "thread_id")
 
-    has_read = has_write = False
+    has_read: ClassVar[bool] = False
+    has_write: ClassVar[bool] = False
 
     def __init__(
         self, kernel: Kernel, group: ThreadGroup, flags: int, opener: Task, thread: Task | None = None

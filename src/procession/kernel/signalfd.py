@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAGAIN, EINVAL
 from procession.abi.signalfd import SignalfdSiginfo
@@ -40,7 +40,7 @@ class SignalFile(File):
 
     __slots__ = ("kernel", "signals")
 
-    has_write = False
+    has_write: ClassVar[bool] = False
 
     def __init__(self, kernel: Kernel, signals: int, flags: int, subject: Subject) -> None:
         super().__init__(anonymous_path(kernel.vfs, "[signalfd]"), O_RDWR | flags, subject)

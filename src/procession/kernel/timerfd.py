@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAGAIN, ECANCELED, EINVAL
 from procession.fs.anonymous_inode import anonymous_path
@@ -45,7 +45,7 @@ class TimerFile(File):
         "timer",
     )
 
-    has_write = False
+    has_write: ClassVar[bool] = False
 
     def __init__(self, kernel: Kernel, clock_id: int, flags: int, subject: Subject) -> None:
         super().__init__(anonymous_path(kernel.vfs, "[timerfd]"), O_RDWR | flags, subject)
