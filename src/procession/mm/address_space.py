@@ -18,8 +18,8 @@ from procession.hardware.physical_memory import (
 )
 from procession.mm.page_tables import PageTables
 from procession.mm.vma import (
+    ANY_LOCK,
     DONT_FORK,
-    LOCKED,
     PROT_EXEC,
     PROT_WRITE,
     WIPE_ON_FORK,
@@ -247,7 +247,7 @@ class MemoryDescriptor:
                 self.unmap(area.start, area.end)
             elif area.flags & WIPE_ON_FORK:
                 self.zap(area.start, area.end)
-            area.flags &= ~LOCKED
+            area.flags &= ~ANY_LOCK
 
     def _use_areas(self, area_list: AreaList) -> None:
         self.area_list = area_list

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ENOMEM
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
-from procession.mm.vma import LOCKED, PROT_READ, PROT_WRITE, VirtualMemoryArea
+from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea, future_lock
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
@@ -27,7 +27,7 @@ def set_brk(mm: MemoryDescriptor, address: int, protection: int = PROT_READ | PR
     elif new_end > old_end:
         if new_end > pte.USER_END or mm.areas_in(old_end, new_end + PAGE_SIZE):
             return mm.brk
-        flags = LOCKED if mm.locks_future else 0
+        flags = future_lock(mm.locks_future)
         heap = VirtualMemoryArea(old_end, new_end, protection, name=b"[heap]", flags=flags)
         try:
             mm.map(heap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from procession.abi.mmap_flags import Protection
+from procession.abi.mmap_flags import LockAll, Protection
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
 from procession.mm.page_cache import PageCache
@@ -18,8 +18,21 @@ WIPE_ON_FORK = 2
 GROWS_DOWN = 4
 DONT_DUMP = 8
 LOCKED = 16
+RANDOM_READ = 64
+SEQUENTIAL_READ = 128
+LOCKED_ON_FAULT = 256
+NO_RESERVE = 512
+ANY_LOCK = LOCKED | LOCKED_ON_FAULT
+_MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
 COUNTED = 32
 """What is mapped counts the areas that map it, so this one stays apart from its neighbours."""
+
+
+def future_lock(mcl_flags: int) -> int:
+    """The flags of an area that is mapped after mlockall(2) with these MCL_* (Linux: mm->def_flags)."""
+    if not mcl_flags:
+        return 0
+    return ANY_LOCK if mcl_flags & _MCL_ONFAULT else LOCKED
 
 
 def _entry_bits(protection: int) -> int:

@@ -8,6 +8,7 @@ from procession.abi.errno import (
     EACCES,
     EAGAIN,
     EBADF,
+    EBUSY,
     EFAULT,
     EINVAL,
     ENODEV,
@@ -17,6 +18,7 @@ from procession.abi.errno import (
     EPERM,
 )
 from procession.abi.mmap_flags import MAP_TYPE, LockAll, MapFlag, MremapFlag, MsyncFlag, Protection
+from procession.fs.file import MAXIMUM_SIZE
 from procession.fs.mount import MS_NOEXEC
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
@@ -34,13 +36,16 @@ from procession.mm.brk import set_brk
 from procession.mm.fault import AccessViolation, handle_fault
 from procession.mm.page_cache import PageCache
 from procession.mm.vma import (
+    ANY_LOCK,
     GROWS_DOWN,
     LOCKED,
+    NO_RESERVE,
     PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
     SharedAnonymous,
     VirtualMemoryArea,
+    future_lock,
 )
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Address, Fd, Flags, Int, Size
@@ -48,9 +53,10 @@ from procession.syscalls.parameters import U64, Address, Fd, Flags, Int, Size
 if TYPE_CHECKING:
     from procession.fs.file import File
 
-_KNOWN_TO_VALIDATE = 0x7FFF3 | MapFlag.MAP_HUGETLB | MapFlag.MAP_FIXED_NOREPLACE
-"""What MAP_SHARED_VALIDATE lets pass (Linux: LEGACY_MAP_MASK and what files honour)."""
+_KNOWN_TO_VALIDATE = 0x7FFF3 | MapFlag.MAP_HUGETLB | 0x7C000000
+"""What MAP_SHARED_VALIDATE lets pass (Linux: LEGACY_MAP_MASK)."""
 
+_UNSIGNED_64 = (1 << 64) - 1
 _MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
 
 
@@ -84,8 +90,6 @@ def mmap(
     size = align(length)
     if size >= 1 << 47 or size == 0:
         raise ENOMEM("longer than the address space")
-    if (offset >> PAGE_SHIFT) + (size >> PAGE_SHIFT) > 1 << 52:
-        raise EOVERFLOW
     is_fixed = bool(flags & (MapFlag.MAP_FIXED | MapFlag.MAP_FIXED_NOREPLACE))
     if not is_fixed:
         address = align(address) if 0 < address < pte.USER_END else 0
@@ -102,7 +106,9 @@ def mmap(
     rights = effective_protection(task, protection & (PROT_READ | PROT_WRITE | PROT_EXEC), file)
     area_flags = 0
     if is_locked:
-        area_flags |= LOCKED
+        area_flags |= LOCKED | future_lock(mm.locks_future)
+    if flags & MapFlag.MAP_NORESERVE:
+        area_flags |= NO_RESERVE
         mm.has_fork_advice = True
     if file is None:
         if kind not in (MapFlag.MAP_SHARED, MapFlag.MAP_PRIVATE):
@@ -124,6 +130,9 @@ def mmap(
             name=b"/dev/zero (deleted)" if pages is not None else b"",
         )
     else:
+        # Linux: mm/mmap.c, file_mmap_ok.
+        if file.inode.is_regular and offset + size > MAXIMUM_SIZE + 1 - PAGE_SIZE:
+            raise EOVERFLOW
         if kind == MapFlag.MAP_SHARED_VALIDATE and flags & ~_KNOWN_TO_VALIDATE:
             raise EOPNOTSUPP("a flag that this file can't honour")
         if kind not in (MapFlag.MAP_SHARED, MapFlag.MAP_PRIVATE, MapFlag.MAP_SHARED_VALIDATE):
@@ -163,13 +172,17 @@ def mmap(
     return start
 
 
-def populate(mm: MemoryDescriptor, start: int, end: int, *, is_write: bool) -> None:
-    """Fault pages in; what can't be isn't (Linux: mm/gup.c, __mm_populate)."""
+def populate(mm: MemoryDescriptor, start: int, end: int, *, is_write: bool) -> bool:
+    """Fault pages in, up to the first that can't be; whether there is none.
+
+    Linux: mm/gup.c, __mm_populate.
+    """
     for address in range(start, end, PAGE_SIZE):
         try:
             handle_fault(mm, address, 2 if is_write else 0)
         except AccessViolation:
-            return
+            return False
+    return True
 
 
 @syscall(11)
@@ -200,12 +213,12 @@ def mprotect(task: Task, address: Address, length: Size, protection: Flags[Prote
     if protection & ~(PROT_READ | PROT_WRITE | PROT_EXEC | Protection.PROT_SEM | grows):
         raise EINVAL("unknown protection")
     rights = protection & (PROT_READ | PROT_WRITE | PROT_EXEC)
-    if grows == Protection.PROT_GROWSUP:
-        raise EINVAL("no area grows up here")
     if grows:
-        area = mm.find(address) or next(iter(mm.areas_in(address, end)), None)
-        if area is None or not area.flags & GROWS_DOWN:
-            raise EINVAL("not a stack")
+        area = next(iter(mm.areas_in(address, end)), None)
+        if area is None or (grows == Protection.PROT_GROWSUP and area.start > address):
+            raise ENOMEM("not mapped")
+        if grows == Protection.PROT_GROWSUP or not area.flags & GROWS_DOWN:
+            raise EINVAL("not a stack, or not one that grows so")
         address = area.start
     if task.personality & READ_IMPLIES_EXEC:
         # What mm knows of an open file is less than what it is.
@@ -302,29 +315,35 @@ def mremap(
         raise EINVAL("MREMAP_DONTUNMAP doesn't resize")
     if address & PAGE_MASK:
         raise EINVAL("not page-aligned")
-    old_size, new_size = align(old_length), align(new_length)
+    old_size, new_size = align(old_length) & _UNSIGNED_64, align(new_length) & _UNSIGNED_64
     if new_size == 0 or new_size >= 1 << 47:
         raise EINVAL("a new size of 0, or beyond the address space")
-    if flags & MremapFlag.MREMAP_FIXED:
+    if flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP):
         if new_address & PAGE_MASK or new_size > pte.USER_END or new_address > pte.USER_END - new_size:
             raise EINVAL("a new address that can't be")
-        if address < new_address + new_size and new_address < address + old_size:
+        if address < new_address + new_size and new_address < (address + old_size) & _UNSIGNED_64:
             raise EINVAL("old and new overlap")
     mm.own_areas()
     area = mm.find(address)
     if area is None:
         raise EFAULT("nothing is mapped there")
+    is_in_place = not flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP)
     if old_size == 0:
         if not area.is_shared:
             raise EINVAL("only shared mappings can be duplicated")
         old_size_checked = new_size
     else:
         old_size_checked = old_size
-        if address + old_size > area.end:
+        # What is given up may be of other areas. Linux: mm/mremap.c, check_prep_vma.
+        if address + min(old_size, new_size) > area.end and not (is_in_place and new_size <= old_size):
             raise EFAULT("the range goes past its area")
     if flags & MremapFlag.MREMAP_FIXED:
         mm.unmap(new_address, new_address + new_size)
-    elif not flags & MremapFlag.MREMAP_DONTUNMAP and old_size and new_size <= old_size:
+        if mm.find(address) is None:
+            raise EFAULT("nothing is mapped there any more")
+    if new_size < old_size and address + old_size > pte.USER_END:
+        raise EINVAL("no range of user pages")
+    if is_in_place and old_size and new_size <= old_size:
         if new_size < old_size:
             mm.unmap(address + new_size, address + old_size)
         return address
@@ -334,7 +353,7 @@ def mremap(
     if new_size > old_size:
         mm.check_limits(new_size - old_size, area.is_data)
     can_grow_here = (
-        not flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP)
+        is_in_place
         and old_size
         and address + old_size == area.end
         and address + new_size <= pte.USER_END
@@ -351,6 +370,10 @@ def mremap(
     moved = area.copy(address, address + (old_size or old_size_checked))
     moved.end = target + new_size
     moved.start = target
+    if flags & MremapFlag.MREMAP_DONTUNMAP and area.flags & ANY_LOCK:
+        # All of the area, as Linux does (dontunmap_complete).
+        area.flags &= ~ANY_LOCK
+        mm.merge_around(area.start, area.end)
     mm.insert(moved)
     if old_size:
         mm.tables.move(pages, target - address)
@@ -369,12 +392,19 @@ def msync(task: Task, address: Address, length: Size, flags: Flags[MsyncFlag]) -
         raise EINVAL("unknown flags, or not page-aligned")
     if flags & MsyncFlag.MS_ASYNC and flags & MsyncFlag.MS_SYNC:
         raise EINVAL("both MS_ASYNC and MS_SYNC")
-    end = address + align(length)
-    if end > 1 << 64:
+    end = address + (align(length) & _UNSIGNED_64)
+    if end >= 1 << 64:
         raise ENOMEM("past the end of the address space")
     if end == address:
         return 0
-    if not task.mm.is_mapped(address, end):
+    has_hole = not task.mm.is_mapped(address, end)
+    if has_hole and flags == MsyncFlag.MS_ASYNC:
+        raise ENOMEM("part of the range isn't mapped")
+    if flags & MsyncFlag.MS_INVALIDATE and any(
+        area.flags & LOCKED for area in task.mm.areas_in(address, end)
+    ):
+        raise EBUSY("locked pages")
+    if has_hole:
         raise ENOMEM("part of the range isn't mapped")
     return 0
 

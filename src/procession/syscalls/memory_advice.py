@@ -12,9 +12,10 @@ from procession.mm.vma import (
     DONT_DUMP,
     DONT_FORK,
     LOCKED,
-    PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
+    RANDOM_READ,
+    SEQUENTIAL_READ,
     WIPE_ON_FORK,
     VirtualMemoryArea,
 )
@@ -60,10 +61,10 @@ def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -
 def _follow(mm: MemoryDescriptor, area: VirtualMemoryArea, advice: Advice, start: int, end: int) -> None:
     """Do what `advice` says for the part of `area` from `start` to `end`."""
     if advice in _AREA_FLAGS:
-        bits, is_set = _AREA_FLAGS[advice]
+        bits, cleared = _AREA_FLAGS[advice]
         for part in mm.isolate(start, end):
-            part.flags = part.flags | bits if is_set else part.flags & ~bits
-        if bits & (DONT_FORK | WIPE_ON_FORK) and is_set:
+            part.flags = part.flags & ~cleared | bits
+        if bits & (DONT_FORK | WIPE_ON_FORK):
             mm.has_fork_advice = True
     elif advice in (Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_FREE):
         mm.zap(start, end)
@@ -79,14 +80,20 @@ _REFUSED = frozenset(
 )
 """They need same-page merging, huge pages or broken memory, which are configured out: EINVAL."""
 
+_NOT_LOCKED = (Advice.MADV_DONTNEED, Advice.MADV_FREE, Advice.MADV_COLD, Advice.MADV_PAGEOUT)
+
 _AREA_FLAGS = {
-    Advice.MADV_DONTFORK: (DONT_FORK, True),
-    Advice.MADV_DOFORK: (DONT_FORK, False),
-    Advice.MADV_DONTDUMP: (DONT_DUMP, True),
-    Advice.MADV_DODUMP: (DONT_DUMP, False),
-    Advice.MADV_WIPEONFORK: (WIPE_ON_FORK, True),
-    Advice.MADV_KEEPONFORK: (WIPE_ON_FORK, False),
+    Advice.MADV_NORMAL: (0, RANDOM_READ | SEQUENTIAL_READ),
+    Advice.MADV_RANDOM: (RANDOM_READ, SEQUENTIAL_READ),
+    Advice.MADV_SEQUENTIAL: (SEQUENTIAL_READ, RANDOM_READ),
+    Advice.MADV_DONTFORK: (DONT_FORK, 0),
+    Advice.MADV_DOFORK: (0, DONT_FORK),
+    Advice.MADV_DONTDUMP: (DONT_DUMP, 0),
+    Advice.MADV_DODUMP: (0, DONT_DUMP),
+    Advice.MADV_WIPEONFORK: (WIPE_ON_FORK, 0),
+    Advice.MADV_KEEPONFORK: (0, WIPE_ON_FORK),
 }
+"""The flags of an area that advice sets, and those that it takes away."""
 
 
 def _check_advice(area: VirtualMemoryArea, advice: int) -> None:
@@ -95,7 +102,7 @@ def _check_advice(area: VirtualMemoryArea, advice: int) -> None:
         raise EINVAL("only private anonymous memory can be wiped")
     if advice == Advice.MADV_FREE and (area.file is not None or area.is_shared):
         raise EINVAL("only private anonymous memory can be freed lazily")
-    if advice in (Advice.MADV_DONTNEED, Advice.MADV_FREE) and area.flags & LOCKED:
+    if advice in _NOT_LOCKED and area.flags & LOCKED:
         raise EINVAL("locked pages")
     if advice == Advice.MADV_REMOVE:
         if area.flags & LOCKED or area.pages is None:
@@ -109,7 +116,7 @@ def populate_strictly(mm: MemoryDescriptor, start: int, end: int, *, is_write: b
         area = mm.find(address)
         if area is None:
             raise ENOMEM("not mapped")
-        if not area.protection & (PROT_WRITE if is_write else PROT_READ | PROT_WRITE | PROT_EXEC):
+        if not area.protection & (PROT_WRITE if is_write else PROT_READ):
             raise EINVAL("an area without that right")
         try:
             handle_fault(mm, address, 2 if is_write else 0)

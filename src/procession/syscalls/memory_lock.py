@@ -8,27 +8,31 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_limit
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
-from procession.mm.vma import LOCKED, PROT_WRITE, VirtualMemoryArea
+from procession.mm.vma import ANY_LOCK, LOCKED, PROT_WRITE, VirtualMemoryArea, future_lock
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align, populate
 from procession.syscalls.parameters import Address, Flags, Int, Size
 
 _MCL_CURRENT, _MCL_FUTURE = int(LockAll.MCL_CURRENT), int(LockAll.MCL_FUTURE)
+_UNSIGNED_64 = (1 << 64) - 1
 _MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
 
 
-def bring_in(mm: MemoryDescriptor, area: VirtualMemoryArea) -> None:
-    """Fault in the pages of an area that is to be locked."""
-    if area.protection:
-        is_write = bool(area.protection & PROT_WRITE and not area.is_shared)
-        populate(mm, area.start, area.end, is_write=is_write)
+def bring_in(mm: MemoryDescriptor, area: VirtualMemoryArea, start: int, end: int) -> bool:
+    """Fault in the pages of an area that is to be locked; whether all could be.
+
+    Linux: mm/gup.c, populate_vma_page_range.
+    """
+    is_write = bool(area.protection & PROT_WRITE and not area.is_shared)
+    return bool(area.protection) and populate(mm, start, end, is_write=is_write)
 
 
 def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on_fault: bool = False) -> None:
     mm = task.mm
     start = address & ~PAGE_MASK
-    end = align(address + length)
-    if end < start or end > 1 << 64:
+    # A length that comes to nothing by the carry is one of nothing.
+    end = start + (align(length + (address & PAGE_MASK)) & _UNSIGNED_64)
+    if end >= 1 << 64:
         raise EINVAL("past the end of the address space")
     if end == start:
         return
@@ -42,14 +46,30 @@ def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on
             check_lock_limit(task, end - start - locked)
         except EAGAIN:
             raise ENOMEM("RLIMIT_MEMLOCK") from None
-    if not mm.is_mapped(start, end):
+    mapped_end = _mapped_end(mm, start, end)
+    if mapped_end > start:
+        mm.has_fork_advice = True
+        lock = 0 if not is_locked else ANY_LOCK if is_on_fault else LOCKED
+        for area in mm.isolate(start, mapped_end):
+            area.flags = area.flags & ~ANY_LOCK | lock
+        mm.merge_around(start, mapped_end)
+    if mapped_end < end:
+        # What comes before the hole is locked all the same.
         raise ENOMEM("part of the range isn't mapped")
-    mm.has_fork_advice = True
-    for area in mm.isolate(start, end):
-        area.flags = area.flags | LOCKED if is_locked else area.flags & ~LOCKED
-        if is_locked and not is_on_fault:
-            bring_in(mm, area)
-    mm.merge_around(start, end)
+    if is_locked and not is_on_fault:
+        for area in mm.areas_in(start, end):
+            if not bring_in(mm, area, max(start, area.start), min(end, area.end)):
+                raise ENOMEM("pages that can't be accessed")
+
+
+def _mapped_end(mm: MemoryDescriptor, start: int, end: int) -> int:
+    """Where the first hole of a range is, `end` if there is none."""
+    position = start
+    for area in mm.areas_in(start, end):
+        if area.start > position:
+            break
+        position = min(area.end, end)
+    return position
 
 
 @syscall(149)
@@ -91,9 +111,9 @@ def mlockall(task: Task, flags: Flags[LockAll]) -> int:
         mm.own_areas()
         mm.has_fork_advice = True
         for area in list(mm.areas):
-            area.flags |= LOCKED
+            area.flags = area.flags & ~ANY_LOCK | future_lock(flags)
             if not flags & _MCL_ONFAULT:
-                bring_in(mm, area)
+                bring_in(mm, area, area.start, area.end)
     return 0
 
 
@@ -103,5 +123,5 @@ def munlockall(task: Task) -> int:
     task.mm.own_areas()
     task.mm.locks_future = 0
     for area in task.mm.areas:
-        area.flags &= ~LOCKED
+        area.flags &= ~ANY_LOCK
     return 0

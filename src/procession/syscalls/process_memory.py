@@ -12,7 +12,7 @@ from procession.kernel.capability import CAP_SYS_NICE
 from procession.kernel.pidfd import PidFile
 from procession.kernel.ptrace_access import memory_of
 from procession.kernel.task import Tid
-from procession.mm.vma import LOCKED
+from procession.mm.vma import LOCKED, PROT_READ
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Fd, Int, InVector, OutVector, Size, UInt
 from procession.syscalls.user_vector import UIO_MAXIOV, UserVector, import_vector
@@ -32,6 +32,7 @@ def process_vm_readv(
 ) -> int:
     """process_vm_readv(2). Linux: mm/process_vm_access.c, process_vm_rw."""
     mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
+    _cut_to_readable(theirs)
     return _copy(theirs, mine)
 
 
@@ -70,6 +71,22 @@ def _find_buffers(
     if target is None:
         raise ESRCH(f"no task {pid}")
     return mine, UserVector(memory_of(task, target, by_fs_ids=False), pieces, total)
+
+
+def _cut_to_readable(buffers: UserVector) -> None:
+    """End buffers where memory begins that may be written and not read: the processor would read that.
+
+    Raises EFAULT if nothing is left. Linux: mm/gup.c, check_vma_flags.
+    """
+    total = 0
+    for start, length in buffers.segments:
+        for area in buffers.mm.areas_in(start & ~PAGE_MASK, start + length) if length else ():
+            if not area.protection & PROT_READ:
+                buffers.total = total + max(area.start - start, 0)
+                if not buffers.total:
+                    raise EFAULT
+                return
+        total += length
 
 
 def _copy(source: UserVector, target: UserVector) -> int:
