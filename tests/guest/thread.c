@@ -314,3 +314,33 @@ TEST(masks_and_errno_are_a_thread_s_own)
 	MUST(sigprocmask(SIG_BLOCK, NULL, &mask));
 	CHECK_EQ(sigismember(&mask, SIGTERM), 0);
 }
+
+static _Atomic pid_t thread_id, taker;
+
+static void note_taker(int signal)
+{
+	(void)signal;
+	taker = gettid();
+}
+
+static void *wait_until_taken(void *argument)
+{
+	(void)argument;
+	thread_id = gettid();
+	while (taker == 0)
+		sleep_ms(1);
+	return NULL;
+}
+
+/* kill(2) is for the process, but the thread that it names comes first. */
+TEST(killing_by_a_thread_s_id)
+{
+	pthread_t thread = started(wait_until_taken, NULL);
+
+	handle(SIGUSR1, note_taker, 0);
+	while (thread_id == 0)
+		sleep_ms(1);
+	CHECK_EQ(kill(thread_id, SIGUSR1), 0);
+	result_of(thread);
+	CHECK_EQ(taker, thread_id);
+}

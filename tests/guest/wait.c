@@ -473,3 +473,37 @@ TEST(sa_restart_restarts_wait)
 	CHECK_EQ(status, KILLED(SIGKILL));
 	CHECK(signals_seen >= 3);
 }
+
+TEST(what_waitid_tells_when_it_fails)
+{
+	unsigned char raw[sizeof(siginfo_t)];
+	siginfo_t info;
+	pid_t child;
+
+	memset(raw, 0x55, sizeof(raw));
+	CHECK_ERRNO(syscall(SYS_waitid, P_ALL, 0, raw, WEXITED, NULL), ECHILD);
+	memcpy(&info, raw, sizeof(info));
+	CHECK_EQ(info.si_signo, 0);
+	CHECK_EQ(info.si_pid, 0);
+	CHECK_EQ(info.si_status, 0);
+	CHECK_EQ(raw[12], 0x55);
+	CHECK_EQ(raw[28], 0x55);
+	child = child_that_exits(3);
+	await_zombie(child);
+	memset(raw, 0x55, sizeof(raw));
+	CHECK_EQ(syscall(SYS_waitid, P_ALL, 0, raw, WEXITED, NULL), 0);
+	memcpy(&info, raw, sizeof(info));
+	CHECK_EQ(info.si_status, 3);
+	CHECK_EQ(raw[28], 0x55);
+}
+
+TEST(nothing_but_its_end_comes_of_a_zombie)
+{
+	pid_t child = child_that_exits(0);
+	siginfo_t info;
+
+	await_zombie(child);
+	CHECK_ERRNO(waitid(P_PID, (id_t)child, &info, WCONTINUED), ECHILD);
+	CHECK_ERRNO(waitid(P_ALL, 0, &info, WSTOPPED | WNOHANG), ECHILD);
+	CHECK_EQ(wait_for(child), EXITED(0));
+}

@@ -282,7 +282,7 @@ class TestWaitid:
 
     def test_only_the_states_asked_for(self, machine: ConductedMachine, parent: Task, child: Task) -> None:
         machine.exit(child)
-        assert waitid(machine, parent, P_ALL, 0, WUNTRACED | WNOHANG) == 0
+        assert waitid(machine, parent, P_ALL, 0, WUNTRACED | WNOHANG) == -ECHILD.number
         assert found(machine, parent)[0] == 0
         assert machine.zombies == [child.tid]
 

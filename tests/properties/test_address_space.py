@@ -230,13 +230,13 @@ class AddressSpaces(RuleBasedStateMachine):
             return -EFAULT.number
         if old == 0 and not first.is_shared:
             return -EINVAL.number
-        if not space.is_one_area(range(start, start + max(old, 1))):
+        if old and new <= old and not flags & (MREMAP_FIXED | DONTUNMAP):
+            space.unmap(range(start + new, start + old))
+            return start * PAGE
+        if not space.is_one_area(range(start, start + max(min(old, new), 1))):
             return -EFAULT.number
         if flags & MREMAP_FIXED:
             space.unmap(range(target, target + new))
-        elif old and new <= old and not flags & DONTUNMAP:
-            space.unmap(range(start + new, start + old))
-            return start * PAGE
         if flags & MREMAP_FIXED and new < old:
             space.unmap(range(start + new, start + old))
         if old and not flags & (MREMAP_FIXED | DONTUNMAP) and space.is_free(range(start + old, start + new)):

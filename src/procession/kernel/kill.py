@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH, Errno
 from procession.kernel.capability import CAP_KILL
 from procession.kernel.siginfo import SI_USER, SigInfo
-from procession.kernel.signal_generation import send_signal
+from procession.kernel.signal_generation import send_group_signal, send_signal
 from procession.kernel.signal_set import SIGCONT, SIGNAL_COUNT
 from procession.kernel.task import Tid
 
@@ -47,7 +47,7 @@ def signal_process(sender: Task, target: Task, info: SigInfo) -> None:
     Raises EINVAL, EPERM and EAGAIN. Linux: kernel/signal.c, group_send_sig_info.
     """
     check_kill_permission(sender, target, info)
-    if info.signo and not send_signal(sender.kernel, target.group, info):
+    if info.signo and not send_group_signal(sender.kernel, target.group, info, target):
         raise EAGAIN("the receiver's RLIMIT_SIGPENDING is reached")
 
 

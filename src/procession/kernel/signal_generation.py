@@ -44,9 +44,14 @@ def send_signal(kernel: Kernel, target: Task | ThreadGroup, info: SigInfo) -> bo
     return _send(kernel, target.leader, target, info, is_group=True)
 
 
-def send_group_signal(kernel: Kernel, group: ThreadGroup, info: SigInfo) -> bool:
-    """Send `info` to a process, one of whose threads takes it; the result as of `send_signal`."""
-    return _send(kernel, group.leader, group, info, is_group=True)
+def send_group_signal(
+    kernel: Kernel, group: ThreadGroup, info: SigInfo, preferred: Task | None = None
+) -> bool:
+    """Send `info` to a process, one of whose threads takes it; the result as of `send_signal`.
+
+    If it can, that is the thread whose id the sender named, or the first.
+    """
+    return _send(kernel, preferred or group.leader, group, info, is_group=True)
 
 
 def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_group: bool) -> bool:

@@ -60,7 +60,13 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
     has_candidate = False
     for child in _candidates(kernel, task, selection):
         if is_eligible(child, selection):
-            has_candidate = True
+            # Nothing can come of what has ended but its end.
+            if (
+                selection.options & WEXITED
+                or child.state is not TaskState.ZOMBIE
+                or len(child.group.threads) > 1
+            ):
+                has_candidate = True
             found = wait_consider_task(kernel, task, child, selection.options)
             if found is not None:
                 return found

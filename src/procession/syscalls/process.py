@@ -387,16 +387,15 @@ def wait4(
     return found.pid
 
 
-@syscall(247)
-def waitid(
-    task: Task,
-    kind: Flags[IdType],
-    number: Int,
-    info: Out[SiginfoChild],
-    options: Flags[WaitOption],
-    usage: Out[Rusage],
-) -> int:
-    """waitid(2). Linux: kernel/exit.c, kernel_waitid."""
+def _put_info(task: Task, address: int, info: SiginfoChild) -> None:
+    """Fill the fields that waitid(2) tells; it touches no others."""
+    data = info.pack()
+    task.mm.write(address, data[:12])
+    task.mm.write(address + 16, data[16:28])
+
+
+def _wait_by_id(task: Task, kind: int, number: int, options: int) -> WaitedChild | None:
+    """Linux: kernel/exit.c, kernel_waitid."""
     if options & ~_WAITID_OPTIONS or not options & (WEXITED | WSTOPPED | _WCONTINUED):
         raise EINVAL("unknown options, or nothing to wait for")
     found: WaitedChild | None = None
@@ -431,9 +430,28 @@ def waitid(
         except Sleep as sleep:
             sleep.fds = fds
             raise
+    return found
+
+
+@syscall(247)
+def waitid(
+    task: Task,
+    kind: Flags[IdType],
+    number: Int,
+    info: Out[SiginfoChild],
+    options: Flags[WaitOption],
+    usage: Out[Rusage],
+) -> int:
+    """waitid(2). Linux: kernel/exit.c, SYSCALL_DEFINE5(waitid), which clears `info` in any case."""
+    try:
+        found = _wait_by_id(task, kind, number, options)
+    except Errno:
+        if info:
+            _put_info(task, info.address, SiginfoChild())
+        raise
     if info:
         if found is None:
-            info.put(SiginfoChild())
+            _put_info(task, info.address, SiginfoChild())
         else:
             stopped = found.status & 0xFF == 0x7F
             if found.status == 0xFFFF:
@@ -442,14 +460,16 @@ def waitid(
                 status = found.status >> 8
             else:
                 status = found.status & 0x7F
-            info.put(
+            _put_info(
+                task,
+                info.address,
                 SiginfoChild(
                     si_signo=_SIGCHLD,
                     si_code=found.code,
                     si_pid=found.pid,
                     si_uid=found.uid,
                     si_status=status,
-                )
+                ),
             )
     if usage and found is not None:
         usage.put(rusage_of(found.times))
