@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -271,4 +272,43 @@ TEST(long_links_take_a_page)
 	MUST(unlink("long"));
 	MUST(unlink("short"));
 	MUST(rmdir(name));
+}
+
+TEST(attributes_of_no_file)
+{
+	int ends[2], counter = (int)MUST(eventfd(0, 0));
+	char value[10];
+
+	MUST(pipe(ends));
+	CHECK_ERRNO(fgetxattr(ends[0], "security.a", value, sizeof(value)), EOPNOTSUPP);
+	CHECK_ERRNO(fsetxattr(ends[0], "security.a", value, 1, 0), geteuid() == 0 ? EOPNOTSUPP : EPERM);
+	CHECK_ERRNO(fgetxattr(counter, "trusted.a", value, sizeof(value)), geteuid() == 0 ? EOPNOTSUPP : ENODATA);
+}
+
+TEST(flags_that_openat2_adds)
+{
+	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY};
+	int fd = (int)MUST(syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof(how)));
+	char byte;
+	struct iovec one = {&byte, 1};
+
+	CHECK_EQ(fcntl(fd, F_GETFL), O_RDONLY | O_DIRECTORY | 0100000);
+	CHECK_ERRNO(preadv2(fd, &one, 1, 0, RWF_HIPRI), EISDIR);
+	CHECK_ERRNO(preadv2(fd, &one, 1, 0, RWF_DSYNC), EOPNOTSUPP);
+	how.flags = O_PATH;
+	fd = (int)MUST(syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof(how)));
+	CHECK_EQ(fcntl(fd, F_GETFL), O_PATH);
+}
+
+TEST(asking_for_a_lock_of_no_kind)
+{
+	struct flock lock = {.l_type = 77, .l_whence = SEEK_END, .l_start = 5, .l_len = INT64_MAX};
+	int fd;
+
+	enter_scratch();
+	fd = opened("lock", O_RDWR | O_CREAT);
+	CHECK_ERRNO(fcntl(fd, F_OFD_GETLK, &lock), EOVERFLOW);
+	CHECK_ERRNO(fcntl(fd, F_GETLK, &lock), EINVAL);
+	lock.l_len = 0;
+	CHECK_ERRNO(fcntl(fd, F_OFD_GETLK, &lock), EINVAL);
 }

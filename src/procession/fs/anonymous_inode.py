@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import EOPNOTSUPP
 from procession.fs.inode import S_IFDIR, Inode, Superblock
 from procession.fs.mount import Mount
 
@@ -12,6 +13,23 @@ if TYPE_CHECKING:
     from procession.fs.vfs import Vfs
 
 ANON_INODE_FS_MAGIC = 0x09041934
+
+
+class AnonymousInode(Inode):
+    """The inode: as it's everybody's, nobody may change it. Linux: fs/anon_inodes.c, anon_inode_setattr."""
+
+    __slots__ = ()
+
+    def set_attributes(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        raise EOPNOTSUPP
 
 
 class AnonymousInodes(Superblock):
@@ -28,7 +46,7 @@ class AnonymousInodes(Superblock):
         self.is_internal = True
         self.root = Inode(self, S_IFDIR | 0o555)
         # It has no file type at all: that is what stat(2) shows.
-        self.inode = Inode(self, 0o600)
+        self.inode = AnonymousInode(self, 0o600)
         self.mount = Mount(self)
         self.eventfd_numbers: set[int] = set()
         self.epoll_watches: dict[int, int] = {}

@@ -129,6 +129,8 @@ class File:
     """As `has_read`, for writing."""
     knows_nowait: ClassVar[bool] = True
     """Whether preadv2(2) may ask it not to wait; else EOPNOTSUPP, as for files in memory (FMODE_NOWAIT)."""
+    takes_read_flags: ClassVar[bool] = True
+    """Whether preadv2(2) may ask for something special; else EOPNOTSUPP (Linux: no read_iter)."""
     takes_write_flags: ClassVar[bool] = True
     """Whether pwritev2(2) may ask for something special; else EOPNOTSUPP (Linux: no write_iter)."""
     can_poll: ClassVar[bool] = True
@@ -453,6 +455,7 @@ class DirectoryFile(File):
     __slots__ = ("listing",)
 
     is_seekable = True
+    takes_read_flags = False
     knows_nowait = False
     can_poll = False
 

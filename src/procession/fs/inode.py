@@ -85,6 +85,9 @@ class Superblock:
     )
     root: Inode
 
+    has_xattrs: ClassVar[bool] = False
+    """Whether its files have extended attributes; where they haven't, all names are EOPNOTSUPP."""
+
     def __init__(self, vfs: Vfs, type_name: str, magic: int) -> None:
         self.vfs = vfs
         self.memory: PhysicalMemory = vfs.memory

@@ -106,6 +106,8 @@ class InotifyFile(File):
 
     __slots__ = ("events", "has_overflow", "next_descriptor", "queue", "watched", "watches")
 
+    takes_read_flags = False
+
     def __init__(self, vfs: Vfs, flags: int, subject: Subject) -> None:
         accounts = inotify_of(vfs)
         count = accounts.instances.get(subject.fsuid, 0)

@@ -278,9 +278,18 @@ def _would_deadlock(requests: list[LockRequest], wanted: RecordLock, held: Recor
 
 
 def test_lock(file: File, wanted: RecordLock) -> RecordLock | None:
-    """F_GETLK: the lock that would keep `wanted` from being taken, None if it could be."""
+    """F_GETLK: the lock that would keep `wanted` from being taken, None if it could be.
+
+    To ask for F_UNLCK is to ask for what the file has locked itself. Linux: fs/locks.c,
+    posix_test_locks_conflict.
+    """
     locks = file.inode.locks
-    return None if locks is None else locks.conflict(wanted)
+    if locks is None:
+        return None
+    if wanted.kind == F_UNLCK:
+        own = (held for held in locks.records if held.owner is wanted.owner)
+        return next((held for held in own if held.start <= wanted.end and wanted.start <= held.end), None)
+    return locks.conflict(wanted)
 
 
 def flock(file: File, pid: int, *, is_exclusive: bool, is_blocking: bool) -> None:

@@ -369,6 +369,7 @@ class QueueFile(File):
 
     __slots__ = ()
 
+    takes_read_flags: ClassVar[bool] = False
     has_write: ClassVar[bool] = False
 
     is_seekable = True

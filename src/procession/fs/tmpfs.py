@@ -53,6 +53,8 @@ class Tmpfs(Superblock):
 
     __slots__ = ("inode_count", "maximum_inodes", "maximum_pages", "page_count")
 
+    has_xattrs = True
+
     def __init__(
         self,
         vfs: Vfs,

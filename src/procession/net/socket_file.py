@@ -47,6 +47,8 @@ class SocketFileSystem(Superblock):
         "socket_count",
     )
 
+    has_xattrs = True
+
     def __init__(self, vfs: Vfs, host: Host) -> None:
         super().__init__(vfs, "sockfs", int(Magic.SOCKFS_MAGIC))
         self.is_internal = True

@@ -304,9 +304,13 @@ def _get_record_lock(task: Task, fd: int, file: File, command: int, argument: in
     """F_GETLK, F_OFD_GETLK. Linux: fs/locks.c, fcntl_getlk."""
     lock = Flock.unpack(task.mm.read(argument, Flock.SIZE))
     is_ofd = command in _OFD_COMMANDS
-    if lock.l_type not in (LockType.F_RDLCK, LockType.F_WRLCK) and not (is_ofd and lock.l_type == F_UNLCK):
+    is_known = lock.l_type in (LockType.F_RDLCK, LockType.F_WRLCK)
+    if not is_known and not is_ofd:
         raise EINVAL
-    held = test_lock(file, _wanted_lock(task, file, command, lock))
+    wanted = _wanted_lock(task, file, command, lock)
+    if not is_known and lock.l_type != F_UNLCK:
+        raise EINVAL
+    held = test_lock(file, wanted)
     if held is None:
         lock.l_type = F_UNLCK
     else:

@@ -102,6 +102,8 @@ def openat2(task: Task, directory: Fd, path: Path, how: SizedIn[OpenHow], size: 
         raise EINVAL
     if resolve & _RESOLVE_CACHED and flags & (O_TRUNC | _CREATING):
         raise EAGAIN
+    if not flags & O_PATH:
+        flags |= O_LARGEFILE
     return open_file(task, directory, path, flags, wanted.mode, resolve)
 
 

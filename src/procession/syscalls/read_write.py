@@ -406,7 +406,7 @@ def preadv2(
     target = _import_target(task, file, vector, count)
     if not target.total:
         return 0
-    _check_flags(file, flags)
+    _check_read_flags(file, flags)
     try:
         return read_vector(task, file, target)
     except Sleep:
@@ -455,7 +455,7 @@ def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: i
     if not target.total:
         return 0
     verify_area(offset, target.total)
-    _check_flags(file, flags)
+    _check_read_flags(file, flags)
     return read_at_position(task, file, target, offset, False)
 
 
@@ -489,6 +489,13 @@ def _check_flags(file: File, flags: int) -> None:
         raise EINVAL
     if flags & _RWF_NOWAIT and not file.knows_nowait:
         raise EOPNOTSUPP
+
+
+def _check_read_flags(file: File, flags: int) -> None:
+    """Linux: fs/read_write.c, vfs_readv and do_loop_readv_writev."""
+    if flags & ~_RWF_HIPRI and not file.takes_read_flags:
+        raise EOPNOTSUPP
+    _check_flags(file, flags)
 
 
 def _check_write_flags(file: File, flags: int) -> None:
