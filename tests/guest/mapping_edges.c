@@ -153,3 +153,9 @@ TEST(a_process_s_memory_that_is_not_readable)
 	CHECK_EQ(process_vm_writev(getpid(), &local, 1, &remote, 1, 0), 1);
 	CHECK_ERRNO(madvise(memory, PAGE, 22), EINVAL);
 }
+
+TEST(the_last_page_of_all)
+{
+	CHECK_ERRNO(mprotect((void *)-PAGE, PAGE, 0x10), ENOMEM);
+	CHECK_ERRNO(msync((void *)-PAGE, PAGE, MS_SYNC), ENOMEM);
+}

@@ -208,7 +208,7 @@ def mprotect(task: Task, address: Address, length: Size, protection: Flags[Prote
         return 0
     size = align(length)
     end = address + size
-    if size == 0 or end <= address or end > 1 << 64:
+    if size == 0 or end <= address or end >= 1 << 64:
         raise ENOMEM("past the end of the address space")
     if protection & ~(PROT_READ | PROT_WRITE | PROT_EXEC | Protection.PROT_SEM | grows):
         raise EINVAL("unknown protection")

@@ -1,0 +1,127 @@
+"""Runs scripts of system calls on the host's Linux and in Procession, and makes those that differ small."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from tests.differential.script import Operation, pack_all, read_outcomes
+from tests.guest.compile_c import Linkage, compile_program
+
+EXECUTOR = Path(__file__).with_name("executor.c")
+DIRECTORY = "/dev/shm/differential"
+NATIVE_TIMEOUT_S = 300
+LEAST_LINUX = (6, 17)
+"""What Procession is compared with. Older ones answer differently here and there."""
+# A tmpfs as a guest's /dev/shm is, and no processes that aren't the scripts'.
+_UNSHARE = ("unshare", "--pid", "--fork", "--mount", "--mount-proc", "--")
+_MOUNT = 'mount -t tmpfs -o nosuid,nodev,mode=1777 none /dev/shm && exec "$@"'
+
+Script: TypeAlias = Sequence[Operation]
+
+
+class Difference(NamedTuple):
+    """A script, and what came of it on Linux and in Procession."""
+
+    script: Script
+    native: list[str]
+    inside: list[str]
+
+    def __str__(self) -> str:
+        place = first_difference(self.native, self.inside)
+        lines = [self.call_of(line) for line in self.native[:place]]
+        for who, outcome in (("Linux     ", self.native), ("Procession", self.inside)):
+            lines.append(f"{who} {self.call_of(outcome[place]) if place < len(outcome) else 'ends'}")
+        return "\n".join(lines)
+
+    def call_of(self, line: str) -> str:
+        """A line of an outcome with the call that it speaks of."""
+        number = re.match(r"\d+", line)
+        return line if number is None else f"{self.script[int(number[0])]!s:.200} -> {line}"
+
+
+def why_not_natively() -> str:
+    """Why scripts can't be compared with the host's Linux, empty if they can."""
+    release = tuple(map(int, re.findall(r"\d+", platform.release())[:2]))
+    if release < LEAST_LINUX:
+        return f"the host's Linux is older than {LEAST_LINUX[0]}.{LEAST_LINUX[1]}"
+    if os.geteuid() != 0:
+        return "it takes root"
+    if subprocess.run([*_UNSHARE, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        return "the host makes no namespaces"
+    return ""
+
+
+def run_natively(scripts: Sequence[Script]) -> list[list[str]]:
+    """Run scripts on the host, in namespaces of their own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "scripts"
+        path.write_bytes(pack_all(scripts))
+        executor = compile_program(EXECUTOR, Linkage.DYNAMIC)
+        result = subprocess.run(
+            [*_UNSHARE, "sh", "-c", _MOUNT, "sh", executor, path, DIRECTORY],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            timeout=NATIVE_TIMEOUT_S,
+            check=False,
+        )
+    return read_outcomes(scripts, result.stdout)
+
+
+def run_inside(scripts: Sequence[Script]) -> list[list[str]]:
+    """Run scripts in a machine."""
+    from procession import Machine
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "scripts"
+        path.write_bytes(pack_all(scripts))
+        executor = compile_program(EXECUTOR, Linkage.DYNAMIC)
+        result = Machine(seed=1).run([os.fspath(executor), os.fspath(path), DIRECTORY])
+    return read_outcomes(scripts, result.stdout)
+
+
+def first_difference(native: list[str], inside: list[str]) -> int:
+    """The place of the first line that differs, -1 if none does."""
+    for place, (one, other) in enumerate(zip(native, inside, strict=False)):
+        if one != other:
+            return place
+    return -1 if len(native) == len(inside) else min(len(native), len(inside))
+
+
+def compare(
+    scripts: Sequence[Script], native: Sequence[list[str]], inside: Sequence[list[str]]
+) -> list[Difference]:
+    """The scripts whose outcomes differ. Those that weren't come to have none."""
+    found = []
+    for number, script in enumerate(scripts):
+        one = native[number] if number < len(native) else []
+        other = inside[number] if number < len(inside) else []
+        if first_difference(one, other) >= 0:
+            found.append(Difference(script, one, other))
+    return found
+
+
+def differing(scripts: Sequence[Script]) -> list[Difference]:
+    """Run scripts on both sides, and return those whose outcomes differ."""
+    return compare(scripts, run_natively(scripts), run_inside(scripts))
+
+
+def shrink(found: Difference, rounds: int = 8) -> Difference:
+    """Leave out of a script what isn't needed for the outcomes to differ."""
+    size = max(1, len(found.script) // 2)
+    for _ in range(rounds):
+        script = found.script
+        starts = range(0, len(script), size) if size < len(script) else range(0)
+        fails = differing([[*script[:start], *script[start + size :]] for start in starts])
+        if fails:
+            found = min(fails, key=lambda fail: len(fail.script))
+        elif size == 1:
+            break
+        size = max(1, size // 2)
+    return found

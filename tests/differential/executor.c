@@ -1,0 +1,578 @@
+/* Executes scripts of system calls and writes down what came of each: script.py makes them and reads that.
+ *
+ * A script is a list of operations for up to ACTORS processes or threads. A coordinator, which no script can
+ * reach, gives them out one at a time, and waits after each until every actor is idle, asleep in a call,
+ * stopped or gone. So the same script has one outcome, however many processors run it.
+ */
+#define _GNU_SOURCE
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <linux/capability.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "raw_call.h"
+
+#define ACTORS 12
+#define SCRIPT_BASE 0x100000000UL
+#define SCRIPT_BYTES 0x100000UL
+#define CONTROL_BASE 0x110000000UL
+#define STACKS_BASE 0x120000000UL
+#define STACK_BYTES 0x10000UL
+#define LOG_ENTRIES 64
+#define MILLISECOND 1000000L
+#define GIVE_UP_AFTER 4000
+#define NO_RESULT -9999
+/* Where in its data an operation that reads a file keeps the file's name. */
+#define PATH_BYTES 32
+
+enum kind { CALL, SPAWN, LOAD, STORE, SLURP };
+enum value { NUMBER, RESULT, PID, MINUS_PID, HANDLER, RESTORER, STORED };
+enum event { DONE, ASLEEP, ENDED, BUSY, SIGNALLED, STOPPED, REFUSED };
+
+struct argument {
+	uint32_t kind;
+	uint32_t index;
+	int64_t number;
+};
+
+struct operation {
+	uint32_t actor;
+	uint32_t kind;
+	int64_t call;
+	struct argument arguments[6];
+	uint32_t data, data_bytes;
+	uint32_t fixups, fixup_count;
+	uint32_t new_actor, reserved;
+};
+
+struct fixup {
+	uint32_t offset, bytes;
+	struct argument value;
+};
+
+struct script {
+	uint32_t count, reserved;
+	struct operation operations[];
+};
+
+struct record {
+	uint32_t event, operation, actor, data_bytes;
+	int64_t result;
+};
+
+struct signalled {
+	int32_t number, code, pid, status;
+	int64_t value;
+};
+
+struct actor {
+	uint32_t command, done;
+	int32_t tid;
+	uint32_t operation, was_shown, is_gone, is_told_stopped, logged, log_shown;
+	int64_t result;
+	struct signalled log[LOG_ENTRIES];
+};
+
+struct control {
+	uint32_t event;
+	int64_t results[4096];
+	/* How /proc showed them at the last look. */
+	char states[ACTORS];
+	struct actor actors[ACTORS];
+};
+
+static struct script *const script = (struct script *)SCRIPT_BASE;
+static struct control *const control = (struct control *)CONTROL_BASE;
+static FILE *output;
+
+static long call6(long number, long a, long b, long c, long d, long e, long f)
+{
+	int64_t arguments[6] = {a, b, c, d, e, f};
+
+	return raw_call(number, arguments);
+}
+
+static void fail(const char *what)
+{
+	perror(what);
+	exit(2);
+}
+
+static void wake(uint32_t *word)
+{
+	__atomic_add_fetch(word, 1, __ATOMIC_SEQ_CST);
+	call6(SYS_futex, (long)word, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+static int find_actor(int tid)
+{
+	for (int at = 0; at < ACTORS; at++)
+		if (control->actors[at].tid == tid && !control->actors[at].is_gone)
+			return at;
+	return -1;
+}
+
+/* A fault of raw_load or raw_store becomes their result; any other signal is written down. */
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+	ucontext_t *frame = context;
+	uintptr_t at = (uintptr_t)frame->uc_mcontext.gregs[REG_RIP];
+	int me;
+
+	if (at >= (uintptr_t)raw_faulting && at < (uintptr_t)raw_faulting_end && info->si_code > 0) {
+		frame->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)raw_fault_out;
+		frame->uc_mcontext.gregs[REG_RAX] = -(number * 1000 + info->si_code);
+		return;
+	}
+	if ((number == SIGSEGV || number == SIGBUS) && info->si_code > 0)
+		call6(SYS_exit_group, 99, 0, 0, 0, 0, 0);
+	me = find_actor((int)call6(SYS_gettid, 0, 0, 0, 0, 0, 0));
+	if (me >= 0 && control->actors[me].logged < LOG_ENTRIES) {
+		struct signalled *entry = &control->actors[me].log[control->actors[me].logged++];
+
+		*entry = (struct signalled){number, info->si_code, 0, 0, 0};
+		if (info->si_code <= 0 || number == SIGCHLD)
+			entry->pid = info->si_pid;
+		if (number == SIGCHLD)
+			entry->status = info->si_status;
+		if (info->si_code == SI_QUEUE)
+			entry->value = info->si_value.sival_int;
+	}
+}
+
+static int64_t value_of(const struct argument *argument)
+{
+	int32_t stored;
+
+	switch ((enum value)argument->kind) {
+	case NUMBER:
+		return argument->number;
+	case RESULT:
+		return control->results[argument->index] + argument->number;
+	case PID:
+		return control->actors[argument->index].tid;
+	case MINUS_PID:
+		return -(int64_t)control->actors[argument->index].tid;
+	case HANDLER:
+		return (int64_t)(uintptr_t)on_signal;
+	case RESTORER:
+		return (int64_t)(uintptr_t)raw_restorer;
+	case STORED:
+		if (control->results[argument->index] < 0)
+			return NO_RESULT;
+		memcpy(&stored, (char *)SCRIPT_BASE + script->operations[argument->index].data + argument->number, sizeof(stored));
+		return stored;
+	}
+	return 0;
+}
+
+static long slurp(const char *path, char *into, size_t size)
+{
+	long fd = call6(SYS_open, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0, 0);
+	size_t length = PATH_BYTES;
+	long got;
+
+	if (fd < 0)
+		return fd;
+	while (length < size && (got = call6(SYS_read, fd, (long)(into + length), (long)(size - length), 0, 0, 0)) > 0)
+		length += (size_t)got;
+	call6(SYS_close, fd, 0, 0, 0, 0, 0);
+	return (long)length;
+}
+
+/* Nobody outside may be signalled or changed, whatever a script says. */
+static int is_harmful(const struct operation *operation, const int64_t *values)
+{
+	switch (operation->call) {
+	case SYS_kill:
+		if ((int)values[0] == -1)
+			return 1;
+		/* fallthrough */
+	case SYS_tkill:
+	case SYS_tgkill:
+	case SYS_rt_sigqueueinfo:
+	case SYS_rt_tgsigqueueinfo:
+		for (int at = 0; at < (operation->call == SYS_tgkill || operation->call == SYS_rt_tgsigqueueinfo ? 2 : 1); at++) {
+			int pid = (int)values[at];
+			int is_known = 0;
+
+			if (pid < 0)
+				pid = -pid;
+			for (int actor = 0; actor < ACTORS; actor++)
+				is_known |= control->actors[actor].tid == pid;
+			if (pid > 0 && pid < 1 << 22 && !is_known)
+				return 1;
+		}
+	}
+	return 0;
+}
+
+static void execute(const struct operation *operation, struct actor *me)
+{
+	char *data = (char *)SCRIPT_BASE + operation->data;
+	const struct fixup *fixups = (const struct fixup *)((char *)SCRIPT_BASE + operation->fixups);
+	int64_t values[6];
+	long result;
+
+	for (uint32_t at = 0; at < operation->fixup_count; at++) {
+		int64_t value = value_of(&fixups[at].value);
+
+		memcpy(data + fixups[at].offset, &value, fixups[at].bytes);
+	}
+	for (int at = 0; at < 6; at++)
+		values[at] = value_of(&operation->arguments[at]);
+	switch ((enum kind)operation->kind) {
+	case CALL:
+		result = is_harmful(operation, values) ? -9998 : raw_call(operation->call, values);
+		break;
+	case SPAWN:
+		result = raw_spawn(operation->call, values, operation->new_actor);
+		break;
+	case LOAD:
+		result = raw_load((void *)values[0]);
+		break;
+	case STORE:
+		result = raw_store((void *)values[0], values[1]);
+		break;
+	case SLURP:
+		result = slurp(data, data, operation->data_bytes);
+		break;
+	default:
+		result = -9997;
+	}
+	me->result = result;
+	control->results[me->operation] = result;
+}
+
+void actor_main(long number)
+{
+	struct actor *me = &control->actors[number];
+
+	if (me->tid == 0)
+		__atomic_store_n(&me->tid, (int)call6(SYS_gettid, 0, 0, 0, 0, 0, 0), __ATOMIC_SEQ_CST);
+	wake(&control->event);
+	for (;;) {
+		uint32_t command;
+
+		while ((command = __atomic_load_n(&me->command, __ATOMIC_SEQ_CST)) == me->done)
+			call6(SYS_futex, (long)&me->command, FUTEX_WAIT, command, 0, 0, 0);
+		execute(&script->operations[me->operation], me);
+		__atomic_store_n(&me->done, command, __ATOMIC_SEQ_CST);
+		wake(&control->event);
+	}
+}
+
+/* The state letter of a task in /proc, 0 when there is none. */
+static int state_of(int tid)
+{
+	char path[64], text[512];
+	const char *end;
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return 0;
+	length = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (length <= 0)
+		return 0;
+	text[length] = '\0';
+	end = strrchr(text, ')');
+	return end == NULL ? 0 : end[2];
+}
+
+static void put_record(enum event event, int number, int64_t result, const void *data, uint32_t length)
+{
+	struct record record = {event, control->actors[number].operation, (uint32_t)number, length, result};
+
+	fwrite(&record, sizeof(record), 1, output);
+	fwrite(data, 1, length, output);
+}
+
+static void pause_briefly(long nanoseconds)
+{
+	struct timespec time = {0, nanoseconds};
+
+	nanosleep(&time, NULL);
+}
+
+static int is_done(const struct actor *actor)
+{
+	return __atomic_load_n(&actor->done, __ATOMIC_SEQ_CST) == actor->command;
+}
+
+static int is_end(int state)
+{
+	return state == 0 || state == 'Z' || state == 'X';
+}
+
+/* Tells what actors have done since it was last asked; of one that has ended meanwhile, whether it came to the
+ * end of its last call is a matter of luck, and isn't told. */
+static void show_changes(const char *states)
+{
+	for (int number = 0; number < ACTORS; number++) {
+		struct actor *actor = &control->actors[number];
+
+		if (actor->log_shown < actor->logged) {
+			put_record(SIGNALLED, number, 0, &actor->log[actor->log_shown],
+				   (actor->logged - actor->log_shown) * (uint32_t)sizeof(actor->log[0]));
+			actor->log_shown = actor->logged;
+		}
+		if (actor->tid != 0 && actor->command != actor->was_shown && is_done(actor)) {
+			const struct operation *operation = &script->operations[actor->operation];
+
+			actor->was_shown = actor->command;
+			if (states == NULL || actor->is_gone || !is_end(states[number]))
+				put_record(DONE, number, actor->result, (char *)SCRIPT_BASE + operation->data, operation->data_bytes);
+		}
+	}
+}
+
+/* Waits until every actor is idle, asleep, stopped or gone: as before the last operation, or at two looks. */
+static void settle(void)
+{
+	char states[ACTORS] = {0};
+	int calm = 0;
+
+	for (int tries = 0; tries < GIVE_UP_AFTER; tries++) {
+		int is_calm = 1, needs_another_look = 0;
+
+		for (int number = 0; number < ACTORS; number++) {
+			struct actor *actor = &control->actors[number];
+
+			if (actor->tid == 0 || actor->is_gone)
+				continue;
+			states[number] = (char)state_of(actor->tid);
+			if (states[number] == 'R')
+				is_calm = 0;
+			if ((states[number] == 'S' || states[number] == 'D') && !is_done(actor))
+				needs_another_look = 1;
+		}
+		if (memcmp(states, control->states, sizeof(states)) != 0) {
+			is_calm = 0;
+			memcpy(control->states, states, sizeof(states));
+		}
+		if (is_calm && !needs_another_look)
+			break;
+		calm = is_calm ? calm + 1 : 0;
+		if (calm >= 3)
+			break;
+		pause_briefly(is_calm ? MILLISECOND : MILLISECOND / 10);
+	}
+	show_changes(states);
+	for (int number = 0; number < ACTORS; number++) {
+		struct actor *actor = &control->actors[number];
+
+		if (actor->tid == 0 || actor->is_gone)
+			continue;
+		if (is_end(states[number])) {
+			actor->is_gone = 1;
+			put_record(ENDED, number, 0, NULL, 0);
+		} else if (states[number] == 'T' && !actor->is_told_stopped) {
+			actor->is_told_stopped = 1;
+			put_record(STOPPED, number, 0, NULL, 0);
+		} else if (states[number] != 'T') {
+			actor->is_told_stopped = 0;
+		}
+	}
+}
+
+static void give_out(uint32_t index, int *is_crowded)
+{
+	const struct operation *operation = &script->operations[index];
+	struct actor *actor;
+
+	actor = &control->actors[operation->actor];
+	if (actor->tid == 0 || actor->is_gone || !is_done(actor)) {
+		struct record record = {BUSY, index, operation->actor, 0, 0};
+
+		control->results[index] = NO_RESULT;
+		fwrite(&record, sizeof(record), 1, output);
+		return;
+	}
+	actor->operation = index;
+	control->results[index] = NO_RESULT;
+	wake(&actor->command);
+	if (operation->kind == SPAWN)
+		*is_crowded = 1;
+	for (int tries = 0; tries < GIVE_UP_AFTER && !is_done(actor); tries++) {
+		uint32_t event = __atomic_load_n(&control->event, __ATOMIC_SEQ_CST);
+		struct timespec time = {0, tries < 2 ? MILLISECOND : 4 * MILLISECOND};
+		int state;
+
+		if (is_done(actor))
+			break;
+		call6(SYS_futex, (long)&control->event, FUTEX_WAIT, event, (long)&time, 0, 0);
+		if (is_done(actor))
+			break;
+		state = state_of(actor->tid);
+		if (tries >= 2 && state != 'R')
+			break;
+	}
+	if (operation->kind == SPAWN && (!is_done(actor) || actor->result > 0))
+		for (int tries = 0; tries < 100 && control->actors[operation->new_actor].tid == 0; tries++)
+			pause_briefly(MILLISECOND);
+	if (*is_crowded || !is_done(actor))
+		settle();
+	else
+		show_changes(NULL);
+	if (!is_done(actor) && !actor->is_gone)
+		put_record(ASLEEP, (int)operation->actor, 0, NULL, 0);
+}
+
+static void limit(int resource, rlim_t value)
+{
+	struct rlimit limits = {value, value};
+
+	setrlimit(resource, &limits);
+}
+
+static void drop_capability(int capability)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2];
+
+	prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+	syscall(SYS_capget, &header, data);
+	data[capability / 32].effective &= ~(1U << capability % 32);
+	data[capability / 32].permitted &= ~(1U << capability % 32);
+	syscall(SYS_capset, &header, data);
+}
+
+static void start_actor(void)
+{
+	static const int faults[] = {SIGSEGV, SIGBUS};
+
+	syscall(SYS_close_range, 0, ~0U, 0);
+	limit(RLIMIT_NOFILE, 64);
+	limit(RLIMIT_FSIZE, 8 << 20);
+	limit(RLIMIT_CORE, 0);
+	/* Containers' root users often haven't got it. */
+	drop_capability(CAP_SYS_RESOURCE);
+	drop_capability(CAP_SYS_NICE);
+	prctl(PR_SET_NAME, "executor");
+	umask(022);
+	setsid();
+	for (size_t at = 0; at < sizeof(faults) / sizeof(faults[0]); at++) {
+		struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
+
+		sigaction(faults[at], &action, NULL);
+	}
+	actor_main(0);
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+	(void)status, (void)kind, (void)place;
+	return remove(path) == -1 && errno != ENOENT;
+}
+
+static void run_script(const char *directory, const char *base, const char *content, uint32_t length)
+{
+	/* So deep that the ".." of a script don't lead out. */
+	const char *way[] = {directory, "p", "q", "w"};
+	struct record end = {99, 0, 0, 0, 0};
+	int is_crowded = 0;
+	pid_t first;
+
+	memset(control, 0, sizeof(*control));
+	memset((void *)SCRIPT_BASE, 0, SCRIPT_BYTES);
+	memcpy((void *)SCRIPT_BASE, content, length);
+	for (size_t at = 0; at < sizeof(way) / sizeof(way[0]); at++)
+		if (mkdir(way[at], 0755) == -1 || chdir(way[at]) == -1)
+			fail(way[at]);
+	first = fork();
+	if (first == 0)
+		start_actor();
+	for (int tries = 0; tries < GIVE_UP_AFTER && control->actors[0].tid == 0; tries++)
+		pause_briefly(MILLISECOND / 10);
+	for (uint32_t index = 0; index < script->count; index++)
+		give_out(index, &is_crowded);
+	for (int number = 0; number < ACTORS; number++)
+		if (control->actors[number].tid != 0) {
+			int32_t tid = control->actors[number].tid;
+
+			end.event = 98;
+			end.actor = (uint32_t)number;
+			end.result = tid;
+			fwrite(&end, sizeof(end), 1, output);
+		}
+	for (int number = 0; number < ACTORS; number++)
+		if (control->actors[number].tid != 0 && !control->actors[number].is_gone)
+			kill(control->actors[number].tid, SIGKILL);
+	while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
+		continue;
+	if (chdir(base) == -1)
+		fail(base);
+	nftw(directory, remove_one, 20, FTW_DEPTH | FTW_PHYS);
+	end.event = 99;
+	end.actor = 0;
+	end.result = getpid();
+	fwrite(&end, sizeof(end), 1, output);
+	fflush(output);
+}
+
+static void *map_at(uintptr_t address, size_t length, int flags)
+{
+	void *area = mmap((void *)address, length, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (area != (void *)address)
+		fail("mmap");
+	return area;
+}
+
+int main(int argc, char **argv)
+{
+	struct {
+		int64_t handler, restorer;
+	} addresses = {(int64_t)(uintptr_t)on_signal, (int64_t)(uintptr_t)raw_restorer};
+	char directory[64];
+	uint32_t length;
+	char *content;
+	FILE *input;
+
+	if (argc != 3)
+		return 2;
+	input = fopen(argv[1], "re");
+	output = fdopen(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 100), "w");
+	content = malloc(SCRIPT_BYTES);
+	if (input == NULL || output == NULL || content == NULL)
+		fail(argv[1]);
+	umask(0);
+	if (mkdir(argv[2], 0777) == -1 && errno != EEXIST)
+		fail(argv[2]);
+	if (chdir(argv[2]) == -1)
+		fail(argv[2]);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	map_at(SCRIPT_BASE, SCRIPT_BYTES, MAP_SHARED);
+	map_at(CONTROL_BASE, (sizeof(*control) + 4095) & ~4095UL, MAP_SHARED);
+	map_at(STACKS_BASE, STACK_BYTES * ACTORS, MAP_PRIVATE);
+	fwrite(&addresses, sizeof(addresses), 1, output);
+	for (int number = 0; fread(&length, sizeof(length), 1, input) == 1; number++) {
+		if (length > SCRIPT_BYTES || fread(content, 1, length, input) != length)
+			fail("script");
+		snprintf(directory, sizeof(directory), "%d", number);
+		run_script(directory, argv[2], content, length);
+	}
+	return 0;
+}

@@ -1,0 +1,31 @@
+"""The families of calls of which scripts are made, and the scripts themselves."""
+
+from __future__ import annotations
+
+from tests.differential import descriptor_calls, file_calls, memory_calls, process_calls
+from tests.differential.maker import Chance, Family, Maker
+from tests.differential.script import Operation
+
+# Files by name and descriptors of no file stay apart: before Linux 6.16 a script could change the owner and
+# the rights of the one inode that the host's eventfds share.
+FAMILIES: dict[str, tuple[Family, ...]] = {
+    "files": file_calls.FAMILIES,
+    "descriptors": descriptor_calls.FAMILIES,
+    "memory": memory_calls.FAMILIES,
+    "processes": process_calls.FAMILIES,
+}
+
+
+def make_script(name: str, seed: int, length: int) -> list[Operation]:
+    """The script of a family that belongs to a seed, of so many operations or a few more."""
+    families = FAMILIES[name]
+    make = Maker(Chance(seed))
+    while len(make.operations) < length:
+        make.actor = make.random.choice(make.actors)
+        make.random.choice(families)(make)
+    return make.operations
+
+
+def make_scripts(name: str, seeds: range, length: int) -> list[list[Operation]]:
+    """Scripts for several seeds."""
+    return [make_script(name, seed, length) for seed in seeds]

@@ -1,0 +1,38 @@
+"""Hunts for differences: `python -m tests.differential.hunt FAMILY SCRIPTS LENGTH SEED [MOST]`."""
+
+from __future__ import annotations
+
+import faulthandler
+import sys
+
+from tests.differential.comparison import differing, first_difference, shrink, why_not_natively
+from tests.differential.families import make_scripts
+
+TIMEOUT_S = 300
+MOST = 8
+
+
+def main() -> int:
+    """Compare scripts of a family, and show one small script for each call that differs."""
+    reason = why_not_natively()
+    if reason:
+        print(reason, file=sys.stderr)
+        return 1
+    family, count, length, seed = sys.argv[1], *map(int, sys.argv[2:5])
+    most = int(sys.argv[5]) if len(sys.argv) > 5 else MOST
+    faulthandler.dump_traceback_later(TIMEOUT_S, exit=True)
+    found = differing(make_scripts(family, range(seed, seed + count), length))
+    print(f"{len(found)} of {count} scripts differ")
+    seen: set[str] = set()
+    for difference in found:
+        place = first_difference(difference.native, difference.inside)
+        longest = max(difference.native, difference.inside, key=len)
+        call = difference.call_of(longest[place]).partition("(")[0]
+        if call not in seen and len(seen) < most:
+            seen.add(call)
+            print(shrink(difference), end="\n\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""Random calls on an arena of memory at a fixed address."""
+
+from __future__ import annotations
+
+import struct
+
+from tests.differential.maker import AT_FDCWD, Maker, vector
+from tests.differential.script import (
+    ARENA,
+    ARENA_PAGES,
+    LOAD,
+    PAGE,
+    SLURP,
+    STORE,
+    Argument,
+    At,
+    Naming,
+    Pid,
+    Result,
+    digest,
+)
+
+MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 1, 2, 0x10, 0x20, 0x4000
+MAP_GROWSDOWN, MAP_LOCKED, MAP_POPULATE, MAP_FIXED_NOREPLACE = 0x100, 0x2000, 0x8000, 0x100000
+PATH_BYTES, MAPS_BYTES = 32, 12000
+
+
+def place(make: Maker) -> int:
+    """An address in the arena, seldom one between pages."""
+    address = ARENA + PAGE * make.random.randrange(16)
+    if make.odds(6):
+        address += make.one(1, 8, 100, 4095)
+    if make.odds(2):
+        address = make.one(0, 1 << 47, (1 << 47) - PAGE, (1 << 64) - PAGE, -PAGE, 1 << 63)
+    return address
+
+
+def size(make: Maker) -> int:
+    """A length, seldom odd."""
+    if make.odds(88):
+        return PAGE * make.one(1, 1, 2, 3, 4, 8)
+    return make.one(0, 1, 100, 4095, 4097, -1, -4096, 1 << 47)
+
+
+def protection(make: Maker) -> int:
+    """PROT_*."""
+    if make.odds(90):
+        return make.one(0, 1, 1, 3, 3, 3, 3, 5, 7)
+    return make.one(2, 4, 8, 16, 0x1000000, 0x2000000, 0x1000003, 0x3000001, -1)
+
+
+def file_of(make: Maker) -> Argument:
+    """A file with something in it."""
+    if make.descriptors and make.odds(80):
+        return make.descriptor()
+    flags = make.one(2, 2, 2, 0, 1) | 0o100
+    path = make.text(make.random.choice(("a", "b")))
+    if make.odds(30):
+        opened = make.call("memfd_create", At(0), 2, data=b"m\0")
+    else:
+        opened = make.call("openat", AT_FDCWD, At(0), flags, 0o644, data=path)
+    make.opened(opened)
+    make.call("ftruncate", Result(opened), make.one(0, 100, PAGE, 3 * PAGE, 5 * PAGE + 7))
+    make.call("pwrite64", Result(opened), At(0), 64, make.one(0, 4090, 9000), data=bytes(range(1, 65)))
+    return Result(opened)
+
+
+def map_area(make: Maker) -> None:
+    """mmap."""
+    flags = make.one(MAP_PRIVATE, MAP_PRIVATE, MAP_SHARED, 3, 0) if make.odds(95) else make.one(4, 7)
+    flags |= make.one(MAP_FIXED, MAP_FIXED, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_FIXED | MAP_FIXED_NOREPLACE)
+    flags |= (
+        make.bits((MAP_NORESERVE, MAP_POPULATE), (MAP_LOCKED, 0x800, 0x20000, 1 << 27, 1 << 31), 10)
+        if make.odds(30)
+        else 0
+    )
+    address, length = place(make), size(make)
+    if address & (PAGE - 1) and not flags & (MAP_FIXED | MAP_FIXED_NOREPLACE):
+        address &= -PAGE
+    if make.odds(60):
+        fd: Argument = make.one(-1, -1, -1, 0, 5)
+        flags |= MAP_ANONYMOUS
+        offset = make.one(0, 0, 0, PAGE, 1)
+    else:
+        fd = file_of(make)
+        offset = make.one(0, 0, 0, PAGE, 2 * PAGE, 100, -PAGE, 1 << 62, (1 << 63) - PAGE)
+    make.call("mmap", address, length, protection(make), flags, fd, offset, result="address")
+
+
+def change_area(make: Maker) -> None:
+    """munmap, mprotect, mremap, madvise, msync, mincore, mlock."""
+    address, length = place(make), size(make)
+    kind = make.random.randrange(20)
+    if kind < 3:
+        make.call("munmap", address, length)
+    elif kind < 7:
+        make.call("mprotect", address, length, protection(make))
+    elif kind < 11:
+        flags = make.one(0, 1, 1, 3, 3, 3, 3, 2, 5, 7, 8)
+        target = place(make)
+        new_length = size(make)
+        if flags & 2 and -new_length // PAGE == -length // PAGE:
+            # Since Linux 6.17 that moves several areas at once.
+            length, new_length = PAGE, 2 * PAGE
+        if flags & 4:
+            # Since then, too, the sizes that must be equal are those in pages.
+            length = new_length = PAGE
+        make.call("mremap", address, length, new_length, flags, target if flags & 2 else 0, result="address")
+    elif kind < 15:
+        # Not MADV_FREE: whether what it gives up is still there is a matter of luck.
+        advice = make.one(0, 1, 2, 3, 4, 4, 4, 9, 10, 11, 16, 17, 18, 19, 20, 21, 22, 23, 5, 26, -1)
+        # What reaches beyond the arena would be the executor's own.
+        make.call("madvise", address, length if length < 1 << 40 else -1, advice)
+    elif kind == 15:
+        make.call("msync", address, length, make.one(0, 1, 2, 4, 6, 5, 3, 8))
+    elif kind == 16:
+        make.call("mincore", address, length, At(0), data=bytes(16), show=lambda data, result, naming: "")
+    elif kind == 17:
+        make.call(make.random.choice(("mlock", "munlock")), address, length)
+    else:
+        make.call("mlock2", address, length, make.one(0, 1, 2))
+
+
+def touch(make: Maker) -> None:
+    """Loads and stores."""
+    address = ARENA + PAGE * make.random.randrange(16) + make.one(0, 1, 64, 4095, 9000)
+    if make.odds(50):
+        make.operation(LOAD, address)
+    else:
+        make.operation(STORE, address, make.one(1, 2, 200))
+
+
+def touch_by_call(make: Maker) -> None:
+    """Calls that read and write the arena."""
+    address = place(make)
+    kind = make.random.randrange(6)
+    if kind == 0:
+        make.call("read", file_of(make), address, make.one(10, 100, PAGE, 3 * PAGE))
+    elif kind == 1:
+        make.call("pwrite64", file_of(make), address, make.one(10, 100), 0)
+    elif kind == 2:
+        make.call(
+            "pread64",
+            file_of(make),
+            address + make.one(0, 4000),
+            make.one(100, PAGE, 5000),
+            make.one(0, 4096),
+        )
+    elif kind == 3:
+        make.call("getcwd", address + make.one(0, 4090), 100)
+    else:
+        local = vector([(address + make.one(0, 4090), make.one(10, 5000, PAGE))])
+        call = make.random.choice(("process_vm_readv", "process_vm_writev"))
+        make.call(
+            call, Pid(0), At(0), 1, At(16), 1, make.one(0, 0, 1),
+            data=struct.pack("<QQ", 0, make.one(10, 1000)) + local + b"w" * 1000,
+            fixups=((0, 8, At(32)),), show=lambda data, result, naming: digest(data[32:]),
+        )  # fmt: skip
+
+
+def show_maps(data: bytes, result: int, naming: Naming) -> str:
+    """The lines of /proc/self/maps for the arena."""
+    lines: list[tuple[int, int, str]] = []
+    for line in data[PATH_BYTES:].partition(b"\0")[0].decode().splitlines():
+        fields = line.split(maxsplit=5)
+        start, _, end = fields[0].partition("-")
+        if ARENA <= int(start, 16) < ARENA + PAGE * ARENA_PAGES:
+            name = fields[5].rpartition("/")[2] if len(fields) > 5 else ""
+            first, last = (int(start, 16) - ARENA) // PAGE, (int(end, 16) - ARENA) // PAGE
+            offset = int(fields[2], 16) // PAGE - first if name else 0
+            rest = f"{fields[1]} {offset} {name}"
+            if lines and lines[-1][1:] == (first, rest):
+                # What has been moved, or could be written to, may stay apart from its neighbours.
+                lines[-1] = lines[-1][0], last, rest
+            else:
+                lines.append((first, last, rest))
+    return "; ".join(f"{first}-{last} {rest}" for first, last, rest in lines)
+
+
+def look_at_maps(make: Maker) -> None:
+    """Which areas there are."""
+    path = b"/proc/self/maps"
+    make.operation(SLURP, data=path.ljust(PATH_BYTES + MAPS_BYTES, b"\0"), show=show_maps, result="none")
+
+
+FAMILIES = (
+    *(map_area,) * 4,
+    *(change_area,) * 7,
+    *(touch,) * 5,
+    touch_by_call,
+    *(look_at_maps,) * 2,
+)

@@ -1,0 +1,53 @@
+"""Random sequences of system calls answer as on Linux: as recorded from 6.18, and as on this host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.differential.comparison import compare, differing, run_inside, why_not_natively
+from tests.differential.families import FAMILIES, make_scripts
+from tests.differential.script import Operation
+
+RECORDED = range(40)
+LENGTH = 40
+HEAVY = range(1000, 3000)
+HEAVY_LENGTH = 60
+HEAVY_TIMEOUT_S = 600
+LEAST_CALLS = 1500
+
+
+def recorded_file(family: str) -> Path:
+    """Where the outcomes of the family's scripts are."""
+    return Path(__file__).parent / "recorded" / f"{family}.txt"
+
+
+def recorded_scripts(family: str) -> list[list[Operation]]:
+    """The scripts whose outcomes on Linux are recorded."""
+    return make_scripts(family, RECORDED, LENGTH)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_as_recorded(family: str) -> None:
+    """A few scripts, whatever Linux this runs on. `python -m tests.differential.record` records them anew."""
+    scripts = recorded_scripts(family)
+    outcomes = recorded_file(family).read_text().split("\n\n")[:-1]
+    native = [outcome.split("\n") for outcome in outcomes]
+    assert sum(map(len, native)) >= LEAST_CALLS
+    found = compare(scripts, native, run_inside(scripts))
+    assert not found, f"{len(found)} scripts differ\n{found[0]}"
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(HEAVY_TIMEOUT_S)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_as_on_this_host(family: str) -> None:
+    """Many scripts, where the host's Linux is one to compare with."""
+    reason = why_not_natively()
+    if reason:
+        pytest.skip(reason)
+    found = differing(make_scripts(family, HEAVY, HEAVY_LENGTH))
+    # What came of two scripts once may have hung on the host's load.
+    found = differing([difference.script for difference in found]) if found else []
+    assert not found, f"{len(found)} scripts differ\n{found[0]}"
