@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAGAIN, EINVAL
 from procession.fs.anonymous_inode import anonymous_inodes, anonymous_path
@@ -23,7 +23,7 @@ class EventFile(File):
 
     __slots__ = ("count", "is_semaphore", "number", "read_queue", "write_queue")
 
-    takes_write_flags = False
+    takes_write_flags: ClassVar[bool] = False
 
     def __init__(self, vfs: Vfs, count: int, flags: int, subject: Subject, *, is_semaphore: bool) -> None:
         super().__init__(anonymous_path(vfs, "[eventfd]"), O_RDWR | flags, subject)

@@ -293,7 +293,7 @@ class RegularFile(File):
     __slots__ = ()
 
     is_seekable = True
-    knows_nowait = False
+    knows_nowait: ClassVar[bool] = False
     can_poll = False
 
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:
@@ -455,8 +455,8 @@ class DirectoryFile(File):
     __slots__ = ("listing",)
 
     is_seekable = True
-    takes_read_flags = False
-    knows_nowait = False
+    takes_read_flags: ClassVar[bool] = False
+    knows_nowait: ClassVar[bool] = False
     can_poll = False
 
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAGAIN, EEXIST, EINVAL, EMFILE, ENOSPC, ENOTTY
 from procession.abi.inotify import InotifyEvent, InotifyMask
@@ -106,7 +106,7 @@ class InotifyFile(File):
 
     __slots__ = ("events", "has_overflow", "next_descriptor", "queue", "watched", "watches")
 
-    takes_read_flags = False
+    takes_read_flags: ClassVar[bool] = False
 
     def __init__(self, vfs: Vfs, flags: int, subject: Subject) -> None:
         accounts = inotify_of(vfs)

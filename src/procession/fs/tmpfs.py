@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from procession.abi.errno import (
     EEXIST,
     EFBIG,
@@ -53,7 +55,7 @@ class Tmpfs(Superblock):
 
     __slots__ = ("inode_count", "maximum_inodes", "maximum_pages", "page_count")
 
-    has_xattrs = True
+    has_xattrs: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENFILE
 from procession.abi.statfs import Magic
@@ -47,7 +47,7 @@ class SocketFileSystem(Superblock):
         "socket_count",
     )
 
-    has_xattrs = True
+    has_xattrs: ClassVar[bool] = True
 
     def __init__(self, vfs: Vfs, host: Host) -> None:
         super().__init__(vfs, "sockfs", int(Magic.SOCKFS_MAGIC))

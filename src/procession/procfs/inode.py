@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from procession.abi.errno import EINVAL, EIO, ENOENT, EPERM
 from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
@@ -118,7 +118,7 @@ class GeneratedFile(File):
     __slots__ = ("contents", "source")
 
     is_seekable = True
-    knows_nowait = False
+    knows_nowait: ClassVar[bool] = False
     can_poll = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, source: Source) -> None:
