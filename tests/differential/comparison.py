@@ -19,6 +19,13 @@ DIRECTORY = "/dev/shm/differential"
 NATIVE_TIMEOUT_S = 300
 LEAST_LINUX = (6, 17)
 """What Procession is compared with. Older ones answer differently here and there."""
+RECORDED_PROTECTION = {
+    "protected_fifos": 0,
+    "protected_hardlinks": 1,
+    "protected_regular": 0,
+    "protected_symlinks": 0,
+}
+"""The sysctls with which the outcomes were recorded."""
 # A tmpfs as a guest's /dev/shm is, and no processes that aren't the scripts'.
 _UNSHARE = ("unshare", "--pid", "--fork", "--mount", "--mount-proc", "--")
 _MOUNT = 'mount -t tmpfs -o nosuid,nodev,mode=1777 none /dev/shm && exec "$@"'
@@ -74,15 +81,23 @@ def run_natively(scripts: Sequence[Script]) -> list[list[str]]:
     return read_outcomes(scripts, result.stdout)
 
 
-def run_inside(scripts: Sequence[Script]) -> list[list[str]]:
-    """Run scripts in a machine."""
+def host_protection() -> dict[str, int]:
+    """What the host says in /proc/sys/fs of links and files in directories that all may write to."""
+    return {name: int((Path("/proc/sys/fs") / name).read_text()) for name in RECORDED_PROTECTION}
+
+
+def run_inside(scripts: Sequence[Script], protection: dict[str, int]) -> list[list[str]]:
+    """Run scripts in a machine, with these sysctls."""
     from procession import Machine
 
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "scripts"
         path.write_bytes(pack_all(scripts))
         executor = compile_program(EXECUTOR, Linkage.DYNAMIC)
-        result = Machine(seed=1).run([os.fspath(executor), os.fspath(path), DIRECTORY])
+        machine = Machine(seed=1)
+        for name, level in protection.items():
+            setattr(machine.kernel.vfs, name, level)
+        result = machine.run([os.fspath(executor), os.fspath(path), DIRECTORY])
     return read_outcomes(scripts, result.stdout)
 
 
@@ -109,10 +124,10 @@ def compare(
 
 def differing(scripts: Sequence[Script]) -> list[Difference]:
     """Run scripts on both sides, and return those whose outcomes differ."""
-    return compare(scripts, run_natively(scripts), run_inside(scripts))
+    return compare(scripts, run_natively(scripts), run_inside(scripts, host_protection()))
 
 
-def shrink(found: Difference, rounds: int = 8) -> Difference:
+def shrink(found: Difference, rounds: int = 20) -> Difference:
     """Leave out of a script what isn't needed for the outcomes to differ."""
     size = max(1, len(found.script) // 2)
     for _ in range(rounds):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.differential import descriptor_calls, file_calls, memory_calls, process_calls
 from tests.differential.maker import Chance, Family, Maker
-from tests.differential.script import Operation
+from tests.differential.script import At, Operation
 
 # Files by name and descriptors of no file stay apart: before Linux 6.16 a script could change the owner and
 # the rights of the one inode that the host's eventfds share.
@@ -13,13 +13,28 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "descriptors": descriptor_calls.FAMILIES,
     "memory": memory_calls.FAMILIES,
     "processes": process_calls.FAMILIES,
+    "users": (*file_calls.FAMILIES, *file_calls.FAMILIES, process_calls.identify),
 }
+
+
+def become_users(make: Maker) -> None:
+    """Make two more actors who are ordinary users, one of them of another's group."""
+    for uid, gid in ((1000, 1000), (12345, 1000)):
+        make.spawn("fork")
+        make.actor = make.actors[-1]
+        make.call("setresgid", gid, gid, gid)
+        make.call("setgroups", 0, 0)
+        make.call("setresuid", uid, uid, uid)
+        make.actor = 0
+    make.call("chmod", At(0), 0o1777, data=b".\0")
 
 
 def make_script(name: str, seed: int, length: int) -> list[Operation]:
     """The script of a family that belongs to a seed, of so many operations or a few more."""
     families = FAMILIES[name]
     make = Maker(Chance(seed))
+    if name == "users":
+        become_users(make)
     while len(make.operations) < length:
         make.actor = make.random.choice(make.actors)
         make.random.choice(families)(make)

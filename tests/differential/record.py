@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.differential.comparison import run_natively, why_not_natively
+from tests.differential.comparison import RECORDED_PROTECTION, host_protection, run_natively, why_not_natively
 from tests.differential.families import FAMILIES
 from tests.differential.test_differential import recorded_file, recorded_scripts
 
@@ -14,6 +14,9 @@ def main() -> int:
     reason = why_not_natively()
     if reason:
         print(reason, file=sys.stderr)
+        return 1
+    if host_protection() != RECORDED_PROTECTION:
+        print(f"the host's sysctls aren't {RECORDED_PROTECTION}", file=sys.stderr)
         return 1
     for family in FAMILIES:
         scripts = recorded_scripts(family)

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.differential.comparison import compare, differing, run_inside, why_not_natively
+from tests.differential.comparison import (
+    RECORDED_PROTECTION,
+    compare,
+    differing,
+    run_inside,
+    why_not_natively,
+)
 from tests.differential.families import FAMILIES, make_scripts
 from tests.differential.script import Operation
 
@@ -35,7 +41,7 @@ def test_as_recorded(family: str) -> None:
     outcomes = recorded_file(family).read_text().split("\n\n")[:-1]
     native = [outcome.split("\n") for outcome in outcomes]
     assert sum(map(len, native)) >= LEAST_CALLS
-    found = compare(scripts, native, run_inside(scripts))
+    found = compare(scripts, native, run_inside(scripts, RECORDED_PROTECTION))
     assert not found, f"{len(found)} scripts differ\n{found[0]}"
 
 

@@ -312,3 +312,17 @@ TEST(asking_for_a_lock_of_no_kind)
 	lock.l_len = 0;
 	CHECK_ERRNO(fcntl(fd, F_OFD_GETLK, &lock), EINVAL);
 }
+
+/* In a directory that all may write to, O_CREAT opens nobody else's sockets, whatever sysctls say. */
+TEST(sockets_of_others)
+{
+	int is_root = geteuid() == 0;
+
+	enter_scratch();
+	MUST(mknod("socket", S_IFSOCK | 0777, 0));
+	MUST(chmod(".", 01777));
+	CHECK_ERRNO(open("socket", O_RDWR | O_CREAT, 0600), ENXIO);
+	MUST(is_root ? chown("socket", NOBODY, NOBODY) : 0);
+	CHECK_EQ(ERRNO_OF(open("socket", O_RDWR | O_CREAT, 0600)), is_root ? EACCES : ENXIO);
+	CHECK_ERRNO(open("socket", O_RDWR), ENXIO);
+}

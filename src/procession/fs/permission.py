@@ -133,7 +133,8 @@ def check_opening_by_creation(inode: Inode, directory: Inode, subject: Subject) 
     Linux: fs/namei.c, may_create_in_sticky; proc_sys_fs(5), protected_fifos and protected_regular.
     """
     kind, vfs = inode.mode & S_IFMT, inode.superblock.vfs
-    level = vfs.protected_fifos if kind == _S_IFIFO else vfs.protected_regular if kind == _S_IFREG else 0
+    # Other kinds, sockets and devices, are protected in any case.
+    level = vfs.protected_fifos if kind == _S_IFIFO else vfs.protected_regular if kind == _S_IFREG else 1
     if (
         level
         and directory.mode & 0o1000

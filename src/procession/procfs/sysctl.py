@@ -23,6 +23,7 @@ from procession.procfs.network_sysctl import NETWORK_SYSCTLS
 from procession.procfs.process_status import parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
+from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
 from procession.procfs.system import SystemFile, SystemTree
 from procession.procfs.terminal import (
     show_legacy_typing,
@@ -277,6 +278,7 @@ def show_pipe_user_pages_hard(kernel: Kernel) -> bytes:
 SYSCTL_TREE: SystemTree = {
     b"dev": {b"tty": {b"legacy_tiocsti": SystemFile(0o644, show_legacy_typing, store_legacy_typing)}},
     b"fs": {
+        **PROTECTION_SYSCTLS,
         b"binfmt_misc": {},
         b"file-max": SystemFile(0o444, show_file_max),
         b"inotify": INOTIFY_SYSCTLS,

@@ -1,0 +1,37 @@
+"""What is forbidden with others' files in directories that all may write to: /proc/sys/fs/protected_*."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL
+from procession.procfs.process_status import parse_integer
+from procession.procfs.system import SystemFile, SystemTree
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+
+
+def _show(attribute: str, kernel: Kernel) -> bytes:
+    return b"%d\n" % getattr(kernel.vfs, attribute)
+
+
+def _store(attribute: str, most: int, kernel: Kernel, data: bytes) -> None:
+    value = parse_integer(data)
+    if not 0 <= value <= most:
+        raise EINVAL("no level of protection")
+    setattr(kernel.vfs, attribute, value)
+
+
+def _parameter(attribute: str, most: int) -> SystemFile:
+    return SystemFile(0o644, partial(_show, attribute), partial(_store, attribute, most))
+
+
+PROTECTION_SYSCTLS: SystemTree = {
+    b"protected_fifos": _parameter("protected_fifos", 2),
+    b"protected_hardlinks": _parameter("protected_hardlinks", 1),
+    b"protected_regular": _parameter("protected_regular", 2),
+    b"protected_symlinks": _parameter("protected_symlinks", 1),
+}
+"""Linux: fs/namei.c, namei_sysctls."""
