@@ -151,3 +151,8 @@ TEST(zeros_as_memory)
 	CHECK(is_zero(memory, PAGE));
 	CHECK_ERRNO(mprotect(memory, PAGE, RW), EACCES);
 }
+
+TEST(no_direct_access)
+{
+	CHECK_ERRNO(fcntl((int)MUST(memfd_create("direct", 0)), F_SETFL, O_DIRECT), EINVAL);
+}

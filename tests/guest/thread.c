@@ -344,3 +344,21 @@ TEST(killing_by_a_thread_s_id)
 	result_of(thread);
 	CHECK_EQ(taker, thread_id);
 }
+
+static void *make_a_child(void *argument)
+{
+	(void)argument;
+	thread_id = gettid();
+	wait_for(child_that_exits(0));
+	while (taker == 0)
+		sleep_ms(1);
+	return NULL;
+}
+
+/* SIGCHLD is for the process, but the thread that made the child comes first. */
+TEST(the_end_of_a_thread_s_child)
+{
+	handle(SIGCHLD, note_taker, SA_RESTART);
+	result_of(started(make_a_child, NULL));
+	CHECK_EQ(taker, thread_id);
+}

@@ -53,7 +53,8 @@ def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
     # clone(2) takes any number from 0 to 255, and one that is no signal isn't sent.
     if 0 < signo <= SIGNAL_COUNT:
         info.signo = signo
-        send_group_signal(kernel, parent.group, info)
+        # Of the parent's threads the one that made the child comes first.
+        send_group_signal(kernel, parent.group, info, parent)
     parent.zombies[task] = None
     parent.group.wait_queue.wake_all()
     return is_reaped
@@ -71,7 +72,7 @@ def notify_parent_of_stop(kernel: Kernel, task: Task, reason: int) -> None:
     action = parent.group.handlers.actions[SIGCHLD]
     if action.handler != SIG_IGN and not action.flags & SA_NOCLDSTOP:
         status = SIGCONT if reason == CLD_CONTINUED else task.group.stop_code & 0x7F
-        send_group_signal(kernel, parent.group, _child_info(leader, parent, reason, status))
+        send_group_signal(kernel, parent.group, _child_info(leader, parent, reason, status), parent)
     parent.group.wait_queue.wake_all()
 
 

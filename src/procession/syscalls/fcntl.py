@@ -119,6 +119,8 @@ def change_flags(task: Task, fd: int, file: File, flags: int) -> None:
         raise EPERM
     if flags & O_DIRECT and file.inode.mode & S_IFMT not in (S_IFIFO, S_IFREG):
         raise EINVAL("there is no direct access")
+    if flags & O_DIRECT and file.inode.is_regular and file.inode.superblock.is_internal:
+        raise EINVAL("there is no direct access to a memfd")
     if (flags ^ file.flags) & FASYNC and can_signal_readiness(file):
         set_async(task.kernel, file, fd, bool(flags & FASYNC))
         file.flags ^= FASYNC
