@@ -1,0 +1,80 @@
+"""Programs that make calls at random, by a seed, print inside what they print on Linux.
+
+What Linux prints is recorded as a digest for each seed: what it prints mostly, as a loaded host is now and
+then slower with its part of the work than a program waits. `python -m
+tests.random_programs.test_random_programs` records them anew; where one differs, running the program for that
+seed, on Linux and inside, shows how.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from procession import Machine
+from tests.guest.compile_c import Linkage, compile_program
+
+SOURCES = sorted(Path(__file__).parent.glob("*.c"))
+SEEDS = 120
+
+every_program = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+
+
+def command(source: Path) -> list[str]:
+    """The program, and which seeds it shall use."""
+    return [str(compile_program(source, Linkage.DYNAMIC)), "0", str(SEEDS)]
+
+
+def digests(printed: bytes) -> list[str]:
+    """For each seed, the seed and the beginning of a digest of what was printed."""
+    parts = re.split(rb"^seed (\d+)\n", printed, flags=re.MULTILINE)[1:]
+    return [
+        f"{int(seed)} {hashlib.sha256(text).hexdigest()[:16]}"
+        for seed, text in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def recorded(source: Path) -> Path:
+    """Where the digests are."""
+    return source.with_suffix(".digests")
+
+
+def native_digests(source: Path) -> list[str]:
+    """Of what the program prints on this host."""
+    return digests(subprocess.run(command(source), stdout=subprocess.PIPE, check=True).stdout)
+
+
+@every_program
+def test_random_program_in_procession(source: Path) -> None:
+    machine = Machine()
+    try:
+        result = machine.run(command(source))
+    finally:
+        machine.close()
+    assert digests(result.stdout) == recorded(source).read_text().splitlines()
+
+
+@pytest.mark.heavy
+@every_program
+def test_random_program_on_linux(source: Path) -> None:
+    expected = recorded(source).read_text().splitlines()
+    others = set(native_digests(source)) - set(expected)
+    assert len(expected) == SEEDS
+    assert len(others) <= SEEDS // 20
+
+
+def record(source: Path) -> None:
+    """Write what most of several runs print."""
+    runs = [native_digests(source) for _ in range(5)]
+    most = [Counter(lines).most_common(1)[0][0] for lines in zip(*runs, strict=True)]
+    recorded(source).write_text("".join(f"{line}\n" for line in most))
+
+
+if __name__ == "__main__":
+    for each in SOURCES:
+        record(each)
