@@ -302,3 +302,75 @@ def test_some_wait_for_ever_while_others_run(c_compiler: list[str], tmp_path: Pa
     before = machine.state_hash()
     machine.ipc_graph()
     assert machine.state_hash() == before
+
+
+def test_a_circle_through_others_is_told_before_one_that_a_task_is_alone_in(run: Run) -> None:
+    machine, lines = run(
+        "int one[2], two[2]; pipe(one); pipe(two);"
+        "if (fork() == 0) { read(one[0], &byte, 1); write(two[1], &byte, 1); _exit(0); }"
+        "read(two[0], &byte, 1); return write(one[1], &byte, 1);"
+    )
+    assert lines[-1] == "2 (program) waits for 3 (program), which waits for 2 (program)"
+    assert machine.ipc_graph().cycle == (2, 3)
+
+
+def test_a_place_in_the_queue_of_a_socket(run: Run) -> None:
+    _, lines = run(
+        "struct sockaddr_un name = {AF_UNIX, {0, 'x'}}; socklen_t length = 4;"
+        "int listener = socket(AF_UNIX, SOCK_STREAM, 0), receiver = socket(AF_UNIX, SOCK_DGRAM, 0);"
+        "bind(listener, (void *)&name, length); bind(receiver, (void *)&name, length); listen(listener, 0);"
+        "if (fork() == 0) { for (;;) connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&name, length); }"
+        "int sender = socket(AF_UNIX, SOCK_DGRAM, 0); close(listener);"
+        "for (;;) sendto(sender, &byte, 1, 0, (void *)&name, length);",
+        "#include <sys/un.h>",
+    )
+    holders = "2 (program) by descriptor 4, 3 (program) by descriptor 4"
+    assert lines[:2] == [
+        f"process 2 (program) in sendto waits for a place in the queue of socket:[N], held by {holders}",
+        "process 3 (program) in connect waits for a place in the backlog of socket:[N], "
+        "held by 3 (program) by descriptor 3",
+    ]
+
+
+def test_both_ends_of_a_terminal(run: Run) -> None:
+    machine, lines = run(
+        "int master = posix_openpt(O_RDWR | O_NOCTTY); unlockpt(master);"
+        "int slave = open(ptsname(master), O_RDWR | O_NOCTTY);"
+        "if (fork() == 0) { close(slave); read(master, &byte, 1); _exit(0); }"
+        "close(master); return read(slave, &byte, 1);"
+    )
+    assert lines == [
+        "process 2 (program) in read(4) waits for the terminal /dev/pts/0, "
+        "at whose other end is 3 (program) by descriptor 3",
+        "process 3 (program) in read(3) waits for the terminal /dev/ptmx, "
+        "at whose other end is 2 (program) by descriptor 4",
+        "2 (program) waits for 3 (program), which waits for 2 (program)",
+    ]
+    (terminal,) = [channel for channel in machine.ipc_graph().channels if channel.kind == "terminal"]
+    assert terminal.pids == (2, 3)
+
+
+def test_a_descriptor_on_its_way_and_a_pidfd(run: Run) -> None:
+    machine, lines = run(
+        "int ends[2], sockets[2]; pipe(ends); socketpair(AF_UNIX, SOCK_STREAM, 0, sockets);"
+        "char control[CMSG_SPACE(sizeof(int))] = {0}; struct iovec part = {&byte, 1};"
+        "struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,"
+        ".msg_controllen = sizeof(control)}; struct cmsghdr *record = CMSG_FIRSTHDR(&message);"
+        "*record = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};"
+        "memcpy(CMSG_DATA(record), &ends[1], sizeof(int)); sendmsg(sockets[0], &message, 0);"
+        "close(ends[1]); syscall(SYS_pidfd_open, getpid(), 0); return read(ends[0], &byte, 1);"
+    )
+    assert lines[0] == (
+        "process 2 (program) in read(3) waits for bytes from pipe pipe:[N], "
+        "written by 2 (program) once it has received it"
+    )
+    (pidfd,) = [channel for channel in machine.ipc_graph().channels if channel.kind == "pidfd"]
+    assert str(pidfd) == "pidfd of 2: 0 signals pending; from 2 (program) by descriptor 4 to 2 (program)"
+
+
+def test_sleep_on_a_clock_that_stands_still(run: Run) -> None:
+    _, lines = run(
+        "struct timespec second = {1, 0};return clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, 0, &second, NULL);",
+        "#include <time.h>",
+    )
+    assert lines == ["process 2 (program) in clock_nanosleep waits for a process to use processor time"]

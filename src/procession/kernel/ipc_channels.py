@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from procession.fs.dentry import absolute_path
 from procession.fs.eventfd import EventFile
 from procession.fs.pipe import FifoFile, PipeFile
+from procession.kernel.pidfd import PidFile
 from procession.kernel.task_state import TaskState
 from procession.mm.vma import PROT_WRITE
 
@@ -25,13 +26,19 @@ _FAMILIES = {1: "unix", 2: "IPv4", 10: "IPv6", 16: "netlink"}
 
 
 class Party(NamedTuple):
-    """A process at the end of a channel: its id and name, and by which descriptor, None for none."""
+    """A process at the end of a channel: its id and name, and by which descriptor, None for none.
+
+    What `is_on_its_way` is in a message that the process hasn't received yet (SCM_RIGHTS).
+    """
 
     pid: int
     name: str
     descriptor: int | None = None
+    is_on_its_way: bool = False
 
     def __str__(self) -> str:
+        if self.is_on_its_way:
+            return f"{self.pid} ({self.name}) once it has received it"
         place = "" if self.descriptor is None else f" by descriptor {self.descriptor}"
         return f"{self.pid} ({self.name}){place}"
 
@@ -91,6 +98,7 @@ class ChannelMap:
                 self._add_file(file, Party(task.pid, name_of_task(task), fd))
         for task, file in files_of_calls_alone(kernel):
             self._add_file(file, Party(task.pid, name_of_task(task)))
+        self._add_files_on_their_way()
         self._add_locks()
         self._add_memory()
         if kernel.ipc is not None:
@@ -126,8 +134,38 @@ class ChannelMap:
             self._add_socket(file, party)
         elif kind == "mqueue":
             self._add_queue(file, party)
-        elif kind == "devpts":
+        elif isinstance(file, PidFile):
+            self._add_pidfd(file, party)
+        else:
             self._add_terminal(file, party)
+
+    def _add_files_on_their_way(self) -> None:
+        """Open files in messages that wait: whoever can receive a message has its files too."""
+        from procession.net.unix_socket import UnixSocket
+
+        sockets = [end for end in self.holders if isinstance(end, UnixSocket)]
+        for socket in sockets:
+            receivers = dict.fromkeys(party.pid for party in self.holders[socket])
+            parties = [party for party in self.holders[socket] if receivers.pop(party.pid, 0) is None]
+            for message in socket.messages:
+                for file in () if message.files is None else message.files.files:
+                    inner = getattr(file, "socket", None)
+                    if isinstance(inner, UnixSocket) and inner not in self.holders:
+                        sockets.append(inner)
+                    for party in parties:
+                        self._add_file(file, Party(party.pid, party.name, None, True))
+
+    def _add_pidfd(self, file: PidFile, party: Party) -> None:
+        target = file.target
+        if target is None:
+            return
+        channel = self.channels.get(file)
+        if channel is None:
+            pending = (target.group.shared_pending.mask | target.pending.mask).bit_count()
+            channel = Channel("pidfd", f"of {target.tid}", f"{pending} signals pending")
+            channel.add(Party(target.pid, name_of_task(target)), reads=True, writes=False)
+            self.channels[file] = channel
+        channel.add(party, reads=False, writes=True)
 
     def _add_socket(self, file: File, party: Party) -> None:
         from procession.net.socket_file import SocketFile

@@ -88,7 +88,10 @@ def is_idle_init(kernel: Kernel, wait: Wait) -> bool:
 
 
 def find_cycle(waits: list[Wait], among: tuple[int, ...]) -> tuple[int, ...]:
-    """A shortest way from a task to itself, each step to one that could wake it; () if there is none."""
+    """A shortest way from a task to itself, each step to one that could wake it; () if there is none.
+
+    One through others tells more than that a task could wake itself, as who inherited both ends of a pipe.
+    """
     nodes = frozenset(among[:_MOST_IN_CYCLE])
     wakers = {wait.tid: [tid for tid in wait.wakers if tid in nodes] for wait in waits if wait.tid in nodes}
     best: tuple[int, ...] = ()
@@ -98,13 +101,13 @@ def find_cycle(waits: list[Wait], among: tuple[int, ...]) -> tuple[int, ...]:
         for path in paths:
             if best and len(path) >= len(best):
                 break
-            if start in wakers[path[-1]]:
+            if len(path) > 1 and start in wakers[path[-1]]:
                 best = path
                 break
             for tid in wakers[path[-1]]:
                 if tid not in seen:
                     seen.add(tid)
                     paths.append((*path, tid))
-        if len(best) == 1:
+        if len(best) == 2:
             break
-    return best
+    return best or next(((tid,) for tid, others in wakers.items() if tid in others), ())

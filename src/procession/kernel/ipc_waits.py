@@ -21,6 +21,7 @@ from procession.kernel.ipc_channels import (
     lock_holders,
     name_of_task,
     parties_of_owner,
+    socket_name,
 )
 from procession.kernel.pidfd import PidFile
 from procession.kernel.signalfd import SignalFile
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from procession.fs.wait_queue import WaitQueue
 
 _HALTED = (TaskState.STOPPED, TaskState.TRACED)
-_WAIT4, _WAITID, _FLOCK = 61, 247, 73
+_WAIT4, _WAITID, _FLOCK, _CLOCK_NANOSLEEP = 61, 247, 73, 230
 _P_PID = 1
 _MOST_PARTIES = 6
 _SIGNAL_CALLS = frozenset({34, 128, 130})
@@ -93,7 +94,7 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
     else:
         reason = _by_progress(channels, task, frame.progress) or _by_call(channels, task, frame)
         if reason is None:
-            found = _by_queues(channels, task)
+            found = _by_queues(channels, task) or _by_place(channels, task)
             if found is not None:
                 reason, fds = found
                 call += f"({', '.join(map(str, fds))})" if fds else ""
@@ -295,6 +296,8 @@ def _by_call(channels: ChannelMap, task: Task, frame: Any) -> _Reason | None:
     if task.group.wait_queue in task.queues:
         others = [thread for thread in task.group.threads if thread is not task]
         return _by_tasks("the other threads to end:", others)
+    if number == _CLOCK_NANOSLEEP and frame.deadline_ns is None:
+        return _Reason("a process to use processor time", (), True)
     if number == _FLOCK:
         file = task.file_of_call(frame.arguments[0])
         if file is not None and file.inode.locks is not None:
@@ -340,6 +343,22 @@ def _by_queues(channels: ChannelMap, task: Task) -> tuple[_Reason, list[int]] | 
     return _Reason(what, tuple(wakers), is_open), list(reasons)
 
 
+def _by_place(channels: ChannelMap, task: Task) -> tuple[_Reason, list[int]] | None:
+    """A place in the queue of a local socket that isn't the task's own: for a connection or a datagram."""
+    from procession.net.socket import LISTENING
+    from procession.net.unix_socket import UnixSocket
+
+    for end, holders in channels.holders.items():
+        if isinstance(end, UnixSocket) and end.place_queue in task.queues:
+            what = "the backlog" if end.state == LISTENING else "the queue"
+            name = socket_name(end)
+            reason = _Reason(
+                f"a place in {what} of {name}, held by {_join(holders)}", _pids(channels, holders)
+            )
+            return reason, []
+    return None
+
+
 def _wait_queues(file: File, task: Task) -> tuple[WaitQueue, ...]:
     """The queues on which `task` waits for a file: of a signalfd they are each reader's own."""
     return file.queues_of(task) if isinstance(file, SignalFile) else file.wait_queues()
@@ -369,8 +388,9 @@ def _file(channels: ChannelMap, task: Task, file: File, waited: list[Any]) -> _R
         channel = channels.channels.get(file.inode)
         parties = [] if channel is None else [*channel.readers, *channel.writers]
         return _Reason(f"the message queue {name}, open to {_join(parties)}", _pids(channels, parties))
-    if kind == "devpts":
-        holders = channels.holders_of(getattr(getattr(file, "tty", None), "link", None))
+    tty = getattr(file, "tty", None)
+    if tty is not None:
+        holders = channels.holders_of(getattr(tty, "link", None))
         what = f"the terminal {name}, at whose other end is {_join(holders)}"
         return _Reason(what, _pids(channels, holders), not holders)
     return _Reason(f"{name} to be ready", (), True)

@@ -73,20 +73,24 @@ class CpuTimer(Protocol):
 
 
 class CpuWatch:
-    """Who else waits for a process's processor time: armed POSIX timers, and sleepers on its clocks."""
+    """Who else waits for a process's processor time: armed POSIX timers, and sleepers on its clocks.
 
-    __slots__ = ("queue", "timers")
+    `seen_ns` is how much the process had used when the sleepers were woken last.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("queue", "seen_ns", "timers")
+
+    def __init__(self, seen_ns: int) -> None:
         self.timers: dict[CpuTimer, None] = {}
         self.queue = WaitQueue()
+        self.seen_ns = seen_ns
 
 
 def watch_cpu_clock(group: ThreadGroup) -> CpuWatch:
     """The watch of `group`, made on need."""
     watch: CpuWatch | None = group.itimers.get(_CPU_WATCH)
     if watch is None:
-        watch = group.itimers[_CPU_WATCH] = CpuWatch()
+        watch = group.itimers[_CPU_WATCH] = CpuWatch(sum(process_times(group)))
     return watch
 
 
@@ -194,18 +198,20 @@ def account(kernel: Kernel, group: ThreadGroup) -> None:
                 _signal(kernel, group, signo)
         watch = itimers.get(_CPU_WATCH)
         if isinstance(watch, CpuWatch):
-            _check_watch(kernel, group, watch)
+            _check_watch(kernel, group, watch, user_ns + system_ns)
     if group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY:
         _check_cpu_limit(kernel, group, user_ns + system_ns)
 
 
-def _check_watch(kernel: Kernel, group: ThreadGroup, watch: CpuWatch) -> None:
+def _check_watch(kernel: Kernel, group: ThreadGroup, watch: CpuWatch, used_ns: int) -> None:
     for timer in list(watch.timers):
         if timer.is_due():
             del watch.timers[timer]
             timer.fire(kernel)
-    # Sleepers look at their clock themselves.
-    watch.queue.wake_all()
+    # Sleepers look at their clock themselves. One that only looked hasn't made it go on.
+    if used_ns != watch.seen_ns:
+        watch.seen_ns = used_ns
+        watch.queue.wake_all()
     if not watch.timers and not watch.queue.waiters:
         group.itimers.pop(_CPU_WATCH, None)
 
