@@ -646,6 +646,78 @@ static int bytes_before_mark(int fd)
 	return bytes;
 }
 
+TEST(a_chosen_port_is_kept_by_a_connection)
+{
+	int listener = listener_4(5), fd = new_socket(AF_INET, SOCK_STREAM), port, accepted;
+
+	MUST(bind_4(fd, "127.0.0.1", 0));
+	port = port_of(fd);
+	CHECK(port > 0);
+	CHECK_OK(connect_4(fd, "127.0.0.1", port_of(listener)));
+	CHECK_EQ(port_of(fd), port);
+	accepted = (int)MUST(accept(listener, NULL, NULL));
+	CHECK_STRING(name_of(accepted, 1), name_of(fd, 0));
+	/* That of a connection which failed isn't. */
+	fd = new_socket(AF_INET, SOCK_STREAM);
+	MUST(bind_4(fd, "127.0.0.1", 0));
+	port = port_of(fd);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", dead_port(SOCK_STREAM)), ECONNREFUSED);
+	CHECK_OK(bind_4(new_socket(AF_INET, SOCK_STREAM), "127.0.0.1", port));
+}
+
+TEST(a_connection_to_itself)
+{
+	int fd = new_socket(AF_INET, SOCK_STREAM), port;
+	struct linger at_once = {1, 0};
+	char text[10] = "";
+
+	MUST(bind_4(fd, "127.0.0.1", 0));
+	port = port_of(fd);
+	CHECK_OK(connect_4(fd, "127.0.0.1", port));
+	CHECK_STRING(name_of(fd, 1), name_of(fd, 0));
+	CHECK_EQ(write(fd, "echo", 4), 4);
+	CHECK(await_events(fd, POLLIN) & POLLIN);
+	CHECK_EQ(read(fd, text, sizeof(text)), 4);
+	CHECK_STRING(text, "echo");
+	CHECK_OK(shutdown(fd, SHUT_WR));
+	CHECK(await_events(fd, POLLRDHUP) & POLLRDHUP);
+	CHECK_EQ(read(fd, text, sizeof(text)), 0);
+	CHECK_ERRNO(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
+	CHECK_OK(close(fd));
+	fd = new_socket(AF_INET, SOCK_STREAM);
+	MUST(bind_4(fd, "127.0.0.1", 0));
+	port = port_of(fd);
+	CHECK_OK(connect_4(fd, "127.0.0.1", port));
+	MUST(write(fd, "unread", 6));
+	MUST(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)));
+	CHECK_OK(close(fd));
+	CHECK_OK(bind_4(new_socket(AF_INET, SOCK_STREAM), "127.0.0.1", port));
+}
+
+TEST(peeking_at_datagrams_from_an_offset)
+{
+	int receiver = new_socket(AF_INET, SOCK_DGRAM), sender = new_socket(AF_INET, SOCK_DGRAM);
+	char text[10] = "";
+
+	MUST(bind_4(receiver, "127.0.0.1", 0));
+	CHECK_EQ(option_of(receiver, SOL_SOCKET, SO_PEEK_OFF), -1);
+	CHECK_OK(set_option(receiver, SOL_SOCKET, SO_PEEK_OFF, 1));
+	MUST(send_4(sender, "abcdef", 6, "127.0.0.1", port_of(receiver)));
+	MUST(send_4(sender, "ghi", 3, "127.0.0.1", port_of(receiver)));
+	CHECK_EQ(recv(receiver, text, 2, MSG_PEEK), 2);
+	CHECK_STRING(text, "bc");
+	CHECK_EQ(recv(receiver, text, 9, MSG_PEEK), 3);
+	CHECK_STRING(text, "def");
+	CHECK_EQ(recv(receiver, text, 9, MSG_PEEK), 3);
+	CHECK_STRING(text, "ghi");
+	CHECK_ERRNO(recv(receiver, text, 9, MSG_PEEK | MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(option_of(receiver, SOL_SOCKET, SO_PEEK_OFF), 9);
+	CHECK_EQ(recv(receiver, text, 9, 0), 6);
+	CHECK_EQ(option_of(receiver, SOL_SOCKET, SO_PEEK_OFF), 3);
+	CHECK_EQ(recv(receiver, text, 9, 0), 3);
+	CHECK_EQ(option_of(receiver, SOL_SOCKET, SO_PEEK_OFF), 0);
+}
+
 TEST(urgent_bytes)
 {
 	int ends[2], owner = -1;

@@ -352,6 +352,10 @@ TEST(changes)
 	CHECK_ERRNO(msgsnd(id, &message, 0, IPC_NOWAIT), EAGAIN);
 	if (geteuid() != 0)
 		_exit(0);
+	/* Only the low half of the limit is looked at. */
+	status.msg_qbytes = 1UL << 40 | 15;
+	CHECK_EQ(msgctl(id, IPC_SET, &status), 0);
+	CHECK_EQ(status_of(id).msg_qbytes, 15);
 	status.msg_perm.uid = NOBODY;
 	CHECK_EQ(msgctl(id, IPC_SET, &status), 0);
 	AS_NOBODY({

@@ -13,6 +13,7 @@
 #define READABLE (POLLIN | POLLRDNORM)
 #define WRITABLE (POLLOUT | POLLWRNORM | POLLWRBAND)
 #define HUNG_UP (READABLE | WRITABLE | POLLHUP | POLLRDHUP)
+#define MSG_FOR_32_BITS ((int)0x80000000)
 
 static char block_of_data[300000];
 static volatile sig_atomic_t signals_seen;
@@ -1177,6 +1178,91 @@ TEST(peeking_from_an_offset)
 	CHECK_EQ(recv(ends[1], text, 3, 0), 3);
 	CHECK_STRING(text, "abc");
 	CHECK_EQ(option_of(ends[1], SO_PEEK_OFF), 1);
+	/* Past all that has come there is nothing yet, which isn't the end. */
+	set_option(ends[1], SO_PEEK_OFF, 3);
+	CHECK_ERRNO(recv(ends[1], text, 2, MSG_PEEK | MSG_DONTWAIT), EAGAIN);
+	MUST(write(ends[0], "g", 1));
+	CHECK_EQ(recv(ends[1], text, 2, MSG_PEEK | MSG_DONTWAIT), 1);
+	CHECK_EQ(text[0], 'g');
+	MUST(close(ends[0]));
+	CHECK_EQ(recv(ends[1], text, 2, MSG_PEEK), 0);
+	CHECK_EQ(recv(ends[1], text, 9, 0), 4);
+	make_pair(SOCK_SEQPACKET, ends);
+	set_option(ends[1], SO_PEEK_OFF, 1);
+	MUST(send(ends[0], "abc", 3, 0));
+	CHECK_EQ(recv(ends[1], text, 1, MSG_PEEK), 1);
+	CHECK_EQ(text[0], 'b');
+	CHECK_EQ(recv(ends[1], text, 9, MSG_PEEK), 1);
+	CHECK_ERRNO(recv(ends[1], text, 9, MSG_PEEK | MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(recv(ends[1], text, 9, 0), 3);
+	CHECK_EQ(option_of(ends[1], SO_PEEK_OFF), 0);
+}
+
+TEST(what_waits_in_sequenced_packets)
+{
+	int ends[2], waiting = -1;
+
+	make_pair(SOCK_SEQPACKET, ends);
+	MUST(send(ends[0], "abc", 3, 0));
+	MUST(send(ends[0], "de", 2, 0));
+	CHECK_OK(ioctl(ends[1], FIONREAD, &waiting));
+	CHECK_EQ(waiting, 5);
+	make_pair(SOCK_DGRAM, ends);
+	MUST(send(ends[0], "abc", 3, 0));
+	MUST(send(ends[0], "de", 2, 0));
+	CHECK_OK(ioctl(ends[1], FIONREAD, &waiting));
+	CHECK_EQ(waiting, 3);
+}
+
+TEST(abstract_names_of_each_kind)
+{
+	const char *name = own_name("kinds");
+	int datagram = new_socket(SOCK_DGRAM), stream = new_socket(SOCK_STREAM), other = new_socket(SOCK_DGRAM);
+
+	CHECK_OK(bind_to(datagram, name));
+	CHECK_OK(bind_to(stream, name));
+	CHECK_ERRNO(bind_to(other, name), EADDRINUSE);
+	CHECK_ERRNO(connect_to(new_socket(SOCK_SEQPACKET), name), ECONNREFUSED);
+	CHECK_OK(connect_to(other, name));
+	MUST(close(datagram));
+	CHECK_ERRNO(send_to(other, "x", name), ECONNREFUSED);
+	CHECK_ERRNO(bind_to(new_socket(SOCK_STREAM), name), EADDRINUSE);
+	CHECK_OK(bind_to(new_socket(SOCK_DGRAM), name));
+}
+
+TEST(messages_in_the_layout_of_32_bits)
+{
+	struct msghdr header = {0};
+	int ends[2];
+
+	make_pair(SOCK_STREAM, ends);
+	CHECK_ERRNO(sendmsg(ends[0], &header, MSG_FOR_32_BITS), EINVAL);
+	CHECK_ERRNO(recvmsg(ends[1], &header, MSG_FOR_32_BITS), EINVAL);
+	CHECK_ERRNO(sendmsg(-1, &header, MSG_FOR_32_BITS), EINVAL);
+	CHECK_ERRNO(syscall(SYS_sendmmsg, -1, NULL, 1, MSG_FOR_32_BITS), EINVAL);
+	CHECK_ERRNO(syscall(SYS_recvmmsg, -1, NULL, 1, MSG_FOR_32_BITS, NULL), EINVAL);
+	CHECK_EQ(send(ends[0], "x", 1, MSG_FOR_32_BITS), 1);
+}
+
+TEST(claimed_ids_that_nobody_has)
+{
+	char control[CMSG_SPACE(sizeof(struct ucred))] = {0};
+	struct iovec part = {"x", 1};
+	struct msghdr header = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *record = CMSG_FIRSTHDR(&header);
+	struct ucred claim = {getpid(), (uid_t)-1, getegid()};
+	int ends[2];
+
+	make_pair(SOCK_STREAM, ends);
+	record->cmsg_level = SOL_SOCKET;
+	record->cmsg_type = SCM_CREDENTIALS;
+	record->cmsg_len = CMSG_LEN(sizeof(claim));
+	memcpy(CMSG_DATA(record), &claim, sizeof(claim));
+	CHECK_ERRNO(sendmsg(ends[0], &header, 0), EINVAL);
+	claim = (struct ucred){getpid(), geteuid(), (gid_t)-1};
+	memcpy(CMSG_DATA(record), &claim, sizeof(claim));
+	CHECK_ERRNO(sendmsg(ends[0], &header, 0), EINVAL);
 }
 
 TEST(edges_of_epoll)

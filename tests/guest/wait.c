@@ -213,6 +213,14 @@ TEST(waitid_fields)
 	CHECK_EQ(waitid(P_ALL, 0, &info, WEXITED), 0);
 	CHECK_EQ(info.si_pid, child);
 	CHECK_ERRNO(waitid(P_PID, (id_t)child, &info, WEXITED), ECHILD);
+	/* A zombie will never stop or continue. */
+	child = child_that_exits(0);
+	await_zombie(child);
+	memset(&info, 0, sizeof(info));
+	CHECK_ERRNO(waitid(P_PID, (id_t)child, &info, WSTOPPED), ECHILD);
+	CHECK_ERRNO(waitid(P_PID, (id_t)child, &info, WCONTINUED | WNOHANG), ECHILD);
+	CHECK_ERRNO(waitid(P_ALL, 0, &info, WSTOPPED | WCONTINUED), ECHILD);
+	CHECK_EQ(wait_for(child), EXITED(0));
 
 	child = child_that_pauses();
 	memset(&info, 0x5a, sizeof(info));

@@ -72,8 +72,9 @@ class Socket:
     that the next call reports (SO_ERROR). `file` is the open file, None before accept(2) and after the close.
     `options` holds the plain numbers of SOL_SOCKET by option; `send_room` and `receive_room` are SO_SNDBUF
     and SO_RCVBUF in bytes, `used_room` is what messages on their way take of the former.
-    `is_short_of_room` is set when somebody found no room to send. Timeouts are None for none. `cookie`
-    numbers the machine's sockets.
+    `is_short_of_room` is set when somebody found no room to send. `peek_offset` (SO_PEEK_OFF) is where the
+    next MSG_PEEK begins, -1 for the beginning, whatever was peeked at before. Timeouts are None for none.
+    `cookie` numbers the machine's sockets.
 
     Readers, writers, and all who wait for a hang-up or an error have a queue each.
 
@@ -93,6 +94,7 @@ class Socket:
         "network",
         "options",
         "owner_uid",
+        "peek_offset",
         "protocol",
         "read_queue",
         "receive_low_water",
@@ -109,6 +111,8 @@ class Socket:
     is_stream: ClassVar[bool] = False
     """Whether bytes have no boundaries: a write may be taken in part and go on."""
     is_connection_based: ClassVar[bool] = False
+    can_peek_at_offset: ClassVar[bool] = False
+    """Whether there is SO_PEEK_OFF."""
     discards_truncated: ClassVar[bool] = False
     """Whether receiving with MSG_TRUNC throws the bytes away, as TCP does."""
 
@@ -132,6 +136,7 @@ class Socket:
         self.receive_timeout_ns: int | None = None
         self.receive_low_water = 1
         self.used_room = 0
+        self.peek_offset = -1
         self.read_queue = WaitQueue(POLLIN | POLLRDHUP | POLLPRI)
         self.write_queue = WaitQueue(POLLOUT | POLLWRBAND)
         self.state_queue = WaitQueue(POLLERR | POLLHUP)

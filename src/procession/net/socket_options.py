@@ -17,7 +17,7 @@ from procession.abi.errno import (
     EPERM,
     ERANGE,
 )
-from procession.abi.socket import Linger, SocketLevel, SocketOption, Ucred
+from procession.abi.socket import AddressFamily, Linger, SocketLevel, SocketOption, Ucred
 from procession.net.socket import (
     DEFAULT_BUFFER_BYTES,
     LISTENING,
@@ -29,6 +29,7 @@ from procession.net.socket import (
 if TYPE_CHECKING:
     from procession.net.unix_socket import UnixSocket
 
+_INTERNET = (int(AddressFamily.AF_INET), int(AddressFamily.AF_INET6))
 SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
 CAP_NET_RAW = int(Capability.CAP_NET_RAW)
@@ -38,11 +39,13 @@ _TIMEVAL = Struct("<qq")
 _LARGEST_INT = 0x7FFFFFFF
 _LARGEST_PRIORITY_OF_ALL = 6
 _NAME_LENGTH = 16
+_NO_RATE = 0xFFFFFFFF_FFFFFFFF
 LOOPBACK = b"lo"
 LOOPBACK_INDEX = 1
 
 _SO_DEBUG = int(SocketOption.SO_DEBUG)
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
+_SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
 _SO_TYPE = int(SocketOption.SO_TYPE)
 _SO_ERROR = int(SocketOption.SO_ERROR)
 _SO_SNDBUF = int(SocketOption.SO_SNDBUF)
@@ -100,7 +103,7 @@ _SWITCHES = frozenset(
 # Options that are numbers, with their values at first.
 _NUMBERS = {
     int(SocketOption.SO_BUSY_POLL): 0,
-    int(SocketOption.SO_INCOMING_CPU): 0,
+    int(SocketOption.SO_INCOMING_CPU): -1,
     int(SocketOption.SO_MARK): 0,
     int(SocketOption.SO_PRIORITY): 0,
     int(SocketOption.SO_TXREHASH): 1,
@@ -138,6 +141,8 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
     if name in _SWITCHES:
         if name == _SO_DEBUG and number and not credentials.has_capability(CAP_NET_ADMIN):
             raise EACCES("CAP_NET_ADMIN is needed")
+        if name == _SO_REUSEPORT and number and socket.family not in _INTERNET:
+            raise EOPNOTSUPP("no ports here")
         socket.options[name] = int(number != 0)
     elif name in _READ_ONLY:
         raise ENOPROTOOPT("can't be set")
@@ -173,7 +178,8 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
     elif name in (_SO_PASSCRED, _SO_PASSPIDFD):
         _local(socket, EOPNOTSUPP).set_plain_option(name, int(number != 0))
     elif name == _SO_PEEK_OFF:
-        _local(socket, EOPNOTSUPP).peek_offset = number
+        _check_peek_offset(socket)
+        socket.peek_offset = number
     elif name == _SO_BINDTOIFINDEX:
         if number not in (0, LOOPBACK_INDEX):
             raise ENODEV
@@ -183,7 +189,8 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
             raise EINVAL
         socket.options[name] = number
     elif name == _SO_MAX_PACING_RATE:
-        socket.options[name] = number & 0xFFFFFFFF
+        rate = int.from_bytes(value[:8], "little") if len(value) >= 8 else number & 0xFFFFFFFF
+        socket.options[name] = _NO_RATE if rate == 0xFFFFFFFF else rate
     elif name in _NUMBERS:
         _check_number(socket, name, number)
         socket.options[name] = number
@@ -200,6 +207,11 @@ def _check_number(socket: Socket, name: int, number: int) -> None:
         raise EPERM("CAP_NET_ADMIN is needed")
     if name == _SO_MARK and not is_privileged:
         raise EPERM("CAP_NET_ADMIN is needed")
+
+
+def _check_peek_offset(socket: Socket) -> None:
+    if not socket.can_peek_at_offset:
+        raise EOPNOTSUPP("no SO_PEEK_OFF here")
 
 
 def _lock_buffer(socket: Socket, lock: int) -> None:
@@ -246,6 +258,10 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
         return pack_int(options.get(name, 0))
     if name in _NUMBERS:
         return pack_int(options.get(name, _NUMBERS[name]))
+    if name == _SO_MAX_PACING_RATE:
+        # Linux: an unsigned long, as much of it as there is room for.
+        rate = options.get(name, _NO_RATE)
+        return rate.to_bytes(8, "little") if length >= 8 else pack_int(min(rate, 0xFFFFFFFF))
     plain = _plain_value(socket, name)
     if plain is not None:
         return pack_int(plain)
@@ -305,13 +321,12 @@ def _plain_value(socket: Socket, name: int) -> int | None:
     if name == _SO_SNDLOWAT:
         return 1
     if name == _SO_PEEK_OFF:
-        return _local(socket, EOPNOTSUPP).peek_offset
+        _check_peek_offset(socket)
+        return socket.peek_offset
     if name == _SO_BINDTOIFINDEX:
         return socket.options.get(name, 0)
     if name == _SO_BUF_LOCK:
         return socket.options.get(name, 0)
-    if name == _SO_MAX_PACING_RATE:
-        return socket.options.get(name, 0xFFFFFFFF)
     return None
 
 

@@ -54,7 +54,12 @@ from procession.net.socket import (
     SENDING,
     Socket,
 )
-from procession.net.tcp_connection import connection_is_over, find_listener, take_place
+from procession.net.tcp_connection import (
+    connect_to_itself,
+    connection_is_over,
+    find_listener,
+    take_place,
+)
 from procession.net.tcp_urgent import UrgentByte
 
 if TYPE_CHECKING:
@@ -119,6 +124,7 @@ class TcpSocket(InternetSocket):
     is_stream: ClassVar[bool] = True
     is_connection_based: ClassVar[bool] = True
     discards_truncated: ClassVar[bool] = True
+    can_peek_at_offset: ClassVar[bool] = True
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
@@ -189,12 +195,16 @@ class TcpSocket(InternetSocket):
             raise ENETUNREACH
         if self.is_ipv6_only and len(target) == 4:
             raise ENETUNREACH("only IPv6 here")
-        self.forget_connection()
+        # A port from bind(2) is kept, even if that chose it; the last connection's went with it.
+        self.forget_addresses()
         source, target = route(target, self.family, self.local_address)
         take_place(self, source, target, port)
         self.is_connecting = True
         self.error = 0
         self.ended = 0
+        if (source, self.local_port) == (target, port):
+            connect_to_itself(self)
+            return
         listener = find_listener(self.network.tcp, target, port, source, self.local_port)
         if listener is None:
             self.end(ECONNREFUSED.number)
@@ -221,12 +231,16 @@ class TcpSocket(InternetSocket):
         self.network.tcp.connections[connection.key] = connection
         for end in (self, connection):
             end.state = ESTABLISHED
-            if not end.options.get(_SO_BUF_LOCK, 0) & _SEND_LOCK:
-                end.send_room = SEND_ROOM
+            end.raise_send_room()
         connection.listener = listener
         listener.connections.append(connection)
         listener.read_queue.wake_all()
         self.state_changed()
+
+    def raise_send_room(self) -> None:
+        """There is a connection: its buffer grows, unless SO_SNDBUF was set."""
+        if not self.options.get(_SO_BUF_LOCK, 0) & _SEND_LOCK:
+            self.send_room = SEND_ROOM
 
     def pass_on(self, connection: TcpSocket) -> None:
         """A new connection has what the listening socket was set to. Linux: sk_clone_lock."""
@@ -305,7 +319,7 @@ class TcpSocket(InternetSocket):
         """End the connection here and there."""
         peer = self.peer
         self.end(0)
-        if peer is not None:
+        if peer is not None and peer is not self:
             peer.reset()
 
     def _send_end(self) -> None:
@@ -315,6 +329,10 @@ class TcpSocket(InternetSocket):
         if peer is not None:
             peer.has_ended = True
             peer.ended |= RECEIVING
+        if peer is self:
+            connection_is_over(self)
+            self.end(0)
+            return
         if was_closing:
             # The other end has been waiting for this: it keeps the port for a while.
             self.end(0)
@@ -365,13 +383,17 @@ class TcpSocket(InternetSocket):
 
     def forget_connection(self) -> None:
         """There is no other end any more, and what bind(2) didn't name is free again."""
-        self.remote_address, self.remote_port = None, 0
-        if not self.has_chosen_address:
-            self.local_address = any_of(self.family)
+        self.forget_addresses()
         if not self.has_chosen_port:
             self.give_up_port()
         if self.state == CLOSED and self.ended == BOTH_WAYS:
             self.ended = 0
+
+    def forget_addresses(self) -> None:
+        """There is no other end any more; this one has the address that bind(2) named."""
+        self.remote_address, self.remote_port = None, 0
+        if not self.has_chosen_address:
+            self.local_address = any_of(self.family)
 
     def _stop_listening(self) -> None:
         """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_stop."""
@@ -491,7 +513,8 @@ class TcpSocket(InternetSocket):
             raise EAGAIN("no queued errors")
         if flags & MSG_OOB:
             return self.urgent.receive(self, length, flags)
-        if not self.arrived.length:
+        peeked = max(self.peek_offset, 0) if flags & MSG_PEEK else 0
+        if self.arrived.length <= peeked:
             if self.has_ended:
                 return Received(b"", 0)
             if self.error:
@@ -513,8 +536,10 @@ class TcpSocket(InternetSocket):
                 return self.receive(length, flags)
             length = min(length, self.urgent.bytes_before(self))
         if flags & MSG_PEEK:
-            return self._peek(length)
+            return self._peek(length, peeked)
         data = self._take(length)
+        if self.peek_offset > 0:
+            self.peek_offset = max(self.peek_offset - len(data), 0)
         self.urgent.pass_by(self)
         return Received(data, len(data))
 
@@ -546,6 +571,8 @@ class TcpSocket(InternetSocket):
 
     def _peek(self, length: int, skipped: int = 0) -> Received:
         data = self.arrived.peek(length, skipped)
+        if self.peek_offset >= 0:
+            self.peek_offset += len(data)
         return Received(data, len(data))
 
     def put_back(self, data: bytes) -> None:

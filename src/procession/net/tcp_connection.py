@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EADDRNOTAVAIL, ETIMEDOUT
 from procession.abi.socket import TcpState
 from procession.net.port_table import PortTable, reach
-from procession.net.socket import LISTENING
+from procession.net.socket import ESTABLISHED, LISTENING
 
 if TYPE_CHECKING:
     from procession.net.host import Host
@@ -129,6 +129,17 @@ def take_place(socket: TcpSocket, source: bytes, target: bytes, port: int) -> No
     socket.local_address = source
     socket.remote_address, socket.remote_port = target, port
     connections.connections[socket.key] = socket
+
+
+def connect_to_itself(socket: TcpSocket) -> None:
+    """A socket's own address is where it connects to: its SYN meets itself, a simultaneous open (RFC 9293).
+
+    Linux: net/ipv4/tcp_input.c, tcp_rcv_synsent_state_process.
+    """
+    socket.state = ESTABLISHED
+    socket.peer = socket
+    socket.raise_send_room()
+    socket.state_changed()
 
 
 def find_listener(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import (
     EACCES,
@@ -101,6 +101,8 @@ class UdpSocket(InternetSocket):
     """
 
     __slots__ = ("arrived_bytes", "drop_count", "held", "held_target", "packets", "undelivered")
+
+    can_peek_at_offset: ClassVar[bool] = True
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
@@ -263,13 +265,22 @@ class UdpSocket(InternetSocket):
             if self.ended & RECEIVING and not flags & MSG_DONTWAIT:
                 return Received(b"", 0)
             self.wait_to_receive(flags)
-        packet = self.packets[0]
-        if not flags & MSG_PEEK:
+        packet, skipped = self.packets[0], 0
+        if flags & MSG_PEEK:
+            if self.peek_offset >= 0:
+                packet, skipped = self._packet_at_offset(flags)
+        else:
             self.packets.popleft()
             self.arrived_bytes -= packet.charge
             self.network.system.buffered_bytes -= packet.charge
-        data = packet.data
+        data = packet.data[skipped:] if skipped else packet.data
         full = len(data)
+        if self.peek_offset >= 0:
+            if flags & MSG_PEEK:
+                self.peek_offset += min(full, length)
+            else:
+                taken = full if flags & MSG_TRUNC else min(full, length)
+                self.peek_offset = max(self.peek_offset - taken, 0)
         sender = format_sockaddr(packet.source, packet.source_port, self.family)
         received = Received(data if full <= length else data[:length], full, 0, sender)
         if full > length:
@@ -277,6 +288,18 @@ class UdpSocket(InternetSocket):
         if self.protocol_options or self.options:
             received.items = packet_items(self, packet)
         return received
+
+    def _packet_at_offset(self, flags: int) -> tuple[Packet, int]:
+        """The packet that SO_PEEK_OFF has come to, and how far. Linux: __skb_try_recv_from_queue."""
+        skipped = self.peek_offset
+        for packet in self.packets:
+            size = len(packet.data)
+            if skipped < size or not (skipped or size):
+                break
+            skipped -= size
+        else:
+            self.wait_to_receive(flags)
+        return packet, skipped
 
     @property
     def unread_bytes(self) -> int:

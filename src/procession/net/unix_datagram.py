@@ -102,7 +102,7 @@ class UnixMessageSocket(UnixSocket):
                 return Received(b"", 0)
             self.wait_to_receive(flags)
         if flags & MSG_PEEK and self.peek_offset >= 0:
-            return self._peek_at_offset(length)
+            return self._peek_at_offset(length, flags)
         message = messages[0]
         data = message.data
         full = len(data)
@@ -125,18 +125,15 @@ class UnixMessageSocket(UnixSocket):
             self.place_queue.wake_all()
         return received
 
-    def _peek_at_offset(self, length: int) -> Received:
+    def _peek_at_offset(self, length: int, flags: int) -> Received:
         """MSG_PEEK with SO_PEEK_OFF: past so many bytes. Linux: __skb_try_recv_from_queue."""
         skipped = self.peek_offset
-        messages = self.messages
-        chosen = messages[-1]
-        for message in messages:
-            if skipped < len(message.data) or (not message.data and not skipped):
-                chosen = message
+        for chosen in self.messages:
+            if skipped < len(chosen.data) or (not chosen.data and not skipped):
                 break
-            skipped -= len(message.data)
+            skipped -= len(chosen.data)
         else:
-            skipped = len(chosen.data)
+            self.wait_to_receive(flags)
         data = chosen.data[skipped : skipped + length]
         received = Received(data, len(chosen.data) - skipped, 0, chosen.address)
         if len(data) < received.length:
@@ -278,6 +275,11 @@ class UnixSequenced(UnixMessageSocket):
     __slots__ = ()
 
     is_connection_based: ClassVar[bool] = True
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What FIONREAD says: all messages, as of a stream. Linux: net/unix/af_unix.c, unix_inq_len."""
+        return self.unread_bytes
 
     def listen(self, backlog: int) -> None:
         unix_connection.listen(self, backlog)

@@ -25,23 +25,27 @@ _LAST_AUTOMATIC = 0xFFFFF
 class UnixNames:
     """The local sockets of a network.
 
-    `abstract` maps names, with the NUL that they begin with, to their sockets; `sockets` has all sockets in
-    the order in which they were made. `next_automatic` numbers the names that the kernel makes up.
+    `abstract` maps kinds and names, with the NUL that they begin with, to their sockets: those of each kind
+    have names of their own. `sockets` has all sockets in the order in which they were made.
+    `next_automatic` numbers the names that the kernel makes up.
     """
 
     __slots__ = ("abstract", "next_automatic", "sockets")
 
     def __init__(self) -> None:
-        self.abstract: dict[bytes, UnixSocket] = {}
+        self.abstract: dict[tuple[int, bytes], UnixSocket] = {}
         self.sockets: dict[UnixSocket, None] = {}
         self.next_automatic = 0
 
-    def automatic_name(self) -> bytes:
-        """A free name of five hexadecimal digits. Linux: net/unix/af_unix.c, unix_autobind."""
+    def automatic_name(self, kind: int) -> bytes:
+        """A free name of five hexadecimal digits for a socket of `kind`.
+
+        Linux: net/unix/af_unix.c, unix_autobind.
+        """
         for _ in range(_LAST_AUTOMATIC + 1):
             name = b"\0%05x" % self.next_automatic
             self.next_automatic = self.next_automatic + 1 & _LAST_AUTOMATIC
-            if name not in self.abstract:
+            if (kind, name) not in self.abstract:
                 return name
         raise ENOSPC("all automatic names are taken")
 
@@ -107,11 +111,9 @@ def find_socket(names: UnixNames, name: bytes, kind: int, caller: Caller) -> Uni
     from procession.net.unix_socket import UnixSocket
 
     if name[0] == 0:
-        found = names.abstract.get(name)
+        found = names.abstract.get((kind, name))
         if found is None:
-            raise ECONNREFUSED("no socket has this name")
-        if found.kind != kind:
-            raise EPROTOTYPE
+            raise ECONNREFUSED("no socket of this kind has this name")
         return found
     path = lookup(caller.fs, caller.credentials, name)
     inode = path.inode

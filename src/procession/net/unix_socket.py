@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOTCONN, ENOTTY
 from procession.abi.ioctls import SocketIoctl
@@ -60,11 +60,12 @@ class UnixSocket(Socket):
         "name",
         "passes_credentials",
         "path",
-        "peek_offset",
         "peer",
         "peer_identity",
         "place_queue",
     )
+
+    can_peek_at_offset: ClassVar[bool] = True
 
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, AF_UNIX, kind, protocol, owner_uid)
@@ -77,8 +78,6 @@ class UnixSocket(Socket):
         self.place_queue = WaitQueue(POLLOUT)
         self.peer_identity: PeerIdentity | None = None
         self.passes_credentials = False
-        # SO_PEEK_OFF: where the next MSG_PEEK begins; -1 for the beginning, whatever was peeked at before.
-        self.peek_offset = -1
         self.is_dead = False
         network.unix.sockets[self] = None
 
@@ -93,9 +92,10 @@ class UnixSocket(Socket):
         if name[0] == 0:
             if self.name is not None:
                 raise EINVAL("the socket has a name")
-            if name in self.network.unix.abstract:
+            key = self.kind, name
+            if key in self.network.unix.abstract:
                 raise EADDRINUSE
-            self.network.unix.abstract[name] = self
+            self.network.unix.abstract[key] = self
         else:
             path = make_socket_file(self, name, self.caller)
             if self.name is not None:
@@ -116,8 +116,8 @@ class UnixSocket(Socket):
         """Get a name unless there is one. Linux: net/unix/af_unix.c, unix_autobind."""
         if self.name is None:
             names = self.network.unix
-            self.name = names.automatic_name()
-            names.abstract[self.name] = self
+            self.name = names.automatic_name(self.kind)
+            names.abstract[self.kind, self.name] = self
 
     def own_sockaddr(self) -> bytes:
         return format_address(self.name)
@@ -204,8 +204,8 @@ class UnixSocket(Socket):
         names = self.network.unix
         names.sockets.pop(self, None)
         self.forget()
-        if self.name is not None and self.path is None and names.abstract.get(self.name) is self:
-            del names.abstract[self.name]
+        if self.name is not None and self.path is None and names.abstract.get((self.kind, self.name)) is self:
+            del names.abstract[self.kind, self.name]
         path, self.path = self.path, None
         self.is_dead = True
         self.leave_peer()

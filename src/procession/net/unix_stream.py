@@ -134,7 +134,7 @@ class UnixStream(UnixSocket):
                 return Received(b"", 0)
             self.wait_to_receive(flags)
         if flags & MSG_PEEK:
-            return self._peek(length)
+            return self._peek(length, flags)
         if self.peek_offset > 0:
             self.peek_offset = max(self.peek_offset - min(length, self.unread_bytes), 0)
         message = messages[0]
@@ -190,8 +190,13 @@ class UnixStream(UnixSocket):
         received.length = taken
         return received
 
-    def _peek(self, length: int) -> Received:
-        """What `receive` would give, left where it is."""
+    def _peek(self, length: int, flags: int) -> Received:
+        """What `receive` would give, left where it is; past the SO_PEEK_OFF there may be nothing yet."""
+        if self.peek_offset >= self.unread_bytes:
+            self.raise_error()
+            if self.ended & RECEIVING:
+                return Received(b"", 0)
+            self.wait_to_receive(flags)
         parts: list[bytes] = []
         taken = 0
         skipped = max(self.peek_offset, 0)

@@ -109,9 +109,11 @@ def msgctl(task: Task, id: Int, command: Choice[MsgCommand], buffer: Address) ->
         new = Msqid64Ds.unpack(task.mm.read(buffer, Msqid64Ds.SIZE))
         found = queues.find(id)
         found.check_owner(task)
-        found.check_limit(task, new.msg_qbytes)
+        # Linux hands it on as an int, whose sign is then extended.
+        low = new.msg_qbytes & 0xFFFFFFFF
+        found.check_limit(task, low)
         found.set_permissions(task, new.msg_perm)
-        found.set_limit(new.msg_qbytes)
+        found.set_limit(low if low >> 31 == 0 else low | 0xFFFFFFFF << 32)
         return 0
     if command == _IPC_RMID:
         found = queues.find(id)

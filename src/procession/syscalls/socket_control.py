@@ -38,6 +38,7 @@ _LONGEST_CONTROL = 131_072
 """net.core.optmem_max."""
 _LARGEST_INT = 0x7FFFFFFF
 _OVERFLOW_ID = 65_534
+_NO_ID = 0xFFFFFFFF
 
 
 def _aligned(length: int) -> int:
@@ -118,6 +119,8 @@ def _checked_credentials(task: Task, body: bytes) -> SenderCredentials:
     claim = Ucred.unpack(body)
     mine = task.credentials
     uid, gid = claim.uid, claim.gid
+    if _NO_ID in (uid, gid):
+        raise EINVAL("no such id")
     if (
         (claim.pid != task.pid and not mine.has_capability(_CAP_SYS_ADMIN))
         or (uid not in (mine.uid, mine.euid, mine.suid) and not mine.has_capability(_CAP_SETUID))

@@ -50,9 +50,17 @@ _LONGEST_ADDRESS = 128
 _MSG_WAITFORONE = int(MessageFlag.MSG_WAITFORONE)
 _HEADER_STEP = Mmsghdr.SIZE
 _LENGTH_OFFSET = Mmsghdr.OFFSETS["msg_len"]
+# For programs of 32 bits; no header that a program sees has it.
+_MSG_CMSG_COMPAT = 0x80000000
 _NAME_LENGTH_OFFSET = Msghdr.OFFSETS["msg_namelen"]
 _CONTROL_LENGTH_OFFSET = Msghdr.OFFSETS["msg_controllen"]
 _FLAGS_OFFSET = Msghdr.OFFSETS["msg_flags"]
+
+
+def _refuse_compat(flags: int) -> None:
+    """A caller of 64 bits has no business with the layout of 32 bits. Linux: __sys_sendmsg, __sys_recvmsg."""
+    if flags & _MSG_CMSG_COMPAT:
+        raise EINVAL("MSG_CMSG_COMPAT")
 
 
 # Sending
@@ -136,6 +144,7 @@ def _send_stream(
 @syscall(46)
 def sendmsg(task: Task, fd: Fd, message: In[Msghdr], flags: Flags[MessageFlag]) -> int:
     """sendmsg(2). Linux: net/socket.c, __sys_sendmsg."""
+    _refuse_compat(flags)
     file = socket_file(task, fd)
     return _send_header(task, file, message.get(), flags)
 
@@ -181,6 +190,7 @@ def sendmmsg(
     task: Task, fd: Fd, messages: InOut[Annotated[Mmsghdr, ARRAY]], count: UInt, flags: Flags[MessageFlag]
 ) -> int:
     """sendmmsg(2). Linux: net/socket.c, __sys_sendmmsg."""
+    _refuse_compat(flags)
     file = socket_file(task, fd)
     frame = task.frame
     start, partial = 0, None
@@ -339,6 +349,7 @@ class HeaderWriter:
 @syscall(47)
 def recvmsg(task: Task, fd: Fd, message: Out[Msghdr], flags: Flags[MessageFlag]) -> int:
     """recvmsg(2). Linux: net/socket.c, __sys_recvmsg."""
+    _refuse_compat(flags)
     file = socket_file(task, fd)
     return _receive_header(task, file, message.address, flags)
 
@@ -374,6 +385,7 @@ def recvmmsg(
     timeout: InOut[Timespec],
 ) -> int:
     """recvmmsg(2). The timeout is looked at after each message only. Linux: net/socket.c, do_recvmmsg."""
+    _refuse_compat(flags)
     file = socket_file(task, fd)
     clock = task.kernel.clock
     frame = task.frame
