@@ -1057,3 +1057,96 @@ TEST(edges_of_epoll)
 	CHECK_EQ(epoll_wait(instance, got, 4, 1000), 1);
 	CHECK_EQ(got[0].events, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
 }
+
+TEST(phases_of_connecting)
+{
+	int fd = new_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK), ends[2];
+	int port = dead_port(SOCK_STREAM);
+	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+	char byte;
+
+	/* Whoever receives learns what came of it; connect(2) still has to be asked. */
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EINPROGRESS);
+	await_events(fd, POLLHUP);
+	CHECK_ERRNO(recv(fd, &byte, 1, 0), ECONNREFUSED);
+	CHECK_ERRNO(listen(fd, 1), EINVAL);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), ECONNABORTED);
+	/* If it was shut down in between it can't be connected any more, unless it is disconnected. */
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EINPROGRESS);
+	await_events(fd, POLLHUP);
+	CHECK_ERRNO(shutdown(fd, SHUT_RD), ENOTCONN);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EINVAL);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EINVAL);
+	CHECK_ERRNO(listen(fd, 1), EINVAL);
+	CHECK_EQ(connect(fd, &nowhere, sizeof(nowhere)), 0);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EINPROGRESS);
+	/* A connection that is over was one: it takes as much to begin anew. */
+	make_connection(ends);
+	MUST(shutdown(ends[0], SHUT_WR));
+	MUST(shutdown(ends[1], SHUT_WR));
+	await_events(ends[1], POLLHUP);
+	CHECK_ERRNO(connect_4(ends[1], "127.0.0.1", port), EISCONN);
+	CHECK_EQ(connect(ends[1], &nowhere, sizeof(nowhere)), 0);
+	CHECK_ERRNO(connect_4(ends[1], "127.0.0.1", port), ECONNREFUSED);
+}
+
+TEST(shut_down_before_it_is_connected)
+{
+	int fd = new_socket(AF_INET, SOCK_STREAM), listener = listener_4(1), server;
+
+	CHECK_ERRNO(shutdown(fd, SHUT_WR), ENOTCONN);
+	CHECK_EQ(connect_4(fd, "127.0.0.1", port_of(listener)), 0);
+	CHECK_ERRNO(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
+	server = (int)MUST(accept(listener, NULL, NULL));
+	CHECK_EQ(write(server, "abc", 3), 3);
+}
+
+TEST(an_urgent_byte_that_follows_another)
+{
+	int ends[2], count = -1;
+	char text[10];
+
+	make_connection(ends);
+	MUST(send(ends[0], "abU", 3, MSG_OOB));
+	await_events(ends[1], POLLPRI);
+	CHECK_EQ(recv(ends[1], text, 2, 0), 2);
+	/* The stream has come to the first one, which is gone when there is a second. */
+	MUST(send(ends[0], "cdV", 3, MSG_OOB));
+	usleep(20000);
+	CHECK_EQ(ioctl(ends[1], FIONREAD, &count), 0);
+	CHECK_EQ(count, 2);
+	CHECK_EQ(recv(ends[1], text, 9, 0), 2);
+	CHECK(memcmp(text, "cd", 2) == 0);
+	CHECK_EQ(recv(ends[1], text, 1, MSG_OOB), 1);
+	CHECK_EQ(text[0], 'V');
+	make_connection(ends);
+	CHECK_ERRNO(recv(ends[1], text, 0, MSG_DONTWAIT), EAGAIN);
+}
+
+TEST(errors_of_datagrams_go_first)
+{
+	int fd = new_socket(AF_INET, SOCK_DGRAM), sender = new_socket(AF_INET, SOCK_DGRAM);
+	int other = new_socket(AF_INET6, SOCK_DGRAM), port = dead_port(SOCK_DGRAM);
+	char text[10];
+
+	CHECK_EQ(connect_4(fd, "127.0.0.1", port), 0);
+	CHECK_EQ(send(fd, "abc", 3, 0), 3);
+	await_events(fd, POLLERR);
+	MUST(shutdown(fd, SHUT_WR));
+	CHECK_ERRNO(send(fd, "abc", 3, MSG_NOSIGNAL), ECONNREFUSED);
+	CHECK_ERRNO(send(fd, "abc", 3, MSG_NOSIGNAL), EPIPE);
+	/* Though a datagram waits. */
+	fd = new_socket(AF_INET, SOCK_DGRAM);
+	CHECK_EQ(connect_4(fd, "127.0.0.1", port), 0);
+	CHECK_EQ(bind_4(sender, "127.0.0.1", port), 0);
+	CHECK_EQ(connect_4(sender, "127.0.0.1", port_of(fd)), 0);
+	MUST(send(sender, "abc", 3, 0));
+	MUST(close(sender));
+	MUST(send(fd, "abc", 3, 0));
+	await_events(fd, POLLERR);
+	CHECK_ERRNO(recv(fd, text, 9, 0), ECONNREFUSED);
+	CHECK_EQ(recv(fd, text, 9, 0), 3);
+	/* Only IPv4 minds MSG_OOB. */
+	CHECK_ERRNO(send(other, "abc", 3, MSG_OOB), EDESTADDRREQ);
+	CHECK_ERRNO(send(fd, "abc", 3, MSG_OOB), EOPNOTSUPP);
+}

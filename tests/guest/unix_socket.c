@@ -1313,3 +1313,71 @@ TEST(too_many_descriptors)
 	MUST(close(ends[1]));
 	CHECK_OK(accept(listener, NULL, NULL));
 }
+
+TEST(errors_go_before_messages_and_receivers)
+{
+	int ends[2], fd = new_socket(SOCK_DGRAM), other, listener;
+	char text[10];
+
+	/* A pending error is reported though there are messages. */
+	make_pair(SOCK_SEQPACKET, ends);
+	MUST(send(ends[0], "abc", 3, 0));
+	MUST(send(ends[1], "def", 3, 0));
+	MUST(close(ends[0]));
+	CHECK_ERRNO(recv(ends[1], text, 9, MSG_PEEK), ECONNRESET);
+	CHECK_EQ(recv(ends[1], text, 9, 0), 3);
+	CHECK_EQ(recv(ends[1], text, 9, 0), 0);
+	/* Who may not send isn't told that nobody is there. */
+	MUST(shutdown(fd, SHUT_WR));
+	CHECK_ERRNO(send_to(fd, "x", own_name("nobody")), EPIPE);
+	/* A stream without another end isn't connected, whatever was shut down. */
+	other = new_socket(SOCK_STREAM);
+	listener = listener_at(SOCK_STREAM, own_name("listener"), 1);
+	MUST(shutdown(listener, SHUT_RDWR));
+	MUST(shutdown(other, SHUT_RDWR));
+	CHECK_ERRNO(send(listener, "x", 1, MSG_NOSIGNAL), ENOTCONN);
+	CHECK_ERRNO(send(other, "x", 1, MSG_NOSIGNAL), ENOTCONN);
+}
+
+TEST(a_name_that_comes_after_the_message)
+{
+	struct sockaddr_un from;
+	socklen_t length = sizeof(from);
+	char text[10];
+	int ends[2];
+
+	make_pair(SOCK_DGRAM, ends);
+	MUST(send(ends[0], "abc", 3, 0));
+	CHECK_EQ(bind_to(ends[0], own_name("late")), 0);
+	CHECK_EQ(recvfrom(ends[1], text, 9, 0, (struct sockaddr *)&from, &length), 3);
+	CHECK(length > sizeof(from.sun_family));
+}
+
+TEST(a_name_for_who_wants_credentials)
+{
+	struct sockaddr_un own;
+	socklen_t length = sizeof(own);
+	int ends[2];
+
+	make_pair(SOCK_SEQPACKET, ends);
+	set_option(ends[0], SO_PASSCRED, 1);
+	CHECK_EQ(send(ends[0], "abc", 3, 0), 3);
+	CHECK_EQ(getsockname(ends[0], (struct sockaddr *)&own, &length), 0);
+	CHECK_EQ(length, sizeof(own.sun_family) + 6);
+	/* Nobody has sent the end of the messages. */
+	MUST(shutdown(ends[1], SHUT_WR));
+	CHECK_EQ(receive_all(ends[0], 100, 0).control_length, 0);
+}
+
+TEST(receiving_no_bytes_waits_for_some)
+{
+	char text[4];
+	int ends[2];
+
+	make_pair(SOCK_STREAM, ends);
+	CHECK_ERRNO(recv(ends[1], text, 0, MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(read(ends[1], text, 0), 0);
+	MUST(write(ends[0], "abc", 3));
+	CHECK_EQ(recv(ends[1], text, 0, MSG_DONTWAIT), 0);
+	CHECK_EQ(recv(ends[1], text, 4, 0), 3);
+}

@@ -45,11 +45,11 @@ class Message:
     """What was sent at once and waits to be received (Linux: struct sk_buff).
 
     `offset` is how much of a stream's message has been received; `charge` the room that it takes in the
-    buffer of `charged`. `address` is the sender's;
-    `time_ns` when it was sent, since the epoch, 0 unless the receiver wants to know.
+    buffer of `charged`, the sender; `time_ns` when it was sent, since the epoch, 0 unless the receiver wants
+    to know.
     """
 
-    __slots__ = ("address", "charge", "charged", "credentials", "data", "files", "offset", "time_ns")
+    __slots__ = ("charge", "charged", "credentials", "data", "files", "offset", "time_ns")
 
     def __init__(
         self,
@@ -58,7 +58,6 @@ class Message:
         charged: Charged,
         credentials: SenderCredentials | None = None,
         files: PassedFiles | None = None,
-        address: bytes | None = None,
     ) -> None:
         self.data = data
         self.offset = 0
@@ -66,7 +65,6 @@ class Message:
         self.charged = charged
         self.credentials = credentials
         self.files = files
-        self.address = address
         self.time_ns = 0
 
 
@@ -98,10 +96,10 @@ class Received:
     `length` is that of the whole message, even if `data` holds less; `flags` are MSG_* that the call
     reports. `address` is the sender's, as a sockaddr. Who doesn't take `files` calls `release`.
     `credentials` are there if the receiver wants to know, and `items` are (level, type, data) of other
-    control messages.
+    control messages. `is_end` says that there was no message: nobody sent it, and nothing goes with it.
     """
 
-    __slots__ = ("address", "credentials", "data", "files", "flags", "items", "length")
+    __slots__ = ("address", "credentials", "data", "files", "flags", "is_end", "items", "length")
 
     def __init__(self, data: bytes, length: int, flags: int = 0, address: bytes | None = None) -> None:
         self.data = data
@@ -111,6 +109,7 @@ class Received:
         self.credentials: SenderCredentials | None = None
         self.files: PassedFiles | None = None
         self.items: list[tuple[int, int, bytes]] | None = None
+        self.is_end = False
 
     def release(self) -> None:
         """Nobody takes the files."""

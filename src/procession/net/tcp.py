@@ -60,6 +60,13 @@ from procession.net.tcp_connection import (
     find_listener,
     take_place,
 )
+from procession.net.tcp_phase import (
+    CONNECTED,
+    CONNECTING,
+    DISCONNECTING,
+    UNCONNECTED,
+    phase_after_shutdown,
+)
 from procession.net.tcp_urgent import UrgentByte
 
 if TYPE_CHECKING:
@@ -102,7 +109,7 @@ class TcpSocket(InternetSocket):
     nobody has this socket open any more.
 
     Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
-    SYN finds no place there. `is_connecting` is set from connect(2) until it's known what came of it.
+    SYN finds no place there. `phase` is how far connect(2) has come.
     """
 
     __slots__ = (
@@ -113,10 +120,10 @@ class TcpSocket(InternetSocket):
         "bytes_sent",
         "connections",
         "has_ended",
-        "is_connecting",
         "is_orphan",
         "listener",
         "peer",
+        "phase",
         "timer",
         "urgent",
     )
@@ -134,7 +141,7 @@ class TcpSocket(InternetSocket):
         self.arrived = ByteQueue()
         self.has_ended = False
         self.is_orphan = False
-        self.is_connecting = False
+        self.phase = UNCONNECTED
         self.connections: deque[TcpSocket] = deque()
         self.attempts: deque[TcpSocket] = deque()
         self.listener: TcpSocket | None = None
@@ -156,7 +163,7 @@ class TcpSocket(InternetSocket):
             self.backlog = backlog
             self._admit()
             return
-        if self.state != CLOSED or self.is_connecting:
+        if self.state != CLOSED or self.phase != UNCONNECTED:
             raise EINVAL("the socket has a connection")
         if self.has_port:
             # It may share its port only as long as nobody listens.
@@ -165,7 +172,6 @@ class TcpSocket(InternetSocket):
             self.bind_automatically()
         self.state = LISTENING
         self.backlog = backlog
-        self.ended = 0
         self.state_changed()
 
     def connect(self, address: bytes, flags: int) -> None:
@@ -173,9 +179,12 @@ class TcpSocket(InternetSocket):
         if family_of(address) == AF_UNSPEC:
             self.disconnect()
             return
-        if not self.is_connecting:
-            if self.state != CLOSED:
-                raise EISCONN
+        phase = self.phase
+        if phase == DISCONNECTING:
+            raise EINVAL("the socket was shut down before it was connected")
+        if phase == CONNECTED or (phase == UNCONNECTED and self.state != CLOSED):
+            raise EISCONN
+        if phase == UNCONNECTED:
             self._start_connecting(address)
             if flags & MSG_DONTWAIT:
                 raise EINPROGRESS
@@ -183,11 +192,11 @@ class TcpSocket(InternetSocket):
             raise EALREADY
         if self.state == SYN_SENT:
             self.sleep(self.write_queue, self.send_timeout_ns)
-        self.is_connecting = False
         if self.state == CLOSED:
-            error, self.error = self.error, 0
-            self.forget_connection()
+            error = self.error
+            self.disconnect()
             raise BY_NUMBER.get(error, ECONNABORTED)
+        self.phase = CONNECTED
 
     def _start_connecting(self, address: bytes) -> None:
         target, port = parse(address, self.family)
@@ -199,9 +208,8 @@ class TcpSocket(InternetSocket):
         self.forget_addresses()
         source, target = route(target, self.family, self.local_address)
         take_place(self, source, target, port)
-        self.is_connecting = True
+        self.phase = CONNECTING
         self.error = 0
-        self.ended = 0
         if (source, self.local_port) == (target, port):
             connect_to_itself(self)
             return
@@ -235,6 +243,9 @@ class TcpSocket(InternetSocket):
         connection.listener = listener
         listener.connections.append(connection)
         listener.read_queue.wake_all()
+        if connection.ended & SENDING:
+            # The listening socket was shut down. Linux: tcp_rcv_state_process.
+            connection.send_end()
         self.state_changed()
 
     def raise_send_room(self) -> None:
@@ -253,6 +264,7 @@ class TcpSocket(InternetSocket):
         )
         connection.receive_low_water = self.receive_low_water
         connection.is_ipv6_only = self.is_ipv6_only
+        connection.ended = self.ended
 
     @property
     def key(self) -> tuple[bytes, int, bytes, int]:
@@ -268,6 +280,7 @@ class TcpSocket(InternetSocket):
             self.wait_to_receive(flags)
         connection = self.connections.popleft()
         connection.listener = None
+        connection.phase = CONNECTED
         self._admit()
         return connection
 
@@ -322,7 +335,7 @@ class TcpSocket(InternetSocket):
         if peer is not None and peer is not self:
             peer.reset()
 
-    def _send_end(self) -> None:
+    def send_end(self) -> None:
         """Send a FIN. Linux: net/ipv4/tcp.c, tcp_shutdown; net/ipv4/tcp_input.c, tcp_fin."""
         peer = self.peer
         was_closing = self.state == CLOSE_WAIT
@@ -350,6 +363,7 @@ class TcpSocket(InternetSocket):
     def shutdown(self, how: int) -> None:
         """Linux: net/ipv4/af_inet.c, inet_shutdown."""
         state = self.state
+        self.phase = phase_after_shutdown(self.phase, state)
         if state == CLOSED:
             self.ended |= how
             self.state_changed()
@@ -363,7 +377,7 @@ class TcpSocket(InternetSocket):
             return
         self.ended |= how
         if how & SENDING and state in _CAN_SEND:
-            self._send_end()
+            self.send_end()
         self.state_changed()
 
     def disconnect(self) -> None:
@@ -377,7 +391,7 @@ class TcpSocket(InternetSocket):
         self.error = 0
         self.ended = 0
         self.has_ended = False
-        self.is_connecting = False
+        self.phase = UNCONNECTED
         self.forget_connection()
         self.state_changed()
 
@@ -386,8 +400,6 @@ class TcpSocket(InternetSocket):
         self.forget_addresses()
         if not self.has_chosen_port:
             self.give_up_port()
-        if self.state == CLOSED and self.ended == BOTH_WAYS:
-            self.ended = 0
 
     def forget_addresses(self) -> None:
         """There is no other end any more; this one has the address that bind(2) named."""
@@ -433,7 +445,7 @@ class TcpSocket(InternetSocket):
             else:
                 self.ended = BOTH_WAYS
                 if self.state in _CAN_SEND:
-                    self._send_end()
+                    self.send_end()
         self.state_changed()
         if self.state == CLOSED:
             self.let_go()
@@ -523,27 +535,25 @@ class TcpSocket(InternetSocket):
                 return Received(b"", 0)
             if self.state == CLOSED:
                 raise ENOTCONN
-            if not length:
-                return Received(b"", 0)
             self.wait_to_receive(flags)
         if self.urgent.is_pending:
             if self.urgent.position == self.read_position and not self.options.get(_SO_OOBINLINE):
                 # The urgent byte isn't part of the stream.
                 if flags & MSG_PEEK and self.arrived.length > 1:
                     return self._peek(length, 1)
-                self._take(1)
+                self.take(1)
                 self.urgent.pass_by(self)
                 return self.receive(length, flags)
             length = min(length, self.urgent.bytes_before(self))
         if flags & MSG_PEEK:
             return self._peek(length, peeked)
-        data = self._take(length)
+        data = self.take(length)
         if self.peek_offset > 0:
             self.peek_offset = max(self.peek_offset - len(data), 0)
         self.urgent.pass_by(self)
         return Received(data, len(data))
 
-    def _take(self, length: int) -> bytes:
+    def take(self, length: int) -> bytes:
         """Take up to `length` bytes out, and let the sender go on when half of its buffer is free."""
         data = self.arrived.take(length)
         self.network.system.buffered_bytes -= len(data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EADDRNOTAVAIL, ETIMEDOUT
 from procession.abi.socket import TcpState
 from procession.net.port_table import PortTable, reach
-from procession.net.socket import ESTABLISHED, LISTENING
+from procession.net.socket import ESTABLISHED, LISTENING, SENDING
 
 if TYPE_CHECKING:
     from procession.net.host import Host
@@ -139,6 +139,8 @@ def connect_to_itself(socket: TcpSocket) -> None:
     socket.state = ESTABLISHED
     socket.peer = socket
     socket.raise_send_room()
+    if socket.ended & SENDING:
+        socket.send_end()
     socket.state_changed()
 
 

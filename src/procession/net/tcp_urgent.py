@@ -33,6 +33,9 @@ class UrgentByte:
 
     def arrive(self, socket: TcpSocket, byte: int, position: int) -> None:
         """A byte is there; who owns the socket's file gets SIGURG. Linux: tcp_check_urg."""
+        if self.is_at_mark(socket) and not socket.options.get(_SO_OOBINLINE):
+            # The one before, which the stream has come to, is no part of it and goes.
+            socket.take(1)
         self.byte = byte
         self.position = position
         self.is_pending = self.is_unread = True

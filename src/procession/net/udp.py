@@ -171,7 +171,8 @@ class UdpSocket(InternetSocket):
         """Linux: net/ipv4/udp.c, udp_sendmsg; net/ipv6/udp.c, udpv6_sendmsg."""
         self.bind_automatically()
         self.check_length(len(data))
-        if flags & MSG_OOB:
+        if flags & MSG_OOB and self.family == AF_INET:
+            # Only IPv4 looks.
             raise EOPNOTSUPP("no urgent data here")
         if self.held is not None:
             return self._add_to_held(data, flags)
@@ -185,9 +186,9 @@ class UdpSocket(InternetSocket):
             target, port = self.remote_address, self.remote_port
         choice = PacketChoice(control.items if control is not None else ())
         source, target = self._route(target, choice.source)
+        self.raise_error()
         if self.ended & SENDING:
             raise QuietBrokenPipe("the socket was shut down")
-        self.raise_error()
         if flags & MSG_MORE or self.protocol_options.get(_CORK):
             self.held, self.held_target = data, (source, target, port)
         else:
@@ -260,8 +261,9 @@ class UdpSocket(InternetSocket):
         """Linux: net/ipv4/udp.c, udp_recvmsg."""
         if flags & MSG_ERRQUEUE:
             return receive_error(self, length)
+        # Linux: __skb_recv_udp: an error goes before what waits.
+        self.raise_error()
         if not self.packets:
-            self.raise_error()
             if self.ended & RECEIVING and not flags & MSG_DONTWAIT:
                 return Received(b"", 0)
             self.wait_to_receive(flags)

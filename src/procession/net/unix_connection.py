@@ -23,8 +23,7 @@ def listen(socket: UnixSocket, backlog: int) -> None:
 def connect(socket: UnixSocket, address: bytes, flags: int) -> None:
     """Linux: net/unix/af_unix.c, unix_stream_connect."""
     name = parse_address(address)
-    if socket.passes_credentials:
-        socket.bind_automatically()
+    socket.bind_for_credentials()
     listener = find_socket(socket.network.unix, name, socket.kind, socket.caller)
     if listener.state != LISTENING or listener.ended & RECEIVING:
         raise ECONNREFUSED("nobody listens")

@@ -49,6 +49,14 @@ _UNSPECIFIED = int(AddressFamily.AF_UNSPEC).to_bytes(2, "little")
 _MESSAGE_OVERHEAD = 32
 
 
+def _sender_of(message: Message) -> bytes | None:
+    """The sender's address as it is now, which may be later than the message. Linux: unix_copy_addr."""
+    sender = message.charged
+    if isinstance(sender, UnixSocket) and sender.name is not None:
+        return format_address(sender.name)
+    return None
+
+
 class UnixMessageSocket(UnixSocket):
     """A local socket whose messages keep their boundaries."""
 
@@ -58,17 +66,23 @@ class UnixMessageSocket(UnixSocket):
         if length > self.send_room - _MESSAGE_OVERHEAD:
             raise EMSGSIZE("more than the buffer for sending holds")
 
-    def deliver(self, receiver: UnixSocket, data: bytes, flags: int, control: Control | None) -> int:
-        """Queue a message for `receiver`. Raises Sleep, EAGAIN, EPERM, EPIPE.
+    def get_room(self, length: int, flags: int) -> None:
+        """Make sure that a message may go, whoever shall receive it. Raises Sleep, EAGAIN, EMSGSIZE, EPIPE.
 
-        Linux: net/unix/af_unix.c, unix_dgram_sendmsg.
+        Linux: net/core/sock.c, sock_alloc_send_pskb.
         """
-        self.check_length(len(data))
+        self.check_length(length)
         self.raise_error()
         if self.ended & SENDING:
             raise QuietBrokenPipe("the socket was shut down")
         if not self.has_send_room():
             self.wait_to_send(flags)
+
+    def deliver(self, receiver: UnixSocket, data: bytes, flags: int, control: Control | None) -> int:
+        """Queue a message for `receiver`, once there is room. Raises Sleep, EAGAIN, EPERM, EPIPE.
+
+        Linux: net/unix/af_unix.c, unix_dgram_sendmsg.
+        """
         if receiver.peer is not None and receiver.peer is not self:
             raise EPERM("the receiver is connected to another socket")
         if receiver.ended & RECEIVING:
@@ -79,8 +93,7 @@ class UnixMessageSocket(UnixSocket):
             self.sleep(receiver.place_queue, self.send_timeout_ns)
         charge = datagram_charge(len(data))
         self.charge(charge)
-        address = format_address(self.name) if self.name is not None else None
-        message = Message(data, charge, self, self.credentials_for(receiver, control), None, address)
+        message = Message(data, charge, self, self.credentials_for(receiver, control))
         if receiver.options.get(SO_TIMESTAMP) or receiver.options.get(SO_TIMESTAMPNS):
             message.time_ns = self.network.host.clock.realtime_ns
         self.queue(message, receiver, control)
@@ -95,18 +108,21 @@ class UnixMessageSocket(UnixSocket):
         """Linux: net/unix/af_unix.c, __unix_dgram_recvmsg."""
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
+        # Linux: __skb_try_recv_datagram: an error goes before what waits.
+        self.raise_error()
         messages = self.messages
         if not messages:
-            self.raise_error()
             if self.ended & RECEIVING and (self.is_connection_based or not flags & MSG_DONTWAIT):
-                return Received(b"", 0)
+                received = Received(b"", 0)
+                received.is_end = True
+                return received
             self.wait_to_receive(flags)
         if flags & MSG_PEEK and self.peek_offset >= 0:
             return self._peek_at_offset(length, flags)
         message = messages[0]
         data = message.data
         full = len(data)
-        received = Received(data if full <= length else data[:length], full, 0, message.address)
+        received = Received(data if full <= length else data[:length], full, 0, _sender_of(message))
         if full > length:
             received.flags = MSG_TRUNC
         if self.passes_credentials:
@@ -135,7 +151,7 @@ class UnixMessageSocket(UnixSocket):
         else:
             self.wait_to_receive(flags)
         data = chosen.data[skipped : skipped + length]
-        received = Received(data, len(chosen.data) - skipped, 0, chosen.address)
+        received = Received(data, len(chosen.data) - skipped, 0, _sender_of(chosen))
         if len(data) < received.length:
             received.flags = MSG_TRUNC
         if self.passes_credentials:
@@ -184,8 +200,7 @@ class UnixDatagram(UnixMessageSocket):
         receiver: UnixDatagram | None = None
         if address[:2] != _UNSPECIFIED:
             name = parse_address(address)
-            if self.passes_credentials:
-                self.bind_automatically()
+            self.bind_for_credentials()
             found = find_socket(self.network.unix, name, self.kind, self.caller)
             assert isinstance(found, UnixDatagram)
             if found.peer is not None and found.peer is not self:
@@ -229,20 +244,20 @@ class UnixDatagram(UnixMessageSocket):
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/unix/af_unix.c, unix_dgram_sendmsg."""
-        if self.passes_credentials:
-            self.bind_automatically()
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
         receiver: UnixSocket | None
         if address is not None:
             name = parse_address(address)
-            self.check_length(len(data))
+            self.bind_for_credentials()
+            self.get_room(len(data), flags)
             receiver = find_socket(self.network.unix, name, self.kind, self.caller)
         else:
             receiver = self.peer
             if receiver is None:
                 raise ENOTCONN
-            self.check_length(len(data))
+            self.bind_for_credentials()
+            self.get_room(len(data), flags)
             if receiver.is_dead:
                 self._disconnect()
                 raise ECONNREFUSED("the receiver is gone")
@@ -303,10 +318,11 @@ class UnixSequenced(UnixMessageSocket):
             raise ENOTCONN
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
-        self.check_length(len(data))
         peer = self.peer
         if peer is None:
             raise ENOTCONN
+        self.bind_for_credentials()
+        self.get_room(len(data), flags)
         return self.deliver(peer, data, flags, control)
 
     def receive(self, length: int, flags: int) -> Received:

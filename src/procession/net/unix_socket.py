@@ -119,6 +119,11 @@ class UnixSocket(Socket):
             self.name = names.automatic_name(self.kind)
             names.abstract[self.kind, self.name] = self
 
+    def bind_for_credentials(self) -> None:
+        """Who wants to know of senders has a name itself, for their answers (SO_PASSCRED of unix(7))."""
+        if self.passes_credentials:
+            self.bind_automatically()
+
     def own_sockaddr(self) -> bytes:
         return format_address(self.name)
 

@@ -87,10 +87,10 @@ class UnixStream(UnixSocket):
         if address is not None:
             raise EISCONN if self.state == ESTABLISHED else EOPNOTSUPP
         peer = self.peer
+        if peer is None:
+            raise ENOTCONN
         if self.ended & SENDING:
             raise EPIPE("the socket was shut down")
-        if peer is None:
-            raise EPIPE("the other end is gone") if self.state == ESTABLISHED else ENOTCONN
         if not data:
             return 0
         self.raise_error()
@@ -129,8 +129,6 @@ class UnixStream(UnixSocket):
             if self.error:
                 self.raise_error()
             if self.ended & RECEIVING:
-                return Received(b"", 0)
-            if not length:
                 return Received(b"", 0)
             self.wait_to_receive(flags)
         if flags & MSG_PEEK:

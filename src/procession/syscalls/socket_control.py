@@ -192,6 +192,8 @@ def write_control(task: Task, socket: Socket, received: Received, address: int, 
 
     Linux: net/core/scm.c, scm_recv_unix.
     """
+    if received.is_end:
+        return 0
     passed = received.files
     options = socket.options
     writer = ControlWriter(task, address, room)
