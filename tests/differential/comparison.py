@@ -26,8 +26,8 @@ RECORDED_PROTECTION = {
     "protected_symlinks": 0,
 }
 """The sysctls with which the outcomes were recorded."""
-# A tmpfs as a guest's /dev/shm is, and no processes that aren't the scripts'.
-_UNSHARE = ("unshare", "--pid", "--fork", "--mount", "--mount-proc", "--")
+# A tmpfs as a guest's /dev/shm is, only the scripts' processes, and no signals ignored, as nohup(1) does.
+_UNSHARE = ("env", "--default-signal", "unshare", "--pid", "--fork", "--mount", "--mount-proc", "--")
 _MOUNT = 'mount -t tmpfs -o nosuid,nodev,mode=1777 none /dev/shm && exec "$@"'
 
 Script: TypeAlias = Sequence[Operation]

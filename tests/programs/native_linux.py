@@ -83,7 +83,8 @@ class NativeLinux:
         variables = [f"{name}={value}" for name, value in environment.items()]
         places = [str(self.tree), str(self.place)]
         setup = ["sh", "-c", SETUP, "setup", *places, *settings, DIRECTORY, *variables, *argv]
-        return ["unshare", *namespaces, "--", *setup]
+        # Signals that this process ignores, run by nohup(1) perhaps, a guest doesn't.
+        return ["env", "--default-signal", "unshare", *namespaces, "--", *setup]
 
     def run(self, argv: Sequence[str], stdin: bytes = b"") -> Outcome:
         """Run a program of the tree to its end."""
