@@ -1078,7 +1078,9 @@ TEST(phases_of_connecting)
 	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EINVAL);
 	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EINVAL);
 	CHECK_ERRNO(listen(fd, 1), EINVAL);
+	/* The error stays for whoever asks. */
 	CHECK_EQ(connect(fd, &nowhere, sizeof(nowhere)), 0);
+	CHECK_ERRNO(recv(fd, &byte, 1, 0), ECONNREFUSED);
 	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EINPROGRESS);
 	/* A connection that is over was one: it takes as much to begin anew. */
 	make_connection(ends);
@@ -1088,6 +1090,11 @@ TEST(phases_of_connecting)
 	CHECK_ERRNO(connect_4(ends[1], "127.0.0.1", port), EISCONN);
 	CHECK_EQ(connect(ends[1], &nowhere, sizeof(nowhere)), 0);
 	CHECK_ERRNO(connect_4(ends[1], "127.0.0.1", port), ECONNREFUSED);
+	/* Who disconnects hears of it. */
+	make_connection(ends);
+	CHECK_EQ(connect(ends[0], &nowhere, sizeof(nowhere)), 0);
+	CHECK_ERRNO(recv(ends[0], &byte, 1, 0), ECONNRESET);
+	CHECK_ERRNO(recv(ends[0], &byte, 1, 0), ENOTCONN);
 }
 
 TEST(shut_down_before_it_is_connected)
@@ -1121,6 +1128,11 @@ TEST(an_urgent_byte_that_follows_another)
 	CHECK_EQ(text[0], 'V');
 	make_connection(ends);
 	CHECK_ERRNO(recv(ends[1], text, 0, MSG_DONTWAIT), EAGAIN);
+	/* Not even MSG_WAITALL goes over the mark. */
+	MUST(send(ends[0], "abU", 3, MSG_OOB));
+	MUST(send(ends[0], "cd", 2, 0));
+	await_events(ends[1], POLLPRI);
+	CHECK_EQ(recv(ends[1], text, 4, MSG_WAITALL), 2);
 }
 
 TEST(errors_of_datagrams_go_first)

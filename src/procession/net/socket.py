@@ -274,6 +274,11 @@ class Socket:
         """How many bytes wait to be received, in all messages."""
         return 0
 
+    @property
+    def is_at_mark(self) -> bool:
+        """Whether a read that has got something ends here: the next byte of the stream is urgent."""
+        return False
+
     def put_back(self, data: bytes) -> None:
         """The end of what a `receive` gave couldn't be handed over; only streams keep it."""
 

@@ -193,7 +193,7 @@ class TcpSocket(InternetSocket):
         if self.state == SYN_SENT:
             self.sleep(self.write_queue, self.send_timeout_ns)
         if self.state == CLOSED:
-            error = self.error
+            error, self.error = self.error, 0
             self.disconnect()
             raise BY_NUMBER.get(error, ECONNABORTED)
         self.phase = CONNECTED
@@ -387,8 +387,9 @@ class TcpSocket(InternetSocket):
             self.state = CLOSED
         elif self.state != CLOSED:
             self._send_reset()
+            self.error = ECONNRESET.number
         self.discard()
-        self.error = 0
+        self.peek_offset = -1
         self.ended = 0
         self.has_ended = False
         self.phase = UNCONNECTED
@@ -578,6 +579,10 @@ class TcpSocket(InternetSocket):
     @property
     def unread_bytes(self) -> int:
         return self.arrived.length
+
+    @property
+    def is_at_mark(self) -> bool:
+        return self.urgent.is_at_mark(self)
 
     def _peek(self, length: int, skipped: int = 0) -> Received:
         data = self.arrived.peek(length, skipped)

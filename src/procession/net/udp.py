@@ -285,7 +285,8 @@ class UdpSocket(InternetSocket):
                 self.peek_offset = max(self.peek_offset - taken, 0)
         sender = format_sockaddr(packet.source, packet.source_port, self.family)
         received = Received(data if full <= length else data[:length], full, 0, sender)
-        if full > length:
+        if full > length or (skipped and full == length):
+            # Linux's udp_recvmsg compares with the whole datagram once it has got all that was asked for.
             received.flags = MSG_TRUNC
         if self.protocol_options or self.options:
             received.items = packet_items(self, packet)

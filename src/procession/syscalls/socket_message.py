@@ -310,7 +310,8 @@ def _receive_stream(
             first = received
         elif received.files is not None:
             first.files = received.files
-        if done >= wanted or not size or not is_whole or received.files is not None or flags & MSG_PEEK:
+        is_over = not size or not is_whole or socket.is_at_mark
+        if done >= wanted or is_over or received.files is not None or flags & MSG_PEEK:
             first.length = done
             return first
 
