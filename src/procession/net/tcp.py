@@ -54,6 +54,7 @@ from procession.net.socket import (
     SENDING,
     Socket,
 )
+from procession.net.tcp_backlog import admit, establish, stop_listening
 from procession.net.tcp_connection import (
     connect_to_itself,
     connection_is_over,
@@ -161,7 +162,7 @@ class TcpSocket(InternetSocket):
         """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_start."""
         if self.state == LISTENING:
             self.backlog = backlog
-            self._admit()
+            admit(self)
             return
         if self.state != CLOSED or self.phase != UNCONNECTED:
             raise EINVAL("the socket has a connection")
@@ -222,49 +223,12 @@ class TcpSocket(InternetSocket):
             self.listener = listener
             self.network.tcp.start_timer(self)
         else:
-            self._establish(listener)
-
-    def _establish(self, listener: TcpSocket) -> None:
-        """The handshake with `listener`: its end of the connection waits to be accepted."""
-        assert self.remote_address is not None
-        connection = TcpSocket(
-            self.network, listener.family, listener.kind, self.protocol, listener.owner_uid
-        )
-        listener.pass_on(connection)
-        connection.local_address, connection.local_port = self.remote_address, self.remote_port
-        connection.remote_address, connection.remote_port = self.local_address, self.local_port
-        connection.peer, self.peer = self, connection
-        connection.has_port = True
-        connection.ports.add(connection)
-        self.network.tcp.connections[connection.key] = connection
-        for end in (self, connection):
-            end.state = ESTABLISHED
-            end.raise_send_room()
-        connection.listener = listener
-        listener.connections.append(connection)
-        listener.read_queue.wake_all()
-        if connection.ended & SENDING:
-            # The listening socket was shut down. Linux: tcp_rcv_state_process.
-            connection.send_end()
-        self.state_changed()
+            establish(self, listener)
 
     def raise_send_room(self) -> None:
         """There is a connection: its buffer grows, unless SO_SNDBUF was set."""
         if not self.options.get(_SO_BUF_LOCK, 0) & _SEND_LOCK:
             self.send_room = SEND_ROOM
-
-    def pass_on(self, connection: TcpSocket) -> None:
-        """A new connection has what the listening socket was set to. Linux: sk_clone_lock."""
-        connection.options = self.options.copy()
-        connection.protocol_options = self.protocol_options.copy()
-        connection.send_room, connection.receive_room = self.send_room, self.receive_room
-        connection.send_timeout_ns, connection.receive_timeout_ns = (
-            self.send_timeout_ns,
-            self.receive_timeout_ns,
-        )
-        connection.receive_low_water = self.receive_low_water
-        connection.is_ipv6_only = self.is_ipv6_only
-        connection.ended = self.ended
 
     @property
     def key(self) -> tuple[bytes, int, bytes, int]:
@@ -281,21 +245,13 @@ class TcpSocket(InternetSocket):
         connection = self.connections.popleft()
         connection.listener = None
         connection.phase = CONNECTED
-        self._admit()
+        admit(self)
         return connection
 
     @property
     def is_backlog_full(self) -> bool:
         """Whether there is no place for one more connection (Linux: sk_acceptq_is_full)."""
         return len(self.connections) > self.backlog or self.network.system.is_full
-
-    def _admit(self) -> None:
-        """There is a place for an attempt to connect that was waiting for one."""
-        while self.attempts and not self.is_backlog_full:
-            attempt = self.attempts.popleft()
-            attempt.listener = None
-            self.network.tcp.stop_timer(attempt)
-            attempt._establish(self)
 
     # Ending
 
@@ -383,7 +339,7 @@ class TcpSocket(InternetSocket):
     def disconnect(self) -> None:
         """Back to a socket without a connection. Linux: net/ipv4/tcp.c, tcp_disconnect."""
         if self.state == LISTENING:
-            self._stop_listening()
+            stop_listening(self)
             self.state = CLOSED
         elif self.state != CLOSED:
             self._send_reset()
@@ -408,18 +364,6 @@ class TcpSocket(InternetSocket):
         if not self.has_chosen_address:
             self.local_address = any_of(self.family)
 
-    def _stop_listening(self) -> None:
-        """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_stop."""
-        connections, self.connections = self.connections, deque()
-        attempts, self.attempts = self.attempts, deque()
-        self.state = CLOSED
-        for connection in connections:
-            connection.listener = None
-            connection.abort()
-        for attempt in attempts:
-            attempt.listener = None
-            attempt.end(ECONNREFUSED.number)
-
     def abort(self) -> None:
         """This connection will never be accepted."""
         self.discard()
@@ -434,7 +378,7 @@ class TcpSocket(InternetSocket):
     def release(self) -> None:
         """Linux: net/ipv4/tcp.c, __tcp_close."""
         if self.state == LISTENING:
-            self._stop_listening()
+            stop_listening(self)
         had_unread = self.arrived.length > 0
         self.discard()
         self.is_orphan = True
