@@ -1097,6 +1097,27 @@ TEST(phases_of_connecting)
 	CHECK_ERRNO(recv(ends[0], &byte, 1, 0), ENOTCONN);
 }
 
+TEST(accepting_what_is_over)
+{
+	int listener = listener_4(1), fd = new_socket(AF_INET, SOCK_STREAM), server;
+	struct linger at_once = {.l_onoff = 1};
+	struct sockaddr_in from;
+	socklen_t length = sizeof(from);
+	char byte;
+	int port;
+
+	CHECK_EQ(connect_4(fd, "127.0.0.1", port_of(listener)), 0);
+	port = port_of(fd);
+	MUST(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)));
+	MUST(close(fd));
+	usleep(20000);
+	server = accept(listener, (struct sockaddr *)&from, &length);
+	CHECK(server >= 0);
+	CHECK_EQ(ntohs(from.sin_port), port);
+	CHECK_ERRNO(getpeername(server, (struct sockaddr *)&from, &length), ENOTCONN);
+	CHECK_ERRNO(recv(server, &byte, 1, 0), ECONNRESET);
+}
+
 TEST(shut_down_before_it_is_connected)
 {
 	int fd = new_socket(AF_INET, SOCK_STREAM), listener = listener_4(1), server;

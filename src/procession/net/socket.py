@@ -258,6 +258,10 @@ class Socket:
         """getpeername(2)."""
         raise EOPNOTSUPP
 
+    def accepted_sockaddr(self) -> bytes:
+        """What accept(2) says of the other end of this new connection."""
+        return self.peer_sockaddr()
+
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Send `data`; how many bytes were taken. What was taken of `control` is no longer in it."""
         raise EOPNOTSUPP

@@ -571,6 +571,10 @@ class TcpSocket(InternetSocket):
             raise ENOTCONN
         return super().peer_sockaddr()
 
+    def accepted_sockaddr(self) -> bytes:
+        # The connection may be over already. Linux: net/ipv4/af_inet.c, inet_getname.
+        return super().peer_sockaddr()
+
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/ipv4/tcp.c, tcp_ioctl."""
         if request == _SIOCINQ:

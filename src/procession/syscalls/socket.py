@@ -188,7 +188,7 @@ def _accept(task: Task, fd: int, address: int, length: InOut[I32], flags: int) -
     if address:
         try:
             try:
-                name = connection.peer_sockaddr()
+                name = connection.accepted_sockaddr()
             except ENOTCONN:
                 raise ECONNABORTED from None
             write_address(name, task, address, length)
