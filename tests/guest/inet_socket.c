@@ -1061,7 +1061,7 @@ TEST(edges_of_epoll)
 TEST(phases_of_connecting)
 {
 	int fd = new_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK), ends[2];
-	int port = dead_port(SOCK_STREAM);
+	int port = dead_port(SOCK_STREAM), count = -1;
 	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 	char byte;
 
@@ -1095,6 +1095,13 @@ TEST(phases_of_connecting)
 	CHECK_EQ(connect(ends[0], &nowhere, sizeof(nowhere)), 0);
 	CHECK_ERRNO(recv(ends[0], &byte, 1, 0), ECONNRESET);
 	CHECK_ERRNO(recv(ends[0], &byte, 1, 0), ENOTCONN);
+	/* The urgent byte went with all the rest. */
+	make_connection(ends);
+	MUST(send(ends[1], "abc", 3, MSG_OOB));
+	await_events(ends[0], POLLPRI);
+	CHECK_EQ(connect(ends[0], &nowhere, sizeof(nowhere)), 0);
+	CHECK_EQ(ioctl(ends[0], FIONREAD, &count), 0);
+	CHECK_EQ(count, 0);
 }
 
 TEST(accepting_what_is_over)

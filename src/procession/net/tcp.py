@@ -374,6 +374,7 @@ class TcpSocket(InternetSocket):
         """Throw away what waits to be received."""
         self.network.system.buffered_bytes -= self.arrived.length
         self.arrived.clear()
+        self.urgent = UrgentByte()
 
     def release(self) -> None:
         """Linux: net/ipv4/tcp.c, __tcp_close."""
