@@ -11,30 +11,26 @@ void raw_restorer(void);
 extern const char raw_faulting[], raw_faulting_end[], raw_fault_out[];
 __attribute__((noreturn, used)) void actor_main(long me);
 
+/* The call whose number is in rdi, with the six arguments to which rsi points. */
+#define MAKE_CALL \
+	"	movq %rdi, %rax\n" \
+	"	movq %rsi, %r11\n" \
+	"	movq 0(%r11), %rdi\n" \
+	"	movq 8(%r11), %rsi\n" \
+	"	movq 16(%r11), %rdx\n" \
+	"	movq 24(%r11), %r10\n" \
+	"	movq 32(%r11), %r8\n" \
+	"	movq 40(%r11), %r9\n" \
+	"	syscall\n"
+
 __asm__(".text\n"
 	"raw_call:\n"
-	"	movq %rdi, %rax\n"
-	"	movq %rsi, %r11\n"
-	"	movq 0(%r11), %rdi\n"
-	"	movq 8(%r11), %rsi\n"
-	"	movq 16(%r11), %rdx\n"
-	"	movq 24(%r11), %r10\n"
-	"	movq 32(%r11), %r8\n"
-	"	movq 40(%r11), %r9\n"
-	"	syscall\n"
+	MAKE_CALL
 	"	ret\n"
 	"raw_spawn:\n"
 	"	pushq %r12\n"
 	"	movq %rdx, %r12\n"
-	"	movq %rdi, %rax\n"
-	"	movq %rsi, %r11\n"
-	"	movq 0(%r11), %rdi\n"
-	"	movq 8(%r11), %rsi\n"
-	"	movq 16(%r11), %rdx\n"
-	"	movq 24(%r11), %r10\n"
-	"	movq 32(%r11), %r8\n"
-	"	movq 40(%r11), %r9\n"
-	"	syscall\n"
+	MAKE_CALL
 	"	testq %rax, %rax\n"
 	"	jz 1f\n"
 	"	popq %r12\n"

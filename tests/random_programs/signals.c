@@ -3,9 +3,10 @@
  * The parent lets a stopped child go on. Handlers raise signals too, and change the mask that they return to.
  */
 #define _GNU_SOURCE
+#include "chance.h"
+
 #include <errno.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,17 +29,8 @@ static const int signals[] = {
 	SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGCHLD, SIGCONT, SIGURG,
 	SIGWINCH, SIGIO, SIGTTIN, SIGTTOU, SIGTSTP, 34, 35, 36, 40, 64,
 };
-static uint64_t state;
 static int depth;
 static char alternate[65536];
-
-static unsigned int chance(uint64_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (unsigned int)(((state * 0x2545F4914F6CDD1DULL) >> 20) % below);
-}
 
 static int any_signal(void)
 {
@@ -235,9 +227,7 @@ int main(int argc, char **argv)
 		child = fork();
 		if (child == 0) {
 			setpgid(0, 0);
-			state = (uint64_t)seed * 7919 + 13;
-			for (int round = 0; round < 16; round++)
-				chance(2);
+			start_with(seed);
 			live();
 		}
 		while (waitpid(child, &status, WUNTRACED | WCONTINUED) == child) {

@@ -4,6 +4,8 @@
  * SO_PASSCRED of others. TCP doesn't delay short segments, which would be a matter of time.
  */
 #define _GNU_SOURCE
+#include "chance.h"
+
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -33,20 +35,11 @@ struct endpoint {
 	int is_shut;
 };
 
-static uint64_t state;
 static int family;
 static int first_port;
 static struct endpoint endpoints[MOST_SOCKETS];
 static int count;
 static char buffer[10000];
-
-static unsigned int chance(uint64_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (unsigned int)(((state * 0x2545F4914F6CDD1DULL) >> 20) % below);
-}
 
 static void show(const char *what, int which, long result)
 {
@@ -368,9 +361,7 @@ int main(int argc, char **argv)
 	for (int seed = atoi(argv[1]); argc > 2 && seed < atoi(argv[2]); seed++) {
 		printf("seed %d\n", seed);
 		first_port = FIRST_PORT + seed * PORTS;
-		state = (uint64_t)seed * 7919 + 13;
-		for (int round = 0; round < 16; round++)
-			chance(2);
+		start_with(seed);
 		live();
 	}
 	return 0;

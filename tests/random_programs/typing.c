@@ -3,10 +3,11 @@
  * Nothing waits, and so every run of a seed prints the same.
  */
 #define _GNU_SOURCE
+#include "chance.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -29,15 +30,6 @@ static const unsigned char keys[] = {
 	'a', 'b', ' ', '\t', '\n', '\r', 3, 4, 4, 127, 8, 21, 23, 18, 22, 17, 19, 26, 28, 15, 0xff, 0, 'A', '_',
 	'-', 27, 0xc3, 0xa9, 0xe2, 0x82, 0xac, 'x', 'y', 'z', ' ',
 };
-static uint64_t state;
-
-static unsigned int chance(uint64_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (unsigned int)(((state * 0x2545F4914F6CDD1DULL) >> 20) % below);
-}
 
 /* Linux hands on what is written to one end by a worker of its own. */
 static void settle(void)
@@ -154,9 +146,7 @@ int main(int argc, char **argv)
 {
 	for (int seed = atoi(argv[1]); argc > 2 && seed < atoi(argv[2]); seed++) {
 		printf("seed %d\n", seed);
-		state = (uint64_t)seed * 7919 + 13;
-		for (int round = 0; round < 16; round++)
-			chance(2);
+		start_with(seed);
 		use_terminal();
 	}
 	return 0;
