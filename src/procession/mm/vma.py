@@ -18,14 +18,15 @@ WIPE_ON_FORK = 2
 GROWS_DOWN = 4
 DONT_DUMP = 8
 LOCKED = 16
+COUNTED = 32
+"""What is mapped counts the areas that map it, so this one stays apart from its neighbours."""
 RANDOM_READ = 64
 SEQUENTIAL_READ = 128
 LOCKED_ON_FAULT = 256
 NO_RESERVE = 512
 ANY_LOCK = LOCKED | LOCKED_ON_FAULT
+
 _MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
-COUNTED = 32
-"""What is mapped counts the areas that map it, so this one stays apart from its neighbours."""
 
 
 def future_lock(mcl_flags: int) -> int:
