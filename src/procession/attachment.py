@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from procession.fs.host_stream import HostInput, HostOutput
-    from procession.fs.host_terminal import HostTerminal
+    from procession.fs.terminal.host import HostTerminal
     from procession.kernel.kernel import Kernel
 
 _CHUNK_BYTES = 65536

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.errno import Errno
 from procession.fs import namei
 from procession.fs.fs_context import FsContext
-from procession.kernel.credentials import UNCHANGED
+from procession.kernel.security.credentials import UNCHANGED
 
 if TYPE_CHECKING:
-    from procession.kernel.credentials import Credentials
     from procession.kernel.kernel import Kernel
+    from procession.kernel.security.credentials import Credentials
 
 _O_RDONLY = 0
 _LARGEST_FILE_BYTES = 16 << 20

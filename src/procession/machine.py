@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from procession.abi.errno import EACCES, EINVAL, EISDIR, ENOENT, ENOEXEC, ENOTDIR, Errno
 from procession.fs import namei
 from procession.fs.devices import Devtmpfs
-from procession.fs.devpts import Devpts, install_terminals
 from procession.fs.file import O_NOATIME, O_NOCTTY, O_RDONLY, O_RDWR
 from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME, first_namespace
 from procession.fs.overlay import Overlay
+from procession.fs.terminal.devpts import Devpts, install_terminals
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.vfs import Vfs
 from procession.hardware.engines.scripted import (
@@ -26,21 +26,22 @@ from procession.hardware.engines.scripted import (
 )
 from procession.hardware.physical_memory import OutOfFrames, PhysicalMemory
 from procession.hardware.registers import R12, RIP
-from procession.kernel.clock import DEFAULT_EPOCH_NS
 from procession.kernel.clone import CloneArguments, copy_process
-from procession.kernel.credentials import commit_credentials
 from procession.kernel.decider import Decider, SeededDecider
-from procession.kernel.exec import do_execve
 from procession.kernel.init import MASK_ADDRESS, create_init
 from procession.kernel.ipc import make_mqueue
 from procession.kernel.kernel import Kernel
-from procession.kernel.sched import TIME_SLICE_NS
+from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME, NAME_MAX
+from procession.kernel.program.exec import do_execve
+from procession.kernel.sched.scheduler import TIME_SLICE_NS
+from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.session import start_session
-from procession.kernel.signal import SigInfo, send_group_signal
+from procession.kernel.signal.generation import send_group_signal
+from procession.kernel.signal.info import SigInfo
 from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup
 from procession.kernel.task_state import TaskState
 from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
-from procession.kernel.uts import DEFAULT_HOST_NAME, NAME_MAX
+from procession.kernel.time.clock import DEFAULT_EPOCH_NS
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.file_system import ProcFileSystem
@@ -51,10 +52,10 @@ from procession.syscalls.dispatch import Traps
 if TYPE_CHECKING:
     from procession.attachment import Attachment, Doorbell
     from procession.fs.dentry import Path
-    from procession.fs.host_terminal import HostTerminal
+    from procession.fs.terminal.host import HostTerminal
     from procession.hardware.engine import Engine
     from procession.hardware.fault_injection import FaultInjector
-    from procession.kernel.ipc_graph import IpcGraph
+    from procession.kernel.waits.graph import IpcGraph
     from procession.login import Login
 
 DEFAULT_MEMORY_BYTES = 1 << 30
@@ -189,7 +190,7 @@ class Machine:
     def _find(self, name: bytes, *, is_directory: bool = True) -> Path | None:
         """A directory, or a file, of the tree; None if there is none of that name."""
         from procession.fs.fs_context import FsContext
-        from procession.kernel.credentials import Credentials
+        from procession.kernel.security.credentials import Credentials
 
         context = FsContext(self.kernel.mounts.root_path)
         try:
@@ -419,9 +420,9 @@ class Machine:
 
         What is typed there is fed to it, and what it shows is taken from it.
         """
-        from procession.fs.host_terminal import HostTerminal
         from procession.fs.mount import Mount
         from procession.fs.mount_tree import bind
+        from procession.fs.terminal.host import HostTerminal
 
         place = self._find(b"/dev/pts")
         if place is None or not isinstance(place.inode.superblock, Devpts):
@@ -473,13 +474,13 @@ class Machine:
 
     def ipc_graph(self) -> IpcGraph:
         """Who can talk to whom through what, what each sleeping task waits for, and who waits for ever."""
-        from procession.kernel.ipc_graph import ipc_graph
+        from procession.kernel.waits.graph import ipc_graph
 
         return ipc_graph(self.kernel)
 
     def _why_all_sleep(self) -> str:
         """Why the machine ends: a line for each task that sleeps for ever, and the circle that they make."""
-        from procession.kernel.ipc_graph import EVERY_TASK_SLEEPS
+        from procession.kernel.waits.graph import EVERY_TASK_SLEEPS
 
         return "\n".join(filter(None, (EVERY_TASK_SLEEPS, self.ipc_graph().explain())))
 

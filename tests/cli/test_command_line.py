@@ -19,8 +19,8 @@ import pytest
 from procession.abi.errno import EACCES, ENOENT, ENOEXEC
 from procession.cli import main
 from procession.cli.command_line import run_command_line
-from procession.kernel.clock import DEFAULT_EPOCH_NS
 from procession.kernel.task_state import TaskState
+from procession.kernel.time.clock import DEFAULT_EPOCH_NS
 
 
 def ended(status: int = 0, signal: int = 0, reason: str = "") -> Callable[[PretendMachine], SimpleNamespace]:

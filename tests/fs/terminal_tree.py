@@ -5,9 +5,9 @@ from __future__ import annotations
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.termios import Termios
 from procession.fs.devices import Devtmpfs
-from procession.fs.devpts import Devpts, install_terminals
 from procession.fs.file import O_NOCTTY, O_NONBLOCK, O_RDWR, UserMemory
-from procession.fs.tty import Tty, TtyFile
+from procession.fs.terminal.devpts import Devpts, install_terminals
+from procession.fs.terminal.tty import Tty, TtyFile
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
 
 _ADDRESS = 0x1000

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from procession.abi.errno import EAGAIN
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.termios import Termios
-from procession.fs.tty import TtyFile
+from procession.fs.terminal.tty import TtyFile
 from tests.fs.terminal_tree import TerminalPair
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the host has no Linux terminals")

@@ -22,14 +22,14 @@ from procession.abi.errno import (
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.termios import Termios
 from procession.fs.devices import Devtmpfs
-from procession.fs.devpts import Devpts, DevptsOptions, open_peer
 from procession.fs.file import O_NOCTTY, O_NONBLOCK, O_RDWR, POLLERR, POLLHUP, POLLIN, POLLOUT
-from procession.fs.host_terminal import HostTerminal
 from procession.fs.inode import S_IFCHR
-from procession.fs.output_processing import to_lower, to_upper
-from procession.fs.pty import PtySlave
-from procession.fs.terminal_modes import cooked_modes
-from procession.fs.tty import NS_PER_TENTH, TtyFile
+from procession.fs.terminal.devpts import Devpts, DevptsOptions, open_peer
+from procession.fs.terminal.host import HostTerminal
+from procession.fs.terminal.modes import cooked_modes
+from procession.fs.terminal.output_processing import to_lower, to_upper
+from procession.fs.terminal.pty import PtySlave
+from procession.fs.terminal.tty import NS_PER_TENTH, TtyFile
 from procession.fs.wait_queue import Sleep
 from tests.fs.file_tree import User, new_tmpfs_tree
 from tests.fs.terminal_tree import Memory, NoJobs, TerminalPair, new_terminal_tree

@@ -6,11 +6,13 @@ from typing import Any
 
 from procession.abi.errno import EFAULT
 from procession.hardware.registers import RIP, RSP, Registers
-from procession.kernel.credentials import Credentials
 from procession.kernel.kernel import Kernel
 from procession.kernel.rlimit import Limits
+from procession.kernel.security.credentials import Credentials
 from procession.kernel.session import create_session, join_process_group
-from procession.kernel.signal import PendingSignals, SignalHandlers, deliver_signals
+from procession.kernel.signal.delivery import deliver_signals
+from procession.kernel.signal.handlers import SignalHandlers
+from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING, Task, ThreadGroup, Tid
 from procession.kernel.task_state import TaskState, set_state
 

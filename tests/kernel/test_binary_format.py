@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from procession.abi.errno import EINVAL
-from procession.kernel.binary_format import BinaryFormats, parse_registration
+from procession.kernel.program.binary_format import BinaryFormats, parse_registration
 
 
 @pytest.mark.parametrize(

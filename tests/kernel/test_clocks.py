@@ -13,10 +13,10 @@ from procession.abi.errno import (
     ERESTARTNOHAND,
 )
 from procession.fs.wait_queue import Sleep
-from procession.kernel.itimer import account
-from procession.kernel.posix_clock import TICK_NS
 from procession.kernel.task import SIGNAL_PENDING, CallFrame, Task
 from procession.kernel.task_state import TaskState
+from procession.kernel.time.itimer import account
+from procession.kernel.time.posix_clock import TICK_NS
 from tests.kernel.direct_calls import BAD_ADDRESS, RESULT, call, put, result
 from tests.kernel.signal_fakes import Machine
 

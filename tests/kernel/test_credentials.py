@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procession.abi.errno import EINVAL, EPERM, Errno
-from procession.kernel import credentials as ids
-from procession.kernel.capability import (
+from procession.kernel.rlimit import RLIMIT_NPROC
+from procession.kernel.security import credentials as ids
+from procession.kernel.security.capability import (
     CAP_FS_SET,
     CAP_FULL_SET,
     CAP_SETGID,
@@ -26,8 +27,7 @@ from procession.kernel.capability import (
     set_capabilities,
     set_securebits,
 )
-from procession.kernel.credentials import UNCHANGED, Credentials, commit_credentials
-from procession.kernel.rlimit import RLIMIT_NPROC
+from procession.kernel.security.credentials import UNCHANGED, Credentials, commit_credentials
 from procession.kernel.task import Task
 from tests.kernel.signal_fakes import Machine
 

@@ -9,7 +9,7 @@ import pytest
 from procession.abi.errno import ECHILD, ESRCH
 from procession.hardware.registers import RSI
 from procession.kernel.session import is_session_leader
-from procession.kernel.signal_handlers import IGNORE_ACTION
+from procession.kernel.signal.handlers import IGNORE_ACTION
 from procession.kernel.task import Task
 from tests.kernel.conducted_machine import (
     ENDED,

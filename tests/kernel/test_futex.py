@@ -13,8 +13,8 @@ from procession import Machine
 from procession.abi.errno import EAGAIN, EDEADLK, EINTR, EINVAL, EPERM, ESRCH, ETIMEDOUT, Errno
 from procession.hardware.engines.scripted import Branch, Call, Step, Work
 from procession.hardware.physical_memory import PAGE_SIZE
-from procession.kernel.futex import FutexWaiter, futex_key
-from procession.kernel.futex_pi import PiWaiter
+from procession.kernel.futex.pi import PiWaiter
+from procession.kernel.futex.queue import FutexWaiter, futex_key
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.machine import has_ended

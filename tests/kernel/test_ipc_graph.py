@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from procession import Machine
-from procession.kernel.ipc_graph import EVERY_TASK_SLEEPS
+from procession.kernel.waits.graph import EVERY_TASK_SLEEPS
 from procession.machine import STATUS_DEADLOCK
 
 HEAD = """

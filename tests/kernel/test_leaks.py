@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from procession.kernel.signal import SigInfo, send_group_signal
+from procession.kernel.signal.generation import send_group_signal
+from procession.kernel.signal.info import SigInfo
 from procession.machine import Machine
 from tests.kernel.leak_check import LeakCheck
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from procession import Machine
-from procession.kernel.loadavg import ONE, SAMPLE_NS, LoadAverages, power
+from procession.kernel.sched.loadavg import ONE, SAMPLE_NS, LoadAverages, power
 from procession.kernel.task_state import TaskState
 
 

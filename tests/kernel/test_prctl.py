@@ -19,9 +19,9 @@ from procession.abi.errno import (
 from procession.abi.sysinfo import Sysinfo
 from procession.abi.utsname import Utsname
 from procession.hardware.physical_memory import PhysicalMemory
+from procession.kernel.namespaces.uts import SystemIdentity
 from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
 from procession.kernel.task import Task
-from procession.kernel.uts import SystemIdentity
 from procession.mm.address_space import (
     DENIAL_ENDS_HERE,
     DENIES_WRITE_EXECUTE,

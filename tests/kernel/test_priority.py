@@ -6,7 +6,8 @@ import pytest
 
 from procession.abi.errno import E2BIG, EACCES, EAGAIN, EBUSY, EFAULT, EINVAL, EOPNOTSUPP, EPERM, ESRCH
 from procession.abi.sched import SchedAttr
-from procession.kernel.priority import (
+from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
+from procession.kernel.sched.priority import (
     SCHED_BATCH,
     SCHED_FIFO,
     SCHED_IDLE,
@@ -14,7 +15,6 @@ from procession.kernel.priority import (
     check_fork,
     inherit_scheduling,
 )
-from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
 from procession.kernel.task import NEED_RESCHED, Task
 from tests.kernel.direct_calls import BAD_ADDRESS, RESULT, SCRATCH, call, put, result
 from tests.kernel.signal_fakes import Machine

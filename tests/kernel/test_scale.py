@@ -14,7 +14,8 @@ import pytest
 from procession.abi.errno import EAGAIN
 from procession.hardware.engines.scripted import Branch, Call, ScriptedEngine
 from procession.kernel.pid import PID_MAX, RESERVED_PIDS
-from procession.kernel.signal import SigInfo, send_group_signal
+from procession.kernel.signal.generation import send_group_signal
+from procession.kernel.signal.info import SigInfo
 from procession.kernel.task_state import TaskState
 from procession.machine import Machine
 from tests.guest.compile_c import find_compiler

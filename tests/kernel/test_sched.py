@@ -9,8 +9,8 @@ from struct import pack, unpack
 import pytest
 
 from procession.hardware.engines.scripted import Branch, Call, ScriptedEngine, Step, Work
-from procession.kernel.priority import SchedulingChange, set_scheduling
-from procession.kernel.scheduling_entity import ROUND_ROBIN_SLICE_NS
+from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
+from procession.kernel.sched.priority import SchedulingChange, set_scheduling
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.machine import Machine

@@ -13,7 +13,7 @@ from procession.kernel.session import (
     set_process_group,
     start_session,
 )
-from procession.kernel.signal import SignalAction
+from procession.kernel.signal.handlers import SignalAction
 from procession.kernel.task import SIGNAL_STOP_STOPPED, Task
 from procession.kernel.task_state import TaskState, set_state
 from tests.kernel.direct_calls import call

@@ -6,16 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from procession.abi.signals import SignalCode
-from procession.kernel.siginfo import SI_USER
-from procession.kernel.signal import (
-    SigInfo,
-    SignalAction,
-    has_fatal_signal,
-    send_group_signal,
-    send_signal,
-    set_blocked,
-)
-from procession.kernel.signal_set import UNBLOCKABLE, mask_of
+from procession.kernel.signal.generation import send_group_signal, send_signal
+from procession.kernel.signal.handlers import SignalAction
+from procession.kernel.signal.info import SI_USER, SigInfo
+from procession.kernel.signal.mask import set_blocked
+from procession.kernel.signal.set import UNBLOCKABLE, mask_of
+from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_STOP_STOPPED, Task
 from procession.kernel.task_state import TaskState
 from procession.syscalls.signal import rt_sigreturn

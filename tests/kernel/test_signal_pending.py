@@ -15,10 +15,10 @@ from procession.abi.siginfo import (
     SiginfoTimer,
 )
 from procession.abi.signals import SignalCode
-from procession.kernel.credentials import User
-from procession.kernel.siginfo import SI_TIMER, SI_TKILL, SI_USER, SigInfo
-from procession.kernel.signal_pending import PendingSignals
-from procession.kernel.signal_set import mask_of
+from procession.kernel.security.credentials import User
+from procession.kernel.signal.info import SI_TIMER, SI_TKILL, SI_USER, SigInfo
+from procession.kernel.signal.pending import PendingSignals
+from procession.kernel.signal.set import mask_of
 
 SI_QUEUE = int(SignalCode.SI_QUEUE)
 

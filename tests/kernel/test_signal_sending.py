@@ -6,20 +6,15 @@ import pytest
 
 from procession.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH
 from procession.abi.signals import SignalCode
-from procession.kernel.capability import CAP_FULL_SET, CAP_KILL
-from procession.kernel.kill import sender_info, signal_everybody, signal_process, signal_thread
 from procession.kernel.rlimit import RLIMIT_SIGPENDING
-from procession.kernel.siginfo import SI_KERNEL, SI_USER
-from procession.kernel.signal import (
-    SigInfo,
-    SignalAction,
-    force_signal,
-    has_fatal_signal,
-    send_group_signal,
-    send_signal,
-    set_blocked,
-)
-from procession.kernel.signal_set import mask_of
+from procession.kernel.security.capability import CAP_FULL_SET, CAP_KILL
+from procession.kernel.signal.generation import force_signal, send_group_signal, send_signal
+from procession.kernel.signal.handlers import SignalAction
+from procession.kernel.signal.info import SI_KERNEL, SI_USER, SigInfo
+from procession.kernel.signal.kill import sender_info, signal_everybody, signal_process, signal_thread
+from procession.kernel.signal.mask import set_blocked
+from procession.kernel.signal.set import mask_of
+from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, SIGNAL_UNKILLABLE, CallFrame, Task
 from tests.kernel.signal_fakes import Machine
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from procession.kernel.siginfo import SI_USER
-from procession.kernel.signal import SigInfo, SignalAction, notify_parent, send_group_signal
-from procession.kernel.signal_handlers import SA_NOCLDSTOP, SA_NOCLDWAIT
-from procession.kernel.signal_parent import CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED
+from procession.kernel.signal.generation import send_group_signal
+from procession.kernel.signal.handlers import SA_NOCLDSTOP, SA_NOCLDWAIT, SignalAction
+from procession.kernel.signal.info import SI_USER, SigInfo
+from procession.kernel.signal.parent import (
+    CLD_CONTINUED,
+    CLD_DUMPED,
+    CLD_EXITED,
+    CLD_KILLED,
+    CLD_STOPPED,
+    notify_parent,
+)
 from procession.kernel.task import SIGNAL_STOP_CONTINUED, SIGNAL_STOP_STOPPED, Task
 from tests.kernel.signal_fakes import Machine
 

@@ -20,8 +20,8 @@ from procession.abi.errno import (
     ETIMEDOUT,
 )
 from procession.fs.wait_queue import Sleep
-from procession.net.port_table import FIRST_EPHEMERAL, LAST_EPHEMERAL
-from procession.net.tcp_connection import CONNECT_TIMEOUT_NS, TIME_WAIT_NS
+from procession.net.internet.port_table import FIRST_EPHEMERAL, LAST_EPHEMERAL
+from procession.net.internet.tcp_connection import CONNECT_TIMEOUT_NS, TIME_WAIT_NS
 from tests.net.conftest import (
     AF_INET,
     AF_INET6,

@@ -10,7 +10,7 @@ import pytest
 from procession.abi.errno import EACCES, EINVAL, EIO, ENOENT
 from procession.fs import namei
 from procession.fs.dentry import Path as Place
-from procession.kernel.sched import Scheduler
+from procession.kernel.sched.scheduler import Scheduler
 from tests.procfs.conftest import Proc
 
 HOST = Path("/proc")

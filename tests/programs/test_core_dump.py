@@ -11,7 +11,7 @@ import pytest
 
 from procession import Machine
 from procession.abi.errno import ENOENT
-from procession.kernel.clock import DEFAULT_EPOCH_NS
+from procession.kernel.time.clock import DEFAULT_EPOCH_NS
 from tests.programs.conftest import MakeMachine
 
 CRASH = Path(__file__).with_name("crash.c")

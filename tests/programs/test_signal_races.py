@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from procession import Machine, Result
-from procession.kernel.ipc_graph import EVERY_TASK_SLEEPS
+from procession.kernel.waits.graph import EVERY_TASK_SLEEPS
 
 SOURCE = Path(__file__).with_name("wait_for_signal.c")
 SEEDS = range(12)

@@ -12,8 +12,8 @@ from procession.fs.fd_table import FdTable
 from procession.fs.vfs import Vfs
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PhysicalMemory
+from procession.kernel.namespaces.uts import SystemIdentity
 from procession.kernel.task import Task
-from procession.kernel.uts import SystemIdentity
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE
 from tests.fs.file_tree import CountingSource

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from procession.kernel.signal_handlers import SA_NOCLDWAIT
+from procession.kernel.signal.handlers import SA_NOCLDWAIT
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from tests.kernel.conducted_machine import ENDED, SLEEPS, ConductedMachine, Outcome

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from procession.hardware.registers import RDI, RDX, RIP, RSI
-from procession.kernel.siginfo import SigInfo
-from procession.kernel.signal_pending import PendingSignals
+from procession.kernel.signal.info import SigInfo
+from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from tests.kernel.conducted_machine import (

@@ -10,7 +10,7 @@ import pytest
 from procession.fs.wait_queue import Sleep
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.session import start_session
-from procession.kernel.signal_handlers import SignalAction
+from procession.kernel.signal.handlers import SignalAction
 from procession.kernel.task import CallFrame, Task
 from procession.machine import Machine
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea

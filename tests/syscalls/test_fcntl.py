@@ -20,7 +20,7 @@ from procession.abi.errno import (
 from procession.fs.file import FASYNC, O_APPEND, O_CREAT, O_DIRECT, O_NONBLOCK, O_RDONLY, O_RDWR
 from procession.fs.wait_queue import Sleep
 from procession.kernel.rlimit import RLIMIT_NOFILE
-from procession.kernel.siginfo import SigInfo
+from procession.kernel.signal.info import SigInfo
 from tests.syscalls.conftest import Caller, other_task
 
 (F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_SETOWN, F_GETOWN) = range(10)

@@ -17,8 +17,8 @@ from procession.abi.errno import (
 )
 from procession.fs.file import O_RDONLY, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 from procession.fs.wait_queue import Sleep
-from procession.kernel.siginfo import SigInfo
-from procession.kernel.signal import send_signal
+from procession.kernel.signal.generation import send_signal
+from procession.kernel.signal.info import SigInfo
 from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING
 from tests.syscalls.conftest import END, Caller
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from procession import Machine
-from procession.fs.host_terminal import HostTerminal
+from procession.fs.terminal.host import HostTerminal
 from tests.terminal.dialogue import ENVIRONMENT
 
 

@@ -17,7 +17,7 @@ from procession.abi.structure import I32
 from procession.abi.time import Timespec
 from procession.abi.wait_options import WaitOption
 from procession.hardware.physical_memory import PhysicalMemory
-from procession.kernel.siginfo import SigInfo
+from procession.kernel.signal.info import SigInfo
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea

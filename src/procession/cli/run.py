@@ -99,8 +99,8 @@ def open_trace_output(name: str | None) -> TextIO | None:
 
 def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
     """Make the machine and run the program on it, with the trace going to `output`."""
-    from procession.kernel.clock import DEFAULT_EPOCH_NS
-    from procession.kernel.uts import DEFAULT_HOST_NAME
+    from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME
+    from procession.kernel.time.clock import DEFAULT_EPOCH_NS
     from procession.machine import Machine
 
     try:

@@ -155,7 +155,7 @@ class Devtmpfs(Tmpfs):
     """The file system of /dev (Linux: drivers/base/devtmpfs.c), with what udev or a container adds to it.
 
     `pts`, `shm` and `mqueue` are empty directories to mount on. The terminals' nodes are there; opening one
-    raises ENXIO unless `vfs.character_drivers` has a driver for terminals (fs/devpts.py).
+    raises ENXIO unless `vfs.character_drivers` has a driver for terminals (fs/terminal/devpts.py).
     """
 
     __slots__ = ()

@@ -10,11 +10,11 @@ from procession.fs.wait_queue import WaitQueue
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP
-from procession.kernel.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
-from procession.kernel.priority import check_fork, inherit_scheduling
 from procession.kernel.rlimit import RLIMIT_NPROC
+from procession.kernel.sched.priority import check_fork, inherit_scheduling
+from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.kernel.session import join_process_group
-from procession.kernel.signal import PendingSignals
+from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup, Tid
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def _join_thread_group(task: Task, parent: Task) -> None:
     group.threads.append(task)
     # Whoever joins a group that is ending or stopping learns of it at once.
     if group.is_exiting or parent.work & SIGNAL_PENDING:
-        from procession.kernel.signal import recalculate_pending
+        from procession.kernel.signal.mask import recalculate_pending
 
         recalculate_pending(task)
 

@@ -5,24 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.hardware.physical_memory import OutOfFrames
-from procession.kernel.clock import EXIT_NS
-from procession.kernel.robust_list import release_futexes, wake_at_end
+from procession.kernel.futex.robust_list import release_futexes, wake_at_end
 from procession.kernel.session import (
     forget_session_leader,
     is_session_leader,
     kill_orphaned_process_group,
     leave_process_group,
 )
-from procession.kernel.signal import (
-    SigInfo,
-    begin_group_exit,
-    exit_signals,
-    notify_parent,
-    send_group_signal,
-)
+from procession.kernel.signal.delivery import exit_signals
+from procession.kernel.signal.generation import begin_group_exit, send_group_signal
+from procession.kernel.signal.info import SigInfo
+from procession.kernel.signal.parent import notify_parent
 from procession.kernel.task import NEED_RESCHED, SIGNAL_GROUP_EXIT, Task, ThreadGroup
 from procession.kernel.task_state import TaskState, set_state
 from procession.kernel.terminal import session_leader_ended
+from procession.kernel.time.clock import EXIT_NS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -137,8 +134,8 @@ def _clear_tid(task: Task, address: int) -> None:
 
 def _end_group_timers(kernel: Kernel, group: ThreadGroup) -> None:
     if group.itimers or group.posix_timers:
-        from procession.kernel.itimer import cancel_all
-        from procession.kernel.posix_timer import delete_all
+        from procession.kernel.time.itimer import cancel_all
+        from procession.kernel.time.posix_timer import delete_all
 
         cancel_all(kernel, group)
         delete_all(group)

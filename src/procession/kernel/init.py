@@ -8,10 +8,11 @@ from procession.abi.errno import EAGAIN
 from procession.fs.fd_table import FdTable
 from procession.fs.fs_context import FsContext
 from procession.hardware.registers import RIP, Registers
-from procession.kernel.credentials import Credentials
 from procession.kernel.rlimit import Limits
+from procession.kernel.security.credentials import Credentials
 from procession.kernel.session import create_session
-from procession.kernel.signal import PendingSignals, SignalHandlers
+from procession.kernel.signal.handlers import SignalHandlers
+from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.task import SIGNAL_UNKILLABLE, Task, ThreadGroup
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from procession.kernel.binary_format import BinaryFormats
-from procession.kernel.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
-from procession.kernel.core_pattern import CoreSettings
-from procession.kernel.elf import ProgramHeaders
-from procession.kernel.futex import FutexTable
-from procession.kernel.loadavg import LoadAverages
+from procession.kernel.dump.core_pattern import CoreSettings
+from procession.kernel.futex.queue import FutexTable
+from procession.kernel.namespaces.uts import SystemIdentity
 from procession.kernel.pid import PidAllocator
+from procession.kernel.program.binary_format import BinaryFormats
+from procession.kernel.program.elf import ProgramHeaders
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
-from procession.kernel.sched import Scheduler
-from procession.kernel.timer import TimerQueue
-from procession.kernel.uts import SystemIdentity
+from procession.kernel.sched.loadavg import LoadAverages
+from procession.kernel.sched.scheduler import Scheduler
+from procession.kernel.time.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
+from procession.kernel.time.timer import TimerQueue
 
 if TYPE_CHECKING:
     from procession.fs.mount import MountNamespace
@@ -178,11 +178,11 @@ class Kernel:
         group = task.group
         soft = group.limits.soft
         if group.itimers or soft[RLIMIT_CPU] != RLIM_INFINITY:
-            from procession.kernel.itimer import account
+            from procession.kernel.time.itimer import account
 
             account(self, group)
         if soft[RLIMIT_RTTIME] != RLIM_INFINITY:
-            from procession.kernel.itimer import check_realtime_limit
+            from procession.kernel.time.itimer import check_realtime_limit
 
             check_realtime_limit(self, task)
 

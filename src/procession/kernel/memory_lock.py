@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EPERM
-from procession.kernel.capability import CAP_IPC_LOCK
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_MEMLOCK
+from procession.kernel.security.capability import CAP_IPC_LOCK
 from procession.mm.vma import LOCKED
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.kernel.siginfo import SigInfo
-from procession.kernel.signal_generation import send_group_signal
-from procession.kernel.signal_wake import has_fatal_signal
+from procession.kernel.signal.generation import send_group_signal
+from procession.kernel.signal.info import SigInfo
+from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_UNKILLABLE
 from procession.kernel.task_state import TaskState, set_state
-from procession.kernel.timer import TIMER_ACTIONS
+from procession.kernel.time.timer import TIMER_ACTIONS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from procession.abi.capability import CAP_LAST_CAP
 from procession.abi.errno import EINVAL, ENODEV, ENXIO, EPERM, ERANGE
 from procession.abi.prctl import CapAmbientOperation, MceKill, MceKillPolicy, PrctlOption, SetMmField, TscMode
-from procession.kernel.capability import (
+from procession.kernel.sched.priority import REAL_TIME
+from procession.kernel.security.capability import (
     CAP_SYS_RESOURCE,
     SECURE_KEEP_CAPS,
     drop_from_bounding_set,
@@ -17,8 +18,7 @@ from procession.kernel.capability import (
     raise_ambient,
     set_securebits,
 )
-from procession.kernel.credentials import commit_credentials
-from procession.kernel.priority import REAL_TIME
+from procession.kernel.security.credentials import commit_credentials
 from procession.mm.address_space import DENIAL_ENDS_HERE, DENIES_WRITE_EXECUTE, HUGE_PAGES_DISABLED
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EPERM
 from procession.abi.resource import RLIM64_INFINITY, RLIM_NLIMITS, RlimitResource
-from procession.kernel.capability import CAP_SYS_RESOURCE
+from procession.kernel.security.capability import CAP_SYS_RESOURCE
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task, ThreadGroup

@@ -182,7 +182,8 @@ def has_stopped_members(process_group: ProcessGroup) -> bool:
 
 def signal_process_group(kernel: Kernel, process_group: ProcessGroup, number: int) -> None:
     """Send every member signal `number` from the kernel itself (Linux: kernel/signal.c, kill_pgrp)."""
-    from procession.kernel.signal import SigInfo, send_signal
+    from procession.kernel.signal.generation import send_signal
+    from procession.kernel.signal.info import SigInfo
 
     for member in list(process_group.members):
         send_signal(kernel, member, SigInfo(number, _SI_KERNEL))

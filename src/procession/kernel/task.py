@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NewType
 
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.io_accounting import IoCounts
-from procession.kernel.scheduling_entity import SchedulingEntity
+from procession.kernel.sched.entity import SchedulingEntity
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
     from procession.fs.file import File
     from procession.fs.fs_context import FsContext
-    from procession.fs.tty import Tty
+    from procession.fs.terminal.tty import Tty
     from procession.hardware.registers import Registers
-    from procession.kernel.core_dump import CoreDump
-    from procession.kernel.credentials import Credentials
+    from procession.kernel.dump.coredump import CoreDump
     from procession.kernel.ipc.sem_undo import UndoList
     from procession.kernel.kernel import Kernel
     from procession.kernel.rlimit import Limits
+    from procession.kernel.security.credentials import Credentials
     from procession.kernel.session import ProcessGroup
-    from procession.kernel.signal import PendingSignals, SignalHandlers
+    from procession.kernel.signal.handlers import SignalHandlers
+    from procession.kernel.signal.pending import PendingSignals
     from procession.mm.address_space import MemoryDescriptor
 
 Tid = NewType("Tid", int)
@@ -134,9 +135,9 @@ class Task:
     `work` says why the task may not simply go on in user mode: a signal is pending, another task shall
     run. `frame` is the system call in which it sleeps. `parent` is the real parent and
     `exit_signal` what it gets (0: none, -1: the task isn't a group's leader). `job_control` holds the
-    thread's part of a group stop (kernel/stop.py); `last_trap` is the vector, the error code and the cr2 of
-    the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority` and
-    `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are the PF_* of kernel/prctl.py.
+    thread's part of a group stop (kernel/signal/stop.py); `last_trap` is the vector, the error code and the
+    cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
+    and `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are the PF_* of kernel/prctl.py.
     `self_exec_id` counts the programs that it has executed; `parent_exec_id` is what its parent's was at
     the clone.
     """
@@ -381,7 +382,7 @@ class Timer:
     """Something due at `deadline_ns` of the virtual monotonic clock.
 
     `kind` names what the kernel does then (`"wake"`: wake `target`, a task; other kinds are registered by
-    their owners in kernel/timer.py). `is_armed` is false once it has fired or was cancelled.
+    their owners in kernel/time/timer.py). `is_armed` is false once it has fired or was cancelled.
     """
 
     __slots__ = ("deadline_ns", "is_armed", "kind", "target")

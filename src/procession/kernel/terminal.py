@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, EIO, ENOTTY, EPERM, ERESTARTSYS, ESRCH
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.signals import SIG_IGN
-from procession.fs.devpts import Devpts
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.permission import CAP_SYS_ADMIN
-from procession.fs.tty import SIGTTIN, SIGTTOU, Tty, TtyFile
+from procession.fs.terminal.devpts import Devpts
+from procession.fs.terminal.tty import SIGTTIN, SIGTTOU, Tty, TtyFile
 from procession.kernel.session import (
     Session,
     is_orphaned_process_group,
     is_session_leader,
     signal_process_group,
 )
-from procession.kernel.siginfo import SI_KERNEL, SI_USER, SigInfo
-from procession.kernel.signal import send_signal
+from procession.kernel.signal.generation import send_signal
+from procession.kernel.signal.info import SI_KERNEL, SI_USER, SigInfo
 from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup, Tid
 
 if TYPE_CHECKING:

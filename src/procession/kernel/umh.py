@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EIO, Errno
 from procession.fs import namei
 from procession.hardware.physical_memory import OutOfFrames
-from procession.kernel.exec import do_execve
 from procession.kernel.exit import do_exit
 from procession.kernel.init import make_process
+from procession.kernel.program.exec import do_execve
 from procession.kernel.rlimit import RLIMIT_CORE
 from procession.kernel.task_state import TaskState, set_state
 
 if TYPE_CHECKING:
     from procession.fs.file import File
-    from procession.kernel.credentials import Credentials
     from procession.kernel.kernel import Kernel
+    from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
 
 

@@ -11,7 +11,7 @@ from procession.abi.wait_options import IdType, WaitOption
 from procession.fs.wait_queue import Sleep
 from procession.kernel.exit import release_task
 from procession.kernel.io_accounting import process_io
-from procession.kernel.signal_parent import (
+from procession.kernel.signal.parent import (
     CLD_CONTINUED,
     CLD_DUMPED,
     CLD_EXITED,

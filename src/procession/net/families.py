@@ -52,10 +52,10 @@ def _create_unix(network: Network, kind: int, protocol: int, owner_uid: int) -> 
     if protocol not in (0, _UNIX):
         raise EPROTONOSUPPORT
     if kind == _STREAM:
-        from procession.net.unix_stream import UnixStream
+        from procession.net.unix.stream import UnixStream
 
         return UnixStream(network, kind, 0, owner_uid)
-    from procession.net.unix_datagram import UnixDatagram, UnixSequenced
+    from procession.net.unix.datagram import UnixDatagram, UnixSequenced
 
     if kind in (_DATAGRAM, _RAW):
         # unix(7): SOCK_RAW means the same.
@@ -70,11 +70,11 @@ def _create_internet(network: Network, family: int, kind: int, protocol: int, ow
     if not 0 <= protocol <= _LAST_PROTOCOL:
         raise EINVAL(f"no protocol {protocol}")
     if kind == _STREAM and protocol in (0, _TCP):
-        from procession.net.tcp import TcpSocket
+        from procession.net.internet.tcp import TcpSocket
 
         return TcpSocket(network, family, kind, _TCP, owner_uid)
     if kind == _DATAGRAM and protocol in (0, _UDP, _UDP_LITE):
-        from procession.net.udp import UdpSocket
+        from procession.net.internet.udp import UdpSocket
 
         return UdpSocket(network, family, kind, protocol or _UDP, owner_uid)
     if kind == _DATAGRAM and (family, protocol) in ((_INET, _ICMP), (_INET6, _ICMP6)):

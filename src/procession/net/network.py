@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from procession.net.host import Host
+    from procession.net.internet.port_table import PortTable
+    from procession.net.internet.tcp_connection import TcpConnections
     from procession.net.netlink import NetlinkSocket
-    from procession.net.port_table import PortTable
     from procession.net.socket_file import SocketFileSystem
-    from procession.net.tcp_connection import TcpConnections
-    from procession.net.unix_names import UnixNames
+    from procession.net.unix.names import UnixNames
 
 
 class Network:
@@ -48,7 +48,7 @@ class Network:
     def unix(self) -> UnixNames:
         """The local sockets."""
         if self._local is None:
-            from procession.net.unix_names import UnixNames
+            from procession.net.unix.names import UnixNames
 
             self._local = UnixNames()
         return self._local
@@ -57,7 +57,7 @@ class Network:
     def tcp(self) -> TcpConnections:
         """TCP's connections and ports."""
         if self._tcp is None:
-            from procession.net.tcp_connection import TcpConnections
+            from procession.net.internet.tcp_connection import TcpConnections
 
             self._tcp = TcpConnections(self.host)
         return self._tcp
@@ -66,7 +66,7 @@ class Network:
     def udp_ports(self) -> PortTable:
         """UDP's ports."""
         if self._udp_ports is None:
-            from procession.net.port_table import PortTable
+            from procession.net.internet.port_table import PortTable
 
             self._udp_ports = PortTable(is_stream=False)
         return self._udp_ports
@@ -75,7 +75,7 @@ class Network:
     def udp_lite_ports(self) -> PortTable:
         """UDP-Lite's ports."""
         if self._udp_lite_ports is None:
-            from procession.net.port_table import PortTable
+            from procession.net.internet.port_table import PortTable
 
             self._udp_lite_ports = PortTable(is_stream=False)
         return self._udp_lite_ports

@@ -23,14 +23,22 @@ from procession.abi.netlink import (
     RouteType,
     Rtmsg,
 )
-from procession.net.interface import CAP_NET_ADMIN, FLAGS, HARDWARE_TYPE, INDEX, MTU, NAME, QUEUE_LENGTH
-from procession.net.internet_address import (
+from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
     LOOPBACK_4,
     LOOPBACK_6,
     LOOPBACK_BROADCAST_4,
     is_local,
+)
+from procession.net.internet.interface import (
+    CAP_NET_ADMIN,
+    FLAGS,
+    HARDWARE_TYPE,
+    INDEX,
+    MTU,
+    NAME,
+    QUEUE_LENGTH,
 )
 
 if TYPE_CHECKING:

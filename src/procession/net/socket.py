@@ -307,7 +307,7 @@ class Socket:
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """What only this family answers. Raises ENOTTY."""
-        from procession.net.interface import interface_ioctl
+        from procession.net.internet.interface import interface_ioctl
 
         return interface_ioctl(self, request, argument, memory)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from procession.fs.wait_queue import WaitQueue
     from procession.net.host import Host
     from procession.net.socket import Socket
-    from procession.net.unix_socket import UnixSocket
+    from procession.net.unix.socket import UnixSocket
 
 SOCKETS_LIMIT = 131_072
 

@@ -27,7 +27,7 @@ from procession.net.socket import (
 )
 
 if TYPE_CHECKING:
-    from procession.net.unix_socket import UnixSocket
+    from procession.net.unix.socket import UnixSocket
 
 _INTERNET = (int(AddressFamily.AF_INET), int(AddressFamily.AF_INET6))
 SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
@@ -233,7 +233,7 @@ def _timeout_ns(value: bytes) -> int | None:
 
 def _local(socket: Socket, error: type[Exception]) -> UnixSocket:
     """`socket` as a local one. Raises `error` for others."""
-    from procession.net.unix_socket import UnixSocket
+    from procession.net.unix.socket import UnixSocket
 
     if not isinstance(socket, UnixSocket):
         raise error
@@ -336,7 +336,7 @@ def _timeval(timeout_ns: int | None) -> bytes:
 
 def _peer_option(socket: Socket, name: int, length: int) -> bytes:
     """SO_PEERCRED and SO_PEERGROUPS of unix(7), socket(7)."""
-    from procession.net.unix_socket import UnixSocket
+    from procession.net.unix.socket import UnixSocket
 
     identity = socket.peer_identity if isinstance(socket, UnixSocket) else None
     if name == _SO_PEERCRED:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from procession.abi.errno import EACCES
-from procession.kernel.ptrace_access import credentials_allow, has_memory, may_access
+from procession.kernel.security.ptrace_access import credentials_allow, has_memory, may_access
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
-    from procession.kernel.credentials import Credentials
+    from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
 
 _ENDED = (TaskState.ZOMBIE, TaskState.DEAD)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EEXIST, EINVAL, EIO, ENOENT
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
-from procession.kernel.binary_format import parse_registration
-from procession.kernel.exec import open_interpreter
+from procession.kernel.program.binary_format import parse_registration
+from procession.kernel.program.exec import open_interpreter
 from procession.procfs.inode import GeneratedFile
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
     from procession.fs.permission import Subject
-    from procession.kernel.binary_format import BinaryFormat, BinaryFormats
     from procession.kernel.kernel import Kernel
+    from procession.kernel.program.binary_format import BinaryFormat, BinaryFormats
 
 BINFMTFS_MAGIC = 0x42494E4D
 _LONGEST_COMMAND = 3

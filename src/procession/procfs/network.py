@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 from procession.abi.socket import AddressFamily, SocketType, TcpState
 from procession.net.buffer_charge import stream_charge
+from procession.net.internet.tcp_connection import TimeWait
 from procession.net.socket_file import socket_file_system
-from procession.net.tcp_connection import TimeWait
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from procession.kernel.kernel import Kernel
+    from procession.net.internet.port_table import PortTable
+    from procession.net.internet.tcp import TcpSocket
+    from procession.net.internet.udp import UdpSocket
     from procession.net.network import Network
-    from procession.net.port_table import PortTable
     from procession.net.socket import Socket
-    from procession.net.tcp import TcpSocket
-    from procession.net.udp import UdpSocket
-    from procession.net.unix_socket import UnixSocket
+    from procession.net.unix.socket import UnixSocket
 
 _AF_INET = int(AddressFamily.AF_INET)
 _AF_INET6 = int(AddressFamily.AF_INET6)
@@ -116,7 +116,7 @@ def _tcp_line(position: int, socket: TcpSocket | TimeWait, now_ns: int) -> bytes
 
 def _show_tcp(kernel: Kernel, family: int) -> list[bytes]:
     """Those that listen, then the others."""
-    from procession.net.tcp import TcpSocket
+    from procession.net.internet.tcp import TcpSocket
 
     connections = network_of(kernel).tcp
     connections.expire()
@@ -150,7 +150,7 @@ def show_tcp6(kernel: Kernel) -> bytes:
 
 def _udp_lines(ports: PortTable, family: int) -> list[bytes]:
     """Linux: net/ipv4/udp.c, udp4_format_sock."""
-    from procession.net.udp import UdpSocket
+    from procession.net.internet.udp import UdpSocket
 
     holders = ports.all_holders()
     sockets = [holder for holder in holders if isinstance(holder, UdpSocket) and holder.family == family]

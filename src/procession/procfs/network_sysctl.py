@@ -20,44 +20,44 @@ def _show_buffer(kernel: Kernel) -> bytes:
 
 def _show_ports(kernel: Kernel) -> bytes:
     """net.ipv4.ip_local_port_range."""
-    from procession.net.port_table import FIRST_EPHEMERAL, LAST_EPHEMERAL
+    from procession.net.internet.port_table import FIRST_EPHEMERAL, LAST_EPHEMERAL
 
     return b"%d\t%d\n" % (FIRST_EPHEMERAL, LAST_EPHEMERAL)
 
 
 def _show_first_free_port(kernel: Kernel) -> bytes:
     """net.ipv4.ip_unprivileged_port_start."""
-    from procession.net.internet_socket import FIRST_FREE_PORT
+    from procession.net.internet.socket import FIRST_FREE_PORT
 
     return b"%d\n" % FIRST_FREE_PORT
 
 
 def _show_send_room(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_wmem: least, at first, at most."""
+    from procession.net.internet.tcp import SEND_ROOM, UNSENT_ROOM
     from procession.net.socket import MINIMUM_SEND_BUFFER
-    from procession.net.tcp import SEND_ROOM, UNSENT_ROOM
 
     return b"%d\t%d\t%d\n" % (MINIMUM_SEND_BUFFER, UNSENT_ROOM, SEND_ROOM)
 
 
 def _show_receive_room(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_rmem: least, at first, at most."""
+    from procession.net.internet.tcp import RECEIVE_ROOM
     from procession.net.socket import MINIMUM_RECEIVE_BUFFER
-    from procession.net.tcp import RECEIVE_ROOM
 
     return b"%d\t%d\t%d\n" % (MINIMUM_RECEIVE_BUFFER, RECEIVE_ROOM, RECEIVE_ROOM)
 
 
 def _show_congestion_controls(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_available_congestion_control."""
-    from procession.net.internet_options import CONGESTION_CONTROLS
+    from procession.net.internet.options import CONGESTION_CONTROLS
 
     return b" ".join(CONGESTION_CONTROLS) + b"\n"
 
 
 def _show_most_waiting(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_max_tw_buckets."""
-    from procession.net.tcp_connection import MOST_WAITING
+    from procession.net.internet.tcp_connection import MOST_WAITING
 
     return b"%d\n" % MOST_WAITING
 
@@ -71,7 +71,7 @@ def _show_backlog(kernel: Kernel) -> bytes:
 
 def _show_queue_length(kernel: Kernel) -> bytes:
     """net.unix.max_dgram_qlen."""
-    from procession.net.unix_socket import QUEUE_LENGTH
+    from procession.net.unix.socket import QUEUE_LENGTH
 
     return b"%d\n" % QUEUE_LENGTH
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.errno import EACCES, EINVAL, ENOENT, ESRCH
 from procession.fs.dentry import Path, absolute_path
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
-from procession.kernel.exec import Program
-from procession.kernel.ptrace_access import has_memory
+from procession.kernel.program.exec import Program
+from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
 from procession.procfs import process_io, process_memory, process_mounts, process_status
 from procession.procfs.access import has_files, is_dumpable, may_inspect, require_inspection

@@ -10,7 +10,7 @@ from procession.fs.dentry import absolute_path
 from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
-from procession.kernel.ptrace_access import has_memory
+from procession.kernel.security.ptrace_access import has_memory
 from procession.mm.dump import DUMP_FILTER_BITS
 from procession.mm.peek import peek
 from procession.mm.vma import (

@@ -10,9 +10,9 @@ from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
 from procession.kernel.memory_lock import locked_bytes
-from procession.kernel.priority import BEFORE_FAIR
-from procession.kernel.ptrace_access import has_memory
-from procession.kernel.run_queue import priority_of
+from procession.kernel.sched.priority import BEFORE_FAIR
+from procession.kernel.sched.run_queue import priority_of
+from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task import CpuTimes
 from procession.kernel.task_state import LETTERS, TaskState
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE

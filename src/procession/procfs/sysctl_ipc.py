@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ERANGE
 from procession.kernel.ipc import first_namespace
-from procession.kernel.ipc.ipc_object import MAXIMUM_OBJECTS
+from procession.kernel.ipc.object import MAXIMUM_OBJECTS
 from procession.kernel.ipc.shm import destroy_orphans
 from procession.procfs.process_status import parse_integer
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
-    from procession.kernel.ipc.ipc_object import IdTable, IpcObject
     from procession.kernel.ipc.namespace import IpcNamespace
+    from procession.kernel.ipc.object import IdTable, IpcObject
     from procession.kernel.kernel import Kernel
 
 _INT_MAX = (1 << 31) - 1

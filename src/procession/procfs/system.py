@@ -10,8 +10,8 @@ from procession.abi.file_mode import S_IFMT
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import DirectoryEntry, Inode
 from procession.hardware.physical_memory import PAGE_SHIFT
-from procession.kernel.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.memory_lock import locked_bytes
+from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.task_state import TaskState
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.locks import show_locks

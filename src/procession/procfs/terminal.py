@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
-from procession.fs.devpts import terminal_driver
+from procession.fs.terminal.devpts import terminal_driver
 from procession.procfs.process_status import parse_integer
 
 if TYPE_CHECKING:

@@ -16,15 +16,18 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RDX, RIP
-from procession.kernel.clock import FAULT_NS
 from procession.kernel.oom import await_memory, out_of_memory
 from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
-from procession.kernel.priority import SCHED_DEADLINE
-from procession.kernel.signal import SigInfo, deliver_signals, force_signal, has_fatal_signal
-from procession.kernel.signal_frame import is_canonical
+from procession.kernel.sched.priority import SCHED_DEADLINE
+from procession.kernel.signal.delivery import deliver_signals
+from procession.kernel.signal.frame import is_canonical
+from procession.kernel.signal.generation import force_signal
+from procession.kernel.signal.info import SigInfo
+from procession.kernel.signal.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
+from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import NEED_RESCHED, RESTORE_MASK, SIGNAL_PENDING, CallFrame, Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
+from procession.kernel.time.clock import FAULT_NS
 from procession.mm.fault import AccessViolation, handle_fault
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
 

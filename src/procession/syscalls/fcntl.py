@@ -34,7 +34,7 @@ from procession.fs.pipe import CAP_SYS_RESOURCE, PipeFile, is_pipe_administrator
 from procession.fs.wait_queue import Sleep
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.session import ProcessGroup
-from procession.kernel.signal_io import FileOwner, can_signal_readiness, owner_of, set_async
+from procession.kernel.signal.io import FileOwner, can_signal_readiness, owner_of, set_async
 from procession.kernel.task import Task, ThreadGroup, Tid
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall

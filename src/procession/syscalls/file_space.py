@@ -15,8 +15,8 @@ from procession.fs.file_events import IN_MODIFY, note_change, note_modification
 from procession.fs.inode import S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
 from procession.fs.namei import lookup
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
-from procession.kernel.siginfo import SI_USER, SigInfo
-from procession.kernel.signal import send_signal
+from procession.kernel.signal.generation import send_signal
+from procession.kernel.signal.info import SI_USER, SigInfo
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, Fd, Flags, Long, Path, Size, UInt

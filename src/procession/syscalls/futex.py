@@ -14,13 +14,13 @@ from procession.abi.futex import (
     FutexWaitv,
 )
 from procession.abi.time import Clock, Timespec
-from procession.kernel.futex import MATCH_ANY, Deadline, FutexWait, futex_key, futex_wait, futex_wake
-from procession.kernel.futex_pi import lock_pi, requeue_pi, unlock_pi, wait_requeue_pi
-from procession.kernel.futex_requeue import futex_requeue as requeue_waiters
-from procession.kernel.futex_requeue import futex_wake_op
-from procession.kernel.futex_vector import ExpectedWord, futex_wait_multiple
-from procession.kernel.posix_clock import CLOCK_MONOTONIC, CLOCK_REALTIME, KTIME_MAX
+from procession.kernel.futex.pi import lock_pi, requeue_pi, unlock_pi, wait_requeue_pi
+from procession.kernel.futex.queue import MATCH_ANY, Deadline, FutexWait, futex_key, futex_wait, futex_wake
+from procession.kernel.futex.requeue import futex_requeue as requeue_waiters
+from procession.kernel.futex.requeue import futex_wake_op
+from procession.kernel.futex.vector import ExpectedWord, futex_wait_multiple
 from procession.kernel.task import RestartBlock
+from procession.kernel.time.posix_clock import CLOCK_MONOTONIC, CLOCK_REALTIME, KTIME_MAX
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, U64, Address, Choice, ChoiceAndFlags, Flags, In, Int, UInt
 from procession.syscalls.time import nanoseconds_of

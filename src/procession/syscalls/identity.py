@@ -9,8 +9,8 @@ from procession.abi.capability import CapUserData, CapUserHeader
 from procession.abi.errno import EINVAL, EPERM, ESRCH
 from procession.abi.limits import NGROUPS_MAX
 from procession.abi.structure import U32
-from procession.kernel.capability import CAP_FULL_SET, CAP_SETGID, set_capabilities
-from procession.kernel.credentials import (
+from procession.kernel.security.capability import CAP_FULL_SET, CAP_SETGID, set_capabilities
+from procession.kernel.security.credentials import (
     set_all_gids,
     set_all_uids,
     set_file_system_gid,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EBADF, EINVAL, EISDIR, ENOTTY, EOPNOTSUPP, EPERM, EXDEV
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl, SocketIoctl, TerminalIoctl
-from procession.fs.devpts import open_peer
 from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, File
 from procession.fs.inode import S_IFSOCK
 from procession.fs.permission import CAP_SYS_ADMIN
-from procession.fs.tty import TtyFile
+from procession.fs.terminal.devpts import open_peer
+from procession.fs.terminal.tty import TtyFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
-from procession.kernel.signal_io import can_signal_readiness
+from procession.kernel.signal.io import can_signal_readiness
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.fcntl import change_flags, set_owner_number, signed_owner_number

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, EINVAL, ENOENT, EPERM, ESRCH
 from procession.abi.kcmp import KcmpEpollSlot, KcmpType
-from procession.kernel.ptrace_access import may_access
+from procession.kernel.security.ptrace_access import may_access
 from procession.kernel.task import Tid
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Int

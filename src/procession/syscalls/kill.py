@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import E2BIG, EINVAL, EPERM, ESRCH
 from procession.abi.siginfo import SI_MAX_SIZE, SiginfoRaw
-from procession.kernel.kill import (
+from procession.kernel.signal.info import KERNEL_SIZE, SI_TKILL, SI_USER, SigInfo
+from procession.kernel.signal.kill import (
     sender_info,
     signal_everybody,
     signal_group_members,
     signal_process_by_id,
     signal_thread,
 )
-from procession.kernel.siginfo import KERNEL_SIZE, SI_TKILL, SI_USER, SigInfo
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import In, Int, SignalNumber
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL
 from procession.abi.resource import Rlimit64, RlimitResource, Rusage, RusageWho
 from procession.abi.time import Tms
-from procession.kernel.posix_clock import charge_running, process_times
-from procession.kernel.priority import find_task
 from procession.kernel.rlimit import change_limit, check_limit_access
+from procession.kernel.sched.priority import find_task
 from procession.kernel.task import CpuTimes
+from procession.kernel.time.posix_clock import charge_running, process_times
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, In, Int, Out
 from procession.syscalls.process import rusage_of

@@ -29,7 +29,7 @@ from procession.hardware.physical_memory import (
     OutOfFrames,
 )
 from procession.kernel.memory_lock import check_lock_limit
-from procession.kernel.personality import READ_IMPLIES_EXEC, effective_protection
+from procession.kernel.program.personality import READ_IMPLIES_EXEC, effective_protection
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.brk import set_brk

@@ -5,11 +5,11 @@ from __future__ import annotations
 from procession.abi.errno import EBADF, EINVAL, EPERM, ESRCH
 from procession.abi.pidfd import PidfdFlag, PidfdSignalFlag
 from procession.abi.siginfo import SiginfoRaw
-from procession.kernel.kill import sender_info, signal_group_members, signal_process, signal_thread
 from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of, signalled_by, task_for_pidfd
-from procession.kernel.ptrace_access import may_access
 from procession.kernel.rlimit import RLIMIT_NOFILE
-from procession.kernel.siginfo import SI_USER
+from procession.kernel.security.ptrace_access import may_access
+from procession.kernel.signal.info import SI_USER
+from procession.kernel.signal.kill import sender_info, signal_group_members, signal_process, signal_thread
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.syscalls.declaration import syscall

@@ -12,7 +12,7 @@ from procession.abi.time import Timespec, Timeval
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, File, PathFile
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.kernel.rlimit import RLIMIT_NOFILE
-from procession.kernel.signal import set_temporary_mask
+from procession.kernel.signal.mask import set_temporary_mask
 from procession.kernel.task import RestartBlock
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, Address, In, InOut, Int, SignalSet, Size, UInt

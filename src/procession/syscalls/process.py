@@ -28,13 +28,13 @@ from procession.fs import namei
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG
 from procession.fs.wait_queue import Sleep
 from procession.kernel import clone as cloning
-from procession.kernel.clock import FORK_NS
 from procession.kernel.clone import CloneArguments, copy_process, store_tid
-from procession.kernel.exec import begin_new_exec, do_execve
 from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of
+from procession.kernel.program.exec import begin_new_exec, do_execve
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import CpuTimes, Task
+from procession.kernel.time.clock import FORK_NS
 from procession.kernel.wait import (
     P_ALL,
     P_PGID,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EBADF, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
 from procession.abi.mmap_flags import Advice
 from procession.hardware.physical_memory import PAGE_MASK
-from procession.kernel.capability import CAP_SYS_NICE
 from procession.kernel.pidfd import PidFile
-from procession.kernel.ptrace_access import memory_of
+from procession.kernel.security.capability import CAP_SYS_NICE
+from procession.kernel.security.ptrace_access import memory_of
 from procession.kernel.task import Tid
 from procession.mm.vma import LOCKED, PROT_READ
 from procession.syscalls.declaration import syscall

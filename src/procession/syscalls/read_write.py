@@ -13,8 +13,8 @@ from procession.fs.file_events import note_access, note_modification
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
-from procession.kernel.siginfo import SI_USER, SigInfo
-from procession.kernel.signal import send_signal
+from procession.kernel.signal.generation import send_signal
+from procession.kernel.signal.info import SI_USER, SigInfo
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
     U64,

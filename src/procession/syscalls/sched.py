@@ -10,8 +10,7 @@ from procession.abi.resource import PriorityWhich
 from procession.abi.sched import SchedAttr, SchedParam, SchedPolicy
 from procession.abi.structure import U32
 from procession.abi.time import Timespec
-from procession.kernel.capability import CAP_SYS_NICE
-from procession.kernel.priority import (
+from procession.kernel.sched.priority import (
     HIGHEST_NICE,
     LOWEST_NICE,
     POLICIES,
@@ -28,7 +27,8 @@ from procession.kernel.priority import (
     set_nice,
     set_scheduling,
 )
-from procession.kernel.sched import TIME_SLICE_NS
+from procession.kernel.sched.scheduler import TIME_SLICE_NS
+from procession.kernel.security.capability import CAP_SYS_NICE
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, In, InOut, Int, Out, UInt
 

@@ -12,15 +12,15 @@ from procession.abi.signals import SIG_DFL, SIG_IGN, SigactionFlag, SigprocmaskH
 from procession.abi.time import Timespec
 from procession.fs.wait_queue import Sleep
 from procession.hardware.registers import RAX, RIP, RSP
-from procession.kernel.alternate_stack import set_alternate_stack, stack_flags
 from procession.kernel.rlimit import RLIMIT_NOFILE
-from procession.kernel.siginfo import SigInfo
-from procession.kernel.signal_delivery import take_signal
-from procession.kernel.signal_frame import is_canonical, leave_frame
-from procession.kernel.signal_generation import force_signal
-from procession.kernel.signal_handlers import SA_IMMUTABLE, SignalAction
-from procession.kernel.signal_mask import set_blocked, set_temporary_mask
-from procession.kernel.signal_set import (
+from procession.kernel.signal.alternate_stack import set_alternate_stack, stack_flags
+from procession.kernel.signal.delivery import take_signal
+from procession.kernel.signal.frame import is_canonical, leave_frame
+from procession.kernel.signal.generation import force_signal
+from procession.kernel.signal.handlers import SA_IMMUTABLE, SignalAction
+from procession.kernel.signal.info import SigInfo
+from procession.kernel.signal.mask import set_blocked, set_temporary_mask
+from procession.kernel.signal.set import (
     ALL_SIGNALS,
     IGNORED_BY_DEFAULT,
     SIGNAL_COUNT,
@@ -74,7 +74,7 @@ def rt_sigaction(
             for thread in group.threads:
                 thread.pending.discard(bit)
         elif group.posix_timers:
-            from procession.kernel.posix_timer import signal_heeded
+            from procession.kernel.time.posix_timer import signal_heeded
 
             signal_heeded(group, signal)
     if old_action:
@@ -221,7 +221,7 @@ def signalfd4(task: Task, fd: Fd, mask: In[SignalSet], size: Size, flags: Flags[
 
 def _signalfd(task: Task, fd: int, mask: In[SignalSet], size: int, flags: int) -> int:
     """Linux: fs/signalfd.c, do_signalfd4."""
-    from procession.kernel.signalfd import SignalFile
+    from procession.kernel.signal.fd import SignalFile
 
     _check_size(size)
     signals = mask.get() & ~UNBLOCKABLE

@@ -10,7 +10,7 @@ from procession.abi.socket import SOMAXCONN, AddressFamily, ShutdownHow, SocketF
 from procession.abi.structure import I32
 from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
-from procession.kernel.timer import TIMER_ACTIONS
+from procession.kernel.time.timer import TIMER_ACTIONS
 from procession.net.socket import MSG_DONTWAIT
 from procession.net.socket_file import SocketFile, open_socket, socket_file_system
 from procession.syscalls.declaration import syscall
@@ -223,13 +223,13 @@ def getpeername(task: Task, fd: Fd, address: OutSocketAddress, length: InOut[I32
 
 
 def _connection_timed_out(kernel: Kernel, timer: Timer) -> None:
-    from procession.net.tcp_connection import connection_timed_out
+    from procession.net.internet.tcp_connection import connection_timed_out
 
     connection_timed_out(timer.target)
 
 
 def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
-    from procession.kernel.signal_io import send_urgent
+    from procession.kernel.signal.io import send_urgent
 
     send_urgent(kernel, timer.target)
 

@@ -78,7 +78,7 @@ def _peer_pidfd(task: Task, file: SocketFile) -> bytes:
     """SO_PEERPIDFD: a pidfd of who is at the other end. Raises ENODATA. Linux: net/core/sock.c."""
     from procession.kernel.pidfd import PidFile
     from procession.kernel.task import ThreadGroup
-    from procession.net.unix_socket import UnixSocket
+    from procession.net.unix.socket import UnixSocket
 
     socket = file.socket
     identity = socket.peer_identity if isinstance(socket, UnixSocket) else None

@@ -21,14 +21,14 @@ from procession.fs.attributes import check_access
 from procession.fs.inode import S_IFLNK, Inode
 from procession.fs.mount import MS_NOATIME, Mount
 from procession.fs.namei import lookup
-from procession.kernel.capability import SECURE_NO_SETUID_FIXUP
+from procession.kernel.security.capability import SECURE_NO_SETUID_FIXUP
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Fd, Flags, Int, OptionalPath, Out, OutBuffer, Path
 from procession.syscalls.paths import find
 
 if TYPE_CHECKING:
     from procession.fs import dentry
-    from procession.kernel.credentials import Credentials
+    from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
 
 _STAT = Struct("<QQQIII4xQqqqqqqqqq24x")

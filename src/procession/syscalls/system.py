@@ -11,10 +11,10 @@ from procession.abi.structure import U64
 from procession.abi.sysinfo import SI_LOAD_SHIFT, Sysinfo
 from procession.abi.utsname import Utsname
 from procession.hardware.physical_memory import PAGE_SIZE
-from procession.kernel.loadavg import LOAD_SHIFT
-from procession.kernel.priority import find_task
-from procession.kernel.ptrace_access import may_access
-from procession.kernel.uts import check_name_change
+from procession.kernel.namespaces.uts import check_name_change
+from procession.kernel.sched.loadavg import LOAD_SHIFT
+from procession.kernel.sched.priority import find_task
+from procession.kernel.security.ptrace_access import may_access
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Flags, InBuffer, Int, Out, OutBuffer, Size, UInt
 

@@ -15,9 +15,10 @@ from procession.abi.errno import (
 from procession.abi.structure import I64
 from procession.abi.time import Clock, TimerFlag, Timespec, Timeval, Timex, Timezone
 from procession.fs.wait_queue import Sleep, WaitQueue
-from procession.kernel.capability import CAP_SYS_TIME, CAP_WAKE_ALARM
-from procession.kernel.itimer import watch_cpu_clock
-from procession.kernel.posix_clock import (
+from procession.kernel.security.capability import CAP_SYS_TIME, CAP_WAKE_ALARM
+from procession.kernel.task import RestartBlock
+from procession.kernel.time.itimer import watch_cpu_clock
+from procession.kernel.time.posix_clock import (
     ALARM_CLOCKS,
     CLOCK_BOOTTIME,
     CLOCK_MONOTONIC,
@@ -31,7 +32,6 @@ from procession.kernel.posix_clock import (
     read_clock,
     set_realtime,
 )
-from procession.kernel.task import RestartBlock
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, Flags, In, InOut, Out
 

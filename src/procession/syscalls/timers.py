@@ -18,15 +18,16 @@ from procession.abi.time import (
 )
 from procession.abi.timerfd import TimerfdFlag, TimerfdSettimeFlag
 from procession.fs.file import PathFile
-from procession.kernel.capability import CAP_WAKE_ALARM
-from procession.kernel.itimer import ITIMER_REAL, ItimerSetting, get_itimer, set_itimer
-from procession.kernel.posix_clock import (
+from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.security.capability import CAP_WAKE_ALARM
+from procession.kernel.time.itimer import ITIMER_REAL, ItimerSetting, get_itimer, set_itimer
+from procession.kernel.time.posix_clock import (
     ALARM_CLOCKS,
     CLOCK_BOOTTIME,
     CLOCK_MONOTONIC,
     CLOCK_REALTIME,
 )
-from procession.kernel.posix_timer import (
+from procession.kernel.time.posix_timer import (
     TimerSetting,
     check_notification,
     check_timer_clock,
@@ -34,14 +35,13 @@ from procession.kernel.posix_timer import (
     delete_posix_timer,
     find_posix_timer,
 )
-from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, Fd, Flags, In, Int, Out, UInt
 from procession.syscalls.time import nanoseconds_of
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
-    from procession.kernel.timerfd import TimerFile
+    from procession.kernel.time.timerfd import TimerFile
 
 _NS_PER_S = 1_000_000_000
 _NS_PER_US = 1000
@@ -171,7 +171,7 @@ def timer_delete(task: Task, timer: Int) -> None:
 @syscall(283)
 def timerfd_create(task: Task, clock: Choice[Clock], flags: Flags[TimerfdFlag]) -> int:
     """timerfd_create(2). Linux: fs/timerfd.c, SYSCALL_DEFINE2(timerfd_create)."""
-    from procession.kernel.timerfd import TimerFile
+    from procession.kernel.time.timerfd import TimerFile
 
     if flags & ~(_TFD_NONBLOCK | _TFD_CLOEXEC):
         raise EINVAL(f"unknown flags {flags:#x}")
@@ -186,7 +186,7 @@ def timerfd_create(task: Task, clock: Choice[Clock], flags: Flags[TimerfdFlag]) 
 
 
 def _find_timerfd(task: Task, fd: int) -> TimerFile:
-    from procession.kernel.timerfd import TimerFile
+    from procession.kernel.time.timerfd import TimerFile
 
     file = task.files.file(fd)
     if isinstance(file, PathFile):

@@ -375,7 +375,7 @@ def _read_at_once(source: File, length: int) -> bytes:
     """
     from procession.net.socket import MSG_DONTWAIT
     from procession.net.socket_file import SocketFile
-    from procession.net.unix_stream import UnixStream
+    from procession.net.unix.stream import UnixStream
 
     if not (isinstance(source, SocketFile) and isinstance(source.socket, UnixStream)):
         return source.read(length)

@@ -13,7 +13,7 @@ from procession.abi.socket import Msghdr
 from procession.abi.structure import Structure
 from procession.abi.syscall_numbers import name_of
 from procession.abi.wait_options import CORE_DUMPED, ChildCode
-from procession.kernel.siginfo import (
+from procession.kernel.signal.info import (
     LAYOUT_CHILD,
     LAYOUT_KILL,
     LAYOUT_POLL,
@@ -44,7 +44,7 @@ from procession.trace.values import (
 )
 
 if TYPE_CHECKING:
-    from procession.kernel.siginfo import SigInfo
+    from procession.kernel.signal.info import SigInfo
     from procession.kernel.task import Task, ThreadGroup
     from procession.mm.address_space import MemoryDescriptor
     from procession.syscalls.declaration import Parameter, SystemCall

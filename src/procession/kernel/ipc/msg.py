@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import E2BIG, EAGAIN, EIDRM, ENOMSG, ENOSPC, EPERM, ERESTARTNOHAND, Errno
 from procession.abi.ipc import MsgFlag, Msqid64Ds
 from procession.fs.wait_queue import Abandonable, Sleep
-from procession.kernel.capability import CAP_SYS_RESOURCE
-from procession.kernel.ipc.ipc_object import IPC_NOWAIT, READ, WRITE, IpcObject, now_s
+from procession.kernel.ipc.object import IPC_NOWAIT, READ, WRITE, IpcObject, now_s
+from procession.kernel.security.capability import CAP_SYS_RESOURCE
 
 if TYPE_CHECKING:
     from procession.kernel.ipc.namespace import IpcNamespace

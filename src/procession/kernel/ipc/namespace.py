@@ -17,7 +17,7 @@ from procession.abi.ipc import (
     SHMMAX,
     SHMMNI,
 )
-from procession.kernel.ipc.ipc_object import IdTable
+from procession.kernel.ipc.object import IdTable
 
 if TYPE_CHECKING:
     from procession.fs.mqueue import MqueueFileSystem

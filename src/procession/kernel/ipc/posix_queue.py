@@ -10,15 +10,15 @@ from procession.abi.signals import SignalCode
 from procession.fs.mqueue import MqueueFileSystem, QueuedMessage, QueueInode, add_sleeper
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.kernel.ipc import first_namespace
-from procession.kernel.priority import LARGEST_REAL_TIME_PRIORITY, REAL_TIME, SCHED_DEADLINE
 from procession.kernel.rlimit import RLIMIT_MSGQUEUE
-from procession.kernel.siginfo import SigInfo
-from procession.kernel.signal import send_group_signal
+from procession.kernel.sched.priority import LARGEST_REAL_TIME_PRIORITY, REAL_TIME, SCHED_DEADLINE
+from procession.kernel.signal.generation import send_group_signal
+from procession.kernel.signal.info import SigInfo
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
-    from procession.kernel.credentials import User
     from procession.kernel.kernel import Kernel
+    from procession.kernel.security.credentials import User
     from procession.kernel.task import Task, ThreadGroup
     from procession.net.netlink import NetlinkSocket
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.errno import EAGAIN, EFBIG, EIDRM, EINTR, EINVAL, ENOSPC, ERANGE, Errno
 from procession.abi.ipc import SEMAEM, SEMVMX, SemFlag, Semid64Ds
 from procession.fs.wait_queue import Abandonable, Sleep
-from procession.kernel.ipc.ipc_object import IPC_NOWAIT, READ, WRITE, IpcObject, now_s
+from procession.kernel.ipc.object import IPC_NOWAIT, READ, WRITE, IpcObject, now_s
 from procession.kernel.ipc.sem_undo import SemaphoreUndo, undo_for
 
 if TYPE_CHECKING:

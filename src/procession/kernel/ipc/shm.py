@@ -13,17 +13,17 @@ from procession.fs.memfd import shared_memory_mount
 from procession.fs.tmpfs import MemoryInode, Tmpfs
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
-from procession.kernel.capability import CAP_IPC_LOCK
-from procession.kernel.ipc.ipc_object import EXECUTE, READ, WRITE, IpcObject
-from procession.kernel.personality import effective_protection
+from procession.kernel.ipc.object import EXECUTE, READ, WRITE, IpcObject
+from procession.kernel.program.personality import effective_protection
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_MEMLOCK
+from procession.kernel.security.capability import CAP_IPC_LOCK
 from procession.mm.vma import COUNTED, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
-    from procession.kernel.credentials import User
     from procession.kernel.ipc.namespace import IpcNamespace
     from procession.kernel.kernel import Kernel
+    from procession.kernel.security.credentials import User
     from procession.kernel.task import Task
 
 SHM_RDONLY = int(ShmatFlag.SHM_RDONLY)

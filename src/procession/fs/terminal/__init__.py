@@ -1,0 +1,1 @@
+"""Terminals (tty(4)): line disciplines, pseudo-terminals and devpts."""

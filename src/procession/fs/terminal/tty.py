@@ -1,0 +1,476 @@
+"""Terminals and the files that are open on them: reading, writing, waiting, hanging up (tty(4))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from procession.abi.device_numbers import encode_device
+from procession.abi.errno import EAGAIN, EBUSY, EIO
+from procession.fs.file import (
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLPRI,
+    POLLRDNORM,
+    POLLWRNORM,
+    File,
+)
+from procession.fs.permission import CAP_SYS_ADMIN
+from procession.fs.terminal.line_discipline import LineDiscipline
+from procession.fs.terminal.modes import TOSTOP, TerminalModes, no_modes
+from procession.fs.wait_queue import Sleep, WaitQueue
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import UserMemory
+    from procession.fs.permission import Subject
+
+SIGTTIN, SIGTTOU, SIGWINCH = 21, 22, 28
+NS_PER_TENTH = 100_000_000
+_NS_PER_SECOND = 10**9
+_READ_CHUNK = 64
+"""In pieces of how many bytes Linux reads a terminal: a greater VMIN isn't waited for."""
+_FEW = 128
+"""A writer is woken when its reader has no more than this left (Linux: TTY_THRESHOLD_UNTHROTTLE)."""
+_TIME_STAMP_MASK = ~7
+"""Time stamps of terminals tell only every eighth second, so that nobody learns how fast one types."""
+_HUNG_UP_EVENTS = POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDNORM | POLLWRNORM
+
+
+class JobControl(Protocol):
+    """What terminals need to know of processes, and have done to them: the kernel's."""
+
+    def check_change(self, tty: Tty, signo: int) -> None:
+        """Stop a background process that reads (SIGTTIN), writes or sets (SIGTTOU): ERESTARTSYS, or EIO."""
+
+    def opened(self, tty: Tty) -> None:
+        """A process has opened `tty` for reading: perhaps it becomes its controlling terminal."""
+
+    def signal_foreground(self, tty: Tty, signo: int) -> None:
+        """Send every process of the foreground process group `signo`."""
+
+    def hung_up(self, tty: Tty, *, is_session_ending: bool) -> None:
+        """Nobody has `tty` as controlling terminal any more; the session's leader is told."""
+
+    def forget(self, tty: Tty) -> None:
+        """Nobody has `tty` open or as controlling terminal any more."""
+
+    def current_terminal(self) -> Tty | None:
+        """The calling process's controlling terminal."""
+
+    def has_capability(self, capability: int) -> bool:
+        """Whether the caller has it."""
+
+    @property
+    def has_pending_signal(self) -> bool:
+        """Whether the caller's sleep would end at once."""
+
+    @property
+    def has_slept(self) -> bool:
+        """Whether the caller's system call has slept, and looks again."""
+
+    @property
+    def progress(self) -> object:
+        """What it said when it slept last."""
+
+    def may_write(self, tty: Tty) -> bool:
+        """Whether nobody else is in the middle of a write to `tty`."""
+
+    def begin_writing(self, tty: Tty) -> None:
+        """The caller's write has to wait in the middle: nobody else writes to `tty` until it's done."""
+
+    @property
+    def now_ns(self) -> int:
+        """The monotonic clock."""
+
+    def control(self, file: TtyFile, request: int, argument: int, memory: UserMemory) -> int | None:
+        """The requests of ioctl(2) about sessions and process groups; None for any other."""
+
+
+class ReadProgress:
+    """A read that has waited: what there was to read when it last looked, and until when it waits."""
+
+    __slots__ = ("deadline_ns", "seen")
+
+    def __init__(self, seen: int, deadline_ns: int | None) -> None:
+        self.seen = seen
+        self.deadline_ns = deadline_ns
+
+
+class Tty:
+    """One terminal, or one end of a pseudo-terminal (Linux: struct tty_struct).
+
+    `count` counts who holds it: open files, and for a pseudo-terminal's slave its master. `session` is the
+    session whose controlling terminal this is, `foreground` the id of its foreground process group, 0 for
+    none. `size` is rows, columns and their pixels.
+
+    `pending` holds what has come and the line discipline had no room for yet. What becomes of output is up
+    to the subclass.
+    """
+
+    __slots__ = (
+        "count",
+        "device",
+        "discipline",
+        "files",
+        "first_modes",
+        "foreground",
+        "has_io_error",
+        "is_exclusive",
+        "is_other_closed",
+        "is_receiving",
+        "is_stopped",
+        "is_stopped_by_request",
+        "jobs",
+        "locked_modes",
+        "modes",
+        "packet_status",
+        "pending",
+        "read_queue",
+        "session",
+        "size",
+        "write_queue",
+        "writer",
+    )
+
+    limit: ClassVar[int] = 8192
+    """How many bytes may be pending."""
+
+    def __init__(self, jobs: JobControl, modes: TerminalModes, major: int, minor: int) -> None:
+        self.jobs = jobs
+        self.device = encode_device(major, minor)
+        self.modes = self.first_modes = modes
+        self.locked_modes = no_modes()
+        self.is_stopped = False
+        self.is_stopped_by_request = False
+        self.is_receiving = False
+        self.is_exclusive = False
+        self.is_other_closed = False
+        self.has_io_error = False
+        self.packet_status = 0
+        self.pending = bytearray()
+        self.read_queue = WaitQueue(POLLIN | POLLRDNORM | POLLPRI | POLLHUP)
+        self.write_queue = WaitQueue(POLLOUT | POLLWRNORM)
+        self.count = 0
+        self.files: dict[TtyFile, None] = {}
+        self.session: Any = None
+        self.foreground = 0
+        self.size = (0, 0, 0, 0)
+        # Who is in the middle of a write.
+        self.writer: Any = None
+        self.discipline = LineDiscipline(self, modes)
+
+    # The far end; a terminal that has none takes everything and says nothing.
+
+    @property
+    def pair(self) -> Tty:
+        """The end of which ioctl(2) speaks: for a pseudo-terminal's master its slave, else this one."""
+        return self
+
+    @property
+    def is_packet_mode(self) -> bool:
+        """Whether what is read begins with a byte of control information (TIOCPKT)."""
+        return False
+
+    def take_status(self) -> int:
+        """What has happened at the far end, as PacketFlag, once; 0 for nothing."""
+        return 0
+
+    def has_status(self) -> bool:
+        """Whether something has happened at the far end."""
+        return False
+
+    def output_room(self) -> int:
+        """How many bytes `put_output` takes now."""
+        return self.limit
+
+    def put_output(self, data: bytes) -> int:
+        """Send bytes to the far end; how many were taken."""
+        return len(data)
+
+    def flush_output(self) -> None:
+        """Drop what is still on its way to the far end."""
+
+    def input_flushed(self) -> None:
+        """Tell a far end in packet mode."""
+
+    def output_started(self) -> None:
+        """Tell a far end in packet mode."""
+
+    def output_stopped(self) -> None:
+        """Tell a far end in packet mode."""
+
+    def modes_chosen(self, modes: TerminalModes) -> TerminalModes:
+        """The modes that the device gives when `modes` are asked for."""
+        return modes
+
+    def readers_are_done(self) -> None:
+        """Little is left to be read: whoever sends may go on."""
+
+    def check_open(self) -> None:
+        """Raise EIO if it can't be opened now."""
+
+    def opened(self) -> None:
+        """One more file is open on it."""
+
+    def closing(self) -> None:
+        """A file is about to be closed; `count` counts it still."""
+
+    # Input
+
+    def arrive(self, data: bytes) -> int:
+        """Bytes from the far end; how many there was room for."""
+        taken = data[: self.limit - len(self.pending)]
+        self.pending += taken
+        if not self.is_held_up:
+            self.pull()
+        return len(taken)
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether what has arrived stays pending for now."""
+        return False
+
+    @property
+    def arrival_room(self) -> int:
+        """How many bytes `arrive` takes now."""
+        return self.limit - len(self.pending)
+
+    def pull(self) -> None:
+        """Hand the line discipline what it has room for. Linux: tty_buffer.c, flush_to_ldisc."""
+        pending = self.pending
+        if pending:
+            # Taken out first: a character among these may flush what is pending.
+            data = bytes(pending)
+            pending.clear()
+            self.is_receiving = True
+            count = self.discipline.receive(data)
+            self.is_receiving = False
+            if count < len(data):
+                pending[:0] = data[count:]
+
+    def take_input(self, length: int) -> bytes:
+        """Up to `length` bytes of what can be read; only if the line discipline has any."""
+        discipline = self.discipline
+        data = discipline.read(length)
+        if len(discipline.buffer) <= _FEW:
+            self.readers_are_done()
+        if discipline.lacks_room:
+            discipline.lacks_room = False
+            self.pull()
+        return data
+
+    def wake_readers(self) -> None:
+        """There may be something to read."""
+        self.read_queue.wake_all()
+
+    def wake_writers(self) -> None:
+        """There may be room for output."""
+        self.write_queue.wake_all()
+
+    def flush_input(self) -> None:
+        """Drop what has come and wasn't read. Linux: tty_perform_flush, TCIFLUSH."""
+        self.pending.clear()
+        self.discipline.flush()
+        self.readers_are_done()
+
+    # Output
+
+    def stop(self) -> None:
+        """Let output stand still. Linux: tty_io.c, __stop_tty."""
+        if not self.is_stopped:
+            self.is_stopped = True
+            self.output_stopped()
+
+    def start(self) -> None:
+        """Let output go on, unless a program has stopped it. Linux: tty_io.c, __start_tty."""
+        if self.is_stopped and not self.is_stopped_by_request:
+            self.is_stopped = False
+            self.output_started()
+            self.wake_writers()
+
+    def send_signal(self, signo: int) -> None:
+        """Send the foreground process group a signal."""
+        self.jobs.signal_foreground(self, signo)
+
+    # Modes
+
+    def set_modes(self, modes: TerminalModes) -> None:
+        """Go on with other modes. Linux: tty_ioctl.c, tty_set_termios."""
+        self.modes = self.modes_chosen(modes.keeping_locked(self.modes, self.locked_modes))
+        self.discipline.set_modes(self.modes)
+        self.wake_writers()
+        self.wake_readers()
+
+    def resize(self, size: tuple[int, int, int, int]) -> None:
+        """Another window size; the foreground process group hears of it. Linux: pty.c, pty_resize."""
+        if size != self.size:
+            self.jobs.signal_foreground(self, SIGWINCH)
+            self.size = size
+
+    # Opening and closing
+
+    def reopen(self) -> None:
+        """Count one more file. Raises EIO, EBUSY. Linux: tty_io.c, tty_reopen."""
+        if self.is_exclusive and not self.jobs.has_capability(CAP_SYS_ADMIN):
+            raise EBUSY
+        self.check_open()
+        self.count += 1
+
+    def release(self, file: TtyFile) -> None:
+        """An open file is gone. Linux: tty_io.c, tty_release."""
+        self.closing()
+        self.count -= 1
+        self.files.pop(file, None)
+
+    def hang_up(self, *, is_session_ending: bool = False) -> None:
+        """Nobody hears or says anything here any more, unless they open it anew.
+
+        Linux: tty_io.c, __tty_hangup.
+        """
+        for file in self.files:
+            file.is_hung_up = True
+        self.jobs.hung_up(self, is_session_ending=is_session_ending)
+        self.pending.clear()
+        self.flush_output()
+        self.session = None
+        self.foreground = 0
+        self.packet_status = 0
+        self.modes = self.first_modes
+        self.discipline = LineDiscipline(self, self.modes)
+        self.wake_writers()
+        self.wake_readers()
+
+
+class TtyFile(File):
+    """An open terminal (Linux: tty_fops; hung_up_tty_fops once `is_hung_up`)."""
+
+    __slots__ = ("is_hung_up", "tty")
+
+    writes_whole = True
+
+    def __init__(self, path: Path, flags: int, subject: Subject, tty: Tty) -> None:
+        super().__init__(path, flags, subject)
+        self.tty = tty
+        self.is_hung_up = False
+        tty.files[self] = None
+
+    def release(self) -> None:
+        self.tty.release(self)
+
+    def read(self, length: int) -> bytes:
+        """Linux: n_tty.c, n_tty_read."""
+        tty = self.tty
+        progress = tty.jobs.progress
+        waited = progress if isinstance(progress, ReadProgress) else None
+        if waited is not None and tty.is_other_closed and not tty.discipline.has_input():
+            raise EIO
+        if self.is_hung_up:
+            return b""
+        if tty.has_io_error:
+            raise EIO
+        if waited is None:
+            tty.jobs.check_change(tty, SIGTTIN)
+        if not length:
+            return b""
+        if tty.is_packet_mode:
+            status = tty.take_status()
+            if status:
+                return bytes((status,))
+            length -= 1
+        discipline = tty.discipline
+        if discipline.is_canonical:
+            if not discipline.has_input():
+                self._wait_for_input(0, None)
+        else:
+            if discipline.wait_rule[0] > _READ_CHUNK:
+                length = min(length, _READ_CHUNK)
+            if not self._await_bytes(length, waited):
+                return b""
+        data = tty.take_input(length)
+        self.inode.atime_ns = self._time_stamp(self.inode.atime_ns)
+        return b"\0" + data if tty.is_packet_mode else data
+
+    def _await_bytes(self, length: int, waited: ReadProgress | None) -> int:
+        """Wait for as many bytes as VMIN and VTIME say; how many there are. Raises Sleep, EAGAIN, EIO."""
+        tty = self.tty
+        discipline = tty.discipline
+        least, tenths = discipline.wait_rule
+        available = len(discipline.buffer)
+        wanted = max(min(least, length), 1)
+        if available >= wanted:
+            return available
+        now_ns = tty.jobs.now_ns
+        deadline_ns = waited.deadline_ns if waited is not None else None
+        if least and tenths:
+            # Between two bytes no more than that may pass; for the first one there is time.
+            if available and (waited is None or available > waited.seen):
+                deadline_ns = now_ns + tenths * NS_PER_TENTH
+        elif not least and deadline_ns is None:
+            deadline_ns = now_ns + tenths * NS_PER_TENTH
+        if deadline_ns is not None and now_ns >= deadline_ns:
+            if tty.is_other_closed and not available:
+                raise EIO
+            return available
+        if available and (not self.is_blocking or tty.jobs.has_pending_signal or tty.is_other_closed):
+            return available
+        self._wait_for_input(available, deadline_ns)
+        return 0
+
+    def _wait_for_input(self, available: int, deadline_ns: int | None) -> None:
+        tty = self.tty
+        if tty.is_other_closed:
+            raise EIO
+        if not self.is_blocking:
+            raise EAGAIN
+        raise Sleep(tty.read_queue, deadline_ns=deadline_ns, progress=ReadProgress(available, deadline_ns))
+
+    def write(self, data: bytes) -> int:
+        """Linux: n_tty.c, n_tty_write."""
+        tty = self.tty
+        if self.is_hung_up or tty.has_io_error:
+            raise EIO
+        if tty.modes.local & TOSTOP and not tty.jobs.has_slept:
+            tty.jobs.check_change(tty, SIGTTOU)
+        if not data:
+            return 0
+        count = tty.discipline.write(data) if tty.jobs.may_write(tty) else 0
+        if not count:
+            if not self.is_blocking:
+                raise EAGAIN
+            tty.jobs.begin_writing(tty)
+            raise Sleep(tty.write_queue)
+        if tty.writer is not None:
+            tty.writer = None
+            tty.wake_writers()
+        self.inode.mtime_ns = self._time_stamp(self.inode.mtime_ns)
+        return count
+
+    def _time_stamp(self, before_ns: int) -> int:
+        """Linux: tty_io.c, tty_update_time."""
+        now_s = self.inode.superblock.vfs.clock.realtime_ns // _NS_PER_SECOND
+        before_s = before_ns // _NS_PER_SECOND
+        return now_s * _NS_PER_SECOND if (now_s ^ before_s) & _TIME_STAMP_MASK else before_ns
+
+    def poll_mask(self) -> int:
+        """Linux: n_tty.c, n_tty_poll; hung_up_tty_poll."""
+        if self.is_hung_up:
+            return _HUNG_UP_EVENTS
+        tty = self.tty
+        mask = POLLIN | POLLRDNORM if tty.discipline.poll_has_input() else 0
+        if tty.is_packet_mode and tty.has_status():
+            mask |= POLLPRI | POLLIN | POLLRDNORM
+        if tty.is_other_closed:
+            mask |= POLLHUP
+        if tty.output_room() > 0 and (tty.writer is None or tty.jobs.may_write(tty)):
+            mask |= POLLOUT | POLLWRNORM
+        return mask
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        return (self.tty.read_queue, self.tty.write_queue)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        from procession.fs.terminal.ioctl import control_terminal
+
+        return control_terminal(self, request, argument, memory)

@@ -1,0 +1,1 @@
+"""What a task sees of the machine as its own (namespaces(7))."""

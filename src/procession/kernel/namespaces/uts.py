@@ -1,0 +1,54 @@
+"""What a machine calls itself: uname(2)'s names, and how a personality changes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, EPERM
+from procession.kernel.security.capability import CAP_SYS_ADMIN
+
+if TYPE_CHECKING:
+    from procession.abi.utsname import Utsname
+    from procession.kernel.task import Task
+
+NAME_MAX = 64
+"""The longest host name or domain name, in bytes (__NEW_UTS_LEN)."""
+DEFAULT_HOST_NAME = "procession"
+RELEASE = b"6.12.0"
+_UNAME26 = 0x20000
+_PER_LINUX32 = 8
+_PER_MASK = 0xFF
+
+
+class SystemIdentity:
+    """The names of one machine (Linux: struct uts_namespace), each of at most 64 bytes."""
+
+    __slots__ = ("domain_name", "host_name", "machine", "release", "system_name", "version")
+
+    def __init__(self, host_name: bytes = DEFAULT_HOST_NAME.encode()) -> None:
+        self.system_name = b"Linux"
+        self.host_name = host_name[:NAME_MAX]
+        self.release = RELEASE
+        self.version = b"#1 SMP PREEMPT_DYNAMIC Procession"
+        self.machine = b"x86_64"
+        self.domain_name = b"(none)"
+
+    def names_for(self, personality: int) -> Utsname:
+        """What a task of that personality is told. Linux: kernel/sys.c, override_release."""
+        from procession.abi.utsname import Utsname
+
+        release, machine = self.release, self.machine
+        if personality & _UNAME26:
+            # Old programs took versions of two parts for broken: 6.12 is 2.6.(12 + 60).
+            release = b"2.6.%d" % (int(release.split(b".")[1]) + 60)
+        if personality & _PER_MASK == _PER_LINUX32:
+            machine = b"i686"
+        return Utsname(self.system_name, self.host_name, release, self.version, machine, self.domain_name)
+
+
+def check_name_change(task: Task, length: int) -> None:
+    """Raise EPERM or EINVAL unless `task` may set a name of `length` bytes (sethostname(2))."""
+    if not task.credentials.has_capability(CAP_SYS_ADMIN):
+        raise EPERM("setting the machine's names takes CAP_SYS_ADMIN")
+    if not 0 <= length <= NAME_MAX:
+        raise EINVAL(f"a name of {length} bytes")

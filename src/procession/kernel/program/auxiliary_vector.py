@@ -1,0 +1,50 @@
+"""The auxiliary vector: what the kernel tells a new program about itself and the machine."""
+
+from __future__ import annotations
+
+from struct import pack
+from typing import TYPE_CHECKING
+
+from procession.abi.auxv import AuxvType
+
+if TYPE_CHECKING:
+    from procession.kernel.security.credentials import Credentials
+
+HWCAP = 0x178BFBFF
+"""What CPUID leaf 1 puts in edx on the emulated processor: no AVX, no RDRAND, SSE up to 4.2."""
+PAGE_SIZE, CLOCK_TICKS, PROGRAM_HEADER_SIZE = 4096, 100, 56
+MINIMUM_SIGNAL_STACK = 2048
+
+
+def auxiliary_vector(
+    *,
+    headers: int,
+    header_count: int,
+    base: int,
+    entry: int,
+    credentials: Credentials,
+    is_secure: bool,
+    random: int,
+    name: int,
+    platform: int,
+    flags: int = 0,
+    program_fd: int | None = None,
+) -> bytes:
+    """The vector as bytes, AT_NULL last; getauxval(3) explains the entries.
+
+    `headers`, `base`, `entry`, `random`, `name` and `platform` are addresses; `flags` is AT_FLAGS,
+    `program_fd` the descriptor of a program that an interpreter of binfmt_misc runs, if it is to have one.
+    Linux: create_elf_tables.
+    """
+    entries = (
+        *(AuxvType.AT_MINSIGSTKSZ, MINIMUM_SIGNAL_STACK, AuxvType.AT_HWCAP, HWCAP),
+        *(AuxvType.AT_PAGESZ, PAGE_SIZE, AuxvType.AT_CLKTCK, CLOCK_TICKS, AuxvType.AT_PHDR, headers),
+        *(AuxvType.AT_PHENT, PROGRAM_HEADER_SIZE, AuxvType.AT_PHNUM, header_count, AuxvType.AT_BASE, base),
+        *(AuxvType.AT_FLAGS, flags, AuxvType.AT_ENTRY, entry, AuxvType.AT_UID, credentials.uid),
+        *(AuxvType.AT_EUID, credentials.euid, AuxvType.AT_GID, credentials.gid),
+        *(AuxvType.AT_EGID, credentials.egid, AuxvType.AT_SECURE, int(is_secure), AuxvType.AT_RANDOM, random),
+        *(AuxvType.AT_HWCAP2, 0, AuxvType.AT_EXECFN, name, AuxvType.AT_PLATFORM, platform),
+        *(() if program_fd is None else (AuxvType.AT_EXECFD, program_fd)),
+        *(AuxvType.AT_NULL, 0),
+    )
+    return pack(f"<{len(entries)}Q", *entries)

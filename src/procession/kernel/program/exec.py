@@ -1,0 +1,579 @@
+"""execve: from a path and strings to a running program."""
+
+from __future__ import annotations
+
+from struct import pack
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import (
+    E2BIG,
+    EACCES,
+    EAGAIN,
+    EINVAL,
+    ELOOP,
+    ENOEXEC,
+    Errno,
+)
+from procession.abi.file_mode import S_IFMT
+from procession.fs import namei
+from procession.fs.inode import S_IFREG, S_ISGID, S_ISUID
+from procession.fs.mount import MS_NOEXEC, MS_NOSUID
+from procession.fs.permission import MAY_EXEC, MAY_READ
+from procession.fs.wait_queue import Abandonable, Sleep
+from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
+from procession.hardware.registers import RIP, RSP, Registers
+from procession.kernel.exit import release_memory
+from procession.kernel.program.auxiliary_vector import auxiliary_vector
+from procession.kernel.program.elf import (
+    ElfProgram,
+    LoadedImage,
+    interpreter_of,
+    load_image,
+    read_interpreter,
+)
+from procession.kernel.rlimit import RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK
+from procession.kernel.security.credentials import commit_credentials
+from procession.kernel.security.file_capability import capabilities_of
+from procession.kernel.signal.generation import force_signal, kill_thread
+from procession.kernel.signal.info import SI_KERNEL, SigInfo
+from procession.kernel.task import Task
+from procession.kernel.task_state import TaskState
+from procession.kernel.time.clock import EXEC_NS
+from procession.mm.address_space import UNDUMPABLE, MemoryDescriptor, flags_for_child
+from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import File
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.program.binary_format import BinaryFormat
+    from procession.kernel.security.credentials import ExecCredentials
+
+STACK_TOP = 0x7FFF_FFFF_F000
+STACK_EXPAND = 131_072
+"""How much of the stack is mapped at first below the strings (Linux: fs/exec.c, setup_arg_pages)."""
+MAX_ARG_STRLEN = 131_072
+_ARG_MINIMUM, _ARG_MAXIMUM = 131_072, 6 << 20
+_HEAD_BYTES = 256
+_MAXIMUM_INTERPRETERS = 5
+_O_RDONLY = 0
+_SIGSEGV = 11
+_COMM_LENGTH = 15
+_AT_FLAGS_PRESERVE_ARGV0 = 1
+_READ_IMPLIES_EXEC = 0x400000
+_PER_CLEAR_ON_SETID = 0x740000
+"""The personality flags that weaken a program which gains privilege."""
+
+
+class Program:
+    """The file that an address space runs (/proc/PID/exe): nobody may write to it meanwhile (ETXTBSY)."""
+
+    __slots__ = ("file", "reference_count")
+
+    def __init__(self, file: File) -> None:
+        file.inode.deny_write_access()
+        file.acquire()
+        self.file = file
+        self.reference_count = 0
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.file.path
+
+    def acquire(self) -> None:
+        """One more address space runs it."""
+        self.reference_count += 1
+
+    def put(self) -> None:
+        """An address space is gone."""
+        self.reference_count -= 1
+        if self.reference_count <= 0:
+            self.file.inode.allow_write_access()
+            self.file.put()
+
+
+class BinaryParameters:
+    """What is known of the program on the way to running it (Linux: struct linux_binprm).
+
+    `name` is what AT_EXECFN shows, `interpreter_name` what the search for a handler is at: the same, or a
+    script's interpreter. `arguments` and `environment` are the strings without their NULs. `held` are the
+    files opened on the way, `file` the last one. `is_readable` says whether the caller may read the program
+    and its dynamic loader, so that a core could tell nothing new. An interpreter of binfmt_misc may ask for
+    `opened_program`, a descriptor of the program; for the rights of `privileged_program`; and for
+    `vector_flags`, AT_FLAGS.
+    """
+
+    __slots__ = (
+        "arguments",
+        "environment",
+        "file",
+        "held",
+        "interpreter_name",
+        "is_readable",
+        "name",
+        "opened_program",
+        "privileged_program",
+        "vector_flags",
+    )
+    file: File
+
+    def __init__(self, name: bytes, arguments: list[bytes], environment: list[bytes]) -> None:
+        self.name = name
+        self.interpreter_name = name
+        self.arguments = arguments
+        self.environment = environment
+        self.held: list[File] = []
+        self.is_readable = True
+        self.opened_program: File | None = None
+        self.privileged_program: File | None = None
+        self.vector_flags = 0
+
+    def open(self, task: Task, path: Path) -> File:
+        """Open what is at `path` for execution. Raises EACCES, ETXTBSY. Linux: fs/exec.c, do_open_execat."""
+        inode = path.dentry.inode
+        if inode.mode & S_IFMT != S_IFREG:
+            raise EACCES("not a regular file")
+        if path.mount.flags & MS_NOEXEC:
+            raise EACCES("on a mount without execution")
+        inode.check_permission(task.credentials, MAY_EXEC)
+        inode.deny_write_access()
+        inode.allow_write_access()
+        file = inode.open(path, _O_RDONLY, task.credentials)
+        events = inode.superblock.vfs.file_events
+        if events is not None:
+            events.opened(file)
+            events.accessed(file)
+        file.acquire()
+        self.held.append(file)
+        return file
+
+    def open_again(self, task: Task, opened: File) -> File:
+        """Open once more what is open already, wherever it is by now."""
+        file = opened.inode.open(opened.path, _O_RDONLY, task.credentials)
+        file.acquire()
+        self.held.append(file)
+        return file
+
+    def note_reading(self, task: Task, file: File) -> None:
+        """Take note if the caller may execute but not read `file`. Linux: fs/exec.c, would_dump."""
+        try:
+            file.inode.check_permission(task.credentials, MAY_READ)
+        except EACCES:
+            self.is_readable = False
+
+    def close(self) -> None:
+        """Give back what was opened; the new address space has references of its own."""
+        for file in self.held:
+            file.put()
+
+
+class PreparedExec(Abandonable):
+    """A program that can be run, with its interpreter: what is left to do is to replace the old one.
+
+    `gained` is what the caller becomes. `mm` is the new address space, with nothing but a stack and, from
+    `strings_start` on, the strings. The making raises what ProgramHeaders.read and read_interpreter do,
+    EPERM and EINVAL for the file's capabilities, and OutOfFrames.
+    """
+
+    __slots__ = (
+        "gained",
+        "interpreter",
+        "interpreter_file",
+        "mm",
+        "parameters",
+        "program",
+        "strings_start",
+    )
+
+    def __init__(self, task: Task, parameters: BinaryParameters, program: ElfProgram) -> None:
+        self.parameters = parameters
+        self.program = program
+        self.interpreter: ElfProgram | None = None
+        self.interpreter_file: File | None = None
+        name = interpreter_of(program, parameters.file)
+        if name is not None:
+            # An empty name leads to the directory that the task is in. Linux: fs/exec.c, open_exec.
+            file = parameters.open(task, namei.lookup(task.fs, task.credentials, name or b"."))
+            headers = task.kernel.program_headers
+            self.interpreter = read_interpreter(headers, file, file.read_at(0, _HEAD_BYTES))
+            self.interpreter_file = file
+            parameters.note_reading(task, file)
+        parameters.note_reading(task, parameters.file)
+        self.gained = _exec_credentials(task, parameters.privileged_program or parameters.file)
+        self.mm = MemoryDescriptor(task.kernel.memory, task.group.limits)
+        protection = PROT_READ | PROT_WRITE | (PROT_EXEC if program.has_executable_stack else 0)
+        try:
+            self.strings_start = _map_stack(self.mm, parameters, protection)
+        except OutOfFrames:
+            self.mm.put()
+            raise
+
+    def abandon(self) -> None:
+        """The thread was killed while it waited for the others to end."""
+        self.mm.put()
+        self.parameters.close()
+
+
+def do_execve(
+    kernel: Kernel, task: Task, path: Path, name: bytes, arguments: list[bytes], environment: list[bytes]
+) -> None:
+    """Replace the program of the running `task` by the file at `path`; `name` is what it was called by.
+
+    Raises the errno that execve(2) gives. After the point of no return the process has SIGSEGV pending as
+    well, which ends it. Linux: fs/exec.c, do_execveat_common, bprm_execve.
+    """
+    if task.credentials.exceeds_processes:
+        _check_process_limit(task)
+    parameters = BinaryParameters(name, arguments or [b""], environment)
+    try:
+        parameters.file = parameters.open(task, path)
+        _check_argument_size(task, parameters)
+        prepared = PreparedExec(task, parameters, _search_handler(task, parameters))
+    except BaseException:
+        parameters.close()
+        raise
+    begin_new_exec(kernel, task, prepared)
+
+
+def _check_process_limit(task: Task) -> None:
+    """setuid(2) went over RLIMIT_NPROC: exec refuses while that is still so. Linux: do_execveat_common."""
+    credentials = task.credentials
+    if credentials.user.process_count > task.group.limits.soft[RLIMIT_NPROC]:
+        raise EAGAIN("RLIMIT_NPROC")
+    commit_credentials(task, credentials.replace(exceeds_processes=False))
+
+
+def _check_argument_size(task: Task, parameters: BinaryParameters) -> None:
+    """Raise E2BIG. Linux: fs/exec.c, bprm_stack_limits; execve(2), limits on size of arguments."""
+    strings = [parameters.name, *parameters.environment, *parameters.arguments]
+    limit = min(task.group.limits.soft[RLIMIT_STACK] // 4, _ARG_MAXIMUM)
+    limit = max(limit, _ARG_MINIMUM)
+    pointers = 8 * (len(parameters.arguments) + len(parameters.environment))
+    if pointers >= limit:
+        raise E2BIG("too many arguments")
+    total = pointers
+    for string in strings:
+        if len(string) + 1 > MAX_ARG_STRLEN:
+            raise E2BIG("an argument of more than 128 KiB")
+        total += len(string) + 1
+    if total > limit:
+        raise E2BIG(f"{total} bytes of arguments, {limit} at most")
+
+
+def _search_handler(task: Task, parameters: BinaryParameters) -> ElfProgram:
+    """Follow `#!` lines to an ELF program. Raises ENOEXEC, ELOOP, ENOENT and others.
+
+    Linux: fs/exec.c, exec_binprm; fs/binfmt_script.c, load_script.
+    """
+    formats = task.kernel.binary_formats
+    for _ in range(_MAXIMUM_INTERPRETERS + 1):
+        head = parameters.file.read_at(0, _HEAD_BYTES)
+        found = formats.find(parameters.interpreter_name, head) if formats.formats else None
+        opened = parameters.opened_program
+        if found is not None:
+            _take_registered_interpreter(task, parameters, found)
+        elif head.startswith(b"#!"):
+            _take_script_interpreter(task, parameters, head)
+        else:
+            program = task.kernel.program_headers.read(parameters.file, head)
+            if program is None or not program.is_loadable:
+                raise ENOEXEC("neither ELF for x86-64 nor a script")
+            return program
+        if opened is not None:
+            raise ENOEXEC("the interpreter that is to have the program opened has an interpreter itself")
+        _check_argument_size(task, parameters)
+    raise ELOOP("too many interpreters of interpreters")
+
+
+def _take_registered_interpreter(task: Task, parameters: BinaryParameters, chosen: BinaryFormat) -> None:
+    """Go on with the interpreter that was registered for the program.
+
+    Linux: fs/binfmt_misc.c, load_misc_binary.
+    """
+    program = parameters.file
+    if b"P" in chosen.flags:
+        parameters.vector_flags |= _AT_FLAGS_PRESERVE_ARGV0
+        parameters.arguments[0:0] = [chosen.interpreter, parameters.interpreter_name]
+    else:
+        parameters.arguments[0:1] = [chosen.interpreter, parameters.interpreter_name]
+    if b"O" in chosen.flags:
+        parameters.opened_program = program
+        parameters.note_reading(task, program)
+    parameters.interpreter_name = chosen.interpreter
+    if chosen.interpreter_file is not None:
+        parameters.file = parameters.open_again(task, chosen.interpreter_file)
+    else:
+        parameters.file = parameters.open(task, namei.lookup(task.fs, task.credentials, chosen.interpreter))
+    if b"C" in chosen.flags:
+        parameters.privileged_program = program
+
+
+def open_interpreter(task: Task, name: bytes) -> File:
+    """Open what `name` is for `task`, to be run later as the interpreter of other programs.
+
+    Nobody may write to it meanwhile. Raises what BinaryParameters.open does. Linux: fs/exec.c, open_exec.
+    """
+    parameters = BinaryParameters(name, [], [])
+    file = parameters.open(task, namei.lookup(task.fs, task.credentials, name))
+    file.inode.deny_write_access()
+    return file
+
+
+def _take_script_interpreter(task: Task, parameters: BinaryParameters, head: bytes) -> None:
+    """Go on with the interpreter that a script's first line names. Linux: fs/binfmt_script.c, load_script."""
+    interpreter, argument = _parse_script_line(head)
+    parameters.arguments[0:1] = [
+        interpreter,
+        *([argument] if argument is not None else []),
+        parameters.interpreter_name,
+    ]
+    parameters.interpreter_name = interpreter
+    parameters.file = parameters.open(task, namei.lookup(task.fs, task.credentials, interpreter))
+
+
+def _parse_script_line(head: bytes) -> tuple[bytes, bytes | None]:
+    """The interpreter and its optional argument. Raises ENOEXEC. Linux: fs/binfmt_script.c, load_script."""
+    # The last byte of the buffer is for a NUL.
+    line, newline, _ = head[2 : _HEAD_BYTES - 1].partition(b"\n")
+    if not newline and len(head) == _HEAD_BYTES and not line.lstrip(b" \t").partition(b" ")[1]:
+        stripped = line.lstrip(b" \t")
+        if b"\0" not in stripped and b"\t" not in stripped:
+            # The interpreter's path may have been cut off.
+            raise ENOEXEC("the interpreter's path is too long")
+    line = line.partition(b"\0")[0].strip(b" \t")
+    if not line:
+        raise ENOEXEC("a script without an interpreter")
+    for position, byte in enumerate(line):
+        if byte in b" \t":
+            return line[:position], line[position:].lstrip(b" \t")
+    return line, None
+
+
+def _de_thread(task: Task, prepared: PreparedExec) -> None:
+    """End the other threads and take the leader's place. Linux: fs/exec.c, de_thread.
+
+    Raises Sleep while there are any: there's no way back, so the call goes on with `begin_new_exec`.
+    """
+    group = task.group
+    waiting = [
+        thread for thread in group.threads if thread is not task and thread.state is not TaskState.ZOMBIE
+    ]
+    if waiting:
+        for thread in waiting:
+            kill_thread(thread)
+        raise Sleep(group.wait_queue, progress=prepared, is_interruptible=False)
+    if not task.is_leader:
+        from procession.kernel.exit import replace_leader
+
+        replace_leader(task)
+
+
+def begin_new_exec(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
+    """Build the new address space and switch to it; run again when a thread of the group has ended.
+
+    Raises Sleep while other threads live. Linux: fs/exec.c, begin_new_exec; load_elf_binary.
+    """
+    _de_thread(task, prepared)
+    kernel.clock.spend(EXEC_NS)
+    try:
+        _replace_program(kernel, task, prepared)
+    finally:
+        prepared.parameters.close()
+
+
+def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
+    """The old program is gone before the new one is laid out: if that fails, SIGSEGV ends the process.
+
+    It leaves no core, having no binary format yet. Raises the errno that the call returns. Linux: fs/exec.c,
+    begin_new_exec; bprm_execve, at its label out.
+    """
+    mm, gained = prepared.mm, prepared.gained
+    failure: Errno | OutOfFrames | None = None
+    executable = Program(prepared.parameters.file)
+    executable.acquire()
+    mm.executable = executable
+    try:
+        registers = _build(kernel, task, prepared, gained)
+    except (Errno, OutOfFrames) as error:
+        failure = error
+    _switch_program(kernel, task, mm, prepared.parameters, gained)
+    kernel.address_space = None
+    if failure is not None:
+        mm.dumpable = UNDUMPABLE
+        force_signal(kernel, task, SigInfo(_SIGSEGV, SI_KERNEL), is_immutable=True)
+        raise failure
+    task.registers = registers
+    if kernel.observer is not None:
+        kernel.observer.task_event(task, "exec")
+    if kernel.live is task:
+        kernel.switch_to(task)
+        kernel.cpu.load(registers)
+
+
+def _exec_credentials(task: Task, file: File) -> ExecCredentials:
+    """What the caller becomes by executing `file`. Raises EPERM, EINVAL. Linux: fs/exec.c, bprm_fill_uid."""
+    inode, mount = file.inode, file.path.mount
+    set_uid = set_gid = capabilities = None
+    if not mount.flags & MS_NOSUID:
+        if inode.mode & S_ISUID:
+            set_uid = inode.uid
+        if inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010:
+            set_gid = inode.gid
+        capabilities = capabilities_of(inode)
+    return task.credentials.for_exec(
+        set_uid=set_uid,
+        set_gid=set_gid,
+        file=capabilities,
+        is_unsafe=task.fs.reference_count > len(task.group.threads),
+    )
+
+
+def _build(kernel: Kernel, task: Task, prepared: PreparedExec, gained: ExecCredentials) -> Registers:
+    """Fill the new address space; the registers that the program starts with."""
+    mm, parameters, program = prepared.mm, prepared.parameters, prepared.program
+    interpreter, interpreter_file = prepared.interpreter, prepared.interpreter_file
+    mm.check_limits(0, False)
+    image = load_image(mm, program, parameters.file, is_interpreter=False)
+    entry, base = image.entry, 0
+    if interpreter is not None and interpreter_file is not None:
+        loader = load_image(mm, interpreter, interpreter_file, is_interpreter=True)
+        entry, base = loader.entry, loader.bias
+    if entry >= STACK_TOP:
+        raise EINVAL("an entry point past user space")
+    _note_layout(mm, program, image)
+    program_fd: int | None = None
+    if parameters.opened_program is not None:
+        program_fd = task.files.lowest_free_after_exec(task.group.limits.soft[RLIMIT_NOFILE])
+    stack_pointer = _fill_stack(
+        kernel, mm, parameters, program, image, base, prepared.strings_start, gained, program_fd
+    )
+    registers = Registers()
+    registers.general[RSP] = stack_pointer
+    registers.general[RIP] = entry
+    return registers
+
+
+def _note_layout(mm: MemoryDescriptor, program: ElfProgram, image: LoadedImage) -> None:
+    """Where code, data and heap are, for /proc and brk."""
+    loads = program.loads
+    code = [load for load in loads if load.flags & 1]
+    data = loads[-1]
+    mm.code_start = min((load.address for load in code), default=0) + image.bias
+    mm.code_end = max((load.address + load.file_size for load in code), default=0) + image.bias
+    mm.data_start = data.address + image.bias
+    mm.data_end = data.address + data.file_size + image.bias
+    mm.heap_start = mm.brk = (image.end + PAGE_MASK) & ~PAGE_MASK
+    if image.bias and image.start > mm.mmap_base - (1 << 40):
+        # A static position-independent program lies among the mappings: its heap goes elsewhere.
+        from procession.kernel.program.elf import PIE_BASE
+
+        mm.heap_start = mm.brk = PIE_BASE
+
+
+def _map_stack(mm: MemoryDescriptor, parameters: BinaryParameters, protection: int) -> int:
+    """Map the stack and put the strings at its top; where they start."""
+    strings = b"".join(
+        string + b"\0" for string in (*parameters.arguments, *parameters.environment, parameters.name)
+    )
+    start = STACK_TOP - 8 - len(strings)
+    bottom = (
+        (start & ~PAGE_MASK) - 16 * (len(parameters.arguments) + len(parameters.environment))
+    ) & ~PAGE_MASK
+    bottom -= STACK_EXPAND
+    # Its size is held against the limits when there is no way back any more, as Linux does it.
+    mm.insert(VirtualMemoryArea(bottom, STACK_TOP, protection, flags=GROWS_DOWN, name=b"[stack]"))
+    mm.write(start, strings)
+    mm.stack_start = start
+    return start
+
+
+def _fill_stack(
+    kernel: Kernel,
+    mm: MemoryDescriptor,
+    parameters: BinaryParameters,
+    program: ElfProgram,
+    image: LoadedImage,
+    base: int,
+    strings_start: int,
+    gained: ExecCredentials,
+    program_fd: int | None,
+) -> int:
+    """Put argc, argv, envp and the auxiliary vector below the strings; the stack pointer.
+
+    Linux: fs/binfmt_elf.c, create_elf_tables.
+    """
+    address = strings_start
+    pointers: list[int] = []
+    mm.arguments_start = address
+    for string in parameters.arguments:
+        pointers.append(address)
+        address += len(string) + 1
+    mm.arguments_end = mm.environment_start = address
+    pointers.append(0)
+    for string in parameters.environment:
+        pointers.append(address)
+        address += len(string) + 1
+    mm.environment_end = address
+    pointers.append(0)
+    name_address = address
+    platform = b"x86_64\0"
+    platform_address = (strings_start & ~0xF) - len(platform)
+    random_address = platform_address - 16
+    vector = auxiliary_vector(
+        headers=image.headers_address,
+        header_count=len(program.segments),
+        base=base,
+        entry=image.entry,
+        credentials=gained.credentials,
+        is_secure=gained.is_secure,
+        random=random_address,
+        name=name_address,
+        platform=platform_address,
+        flags=parameters.vector_flags,
+        program_fd=program_fd,
+    )
+    mm.auxiliary_vector = vector
+    table = pack(f"<{len(pointers) + 1}Q", len(parameters.arguments), *pointers) + vector
+    stack_pointer = ((random_address & ~0xF) - len(table)) & ~0xF
+    mm.write(random_address, kernel.random_bytes(16) + platform)
+    mm.write(stack_pointer, table)
+    mm.stack_start = stack_pointer
+    return stack_pointer
+
+
+def _switch_program(
+    kernel: Kernel, task: Task, mm: MemoryDescriptor, parameters: BinaryParameters, gained: ExecCredentials
+) -> None:
+    """What becomes of the task when its program is replaced; execve(2) lists it. Nothing here can fail."""
+    group, old = task.group, task.credentials
+    if group.handlers.reference_count > 1:
+        group.handlers.reference_count -= 1
+        group.handlers = group.handlers.copy()
+    group.handlers.reset_for_exec()
+    if task.files.reference_count > 1:
+        shared = task.files
+        task.files = shared.copy()
+        shared.put()
+    task.files.close_on_exec_files()
+    if parameters.opened_program is not None:
+        task.files.install(parameters.opened_program, limit=group.limits.soft[RLIMIT_NOFILE])
+    if group.posix_timers:
+        from procession.kernel.time.posix_timer import delete_all
+
+        delete_all(group)
+    release_memory(kernel, task)
+    mm.inherited_flags = flags_for_child(task.mm.inherited_flags)
+    mm.dump_filter = task.mm.dump_filter
+    task.mm = mm
+    if not parameters.is_readable or old.euid != old.uid or old.egid != old.gid:
+        mm.dumpable = kernel.core.suid_dumpable
+    if gained.is_secure:
+        task.parent_death_signal = 0
+    task.personality &= ~(_PER_CLEAR_ON_SETID if gained.clears_personality else _READ_IMPLIES_EXEC)
+    commit_credentials(task, gained.credentials)
+    task.alternate_stack = (0, 0, task.alternate_stack[2])
+    task.has_executed = True
+    task.self_exec_id += 1
+    task.exit_signal = 17 if task.exit_signal >= 0 else task.exit_signal
+    task.command_name = parameters.name.rpartition(b"/")[2][:_COMM_LENGTH]

@@ -1,0 +1,1 @@
+"""Who runs next (sched(7)): run queues, policies, priorities and the load."""

@@ -1,0 +1,253 @@
+"""Scheduling policies, nice values and I/O priorities: who may set them, and what a child gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EACCES, EAGAIN, EINVAL, EPERM, ESRCH
+from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
+from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_NICE
+from procession.kernel.task import Tid
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+SCHED_NORMAL, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE, SCHED_DEADLINE = 0, 1, 2, 3, 5, 6
+FAIR = (SCHED_NORMAL, SCHED_BATCH)
+REAL_TIME = (SCHED_FIFO, SCHED_RR)
+BEFORE_FAIR = (*REAL_TIME, SCHED_DEADLINE)
+"""Tasks of these policies run before all others, and have no nice value that counts."""
+POLICIES = (*FAIR, *REAL_TIME, SCHED_IDLE, SCHED_DEADLINE)
+LARGEST_REAL_TIME_PRIORITY = 99
+LOWEST_NICE, HIGHEST_NICE = -20, 19
+
+PRIO_PROCESS, PRIO_PGRP, PRIO_USER = 0, 1, 2
+IOPRIO_CLASS_SHIFT = 13
+IOPRIO_CLASS_NONE, IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE = range(4)
+
+
+def check_fork(parent: Task) -> None:
+    """Raise EAGAIN if `parent` has a reservation, which no child can have too. Linux: sched_fork."""
+    if parent.policy == SCHED_DEADLINE and not parent.resets_scheduling_on_fork:
+        raise EAGAIN("a SCHED_DEADLINE task that doesn't reset its children")
+
+
+def inherit_scheduling(parent: Task, child: Task) -> None:
+    """Give a new task its parent's policy and priorities, or the default ones. Linux: sched_fork."""
+    child.nice = parent.nice
+    child.policy = parent.policy
+    child.realtime_priority = parent.realtime_priority
+    child.io_priority = parent.io_priority
+    child.entity = parent.entity.copy_for_child()
+    if parent.resets_scheduling_on_fork:
+        if child.policy in BEFORE_FAIR:
+            child.policy = SCHED_NORMAL
+            child.realtime_priority = 0
+            child.nice = 0
+        else:
+            child.nice = max(child.nice, 0)
+
+
+def find_task(task: Task, pid: int) -> Task:
+    """The task of that id, 0 being the caller. Raises ESRCH. Linux: find_process_by_pid."""
+    if pid == 0:
+        return task
+    found: Task | None = task.kernel.tasks.get(Tid(pid))
+    if found is None:
+        raise ESRCH(f"no task {pid}")
+    return found
+
+
+def _is_owner(task: Task, target: Task) -> bool:
+    """Linux: kernel/sched/syscalls.c, check_same_owner."""
+    euid = task.credentials.euid
+    return euid in {target.credentials.euid, target.credentials.uid}
+
+
+def _is_within_limit(target: Task, nice: int) -> bool:
+    """Whether RLIMIT_NICE lets `target` have `nice`. Linux: kernel/sched/syscalls.c, is_nice_reduction."""
+    return 20 - nice <= target.group.limits.soft[RLIMIT_NICE]
+
+
+class SchedulingChange:
+    """What sched_setscheduler(2) or sched_setattr(2) asks for: policy None keeps the present one."""
+
+    __slots__ = ("nice", "policy", "realtime_priority", "reservation", "resets_on_fork")
+
+    def __init__(
+        self,
+        policy: int | None,
+        realtime_priority: int,
+        nice: int,
+        *,
+        resets_on_fork: bool,
+        reservation: tuple[int, int, int] | None = None,
+    ) -> None:
+        # SCHED_DEADLINE's runtime, relative deadline and period in nanoseconds.
+        self.reservation = reservation
+        self.policy = policy
+        self.realtime_priority = realtime_priority
+        self.nice = nice
+        self.resets_on_fork = resets_on_fork
+
+
+def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
+    """Give `target` the policy and priority that `task` asks for. Raises EINVAL and EPERM.
+
+    Linux: kernel/sched/syscalls.c, __sched_setscheduler.
+    """
+    policy = change.policy
+    resets_on_fork = change.resets_on_fork
+    if policy is None:
+        policy = target.policy
+        resets_on_fork = target.resets_scheduling_on_fork
+    elif policy not in POLICIES:
+        raise EINVAL(f"no policy {policy}")
+    priority = change.realtime_priority
+    if not 0 <= priority <= LARGEST_REAL_TIME_PRIORITY or (policy in REAL_TIME) != (priority != 0):
+        raise EINVAL(f"priority {priority} doesn't go with policy {policy}")
+    if _needs_privilege(task, target, change, policy, resets_on_fork=resets_on_fork) and (
+        not task.credentials.has_capability(CAP_SYS_NICE)
+    ):
+        raise EPERM("takes CAP_SYS_NICE")
+    target.policy = policy
+    target.realtime_priority = priority
+    target.resets_scheduling_on_fork = resets_on_fork
+    if policy in FAIR:
+        target.nice = change.nice
+    entity = target.entity
+    if policy == SCHED_DEADLINE and change.reservation is not None:
+        entity.runtime_ns, entity.relative_deadline_ns, entity.period_ns = change.reservation
+        entity.budget_left_ns = entity.deadline_ns = 0
+    task.kernel.scheduler.change(target)
+    if task.kernel.futexes.locks:
+        from procession.kernel.futex.pi import waiter_changed
+
+        waiter_changed(target)
+
+
+def _needs_privilege(
+    task: Task, target: Task, change: SchedulingChange, policy: int, *, resets_on_fork: bool
+) -> bool:
+    """Linux: kernel/sched/syscalls.c, user_check_sched_setscheduler."""
+    if policy in FAIR and change.nice < target.nice and not _is_within_limit(target, change.nice):
+        return True
+    if policy in REAL_TIME:
+        limit = target.group.limits.soft[RLIMIT_RTPRIO]
+        if policy != target.policy and not limit:
+            return True
+        if change.realtime_priority > target.realtime_priority and change.realtime_priority > limit:
+            return True
+    if policy == SCHED_DEADLINE:
+        return True
+    if target.policy == SCHED_IDLE and policy != SCHED_IDLE and not _is_within_limit(target, target.nice):
+        return True
+    if not _is_owner(task, target):
+        return True
+    return target.resets_scheduling_on_fork and not resets_on_fork
+
+
+def check_affinity_access(task: Task, target: Task) -> None:
+    """Raise EPERM unless `task` may say on which processors `target` runs."""
+    if not _is_owner(task, target) and not task.credentials.has_capability(CAP_SYS_NICE):
+        raise EPERM(f"task {target.tid} is another user's")
+
+
+def selected_tasks(task: Task, which: int, who: int) -> Iterator[Task]:
+    """The tasks that getpriority(2) means by `which` and `who`. Linux: kernel/sys.c, setpriority."""
+    kernel = task.kernel
+    if which == PRIO_PROCESS:
+        target = kernel.tasks.get(Tid(who)) if who else task
+        if target is not None:
+            yield target
+    elif which == PRIO_PGRP:
+        group = kernel.process_groups.get(who) if who else task.group.process_group
+        if group is not None:
+            for member in group.members:
+                yield from member.threads
+    else:
+        uid = who or task.credentials.uid
+        for target in kernel.tasks.values():
+            if target.credentials.uid == uid:
+                yield target
+
+
+def set_nice(task: Task, which: int, who: int, nice: int) -> None:
+    """setpriority(2). Raises ESRCH, EPERM and EACCES. Linux: kernel/sys.c, SYSCALL_DEFINE3(setpriority)."""
+    nice = min(max(nice, LOWEST_NICE), HIGHEST_NICE)
+    error: type[ESRCH | EPERM | EACCES] | None = ESRCH
+    euid = task.credentials.euid
+    is_privileged = task.credentials.has_capability(CAP_SYS_NICE)
+    for target in list(selected_tasks(task, which, who)):
+        if euid not in {target.credentials.uid, target.credentials.euid} and not is_privileged:
+            error = EPERM
+        elif nice < target.nice and not is_privileged and not _is_within_limit(target, nice):
+            error = EACCES
+        else:
+            if error is ESRCH:
+                error = None
+            target.nice = nice
+            task.kernel.scheduler.change(target)
+    if error is not None:
+        raise error
+
+
+def least_nice(task: Task, which: int, who: int) -> int:
+    """getpriority(2): the smallest nice value among the tasks. Raises ESRCH."""
+    values = [target.nice for target in selected_tasks(task, which, who)]
+    if not values:
+        raise ESRCH("nobody is meant")
+    return min(values)
+
+
+def check_io_priority(task: Task, io_priority: int) -> None:
+    """Raise EINVAL or EPERM unless `task` may ask for this. Linux: block/ioprio.c, ioprio_check_cap."""
+    io_class = io_priority >> IOPRIO_CLASS_SHIFT & 7
+    level = io_priority & 7
+    if io_class == IOPRIO_CLASS_RT:
+        credentials = task.credentials
+        if not credentials.has_capability(CAP_SYS_ADMIN) and not credentials.has_capability(CAP_SYS_NICE):
+            raise EPERM("the real-time class takes CAP_SYS_NICE")
+    elif io_class == IOPRIO_CLASS_NONE:
+        if level:
+            raise EINVAL("the class of none has no levels")
+    elif io_class not in (IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE):
+        raise EINVAL(f"no class {io_class}")
+
+
+def set_io_priority(task: Task, which: int, who: int, io_priority: int) -> None:
+    """ioprio_set(2) after `check_io_priority`. Raises ESRCH and EPERM. Linux: block/ioprio.c."""
+    targets = list(selected_tasks(task, which, who))
+    if not targets:
+        raise ESRCH("nobody is meant")
+    credentials = task.credentials
+    for target in targets:
+        if target.credentials.uid not in {credentials.euid, credentials.uid} and (
+            not credentials.has_capability(CAP_SYS_NICE)
+        ):
+            raise EPERM(f"task {target.tid} is another user's")
+        target.io_priority = io_priority
+
+
+def effective_io_priority(target: Task) -> int:
+    """What `target` has, derived from its nice value where it has said nothing (ioprio_set(2))."""
+    if target.io_priority >> IOPRIO_CLASS_SHIFT:
+        return target.io_priority
+    if target.policy == SCHED_IDLE:
+        io_class = IOPRIO_CLASS_IDLE
+    elif target.policy in REAL_TIME:
+        io_class = IOPRIO_CLASS_RT
+    else:
+        io_class = IOPRIO_CLASS_BE
+    return io_class << IOPRIO_CLASS_SHIFT | (target.nice + 20) // 5
+
+
+def best_io_priority(task: Task, which: int, who: int) -> int:
+    """ioprio_get(2): of a task what it was given, of several the best. Raises ESRCH."""
+    targets = list(selected_tasks(task, which, who))
+    if not targets:
+        raise ESRCH("nobody is meant")
+    if which == PRIO_PROCESS:
+        return targets[0].io_priority
+    return min(effective_io_priority(target) for target in targets)

@@ -1,0 +1,248 @@
+"""The run queue of one virtual processor: who waits for it, in the order of the scheduling classes."""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from procession.kernel.sched.priority import (
+    LARGEST_REAL_TIME_PRIORITY,
+    SCHED_BATCH,
+    SCHED_DEADLINE,
+    SCHED_FIFO,
+    SCHED_IDLE,
+    SCHED_NORMAL,
+    SCHED_RR,
+)
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+    from procession.kernel.time.clock import Clock
+
+SLICE_NS = 3_000_000
+"""sched_base_slice_ns of a machine with one processor."""
+WAKEUP_GRANULARITY_NS = 100_000
+"""How much further the running task must be than one that wakes, to be preempted by it: Linux's switches are
+cheap enough for nothing at all."""
+REALTIME_PERIOD_NS, REALTIME_RUNTIME_NS = 1_000_000_000, 950_000_000
+"""kernel.sched_rt_period_us and sched_rt_runtime_us: what is left of each period is for the others."""
+NICE_0_WEIGHT, IDLE_WEIGHT = 1024, 3
+
+WEIGHTS = (
+    *(88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916),
+    *(9548, 7620, 6100, 4904, 3906, 3121, 2501, 1991, 1586, 1277),
+    *(1024, 820, 655, 526, 423, 335, 272, 215, 172, 137),
+    *(110, 87, 70, 56, 45, 36, 29, 23, 18, 15),
+)
+"""By nice value + 20: each step is a tenth of the processor (sched_prio_to_weight)."""
+
+_PROCESSOR_BITS = 16
+
+CLASS_DEADLINE, CLASS_REALTIME, CLASS_FAIR = 2, 1, 0
+
+
+def class_of(task: Task) -> int:
+    """The scheduling class of `task`: a higher one always goes first."""
+    policy = task.policy
+    if policy == SCHED_NORMAL:
+        return CLASS_REALTIME if task.entity.inherited_priority else CLASS_FAIR
+    if policy in (SCHED_FIFO, SCHED_RR):
+        return CLASS_REALTIME
+    if policy == SCHED_DEADLINE:
+        return CLASS_DEADLINE
+    return CLASS_REALTIME if task.entity.inherited_priority else CLASS_FAIR
+
+
+def priority_of(task: Task) -> int:
+    """The real-time priority of `task`, its own or what it inherits; 0 if it's neither.
+
+    A task with a deadline stands above all of them.
+    """
+    if task.policy == SCHED_DEADLINE:
+        return LARGEST_REAL_TIME_PRIORITY + 1
+    return max(task.realtime_priority, task.entity.inherited_priority)
+
+
+def weight_of(task: Task) -> int:
+    """The share of a fair task, 1024 for nice 0."""
+    return IDLE_WEIGHT if task.policy == SCHED_IDLE else WEIGHTS[task.nice + 20]
+
+
+class RunQueue:
+    """The runnable tasks of a virtual processor, without the one that runs (Linux: struct rq).
+
+    `fair` is a heap by virtual runtime, `realtime` holds a deque for each priority with bits in
+    `realtime_mask`, `deadlines` is a heap by deadline. `count` says how many wait, `last` who ran last.
+    """
+
+    __slots__ = (
+        "count",
+        "deadlines",
+        "fair",
+        "last",
+        "minimum_runtime_ns",
+        "number",
+        "realtime",
+        "realtime_mask",
+        "realtime_period_ns",
+        "realtime_used_ns",
+        "tickets",
+    )
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.count = 0
+        self.last: Task | None = None
+        self.fair: list[tuple[int, int, Task]] = []
+        self.realtime: dict[int, deque[tuple[int, Task]]] = {}
+        self.realtime_mask = 0
+        self.deadlines: list[tuple[int, int, Task]] = []
+        self.minimum_runtime_ns = 0
+        self.realtime_period_ns = 0
+        self.realtime_used_ns = 0
+        self.tickets = number + 1
+
+    def add(self, task: Task, *, has_slept: bool = False, at_head: bool = False) -> None:
+        """Let `task` wait here. One that has slept doesn't keep all the credit that it gained by it."""
+        entity = task.entity
+        entity.processor = self.number
+        # No two queues give the same ticket: a task may leave a void entry in one and wait in another.
+        self.tickets = ticket = self.tickets + (1 << _PROCESSOR_BITS)
+        entity.ticket = ticket
+        self.count += 1
+        kind = class_of(task)
+        if kind == CLASS_FAIR:
+            if has_slept:
+                floor = self.minimum_runtime_ns - SLICE_NS
+                entity.virtual_runtime_ns = max(entity.virtual_runtime_ns, floor)
+            heappush(self.fair, (entity.virtual_runtime_ns, ticket, task))
+        elif kind == CLASS_REALTIME:
+            priority = priority_of(task)
+            queue = self.realtime.setdefault(priority, deque())
+            if at_head:
+                queue.appendleft((ticket, task))
+            else:
+                queue.append((ticket, task))
+            self.realtime_mask |= 1 << priority
+        else:
+            heappush(self.deadlines, (entity.deadline_ns, ticket, task))
+
+    def remove(self, task: Task) -> None:
+        """Take `task` out, wherever it waits; what it leaves behind is void."""
+        if task.entity.ticket:
+            task.entity.ticket = 0
+            self.count -= 1
+
+    def best_class(self, now_ns: int) -> int:
+        """The class of the task that `take` would give; -1 if there is none."""
+        if not self.deadlines and not self.realtime_mask:
+            return CLASS_FAIR if self._top_fair() is not None else -1
+        if self._top_deadline() is not None:
+            return CLASS_DEADLINE
+        if self._top_priority() and not self._is_throttled(now_ns):
+            return CLASS_REALTIME
+        if self._top_fair() is not None:
+            return CLASS_FAIR
+        return CLASS_REALTIME if self._top_priority() else -1
+
+    def take(self, now_ns: int) -> Task | None:
+        """Take out the task that shall run next. Linux: kernel/sched/core.c, pick_next_task."""
+        if not self.count:
+            return None
+        kind = self.best_class(now_ns)
+        if kind == CLASS_FAIR:
+            runtime_ns, _, task = heappop(self.fair)
+            self.minimum_runtime_ns = max(self.minimum_runtime_ns, runtime_ns)
+        elif kind == CLASS_REALTIME:
+            priority = self._top_priority()
+            _, task = self.realtime[priority].popleft()
+        else:
+            _, _, task = heappop(self.deadlines)
+        task.entity.ticket = 0
+        self.count -= 1
+        return task
+
+    def is_better_than(self, task: Task, now_ns: int) -> bool:
+        """Whether somebody here goes before the running `task`, of a higher class or its own.
+
+        Within SCHED_FIFO and SCHED_RR a higher priority does, within deadlines an earlier one; a fair task
+        gives way at the end of its slice and not before.
+        """
+        if not self.count:
+            return False
+        mine, best = class_of(task), self.best_class(now_ns)
+        if mine != best:
+            return best > mine or (mine == CLASS_REALTIME and self._is_throttled(now_ns))
+        if mine == CLASS_REALTIME:
+            return self._top_priority() > priority_of(task)
+        if mine == CLASS_DEADLINE:
+            top = self._top_deadline()
+            return top is not None and top < task.entity.deadline_ns
+        return False
+
+    def shall_preempt(self, woken: Task, running: Task, running_runtime_ns: int, now_ns: int) -> bool:
+        """Whether `woken`, which has just come here, takes the processor from `running`.
+
+        Linux: kernel/sched/fair.c, check_preempt_wakeup_fair.
+        """
+        if class_of(woken) == CLASS_FAIR == class_of(running):
+            if running.policy == SCHED_IDLE != woken.policy:
+                return True
+            if woken.policy in (SCHED_BATCH, SCHED_IDLE):
+                return False
+            granularity_ns = WAKEUP_GRANULARITY_NS * NICE_0_WEIGHT // weight_of(woken)
+            return running_runtime_ns - woken.entity.virtual_runtime_ns > granularity_ns
+        return self.is_better_than(running, now_ns)
+
+    def account(self, task: Task, work_ns: int, clock: Clock) -> None:
+        """`task` has run for `work_ns`. Linux: update_curr, update_min_vruntime and their like."""
+        entity = task.entity
+        kind = class_of(task)
+        if kind == CLASS_FAIR:
+            entity.virtual_runtime_ns += work_ns * NICE_0_WEIGHT // weight_of(task)
+            # One that runs alone never waits here: whoever comes is to start from where it is by now.
+            least_ns = entity.virtual_runtime_ns
+            first_ns = self._top_fair()
+            if first_ns is not None:
+                least_ns = min(least_ns, first_ns)
+            self.minimum_runtime_ns = max(self.minimum_runtime_ns, least_ns)
+        elif kind == CLASS_REALTIME:
+            entity.slice_left_ns -= work_ns
+            entity.realtime_ns += work_ns
+            self._is_throttled(clock.now_ns)
+            self.realtime_used_ns += work_ns
+        else:
+            entity.budget_left_ns -= work_ns
+
+    def _is_throttled(self, now_ns: int) -> bool:
+        """Whether the real-time tasks have had their part of this period."""
+        period_ns = now_ns - now_ns % REALTIME_PERIOD_NS
+        if period_ns != self.realtime_period_ns:
+            self.realtime_period_ns = period_ns
+            self.realtime_used_ns = 0
+        return self.realtime_used_ns >= REALTIME_RUNTIME_NS and self._top_fair() is not None
+
+    def _top_fair(self) -> int | None:
+        heap = self.fair
+        while heap and heap[0][2].entity.ticket != heap[0][1]:
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    def _top_deadline(self) -> int | None:
+        heap = self.deadlines
+        while heap and heap[0][2].entity.ticket != heap[0][1]:
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    def _top_priority(self) -> int:
+        """The highest real-time priority that waits, 0 if none does."""
+        while self.realtime_mask:
+            priority = self.realtime_mask.bit_length() - 1
+            queue = self.realtime[priority]
+            while queue and queue[0][1].entity.ticket != queue[0][0]:
+                queue.popleft()
+            if queue:
+                return priority
+            self.realtime_mask ^= 1 << priority
+        return 0

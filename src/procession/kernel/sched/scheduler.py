@@ -1,0 +1,389 @@
+"""The scheduler: who runs next and for how long, and how a task sleeps and wakes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_RTTIME
+from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
+from procession.kernel.sched.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_RR
+from procession.kernel.sched.run_queue import (
+    CLASS_DEADLINE,
+    CLASS_FAIR,
+    CLASS_REALTIME,
+    NICE_0_WEIGHT,
+    REALTIME_PERIOD_NS,
+    REALTIME_RUNTIME_NS,
+    SLICE_NS,
+    RunQueue,
+    class_of,
+    weight_of,
+)
+from procession.kernel.task import NEED_RESCHED, CallFrame, Task, Timer
+from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.time.timer import TIMER_ACTIONS
+
+if TYPE_CHECKING:
+    from procession.fs.wait_queue import Sleep
+    from procession.kernel.kernel import Kernel
+
+TIME_SLICE_NS = SLICE_NS
+NS_PER_US = 1000
+_SLICE_VARIANTS = 8
+_BANDWIDTH_SHIFT = 20
+_BANDWIDTH_LIMIT = (95 << _BANDWIDTH_SHIFT) // 100
+
+
+class Scheduler:
+    """Fair, real-time and deadline scheduling on one or more virtual processors (Linux: kernel/sched).
+
+    There is one engine, so the processors take turns: each runs its task for a slice, and while several are
+    busy virtual time goes on accordingly more slowly. A slice's length varies by up to an eighth, chosen by
+    the decider, so that seeds lead to different interleavings.
+    """
+
+    __slots__ = ("kernel", "processors", "switch_count", "turn", "turn_start_ns")
+
+    def __init__(self, kernel: Kernel, processor_count: int = 1) -> None:
+        self.kernel = kernel
+        self.processors = [RunQueue(number) for number in range(processor_count)]
+        self.turn = 0
+        self.turn_start_ns = -1
+        self.switch_count = 0
+
+    # The life of a task here
+
+    def start(self, task: Task) -> None:
+        """Let a new task run (Linux: wake_up_new_task)."""
+        set_state(task, TaskState.RUNNABLE)
+        queue = self._place(task)
+        if class_of(task) == CLASS_FAIR:
+            # It starts where its parent is, and not behind: two that only ever send each other messages would
+            # keep that distance, and the one before would take the processor at every message.
+            runtime_ns = max(task.entity.virtual_runtime_ns, queue.minimum_runtime_ns)
+            parent = self.kernel.current
+            if parent is not None and parent.entity.processor == queue.number:
+                ran_ns = self.kernel.uncharged_ns * NICE_0_WEIGHT // weight_of(parent)
+                runtime_ns = max(runtime_ns, parent.entity.virtual_runtime_ns + ran_ns)
+            task.entity.virtual_runtime_ns = runtime_ns
+        queue.add(task)
+        if queue.count == 1 and len(self.processors) > 1:
+            self._give_turn(queue, task)
+
+    def sleep(self, task: Task, sleep: Sleep, frame: CallFrame) -> None:
+        """Put the running task to sleep in a system call until a queue is woken or the deadline has come."""
+        frame.deadline_ns = sleep.deadline_ns
+        frame.progress = sleep.progress
+        frame.interrupted = sleep.interrupted
+        task.frame = frame
+        task.queues = sleep.queues
+        for queue in sleep.queues:
+            queue.waiters[task] = None
+        if sleep.deadline_ns is not None:
+            task.sleep_timer = self.kernel.timers.add(sleep.deadline_ns, "wake", task)
+        set_state(task, TaskState.INTERRUPTIBLE if sleep.is_interruptible else TaskState.KILLABLE)
+        task.times.voluntary_switches += 1
+
+    def wake(self, task: Task) -> None:
+        """Make a sleeping or stopped task runnable; nothing happens to any other (Linux: try_to_wake_up)."""
+        if TaskState.INTERRUPTIBLE <= task.state <= TaskState.TRACED:
+            if task.queues:
+                for queue in task.queues:
+                    queue.waiters.pop(task, None)
+                task.queues = ()
+            if task.sleep_timer is not None:
+                self.kernel.timers.cancel(task.sleep_timer)
+                task.sleep_timer = None
+            set_state(task, TaskState.RUNNABLE)
+            task.entity.realtime_ns = 0
+            self._enqueue_woken(task)
+
+    def _enqueue_woken(self, task: Task) -> None:
+        kernel = self.kernel
+        if task.policy == SCHED_DEADLINE and not self._renew_deadline(task):
+            return
+        run_queue = self._place(task)
+        run_queue.add(task, has_slept=True)
+        running = kernel.current
+        if (
+            running is not None
+            and running.state is TaskState.RUNNING
+            and running.entity.processor == run_queue.number
+        ):
+            runtime_ns = running.entity.virtual_runtime_ns + kernel.uncharged_ns
+            if run_queue.shall_preempt(task, running, runtime_ns, kernel.clock.now_ns):
+                running.work |= NEED_RESCHED
+        elif len(self.processors) > 1:
+            self._give_turn(run_queue, task)
+
+    def _give_turn(self, run_queue: RunQueue, task: Task) -> None:
+        """End the running task's turn if `task` would run at once on its own processor, beside it.
+
+        It does where it finds nobody else, or preempts who ran there last. Otherwise whoever wakes others
+        would be a whole slice ahead of them each time.
+        """
+        running = self.kernel.current
+        if (
+            running is None
+            or running.state is not TaskState.RUNNING
+            or running.entity.processor == run_queue.number
+        ):
+            return
+        last = run_queue.last
+        if run_queue.count == 1 or (
+            last is not None
+            and last.state is TaskState.RUNNABLE
+            and last.entity.ticket
+            and last.entity.processor == run_queue.number
+            and run_queue.shall_preempt(task, last, last.entity.virtual_runtime_ns, self.kernel.clock.now_ns)
+        ):
+            running.work |= NEED_RESCHED
+
+    def yield_current(self) -> None:
+        """The running task lets the others run first (sched_yield(2))."""
+        current = self.kernel.current
+        if current is None:
+            return
+        entity = current.entity
+        run_queue = self.processors[entity.processor]
+        if current.policy == SCHED_DEADLINE:
+            entity.budget_left_ns = 0
+        elif class_of(current) == CLASS_FAIR and run_queue.fair:
+            # It goes behind everybody who waits now.
+            waiting = [ns for ns, ticket, task in run_queue.fair if task.entity.ticket == ticket]
+            entity.virtual_runtime_ns = max([entity.virtual_runtime_ns, *waiting])
+        current.has_yielded = True
+        current.work |= NEED_RESCHED
+
+    def preempt(self, task: Task) -> None:
+        """The running task waits for its next turn."""
+        set_state(task, TaskState.RUNNABLE)
+        entity = task.entity
+        run_queue = self.processors[entity.processor]
+        if not entity.allowed >> run_queue.number & 1:
+            run_queue = self._place(task)
+        at_head = False
+        if task.policy == SCHED_RR:
+            at_head = entity.slice_left_ns > 0 and not task.has_yielded
+            if not at_head:
+                entity.slice_left_ns = ROUND_ROBIN_SLICE_NS
+        elif task.policy == SCHED_DEADLINE:
+            if entity.budget_left_ns <= 0:
+                self._throttle(task)
+                return
+        elif task.policy == SCHED_FIFO or entity.inherited_priority:
+            at_head = not task.has_yielded
+        task.has_yielded = False
+        run_queue.add(task, at_head=at_head)
+
+    def change(self, task: Task) -> None:
+        """The policy, priority or processors of `task` have changed: it may have to wait elsewhere."""
+        entity = task.entity
+        if task.state is TaskState.RUNNABLE and (entity.ticket or entity.is_throttled):
+            self.processors[entity.processor].remove(task)
+            entity.is_throttled = False
+            self._enqueue_woken(task)
+        elif task.state is TaskState.RUNNING:
+            task.work |= NEED_RESCHED
+
+    # Whose turn it is
+
+    def pick(self) -> Task | None:
+        """Take the next task and make it the running one; None if nobody is runnable."""
+        processors = self.processors
+        now_ns = self.kernel.clock.now_ns
+        count = len(processors)
+        if count == 1:
+            task = processors[0].take(now_ns)
+        else:
+            task = None
+            # A task that went to sleep at once, or stopped, has used nothing of its processor's turn.
+            first = 0 if now_ns == self.turn_start_ns else 1
+            for step in range(first, count + first):
+                number = (self.turn + step) % count
+                run_queue = processors[number]
+                if not run_queue.count:
+                    self._pull(run_queue)
+                task = run_queue.take(now_ns)
+                if task is not None:
+                    self.turn = number
+                    run_queue.last = task
+                    self.turn_start_ns = now_ns
+                    break
+        if task is None:
+            return None
+        set_state(task, TaskState.RUNNING)
+        self.switch_count += 1
+        return task
+
+    @property
+    def busy_count(self) -> int:
+        """How many processors have something to do, the one that takes its turn included."""
+        processors = self.processors
+        if len(processors) == 1:
+            return 1
+        return 1 + sum(1 for queue in processors if queue.count and queue.number != self.turn)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether somebody waits for a processor."""
+        return any(queue.count for queue in self.processors)
+
+    def must_give_way(self, task: Task) -> bool:
+        """Whether the slice of the running `task`, which is over and charged, ends its turn."""
+        processors = self.processors
+        if len(processors) > 1 and any(
+            queue.count for queue in processors if queue.number != task.entity.processor
+        ):
+            return True
+        run_queue = processors[task.entity.processor]
+        entity = task.entity
+        if task.policy == SCHED_DEADLINE and entity.budget_left_ns <= 0:
+            return True
+        if not run_queue.count:
+            return False
+        now_ns = self.kernel.clock.now_ns
+        kind = class_of(task)
+        if kind == CLASS_FAIR:
+            return True
+        if task.policy == SCHED_RR and entity.slice_left_ns <= 0:
+            return True
+        return run_queue.is_better_than(task, now_ns)
+
+    def slice_ns(self, task: Task) -> int:
+        """How long the next slice of `task` is, in time of its processor, cut at the next timer."""
+        kernel = self.kernel
+        length_ns = SLICE_NS
+        kind = class_of(task)
+        if kind == CLASS_FAIR:
+            if self.processors[0].count:
+                variant = kernel.choose("time-slice", _SLICE_VARIANTS)
+                length_ns -= variant * SLICE_NS // (8 * _SLICE_VARIANTS)
+        elif kind == CLASS_REALTIME:
+            left_ns = task.entity.slice_left_ns if task.policy == SCHED_RR else REALTIME_RUNTIME_NS
+            length_ns = min(max(left_ns, 1), REALTIME_PERIOD_NS - REALTIME_RUNTIME_NS)
+            limit_us = task.group.limits.soft[RLIMIT_RTTIME]
+            if limit_us != RLIM_INFINITY:
+                length_ns = min(length_ns, max(limit_us * NS_PER_US - task.entity.realtime_ns, 1))
+        else:
+            length_ns = max(task.entity.budget_left_ns, 1)
+        deadline_ns = kernel.timers.next_deadline_ns()
+        if deadline_ns is not None:
+            left_ns = (deadline_ns - kernel.clock.now_ns) * self.busy_count
+            length_ns = min(length_ns, max(left_ns, 1))
+        return length_ns
+
+    def account(self, task: Task, work_ns: int) -> None:
+        """`task` has run for `work_ns` of its processor's time."""
+        self.processors[task.entity.processor].account(task, work_ns, self.kernel.clock)
+
+    # Processors
+
+    @property
+    def all_processors(self) -> int:
+        """The mask of those that there are."""
+        return (1 << len(self.processors)) - 1
+
+    def _place(self, task: Task) -> RunQueue:
+        """The processor where `task` shall wait: its last one if that is idle, else the least loaded."""
+        processors = self.processors
+        if len(processors) == 1:
+            return processors[0]
+        entity = task.entity
+        running = self.kernel.current
+        busy = running.entity.processor if running is not None else -1
+        best: RunQueue | None = None
+        best_load = 0
+        for queue in processors:
+            if not entity.allowed >> queue.number & 1:
+                continue
+            load = 2 * (queue.count + (queue.number == busy)) + (queue.number != entity.processor)
+            if best is None or load < best_load:
+                best, best_load = queue, load
+        return best if best is not None else processors[0]
+
+    def _pull(self, idle: RunQueue) -> None:
+        """Bring an idle processor a task that waits for another (Linux: newidle balance)."""
+        donor = max(self.processors, key=_count_of)
+        if donor.count < 2:
+            return
+        for _, ticket, task in sorted(donor.fair, key=_order_of, reverse=True):
+            if task.entity.ticket == ticket and task.entity.allowed >> idle.number & 1:
+                donor.remove(task)
+                shift_ns = idle.minimum_runtime_ns - donor.minimum_runtime_ns
+                task.entity.virtual_runtime_ns += shift_ns
+                idle.add(task)
+                return
+
+    # SCHED_DEADLINE (Linux: kernel/sched/deadline.c)
+
+    def reserved_bandwidth(self, besides: Task) -> int:
+        """What the deadline tasks have reserved, in parts of 1 << 20 of a processor."""
+        return sum(
+            bandwidth_of(task.entity.runtime_ns, task.entity.period_ns)
+            for task in self.kernel.tasks.values()
+            if task.policy == SCHED_DEADLINE and task is not besides and task.state < TaskState.ZOMBIE
+        )
+
+    def has_bandwidth_for(self, task: Task, runtime_ns: int, period_ns: int) -> bool:
+        """Whether a reservation fits beside the others: 95% of the processors may be reserved."""
+        wanted = self.reserved_bandwidth(task) + bandwidth_of(runtime_ns, period_ns)
+        return wanted <= _BANDWIDTH_LIMIT * len(self.processors)
+
+    def _renew_deadline(self, task: Task) -> bool:
+        """Give a task that wakes a deadline; False if it has used up the present one's time.
+
+        Linux: kernel/sched/deadline.c, update_dl_entity.
+        """
+        entity = task.entity
+        now_ns = self.kernel.clock.now_ns
+        overflows = (
+            entity.budget_left_ns * entity.relative_deadline_ns
+            > (entity.deadline_ns - now_ns) * entity.runtime_ns
+        )
+        if entity.deadline_ns <= now_ns or overflows:
+            entity.deadline_ns = now_ns + entity.relative_deadline_ns
+            entity.budget_left_ns = entity.runtime_ns
+        if entity.budget_left_ns <= 0:
+            self._throttle(task)
+            return False
+        return True
+
+    def _throttle(self, task: Task) -> None:
+        """Let `task` wait for its next period."""
+        entity = task.entity
+        entity.is_throttled = True
+        next_period_ns = entity.deadline_ns - entity.relative_deadline_ns + entity.period_ns
+        self.kernel.timers.add(max(next_period_ns, self.kernel.clock.now_ns + 1), "deadline", task)
+
+
+def bandwidth_of(runtime_ns: int, period_ns: int) -> int:
+    """The part of a processor that a reservation takes, in units of 1 << 20."""
+    return (runtime_ns << _BANDWIDTH_SHIFT) // period_ns if period_ns else 0
+
+
+def _replenish(kernel: Kernel, timer: Timer) -> None:
+    """A throttled task's next period begins."""
+    task: Task = timer.target
+    entity = task.entity
+    if not entity.is_throttled or task.state is not TaskState.RUNNABLE:
+        return
+    entity.is_throttled = False
+    entity.deadline_ns = max(entity.deadline_ns + entity.period_ns, kernel.clock.now_ns + 1)
+    entity.budget_left_ns = entity.runtime_ns
+    run_queue = kernel.scheduler.processors[entity.processor]
+    run_queue.add(task)
+    running = kernel.current
+    if running is not None and class_of(running) != CLASS_DEADLINE:
+        running.work |= NEED_RESCHED
+
+
+def _count_of(queue: RunQueue) -> int:
+    return queue.count
+
+
+def _order_of(entry: tuple[int, int, Task]) -> tuple[int, int]:
+    return entry[0], entry[1]
+
+
+TIMER_ACTIONS["deadline"] = _replenish

@@ -1,0 +1,412 @@
+"""Whose a task is and what it may do: user and group ids, capabilities, and the accounts of each user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from procession.abi.errno import EINVAL, EPERM
+from procession.kernel.rlimit import RLIMIT_NPROC
+from procession.kernel.security.capability import (
+    CAP_FS_SET,
+    CAP_FULL_SET,
+    CAP_SETGID,
+    CAP_SETUID,
+    SECURE_KEEP_CAPS,
+    SECURE_NO_SETUID_FIXUP,
+    SECURE_NOROOT,
+)
+
+if TYPE_CHECKING:
+    from procession.kernel.security.file_capability import FileCapabilities
+    from procession.kernel.task import Task
+
+UNCHANGED = 0xFFFFFFFF
+"""(uid_t) -1: in setreuid(2) and its like, leave this id as it is; anywhere else no valid id."""
+
+
+class User:
+    """What is counted for one real user id, against its limits (Linux: struct user_struct, struct ucounts).
+
+    `process_count` counts tasks (RLIMIT_NPROC), `pending_signals` queued siginfos (RLIMIT_SIGPENDING),
+    `locked_bytes` and `message_queue_bytes` what RLIMIT_MEMLOCK and RLIMIT_MSGQUEUE bound. `table` has the
+    other users by their ids.
+    """
+
+    __slots__ = ("locked_bytes", "message_queue_bytes", "pending_signals", "process_count", "table", "uid")
+
+    def __init__(self, uid: int, table: dict[int, User]) -> None:
+        self.uid = uid
+        self.table = table
+        self.process_count = 0
+        self.pending_signals = 0
+        self.locked_bytes = 0
+        self.message_queue_bytes = 0
+
+    def find(self, uid: int) -> User:
+        """The user `uid` of the same machine. Linux: kernel/user.c, alloc_uid."""
+        user = self.table.get(uid)
+        if user is None:
+            user = self.table[uid] = User(uid, self.table)
+        return user
+
+    def add_process(self) -> None:
+        """Count one more task (Linux: kernel/cred.c, copy_creds)."""
+        self.process_count += 1
+
+    def remove_process(self) -> None:
+        """Count one task less (Linux: kernel/exit.c, release_task)."""
+        self.process_count -= 1
+
+    def __repr__(self) -> str:
+        return f"<User {self.uid}>"
+
+
+class ExecCredentials:
+    """What execve(2) makes of a task's credentials.
+
+    `is_secure` is AT_SECURE, and takes the parent death signal and a stack limit over 8 MiB away;
+    `clears_personality` says whether personality flags that weaken a privileged program are dropped.
+    """
+
+    __slots__ = ("clears_personality", "credentials", "is_secure")
+
+    def __init__(self, credentials: Credentials, is_secure: bool, clears_personality: bool) -> None:
+        self.credentials = credentials
+        self.is_secure = is_secure
+        self.clears_personality = clears_personality
+
+
+class Credentials:
+    """The ids and rights of a task (Linux: struct cred; credentials(7), capabilities(7)).
+
+    Never changed once a task has it: make another with `replace` and give it with `commit_credentials`, so
+    tasks and open files may share one. Capability sets are ints, bit n for capability n. `exceeds_processes`
+    is set when a change of the real user id went over RLIMIT_NPROC: execve(2) fails with EAGAIN while it
+    still does (Linux: PF_NPROC_EXCEEDED).
+    """
+
+    __slots__ = (
+        "cap_ambient",
+        "cap_bounding",
+        "cap_effective",
+        "cap_inheritable",
+        "cap_permitted",
+        "egid",
+        "euid",
+        "exceeds_processes",
+        "fsgid",
+        "fsuid",
+        "gid",
+        "groups",
+        "no_new_privs",
+        "securebits",
+        "sgid",
+        "suid",
+        "uid",
+        "user",
+    )
+
+    def __init__(self, user: User, uid: int, gid: int, groups: tuple[int, ...] = ()) -> None:
+        self.user = user
+        self.uid = self.euid = self.suid = self.fsuid = uid
+        self.gid = self.egid = self.sgid = self.fsgid = gid
+        self.groups = groups
+        self.cap_inheritable = 0
+        self.cap_permitted = 0
+        self.cap_effective = 0
+        self.cap_bounding = CAP_FULL_SET
+        self.cap_ambient = 0
+        self.securebits = 0
+        self.no_new_privs = False
+        self.exceeds_processes = False
+
+    @classmethod
+    def for_root(cls) -> Credentials:
+        """Those of a machine's first task: user 0 with every capability, and a new table of users."""
+        table: dict[int, User] = {}
+        user = table[0] = User(0, table)
+        credentials = cls(user, 0, 0)
+        credentials.cap_permitted = credentials.cap_effective = CAP_FULL_SET
+        return credentials
+
+    def for_user(self, uid: int, gid: int, groups: tuple[int, ...] = ()) -> Credentials:
+        """Those of a login of `uid` on the same machine; every capability if that is 0, none otherwise."""
+        credentials = Credentials(self.user.find(uid), uid, gid, groups)
+        if uid == 0:
+            credentials.cap_permitted = credentials.cap_effective = CAP_FULL_SET
+        return credentials
+
+    def has_capability(self, capability: int) -> bool:
+        """Whether `capability` (a number, CAP_KILL is 5) is effective (Linux: capable)."""
+        return bool(self.cap_effective >> capability & 1)
+
+    def is_in_group(self, gid: int) -> bool:
+        """Whether `gid` is the file system group or a supplementary one (Linux: in_group_p)."""
+        return gid == self.fsgid or gid in self.groups
+
+    def is_secure(self, bit: int) -> bool:
+        """Whether securebit number `bit` is set (Linux: issecure)."""
+        return bool(self.securebits >> bit & 1)
+
+    def replace(self, **changes: Any) -> Credentials:
+        """Credentials that differ from these in the given attributes (Linux: prepare_creds)."""
+        twin = Credentials(self.user, self.uid, self.gid, self.groups)
+        twin.cap_ambient = self.cap_ambient
+        twin.cap_bounding = self.cap_bounding
+        twin.cap_effective = self.cap_effective
+        twin.cap_inheritable = self.cap_inheritable
+        twin.cap_permitted = self.cap_permitted
+        twin.egid = self.egid
+        twin.euid = self.euid
+        twin.exceeds_processes = self.exceeds_processes
+        twin.fsgid = self.fsgid
+        twin.fsuid = self.fsuid
+        twin.no_new_privs = self.no_new_privs
+        twin.securebits = self.securebits
+        twin.sgid = self.sgid
+        twin.suid = self.suid
+        for name, value in changes.items():
+            setattr(twin, name, value)
+        return twin
+
+    def for_exec(
+        self,
+        *,
+        set_uid: int | None = None,
+        set_gid: int | None = None,
+        file: FileCapabilities | None = None,
+        is_unsafe: bool = False,
+        is_traced: bool = False,
+    ) -> ExecCredentials:
+        """What these become in execve(2).
+
+        `set_uid` and `set_gid` are the owners of a set-user-ID and set-group-ID file (the latter executable
+        by its group), None for any other; `file` its capabilities; all None on a nosuid mount. `is_unsafe`:
+        the `fs` is shared with a task outside of the thread group. `is_traced`: by a tracer without
+        CAP_SYS_PTRACE. Raises EPERM when the file needs capabilities that it can't get.
+        Linux: fs/exec.c, bprm_fill_uid; security/commoncap.c, cap_bprm_creds_from_file.
+        """
+        new = self.replace()
+        clears_personality = False
+        if not self.no_new_privs:
+            if set_uid is not None:
+                clears_personality = True
+                new.euid = set_uid
+            if set_gid is not None:
+                clears_personality = True
+                new.egid = set_gid
+        new.cap_permitted = 0
+        is_effective = False
+        if file is not None:
+            new.cap_permitted = self.cap_bounding & file.permitted | self.cap_inheritable & file.inheritable
+            is_effective = file.is_effective
+            if is_effective and file.permitted & ~new.cap_permitted:
+                raise EPERM("the bounding set keeps the file from capabilities that it needs")
+        # A set-user-ID program of the superuser that has capabilities gets these alone.
+        if not self.is_secure(SECURE_NOROOT) and (file is None or new.uid == 0 or new.euid != 0):
+            if new.euid == 0 or new.uid == 0:
+                new.cap_permitted = self.cap_bounding | self.cap_inheritable
+            is_effective = is_effective or new.euid == 0
+        has_gained = bool(new.cap_permitted & ~self.cap_permitted)
+        clears_personality = clears_personality or has_gained
+        has_changed_id = new.euid != self.euid or not new.is_in_group(new.egid)
+        if (has_changed_id or has_gained) and (is_unsafe or is_traced or self.no_new_privs):
+            if not self.has_capability(CAP_SETUID) or self.no_new_privs:
+                new.euid = new.uid
+                new.egid = new.gid
+            new.cap_permitted &= self.cap_permitted
+        new.suid = new.fsuid = new.euid
+        new.sgid = new.fsgid = new.egid
+        if has_changed_id or file is not None:
+            new.cap_ambient = 0
+        new.cap_permitted |= new.cap_ambient
+        new.cap_effective = new.cap_permitted if is_effective else new.cap_ambient
+        new.securebits &= ~(1 << SECURE_KEEP_CAPS)
+        has_grown = bool(new.cap_permitted & ~new.cap_ambient)
+        is_secure = (
+            has_changed_id
+            or new.euid != self.uid
+            or new.egid != self.gid
+            or (new.uid != 0 and (is_effective or has_grown))
+        )
+        return ExecCredentials(new, is_secure, clears_personality)
+
+    def __repr__(self) -> str:
+        return f"<Credentials uid {self.uid}/{self.euid}/{self.suid} gid {self.gid}/{self.egid}/{self.sgid}>"
+
+
+def commit_credentials(task: Task, new: Credentials) -> None:
+    """Make `new` the credentials of `task`, which must not be changed afterwards.
+
+    A process whose identity changes or whose capabilities grow can no longer be traced by its own user, nor
+    dumped (but for fs.suid_dumpable), and forgets its parent death signal.
+    Linux: kernel/cred.c, commit_creds.
+    """
+    old = task.credentials
+    if (
+        new.euid != old.euid
+        or new.egid != old.egid
+        or new.fsuid != old.fsuid
+        or new.fsgid != old.fsgid
+        or new.cap_permitted & ~old.cap_permitted
+    ):
+        task.mm.dumpable = task.kernel.core.suid_dumpable
+        task.parent_death_signal = 0
+    if new.user is not old.user:
+        new.user.add_process()
+        old.user.remove_process()
+    task.credentials = new
+
+
+def _commit_users(task: Task, new: Credentials) -> None:
+    """Commit a change of user ids, with its effects on capabilities and accounts.
+
+    Linux: kernel/sys.c, set_user and flag_nproc_exceeded; security/commoncap.c, cap_emulate_setxuid.
+    """
+    old = task.credentials
+    if not old.is_secure(SECURE_NO_SETUID_FIXUP):
+        had_root = 0 in {old.uid, old.euid, old.suid}
+        if had_root and 0 not in {new.uid, new.euid, new.suid}:
+            if not old.is_secure(SECURE_KEEP_CAPS):
+                new.cap_permitted = new.cap_effective = 0
+            new.cap_ambient = 0
+        if old.euid == 0 and new.euid != 0:
+            new.cap_effective = 0
+        elif old.euid != 0 and new.euid == 0:
+            new.cap_effective = new.cap_permitted
+    if new.uid != old.uid:
+        new.user = old.user.find(new.uid)
+        soft = task.group.limits.soft[RLIMIT_NPROC]
+        new.exceeds_processes = new.uid != 0 and new.user.process_count > soft
+    commit_credentials(task, new)
+
+
+def set_uid(task: Task, uid: int) -> None:
+    """setuid(2). Raises EINVAL and EPERM. Linux: kernel/sys.c, __sys_setuid."""
+    if uid == UNCHANGED:
+        raise EINVAL("-1 isn't a user id")
+    old = task.credentials
+    new = old.replace(euid=uid, fsuid=uid)
+    if old.has_capability(CAP_SETUID):
+        new.uid = new.suid = uid
+    elif uid not in {old.uid, old.suid}:
+        raise EPERM(f"{uid} is neither the real nor the saved user id, and CAP_SETUID is missing")
+    _commit_users(task, new)
+
+
+def set_real_and_effective_uid(task: Task, uid: int, euid: int) -> None:
+    """setreuid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setreuid."""
+    old = task.credentials
+    is_privileged = old.has_capability(CAP_SETUID)
+    new = old.replace()
+    if uid != UNCHANGED:
+        new.uid = uid
+        if uid not in {old.uid, old.euid} and not is_privileged:
+            raise EPERM(f"{uid} is neither the real nor the effective user id, and CAP_SETUID is missing")
+    if euid != UNCHANGED:
+        new.euid = euid
+        if euid not in {old.uid, old.euid, old.suid} and not is_privileged:
+            raise EPERM(f"{euid} is none of the task's user ids, and CAP_SETUID is missing")
+    if uid != UNCHANGED or euid not in {UNCHANGED, old.uid}:
+        new.suid = new.euid
+    new.fsuid = new.euid
+    _commit_users(task, new)
+
+
+def set_all_uids(task: Task, uid: int, euid: int, suid: int) -> None:
+    """setresuid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setresuid."""
+    old = task.credentials
+    ids = {old.uid, old.euid, old.suid, UNCHANGED}
+    if not (uid in ids and euid in ids and suid in ids) and not old.has_capability(CAP_SETUID):
+        raise EPERM("a user id that isn't one of the task's, and CAP_SETUID is missing")
+    new = old.replace()
+    if uid != UNCHANGED:
+        new.uid = uid
+    if euid != UNCHANGED:
+        new.euid = euid
+    if suid != UNCHANGED:
+        new.suid = suid
+    new.fsuid = new.euid
+    _commit_users(task, new)
+
+
+def set_file_system_uid(task: Task, uid: int) -> int:
+    """setfsuid(2): the id before, whether or not it changed. Linux: kernel/sys.c, __sys_setfsuid."""
+    old = task.credentials
+    if uid in {UNCHANGED, old.fsuid}:
+        return old.fsuid
+    if uid in {old.uid, old.euid, old.suid} or old.has_capability(CAP_SETUID):
+        new = old.replace(fsuid=uid)
+        if not old.is_secure(SECURE_NO_SETUID_FIXUP):
+            if old.fsuid == 0:
+                new.cap_effective &= ~CAP_FS_SET
+            elif uid == 0:
+                new.cap_effective |= new.cap_permitted & CAP_FS_SET
+        commit_credentials(task, new)
+    return old.fsuid
+
+
+def set_gid(task: Task, gid: int) -> None:
+    """setgid(2). Raises EINVAL and EPERM. Linux: kernel/sys.c, __sys_setgid."""
+    if gid == UNCHANGED:
+        raise EINVAL("-1 isn't a group id")
+    old = task.credentials
+    new = old.replace(egid=gid, fsgid=gid)
+    if old.has_capability(CAP_SETGID):
+        new.gid = new.sgid = gid
+    elif gid not in {old.gid, old.sgid}:
+        raise EPERM(f"{gid} is neither the real nor the saved group id, and CAP_SETGID is missing")
+    commit_credentials(task, new)
+
+
+def set_real_and_effective_gid(task: Task, gid: int, egid: int) -> None:
+    """setregid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setregid."""
+    old = task.credentials
+    is_privileged = old.has_capability(CAP_SETGID)
+    new = old.replace()
+    if gid != UNCHANGED:
+        new.gid = gid
+        if gid not in {old.gid, old.egid} and not is_privileged:
+            raise EPERM(f"{gid} is neither the real nor the effective group id, and CAP_SETGID is missing")
+    if egid != UNCHANGED:
+        new.egid = egid
+        if egid not in {old.gid, old.egid, old.sgid} and not is_privileged:
+            raise EPERM(f"{egid} is none of the task's group ids, and CAP_SETGID is missing")
+    if gid != UNCHANGED or egid not in {UNCHANGED, old.gid}:
+        new.sgid = new.egid
+    new.fsgid = new.egid
+    commit_credentials(task, new)
+
+
+def set_all_gids(task: Task, gid: int, egid: int, sgid: int) -> None:
+    """setresgid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setresgid."""
+    old = task.credentials
+    ids = {old.gid, old.egid, old.sgid, UNCHANGED}
+    if not (gid in ids and egid in ids and sgid in ids) and not old.has_capability(CAP_SETGID):
+        raise EPERM("a group id that isn't one of the task's, and CAP_SETGID is missing")
+    new = old.replace()
+    if gid != UNCHANGED:
+        new.gid = gid
+    if egid != UNCHANGED:
+        new.egid = egid
+    if sgid != UNCHANGED:
+        new.sgid = sgid
+    new.fsgid = new.egid
+    commit_credentials(task, new)
+
+
+def set_file_system_gid(task: Task, gid: int) -> int:
+    """setfsgid(2): the id before, whether or not it changed. Linux: kernel/sys.c, __sys_setfsgid."""
+    old = task.credentials
+    if gid in {UNCHANGED, old.fsgid}:
+        return old.fsgid
+    if gid in {old.gid, old.egid, old.sgid} or old.has_capability(CAP_SETGID):
+        commit_credentials(task, old.replace(fsgid=gid))
+    return old.fsgid
+
+
+def set_groups(task: Task, groups: tuple[int, ...]) -> None:
+    """setgroups(2) once its list is read. Raises EINVAL for an invalid id. Linux: kernel/groups.c."""
+    if UNCHANGED in groups:
+        raise EINVAL("-1 isn't a group id")
+    commit_credentials(task, task.credentials.replace(groups=tuple(sorted(groups))))

@@ -1,0 +1,58 @@
+"""Capabilities that a program file gives: the attribute security.capability (capabilities(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.capability import (
+    VFS_CAP_FLAGS_EFFECTIVE,
+    VFS_CAP_REVISION_1,
+    VFS_CAP_REVISION_2,
+    VFS_CAP_REVISION_3,
+    VFS_CAP_REVISION_MASK,
+    VfsNsCapData,
+)
+from procession.abi.errno import EINVAL
+from procession.kernel.security.capability import CAP_FULL_SET
+
+if TYPE_CHECKING:
+    from procession.fs.inode import Inode
+
+_NAME = b"security.capability"
+_SIZES = {VFS_CAP_REVISION_1: 12, VFS_CAP_REVISION_2: 20, VFS_CAP_REVISION_3: 24}
+_WORD = 0xFFFFFFFF
+
+
+class FileCapabilities(NamedTuple):
+    """What is permitted to who executes the file, beside what he has and the file makes inheritable.
+
+    `is_effective` says that it's in effect at once, and that the file can't do without.
+    """
+
+    permitted: int
+    inheritable: int
+    is_effective: bool
+
+
+def capabilities_of(inode: Inode) -> FileCapabilities | None:
+    """The capabilities of a file; None if it has none. Raises EINVAL for an attribute that isn't one.
+
+    Linux: security/commoncap.c, get_vfs_caps_from_disk.
+    """
+    value = inode.read_xattrs().get(_NAME)
+    if value is None:
+        return None
+    data = VfsNsCapData.unpack_from(value.ljust(VfsNsCapData.SIZE, b"\0"))
+    revision = data.magic_etc & VFS_CAP_REVISION_MASK
+    if _SIZES.get(revision) != len(value):
+        raise EINVAL("the file's capabilities are in no known form")
+    if data.rootid:
+        # They are for another user namespace.
+        return None
+    # The first revision has 32 capabilities.
+    mask = CAP_FULL_SET & _WORD if revision == VFS_CAP_REVISION_1 else CAP_FULL_SET
+    return FileCapabilities(
+        (data.permitted_low | data.permitted_high << 32) & mask,
+        (data.inheritable_low | data.inheritable_high << 32) & mask,
+        bool(data.magic_etc & VFS_CAP_FLAGS_EFFECTIVE),
+    )

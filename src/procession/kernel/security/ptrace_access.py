@@ -1,0 +1,55 @@
+"""Whether a task may look into another one, or control it: the check of ptrace(2) that many calls share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EPERM, ESRCH
+from procession.kernel.security.capability import CAP_SYS_PTRACE
+
+if TYPE_CHECKING:
+    from procession.kernel.security.credentials import Credentials
+    from procession.kernel.task import Task
+    from procession.mm.address_space import MemoryDescriptor
+
+
+def may_access(task: Task, target: Task, *, by_fs_ids: bool) -> bool:
+    """Whether `task` may access `target`, judged by its file system ids or by its real ones.
+
+    Linux: kernel/ptrace.c, __ptrace_may_access.
+    """
+    return task.group is target.group or credentials_allow(task.credentials, target, by_fs_ids=by_fs_ids)
+
+
+def credentials_allow(mine: Credentials, target: Task, *, by_fs_ids: bool) -> bool:
+    """Whether who has the credentials `mine` may access `target`, which is another process.
+
+    Linux: kernel/ptrace.c, __ptrace_may_access; security/commoncap.c, cap_ptrace_access_check.
+    """
+    theirs = target.credentials
+    if mine.has_capability(CAP_SYS_PTRACE):
+        return True
+    uid, gid = (mine.fsuid, mine.fsgid) if by_fs_ids else (mine.uid, mine.gid)
+    if not (uid == theirs.euid == theirs.suid == theirs.uid and gid == theirs.egid == theirs.sgid):
+        return False
+    if gid != theirs.gid or (has_memory(target) and not target.mm.is_dumpable):
+        return False
+    capabilities = mine.cap_effective if by_fs_ids else mine.cap_permitted
+    return not theirs.cap_permitted & ~capabilities
+
+
+def has_memory(task: Task) -> bool:
+    """Whether `task` still has an address space (Linux: task_struct.mm)."""
+    return not task.is_exiting and task.mm.reference_count > 0
+
+
+def memory_of(task: Task, target: Task, *, by_fs_ids: bool) -> MemoryDescriptor:
+    """The address space of `target`. Raises ESRCH if it has none any more, EPERM. Linux: mm_access."""
+    mm = target.mm
+    if mm is task.mm:
+        return mm
+    if not may_access(task, target, by_fs_ids=by_fs_ids):
+        raise EPERM(f"task {target.tid} isn't the caller's to access")
+    if not has_memory(target):
+        raise ESRCH(f"task {target.tid} has no memory any more")
+    return mm

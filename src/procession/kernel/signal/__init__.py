@@ -1,0 +1,1 @@
+"""Signals (signal(7)): sent, kept pending, masked, delivered, and what stops and continues."""

@@ -1,0 +1,286 @@
+"""Delivering signals before a thread goes back to user mode: default actions, handlers, restarted calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EFAULT
+from procession.abi.signals import SIG_DFL, SIG_IGN
+from procession.hardware.physical_memory import OutOfFrames
+from procession.hardware.registers import RAX, RIP
+from procession.kernel.oom import await_memory
+from procession.kernel.session import is_orphaned_process_group
+from procession.kernel.signal.frame import build_frame, is_canonical
+from procession.kernel.signal.generation import force_signal
+from procession.kernel.signal.handlers import SA_NODEFER, SA_RESETHAND, SA_RESTART, SignalAction
+from procession.kernel.signal.info import SigInfo
+from procession.kernel.signal.mask import (
+    recalculate_pending,
+    restore_saved_mask,
+    retarget_shared_pending,
+    set_blocked,
+)
+from procession.kernel.signal.parent import CLD_CONTINUED, CLD_STOPPED, notify_parent_of_stop
+from procession.kernel.signal.set import (
+    ALL_SIGNALS,
+    DUMPING,
+    IGNORED_BY_DEFAULT,
+    KILL_BIT,
+    SIGALRM,
+    SIGKILL,
+    SIGSEGV,
+    SIGSTOP,
+    STOPPING,
+    UNBLOCKABLE,
+)
+from procession.kernel.signal.stop import (
+    SIGNAL_CLD_CONTINUED,
+    SIGNAL_CLD_MASK,
+    STOP_DEQUEUED,
+    STOP_PENDING,
+    begin_group_stop,
+    participate_in_stop,
+)
+from procession.kernel.task import (
+    RESTORE_MASK,
+    SIGNAL_GROUP_EXIT,
+    SIGNAL_PENDING,
+    SIGNAL_UNKILLABLE,
+)
+from procession.kernel.task_state import TaskState, set_state
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
+
+_WORD = 1 << 64
+_EINTR = _WORD - 4
+_ERESTARTSYS = _WORD - 512
+_ERESTARTNOINTR = _WORD - 513
+_ERESTARTNOHAND = _WORD - 514
+_ERESTART_RESTARTBLOCK = _WORD - 516
+_INTERRUPTED = (_EINTR, _ERESTARTSYS, _ERESTARTNOINTR, _ERESTARTNOHAND, _ERESTART_RESTARTBLOCK)
+_RESTART_SYSCALL = 219
+_SYSCALL_LENGTH = 2
+
+
+def deliver_signals(kernel: Kernel, task: Task) -> None:
+    """Do what is pending for the running `task`: at most one handler is entered, or the task ends or stops.
+
+    Called while `task.work` has SIGNAL_PENDING or RESTORE_MASK. A system call that a signal interrupted is
+    made to run again or to fail with EINTR. If the task has stopped, this is called again when it goes on.
+    Linux: arch/x86/kernel/signal.c, arch_do_signal_or_restart.
+    """
+    if task.work & RESTORE_MASK and kernel.registers_of(task).general[RAX] not in _INTERRUPTED:
+        restore_saved_mask(task)
+    if task.work & SIGNAL_PENDING:
+        info = next_signal(kernel, task)
+        if info is not None:
+            try:
+                _enter_handler(kernel, task, info)
+            except OutOfFrames:
+                task.pending.put_back(info)
+                recalculate_pending(task)
+                await_memory(kernel, task)
+            return
+        if task.state is not TaskState.RUNNING:
+            return
+    if task.call_number >= 0:
+        _restart_call(kernel, task)
+    restore_saved_mask(task)
+
+
+def take_signal(kernel: Kernel, task: Task, blocked: int) -> SigInfo | None:
+    """Remove and return the next signal for the thread that isn't in `blocked`, its own before the process's.
+
+    Linux: kernel/signal.c, dequeue_signal.
+    """
+    info = task.pending.take_next(blocked)
+    if info is None:
+        info = task.group.shared_pending.take_next(blocked)
+        if info is not None and info.signo == SIGALRM and task.group.itimers:
+            from procession.kernel.time.itimer import alarm_taken
+
+            alarm_taken(kernel, task.group)
+    recalculate_pending(task)
+    if info is not None:
+        if STOPPING >> (info.signo - 1) & 1:
+            task.job_control |= STOP_DEQUEUED
+        if info.timer is not None:
+            info.timer.signal_taken(kernel, info)
+    return info
+
+
+def next_signal(kernel: Kernel, task: Task) -> SigInfo | None:
+    """Take signals until one has a handler; do the default action of the others.
+
+    Returns None when none is left, and also when the task has stopped or ended: it isn't RUNNING then.
+    Linux: kernel/signal.c, get_signal.
+    """
+    group = task.group
+    actions = group.handlers.actions
+    while True:
+        if group.flags & SIGNAL_CLD_MASK:
+            reason = CLD_CONTINUED if group.flags & SIGNAL_CLD_CONTINUED else CLD_STOPPED
+            group.flags &= ~SIGNAL_CLD_MASK
+            notify_parent_of_stop(kernel, task, reason)
+        if group.flags & SIGNAL_GROUP_EXIT or task.pending.mask & KILL_BIT:
+            _end_killed(kernel, task)
+            return None
+        if task.job_control & STOP_PENDING:
+            _stop(kernel, task)
+            return None
+        info = task.pending.take_fault(task.blocked)
+        if info is None:
+            info = take_signal(kernel, task, task.blocked)
+            if info is None:
+                return None
+        else:
+            recalculate_pending(task)
+        signo = info.signo
+        if kernel.observer is not None:
+            kernel.observer.task_event(task, "signal", info)
+        handler = actions[signo].handler
+        if handler == SIG_IGN:
+            continue
+        if handler != SIG_DFL:
+            return info
+        bit = 1 << (signo - 1)
+        if bit & IGNORED_BY_DEFAULT:
+            continue
+        if group.flags & SIGNAL_UNKILLABLE and not bit & UNBLOCKABLE:
+            continue
+        if bit & STOPPING:
+            if signo != SIGSTOP and is_orphaned_process_group(group.process_group):
+                continue
+            begin_group_stop(task, signo)
+            continue
+        if bit & DUMPING:
+            from procession.kernel.dump.coredump import begin_core_dump
+
+            begin_core_dump(kernel, task, info)
+        else:
+            _end_group(kernel, task, signo)
+        return None
+
+
+def exit_signals(kernel: Kernel, task: Task) -> None:
+    """Called first when a thread exits: it takes no signals any more, and others look at the process's.
+
+    Linux: kernel/signal.c, exit_signals.
+    """
+    group = task.group
+    task.is_exiting = True
+    if len(group.threads) <= 1 or group.flags & SIGNAL_GROUP_EXIT:
+        return
+    if not task.work & SIGNAL_PENDING:
+        return
+    retarget_shared_pending(task, ALL_SIGNALS & ~task.blocked)
+    if task.job_control & STOP_PENDING and participate_in_stop(task):
+        notify_parent_of_stop(kernel, task, CLD_STOPPED)
+
+
+def _stop(kernel: Kernel, task: Task) -> None:
+    """Stop the thread, which was asked to, and tell the parent if it's the last of the group.
+
+    It stays SIGNAL_PENDING: when it goes on it looks for signals before anything else.
+    Linux: kernel/signal.c, do_signal_stop.
+    """
+    is_complete = participate_in_stop(task)
+    task.work |= SIGNAL_PENDING
+    set_state(task, TaskState.STOPPED)
+    if is_complete:
+        notify_parent_of_stop(kernel, task, CLD_STOPPED)
+
+
+def _end_group(kernel: Kernel, task: Task, signo: int) -> None:
+    from procession.kernel.exit import do_group_exit
+
+    do_group_exit(kernel, task, signo)
+
+
+def _end_killed(kernel: Kernel, task: Task) -> None:
+    """End the thread because its group ends, or because another thread executes a program.
+
+    While its group's core is being dumped it waits, or goes on dumping.
+    """
+    dump = task.group.core_dump
+    if dump is not None:
+        from procession.kernel.dump.coredump import go_on
+
+        go_on(kernel, task, dump)
+        return
+    task.pending.discard(KILL_BIT)
+    recalculate_pending(task)
+    if task.group.flags & SIGNAL_GROUP_EXIT:
+        _end_group(kernel, task, SIGKILL)
+    else:
+        from procession.kernel.exit import do_exit
+
+        do_exit(kernel, task, 0)
+
+
+def _restart_call(kernel: Kernel, task: Task) -> None:
+    """Make an interrupted system call run again, no handler having run."""
+    registers = kernel.registers_of(task)
+    general = registers.general
+    result = general[RAX]
+    if result in {_ERESTARTSYS, _ERESTARTNOINTR, _ERESTARTNOHAND}:
+        general[RAX] = task.call_number
+    elif result == _ERESTART_RESTARTBLOCK:
+        general[RAX] = _RESTART_SYSCALL
+    else:
+        task.call_number = -1
+        return
+    general[RIP] -= _SYSCALL_LENGTH
+    task.call_number = -1
+    kernel.registers_changed(task)
+
+
+def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
+    """Make the thread run the handler of `info`. Raises OutOfFrames, nothing changed.
+
+    Linux: arch/x86/kernel/signal.c, handle_signal.
+    """
+    signo = info.signo
+    actions = task.group.handlers.actions
+    action = actions[signo]
+    registers = kernel.registers_of(task)
+    general = registers.general
+    result, instruction = general[RAX], general[RIP]
+    if task.call_number >= 0:
+        if result == _ERESTARTNOINTR or (result == _ERESTARTSYS and action.flags & SA_RESTART):
+            general[RAX] = task.call_number
+            general[RIP] -= _SYSCALL_LENGTH
+        elif result in _INTERRUPTED:
+            general[RAX] = _EINTR
+    saved_mask = task.saved_mask if task.work & RESTORE_MASK else None
+    old_mask = task.blocked if saved_mask is None else saved_mask
+    has_frame = True
+    try:
+        build_frame(kernel, task, registers, info, action, old_mask)
+    except EFAULT:
+        has_frame = False
+    except OutOfFrames:
+        general[RAX], general[RIP] = result, instruction
+        raise
+    task.call_number = -1
+    if action.flags & SA_RESETHAND:
+        actions[signo] = action._replace(handler=SIG_DFL)
+    if saved_mask is not None:
+        task.saved_mask = None
+        task.work &= ~RESTORE_MASK
+    kernel.registers_changed(task)
+    if not has_frame:
+        force_signal(kernel, task, SigInfo(SIGSEGV), is_default=signo == SIGSEGV)
+        return
+    _block_for_handler(task, signo, action)
+    if not is_canonical(action.handler):
+        force_signal(kernel, task, SigInfo(SIGSEGV))
+
+
+def _block_for_handler(task: Task, signo: int, action: SignalAction) -> None:
+    mask = task.blocked | action.mask
+    if not action.flags & SA_NODEFER:
+        mask |= 1 << (signo - 1)
+    set_blocked(task, mask)

@@ -1,0 +1,205 @@
+"""The frame that a signal handler runs on, byte for byte Linux's rt_sigframe, and the return from it."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EFAULT
+from procession.abi.signal_frame import Fpstate, RtSigframe, UcontextFlag
+from procession.hardware.registers import (
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+    RAX,
+    RBP,
+    RBX,
+    RCX,
+    RDI,
+    RDX,
+    RIP,
+    RSI,
+    RSP,
+)
+from procession.kernel.signal.alternate_stack import (
+    SS_AUTODISARM,
+    SS_DISABLE,
+    is_on_alternate_stack,
+    is_within_alternate_stack,
+    restore_alternate_stack,
+)
+from procession.kernel.signal.handlers import SA_ONSTACK, SA_RESTORER, SA_SIGINFO
+from procession.kernel.signal.mask import set_blocked
+
+if TYPE_CHECKING:
+    from procession.hardware.registers import Registers
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.signal.handlers import SignalAction
+    from procession.kernel.signal.info import SigInfo
+    from procession.kernel.task import Task
+
+_MASK_64 = (1 << 64) - 1
+_SIGN = 1 << 31
+_RED_ZONE = 128
+FXSAVE_SIZE = Fpstate.SIZE
+_FRAME = RtSigframe.STRUCT
+FRAME_SIZE = RtSigframe.SIZE
+"""The FXSAVE image lies above, aligned to 64."""
+_HEAD = Struct(_FRAME.format.removesuffix("128s"))
+"""The frame without the siginfo: pretcode, ucontext (flags, link, stack), sigcontext (18 registers, cs, gs,
+fs, ss, err, trapno, oldmask, cr2, fpstate), the saved mask."""
+
+_UCONTEXT_OFFSET = RtSigframe.OFFSETS["uc"]
+_INFO_OFFSET = RtSigframe.OFFSETS["info"]
+
+# The processor has no XSAVE, so UC_FP_XSTATE is never set.
+_UC_FLAGS = int(UcontextFlag.UC_SIGCONTEXT_SS | UcontextFlag.UC_STRICT_RESTORE_SS)
+_USER_CS = 0x33
+_USER_DS = 0x2B
+
+_CLEARED_FLAGS = 0x100 | 0x400 | 0x10000
+"""TF, DF and RF are off in a handler."""
+_RESTORED_FLAGS = 0x50DD5
+"""What of rflags a program may set itself (Linux: FIX_EFLAGS): AC RF OF DF TF SF ZF AF PF CF."""
+
+_MXCSR = Struct("<I")
+_MXCSR_OFFSET = 24
+_MXCSR_RESERVED = 0xFFFF0000
+
+
+def is_canonical(address: int) -> bool:
+    """Whether the processor can hold `address` in rip."""
+    return address < 1 << 47 or address >= _MASK_64 + 1 - (1 << 47)
+
+
+def build_frame(
+    kernel: Kernel,
+    task: Task,
+    registers: Registers,
+    info: SigInfo,
+    action: SignalAction,
+    mask: int,
+) -> None:
+    """Write the frame for the handler of `action` and point `registers` at the handler.
+
+    `mask` is what is blocked again when the handler returns. Raises EFAULT when there's no stack for it.
+    Linux: arch/x86/kernel/signal_64.c, x64_setup_rt_frame; arch/x86/kernel/signal.c, get_sigframe.
+    """
+    flags = action.flags
+    if not flags & SA_RESTORER:
+        raise EFAULT("the action has no restorer")
+    general = registers.general
+    stack = general[RSP] - _RED_ZONE
+    base, size, stack_flags = task.alternate_stack
+    is_alternate = False
+    if size:
+        is_alternate = is_on_alternate_stack(task, general[RSP])
+        if flags & SA_ONSTACK and not is_on_alternate_stack(task, stack):
+            stack = base + size
+            is_alternate = True
+    floating = (stack - FXSAVE_SIZE) & ~63
+    frame = ((floating - FRAME_SIZE) & ~15) - 8
+    if is_alternate and not is_within_alternate_stack(task, frame):
+        raise EFAULT("the alternate stack would overflow")
+    if frame < 0 or floating + FXSAVE_SIZE > _MASK_64:
+        raise EFAULT("the stack pointer is no address")
+    r = general
+    trap, error, fault_address = task.last_trap
+    head = _FRAME.pack(
+        action.restorer,
+        _UC_FLAGS,
+        0,
+        base,
+        (stack_flags ^ _SIGN) - _SIGN,
+        size,
+        r[R8],
+        r[R9],
+        r[R10],
+        r[R11],
+        r[R12],
+        r[R13],
+        r[R14],
+        r[R15],
+        r[RDI],
+        r[RSI],
+        r[RBP],
+        r[RBX],
+        r[RDX],
+        r[RAX],
+        r[RCX],
+        r[RSP],
+        r[RIP],
+        registers.rflags,
+        _USER_CS,
+        0,
+        0,
+        _USER_DS,
+        error,
+        trap,
+        mask,
+        fault_address,
+        floating,
+        mask,
+        info.pack() if flags & SA_SIGINFO else b"",
+    )
+    gap = bytes(floating - frame - FRAME_SIZE)
+    image = kernel.cpu.fxsave(registers)
+    task.mm.write(frame, b"".join((head, gap, image)))
+    if stack_flags & SS_AUTODISARM:
+        task.alternate_stack = (0, 0, SS_DISABLE)
+    general[RDI] = info.signo
+    general[RAX] = 0
+    general[RSI] = frame + _INFO_OFFSET
+    general[RDX] = frame + _UCONTEXT_OFFSET
+    general[RIP] = action.handler
+    general[RSP] = frame
+    registers.rflags &= ~_CLEARED_FLAGS
+    # No bytes stand for the state of a fresh processor, which is what a handler starts with.
+    registers.floating = b""
+
+
+def leave_frame(kernel: Kernel, task: Task, registers: Registers) -> None:
+    """Put back what the frame says, which the program may have changed.
+
+    Raises EFAULT for a frame that can't be read or whose floating point state no processor would load.
+    Linux: arch/x86/kernel/signal_64.c, SYSCALL_DEFINE0(rt_sigreturn) and restore_sigcontext.
+    """
+    general = registers.general
+    frame = general[RSP] - 8
+    fields = _HEAD.unpack(task.mm.read(frame, _HEAD.size))
+    set_blocked(task, fields[33])
+    task.restart_block = None
+    general[R8:RIP] = fields[6:14]
+    (
+        general[RDI],
+        general[RSI],
+        general[RBP],
+        general[RBX],
+        general[RDX],
+        general[RAX],
+        general[RCX],
+        general[RSP],
+        general[RIP],
+        rflags,
+    ) = fields[14:24]
+    registers.rflags = registers.rflags & ~_RESTORED_FLAGS | rflags & _RESTORED_FLAGS
+    _restore_floating(kernel, task, registers, fields[32])
+    restore_alternate_stack(task, fields[3], fields[4], fields[5], general[RSP])
+
+
+def _restore_floating(kernel: Kernel, task: Task, registers: Registers, address: int) -> None:
+    """Linux: arch/x86/kernel/fpu/signal.c, fpu__restore_sig."""
+    if address == 0:
+        registers.floating = b""
+        return
+    if address & 15:
+        raise EFAULT("the floating point state isn't aligned")
+    image = task.mm.read(address, FXSAVE_SIZE)
+    if _MXCSR.unpack_from(image, _MXCSR_OFFSET)[0] & _MXCSR_RESERVED:
+        raise EFAULT("MXCSR has reserved bits set")
+    kernel.cpu.fxrstor(registers, image)

@@ -1,0 +1,226 @@
+"""Sending signals: what is ignored at once, what is queued, and which thread is woken for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.signals import SIG_DFL, SIG_IGN
+from procession.kernel.rlimit import RLIMIT_SIGPENDING
+from procession.kernel.signal.handlers import SA_IMMUTABLE
+from procession.kernel.signal.info import SI_KERNEL, SI_USER, SigInfo
+from procession.kernel.signal.mask import awaited_signals, recalculate_pending
+from procession.kernel.signal.set import (
+    DUMPING,
+    FIRST_REAL_TIME,
+    IGNORED_BY_DEFAULT,
+    KILL_BIT,
+    SIGCONT,
+    SIGKILL,
+    STOPPING,
+    UNBLOCKABLE,
+)
+from procession.kernel.signal.stop import continue_group, withdraw_stop
+from procession.kernel.signal.wake import wake_for_signal
+from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task
+from procession.kernel.task_state import TaskState
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import ThreadGroup
+
+_HALTED = (TaskState.STOPPED, TaskState.TRACED)
+_NOT_ENDING_AT_ONCE = IGNORED_BY_DEFAULT | STOPPING | DUMPING
+_CONT_BIT = 1 << (SIGCONT - 1)
+
+
+def send_signal(kernel: Kernel, target: Task | ThreadGroup, info: SigInfo) -> bool:
+    """Send `info` to one thread, or to a process when `target` is a thread group.
+
+    Returns False when it's a real-time signal that the receiver's RLIMIT_SIGPENDING leaves no room for
+    (EAGAIN in a system call), else True, also when it's ignored. Linux: kernel/signal.c, send_signal_locked.
+    """
+    if isinstance(target, Task):
+        return _send(kernel, target, target.group, info, is_group=False)
+    return _send(kernel, target.leader, target, info, is_group=True)
+
+
+def send_group_signal(
+    kernel: Kernel, group: ThreadGroup, info: SigInfo, preferred: Task | None = None
+) -> bool:
+    """Send `info` to a process, one of whose threads takes it; the result as of `send_signal`.
+
+    If it can, that is the thread whose id the sender named, or the first.
+    """
+    return _send(kernel, preferred or group.leader, group, info, is_group=True)
+
+
+def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_group: bool) -> bool:
+    signo = info.signo
+    is_forced = info.code == SI_KERNEL
+    if not prepare_signal(kernel, task, signo, is_forced=is_forced):
+        return True
+    pending = group.shared_pending if is_group else task.pending
+    bit = 1 << (signo - 1)
+    if pending.mask & bit and signo < FIRST_REAL_TIME:
+        return True
+    if signo == SIGKILL:
+        pending.mask |= bit
+    else:
+        user = task.credentials.user
+        # A signal that can't be queued is sent without its info, unless the sender can be told.
+        if user.pending_signals < group.limits.soft[RLIMIT_SIGPENDING] or (
+            signo < FIRST_REAL_TIME and info.code >= 0
+        ):
+            user.pending_signals += 1
+            info.account = user
+            pending.append(info)
+        elif signo >= FIRST_REAL_TIME and info.code not in {SI_USER, SI_KERNEL}:
+            return False
+        else:
+            pending.mask |= bit
+    handlers = group.handlers
+    if handlers.wait_queue.waiters:
+        handlers.wait_queue.wake_all()
+    complete_signal(kernel, task, signo, is_group=is_group)
+    return True
+
+
+def send_timer_signal(kernel: Kernel, target: Task | ThreadGroup, info: SigInfo) -> bool:
+    """Send the signal of a POSIX timer, whose `info` is its own and queued at most once.
+
+    Returns False when it's queued still: the timer has overrun. It doesn't count against RLIMIT_SIGPENDING
+    here, as the timer took its place when it was made. Linux: kernel/signal.c, posixtimer_send_sigqueue.
+    """
+    is_group = not isinstance(target, Task)
+    task = target if isinstance(target, Task) else target.leader
+    pending = task.group.shared_pending if is_group else task.pending
+    queue = pending.queues.get(info.signo)
+    if queue is not None and any(queued is info for queued in queue):
+        return False
+    if prepare_signal(kernel, task, info.signo, is_forced=False):
+        pending.append(info)
+        handlers = task.group.handlers
+        if handlers.wait_queue.waiters:
+            handlers.wait_queue.wake_all()
+        complete_signal(kernel, task, info.signo, is_group=is_group)
+    return True
+
+
+def prepare_signal(kernel: Kernel, task: Task, signo: int, *, is_forced: bool) -> bool:
+    """Do what a signal does as soon as it's sent; whether it's then to be queued.
+
+    Stop signals and SIGCONT drop each other, SIGCONT continues a stopped group at once, whatever is done
+    about it later. Linux: kernel/signal.c, prepare_signal.
+    """
+    group = task.group
+    if group.flags & SIGNAL_GROUP_EXIT:
+        # Only a core can be cut short.
+        return group.core_dump is not None and signo == SIGKILL
+    bit = 1 << (signo - 1)
+    if bit & STOPPING:
+        group.shared_pending.discard(_CONT_BIT)
+        for thread in group.threads:
+            thread.pending.discard(_CONT_BIT)
+    elif signo == SIGCONT:
+        group.shared_pending.discard(STOPPING)
+        for thread in group.threads:
+            thread.pending.discard(STOPPING)
+        continue_group(kernel, group)
+    if task.blocked & bit:
+        return True
+    handler = group.handlers.actions[signo].handler
+    if group.flags & SIGNAL_UNKILLABLE:
+        # The machine's init can't be killed or stopped by anybody, a namespace's by its own processes.
+        if group.pid == 1 and bit & UNBLOCKABLE:
+            return False
+        if handler == SIG_DFL and not (is_forced and bit & UNBLOCKABLE):
+            return False
+    return not (handler == SIG_IGN or (handler == SIG_DFL and bit & IGNORED_BY_DEFAULT))
+
+
+def _wants_signal(task: Task, bit: int) -> bool:
+    """Whether the thread can take a signal now. Linux: kernel/signal.c, wants_signal."""
+    if task.blocked & ~awaited_signals(task) & bit or task.is_exiting:
+        return False
+    if bit == KILL_BIT:
+        return True
+    if task.state in _HALTED:
+        return False
+    return task.state is TaskState.RUNNING or not task.work & SIGNAL_PENDING
+
+
+def complete_signal(kernel: Kernel, task: Task, signo: int, *, is_group: bool) -> None:
+    """Find a thread for a signal that was queued and wake it; end the group at once if that's the effect.
+
+    The main thread (or the one that is meant) comes first; `kernel.choose` picks among the others.
+    Linux: kernel/signal.c, complete_signal.
+    """
+    group = task.group
+    bit = 1 << (signo - 1)
+    if not _wants_signal(task, bit):
+        if not is_group:
+            return
+        others = [thread for thread in group.threads if thread is not task and _wants_signal(thread, bit)]
+        if not others:
+            return
+        task = others[kernel.choose("signal", len(others)) if len(others) > 1 else 0]
+    if signo == SIGKILL or (
+        group.handlers.actions[signo].handler == SIG_DFL
+        and not bit & _NOT_ENDING_AT_ONCE
+        # It's awaited then.
+        and not task.blocked & bit
+    ):
+        begin_group_exit(group, signo)
+    elif task.blocked & bit:
+        # It sleeps in rt_sigtimedwait for this: it looks again, and nothing is interrupted.
+        if task.state is TaskState.INTERRUPTIBLE:
+            kernel.scheduler.wake(task)
+    else:
+        wake_for_signal(task, is_fatal=False)
+
+
+def begin_group_exit(group: ThreadGroup, code: int) -> None:
+    """Make every thread end with the wait status `code` before it does anything else."""
+    group.flags = SIGNAL_GROUP_EXIT
+    group.exit_code = code
+    group.stop_count = 0
+    for thread in group.threads:
+        kill_thread(thread)
+
+
+def kill_thread(thread: Task) -> None:
+    """Make one thread end: SIGKILL is pending for it alone. Linux: zap_other_threads, complete_signal."""
+    withdraw_stop(thread)
+    thread.pending.mask |= KILL_BIT
+    wake_for_signal(thread, is_fatal=True)
+
+
+def force_signal(
+    kernel: Kernel, task: Task, info: SigInfo, *, is_default: bool = False, is_immutable: bool = False
+) -> None:
+    """Send a thread a signal that it can't escape, for what it did: a fault.
+
+    If it's blocked or ignored, or with `is_default` always, the handler is reset to the default first.
+    With `is_immutable` nothing can change that, a tracer neither. Linux: kernel/signal.c,
+    force_sig_info_to_task (HANDLER_CURRENT, HANDLER_SIG_DFL, HANDLER_EXIT).
+    """
+    group = task.group
+    actions = group.handlers.actions
+    signo = info.signo
+    bit = 1 << (signo - 1)
+    action = actions[signo]
+    is_blocked = task.blocked & bit
+    if is_blocked or action.handler == SIG_IGN or is_default or is_immutable:
+        action = action._replace(handler=SIG_DFL)
+        if is_immutable:
+            action = action._replace(flags=action.flags | SA_IMMUTABLE)
+        actions[signo] = action
+        if is_blocked:
+            task.blocked &= ~bit
+            recalculate_pending(task)
+    if action.handler == SIG_DFL:
+        group.flags &= ~SIGNAL_UNKILLABLE
+    send_signal(kernel, task, info)
+    # It may have been pending and blocked before, so that nobody was woken.
+    if not task.work & SIGNAL_PENDING:
+        wake_for_signal(task, is_fatal=False)

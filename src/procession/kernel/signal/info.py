@@ -1,0 +1,231 @@
+"""What is known about one generated signal, and its 128 bytes in user memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from procession.abi.siginfo import (
+    SI_MAX_SIZE,
+    SiginfoChild,
+    SiginfoFault,
+    SiginfoHeader,
+    SiginfoKill,
+    SiginfoPoll,
+    SiginfoRt,
+    SiginfoSys,
+    SiginfoTimer,
+)
+from procession.abi.signals import (
+    BusCode,
+    FpeCode,
+    IllCode,
+    PollCode,
+    SegvCode,
+    Signal,
+    SignalCode,
+    SysCode,
+    TrapCode,
+)
+from procession.abi.wait_options import ChildCode
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.security.credentials import User
+
+KERNEL_SIZE = 48
+"""What of the 128 bytes Linux keeps (sizeof(struct kernel_siginfo))."""
+_UNION_OFFSET = 16
+
+SI_USER = int(SignalCode.SI_USER)
+SI_KERNEL = int(SignalCode.SI_KERNEL)
+SI_TIMER = int(SignalCode.SI_TIMER)
+SI_SIGIO = int(SignalCode.SI_SIGIO)
+SI_TKILL = int(SignalCode.SI_TKILL)
+SI_DETHREAD = int(SignalCode.SI_DETHREAD)
+SI_ASYNCNL = int(SignalCode.SI_ASYNCNL)
+
+# The members of the union (Linux: enum siginfo_layout).
+(
+    LAYOUT_KILL,
+    LAYOUT_TIMER,
+    LAYOUT_POLL,
+    LAYOUT_FAULT,
+    LAYOUT_CHILD,
+    LAYOUT_REAL_TIME,
+    LAYOUT_SYSTEM_CALL,
+) = range(7)
+
+# The signals whose positive codes say which member holds, and the last such code (Linux: sig_sicodes).
+_SPECIFIC: dict[int, tuple[int, int]] = {
+    int(signal): (max(codes), layout)
+    for signal, codes, layout in (
+        (Signal.SIGILL, IllCode, LAYOUT_FAULT),
+        (Signal.SIGFPE, FpeCode, LAYOUT_FAULT),
+        (Signal.SIGSEGV, SegvCode, LAYOUT_FAULT),
+        (Signal.SIGBUS, BusCode, LAYOUT_FAULT),
+        (Signal.SIGTRAP, TrapCode, LAYOUT_FAULT),
+        (Signal.SIGCHLD, ChildCode, LAYOUT_CHILD),
+        (Signal.SIGPOLL, PollCode, LAYOUT_POLL),
+        (Signal.SIGSYS, SysCode, LAYOUT_SYSTEM_CALL),
+    )
+}
+_LAST_POLL_CODE = int(PollCode.POLL_HUP)
+
+
+class QueuingTimer(Protocol):
+    """A timer whose signal is queued: it learns when the signal is taken, and rearms then."""
+
+    def signal_taken(self, kernel: Kernel, info: SigInfo, /) -> None:
+        """Put the overrun count into `info` and arm the timer again."""
+
+
+class SigInfo:
+    """One generated signal (Linux: struct kernel_siginfo).
+
+    Which fields hold something depends on `signal` and `code`, see `layout`. `utime` and `stime` are in
+    clock ticks of 10 ms. `pid` and `uid` are in the receiver's namespaces. `fields` holds the 32 bytes of
+    the union as they were given by rt_sigqueueinfo(2). `account` is the user whose pending signals it
+    counts among while it's queued (RLIMIT_SIGPENDING), None when it isn't counted; `timer` the POSIX timer
+    that owns this object.
+    """
+
+    __slots__ = (
+        "account",
+        "address",
+        "architecture",
+        "band",
+        "code",
+        "errno",
+        "fd",
+        "fields",
+        "overrun",
+        "pid",
+        "signo",
+        "status",
+        "stime",
+        "timer",
+        "timer_id",
+        "uid",
+        "utime",
+        "value",
+    )
+
+    def __init__(
+        self,
+        signo: int,
+        code: int = SI_KERNEL,
+        *,
+        pid: int = 0,
+        uid: int = 0,
+        value: int = 0,
+        status: int = 0,
+        utime: int = 0,
+        stime: int = 0,
+        address: int = 0,
+        errno: int = 0,
+    ) -> None:
+        self.signo = signo
+        self.code = code
+        self.errno = errno
+        self.pid = pid
+        self.uid = uid
+        self.value = value
+        """The sigval of a queued signal; of SIGSYS the call's number, of SIGBUS si_addr_lsb."""
+        self.status = status
+        self.utime = utime
+        self.stime = stime
+        self.address = address
+        self.architecture = 0
+        self.band = 0
+        self.fd = 0
+        self.timer_id = 0
+        self.overrun = 0
+        self.timer: QueuingTimer | None = None
+        self.fields: bytes | None = None
+        self.account: User | None = None
+
+    @property
+    def layout(self) -> int:
+        """Which member of the union holds: LAYOUT_*. Linux: kernel/signal.c, siginfo_layout."""
+        code = self.code
+        if SI_USER < code < SI_KERNEL:
+            specific = _SPECIFIC.get(self.signo)
+            if specific is not None and code <= specific[0]:
+                return specific[1]
+            return LAYOUT_POLL if code <= _LAST_POLL_CODE else LAYOUT_KILL
+        if code == SI_TIMER:
+            return LAYOUT_TIMER
+        if code == SI_SIGIO:
+            return LAYOUT_POLL
+        return LAYOUT_REAL_TIME if code < 0 else LAYOUT_KILL
+
+    @property
+    def has_sender(self) -> bool:
+        """Whether `pid` and `uid` hold. Linux: has_si_pid_and_uid."""
+        return self.layout in (LAYOUT_KILL, LAYOUT_CHILD, LAYOUT_REAL_TIME)
+
+    def pack(self) -> bytes:
+        """The 128 bytes that a program sees. Linux: kernel/signal.c, copy_siginfo_to_user."""
+        signo, errno, code = self.signo, self.errno, self.code
+        if self.fields is not None:
+            return (SiginfoHeader(signo, errno, code).pack() + self.fields).ljust(SI_MAX_SIZE, b"\0")
+        layout = self.layout
+        if layout == LAYOUT_KILL:
+            return SiginfoKill.STRUCT.pack(signo, errno, code, self.pid, self.uid)
+        if layout == LAYOUT_CHILD:
+            return SiginfoChild.STRUCT.pack(
+                signo, errno, code, self.pid, self.uid, self.status, self.utime, self.stime
+            )
+        if layout == LAYOUT_REAL_TIME:
+            return SiginfoRt.STRUCT.pack(signo, errno, code, self.pid, self.uid, self.value)
+        if layout == LAYOUT_TIMER:
+            return SiginfoTimer.STRUCT.pack(signo, errno, code, self.timer_id, self.overrun, self.value)
+        if layout == LAYOUT_FAULT:
+            return SiginfoFault.STRUCT.pack(signo, errno, code, self.address, self.value)
+        if layout == LAYOUT_SYSTEM_CALL:
+            return SiginfoSys.STRUCT.pack(signo, errno, code, self.address, self.value, self.architecture)
+        return SiginfoPoll.STRUCT.pack(signo, errno, code, self.band, self.fd)
+
+    @classmethod
+    def unpack(cls, signo: int, data: bytes) -> SigInfo:
+        """From the 128 bytes that a program gives; `signo` overrides theirs.
+
+        Linux: kernel/signal.c, copy_siginfo_from_user.
+        """
+        header = SiginfoHeader.unpack_from(data)
+        info = cls(signo, header.si_code, errno=header.si_errno)
+        info.fields = data[_UNION_OFFSET:KERNEL_SIZE]
+        layout = info.layout
+        if layout == LAYOUT_TIMER:
+            *_, info.timer_id, info.overrun, info.value = SiginfoTimer.STRUCT.unpack(data)
+        elif layout == LAYOUT_POLL:
+            *_, info.band, info.fd = SiginfoPoll.STRUCT.unpack(data)
+        elif layout == LAYOUT_CHILD:
+            *_, info.pid, info.uid, info.status, info.utime, info.stime = SiginfoChild.STRUCT.unpack(data)
+        elif layout == LAYOUT_SYSTEM_CALL:
+            *_, info.address, info.value, info.architecture = SiginfoSys.STRUCT.unpack(data)
+        elif layout == LAYOUT_FAULT:
+            *_, info.address, info.value = SiginfoFault.STRUCT.unpack(data)
+        else:
+            *_, info.pid, info.uid, info.value = SiginfoRt.STRUCT.unpack(data)
+        return info
+
+    @property
+    def is_known(self) -> bool:
+        """Whether Linux knows what lies where. Linux: kernel/signal.c, known_siginfo_layout."""
+        code = self.code
+        if code == SI_KERNEL:
+            return True
+        if code > SI_USER:
+            specific = _SPECIFIC.get(self.signo)
+            return code <= (specific[0] if specific is not None else _LAST_POLL_CODE)
+        return code >= SI_DETHREAD or code == SI_ASYNCNL
+
+    def hide_sender(self) -> None:
+        """Make the sender's pid 0: the receiver's pid namespace doesn't know it."""
+        self.pid = 0
+        if self.fields is not None:
+            self.fields = b"\0\0\0\0" + self.fields[4:]
+
+    def __repr__(self) -> str:
+        return f"<SigInfo {self.signo} code {self.code} pid {self.pid}>"

@@ -1,0 +1,187 @@
+"""Signal-driven I/O: who gets SIGIO for an open file (F_SETOWN, F_SETSIG, O_ASYNC of fcntl(2))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.open_flags import OwnerType
+from procession.abi.signals import Signal
+from procession.fs.file import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, File
+from procession.fs.terminal.tty import TtyFile
+from procession.kernel.signal.generation import send_signal
+from procession.kernel.signal.info import SI_KERNEL, SigInfo
+from procession.kernel.task import Task, ThreadGroup
+from procession.kernel.task_state import TaskState
+
+if TYPE_CHECKING:
+    from procession.fs.wait_queue import WaitQueue
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.security.credentials import Credentials
+    from procession.kernel.session import ProcessGroup
+
+_SIGIO = int(Signal.SIGIO)
+_SIGURG = int(Signal.SIGURG)
+_POLL_IN, _POLL_OUT = 1, 2
+_GONE = (TaskState.ZOMBIE, TaskState.DEAD)
+_BANDS = {_POLL_IN: POLLIN | POLLRDNORM, _POLL_OUT: POLLOUT | POLLWRNORM}
+
+
+class FileOwner:
+    """Whom an open file's signals go to, and which signal (Linux: struct fown_struct).
+
+    `kind` is an OwnerType; `target` a thread, a process or a process group, None when nobody is set.
+    `signo` is F_SETSIG's, 0 for a plain SIGIO. `credentials` are those of who set it.
+    """
+
+    __slots__ = ("credentials", "kind", "signo", "target")
+
+    def __init__(self) -> None:
+        self.kind = int(OwnerType.F_OWNER_TID)
+        self.target: Task | ThreadGroup | ProcessGroup | None = None
+        self.signo = 0
+        self.credentials: Credentials | None = None
+
+
+def owner_of(file: File) -> FileOwner:
+    """The owner of `file`, made at first use."""
+    owner = file.owner
+    if not isinstance(owner, FileOwner):
+        owner = file.owner = FileOwner()
+    return owner
+
+
+class ReadinessSignal:
+    """The waiter that signals a file's owner when one of its queues is woken (Linux: fasync_struct)."""
+
+    __slots__ = ("fd", "file", "kernel", "queues")
+
+    def __init__(self, kernel: Kernel, file: File, fd: int) -> None:
+        self.kernel = kernel
+        self.file = file
+        self.fd = fd
+        self.queues: list[QueueSignal] = []
+
+    def file_closed(self) -> None:
+        """Nothing is signalled any more."""
+        for waiter in self.queues:
+            waiter.queue.remove(waiter)
+        self.queues.clear()
+        if self.file.watchers is not None:
+            self.file.watchers.pop(self, None)
+
+
+class QueueSignal:
+    """The part of a ReadinessSignal that waits on one queue, and knows what its wakes mean."""
+
+    __slots__ = ("queue", "signal")
+
+    def __init__(self, signal: ReadinessSignal, queue: WaitQueue) -> None:
+        self.signal = signal
+        self.queue = queue
+
+    def wake(self) -> None:
+        """Linux: fs/fcntl.c, kill_fasync."""
+        signal = self.signal
+        events = self.queue.events
+        if not signal.file.may_signal(events):
+            return
+        mask = signal.file.poll_mask()
+        if events:
+            reason = _POLL_IN if events & POLLIN else _POLL_OUT
+        else:
+            reason = _POLL_IN if mask & POLLIN else _POLL_OUT
+        send_readiness(signal.kernel, signal.file, signal.fd, reason)
+
+
+def can_signal_readiness(file: File) -> bool:
+    """Whether this kind of file knows O_ASYNC: pipes, sockets and terminals do."""
+    return file.can_poll and file.inode.superblock.type_name != "anon_inodefs" and bool(file.wait_queues())
+
+
+def readiness_signal(file: File) -> ReadinessSignal | None:
+    """What signals the readiness of `file`, None unless O_ASYNC is on."""
+    for watcher in file.watchers or ():
+        if isinstance(watcher, ReadinessSignal):
+            return watcher
+    return None
+
+
+def set_async(kernel: Kernel, file: File, fd: int, is_on: bool) -> None:
+    """Switch O_ASYNC on or off. Linux: fs/fcntl.c, fasync_helper."""
+    present = readiness_signal(file)
+    if not is_on:
+        if present is not None:
+            present.file_closed()
+        return
+    if present is not None:
+        present.fd = fd
+        return
+    if isinstance(file, TtyFile):
+        _own_by_terminal(kernel, file)
+    signal = ReadinessSignal(kernel, file, fd)
+    for queue in file.wait_queues():
+        waiter = QueueSignal(signal, queue)
+        queue.add(waiter)
+        signal.queues.append(waiter)
+    if file.watchers is None:
+        file.watchers = {}
+    file.watchers[signal] = None
+
+
+def _own_by_terminal(kernel: Kernel, file: TtyFile) -> None:
+    """A terminal's signals go to its foreground, or to who asks, unless somebody has been chosen.
+
+    Linux: drivers/tty/tty_io.c, __tty_fasync.
+    """
+    owner = owner_of(file)
+    current = kernel.current
+    if owner.target is not None or current is None:
+        return
+    foreground = kernel.process_groups.get(file.tty.foreground)
+    owner.kind = int(OwnerType.F_OWNER_PGRP if foreground is not None else OwnerType.F_OWNER_PID)
+    owner.target = foreground if foreground is not None else current.group
+    owner.credentials = current.credentials
+
+
+def send_readiness(kernel: Kernel, file: File, fd: int, reason: int) -> None:
+    """Tell the owner of `file`. Linux: fs/fcntl.c, send_sigio."""
+    owner = file.owner
+    if not isinstance(owner, FileOwner) or owner.target is None:
+        return
+    target = owner.target
+    for receiver in _receivers(target):
+        task = receiver if isinstance(receiver, Task) else receiver.leader
+        if task.state in _GONE or not _may_signal(owner, task):
+            continue
+        if owner.signo:
+            info = SigInfo(owner.signo, reason)
+            info.band = _BANDS[reason]
+            info.fd = fd
+            if not send_signal(kernel, receiver, info):
+                # The queue of real-time signals is full: SIGIO says that something was lost.
+                send_signal(kernel, receiver, SigInfo(_SIGIO, SI_KERNEL))
+        else:
+            send_signal(kernel, receiver, SigInfo(_SIGIO, SI_KERNEL))
+
+
+def send_urgent(kernel: Kernel, file: File) -> None:
+    """An urgent byte has come to a socket: its owner gets SIGURG. Linux: fs/fcntl.c, send_sigurg."""
+    owner = file.owner
+    if not isinstance(owner, FileOwner) or owner.target is None:
+        return
+    for receiver in _receivers(owner.target):
+        task = receiver if isinstance(receiver, Task) else receiver.leader
+        if task.state not in _GONE and _may_signal(owner, task):
+            send_signal(kernel, receiver, SigInfo(_SIGURG, SI_KERNEL))
+
+
+def _receivers(target: Task | ThreadGroup | ProcessGroup) -> list[Task | ThreadGroup]:
+    return [target] if isinstance(target, (Task, ThreadGroup)) else list(target.members)
+
+
+def _may_signal(owner: FileOwner, task: Task) -> bool:
+    """Linux: fs/fcntl.c, sigio_perm."""
+    mine, theirs = owner.credentials, task.credentials
+    return mine is not None and (
+        mine.euid == 0 or mine.euid in (theirs.suid, theirs.uid) or mine.uid in (theirs.suid, theirs.uid)
+    )

@@ -1,0 +1,118 @@
+"""Who may send whom a signal, and sending one to processes by number (kill(2))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH, Errno
+from procession.kernel.security.capability import CAP_KILL
+from procession.kernel.signal.generation import send_group_signal, send_signal
+from procession.kernel.signal.info import SI_USER, SigInfo
+from procession.kernel.signal.set import SIGCONT, SIGNAL_COUNT
+from procession.kernel.task import Tid
+
+if TYPE_CHECKING:
+    from procession.kernel.session import ProcessGroup
+    from procession.kernel.task import Task
+
+
+def sender_info(sender: Task, signo: int, code: int) -> SigInfo:
+    """What the receiver learns of a signal from kill(2) or tkill(2). Linux: prepare_kill_siginfo."""
+    return SigInfo(signo, code, pid=sender.group.pid, uid=sender.credentials.uid)
+
+
+def check_kill_permission(sender: Task, target: Task, info: SigInfo) -> None:
+    """Raise EINVAL if there's no such signal, EPERM if `sender` may not send it to `target`.
+
+    Linux: kernel/signal.c, check_kill_permission.
+    """
+    signo = info.signo
+    if not 0 <= signo <= SIGNAL_COUNT:
+        raise EINVAL(f"no signal {signo}")
+    if info.code > SI_USER or sender.group is target.group:
+        return
+    mine, theirs = sender.credentials, target.credentials
+    if mine.euid in {theirs.suid, theirs.uid} or mine.uid in {theirs.suid, theirs.uid}:
+        return
+    if mine.has_capability(CAP_KILL):
+        return
+    if signo == SIGCONT and sender.group.process_group.session is target.group.process_group.session:
+        return
+    raise EPERM(f"uid {mine.uid}/{mine.euid} sends a signal to uid {theirs.uid}, and CAP_KILL is missing")
+
+
+def signal_process(sender: Task, target: Task, info: SigInfo) -> None:
+    """Send `info` to the process of `target`; signal 0 only asks whether that's allowed.
+
+    Raises EINVAL, EPERM and EAGAIN. Linux: kernel/signal.c, group_send_sig_info.
+    """
+    check_kill_permission(sender, target, info)
+    if info.signo and not send_group_signal(sender.kernel, target.group, info, target):
+        raise EAGAIN("the receiver's RLIMIT_SIGPENDING is reached")
+
+
+def signal_process_by_id(sender: Task, pid: int, info: SigInfo) -> None:
+    """Send `info` to the process that has a thread `pid`. Raises ESRCH and what `signal_process` does."""
+    target = sender.kernel.tasks.get(Tid(pid))
+    if target is None:
+        raise ESRCH(f"no process {pid}")
+    signal_process(sender, target, info)
+
+
+def signal_group_members(sender: Task, process_group: ProcessGroup | None, info: SigInfo) -> None:
+    """Send `info` to every process of a group; it fails only if it does for all.
+
+    Linux: kernel/signal.c, __kill_pgrp_info.
+    """
+    failure: Errno | None = ESRCH("no such process group")
+    for member in list(process_group.members) if process_group is not None else ():
+        try:
+            signal_process(sender, member.leader, _copy(info))
+        except (EINVAL, EPERM, EAGAIN) as error:
+            if failure is not None:
+                failure = error
+        else:
+            failure = None
+    if failure is not None:
+        raise failure
+
+
+def signal_everybody(sender: Task, info: SigInfo) -> None:
+    """Send `info` to every process but 1 and the sender's. Linux: kernel/signal.c, kill_something_info.
+
+    Raises ESRCH if there's none. EPERM counts as success, which POSIX allows.
+    """
+    has_found = False
+    failure: Errno | None = None
+    for target in list(sender.kernel.tasks.values()):
+        if not target.is_leader or target.tid <= 1 or target.group is sender.group:
+            continue
+        has_found = True
+        try:
+            signal_process(sender, target, _copy(info))
+            failure = None
+        except EPERM:
+            continue
+        except (EINVAL, EAGAIN) as error:
+            failure = error
+    if not has_found:
+        raise ESRCH("there is no other process")
+    if failure is not None:
+        raise failure
+
+
+def signal_thread(sender: Task, tgid: int, tid: int, info: SigInfo) -> None:
+    """Send `info` to the thread `tid`, which is to be of the process `tgid` unless that is 0.
+
+    Raises ESRCH, EINVAL, EPERM and EAGAIN. Linux: kernel/signal.c, do_send_specific.
+    """
+    target = sender.kernel.tasks.get(Tid(tid))
+    if target is None or (tgid > 0 and target.group.pid != tgid):
+        raise ESRCH(f"no thread {tid}")
+    check_kill_permission(sender, target, info)
+    if info.signo and not send_signal(sender.kernel, target, info):
+        raise EAGAIN("the receiver's RLIMIT_SIGPENDING is reached")
+
+
+def _copy(info: SigInfo) -> SigInfo:
+    return SigInfo(info.signo, info.code, pid=info.pid, uid=info.uid)

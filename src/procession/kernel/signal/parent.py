@@ -1,0 +1,93 @@
+"""What a parent is told: SIGCHLD when its child ends, stops or goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.signals import SIG_IGN
+from procession.abi.wait_options import ChildCode
+from procession.kernel.signal.generation import send_group_signal
+from procession.kernel.signal.handlers import SA_NOCLDSTOP, SA_NOCLDWAIT
+from procession.kernel.signal.info import SigInfo
+from procession.kernel.signal.set import SIGCHLD, SIGCONT, SIGNAL_COUNT
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
+
+CLD_EXITED = int(ChildCode.CLD_EXITED)
+CLD_KILLED = int(ChildCode.CLD_KILLED)
+CLD_DUMPED = int(ChildCode.CLD_DUMPED)
+CLD_STOPPED = int(ChildCode.CLD_STOPPED)
+CLD_CONTINUED = int(ChildCode.CLD_CONTINUED)
+
+_NS_PER_TICK = 10_000_000
+
+
+def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
+    """Tell the parent that `task` has ended: send it `signo` (0: none), wake those that wait.
+
+    Returns whether nobody will wait for it: the parent ignores SIGCHLD or has SA_NOCLDWAIT, so `task` is to
+    be reaped now. Linux: kernel/signal.c, do_notify_parent.
+    """
+    parent = task.parent
+    assert parent is not None
+    code = task.exit_code
+    if code & 0x80:
+        reason, status = CLD_DUMPED, code & 0x7F
+    elif code & 0x7F:
+        reason, status = CLD_KILLED, code & 0x7F
+    else:
+        reason, status = CLD_EXITED, code >> 8
+    info = _child_info(task, parent, reason, status)
+    if signo > 0 and task.parent_exec_id != parent.self_exec_id:
+        # The program that asked for another signal isn't there any more.
+        signo = SIGCHLD
+    is_reaped = False
+    if signo == SIGCHLD:
+        action = parent.group.handlers.actions[SIGCHLD]
+        if action.handler == SIG_IGN or action.flags & SA_NOCLDWAIT:
+            is_reaped = True
+            if action.handler == SIG_IGN:
+                signo = 0
+    # clone(2) takes any number from 0 to 255, and one that is no signal isn't sent.
+    if 0 < signo <= SIGNAL_COUNT:
+        info.signo = signo
+        # Of the parent's threads the one that made the child comes first.
+        send_group_signal(kernel, parent.group, info, parent)
+    parent.zombies[task] = None
+    parent.group.wait_queue.wake_all()
+    return is_reaped
+
+
+def notify_parent_of_stop(kernel: Kernel, task: Task, reason: int) -> None:
+    """Tell the parent that the group of `task` stopped or goes on (`reason`: CLD_STOPPED, CLD_CONTINUED).
+
+    Linux: kernel/signal.c, do_notify_parent_cldstop.
+    """
+    leader = task.group.leader
+    parent = leader.parent
+    if parent is None:
+        return
+    action = parent.group.handlers.actions[SIGCHLD]
+    if action.handler != SIG_IGN and not action.flags & SA_NOCLDSTOP:
+        status = SIGCONT if reason == CLD_CONTINUED else task.group.stop_code & 0x7F
+        send_group_signal(kernel, parent.group, _child_info(leader, parent, reason, status), parent)
+    parent.group.wait_queue.wake_all()
+
+
+def _child_info(task: Task, parent: Task, reason: int, status: int) -> SigInfo:
+    times, group_times = task.times, task.group.times
+    info = SigInfo(
+        SIGCHLD,
+        reason,
+        pid=task.tid,
+        uid=task.credentials.uid,
+        status=status,
+        utime=(times.user_ns + group_times.user_ns) // _NS_PER_TICK,
+        stime=(times.system_ns + group_times.system_ns) // _NS_PER_TICK,
+    )
+    # A child may announce its end by another signal, with whose code Linux takes the union for SIGPOLL's.
+    info.band = info.pid | info.uid << 32
+    info.fd = status
+    return info

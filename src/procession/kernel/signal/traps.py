@@ -1,0 +1,101 @@
+"""Exceptions of the processor, and the signals that they become."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EFAULT
+from procession.abi.signals import BusCode, FpeCode, IllCode, TrapCode
+from procession.hardware.registers import RIP
+from procession.kernel.signal.generation import force_signal
+from procession.kernel.signal.info import SI_KERNEL, SigInfo
+from procession.kernel.signal.set import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
+
+DIVIDE_ERROR, DEBUG, BREAKPOINT, INVALID_OPCODE = 0, 1, 3, 6
+SEGMENT_NOT_PRESENT, STACK_SEGMENT, GENERAL_PROTECTION, PAGE_FAULT = 11, 12, 13, 14
+X87_ERROR, ALIGNMENT_CHECK, SIMD_ERROR = 16, 17, 19
+FAULTS = frozenset((0, 5, 6, 10, 11, 12, 13, 14, 16, 17, 19))
+"""What is raised before the instruction has had an effect."""
+RESUME_FLAG = 1 << 16
+
+_ICEBP = b"\xf1"
+_CONTROL_AND_STATUS, _MXCSR, _MXCSR_OFFSET, _MASK_SHIFT = Struct("<HH"), Struct("<I"), 24, 7
+# Which exceptions a status word shows, in the order in which Linux looks at them, and their codes.
+_FLOATING_CODES = (
+    (0x01, int(FpeCode.FPE_FLTINV)),
+    (0x04, int(FpeCode.FPE_FLTDIV)),
+    (0x08, int(FpeCode.FPE_FLTOVF)),
+    (0x12, int(FpeCode.FPE_FLTUND)),
+    (0x20, int(FpeCode.FPE_FLTRES)),
+)
+_FPE_INTDIV = int(FpeCode.FPE_INTDIV)
+_TRAP_BRKPT, _TRAP_TRACE = int(TrapCode.TRAP_BRKPT), int(TrapCode.TRAP_TRACE)
+_ILL_ILLOPN, _BUS_ADRALN = int(IllCode.ILL_ILLOPN), int(BusCode.BUS_ADRALN)
+
+
+def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) -> None:
+    """Send the running `task` the signal for exception `vector`. Linux: arch/x86/kernel/traps.c.
+
+    Nothing is sent for a floating-point exception of which the status words don't tell.
+    """
+    registers = kernel.cpu.general
+    is_icebp = vector == INVALID_OPCODE and _is_icebp(task, registers[RIP])
+    if is_icebp:
+        # The engines know no such instruction. It's a trap: it has been executed.
+        registers[RIP] += len(_ICEBP)
+        vector = DEBUG
+    address = registers[RIP]
+    task.last_trap = (vector, error_code, task.last_trap[2])
+    if vector == DIVIDE_ERROR:
+        info = SigInfo(SIGFPE, _FPE_INTDIV, address=address)
+    elif vector == DEBUG:
+        info = SigInfo(SIGTRAP, _TRAP_BRKPT if is_icebp else _TRAP_TRACE, address=address)
+    elif vector == BREAKPOINT:
+        info = SigInfo(SIGTRAP, SI_KERNEL)
+    elif vector == INVALID_OPCODE:
+        info = SigInfo(SIGILL, _ILL_ILLOPN, address=address)
+    elif vector in (X87_ERROR, SIMD_ERROR):
+        code = floating_code(kernel.cpu.fxsave(kernel.registers_of(task)), vector)
+        if not code:
+            return
+        info = SigInfo(SIGFPE, code, address=address)
+    elif vector == ALIGNMENT_CHECK:
+        info = SigInfo(SIGBUS, _BUS_ADRALN)
+    elif vector in (SEGMENT_NOT_PRESENT, STACK_SEGMENT):
+        info = SigInfo(SIGBUS, SI_KERNEL)
+    else:
+        info = SigInfo(SIGSEGV, SI_KERNEL)
+    if vector in FAULTS:
+        set_resume_flag(kernel, task)
+    force_signal(kernel, task, info)
+
+
+def set_resume_flag(kernel: Kernel, task: Task) -> None:
+    """Do as the processor at a fault: the saved rflags say that debug faults have been seen to (RF)."""
+    kernel.registers_of(task).rflags |= RESUME_FLAG
+
+
+def floating_code(image: bytes, vector: int) -> int:
+    """The si_code for the exception that an FXSAVE area tells of, 0 if it tells of none that isn't masked.
+
+    Linux: arch/x86/kernel/fpu/core.c, fpu__exception_code.
+    """
+    if vector == X87_ERROR:
+        control, status = _CONTROL_AND_STATUS.unpack_from(image)
+        raised = status & ~control
+    else:
+        [mxcsr] = _MXCSR.unpack_from(image, _MXCSR_OFFSET)
+        raised = mxcsr & ~(mxcsr >> _MASK_SHIFT)
+    return next((code for bits, code in _FLOATING_CODES if raised & bits), 0)
+
+
+def _is_icebp(task: Task, address: int) -> bool:
+    try:
+        return task.mm.read(address, len(_ICEBP)) == _ICEBP
+    except EFAULT:
+        return False

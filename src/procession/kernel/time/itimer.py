@@ -1,0 +1,256 @@
+"""Interval timers of a process, and the processor time that is checked against timers and limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from procession.fs.wait_queue import WaitQueue
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
+from procession.kernel.sched.run_queue import CLASS_REALTIME, class_of
+from procession.kernel.time.posix_clock import (
+    KTIME_MAX,
+    TICK_NS,
+    charge_running,
+    process_times,
+)
+from procession.kernel.time.timer import TIMER_ACTIONS
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task, ThreadGroup, Timer
+
+ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF = range(3)
+_CPU_WATCH = 3
+"""Where ThreadGroup.itimers has the CpuWatch."""
+
+_SIGKILL, _SIGALRM, _SIGXCPU, _SIGVTALRM, _SIGPROF = 9, 14, 24, 26, 27
+_NS_PER_S = 1_000_000_000
+_NS_PER_US = 1000
+_US_PER_S = 1_000_000
+
+
+class ItimerSetting(NamedTuple):
+    """An interval timer's `struct itimerval`, in nanoseconds."""
+
+    interval_ns: int
+    value_ns: int
+
+
+class IntervalTimer:
+    """ITIMER_REAL of a process: due at `deadline_ns`; `timer` is None once that has fired."""
+
+    __slots__ = ("deadline_ns", "group", "interval_ns", "timer")
+
+    def __init__(self, group: ThreadGroup, interval_ns: int, deadline_ns: int) -> None:
+        self.group = group
+        self.interval_ns = interval_ns
+        self.deadline_ns = deadline_ns
+        self.timer: Timer | None = None
+
+    def arm(self, kernel: Kernel) -> None:
+        """Let it fire at its deadline."""
+        self.timer = kernel.timers.add(self.deadline_ns, "itimer", self)
+
+
+class CpuIntervalTimer:
+    """ITIMER_VIRTUAL or ITIMER_PROF; `expires_ns` is of the process's processor time, 0 when disarmed."""
+
+    __slots__ = ("expires_ns", "interval_ns")
+
+    def __init__(self, interval_ns: int, expires_ns: int) -> None:
+        self.interval_ns = interval_ns
+        self.expires_ns = expires_ns
+
+
+class CpuTimer(Protocol):
+    """A POSIX timer on a processor time clock."""
+
+    def is_due(self) -> bool:
+        """Whether its clock has come to its expiry."""
+
+    def fire(self, kernel: Kernel, /) -> None:
+        """It's due, and has been taken off the watch."""
+
+
+class CpuWatch:
+    """Who else waits for a process's processor time: armed POSIX timers, and sleepers on its clocks.
+
+    `seen_ns` is how much the process had used when the sleepers were woken last.
+    """
+
+    __slots__ = ("queue", "seen_ns", "timers")
+
+    def __init__(self, seen_ns: int) -> None:
+        self.timers: dict[CpuTimer, None] = {}
+        self.queue = WaitQueue()
+        self.seen_ns = seen_ns
+
+
+def watch_cpu_clock(group: ThreadGroup) -> CpuWatch:
+    """The watch of `group`, made on need."""
+    watch: CpuWatch | None = group.itimers.get(_CPU_WATCH)
+    if watch is None:
+        watch = group.itimers[_CPU_WATCH] = CpuWatch(sum(process_times(group)))
+    return watch
+
+
+def unwatch_cpu_timer(group: ThreadGroup, timer: CpuTimer) -> None:
+    """Take a POSIX timer off the watch of `group`."""
+    watch: CpuWatch | None = group.itimers.get(_CPU_WATCH)
+    if watch is not None:
+        watch.timers.pop(timer, None)
+
+
+def get_itimer(kernel: Kernel, group: ThreadGroup, which: int) -> ItimerSetting:
+    """getitimer(2) of a known timer. Linux: kernel/time/itimer.c, do_getitimer."""
+    entry = group.itimers.get(which)
+    if isinstance(entry, IntervalTimer):
+        if entry.timer is None:
+            return ItimerSetting(entry.interval_ns, 0)
+        left_ns = entry.deadline_ns - kernel.clock.now_ns
+        return ItimerSetting(entry.interval_ns, left_ns if left_ns > 0 else _NS_PER_US)
+    if isinstance(entry, CpuIntervalTimer):
+        if not entry.expires_ns:
+            return ItimerSetting(entry.interval_ns, 0)
+        charge_running(kernel)
+        if not entry.expires_ns:
+            return ItimerSetting(entry.interval_ns, 0)
+        left_ns = entry.expires_ns - _cpu_sample(group, which)
+        return ItimerSetting(entry.interval_ns, left_ns if left_ns > 0 else TICK_NS)
+    return ItimerSetting(0, 0)
+
+
+def set_itimer(kernel: Kernel, group: ThreadGroup, which: int, new: ItimerSetting) -> ItimerSetting:
+    """setitimer(2) of a known timer: what it was. Linux: kernel/time/itimer.c, do_setitimer."""
+    old = get_itimer(kernel, group, which)
+    if which == ITIMER_REAL:
+        _disarm(kernel, group)
+        if new.value_ns:
+            deadline_ns = min(kernel.clock.now_ns + new.value_ns, KTIME_MAX)
+            entry = group.itimers[ITIMER_REAL] = IntervalTimer(group, new.interval_ns, deadline_ns)
+            entry.arm(kernel)
+    elif new.value_ns or new.interval_ns:
+        charge_running(kernel)
+        # A tick more, since Linux counts from the last one.
+        expires_ns = _cpu_sample(group, which) + new.value_ns + TICK_NS if new.value_ns else 0
+        group.itimers[which] = CpuIntervalTimer(new.interval_ns, expires_ns)
+    else:
+        group.itimers.pop(which, None)
+    return old
+
+
+def _disarm(kernel: Kernel, group: ThreadGroup) -> None:
+    entry = group.itimers.pop(ITIMER_REAL, None)
+    if isinstance(entry, IntervalTimer) and entry.timer is not None:
+        kernel.timers.cancel(entry.timer)
+
+
+def cancel_all(kernel: Kernel, group: ThreadGroup) -> None:
+    """Every interval timer ends, with the process."""
+    _disarm(kernel, group)
+    group.itimers.clear()
+
+
+def _fire_itimer(kernel: Kernel, timer: Timer) -> None:
+    """Linux: kernel/time/itimer.c, it_real_fn."""
+    from procession.kernel.signal.generation import send_signal
+    from procession.kernel.signal.info import SigInfo
+
+    entry = timer.target
+    entry.timer = None
+    send_signal(kernel, entry.group, SigInfo(_SIGALRM))
+
+
+TIMER_ACTIONS["itimer"] = _fire_itimer
+
+
+def alarm_taken(kernel: Kernel, group: ThreadGroup) -> None:
+    """A SIGALRM of the process was taken: ITIMER_REAL is armed again if it repeats, and only now.
+
+    So a process that blocks SIGALRM isn't interrupted in vain. Linux: kernel/signal.c, dequeue_signal.
+    """
+    entry = group.itimers.get(ITIMER_REAL)
+    if isinstance(entry, IntervalTimer) and entry.timer is None and entry.interval_ns:
+        overdue_ns = kernel.clock.now_ns - entry.deadline_ns
+        entry.deadline_ns += (overdue_ns // entry.interval_ns + 1) * entry.interval_ns
+        entry.arm(kernel)
+
+
+def _cpu_sample(group: ThreadGroup, which: int) -> int:
+    user_ns, system_ns = process_times(group)
+    return user_ns if which == ITIMER_VIRTUAL else user_ns + system_ns
+
+
+def account(kernel: Kernel, group: ThreadGroup) -> None:
+    """Processor time was charged to `group`: see which timers and limits it has reached.
+
+    Linux: kernel/time/posix-cpu-timers.c, run_posix_cpu_timers.
+    """
+    user_ns, system_ns = process_times(group)
+    itimers = group.itimers
+    if itimers:
+        for which, signo, sample_ns in (
+            (ITIMER_PROF, _SIGPROF, user_ns + system_ns),
+            (ITIMER_VIRTUAL, _SIGVTALRM, user_ns),
+        ):
+            entry = itimers.get(which)
+            if isinstance(entry, CpuIntervalTimer) and 0 < entry.expires_ns <= sample_ns:
+                entry.expires_ns = entry.expires_ns + entry.interval_ns if entry.interval_ns else 0
+                _signal(kernel, group, signo)
+        watch = itimers.get(_CPU_WATCH)
+        if isinstance(watch, CpuWatch):
+            _check_watch(kernel, group, watch, user_ns + system_ns)
+    if group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY:
+        _check_cpu_limit(kernel, group, user_ns + system_ns)
+
+
+def _check_watch(kernel: Kernel, group: ThreadGroup, watch: CpuWatch, used_ns: int) -> None:
+    for timer in list(watch.timers):
+        if timer.is_due():
+            del watch.timers[timer]
+            timer.fire(kernel)
+    # Sleepers look at their clock themselves. One that only looked hasn't made it go on.
+    if used_ns != watch.seen_ns:
+        watch.seen_ns = used_ns
+        watch.queue.wake_all()
+    if not watch.timers and not watch.queue.waiters:
+        group.itimers.pop(_CPU_WATCH, None)
+
+
+def _check_cpu_limit(kernel: Kernel, group: ThreadGroup, used_ns: int) -> None:
+    """RLIMIT_CPU: SIGXCPU each second past the soft limit, SIGKILL at the hard one.
+
+    Linux: kernel/time/posix-cpu-timers.c, check_process_timers.
+    """
+    limits = group.limits
+    soft, hard = limits.soft[RLIMIT_CPU], limits.hard[RLIMIT_CPU]
+    if hard != RLIM_INFINITY and used_ns >= hard * _NS_PER_S:
+        _signal(kernel, group, _SIGKILL)
+    elif used_ns >= soft * _NS_PER_S:
+        limits.soft[RLIMIT_CPU] = soft + 1
+        _signal(kernel, group, _SIGXCPU)
+
+
+def check_realtime_limit(kernel: Kernel, task: Task) -> None:
+    """RLIMIT_RTTIME: SIGXCPU each second past the soft limit for a real-time thread that doesn't sleep,
+    SIGKILL at the hard one.
+
+    Linux: kernel/time/posix-cpu-timers.c, check_thread_timers.
+    """
+    limits = task.group.limits
+    soft, hard = limits.soft[RLIMIT_RTTIME], limits.hard[RLIMIT_RTTIME]
+    used_us = task.entity.realtime_ns // _NS_PER_US
+    if not used_us or class_of(task) != CLASS_REALTIME:
+        return
+    if hard != RLIM_INFINITY and used_us >= hard:
+        _signal(kernel, task.group, _SIGKILL)
+    elif used_us >= soft:
+        limits.soft[RLIMIT_RTTIME] = soft + _US_PER_S
+        _signal(kernel, task.group, _SIGXCPU)
+
+
+def _signal(kernel: Kernel, group: ThreadGroup, signo: int) -> None:
+    from procession.kernel.signal.generation import send_signal
+    from procession.kernel.signal.info import SigInfo
+
+    send_signal(kernel, group, SigInfo(signo))

@@ -1,0 +1,317 @@
+"""POSIX timers of a process: timers that send a signal each time they expire, and count what was missed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.errno import EAGAIN, EINVAL, EOPNOTSUPP, EPERM
+from procession.kernel.rlimit import RLIMIT_SIGPENDING
+from procession.kernel.security.capability import CAP_WAKE_ALARM
+from procession.kernel.signal.generation import send_timer_signal
+from procession.kernel.signal.info import SI_TIMER, SigInfo
+from procession.kernel.task import Tid
+from procession.kernel.time.itimer import unwatch_cpu_timer, watch_cpu_clock
+from procession.kernel.time.posix_clock import (
+    ALARM_CLOCKS,
+    CLOCK_BOOTTIME,
+    CLOCK_MONOTONIC,
+    CLOCK_OF_FILE,
+    CLOCK_REALTIME,
+    CLOCK_TAI,
+    KTIME_MAX,
+    WALL_CLOCKS,
+    CpuClock,
+    charge_running,
+    clock_resolution_ns,
+    find_cpu_clock,
+)
+from procession.kernel.time.timer import TIMER_ACTIONS
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.security.credentials import User
+    from procession.kernel.signal.pending import PendingSignals
+    from procession.kernel.task import Task, ThreadGroup, Timer
+
+SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD, SIGEV_THREAD_ID = 0, 1, 2, 4
+_SIGALRM = 14
+_SIGRTMAX = 64
+_INT_MAX = 0x7FFFFFFF
+_PLAIN_CLOCKS = (CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI)
+
+DISARMED, ARMED, REQUEUE_PENDING = range(3)
+
+
+class TimerSetting(NamedTuple):
+    """A `struct itimerspec`, in nanoseconds."""
+
+    interval_ns: int
+    value_ns: int
+
+
+class Notification(NamedTuple):
+    """How an expiry is told: `how` is SIGEV_*, `thread` the one that SIGEV_THREAD_ID means."""
+
+    how: int
+    signo: int
+    value: int
+    thread: Task | None
+
+
+class PosixTimer:
+    """One timer of timer_create(2) (Linux: struct k_itimer).
+
+    `expires_ns` is of the timer's own clock: of CLOCK_REALTIME if `follows_realtime`, of the processor time
+    `cpu_clock` if there is one, else of the monotonic clock. An interval timer that has expired isn't armed
+    again before its signal is taken (`status` REQUEUE_PENDING); `overrun` counts the expiries in between,
+    from -1, and `last_overrun` is what timer_getoverrun(2) gives. Its signal goes to `thread`, or to the
+    process; `is_silent` timers send none and are never armed.
+    """
+
+    __slots__ = (
+        "account",
+        "clock_id",
+        "cpu_clock",
+        "expires_ns",
+        "follows_realtime",
+        "group",
+        "id",
+        "info",
+        "interval_ns",
+        "is_silent",
+        "kernel",
+        "last_overrun",
+        "overrun",
+        "status",
+        "thread",
+        "timer",
+    )
+
+    def __init__(
+        self, kernel: Kernel, group: ThreadGroup, id: int, clock_id: int, notification: Notification
+    ) -> None:
+        self.kernel = kernel
+        self.group = group
+        self.id = id
+        self.clock_id = clock_id
+        self.is_silent = notification.how == SIGEV_NONE
+        self.thread = notification.thread
+        self.info = SigInfo(notification.signo, SI_TIMER, value=notification.value)
+        self.info.timer_id = id
+        self.info.timer = self
+        self.cpu_clock: CpuClock | None = None
+        self.account: User
+        self.expires_ns = 0
+        self.interval_ns = 0
+        self.follows_realtime = False
+        self.overrun = -1
+        self.last_overrun = 0
+        self.status = DISARMED
+        self.timer: Timer | None = None
+
+    def is_due(self) -> bool:
+        """Whether its processor time clock has come to its expiry."""
+        return self.cpu_clock is not None and self.cpu_clock.read_ns() >= self.expires_ns
+
+    def now_ns(self) -> int:
+        """What the timer's clock says."""
+        if self.cpu_clock is not None:
+            charge_running(self.kernel)
+            return self.cpu_clock.read_ns()
+        clock = self.kernel.clock
+        return clock.realtime_ns if self.follows_realtime else clock.now_ns
+
+    def arm(self) -> None:
+        """Let it fire at `expires_ns`."""
+        self.status = ARMED
+        if self.cpu_clock is not None:
+            watch_cpu_clock(self.cpu_clock.group).timers[self] = None
+            return
+        clock = self.kernel.clock
+        deadline_ns = self.expires_ns
+        if self.follows_realtime:
+            deadline_ns -= clock.realtime_offset_ns
+            clock.set_queue.add(self)
+        self.timer = self.kernel.timers.add(deadline_ns, "posix-timer", self)
+
+    def disarm(self) -> None:
+        """Don't let it fire, and take back a signal that wasn't taken yet."""
+        self.status = DISARMED
+        if self.cpu_clock is not None:
+            unwatch_cpu_timer(self.cpu_clock.group, self)
+        elif self.timer is not None:
+            self.kernel.timers.cancel(self.timer)
+            self.timer = None
+        if self.follows_realtime:
+            self.kernel.clock.set_queue.remove(self)
+        self.target_pending.withdraw(self.info)
+
+    @property
+    def target_pending(self) -> PendingSignals:
+        """Where its signal is queued."""
+        return self.group.shared_pending if self.thread is None else self.thread.pending
+
+    def wake(self) -> None:
+        """CLOCK_REALTIME was set: the same time of day may be nearer or farther."""
+        if self.status == ARMED and self.timer is not None:
+            self.kernel.timers.cancel(self.timer)
+            self.arm()
+
+    def forward(self, now_ns: int) -> int:
+        """Move the expiry past `now_ns` by intervals: how many. Linux: hrtimer_forward."""
+        if now_ns < self.expires_ns:
+            return 0
+        count = (now_ns - self.expires_ns) // self.interval_ns + 1
+        self.expires_ns += count * self.interval_ns
+        return count
+
+    def fire(self, kernel: Kernel) -> None:
+        """It has expired. Linux: kernel/time/posix-timers.c, posix_timer_queue_signal."""
+        self.timer = None
+        if self.is_silent:
+            self.status = DISARMED
+            return
+        self.status = REQUEUE_PENDING if self.interval_ns else DISARMED
+        self.info.overrun = 0
+        send_timer_signal(kernel, self.thread or self.group, self.info)
+
+    def signal_taken(self, kernel: Kernel, info: SigInfo) -> None:
+        """Put the overrun count into `info` and arm the timer again.
+
+        Linux: kernel/time/posix-timers.c, posixtimer_deliver_signal.
+        """
+        if not self.interval_ns or self.status != REQUEUE_PENDING:
+            return
+        self.overrun += self.forward(self.now_ns())
+        self.arm()
+        self.last_overrun = self.overrun
+        self.overrun = -1
+        info.overrun = min(self.last_overrun, _INT_MAX)
+
+    def get(self) -> TimerSetting:
+        """timer_gettime(2). Linux: kernel/time/posix-timers.c, common_timer_get."""
+        if not self.interval_ns and self.status == DISARMED and not (self.is_silent and self.expires_ns):
+            return TimerSetting(0, 0)
+        now_ns = self.now_ns()
+        if self.interval_ns and self.status != ARMED:
+            self.overrun += self.forward(now_ns)
+        left_ns = self.expires_ns - now_ns
+        if left_ns <= 0:
+            # Its signal is still to come, so 0 would be wrong.
+            left_ns = 0 if self.is_silent else 1
+        return TimerSetting(self.interval_ns, left_ns)
+
+    def set(self, new: TimerSetting, *, is_absolute: bool) -> TimerSetting:
+        """timer_settime(2): what it was. Linux: kernel/time/posix-timers.c, common_timer_set."""
+        old = self.get()
+        self.disarm()
+        self.interval_ns = new.interval_ns if new.value_ns else 0
+        self.overrun = -1
+        self.last_overrun = 0
+        self.expires_ns = 0
+        if not new.value_ns:
+            return old
+        # A relative timer isn't moved when the time of day is set.
+        self.follows_realtime = self.clock_id in WALL_CLOCKS and is_absolute
+        self.expires_ns = new.value_ns if is_absolute else min(self.now_ns() + new.value_ns, KTIME_MAX)
+        if not self.is_silent:
+            self.arm()
+        return old
+
+
+def _fire_posix_timer(kernel: Kernel, timer: Timer) -> None:
+    timer.target.fire(kernel)
+
+
+TIMER_ACTIONS["posix-timer"] = _fire_posix_timer
+
+
+def check_timer_clock(task: Task, clock_id: int) -> CpuClock | None:
+    """The processor time clock of a new timer, None for another clock.
+
+    Raises EINVAL for no clock, EOPNOTSUPP for one that has no timers, EPERM without CAP_WAKE_ALARM.
+    """
+    if clock_id in _PLAIN_CLOCKS:
+        return None
+    if clock_id in ALARM_CLOCKS:
+        if not task.credentials.has_capability(CAP_WAKE_ALARM):
+            raise EPERM("alarm clocks take CAP_WAKE_ALARM")
+        return None
+    if clock_id < 0 and clock_id & 7 == CLOCK_OF_FILE:
+        raise EOPNOTSUPP("the clock of a file has no timers")
+    cpu_clock = find_cpu_clock(task, clock_id)
+    if cpu_clock is None:
+        clock_resolution_ns(task, clock_id)
+        raise EOPNOTSUPP(f"clock {clock_id} has no timers")
+    return cpu_clock
+
+
+def check_notification(task: Task, how: int, signo: int, value: int, thread_id: int) -> Notification:
+    """What `struct sigevent` asks for. Raises EINVAL. Linux: kernel/time/posix-timers.c, good_sigevent."""
+    thread: Task | None = None
+    if how == SIGEV_THREAD_ID:
+        thread = task.kernel.tasks.get(Tid(thread_id))
+        if thread is None or thread.group is not task.group:
+            raise EINVAL(f"{thread_id} is no thread of the process")
+    if how in (SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID):
+        if not 0 < signo <= _SIGRTMAX:
+            raise EINVAL(f"no signal {signo}")
+    elif how != SIGEV_NONE:
+        raise EINVAL(f"no notification {how}")
+    return Notification(how, signo, value, thread)
+
+
+def create_posix_timer(
+    task: Task, clock_id: int, cpu_clock: CpuClock | None, notification: Notification | None
+) -> PosixTimer:
+    """Make a timer; without a notification it sends SIGALRM with its id. Raises EAGAIN.
+
+    Linux: kernel/time/posix-timers.c, do_timer_create.
+    """
+    group = task.group
+    user = task.credentials.user
+    if user.pending_signals >= group.limits.soft[RLIMIT_SIGPENDING]:
+        raise EAGAIN("RLIMIT_SIGPENDING")
+    id = group.next_posix_timer_id
+    while id in group.posix_timers:
+        id = (id + 1) & _INT_MAX
+    group.next_posix_timer_id = (id + 1) & _INT_MAX
+    timer = PosixTimer(
+        task.kernel, group, id, clock_id, notification or Notification(SIGEV_SIGNAL, _SIGALRM, id, None)
+    )
+    timer.cpu_clock = cpu_clock
+    timer.account = user
+    user.pending_signals += 1
+    group.posix_timers[id] = timer
+    return timer
+
+
+def find_posix_timer(task: Task, id: int) -> PosixTimer:
+    """The timer `id` of the caller's process. Raises EINVAL."""
+    timer: PosixTimer | None = task.group.posix_timers.get(id)
+    if timer is None:
+        raise EINVAL(f"no timer {id}")
+    return timer
+
+
+def delete_posix_timer(timer: PosixTimer) -> None:
+    """timer_delete(2). Linux: kernel/time/posix-timers.c, posix_timer_delete."""
+    timer.disarm()
+    timer.account.pending_signals -= 1
+    del timer.group.posix_timers[timer.id]
+
+
+def delete_all(group: ThreadGroup) -> None:
+    """Every POSIX timer of a process goes: it ends or executes another program. Linux: exit_itimers."""
+    for timer in list(group.posix_timers.values()):
+        delete_posix_timer(timer)
+
+
+def signal_heeded(group: ThreadGroup, signo: int) -> None:
+    """Signal `signo` isn't ignored any more: interval timers that expired meanwhile send it now.
+
+    Linux: kernel/signal.c, posixtimer_sig_unignore.
+    """
+    for timer in group.posix_timers.values():
+        if timer.status == REQUEUE_PENDING and timer.info.signo == signo:
+            send_timer_signal(timer.kernel, timer.thread or group, timer.info)

@@ -1,0 +1,143 @@
+"""Control messages of IPv4 and IPv6: where a datagram was sent to, its time to live (ip(7), ipv6(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL
+from procession.abi.internet import In6Pktinfo, InPktinfo, IpOption, Ipv6Option
+from procession.abi.socket import SocketLevel, SocketOption
+from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_local, mapped, unmapped
+from procession.net.internet.interface import INDEX
+from procession.net.timestamp import timestamp_items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from procession.net.internet.socket import InternetSocket
+    from procession.net.internet.udp import Packet, UdpSocket
+
+SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
+SOL_IP = int(SocketLevel.SOL_IP)
+SOL_IPV6 = int(SocketLevel.SOL_IPV6)
+_IP_PKTINFO = int(IpOption.IP_PKTINFO)
+_IP_TTL = int(IpOption.IP_TTL)
+_IP_TOS = int(IpOption.IP_TOS)
+_IP_RECVTTL = int(IpOption.IP_RECVTTL)
+_IP_RECVTOS = int(IpOption.IP_RECVTOS)
+_IP_RECVORIGDSTADDR = int(IpOption.IP_ORIGDSTADDR)
+_IPV6_PKTINFO = int(Ipv6Option.IPV6_PKTINFO)
+_IPV6_RECVPKTINFO = int(Ipv6Option.IPV6_RECVPKTINFO)
+_IPV6_HOPLIMIT = int(Ipv6Option.IPV6_HOPLIMIT)
+_IPV6_RECVHOPLIMIT = int(Ipv6Option.IPV6_RECVHOPLIMIT)
+_IPV6_TCLASS = int(Ipv6Option.IPV6_TCLASS)
+_IPV6_RECVTCLASS = int(Ipv6Option.IPV6_RECVTCLASS)
+_IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
+DEFAULT_TTL = 64
+_SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(4, "little")
+
+
+def packet_items(socket: UdpSocket, packet: Packet) -> list[tuple[int, int, bytes]]:
+    """What `socket` wants to be told of a datagram, as (level, type, data).
+
+    Linux: net/ipv4/ip_sockglue.c, ip_cmsg_recv_offset; net/ipv6/datagram.c, ip6_datagram_recv_ctl.
+    """
+    plain, options = socket.options, socket.protocol_options
+    items = timestamp_items(plain, packet.time_ns)
+    if plain.get(_SO_RXQ_OVFL) and socket.drop_count:
+        items.append((SOL_SOCKET, _SO_RXQ_OVFL, _number(socket.drop_count)))
+    if not options:
+        return items
+    target = packet.target
+    if socket.family == AF_INET6:
+        if options.get((SOL_IPV6, _IPV6_RECVPKTINFO)):
+            items.append((SOL_IPV6, _IPV6_PKTINFO, In6Pktinfo(mapped(target), INDEX).pack()))
+        if options.get((SOL_IPV6, _IPV6_RECVHOPLIMIT)):
+            items.append((SOL_IPV6, _IPV6_HOPLIMIT, _number(packet.ttl)))
+        if options.get((SOL_IPV6, _IPV6_RECVTCLASS)):
+            items.append((SOL_IPV6, _IPV6_TCLASS, _number(packet.tos)))
+    if len(target) == 4:
+        if options.get((SOL_IP, _IP_PKTINFO)):
+            items.append((SOL_IP, _IP_PKTINFO, InPktinfo(INDEX, target, target).pack()))
+        if options.get((SOL_IP, _IP_RECVTTL)):
+            items.append((SOL_IP, _IP_TTL, _number(packet.ttl)))
+        if options.get((SOL_IP, _IP_RECVTOS)):
+            items.append((SOL_IP, _IP_TOS, bytes((packet.tos,))))
+        if options.get((SOL_IP, _IP_RECVORIGDSTADDR)):
+            address = AF_INET.to_bytes(2, "little") + socket.local_port.to_bytes(2, "big") + target + bytes(8)
+            items.append((SOL_IP, _IP_RECVORIGDSTADDR, address))
+    return items
+
+
+class PacketChoice:
+    """What a sender chooses for one datagram by control messages; None where it leaves that to its socket.
+
+    Raises EINVAL for what isn't known. Linux: net/ipv4/ip_sockglue.c, ip_cmsg_send; ip6_datagram_send_ctl.
+    """
+
+    __slots__ = ("source", "tos", "ttl")
+
+    def __init__(self, items: Iterable[tuple[int, int, bytes]]) -> None:
+        self.source: bytes | None = None
+        self.tos: int | None = None
+        self.ttl: int | None = None
+        for level, kind, body in items:
+            if level == SOL_IP and kind == _IP_PKTINFO:
+                if len(body) != InPktinfo.SIZE:
+                    raise EINVAL
+                self._choose_source(InPktinfo.unpack(body).ipi_spec_dst)
+            elif level == SOL_IPV6 and kind == _IPV6_PKTINFO:
+                if len(body) != In6Pktinfo.SIZE:
+                    raise EINVAL
+                self._choose_source(unmapped(In6Pktinfo.unpack(body).ipi6_addr))
+            elif level == SOL_IP and kind == _IP_TTL:
+                self.ttl = _checked(body, 1)
+            elif level == SOL_IP and kind == _IP_TOS:
+                self.tos = _checked(body, 0)
+            elif level == SOL_IPV6 and kind == _IPV6_HOPLIMIT:
+                self.ttl = _checked_or_default(body)
+            elif level == SOL_IPV6 and kind == _IPV6_TCLASS:
+                self.tos = _checked_or_default(body)
+            elif level in (SOL_IP, SOL_IPV6, SOL_SOCKET):
+                raise EINVAL(f"no control message {kind} at level {level}")
+
+    def _choose_source(self, address: bytes) -> None:
+        if is_any(address):
+            return
+        if not is_local(address):
+            raise EINVAL("no address of this machine")
+        self.source = address
+
+    def service_and_limit(self, socket: InternetSocket, target: bytes) -> tuple[int, int]:
+        """The type of service and the time to live of a datagram of `socket` to `target`."""
+        options = socket.protocol_options
+        if len(target) == 4:
+            tos, ttl = options.get((SOL_IP, _IP_TOS), 0), options.get((SOL_IP, _IP_TTL), DEFAULT_TTL)
+        else:
+            tos = options.get((SOL_IPV6, _IPV6_TCLASS), 0)
+            ttl = options.get((SOL_IPV6, _IPV6_UNICAST_HOPS), DEFAULT_TTL)
+        return (tos if self.tos is None else self.tos), (ttl if self.ttl is None else self.ttl)
+
+
+def _checked(body: bytes, least: int) -> int:
+    """A number of 8 bits in a control message, as a byte or as an int. Raises EINVAL."""
+    if len(body) not in (1, 4):
+        raise EINVAL
+    value = int.from_bytes(body, "little")
+    if not least <= value <= 255:
+        raise EINVAL
+    return value
+
+
+def _checked_or_default(body: bytes) -> int | None:
+    """A number of 8 bits in an int, None for -1. Raises EINVAL."""
+    if len(body) != 4:
+        raise EINVAL
+    value = int.from_bytes(body, "little", signed=True)
+    if not -1 <= value <= 255:
+        raise EINVAL
+    return None if value < 0 else value

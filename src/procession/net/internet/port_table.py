@@ -1,0 +1,133 @@
+"""Which ports of a protocol are taken, by whom, and who gets what is sent to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from procession.abi.errno import EADDRINUSE, EADDRNOTAVAIL
+from procession.net.internet.address import ANY_6, is_any
+from procession.net.socket import LISTENING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FIRST_EPHEMERAL, LAST_EPHEMERAL = 32_768, 60_999
+"""net.ipv4.ip_local_port_range."""
+
+
+class Holder(Protocol):
+    """What holds a port: a socket, or a connection that is over."""
+
+    family: int
+    local_address: bytes
+    local_port: int
+    state: int
+
+    @property
+    def is_ipv6_only(self) -> bool:
+        """Whether it has nothing to do with IPv4."""
+
+    @property
+    def reuses_address(self) -> bool:
+        """SO_REUSEADDR."""
+
+    @property
+    def reuses_port(self) -> bool:
+        """SO_REUSEPORT."""
+
+    @property
+    def owner_uid(self) -> int:
+        """Whose it is."""
+
+
+class PortTable:
+    """The ports of one protocol. `holders` has those of each port in the order in which they came.
+
+    `next_offset` is where the search for a free port goes on: as on Linux, connections get even ports and
+    bind(2) odd ones as long as there are some.
+    """
+
+    __slots__ = ("holders", "is_stream", "next_offset")
+
+    def __init__(self, *, is_stream: bool) -> None:
+        self.is_stream = is_stream
+        self.holders: dict[int, dict[Holder, None]] = {}
+        self.next_offset = 0
+
+    def at(self, port: int) -> Iterable[Holder]:
+        """Who holds `port`."""
+        return self.holders.get(port, ())
+
+    def add(self, holder: Holder) -> None:
+        """`holder` has its port from now on."""
+        self.holders.setdefault(holder.local_port, {})[holder] = None
+
+    def remove(self, holder: Holder) -> None:
+        """`holder` no longer has its port."""
+        holders = self.holders.get(holder.local_port)
+        if holders is not None:
+            holders.pop(holder, None)
+            if not holders:
+                del self.holders[holder.local_port]
+
+    def all_holders(self) -> list[Holder]:
+        """Everybody, by port."""
+        return [holder for port in sorted(self.holders) for holder in self.holders[port]]
+
+    def check_bind(self, socket: Holder, address: bytes, port: int) -> None:
+        """Raise EADDRINUSE if `socket` mustn't be bound there.
+
+        Linux: net/ipv4/inet_connection_sock.c, inet_csk_bind_conflict; net/ipv4/udp.c, udp_lib_lport_inuse.
+        """
+        for holder in self.at(port):
+            if holder is not socket and overlaps(socket, address, holder) and self._conflicts(socket, holder):
+                raise EADDRINUSE
+
+    def _conflicts(self, socket: Holder, holder: Holder) -> bool:
+        if (
+            socket.reuses_address
+            and holder.reuses_address
+            and not (self.is_stream and holder.state == LISTENING)
+        ):
+            return False
+        return not (socket.reuses_port and holder.reuses_port and socket.owner_uid == holder.owner_uid)
+
+    def free_port(self, *, for_connection: bool) -> int:
+        """A port that nobody holds. Raises EADDRINUSE for bind(2), EADDRNOTAVAIL for connect(2).
+
+        Linux: inet_csk_find_open_port, __inet_hash_connect.
+        """
+        half = (LAST_EPHEMERAL + 1 - FIRST_EPHEMERAL) // 2
+        parity = 0 if for_connection else 1
+        for is_other in (0, 1):
+            for step in range(half):
+                offset = (self.next_offset + step) % half
+                port = FIRST_EPHEMERAL + 2 * offset + (parity ^ is_other)
+                if port not in self.holders:
+                    self.next_offset = (offset + 1) % half
+                    return port
+        raise EADDRNOTAVAIL if for_connection else EADDRINUSE
+
+
+def overlaps(socket: Holder, address: bytes, holder: Holder) -> bool:
+    """Whether `address`, for `socket`, and the address of `holder` have one in common.
+
+    Linux: net/ipv4/inet_connection_sock.c, inet_rcv_saddr_equal.
+    """
+    other = holder.local_address
+    if len(address) == len(other):
+        return address == other or is_any(address) or is_any(other)
+    # One is of IPv4; the other reaches it only as the wildcard of both protocols.
+    if len(address) == 16:
+        return address == ANY_6 and not socket.is_ipv6_only
+    return other == ANY_6 and not holder.is_ipv6_only
+
+
+def reach(holder: Holder, target: bytes) -> int:
+    """How well what is sent to `target` fits the address of `holder`: 0 not at all, most exact is highest."""
+    address = holder.local_address
+    if address == target:
+        return 3
+    if len(address) == len(target):
+        return 2 if is_any(address) else 0
+    return 1 if address == ANY_6 and not holder.is_ipv6_only else 0

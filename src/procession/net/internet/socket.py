@@ -1,0 +1,180 @@
+"""Sockets of IPv4 and IPv6: what TCP's and UDP's have in common; ip(7), ipv6(7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.capability import Capability
+from procession.abi.errno import EACCES, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL, ENOTCONN
+from procession.abi.socket import SocketOption, SocketType
+from procession.net.internet.address import (
+    AF_INET,
+    AF_INET6,
+    AF_UNSPEC,
+    ANY_4,
+    any_of,
+    family_of,
+    format_sockaddr,
+    is_any,
+    is_broadcast,
+    is_local,
+    is_multicast,
+    parse,
+)
+from procession.net.socket import CLOSED, Socket
+
+if TYPE_CHECKING:
+    from procession.net.internet.port_table import PortTable
+    from procession.net.network import Network
+
+CAP_NET_BIND_SERVICE = int(Capability.CAP_NET_BIND_SERVICE)
+_SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
+_SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
+_STREAM = int(SocketType.SOCK_STREAM)
+FIRST_FREE_PORT = 1024
+"""net.ipv4.ip_unprivileged_port_start."""
+
+
+class InternetSocket(Socket):
+    """A socket of IPv4 or IPv6 (Linux: struct inet_sock).
+
+    Addresses are 4 or 16 bytes: of a socket of IPv6 that talks IPv4 they are 4. `local_port` is what
+    getsockname(2) says, `has_port` whether it's held. `remote_address` is None unless there is a peer.
+    `has_chosen_address` and `has_chosen_port` say that bind(2) named them. `protocol_options` are those
+    beyond SOL_SOCKET, by level and name.
+    """
+
+    __slots__ = (
+        "has_chosen_address",
+        "has_chosen_port",
+        "has_port",
+        "local_address",
+        "local_port",
+        "protocol_options",
+        "remote_address",
+        "remote_port",
+        "is_ipv6_only",
+    )
+
+    def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
+        super().__init__(network, family, kind, protocol, owner_uid)
+        self.local_address = any_of(family)
+        self.local_port = 0
+        self.remote_address: bytes | None = None
+        self.remote_port = 0
+        self.has_chosen_address = False
+        self.has_chosen_port = False
+        self.has_port = False
+        self.is_ipv6_only = False
+        self.protocol_options: dict[tuple[int, int], int] = {}
+
+    @property
+    def ports(self) -> PortTable:
+        """The ports of this protocol."""
+        raise NotImplementedError
+
+    @property
+    def reuses_address(self) -> bool:
+        """SO_REUSEADDR."""
+        return bool(self.options.get(_SO_REUSEADDR))
+
+    @property
+    def reuses_port(self) -> bool:
+        """SO_REUSEPORT."""
+        return bool(self.options.get(_SO_REUSEPORT))
+
+    # Names
+
+    def bind(self, address: bytes) -> None:
+        """Linux: net/ipv4/af_inet.c, __inet_bind; net/ipv6/af_inet6.c, __inet6_bind."""
+        from procession.net.internet.options import NO_PORT_YET
+
+        wanted, port = self._parse_for_bind(address)
+        if self.family == AF_INET:
+            self._check_bindable(wanted)
+        may_bind_low = self.caller.credentials.has_capability(CAP_NET_BIND_SERVICE)
+        if 0 < port < FIRST_FREE_PORT and not may_bind_low:
+            raise EACCES("CAP_NET_BIND_SERVICE is needed")
+        if self.state != CLOSED or self.has_port:
+            raise EINVAL("the socket has an address")
+        if self.family == AF_INET6:
+            self._check_bindable(wanted)
+        ports = self.ports
+        is_chosen = port != 0
+        if not is_chosen and self.protocol_options.get(NO_PORT_YET):
+            self.local_address = wanted
+            self.has_chosen_address = not is_any(wanted)
+            return
+        if is_chosen:
+            ports.check_bind(self, wanted, port)
+        else:
+            port = ports.free_port(for_connection=False)
+        self.local_address, self.local_port = wanted, port
+        self.has_chosen_address = not is_any(wanted)
+        self.has_chosen_port = is_chosen
+        self.has_port = True
+        ports.add(self)
+
+    def _parse_for_bind(self, address: bytes) -> tuple[bytes, int]:
+        if self.family == AF_INET and len(address) >= 16 and family_of(address) == AF_UNSPEC:
+            # Old programs forget the family of the wildcard.
+            if address[4:8] != ANY_4:
+                raise EAFNOSUPPORT
+            return ANY_4, int.from_bytes(address[2:4], "big")
+        return parse(address, self.family)
+
+    def _check_bindable(self, address: bytes) -> None:
+        """Raise EADDRNOTAVAIL unless it's one of this machine's; EINVAL for what no socket here can have."""
+        if len(address) == 4:
+            if self.family == AF_INET6 and self.is_ipv6_only:
+                raise EINVAL("an address of IPv4")
+            is_good = is_any(address) or is_local(address) or is_multicast(address) or is_broadcast(address)
+        else:
+            if is_multicast(address) and self.kind == _STREAM:
+                raise EINVAL("a group")
+            if address[0] == 0xFE and address[1] & 0xC0 == 0x80:
+                raise EINVAL("a link-local address needs an interface")
+            is_good = is_any(address) or is_local(address) or is_multicast(address)
+        if not is_good and not self._may_bind_anywhere:
+            raise EADDRNOTAVAIL("no address of this machine")
+
+    @property
+    def _may_bind_anywhere(self) -> bool:
+        """IP_FREEBIND, IPV6_FREEBIND."""
+        from procession.net.internet.options import FREE_BIND
+
+        return any(self.protocol_options.get(option) for option in FREE_BIND)
+
+    def bind_automatically(self, *, for_connection: bool = False) -> None:
+        """Get a port unless there is one (Linux: inet_autobind)."""
+        if not self.has_port:
+            self.local_port = self.ports.free_port(for_connection=for_connection)
+            self.has_port = True
+            self.ports.add(self)
+
+    def give_up_port(self) -> None:
+        """The port is free for others; getsockname(2) still shows it."""
+        if self.has_port:
+            self.has_port = False
+            self.ports.remove(self)
+
+    def own_sockaddr(self) -> bytes:
+        """Linux: net/ipv4/af_inet.c, inet_getname."""
+        return format_sockaddr(self.local_address, self.local_port, self.family)
+
+    def peer_sockaddr(self) -> bytes:
+        if self.remote_address is None:
+            raise ENOTCONN
+        return format_sockaddr(self.remote_address, self.remote_port, self.family)
+
+    # Options
+
+    def get_option(self, level: int, name: int, length: int) -> bytes:
+        from procession.net.internet.options import get_internet_option
+
+        return get_internet_option(self, level, name, length)
+
+    def set_option(self, level: int, name: int, value: bytes) -> None:
+        from procession.net.internet.options import set_internet_option
+
+        set_internet_option(self, level, name, value)

@@ -1,0 +1,596 @@
+"""TCP on the loopback: connections whose bytes go straight from one end to the other; tcp(7)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.abi.errno import (
+    BY_NUMBER,
+    EAGAIN,
+    EALREADY,
+    ECONNABORTED,
+    ECONNREFUSED,
+    ECONNRESET,
+    EINPROGRESS,
+    EINVAL,
+    EISCONN,
+    ENETUNREACH,
+    ENOTCONN,
+    EOPNOTSUPP,
+    EPIPE,
+)
+from procession.abi.ioctls import SocketIoctl
+from procession.abi.socket import SocketOption, TcpState
+from procession.net.byte_queue import ByteQueue
+from procession.net.internet.address import (
+    AF_UNSPEC,
+    any_of,
+    family_of,
+    is_broadcast,
+    is_multicast,
+    parse,
+    route,
+)
+from procession.net.internet.socket import InternetSocket
+from procession.net.internet.tcp_backlog import admit, establish, stop_listening
+from procession.net.internet.tcp_connection import (
+    connect_to_itself,
+    connection_is_over,
+    find_listener,
+    take_place,
+)
+from procession.net.internet.tcp_phase import (
+    CONNECTED,
+    CONNECTING,
+    DISCONNECTING,
+    UNCONNECTED,
+    phase_after_shutdown,
+)
+from procession.net.internet.tcp_urgent import UrgentByte
+from procession.net.message import Received
+from procession.net.socket import (
+    BOTH_WAYS,
+    CLOSED,
+    ESTABLISHED,
+    LISTENING,
+    MSG_DONTWAIT,
+    MSG_ERRQUEUE,
+    MSG_FASTOPEN,
+    MSG_OOB,
+    MSG_PEEK,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLPRI,
+    POLLRDHUP,
+    RECEIVING,
+    SENDING,
+    Socket,
+)
+
+if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
+    from procession.net.internet.port_table import PortTable
+    from procession.net.message import Control
+    from procession.net.network import Network
+
+SYN_SENT = int(TcpState.TCP_SYN_SENT)
+FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
+CLOSE_WAIT = int(TcpState.TCP_CLOSE_WAIT)
+_CONNECTED = (ESTABLISHED, FIN_WAIT2, CLOSE_WAIT)
+_CAN_SEND = (ESTABLISHED, CLOSE_WAIT)
+
+UNSENT_ROOM = 16_384
+"""SO_SNDBUF of a socket without a connection, unless it was set (net.ipv4.tcp_wmem)."""
+SEND_ROOM = 2_626_560
+"""What it has grown to once there is one, on the loopback."""
+RECEIVE_ROOM = 131_072
+"""SO_RCVBUF, unless it was set (net.ipv4.tcp_rmem)."""
+PRESSED_ROOM = 4096
+"""How much a connection may have on the way when all the machine's buffers are full."""
+
+_SO_OOBINLINE = int(SocketOption.SO_OOBINLINE)
+_SO_LINGER = int(SocketOption.SO_LINGER)
+_SO_BUF_LOCK = int(SocketOption.SO_BUF_LOCK)
+_SEND_LOCK = 1
+_SIOCINQ = int(SocketIoctl.SIOCINQ)
+_SIOCOUTQ = int(SocketIoctl.SIOCOUTQ)
+_SIOCOUTQNSD = int(SocketIoctl.SIOCOUTQNSD)
+_SIOCATMARK = int(SocketIoctl.SIOCATMARK)
+
+
+class TcpSocket(InternetSocket):
+    """A TCP socket (Linux: struct tcp_sock).
+
+    `peer` is the other end, as long as it can be spoken to. `arrived` are the bytes that wait to be
+    received; what is beyond `receive_room` is taken to be in the sender's buffer still. `urgent` is the byte
+    that MSG_OOB sent last. `has_ended` says that the other end sends no more (its FIN), `is_orphan` that
+    nobody has this socket open any more.
+
+    Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
+    SYN finds no place there. `phase` is how far connect(2) has come.
+    """
+
+    __slots__ = (
+        "arrived",
+        "attempts",
+        "backlog",
+        "bytes_received",
+        "bytes_sent",
+        "connections",
+        "has_ended",
+        "is_orphan",
+        "listener",
+        "peer",
+        "phase",
+        "timer",
+        "urgent",
+    )
+
+    is_stream: ClassVar[bool] = True
+    is_connection_based: ClassVar[bool] = True
+    discards_truncated: ClassVar[bool] = True
+    can_peek_at_offset: ClassVar[bool] = True
+
+    def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
+        super().__init__(network, family, kind, protocol, owner_uid)
+        self.send_room = UNSENT_ROOM
+        self.receive_room = RECEIVE_ROOM
+        self.peer: TcpSocket | None = None
+        self.arrived = ByteQueue()
+        self.has_ended = False
+        self.is_orphan = False
+        self.phase = UNCONNECTED
+        self.connections: deque[TcpSocket] = deque()
+        self.attempts: deque[TcpSocket] = deque()
+        self.listener: TcpSocket | None = None
+        self.backlog = 0
+        self.timer: object = None
+        self.urgent = UrgentByte()
+        self.bytes_sent = 0
+        self.bytes_received = 0
+
+    @property
+    def ports(self) -> PortTable:
+        return self.network.tcp.ports
+
+    # Connecting
+
+    def listen(self, backlog: int) -> None:
+        """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_start."""
+        if self.state == LISTENING:
+            self.backlog = backlog
+            admit(self)
+            return
+        if self.state != CLOSED or self.phase != UNCONNECTED:
+            raise EINVAL("the socket has a connection")
+        if self.has_port:
+            # It may share its port only as long as nobody listens.
+            self.ports.check_bind(self, self.local_address, self.local_port)
+        else:
+            self.bind_automatically()
+        self.state = LISTENING
+        self.backlog = backlog
+        self.state_changed()
+
+    def connect(self, address: bytes, flags: int) -> None:
+        """Linux: net/ipv4/af_inet.c, __inet_stream_connect; net/ipv4/tcp_ipv4.c, tcp_v4_connect."""
+        if family_of(address) == AF_UNSPEC:
+            self.disconnect()
+            return
+        phase = self.phase
+        if phase == DISCONNECTING:
+            raise EINVAL("the socket was shut down before it was connected")
+        if phase == CONNECTED or (phase == UNCONNECTED and self.state != CLOSED):
+            raise EISCONN
+        if phase == UNCONNECTED:
+            self._start_connecting(address)
+            if flags & MSG_DONTWAIT:
+                raise EINPROGRESS
+        elif self.state == SYN_SENT and flags & MSG_DONTWAIT:
+            raise EALREADY
+        if self.state == SYN_SENT:
+            self.sleep(self.write_queue, self.send_timeout_ns)
+        if self.state == CLOSED:
+            error, self.error = self.error, 0
+            self.disconnect()
+            raise BY_NUMBER.get(error, ECONNABORTED)
+        self.phase = CONNECTED
+
+    def _start_connecting(self, address: bytes) -> None:
+        target, port = parse(address, self.family)
+        if is_multicast(target) or is_broadcast(target):
+            raise ENETUNREACH
+        if self.is_ipv6_only and len(target) == 4:
+            raise ENETUNREACH("only IPv6 here")
+        # A port from bind(2) is kept, even if that chose it; the last connection's went with it.
+        self.forget_addresses()
+        source, target = route(target, self.family, self.local_address)
+        take_place(self, source, target, port)
+        self.phase = CONNECTING
+        self.error = 0
+        if (source, self.local_port) == (target, port):
+            connect_to_itself(self)
+            return
+        listener = find_listener(self.network.tcp, target, port, source, self.local_port)
+        if listener is None:
+            self.end(ECONNREFUSED.number)
+        elif listener.is_backlog_full:
+            self.state = SYN_SENT
+            listener.attempts.append(self)
+            self.listener = listener
+            self.network.tcp.start_timer(self)
+        else:
+            establish(self, listener)
+
+    def raise_send_room(self) -> None:
+        """There is a connection: its buffer grows, unless SO_SNDBUF was set."""
+        if not self.options.get(_SO_BUF_LOCK, 0) & _SEND_LOCK:
+            self.send_room = SEND_ROOM
+
+    @property
+    def key(self) -> tuple[bytes, int, bytes, int]:
+        """What tells this connection from others."""
+        assert self.remote_address is not None
+        return self.local_address, self.local_port, self.remote_address, self.remote_port
+
+    def accept(self, flags: int) -> Socket:
+        """Linux: net/ipv4/inet_connection_sock.c, inet_csk_accept."""
+        if self.state != LISTENING:
+            raise EINVAL("the socket doesn't listen")
+        if not self.connections:
+            self.wait_to_receive(flags)
+        connection = self.connections.popleft()
+        connection.listener = None
+        connection.phase = CONNECTED
+        admit(self)
+        return connection
+
+    @property
+    def is_backlog_full(self) -> bool:
+        """Whether there is no place for one more connection (Linux: sk_acceptq_is_full)."""
+        return len(self.connections) > self.backlog or self.network.system.is_full
+
+    # Ending
+
+    def end(self, error: int) -> None:
+        """The connection is over: it was refused, reset or timed out, or (0) both ends are done with it.
+
+        Linux: net/ipv4/tcp.c, tcp_done.
+        """
+        self.network.tcp.stop_timer(self)
+        if self.listener is not None and self.state == SYN_SENT:
+            self.listener.attempts.remove(self)
+            self.listener = None
+        if error:
+            self.error = error
+        if self.remote_address is not None and self.network.tcp.connections.get(self.key) is self:
+            del self.network.tcp.connections[self.key]
+        self.state = CLOSED
+        self.ended = BOTH_WAYS
+        self.peer = None
+        if not self.has_chosen_port:
+            self.give_up_port()
+        self.state_changed()
+
+    def reset(self) -> None:
+        """The other end has sent a RST. Linux: net/ipv4/tcp_input.c, tcp_reset."""
+        if self.state == SYN_SENT:
+            self.end(ECONNREFUSED.number)
+        else:
+            self.end(EPIPE.number if self.state == CLOSE_WAIT else ECONNRESET.number)
+        if self.is_orphan:
+            self.let_go()
+
+    def _send_reset(self) -> None:
+        """End the connection here and there."""
+        peer = self.peer
+        self.end(0)
+        if peer is not None and peer is not self:
+            peer.reset()
+
+    def send_end(self) -> None:
+        """Send a FIN. Linux: net/ipv4/tcp.c, tcp_shutdown; net/ipv4/tcp_input.c, tcp_fin."""
+        peer = self.peer
+        was_closing = self.state == CLOSE_WAIT
+        if peer is not None:
+            peer.has_ended = True
+            peer.ended |= RECEIVING
+        if peer is self:
+            connection_is_over(self)
+            self.end(0)
+            return
+        if was_closing:
+            # The other end has been waiting for this: it keeps the port for a while.
+            self.end(0)
+            if peer is not None:
+                connection_is_over(peer)
+                peer.end(0)
+                if peer.is_orphan:
+                    peer.let_go()
+            return
+        self.state = FIN_WAIT2
+        if peer is not None:
+            peer.state = CLOSE_WAIT
+            peer.state_changed()
+
+    def shutdown(self, how: int) -> None:
+        """Linux: net/ipv4/af_inet.c, inet_shutdown."""
+        state = self.state
+        self.phase = phase_after_shutdown(self.phase, state)
+        if state == CLOSED:
+            self.ended |= how
+            self.state_changed()
+            raise ENOTCONN
+        if state == LISTENING:
+            if how & RECEIVING:
+                self.disconnect()
+            return
+        if state == SYN_SENT:
+            self.disconnect()
+            return
+        self.ended |= how
+        if how & SENDING and state in _CAN_SEND:
+            self.send_end()
+        self.state_changed()
+
+    def disconnect(self) -> None:
+        """Back to a socket without a connection. Linux: net/ipv4/tcp.c, tcp_disconnect."""
+        if self.state == LISTENING:
+            stop_listening(self)
+            self.state = CLOSED
+        elif self.state != CLOSED:
+            self._send_reset()
+            self.error = ECONNRESET.number
+        self.discard()
+        self.peek_offset = -1
+        self.ended = 0
+        self.has_ended = False
+        self.phase = UNCONNECTED
+        self.forget_connection()
+        self.state_changed()
+
+    def forget_connection(self) -> None:
+        """There is no other end any more, and what bind(2) didn't name is free again."""
+        self.forget_addresses()
+        if not self.has_chosen_port:
+            self.give_up_port()
+
+    def forget_addresses(self) -> None:
+        """There is no other end any more; this one has the address that bind(2) named."""
+        self.remote_address, self.remote_port = None, 0
+        if not self.has_chosen_address:
+            self.local_address = any_of(self.family)
+
+    def abort(self) -> None:
+        """This connection will never be accepted."""
+        self.discard()
+        self._send_reset()
+        self.let_go()
+
+    def discard(self) -> None:
+        """Throw away what waits to be received."""
+        self.network.system.buffered_bytes -= self.arrived.length
+        self.arrived.clear()
+        self.urgent = UrgentByte()
+
+    def release(self) -> None:
+        """Linux: net/ipv4/tcp.c, __tcp_close."""
+        if self.state == LISTENING:
+            stop_listening(self)
+        had_unread = self.arrived.length > 0
+        self.discard()
+        self.is_orphan = True
+        if self.state == SYN_SENT:
+            self.end(0)
+        elif self.state in _CONNECTED:
+            if had_unread or self.options.get(_SO_LINGER) == 0:
+                self._send_reset()
+            else:
+                self.ended = BOTH_WAYS
+                if self.state in _CAN_SEND:
+                    self.send_end()
+        self.state_changed()
+        if self.state == CLOSED:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Nobody has this socket open, and it has no connection: it's gone."""
+        self.give_up_port()
+        self.forget()
+
+    # Bytes
+
+    @property
+    def read_position(self) -> int:
+        """How many bytes of the stream have been received by the program."""
+        return self.bytes_received - self.arrived.length
+
+    @property
+    def on_the_way(self) -> int:
+        """How many bytes the other end's buffer hasn't had room for."""
+        peer = self.peer
+        return max(peer.arrived.length - peer.receive_room, 0) if peer is not None else 0
+
+    def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
+        """Linux: net/ipv4/tcp.c, tcp_sendmsg_locked."""
+        if flags & MSG_FASTOPEN:
+            raise EOPNOTSUPP("net.ipv4.tcp_fastopen is 0")
+        if self.state not in _CAN_SEND:
+            self._refuse_to_send(flags)
+        if self.error or self.ended & SENDING:
+            self.raise_error()
+            raise EPIPE("the socket was shut down")
+        peer = self.peer
+        assert peer is not None
+        if not data:
+            return 0
+        if peer.is_orphan:
+            # Nobody is there to receive it; that is known only when it has been sent.
+            self.reset()
+            peer.end(0)
+            peer.let_go()
+            return len(data)
+        waiting = max(peer.arrived.length - peer.receive_room, 0)
+        system = self.network.system
+        room = self.send_room - waiting
+        if system.is_under_pressure:
+            room = PRESSED_ROOM - peer.arrived.length
+        if room <= 0:
+            self.wait_to_send(flags)
+        count = len(data)
+        if count > room:
+            data = data[:room]
+            count = room
+        elif flags & MSG_OOB:
+            peer.urgent.arrive(peer, data[-1], peer.bytes_received + count - 1)
+        peer.arrived.append(data)
+        peer.bytes_received += count
+        self.bytes_sent += count
+        self.network.packet_count += 1
+        self.network.byte_count += count
+        system.buffered_bytes += count
+        if peer.read_queue.waiters:
+            peer.read_queue.wake_all()
+        return count
+
+    def _refuse_to_send(self, flags: int) -> None:
+        """There is no connection that could be sent to. Linux: net/core/stream.c, sk_stream_wait_connect."""
+        self.raise_error()
+        if self.state == SYN_SENT:
+            self.wait_to_send(flags)
+        raise EPIPE("no connection")
+
+    def receive(self, length: int, flags: int) -> Received:
+        """Linux: net/ipv4/tcp.c, tcp_recvmsg_locked."""
+        if self.state == LISTENING:
+            raise ENOTCONN
+        if flags & MSG_ERRQUEUE:
+            raise EAGAIN("no queued errors")
+        if flags & MSG_OOB:
+            return self.urgent.receive(self, length, flags)
+        peeked = max(self.peek_offset, 0) if flags & MSG_PEEK else 0
+        if self.arrived.length <= peeked:
+            if self.has_ended:
+                return Received(b"", 0)
+            if self.error:
+                self.raise_error()
+            if self.ended & RECEIVING:
+                return Received(b"", 0)
+            if self.state == CLOSED:
+                raise ENOTCONN
+            self.wait_to_receive(flags)
+        if self.urgent.is_pending:
+            if self.urgent.position == self.read_position and not self.options.get(_SO_OOBINLINE):
+                # The urgent byte isn't part of the stream.
+                if flags & MSG_PEEK and self.arrived.length > 1:
+                    return self._peek(length, 1)
+                self.take(1)
+                self.urgent.pass_by(self)
+                return self.receive(length, flags)
+            length = min(length, self.urgent.bytes_before(self))
+        if flags & MSG_PEEK:
+            return self._peek(length, peeked)
+        data = self.take(length)
+        if self.peek_offset > 0:
+            self.peek_offset = max(self.peek_offset - len(data), 0)
+        self.urgent.pass_by(self)
+        return Received(data, len(data))
+
+    def take(self, length: int) -> bytes:
+        """Take up to `length` bytes out, and let the sender go on when half of its buffer is free."""
+        data = self.arrived.take(length)
+        self.network.system.buffered_bytes -= len(data)
+        peer = self.peer
+        if peer is not None and peer.is_short_of_room and peer.is_writable:
+            # Linux: net/core/stream.c, sk_stream_write_space.
+            peer.is_short_of_room = False
+            peer.write_queue.wake_all()
+        return data
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a third of the buffer for sending is free (Linux: __sk_stream_is_writeable)."""
+        peer = self.peer
+        if peer is None:
+            return True
+        if self.network.system.is_under_pressure and peer.arrived.length >= PRESSED_ROOM:
+            return False
+        waiting = max(peer.arrived.length - peer.receive_room, 0)
+        return self.send_room - waiting >= waiting >> 1
+
+    @property
+    def unread_bytes(self) -> int:
+        return self.arrived.length
+
+    @property
+    def is_at_mark(self) -> bool:
+        return self.urgent.is_at_mark(self)
+
+    def _peek(self, length: int, skipped: int = 0) -> Received:
+        data = self.arrived.peek(length, skipped)
+        if self.peek_offset >= 0:
+            self.peek_offset += len(data)
+        return Received(data, len(data))
+
+    def put_back(self, data: bytes) -> None:
+        self.arrived.put_back(data)
+        self.network.system.buffered_bytes += len(data)
+
+    # The rest
+
+    def poll_mask(self) -> int:
+        """Linux: net/ipv4/tcp.c, tcp_poll."""
+        state = self.state
+        if state == LISTENING:
+            return POLLIN if self.connections else 0
+        ended = self.ended
+        mask = POLLERR if self.error else 0
+        if ended == BOTH_WAYS or state == CLOSED:
+            mask |= POLLHUP
+        if ended & RECEIVING:
+            mask |= POLLIN | POLLRDHUP
+        if state == SYN_SENT:
+            return mask
+        urgent = self.urgent
+        if self.arrived.length - (urgent.is_at_mark(self) and not self.options.get(_SO_OOBINLINE)) >= (
+            self.receive_low_water
+        ):
+            mask |= POLLIN
+        if urgent.is_unread:
+            mask |= POLLPRI
+        if ended & SENDING or self.is_writable:
+            mask |= POLLOUT
+        else:
+            self.is_short_of_room = True
+        return mask
+
+    def peer_sockaddr(self) -> bytes:
+        if self.state in (CLOSED, SYN_SENT):
+            raise ENOTCONN
+        return super().peer_sockaddr()
+
+    def accepted_sockaddr(self) -> bytes:
+        # The connection may be over already. Linux: net/ipv4/af_inet.c, inet_getname.
+        return super().peer_sockaddr()
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Linux: net/ipv4/tcp.c, tcp_ioctl."""
+        if request == _SIOCINQ:
+            if self.state == LISTENING:
+                raise EINVAL
+            value = min(self.arrived.length, self.receive_room)
+            if self.urgent.is_pending and not self.options.get(_SO_OOBINLINE):
+                value = min(value, self.urgent.position - self.read_position)
+        elif request in (_SIOCOUTQ, _SIOCOUTQNSD):
+            if self.state == LISTENING:
+                raise EINVAL
+            value = self.on_the_way
+        elif request == _SIOCATMARK:
+            value = int(self.urgent.is_at_mark(self))
+        else:
+            return super().ioctl(request, argument, memory)
+        memory.write(argument, value.to_bytes(4, "little"))
+        return 0

@@ -1,0 +1,73 @@
+"""A listening TCP socket's backlog: connections that wait to be accepted, and attempts that find no place."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import ECONNREFUSED
+from procession.net.socket import CLOSED, ESTABLISHED, SENDING
+
+if TYPE_CHECKING:
+    from procession.net.internet.tcp import TcpSocket
+
+
+def establish(socket: TcpSocket, listener: TcpSocket) -> None:
+    """The handshake with `listener`: its end of the connection waits to be accepted."""
+    assert socket.remote_address is not None
+    connection = type(listener)(
+        socket.network, listener.family, listener.kind, socket.protocol, listener.owner_uid
+    )
+    _pass_on(listener, connection)
+    connection.local_address, connection.local_port = socket.remote_address, socket.remote_port
+    connection.remote_address, connection.remote_port = socket.local_address, socket.local_port
+    connection.peer, socket.peer = socket, connection
+    connection.has_port = True
+    connection.ports.add(connection)
+    socket.network.tcp.connections[connection.key] = connection
+    for end in (socket, connection):
+        end.state = ESTABLISHED
+        end.raise_send_room()
+    connection.listener = listener
+    listener.connections.append(connection)
+    listener.read_queue.wake_all()
+    if connection.ended & SENDING:
+        # The listening socket was shut down. Linux: tcp_rcv_state_process.
+        connection.send_end()
+    socket.state_changed()
+
+
+def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
+    """A new connection has what the listening socket was set to. Linux: sk_clone_lock."""
+    connection.options = listener.options.copy()
+    connection.protocol_options = listener.protocol_options.copy()
+    connection.send_room, connection.receive_room = listener.send_room, listener.receive_room
+    connection.send_timeout_ns, connection.receive_timeout_ns = (
+        listener.send_timeout_ns,
+        listener.receive_timeout_ns,
+    )
+    connection.receive_low_water = listener.receive_low_water
+    connection.is_ipv6_only = listener.is_ipv6_only
+    connection.ended = listener.ended
+
+
+def admit(listener: TcpSocket) -> None:
+    """There is a place for an attempt to connect that was waiting for one."""
+    while listener.attempts and not listener.is_backlog_full:
+        attempt = listener.attempts.popleft()
+        attempt.listener = None
+        listener.network.tcp.stop_timer(attempt)
+        establish(attempt, listener)
+
+
+def stop_listening(listener: TcpSocket) -> None:
+    """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_stop."""
+    connections, listener.connections = listener.connections, deque()
+    attempts, listener.attempts = listener.attempts, deque()
+    listener.state = CLOSED
+    for connection in connections:
+        connection.listener = None
+        connection.abort()
+    for attempt in attempts:
+        attempt.listener = None
+        attempt.end(ECONNREFUSED.number)

@@ -1,0 +1,175 @@
+"""The TCP connections of a network: who listens, which ends there are, and ports kept for a while."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EADDRNOTAVAIL, ETIMEDOUT
+from procession.abi.socket import TcpState
+from procession.net.internet.port_table import PortTable, reach
+from procession.net.socket import ESTABLISHED, LISTENING, SENDING
+
+if TYPE_CHECKING:
+    from procession.net.host import Host
+    from procession.net.internet.tcp import TcpSocket
+
+TIME_WAIT = int(TcpState.TCP_TIME_WAIT)
+TIME_WAIT_NS = 60 * 10**9
+MOST_WAITING = 16_384
+"""net.ipv4.tcp_max_tw_buckets."""
+CONNECT_TIMEOUT_NS = 127 * 10**9
+"""How long SYNs are sent again: net.ipv4.tcp_syn_retries, 6."""
+CONNECT_TIMER = "tcp-connect"
+
+Key = tuple[bytes, int, bytes, int]
+
+
+class TimeWait:
+    """A connection that is over, whose end that closed first keeps its port (Linux: inet_timewait_sock)."""
+
+    __slots__ = (
+        "expiry_ns",
+        "family",
+        "is_ipv6_only",
+        "key",
+        "local_address",
+        "local_port",
+        "owner_uid",
+        "reuses_address",
+        "reuses_port",
+        "state",
+    )
+
+    def __init__(self, socket: TcpSocket, expiry_ns: int) -> None:
+        self.key = socket.key
+        self.local_address, self.local_port = socket.local_address, socket.local_port
+        self.family = socket.family
+        self.is_ipv6_only = socket.is_ipv6_only
+        self.owner_uid = socket.owner_uid
+        self.reuses_address = socket.reuses_address
+        self.reuses_port = socket.reuses_port
+        self.state = TIME_WAIT
+        self.expiry_ns = expiry_ns
+
+
+class TcpConnections:
+    """All of them.
+
+    `connections` maps each end's addresses and ports to it; `waiting` are those that are over, in the order
+    in which they expire, and `over` the same by addresses and ports.
+    """
+
+    __slots__ = ("connections", "host", "over", "ports", "waiting")
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.ports = PortTable(is_stream=True)
+        self.connections: dict[Key, TcpSocket] = {}
+        self.waiting: deque[TimeWait] = deque()
+        self.over: dict[Key, TimeWait] = {}
+
+    def expire(self) -> None:
+        """Free the ports of connections that have been over for a minute."""
+        waiting = self.waiting
+        now_ns = self.host.clock.now_ns
+        while waiting and (waiting[0].expiry_ns <= now_ns or len(waiting) > MOST_WAITING):
+            self._forget(waiting.popleft())
+
+    def _forget(self, wait: TimeWait) -> None:
+        if self.over.get(wait.key) is wait:
+            del self.over[wait.key]
+            self.ports.remove(wait)
+
+    def start_timer(self, socket: TcpSocket) -> None:
+        """`socket` tries to connect; not for ever."""
+        deadline_ns = self.host.clock.now_ns + CONNECT_TIMEOUT_NS
+        socket.timer = self.host.timers.add(deadline_ns, CONNECT_TIMER, socket)
+
+    def stop_timer(self, socket: TcpSocket) -> None:
+        """It doesn't any more."""
+        timer, socket.timer = socket.timer, None
+        if timer is not None:
+            self.host.timers.cancel(timer)
+
+
+def connection_timed_out(socket: TcpSocket) -> None:
+    """Nobody has answered the SYN. Linux: net/ipv4/tcp_timer.c, tcp_write_err."""
+    socket.timer = None
+    socket.end(ETIMEDOUT.number)
+
+
+def connection_is_over(socket: TcpSocket) -> None:
+    """Both ends have sent a FIN, `socket` first: its port is kept. Linux: tcp_minisocks.c, tcp_time_wait."""
+    connections = socket.network.tcp
+    wait = TimeWait(socket, connections.host.clock.now_ns + TIME_WAIT_NS)
+    connections.waiting.append(wait)
+    connections.over[wait.key] = wait
+    connections.ports.add(wait)
+    connections.expire()
+
+
+def take_place(socket: TcpSocket, source: bytes, target: bytes, port: int) -> None:
+    """Give a connection from `source` to `target` a port, unless it has one. Raises EADDRNOTAVAIL.
+
+    Linux: net/ipv4/inet_hashtables.c, __inet_hash_connect.
+    """
+    connections = socket.network.tcp
+    connections.expire()
+    if socket.has_port:
+        key = (source, socket.local_port, target, port)
+        if key in connections.connections:
+            raise EADDRNOTAVAIL("there is such a connection")
+        over = connections.over.get(key)
+        if over is not None:
+            # A new connection may take the place of one that is over.
+            connections._forget(over)
+    else:
+        socket.bind_automatically(for_connection=True)
+    socket.local_address = source
+    socket.remote_address, socket.remote_port = target, port
+    connections.connections[socket.key] = socket
+
+
+def connect_to_itself(socket: TcpSocket) -> None:
+    """A socket's own address is where it connects to: its SYN meets itself, a simultaneous open (RFC 9293).
+
+    Linux: net/ipv4/tcp_input.c, tcp_rcv_synsent_state_process.
+    """
+    socket.state = ESTABLISHED
+    socket.peer = socket
+    socket.raise_send_room()
+    if socket.ended & SENDING:
+        socket.send_end()
+    socket.state_changed()
+
+
+def find_listener(
+    connections: TcpConnections, target: bytes, port: int, source: bytes, source_port: int
+) -> TcpSocket | None:
+    """Who listens at `target` and `port`; of several with SO_REUSEPORT one that the source's port chooses.
+
+    Linux: net/ipv4/inet_hashtables.c, __inet_lookup_listener.
+    """
+    from procession.net.internet.tcp import TcpSocket
+
+    found: list[TcpSocket] = []
+    best = 0
+    for holder in connections.ports.at(port):
+        if holder.state != LISTENING or not isinstance(holder, TcpSocket):
+            continue
+        fit = reach(holder, target)
+        if fit > best:
+            found, best = [holder], fit
+        elif fit and fit == best:
+            found.append(holder)
+    if not found:
+        return None
+    if len(found) > 1 and found[-1].reuses_port:
+        return found[hash_of(source, source_port) % len(found)]
+    return found[-1]
+
+
+def hash_of(address: bytes, port: int) -> int:
+    """Which of several sockets with SO_REUSEPORT a packet goes to."""
+    return (int.from_bytes(address, "big") * 31 + (port >> 1)) & 0x7FFFFFFF

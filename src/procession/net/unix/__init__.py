@@ -1,0 +1,1 @@
+"""Local sockets (unix(7))."""

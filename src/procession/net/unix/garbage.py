@@ -1,0 +1,112 @@
+"""Files in flight, in messages between local sockets, and the sockets that only such messages still hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.net.socket_file import SocketFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from procession.fs.file import File
+    from procession.net.message import Message, PassedFiles
+    from procession.net.socket_file import SocketFileSystem
+    from procession.net.unix.socket import UnixSocket
+
+
+def local_socket(file: File) -> UnixSocket | None:
+    """The local socket that `file` is, None for others. Linux: unix_get_socket."""
+    if isinstance(file, SocketFile):
+        from procession.net.unix.socket import UnixSocket
+
+        if isinstance(file.socket, UnixSocket):
+            return file.socket
+    return None
+
+
+def add_flight(system: SocketFileSystem, passed: PassedFiles) -> None:
+    """`passed` are now in a message. Linux: net/unix/garbage.c, unix_add_edges."""
+    in_flight, by_user = system.in_flight, system.files_in_flight
+    for file in passed.files:
+        socket = local_socket(file)
+        if socket is not None:
+            in_flight[socket] = in_flight.get(socket, 0) + 1
+    by_user[passed.owner_uid] = by_user.get(passed.owner_uid, 0) + len(passed.files)
+
+
+def end_flight(system: SocketFileSystem, passed: PassedFiles) -> None:
+    """`passed` have been received, or their message is dropped.
+
+    Linux: net/unix/garbage.c, unix_del_edges.
+    """
+    in_flight, by_user = system.in_flight, system.files_in_flight
+    for file in passed.files:
+        socket = local_socket(file)
+        if socket is not None:
+            count = in_flight[socket] - 1
+            if count:
+                in_flight[socket] = count
+            else:
+                del in_flight[socket]
+    left = by_user[passed.owner_uid] - len(passed.files)
+    if left:
+        by_user[passed.owner_uid] = left
+    else:
+        del by_user[passed.owner_uid]
+
+
+def messages_of(socket: UnixSocket) -> Iterator[Message]:
+    """What waits to be received by `socket`, or by connections that it hasn't accepted."""
+    yield from socket.messages
+    for connection in socket.connections:
+        yield from connection.messages
+
+
+def sockets_in(socket: UnixSocket) -> Iterator[UnixSocket]:
+    """The local sockets that the messages to `socket` hold, one for each time."""
+    for message in messages_of(socket):
+        for file in message.files.files if message.files is not None else ():
+            held = local_socket(file)
+            if held is not None:
+                yield held
+
+
+def collect(system: SocketFileSystem) -> None:
+    """Close the sockets that nobody can reach: each is held only by messages to one another.
+
+    Linux: net/unix/garbage.c, unix_gc.
+    """
+    if system.is_collecting:
+        return
+    # A file that is held only by messages may be garbage.
+    suspects = {
+        socket: count
+        for socket, count in system.in_flight.items()
+        if socket.file is not None and socket.file.reference_count == count
+    }
+    if not suspects:
+        return
+    # Take away what the suspects' own messages hold: who is held once more than that can be reached.
+    for suspect in list(suspects):
+        for held in sockets_in(suspect):
+            if held in suspects:
+                suspects[held] -= 1
+    reached = [socket for socket, count in suspects.items() if count]
+    for socket in reached:
+        del suspects[socket]
+    for socket in reached:
+        for held in sockets_in(socket):
+            if suspects.pop(held, None) is not None:
+                reached.append(held)
+    garbage: list[PassedFiles] = []
+    for socket in suspects:
+        for message in messages_of(socket):
+            if message.files is not None:
+                end_flight(system, message.files)
+                garbage.append(message.files)
+                message.files = None
+    system.is_collecting = True
+    for passed in garbage:
+        passed.release()
+    system.is_collecting = False

@@ -1,0 +1,236 @@
+"""Local stream sockets: connections, and bytes that keep neither boundaries nor losses; unix(7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.abi.errno import (
+    EINVAL,
+    EISCONN,
+    ENOTCONN,
+    EOPNOTSUPP,
+    EPIPE,
+)
+from procession.net.buffer_charge import STREAM_PIECE, stream_charge
+from procession.net.message import Message, Received
+from procession.net.socket import (
+    BOTH_WAYS,
+    CLOSED,
+    ESTABLISHED,
+    LISTENING,
+    MSG_OOB,
+    MSG_PEEK,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLRDHUP,
+    POLLWRBAND,
+    RECEIVING,
+    SENDING,
+    Socket,
+)
+from procession.net.unix import connection as unix_connection
+from procession.net.unix.names import format_address
+from procession.net.unix.socket import UnixSocket
+
+if TYPE_CHECKING:
+    from procession.net.message import Control
+
+
+class UnixStream(UnixSocket):
+    """A local stream socket."""
+
+    __slots__ = ()
+
+    is_connection_based: ClassVar[bool] = True
+    is_stream: ClassVar[bool] = True
+
+    def listen(self, backlog: int) -> None:
+        unix_connection.listen(self, backlog)
+
+    def connect(self, address: bytes, flags: int) -> None:
+        unix_connection.connect(self, address, flags)
+
+    def accept(self, flags: int) -> Socket:
+        return unix_connection.accept(self, flags)
+
+    def connect_pair(self, other: Socket) -> None:
+        unix_connection.join_pair(self, other)
+
+    def leave_peer(self) -> None:
+        unix_connection.leave_peer(self)
+
+    def poll_mask(self) -> int:
+        """Linux: net/unix/af_unix.c, unix_poll."""
+        ended = self.ended
+        mask = POLLERR if self.error else 0
+        if ended:
+            if ended == BOTH_WAYS:
+                mask |= POLLHUP
+            if ended & RECEIVING:
+                mask |= POLLRDHUP | POLLIN
+        if self.messages or self.connections:
+            mask |= POLLIN
+        if self.state == CLOSED:
+            mask |= POLLHUP
+        if self.state != LISTENING and self.is_writable:
+            mask |= POLLOUT | POLLWRBAND
+        else:
+            self.is_short_of_room = True
+        return mask
+
+    def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
+        """Linux: net/unix/af_unix.c, unix_stream_sendmsg."""
+        if flags & MSG_OOB:
+            raise EOPNOTSUPP("no urgent data here")
+        if address is not None:
+            raise EISCONN if self.state == ESTABLISHED else EOPNOTSUPP
+        peer = self.peer
+        if peer is None:
+            raise ENOTCONN
+        if self.ended & SENDING:
+            raise EPIPE("the socket was shut down")
+        if not data:
+            return 0
+        self.raise_error()
+        if peer.is_dead or peer.ended & RECEIVING:
+            raise EPIPE("nobody reads")
+        if not self.has_send_room():
+            self.wait_to_send(flags)
+        length = len(data)
+        charge = stream_charge(length)
+        if charge + self.used_room > self.send_room and length > STREAM_PIECE:
+            data, charge = self._what_fits(data)
+            length = len(data)
+        credentials = self.credentials_for(peer, control)
+        self.charge(charge)
+        self.queue(Message(data, charge, self, credentials), peer, control)
+        return length
+
+    def _what_fits(self, data: bytes) -> tuple[bytes, int]:
+        """As many pieces of `data` as begin within the room, and what they take."""
+        room = self.send_room - self.used_room
+        if self.network.system.is_under_pressure:
+            room = 1
+        piece_charge = stream_charge(STREAM_PIECE)
+        taken = min(-(-room // piece_charge) * STREAM_PIECE, len(data))
+        taken_data = data if taken == len(data) else data[:taken]
+        return taken_data, stream_charge(taken)
+
+    def receive(self, length: int, flags: int) -> Received:
+        """Linux: net/unix/af_unix.c, unix_stream_read_generic."""
+        if self.state != ESTABLISHED:
+            raise EINVAL("not connected")
+        if flags & MSG_OOB:
+            raise EOPNOTSUPP("no urgent data here")
+        messages = self.messages
+        if not messages:
+            if self.error:
+                self.raise_error()
+            if self.ended & RECEIVING:
+                return Received(b"", 0)
+            self.wait_to_receive(flags)
+        if flags & MSG_PEEK:
+            return self._peek(length, flags)
+        if self.peek_offset > 0:
+            self.peek_offset = max(self.peek_offset - min(length, self.unread_bytes), 0)
+        message = messages[0]
+        data, offset = message.data, message.offset
+        left = len(data) - offset
+        if left <= length and len(messages) == 1:
+            messages.popleft()
+            received = Received(data[offset:] if offset else data, left)
+            message.charged.uncharge(message.charge)
+        elif left > length:
+            received = Received(data[offset : offset + length], length)
+            message.offset = offset + length
+        else:
+            return self._gather(length)
+        self._describe(message, received)
+        self.take_files(message, received)
+        return received
+
+    def _describe(self, message: Message, received: Received) -> None:
+        """Say who sent the first bytes."""
+        sender = message.charged
+        if isinstance(sender, UnixSocket) and sender.name is not None:
+            received.address = format_address(sender.name)
+        if self.passes_credentials:
+            received.credentials = message.credentials
+
+    def _gather(self, length: int) -> Received:
+        """Receive from several messages, up to one with files or, if that is told, of another sender."""
+        messages = self.messages
+        first = messages[0]
+        parts: list[bytes] = []
+        taken = 0
+        received = Received(b"", 0)
+        self._describe(first, received)
+        while messages and taken < length:
+            message = messages[0]
+            if taken and self.passes_credentials and not _is_same_sender(first, message):
+                break
+            data, offset = message.data, message.offset
+            end = min(len(data), offset + length - taken)
+            parts.append(data[offset:end])
+            taken += end - offset
+            had_files = message.files is not None
+            self.take_files(message, received)
+            if end < len(data):
+                message.offset = end
+                break
+            messages.popleft()
+            message.charged.uncharge(message.charge)
+            if had_files:
+                break
+        received.data = b"".join(parts)
+        received.length = taken
+        return received
+
+    def _peek(self, length: int, flags: int) -> Received:
+        """What `receive` would give, left where it is; past the SO_PEEK_OFF there may be nothing yet."""
+        if self.peek_offset >= self.unread_bytes:
+            self.raise_error()
+            if self.ended & RECEIVING:
+                return Received(b"", 0)
+            self.wait_to_receive(flags)
+        parts: list[bytes] = []
+        taken = 0
+        skipped = max(self.peek_offset, 0)
+        received = Received(b"", 0)
+        first: Message | None = None
+        for message in self.messages:
+            start = message.offset + skipped
+            if start >= len(message.data):
+                skipped = start - len(message.data)
+                continue
+            skipped = 0
+            if first is None:
+                first = message
+                self._describe(message, received)
+            elif self.passes_credentials and not _is_same_sender(first, message):
+                break
+            end = min(len(message.data), start + length - taken)
+            parts.append(message.data[start:end])
+            taken += end - start
+            if message.files is not None:
+                self.copy_files(message, received)
+                break
+            if taken >= length:
+                break
+        if self.peek_offset >= 0:
+            self.peek_offset += taken
+        received.data = b"".join(parts)
+        received.length = taken
+        return received
+
+    def put_back(self, data: bytes) -> None:
+        message = Message(data, 0, self)
+        self.messages.appendleft(message)
+
+
+def _is_same_sender(one: Message, other: Message) -> bool:
+    """Whether bytes of both messages may be received as one. Linux: unix_skb_scm_eq."""
+    first, second = one.credentials, other.credentials
+    return first is second if first is None or second is None else first.is_same(second)
