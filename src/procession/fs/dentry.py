@@ -18,7 +18,7 @@ class Dentry:
     or None for a name that is known to be absent. Directories whose inode has `caches_lookups` unset keep
     their children in `volatile_children`, to be looked up each time. `is_plain` is unset on symbolic
     links and mount points, which the walk must treat differently. `mounted` are the mounts that cover it,
-    in whatever parent mount and namespace.
+    in whatever parent mount and namespace; None if there are none.
     """
 
     __slots__ = (
@@ -40,7 +40,7 @@ class Dentry:
         self.volatile_children: dict[bytes, Dentry] | None = None
         self.is_deleted = False
         self.is_plain = inode.mode & S_IFMT != S_IFLNK
-        self.mounted: tuple[Mount, ...] = ()
+        self.mounted: dict[Mount, None] | None = None
 
     def add(self, name: bytes, inode: Inode) -> Dentry:
         """The entry `name` has come to be, and leads to `inode`."""

@@ -28,7 +28,6 @@ from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEO
 
 if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
-    from procession.fs.mount import Mount
 
 _DOTS = (b"", b".", b"..")
 
@@ -350,13 +349,13 @@ def _check_not_mounted(context: FsContext, dentry: Dentry) -> None:
     Linux: fs/namespace.c, __is_local_mountpoint.
     """
     namespace = context.root.mount.namespace
-    if any(mount.namespace is namespace for mount in dentry.mounted):
+    if dentry.mounted is not None and any(mount.namespace is namespace for mount in dentry.mounted):
         raise EBUSY
 
 
 def _entry_is_gone(directory: Dentry, victim: Dentry) -> None:
     """Forget the name, and what other namespaces have mounted on it. Linux: d_delete and detach_mounts."""
     directory.remove(victim)
-    mounts: tuple[Mount, ...] = victim.mounted
-    for mount in mounts:
-        mount.take_away()
+    if victim.mounted is not None:
+        for mount in tuple(victim.mounted):
+            mount.take_away()

@@ -92,7 +92,9 @@ class Mount:
         self.parent = parent
         self.mountpoint = mountpoint
         parent.children[mountpoint] = self
-        mountpoint.mounted = (*mountpoint.mounted, self)
+        if mountpoint.mounted is None:
+            mountpoint.mounted = {}
+        mountpoint.mounted[self] = None
         mountpoint.is_plain = False
 
     def detach(self) -> None:
@@ -101,8 +103,10 @@ class Mount:
         if parent is None or mountpoint is None:
             return
         del parent.children[mountpoint]
-        mountpoint.mounted = tuple(mount for mount in mountpoint.mounted if mount is not self)
+        assert mountpoint.mounted is not None
+        del mountpoint.mounted[self]
         if not mountpoint.mounted:
+            mountpoint.mounted = None
             mountpoint.is_plain = not mountpoint.inode.is_symlink
         self.parent = self.mountpoint = None
 
@@ -175,8 +179,9 @@ class MountGroups:
     __slots__ = ("followers", "members", "next_number")
 
     def __init__(self) -> None:
-        self.members: dict[int, list[Mount]] = {}
-        self.followers: dict[int, list[Mount]] = {}
+        # Sets in the order of joining: a group may have thousands, of which any may leave.
+        self.members: dict[int, dict[Mount, None]] = {}
+        self.followers: dict[int, dict[Mount, None]] = {}
         self.next_number = 1
 
     def found(self, mount: Mount) -> None:
@@ -189,12 +194,12 @@ class MountGroups:
     def join(self, mount: Mount, number: int) -> None:
         """Put `mount` into peer group `number`."""
         mount.peer_group = number
-        self.members.setdefault(number, []).append(mount)
+        self.members.setdefault(number, {})[mount] = None
 
     def follow(self, mount: Mount, number: int) -> None:
         """Let `mount` receive what happens in group `number`."""
         mount.master = number
-        self.followers.setdefault(number, []).append(mount)
+        self.followers.setdefault(number, {})[mount] = None
 
     def leave(self, mount: Mount) -> None:
         """Take `mount` out of its peer group. The last to leave hands its followers to its own master."""
@@ -203,11 +208,11 @@ class MountGroups:
             return
         mount.peer_group = 0
         members = self.members[number]
-        members.remove(mount)
+        del members[mount]
         if members:
             return
         del self.members[number]
-        for follower in self.followers.pop(number, []):
+        for follower in self.followers.pop(number, {}):
             follower.master = 0
             if mount.master:
                 self.follow(follower, mount.master)
@@ -218,36 +223,38 @@ class MountGroups:
         if number:
             mount.master = 0
             followers = self.followers[number]
-            followers.remove(mount)
+            del followers[mount]
             if not followers:
                 del self.followers[number]
 
     def receivers(self, number: int) -> list[Mount]:
         """All mounts to which what happens in group `number` spreads, members of it first."""
-        receivers: list[Mount] = []
+        receivers: dict[Mount, None] = {}
         numbers = [number]
+        seen = {number}
         for group in numbers:
-            members = self.members.get(group, [])
-            receivers.extend(mount for mount in members if mount not in receivers)
-            for follower in self.followers.get(group, []):
-                if follower.peer_group and follower.peer_group not in numbers:
+            receivers.update(self.members.get(group, {}))
+            for follower in self.followers.get(group, {}):
+                if follower.peer_group and follower.peer_group not in seen:
                     numbers.append(follower.peer_group)
-                elif follower not in receivers:
-                    receivers.append(follower)
-        return receivers
+                    seen.add(follower.peer_group)
+                else:
+                    receivers[follower] = None
+        return list(receivers)
 
 
 class MountNamespace:
     """A tree of mounts that a group of tasks sees (Linux: struct mnt_namespace).
 
     `root` is the mount below all others. `mounts` are all of them by number, in the order in which they
-    were made.
+    were made; `has_locked_mounts` is set once a locked one was among them.
     """
 
-    __slots__ = ("mounts", "root")
+    __slots__ = ("has_locked_mounts", "mounts", "root")
 
     def __init__(self, root: Mount) -> None:
         self.root = root
+        self.has_locked_mounts = False
         self.mounts: dict[int, Mount] = {}
         for mount in root.tree():
             self.add(mount)
@@ -261,6 +268,8 @@ class MountNamespace:
         """`mount` is in this namespace now."""
         mount.namespace = self
         self.mounts[mount.number] = mount
+        if mount.is_locked:
+            self.has_locked_mounts = True
 
     def mount(
         self, superblock: Superblock, where: Path, flags: int = 0, source: bytes | None = None

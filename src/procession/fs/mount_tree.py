@@ -142,6 +142,9 @@ def bind(namespace: MountNamespace, source: Path, where: Path, *, is_recursive: 
 
 
 def _has_locked_children(source: Path) -> bool:
+    namespace = source.mount.namespace
+    if namespace is None or not namespace.has_locked_mounts:
+        return False
     return any(
         child.is_locked and mountpoint.is_descendant_of(source.dentry)
         for mountpoint, child in source.mount.children.items()
