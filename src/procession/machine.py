@@ -11,7 +11,7 @@ from procession.fs import namei
 from procession.fs.devices import Devtmpfs
 from procession.fs.file import O_NOATIME, O_NOCTTY, O_RDONLY, O_RDWR
 from procession.fs.host_stream import HostInput, HostOutput
-from procession.fs.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME, first_namespace
+from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME, first_namespace
 from procession.fs.overlay import Overlay
 from procession.fs.terminal.devpts import Devpts, install_terminals
 from procession.fs.tmpfs import Tmpfs
@@ -420,8 +420,8 @@ class Machine:
 
         What is typed there is fed to it, and what it shows is taken from it.
         """
-        from procession.fs.mount import Mount
-        from procession.fs.mount_tree import bind
+        from procession.fs.mounts.mount import Mount
+        from procession.fs.mounts.tree import bind
         from procession.fs.terminal.host import HostTerminal
 
         place = self._find(b"/dev/pts")

@@ -9,7 +9,7 @@ from procession.fs import accounts
 from procession.fs.fd_table import FdTable
 from procession.fs.file import O_CREAT, O_RDWR
 from procession.fs.lock import F_RDLCK, F_UNLCK, RecordLock, set_lock
-from procession.fs.mount_tree import MNT_DETACH, bind, copy_namespace, unmount
+from procession.fs.mounts.tree import MNT_DETACH, bind, copy_namespace, unmount
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.xattr import set_xattr
 from tests.fs.file_tree import FileTree, new_tmpfs_tree

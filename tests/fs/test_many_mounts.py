@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from procession.fs.mount_tree import MNT_DETACH, MS_SHARED, bind, set_propagation, unmount
+from procession.fs.mounts.tree import MNT_DETACH, MS_SHARED, bind, set_propagation, unmount
 from procession.fs.tmpfs import Tmpfs
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
 from tests.fs.growth import growth

@@ -7,8 +7,8 @@ import pytest
 from procession.abi.errno import EAGAIN, EBUSY, EINVAL, ELOOP, ENOENT, ENOTDIR, EPERM
 from procession.fs.file import O_CREAT, O_RDWR
 from procession.fs.fs_context import FsContext
-from procession.fs.mount import MS_NOEXEC, MS_RDONLY, MountNamespace
-from procession.fs.mount_tree import (
+from procession.fs.mounts.mount import MS_NOEXEC, MS_RDONLY, MountNamespace
+from procession.fs.mounts.tree import (
     MNT_DETACH,
     MNT_EXPIRE,
     MS_PRIVATE,

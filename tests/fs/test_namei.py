@@ -34,7 +34,7 @@ from procession.fs.file import (
 )
 from procession.fs.fs_context import FsContext
 from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode
-from procession.fs.mount import MS_RDONLY
+from procession.fs.mounts.mount import MS_RDONLY
 from procession.fs.namei import (
     RESOLVE_BENEATH,
     RESOLVE_IN_ROOT,

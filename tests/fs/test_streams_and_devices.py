@@ -9,7 +9,7 @@ from procession.fs.devices import Devtmpfs
 from procession.fs.file import O_NONBLOCK, O_RDWR, O_WRONLY, POLLERR, POLLHUP, POLLIN, POLLOUT, File
 from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.inode import S_IFCHR, S_IFIFO
-from procession.fs.mount import MS_NODEV
+from procession.fs.mounts.mount import MS_NODEV
 from procession.fs.wait_queue import Sleep
 from tests.fs.file_tree import FileTree, User, new_tmpfs_tree
 

@@ -22,7 +22,7 @@ from procession.abi.errno import (
 from procession.fs.attributes import NOW, OMIT, change_mode, change_owner, change_times, truncate
 from procession.fs.file import O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, SEEK_DATA, SEEK_HOLE
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFSOCK
-from procession.fs.mount import MS_NOATIME, MS_STRICTATIME
+from procession.fs.mounts.mount import MS_NOATIME, MS_STRICTATIME
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, Tmpfs
 from procession.fs.xattr import get_xattr, list_xattrs, remove_xattr, set_xattr
 from tests.fs.file_tree import SECOND_NS, FileTree, TestClock, User, new_tmpfs_tree

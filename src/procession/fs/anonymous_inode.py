@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EOPNOTSUPP
 from procession.fs.inode import S_IFDIR, Inode, Superblock
-from procession.fs.mount import Mount
+from procession.fs.mounts.mount import Mount
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path

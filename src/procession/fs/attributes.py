@@ -149,7 +149,7 @@ def check_access(path: Path, subject: Subject, mask: int) -> None:
     `subject` has the ids and capabilities that count: the real ones for access(2) itself.
     Linux: fs/open.c, do_faccessat.
     """
-    from procession.fs.mount import MS_NOEXEC
+    from procession.fs.mounts.mount import MS_NOEXEC
     from procession.fs.permission import MAY_EXEC
 
     inode = path.inode

@@ -8,7 +8,7 @@ from procession.abi.file_mode import S_IFMT
 from procession.fs.inode import S_IFLNK, Inode
 
 if TYPE_CHECKING:
-    from procession.fs.mount import Mount
+    from procession.fs.mounts.mount import Mount
 
 
 class Dentry:

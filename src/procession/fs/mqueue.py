@@ -32,7 +32,7 @@ from procession.fs.file import (
     File,
 )
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
-from procession.fs.mount import Mount
+from procession.fs.mounts.mount import Mount
 from procession.fs.namei import look_up_entry
 from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE, check_sticky
 from procession.fs.wait_queue import WaitQueue

@@ -38,7 +38,7 @@ from procession.fs.file import (
 )
 from procession.fs.file_events import IN_MODIFY, note_change, note_creation
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Inode
-from procession.fs.mount import MS_NODEV, MS_NOSYMFOLLOW, Mount, top_of
+from procession.fs.mounts.mount import MS_NODEV, MS_NOSYMFOLLOW, Mount, top_of
 from procession.fs.permission import (
     MAY_EXEC,
     MAY_READ,

@@ -21,7 +21,7 @@ from procession.fs.file import (
     File,
 )
 from procession.fs.inode import S_IFDIR, S_IFIFO, Inode, Superblock
-from procession.fs.mount import MS_NOATIME, Mount
+from procession.fs.mounts.mount import MS_NOATIME, Mount
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.pipe_buffer import Pipe, PipeAccounts, new_pipe
 from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue

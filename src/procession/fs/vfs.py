@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from procession.fs.file_events import FileEvents
     from procession.fs.inode import Inode
     from procession.fs.lock import LockRequest
-    from procession.fs.mount import Mount
+    from procession.fs.mounts.mount import Mount
     from procession.fs.permission import Subject
     from procession.hardware.physical_memory import PhysicalMemory
 
@@ -66,7 +66,7 @@ class Vfs:
     )
 
     def __init__(self, memory: PhysicalMemory, clock: Clock, random: RandomSource) -> None:
-        from procession.fs.mount import MountGroups
+        from procession.fs.mounts.mount import MountGroups
 
         self.memory = memory
         self.accounts = FileAccounts(memory.frame_count << 12)
@@ -100,7 +100,7 @@ class Vfs:
         mount = self.pseudo_mounts.get(type_name)
         if mount is None:
             from procession.fs.inode import S_IFDIR, Inode, Superblock
-            from procession.fs.mount import Mount
+            from procession.fs.mounts.mount import Mount
 
             superblock = Superblock(self, type_name, magic)
             superblock.is_internal = True

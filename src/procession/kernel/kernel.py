@@ -17,7 +17,7 @@ from procession.kernel.time.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
 from procession.kernel.time.timer import TimerQueue
 
 if TYPE_CHECKING:
-    from procession.fs.mount import MountNamespace
+    from procession.fs.mounts.mount import MountNamespace
     from procession.fs.vfs import Vfs
     from procession.hardware.engine import Engine
     from procession.hardware.physical_memory import PhysicalMemory

@@ -8,7 +8,7 @@ from procession.abi.errno import ENFILE
 from procession.abi.statfs import Magic
 from procession.fs.file import O_NONBLOCK, O_RDWR, File
 from procession.fs.inode import S_IFDIR, S_IFSOCK, Inode, Superblock
-from procession.fs.mount import Mount
+from procession.fs.mounts.mount import Mount
 from procession.net.network import Network
 from procession.net.socket import MSG_DONTWAIT, POLLIN, POLLOUT
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.device_numbers import device_major, device_minor
 from procession.fs.dentry import Dentry, Path, path_below
-from procession.fs.mount import (
+from procession.fs.mounts.mount import (
     MS_NOATIME,
     MS_NODEV,
     MS_NODIRATIME,

@@ -19,7 +19,7 @@ from procession.abi.errno import (
 )
 from procession.abi.mmap_flags import MAP_TYPE, LockAll, MapFlag, MremapFlag, MsyncFlag, Protection
 from procession.fs.file import MAXIMUM_SIZE
-from procession.fs.mount import MS_NOEXEC
+from procession.fs.mounts.mount import MS_NOEXEC
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
     PAGE_MASK,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, EPERM
 from procession.abi.mount_flags import MS_MGC_MSK, MS_MGC_VAL, MountFlag, UmountFlag
 from procession.fs.file_system_type import make_file_system
-from procession.fs.mount import MS_NOATIME, MS_RDONLY, MS_RELATIME, MountNamespace
-from procession.fs.mount_tree import (
+from procession.fs.mounts.mount import MS_NOATIME, MS_RDONLY, MS_RELATIME, MountNamespace
+from procession.fs.mounts.tree import (
     MOUNT_FLAGS,
     MS_PRIVATE,
     MS_SHARED,
@@ -20,7 +20,7 @@ from procession.fs.mount_tree import (
     set_propagation,
     unmount,
 )
-from procession.fs.mount_tree import (
+from procession.fs.mounts.tree import (
     pivot_root as pivot,
 )
 from procession.fs.namei import lookup

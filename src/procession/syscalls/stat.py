@@ -19,7 +19,7 @@ from procession.abi.stat import Stat, Statx, StatxAttribute, StatxMask, StatxTim
 from procession.abi.statfs import Statfs, StatfsFlag
 from procession.fs.attributes import check_access
 from procession.fs.inode import S_IFLNK, Inode
-from procession.fs.mount import MS_NOATIME, Mount
+from procession.fs.mounts.mount import MS_NOATIME, Mount
 from procession.fs.namei import lookup
 from procession.kernel.security.capability import SECURE_NO_SETUID_FIXUP
 from procession.syscalls.declaration import syscall

@@ -10,7 +10,7 @@ from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
 from procession.fs.file import O_NOCTTY, File
 from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode, Superblock
-from procession.fs.mount import root_dentry, top_of
+from procession.fs.mounts.mount import root_dentry, top_of
 from procession.fs.namei import look_up_entry
 from procession.fs.terminal.pty import PtyMaster, PtySlave
 from procession.fs.terminal.tty import JobControl, Tty, TtyFile

@@ -17,7 +17,7 @@ from procession.abi.errno import (
 from procession.abi.file_mode import S_IFMT
 from procession.fs import namei
 from procession.fs.inode import S_IFREG, S_ISGID, S_ISUID
-from procession.fs.mount import MS_NOEXEC, MS_NOSUID
+from procession.fs.mounts.mount import MS_NOEXEC, MS_NOSUID
 from procession.fs.permission import MAY_EXEC, MAY_READ
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.personality import PersonalityFlag
-from procession.fs.mount import MS_NOEXEC
+from procession.fs.mounts.mount import MS_NOEXEC
 from procession.mm.vma import PROT_EXEC, PROT_READ
 
 if TYPE_CHECKING:

@@ -299,7 +299,7 @@ class MountNamespace:
             raise ENOENT
         if mountpoint.inode.is_directory != mount.root.inode.is_directory:
             raise ENOTDIR
-        from procession.fs.mount_tree import attach_everywhere
+        from procession.fs.mounts.tree import attach_everywhere
 
         attach_everywhere(mount, parent, mountpoint)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from procession.abi.errno import EAGAIN, EBUSY, EINVAL, ELOOP, ENOENT, ENOTDIR, EPERM, Errno
 from procession.abi.mount_flags import MountFlag, UmountFlag
 from procession.fs.dentry import Dentry, Path
-from procession.fs.mount import (
+from procession.fs.mounts.mount import (
     MS_NOATIME,
     MS_NODEV,
     MS_NODIRATIME,
