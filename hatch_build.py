@@ -30,7 +30,7 @@ LEFT_INTERPRETED = frozenset(
         "syscalls/declaration.py",
     )
 )
-_MAKERS_OF_VALUES = frozenset(("bytes", "frozenset", "int", "range", "tuple", "Struct"))
+_MAKERS_OF_VALUES = frozenset(("bytes", "frozenset", "int", "range", "tuple", "Words"))
 _FUTURE = "from __future__ import annotations"
 _CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 

@@ -25,7 +25,7 @@ from procession.hardware.engines.scripted import (
     Step,
 )
 from procession.hardware.physical_memory import OutOfFrames, PhysicalMemory
-from procession.hardware.registers import R12, RIP
+from procession.hardware.registers import R12, RIP, set_register
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.decider import Decider, SeededDecider
 from procession.kernel.init import MASK_ADDRESS, create_init
@@ -547,8 +547,8 @@ def has_ended(group: ThreadGroup) -> bool:
 
 
 def _point_at_script(task: Task, number: int) -> None:
-    task.registers.general[R12] = number
-    task.registers.general[RIP] = 0
+    set_register(task.registers.general, R12, number)
+    set_register(task.registers.general, RIP, 0)
 
 
 REAPER_SCRIPT: tuple[Step, ...] = (

@@ -92,6 +92,7 @@ WITHOUT_HEADERS = {
     "errno": "has a test of its own",
     "structure": "what structures are made of",
     "syscall_numbers": "has a test of its own",
+    "word": "what fields are packed with",
 }
 
 # Numbers that no header for programs names, and where they come from.

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
-from struct import Struct
 from typing import Annotated, Any, ClassVar, Self, dataclass_transform
+
+from procession.abi.word import Words
 
 # What fields are annotated with. The type checker sees int, bytes or tuple[int, ...]; the layout is read from
 # the annotation's text, as evaluating some hundreds of annotations would be felt at every start.
@@ -145,7 +146,7 @@ class StructureType(type):
             "ALIGNMENT": alignment,
             "OFFSETS": offsets,
             "FIELDS": tuple(offsets),
-            "STRUCT": Struct("<" + body),
+            "STRUCT": Words("<" + body),
             "_body": body,
             "_layout": tuple(layout),
             "_defaults": tuple(defaults),
@@ -170,7 +171,7 @@ class Structure(metaclass=StructureType):
     ALIGNMENT: ClassVar[int]
     OFFSETS: ClassVar[dict[str, int]]
     FIELDS: ClassVar[tuple[str, ...]]
-    STRUCT: ClassVar[Struct]
+    STRUCT: ClassVar[Words]
     _body: ClassVar[str]
     _layout: ClassVar[tuple[tuple[str, Kind], ...]]
     _defaults: ClassVar[tuple[object, ...]]
@@ -203,7 +204,7 @@ class Structure(metaclass=StructureType):
         return leaves
 
     def pack(self) -> bytes:
-        """The structure's bytes, SIZE of them. struct.error if a number doesn't fit into its field."""
+        """The structure's bytes, SIZE of them; a number is taken modulo its field's width, as in C."""
         return self.STRUCT.pack(*type(self)._leaves(self))
 
     @classmethod

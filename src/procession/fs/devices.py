@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.device_numbers import Major, device_minor, encode_device
 from procession.abi.errno import EINVAL, ENOSPC, ENXIO, EPERM
 from procession.abi.ioctls import RandomIoctl
+from procession.abi.word import pack_u32
 from procession.fs.file import File
 from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK
 from procession.fs.tmpfs import MemoryInode, Tmpfs
@@ -102,7 +103,7 @@ class RandomFile(DeviceFile):
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """random(4). Changing the pool takes a privilege of the host's administrator."""
         if request == RandomIoctl.RNDGETENTCNT:
-            memory.write(argument, _ENTROPY_BITS.to_bytes(4, "little"))
+            memory.write(argument, pack_u32(_ENTROPY_BITS))
             return 0
         if request == RandomIoctl.RNDGETPOOL or request not in set(RandomIoctl):
             raise EINVAL

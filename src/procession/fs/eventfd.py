@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAGAIN, EINVAL
+from procession.abi.word import pack_u64
 from procession.fs.anonymous_inode import anonymous_inodes, anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDWR, POLLERR, POLLIN, POLLOUT, File
 from procession.fs.wait_queue import Sleep, WaitQueue
@@ -50,7 +51,7 @@ class EventFile(File):
         taken = 1 if self.is_semaphore else count
         self.count = count - taken
         self.write_queue.wake_all()
-        return taken.to_bytes(8, "little")
+        return pack_u64(taken)
 
     def write(self, data: bytes) -> int:
         """Add the number in eight bytes to the count. Linux: fs/eventfd.c, eventfd_write."""

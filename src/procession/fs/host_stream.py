@@ -12,6 +12,7 @@ from procession.abi.errno import EACCES, EAGAIN, EPIPE
 from procession.abi.ioctls import FileIoctl
 from procession.abi.limits import PIPE_BUF
 from procession.abi.open_flags import O_ACCMODE
+from procession.abi.word import pack_u32
 from procession.fs.file import (
     O_RDONLY,
     O_WRONLY,
@@ -199,7 +200,7 @@ class InputFile(File):
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         if request == _FIONREAD:
-            memory.write(argument, len(self.stream.buffer).to_bytes(4, "little"))
+            memory.write(argument, pack_u32(len(self.stream.buffer)))
             return 0
         return super().ioctl(request, argument, memory)
 

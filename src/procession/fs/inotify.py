@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EAGAIN, EEXIST, EINVAL, EMFILE, ENOSPC, ENOTTY
 from procession.abi.inotify import InotifyEvent, InotifyMask
 from procession.abi.ioctls import FileIoctl, InotifyIoctl
+from procession.abi.word import pack_u32
 from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDONLY, POLLIN, POLLRDNORM, File
 from procession.fs.file_events import IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_UNMOUNT, FileEvents
@@ -237,7 +238,7 @@ class InotifyFile(File):
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: fs/notify/inotify/inotify_user.c, inotify_ioctl."""
         if request == FileIoctl.FIONREAD:
-            memory.write(argument, sum(map(event_size, self.events)).to_bytes(4, "little"))
+            memory.write(argument, pack_u32(sum(map(event_size, self.events))))
             return 0
         if request == InotifyIoctl.INOTIFY_IOC_SETNEXTWD:
             if not 1 <= argument <= _LARGEST_DESCRIPTOR:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EINVAL, ENFILE, ENOTTY, ENXIO, EPIPE
 from procession.abi.open_flags import O_ACCMODE
+from procession.abi.word import pack_u32
 from procession.fs.file import (
     O_DIRECT,
     O_NOATIME,
@@ -109,7 +110,7 @@ class PipeFile(File):
         """Linux: fs/pipe.c, pipe_ioctl."""
         if request != FIONREAD:
             raise ENOTTY
-        memory.write(argument, self.pipe.length.to_bytes(4, "little"))
+        memory.write(argument, pack_u32(self.pipe.length))
         return 0
 
     def poll_mask(self) -> int:

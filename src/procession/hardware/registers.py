@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from procession.hardware.engine import GeneralRegisters
+
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 R8, R9, R10, R11, R12, R13, R14, R15 = range(8, 16)
 RIP = 16
+WORD_MASK = (1 << 64) - 1
+
+
+def set_register(general: GeneralRegisters, register: int, value: int) -> None:
+    """Put `value` into a register, modulo its width: the processor's sums wrap, and so do the kernel's.
+
+    A test of the architecture sees to it that no register is set otherwise.
+    """
+    general[register] = value & WORD_MASK
+
+
+def set_registers(general: GeneralRegisters, registers: Sequence[int], values: Sequence[int]) -> None:
+    """Put each of `values` into the register at the same place of `registers`."""
+    for register, value in zip(registers, values, strict=True):
+        general[register] = value & WORD_MASK
 
 
 class Registers:

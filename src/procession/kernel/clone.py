@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR, Errno
+from procession.abi.word import pack_u32
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
-from procession.hardware.registers import RAX, RSP
+from procession.hardware.registers import RAX, RSP, set_register
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.priority import check_fork, inherit_scheduling
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
@@ -170,9 +171,9 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
 
     task = Task(kernel, tid, kernel.registers_of(parent).copy())
     registers = task.registers
-    registers.general[RAX] = 0
+    set_register(registers.general, RAX, 0)
     if arguments.stack:
-        registers.general[RSP] = arguments.stack
+        set_register(registers.general, RSP, arguments.stack)
     if flags & CLONE_SETTLS:
         registers.fs_base = arguments.tls
     task.mm = mm
@@ -281,6 +282,6 @@ def store_tid(task: Task, address: int, tid: int) -> None:
     from procession.abi.errno import EFAULT
 
     try:
-        task.mm.write(address, tid.to_bytes(4, "little"))
+        task.mm.write(address, pack_u32(tid))
     except (EFAULT, OutOfFrames):
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from procession.abi.word import pack_u64
+
 _WORD = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -39,4 +41,4 @@ class SeededDecider:
     def random_bytes(self, length: int) -> bytes:
         """The next `length` bytes."""
         words = -(-length // 8)
-        return b"".join(self._next().to_bytes(8, "little") for _ in range(words))[:length]
+        return b"".join(pack_u64(self._next()) for _ in range(words))[:length]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EAGAIN
 from procession.fs.fd_table import FdTable
 from procession.fs.fs_context import FsContext
-from procession.hardware.registers import RIP, Registers
+from procession.hardware.registers import RIP, Registers, set_register
 from procession.kernel.rlimit import Limits
 from procession.kernel.security.credentials import Credentials
 from procession.kernel.session import create_session
@@ -55,7 +55,7 @@ def create_init(kernel: Kernel) -> Task:
     task.command_name = b"init"
     task.blocked = _SIGCHLD_BIT
     _fill_reaper_memory(task.mm)
-    task.registers.general[RIP] = CODE_ADDRESS
+    set_register(task.registers.general, RIP, CODE_ADDRESS)
     kernel.init = task.group
     return task
 

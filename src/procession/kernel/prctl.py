@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.capability import CAP_LAST_CAP
 from procession.abi.errno import EINVAL, ENODEV, ENXIO, EPERM, ERANGE
 from procession.abi.prctl import CapAmbientOperation, MceKill, MceKillPolicy, PrctlOption, SetMmField, TscMode
+from procession.abi.word import pack_u32, pack_u64
 from procession.kernel.sched.priority import REAL_TIME
 from procession.kernel.security.capability import (
     CAP_SYS_RESOURCE,
@@ -54,7 +55,7 @@ def _expect_no(*arguments: int) -> None:
 
 
 def _put_int(task: Task, address: int, value: int) -> int:
-    task.mm.write(address, (value & _UINT_MAX).to_bytes(4, "little"))
+    task.mm.write(address, pack_u32(value))
     return 0
 
 
@@ -228,7 +229,7 @@ def _get_no_new_privs(task: Task, arguments: Arguments) -> int:
 
 
 def _get_tid_address(task: Task, arguments: Arguments) -> int:
-    task.mm.write(arguments[0], task.clear_child_tid.to_bytes(8, "little"))
+    task.mm.write(arguments[0], pack_u64(task.clear_child_tid))
     return 0
 
 

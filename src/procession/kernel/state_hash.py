@@ -81,6 +81,9 @@ class StateWalk:
             text = f"set{{{','.join(sorted(map(self.add, value)))}}}"
         elif isinstance(value, type):
             text = f"class {value.__module__}.{value.__qualname__}"
+        elif isinstance(value, Struct):
+            # The layout of a pointer argument of a call that sleeps.
+            text = f"layout {value.format}"
         elif kind.__module__.startswith("procession."):
             fields = (
                 f"{name}={self.add(getattr(value, name))}"
@@ -88,9 +91,6 @@ class StateWalk:
                 if hasattr(value, name)
             )
             text = f"{kind.__qualname__}({','.join(fields)})"
-        elif isinstance(value, Struct):
-            # The layout of a pointer argument of a call that sleeps.
-            text = f"layout {value.format}"
         elif isinstance(value, memoryview):
             text = "view"
         elif kind.__name__ == "mmap":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, EIO, ENOTTY, EPERM, ERESTARTSYS, ESRCH
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.signals import SIG_IGN
+from procession.abi.word import pack_u32
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.devpts import Devpts
@@ -203,7 +204,7 @@ class TerminalJobs:
 
     def _get_foreground(self, file: TtyFile, argument: int, memory: UserMemory) -> int:
         tty = self._check_own(file)
-        memory.write(argument, tty.foreground.to_bytes(4, "little"))
+        memory.write(argument, pack_u32(tty.foreground))
         return 0
 
     def _get_session(self, file: TtyFile, argument: int, memory: UserMemory) -> int:
@@ -211,7 +212,7 @@ class TerminalJobs:
         session: Session | None = tty.session
         if session is None:
             raise ENOTTY("no session has it")
-        memory.write(argument, session.id.to_bytes(4, "little"))
+        memory.write(argument, pack_u32(session.id))
         return 0
 
     def _set_foreground(self, file: TtyFile, argument: int, memory: UserMemory) -> int:

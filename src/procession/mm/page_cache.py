@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from procession.abi.word import pack_array
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
     PAGE_MASK,
@@ -38,7 +39,7 @@ class EntryRun:
     __slots__ = ("entries", "frame_count", "present_count")
 
     def __init__(self, entries: list[int], frame_count: int) -> None:
-        self.entries = b"".join(entry.to_bytes(8, "little") for entry in entries)
+        self.entries = pack_array("Q", entries)
         self.present_count = sum(map(bool, entries))
         self.frame_count = frame_count
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import (
@@ -24,6 +23,7 @@ from procession.abi.netlink import (
     Nlmsghdr,
 )
 from procession.abi.socket import AddressFamily, SockaddrNl, SocketLevel
+from procession.abi.word import Words, pack_u16
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Received
 from procession.net.route_messages import answer
@@ -71,8 +71,8 @@ _SWITCHES = frozenset(
     )
 )
 _LARGEST_GROUP = 38
-_HEADER = Struct("<IHHII")
-_ERROR_CODE = Struct("<i")
+_HEADER = Words("<IHHII")
+_ERROR_CODE = Words("<i")
 _FIRST_MADE_UP_ID = 0xFFFFF000
 _MESSAGE_OVERHEAD = 32
 
@@ -143,7 +143,7 @@ class NetlinkSocket(Socket):
         """Linux: net/netlink/af_netlink.c, netlink_connect."""
         if len(address) < 2:
             raise EINVAL
-        if address[:2] == AF_UNSPEC.to_bytes(2, "little"):
+        if address[:2] == pack_u16(AF_UNSPEC):
             self.state, self.target = 7, 0
             return
         wanted = parse_address(address)

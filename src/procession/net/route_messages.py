@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENETUNREACH, ENODEV, EOPNOTSUPP, EPERM
@@ -23,6 +22,7 @@ from procession.abi.netlink import (
     RouteType,
     Rtmsg,
 )
+from procession.abi.word import Words, pack_array, pack_u32
 from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from procession.net.host import Identity
     from procession.net.network import Network
 
-_ATTRIBUTE = Struct("<HH")
+_ATTRIBUTE = Words("<HH")
 _TYPE_MASK = 0x3FFF
 _UP = int(InterfaceFlag.IFF_UP)
 _LINK_FLAGS = FLAGS | int(InterfaceFlag.IFF_LOWER_UP)
@@ -78,7 +78,7 @@ def attributes_in(body: bytes, offset: int) -> dict[int, bytes]:
 
 
 def _number(value: int) -> bytes:
-    return value.to_bytes(4, "little")
+    return pack_u32(value)
 
 
 def answer(network: Network, credentials: Identity, kind: int, body: bytes, *, is_dump: bool) -> Answer:
@@ -145,7 +145,7 @@ def _links(network: Network, body: bytes, is_dump: bool) -> Answer:
                     (LinkAttribute.IFLA_BROADCAST, _HARDWARE_ADDRESS),
                     (
                         LinkAttribute.IFLA_STATS64,
-                        b"".join(number.to_bytes(8, "little") for number in counters).ljust(200, b"\0"),
+                        pack_array("Q", counters).ljust(200, b"\0"),
                     ),
                     (
                         LinkAttribute.IFLA_STATS,

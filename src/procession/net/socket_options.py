@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
@@ -18,6 +17,7 @@ from procession.abi.errno import (
     ERANGE,
 )
 from procession.abi.socket import AddressFamily, Linger, SocketLevel, SocketOption, Ucred
+from procession.abi.word import Words, pack_array, pack_u32, pack_u64
 from procession.net.socket import (
     DEFAULT_BUFFER_BYTES,
     LISTENING,
@@ -34,8 +34,8 @@ SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
 CAP_NET_RAW = int(Capability.CAP_NET_RAW)
 
-_INT = Struct("<i")
-_TIMEVAL = Struct("<qq")
+_INT = Words("<i")
+_TIMEVAL = Words("<qq")
 _LARGEST_INT = 0x7FFFFFFF
 _LARGEST_PRIORITY_OF_ALL = 6
 _NAME_LENGTH = 16
@@ -125,7 +125,7 @@ def read_int(value: bytes) -> int:
 
 def pack_int(value: int) -> bytes:
     """An int as getsockopt(2) gives it."""
-    return _INT.pack((value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000)
+    return pack_u32(value)
 
 
 def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
@@ -261,7 +261,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
     if name == _SO_MAX_PACING_RATE:
         # Linux: an unsigned long, as much of it as there is room for.
         rate = options.get(name, _NO_RATE)
-        return rate.to_bytes(8, "little") if length >= 8 else pack_int(min(rate, 0xFFFFFFFF))
+        return pack_u64(rate) if length >= 8 else pack_int(min(rate, 0xFFFFFFFF))
     plain = _plain_value(socket, name)
     if plain is not None:
         return pack_int(plain)
@@ -275,11 +275,11 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
     if name == _SO_COOKIE:
         if length < 8:
             raise EINVAL
-        return socket.cookie.to_bytes(8, "little")
+        return pack_u64(socket.cookie)
     if name == _SO_NETNS_COOKIE:
         if length < 8:
             raise EINVAL
-        return (1).to_bytes(8, "little")
+        return pack_u64(1)
     if name == _SO_PEERNAME:
         address = socket.peer_sockaddr()
         if len(address) < length:
@@ -293,7 +293,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
         return LOOPBACK + b"\0"
     if name == _SO_MEMINFO:
         numbers = (0, socket.receive_room, socket.used_room, socket.send_room, 0, 0, 0, 0, 0)
-        return b"".join(number.to_bytes(4, "little") for number in numbers)
+        return pack_array("I", numbers)
     if name in (_SO_PEERCRED, _SO_PEERGROUPS):
         return _peer_option(socket, name, length)
     raise ENOPROTOOPT(f"no option {name}")
@@ -345,7 +345,7 @@ def _peer_option(socket: Socket, name: int, length: int) -> bytes:
         return Ucred(identity.pid, identity.uid, identity.gid).pack()
     if identity is None:
         raise ENODATA
-    groups = b"".join(group.to_bytes(4, "little") for group in identity.groups)
+    groups = pack_array("I", identity.groups)
     if length < len(groups):
         # The caller is told how much it is, though.
         raise ShortBuffer(len(groups))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from struct import Struct
 
 from procession.abi.socket import SocketLevel, SocketOption
+from procession.abi.word import Words
 
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 SO_TIMESTAMP = int(SocketOption.SO_TIMESTAMP_OLD)
 SO_TIMESTAMPNS = int(SocketOption.SO_TIMESTAMPNS_OLD)
-_TIME = Struct("<qq")
+_TIME = Words("<qq")
 
 
 def timestamp_items(options: Mapping[int, int], time_ns: int) -> list[tuple[int, int, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.device_numbers import device_major, device_minor
+from procession.abi.word import pack_u8
 from procession.fs.dentry import Dentry, Path, path_below
 from procession.fs.mounts.mount import (
     MS_NOATIME,
@@ -39,7 +40,7 @@ def mangled(name: bytes) -> bytes:
     """`name` as one word: blanks, backslashes and the like in octal (Linux: mangle)."""
     if not any(byte in b" \t\n\\#" for byte in name):
         return name
-    return b"".join(b"\\%03o" % byte if byte in b" \t\n\\#" else bytes((byte,)) for byte in name)
+    return b"".join(b"\\%03o" % byte if byte in b" \t\n\\#" else pack_u8(byte) for byte in name)
 
 
 def mount_options(mount: Mount) -> bytes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.arch_prctl import ArchPrctlOption
 from procession.abi.errno import EINVAL, ENODEV, EPERM
+from procession.abi.word import pack_u64
 from procession.hardware.page_table import USER_END
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice
@@ -33,7 +34,7 @@ def arch_prctl(task: Task, option: Choice[ArchPrctlOption], argument: Address) -
     elif option in (_ARCH_GET_FS, _ARCH_GET_GS):
         registers = kernel.registers_of(task)
         base = registers.fs_base if option == _ARCH_GET_FS else registers.gs_base
-        task.mm.write(argument, base.to_bytes(8, "little"))
+        task.mm.write(argument, pack_u64(base))
     elif option == _ARCH_GET_CPUID:
         return 1
     elif option == _ARCH_SET_CPUID:

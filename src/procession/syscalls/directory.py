@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EINVAL, ENOENT, ENOTDIR, EPERM, ERANGE
 from procession.abi.open_flags import AT_FDCWD
+from procession.abi.word import Words, pack_u8
 from procession.fs import directory as directories
 from procession.fs.dentry import path_below
 from procession.fs.file_events import note_access
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _CAP_SYS_CHROOT = int(Capability.CAP_SYS_CHROOT)
-_HEADER = Struct("<QqH")
+_HEADER = Words("<QqH")
 
 
 @syscall(217)
@@ -43,14 +43,14 @@ def _pack_64(entry: DirectoryEntry, offset: int) -> bytes:
     """struct linux_dirent64: the type, then the name, padded to eight bytes."""
     length = 19 + len(entry.name) + 1 + 7 & ~7
     header = _HEADER.pack(entry.number, offset, length)
-    return (header + bytes([entry.type]) + entry.name).ljust(length, b"\0")
+    return (header + pack_u8(entry.type) + entry.name).ljust(length, b"\0")
 
 
 def _pack_old(entry: DirectoryEntry, offset: int) -> bytes:
     """struct linux_dirent: the name, padded, and the type in the last byte."""
     length = 18 + len(entry.name) + 2 + 7 & ~7
     header = _HEADER.pack(entry.number, offset, length)
-    return (header + entry.name).ljust(length - 1, b"\0") + bytes([entry.type])
+    return (header + entry.name).ljust(length - 1, b"\0") + pack_u8(entry.type)
 
 
 def _list(task: Task, fd: int, buffer: int, size: int, pack: Callable[[DirectoryEntry, int], bytes]) -> int:

@@ -15,7 +15,7 @@ from procession.abi.errno import (
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_TRANSLATIONS, OutOfFrames
-from procession.hardware.registers import RAX, RDX, RIP
+from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
 from procession.kernel.oom import await_memory, out_of_memory
 from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
 from procession.kernel.sched.priority import SCHED_DEADLINE
@@ -106,7 +106,7 @@ class Traps:
         except OutOfFrames:
             out_of_memory(kernel)
             result = -ENOMEM.number
-        registers[RAX] = result & _MASK if result is not None else 0
+        registers[RAX] = (result or 0) & _MASK
         if task.work or task.state is not TaskState.RUNNING or self.memory.stale:
             kernel.is_saved = False
             self.resume()
@@ -153,7 +153,7 @@ class Traps:
             arguments = decode(task, self.cpu.general)
         frame = CallFrame(number, arguments)
         if self._is_interrupted(task, sleep):
-            self.cpu.general[RAX] = self._interrupt(task, number, sleep)
+            set_register(self.cpu.general, RAX, self._interrupt(task, number, sleep))
             self.kernel.is_saved = False
             return
         files = task.files
@@ -373,9 +373,9 @@ class Traps:
             return False
         cycles = self.clock.now_ns * _CYCLES_PER_NS
         registers = self.cpu.general
-        registers[RAX] = cycles & 0xFFFF_FFFF
-        registers[RDX] = cycles >> 32 & 0xFFFF_FFFF
+        set_register(registers, RAX, cycles & 0xFFFF_FFFF)
+        set_register(registers, RDX, cycles >> 32 & 0xFFFF_FFFF)
         if length == 3:
-            registers[1] = 0
-        registers[RIP] = address + length
+            set_register(registers, RCX, 0)
+        set_register(registers, RIP, address + length)
         return True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Annotated
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EBADF, EFAULT, EINTR, EINVAL, EPERM
 from procession.abi.poll import EpollEvent, EpollFlag, EpollOperation
 from procession.abi.time import Timespec
+from procession.abi.word import Words
 from procession.fs.epoll import EPOLLWAKEUP, EpollFile
 from procession.fs.wait_queue import Sleep
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -21,7 +21,7 @@ from procession.syscalls.user_vector import check_user_range, write_prefix
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_EVENT = Struct("<IQ")
+_EVENT = Words("<IQ")
 _MAXIMUM_EVENTS = 0x7FFFFFFF // 12
 _EPOLL_CLOEXEC = int(EpollFlag.EPOLL_CLOEXEC)
 _ADD = int(EpollOperation.EPOLL_CTL_ADD)

@@ -15,6 +15,7 @@ from procession.abi.open_flags import (
     OwnerType,
     Whence,
 )
+from procession.abi.word import pack_array, pack_u64
 from procession.fs.file import (
     FASYNC,
     MAXIMUM_SIZE,
@@ -206,7 +207,7 @@ def _get_owner_uids(task: Task, fd: int, file: File, command: int, argument: int
     owner = file.owner
     credentials = owner.credentials if isinstance(owner, FileOwner) else None
     ids = (0, 0) if credentials is None else (credentials.uid, credentials.euid)
-    task.mm.write(argument, b"".join(number.to_bytes(4, "little") for number in ids))
+    task.mm.write(argument, pack_array("I", ids))
     return 0
 
 
@@ -264,7 +265,7 @@ def _set_write_hint(task: Task, fd: int, file: File, command: int, argument: int
 
 def _get_write_hint(task: Task, fd: int, file: File, command: int, argument: int) -> int:
     """F_GET_RW_HINT. Linux: fs/fcntl.c, fcntl_get_rw_hint."""
-    task.mm.write(argument, file.inode.write_hint.to_bytes(8, "little"))
+    task.mm.write(argument, pack_u64(file.inode.write_hint))
     return 0
 
 

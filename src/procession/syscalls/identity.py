@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from struct import pack, unpack
+from struct import unpack
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import CapUserData, CapUserHeader
 from procession.abi.errno import EINVAL, EPERM, ESRCH
 from procession.abi.limits import NGROUPS_MAX
 from procession.abi.structure import U32
+from procession.abi.word import pack_array, pack_u32
 from procession.kernel.security.capability import CAP_FULL_SET, CAP_SETGID, set_capabilities
 from procession.kernel.security.credentials import (
     set_all_gids,
@@ -132,7 +133,7 @@ def getgroups(task: Task, size: Int, groups: Address) -> int:
     if size:
         if len(mine) > size:
             raise EINVAL(f"{len(mine)} groups don't fit")
-        task.mm.write(groups, pack(f"<{len(mine)}I", *mine))
+        task.mm.write(groups, pack_array("I", mine))
     return len(mine)
 
 
@@ -155,7 +156,7 @@ def _check_version(header: InOut[CapUserHeader]) -> tuple[CapUserHeader, int]:
     (version,) = unpack("<I", memory.read(address, 4))
     count = _CAPABILITY_VERSIONS.get(version)
     if count is None:
-        memory.write(address, pack("<I", _NEWEST_VERSION))
+        memory.write(address, pack_u32(_NEWEST_VERSION))
         raise EINVAL(f"unknown version {version:#x}")
     return header.get(), count
 
@@ -179,7 +180,7 @@ def capget(task: Task, header: InOut[CapUserHeader], data: Out[CapUserData]) -> 
     credentials = target.credentials
     sets = (credentials.cap_effective, credentials.cap_permitted, credentials.cap_inheritable)
     words = [word >> 32 * index & 0xFFFFFFFF for index in range(count) for word in sets]
-    data.memory.write(data.address, pack(f"<{len(words)}I", *words))
+    data.memory.write(data.address, pack_array("I", words))
 
 
 @syscall(126)

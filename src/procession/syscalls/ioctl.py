@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EBADF, EINVAL, EISDIR, ENOTTY, EOPNOTSUPP, EPERM, EXDEV
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl, SocketIoctl, TerminalIoctl
+from procession.abi.word import pack_u32, pack_u64
 from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, File
 from procession.fs.inode import S_IFSOCK
 from procession.fs.permission import CAP_SYS_ADMIN
@@ -59,13 +60,13 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
             change_flags(task, fd, file, file.flags ^ FASYNC)
         return 0
     if request == _FIGETBSZ:
-        task.mm.write(argument, file.inode.block_size.to_bytes(4, "little"))
+        task.mm.write(argument, pack_u32(file.inode.block_size))
         return 0
     inode = file.inode
     if request == _FIOQSIZE:
         if not (inode.is_directory or inode.is_regular or inode.is_symlink):
             raise ENOTTY
-        task.mm.write(argument, (inode.block_count * 512).to_bytes(8, "little"))
+        task.mm.write(argument, pack_u64(inode.block_count * 512))
         return 0
     if request in _FREEZING:
         if not task.credentials.has_capability(CAP_SYS_ADMIN):
@@ -77,7 +78,7 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         _refuse_clone(task, file, request, argument)
     if request == _FIONREAD and inode.is_regular:
         left = (inode.size - file.position) & 0xFFFFFFFF
-        task.mm.write(argument, left.to_bytes(4, "little"))
+        task.mm.write(argument, pack_u32(left))
         return 0
     if request == _TIOCGPTPEER and isinstance(file, TtyFile) and not file.is_hung_up:
         return _open_slave(task, file, argument & 0xFFFFFFFF)
@@ -86,7 +87,7 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         if request in _OWNER_SETTERS:
             set_owner_number(task, file, (_read_int(task, argument) ^ 0x80000000) - 0x80000000)
         else:
-            task.mm.write(argument, (signed_owner_number(file) & 0xFFFFFFFF).to_bytes(4, "little"))
+            task.mm.write(argument, pack_u32(signed_owner_number(file)))
         return 0
     return file.ioctl(request, argument, task.mm)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from struct import pack
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.abi.ipc import IpcFlag, MsgCommand, MsgFlag, Msginfo, Msqid64Ds
+from procession.abi.word import pack_u64
 from procession.kernel.ipc import namespace_of
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Flags, Int, Long, Size
@@ -85,7 +85,7 @@ def msgrcv(task: Task, id: Int, buffer: Address, size: Size, type: Long, flags: 
 def _deliver(task: Task, message: Message, buffer: int, size: int) -> int:
     """A message that can't be written there is lost, as on Linux. Raises EFAULT."""
     data = message.data[:size]
-    task.mm.write(buffer, pack("<q", message.type) + data)
+    task.mm.write(buffer, pack_u64(message.type) + data)
     return len(data)
 
 

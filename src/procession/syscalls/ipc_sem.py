@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from struct import pack, unpack
+from struct import unpack
 from typing import TYPE_CHECKING, Annotated
 
 from procession.abi.errno import E2BIG, EINVAL, ERANGE
 from procession.abi.ipc import SEMAEM, SEMMNS, SEMOPM, SEMVMX, IpcFlag, Sembuf, SemCommand, Semid64Ds, Seminfo
 from procession.abi.time import Timespec
+from procession.abi.word import pack_array
 from procession.kernel.ipc import namespace_of
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, U64, Choice, Flags, In, Int, UInt
@@ -119,7 +120,7 @@ def _copy_values(task: Task, semaphores: SemaphoreSet, address: int, *, is_set: 
         data = task.mm.read(address, 2 * count)
         semaphores.set_values(task, list(unpack(f"<{count}H", data)))
     else:
-        task.mm.write(address, pack(f"<{count}H", *semaphores.values))
+        task.mm.write(address, pack_array("H", semaphores.values))
     return 0
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_origin
 
 from procession.abi.structure import Structure
+from procession.abi.word import Words
 
 PATH_MAX = 4096
 
@@ -110,17 +110,15 @@ class Layout(Protocol):
 class IntegerLayout:
     """One integer in user memory."""
 
-    __slots__ = ("SIZE", "mask", "signed_code", "structure", "unsigned")
+    __slots__ = ("SIZE", "structure")
 
     def __init__(self, code: str) -> None:
-        self.structure = Struct("<" + code)
-        self.unsigned = Struct("<" + code.upper())
+        self.structure = Words("<" + code)
         self.SIZE = self.structure.size
-        self.mask = (1 << 8 * self.SIZE) - 1
 
     def pack(self, value: int) -> bytes:
         """The bytes of `value`, cut to the integer's width."""
-        return self.unsigned.pack(value & self.mask)
+        return self.structure.pack(value)
 
     def unpack(self, data: bytes) -> int:
         """The integer in `data`."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT, EINVAL, EMFILE, ENOPKG
 from procession.abi.open_flags import OpenFlag
 from procession.abi.structure import I32
+from procession.abi.word import Words
 from procession.fs.file import O_CLOEXEC, O_DIRECT, O_EXCL, O_NONBLOCK
 from procession.fs.pipe import create_pipe
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _O_NOTIFICATION_PIPE = O_EXCL
-_PAIR = Struct("<ii")
+_PAIR = Words("<ii")
 
 
 @syscall(22)

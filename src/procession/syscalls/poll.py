@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 from procession.abi.errno import EBADF, EFAULT, EINTR, EINVAL, ERESTART_RESTARTBLOCK, ERESTARTNOHAND
 from procession.abi.personality import PersonalityFlag
 from procession.abi.poll import PollEvent, Pollfd
 from procession.abi.time import Timespec, Timeval
+from procession.abi.word import Words, pack_bits
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, File, PathFile
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 _POLL = 7
 _FOR_EVER = -1
-_PAIR = Struct("<qq")
-_POLLFD = Struct("<iHH")
-_REVENTS = Struct("<H")
+_PAIR = Words("<qq")
+_POLLFD = Words("<iHH")
+_REVENTS = Words("<H")
 _SIGNAL_SET_SIZE = 8
 _NS = 10**9
 _STICKY_TIMEOUTS = int(PersonalityFlag.STICKY_TIMEOUTS)
@@ -284,7 +284,7 @@ def _select(task: Task, count: int, addresses: tuple[int, int, int], deadline_ns
         raise Sleep(*queues, deadline_ns=deadline_ns, interrupted=ERESTARTNOHAND, fds=waiting)
     for address, bits in zip(addresses, results, strict=True):
         if address:
-            task.mm.write(address, bits.to_bytes(size, "little"))
+            task.mm.write(address, pack_bits(bits, size))
     return ready
 
 

@@ -10,6 +10,7 @@ from procession.abi.resource import PriorityWhich
 from procession.abi.sched import SchedAttr, SchedParam, SchedPolicy
 from procession.abi.structure import U32
 from procession.abi.time import Timespec
+from procession.abi.word import pack_bits, pack_u32
 from procession.kernel.sched.priority import (
     HIGHEST_NICE,
     LOWEST_NICE,
@@ -114,7 +115,7 @@ def _read_attr(task: Task, attr: InOut[SchedAttr]) -> SchedAttr:
         data = memory.read(address, size)
         data, tail = data[:_ATTR_SIZE], data[_ATTR_SIZE:]
     if not _ATTR_SIZE_VER0 <= size <= _PAGE_SIZE or any(tail):
-        memory.write(address, _ATTR_SIZE.to_bytes(4, "little"))
+        memory.write(address, pack_u32(_ATTR_SIZE))
         raise E2BIG(f"attributes of {size} bytes")
     value = SchedAttr.unpack(data.ljust(_ATTR_SIZE, b"\0"))
     if value.sched_flags & _FLAGS_UTIL_CLAMP and size < _ATTR_SIZE:
@@ -244,7 +245,7 @@ def sched_getaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> int:
     if size == 0 or size % 8:
         raise EINVAL(f"a mask of {size} bytes")
     allowed = find_task(task, pid).entity.allowed & task.kernel.scheduler.all_processors
-    task.mm.write(mask, allowed.to_bytes(_CPU_MASK_SIZE, "little"))
+    task.mm.write(mask, pack_bits(allowed, _CPU_MASK_SIZE))
     return _CPU_MASK_SIZE
 
 

@@ -10,6 +10,7 @@ from procession.abi.siginfo import SiginfoRaw
 from procession.abi.signalfd import SignalfdFlag
 from procession.abi.signals import SIG_DFL, SIG_IGN, SigactionFlag, SigprocmaskHow
 from procession.abi.time import Timespec
+from procession.abi.word import pack_bits
 from procession.fs.wait_queue import Sleep
 from procession.hardware.registers import RAX, RIP, RSP
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -108,7 +109,7 @@ def rt_sigpending(task: Task, pending: Out[SignalSet], size: Size) -> None:
     if size > _SET_SIZE:
         raise EINVAL(f"a signal set has 8 bytes, not {size}")
     signals = (task.pending.mask | task.group.shared_pending.mask) & task.blocked
-    task.mm.write(pending.address, signals.to_bytes(_SET_SIZE, "little")[:size])
+    task.mm.write(pending.address, pack_bits(signals, _SET_SIZE)[:size])
 
 
 @syscall(130)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, ECONNABORTED, EINVAL, ENFILE, ENOTCONN, ENOTSOCK, Errno
 from procession.abi.socket import SOMAXCONN, AddressFamily, ShutdownHow, SocketFlag, SocketType
 from procession.abi.structure import I32
+from procession.abi.word import Words
 from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.time.timer import TIMER_ACTIONS
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _TYPE_MASK = 0xF
 _TYPE_FLAGS = O_CLOEXEC | O_NONBLOCK
 _LONGEST_ADDRESS = 128
-_PAIR = Struct("<ii")
+_PAIR = Words("<ii")
 
 
 def network_of(task: Task) -> Network:

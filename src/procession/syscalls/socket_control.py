@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EBADF, EINVAL, EMFILE, ENOBUFS, EPERM, ESRCH, ETOOMANYREFS, Errno
 from procession.abi.socket import AddressFamily, Cmsghdr, ControlMessageType, SocketLevel, SocketOption, Ucred
+from procession.abi.word import Words, pack_array, pack_u32
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import Tid
 from procession.net.message import Control, PassedFiles, Received
@@ -30,7 +30,7 @@ _CAP_SETUID = int(Capability.CAP_SETUID)
 _CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
 _CAP_SYS_RESOURCE = int(Capability.CAP_SYS_RESOURCE)
 
-_HEADER = Struct("<Qii")
+_HEADER = Words("<Qii")
 _HEADER_SIZE = Cmsghdr.SIZE
 _MOST_FILES = 253
 """SCM_MAX_FD."""
@@ -181,7 +181,7 @@ class ControlWriter:
         if len(fds) < len(passed.files):
             self.flags |= MSG_CTRUNC
         if fds:
-            body = b"".join(fd.to_bytes(4, "little") for fd in fds)
+            body = pack_array("I", fds)
             record = _HEADER.pack(_HEADER_SIZE + len(body), _SOL_SOCKET, _SCM_RIGHTS) + body
             self.task.mm.write(self.address + self.used, record)
             self.used += min(_aligned(len(record)), left)
@@ -236,6 +236,6 @@ def _put_pidfd(writer: ControlWriter, sender: SenderCredentials) -> None:
     try:
         fd = task.files.install(pidfd, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
     except Errno as error:
-        writer.put(_SOL_SOCKET, _SCM_PIDFD, (-error.number).to_bytes(4, "little", signed=True))
+        writer.put(_SOL_SOCKET, _SCM_PIDFD, pack_u32(-error.number))
         return
-    writer.put(_SOL_SOCKET, _SCM_PIDFD, fd.to_bytes(4, "little"))
+    writer.put(_SOL_SOCKET, _SCM_PIDFD, pack_u32(fd))

@@ -8,6 +8,7 @@ from procession.abi.errno import EAGAIN, EFAULT, EINVAL, EMSGSIZE, EPIPE, Errno
 from procession.abi.socket import MessageFlag, Mmsghdr, Msghdr
 from procession.abi.structure import I32
 from procession.abi.time import Timespec
+from procession.abi.word import pack_u32, pack_u64
 from procession.fs.wait_queue import Sleep
 from procession.net.message import Received
 from procession.net.socket import (
@@ -203,7 +204,7 @@ def sendmmsg(
         try:
             header = Msghdr.unpack(task.mm.read(address, Msghdr.SIZE))
             length = _send_header(task, file, header, flags)
-            task.mm.write(address + _LENGTH_OFFSET, length.to_bytes(4, "little"))
+            task.mm.write(address + _LENGTH_OFFSET, pack_u32(length))
         except Sleep as sleep:
             # How many messages have been sent, and how much of the next one.
             if done:
@@ -341,10 +342,10 @@ class HeaderWriter:
             room = header.msg_namelen
             if name and room:
                 task.mm.write(header.msg_name, name[:room])
-            task.mm.write(address + _NAME_LENGTH_OFFSET, len(name).to_bytes(4, "little"))
+            task.mm.write(address + _NAME_LENGTH_OFFSET, pack_u32(len(name)))
         reported = received.flags | self.flags & MSG_CMSG_CLOEXEC
-        task.mm.write(address + _FLAGS_OFFSET, reported.to_bytes(4, "little"))
-        task.mm.write(address + _CONTROL_LENGTH_OFFSET, used.to_bytes(8, "little"))
+        task.mm.write(address + _FLAGS_OFFSET, pack_u32(reported))
+        task.mm.write(address + _CONTROL_LENGTH_OFFSET, pack_u64(used))
 
 
 @syscall(47)
@@ -406,7 +407,7 @@ def recvmmsg(
         address = messages.address + position * _HEADER_STEP
         try:
             length = _receive_header(task, file, address, message_flags)
-            task.mm.write(address + _LENGTH_OFFSET, length.to_bytes(4, "little"))
+            task.mm.write(address + _LENGTH_OFFSET, pack_u32(length))
         except Sleep as sleep:
             if done:
                 sleep.interrupted = done

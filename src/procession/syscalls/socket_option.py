@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, ENODATA
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.structure import I32
+from procession.abi.word import pack_u32
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.net.socket_file import SocketFile
 from procession.syscalls.declaration import syscall
@@ -89,4 +90,4 @@ def _peer_pidfd(task: Task, file: SocketFile) -> bytes:
     pidfd = PidFile(task.kernel, process, 0, task)
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     fd = task.files.install(pidfd, close_on_exec=True, limit=limit)
-    return fd.to_bytes(4, "little")
+    return pack_u32(fd)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.device_numbers import device_major, device_minor
@@ -17,6 +16,7 @@ from procession.abi.open_flags import (
 )
 from procession.abi.stat import Stat, Statx, StatxAttribute, StatxMask, StatxTimestamp
 from procession.abi.statfs import Statfs, StatfsFlag
+from procession.abi.word import Words
 from procession.fs.attributes import check_access
 from procession.fs.inode import S_IFLNK, Inode
 from procession.fs.mounts.mount import MS_NOATIME, Mount
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
 
-_STAT = Struct("<QQQIII4xQqqqqqqqqq24x")
+_STAT = Words("<QQQIII4xQqqqqqqqqq24x")
 _NS = 10**9
 
 _AT_SYMLINK_NOFOLLOW = int(AtFlag.AT_SYMLINK_NOFOLLOW)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import (
@@ -14,6 +13,7 @@ from procession.abi.errno import (
 )
 from procession.abi.structure import I64
 from procession.abi.time import Clock, TimerFlag, Timespec, Timeval, Timex, Timezone
+from procession.abi.word import Words
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.kernel.security.capability import CAP_SYS_TIME, CAP_WAKE_ALARM
 from procession.kernel.task import RestartBlock
@@ -44,7 +44,7 @@ _TIMER_ABSTIME = int(TimerFlag.TIMER_ABSTIME)
 _SLEEPING_CLOCKS = (CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI, *ALARM_CLOCKS)
 _LARGEST_SETTABLE_S = KTIME_MAX // _NS_PER_S - 30 * 365 * 24 * 3600
 """TIME_SETTOD_SEC_MAX: thirty years of uptime must fit behind it."""
-_PAIR = Struct("<2q").pack
+_PAIR = Words("<2q").pack
 
 _STA_UNSYNC = 0x40
 _TIME_ERROR = 5

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT, EINVAL
+from procession.abi.word import Words
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_RW_COUNT = 0x7FFF_F000
 """The most bytes that one call moves (Linux: include/linux/fs.h)."""
 UIO_MAXIOV = 1024
-_IOVEC = Struct("<QQ")
+_IOVEC = Words("<QQ")
 
 
 def check_user_range(address: int, length: int) -> None:

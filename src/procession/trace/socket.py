@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from struct import Struct
-
 from procession.abi.enumeration import IntEnum
 from procession.abi.internet import IpOption, Ipv6Option, TcpOption, UdpOption
 from procession.abi.netlink import NetlinkOption
@@ -20,6 +18,7 @@ from procession.abi.socket import (
     SocketOption,
     Ucred,
 )
+from procession.abi.word import Words
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.peek import peek
 from procession.trace.values import address_text, choice_text, flags_text, list_text, quoted
@@ -27,8 +26,8 @@ from procession.trace.values import address_text, choice_text, flags_text, list_
 LONGEST_ADDRESS = 128
 LONGEST_VALUE = 64
 LONGEST_CONTROL = 1024
-_INT = Struct("<i")
-_CMSGHDR = Struct("<Qii")
+_INT = Words("<i")
+_CMSGHDR = Words("<Qii")
 _OPTIONS: dict[int, type[IntEnum]] = {
     SocketLevel.SOL_SOCKET: SocketOption,
     SocketLevel.SOL_IP: IpOption,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from procession.abi.word import pack_u8
 from procession.fs.terminal.output_processing import BACKSPACE, TAB, OutputProcessing, is_control
 
 _LIMIT = 4096 - 64
@@ -91,7 +92,7 @@ class EchoQueue:
                 return b"\xff"
             if output.is_on:
                 return output.convert_one(operation, room)
-            return bytes((operation,)) if room else None
+            return pack_u8(operation) if room else None
         if operation >= _ERASE_TAB:
             before = operation & 0xFF
             if not before & _AFTER_TAB:
@@ -110,4 +111,4 @@ class EchoQueue:
         if room < 2:
             return None
         output.column += 2
-        return bytes((0x5E, operation & 0xFF ^ 0x40))
+        return b"^" + pack_u8(operation ^ 0x40)

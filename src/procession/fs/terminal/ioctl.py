@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINTR, EINVAL, EIO, ENOTTY, EPERM
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.termios import FlowAction, FlushQueue, Termio, Termios, Termios2, Winsize
+from procession.abi.word import pack_u8, pack_u32
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.devpts import terminal_driver
 from procession.fs.terminal.modes import CLOCAL, DISABLED, VSTART, VSTOP, TerminalModes
@@ -46,7 +47,7 @@ def _read_int(memory: UserMemory, address: int) -> int:
 
 
 def _write_int(memory: UserMemory, address: int, value: int) -> int:
-    memory.write(address, (value & 0xFFFFFFFF).to_bytes(4, "little"))
+    memory.write(address, pack_u32(value))
     return 0
 
 
@@ -193,7 +194,7 @@ def _control_flow(file: TtyFile, argument: int, memory: UserMemory) -> int:
     elif argument in (FlowAction.TCIOFF, FlowAction.TCION):
         character = tty.modes.characters[VSTOP if argument == FlowAction.TCIOFF else VSTART]
         if character != DISABLED:
-            _send_at_once(tty, bytes((character,)))
+            _send_at_once(tty, pack_u8(character))
     else:
         raise EINVAL
     return 0

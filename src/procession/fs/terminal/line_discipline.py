@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
+from procession.abi.word import pack_u8
 from procession.fs.terminal.echo import EchoQueue
 from procession.fs.terminal.modes import (
     DISABLED,
@@ -573,5 +574,5 @@ class LineDiscipline:
 def _is_word_character(character: int) -> bool:
     """A letter, digit or underscore in Latin-1, as the kernel sees it (isalnum)."""
     if character < 128:
-        return bytes((character,)).isalnum() or character == 0x5F
+        return pack_u8(character).isalnum() or character == 0x5F
     return character >= 0xC0 and character not in (0xD7, 0xF7)

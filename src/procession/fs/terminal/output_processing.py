@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from procession.abi.word import pack_u8
 from procession.fs.terminal.modes import (
     IUTF8,
     OCRNL,
@@ -124,7 +125,7 @@ class OutputProcessing:
             if output & OLCUC:
                 character = to_upper(character)
             self._move(character)
-        return bytes((character,))
+        return pack_u8(character)
 
     def _move(self, character: int) -> None:
         """Where the cursor is after a character that is none of those that end a line."""

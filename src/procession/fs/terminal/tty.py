@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from procession.abi.device_numbers import encode_device
 from procession.abi.errno import EAGAIN, EBUSY, EIO
+from procession.abi.word import pack_u8
 from procession.fs.file import (
     POLLERR,
     POLLHUP,
@@ -377,7 +378,7 @@ class TtyFile(File):
         if tty.is_packet_mode:
             status = tty.take_status()
             if status:
-                return bytes((status,))
+                return pack_u8(status)
             length -= 1
         discipline = tty.discipline
         if discipline.is_canonical:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import struct
 from collections.abc import Callable
 from ctypes import byref, c_uint16, c_uint32, c_void_p
 from itertools import pairwise
+from struct import unpack_from
 
+from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
@@ -21,7 +22,7 @@ from procession.hardware.engines.unicorn_state import (
     locate_state,
 )
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
-from procession.hardware.registers import RAX, RIP, Registers
+from procession.hardware.registers import RAX, RIP, WORD_MASK, Registers
 
 _NO_PROGRAM_HAS_THIS = 0xFFFF_FFFF_FFFF_F000
 """Where `run` would end by itself: a non-canonical-for-users address, as the block that holds the end is
@@ -189,7 +190,7 @@ class UnicornEngine:
         """
         library, layout, memory = self.library, self.layout, self.memory
         head = ctypes.string_at(layout.holder, layout.address - layout.holder)
-        words_of_head = struct.unpack_from(f"<{len(head) // 8}Q", head)
+        words_of_head = unpack_from(f"<{len(head) // 8}Q", head)
         if library.flush_page is None or layout.address not in words_of_head:
             return False
         other = memory.allocate_with(b"\x5a")
@@ -386,7 +387,7 @@ class UnicornEngine:
     def save(self, registers: Registers) -> None:
         """Copy the live registers into `registers`."""
         general = self.general.tolist()
-        general[RIP] += self.advance
+        general[RIP] = (general[RIP] + self.advance) & WORD_MASK
         registers.general = general
         self.library.register_read(self.handle, uc.REG_EFLAGS, self.flags_pointer)
         registers.rflags = self.flags.value & _USER_FLAGS
@@ -405,7 +406,7 @@ class UnicornEngine:
         """Make `registers` the live ones."""
         _GENERAL.pack_into(self.state, 0, *registers.general)
         if self.advance:
-            self.general[RIP] = (registers.general[RIP] - self.advance) & 0xFFFF_FFFF_FFFF_FFFF
+            self.general[RIP] = (registers.general[RIP] - self.advance) & WORD_MASK
         self.flags.value = registers.rflags & _USER_FLAGS | 0x202
         self.library.register_write(self.handle, uc.REG_EFLAGS, self.flags_pointer)
         # What a task has made of the segments isn't the next one's.
@@ -497,6 +498,6 @@ class UnicornEngine:
 
 
 _REMEMBERED_STATES = 32
-_GENERAL = struct.Struct("<17Q")
+_GENERAL = Words("<17Q")
 _FLUSH_TLB = c_uint32(uc.CTL_TLB_FLUSH | 1 << 30)
 _FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from struct import Struct, pack
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from procession.abi.core_file import ElfPrpsinfo, ElfPrstatus, ElfSiginfo
@@ -21,6 +20,7 @@ from procession.abi.elf import (
     SegmentType,
 )
 from procession.abi.time import Timeval
+from procession.abi.word import Words, pack_array
 from procession.fs.dentry import absolute_path
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
 from procession.kernel.task import CpuTimes
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SECTION_COUNT_ELSEWHERE = 0xFFFF
 """e_phnum when there are more segments than it can hold: then the first section header says how many."""
-_SECTION_HEADER = Struct("<IIQQQQIIQQ")
+_SECTION_HEADER = Words("<IIQQQQIIQQ")
 _ARGUMENTS_SIZE = 80
 _NS_PER_US, _US_PER_S = 1_000, 1_000_000
 _PF_DUMPCORE, _PF_SIGNALED, _PF_FORKNOEXEC = 0x200, 0x400, 0x40
@@ -263,5 +263,5 @@ def _mapped_files(mm: MemoryDescriptor, root: Path) -> bytes:
         else:
             continue
         words += (area.start, area.end, area.page_offset)
-    table = pack(f"<{len(words) + 2}Q", len(names), PAGE_SIZE, *words)
+    table = pack_array("Q", (len(names), PAGE_SIZE, *words))
     return table + b"".join(name + b"\0" for name in names) if names else b""

@@ -13,6 +13,7 @@ from procession.abi.errno import (
     ETIMEDOUT,
     Errno,
 )
+from procession.abi.word import pack_u32
 from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
@@ -211,7 +212,7 @@ def read_word(task: Task, address: int) -> int:
 
 def write_word(task: Task, address: int, value: int) -> None:
     """Replace the futex's value. Raises EFAULT."""
-    task.mm.write(address, value.to_bytes(WORD_BYTES, "little"))
+    task.mm.write(address, pack_u32(value))
 
 
 def expect_value(task: Task, address: int, value: int) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from struct import pack
 from typing import TYPE_CHECKING
 
 from procession.abi.auxv import AuxvType
+from procession.abi.word import pack_array
 
 if TYPE_CHECKING:
     from procession.kernel.security.credentials import Credentials
@@ -47,4 +47,4 @@ def auxiliary_vector(
         *(() if program_fd is None else (AuxvType.AT_EXECFD, program_fd)),
         *(AuxvType.AT_NULL, 0),
     )
-    return pack(f"<{len(entries)}Q", *entries)
+    return pack_array("Q", entries)

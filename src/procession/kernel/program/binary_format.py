@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
+from procession.abi.word import pack_u8
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -180,4 +181,4 @@ def _bytes_field(text: bytes, delimiter: bytes) -> tuple[bytes, bytes]:
     field, rest = _field(text, delimiter)
     if _BROKEN_ESCAPE.search(field):
         raise EINVAL("\\x without two digits")
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), field), rest
+    return _ESCAPE.sub(lambda match: pack_u8(int(match[1], 16)), field), rest

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from procession.abi.errno import EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM, EOVERFLOW
+from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from procession.fs.inode import Inode
     from procession.mm.address_space import MemoryDescriptor
 
-_EHDR = Struct("<16sHHIQQQIHHHHHH")
-_PHDR = Struct("<IIQQQQQQ")
+_EHDR = Words("<16sHHIQQQIHHHHHH")
+_PHDR = Words("<IIQQQQQQ")
 EHDR_SIZE, PHDR_SIZE = _EHDR.size, _PHDR.size
 _MAGIC = b"\x7fELF"
 ET_EXEC, ET_DYN = 2, 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from struct import pack
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import (
@@ -15,13 +14,14 @@ from procession.abi.errno import (
     Errno,
 )
 from procession.abi.file_mode import S_IFMT
+from procession.abi.word import pack_array
 from procession.fs import namei
 from procession.fs.inode import S_IFREG, S_ISGID, S_ISUID
 from procession.fs.mounts.mount import MS_NOEXEC, MS_NOSUID
 from procession.fs.permission import MAY_EXEC, MAY_READ
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
-from procession.hardware.registers import RIP, RSP, Registers
+from procession.hardware.registers import RIP, RSP, Registers, set_register
 from procession.kernel.exit import release_memory
 from procession.kernel.program.auxiliary_vector import auxiliary_vector
 from procession.kernel.program.elf import (
@@ -449,8 +449,8 @@ def _build(kernel: Kernel, task: Task, prepared: PreparedExec, gained: ExecCrede
         kernel, mm, parameters, program, image, base, prepared.strings_start, gained, program_fd
     )
     registers = Registers()
-    registers.general[RSP] = stack_pointer
-    registers.general[RIP] = entry
+    set_register(registers.general, RSP, stack_pointer)
+    set_register(registers.general, RIP, entry)
     return registers
 
 
@@ -534,7 +534,7 @@ def _fill_stack(
         program_fd=program_fd,
     )
     mm.auxiliary_vector = vector
-    table = pack(f"<{len(pointers) + 1}Q", len(parameters.arguments), *pointers) + vector
+    table = pack_array("Q", (len(parameters.arguments), *pointers)) + vector
     stack_pointer = ((random_address & ~0xF) - len(table)) & ~0xF
     mm.write(random_address, kernel.random_bytes(16) + platform)
     mm.write(stack_pointer, table)

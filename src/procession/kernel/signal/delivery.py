@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EFAULT
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import OutOfFrames
-from procession.hardware.registers import RAX, RIP
+from procession.hardware.registers import RAX, RIP, set_register
 from procession.kernel.oom import await_memory
 from procession.kernel.session import is_orphaned_process_group
 from procession.kernel.signal.frame import build_frame, is_canonical
@@ -226,13 +226,13 @@ def _restart_call(kernel: Kernel, task: Task) -> None:
     general = registers.general
     result = general[RAX]
     if result in {_ERESTARTSYS, _ERESTARTNOINTR, _ERESTARTNOHAND}:
-        general[RAX] = task.call_number
+        set_register(general, RAX, task.call_number)
     elif result == _ERESTART_RESTARTBLOCK:
-        general[RAX] = _RESTART_SYSCALL
+        set_register(general, RAX, _RESTART_SYSCALL)
     else:
         task.call_number = -1
         return
-    general[RIP] -= _SYSCALL_LENGTH
+    set_register(general, RIP, general[RIP] - _SYSCALL_LENGTH)
     task.call_number = -1
     kernel.registers_changed(task)
 
@@ -250,10 +250,10 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
     result, instruction = general[RAX], general[RIP]
     if task.call_number >= 0:
         if result == _ERESTARTNOINTR or (result == _ERESTARTSYS and action.flags & SA_RESTART):
-            general[RAX] = task.call_number
-            general[RIP] -= _SYSCALL_LENGTH
+            set_register(general, RAX, task.call_number)
+            set_register(general, RIP, general[RIP] - _SYSCALL_LENGTH)
         elif result in _INTERRUPTED:
-            general[RAX] = _EINTR
+            set_register(general, RAX, _EINTR)
     saved_mask = task.saved_mask if task.work & RESTORE_MASK else None
     old_mask = task.blocked if saved_mask is None else saved_mask
     has_frame = True
@@ -262,7 +262,8 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
     except EFAULT:
         has_frame = False
     except OutOfFrames:
-        general[RAX], general[RIP] = result, instruction
+        set_register(general, RAX, result)
+        set_register(general, RIP, instruction)
         raise
     task.call_number = -1
     if action.flags & SA_RESETHAND:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
 from procession.abi.signal_frame import Fpstate, RtSigframe, UcontextFlag
+from procession.abi.word import Words
 from procession.hardware.registers import (
     R8,
     R9,
@@ -25,6 +25,8 @@ from procession.hardware.registers import (
     RIP,
     RSI,
     RSP,
+    set_register,
+    set_registers,
 )
 from procession.kernel.signal.alternate_stack import (
     SS_AUTODISARM,
@@ -50,7 +52,7 @@ FXSAVE_SIZE = Fpstate.SIZE
 _FRAME = RtSigframe.STRUCT
 FRAME_SIZE = RtSigframe.SIZE
 """The FXSAVE image lies above, aligned to 64."""
-_HEAD = Struct(_FRAME.format.removesuffix("128s"))
+_HEAD = Words(_FRAME.format.removesuffix("128s"))
 """The frame without the siginfo: pretcode, ucontext (flags, link, stack), sigcontext (18 registers, cs, gs,
 fs, ss, err, trapno, oldmask, cr2, fpstate), the saved mask."""
 
@@ -62,12 +64,14 @@ _UC_FLAGS = int(UcontextFlag.UC_SIGCONTEXT_SS | UcontextFlag.UC_STRICT_RESTORE_S
 _USER_CS = 0x33
 _USER_DS = 0x2B
 
+_SAVED_REGISTERS = (R8, R9, R10, R11, R12, R13, R14, R15, RDI, RSI, RBP, RBX, RDX, RAX, RCX, RSP, RIP)
+"""The order in which they lie in struct sigcontext."""
 _CLEARED_FLAGS = 0x100 | 0x400 | 0x10000
 """TF, DF and RF are off in a handler."""
 _RESTORED_FLAGS = 0x50DD5
 """What of rflags a program may set itself (Linux: FIX_EFLAGS): AC RF OF DF TF SF ZF AF PF CF."""
 
-_MXCSR = Struct("<I")
+_MXCSR = Words("<I")
 _MXCSR_OFFSET = 24
 _MXCSR_RESERVED = 0xFFFF0000
 
@@ -108,7 +112,6 @@ def build_frame(
         raise EFAULT("the alternate stack would overflow")
     if frame < 0 or floating + FXSAVE_SIZE > _MASK_64:
         raise EFAULT("the stack pointer is no address")
-    r = general
     trap, error, fault_address = task.last_trap
     head = _FRAME.pack(
         action.restorer,
@@ -117,23 +120,7 @@ def build_frame(
         base,
         (stack_flags ^ _SIGN) - _SIGN,
         size,
-        r[R8],
-        r[R9],
-        r[R10],
-        r[R11],
-        r[R12],
-        r[R13],
-        r[R14],
-        r[R15],
-        r[RDI],
-        r[RSI],
-        r[RBP],
-        r[RBX],
-        r[RDX],
-        r[RAX],
-        r[RCX],
-        r[RSP],
-        r[RIP],
+        *[general[register] for register in _SAVED_REGISTERS],
         registers.rflags,
         _USER_CS,
         0,
@@ -152,12 +139,12 @@ def build_frame(
     task.mm.write(frame, b"".join((head, gap, image)))
     if stack_flags & SS_AUTODISARM:
         task.alternate_stack = (0, 0, SS_DISABLE)
-    general[RDI] = info.signo
-    general[RAX] = 0
-    general[RSI] = frame + _INFO_OFFSET
-    general[RDX] = frame + _UCONTEXT_OFFSET
-    general[RIP] = action.handler
-    general[RSP] = frame
+    set_register(general, RDI, info.signo)
+    set_register(general, RAX, 0)
+    set_register(general, RSI, frame + _INFO_OFFSET)
+    set_register(general, RDX, frame + _UCONTEXT_OFFSET)
+    set_register(general, RIP, action.handler)
+    set_register(general, RSP, frame)
     registers.rflags &= ~_CLEARED_FLAGS
     # No bytes stand for the state of a fresh processor, which is what a handler starts with.
     registers.floating = b""
@@ -174,19 +161,8 @@ def leave_frame(kernel: Kernel, task: Task, registers: Registers) -> None:
     fields = _HEAD.unpack(task.mm.read(frame, _HEAD.size))
     set_blocked(task, fields[33])
     task.restart_block = None
-    general[R8:RIP] = fields[6:14]
-    (
-        general[RDI],
-        general[RSI],
-        general[RBP],
-        general[RBX],
-        general[RDX],
-        general[RAX],
-        general[RCX],
-        general[RSP],
-        general[RIP],
-        rflags,
-    ) = fields[14:24]
+    set_registers(general, _SAVED_REGISTERS, fields[6:23])
+    rflags = fields[23]
     registers.rflags = registers.rflags & ~_RESTORED_FLAGS | rflags & _RESTORED_FLAGS
     _restore_floating(kernel, task, registers, fields[32])
     restore_alternate_stack(task, fields[3], fields[4], fields[5], general[RSP])

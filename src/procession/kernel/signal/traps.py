@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
 from procession.abi.signals import BusCode, FpeCode, IllCode, TrapCode
-from procession.hardware.registers import RIP
+from procession.abi.word import Words
+from procession.hardware.registers import RIP, set_register
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.signal.set import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
@@ -24,7 +24,7 @@ FAULTS = frozenset((0, 5, 6, 10, 11, 12, 13, 14, 16, 17, 19))
 RESUME_FLAG = 1 << 16
 
 _ICEBP = b"\xf1"
-_CONTROL_AND_STATUS, _MXCSR, _MXCSR_OFFSET, _MASK_SHIFT = Struct("<HH"), Struct("<I"), 24, 7
+_CONTROL_AND_STATUS, _MXCSR, _MXCSR_OFFSET, _MASK_SHIFT = Words("<HH"), Words("<I"), 24, 7
 # Which exceptions a status word shows, in the order in which Linux looks at them, and their codes.
 _FLOATING_CODES = (
     (0x01, int(FpeCode.FPE_FLTINV)),
@@ -47,7 +47,7 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
     is_icebp = vector == INVALID_OPCODE and _is_icebp(task, registers[RIP])
     if is_icebp:
         # The engines know no such instruction. It's a trap: it has been executed.
-        registers[RIP] += len(_ICEBP)
+        set_register(registers, RIP, registers[RIP] + len(_ICEBP))
         vector = DEBUG
     address = registers[RIP]
     task.last_trap = (vector, error_code, task.last_trap[2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAGAIN, ECANCELED, EINVAL
+from procession.abi.word import pack_u64
 from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDWR, POLLIN, File
 from procession.fs.wait_queue import Sleep, WaitQueue
@@ -158,7 +159,7 @@ class TimerFile(File):
         ticks = self.ticks
         self.has_expired = False
         self.ticks = 0
-        return ticks.to_bytes(8, "little")
+        return pack_u64(ticks)
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/read_write.c, noop_llseek."""

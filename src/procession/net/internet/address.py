@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from procession.abi.errno import EAFNOSUPPORT, EINVAL, ENETUNREACH
 from procession.abi.socket import AddressFamily, SockaddrIn, SockaddrIn6
+from procession.abi.word import pack_port
 
 AF_UNSPEC = int(AddressFamily.AF_UNSPEC)
 AF_INET = int(AddressFamily.AF_INET)
@@ -56,8 +57,8 @@ def mapped(address: bytes) -> bytes:
 def format_sockaddr(address: bytes, port: int, family: int) -> bytes:
     """A sockaddr of `family`."""
     if family == AF_INET:
-        return SockaddrIn(AF_INET, port.to_bytes(2, "big"), address).pack()
-    return SockaddrIn6(AF_INET6, port.to_bytes(2, "big"), 0, mapped(address), 0).pack()
+        return SockaddrIn(AF_INET, pack_port(port), address).pack()
+    return SockaddrIn6(AF_INET6, pack_port(port), 0, mapped(address), 0).pack()
 
 
 def is_any(address: bytes) -> bool:

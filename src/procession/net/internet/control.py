@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL
 from procession.abi.internet import In6Pktinfo, InPktinfo, IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
+from procession.abi.word import pack_port, pack_u8, pack_u16, pack_u32
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_local, mapped, unmapped
 from procession.net.internet.interface import INDEX
 from procession.net.timestamp import timestamp_items
@@ -38,7 +39,7 @@ _SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
 
 
 def _number(value: int) -> bytes:
-    return value.to_bytes(4, "little")
+    return pack_u32(value)
 
 
 def packet_items(socket: UdpSocket, packet: Packet) -> list[tuple[int, int, bytes]]:
@@ -66,9 +67,9 @@ def packet_items(socket: UdpSocket, packet: Packet) -> list[tuple[int, int, byte
         if options.get((SOL_IP, _IP_RECVTTL)):
             items.append((SOL_IP, _IP_TTL, _number(packet.ttl)))
         if options.get((SOL_IP, _IP_RECVTOS)):
-            items.append((SOL_IP, _IP_TOS, bytes((packet.tos,))))
+            items.append((SOL_IP, _IP_TOS, pack_u8(packet.tos)))
         if options.get((SOL_IP, _IP_RECVORIGDSTADDR)):
-            address = AF_INET.to_bytes(2, "little") + socket.local_port.to_bytes(2, "big") + target + bytes(8)
+            address = pack_u16(AF_INET) + pack_port(socket.local_port) + target + bytes(8)
             items.append((SOL_IP, _IP_RECVORIGDSTADDR, address))
     return items
 

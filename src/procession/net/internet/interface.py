@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EINVAL, ENODEV, ENOTTY, EOPNOTSUPP, EPERM
 from procession.abi.interface import InterfaceFlag
 from procession.abi.ioctls import SocketIoctl
+from procession.abi.word import Words, pack_u16
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -27,10 +27,10 @@ HARDWARE_TYPE = 772
 CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
 _IFREQ_SIZE = 40
 _NAME_SIZE = 16
-_INT = Struct("<i")
-_SHORT = Struct("<H")
-_IFCONF = Struct("<i4xQ")
-_AF_INET = (2).to_bytes(2, "little")
+_INT = Words("<i")
+_SHORT = Words("<H")
+_IFCONF = Words("<i4xQ")
+_AF_INET = pack_u16(2)
 
 _SIOCGIFNAME = int(SocketIoctl.SIOCGIFNAME)
 _SIOCGIFCONF = int(SocketIoctl.SIOCGIFCONF)

@@ -17,6 +17,7 @@ from procession.abi.errno import (
 )
 from procession.abi.internet import IpOption, Ipv6Option, TcpInfo, TcpInfoOption, TcpOption, UdpOption
 from procession.abi.socket import IpProtocol, SocketLevel
+from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET6
 from procession.net.internet.interface import MTU
 from procession.net.socket import CLOSED, LISTENING
@@ -256,7 +257,7 @@ def get_internet_option(socket: InternetSocket, level: int, name: int, length: i
     if rule is not None:
         number = socket.protocol_options.get((level, name), rule.default)
         if level == SOL_IP and 0 < length < 4 and 0 <= number <= 255:
-            return bytes((number,))
+            return pack_u8(number)
         return pack_int(number)
     if level == SOL_TCP:
         from procession.net.internet.tcp import TcpSocket

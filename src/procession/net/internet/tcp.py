@@ -22,6 +22,7 @@ from procession.abi.errno import (
 )
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import SocketOption, TcpState
+from procession.abi.word import pack_u32
 from procession.net.byte_queue import ByteQueue
 from procession.net.internet.address import (
     AF_UNSPEC,
@@ -592,5 +593,5 @@ class TcpSocket(InternetSocket):
             value = int(self.urgent.is_at_mark(self))
         else:
             return super().ioctl(request, argument, memory)
-        memory.write(argument, value.to_bytes(4, "little"))
+        memory.write(argument, pack_u32(value))
         return 0

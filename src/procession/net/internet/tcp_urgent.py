@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOTCONN
 from procession.abi.socket import SocketOption
+from procession.abi.word import pack_u8
 from procession.net.message import Received
 from procession.net.socket import CLOSED, MSG_OOB, MSG_PEEK, MSG_TRUNC
 
@@ -68,4 +69,4 @@ class UrgentByte:
             self.is_unread = False
         if not length:
             return Received(b"", 0, MSG_OOB | MSG_TRUNC)
-        return Received(bytes((self.byte,)), 1, MSG_OOB)
+        return Received(pack_u8(self.byte), 1, MSG_OOB)

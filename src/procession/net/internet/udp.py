@@ -18,6 +18,7 @@ from procession.abi.errno import (
 from procession.abi.internet import UdpOption
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
+from procession.abi.word import pack_u32
 from procession.net.buffer_charge import packet_charge
 from procession.net.internet.address import (
     AF_INET,
@@ -344,7 +345,7 @@ class UdpSocket(InternetSocket):
             value = 0
         else:
             return super().ioctl(request, argument, memory)
-        memory.write(argument, value.to_bytes(4, "little"))
+        memory.write(argument, pack_u32(value))
         return 0
 
 

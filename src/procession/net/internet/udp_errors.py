@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, ECONNREFUSED
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel
+from procession.abi.word import Words
 from procession.net.internet.address import AF_INET, format_sockaddr
 from procession.net.message import Received
 from procession.net.socket import MSG_ERRQUEUE, MSG_TRUNC
@@ -19,7 +19,7 @@ _SOL_IP = int(SocketLevel.SOL_IP)
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _IP_RECVERR = int(IpOption.IP_RECVERR)
 _IPV6_RECVERR = int(Ipv6Option.IPV6_RECVERR)
-_EXTENDED_ERROR = Struct("<IBBBBII")
+_EXTENDED_ERROR = Words("<IBBBBII")
 """struct sock_extended_err."""
 _ICMP, _ICMP6 = (2, 3, 3), (3, 1, 4)
 """SO_EE_ORIGIN_ICMP and SO_EE_ORIGIN_ICMP6, with the type and code of "port unreachable"."""

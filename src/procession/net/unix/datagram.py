@@ -14,6 +14,7 @@ from procession.abi.errno import (
     EPERM,
 )
 from procession.abi.socket import AddressFamily
+from procession.abi.word import pack_u16
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Message, Received
 from procession.net.peer_identity import PeerIdentity
@@ -45,7 +46,7 @@ from procession.net.unix.socket import UnixSocket
 if TYPE_CHECKING:
     from procession.net.message import Control
 
-_UNSPECIFIED = int(AddressFamily.AF_UNSPEC).to_bytes(2, "little")
+_UNSPECIFIED = pack_u16(AddressFamily.AF_UNSPEC)
 _MESSAGE_OVERHEAD = 32
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EADDRINUSE, ECONNREFUSED, EEXIST, EINVAL, ENOSPC, EPROTOTYPE
 from procession.abi.file_mode import S_IFMT
 from procession.abi.socket import UNIX_PATH_MAX, AddressFamily
+from procession.abi.word import pack_u16
 from procession.fs.directory import make_node
 from procession.fs.inode import S_IFSOCK
 from procession.fs.namei import lookup
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from procession.net.host import Caller
     from procession.net.unix.socket import UnixSocket
 
-_FAMILY = int(AddressFamily.AF_UNIX).to_bytes(2, "little")
+_FAMILY = pack_u16(AddressFamily.AF_UNIX)
 _FAMILY_LENGTH = 2
 _LAST_AUTOMATIC = 0xFFFFF
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOTCONN, ENOTTY
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import AddressFamily, SocketOption, SocketType
+from procession.abi.word import pack_u32
 from procession.fs.wait_queue import WaitQueue
 from procession.net.message import Received
 from procession.net.peer_identity import SenderCredentials, credentials_of
@@ -248,12 +249,12 @@ class UnixSocket(Socket):
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/unix/af_unix.c, unix_ioctl."""
         if request == _SIOCOUTQ:
-            memory.write(argument, self.used_room.to_bytes(4, "little"))
+            memory.write(argument, pack_u32(self.used_room))
             return 0
         if request == _SIOCINQ:
             if self.state == LISTENING:
                 raise EINVAL
-            memory.write(argument, self.waiting_bytes.to_bytes(4, "little"))
+            memory.write(argument, pack_u32(self.waiting_bytes))
             return 0
         if request == _SIOCUNIXFILE:
             raise ENOTTY("not built")

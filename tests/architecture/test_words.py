@@ -1,0 +1,140 @@
+"""Checks that numbers become bytes in `abi.word` alone, and that registers are set modulo their width."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "src" / "procession"
+UNPACKING = {"unpack", "unpack_from", "iter_unpack"}
+# What knows of machine code and of the library's state, in which there are no numbers of a guest; and the
+# state hash, which recognises formats.
+MAY_USE_STRUCT = {
+    "abi/word.py",
+    "hardware/engines/unicorn_floating.py",
+    "hardware/engines/unicorn_machine_code.py",
+    "hardware/engines/unicorn_state.py",
+    "kernel/state_hash.py",
+}
+MASKS = {"_MASK", "WORD_MASK"}
+REGISTER_FILES = {"general", "registers"}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text())
+
+
+def packing(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Where a module makes bytes of numbers by itself: line and what is used."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, "import struct") for name in node.names if name.name == "struct")
+        elif isinstance(node, ast.ImportFrom) and node.module == "struct":
+            yield from ((node.lineno, name.name) for name in node.names if name.name not in UNPACKING)
+        elif isinstance(node, ast.Call):
+            function = node.func
+            if isinstance(function, ast.Attribute) and function.attr == "to_bytes":
+                yield node.lineno, "to_bytes"
+            elif isinstance(function, ast.Name) and function.id in ("bytes", "bytearray") and node.args:
+                items = node.args[0]
+                if isinstance(items, ast.Tuple | ast.List) and not all(map(is_constant, items.elts)):
+                    yield node.lineno, f"{function.id} of a computed number"
+
+
+def is_constant(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id.isupper())
+
+
+def register_stores(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Where a register is set by itself, with a value that isn't masked."""
+    for node in ast.walk(tree):
+        targets: list[ast.expr]
+        value: ast.expr | None
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AugAssign):
+            targets, value = [node.target], None
+        else:
+            continue
+        for target in targets:
+            for part in ast.walk(target):
+                if is_register(part) and not (value is not None and part is target and is_masked(value)):
+                    yield node.lineno, ast.unparse(node)
+
+
+def is_register(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Subscript):
+        return False
+    base = node.value
+    name = base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
+    return name in REGISTER_FILES
+
+
+def is_masked(value: ast.expr) -> bool:
+    return (
+        isinstance(value, ast.BinOp)
+        and isinstance(value.op, ast.BitAnd)
+        and isinstance(value.right, ast.Name)
+        and value.right.id in MASKS
+    )
+
+
+def test_one_module_packs_numbers() -> None:
+    found = [
+        f"{name}:{line}: {what}"
+        for name, tree in modules()
+        if name not in MAY_USE_STRUCT
+        for line, what in packing(tree)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_registers_are_set_modulo_their_width() -> None:
+    found = [
+        f"{name}:{line}: {what}"
+        for name, tree in modules()
+        if not name.startswith("hardware/engines/")
+        for line, what in register_stores(tree)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from struct import pack",
+        "from struct import Struct, unpack",
+        "import struct",
+        "data = number.to_bytes(4, 'little')",
+        "data = bytes((number,))",
+        "data = bytearray([FIRST, second])",
+    ],
+)
+def test_packing_is_noticed(text: str) -> None:
+    assert list(packing(ast.parse(text)))
+
+
+@pytest.mark.parametrize(
+    "text", ["from struct import unpack", "data = bytes((1, SECOND))", "data = bytes(4)"]
+)
+def test_other_things_may_be_done(text: str) -> None:
+    assert not list(packing(ast.parse(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "general[RIP] -= 2",
+        "registers[RAX] = result",
+        "task.registers.general[RAX] = result",
+        "general[RAX], general[RIP] = result, address",
+        "registers[RAX] = result & mask",
+    ],
+)
+def test_stores_are_noticed(text: str) -> None:
+    assert list(register_stores(ast.parse(text)))
+    assert not list(register_stores(ast.parse("registers[RAX] = result & _MASK")))
