@@ -36,7 +36,7 @@ def find_login(kernel: Kernel, reader: Credentials, wanted: str) -> Login:
     user, colon, group = wanted.partition(":")
     if not user or (colon and not group):
         raise ValueError(f"{wanted!r} isn't a user, or a user and a group with a colon between")
-    context = FsContext(kernel.mounts.root_path)
+    context = FsContext(kernel.init_namespaces.mounts.root_path)
     try:
         users = _entries(context, reader, b"/etc/passwd", 7)
         all_groups = _entries(context, reader, b"/etc/group", 4)

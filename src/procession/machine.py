@@ -31,6 +31,7 @@ from procession.kernel.decider import Decider, SeededDecider
 from procession.kernel.init import MASK_ADDRESS, create_init
 from procession.kernel.ipc import make_mqueue
 from procession.kernel.kernel import Kernel
+from procession.kernel.namespaces.proxy import first_namespaces
 from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME, NAME_MAX
 from procession.kernel.program.exec import do_execve
 from procession.kernel.sched.scheduler import TIME_SLICE_NS
@@ -140,11 +141,10 @@ class Machine:
             del self.environment["HOME"]
         self.cwd = cwd
         self.kernel = Kernel(self.memory, self.engine, decider or SeededDecider(seed), epoch_ns, cpus)
-        self.kernel.identity.host_name = name
         self.traps = Traps(self.kernel)
         self.engine.attach(self.memory, self.traps)
         self.fault_injector = fault_injector
-        self._mount(os.fspath(rootfs))
+        self._mount(os.fspath(rootfs), name)
         if pids_max is not None:
             self.kernel.pids.task_limit = min(pids_max, self.kernel.pids.task_limit)
         self.init = create_init(self.kernel)
@@ -164,7 +164,7 @@ class Machine:
         self.doorbell: Doorbell | None = None
         self.forwarded: list[str] = []
 
-    def _mount(self, rootfs: str) -> None:
+    def _mount(self, rootfs: str, host_name: bytes) -> None:
         kernel = self.kernel
         vfs = Vfs(self.memory, kernel.clock, kernel)
         kernel.vfs = vfs
@@ -173,8 +173,9 @@ class Machine:
 
             inject_failures(kernel, self.fault_injector)
         install_terminals(vfs, TerminalJobs(kernel))
-        kernel.mounts = first_namespace(Overlay(vfs, rootfs))
-        kernel.mounts.root_path.mount.flags = MS_RELATIME
+        mounts = first_namespace(Overlay(vfs, rootfs))
+        mounts.root_path.mount.flags = MS_RELATIME
+        kernel.init_namespaces = first_namespaces(kernel, mounts, host_name)
         for name, superblock, flags in (
             (b"/dev", Devtmpfs(vfs), MS_NOSUID),
             (b"/dev/pts", Devpts(vfs, DEVPTS_OPTIONS), MS_NOSUID | MS_NOEXEC),
@@ -185,16 +186,17 @@ class Machine:
         ):
             place = self._find(name)
             if place is not None:
-                kernel.mounts.mount(superblock, place, flags | MS_RELATIME)
+                mounts.mount(superblock, place, flags | MS_RELATIME)
 
     def _find(self, name: bytes, *, is_directory: bool = True) -> Path | None:
         """A directory, or a file, of the tree; None if there is none of that name."""
         from procession.fs.fs_context import FsContext
         from procession.kernel.security.credentials import Credentials
 
-        context = FsContext(self.kernel.mounts.root_path)
+        context = FsContext(self.kernel.init_namespaces.mounts.root_path)
+        root = Credentials.for_root(self.kernel.vfs.init_user_namespace)
         try:
-            return namei.lookup(context, Credentials.for_root(), name, must_be_directory=is_directory)
+            return namei.lookup(context, root, name, must_be_directory=is_directory)
         except (ENOENT, ENOTDIR):
             return None
         finally:
@@ -434,7 +436,7 @@ class Machine:
         self.terminal = terminal = HostTerminal(place, credentials)
         console = self._find(b"/dev/console", is_directory=False)
         if console is not None:
-            bind(self.kernel.mounts, terminal.slave_path, console, is_recursive=False)
+            bind(self.kernel.init_namespaces.mounts, terminal.slave_path, console, is_recursive=False)
         return terminal
 
     def _run_command(self, attachment: Attachment, time_limit_s: float | None) -> str:
@@ -511,7 +513,7 @@ class Machine:
         """
         from procession.fs.fs_context import FsContext
 
-        context = FsContext(self.kernel.mounts.root_path)
+        context = FsContext(self.kernel.init_namespaces.mounts.root_path)
         try:
             place = namei.lookup(context, self.init.credentials.for_user(0, 0), os.fsencode(path))
         finally:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from procession.abi.errno import EFAULT
+from procession.fs.namespace import NamespaceTable
+from procession.fs.user_namespace import UserNamespace
 from procession.hardware.registers import RIP, RSP, Registers
 from procession.kernel.kernel import Kernel
+from procession.kernel.namespaces.uts import UtsNamespace
 from procession.kernel.rlimit import Limits
 from procession.kernel.security.credentials import Credentials
 from procession.kernel.session import create_session, join_process_group
@@ -90,7 +94,11 @@ class Machine:
         self.choices = Choices()
         parts: Any = (None, Processor(), self.choices)
         self.kernel = Kernel(*parts)
-        self.credentials = Credentials.for_root()
+        table = NamespaceTable()
+        owner = UserNamespace(table, None)
+        self.credentials = Credentials.for_root(owner)
+        namespaces: Any = SimpleNamespace(uts=UtsNamespace(table, owner))
+        self.kernel.init_namespaces = namespaces
         self.init = self.process(1)
         self.kernel.init = self.init.group
 
@@ -122,6 +130,7 @@ class Machine:
         task = Task(self.kernel, Tid(tid), Registers())
         task.group = group
         task.credentials = credentials
+        task.namespaces = self.kernel.init_namespaces
         task.pending = PendingSignals()
         memory: Any = Window()
         task.mm = memory

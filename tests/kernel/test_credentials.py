@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procession.abi.errno import EINVAL, EPERM, Errno
+from procession.fs.namespace import NamespaceTable
+from procession.fs.user_namespace import UserNamespace
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.security import credentials as ids
 from procession.kernel.security.capability import (
@@ -315,4 +317,5 @@ def test_the_sets_stay_within_each_other(
 
 
 def test_tables_of_users_are_each_machine_s_own() -> None:
-    assert Credentials.for_root().user is not Credentials.for_root().user
+    owner = UserNamespace(NamespaceTable(), None)
+    assert Credentials.for_root(owner).user is not Credentials.for_root(owner).user

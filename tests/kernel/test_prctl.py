@@ -19,7 +19,6 @@ from procession.abi.errno import (
 from procession.abi.sysinfo import Sysinfo
 from procession.abi.utsname import Utsname
 from procession.hardware.physical_memory import PhysicalMemory
-from procession.kernel.namespaces.uts import SystemIdentity
 from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
 from procession.kernel.task import Task
 from procession.mm.address_space import (
@@ -267,7 +266,7 @@ class TestMachine:
         return Utsname.unpack(task.mm.read(RESULT, Utsname.SIZE))
 
     def test_its_names(self, machine: Machine, root: Task, alice: Task) -> None:
-        machine.kernel.identity = SystemIdentity(b"box")
+        root.namespaces.uts.host_name = b"box"
         names = self.names(root)
         assert names == Utsname(b"Linux", b"box", b"6.12.0", names.version, b"x86_64", b"(none)")
         root.mm.write(SCRATCH, b"other\0rest")
@@ -282,7 +281,6 @@ class TestMachine:
             call(root, "sethostname", BAD_ADDRESS, 64)
 
     def test_old_personalities_see_other_names(self, machine: Machine, root: Task) -> None:
-        machine.kernel.identity = SystemIdentity()
         assert call(root, "personality", 0x0020008) == 0
         assert call(root, "personality", 0xFFFFFFFF) == 0x0020008
         names = self.names(root)

@@ -104,11 +104,11 @@ class SocketCaller(Caller):
 
     @property
     def system(self) -> SocketFileSystem:
-        return socket_file_system(self.kernel.vfs, self.kernel)
+        return socket_file_system(self.kernel.vfs)
 
     @property
     def network(self) -> Network:
-        return self.system.network
+        return self.kernel.init_namespaces.network
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_meminfo_counts_frames(proc: Proc) -> None:
 
 
 def test_version_names_the_machine(proc: Proc) -> None:
-    identity = proc.kernel.identity
+    identity = proc.kernel.init_namespaces.uts
     assert proc.read("version").startswith(b"Linux version " + identity.release)
     assert proc.read("sys/kernel/osrelease") == identity.release + b"\n"
     assert proc.read("sys/kernel/ostype") == b"Linux\n"
@@ -61,7 +61,7 @@ def test_parameters_can_be_read_and_set(proc: Proc) -> None:
     assert proc.read("sys/kernel/pid_max") == b"400\n"
     assert proc.kernel.pids.pid_max == 400
     proc.write("sys/kernel/hostname", b"other\nline")
-    assert proc.kernel.identity.host_name == b"other"
+    assert proc.kernel.init_namespaces.uts.host_name == b"other"
     proc.write("sys/fs/pipe-max-size", b"5000")
     assert proc.read("sys/fs/pipe-max-size") == b"8192\n"
     for wrong in (b"300", b"4194305", b"many", b"-1"):

@@ -12,7 +12,6 @@ from procession.fs.fd_table import FdTable
 from procession.fs.vfs import Vfs
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PhysicalMemory
-from procession.kernel.namespaces.uts import SystemIdentity
 from procession.kernel.task import Task
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE
@@ -41,7 +40,6 @@ def machine_with_a_task() -> tuple[Machine, Task]:
     kernel: Any = machine.kernel
     kernel.memory = PhysicalMemory(1 << 20)
     kernel.vfs = Vfs(kernel.memory, kernel.clock, CountingSource())
-    kernel.identity = SystemIdentity()
     kernel.decider.random_bytes = bytes
     task = machine.process(10)
     task.files = FdTable()

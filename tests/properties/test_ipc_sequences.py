@@ -54,8 +54,7 @@ class Scene:
 
     @property
     def namespace(self) -> IpcNamespace:
-        assert self.kernel.ipc is not None
-        return self.kernel.ipc
+        return self.kernel.init_namespaces.ipc
 
     def act(self, who: int, what: str, a: int, b: int, c: int, flag: bool) -> None:
         """One step: a call, unless the process sleeps or has ended."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.device_numbers import encode_device
 from procession.fs.accounts import FileAccounts
+from procession.fs.namespace import NamespaceTable
+from procession.fs.user_namespace import UserNamespace
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -43,7 +45,8 @@ class CharacterDriver(Protocol):
 class Vfs:
     """The virtual file system of one machine.
 
-    `character_drivers` maps a major number to what opens such devices.
+    `character_drivers` maps a major number to what opens such devices. `namespaces` are all that there are
+    of any kind, `init_user_namespace` is the first user namespace, which everything belongs to at the start.
     """
 
     __slots__ = (
@@ -51,10 +54,12 @@ class Vfs:
         "character_drivers",
         "clock",
         "file_events",
+        "init_user_namespace",
         "lock_requests",
         "locked_inodes",
         "memory",
         "mount_groups",
+        "namespaces",
         "next_minor",
         "next_mount_number",
         "protected_fifos",
@@ -71,6 +76,8 @@ class Vfs:
         self.memory = memory
         self.accounts = FileAccounts(memory.frame_count << 12)
         self.clock = clock
+        self.namespaces = NamespaceTable()
+        self.init_user_namespace = UserNamespace(self.namespaces, None)
         self.random = random
         self.character_drivers: dict[int, CharacterDriver] = {}
         self.next_minor = 1

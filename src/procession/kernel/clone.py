@@ -179,6 +179,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     task.mm = mm
     task.files = parent.files.acquire() if flags & CLONE_FILES else parent.files.copy()
     task.fs = parent.fs.acquire() if flags & CLONE_FS else parent.fs.copy()
+    task.namespaces = parent.namespaces.acquire()
     task.credentials = (
         credentials if not credentials.exceeds_processes else credentials.replace(exceeds_processes=False)
     )

@@ -59,12 +59,14 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
     task.frame = None
     task.work |= NEED_RESCHED
     release_memory(kernel, task)
-    if kernel.ipc is not None or task.semaphore_undo is not None:
-        _leave_ipc(kernel, task)
+    namespaces = task.namespaces
+    if namespaces.ipc.segments.objects or task.semaphore_undo is not None:
+        _leave_ipc(task)
     if frame is not None:
         frame.release()
     task.files.put()
     task.fs.put()
+    namespaces.put()
     if is_last:
         _end_group_timers(kernel, group)
         if is_session_leader(group):
@@ -105,13 +107,13 @@ def release_memory(kernel: Kernel, task: Task) -> None:
         kernel.address_space = None
 
 
-def _leave_ipc(kernel: Kernel, task: Task) -> None:
+def _leave_ipc(task: Task) -> None:
     """Semaphores get back what was to be undone. Linux: kernel/exit.c, do_exit; ipc/sem.c, ipc/shm.c."""
     from procession.kernel.ipc.sem_undo import leave_undos
     from procession.kernel.ipc.shm import forget_creator
 
     leave_undos(task)
-    forget_creator(kernel, task)
+    forget_creator(task)
 
 
 def complete_vfork(task: Task) -> None:

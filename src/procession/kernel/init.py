@@ -50,7 +50,7 @@ def create_init(kernel: Kernel) -> Task:
     It is protected from signals that it doesn't handle, as a pid namespace's init is. It blocks SIGCHLD, so
     that it can wait for it: whoever makes a process from it unblocks that there.
     """
-    task = make_process(kernel, Credentials.for_root())
+    task = make_process(kernel, Credentials.for_root(kernel.vfs.init_user_namespace))
     task.group.flags = SIGNAL_UNKILLABLE
     task.command_name = b"init"
     task.blocked = _SIGCHLD_BIT
@@ -85,7 +85,8 @@ def make_process(kernel: Kernel, credentials: Credentials) -> Task:
     task.credentials = credentials
     credentials.user.add_process()
     task.files = FdTable()
-    task.fs = FsContext(kernel.mounts.root_path)
+    task.namespaces = kernel.init_namespaces.acquire()
+    task.fs = FsContext(task.namespaces.mounts.root_path)
     task.alternate_stack = (0, 0, 0)
     task.mm = mm
     create_session(kernel, group)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from procession.kernel.dump.core_pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
-from procession.kernel.namespaces.uts import SystemIdentity
 from procession.kernel.pid import PidAllocator
 from procession.kernel.program.binary_format import BinaryFormats
 from procession.kernel.program.elf import ProgramHeaders
@@ -17,13 +16,12 @@ from procession.kernel.time.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
 from procession.kernel.time.timer import TimerQueue
 
 if TYPE_CHECKING:
-    from procession.fs.mounts.mount import MountNamespace
     from procession.fs.vfs import Vfs
     from procession.hardware.engine import Engine
     from procession.hardware.physical_memory import PhysicalMemory
     from procession.hardware.registers import Registers
     from procession.kernel.decider import Decider
-    from procession.kernel.ipc.namespace import IpcNamespace
+    from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.session import ProcessGroup, Session
     from procession.kernel.task import Task, ThreadGroup, Tid
     from procession.mm.address_space import MemoryDescriptor
@@ -34,8 +32,8 @@ class Kernel:
 
     `current` is the running task and `live` the task whose registers are in the processor: they differ
     only while the kernel is switching. `is_saved` says that the live registers are in `live.registers` too,
-    since the last trap. `cpu` and `observer` are outside the machine's state: the engine,
-    and whoever watches.
+    since the last trap. `init_namespaces` are those that the machine starts with (Linux:
+    init_nsproxy). `cpu` and `observer` are outside the machine's state: the engine, and whoever watches.
     """
 
     __slots__ = (
@@ -52,14 +50,12 @@ class Kernel:
         "current",
         "decider",
         "futexes",
-        "identity",
         "init",
+        "init_namespaces",
         "is_saved",
-        "ipc",
         "live",
         "load",
         "memory",
-        "mounts",
         "observer",
         "oom_kill_count",
         "oom_victim",
@@ -99,13 +95,10 @@ class Kernel:
         self.process_groups: dict[int, ProcessGroup] = {}
         self.sessions: dict[int, Session] = {}
         self.vfs: Vfs
-        self.mounts: MountNamespace
-        self.identity = SystemIdentity()
+        self.init_namespaces: NsProxy
         self.core = CoreSettings()
         self.load = LoadAverages()
         self.init: ThreadGroup | None = None
-        # Made when somebody first asks for it.
-        self.ipc: IpcNamespace | None = None
         self.current: Task | None = None
         self.live: Task | None = None
         self.is_saved = False
@@ -128,6 +121,12 @@ class Kernel:
     def random_bytes(self, length: int) -> bytes:
         """The next bytes of the machine's random source."""
         return self.decider.random_bytes(length)
+
+    @property
+    def seen_namespaces(self) -> NsProxy:
+        """Those of the running task; the machine's first while none runs, as when somebody looks at it."""
+        current = self.current
+        return self.init_namespaces if current is None else current.namespaces
 
     # The processor
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from procession.kernel.dump.coredump import CoreDump
     from procession.kernel.ipc.sem_undo import UndoList
     from procession.kernel.kernel import Kernel
+    from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.rlimit import Limits
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.session import ProcessGroup
@@ -168,6 +169,7 @@ class Task:
         "kernel",
         "last_trap",
         "mm",
+        "namespaces",
         "nice",
         "parent",
         "parent_exec_id",
@@ -217,6 +219,7 @@ class Task:
         self.mm: MemoryDescriptor
         self.files: FdTable
         self.fs: FsContext
+        self.namespaces: NsProxy
         self.credentials: Credentials
         self.command_name = b""
         self.blocked = 0

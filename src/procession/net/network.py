@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.fs.namespace import CLONE_NEWNET, Namespace
 
 if TYPE_CHECKING:
+    from procession.fs.user_namespace import UserNamespace
     from procession.net.host import Host
     from procession.net.internet.port_table import PortTable
     from procession.net.internet.tcp_connection import TcpConnections
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from procession.net.unix.names import UnixNames
 
 
-class Network:
+class Network(Namespace):
     """One network namespace (Linux: struct net; network_namespaces(7)).
 
     `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
@@ -33,7 +36,11 @@ class Network:
         "system",
     )
 
-    def __init__(self, system: SocketFileSystem, host: Host) -> None:
+    kind: ClassVar[int] = CLONE_NEWNET
+    type_name: ClassVar[str] = "net"
+
+    def __init__(self, system: SocketFileSystem, host: Host, owner: UserNamespace, number: int = 0) -> None:
+        super().__init__(system.vfs.namespaces, owner, number)
         self.system = system
         self.host = host
         self.packet_count = 0

@@ -9,7 +9,6 @@ from procession.abi.statfs import Magic
 from procession.fs.file import O_NONBLOCK, O_RDWR, File
 from procession.fs.inode import S_IFDIR, S_IFSOCK, Inode, Superblock
 from procession.fs.mounts.mount import Mount
-from procession.net.network import Network
 from procession.net.socket import MSG_DONTWAIT, POLLIN, POLLOUT
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
     from procession.fs.wait_queue import WaitQueue
-    from procession.net.host import Host
     from procession.net.socket import Socket
     from procession.net.unix.socket import UnixSocket
 
@@ -43,13 +41,12 @@ class SocketFileSystem(Superblock):
         "live_count",
         "maximum_buffered_bytes",
         "mount",
-        "network",
         "socket_count",
     )
 
     has_xattrs: ClassVar[bool] = True
 
-    def __init__(self, vfs: Vfs, host: Host) -> None:
+    def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "sockfs", int(Magic.SOCKFS_MAGIC))
         self.is_internal = True
         self.root = Inode(self, S_IFDIR | 0o555)
@@ -62,7 +59,6 @@ class SocketFileSystem(Superblock):
         self.is_collecting = False
         self.socket_count = 0
         self.live_count = 0
-        self.network = Network(self, host)
 
     @property
     def is_full(self) -> bool:
@@ -83,11 +79,11 @@ class SocketFileSystem(Superblock):
         return self.buffered_bytes >= self.maximum_buffered_bytes
 
 
-def socket_file_system(vfs: Vfs, host: Host) -> SocketFileSystem:
+def socket_file_system(vfs: Vfs) -> SocketFileSystem:
     """The machine's sockfs, made at first use."""
     mount = vfs.pseudo_mounts.get("sockfs")
     if mount is None:
-        mount = vfs.pseudo_mounts["sockfs"] = SocketFileSystem(vfs, host).mount
+        mount = vfs.pseudo_mounts["sockfs"] = SocketFileSystem(vfs).mount
     system = mount.superblock
     assert isinstance(system, SocketFileSystem)
     return system

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from procession.abi.socket import AddressFamily, SocketType, TcpState
 from procession.net.buffer_charge import stream_charge
 from procession.net.internet.tcp_connection import TimeWait
-from procession.net.socket_file import socket_file_system
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ _LINE_LENGTH, _LINE_LENGTH_6 = 149, 0
 
 
 def network_of(kernel: Kernel) -> Network:
-    """The network that is shown."""
-    return socket_file_system(kernel.vfs, kernel).network
+    """The network that is shown: the running task's."""
+    return kernel.seen_namespaces.network
 
 
 def inode_of(socket: Socket) -> int:

@@ -86,22 +86,22 @@ def store_last_pid(kernel: Kernel, data: bytes) -> None:
 
 def show_hostname(kernel: Kernel) -> bytes:
     """kernel.hostname."""
-    return kernel.identity.host_name + b"\n"
+    return kernel.seen_namespaces.uts.host_name + b"\n"
 
 
 def store_hostname(kernel: Kernel, data: bytes) -> None:
     """Set kernel.hostname; what is too long is cut. Linux: kernel/utsname_sysctl.c, proc_do_uts_string."""
-    kernel.identity.host_name = first_line(data)
+    kernel.seen_namespaces.uts.host_name = first_line(data)
 
 
 def show_domainname(kernel: Kernel) -> bytes:
     """kernel.domainname."""
-    return kernel.identity.domain_name + b"\n"
+    return kernel.seen_namespaces.uts.domain_name + b"\n"
 
 
 def store_domainname(kernel: Kernel, data: bytes) -> None:
     """Set kernel.domainname."""
-    kernel.identity.domain_name = first_line(data)
+    kernel.seen_namespaces.uts.domain_name = first_line(data)
 
 
 def first_line(data: bytes, maximum: int = 64) -> bytes:
@@ -111,17 +111,17 @@ def first_line(data: bytes, maximum: int = 64) -> bytes:
 
 def show_ostype(kernel: Kernel) -> bytes:
     """kernel.ostype."""
-    return kernel.identity.system_name + b"\n"
+    return kernel.seen_namespaces.uts.system_name + b"\n"
 
 
 def show_osrelease(kernel: Kernel) -> bytes:
     """kernel.osrelease."""
-    return kernel.identity.release + b"\n"
+    return kernel.seen_namespaces.uts.release + b"\n"
 
 
 def show_version(kernel: Kernel) -> bytes:
     """kernel.version."""
-    return kernel.identity.version + b"\n"
+    return kernel.seen_namespaces.uts.version + b"\n"
 
 
 def show_threads_max(kernel: Kernel) -> bytes:

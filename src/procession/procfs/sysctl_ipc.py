@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ERANGE
-from procession.kernel.ipc import first_namespace
+from procession.kernel.ipc import seen_namespace
 from procession.kernel.ipc.object import MAXIMUM_OBJECTS
 from procession.kernel.ipc.shm import destroy_orphans
 from procession.procfs.process_status import parse_integer
@@ -23,11 +23,11 @@ _SET_NUMBERS = ("set_size", "most_semaphores", "most_operations")
 
 
 def _show(attribute: str, kernel: Kernel) -> bytes:
-    return b"%d\n" % getattr(first_namespace(kernel), attribute)
+    return b"%d\n" % getattr(seen_namespace(kernel), attribute)
 
 
 def _store(attribute: str, least: int, most: int, kernel: Kernel, data: bytes) -> None:
-    setattr(first_namespace(kernel), attribute, _number(data, least, most))
+    setattr(seen_namespace(kernel), attribute, _number(data, least, most))
 
 
 def _number(data: bytes, least: int, most: int) -> int:
@@ -49,19 +49,19 @@ def _table(namespace: IpcNamespace, name: str) -> IdTable[IpcObject]:
 
 
 def _show_limit(table: str, kernel: Kernel) -> bytes:
-    return b"%d\n" % _table(first_namespace(kernel), table).limit
+    return b"%d\n" % _table(seen_namespace(kernel), table).limit
 
 
 def _store_limit(table: str, kernel: Kernel, data: bytes) -> None:
-    _table(first_namespace(kernel), table).limit = _number(data, 0, MAXIMUM_OBJECTS)
+    _table(seen_namespace(kernel), table).limit = _number(data, 0, MAXIMUM_OBJECTS)
 
 
 def _show_next(table: str, kernel: Kernel) -> bytes:
-    return b"%d\n" % _table(first_namespace(kernel), table).next_id
+    return b"%d\n" % _table(seen_namespace(kernel), table).next_id
 
 
 def _store_next(table: str, kernel: Kernel, data: bytes) -> None:
-    _table(first_namespace(kernel), table).next_id = _number(data, 0, _INT_MAX)
+    _table(seen_namespace(kernel), table).next_id = _number(data, 0, _INT_MAX)
 
 
 def _next_id(table: str) -> SystemFile:
@@ -71,12 +71,12 @@ def _next_id(table: str) -> SystemFile:
 
 def show_forced_removal(kernel: Kernel) -> bytes:
     """kernel.shm_rmid_forced: whether segments go with the process that made them."""
-    return b"%d\n" % first_namespace(kernel).forces_removal
+    return b"%d\n" % seen_namespace(kernel).forces_removal
 
 
 def store_forced_removal(kernel: Kernel, data: bytes) -> None:
     """Set kernel.shm_rmid_forced. Linux: ipc/ipc_sysctl.c, proc_ipc_dointvec_minmax_orphans."""
-    namespace = first_namespace(kernel)
+    namespace = seen_namespace(kernel)
     namespace.forces_removal = bool(_number(data, 0, 1))
     if namespace.forces_removal:
         destroy_orphans(namespace)
@@ -84,14 +84,14 @@ def store_forced_removal(kernel: Kernel, data: bytes) -> None:
 
 def show_semaphore_limits(kernel: Kernel) -> bytes:
     """kernel.sem: semaphores in a set, semaphores, operations at once, sets."""
-    namespace = first_namespace(kernel)
+    namespace = seen_namespace(kernel)
     numbers = [*(getattr(namespace, name) for name in _SET_NUMBERS), namespace.semaphores.limit]
     return b"\t".join(b"%d" % number for number in numbers) + b"\n"
 
 
 def store_semaphore_limits(kernel: Kernel, data: bytes) -> None:
     """Set the first numbers of kernel.sem. Linux: ipc/ipc_sysctl.c, proc_ipc_sem_dointvec."""
-    namespace = first_namespace(kernel)
+    namespace = seen_namespace(kernel)
     for position, word in enumerate(data.split()[:4]):
         number = _number(word, -_INT_MAX - 1, _INT_MAX)
         if position < len(_SET_NUMBERS):

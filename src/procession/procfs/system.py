@@ -307,7 +307,7 @@ def show_meminfo(kernel: Kernel) -> bytes:
 
 def show_version(kernel: Kernel) -> bytes:
     """/proc/version. Linux: fs/proc/version.c, version_proc_show."""
-    identity = kernel.identity
+    identity = kernel.seen_namespaces.uts
     return b"%s version %s (procession) %s\n" % (identity.system_name, identity.release, identity.version)
 
 

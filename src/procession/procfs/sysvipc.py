@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.hardware.physical_memory import PAGE_SHIFT
-from procession.kernel.ipc import first_namespace
+from procession.kernel.ipc import seen_namespace
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -25,7 +25,7 @@ def show_segments(kernel: Kernel) -> bytes:
             *(segment.atime_s, segment.dtime_s, segment.ctime_s),
             *(segment.resident_pages << PAGE_SHIFT, 0),
         )
-        for segment in first_namespace(kernel).segments.ordered()
+        for segment in seen_namespace(kernel).segments.ordered()
     )
 
 
@@ -38,7 +38,7 @@ def show_semaphores(kernel: Kernel) -> bytes:
             *(each.key, each.id, each.mode, len(each.values)),
             *(each.uid, each.gid, each.cuid, each.cgid, each.otime_s, each.ctime_s),
         )
-        for each in first_namespace(kernel).semaphores.ordered()
+        for each in seen_namespace(kernel).semaphores.ordered()
     )
 
 
@@ -55,5 +55,5 @@ def show_queues(kernel: Kernel) -> bytes:
             *(queue.last_sender, queue.last_receiver, queue.uid, queue.gid, queue.cuid, queue.cgid),
             *(queue.stime_s, queue.rtime_s, queue.ctime_s),
         )
-        for queue in first_namespace(kernel).messages.ordered()
+        for queue in seen_namespace(kernel).messages.ordered()
     )

@@ -50,7 +50,7 @@ def mq_open(
     files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
     files.lowest_free(0, limit)
     file = open_queue(
-        queues_of(task.kernel),
+        queues_of(task.kernel, task.namespaces.ipc),
         task.credentials,
         name,
         flags & ~O_PATH,
@@ -68,7 +68,7 @@ def mq_unlink(task: Task, name: Path) -> int:
 
     if not name:
         raise ENOENT("an empty name")
-    unlink_queue(queues_of(task.kernel), task.credentials, name)
+    unlink_queue(queues_of(task.kernel, task.namespaces.ipc), task.credentials, name)
     return 0
 
 

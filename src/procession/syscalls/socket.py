@@ -12,7 +12,7 @@ from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.time.timer import TIMER_ACTIONS
 from procession.net.socket import MSG_DONTWAIT
-from procession.net.socket_file import SocketFile, open_socket, socket_file_system
+from procession.net.socket_file import SocketFile, open_socket
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
     Choice,
@@ -40,8 +40,7 @@ _PAIR = Words("<ii")
 
 def network_of(task: Task) -> Network:
     """The network that `task` is in."""
-    kernel = task.kernel
-    return socket_file_system(kernel.vfs, kernel).network
+    return task.namespaces.network
 
 
 def socket_file(task: Task, fd: int) -> SocketFile:

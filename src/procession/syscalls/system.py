@@ -35,21 +35,21 @@ _MEMBARRIER_COMMANDS = 0x7F | _MEMBARRIER_GET_REGISTRATIONS
 @syscall(63)
 def uname(task: Task, names: Out[Utsname]) -> None:
     """uname(2). Linux: kernel/sys.c, SYSCALL_DEFINE1(newuname)."""
-    names.put(task.kernel.identity.names_for(task.personality))
+    names.put(task.namespaces.uts.names_for(task.personality))
 
 
 @syscall(170)
 def sethostname(task: Task, name: InBuffer, length: Int) -> None:
     """sethostname(2). Linux: kernel/sys.c, SYSCALL_DEFINE2(sethostname)."""
     check_name_change(task, length)
-    task.kernel.identity.host_name = task.mm.read(name, length).partition(b"\0")[0]
+    task.namespaces.uts.host_name = task.mm.read(name, length).partition(b"\0")[0]
 
 
 @syscall(171)
 def setdomainname(task: Task, name: InBuffer, length: Int) -> None:
     """setdomainname(2). Linux: kernel/sys.c, SYSCALL_DEFINE2(setdomainname)."""
     check_name_change(task, length)
-    task.kernel.identity.domain_name = task.mm.read(name, length).partition(b"\0")[0]
+    task.namespaces.uts.domain_name = task.mm.read(name, length).partition(b"\0")[0]
 
 
 @syscall(99)

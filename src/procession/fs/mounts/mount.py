@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar
+
 from procession.abi.errno import EBUSY, EINVAL, ENOENT, ENOTDIR, Errno
 from procession.abi.mount_flags import MountFlag
 from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import Superblock
+from procession.fs.namespace import CLONE_NEWNS, MOUNT_NUMBER, Namespace
+
+if TYPE_CHECKING:
+    from procession.fs.user_namespace import UserNamespace
 
 MS_RDONLY = int(MountFlag.MS_RDONLY)
 MS_NOSUID = int(MountFlag.MS_NOSUID)
@@ -243,7 +249,7 @@ class MountGroups:
         return list(receivers)
 
 
-class MountNamespace:
+class MountNamespace(Namespace):
     """A tree of mounts that a group of tasks sees (Linux: struct mnt_namespace).
 
     `root` is the mount below all others. `mounts` are all of them by number, in the order in which they
@@ -252,12 +258,20 @@ class MountNamespace:
 
     __slots__ = ("has_locked_mounts", "mounts", "root")
 
-    def __init__(self, root: Mount) -> None:
+    kind: ClassVar[int] = CLONE_NEWNS
+    type_name: ClassVar[str] = "mnt"
+
+    def __init__(self, root: Mount, owner: UserNamespace, number: int = 0) -> None:
+        super().__init__(root.superblock.vfs.namespaces, owner, number)
         self.root = root
         self.has_locked_mounts = False
         self.mounts: dict[int, Mount] = {}
         for mount in root.tree():
             self.add(mount)
+
+    def end(self) -> None:
+        """Linux: fs/namespace.c, put_mnt_ns."""
+        self.root.take_away()
 
     @property
     def root_path(self) -> Path:
@@ -331,6 +345,6 @@ def first_namespace(root: Superblock) -> MountNamespace:
     from procession.fs.tmpfs import Tmpfs
 
     rootfs = Tmpfs(root.vfs, "rootfs", mode=0o755)
-    namespace = MountNamespace(Mount(rootfs))
+    namespace = MountNamespace(Mount(rootfs), root.vfs.init_user_namespace, MOUNT_NUMBER)
     namespace.mount(root, namespace.root_path)
     return namespace

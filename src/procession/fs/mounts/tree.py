@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from procession.abi.errno import EAGAIN, EBUSY, EINVAL, ELOOP, ENOENT, ENOTDIR, EPERM, Errno
 from procession.abi.mount_flags import MountFlag, UmountFlag
 from procession.fs.dentry import Dentry, Path
@@ -19,6 +21,9 @@ from procession.fs.mounts.mount import (
     MountNamespace,
     top_of,
 )
+
+if TYPE_CHECKING:
+    from procession.fs.user_namespace import UserNamespace
 
 MNT_DETACH = int(UmountFlag.MNT_DETACH)
 MNT_EXPIRE = int(UmountFlag.MNT_EXPIRE)
@@ -311,10 +316,11 @@ def is_reachable(path: Path, root: Path) -> bool:
 
 
 def copy_namespace(
-    namespace: MountNamespace, *, is_less_privileged: bool = False
+    namespace: MountNamespace, owner: UserNamespace | None = None, *, is_less_privileged: bool = False
 ) -> tuple[MountNamespace, dict[Mount, Mount]]:
     """A namespace of its own for a new task (CLONE_NEWNS), and which mount became which.
 
+    It belongs to the user namespace `owner`, or where the old one does.
     With `is_less_privileged`, for a new user namespace, mounts receive but don't send, and can't be taken
     apart. Raises ENOSPC. Linux: fs/namespace.c, copy_mnt_ns.
     """
@@ -328,4 +334,4 @@ def copy_namespace(
                 _follow_instead(copy, original)
             copy.is_locked = copy.parent is not None
             copy.locked_flags = copy.flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    return MountNamespace(copied), copies
+    return MountNamespace(copied, namespace.owner if owner is None else owner), copies

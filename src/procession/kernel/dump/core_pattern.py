@@ -105,7 +105,7 @@ def _specifier(letter: bytes, subject: CoreSubject) -> bytes:
     if letter == b"t":
         return b"%d" % (kernel.clock.realtime_ns // _NS_PER_S)
     if letter == b"h":
-        return _one_component(kernel.identity.host_name)
+        return _one_component(kernel.init_namespaces.uts.host_name)
     if letter == b"e":
         return _one_component(task.command_name)
     if letter in (b"f", b"E"):

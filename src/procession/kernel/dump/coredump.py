@@ -200,7 +200,7 @@ def _create_file(kernel: Kernel, task: Task, dump: CoreDump, name: bytes) -> Fil
     if dump.dumpable == DUMPABLE_BY_ROOT:
         if not name.startswith(b"/"):
             raise EPERM("a relative name is no place for a privileged process's core")
-        context = FsContext(kernel.mounts.root_path, umask=task.fs.umask)
+        context = FsContext(kernel.init_namespaces.mounts.root_path, umask=task.fs.umask)
         try:
             return namei.open(context, dump.credentials, name, None, flags, _MODE)
         finally:

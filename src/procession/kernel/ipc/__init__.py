@@ -16,17 +16,12 @@ if TYPE_CHECKING:
 
 def namespace_of(task: Task) -> IpcNamespace:
     """The namespace whose objects `task` sees."""
-    return first_namespace(task.kernel)
+    return task.namespaces.ipc
 
 
-def first_namespace(kernel: Kernel) -> IpcNamespace:
-    """The namespace that a machine starts with, made at first use."""
-    namespace = kernel.ipc
-    if namespace is None:
-        from procession.kernel.ipc.namespace import IpcNamespace
-
-        namespace = kernel.ipc = IpcNamespace(max(kernel.memory.frame_count << 12 >> 3, 1 << 20))
-    return namespace
+def seen_namespace(kernel: Kernel) -> IpcNamespace:
+    """The namespace whose objects the running task sees."""
+    return kernel.seen_namespaces.ipc
 
 
 def make_mqueue(kernel: Kernel, options: bytes) -> MqueueFileSystem:
@@ -35,7 +30,7 @@ def make_mqueue(kernel: Kernel, options: bytes) -> MqueueFileSystem:
 
     if options:
         raise EINVAL("mqueue has no options")
-    return queues_of(kernel)
+    return queues_of(kernel, seen_namespace(kernel))
 
 
 FILE_SYSTEM_TYPES[b"mqueue"] = make_mqueue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENOMEM
 from procession.abi.ipc import (
@@ -17,16 +17,18 @@ from procession.abi.ipc import (
     SHMMAX,
     SHMMNI,
 )
+from procession.fs.namespace import CLONE_NEWIPC, Namespace, NamespaceTable
 from procession.kernel.ipc.object import IdTable
 
 if TYPE_CHECKING:
     from procession.fs.mqueue import MqueueFileSystem
+    from procession.fs.user_namespace import UserNamespace
     from procession.kernel.ipc.msg import MessageQueue
     from procession.kernel.ipc.sem import SemaphoreSet
     from procession.kernel.ipc.shm import SharedSegment
 
 
-class IpcNamespace:
+class IpcNamespace(Namespace):
     """The System V objects of a group of tasks (Linux: struct ipc_namespace).
 
     `largest_segment` (shmmax, bytes) and `most_pages` (shmall) bound shared memory, `used_pages` counts it;
@@ -68,7 +70,13 @@ class IpcNamespace:
         "used_semaphores",
     )
 
-    def __init__(self, maximum_bytes: int) -> None:
+    kind: ClassVar[int] = CLONE_NEWIPC
+    type_name: ClassVar[str] = "ipc"
+
+    def __init__(
+        self, table: NamespaceTable, owner: UserNamespace, maximum_bytes: int, number: int = 0
+    ) -> None:
+        super().__init__(table, owner, number)
         self.segments: IdTable[SharedSegment] = IdTable(SHMMNI)
         self.largest_segment = SHMMAX
         self.most_pages = SHMALL

@@ -9,7 +9,6 @@ from procession.abi.mqueue import NOTIFY_COOKIE_LEN, NOTIFY_REMOVED, NOTIFY_WOKE
 from procession.abi.signals import SignalCode
 from procession.fs.mqueue import MqueueFileSystem, QueuedMessage, QueueInode, add_sleeper
 from procession.fs.wait_queue import Abandonable, Sleep
-from procession.kernel.ipc import first_namespace
 from procession.kernel.rlimit import RLIMIT_MSGQUEUE
 from procession.kernel.sched.priority import LARGEST_REAL_TIME_PRIORITY, REAL_TIME, SCHED_DEADLINE
 from procession.kernel.signal.generation import send_group_signal
@@ -17,6 +16,7 @@ from procession.kernel.signal.info import SigInfo
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
+    from procession.kernel.ipc.namespace import IpcNamespace
     from procession.kernel.kernel import Kernel
     from procession.kernel.security.credentials import User
     from procession.kernel.task import Task, ThreadGroup
@@ -46,9 +46,8 @@ class QueueAccounts:
         return user
 
 
-def queues_of(kernel: Kernel) -> MqueueFileSystem:
-    """The queues of the machine's first IPC namespace, their file system made at first use."""
-    namespace = first_namespace(kernel)
+def queues_of(kernel: Kernel, namespace: IpcNamespace) -> MqueueFileSystem:
+    """The queues of an IPC namespace, their file system made at first use."""
     system = namespace.posix_queues
     if system is None:
         system = namespace.posix_queues = MqueueFileSystem(kernel.vfs, namespace, QueueAccounts(kernel))

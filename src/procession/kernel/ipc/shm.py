@@ -22,7 +22,6 @@ from procession.mm.vma import COUNTED, PROT_EXEC, PROT_READ, PROT_WRITE, Virtual
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.kernel.ipc.namespace import IpcNamespace
-    from procession.kernel.kernel import Kernel
     from procession.kernel.security.credentials import User
     from procession.kernel.task import Task
 
@@ -320,12 +319,9 @@ def detach(task: Task, address: int) -> None:
         mm.unmap(start, end)
 
 
-def forget_creator(kernel: Kernel, task: Task) -> None:
+def forget_creator(task: Task) -> None:
     """`task` ends: its segments stay, unless kernel.shm_rmid_forced is set. Linux: ipc/shm.c, exit_shm."""
-    namespace = kernel.ipc
-    if namespace is None:
-        return
-    for segment in namespace.segments.ordered():
+    for segment in task.namespaces.ipc.segments.ordered():
         if segment.creator is task:
             segment.creator = None
             if segment.may_be_destroyed:

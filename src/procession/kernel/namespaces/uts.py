@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, EPERM
+from procession.fs.namespace import CLONE_NEWUTS, Namespace, NamespaceTable
 from procession.kernel.security.capability import CAP_SYS_ADMIN
 
 if TYPE_CHECKING:
     from procession.abi.utsname import Utsname
+    from procession.fs.user_namespace import UserNamespace
     from procession.kernel.task import Task
 
 NAME_MAX = 64
@@ -20,12 +22,22 @@ _PER_LINUX32 = 8
 _PER_MASK = 0xFF
 
 
-class SystemIdentity:
-    """The names of one machine (Linux: struct uts_namespace), each of at most 64 bytes."""
+class UtsNamespace(Namespace):
+    """The names of a machine, as a group of tasks sees them (Linux: struct uts_namespace): 64 bytes each."""
 
     __slots__ = ("domain_name", "host_name", "machine", "release", "system_name", "version")
 
-    def __init__(self, host_name: bytes = DEFAULT_HOST_NAME.encode()) -> None:
+    kind: ClassVar[int] = CLONE_NEWUTS
+    type_name: ClassVar[str] = "uts"
+
+    def __init__(
+        self,
+        table: NamespaceTable,
+        owner: UserNamespace,
+        number: int = 0,
+        host_name: bytes = DEFAULT_HOST_NAME.encode(),
+    ) -> None:
+        super().__init__(table, owner, number)
         self.system_name = b"Linux"
         self.host_name = host_name[:NAME_MAX]
         self.release = RELEASE
@@ -48,7 +60,7 @@ class SystemIdentity:
 
 def check_name_change(task: Task, length: int) -> None:
     """Raise EPERM or EINVAL unless `task` may set a name of `length` bytes (sethostname(2))."""
-    if not task.credentials.has_capability(CAP_SYS_ADMIN):
+    if not task.credentials.ns_capable(task.namespaces.uts.owner, CAP_SYS_ADMIN):
         raise EPERM("setting the machine's names takes CAP_SYS_ADMIN")
     if not 0 <= length <= NAME_MAX:
         raise EINVAL(f"a name of {length} bytes")

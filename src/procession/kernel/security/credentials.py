@@ -17,6 +17,7 @@ from procession.kernel.security.capability import (
 )
 
 if TYPE_CHECKING:
+    from procession.fs.user_namespace import UserNamespace
     from procession.kernel.security.file_capability import FileCapabilities
     from procession.kernel.task import Task
 
@@ -79,10 +80,10 @@ class ExecCredentials:
 class Credentials:
     """The ids and rights of a task (Linux: struct cred; credentials(7), capabilities(7)).
 
-    Never changed once a task has it: make another with `replace` and give it with `commit_credentials`, so
-    tasks and open files may share one. Capability sets are ints, bit n for capability n. `exceeds_processes`
-    is set when a change of the real user id went over RLIMIT_NPROC: execve(2) fails with EAGAIN while it
-    still does (Linux: PF_NPROC_EXCEEDED).
+    The capabilities are over what `user_namespace` owns. Never changed once a task has it: make another with
+    `replace` and give it with `commit_credentials`, so tasks and open files may share one. Capability sets
+    are ints, bit n for capability n. `exceeds_processes` is set when a change of the real user id went over
+    RLIMIT_NPROC: execve(2) fails with EAGAIN while it still does (Linux: PF_NPROC_EXCEEDED).
     """
 
     __slots__ = (
@@ -104,9 +105,18 @@ class Credentials:
         "suid",
         "uid",
         "user",
+        "user_namespace",
     )
 
-    def __init__(self, user: User, uid: int, gid: int, groups: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        user_namespace: UserNamespace,
+        user: User,
+        uid: int,
+        gid: int,
+        groups: tuple[int, ...] = (),
+    ) -> None:
+        self.user_namespace = user_namespace
         self.user = user
         self.uid = self.euid = self.suid = self.fsuid = uid
         self.gid = self.egid = self.sgid = self.fsgid = gid
@@ -121,23 +131,39 @@ class Credentials:
         self.exceeds_processes = False
 
     @classmethod
-    def for_root(cls) -> Credentials:
+    def for_root(cls, user_namespace: UserNamespace) -> Credentials:
         """Those of a machine's first task: user 0 with every capability, and a new table of users."""
         table: dict[int, User] = {}
         user = table[0] = User(0, table)
-        credentials = cls(user, 0, 0)
+        credentials = cls(user_namespace, user, 0, 0)
         credentials.cap_permitted = credentials.cap_effective = CAP_FULL_SET
         return credentials
 
     def for_user(self, uid: int, gid: int, groups: tuple[int, ...] = ()) -> Credentials:
         """Those of a login of `uid` on the same machine; every capability if that is 0, none otherwise."""
-        credentials = Credentials(self.user.find(uid), uid, gid, groups)
+        credentials = Credentials(self.user_namespace, self.user.find(uid), uid, gid, groups)
         if uid == 0:
             credentials.cap_permitted = credentials.cap_effective = CAP_FULL_SET
         return credentials
 
     def has_capability(self, capability: int) -> bool:
-        """Whether `capability` (a number, CAP_KILL is 5) is effective (Linux: capable)."""
+        """Whether `capability` (CAP_KILL is 5) is effective over the whole machine (Linux: capable)."""
+        return bool(self.cap_effective >> capability & 1) and not self.user_namespace.level
+
+    def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
+        """Whether `capability` is effective over what user namespace `namespace` owns.
+
+        It's the capabilities of the task's own namespace that count, there and in all below; and who made a
+        namespace has all of them in it, seen from around it. Linux: security/commoncap.c, cap_capable.
+        """
+        mine = self.user_namespace
+        while namespace is not mine:
+            parent = namespace.parent
+            if parent is None or namespace.level <= mine.level:
+                return False
+            if parent is mine and namespace.owner_uid == self.euid:
+                return True
+            namespace = parent
         return bool(self.cap_effective >> capability & 1)
 
     def is_in_group(self, gid: int) -> bool:
@@ -150,7 +176,7 @@ class Credentials:
 
     def replace(self, **changes: Any) -> Credentials:
         """Credentials that differ from these in the given attributes (Linux: prepare_creds)."""
-        twin = Credentials(self.user, self.uid, self.gid, self.groups)
+        twin = Credentials(self.user_namespace, self.user, self.uid, self.gid, self.groups)
         twin.cap_ambient = self.cap_ambient
         twin.cap_bounding = self.cap_bounding
         twin.cap_effective = self.cap_effective

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from procession.fs.dentry import absolute_path
 from procession.fs.eventfd import EventFile
 from procession.fs.pipe import FifoFile, PipeFile
+from procession.kernel.ipc.namespace import IpcNamespace
 from procession.kernel.pidfd import PidFile
 from procession.kernel.task_state import TaskState
 from procession.mm.vma import PROT_WRITE
@@ -89,7 +90,7 @@ class ChannelMap:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.root = kernel.mounts.root_path
+        self.root = kernel.init_namespaces.mounts.root_path
         self.channels: dict[Any, Channel] = {}
         self.holders: dict[Any, list[Party]] = {}
         self.threads_of_parties: dict[int, tuple[list[Party], tuple[int, ...]]] = {}
@@ -101,8 +102,9 @@ class ChannelMap:
         self._add_files_on_their_way()
         self._add_locks()
         self._add_memory()
-        if kernel.ipc is not None:
-            self._add_objects()
+        for namespace in kernel.vfs.namespaces.live.values():
+            if isinstance(namespace, IpcNamespace):
+                self._add_objects(namespace)
 
     def holders_of(self, end: Any) -> list[Party]:
         """Who has that end."""
@@ -253,9 +255,7 @@ class ChannelMap:
 
     # System V objects
 
-    def _add_objects(self) -> None:
-        namespace = self.kernel.ipc
-        assert namespace is not None
+    def _add_objects(self, namespace: IpcNamespace) -> None:
         for segment in namespace.segments.ordered():
             pages = segment.path.inode.pages
             mapped = self.channels.pop(pages, None)
