@@ -223,6 +223,8 @@ def release_task(kernel: Kernel, task: Task) -> None:
         group.times.add(task.times)
         group.io.add(task.io)
         group.threads.remove(task)
+    if task.views is not None:
+        task.leave_views()
     if kernel.observer is not None:
         kernel.observer.task_event(task, "reap")
 
@@ -244,6 +246,8 @@ def replace_leader(task: Task) -> None:
     set_state(leader, TaskState.DEAD)
     leader.credentials.user.process_count -= 1
     leader.pending.clear()
+    leader.leave_views()
+    task.leave_views()
     task.tid = leader.tid
     kernel.tasks[task.tid] = task
     group.times.add(leader.times)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NewType
+from typing import TYPE_CHECKING, Any, NewType, Protocol
 
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.io_accounting import IoCounts
@@ -123,6 +123,13 @@ class CpuTimes:
         self.max_resident_pages = max(self.max_resident_pages, other.max_resident_pages)
 
 
+class TaskView(Protocol):
+    """What shows a task, and would keep it for ever if it weren't told that the task is gone."""
+
+    def task_released(self) -> None:
+        """The task has been reaped: its id is free."""
+
+
 class Task:
     """One thread of execution (Linux: struct task_struct).
 
@@ -140,7 +147,7 @@ class Task:
     cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
     and `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are the PF_* of kernel/prctl.py.
     `self_exec_id` counts the programs that it has executed; `parent_exec_id` is what its parent's was at
-    the clone.
+    the clone. `views` are the directories of proc about it that somebody has looked up (Linux: pid->inodes).
     """
 
     __slots__ = (
@@ -194,6 +201,7 @@ class Task:
         "times",
         "timer_slack_ns",
         "vfork_queue",
+        "views",
         "work",
         "zombies",
     )
@@ -251,6 +259,13 @@ class Task:
         self.io_priority = 0
         self.timer_slack_ns = self.default_timer_slack_ns = 50_000
         self.flags = 0
+        self.views: dict[TaskView, None] | None = None
+
+    def leave_views(self) -> None:
+        """The task is gone, or gets another id: who shows it forgets it. Linux: proc_flush_pid."""
+        views, self.views = self.views, None
+        for view in views or ():
+            view.task_released()
 
     def adopt(self, child: Task) -> None:
         """Make `child` the youngest of the children."""

@@ -66,17 +66,33 @@ class ProcFileSystem(Superblock):
         directory = known.get(task.tid)
         if directory is None or directory.task is not task:
             directory = known[task.tid] = ProcessDirectory(self, task, is_thread=is_thread)
+            if task.views is None:
+                task.views = {}
+            task.views[directory] = None
         directory.update_owner()
         return directory
 
-    def forget_the_dead(self) -> None:
-        """Drop the directories of tasks that are gone."""
-        tasks = self.kernel.tasks
+    def shut_down(self) -> None:
         for known in (self.processes, self.threads):
-            for tid in [
-                tid for tid, directory in known.items() if tasks.get(directory.task.tid) is not directory.task
-            ]:
-                del known[tid]
+            for directory in known.values():
+                if directory.task.views is not None:
+                    directory.task.views.pop(directory, None)
+        super().shut_down()
+
+    def forget_task(self, directory: ProcessDirectory, task: Task) -> None:
+        """Drop the directory of a task that is gone, and the entry by which it was found."""
+        known = self.threads if directory.is_thread else self.processes
+        if known.get(task.tid) is directory:
+            del known[task.tid]
+        place = self.root_dentry
+        if directory.is_thread and place is not None:
+            leader = (place.volatile_children or {}).get(b"%d" % self.number_of(task.group.leader))
+            place = None if leader is None else (leader.volatile_children or {}).get(b"task")
+        if place is None or place.volatile_children is None:
+            return
+        entry = place.volatile_children.get(b"%d" % self.number_of(task))
+        if entry is not None and entry.inode is directory:
+            place.remove(entry)
 
 
 class ProcRoot(SystemDirectory):
@@ -97,7 +113,6 @@ class ProcRoot(SystemDirectory):
 
     def list_entries(self) -> list[DirectoryEntry]:
         superblock = self.proc
-        superblock.forget_the_dead()
         entries = super().list_entries()
         entries += (
             DirectoryEntry(name, self.entries[name].number, S_IFLNK >> 12)

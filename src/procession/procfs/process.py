@@ -122,6 +122,10 @@ class ProcessDirectory(ProcDirectory):
         """What is in it, in the order of a listing."""
         return THREAD_NAMES if self.is_thread else PROCESS_NAMES
 
+    def task_released(self) -> None:
+        """The task is gone. Linux: fs/proc/base.c, proc_flush_pid."""
+        self.proc.forget_task(self, self.task)
+
     def update_owner(self) -> None:
         """The files belong to the process's effective user."""
         self.uid, self.gid = self.task.credentials.euid, self.task.credentials.egid
