@@ -469,6 +469,16 @@ TEST(clone3_errnos)
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
 	arguments = (struct clone_args){.exit_signal = SIGCHLD, .stack_size = sizeof(child_stack)};
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments = (struct clone_args){.exit_signal = SIGCHLD, .stack = -16ULL, .stack_size = 32};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments = (struct clone_args){.exit_signal = SIGCHLD, .stack = -8192ULL, .stack_size = 4096};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments = (struct clone_args){.exit_signal = SIGCHLD, .stack = 1ULL << 63, .stack_size = 1ULL << 63};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments = (struct clone_args){.exit_signal = SIGCHLD, .stack = (uintptr_t)child_stack, .stack_size = -1ULL};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments = (struct clone_args){.exit_signal = SIGCHLD, .stack = 1ULL << 63, .stack_size = 4096};
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
 	arguments = (struct clone_args){.flags = CLONE_CLEAR_SIGHAND | CLONE_SIGHAND | CLONE_VM, .exit_signal = SIGCHLD};
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
 	arguments = (struct clone_args){.exit_signal = SIGCHLD, .set_tid_size = 1};

@@ -674,3 +674,46 @@ TEST(alternate_stack_that_disarms_itself)
 	CHECK_EQ(sigaltstack(NULL, &old), 0);
 	CHECK_EQ(old.ss_flags, (int)SS_AUTODISARM);
 }
+
+static long long returned_to[2];
+static long long way_back;
+static volatile int arrivals;
+
+static void leave_for_nowhere(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+
+	(void)info;
+	way_back = interrupted->uc_mcontext.gregs[REG_RIP];
+	interrupted->uc_mcontext.gregs[REG_RIP] = signal == SIGUSR1 ? 0 : 1;
+	raise(SIGUSR2);
+}
+
+static void come_back(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+
+	(void)signal, (void)info;
+	returned_to[arrivals++ & 1] = interrupted->uc_mcontext.gregs[REG_RIP];
+	interrupted->uc_mcontext.gregs[REG_RIP] = way_back;
+}
+
+/* A handler returns to an address at the very beginning while another signal is pending: it's delivered there. */
+TEST(a_signal_at_the_first_addresses)
+{
+	struct sigaction leave = {.sa_sigaction = leave_for_nowhere, .sa_flags = SA_SIGINFO};
+
+	sigemptyset(&leave.sa_mask);
+	sigaddset(&leave.sa_mask, SIGUSR2);
+	MUST(sigaction(SIGUSR1, &leave, NULL));
+	MUST(sigaction(SIGURG, &leave, NULL));
+	handle_info(SIGUSR2, come_back, 0);
+	arrivals = 0;
+	returned_to[0] = returned_to[1] = -1;
+	raise(SIGUSR1);
+	CHECK_EQ(arrivals, 1);
+	CHECK_EQ(returned_to[0], 0);
+	raise(SIGURG);
+	CHECK_EQ(arrivals, 2);
+	CHECK_EQ(returned_to[1], 1);
+}

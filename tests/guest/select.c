@@ -159,6 +159,36 @@ TEST(select_reports_sets)
 	CHECK_ERRNO(select(10, bad_address(), NULL, NULL, &none), EFAULT);
 }
 
+/* The C library's function does the carrying itself. */
+static long raw_select(int count, fd_set *readable, struct timeval *timeout)
+{
+	return syscall(SYS_select, count, readable, NULL, NULL, timeout);
+}
+
+/* Microseconds beyond a second are carried over, and the sum may wrap. */
+TEST(select_with_the_longest_times)
+{
+	struct timeval wraps = {LONG_MAX, 1000000}, longest = {LONG_MAX, 999999}, carried = {-1, 1000000};
+	struct timeval negative = {LONG_MIN, -1000000}, back = {1, -1000000};
+	struct timespec wrong = {LONG_MAX, 1000000000}, seconds = {LONG_MAX, 999999999};
+	int ends[2];
+	fd_set readable;
+
+	make_pipe(ends);
+	write_all(ends[1], "x", 1);
+	FD_ZERO(&readable);
+	FD_SET(ends[0], &readable);
+	CHECK_ERRNO(raw_select(ends[0] + 1, &readable, &wraps), EINVAL);
+	CHECK_EQ(raw_select(ends[0] + 1, &readable, &longest), 1);
+	CHECK(longest.tv_sec > LONG_MAX - 1000000000);
+	CHECK_EQ(raw_select(0, NULL, &carried), 0);
+	CHECK_EQ(raw_select(0, NULL, &back), 0);
+	CHECK_EQ(raw_select(ends[0] + 1, &readable, &negative), 1);
+	CHECK_ERRNO(syscall(SYS_pselect6, ends[0] + 1, &readable, NULL, NULL, &wrong, NULL), EINVAL);
+	CHECK_EQ(syscall(SYS_pselect6, ends[0] + 1, &readable, NULL, NULL, &seconds, NULL), 1);
+	CHECK(seconds.tv_sec > LONG_MAX - 1000000000);
+}
+
 TEST(select_is_woken)
 {
 	int ends[2];

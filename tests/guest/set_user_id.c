@@ -4,6 +4,7 @@
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/mount.h>
+#include <sys/signalfd.h>
 
 #define ANN 1001
 #define BOB 1002
@@ -260,4 +261,57 @@ TEST(the_starter_may_signal_what_it_started)
 		_exit(0);
 	}
 	CHECK_EQ(wait_for(starter), EXITED(0));
+}
+
+#define GREAT 0xfffffff0U
+
+static volatile uid_t told_user;
+static volatile long told_band;
+static volatile pid_t told_child;
+
+static void note_child(int signal, siginfo_t *info, void *context)
+{
+	(void)signal, (void)context;
+	told_child = info->si_pid;
+	told_user = info->si_uid;
+	told_band = info->si_band;
+}
+
+static pid_t great_child(void)
+{
+	pid_t child = (pid_t)MUST(syscall(SYS_clone, SIGUSR1, NULL, NULL, NULL, 0));
+
+	if (child == 0) {
+		MUST(setresuid(GREAT, GREAT, GREAT));
+		_exit(3);
+	}
+	MUST(waitpid(child, NULL, __WALL));
+	return child;
+}
+
+/* A child's end is told by another signal than SIGCHLD, in whose si_band a great user id is the sign. */
+TEST(the_end_of_a_child_with_a_great_user_id)
+{
+	sigset_t signals = set_of(SIGUSR1);
+	struct signalfd_siginfo read_info;
+	siginfo_t info;
+	pid_t child;
+	int fd;
+
+	handle_info(SIGUSR1, note_child, 0);
+	child = great_child();
+	CHECK_EQ(told_child, child);
+	CHECK_EQ(told_user, GREAT);
+	CHECK_EQ(told_band, (long)((unsigned long)GREAT << 32 | (unsigned long)child));
+	block(SIGUSR1);
+	child = great_child();
+	CHECK_EQ(sigwaitinfo(&signals, &info), SIGUSR1);
+	CHECK_EQ(info.si_pid, child);
+	CHECK_EQ(info.si_uid, GREAT);
+	CHECK_EQ(info.si_band, (long)((unsigned long)GREAT << 32 | (unsigned long)child));
+	fd = (int)MUST(signalfd(-1, &signals, SFD_CLOEXEC));
+	child = great_child();
+	CHECK_EQ(read(fd, &read_info, sizeof(read_info)), sizeof(read_info));
+	CHECK_EQ(read_info.ssi_band, child);
+	CHECK_EQ(read_info.ssi_signo, SIGUSR1);
 }

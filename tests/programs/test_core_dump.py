@@ -193,6 +193,23 @@ class TestPrograms:
         lines = run(make_machine(), set_pattern("|/nowhere"), "bash -c 'kill -ABRT $$'; echo $?")
         assert lines == [str(128 + 6)]
 
+    def test_a_program_that_makes_a_sibling(self, make_machine: MakeMachine) -> None:
+        """Neither has a parent inside: the sibling is reaped as the program itself is."""
+        handler = (
+            "#!/usr/bin/perl\\n"
+            'if (!syscall 56, 0x8000 | 17, 0, 0, 0, 0) { system "echo sibling > /tmp/sibling"; exit }'
+            'sleep 1; system "ps -e | grep -c defunct > /tmp/zombies"'
+        )
+        lines = run(
+            make_machine(),
+            f"printf '{handler}' > /tmp/handler",
+            "chmod +x /tmp/handler",
+            set_pattern("|/tmp/handler"),
+            "echo 1 > /proc/sys/kernel/core_pipe_limit",
+            "bash -c 'kill -ABRT $$'; echo $?; cat /tmp/sibling /tmp/zombies",
+        )
+        assert lines == [str(128 + 6), "sibling", "0"]
+
     def test_a_program_that_does_not_read(self, make_machine: MakeMachine) -> None:
         lines = run(
             make_machine(), set_pattern("|/usr/bin/true"), "bash -c 'kill -ABRT $$'; echo $?; echo on"

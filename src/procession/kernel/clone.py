@@ -273,8 +273,9 @@ def _start_thread_group(kernel: Kernel, task: Task, parent: Task, arguments: Clo
     else:
         task.parent = parent
         task.exit_signal = arguments.exit_signal
-    assert task.parent is not None
-    task.parent.adopt(task)
+    # The sibling of a program that the kernel itself started has no parent either.
+    if task.parent is not None:
+        task.parent.adopt(task)
     join_process_group(group, old.process_group)
 
 

@@ -8,7 +8,7 @@ from procession.abi.errno import EBADF, EFAULT, EINTR, EINVAL, ERESTART_RESTARTB
 from procession.abi.personality import PersonalityFlag
 from procession.abi.poll import PollEvent, Pollfd
 from procession.abi.time import Timespec, Timeval
-from procession.abi.word import Words, pack_bits
+from procession.abi.word import Words, pack_bits, wrap_signed
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, File, PathFile
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -27,6 +27,8 @@ _POLLFD = Words("<iHH")
 _REVENTS = Words("<H")
 _SIGNAL_SET_SIZE = 8
 _NS = 10**9
+_TIME_MAXIMUM_NS = ((1 << 63) - 1) * _NS
+"""The last second that a time can name: later deadlines are at it (Linux: timespec64_add_safe)."""
 _STICKY_TIMEOUTS = int(PersonalityFlag.STICKY_TIMEOUTS)
 # What select(2) calls readable, writable and exceptional (Linux: fs/select.c, POLLIN_SET ...).
 _SELECT_EVENTS = (
@@ -84,7 +86,7 @@ def _deadline_after(task: Task, timeout_ns: int | None) -> int | None:
     if frame is not None:
         deadline_ns = frame.deadline_ns
         return None if deadline_ns == _FOR_EVER else deadline_ns
-    return None if timeout_ns is None else task.kernel.clock.now_ns + timeout_ns
+    return None if timeout_ns is None else min(task.kernel.clock.now_ns + timeout_ns, _TIME_MAXIMUM_NS)
 
 
 def timespec_ns(timeout: In[Timespec]) -> int | None:
@@ -106,7 +108,8 @@ def _timeval_ns(timeout: InOut[Timeval]) -> int | None:
     # C's division rounds towards zero.
     carried = abs(microseconds) // 1_000_000 * (1 if microseconds >= 0 else -1)
     microseconds -= carried * 1_000_000
-    seconds += carried
+    # The sum wraps; what is negative then isn't valid.
+    seconds = wrap_signed(seconds + carried, 64)
     if seconds < 0 or microseconds < 0:
         raise EINVAL
     return seconds * _NS + microseconds * 1000

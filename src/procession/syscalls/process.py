@@ -65,6 +65,7 @@ from procession.syscalls.parameters import (
     StringArray,
     WaitStatus,
 )
+from procession.syscalls.user_vector import is_user_range
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path as PathPlace
@@ -213,6 +214,8 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
         raise EINVAL("a thread or sibling has no exit signal of its own")
     if bool(args.stack) != bool(args.stack_size):
         raise EINVAL("a stack without a size, or the other way round")
+    if args.stack and not is_user_range(args.stack, args.stack_size):
+        raise EINVAL("the stack isn't in user space")
     if flags & cloning.CLONE_PIDFD and flags & cloning.CLONE_PARENT_SETTID and args.pidfd == args.parent_tid:
         raise EINVAL("the pidfd goes where the thread's id would")
     if flags & cloning.CLONE_INTO_CGROUP:

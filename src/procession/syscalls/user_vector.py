@@ -18,9 +18,14 @@ UIO_MAXIOV = 1024
 _IOVEC = Words("<QQ")
 
 
+def is_user_range(address: int, length: int) -> bool:
+    """Whether the range can be a program's, mapped or not. Linux: access_ok."""
+    return address + length <= USER_END
+
+
 def check_user_range(address: int, length: int) -> None:
     """Raise EFAULT unless the range can be a program's, mapped or not. Linux: access_ok."""
-    if address + length > USER_END:
+    if not is_user_range(address, length):
         raise EFAULT(f"{address:#x} isn't in user space")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.signals import SIG_IGN
 from procession.abi.wait_options import ChildCode
+from procession.abi.word import wrap_signed
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.handlers import SA_NOCLDSTOP, SA_NOCLDWAIT
 from procession.kernel.signal.info import SigInfo
@@ -88,6 +89,6 @@ def _child_info(task: Task, parent: Task, reason: int, status: int) -> SigInfo:
         stime=(times.system_ns + group_times.system_ns) // _NS_PER_TICK,
     )
     # A child may announce its end by another signal, with whose code Linux takes the union for SIGPOLL's.
-    info.band = info.pid | info.uid << 32
+    info.band = wrap_signed(info.pid | info.uid << 32, 64)
     info.fd = status
     return info
