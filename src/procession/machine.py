@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EACCES, EINVAL, EISDIR, ENOENT, ENOEXEC, ENOTDIR, Errno
 from procession.fs import namei
@@ -26,6 +26,8 @@ from procession.hardware.engines.scripted import (
 )
 from procession.hardware.physical_memory import OutOfFrames, PhysicalMemory
 from procession.hardware.registers import R12, RIP, set_register
+from procession.inspection.steering import Steering, has_ended
+from procession.interrupt import InterruptGuard
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.decider import Decider, SeededDecider
 from procession.kernel.init import MASK_ADDRESS, create_init
@@ -39,7 +41,7 @@ from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.session import start_session
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.info import SigInfo
-from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup
+from procession.kernel.task import SIGNAL_PENDING, Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS
@@ -56,7 +58,6 @@ if TYPE_CHECKING:
     from procession.fs.terminal.host import HostTerminal
     from procession.hardware.engine import Engine
     from procession.hardware.fault_injection import FaultInjector
-    from procession.kernel.waits.graph import IpcGraph
     from procession.login import Login
 
 DEFAULT_MEMORY_BYTES = 1 << 30
@@ -72,7 +73,6 @@ STATUS_DEADLOCK = 125
 STATUS_TIME_LIMIT = 124
 _FEWEST_TASKS = 2
 _SIGCHLD, _SIGKILL = 17, 9
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 _STDOUT, _STDERR = 1, 2
 _READ_CHUNK = 1 << 20
 
@@ -92,7 +92,7 @@ class Result(NamedTuple):
     reason: str = ""
 
 
-class Machine:
+class Machine(Steering):
     """One deterministic Linux machine in this process.
 
     The same seed, program and files give the same run. `rootfs` is the directory of the host that the
@@ -132,6 +132,7 @@ class Machine:
                 f"a machine has at least {_FEWEST_TASKS} tasks, init and a command, not {pids_max}"
             )
         load_all()
+        super().__init__()
         self.seed = seed
         self.memory = PhysicalMemory(memory) if fault_injector is None else _failing(memory, fault_injector)
         self.memory.reclaimer = PageReclaimer()
@@ -163,6 +164,8 @@ class Machine:
         self.terminal: HostTerminal | None = None
         self.doorbell: Doorbell | None = None
         self.forwarded: list[str] = []
+        self.is_closed = False
+        self._interrupts = InterruptGuard()
 
     def _mount(self, rootfs: str, host_name: bytes) -> None:
         kernel = self.kernel
@@ -202,15 +205,6 @@ class Machine:
         finally:
             context.put()
 
-    @property
-    def on_system_call(self) -> Any:
-        """Who is told of system calls and of what becomes of tasks; None for nobody."""
-        return self.kernel.observer
-
-    @on_system_call.setter
-    def on_system_call(self, observer: Any) -> None:
-        self.kernel.observer = observer
-
     # Starting a program
 
     def start(self, argv: Sequence[str | bytes], *, pid1: bool = False) -> Task:
@@ -219,9 +213,12 @@ class Machine:
         It's a child of init, or with `pid1` the machine's first process itself. A name without a slash is
         looked for along PATH.
         """
+        if isinstance(argv, str | bytes):
+            raise TypeError(f"a command is a list of strings, such as {_as_list(argv)}, not {argv!r}")
         arguments = [os.fsencode(argument) for argument in argv]
         if not arguments:
             raise ValueError("a command is needed")
+        self._check_open()
         kernel = self.kernel
         if pid1:
             task = self.init
@@ -328,20 +325,26 @@ class Machine:
 
     def step(self) -> bool:
         """Run until the processor comes back, or let time jump to the next timer. False if neither helps."""
-        return self._run_slice() or self.kernel.timers.jump_to_next()
+        return self._run_slice() or self.shall_stop or self.kernel.timers.jump_to_next()
 
     def _run_slice(self) -> bool:
         """Run until the processor comes back. False if nobody can run."""
+        self._check_open()
         kernel = self.kernel
-        self.traps.return_at_ns = kernel.clock.work_ns + TIME_SLICE_NS
-        if kernel.current is None:
-            self.traps.resume()
+        with self._interrupts:
+            self.traps.return_at_ns = kernel.clock.work_ns + TIME_SLICE_NS
             if kernel.current is None:
-                return False
-        self.engine.run()
-        if self.engine.budget_left() <= 0:
-            self.traps.slice_over()
+                self.traps.resume()
+                if self.shall_stop or kernel.current is None:
+                    return False
+            self.engine.run()
+            if self.engine.budget_left() <= 0:
+                self.traps.slice_over()
         return True
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise ValueError("this machine is closed")
 
     def run_until(self, condition: Callable[[Machine], bool]) -> bool:
         """Run until `condition` holds, looked at after each step. False if it never came true."""
@@ -474,12 +477,6 @@ class Machine:
         signal = code & 0x7F
         return Result(128 + signal if signal else code >> 8, stdout, stderr, signal)
 
-    def ipc_graph(self) -> IpcGraph:
-        """Who can talk to whom through what, what each sleeping task waits for, and who waits for ever."""
-        from procession.kernel.waits.graph import ipc_graph
-
-        return ipc_graph(self.kernel)
-
     def _why_all_sleep(self) -> str:
         """Why the machine ends: a line for each task that sleeps for ever, and the circle that they make."""
         from procession.kernel.waits.graph import EVERY_TASK_SLEEPS
@@ -539,13 +536,13 @@ class Machine:
         return state_hash(self.kernel)
 
     def close(self) -> None:
-        """Give back what the machine holds of the host."""
+        """Give back what the machine holds of the host. It can be looked at still, but not run."""
+        if self.is_closed:
+            return
+        if self.kernel.live is not None:
+            self.kernel.registers_of(self.kernel.live)
+        self.is_closed = True
         self.engine.close()
-
-
-def has_ended(group: ThreadGroup) -> bool:
-    """Whether every thread of a process has ended; its leader may be the first."""
-    return len(group.threads) == 1 and group.leader.state in _ENDED
 
 
 def _point_at_script(task: Task, number: int) -> None:
@@ -561,6 +558,15 @@ REAPER_SCRIPT: tuple[Step, ...] = (
     Branch(lambda result: True, "reap"),
 )
 """What init does where there is no processor to run its code."""
+
+
+def _as_list(command: str | bytes) -> list[str]:
+    import shlex
+
+    try:
+        return shlex.split(os.fsdecode(command))
+    except ValueError:
+        return [os.fsdecode(command)]
 
 
 def _failing(memory_bytes: int, injector: FaultInjector) -> PhysicalMemory:

@@ -13,11 +13,11 @@ from procession import Machine
 from procession.abi.errno import EAGAIN, EDEADLK, EINTR, EINVAL, EPERM, ESRCH, ETIMEDOUT, Errno
 from procession.hardware.engines.scripted import Branch, Call, Step, Work
 from procession.hardware.physical_memory import PAGE_SIZE
+from procession.inspection.steering import has_ended
 from procession.kernel.futex.pi import PiWaiter
 from procession.kernel.futex.queue import FutexWaiter, futex_key
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
-from procession.machine import has_ended
 from procession.mm.vma import PROT_READ, PROT_WRITE, SharedAnonymous, VirtualMemoryArea
 
 CLONE, EXIT, EXIT_GROUP, YIELD, NANOSLEEP, TGKILL, FUTEX = 56, 60, 231, 24, 35, 234, 202

@@ -11,6 +11,7 @@ from procession.fs.wait_queue import WaitQueue
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP, set_register
+from procession.kernel.observer import CLONE
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.priority import check_fork, inherit_scheduling
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
@@ -216,7 +217,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     if flags & CLONE_CHILD_SETTID:
         store_tid(task, arguments.child_tid, tid)
     if kernel.observer is not None:
-        kernel.observer.task_event(task, "clone")
+        kernel.observer.task_event(task, CLONE)
     return task
 
 

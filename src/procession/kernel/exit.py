@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.futex.robust_list import release_futexes, wake_at_end
+from procession.kernel.observer import EXIT, REAP, SUPERSEDE
 from procession.kernel.session import (
     forget_session_leader,
     is_session_leader,
@@ -77,7 +78,7 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
     set_state(task, TaskState.ZOMBIE)
     kernel.discard_live(task)
     if kernel.observer is not None:
-        kernel.observer.task_event(task, "exit")
+        kernel.observer.task_event(task, EXIT)
     if not task.is_leader:
         leader = group.leader
         release_task(kernel, task)
@@ -226,7 +227,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
     if task.views is not None:
         task.leave_views()
     if kernel.observer is not None:
-        kernel.observer.task_event(task, "reap")
+        kernel.observer.task_event(task, REAP)
 
 
 def end_machine(kernel: Kernel, task: Task) -> None:
@@ -264,4 +265,4 @@ def replace_leader(task: Task) -> None:
         parent.children.clear()
         parent.children.update(dict.fromkeys(siblings))
     if kernel.observer is not None:
-        kernel.observer.task_event(task, "supersede", old_tid)
+        kernel.observer.task_event(task, SUPERSEDE, old_tid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from procession.kernel.dump.core_pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from procession.hardware.registers import Registers
     from procession.kernel.decider import Decider
     from procession.kernel.namespaces.proxy import NsProxy
+    from procession.kernel.observer import Observer
     from procession.kernel.session import ProcessGroup, Session
     from procession.kernel.task import Task, ThreadGroup, Tid
     from procession.mm.address_space import MemoryDescriptor
@@ -85,7 +86,7 @@ class Kernel:
         # kernel.random.boot_id, made when it's first asked for.
         self.binary_formats = BinaryFormats()
         self.boot_id = b""
-        self.observer: Any = None
+        self.observer: Observer | None = None
         self.clock = Clock(cpu, epoch_ns)
         self.scheduler = Scheduler(self, processor_count)
         self.timers = TimerQueue(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.kernel.observer import OOM_KILL
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.wake import has_fatal_signal
@@ -107,7 +108,7 @@ def _kill_process(kernel: Kernel, victim: Task) -> None:
     kernel.oom_kill_count += 1
     kernel.oom_victim = victim.group
     if kernel.observer is not None:
-        kernel.observer.task_event(victim, "oom-kill")
+        kernel.observer.task_event(victim, OOM_KILL)
     victim.group.flags &= ~SIGNAL_UNKILLABLE
     send_group_signal(kernel, victim.group, SigInfo(_SIGKILL, _SI_KERNEL))
     tasks = kernel.tasks.values()

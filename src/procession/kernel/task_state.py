@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from procession.kernel.observer import STATE
+
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
@@ -65,4 +67,8 @@ def set_state(task: Task, state: TaskState) -> None:
         raise IllegalTransition(
             f"task {task.tid} ({task.command_name!r}): {task.state.name} to {state.name} in {task.call_name}"
         )
+    before = task.state
     task.state = state
+    observer = task.kernel.observer
+    if observer is not None:
+        observer.task_event(task, STATE, before)

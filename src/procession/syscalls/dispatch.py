@@ -16,6 +16,7 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
+from procession.kernel.observer import FAULT, FAULT_MAJOR, FAULT_MINOR, FAULT_SIGNAL, SWITCH
 from procession.kernel.oom import await_memory, out_of_memory
 from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
 from procession.kernel.sched.priority import SCHED_DEADLINE
@@ -114,17 +115,19 @@ class Traps:
     def _observed_call(self, task: Task, number: int) -> None:
         """A system call while somebody watches."""
         kernel, registers = self.kernel, self.cpu.general
+        observer = kernel.observer
+        assert observer is not None
         call = TABLE[number] if number < TABLE_SIZE else None
         arguments: tuple[Any, ...] = ()
         outcome: int | Errno | None
         try:
             if call is None:
                 outcome = self._unknown(number)
-                kernel.observer.unknown_call(task, number)
+                observer.unknown_call(task, number)
             else:
                 _, decode = call.compile()
                 arguments = decode(task, registers)
-                kernel.observer.system_call_entered(task, call, arguments)
+                observer.system_call_entered(task, call, arguments)
                 outcome = call.handler(task, *arguments)
         except Errno as error:
             outcome = error
@@ -138,7 +141,7 @@ class Traps:
             out_of_memory(kernel)
             outcome = ENOMEM()
         if call is not None:
-            kernel.observer.system_call_returned(task, call, arguments, outcome)
+            observer.system_call_returned(task, call, arguments, outcome)
         result = -outcome.number if isinstance(outcome, Errno) else outcome or 0
         registers[RAX] = result & _MASK
         kernel.is_saved = False
@@ -286,6 +289,8 @@ class Traps:
             self.memory.fault_counts = None
             self.cpu.stop()
             return None
+        if kernel.observer is not None:
+            kernel.observer.task_event(task, SWITCH)
         self.memory.fault_counts = task.times
         kernel.clock.start_slice(scheduler.slice_ns(task), scheduler.busy_count)
         if kernel.clock.work_start_ns >= self.return_at_ns:
@@ -329,6 +334,8 @@ class Traps:
             if address > _LAST_USER_ADDRESS:
                 # What is mapped there is no program's business (Linux: set_signal_archinfo).
                 error_code |= FAULT_PROTECTION
+            if kernel.observer is not None:
+                kernel.observer.task_event(task, FAULT, (address, error_code, FAULT_SIGNAL))
             task.last_trap = (PAGE_FAULT, error_code, address)
             set_resume_flag(kernel, task)
             force_signal(kernel, task, info)
@@ -343,6 +350,9 @@ class Traps:
         else:
             task.times.minor_faults += 1
         self.clock.spend(FAULT_NS)
+        if kernel.observer is not None:
+            outcome = FAULT_MAJOR if is_major else FAULT_MINOR
+            kernel.observer.task_event(task, FAULT, (address, error_code & _PUSHED_BITS, outcome))
         if self.memory.stale:
             self.resume()
 

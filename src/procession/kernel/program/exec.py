@@ -23,6 +23,7 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.hardware.registers import RIP, RSP, Registers, set_register
 from procession.kernel.exit import release_memory
+from procession.kernel.observer import EXEC
 from procession.kernel.program.auxiliary_vector import auxiliary_vector
 from procession.kernel.program.elf import (
     ElfProgram,
@@ -405,7 +406,7 @@ def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None
         raise failure
     task.registers = registers
     if kernel.observer is not None:
-        kernel.observer.task_event(task, "exec")
+        kernel.observer.task_event(task, EXEC)
     if kernel.live is task:
         kernel.switch_to(task)
         kernel.cpu.load(registers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.kernel.observer import CAUSE_QUEUE, WAKE
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_RTTIME
 from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
 from procession.kernel.sched.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_RR
@@ -84,9 +85,12 @@ class Scheduler:
         set_state(task, TaskState.INTERRUPTIBLE if sleep.is_interruptible else TaskState.KILLABLE)
         task.times.voluntary_switches += 1
 
-    def wake(self, task: Task) -> None:
+    def wake(self, task: Task, cause: str = CAUSE_QUEUE) -> None:
         """Make a sleeping or stopped task runnable; nothing happens to any other (Linux: try_to_wake_up)."""
         if TaskState.INTERRUPTIBLE <= task.state <= TaskState.TRACED:
+            observer = self.kernel.observer
+            if observer is not None:
+                observer.task_event(task, WAKE, cause)
             if task.queues:
                 for queue in task.queues:
                     queue.waiters.pop(task, None)

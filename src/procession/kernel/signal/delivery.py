@@ -8,6 +8,7 @@ from procession.abi.errno import EFAULT
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RIP, set_register
+from procession.kernel.observer import SIGNAL
 from procession.kernel.oom import await_memory
 from procession.kernel.session import is_orphaned_process_group
 from procession.kernel.signal.frame import build_frame, is_canonical
@@ -139,7 +140,7 @@ def next_signal(kernel: Kernel, task: Task) -> SigInfo | None:
             recalculate_pending(task)
         signo = info.signo
         if kernel.observer is not None:
-            kernel.observer.task_event(task, "signal", info)
+            kernel.observer.task_event(task, SIGNAL, info)
         handler = actions[signo].handler
         if handler == SIG_IGN:
             continue

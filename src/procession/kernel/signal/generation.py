@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.signals import SIG_DFL, SIG_IGN
+from procession.kernel.observer import (
+    CAUSE_SIGNAL,
+    SENT_IGNORED,
+    SENT_LOST,
+    SENT_PENDING,
+    SENT_QUEUED,
+    SIGNAL_SENT,
+)
 from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.signal.handlers import SA_IMMUTABLE
 from procession.kernel.signal.info import SI_KERNEL, SI_USER, SigInfo
@@ -58,10 +66,14 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
     signo = info.signo
     is_forced = info.code == SI_KERNEL
     if not prepare_signal(kernel, task, signo, is_forced=is_forced):
+        if kernel.observer is not None:
+            kernel.observer.task_event(task, SIGNAL_SENT, (info, is_group, SENT_IGNORED))
         return True
     pending = group.shared_pending if is_group else task.pending
     bit = 1 << (signo - 1)
     if pending.mask & bit and signo < FIRST_REAL_TIME:
+        if kernel.observer is not None:
+            kernel.observer.task_event(task, SIGNAL_SENT, (info, is_group, SENT_PENDING))
         return True
     if signo == SIGKILL:
         pending.mask |= bit
@@ -75,9 +87,13 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
             info.account = user
             pending.append(info)
         elif signo >= FIRST_REAL_TIME and info.code not in {SI_USER, SI_KERNEL}:
+            if kernel.observer is not None:
+                kernel.observer.task_event(task, SIGNAL_SENT, (info, is_group, SENT_LOST))
             return False
         else:
             pending.mask |= bit
+    if kernel.observer is not None:
+        kernel.observer.task_event(task, SIGNAL_SENT, (info, is_group, SENT_QUEUED))
     handlers = group.handlers
     if handlers.wait_queue.waiters:
         handlers.wait_queue.wake_all()
@@ -99,6 +115,8 @@ def send_timer_signal(kernel: Kernel, target: Task | ThreadGroup, info: SigInfo)
         return False
     if prepare_signal(kernel, task, info.signo, is_forced=False):
         pending.append(info)
+        if kernel.observer is not None:
+            kernel.observer.task_event(task, SIGNAL_SENT, (info, is_group, SENT_QUEUED))
         handlers = task.group.handlers
         if handlers.wait_queue.waiters:
             handlers.wait_queue.wake_all()
@@ -174,7 +192,7 @@ def complete_signal(kernel: Kernel, task: Task, signo: int, *, is_group: bool) -
     elif task.blocked & bit:
         # It sleeps in rt_sigtimedwait for this: it looks again, and nothing is interrupted.
         if task.state is TaskState.INTERRUPTIBLE:
-            kernel.scheduler.wake(task)
+            kernel.scheduler.wake(task, CAUSE_SIGNAL)
     else:
         wake_for_signal(task, is_fatal=False)
 

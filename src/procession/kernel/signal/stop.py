@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.kernel.observer import CAUSE_CONTINUE
 from procession.kernel.signal.set import SIGKILL
 from procession.kernel.signal.wake import wake_for_signal
 from procession.kernel.task import (
@@ -100,7 +101,7 @@ def continue_group(kernel: Kernel, group: ThreadGroup) -> None:
     for thread in group.threads:
         withdraw_stop(thread)
         if thread.state is TaskState.STOPPED:
-            kernel.scheduler.wake(thread)
+            kernel.scheduler.wake(thread, CAUSE_CONTINUE)
     flags = 0
     if group.flags & SIGNAL_STOP_STOPPED:
         flags = SIGNAL_CLD_CONTINUED

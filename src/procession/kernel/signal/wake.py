@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.kernel.observer import CAUSE_SIGNAL
 from procession.kernel.signal.set import KILL_BIT
 from procession.kernel.task import SIGNAL_PENDING
 from procession.kernel.task_state import TaskState
@@ -24,4 +25,4 @@ def wake_for_signal(task: Task, *, is_fatal: bool) -> None:
     task.work |= SIGNAL_PENDING
     state = task.state
     if state is TaskState.INTERRUPTIBLE or (is_fatal and state in _KILL_WAKES):
-        task.kernel.scheduler.wake(task)
+        task.kernel.scheduler.wake(task, CAUSE_SIGNAL)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
+from procession.kernel.observer import CAUSE_TIMER
 from procession.kernel.task import Timer
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class TimerQueue:
 
 
 def _wake_sleeper(kernel: Kernel, timer: Timer) -> None:
-    kernel.scheduler.wake(timer.target)
+    kernel.scheduler.wake(timer.target, CAUSE_TIMER)
 
 
 TIMER_ACTIONS["wake"] = _wake_sleeper

@@ -1,0 +1,1 @@
+"""Looking at a running machine: typed events, stopping at them, its processes, its files."""

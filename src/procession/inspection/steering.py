@@ -1,0 +1,285 @@
+"""How a user of the library drives a machine in steps, and looks at it between them."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+from procession.fs import namei
+from procession.fs.file import O_CREAT, O_TRUNC, O_WRONLY
+from procession.fs.fs_context import FsContext
+from procession.inspection.watchers import joined_observer
+from procession.kernel.task_state import TaskState
+
+if TYPE_CHECKING:
+    from procession.attachment import CapturedOutput
+    from procession.fs.host_stream import HostInput, HostOutput
+    from procession.hardware.engine import Engine
+    from procession.inspection.event import Event, Switched, SystemCallReturned
+    from procession.inspection.process import Process, ProcessTree
+    from procession.inspection.stop import Breakpoint, Condition
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.observer import Observer
+    from procession.kernel.task import Task, ThreadGroup
+    from procession.kernel.waits.graph import IpcGraph
+
+Kind = TypeVar("Kind", bound="Event")
+_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
+_STDOUT, _STDERR = 1, 2
+
+
+class Output(NamedTuple):
+    """What a program has written since it was last asked."""
+
+    stdout: bytes
+    stderr: bytes
+
+
+class Steering:
+    """What a `Machine` offers beside running a program to its end.
+
+    A run stops at the end of the trap in which an event happened, never in the middle of the kernel's work:
+    where several happen in one trap, the machine is past the last of them when the first is given out.
+    """
+
+    kernel: Kernel
+    engine: Engine
+    input: HostInput
+    output: HostOutput
+    command: Task | None
+    init: Task
+
+    def __init__(self) -> None:
+        self.breakpoints: list[Breakpoint] = []
+        self.shall_stop = False
+        self._observers: list[Observer] = []
+        self._traced: Observer | None = None
+        self._pending: deque[Event] = deque()
+        self._pending_ns = -1
+        self._captured: CapturedOutput | None = None
+
+    # Watching
+
+    @property
+    def on_system_call(self) -> Any:
+        """Who is told of system calls and of what becomes of tasks; None for nobody."""
+        return self._traced
+
+    @on_system_call.setter
+    def on_system_call(self, observer: Any) -> None:
+        if self._traced is not None:
+            self.unobserve(self._traced)
+        self._traced = observer
+        if observer is not None:
+            self.observe(observer)
+
+    def observe(self, observer: Observer) -> None:
+        """Tell `observer` what happens from now on; it hears it after those who were there before."""
+        self._observers.append(observer)
+        self.kernel.observer = joined_observer(self._observers)
+
+    def unobserve(self, observer: Observer) -> None:
+        """Tell `observer` no more. Raises ValueError if it wasn't told."""
+        position = next((at for at, known in enumerate(self._observers) if known is observer), None)
+        if position is None:
+            raise ValueError(f"{observer!r} doesn't watch this machine")
+        del self._observers[position]
+        self.kernel.observer = joined_observer(self._observers)
+
+    # Steps
+
+    def step(self) -> bool:
+        """Run until the processor comes back, or let time jump to the next timer. False if neither helps."""
+        raise NotImplementedError
+
+    def step_system_call(self, tid: int | None = None) -> SystemCallReturned | None:
+        """Run until a system call has ended, of task `tid` if given; None if the program has ended first."""
+        from procession.inspection.event import SystemCallReturned
+
+        return self._step_to(SystemCallReturned, tid)
+
+    def step_switch(self) -> Switched | None:
+        """Run until another task has the processor; None if the program has ended first."""
+        from procession.inspection.event import Switched
+
+        return self._step_to(Switched, None)
+
+    def step_event(self) -> Event | None:
+        """Run until the next event; None if the program has ended."""
+        return self._run_to(frozenset(), _always)
+
+    def _step_to(self, kind: type[Kind], tid: int | None) -> Kind | None:
+        kinds = cast("frozenset[type[Event]]", frozenset((kind,)))
+        found = self._run_to(kinds, lambda event: tid is None or event.tid == tid)
+        assert found is None or isinstance(found, kind)
+        return found
+
+    def events(self, *kinds: type[Event]) -> Iterator[Event]:
+        """Run the program, giving out each event of these classes, all without one, as it happens.
+
+        The machine stands still while the caller has an event, and may be looked at. Nothing more comes when
+        the program has ended, or when nobody in the machine can ever run again.
+        """
+        wanted = frozenset(kinds)
+        while (event := self._run_to(wanted, _always)) is not None:
+            yield event
+
+    def stop_at(self, condition: Condition, *, tid: int | None = None) -> Breakpoint:
+        """Let `run_to_stop` stop at `condition`, of task `tid` if given.
+
+        That is the name of an event ("fork", "thread", "clone", "exec", "exit", "reap", "signal", "kill",
+        "wake", "switch", "state", "fault", "oom", "call", "return"), of a system call that is entered
+        ("openat"), of a signal that is taken ("SIGCHLD") or of an error with which a call ends ("ENOENT"); or
+        a class of events, or a function of an event. Raises ValueError, TypeError for anything else.
+        """
+        from procession.inspection.stop import Breakpoint
+
+        breakpoint_ = Breakpoint(condition, tid)
+        self.breakpoints.append(breakpoint_)
+        return breakpoint_
+
+    def remove_stop(self, breakpoint_: Breakpoint) -> None:
+        """Stop there no more. Raises ValueError if it isn't one of this machine's."""
+        self.breakpoints.remove(breakpoint_)
+
+    def run_to_stop(self) -> Event | None:
+        """Run until an event at which the machine shall stop; None if the program has ended first."""
+        kinds = {each.kind for each in self.breakpoints}
+        wanted = frozenset(kind for kind in kinds if kind is not None)
+        event = self._run_to(frozenset() if None in kinds else wanted, self._is_stop)
+        if event is not None:
+            for each in self.breakpoints:
+                each.hits += each.matches(event)
+        return event
+
+    def _is_stop(self, event: Event) -> bool:
+        return any(each.matches(event) for each in self.breakpoints)
+
+    def _run_to(self, kinds: frozenset[type[Event]], fits: Callable[[Event], bool]) -> Event | None:
+        """Run to the next event of `kinds`, all if there are none, that fits.
+
+        Events that came later in the same trap are given out by the next call, if they're of its kinds too.
+        """
+        pending = self._pending
+        if self._pending_ns != self.kernel.clock.now_ns:
+            pending.clear()
+
+        def take(event: Event) -> None:
+            pending.append(event)
+            if not self.shall_stop and fits(event):
+                self.shall_stop = True
+                self.engine.stop()
+
+        def next_fitting() -> Event | None:
+            while pending:
+                event = pending.popleft()
+                if (not kinds or type(event) in kinds) and fits(event):
+                    return event
+            return None
+
+        from procession.inspection.recorder import EventRecorder
+
+        found = next_fitting()
+        recorder = EventRecorder(self.kernel, take, kinds or None)
+        self.observe(recorder)
+        try:
+            while found is None and not self._command_has_ended() and self.step():
+                self.shall_stop = False
+                self._collect_output()
+                found = next_fitting()
+        finally:
+            self.shall_stop = False
+            self.unobserve(recorder)
+            self._pending_ns = self.kernel.clock.now_ns
+        self._collect_output()
+        return found
+
+    def _command_has_ended(self) -> bool:
+        return self.command is not None and has_ended(self.command.group)
+
+    # Bytes in and out
+
+    def feed_input(self, data: bytes, *, is_last: bool = False) -> None:
+        """Give a program that was started bytes to read from its stdin; with `is_last` no more will come."""
+        self.input.feed(data)
+        if is_last:
+            self.input.end()
+
+    def take_output(self) -> Output:
+        """What the program has written since the last call, also while it runs in steps."""
+        self._collect_output()
+        written = self._captured_output().written
+        output = Output(bytes(written[_STDOUT]), bytes(written[_STDERR]))
+        written[_STDOUT].clear()
+        written[_STDERR].clear()
+        return output
+
+    def _captured_output(self) -> CapturedOutput:
+        if self._captured is None:
+            from procession.attachment import CapturedOutput
+
+            self._captured = CapturedOutput(self.kernel, self.output)
+        return self._captured
+
+    def _collect_output(self) -> None:
+        if self.output.chunks:
+            self._captured_output().exchange()
+
+    # Looking
+
+    def processes(self) -> list[Process]:
+        """All processes as they are now, zombies too, in the order of their ids."""
+        from procession.inspection.process import processes_of
+
+        return processes_of(self.kernel)
+
+    def tree(self, pid: int = 1) -> ProcessTree:
+        """The process `pid`, its children, theirs and so on. Raises KeyError if there is no such process."""
+        from procession.inspection.process import tree_of
+
+        return tree_of(self.processes(), pid)
+
+    def process_table(self) -> str:
+        """A line for each task, with what it waits for."""
+        from procession.inspection.process import process_table
+
+        return process_table(self.kernel)
+
+    def ipc_graph(self) -> IpcGraph:
+        """Who can talk to whom through what, what each sleeping task waits for, and who waits for ever."""
+        from procession.kernel.waits.graph import ipc_graph
+
+        return ipc_graph(self.kernel)
+
+    def write_file(self, path: str | bytes, data: bytes, *, mode: int = 0o644) -> None:
+        """Make the guest's file at `path` hold `data`, as its root user would; a new one gets `mode`.
+
+        Its directory must be there. The host's file of that name isn't touched, unless it's in a volume.
+        Raises the errno that open(2) or write(2) gives: ENOENT, ENOTDIR, EISDIR, ETXTBSY, ENOSPC ...
+        """
+        context = FsContext(self.kernel.init_namespaces.mounts.root_path, umask=0)
+        credentials = self.init.credentials.for_user(0, 0)
+        try:
+            file = namei.open(
+                context, credentials, os.fsencode(path), None, O_WRONLY | O_CREAT | O_TRUNC, mode
+            )
+        finally:
+            context.put()
+        file.acquire()
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(bytes(view)) :]
+        finally:
+            file.put()
+
+
+def _always(_event: Event) -> bool:
+    return True
+
+
+def has_ended(group: ThreadGroup) -> bool:
+    """Whether every thread of a process has ended; its leader may be the first."""
+    return len(group.threads) == 1 and group.leader.state in _ENDED
