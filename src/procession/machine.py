@@ -11,7 +11,8 @@ from procession.fs import namei
 from procession.fs.devices import Devtmpfs
 from procession.fs.file import O_NOATIME, O_NOCTTY, O_RDONLY, O_RDWR
 from procession.fs.host_stream import HostInput, HostOutput
-from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME, first_namespace
+from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME
+from procession.fs.mounts.namespace import first_namespace
 from procession.fs.overlay import Overlay
 from procession.fs.terminal.devpts import Devpts, install_terminals
 from procession.fs.tmpfs import Tmpfs
@@ -425,8 +426,8 @@ class Machine(Steering):
 
         What is typed there is fed to it, and what it shows is taken from it.
         """
+        from procession.fs.mounts.attach import bind
         from procession.fs.mounts.mount import Mount
-        from procession.fs.mounts.tree import bind
         from procession.fs.terminal.host import HostTerminal
 
         place = self._find(b"/dev/pts")

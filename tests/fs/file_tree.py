@@ -11,7 +11,7 @@ from procession.fs.dentry import Path, absolute_path
 from procession.fs.file import O_CREAT, O_RDWR, O_WRONLY, File
 from procession.fs.fs_context import FsContext
 from procession.fs.inode import Superblock
-from procession.fs.mounts.mount import first_namespace
+from procession.fs.mounts.namespace import first_namespace
 from procession.fs.overlay import Overlay
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.vfs import Vfs

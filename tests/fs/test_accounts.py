@@ -9,7 +9,9 @@ from procession.fs import accounts
 from procession.fs.fd_table import FdTable
 from procession.fs.file import O_CREAT, O_RDWR
 from procession.fs.lock import F_RDLCK, F_UNLCK, RecordLock, set_lock
-from procession.fs.mounts.tree import MNT_DETACH, bind, copy_namespace, unmount
+from procession.fs.mounts.attach import bind
+from procession.fs.mounts.namespace import copy_mount_namespace
+from procession.fs.mounts.unmount import MNT_DETACH, unmount
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.xattr import set_xattr
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
@@ -103,15 +105,15 @@ def test_mounts(tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
     tree.mkdir("/a")
     tree.namespace.mount(Tmpfs(tree.vfs), tree.path("/a"))
     with pytest.raises(ENOSPC):
-        copy_namespace(tree.namespace)
+        copy_mount_namespace(tree.namespace)
     bind(tree.namespace, tree.path("/a"), tree.path("/a"), is_recursive=False)
     with pytest.raises(ENOSPC):
         bind(tree.namespace, tree.path("/"), tree.path("/a"), is_recursive=True)
     for _ in range(2):
         unmount(tree.namespace, tree.path("/a"))
     assert held.mount_count == before
-    copied, _ = copy_namespace(tree.namespace)
-    copied.root.take_away()
+    copied = copy_mount_namespace(tree.namespace)
+    copied.put()
     assert held.mount_count == before
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from procession.fs.mounts.tree import MNT_DETACH, MS_SHARED, bind, set_propagation, unmount
+from procession.fs.mounts.attach import bind
+from procession.fs.mounts.peers import MS_SHARED
+from procession.fs.mounts.reconfigure import set_propagation
+from procession.fs.mounts.unmount import MNT_DETACH, unmount
 from procession.fs.tmpfs import Tmpfs
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
 from tests.fs.growth import growth

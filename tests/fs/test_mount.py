@@ -5,26 +5,18 @@ from __future__ import annotations
 import pytest
 
 from procession.abi.errno import EAGAIN, EBUSY, EINVAL, ELOOP, ENOENT, ENOTDIR, EPERM
+from procession.fs.dentry import Path
 from procession.fs.file import O_CREAT, O_RDWR
 from procession.fs.fs_context import FsContext
-from procession.fs.mounts.mount import MS_NOEXEC, MS_RDONLY, MountNamespace
-from procession.fs.mounts.tree import (
-    MNT_DETACH,
-    MNT_EXPIRE,
-    MS_PRIVATE,
-    MS_SHARED,
-    MS_SLAVE,
-    MS_UNBINDABLE,
-    bind,
-    copy_namespace,
-    move,
-    pivot_root,
-    remount,
-    set_propagation,
-    unmount,
-)
+from procession.fs.mounts.attach import bind, move, pivot_root
+from procession.fs.mounts.mount import MS_NOEXEC, MS_RDONLY
+from procession.fs.mounts.namespace import MountNamespace, copy_mount_namespace
+from procession.fs.mounts.peers import MS_PRIVATE, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
+from procession.fs.mounts.reconfigure import remount_bind, set_propagation
+from procession.fs.mounts.unmount import MNT_DETACH, MNT_EXPIRE, unmount
 from procession.fs.namei import lookup
 from procession.fs.tmpfs import Tmpfs
+from procession.fs.user_namespace import UserNamespace
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
 
 
@@ -39,6 +31,21 @@ def tree() -> FileTree:
     tree.write("/mnt/file", b"mounted")
     tree.mkdir("/mnt/inner")
     return tree
+
+
+def place_in(namespace: MountNamespace, tree: FileTree, name: bytes) -> Path:
+    """Where `name` is in another namespace."""
+    context = FsContext(namespace.root_path)
+    try:
+        return lookup(context, tree.user, name)
+    finally:
+        context.put()
+
+
+def less_privileged(tree: FileTree) -> MountNamespace:
+    """A copy of the namespace that belongs to another user namespace."""
+    table = tree.vfs.namespaces
+    return copy_mount_namespace(tree.namespace, None, UserNamespace(table, tree.vfs.init_user_namespace))
 
 
 def names_in(namespace: MountNamespace, tree: FileTree, name: bytes) -> bytes:
@@ -140,23 +147,20 @@ def test_moving(tree: FileTree) -> None:
         move(tree.namespace, tree.path("/c"), tree.path("/c/inner"))
     with pytest.raises(EINVAL):
         move(tree.namespace, tree.path("/a"), tree.path("/mnt"))
-    with pytest.raises(ENOTDIR):
+    with pytest.raises(EINVAL):
         move(tree.namespace, tree.path("/c"), tree.path("/a/file"))
 
 
 def test_remounting(tree: FileTree) -> None:
     writer = tree.open("/mnt/file", O_RDWR)
     with pytest.raises(EBUSY):
-        remount(tree.path("/mnt"), MS_RDONLY, is_bind=False)
-    remount(tree.path("/mnt"), MS_RDONLY | MS_NOEXEC, is_bind=True)
+        remount_bind(tree.namespace, tree.path("/mnt"), MS_RDONLY)
+    writer.put()
+    remount_bind(tree.namespace, tree.path("/mnt"), MS_RDONLY | MS_NOEXEC)
     assert tree.path("/mnt").mount.flags == MS_RDONLY | MS_NOEXEC
     assert not tree.path("/mnt").mount.superblock.is_read_only
-    writer.put()
-    remount(tree.path("/mnt"), MS_RDONLY, is_bind=False)
-    remount(tree.path("/mnt"), 0, is_bind=True)
-    assert tree.path("/mnt").mount.is_read_only
     with pytest.raises(EINVAL):
-        remount(tree.path("/a"), 0, is_bind=True)
+        remount_bind(tree.namespace, tree.path("/a"), 0)
 
 
 def test_pivot_root(tree: FileTree) -> None:
@@ -179,9 +183,9 @@ def test_pivot_root(tree: FileTree) -> None:
 
 
 def test_a_copied_namespace_is_apart(tree: FileTree) -> None:
-    copied, copies = copy_namespace(tree.namespace)
+    copied = copy_mount_namespace(tree.namespace)
     assert names_in(copied, tree, b"/mnt/file") == b"mounted"
-    unmount(copied, copies[tree.path("/mnt").mount].path)
+    unmount(copied, place_in(copied, tree, b"/mnt"))
     assert names_in(copied, tree, b"/mnt/file") == b"/mnt"
     assert tree.read("/mnt/file") == b"mounted"
     with pytest.raises(EINVAL):
@@ -190,7 +194,7 @@ def test_a_copied_namespace_is_apart(tree: FileTree) -> None:
 
 
 def test_a_name_that_another_namespace_mounts_on_can_be_removed(tree: FileTree) -> None:
-    copied, _ = copy_namespace(tree.namespace)
+    copied = copy_mount_namespace(tree.namespace)
     context = FsContext(copied.root_path)
     copied.mount(Tmpfs(tree.vfs), lookup(context, tree.user, b"/a/b"))
     tree.unlink("/a/b/file")
@@ -201,15 +205,15 @@ def test_a_name_that_another_namespace_mounts_on_can_be_removed(tree: FileTree) 
 
 
 def test_a_less_privileged_copy_cannot_be_taken_apart(tree: FileTree) -> None:
-    remount(tree.path("/mnt"), MS_RDONLY, is_bind=True)
-    copied, copies = copy_namespace(tree.namespace, is_less_privileged=True)
-    mount = copies[tree.path("/mnt").mount]
+    remount_bind(tree.namespace, tree.path("/mnt"), MS_RDONLY)
+    copied = less_privileged(tree)
+    mount = place_in(copied, tree, b"/mnt").mount
     with pytest.raises(EINVAL):
         unmount(copied, mount.path)
     with pytest.raises(EPERM):
-        remount(mount.path, 0, is_bind=True)
+        remount_bind(copied, mount.path, 0)
     with pytest.raises(EINVAL):
-        bind(copied, copies[tree.path("/").mount].path, mount.path, is_recursive=False)
+        bind(copied, place_in(copied, tree, b"/"), mount.path, is_recursive=False)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +224,7 @@ def test_mounts_spread_between_namespaces(
     tree: FileTree, kind: int, to_copy: bool, to_original: bool
 ) -> None:
     set_propagation(tree.path("/"), MS_SHARED, is_recursive=True)
-    copied, _ = copy_namespace(tree.namespace)
+    copied = copy_mount_namespace(tree.namespace)
     context = FsContext(copied.root_path)
     set_propagation(copied.root_path, kind, is_recursive=True)
 
@@ -238,10 +242,10 @@ def test_mounts_spread_between_namespaces(
 
 def test_a_slave_that_is_shared_passes_on(tree: FileTree) -> None:
     set_propagation(tree.path("/"), MS_SHARED, is_recursive=True)
-    middle, _ = copy_namespace(tree.namespace)
+    middle = copy_mount_namespace(tree.namespace)
     set_propagation(middle.root_path, MS_SLAVE, is_recursive=True)
     set_propagation(middle.root_path, MS_SHARED, is_recursive=True)
-    last, _ = copy_namespace(middle)
+    last = copy_mount_namespace(middle)
     tree.namespace.mount(Tmpfs(tree.vfs, mode=0o755), tree.path("/a"))
     tree.write("/a/file", b"far")
     assert names_in(middle, tree, b"/a/file") == b"far"

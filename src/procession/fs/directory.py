@@ -22,6 +22,7 @@ from procession.abi.limits import PATH_MAX
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file_events import note_creation, note_deletion
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK, S_ISVTX, Inode
+from procession.fs.mounts.unmount import detach_mounts
 from procession.fs.namei import ParentLookup, look_up_entry, lookup_parent
 from procession.fs.permission import CAP_MKNOD, MAY_EXEC, MAY_WRITE, Subject, check_linking, check_sticky
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
@@ -357,5 +358,4 @@ def _entry_is_gone(directory: Dentry, victim: Dentry) -> None:
     """Forget the name, and what other namespaces have mounted on it. Linux: d_delete and detach_mounts."""
     directory.remove(victim)
     if victim.mounted is not None:
-        for mount in tuple(victim.mounted):
-            mount.take_away()
+        detach_mounts(victim)

@@ -301,11 +301,13 @@ class RegularFile(File):
         if self.is_writable:
             self.inode.writer_count += 1
             self.inode.superblock.writer_count += 1
+            self.path.mount.writer_count += 1
 
     def release(self) -> None:
         if self.is_writable:
             self.inode.writer_count -= 1
             self.inode.superblock.writer_count -= 1
+            self.path.mount.writer_count -= 1
 
     def read(self, length: int) -> bytes:
         data = self.read_at(self.position, length)

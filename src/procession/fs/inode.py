@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.file_events import FileWatch
     from procession.fs.lock import FileLocks
+    from procession.fs.mounts.namespace import MountNamespace
     from procession.fs.vfs import Vfs
     from procession.hardware.physical_memory import PhysicalMemory
     from procession.mm.page_cache import PageCache
@@ -163,6 +164,8 @@ class Inode:
     """Whether the walk may remember what `lookup` answered; False where names come and go by themselves."""
     is_magic_link: ClassVar[bool] = False
     """Whether `follow_magic_link` may answer: /proc/PID/fd/N, /proc/PID/exe, ns/*."""
+    can_be_bound: ClassVar[bool] = False
+    """Whether it may be bound to a place though its own mount is in no namespace: files of namespaces."""
 
     def __init__(self, superblock: Superblock, mode: int, uid: int = 0, gid: int = 0, rdev: int = 0) -> None:
         self.superblock = superblock
@@ -342,6 +345,11 @@ class Inode:
         if self.xattrs is None:
             self.xattrs = {}
         return self.xattrs
+
+    @property
+    def mount_namespace(self) -> MountNamespace | None:
+        """The mount namespace that this stands for; None for all other files (Linux: is_mnt_ns_file)."""
+        return None
 
     def touch_modified(self) -> None:
         """The contents have changed now."""

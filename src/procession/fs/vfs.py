@@ -58,10 +58,9 @@ class Vfs:
         "lock_requests",
         "locked_inodes",
         "memory",
-        "mount_groups",
+        "mount_table",
         "namespaces",
         "next_minor",
-        "next_mount_number",
         "protected_fifos",
         "protected_hardlinks",
         "protected_regular",
@@ -71,7 +70,7 @@ class Vfs:
     )
 
     def __init__(self, memory: PhysicalMemory, clock: Clock, random: RandomSource) -> None:
-        from procession.fs.mounts.mount import MountGroups
+        from procession.fs.mounts.mount import MountTable
 
         self.memory = memory
         self.accounts = FileAccounts(memory.frame_count << 12)
@@ -81,8 +80,7 @@ class Vfs:
         self.random = random
         self.character_drivers: dict[int, CharacterDriver] = {}
         self.next_minor = 1
-        self.next_mount_number = 1
-        self.mount_groups = MountGroups()
+        self.mount_table = MountTable()
         # The POSIX locks that tasks wait for, on whatever file: who waits for whom (Linux: blocked_hash).
         self.lock_requests: list[LockRequest] = []
         # The files on which there are locks, in the order in which they were first locked.

@@ -18,6 +18,7 @@ from procession.fs.mounts.mount import (
     MS_RELATIME,
     Mount,
 )
+from procession.fs.mounts.peers import dominating_group
 from procession.procfs.access import has_files
 
 if TYPE_CHECKING:
@@ -59,11 +60,9 @@ def visible_mounts(task: Task) -> list[tuple[Mount, bytes]]:
     if not has_files(task):
         return []
     root = task.fs.root
-    namespace = root.mount.namespace
-    if namespace is None:
-        return []
+    namespace = task.namespaces.mounts
     found: list[tuple[Mount, bytes]] = []
-    for mount in namespace.mounts.values():
+    for mount in namespace.in_order():
         name, is_reachable = path_below(Path(mount, mount.root), root)
         if is_reachable:
             found.append((mount, name))
@@ -103,7 +102,7 @@ def show_mountinfo(system: ProcFileSystem, task: Task, subject: Subject) -> byte
                 mangled(name),
                 b"ro" if mount.flags & MS_RDONLY else b"rw",
                 mount_options(mount),
-                propagation(mount),
+                propagation(mount, task.fs.root),
                 mangled(superblock.type_name.encode()),
                 mangled(mount.source),
                 b"ro" if superblock.is_read_only else b"rw",
@@ -123,13 +122,16 @@ def name_in_file_system(dentry: Dentry) -> bytes:
     return b"/" + b"/".join(reversed(names)) + suffix
 
 
-def propagation(mount: Mount) -> bytes:
+def propagation(mount: Mount, root: Path) -> bytes:
     """The optional fields of mountinfo: with whom the mount shares what is mounted on it."""
     fields = b""
-    if mount.peer_group:
-        fields += b" shared:%d" % mount.peer_group
-    if mount.master:
-        fields += b" master:%d" % mount.master
+    if mount.group:
+        fields += b" shared:%d" % mount.group
+    if mount.master is not None:
+        fields += b" master:%d" % mount.master.group
+        dominating = dominating_group(mount, root)
+        if dominating not in (0, mount.master.group):
+            fields += b" propagate_from:%d" % dominating
     if mount.is_unbindable:
         fields += b" unbindable"
     return fields

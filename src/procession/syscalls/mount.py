@@ -7,28 +7,27 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, EPERM
 from procession.abi.mount_flags import MS_MGC_MSK, MS_MGC_VAL, MountFlag, UmountFlag
 from procession.fs.file_system_type import make_file_system
-from procession.fs.mounts.mount import MS_NOATIME, MS_RDONLY, MS_RELATIME, MountNamespace
-from procession.fs.mounts.tree import (
+from procession.fs.mounts.attach import bind, move
+from procession.fs.mounts.attach import pivot_root as pivot
+from procession.fs.mounts.mount import (
     MOUNT_FLAGS,
-    MS_PRIVATE,
-    MS_SHARED,
-    MS_SLAVE,
-    MS_UNBINDABLE,
-    bind,
-    move,
-    remount,
-    set_propagation,
-    unmount,
+    MS_NOATIME,
+    MS_RDONLY,
+    MS_RELATIME,
+    MS_STRICTATIME,
+    TIME_FLAGS,
 )
-from procession.fs.mounts.tree import (
-    pivot_root as pivot,
-)
+from procession.fs.mounts.peers import PROPAGATION_FLAGS
+from procession.fs.mounts.reconfigure import check_remount, remount_bind, set_flags, set_propagation
+from procession.fs.mounts.unmount import make_read_only, unmount
 from procession.fs.namei import lookup
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Flags, LongFlags, OptionalPath, Path
 
 if TYPE_CHECKING:
+    from procession.fs import dentry
+    from procession.fs.mounts.namespace import MountNamespace
     from procession.kernel.task import Task
 
 _MS_REMOUNT = int(MountFlag.MS_REMOUNT)
@@ -37,19 +36,16 @@ _MS_MOVE = int(MountFlag.MS_MOVE)
 _MS_REC = int(MountFlag.MS_REC)
 _MS_SILENT = int(MountFlag.MS_SILENT)
 _MS_NOUSER = 1 << 31
-_PROPAGATION = MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE
 _UMOUNT_NOFOLLOW = int(UmountFlag.UMOUNT_NOFOLLOW)
 _UMOUNT_FLAGS = int(UmountFlag.MNT_FORCE | UmountFlag.MNT_DETACH | UmountFlag.MNT_EXPIRE) | _UMOUNT_NOFOLLOW
 _PAGE_SIZE = 4096
 
 
-def _namespace(task: Task) -> MountNamespace:
+def own_namespace(task: Task) -> MountNamespace:
     """The caller's mount namespace. Raises EPERM unless it may change mounts. Linux: may_mount."""
-    namespace = task.fs.root.mount.namespace
-    if namespace is None:
-        raise EINVAL("the root directory isn't mounted any more")
-    if not task.credentials.has_capability(CAP_SYS_ADMIN):
-        raise EPERM
+    namespace = task.namespaces.mounts
+    if not task.credentials.ns_capable(namespace.owner, CAP_SYS_ADMIN):
+        raise EPERM("changing mounts takes CAP_SYS_ADMIN")
     return namespace
 
 
@@ -72,34 +68,32 @@ def mount(
 ) -> int:
     """mount(2). Linux: fs/namespace.c, path_mount."""
     bits = int(flags)
-    if bits & MS_MGC_MSK == MS_MGC_VAL:
-        bits &= ~MS_MGC_MSK
     if any(text is not None and len(text) >= _PAGE_SIZE for text in (kind, source)):
         raise EINVAL("no NUL within a page")
     options = _read_options(task, data)
     place = lookup(task.fs, task.credentials, target)
+    if bits & MS_MGC_MSK == MS_MGC_VAL:
+        bits &= ~MS_MGC_MSK
     if bits & _MS_NOUSER:
         raise EINVAL
-    namespace = _namespace(task)
-    mount_flags = bits & MOUNT_FLAGS
-    if not bits & MS_NOATIME:
-        mount_flags |= MS_RELATIME
-    is_recursive = bool(bits & _MS_REC)
+    namespace = own_namespace(task)
+    mount_flags = _flags_of_mount(bits, place)
     if bits & _MS_REMOUNT:
-        remount(place, mount_flags, is_bind=bool(bits & _MS_BIND))
-    elif bits & (_MS_BIND | _MS_MOVE) and not bits & _PROPAGATION:
-        if not source:
-            raise EINVAL("no source")
-        origin = lookup(task.fs, task.credentials, source)
         if bits & _MS_BIND:
-            bind(namespace, origin, place, is_recursive=is_recursive)
+            remount_bind(namespace, place, mount_flags)
         else:
-            move(namespace, origin, place)
-    elif bits & _PROPAGATION:
-        propagation = bits & ~(_MS_REC | _MS_SILENT)
-        if propagation not in (MS_SHARED, MS_PRIVATE, MS_SLAVE, MS_UNBINDABLE):
-            raise EINVAL
-        set_propagation(place, propagation, is_recursive=is_recursive)
+            _remount(namespace, place, mount_flags, bits)
+    elif bits & _MS_BIND:
+        bind(namespace, _source(task, source), place, is_recursive=bool(bits & _MS_REC))
+    elif bits & PROPAGATION_FLAGS:
+        kind_of_propagation = bits & ~(_MS_REC | _MS_SILENT)
+        if kind_of_propagation & ~PROPAGATION_FLAGS or kind_of_propagation & (kind_of_propagation - 1):
+            raise EINVAL("more than a kind of propagation")
+        if place.mount.namespace is not None:
+            _check_owner(task, place.mount.namespace)
+        set_propagation(place, kind_of_propagation, is_recursive=bool(bits & _MS_REC))
+    elif bits & _MS_MOVE:
+        move(namespace, _source(task, source), place, root=task.fs.root)
     else:
         if kind is None:
             raise EINVAL("no type")
@@ -110,20 +104,53 @@ def mount(
     return 0
 
 
+def _flags_of_mount(bits: int, place: dentry.Path) -> int:
+    """The flags of the mount itself among those of mount(2), and the one that says how times are kept."""
+    flags = bits & MOUNT_FLAGS
+    if bits & _MS_REMOUNT and not bits & TIME_FLAGS:
+        return flags | place.mount.flags & TIME_FLAGS
+    if flags & MS_STRICTATIME:
+        return flags & ~(MS_RELATIME | MS_NOATIME)
+    return flags if flags & MS_NOATIME else flags | MS_RELATIME
+
+
+def _source(task: Task, name: bytes | None) -> dentry.Path:
+    if not name:
+        raise EINVAL("no source")
+    return lookup(task.fs, task.credentials, name)
+
+
+def _check_owner(task: Task, namespace: MountNamespace) -> None:
+    """Raise EPERM unless the caller may change how mounts of `namespace` spread."""
+    if not task.credentials.ns_capable(namespace.owner, CAP_SYS_ADMIN):
+        raise EPERM("changing mounts takes CAP_SYS_ADMIN")
+
+
+def _remount(namespace: MountNamespace, place: dentry.Path, mount_flags: int, bits: int) -> None:
+    """Linux: fs/namespace.c, do_remount."""
+    check_remount(namespace, place, mount_flags)
+    superblock = place.mount.superblock
+    if bits & MS_RDONLY:
+        make_read_only(place.mount)
+    else:
+        superblock.is_read_only = False
+    set_flags(place.mount, mount_flags)
+
+
 @syscall(166)
 def umount2(task: Task, target: Path, flags: Flags[UmountFlag]) -> int:
     """umount(2). Linux: fs/namespace.c, ksys_umount."""
     if flags & ~_UMOUNT_FLAGS:
         raise EINVAL
     place = lookup(task.fs, task.credentials, target, follow=not flags & _UMOUNT_NOFOLLOW)
-    unmount(_namespace(task), place, flags)
+    unmount(own_namespace(task), place, flags, task.fs.root)
     return 0
 
 
 @syscall(155)
 def pivot_root(task: Task, new_root: Path, put_old: Path) -> int:
     """pivot_root(2). Linux: fs/namespace.c, path_pivot_root and chroot_fs_refs."""
-    namespace = _namespace(task)
+    namespace = own_namespace(task)
     credentials = task.credentials
     new = lookup(task.fs, credentials, new_root, must_be_directory=True)
     old = lookup(task.fs, credentials, put_old, must_be_directory=True)
@@ -131,10 +158,6 @@ def pivot_root(task: Task, new_root: Path, put_old: Path) -> int:
     pivot(namespace, root, new, old)
     for other in task.kernel.tasks.values():
         context = getattr(other, "fs", None)
-        if context is None:
-            continue
-        if context.root == root:
-            context.set_root(new)
-        if context.cwd == root:
-            context.set_cwd(new)
+        if context is not None:
+            context.replace(root, new)
     return 0

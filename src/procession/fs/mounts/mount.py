@@ -1,17 +1,16 @@
-"""Mounts and mount namespaces: which file system is seen where."""
+"""A mount: a file system seen at a place of the tree of names."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NewType
 
-from procession.abi.errno import EBUSY, EINVAL, ENOENT, ENOTDIR, Errno
 from procession.abi.mount_flags import MountFlag
 from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import Superblock
-from procession.fs.namespace import CLONE_NEWNS, MOUNT_NUMBER, Namespace
 
 if TYPE_CHECKING:
-    from procession.fs.user_namespace import UserNamespace
+    from procession.fs.mounts.namespace import MountNamespace
 
 MS_RDONLY = int(MountFlag.MS_RDONLY)
 MS_NOSUID = int(MountFlag.MS_NOSUID)
@@ -23,22 +22,92 @@ MS_NODIRATIME = int(MountFlag.MS_NODIRATIME)
 MS_RELATIME = int(MountFlag.MS_RELATIME)
 MS_STRICTATIME = int(MountFlag.MS_STRICTATIME)
 
+TIME_FLAGS = MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME
+"""When reading is written down. A mount has one of MS_NOATIME, MS_RELATIME, MS_STRICTATIME."""
+MOUNT_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW | TIME_FLAGS
+"""The flags that belong to a mount, not to its file system (Linux: MNT_USER_SETTABLE_MASK)."""
+LOCKABLE_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
+
+MountId = NewType("MountId", int)
+"""A mount's id that is never used again: STATX_MNT_ID_UNIQUE."""
+
+FIRST_MOUNT_ID = MountId((1 << 31) + 1)
+"""Ids that are never used again can't be taken for the numbers that are (Linux: MNT_UNIQUE_ID_OFFSET)."""
+DEFAULT_MOUNT_MAXIMUM = 100_000
+
+
+class Numbers:
+    """Small numbers, of which the lowest that is free is given out (Linux: struct ida)."""
+
+    __slots__ = ("free", "next")
+
+    def __init__(self, first: int) -> None:
+        self.next = first
+        self.free: list[int] = []
+
+    def take(self) -> int:
+        """The lowest free number."""
+        if self.free:
+            return heappop(self.free)
+        number = self.next
+        self.next = number + 1
+        return number
+
+    def give_back(self, number: int) -> None:
+        """`number` is free again."""
+        heappush(self.free, number)
+
+
+class MountTable:
+    """What the mounts of all namespaces of a machine count by (Linux: the statics of fs/namespace.c).
+
+    `numbers` are mountinfo's ids, `group_numbers` those of peer groups; `maximum` is fs.mount-max: how many
+    mounts a namespace may have. `event` counts the changes that poll(2) of mountinfo tells of.
+    """
+
+    __slots__ = ("event", "group_numbers", "maximum", "next_id", "next_namespace", "numbers")
+
+    def __init__(self) -> None:
+        self.numbers = Numbers(1)
+        self.group_numbers = Numbers(1)
+        self.next_id = FIRST_MOUNT_ID
+        self.next_namespace = 1
+        self.maximum = DEFAULT_MOUNT_MAXIMUM
+        self.event = 0
+
+    def allocate_id(self) -> MountId:
+        """The next id that was never used before."""
+        mount_id = self.next_id
+        self.next_id = MountId(mount_id + 1)
+        return mount_id
+
 
 class Mount:
     """A file system, or a directory or file of one, seen at a place (Linux: struct mount).
 
     `root` is the entry seen there; `parent` and `mountpoint` say where, None for a namespace's root and
-    for a mount that has been taken away. `children` are the mounts on entries of this one. `flags` are
-    MS_* of mount(2). `user_count` counts the open files and current and root directories on it.
+    for a mount that has been taken away. `children` are the mounts on entries of this one, in the order in
+    which they came; that on `root` covers the mount wholly. `number` is its id in mountinfo, which another
+    may have once this one is gone; `id` is its own for ever. `flags` are MS_* of mount(2). `user_count`
+    counts the open files and current and root directories on it, `writer_count` the files that are open
+    for writing.
 
-    `peer_group` is the number of the group of mounts that share mounts and unmounts on them, 0 for none;
-    `master` that of the group from which this one receives them. Locked mounts hide what is below from
-    the user namespace they were copied into, and can't be taken away alone.
+    `group` is the number of the group of peers that share mounts and unmounts on them, 0 for none, and
+    `next_peer` and `previous_peer` close them into a ring. `master` is a mount of the group from which this
+    one receives them; `first_slave` begins the list of those that receive from this one, which goes on by
+    `next_slave`. See fs/mounts/propagation.py.
+
+    A locked mount hides what is below it from the user namespace that it was copied into, and can't be taken
+    away alone; of `locked_flags` none may be cleared, and MS_NOATIME among them means that what is said of
+    times must stay. `will_be_unmounted` is set while the mount is being taken away with others.
     """
 
     __slots__ = (
         "children",
+        "first_slave",
         "flags",
+        "group",
+        "id",
         "is_attached",
         "is_expiring",
         "is_locked",
@@ -47,21 +116,26 @@ class Mount:
         "master",
         "mountpoint",
         "namespace",
+        "next_peer",
+        "next_slave",
         "number",
         "parent",
-        "peer_group",
+        "previous_peer",
+        "previous_slave",
         "root",
         "source",
         "superblock",
         "user_count",
+        "will_be_unmounted",
+        "writer_count",
     )
 
     def __init__(
         self, superblock: Superblock, root: Dentry | None = None, flags: int = 0, source: bytes | None = None
     ) -> None:
-        vfs = superblock.vfs
-        self.number = vfs.next_mount_number
-        vfs.next_mount_number += 1
+        table = superblock.vfs.mount_table
+        self.number = table.numbers.take()
+        self.id = table.allocate_id()
         self.superblock = superblock
         self.root = root_dentry(superblock) if root is None else root
         self.flags = flags
@@ -71,16 +145,23 @@ class Mount:
         self.children: dict[Dentry, Mount] = {}
         self.namespace: MountNamespace | None = None
         self.user_count = 0
-        self.peer_group = 0
-        self.master = 0
+        self.writer_count = 0
+        self.group = 0
+        self.next_peer = self
+        self.previous_peer = self
+        self.master: Mount | None = None
+        self.first_slave: Mount | None = None
+        self.next_slave: Mount | None = None
+        self.previous_slave: Mount | None = None
         self.is_unbindable = False
         self.is_locked = False
         self.locked_flags = 0
         self.is_expiring = False
-        # Until `take_away`, it may be walked through.
+        self.will_be_unmounted = False
+        # Until it's unmounted, it may be walked through.
         self.is_attached = True
         superblock.mount_count += 1
-        vfs.accounts.mount_count += 1
+        superblock.vfs.accounts.mount_count += 1
         self.root.inode.open_count += 1
 
     @property
@@ -93,8 +174,13 @@ class Mount:
         """Its root directory, or file."""
         return Path(self, self.root)
 
+    @property
+    def cover(self) -> Mount | None:
+        """The mount on its root (Linux: mnt->overmount)."""
+        return self.children.get(self.root)
+
     def attach(self, parent: Mount, mountpoint: Dentry) -> None:
-        """Put this mount on `mountpoint` of `parent`."""
+        """Put this mount on `mountpoint` of `parent`, where there is none. Linux: attach_mnt."""
         self.parent = parent
         self.mountpoint = mountpoint
         parent.children[mountpoint] = self
@@ -104,11 +190,12 @@ class Mount:
         mountpoint.is_plain = False
 
     def detach(self) -> None:
-        """Take this mount from its mount point, with all that is mounted on it."""
+        """Take this mount from its mount point, with all that is mounted on it. Linux: umount_mnt."""
         parent, mountpoint = self.parent, self.mountpoint
         if parent is None or mountpoint is None:
             return
-        del parent.children[mountpoint]
+        if parent.children.get(mountpoint) is self:
+            del parent.children[mountpoint]
         assert mountpoint.mounted is not None
         del mountpoint.mounted[self]
         if not mountpoint.mounted:
@@ -117,40 +204,45 @@ class Mount:
         self.parent = self.mountpoint = None
 
     def tree(self) -> list[Mount]:
-        """This mount and all that are on it, parents first (Linux: next_mnt)."""
-        mounts = [self]
-        for mount in mounts:
-            mounts.extend(mount.children.values())
+        """This mount and all that are on it, parents first and each with its own (Linux: next_mnt)."""
+        if not self.children:
+            return [self]
+        mounts: list[Mount] = []
+        left = [self]
+        while left:
+            mount = left.pop()
+            mounts.append(mount)
+            if mount.children:
+                left.extend(reversed(mount.children.values()))
         return mounts
 
-    def take_away(self) -> None:
-        """Unmount this and all that is mounted on it; who is inside stays there.
+    def topmost(self) -> Mount:
+        """The last of the mounts that cover this one wholly, or itself (Linux: topmost_overmount)."""
+        mount = self
+        while (cover := mount.children.get(mount.root)) is not None:
+            mount = cover
+        return mount
 
-        Linux: fs/namespace.c, umount_tree.
-        """
-        for mount in reversed(self.tree()):
-            mount.detach()
-            if mount.namespace is not None:
-                del mount.namespace.mounts[mount.number]
-                mount.namespace = None
-            mount.leave_groups()
-            mount.is_attached = False
-            if not mount.user_count:
-                mount.release()
-
-    def leave_groups(self) -> None:
-        """Share mounts with nobody any more, and receive none. Linux: change_mnt_propagation, MS_PRIVATE."""
-        groups = self.superblock.vfs.mount_groups
-        groups.leave(self)
-        groups.release(self)
+    def is_below(self, other: Mount) -> bool:
+        """Whether `other` is this mount or one that it's on, directly or not (Linux: mount_is_ancestor)."""
+        mount: Mount | None = self
+        while mount is not None:
+            if mount is other:
+                return True
+            mount = mount.parent
+        return False
 
     def release(self) -> None:
-        """Nobody is on this mount that was taken away; the last one of a file system ends it."""
+        """Nobody is on this mount that was taken away; the last one of a file system ends it.
+
+        Linux: fs/namespace.c, cleanup_mnt.
+        """
         inode = self.root.inode
         inode.open_count -= 1
         if inode.link_count <= 0:
             inode.evict_if_unused()
         superblock = self.superblock
+        superblock.vfs.mount_table.numbers.give_back(self.number)
         superblock.mount_count -= 1
         superblock.vfs.accounts.mount_count -= 1
         if not superblock.mount_count:
@@ -159,163 +251,21 @@ class Mount:
             superblock.shut_down()
 
     def put_user(self) -> None:
-        """An open file or a current directory on this mount is gone."""
+        """An open file or a current directory on this mount is gone. Linux: fs/namespace.c, mntput."""
         self.user_count -= 1
-        if not self.user_count and not self.is_attached:
-            self.release()
-
-    def clone(self, root: Dentry) -> Mount:
-        """The same file system once more, seen from `root` on. Linux: fs/namespace.c, clone_mnt."""
-        mount = Mount(self.superblock, root, self.flags, self.source)
-        mount.locked_flags = self.locked_flags
-        groups = self.superblock.vfs.mount_groups
-        if self.peer_group:
-            groups.join(mount, self.peer_group)
-        if self.master:
-            groups.follow(mount, self.master)
-        return mount
-
-
-class MountGroups:
-    """Peer groups of mounts, by number, and the mounts that follow them.
-
-    Linux: fs/pnode.c; mount_namespaces(7), "Shared subtrees".
-    """
-
-    __slots__ = ("followers", "members", "next_number")
-
-    def __init__(self) -> None:
-        # Sets in the order of joining: a group may have thousands, of which any may leave.
-        self.members: dict[int, dict[Mount, None]] = {}
-        self.followers: dict[int, dict[Mount, None]] = {}
-        self.next_number = 1
-
-    def found(self, mount: Mount) -> None:
-        """Make `mount` shared, in a group of its own, if it isn't yet."""
-        if not mount.peer_group:
-            number = self.next_number
-            self.next_number = number + 1
-            self.join(mount, number)
-
-    def join(self, mount: Mount, number: int) -> None:
-        """Put `mount` into peer group `number`."""
-        mount.peer_group = number
-        self.members.setdefault(number, {})[mount] = None
-
-    def follow(self, mount: Mount, number: int) -> None:
-        """Let `mount` receive what happens in group `number`."""
-        mount.master = number
-        self.followers.setdefault(number, {})[mount] = None
-
-    def leave(self, mount: Mount) -> None:
-        """Take `mount` out of its peer group. The last to leave hands its followers to its own master."""
-        number = mount.peer_group
-        if not number:
-            return
-        mount.peer_group = 0
-        members = self.members[number]
-        del members[mount]
-        if members:
-            return
-        del self.members[number]
-        for follower in self.followers.pop(number, {}):
-            follower.master = 0
-            if mount.master:
-                self.follow(follower, mount.master)
-
-    def release(self, mount: Mount) -> None:
-        """Let `mount` receive nothing any more."""
-        number = mount.master
-        if number:
-            mount.master = 0
-            followers = self.followers[number]
-            del followers[mount]
-            if not followers:
-                del self.followers[number]
-
-    def receivers(self, number: int) -> list[Mount]:
-        """All mounts to which what happens in group `number` spreads, members of it first."""
-        receivers: dict[Mount, None] = {}
-        numbers = [number]
-        seen = {number}
-        for group in numbers:
-            receivers.update(self.members.get(group, {}))
-            for follower in self.followers.get(group, {}):
-                if follower.peer_group and follower.peer_group not in seen:
-                    numbers.append(follower.peer_group)
-                    seen.add(follower.peer_group)
-                else:
-                    receivers[follower] = None
-        return list(receivers)
-
-
-class MountNamespace(Namespace):
-    """A tree of mounts that a group of tasks sees (Linux: struct mnt_namespace).
-
-    `root` is the mount below all others. `mounts` are all of them by number, in the order in which they
-    were made; `has_locked_mounts` is set once a locked one was among them.
-    """
-
-    __slots__ = ("has_locked_mounts", "mounts", "root")
-
-    kind: ClassVar[int] = CLONE_NEWNS
-    type_name: ClassVar[str] = "mnt"
-
-    def __init__(self, root: Mount, owner: UserNamespace, number: int = 0) -> None:
-        super().__init__(root.superblock.vfs.namespaces, owner, number)
-        self.root = root
-        self.has_locked_mounts = False
-        self.mounts: dict[int, Mount] = {}
-        for mount in root.tree():
-            self.add(mount)
+        self.is_expiring = False
+        if not self.user_count and not self.is_attached and self.parent is None:
+            self.end()
 
     def end(self) -> None:
-        """Linux: fs/namespace.c, put_mnt_ns."""
-        self.root.take_away()
-
-    @property
-    def root_path(self) -> Path:
-        """The root directory that is seen in it, on top of everything mounted there."""
-        return top_of(self.root.path)
-
-    def add(self, mount: Mount) -> None:
-        """`mount` is in this namespace now."""
-        mount.namespace = self
-        self.mounts[mount.number] = mount
-        if mount.is_locked:
-            self.has_locked_mounts = True
-
-    def mount(
-        self, superblock: Superblock, where: Path, flags: int = 0, source: bytes | None = None
-    ) -> Mount:
-        """Show `superblock` at `where`. Raises ENOTDIR, EBUSY (it's there), EINVAL, ENOENT, ENOSPC."""
-        superblock.vfs.accounts.check_mounts(1)
-        covered, dentry = top_of(where)
-        if covered.superblock is superblock and covered.root is dentry:
-            raise EBUSY
-        mount = Mount(superblock, None, flags, source)
-        try:
-            self.attach(mount, where)
-        except Errno:
-            mount.take_away()
-            raise
-        return mount
-
-    def attach(self, mount: Mount, where: Path) -> None:
-        """Put `mount`, and what is mounted on it, on top of `where`, and wherever that spreads to.
-
-        Linux: fs/namespace.c, do_add_mount and graft_tree.
-        """
-        parent, mountpoint = top_of(where)
-        if parent.namespace is not self:
-            raise EINVAL
-        if mountpoint.is_deleted:
-            raise ENOENT
-        if mountpoint.inode.is_directory != mount.root.inode.is_directory:
-            raise ENOTDIR
-        from procession.fs.mounts.tree import attach_everywhere
-
-        attach_everywhere(mount, parent, mountpoint)
+        """Nobody is on this mount, which was taken away: it's gone, with what has stayed connected to it."""
+        ended = [self]
+        for mount in ended:
+            for child in list(mount.children.values()):
+                child.detach()
+                if not child.user_count:
+                    ended.append(child)
+            mount.release()
 
 
 def root_dentry(superblock: Superblock) -> Dentry:
@@ -337,14 +287,12 @@ def top_of(path: Path) -> Path:
     return Path(mount, dentry)
 
 
-def first_namespace(root: Superblock) -> MountNamespace:
-    """The namespace in which the machine boots: `root` on top of an empty file system called rootfs.
-
-    Linux: fs/namespace.c, init_mount_tree; without it, pivot_root(2) couldn't move the root away.
-    """
-    from procession.fs.tmpfs import Tmpfs
-
-    rootfs = Tmpfs(root.vfs, "rootfs", mode=0o755)
-    namespace = MountNamespace(Mount(rootfs), root.vfs.init_user_namespace, MOUNT_NUMBER)
-    namespace.mount(root, namespace.root_path)
-    return namespace
+def is_reachable(path: Path, root: Path) -> bool:
+    """Whether `path` is `root` or below it, through mounts too (Linux: is_path_reachable)."""
+    mount, dentry = path
+    while mount is not root.mount:
+        if mount.parent is None or mount.mountpoint is None:
+            return False
+        dentry = mount.mountpoint
+        mount = mount.parent
+    return dentry.is_descendant_of(root.dentry)

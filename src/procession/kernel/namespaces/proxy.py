@@ -19,7 +19,7 @@ from procession.net.network import Network
 from procession.net.socket_file import socket_file_system
 
 if TYPE_CHECKING:
-    from procession.fs.mounts.mount import MountNamespace
+    from procession.fs.mounts.namespace import MountNamespace
     from procession.fs.namespace import Namespace
     from procession.kernel.kernel import Kernel
 
