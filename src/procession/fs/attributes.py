@@ -27,7 +27,10 @@ OMIT = -2
 
 
 def change_mode(path: Path, subject: Subject, mode: int) -> None:
-    """Set the permission bits. Raises EPERM, EROFS, EOPNOTSUPP (a symbolic link). Linux: chmod_common."""
+    """Set the permission bits. Raises EPERM, EROFS, EOPNOTSUPP (a symbolic link).
+
+    Linux: fs/open.c, chmod_common.
+    """
     inode = path.inode
     if path.mount.is_read_only:
         raise EROFS
@@ -66,7 +69,7 @@ def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None)
 
 
 def _set_id_bits_to_drop(inode: Inode, subject: Subject) -> int:
-    """Linux: fs/attr.c, setattr_should_drop_suidgid, as chown uses it."""
+    """Linux: fs/attr.c, setattr_should_drop_suidgid."""
     dropped = inode.mode & S_ISUID
     if inode.mode & S_ISGID and (
         inode.mode & 0o010 or not (is_in_group(subject, inode.gid) or subject.has_capability(CAP_FSETID))

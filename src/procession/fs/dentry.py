@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Dentry:
-    """A name in a directory, and the inode it leads to (Linux: struct dentry, a positive one).
+    """A name in a directory, and the inode it leads to (in Linux, struct dentry, a positive one).
 
     The root of a file system is its own parent. `children` holds what is known of a directory: a dentry,
     or None for a name that is known to be absent. Directories whose inode has `caches_lookups` unset keep
@@ -82,7 +82,7 @@ class Dentry:
         other.parent.children[other.name] = other
 
     def is_descendant_of(self, ancestor: Dentry) -> bool:
-        """Whether `ancestor` is this entry or a directory above it (Linux: is_subdir)."""
+        """Whether `ancestor` is this entry or a directory above it (Linux: fs/dcache.c, is_subdir)."""
         dentry = self
         while dentry is not ancestor:
             if dentry.parent is dentry:
@@ -117,7 +117,7 @@ def absolute_path(path: Path, root: Path) -> bytes:
 
 
 def is_unlinked(dentry: Dentry) -> bool:
-    """Whether `dentry` has been removed from its directory (Linux: d_unlinked)."""
+    """Whether `dentry` has been removed from its directory (Linux: include/linux/dcache.h, d_unlinked)."""
     return dentry.is_deleted
 
 

@@ -125,7 +125,7 @@ def make_symlink(
 def make_link(
     context: FsContext, subject: Subject, existing: Path, name: bytes, start: Path | None = None
 ) -> None:
-    """Give the file at `existing` one more name. Linux: fs/namei.c, do_linkat and vfs_link."""
+    """Give the file at `existing` one more name. Linux: fs/namei.c, do_linkat, vfs_link."""
     (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
     inode = existing.inode
     if mount is not existing.mount:
@@ -172,7 +172,7 @@ def _check_removal(directory: Dentry, victim: Dentry, subject: Subject, *, is_di
 
 
 def remove_file(context: FsContext, subject: Subject, name: bytes, start: Path | None = None) -> None:
-    """Remove a name that isn't a directory's. Linux: fs/namei.c, do_unlinkat and vfs_unlink."""
+    """Remove a name that isn't a directory's. Linux: fs/namei.c, do_unlinkat, vfs_unlink."""
     (_, directory), last, ends_in_slash = _parent_for_removal(context, subject, name, start)
     if last in _DOTS:
         raise EISDIR
@@ -189,7 +189,7 @@ def remove_file(context: FsContext, subject: Subject, name: bytes, start: Path |
 
 
 def remove_directory(context: FsContext, subject: Subject, name: bytes, start: Path | None = None) -> None:
-    """Remove an empty directory. Linux: fs/namei.c, do_rmdir and vfs_rmdir."""
+    """Remove an empty directory. Linux: fs/namei.c, do_rmdir, vfs_rmdir."""
     (_, directory), last, _ = _parent_for_removal(context, subject, name, start)
     if last in _DOTS:
         raise {b"": EBUSY, b".": EINVAL, b"..": ENOTEMPTY}[last]
@@ -212,7 +212,7 @@ def rename(
 ) -> None:
     """Give a file another name, replacing what has that name or, by RENAME_EXCHANGE, swapping with it.
 
-    Linux: fs/namei.c, do_renameat2 and vfs_rename.
+    Linux: fs/namei.c, do_renameat2, vfs_rename.
     """
     is_exchange = bool(flags & RENAME_EXCHANGE)
     if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT):
@@ -280,7 +280,7 @@ class _Removal:
         return self
 
     def lost_name(self) -> None:
-        """Linux: fsnotify_link_count."""
+        """Linux: include/linux/fsnotify.h, fsnotify_link_count."""
         if self.events is not None and self.inode is not None:
             self.events.link_count_changed(self.inode)
 
@@ -355,7 +355,10 @@ def _check_not_mounted(context: FsContext, dentry: Dentry) -> None:
 
 
 def _entry_is_gone(directory: Dentry, victim: Dentry) -> None:
-    """Forget the name, and what other namespaces have mounted on it. Linux: d_delete and detach_mounts."""
+    """Forget the name, and what other namespaces have mounted on it.
+
+    Linux: fs/dcache.c, d_delete; fs/mount.h, detach_mounts.
+    """
     directory.remove(victim)
     if victim.mounted is not None:
         detach_mounts(victim)

@@ -24,13 +24,13 @@ _PRIVATE_BITS = EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE
 _ALLOWED_WITH_EXCLUSIVE = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
 
 MAXIMUM_NESTING = 4
-# How many instances may hear of one file through how many others (Linux: path_limits).
+# How many instances may hear of one file through how many others (Linux: fs/eventpoll.c, path_limits).
 _PATH_LIMITS = (1000, 500, 100, 50, 10)
 _BYTES_FOR_A_WATCH = 200
 
 
 class EpollItem:
-    """One watched descriptor (Linux: struct epitem).
+    """One watched descriptor (Linux: fs/eventpoll.c, struct epitem).
 
     `events` is the caller's mask with POLLERR and POLLHUP; EPOLLONESHOT leaves only its private bits.
     `data` is the 64-bit number that events are reported with.
@@ -58,7 +58,7 @@ class EpollItem:
         self.instance.remove(self)
 
     def current_events(self) -> int:
-        """Which of the wanted events there are now. Linux: ep_item_poll."""
+        """Which of the wanted events there are now. Linux: fs/eventpoll.c, ep_item_poll."""
         return self.file.poll_mask() & self.events
 
     def listen(self) -> None:
@@ -94,7 +94,7 @@ class ExclusiveWaiters:
         self.items: dict[EpollItem, None] = {}
 
     def wake(self) -> None:
-        """Linux: __wake_up_common's count of exclusive waiters, with ep_poll_callback's answer."""
+        """In Linux, __wake_up_common's count of exclusive waiters, with ep_poll_callback's answer."""
         for item in list(self.items):
             is_waited_for = bool(item.instance.queue.waiters)
             item.wake()
@@ -113,7 +113,7 @@ def exclusive_waiters(queue: WaitQueue) -> ExclusiveWaiters:
 
 
 class EpollFile(File):
-    """An epoll instance (Linux: struct eventpoll).
+    """An epoll instance (Linux: fs/eventpoll.c, struct eventpoll).
 
     `ready` holds the items that may have events, in the order in which they came; `items` all of them.
     """
@@ -193,7 +193,7 @@ class EpollFile(File):
             self.queue.wake_all()
 
     def _count_watch(self, change: int) -> None:
-        """Linux: fs.epoll.max_user_watches."""
+        """In Linux, fs.epoll.max_user_watches."""
         system = anonymous_inodes(self.inode.superblock.vfs)
         user_id = self.subject.fsuid
         count = system.epoll_watches.get(user_id, 0) + change
@@ -261,13 +261,19 @@ class EpollFile(File):
         )
 
     def _check_nesting(self, file: EpollFile) -> None:
-        """Raise ELOOP if watching `file` would make a circle or too long a chain. Linux: ep_loop_check."""
+        """Raise ELOOP if watching `file` would make a circle or too long a chain.
+
+        Linux: fs/eventpoll.c, ep_loop_check.
+        """
         below = self._depth_below(file, {})
         if below > MAXIMUM_NESTING or below + 1 + self._depth_above({}) > MAXIMUM_NESTING:
             raise ELOOP
 
     def _depth_below(self, file: EpollFile, known: dict[EpollFile, int], depth: int = 0) -> int:
-        """How many instances watch each other in a row below `file`. Linux: ep_loop_check_proc."""
+        """How many instances watch each other in a row below `file`.
+
+        Linux: fs/eventpoll.c, ep_loop_check_proc.
+        """
         if file in known:
             return known[file]
         known[file] = result = 0
@@ -284,7 +290,10 @@ class EpollFile(File):
         return result
 
     def _depth_above(self, known: dict[EpollFile, int]) -> int:
-        """How many instances watch each other in a row above this one. Linux: ep_get_upwards_depth_proc."""
+        """How many instances watch each other in a row above this one.
+
+        Linux: fs/eventpoll.c, ep_get_upwards_depth_proc.
+        """
         if self in known:
             return known[self]
         result = 0
@@ -317,7 +326,10 @@ def files_below(file: File) -> Sequence[File]:
 
 
 def has_too_many_paths(files: Sequence[File]) -> bool:
-    """Whether an event of one of these files would go too many ways. Linux: reverse_path_check."""
+    """Whether an event of one of these files would go too many ways.
+
+    Linux: fs/eventpoll.c, reverse_path_check.
+    """
     return any(_exceeds_paths(file, 0, [0] * len(_PATH_LIMITS)) for file in files)
 
 

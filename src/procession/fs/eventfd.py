@@ -20,7 +20,10 @@ OVERFLOWN = (1 << 64) - 1
 
 
 class EventFile(File):
-    """An eventfd (Linux: struct eventfd_ctx). `number` is its eventfd-id in /proc/PID/fdinfo."""
+    """An eventfd.
+
+    Linux: fs/eventfd.c, struct eventfd_ctx. `number` is its eventfd-id in /proc/PID/fdinfo.
+    """
 
     __slots__ = ("count", "is_semaphore", "number", "read_queue", "write_queue")
 

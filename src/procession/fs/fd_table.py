@@ -9,7 +9,7 @@ from procession.fs.file import File
 
 
 class FdTable:
-    """What CLONE_FILES shares (Linux: struct files_struct).
+    """What CLONE_FILES shares (Linux: include/linux/fdtable.h, struct files_struct).
 
     `files` maps descriptors to open files, `close_on_exec` holds the descriptors that exec closes.
     `reference_count` counts the tasks that share the table: it is born with one.
@@ -89,7 +89,7 @@ class FdTable:
             self._close_file(previous)
 
     def close(self, fd: int) -> None:
-        """Close descriptor `fd`. Raises EBADF. Linux: close(2)."""
+        """Close descriptor `fd`. Raises EBADF. In Linux, close(2)."""
         file = self.files.pop(fd, None)
         if file is None:
             raise EBADF

@@ -97,7 +97,7 @@ class Watcher(Protocol):
 
 
 class File:
-    """An open file description (Linux: struct file).
+    """An open file description (Linux: include/linux/fs.h, struct file).
 
     It is born with no references. Every descriptor, mapping or message that holds it takes one with
     `acquire` and gives it back with `put`; the last `put` calls `release`. Who opens a file and then can't
@@ -130,9 +130,9 @@ class File:
     knows_nowait: ClassVar[bool] = True
     """Whether preadv2(2) may ask it not to wait; else EOPNOTSUPP, as for files in memory (FMODE_NOWAIT)."""
     takes_read_flags: ClassVar[bool] = True
-    """Whether preadv2(2) may ask for something special; else EOPNOTSUPP (Linux: no read_iter)."""
+    """Whether preadv2(2) may ask for something special; else EOPNOTSUPP (in Linux, no read_iter)."""
     takes_write_flags: ClassVar[bool] = True
-    """Whether pwritev2(2) may ask for something special; else EOPNOTSUPP (Linux: no write_iter)."""
+    """Whether pwritev2(2) may ask for something special; else EOPNOTSUPP (in Linux, no write_iter)."""
     can_poll: ClassVar[bool] = True
     """Whether an epoll instance can watch it; else EPERM. Regular files and directories can't be watched."""
     writes_whole: ClassVar[bool] = False
@@ -152,9 +152,10 @@ class File:
         self.is_writable = flags & O_ACCMODE in (O_WRONLY, O_RDWR)
         self.position = 0
         self.reference_count = 0
-        # Who opened it (Linux: f_cred).
+        # Who opened it (Linux: include/linux/fs.h, f_cred).
         self.subject = subject
-        # Whom SIGIO goes to: what fcntl(F_SETOWN) and F_SETSIG said (Linux: f_owner); the kernel's.
+        # Whom SIGIO goes to: what fcntl(F_SETOWN) and F_SETSIG said (Linux: include/linux/fs.h, f_owner);
+        # the kernel's.
         self.owner: object = None
         # What watches it until it is closed, in the order in which they came: epoll instances' items.
         self.watchers: dict[Watcher, None] | None = None
@@ -233,7 +234,7 @@ class File:
         return None
 
     def seek(self, offset: int, whence: int) -> int:
-        """Set the position; the new one. Raises ESPIPE, EINVAL, ENXIO. Linux: lseek(2)."""
+        """Set the position; the new one. Raises ESPIPE, EINVAL, ENXIO. In Linux, lseek(2)."""
         raise ESPIPE
 
     def truncate(self, size: int) -> None:

@@ -30,7 +30,7 @@ IN_ISDIR = int(InotifyMask.IN_ISDIR)
 
 
 class FileWatch(Protocol):
-    """What watches one inode (Linux: struct fsnotify_mark)."""
+    """What watches one inode (Linux: include/linux/fsnotify_backend.h, struct fsnotify_mark)."""
 
     @property
     def is_blind_to_unlinked(self) -> bool:
@@ -75,24 +75,27 @@ class FileEvents:
     # What happens to a file by an open file or by its name
 
     def opened(self, file: File) -> None:
-        """Linux: fsnotify_open."""
+        """Linux: include/linux/fsnotify.h, fsnotify_open."""
         self._entry_event(file.path.dentry, IN_OPEN, by_path=True)
 
     def accessed(self, file: File) -> None:
-        """It was read, or a directory listed. Linux: fsnotify_access."""
+        """It was read, or a directory listed. Linux: include/linux/fsnotify.h, fsnotify_access."""
         self._entry_event(file.path.dentry, IN_ACCESS, by_path=True)
 
     def modified(self, file: File) -> None:
-        """It was written to. Linux: fsnotify_modify."""
+        """It was written to. Linux: include/linux/fsnotify.h, fsnotify_modify."""
         self._entry_event(file.path.dentry, IN_MODIFY, by_path=True)
 
     def closed(self, file: File) -> None:
-        """Linux: fsnotify_close."""
+        """Linux: include/linux/fsnotify.h, fsnotify_close."""
         mask = IN_CLOSE_WRITE if file.is_writable else IN_CLOSE_NOWRITE
         self._entry_event(file.path.dentry, mask, by_path=True)
 
     def changed(self, entry: Dentry, mask: int) -> None:
-        """The file at `entry` has other attributes (IN_ATTRIB), times or size. Linux: fsnotify_change."""
+        """The file at `entry` has other attributes (IN_ATTRIB), times or size.
+
+        Linux: include/linux/fsnotify.h, fsnotify_change.
+        """
         self._entry_event(entry, mask, by_path=False)
 
     def _entry_event(self, entry: Dentry, mask: int, *, by_path: bool) -> None:
@@ -118,33 +121,35 @@ class FileEvents:
     # What happens to names
 
     def created(self, directory: Inode, name: bytes, inode: Inode) -> None:
-        """Linux: fsnotify_create, fsnotify_mkdir."""
+        """Linux: include/linux/fsnotify.h, fsnotify_create, fsnotify_mkdir."""
         self._name_event(directory, name, inode, IN_CREATE)
 
     def linked(self, directory: Inode, name: bytes, inode: Inode) -> None:
-        """It has one more name. Linux: fsnotify_link."""
+        """It has one more name. Linux: include/linux/fsnotify.h, fsnotify_link."""
         self._inode_event(inode, IN_ATTRIB)
         self._name_event(directory, name, inode, IN_CREATE)
 
     def deleted(self, directory: Inode, name: bytes, inode: Inode) -> None:
-        """Linux: fsnotify_delete."""
+        """Linux: include/linux/fsnotify.h, fsnotify_delete."""
         self._name_event(directory, name, inode, IN_DELETE)
 
     def link_count_changed(self, inode: Inode) -> None:
-        """It has lost a name. Linux: fsnotify_link_count."""
+        """It has lost a name. Linux: include/linux/fsnotify.h, fsnotify_link_count."""
         self._inode_event(inode, IN_ATTRIB)
 
     def moved(
         self, old_directory: Inode, old_name: bytes, new_directory: Inode, new_name: bytes, inode: Inode
     ) -> None:
-        """The two ends of a rename, joined by a number. Linux: fsnotify_move, without the replaced file."""
+        """The two ends of a rename, joined by a number. In Linux, fsnotify_move, without the replaced
+        file.
+        """
         cookie = self.next_cookie
         self.next_cookie = (cookie + 1) & 0xFFFFFFFF
         self._name_event(old_directory, old_name, inode, IN_MOVED_FROM, cookie)
         self._name_event(new_directory, new_name, inode, IN_MOVED_TO, cookie)
 
     def moved_self(self, inode: Inode) -> None:
-        """Linux: fsnotify_move, its end."""
+        """In Linux, fsnotify_move, its end."""
         self._inode_event(inode, IN_MOVE_SELF)
 
     def _name_event(self, directory: Inode, name: bytes, inode: Inode, mask: int, cookie: int = 0) -> None:
@@ -157,11 +162,17 @@ class FileEvents:
     # The end of inodes
 
     def removed(self, inode: Inode) -> None:
-        """It has neither a name nor an opener any more. Linux: fsnotify_inoderemove."""
+        """It has neither a name nor an opener any more.
+
+        Linux: include/linux/fsnotify.h, fsnotify_inoderemove.
+        """
         self._end(inode, IN_DELETE_SELF)
 
     def unmounted(self, superblock: Superblock) -> None:
-        """Nothing of this file system can be reached any more. Linux: fsnotify_sb_delete."""
+        """Nothing of this file system can be reached any more.
+
+        Linux: fs/notify/fsnotify.c, fsnotify_sb_delete.
+        """
         for inode in [inode for inode in self.watched if inode.superblock is superblock]:
             self._end(inode, IN_UNMOUNT | (IN_ISDIR if inode.is_directory else 0))
 

@@ -6,7 +6,7 @@ from procession.fs.dentry import Path
 
 
 class FsContext:
-    """What CLONE_FS shares (Linux: struct fs_struct).
+    """What CLONE_FS shares (Linux: include/linux/fs_struct.h, struct fs_struct).
 
     `umask` holds permission bits. `reference_count` counts the tasks that share it: it is born with one.
     """

@@ -62,7 +62,7 @@ class FileSystemStatistics(NamedTuple):
 
 
 class Superblock:
-    """One instance of a file system (Linux: struct super_block).
+    """One instance of a file system (Linux: include/linux/fs.h, struct super_block).
 
     `device` is its st_dev, `type_name` what /proc/filesystems calls it, `options` what /proc/PID/mountinfo
     shows after `rw`. `root` is set by the file system once it has made its root directory.
@@ -124,7 +124,7 @@ class Superblock:
 
 
 class Inode:
-    """A file, whatever its names (Linux: struct inode).
+    """A file, whatever its names (Linux: include/linux/fs.h, struct inode).
 
     `mode` holds type and permission bits. A regular file whose contents can be mapped has `pages`; `size`
     is in bytes. Times are nanoseconds since the epoch. `open_count` counts open file descriptions and the
@@ -313,7 +313,10 @@ class Inode:
     # What all do.
 
     def check_permission(self, subject: Subject, mask: int) -> None:
-        """Raise EACCES or EROFS unless `subject` has `mask` (MAY_*) here. Linux: inode_permission."""
+        """Raise EACCES or EROFS unless `subject` has `mask` (MAY_*) here.
+
+        Linux: fs/namei.c, inode_permission.
+        """
         if mask & MAY_WRITE:
             check_writable_file_system(self)
         check_permission(self, subject, mask)
@@ -359,7 +362,7 @@ class Inode:
         """The contents have been read now, through a mount with these MS_* flags.
 
         Without MS_STRICTATIME that is written down when it says something new, or once a day.
-        Linux: fs/inode.c, atime_needs_update and relatime_need_update.
+        Linux: fs/inode.c, atime_needs_update, relatime_need_update.
         """
         if mount_flags & _TIME_FLAGS:
             if mount_flags & _NO_TIME or (mount_flags & _NO_DIRECTORY_TIME and self.is_directory):

@@ -64,7 +64,7 @@ def inotify_of(vfs: Vfs) -> Inotify:
 
 
 class InotifyWatch:
-    """What one instance watches of one inode (Linux: struct inotify_inode_mark).
+    """What one instance watches of one inode (Linux: fs/notify/inotify/inotify.h, struct inotify_inode_mark).
 
     `descriptor` is its number in the instance, `mask` the events that it's told of, with the flags
     IN_EXCL_UNLINK and IN_ONESHOT.
@@ -99,7 +99,7 @@ class InotifyWatch:
 
 
 class InotifyFile(File):
-    """An inotify instance (Linux: struct fsnotify_group).
+    """An inotify instance (Linux: include/linux/fsnotify_backend.h, struct fsnotify_group).
 
     `events` wait to be read: the watch's descriptor, the mask, the cookie and the name of each.
     `watches` are by descriptor, `watched` by inode.
@@ -140,7 +140,10 @@ class InotifyFile(File):
     # Watches
 
     def watch(self, inode: Inode, mask: int) -> int:
-        """inotify_add_watch(2): the descriptor. Raises EEXIST, ENOSPC. Linux: inotify_update_watch."""
+        """inotify_add_watch(2): the descriptor. Raises EEXIST, ENOSPC.
+
+        Linux: fs/notify/inotify/inotify_user.c, inotify_update_watch.
+        """
         wanted = mask & (IN_ALL_EVENTS | _WATCH_FLAGS)
         known = self.watched.get(inode)
         if known is not None:
@@ -211,7 +214,10 @@ class InotifyFile(File):
         self.queue.wake_all()
 
     def read(self, length: int) -> bytes:
-        """As many events as fit, one at least. Raises EINVAL, EAGAIN, Sleep. Linux: inotify_read."""
+        """As many events as fit, one at least. Raises EINVAL, EAGAIN, Sleep.
+
+        Linux: fs/notify/inotify/inotify_user.c, inotify_read.
+        """
         events = self.events
         if not events:
             if self.flags & O_NONBLOCK:

@@ -22,7 +22,8 @@ _DEADLOCK_STEPS = 10
 
 
 class RecordLock:
-    """A lock on the bytes `start` to `end`, both included (Linux: struct file_lock).
+    """A lock on the bytes `start` to `end`, both included (Linux: include/linux/filelock.h, struct
+    file_lock).
 
     `owner` is a table of descriptors, or an open file for an open-file-description lock. `kind` is F_RDLCK
     or F_WRLCK; `pid` is who took it, -1 for an open file; `file` is the open file by which it was taken.
@@ -73,7 +74,7 @@ class WholeLock(NamedTuple):
 
 
 class FileLocks:
-    """The locks on one inode (Linux: struct file_lock_context).
+    """The locks on one inode (Linux: include/linux/filelock.h, struct file_lock_context).
 
     `records` are sorted by their first byte; `whole` has the flocks of open files. `queue` is where the
     callers of flock(2) wait.
@@ -139,7 +140,10 @@ class FileLocks:
             request.queue.wake_all()
 
     def release_posix(self, owner: FdTable) -> None:
-        """`owner` closes a descriptor of this file: its POSIX locks go. Linux: locks_remove_posix."""
+        """`owner` closes a descriptor of this file: its POSIX locks go.
+
+        Linux: fs/locks.c, locks_remove_posix.
+        """
         self._release_owner(owner)
 
     def release_file(self, file: File) -> None:
@@ -216,7 +220,7 @@ def lock_range(file: File, whence: int, start: int, length: int) -> tuple[int, i
 def check_lockable(file: File, kind: int) -> None:
     """Raise unless a lock of this kind may be taken.
 
-    Linux: fs/locks.c, assign_type and check_fmode_for_setlk.
+    Linux: fs/locks.c, assign_type, check_fmode_for_setlk.
     """
     if kind not in (F_RDLCK, F_WRLCK, F_UNLCK):
         raise EINVAL

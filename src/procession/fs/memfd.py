@@ -44,7 +44,10 @@ class MemfdInode(MemoryInode):
 
     @property
     def may_be_written_by_mapping(self) -> bool:
-        """Whether there is a shared mapping that is writable or can become so (Linux: i_mmap_writable)."""
+        """Whether there is a shared mapping that is writable or can become so.
+
+        Linux: include/linux/fs.h, i_mmap_writable.
+        """
         return any(
             area.pages is self.pages and area.is_shared and area.may_write
             for space in self.superblock.memory.address_spaces
@@ -119,7 +122,7 @@ class MemfdFile(RegularFile):
     def add_seals(self, seals: int) -> None:
         """F_ADD_SEALS. Raises EPERM, EINVAL, EBUSY (it's mapped, and may be written to that way).
 
-        Linux: mm/memfd.c, memfd_add_seals, which looks for writable shared mappings alone.
+        Linux: mm/memfd.c, memfd_add_seals; it looks for writable shared mappings alone.
         """
         inode = self.memfd
         if not self.is_writable:
@@ -159,7 +162,7 @@ def add_seals(file: File, seals: int) -> None:
 
 
 def shared_memory_mount(vfs: Vfs) -> Mount:
-    """Where files of shared memory that have no name are, made at first use (Linux: shm_mnt)."""
+    """Where files of shared memory that have no name are, made at first use (in Linux, shm_mnt)."""
     mount = vfs.pseudo_mounts.get(_MOUNT_NAME)
     if mount is None:
         superblock = Tmpfs(vfs, maximum_pages=vfs.memory.frame_count)
@@ -171,7 +174,7 @@ def shared_memory_mount(vfs: Vfs) -> Mount:
 def create_memfd(vfs: Vfs, name: bytes, flags: int, subject: Subject) -> File:
     """A new file of that name for /proc/PID/maps; `flags` are MFD_*. Raises ENOSPC, ENFILE.
 
-    Linux: mm/memfd.c, alloc_file.
+    Linux: mm/memfd.c, SYSCALL_DEFINE2(memfd_create).
     """
     mount = shared_memory_mount(vfs)
     system = mount.superblock

@@ -48,8 +48,8 @@ _FILE_SIZE = 80
 _HARD_MESSAGES = 65_536
 _HARD_LENGTH = 16 << 20
 _LARGEST_SIZE = (1 << 64) - 1
-# What RLIMIT_MSGQUEUE counts for a message and for a priority in use (Linux: sizeof(struct msg_msg), and of
-# struct posix_msg_tree_node).
+# What RLIMIT_MSGQUEUE counts for a message and for a priority in use (in Linux, sizeof(struct msg_msg), and
+# of struct posix_msg_tree_node).
 _BYTES_FOR_MESSAGE = 48
 _BYTES_FOR_PRIORITY = 48
 _ACCESS = (MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE)
@@ -227,7 +227,7 @@ def _check_attributes(limits: QueueLimits, subject: Subject, message_limit: int,
 
 
 class QueueInode(Inode):
-    """One queue (Linux: struct mqueue_inode_info).
+    """One queue (Linux: ipc/mqueue.c, struct mqueue_inode_info).
 
     `messages` are in the order in which they're received: by priority, then by age. At most `message_limit`
     of `length_limit` bytes each fit. `senders` and `receivers` wait, the next one first.
@@ -405,7 +405,10 @@ class QueueFile(File):
         return offset
 
     def flush(self) -> None:
-        """A process that closes any descriptor of the queue isn't told any more. Linux: mqueue_flush_file."""
+        """A process that closes any descriptor of the queue isn't told any more.
+
+        Linux: ipc/mqueue.c, mqueue_flush_file.
+        """
         self.message_queue.withdraw_notice()
 
     def poll_mask(self) -> int:
@@ -457,7 +460,10 @@ def open_queue(
 
 
 def unlink_queue(system: MqueueFileSystem, subject: Subject, name: bytes) -> None:
-    """mq_unlink(2). Raises EACCES, ENOENT, EPERM, ENAMETOOLONG. Linux: SYSCALL_DEFINE1(mq_unlink)."""
+    """mq_unlink(2). Raises EACCES, ENOENT, EPERM, ENAMETOOLONG.
+
+    Linux: ipc/mqueue.c, SYSCALL_DEFINE1(mq_unlink).
+    """
     root = system.mount.root
     directory = system.root
     _check_name(name)

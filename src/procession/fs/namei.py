@@ -83,7 +83,7 @@ class ParentLookup(NamedTuple):
 
 
 class Walk:
-    """A walk along a name (Linux: struct nameidata).
+    """A walk along a name (Linux: fs/namei.c, struct nameidata).
 
     `mount` and `dentry` are where it is. `links` counts the symbolic links followed so far. After
     `walk_to_parent`, `last` is the component still to go; with `ends_in_slash` it must be a directory.
@@ -101,7 +101,10 @@ class Walk:
         self.ends_in_slash = False
 
     def walk_to_parent(self, name: bytes) -> None:
-        """Follow all components of `name`, which isn't empty, but the last. Linux: link_path_walk."""
+        """Follow all components of `name`, which isn't empty, but the last.
+
+        Linux: fs/namei.c, link_path_walk.
+        """
         if name[0] == 0x2F:
             self._go_to_root()
         components = name.split(b"/")
@@ -136,7 +139,7 @@ class Walk:
             raise ENOTDIR
 
     def step(self, component: bytes, follow: bool) -> None:
-        """Go on to `component` of the directory where the walk is. Linux: walk_component."""
+        """Go on to `component` of the directory where the walk is. Linux: fs/namei.c, walk_component."""
         dentry = self.dentry
         directory = dentry.inode
         if directory.mode & _WALKABLE_MASK != _WALKABLE:
@@ -152,7 +155,10 @@ class Walk:
             self.step_into(look_up_entry(dentry, component), follow)
 
     def step_into(self, child: Dentry, follow: bool) -> None:
-        """Go to `child` of the directory where the walk is, over mounts and links. Linux: step_into."""
+        """Go to `child` of the directory where the walk is, over mounts and links.
+
+        Linux: fs/namei.c, step_into.
+        """
         if child.is_plain:
             self.dentry = child
             return
@@ -172,7 +178,7 @@ class Walk:
             self.mount, self.dentry = mount, child
 
     def _follow_link(self, mount: Mount, inode: Inode) -> None:
-        """Linux: pick_link, and the walk along the target."""
+        """In Linux, pick_link, and the walk along the target."""
         target = self.link_target(mount, inode)
         if target is not None:
             self.walk(target, True)
@@ -474,7 +480,7 @@ def _open_unnamed(
 
 
 def open_path(path: Path, subject: Subject, flags: int, progress: object = None) -> File:
-    """Open what is at `path`, checking what open(2) checks. Linux: fs/namei.c, do_open and may_open."""
+    """Open what is at `path`, checking what open(2) checks. Linux: fs/namei.c, do_open, may_open."""
     mount = path.mount
     inode = path.dentry.inode
     kind = inode.mode & S_IFMT

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from procession.fs.user_namespace import UserNamespace
 
 FIRST_NUMBER = 0xF000_0000
-"""The inode number of the first namespace that a program makes (Linux: PROC_DYNAMIC_FIRST)."""
+"""The inode number of the first namespace that a program makes.
+
+Linux: fs/proc/generic.c, PROC_DYNAMIC_FIRST.
+"""
 
 # Those of the namespaces that a machine starts with (Linux: include/uapi/linux/nsfs.h, enum init_ns_ino).
 MOUNT_NUMBER = 0xEFFF_FFF8
@@ -54,7 +57,7 @@ class NamespaceTable:
 
 
 class Namespace:
-    """What a group of tasks sees as its own (Linux: struct ns_common).
+    """What a group of tasks sees as its own (Linux: include/linux/ns_common.h, struct ns_common).
 
     `number` is its inode's in nsfs. `owner` is the user namespace relative to which rights over it are
     checked; the machine's first user namespace owns itself. `reference_count` counts who holds it: proxies

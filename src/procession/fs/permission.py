@@ -37,7 +37,7 @@ class Subject(Protocol):
 
     @property
     def fsuid(self) -> int:
-        """The user whose files these are (Linux: cred.fsuid)."""
+        """The user whose files these are (in Linux, cred.fsuid)."""
 
     @property
     def fsgid(self) -> int:
@@ -52,7 +52,7 @@ class Subject(Protocol):
 
 
 def is_in_group(subject: Subject, gid: int) -> bool:
-    """Whether `gid` is the subject's own or a supplementary group (Linux: in_group_p)."""
+    """Whether `gid` is the subject's own or a supplementary group (Linux: kernel/groups.c, in_group_p)."""
     return subject.fsgid == gid or gid in subject.groups
 
 
@@ -94,7 +94,7 @@ def check_writable_file_system(inode: Inode) -> None:
 
 
 def owns_or_has_capability(subject: Subject, inode: Inode) -> bool:
-    """Whether the subject may do what only a file's owner may (Linux: inode_owner_or_capable)."""
+    """Whether the subject may do what only a file's owner may (Linux: fs/inode.c, inode_owner_or_capable)."""
     return subject.fsuid == inode.uid or subject.has_capability(CAP_FOWNER)
 
 

@@ -220,7 +220,7 @@ def open_fifo(path: Path, flags: int, subject: Subject, progress: object = None)
 
 
 class PipeFileSystem(Superblock):
-    """Where the inodes of pipes without a name are (Linux: pipefs)."""
+    """Where the inodes of pipes without a name are (in Linux, pipefs)."""
 
     __slots__ = ("accounts", "mount")
 
@@ -243,7 +243,9 @@ def pipe_file_system(vfs: Vfs) -> PipeFileSystem:
 
 
 def is_pipe_administrator(subject: Subject) -> bool:
-    """Whether the limits of pages in pipes don't hold for `subject` (Linux: !pipe_is_unprivileged_user)."""
+    """Whether the limits of pages in pipes don't hold for `subject` (in Linux,
+    !pipe_is_unprivileged_user).
+    """
     return subject.has_capability(CAP_SYS_RESOURCE) or subject.has_capability(CAP_SYS_ADMIN)
 
 

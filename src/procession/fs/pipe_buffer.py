@@ -59,7 +59,8 @@ class PipeAccounts:
 
 
 class Pipe:
-    """The bytes on their way through one pipe or FIFO, and its ends (Linux: struct pipe_inode_info).
+    """The bytes on their way through one pipe or FIFO, and its ends (Linux: include/linux/pipe_fs_i.h,
+    struct pipe_inode_info).
 
     Linux's ring has `slot_count` slots of one page. A write fills up the last page if its odd bytes fit
     there whole, and starts a new page otherwise, so a pipe can be full with few bytes in it. Here the bytes
@@ -280,7 +281,7 @@ class Pipe:
     def copy_pages(self, target: Pipe, length: int) -> int:
         """Append up to `length` unread bytes to `target`, each page as a page of its own; how many.
 
-        Wakes the target's readers. Linux: fs/splice.c, link_pipe and splice_pipe_to_pipe.
+        Wakes the target's readers. Linux: fs/splice.c, link_pipe, splice_pipe_to_pipe.
         """
         end = target.end
         left_slots = target.slot_count - target.used_slots

@@ -232,7 +232,7 @@ class MemoryInode(Inode):
         return [DirectoryEntry(name, inode.number, inode.mode >> 12) for name, inode in self.all_entries()]
 
     def _new_child(self, mode: int, rdev: int, subject: Subject) -> MemoryInode:
-        """A new file in this directory. Linux: fs/inode.c, inode_init_owner and mode_strip_sgid."""
+        """A new file in this directory. Linux: fs/inode.c, inode_init_owner, mode_strip_sgid."""
         gid = subject.fsgid
         if self.mode & S_ISGID:
             gid = self.gid
@@ -354,7 +354,7 @@ class MemoryInode(Inode):
             return None
         if replaced is not None and replaced.is_directory and replaced.all_entries():
             raise ENOTEMPTY
-        # Linux: shmem_whiteout.
+        # Linux: mm/shmem.c, shmem_whiteout.
         whiteout = self._new_child(S_IFCHR, 0, subject) if flags & RENAME_WHITEOUT else None
         if replaced is not None:
             new_directory.remove_entry(new_name)
@@ -380,7 +380,7 @@ class MemoryInode(Inode):
     def _exchange(
         self, name: bytes, inode: MemoryInode, other: MemoryInode, other_name: bytes, second: MemoryInode
     ) -> None:
-        """Linux: mm/shmem.c, shmem_exchange by way of simple_rename_exchange."""
+        """Linux: mm/shmem.c, shmem_rename2."""
         self.set_entry(name, second)
         other.set_entry(other_name, inode)
         if other is not self and inode.is_directory != second.is_directory:

@@ -33,7 +33,7 @@ DEFAULT_MAXIMUM = 31_500
 
 
 class UserNamespace(Namespace):
-    """A user namespace (Linux: struct user_namespace).
+    """A user namespace (Linux: include/linux/user_namespace.h, struct user_namespace).
 
     `parent` is the one around it, also its `owner`; `level` is 0 for the machine's first. `owner_uid` and
     `owner_gid` are the effective ids, as the machine's first namespace has them, of who made it.

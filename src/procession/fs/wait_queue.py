@@ -16,7 +16,7 @@ class Waiter(Protocol):
 
 
 class WaitQueue:
-    """Waiters in the order in which they came (Linux: wait_queue_head).
+    """Waiters in the order in which they came (Linux: include/linux/wait.h, wait_queue_head).
 
     `events` says for which of POLLIN, POLLOUT ... it is woken, 0 for any: an edge-triggered epoll instance
     that watches for others must not hear of it.

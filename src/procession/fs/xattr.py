@@ -45,7 +45,7 @@ INODE_LIMIT = 65536
 def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) -> None:
     """Raise unless `subject` may read or write attribute `name`, and it's of a family that is kept.
 
-    Linux: fs/xattr.c, xattr_permission, and only then xattr_resolve_name.
+    Linux: fs/xattr.c, xattr_permission, xattr_resolve_name.
     """
     if not 0 < len(name) <= XATTR_NAME_MAX:
         raise ERANGE
@@ -84,7 +84,10 @@ def _check_user_attribute(inode: Inode, subject: Subject, *, writes: bool) -> No
 
 
 def check_capability(value: bytes) -> None:
-    """Raise EINVAL unless `value` is capabilities of the present kind. Linux: cap_convert_nscap."""
+    """Raise EINVAL unless `value` is capabilities of the present kind.
+
+    Linux: security/commoncap.c, cap_convert_nscap.
+    """
     revision = int.from_bytes(value[:4], "little") & VFS_CAP_REVISION_MASK
     if (len(value), revision) not in _CAPABILITY_FORMS:
         raise EINVAL

@@ -23,4 +23,4 @@ TABLE = PRESENT | WRITABLE | USER | ACCESSED
 """An entry of an upper table that points to the next one; access is limited by the leaf's entries."""
 
 USER_END = 0x7FFF_FFFF_F000
-"""The first address past user space (Linux: TASK_SIZE_MAX with four levels)."""
+"""The first address past user space (in Linux, TASK_SIZE_MAX with four levels)."""

@@ -201,7 +201,7 @@ class PhysicalMemory:
         return frame
 
     def _back_frames(self) -> None:
-        """Have the host's memory for the next fresh frames. Linux: madvise(2), MADV_POPULATE_WRITE."""
+        """Have the host's memory for the next fresh frames. In Linux, madvise(2), MADV_POPULATE_WRITE."""
         first = self.backed_frames
         last = min((first | _BACKED_AT_ONCE - 1) + 1, self.frame_count)
         try:

@@ -56,7 +56,8 @@ CLONE_NEW_ANY = (
 
 
 class CloneArguments(NamedTuple):
-    """What a new task shares and where it starts (Linux: struct kernel_clone_args).
+    """What a new task shares and where it starts (Linux: include/linux/sched/task.h, struct
+    kernel_clone_args).
 
     `stack` is the child's stack pointer, 0 for the parent's; `tls` its fs base with CLONE_SETTLS;
     `set_tid` the id that it asks for.
@@ -196,7 +197,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     task.flags = parent.flags
     task.timer_slack_ns = task.default_timer_slack_ns = parent.timer_slack_ns
     if flags & (CLONE_VM | CLONE_VFORK) != CLONE_VM:
-        # A new stack is no place for a handler's old one. Linux: kernel/fork.c, sas_ss_reset.
+        # A new stack is no place for a handler's old one. Linux: include/linux/sched/signal.h, sas_ss_reset.
         task.alternate_stack = parent.alternate_stack
     task.clear_child_tid = arguments.child_tid if flags & CLONE_CHILD_CLEARTID else 0
     task.start_time_ns = kernel.clock.now_ns
@@ -281,7 +282,7 @@ def _start_thread_group(kernel: Kernel, task: Task, parent: Task, arguments: Clo
 
 
 def store_tid(task: Task, address: int, tid: int) -> None:
-    """Put the id where the caller asked for it; a bad address doesn't undo the clone (Linux: put_user)."""
+    """Put the id where the caller asked for it; a bad address doesn't undo the clone (in Linux, put_user)."""
     from procession.abi.errno import EFAULT
 
     try:

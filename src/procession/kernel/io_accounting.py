@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 class IoCounts:
-    """Bytes and calls of a task, or of those that are gone (Linux: struct task_io_accounting)."""
+    """Bytes and calls of a task, or of those that are gone.
+
+    Linux: include/linux/task_io_accounting.h, struct task_io_accounting.
+    """
 
     __slots__ = ("bytes_read", "bytes_written", "read_calls", "write_calls")
 

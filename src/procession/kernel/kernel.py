@@ -33,7 +33,7 @@ class Kernel:
 
     `current` is the running task and `live` the task whose registers are in the processor: they differ
     only while the kernel is switching. `is_saved` says that the live registers are in `live.registers` too,
-    since the last trap. `init_namespaces` are those that the machine starts with (Linux:
+    since the last trap. `init_namespaces` are those that the machine starts with (Linux: kernel/nsproxy.c,
     init_nsproxy). `cpu` and `observer` are outside the machine's state: the engine, and whoever watches.
     """
 
@@ -144,7 +144,10 @@ class Kernel:
             self.cpu.load(task.registers)
 
     def switch_to(self, task: Task) -> None:
-        """Put the registers and address space of `task` on the processor (Linux: context_switch)."""
+        """Put the registers and address space of `task` on the processor.
+
+        Linux: kernel/sched/core.c, context_switch.
+        """
         live = self.live
         if live is not task:
             if live is not None:

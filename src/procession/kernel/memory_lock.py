@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def check_lock_limit(task: Task, size: int, *, is_anew: bool = False) -> None:
     """Raise EAGAIN or EPERM if `size` bytes may not be locked, besides what is or, with `is_anew`, in all.
 
-    Linux: mm/mlock.c, can_do_mlock, mlock_future_ok."""
+    Linux: mm/mlock.c, can_do_mlock; mm/mmap.c, mlock_future_ok.
+    """
     if task.credentials.has_capability(CAP_IPC_LOCK):
         return
     limit = task.group.limits.soft[RLIMIT_MEMLOCK]

@@ -20,7 +20,7 @@ _SIGKILL, _SI_KERNEL = 9, 0x80
 _NEVER = -1000
 _GONE = (TaskState.ZOMBIE, TaskState.DEAD)
 _PAUSE_NS = 4_000_000
-"""How long a task waits for the memory of the one that is killed (Linux: a jiffy)."""
+"""How long a task waits for the memory of the one that is killed (in Linux, a jiffy)."""
 
 
 def badness(task: Task, total_pages: int) -> int:
@@ -99,12 +99,18 @@ def out_of_memory(kernel: Kernel) -> None:
 
 
 def _living_thread(group: ThreadGroup) -> Task | None:
-    """A thread that has its memory still: the leader may have ended first (Linux: find_lock_task_mm)."""
+    """A thread that has its memory still: the leader may have ended first.
+
+    Linux: mm/oom_kill.c, find_lock_task_mm.
+    """
     return next((thread for thread in group.threads if thread.state not in _GONE), None)
 
 
 def _kill_process(kernel: Kernel, victim: Task) -> None:
-    """Kill the process of `victim` and those that share its memory. Linux: oom_kill_process."""
+    """Kill the process of `victim` and those that share its memory.
+
+    Linux: mm/oom_kill.c, oom_kill_process.
+    """
     kernel.oom_kill_count += 1
     kernel.oom_victim = victim.group
     if kernel.observer is not None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PID_MAX = 32768
 """kernel.pid_max as Linux sets it for a machine of up to 32 processors."""
 RESERVED_PIDS = 300
-"""After the first time round, ids below this are left alone (Linux: kernel/pid.c, RESERVED_PIDS)."""
+"""After the first time round, ids below this are left alone (Linux: include/linux/pid.h, RESERVED_PIDS)."""
 MAXIMUM_TASKS = 63_000
 """kernel.threads-max."""
 

@@ -21,7 +21,7 @@ PIDFD_THREAD = int(PidfdFlag.PIDFD_THREAD)
 
 class PidFile(File):
     """An open pidfd. It can be polled: what it stands for has ended when it's readable, and was reaped when
-    it's hung up (Linux: pidfd_poll).
+    it's hung up (Linux: fs/pidfs.c, pidfd_poll).
 
     It stands for the process `group` or, with PIDFD_THREAD, for its thread `thread`.
     """

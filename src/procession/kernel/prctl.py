@@ -29,12 +29,12 @@ Arguments = tuple[int, int, int, int]
 """prctl's second to fifth argument, unsigned 64-bit."""
 Option = Callable[["Task", Arguments], int]
 
-# Task.flags, which children inherit (Linux: task_struct.flags, thread_info flags).
+# Task.flags, which children inherit (in Linux, task_struct.flags, thread_info flags).
 PF_MCE_PROCESS = 1
 PF_MCE_EARLY = 2
 PF_IO_FLUSHER = 4
 PF_TIME_STAMP_FAULTS = 8
-"""rdtsc raises SIGSEGV (Linux: TIF_NOTSC)."""
+"""rdtsc raises SIGSEGV (Linux: arch/x86/include/asm/thread_info.h, TIF_NOTSC)."""
 
 NAME_LENGTH = 16
 """TASK_COMM_LEN: a name of 15 bytes and a NUL."""

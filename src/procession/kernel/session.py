@@ -56,7 +56,7 @@ class ProcessGroup:
 
 
 def is_session_leader(thread_group: ThreadGroup) -> bool:
-    """Whether it's the leader of its session (Linux: signal_struct.leader)."""
+    """Whether it's the leader of its session (in Linux, signal_struct.leader)."""
     return thread_group.process_group.session.leader is thread_group
 
 
@@ -75,7 +75,7 @@ def create_session(kernel: Kernel, thread_group: ThreadGroup) -> Session:
 
 
 def join_process_group(thread_group: ThreadGroup, process_group: ProcessGroup) -> None:
-    """Make `thread_group`, which is in none, a member (Linux: attach_pid in copy_process)."""
+    """Make `thread_group`, which is in none, a member (in Linux, attach_pid in copy_process)."""
     thread_group.process_group = process_group
     process_group.members[thread_group] = None
 

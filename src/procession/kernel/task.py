@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 Tid = NewType("Tid", int)
 
-# Why a task may not simply go on in user mode (Linux: thread_info flags).
+# Why a task may not simply go on in user mode (in Linux, thread_info flags).
 NEED_RESCHED = 1
 SIGNAL_PENDING = 2
 RESTORE_MASK = 4
 
 SIGNAL_GROUP_EXIT = 1
-"""The group is ending with one exit code (Linux: SIGNAL_GROUP_EXIT in include/linux/sched/signal.h)."""
+"""The group is ending with one exit code (in Linux, SIGNAL_GROUP_EXIT in include/linux/sched/signal.h)."""
 SIGNAL_STOP_STOPPED = 2
 SIGNAL_STOP_CONTINUED = 4
 SIGNAL_UNKILLABLE = 8
@@ -80,7 +80,10 @@ class CallFrame:
 
 
 class RestartBlock:
-    """What restart_syscall goes on with after ERESTART_RESTARTBLOCK (Linux: struct restart_block)."""
+    """What restart_syscall goes on with after ERESTART_RESTARTBLOCK.
+
+    Linux: include/linux/restart_block.h, struct restart_block.
+    """
 
     __slots__ = ("arguments", "deadline_ns", "number")
 
@@ -131,7 +134,7 @@ class TaskView(Protocol):
 
 
 class Task:
-    """One thread of execution (Linux: struct task_struct).
+    """One thread of execution (Linux: include/linux/sched.h, struct task_struct).
 
     A task is built whole by `copy_process` and published as its last step. What threads of a group share
     is in `group`; what CLONE_VM, CLONE_FILES, CLONE_FS and CLONE_SIGHAND share are the objects `mm`,
@@ -147,7 +150,8 @@ class Task:
     cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
     and `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are the PF_* of kernel/prctl.py.
     `self_exec_id` counts the programs that it has executed; `parent_exec_id` is what its parent's was at
-    the clone. `views` are the directories of proc about it that somebody has looked up (Linux: pid->inodes).
+    the clone. `views` are the directories of proc about it that somebody has looked up (in Linux,
+    pid->inodes).
     """
 
     __slots__ = (
@@ -262,7 +266,10 @@ class Task:
         self.views: dict[TaskView, None] | None = None
 
     def leave_views(self) -> None:
-        """The task is gone, or gets another id: who shows it forgets it. Linux: proc_flush_pid."""
+        """The task is gone, or gets another id: who shows it forgets it.
+
+        Linux: fs/proc/base.c, proc_flush_pid.
+        """
         views, self.views = self.views, None
         for view in views or ():
             view.task_released()
@@ -293,7 +300,10 @@ class Task:
 
     @property
     def has_pending_signal(self) -> bool:
-        """Whether a signal waits that interrupts a sleep (Linux: signal_pending)."""
+        """Whether a signal waits that interrupts a sleep.
+
+        Linux: include/linux/sched/signal.h, signal_pending.
+        """
         return bool(self.work & SIGNAL_PENDING)
 
     @property
@@ -321,7 +331,10 @@ class Task:
         return name_of(number) if number >= 0 else "user mode"
 
     def wake(self) -> None:
-        """Leave the queues and become runnable; the handler will look again (Linux: try_to_wake_up)."""
+        """Leave the queues and become runnable; the handler will look again.
+
+        Linux: kernel/sched/core.c, try_to_wake_up.
+        """
         self.kernel.scheduler.wake(self)
 
     def __repr__(self) -> str:
@@ -329,7 +342,7 @@ class Task:
 
 
 class ThreadGroup:
-    """What the threads of one process share (Linux: struct signal_struct and the tgid).
+    """What the threads of one process share (in Linux, struct signal_struct and the tgid).
 
     `times` sums the threads that have ended; `children_times` the reaped children and theirs. `wait_queue` is
     where the group's threads wait for their children, `exit_queue` where others wait for its end (pidfd);

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TaskState(IntEnum):
-    """Where a task is in its life (Linux: include/linux/sched.h, task_state_array in fs/proc/array.c)."""
+    """Where a task is in its life (Linux: fs/proc/array.c, task_state_array)."""
 
     NEW = 0
     RUNNABLE = 1

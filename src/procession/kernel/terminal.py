@@ -87,7 +87,7 @@ class TerminalJobs:
         return self.kernel.clock.now_ns
 
     def current_terminal(self) -> Tty | None:
-        """The calling process's controlling terminal. Linux: get_current_tty."""
+        """The calling process's controlling terminal. Linux: drivers/tty/tty_jobctrl.c, get_current_tty."""
         return self._caller.group.terminal
 
     def foreground_group(self, tty: Tty) -> ProcessGroup | None:
@@ -99,7 +99,8 @@ class TerminalJobs:
         """Stop the caller's process group with `signo` if it's in the background of `tty`.
 
         Raises ERESTARTSYS having sent the signal, EIO if that is pointless: its group is orphaned, or it
-        blocks or ignores SIGTTIN. Who blocks or ignores SIGTTOU may go on. Linux: __tty_check_change.
+        blocks or ignores SIGTTIN. Who blocks or ignores SIGTTOU may go on. Linux: drivers/tty/tty_jobctrl.c,
+        __tty_check_change.
         """
         task = self._caller
         group = task.group
@@ -127,13 +128,13 @@ class TerminalJobs:
     # Getting and losing one
 
     def opened(self, tty: Tty) -> None:
-        """Linux: tty_jobctrl.c, tty_open_proc_set_tty."""
+        """Linux: drivers/tty/tty_jobctrl.c, tty_open_proc_set_tty."""
         group = self._caller.group
         if is_session_leader(group) and group.terminal is None and tty.session is None:
             set_controlling_terminal(group, tty)
 
     def _take(self, file: TtyFile, argument: int) -> int:
-        """TIOCSCTTY. Raises EPERM. Linux: tiocsctty."""
+        """TIOCSCTTY. Raises EPERM. Linux: drivers/tty/tty_jobctrl.c, tiocsctty."""
         tty = file.tty.pair
         group = self._caller.group
         is_leader = is_session_leader(group)
@@ -154,7 +155,7 @@ class TerminalJobs:
         """Tell the session's leader, and take the terminal away from all of the session.
 
         The foreground group is told when the leader ends, or at once with `is_session_ending`.
-        Linux: tty_signal_session_leader.
+        Linux: drivers/tty/tty_jobctrl.c, tty_signal_session_leader.
         """
         session = tty.session
         if session is None:
@@ -172,14 +173,17 @@ class TerminalJobs:
             signal_process_group(self.kernel, foreground, _SIGHUP)
 
     def forget(self, tty: Tty) -> None:
-        """Nobody has it open: nobody may have it as controlling terminal. Linux: tty_release."""
+        """Nobody has it open: nobody may have it as controlling terminal.
+
+        Linux: drivers/tty/tty_io.c, tty_release.
+        """
         if tty.session is not None:
             clear_session(tty.session)
 
     # ioctl(2)
 
     def control(self, file: TtyFile, request: int, argument: int, memory: UserMemory) -> int | None:
-        """Linux: tty_jobctrl_ioctl."""
+        """Linux: drivers/tty/tty_jobctrl.c, tty_jobctrl_ioctl."""
         if request == TerminalIoctl.TIOCGPGRP:
             return self._get_foreground(file, argument, memory)
         if request == TerminalIoctl.TIOCSPGRP:
@@ -216,7 +220,7 @@ class TerminalJobs:
         return 0
 
     def _set_foreground(self, file: TtyFile, argument: int, memory: UserMemory) -> int:
-        """TIOCSPGRP. Linux: tiocspgrp."""
+        """TIOCSPGRP. Linux: drivers/tty/tty_jobctrl.c, tiocspgrp."""
         kernel = self.kernel
         tty = file.tty.pair
         try:
@@ -255,7 +259,7 @@ def _is_writing(task: Task, tty: Tty) -> bool:
 def set_controlling_terminal(group: ThreadGroup, tty: Tty) -> None:
     """Let a session's leader have `tty`, with its own process group in the foreground.
 
-    Linux: tty_jobctrl.c, __proc_set_tty.
+    Linux: drivers/tty/tty_jobctrl.c, __proc_set_tty.
     """
     process_group = group.process_group
     tty.foreground = process_group.id
@@ -270,7 +274,10 @@ def members_of(session: Session) -> list[ThreadGroup]:
 
 
 def clear_session(session: Session) -> None:
-    """No process of the session has a controlling terminal any more. Linux: session_clear_tty."""
+    """No process of the session has a controlling terminal any more.
+
+    Linux: drivers/tty/tty_jobctrl.c, session_clear_tty.
+    """
     for member in members_of(session):
         member.terminal = None
 
@@ -278,7 +285,7 @@ def clear_session(session: Session) -> None:
 def give_up_terminal(kernel: Kernel, group: ThreadGroup) -> None:
     """A process doesn't want its controlling terminal any more (TIOCNOTTY).
 
-    If it leads the session, the whole session loses it. Linux: tty_jobctrl.c, no_tty.
+    If it leads the session, the whole session loses it. Linux: drivers/tty/tty_jobctrl.c, no_tty.
     """
     tty = group.terminal
     if tty is not None and is_session_leader(group):
@@ -300,7 +307,7 @@ def _signal_foreground_as(kernel: Kernel, tty: Tty, info: SigInfo) -> None:
 def session_leader_ended(kernel: Kernel, group: ThreadGroup) -> None:
     """The leader of a session exits: who was in the foreground of its terminal is hung up.
 
-    Linux: tty_jobctrl.c, disassociate_ctty.
+    Linux: drivers/tty/tty_jobctrl.c, disassociate_ctty.
     """
     tty = group.terminal
     session = group.process_group.session
@@ -323,7 +330,7 @@ def _dissolve(tty: Tty, session: Session) -> None:
 
 
 def hang_up_own_terminal(task: Task) -> None:
-    """vhangup(2), for whoever may. Linux: tty_io.c, tty_vhangup_self."""
+    """vhangup(2), for whoever may. Linux: drivers/tty/tty_io.c, tty_vhangup_self."""
     tty = task.group.terminal
     if tty is not None:
         tty.hang_up()

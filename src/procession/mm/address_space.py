@@ -37,7 +37,7 @@ MAXIMUM_AREAS = 65530
 
 UNDUMPABLE, DUMPABLE, DUMPABLE_BY_ROOT = range(3)
 """Who may read a core of the process: nobody, for there is none; its user; root alone. Only a process that
-is DUMPABLE may be inspected by its user (Linux: SUID_DUMP_DISABLE, _USER and _ROOT)."""
+is DUMPABLE may be inspected by its user (in Linux, SUID_DUMP_DISABLE, _USER and _ROOT)."""
 DEFAULT_DUMP_FILTER = 0x33
 """Private and shared memory without a file, and the headers of ELF files (core(5))."""
 
@@ -92,7 +92,7 @@ class AreaList:
 
 
 class MemoryDescriptor:
-    """One address space (Linux: struct mm_struct).
+    """One address space (Linux: include/linux/mm_types.h, struct mm_struct).
 
     `areas` is sorted by address and free of overlaps; `starts` holds their start addresses. Both belong to
     `area_list`, which may be another's too: whoever changes an area calls `own_areas` before it looks for it.
@@ -177,7 +177,10 @@ class MemoryDescriptor:
 
     @property
     def is_dumpable(self) -> bool:
-        """Whether the process's own user may look into it (Linux: get_dumpable)."""
+        """Whether the process's own user may look into it.
+
+        Linux: include/linux/sched/coredump.h, get_dumpable.
+        """
         return self.dumpable == DUMPABLE
 
     # Sharing and ending
@@ -262,7 +265,10 @@ class MemoryDescriptor:
             shared.put()
 
     def denies(self, old_protection: int, new_protection: int) -> bool:
-        """Whether PR_SET_MDWE forbids that memory gets `new_protection`. Linux: map_deny_write_exec."""
+        """Whether PR_SET_MDWE forbids that memory gets `new_protection`.
+
+        Linux: include/linux/mman.h, map_deny_write_exec.
+        """
         if not self.inherited_flags & DENIES_WRITE_EXECUTE or not new_protection & PROT_EXEC:
             return False
         return bool(new_protection & PROT_WRITE) or not old_protection & PROT_EXEC
@@ -446,7 +452,7 @@ class MemoryDescriptor:
         return self.insert(area)
 
     def place(self, address: int, length: int, *, is_fixed: bool, must_be_free: bool = False) -> int:
-        """Where a new mapping goes. Raises EINVAL, ENOMEM, EEXIST. Linux: mm/mmap.c, get_unmapped_area."""
+        """Where a new mapping goes. Raises EINVAL, ENOMEM, EEXIST. Linux: mm/mmap.c, __get_unmapped_area."""
         if not is_fixed:
             return self.find_gap(length, address)
         if address & PAGE_MASK:

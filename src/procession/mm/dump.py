@@ -45,7 +45,7 @@ def dump_size(mm: MemoryDescriptor, area: VirtualMemoryArea) -> int:
 
 
 def has_own_pages(mm: MemoryDescriptor, area: VirtualMemoryArea) -> bool:
-    """Whether a page of the private `area` is no file's, or no longer (Linux: vm_area_struct.anon_vma)."""
+    """Whether a page of the private `area` is no file's, or no longer (in Linux, vm_area_struct.anon_vma)."""
     counted = mm.memory.counted
     first, last = area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT
     for region in range(first >> 9, (last + 511) >> 9):

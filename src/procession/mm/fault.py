@@ -19,7 +19,7 @@ SIGBUS, SIGSEGV = 7, 11
 SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2
 
 _AROUND = 16
-"""How many pages of a file are mapped at a read fault (Linux: fault_around_bytes)."""
+"""How many pages of a file are mapped at a read fault (in Linux, fault_around_bytes)."""
 
 
 class AccessViolation(Exception):
@@ -81,7 +81,7 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
             if is_write:
                 pages.note_written(frame)
             elif frame in mm.memory.reclaimable:
-                # The first write must be noticed. Linux: mm/mmap.c, vma_wants_writenotify.
+                # The first write must be noticed. Linux: mm/vma.c, vma_wants_writenotify.
                 bits &= ~pte.WRITABLE
             mm.words[slot] = _install(mm, frame, bits)
         elif is_write:
@@ -90,7 +90,7 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
         else:
             _map_around(mm, area, page, leaf)
     except (Errno, FileSystemFull) as error:
-        # The file can't be read, or has no room for the page. Linux: vmf_error.
+        # The file can't be read, or has no room for the page. Linux: include/linux/mm.h, vmf_error.
         raise AccessViolation(SIGBUS, BUS_ADRERR) from error
     return is_major
 

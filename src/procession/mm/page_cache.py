@@ -45,7 +45,8 @@ class EntryRun:
 
 
 class PageCache:
-    """The frames that hold a file's contents, by page index (Linux: struct address_space).
+    """The frames that hold a file's contents, by page index (Linux: include/linux/fs.h, struct
+    address_space).
 
     It belongs to the inode, never to an open file, so that every mapping and every read sees the same
     bytes, and a second exec of a program finds its pages at the frames for which code was translated.
@@ -146,7 +147,10 @@ class PageCache:
         return frame
 
     def reserve(self, index: int) -> None:
-        """Have a frame for page `index`, whatever is written to it. Raises OutOfFrames. Linux: fallocate."""
+        """Have a frame for page `index`, whatever is written to it. Raises OutOfFrames.
+
+        Linux: include/linux/fs.h, fallocate.
+        """
         if index not in self.frames:
             self.frame(index)
             if not self.area_count:

@@ -12,7 +12,7 @@ _SHARED_TABLE = pte.TABLE & ~pte.WRITABLE
 
 
 class PageTables:
-    """Four levels of tables (Linux: pgd, pud, pmd, pte).
+    """Four levels of tables (in Linux, pgd, pud, pmd, pte).
 
     `leaves` maps `address >> 21` to the frame of the leaf table for those 2 MiB. A leaf table may be shared
     by several address spaces after fork: then its frame has several references and the entries that lead

@@ -83,7 +83,7 @@ def _mappings(memory: PhysicalMemory) -> Mappings:
 def _unmap(memory: PhysicalMemory, parts: Parts, index: int, frame: int) -> bool:
     """Take page `index`, in `frame`, from all who map it, unless it's locked or was accessed lately.
 
-    Returns whether nobody maps it any more. Linux: mm/rmap.c, folio_referenced and try_to_unmap.
+    Returns whether nobody maps it any more. Linux: mm/rmap.c, folio_referenced, try_to_unmap.
     """
     words = memory.words
     places: list[tuple[MemoryDescriptor, int]] = []

@@ -30,7 +30,7 @@ _MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
 
 
 def future_lock(mcl_flags: int) -> int:
-    """The flags of an area that is mapped after mlockall(2) with these MCL_* (Linux: mm->def_flags)."""
+    """The flags of an area that is mapped after mlockall(2) with these MCL_* (in Linux, mm->def_flags)."""
     if not mcl_flags:
         return 0
     return ANY_LOCK if mcl_flags & _MCL_ONFAULT else LOCKED
@@ -100,7 +100,7 @@ class SharedAnonymous(PageCache):
 
 
 class VirtualMemoryArea:
-    """Addresses `start` up to `end`, page-aligned (Linux: struct vm_area_struct).
+    """Addresses `start` up to `end`, page-aligned (Linux: include/linux/mm_types.h, struct vm_area_struct).
 
     `protection` is of PROT_* bits, `is_shared` tells MAP_SHARED from MAP_PRIVATE, `flags` are this
     module's. `pages` holds what is mapped, from page index `page_offset` on; None for private anonymous
@@ -207,7 +207,9 @@ class VirtualMemoryArea:
                 self.file.put()
 
     def can_be_followed_by(self, other: VirtualMemoryArea) -> bool:
-        """Whether `other`, which starts where this ends, could be one area with it (Linux: can_vma_merge)."""
+        """Whether `other`, which starts where this ends, could be one area with it (in Linux,
+        can_vma_merge).
+        """
         return (
             self.end == other.start
             and not self.flags & COUNTED

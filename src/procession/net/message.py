@@ -17,7 +17,8 @@ class Charged(Protocol):
 
 
 class PassedFiles:
-    """Open files that go with a message (SCM_RIGHTS), each held by a reference (Linux: struct scm_fp_list).
+    """Open files that go with a message (SCM_RIGHTS), each held by a reference (Linux: include/net/scm.h,
+    struct scm_fp_list).
 
     `owner_uid` is whose they count as while they are on their way.
     """
@@ -42,7 +43,7 @@ class PassedFiles:
 
 
 class Message:
-    """What was sent at once and waits to be received (Linux: struct sk_buff).
+    """What was sent at once and waits to be received (Linux: include/linux/skbuff.h, struct sk_buff).
 
     `offset` is how much of a stream's message has been received; `charge` the room that it takes in the
     buffer of `charged`, the sender; `time_ns` when it was sent, since the epoch, 0 unless the receiver wants

@@ -88,7 +88,7 @@ def parse_address(address: bytes) -> SockaddrNl:
 
 
 class NetlinkSocket(Socket):
-    """A netlink socket (Linux: struct netlink_sock); only NETLINK_ROUTE is built.
+    """A netlink socket (Linux: net/netlink/af_netlink.h, struct netlink_sock); only NETLINK_ROUTE is built.
 
     `port_id` is its address, 0 until it's bound; `groups` a mask of the groups that it listens to, in which
     nothing is ever said. `target` is whom it's connected to: the kernel (0), or another socket, to which
@@ -128,7 +128,10 @@ class NetlinkSocket(Socket):
         self.port_id = port_id
 
     def bind_automatically(self) -> None:
-        """Get the process's id as address, or another if that is taken. Linux: netlink_autobind."""
+        """Get the process's id as address, or another if that is taken.
+
+        Linux: net/netlink/af_netlink.c, netlink_autobind.
+        """
         if self.port_id:
             return
         port_id = self.caller.pid
@@ -229,7 +232,10 @@ class NetlinkSocket(Socket):
         )
 
     def tell(self, message: bytes) -> None:
-        """Say what nobody has asked for, unless the socket is closed (Linux: netlink_sendskb)."""
+        """Say what nobody has asked for, unless the socket is closed.
+
+        Linux: net/netlink/af_netlink.c, netlink_sendskb.
+        """
         if self.file is not None:
             self._queue(message)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Network(Namespace):
-    """One network namespace (Linux: struct net; network_namespaces(7)).
+    """One network namespace (in Linux, struct net; network_namespaces(7)).
 
     `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
     UDP's ports. What isn't used is never made. `netlink_sockets` are by their port ids. `packet_count` and

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class PeerIdentity:
-    """A process and its effective ids (Linux: sk_peer_pid and sk_peer_cred; SO_PEERCRED of unix(7)).
+    """A process and its effective ids (in Linux, sk_peer_pid and sk_peer_cred; SO_PEERCRED of unix(7)).
 
     `process` is what the kernel makes a pidfd from.
     """

@@ -239,7 +239,10 @@ def _routes(body: bytes) -> Answer:
 
 
 def _route_to(body: bytes, uid: int) -> Answer:
-    """The route that a packet of user `uid` would take. Raises ENETUNREACH. Linux: rt_fill_info."""
+    """The route that a packet of user `uid` would take. Raises ENETUNREACH.
+
+    Linux: net/ipv4/route.c, rt_fill_info.
+    """
     if len(body) < Rtmsg.SIZE:
         raise EINVAL
     family = body[0]

@@ -38,12 +38,12 @@ MSG_MORE = int(MessageFlag.MSG_MORE)
 MSG_NOSIGNAL = int(MessageFlag.MSG_NOSIGNAL)
 MSG_CMSG_CLOEXEC = int(MessageFlag.MSG_CMSG_CLOEXEC)
 
-# The state of a connection, of whatever family (Linux: sk_state).
+# The state of a connection, of whatever family (Linux: include/net/sock.h, sk_state).
 ESTABLISHED = int(TcpState.TCP_ESTABLISHED)
 CLOSED = int(TcpState.TCP_CLOSE)
 LISTENING = int(TcpState.TCP_LISTEN)
 
-# What shutdown(2) has ended, in `Socket.ended` (Linux: sk_shutdown).
+# What shutdown(2) has ended, in `Socket.ended` (Linux: include/net/sock.h, sk_shutdown).
 RECEIVING = 1
 SENDING = 2
 BOTH_WAYS = RECEIVING | SENDING
@@ -66,7 +66,7 @@ class QuietBrokenPipe(Errno):
 
 
 class Socket:
-    """One endpoint (Linux: struct socket and struct sock).
+    """One endpoint (Linux: include/linux/net.h, struct socket; include/net/sock.h, struct sock).
 
     `state` is that of a connection; `ended` says which ways have been shut down; `error` is a pending errno
     that the next call reports (SO_ERROR). `file` is the open file, None before accept(2) and after the close.
@@ -159,7 +159,7 @@ class Socket:
     def sleep(self, queue: WaitQueue, timeout_ns: int | None) -> NoReturn:
         """Block on `queue`: raises Sleep, or EAGAIN once SO_RCVTIMEO or SO_SNDTIMEO is over.
 
-        Linux: sock_intr_errno: a call that has a timeout isn't restarted after a signal.
+        Linux: include/net/sock.h, sock_intr_errno: a call that has a timeout isn't restarted after a signal.
         """
         if timeout_ns is None:
             raise Sleep(queue, interrupted=ERESTARTSYS)
@@ -187,19 +187,22 @@ class Socket:
         self.sleep(self.write_queue, self.send_timeout_ns)
 
     def raise_error(self) -> None:
-        """Report the pending error, if there is one, and forget it (Linux: sock_error)."""
+        """Report the pending error, if there is one, and forget it.
+
+        Linux: include/net/sock.h, sock_error.
+        """
         number = self.error
         if number:
             self.error = 0
             raise BY_NUMBER[number]
 
     def state_changed(self) -> None:
-        """Everybody looks again (Linux: sock_def_wakeup)."""
+        """Everybody looks again (Linux: net/core/sock.c, sock_def_wakeup)."""
         self.read_queue.wake_all()
         self.write_queue.wake_all()
         self.state_queue.wake_all()
 
-    # The room in buffers. Linux: sk_wmem_alloc, net/core/sock.c.
+    # The room in buffers. Linux: include/net/sock.h, sk_wmem_alloc; net/core/sock.c.
 
     def has_send_room(self) -> bool:
         """Whether one more message may be queued: the buffer isn't full, nor all buffers of the machine.
@@ -224,7 +227,10 @@ class Socket:
 
     @property
     def is_writable(self) -> bool:
-        """Whether poll(2) says so (Linux: sock_writeable, unix_writable)."""
+        """Whether poll(2) says so.
+
+        Linux: include/net/sock.h, sock_writeable; net/unix/af_unix.c, unix_writable.
+        """
         used = self.used_room
         return used << 2 <= self.send_room and (used == 0 or not self.network.system.is_under_pressure)
 

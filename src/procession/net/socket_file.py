@@ -23,7 +23,7 @@ SOCKETS_LIMIT = 131_072
 
 
 class SocketFileSystem(Superblock):
-    """Where the inodes of sockets are (Linux: sockfs), and what the machine's sockets share.
+    """Where the inodes of sockets are (in Linux, sockfs), and what the machine's sockets share.
 
     `cookie_count` numbers all sockets that there have been, `socket_count` counts the open ones, and
     `live_count` those too that are the ends of connections and aren't open.
@@ -132,7 +132,10 @@ class SocketFile(File):
         return self.socket.poll_mask()
 
     def may_signal(self, events: int) -> bool:
-        """Room for sending is told only to who found none (Linux: SOCKWQ_ASYNC_NOSPACE)."""
+        """Room for sending is told only to who found none.
+
+        Linux: include/linux/net.h, SOCKWQ_ASYNC_NOSPACE.
+        """
         socket = self.socket
         if events & POLLIN:
             return True

@@ -259,7 +259,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
     if name in _NUMBERS:
         return pack_int(options.get(name, _NUMBERS[name]))
     if name == _SO_MAX_PACING_RATE:
-        # Linux: an unsigned long, as much of it as there is room for.
+        # In Linux, an unsigned long, as much of it as there is room for.
         rate = options.get(name, _NO_RATE)
         return pack_u64(rate) if length >= 8 else pack_int(min(rate, 0xFFFFFFFF))
     plain = _plain_value(socket, name)

@@ -35,7 +35,10 @@ def require_inspection(subject: Subject, task: Task) -> None:
 
 
 def is_dumpable(task: Task) -> bool:
-    """Whether the memory of `task` may be seen by its own user (PR_SET_DUMPABLE; Linux: get_dumpable)."""
+    """Whether the memory of `task` may be seen by its own user (PR_SET_DUMPABLE).
+
+    Linux: include/linux/sched/coredump.h, get_dumpable.
+    """
     return has_memory(task) and task.mm.is_dumpable
 
 

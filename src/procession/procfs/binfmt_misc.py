@@ -124,7 +124,7 @@ class RegisterFile(ControlFile):
 
 
 class StatusFile(ControlFile):
-    """Whether formats are looked for at all. Linux: bm_status_read, bm_status_write."""
+    """Whether formats are looked for at all. Linux: fs/binfmt_misc.c, bm_status_read, bm_status_write."""
 
     __slots__ = ()
 
@@ -140,7 +140,7 @@ class StatusFile(ControlFile):
 
 
 class FormatFile(ControlFile):
-    """One format. Linux: bm_entry_read, bm_entry_write."""
+    """One format. Linux: fs/binfmt_misc.c, bm_entry_read, bm_entry_write."""
 
     __slots__ = ("format",)
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 PROC_SUPER_MAGIC = 0x9FA0
 ROOT_NUMBER = 1
 FIRST_STATIC_NUMBER = 0xF0000000
-"""Where the inode numbers of what isn't about a process start (Linux: PROC_DYNAMIC_FIRST)."""
+"""Where the inode numbers of what isn't about a process start.
+
+Linux: fs/proc/generic.c, PROC_DYNAMIC_FIRST.
+"""
 
 
 class ProcFileSystem(Superblock):

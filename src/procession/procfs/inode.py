@@ -49,7 +49,7 @@ class ProcInode(Inode):
         atime_ns: int | None = None,
         mtime_ns: int | None = None,
     ) -> None:
-        # Linux: fs/proc/base.c, proc_setattr.
+        # Linux: fs/proc/base.c, proc_nochmod_setattr.
         if mode is not None:
             raise EPERM
         super().set_attributes(uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
@@ -94,7 +94,7 @@ class ProcFile(ProcInode):
         super().__init__(superblock, S_IFREG | permissions, number)
 
     def truncate(self, size: int) -> None:
-        """Allowed and without effect: `echo 1 > FILE` opens with O_TRUNC (Linux: proc_setattr)."""
+        """Allowed and without effect: `echo 1 > FILE` opens with O_TRUNC (in Linux, proc_setattr)."""
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         self.check_open(subject)

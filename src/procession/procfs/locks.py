@@ -22,7 +22,7 @@ LOCK_EX = int(FlockOperation.LOCK_EX)
 def show_locks(kernel: Kernel) -> bytes:
     """/proc/locks: a number for each lock, which those have too that wait for it.
 
-    Linux: fs/locks.c, locks_show and lock_get_status.
+    Linux: fs/locks.c, locks_show, lock_get_status.
     """
     lines: list[bytes] = []
     number = 0

@@ -31,7 +31,7 @@ _TIMER_OF_TIME_WAIT = 3
 _TICKS_PER_S = 100
 _SO_ACCEPTCON = 0x10000
 _UNCONNECTED, _CONNECTING, _CONNECTED, _DISCONNECTING = 1, 2, 3, 4
-"""Linux: socket_state of include/uapi/linux/net.h."""
+"""In Linux, socket_state of include/uapi/linux/net.h."""
 _LINE_LENGTH, _LINE_LENGTH_6 = 149, 0
 
 
@@ -262,7 +262,10 @@ def show_addresses_6(kernel: Kernel) -> bytes:
 
 
 def show_route(kernel: Kernel) -> bytes:
-    """/proc/net/route: the loopback isn't in the main table. Linux: fib_route_seq_show."""
+    """/proc/net/route: the loopback isn't in the main table.
+
+    Linux: net/ipv4/fib_trie.c, fib_route_seq_show.
+    """
     heading = b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
     return heading.ljust(127) + b"\n"
 

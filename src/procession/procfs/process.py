@@ -136,7 +136,8 @@ class ProcessDirectory(ProcDirectory):
         inode = self.inodes.get(name)
         if inode is None:
             inode = self.inodes[name] = self._make(name)
-        # Only the files of a process that may be dumped are its user's. Linux: task_dump_owner.
+        # Only the files of a process that may be dumped are its user's. Linux: fs/proc/base.c,
+        # task_dump_owner.
         if is_dumpable(self.task) or inode.mode == S_IFDIR | 0o555:
             inode.uid, inode.gid = self.task.credentials.euid, self.task.credentials.egid
         else:
@@ -255,7 +256,7 @@ class ProcessLink(ProcLink):
 
     def follow_magic_link(self) -> Path:
         current = self.proc.kernel.current
-        # Linux: fs/proc/base.c, proc_fd_access_allowed.
+        # Linux: fs/proc/base.c, proc_pid_get_link.
         if current is not None and not may_inspect(current.credentials, self.task):
             raise EACCES(f"process {self.task.tid} isn't the caller's to inspect")
         return self.target()

@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from procession.procfs.file_system import ProcFileSystem
 
 HEADER_WIDTH = 72
-"""How far the lines of maps are padded before a space and the name (Linux: show_vma_header_prefix)."""
+"""How far the lines of maps are padded before a space and the name.
+
+Linux: fs/proc/task_mmu.c, show_vma_header_prefix.
+"""
 MEM_CHUNK = 1 << 20
 UINT_MAX = 0xFFFFFFFF
 PAGE_KB = PAGE_SIZE >> 10
@@ -334,7 +337,10 @@ def show_dump_filter(system: ProcFileSystem, task: Task, subject: Subject) -> by
 
 
 def store_dump_filter(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
-    """Say which areas a core holds. Raises EINVAL, ESRCH. Linux: proc_coredump_filter_write."""
+    """Say which areas a core holds. Raises EINVAL, ESRCH.
+
+    Linux: fs/proc/base.c, proc_coredump_filter_write.
+    """
     from procession.procfs.process_status import parse_integer
 
     value = parse_integer(data)

@@ -38,14 +38,14 @@ MOUNT_OPTIONS = (
 
 
 def mangled(name: bytes) -> bytes:
-    """`name` as one word: blanks, backslashes and the like in octal (Linux: mangle)."""
+    """`name` as one word: blanks, backslashes and the like in octal (Linux: fs/proc_namespace.c, mangle)."""
     if not any(byte in b" \t\n\\#" for byte in name):
         return name
     return b"".join(b"\\%03o" % byte if byte in b" \t\n\\#" else pack_u8(byte) for byte in name)
 
 
 def mount_options(mount: Mount) -> bytes:
-    """The options of the mount itself, after `rw` or `ro`. Linux: fs/proc_namespace.c, show_mnt_opts."""
+    """The options of the mount itself, after `rw` or `ro`. Linux: fs/proc_namespace.c, show_vfsmnt_opts."""
     return b"".join(option for flag, option in MOUNT_OPTIONS if mount.flags & flag)
 
 

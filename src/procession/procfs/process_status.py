@@ -57,7 +57,7 @@ ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 
 
 def escaped_name(task: Task) -> bytes:
-    """The command name with what would break a line escaped (Linux: proc_task_name)."""
+    """The command name with what would break a line escaped (Linux: fs/proc/array.c, proc_task_name)."""
     return task.command_name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
 
 
@@ -67,7 +67,10 @@ def parent_number(system: ProcFileSystem, task: Task) -> int:
 
 
 def process_times(task: Task) -> CpuTimes:
-    """What all threads of the process used, the ended ones too. Linux: thread_group_cputime."""
+    """What all threads of the process used, the ended ones too.
+
+    Linux: kernel/sched/cputime.c, thread_group_cputime.
+    """
     total = CpuTimes()
     total.add(task.group.times)
     for thread in task.group.threads:
@@ -105,7 +108,10 @@ def terminal_numbers(system: ProcFileSystem, task: Task) -> tuple[int, int]:
 
 
 def priority(task: Task) -> int:
-    """The priority as the scheduler has it, from 0; negative for real-time policies (Linux: task_prio)."""
+    """The priority as the scheduler has it, from 0; negative for real-time policies.
+
+    Linux: kernel/sched/syscalls.c, task_prio.
+    """
     real_time_priority = priority_of(task)
     return -1 - real_time_priority if real_time_priority else 20 + task.nice
 
@@ -227,7 +233,7 @@ def text_bytes(mm: MemoryDescriptor) -> int:
 
 
 def stack_bytes(mm: MemoryDescriptor) -> int:
-    """The size of the areas that grow down (Linux: mm_struct.stack_vm)."""
+    """The size of the areas that grow down (in Linux, mm_struct.stack_vm)."""
     return sum(area.size for area in mm.areas if area.flags & GROWS_DOWN)
 
 
@@ -331,7 +337,10 @@ def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
 
 
 def list_of_bits(mask: int) -> bytes:
-    """The numbers of the bits of `mask` as ranges: `0-2,5` (Linux: bitmap_print_to_pagebuf)."""
+    """The numbers of the bits of `mask` as ranges: `0-2,5`.
+
+    Linux: lib/bitmap-str.c, bitmap_print_to_pagebuf.
+    """
     ranges: list[bytes] = []
     first = 0
     while mask >> first:
@@ -347,7 +356,10 @@ def list_of_bits(mask: int) -> bytes:
 
 
 def descriptor_table_size(task: Task) -> int:
-    """How many descriptors the table has room for: a power of two, 64 at least (Linux: alloc_fdtable)."""
+    """How many descriptors the table has room for: a power of two, 64 at least.
+
+    Linux: fs/file.c, alloc_fdtable.
+    """
     highest = max(task.files.files, default=0)
     size = 64
     while size <= highest:

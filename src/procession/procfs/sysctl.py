@@ -105,7 +105,7 @@ def store_domainname(kernel: Kernel, data: bytes) -> None:
 
 
 def first_line(data: bytes, maximum: int = 64) -> bytes:
-    """At most `maximum` bytes, up to a newline or NUL (Linux: _proc_do_string)."""
+    """At most `maximum` bytes, up to a newline or NUL (Linux: kernel/sysctl.c, _proc_do_string)."""
     return data.replace(b"\0", b"\n").split(b"\n", 1)[0][:maximum]
 
 
@@ -220,7 +220,7 @@ def uuid_text(random: bytes) -> bytes:
 
 
 def show_entropy(kernel: Kernel) -> bytes:
-    """kernel.random.entropy_avail and poolsize (Linux: POOL_BITS)."""
+    """kernel.random.entropy_avail and poolsize (Linux: drivers/char/random.c, POOL_BITS)."""
     return b"256\n"
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 MOST_PTYS = 1 << 20
-"""What kernel.pty.max can't be over (Linux: NR_UNIX98_PTY_MAX)."""
+"""What kernel.pty.max can't be over (Linux: include/linux/tty.h, NR_UNIX98_PTY_MAX)."""
 _DRIVERS = (
     (b"/dev/tty", b"tty", 5, b"0", b"system:/dev/tty"),
     (b"/dev/console", b"console", 5, b"1", b"system:console"),

@@ -28,7 +28,7 @@ _UTIME_OMIT = (1 << 30) - 2
 
 
 def opened_file(task: Task, fd: int) -> File:
-    """The file behind `fd`. Raises EBADF, also for one that O_PATH opened. Linux: fdget."""
+    """The file behind `fd`. Raises EBADF, also for one that O_PATH opened. Linux: fs/file.c, fdget."""
     file = task.file_of_call(fd)
     if file is None:
         raise EBADF

@@ -46,7 +46,7 @@ _LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
 
 
 class Traps:
-    """The kernel's side of the processor's traps (Linux: arch/x86/entry).
+    """The kernel's side of the processor's traps (in Linux, arch/x86/entry).
 
     A system call's entry in `entries` is a function of (task, live registers), compiled at the first use.
     `return_at_ns`, in time worked by all processors, is when the engine shall return to whoever runs the
@@ -332,7 +332,8 @@ class Traps:
             info = SigInfo(violation.signal, violation.code, address=address)
             error_code &= _PUSHED_BITS
             if address > _LAST_USER_ADDRESS:
-                # What is mapped there is no program's business (Linux: set_signal_archinfo).
+                # What is mapped there is no program's business (Linux: arch/x86/mm/fault.c,
+                # set_signal_archinfo).
                 error_code |= FAULT_PROTECTION
             if kernel.observer is not None:
                 kernel.observer.task_event(task, FAULT, (address, error_code, FAULT_SIGNAL))

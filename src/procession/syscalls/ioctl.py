@@ -41,7 +41,7 @@ _UNSUPPORTED = (int(FileIoctl.FS_IOC_FIEMAP), int(FileIoctl.FIDEDUPERANGE))
 
 @syscall(16)
 def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
-    """ioctl(2). Linux: fs/ioctl.c, do_vfs_ioctl and vfs_ioctl."""
+    """ioctl(2). Linux: fs/ioctl.c, do_vfs_ioctl, vfs_ioctl."""
     file = opened_file(task, fd)
     if request in (_FIOCLEX, _FIONCLEX):
         task.files.set_close_on_exec(fd, request == _FIOCLEX)

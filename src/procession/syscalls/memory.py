@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from procession.fs.file import File
 
 _KNOWN_TO_VALIDATE = 0x7FFF3 | MapFlag.MAP_HUGETLB | 0x7C000000
-"""What MAP_SHARED_VALIDATE lets pass (Linux: LEGACY_MAP_MASK)."""
+"""What MAP_SHARED_VALIDATE lets pass (Linux: include/linux/mman.h, LEGACY_MAP_MASK)."""
 
 _UNSIGNED_64 = (1 << 64) - 1
 _MCL_ONFAULT = int(LockAll.MCL_ONFAULT)

@@ -179,7 +179,7 @@ def _wanted_notification(task: Task, event: Sigevent) -> QueueNotification:
 
 
 def _netlink_socket(task: Task, fd: int) -> NetlinkSocket:
-    """Raises EBADF, ENOTSOCK, EINVAL. Linux: net/netlink/af_netlink.c, netlink_getsockbyfd."""
+    """Raises EBADF, ENOTSOCK, EINVAL. Linux: net/netlink/af_netlink.c, netlink_getsockbyfilp."""
     from procession.net.netlink import NetlinkSocket
     from procession.net.socket_file import SocketFile
 

@@ -108,7 +108,10 @@ def openat2(task: Task, directory: Fd, path: Path, how: SizedIn[OpenHow], size: 
 
 
 def open_file(task: Task, directory_fd: int, name: bytes, flags: int, mode: int, resolve: int = 0) -> int:
-    """Open `name` relative to a descriptor and give it the lowest free one. Linux: do_sys_openat2."""
+    """Open `name` relative to a descriptor and give it the lowest free one.
+
+    Linux: fs/open.c, do_sys_openat2.
+    """
     files = task.files
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     frame = task.frame

@@ -28,7 +28,10 @@ _REVENTS = Words("<H")
 _SIGNAL_SET_SIZE = 8
 _NS = 10**9
 _TIME_MAXIMUM_NS = ((1 << 63) - 1) * _NS
-"""The last second that a time can name: later deadlines are at it (Linux: timespec64_add_safe)."""
+"""The last second that a time can name: later deadlines are at it.
+
+Linux: kernel/time/time.c, timespec64_add_safe.
+"""
 _STICKY_TIMEOUTS = int(PersonalityFlag.STICKY_TIMEOUTS)
 # What select(2) calls readable, writable and exceptional (Linux: fs/select.c, POLLIN_SET ...).
 _SELECT_EVENTS = (
@@ -40,7 +43,10 @@ _SELECT_EVENTS = (
 
 @syscall(7)
 def poll(task: Task, descriptors: InOut[Annotated[Pollfd, ARRAY]], count: UInt, timeout: Int) -> int:
-    """poll(2); a stop signal doesn't end it, nor start its time again. Linux: SYSCALL_DEFINE3(poll)."""
+    """poll(2); a stop signal doesn't end it, nor start its time again.
+
+    Linux: fs/select.c, SYSCALL_DEFINE3(poll).
+    """
     deadline_ns = _deadline_after(task, None if timeout < 0 else timeout * 1_000_000)
     try:
         return _poll(task, descriptors.address, count, deadline_ns)
@@ -72,7 +78,10 @@ def ppoll(
 
 
 def use_mask(task: Task, mask: In[SignalSet], size: int) -> None:
-    """Block `mask` for this call, if it isn't NULL. Raises EINVAL, EFAULT. Linux: set_user_sigmask."""
+    """Block `mask` for this call, if it isn't NULL. Raises EINVAL, EFAULT.
+
+    Linux: kernel/signal.c, set_user_sigmask.
+    """
     if not mask:
         return
     if size != _SIGNAL_SET_SIZE:
@@ -90,7 +99,10 @@ def _deadline_after(task: Task, timeout_ns: int | None) -> int | None:
 
 
 def timespec_ns(timeout: In[Timespec]) -> int | None:
-    """A timeout in nanoseconds, None for NULL. Raises EINVAL, EFAULT. Linux: timespec64_valid."""
+    """A timeout in nanoseconds, None for NULL. Raises EINVAL, EFAULT.
+
+    Linux: include/linux/time64.h, timespec64_valid.
+    """
     if not timeout:
         return None
     value = timeout.get()
@@ -160,7 +172,7 @@ def queues_for(file: File, events: int) -> list[WaitQueue]:
 def _poll(task: Task, address: int, count: int, deadline_ns: int | None) -> int:
     """How many of the `count` struct pollfd at `address` are ready; else Sleep, or 0 at the deadline.
 
-    Linux: fs/select.c, do_sys_poll and do_poll.
+    Linux: fs/select.c, do_sys_poll, do_poll.
     """
     if count > task.group.limits.soft[RLIMIT_NOFILE]:
         raise EINVAL
@@ -224,7 +236,7 @@ def pselect6(
     timeout: InOut[Timespec],
     mask: Address,
 ) -> int:
-    """pselect(2); `mask` points to the address and size of the signal set. Linux: do_pselect."""
+    """pselect(2); `mask` points to the address and size of the signal set. Linux: fs/select.c, do_pselect."""
     mask_address = mask_size = 0
     if mask:
         mask_address = task.mm.read_word(mask)
@@ -245,7 +257,7 @@ def pselect6(
 def _select(task: Task, count: int, addresses: tuple[int, int, int], deadline_ns: int | None) -> int:
     """How many bits of the three sets are ready; else Sleep, or 0 at the deadline.
 
-    Linux: fs/select.c, core_sys_select and do_select.
+    Linux: fs/select.c, core_sys_select, do_select.
     """
     if count < 0:
         raise EINVAL

@@ -320,7 +320,8 @@ def execveat(
         and name.startswith(b"/dev/fd/")
         and task.files.is_close_on_exec(directory)
     ):
-        # The interpreter of a script couldn't open it any more (Linux: BINPRM_FLAGS_PATH_INACCESSIBLE).
+        # The interpreter of a script couldn't open it any more (Linux: include/linux/binfmts.h,
+        # BINPRM_FLAGS_PATH_INACCESSIBLE).
         head = _peek(task, place)
         if head == b"#!":
             raise ENOENT("a script behind a descriptor that exec closes")
@@ -445,7 +446,7 @@ def waitid(
     options: Flags[WaitOption],
     usage: Out[Rusage],
 ) -> int:
-    """waitid(2). Linux: kernel/exit.c, SYSCALL_DEFINE5(waitid), which clears `info` in any case."""
+    """waitid(2). Linux: kernel/exit.c, SYSCALL_DEFINE5(waitid): it clears `info` in any case."""
     try:
         found = _wait_by_id(task, kind, number, options)
     except Errno:

@@ -237,12 +237,15 @@ def limited_count(task: Task, start: int, count: int, limit: int) -> int:
 
 
 def send_sigpipe(task: Task) -> None:
-    """Nobody reads any more what `task` writes. Linux: send_sig(SIGPIPE, current, 0)."""
+    """Nobody reads any more what `task` writes. In Linux, send_sig(SIGPIPE, current, 0)."""
     send_signal(task.kernel, task, SigInfo(_SIGPIPE, SI_USER, pid=task.pid, uid=task.credentials.uid))
 
 
 def count_calls(task: Task, *, reads: int = 0, writes: int = 0) -> None:
-    """A call is made, or goes on after it has slept. Linux: inc_syscr and inc_syscw."""
+    """A call is made, or goes on after it has slept.
+
+    Linux: include/linux/sched/xacct.h, inc_syscr, inc_syscw.
+    """
     if task.frame is None:
         task.io.read_calls += reads
         task.io.write_calls += writes
@@ -492,14 +495,14 @@ def _check_flags(file: File, flags: int) -> None:
 
 
 def _check_read_flags(file: File, flags: int) -> None:
-    """Linux: fs/read_write.c, vfs_readv and do_loop_readv_writev."""
+    """Linux: fs/read_write.c, vfs_readv, do_loop_readv_writev."""
     if flags & ~_RWF_HIPRI and not file.takes_read_flags:
         raise EOPNOTSUPP
     _check_flags(file, flags)
 
 
 def _check_write_flags(file: File, flags: int) -> None:
-    """Linux: fs/read_write.c, vfs_writev and do_loop_readv_writev."""
+    """Linux: fs/read_write.c, vfs_writev, do_loop_readv_writev."""
     if flags & ~_RWF_HIPRI and not file.takes_write_flags:
         raise EOPNOTSUPP
     _check_flags(file, flags)

@@ -158,7 +158,10 @@ def rt_sigtimedwait(
 
 @syscall(15)
 def rt_sigreturn(task: Task) -> int:
-    """sigreturn(2): go on where the signal came. Linux: arch/x86/kernel/signal_64.c, rt_sigreturn."""
+    """sigreturn(2): go on where the signal came.
+
+    Linux: arch/x86/kernel/signal_64.c, SYSCALL_DEFINE0(rt_sigreturn).
+    """
     kernel = task.kernel
     registers = kernel.registers_of(task)
     try:

@@ -44,7 +44,7 @@ def network_of(task: Task) -> Network:
 
 
 def socket_file(task: Task, fd: int) -> SocketFile:
-    """The socket behind `fd`. Raises EBADF, ENOTSOCK. Linux: net/socket.c, sockfd_lookup_light."""
+    """The socket behind `fd`. Raises EBADF, ENOTSOCK. Linux: net/socket.c, sockfd_lookup."""
     file = task.file_of_call(fd)
     if isinstance(file, SocketFile):
         return file

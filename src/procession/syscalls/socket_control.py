@@ -98,7 +98,10 @@ def _add_files(task: Task, files: list[File], fds: list[int], body: bytes) -> No
 
 
 def _check_flight(task: Task, socket: Socket) -> None:
-    """Raise ETOOMANYREFS if the user has too many files on their way. Linux: too_many_unix_fds."""
+    """Raise ETOOMANYREFS if the user has too many files on their way.
+
+    Linux: net/unix/af_unix.c, too_many_unix_fds.
+    """
     credentials = task.credentials
     count = socket.network.system.files_in_flight.get(credentials.uid, 0)
     if (
@@ -138,7 +141,7 @@ def _checked_credentials(task: Task, body: bytes) -> SenderCredentials:
 
 
 class ControlWriter:
-    """Puts control messages into the room that recvmsg(2) was given (Linux: put_cmsg).
+    """Puts control messages into the room that recvmsg(2) was given (Linux: net/core/scm.c, put_cmsg).
 
     `used` is how much of it has been filled, `flags` are the MSG_* to report.
     """

@@ -59,7 +59,10 @@ _FLAGS_OFFSET = Msghdr.OFFSETS["msg_flags"]
 
 
 def _refuse_compat(flags: int) -> None:
-    """A caller of 64 bits has no business with the layout of 32 bits. Linux: __sys_sendmsg, __sys_recvmsg."""
+    """A caller of 64 bits has no business with the layout of 32 bits.
+
+    Linux: net/socket.c, __sys_sendmsg, __sys_recvmsg.
+    """
     if flags & _MSG_CMSG_COMPAT:
         raise EINVAL("MSG_CMSG_COMPAT")
 
@@ -174,7 +177,7 @@ def _send_header(task: Task, file: SocketFile, header: Msghdr, flags: int) -> in
 
 
 def _checked_name_length(header: Msghdr) -> int:
-    """How long the address of a struct msghdr is. Raises EINVAL. Linux: __copy_msghdr."""
+    """How long the address of a struct msghdr is. Raises EINVAL. Linux: net/socket.c, __copy_msghdr."""
     if header.msg_namelen < 0:
         raise EINVAL("a negative length")
     return min(header.msg_namelen, _LONGEST_ADDRESS) if header.msg_name else 0
@@ -401,7 +404,7 @@ def recvmmsg(
         assert timeout_ns is not None
         deadline_ns = clock.now_ns + timeout_ns
     if frame is None:
-        # Linux: an error left by the messages that went before.
+        # In Linux, an error left by the messages that went before.
         file.socket.raise_error()
     for position in range(done, count):
         address = messages.address + position * _HEADER_STEP

@@ -134,7 +134,7 @@ def statx(
     mask: Flags[StatxMask],
     buffer: Out[Statx],
 ) -> int:
-    """statx(2). Linux: fs/stat.c, do_statx and cp_statx."""
+    """statx(2). Linux: fs/stat.c, do_statx, cp_statx."""
     if mask & _RESERVED_MASK or flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE or flags & ~_STAT_FLAGS:
         raise EINVAL
     place = _find(task, directory, path, flags)
@@ -187,7 +187,7 @@ def fstatfs(task: Task, fd: Fd, buffer: Out[Statfs]) -> int:
 
 
 def _statistics(mount: Mount) -> Statfs:
-    """Linux: fs/statfs.c, vfs_statfs and calculate_f_flags."""
+    """Linux: fs/statfs.c, vfs_statfs, calculate_f_flags."""
     superblock = mount.superblock
     magic, blocks, free_blocks, inodes, free_inodes = superblock.statistics()
     flags = int(StatfsFlag.ST_VALID)

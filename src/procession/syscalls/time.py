@@ -56,7 +56,7 @@ _MAXIMUM_FREQUENCY = 500 << 16
 def nanoseconds_of(time: Timespec) -> int:
     """A duration or time in nanoseconds, the largest if it doesn't fit. Raises EINVAL for an invalid one.
 
-    Linux: timespec64_valid, timespec64_to_ktime.
+    Linux: include/linux/time64.h, timespec64_valid; include/linux/ktime.h, timespec64_to_ktime.
     """
     if time.tv_sec < 0 or not 0 <= time.tv_nsec < _NS_PER_S:
         raise EINVAL(f"no time: {time.tv_sec} s {time.tv_nsec} ns")
@@ -247,7 +247,8 @@ def _sleep_on_cpu_clock(
 ) -> int:
     """Sleep until a process has used so much processor time.
 
-    The deadline that a relative sleep goes on with is of that clock. Linux: posix_cpu_nsleep.
+    The deadline that a relative sleep goes on with is of that clock. Linux: kernel/time/posix-cpu-timers.c,
+    posix_cpu_nsleep.
     """
     if clock >= 0:
         clock_resolution_ns(task, clock)

@@ -293,7 +293,7 @@ def _wait_for_room(task: Task, target: PipeFile, blocks: bool, offset: int = 0) 
 def _pipe_to_pipe(
     task: Task, source: PipeFile, target: PipeFile, length: int, blocks: bool, *, consumes: bool
 ) -> int:
-    """Move or copy bytes between pipes. Linux: fs/splice.c, splice_pipe_to_pipe and link_pipe."""
+    """Move or copy bytes between pipes. Linux: fs/splice.c, splice_pipe_to_pipe, link_pipe."""
     if source.pipe is target.pipe:
         raise EINVAL("the same pipe")
     if not _wait_for_bytes(source, blocks):

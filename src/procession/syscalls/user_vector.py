@@ -19,18 +19,27 @@ _IOVEC = Words("<QQ")
 
 
 def is_user_range(address: int, length: int) -> bool:
-    """Whether the range can be a program's, mapped or not. Linux: access_ok."""
+    """Whether the range can be a program's, mapped or not.
+
+    Linux: include/asm-generic/access_ok.h, access_ok.
+    """
     return address + length <= USER_END
 
 
 def check_user_range(address: int, length: int) -> None:
-    """Raise EFAULT unless the range can be a program's, mapped or not. Linux: access_ok."""
+    """Raise EFAULT unless the range can be a program's, mapped or not.
+
+    Linux: include/asm-generic/access_ok.h, access_ok.
+    """
     if not is_user_range(address, length):
         raise EFAULT(f"{address:#x} isn't in user space")
 
 
 def verify_area(offset: int, count: int) -> None:
-    """Raise EINVAL unless a file can have `count` bytes from `offset`. Linux: rw_verify_area."""
+    """Raise EINVAL unless a file can have `count` bytes from `offset`.
+
+    Linux: fs/read_write.c, rw_verify_area.
+    """
     if count >> 63 or offset < 0 or offset + count >> 63:
         raise EINVAL
 

@@ -70,7 +70,7 @@ class DevptsOptions:
         return options
 
     def show(self) -> bytes:
-        """As /proc/mounts has it. Linux: devpts_show_options."""
+        """As /proc/mounts has it. Linux: fs/devpts/inode.c, devpts_show_options."""
         parts = []
         if self.uid is not None:
             parts.append(b"uid=%d" % self.uid)
@@ -207,7 +207,7 @@ class SlaveInode(Inode):
         return open_tty(self.slave, path, flags, subject)
 
     def remove(self) -> None:
-        """Its master is closed: the name goes. Linux: devpts_pty_kill."""
+        """Its master is closed: the name goes. Linux: fs/devpts/inode.c, devpts_pty_kill."""
         superblock = self.devpts
         del superblock.slaves[self.number_of_pty]
         terminal_driver(superblock.vfs).accounts.count -= 1
@@ -292,7 +292,7 @@ class PtyDriver:
 def devpts_beside(path: Path) -> Path:
     """The root of the devpts that a file `ptmx` belongs to: its own, or the one mounted on `pts` beside it.
 
-    Raises ENOENT, ENODEV. Linux: fs/devpts/inode.c, devpts_mntget and devpts_ptmx_path.
+    Raises ENOENT, ENODEV. Linux: fs/devpts/inode.c, devpts_mntget, devpts_ptmx_path.
     """
     mount, dentry = path
     if isinstance(mount.superblock, Devpts):

@@ -8,7 +8,7 @@ from procession.abi.word import pack_u8
 from procession.fs.terminal.output_processing import BACKSPACE, TAB, OutputProcessing, is_control
 
 _LIMIT = 4096 - 64
-"""What may wait to be shown; more drops the oldest (Linux: ECHO_DISCARD_WATERMARK)."""
+"""What may wait to be shown; more drops the oldest (Linux: drivers/tty/n_tty.c, ECHO_DISCARD_WATERMARK)."""
 _TAB_WIDTH = 8
 _LITERAL_FF = 0xFF
 
@@ -39,11 +39,11 @@ class EchoQueue:
         self.operations.clear()
 
     def add_raw(self, *characters: int) -> None:
-        """Echo characters as they are. Linux: echo_char_raw."""
+        """Echo characters as they are. Linux: drivers/tty/n_tty.c, echo_char_raw."""
         self.operations.extend(characters)
 
     def add(self, character: int) -> None:
-        """Echo a character, a control character perhaps as ^X. Linux: echo_char."""
+        """Echo a character, a control character perhaps as ^X. Linux: drivers/tty/n_tty.c, echo_char."""
         if self.shows_control and is_control(character) and character != TAB:
             character |= _CARET
         self.operations.append(character)
@@ -53,22 +53,28 @@ class EchoQueue:
         self.operations.extend(characters)
 
     def begin_line(self) -> None:
-        """Remember that the line which is being typed begins here. Linux: echo_set_canon_col."""
+        """Remember that the line which is being typed begins here.
+
+        Linux: drivers/tty/n_tty.c, echo_set_canon_col.
+        """
         self.operations.append(_BEGIN_LINE)
 
     def move_back(self) -> None:
-        """The cursor is a column further to the left than it seems. Linux: echo_move_back_col."""
+        """The cursor is a column further to the left than it seems.
+
+        Linux: drivers/tty/n_tty.c, echo_move_back_col.
+        """
         self.operations.append(_MOVE_BACK)
 
     def erase_tab(self, width_before: int, is_after_tab: bool) -> None:
         """Go back over a tab that came `width_before` columns after the line's begin or another tab.
 
-        Linux: echo_erase_tab.
+        Linux: drivers/tty/n_tty.c, echo_erase_tab.
         """
         self.operations.append(_ERASE_TAB | width_before & 7 | (_AFTER_TAB if is_after_tab else 0))
 
     def show(self, room: int) -> bytes:
-        """Take off the queue what fits into `room` bytes. Linux: __process_echoes."""
+        """Take off the queue what fits into `room` bytes. Linux: drivers/tty/n_tty.c, __process_echoes."""
         operations = self.operations
         shown = bytearray()
         while operations:

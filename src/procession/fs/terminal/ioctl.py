@@ -78,7 +78,10 @@ def _set_modes(
     *,
     flushes: bool = False,
 ) -> int:
-    """What was written is on its way already: nothing has to be awaited. Linux: tty_ioctl.c, set_termios."""
+    """What was written is on its way already: nothing has to be awaited.
+
+    Linux: drivers/tty/tty_ioctl.c, set_termios.
+    """
     tty = file.tty.pair
     tty.jobs.check_change(tty, SIGTTOU)
     modes = unpack(tty.modes, memory.read(argument, size))
@@ -164,7 +167,7 @@ def _count_output(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 
 def _flush(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    """TCFLSH. Linux: tty_ioctl.c, __tty_perform_flush."""
+    """TCFLSH. Linux: drivers/tty/tty_ioctl.c, __tty_perform_flush."""
     tty = file.tty
     if argument in (_TCIFLUSH, _TCIOFLUSH):
         tty.pending.clear()
@@ -180,7 +183,7 @@ def _flush(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 
 def _control_flow(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    """TCXONC. Linux: tty_ioctl.c, n_tty_ioctl_helper."""
+    """TCXONC. Linux: drivers/tty/tty_ioctl.c, n_tty_ioctl_helper."""
     tty = file.tty
     tty.jobs.check_change(tty, SIGTTOU)
     if argument == FlowAction.TCOOFF:
@@ -201,7 +204,10 @@ def _control_flow(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 
 def _send_at_once(tty: Tty, data: bytes) -> None:
-    """Send a character though output stands still, but not if TCOOFF stopped it. Linux: tty_send_xchar."""
+    """Send a character though output stands still, but not if TCOOFF stopped it.
+
+    Linux: drivers/tty/tty_io.c, tty_send_xchar.
+    """
     was_stopped = tty.is_stopped
     if was_stopped:
         tty.start()
@@ -225,7 +231,7 @@ def _end_break(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 
 def _type_in(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    """TIOCSTI: a byte as if it had been typed. Linux: tty_io.c, tiocsti."""
+    """TIOCSTI: a byte as if it had been typed. Linux: drivers/tty/tty_io.c, tiocsti."""
     tty = file.tty
     if not tty.jobs.has_capability(CAP_SYS_ADMIN):
         if not terminal_driver(file.inode.superblock.vfs).allows_typing:

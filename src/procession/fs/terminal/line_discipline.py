@@ -57,7 +57,10 @@ from procession.fs.terminal.output_processing import (
 )
 
 BUFFER_SIZE = 4096
-"""How much input is kept (Linux: N_TTY_BUF_SIZE); a reader finds at most one byte less."""
+"""How much input is kept.
+
+Linux: include/linux/tty.h, N_TTY_BUF_SIZE.; a reader finds at most one byte less.
+"""
 SIGINT, SIGQUIT, SIGTSTP = 2, 3, 20
 
 _TRANSLATING = ISTRIP | IUCLC | IGNCR | ICRNL | INLCR | IXON | PARMRK
@@ -149,7 +152,7 @@ class LineDiscipline:
     # Modes
 
     def set_modes(self, modes: TerminalModes) -> None:
-        """Go on with other modes. Linux: n_tty_set_termios."""
+        """Go on with other modes. Linux: drivers/tty/n_tty.c, n_tty_set_termios."""
         old_input, old_local = self.input, self.local
         self.input, self.local = modes.input, modes.local
         self.characters = modes.characters
@@ -207,7 +210,7 @@ class LineDiscipline:
     def receive(self, data: bytes, *, can_wait: bool = True) -> int:
         """Take in what the far end sent; how much of it there was room for.
 
-        With `can_wait` unset the rest is lost. Linux: n_tty_receive_buf_common.
+        With `can_wait` unset the rest is lost. Linux: drivers/tty/n_tty.c, n_tty_receive_buf_common.
         """
         taken = 0
         while True:
@@ -229,7 +232,7 @@ class LineDiscipline:
             taken += len(part)
 
     def _take_in(self, data: bytes) -> None:
-        """Linux: __receive_buf."""
+        """Linux: drivers/tty/n_tty.c, __receive_buf."""
         if self.is_raw:
             if self.has_literal_next:
                 self.has_literal_next = False
@@ -259,7 +262,7 @@ class LineDiscipline:
         self.buffer += data
 
     def _take_character(self, character: int) -> None:
-        """Linux: n_tty_receive_buf_standard."""
+        """Linux: drivers/tty/n_tty.c, n_tty_receive_buf_standard."""
         if self.input & ISTRIP:
             character &= 0x7F
         if self.input & IUCLC and self.local & IEXTEN:
@@ -275,7 +278,7 @@ class LineDiscipline:
             self._take_plain(character)
 
     def _take_plain(self, character: int) -> None:
-        """Linux: n_tty_receive_char."""
+        """Linux: drivers/tty/n_tty.c, n_tty_receive_char."""
         self._start_by_any()
         self._echo_plain(character)
         self._put(character)
@@ -299,7 +302,7 @@ class LineDiscipline:
             self.show_echo()
 
     def _take_special(self, character: int) -> None:
-        """Linux: n_tty_receive_char_special."""
+        """Linux: drivers/tty/n_tty.c, n_tty_receive_char_special."""
         flags, local, characters, echo = self.input, self.local, self.characters, self.echo
         if flags & IXON:
             if character == characters[VSTART]:
@@ -377,7 +380,7 @@ class LineDiscipline:
         self.owner.wake_readers()
 
     def _signal(self, signo: int, character: int) -> None:
-        """Linux: n_tty_receive_signal_char and isig."""
+        """Linux: drivers/tty/n_tty.c, n_tty_receive_signal_char, isig."""
         owner = self.owner
         owner.send_signal(signo)
         if not self.local & NOFLSH:
@@ -394,7 +397,7 @@ class LineDiscipline:
     # Erasing
 
     def _erase(self, character: int) -> None:
-        """Take back a character, a word or the line. Linux: n_tty.c, eraser."""
+        """Take back a character, a word or the line. Linux: drivers/tty/n_tty.c, eraser."""
         if self.head == self.line_head:
             return
         local, characters, echo = self.local, self.characters, self.echo
@@ -486,14 +489,17 @@ class LineDiscipline:
     # Output
 
     def show_echo(self) -> None:
-        """Send what is to be echoed as far as there is room. Linux: process_echoes."""
+        """Send what is to be echoed as far as there is room. Linux: drivers/tty/n_tty.c, process_echoes."""
         if self.echo.operations:
             shown = self.echo.show(self.owner.output_room())
             if shown:
                 self.owner.put_output(shown)
 
     def write(self, data: bytes) -> int:
-        """Show what a program writes; how much of it there was room for. Linux: n_tty_write."""
+        """Show what a program writes; how much of it there was room for.
+
+        Linux: drivers/tty/n_tty.c, n_tty_write.
+        """
         self.show_echo()
         owner = self.owner
         if not self.output.is_on:
@@ -508,7 +514,7 @@ class LineDiscipline:
     def has_input(self, least: int = 1) -> bool:
         """Whether there's a line, or outside canonical mode at least `least` bytes.
 
-        Linux: input_available_p.
+        Linux: drivers/tty/n_tty.c, input_available_p.
         """
         if self.is_canonical:
             return self.line_head != self.tail
@@ -525,7 +531,7 @@ class LineDiscipline:
         return (1, 0) if self.local & ICANON else (self.minimum, self.tenths)
 
     def waiting_count(self) -> int:
-        """How many bytes can be read (FIONREAD). Linux: n_tty_ioctl, inq_canon."""
+        """How many bytes can be read (FIONREAD). Linux: drivers/tty/n_tty.c, n_tty_ioctl, inq_canon."""
         if not self.is_canonical:
             return len(self.buffer)
         count = self.line_head - self.tail
@@ -543,7 +549,7 @@ class LineDiscipline:
         return self._read_line(length)
 
     def _read_line(self, length: int) -> bytes:
-        """Linux: canon_copy_from_read_buf."""
+        """Linux: drivers/tty/n_tty.c, canon_copy_from_read_buf."""
         end = self.ends[0] - self.tail
         is_whole = end < length or (end == length and self.buffer[end] == DISABLED)
         if not is_whole:
@@ -562,7 +568,7 @@ class LineDiscipline:
             self.line_head = max(self.line_head, self.tail)
 
     def flush(self) -> None:
-        """Drop what waits to be read. Linux: n_tty_flush_buffer."""
+        """Drop what waits to be read. Linux: drivers/tty/n_tty.c, n_tty_flush_buffer."""
         self.tail = self.head
         self.buffer.clear()
         self.ends.clear()

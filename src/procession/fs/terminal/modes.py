@@ -87,7 +87,8 @@ _LOW_HALF = 0xFFFF
 
 
 class TerminalModes:
-    """How a terminal treats what goes through it (Linux: struct ktermios).
+    """How a terminal treats what goes through it (Linux: include/uapi/asm-generic/termbits.h, struct
+    ktermios).
 
     `input`, `output`, `control` and `local` hold the flags of c_iflag and its like, `characters` the 19
     bytes of c_cc; the speeds are in bits per second. It's never changed: a terminal gets another.
@@ -189,7 +190,10 @@ class TerminalModes:
         ).with_speeds()
 
     def with_speeds(self) -> TerminalModes:
-        """The same, with speeds that agree with c_cflag. Linux: tty_termios_baud_rate."""
+        """The same, with speeds that agree with c_cflag.
+
+        Linux: drivers/tty/tty_baudrate.c, tty_termios_baud_rate.
+        """
         output_speed = _speed_of(self.control & CBAUD, self.output_speed)
         input_bits = self.control >> _INPUT_BAUD_SHIFT & CBAUD
         input_speed = _speed_of(input_bits, self.input_speed) if input_bits else output_speed
@@ -218,7 +222,10 @@ class TerminalModes:
         )
 
     def keeping_locked(self, old: TerminalModes, locked: TerminalModes) -> TerminalModes:
-        """The same, but as in `old` wherever `locked` isn't 0. Linux: unset_locked_termios."""
+        """The same, but as in `old` wherever `locked` isn't 0.
+
+        Linux: drivers/tty/tty_ioctl.c, unset_locked_termios.
+        """
         return TerminalModes(
             _keep(self.input, old.input, locked.input),
             _keep(self.output, old.output, locked.output),
@@ -246,7 +253,7 @@ def _speed_of(bits: int, other: int) -> int:
 
 
 def cooked_modes() -> TerminalModes:
-    """How a slave begins its life: lines, echo, signals. Linux: tty_io.c, tty_std_termios; pty.c."""
+    """How a slave begins its life: lines, echo, signals. In Linux, tty_io.c, tty_std_termios; pty.c."""
     return TerminalModes(
         ICRNL | IXON,
         OPOST | ONLCR,

@@ -70,7 +70,7 @@ class OutputProcessing:
     def convert(self, data: bytes, room: int) -> tuple[bytes, int]:
         """What `data` becomes, as far as that fits into `room` bytes, and how much of `data` that is.
 
-        Linux: n_tty.c, process_output_block and process_output.
+        Linux: drivers/tty/n_tty.c, process_output_block, process_output.
         """
         if self.is_usual and len(data) + data.count(b"\n") <= room:
             end = max(data.rfind(b"\n"), data.rfind(b"\r"))
@@ -92,7 +92,10 @@ class OutputProcessing:
         return bytes(shown), len(data)
 
     def convert_one(self, character: int, room: int) -> bytes | None:
-        """What one character becomes; None if that doesn't fit into `room` bytes. Linux: do_output_char."""
+        """What one character becomes; None if that doesn't fit into `room` bytes.
+
+        Linux: drivers/tty/n_tty.c, do_output_char.
+        """
         if room <= 0:
             return None
         output = self.output

@@ -48,7 +48,7 @@ class PtyEnd(Tty):
         return 0 if self.is_stopped else self.link.arrival_room
 
     def put_output(self, data: bytes) -> int:
-        """Linux: pty_write."""
+        """Linux: drivers/tty/pty.c, pty_write."""
         return 0 if self.is_stopped else self.link.arrive(data)
 
     @property
@@ -65,7 +65,7 @@ class PtyEnd(Tty):
             self.link.pull()
 
     def flush_output(self) -> None:
-        """Linux: pty_flush_buffer."""
+        """Linux: drivers/tty/pty.c, pty_flush_buffer."""
         self.link.pending.clear()
         if self.link.is_packet_mode:
             self.packet_status |= _FLUSHWRITE
@@ -89,7 +89,7 @@ class PtyEnd(Tty):
             self.link.wake_readers()
 
     def input_flushed(self) -> None:
-        """Linux: n_tty.c, n_tty_packet_mode_flush."""
+        """Linux: drivers/tty/n_tty.c, n_tty_packet_mode_flush."""
         self.note_status(0, _FLUSHREAD)
 
     def output_started(self) -> None:
@@ -106,7 +106,7 @@ class PtyEnd(Tty):
             self.size = self.link.size = size
 
     def leave_far_end(self) -> None:
-        """Nobody is here any more: the other end hears of it. Linux: pty_close."""
+        """Nobody is here any more: the other end hears of it. Linux: drivers/tty/pty.c, pty_close."""
         self.has_io_error = True
         self.wake_readers()
         self.wake_writers()
@@ -140,7 +140,7 @@ class PtyMaster(PtyEnd):
         return self.is_packet
 
     def set_packet_mode(self, is_on: bool) -> None:
-        """TIOCPKT. Linux: pty_set_pktmode."""
+        """TIOCPKT. Linux: drivers/tty/pty.c, pty_set_pktmode."""
         if is_on and not self.is_packet:
             self.slave.packet_status = 0
         self.is_packet = is_on
@@ -177,7 +177,7 @@ class PtySlave(PtyEnd):
         self.count = 1
 
     def modes_chosen(self, modes: TerminalModes) -> TerminalModes:
-        """Characters have 8 bits and no parity. Linux: pty_set_termios."""
+        """Characters have 8 bits and no parity. Linux: drivers/tty/pty.c, pty_set_termios."""
         if self.master.is_packet_mode:
             before, after = _has_usual_flow_control(self.modes), _has_usual_flow_control(modes)
             cleared = added = 0
@@ -191,7 +191,10 @@ class PtySlave(PtyEnd):
         return modes.with_control(modes.control & ~(CSIZE | PARENB) | CS8 | CREAD)
 
     def check_open(self) -> None:
-        """A failure is felt by the files that are open already, until one can be opened. Linux: pty_open."""
+        """A failure is felt by the files that are open already, until one can be opened.
+
+        Linux: drivers/tty/pty.c, pty_open.
+        """
         if self.is_other_closed or self.master.is_locked:
             self.has_io_error = True
             raise EIO

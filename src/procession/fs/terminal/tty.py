@@ -33,7 +33,10 @@ _NS_PER_SECOND = 10**9
 _READ_CHUNK = 64
 """In pieces of how many bytes Linux reads a terminal: a greater VMIN isn't waited for."""
 _FEW = 128
-"""A writer is woken when its reader has no more than this left (Linux: TTY_THRESHOLD_UNTHROTTLE)."""
+"""A writer is woken when its reader has no more than this left.
+
+Linux: drivers/tty/n_tty.c, TTY_THRESHOLD_UNTHROTTLE.
+"""
 _TIME_STAMP_MASK = ~7
 """Time stamps of terminals tell only every eighth second, so that nobody learns how fast one types."""
 _HUNG_UP_EVENTS = POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDNORM | POLLWRNORM
@@ -100,7 +103,7 @@ class ReadProgress:
 
 
 class Tty:
-    """One terminal, or one end of a pseudo-terminal (Linux: struct tty_struct).
+    """One terminal, or one end of a pseudo-terminal (Linux: include/linux/tty.h, struct tty_struct).
 
     `count` counts who holds it: open files, and for a pseudo-terminal's slave its master. `session` is the
     session whose controlling terminal this is, `foreground` the id of its foreground process group, 0 for
@@ -239,7 +242,7 @@ class Tty:
         return self.limit - len(self.pending)
 
     def pull(self) -> None:
-        """Hand the line discipline what it has room for. Linux: tty_buffer.c, flush_to_ldisc."""
+        """Hand the line discipline what it has room for. Linux: drivers/tty/tty_buffer.c, flush_to_ldisc."""
         pending = self.pending
         if pending:
             # Taken out first: a character among these may flush what is pending.
@@ -271,7 +274,11 @@ class Tty:
         self.write_queue.wake_all()
 
     def flush_input(self) -> None:
-        """Drop what has come and wasn't read. Linux: tty_perform_flush, TCIFLUSH."""
+        """Drop what has come and wasn't read.
+
+        Linux: drivers/tty/tty_ioctl.c, tty_perform_flush; include/uapi/asm-generic/termbits-common.h,
+        TCIFLUSH.
+        """
         self.pending.clear()
         self.discipline.flush()
         self.readers_are_done()
@@ -279,13 +286,13 @@ class Tty:
     # Output
 
     def stop(self) -> None:
-        """Let output stand still. Linux: tty_io.c, __stop_tty."""
+        """Let output stand still. Linux: drivers/tty/tty_io.c, __stop_tty."""
         if not self.is_stopped:
             self.is_stopped = True
             self.output_stopped()
 
     def start(self) -> None:
-        """Let output go on, unless a program has stopped it. Linux: tty_io.c, __start_tty."""
+        """Let output go on, unless a program has stopped it. Linux: drivers/tty/tty_io.c, __start_tty."""
         if self.is_stopped and not self.is_stopped_by_request:
             self.is_stopped = False
             self.output_started()
@@ -298,14 +305,17 @@ class Tty:
     # Modes
 
     def set_modes(self, modes: TerminalModes) -> None:
-        """Go on with other modes. Linux: tty_ioctl.c, tty_set_termios."""
+        """Go on with other modes. Linux: drivers/tty/tty_ioctl.c, tty_set_termios."""
         self.modes = self.modes_chosen(modes.keeping_locked(self.modes, self.locked_modes))
         self.discipline.set_modes(self.modes)
         self.wake_writers()
         self.wake_readers()
 
     def resize(self, size: tuple[int, int, int, int]) -> None:
-        """Another window size; the foreground process group hears of it. Linux: pty.c, pty_resize."""
+        """Another window size; the foreground process group hears of it.
+
+        Linux: drivers/tty/pty.c, pty_resize.
+        """
         if size != self.size:
             self.jobs.signal_foreground(self, SIGWINCH)
             self.size = size
@@ -313,14 +323,14 @@ class Tty:
     # Opening and closing
 
     def reopen(self) -> None:
-        """Count one more file. Raises EIO, EBUSY. Linux: tty_io.c, tty_reopen."""
+        """Count one more file. Raises EIO, EBUSY. Linux: drivers/tty/tty_io.c, tty_reopen."""
         if self.is_exclusive and not self.jobs.has_capability(CAP_SYS_ADMIN):
             raise EBUSY
         self.check_open()
         self.count += 1
 
     def release(self, file: TtyFile) -> None:
-        """An open file is gone. Linux: tty_io.c, tty_release."""
+        """An open file is gone. Linux: drivers/tty/tty_io.c, tty_release."""
         self.closing()
         self.count -= 1
         self.files.pop(file, None)
@@ -328,7 +338,7 @@ class Tty:
     def hang_up(self, *, is_session_ending: bool = False) -> None:
         """Nobody hears or says anything here any more, unless they open it anew.
 
-        Linux: tty_io.c, __tty_hangup.
+        Linux: drivers/tty/tty_io.c, __tty_hangup.
         """
         for file in self.files:
             file.is_hung_up = True
@@ -345,7 +355,7 @@ class Tty:
 
 
 class TtyFile(File):
-    """An open terminal (Linux: tty_fops; hung_up_tty_fops once `is_hung_up`)."""
+    """An open terminal (in Linux, tty_fops; hung_up_tty_fops once `is_hung_up`)."""
 
     __slots__ = ("is_hung_up", "tty")
 
@@ -361,7 +371,7 @@ class TtyFile(File):
         self.tty.release(self)
 
     def read(self, length: int) -> bytes:
-        """Linux: n_tty.c, n_tty_read."""
+        """Linux: drivers/tty/n_tty.c, n_tty_read."""
         tty = self.tty
         progress = tty.jobs.progress
         waited = progress if isinstance(progress, ReadProgress) else None
@@ -428,7 +438,7 @@ class TtyFile(File):
         raise Sleep(tty.read_queue, deadline_ns=deadline_ns, progress=ReadProgress(available, deadline_ns))
 
     def write(self, data: bytes) -> int:
-        """Linux: n_tty.c, n_tty_write."""
+        """Linux: drivers/tty/n_tty.c, n_tty_write."""
         tty = self.tty
         if self.is_hung_up or tty.has_io_error:
             raise EIO
@@ -449,13 +459,13 @@ class TtyFile(File):
         return count
 
     def _time_stamp(self, before_ns: int) -> int:
-        """Linux: tty_io.c, tty_update_time."""
+        """Linux: drivers/tty/tty_io.c, tty_update_time."""
         now_s = self.inode.superblock.vfs.clock.realtime_ns // _NS_PER_SECOND
         before_s = before_ns // _NS_PER_SECOND
         return now_s * _NS_PER_SECOND if (now_s ^ before_s) & _TIME_STAMP_MASK else before_ns
 
     def poll_mask(self) -> int:
-        """Linux: n_tty.c, n_tty_poll; hung_up_tty_poll."""
+        """Linux: drivers/tty/n_tty.c, n_tty_poll; drivers/tty/tty_io.c, hung_up_tty_poll."""
         if self.is_hung_up:
             return _HUNG_UP_EVENTS
         tty = self.tty

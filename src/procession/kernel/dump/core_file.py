@@ -156,7 +156,7 @@ def _segment_flags(protection: int) -> int:
 
 
 def _notes(threads: Sequence[Task], info: SigInfo) -> tuple[list[bytes | int], int]:
-    """The notes, padded, and their size. Linux: fs/binfmt_elf.c, fill_note_info and write_note_info."""
+    """The notes, padded, and their size. Linux: fs/binfmt_elf.c, fill_note_info, write_note_info."""
     dumper = threads[0]
     mm = dumper.mm
     contents: list[tuple[int, bytes]] = []

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 PATTERN_MAXIMUM = 127
-"""The longest kernel.core_pattern, in bytes (Linux: CORENAME_MAX_SIZE with its NUL)."""
+"""The longest kernel.core_pattern, in bytes (in Linux, CORENAME_MAX_SIZE with its NUL)."""
 _NS_PER_S = 1_000_000_000
 _SPACES = b" \t\n\v\f\r"
 

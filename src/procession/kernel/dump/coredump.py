@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 DUMPED = 0x80
 """The bit of a wait status that says that there is a core."""
 _SMALLEST_LIMIT = PAGE_SIZE
-"""With a lower RLIMIT_CORE there is no core (Linux: linux_binfmt.min_coredump)."""
+"""With a lower RLIMIT_CORE there is no core (in Linux, linux_binfmt.min_coredump)."""
 _NO_NESTING = 1
 """The RLIMIT_CORE of a program that gets a core: its own isn't piped."""
 _MODE = 0o600
@@ -45,7 +45,8 @@ _ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 
 
 class CoreDump:
-    """A core on its way (Linux: struct core_state, struct coredump_params).
+    """A core on its way (Linux: include/linux/sched/signal.h, struct core_state; include/linux/coredump.h,
+    struct coredump_params).
 
     `dumper` is the thread that the signal of `info` ends; it dumps with `credentials`. `halted` are the
     process's other threads that have come to a halt, the latest first; they wait in `halt_queue` for the
@@ -313,7 +314,8 @@ def _take_unwritten(dump: CoreDump) -> bool:
 
 
 def _must_await_program(kernel: Kernel, task: Task, dump: CoreDump, pipe: PipeFile) -> bool:
-    """Whether the reader is still there, with kernel.core_pipe_limit. Linux: wait_for_dump_helpers.
+    """Whether the reader is still there, with kernel.core_pipe_limit. Linux: fs/coredump.c,
+    wait_for_dump_helpers.
 
     It learns that the core is complete: the dumper's end counts as one for reading meanwhile.
     """

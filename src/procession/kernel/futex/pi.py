@@ -42,7 +42,7 @@ _LONGEST_CHAIN = 1024
 
 
 class PiState:
-    """A lock that threads wait for, and its `owner` (Linux: struct futex_pi_state)."""
+    """A lock that threads wait for, and its `owner` (Linux: kernel/futex/futex.h, struct futex_pi_state)."""
 
     __slots__ = ("key", "owner")
 
@@ -205,7 +205,7 @@ def _reorder(waiter: PiWaiter) -> Task:
 
 
 def waiter_changed(task: Task) -> None:
-    """The policy of `task` has changed. Linux: kernel/locking/rtmutex.c, rt_mutex_adjust_pi."""
+    """The policy of `task` has changed. Linux: kernel/locking/rtmutex_api.c, rt_mutex_adjust_pi."""
     waiter = _lock_waited_for(task)
     if waiter is not None:
         adjust_priority(_reorder(waiter))

@@ -89,7 +89,7 @@ class FutexWait(Abandonable):
 
 
 class FutexWaiter(FutexWait):
-    """A thread that waits on one futex (Linux: struct futex_q).
+    """A thread that waits on one futex (Linux: kernel/futex/futex.h, struct futex_q).
 
     `bitset` says which wakes it hears; `is_woken` that somebody has chosen it: it's in no list any more,
     whatever else happens. `is_for_lock` tells the waiters that have to do with priority-inheriting locks,
@@ -132,7 +132,7 @@ class FutexWaiter(FutexWait):
 
 
 class FutexTable:
-    """Who waits on which futex, in the order in which they'll be woken (Linux: the hash buckets).
+    """Who waits on which futex, in the order in which they'll be woken (in Linux, the hash buckets).
 
     `locks` are the priority-inheriting locks that somebody waits for. A futex without waiters isn't here.
     """

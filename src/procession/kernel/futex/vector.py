@@ -20,7 +20,7 @@ class ExpectedWord(NamedTuple):
 
 
 class VectorWait(FutexWait):
-    """A thread that waits on all futexes of a vector (Linux: struct futex_vector)."""
+    """A thread that waits on all futexes of a vector (Linux: kernel/futex/futex.h, struct futex_vector)."""
 
     __slots__ = ("members",)
 

@@ -25,7 +25,10 @@ def seen_namespace(kernel: Kernel) -> IpcNamespace:
 
 
 def make_mqueue(kernel: Kernel, options: bytes) -> MqueueFileSystem:
-    """What mount(2) shows: the same queues at each place. Raises EINVAL. Linux: mqueue_get_tree."""
+    """What mount(2) shows: the same queues at each place. Raises EINVAL.
+
+    Linux: ipc/mqueue.c, mqueue_get_tree.
+    """
     from procession.kernel.ipc.posix_queue import queues_of
 
     if options:

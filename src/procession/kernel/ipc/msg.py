@@ -18,11 +18,11 @@ MSG_NOERROR = int(MsgFlag.MSG_NOERROR)
 MSG_EXCEPT = int(MsgFlag.MSG_EXCEPT)
 MSG_COPY = int(MsgFlag.MSG_COPY)
 ANY, EQUAL, NOT_EQUAL, AT_MOST, BY_POSITION = range(5)
-"""How msgrcv(2) searches (Linux: SEARCH_*)."""
+"""How msgrcv(2) searches (in Linux, SEARCH_*)."""
 _LARGEST_TYPE = (1 << 63) - 1
 _NO_LIMIT = 0x7FFFFFFF
 _BYTES_FOR_ONE = 48
-"""What a message is taken to cost beside its bytes (Linux: sizeof(struct msg_msg))."""
+"""What a message is taken to cost beside its bytes (in Linux, sizeof(struct msg_msg))."""
 _BYTES_FOR_QUEUE = 256
 
 
@@ -67,7 +67,7 @@ class MessageWish:
 
 
 class MessageReceiver(Abandonable):
-    """A msgrcv(2) that waits: the progress of its sleep (Linux: struct msg_receiver).
+    """A msgrcv(2) that waits: the progress of its sleep (Linux: ipc/msg.c, struct msg_receiver).
 
     `room` is how long a message may be. A sender hands its message over in `received`, or says in `failure`
     why there is none.
@@ -90,7 +90,7 @@ class MessageReceiver(Abandonable):
 
 
 class MessageSender(Abandonable):
-    """A msgsnd(2) that waits for room: the progress of its sleep (Linux: struct msg_sender)."""
+    """A msgsnd(2) that waits for room: the progress of its sleep (Linux: ipc/msg.c, struct msg_sender)."""
 
     __slots__ = ("message", "queue", "task")
 
@@ -106,7 +106,7 @@ class MessageSender(Abandonable):
 
 
 class MessageQueue(IpcObject):
-    """One queue (Linux: struct msg_queue).
+    """One queue (Linux: ipc/msg.c, struct msg_queue).
 
     `byte_count` sums what `messages` hold; `byte_limit` (msg_qbytes) bounds it, and their number too.
     """
@@ -223,7 +223,10 @@ class MessageQueue(IpcObject):
         raise Sleep(progress=receiver, interrupted=ERESTARTNOHAND)
 
     def wake_senders(self) -> None:
-        """There is more room: wake those whose message fits; the others go behind. Linux: ss_wakeup."""
+        """There is more room: wake those whose message fits; the others go behind.
+
+        Linux: ipc/msg.c, ss_wakeup.
+        """
         for sender in list(self.senders):
             self.senders.remove(sender)
             if self.has_room(len(sender.message.data)):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class IpcNamespace(Namespace):
-    """The System V objects of a group of tasks (Linux: struct ipc_namespace).
+    """The System V objects of a group of tasks (Linux: include/linux/ipc_namespace.h, struct ipc_namespace).
 
     `largest_segment` (shmmax, bytes) and `most_pages` (shmall) bound shared memory, `used_pages` counts it;
     `forces_removal` is kernel.shm_rmid_forced. `set_size`, `most_semaphores` and `most_operations` are three

@@ -20,7 +20,7 @@ WRITE = 0o222
 EXECUTE = 0o111
 INDEX_BITS = 15
 MAXIMUM_OBJECTS = 1 << INDEX_BITS
-"""No limit on the objects of a kind is above it (Linux: IPCMNI)."""
+"""No limit on the objects of a kind is above it (Linux: ipc/util.h, IPCMNI)."""
 _LARGEST_SEQUENCE = 0x7FFFFFFF >> INDEX_BITS
 _LEAST_CYCLE = 64
 _NS_PER_S = 1_000_000_000
@@ -28,7 +28,7 @@ _UNSET_ID = 0xFFFFFFFF
 
 
 class IpcObject:
-    """One object with a key and an id (Linux: struct kern_ipc_perm).
+    """One object with a key and an id (Linux: include/linux/ipc.h, struct kern_ipc_perm).
 
     `uid` and `gid` are the owner's, `cuid` and `cgid` the creator's; `mode` are nine permission bits, and
     more for shared memory. `ctime_s` is when it was made or changed last, in seconds since the epoch.
@@ -86,7 +86,7 @@ Kind = TypeVar("Kind", bound=IpcObject)
 
 
 class IdTable(Generic[Kind]):
-    """All objects of one kind (Linux: struct ipc_ids).
+    """All objects of one kind (Linux: include/linux/ipc_namespace.h, struct ipc_ids).
 
     An id is a sequence number above an index: the index of a removed object is used again only after a
     cycle through `_LEAST_CYCLE` others, and then under another sequence number. `limit` is how many objects

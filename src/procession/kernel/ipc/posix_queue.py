@@ -55,7 +55,7 @@ def queues_of(kernel: Kernel, namespace: IpcNamespace) -> MqueueFileSystem:
 
 
 class QueueWait(Abandonable):
-    """A send or receive that waits: the progress of its sleep (Linux: struct ext_wait_queue).
+    """A send or receive that waits: the progress of its sleep (Linux: ipc/mqueue.c, struct ext_wait_queue).
 
     `deadline_ns` is of CLOCK_REALTIME, None for no timeout.
     """
@@ -98,7 +98,7 @@ class QueueWait(Abandonable):
 
 
 def turn_of(task: Task) -> int:
-    """The lower, the sooner a task's turn (Linux: task_struct.prio)."""
+    """The lower, the sooner a task's turn (in Linux, task_struct.prio)."""
     if task.policy == SCHED_DEADLINE:
         return -1
     if task.policy in REAL_TIME:

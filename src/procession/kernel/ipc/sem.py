@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SEM_UNDO = int(SemFlag.SEM_UNDO)
 _BYTES_FOR_ONE = 64
-"""What a semaphore is taken to cost (Linux: sizeof(struct sem))."""
+"""What a semaphore is taken to cost (in Linux, sizeof(struct sem))."""
 
 
 class SemaphoreOperation(NamedTuple):
@@ -31,7 +31,7 @@ class SemaphoreOperation(NamedTuple):
 
 
 class SemaphoreWait(Abandonable):
-    """A semop(2) that waits: the progress of its sleep (Linux: struct sem_queue).
+    """A semop(2) that waits: the progress of its sleep (Linux: ipc/sem.c, struct sem_queue).
 
     `blocking` is the operation that can't be done now. Once whoever changed the set has done everything, or
     found that it can't be, `is_done` is set, and `failure` if it has failed.
@@ -97,7 +97,7 @@ class SemaphoreWait(Abandonable):
 
 
 class SemaphoreSet(IpcObject):
-    """A set of semaphores (Linux: struct sem_array).
+    """A set of semaphores (Linux: ipc/sem.c, struct sem_array).
 
     `values` and `pids`, the processes that changed them last, are by number. `altering` are the calls that
     wait and will change values, `watching` those that wait for zeros only, each in the order in which they
@@ -159,7 +159,10 @@ class SemaphoreSet(IpcObject):
     def operate(
         self, task: Task, operations: tuple[SemaphoreOperation, ...], deadline_ns: int | None = None
     ) -> int:
-        """semtimedop(2). Raises EFBIG, EACCES, ENOMEM, EAGAIN, ERANGE, Sleep. Linux: __do_semtimedop."""
+        """semtimedop(2). Raises EFBIG, EACCES, ENOMEM, EAGAIN, ERANGE, Sleep.
+
+        Linux: ipc/sem.c, __do_semtimedop.
+        """
         if max(operation.number for operation in operations) >= len(self.values):
             raise EFBIG(f"the set has {len(self.values)} semaphores")
         self.check_access(task, WRITE if any(operation.change for operation in operations) else READ)

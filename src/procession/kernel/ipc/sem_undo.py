@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class SemaphoreUndo:
-    """What is to be added to the semaphores of one set (Linux: struct sem_undo).
+    """What is to be added to the semaphores of one set (Linux: ipc/sem.c, struct sem_undo).
 
     `adjustments` has a number for each semaphore.
     """
@@ -26,7 +26,7 @@ class SemaphoreUndo:
 class UndoList:
     """The undos of one process, or of all tasks that share them (CLONE_SYSVSEM).
 
-    `reference_count` counts those tasks. Linux: struct sem_undo_list.
+    `reference_count` counts those tasks. Linux: ipc/sem.c, struct sem_undo_list.
     """
 
     __slots__ = ("reference_count", "undos")

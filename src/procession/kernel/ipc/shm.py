@@ -34,7 +34,7 @@ _NORESERVE = 0o10000
 
 
 class SharedSegment(IpcObject):
-    """One segment (Linux: struct shmid_kernel).
+    """One segment (Linux: ipc/shm.c, struct shmid_kernel).
 
     `size` is in bytes; the pages are those of the inode at `path`. `attach_count` counts the areas that map
     it, whatever the process; `creator` is the task that made it, as long as that lives. `locker` is the user
@@ -85,7 +85,10 @@ class SharedSegment(IpcObject):
         self.atime_s = self._touch()
 
     def area_removed(self) -> None:
-        """An area is gone; the last one takes a segment with it that was removed. Linux: shm_close."""
+        """An area is gone; the last one takes a segment with it that was removed.
+
+        Linux: ipc/shm.c, shm_close.
+        """
         self.attach_count -= 1
         self.dtime_s = self._touch()
         if self.may_be_destroyed:
@@ -175,7 +178,7 @@ class SharedSegment(IpcObject):
 
 
 class Attachment(RegularFile):
-    """What one shmat(2) maps: each area that holds it counts (Linux: struct shm_file_data)."""
+    """What one shmat(2) maps: each area that holds it counts (Linux: ipc/shm.c, struct shm_file_data)."""
 
     __slots__ = ("segment",)
 

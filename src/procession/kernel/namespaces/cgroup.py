@@ -8,7 +8,11 @@ from procession.fs.namespace import CLONE_NEWCGROUP, Namespace
 
 
 class CgroupNamespace(Namespace):
-    """Linux: struct cgroup_namespace. There is one control group yet, which is the root in each."""
+    """
+
+    Linux: include/linux/cgroup.h, struct cgroup_namespace. There is one control group yet, which is the root
+    in each.
+    """
 
     __slots__ = ()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 class NsProxy:
     """The namespaces of a task but for its user namespace, which its credentials have, and its pid
-    namespace, which its `Pid` has (Linux: struct nsproxy).
+    namespace, which its `Pid` has (Linux: include/linux/nsproxy.h, struct nsproxy).
 
     Tasks share one, so it's never changed once a task has it: make another with `copy`. `time` is what the
     clocks of the task show, `time_for_children` what those of its children will. It holds each of its
@@ -77,7 +77,7 @@ class NsProxy:
         )
 
     def acquire(self) -> NsProxy:
-        """One more task has it (Linux: get_nsproxy)."""
+        """One more task has it (Linux: include/linux/nsproxy.h, get_nsproxy)."""
         self.reference_count += 1
         return self
 

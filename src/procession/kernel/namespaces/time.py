@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TimeNamespace(Namespace):
-    """Linux: struct time_namespace.
+    """Linux: include/linux/time_namespace.h, struct time_namespace.
 
     The offsets are added to the machine's clocks. They can be set until `is_frozen`: a task is in it.
     """

@@ -23,7 +23,9 @@ _PER_MASK = 0xFF
 
 
 class UtsNamespace(Namespace):
-    """The names of a machine, as a group of tasks sees them (Linux: struct uts_namespace): 64 bytes each."""
+    """The names of a machine, as a group of tasks sees them (in Linux, struct uts_namespace): 64 bytes
+    each.
+    """
 
     __slots__ = ("domain_name", "host_name", "machine", "release", "system_name", "version")
 

@@ -34,7 +34,7 @@ def auxiliary_vector(
 
     `headers`, `base`, `entry`, `random`, `name` and `platform` are addresses; `flags` is AT_FLAGS,
     `program_fd` the descriptor of a program that an interpreter of binfmt_misc runs, if it is to have one.
-    Linux: create_elf_tables.
+    Linux: fs/binfmt_elf.c, create_elf_tables.
     """
     entries = (
         *(AuxvType.AT_MINSIGSTKSZ, MINIMUM_SIGNAL_STACK, AuxvType.AT_HWCAP, HWCAP),

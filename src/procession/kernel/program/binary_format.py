@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from procession.fs.inode import Superblock
 
 HEAD_BYTES = 256
-"""How much of a file can be matched (Linux: BINPRM_BUF_SIZE)."""
+"""How much of a file can be matched (Linux: include/uapi/linux/binfmts.h, BINPRM_BUF_SIZE)."""
 _SHORTEST_REGISTRATION, _LONGEST_REGISTRATION = 11, 1920
 _DIGITS = re.compile(rb"[+-]?[0-9]+")
 _ESCAPE = re.compile(rb"\\x([0-9A-Fa-f]{1,2})")
@@ -21,7 +21,7 @@ _BROKEN_ESCAPE = re.compile(rb"\\x(?![0-9A-Fa-f]{2})")
 
 
 class BinaryFormat:
-    """One registered format (Linux: struct binfmt_misc's Node).
+    """One registered format (in Linux, struct binfmt_misc's Node).
 
     A file matches by its `extension`, or by `magic` at `offset`, whose bits that `mask` has at 0 don't
     count. `flags` are the letters of "POCF" that were given. `interpreter_file` was opened at once for F.
@@ -177,7 +177,10 @@ def _field(text: bytes, delimiter: bytes) -> tuple[bytes, bytes]:
 
 
 def _bytes_field(text: bytes, delimiter: bytes) -> tuple[bytes, bytes]:
-    """A field whose `\\xHH` stand for bytes, and the rest. Raises EINVAL. Linux: scanarg."""
+    """A field whose `\\xHH` stand for bytes, and the rest. Raises EINVAL.
+
+    Linux: fs/binfmt_misc.c, scanarg.
+    """
     field, rest = _field(text, delimiter)
     if _BROKEN_ESCAPE.search(field):
         raise EINVAL("\\x without two digits")

@@ -28,7 +28,7 @@ PATH_MAX = 4096
 _MAXIMUM_OFFSET = (1 << 63) - 1
 
 PIE_BASE = 0x5555_5555_4000
-"""Where position-independent programs with an interpreter go (Linux: ELF_ET_DYN_BASE, not randomised)."""
+"""Where position-independent programs with an interpreter go (in Linux, ELF_ET_DYN_BASE, not randomised)."""
 
 
 class Segment(NamedTuple):

@@ -95,7 +95,8 @@ class Program:
 
 
 class BinaryParameters:
-    """What is known of the program on the way to running it (Linux: struct linux_binprm).
+    """What is known of the program on the way to running it (Linux: include/linux/binfmts.h, struct
+    linux_binprm).
 
     `name` is what AT_EXECFN shows, `interpreter_name` what the search for a handler is at: the same, or a
     script's interpreter. `arguments` and `environment` are the strings without their NULs. `held` are the
@@ -238,7 +239,10 @@ def do_execve(
 
 
 def _check_process_limit(task: Task) -> None:
-    """setuid(2) went over RLIMIT_NPROC: exec refuses while that is still so. Linux: do_execveat_common."""
+    """setuid(2) went over RLIMIT_NPROC: exec refuses while that is still so.
+
+    Linux: fs/exec.c, do_execveat_common.
+    """
     credentials = task.credentials
     if credentials.user.process_count > task.group.limits.soft[RLIMIT_NPROC]:
         raise EAGAIN("RLIMIT_NPROC")

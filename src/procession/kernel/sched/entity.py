@@ -7,7 +7,8 @@ ROUND_ROBIN_SLICE_NS = 100_000_000
 
 
 class SchedulingEntity:
-    """What the scheduler keeps of a task (Linux: struct sched_entity, sched_rt_entity, sched_dl_entity).
+    """What the scheduler keeps of a task (Linux: include/linux/sched.h, struct sched_entity,
+    sched_rt_entity, sched_dl_entity).
 
     `virtual_runtime_ns` is the time that it ran, divided by its weight. `ticket` is its place in a queue, 0
     when it's in none: an entry with another ticket is void. `inherited_priority` is the highest real-time

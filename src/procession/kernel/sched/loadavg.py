@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 LOAD_SHIFT = 11
-"""The averages are in units of 1 / 2048 task (Linux: FSHIFT)."""
+"""The averages are in units of 1 / 2048 task (Linux: include/linux/sched/loadavg.h, FSHIFT)."""
 ONE = 1 << LOAD_SHIFT
 SAMPLE_NS = 5_004_000_000
-"""Five seconds and a tick between samples (Linux: LOAD_FREQ, with 250 ticks a second)."""
+"""Five seconds and a tick between samples (in Linux, LOAD_FREQ, with 250 ticks a second)."""
 _DAMPING = (1884, 2014, 2037)
 """What stays of an average from one sample to the next: 1/exp(5 s/1 min), /5 min, /15 min, times ONE."""
 _ACTIVE = (TaskState.RUNNING, TaskState.RUNNABLE, TaskState.UNINTERRUPTIBLE, TaskState.KILLABLE)
@@ -45,7 +45,7 @@ class LoadAverages:
 
 
 def damped(average: int, damping: int, active: int) -> int:
-    """The average after a sample; rounded up if it grows. Linux: linux/sched/loadavg.h, calc_load."""
+    """The average after a sample; rounded up if it grows. Linux: include/linux/sched/loadavg.h, calc_load."""
     total = average * damping + active * (ONE - damping)
     if active >= average:
         total += ONE - 1

@@ -28,13 +28,19 @@ IOPRIO_CLASS_NONE, IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE = range(4
 
 
 def check_fork(parent: Task) -> None:
-    """Raise EAGAIN if `parent` has a reservation, which no child can have too. Linux: sched_fork."""
+    """Raise EAGAIN if `parent` has a reservation, which no child can have too.
+
+    Linux: kernel/sched/core.c, sched_fork.
+    """
     if parent.policy == SCHED_DEADLINE and not parent.resets_scheduling_on_fork:
         raise EAGAIN("a SCHED_DEADLINE task that doesn't reset its children")
 
 
 def inherit_scheduling(parent: Task, child: Task) -> None:
-    """Give a new task its parent's policy and priorities, or the default ones. Linux: sched_fork."""
+    """Give a new task its parent's policy and priorities, or the default ones.
+
+    Linux: kernel/sched/core.c, sched_fork.
+    """
     child.nice = parent.nice
     child.policy = parent.policy
     child.realtime_priority = parent.realtime_priority
@@ -50,7 +56,10 @@ def inherit_scheduling(parent: Task, child: Task) -> None:
 
 
 def find_task(task: Task, pid: int) -> Task:
-    """The task of that id, 0 being the caller. Raises ESRCH. Linux: find_process_by_pid."""
+    """The task of that id, 0 being the caller. Raises ESRCH.
+
+    Linux: kernel/sched/syscalls.c, find_process_by_pid.
+    """
     if pid == 0:
         return task
     found: Task | None = task.kernel.tasks.get(Tid(pid))
@@ -155,7 +164,10 @@ def check_affinity_access(task: Task, target: Task) -> None:
 
 
 def selected_tasks(task: Task, which: int, who: int) -> Iterator[Task]:
-    """The tasks that getpriority(2) means by `which` and `who`. Linux: kernel/sys.c, setpriority."""
+    """The tasks that getpriority(2) means by `which` and `who`.
+
+    Linux: kernel/sys.c, SYSCALL_DEFINE3(setpriority).
+    """
     kernel = task.kernel
     if which == PRIO_PROCESS:
         target = kernel.tasks.get(Tid(who)) if who else task

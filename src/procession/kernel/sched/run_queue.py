@@ -70,7 +70,8 @@ def weight_of(task: Task) -> int:
 
 
 class RunQueue:
-    """The runnable tasks of a virtual processor, without the one that runs (Linux: struct rq).
+    """The runnable tasks of a virtual processor, without the one that runs (Linux: kernel/sched/sched.h,
+    struct rq).
 
     `fair` is a heap by virtual runtime, `realtime` holds a deque for each priority with bits in
     `realtime_mask`, `deadlines` is a heap by deadline. `count` says how many wait, `last` who ran last.
@@ -196,7 +197,7 @@ class RunQueue:
         return self.is_better_than(running, now_ns)
 
     def account(self, task: Task, work_ns: int, clock: Clock) -> None:
-        """`task` has run for `work_ns`. Linux: update_curr, update_min_vruntime and their like."""
+        """`task` has run for `work_ns`. In Linux, update_curr, update_min_vruntime and their like."""
         entity = task.entity
         kind = class_of(task)
         if kind == CLASS_FAIR:

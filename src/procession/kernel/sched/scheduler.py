@@ -36,7 +36,7 @@ _BANDWIDTH_LIMIT = (95 << _BANDWIDTH_SHIFT) // 100
 
 
 class Scheduler:
-    """Fair, real-time and deadline scheduling on one or more virtual processors (Linux: kernel/sched).
+    """Fair, real-time and deadline scheduling on one or more virtual processors (in Linux, kernel/sched).
 
     There is one engine, so the processors take turns: each runs its task for a slice, and while several are
     busy virtual time goes on accordingly more slowly. A slice's length varies by up to an eighth, chosen by
@@ -55,7 +55,7 @@ class Scheduler:
     # The life of a task here
 
     def start(self, task: Task) -> None:
-        """Let a new task run (Linux: wake_up_new_task)."""
+        """Let a new task run (Linux: kernel/sched/core.c, wake_up_new_task)."""
         set_state(task, TaskState.RUNNABLE)
         queue = self._place(task)
         if class_of(task) == CLASS_FAIR:
@@ -86,7 +86,10 @@ class Scheduler:
         task.times.voluntary_switches += 1
 
     def wake(self, task: Task, cause: str = CAUSE_QUEUE) -> None:
-        """Make a sleeping or stopped task runnable; nothing happens to any other (Linux: try_to_wake_up)."""
+        """Make a sleeping or stopped task runnable; nothing happens to any other.
+
+        Linux: kernel/sched/core.c, try_to_wake_up.
+        """
         if TaskState.INTERRUPTIBLE <= task.state <= TaskState.TRACED:
             observer = self.kernel.observer
             if observer is not None:
@@ -307,7 +310,7 @@ class Scheduler:
         return best if best is not None else processors[0]
 
     def _pull(self, idle: RunQueue) -> None:
-        """Bring an idle processor a task that waits for another (Linux: newidle balance)."""
+        """Bring an idle processor a task that waits for another (in Linux, newidle balance)."""
         donor = max(self.processors, key=_count_of)
         if donor.count < 2:
             return

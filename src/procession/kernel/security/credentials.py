@@ -26,7 +26,8 @@ UNCHANGED = 0xFFFFFFFF
 
 
 class User:
-    """What is counted for one real user id, against its limits (Linux: struct user_struct, struct ucounts).
+    """What is counted for one real user id, against its limits (Linux: include/linux/sched/user.h, struct
+    user_struct; include/linux/user_namespace.h, struct ucounts).
 
     `process_count` counts tasks (RLIMIT_NPROC), `pending_signals` queued siginfos (RLIMIT_SIGPENDING),
     `locked_bytes` and `message_queue_bytes` what RLIMIT_MEMLOCK and RLIMIT_MSGQUEUE bound. `table` has the
@@ -78,12 +79,13 @@ class ExecCredentials:
 
 
 class Credentials:
-    """The ids and rights of a task (Linux: struct cred; credentials(7), capabilities(7)).
+    """The ids and rights of a task (in Linux, struct cred; credentials(7), capabilities(7)).
 
     The capabilities are over what `user_namespace` owns. Never changed once a task has it: make another with
     `replace` and give it with `commit_credentials`, so tasks and open files may share one. Capability sets
     are ints, bit n for capability n. `exceeds_processes` is set when a change of the real user id went over
-    RLIMIT_NPROC: execve(2) fails with EAGAIN while it still does (Linux: PF_NPROC_EXCEEDED).
+    RLIMIT_NPROC: execve(2) fails with EAGAIN while it still does (Linux: include/linux/sched.h,
+    PF_NPROC_EXCEEDED).
     """
 
     __slots__ = (
@@ -147,7 +149,10 @@ class Credentials:
         return credentials
 
     def has_capability(self, capability: int) -> bool:
-        """Whether `capability` (CAP_KILL is 5) is effective over the whole machine (Linux: capable)."""
+        """Whether `capability` (CAP_KILL is 5) is effective over the whole machine.
+
+        Linux: kernel/capability.c, capable.
+        """
         return bool(self.cap_effective >> capability & 1) and not self.user_namespace.level
 
     def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
@@ -167,15 +172,21 @@ class Credentials:
         return bool(self.cap_effective >> capability & 1)
 
     def is_in_group(self, gid: int) -> bool:
-        """Whether `gid` is the file system group or a supplementary one (Linux: in_group_p)."""
+        """Whether `gid` is the file system group or a supplementary one.
+
+        Linux: kernel/groups.c, in_group_p.
+        """
         return gid == self.fsgid or gid in self.groups
 
     def is_secure(self, bit: int) -> bool:
-        """Whether securebit number `bit` is set (Linux: issecure)."""
+        """Whether securebit number `bit` is set (Linux: include/linux/securebits.h, issecure)."""
         return bool(self.securebits >> bit & 1)
 
     def replace(self, **changes: Any) -> Credentials:
-        """Credentials that differ from these in the given attributes (Linux: prepare_creds)."""
+        """Credentials that differ from these in the given attributes.
+
+        Linux: kernel/cred.c, prepare_creds.
+        """
         twin = Credentials(self.user_namespace, self.user, self.uid, self.gid, self.groups)
         twin.cap_ambient = self.cap_ambient
         twin.cap_bounding = self.cap_bounding
@@ -287,7 +298,7 @@ def commit_credentials(task: Task, new: Credentials) -> None:
 def _commit_users(task: Task, new: Credentials) -> None:
     """Commit a change of user ids, with its effects on capabilities and accounts.
 
-    Linux: kernel/sys.c, set_user and flag_nproc_exceeded; security/commoncap.c, cap_emulate_setxuid.
+    Linux: kernel/sys.c, set_user, flag_nproc_exceeded; security/commoncap.c, cap_emulate_setxuid.
     """
     old = task.credentials
     if not old.is_secure(SECURE_NO_SETUID_FIXUP):

@@ -39,12 +39,15 @@ def credentials_allow(mine: Credentials, target: Task, *, by_fs_ids: bool) -> bo
 
 
 def has_memory(task: Task) -> bool:
-    """Whether `task` still has an address space (Linux: task_struct.mm)."""
+    """Whether `task` still has an address space (in Linux, task_struct.mm)."""
     return not task.is_exiting and task.mm.reference_count > 0
 
 
 def memory_of(task: Task, target: Task, *, by_fs_ids: bool) -> MemoryDescriptor:
-    """The address space of `target`. Raises ESRCH if it has none any more, EPERM. Linux: mm_access."""
+    """The address space of `target`. Raises ESRCH if it has none any more, EPERM.
+
+    Linux: kernel/fork.c, mm_access.
+    """
     mm = target.mm
     if mm is task.mm:
         return mm

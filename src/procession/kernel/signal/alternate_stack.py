@@ -16,19 +16,25 @@ SS_AUTODISARM = int(SignalStackFlag.SS_AUTODISARM)
 
 
 def is_within_alternate_stack(task: Task, pointer: int) -> bool:
-    """Whether the stack pointer is in it, armed or not. Linux: __on_sig_stack."""
+    """Whether the stack pointer is in it, armed or not.
+
+    Linux: include/linux/sched/signal.h, __on_sig_stack.
+    """
     base, size, _ = task.alternate_stack
     return 0 < pointer - base <= size
 
 
 def is_on_alternate_stack(task: Task, pointer: int) -> bool:
-    """Whether the thread runs on it; one that disarms itself never counts. Linux: on_sig_stack."""
+    """Whether the thread runs on it; one that disarms itself never counts.
+
+    Linux: include/linux/sched/signal.h, on_sig_stack.
+    """
     base, size, flags = task.alternate_stack
     return 0 < pointer - base <= size and not flags & SS_AUTODISARM
 
 
 def stack_flags(task: Task, pointer: int) -> int:
-    """What sigaltstack(2) reports as ss_flags. Linux: sas_ss_flags."""
+    """What sigaltstack(2) reports as ss_flags. Linux: include/linux/sched/signal.h, sas_ss_flags."""
     _, size, flags = task.alternate_stack
     state = SS_ONSTACK if is_on_alternate_stack(task, pointer) else 0
     return (state if size else SS_DISABLE) | flags & SS_AUTODISARM
@@ -53,7 +59,10 @@ def set_alternate_stack(task: Task, base: int, flags: int, size: int, pointer: i
 
 
 def restore_alternate_stack(task: Task, base: int, flags: int, size: int, pointer: int) -> None:
-    """Use what a signal frame says, if it's valid and no change is refused. Linux: restore_altstack."""
+    """Use what a signal frame says, if it's valid and no change is refused.
+
+    Linux: kernel/signal.c, restore_altstack.
+    """
     if task.alternate_stack == (base, size, flags & 0xFFFFFFFF):
         return
     try:

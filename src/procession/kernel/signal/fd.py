@@ -33,7 +33,7 @@ _U64 = (1 << 64) - 1
 
 
 class SignalFile(File):
-    """A signalfd: `signals` is the mask of those that it gives (Linux: struct signalfd_ctx).
+    """A signalfd: `signals` is the mask of those that it gives (Linux: fs/signalfd.c, struct signalfd_ctx).
 
     Whoever reads or polls it finds its own signals, whoever made it.
     """

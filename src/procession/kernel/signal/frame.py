@@ -69,7 +69,7 @@ _SAVED_REGISTERS = (R8, R9, R10, R11, R12, R13, R14, R15, RDI, RSI, RBP, RBX, RD
 _CLEARED_FLAGS = 0x100 | 0x400 | 0x10000
 """TF, DF and RF are off in a handler."""
 _RESTORED_FLAGS = 0x50DD5
-"""What of rflags a program may set itself (Linux: FIX_EFLAGS): AC RF OF DF TF SF ZF AF PF CF."""
+"""What of rflags a program may set itself (in Linux, FIX_EFLAGS): AC RF OF DF TF SF ZF AF PF CF."""
 
 _MXCSR = Words("<I")
 _MXCSR_OFFSET = 24
@@ -154,7 +154,7 @@ def leave_frame(kernel: Kernel, task: Task, registers: Registers) -> None:
     """Put back what the frame says, which the program may have changed.
 
     Raises EFAULT for a frame that can't be read or whose floating point state no processor would load.
-    Linux: arch/x86/kernel/signal_64.c, SYSCALL_DEFINE0(rt_sigreturn) and restore_sigcontext.
+    Linux: arch/x86/kernel/signal_64.c, SYSCALL_DEFINE0(rt_sigreturn), restore_sigcontext.
     """
     general = registers.general
     frame = general[RSP] - 8

@@ -57,12 +57,14 @@ def send_group_signal(
 ) -> bool:
     """Send `info` to a process, one of whose threads takes it; the result as of `send_signal`.
 
-    If it can, that is the thread whose id the sender named, or the first.
+    If it can, that is the thread whose id the sender named, or the first. Linux: kernel/signal.c,
+    group_send_sig_info.
     """
     return _send(kernel, preferred or group.leader, group, info, is_group=True)
 
 
 def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_group: bool) -> bool:
+    """Linux: kernel/signal.c, __send_signal_locked."""
     signo = info.signo
     is_forced = info.code == SI_KERNEL
     if not prepare_signal(kernel, task, signo, is_forced=is_forced):
@@ -207,7 +209,10 @@ def begin_group_exit(group: ThreadGroup, code: int) -> None:
 
 
 def kill_thread(thread: Task) -> None:
-    """Make one thread end: SIGKILL is pending for it alone. Linux: zap_other_threads, complete_signal."""
+    """Make one thread end: SIGKILL is pending for it alone.
+
+    Linux: kernel/signal.c, zap_other_threads, complete_signal.
+    """
     withdraw_stop(thread)
     thread.pending.mask |= KILL_BIT
     wake_for_signal(thread, is_fatal=True)

@@ -21,7 +21,8 @@ SA_IMMUTABLE = 0x00800000
 
 
 class SignalAction(NamedTuple):
-    """What is done about one signal (Linux: struct k_sigaction). It is replaced whole, never changed.
+    """What is done about one signal (Linux: include/linux/signal_types.h, struct k_sigaction). It is
+    replaced whole, never changed.
 
     `handler` is SIG_DFL, SIG_IGN or an address; `mask` what is blocked while the handler runs.
     """
@@ -37,10 +38,11 @@ IGNORE_ACTION = SignalAction(SIG_IGN)
 
 
 class SignalHandlers:
-    """The actions for all signals, by number from 1 (Linux: struct sighand_struct).
+    """The actions for all signals, by number from 1 (Linux: include/linux/sched/signal.h, struct
+    sighand_struct).
 
     `reference_count` counts the thread groups that share it (CLONE_SIGHAND). `wait_queue` is where readers
-    and pollers of signalfds wait (Linux: signalfd_wqh).
+    and pollers of signalfds wait (Linux: include/linux/sched/signal.h, signalfd_wqh).
     """
 
     __slots__ = ("actions", "reference_count", "wait_queue")

@@ -44,7 +44,7 @@ SI_TKILL = int(SignalCode.SI_TKILL)
 SI_DETHREAD = int(SignalCode.SI_DETHREAD)
 SI_ASYNCNL = int(SignalCode.SI_ASYNCNL)
 
-# The members of the union (Linux: enum siginfo_layout).
+# The members of the union (Linux: include/linux/signal.h, enum siginfo_layout).
 (
     LAYOUT_KILL,
     LAYOUT_TIMER,
@@ -55,7 +55,8 @@ SI_ASYNCNL = int(SignalCode.SI_ASYNCNL)
     LAYOUT_SYSTEM_CALL,
 ) = range(7)
 
-# The signals whose positive codes say which member holds, and the last such code (Linux: sig_sicodes).
+# The signals whose positive codes say which member holds, and the last such code (Linux: kernel/signal.c,
+# sig_sicodes).
 _SPECIFIC: dict[int, tuple[int, int]] = {
     int(signal): (max(codes), layout)
     for signal, codes, layout in (
@@ -80,7 +81,7 @@ class QueuingTimer(Protocol):
 
 
 class SigInfo:
-    """One generated signal (Linux: struct kernel_siginfo).
+    """One generated signal (Linux: include/linux/signal_types.h, struct kernel_siginfo).
 
     Which fields hold something depends on `signal` and `code`, see `layout`. `utime` and `stime` are in
     clock ticks of 10 ms. `pid` and `uid` are in the receiver's namespaces. `fields` holds the 32 bytes of
@@ -161,7 +162,7 @@ class SigInfo:
 
     @property
     def has_sender(self) -> bool:
-        """Whether `pid` and `uid` hold. Linux: has_si_pid_and_uid."""
+        """Whether `pid` and `uid` hold. Linux: kernel/signal.c, has_si_pid_and_uid."""
         return self.layout in (LAYOUT_KILL, LAYOUT_CHILD, LAYOUT_REAL_TIME)
 
     def pack(self) -> bytes:

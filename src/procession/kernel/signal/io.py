@@ -27,7 +27,7 @@ _BANDS = {_POLL_IN: POLLIN | POLLRDNORM, _POLL_OUT: POLLOUT | POLLWRNORM}
 
 
 class FileOwner:
-    """Whom an open file's signals go to, and which signal (Linux: struct fown_struct).
+    """Whom an open file's signals go to, and which signal (Linux: include/linux/fs.h, struct fown_struct).
 
     `kind` is an OwnerType; `target` a thread, a process or a process group, None when nobody is set.
     `signo` is F_SETSIG's, 0 for a plain SIGIO. `credentials` are those of who set it.
@@ -51,7 +51,10 @@ def owner_of(file: File) -> FileOwner:
 
 
 class ReadinessSignal:
-    """The waiter that signals a file's owner when one of its queues is woken (Linux: fasync_struct)."""
+    """The waiter that signals a file's owner when one of its queues is woken.
+
+    Linux: include/linux/fs.h, fasync_struct.
+    """
 
     __slots__ = ("fd", "file", "kernel", "queues")
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def sender_info(sender: Task, signo: int, code: int) -> SigInfo:
-    """What the receiver learns of a signal from kill(2) or tkill(2). Linux: prepare_kill_siginfo."""
+    """What the receiver learns of a signal from kill(2) or tkill(2).
+
+    Linux: kernel/signal.c, prepare_kill_siginfo.
+    """
     return SigInfo(signo, code, pid=sender.group.pid, uid=sender.credentials.uid)
 
 

@@ -28,7 +28,7 @@ def recalculate_pending(task: Task) -> None:
 def awaited_signals(task: Task) -> int:
     """The mask of signals for which the thread sleeps in rt_sigtimedwait(2), else 0.
 
-    They wake it though it blocks them. Those that it doesn't block are ignored or deadly as ever (Linux:
+    They wake it though it blocks them. Those that it doesn't block are ignored or deadly as ever (in Linux,
     task_struct.real_blocked holds what it blocks).
     """
     frame = task.frame
@@ -73,7 +73,8 @@ def set_temporary_mask(task: Task, mask: int) -> None:
 
     A handler calls it each time that it runs, before it looks, and needn't restore anything: when the call
     ends with a result, the old mask is back before a signal is delivered; when a signal interrupted it, the
-    signal's handler runs first. Linux: kernel/signal.c, set_user_sigmask and restore_saved_sigmask_unless.
+    signal's handler runs first. Linux: kernel/signal.c, set_user_sigmask; include/linux/sched/signal.h,
+    restore_saved_sigmask_unless.
     """
     if not task.work & RESTORE_MASK:
         task.saved_mask = task.blocked
@@ -82,7 +83,10 @@ def set_temporary_mask(task: Task, mask: int) -> None:
 
 
 def restore_saved_mask(task: Task) -> None:
-    """Block again what was blocked before set_temporary_mask. Linux: restore_saved_sigmask."""
+    """Block again what was blocked before set_temporary_mask.
+
+    Linux: include/linux/sched/signal.h, restore_saved_sigmask.
+    """
     if task.work & RESTORE_MASK:
         task.work &= ~RESTORE_MASK
         mask = task.saved_mask

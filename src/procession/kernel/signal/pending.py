@@ -9,7 +9,8 @@ from procession.kernel.signal.set import SYNCHRONOUS
 
 
 class PendingSignals:
-    """A mask of pending signals and what is known about each (Linux: struct sigpending).
+    """A mask of pending signals and what is known about each (Linux: include/linux/signal_types.h, struct
+    sigpending).
 
     A signal below 32 is pending once, however often it's sent; of the real-time signals each one queues.
     `queues` holds the infos by signal number; a pending signal has none there if it came when the

@@ -44,9 +44,9 @@ def mask_of(*signals: int) -> int:
 KILL_BIT = mask_of(SIGKILL)
 ALL_SIGNALS = (1 << SIGNAL_COUNT) - 1
 UNBLOCKABLE = mask_of(SIGKILL, SIGSTOP)
-"""What can't be blocked, handled or ignored (Linux: SIG_KERNEL_ONLY_MASK)."""
+"""What can't be blocked, handled or ignored (Linux: include/linux/signal.h, SIG_KERNEL_ONLY_MASK)."""
 STOPPING = mask_of(SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU)
-"""What stops the process by default (Linux: SIG_KERNEL_STOP_MASK)."""
+"""What stops the process by default (Linux: include/linux/signal.h, SIG_KERNEL_STOP_MASK)."""
 DUMPING = mask_of(
     SIGQUIT,
     SIGILL,
@@ -59,8 +59,11 @@ DUMPING = mask_of(
     SIGXCPU,
     SIGXFSZ,
 )
-"""What ends the process with a core dump by default (Linux: SIG_KERNEL_COREDUMP_MASK)."""
+"""What ends the process with a core dump by default.
+
+Linux: include/linux/signal.h, SIG_KERNEL_COREDUMP_MASK.
+"""
 IGNORED_BY_DEFAULT = mask_of(SIGCONT, SIGCHLD, SIGWINCH, SIGURG)
-"""Linux: SIG_KERNEL_IGNORE_MASK."""
+"""Linux: include/linux/signal.h, SIG_KERNEL_IGNORE_MASK."""
 SYNCHRONOUS = mask_of(SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGSYS)
-"""What an instruction causes, and is delivered before all else (Linux: SYNCHRONOUS_MASK)."""
+"""What an instruction causes, and is delivered before all else (Linux: kernel/signal.c, SYNCHRONOUS_MASK)."""

@@ -30,8 +30,8 @@ SIGNAL_CLD_CONTINUED = 32
 SIGNAL_CLD_MASK = SIGNAL_CLD_STOPPED | SIGNAL_CLD_CONTINUED
 _STOP_FLAGS = SIGNAL_CLD_MASK | SIGNAL_STOP_STOPPED | SIGNAL_STOP_CONTINUED
 
-# A thread's `job_control` (Linux: JOBCTL_* in include/linux/sched/jobctl.h). The low 16 bits are the signal
-# of the last group stop.
+# A thread's `job_control` (in Linux, JOBCTL_* in include/linux/sched/jobctl.h). The low 16 bits are the
+# signal of the last group stop.
 STOP_SIGNAL_MASK = 0xFFFF
 STOP_DEQUEUED = 1 << 16
 """A stop signal was taken, and no SIGCONT came since."""
@@ -42,12 +42,12 @@ STOP_CONSUME = 1 << 18
 
 
 def set_stop_flags(group: ThreadGroup, flags: int) -> None:
-    """Replace the flags that speak of stops. Linux: signal_set_stop_flags."""
+    """Replace the flags that speak of stops. Linux: include/linux/sched/signal.h, signal_set_stop_flags."""
     group.flags = group.flags & ~_STOP_FLAGS | flags
 
 
 def request_stop(task: Task, flags: int) -> bool:
-    """Ask a thread to stop; False if it's dying. Linux: task_set_jobctl_pending."""
+    """Ask a thread to stop; False if it's dying. Linux: kernel/signal.c, task_set_jobctl_pending."""
     if task.is_exiting or (task.work & SIGNAL_PENDING and task.pending.holds(SIGKILL)):
         return False
     task.job_control = task.job_control & ~STOP_SIGNAL_MASK | flags
@@ -55,7 +55,7 @@ def request_stop(task: Task, flags: int) -> bool:
 
 
 def withdraw_stop(task: Task) -> None:
-    """A thread needn't stop any more. Linux: task_clear_jobctl_pending."""
+    """A thread needn't stop any more. Linux: kernel/signal.c, task_clear_jobctl_pending."""
     task.job_control &= STOP_SIGNAL_MASK
 
 

@@ -16,12 +16,15 @@ _KILL_WAKES = (TaskState.INTERRUPTIBLE, TaskState.KILLABLE, TaskState.STOPPED, T
 
 
 def has_fatal_signal(task: Task) -> bool:
-    """Whether SIGKILL waits for this thread (Linux: fatal_signal_pending)."""
+    """Whether SIGKILL waits for this thread (Linux: include/linux/sched/signal.h, fatal_signal_pending)."""
     return bool(task.work & SIGNAL_PENDING and task.pending.mask & KILL_BIT)
 
 
 def wake_for_signal(task: Task, *, is_fatal: bool) -> None:
-    """Say that a signal is pending, and end a sleep that it ends. Linux: signal_wake_up."""
+    """Say that a signal is pending, and end a sleep that it ends.
+
+    Linux: include/linux/sched/signal.h, signal_wake_up.
+    """
     task.work |= SIGNAL_PENDING
     state = task.state
     if state is TaskState.INTERRUPTIBLE or (is_fatal and state in _KILL_WAKES):

@@ -143,7 +143,10 @@ def clock_resolution_ns(task: Task, clock_id: int) -> int:
 
 
 def set_realtime(kernel: Kernel, realtime_ns: int) -> None:
-    """Set CLOCK_REALTIME; whoever waits for a time of day looks again. Linux: do_settimeofday64."""
+    """Set CLOCK_REALTIME; whoever waits for a time of day looks again.
+
+    Linux: kernel/time/timekeeping.c, do_settimeofday64.
+    """
     clock = kernel.clock
     clock.realtime_offset_ns = realtime_ns - clock.now_ns
     clock.set_queue.wake_all()

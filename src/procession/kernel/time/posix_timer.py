@@ -59,7 +59,7 @@ class Notification(NamedTuple):
 
 
 class PosixTimer:
-    """One timer of timer_create(2) (Linux: struct k_itimer).
+    """One timer of timer_create(2) (Linux: include/linux/posix-timers.h, struct k_itimer).
 
     `expires_ns` is of the timer's own clock: of CLOCK_REALTIME if `follows_realtime`, of the processor time
     `cpu_clock` if there is one, else of the monotonic clock. An interval timer that has expired isn't armed
@@ -158,7 +158,10 @@ class PosixTimer:
             self.arm()
 
     def forward(self, now_ns: int) -> int:
-        """Move the expiry past `now_ns` by intervals: how many. Linux: hrtimer_forward."""
+        """Move the expiry past `now_ns` by intervals: how many.
+
+        Linux: kernel/time/hrtimer.c, hrtimer_forward.
+        """
         if now_ns < self.expires_ns:
             return 0
         count = (now_ns - self.expires_ns) // self.interval_ns + 1
@@ -302,7 +305,10 @@ def delete_posix_timer(timer: PosixTimer) -> None:
 
 
 def delete_all(group: ThreadGroup) -> None:
-    """Every POSIX timer of a process goes: it ends or executes another program. Linux: exit_itimers."""
+    """Every POSIX timer of a process goes: it ends or executes another program.
+
+    Linux: kernel/time/posix-timers.c, exit_itimers.
+    """
     for timer in list(group.posix_timers.values()):
         delete_posix_timer(timer)
 

@@ -24,7 +24,7 @@ _NS_PER_S = 1_000_000_000
 
 
 class TimerFile(File):
-    """A timerfd (Linux: struct timerfd_ctx).
+    """A timerfd (Linux: fs/timerfd.c, struct timerfd_ctx).
 
     `expires_ns` is of CLOCK_REALTIME if `follows_realtime`, else of the monotonic clock. When it expires,
     `has_expired` is set and `ticks` grows by one; the further expiries of an interval timer are counted, and
@@ -143,7 +143,10 @@ class TimerFile(File):
         self.queue.wake_all()
 
     def read(self, length: int) -> bytes:
-        """Eight bytes: how often it has expired since it was set or read. Linux: timerfd_read_iter."""
+        """Eight bytes: how often it has expired since it was set or read.
+
+        Linux: fs/timerfd.c, timerfd_read_iter.
+        """
         if length < 8:
             raise EINVAL("timerfd: less than 8 bytes")
         if not self.ticks:

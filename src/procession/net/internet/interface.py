@@ -81,7 +81,7 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
 
 
 def _list_interfaces(argument: int, memory: UserMemory) -> None:
-    """SIOCGIFCONF. Linux: net/socket.c, dev_ifconf."""
+    """SIOCGIFCONF. Linux: net/core/dev_ioctl.c, dev_ifconf."""
     length, address = _IFCONF.unpack(memory.read(argument, _IFCONF.size))
     if length < 0:
         raise EINVAL

@@ -95,7 +95,8 @@ class PortTable:
     def free_port(self, *, for_connection: bool) -> int:
         """A port that nobody holds. Raises EADDRINUSE for bind(2), EADDRNOTAVAIL for connect(2).
 
-        Linux: inet_csk_find_open_port, __inet_hash_connect.
+        Linux: net/ipv4/inet_connection_sock.c, inet_csk_find_open_port; net/ipv4/inet_hashtables.c,
+        __inet_hash_connect.
         """
         half = (LAST_EPHEMERAL + 1 - FIRST_EPHEMERAL) // 2
         parity = 0 if for_connection else 1

@@ -36,7 +36,7 @@ FIRST_FREE_PORT = 1024
 
 
 class InternetSocket(Socket):
-    """A socket of IPv4 or IPv6 (Linux: struct inet_sock).
+    """A socket of IPv4 or IPv6 (Linux: include/net/inet_sock.h, struct inet_sock).
 
     Addresses are 4 or 16 bytes: of a socket of IPv6 that talks IPv4 they are 4. `local_port` is what
     getsockname(2) says, `has_port` whether it's held. `remote_address` is None unless there is a peer.
@@ -146,7 +146,7 @@ class InternetSocket(Socket):
         return any(self.protocol_options.get(option) for option in FREE_BIND)
 
     def bind_automatically(self, *, for_connection: bool = False) -> None:
-        """Get a port unless there is one (Linux: inet_autobind)."""
+        """Get a port unless there is one (Linux: net/ipv4/af_inet.c, inet_autobind)."""
         if not self.has_port:
             self.local_port = self.ports.free_port(for_connection=for_connection)
             self.has_port = True

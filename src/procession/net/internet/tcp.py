@@ -103,7 +103,7 @@ _SIOCATMARK = int(SocketIoctl.SIOCATMARK)
 
 
 class TcpSocket(InternetSocket):
-    """A TCP socket (Linux: struct tcp_sock).
+    """A TCP socket (Linux: include/linux/tcp.h, struct tcp_sock).
 
     `peer` is the other end, as long as it can be spoken to. `arrived` are the bytes that wait to be
     received; what is beyond `receive_room` is taken to be in the sender's buffer still. `urgent` is the byte
@@ -251,7 +251,10 @@ class TcpSocket(InternetSocket):
 
     @property
     def is_backlog_full(self) -> bool:
-        """Whether there is no place for one more connection (Linux: sk_acceptq_is_full)."""
+        """Whether there is no place for one more connection.
+
+        Linux: include/net/sock.h, sk_acceptq_is_full.
+        """
         return len(self.connections) > self.backlog or self.network.system.is_full
 
     # Ending
@@ -513,7 +516,10 @@ class TcpSocket(InternetSocket):
 
     @property
     def is_writable(self) -> bool:
-        """Whether a third of the buffer for sending is free (Linux: __sk_stream_is_writeable)."""
+        """Whether a third of the buffer for sending is free.
+
+        Linux: include/net/sock.h, __sk_stream_is_writeable.
+        """
         peer = self.peer
         if peer is None:
             return True

@@ -32,13 +32,13 @@ def establish(socket: TcpSocket, listener: TcpSocket) -> None:
     listener.connections.append(connection)
     listener.read_queue.wake_all()
     if connection.ended & SENDING:
-        # The listening socket was shut down. Linux: tcp_rcv_state_process.
+        # The listening socket was shut down. Linux: net/ipv4/tcp_input.c, tcp_rcv_state_process.
         connection.send_end()
     socket.state_changed()
 
 
 def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
-    """A new connection has what the listening socket was set to. Linux: sk_clone_lock."""
+    """A new connection has what the listening socket was set to. Linux: net/core/sock.c, sk_clone_lock."""
     connection.options = listener.options.copy()
     connection.protocol_options = listener.protocol_options.copy()
     connection.send_room, connection.receive_room = listener.send_room, listener.receive_room

@@ -26,7 +26,10 @@ Key = tuple[bytes, int, bytes, int]
 
 
 class TimeWait:
-    """A connection that is over, whose end that closed first keeps its port (Linux: inet_timewait_sock)."""
+    """A connection that is over, whose end that closed first keeps its port.
+
+    Linux: include/net/inet_timewait_sock.h, inet_timewait_sock.
+    """
 
     __slots__ = (
         "expiry_ns",
@@ -100,7 +103,10 @@ def connection_timed_out(socket: TcpSocket) -> None:
 
 
 def connection_is_over(socket: TcpSocket) -> None:
-    """Both ends have sent a FIN, `socket` first: its port is kept. Linux: tcp_minisocks.c, tcp_time_wait."""
+    """Both ends have sent a FIN, `socket` first: its port is kept.
+
+    Linux: net/ipv4/tcp_minisocks.c, tcp_time_wait.
+    """
     connections = socket.network.tcp
     wait = TimeWait(socket, connections.host.clock.now_ns + TIME_WAIT_NS)
     connections.waiting.append(wait)

@@ -1,4 +1,7 @@
-"""How far connect(2) has come with a TCP socket, which its state doesn't tell (Linux: socket_state)."""
+"""How far connect(2) has come with a TCP socket, which its state doesn't tell.
+
+Linux: include/uapi/linux/net.h, socket_state.
+"""
 
 from __future__ import annotations
 

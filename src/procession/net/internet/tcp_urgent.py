@@ -18,7 +18,7 @@ SIGNAL_TIMER = "urgent-signal"
 
 
 class UrgentByte:
-    """The last urgent byte that has come to a socket (Linux: tcp_sock's urg_data and urg_seq).
+    """The last urgent byte that has come to a socket (in Linux, tcp_sock's urg_data and urg_seq).
 
     `position` is where in the stream it is. `is_pending` until the stream has been read past it, `is_unread`
     until it has been received with MSG_OOB.
@@ -33,7 +33,10 @@ class UrgentByte:
         self.is_unread = False
 
     def arrive(self, socket: TcpSocket, byte: int, position: int) -> None:
-        """A byte is there; who owns the socket's file gets SIGURG. Linux: tcp_check_urg."""
+        """A byte is there; who owns the socket's file gets SIGURG.
+
+        Linux: net/ipv4/tcp_input.c, tcp_check_urg.
+        """
         if self.is_at_mark(socket) and not socket.options.get(_SO_OOBINLINE):
             # The one before, which the stream has come to, is no part of it and goes.
             socket.take(1)

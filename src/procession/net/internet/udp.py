@@ -94,7 +94,8 @@ class Packet:
 
 
 class UdpSocket(InternetSocket):
-    """A UDP or UDP-Lite socket (Linux: struct udp_sock). Nothing damages packets: checksums aren't made.
+    """A UDP or UDP-Lite socket (Linux: include/linux/udp.h, struct udp_sock). Nothing damages packets:
+    checksums aren't made.
 
     `packets` have arrived; `arrived_bytes` is what they take of the buffer, `drop_count` how many it had no
     room for. `held` is the datagram that MSG_MORE or UDP_CORK keeps back, None for none, and `held_target`
@@ -262,7 +263,7 @@ class UdpSocket(InternetSocket):
         """Linux: net/ipv4/udp.c, udp_recvmsg."""
         if flags & MSG_ERRQUEUE:
             return receive_error(self, length)
-        # Linux: __skb_recv_udp: an error goes before what waits.
+        # Linux: net/ipv4/udp.c, __skb_recv_udp: an error goes before what waits.
         self.raise_error()
         if not self.packets:
             if self.ended & RECEIVING and not flags & MSG_DONTWAIT:
@@ -294,7 +295,10 @@ class UdpSocket(InternetSocket):
         return received
 
     def _packet_at_offset(self, flags: int) -> tuple[Packet, int]:
-        """The packet that SO_PEEK_OFF has come to, and how far. Linux: __skb_try_recv_from_queue."""
+        """The packet that SO_PEEK_OFF has come to, and how far.
+
+        Linux: net/core/datagram.c, __skb_try_recv_from_queue.
+        """
         skipped = self.peek_offset
         for packet in self.packets:
             size = len(packet.data)
@@ -352,7 +356,7 @@ class UdpSocket(InternetSocket):
 def find_receivers(sender: UdpSocket, source: bytes, target: bytes, port: int) -> list[UdpSocket]:
     """Who gets a datagram: the socket that fits best, of several the newest; all of them for a broadcast.
 
-    Linux: net/ipv4/udp.c, __udp4_lib_lookup and __udp4_lib_mcast_deliver.
+    Linux: net/ipv4/udp.c, __udp4_lib_lookup, __udp4_lib_mcast_deliver.
     """
     is_broadcast = target == LOOPBACK_BROADCAST_4
     found: list[UdpSocket] = []

@@ -51,7 +51,10 @@ _MESSAGE_OVERHEAD = 32
 
 
 def _sender_of(message: Message) -> bytes | None:
-    """The sender's address as it is now, which may be later than the message. Linux: unix_copy_addr."""
+    """The sender's address as it is now, which may be later than the message.
+
+    Linux: net/unix/af_unix.c, unix_copy_addr.
+    """
     sender = message.charged
     if isinstance(sender, UnixSocket) and sender.name is not None:
         return format_address(sender.name)
@@ -102,14 +105,14 @@ class UnixMessageSocket(UnixSocket):
 
     @staticmethod
     def is_full(receiver: UnixSocket) -> bool:
-        """Whether `receiver` has as many messages as may wait (Linux: unix_recvq_full)."""
+        """Whether `receiver` has as many messages as may wait (in Linux, unix_recvq_full)."""
         return len(receiver.messages) > receiver.backlog
 
     def receive(self, length: int, flags: int) -> Received:
         """Linux: net/unix/af_unix.c, __unix_dgram_recvmsg."""
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
-        # Linux: __skb_try_recv_datagram: an error goes before what waits.
+        # Linux: net/core/datagram.c, __skb_try_recv_datagram: an error goes before what waits.
         self.raise_error()
         messages = self.messages
         if not messages:
@@ -143,7 +146,10 @@ class UnixMessageSocket(UnixSocket):
         return received
 
     def _peek_at_offset(self, length: int, flags: int) -> Received:
-        """MSG_PEEK with SO_PEEK_OFF: past so many bytes. Linux: __skb_try_recv_from_queue."""
+        """MSG_PEEK with SO_PEEK_OFF: past so many bytes.
+
+        Linux: net/core/datagram.c, __skb_try_recv_from_queue.
+        """
         skipped = self.peek_offset
         for chosen in self.messages:
             if skipped < len(chosen.data) or (not chosen.data and not skipped):
@@ -271,7 +277,7 @@ class UnixDatagram(UnixMessageSocket):
         peer = self.peer
         if peer is None or peer.peer is self or peer.is_dead or not self.is_full(peer):
             return True
-        # Linux: unix_dgram_peer_wake_me.
+        # Linux: net/unix/af_unix.c, unix_dgram_peer_wake_me.
         peer.place_queue.add(self)
         return False
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def local_socket(file: File) -> UnixSocket | None:
-    """The local socket that `file` is, None for others. Linux: unix_get_socket."""
+    """The local socket that `file` is, None for others. Linux: net/unix/garbage.c, unix_get_socket."""
     if isinstance(file, SocketFile):
         from procession.net.unix.socket import UnixSocket
 

@@ -54,7 +54,7 @@ class UnixNames:
 def parse_address(address: bytes) -> bytes:
     """The name in a sockaddr_un: a path without its NUL, or an abstract name with its own.
 
-    Raises EINVAL. Linux: net/unix/af_unix.c, unix_validate_addr and unix_mkname_bsd.
+    Raises EINVAL. Linux: net/unix/af_unix.c, unix_validate_addr, unix_mkname_bsd.
     """
     if not _FAMILY_LENGTH < len(address) <= _FAMILY_LENGTH + UNIX_PATH_MAX:
         raise EINVAL("the length of the address")

@@ -44,7 +44,7 @@ QUEUE_LENGTH = 10
 
 
 class UnixSocket(Socket):
-    """A local socket (Linux: struct unix_sock).
+    """A local socket (Linux: include/net/af_unix.h, struct unix_sock).
 
     `name` is its address: a path, or an abstract name with its NUL; `path` is the file of the former.
     `peer` is whom it sends to. `messages` wait to be received, `connections` to be accepted, each up to
@@ -206,7 +206,7 @@ class UnixSocket(Socket):
         self.place_queue.wake_all()
 
     def release(self) -> None:
-        """Linux: net/unix/af_unix.c, unix_sock_destructor and unix_release_sock."""
+        """Linux: net/unix/af_unix.c, unix_sock_destructor, unix_release_sock."""
         names = self.network.unix
         names.sockets.pop(self, None)
         self.forget()

@@ -231,6 +231,6 @@ class UnixStream(UnixSocket):
 
 
 def _is_same_sender(one: Message, other: Message) -> bool:
-    """Whether bytes of both messages may be received as one. Linux: unix_skb_scm_eq."""
+    """Whether bytes of both messages may be received as one. Linux: net/unix/af_unix.c, unix_skb_scm_eq."""
     first, second = one.credentials, other.credentials
     return first is second if first is None or second is None else first.is_same(second)

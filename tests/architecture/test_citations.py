@@ -1,0 +1,73 @@
+"""Checks that what the code cites of Linux's source has the one form, and that it exists."""
+
+from __future__ import annotations
+
+import lzma
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from procession.trace.citation import CITATION, Citation, citations_in
+
+PROJECT = Path(__file__).resolve().parents[2]
+SYMBOLS = Path(__file__).with_name("linux_symbols.xz")
+"""Made by scripts/linux-symbols from the source of Linux 6.12: a line for each file."""
+LATER = {
+    "fs/anon_inodes.c": "anon_inode_setattr",
+    "fs/eventpoll.c": "__ep_remove",
+    "fs/file.c": "SYSCALL_DEFINE3(close_range)",
+    "fs/namei.c": "lookup_noperm_common",
+    "fs/namespace.c": "path_pivot_root",
+    "fs/pipe.c": "anon_pipe_read anon_pipe_write",
+    "fs/xattr.c": "file_getxattr file_listxattr file_removexattr file_setxattr path_getxattrat "
+    "path_listxattrat path_removexattrat path_setxattrat",
+    "include/linux/mm_types.h": "mmf_init_flags",
+    "include/uapi/linux/nsfs.h": "init_ns_ino",
+    "kernel/signal.c": "posixtimer_send_sigqueue posixtimer_sig_unignore",
+    "kernel/time/posix-timers.c": "posix_timer_delete posixtimer_deliver_signal",
+    "mm/mremap.c": "check_prep_vma",
+    "mm/vma.c": "may_expand_vm mmap_region",
+    "net/core/scm.c": "scm_pidfd_recv scm_recv_unix",
+    "net/unix/af_unix.c": "unix_maybe_add_creds",
+}
+"""Symbols that came or moved after the list's release, by file."""
+BEGINNING = re.compile(r"\bLinux: ")
+
+
+def modules() -> Iterator[tuple[Path, str]]:
+    for path in sorted((PROJECT / "src").rglob("*.py")):
+        if path.name != "citation.py":
+            yield path, path.read_text("utf-8")
+
+
+def test_citations_have_one_form() -> None:
+    odd = []
+    for path, text in modules():
+        flat = re.sub(r"\s*\n[ \t]*(?:#[ \t]*)?|[ \t]+", " ", text)
+        odd += [
+            f"{path.relative_to(PROJECT)}: {flat[match.start() : match.start() + 80]}"
+            for match in BEGINNING.finditer(flat)
+            if not CITATION.match(flat, match.start())
+        ]
+    assert odd == [], "a citation is `Linux: FILE, SYMBOL, SYMBOL; FILE, SYMBOL`; a remark is no citation"
+
+
+def test_what_is_cited_exists() -> None:
+    known: dict[str, set[str]] = {}
+    for line in lzma.decompress(SYMBOLS.read_bytes()).decode().splitlines():
+        file, _, names = line.partition(": ")
+        known[file] = set(names.split(" "))
+    for file, names in LATER.items():
+        known.setdefault(file, set()).update(names.split())
+    unknown = [
+        f"{path.relative_to(PROJECT)}: {citation}"
+        for path, text in modules()
+        for citation in citations_in(text)
+        if not _exists(citation, known)
+    ]
+    assert unknown == [], "no such file or symbol in Linux 6.12; what came later goes into LATER"
+
+
+def _exists(citation: Citation, known: dict[str, set[str]]) -> bool:
+    names = known.get(citation.file)
+    return names is not None and all(symbol.split()[-1] in names for symbol in citation.symbols)
