@@ -1,0 +1,84 @@
+"""The function graph for a reader: each tree as lines, with the counterparts in Linux beside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from procession.trace.function_graph import GraphNode, GraphTree
+
+PLACE_COLUMN = 78
+_NS_PER_US = 1000
+
+
+def tree_lines(tree: GraphTree, depth: int | None = None) -> list[str]:
+    """`tree` as text, a heading and a line for each function, down to `depth` levels (None: all)."""
+    root = tree.root
+    name = tree.call.name if tree.call is not None else root.name
+    goes_on = " goes on" if tree.is_resumed else ""
+    outcome = f" = {tree.outcome}" if tree.outcome not in ("", "sleeps") else ""
+    sleeps = " sleeps" if tree.outcome == "sleeps" else ""
+    times = f"{_us(root.virtual_ns)} virtual, {_us(root.host_ns)} host"
+    lines = [f"{tree.task} {name}{goes_on}{sleeps}{outcome}    ({times})"]
+    _add(lines, root, "", "", depth)
+    return lines
+
+
+def _add(lines: list[str], node: GraphNode, lead: str, below: str, depth: int | None) -> None:
+    text = f"{lead}{node.name}({node.arguments})"
+    if node.count > 1:
+        text += f" x{node.count}"
+    if node.is_failed:
+        text += " !"
+    elif node.result:
+        text += f" -> {node.result}"
+    effects = list(node.effects)
+    if node.frames and not node.children:
+        effects.append(f"{node.frames:+d} frame{'s' if abs(node.frames) != 1 else ''}")
+    if effects:
+        text += f"  [{', '.join(effects)}]"
+    if node.places:
+        text = f"{text:<{PLACE_COLUMN}} {'; '.join(map(str, node.places))}"
+    lines.append(text.rstrip())
+    if depth is not None and depth <= 1:
+        return
+    for position, child in enumerate(node.children):
+        is_last = position == len(node.children) - 1
+        _add(
+            lines,
+            child,
+            below + ("└─ " if is_last else "├─ "),
+            below + ("   " if is_last else "│  "),
+            None if depth is None else depth - 1,
+        )
+
+
+def tree_record(tree: GraphTree) -> dict[str, Any]:
+    """`tree` as plain values, for JSON."""
+    return {
+        "task": tree.task,
+        "call": tree.call.name if tree.call is not None else None,
+        "start_ns": tree.start_ns,
+        "resumed": tree.is_resumed,
+        "outcome": tree.outcome,
+        "root": _record(tree.root),
+    }
+
+
+def _record(node: GraphNode) -> dict[str, Any]:
+    return {
+        "function": node.name,
+        "linux": [{"file": place.file, "symbols": list(place.symbols)} for place in node.places],
+        "arguments": node.arguments,
+        "result": node.result,
+        "failed": node.is_failed,
+        "effects": node.effects,
+        "count": node.count,
+        "frames": node.frames,
+        "virtual_ns": node.virtual_ns,
+        "host_ns": node.host_ns,
+        "calls": [_record(child) for child in node.children],
+    }
+
+
+def _us(nanoseconds: int) -> str:
+    return f"{nanoseconds / _NS_PER_US:.1f} us"

@@ -1,0 +1,84 @@
+"""Kernel objects as the function graph names them: `bash[3]`, `mm#2`, `files#5`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from procession.kernel.task import Task
+
+_TEXT_LIMIT = 32
+_HEXADECIMAL_FROM = 0x10000
+SHORT_NAMES = {
+    "MemoryDescriptor": "mm",
+    "FdTable": "files",
+    "FsContext": "fs",
+    "SignalHandlers": "sighand",
+    "Credentials": "cred",
+    "VirtualMemoryArea": "vma",
+    "PendingSignals": "pending",
+    "WaitQueue": "wait_queue",
+    "ThreadGroup": "signal",
+    "NsProxy": "nsproxy",
+    "CallFrame": "frame",
+}
+"""Linux's word for an object, where it differs from the class's name."""
+
+
+class ObjectNames:
+    """Gives each kernel object that is met a number of its own, in the order of meeting."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[int, int] = {}
+        self.counts: dict[str, int] = {}
+        # An object that ended would leave its address, and so its number, to another.
+        self.kept: list[Any] = []
+
+    def name(self, value: Any) -> str:
+        """How `value` is called: tasks and groups by their program and id, others by kind and number."""
+        if isinstance(value, Task):
+            return f"{value.command_name.decode(errors='replace') or 'task'}[{value.tid}]"
+        kind = type(value).__name__
+        word = SHORT_NAMES.get(kind, kind)
+        number = self.numbers.get(id(value))
+        if number is None:
+            number = self.numbers[id(value)] = self.counts[word] = self.counts.get(word, 0) + 1
+            self.kept.append(value)
+        return f"{word}#{number}"
+
+    def text(self, value: Any) -> str:
+        """`value` as an argument or a result is shown, "" for what says nothing."""
+        if value is None or isinstance(value, bool):
+            return str(value)
+        if isinstance(value, Enum):
+            return value.name
+        if isinstance(value, int):
+            return hex(value) if abs(value) >= _HEXADECIMAL_FROM else str(int(value))
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            shown = repr(bytes(value[:_TEXT_LIMIT]))[1:]
+            return shown + "..." if len(value) > _TEXT_LIMIT else shown
+        if isinstance(value, str):
+            return value if len(value) <= _TEXT_LIMIT else value[:_TEXT_LIMIT] + "..."
+        if isinstance(value, tuple):
+            if type(value) is not tuple:
+                return type(value).__name__
+            return f"({', '.join(map(self.text, value[:4]))}{', ...' if len(value) > 4 else ''})"
+        if isinstance(value, (list, dict, set, frozenset)):
+            return f"{len(value)} items" if len(value) != 1 else "1 item"
+        if type(value).__module__.startswith("procession."):
+            return self.name(value)
+        return type(value).__name__
+
+
+def is_kernel_object(value: Any) -> bool:
+    """Whether `value` is of a class that has a counterpart in Linux, by its docstring or by its name."""
+    kind = type(value)
+    known = _KNOWN.get(kind)
+    if known is None:
+        known = _KNOWN[kind] = (
+            kind.__name__ in SHORT_NAMES or "Linux:" in (kind.__doc__ or "")
+        ) and not issubclass(kind, BaseException)
+    return known
+
+
+_KNOWN: dict[type, bool] = {}

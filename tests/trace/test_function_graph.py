@@ -1,0 +1,83 @@
+"""The function graph, of real programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from procession import Machine
+from procession.trace.function_graph import FunctionGraph, GraphNode, GraphTree
+from procession.trace.graph_text import tree_lines, tree_record
+
+SCRIPT = "(exit 3) & wait $!; trap : USR1; kill -USR1 $$; echo $?"
+
+
+def graph_of(guest_root: Path, chosen: str, script: str = SCRIPT) -> tuple[list[GraphTree], str]:
+    machine = Machine(seed=1, rootfs=guest_root)
+    trees: list[GraphTree] = []
+    with FunctionGraph(machine, chosen.split(","), trees.append):
+        result = machine.run(["bash", "-c", script])
+    assert result.stdout == b"0\n"
+    return trees, machine.state_hash()
+
+
+def symbols(node: GraphNode) -> list[str]:
+    """The counterparts in Linux of `node` and all below it, from above."""
+    found = [symbol for place in node.places for symbol in place.symbols]
+    for child in node.children:
+        found += symbols(child)
+    return found
+
+
+def test_a_fork_is_followed_down_to_its_copies(guest_root: Path) -> None:
+    trees, _ = graph_of(guest_root, "fork")
+    assert [tree.call.name for tree in trees if tree.call is not None] == ["clone"]
+    assert trees[0].task == "bash[2]"
+    assert trees[0].outcome == "3"
+    found = symbols(trees[0].root)
+    for symbol in ("kernel_clone", "copy_process", "dup_mmap", "dup_fd", "copy_fs_struct", "copy_sighand"):
+        assert symbol in found
+    lines = tree_lines(trees[0])
+    assert any("+task" in line and "kernel/fork.c, copy_process" in line for line in lines)
+    assert any("+files#2" in line for line in lines)
+
+
+def test_a_wait_that_sleeps_goes_on_later(guest_root: Path) -> None:
+    trees, _ = graph_of(guest_root, "wait,exit")
+    mine = [tree for tree in trees if tree.task == "bash[2]" and tree.call is not None]
+    assert [(tree.outcome, tree.is_resumed) for tree in mine[:2]] == [("sleeps", False), ("3", True)]
+    assert "release_task" in symbols(mine[1].root)
+    assert mine[2].outcome.startswith("-1 ")
+    ends = [tree for tree in trees if tree.task == "bash[3]"]
+    assert [tree.outcome for tree in ends] == ["doesn't return"]
+    assert {"do_exit", "exit_notify", "do_notify_parent"} <= set(symbols(ends[0].root))
+
+
+def test_moments_that_no_call_asks_for(guest_root: Path) -> None:
+    trees, _ = graph_of(guest_root, "signal,fault,switch")
+    found = {symbol for tree in trees for symbol in symbols(tree.root)}
+    assert {"handle_mm_fault", "context_switch", "__send_signal_locked", "handle_signal"} <= found
+    assert all(tree.call is None for tree in trees)
+
+
+def test_watching_changes_nothing(guest_root: Path) -> None:
+    machine = Machine(seed=1, rootfs=guest_root)
+    machine.run(["bash", "-c", SCRIPT])
+    _, watched = graph_of(guest_root, "fork,exec,exit,wait,signal,fault,switch")
+    assert watched == machine.state_hash()
+
+
+def test_depth_and_records(guest_root: Path) -> None:
+    trees, _ = graph_of(guest_root, "exec", "/bin/true; echo $?")
+    tree = next(tree for tree in trees if tree.outcome == "0")
+    assert len(tree_lines(tree, depth=2)) < len(tree_lines(tree))
+    record = tree_record(tree)
+    assert record["call"] == "execve"
+    files = [call["linux"][0]["file"] for call in record["root"]["calls"]]
+    assert "fs/exec.c" in files
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="'frok' is no system call"):
+        FunctionGraph(Machine(engine="scripted"), ["frok"], lambda tree: None)
