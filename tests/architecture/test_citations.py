@@ -17,8 +17,12 @@ LATER = {
     "fs/eventpoll.c": "__ep_remove",
     "fs/file.c": "SYSCALL_DEFINE3(close_range)",
     "fs/namei.c": "lookup_noperm_common",
-    "fs/namespace.c": "path_pivot_root",
+    "fs/mount.h": "mount_is_ancestor",
+    "fs/namespace.c": "__do_loopback check_anonymous_mnt may_copy_tree may_use_mount path_pivot_root "
+    "topmost_overmount",
     "fs/pipe.c": "anon_pipe_read anon_pipe_write",
+    "fs/pnode.c": "bulk_make_private find_master gather_candidates need_secondary propagation_source "
+    "transfer_propagation trim_ancestors trim_one reparent",
     "fs/xattr.c": "file_getxattr file_listxattr file_removexattr file_setxattr path_getxattrat "
     "path_listxattrat path_removexattrat path_setxattrat",
     "include/linux/mm_types.h": "mmf_init_flags",

@@ -351,7 +351,10 @@ class Inode:
 
     @property
     def mount_namespace(self) -> MountNamespace | None:
-        """The mount namespace that this stands for; None for all other files (Linux: is_mnt_ns_file)."""
+        """The mount namespace that this stands for; None for all other files.
+
+        Linux: fs/namespace.c, is_mnt_ns_file.
+        """
         return None
 
     def touch_modified(self) -> None:

@@ -81,7 +81,7 @@ class Vfs:
         self.character_drivers: dict[int, CharacterDriver] = {}
         self.next_minor = 1
         self.mount_table = MountTable()
-        # The POSIX locks that tasks wait for, on whatever file: who waits for whom (Linux: blocked_hash).
+        # The POSIX locks that tasks wait for, on whatever file: who waits for whom (in Linux, blocked_hash).
         self.lock_requests: list[LockRequest] = []
         # The files on which there are locks, in the order in which they were first locked.
         self.locked_inodes: dict[Inode, None] = {}
@@ -95,7 +95,7 @@ class Vfs:
         self.file_events: FileEvents | None = None
 
     def allocate_device(self) -> int:
-        """The next anonymous device number, 0:N (Linux: get_anon_bdev)."""
+        """The next anonymous device number, 0:N (Linux: fs/super.c, get_anon_bdev)."""
         minor = self.next_minor
         self.next_minor = minor + 1
         return encode_device(0, minor)

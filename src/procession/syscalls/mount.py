@@ -42,7 +42,10 @@ _PAGE_SIZE = 4096
 
 
 def own_namespace(task: Task) -> MountNamespace:
-    """The caller's mount namespace. Raises EPERM unless it may change mounts. Linux: may_mount."""
+    """The caller's mount namespace. Raises EPERM unless it may change mounts.
+
+    Linux: fs/namespace.c, may_mount.
+    """
     namespace = task.namespaces.mounts
     if not task.credentials.ns_capable(namespace.owner, CAP_SYS_ADMIN):
         raise EPERM("changing mounts takes CAP_SYS_ADMIN")
@@ -149,7 +152,7 @@ def umount2(task: Task, target: Path, flags: Flags[UmountFlag]) -> int:
 
 @syscall(155)
 def pivot_root(task: Task, new_root: Path, put_old: Path) -> int:
-    """pivot_root(2). Linux: fs/namespace.c, path_pivot_root and chroot_fs_refs."""
+    """pivot_root(2). Linux: fs/namespace.c, path_pivot_root; fs/fs_struct.c, chroot_fs_refs."""
     namespace = own_namespace(task)
     credentials = task.credentials
     new = lookup(task.fs, credentials, new_root, must_be_directory=True)

@@ -121,7 +121,7 @@ def attach_everywhere(mount: Mount, parent: Mount, mountpoint: Dentry) -> None:
 def copy_for_bind(namespace: MountNamespace, source: Path, *, is_recursive: bool) -> Mount:
     """What is seen at `source` once more, mounted nowhere yet. Raises EINVAL, EPERM, ENOSPC.
 
-    Linux: fs/namespace.c, __do_loopback and may_copy_tree.
+    Linux: fs/namespace.c, __do_loopback, may_copy_tree.
     """
     mount = source.mount
     if mount.is_unbindable:
@@ -139,7 +139,10 @@ def copy_for_bind(namespace: MountNamespace, source: Path, *, is_recursive: bool
 
 
 def bind(namespace: MountNamespace, source: Path, where: Path, *, is_recursive: bool) -> Mount:
-    """Show what is at `source` at `where` too. Raises EINVAL, ENOENT, ENOTDIR, ENOSPC. Linux: do_loopback."""
+    """Show what is at `source` at `where` too. Raises EINVAL, ENOENT, ENOTDIR, ENOSPC.
+
+    Linux: fs/namespace.c, do_loopback.
+    """
     if _would_loop(namespace, source.dentry):
         raise EINVAL("a mount namespace can't hold itself, or an older one")
     parent, mountpoint = mount_point(where)
@@ -230,7 +233,8 @@ def _check_beneath(
 def share_like(source: Path, target: Path) -> None:
     """Make the private mount at `target` a peer of that at `source`, and a slave of the same (SET_GROUP).
 
-    Both callers' rights over the namespaces have been checked. Raises EINVAL. Linux: do_set_group.
+    Both callers' rights over the namespaces have been checked. Raises EINVAL. Linux: fs/namespace.c,
+    do_set_group.
     """
     mount, taker = source.mount, target.mount
     if mount.namespace is None or taker.namespace is None:

@@ -25,19 +25,28 @@ MS_STRICTATIME = int(MountFlag.MS_STRICTATIME)
 TIME_FLAGS = MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME
 """When reading is written down. A mount has one of MS_NOATIME, MS_RELATIME, MS_STRICTATIME."""
 MOUNT_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW | TIME_FLAGS
-"""The flags that belong to a mount, not to its file system (Linux: MNT_USER_SETTABLE_MASK)."""
+"""The flags that belong to a mount, not to its file system.
+
+Linux: include/linux/mount.h, MNT_USER_SETTABLE_MASK.
+"""
 LOCKABLE_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 MountId = NewType("MountId", int)
 """A mount's id that is never used again: STATX_MNT_ID_UNIQUE."""
 
 FIRST_MOUNT_ID = MountId((1 << 31) + 1)
-"""Ids that are never used again can't be taken for the numbers that are (Linux: MNT_UNIQUE_ID_OFFSET)."""
+"""Ids that are never used again can't be taken for the numbers that are.
+
+Linux: fs/namespace.c, MNT_UNIQUE_ID_OFFSET.
+"""
 DEFAULT_MOUNT_MAXIMUM = 100_000
 
 
 class Numbers:
-    """Small numbers, of which the lowest that is free is given out (Linux: struct ida)."""
+    """Small numbers, of which the lowest that is free is given out.
+
+    Linux: include/linux/idr.h, struct ida.
+    """
 
     __slots__ = ("free", "next")
 
@@ -59,7 +68,7 @@ class Numbers:
 
 
 class MountTable:
-    """What the mounts of all namespaces of a machine count by (Linux: the statics of fs/namespace.c).
+    """What the mounts of all namespaces of a machine count by (in Linux, the statics of fs/namespace.c).
 
     `numbers` are mountinfo's ids, `group_numbers` those of peer groups; `maximum` is fs.mount-max: how many
     mounts a namespace may have. `event` counts the changes that poll(2) of mountinfo tells of.
@@ -83,7 +92,7 @@ class MountTable:
 
 
 class Mount:
-    """A file system, or a directory or file of one, seen at a place (Linux: struct mount).
+    """A file system, or a directory or file of one, seen at a place (Linux: fs/mount.h, struct mount).
 
     `root` is the entry seen there; `parent` and `mountpoint` say where, None for a namespace's root and
     for a mount that has been taken away. `children` are the mounts on entries of this one, in the order in
@@ -166,7 +175,7 @@ class Mount:
 
     @property
     def is_read_only(self) -> bool:
-        """Whether nothing may be written through this mount (Linux: __mnt_is_readonly)."""
+        """Whether nothing may be written through this mount (Linux: fs/namespace.c, __mnt_is_readonly)."""
         return bool(self.flags & MS_RDONLY) or self.superblock.is_read_only
 
     @property
@@ -176,11 +185,14 @@ class Mount:
 
     @property
     def cover(self) -> Mount | None:
-        """The mount on its root (Linux: mnt->overmount)."""
+        """The mount on its root (in Linux, mnt->overmount)."""
         return self.children.get(self.root)
 
     def attach(self, parent: Mount, mountpoint: Dentry) -> None:
-        """Put this mount on `mountpoint` of `parent`, where there is none. Linux: attach_mnt."""
+        """Put this mount on `mountpoint` of `parent`, where there is none.
+
+        Linux: fs/namespace.c, attach_mnt.
+        """
         self.parent = parent
         self.mountpoint = mountpoint
         parent.children[mountpoint] = self
@@ -190,7 +202,10 @@ class Mount:
         mountpoint.is_plain = False
 
     def detach(self) -> None:
-        """Take this mount from its mount point, with all that is mounted on it. Linux: umount_mnt."""
+        """Take this mount from its mount point, with all that is mounted on it.
+
+        Linux: fs/namespace.c, umount_mnt.
+        """
         parent, mountpoint = self.parent, self.mountpoint
         if parent is None or mountpoint is None:
             return
@@ -204,7 +219,10 @@ class Mount:
         self.parent = self.mountpoint = None
 
     def tree(self) -> list[Mount]:
-        """This mount and all that are on it, parents first and each with its own (Linux: next_mnt)."""
+        """This mount and all that are on it, parents first and each with its own.
+
+        Linux: fs/namespace.c, next_mnt.
+        """
         if not self.children:
             return [self]
         mounts: list[Mount] = []
@@ -217,14 +235,20 @@ class Mount:
         return mounts
 
     def topmost(self) -> Mount:
-        """The last of the mounts that cover this one wholly, or itself (Linux: topmost_overmount)."""
+        """The last of the mounts that cover this one wholly, or itself.
+
+        Linux: fs/namespace.c, topmost_overmount.
+        """
         mount = self
         while (cover := mount.children.get(mount.root)) is not None:
             mount = cover
         return mount
 
     def is_below(self, other: Mount) -> bool:
-        """Whether `other` is this mount or one that it's on, directly or not (Linux: mount_is_ancestor)."""
+        """Whether `other` is this mount or one that it's on, directly or not.
+
+        Linux: fs/mount.h, mount_is_ancestor.
+        """
         mount: Mount | None = self
         while mount is not None:
             if mount is other:
@@ -277,7 +301,7 @@ def root_dentry(superblock: Superblock) -> Dentry:
 
 
 def top_of(path: Path) -> Path:
-    """What is seen at `path`: the root of the topmost mount on it (Linux: follow_mount)."""
+    """What is seen at `path`: the root of the topmost mount on it (Linux: fs/namei.c, __traverse_mounts)."""
     mount, dentry = path
     while dentry.mounted:
         above = mount.children.get(dentry)
@@ -288,7 +312,7 @@ def top_of(path: Path) -> Path:
 
 
 def is_reachable(path: Path, root: Path) -> bool:
-    """Whether `path` is `root` or below it, through mounts too (Linux: is_path_reachable)."""
+    """Whether `path` is `root` or below it, through mounts too (Linux: fs/namespace.c, is_path_reachable)."""
     mount, dentry = path
     while mount is not root.mount:
         if mount.parent is None or mount.mountpoint is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MountNamespace(Namespace):
-    """A tree of mounts that a group of tasks sees (Linux: struct mnt_namespace).
+    """A tree of mounts that a group of tasks sees (Linux: fs/mount.h, struct mnt_namespace).
 
     `root` is the mount below all others. `mounts` are all of them by id; `has_locked_mounts` is set once a
     locked one was among them. An anonymous one holds a tree that open_tree(2) or fsmount(2) has made and
@@ -67,7 +67,7 @@ class MountNamespace(Namespace):
         return top_of(self.root.path)
 
     def add_tree(self, root: Mount) -> None:
-        """`root` and all that are on it are in this namespace now. Linux: commit_tree."""
+        """`root` and all that are on it are in this namespace now. Linux: fs/namespace.c, commit_tree."""
         for mount in root.tree():
             mount.namespace = self
             self.mounts[mount.id] = mount
@@ -81,7 +81,7 @@ class MountNamespace(Namespace):
         mount.namespace = None
 
     def touch(self) -> None:
-        """Tell who polls that something has changed. Linux: touch_mnt_namespace."""
+        """Tell who polls that something has changed. Linux: fs/namespace.c, touch_mnt_namespace."""
         table = self.root.superblock.vfs.mount_table
         table.event += 1
         self.event = table.event
@@ -89,7 +89,10 @@ class MountNamespace(Namespace):
             self.changed.wake_all()
 
     def check_room(self, tree: Mount) -> None:
-        """Raise ENOSPC unless the mounts of `tree` may be added (fs.mount-max). Linux: count_mounts."""
+        """Raise ENOSPC unless the mounts of `tree` may be added (fs.mount-max).
+
+        Linux: fs/namespace.c, count_mounts.
+        """
         maximum = self.root.superblock.vfs.mount_table.maximum
         if len(self.mounts) >= maximum or len(self.mounts) + len(tree.tree()) > maximum:
             raise ENOSPC("no mounts left in the namespace")
@@ -101,7 +104,7 @@ class MountNamespace(Namespace):
     def may_use(self, mount: Mount) -> bool:
         """Whether a task of this namespace may work with `mount`: it's here, or in no other's tree.
 
-        Linux: fs/namespace.c, may_use_mount and check_anonymous_mnt.
+        Linux: fs/namespace.c, may_use_mount, check_anonymous_mnt.
         """
         namespace = mount.namespace
         if namespace is self:

@@ -105,7 +105,10 @@ def make_shared(mount: Mount, table: MountTable) -> None:
 
 
 def change_propagation(mount: Mount, kind: int) -> None:
-    """Make `mount` MS_SHARED, MS_PRIVATE, MS_SLAVE or MS_UNBINDABLE. Linux: change_mnt_propagation."""
+    """Make `mount` MS_SHARED, MS_PRIVATE, MS_SLAVE or MS_UNBINDABLE.
+
+    Linux: fs/pnode.c, change_mnt_propagation.
+    """
     table = mount.superblock.vfs.mount_table
     if kind == MS_SHARED:
         make_shared(mount, table)
@@ -135,7 +138,7 @@ def _leave_group(mount: Mount, heir: Mount | None, table: MountTable) -> None:
 def _source_without(mount: Mount) -> Mount | None:
     """Whom those receive from who have received from `mount`: a peer that stays, or else its master.
 
-    Linux: propagation_source.
+    Linux: fs/pnode.c, propagation_source.
     """
     source: Mount | None = mount
     while source is not None:
@@ -151,7 +154,10 @@ def _source_without(mount: Mount) -> Mount | None:
 
 
 def _transfer_slaves(mount: Mount, heir: Mount | None) -> None:
-    """Let the slaves of `mount` receive from `heir`, before its own. Linux: transfer_propagation."""
+    """Let the slaves of `mount` receive from `heir`, before its own.
+
+    Linux: fs/pnode.c, transfer_propagation.
+    """
     first = mount.first_slave
     if first is None:
         return
@@ -171,7 +177,8 @@ def _transfer_slaves(mount: Mount, heir: Mount | None) -> None:
 
 
 def make_all_private(mounts: list[Mount]) -> None:
-    """Let mounts that are being unmounted share and receive nothing more. Linux: bulk_make_private.
+    """Let mounts that are being unmounted share and receive nothing more. Linux: fs/pnode.c,
+    bulk_make_private.
 
     Who has received from them gets one of their peers as master that stays: looked for once a group.
     """

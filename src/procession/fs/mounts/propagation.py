@@ -15,7 +15,10 @@ from procession.fs.mounts.tree import CopyKind, copy_tree, discard_tree
 
 
 def next_receiver(mount: Mount, origin: Mount) -> Mount | None:
-    """Which mount comes after `mount` among those that receive from `origin`. Linux: propagation_next."""
+    """Which mount comes after `mount` among those that receive from `origin`.
+
+    Linux: fs/pnode.c, propagation_next.
+    """
     if mount.namespace is not None and mount.first_slave is not None:
         return mount.first_slave
     while True:
@@ -31,7 +34,7 @@ def next_receiver(mount: Mount, origin: Mount) -> Mount | None:
 def _skip_receivers(mount: Mount, origin: Mount) -> Mount:
     """The last of the peers of `mount` that the way comes by, none of whose slaves are of interest.
 
-    Linux: skip_propagation_subtree.
+    Linux: fs/pnode.c, skip_propagation_subtree.
     """
     while (
         mount.master is not origin.master
@@ -43,7 +46,7 @@ def _skip_receivers(mount: Mount, origin: Mount) -> Mount:
 
 
 def _next_group(mount: Mount, origin: Mount) -> Mount | None:
-    """The first mount of the next peer group on the way. Linux: next_group."""
+    """The first mount of the next peer group on the way. Linux: fs/pnode.c, next_group."""
     while True:
         while True:
             if mount.namespace is not None and mount.first_slave is not None:
@@ -118,7 +121,7 @@ def propagate_mount(source: Mount, parent: Mount, mountpoint: Dentry) -> list[Mo
 
 
 def _takes(mount: Mount, mountpoint: Dentry) -> bool:
-    """Whether `mount` is to get a copy. Linux: need_secondary."""
+    """Whether `mount` is to get a copy. Linux: fs/pnode.c, need_secondary."""
     return (
         mount.namespace is not None
         and not mount.namespace.is_anonymous
@@ -127,7 +130,10 @@ def _takes(mount: Mount, mountpoint: Dentry) -> bool:
 
 
 def _master_for(mount: Mount, last: Mount, source: Mount, marked: set[Mount]) -> Mount:
-    """Of which copy that for `mount`, the first of its peers, is to be a slave. Linux: find_master."""
+    """Of which copy that for `mount`, the first of its peers, is to be a slave.
+
+    Linux: fs/pnode.c, find_master.
+    """
     while True:
         master = mount.master
         if master is None or master in marked:
@@ -150,7 +156,7 @@ def _master_for(mount: Mount, last: Mount, source: Mount, marked: set[Mount]) ->
 def would_cover(parent: Mount, mount: Mount, mountpoint: Dentry) -> bool:
     """Whether what is mounted on `mountpoint` of `parent` would come to lie on `mount`, too.
 
-    Linux: propagation_would_overmount.
+    Linux: fs/pnode.c, propagation_would_overmount.
     """
     if not parent.group or mount.root is not mountpoint:
         return False
@@ -166,7 +172,7 @@ def would_cover(parent: Mount, mount: Mount, mountpoint: Dentry) -> bool:
 
 
 def is_busy(mount: Mount) -> bool:
-    """Whether `mount`, or one that would go with it, is in use. Linux: propagate_mount_busy."""
+    """Whether `mount`, or one that would go with it, is in use. Linux: fs/pnode.c, propagate_mount_busy."""
     if mount.children or mount.user_count:
         return True
     parent, mountpoint = mount.parent, mount.mountpoint
@@ -219,7 +225,10 @@ def _depth(mount: Mount) -> int:
 
 
 def _candidates(mounts: list[Mount]) -> dict[Mount, None]:
-    """What is on the same place of each mount to which an unmount spreads. Linux: gather_candidates."""
+    """What is on the same place of each mount to which an unmount spreads.
+
+    Linux: fs/pnode.c, gather_candidates.
+    """
     seen: set[Mount] = set()
     candidates: dict[Mount, None] = {}
     for mount in mounts:
@@ -244,7 +253,7 @@ def _candidates(mounts: list[Mount]) -> dict[Mount, None]:
 def _keep_parents(candidates: dict[Mount, None]) -> None:
     """Leave out those in which something would stay: only what covers one wholly can take its place.
 
-    Linux: trim_one and trim_ancestors.
+    Linux: fs/pnode.c, trim_one, trim_ancestors.
     """
     kept: set[Mount] = set()
     carrying: set[Mount] = set()

@@ -22,7 +22,10 @@ def set_propagation(path: Path, kind: int, *, is_recursive: bool) -> None:
 
 
 def may_change_flags(mount: Mount, flags: int) -> bool:
-    """Whether nothing in `flags` is against what is locked. Linux: can_change_locked_flags."""
+    """Whether nothing in `flags` is against what is locked.
+
+    Linux: fs/namespace.c, can_change_locked_flags.
+    """
     locked = mount.locked_flags
     if locked & LOCKABLE_FLAGS & ~flags:
         return False
@@ -51,7 +54,10 @@ def remount_bind(namespace: MountNamespace, path: Path, flags: int) -> None:
 
 
 def set_flags(mount: Mount, flags: int) -> None:
-    """Give a mount the MS_* flags of its own, which have been checked. Linux: set_mount_attributes."""
+    """Give a mount the MS_* flags of its own, which have been checked.
+
+    Linux: fs/namespace.c, set_mount_attributes.
+    """
     mount.flags = flags & MOUNT_FLAGS
     if mount.namespace is not None:
         mount.namespace.touch()

@@ -10,7 +10,7 @@ from procession.fs.mounts.peers import join_peers, make_all_private, receive_bes
 
 
 class CopyKind(IntEnum):
-    """What a copy has to do with its original (Linux: CL_SLAVE, CL_MAKE_SHARED).
+    """What a copy has to do with its original (Linux: fs/pnode.h, CL_SLAVE, CL_MAKE_SHARED).
 
     SAME: it's a peer if that is shared, and receives from the same master. SHARED: the same, and it's shared
     in any case. SLAVE: it receives from its original if that is shared. SHARED_SLAVE: the same, and it's
@@ -108,7 +108,7 @@ def lock_tree(mount: Mount) -> None:
 
 
 def has_locked_children(mount: Mount, root: Dentry) -> bool:
-    """Whether a locked mount is on `mount` below `root`. Linux: __has_locked_children."""
+    """Whether a locked mount is on `mount` below `root`. Linux: fs/namespace.c, __has_locked_children."""
     namespace = mount.namespace
     if namespace is not None and not namespace.has_locked_mounts:
         return False

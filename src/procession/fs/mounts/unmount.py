@@ -19,7 +19,7 @@ def unmount(namespace: MountNamespace, path: Path, flags: int = 0, root: Path | 
     """umount2(2), for somebody of `namespace` whose root directory is `root`.
 
     Raises EINVAL (not a mount, or locked), EBUSY, EAGAIN (MNT_EXPIRE, the first time).
-    Linux: fs/namespace.c, can_umount and do_umount.
+    Linux: fs/namespace.c, can_umount, do_umount.
     """
     mount = path.mount
     if path.dentry is not mount.root or mount.namespace is not namespace or mount.is_locked:
@@ -34,7 +34,8 @@ def unmount(namespace: MountNamespace, path: Path, flags: int = 0, root: Path | 
             mount.is_expiring = True
             raise EAGAIN
     if is_own_root and not flags & MNT_DETACH:
-        # Old init programs relied on it: the root's file system becomes read-only. Linux: do_umount_root.
+        # Old init programs relied on it: the root's file system becomes read-only. Linux: fs/namespace.c,
+        # do_umount_root.
         make_read_only(mount)
         return
     if mount.parent is None:
