@@ -1,0 +1,68 @@
+"""System calls with any structures raise nothing inside but errnos and signals."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from procession import Machine
+from procession.syscalls.declaration import SystemCall
+from tests.guest.compile_c import Linkage, compile_program
+from tests.programs.call_text import all_calls, call_text, descriptions
+
+SOURCE = Path(__file__).with_name("fuzz_calls.c")
+PROCESSES, CALLS = 12, 1000
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    return compile_program(SOURCE, Linkage.DYNAMIC)
+
+
+def chosen_calls(seed: int) -> list[SystemCall]:
+    """All calls, or some of them, which then come together more often."""
+    calls = all_calls()
+    choice = random.Random(seed)
+    return choice.sample(calls, choice.choice((5, 20, 60))) if seed % 3 else calls
+
+
+def fuzz_calls(program: Path, seed: int, processes: int, calls: int) -> int:
+    """Make calls that follow from `seed`; how many. Whatever isn't the guest's own end raises here."""
+    machine = Machine(seed=seed, memory=64 << 20, pids_max=40, cpus=1 + seed % 2)
+    try:
+        result = machine.run(
+            [str(program), str(seed), str(processes), str(calls)],
+            stdin=descriptions(chosen_calls(seed)),
+            time_limit_s=2000,
+        )
+    finally:
+        machine.close()
+    # Whoever counts may be killed, or its memory used up by the others.
+    assert result.stdout or result.reason or result.signal or result.status, result
+    return int(result.stdout or 0)
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_fuzzed_calls(program: Path, seed: int) -> None:
+    fuzz_calls(program, seed, PROCESSES, CALLS)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("first_seed", range(1000, 1400, 50))
+def test_many_fuzzed_calls(program: Path, first_seed: int) -> None:
+    made = sum(fuzz_calls(program, seed, PROCESSES, 4 * CALLS) for seed in range(first_seed, first_seed + 50))
+    assert made > 50 * CALLS
+
+
+def test_every_structure_is_described() -> None:
+    described = {call.name: call_text(call) for call in all_calls()}
+    assert described["clone3"] == "435 t8,8,8,8,8,8,8,8,8,8,8 z8,58"
+    assert described["nanosleep"] == "35 t8,8 t8,8"
+    assert described["poll"] == "7 T4,2,2 n n"
+    assert described["lseek"].startswith("8 d n e0,1,2")
+    for call in all_calls():
+        for parameter, word in zip(call.parameters, described[call.name].split()[1:], strict=True):
+            assert (parameter.pointer is not None) == (word[0] in "tT")

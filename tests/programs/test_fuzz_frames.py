@@ -1,0 +1,42 @@
+"""Signal frames that a program has changed raise nothing inside but signals of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from procession import Machine
+from tests.guest.compile_c import Linkage, compile_program
+
+SOURCE = Path(__file__).with_name("fuzz_frames.c")
+PROCESSES, FRAMES = 60, 100
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    return compile_program(SOURCE, Linkage.DYNAMIC)
+
+
+def fuzz_frames(program: Path, seed: int, processes: int, frames: int) -> int:
+    """Change frames as follows from `seed`; how many. What isn't the guest's own end raises here."""
+    machine = Machine(seed=seed, memory=64 << 20, pids_max=40)
+    try:
+        result = machine.run([str(program), str(seed), str(processes), str(frames)], time_limit_s=2000)
+    finally:
+        machine.close()
+    assert result.stdout or result.reason or result.signal, result
+    return int(result.stdout or 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_changed_frames(program: Path, seed: int) -> None:
+    assert fuzz_frames(program, seed, PROCESSES, FRAMES) > PROCESSES
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("first_seed", range(100, 200, 20))
+def test_many_changed_frames(program: Path, first_seed: int) -> None:
+    for seed in range(first_seed, first_seed + 20):
+        fuzz_frames(program, seed, 10 * PROCESSES, FRAMES)
