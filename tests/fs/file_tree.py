@@ -28,6 +28,12 @@ class TestClock:
     def __init__(self) -> None:
         self.realtime_ns = 1_700_000_000 * SECOND_NS
 
+    def spend_walking(self, component_count: int) -> None:
+        """Time stands still."""
+
+    def spend_showing(self) -> None:
+        """Here too."""
+
 
 class CountingSource:
     """Random bytes that are 0, 1, 2, ..."""

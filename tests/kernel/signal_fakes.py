@@ -69,9 +69,6 @@ class Processor:
     def set_budget(self, units: int) -> None:
         """Time stands still."""
 
-    def spend_budget(self, units: int) -> None:
-        """Here too."""
-
     def budget_left(self) -> int:
         return 0
 

@@ -20,6 +20,7 @@ from procession.fs.wait_queue import Sleep
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING
+from procession.kernel.time.costs import POLLED_FILE_NS
 from tests.syscalls.conftest import END, Caller
 
 SIGUSR1 = 10
@@ -108,7 +109,7 @@ def test_ppoll_tells_the_time_that_is_left(call: Caller) -> None:
     slept = call.slept
     call.slept = slept
     assert call.again() == 1
-    assert unpack("<qq", call.read(timeout, 16)) == (3, 500)
+    assert unpack("<qq", call.read(timeout, 16)) == (2, SECOND_NS + 500 - 2 * POLLED_FILE_NS)
 
 
 def test_a_signal_leaves_the_time_for_the_restart(call: Caller) -> None:
@@ -120,11 +121,11 @@ def test_a_signal_leaves_the_time_for_the_restart(call: Caller) -> None:
     signal(call)
     with pytest.raises(ERESTARTNOHAND):
         call.again()
-    assert unpack("<qq", call.read(timeout, 16)) == (3, 0)
+    assert unpack("<qq", call.read(timeout, 16)) == (2, SECOND_NS - 2 * POLLED_FILE_NS)
     call.task.personality = STICKY_TIMEOUTS
     with pytest.raises(EINTR):
         call("ppoll", array, 1, timeout, 0, 0)
-    assert unpack("<qq", call.read(timeout, 16)) == (3, 0)
+    assert unpack("<qq", call.read(timeout, 16)) == (2, SECOND_NS - 2 * POLLED_FILE_NS)
 
 
 def test_a_mask_for_the_call_alone(call: Caller) -> None:
@@ -163,7 +164,7 @@ def test_select_writes_the_three_sets(call: Caller) -> None:
     assert call.read(readable, 8) == bits(size=8)
     assert call.read(writable, 8) == bits(writer, size=8)
     assert call.read(exceptional, 8) == bits(size=8)
-    assert unpack("<qq", call.read(timeout, 16)) == (3, 500_000)
+    assert unpack("<qq", call.read(timeout, 16)) == (3, 499_999)
     call("close", writer)
     assert call("select", 10, bits(reader), 0, 0, 0) == 1
 

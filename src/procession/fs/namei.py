@@ -113,6 +113,7 @@ class Walk:
         while not last and components:
             last = components.pop()
         mount, dentry = self.mount, self.dentry
+        mount.superblock.vfs.clock.spend_walking(len(components) + 1)
         for component in components:
             if dentry.inode.mode & _WALKABLE_MASK == _WALKABLE:
                 child = dentry.children.get(component)

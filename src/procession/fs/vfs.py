@@ -27,6 +27,12 @@ class Clock(Protocol):
     def realtime_ns(self) -> int:
         """Nanoseconds since the epoch, as CLOCK_REALTIME says."""
 
+    def spend_walking(self, component_count: int, /) -> None:
+        """A path of so many names has been walked along: that takes time."""
+
+    def spend_showing(self) -> None:
+        """A file that shows the kernel's state has been made."""
+
 
 class RandomSource(Protocol):
     """Where /dev/urandom's bytes come from: deterministic, recorded with the run."""

@@ -107,9 +107,6 @@ class Engine(Protocol):
     def set_budget(self, units: int) -> None:
         """How many units of work (blocks of code) `run` may do from now on before it returns."""
 
-    def spend_budget(self, units: int) -> None:
-        """Take `units` off the budget, for work that the processor didn't do; it may get below zero."""
-
     def budget_left(self) -> int:
         """What is left of the budget; zero or less when it's spent."""
 

@@ -20,7 +20,7 @@ from procession.kernel.signal.parent import notify_parent
 from procession.kernel.task import NEED_RESCHED, SIGNAL_GROUP_EXIT, Task, ThreadGroup
 from procession.kernel.task_state import TaskState, set_state
 from procession.kernel.terminal import session_leader_ended
-from procession.kernel.time.clock import EXIT_NS
+from procession.kernel.time.costs import EXIT_NS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

@@ -12,7 +12,7 @@ from procession.kernel.program.elf import ProgramHeaders
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.loadavg import LoadAverages
 from procession.kernel.sched.scheduler import Scheduler
-from procession.kernel.time.clock import DEFAULT_EPOCH_NS, NS_PER_CALL, Clock
+from procession.kernel.time.clock import DEFAULT_EPOCH_NS, Clock
 from procession.kernel.time.timer import TimerQueue
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ class Kernel:
 
     __slots__ = (
         "adoption_count",
-        "charged_calls",
         "charged_kernel_work_ns",
         "charged_work_ns",
         "address_space",
@@ -105,7 +104,6 @@ class Kernel:
         self.is_saved = False
         self.address_space: MemoryDescriptor | None = None
         self.charged_work_ns = 0
-        self.charged_calls = 0
         self.charged_kernel_work_ns = 0
         self.program_headers = ProgramHeaders()
         self.total_forks = 0
@@ -165,15 +163,13 @@ class Kernel:
             self.live = None
 
     def charge(self, task: Task) -> None:
-        """Charge the time since the last charge to the running `task`: system calls as system time."""
+        """Charge the time since the last charge to the running `task`: the kernel's work as system time."""
         clock = self.clock
-        work_ns, calls = clock.work_ns, clock.call_count
+        work_ns, kernel_work_ns = clock.work_ns, clock.kernel_work_ns
         elapsed_ns = work_ns - self.charged_work_ns
-        kernel_work_ns = clock.kernel_work_ns - self.charged_kernel_work_ns
-        system_ns = min((calls - self.charged_calls) * NS_PER_CALL + kernel_work_ns, elapsed_ns)
-        self.charged_kernel_work_ns = clock.kernel_work_ns
+        system_ns = min(kernel_work_ns - self.charged_kernel_work_ns, elapsed_ns)
+        self.charged_kernel_work_ns = kernel_work_ns
         self.charged_work_ns = work_ns
-        self.charged_calls = calls
         self.scheduler.account(task, elapsed_ns)
         times = task.times
         times.system_ns += system_ns

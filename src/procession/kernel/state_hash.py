@@ -29,6 +29,8 @@ def state_hash(kernel: Kernel) -> str:
     walk = StateWalk()
     walk.add(kernel)
     walk.add(kernel.decider)
+    # What is left of the slice is the engine's to count, and part of the clock all the same.
+    walk.digest.update(b"left %d\n" % kernel.clock.meter.budget_left())
     walk.run()
     return walk.digest.hexdigest()
 

@@ -28,7 +28,7 @@ from procession.kernel.signal.traps import GENERAL_PROTECTION, PAGE_FAULT, raise
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import NEED_RESCHED, RESTORE_MASK, SIGNAL_PENDING, CallFrame, Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.clock import FAULT_NS
+from procession.kernel.time.costs import EXCEPTION_NS, FAULT_NS, QUICK_NS, SWITCH_NS, call_cost_ns
 from procession.mm.fault import AccessViolation, handle_fault
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
 
@@ -56,6 +56,7 @@ class Traps:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.entries: list[Entry] = [self._first_use(number) for number in range(TABLE_SIZE)]
+        self.costs_ns = [call_cost_ns(number) for number in range(TABLE_SIZE)]
         self.clock = kernel.clock
         self.memory = kernel.memory
         self.cpu = kernel.cpu
@@ -83,12 +84,13 @@ class Traps:
         """Linux: arch/x86/entry/common.c, do_syscall_64."""
         kernel = self.kernel
         kernel.is_saved = False
-        clock = self.clock
-        clock.call_count += 1
-        if clock.call_count >= clock.check_at_call:
-            clock.check_slice()
         registers = self.cpu.general
         number = registers[RAX]
+        clock = self.clock
+        spent_ns = clock.kernel_work_ns + (self.costs_ns[number] if number < TABLE_SIZE else QUICK_NS)
+        clock.kernel_work_ns = spent_ns
+        if spent_ns >= clock.check_at_work_ns:
+            clock.check_slice()
         task = kernel.current
         assert task is not None
         if kernel.observer is not None:
@@ -293,6 +295,7 @@ class Traps:
             kernel.observer.task_event(task, SWITCH)
         self.memory.fault_counts = task.times
         kernel.clock.start_slice(scheduler.slice_ns(task), scheduler.busy_count)
+        kernel.clock.spend(SWITCH_NS)
         if kernel.clock.work_start_ns >= self.return_at_ns:
             self.cpu.stop()
         return task
@@ -363,6 +366,7 @@ class Traps:
         kernel.is_saved = False
         task = kernel.current
         assert task is not None
+        self.clock.spend(EXCEPTION_NS)
         if vector == GENERAL_PROTECTION and self._emulate_time_stamp(task, self.cpu.general[RIP]):
             return
         raise_exception(kernel, task, vector, error_code)

@@ -14,6 +14,7 @@ from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.mask import set_temporary_mask
 from procession.kernel.task import RestartBlock
+from procession.kernel.time.costs import POLLED_FILE_NS
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, Address, In, InOut, Int, SignalSet, Size, UInt
 
@@ -176,6 +177,7 @@ def _poll(task: Task, address: int, count: int, deadline_ns: int | None) -> int:
     """
     if count > task.group.limits.soft[RLIMIT_NOFILE]:
         raise EINVAL
+    task.kernel.clock.spend(count * POLLED_FILE_NS)
     records = list(_POLLFD.iter_unpack(task.mm.read(address, 8 * count))) if count else []
     files = task.files.files
     results: list[tuple[int, int, int]] = []
@@ -271,6 +273,7 @@ def _select(task: Task, count: int, addresses: tuple[int, int, int], deadline_ns
     waiting: dict[int, tuple[File, int]] = {}
     ready = 0
     everything = sets[0] | sets[1] | sets[2]
+    task.kernel.clock.spend(everything.bit_count() * POLLED_FILE_NS)
     fd = 0
     while everything >> fd:
         bit = 1 << fd

@@ -34,7 +34,7 @@ from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of
 from procession.kernel.program.exec import begin_new_exec, do_execve
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import CpuTimes, Task
-from procession.kernel.time.clock import FORK_NS
+from procession.kernel.time.costs import FORK_NS
 from procession.kernel.wait import (
     P_ALL,
     P_PGID,

@@ -205,10 +205,6 @@ class ScriptedEngine:
         """How many steps `run` may do."""
         self.budget = units
 
-    def spend_budget(self, units: int) -> None:
-        """Steps that `run` won't do."""
-        self.budget -= units
-
     def budget_left(self) -> int:
         """What is left."""
         return self.budget

@@ -444,10 +444,6 @@ class UnicornEngine:
         """Blocks of code until `run` returns."""
         self.budget[0] = units
 
-    def spend_budget(self, units: int) -> None:
-        """Take blocks off."""
-        self.budget[0] -= units
-
     def budget_left(self) -> int:
         """Blocks left."""
         left: int = self.budget[0]

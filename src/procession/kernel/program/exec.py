@@ -39,7 +39,7 @@ from procession.kernel.signal.generation import force_signal, kill_thread
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.clock import EXEC_NS
+from procession.kernel.time.costs import EXEC_NS
 from procession.mm.address_space import UNDUMPABLE, MemoryDescriptor, flags_for_child
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 

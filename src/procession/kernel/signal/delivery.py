@@ -49,6 +49,7 @@ from procession.kernel.task import (
     SIGNAL_UNKILLABLE,
 )
 from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.time.costs import SIGNAL_NS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -266,6 +267,7 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
         set_register(general, RAX, result)
         set_register(general, RIP, instruction)
         raise
+    kernel.clock.spend(SIGNAL_NS)
     task.call_number = -1
     if action.flags & SA_RESETHAND:
         actions[signo] = action._replace(handler=SIG_DFL)
