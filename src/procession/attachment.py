@@ -136,6 +136,7 @@ class HostStreams:
     """Moves bytes between a machine and descriptors 0, 1 and 2 of this process.
 
     With a `pace`, time passes in the machine as it does outside; without, it jumps from timer to timer.
+    `failure` is why output was lost, unless nobody reads it any more.
     """
 
     reason_to_end = ""
@@ -153,6 +154,7 @@ class HostStreams:
         self.output = machine_output
         self.doorbell = doorbell
         self.pace = pace
+        self.failure: OSError | None = None
 
     def exchange(self) -> None:
         """Write out what the guest has written; a stream that nobody reads any more is broken inside too."""
@@ -162,7 +164,9 @@ class HostStreams:
                     continue
                 try:
                     write_all(number, data)
-                except OSError:
+                except OSError as error:
+                    if not isinstance(error, BrokenPipeError):
+                        self.failure = error
                     self.output.break_stream(number)
         if self.pace is not None and (lead_ns := self.pace.lead_ns) > _TOLERATED_LEAD_NS:
             self._wait(lead_ns / _NS_PER_SECOND)

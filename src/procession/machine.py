@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.errno import EACCES, EINVAL, EISDIR, ENOENT, ENOEXEC, ENOTDIR, Errno
+from procession.abi.errno import EINVAL, EISDIR, ENOENT, ENOTDIR
 from procession.fs import namei
 from procession.fs.devices import Devtmpfs
 from procession.fs.file import O_NOATIME, O_NOCTTY, O_RDONLY, O_RDWR
@@ -25,7 +25,7 @@ from procession.hardware.engines.scripted import (
     ScriptedEngine,
     Step,
 )
-from procession.hardware.physical_memory import OutOfFrames, PhysicalMemory
+from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import R12, RIP, set_register
 from procession.inspection.steering import Steering, has_ended
 from procession.interrupt import InterruptGuard
@@ -36,16 +36,16 @@ from procession.kernel.ipc import make_mqueue
 from procession.kernel.kernel import Kernel
 from procession.kernel.namespaces.proxy import first_namespaces
 from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME, NAME_MAX
-from procession.kernel.program.exec import do_execve
 from procession.kernel.sched.scheduler import TIME_SLICE_NS
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.session import start_session
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.info import SigInfo
-from procession.kernel.task import SIGNAL_PENDING, Task
+from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS
+from procession.launch import enter_callers_directory, enter_directory, execute
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.file_system import ProcFileSystem
@@ -98,7 +98,8 @@ class Machine(Steering):
 
     The same seed, program and files give the same run. `rootfs` is the directory of the host that the
     guest sees as its root, never written to; `memory` is in bytes; `environment` the program's variables;
-    `cwd` its directory in the guest; `cpus` how many virtual processors there are. `user` is who it runs as,
+    `cwd` its directory in the guest, by default the caller's where `rootfs` is the host's /, and else /;
+    `cpus` how many virtual processors there are. `user` is who it runs as,
     `USER` or `USER:GROUP` in the guest's names or numbers, which also sets HOME unless `environment` does;
     without one it is root, with every capability. `hostname` is what the machine calls itself. `pids_max` is
     how many tasks there may be at once, init and zombies included (as a cgroup's pids.max: EAGAIN).
@@ -142,6 +143,7 @@ class Machine(Steering):
         if user is not None and environment is None:
             del self.environment["HOME"]
         self.cwd = cwd
+        self.shows_host = os.path.realpath(rootfs) == "/"
         self.kernel = Kernel(self.memory, self.engine, decider or SeededDecider(seed), epoch_ns, cpus)
         self.traps = Traps(self.kernel)
         self.engine.attach(self.memory, self.traps)
@@ -166,6 +168,7 @@ class Machine(Steering):
         self.doorbell: Doorbell | None = None
         self.forwarded: list[str] = []
         self.is_closed = False
+        self.stream_failure: OSError | None = None
         self._interrupts = InterruptGuard()
 
     def _mount(self, rootfs: str, host_name: bytes) -> None:
@@ -209,7 +212,9 @@ class Machine(Steering):
     # Starting a program
 
     def start(self, argv: Sequence[str | bytes], *, pid1: bool = False) -> Task:
-        """Make the program `argv` ready to run, without running it. Raises the errno that execve gives.
+        """Make the program `argv` ready to run, without running it.
+
+        Raises the errno that execve gives, and StartFailure if there is no directory `cwd`.
 
         It's a child of init, or with `pid1` the machine's first process itself. A name without a slash is
         looked for along PATH.
@@ -229,12 +234,13 @@ class Machine(Steering):
         if self.login is not None:
             uid, gid, groups, _ = self.login
             commit_credentials(task, task.credentials.for_user(uid, gid, groups))
-        credentials = task.credentials
         self._open_streams(task)
         if self.cwd is not None:
-            task.fs.set_cwd(namei.lookup(task.fs, credentials, os.fsencode(self.cwd), must_be_directory=True))
+            enter_directory(task, self.cwd)
+        elif self.shows_host:
+            enter_callers_directory(task, self.init.credentials)
         environment = [os.fsencode(f"{name}={value}") for name, value in self.environment.items()]
-        self._execute(task, arguments, environment)
+        execute(kernel, task, arguments, environment, self.environment.get("PATH", ""))
         self.command = task
         kernel.scheduler.start(task)
         return task
@@ -264,40 +270,6 @@ class Machine(Steering):
         ):
             file.inode.uid = credentials.uid
             task.files.install(file, limit=3)
-
-    def _execute(self, task: Task, arguments: list[bytes], environment: list[bytes]) -> None:
-        """execvpe(3): along PATH, a file without a format is a shell script."""
-        name = arguments[0]
-        candidates = [name]
-        if b"/" not in name:
-            folders = os.fsencode(self.environment.get("PATH", "")).split(b":")
-            candidates = [(folder or b".") + b"/" + name for folder in folders]
-        failure: Errno = ENOENT(f"{os.fsdecode(name)} isn't on PATH")
-        for candidate in candidates:
-            try:
-                place = namei.lookup(task.fs, task.credentials, candidate)
-                try:
-                    self._replace_program(task, place, candidate, arguments.copy(), environment)
-                except ENOEXEC:
-                    shell = namei.lookup(task.fs, task.credentials, b"/bin/sh")
-                    script = [b"sh", candidate, *arguments[1:]]
-                    self._replace_program(task, shell, b"/bin/sh", script, environment)
-                return
-            except (ENOENT, ENOTDIR):
-                continue
-            except EACCES as error:
-                failure = error
-        raise failure
-
-    def _replace_program(
-        self, task: Task, place: Path, name: bytes, arguments: list[bytes], environment: list[bytes]
-    ) -> None:
-        """execve(2). Past the point of no return a failure isn't one of the start: the task ends at once."""
-        try:
-            do_execve(self.kernel, task, place, name, arguments, environment)
-        except (Errno, OutOfFrames):
-            if not task.work & SIGNAL_PENDING:
-                raise
 
     def start_script(self, steps: Sequence[Step]) -> Task:
         """Make a scripted program ready to run, as a child of init; only with the scripted engine."""
@@ -365,6 +337,7 @@ class Machine(Steering):
         """Run a program to its end; what it writes is in the result. `time_limit_s` is virtual time."""
         from procession.attachment import CapturedOutput
 
+        check_time_limit(time_limit_s)
         self.start(argv, pid1=pid1)
         if stdin:
             self.input.feed(stdin)
@@ -394,6 +367,7 @@ class Machine(Steering):
             self.doorbell = doorbell
             reason = self._run_command(streams, time_limit_s)
             self.doorbell = None
+        self.stream_failure = streams.failure
         return self._result(reason, b"", b"")
 
     def run_in_terminal(
@@ -559,6 +533,12 @@ REAPER_SCRIPT: tuple[Step, ...] = (
     Branch(lambda result: True, "reap"),
 )
 """What init does where there is no processor to run its code."""
+
+
+def check_time_limit(time_limit_s: float | None) -> None:
+    """Raise ValueError for what is no length of time."""
+    if time_limit_s is not None and not 0 <= time_limit_s < float("inf"):
+        raise ValueError(f"a time limit is a number of seconds, not {time_limit_s}")
 
 
 def _as_list(command: str | bytes) -> list[str]:

@@ -51,6 +51,7 @@ class PretendMachine:
         self.run: dict[str, Any] = {}
         self.kernel = SimpleNamespace(current=None)
         self.init = SimpleNamespace(group=None)
+        self.stream_failure = None
         PretendMachine.made = self
 
     def run_attached(self, argv: tuple[str, ...], **settings: Any) -> SimpleNamespace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -227,6 +228,29 @@ def test_a_command_that_is_a_string_is_told(guest_root: Path) -> None:
     ):
         machine.run('echo "hi there"')
     assert machine.run(["echo", "hi"]).stdout == b"hi\n"
+
+
+def test_a_time_limit_that_is_no_time_is_told(guest_root: Path) -> None:
+    for limit in (float("nan"), float("inf"), -1.0):
+        machine = Machine(rootfs=guest_root, memory=64 << 20)
+        with pytest.raises(ValueError, match="a time limit is a number of seconds"):
+            machine.run(["true"], time_limit_s=limit)
+
+
+def test_a_sleeper_names_its_timer(guest_root: Path) -> None:
+    script = "sleep 1.5 & exec timeout 7 sleep 100"
+    machine = make_started(guest_root, ["bash", "-c", script])
+    machine.stop_at(
+        lambda event: (
+            isinstance(event, StateChanged)
+            and (event.after, event.call) == (TaskState.INTERRUPTIBLE, "clock_nanosleep")
+        )
+    )
+    for _ in range(2):
+        assert machine.run_to_stop() is not None
+    waits = {wait.tid: wait.what for wait in machine.ipc_graph().waits}
+    assert re.fullmatch(r"a timer, due in 1\.[0-9]+ s", waits[3])
+    assert re.fullmatch(r"a timer, due in (99|100)(\.[0-9]+)? s", waits[4])
 
 
 def test_a_closed_machine_says_so_and_can_be_looked_at(guest_root: Path) -> None:

@@ -6,10 +6,14 @@ import sys
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+CANNOT_WRITE = 1
+USE_ERROR = 2
 
 
 def main() -> None:
     """Run the command line that the process was given; doesn't return."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        check_streams()
     try:
         from procession.cli.command_line import run_command_line
 
@@ -18,13 +22,36 @@ def main() -> None:
     except KeyboardInterrupt:
         status = INTERRUPTED
     except BrokenPipeError:
-        status = abandon_stdout()
+        status = abandon_stdout(BROKEN_PIPE)
+    except OSError as error:
+        print(f"procession: can't write to standard output: {error.strerror or error}", file=sys.stderr)
+        status = abandon_stdout(CANNOT_WRITE)
     sys.exit(status)
 
 
-def abandon_stdout() -> int:
-    """Nobody reads stdout any more: keep Python from trying again at its end; the status for that."""
+def check_streams() -> None:
+    """A stream is closed: end if it's stdout, or the next file that is opened would get what is written.
+
+    A closed stdin is at its end, and what is written to a closed stderr is lost.
+    """
+    import os
+
+    is_stdout_closed = sys.stdout is None
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, closefd=False)
+    if is_stdout_closed:
+        print("procession: standard output is closed", file=sys.stderr)
+        sys.exit(USE_ERROR)
+
+
+def abandon_stdout(status: int) -> int:
+    """Nobody takes what is written to stdout: keep Python from trying again at its end; gives `status`."""
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
+    return status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -24,6 +25,17 @@ def memory_size(value: str) -> int:
     if not SMALLEST_MEMORY <= size <= LARGEST_MEMORY:
         raise click.BadParameter(f"'{value}' isn't between 16M and 1024G")
     return size
+
+
+class Seconds(click.FloatRange):
+    """A length of time: more than nothing, and not for ever."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Raises click.BadParameter."""
+        seconds: float = super().convert(value, param, ctx)
+        if not 0 < seconds < float("inf"):
+            raise click.BadParameter(f"'{value}' isn't a number of seconds", ctx, param)
+        return seconds
 
 
 class RunCommand(click.Command):
@@ -94,7 +106,7 @@ def procession() -> None:
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     metavar="S",
     help="End the machine after S seconds of its virtual time.",
 )

@@ -19,6 +19,7 @@ CANNOT_EXECUTE = 126
 NOT_FOUND = 127
 KERNEL_BUG = 70
 USE_ERROR = 2
+CANNOT_WRITE = 1
 SIGPIPE = 13
 STDIN = 0
 USUAL_TERMINAL = "xterm"
@@ -85,7 +86,9 @@ def run_program(options: RunOptions) -> int:
         return run_with_trace_output(options, output)
     finally:
         if output is not None and output is not sys.stderr:
-            output.close()
+            # What can't be written has been told.
+            with suppress(OSError):
+                output.close()
 
 
 def open_trace_output(name: str | None) -> TextIO | None:
@@ -101,6 +104,7 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
     """Make the machine and run the program on it, with the trace going to `output`."""
     from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME
     from procession.kernel.time.clock import DEFAULT_EPOCH_NS
+    from procession.launch import StartFailure
     from procession.machine import Machine
 
     try:
@@ -131,6 +135,8 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
         machine.on_system_call = trace
     try:
         result = run_joined(machine, options)
+    except StartFailure as error:
+        return fail(str(error), USE_ERROR)
     except Errno as error:
         return fail_to_execute(options.command[0], error)
     except Exception as error:  # noqa: BLE001 - the one place where bugs of the kernel are reported
@@ -139,7 +145,11 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
         trace.close()
         if trace.failure is not None:
             fail(f"the trace is incomplete: {trace.failure.strerror}", 0)
-    return status_of(result)
+    status = status_of(result)
+    failure = machine.stream_failure
+    if failure is not None:
+        return fail(f"can't write the program's output: {failure.strerror}", status or CANNOT_WRITE)
+    return status
 
 
 def run_joined(machine: Machine, options: RunOptions) -> Result:
@@ -220,9 +230,9 @@ def say(text: str) -> None:
 def fail_to_execute(command: str, error: Errno) -> int:
     """Say why `command` can't be executed; the status that a shell gives for that."""
     if isinstance(error, ENOENT):
-        if "/" not in command:
+        if "/" not in command and "interpreter" not in error.reason:
             return fail(f"{command}: command not found", NOT_FOUND)
-        return fail(f"{command}: {error.text}", NOT_FOUND)
+        return fail(f"{command}: {error}", NOT_FOUND)
     return fail(f"{command}: {error}", CANNOT_EXECUTE)
 
 

@@ -157,6 +157,11 @@ class SystemCallTrace:
     def close(self) -> None:
         """Write what is left when the machine stops: calls that will never return."""
         self.write_unfinished()
+        if self.failure is None:
+            try:
+                self.output.flush()
+            except OSError as error:
+                self.failure = error
 
     def write_call(self, tid: int, opened: OpenCall, shown: list[str], result: str) -> None:
         """The line of a call that has ended, or the second half of it."""

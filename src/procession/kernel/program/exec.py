@@ -10,6 +10,7 @@ from procession.abi.errno import (
     EAGAIN,
     EINVAL,
     ELOOP,
+    ENOENT,
     ENOEXEC,
     Errno,
 )
@@ -196,7 +197,7 @@ class PreparedExec(Abandonable):
         name = interpreter_of(program, parameters.file)
         if name is not None:
             # An empty name leads to the directory that the task is in. Linux: fs/exec.c, open_exec.
-            file = parameters.open(task, namei.lookup(task.fs, task.credentials, name or b"."))
+            file = parameters.open(task, _find_interpreter(task, name or b"."))
             headers = task.kernel.program_headers
             self.interpreter = read_interpreter(headers, file, file.read_at(0, _HEAD_BYTES))
             self.interpreter_file = file
@@ -325,6 +326,14 @@ def open_interpreter(task: Task, name: bytes) -> File:
     return file
 
 
+def _find_interpreter(task: Task, name: bytes) -> Path:
+    """The place of a program's interpreter. Raises what `namei.lookup` does, ENOENT with a reason."""
+    try:
+        return namei.lookup(task.fs, task.credentials, name)
+    except ENOENT:
+        raise ENOENT(f"its interpreter {name.decode(errors='replace')} isn't there") from None
+
+
 def _take_script_interpreter(task: Task, parameters: BinaryParameters, head: bytes) -> None:
     """Go on with the interpreter that a script's first line names. Linux: fs/binfmt_script.c, load_script."""
     interpreter, argument = _parse_script_line(head)
@@ -334,7 +343,7 @@ def _take_script_interpreter(task: Task, parameters: BinaryParameters, head: byt
         parameters.interpreter_name,
     ]
     parameters.interpreter_name = interpreter
-    parameters.file = parameters.open(task, namei.lookup(task.fs, task.credentials, interpreter))
+    parameters.file = parameters.open(task, _find_interpreter(task, interpreter))
 
 
 def _parse_script_line(head: bytes) -> tuple[bytes, bytes | None]:

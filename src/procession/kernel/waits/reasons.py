@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from procession.abi.signals import Signal
 from procession.abi.syscall_numbers import name_of
 from procession.fs.epoll import EpollFile
 from procession.fs.eventfd import EventFile
@@ -16,6 +17,8 @@ from procession.kernel.pidfd import PidFile
 from procession.kernel.signal.fd import SignalFile
 from procession.kernel.task import Task, Tid
 from procession.kernel.task_state import TaskState
+from procession.kernel.time.itimer import ITIMER_REAL, IntervalTimer
+from procession.kernel.time.timerfd import TimerFile
 from procession.kernel.waits.channels import (
     ChannelMap,
     Party,
@@ -98,6 +101,10 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
             if found is not None:
                 reason, fds = found
                 call += f"({', '.join(map(str, fds))})" if fds else ""
+    timer = task.sleep_timer
+    if timer is not None:
+        due = f"a timer, due in {_seconds(timer.deadline_ns - channels.kernel.clock.now_ns)}"
+        reason = _Reason(due) if reason is None else reason._replace(what=f"{reason.what}; or {due}")
     if reason is None:
         reason = _Reason("something that isn't known", (), True)
     return Wait(
@@ -110,6 +117,30 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
         reason.is_open,
         task.sleep_timer is not None,
     )
+
+
+def _seconds(duration_ns: int) -> str:
+    """A length of time to the nanosecond: `1.5 s`."""
+    seconds, rest_ns = divmod(max(duration_ns, 0), 10**9)
+    fraction = f".{rest_ns:09}".rstrip("0").rstrip(".")
+    return f"{seconds}{fraction} s"
+
+
+def _signal_wait(task: Task) -> str:
+    """A signal, and which of the process's timers brings the next one."""
+    group, now_ns = task.group, task.kernel.clock.now_ns
+    due: list[tuple[int, int, str]] = []
+    real = group.itimers.get(ITIMER_REAL)
+    if isinstance(real, IntervalTimer) and real.timer is not None and real.timer.is_armed:
+        due.append((real.timer.deadline_ns, int(Signal.SIGALRM), "its interval timer"))
+    for timer in group.posix_timers.values():
+        if timer.timer is not None and timer.timer.is_armed:
+            due.append((timer.timer.deadline_ns, timer.info.signo, f"its timer {timer.id}"))
+    if not due:
+        return "a signal"
+    deadline_ns, signo, name = min(due)
+    signal = next((each.name for each in Signal if each == signo), f"signal {signo}")
+    return f"a signal, such as {signal} from {name}, due in {_seconds(deadline_ns - now_ns)}"
 
 
 def _by_core_dump(channels: ChannelMap, task: Task) -> _Reason | None:
@@ -292,7 +323,7 @@ def _by_call(channels: ChannelMap, task: Task, frame: Any) -> _Reason | None:
     if isinstance(frame.progress, Task):
         return _by_tasks("vfork's child to execute a program or to end:", [frame.progress])
     if number in _SIGNAL_CALLS:
-        return _Reason("a signal", (), True)
+        return _Reason(_signal_wait(task), (), True)
     if task.group.wait_queue in task.queues:
         others = [thread for thread in task.group.threads if thread is not task]
         return _by_tasks("the other threads to end:", others)
@@ -377,6 +408,13 @@ def _file(channels: ChannelMap, task: Task, file: File, waited: list[Any]) -> _R
         if file.thread is not None:
             return _by_tasks("the end of thread", [file.thread])
         return _by_tasks("the end of process", [file.group.leader])
+    if isinstance(file, TimerFile):
+        timer = file.timer
+        if timer is None or not timer.is_armed:
+            return _Reason("a timerfd that isn't armed", (), True)
+        return _Reason(
+            f"a timerfd, due in {_seconds(timer.deadline_ns - task.kernel.clock.now_ns)}", (), True
+        )
     if isinstance(file, SignalFile):
         return _Reason(f"a signal that {name} takes", (), True)
     if isinstance(file, EpollFile):
