@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EINVAL, EISDIR, ENOENT, ENOTDIR
 from procession.fs import namei
-from procession.fs.devices import Devtmpfs
+from procession.fs.devices import Devtmpfs, DevtmpfsType
 from procession.fs.file import O_NOATIME, O_NOCTTY, O_RDONLY, O_RDWR
+from procession.fs.file_system_type import register
 from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME
 from procession.fs.mounts.namespace import first_namespace
 from procession.fs.overlay import Overlay
-from procession.fs.terminal.devpts import Devpts, install_terminals
+from procession.fs.terminal.devpts import Devpts, DevptsOptions, DevptsType, install_terminals
 from procession.fs.tmpfs import Tmpfs
+from procession.fs.tmpfs_type import TmpfsType
 from procession.fs.vfs import Vfs
 from procession.hardware.engines.scripted import (
     SCRATCH_ADDRESS,
@@ -32,7 +34,8 @@ from procession.interrupt import InterruptGuard
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.decider import Decider, SeededDecider
 from procession.kernel.init import MASK_ADDRESS, create_init
-from procession.kernel.ipc import make_mqueue
+from procession.kernel.ipc import MqueueType
+from procession.kernel.ipc.posix_queue import queues_of
 from procession.kernel.kernel import Kernel
 from procession.kernel.namespaces.proxy import first_namespaces
 from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME, NAME_MAX
@@ -48,8 +51,10 @@ from procession.kernel.time.clock import DEFAULT_EPOCH_NS
 from procession.launch import enter_callers_directory, enter_directory, execute
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
+from procession.procfs.binfmt_misc import BinaryFormatType
 from procession.procfs.file_system import ProcFileSystem
-from procession.procfs.sysfs import SysFileSystem
+from procession.procfs.file_system_type import ProcType
+from procession.procfs.sysfs import SysfsType, sysfs_of
 from procession.syscalls import load_all
 from procession.syscalls.dispatch import Traps
 
@@ -67,8 +72,17 @@ DEFAULT_ENVIRONMENT = {
     "HOME": "/root",
 }
 MAXIMUM_PROCESSORS = 64
-DEVPTS_OPTIONS = b"gid=5,mode=620,ptmxmode=000"
-"""How /dev/pts is mounted: a terminal belongs to whom has opened it, and to the group `tty`."""
+_TTY_GROUP = 5
+FILE_SYSTEM_TYPES = (
+    SysfsType(),
+    TmpfsType(),
+    ProcType(),
+    DevtmpfsType(),
+    BinaryFormatType(),
+    DevptsType(),
+    MqueueType(),
+)
+"""What mount(2) can mount."""
 STATUS_DEADLOCK = 125
 """The status of a machine in which every task sleeps for ever."""
 STATUS_TIME_LIMIT = 124
@@ -134,6 +148,8 @@ class Machine(Steering):
                 f"a machine has at least {_FEWEST_TASKS} tasks, init and a command, not {pids_max}"
             )
         load_all()
+        for kind in FILE_SYSTEM_TYPES:
+            register(kind)
         super().__init__()
         self.seed = seed
         self.memory = PhysicalMemory(memory) if fault_injector is None else _failing(memory, fault_injector)
@@ -185,11 +201,11 @@ class Machine(Steering):
         kernel.init_namespaces = first_namespaces(kernel, mounts, host_name)
         for name, superblock, flags in (
             (b"/dev", Devtmpfs(vfs), MS_NOSUID),
-            (b"/dev/pts", Devpts(vfs, DEVPTS_OPTIONS), MS_NOSUID | MS_NOEXEC),
+            (b"/dev/pts", Devpts(vfs, _devpts_options()), MS_NOSUID | MS_NOEXEC),
             (b"/dev/shm", Tmpfs(vfs), MS_NOSUID | MS_NODEV),
-            (b"/dev/mqueue", make_mqueue(kernel, b""), MS_NOSUID | MS_NODEV | MS_NOEXEC),
+            (b"/dev/mqueue", queues_of(kernel, kernel.init_namespaces.ipc), MS_NOSUID | MS_NODEV | MS_NOEXEC),
             (b"/proc", ProcFileSystem(kernel), MS_NOSUID | MS_NODEV | MS_NOEXEC),
-            (b"/sys", SysFileSystem(kernel), MS_NOSUID | MS_NODEV | MS_NOEXEC),
+            (b"/sys", sysfs_of(kernel, kernel.init_namespaces.network), MS_NOSUID | MS_NODEV | MS_NOEXEC),
         ):
             place = self._find(name)
             if place is not None:
@@ -406,7 +422,7 @@ class Machine(Steering):
 
         place = self._find(b"/dev/pts")
         if place is None or not isinstance(place.inode.superblock, Devpts):
-            place = Mount(Devpts(self.kernel.vfs, DEVPTS_OPTIONS)).path
+            place = Mount(Devpts(self.kernel.vfs, _devpts_options())).path
         credentials = self.init.credentials
         if self.login is not None:
             uid, gid, groups, _ = self.login
@@ -554,6 +570,11 @@ def _failing(memory_bytes: int, injector: FaultInjector) -> PhysicalMemory:
     from procession.hardware.fault_injection import FailingMemory
 
     return FailingMemory(memory_bytes, injector)
+
+
+def _devpts_options() -> DevptsOptions:
+    """How /dev/pts is mounted: a terminal belongs to whom has opened it, and to the group `tty`."""
+    return DevptsOptions(gid=_TTY_GROUP, mode=0o620)
 
 
 def _make_engine(name: str) -> Engine:

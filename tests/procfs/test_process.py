@@ -16,7 +16,6 @@ from procession.kernel.exit import do_exit, release_task
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, MappedFile, VirtualMemoryArea
-from procession.procfs.process import ProcessFile
 from tests.procfs.conftest import Proc
 
 THREAD = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD
@@ -129,8 +128,10 @@ def test_a_zombie_has_no_memory_and_no_files(proc: Proc) -> None:
     assert b"VmSize" not in status
     assert b"Umask" not in status
     assert b"FDSize:\t0\n" in status
-    for name in ("cmdline", "maps", "smaps", "environ", "mounts"):
+    for name in ("cmdline", "maps", "smaps", "environ"):
         assert proc.read(f"{prefix}/{name}") == b""
+    with pytest.raises(EINVAL):
+        proc.read(prefix + "/mounts")
     assert proc.read(prefix + "/statm") == b"0 0 0 0 0 0 0\n"
     assert proc.names(prefix + "/fd") == []
     for link in ("exe", "cwd", "root"):
@@ -367,8 +368,9 @@ def test_mounts(proc: Proc) -> None:
     context = proc.init.fs
     seen = namei.lookup(context, proc.task.credentials, b"/proc/%d/mounts" % proc.task.tid)
     inode = seen.dentry.inode
-    assert isinstance(inode, ProcessFile)
-    assert inode.show(proc.task.credentials) == b"proc / proc rw,nosuid,nodev,noexec,relatime 0 0\n"
+    file = inode.open(seen, 0, proc.task.credentials)
+    assert file.read(4096) == b"proc / proc rw,nosuid,nodev,noexec,relatime 0 0\n"
+    file.release_if_unheld()
 
 
 def test_real_time_policies_show_their_priority(proc: Proc) -> None:

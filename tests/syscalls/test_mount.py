@@ -97,8 +97,10 @@ def test_what_mount_refuses(call: Caller) -> None:
 def test_more_of_proc(call: Caller) -> None:
     assert call("mount", b"proc\0", b"/mnt\0", b"proc\0", 0, 0) == 0
     assert exists(call, b"/mnt/self/status\0")
+    assert call("mount", b"proc\0", b"/mnt\0", b"proc\0", 0, b"hidepid=2,subset=pid\0") == 0
+    assert not exists(call, b"/mnt/uptime\0")
     with pytest.raises(EINVAL):
-        call("mount", b"proc\0", b"/mnt\0", b"proc\0", 0, b"hidepid=2\0")
+        call("mount", b"proc\0", b"/mnt\0", b"proc\0", 0, b"hidepid=3\0")
 
 
 def test_pivot_root(call: Caller) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.device_numbers import Major, device_minor, encode_device
 from procession.abi.errno import EINVAL, ENOSPC, ENXIO, EPERM
 from procession.abi.ioctls import RandomIoctl
 from procession.abi.word import pack_u32
 from procession.fs.file import File
-from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK
+from procession.fs.file_system_type import FileSystemType
+from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK, Superblock
+from procession.fs.mounts.context import MountContext, Parameter
+from procession.fs.mounts.mount import Mount
 from procession.fs.tmpfs import MemoryInode, Tmpfs
+from procession.fs.tmpfs_type import TmpfsType
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -152,6 +156,24 @@ _LINKS = (
 _DIRECTORIES = ((b"pts", 0o755), (b"shm", 0o1777), (b"mqueue", 0o1777))
 
 
+class DevtmpfsType(FileSystemType):
+    """The same file system at each place. Linux: drivers/base/devtmpfs.c, dev_fs_type."""
+
+    __slots__ = ()
+
+    name: ClassVar[bytes] = b"devtmpfs"
+    is_for_users: ClassVar[bool] = False
+
+    def parse(self, context: MountContext, parameter: Parameter) -> bool:
+        """It takes the options of tmpfs, and does nothing with them."""
+        return TmpfsType().parse(context, parameter)
+
+    def get_tree(self, context: MountContext) -> Superblock:
+        """Linux: drivers/base/devtmpfs.c, public_dev_mount."""
+        mounted: Mount = context.kernel.vfs.pseudo_mounts["devtmpfs"]
+        return mounted.superblock
+
+
 class Devtmpfs(Tmpfs):
     """The file system of /dev (Linux: drivers/base/devtmpfs.c), with what udev or a container adds to it.
 
@@ -163,6 +185,8 @@ class Devtmpfs(Tmpfs):
 
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "devtmpfs", mode=0o755)
+        # The kernel's own mount keeps it.
+        vfs.pseudo_mounts["devtmpfs"] = Mount(self)
         vfs.character_drivers.setdefault(Major.MEM_MAJOR, MemoryDriver())
         for name, major, minor, mode in _NODES:
             self.add_device(name, S_IFCHR | mode, encode_device(major, minor))

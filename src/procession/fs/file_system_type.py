@@ -1,75 +1,72 @@
-"""The kinds of file system that mount(2) can make."""
+"""The kinds of file system that mount(2) and fsopen(2) know."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, ENODEV
-from procession.fs.inode import Superblock
-from procession.fs.tmpfs import Tmpfs
 
-FILE_SYSTEM_TYPES: dict[bytes, Callable[[Any, bytes], Superblock]] = {}
-"""Makes a file system of a kind from the kernel and mount(2)'s data; each kind's module puts its own in."""
-
-_UNITS = {ord("k"): 10, ord("m"): 20, ord("g"): 30}
+if TYPE_CHECKING:
+    from procession.fs.inode import Superblock
+    from procession.fs.mounts.context import MountContext, Parameter
 
 
-def make_file_system(kind: bytes, kernel: Any, options: bytes) -> Superblock:
-    """A new file system of `kind`, with the comma-separated `options` of mount(8).
+class FileSystemType:
+    """A kind of file system (Linux: include/linux/fs.h, struct file_system_type).
 
-    Raises ENODEV for an unknown kind, EINVAL for unknown options.
+    To add one: a subclass with a `name` and `get_tree`, and an instance of it in `FILE_SYSTEM_TYPES`.
     """
-    make = FILE_SYSTEM_TYPES.get(kind)
-    if make is None:
-        raise ENODEV(f"no file system {kind.decode(errors='replace')}")
-    return make(kernel, options)
 
+    __slots__ = ()
 
-def make_tmpfs(kernel: Any, options: bytes) -> Superblock:
-    """tmpfs(5). Raises EINVAL. Linux: mm/shmem.c, shmem_parse_one."""
-    limits: dict[bytes, int] = {}
-    pages = kernel.memory.frame_count
-    for option in options.split(b","):
-        if not option:
-            continue
-        name, _, value = option.partition(b"=")
-        if name == b"size" and value.endswith(b"%"):
-            limits[b"nr_blocks"] = pages * _number(value[:-1]) // 100
-        elif name == b"size":
-            limits[b"nr_blocks"] = -(-_size(value) // 4096)
-        elif name in (b"nr_blocks", b"nr_inodes"):
-            limits[name] = _size(value)
-        elif name == b"mode":
-            limits[name] = _number(value, 8) & 0o7777
-        elif name in (b"uid", b"gid"):
-            limits[name] = _number(value)
-        elif name not in (b"inode64", b"noswap"):
-            raise EINVAL(f"tmpfs has no option {name.decode(errors='replace')}")
-    # No limit at all, as 0 says, is what the machine's memory allows.
-    return Tmpfs(
-        kernel.vfs,
-        mode=limits.get(b"mode", 0o1777),
-        uid=limits.get(b"uid", 0),
-        gid=limits.get(b"gid", 0),
-        maximum_pages=min(limits.get(b"nr_blocks", pages // 2) or pages, pages),
-        maximum_inodes=limits.get(b"nr_inodes") or None,
-    )
+    name: ClassVar[bytes] = b""
+    is_for_users: ClassVar[bool] = True
+    """Whether a user namespace's root may mount it, not only the machine's (FS_USERNS_MOUNT)."""
+    is_always_visible: ClassVar[bool] = True
+    """Whether it may be mounted anew whatever hides its files elsewhere; not so proc and sysfs
+    (SB_I_USERNS_VISIBLE)."""
 
+    def begin(self, context: MountContext) -> None:
+        """Take from `context.task` what the file system will show. It's Linux's init_fs_context."""
 
-def _number(text: bytes, base: int = 10) -> int:
-    if not text.isalnum() or not text.isascii():
+    def split_options(self, options: bytes) -> list[bytes]:
+        """The options of mount(2) one by one."""
+        return options.split(b",")
+
+    def parse(self, context: MountContext, parameter: Parameter) -> bool:
+        """Take a parameter into `context.values`; False if there is none of that name. Raises EINVAL."""
+        return False
+
+    def get_tree(self, context: MountContext) -> Superblock:
+        """Make the file system, or find it where there is only one."""
         raise EINVAL
-    try:
-        return int(text, base)
-    except ValueError:
-        raise EINVAL from None
+
+    def reconfigure(self, context: MountContext, superblock: Superblock) -> None:
+        """Change what `context.values` say. Raises EINVAL, and then has changed nothing."""
 
 
-def _size(text: bytes) -> int:
-    """A number with a unit: k, m or g. Linux: lib/cmdline.c, memparse."""
-    unit = _UNITS.get(text[-1:].lower()[0]) if text else None
-    return _number(text) if unit is None else _number(text[:-1]) << unit
+FIXED = FileSystemType()
+"""The kind of a file system that can't be mounted."""
+
+FILE_SYSTEM_TYPES: dict[bytes, FileSystemType] = {}
+"""By name; each kind's module puts its own in."""
 
 
-FILE_SYSTEM_TYPES[b"tmpfs"] = make_tmpfs
+def find_type(name: bytes) -> FileSystemType:
+    """The kind of file system called `name`. Raises ENODEV. Linux: fs/filesystems.c, get_fs_type."""
+    kind = FILE_SYSTEM_TYPES.get(name)
+    if kind is None:
+        raise ENODEV(f"no file system {name.decode(errors='replace')}")
+    return kind
+
+
+def type_of(superblock: Superblock) -> FileSystemType:
+    """The kind of `superblock`; what no program has mounted takes no options."""
+    if superblock.type is not None:
+        return superblock.type
+    return FILE_SYSTEM_TYPES.get(superblock.type_name.encode(), FIXED)
+
+
+def register(kind: FileSystemType) -> None:
+    """Let `kind` be mounted by its name."""
+    FILE_SYSTEM_TYPES[kind.name] = kind

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Dentry, Path
     from procession.fs.file import File
     from procession.fs.file_events import FileWatch
+    from procession.fs.file_system_type import FileSystemType
     from procession.fs.lock import FileLocks
     from procession.fs.mounts.namespace import MountNamespace
+    from procession.fs.user_namespace import UserNamespace
     from procession.fs.vfs import Vfs
     from procession.hardware.physical_memory import PhysicalMemory
     from procession.mm.page_cache import PageCache
@@ -65,21 +67,28 @@ class Superblock:
     """One instance of a file system (Linux: include/linux/fs.h, struct super_block).
 
     `device` is its st_dev, `type_name` what /proc/filesystems calls it, `options` what /proc/PID/mountinfo
-    shows after `rw`. `root` is set by the file system once it has made its root directory.
+    shows after `rw`. `root` is set by the file system once it has made its root directory. `owner` is the
+    user namespace of who mounted it, over which one needs rights to change it; `flags` are the MS_* of
+    mount(2) that are a file system's, and `type` is what changes its options: None for what no program has
+    mounted. `is_set_up` is set once all that has been said.
     """
 
     __slots__ = (
         "device",
+        "flags",
         "is_internal",
         "is_read_only",
+        "is_set_up",
         "magic",
         "memory",
         "mount_count",
         "next_inode_number",
         "options",
+        "owner",
         "root",
         "root_dentry",
         "source",
+        "type",
         "type_name",
         "vfs",
         "writer_count",
@@ -98,6 +107,10 @@ class Superblock:
         self.source = type_name.encode()
         self.options = b""
         self.is_read_only = False
+        self.is_set_up = False
+        self.flags = 0
+        self.owner: UserNamespace = vfs.init_user_namespace
+        self.type: FileSystemType | None = None
         # Pipes, sockets and anonymous inodes live on file systems that nobody can walk into.
         self.is_internal = False
         self.mount_count = 0
@@ -112,12 +125,21 @@ class Superblock:
         self.next_inode_number = number + 1
         return number
 
+    def show_options(self) -> bytes:
+        """The options as mountinfo has them, with commas between."""
+        return self.options
+
     def statistics(self) -> FileSystemStatistics:
         """What statfs(2) says."""
         return FileSystemStatistics(self.magic, 0, 0, 0, 0)
 
     def shut_down(self) -> None:
         """The last mount is gone, and nobody is inside: give everything back."""
+
+    def end_if_unused(self) -> None:
+        """It has been made to be mounted, and may not have been."""
+        if not self.mount_count:
+            self.shut_down()
 
     def forget(self, inode: Inode) -> None:
         """Called when `inode` is gone for good: no name, no open file."""

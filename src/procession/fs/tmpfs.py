@@ -50,10 +50,21 @@ class Tmpfs(Superblock):
     """A file system in memory (Linux: mm/shmem.c).
 
     `maximum_pages` bounds the pages of all its files, `maximum_inodes` the number of files; the machine's
-    memory bounds both in any case.
+    memory bounds both in any case. `limits` are both as they were asked for, None for the defaults and 0 for
+    none at all; `first_mode` and `first_owner` what the root directory was given.
     """
 
-    __slots__ = ("inode_count", "maximum_inodes", "maximum_pages", "page_count")
+    __slots__ = (
+        "default_inodes",
+        "first_mode",
+        "first_owner",
+        "inode_count",
+        "is_unswappable",
+        "limits",
+        "maximum_inodes",
+        "maximum_pages",
+        "page_count",
+    )
 
     has_xattrs: ClassVar[bool] = True
 
@@ -71,10 +82,33 @@ class Tmpfs(Superblock):
         super().__init__(vfs, type_name, TMPFS_MAGIC)
         half = vfs.memory.frame_count // 2
         self.maximum_pages = half if maximum_pages is None else maximum_pages
-        self.maximum_inodes = max(half, 4096) if maximum_inodes is None else maximum_inodes
+        self.default_inodes = max(half, 4096)
+        self.maximum_inodes = self.default_inodes if maximum_inodes is None else maximum_inodes
+        self.limits: tuple[int | None, int | None] = (None, None)
+        self.is_unswappable = False
         self.page_count = 0
         self.inode_count = 0
+        self.first_mode = mode
+        self.first_owner = (uid, gid)
         self.root = self.new_inode(S_IFDIR | mode, uid, gid)
+
+    def show_options(self) -> bytes:
+        """Linux: mm/shmem.c, shmem_show_options. Owner and mode are those that it was mounted with."""
+        blocks, inodes = self.limits
+        parts: list[bytes] = []
+        if blocks is not None and (not blocks or blocks != self.vfs.memory.frame_count // 2):
+            parts.append(b"size=%dk" % (blocks << 2))
+        if inodes is not None:
+            parts.append(b"nr_inodes=%d" % inodes)
+        if self.first_mode & 0o7777 != 0o1777:
+            parts.append(b"mode=%03o" % (self.first_mode & 0o7777))
+        if self.first_owner[0]:
+            parts.append(b"uid=%d" % self.first_owner[0])
+        if self.first_owner[1]:
+            parts.append(b"gid=%d" % self.first_owner[1])
+        if self.is_unswappable:
+            parts.append(b"noswap")
+        return b",".join(parts)
 
     def new_inode(self, mode: int, uid: int, gid: int, rdev: int = 0) -> MemoryInode:
         """A new file without a name. Raises ENOSPC when there are too many."""

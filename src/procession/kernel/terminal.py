@@ -8,9 +8,7 @@ from procession.abi.errno import EINVAL, EIO, ENOTTY, EPERM, ERESTARTSYS, ESRCH
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.signals import SIG_IGN
 from procession.abi.word import pack_u32
-from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.permission import CAP_SYS_ADMIN
-from procession.fs.terminal.devpts import Devpts
 from procession.fs.terminal.tty import SIGTTIN, SIGTTOU, Tty, TtyFile
 from procession.kernel.session import (
     Session,
@@ -334,11 +332,3 @@ def hang_up_own_terminal(task: Task) -> None:
     tty = task.group.terminal
     if tty is not None:
         tty.hang_up()
-
-
-def make_devpts(kernel: Kernel, options: bytes) -> Devpts:
-    """What mount(2) makes: an instance with terminals of its own. Raises EINVAL."""
-    return Devpts(kernel.vfs, options)
-
-
-FILE_SYSTEM_TYPES[b"devpts"] = make_devpts

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.fs.namespace import CLONE_NEWNET, Namespace
 
 if TYPE_CHECKING:
+    from procession.fs.inode import Superblock
     from procession.fs.user_namespace import UserNamespace
     from procession.net.host import Host
     from procession.net.internet.port_table import PortTable
@@ -21,7 +22,7 @@ class Network(Namespace):
 
     `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
     UDP's ports. What isn't used is never made. `netlink_sockets` are by their port ids. `packet_count` and
-    `byte_count` are what has gone over the loopback.
+    `byte_count` are what has gone over the loopback. `sysfs` is what shows it, None while it's nowhere.
     """
 
     __slots__ = (
@@ -33,6 +34,7 @@ class Network(Namespace):
         "host",
         "netlink_sockets",
         "packet_count",
+        "sysfs",
         "system",
     )
 
@@ -43,6 +45,7 @@ class Network(Namespace):
         super().__init__(system.vfs.namespaces, owner, number)
         self.system = system
         self.host = host
+        self.sysfs: Superblock | None = None
         self.packet_count = 0
         self.byte_count = 0
         self.netlink_sockets: dict[int, NetlinkSocket] = {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EEXIST, EINVAL, EIO, ENOENT
+from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.kernel.program.binary_format import parse_registration
 from procession.kernel.program.exec import open_interpreter
@@ -13,6 +14,7 @@ from procession.procfs.inode import GeneratedFile
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
+    from procession.fs.mounts.context import MountContext
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
     from procession.kernel.program.binary_format import BinaryFormat, BinaryFormats
@@ -36,15 +38,22 @@ class BinaryFormatFileSystem(Superblock):
         self.kernel.binary_formats.superblock = None
 
 
-def make_binfmt_misc(kernel: Kernel, options: bytes) -> Superblock:
-    """What mount(2) makes: the same file system each time. Raises EINVAL for any option."""
-    if options:
-        raise EINVAL
-    formats = kernel.binary_formats
-    if formats.superblock is None:
-        formats.is_enabled = True
-        formats.superblock = BinaryFormatFileSystem(kernel)
-    return formats.superblock
+class BinaryFormatType(FileSystemType):
+    """The same file system each time. Linux: fs/binfmt_misc.c, bm_fs_type."""
+
+    __slots__ = ()
+
+    name: ClassVar[bytes] = b"binfmt_misc"
+    is_for_users: ClassVar[bool] = False
+
+    def get_tree(self, context: MountContext) -> Superblock:
+        """Linux: fs/binfmt_misc.c, bm_get_tree."""
+        formats = context.kernel.binary_formats
+        if formats.superblock is None:
+            formats.is_enabled = True
+            formats.superblock = BinaryFormatFileSystem(context.kernel)
+        found: Superblock = formats.superblock
+        return found
 
 
 class FormatDirectory(Inode):

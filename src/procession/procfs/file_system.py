@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, ENOENT
-from procession.fs.file_system_type import FILE_SYSTEM_TYPES
+from procession.abi.enumeration import IntEnum
+from procession.abi.errno import ENOENT
 from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
+from procession.fs.permission import is_in_group
 from procession.kernel.task import Tid
-from procession.procfs.binfmt_misc import make_binfmt_misc
+from procession.procfs.access import may_inspect
 from procession.procfs.inode import ProcLink
 from procession.procfs.process import ProcessDirectory
 from procession.procfs.system import SystemDirectory
 
 if TYPE_CHECKING:
+    from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
+_HIDE_NAMES = {1: b"noaccess", 2: b"invisible", 4: b"ptraceable"}
 PROC_SUPER_MAGIC = 0x9FA0
 ROOT_NUMBER = 1
 FIRST_STATIC_NUMBER = 0xF0000000
@@ -26,22 +29,65 @@ Linux: fs/proc/generic.c, PROC_DYNAMIC_FIRST.
 """
 
 
+class HidePid(IntEnum):
+    """What is hidden of processes that aren't one's own (hidepid= of proc(5))."""
+
+    OFF = 0
+    NO_ACCESS = 1
+    INVISIBLE = 2
+    NOT_PTRACEABLE = 4
+
+
 class ProcFileSystem(Superblock):
     """One instance of proc (proc(5)).
 
     `processes` and `threads` keep the directories that have been looked up, by task id, so that a process
-    which has one as its current directory still finds the same one there.
+    which has one as its current directory still finds the same one there. `hidden_from` is a HidePid, from
+    whose hiding `trusted_group` is spared; with `shows_processes_only` there is nothing else (subset=pid).
     """
 
-    __slots__ = ("kernel", "next_static_number", "processes", "threads")
+    __slots__ = (
+        "hidden_from",
+        "kernel",
+        "next_static_number",
+        "processes",
+        "shows_processes_only",
+        "threads",
+        "trusted_group",
+    )
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel.vfs, "proc", PROC_SUPER_MAGIC)
         self.kernel = kernel
+        self.hidden_from: int = HidePid.OFF
+        self.trusted_group = 0
+        self.shows_processes_only = False
         self.processes: dict[int, ProcessDirectory] = {}
         self.threads: dict[int, ProcessDirectory] = {}
         self.next_static_number = FIRST_STATIC_NUMBER
         self.root = ProcRoot(self)
+
+    def show_options(self) -> bytes:
+        """Linux: fs/proc/root.c, proc_fs_parameters."""
+        parts: list[bytes] = []
+        if self.trusted_group:
+            parts.append(b"gid=%d" % self.trusted_group)
+        if self.hidden_from:
+            parts.append(b"hidepid=" + _HIDE_NAMES[self.hidden_from])
+        if self.shows_processes_only:
+            parts.append(b"subset=pid")
+        return b",".join(parts)
+
+    def may_see(self, subject: Subject, task: Task, level: int) -> bool:
+        """Whether `task` isn't hidden from `subject`, as it is from `level` on.
+
+        Linux: fs/proc/base.c, has_pid_permissions.
+        """
+        if self.hidden_from != HidePid.NOT_PTRACEABLE and (
+            self.hidden_from < level or is_in_group(subject, self.trusted_group)
+        ):
+            return True
+        return may_inspect(subject, task)
 
     def allocate_static_number(self) -> int:
         """The next inode number for what isn't about a process."""
@@ -110,19 +156,32 @@ class ProcRoot(SystemDirectory):
         self.entries = {b"self": SelfLink(superblock), b"thread-self": ThreadSelfLink(superblock)}
 
     def lookup(self, name: bytes) -> Inode:
-        if name in self.entries or name in self.tree:
+        system = self.proc
+        if name in self.entries or (name in self.tree and not system.shows_processes_only):
             return super().lookup(name)
-        return self.proc.directory_of(self.proc.task_of(name))
+        task = system.task_of(name)
+        if system.hidden_from >= HidePid.INVISIBLE and not system.may_see(
+            self._looker(), task, HidePid.INVISIBLE
+        ):
+            raise ENOENT(f"process {task.tid} is hidden")
+        return system.directory_of(task)
+
+    def _looker(self) -> Subject:
+        current = self.proc.kernel.current
+        assert current is not None
+        return current.credentials
 
     def list_entries(self) -> list[DirectoryEntry]:
         superblock = self.proc
-        entries = super().list_entries()
+        entries = [] if superblock.shows_processes_only else super().list_entries()
         entries += (
             DirectoryEntry(name, self.entries[name].number, S_IFLNK >> 12)
             for name in (b"self", b"thread-self")
         )
         for tid, task in sorted(superblock.kernel.tasks.items()):
-            if task.is_leader:
+            if task.is_leader and (
+                not superblock.hidden_from or superblock.may_see(self._looker(), task, HidePid.INVISIBLE)
+            ):
                 number = superblock.directory_of(task).number
                 entries.append(DirectoryEntry(str(tid).encode(), number, S_IFDIR >> 12))
         return entries
@@ -154,14 +213,3 @@ class ThreadSelfLink(SelfLink):
             raise ENOENT
         number = self.proc.number_of
         return b"%d/task/%d" % (number(task.group.leader), number(task))
-
-
-def make_proc(kernel: Kernel, options: bytes) -> ProcFileSystem:
-    """What mount(2) makes. Raises EINVAL: hidepid, gid and subset aren't built."""
-    if options:
-        raise EINVAL("proc has no such option here")
-    return ProcFileSystem(kernel)
-
-
-FILE_SYSTEM_TYPES[b"binfmt_misc"] = make_binfmt_misc
-FILE_SYSTEM_TYPES[b"proc"] = make_proc

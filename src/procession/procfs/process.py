@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.errno import EACCES, EINVAL, ENOENT, ESRCH
+from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ESRCH
 from procession.fs.dentry import Path, absolute_path
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.kernel.program.exec import Program
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
-from procession.procfs import process_io, process_memory, process_mounts, process_status
+from procession.procfs import process_io, process_memory, process_status
 from procession.procfs.access import has_files, is_dumpable, may_inspect, require_inspection
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
+from procession.procfs.process_mounts import MountsInode
 from procession.procfs.system import SystemDirectory
 
 if TYPE_CHECKING:
@@ -55,8 +56,6 @@ COMMON_FILES: dict[bytes, Entry] = {
     b"limits": Entry(0o444, process_status.show_limits),
     b"loginuid": Entry(0o644, process_status.show_loginuid),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
-    b"mountinfo": Entry(0o444, process_mounts.show_mountinfo),
-    b"mounts": Entry(0o444, process_mounts.show_mounts),
     b"oom_score": Entry(0o444, process_status.show_oom_score),
     b"oom_score_adj": Entry(
         0o644, process_status.show_oom_score_adjustment, process_status.store_oom_score_adjustment
@@ -79,7 +78,6 @@ PROCESS_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
     b"coredump_filter": Entry(0o644, process_memory.show_dump_filter, process_memory.store_dump_filter),
     b"io": Entry(0o400, process_io.show_process_io),
-    b"mountstats": Entry(0o400, process_mounts.show_mountstats),
     b"stat": Entry(0o444, process_status.show_process_stat),
     b"timerslack_ns": Entry(0o666, process_status.show_timer_slack, process_status.store_timer_slack),
 }
@@ -89,8 +87,13 @@ THREAD_FILES: dict[bytes, Entry] = {
     b"io": Entry(0o400, process_io.show_thread_io),
     b"stat": Entry(0o444, process_status.show_thread_stat),
 }
+MOUNTS = (b"mountinfo", b"mounts", b"mountstats")
 LINKS = (b"cwd", b"exe", b"root")
-COMMON_NAMES = (*COMMON_FILES, *LINKS, b"fd", b"fdinfo", b"io", b"mem", b"net", b"stat")
+COMMON_NAMES = (
+    *COMMON_FILES,
+    *LINKS,
+    *(b"fd", b"fdinfo", b"io", b"mem", b"mountinfo", b"mounts", b"net", b"stat"),
+)
 PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"coredump_filter", b"mountstats", b"task", b"timerslack_ns")))
 THREAD_NAMES = tuple(sorted((*COMMON_NAMES, b"children")))
 
@@ -130,7 +133,19 @@ class ProcessDirectory(ProcDirectory):
         """The files belong to the process's effective user."""
         self.uid, self.gid = self.task.credentials.euid, self.task.credentials.egid
 
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        self._check_hiding(subject)
+        super().check_permission(subject, mask)
+
+    def _check_hiding(self, subject: Subject) -> None:
+        """Raise EPERM if processes are hidden from `subject`. Linux: fs/proc/base.c, proc_pid_permission."""
+        if not self.proc.may_see(subject, self.task, 1):
+            raise EPERM(f"process {self.task.tid} is hidden")
+
     def lookup(self, name: bytes) -> Inode:
+        current = self.proc.kernel.current
+        if self.proc.hidden_from and current is not None:
+            self._check_hiding(current.credentials)
         if self.task.state is TaskState.DEAD or name not in self.names:
             raise ENOENT
         inode = self.inodes.get(name)
@@ -161,6 +176,8 @@ class ProcessDirectory(ProcDirectory):
             return SystemDirectory(superblock, number, (b"net",))
         if name == b"mem":
             return MemoryInode(superblock, number, task)
+        if name in MOUNTS:
+            return MountsInode(superblock, number, task, name)
         return ProcessFile(superblock, number, task, name, is_thread=self.is_thread)
 
     def list_entries(self) -> list[DirectoryEntry]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.device_numbers import device_major, device_minor
+from procession.abi.errno import EINVAL
 from procession.abi.word import pack_u8
 from procession.fs.dentry import Dentry, Path, path_below
+from procession.fs.file import POLLERR, POLLIN, POLLPRI, POLLRDNORM, File
+from procession.fs.mounts.context import MS_DIRSYNC, MS_LAZYTIME, MS_MANDLOCK, MS_SYNCHRONOUS
 from procession.fs.mounts.mount import (
     MS_NOATIME,
     MS_NODEV,
@@ -20,9 +23,13 @@ from procession.fs.mounts.mount import (
 )
 from procession.fs.mounts.peers import dominating_group
 from procession.procfs.access import has_files
+from procession.procfs.inode import GeneratedFile, ProcFile
 
 if TYPE_CHECKING:
+    from procession.fs.inode import Superblock
+    from procession.fs.mounts.namespace import MountNamespace
     from procession.fs.permission import Subject
+    from procession.fs.wait_queue import WaitQueue
     from procession.kernel.task import Task
     from procession.procfs.file_system import ProcFileSystem
 
@@ -34,6 +41,13 @@ MOUNT_OPTIONS = (
     (MS_NODIRATIME, b",nodiratime"),
     (MS_RELATIME, b",relatime"),
     (MS_NOSYMFOLLOW, b",nosymfollow"),
+)
+
+FILE_SYSTEM_OPTIONS = (
+    (MS_SYNCHRONOUS, b",sync"),
+    (MS_DIRSYNC, b",dirsync"),
+    (MS_MANDLOCK, b",mand"),
+    (MS_LAZYTIME, b",lazytime"),
 )
 
 
@@ -49,18 +63,20 @@ def mount_options(mount: Mount) -> bytes:
     return b"".join(option for flag, option in MOUNT_OPTIONS if mount.flags & flag)
 
 
-def file_system_options(mount: Mount) -> bytes:
+def file_system_flags(superblock: Superblock) -> bytes:
+    """What is said of the file system before its own options. Linux: fs/proc_namespace.c, show_sb_opts."""
+    flags = superblock.flags
+    return b"".join(option for flag, option in FILE_SYSTEM_OPTIONS if flags & flag) if flags else b""
+
+
+def file_system_options(superblock: Superblock) -> bytes:
     """The options of the file system, each after a comma."""
-    options = mount.superblock.options
+    options = superblock.show_options()
     return b"," + options if options else b""
 
 
-def visible_mounts(task: Task) -> list[tuple[Mount, bytes]]:
-    """The mounts of the task's namespace below its root, and where they are, in the order of their making."""
-    if not has_files(task):
-        return []
-    root = task.fs.root
-    namespace = task.namespaces.mounts
+def visible_mounts(namespace: MountNamespace, root: Path) -> list[tuple[Mount, bytes]]:
+    """The mounts of a namespace below `root`, and where they are, in the order of their making."""
     found: list[tuple[Mount, bytes]] = []
     for mount in namespace.in_order():
         name, is_reachable = path_below(Path(mount, mount.root), root)
@@ -69,7 +85,71 @@ def visible_mounts(task: Task) -> list[tuple[Mount, bytes]]:
     return found
 
 
-def show_mounts(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+class MountsInode(ProcFile):
+    """/proc/PID/mounts, mountinfo and mountstats."""
+
+    __slots__ = ("name", "task")
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task, name: bytes) -> None:
+        super().__init__(superblock, number, 0o400 if name == b"mountstats" else 0o444)
+        self.task = task
+        self.name = name
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        if not has_files(self.task):
+            raise EINVAL(f"process {self.task.tid} has no mounts any more")
+        return MountsFile(path, flags, subject, self)
+
+
+class MountsFile(GeneratedFile):
+    """The mounts that a process saw when this was opened, as they are when it's read.
+
+    poll(2) tells of each change once (Linux: fs/proc_namespace.c, mounts_open_common, mounts_poll).
+    """
+
+    __slots__ = ("event", "kind", "namespace", "root")
+
+    can_poll = True
+
+    def __init__(self, path: Path, flags: int, subject: Subject, inode: MountsInode) -> None:
+        super().__init__(path, flags, subject, inode)
+        self.kind = inode.name
+        self.namespace = inode.task.namespaces.mounts
+        self.root = inode.task.fs.root
+        self.event = self.namespace.event
+        self.namespace.acquire()
+        self.root.mount.user_count += 1
+
+    def release(self) -> None:
+        self.root.mount.put_user()
+        self.namespace.put()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        contents = self.contents
+        if contents is None or offset == 0:
+            contents = self.contents = self.show()
+        return contents[offset : offset + length]
+
+    def show(self) -> bytes:
+        """The contents now."""
+        if self.kind == b"mounts":
+            return show_mounts(self.namespace, self.root)
+        if self.kind == b"mountinfo":
+            return show_mountinfo(self.namespace, self.root)
+        return show_mountstats(self.namespace, self.root)
+
+    def poll_mask(self) -> int:
+        mask = POLLIN | POLLRDNORM
+        if self.kind != b"mountstats" and self.event != self.namespace.event:
+            self.event = self.namespace.event
+            mask |= POLLERR | POLLPRI
+        return mask
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        return (self.namespace.changed,)
+
+
+def show_mounts(namespace: MountNamespace, root: Path) -> bytes:
     """/proc/PID/mounts. Linux: fs/proc_namespace.c, show_vfsmnt."""
     return b"".join(
         b"%s %s %s %s%s%s 0 0\n"
@@ -78,17 +158,17 @@ def show_mounts(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
             mangled(name),
             mangled(mount.superblock.type_name.encode()),
             b"ro" if mount.is_read_only else b"rw",
-            mount_options(mount),
-            file_system_options(mount),
+            file_system_flags(mount.superblock) + mount_options(mount),
+            file_system_options(mount.superblock),
         )
-        for mount, name in visible_mounts(task)
+        for mount, name in visible_mounts(namespace, root)
     )
 
 
-def show_mountinfo(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+def show_mountinfo(namespace: MountNamespace, root: Path) -> bytes:
     """/proc/PID/mountinfo. Linux: fs/proc_namespace.c, show_mountinfo."""
     lines: list[bytes] = []
-    for mount, name in visible_mounts(task):
+    for mount, name in visible_mounts(namespace, root):
         superblock = mount.superblock
         parent = mount.parent if mount.parent is not None else mount
         lines.append(
@@ -102,11 +182,11 @@ def show_mountinfo(system: ProcFileSystem, task: Task, subject: Subject) -> byte
                 mangled(name),
                 b"ro" if mount.flags & MS_RDONLY else b"rw",
                 mount_options(mount),
-                propagation(mount, task.fs.root),
+                propagation(mount, root),
                 mangled(superblock.type_name.encode()),
                 mangled(mount.source),
                 b"ro" if superblock.is_read_only else b"rw",
-                file_system_options(mount),
+                file_system_flags(superblock) + file_system_options(superblock),
             )
         )
     return b"".join(lines)
@@ -137,10 +217,10 @@ def propagation(mount: Mount, root: Path) -> bytes:
     return fields
 
 
-def show_mountstats(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+def show_mountstats(namespace: MountNamespace, root: Path) -> bytes:
     """/proc/PID/mountstats. Linux: fs/proc_namespace.c, show_vfsstat."""
     return b"".join(
         b"device %s mounted on %s with fstype %s\n"
         % (mangled(mount.source), mangled(name), mangled(mount.superblock.type_name.encode()))
-        for mount, name in visible_mounts(task)
+        for mount, name in visible_mounts(namespace, root)
     )

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL, EIO, ENOENT
-from procession.fs.file_system_type import FILE_SYSTEM_TYPES
+from procession.abi.errno import EIO, ENOENT
+from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.procfs.inode import GeneratedFile
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
+    from procession.fs.mounts.context import MountContext
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
+    from procession.net.network import Network
 
 SYSFS_MAGIC = 0x62656572
 ATTRIBUTE_SIZE = 4096
@@ -64,22 +66,44 @@ def tree_for(processor_count: int) -> Tree:
 class SysFileSystem(Superblock):
     """sysfs (sysfs(5))."""
 
-    __slots__ = ("kernel",)
+    __slots__ = ("kernel", "network")
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, network: Network) -> None:
         super().__init__(kernel.vfs, "sysfs", SYSFS_MAGIC)
         self.kernel = kernel
+        self.network = network
         self.root = SysDirectory(self, ())
 
-
-def make_sysfs(kernel: Kernel, options: bytes) -> SysFileSystem:
-    """What mount(2) makes. Raises EINVAL for any option."""
-    if options:
-        raise EINVAL
-    return SysFileSystem(kernel)
+    def shut_down(self) -> None:
+        self.network.sysfs = None
 
 
-FILE_SYSTEM_TYPES[b"sysfs"] = make_sysfs
+def sysfs_of(kernel: Kernel, network: Network) -> SysFileSystem:
+    """The sysfs that tasks in `network` mount, made at first use."""
+    system = network.sysfs
+    if system is None:
+        system = network.sysfs = SysFileSystem(kernel, network)
+    assert isinstance(system, SysFileSystem)
+    return system
+
+
+class SysfsType(FileSystemType):
+    """The same file system for all of a network namespace. Linux: fs/sysfs/mount.c, sysfs_fs_type."""
+
+    __slots__ = ()
+
+    name: ClassVar[bytes] = b"sysfs"
+    is_always_visible: ClassVar[bool] = False
+
+    def begin(self, context: MountContext) -> None:
+        """Linux: fs/sysfs/mount.c, sysfs_init_fs_context."""
+        namespace = context.task.namespaces.network
+        context.values["network"] = namespace
+        context.owner = namespace.owner
+
+    def get_tree(self, context: MountContext) -> SysFileSystem:
+        """Linux: fs/sysfs/mount.c, sysfs_get_tree."""
+        return sysfs_of(context.kernel, context.values["network"])
 
 
 class SysDirectory(Inode):

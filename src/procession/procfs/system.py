@@ -362,7 +362,7 @@ def processor_lines(number: int, count: int) -> bytes:
 
 def show_filesystems(kernel: Kernel) -> bytes:
     """/proc/filesystems. Linux: fs/filesystems.c, filesystems_proc_show."""
-    names = dict.fromkeys((*FILE_SYSTEM_TYPES, b"devtmpfs", b"pipefs", b"overlay"))
+    names = dict.fromkeys((*FILE_SYSTEM_TYPES, b"pipefs", b"sockfs"))
     return b"".join(b"nodev\t%s\n" % name for name in names)
 
 

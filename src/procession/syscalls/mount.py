@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EPERM
 from procession.abi.mount_flags import MS_MGC_MSK, MS_MGC_VAL, MountFlag, UmountFlag
-from procession.fs.file_system_type import make_file_system
+from procession.fs.file_system_type import find_type, type_of
 from procession.fs.mounts.attach import bind, move
 from procession.fs.mounts.attach import pivot_root as pivot
+from procession.fs.mounts.context import (
+    REMOUNT_FLAGS,
+    SUPERBLOCK_FLAGS,
+    MountContext,
+    Parameter,
+    ParameterKind,
+)
 from procession.fs.mounts.mount import (
     MOUNT_FLAGS,
     MS_NOATIME,
-    MS_RDONLY,
     MS_RELATIME,
     MS_STRICTATIME,
     TIME_FLAGS,
 )
 from procession.fs.mounts.peers import PROPAGATION_FLAGS
 from procession.fs.mounts.reconfigure import check_remount, remount_bind, set_flags, set_propagation
-from procession.fs.mounts.unmount import make_read_only, unmount
+from procession.fs.mounts.unmount import unmount
+from procession.fs.mounts.visibility import check_visibility
 from procession.fs.namei import lookup
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.syscalls.declaration import syscall
@@ -85,7 +92,7 @@ def mount(
         if bits & _MS_BIND:
             remount_bind(namespace, place, mount_flags)
         else:
-            _remount(namespace, place, mount_flags, bits)
+            _remount(task, namespace, place, mount_flags, bits, options)
     elif bits & _MS_BIND:
         bind(namespace, _source(task, source), place, is_recursive=bool(bits & _MS_REC))
     elif bits & PROPAGATION_FLAGS:
@@ -100,10 +107,7 @@ def mount(
     else:
         if kind is None:
             raise EINVAL("no type")
-        superblock = make_file_system(kind, task.kernel, options)
-        if bits & MS_RDONLY:
-            superblock.is_read_only = True
-        namespace.mount(superblock, place, mount_flags, source)
+        _mount_new(task, namespace, place, kind, source, bits, mount_flags, options)
     return 0
 
 
@@ -129,14 +133,42 @@ def _check_owner(task: Task, namespace: MountNamespace) -> None:
         raise EPERM("changing mounts takes CAP_SYS_ADMIN")
 
 
-def _remount(namespace: MountNamespace, place: dentry.Path, mount_flags: int, bits: int) -> None:
+def _mount_new(
+    task: Task,
+    namespace: MountNamespace,
+    place: dentry.Path,
+    kind: bytes,
+    source: bytes | None,
+    bits: int,
+    mount_flags: int,
+    options: bytes,
+) -> None:
+    """Linux: fs/namespace.c, do_new_mount."""
+    context = MountContext(find_type(kind), task)
+    context.is_old_call = True
+    context.flags = bits & SUPERBLOCK_FLAGS
+    if source is not None:
+        context.add(Parameter(b"source", ParameterKind.STRING, source))
+    context.add_options(options)
+    superblock = context.create()
+    try:
+        mount_flags = check_visibility(namespace, context.type, mount_flags)
+        namespace.mount(superblock, place, mount_flags, context.source or b"none")
+    finally:
+        superblock.end_if_unused()
+
+
+def _remount(
+    task: Task, namespace: MountNamespace, place: dentry.Path, mount_flags: int, bits: int, options: bytes
+) -> None:
     """Linux: fs/namespace.c, do_remount."""
     check_remount(namespace, place, mount_flags)
     superblock = place.mount.superblock
-    if bits & MS_RDONLY:
-        make_read_only(place.mount)
-    else:
-        superblock.is_read_only = False
+    context = MountContext(type_of(superblock), task, superblock)
+    context.is_old_call = True
+    context.flags, context.flags_mask = bits & REMOUNT_FLAGS, REMOUNT_FLAGS
+    context.add_options(options)
+    context.reconfigure()
     set_flags(place.mount, mount_flags)
 
 

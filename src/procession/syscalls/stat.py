@@ -162,7 +162,7 @@ def statx(
             stx_rdev_minor=device_minor(inode.rdev),
             stx_dev_major=device_major(device),
             stx_dev_minor=device_minor(device),
-            stx_mnt_id=place.mount.number,
+            stx_mnt_id=place.mount.id if is_unique else place.mount.number,
         )
     )
     return 0

@@ -71,6 +71,8 @@ def attach_everywhere(mount: Mount, parent: Mount, mountpoint: Dentry) -> None:
     vfs = mount.superblock.vfs
     namespace = parent.namespace
     assert namespace is not None
+    if mount.topmost().root.is_deleted:
+        raise ENOENT("what is seen there has been removed")
     is_moving = mount.parent is not None
     if not is_moving:
         namespace.check_room(mount)

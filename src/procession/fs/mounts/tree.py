@@ -27,7 +27,6 @@ def clone_mount(original: Mount, root: Dentry, kind: int = CopyKind.SAME) -> Mou
     """The same file system once more, seen from `root` on. Linux: fs/namespace.c, clone_mnt."""
     mount = Mount(original.superblock, root, original.flags, original.source)
     mount.locked_flags = original.locked_flags
-    mount.is_unbindable = original.is_unbindable
     is_slave = kind in (CopyKind.SLAVE, CopyKind.SHARED_SLAVE)
     if original.group and not is_slave:
         join_peers(mount, original)

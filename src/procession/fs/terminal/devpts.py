@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.device_numbers import Major, device_minor, encode_device
-from procession.abi.errno import EINVAL, EIO, ENODEV, ENOENT, ENOSPC, ENXIO, Errno
+from procession.abi.errno import EIO, ENODEV, ENOENT, ENOSPC, ENXIO, Errno
 from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
 from procession.fs.file import O_NOCTTY, File
+from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode, Superblock
+from procession.fs.mounts.context import MountContext, Parameter, ParameterKind
 from procession.fs.mounts.mount import root_dentry, top_of
 from procession.fs.namei import look_up_entry
 from procession.fs.terminal.pty import PtyMaster, PtySlave
@@ -33,41 +35,12 @@ class DevptsOptions:
 
     __slots__ = ("gid", "maximum", "mode", "ptmx_mode", "uid")
 
-    def __init__(self) -> None:
+    def __init__(self, *, gid: int | None = None, mode: int = 0o600, ptmx_mode: int = 0) -> None:
         self.uid: int | None = None
-        self.gid: int | None = None
-        self.mode = 0o600
-        self.ptmx_mode = 0
+        self.gid = gid
+        self.mode = mode
+        self.ptmx_mode = ptmx_mode
         self.maximum = _NO_LIMIT
-
-    @classmethod
-    def parse(cls, text: bytes) -> DevptsOptions:
-        """From a comma-separated list. Raises EINVAL. Linux: fs/devpts/inode.c, parse_mount_options."""
-        options = cls()
-        for option in text.split(b","):
-            name, _, value = option.partition(b"=")
-            if name in (b"", b"newinstance"):
-                continue
-            is_mode = name in (b"mode", b"ptmxmode")
-            if name not in (b"uid", b"gid", b"max") and not is_mode:
-                raise EINVAL(f"devpts has no option {name.decode(errors='replace')}")
-            try:
-                number = int(value, 8 if is_mode else 10)
-            except ValueError:
-                raise EINVAL from None
-            if number < 0:
-                raise EINVAL
-            if name == b"uid":
-                options.uid = number
-            elif name == b"gid":
-                options.gid = number
-            elif name == b"mode":
-                options.mode = number & 0o7777
-            elif name == b"ptmxmode":
-                options.ptmx_mode = number & 0o7777
-            else:
-                options.maximum = min(number, _NO_LIMIT)
-        return options
 
     def show(self) -> bytes:
         """As /proc/mounts has it. Linux: fs/devpts/inode.c, devpts_show_options."""
@@ -87,13 +60,15 @@ class Devpts(Superblock):
 
     __slots__ = ("jobs", "parameters", "slaves")
 
-    def __init__(self, vfs: Vfs, options: bytes = b"") -> None:
+    def __init__(self, vfs: Vfs, options: DevptsOptions | None = None) -> None:
         super().__init__(vfs, "devpts", DEVPTS_MAGIC)
         self.jobs = terminal_driver(vfs).jobs
-        self.parameters = DevptsOptions.parse(options)
-        self.options = self.parameters.show()
+        self.parameters = DevptsOptions() if options is None else options
         self.slaves: dict[int, SlaveInode] = {}
         self.root = DevptsRoot(self)
+
+    def show_options(self) -> bytes:
+        return self.parameters.show()
 
     def allocate_inode_number(self) -> int:
         """Slaves have the numbers that follow from theirs; the others come first."""
@@ -114,6 +89,56 @@ class Devpts(Superblock):
         inode = SlaveInode(self, number, subject)
         self.slaves[number] = inode
         return inode.master
+
+
+class DevptsType(FileSystemType):
+    """An instance with terminals of its own. Linux: fs/devpts/inode.c, devpts_fs_type."""
+
+    __slots__ = ()
+
+    name: ClassVar[bytes] = b"devpts"
+
+    def parse(self, context: MountContext, parameter: Parameter) -> bool:
+        """Linux: fs/devpts/inode.c, parse_mount_options."""
+        key, values = parameter.key, context.values
+        if key == b"uid":
+            values["uid"] = context.identity(parameter, "uid")
+        elif key == b"gid":
+            values["gid"] = context.identity(parameter, "gid")
+        elif key == b"mode":
+            values["mode"] = context.number(parameter, 8) & 0o7777
+        elif key == b"ptmxmode":
+            values["ptmxmode"] = context.number(parameter, 8) & 0o7777
+        elif key == b"max":
+            number = context.number(parameter)
+            if number > _NO_LIMIT:
+                raise context.refuse("max out of range")
+            values["max"] = number
+        elif key == b"newinstance":
+            if parameter.kind != ParameterKind.FLAG:
+                raise context.bad_value(parameter)
+        else:
+            return False
+        return True
+
+    def get_tree(self, context: MountContext) -> Devpts:
+        """Linux: fs/devpts/inode.c, devpts_fill_super."""
+        system = Devpts(context.kernel.vfs)
+        self.reconfigure(context, system)
+        return system
+
+    def reconfigure(self, context: MountContext, superblock: Superblock) -> None:
+        """What isn't said goes back to the defaults. Linux: fs/devpts/inode.c, devpts_remount."""
+        assert isinstance(superblock, Devpts)
+        values = context.values
+        options = superblock.parameters
+        options.uid, options.gid = values.get("uid"), values.get("gid")
+        options.mode = values.get("mode", 0o600)
+        options.ptmx_mode = values.get("ptmxmode", 0)
+        options.maximum = values.get("max", _NO_LIMIT)
+        root = superblock.root
+        assert isinstance(root, DevptsRoot)
+        root.ptmx.mode = S_IFCHR | options.ptmx_mode
 
 
 class PtyAccounts:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL
-from procession.fs.file_system_type import FILE_SYSTEM_TYPES
+from procession.fs.file_system_type import FileSystemType
 
 if TYPE_CHECKING:
+    from procession.fs.mounts.context import MountContext
     from procession.fs.mqueue import MqueueFileSystem
     from procession.kernel.ipc.namespace import IpcNamespace
     from procession.kernel.kernel import Kernel
@@ -24,16 +24,21 @@ def seen_namespace(kernel: Kernel) -> IpcNamespace:
     return kernel.seen_namespaces.ipc
 
 
-def make_mqueue(kernel: Kernel, options: bytes) -> MqueueFileSystem:
-    """What mount(2) shows: the same queues at each place. Raises EINVAL.
+class MqueueType(FileSystemType):
+    """The same queues at each place. Linux: ipc/mqueue.c, mqueue_fs_type."""
 
-    Linux: ipc/mqueue.c, mqueue_get_tree.
-    """
-    from procession.kernel.ipc.posix_queue import queues_of
+    __slots__ = ()
 
-    if options:
-        raise EINVAL("mqueue has no options")
-    return queues_of(kernel, seen_namespace(kernel))
+    name: ClassVar[bytes] = b"mqueue"
 
+    def begin(self, context: MountContext) -> None:
+        """Linux: ipc/mqueue.c, mqueue_init_fs_context."""
+        namespace = namespace_of(context.task)
+        context.values["namespace"] = namespace
+        context.owner = namespace.owner
 
-FILE_SYSTEM_TYPES[b"mqueue"] = make_mqueue
+    def get_tree(self, context: MountContext) -> MqueueFileSystem:
+        """Linux: ipc/mqueue.c, mqueue_get_tree."""
+        from procession.kernel.ipc.posix_queue import queues_of
+
+        return queues_of(context.kernel, context.values["namespace"])
