@@ -7,6 +7,7 @@ seed, and goes on; the last line is how much was tried in all, and how many seed
 from __future__ import annotations
 
 import random
+import signal
 import sys
 import time
 import traceback
@@ -19,6 +20,8 @@ from tests.programs import test_fuzz_calls, test_fuzz_frames, test_malformed_elf
 from tests.programs.elf_case import elf
 
 FILES_AT_ONCE = 50
+PATIENCE_S = 240
+"""How long a seed may take: no call of a guest's takes the machine for good."""
 PROGRAMS = ("true", "echo", "ldd", "../lib64/ld-linux-x86-64.so.2")
 
 
@@ -62,6 +65,10 @@ KINDS: dict[str, Callable[[int], int]] = {
 }
 
 
+def interrupt(_number: int, _frame: object) -> None:
+    raise TimeoutError(f"a seed takes more than {PATIENCE_S} s")
+
+
 def main() -> int:
     """Try seed after seed."""
     attempt, count, first = KINDS[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3])
@@ -69,8 +76,10 @@ def main() -> int:
         f"procession in {Path(procession.__file__).parent}, compiled: {procession.is_compiled()}", flush=True
     )
     tried, raised = 0, 0
+    signal.signal(signal.SIGALRM, interrupt)
     for seed in range(first, first + count):
         start = time.monotonic()
+        signal.alarm(PATIENCE_S)
         try:
             done = attempt(seed)
         except Exception:  # noqa: BLE001

@@ -64,6 +64,17 @@ def test_sendfile_into_a_full_pipe(call: Caller) -> None:
     assert call("lseek", source, 0, 1) == 0
 
 
+def test_sendfile_of_a_file_to_its_own_end_returns(call: Caller) -> None:
+    """There's always more to send: a call does so many pieces, and tells how far it came."""
+    source, target = new_file(call), new_file(call)
+    call("write", target, call.put(b"0123456789"), 10)
+    moved = call("sendfile", target, source, 0, 1 << 31)
+    assert 10 < moved < 1 << 24
+    assert moved % 10 == 0
+    assert call("lseek", source, 0, 1) == moved
+    assert call("lseek", target, 0, 1) == 10 + moved
+
+
 def test_what_sendfile_refuses(call: Caller) -> None:
     source, target = call("open", b"/file\0", O_RDONLY), new_file(call)
     reader, writer = call.pipe()

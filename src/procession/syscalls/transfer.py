@@ -42,6 +42,8 @@ from procession.syscalls.user_vector import MAX_RW_COUNT, UserVector, import_vec
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
+_MOST_PIECES = 1 << 15
+"""How many pieces one call copies: what the most bytes that a call may move take."""
 _SPLICE_F_NONBLOCK = int(SpliceFlag.SPLICE_F_NONBLOCK)
 _SPLICE_FLAGS = 0xF
 _UNSIGNED_64 = (1 << 64) - 1
@@ -130,7 +132,11 @@ def _sent(source: File, offset: InOut[I64], position: int, done: int) -> None:
 def _send(task: Task, source: File, target: File, position: int, done: int, total: int) -> int:
     """Write what is in `source` from `position + done` on; up to `total` bytes in all of this call."""
     chunk = CHUNK if target.is_seekable else STREAM_CHUNK
-    while done < total:
+    pieces = 0
+    # A small file that is sent to its own end never ends, and each piece is as small: Linux is busy with it
+    # for as long as it likes, but here nobody else would run meanwhile.
+    while done < total and pieces < _MOST_PIECES:
+        pieces += 1
         data = source.read_at(position + done, min(total - done, chunk))
         if not data:
             break

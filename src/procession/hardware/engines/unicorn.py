@@ -303,7 +303,7 @@ class UnicornEngine:
         try:
             if is_software and vector not in _CALLABLE:
                 # Programs may not call through this gate, and the fault is at the instruction itself.
-                self.general[RIP] -= _INT_LENGTH
+                self.general[RIP] = (self.general[RIP] - _INT_LENGTH) & WORD_MASK
                 self.traps.processor_exception(_GENERAL_PROTECTION, vector * 8 + _GATE_ERROR)
             elif vector == _PAGE_FAULT:
                 self.traps.page_fault(self.words64[self.cr2_index], error_code)
