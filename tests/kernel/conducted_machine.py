@@ -8,12 +8,12 @@ from struct import calcsize, pack, unpack
 from typing import Any
 
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS, SCRATCH_BYTES, STEP_BYTES
-from procession.hardware.registers import RAX, RIP, RSP
+from procession.hardware.registers import ARGUMENT_REGISTERS, RAX, RIP, RSP
 from procession.kernel.sched.scheduler import Scheduler
 from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING, Task, Tid
 from procession.kernel.task_state import TaskState, set_state
 from procession.machine import Machine
-from procession.syscalls.declaration import ARGUMENT_REGISTERS, TABLE
+from procession.syscalls.declaration import TABLE
 
 BEFORE_CALL = 0x40_0000
 """Where rip is before each call: a call that is to be restarted goes back to it."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from struct import calcsize, pack, unpack
 
+from procession.hardware.registers import ARGUMENT_REGISTERS
 from procession.kernel.task import Task
 from procession.syscalls import load_all
-from procession.syscalls.declaration import ARGUMENT_REGISTERS, TABLE
+from procession.syscalls.declaration import TABLE
 from tests.kernel.signal_fakes import MEMORY_BASE
 
 _WORD = (1 << 64) - 1

@@ -135,7 +135,7 @@ class Signals(RuleBasedStateMachine):
         self.sender = self.machine.process()
         self.shell = self.machine.process()
         self.deliveries = Deliveries()
-        self.machine.kernel.observer = self.deliveries
+        self.machine.kernel.observe(self.deliveries)
         self.pipes: dict[int, int] = {}
         self.pipes[self.shell.tid] = self.make_pipe(self.shell)
         self.start(False, SA_SIGINFO)

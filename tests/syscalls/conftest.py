@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from procession.fs.wait_queue import Sleep
+from procession.hardware.registers import ARGUMENT_REGISTERS
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.session import start_session
 from procession.kernel.signal.handlers import SignalAction
 from procession.kernel.task import CallFrame, Task
 from procession.machine import Machine
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
-from procession.syscalls.declaration import ARGUMENT_REGISTERS, TABLE
+from procession.syscalls.declaration import TABLE
 
 BASE = 0x100000
 PAGES = 64

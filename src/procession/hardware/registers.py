@@ -28,6 +28,10 @@ def set_registers(general: GeneralRegisters, registers: Sequence[int], values: S
         general[register] = value & WORD_MASK
 
 
+ARGUMENT_REGISTERS = (RDI, RSI, RDX, R10, R8, R9)
+"""Where a system call's arguments are, in their order."""
+
+
 class Registers:
     """A task's registers while it isn't on the processor.
 

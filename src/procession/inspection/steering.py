@@ -78,7 +78,7 @@ class Steering:
     def observe(self, observer: Observer) -> None:
         """Tell `observer` what happens from now on; it hears it after those who were there before."""
         self._observers.append(observer)
-        self.kernel.observer = joined_observer(self._observers)
+        self.kernel.observe(joined_observer(self._observers))
 
     def unobserve(self, observer: Observer) -> None:
         """Tell `observer` no more. Raises ValueError if it wasn't told."""
@@ -86,7 +86,7 @@ class Steering:
         if position is None:
             raise ValueError(f"{observer!r} doesn't watch this machine")
         del self._observers[position]
-        self.kernel.observer = joined_observer(self._observers)
+        self.kernel.observe(joined_observer(self._observers))
 
     # Steps
 

@@ -15,6 +15,7 @@ from procession.kernel.observer import CLONE
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.priority import check_fork, inherit_scheduling
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
+from procession.kernel.security.seccomp import inherit_seccomp
 from procession.kernel.session import join_process_group
 from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup, Tid
@@ -195,6 +196,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     inherit_scheduling(parent, task)
     task.personality = parent.personality
     task.flags = parent.flags
+    if parent.seccomp_mode:
+        inherit_seccomp(parent, task)
     task.timer_slack_ns = task.default_timer_slack_ns = parent.timer_slack_ns
     if flags & (CLONE_VM | CLONE_VFORK) != CLONE_VM:
         # A new stack is no place for a handler's old one. Linux: include/linux/sched/signal.h, sas_ss_reset.

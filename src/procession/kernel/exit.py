@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.futex.robust_list import release_futexes, wake_at_end
 from procession.kernel.observer import EXIT, REAP, SUPERSEDE
+from procession.kernel.security.seccomp import drop_filter
 from procession.kernel.session import (
     forget_session_leader,
     is_session_leader,
@@ -53,6 +54,8 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
         group.exit_code = code
         group.stop_count = 0
     exit_signals(kernel, task)
+    if task.seccomp_filter is not None:
+        drop_filter(task)
     kernel.clock.spend(EXIT_NS)
     kernel.charge(task)
     task.exit_code = code

@@ -12,6 +12,8 @@ from procession.kernel.program.elf import ProgramHeaders
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.loadavg import LoadAverages
 from procession.kernel.sched.scheduler import Scheduler
+from procession.kernel.security.seccomp import ALL_LOGGED
+from procession.kernel.task import CALL_OBSERVED
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS, Clock
 from procession.kernel.time.timer import TimerQueue
 
@@ -34,7 +36,9 @@ class Kernel:
     `current` is the running task and `live` the task whose registers are in the processor: they differ
     only while the kernel is switching. `is_saved` says that the live registers are in `live.registers` too,
     since the last trap. `init_namespaces` are those that the machine starts with (Linux: kernel/nsproxy.c,
-    init_nsproxy). `cpu` and `observer` are outside the machine's state: the engine, and whoever watches.
+    init_nsproxy). `call_work` says what is done for each system call of the live task beside the call
+    itself, 0 for nothing: it's observed, or filtered. It, `cpu` and `observer` are outside the machine's
+    state: the engine, and whoever watches.
     """
 
     __slots__ = (
@@ -44,6 +48,7 @@ class Kernel:
         "address_space",
         "binary_formats",
         "boot_id",
+        "call_work",
         "clock",
         "core",
         "cpu",
@@ -63,6 +68,7 @@ class Kernel:
         "process_groups",
         "program_headers",
         "scheduler",
+        "seccomp_logged",
         "sessions",
         "tasks",
         "timers",
@@ -86,6 +92,7 @@ class Kernel:
         self.binary_formats = BinaryFormats()
         self.boot_id = b""
         self.observer: Observer | None = None
+        self.call_work = 0
         self.clock = Clock(cpu, epoch_ns)
         self.scheduler = Scheduler(self, processor_count)
         self.timers = TimerQueue(self)
@@ -106,6 +113,8 @@ class Kernel:
         self.charged_work_ns = 0
         self.charged_kernel_work_ns = 0
         self.program_headers = ProgramHeaders()
+        # The actions of seccomp that are logged: bits in the order of ACTION_NAMES.
+        self.seccomp_logged = ALL_LOGGED
         self.total_forks = 0
         self.adoption_count = 0
         self.oom_kill_count = 0
@@ -153,9 +162,27 @@ class Kernel:
             self.cpu.load(task.registers)
             self.live = task
             self.is_saved = True
+            self.call_work = task.call_work if self.observer is None else task.call_work | CALL_OBSERVED
         if self.address_space is not task.mm:
             self.address_space = task.mm
             self.cpu.use_address_space(task.mm.tables.root)
+
+    def observe(self, observer: Observer | None) -> None:
+        """Tell `observer` of system calls and of what becomes of tasks from now on; None: nobody."""
+        self.observer = observer
+        if observer is not None:
+            self.call_work |= CALL_OBSERVED
+        else:
+            self.call_work &= ~CALL_OBSERVED
+
+    def add_call_work(self, task: Task, work: int) -> None:
+        """Every system call of `task` shall go through `work` first.
+
+        Linux: include/linux/thread_info.h, set_task_syscall_work.
+        """
+        task.call_work |= work
+        if task is self.live:
+            self.call_work |= work
 
     def discard_live(self, task: Task) -> None:
         """The registers of `task` won't be needed: it has ended."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.capability import CAP_LAST_CAP
 from procession.abi.errno import EINVAL, ENODEV, ENXIO, EPERM, ERANGE
 from procession.abi.prctl import CapAmbientOperation, MceKill, MceKillPolicy, PrctlOption, SetMmField, TscMode
+from procession.abi.seccomp import SeccompMode
 from procession.abi.word import pack_u32, pack_u64
 from procession.kernel.sched.priority import REAL_TIME
 from procession.kernel.security.capability import (
@@ -20,6 +21,8 @@ from procession.kernel.security.capability import (
     set_securebits,
 )
 from procession.kernel.security.credentials import commit_credentials
+from procession.kernel.security.seccomp_mode import set_filter_mode, set_strict_mode
+from procession.kernel.task import PF_IO_FLUSHER, PF_MCE_EARLY, PF_MCE_PROCESS, PF_TIME_STAMP_FAULTS
 from procession.mm.address_space import DENIAL_ENDS_HERE, DENIES_WRITE_EXECUTE, HUGE_PAGES_DISABLED
 
 if TYPE_CHECKING:
@@ -28,13 +31,6 @@ if TYPE_CHECKING:
 Arguments = tuple[int, int, int, int]
 """prctl's second to fifth argument, unsigned 64-bit."""
 Option = Callable[["Task", Arguments], int]
-
-# Task.flags, which children inherit (in Linux, task_struct.flags, thread_info flags).
-PF_MCE_PROCESS = 1
-PF_MCE_EARLY = 2
-PF_IO_FLUSHER = 4
-PF_TIME_STAMP_FAULTS = 8
-"""rdtsc raises SIGSEGV (Linux: arch/x86/include/asm/thread_info.h, TIF_NOTSC)."""
 
 NAME_LENGTH = 16
 """TASK_COMM_LEN: a name of 15 bytes and a NUL."""
@@ -207,6 +203,21 @@ def _set_system_call_dispatch(task: Task, arguments: Arguments) -> int:
     return 0
 
 
+def _get_seccomp_mode(task: Task, arguments: Arguments) -> int:
+    del arguments
+    return task.seccomp_mode
+
+
+def _set_seccomp_mode(task: Task, arguments: Arguments) -> int:
+    """Linux: kernel/seccomp.c, prctl_set_seccomp."""
+    if arguments[0] == SeccompMode.SECCOMP_MODE_STRICT:
+        set_strict_mode(task)
+        return 0
+    if arguments[0] == SeccompMode.SECCOMP_MODE_FILTER:
+        return set_filter_mode(task, arguments[1], 0)
+    raise EINVAL(f"no mode {arguments[0]}")
+
+
 def _set_child_subreaper(task: Task, arguments: Arguments) -> int:
     task.group.is_child_subreaper = bool(arguments[0])
     return 0
@@ -358,6 +369,8 @@ _OPTIONS: dict[int, Option] = {
         (PrctlOption.PR_GET_NAME, _get_name),
         (PrctlOption.PR_CAPBSET_READ, _read_bounding_set),
         (PrctlOption.PR_CAPBSET_DROP, _drop_from_bounding_set),
+        (PrctlOption.PR_GET_SECCOMP, _get_seccomp_mode),
+        (PrctlOption.PR_SET_SECCOMP, _set_seccomp_mode),
         (PrctlOption.PR_GET_TSC, _get_time_stamp_mode),
         (PrctlOption.PR_SET_TSC, _set_time_stamp_mode),
         (PrctlOption.PR_GET_SECUREBITS, _get_securebits),
@@ -390,7 +403,7 @@ _OPTIONS: dict[int, Option] = {
 def control_process(task: Task, option: int, arguments: Arguments) -> int:
     """Do what `option` says; its result. Raises EINVAL for an option that there isn't, and the option's own.
 
-    There aren't, as where they are configured out or for other processors: seccomp, core scheduling, names
+    There aren't, as where they are configured out or for other processors: core scheduling, names
     of anonymous memory, merging of equal pages, Yama, performance events. System calls can't be dispatched to
     user space. Linux: kernel/sys.c, SYSCALL_DEFINE5(prctl).
     """

@@ -13,7 +13,7 @@ from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalM
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
-_OUTSIDE = frozenset({"cpu", "observer", "meter", "decider"})
+_OUTSIDE = frozenset({"call_work", "cpu", "observer", "meter", "decider"})
 """Attributes that lead out of the machine's state; the decider is added by itself."""
 _SCALARS = (str, bytes, float, type(None))
 

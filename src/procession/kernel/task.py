@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.rlimit import Limits
     from procession.kernel.security.credentials import Credentials
+    from procession.kernel.security.seccomp import SeccompFilter
     from procession.kernel.session import ProcessGroup
     from procession.kernel.signal.handlers import SignalHandlers
     from procession.kernel.signal.pending import PendingSignals
@@ -35,6 +36,21 @@ Tid = NewType("Tid", int)
 NEED_RESCHED = 1
 SIGNAL_PENDING = 2
 RESTORE_MASK = 4
+
+# What is done for each of a task's system calls beside the call itself (Linux: include/linux/thread_info.h,
+# enum syscall_work_bit).
+CALL_OBSERVED = 1
+CALL_SECCOMP = 2
+
+# Task.flags, which children inherit (in Linux, task_struct.flags, thread_info flags).
+PF_MCE_PROCESS = 1
+PF_MCE_EARLY = 2
+PF_IO_FLUSHER = 4
+PF_TIME_STAMP_FAULTS = 8
+"""rdtsc raises SIGSEGV (Linux: arch/x86/include/asm/thread_info.h, TIF_NOTSC)."""
+
+NOT_ENTERED = -1
+"""The number of a `CallFrame` whose call hasn't begun: a supervisor looks at it first."""
 
 SIGNAL_GROUP_EXIT = 1
 """The group is ending with one exit code (in Linux, SIGNAL_GROUP_EXIT in include/linux/sched/signal.h)."""
@@ -148,7 +164,8 @@ class Task:
     `exit_signal` what it gets (0: none, -1: the task isn't a group's leader). `job_control` holds the
     thread's part of a group stop (kernel/signal/stop.py); `last_trap` is the vector, the error code and the
     cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
-    and `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are the PF_* of kernel/prctl.py.
+    and `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are PF_*. `call_work` says what every
+    system call of it must go through first: CALL_SECCOMP, when `seccomp_mode` isn't 0.
     `self_exec_id` counts the programs that it has executed; `parent_exec_id` is what its parent's was at
     the clone. `views` are the directories of proc about it that somebody has looked up (in Linux,
     pid->inodes).
@@ -158,6 +175,7 @@ class Task:
         "alternate_stack",
         "blocked",
         "call_number",
+        "call_work",
         "children",
         "clear_child_tid",
         "command_name",
@@ -195,6 +213,8 @@ class Task:
         "restart_block",
         "robust_list",
         "saved_mask",
+        "seccomp_filter",
+        "seccomp_mode",
         "self_exec_id",
         "semaphore_undo",
         "sibling_number",
@@ -216,6 +236,7 @@ class Task:
         self.registers = registers
         self.state = TaskState.NEW
         self.work = 0
+        self.call_work = 0
         self.call_number = -1
         self.frame: CallFrame | None = None
         self.restart_block: RestartBlock | None = None
@@ -263,6 +284,8 @@ class Task:
         self.io_priority = 0
         self.timer_slack_ns = self.default_timer_slack_ns = 50_000
         self.flags = 0
+        self.seccomp_mode = 0
+        self.seccomp_filter: SeccompFilter | None = None
         self.views: dict[TaskView, None] | None = None
 
     def leave_views(self) -> None:
@@ -309,7 +332,10 @@ class Task:
     @property
     def call_in_progress(self) -> int:
         """The number of the system call in which it sleeps, or which a signal has interrupted; else -1."""
-        return self.frame.number if self.frame is not None else self.call_number
+        frame = self.frame
+        if frame is None:
+            return self.call_number
+        return frame.number if frame.number != NOT_ENTERED else int(frame.progress.data.nr)
 
     def file_of_call(self, fd: int) -> File | None:
         """The open file behind the argument `fd` of its system call, None if there is none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import EFAULT
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 
@@ -44,6 +45,29 @@ def _peek_page(mm: MemoryDescriptor, address: int, count: int) -> bytes | None:
     if area.page_index(address) > area.last_index:
         return None
     return area.pages.read((area.page_index(address) << PAGE_SHIFT) + (address & PAGE_MASK), count)
+
+
+class PeekedMemory:
+    """An address space as `peek` reads it, for what expects one that can be read."""
+
+    __slots__ = ("mm",)
+
+    def __init__(self, mm: MemoryDescriptor) -> None:
+        self.mm = mm
+
+    def read(self, address: int, length: int) -> bytes:
+        """`length` bytes at `address`. Raises EFAULT."""
+        data = peek(self.mm, address, length)
+        if len(data) < length:
+            raise EFAULT
+        return data
+
+    def read_cstring(self, address: int, limit: int) -> bytes | None:
+        """The bytes before the NUL at `address`; None if `limit` bytes hold none. Raises EFAULT."""
+        text = peek_cstring(self.mm, address, limit)
+        if text is None:
+            raise EFAULT
+        return text if len(text) < limit else None
 
 
 def peek_cstring(mm: MemoryDescriptor, address: int, limit: int) -> bytes | None:

@@ -374,7 +374,8 @@ def tracer_number(system: ProcFileSystem, task: Task) -> int:
 
 def seccomp_lines(task: Task) -> list[bytes]:
     """The mode and the number of filters of seccomp(2)."""
-    return [b"Seccomp:\t0", b"Seccomp_filters:\t0"]
+    newest = task.seccomp_filter
+    return [b"Seccomp:\t%d" % task.seccomp_mode, b"Seccomp_filters:\t%d" % (newest.depth if newest else 0)]
 
 
 LIMITS = (
@@ -463,7 +464,7 @@ def call_in_progress(task: Task) -> str:
     """The name of the system call in which `task` sleeps."""
     from procession.abi.syscall_numbers import name_of
 
-    return name_of(task.frame.number) if task.frame is not None else "restart_syscall"
+    return name_of(task.call_in_progress) if task.frame is not None else "restart_syscall"
 
 
 def show_system_call(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
@@ -479,7 +480,7 @@ def show_system_call(system: ProcFileSystem, task: Task, subject: Subject) -> by
     if task.frame is None:
         return b"-1 0x%x 0x%x\n" % (general[RSP], general[RIP])
     arguments = b" ".join(b"0x%x" % general[register] for register in (7, 6, 2, 10, 8, 9))
-    return b"%d %s 0x%x 0x%x\n" % (task.frame.number, arguments, general[RSP], general[RIP])
+    return b"%d %s 0x%x 0x%x\n" % (task.call_in_progress, arguments, general[RSP], general[RIP])
 
 
 def show_sched(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

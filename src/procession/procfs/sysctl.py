@@ -24,6 +24,7 @@ from procession.procfs.process_status import parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
+from procession.procfs.sysctl_seccomp import SECCOMP_SYSCTLS
 from procession.procfs.system import SystemFile, SystemTree
 from procession.procfs.terminal import (
     show_legacy_typing,
@@ -315,6 +316,7 @@ SYSCTL_TREE: SystemTree = {
             b"uuid": SystemFile(0o444, show_uuid),
         },
         b"randomize_va_space": SystemFile(0o444, show_zero),
+        b"seccomp": SECCOMP_SYSCTLS,
         b"threads-max": SystemFile(0o444, show_threads_max),
         b"version": SystemFile(0o444, show_version),
     },

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
+from procession.hardware.registers import ARGUMENT_REGISTERS
 from procession.syscalls.parameters import (
     POINTER_CLASSES,
     Kind,
@@ -24,8 +25,6 @@ Entry = Callable[["Task", "GeneralRegisters"], int | None]
 Decoder = Callable[["Task", "GeneralRegisters"], tuple[Any, ...]]
 
 TABLE_SIZE = 512
-ARGUMENT_REGISTERS = (7, 6, 2, 10, 8, 9)
-"""rdi, rsi, rdx, r10, r8, r9 by their hardware numbers: the order of the system call convention."""
 
 
 class Parameter:

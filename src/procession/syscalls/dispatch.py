@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
 from procession.abi.errno import (
+    EFAULT,
     ENOMEM,
     ERESTART_RESTARTBLOCK,
     ERESTARTNOHAND,
@@ -18,18 +20,29 @@ from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_T
 from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
 from procession.kernel.observer import FAULT, FAULT_MAJOR, FAULT_MINOR, FAULT_SIGNAL, SWITCH
 from procession.kernel.oom import await_memory, out_of_memory
-from procession.kernel.prctl import PF_TIME_STAMP_FAULTS
 from procession.kernel.sched.priority import SCHED_DEADLINE
+from procession.kernel.security.seccomp_entry import enter_call
+from procession.kernel.security.seccomp_listener import Notification, reply_to
 from procession.kernel.signal.delivery import deliver_signals
 from procession.kernel.signal.frame import is_canonical
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
 from procession.kernel.signal.wake import has_fatal_signal
-from procession.kernel.task import NEED_RESCHED, RESTORE_MASK, SIGNAL_PENDING, CallFrame, Task
+from procession.kernel.task import (
+    CALL_SECCOMP,
+    NEED_RESCHED,
+    NOT_ENTERED,
+    PF_TIME_STAMP_FAULTS,
+    RESTORE_MASK,
+    SIGNAL_PENDING,
+    CallFrame,
+    Task,
+)
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import EXCEPTION_NS, FAULT_NS, QUICK_NS, SWITCH_NS, call_cost_ns
 from procession.mm.fault import AccessViolation, handle_fault
+from procession.mm.peek import PeekedMemory
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
 
 if TYPE_CHECKING:
@@ -43,6 +56,15 @@ _CYCLES_PER_NS = 2
 _PUSHED_BITS = 0x1F
 """What of a page fault's error code the processor pushes; the rest is the engine's own."""
 _LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
+
+
+class _Onlooker:
+    """What a decoder needs of a task, for who reads its memory from outside."""
+
+    __slots__ = ("mm",)
+
+    def __init__(self, mm: PeekedMemory) -> None:
+        self.mm = mm
 
 
 class Traps:
@@ -93,9 +115,16 @@ class Traps:
             clock.check_slice()
         task = kernel.current
         assert task is not None
-        if kernel.observer is not None:
-            self._observed_call(task, number)
-            return
+        if kernel.call_work:
+            if kernel.observer is not None:
+                self._make_call(task, number)
+                kernel.is_saved = False
+                self.resume()
+                return
+            if not self._passes_filters(task, number):
+                kernel.is_saved = False
+                self.resume()
+                return
         try:
             result = self.entries[number](task, registers) if number < TABLE_SIZE else self._unknown(number)
         except Errno as error:
@@ -114,22 +143,43 @@ class Traps:
             kernel.is_saved = False
             self.resume()
 
-    def _observed_call(self, task: Task, number: int) -> None:
-        """A system call while somebody watches."""
+    def _passes_filters(self, task: Task, number: int) -> bool:
+        """Whether seccomp lets the live task's call be made now; if not, its result is set or it sleeps."""
+        registers = self.cpu.general
+        try:
+            result = enter_call(self.kernel, task, number, registers)
+        except Sleep as sleep:
+            self._block_entering(task, sleep)
+            return False
+        if result is None:
+            return True
+        registers[RAX] = result & _MASK
+        return False
+
+    def _make_call(self, task: Task, number: int, *, has_entered: bool = False) -> None:
+        """Make a system call of the live task, step by step: somebody watches, or a supervisor let it go on.
+
+        With `has_entered` the filters have let it pass.
+        """
         kernel, registers = self.kernel, self.cpu.general
         observer = kernel.observer
-        assert observer is not None
         call = TABLE[number] if number < TABLE_SIZE else None
         arguments: tuple[Any, ...] = ()
         outcome: int | Errno | None
+        if not has_entered and task.call_work & CALL_SECCOMP and not self._passes_filters(task, number):
+            if task.frame is None:
+                self._show_refusal(task, number)
+            return
         try:
             if call is None:
                 outcome = self._unknown(number)
-                observer.unknown_call(task, number)
+                if observer is not None:
+                    observer.unknown_call(task, number)
             else:
                 _, decode = call.compile()
                 arguments = decode(task, registers)
-                observer.system_call_entered(task, call, arguments)
+                if observer is not None:
+                    observer.system_call_entered(task, call, arguments)
                 outcome = call.handler(task, *arguments)
         except Errno as error:
             outcome = error
@@ -137,17 +187,69 @@ class Traps:
                 task.call_number = number
         except Sleep as sleep:
             self._block(task, number, sleep, arguments)
-            self.resume()
             return
         except OutOfFrames:
             out_of_memory(kernel)
             outcome = ENOMEM()
-        if call is not None:
+        if call is not None and observer is not None:
             observer.system_call_returned(task, call, arguments, outcome)
         result = -outcome.number if isinstance(outcome, Errno) else outcome or 0
         registers[RAX] = result & _MASK
+
+    def _show_refusal(self, task: Task, number: int) -> None:
+        """Tell who watches of a call that wasn't made, with its result in rax; nothing of its memory is read
+        but by looking, as the call itself read nothing."""
+        call = TABLE[number] if number < TABLE_SIZE else None
+        observer = self.kernel.observer
+        if observer is None or call is None or task.is_exiting:
+            return
+        registers = self.cpu.general
+        _, decode = call.compile()
+        with suppress(EFAULT):
+            arguments = decode(cast("Task", _Onlooker(PeekedMemory(task.mm))), registers)
+            observer.system_call_entered(task, call, arguments)
+            result = (registers[RAX] ^ 1 << 63) - (1 << 63)
+            refused = next((kind for kind in Errno.__subclasses__() if kind.number == -result), None)
+            observer.system_call_returned(task, call, arguments, refused("seccomp") if refused else result)
+
+    def _block_entering(self, task: Task, sleep: Sleep) -> None:
+        """The call waits for a supervisor before it is made, unless a signal ends it at once."""
+        if self._is_interrupted(task, sleep):
+            assert isinstance(sleep.progress, Notification)
+            self.cpu.general[RAX] = self._leave_entry(task, sleep.progress) & _MASK
+        else:
+            self.kernel.scheduler.sleep(task, sleep, CallFrame(NOT_ENTERED, ()))
+
+    @staticmethod
+    def _leave_entry(task: Task, notification: Notification) -> int:
+        """A signal ends the wait for a supervisor: the call is made anew after it, and filtered anew."""
+        notification.abandon()
+        task.call_number = notification.number
+        return -ERESTARTSYS.number
+
+    def _go_on_entering(self, task: Task, frame: CallFrame) -> None:
+        """A supervisor may have answered: the call is made, or has returned, or waits on.
+
+        Its arguments are decoded now only, from what the task's memory holds by now.
+        """
+        notification: Notification = frame.progress
+        number = notification.number
+        kernel = self.kernel
+        kernel.switch_to(task)
+        try:
+            result = reply_to(notification)
+        except Sleep as sleep:
+            if not self._is_interrupted(task, sleep):
+                kernel.scheduler.sleep(task, sleep, frame)
+                return
+            result = self._leave_entry(task, notification)
+        task.frame = None
+        if result is None:
+            self._make_call(task, number, has_entered=True)
+        else:
+            self.cpu.general[RAX] = result & _MASK
+            self._show_refusal(task, number)
         kernel.is_saved = False
-        self.resume()
 
     def _block(self, task: Task, number: int, sleep: Sleep, arguments: tuple[Any, ...] | None = None) -> None:
         """The call sleeps, unless a signal is pending that ends it at once."""
@@ -195,6 +297,9 @@ class Traps:
 
     def _continue_call(self, task: Task, frame: CallFrame) -> None:
         """Run again the handler of a call that slept. The task's registers needn't be live."""
+        if frame.number == NOT_ENTERED:
+            self._go_on_entering(task, frame)
+            return
         call = TABLE[frame.number]
         assert call is not None
         kernel = self.kernel

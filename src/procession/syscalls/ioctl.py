@@ -14,6 +14,7 @@ from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.devpts import open_peer
 from procession.fs.terminal.tty import TtyFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.security.seccomp_listener import ListenerFile, control_listener
 from procession.kernel.signal.io import can_signal_readiness
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
@@ -89,6 +90,8 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         else:
             task.mm.write(argument, pack_u32(signed_owner_number(file)))
         return 0
+    if isinstance(file, ListenerFile):
+        return control_listener(task, file, request, argument)
     return file.ioctl(request, argument, task.mm)
 
 

@@ -14,6 +14,7 @@ from procession.kernel.futex.pi import PiWaiter
 from procession.kernel.futex.queue import FutexWaiter
 from procession.kernel.futex.vector import VectorWait
 from procession.kernel.pidfd import PidFile
+from procession.kernel.security.seccomp_listener import ListenerFile, Notification
 from procession.kernel.signal.fd import SignalFile
 from procession.kernel.task import Task, Tid
 from procession.kernel.task_state import TaskState
@@ -88,7 +89,7 @@ def waits_of(channels: ChannelMap) -> list[Wait]:
 def describe_wait(channels: ChannelMap, task: Task) -> Wait:
     """What one sleeping task waits for."""
     frame = task.frame
-    call = "user mode" if frame is None else name_of(frame.number)
+    call = "user mode" if frame is None else name_of(task.call_in_progress)
     reason: _Reason | None
     if task.state in _HALTED:
         reason = _Reason("SIGCONT: it's stopped", (), True)
@@ -209,6 +210,14 @@ def _by_progress(channels: ChannelMap, task: Task, progress: Any) -> _Reason | N
         return _Reason(f"a {end} to open the FIFO {channels.named(progress.file)}", (), True)
     if isinstance(progress, RecordLock):
         return _record_lock(channels, task, progress)
+    if isinstance(progress, Notification):
+        listeners = [
+            party
+            for file, parties in channels.holders.items()
+            if isinstance(file, ListenerFile) and file.filter is progress.filter
+            for party in parties
+        ]
+        return _Reason(f"the answer of a supervisor: {_join(listeners)}", _pids(channels, listeners))
     module = type(progress).__module__
     if module.startswith("procession.kernel.ipc."):
         return _ipc_object(channels, task, progress)
