@@ -1,0 +1,1 @@
+"""What was seen of a run, in the forms of other tools: Perfetto, Mermaid, Graphviz, CSV and SQLite."""

@@ -1,0 +1,54 @@
+"""What of a trace is shown."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from procession import Machine
+from procession.trace.filter import FilteredObserver, TraceFilter, calls_named, outcomes_named
+from procession.trace.strace import SystemCallTrace
+
+
+def trace_of(guest_root: Path, chosen: TraceFilter) -> list[str]:
+    machine = Machine(seed=1, rootfs=guest_root)
+    output = io.StringIO()
+    trace = SystemCallTrace(output)
+    machine.observe(FilteredObserver(trace, chosen, execs_are_calls=True))
+    machine.run(["bash", "-c", "cat /etc/passwd /nothing >/dev/null 2>&1; /bin/true"])
+    trace.close()
+    return [line for line in output.getvalue().splitlines() if "+++" not in line and "---" not in line]
+
+
+def test_calls_by_name_and_family(guest_root: Path) -> None:
+    lines = trace_of(guest_root, TraceFilter(calls=calls_named(["wait4", "execve"])))
+    assert lines
+    assert all("wait4" in line or "execve" in line for line in lines)
+    assert "openat" in calls_named(["%file"])
+    assert "read" in calls_named(["%desc"])
+    assert "read" not in calls_named(["%file"])
+    assert calls_named(["!%signal"]) & {"rt_sigaction", "read"} == {"read"}
+    with pytest.raises(ValueError, match="'opne' is no system call"):
+        calls_named(["opne"])
+
+
+def test_by_path_and_outcome(guest_root: Path) -> None:
+    lines = trace_of(guest_root, TraceFilter(paths=(b"/nothing",)))
+    assert len(lines) == 1
+    assert "ENOENT" in lines[0]
+    lines = trace_of(guest_root, TraceFilter(paths=(b"/etc/passwd",)))
+    assert {"openat", "read", "close"} <= {line.split("] ")[-1].split("(")[0] for line in lines}
+    lines = trace_of(
+        guest_root, TraceFilter(calls=calls_named(["openat"]), outcomes=outcomes_named(["ENOENT"]))
+    )
+    assert lines
+    assert all("ENOENT" in line and "unfinished" not in line for line in lines)
+    with pytest.raises(ValueError, match="'ENOWAY' is no outcome"):
+        outcomes_named(["ENOWAY"])
+
+
+def test_by_process(guest_root: Path) -> None:
+    assert all("openat" not in line for line in trace_of(guest_root, TraceFilter(pids=frozenset({1}))))
+    assert any("execve" in line for line in trace_of(guest_root, TraceFilter(pids=frozenset({3}))))
