@@ -151,14 +151,14 @@ class FunctionGraph:
         self.sleepers: set[str] = set()
 
     def __enter__(self) -> FunctionGraph:
-        self.machine.on_system_call = self
+        self.machine.observe(self)
         self.watch.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.watch.__exit__(*exception)
         self._flush()
-        self.machine.on_system_call = None
+        self.machine.unobserve(self)
 
     # The observer's part: what user space was told
 
