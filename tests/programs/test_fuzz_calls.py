@@ -13,7 +13,7 @@ from tests.guest.compile_c import Linkage, compile_program
 from tests.programs.call_text import all_calls, call_text, descriptions
 
 SOURCE = Path(__file__).with_name("fuzz_calls.c")
-PROCESSES, CALLS = 12, 1000
+PROCESSES, CALLS = 20, 1500
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def fuzz_calls(program: Path, seed: int, processes: int, calls: int) -> int:
     return int(result.stdout or 0)
 
 
-@pytest.mark.parametrize("seed", range(9))
+@pytest.mark.parametrize("seed", range(12))
 def test_fuzzed_calls(program: Path, seed: int) -> None:
     fuzz_calls(program, seed, PROCESSES, CALLS)
 
