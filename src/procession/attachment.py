@@ -7,6 +7,8 @@ import select
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from procession.fs.host_stream import OUTPUT_LIMIT_REASON
+
 if TYPE_CHECKING:
     from procession.fs.host_stream import HostInput, HostOutput
     from procession.fs.terminal.host import HostTerminal
@@ -109,19 +111,32 @@ class Doorbell:
 
 
 class CapturedOutput:
-    """Collects what a machine writes; nothing else comes or goes. `written` holds the bytes by stream."""
+    """Collects what a machine writes; nothing else comes or goes. `written` holds the bytes by stream.
 
-    reason_to_end = ""
+    `left_bytes` is how much more it may write. Once it has written more, that is the reason to end.
+    """
 
-    def __init__(self, kernel: Kernel, machine_output: HostOutput) -> None:
+    def __init__(self, kernel: Kernel, machine_output: HostOutput, limit_bytes: int) -> None:
         self.kernel = kernel
         self.output = machine_output
+        self.limit_bytes = self.left_bytes = limit_bytes
+        self.reason_to_end = ""
         self.written: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
 
     def exchange(self) -> None:
         """Take what was written."""
         for number, data in self.output.take():
             self.written[number] += data
+            self.left_bytes -= len(data)
+        if self.left_bytes < 0:
+            self.reason_to_end = f"{OUTPUT_LIMIT_REASON} of {self.limit_bytes} bytes is reached"
+
+    def clear(self) -> None:
+        """What was collected has been taken: there is room again."""
+        for data in self.written.values():
+            data.clear()
+        self.left_bytes = self.limit_bytes
+        self.reason_to_end = ""
 
     def pass_time(self) -> bool:
         """Let the clock jump to the next timer."""

@@ -11,7 +11,7 @@ from procession.fs import namei
 from procession.fs.devices import Devtmpfs, DevtmpfsType
 from procession.fs.file import O_NOATIME, O_NOCTTY, O_RDONLY, O_RDWR
 from procession.fs.file_system_type import register
-from procession.fs.host_stream import HostInput, HostOutput
+from procession.fs.host_stream import CAPTURED_BYTES, OUTPUT_LIMIT_REASON, HostInput, HostOutput
 from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME
 from procession.fs.mounts.namespace import first_namespace
 from procession.fs.overlay import Overlay
@@ -86,6 +86,7 @@ FILE_SYSTEM_TYPES = (
 STATUS_DEADLOCK = 125
 """The status of a machine in which every task sleeps for ever."""
 STATUS_TIME_LIMIT = 124
+_LIMIT_REASONS = ("the time limit", OUTPUT_LIMIT_REASON)
 _FEWEST_TASKS = 2
 _SIGCHLD, _SIGKILL = 17, 9
 _STDOUT, _STDERR = 1, 2
@@ -97,7 +98,7 @@ class Result(NamedTuple):
 
     `status` is the exit code, or 128+n if signal n ended the program, then `signal` is n. `stdout` and
     `stderr` are what it wrote, empty when they were attached to the host's. `reason` says in words why the
-    machine ended the run itself: nobody could ever run again (status 125), or the time limit (124).
+    machine ended the run itself: nobody could ever run again (status 125), or a limit (124).
     """
 
     status: int
@@ -349,8 +350,13 @@ class Machine(Steering):
         stdin: bytes = b"",
         pid1: bool = False,
         time_limit_s: float | None = None,
+        output_limit_bytes: int = CAPTURED_BYTES,
     ) -> Result:
-        """Run a program to its end; what it writes is in the result. `time_limit_s` is virtual time."""
+        """Run a program to its end; what it writes is in the result.
+
+        `time_limit_s` is virtual time. Once it has written more than `output_limit_bytes` to stdout and
+        stderr together, the run ends (status 124).
+        """
         from procession.attachment import CapturedOutput
 
         check_time_limit(time_limit_s)
@@ -358,8 +364,8 @@ class Machine(Steering):
         if stdin:
             self.input.feed(stdin)
         self.input.end()
-        captured = CapturedOutput(self.kernel, self.output)
-        reason = self._run_command(captured, time_limit_s)
+        captured = CapturedOutput(self.kernel, self.output, output_limit_bytes)
+        reason = self._run_command(captured, time_limit_s) or captured.reason_to_end
         return self._result(reason, bytes(captured.written[_STDOUT]), bytes(captured.written[_STDERR]))
 
     def run_attached(
@@ -462,7 +468,7 @@ class Machine(Steering):
         command = self.command
         assert command is not None
         if reason:
-            status = STATUS_TIME_LIMIT if reason.startswith("the time limit") else STATUS_DEADLOCK
+            status = STATUS_TIME_LIMIT if reason.startswith(_LIMIT_REASONS) else STATUS_DEADLOCK
             return Result(status, stdout, stderr, 0, reason)
         code = command.group.exit_code
         signal = code & 0x7F

@@ -130,8 +130,8 @@ def test_absent_names(tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tree.path("/a/file").inode.is_regular
 
 
-def test_listings(tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "LISTED_ENTRIES_LIMIT", 30)
+def test_listings(tree: FileTree) -> None:
+    tree.vfs.accounts.maximum_listed = 30
     for number in range(10):
         tree.create(f"/{number}")
     directories = [tree.open("/") for _ in range(4)]

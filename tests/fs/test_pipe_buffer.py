@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from procession.abi.errno import EBUSY, EINVAL, ENFILE, ENOMEM, EPERM
 from procession.fs.pipe_buffer import Pipe, PipeAccounts, new_pipe
+from procession.hardware.physical_memory import PhysicalMemory
 
 PAGE = 4096
 
@@ -54,7 +55,7 @@ steps = st.lists(st.tuples(st.sampled_from(["write", "packet", "read"]), sizes),
 
 def small_pipe(slots: int = 16) -> Pipe:
     """A pipe of `slots` pages with accounts of its own."""
-    accounts = PipeAccounts(1 << 20)
+    accounts = PipeAccounts(1 << 20, PhysicalMemory(16 << 20).account)
     pipe = new_pipe(accounts, 1000, is_administrator=True)
     pipe.resize(slots * PAGE, is_privileged=True, is_administrator=True)
     return pipe
@@ -124,7 +125,7 @@ def test_resize_follows_the_limits_of_fcntl() -> None:
 
 def test_pages_are_counted_by_user_and_for_the_machine() -> None:
     """Past the soft limit pipes have two pages, past the hard one and the machine's there are none."""
-    accounts = PipeAccounts(machine_pages=100)
+    accounts = PipeAccounts(100, PhysicalMemory(16 << 20).account)
     accounts.soft_pages = 40
     accounts.hard_pages = 36
     pipes = [new_pipe(accounts, 7, is_administrator=False) for _ in range(2)]

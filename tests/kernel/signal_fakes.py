@@ -8,6 +8,7 @@ from typing import Any
 from procession.abi.errno import EFAULT
 from procession.fs.namespace import NamespaceTable
 from procession.fs.user_namespace import UserNamespace
+from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import RIP, RSP, Registers
 from procession.kernel.kernel import Kernel
 from procession.kernel.namespaces.uts import UtsNamespace
@@ -89,7 +90,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.choices = Choices()
-        parts: Any = (None, Processor(), self.choices)
+        parts: Any = (PhysicalMemory(1 << 20), Processor(), self.choices)
         self.kernel = Kernel(*parts)
         table = NamespaceTable()
         owner = UserNamespace(table, None)

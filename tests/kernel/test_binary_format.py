@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from procession.abi.errno import EINVAL
+from procession.hardware.physical_memory import PhysicalMemory
 from procession.kernel.program.binary_format import BinaryFormats, parse_registration
 
 
@@ -72,7 +73,7 @@ def test_what_a_format_matches() -> None:
 
 
 def test_the_newest_format_is_tried_first() -> None:
-    formats = BinaryFormats()
+    formats = BinaryFormats(PhysicalMemory(1 << 20).account)
     for line in (b":a:E::foo::/first:", b":b:E::foo::/second:"):
         new = parse_registration(line)
         formats.formats[new.name] = new

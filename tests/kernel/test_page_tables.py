@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from procession.abi.errno import EFAULT
+from procession.hardware.kernel_memory import ADDRESS_SPACE_BYTES
 from procession.hardware.physical_memory import OutOfFrames, PhysicalMemory
 from procession.kernel.rlimit import Limits
 from procession.mm.address_space import MemoryDescriptor
@@ -80,7 +81,11 @@ class TestFork:
         self, memory: PhysicalMemory, space: MemoryDescriptor, left: int
     ) -> None:
         taken = take_all_but(memory, left)
+        account = memory.account
         needed = 1 + len(space.tables.upper) + len(space.tables.middle)
+        # The descriptor itself is charged in whole frames.
+        left_bytes = account.held_bytes - account.used_bytes
+        needed += left_bytes // 4096 - (left_bytes - ADDRESS_SPACE_BYTES) // 4096
         if left < needed:
             with pytest.raises(OutOfFrames):
                 space.fork()

@@ -1,7 +1,7 @@
 """What a machine's files cost the host beside the machine's own memory, and where that ends.
 
 A guest's root may do anything on Linux until memory is used up. Here inodes, open files and the like are the
-host's objects, so each kind has a bound of its own.
+host's objects: they are charged to the machine's memory, and each kind has a bound of its own as well.
 """
 
 from __future__ import annotations
@@ -9,10 +9,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENFILE, ENOLCK, ENOSPC
+from procession.hardware.kernel_memory import (
+    FILE,
+    FILE_BYTES,
+    INODE,
+    INODE_BYTES,
+    LOCK,
+    LOCK_BYTES,
+    MOUNT,
+    MOUNT_BYTES,
+    PIPE_BYTES,
+    SOCKET_BYTES,
+    TEXT,
+)
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry
     from procession.fs.file import DirectoryFile
+    from procession.hardware.kernel_memory import KernelMemory
 
 MINIMUM_INODES = 65_536
 FILES_LIMIT = 65_536
@@ -20,6 +34,11 @@ MOUNTS_LIMIT = 100_000
 LOCKS_LIMIT = 65_536
 ABSENT_NAMES_LIMIT = 16_384
 LISTED_ENTRIES_LIMIT = 1_000_000
+_LISTED_BYTES_SHIFT = 12
+"""How much memory there must be for each entry that may be listed."""
+_FILE_ROOM_BYTES = FILE_BYTES + SOCKET_BYTES + PIPE_BYTES + 4096
+"""What a call that opens a file charges for it and what it belongs to, at the most."""
+_FEW_LOCKS_BYTES = 3 * LOCK_BYTES
 
 
 class FileAccounts:
@@ -33,6 +52,7 @@ class FileAccounts:
     __slots__ = (
         "absent",
         "absent_count",
+        "account",
         "file_count",
         "inode_count",
         "listed_count",
@@ -40,12 +60,15 @@ class FileAccounts:
         "lock_count",
         "maximum_files",
         "maximum_inodes",
+        "maximum_listed",
         "maximum_text_bytes",
         "mount_count",
         "text_bytes",
     )
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, account: KernelMemory) -> None:
+        self.account = account
+        memory_bytes = account.memory.frame_count << 12
         self.inode_count = 0
         self.maximum_inodes = max(memory_bytes >> 12, MINIMUM_INODES)
         self.file_count = 0
@@ -58,38 +81,85 @@ class FileAccounts:
         self.absent_count = 0
         self.listings: dict[DirectoryFile, int] = {}
         self.listed_count = 0
+        self.maximum_listed = min(memory_bytes >> _LISTED_BYTES_SHIFT, LISTED_ENTRIES_LIMIT)
 
     def add_inode(self) -> None:
-        """One more file, or name. Raises ENOSPC."""
+        """One more file, or name. Raises ENOSPC, OutOfFrames."""
         if self.inode_count >= self.maximum_inodes:
             raise ENOSPC("no inodes left in the machine")
+        self.account.charge(INODE, INODE_BYTES)
         self.inode_count += 1
 
-    def check_files(self) -> None:
-        """Raise ENFILE unless one more file may be open."""
-        if self.file_count >= self.maximum_files:
+    def remove_inodes(self, count: int = 1) -> None:
+        """So many files, or names, less."""
+        self.inode_count -= count
+        self.account.uncharge(INODE, count * INODE_BYTES)
+
+    def check_files(self, count: int = 1) -> None:
+        """Raise ENFILE unless `count` more files may be open, and OutOfFrames without memory for them."""
+        if self.file_count + count > self.maximum_files:
             raise ENFILE
+        self._check_room(count * _FILE_ROOM_BYTES)
+
+    def _check_room(self, size: int) -> None:
+        """Raise OutOfFrames unless `size` bytes can be charged afterwards."""
+        if not self.account.can_charge(size):
+            self.account.memory.refuse()
 
     def add_file(self) -> None:
-        """One more open file. Raises ENFILE; Linux: fs/file_table.c, alloc_empty_file."""
+        """One more open file. Raises ENFILE, OutOfFrames. Linux: fs/file_table.c, alloc_empty_file."""
         if self.file_count >= self.maximum_files:
             raise ENFILE
+        self.account.charge(FILE, FILE_BYTES)
         self.file_count += 1
 
+    def remove_file(self) -> None:
+        """One open file less."""
+        self.file_count -= 1
+        self.account.uncharge(FILE, FILE_BYTES)
+
     def check_mounts(self, count: int) -> None:
-        """Raise ENOSPC unless there may be `count` more mounts."""
+        """Raise ENOSPC unless there may be `count` more mounts, and OutOfFrames without memory for them."""
         if self.mount_count + count > MOUNTS_LIMIT:
             raise ENOSPC("no mounts left in the machine")
+        self._check_room(count * MOUNT_BYTES)
+
+    def add_mount(self) -> None:
+        """One more mount, as `check_mounts` allowed."""
+        self.mount_count += 1
+        self.account.charge_always(MOUNT, MOUNT_BYTES)
+
+    def remove_mount(self) -> None:
+        """One mount less."""
+        self.mount_count -= 1
+        self.account.uncharge(MOUNT, MOUNT_BYTES)
 
     def check_locks(self) -> None:
         """Raise ENOLCK unless there may be more record locks."""
-        if self.lock_count >= LOCKS_LIMIT:
+        if self.lock_count >= LOCKS_LIMIT or not self.account.can_charge(_FEW_LOCKS_BYTES):
             raise ENOLCK
 
+    def count_locks(self, change: int) -> None:
+        """So many record locks more, or less; two more at the most, as `check_locks` allowed."""
+        self.lock_count += change
+        if change > 0:
+            self.account.charge_always(LOCK, change * LOCK_BYTES)
+        else:
+            self.account.uncharge(LOCK, -change * LOCK_BYTES)
+
     def add_text(self, change: int) -> None:
-        """So many bytes more, or less. Raises ENOSPC."""
+        """So many bytes more, or less. Raises ENOSPC, OutOfFrames."""
         if change > 0 and self.text_bytes + change > self.maximum_text_bytes:
             raise ENOSPC("no room left for links and attributes")
+        if change > 0:
+            self.account.charge(TEXT, change)
+        else:
+            self.account.uncharge(TEXT, -change)
+        self.text_bytes += change
+
+    def count_text(self, change: int) -> None:
+        """So many bytes more that the guest can't be refused."""
+        self.account.charge_always(TEXT, change)
         self.text_bytes += change
 
     def add_absent(self, directory: Dentry) -> None:
@@ -105,7 +175,7 @@ class FileAccounts:
     def add_listing(self, file: DirectoryFile, count: int) -> None:
         """`file` is about to hold a listing of so many entries."""
         self.remove_listing(file)
-        while self.listings and self.listed_count + count > LISTED_ENTRIES_LIMIT:
+        while self.listings and self.listed_count + count > self.maximum_listed:
             oldest = next(iter(self.listings))
             oldest.listing = None
             self.remove_listing(oldest)

@@ -9,6 +9,7 @@ from procession.abi.poll import EpollEvents
 from procession.fs.anonymous_inode import anonymous_inodes, anonymous_path
 from procession.fs.file import O_RDWR, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, File
 from procession.fs.wait_queue import WaitQueue
+from procession.hardware.kernel_memory import WATCH, WATCH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,6 +200,10 @@ class EpollFile(File):
         count = system.epoll_watches.get(user_id, 0) + change
         if change > 0 and count > system.memory.frame_count * 4096 // 25 // _BYTES_FOR_A_WATCH:
             raise ENOSPC("over /proc/sys/fs/epoll/max_user_watches")
+        if change > 0:
+            system.memory.account.charge(WATCH, WATCH_BYTES)
+        else:
+            system.memory.account.uncharge(WATCH, WATCH_BYTES)
         if count:
             system.epoll_watches[user_id] = count
         else:

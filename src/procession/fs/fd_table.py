@@ -6,18 +6,26 @@ from collections.abc import Iterator
 
 from procession.abi.errno import EBADF, EMFILE
 from procession.fs.file import File
+from procession.hardware.kernel_memory import DESCRIPTOR, DESCRIPTOR_BYTES, KernelMemory
+from procession.hardware.physical_memory import OutOfFrames
+
+_FIRST_CAPACITY = 64
+"""How many descriptors cost nothing beside their process (Linux: NR_OPEN_DEFAULT)."""
 
 
 class FdTable:
     """What CLONE_FILES shares (Linux: include/linux/fdtable.h, struct files_struct).
 
     `files` maps descriptors to open files, `close_on_exec` holds the descriptors that exec closes.
-    `reference_count` counts the tasks that share the table: it is born with one.
+    `reference_count` counts the tasks that share the table: it is born with one. `capacity` is for how many
+    descriptors there is memory; the first ones come with the process. `account` is None until there are more.
     """
 
-    __slots__ = ("close_on_exec", "files", "next_fd", "reference_count")
+    __slots__ = ("account", "capacity", "close_on_exec", "files", "next_fd", "reference_count")
 
     def __init__(self) -> None:
+        self.account: KernelMemory | None = None
+        self.capacity = _FIRST_CAPACITY
         self.files: dict[int, File] = {}
         self.close_on_exec: set[int] = set()
         # No descriptor below this one is free.
@@ -49,7 +57,8 @@ class FdTable:
     def install(self, file: File, *, close_on_exec: bool = False, minimum: int = 0, limit: int) -> int:
         """Give `file` the lowest free descriptor from `minimum` on; the table takes a reference.
 
-        `limit` is RLIMIT_NOFILE. Raises EMFILE, having closed the file if nobody else holds it.
+        `limit` is RLIMIT_NOFILE. Raises EMFILE and OutOfFrames, having closed the file if nobody else
+        holds it.
         """
         files = self.files
         fd = minimum if minimum > self.next_fd else self.next_fd
@@ -58,6 +67,8 @@ class FdTable:
         if fd >= limit:
             file.release_if_unheld()
             raise EMFILE
+        if len(files) >= self.capacity:
+            self._expand(file)
         if minimum <= self.next_fd:
             self.next_fd = fd + 1
         files[fd] = file
@@ -65,6 +76,20 @@ class FdTable:
         if close_on_exec:
             self.close_on_exec.add(fd)
         return fd
+
+    def _expand(self, file: File) -> None:
+        """Make room for twice as many, `file` among them. Raises OutOfFrames, and `file` is closed if unheld.
+
+        Linux: fs/file.c, expand_files.
+        """
+        account = file.inode.superblock.vfs.memory.account
+        try:
+            account.charge(DESCRIPTOR, self.capacity * DESCRIPTOR_BYTES)
+        except OutOfFrames:
+            file.release_if_unheld()
+            raise
+        self.account = account
+        self.capacity *= 2
 
     def file(self, fd: int) -> File:
         """The file behind `fd`. Raises EBADF. It may be an O_PATH one, whose operations raise EBADF."""
@@ -79,6 +104,8 @@ class FdTable:
         Linux: fs/file.c, do_dup2.
         """
         previous = self.files.get(fd)
+        if previous is None and len(self.files) >= self.capacity:
+            self._expand(file)
         file.reference_count += 1
         self.files[fd] = file
         if close_on_exec:
@@ -127,8 +154,15 @@ class FdTable:
             self.close(fd)
 
     def copy(self) -> FdTable:
-        """A table of its own for a new task, with the same open files. Linux: fs/file.c, dup_fd."""
+        """A table of its own for a new task, with the same open files. Raises OutOfFrames.
+
+        Linux: fs/file.c, dup_fd.
+        """
         table = FdTable()
+        if self.account is not None:
+            self.account.charge(DESCRIPTOR, (self.capacity - _FIRST_CAPACITY) * DESCRIPTOR_BYTES)
+            table.account = self.account
+            table.capacity = self.capacity
         table.files = files = self.files.copy()
         if self.close_on_exec:
             table.close_on_exec = self.close_on_exec.copy()
@@ -156,6 +190,9 @@ class FdTable:
         self.next_fd = 0
         for fd in sorted(files):
             self._close_file(files[fd])
+        if self.account is not None:
+            self.account.uncharge(DESCRIPTOR, (self.capacity - _FIRST_CAPACITY) * DESCRIPTOR_BYTES)
+            self.account, self.capacity = None, _FIRST_CAPACITY
 
     def descriptors(self) -> list[int]:
         """The descriptors in use, in order."""

@@ -189,13 +189,16 @@ class File:
             inode.locks.release_file(self)
         self.release()
         inode.open_count -= 1
-        inode.superblock.vfs.accounts.file_count -= 1
+        inode.superblock.vfs.accounts.remove_file()
         self.path.mount.put_user()
         if inode.link_count <= 0:
             inode.evict_if_unused()
 
     def release(self) -> None:
         """What this kind of file does at its last close."""
+
+    def check_length(self, length: int) -> None:
+        """Raise EMSGSIZE if nothing so long can be written at once, before it's read from the program."""
 
     def flush(self) -> None:
         """Called at every close of a descriptor, before the reference is given back."""

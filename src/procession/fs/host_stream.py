@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from procession.fs.vfs import Vfs
 
 DEFAULT_OUTPUT_LIMIT = 1 << 20
+CAPTURED_BYTES = 64 << 20
+"""How much of what a program writes is kept unless the caller says otherwise."""
+OUTPUT_LIMIT_REASON = "the output limit"
+"""How the reason begins when more was written than is kept."""
 _FIONREAD = int(FileIoctl.FIONREAD)
 
 

@@ -13,6 +13,7 @@ from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDONLY, POLLIN, POLLRDNORM, File
 from procession.fs.file_events import IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_UNMOUNT, FileEvents
 from procession.fs.wait_queue import Sleep, WaitQueue
+from procession.hardware.kernel_memory import EVENT, EVENT_BYTES, WATCH, WATCH_BYTES, KernelMemory
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -128,8 +129,16 @@ class InotifyFile(File):
         """The machine's file events."""
         return inotify_of(self.inode.superblock.vfs)
 
+    @property
+    def memory(self) -> KernelMemory:
+        """What the machine's objects are charged to."""
+        return self.inode.superblock.vfs.memory.account
+
     def release(self) -> None:
         """Linux: fs/notify/inotify/inotify_user.c, inotify_release."""
+        for event in self.events:
+            self.memory.uncharge(EVENT, EVENT_BYTES + len(event[3]))
+        self.events.clear()
         for watch in list(self.watches.values()):
             self.forget(watch)
         instances = self.accounts.instances
@@ -171,6 +180,10 @@ class InotifyFile(File):
         count = accounts.watches.get(self.subject.fsuid, 0) + change
         if change > 0 and count > accounts.maximum_watches:
             raise ENOSPC("fs.inotify.max_user_watches")
+        if change > 0:
+            self.memory.charge(WATCH, WATCH_BYTES)
+        else:
+            self.memory.uncharge(WATCH, WATCH_BYTES)
         if count:
             accounts.watches[self.subject.fsuid] = count
         else:
@@ -201,15 +214,18 @@ class InotifyFile(File):
         Linux: fs/notify/notification.c, fsnotify_insert_event; inotify_merge.
         """
         events = self.events
-        if len(events) >= self.accounts.maximum_events:
+        size = EVENT_BYTES + len(event[3])
+        if len(events) >= self.accounts.maximum_events or not self.memory.can_charge(size):
             if self.has_overflow:
                 return
             self.has_overflow = True
             event = (-1, IN_Q_OVERFLOW, 0, b"")
+            size = EVENT_BYTES
         elif events:
             descriptor, mask, _, name = events[-1]
             if (descriptor, mask, name) == (event[0], event[1], event[3]) and not mask & IN_IGNORED:
                 return
+        self.memory.charge_always(EVENT, size)
         events.append(event)
         self.queue.wake_all()
 
@@ -229,6 +245,7 @@ class InotifyFile(File):
             if event[0] == -1:
                 self.has_overflow = False
             descriptor, mask, cookie, name = event
+            self.memory.uncharge(EVENT, EVENT_BYTES + len(name))
             size = event_size(event)
             header = InotifyEvent.STRUCT.pack(descriptor, mask, cookie, size - _EVENT_SIZE)
             parts.append((header + name).ljust(size, b"\0"))

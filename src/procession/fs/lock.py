@@ -119,7 +119,7 @@ class FileLocks:
             kept.append(wanted)
         kept.sort(key=_first_byte)
         kept = _merged(kept)
-        self.accounts.lock_count += len(kept) - len(self.records)
+        self.accounts.count_locks(len(kept) - len(self.records))
         self.records = kept
         self.note_change()
         if is_weakened:
@@ -159,7 +159,7 @@ class FileLocks:
     def _release_owner(self, owner: FdTable | File) -> None:
         kept = [held for held in self.records if held.owner is not owner]
         if len(kept) != len(self.records):
-            self.accounts.lock_count += len(kept) - len(self.records)
+            self.accounts.count_locks(len(kept) - len(self.records))
             self.records = kept
             self.note_change()
             self.wake_requests()

@@ -142,7 +142,7 @@ class MqueueFileSystem(Superblock):
         self.mount = Mount(self)
 
     def forget(self, inode: Inode) -> None:
-        self.vfs.accounts.inode_count -= 1
+        self.vfs.accounts.remove_inodes()
 
 
 class QueueDirectory(Inode):
@@ -192,7 +192,7 @@ class QueueDirectory(Inode):
         try:
             queue = QueueInode(superblock, mode, subject, *attributes)
         except EMFILE:
-            superblock.vfs.accounts.inode_count -= 1
+            superblock.vfs.accounts.remove_inodes()
             raise
         limits.posix_queue_count += 1
         self.queues[name] = queue

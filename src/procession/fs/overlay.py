@@ -242,7 +242,7 @@ class OverlayInode(MemoryInode):
                 self.xattrs.update(self.overlay.tree.xattrs(self.lower))
                 # These are the host's, not the guest's doing: they're counted, but not refused.
                 size = sum(len(name) + len(value) for name, value in self.xattrs.items())
-                self.overlay.vfs.accounts.text_bytes += size
+                self.overlay.vfs.accounts.count_text(size)
         return self.xattrs
 
     def rename(

@@ -26,6 +26,7 @@ from procession.fs.mounts.mount import MS_NOATIME, Mount
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.pipe_buffer import Pipe, PipeAccounts, new_pipe
 from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
+from procession.hardware.physical_memory import OutOfFrames
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -228,7 +229,7 @@ class PipeFileSystem(Superblock):
         super().__init__(vfs, "pipefs", PIPEFS_MAGIC)
         self.is_internal = True
         self.root = Inode(self, S_IFDIR | 0o555)
-        self.accounts = PipeAccounts(vfs.memory.frame_count)
+        self.accounts = PipeAccounts(vfs.memory.frame_count, vfs.memory.account)
         self.mount = Mount(self)
 
 
@@ -261,12 +262,12 @@ def create_pipe(vfs: Vfs, flags: int, subject: Subject) -> tuple[PipeFile, PipeF
     path = vfs.pseudo_path(system.mount, b"pipe:[%d]" % inode.number, inode)
     try:
         reader = PipeFile(path, O_RDONLY | flags & O_NONBLOCK, subject, pipe)
-    except ENFILE:
+    except (ENFILE, OutOfFrames):
         pipe.discard()
         raise
     try:
         writer = PipeFile(path, O_WRONLY | flags & (O_NONBLOCK | O_DIRECT), subject, pipe)
-    except ENFILE:
+    except (ENFILE, OutOfFrames):
         reader.release_if_unheld()
         raise
     return reader, writer

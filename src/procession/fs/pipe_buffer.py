@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from procession.abi.errno import EBUSY, EINVAL, ENFILE, ENOMEM, EPERM
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from procession.fs.wait_queue import WaitQueue
+from procession.hardware.kernel_memory import PIPE, PIPE_BYTES, KernelMemory
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 
 PIPE_BUF = 4096
@@ -23,12 +24,22 @@ class PipeAccounts:
 
     `pages` counts slots by user id. The limits are those of proc(5): `maximum_size` in bytes
     (fs.pipe-max-size), `soft_pages` and `hard_pages` for an unprivileged user (fs.pipe-user-pages-soft and
-    -hard; 0: none). `machine_pages` bounds all pipes together, since a guest's root isn't trusted either.
+    -hard; 0: none). `machine_pages` bounds all pipes together, since a guest's root isn't trusted either;
+    what is in them is charged to `memory`.
     """
 
-    __slots__ = ("hard_pages", "machine_pages", "maximum_size", "pages", "soft_pages", "total_pages")
+    __slots__ = (
+        "hard_pages",
+        "machine_pages",
+        "maximum_size",
+        "memory",
+        "pages",
+        "soft_pages",
+        "total_pages",
+    )
 
-    def __init__(self, machine_pages: int) -> None:
+    def __init__(self, machine_pages: int, memory: KernelMemory) -> None:
+        self.memory = memory
         self.machine_pages = machine_pages
         self.total_pages = 0
         self.pages: dict[int, int] = {}
@@ -71,6 +82,7 @@ class Pipe:
 
     __slots__ = (
         "accounts",
+        "charged_slots",
         "chunks",
         "consumed",
         "end",
@@ -89,6 +101,8 @@ class Pipe:
         self.accounts = accounts
         self.user_id = user_id
         self.slot_count = slot_count
+        self.charged_slots = 1
+        """For how many pages the machine's memory has been charged."""
         self.chunks: deque[tuple[bytes, int, bool]] = deque()
         """(bytes, position of the first of them, whether it's a packet); the bytes are never empty."""
         self.consumed = 0
@@ -150,9 +164,34 @@ class Pipe:
             result = self._gather(length)
         if not chunks:
             self.end = 0
+            if self.charged_slots > 1:
+                self._uncharge()
+        elif self.consumed > PAGE_SIZE:
+            self._trim()
         if was_full:
             self.write_queue.wake_all()
         return result
+
+    def _trim(self) -> None:
+        """Let go of what has been read of the first chunk, once that is a good part of it."""
+        data, start, is_packet = self.chunks[0]
+        if self.consumed << 2 > len(data):
+            self.chunks[0] = (data[self.consumed :], start + self.consumed, is_packet)
+            self.consumed = 0
+
+    # What the pages take of the machine's memory. The first is there as long as the pipe is, so that small
+    # messages cost nothing (Linux: pipe->tmp_page).
+
+    def _charge(self, slots: int) -> None:
+        """The pipe is to hold up to `slots` pages. Raises OutOfFrames. Linux: anon_pipe_get_page."""
+        if slots > self.charged_slots:
+            self.accounts.memory.charge(PIPE, (slots - self.charged_slots) << PAGE_SHIFT)
+            self.charged_slots = slots
+
+    def _uncharge(self) -> None:
+        """The pipe is empty."""
+        self.accounts.memory.uncharge(PIPE, (self.charged_slots - 1) << PAGE_SHIFT)
+        self.charged_slots = 1
 
     def _gather(self, length: int) -> bytes:
         """Remove up to `length` bytes that lie in several chunks."""
@@ -222,6 +261,8 @@ class Pipe:
         chunks = self.chunks
         total = len(data)
         taken = 0
+        if chunks or total > PAGE_SIZE:
+            self._charge(min(self.used_slots + ((total + PAGE_MASK) >> PAGE_SHIFT), self.slot_count))
         if chunks:
             end = self.end
             odd = total & PAGE_MASK
@@ -272,6 +313,7 @@ class Pipe:
         count = min(len(data), (free_slots << PAGE_SHIFT) - offset)
         if count <= 0:
             return 0
+        self._charge(self.used_slots + ((offset + count + PAGE_MASK) >> PAGE_SHIFT))
         self.chunks.append((data[:count], start, False))
         self.end = (start + count + PAGE_MASK) & ~PAGE_MASK
         self.length += count
@@ -285,6 +327,7 @@ class Pipe:
         """
         end = target.end
         left_slots = target.slot_count - target.used_slots
+        target._charge(target.used_slots + min(left_slots, self.used_slots))
         last_page, done = -1, 0
         for data, start, is_packet, consumed in self._pages():
             position = start + consumed
@@ -324,6 +367,8 @@ class Pipe:
         self.consumed = length
         if not chunks:
             self.end = 0
+            if self.charged_slots > 1:
+                self._uncharge()
         self.write_queue.wake_all()
 
     def resize(self, size: int, is_privileged: bool, is_administrator: bool) -> int:
@@ -356,6 +401,8 @@ class Pipe:
     def discard(self) -> None:
         """Give up the buffer: the last end is closed."""
         self.accounts.charge(self.user_id, -self.slot_count)
+        self.accounts.memory.uncharge(PIPE, PIPE_BYTES + (self.charged_slots << PAGE_SHIFT))
+        self.charged_slots = 0
         self.slot_count = 0
         self.chunks.clear()
         self.length = self.consumed = self.end = 0
@@ -364,7 +411,7 @@ class Pipe:
 def new_pipe(accounts: PipeAccounts, user_id: int, is_administrator: bool) -> Pipe:
     """A pipe without ends, of 64 KiB, or of less when its user has many.
 
-    Raises ENFILE over the hard limit, or when the machine has no more pages for pipes.
+    Raises ENFILE over the hard limit, or when the machine has no more pages for pipes; OutOfFrames.
     Linux: fs/pipe.c, alloc_pipe_info.
     """
     slots = DEFAULT_SLOTS
@@ -377,5 +424,6 @@ def new_pipe(accounts: PipeAccounts, user_id: int, is_administrator: bool) -> Pi
             raise ENFILE("over the user's limit of pages in pipes")
     if accounts.exceeds_machine(slots):
         raise ENFILE("over the machine's limit of pages in pipes")
+    accounts.memory.charge(PIPE, PIPE_BYTES + PAGE_SIZE)
     accounts.charge(user_id, slots)
     return Pipe(accounts, user_id, slots)

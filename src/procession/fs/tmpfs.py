@@ -125,7 +125,7 @@ class Tmpfs(Superblock):
     def uncount_inode(self) -> None:
         """A file, or a name beside the first, is gone."""
         self.inode_count -= 1
-        self.vfs.accounts.inode_count -= 1
+        self.vfs.accounts.remove_inodes()
 
     def new_pages(self, backing: Backing | None = None) -> PageCache:
         """The contents of a new regular file."""
@@ -142,7 +142,7 @@ class Tmpfs(Superblock):
             if not inode.is_evicted:
                 inode.is_evicted = True
                 inode.evict()
-        self.vfs.accounts.inode_count -= self.inode_count
+        self.vfs.accounts.remove_inodes(self.inode_count)
         self.inode_count = 0
 
     @property

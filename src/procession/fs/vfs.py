@@ -79,7 +79,7 @@ class Vfs:
         from procession.fs.mounts.mount import MountTable
 
         self.memory = memory
-        self.accounts = FileAccounts(memory.frame_count << 12)
+        self.accounts = FileAccounts(memory.account)
         self.clock = clock
         self.namespaces = NamespaceTable()
         self.init_user_namespace = UserNamespace(self.namespaces, None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import mmap
 import os
 from array import array
-from typing import Protocol
+from typing import ClassVar, NoReturn, Protocol
+
+from procession.hardware.kernel_memory import KernelMemory
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
@@ -21,7 +23,15 @@ _WORKING_SET = 2048
 
 
 class OutOfFrames(Exception):
-    """No page frame is left; the kernel answers with its OOM killer or ENOMEM."""
+    """No page frame is left; the kernel answers with its OOM killer, and the call with ENOMEM."""
+
+    errno_number: ClassVar[int] = 12
+
+
+class OutOfBuffers(OutOfFrames):
+    """No page frame is left for the buffer of a socket; the call answers ENOBUFS."""
+
+    errno_number: ClassVar[int] = 105
 
 
 class AddressSpace(Protocol):
@@ -76,12 +86,16 @@ class PhysicalMemory:
     `counted` belongs to the page tables: it's about their frames, whoever shares them. `address_spaces` are
     those that exist, in the order of their making.
 
+    `account` is what the kernel's objects take. The frames that it has for them are out of use, and the host
+    has their memory back: `held` were in use before, and the fresh ones from `fresh_end` on never were.
+
     The backing is a memfd where the host has one, so that another process could map the same frames. Fresh
     frames below `backed_frames` have the host's memory already: it's asked for by the megabyte, which costs
     less than a fault of the host's at each frame.
     """
 
     __slots__ = (
+        "account",
         "address_spaces",
         "backed_frames",
         "bytes",
@@ -91,6 +105,8 @@ class PhysicalMemory:
         "frame_count",
         "free",
         "free_executable",
+        "fresh_end",
+        "held",
         "is_exhausted",
         "next_fresh",
         "reclaimable",
@@ -116,6 +132,9 @@ class PhysicalMemory:
         self.reclaimable: dict[int, tuple[object, int]] = {}
         self.reclaimer: Reclaimer | None = None
         self.next_fresh = 1
+        self.fresh_end = self.frame_count
+        self.held: list[int] = []
+        self.account = KernelMemory(self)
         self.backed_frames = 1
         self.stale = 0
         self.stale_pages: list[int] = []
@@ -125,12 +144,22 @@ class PhysicalMemory:
     @property
     def used_frames(self) -> int:
         """How many frames are handed out now."""
-        return self.next_fresh - 1 - len(self.free) - len(self.free_executable)
+        return self.next_fresh - 1 - len(self.free) - len(self.free_executable) - len(self.held)
 
     @property
     def free_frames(self) -> int:
-        """How many frames can still be handed out."""
-        return self.frame_count - 1 - self.used_frames
+        """How many frames can still be handed out, those that the account has to spare among them."""
+        return self.unheld_frames + self.account.spare_frames
+
+    @property
+    def unheld_frames(self) -> int:
+        """How many frames nobody has."""
+        return self.fresh_end - self.next_fresh + len(self.free) + len(self.free_executable)
+
+    @property
+    def held_frames(self) -> int:
+        """How many frames are out of use, for what the kernel's objects take."""
+        return self.frame_count - self.fresh_end + len(self.held)
 
     @property
     def spare_frames(self) -> int:
@@ -180,30 +209,90 @@ class PhysicalMemory:
     def _fresh_frame(self) -> int:
         """A zeroed frame, when `free` has none. Raises OutOfFrames."""
         frame = self.next_fresh
-        if frame < self.frame_count:
+        if frame < self.fresh_end:
             if frame == self.backed_frames:
                 self._back_frames()
             self.next_fresh = frame + 1
             return frame
-        if self.free_executable:
-            # Nothing runs until the kernel is left, and there the engine forgets what `stale` asks for.
-            self.executable.difference_update(self.free_executable)
-            self.free.extend(self.free_executable)
-            self.free_executable.clear()
-            self.stale |= STALE_CODE
-        elif self.reclaimer is None or not self.reclaimer.reclaim(self, self._reclaim_count):
-            self.is_exhausted = True
-            raise OutOfFrames
-        elif not self.free:
+        if not self._find_free():
+            self.refuse()
+        if not self.free:
             return self._fresh_frame()
         frame = self.free.pop()
         self.bytes[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT] = _ZERO_PAGE
         return frame
 
+    def _find_free(self, *, for_account: bool = False) -> bool:
+        """Whether there is a frame to be had after all, fresh or in `free`, once somebody lets go of it.
+
+        Who isn't the account gets what that has to spare.
+        """
+        while True:
+            if self.free_executable:
+                # Nothing runs until the kernel is left, and there the engine forgets what `stale` asks for.
+                self.executable.difference_update(self.free_executable)
+                self.free.extend(self.free_executable)
+                self.free_executable.clear()
+                self.stale |= STALE_CODE
+            elif (for_account or not self.account.give_spare()) and (
+                self.reclaimer is None or not self.reclaimer.reclaim(self, self._reclaim_count)
+            ):
+                return False
+            if self.free or self.next_fresh < self.fresh_end:
+                return True
+
+    def hold(self, count: int) -> bool:
+        """Take `count` frames out of use. Returns False, nothing changed, if there aren't so many."""
+        if count <= self.fresh_end - self.next_fresh:
+            self.fresh_end -= count
+            return True
+        taken: list[int] = []
+        while len(taken) < count:
+            if self.next_fresh < self.fresh_end:
+                taken.append(self.next_fresh)
+                self.next_fresh += 1
+            elif self.free:
+                taken.append(self.free.pop())
+            elif not self._find_free(for_account=True):
+                self.free += taken
+                return False
+        self._give_to_host(taken)
+        self.held += taken
+        return True
+
+    def refuse(self) -> NoReturn:
+        """There is no frame left. Raises OutOfFrames; the OOM killer is to act."""
+        self.is_exhausted = True
+        raise OutOfFrames
+
+    def give_held(self, count: int) -> None:
+        """Put `count` frames that were held into use again."""
+        fresh = min(count, self.frame_count - self.fresh_end)
+        self.fresh_end += fresh
+        if count > fresh:
+            self.free += self.held[fresh - count :]
+            del self.held[fresh - count :]
+
+    def _give_to_host(self, frames: list[int]) -> None:
+        """The host has the memory of `frames` back until they are used again (MADV_REMOVE)."""
+        if not frames:
+            return
+        ordered = sorted(frames)
+        first = last = ordered[0]
+        for frame in [*ordered[1:], -1]:
+            if frame != last + 1:
+                try:
+                    self.bytes.madvise(_MADV_REMOVE, first << PAGE_SHIFT, last - first + 1 << PAGE_SHIFT)
+                except OSError:
+                    # Then the host keeps it.
+                    return
+                first = frame
+            last = frame
+
     def _back_frames(self) -> None:
         """Have the host's memory for the next fresh frames. In Linux, madvise(2), MADV_POPULATE_WRITE."""
         first = self.backed_frames
-        last = min((first | _BACKED_AT_ONCE - 1) + 1, self.frame_count)
+        last = min((first | _BACKED_AT_ONCE - 1) + 1, self.fresh_end)
         try:
             self.bytes.madvise(_MADV_POPULATE_WRITE, first << PAGE_SHIFT, last - first << PAGE_SHIFT)
         except OSError:
@@ -261,6 +350,7 @@ class PhysicalMemory:
 
 _ZERO_PAGE = bytes(PAGE_SIZE)
 _MADV_POPULATE_WRITE = 23
+_MADV_REMOVE = 9
 _BACKED_AT_ONCE = 256
 _FEW_PAGES = 8
 """To drop one page's translation costs as much as to drop all, but all must then be found again."""

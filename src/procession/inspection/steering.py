@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from procession.fs import namei
 from procession.fs.file import O_CREAT, O_TRUNC, O_WRONLY
 from procession.fs.fs_context import FsContext
+from procession.fs.host_stream import CAPTURED_BYTES
 from procession.inspection.watchers import joined_observer
 from procession.kernel.task_state import TaskState
 
@@ -212,19 +213,19 @@ class Steering:
         self._collect_output()
         written = self._captured_output().written
         output = Output(bytes(written[_STDOUT]), bytes(written[_STDERR]))
-        written[_STDOUT].clear()
-        written[_STDERR].clear()
+        self._captured_output().clear()
         return output
 
     def _captured_output(self) -> CapturedOutput:
         if self._captured is None:
             from procession.attachment import CapturedOutput
 
-            self._captured = CapturedOutput(self.kernel, self.output)
+            self._captured = CapturedOutput(self.kernel, self.output, CAPTURED_BYTES)
         return self._captured
 
     def _collect_output(self) -> None:
-        if self.output.chunks:
+        # What nobody takes holds up the writers in the end.
+        if self.output.chunks and not self._captured_output().reason_to_end:
             self._captured_output().exchange()
 
     # Looking

@@ -8,6 +8,7 @@ from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR, Errno
 from procession.abi.word import pack_u32
 from procession.fs.wait_queue import WaitQueue
+from procession.hardware.kernel_memory import GROUP_BYTES, TASK, TASK_BYTES
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP, set_register
@@ -21,6 +22,7 @@ from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup, Tid
 
 if TYPE_CHECKING:
+    from procession.fs.fd_table import FdTable
     from procession.kernel.kernel import Kernel
 
 CLONE_VM = int(CloneFlag.CLONE_VM)
@@ -159,17 +161,28 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     if flags & CLONE_SETTLS and arguments.tls >= USER_END:
         # Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64.
         raise EPERM("thread-local storage beyond user space")
-    if flags & CLONE_VM:
-        mm = parent.mm.acquire()
-    else:
-        try:
-            mm = parent.mm.fork()
-        except OutOfFrames:
-            raise ENOMEM("no frames for the page tables") from None
+    account = kernel.memory.account
+    size = TASK_BYTES if flags & CLONE_THREAD else TASK_BYTES + GROUP_BYTES
+    files: FdTable | None = None
+    if not account.can_charge(size):
+        raise ENOMEM("no memory for a task")
+    account.charge(TASK, size)
+    try:
+        if not flags & CLONE_FILES:
+            files = parent.files.copy()
+        mm = parent.mm.acquire() if flags & CLONE_VM else parent.mm.fork()
+    except OutOfFrames:
+        account.uncharge(TASK, size)
+        if files is not None:
+            files.put()
+        raise ENOMEM("no frames for the page tables, or for a table of descriptors") from None
     try:
         tid = _choose_tid(kernel, arguments.set_tid)
     except Errno:
+        account.uncharge(TASK, size)
         mm.put()
+        if files is not None:
+            files.put()
         raise
 
     task = Task(kernel, tid, kernel.registers_of(parent).copy())
@@ -180,7 +193,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     if flags & CLONE_SETTLS:
         registers.fs_base = arguments.tls
     task.mm = mm
-    task.files = parent.files.acquire() if flags & CLONE_FILES else parent.files.copy()
+    task.files = parent.files.acquire() if files is None else files
     task.fs = parent.fs.acquire() if flags & CLONE_FS else parent.fs.copy()
     task.namespaces = parent.namespaces.acquire()
     task.credentials = (

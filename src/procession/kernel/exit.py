@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.hardware.kernel_memory import GROUP_BYTES, STACK_BYTES, TASK, TASK_BYTES
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.futex.robust_list import release_futexes, wake_at_end
 from procession.kernel.observer import EXIT, REAP, SUPERSEDE
@@ -79,6 +80,7 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
     if is_last:
         kill_orphaned_process_group(kernel, task)
     set_state(task, TaskState.ZOMBIE)
+    kernel.memory.account.uncharge(TASK, STACK_BYTES)
     kernel.discard_live(task)
     if kernel.observer is not None:
         kernel.observer.task_event(task, EXIT)
@@ -215,6 +217,8 @@ def release_task(kernel: Kernel, task: Task) -> None:
     del kernel.tasks[task.tid]
     task.credentials.user.process_count -= 1
     task.pending.clear()
+    size = TASK_BYTES - STACK_BYTES
+    kernel.memory.account.uncharge(TASK, size + GROUP_BYTES if task.is_leader else size)
     if task.is_leader:
         if task.parent is not None:
             task.parent.children.pop(task, None)
@@ -252,6 +256,7 @@ def replace_leader(task: Task) -> None:
     leader.pending.clear()
     leader.leave_views()
     task.leave_views()
+    kernel.memory.account.uncharge(TASK, TASK_BYTES - STACK_BYTES)
     task.tid = leader.tid
     kernel.tasks[task.tid] = task
     group.times.add(leader.times)

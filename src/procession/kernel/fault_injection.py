@@ -11,6 +11,7 @@ from procession.kernel.task import Tid
 
 if TYPE_CHECKING:
     from procession.hardware.fault_injection import FaultInjector
+    from procession.hardware.kernel_memory import KernelMemory
     from procession.kernel.kernel import Kernel
 
 
@@ -35,8 +36,8 @@ class FailingAccounts(FileAccounts):
 
     __slots__ = ("injector",)
 
-    def __init__(self, memory_bytes: int, injector: FaultInjector) -> None:
-        super().__init__(memory_bytes)
+    def __init__(self, account: KernelMemory, injector: FaultInjector) -> None:
+        super().__init__(account)
         self.injector = injector
 
     def add_file(self) -> None:
@@ -49,4 +50,4 @@ class FailingAccounts(FileAccounts):
 def inject_failures(kernel: Kernel, injector: FaultInjector) -> None:
     """Put `injector` between a kernel that has no tasks or open files yet and what gives it ids and files."""
     kernel.pids = FailingPids(kernel, injector)
-    kernel.vfs.accounts = FailingAccounts(kernel.memory.frame_count << 12, injector)
+    kernel.vfs.accounts = FailingAccounts(kernel.memory.account, injector)

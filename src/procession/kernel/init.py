@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EAGAIN
 from procession.fs.fd_table import FdTable
 from procession.fs.fs_context import FsContext
+from procession.hardware.kernel_memory import GROUP_BYTES, TASK, TASK_BYTES
 from procession.hardware.registers import RIP, Registers, set_register
 from procession.kernel.rlimit import Limits
 from procession.kernel.security.credentials import Credentials
@@ -50,7 +51,8 @@ def create_init(kernel: Kernel) -> Task:
     It is protected from signals that it doesn't handle, as a pid namespace's init is. It blocks SIGCHLD, so
     that it can wait for it: whoever makes a process from it unblocks that there.
     """
-    task = make_process(kernel, Credentials.for_root(kernel.vfs.init_user_namespace))
+    user_namespace = kernel.vfs.init_user_namespace
+    task = make_process(kernel, Credentials.for_root(user_namespace, kernel.memory.account))
     task.group.flags = SIGNAL_UNKILLABLE
     task.command_name = b"init"
     task.blocked = _SIGCHLD_BIT
@@ -90,6 +92,8 @@ def make_process(kernel: Kernel, credentials: Credentials) -> Task:
     task.alternate_stack = (0, 0, 0)
     task.mm = mm
     create_session(kernel, group)
+    # Nothing would be gained if the few that are made so could fail here.
+    kernel.memory.account.charge_always(TASK, TASK_BYTES + GROUP_BYTES)
     kernel.tasks[task.tid] = task
     return task
 

@@ -89,7 +89,7 @@ class Kernel:
         self.cpu = cpu
         self.decider = decider
         # kernel.random.boot_id, made when it's first asked for.
-        self.binary_formats = BinaryFormats()
+        self.binary_formats = BinaryFormats(memory.account)
         self.boot_id = b""
         self.observer: Observer | None = None
         self.call_work = 0
@@ -120,6 +120,7 @@ class Kernel:
         self.oom_kill_count = 0
         # Whom the OOM killer killed last: until that one has ended it kills nobody else.
         self.oom_victim: ThreadGroup | None = None
+        # How often each was called; all numbers from the end of the table on count as one.
         self.unknown_calls: dict[int, int] = {}
 
     def choose(self, kind: str, count: int) -> int:

@@ -7,6 +7,13 @@ from typing import Protocol
 
 from procession.abi.errno import EEXIST, EFAULT, EINVAL, ENOMEM
 from procession.hardware import page_table as pte
+from procession.hardware.kernel_memory import (
+    ADDRESS_SPACE,
+    ADDRESS_SPACE_BYTES,
+    AREA,
+    AREA_BYTES,
+    KernelMemory,
+)
 from procession.hardware.physical_memory import (
     PAGE_MASK,
     PAGE_SHIFT,
@@ -34,6 +41,8 @@ MMAP_MINIMUM = 0x10000
 """The lowest address that mmap gives (vm.mmap_min_addr)."""
 MAXIMUM_AREAS = 65530
 """vm.max_map_count."""
+_FEW_AREAS_BYTES = 4 * AREA_BYTES
+"""What one change adds at most."""
 
 UNDUMPABLE, DUMPABLE, DUMPABLE_BY_ROOT = range(3)
 """Who may read a core of the process: nobody, for there is none; its user; root alone. Only a process that
@@ -70,25 +79,45 @@ class AreaList:
 
     After fork parent and child have the same list until one of them changes its areas: most children call
     exec or end before that. `owner_count` counts them; the list holds the areas' references.
+    `charged_count` is for how many areas `account` has been charged.
     """
 
-    __slots__ = ("areas", "owner_count", "starts")
+    __slots__ = ("account", "areas", "charged_count", "owner_count", "starts")
 
-    def __init__(self, areas: list[VirtualMemoryArea]) -> None:
+    def __init__(self, account: KernelMemory, areas: list[VirtualMemoryArea]) -> None:
+        self.account = account
         self.areas = areas
+        self.charged_count = len(areas)
         self.starts = [area.start for area in areas]
         self.owner_count = 1
 
     def copy(self) -> AreaList:
-        """A list of its own for one owner, with areas of its own."""
-        return AreaList([area.copy(area.start, area.end) for area in self.areas])
+        """A list of its own for one owner, with areas of its own. Raises OutOfFrames."""
+        self.account.charge(AREA, len(self.areas) * AREA_BYTES)
+        return AreaList(self.account, [area.copy(area.start, area.end) for area in self.areas])
 
     def put(self) -> None:
         """An owner is gone."""
         self.owner_count -= 1
         if self.owner_count == 0:
+            self.account.uncharge(AREA, self.charged_count * AREA_BYTES)
             for area in self.areas:
                 area.release()
+
+    def count(self) -> None:
+        """Areas have been added, for which there is room, or removed: charge what there are."""
+        change = len(self.areas) - self.charged_count
+        if change > 0:
+            self.account.charge_always(AREA, change * AREA_BYTES)
+        elif change:
+            self.account.uncharge(AREA, -change * AREA_BYTES)
+        self.charged_count += change
+
+    def check_room(self) -> None:
+        """Raise OutOfFrames unless there may be a few areas more."""
+        account = self.account
+        if not account.can_charge(_FEW_AREAS_BYTES):
+            account.memory.refuse()
 
 
 class MemoryDescriptor:
@@ -144,15 +173,21 @@ class MemoryDescriptor:
     )
 
     def __init__(
-        self, memory: PhysicalMemory, limits: MemoryLimits, tables: PageTables | None = None
+        self, memory: PhysicalMemory, limits: MemoryLimits, parent: PageTables | None = None
     ) -> None:
+        account = memory.account
+        account.charge(ADDRESS_SPACE, ADDRESS_SPACE_BYTES)
+        try:
+            self.tables = PageTables(memory) if parent is None else parent.fork()
+        except OutOfFrames:
+            account.uncharge(ADDRESS_SPACE, ADDRESS_SPACE_BYTES)
+            raise
         self.memory = memory
         self.limits = limits
-        self.tables = PageTables(memory) if tables is None else tables
         self.leaves = self.tables.leaves
         self.words = memory.words
         self.bytes = memory.bytes
-        self.area_list = AreaList([])
+        self.area_list = AreaList(account, [])
         self.areas = self.area_list.areas
         self.starts = self.area_list.starts
         self.reference_count = 1
@@ -197,7 +232,8 @@ class MemoryDescriptor:
             del self.memory.address_spaces[self]
             self.tables.release()
             self.area_list.put()
-            self._use_areas(AreaList([]))
+            self._use_areas(AreaList(self.memory.account, []))
+            self.memory.account.uncharge(ADDRESS_SPACE, ADDRESS_SPACE_BYTES)
             self.resident_pages = 0
             put = getattr(self.executable, "put", None)
             if put is not None:
@@ -206,7 +242,7 @@ class MemoryDescriptor:
 
     def fork(self) -> MemoryDescriptor:
         """A copy for a child. Raises OutOfFrames, nothing changed. Linux: kernel/fork.c, dup_mmap."""
-        child = MemoryDescriptor(self.memory, self.limits, self.tables.fork())
+        child = MemoryDescriptor(self.memory, self.limits, self.tables)
         child.arguments_end = self.arguments_end
         child.arguments_start = self.arguments_start
         child.auxiliary_vector = self.auxiliary_vector
@@ -258,7 +294,7 @@ class MemoryDescriptor:
         self.starts = area_list.starts
 
     def own_areas(self) -> None:
-        """Make the areas this address space's alone, before one is changed."""
+        """Make the areas this address space's alone, before one is changed. Raises OutOfFrames."""
         shared = self.area_list
         if shared.owner_count > 1:
             self._use_areas(shared.copy())
@@ -349,6 +385,7 @@ class MemoryDescriptor:
             starts.pop(index + 1)
             area.end = following.end
             following.release()
+        self.area_list.count()
         return area
 
     def split(self, address: int) -> None:
@@ -363,11 +400,13 @@ class MemoryDescriptor:
             area.end = address
             self.areas.insert(index + 1, upper)
             self.starts.insert(index + 1, address)
+            self.area_list.count()
 
     def isolate(self, start: int, end: int) -> list[VirtualMemoryArea]:
-        """Split at both ends and give the areas between. Raises ENOMEM past vm.max_map_count."""
+        """Split at both ends and give the areas between. Raises ENOMEM past vm.max_map_count, OutOfFrames."""
         if len(self.areas) + 2 > MAXIMUM_AREAS:
             raise ENOMEM("too many areas")
+        self.area_list.check_room()
         self.split(start)
         self.split(end)
         return self.areas_in(start, end)
@@ -389,6 +428,7 @@ class MemoryDescriptor:
         first = bisect_right(self.starts, doomed[0].start) - 1
         del self.areas[first : first + len(doomed)]
         del self.starts[first : first + len(doomed)]
+        self.area_list.count()
         for area in doomed:
             area.release()
 
@@ -446,6 +486,8 @@ class MemoryDescriptor:
             raise ENOMEM("too many areas")
         if area.is_data and not is_overcommitted and area.size >> PAGE_SHIFT > self.memory.frame_count:
             raise ENOMEM("more than the machine's memory")
+        self.own_areas()
+        self.area_list.check_room()
         if overlapped:
             self.unmap(area.start, area.end)
         area.acquire()
@@ -476,6 +518,7 @@ class MemoryDescriptor:
                 following.release()
             else:
                 index += 1
+        self.area_list.count()
 
     # The kernel's access to user memory
 

@@ -38,6 +38,10 @@ class ByteQueue:
         if left > length:
             data = first[consumed : consumed + length]
             self.consumed = consumed + length
+            if self.consumed << 2 > len(first) > _SHORT:
+                # What has been taken mustn't take up memory that nobody accounts for.
+                chunks[0] = first[self.consumed :]
+                self.consumed = 0
         elif len(chunks) == 1 or left == length:
             data = first[consumed:] if consumed else first
             chunks.popleft()
@@ -50,8 +54,8 @@ class ByteQueue:
             while chunks and taken < length:
                 chunk = chunks[0]
                 if len(chunk) > length - taken:
-                    self.consumed = length - taken
-                    parts.append(chunk[: self.consumed])
+                    parts.append(chunk[: length - taken])
+                    chunks[0] = chunk[length - taken :]
                     break
                 parts.append(chunk)
                 taken += len(chunk)

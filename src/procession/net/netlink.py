@@ -245,9 +245,12 @@ class NetlinkSocket(Socket):
             self.error = ENOBUFS.number
             self.state_changed()
             return
+        if not self.network.system.charge_arrived(charge):
+            self.error = ENOBUFS.number
+            self.state_changed()
+            return
         self.answers.append(message)
         self.answer_bytes += charge
-        self.network.system.buffered_bytes += charge
         self.read_queue.wake_all()
 
     def receive(self, length: int, flags: int) -> Received:
@@ -272,7 +275,7 @@ class NetlinkSocket(Socket):
     def _uncount(self, message: bytes) -> None:
         charge = datagram_charge(len(message))
         self.answer_bytes -= charge
-        self.network.system.buffered_bytes -= charge
+        self.network.system.uncharge_buffer(charge)
 
     def release(self) -> None:
         while self.answers:

@@ -145,7 +145,7 @@ class Socket:
         """Nothing leads to this socket any more."""
         if not self.is_gone:
             self.is_gone = True
-            self.network.system.live_count -= 1
+            self.network.system.remove_socket()
 
     # Blocking and errors
 
@@ -214,14 +214,14 @@ class Socket:
         )
 
     def charge(self, size: int) -> None:
-        """A message takes `size` bytes of this socket's room for sending."""
+        """A message takes `size` bytes of this socket's room for sending. Raises OutOfBuffers."""
+        self.network.system.charge_buffer(size)
         self.used_room += size
-        self.network.system.buffered_bytes += size
 
     def uncharge(self, size: int) -> None:
         """A message has been received or dropped. Linux: net/core/sock.c, sock_wfree."""
         self.used_room = used = self.used_room - size
-        self.network.system.buffered_bytes -= size
+        self.network.system.uncharge_buffer(size)
         if used << 2 <= self.send_room and self.write_queue.waiters and self.is_writable:
             self.write_queue.wake_all()
 

@@ -9,6 +9,8 @@ from procession.abi.statfs import Magic
 from procession.fs.file import O_NONBLOCK, O_RDWR, File
 from procession.fs.inode import S_IFDIR, S_IFSOCK, Inode, Superblock
 from procession.fs.mounts.mount import Mount
+from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
+from procession.hardware.physical_memory import OutOfBuffers, OutOfFrames
 from procession.net.socket import MSG_DONTWAIT, POLLIN, POLLOUT
 
 if TYPE_CHECKING:
@@ -28,11 +30,13 @@ class SocketFileSystem(Superblock):
     `cookie_count` numbers all sockets that there have been, `socket_count` counts the open ones, and
     `live_count` those too that are the ends of connections and aren't open.
     `buffered_bytes` counts what waits in all sockets; from `maximum_buffered_bytes` on each may have only
-    one message on the way. `in_flight` counts, for each local socket, how many queued messages hold it;
-    `files_in_flight` all files in messages by the user that sent them.
+    one message on the way. `account` has what sockets and buffers take of the memory. `in_flight` counts,
+    for each local socket, how many queued messages hold it; `files_in_flight` all files in messages by the
+    user that sent them.
     """
 
     __slots__ = (
+        "account",
         "buffered_bytes",
         "cookie_count",
         "files_in_flight",
@@ -51,6 +55,7 @@ class SocketFileSystem(Superblock):
         self.is_internal = True
         self.root = Inode(self, S_IFDIR | 0o555)
         self.mount = Mount(self)
+        self.account = vfs.memory.account
         self.cookie_count = 0
         self.buffered_bytes = 0
         self.maximum_buffered_bytes = max(vfs.memory.frame_count << 12 >> 3, 4 << 20)
@@ -69,9 +74,37 @@ class SocketFileSystem(Superblock):
         """One more socket: its number. Raises ENFILE when there are too many."""
         if self.is_full:
             raise ENFILE("the machine has too many sockets")
+        self.account.charge(SOCKET, SOCKET_BYTES)
         self.live_count += 1
         self.cookie_count = count = self.cookie_count + 1
         return count
+
+    def remove_socket(self) -> None:
+        """Nothing leads to a socket any more."""
+        self.live_count -= 1
+        self.account.uncharge(SOCKET, SOCKET_BYTES)
+
+    # What waits in the buffers of sockets, in bytes that Linux allocates for it.
+
+    def charge_buffer(self, size: int) -> None:
+        """A message of `size` bytes is to wait. Raises OutOfBuffers. Linux: net/core/skbuff.c, alloc_skb."""
+        try:
+            self.account.charge(SOCKET_BUFFER, size)
+        except OutOfFrames:
+            raise OutOfBuffers from None
+        self.buffered_bytes += size
+
+    def charge_arrived(self, size: int) -> bool:
+        """A message of `size` bytes has arrived; whether there is room for it. Linux: GFP_ATOMIC."""
+        if not self.account.can_charge(size):
+            return False
+        self.charge_buffer(size)
+        return True
+
+    def uncharge_buffer(self, size: int) -> None:
+        """A message was received or dropped."""
+        self.buffered_bytes -= size
+        self.account.uncharge(SOCKET_BUFFER, size)
 
     @property
     def is_under_pressure(self) -> bool:
@@ -121,6 +154,9 @@ class SocketFile(File):
     def write(self, data: bytes) -> int:
         """Linux: net/socket.c, sock_write_iter."""
         return self.socket.send(data, MSG_DONTWAIT if self.flags & O_NONBLOCK else 0, None, None)
+
+    def check_length(self, length: int) -> None:
+        self.socket.check_length(length)
 
     def put_back(self, data: bytes) -> None:
         self.socket.put_back(data)

@@ -129,7 +129,7 @@ class RegisterFile(ControlFile):
         task = self.file_system.kernel.current
         if b"F" in new.flags and task is not None:
             new.interpreter_file = open_interpreter(task, new.interpreter)
-        self.formats.formats[new.name] = new
+        self.formats.add(new)
 
 
 class StatusFile(ControlFile):

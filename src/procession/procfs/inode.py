@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from procession.abi.errno import EINVAL, EIO, ENOENT, EPERM
 from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
+from procession.hardware.kernel_memory import TEXT
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -126,6 +127,11 @@ class GeneratedFile(File):
         self.source = source
         self.contents: bytes | None = None
 
+    def release(self) -> None:
+        if self.contents is not None:
+            self.inode.superblock.vfs.memory.account.uncharge(TEXT, len(self.contents))
+            self.contents = None
+
     def read(self, length: int) -> bytes:
         data = self.read_at(self.position, length)
         self.position += len(data)
@@ -135,7 +141,12 @@ class GeneratedFile(File):
         contents = self.contents
         if contents is None or offset == 0:
             self.inode.superblock.vfs.clock.spend_showing()
-            contents = self.contents = self.source.show(self.subject)
+            account = self.inode.superblock.vfs.memory.account
+            old_size = len(contents) if contents is not None else 0
+            contents = self.source.show(self.subject)
+            account.charge(TEXT, len(contents))
+            account.uncharge(TEXT, old_size)
+            self.contents = contents
         return contents[offset : offset + length]
 
     def write(self, data: bytes) -> int:

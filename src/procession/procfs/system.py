@@ -9,6 +9,7 @@ from procession.abi.errno import EIO, ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import DirectoryEntry, Inode
+from procession.hardware.kernel_memory import STACK_BYTES
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
@@ -262,7 +263,11 @@ def show_meminfo(kernel: Kernel) -> bytes:
         locked += locked_bytes(mm) >> PAGE_SHIFT
         tables += len(mm.tables.leaves) + len(mm.tables.middle) + len(mm.tables.upper) + 1
     total, free = memory.frame_count, memory.free_frames
-    cached = max(total - free - anonymous - tables, 0)
+    account = memory.account
+    stack_count = sum(task.state is not TaskState.ZOMBIE for task in kernel.tasks.values())
+    stacks = stack_count * STACK_BYTES >> PAGE_SHIFT
+    slab = max((account.used_bytes >> PAGE_SHIFT) - stacks, 0)
+    cached = max(total - free - anonymous - tables - slab - stacks, 0)
     rows = (
         (b"MemTotal", total),
         (b"MemFree", free),
@@ -286,10 +291,10 @@ def show_meminfo(kernel: Kernel) -> bytes:
         (b"Mapped", file),
         (b"Shmem", shared),
         (b"KReclaimable", 0),
-        (b"Slab", 0),
+        (b"Slab", slab),
         (b"SReclaimable", 0),
-        (b"SUnreclaim", 0),
-        (b"KernelStack", 4 * len(kernel.tasks)),
+        (b"SUnreclaim", slab),
+        (b"KernelStack", stacks),
         (b"PageTables", tables),
         (b"SecPageTables", 0),
         (b"NFS_Unstable", 0),

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from procession.abi.errno import (
+    BY_NUMBER,
     EFAULT,
-    ENOMEM,
     ERESTART_RESTARTBLOCK,
     ERESTARTNOHAND,
     ERESTARTNOINTR,
@@ -97,6 +97,8 @@ class Traps:
 
     def _unknown(self, number: int) -> int:
         counts = self.kernel.unknown_calls
+        # A program can name 2^64 of them: they count as one from the end of the table on.
+        number = min(number, TABLE_SIZE)
         counts[number] = counts.get(number, 0) + 1
         return -_ENOSYS
 
@@ -135,9 +137,9 @@ class Traps:
             self._block(task, number, sleep)
             self.resume()
             return
-        except OutOfFrames:
+        except OutOfFrames as failure:
             out_of_memory(kernel)
-            result = -ENOMEM.number
+            result = -failure.errno_number
         registers[RAX] = (result or 0) & _MASK
         if task.work or task.state is not TaskState.RUNNING or self.memory.stale:
             kernel.is_saved = False
@@ -188,9 +190,9 @@ class Traps:
         except Sleep as sleep:
             self._block(task, number, sleep, arguments)
             return
-        except OutOfFrames:
+        except OutOfFrames as failure:
             out_of_memory(kernel)
-            outcome = ENOMEM()
+            outcome = BY_NUMBER[failure.errno_number]()
         if call is not None and observer is not None:
             observer.system_call_returned(task, call, arguments, outcome)
         result = -outcome.number if isinstance(outcome, Errno) else outcome or 0
@@ -321,9 +323,9 @@ class Traps:
             self._set_result(task, result)
             frame.release()
             return
-        except OutOfFrames:
+        except OutOfFrames as failure:
             out_of_memory(kernel)
-            outcome = ENOMEM()
+            outcome = BY_NUMBER[failure.errno_number]()
         task.frame = None
         if kernel.observer is not None:
             kernel.observer.system_call_returned(task, call, frame.arguments, outcome)

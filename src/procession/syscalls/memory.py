@@ -324,6 +324,7 @@ def mremap(
         if address < new_address + new_size and new_address < (address + old_size) & _UNSIGNED_64:
             raise EINVAL("old and new overlap")
     mm.own_areas()
+    mm.area_list.check_room()
     area = mm.find(address)
     if area is None:
         raise EFAULT("nothing is mapped there")

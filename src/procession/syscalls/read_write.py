@@ -194,6 +194,8 @@ def write_whole(
         if start is not None:
             total = done + limited_count(task, start, total - done, limit)
     chunk = CHUNK if file.is_seekable else STREAM_CHUNK if file.writes_whole else MAX_RW_COUNT
+    if chunk == MAX_RW_COUNT:
+        file.check_length(total)
     # The odd bytes go first, as in pipe_write: the pieces after them are whole pages.
     first = chunk - (chunk & 4095) + (total - done & 4095) if file.writes_whole else chunk
     while True:

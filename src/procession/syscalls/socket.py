@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBADF, ECONNABORTED, EINVAL, ENFILE, ENOTCONN, ENOTSOCK, Errno
+from procession.abi.errno import EBADF, ECONNABORTED, EINVAL, ENOTCONN, ENOTSOCK, Errno
 from procession.abi.socket import SOMAXCONN, AddressFamily, ShutdownHow, SocketFlag, SocketType
 from procession.abi.structure import I32
 from procession.abi.word import Words
@@ -115,8 +115,7 @@ def socketpair(
     files.lowest_free(files.lowest_free(0, limit) + 1, limit)
     task.mm.probe_write(descriptors.address, _PAIR.size)
     accounts = task.kernel.vfs.accounts
-    if accounts.file_count + 2 > accounts.maximum_files:
-        raise ENFILE
+    accounts.check_files(2)
     network, credentials = network_of(task), task.credentials
     ends: list[Socket] = []
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from procession.abi.errno import EAGAIN, EFAULT, EINVAL, EMSGSIZE, EPIPE, Errno
+from procession.abi.errno import EAGAIN, EFAULT, EINVAL, EMSGSIZE, ENOBUFS, EPIPE, Errno
 from procession.abi.socket import MessageFlag, Mmsghdr, Msghdr
 from procession.abi.structure import I32
 from procession.abi.time import Timespec
@@ -103,6 +103,8 @@ def _send(
         if socket.is_stream:
             return _send_stream(task, socket, source, sent_flags, address, control)
         socket.check_length(total)
+        if total > STREAM_CHUNK and not task.kernel.memory.account.can_charge(2 * total):
+            raise ENOBUFS("no memory for so long a message")
         data = source.read(0, total) if total else b""
         if len(data) < total:
             raise EFAULT

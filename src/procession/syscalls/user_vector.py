@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EFAULT, EINVAL
+from procession.abi.errno import EFAULT, EINVAL, ENOMEM
 from procession.abi.word import Words
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MAX_RW_COUNT = 0x7FFF_F000
 """The most bytes that one call moves (Linux: include/linux/fs.h)."""
 UIO_MAXIOV = 1024
+_LARGE = 1 << 20
+"""From what length on the bytes that are gathered must have room in the machine's memory, twice."""
 _IOVEC = Words("<QQ")
 
 
@@ -70,7 +72,12 @@ class UserVector:
         return pieces
 
     def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`, fewer where the program's memory ends. Raises EFAULT at the first."""
+        """`length` bytes from `offset`, fewer where the program's memory ends. Raises EFAULT at the first.
+
+        Raises ENOMEM where so much at once isn't to be had beside the machine's memory.
+        """
+        if length > _LARGE and not self.mm.memory.account.can_charge(2 * length):
+            raise ENOMEM("no memory to gather so much at once")
         parts: list[bytes] = []
         for address, count in self.parts(offset, length):
             try:

@@ -170,7 +170,7 @@ class Mount:
         # Until it's unmounted, it may be walked through.
         self.is_attached = True
         superblock.mount_count += 1
-        superblock.vfs.accounts.mount_count += 1
+        superblock.vfs.accounts.add_mount()
         self.root.inode.open_count += 1
 
     @property
@@ -268,7 +268,7 @@ class Mount:
         superblock = self.superblock
         superblock.vfs.mount_table.numbers.give_back(self.number)
         superblock.mount_count -= 1
-        superblock.vfs.accounts.mount_count -= 1
+        superblock.vfs.accounts.remove_mount()
         if not superblock.mount_count:
             if superblock.vfs.file_events is not None:
                 superblock.vfs.file_events.unmounted(superblock)

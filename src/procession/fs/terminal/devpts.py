@@ -16,6 +16,7 @@ from procession.fs.mounts.mount import root_dentry, top_of
 from procession.fs.namei import look_up_entry
 from procession.fs.terminal.pty import PtyMaster, PtySlave
 from procession.fs.terminal.tty import JobControl, Tty, TtyFile
+from procession.hardware.kernel_memory import TERMINAL, TERMINAL_BYTES
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
@@ -85,6 +86,7 @@ class Devpts(Superblock):
             number += 1
         if number >= self.parameters.maximum or limits.count >= limits.maximum:
             raise ENOSPC("no more pseudo-terminals")
+        self.vfs.memory.account.charge(TERMINAL, TERMINAL_BYTES)
         limits.count += 1
         inode = SlaveInode(self, number, subject)
         self.slaves[number] = inode
@@ -236,6 +238,7 @@ class SlaveInode(Inode):
         superblock = self.devpts
         del superblock.slaves[self.number_of_pty]
         terminal_driver(superblock.vfs).accounts.count -= 1
+        superblock.vfs.memory.account.uncharge(TERMINAL, TERMINAL_BYTES)
         self.link_count = 0
         root = superblock.root_dentry
         if root is not None and root.volatile_children is not None:

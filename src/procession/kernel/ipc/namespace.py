@@ -18,11 +18,13 @@ from procession.abi.ipc import (
     SHMMNI,
 )
 from procession.fs.namespace import CLONE_NEWIPC, Namespace, NamespaceTable
+from procession.hardware.kernel_memory import IPC
 from procession.kernel.ipc.object import IdTable
 
 if TYPE_CHECKING:
     from procession.fs.mqueue import MqueueFileSystem
     from procession.fs.user_namespace import UserNamespace
+    from procession.hardware.kernel_memory import KernelMemory
     from procession.kernel.ipc.msg import MessageQueue
     from procession.kernel.ipc.sem import SemaphoreSet
     from procession.kernel.ipc.shm import SharedSegment
@@ -40,7 +42,8 @@ class IpcNamespace(Namespace):
     of fs.mqueue; `posix_queue_count` counts the POSIX message queues, which are in `posix_queues` once there
     was one.
 
-    `charged_bytes` is what semaphores and messages cost the host, `maximum_bytes` where that ends.
+    `charged_bytes` is what semaphores and messages cost the host, `maximum_bytes` where that ends; they
+    are charged to the machine's `memory` too.
     """
 
     __slots__ = (
@@ -52,6 +55,7 @@ class IpcNamespace(Namespace):
         "largest_segment",
         "longest_message",
         "maximum_bytes",
+        "memory",
         "message_bytes",
         "message_count",
         "messages",
@@ -74,9 +78,15 @@ class IpcNamespace(Namespace):
     type_name: ClassVar[str] = "ipc"
 
     def __init__(
-        self, table: NamespaceTable, owner: UserNamespace, maximum_bytes: int, number: int = 0
+        self,
+        table: NamespaceTable,
+        owner: UserNamespace,
+        maximum_bytes: int,
+        memory: KernelMemory,
+        number: int = 0,
     ) -> None:
         super().__init__(table, owner, number)
+        self.memory = memory
         self.segments: IdTable[SharedSegment] = IdTable(SHMMNI)
         self.largest_segment = SHMMAX
         self.most_pages = SHMALL
@@ -101,7 +111,11 @@ class IpcNamespace(Namespace):
         self.maximum_bytes = maximum_bytes
 
     def charge(self, byte_count: int) -> None:
-        """So many bytes more of the host's, or fewer. Raises ENOMEM."""
+        """So many bytes more of the host's, or fewer. Raises ENOMEM, OutOfFrames."""
         if byte_count > 0 and self.charged_bytes + byte_count > self.maximum_bytes:
             raise ENOMEM("the machine's part for semaphores and messages is used up")
+        if byte_count > 0:
+            self.memory.charge(IPC, byte_count)
+        else:
+            self.memory.uncharge(IPC, -byte_count)
         self.charged_bytes += byte_count

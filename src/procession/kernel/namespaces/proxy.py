@@ -97,7 +97,13 @@ def first_namespaces(kernel: Kernel, mounts: MountNamespace, host_name: bytes) -
     return NsProxy(
         mounts=mounts,
         uts=UtsNamespace(table, owner, UTS_NUMBER, host_name),
-        ipc=IpcNamespace(table, owner, max(kernel.memory.frame_count << 12 >> 3, 1 << 20), IPC_NUMBER),
+        ipc=IpcNamespace(
+            table,
+            owner,
+            max(kernel.memory.frame_count << 12 >> 3, 1 << 20),
+            kernel.memory.account,
+            IPC_NUMBER,
+        ),
         network=Network(socket_file_system(kernel.vfs), kernel, owner, NETWORK_NUMBER),
         cgroup=CgroupNamespace(table, owner, CGROUP_NUMBER),
         time=time,

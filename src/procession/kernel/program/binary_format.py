@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.abi.word import pack_u8
+from procession.hardware.kernel_memory import BINARY_FORMAT, BINARY_FORMAT_BYTES, KernelMemory
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -90,9 +91,10 @@ class BinaryFormats:
     `superblock` is the one file system that shows them, None while it's mounted nowhere.
     """
 
-    __slots__ = ("formats", "is_enabled", "superblock")
+    __slots__ = ("account", "formats", "is_enabled", "superblock")
 
-    def __init__(self) -> None:
+    def __init__(self, account: KernelMemory) -> None:
+        self.account = account
         self.formats: dict[bytes, BinaryFormat] = {}
         self.is_enabled = True
         self.superblock: Superblock | None = None
@@ -112,7 +114,13 @@ class BinaryFormats:
         """Forget one."""
         found = self.formats.pop(name, None)
         if found is not None:
+            self.account.uncharge(BINARY_FORMAT, BINARY_FORMAT_BYTES)
             found.put()
+
+    def add(self, added: BinaryFormat) -> None:
+        """Register one, whose name nobody has. Raises OutOfFrames."""
+        self.account.charge(BINARY_FORMAT, BINARY_FORMAT_BYTES)
+        self.formats[added.name] = added
 
     def clear(self) -> None:
         """Forget all."""

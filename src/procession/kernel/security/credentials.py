@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import EINVAL, EPERM
+from procession.hardware.kernel_memory import SIGNAL, SIGNAL_BYTES, KernelMemory
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.security.capability import (
     CAP_FS_SET,
@@ -31,14 +32,23 @@ class User:
 
     `process_count` counts tasks (RLIMIT_NPROC), `pending_signals` queued siginfos (RLIMIT_SIGPENDING),
     `locked_bytes` and `message_queue_bytes` what RLIMIT_MEMLOCK and RLIMIT_MSGQUEUE bound. `table` has the
-    other users by their ids.
+    other users by their ids. What is counted takes memory of `account`, None outside of a machine.
     """
 
-    __slots__ = ("locked_bytes", "message_queue_bytes", "pending_signals", "process_count", "table", "uid")
+    __slots__ = (
+        "account",
+        "locked_bytes",
+        "message_queue_bytes",
+        "pending_signals",
+        "process_count",
+        "table",
+        "uid",
+    )
 
-    def __init__(self, uid: int, table: dict[int, User]) -> None:
+    def __init__(self, uid: int, table: dict[int, User], account: KernelMemory | None = None) -> None:
         self.uid = uid
         self.table = table
+        self.account = account
         self.process_count = 0
         self.pending_signals = 0
         self.locked_bytes = 0
@@ -48,7 +58,7 @@ class User:
         """The user `uid` of the same machine. Linux: kernel/user.c, alloc_uid."""
         user = self.table.get(uid)
         if user is None:
-            user = self.table[uid] = User(uid, self.table)
+            user = self.table[uid] = User(uid, self.table, self.account)
         return user
 
     def add_process(self) -> None:
@@ -58,6 +68,22 @@ class User:
     def remove_process(self) -> None:
         """Count one task less (Linux: kernel/exit.c, release_task)."""
         self.process_count -= 1
+
+    def can_add_signal(self) -> bool:
+        """Whether there is memory for one more queued signal. Linux: GFP_ATOMIC."""
+        return self.account is None or self.account.can_charge(SIGNAL_BYTES)
+
+    def add_signal(self) -> None:
+        """Count one more, for which there is memory. Linux: kernel/signal.c, __sigqueue_alloc."""
+        self.pending_signals += 1
+        if self.account is not None:
+            self.account.charge_always(SIGNAL, SIGNAL_BYTES)
+
+    def remove_signal(self) -> None:
+        """Count one less. Linux: kernel/signal.c, __sigqueue_free."""
+        self.pending_signals -= 1
+        if self.account is not None:
+            self.account.uncharge(SIGNAL, SIGNAL_BYTES)
 
     def __repr__(self) -> str:
         return f"<User {self.uid}>"
@@ -133,10 +159,10 @@ class Credentials:
         self.exceeds_processes = False
 
     @classmethod
-    def for_root(cls, user_namespace: UserNamespace) -> Credentials:
+    def for_root(cls, user_namespace: UserNamespace, account: KernelMemory | None = None) -> Credentials:
         """Those of a machine's first task: user 0 with every capability, and a new table of users."""
         table: dict[int, User] = {}
-        user = table[0] = User(0, table)
+        user = table[0] = User(0, table, account)
         credentials = cls(user_namespace, user, 0, 0)
         credentials.cap_permitted = credentials.cap_effective = CAP_FULL_SET
         return credentials

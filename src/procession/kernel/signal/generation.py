@@ -82,10 +82,11 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
     else:
         user = task.credentials.user
         # A signal that can't be queued is sent without its info, unless the sender can be told.
-        if user.pending_signals < group.limits.soft[RLIMIT_SIGPENDING] or (
-            signo < FIRST_REAL_TIME and info.code >= 0
-        ):
-            user.pending_signals += 1
+        if (
+            user.pending_signals < group.limits.soft[RLIMIT_SIGPENDING]
+            or (signo < FIRST_REAL_TIME and info.code >= 0)
+        ) and user.can_add_signal():
+            user.add_signal()
             info.account = user
             pending.append(info)
         elif signo >= FIRST_REAL_TIME and info.code not in {SI_USER, SI_KERNEL}:

@@ -53,7 +53,7 @@ class PendingSignals:
             del self.queues[signo]
             self.mask &= ~(1 << (signo - 1))
         if info.account is not None:
-            info.account.pending_signals -= 1
+            info.account.remove_signal()
             info.account = None
         return info
 
@@ -102,7 +102,7 @@ class PendingSignals:
         for signo in [number for number in self.queues if found >> (number - 1) & 1]:
             for info in self.queues.pop(signo):
                 if info.account is not None:
-                    info.account.pending_signals -= 1
+                    info.account.remove_signal()
                     info.account = None
 
     def clear(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, EINVAL, EOPNOTSUPP, EPERM
+from procession.hardware.kernel_memory import POSIX_TIMER_BYTES, SIGNAL_BYTES, TIMER
 from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.security.capability import CAP_WAKE_ALARM
 from procession.kernel.signal.generation import send_timer_signal
@@ -275,6 +276,9 @@ def create_posix_timer(
     user = task.credentials.user
     if user.pending_signals >= group.limits.soft[RLIMIT_SIGPENDING]:
         raise EAGAIN("RLIMIT_SIGPENDING")
+    account = task.kernel.memory.account
+    if not account.can_charge(SIGNAL_BYTES + POSIX_TIMER_BYTES):
+        raise EAGAIN("no memory for a timer")
     id = group.next_posix_timer_id
     while id in group.posix_timers:
         id = (id + 1) & _INT_MAX
@@ -284,7 +288,8 @@ def create_posix_timer(
     )
     timer.cpu_clock = cpu_clock
     timer.account = user
-    user.pending_signals += 1
+    user.add_signal()
+    account.charge_always(TIMER, POSIX_TIMER_BYTES)
     group.posix_timers[id] = timer
     return timer
 
@@ -300,7 +305,8 @@ def find_posix_timer(task: Task, id: int) -> PosixTimer:
 def delete_posix_timer(timer: PosixTimer) -> None:
     """timer_delete(2). Linux: kernel/time/posix-timers.c, posix_timer_delete."""
     timer.disarm()
-    timer.account.pending_signals -= 1
+    timer.account.remove_signal()
+    timer.kernel.memory.account.uncharge(TIMER, POSIX_TIMER_BYTES)
     del timer.group.posix_timers[timer.id]
 
 

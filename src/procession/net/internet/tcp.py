@@ -23,6 +23,7 @@ from procession.abi.errno import (
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import SocketOption, TcpState
 from procession.abi.word import pack_u32
+from procession.hardware.kernel_memory import SOCKET_BUFFER
 from procession.net.byte_queue import ByteQueue
 from procession.net.internet.address import (
     AF_UNSPEC,
@@ -376,7 +377,7 @@ class TcpSocket(InternetSocket):
 
     def discard(self) -> None:
         """Throw away what waits to be received."""
-        self.network.system.buffered_bytes -= self.arrived.length
+        self.network.system.uncharge_buffer(self.arrived.length)
         self.arrived.clear()
         self.urgent = UrgentByte()
 
@@ -444,10 +445,13 @@ class TcpSocket(InternetSocket):
             room = PRESSED_ROOM - peer.arrived.length
         if room <= 0:
             self.wait_to_send(flags)
-        count = len(data)
-        if count > room:
+        count = min(len(data), room)
+        if flags & MSG_DONTWAIT and not system.account.can_charge(count):
+            # Linux: net/core/stream.c, sk_stream_wait_memory.
+            self.wait_to_send(flags)
+        system.charge_buffer(count)
+        if len(data) > room:
             data = data[:room]
-            count = room
         elif flags & MSG_OOB:
             peer.urgent.arrive(peer, data[-1], peer.bytes_received + count - 1)
         peer.arrived.append(data)
@@ -455,7 +459,6 @@ class TcpSocket(InternetSocket):
         self.bytes_sent += count
         self.network.packet_count += 1
         self.network.byte_count += count
-        system.buffered_bytes += count
         if peer.read_queue.waiters:
             peer.read_queue.wake_all()
         return count
@@ -506,7 +509,7 @@ class TcpSocket(InternetSocket):
     def take(self, length: int) -> bytes:
         """Take up to `length` bytes out, and let the sender go on when half of its buffer is free."""
         data = self.arrived.take(length)
-        self.network.system.buffered_bytes -= len(data)
+        self.network.system.uncharge_buffer(len(data))
         peer = self.peer
         if peer is not None and peer.is_short_of_room and peer.is_writable:
             # Linux: net/core/stream.c, sk_stream_write_space.
@@ -544,7 +547,9 @@ class TcpSocket(InternetSocket):
 
     def put_back(self, data: bytes) -> None:
         self.arrived.put_back(data)
-        self.network.system.buffered_bytes += len(data)
+        system = self.network.system
+        system.account.charge_always(SOCKET_BUFFER, len(data))
+        system.buffered_bytes += len(data)
 
     # The rest
 

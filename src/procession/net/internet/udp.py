@@ -251,11 +251,10 @@ class UdpSocket(InternetSocket):
         ):
             self.drop_count += 1
             return
-        if system.is_under_pressure and self.packets:
+        if (system.is_under_pressure and self.packets) or not system.charge_arrived(packet.charge):
             self.drop_count += 1
             return
         self.arrived_bytes += packet.charge
-        system.buffered_bytes += packet.charge
         self.packets.append(packet)
         self.read_queue.wake_all()
 
@@ -276,7 +275,7 @@ class UdpSocket(InternetSocket):
         else:
             self.packets.popleft()
             self.arrived_bytes -= packet.charge
-            self.network.system.buffered_bytes -= packet.charge
+            self.network.system.uncharge_buffer(packet.charge)
         data = packet.data[skipped:] if skipped else packet.data
         full = len(data)
         if self.peek_offset >= 0:
@@ -321,7 +320,7 @@ class UdpSocket(InternetSocket):
             raise ENOTCONN
 
     def release(self) -> None:
-        self.network.system.buffered_bytes -= self.arrived_bytes
+        self.network.system.uncharge_buffer(self.arrived_bytes)
         self.arrived_bytes = 0
         self.packets.clear()
         self.give_up_port()

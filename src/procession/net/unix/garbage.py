@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.hardware.kernel_memory import PASSED_FILE_BYTES, SOCKET_BUFFER
 from procession.net.socket_file import SocketFile
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ def add_flight(system: SocketFileSystem, passed: PassedFiles) -> None:
         socket = local_socket(file)
         if socket is not None:
             in_flight[socket] = in_flight.get(socket, 0) + 1
-    by_user[passed.owner_uid] = by_user.get(passed.owner_uid, 0) + len(passed.files)
+    count = len(passed.files)
+    by_user[passed.owner_uid] = by_user.get(passed.owner_uid, 0) + count
+    # There was room for the message itself; that its files may be too many shows at the next.
+    system.account.charge_always(SOCKET_BUFFER, count * PASSED_FILE_BYTES)
 
 
 def end_flight(system: SocketFileSystem, passed: PassedFiles) -> None:
@@ -49,6 +53,7 @@ def end_flight(system: SocketFileSystem, passed: PassedFiles) -> None:
                 in_flight[socket] = count
             else:
                 del in_flight[socket]
+    system.account.uncharge(SOCKET_BUFFER, len(passed.files) * PASSED_FILE_BYTES)
     left = by_user[passed.owner_uid] - len(passed.files)
     if left:
         by_user[passed.owner_uid] = left

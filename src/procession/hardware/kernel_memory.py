@@ -1,0 +1,178 @@
+"""What the kernel's own objects take of the machine's memory: one account for all kinds of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from procession.hardware.physical_memory import PhysicalMemory
+
+# The kinds of objects, as /proc/slabinfo would name them. What each takes is below.
+TASK = 0
+ADDRESS_SPACE = 1
+AREA = 2
+DESCRIPTOR = 3
+FILE = 4
+INODE = 5
+TEXT = 6
+SOCKET = 7
+SOCKET_BUFFER = 8
+PIPE = 9
+SIGNAL = 10
+TIMER = 11
+GROUPS = 12
+BINARY_FORMAT = 13
+WATCH = 14
+EVENT = 15
+LOCK = 16
+MOUNT = 17
+IPC = 18
+TERMINAL = 19
+KIND_NAMES = (
+    "task",
+    "address space",
+    "area",
+    "descriptor",
+    "file",
+    "inode",
+    "text",
+    "socket",
+    "socket buffer",
+    "pipe",
+    "signal",
+    "timer",
+    "groups",
+    "binary format",
+    "watch",
+    "event",
+    "lock",
+    "mount",
+    "ipc",
+    "terminal",
+)
+"""Names of the kinds, by their numbers."""
+
+# What one object takes, in bytes: what it costs the host as an object of Python with all that hangs on it, as
+# measured (tests/memory_bound), rounded up by a quarter or so; never less than Linux charges.
+STACK_BYTES = 16_384
+"""A kernel stack: a part of what a task takes, until it has ended (Linux: THREAD_SIZE)."""
+TASK_BYTES = STACK_BYTES + 4_096
+"""A thread: its stack, the task, registers, and the other structures that it doesn't share."""
+GROUP_BYTES = 4_096
+"""A process beside its threads: the thread group, handlers, limits, a small table of descriptors, a process
+group and a session."""
+ADDRESS_SPACE_BYTES = 2_048
+"""An address space without its tables, which are frames, and areas."""
+AREA_BYTES = 384
+DESCRIPTOR_BYTES = 96
+"""One place in a table of descriptors, which is a dict that grows by doubling."""
+FILE_BYTES = 1_536
+"""An open file with what hangs on it: a nameless inode and its entry, an event or a timer."""
+INODE_BYTES = 2_048
+"""An inode with its entry, or one more name of it, and an empty page cache."""
+SOCKET_BYTES = 4_096
+"""A socket, open or not, without its file."""
+PASSED_FILE_BYTES = 32
+"""One open file in a message."""
+PIPE_BYTES = 2_048
+SIGNAL_BYTES = 512
+POSIX_TIMER_BYTES = 1_024
+GROUP_ID_BYTES = 48
+"""One supplementary group: an int and its place in a tuple."""
+BINARY_FORMAT_BYTES = 4_096
+WATCH_BYTES = 768
+"""What an epoll instance or inotify watches."""
+EVENT_BYTES = 256
+"""An event of inotify, without its name."""
+LOCK_BYTES = 768
+MOUNT_BYTES = 4_096
+TERMINAL_BYTES = 32_768
+"""A pair of terminals with what is typed and not read: 4,096 bytes each way, kept as characters."""
+
+_BATCH = 64
+"""So many frames are held at a time, and kept to spare, in a machine of 64 MiB or more."""
+
+
+class KernelMemory:
+    """How much the kernel's objects take, in bytes (Linux: the slab allocators and memcg's kmem).
+
+    Objects of the kernel are the host's objects, outside of the machine's frames. So that both together stay
+    within the machine's memory, frames are held, which means out of use, for whatever objects take: one pool
+    serves both, and what is used up by the one kind makes the other fail, with the OOM killer for both.
+
+    Whoever makes an object charges it before, and whoever forgets it gives the same number of bytes back.
+    `used_bytes` is what objects take now, `kinds` the same by kind, `held_bytes` the size of the held frames.
+    """
+
+    __slots__ = ("batch", "held_bytes", "kinds", "memory", "slack_bytes", "used_bytes")
+
+    def __init__(self, memory: PhysicalMemory) -> None:
+        self.memory = memory
+        self.used_bytes = 0
+        self.held_bytes = 0
+        self.kinds = [0] * len(KIND_NAMES)
+        self.batch = min(max(memory.frame_count >> 8, 1), _BATCH)
+        self.slack_bytes = 2 * self.batch << 12
+
+    def charge(self, kind: int, size: int) -> None:
+        """Objects of `kind` are to take `size` bytes more. Raises OutOfFrames, nothing changed."""
+        used = self.used_bytes + size
+        if used > self.held_bytes and not self._hold(used - self.held_bytes):
+            self.memory.refuse()
+        self.used_bytes = used
+        self.kinds[kind] += size
+
+    def charge_always(self, kind: int, size: int) -> None:
+        """As `charge` for what can't fail; frames that aren't there are held as soon as there are some.
+
+        Only for what is bounded otherwise. Linux: GFP_NOFAIL.
+        """
+        self.used_bytes += size
+        self.kinds[kind] += size
+
+    def can_charge(self, size: int) -> bool:
+        """Whether `size` bytes could be charged now; nobody is killed if they can't.
+
+        Linux: GFP_NOWAIT.
+        """
+        missing = self.used_bytes + size - self.held_bytes
+        return missing <= 0 or self._hold(missing)
+
+    def uncharge(self, kind: int, size: int) -> None:
+        """Objects of `kind` take `size` bytes less."""
+        self.used_bytes = used = self.used_bytes - size
+        self.kinds[kind] -= size
+        if self.held_bytes - used > self.slack_bytes:
+            self._give(self.slack_bytes >> 1)
+
+    def _hold(self, missing: int) -> bool:
+        """Hold frames for `missing` bytes, and some to spare; whether there were any."""
+        memory = self.memory
+        count = (missing + 4095) >> 12
+        unheld = memory.unheld_frames
+        if count + self.batch <= unheld:
+            count += self.batch
+        elif count > unheld + memory.spare_frames:
+            return False
+        if not memory.hold(count):
+            return False
+        self.held_bytes += count << 12
+        return True
+
+    @property
+    def spare_frames(self) -> int:
+        """How many of the held frames nothing needs."""
+        return max(self.held_bytes - self.used_bytes, 0) >> 12
+
+    def _give(self, left_bytes: int) -> int:
+        """Put frames to spare into use again but for `left_bytes`; how many it were."""
+        count = (self.held_bytes - self.used_bytes - left_bytes) >> 12
+        if count <= 0:
+            return 0
+        self.held_bytes -= count << 12
+        self.memory.give_held(count)
+        return count
+
+    def give_spare(self) -> int:
+        """Put all frames to spare into use: there are no others. How many it were."""
+        return self._give(0)

@@ -1,0 +1,699 @@
+/* Fills a machine with one kind of kernel object, until there is no more or COUNT have been made. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <mqueue.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/resource.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <netinet/in.h>
+#include <time.h>
+#include <unistd.h>
+
+static char data[1 << 20];
+static long number;
+
+static int pair(int type, int domain, int ends[2]) { return socketpair(domain, type, 0, ends); }
+
+static int step_sockets(void) { return socket(AF_UNIX, SOCK_DGRAM, 0); }
+static int step_tcp(void) { return socket(AF_INET, SOCK_STREAM, 0); }
+static int step_udp(void) { return socket(AF_INET, SOCK_DGRAM, 0); }
+
+/* 64 KiB each way of every pair. */
+static int step_stream_buffers(void)
+{
+	int ends[2];
+	if (pair(SOCK_STREAM, AF_UNIX, ends) < 0)
+		return -1;
+	int first = send(ends[0], data, 65536, MSG_DONTWAIT) < 0;
+	int second = send(ends[1], data, 65536, MSG_DONTWAIT) < 0;
+	return first && second ? -1 : 0;
+}
+
+/* One datagram of 256 MiB, or what there is, in each pair. */
+static int step_forced_buffers(void)
+{
+	static char *large;
+	int ends[2], room = 1 << 30;
+	if (large == NULL)
+		large = mmap(NULL, 256 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pair(SOCK_DGRAM, AF_UNIX, ends) < 0)
+		return -1;
+	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+	for (long size = 256 << 20; size >= 4096; size >>= 1)
+		if (send(ends[0], large, size, MSG_DONTWAIT) >= 0)
+			return 0;
+	return -1;
+}
+
+static int step_small_datagrams(void)
+{
+	static int ends[2];
+	if (number % 10 == 0) {
+		int room = 1 << 30;
+		if (pair(SOCK_DGRAM, AF_UNIX, ends) < 0)
+			return -1;
+		setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+	}
+	return send(ends[0], "x", 1, MSG_DONTWAIT) == 1 ? 0 : -1;
+}
+
+static int step_udp_datagrams(void)
+{
+	static int sender = -1, receiver;
+	static struct sockaddr_in to;
+	socklen_t size = sizeof to;
+	if (number % 64 == 0) {
+		int room = 1 << 30;
+		if (sender < 0)
+			sender = socket(AF_INET, SOCK_DGRAM, 0);
+		receiver = socket(AF_INET, SOCK_DGRAM, 0);
+		if (receiver < 0)
+			return -1;
+		setsockopt(receiver, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+		to = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+		bind(receiver, (struct sockaddr *)&to, sizeof to);
+		getsockname(receiver, (struct sockaddr *)&to, &size);
+	}
+	return sendto(sender, data, 60000, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof to) < 0 ? -1 : 0;
+}
+
+static int step_tcp_buffers(void)
+{
+	static int listener = -1;
+	static struct sockaddr_in to;
+	socklen_t size = sizeof to;
+	if (listener < 0) {
+		listener = socket(AF_INET, SOCK_STREAM, 0);
+		to = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+		bind(listener, (struct sockaddr *)&to, sizeof to);
+		getsockname(listener, (struct sockaddr *)&to, &size);
+		listen(listener, 16);
+	}
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+	if (client < 0 || connect(client, (struct sockaddr *)&to, sizeof to) < 0)
+		return -1;
+	int server = accept(listener, NULL, NULL);
+	if (server < 0)
+		return -1;
+	return send(client, data, 65536, MSG_DONTWAIT) < 0 && send(server, data, 65536, MSG_DONTWAIT) < 0 ? -1 : 0;
+}
+
+/* Connections that nobody accepts, whose other ends are closed. */
+static int step_orphans(void)
+{
+	static int listener = -1;
+	static struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "\0orphans"};
+	if (listener < 0) {
+		listener = socket(AF_UNIX, SOCK_STREAM, 0);
+		bind(listener, (struct sockaddr *)&to, sizeof to);
+		int maximum = open("/proc/sys/net/core/somaxconn", O_WRONLY);
+		if (maximum >= 0 && write(maximum, "1000000", 7) != 7)
+			perror("somaxconn");
+		listen(listener, 1000000);
+	}
+	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (client < 0)
+		return -1;
+	int result = connect(client, (struct sockaddr *)&to, sizeof to);
+	if (result == 0 && send(client, data, 65536, MSG_DONTWAIT) < 0)
+		result = -1;
+	close(client);
+	return result;
+}
+
+static int step_pipes(void)
+{
+	int ends[2];
+	if (pipe2(ends, O_NONBLOCK) < 0)
+		return -1;
+	return write(ends[1], data, 65536) < 0 ? -1 : 0;
+}
+
+static int step_large_pipes(void)
+{
+	int ends[2];
+	if (pipe2(ends, O_NONBLOCK) < 0)
+		return -1;
+	fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
+	return write(ends[1], data, 1 << 20) < 0 ? -1 : 0;
+}
+
+static int step_packet_pipes(void)
+{
+	static int ends[2];
+	if (number % 16 == 0 && pipe2(ends, O_NONBLOCK | O_DIRECT) < 0)
+		return -1;
+	return write(ends[1], "x", 1) < 0 ? -1 : 0;
+}
+
+static int step_signals(void)
+{
+	if (number == 0) {
+		sigset_t all;
+		struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+		sigfillset(&all);
+		sigprocmask(SIG_BLOCK, &all, NULL);
+		setrlimit(RLIMIT_SIGPENDING, &none);
+	}
+	union sigval value = {.sival_int = number};
+	return sigqueue(getpid(), SIGRTMIN + 1, value);
+}
+
+static int step_timers(void)
+{
+	timer_t timer;
+	if (number == 0) {
+		struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+		setrlimit(RLIMIT_SIGPENDING, &none);
+	}
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1};
+	if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) < 0)
+		return -1;
+	struct itimerspec setting = {.it_value = {1000000, 0}};
+	return syscall(SYS_timer_settime, (long)*(int *)&timer, 0, &setting, NULL);
+}
+
+/* Where the areas are: each apart from the others. */
+static int map_area(long place)
+{
+	char *address = (char *)0x10000000000 + place * 8192;
+	return mmap(address, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+		MAP_FAILED ? -1 : 0;
+}
+
+/* 60,000 areas in each of many address spaces. */
+static int step_areas(void)
+{
+	if (number % 60000 == 0 && number) {
+		pid_t child = fork();
+		if (child < 0) {
+			number--;
+			return -1;
+		}
+		if (child > 0)
+			for (;;)
+				pause();
+		munmap((char *)0x10000000000, 1L << 40);
+	}
+	return map_area(number % 60000);
+}
+
+/* Copies of 30,000 areas in many forked address spaces. */
+static int step_forked_areas(void)
+{
+	if (number == 0)
+		for (int i = 0; i < 30000; i++)
+			map_area(i);
+	int ends[2];
+	char answer = 'n';
+	if (pipe(ends) < 0)
+		return -1;
+	pid_t child = fork();
+	if (child == 0) {
+		answer = map_area(30001) < 0 ? 'n' : 'y';
+		if (write(ends[1], &answer, 1) != 1 || answer == 'n')
+			_exit(1);
+		close(ends[0]), close(ends[1]);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	if (child < 0 || read(ends[0], &answer, 1) != 1)
+		answer = 'n';
+	close(ends[0]);
+	return answer == 'y' ? 0 : -1;
+}
+
+static int step_tasks(void)
+{
+	pid_t child = fork();
+	if (child == 0)
+		for (;;)
+			pause();
+	return child < 0 ? -1 : 0;
+}
+
+static int step_zombies(void)
+{
+	pid_t child = fork();
+	if (child == 0)
+		_exit(0);
+	return child < 0 ? -1 : 0;
+}
+
+static int thread(void *argument)
+{
+	for (;;)
+		pause();
+	return 0;
+}
+
+static int step_threads(void)
+{
+	static char stack[8192] __attribute__((aligned(16)));
+	return clone(thread, stack + sizeof stack,
+		     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, NULL);
+}
+
+static int step_groups(void)
+{
+	static gid_t groups[65536];
+	int ends[2];
+	char answer = 'n';
+	if (pipe(ends) < 0)
+		return -1;
+	pid_t child = fork();
+	if (child == 0) {
+		for (int i = 0; i < 65536; i++)
+			groups[i] = i * 31 + number * 65536 + 1;
+		answer = setgroups(65536, groups) < 0 ? 'n' : 'y';
+		/* The groups are the host's, but not these pages. */
+		madvise(groups, sizeof groups, MADV_DONTNEED);
+		if (write(ends[1], &answer, 1) != 1 || answer == 'n')
+			_exit(1);
+		close(ends[0]), close(ends[1]);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	if (child < 0 || read(ends[0], &answer, 1) != 1)
+		answer = 'n';
+	close(ends[0]);
+	return answer == 'y' ? 0 : -1;
+}
+
+static int step_binfmt(void)
+{
+	static int control = -1;
+	static char text[2048];
+	if (control < 0) {
+		mount("binfmt_misc", "/proc/sys/fs/binfmt_misc", "binfmt_misc", 0, NULL);
+		control = open("/proc/sys/fs/binfmt_misc/register", O_WRONLY);
+	}
+	int size = snprintf(text, sizeof text, ":entry%ld-%0200d:E::ext%ld::/bin/%0200d:", number, 0, number, 1);
+	return write(control, text, size) < 0 ? -1 : 0;
+}
+
+static int step_files(void)
+{
+	static int directory = -1;
+	char name[256];
+	if (directory < 0)
+		directory = open("/dev/shm", O_DIRECTORY);
+	snprintf(name, sizeof name, "%0200ld", number);
+	return mknodat(directory, name, S_IFREG | 0600, 0);
+}
+
+static int step_directories(void)
+{
+	char name[256];
+	snprintf(name, sizeof name, "/dev/shm/%0200ld", number);
+	return mkdir(name, 0700);
+}
+
+static int step_links(void)
+{
+	char name[64];
+	static char target[4096];
+	if (number == 0)
+		memset(target, 'x', 4000);
+	snprintf(name, sizeof name, "/dev/shm/%ld", number);
+	return symlink(target, name);
+}
+
+static int step_names(void)
+{
+	char name[256];
+	if (number == 0)
+		close(creat("/dev/shm/first", 0600));
+	snprintf(name, sizeof name, "/dev/shm/%0200ld", number);
+	return link("/dev/shm/first", name);
+}
+
+static int step_attributes(void)
+{
+	char name[64];
+	if (number == 0)
+		close(creat("/dev/shm/first", 0600));
+	snprintf(name, sizeof name, "/dev/shm/%ld", number);
+	close(creat(name, 0600));
+	return setxattr(name, "trusted.value", data, 60000, 0);
+}
+
+static int step_overlay_files(void)
+{
+	char name[256];
+	snprintf(name, sizeof name, "/tmp/%0200ld", number);
+	return mknod(name, S_IFREG | 0600, 0);
+}
+
+static int step_open_files(void) { return open("/dev/null", O_RDONLY); }
+static int step_eventfds(void) { return eventfd(0, 0); }
+static int step_timerfds(void)
+{
+	int fd = timerfd_create(CLOCK_MONOTONIC, 0);
+	struct itimerspec setting = {.it_value = {1000000, 0}};
+	return fd < 0 ? -1 : timerfd_settime(fd, 0, &setting, NULL);
+}
+static int step_memfds(void) { return memfd_create("name", 0); }
+static int step_terminals(void) { return open("/dev/ptmx", O_RDWR | O_NOCTTY); }
+static int step_signalfds(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	return (int)syscall(SYS_signalfd4, -1, &set, 8, 0);
+}
+
+static int step_epolls(void) { return epoll_create1(0); }
+
+static int step_epoll_items(void)
+{
+	static int pool, fds[4096], count;
+	if (count == 0) {
+		for (count = 0; count < 512; count++)
+			fds[count] = eventfd(0, 0);
+	}
+	if (number % count == 0 && (pool = epoll_create1(0)) < 0)
+		return -1;
+	struct epoll_event event = {.events = EPOLLIN};
+	return epoll_ctl(pool, EPOLL_CTL_ADD, fds[number % count], &event);
+}
+
+static int step_watches(void)
+{
+	static int instance;
+	char name[64];
+	if (number == 0) {
+		int maximum = open("/proc/sys/fs/inotify/max_user_watches", O_WRONLY);
+		if (maximum >= 0 && write(maximum, "100000000", 9) != 9)
+			perror("max_user_watches");
+		for (int i = 0; i < 512; i++) {
+			snprintf(name, sizeof name, "/dev/shm/%d", i);
+			close(creat(name, 0600));
+		}
+	}
+	if (number % 512 == 0) {
+		int maximum = open("/proc/sys/fs/inotify/max_user_instances", O_WRONLY);
+		if (maximum >= 0 && write(maximum, "1000000", 7) != 7)
+			perror("max_user_instances");
+		close(maximum);
+		instance = inotify_init1(IN_NONBLOCK);
+	}
+	if (instance < 0)
+		return -1;
+	snprintf(name, sizeof name, "/dev/shm/%ld", number % 512);
+	return inotify_add_watch(instance, name, IN_ALL_EVENTS) < 0 ? -1 : 0;
+}
+
+/* Events of many instances that nobody reads. */
+static int step_watch_events(void)
+{
+	char name[256];
+	if (number == 0) {
+		int maximum = open("/proc/sys/fs/inotify/max_queued_events", O_WRONLY);
+		if (maximum >= 0 && write(maximum, "100000000", 9) != 9)
+			perror("max_queued_events");
+		maximum = open("/proc/sys/fs/inotify/max_user_instances", O_WRONLY);
+		if (maximum >= 0 && write(maximum, "1000000", 7) != 7)
+			perror("max_user_instances");
+		for (int i = 0; i < 64; i++)
+			inotify_add_watch(inotify_init1(IN_NONBLOCK), "/dev/shm", IN_CREATE | IN_DELETE);
+	}
+	snprintf(name, sizeof name, "/dev/shm/%0200ld", number);
+	int result = mknod(name, S_IFREG | 0600, 0);
+	unlink(name);
+	return result;
+}
+
+static int step_locks(void)
+{
+	static int file = -1;
+	if (file < 0)
+		file = open("/dev/shm/locked", O_CREAT | O_RDWR, 0600);
+	struct flock lock = {.l_type = number & 1 ? F_RDLCK : F_WRLCK, .l_start = number * 2, .l_len = 1};
+	return fcntl(file, F_SETLK, &lock);
+}
+
+static int step_mounts(void)
+{
+	if (number == 0)
+		mkdir("/dev/shm/point", 0700);
+	return mount("/dev/shm/point", "/dev/shm/point", NULL, MS_BIND, NULL);
+}
+
+static int step_tmpfs_mounts(void)
+{
+	if (number == 0)
+		mkdir("/dev/shm/point", 0700);
+	return mount("none", "/dev/shm/point", "tmpfs", 0, NULL);
+}
+
+static void raise_limit(const char *path, const char *value)
+{
+	int file = open(path, O_WRONLY);
+	if (file < 0 || write(file, value, strlen(value)) < 0)
+		perror(path);
+	close(file);
+}
+
+static int step_messages(void)
+{
+	static int queue = -1;
+	static struct {
+		long type;
+		char text[8192];
+	} message = {1};
+	if (number == 0) {
+		raise_limit("/proc/sys/kernel/msgmnb", "1000000000");
+		raise_limit("/proc/sys/kernel/msgmni", "32000");
+	}
+	if (queue < 0)
+		queue = msgget(IPC_PRIVATE, 0600);
+	if (msgsnd(queue, &message, 8192, IPC_NOWAIT) == 0)
+		return 0;
+	queue = -1;
+	return -1;
+}
+
+static int step_empty_messages(void)
+{
+	static int queue = -1;
+	static struct {
+		long type;
+		char text[8];
+	} message = {1};
+	if (number == 0) {
+		raise_limit("/proc/sys/kernel/msgmnb", "1000000000");
+		raise_limit("/proc/sys/kernel/msgmni", "32000");
+	}
+	if (queue < 0)
+		queue = msgget(IPC_PRIVATE, 0600);
+	if (msgsnd(queue, &message, 0, IPC_NOWAIT) == 0)
+		return 0;
+	queue = -1;
+	return -1;
+}
+
+static int step_semaphores(void) { return semget(IPC_PRIVATE, 32000, 0600); }
+static int step_undo(void)
+{
+	static int set = -1;
+	if (set < 0)
+		set = semget(IPC_PRIVATE, 32000, 0600);
+	pid_t child = fork();
+	if (child < 0)
+		return -1;
+	if (child == 0) {
+		struct sembuf up = {31999, 1, SEM_UNDO};
+		semop(set, &up, 1);
+		for (;;)
+			pause();
+	}
+	return 0;
+}
+static int step_segments(void)
+{
+	int segment = shmget(IPC_PRIVATE, 4096, 0600);
+	return segment;
+}
+
+static int step_posix_queues(void)
+{
+	static mqd_t queue;
+	char name[64];
+	if (number == 0) {
+		struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+		setrlimit(RLIMIT_MSGQUEUE, &none);
+	}
+	if (number % 1000 == 0) {
+		struct mq_attr attributes = {.mq_maxmsg = 1000, .mq_msgsize = 8192};
+		snprintf(name, sizeof name, "/queue%ld", number);
+		queue = mq_open(name, O_CREAT | O_RDWR | O_NONBLOCK, 0600, &attributes);
+	}
+	if (queue < 0)
+		return -1;
+	return mq_send(queue, data, 8192, 0);
+}
+
+/* What a call gathers from memory before it goes anywhere. */
+static int step_temporary(void)
+{
+	static struct iovec vector[1024];
+	static int ends[2];
+	if (number == 0) {
+		char *place = mmap(NULL, 2 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		for (int i = 0; i < 1024; i++)
+			vector[i] = (struct iovec){place, 2 << 20};
+		int room = 1 << 30;
+		pair(SOCK_STREAM, AF_UNIX, ends);
+		setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+	}
+	struct msghdr message = {.msg_iov = vector, .msg_iovlen = 1024};
+	switch (number) {
+	case 0: return sendmsg(ends[0], &message, MSG_DONTWAIT) < 0 ? -1 : 0;
+	case 1: return writev(ends[0], vector, 1024) < 0 ? -1 : 0;
+	case 2: return writev(open("/dev/null", O_WRONLY), vector, 1024) < 0 ? -1 : 0;
+	case 3: {
+		int file = open("/dev/shm/file", O_CREAT | O_RDWR, 0600);
+		return writev(file, vector, 1024) < 0 ? -1 : 0;
+	}
+	case 4: return readv(open("/dev/zero", O_RDONLY), vector, 1024) < 0 ? -1 : 0;
+	case 5: return write(open("/dev/null", O_WRONLY), vector[0].iov_base, 0x7ffff000) < 0 ? -1 : 0;
+	case 6: return process_vm_readv(getpid(), vector, 1024, vector, 1024, 0) < 0 ? -1 : 0;
+	case 7: {
+		/* Never written, so that reading it takes no frames. */
+		char *large = mmap(NULL, 1L << 30, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		return write(open("/dev/null", O_WRONLY), large, 1L << 30) < 0 ? -1 : 0;
+	}
+	}
+	errno = 0;
+	return -1;
+}
+
+static int step_unknown_calls(void)
+{
+	syscall(1000 + number);
+	syscall(0x7fff000000000000 - number);
+	return 0;
+}
+
+static int step_pages(void)
+{
+	char *page = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return -1;
+	for (long i = 0; i < 1 << 20; i += 4096)
+		page[i] = 1;
+	return 0;
+}
+
+static int step_page_tables(void)
+{
+	char *page = mmap((char *)0x100000000 + (number << 30), 4096, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (page == MAP_FAILED)
+		return -1;
+	*page = 1;
+	return 0;
+}
+
+static int step_futexes(void)
+{
+	return step_threads();
+}
+
+static int step_descriptors(void)
+{
+	/* Tables of many descriptors, in many processes. */
+	if (number == 0)
+		for (int i = 0; i < 60000; i++)
+			dup(0);
+	return step_tasks();
+}
+
+static int step_passed_files(void)
+{
+	static int ends[2], count;
+	if (count == 0 && pair(SOCK_DGRAM, AF_UNIX, ends) < 0)
+		return -1;
+	int fds[253];
+	for (int i = 0; i < 253; i++)
+		fds[i] = ends[0];
+	char control[CMSG_SPACE(sizeof fds)] = {0};
+	struct iovec one = {"x", 1};
+	struct msghdr message = {.msg_iov = &one, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof fds);
+	memcpy(CMSG_DATA(header), fds, sizeof fds);
+	if (sendmsg(ends[0], &message, MSG_DONTWAIT) < 0)
+		return -1;
+	count = (count + 1) % 10;
+	return 0;
+}
+
+static int step_output(void) { return write(1, data, 65536) < 0 ? -1 : 0; }
+
+static const struct way {
+	const char *name;
+	int (*step)(void);
+} ways[] = {
+#define WAY(name) {#name, step_##name}
+	WAY(sockets), WAY(tcp), WAY(udp), WAY(stream_buffers), WAY(forced_buffers), WAY(small_datagrams),
+	WAY(udp_datagrams), WAY(tcp_buffers), WAY(orphans), WAY(pipes), WAY(large_pipes), WAY(packet_pipes),
+	WAY(signals), WAY(timers), WAY(areas), WAY(forked_areas), WAY(tasks), WAY(zombies), WAY(threads),
+	WAY(groups), WAY(binfmt), WAY(files), WAY(directories), WAY(links), WAY(names), WAY(attributes),
+	WAY(overlay_files), WAY(open_files), WAY(eventfds), WAY(timerfds), WAY(memfds), WAY(terminals),
+	WAY(signalfds), WAY(epolls), WAY(epoll_items), WAY(watches), WAY(watch_events), WAY(locks), WAY(mounts),
+	WAY(tmpfs_mounts), WAY(messages), WAY(empty_messages), WAY(semaphores), WAY(undo), WAY(segments),
+	WAY(posix_queues), WAY(temporary), WAY(unknown_calls), WAY(pages), WAY(page_tables), WAY(descriptors),
+	WAY(passed_files), WAY(output),
+};
+
+int main(int count, char **arguments)
+{
+	long limit = count > 2 ? atol(arguments[2]) : 1L << 40;
+	struct rlimit files = {1 << 20, 1 << 20};
+	setrlimit(RLIMIT_NOFILE, &files);
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+		if (strcmp(ways[i].name, arguments[1]))
+			continue;
+		long made = 0;
+		int refused = 0, error = 0;
+		/* Being refused isn't the end: one may ask again, for a while. */
+		for (number = 0; made < limit && refused < 200; number++) {
+			if (ways[i].step() < 0) {
+				refused++;
+				error = errno;
+			} else {
+				made++;
+			}
+		}
+		dprintf(2, "%ld made, %s\n", made, error ? strerrorname_np(error) : "no error");
+		kill(0, SIGKILL);
+	}
+	return 2;
+}

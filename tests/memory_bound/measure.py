@@ -1,0 +1,40 @@
+"""Runs one machine and prints how much memory its process had: `measure FILL WAY MEMORY [COUNT]`."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+
+from procession import Machine
+
+
+def resident_bytes() -> int:
+    """What the host's kernel says this process has now."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def main(program: str, way: str, memory: str, count: str = "") -> None:
+    """Fill a machine that has so many MiB in one way, and print what that took as JSON."""
+    machine = Machine(memory=int(memory) << 20)
+    machine.run(["/bin/true"])
+    before = resident_bytes()
+    start = time.monotonic()
+    result = machine.run([program, way, *([count] if count else [])])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    report = {
+        "before": before,
+        "peak": peak,
+        "kills": machine.kernel.oom_kill_count,
+        "seconds": round(time.monotonic() - start, 1),
+        "said": result.stderr.decode(errors="replace").strip(),
+        "reason": result.reason,
+        "status": result.status,
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
