@@ -10,7 +10,7 @@ from procession.hardware.kernel_memory import DESCRIPTOR, DESCRIPTOR_BYTES, Kern
 from procession.hardware.physical_memory import OutOfFrames
 
 _FIRST_CAPACITY = 64
-"""How many descriptors cost nothing beside their process (Linux: NR_OPEN_DEFAULT)."""
+"""How many descriptors come with a process (Linux: include/linux/fdtable.h, NR_OPEN_DEFAULT)."""
 
 
 class FdTable:

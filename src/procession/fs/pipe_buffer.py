@@ -180,10 +180,10 @@ class Pipe:
             self.consumed = 0
 
     # What the pages take of the machine's memory. The first is there as long as the pipe is, so that small
-    # messages cost nothing (Linux: pipe->tmp_page).
+    # messages cost nothing (Linux's tmp_page).
 
     def _charge(self, slots: int) -> None:
-        """The pipe is to hold up to `slots` pages. Raises OutOfFrames. Linux: anon_pipe_get_page."""
+        """The pipe is to hold up to `slots` pages. Raises OutOfFrames. Linux: fs/pipe.c, pipe_write."""
         if slots > self.charged_slots:
             self.accounts.memory.charge(PIPE, (slots - self.charged_slots) << PAGE_SHIFT)
             self.charged_slots = slots

@@ -55,7 +55,7 @@ KIND_NAMES = (
 # What one object takes, in bytes: what it costs the host as an object of Python with all that hangs on it, as
 # measured (tests/memory_bound), rounded up by a quarter or so; never less than Linux charges.
 STACK_BYTES = 16_384
-"""A kernel stack: a part of what a task takes, until it has ended (Linux: THREAD_SIZE)."""
+"""A kernel stack: a part of what a task takes, until it has ended (THREAD_SIZE)."""
 TASK_BYTES = STACK_BYTES + 4_096
 """A thread: its stack, the task, registers, and the other structures that it doesn't share."""
 GROUP_BYTES = 4_096
@@ -94,7 +94,7 @@ _BATCH = 64
 
 
 class KernelMemory:
-    """How much the kernel's objects take, in bytes (Linux: the slab allocators and memcg's kmem).
+    """How much the kernel's objects take, in bytes (as memcg's kmem counts it).
 
     Objects of the kernel are the host's objects, outside of the machine's frames. So that both together stay
     within the machine's memory, frames are held, which means out of use, for whatever objects take: one pool
@@ -125,7 +125,7 @@ class KernelMemory:
     def charge_always(self, kind: int, size: int) -> None:
         """As `charge` for what can't fail; frames that aren't there are held as soon as there are some.
 
-        Only for what is bounded otherwise. Linux: GFP_NOFAIL.
+        Only for what is bounded otherwise. Like GFP_NOFAIL.
         """
         self.used_bytes += size
         self.kinds[kind] += size
@@ -133,7 +133,7 @@ class KernelMemory:
     def can_charge(self, size: int) -> bool:
         """Whether `size` bytes could be charged now; nobody is killed if they can't.
 
-        Linux: GFP_NOWAIT.
+        Like GFP_NOWAIT.
         """
         missing = self.used_bytes + size - self.held_bytes
         return missing <= 0 or self._hold(missing)

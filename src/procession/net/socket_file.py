@@ -87,7 +87,7 @@ class SocketFileSystem(Superblock):
     # What waits in the buffers of sockets, in bytes that Linux allocates for it.
 
     def charge_buffer(self, size: int) -> None:
-        """A message of `size` bytes is to wait. Raises OutOfBuffers. Linux: net/core/skbuff.c, alloc_skb."""
+        """`size` bytes are to wait. Raises OutOfBuffers. Linux: net/core/skbuff.c, __alloc_skb."""
         try:
             self.account.charge(SOCKET_BUFFER, size)
         except OutOfFrames:
@@ -95,7 +95,7 @@ class SocketFileSystem(Superblock):
         self.buffered_bytes += size
 
     def charge_arrived(self, size: int) -> bool:
-        """A message of `size` bytes has arrived; whether there is room for it. Linux: GFP_ATOMIC."""
+        """A message of `size` bytes has arrived; whether there is room for it (GFP_ATOMIC)."""
         if not self.account.can_charge(size):
             return False
         self.charge_buffer(size)

@@ -70,7 +70,7 @@ class User:
         self.process_count -= 1
 
     def can_add_signal(self) -> bool:
-        """Whether there is memory for one more queued signal. Linux: GFP_ATOMIC."""
+        """Whether there is memory for one more queued signal (GFP_ATOMIC)."""
         return self.account is None or self.account.can_charge(SIGNAL_BYTES)
 
     def add_signal(self) -> None:
