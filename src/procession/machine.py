@@ -540,6 +540,8 @@ class Machine(Steering):
             self.kernel.registers_of(self.kernel.live)
         self.is_closed = True
         self.engine.close()
+        for volume in self.volumes:
+            volume.close()
 
 
 def _point_at_script(task: Task, number: int) -> None:

@@ -167,6 +167,31 @@ class HostTree:
             return os.fstat(self._directory(b"").number)
         return os.stat(name, dir_fd=self._directory(directory).number, follow_symlinks=False)
 
+    def exists(self, path: bytes) -> bool:
+        """Whether there is anything at `path`."""
+        try:
+            self._stat(path)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def is_same_file(self, path: bytes, other: bytes) -> bool:
+        """Whether two paths are names of one file."""
+        try:
+            first, second = self._stat(path), self._stat(other)
+        except (OSError, ValueError):
+            return False
+        return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+
+    def forget(self) -> None:
+        """The tree was changed by whoever holds this: open its files anew, whichever they are now."""
+        for cache in (_directories, _files):
+            for tree, path in list(cache.descriptors):
+                if tree is self:
+                    del cache.descriptors[tree, path]
+        _opened.pop(self, None)
+        _identities.pop(self, None)
+
     def names(self, path: bytes) -> list[bytes]:
         """The names in the directory at `path`, sorted. Raises ENOENT, EACCES, EIO."""
         with _host_errors_as_errno():

@@ -149,9 +149,11 @@ class OverlayInode(MemoryInode):
     `lower` is its place on the host, None for what the guest has made. A directory's `entries` holds what
     has been made or looked up so far. `unseen` are the names on the host that haven't been looked up yet:
     it's None until the directory is first listed or changed, and until then the host is asked by name.
+    `whiteouts` are the names on the host that the guest has removed, None while there are none; `entries`
+    may have others of these names.
     """
 
-    __slots__ = ("is_from_host", "lower", "overlay", "unseen")
+    __slots__ = ("is_from_host", "lower", "overlay", "unseen", "whiteouts")
 
     def __init__(self, superblock: Overlay, mode: int, uid: int, gid: int, rdev: int = 0) -> None:
         super().__init__(superblock, mode, uid, gid, rdev)
@@ -159,6 +161,7 @@ class OverlayInode(MemoryInode):
         self.lower: bytes | None = None
         self.is_from_host = False
         self.unseen: dict[bytes, None] | None = {}
+        self.whiteouts: dict[bytes, None] | None = None
         if mode & S_IFMT == S_IFDIR:
             self.size = PAGE_SIZE
 
@@ -223,7 +226,14 @@ class OverlayInode(MemoryInode):
 
     def remove_entry(self, name: bytes) -> None:
         self._list_host().pop(name, None)
-        del self.entries[name]
+        inode = self.entries.pop(name)
+        lower = self.lower
+        if lower is not None and isinstance(inode, OverlayInode) and inode.is_from_host:
+            path = lower + b"/" + name if lower else name
+            if inode.lower == path or self.overlay.tree.exists(path):
+                if self.whiteouts is None:
+                    self.whiteouts = {}
+                self.whiteouts[name] = None
 
     def all_entries(self) -> list[tuple[bytes, MemoryInode]]:
         for name in list(self._list_host()):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
+from procession.abi.errno import ENOENT
 from procession.fs import namei
 from procession.fs.file import O_CREAT, O_TRUNC, O_WRONLY
 from procession.fs.fs_context import FsContext
@@ -16,7 +18,10 @@ from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.attachment import CapturedOutput
+    from procession.exchange.volume import Volume
+    from procession.fs.dentry import Path
     from procession.fs.host_stream import HostInput, HostOutput
+    from procession.fs.permission import Subject
     from procession.hardware.engine import Engine
     from procession.inspection.event import Event, Switched, SystemCallReturned
     from procession.inspection.process import Process, ProcessTree
@@ -55,6 +60,7 @@ class Steering:
     def __init__(self) -> None:
         self.breakpoints: list[Breakpoint] = []
         self.shall_stop = False
+        self.volumes: list[Volume] = []
         self._observers: list[Observer] = []
         self._traced: Observer | None = None
         self._pending: deque[Event] = deque()
@@ -254,6 +260,64 @@ class Steering:
 
         return ipc_graph(self.kernel)
 
+    # Files that go in and out
+
+    def add_volume(self, host_path: str, guest_path: str, *, is_read_only: bool = False) -> None:
+        """Show the host's directory `host_path` at `guest_path`, which is made if it isn't there.
+
+        What the guest changes in it stays in the machine's memory until `write_volumes`. Raises OSError,
+        ValueError for a guest path that isn't absolute, and the errno that mkdir(2) or mount(2) gives.
+        """
+        from procession.exchange.volume import Volume
+        from procession.fs.mounts.mount import MS_NODEV, MS_NOSUID, MS_RDONLY, MS_RELATIME
+        from procession.fs.overlay import Overlay
+
+        if not guest_path.startswith("/"):
+            raise ValueError(f"a volume's place in the guest is an absolute path, not {guest_path!r}")
+        if not os.path.isdir(host_path):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), host_path)
+        mounts = self.kernel.init_namespaces.mounts
+        context = FsContext(mounts.root_path)
+        credentials = self.init.credentials.for_user(0, 0)
+        try:
+            place = _make_directories(context, credentials, os.fsencode(guest_path))
+        finally:
+            context.put()
+        overlay = Overlay(self.kernel.vfs, host_path)
+        flags = MS_NOSUID | MS_NODEV | MS_RELATIME | (MS_RDONLY if is_read_only else 0)
+        mounts.mount(overlay, place, flags)
+        self.volumes.append(Volume(overlay, host_path, guest_path, is_read_only=is_read_only))
+
+    def write_volumes(self) -> list[str]:
+        """Write what the guest has changed in its volumes to the host; what couldn't be, in words.
+
+        This is the one way in which a guest's files get to the host, and it leads nowhere else than below the
+        volumes' directories.
+        """
+        return [failure for volume in self.volumes for failure in volume.write_back()]
+
+    def save_changes(self, path: str) -> list[str]:
+        """Write what the guest has changed of its root to the tar archive `path`, as a layer with whiteouts.
+
+        What was left out, in words. Other mounts, such as volumes, aren't in it. Raises OSError.
+        """
+        from procession.exchange.layer import write_layer
+        from procession.fs.overlay import Overlay
+
+        overlay = self.kernel.init_namespaces.mounts.root_path.mount.superblock
+        assert isinstance(overlay, Overlay)
+        return write_layer(overlay, path)
+
+    def copy_out(self, guest_path: str, host_path: str) -> list[str]:
+        """Copy the guest's file or directory to `host_path`, or into it if that's a directory.
+
+        What was left out, in words. Raises an errno of the guest (ENOENT ...), or OSError.
+        """
+        from procession.exchange.copy import copy_out
+
+        root = self.kernel.init_namespaces.mounts.root_path
+        return copy_out(root, self.init.credentials.for_user(0, 0), guest_path, host_path)
+
     def write_file(self, path: str | bytes, data: bytes, *, mode: int = 0o644) -> None:
         """Make the guest's file at `path` hold `data`, as its root user would; a new one gets `mode`.
 
@@ -275,6 +339,20 @@ class Steering:
                 view = view[file.write(bytes(view)) :]
         finally:
             file.put()
+
+
+def _make_directories(context: FsContext, subject: Subject, path: bytes) -> Path:
+    """mkdir -p: the directory at `path`."""
+    place = context.root
+    names = [name for name in path.split(b"/") if name]
+    for end in range(1, len(names) + 1):
+        name = b"/" + b"/".join(names[:end])
+        try:
+            place = namei.lookup(context, subject, name, must_be_directory=True)
+        except ENOENT:
+            place.dentry.add(names[end - 1], place.dentry.inode.mkdir(names[end - 1], 0o755, subject))
+            place = namei.lookup(context, subject, name, must_be_directory=True)
+    return place
 
 
 def _always(_event: Event) -> bool:
