@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from procession.abi.errno import EINVAL, EISDIR, ENOENT, ENOTDIR
 from procession.fs import namei
@@ -108,6 +108,21 @@ class Result(NamedTuple):
     reason: str = ""
 
 
+class RunProgress(Protocol):
+    """Who shows how far a run is, told between two slices of it."""
+
+    wants_table: bool
+
+    def before_output(self) -> None:
+        """What the guest has written is about to be passed on."""
+
+    def before_waiting(self) -> None:
+        """Nobody in the machine can run now."""
+
+    def after_slice(self) -> None:
+        """A slice has been run."""
+
+
 class Machine(Steering):
     """One deterministic Linux machine in this process.
 
@@ -184,6 +199,7 @@ class Machine(Steering):
         self.terminal: HostTerminal | None = None
         self.doorbell: Doorbell | None = None
         self.forwarded: list[str] = []
+        self.progress: RunProgress | None = None
         self.is_closed = False
         self.stream_failure: OSError | None = None
         self._interrupts = InterruptGuard()
@@ -449,7 +465,14 @@ class Machine(Steering):
         reason = ""
         while not has_ended(command.group):
             can_go_on = self._run_slice() or has_ended(command.group)
+            progress = self.progress
+            if progress is not None and self.output.chunks:
+                progress.before_output()
             attachment.exchange()
+            if progress is not None:
+                progress.after_slice()
+                if not can_go_on and not self.forwarded and not kernel.scheduler.has_waiting:
+                    progress.before_waiting()
             if self.forwarded:
                 self._deliver_forwarded(attachment)
             elif not can_go_on and not kernel.scheduler.has_waiting and not attachment.pass_time():
@@ -479,6 +502,13 @@ class Machine(Steering):
         from procession.kernel.waits.graph import EVERY_TASK_SLEEPS
 
         return "\n".join(filter(None, (EVERY_TASK_SLEEPS, self.ipc_graph().explain())))
+
+    def request_report(self) -> None:
+        """Let whoever shows the run's progress tell of its processes, after the next step."""
+        if self.progress is not None:
+            self.progress.wants_table = True
+            if self.doorbell is not None:
+                self.doorbell.ring()
 
     def forward_signal(self, name: str) -> None:
         """Send the command's process group a signal, as a terminal would; taken at the next step."""

@@ -52,6 +52,7 @@ class PretendMachine:
         self.kernel = SimpleNamespace(current=None)
         self.init = SimpleNamespace(group=None)
         self.stream_failure = None
+        self.progress: Any = None
         PretendMachine.made = self
 
     def run_attached(self, argv: tuple[str, ...], **settings: Any) -> SimpleNamespace:
@@ -76,6 +77,24 @@ def pretend_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     module.DEFAULT_ENVIRONMENT = {"PATH": "/bin"}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "procession.machine", module)
     monkeypatch.setattr(PretendMachine, "act", ended())
+
+
+def test_dates(capsys: pytest.CaptureFixture[str]) -> None:
+    second_ns = 10**9
+    for text, epoch_ns in (
+        ("@0", 0),
+        ("1970-01-02", 86400 * second_ns),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("2024-02-29T12:00:00.5Z", 1_709_208_000_500_000_000),
+    ):
+        assert run_command_line(["run", "--date", text, "--", "true"]) == 0
+        assert PretendMachine.made.settings["epoch_ns"] == epoch_ns
+    before_ns = time.time_ns()
+    assert run_command_line(["run", "--date", "now", "--", "true"]) == 0
+    assert before_ns <= PretendMachine.made.settings["epoch_ns"] <= time.time_ns()
+    for text in ("tomorrow", "1969-12-31", "@-1", "@99999999999", "@1e3", ""):
+        assert run_command_line(["run", "--date", text, "--", "true"]) == 2
+        assert capsys.readouterr().err.startswith("procession: invalid value for '--date': ")
 
 
 def test_options_reach_the_machine() -> None:

@@ -160,9 +160,9 @@ def test_a_link_that_appears_on_the_host_is_not_followed(
     (volume / "sub").symlink_to(outside)
     (outside / "deep").mkdir()
     (outside / "deep/file").write_text("kept\n")
-    machine.write_volumes()
-    # The link is replaced by the guest's directory.
-    assert (contents(volume)["sub/file"], contents(volume)["sub/deep/new"]) == ("changed\n", "new\n")
+    failures = machine.write_volumes()
+    assert {failure.split(":")[0] for failure in failures} >= {"/v/sub/file", "/v/sub/deep/new"}
+    assert (volume / "sub").is_symlink()
     assert contents(outside) == {"deep/file": "kept\n"}
 
 
@@ -195,7 +195,7 @@ def test_a_read_only_volume(guest_root: Path, volume: Path) -> None:
 
 def test_a_volume_that_cannot_be(guest_root: Path, tmp_path: Path) -> None:
     machine = make_machine(guest_root)
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(FileNotFoundError):
         machine.add_volume(str(tmp_path / "none"), "/v")
     with pytest.raises(ValueError, match="an absolute path"):
         machine.add_volume(str(tmp_path), "v")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
+
+from procession.cli.values import VolumeOption, parse_copy, parse_date, parse_volume
 
 USE_ERROR = 2
 TRACE_TO_STDERR = "-"
@@ -36,6 +39,21 @@ class Seconds(click.FloatRange):
         if not 0 < seconds < float("inf"):
             raise click.BadParameter(f"'{value}' isn't a number of seconds", ctx, param)
         return seconds
+
+
+class Parsed(click.ParamType[Any]):
+    """A value that `parse` understands, or says why not."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self.parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What `parse` makes of it. Raises click.BadParameter."""
+        try:
+            return self.parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
 
 
 class RunCommand(click.Command):
@@ -89,7 +107,29 @@ def procession() -> None:
 @click.option("--realtime", is_flag=True, help="Let time pass as it does outside. [default: only with -t]")
 @click.option("--pid1", is_flag=True, help="Make the program PID 1, as a container's entrypoint is.")
 @click.option("--env", multiple=True, metavar="K=V", help="Set a variable; `--env K` passes the host's on.")
-@click.option("--cwd", metavar="DIR", help="The directory in which the program starts.")
+@click.option("--env-file", multiple=True, metavar="FILE", help="Set the variables of a file's lines K=V.")
+@click.option(
+    "--cwd", metavar="DIR", help="Where the program starts. [default: here, or the root of --rootfs]"
+)
+@click.option(
+    "--volume",
+    multiple=True,
+    type=Parsed("volume", parse_volume),
+    metavar="HOST:GUEST[:ro]",
+    help="Show a directory at GUEST; what the program changes there is written to it at the end.",
+)
+@click.option(
+    "--copy-out",
+    multiple=True,
+    type=Parsed("copy", parse_copy),
+    metavar="GUEST:HOST",
+    help="Copy a file or directory of the guest out at the end.",
+)
+@click.option(
+    "--save-changes",
+    metavar="FILE.tar",
+    help="Write what the program changed in / as a layer with whiteouts.",
+)
 @click.option("--user", metavar="USER[:GROUP]", help="Who the program runs as, by the guest's names or ids.")
 @click.option("--hostname", metavar="NAME", help="What the machine calls itself. [default: procession]")
 @click.option(
@@ -111,6 +151,17 @@ def procession() -> None:
     help="End the machine after S seconds of its virtual time.",
 )
 @click.option(
+    "--date",
+    type=Parsed("date", parse_date),
+    metavar="DATE",
+    help="When the machine's life begins: ISO 8601, @SECONDS or now. [default: 2030-01-01]",
+)
+@click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Show how far a long run is. [default: if stderr is a terminal]",
+)
+@click.option(
     "--trace",
     metavar="[=FILE]",
     help="Print system calls as strace does, to stderr or to FILE.",
@@ -124,6 +175,12 @@ def run(
     realtime: bool,
     pid1: bool,
     env: tuple[str, ...],
+    env_file: tuple[str, ...],
+    volume: tuple[VolumeOption, ...],
+    copy_out: tuple[tuple[str, str], ...],
+    save_changes: str | None,
+    date: int | None,
+    progress: bool | None,
     cwd: str | None,
     user: str | None,
     hostname: str | None,
@@ -136,7 +193,8 @@ def run(
 ) -> int:
     """Run a program on a new machine.
 
-    Its streams are the caller's, and its exit status is this command's.
+    Its streams are the caller's, and its exit status is this command's. SIGUSR1 prints a table of its
+    processes with what each waits for; other signals reach the program.
     """
     from procession.cli.run import RunOptions, run_program
 
@@ -148,6 +206,12 @@ def run(
     options.has_terminal = tty
     options.is_paced = realtime
     options.environment = env
+    options.environment_files = env_file
+    options.volumes = volume
+    options.copies = copy_out
+    options.layer_file = save_changes
+    options.epoch_ns = date
+    options.shows_progress = progress
     options.directory = cwd
     options.user = user
     options.hostname = hostname

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-FORWARDED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+FORWARDED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR2", "SIGWINCH")
+REPORTING = "SIGUSR1"
+"""What asks for a table of the guest's processes."""
 
 
 class SignalTaker(Protocol):
@@ -16,6 +18,9 @@ class SignalTaker(Protocol):
 
     def forward_signal(self, name: str) -> None:
         """The host process got the signal `name`; called between any two bytecodes of the main thread."""
+
+    def request_report(self) -> None:
+        """The host process was asked what the guest's processes do; called as `forward_signal` is."""
 
 
 @contextmanager
@@ -26,10 +31,14 @@ def forward_host_signals(machine: SignalTaker) -> Iterator[None]:
     """
 
     def take(number: int, _frame: FrameType | None) -> None:
-        machine.forward_signal(signal.Signals(number).name)
+        name = signal.Signals(number).name
+        if name == REPORTING:
+            machine.request_report()
+        else:
+            machine.forward_signal(name)
 
     before: dict[signal.Signals, object] = {}
-    for name in FORWARDED:
+    for name in (*FORWARDED, REPORTING):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, take)

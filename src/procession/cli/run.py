@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from procession.abi.errno import ENOENT, Errno
+from procession.cli.values import VolumeOption, read_environment_file
 
 if TYPE_CHECKING:
     from procession.machine import Machine, Result
@@ -32,19 +35,25 @@ class RunOptions:
         "command",
         "cpu_count",
         "directory",
+        "copies",
         "environment",
+        "environment_files",
+        "epoch_ns",
         "has_keyboard",
         "has_terminal",
         "hostname",
         "is_paced",
         "is_pid1",
+        "layer_file",
         "memory_bytes",
         "rootfs",
         "seed",
+        "shows_progress",
         "task_limit",
         "time_limit_s",
         "trace_file",
         "user",
+        "volumes",
     )
 
     def __init__(self, command: tuple[str, ...]) -> None:
@@ -56,6 +65,12 @@ class RunOptions:
         self.has_terminal = False
         self.is_paced = False
         self.environment: tuple[str, ...] = ()
+        self.environment_files: tuple[str, ...] = ()
+        self.volumes: tuple[VolumeOption, ...] = ()
+        self.copies: tuple[tuple[str, str], ...] = ()
+        self.layer_file: str | None = None
+        self.epoch_ns: int | None = None
+        self.shows_progress: bool | None = None
         self.directory: str | None = None
         self.user: str | None = None
         self.hostname: str | None = None
@@ -103,13 +118,15 @@ def open_trace_output(name: str | None) -> TextIO | None:
 def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
     """Make the machine and run the program on it, with the trace going to `output`."""
     from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME
-    from procession.kernel.time.clock import DEFAULT_EPOCH_NS
     from procession.launch import StartFailure
     from procession.machine import Machine
 
     try:
+        from_files = [line for name in options.environment_files for line in read_environment_file(name)]
         environment = environment_of(
-            options.environment, is_root=options.user is None, has_terminal=options.has_terminal
+            (*from_files, *options.environment),
+            is_root=options.user is None,
+            has_terminal=options.has_terminal,
         )
         machine = Machine(
             seed=options.seed,
@@ -117,7 +134,7 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
             memory=options.memory_bytes,
             environment=environment,
             cwd=options.directory,
-            epoch_ns=time.time_ns() if options.is_real_time else DEFAULT_EPOCH_NS,
+            epoch_ns=epoch_of(options),
             cpus=options.cpu_count,
             pids_max=options.task_limit,
             user=options.user,
@@ -125,8 +142,16 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
         )
     except Errno as error:
         return fail(f"--rootfs {options.rootfs}: {error.text}", USE_ERROR)
+    except FileNotFoundError as error:
+        return fail(f"{error.filename}: {error.strerror}", USE_ERROR)
     except (OSError, ValueError) as error:
         return fail(str(error), USE_ERROR)
+    for volume in options.volumes:
+        try:
+            machine.add_volume(volume.host_path, volume.guest_path, is_read_only=volume.is_read_only)
+        except (Errno, OSError) as error:
+            reason = error.text if isinstance(error, Errno) else error.strerror
+            return fail(f"--volume {volume.host_path}:{volume.guest_path}: {reason}", USE_ERROR)
     trace: SystemCallTrace | None = None
     if output is not None:
         from procession.trace.strace import SystemCallTrace
@@ -146,14 +171,64 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
         if trace.failure is not None:
             fail(f"the trace is incomplete: {trace.failure.strerror}", 0)
     status = status_of(result)
+    if not take_out(machine, options):
+        status = status or CANNOT_WRITE
     failure = machine.stream_failure
     if failure is not None:
         return fail(f"can't write the program's output: {failure.strerror}", status or CANNOT_WRITE)
     return status
 
 
+def epoch_of(options: RunOptions) -> int:
+    """When the machine's life begins."""
+    from procession.kernel.time.clock import DEFAULT_EPOCH_NS
+
+    if options.epoch_ns is not None:
+        return options.epoch_ns
+    return time.time_ns() if options.is_real_time else DEFAULT_EPOCH_NS
+
+
+def take_out(machine: Machine, options: RunOptions) -> bool:
+    """Write to the host what the options say; False if something couldn't be, which has been told."""
+    acts: list[tuple[str, Callable[[], list[str]]]] = []
+    if options.volumes:
+        acts.append(("--volume", machine.write_volumes))
+    for guest_path, host_path in options.copies:
+        acts.append(
+            (f"--copy-out {guest_path}:{host_path}", partial(machine.copy_out, guest_path, host_path))
+        )
+    if options.layer_file is not None:
+        acts.append(("--save-changes", partial(machine.save_changes, options.layer_file)))
+    failures: list[str] = []
+    for name, act in acts:
+        try:
+            failures += [f"{name}: {failure}" for failure in act()]
+        except Errno as error:
+            failures.append(f"{name}: {error.text}")
+        except OSError as error:
+            failures.append(
+                f"{name}: {error.filename or ''}: {error.strerror or error}".replace(": : ", ": ")
+            )
+    for failure in failures:
+        fail(failure, 0)
+    return not failures
+
+
 def run_joined(machine: Machine, options: RunOptions) -> Result:
     """Run the program with this process's streams or terminal, and its signals."""
+    from procession.cli.progress import make_progress
+
+    machine.progress = progress = make_progress(
+        machine, options.command, is_wanted=options.shows_progress, has_terminal=options.has_terminal
+    )
+    try:
+        return run_with_signals(machine, options)
+    finally:
+        progress.close()
+
+
+def run_with_signals(machine: Machine, options: RunOptions) -> Result:
+    """Run the program with this process's signals passed on to it."""
     from procession.cli.host_signals import forward_host_signals
 
     if not options.has_terminal:

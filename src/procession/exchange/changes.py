@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from procession.abi.errno import Errno
 from procession.fs.inode import Inode
 from procession.fs.overlay import HostFile, Overlay, OverlayInode
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
@@ -45,10 +44,10 @@ def changes_of(overlay: Overlay) -> Iterator[Change]:
             place = _joined(path, name)
             is_here = is_lower and _is_at(overlay, inode, place)
             if inode.is_directory:
-                if not is_here or _is_modified(overlay, inode):
+                if not is_here or _is_modified(inode):
                     yield Change(place, inode, not is_here, b"")
                 below.append((place, inode, is_here))
-            elif not is_here or _is_modified(overlay, inode):
+            elif not is_here or _is_modified(inode):
                 yield Change(place, inode, not is_here, links.get(id(inode), b""))
                 links.setdefault(id(inode), place)
         waiting += reversed(below)
@@ -67,16 +66,11 @@ def _is_at(overlay: Overlay, inode: OverlayInode, path: bytes) -> bool:
     return not inode.is_directory and overlay.tree.is_same_file(inode.lower, path)
 
 
-def _is_modified(overlay: Overlay, inode: OverlayInode) -> bool:
+def _is_modified(inode: OverlayInode) -> bool:
     """Whether its contents or what is known about it differ from the host's."""
     if inode.lower is None:
         return False
-    try:
-        status = overlay.tree.status(inode.lower)
-    except Errno:
-        return True
-    before = (status.mode, status.uid, status.gid, status.mtime_ns)
-    if (inode.mode, inode.uid, inode.gid, inode.ctime_ns) != before:
+    if inode.ctime_ns != inode.lower_time_ns:
         return True
     pages = inode.pages
     if pages is None or not pages.frames:

@@ -149,16 +149,18 @@ class OverlayInode(MemoryInode):
     `lower` is its place on the host, None for what the guest has made. A directory's `entries` holds what
     has been made or looked up so far. `unseen` are the names on the host that haven't been looked up yet:
     it's None until the directory is first listed or changed, and until then the host is asked by name.
-    `whiteouts` are the names on the host that the guest has removed, None while there are none; `entries`
-    may have others of these names.
+    `lower_time_ns` is what the host said when it was changed last: whatever the guest changes has another
+    `ctime_ns`. `whiteouts` are the names on the host that the guest has removed, None while
+    there are none; `entries` may have others of these names.
     """
 
-    __slots__ = ("is_from_host", "lower", "overlay", "unseen", "whiteouts")
+    __slots__ = ("is_from_host", "lower", "lower_time_ns", "overlay", "unseen", "whiteouts")
 
     def __init__(self, superblock: Overlay, mode: int, uid: int, gid: int, rdev: int = 0) -> None:
         super().__init__(superblock, mode, uid, gid, rdev)
         self.overlay = superblock
         self.lower: bytes | None = None
+        self.lower_time_ns = 0
         self.is_from_host = False
         self.unseen: dict[bytes, None] | None = {}
         self.whiteouts: dict[bytes, None] | None = None
@@ -168,7 +170,7 @@ class OverlayInode(MemoryInode):
     def become_lower(self, path: bytes, status: HostStatus) -> None:
         """Take over what the host says. Times and sizes that differ from host to host are made alike."""
         self.is_from_host = True
-        self.atime_ns = self.mtime_ns = self.ctime_ns = status.mtime_ns
+        self.atime_ns = self.mtime_ns = self.ctime_ns = self.lower_time_ns = status.mtime_ns
         kind = status.mode & S_IFMT
         if kind == S_IFDIR:
             # As for overlayfs's merged directories, the number of subdirectories isn't known.

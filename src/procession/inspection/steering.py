@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -274,7 +275,7 @@ class Steering:
 
         if not guest_path.startswith("/"):
             raise ValueError(f"a volume's place in the guest is an absolute path, not {guest_path!r}")
-        if not os.path.isdir(host_path):
+        if not stat.S_ISDIR(os.stat(host_path).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), host_path)
         mounts = self.kernel.init_namespaces.mounts
         context = FsContext(mounts.root_path)

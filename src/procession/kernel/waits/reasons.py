@@ -8,6 +8,7 @@ from procession.abi.signals import Signal
 from procession.abi.syscall_numbers import name_of
 from procession.fs.epoll import EpollFile
 from procession.fs.eventfd import EventFile
+from procession.fs.host_stream import InputFile
 from procession.fs.lock import RecordLock
 from procession.fs.pipe import FifoOpening, PipeFile
 from procession.kernel.futex.pi import PiWaiter
@@ -417,6 +418,8 @@ def _file(channels: ChannelMap, task: Task, file: File, waited: list[Any]) -> _R
         if file.thread is not None:
             return _by_tasks("the end of thread", [file.thread])
         return _by_tasks("the end of process", [file.group.leader])
+    if isinstance(file, InputFile):
+        return _Reason("input from outside the machine", (), True)
     if isinstance(file, TimerFile):
         timer = file.timer
         if timer is None or not timer.is_armed:

@@ -1,0 +1,114 @@
+"""Tests of what `procession run` says at a terminal while a run goes on."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "procession", "run", "--rootfs"]
+LINE = r"procession: [0-9.,]+ s in the machine, [0-9.,]+ s outside, [0-9]+ tasks, [0-9,]+ calls/s"
+BUSY = ["sh", "-c", "while :; do (:); done"]
+
+
+class AtTerminal:
+    """A command whose streams are a terminal."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.execv(arguments[0], arguments)
+        self.shown = ""
+
+    def wait_for(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+        """Read until `pattern` is shown."""
+        end_s = time.monotonic() + seconds
+        while (found := re.search(pattern, self.shown)) is None:
+            assert time.monotonic() < end_s, self.shown
+            self.read(0.2)
+        return found
+
+    def read(self, seconds: float) -> None:
+        """Take what is shown within `seconds`."""
+        if select.select([self.terminal], [], [], seconds)[0]:
+            self.shown += os.read(self.terminal, 65536).decode()
+
+    def end(self) -> None:
+        """End it."""
+        os.kill(self.pid, signal.SIGTERM)
+        os.waitpid(self.pid, 0)
+        os.close(self.terminal)
+
+
+def test_a_long_run_shows_life(guest_root: Path) -> None:
+    start_s = time.monotonic()
+    process = AtTerminal(*COMMAND, str(guest_root), "--", *BUSY)
+    found = process.wait_for(LINE)
+    assert time.monotonic() - start_s > 2
+    assert process.shown[: found.start()] == "\r\x1b[K"
+    process.wait_for(LINE + r".*" + LINE)
+    process.end()
+
+
+def test_it_may_be_switched_off(guest_root: Path) -> None:
+    process = AtTerminal(*COMMAND, str(guest_root), "--no-progress", "--", *BUSY)
+    end_s = time.monotonic() + 4
+    while time.monotonic() < end_s:
+        process.read(0.2)
+    assert process.shown == ""
+    process.end()
+
+
+def test_a_file_gets_lines_if_they_are_asked_for(guest_root: Path) -> None:
+    for option, pattern in (([], r""), (["--progress"], rf"({LINE}\n)+")):
+        command = [*COMMAND, str(guest_root), *option, "--", *BUSY]
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            time.sleep(5)
+            process.terminate()
+            assert process.stderr is not None
+            shown = process.stderr.read().removesuffix("procession: killed by SIGTERM\n")
+        assert re.fullmatch(pattern, shown), shown
+
+
+def test_a_shell_at_a_terminal_tells_how_to_get_a_prompt(guest_root: Path) -> None:
+    process = AtTerminal(*COMMAND, str(guest_root), "--", "bash")
+    process.wait_for(r"bash reads what is typed here.*`procession run -it -- bash`")
+    os.write(process.terminal, b"echo $((6 * 7))\n")
+    process.wait_for(r"\n42\r\n")
+    process.end()
+    process = AtTerminal(*COMMAND, str(guest_root), "--", "sh", "-c", "read x; echo got $x")
+    os.write(process.terminal, b"line\n")
+    process.wait_for(r"got line")
+    assert "typed here" not in process.shown
+    process.end()
+
+
+def test_sigusr1_prints_the_processes(guest_root: Path) -> None:
+    process = AtTerminal(
+        *COMMAND, str(guest_root), "--no-progress", "--", "sh", "-c", "cat & echo ready; read x <&0"
+    )
+    process.wait_for("ready")
+    time.sleep(0.5)
+    os.kill(process.pid, signal.SIGUSR1)
+    process.wait_for(LINE)
+    process.wait_for(r"PID   TID  PPID S     TIME COMMAND\r\n")
+    process.wait_for(r" 1     1     0 S .* init  wait4: waits for")
+    process.wait_for(r" 2     2     1 S .* sh  read\(0\): waits for input from outside the machine\r\n")
+    process.end()
+
+
+def test_the_table_comes_in_a_terminal_too(guest_root: Path) -> None:
+    process = AtTerminal(*COMMAND, str(guest_root), "-it", "--", "sh", "-c", "echo ready; sleep 100")
+    process.wait_for("ready")
+    os.kill(process.pid, signal.SIGUSR1)
+    process.wait_for(r"COMMAND\r\n")
+    process.wait_for(r"sleep  clock_nanosleep: waits for a timer, due in [0-9.]+ s\r\n")
+    process.end()
