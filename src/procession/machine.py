@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from procession.abi.errno import EINVAL, EISDIR, ENOENT, ENOTDIR
+from procession.abi.errno import ENOENT, ENOTDIR
 from procession.fs import namei
 from procession.fs.devices import Devtmpfs, DevtmpfsType
-from procession.fs.file import O_NOATIME, O_NOCTTY, O_RDONLY, O_RDWR
+from procession.fs.file import O_NOCTTY, O_RDWR
 from procession.fs.file_system_type import register
 from procession.fs.host_stream import CAPTURED_BYTES, OUTPUT_LIMIT_REASON, HostInput, HostOutput
 from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME
@@ -48,7 +48,7 @@ from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS
-from procession.launch import enter_callers_directory, enter_directory, execute
+from procession.launch import as_list, check_time_limit, enter_callers_directory, enter_directory, execute
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.binfmt_misc import BinaryFormatType
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from procession.fs.terminal.host import HostTerminal
     from procession.hardware.engine import Engine
     from procession.hardware.fault_injection import FaultInjector
+    from procession.inspection.call_counter import CallCounter
     from procession.login import Login
 
 DEFAULT_MEMORY_BYTES = 1 << 30
@@ -253,7 +254,7 @@ class Machine(Steering):
         looked for along PATH.
         """
         if isinstance(argv, str | bytes):
-            raise TypeError(f"a command is a list of strings, such as {_as_list(argv)}, not {argv!r}")
+            raise TypeError(f"a command is a list of strings, such as {as_list(argv)}, not {argv!r}")
         arguments = [os.fsencode(argument) for argument in argv]
         if not arguments:
             raise ValueError("a command is needed")
@@ -503,6 +504,14 @@ class Machine(Steering):
 
         return "\n".join(filter(None, (EVERY_TASK_SLEEPS, self.ipc_graph().explain())))
 
+    def count_calls(self) -> CallCounter:
+        """Count the system calls that are made from now on."""
+        from procession.inspection.call_counter import CallCounter
+
+        counter = CallCounter(self.traps)
+        self.engine.tell(counter)
+        return counter
+
     def request_report(self) -> None:
         """Let whoever shows the run's progress tell of its processes, after the next step."""
         if self.progress is not None:
@@ -528,33 +537,6 @@ class Machine(Steering):
                 continue
             for member in list(command.group.process_group.members):
                 send_group_signal(self.kernel, member, SigInfo(int(Signal[name]), 0x80))
-
-    def read_file(self, path: str | bytes) -> bytes:
-        """What is in the guest's regular file at `path`, seen from its root directory by its root user.
-
-        Raises the errno that open(2) or read(2) gives: ENOENT, ENOTDIR, ELOOP, EISDIR ..., and EINVAL for
-        what isn't a regular file.
-        """
-        from procession.fs.fs_context import FsContext
-
-        context = FsContext(self.kernel.init_namespaces.mounts.root_path)
-        try:
-            place = namei.lookup(context, self.init.credentials.for_user(0, 0), os.fsencode(path))
-        finally:
-            context.put()
-        inode = place.dentry.inode
-        if inode.is_directory:
-            raise EISDIR(os.fsdecode(path))
-        if not inode.is_regular:
-            raise EINVAL(f"{os.fsdecode(path)} isn't a regular file")
-        if inode.pages is not None:
-            return inode.pages.read(0, inode.size)
-        file = inode.open(place, O_RDONLY | O_NOATIME, self.init.credentials)
-        file.acquire()
-        try:
-            return b"".join(iter(lambda: file.read(_READ_CHUNK), b""))
-        finally:
-            file.put()
 
     def state_hash(self) -> str:
         """A digest of all of the machine's state: equal for equal machines, on any host."""
@@ -587,21 +569,6 @@ REAPER_SCRIPT: tuple[Step, ...] = (
     Branch(lambda result: True, "reap"),
 )
 """What init does where there is no processor to run its code."""
-
-
-def check_time_limit(time_limit_s: float | None) -> None:
-    """Raise ValueError for what is no length of time."""
-    if time_limit_s is not None and not 0 <= time_limit_s < float("inf"):
-        raise ValueError(f"a time limit is a number of seconds, not {time_limit_s}")
-
-
-def _as_list(command: str | bytes) -> list[str]:
-    import shlex
-
-    try:
-        return shlex.split(os.fsdecode(command))
-    except ValueError:
-        return [os.fsdecode(command)]
 
 
 def _failing(memory_bytes: int, injector: FaultInjector) -> PhysicalMemory:

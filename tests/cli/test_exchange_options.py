@@ -43,8 +43,7 @@ def test_files_go_in_and_out(guest_root: Path, tmp_path: Path) -> None:
         f"/tmp/x:{tmp_path}/x",
     ]
     script = (
-        "cat /v/in /kept/in; echo out >/v/out; echo 1 >/tmp/x; rm /etc/hostname;"
-    script += "echo no >/kept/no; exit 3"
+        "cat /v/in /kept/in; echo out >/v/out; echo 1 >/tmp/x; rm /etc/hostname;echo no >/kept/no; exit 3"
     )
     status, stdout, stderr = run(
         guest_root, *options, "--save-changes", f"{tmp_path}/l.tar", "--", "bash", "-c", script

@@ -206,9 +206,8 @@ def take_out(machine: Machine, options: RunOptions) -> bool:
         except Errno as error:
             failures.append(f"{name}: {error.text}")
         except OSError as error:
-            failures.append(
-                f"{name}: {error.filename or ''}: {error.strerror or error}".replace(": : ", ": ")
-            )
+            place = f"{error.filename}: " if error.filename else ""
+            failures.append(f"{name}: {place}{error.strerror or error}")
     for failure in failures:
         fail(failure, 0)
     return not failures

@@ -80,6 +80,9 @@ class Engine(Protocol):
     def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
         """Take the machine's memory and the kernel's entries; called once, before all else."""
 
+    def tell(self, traps: TrapHandler) -> None:
+        """Take other entries than `attach` got, between two runs."""
+
     def run(self) -> None:
         """Run the loaded registers until `stop` is called in a trap or the budget is spent."""
 

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from procession.abi.errno import ENOENT
+from procession.abi.errno import EINVAL, EISDIR, ENOENT
 from procession.fs import namei
-from procession.fs.file import O_CREAT, O_TRUNC, O_WRONLY
+from procession.fs.file import O_CREAT, O_NOATIME, O_RDONLY, O_TRUNC, O_WRONLY
 from procession.fs.fs_context import FsContext
 from procession.fs.host_stream import CAPTURED_BYTES
 from procession.inspection.watchers import joined_observer
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind", bound="Event")
 _ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 _STDOUT, _STDERR = 1, 2
+_READ_CHUNK = 1 << 20
 
 
 class Output(NamedTuple):
@@ -318,6 +319,31 @@ class Steering:
 
         root = self.kernel.init_namespaces.mounts.root_path
         return copy_out(root, self.init.credentials.for_user(0, 0), guest_path, host_path)
+
+    def read_file(self, path: str | bytes) -> bytes:
+        """What is in the guest's regular file at `path`, seen from its root directory by its root user.
+
+        Raises the errno that open(2) or read(2) gives: ENOENT, ENOTDIR, ELOOP, EISDIR ..., and EINVAL for
+        what isn't a regular file.
+        """
+        context = FsContext(self.kernel.init_namespaces.mounts.root_path)
+        try:
+            place = namei.lookup(context, self.init.credentials.for_user(0, 0), os.fsencode(path))
+        finally:
+            context.put()
+        inode = place.dentry.inode
+        if inode.is_directory:
+            raise EISDIR(os.fsdecode(path))
+        if not inode.is_regular:
+            raise EINVAL(f"{os.fsdecode(path)} isn't a regular file")
+        if inode.pages is not None:
+            return inode.pages.read(0, inode.size)
+        file = inode.open(place, O_RDONLY | O_NOATIME, self.init.credentials)
+        file.acquire()
+        try:
+            return b"".join(iter(lambda: file.read(_READ_CHUNK), b""))
+        finally:
+            file.put()
 
     def write_file(self, path: str | bytes, data: bytes, *, mode: int = 0o644) -> None:
         """Make the guest's file at `path` hold `data`, as its root user would; a new one gets `mode`.

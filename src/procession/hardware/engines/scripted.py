@@ -115,6 +115,10 @@ class ScriptedEngine:
         self.scripts.append(Script(steps))
         return len(self.scripts) - 1
 
+    def tell(self, traps: TrapHandler) -> None:
+        """Take other entries."""
+        self.traps = traps
+
     def run(self) -> None:
         """Do steps until stopped or out of budget."""
         self.is_stopping = False

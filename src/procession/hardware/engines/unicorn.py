@@ -137,6 +137,10 @@ class UnicornEngine:
         self.format = FloatingFormat(layout)
         self.settled = self.settled_image = self.initial_floating = self.format.image(bytes(self.floating))
 
+    def tell(self, traps: TrapHandler) -> None:
+        """Take other entries."""
+        self.traps = self.kernel_traps = traps
+
     # Bringing the processor up
 
     def _enter_user_mode(self) -> None:
