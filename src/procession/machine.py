@@ -245,6 +245,13 @@ class Machine(Steering):
 
     # Starting a program
 
+    def __repr__(self) -> str:
+        kernel = self.kernel
+        state = ", closed" if self.is_closed else ""
+        return (
+            f"<Machine, seed {self.seed}, {len(kernel.tasks)} tasks, at {kernel.clock.now_ns / 1e9} s{state}>"
+        )
+
     def start(self, argv: Sequence[str | bytes], *, pid1: bool = False) -> Task:
         """Make the program `argv` ready to run, without running it.
 

@@ -253,6 +253,34 @@ def test_a_sleeper_names_its_timer(guest_root: Path) -> None:
     assert re.fullmatch(r"a timer, due in (99|100)(\.[0-9]+)? s", waits[4])
 
 
+def test_what_is_printed_can_be_read(guest_root: Path) -> None:
+    machine = make_started(guest_root, ["bash", "-c", "(exit 3) & sleep 1; kill -9 $$"])
+    assert re.fullmatch(r"<Machine, seed 3, 2 tasks, at [0-9.e-]+ s>", repr(machine))
+    machine.stop_at("exit", tid=3)
+    assert machine.run_to_stop() is not None
+    tasks = machine.kernel.tasks
+    child = next(task for task in tasks.values() if task.tid == 3)
+    assert repr(child) == "<Task 3 bash ZOMBIE, exited with 3>"
+    assert repr(child.group) == f"<ThreadGroup 3, 1 thread, leader {child!r}>"
+    machine.stop_at(lambda event: isinstance(event, StateChanged) and event.call == "clock_nanosleep")
+    assert machine.run_to_stop() is not None
+    sleeper = next(task for task in tasks.values() if task.command_name == b"sleep")
+    assert repr(sleeper) == "<Task 4 sleep INTERRUPTIBLE in clock_nanosleep>"
+    assert repr(sleeper.frame) == "<CallFrame of clock_nanosleep>"
+    assert re.fullmatch(r"<Timer 'wake' due at [0-9]+ ns>", repr(sleeper.sleep_timer))
+    assert re.match(r"<Registers rax=0x[0-9a-f]+ .*rip=0x[0-9a-f]+ rflags=0x", repr(sleeper.registers))
+    assert re.fullmatch(r"<MemoryDescriptor, [0-9]+ areas, [0-9]+ pages resident>", repr(sleeper.mm))
+    areas = [repr(area) for area in sleeper.mm.areas]
+    assert re.fullmatch(r"<area 0x[0-9a-f]+-0x[0-9a-f]+ r--p of a file>", areas[0])
+    assert any(area.endswith(" rw-p [stack]>") for area in areas)
+    assert repr(sleeper.files.file(1)) == "<OutputFile pipe:[3], flags 0o1>"
+    command = machine.command
+    assert command is not None
+    while machine.run_to_stop() is not None:
+        continue
+    assert re.fullmatch(r"<Task 2 bash (ZOMBIE|DEAD), killed by signal 9>", repr(command))
+
+
 def test_a_closed_machine_says_so_and_can_be_looked_at(guest_root: Path) -> None:
     machine = make_started(guest_root)
     machine.step()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from procession.cli.values import VolumeOption, parse_copy, parse_date, parse_volume
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 USE_ERROR = 2
+COMPLETION_VARIABLE = "_PROCESSION_COMPLETE"
 TRACE_TO_STDERR = "-"
 SMALLEST_MEMORY = 16 << 20
 LARGEST_MEMORY = 1 << 40
@@ -54,6 +59,13 @@ class Parsed(click.ParamType[Any]):
             return self.parse(value)
         except ValueError as error:
             raise click.BadParameter(str(error), ctx, param) from None
+
+
+def complete_files(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """Let the shell complete a word as the name of a file."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(start, type="file")]
 
 
 class RunCommand(click.Command):
@@ -100,16 +112,30 @@ def procession() -> None:
 
 
 @procession.command(cls=RunCommand, context_settings={"allow_interspersed_args": False})
-@click.option("--rootfs", metavar="DIR", help="The tree that the program sees as /. [default: the host's /]")
+@click.option(
+    "--rootfs",
+    metavar="DIR",
+    shell_complete=complete_files,
+    help="The tree that the program sees as /. [default: the host's /]",
+)
 @click.option("--seed", type=int, default=0, metavar="N", help="Decides everything that chance decides.")
 @click.option("-i", "--interactive", is_flag=True, help="With -t: type into the program's terminal.")
 @click.option("-t", "--tty", is_flag=True, help="Give the program a terminal, joined to this one.")
 @click.option("--realtime", is_flag=True, help="Let time pass as it does outside. [default: only with -t]")
 @click.option("--pid1", is_flag=True, help="Make the program PID 1, as a container's entrypoint is.")
 @click.option("--env", multiple=True, metavar="K=V", help="Set a variable; `--env K` passes the host's on.")
-@click.option("--env-file", multiple=True, metavar="FILE", help="Set the variables of a file's lines K=V.")
 @click.option(
-    "--cwd", metavar="DIR", help="Where the program starts. [default: here, or the root of --rootfs]"
+    "--env-file",
+    multiple=True,
+    metavar="FILE",
+    shell_complete=complete_files,
+    help="Set the variables of a file's lines K=V.",
+)
+@click.option(
+    "--cwd",
+    metavar="DIR",
+    shell_complete=complete_files,
+    help="Where the program starts. [default: here, or the root of --rootfs]",
 )
 @click.option(
     "--volume",
@@ -128,6 +154,7 @@ def procession() -> None:
 @click.option(
     "--save-changes",
     metavar="FILE.tar",
+    shell_complete=complete_files,
     help="Write what the program changed in / as a layer with whiteouts.",
 )
 @click.option("--user", metavar="USER[:GROUP]", help="Who the program runs as, by the guest's names or ids.")
@@ -166,7 +193,14 @@ def procession() -> None:
     metavar="[=FILE]",
     help="Print system calls as strace does, to stderr or to FILE.",
 )
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD ARG...")
+@click.argument(
+    "command",
+    nargs=-1,
+    required=True,
+    type=click.UNPROCESSED,
+    metavar="-- CMD ARG...",
+    shell_complete=complete_files,
+)
 def run(
     rootfs: str | None,
     seed: int,
@@ -234,11 +268,33 @@ def syscalls(form: str | None) -> None:
     click.echo(writers.get(form or "", coverage_as_text)(), nl=False)
 
 
+@procession.command(hidden=True)
+@click.option("--complete", "shell", type=click.Choice(["bash", "zsh", "fish"]), help="A shell's completion.")
+def manual(shell: str | None) -> None:
+    """Print what is installed beside the command: its manual page, or a shell's completion."""
+    if shell is None:
+        from procession.cli.man_page import man_page
+
+        click.echo(man_page(), nl=False)
+        return
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is not None:
+        click.echo(kind(procession, {}, "procession", COMPLETION_VARIABLE).source(), nl=False)
+
+
 def run_command_line(arguments: list[str]) -> int:
     """Run the command that `arguments` name; the status with which to exit.
 
-    A mistake in their use is one line on stderr and status 2.
+    A mistake in their use is one line on stderr and status 2. With COMPLETION_VARIABLE in the environment, it
+    answers a shell that wants to complete a line.
     """
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction is not None:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(procession, {}, "procession", COMPLETION_VARIABLE, instruction)
     try:
         with procession.make_context("procession", arguments) as context:
             result = procession.invoke(context)

@@ -143,6 +143,11 @@ class File:
     maps_zeros: ClassVar[bool] = False
     """Whether mmap(2) of it gives anonymous memory, whatever the offset: /dev/zero."""
 
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.path.dentry.name.decode(errors='replace')}, flags {self.flags:#o}>"
+        )
+
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:
         self.path = path
         self.inode = inode = path.dentry.inode

@@ -30,6 +30,10 @@ def set_registers(general: GeneralRegisters, registers: Sequence[int], values: S
 
 ARGUMENT_REGISTERS = (RDI, RSI, RDX, R10, R8, R9)
 """Where a system call's arguments are, in their order."""
+NAMES = (
+    *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
+    *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip"),
+)
 
 
 class Registers:
@@ -48,6 +52,10 @@ class Registers:
         self.fs_base = 0
         self.gs_base = 0
         self.floating = b""
+
+    def __repr__(self) -> str:
+        named = (f"{name}={value:#x}" for name, value in zip(NAMES, self.general, strict=True) if value)
+        return f"<Registers {' '.join(named)} rflags={self.rflags:#x} fs_base={self.fs_base:#x}>"
 
     def copy(self) -> Registers:
         """Another set of registers with the same contents."""

@@ -78,6 +78,11 @@ class CallFrame:
         self.interrupted: type[Errno] | int = 0
         self.files: dict[int, File] = {}
 
+    def __repr__(self) -> str:
+        from procession.abi.syscall_numbers import name_of
+
+        return f"<CallFrame of {name_of(self.number)}>"
+
     def hold(self, table: FdTable, fds: Iterable[int]) -> None:
         """Hold the open files behind `fds` of `table`, those that it doesn't hold yet."""
         for fd in fds:
@@ -364,7 +369,16 @@ class Task:
         self.kernel.scheduler.wake(self)
 
     def __repr__(self) -> str:
-        return f"<Task {self.tid} {self.command_name.decode(errors='replace')} {self.state.name}>"
+        text = f"<Task {self.tid} {self.command_name.decode(errors='replace')} {self.state.name}"
+        if self.state >= TaskState.ZOMBIE:
+            return f"{text}, {ending_text(self.exit_code)}>"
+        return f"{text} in {self.call_name}>" if self.call_in_progress >= 0 else f"{text}>"
+
+
+def ending_text(status: int) -> str:
+    """How a task ended, by its wait status: `exited with 3`, `killed by signal 9`."""
+    signal = status & 0x7F
+    return f"killed by signal {signal}" if signal else f"exited with {status >> 8 & 0xFF}"
 
 
 class ThreadGroup:
@@ -429,6 +443,10 @@ class ThreadGroup:
         self.oom_score_adj = 0
         self.terminal: Tty | None = None
 
+    def __repr__(self) -> str:
+        count = len(self.threads)
+        return f"<ThreadGroup {self.pid}, {count} thread{'' if count == 1 else 's'}, leader {self.leader!r}>"
+
     @property
     def is_exiting(self) -> bool:
         """Whether the whole group is ending."""
@@ -449,3 +467,8 @@ class Timer:
         self.kind = kind
         self.target = target
         self.is_armed = True
+
+    def __repr__(self) -> str:
+        return (
+            f"<Timer {self.kind!r} {'due' if self.is_armed else 'unarmed, was due'} at {self.deadline_ns} ns>"
+        )

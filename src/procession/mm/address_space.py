@@ -240,6 +240,9 @@ class MemoryDescriptor:
                 put()
             self.executable = None
 
+    def __repr__(self) -> str:
+        return f"<MemoryDescriptor, {len(self.areas)} areas, {self.resident_pages} pages resident>"
+
     def fork(self) -> MemoryDescriptor:
         """A copy for a child. Raises OutOfFrames, nothing changed. Linux: kernel/fork.c, dup_mmap."""
         child = MemoryDescriptor(self.memory, self.limits, self.tables)

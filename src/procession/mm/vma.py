@@ -145,6 +145,14 @@ class VirtualMemoryArea:
         self.may_write = may_write
         self.name = name
 
+    def __repr__(self) -> str:
+        rights = "".join(
+            letter if self.protection & right else "-"
+            for letter, right in (("r", PROT_READ), ("w", PROT_WRITE), ("x", PROT_EXEC))
+        )
+        what = f" {self.name.decode(errors='replace')}" if self.name else " of a file" if self.file else ""
+        return f"<area {self.start:#x}-{self.end:#x} {rights}{'s' if self.is_shared else 'p'}{what}>"
+
     @property
     def size(self) -> int:
         """The length in bytes."""
