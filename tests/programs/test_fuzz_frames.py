@@ -8,8 +8,10 @@ import pytest
 
 from procession import Machine
 from tests.guest.compile_c import Linkage, compile_program
+from tests.programs.test_fuzz_calls import last_number
 
 SOURCE = Path(__file__).with_name("fuzz_frames.c")
+TIME_LIMIT_S = 600
 PROCESSES, FRAMES = 60, 100
 
 
@@ -22,11 +24,13 @@ def fuzz_frames(program: Path, seed: int, processes: int, frames: int) -> int:
     """Change frames as follows from `seed`; how many. What isn't the guest's own end raises here."""
     machine = Machine(seed=seed, memory=64 << 20, pids_max=40)
     try:
-        result = machine.run([str(program), str(seed), str(processes), str(frames)], time_limit_s=2000)
+        result = machine.run(
+            [str(program), str(seed), str(processes), str(frames)], time_limit_s=TIME_LIMIT_S
+        )
     finally:
         machine.close()
     assert result.stdout or result.reason or result.signal, result
-    return int(result.stdout or 0)
+    return last_number(result.stdout)
 
 
 @pytest.mark.parametrize("seed", range(3))
