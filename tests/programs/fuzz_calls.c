@@ -11,6 +11,7 @@
 #include "every_descriptor.h"
 
 #include <grp.h>
+#include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,8 @@ static int call_count;
 static uint64_t state;
 static uint64_t last_result;
 static int is_wild;
+static sigjmp_buf way_back;
+static unsigned char alternate[16384] __attribute__((aligned(16)));
 static uint64_t *made;
 
 static uint64_t chance(uint64_t below)
@@ -251,10 +254,17 @@ static void nothing(int signal)
 	(void)signal;
 }
 
-/* Memory, a timer and its signal, as calls may have left them otherwise. */
+static void jump_back(int signal)
+{
+	(void)signal;
+	siglongjmp(way_back, 1);
+}
+
+/* Memory, a timer and signals, as calls may have left them otherwise. */
 static void clean_up(void)
 {
-	struct sigaction interrupt = {.sa_handler = nothing};
+	struct sigaction interrupt = {.sa_handler = nothing}, back = {.sa_handler = jump_back, .sa_flags = SA_ONSTACK};
+	stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
 	struct itimerval tick = {{0, TICK_US}, {0, TICK_US}};
 	sigset_t none;
 
@@ -264,12 +274,16 @@ static void clean_up(void)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	sigaction(SIGALRM, &interrupt, NULL);
+	sigaltstack(&stack, NULL);
+	sigaction(SIGSEGV, &back, NULL);
+	sigaction(SIGBUS, &back, NULL);
 	setitimer(ITIMER_REAL, &tick, NULL);
 }
 
 static void make_calls(uint64_t *made_here, long count, int is_root)
 {
-	pid_t self = getpid();
+	volatile pid_t self = getpid();
+	volatile long left = count;
 
 	open_everything();
 	if (!is_root) {
@@ -277,11 +291,12 @@ static void make_calls(uint64_t *made_here, long count, int is_root)
 		setresgid(NOBODY, NOBODY, NOBODY);
 		setresuid(NOBODY, NOBODY, NOBODY);
 	}
-	for (long index = 0; index < count; index++) {
+	for (volatile long index = 0; index < left; index++) {
 		const struct call *call = &calls[chance((uint64_t)call_count)];
 		uint64_t values[6];
 
-		if (index % CALLS_BETWEEN_CLEANINGS == 0)
+		/* A handler that isn't one, or memory that is gone: it goes on from here. */
+		if (index % CALLS_BETWEEN_CLEANINGS == 0 || sigsetjmp(way_back, 0))
 			clean_up();
 		is_wild = chance(3) == 0;
 		for (int position = 0; position < 6; position++)
@@ -290,10 +305,11 @@ static void make_calls(uint64_t *made_here, long count, int is_root)
 		last_result =
 			(uint64_t)syscall(call->number, values[0], values[1], values[2], values[3], values[4], values[5]);
 		if (getpid() != self) {
-			if (chance(4))
+			/* What isn't fork's may share this very stack. */
+			if (call->number != SYS_fork || chance(4))
 				_exit(0);
 			self = getpid();
-			count -= count / 2;
+			left -= left / 2;
 		}
 	}
 	_exit(0);
