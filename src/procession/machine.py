@@ -14,6 +14,7 @@ from procession.fs.file_system_type import register
 from procession.fs.host_stream import CAPTURED_BYTES, OUTPUT_LIMIT_REASON, HostInput, HostOutput
 from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME
 from procession.fs.mounts.namespace import first_namespace
+from procession.fs.namespace import PID_NUMBER
 from procession.fs.overlay import Overlay
 from procession.fs.terminal.devpts import Devpts, DevptsOptions, DevptsType, install_terminals
 from procession.fs.tmpfs import Tmpfs
@@ -37,6 +38,7 @@ from procession.kernel.init import MASK_ADDRESS, create_init
 from procession.kernel.ipc import MqueueType
 from procession.kernel.ipc.posix_queue import queues_of
 from procession.kernel.kernel import Kernel
+from procession.kernel.namespaces.pid import PidNamespace
 from procession.kernel.namespaces.proxy import first_namespaces
 from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME, NAME_MAX
 from procession.kernel.sched.scheduler import TIME_SLICE_NS
@@ -183,7 +185,7 @@ class Machine(Steering):
         self.fault_injector = fault_injector
         self._mount(os.fspath(rootfs), name)
         if pids_max is not None:
-            self.kernel.pids.task_limit = min(pids_max, self.kernel.pids.task_limit)
+            self.kernel.task_limit = min(pids_max, self.kernel.task_limit)
         self.init = create_init(self.kernel)
         if isinstance(self.engine, ScriptedEngine):
             self.engine.current_task = self._current_task
@@ -209,6 +211,7 @@ class Machine(Steering):
         kernel = self.kernel
         vfs = Vfs(self.memory, kernel.clock, kernel)
         kernel.vfs = vfs
+        kernel.init_pid_namespace = PidNamespace(vfs.namespaces, vfs.init_user_namespace, None, PID_NUMBER)
         if self.fault_injector is not None:
             from procession.kernel.fault_injection import inject_failures
 
@@ -222,7 +225,7 @@ class Machine(Steering):
             (b"/dev/pts", Devpts(vfs, _devpts_options()), MS_NOSUID | MS_NOEXEC),
             (b"/dev/shm", Tmpfs(vfs), MS_NOSUID | MS_NODEV),
             (b"/dev/mqueue", queues_of(kernel, kernel.init_namespaces.ipc), MS_NOSUID | MS_NODEV | MS_NOEXEC),
-            (b"/proc", ProcFileSystem(kernel), MS_NOSUID | MS_NODEV | MS_NOEXEC),
+            (b"/proc", ProcFileSystem(kernel, kernel.init_pid_namespace), MS_NOSUID | MS_NODEV | MS_NOEXEC),
             (b"/sys", sysfs_of(kernel, kernel.init_namespaces.network), MS_NOSUID | MS_NODEV | MS_NOEXEC),
         ):
             place = self._find(name)

@@ -15,6 +15,7 @@ from procession.fs.mounts.unmount import MNT_DETACH, unmount
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.xattr import set_xattr
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
+from tests.kernel.process_ids import pid_numbered
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_record_locks(tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
         file.put()
 
     def lock(position: int, kind: int, byte: int) -> None:
-        set_lock(files[position], RecordLock(table, 1, kind, byte, byte), is_blocking=False)
+        set_lock(files[position], RecordLock(table, pid_numbered(1), kind, byte, byte), is_blocking=False)
 
     lock(0, F_RDLCK, 0)
     lock(0, F_RDLCK, 2)

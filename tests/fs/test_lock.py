@@ -25,6 +25,7 @@ from procession.fs.lock import (
 )
 from procession.fs.wait_queue import Sleep, Waiter
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
+from tests.kernel.process_ids import pid_numbered
 
 # It's a function of the module under test, not a test.
 find_conflict = test_lock
@@ -52,7 +53,7 @@ class Process:
         return file
 
     def lock(self, file: File, kind: int, start: int, end: int, *, waits: bool = False) -> None:
-        set_lock(file, RecordLock(self.files, self.pid, kind, start, end), is_blocking=waits)
+        set_lock(file, RecordLock(self.files, pid_numbered(self.pid), kind, start, end), is_blocking=waits)
 
     def sleep_for(self, file: File, kind: int, start: int, end: int) -> None:
         """Wait for a lock as the kernel would let a task wait."""
@@ -95,10 +96,11 @@ def test_readers_share_and_writers_do_not(one: Process, two: Process) -> None:
     two.lock(second, F_WRLCK, 100, 149)
     with pytest.raises(EAGAIN):
         one.lock(first, F_RDLCK, 90, 100)
-    found = find_conflict(first, RecordLock(one.files, 1, F_RDLCK, 0, MAXIMUM_SIZE))
+    found = find_conflict(first, RecordLock(one.files, pid_numbered(1), F_RDLCK, 0, MAXIMUM_SIZE))
     assert found is not None
-    assert (found.kind, found.start, found.end, found.pid) == (F_WRLCK, 100, 149, 2)
-    assert find_conflict(second, RecordLock(two.files, 2, F_RDLCK, 0, MAXIMUM_SIZE)) is None
+    assert found.pid is not None
+    assert (found.kind, found.start, found.end, found.pid.own_number) == (F_WRLCK, 100, 149, 2)
+    assert find_conflict(second, RecordLock(two.files, pid_numbered(2), F_RDLCK, 0, MAXIMUM_SIZE)) is None
 
 
 def test_locks_of_one_owner_are_split_and_joined(one: Process) -> None:
@@ -141,7 +143,7 @@ def test_closing_any_descriptor_gives_up_posix_locks(one: Process) -> None:
 
 def test_locks_of_an_open_file_stay_until_its_last_close(tree: FileTree, one: Process, two: Process) -> None:
     file, other = one.open("/file"), two.open("/file")
-    set_lock(file, RecordLock(file, -1, F_WRLCK, 0, 9), is_blocking=False)
+    set_lock(file, RecordLock(file, None, F_WRLCK, 0, 9), is_blocking=False)
     child = one.files.copy()
     one.files.close(0)
     with pytest.raises(EAGAIN):
@@ -208,20 +210,20 @@ def test_ranges(one: Process) -> None:
 
 def test_whole_files(one: Process, two: Process) -> None:
     first, second = one.open("/file"), two.open("/file")
-    flock(first, 1, is_exclusive=False, is_blocking=False)
-    flock(second, 2, is_exclusive=False, is_blocking=False)
+    flock(first, pid_numbered(1), is_exclusive=False, is_blocking=False)
+    flock(second, pid_numbered(2), is_exclusive=False, is_blocking=False)
     with pytest.raises(EAGAIN):
-        flock(first, 1, is_exclusive=True, is_blocking=False)
+        flock(first, pid_numbered(1), is_exclusive=True, is_blocking=False)
     # The shared lock was given up on the way, as on Linux.
-    flock(second, 2, is_exclusive=True, is_blocking=False)
+    flock(second, pid_numbered(2), is_exclusive=True, is_blocking=False)
     with pytest.raises(Sleep) as sleep:
-        flock(first, 1, is_exclusive=False, is_blocking=True)
+        flock(first, pid_numbered(1), is_exclusive=False, is_blocking=True)
     one.queues = sleep.value.queues
     one.queues[0].add(one)
     unlock(second)
     assert one.is_woken
-    flock(first, 1, is_exclusive=True, is_blocking=True)
+    flock(first, pid_numbered(1), is_exclusive=True, is_blocking=True)
     one.files.release()
-    flock(second, 2, is_exclusive=True, is_blocking=False)
+    flock(second, pid_numbered(2), is_exclusive=True, is_blocking=False)
     unlock(second)
     assert locks_of(second.inode).whole == {}

@@ -259,12 +259,12 @@ def test_what_is_printed_can_be_read(guest_root: Path) -> None:
     machine.stop_at("exit", tid=3)
     assert machine.run_to_stop() is not None
     tasks = machine.kernel.tasks
-    child = next(task for task in tasks.values() if task.tid == 3)
+    child = next(task for task in tasks if task.tid == 3)
     assert repr(child) == "<Task 3 bash ZOMBIE, exited with 3>"
     assert repr(child.group) == f"<ThreadGroup 3, 1 thread, leader {child!r}>"
     machine.stop_at(lambda event: isinstance(event, StateChanged) and event.call == "clock_nanosleep")
     assert machine.run_to_stop() is not None
-    sleeper = next(task for task in tasks.values() if task.command_name == b"sleep")
+    sleeper = next(task for task in tasks if task.command_name == b"sleep")
     assert repr(sleeper) == "<Task 4 sleep INTERRUPTIBLE in clock_nanosleep>"
     assert repr(sleeper.frame) == "<CallFrame of clock_nanosleep>"
     assert re.fullmatch(r"<Timer 'wake' due at [0-9]+ ns>", repr(sleeper.sleep_timer))

@@ -10,10 +10,11 @@ from typing import Any
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS, SCRATCH_BYTES, STEP_BYTES
 from procession.hardware.registers import ARGUMENT_REGISTERS, RAX, RIP, RSP
 from procession.kernel.sched.scheduler import Scheduler
-from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING, Task, Tid
+from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING, Task
 from procession.kernel.task_state import TaskState, set_state
 from procession.machine import Machine
 from procession.syscalls.declaration import TABLE
+from tests.kernel.process_ids import tasks_by_id
 
 BEFORE_CALL = 0x40_0000
 """Where rip is before each call: a call that is to be restarted goes back to it."""
@@ -77,7 +78,7 @@ class ConductedMachine:
 
     def task(self, tid: int) -> Task:
         """The task of that id, which may be a zombie."""
-        return self.kernel.tasks[Tid(tid)]
+        return tasks_by_id(self.kernel)[tid]
 
     def fork(self, parent: Task) -> Task:
         """A child of `parent`, made by fork(2)."""
@@ -91,7 +92,7 @@ class ConductedMachine:
     @property
     def zombies(self) -> list[int]:
         """The ids of the tasks that have ended and weren't reaped, in their order."""
-        return [task.tid for task in self.kernel.tasks.values() if task.state is TaskState.ZOMBIE]
+        return [task.tid for task in self.kernel.tasks if task.state is TaskState.ZOMBIE]
 
     # Calls
 
@@ -146,7 +147,7 @@ class ConductedMachine:
                 kernel.charge(current)
                 kernel.scheduler.preempt(current)
             kernel.current = None
-            task = next((task for task in kernel.tasks.values() if self._has_to_go_on(task)), None)
+            task = next((task for task in kernel.tasks if self._has_to_go_on(task)), None)
             if task is None:
                 return
             self._take(task)

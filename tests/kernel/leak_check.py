@@ -6,6 +6,7 @@ import gc
 
 from procession.machine import Machine
 from procession.mm.page_cache import PageCache
+from tests.kernel.process_ids import groups_by_id, sessions_by_id, tasks_by_id
 from tests.properties.page_walk import census, tables_of
 
 
@@ -24,9 +25,9 @@ class LeakCheck:
         init = self.machine.init
         user = init.credentials.user
         return {
-            "tasks": [1, *(tid for tid in kernel.tasks if tid != 1)],
-            "process groups": list(kernel.process_groups) or [1],
-            "sessions": list(kernel.sessions) or [1],
+            "tasks": [1, *(tid for tid in tasks_by_id(kernel) if tid != 1)],
+            "process groups": list(groups_by_id(kernel)) or [1],
+            "sessions": list(sessions_by_id(kernel)) or [1],
             "address spaces": len(kernel.memory.address_spaces),
             "open files": kernel.vfs.accounts.file_count,
             "locks": kernel.vfs.accounts.lock_count,

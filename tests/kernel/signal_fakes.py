@@ -11,15 +11,18 @@ from procession.fs.user_namespace import UserNamespace
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import RIP, RSP, Registers
 from procession.kernel.kernel import Kernel
+from procession.kernel.namespaces.pid import PidNamespace
 from procession.kernel.namespaces.uts import UtsNamespace
+from procession.kernel.pid import Pid
 from procession.kernel.rlimit import Limits
 from procession.kernel.security.credentials import Credentials
 from procession.kernel.session import create_session, join_process_group
 from procession.kernel.signal.delivery import deliver_signals
 from procession.kernel.signal.handlers import SignalHandlers
 from procession.kernel.signal.pending import PendingSignals
-from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING, Task, ThreadGroup, Tid
+from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING, Task, ThreadGroup
 from procession.kernel.task_state import TaskState, set_state
+from tests.kernel.process_ids import pid_numbered
 
 MEMORY_BASE = 0x10000
 MEMORY_SIZE = 0x10000
@@ -97,20 +100,21 @@ class Machine:
         self.credentials = Credentials.for_root(owner)
         namespaces: Any = SimpleNamespace(uts=UtsNamespace(table, owner))
         self.kernel.init_namespaces = namespaces
+        self.kernel.init_pid_namespace = PidNamespace(table, owner, None)
         self.init = self.process(1)
         self.kernel.init = self.init.group
 
     def process(self, pid: int, parent: Task | None = None, credentials: Credentials | None = None) -> Task:
         """A new process whose main thread runs; in the group of `parent`, or in a session of its own."""
-        group = ThreadGroup(Tid(pid))
+        group = ThreadGroup(pid_numbered(pid, self.kernel.init_pid_namespace))
         group.handlers = SignalHandlers()
         group.shared_pending = PendingSignals()
         group.limits = Limits()
-        task = self._task(pid, group, credentials or self.credentials)
+        task = self._task(group.pid, group, credentials or self.credentials)
         group.leader = task
         task.exit_signal = 17
         if parent is None:
-            create_session(self.kernel, group)
+            create_session(group)
         else:
             join_process_group(group, parent.group.process_group)
             task.parent = parent
@@ -119,13 +123,13 @@ class Machine:
 
     def thread(self, of: Task, tid: int) -> Task:
         """One more running thread in the process of `of`."""
-        task = self._task(tid, of.group, of.credentials)
+        task = self._task(pid_numbered(tid, self.kernel.init_pid_namespace), of.group, of.credentials)
         task.parent = of.parent
         task.exit_signal = -1
         return task
 
-    def _task(self, tid: int, group: ThreadGroup, credentials: Credentials) -> Task:
-        task = Task(self.kernel, Tid(tid), Registers())
+    def _task(self, pid: Pid, group: ThreadGroup, credentials: Credentials) -> Task:
+        task = Task(self.kernel, pid, Registers())
         task.group = group
         task.credentials = credentials
         task.namespaces = self.kernel.init_namespaces
@@ -136,7 +140,8 @@ class Machine:
         task.registers.general[RIP] = 0x400000
         task.alternate_stack = (0, 0, 0)
         group.threads.append(task)
-        self.kernel.tasks[task.tid] = task
+        pid.task = task
+        self.kernel.tasks[task] = None
         set_state(task, TaskState.RUNNABLE)
         set_state(task, TaskState.RUNNING)
         return task

@@ -38,6 +38,7 @@ from tests.kernel.conducted_machine import (
     ConductedMachine,
     conducted_machines,
 )
+from tests.kernel.process_ids import tasks_by_id
 
 SIGKILL, SIGUSR1, SIGTERM, SIGCHLD, SIGCONT, SIGSTOP = 9, 10, 15, 17, 18, 19
 WALL = 0x40000000
@@ -64,7 +65,7 @@ def clone3(machine: ConductedMachine, task: Task, **fields: int) -> int | str:
 class TestFork:
     def test_parent_gets_the_id_and_child_zero(self, machine: ConductedMachine, parent: Task) -> None:
         child = machine.fork(parent)
-        assert child.tid == child.pid == parent.tid + 1
+        assert child.tid == child.tgid == parent.tid + 1
         assert child.registers.general[RAX] == 0
         assert child.parent is parent
         assert child.is_leader
@@ -174,7 +175,7 @@ class TestClone:
         child = machine.task(
             machine.expect(parent, "clone", CLONE_VM | CLONE_FILES | CLONE_FS | CLONE_SIGHAND | SIGCHLD)
         )
-        assert child.pid != parent.pid
+        assert child.tgid != parent.tgid
         child.mm.write(WORD, b"one memory")
         assert parent.mm.read(WORD, 10) == b"one memory"
         machine.expect(child, "close", 0)
@@ -220,7 +221,7 @@ class TestClone:
         assert machine.call(thread, "exit", 0) == ENDED
         assert machine.outcome(parent) == 0
         assert machine.numbers(parent, "i", WORD) == (0,)
-        assert tid not in machine.kernel.tasks
+        assert tid not in tasks_by_id(machine.kernel)
 
     def test_a_process_alone_does_not_clear_its_id(self, machine: ConductedMachine, parent: Task) -> None:
         parent.mm.write(WORD, pack("<i", 77))
@@ -235,7 +236,7 @@ class TestClone:
         assert parent.files.is_close_on_exec(fd)
         assert machine.call(parent, "pidfd_send_signal", fd, SIGKILL, 0, 0) == 0
         assert machine.call(parent, "waitid", 3, fd, RESULTS, 4, 0) == 0
-        assert tid not in machine.kernel.tasks
+        assert tid not in tasks_by_id(machine.kernel)
 
     def test_a_pidfd_that_cannot_be_made(self, machine: ConductedMachine, parent: Task) -> None:
         assert machine.call(parent, "clone", CLONE_PIDFD | SIGCHLD, 0, 8) == -EFAULT.number
@@ -381,7 +382,7 @@ class TestLimits:
         assert machine.expect(parent, "fork") > 0
 
     def test_tasks_of_the_machine(self, machine: ConductedMachine, parent: Task) -> None:
-        machine.kernel.pids.task_limit = 3
+        machine.kernel.task_limit = 3
         child = machine.fork(parent)
         assert machine.call(parent, "fork") == -EAGAIN.number
         machine.exit(child)

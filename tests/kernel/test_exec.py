@@ -23,6 +23,7 @@ from tests.kernel.conducted_machine import (
     Outcome,
     conducted_machines,
 )
+from tests.kernel.process_ids import tasks_by_id
 from tests.kernel.tiny_program import ENTRY, tiny_program
 
 SIGKILL, SIGUSR1, SIGSEGV, SIGTERM, SIGCHLD, SIGCONT, SIGSTOP = 9, 10, 11, 15, 17, 18, 19
@@ -147,11 +148,11 @@ class TestThreads:
         sibling = machine.fork(parent)
         assert execute(machine, thread) == 0
         assert has_begun(machine, thread)
-        assert (thread.tid, thread.pid) == (child.pid, child.pid)
+        assert (thread.tid, thread.tgid) == (child.tgid, child.tgid)
         assert thread.is_leader
         assert child.state.name == other.state.name == "DEAD"
-        assert machine.kernel.tasks.keys() == {1, parent.tid, thread.tid, sibling.tid}
-        assert tid not in machine.kernel.tasks
+        assert tasks_by_id(machine.kernel).keys() == {1, parent.tid, thread.tid, sibling.tid}
+        assert tid not in tasks_by_id(machine.kernel)
         assert list(parent.children) == [thread, sibling]
         assert parent.credentials.user.process_count == 4
         map_scratch(thread)
@@ -185,9 +186,9 @@ class TestThreads:
         thread = machine.thread(parent)
         machine.expect(parent, "rt_sigprocmask", 0, pack("<Q", 1 << (SIGRT - 1)), 0, 8)
         machine.expect(
-            parent, "rt_tgsigqueueinfo", parent.pid, parent.tid, SIGRT, pack("<3i116x", SIGRT, 0, -1)
+            parent, "rt_tgsigqueueinfo", parent.tgid, parent.tid, SIGRT, pack("<3i116x", SIGRT, 0, -1)
         )
-        machine.expect(parent, "tgkill", parent.pid, parent.tid, SIGRT)
+        machine.expect(parent, "tgkill", parent.tgid, parent.tid, SIGRT)
         assert parent.credentials.user.pending_signals == 2
         assert execute(machine, thread) == 0
         assert parent.credentials.user.pending_signals == 0
@@ -214,7 +215,7 @@ class TestThreads:
         settle = machine._has_to_go_on
         machine._has_to_go_on = lambda task: task is not thread and settle(task)  # type: ignore[method-assign]
         assert execute(machine, child) == SLEEPS
-        machine.expect(parent, "kill", child.pid, SIGKILL)
+        machine.expect(parent, "kill", child.tgid, SIGKILL)
         assert machine.outcome(child) == ENDED
         machine._has_to_go_on = settle  # type: ignore[method-assign]
         kernel.scheduler.processors[0].add(thread)

@@ -20,6 +20,7 @@ from tests.kernel.conducted_machine import (
     ConductedMachine,
     conducted_machines,
 )
+from tests.kernel.process_ids import groups_by_id, sessions_by_id, tasks_by_id
 
 SIGHUP, SIGKILL, SIGUSR1, SIGTERM, SIGCHLD, SIGCONT, SIGSTOP = 1, 9, 10, 15, 17, 18, 19
 SA_NOCLDWAIT, SA_SIGINFO = 2, 4
@@ -95,7 +96,7 @@ class TestIgnoredEnd:
         child = machine.fork(parent)
         machine.exit(child)
         assert child.state.name == "DEAD"
-        assert child.tid not in machine.kernel.tasks
+        assert child.tid not in tasks_by_id(machine.kernel)
         assert machine.wait(parent) == -ECHILD.number
 
     def test_a_waiting_parent_waits_for_all_of_them(self, machine: ConductedMachine, parent: Task) -> None:
@@ -208,7 +209,7 @@ class TestOrphans:
         child = machine.fork(parent)
         machine.call(parent, "exit", 0)
         assert child.parent is thread
-        assert machine.call(child, "getppid") == parent.pid
+        assert machine.call(child, "getppid") == parent.tgid
         machine.exit(child)
         assert machine.reap(thread) == (child.tid, 0)
 
@@ -400,14 +401,14 @@ class TestOrphanedProcessGroups:
         member = machine.fork(leader)
         machine.exit(leader)
         machine.reap(parent)
-        assert leader.tid in machine.kernel.process_groups
-        machine.kernel.pids.last = leader.tid - 1
+        assert leader.tid in groups_by_id(machine.kernel)
+        machine.kernel.init_pid_namespace.last = leader.tid - 1
         assert machine.fork(parent).tid == member.tid + 1
         assert machine.call(parent, "kill", -leader.tid, SIGTERM) == 0
         assert member.exit_code == SIGTERM
         machine.reap_orphans()
-        assert leader.tid not in machine.kernel.process_groups
-        machine.kernel.pids.last = leader.tid - 1
+        assert leader.tid not in groups_by_id(machine.kernel)
+        machine.kernel.init_pid_namespace.last = leader.tid - 1
         assert machine.fork(parent).tid == leader.tid
 
 
@@ -422,8 +423,8 @@ class TestSharedThings:
         assert machine.call(child, "getsid", 0) == parent.tid
         machine.exit(child)
         machine.reap_orphans()
-        assert parent.tid not in machine.kernel.sessions
-        assert list(machine.kernel.process_groups) == list(machine.kernel.sessions) == [1]
+        assert parent.tid not in sessions_by_id(machine.kernel)
+        assert list(groups_by_id(machine.kernel)) == list(sessions_by_id(machine.kernel)) == [1]
 
     def test_times_of_the_reaped_are_summed(self, machine: ConductedMachine, parent: Task) -> None:
         child = machine.fork(parent)

@@ -15,6 +15,7 @@ from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.mm.page_cache import PageCache
 from tests.kernel.conducted_machine import ENDED, SLEEPS, STACK_TOP, ConductedMachine, Outcome
+from tests.kernel.process_ids import groups_by_id, sessions_by_id, tasks_by_id
 from tests.kernel.tiny_program import tiny_program
 from tests.properties.page_walk import census
 
@@ -34,15 +35,15 @@ class Holdings:
 
     def __init__(self, machine: ConductedMachine) -> None:
         kernel = machine.kernel
-        tasks = [task for task in kernel.tasks.values() if task.state is not TaskState.ZOMBIE]
+        tasks = [task for task in kernel.tasks if task.state is not TaskState.ZOMBIE]
         files = {id(file): file for task in tasks for _, file in task.files}
         self.caches: dict[PageCache, None] = {}
         for space in kernel.memory.address_spaces:
             self.caches.update((area.pages, None) for area in space.areas if area.pages)  # type: ignore[attr-defined]
-        self.tasks = {tid: (task.state, task.group.pid) for tid, task in kernel.tasks.items()}
+        self.tasks = {tid: (task.state, task.group.pid) for tid, task in tasks_by_id(kernel).items()}
         self.children = {task.tid: [child.tid for child in task.children] for task in tasks}
-        self.groups = {number: len(group.members) for number, group in kernel.process_groups.items()}
-        self.sessions = list(kernel.sessions)
+        self.groups = {number: len(group.members) for number, group in groups_by_id(kernel).items()}
+        self.sessions = list(sessions_by_id(kernel))
         self.spaces = len(kernel.memory.address_spaces)
         self.files = kernel.vfs.accounts.file_count
         self.references = [file.reference_count for file in files.values()]
@@ -58,7 +59,7 @@ class Holdings:
         self.processes = machine.init.credentials.user.process_count
         self.timers = kernel.timers.armed_count
         self.runnable = kernel.scheduler.processors[0].count
-        self.next_id = kernel.pids.last
+        self.next_id = kernel.init_pid_namespace.last
 
     def differences(self, other: Holdings) -> dict[str, tuple[object, object]]:
         """What has changed, but for page caches."""

@@ -32,7 +32,7 @@ def leave_init_alone(machine: Machine) -> None:
     """Let the orphans end too, by SIGKILL if need be."""
     kernel = machine.kernel
     machine.run_until(lambda machine: machine.kernel.clock.now_ns > 60_000_000_000)
-    for task in list(kernel.tasks.values()):
+    for task in list(kernel.tasks):
         if task.is_leader and task.group is not kernel.init:
             send_group_signal(kernel, task.group, SigInfo(9, 0x80))
     machine.run_until(lambda machine: len(machine.kernel.tasks) == 1)

@@ -14,7 +14,7 @@ from procession.kernel.task_state import TaskState
 
 def kernel_with(*states: TaskState) -> Any:
     """A kernel whose tasks are in these states."""
-    return SimpleNamespace(tasks={tid: SimpleNamespace(state=state) for tid, state in enumerate(states)})
+    return SimpleNamespace(tasks=[SimpleNamespace(state=state) for state in states])
 
 
 BUSY = kernel_with(TaskState.RUNNING, TaskState.INTERRUPTIBLE)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from procession.abi.errno import EAGAIN
-from procession.kernel.pid import RESERVED_PIDS
+from procession.kernel.namespaces.pid import RESERVED_PIDS
 from procession.kernel.task import Task
 from tests.kernel.conducted_machine import SLEEPS, ConductedMachine, conducted_machines
+from tests.kernel.process_ids import tasks_by_id
 
 
 @pytest.fixture
@@ -41,13 +42,13 @@ class TestCycle:
         assert machine.fork(parent).tid == 4
 
     def test_begins_again_above_the_reserved_ones(self, machine: ConductedMachine, parent: Task) -> None:
-        machine.kernel.pids.last = machine.kernel.pids.pid_max - 2
-        assert machine.fork(parent).tid == machine.kernel.pids.pid_max - 1
+        machine.kernel.init_pid_namespace.last = machine.kernel.init_pid_namespace.pid_max - 2
+        assert machine.fork(parent).tid == machine.kernel.init_pid_namespace.pid_max - 1
         assert machine.fork(parent).tid == RESERVED_PIDS
         assert machine.fork(parent).tid == RESERVED_PIDS + 1
 
     def test_whatever_is_in_use_is_left_out(self, machine: ConductedMachine, parent: Task) -> None:
-        pids = machine.kernel.pids
+        pids = machine.kernel.init_pid_namespace
         pids.last = 399
         zombie, leader, session, thread_owner = (machine.fork(parent) for _ in range(4))
         machine.exit(zombie)
@@ -58,7 +59,7 @@ class TestCycle:
         machine.expect(machine.fork(session), "setpgid", 0, 0)  # 405, in session 402
         end(machine, parent, session)
         machine.thread(thread_owner)  # 406
-        assert set(range(400, 407)) - set(machine.kernel.tasks) == {401, 402}
+        assert set(range(400, 407)) - set(tasks_by_id(machine.kernel)) == {401, 402}
         pids.last = 398
         assert [machine.fork(parent).tid for _ in range(2)] == [399, 407]
 
@@ -71,17 +72,17 @@ class TestCycle:
         assert machine.fork(parent).tid == parent.tid + 1
 
     def test_a_smaller_maximum_counts_at_once(self, machine: ConductedMachine, parent: Task) -> None:
-        machine.kernel.pids.last = 5000
-        machine.kernel.pids.pid_max = 1000
+        machine.kernel.init_pid_namespace.last = 5000
+        machine.kernel.init_pid_namespace.pid_max = 1000
         assert machine.fork(parent).tid == RESERVED_PIDS
 
 
 class TestExhaustion:
     @pytest.fixture(autouse=True)
     def few_ids(self, machine: ConductedMachine, parent: Task) -> None:
-        machine.kernel.pids.pid_max = RESERVED_PIDS + 20
+        machine.kernel.init_pid_namespace.pid_max = RESERVED_PIDS + 20
         assert parent.tid < RESERVED_PIDS
-        machine.kernel.pids.last = RESERVED_PIDS - 1
+        machine.kernel.init_pid_namespace.last = RESERVED_PIDS - 1
 
     def test_by_zombies(self, machine: ConductedMachine, parent: Task) -> None:
         children = [machine.fork(parent) for _ in range(20)]

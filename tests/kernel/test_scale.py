@@ -13,13 +13,14 @@ import pytest
 
 from procession.abi.errno import EAGAIN
 from procession.hardware.engines.scripted import Branch, Call, ScriptedEngine
-from procession.kernel.pid import PID_MAX, RESERVED_PIDS
+from procession.kernel.namespaces.pid import PID_MAX, RESERVED_PIDS
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.task_state import TaskState
 from procession.machine import Machine
 from tests.guest.compile_c import find_compiler
 from tests.kernel.conducted_machine import ROOT, ConductedMachine
+from tests.kernel.process_ids import tasks_by_id
 
 FORK, WAIT4, EXIT, PAUSE, NANOSLEEP = 57, 61, 231, 34, 35
 TENTH_OF_A_SECOND = (0).to_bytes(8, "little") + (100_000_000).to_bytes(8, "little")
@@ -51,7 +52,7 @@ from procession import Machine
 machine = Machine(memory=1 << 30)
 command = machine.start([sys.argv[1]])
 machine.run_until(lambda machine: len(machine.kernel.tasks) >= 10_002 or command.exit_code)
-tasks = machine.kernel.tasks.values()
+tasks = machine.kernel.tasks
 machine.run_until(lambda machine: all(task.state.name == "INTERRUPTIBLE" for task in tasks))
 print(len(machine.kernel.tasks), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -98,7 +99,7 @@ def fork_cost_s(sleepers: int, waited_for: int | str) -> float:
     )
     machine.run_until(lambda machine: len(times) > 1500)
     assert isinstance(machine.engine, ScriptedEngine)
-    assert sum(each.state is TaskState.INTERRUPTIBLE for each in machine.kernel.tasks.values()) >= sleepers
+    assert sum(each.state is TaskState.INTERRUPTIBLE for each in machine.kernel.tasks) >= sleepers
     machine.close()
     return median(after - before for before, after in pairwise(times[500:]))
 
@@ -131,7 +132,7 @@ def test_every_id_taken_by_zombies() -> None:
     )
     machine.run_until(lambda machine: task.state is TaskState.INTERRUPTIBLE and bool(outcome))
     machine.run_until(lambda machine: machine.kernel.scheduler.processors[0].count == 0)
-    zombies = [each for each in machine.kernel.tasks.values() if each.state is TaskState.ZOMBIE]
+    zombies = [each for each in machine.kernel.tasks if each.state is TaskState.ZOMBIE]
     assert outcome == [-EAGAIN.number]
     assert len(zombies) == PID_MAX - 1 - 2  # all but 0, init and the parent
     send_group_signal(machine.kernel, task.group, SigInfo(9, 0))
@@ -157,11 +158,11 @@ def test_a_fork_bomb_leaves_a_usable_machine(guest_root: Path, settings: dict[st
     assert len(kernel.tasks) <= settings.get("pids_max", len(kernel.tasks))
     # SIGKILL to all, and again to whom they had made meanwhile.
     for _ in range(20):
-        for task in list(kernel.tasks.values()):
+        for task in list(kernel.tasks):
             if task.is_leader and task.group is not kernel.init:
                 send_group_signal(kernel, task.group, SigInfo(9, 0x80))
         machine.run_until(lambda machine: not machine.kernel.scheduler.has_waiting)
-    assert list(kernel.tasks) == [1]
+    assert list(tasks_by_id(kernel)) == [1]
     assert machine.run(["/bin/echo", "usable"], time_limit_s=5).stdout == b"usable\n"
     machine.close()
 

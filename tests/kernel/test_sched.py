@@ -439,4 +439,4 @@ class TestTimers:
     def test_nothing_left_to_wait_for(self, race: Race) -> None:
         race.start(Call(34))
         assert not race.machine.run_until(lambda machine: False)
-        assert all(task.state is TaskState.INTERRUPTIBLE for task in race.kernel.tasks.values())
+        assert all(task.state is TaskState.INTERRUPTIBLE for task in race.kernel.tasks)

@@ -17,6 +17,7 @@ from procession.kernel.signal.handlers import SignalAction
 from procession.kernel.task import SIGNAL_STOP_STOPPED, Task
 from procession.kernel.task_state import TaskState, set_state
 from tests.kernel.direct_calls import call
+from tests.kernel.process_ids import groups_by_id, sessions_by_id
 from tests.kernel.signal_fakes import Machine
 
 SIGHUP, SIGCONT = 1, 18
@@ -49,27 +50,27 @@ def group_of(task: Task) -> ProcessGroup:
 def test_a_shell_makes_jobs(machine: Machine, shell: Task, job: Task) -> None:
     second = machine.process(11, shell)
     set_process_group(second, 0, 10)
-    assert [member.pid for member in group_of(job).members] == [10, 11]
+    assert [member.pid.own_number for member in group_of(job).members] == [10, 11]
     assert group_of(job).session is group_of(shell).session
-    assert [group.id for group in group_of(job).session.groups] == [5, 10]
+    assert [group.pid.own_number for group in group_of(job).session.groups] == [5, 10]
     assert [call(shell, "getpgid", 11), call(shell, "getsid", 11)] == [10, 5]
 
 
 def test_groups_and_sessions_go_with_their_last_member(machine: Machine, shell: Task, job: Task) -> None:
     set_process_group(shell, 10, 5)
-    assert 10 not in machine.kernel.process_groups
+    assert 10 not in groups_by_id(machine.kernel)
     set_process_group(shell, 10, 10)
     leave_process_group(job.group)
-    assert 10 not in machine.kernel.process_groups
-    assert 5 in machine.kernel.sessions
+    assert 10 not in groups_by_id(machine.kernel)
+    assert 5 in sessions_by_id(machine.kernel)
     leave_process_group(shell.group)
-    assert 5 not in machine.kernel.sessions
+    assert 5 not in sessions_by_id(machine.kernel)
 
 
 def test_a_group_outlives_the_process_that_it_is_named_for(machine: Machine, shell: Task, job: Task) -> None:
     machine.process(11, job)
     leave_process_group(job.group)
-    assert [member.pid for member in machine.kernel.process_groups[10].members] == [11]
+    assert [member.pid.own_number for member in groups_by_id(machine.kernel)[10].members] == [11]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_setsid_makes_a_session_and_a_group(machine: Machine, shell: Task) -> No
     child = machine.process(10, shell)
     assert start_session(child) == 10
     session = group_of(child).session
-    assert (session.id, session.leader, group_of(child).id) == (10, child.group, 10)
+    assert (session.pid.own_number, session.leader, group_of(child).pid.own_number) == (10, child.group, 10)
     assert child.group.terminal is None
     with pytest.raises(EPERM):
         start_session(child)
@@ -120,7 +121,7 @@ def test_setsid_refuses_while_a_group_has_the_id(machine: Machine, shell: Task, 
     set_process_group(job, 0, 5)
     with pytest.raises(EPERM):
         start_session(job)
-    assert group_of(job).id == 5
+    assert group_of(job).pid.own_number == 5
 
 
 def test_a_job_is_orphaned_without_its_shell(machine: Machine, shell: Task, job: Task) -> None:

@@ -57,7 +57,7 @@ def handle(task: Task, signo: int = 10, flags: int = 0, mask: int = 0) -> None:
 
 def enter(machine: Machine, task: Task, signo: int = 10) -> RtSigframe:
     """Send the signal, enter its handler and give the frame."""
-    send_signal(machine.kernel, task, SigInfo(signo, SI_USER, pid=1, uid=2))
+    send_signal(machine.kernel, task, SigInfo(signo, SI_USER, sender=machine.init.group.pid, uid=2))
     machine.resume(task)
     assert task.registers.general[RIP] == ADDRESS
     return RtSigframe.unpack(task.mm.read(task.registers.general[RSP], RtSigframe.SIZE))
@@ -101,7 +101,9 @@ class TestFrame:
             before[RIP],
         )
         assert (context.cs, context.ss, context.fs, context.gs) == (0x33, 0x2B, 0, 0)
-        assert frame.info == SigInfo(10, SI_USER, pid=1, uid=2).pack()
+        assert frame.info == SigInfo(10, SI_USER, sender=machine.init.group.pid, uid=2).pack(
+            task.pid_namespace
+        )
         assert context.fpstate % 64 == 0
         state = Fpstate.unpack(task.mm.read(context.fpstate, Fpstate.SIZE))
         assert (state.cwd, state.mxcsr) == (0x37F, 0x1F80)

@@ -19,6 +19,7 @@ from procession.kernel.security.credentials import User
 from procession.kernel.signal.info import SI_TIMER, SI_TKILL, SI_USER, SigInfo
 from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.signal.set import mask_of
+from tests.kernel.process_ids import first_pid_namespace, pid_numbered
 
 SI_QUEUE = int(SignalCode.SI_QUEUE)
 
@@ -107,37 +108,41 @@ class TestAccount:
         assert pending.mask == 0
 
 
+NAMESPACE = first_pid_namespace()
+SEVEN, NINE = pid_numbered(7, NAMESPACE), pid_numbered(9, NAMESPACE)
+
+
 class TestBytes:
     def test_kill(self) -> None:
-        bytes_ = SigInfo(15, SI_USER, pid=7, uid=1000).pack()
+        bytes_ = SigInfo(15, SI_USER, sender=SEVEN, uid=1000).pack(NAMESPACE)
         assert SiginfoKill.unpack(bytes_) == SiginfoKill(15, 0, 0, 7, 1000)
 
     def test_queued_value(self) -> None:
-        bytes_ = SigInfo(40, SI_QUEUE, pid=7, uid=1000, value=(1 << 64) - 1).pack()
+        bytes_ = SigInfo(40, SI_QUEUE, sender=SEVEN, uid=1000, value=(1 << 64) - 1).pack(NAMESPACE)
         assert SiginfoRt.unpack(bytes_) == SiginfoRt(40, 0, -1, 7, 1000, (1 << 64) - 1)
-        assert SiginfoRt.unpack(SigInfo(12, SI_TKILL, pid=7).pack()).si_code == -6
+        assert SiginfoRt.unpack(SigInfo(12, SI_TKILL, sender=SEVEN).pack(NAMESPACE)).si_code == -6
 
     def test_child(self) -> None:
-        bytes_ = SigInfo(17, 2, pid=9, uid=3, status=11, utime=5, stime=6).pack()
+        bytes_ = SigInfo(17, 2, sender=NINE, uid=3, status=11, utime=5, stime=6).pack(NAMESPACE)
         assert SiginfoChild.unpack(bytes_) == SiginfoChild(17, 0, 2, 9, 3, 11, 5, 6)
 
     def test_fault(self) -> None:
-        bytes_ = SigInfo(11, 2, address=0xDEADBEEF000).pack()
+        bytes_ = SigInfo(11, 2, address=0xDEADBEEF000).pack(NAMESPACE)
         assert SiginfoFault.unpack(bytes_) == SiginfoFault(11, 0, 2, 0xDEADBEEF000, 0)
 
     def test_timer(self) -> None:
         info = SigInfo(14, SI_TIMER, value=77)
         info.timer_id, info.overrun = 3, 4
-        assert SiginfoTimer.unpack(info.pack()) == SiginfoTimer(14, 0, -2, 3, 4, 77)
+        assert SiginfoTimer.unpack(info.pack(NAMESPACE)) == SiginfoTimer(14, 0, -2, 3, 4, 77)
 
     def test_seccomp(self) -> None:
         info = SigInfo(31, 1, address=0x400123, value=39, errno=5)
         info.architecture = 0xC000003E
-        assert SiginfoSys.unpack(info.pack()) == SiginfoSys(31, 5, 1, 0x400123, 39, 0xC000003E)
+        assert SiginfoSys.unpack(info.pack(NAMESPACE)) == SiginfoSys(31, 5, 1, 0x400123, 39, 0xC000003E)
 
     @given(st.binary(min_size=128, max_size=128), st.integers(1, 64))
     def test_what_a_program_gives_comes_back(self, data: bytes, signo: int) -> None:
-        packed = SigInfo.unpack(signo, data).pack()
+        packed = SigInfo.unpack(signo, data).pack(NAMESPACE)
         assert len(packed) == 128
         assert int.from_bytes(packed[:4], "little") == signo
         assert packed[4:12] == data[4:12]

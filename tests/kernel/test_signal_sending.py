@@ -11,7 +11,7 @@ from procession.kernel.security.capability import CAP_FULL_SET, CAP_KILL
 from procession.kernel.signal.generation import force_signal, send_group_signal, send_signal
 from procession.kernel.signal.handlers import SignalAction
 from procession.kernel.signal.info import SI_KERNEL, SI_USER, SigInfo
-from procession.kernel.signal.kill import sender_info, signal_everybody, signal_process, signal_thread
+from procession.kernel.signal.kill import sender_info, signal_everybody, signal_process, signal_thread_by_id
 from procession.kernel.signal.mask import set_blocked
 from procession.kernel.signal.set import mask_of
 from procession.kernel.signal.wake import has_fatal_signal
@@ -57,9 +57,9 @@ class TestIgnoring:
 
     def test_standard_signal_coalesces(self, machine: Machine, task: Task) -> None:
         handle(task, 10)
-        for pid in (1, 2):
-            send_signal(machine.kernel, task, SigInfo(10, SI_USER, pid=pid))
-        assert task.pending.take(10).pid == 1
+        for sender in (machine.init, task):
+            send_signal(machine.kernel, task, SigInfo(10, SI_USER, sender=sender.group.pid))
+        assert task.pending.take(10).sender is machine.init.group.pid
         assert task.pending.mask == 0
 
 
@@ -252,10 +252,10 @@ class TestPermission:
         with pytest.raises(EINVAL):
             signal_process(machine.init, task, sender_info(machine.init, 65, SI_USER))
         with pytest.raises(ESRCH):
-            signal_thread(machine.init, 9, 10, sender_info(machine.init, 0, SI_USER))
+            signal_thread_by_id(machine.init, 9, 10, sender_info(machine.init, 0, SI_USER))
         with pytest.raises(ESRCH):
-            signal_thread(machine.init, 0, 99, sender_info(machine.init, 0, SI_USER))
-        signal_thread(machine.init, 10, 10, sender_info(machine.init, 0, SI_USER))
+            signal_thread_by_id(machine.init, 0, 99, sender_info(machine.init, 0, SI_USER))
+        signal_thread_by_id(machine.init, 10, 10, sender_info(machine.init, 0, SI_USER))
 
     def test_everybody(self, machine: Machine) -> None:
         root = machine.credentials

@@ -60,7 +60,7 @@ class TestStop:
         assert task.group.stop_code == signo
         info = child_info(shell)
         assert info is not None
-        assert (info.code, info.pid, info.status) == (CLD_STOPPED, 10, signo)
+        assert (info.code, info.sender, info.status) == (CLD_STOPPED, task.group.pid, signo)
 
     def test_parent_is_told_when_the_last_thread_has_stopped(
         self, machine: Machine, shell: Task, task: Task
@@ -173,7 +173,7 @@ class TestEnd:
         assert not notify_parent(machine.kernel, task, 17)
         info = child_info(shell)
         assert info is not None
-        assert (info.code, info.status, info.pid, info.utime) == (reason, status, 10, 12)
+        assert (info.code, info.status, info.sender, info.utime) == (reason, status, task.group.pid, 12)
 
     def test_nobody_waits_when_it_is_ignored(self, machine: Machine, shell: Task, task: Task) -> None:
         shell.group.handlers.actions[17] = SignalAction(1)

@@ -321,7 +321,7 @@ class TestWaitid:
         assert machine.outcome(parent) == 0
         assert found(machine, parent)[2] == child.tid
         # The id may be given again: the descriptor means the child that is gone.
-        machine.kernel.pids.last = child.tid - 1
+        machine.kernel.init_pid_namespace.last = child.tid - 1
         assert machine.fork(parent).tid == child.tid
         assert waitid(machine, parent, P_PIDFD, fd, WEXITED) == -ECHILD.number
 

@@ -110,11 +110,11 @@ def test_only_the_kernel_answers_and_only_about_routes(call: SocketCaller, fd: i
 
 
 def test_port_ids(call: SocketCaller, fd: int) -> None:
-    assert unpack("<HHII", call.name(fd)) == (AF_NETLINK, 0, call.task.pid, 0)
+    assert unpack("<HHII", call.name(fd)) == (AF_NETLINK, 0, call.task.tgid, 0)
     other = call.socket(AF_NETLINK, RAW)
     call.bind(other, pack("<HHII", AF_NETLINK, 0, 0, 5))
     _, _, port_id, groups = unpack("<HHII", call.name(other))
-    assert port_id not in (0, call.task.pid)
+    assert port_id not in (0, call.task.tgid)
     assert groups == 5
 
 

@@ -94,5 +94,5 @@ def test_limits(call: SocketCaller) -> None:
 
 
 def test_every_process_has_the_network(call: SocketCaller) -> None:
-    assert read(call, f"{call.task.pid}/net/if_inet6")[0].endswith(b"lo")
+    assert read(call, f"{call.task.tgid}/net/if_inet6")[0].endswith(b"lo")
     assert read(call, "self/net/route")[0].startswith(b"Iface")

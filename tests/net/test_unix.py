@@ -100,7 +100,7 @@ def test_pidfds_of_peers(call: SocketCaller) -> None:
     one, other = call.pair(STREAM)
     pidfd = call.option(one, SOL_SOCKET, SO_PEERPIDFD)
     details = call.task.files.files[pidfd].show_details()
-    assert details.startswith(b"Pid:\t%d\n" % call.task.pid)
+    assert details.startswith(b"Pid:\t%d\n" % call.task.tgid)
     call.set_option(other, SOL_SOCKET, SO_PASSPIDFD, 1)
     call.send(one, b"x")
     [(kind, body)] = receive_control(call, other)

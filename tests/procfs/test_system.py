@@ -59,7 +59,7 @@ def test_version_names_the_machine(proc: Proc) -> None:
 def test_parameters_can_be_read_and_set(proc: Proc) -> None:
     proc.write("sys/kernel/pid_max", b"400\n")
     assert proc.read("sys/kernel/pid_max") == b"400\n"
-    assert proc.kernel.pids.pid_max == 400
+    assert proc.kernel.init_pid_namespace.pid_max == 400
     proc.write("sys/kernel/hostname", b"other\nline")
     assert proc.kernel.init_namespaces.uts.host_name == b"other"
     proc.write("sys/fs/pipe-max-size", b"5000")

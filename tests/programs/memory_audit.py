@@ -25,7 +25,7 @@ class MemoryAudit:
         self.memory: PhysicalMemory = machine.memory
         self.holders: Counter[int] = Counter()
         self.problems: list[str] = []
-        tasks = machine.kernel.tasks.values()
+        tasks = machine.kernel.tasks
         self.spaces: list[MemoryDescriptor] = list(
             {id(task.mm): task.mm for task in tasks if task.mm.reference_count > 0}.values()
         )

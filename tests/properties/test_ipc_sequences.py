@@ -62,7 +62,7 @@ class Scene:
         if what == "kill":
             victim = self.processes[a % len(self.processes)]
             sender = self.conductor.init
-            self.conductor.call(sender, "kill", victim.pid, SIGKILL if flag and b == 0 else SIGUSR1)
+            self.conductor.call(sender, "kill", victim.tgid, SIGKILL if flag and b == 0 else SIGUSR1)
         elif what == "time":
             self.conductor.advance(10**9)
         elif task.state is TaskState.RUNNABLE:
@@ -201,7 +201,7 @@ class Scene:
         """A segment counts the areas that map it, and one that was removed has some."""
         pages = 0
         for segment in self.namespace.segments.ordered():
-            spaces = dict.fromkeys(task.mm for task in self.kernel.tasks.values() if task.mm.reference_count)
+            spaces = dict.fromkeys(task.mm for task in self.kernel.tasks if task.mm.reference_count)
             areas = [area for mm in spaces for area in mm.areas if isinstance(area.file, Attachment)]
             mapped = sum(isinstance(area.file, Attachment) and area.file.segment is segment for area in areas)
             assert segment.attach_count == mapped
@@ -230,7 +230,7 @@ class Scene:
         """When everybody is gone and everything is removed, nothing is left."""
         for task in self.processes:
             if task.state not in (TaskState.ZOMBIE, TaskState.DEAD):
-                self.conductor.call(self.conductor.init, "kill", task.pid, SIGKILL)
+                self.conductor.call(self.conductor.init, "kill", task.tgid, SIGKILL)
         self.check()
         namespace = self.namespace
         for objects in (namespace.semaphores, namespace.messages, namespace.segments):

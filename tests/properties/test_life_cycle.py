@@ -11,6 +11,7 @@ from procession.kernel.signal.handlers import SA_NOCLDWAIT
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from tests.kernel.conducted_machine import ENDED, SLEEPS, ConductedMachine, Outcome
+from tests.kernel.process_ids import groups_by_id, sessions_by_id, tasks_by_id
 from tests.properties.life_model import (
     INIT,
     SIGCHLD,
@@ -231,15 +232,14 @@ class LifeCycle(RuleBasedStateMachine):
 
     @invariant()
     def tasks_are_the_models(self) -> None:
-        tasks = self.kernel.tasks
-        assert list(tasks) == [INIT, self.sender.tid, *self.model.threads]
+        assert list(tasks_by_id(self.kernel)) == [INIT, self.sender.tid, *self.model.threads]
         for tid, thread in self.model.threads.items():
             task = self.machine.task(tid)
-            assert task.group.pid == thread.process.pid
-            assert [child.pid for child in task.children] == [child.pid for child in thread.children]
+            assert task.tgid == thread.process.pid
+            assert [child.tgid for child in task.children] == [child.pid for child in thread.children]
             assert task.state in self.states_of(thread), (task, thread.__dict__)
             assert task.state is not TaskState.RUNNING
-        assert [child.pid for child in self.machine.init.children if child is not self.sender] == [
+        assert [child.tgid for child in self.machine.init.children if child is not self.sender] == [
             child.pid for child in self.model.init.children
         ]
 
@@ -261,8 +261,8 @@ class LifeCycle(RuleBasedStateMachine):
             assert process.parent is not None
             assert task.parent.tid == process.parent.tid
             assert task.exit_signal == process.exit_signal
-            assert group.process_group.id == process.group
-            assert group.process_group.session.id == process.session
+            assert group.process_group.pid.own_number == process.group
+            assert group.process_group.session.pid.own_number == process.session
             assert group.is_child_subreaper == process.is_subreaper
             if process.is_zombie:
                 assert group.exit_code == process.code
@@ -270,21 +270,21 @@ class LifeCycle(RuleBasedStateMachine):
     @invariant()
     def groups_and_sessions_are_the_models(self) -> None:
         outside = {INIT, self.sender.tid}
-        groups = self.kernel.process_groups
+        groups = groups_by_id(self.kernel)
         assert set(groups) - outside == {process.group for process in self.model.processes.values()}
-        assert set(self.kernel.sessions) - outside == {
+        assert set(sessions_by_id(self.kernel)) - outside == {
             process.session for process in self.model.processes.values()
         }
         for number, group in groups.items():
             if number not in outside:
-                members = {member.pid for member in group.members}
+                members = {member.pid.own_number for member in group.members}
                 assert members == {process.pid for process in self.model.members(number)}
                 assert group in group.session.groups
-                assert self.kernel.sessions[group.session.id] is group.session
+                assert sessions_by_id(self.kernel)[group.session.pid.own_number] is group.session
 
     @invariant()
     def books_are_kept(self) -> None:
-        tasks = self.kernel.tasks.values()
+        tasks = self.kernel.tasks
         assert self.machine.init.credentials.user.process_count == len(tasks)
         queue = self.kernel.scheduler.processors[0]
         assert queue.count == sum(task.state is TaskState.RUNNABLE for task in tasks)
@@ -299,7 +299,7 @@ class LifeCycle(RuleBasedStateMachine):
         for process in list(self.model.processes.values()):
             self.machine.call(self.sender, "kill", process.pid, SIGKILL)
         self.machine.reap_orphans()
-        assert list(self.kernel.tasks) == [INIT, self.sender.tid]
+        assert list(tasks_by_id(self.kernel)) == [INIT, self.sender.tid]
         assert self.kernel.memory.used_frames == self.frames_before
         self.machine.close()
         super().teardown()

@@ -24,6 +24,7 @@ from tests.kernel.conducted_machine import (
     ConductedMachine,
     Outcome,
 )
+from tests.kernel.process_ids import first_pid_namespace
 from tests.properties.signal_model import (
     ALL,
     DEFAULT,
@@ -93,9 +94,12 @@ def bits(numbers: frozenset[int]) -> int:
     return sum(1 << (number - 1) for number in numbers)
 
 
+NAMESPACE = first_pid_namespace()
+
+
 def info_of(sent: SigInfo) -> Info:
     """What the model keeps of a SigInfo."""
-    return read_info(sent.pack())
+    return read_info(sent.pack(NAMESPACE))
 
 
 def read_info(data: bytes) -> Info:

@@ -99,7 +99,7 @@ def test_a_lock_that_waits_keeps_what_it_asked_for(call: Caller) -> None:
         call("fcntl", fd, F_SETLK, asked)
     question = call.put(lock(F_RDLCK, 0, 0))
     assert call("fcntl", fd, F_GETLK, question) == 0
-    assert unpack("<hh4xqqi4x", call.read(question, 32)) == (F_WRLCK, 0, 10, 5, holder.pid)
+    assert unpack("<hh4xqqi4x", call.read(question, 32)) == (F_WRLCK, 0, 10, 5, holder.tgid)
     with pytest.raises(Sleep):
         call("fcntl", fd, F_SETLKW, asked)
     waiter = call.task
@@ -153,8 +153,8 @@ def test_sigio_tells_the_owner_that_bytes_have_come(call: Caller) -> None:
     call.handle(SIGIO)
     call.handle(SIGRTMIN)
     reader, writer = call.pipe()
-    call("fcntl", reader, F_SETOWN, call.task.pid)
-    assert call("fcntl", reader, F_GETOWN, 0) == call.task.pid
+    call("fcntl", reader, F_SETOWN, call.task.tgid)
+    assert call("fcntl", reader, F_GETOWN, 0) == call.task.tgid
     call("write", writer, b"x", 1)
     assert queued(call, SIGIO) is None
     call("fcntl", reader, F_SETFL, FASYNC)
@@ -173,8 +173,8 @@ def test_sigio_tells_the_owner_that_bytes_have_come(call: Caller) -> None:
 
 def test_sigio_ends_with_the_file(call: Caller) -> None:
     reader, writer = call.pipe()
-    call("fcntl", reader, F_SETOWN, -call.task.group.process_group.id)
-    assert call("fcntl", reader, F_GETOWN, 0) == -call.task.group.process_group.id
+    call("fcntl", reader, F_SETOWN, -call.task.group.process_group.pid.own_number)
+    assert call("fcntl", reader, F_GETOWN, 0) == -call.task.group.process_group.pid.own_number
     assert call("ioctl", reader, FIOASYNC, pack("<i", 1)) == 0
     queue = call.task.files.file(reader).wait_queues()[0]
     assert len(queue.waiters) == 1
@@ -188,7 +188,11 @@ def test_sigio_ends_with_the_file(call: Caller) -> None:
 def test_owners_by_kind(call: Caller) -> None:
     reader, _ = call.pipe()
     owner = call.space(8)
-    for kind, number in ((0, call.task.tid), (1, call.task.pid), (2, call.task.group.process_group.id)):
+    for kind, number in (
+        (0, call.task.tid),
+        (1, call.task.tgid),
+        (2, call.task.group.process_group.pid.own_number),
+    ):
         call("fcntl", reader, F_SETOWN_EX, pack("<ii", kind, number))
         call("fcntl", reader, F_GETOWN_EX, owner)
         assert unpack("<ii", call.read(owner, 8)) == (kind, number)

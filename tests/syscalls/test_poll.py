@@ -21,6 +21,7 @@ from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING
 from procession.kernel.time.costs import POLLED_FILE_NS
+from tests.kernel.process_ids import pid_numbered
 from tests.syscalls.conftest import END, Caller
 
 SIGUSR1 = 10
@@ -41,7 +42,7 @@ def results(call: Caller, address: int, count: int) -> list[int]:
 def signal(call: Caller) -> None:
     """A signal with a handler is pending."""
     call.handle(SIGUSR1)
-    send_signal(call.kernel, call.task, SigInfo(SIGUSR1, 0, pid=1))
+    send_signal(call.kernel, call.task, SigInfo(SIGUSR1, 0, sender=pid_numbered(1)))
     assert call.task.work & SIGNAL_PENDING
 
 

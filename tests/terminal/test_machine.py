@@ -64,14 +64,15 @@ def test_jobs_are_seen_from_inside_the_kernel(desk: Desk) -> None:
     tty = desk.terminal.slave_tty
     session = command.group.process_group.session
     assert (tty.session, command.group.terminal) == (session, tty)
-    assert tty.foreground == command.group.pid
+    assert tty.foreground is command.group.pid
     desk.type(b"sh -c 'echo re''ady; exec sleep 100'\r")
     desk.wait_for(b"ready\r\n")
-    foreground = desk.machine.kernel.process_groups[tty.foreground]
-    assert [member.leader.command_name for member in foreground.members] in ([b"sh"], [b"sleep"])
+    group = tty.foreground.process_group
+    assert group is not None
+    assert [member.leader.command_name for member in group.members] in ([b"sh"], [b"sleep"])
     desk.type(b"\x03")
     desk.wait_for(b"$ ")
-    assert tty.foreground == command.group.pid
+    assert tty.foreground is command.group.pid
     desk.terminal.resize(33, 99)
     desk.type(b"stty size\r")
     desk.wait_for(b"33 99\r\n")

@@ -49,6 +49,7 @@ from procession.syscalls.parameters import (
     WaitStatus,
 )
 from procession.trace.strace import SystemCallTrace
+from tests.kernel.process_ids import pid_numbered
 
 BASE = 0x10000
 
@@ -325,7 +326,7 @@ def test_a_thread_that_takes_its_leader_s_id(watched: Watched) -> None:
         watched.trace.task_event(task, "clone")
     watched.trace.system_call_entered(thread, call, arguments)
     watched.trace.task_event(watched.task, "exit")
-    thread.tid = watched.task.tid
+    thread = watched.another(watched.task.tid)
     watched.trace.task_event(thread, "supersede", 9)
     watched.trace.system_call_returned(thread, call, arguments, 0)
     assert watched.take().splitlines() == [
@@ -373,8 +374,8 @@ def test_a_value_that_changed_while_others_ran_is_shown_again(watched: Watched) 
 
 def test_signals_and_ends(watched: Watched) -> None:
     trace, task = watched.trace, watched.task
-    trace.task_event(task, "signal", SigInfo(17, 1, pid=8, status=3))
-    trace.task_event(task, "signal", SigInfo(17, 2, pid=8, status=9))
+    trace.task_event(task, "signal", SigInfo(17, 1, sender=pid_numbered(8), status=3))
+    trace.task_event(task, "signal", SigInfo(17, 2, sender=pid_numbered(8), status=9))
     trace.task_event(task, "signal", SigInfo(11, 1, address=0x10))
     trace.task_event(task, "signal", SigInfo(2, 0x80))
     task.exit_code = 11 | 0x80

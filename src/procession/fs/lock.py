@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from procession.fs.accounts import FileAccounts
     from procession.fs.fd_table import FdTable
     from procession.fs.inode import Inode
+    from procession.fs.process_id import ProcessId
 
 F_RDLCK = int(LockType.F_RDLCK)
 F_WRLCK = int(LockType.F_WRLCK)
@@ -26,12 +27,12 @@ class RecordLock:
     file_lock).
 
     `owner` is a table of descriptors, or an open file for an open-file-description lock. `kind` is F_RDLCK
-    or F_WRLCK; `pid` is who took it, -1 for an open file; `file` is the open file by which it was taken.
+    or F_WRLCK; `pid` is who took it, None for an open file; `file` is the open file by which it was taken.
     """
 
     __slots__ = ("end", "file", "kind", "owner", "pid", "start")
 
-    def __init__(self, owner: FdTable | File, pid: int, kind: int, start: int, end: int) -> None:
+    def __init__(self, owner: FdTable | File, pid: ProcessId | None, kind: int, start: int, end: int) -> None:
         self.owner = owner
         self.pid = pid
         self.kind = kind
@@ -70,7 +71,7 @@ class WholeLock(NamedTuple):
     """What flock(2) takes; `pid` is who took it."""
 
     is_exclusive: bool
-    pid: int
+    pid: "ProcessId"  # noqa: UP037
 
 
 class FileLocks:
@@ -296,7 +297,7 @@ def test_lock(file: File, wanted: RecordLock) -> RecordLock | None:
     return locks.conflict(wanted)
 
 
-def flock(file: File, pid: int, *, is_exclusive: bool, is_blocking: bool) -> None:
+def flock(file: File, pid: ProcessId, *, is_exclusive: bool, is_blocking: bool) -> None:
     """Lock a whole file for `file`, or change its lock, which gives up the old one first; `pid` asks for it.
 
     Raises EAGAIN or Sleep. Linux: fs/locks.c, flock_lock_inode.

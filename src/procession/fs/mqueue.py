@@ -89,8 +89,8 @@ class QueueNotice(Protocol):
     signo: int
 
     @property
-    def pid(self) -> int:
-        """The process that asked for it."""
+    def number_seen(self) -> int:
+        """The process that asked for it, as the calling task sees it."""
 
     def is_callers(self) -> bool:
         """Whether that is the calling task's process."""
@@ -352,7 +352,7 @@ class QueueInode(Inode):
     def status(self) -> bytes:
         """What the file holds. Linux: ipc/mqueue.c, mqueue_read_file."""
         notice = self.notice
-        how, signo, pid = (0, 0, 0) if notice is None else (notice.how, notice.signo, notice.pid)
+        how, signo, pid = (0, 0, 0) if notice is None else (notice.how, notice.signo, notice.number_seen)
         return b"QSIZE:%-10d NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n" % (self.byte_count, how, signo, pid)
 
 

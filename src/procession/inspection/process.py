@@ -68,8 +68,12 @@ class ProcessTree(NamedTuple):
 def processes_of(kernel: Kernel) -> list[Process]:
     """All processes, zombies too, in the order of their ids."""
     channels = ChannelMap(kernel)
-    groups = {task.group: None for _, task in sorted(kernel.tasks.items())}
+    groups = {task.group: None for task in kernel.tasks}
     return sorted((_process(channels, group) for group in groups), key=_pid_of)
+
+
+def _id_of(task: Task) -> int:
+    return task.tid
 
 
 def _pid_of(process: Process) -> int:
@@ -93,10 +97,10 @@ def _process(channels: ChannelMap, group: ThreadGroup) -> Process:
         waits_for = f"{wait.call}: {wait.what}"
     has_ended = living is None
     return Process(
-        group.pid,
-        0 if leader.parent is None else leader.parent.pid,
-        group.process_group.id,
-        group.process_group.session.id,
+        leader.tgid,
+        0 if leader.parent is None else leader.parent.tgid,
+        group.process_group.pid.global_number,
+        group.process_group.session.pid.global_number,
         leader.command_name.decode(errors="replace"),
         arguments,
         leader.state,
@@ -131,19 +135,19 @@ def process_table(kernel: Kernel) -> str:
     """A line for each task: ids, state, processor time, name, and what it waits for."""
     channels = ChannelMap(kernel)
     lines = [f"{'PID':>5} {'TID':>5} {'PPID':>5} S {'TIME':>8} COMMAND"]
-    for _, task in sorted(kernel.tasks.items()):
+    for task in sorted(kernel.tasks, key=_id_of):
         lines.append(_task_line(channels, task))
     return "\n".join(lines)
 
 
 def _task_line(channels: ChannelMap, task: Task) -> str:
-    parent_pid = 0 if task.parent is None else task.parent.pid
+    parent_pid = 0 if task.parent is None else task.parent.tgid
     seconds = (task.times.user_ns + task.times.system_ns) / _NS_PER_S
-    line = f"{task.pid:>5} {task.tid:>5} {parent_pid:>5} {LETTERS[task.state]} {seconds:8.3f} "
+    line = f"{task.tgid:>5} {task.tid:>5} {parent_pid:>5} {LETTERS[task.state]} {seconds:8.3f} "
     line += task.command_name.decode(errors="backslashreplace")
     if TaskState.INTERRUPTIBLE <= task.state <= TaskState.TRACED:
         wait = describe_wait(channels, task)
         line += f"  {wait.call}: waits for {wait.what}"
     elif task.state is TaskState.ZOMBIE and task.parent is not None:
-        line += f"  waits for process {task.parent.pid} to reap it"
+        line += f"  waits for process {task.parent.tgid} to reap it"
     return "".join(character if character.isprintable() else "?" for character in line)

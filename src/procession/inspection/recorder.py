@@ -61,7 +61,9 @@ class EventRecorder:
         if self._wants(SystemCallEntered):
             plain = tuple(map(_plain, arguments))
             self.take(
-                SystemCallEntered(self.kernel.clock.now_ns, task.tid, task.pid, call.number, call.name, plain)
+                SystemCallEntered(
+                    self.kernel.clock.now_ns, task.tid, task.tgid, call.number, call.name, plain
+                )
             )
 
     def system_call_returned(
@@ -75,7 +77,7 @@ class EventRecorder:
         """See `Observer`."""
         name = name_of(number)
         if self._wants(SystemCallEntered):
-            self.take(SystemCallEntered(self.kernel.clock.now_ns, task.tid, task.pid, number, name, ()))
+            self.take(SystemCallEntered(self.kernel.clock.now_ns, task.tid, task.tgid, number, name, ()))
         if self._wants(SystemCallReturned):
             self._returned(task, number, name, ENOSYS("it isn't built"))
 
@@ -86,7 +88,7 @@ class EventRecorder:
         assert isinstance(result, int)
         self.take(
             SystemCallReturned(
-                self.kernel.clock.now_ns, task.tid, task.pid, number, name, result, error, reason
+                self.kernel.clock.now_ns, task.tid, task.tgid, number, name, result, error, reason
             )
         )
 
@@ -99,7 +101,7 @@ class EventRecorder:
                 self.take(event)
 
     def _head(self, task: Task) -> tuple[int, int, int]:
-        return self.kernel.clock.now_ns, task.tid, task.pid
+        return self.kernel.clock.now_ns, task.tid, task.tgid
 
     @property
     def _running_tid(self) -> int:
@@ -134,7 +136,7 @@ class EventRecorder:
     def _clone(self, task: Task, _detail: Any) -> Event:
         parent = task.parent
         return Cloned(
-            *self._head(task), self._running_tid, 0 if parent is None else parent.pid, not task.is_leader
+            *self._head(task), self._running_tid, 0 if parent is None else parent.tgid, not task.is_leader
         )
 
     def _exec(self, task: Task, _detail: Any) -> Event:

@@ -19,7 +19,7 @@ from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURC
 from procession.kernel.security.seccomp import inherit_seccomp
 from procession.kernel.session import join_process_group
 from procession.kernel.signal.pending import PendingSignals
-from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup, Tid
+from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup
 
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
@@ -63,7 +63,7 @@ class CloneArguments(NamedTuple):
     kernel_clone_args).
 
     `stack` is the child's stack pointer, 0 for the parent's; `tls` its fs base with CLONE_SETTLS;
-    `set_tid` the id that it asks for.
+    `set_tid` the ids that it asks for, its own namespace's first.
     """
 
     flags: int
@@ -72,7 +72,7 @@ class CloneArguments(NamedTuple):
     tls: int = 0
     parent_tid: int = 0
     child_tid: int = 0
-    set_tid: int = 0
+    set_tid: tuple[int, ...] = ()
 
 
 def check_flags(flags: int) -> None:
@@ -155,8 +155,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         and not credentials.has_capability(CAP_SYS_ADMIN)
     ):
         raise EAGAIN("RLIMIT_NPROC")
-    if len(kernel.tasks) >= kernel.pids.task_limit:
-        raise EAGAIN(f"{kernel.pids.task_limit} tasks, which is all that there may be")
+    if len(kernel.tasks) >= kernel.task_limit:
+        raise EAGAIN(f"{kernel.task_limit} tasks, which is all that there may be")
     check_fork(parent)
     if flags & CLONE_SETTLS and arguments.tls >= USER_END:
         # Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64.
@@ -177,7 +177,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
             files.put()
         raise ENOMEM("no frames for the page tables, or for a table of descriptors") from None
     try:
-        tid = _choose_tid(kernel, arguments.set_tid)
+        pid = parent.namespaces.pid_for_children.allocate(arguments.set_tid, credentials)
     except Errno:
         account.uncharge(TASK, size)
         mm.put()
@@ -185,7 +185,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
             files.put()
         raise
 
-    task = Task(kernel, tid, kernel.registers_of(parent).copy())
+    task = Task(kernel, pid, kernel.registers_of(parent).copy())
     registers = task.registers
     set_register(registers.general, RAX, 0)
     if arguments.stack:
@@ -227,27 +227,16 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         _join_thread_group(task, parent)
     else:
         _start_thread_group(kernel, task, parent, arguments)
-    kernel.tasks[tid] = task
+    pid.task = task
+    kernel.tasks[task] = None
     kernel.total_forks += 1
     if flags & CLONE_PARENT_SETTID:
-        store_tid(parent, arguments.parent_tid, tid)
+        store_tid(parent, arguments.parent_tid, pid.number_in(parent.pid_namespace))
     if flags & CLONE_CHILD_SETTID:
-        store_tid(task, arguments.child_tid, tid)
+        store_tid(task, arguments.child_tid, pid.own_number)
     if kernel.observer is not None:
         kernel.observer.task_event(task, CLONE)
     return task
-
-
-def _choose_tid(kernel: Kernel, wanted: int) -> Tid:
-    if not wanted:
-        return kernel.pids.allocate()
-    from procession.abi.errno import EEXIST
-
-    if not 0 < wanted < kernel.pids.pid_max:
-        raise EINVAL("set_tid out of range")
-    if wanted in kernel.tasks or wanted in kernel.process_groups or wanted in kernel.sessions:
-        raise EEXIST(f"{wanted} is in use")
-    return Tid(wanted)
 
 
 def _join_thread_group(task: Task, parent: Task) -> None:
@@ -266,7 +255,7 @@ def _join_thread_group(task: Task, parent: Task) -> None:
 def _start_thread_group(kernel: Kernel, task: Task, parent: Task, arguments: CloneArguments) -> None:
     flags = arguments.flags
     old = parent.group
-    group = ThreadGroup(task.tid)
+    group = ThreadGroup(task.thread_pid)
     group.leader = task
     group.threads = [task]
     task.group = group

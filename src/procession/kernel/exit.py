@@ -180,7 +180,7 @@ def _forget_original_parent(kernel: Kernel, task: Task) -> None:
         for thread in child.group.threads:
             if thread.parent_death_signal and thread.state not in _ENDED:
                 # Linux sends it to the process, whichever thread asked for it.
-                info = SigInfo(thread.parent_death_signal, 0, pid=task.pid, uid=task.credentials.uid)
+                info = SigInfo(thread.parent_death_signal, 0, sender=task.group.pid, uid=task.credentials.uid)
                 send_group_signal(kernel, child.group, info)
         if reaper is None:
             # The machine's init has ended and everything else is being killed: nobody waits any more.
@@ -214,7 +214,8 @@ def release_task(kernel: Kernel, task: Task) -> None:
     group = task.group
     set_state(task, TaskState.DEAD)
     group.exit_queue.wake_all()
-    del kernel.tasks[task.tid]
+    pid = task.thread_pid
+    del kernel.tasks[task]
     task.credentials.user.process_count -= 1
     task.pending.clear()
     size = TASK_BYTES - STACK_BYTES
@@ -233,13 +234,15 @@ def release_task(kernel: Kernel, task: Task) -> None:
         group.threads.remove(task)
     if task.views is not None:
         task.leave_views()
+    pid.task = None
+    pid.free_if_unused()
     if kernel.observer is not None:
         kernel.observer.task_event(task, REAP)
 
 
 def end_machine(kernel: Kernel, task: Task) -> None:
     """Init has ended: everything else is killed (Linux would panic; a pid namespace does this)."""
-    for other in list(kernel.tasks.values()):
+    for other in list(kernel.tasks):
         if other.group is not task.group and other.is_leader:
             send_group_signal(kernel, other.group, SigInfo(9, 0x80))
 
@@ -249,16 +252,18 @@ def replace_leader(task: Task) -> None:
     group = task.group
     leader = group.leader
     kernel = task.kernel
-    old_tid = task.tid
-    del kernel.tasks[old_tid]
+    old_pid = task.thread_pid
+    del kernel.tasks[leader]
     set_state(leader, TaskState.DEAD)
     leader.credentials.user.process_count -= 1
     leader.pending.clear()
     leader.leave_views()
     task.leave_views()
     kernel.memory.account.uncharge(TASK, TASK_BYTES - STACK_BYTES)
-    task.tid = leader.tid
-    kernel.tasks[task.tid] = task
+    pid = task.thread_pid = leader.thread_pid
+    pid.task = task
+    old_pid.task = None
+    old_pid.free_if_unused()
     group.times.add(leader.times)
     group.io.add(leader.io)
     group.threads.remove(leader)
@@ -273,4 +278,4 @@ def replace_leader(task: Task) -> None:
         parent.children.clear()
         parent.children.update(dict.fromkeys(siblings))
     if kernel.observer is not None:
-        kernel.observer.task_event(task, SUPERSEDE, old_tid)
+        kernel.observer.task_event(task, SUPERSEDE, old_pid.global_number)

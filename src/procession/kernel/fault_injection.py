@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, ENFILE
 from procession.fs.accounts import FileAccounts
-from procession.kernel.pid import PidAllocator
-from procession.kernel.task import Tid
+from procession.fs.namespace import PID_NUMBER
+from procession.kernel.namespaces.pid import PidNamespace
 
 if TYPE_CHECKING:
     from procession.hardware.fault_injection import FaultInjector
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 
-class FailingPids(PidAllocator):
-    """Process ids that an injector may refuse."""
+class FailingPids(PidNamespace):
+    """The machine's first pid namespace, whose ids an injector may refuse."""
 
     __slots__ = ("injector",)
 
     def __init__(self, kernel: Kernel, injector: FaultInjector) -> None:
-        super().__init__(kernel)
+        super().__init__(kernel.vfs.namespaces, kernel.vfs.init_user_namespace, None, PID_NUMBER)
         self.injector = injector
 
-    def allocate(self) -> Tid:
+    def next_number(self) -> int:
         """As always, or EAGAIN."""
         if self.injector.refuses("pid"):
             raise EAGAIN("refused on purpose")
-        return super().allocate()
+        return super().next_number()
 
 
 class FailingAccounts(FileAccounts):
@@ -49,5 +49,5 @@ class FailingAccounts(FileAccounts):
 
 def inject_failures(kernel: Kernel, injector: FaultInjector) -> None:
     """Put `injector` between a kernel that has no tasks or open files yet and what gives it ids and files."""
-    kernel.pids = FailingPids(kernel, injector)
+    kernel.init_pid_namespace = FailingPids(kernel, injector)
     kernel.vfs.accounts = FailingAccounts(kernel.memory.account, injector)

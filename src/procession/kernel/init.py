@@ -70,12 +70,12 @@ def make_process(kernel: Kernel, credentials: Credentials) -> Task:
     limits = Limits()
     mm = MemoryDescriptor(kernel.memory, limits)
     try:
-        tid = kernel.pids.allocate()
+        pid = kernel.init_pid_namespace.allocate()
     except EAGAIN:
         mm.put()
         raise
-    task = Task(kernel, tid, Registers())
-    group = ThreadGroup(task.tid)
+    task = Task(kernel, pid, Registers())
+    group = ThreadGroup(pid)
     group.leader = task
     group.threads = [task]
     group.handlers = SignalHandlers()
@@ -91,10 +91,11 @@ def make_process(kernel: Kernel, credentials: Credentials) -> Task:
     task.fs = FsContext(task.namespaces.mounts.root_path)
     task.alternate_stack = (0, 0, 0)
     task.mm = mm
-    create_session(kernel, group)
+    create_session(group)
     # Nothing would be gained if the few that are made so could fail here.
     kernel.memory.account.charge_always(TASK, TASK_BYTES + GROUP_BYTES)
-    kernel.tasks[task.tid] = task
+    pid.task = task
+    kernel.tasks[task] = None
     return task
 
 

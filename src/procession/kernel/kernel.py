@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from procession.kernel.dump.core_pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
-from procession.kernel.pid import PidAllocator
 from procession.kernel.program.binary_format import BinaryFormats
 from procession.kernel.program.elf import ProgramHeaders
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
@@ -23,11 +22,15 @@ if TYPE_CHECKING:
     from procession.hardware.physical_memory import PhysicalMemory
     from procession.hardware.registers import Registers
     from procession.kernel.decider import Decider
+    from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.observer import Observer
-    from procession.kernel.session import ProcessGroup, Session
-    from procession.kernel.task import Task, ThreadGroup, Tid
+    from procession.kernel.task import Task, ThreadGroup
     from procession.mm.address_space import MemoryDescriptor
+
+
+MAXIMUM_TASKS = 63_000
+"""kernel.threads-max."""
 
 
 class Kernel:
@@ -35,7 +38,9 @@ class Kernel:
 
     `current` is the running task and `live` the task whose registers are in the processor: they differ
     only while the kernel is switching. `is_saved` says that the live registers are in `live.registers` too,
-    since the last trap. `init_namespaces` are those that the machine starts with (Linux: kernel/nsproxy.c,
+    since the last trap. `tasks` are all that there are, zombies included, in the order of their making;
+    `task_limit` is how many there may be at once: kernel.threads-max, or less where something contains the
+    machine. `init_namespaces` are those that the machine starts with (Linux: kernel/nsproxy.c,
     init_nsproxy). `call_work` says what is done for each system call of the live task beside the call
     itself, 0 for nothing: it's observed, or filtered. It, `cpu` and `observer` are outside the machine's
     state: the engine, and whoever watches.
@@ -57,6 +62,7 @@ class Kernel:
         "futexes",
         "init",
         "init_namespaces",
+        "init_pid_namespace",
         "is_saved",
         "live",
         "load",
@@ -64,12 +70,10 @@ class Kernel:
         "observer",
         "oom_kill_count",
         "oom_victim",
-        "pids",
-        "process_groups",
         "program_headers",
         "scheduler",
         "seccomp_logged",
-        "sessions",
+        "task_limit",
         "tasks",
         "timers",
         "total_forks",
@@ -96,13 +100,12 @@ class Kernel:
         self.clock = Clock(cpu, epoch_ns)
         self.scheduler = Scheduler(self, processor_count)
         self.timers = TimerQueue(self)
-        self.pids = PidAllocator(self)
         self.futexes = FutexTable()
-        self.tasks: dict[Tid, Task] = {}
-        self.process_groups: dict[int, ProcessGroup] = {}
-        self.sessions: dict[int, Session] = {}
+        self.tasks: dict[Task, None] = {}
+        self.task_limit = MAXIMUM_TASKS
         self.vfs: Vfs
         self.init_namespaces: NsProxy
+        self.init_pid_namespace: PidNamespace
         self.core = CoreSettings()
         self.load = LoadAverages()
         self.init: ThreadGroup | None = None
@@ -136,6 +139,12 @@ class Kernel:
         """Those of the running task; the machine's first while none runs, as when somebody looks at it."""
         current = self.current
         return self.init_namespaces if current is None else current.namespaces
+
+    @property
+    def seen_pid_namespace(self) -> PidNamespace:
+        """That of the running task; the machine's first while none runs."""
+        current = self.current
+        return self.init_pid_namespace if current is None else current.pid_namespace
 
     # The processor
 

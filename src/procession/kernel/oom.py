@@ -77,7 +77,7 @@ def out_of_memory(kernel: Kernel) -> None:
         return
     victim: Task | None = None
     worst = 0
-    for leader in kernel.tasks.values():
+    for leader in kernel.tasks:
         group = leader.group
         if not leader.is_leader or group is kernel.init:
             continue
@@ -117,7 +117,7 @@ def _kill_process(kernel: Kernel, victim: Task) -> None:
         kernel.observer.task_event(victim, OOM_KILL)
     victim.group.flags &= ~SIGNAL_UNKILLABLE
     send_group_signal(kernel, victim.group, SigInfo(_SIGKILL, _SI_KERNEL))
-    tasks = kernel.tasks.values()
+    tasks = kernel.tasks
     sharers = [task.group for task in tasks if task.mm is victim.mm and task.state not in _GONE]
     for group in dict.fromkeys(sharers):
         if group is not victim.group and group is not kernel.init:

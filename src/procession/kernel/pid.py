@@ -1,52 +1,89 @@
-"""Process ids: given in a cycle, and not again while a task, group or session bears one."""
+"""Process ids: an object for each, with a number in every pid namespace in which it's seen."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EAGAIN
-from procession.kernel.task import Tid
-
 if TYPE_CHECKING:
-    from procession.kernel.kernel import Kernel
-
-PID_MAX = 32768
-"""kernel.pid_max as Linux sets it for a machine of up to 32 processors."""
-RESERVED_PIDS = 300
-"""After the first time round, ids below this are left alone (Linux: include/linux/pid.h, RESERVED_PIDS)."""
-MAXIMUM_TASKS = 63_000
-"""kernel.threads-max."""
+    from procession.kernel.namespaces.pid import PidNamespace
+    from procession.kernel.session import ProcessGroup, Session
+    from procession.kernel.task import Task
 
 
-class PidAllocator:
-    """Gives the ids of one machine (Linux: kernel/pid.c, alloc_pid).
+class Pid:
+    """What names a task, a thread group, a process group and a session.
 
-    `pid_max` is the first id that isn't given. `task_limit` is how many tasks there may be at once, zombies
-    included: kernel.threads-max, or less where something contains the machine (a cgroup's pids.max).
+    Linux: include/linux/pid.h, struct pid.
+
+    `namespace` is the one that it was made in, and `numbers` has its number there as the last, after those
+    in the namespaces around it from the machine's first on. `task` bears it, a zombie too; the thread group
+    that it names is that of `task`, if that is the leader. A number is free again when the object names
+    nothing any more.
+
+    A number is looked up by `find_pid` and said by `number_in`, and it's said only when it's given to
+    somebody, in that reader's namespace.
     """
 
-    __slots__ = ("kernel", "last", "pid_max", "task_limit")
+    __slots__ = ("namespace", "numbers", "process_group", "session", "task")
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
-        self.last = 0
-        self.pid_max = PID_MAX
-        self.task_limit = MAXIMUM_TASKS
+    def __init__(self, namespace: PidNamespace, numbers: tuple[int, ...]) -> None:
+        self.namespace = namespace
+        self.numbers = numbers
+        self.task: Task | None = None
+        self.process_group: ProcessGroup | None = None
+        self.session: Session | None = None
 
-    def allocate(self) -> Tid:
-        """The next free id. Raises EAGAIN when all are in use.
+    def number_in(self, namespace: PidNamespace) -> int:
+        """Its number in `namespace`, 0 if it isn't seen there. Linux: kernel/pid.c, pid_nr_ns."""
+        ancestry = self.namespace.ancestry
+        level = namespace.level
+        return self.numbers[level] if level < len(ancestry) and ancestry[level] is namespace else 0
 
-        An id stays in use while a task, zombies included, has it, or a process group or session is named by
-        it. The caller publishes a task with it before it asks for another.
-        """
-        kernel = self.kernel
-        tasks, groups, sessions = kernel.tasks, kernel.process_groups, kernel.sessions
-        number = self.last + 1
-        for _ in range(self.pid_max):
-            if number >= self.pid_max:
-                number = RESERVED_PIDS
-            if number not in tasks and number not in groups and number not in sessions:
-                self.last = number
-                return Tid(number)
-            number += 1
-        raise EAGAIN("every process id is in use")
+    def numbers_from(self, namespace: PidNamespace) -> tuple[int, ...]:
+        """Its numbers in `namespace` and in those below, down to its own; none if it isn't seen there."""
+        return self.numbers[namespace.level :] if self.number_in(namespace) else ()
+
+    @property
+    def own_number(self) -> int:
+        """Its number in the namespace that it was made in, which is its bearer's."""
+        return self.numbers[-1]
+
+    @property
+    def global_number(self) -> int:
+        """Its number in the machine's first namespace, for who watches the machine from outside."""
+        return self.numbers[0]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the machine's init's (in Linux, is_global_init)."""
+        return self.numbers[0] == 1
+
+    def free_if_unused(self) -> None:
+        """It names one thing less: after the last its numbers are free. Linux: kernel/pid.c, free_pid."""
+        if self.task is None and self.process_group is None and self.session is None:
+            namespace = self.namespace
+            for level, number in zip(namespace.ancestry, self.numbers, strict=True):
+                del level.by_number[number]
+            namespace.pid_freed()
+
+    def __repr__(self) -> str:
+        return f"<Pid {'/'.join(map(str, self.numbers))}>"
+
+
+def number_of(pid: Pid | None, namespace: PidNamespace) -> int:
+    """The number of `pid` in `namespace`, 0 for none."""
+    return 0 if pid is None else pid.number_in(namespace)
+
+
+def find_pid(namespace: PidNamespace, number: int) -> Pid | None:
+    """What has `number` in `namespace`; None if nothing has. Linux: kernel/pid.c, find_pid_ns."""
+    return namespace.by_number.get(number)
+
+
+def find_task(namespace: PidNamespace, number: int) -> Task | None:
+    """The task, zombies included, that has `number` in `namespace`.
+
+    Linux: kernel/pid.c, find_task_by_pid_ns.
+    """
+    pid = namespace.by_number.get(number)
+    return None if pid is None else pid.task

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EBADF, EINVAL
+from procession.abi.errno import EBADF, EINVAL, ESRCH
 from procession.abi.pidfd import PidfdFlag
 from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_PATH, O_RDWR, POLLHUP, POLLIN, POLLRDNORM, File
+from procession.kernel.pid import find_task
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -23,46 +24,42 @@ class PidFile(File):
     """An open pidfd. It can be polled: what it stands for has ended when it's readable, and was reaped when
     it's hung up (Linux: fs/pidfs.c, pidfd_poll).
 
-    It stands for the process `group` or, with PIDFD_THREAD, for its thread `thread`.
+    It stands for what `pid` names: the process, whose threads are in `group`, or with PIDFD_THREAD the
+    thread.
     """
 
-    __slots__ = ("group", "thread", "thread_id")
+    __slots__ = ("group", "kernel", "pid")
 
     has_read: ClassVar[bool] = False
     has_write: ClassVar[bool] = False
 
-    def __init__(
-        self, kernel: Kernel, group: ThreadGroup, flags: int, opener: Task, thread: Task | None = None
-    ) -> None:
+    def __init__(self, kernel: Kernel, target: Task, flags: int, opener: Task) -> None:
         path = anonymous_path(kernel.vfs, "[pidfd]")
         super().__init__(path, O_RDWR | flags & O_NONBLOCK, opener.credentials)
+        self.kernel = kernel
         self.flags |= flags & PIDFD_THREAD
-        self.stand_for(group, thread)
+        self.stand_for(target)
 
-    def stand_for(self, group: ThreadGroup, thread: Task | None) -> None:
-        """From now on."""
-        self.group = group
-        self.thread = thread
-        self.thread_id = 0 if thread is None else thread.tid
+    def stand_for(self, target: Task) -> None:
+        """For that thread or its process, from now on."""
+        self.group = target.group
+        self.pid = target.thread_pid if self.is_thread else target.group.pid
+
+    @property
+    def is_thread(self) -> bool:
+        """Whether it's for a thread alone."""
+        return bool(self.flags & PIDFD_THREAD)
 
     @property
     def target(self) -> Task | None:
-        """The thread, or the leader of the process, that has the id still; None if it was reaped."""
-        leader = self.group.leader
-        task = self.thread or leader
-        if task is not leader and task.tid != self.thread_id:
-            # It has executed a program, and is its process's leader now.
-            return None
-        if task.state is TaskState.DEAD and self.thread_id == leader.tid:
-            # The leader has gone, and another thread that executed a program has its place.
-            task = leader
-        return None if task.state is TaskState.DEAD else task
+        """The thread, or the leader of the process, that has the id; None if nobody has it any more."""
+        return self.pid.task
 
     @property
     def has_ended(self) -> bool:
         """Whether the thread has, or every thread of the process."""
         target = self.target
-        if self.thread is not None:
+        if self.is_thread:
             return target is None or target.state in _ENDED
         group = self.group
         return len(group.threads) <= 1 and group.leader.state in _ENDED
@@ -76,9 +73,12 @@ class PidFile(File):
         return (self.group.exit_queue,)
 
     def show_details(self) -> bytes:
-        target = self.target
-        number = -1 if target is None else target.tid
-        return b"Pid:\t%d\nNSpid:\t%d\n" % (number, number)
+        """Linux: fs/pidfs.c, pidfd_show_fdinfo."""
+        if self.target is None:
+            return b"Pid:\t-1\nNSpid:\t-1\n"
+        namespace = self.kernel.seen_pid_namespace
+        inner = b"".join(b"\t%d" % number for number in self.pid.numbers_from(namespace)) or b"\t0"
+        return b"Pid:\t%d\nNSpid:%s\n" % (self.pid.number_in(namespace), inner)
 
 
 def signalled_by(task: Task, fd: int) -> tuple[ThreadGroup, PidFile | None]:
@@ -106,16 +106,13 @@ def pid_file_of(task: Task, fd: int) -> PidFile:
     return file
 
 
-def task_for_pidfd(kernel: Kernel, pid: int, *, is_thread: bool) -> Task:
-    """The thread `pid`, or the leader of the process, for a new pidfd. Raises EINVAL, ESRCH."""
-    from procession.abi.errno import ESRCH
-
-    if pid <= 0:
+def task_for_pidfd(opener: Task, number: int, *, is_thread: bool) -> Task:
+    """The thread `number`, or the leader of the process, for a new pidfd. Raises EINVAL, ESRCH."""
+    if number <= 0:
         raise EINVAL("a process id is above 0")
-    task = kernel.tasks.get(pid)  # type: ignore[call-overload]
-    if task is None:
-        raise ESRCH(f"no process {pid}")
-    found: Task = task
+    found = find_task(opener.pid_namespace, number)
+    if found is None:
+        raise ESRCH(f"no process {number}")
     if not found.is_leader and not is_thread:
-        raise EINVAL(f"{pid} is a thread's id and not its process's")
+        raise EINVAL(f"{number} is a thread's id and not its process's")
     return found

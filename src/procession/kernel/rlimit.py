@@ -105,4 +105,4 @@ def check_limit_access(task: Task, target: Task) -> None:
     ):
         return
     if not mine.has_capability(CAP_SYS_RESOURCE):
-        raise EPERM(f"process {target.pid} is another user's")
+        raise EPERM(f"process {target.tgid} is another user's")

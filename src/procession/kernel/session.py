@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
-from procession.kernel.task import SIGNAL_STOP_STOPPED, Tid
+from procession.kernel.pid import find_pid
+from procession.kernel.task import SIGNAL_STOP_STOPPED
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
+    from procession.kernel.pid import Pid
     from procession.kernel.task import Task, ThreadGroup
 
 _GONE = (TaskState.ZOMBIE, TaskState.DEAD)
@@ -26,16 +28,16 @@ class Session:
     its terminal when that was hung up.
     """
 
-    __slots__ = ("groups", "id", "leader", "lost_foreground")
+    __slots__ = ("groups", "leader", "lost_foreground", "pid")
 
-    def __init__(self, id: int, leader: ThreadGroup | None) -> None:
-        self.id = id
+    def __init__(self, pid: Pid, leader: ThreadGroup | None) -> None:
+        self.pid = pid
         self.leader = leader
         self.groups: dict[ProcessGroup, None] = {}
         self.lost_foreground: ProcessGroup | None = None
 
     def __repr__(self) -> str:
-        return f"<Session {self.id}>"
+        return f"<Session {self.pid.global_number}>"
 
 
 class ProcessGroup:
@@ -44,15 +46,15 @@ class ProcessGroup:
     `members` holds the processes in the order in which they joined, zombies included.
     """
 
-    __slots__ = ("id", "members", "session")
+    __slots__ = ("members", "pid", "session")
 
-    def __init__(self, id: int, session: Session) -> None:
-        self.id = id
+    def __init__(self, pid: Pid, session: Session) -> None:
+        self.pid = pid
         self.session = session
         self.members: dict[ThreadGroup, None] = {}
 
     def __repr__(self) -> str:
-        return f"<ProcessGroup {self.id} of session {self.session.id}>"
+        return f"<ProcessGroup {self.pid.global_number} of session {self.session.pid.global_number}>"
 
 
 def is_session_leader(thread_group: ThreadGroup) -> bool:
@@ -60,15 +62,14 @@ def is_session_leader(thread_group: ThreadGroup) -> bool:
     return thread_group.process_group.session.leader is thread_group
 
 
-def create_session(kernel: Kernel, thread_group: ThreadGroup) -> Session:
+def create_session(thread_group: ThreadGroup) -> Session:
     """Put a process that is in no process group in a group and a session of its own, with its own id.
 
     Linux: kernel/sys.c, set_special_pids.
     """
-    session = Session(thread_group.pid, thread_group)
-    group = ProcessGroup(thread_group.pid, session)
-    kernel.sessions[session.id] = session
-    kernel.process_groups[group.id] = group
+    pid = thread_group.pid
+    session = pid.session = Session(pid, thread_group)
+    group = pid.process_group = ProcessGroup(pid, session)
     session.groups[group] = None
     join_process_group(thread_group, group)
     return session
@@ -86,16 +87,17 @@ def leave_process_group(thread_group: ThreadGroup) -> None:
     Empty groups and sessions go, and only then may their ids be given to new tasks. `process_group` stays
     set for whoever looks at a dead process. Linux: kernel/pid.c, detach_pid.
     """
-    kernel = thread_group.leader.kernel
     group = thread_group.process_group
     group.members.pop(thread_group, None)
     session = group.session
     if not group.members:
         session.groups.pop(group, None)
-        if kernel.process_groups.get(group.id) is group:
-            del kernel.process_groups[group.id]
-        if not session.groups and kernel.sessions.get(session.id) is session:
-            del kernel.sessions[session.id]
+        group.pid.process_group = None
+        if not session.groups:
+            session.pid.session = None
+            if session.pid is not group.pid:
+                session.pid.free_if_unused()
+        group.pid.free_if_unused()
 
 
 def forget_session_leader(thread_group: ThreadGroup) -> None:
@@ -107,14 +109,15 @@ def forget_session_leader(thread_group: ThreadGroup) -> None:
 
 def set_process_group(task: Task, pid: int, pgid: int) -> None:
     """setpgid(2). Raises EINVAL, ESRCH, EPERM and EACCES. Linux: kernel/sys.c, SYSCALL_DEFINE2(setpgid)."""
-    kernel = task.kernel
+    namespace = task.pid_namespace
     caller = task.group
-    pid = pid or caller.pid
+    pid = pid or caller.pid.own_number
     pgid = pgid or pid
     if pgid < 0:
         raise EINVAL("a negative process group")
-    target = kernel.tasks.get(Tid(pid))
-    if target is None:
+    named = find_pid(namespace, pid)
+    target = named.task if named is not None else None
+    if named is None or target is None:
         raise ESRCH(f"no process {pid}")
     group = target.group
     if group.leader is not target:
@@ -129,14 +132,14 @@ def set_process_group(task: Task, pid: int, pgid: int) -> None:
         raise ESRCH(f"process {pid} is neither the caller nor its child")
     if is_session_leader(group):
         raise EPERM(f"process {pid} leads a session")
-    destination = kernel.process_groups.get(pgid)
+    wanted = named if pgid == pid else find_pid(namespace, pgid)
+    destination = wanted.process_group if wanted is not None else None
     if pgid != pid and (destination is None or destination.session is not session):
         raise EPERM(f"no process group {pgid} in the session")
     if group.process_group is destination:
         return
     if destination is None:
-        destination = ProcessGroup(pgid, session)
-        kernel.process_groups[pgid] = destination
+        destination = named.process_group = ProcessGroup(named, session)
         session.groups[destination] = None
     leave_process_group(group)
     join_process_group(group, destination)
@@ -144,15 +147,14 @@ def set_process_group(task: Task, pid: int, pgid: int) -> None:
 
 def start_session(task: Task) -> int:
     """setsid(2): the new session's id. Raises EPERM. Linux: kernel/sys.c, ksys_setsid."""
-    kernel = task.kernel
     group = task.group
     if is_session_leader(group):
         raise EPERM("the caller already leads a session")
-    if group.pid in kernel.process_groups:
-        raise EPERM(f"there is a process group {group.pid}")
+    if group.pid.process_group is not None:
+        raise EPERM(f"there is a process group {group.pid.global_number}")
     leave_process_group(group)
     group.terminal = None
-    return create_session(kernel, group).id
+    return create_session(group).pid.own_number
 
 
 def is_orphaned_process_group(process_group: ProcessGroup, leaving: ThreadGroup | None = None) -> bool:
@@ -167,7 +169,7 @@ def is_orphaned_process_group(process_group: ProcessGroup, leaving: ThreadGroup 
         if member is leaving or (leader.state in _GONE and len(member.threads) <= 1):
             continue
         parent = leader.parent
-        if parent is None or parent.group.pid == 1:
+        if parent is None or parent.group.pid.is_first:
             continue
         other = parent.group.process_group
         if other is not process_group and other.session is session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NewType, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.io_accounting import IoCounts
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from procession.kernel.dump.coredump import CoreDump
     from procession.kernel.ipc.sem_undo import UndoList
     from procession.kernel.kernel import Kernel
+    from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.namespaces.proxy import NsProxy
+    from procession.kernel.pid import Pid
     from procession.kernel.rlimit import Limits
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.security.seccomp import SeccompFilter
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from procession.kernel.signal.handlers import SignalHandlers
     from procession.kernel.signal.pending import PendingSignals
     from procession.mm.address_space import MemoryDescriptor
-
-Tid = NewType("Tid", int)
 
 # Why a task may not simply go on in user mode (in Linux, thread_info flags).
 NEED_RESCHED = 1
@@ -226,7 +226,7 @@ class Task:
         "sleep_timer",
         "start_time_ns",
         "state",
-        "tid",
+        "thread_pid",
         "times",
         "timer_slack_ns",
         "vfork_queue",
@@ -235,9 +235,9 @@ class Task:
         "zombies",
     )
 
-    def __init__(self, kernel: Kernel, tid: Tid, registers: Registers) -> None:
+    def __init__(self, kernel: Kernel, pid: Pid, registers: Registers) -> None:
         self.kernel = kernel
-        self.tid = tid
+        self.thread_pid = pid
         self.registers = registers
         self.state = TaskState.NEW
         self.work = 0
@@ -317,9 +317,19 @@ class Task:
         return self.state is TaskState.ZOMBIE and len(self.group.threads) == 1
 
     @property
-    def pid(self) -> int:
-        """What getpid(2) returns: the thread group's id."""
-        return self.group.pid
+    def pid_namespace(self) -> PidNamespace:
+        """Where it looks up and is told process ids (Linux: kernel/pid.c, task_active_pid_ns)."""
+        return self.thread_pid.namespace
+
+    @property
+    def tid(self) -> int:
+        """Its id in the machine's first pid namespace, for who watches the machine from outside."""
+        return self.thread_pid.numbers[0]
+
+    @property
+    def tgid(self) -> int:
+        """The id of its process, as `tid`."""
+        return self.group.pid.numbers[0]
 
     @property
     def is_leader(self) -> bool:
@@ -417,7 +427,7 @@ class ThreadGroup:
         "wait_queue",
     )
 
-    def __init__(self, pid: Tid) -> None:
+    def __init__(self, pid: Pid) -> None:
         self.pid = pid
         self.leader: Task
         self.threads: list[Task] = []

@@ -10,6 +10,7 @@ from procession.abi.signals import SIG_IGN
 from procession.abi.word import pack_u32
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.tty import SIGTTIN, SIGTTOU, Tty, TtyFile
+from procession.kernel.pid import find_pid, number_of
 from procession.kernel.session import (
     Session,
     is_orphaned_process_group,
@@ -18,11 +19,12 @@ from procession.kernel.session import (
 )
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_KERNEL, SI_USER, SigInfo
-from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup, Tid
+from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
     from procession.kernel.kernel import Kernel
+    from procession.kernel.pid import Pid
     from procession.kernel.session import ProcessGroup
 
 _SIGHUP, _SIGCONT = 1, 18
@@ -90,8 +92,7 @@ class TerminalJobs:
 
     def foreground_group(self, tty: Tty) -> ProcessGroup | None:
         """The processes in the foreground; None if there are none, or none any more."""
-        group = self.kernel.process_groups.get(tty.foreground)
-        return group if group is not None and group.session is tty.session else None
+        return foreground_of(tty)
 
     def check_change(self, tty: Tty, signo: int) -> None:
         """Stop the caller's process group with `signo` if it's in the background of `tty`.
@@ -105,7 +106,7 @@ class TerminalJobs:
         if group.terminal is not tty:
             return
         process_group = group.process_group
-        if not tty.foreground or process_group.id == tty.foreground:
+        if tty.foreground is None or process_group.pid is tty.foreground:
             return
         if task.blocked >> (signo - 1) & 1 or group.handlers.actions[signo].handler == SIG_IGN:
             if signo == SIGTTIN:
@@ -206,7 +207,7 @@ class TerminalJobs:
 
     def _get_foreground(self, file: TtyFile, argument: int, memory: UserMemory) -> int:
         tty = self._check_own(file)
-        memory.write(argument, pack_u32(tty.foreground))
+        memory.write(argument, pack_u32(number_of(tty.foreground, self._caller.pid_namespace)))
         return 0
 
     def _get_session(self, file: TtyFile, argument: int, memory: UserMemory) -> int:
@@ -214,12 +215,11 @@ class TerminalJobs:
         session: Session | None = tty.session
         if session is None:
             raise ENOTTY("no session has it")
-        memory.write(argument, pack_u32(session.id))
+        memory.write(argument, pack_u32(session.pid.number_in(self._caller.pid_namespace)))
         return 0
 
     def _set_foreground(self, file: TtyFile, argument: int, memory: UserMemory) -> int:
         """TIOCSPGRP. Linux: drivers/tty/tty_jobctrl.c, tiocspgrp."""
-        kernel = self.kernel
         tty = file.tty.pair
         try:
             self.check_change(tty, SIGTTOU)
@@ -232,16 +232,18 @@ class TerminalJobs:
         session = group.process_group.session
         if group.terminal is not tty or tty.session is not session:
             raise ENOTTY("it isn't the controlling terminal")
-        process_group = kernel.process_groups.get(number)
+        pid = find_pid(self._caller.pid_namespace, number)
+        if pid is None:
+            raise ESRCH(f"no process group {number}")
+        process_group = pid.process_group
         if process_group is None:
             # A process that will be its own group's leader may be put in the foreground before it is.
-            task = kernel.tasks.get(Tid(number))
-            if task is None:
+            if pid.task is None:
                 raise ESRCH(f"no process group {number}")
-            process_group = task.group.process_group
+            process_group = pid.task.group.process_group
         if process_group.session is not session:
             raise EPERM(f"process group {number} is in another session")
-        tty.foreground = number
+        tty.foreground = pid
         return 0
 
 
@@ -260,10 +262,17 @@ def set_controlling_terminal(group: ThreadGroup, tty: Tty) -> None:
     Linux: drivers/tty/tty_jobctrl.c, __proc_set_tty.
     """
     process_group = group.process_group
-    tty.foreground = process_group.id
+    tty.foreground = process_group.pid
     tty.session = process_group.session
     tty.session.lost_foreground = None
     group.terminal = tty
+
+
+def foreground_of(tty: Tty) -> ProcessGroup | None:
+    """The process group in the foreground of `tty`; None if there is none, or none any more."""
+    pid: Pid | None = tty.foreground
+    group = None if pid is None else pid.process_group
+    return group if group is not None and group.session is tty.session else None
 
 
 def members_of(session: Session) -> list[ThreadGroup]:
@@ -287,19 +296,19 @@ def give_up_terminal(kernel: Kernel, group: ThreadGroup) -> None:
     """
     tty = group.terminal
     if tty is not None and is_session_leader(group):
-        info = SigInfo(_SIGHUP, SI_USER, pid=group.pid, uid=group.leader.credentials.uid)
+        info = SigInfo(_SIGHUP, SI_USER, sender=group.pid, uid=group.leader.credentials.uid)
         _signal_foreground_as(kernel, tty, info)
-        info = SigInfo(_SIGCONT, SI_USER, pid=group.pid, uid=group.leader.credentials.uid)
+        info = SigInfo(_SIGCONT, SI_USER, sender=group.pid, uid=group.leader.credentials.uid)
         _signal_foreground_as(kernel, tty, info)
         _dissolve(tty, group.process_group.session)
     group.terminal = None
 
 
 def _signal_foreground_as(kernel: Kernel, tty: Tty, info: SigInfo) -> None:
-    group = kernel.process_groups.get(tty.foreground)
-    if group is not None and group.session is tty.session:
+    group = foreground_of(tty)
+    if group is not None:
         for member in list(group.members):
-            send_signal(kernel, member, SigInfo(info.signo, info.code, pid=info.pid, uid=info.uid))
+            send_signal(kernel, member, SigInfo(info.signo, info.code, sender=info.sender, uid=info.uid))
 
 
 def session_leader_ended(kernel: Kernel, group: ThreadGroup) -> None:
@@ -310,7 +319,7 @@ def session_leader_ended(kernel: Kernel, group: ThreadGroup) -> None:
     tty = group.terminal
     session = group.process_group.session
     if tty is not None:
-        foreground = kernel.process_groups.get(tty.foreground)
+        foreground = foreground_of(tty)
         if foreground is not None and foreground.session is session:
             signal_process_group(kernel, foreground, _SIGHUP)
         _dissolve(tty, session)
@@ -323,7 +332,7 @@ def session_leader_ended(kernel: Kernel, group: ThreadGroup) -> None:
 
 def _dissolve(tty: Tty, session: Session) -> None:
     tty.session = None
-    tty.foreground = 0
+    tty.foreground = None
     clear_session(session)
 
 

@@ -18,11 +18,12 @@ from procession.kernel.signal.parent import (
     CLD_KILLED,
     CLD_STOPPED,
 )
-from procession.kernel.task import SIGNAL_STOP_CONTINUED, SIGNAL_STOP_STOPPED, CpuTimes, Task, Tid
+from procession.kernel.task import SIGNAL_STOP_CONTINUED, SIGNAL_STOP_STOPPED, CpuTimes, Task
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
+    from procession.kernel.pid import Pid
 
 WNOHANG, WSTOPPED = int(WaitOption.WNOHANG), int(WaitOption.WSTOPPED)
 WEXITED, WCONTINUED = int(WaitOption.WEXITED), int(WaitOption.WCONTINUED)
@@ -35,17 +36,17 @@ _STOPS = WSTOPPED | WCONTINUED
 
 
 class WaitSelection(NamedTuple):
-    """Which children a wait is for: `kind` is one of P_*, `number` its pid or process group."""
+    """Which children a wait is for: `kind` is one of P_*, `pid` names a child or a process group."""
 
     kind: int
-    number: int
+    pid: Pid | None
     options: int
 
 
 class WaitedChild(NamedTuple):
     """What a wait found: the child's id and user, a wait status and a CLD_* code, and what it used."""
 
-    pid: int
+    pid: "Pid"  # noqa: UP037
     uid: int
     status: int
     code: int
@@ -74,7 +75,7 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
                 # Of the living no other can be what it waits for: `_candidates` gives the zombies first.
                 break
     if not has_candidate:
-        raise ECHILD(f"no child matches {selection.number or 'the wait'}")
+        raise ECHILD(f"no child matches {selection.pid or 'the wait'}")
     if selection.options & WNOHANG:
         return None
     raise Sleep(task.group.wait_queue, interrupted=ERESTARTSYS)
@@ -85,7 +86,7 @@ def _candidates(kernel: Kernel, task: Task, selection: WaitSelection) -> Iterato
     group = task.group
     is_alone = bool(selection.options & WNOTHREAD)
     if selection.kind in _BY_PID:
-        child = kernel.tasks.get(Tid(selection.number))
+        child = None if selection.pid is None else selection.pid.task
         parent = None if child is None else child.parent
         if (
             child is not None
@@ -124,9 +125,9 @@ def is_eligible(child: Task, selection: WaitSelection) -> bool:
     """Whether a wait is for `child` at all. Linux: kernel/exit.c, eligible_child."""
     kind = selection.kind
     if kind in _BY_PID:
-        if child.tid != selection.number:
+        if child.thread_pid is not selection.pid:
             return False
-    elif kind == P_PGID and child.group.process_group.id != selection.number:
+    elif kind == P_PGID and child.group.process_group.pid is not selection.pid:
         return False
     if selection.options & WALL:
         return True
@@ -158,7 +159,7 @@ def wait_consider_task(kernel: Kernel, waiter: Task, child: Task, options: int) 
 
 
 def _found(child: Task, status: int, code: int) -> WaitedChild:
-    return WaitedChild(child.tid, child.credentials.uid, status, code, total_times(child))
+    return WaitedChild(child.thread_pid, child.credentials.uid, status, code, total_times(child))
 
 
 def total_times(leader: Task) -> CpuTimes:
@@ -181,7 +182,7 @@ def _wait_zombie(kernel: Kernel, waiter: Task, child: Task, options: int) -> Wai
         code = CLD_KILLED
     else:
         code = CLD_EXITED
-    found = WaitedChild(child.tid, child.credentials.uid, status, code, total_times(child))
+    found = WaitedChild(child.thread_pid, child.credentials.uid, status, code, total_times(child))
     if not options & WNOWAIT:
         waiter.group.children_times.add(found.times)
         waiter.group.io.add(process_io(group))

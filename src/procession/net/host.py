@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
+    from procession.fs.process_id import ProcessId
 
 
 class Identity(Protocol):
@@ -51,16 +52,24 @@ class Frame(Protocol):
         """When its sleep was to end."""
 
 
+class Process(Protocol):
+    """A process; the kernel makes pidfds from it."""
+
+    @property
+    def pid(self) -> ProcessId:
+        """Its id."""
+
+
 class Caller(Protocol):
     """The task that makes a system call."""
 
     @property
-    def pid(self) -> int:
-        """The process's id."""
+    def group(self) -> Process:
+        """Its process."""
 
     @property
-    def group(self) -> object:
-        """What stands for the process, for pidfds."""
+    def pid_namespace(self) -> Any:
+        """In which it's told process ids."""
 
     @property
     def fs(self) -> FsContext:

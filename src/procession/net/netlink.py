@@ -134,7 +134,7 @@ class NetlinkSocket(Socket):
         """
         if self.port_id:
             return
-        port_id = self.caller.pid
+        port_id = self.caller.group.pid.own_number
         sockets = self.network.netlink_sockets
         candidate = _FIRST_MADE_UP_ID
         while port_id in sockets:

@@ -342,7 +342,8 @@ def _peer_option(socket: Socket, name: int, length: int) -> bytes:
     if name == _SO_PEERCRED:
         if identity is None:
             return Ucred(0, 0xFFFFFFFF, 0xFFFFFFFF).pack()
-        return Ucred(identity.pid, identity.uid, identity.gid).pack()
+        number = identity.process.pid.number_in(socket.caller.pid_namespace)
+        return Ucred(number, identity.uid, identity.gid).pack()
     if identity is None:
         raise ENODATA
     groups = pack_array("I", identity.groups)

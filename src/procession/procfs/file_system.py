@@ -8,7 +8,7 @@ from procession.abi.enumeration import IntEnum
 from procession.abi.errno import ENOENT
 from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
 from procession.fs.permission import is_in_group
-from procession.kernel.task import Tid
+from procession.kernel.pid import find_task
 from procession.procfs.access import may_inspect
 from procession.procfs.inode import ProcLink
 from procession.procfs.process import ProcessDirectory
@@ -17,6 +17,7 @@ from procession.procfs.system import SystemDirectory
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
+    from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.task import Task
 
 _HIDE_NAMES = {1: b"noaccess", 2: b"invisible", 4: b"ptraceable"}
@@ -39,7 +40,7 @@ class HidePid(IntEnum):
 
 
 class ProcFileSystem(Superblock):
-    """One instance of proc (proc(5)).
+    """One instance of proc (proc(5)), which shows the processes of one pid namespace by their numbers there.
 
     `processes` and `threads` keep the directories that have been looked up, by task id, so that a process
     which has one as its current directory still finds the same one there. `hidden_from` is a HidePid, from
@@ -50,18 +51,21 @@ class ProcFileSystem(Superblock):
         "hidden_from",
         "kernel",
         "next_static_number",
+        "pid_namespace",
         "processes",
         "shows_processes_only",
         "threads",
         "trusted_group",
     )
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, pid_namespace: PidNamespace) -> None:
         super().__init__(kernel.vfs, "proc", PROC_SUPER_MAGIC)
         self.kernel = kernel
         self.hidden_from: int = HidePid.OFF
         self.trusted_group = 0
         self.shows_processes_only = False
+        self.pid_namespace = pid_namespace
+        pid_namespace.acquire()
         self.processes: dict[int, ProcessDirectory] = {}
         self.threads: dict[int, ProcessDirectory] = {}
         self.next_static_number = FIRST_STATIC_NUMBER
@@ -97,14 +101,14 @@ class ProcFileSystem(Superblock):
 
     def number_of(self, task: Task) -> int:
         """The id by which this instance shows `task`."""
-        return task.tid
+        return task.thread_pid.number_in(self.pid_namespace)
 
     def task_of(self, name: bytes) -> Task:
         """The task whose id is written as `name`. Raises ENOENT. Linux: fs/proc/base.c, proc_pid_lookup."""
         # A number with leading zeros or more than 9 digits names no file.
         if not name.isdigit() or len(name) > 9 or (name[0] == ord("0") and len(name) > 1):
             raise ENOENT
-        task = self.kernel.tasks.get(Tid(int(name)))
+        task = find_task(self.pid_namespace, int(name))
         if task is None:
             raise ENOENT
         return task
@@ -112,9 +116,10 @@ class ProcFileSystem(Superblock):
     def directory_of(self, task: Task, *, is_thread: bool = False) -> ProcessDirectory:
         """The directory of `task`: as a process, or as a thread (`task/TID`)."""
         known = self.threads if is_thread else self.processes
-        directory = known.get(task.tid)
+        number = self.number_of(task)
+        directory = known.get(number)
         if directory is None or directory.task is not task:
-            directory = known[task.tid] = ProcessDirectory(self, task, is_thread=is_thread)
+            directory = known[number] = ProcessDirectory(self, task, is_thread=is_thread)
             if task.views is None:
                 task.views = {}
             task.views[directory] = None
@@ -127,19 +132,21 @@ class ProcFileSystem(Superblock):
                 if directory.task.views is not None:
                     directory.task.views.pop(directory, None)
         super().shut_down()
+        self.pid_namespace.put()
 
     def forget_task(self, directory: ProcessDirectory, task: Task) -> None:
         """Drop the directory of a task that is gone, and the entry by which it was found."""
         known = self.threads if directory.is_thread else self.processes
-        if known.get(task.tid) is directory:
-            del known[task.tid]
+        number = self.number_of(task)
+        if known.get(number) is directory:
+            del known[number]
         place = self.root_dentry
         if directory.is_thread and place is not None:
             leader = (place.volatile_children or {}).get(b"%d" % self.number_of(task.group.leader))
             place = None if leader is None else (leader.volatile_children or {}).get(b"task")
         if place is None or place.volatile_children is None:
             return
-        entry = place.volatile_children.get(b"%d" % self.number_of(task))
+        entry = place.volatile_children.get(b"%d" % number)
         if entry is not None and entry.inode is directory:
             place.remove(entry)
 
@@ -178,12 +185,17 @@ class ProcRoot(SystemDirectory):
             DirectoryEntry(name, self.entries[name].number, S_IFLNK >> 12)
             for name in (b"self", b"thread-self")
         )
-        for tid, task in sorted(superblock.kernel.tasks.items()):
-            if task.is_leader and (
-                not superblock.hidden_from or superblock.may_see(self._looker(), task, HidePid.INVISIBLE)
+        for number, pid in sorted(superblock.pid_namespace.by_number.items()):
+            task = pid.task
+            if (
+                task is not None
+                and task.is_leader
+                and (
+                    not superblock.hidden_from or superblock.may_see(self._looker(), task, HidePid.INVISIBLE)
+                )
             ):
-                number = superblock.directory_of(task).number
-                entries.append(DirectoryEntry(str(tid).encode(), number, S_IFDIR >> 12))
+                inode_number = superblock.directory_of(task).number
+                entries.append(DirectoryEntry(b"%d" % number, inode_number, S_IFDIR >> 12))
         return entries
 
 
@@ -199,7 +211,10 @@ class SelfLink(ProcLink):
         task = self.proc.kernel.current
         if task is None:
             raise ENOENT
-        return str(self.proc.number_of(task.group.leader)).encode()
+        number = self.proc.number_of(task.group.leader)
+        if not number:
+            raise ENOENT
+        return b"%d" % number
 
 
 class ThreadSelfLink(SelfLink):
@@ -211,5 +226,7 @@ class ThreadSelfLink(SelfLink):
         task = self.proc.kernel.current
         if task is None:
             raise ENOENT
-        number = self.proc.number_of
-        return b"%d/task/%d" % (number(task.group.leader), number(task))
+        number = self.proc.number_of(task)
+        if not number:
+            raise ENOENT
+        return b"%d/task/%d" % (self.proc.number_of(task.group.leader), number)

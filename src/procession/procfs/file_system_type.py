@@ -52,7 +52,7 @@ class ProcType(FileSystemType):
 
     def get_tree(self, context: MountContext) -> Superblock:
         """Linux: fs/proc/root.c, proc_fill_super."""
-        system = ProcFileSystem(context.kernel)
+        system = ProcFileSystem(context.kernel, context.kernel.seen_pid_namespace)
         self.reconfigure(context, system)
         return system
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
     from procession.fs.inode import Inode
     from procession.fs.lock import FileLocks, RecordLock
+    from procession.fs.process_id import ProcessId
     from procession.kernel.kernel import Kernel
+    from procession.kernel.namespaces.pid import PidNamespace
 
 LOCK_EX = int(FlockOperation.LOCK_EX)
 
@@ -22,32 +24,38 @@ LOCK_EX = int(FlockOperation.LOCK_EX)
 def show_locks(kernel: Kernel) -> bytes:
     """/proc/locks: a number for each lock, which those have too that wait for it.
 
-    Linux: fs/locks.c, locks_show, lock_get_status.
+    Locks of processes that the reader doesn't see aren't shown. Linux: fs/locks.c, locks_show,
+    lock_get_status.
     """
+    reader = kernel.seen_pid_namespace
     lines: list[bytes] = []
     number = 0
     for inode in reversed(kernel.vfs.locked_inodes):
         locks = inode.locks
         assert locks is not None
         # Whoever waits for a whole file waits for all that have it.
-        waiting = waiting_for_whole(inode, locks)
+        waiting = waiting_for_whole(inode, locks, reader)
         for lock in locks.whole.values():
             number += 1
-            lines.append(b"%d: %s" % (number, whole_line(inode, lock.pid, is_exclusive=lock.is_exclusive)))
+            if lock.pid.number_in(reader):
+                line = whole_line(inode, lock.pid, reader, is_exclusive=lock.is_exclusive)
+                lines.append(b"%d: %s" % (number, line))
             lines += (b"%d: -> %s" % (number, line) for line in waiting)
             waiting = []
         for held in locks.records:
             number += 1
-            lines.append(b"%d: %s" % (number, record_line(inode, held)))
-            lines += (
-                b"%d: -> %s" % (number, record_line(inode, request.wanted))
+            wanted = [
+                request.wanted
                 for request in locks.requests
                 if request.queue.waiters and locks.conflict(request.wanted) is held
-            )
+            ]
+            for arrow, record in ((b"", held), *((b"-> ", each) for each in wanted)):
+                if holder_number(record, reader):
+                    lines.append(b"%d: %s%s" % (number, arrow, record_line(inode, record, reader)))
     return b"".join(line + b"\n" for line in lines)
 
 
-def show_locks_of_file(file: File, table: FdTable) -> bytes:
+def show_locks_of_file(file: File, table: FdTable, reader: PidNamespace) -> bytes:
     """What /proc/PID/fdinfo says of the locks taken by an open file, and for this table if by fcntl(2).
 
     Linux: fs/locks.c, show_fd_locks.
@@ -56,37 +64,43 @@ def show_locks_of_file(file: File, table: FdTable) -> bytes:
     if locks is None:
         return b""
     whole = locks.whole.get(file)
-    lines = [] if whole is None else [whole_line(inode, whole.pid, is_exclusive=whole.is_exclusive)]
+    lines = [] if whole is None else [whole_line(inode, whole.pid, reader, is_exclusive=whole.is_exclusive)]
     lines += [
-        record_line(inode, held)
+        record_line(inode, held, reader)
         for held in locks.records
         if held.file is file and (held.owner is table or held.owner is file)
     ]
     return b"".join(b"lock:\t%d: %s\n" % (number, line) for number, line in enumerate(lines, 1))
 
 
-def waiting_for_whole(inode: Inode, locks: FileLocks) -> list[bytes]:
+def waiting_for_whole(inode: Inode, locks: FileLocks, reader: PidNamespace) -> list[bytes]:
     """The callers of flock(2) that sleep."""
     lines: list[bytes] = []
     for waiter in locks.queue.waiters:
-        if isinstance(waiter, Task) and waiter.frame is not None:
+        if isinstance(waiter, Task) and waiter.frame is not None and waiter.group.pid.number_in(reader):
             _, operation = waiter.frame.arguments
-            lines.append(whole_line(inode, waiter.pid, is_exclusive=bool(operation & LOCK_EX)))
+            is_exclusive = bool(operation & LOCK_EX)
+            lines.append(whole_line(inode, waiter.group.pid, reader, is_exclusive=is_exclusive))
     return lines
 
 
-def whole_line(inode: Inode, pid: int, *, is_exclusive: bool) -> bytes:
+def whole_line(inode: Inode, pid: ProcessId, reader: PidNamespace, *, is_exclusive: bool) -> bytes:
     """A lock of flock(2)."""
     kind = b"WRITE" if is_exclusive else b"READ"
-    return b"FLOCK  ADVISORY  %s %d %s 0 EOF" % (kind, pid, file_number(inode))
+    return b"FLOCK  ADVISORY  %s %d %s 0 EOF" % (kind, pid.number_in(reader), file_number(inode))
 
 
-def record_line(inode: Inode, lock: RecordLock) -> bytes:
+def holder_number(lock: RecordLock, reader: PidNamespace) -> int:
+    """Who holds it: -1 for an open file, 0 for who isn't seen. Linux: fs/locks.c, locks_translate_pid."""
+    return -1 if lock.pid is None else lock.pid.number_in(reader)
+
+
+def record_line(inode: Inode, lock: RecordLock, reader: PidNamespace) -> bytes:
     """A lock of fcntl(2)."""
     return b"%s ADVISORY  %s %d %s %d %s" % (
         b"OFDLCK" if isinstance(lock.owner, File) else b"POSIX ",
         b"WRITE" if lock.kind == F_WRLCK else b"READ",
-        lock.pid,
+        holder_number(lock, reader),
         file_number(inode),
         lock.start,
         b"EOF" if lock.end == MAXIMUM_SIZE else b"%d" % lock.end,

@@ -109,7 +109,9 @@ class ProcessDirectory(ProcDirectory):
     caches_lookups = False
 
     def __init__(self, superblock: ProcFileSystem, task: Task, *, is_thread: bool) -> None:
-        super().__init__(superblock, (task.tid << TID_SHIFT) + (THREAD_OFFSET if is_thread else 0))
+        super().__init__(
+            superblock, (superblock.number_of(task) << TID_SHIFT) + (THREAD_OFFSET if is_thread else 0)
+        )
         self.task = task
         self.is_thread = is_thread
         self.inodes: dict[bytes, Inode] = {}

@@ -153,6 +153,6 @@ class DescriptorDetails(ProcFile):
         return (
             b"pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%d\n"
             % (file.position, flags, file.path.mount.number, file.inode.number)
-            + show_locks_of_file(file, self.task.files)
+            + show_locks_of_file(file, self.task.files, self.proc.pid_namespace)
             + file.show_details()
         )

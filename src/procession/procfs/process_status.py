@@ -10,6 +10,7 @@ from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
 from procession.kernel.memory_lock import locked_bytes
+from procession.kernel.pid import number_of
 from procession.kernel.sched.priority import BEFORE_FAIR
 from procession.kernel.sched.run_queue import priority_of
 from procession.kernel.security.ptrace_access import has_memory
@@ -21,6 +22,8 @@ from procession.procfs.process_memory import resident_pages
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
+    from procession.kernel.namespaces.pid import PidNamespace
+    from procession.kernel.pid import Pid
     from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
     from procession.procfs.file_system import ProcFileSystem
@@ -104,7 +107,7 @@ def terminal_numbers(system: ProcFileSystem, task: Task) -> tuple[int, int]:
     terminal = task.group.terminal
     if terminal is None:
         return 0, -1
-    return terminal.device, terminal.foreground
+    return terminal.device, number_of(terminal.foreground, system.pid_namespace)
 
 
 def priority(task: Task) -> int:
@@ -126,6 +129,11 @@ def show_thread_stat(system: ProcFileSystem, task: Task, subject: Subject) -> by
     return stat_line(system, task, subject, is_whole=False)
 
 
+def nested_numbers(pid: Pid, namespace: PidNamespace) -> bytes:
+    """The numbers of `pid` from the reader's pid namespace down to its own, each after a tab."""
+    return b"".join(b"\t%d" % number for number in pid.numbers_from(namespace))
+
+
 def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole: bool) -> bytes:
     """The 52 fields of proc_pid_stat(5). Linux: fs/proc/array.c, do_task_stat."""
     group = task.group
@@ -137,8 +145,8 @@ def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole:
     terminal, foreground = terminal_numbers(system, task)
     fields = [
         parent_number(system, task),
-        group.process_group.id,
-        group.process_group.session.id,
+        group.process_group.pid.number_in(system.pid_namespace),
+        group.process_group.session.pid.number_in(system.pid_namespace),
         terminal,
         foreground,
         task_flags(task),
@@ -304,10 +312,10 @@ def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         + b"".join(b"%d " % group_id for group_id in credentials.groups)
         # A line without groups ends in a space too.
         + (b"" if credentials.groups else b" "),
-        b"NStgid:\t%d" % leader_number,
-        b"NSpid:\t%d" % number,
-        b"NSpgid:\t%d" % process_group.id,
-        b"NSsid:\t%d" % process_group.session.id,
+        b"NStgid:" + nested_numbers(group.pid, system.pid_namespace),
+        b"NSpid:" + nested_numbers(task.thread_pid, system.pid_namespace),
+        b"NSpgid:" + nested_numbers(process_group.pid, system.pid_namespace),
+        b"NSsid:" + nested_numbers(process_group.session.pid, system.pid_namespace),
         b"Kthread:\t0",
         *(memory_lines(task.mm, is_dumping=group.core_dump is not None) if has_memory(task) else []),
         b"Threads:\t%d" % len(group.threads),

@@ -61,7 +61,7 @@ def number_line(value: int) -> bytes:
 
 def show_pid_max(kernel: Kernel) -> bytes:
     """kernel.pid_max: one more than the largest process id."""
-    return number_line(kernel.pids.pid_max)
+    return number_line(kernel.seen_pid_namespace.pid_max)
 
 
 def store_pid_max(kernel: Kernel, data: bytes) -> None:
@@ -69,20 +69,20 @@ def store_pid_max(kernel: Kernel, data: bytes) -> None:
     value = parse_integer(data)
     if not PID_MAX_MINIMUM <= value <= PID_MAX_LIMIT:
         raise EINVAL("outside 301 to 4194304")
-    kernel.pids.pid_max = value
+    kernel.seen_pid_namespace.pid_max = value
 
 
 def show_last_pid(kernel: Kernel) -> bytes:
     """kernel.ns_last_pid: the id given last."""
-    return number_line(kernel.pids.last)
+    return number_line(kernel.seen_pid_namespace.last)
 
 
 def store_last_pid(kernel: Kernel, data: bytes) -> None:
     """Set kernel.ns_last_pid: the next process gets the id after it."""
     value = parse_integer(data)
-    if not 0 <= value < kernel.pids.pid_max:
+    if not 0 <= value < kernel.seen_pid_namespace.pid_max:
         raise EINVAL("not below kernel.pid_max")
-    kernel.pids.last = value
+    kernel.seen_pid_namespace.last = value
 
 
 def show_hostname(kernel: Kernel) -> bytes:
@@ -127,7 +127,7 @@ def show_version(kernel: Kernel) -> bytes:
 
 def show_threads_max(kernel: Kernel) -> bytes:
     """kernel.threads-max: how many tasks the machine may have."""
-    from procession.kernel.pid import MAXIMUM_TASKS
+    from procession.kernel.kernel import MAXIMUM_TASKS
 
     return number_line(MAXIMUM_TASKS)
 

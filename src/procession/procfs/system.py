@@ -162,7 +162,7 @@ def subtree(path: tuple[bytes, ...]) -> SystemTree:
 def count_states(kernel: Kernel) -> tuple[int, int, int]:
     """How many tasks there are, how many can run, and how many sleep without being interruptible."""
     running = blocked = 0
-    for task in kernel.tasks.values():
+    for task in kernel.tasks:
         if task.state in (TaskState.RUNNING, TaskState.RUNNABLE):
             running += 1
         elif task.state in (TaskState.UNINTERRUPTIBLE, TaskState.KILLABLE):
@@ -174,14 +174,14 @@ def busy_ns(kernel: Kernel) -> tuple[int, int]:
     """The time that all tasks, dead and alive, have spent in user mode and in the kernel."""
     init = kernel.init
     user = system = 0
-    for task in kernel.tasks.values():
+    for task in kernel.tasks:
         user += task.times.user_ns
         system += task.times.system_ns
         if task.is_leader:
             for ended in (task.group.times, task.group.children_times):
                 user += ended.user_ns
                 system += ended.system_ns
-    if init is not None and init.leader.tid not in kernel.tasks:
+    if init is not None and init.leader not in kernel.tasks:
         user += init.children_times.user_ns
         system += init.children_times.system_ns
     return user, system
@@ -196,9 +196,7 @@ def show_stat(kernel: Kernel) -> bytes:
     # What each processor did isn't kept apart.
     each = cpu_ticks(user // count, system // count, idle // count)
     _, running, blocked = count_states(kernel)
-    switches = sum(
-        task.times.voluntary_switches + task.times.involuntary_switches for task in kernel.tasks.values()
-    )
+    switches = sum(task.times.voluntary_switches + task.times.involuntary_switches for task in kernel.tasks)
     return b"".join(
         (
             b"cpu  %s\n" % total,
@@ -245,7 +243,7 @@ def show_loadavg(kernel: Kernel) -> bytes:
     total, running, _ = count_states(kernel)
     rounded = [average + ONE // 200 for average in kernel.load.averages]
     averages = b" ".join(b"%d.%02d" % (load >> LOAD_SHIFT, (load & ONE - 1) * 100 // ONE) for load in rounded)
-    return b"%s %d/%d %d\n" % (averages, running, total, kernel.pids.last)
+    return b"%s %d/%d %d\n" % (averages, running, total, kernel.seen_pid_namespace.last)
 
 
 def show_meminfo(kernel: Kernel) -> bytes:
@@ -255,7 +253,7 @@ def show_meminfo(kernel: Kernel) -> bytes:
     memory = kernel.memory
     anonymous = file = shared = tables = locked = 0
     # Threads share one address space.
-    for mm in dict.fromkeys(task.mm for task in kernel.tasks.values() if task.mm.reference_count > 0):
+    for mm in dict.fromkeys(task.mm for task in kernel.tasks if task.mm.reference_count > 0):
         resident = resident_pages(mm)
         anonymous += resident.anonymous
         file += resident.file
@@ -264,7 +262,7 @@ def show_meminfo(kernel: Kernel) -> bytes:
         tables += len(mm.tables.leaves) + len(mm.tables.middle) + len(mm.tables.upper) + 1
     total, free = memory.frame_count, memory.free_frames
     account = memory.account
-    stack_count = sum(task.state is not TaskState.ZOMBIE for task in kernel.tasks.values())
+    stack_count = sum(task.state is not TaskState.ZOMBIE for task in kernel.tasks)
     stacks = stack_count * STACK_BYTES >> PAGE_SHIFT
     slab = max((account.used_bytes >> PAGE_SHIFT) - stacks, 0)
     cached = max(total - free - anonymous - tables - slab - stacks, 0)
@@ -403,7 +401,7 @@ def show_interrupts(kernel: Kernel) -> bytes:
 
 def show_vmstat(kernel: Kernel) -> bytes:
     """/proc/vmstat, what of it is counted."""
-    tasks = kernel.tasks.values()
+    tasks = kernel.tasks
     minor = sum(task.times.minor_faults + task.group.children_times.minor_faults for task in tasks)
     major = sum(task.times.major_faults + task.group.children_times.major_faults for task in tasks)
     reclaimer = kernel.memory.reclaimer

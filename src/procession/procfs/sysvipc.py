@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.ipc import seen_namespace
+from procession.kernel.pid import number_of
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -20,7 +21,8 @@ def show_segments(kernel: Kernel) -> bytes:
     return head + b"".join(
         b"%10d %10d  %4o %21d %5d %5d  %5d %5d %5d %5d %5d %10d %10d %10d %21d %21d\n"
         % (
-            *(segment.key, segment.id, segment.mode, segment.size, segment.creator_pid, segment.last_pid),
+            *(segment.key, segment.id, segment.mode, segment.size),
+            *(number_of(pid, kernel.seen_pid_namespace) for pid in (segment.creator_pid, segment.last_pid)),
             *(segment.attach_count, segment.uid, segment.gid, segment.cuid, segment.cgid),
             *(segment.atime_s, segment.dtime_s, segment.ctime_s),
             *(segment.resident_pages << PAGE_SHIFT, 0),
@@ -52,7 +54,8 @@ def show_queues(kernel: Kernel) -> bytes:
         b"%10d %10d  %4o  %10d %10d %5d %5d %5d %5d %5d %5d %10d %10d %10d\n"
         % (
             *(queue.key, queue.id, queue.mode, queue.byte_count, len(queue.messages)),
-            *(queue.last_sender, queue.last_receiver, queue.uid, queue.gid, queue.cuid, queue.cgid),
+            *(number_of(pid, kernel.seen_pid_namespace) for pid in (queue.last_sender, queue.last_receiver)),
+            *(queue.uid, queue.gid, queue.cuid, queue.cgid),
             *(queue.stime_s, queue.rtime_s, queue.ctime_s),
         )
         for queue in seen_namespace(kernel).messages.ordered()

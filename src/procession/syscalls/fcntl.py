@@ -33,10 +33,11 @@ from procession.fs.memfd import add_seals, seals_of
 from procession.fs.permission import owns_or_has_capability
 from procession.fs.pipe import CAP_SYS_RESOURCE, PipeFile, is_pipe_administrator
 from procession.fs.wait_queue import Sleep
+from procession.kernel.pid import find_pid, find_task
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.session import ProcessGroup
 from procession.kernel.signal.io import FileOwner, can_signal_readiness, owner_of, set_async
-from procession.kernel.task import Task, ThreadGroup, Tid
+from procession.kernel.task import Task, ThreadGroup
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Fd, Flags
@@ -137,13 +138,14 @@ def set_owner(task: Task, file: File, kind: int, number: int) -> None:
 
     Linux: fs/fcntl.c, __f_setown.
     """
-    kernel = task.kernel
+    namespace = task.pid_namespace
     target: Task | ThreadGroup | ProcessGroup | None = None
     if number:
         if kind == OwnerType.F_OWNER_PGRP:
-            target = kernel.process_groups.get(number)
+            pid = find_pid(namespace, number)
+            target = None if pid is None else pid.process_group
         else:
-            found = kernel.tasks.get(Tid(number))
+            found = find_task(namespace, number)
             target = found if found is None or kind == OwnerType.F_OWNER_TID else found.group
         if target is None:
             raise ESRCH
@@ -153,8 +155,8 @@ def set_owner(task: Task, file: File, kind: int, number: int) -> None:
     owner.credentials = task.credentials
 
 
-def owner_number(file: File) -> tuple[int, int]:
-    """The kind and number of whom the file's signals go to, 0 for nobody."""
+def owner_number(task: Task, file: File) -> tuple[int, int]:
+    """The kind and number of whom the file's signals go to, for `task`; 0 for nobody it sees."""
     owner = file.owner
     if not isinstance(owner, FileOwner):
         return int(OwnerType.F_OWNER_TID), 0
@@ -162,8 +164,8 @@ def owner_number(file: File) -> tuple[int, int]:
     if target is None:
         return owner.kind, 0
     if isinstance(target, Task):
-        return owner.kind, target.tid
-    return owner.kind, target.pid if isinstance(target, ThreadGroup) else target.id
+        return owner.kind, target.thread_pid.number_in(task.pid_namespace)
+    return owner.kind, target.pid.number_in(task.pid_namespace)
 
 
 def _set_owner(task: Task, fd: int, file: File, command: int, argument: int) -> int:
@@ -180,12 +182,12 @@ def set_owner_number(task: Task, file: File, number: int) -> None:
 
 
 def _get_owner(task: Task, fd: int, file: File, command: int, argument: int) -> int:
-    return signed_owner_number(file)
+    return signed_owner_number(task, file)
 
 
-def signed_owner_number(file: File) -> int:
+def signed_owner_number(task: Task, file: File) -> int:
     """F_GETOWN: negative for a process group."""
-    kind, number = owner_number(file)
+    kind, number = owner_number(task, file)
     return -number if kind == OwnerType.F_OWNER_PGRP else number
 
 
@@ -198,7 +200,7 @@ def _set_owner_ex(task: Task, fd: int, file: File, command: int, argument: int) 
 
 
 def _get_owner_ex(task: Task, fd: int, file: File, command: int, argument: int) -> int:
-    task.mm.write(argument, FOwnerEx(*owner_number(file)).pack())
+    task.mm.write(argument, FOwnerEx(*owner_number(task, file)).pack())
     return 0
 
 
@@ -277,7 +279,7 @@ def _wanted_lock(task: Task, file: File, command: int, lock: Flock) -> RecordLoc
             if command != FcntlCommand.F_OFD_GETLK:
                 check_lockable(file, lock.l_type)
             raise EINVAL
-        return RecordLock(file, -1, lock.l_type, start, end)
+        return RecordLock(file, None, lock.l_type, start, end)
     return RecordLock(task.files, task.group.pid, lock.l_type, start, end)
 
 
@@ -317,8 +319,9 @@ def _get_record_lock(task: Task, fd: int, file: File, command: int, argument: in
     if held is None:
         lock.l_type = F_UNLCK
     else:
+        number = -1 if held.pid is None else held.pid.number_in(task.pid_namespace)
         length = 0 if held.end == MAXIMUM_SIZE else held.end - held.start + 1
-        lock = Flock(held.kind, int(Whence.SEEK_SET), held.start, length, held.pid)
+        lock = Flock(held.kind, int(Whence.SEEK_SET), held.start, length, number)
     task.mm.write(argument, lock.pack())
     return 0
 
@@ -383,5 +386,5 @@ def flock(task: Task, fd: Fd, operation: Flags[FlockOperation]) -> int:
         return 0
     if not (file.is_readable or file.is_writable):
         raise EBADF
-    lock_whole(file, task.pid, is_exclusive=kind == _LOCK_EX, is_blocking=not operation & _LOCK_NB)
+    lock_whole(file, task.group.pid, is_exclusive=kind == _LOCK_EX, is_blocking=not operation & _LOCK_NB)
     return 0

@@ -16,7 +16,8 @@ from procession.fs.inode import S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
 from procession.fs.namei import lookup
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.kernel.signal.generation import send_signal
-from procession.kernel.signal.info import SI_USER, SigInfo
+from procession.kernel.signal.info import SI_USER
+from procession.kernel.signal.kill import sender_info
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, Fd, Flags, Long, Path, Size, UInt
@@ -48,7 +49,7 @@ def _check_size_limit(task: Task, old_size: int, size: int) -> None:
     """
     limit = task.group.limits.soft[RLIMIT_FSIZE]
     if size > old_size and limit != RLIM_INFINITY and size > limit:
-        send_signal(task.kernel, task, SigInfo(_SIGXFSZ, SI_USER, pid=task.pid, uid=task.credentials.uid))
+        send_signal(task.kernel, task, sender_info(task, _SIGXFSZ, SI_USER))
         raise EFBIG("over RLIMIT_FSIZE")
 
 

@@ -10,6 +10,7 @@ from procession.abi.errno import EINVAL, EPERM, ESRCH
 from procession.abi.limits import NGROUPS_MAX
 from procession.abi.structure import U32
 from procession.abi.word import pack_array, pack_u32
+from procession.kernel.pid import find_task
 from procession.kernel.security.capability import CAP_FULL_SET, CAP_SETGID, set_capabilities
 from procession.kernel.security.credentials import (
     set_all_gids,
@@ -22,7 +23,6 @@ from procession.kernel.security.credentials import (
     set_real_and_effective_uid,
     set_uid,
 )
-from procession.kernel.task import Tid
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, InOut, Int, Out, UInt
 
@@ -174,7 +174,7 @@ def capget(task: Task, header: InOut[CapUserHeader], data: Out[CapUserData]) -> 
     asked, count = _check_version(header)
     if asked.pid < 0:
         raise EINVAL("a negative id")
-    target = task.kernel.tasks.get(Tid(asked.pid)) if asked.pid else task
+    target = find_task(task.pid_namespace, asked.pid) if asked.pid else task
     if target is None:
         raise ESRCH(f"no task {asked.pid}")
     credentials = target.credentials
@@ -187,7 +187,7 @@ def capget(task: Task, header: InOut[CapUserHeader], data: Out[CapUserData]) -> 
 def capset(task: Task, header: InOut[CapUserHeader], data: Address) -> None:
     """capset(2). Linux: kernel/capability.c, SYSCALL_DEFINE2(capset)."""
     asked, count = _check_version(header)
-    if asked.pid not in {0, task.tid}:
+    if asked.pid not in {0, task.thread_pid.own_number}:
         raise EPERM("another task's capabilities")
     words = (*unpack(f"<{3 * count}I", task.mm.read(data, CapUserData.SIZE * count)), 0, 0, 0)
     effective, permitted, inheritable = (

@@ -88,7 +88,7 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         if request in _OWNER_SETTERS:
             set_owner_number(task, file, (_read_int(task, argument) ^ 0x80000000) - 0x80000000)
         else:
-            task.mm.write(argument, pack_u32(signed_owner_number(file)))
+            task.mm.write(argument, pack_u32(signed_owner_number(task, file)))
         return 0
     if isinstance(file, ListenerFile):
         return control_listener(task, file, request, argument)

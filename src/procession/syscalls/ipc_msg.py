@@ -103,7 +103,7 @@ def msgctl(task: Task, id: Int, command: Choice[MsgCommand], buffer: Address) ->
         found = queues.find(id) if command == _IPC_STAT else queues.at(id)
         if command != _MSG_STAT_ANY:
             found.check_access(task, _READ)
-        task.mm.write(buffer, found.status().pack())
+        task.mm.write(buffer, found.status(task.pid_namespace).pack())
         return 0 if command == _IPC_STAT else found.id
     if command == _IPC_SET:
         new = Msqid64Ds.unpack(task.mm.read(buffer, Msqid64Ds.SIZE))

@@ -10,6 +10,7 @@ from procession.abi.ipc import SEMAEM, SEMMNS, SEMOPM, SEMVMX, IpcFlag, Sembuf, 
 from procession.abi.time import Timespec
 from procession.abi.word import pack_array
 from procession.kernel.ipc import namespace_of
+from procession.kernel.pid import number_of
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, U64, Choice, Flags, In, Int, UInt
 from procession.syscalls.time import nanoseconds_of
@@ -130,7 +131,7 @@ def _read_one(task: Task, semaphores: SemaphoreSet, number: int, command: int) -
     if command == _GETVAL:
         return semaphores.values[number]
     if command == _GETPID:
-        return semaphores.pids[number]
+        return number_of(semaphores.pids[number], task.pid_namespace)
     return semaphores.waiting_count(number, for_zero=command == _GETZCNT)
 
 

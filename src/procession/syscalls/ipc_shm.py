@@ -69,7 +69,7 @@ def shmctl(task: Task, id: Int, command: Choice[ShmCommand], buffer: Address) ->
         segment = segments.find(id) if command == _IPC_STAT else segments.at(id)
         if command != _SHM_STAT_ANY:
             segment.check_access(task, _READ)
-        task.mm.write(buffer, segment.status().pack())
+        task.mm.write(buffer, segment.status(task.pid_namespace).pack())
         return 0 if command == _IPC_STAT else segment.id
     if command == _IPC_SET:
         new = Shmid64Ds.unpack(task.mm.read(buffer, Shmid64Ds.SIZE))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, EINVAL, ENOENT, EPERM, ESRCH
 from procession.abi.kcmp import KcmpEpollSlot, KcmpType
+from procession.kernel.pid import find_task
 from procession.kernel.security.ptrace_access import may_access
-from procession.kernel.task import Tid
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Int
 
@@ -22,8 +22,8 @@ def kcmp(task: Task, pid1: Int, pid2: Int, kind: Choice[KcmpType], first: U64, s
 
     Linux: kernel/kcmp.c, SYSCALL_DEFINE5(kcmp).
     """
-    tasks = task.kernel.tasks
-    one, other = tasks.get(Tid(pid1)), tasks.get(Tid(pid2))
+    namespace = task.pid_namespace
+    one, other = find_task(namespace, pid1), find_task(namespace, pid2)
     if one is None or other is None:
         raise ESRCH
     for target in (one, other):
@@ -38,7 +38,7 @@ def kcmp(task: Task, pid1: Int, pid2: Int, kind: Choice[KcmpType], first: U64, s
     mine, theirs = _part_of(one, kind), _part_of(other, kind)
     if mine is theirs:
         return 0
-    for each in tasks.values():
+    for each in task.kernel.tasks:
         part = _part_of(each, kind)
         if part is mine:
             return 1
@@ -92,7 +92,7 @@ def _compare_files(task: Task, one: File, other: File) -> int:
     """Who has an open file first, by task and descriptor, decides the order."""
     if one is other:
         return 0
-    for each in task.kernel.tasks.values():
+    for each in task.kernel.tasks:
         for _, file in each.files:
             if file is one:
                 return 1

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import E2BIG, EINVAL, EPERM, ESRCH
 from procession.abi.siginfo import SI_MAX_SIZE, SiginfoRaw
+from procession.kernel.pid import find_pid
 from procession.kernel.signal.info import KERNEL_SIZE, SI_TKILL, SI_USER, SigInfo
 from procession.kernel.signal.kill import (
     sender_info,
     signal_everybody,
     signal_group_members,
     signal_process_by_id,
-    signal_thread,
+    signal_thread_by_id,
 )
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import In, Int, SignalNumber
@@ -36,7 +37,8 @@ def kill(task: Task, pid: Int, signal: SignalNumber) -> None:
     elif pid == _INT_MIN:
         raise ESRCH("the lowest int has no process group")
     else:
-        signal_group_members(task, task.kernel.process_groups.get(-pid), info)
+        found = find_pid(task.pid_namespace, -pid)
+        signal_group_members(task, None if found is None else found.process_group, info)
 
 
 @syscall(200)
@@ -44,7 +46,7 @@ def tkill(task: Task, tid: Int, signal: SignalNumber) -> None:
     """tkill(2). Linux: kernel/signal.c, SYSCALL_DEFINE2(tkill)."""
     if tid <= 0:
         raise EINVAL("a thread's id is above 0")
-    signal_thread(task, 0, tid, sender_info(task, signal, SI_TKILL))
+    signal_thread_by_id(task, 0, tid, sender_info(task, signal, SI_TKILL))
 
 
 @syscall(234)
@@ -52,14 +54,14 @@ def tgkill(task: Task, tgid: Int, tid: Int, signal: SignalNumber) -> None:
     """tgkill(2). Linux: kernel/signal.c, SYSCALL_DEFINE3(tgkill)."""
     if tid <= 0 or tgid <= 0:
         raise EINVAL("a thread's id is above 0")
-    signal_thread(task, tgid, tid, sender_info(task, signal, SI_TKILL))
+    signal_thread_by_id(task, tgid, tid, sender_info(task, signal, SI_TKILL))
 
 
 @syscall(129)
 def rt_sigqueueinfo(task: Task, pid: Int, signal: SignalNumber, info: In[SiginfoRaw]) -> None:
     """rt_sigqueueinfo(2). Linux: kernel/signal.c, do_rt_sigqueueinfo."""
     queued = read_info(task, signal, info.address)
-    check_honesty(task, pid, queued)
+    check_honesty(queued, is_own=pid == task.thread_pid.own_number)
     signal_process_by_id(task, pid, queued)
 
 
@@ -69,8 +71,8 @@ def rt_tgsigqueueinfo(task: Task, tgid: Int, tid: Int, signal: SignalNumber, inf
     queued = read_info(task, signal, info.address)
     if tid <= 0 or tgid <= 0:
         raise EINVAL("a thread's id is above 0")
-    check_honesty(task, tid, queued)
-    signal_thread(task, tgid, tid, queued)
+    check_honesty(queued, is_own=tid == task.thread_pid.own_number)
+    signal_thread_by_id(task, tgid, tid, queued)
 
 
 def read_info(task: Task, signo: int, address: int) -> SigInfo:
@@ -82,7 +84,7 @@ def read_info(task: Task, signo: int, address: int) -> SigInfo:
     return info
 
 
-def check_honesty(task: Task, target: int, info: SigInfo) -> None:
+def check_honesty(info: SigInfo, *, is_own: bool) -> None:
     """Only to itself may a thread say that a signal comes from the kernel or kill(2). Raises EPERM."""
-    if (info.code >= SI_USER or info.code == SI_TKILL) and task.tid != target:
+    if (info.code >= SI_USER or info.code == SI_TKILL) and not is_own:
         raise EPERM("the siginfo pretends to come from the kernel or kill")

@@ -8,7 +8,7 @@ from procession.abi.errno import EINVAL
 from procession.abi.resource import Rlimit64, RlimitResource, Rusage, RusageWho
 from procession.abi.time import Tms
 from procession.kernel.rlimit import change_limit, check_limit_access
-from procession.kernel.sched.priority import find_task
+from procession.kernel.sched.priority import task_or_self
 from procession.kernel.task import CpuTimes
 from procession.kernel.time.posix_clock import charge_running, process_times
 from procession.syscalls.declaration import syscall
@@ -46,7 +46,7 @@ def prlimit64(
     if new:
         limit = new.get()
         wanted = limit.rlim_cur, limit.rlim_max
-    target = find_task(task, pid)
+    target = task_or_self(task, pid)
     check_limit_access(task, target)
     before = change_limit(task, target.group, resource, wanted)
     if old:

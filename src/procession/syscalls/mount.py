@@ -191,7 +191,7 @@ def pivot_root(task: Task, new_root: Path, put_old: Path) -> int:
     old = lookup(task.fs, credentials, put_old, must_be_directory=True)
     root = task.fs.root
     pivot(namespace, root, new, old)
-    for other in task.kernel.tasks.values():
+    for other in task.kernel.tasks:
         context = getattr(other, "fs", None)
         if context is not None:
             context.replace(root, new)

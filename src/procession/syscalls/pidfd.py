@@ -27,8 +27,8 @@ def pidfd_open(task: Task, pid: Int, flags: Flags[PidfdFlag]) -> int:
         raise EINVAL("unknown flags")
     kernel = task.kernel
     is_thread = flags & PIDFD_THREAD != 0
-    target = task_for_pidfd(kernel, pid, is_thread=is_thread)
-    file = PidFile(kernel, target.group, flags, task, target if is_thread else None)
+    target = task_for_pidfd(task, pid, is_thread=is_thread)
+    file = PidFile(kernel, target, flags, task)
     return task.files.install(file, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
 
 
@@ -40,21 +40,23 @@ def pidfd_send_signal(
     if flags & ~(_THREAD | _THREAD_GROUP | _PROCESS_GROUP) or flags.bit_count() > 1:
         raise EINVAL("unknown flags, or several")
     group, file = signalled_by(task, fd)
+    if not group.pid.number_in(task.pid_namespace):
+        raise EINVAL("the process isn't seen in the caller's pid namespace")
     if info:
         queued = read_info(task, signal, info.address)
         if int.from_bytes(task.mm.read(info.address, 4), "little", signed=True) != signal:
             raise EINVAL("the siginfo speaks of another signal")
-        check_honesty(task, group.pid, queued)
+        check_honesty(queued, is_own=group.pid is task.thread_pid)
     else:
         queued = sender_info(task, signal, SI_USER)
     target = group.leader if file is None else file.target
     if target is None or target.state is TaskState.DEAD:
         raise ESRCH("the process or thread is gone")
-    is_thread = flags & _THREAD or (not flags and file is not None and file.thread is not None)
+    is_thread = flags & _THREAD or (not flags and file is not None and file.is_thread)
     if flags & _PROCESS_GROUP:
         signal_group_members(task, group.process_group, queued)
     elif is_thread:
-        signal_thread(task, group.pid, target.tid, queued)
+        signal_thread(task, target, queued)
     else:
         signal_process(task, group.leader, queued)
     return 0

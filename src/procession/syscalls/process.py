@@ -10,11 +10,9 @@ from procession.abi.errno import (
     E2BIG,
     EAGAIN,
     EBADF,
-    ECHILD,
     EINVAL,
     ENOENT,
     ENOTDIR,
-    EPERM,
     ESRCH,
     Errno,
 )
@@ -30,6 +28,7 @@ from procession.fs.wait_queue import Sleep
 from procession.kernel import clone as cloning
 from procession.kernel.clone import CloneArguments, copy_process, store_tid
 from procession.kernel.exit import do_exit, do_group_exit
+from procession.kernel.pid import find_pid
 from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of
 from procession.kernel.program.exec import begin_new_exec, do_execve
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -70,6 +69,7 @@ from procession.syscalls.user_vector import is_user_range
 if TYPE_CHECKING:
     from procession.fs.dentry import Path as PathPlace
     from procession.kernel.kernel import Kernel
+    from procession.kernel.pid import Pid
 
 _AT_FDCWD = -100
 _AT_EMPTY_PATH, _AT_SYMLINK_NOFOLLOW = 0x1000, 0x100
@@ -88,27 +88,27 @@ _WAITID_OPTIONS = _WAIT4_OPTIONS | WNOWAIT | WEXITED
 @syscall(39)
 def getpid(task: Task) -> int:
     """getpid(2)."""
-    return task.group.pid
+    return task.group.pid.numbers[-1]
 
 
 @syscall(186)
 def gettid(task: Task) -> int:
     """gettid(2)."""
-    return task.tid
+    return task.thread_pid.numbers[-1]
 
 
 @syscall(110)
 def getppid(task: Task) -> int:
     """getppid(2). A process without a parent here has one that it can't see: 0."""
     parent = task.group.leader.parent
-    return parent.group.pid if parent is not None else 0
+    return parent.group.pid.number_in(task.pid_namespace) if parent is not None else 0
 
 
 @syscall(218)
 def set_tid_address(task: Task, address: Address) -> int:
     """set_tid_address(2)."""
     task.clear_child_tid = address
-    return task.tid
+    return task.thread_pid.numbers[-1]
 
 
 def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_address: int = 0) -> int:
@@ -125,8 +125,9 @@ def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_ad
         kernel.scheduler.start(child)
         kernel.clock.spend(FORK_NS)
     if child.vfork_queue is not None:
-        raise Sleep(child.vfork_queue, progress=child, interrupted=child.tid, is_interruptible=False)
-    return child.tid
+        number = child.thread_pid.number_in(task.pid_namespace)
+        raise Sleep(child.vfork_queue, progress=child, interrupted=number, is_interruptible=False)
+    return child.thread_pid.number_in(task.pid_namespace)
 
 
 def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_address: int) -> Task:
@@ -135,13 +136,13 @@ def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pid
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     fd = task.files.lowest_free(0, limit)
     task.mm.probe_write(pidfd_address, 4)
-    file = PidFile(kernel, task.group, PIDFD_THREAD if is_thread else 0, task)
+    file = PidFile(kernel, task, PIDFD_THREAD if is_thread else 0, task)
     try:
         child = copy_process(kernel, task, arguments)
     except Errno:
         file.release_if_unheld()
         raise
-    file.stand_for(child.group, child if is_thread else None)
+    file.stand_for(child)
     task.files.install(file, close_on_exec=True, limit=limit)
     # fork has made the page read-only again: if memory is used up now, the descriptor is there all the same.
     store_tid(task, pidfd_address, fd)
@@ -222,15 +223,9 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
         if args.cgroup > _INT_MAX or size < _CLONE_ARGS_SIZE_VER2:
             raise EINVAL("no descriptor of a control group")
         raise EBADF("there are no control groups")
-    set_tid = 0
+    set_tid: tuple[int, ...] = ()
     if args.set_tid_size:
-        if args.set_tid_size > 1:
-            raise EINVAL("more ids than there are nested pid namespaces")
-        set_tid = unpack("<i", task.mm.read(args.set_tid, 4))[0]
-        if set_tid <= 0:
-            raise EINVAL("set_tid out of range")
-        if not task.credentials.has_capability(21):
-            raise EPERM("set_tid takes CAP_SYS_ADMIN")
+        set_tid = unpack(f"<{args.set_tid_size}i", task.mm.read(args.set_tid, 4 * args.set_tid_size))
     return kernel_clone(
         task.kernel,
         task,
@@ -373,22 +368,21 @@ def wait4(
         raise EINVAL("unknown options")
     if pid == -0x80000000:
         raise ESRCH("no process group has that number")
+    named: Pid | None = None
     if pid == -1:
-        kind, number = P_ALL, 0
-    elif pid < 0:
-        kind, number = P_PGID, -pid
+        kind = P_ALL
     elif pid == 0:
-        kind, number = P_PGID, task.group.process_group.id
+        kind, named = P_PGID, task.group.process_group.pid
     else:
-        kind, number = P_PID, pid
-    found = do_wait(task.kernel, task, WaitSelection(kind, number, options | WEXITED))
+        kind, named = P_PID if pid > 0 else P_PGID, find_pid(task.pid_namespace, abs(pid))
+    found = do_wait(task.kernel, task, WaitSelection(kind, named, options | WEXITED))
     if found is None:
         return 0
     if status:
         status.put(found.status)
     if usage:
         usage.put(rusage_of(found.times))
-    return found.pid
+    return found.pid.number_in(task.pid_namespace)
 
 
 def _put_info(task: Task, address: int, info: SiginfoChild) -> None:
@@ -403,34 +397,31 @@ def _wait_by_id(task: Task, kind: int, number: int, options: int) -> WaitedChild
     if options & ~_WAITID_OPTIONS or not options & (WEXITED | WSTOPPED | _WCONTINUED):
         raise EINVAL("unknown options, or nothing to wait for")
     found: WaitedChild | None = None
+    named: Pid | None = None
     fds: tuple[int, ...] = ()
     if kind == P_PID:
         if number <= 0:
             raise EINVAL("no such pid")
+        named = find_pid(task.pid_namespace, number)
     elif kind == P_PGID:
         if number < 0:
             raise EINVAL("no such process group")
-        if number == 0:
-            number = task.group.process_group.id
+        named = find_pid(task.pid_namespace, number) if number else task.group.process_group.pid
     elif kind == P_PIDFD:
         if number < 0:
             raise EINVAL("no descriptor")
         file = pid_file_of(task, number)
         fds = (number,)
-        target = file.target
-        if target is None:
-            # Its id may be another's by now.
-            raise ECHILD("the process behind the pidfd was reaped")
-        number = target.tid
+        named = file.pid
         if not file.is_blocking and not options & WNOHANG:
-            found = do_wait(task.kernel, task, WaitSelection(P_PID, number, options | WNOHANG))
+            found = do_wait(task.kernel, task, WaitSelection(P_PID, named, options | WNOHANG))
             if found is None:
                 raise EAGAIN("the pidfd doesn't block")
     elif kind != P_ALL:
         raise EINVAL("an unknown kind of id")
     if found is None:
         try:
-            found = do_wait(task.kernel, task, WaitSelection(kind, number, options))
+            found = do_wait(task.kernel, task, WaitSelection(kind, named, options))
         except Sleep as sleep:
             sleep.fds = fds
             raise
@@ -470,7 +461,7 @@ def waitid(
                 SiginfoChild(
                     si_signo=_SIGCHLD,
                     si_code=found.code,
-                    si_pid=found.pid,
+                    si_pid=found.pid.number_in(task.pid_namespace),
                     si_uid=found.uid,
                     si_status=status,
                 ),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EBADF, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
 from procession.abi.mmap_flags import Advice
 from procession.hardware.physical_memory import PAGE_MASK
+from procession.kernel.pid import find_task
 from procession.kernel.pidfd import PidFile
 from procession.kernel.security.capability import CAP_SYS_NICE
 from procession.kernel.security.ptrace_access import memory_of
-from procession.kernel.task import Tid
 from procession.mm.vma import LOCKED, PROT_READ
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Fd, Int, InVector, OutVector, Size, UInt
@@ -67,7 +67,7 @@ def _find_buffers(
     total = sum(length for _, length in pieces)
     if not total:
         return mine, nothing
-    target = task.kernel.tasks.get(Tid(pid))
+    target = find_task(task.pid_namespace, pid)
     if target is None:
         raise ESRCH(f"no task {pid}")
     return mine, UserVector(memory_of(task, target, by_fs_ids=False), pieces, total)

@@ -14,7 +14,8 @@ from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.kernel.signal.generation import send_signal
-from procession.kernel.signal.info import SI_USER, SigInfo
+from procession.kernel.signal.info import SI_USER
+from procession.kernel.signal.kill import sender_info
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
     U64,
@@ -233,14 +234,14 @@ def limited_count(task: Task, start: int, count: int, limit: int) -> int:
     Linux: fs/read_write.c, generic_write_check_limits.
     """
     if start >= limit:
-        send_signal(task.kernel, task, SigInfo(_SIGXFSZ, SI_USER, pid=task.pid, uid=task.credentials.uid))
+        send_signal(task.kernel, task, sender_info(task, _SIGXFSZ, SI_USER))
         raise EFBIG("over RLIMIT_FSIZE")
     return min(count, limit - start)
 
 
 def send_sigpipe(task: Task) -> None:
     """Nobody reads any more what `task` writes. In Linux, send_sig(SIGPIPE, current, 0)."""
-    send_signal(task.kernel, task, SigInfo(_SIGPIPE, SI_USER, pid=task.pid, uid=task.credentials.uid))
+    send_signal(task.kernel, task, sender_info(task, _SIGPIPE, SI_USER))
 
 
 def count_calls(task: Task, *, reads: int = 0, writes: int = 0) -> None:

@@ -22,11 +22,11 @@ from procession.kernel.sched.priority import (
     best_io_priority,
     check_affinity_access,
     check_io_priority,
-    find_task,
     least_nice,
     set_io_priority,
     set_nice,
     set_scheduling,
+    task_or_self,
 )
 from procession.kernel.sched.scheduler import TIME_SLICE_NS
 from procession.kernel.security.capability import CAP_SYS_NICE
@@ -59,7 +59,7 @@ def _set_scheduler(task: Task, pid: int, policy: int | None, parameter: In[Sched
     if not parameter or pid < 0:
         raise EINVAL("no parameters, or a negative id")
     priority = parameter.get().sched_priority
-    target = find_task(task, pid)
+    target = task_or_self(task, pid)
     resets_on_fork = bool(policy is not None and policy & _RESET_ON_FORK)
     if policy is not None:
         policy &= ~_RESET_ON_FORK
@@ -93,7 +93,7 @@ def _check_pid(pid: int) -> None:
 def sched_getscheduler(task: Task, pid: Int) -> int:
     """sched_getscheduler(2). Linux: kernel/sched/syscalls.c, SYSCALL_DEFINE1(sched_getscheduler)."""
     _check_pid(pid)
-    target = find_task(task, pid)
+    target = task_or_self(task, pid)
     return target.policy | (_RESET_ON_FORK if target.resets_scheduling_on_fork else 0)
 
 
@@ -103,7 +103,7 @@ def sched_getparam(task: Task, pid: Int, parameter: Out[SchedParam]) -> None:
     if not parameter:
         raise EINVAL("nowhere to put it")
     _check_pid(pid)
-    parameter.put(SchedParam(find_task(task, pid).realtime_priority))
+    parameter.put(SchedParam(task_or_self(task, pid).realtime_priority))
 
 
 def _read_attr(task: Task, attr: InOut[SchedAttr]) -> SchedAttr:
@@ -135,7 +135,7 @@ def sched_setattr(task: Task, pid: Int, attr: InOut[SchedAttr], flags: UInt) -> 
         raise EINVAL("a negative policy")
     if value.sched_flags & _FLAG_KEEP_POLICY:
         policy = None
-    target = find_task(task, pid)
+    target = task_or_self(task, pid)
     nice, priority = value.sched_nice, value.sched_priority
     if value.sched_flags & _FLAG_KEEP_PARAMS:
         nice, priority = target.nice, target.realtime_priority
@@ -177,7 +177,7 @@ def sched_getattr(task: Task, pid: Int, attr: Out[SchedAttr], size: UInt, flags:
     """sched_getattr(2). Linux: kernel/sched/syscalls.c, SYSCALL_DEFINE4(sched_getattr)."""
     if not attr or pid < 0 or not _ATTR_SIZE_VER0 <= size <= _PAGE_SIZE or flags:
         raise EINVAL("nowhere to put it, a negative id, a strange size, or flags")
-    target = find_task(task, pid)
+    target = task_or_self(task, pid)
     value = SchedAttr(size=min(size, _ATTR_SIZE), sched_policy=target.policy)
     if target.resets_scheduling_on_fork:
         value.sched_flags = _FLAG_RESET_ON_FORK
@@ -217,7 +217,7 @@ def _is_real_time(policy: int) -> bool:
 def sched_rr_get_interval(task: Task, pid: Int, interval: Out[Timespec]) -> None:
     """sched_rr_get_interval(2). Linux: kernel/sched/syscalls.c, sched_rr_get_interval."""
     _check_pid(pid)
-    policy = find_task(task, pid).policy
+    policy = task_or_self(task, pid).policy
     # Of the others Linux tells whole ticks, and their slice is shorter than one.
     interval.put(Timespec(0, _RR_TIMESLICE_NS if policy == SCHED_RR else 0))
 
@@ -226,7 +226,7 @@ def sched_rr_get_interval(task: Task, pid: Int, interval: Out[Timespec]) -> None
 def sched_setaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> None:
     """sched_setaffinity(2). Linux: kernel/sched/syscalls.c, sched_setaffinity."""
     wanted = int.from_bytes(task.mm.read(mask, min(size, _CPU_MASK_SIZE)), "little")
-    target = find_task(task, pid)
+    target = task_or_self(task, pid)
     check_affinity_access(task, target)
     scheduler = task.kernel.scheduler
     allowed = wanted & scheduler.all_processors
@@ -244,7 +244,7 @@ def sched_getaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> int:
     """sched_getaffinity(2). Linux: kernel/sched/syscalls.c, sched_getaffinity."""
     if size == 0 or size % 8:
         raise EINVAL(f"a mask of {size} bytes")
-    allowed = find_task(task, pid).entity.allowed & task.kernel.scheduler.all_processors
+    allowed = task_or_self(task, pid).entity.allowed & task.kernel.scheduler.all_processors
     task.mm.write(mask, pack_bits(allowed, _CPU_MASK_SIZE))
     return _CPU_MASK_SIZE
 

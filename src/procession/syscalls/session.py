@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EPERM, ESRCH
+from procession.kernel.pid import find_task
 from procession.kernel.session import set_process_group, start_session
-from procession.kernel.task import Tid
 from procession.kernel.terminal import hang_up_own_terminal
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Int
@@ -20,7 +20,7 @@ _CAP_SYS_TTY_CONFIG = int(Capability.CAP_SYS_TTY_CONFIG)
 
 
 def _process_group_of(task: Task, pid: int) -> ProcessGroup:
-    target = task.kernel.tasks.get(Tid(pid)) if pid else task
+    target = find_task(task.pid_namespace, pid) if pid else task
     if target is None:
         raise ESRCH(f"no process {pid}")
     return target.group.process_group
@@ -35,13 +35,13 @@ def setpgid(task: Task, pid: Int, pgid: Int) -> None:
 @syscall(121)
 def getpgid(task: Task, pid: Int) -> int:
     """getpgid(2). Linux: kernel/sys.c, do_getpgid."""
-    return _process_group_of(task, pid).id
+    return _process_group_of(task, pid).pid.number_in(task.pid_namespace)
 
 
 @syscall(111)
 def getpgrp(task: Task) -> int:
     """getpgrp(2). Linux: kernel/sys.c, SYSCALL_DEFINE0(getpgrp)."""
-    return task.group.process_group.id
+    return task.group.process_group.pid.number_in(task.pid_namespace)
 
 
 @syscall(112)
@@ -53,7 +53,7 @@ def setsid(task: Task) -> int:
 @syscall(124)
 def getsid(task: Task, pid: Int) -> int:
     """getsid(2). Linux: kernel/sys.c, SYSCALL_DEFINE1(getsid)."""
-    return _process_group_of(task, pid).session.id
+    return _process_group_of(task, pid).session.pid.number_in(task.pid_namespace)
 
 
 @syscall(153)

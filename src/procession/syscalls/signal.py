@@ -152,7 +152,7 @@ def rt_sigtimedwait(
             raise EAGAIN("no such signal came in time")
         raise Sleep(deadline_ns=deadline_ns, progress=signals, interrupted=EINTR)
     if info:
-        task.mm.write(info.address, taken.pack())
+        task.mm.write(info.address, taken.pack(task.pid_namespace))
     return taken.signo
 
 

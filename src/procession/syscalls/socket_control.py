@@ -8,8 +8,8 @@ from procession.abi.capability import Capability
 from procession.abi.errno import EBADF, EINVAL, EMFILE, ENOBUFS, EPERM, ESRCH, ETOOMANYREFS, Errno
 from procession.abi.socket import AddressFamily, Cmsghdr, ControlMessageType, SocketLevel, SocketOption, Ucred
 from procession.abi.word import Words, pack_array, pack_u32
+from procession.kernel.pid import find_task
 from procession.kernel.rlimit import RLIMIT_NOFILE
-from procession.kernel.task import Tid
 from procession.net.message import Control, PassedFiles, Received
 from procession.net.peer_identity import SenderCredentials
 from procession.net.socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, Socket
@@ -122,22 +122,22 @@ def _checked_credentials(task: Task, body: bytes) -> SenderCredentials:
     claim = Ucred.unpack(body)
     mine = task.credentials
     uid, gid = claim.uid, claim.gid
+    own_number = task.group.pid.own_number
     if _NO_ID in (uid, gid):
         raise EINVAL("no such id")
     if (
-        (claim.pid != task.pid and not mine.has_capability(_CAP_SYS_ADMIN))
+        (claim.pid != own_number and not mine.has_capability(_CAP_SYS_ADMIN))
         or (uid not in (mine.uid, mine.euid, mine.suid) and not mine.has_capability(_CAP_SETUID))
         or (gid not in (mine.gid, mine.egid, mine.sgid) and not mine.has_capability(_CAP_SETGID))
     ):
         raise EPERM("somebody else's ids")
-    if claim.pid == task.pid:
-        process = task.group
-    else:
-        found = task.kernel.tasks.get(Tid(claim.pid))
+    process = task.group
+    if claim.pid != own_number:
+        found = find_task(task.pid_namespace, claim.pid)
         if found is None:
             raise ESRCH(f"no process {claim.pid}")
         process = found.group
-    return SenderCredentials(claim.pid, uid, gid, process)
+    return SenderCredentials(process, uid, gid)
 
 
 class ControlWriter:
@@ -213,7 +213,7 @@ def write_control(task: Task, socket: Socket, received: Received, address: int, 
             if sender is None:
                 claim = Ucred(0, _OVERFLOW_ID, _OVERFLOW_ID)
             else:
-                claim = Ucred(sender.pid, sender.uid, sender.gid)
+                claim = Ucred(sender.process.pid.number_in(task.pid_namespace), sender.uid, sender.gid)
             writer.put(_SOL_SOCKET, _SCM_CREDENTIALS, claim.pack())
         if passed is not None:
             writer.put_files(passed, bool(flags & MSG_CMSG_CLOEXEC))
@@ -235,7 +235,7 @@ def _put_pidfd(writer: ControlWriter, sender: SenderCredentials) -> None:
         return
     task, process = writer.task, sender.process
     assert isinstance(process, ThreadGroup)
-    pidfd = PidFile(task.kernel, process, 0, task)
+    pidfd = PidFile(task.kernel, process.leader, 0, task)
     try:
         fd = task.files.install(pidfd, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
     except Errno as error:

@@ -87,7 +87,7 @@ def _peer_pidfd(task: Task, file: SocketFile) -> bytes:
         raise ENODATA
     process = identity.process
     assert isinstance(process, ThreadGroup)
-    pidfd = PidFile(task.kernel, process, 0, task)
+    pidfd = PidFile(task.kernel, process.leader, 0, task)
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     fd = task.files.install(pidfd, close_on_exec=True, limit=limit)
     return pack_u32(fd)

@@ -13,7 +13,7 @@ from procession.abi.utsname import Utsname
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.namespaces.uts import check_name_change
 from procession.kernel.sched.loadavg import LOAD_SHIFT
-from procession.kernel.sched.priority import find_task
+from procession.kernel.sched.priority import task_or_self
 from procession.kernel.security.ptrace_access import may_access
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Flags, InBuffer, Int, Out, OutBuffer, Size, UInt
@@ -90,7 +90,7 @@ def set_robust_list(task: Task, head: Address, length: Size) -> None:
 @syscall(274)
 def get_robust_list(task: Task, pid: Int, head: Out[U64], length: Out[U64]) -> None:
     """get_robust_list(2). Linux: kernel/futex/syscalls.c."""
-    target = find_task(task, pid)
+    target = task_or_self(task, pid)
     if not may_access(task, target, by_fs_ids=False):
         raise EPERM(f"task {pid} can't be looked into")
     length.put(_ROBUST_LIST_HEAD_SIZE)

@@ -50,7 +50,7 @@ class TraceFilter(NamedTuple):
 
     def wants_task(self, task: Task) -> bool:
         """Whether anything of `task` is shown."""
-        return not self.pids or task.pid in self.pids
+        return not self.pids or task.tgid in self.pids
 
     def wants_call(self, task: Task, call: SystemCall, arguments: tuple[Any, ...]) -> bool:
         """Whether a call may be shown, by all that is known when it begins."""

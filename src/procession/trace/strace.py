@@ -444,8 +444,9 @@ def signal_text(info: SigInfo) -> str:
     if info.errno:
         fields.append(f"si_errno={info.errno}")
     layout = info.layout
-    if layout in (LAYOUT_KILL, LAYOUT_CHILD, LAYOUT_REAL_TIME) and (info.pid or info.uid or info.code <= 0):
-        fields += [f"si_pid={info.pid}", f"si_uid={info.uid}"]
+    pid = info.pid if info.sender is None else info.sender.global_number
+    if layout in (LAYOUT_KILL, LAYOUT_CHILD, LAYOUT_REAL_TIME) and (pid or info.uid or info.code <= 0):
+        fields += [f"si_pid={pid}", f"si_uid={info.uid}"]
     if layout == LAYOUT_CHILD:
         # A child that exited has a code, one that was killed or stopped the signal's number.
         status = str(info.status) if info.code == ChildCode.CLD_EXITED else signal_name(info.status)

@@ -106,7 +106,7 @@ class Tty:
     """One terminal, or one end of a pseudo-terminal (Linux: include/linux/tty.h, struct tty_struct).
 
     `count` counts who holds it: open files, and for a pseudo-terminal's slave its master. `session` is the
-    session whose controlling terminal this is, `foreground` the id of its foreground process group, 0 for
+    session whose controlling terminal this is, `foreground` the id of its foreground process group, None for
     none. `size` is rows, columns and their pixels.
 
     `pending` holds what has come and the line discipline had no room for yet. What becomes of output is up
@@ -159,7 +159,7 @@ class Tty:
         self.count = 0
         self.files: dict[TtyFile, None] = {}
         self.session: Any = None
-        self.foreground = 0
+        self.foreground: Any = None
         self.size = (0, 0, 0, 0)
         # Who is in the middle of a write.
         self.writer: Any = None
@@ -346,7 +346,7 @@ class Tty:
         self.pending.clear()
         self.flush_output()
         self.session = None
-        self.foreground = 0
+        self.foreground = None
         self.packet_status = 0
         self.modes = self.first_modes
         self.discipline = LineDiscipline(self, self.modes)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from procession.fs.dentry import Path
     from procession.fs.file import File
+    from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.signal.info import SigInfo
     from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
@@ -165,7 +166,7 @@ def _notes(threads: Sequence[Task], info: SigInfo) -> tuple[list[bytes | int], i
         if thread is dumper:
             contents += (
                 (NoteType.NT_PRPSINFO, _process_description(dumper)),
-                (NoteType.NT_SIGINFO, info.pack()),
+                (NoteType.NT_SIGINFO, info.pack(thread.pid_namespace)),
                 (NoteType.NT_AUXV, mm.auxiliary_vector),
             )
             files = _mapped_files(mm, dumper.fs.root)
@@ -187,6 +188,7 @@ def _notes(threads: Sequence[Task], info: SigInfo) -> tuple[list[bytes | int], i
 
 def _thread_status(thread: Task, signo: int) -> bytes:
     """NT_PRSTATUS. Linux: fs/binfmt_elf.c, fill_prstatus."""
+    namespace = thread.pid_namespace
     group = thread.group
     times = thread.times
     if thread.is_leader:
@@ -200,10 +202,10 @@ def _thread_status(thread: Task, signo: int) -> bytes:
         pr_cursig=signo,
         pr_sigpend=thread.pending.mask,
         pr_sighold=thread.blocked,
-        pr_pid=thread.tid,
-        pr_ppid=_parent_pid(thread),
-        pr_pgrp=group.process_group.id,
-        pr_sid=group.process_group.session.id,
+        pr_pid=thread.thread_pid.number_in(namespace),
+        pr_ppid=_parent_number(thread, namespace),
+        pr_pgrp=group.process_group.pid.number_in(namespace),
+        pr_sid=group.process_group.session.pid.number_in(namespace),
         pr_utime=_timeval(times.user_ns),
         pr_stime=_timeval(times.system_ns),
         pr_cutime=_timeval(group.children_times.user_ns),
@@ -215,7 +217,7 @@ def _thread_status(thread: Task, signo: int) -> bytes:
 
 def _process_description(dumper: Task) -> bytes:
     """NT_PRPSINFO, which is about the leader. Linux: fs/binfmt_elf.c, fill_psinfo."""
-    leader, mm = dumper.group.leader, dumper.mm
+    leader, mm, namespace = dumper.group.leader, dumper.mm, dumper.pid_namespace
     length = min(mm.arguments_end - mm.arguments_start, _ARGUMENTS_SIZE - 1)
     arguments = peek(mm, mm.arguments_start, length).replace(b"\0", b" ")
     ended = leader.state in (TaskState.ZOMBIE, TaskState.DEAD)
@@ -229,17 +231,17 @@ def _process_description(dumper: Task) -> bytes:
         pr_flag=flags if leader.has_executed else flags | _PF_FORKNOEXEC,
         pr_uid=leader.credentials.uid,
         pr_gid=leader.credentials.gid,
-        pr_pid=leader.tid,
-        pr_ppid=_parent_pid(leader),
-        pr_pgrp=leader.group.process_group.id,
-        pr_sid=leader.group.process_group.session.id,
+        pr_pid=leader.thread_pid.number_in(namespace),
+        pr_ppid=_parent_number(leader, namespace),
+        pr_pgrp=leader.group.process_group.pid.number_in(namespace),
+        pr_sid=leader.group.process_group.session.pid.number_in(namespace),
         pr_fname=leader.command_name,
         pr_psargs=arguments,
     ).pack()
 
 
-def _parent_pid(task: Task) -> int:
-    return task.parent.pid if task.parent is not None else 0
+def _parent_number(task: Task, namespace: PidNamespace) -> int:
+    return task.parent.group.pid.number_in(namespace) if task.parent is not None else 0
 
 
 def _timeval(time_ns: int) -> Timeval:

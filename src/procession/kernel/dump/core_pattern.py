@@ -53,7 +53,7 @@ def core_file_name(settings: CoreSettings, subject: CoreSubject) -> bytes:
     """The name of a core that goes to a file. Linux: fs/coredump.c, format_corename."""
     [name] = _expand(settings.pattern, subject, is_parted=False)
     if settings.uses_pid and b"%p" not in settings.pattern.replace(b"%%", b""):
-        name += b".%d" % subject.task.pid
+        name += b".%d" % subject.task.group.pid.own_number
     return name
 
 
@@ -90,10 +90,12 @@ def _specifier(letter: bytes, subject: CoreSubject) -> bytes:
     kernel = task.kernel
     if letter == b"%":
         return b"%"
+    # Small letters are as the process sees itself, capitals as the machine's first pid namespace does.
     if letter in (b"p", b"P"):
-        return b"%d" % task.pid
+        pid = task.group.pid
+        return b"%d" % (pid.own_number if letter == b"p" else pid.global_number)
     if letter in (b"i", b"I"):
-        return b"%d" % task.tid
+        return b"%d" % (task.thread_pid.own_number if letter == b"i" else task.thread_pid.global_number)
     if letter == b"u":
         return b"%d" % subject.credentials.uid
     if letter == b"g":

@@ -28,9 +28,9 @@ from procession.kernel.futex.queue import (
     write_word,
 )
 from procession.kernel.futex.requeue import move_waiter
+from procession.kernel.pid import find_task
 from procession.kernel.sched.priority import LARGEST_REAL_TIME_PRIORITY
 from procession.kernel.sched.run_queue import priority_of
-from procession.kernel.task import Tid
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -127,7 +127,7 @@ def find_owner(task: Task, owner_id: int) -> Task:
 
     Linux: kernel/futex/pi.c, attach_to_pi_owner, handle_exit_race.
     """
-    owner: Task | None = task.kernel.tasks.get(Tid(owner_id))
+    owner: Task | None = find_task(task.pid_namespace, owner_id)
     if owner is None or owner.is_exiting:
         raise ESRCH(f"the lock's owner, {owner_id}, isn't there")
     return owner
@@ -144,7 +144,8 @@ def try_lock(
     """
     word = read_word(task, address)
     owner_id = word & FUTEX_TID_MASK
-    if owner_id == new_owner.tid:
+    new_id = new_owner.thread_pid.number_in(task.pid_namespace)
+    if owner_id == new_id:
         raise EDEADLK("the thread has the lock already")
     table = task.kernel.futexes
     waiters = table.waiters.get(key)
@@ -153,11 +154,12 @@ def try_lock(
         state = first.state if isinstance(first, PiWaiter) else None
         if state is None:
             raise EINVAL("somebody waits there, but not for a lock")
-        if state.owner.tid != owner_id and not (word & OWNER_DIED and not owner_id):
-            raise EINVAL(f"the word names {owner_id} as the owner, but it's {state.owner.tid}")
+        known_id = state.owner.thread_pid.number_in(task.pid_namespace)
+        if known_id != owner_id and not (word & OWNER_DIED and not owner_id):
+            raise EINVAL(f"the word names {owner_id} as the owner, but it's {known_id}")
         return state
     if not owner_id:
-        taken = word & OWNER_DIED | new_owner.tid
+        taken = word & OWNER_DIED | new_id
         write_word(task, address, taken | WAITERS if announces_waiters else taken)
         return None
     write_word(task, address, word | WAITERS)
@@ -262,7 +264,7 @@ def unlock_pi(task: Task, address: int, *, is_private: bool) -> int:
     Raises EFAULT, EPERM if it isn't the thread's, EINVAL. Linux: kernel/futex/pi.c, futex_unlock_pi.
     """
     word = read_word(task, address)
-    if word & FUTEX_TID_MASK != task.tid:
+    if word & FUTEX_TID_MASK != task.thread_pid.own_number:
         raise EPERM("the thread doesn't have the lock")
     key = futex_key(task, address, is_private=is_private, is_written=True)
     table = task.kernel.futexes
@@ -276,7 +278,7 @@ def unlock_pi(task: Task, address: int, *, is_private: bool) -> int:
         raise EINVAL("the word contradicts what is known of the lock")
     heir = next_owner(table, state)
     assert heir is not None
-    write_word(task, address, WAITERS | heir.task.tid)
+    write_word(task, address, WAITERS | heir.task.thread_pid.number_in(task.pid_namespace))
     _hand_over(state, heir)
     return 0
 
@@ -303,7 +305,7 @@ def release_locks(task: Task) -> None:
         heir = next_owner(table, state)
         assert heir is not None
         try:
-            write_word(heir.task, heir.address, heir.task.tid | WAITERS | OWNER_DIED)
+            write_word(heir.task, heir.address, heir.task.thread_pid.own_number | WAITERS | OWNER_DIED)
         except (EFAULT, OutOfFrames):
             heir.failure = EFAULT
         _hand_over(state, heir)

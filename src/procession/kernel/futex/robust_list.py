@@ -80,7 +80,7 @@ def _end_owner(task: Task, address: int, *, is_pi: bool, is_pending: bool) -> No
         # It may have released the lock and died before it could wake anybody.
         wake_at_end(task, address)
         return
-    if owner_id != task.tid:
+    if owner_id != task.thread_pid.own_number:
         return
     write_word(task, address, word & WAITERS | OWNER_DIED)
     if not is_pi and word & WAITERS:

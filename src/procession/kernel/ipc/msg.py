@@ -8,10 +8,13 @@ from procession.abi.errno import E2BIG, EAGAIN, EIDRM, ENOMSG, ENOSPC, EPERM, ER
 from procession.abi.ipc import MsgFlag, Msqid64Ds
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.kernel.ipc.object import IPC_NOWAIT, READ, WRITE, IpcObject, now_s
+from procession.kernel.pid import number_of
 from procession.kernel.security.capability import CAP_SYS_RESOURCE
 
 if TYPE_CHECKING:
     from procession.kernel.ipc.namespace import IpcNamespace
+    from procession.kernel.namespaces.pid import PidNamespace
+    from procession.kernel.pid import Pid
     from procession.kernel.task import Task
 
 MSG_NOERROR = int(MsgFlag.MSG_NOERROR)
@@ -131,7 +134,8 @@ class MessageQueue(IpcObject):
         self.byte_count = 0
         self.byte_limit = namespace.queue_bytes
         self.stime_s = self.rtime_s = 0
-        self.last_sender = self.last_receiver = 0
+        self.last_sender: Pid | None = None
+        self.last_receiver: Pid | None = None
         self.receivers: list[MessageReceiver] = []
         self.senders: list[MessageSender] = []
 
@@ -156,7 +160,7 @@ class MessageQueue(IpcObject):
         if not self._hand_over(task, message):
             self._count(message, 1)
             self.messages.append(message)
-        self.last_sender = task.pid
+        self.last_sender = task.group.pid
         self.stime_s = now_s(task)
         return 0
 
@@ -179,7 +183,7 @@ class MessageQueue(IpcObject):
             if len(message.data) <= receiver.room:
                 receiver.received = message
                 # Linux notes the thread here, and not the process.
-                self.last_receiver = receiver.task.tid
+                self.last_receiver = receiver.task.thread_pid
                 self.rtime_s = now_s(task)
                 return True
             receiver.failure = E2BIG
@@ -213,7 +217,7 @@ class MessageQueue(IpcObject):
                 self.messages.remove(message)
                 self._count(message, -1)
                 self.rtime_s = now_s(task)
-                self.last_receiver = task.pid
+                self.last_receiver = task.group.pid
                 self.wake_senders()
             return message
         if flags & IPC_NOWAIT:
@@ -249,7 +253,7 @@ class MessageQueue(IpcObject):
         if byte_limit > self.namespace.queue_bytes and not task.credentials.has_capability(CAP_SYS_RESOURCE):
             raise EPERM("a limit above kernel.msgmnb takes CAP_SYS_RESOURCE")
 
-    def status(self) -> Msqid64Ds:
+    def status(self, reader: PidNamespace) -> Msqid64Ds:
         """IPC_STAT. Linux: ipc/msg.c, msgctl_stat."""
         return Msqid64Ds(
             self.permissions(),
@@ -259,8 +263,8 @@ class MessageQueue(IpcObject):
             self.byte_count,
             len(self.messages),
             self.byte_limit,
-            self.last_sender,
-            self.last_receiver,
+            number_of(self.last_sender, reader),
+            number_of(self.last_receiver, reader),
         )
 
     def remove(self) -> None:

@@ -122,9 +122,9 @@ class QueueNotification:
         self.value = value
 
     @property
-    def pid(self) -> int:
-        """The process that is told."""
-        return self.group.pid
+    def number_seen(self) -> int:
+        """The process that is told, as the calling task sees it. Linux: ipc/mqueue.c, mqueue_read_file."""
+        return self.group.pid.number_in(self.group.leader.kernel.seen_pid_namespace)
 
     def is_callers(self) -> bool:
         """Whether it's the calling task's process."""
@@ -140,7 +140,7 @@ class QueueNotification:
             return
         if leader.self_exec_id == self.exec_id:
             info = SigInfo(
-                self.signo, _SI_MESGQ, pid=sender.pid, uid=sender.credentials.uid, value=self.value
+                self.signo, _SI_MESGQ, sender=sender.group.pid, uid=sender.credentials.uid, value=self.value
             )
             send_group_signal(kernel, self.group, info)
 
@@ -173,6 +173,6 @@ def set_notification(task: Task, queue: QueueInode, notification: QueueNotificat
             queue.touch_status()
         return
     if queue.notice is not None:
-        raise EBUSY(f"process {queue.notice.pid} is told already")
+        raise EBUSY("another process is told already")
     queue.notice = notification
     queue.touch_status()

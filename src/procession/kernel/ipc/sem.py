@@ -12,6 +12,7 @@ from procession.kernel.ipc.sem_undo import SemaphoreUndo, undo_for
 
 if TYPE_CHECKING:
     from procession.kernel.ipc.namespace import IpcNamespace
+    from procession.kernel.pid import Pid
     from procession.kernel.task import Task
 
 SEM_UNDO = int(SemFlag.SEM_UNDO)
@@ -57,7 +58,7 @@ class SemaphoreWait(Abandonable):
         undo: SemaphoreUndo | None,
     ) -> None:
         self.task = task
-        self.pid: int = task.pid
+        self.pid: Pid = task.group.pid
         self.semaphores = semaphores
         self.operations = operations
         self.undo = undo
@@ -110,7 +111,7 @@ class SemaphoreSet(IpcObject):
         super().__init__(task, key, mode)
         self.namespace = namespace
         self.values = [0] * count
-        self.pids = [0] * count
+        self.pids: list[Pid | None] = [None] * count
         self.otime_s = 0
         self.altering: list[SemaphoreWait] = []
         self.watching: list[SemaphoreWait] = []
@@ -227,7 +228,7 @@ class SemaphoreSet(IpcObject):
         for number, adjustment in enumerate(undo.adjustments):
             if adjustment:
                 self.values[number] = min(max(self.values[number] + adjustment, 0), SEMVMX)
-                self.pids[number] = task.pid
+                self.pids[number] = task.group.pid
         self.otime_s = now_s(task)
         self.complete_waits()
 
@@ -258,7 +259,7 @@ class SemaphoreSet(IpcObject):
 
     def _values_set(self, task: Task, numbers: list[int] | range) -> None:
         for number in numbers:
-            self.pids[number] = task.pid
+            self.pids[number] = task.group.pid
         self.ctime_s = now_s(task)
         self.complete_waits()
 

@@ -14,6 +14,7 @@ from procession.fs.tmpfs import MemoryInode, Tmpfs
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.ipc.object import EXECUTE, READ, WRITE, IpcObject
+from procession.kernel.pid import number_of
 from procession.kernel.program.personality import effective_protection
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_MEMLOCK
 from procession.kernel.security.capability import CAP_IPC_LOCK
@@ -22,6 +23,8 @@ from procession.mm.vma import COUNTED, PROT_EXEC, PROT_READ, PROT_WRITE, Virtual
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.kernel.ipc.namespace import IpcNamespace
+    from procession.kernel.namespaces.pid import PidNamespace
+    from procession.kernel.pid import Pid
     from procession.kernel.security.credentials import User
     from procession.kernel.task import Task
 
@@ -63,8 +66,8 @@ class SharedSegment(IpcObject):
         self.path: Path
         self.attach_count = 0
         self.atime_s = self.dtime_s = 0
-        self.creator_pid: int = task.pid
-        self.last_pid = 0
+        self.creator_pid: Pid = task.group.pid
+        self.last_pid: Pid | None = None
         self.creator: Task | None = task
         self.locker: User | None = None
 
@@ -97,7 +100,7 @@ class SharedSegment(IpcObject):
     def _touch(self) -> int:
         kernel = self.kernel
         if kernel.current is not None:
-            self.last_pid = kernel.current.pid
+            self.last_pid = kernel.current.group.pid
         return kernel.clock.realtime_ns // 1_000_000_000
 
     @property
@@ -163,7 +166,7 @@ class SharedSegment(IpcObject):
         if credentials.euid not in (self.uid, self.cuid) and not credentials.has_capability(CAP_IPC_LOCK):
             raise EPERM("neither the owner's nor the creator's process, and CAP_IPC_LOCK is missing")
 
-    def status(self) -> Shmid64Ds:
+    def status(self, reader: PidNamespace) -> Shmid64Ds:
         """IPC_STAT. Linux: ipc/shm.c, shmctl_stat."""
         return Shmid64Ds(
             self.permissions(),
@@ -171,8 +174,8 @@ class SharedSegment(IpcObject):
             self.atime_s,
             self.dtime_s,
             self.ctime_s,
-            self.creator_pid,
-            self.last_pid,
+            self.creator_pid.number_in(reader),
+            number_of(self.last_pid, reader),
             self.attach_count,
         )
 

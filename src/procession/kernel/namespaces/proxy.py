@@ -13,6 +13,7 @@ from procession.fs.namespace import (
 )
 from procession.kernel.ipc.namespace import IpcNamespace
 from procession.kernel.namespaces.cgroup import CgroupNamespace
+from procession.kernel.namespaces.pid import PidNamespace
 from procession.kernel.namespaces.time import TimeNamespace
 from procession.kernel.namespaces.uts import UtsNamespace
 from procession.net.network import Network
@@ -29,11 +30,22 @@ class NsProxy:
     namespace, which its `Pid` has (Linux: include/linux/nsproxy.h, struct nsproxy).
 
     Tasks share one, so it's never changed once a task has it: make another with `copy`. `time` is what the
-    clocks of the task show, `time_for_children` what those of its children will. It holds each of its
+    clocks of the task show, `time_for_children` what those of its children will; `pid_for_children` is where
+    its children get their ids. It holds each of its
     namespaces; `reference_count` counts the tasks that have it, and it's born with one.
     """
 
-    __slots__ = ("cgroup", "ipc", "mounts", "network", "reference_count", "time", "time_for_children", "uts")
+    __slots__ = (
+        "cgroup",
+        "ipc",
+        "mounts",
+        "network",
+        "pid_for_children",
+        "reference_count",
+        "time",
+        "time_for_children",
+        "uts",
+    )
 
     def __init__(
         self,
@@ -45,6 +57,7 @@ class NsProxy:
         cgroup: CgroupNamespace,
         time: TimeNamespace,
         time_for_children: TimeNamespace,
+        pid_for_children: PidNamespace,
     ) -> None:
         self.mounts = mounts
         self.uts = uts
@@ -53,6 +66,7 @@ class NsProxy:
         self.cgroup = cgroup
         self.time = time
         self.time_for_children = time_for_children
+        self.pid_for_children = pid_for_children
         self.reference_count = 1
         for namespace in self.all():
             namespace.acquire()
@@ -61,7 +75,7 @@ class NsProxy:
         """Each that it holds, those for children last."""
         return (
             *(self.mounts, self.uts, self.ipc, self.network, self.cgroup),
-            *(self.time, self.time_for_children),
+            *(self.time, self.time_for_children, self.pid_for_children),
         )
 
     def copy(self) -> NsProxy:
@@ -74,6 +88,7 @@ class NsProxy:
             cgroup=self.cgroup,
             time=self.time,
             time_for_children=self.time_for_children,
+            pid_for_children=self.pid_for_children,
         )
 
     def acquire(self) -> NsProxy:
@@ -94,6 +109,7 @@ def first_namespaces(kernel: Kernel, mounts: MountNamespace, host_name: bytes) -
     table, owner = kernel.vfs.namespaces, kernel.vfs.init_user_namespace
     time = TimeNamespace(table, owner, TIME_NUMBER)
     time.is_frozen = True
+    pids = kernel.init_pid_namespace
     return NsProxy(
         mounts=mounts,
         uts=UtsNamespace(table, owner, UTS_NUMBER, host_name),
@@ -108,4 +124,5 @@ def first_namespaces(kernel: Kernel, mounts: MountNamespace, host_name: bytes) -
         cgroup=CgroupNamespace(table, owner, CGROUP_NUMBER),
         time=time,
         time_for_children=time,
+        pid_for_children=pids,
     )

@@ -37,7 +37,7 @@ class LoadAverages:
             return
         count = (now_ns - self.next_sample_ns) // SAMPLE_NS + 1
         self.next_sample_ns += count * SAMPLE_NS
-        active = ONE * sum(1 for task in kernel.tasks.values() if task.state in _ACTIVE)
+        active = ONE * sum(1 for task in kernel.tasks if task.state in _ACTIVE)
         self.averages = [
             damped(average, power(damping, count), active)
             for average, damping in zip(self.averages, _DAMPING, strict=True)

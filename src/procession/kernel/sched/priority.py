@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EAGAIN, EINVAL, EPERM, ESRCH
+from procession.kernel.pid import find_pid, find_task
 from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_NICE
-from procession.kernel.task import Tid
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -55,14 +55,14 @@ def inherit_scheduling(parent: Task, child: Task) -> None:
             child.nice = max(child.nice, 0)
 
 
-def find_task(task: Task, pid: int) -> Task:
+def task_or_self(task: Task, pid: int) -> Task:
     """The task of that id, 0 being the caller. Raises ESRCH.
 
     Linux: kernel/sched/syscalls.c, find_process_by_pid.
     """
     if pid == 0:
         return task
-    found: Task | None = task.kernel.tasks.get(Tid(pid))
+    found: Task | None = find_task(task.pid_namespace, pid)
     if found is None:
         raise ESRCH(f"no task {pid}")
     return found
@@ -170,18 +170,19 @@ def selected_tasks(task: Task, which: int, who: int) -> Iterator[Task]:
     """
     kernel = task.kernel
     if which == PRIO_PROCESS:
-        target = kernel.tasks.get(Tid(who)) if who else task
+        target = find_task(task.pid_namespace, who) if who else task
         if target is not None:
             yield target
     elif which == PRIO_PGRP:
-        group = kernel.process_groups.get(who) if who else task.group.process_group
+        named = find_pid(task.pid_namespace, who) if who else task.group.process_group.pid
+        group = None if named is None else named.process_group
         if group is not None:
             for member in group.members:
                 yield from member.threads
     else:
         uid = who or task.credentials.uid
-        for target in kernel.tasks.values():
-            if target.credentials.uid == uid:
+        for target in kernel.tasks:
+            if target.credentials.uid == uid and target.thread_pid.number_in(task.pid_namespace):
                 yield target
 
 

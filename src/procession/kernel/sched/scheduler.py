@@ -328,7 +328,7 @@ class Scheduler:
         """What the deadline tasks have reserved, in parts of 1 << 20 of a processor."""
         return sum(
             bandwidth_of(task.entity.runtime_ns, task.entity.period_ns)
-            for task in self.kernel.tasks.values()
+            for task in self.kernel.tasks
             if task.policy == SCHED_DEADLINE and task is not besides and task.state < TaskState.ZOMBIE
         )
 

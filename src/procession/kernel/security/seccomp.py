@@ -302,7 +302,7 @@ def attach_filter(kernel: Kernel, task: Task, new: SeccompFilter, flags: int) ->
             if not _can_synchronize(thread, previous):
                 if flags & TSYNC_ESRCH:
                     raise ESRCH("a thread has filters of its own")
-                return thread.tid
+                return thread.thread_pid.number_in(task.pid_namespace)
     if previous is not None:
         # The new one takes over the task's reference.
         new.previous = previous

@@ -209,7 +209,8 @@ def _receive(task: Task, file: ListenerFile, argument: int) -> int:
     found = next((each for each in notifications.waiting.values() if each.state == WAITING), None)
     if found is None:
         raise ENOENT("the call that there was waits no more")
-    notice = SeccompNotif(found.identifier, found.task.tid, 0, found.data)
+    number = found.task.thread_pid.number_in(task.pid_namespace)
+    notice = SeccompNotif(found.identifier, number, 0, found.data)
     try:
         task.mm.write(argument, notice.pack())
     except Errno:

@@ -25,6 +25,7 @@ from procession.kernel.signal.set import ALL_SIGNALS
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
+    from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.task import Task
 
 _SIZE = SignalfdSiginfo.SIZE
@@ -72,7 +73,7 @@ class SignalFile(File):
             info = take_signal(self.kernel, task, blocked)
             if info is None:
                 break
-            parts.append(_pack(info))
+            parts.append(_pack(info, task.pid_namespace))
         if parts:
             return b"".join(parts)
         if self.flags & O_NONBLOCK:
@@ -101,12 +102,12 @@ class SignalFile(File):
         return b"sigmask:\t%016x\n" % self.signals
 
 
-def _pack(info: SigInfo) -> bytes:
+def _pack(info: SigInfo, namespace: PidNamespace) -> bytes:
     """Linux: fs/signalfd.c, signalfd_copyinfo."""
     new = SignalfdSiginfo(info.signo, info.errno, info.code)
     layout = info.layout
     if layout in (LAYOUT_KILL, LAYOUT_REAL_TIME, LAYOUT_CHILD):
-        new.ssi_pid = info.pid & _U32
+        new.ssi_pid = info.pid_in(namespace) & _U32
         new.ssi_uid = info.uid
     if layout in (LAYOUT_REAL_TIME, LAYOUT_TIMER):
         new.ssi_ptr = info.value
@@ -119,7 +120,7 @@ def _pack(info: SigInfo) -> bytes:
         new.ssi_utime = info.utime & _U64
         new.ssi_stime = info.stime & _U64
     elif layout == LAYOUT_POLL:
-        new.ssi_band = info.band & _U32
+        new.ssi_band = info.band_in(namespace) & _U32
         new.ssi_fd = info.fd
     elif layout == LAYOUT_FAULT:
         new.ssi_addr = info.address

@@ -132,7 +132,7 @@ def build_frame(
         fault_address,
         floating,
         mask,
-        info.pack() if flags & SA_SIGINFO else b"",
+        info.pack(task.pid_namespace) if flags & SA_SIGINFO else b"",
     )
     gap = bytes(floating - frame - FRAME_SIZE)
     image = kernel.cpu.fxsave(registers)

@@ -67,6 +67,13 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
     """Linux: kernel/signal.c, __send_signal_locked."""
     signo = info.signo
     is_forced = info.code == SI_KERNEL
+    namespace = task.thread_pid.namespace
+    if namespace.level and info.has_sender:
+        current = kernel.current
+        if current is not None and not current.thread_pid.number_in(namespace):
+            # From a namespace around: nothing can be said of the sender, and an init can't escape it.
+            info.hide_sender()
+            is_forced = True
     if not prepare_signal(kernel, task, signo, is_forced=is_forced):
         if kernel.observer is not None:
             kernel.observer.task_event(task, SIGNAL_SENT, (info, is_group, SENT_IGNORED))
@@ -152,7 +159,7 @@ def prepare_signal(kernel: Kernel, task: Task, signo: int, *, is_forced: bool) -
     handler = group.handlers.actions[signo].handler
     if group.flags & SIGNAL_UNKILLABLE:
         # The machine's init can't be killed or stopped by anybody, a namespace's by its own processes.
-        if group.pid == 1 and bit & UNBLOCKABLE:
+        if group.pid.is_first and bit & UNBLOCKABLE:
             return False
         if handler == SIG_DFL and not (is_forced and bit & UNBLOCKABLE):
             return False

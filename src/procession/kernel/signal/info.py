@@ -30,6 +30,8 @@ from procession.abi.wait_options import ChildCode
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
+    from procession.kernel.namespaces.pid import PidNamespace
+    from procession.kernel.pid import Pid
     from procession.kernel.security.credentials import User
 
 KERNEL_SIZE = 48
@@ -84,7 +86,8 @@ class SigInfo:
     """One generated signal (Linux: include/linux/signal_types.h, struct kernel_siginfo).
 
     Which fields hold something depends on `signal` and `code`, see `layout`. `utime` and `stime` are in
-    clock ticks of 10 ms. `pid` and `uid` are in the receiver's namespaces. `fields` holds the 32 bytes of
+    clock ticks of 10 ms. `sender` is the process or thread that it's about, whose number is said when the
+    receiver is told; `pid` is the number that a program gave instead. `fields` holds the 32 bytes of
     the union as they were given by rt_sigqueueinfo(2). `account` is the user whose pending signals it
     counts among while it's queued (RLIMIT_SIGPENDING), None when it isn't counted; `timer` the POSIX timer
     that owns this object.
@@ -101,6 +104,7 @@ class SigInfo:
         "fields",
         "overrun",
         "pid",
+        "sender",
         "signo",
         "status",
         "stime",
@@ -116,7 +120,7 @@ class SigInfo:
         signo: int,
         code: int = SI_KERNEL,
         *,
-        pid: int = 0,
+        sender: Pid | None = None,
         uid: int = 0,
         value: int = 0,
         status: int = 0,
@@ -128,7 +132,8 @@ class SigInfo:
         self.signo = signo
         self.code = code
         self.errno = errno
-        self.pid = pid
+        self.sender = sender
+        self.pid = 0
         self.uid = uid
         self.value = value
         """The sigval of a queued signal; of SIGSYS the call's number, of SIGBUS si_addr_lsb."""
@@ -162,30 +167,39 @@ class SigInfo:
 
     @property
     def has_sender(self) -> bool:
-        """Whether `pid` and `uid` hold. Linux: kernel/signal.c, has_si_pid_and_uid."""
+        """Whether it tells a process and a user. Linux: kernel/signal.c, has_si_pid_and_uid."""
         return self.layout in (LAYOUT_KILL, LAYOUT_CHILD, LAYOUT_REAL_TIME)
 
-    def pack(self) -> bytes:
-        """The 128 bytes that a program sees. Linux: kernel/signal.c, copy_siginfo_to_user."""
+    def pid_in(self, namespace: PidNamespace) -> int:
+        """The number of the sender for a receiver in `namespace`."""
+        return self.pid if self.sender is None else self.sender.number_in(namespace)
+
+    def band_in(self, namespace: PidNamespace) -> int:
+        """What SIGPOLL's member of the union says: also of a child that announces its end by that signal."""
+        return self.band if self.sender is None else self.pid_in(namespace) | self.uid << 32
+
+    def pack(self, namespace: PidNamespace) -> bytes:
+        """The 128 bytes that a receiver in `namespace` sees. Linux: kernel/signal.c, copy_siginfo_to_user."""
         signo, errno, code = self.signo, self.errno, self.code
         if self.fields is not None:
             return (SiginfoHeader(signo, errno, code).pack() + self.fields).ljust(SI_MAX_SIZE, b"\0")
         layout = self.layout
         if layout == LAYOUT_KILL:
-            return SiginfoKill.STRUCT.pack(signo, errno, code, self.pid, self.uid)
+            return SiginfoKill.STRUCT.pack(signo, errno, code, self.pid_in(namespace), self.uid)
         if layout == LAYOUT_CHILD:
+            number = self.pid_in(namespace)
             return SiginfoChild.STRUCT.pack(
-                signo, errno, code, self.pid, self.uid, self.status, self.utime, self.stime
+                signo, errno, code, number, self.uid, self.status, self.utime, self.stime
             )
         if layout == LAYOUT_REAL_TIME:
-            return SiginfoRt.STRUCT.pack(signo, errno, code, self.pid, self.uid, self.value)
+            return SiginfoRt.STRUCT.pack(signo, errno, code, self.pid_in(namespace), self.uid, self.value)
         if layout == LAYOUT_TIMER:
             return SiginfoTimer.STRUCT.pack(signo, errno, code, self.timer_id, self.overrun, self.value)
         if layout == LAYOUT_FAULT:
             return SiginfoFault.STRUCT.pack(signo, errno, code, self.address, self.value)
         if layout == LAYOUT_SYSTEM_CALL:
             return SiginfoSys.STRUCT.pack(signo, errno, code, self.address, self.value, self.architecture)
-        return SiginfoPoll.STRUCT.pack(signo, errno, code, self.band, self.fd)
+        return SiginfoPoll.STRUCT.pack(signo, errno, code, self.band_in(namespace), self.fd)
 
     @classmethod
     def unpack(cls, signo: int, data: bytes) -> SigInfo:
@@ -224,9 +238,10 @@ class SigInfo:
 
     def hide_sender(self) -> None:
         """Make the sender's pid 0: the receiver's pid namespace doesn't know it."""
+        self.sender = None
         self.pid = 0
         if self.fields is not None:
             self.fields = b"\0\0\0\0" + self.fields[4:]
 
     def __repr__(self) -> str:
-        return f"<SigInfo {self.signo} code {self.code} pid {self.pid}>"
+        return f"<SigInfo {self.signo} code {self.code} from {self.sender or self.pid}>"

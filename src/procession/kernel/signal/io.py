@@ -16,6 +16,7 @@ from procession.kernel.task_state import TaskState
 if TYPE_CHECKING:
     from procession.fs.wait_queue import WaitQueue
     from procession.kernel.kernel import Kernel
+    from procession.kernel.pid import Pid
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.session import ProcessGroup
 
@@ -140,7 +141,8 @@ def _own_by_terminal(kernel: Kernel, file: TtyFile) -> None:
     current = kernel.current
     if owner.target is not None or current is None:
         return
-    foreground = kernel.process_groups.get(file.tty.foreground)
+    pid: Pid | None = file.tty.foreground
+    foreground = None if pid is None else pid.process_group
     owner.kind = int(OwnerType.F_OWNER_PGRP if foreground is not None else OwnerType.F_OWNER_PID)
     owner.target = foreground if foreground is not None else current.group
     owner.credentials = current.credentials

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH, Errno
+from procession.kernel.pid import find_task
 from procession.kernel.security.capability import CAP_KILL
 from procession.kernel.signal.generation import send_group_signal, send_signal
 from procession.kernel.signal.info import SI_USER, SigInfo
 from procession.kernel.signal.set import SIGCONT, SIGNAL_COUNT
-from procession.kernel.task import Tid
 
 if TYPE_CHECKING:
     from procession.kernel.session import ProcessGroup
@@ -21,7 +21,7 @@ def sender_info(sender: Task, signo: int, code: int) -> SigInfo:
 
     Linux: kernel/signal.c, prepare_kill_siginfo.
     """
-    return SigInfo(signo, code, pid=sender.group.pid, uid=sender.credentials.uid)
+    return SigInfo(signo, code, sender=sender.group.pid, uid=sender.credentials.uid)
 
 
 def check_kill_permission(sender: Task, target: Task, info: SigInfo) -> None:
@@ -56,7 +56,7 @@ def signal_process(sender: Task, target: Task, info: SigInfo) -> None:
 
 def signal_process_by_id(sender: Task, pid: int, info: SigInfo) -> None:
     """Send `info` to the process that has a thread `pid`. Raises ESRCH and what `signal_process` does."""
-    target = sender.kernel.tasks.get(Tid(pid))
+    target = find_task(sender.pid_namespace, pid)
     if target is None:
         raise ESRCH(f"no process {pid}")
     signal_process(sender, target, info)
@@ -81,14 +81,21 @@ def signal_group_members(sender: Task, process_group: ProcessGroup | None, info:
 
 
 def signal_everybody(sender: Task, info: SigInfo) -> None:
-    """Send `info` to every process but 1 and the sender's. Linux: kernel/signal.c, kill_something_info.
+    """Send `info` to every process that the sender sees but 1 and its own.
+
+    Linux: kernel/signal.c, kill_something_info.
 
     Raises ESRCH if there's none. EPERM counts as success, which POSIX allows.
     """
     has_found = False
     failure: Errno | None = None
-    for target in list(sender.kernel.tasks.values()):
-        if not target.is_leader or target.tid <= 1 or target.group is sender.group:
+    namespace = sender.pid_namespace
+    for target in list(sender.kernel.tasks):
+        if (
+            not target.is_leader
+            or target.thread_pid.number_in(namespace) <= 1
+            or target.group is sender.group
+        ):
             continue
         has_found = True
         try:
@@ -104,18 +111,26 @@ def signal_everybody(sender: Task, info: SigInfo) -> None:
         raise failure
 
 
-def signal_thread(sender: Task, tgid: int, tid: int, info: SigInfo) -> None:
+def signal_thread_by_id(sender: Task, tgid: int, tid: int, info: SigInfo) -> None:
     """Send `info` to the thread `tid`, which is to be of the process `tgid` unless that is 0.
 
     Raises ESRCH, EINVAL, EPERM and EAGAIN. Linux: kernel/signal.c, do_send_specific.
     """
-    target = sender.kernel.tasks.get(Tid(tid))
-    if target is None or (tgid > 0 and target.group.pid != tgid):
+    namespace = sender.pid_namespace
+    target = find_task(namespace, tid)
+    if target is None or (tgid > 0 and target.group.pid.number_in(namespace) != tgid):
         raise ESRCH(f"no thread {tid}")
+    signal_thread(sender, target, info)
+
+
+def signal_thread(sender: Task, target: Task, info: SigInfo) -> None:
+    """Send `info` to one thread; signal 0 only asks whether that's allowed. Raises as `signal_process`."""
     check_kill_permission(sender, target, info)
     if info.signo and not send_signal(sender.kernel, target, info):
         raise EAGAIN("the receiver's RLIMIT_SIGPENDING is reached")
 
 
 def _copy(info: SigInfo) -> SigInfo:
-    return SigInfo(info.signo, info.code, pid=info.pid, uid=info.uid)
+    copy = SigInfo(info.signo, info.code, sender=info.sender, uid=info.uid, value=info.value)
+    copy.pid, copy.fields = info.pid, info.fields
+    return copy

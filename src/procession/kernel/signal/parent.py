@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from procession.abi.signals import SIG_IGN
 from procession.abi.wait_options import ChildCode
-from procession.abi.word import wrap_signed
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.handlers import SA_NOCLDSTOP, SA_NOCLDWAIT
 from procession.kernel.signal.info import SigInfo
@@ -82,13 +81,12 @@ def _child_info(task: Task, parent: Task, reason: int, status: int) -> SigInfo:
     info = SigInfo(
         SIGCHLD,
         reason,
-        pid=task.tid,
+        sender=task.thread_pid,
         uid=task.credentials.uid,
         status=status,
         utime=(times.user_ns + group_times.user_ns) // _NS_PER_TICK,
         stime=(times.system_ns + group_times.system_ns) // _NS_PER_TICK,
     )
     # A child may announce its end by another signal, with whose code Linux takes the union for SIGPOLL's.
-    info.band = wrap_signed(info.pid | info.uid << 32, 64)
     info.fd = status
     return info

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.abi.time import Clock
-from procession.kernel.task import Task, Tid
+from procession.kernel.pid import find_task
+from procession.kernel.task import Task
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -94,7 +95,7 @@ def find_cpu_clock(task: Task, clock_id: int, *, is_reading: bool = False) -> Cp
     is_thread = bool(clock_id & 4)
     if pid == 0:
         return CpuClock(task if is_thread else task.group, kind)
-    target = task.kernel.tasks.get(Tid(pid))
+    target = find_task(task.pid_namespace, pid)
     if target is None:
         raise EINVAL(f"no task {pid}")
     if is_thread:

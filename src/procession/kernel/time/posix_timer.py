@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, EINVAL, EOPNOTSUPP, EPERM
 from procession.hardware.kernel_memory import POSIX_TIMER_BYTES, SIGNAL_BYTES, TIMER
+from procession.kernel.pid import find_task
 from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.security.capability import CAP_WAKE_ALARM
 from procession.kernel.signal.generation import send_timer_signal
 from procession.kernel.signal.info import SI_TIMER, SigInfo
-from procession.kernel.task import Tid
 from procession.kernel.time.itimer import unwatch_cpu_timer, watch_cpu_clock
 from procession.kernel.time.posix_clock import (
     ALARM_CLOCKS,
@@ -254,7 +254,7 @@ def check_notification(task: Task, how: int, signo: int, value: int, thread_id: 
     """What `struct sigevent` asks for. Raises EINVAL. Linux: kernel/time/posix-timers.c, good_sigevent."""
     thread: Task | None = None
     if how == SIGEV_THREAD_ID:
-        thread = task.kernel.tasks.get(Tid(thread_id))
+        thread = find_task(task.pid_namespace, thread_id)
         if thread is None or thread.group is not task.group:
             raise EINVAL(f"{thread_id} is no thread of the process")
     if how in (SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.lock import FileLocks
     from procession.kernel.kernel import Kernel
+    from procession.kernel.pid import Pid
     from procession.kernel.task import Task
     from procession.mm.page_cache import PageCache
     from procession.mm.vma import VirtualMemoryArea
@@ -96,9 +97,9 @@ class ChannelMap:
         self.threads_of_parties: dict[int, tuple[list[Party], tuple[int, ...]]] = {}
         for task, table in distinct_tables(kernel):
             for fd, file in table:
-                self._add_file(file, Party(task.pid, name_of_task(task), fd))
+                self._add_file(file, Party(task.tgid, name_of_task(task), fd))
         for task, file in files_of_calls_alone(kernel):
-            self._add_file(file, Party(task.pid, name_of_task(task)))
+            self._add_file(file, Party(task.tgid, name_of_task(task)))
         self._add_files_on_their_way()
         self._add_locks()
         self._add_memory()
@@ -165,7 +166,7 @@ class ChannelMap:
         if channel is None:
             pending = (target.group.shared_pending.mask | target.pending.mask).bit_count()
             channel = Channel("pidfd", f"of {target.tid}", f"{pending} signals pending")
-            channel.add(Party(target.pid, name_of_task(target)), reads=True, writes=False)
+            channel.add(Party(target.tgid, name_of_task(target)), reads=True, writes=False)
             self.channels[file] = channel
         channel.add(party, reads=False, writes=True)
 
@@ -236,7 +237,7 @@ class ChannelMap:
         """Pages that several processes have mapped, of whom one may write."""
         found: dict[PageCache, list[tuple[Party, VirtualMemoryArea]]] = {}
         for task in first_of_spaces(self.kernel):
-            party = Party(task.pid, name_of_task(task))
+            party = Party(task.tgid, name_of_task(task))
             for area in task.mm.areas:
                 if area.is_shared and area.pages is not None:
                     found.setdefault(area.pages, []).append((party, area))
@@ -265,7 +266,7 @@ class ChannelMap:
             else:
                 for task in first_of_spaces(self.kernel):
                     if any(area.pages is pages for area in task.mm.areas):
-                        channel.add(Party(task.pid, name_of_task(task)), reads=True, writes=True)
+                        channel.add(Party(task.tgid, name_of_task(task)), reads=True, writes=True)
             self.channels[pages] = channel
         for semaphores in namespace.semaphores.ordered():
             values = " ".join(map(str, semaphores.values[:_SHOWN_VALUES]))
@@ -274,7 +275,7 @@ class ChannelMap:
             tasks = [wait.task for wait in (*semaphores.watching, *semaphores.altering)]
             tasks += holders_of_undos(self.kernel, semaphores)
             tasks += [task for task in map(self.task_of, dict.fromkeys(semaphores.pids)) if task is not None]
-            for party in dict.fromkeys(Party(task.pid, name_of_task(task)) for task in tasks):
+            for party in dict.fromkeys(Party(task.tgid, name_of_task(task)) for task in tasks):
                 channel.add(party, reads=True, writes=True)
             self.channels[semaphores] = channel
         for queue in namespace.messages.ordered():
@@ -287,14 +288,14 @@ class ChannelMap:
             channel.writers = _parties(writers)
             self.channels[queue] = channel
 
-    def task_of(self, pid: int) -> Task | None:
+    def task_of(self, pid: Pid | None) -> Task | None:
         """The task with that id, if it still runs."""
-        task: Task | None = self.kernel.tasks.get(pid)  # type: ignore[call-overload]
+        task = None if pid is None else pid.task
         return None if task is None or task.state in _ENDED else task
 
 
 def _parties(tasks: list[Task | None]) -> list[Party]:
-    return list(dict.fromkeys(Party(task.pid, name_of_task(task)) for task in tasks if task is not None))
+    return list(dict.fromkeys(Party(task.tgid, name_of_task(task)) for task in tasks if task is not None))
 
 
 def _object_name(found: Any) -> str:
@@ -308,14 +309,14 @@ def name_of_task(task: Task) -> str:
 
 def living_tasks(kernel: Kernel) -> list[Task]:
     """All tasks that haven't ended."""
-    return [task for task in kernel.tasks.values() if task.state not in _ENDED]
+    return [task for task in kernel.tasks if task.state not in _ENDED]
 
 
 def distinct_tables(kernel: Kernel) -> list[tuple[Task, Any]]:
     """The tables of descriptors, each once for each process that has it."""
     found: dict[tuple[int, int], tuple[Task, Any]] = {}
     for task in living_tasks(kernel):
-        found.setdefault((task.pid, id(task.files)), (task, task.files))
+        found.setdefault((task.tgid, id(task.files)), (task, task.files))
     return list(found.values())
 
 
@@ -335,7 +336,7 @@ def first_of_spaces(kernel: Kernel) -> list[Task]:
     found: dict[tuple[int, int], Task] = {}
     for task in living_tasks(kernel):
         if task.mm.reference_count > 0:
-            found.setdefault((task.pid, id(task.mm)), task)
+            found.setdefault((task.tgid, id(task.mm)), task)
     return list(found.values())
 
 
@@ -365,7 +366,7 @@ def parties_of_owner(channels: ChannelMap, owner: Any) -> list[Party]:
     if owner in channels.holders:
         return channels.holders_of(owner)
     return [
-        Party(task.pid, name_of_task(task))
+        Party(task.tgid, name_of_task(task))
         for task, table in distinct_tables(channels.kernel)
         if table is owner
     ]

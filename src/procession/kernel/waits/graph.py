@@ -69,7 +69,7 @@ def find_deadlocked(kernel: Kernel, waits: list[Wait]) -> tuple[int, ...]:
     When nobody can run and no timer is armed, these are all; otherwise those whose wakers are known and all
     among them: who isn't is left out, and then who waits for him, until nobody is left out any more.
     """
-    if not any(task.state in _CAN_RUN for task in kernel.tasks.values()) and (
+    if not any(task.state in _CAN_RUN for task in kernel.tasks) and (
         kernel.timers.next_deadline_ns() is None
     ):
         return tuple(wait.tid for wait in waits if not is_idle_init(kernel, wait))
@@ -84,7 +84,7 @@ def find_deadlocked(kernel: Kernel, waits: list[Wait]) -> tuple[int, ...]:
 
 def is_idle_init(kernel: Kernel, wait: Wait) -> bool:
     """Whether this is the machine's init waiting for orphans, which is all that it does."""
-    return kernel.init is not None and wait.pid == kernel.init.pid and wait.name == "init"
+    return kernel.init is not None and wait.pid == kernel.init.pid.global_number and wait.name == "init"
 
 
 def find_cycle(waits: list[Wait], among: tuple[int, ...]) -> tuple[int, ...]:

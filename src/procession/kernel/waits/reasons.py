@@ -14,10 +14,11 @@ from procession.fs.pipe import FifoOpening, PipeFile
 from procession.kernel.futex.pi import PiWaiter
 from procession.kernel.futex.queue import FutexWaiter
 from procession.kernel.futex.vector import VectorWait
+from procession.kernel.pid import find_task
 from procession.kernel.pidfd import PidFile
 from procession.kernel.security.seccomp_listener import ListenerFile, Notification
 from procession.kernel.signal.fd import SignalFile
-from procession.kernel.task import Task, Tid
+from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.itimer import ITIMER_REAL, IntervalTimer
 from procession.kernel.time.timerfd import TimerFile
@@ -111,7 +112,7 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
         reason = _Reason("something that isn't known", (), True)
     return Wait(
         task.tid,
-        task.pid,
+        task.tgid,
         name_of_task(task),
         call,
         reason.what,
@@ -178,7 +179,7 @@ def _pids(channels: ChannelMap, parties: list[Party]) -> tuple[int, ...]:
         return known[1]
     tids: dict[int, None] = {}
     for pid in dict.fromkeys(party.pid for party in parties):
-        leader = channels.kernel.tasks.get(Tid(pid))
+        leader = find_task(channels.kernel.init_pid_namespace, pid)
         if leader is not None:
             tids.update(dict.fromkeys(thread.tid for thread in leader.group.threads))
     channels.threads_of_parties[id(parties)] = parties, tuple(tids)
@@ -238,7 +239,7 @@ def _futex(channels: ChannelMap, task: Task, waiter: FutexWaiter) -> _Reason:
     if subject is task.mm and not waiter.is_for_lock:
         words = peek(task.mm, address, _OWNER_OFFSET + 4)
         if len(words) == _OWNER_OFFSET + 4 and int.from_bytes(words[:4], "little") in (1, 2):
-            owner = channels.kernel.tasks.get(Tid(int.from_bytes(words[_OWNER_OFFSET:], "little")))
+            owner = find_task(task.pid_namespace, int.from_bytes(words[_OWNER_OFFSET:], "little"))
     if owner is not None and owner.mm is subject and owner.state is not TaskState.ZOMBIE:
         return _by_tasks(f"the mutex at {address:#x}, which is held by thread", [owner])
     if subject is task.mm:
@@ -355,7 +356,7 @@ def _children(task: Task, frame: Any) -> _Reason:
     arguments = frame.arguments
     pid = arguments[0] if frame.number == _WAIT4 else arguments[1] if arguments[0] == _P_PID else -1
     if pid > 0:
-        children = [child for child in children if child.tid == pid]
+        children = [child for child in children if child.thread_pid.number_in(task.pid_namespace) == pid]
     return _by_tasks("a child to end:" if len(children) == 1 else "one of its children to end:", children)
 
 
@@ -415,9 +416,9 @@ def _file(channels: ChannelMap, task: Task, file: File, waited: list[Any]) -> _R
         what = "the eventfd's count to grow" if file.read_queue in waited else "room in the eventfd's count"
         return _Reason(f"{what}, held by {_join(holders)}", _pids(channels, holders))
     if isinstance(file, PidFile):
-        if file.thread is not None:
-            return _by_tasks("the end of thread", [file.thread])
-        return _by_tasks("the end of process", [file.group.leader])
+        target = file.target
+        kind = "thread" if file.is_thread else "process"
+        return _by_tasks(f"the end of {kind}", [] if target is None else [target])
     if isinstance(file, InputFile):
         return _Reason("input from outside the machine", (), True)
     if isinstance(file, TimerFile):

@@ -1,0 +1,105 @@
+"""Pid namespaces: which processes a task sees, and under which numbers (pid_namespaces(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.abi.errno import EAGAIN, EEXIST, EINVAL, EPERM
+from procession.fs.namespace import CLONE_NEWPID, Namespace, NamespaceTable
+from procession.kernel.pid import Pid
+from procession.kernel.security.capability import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
+
+if TYPE_CHECKING:
+    from procession.fs.user_namespace import UserNamespace
+    from procession.kernel.security.credentials import Credentials
+
+PID_MAX = 32768
+"""kernel.pid_max as Linux sets it for a machine of up to 32 processors."""
+RESERVED_PIDS = 300
+"""After the first time round, ids below this are left alone (Linux: include/linux/pid.h, RESERVED_PIDS)."""
+MAX_PID_NS_LEVEL = 32
+"""How deep pid namespaces may be nested below the machine's first."""
+
+
+class PidNamespace(Namespace):
+    """A pid namespace (Linux: include/linux/pid_namespace.h, struct pid_namespace).
+
+    `parent` is the one around it, `level` counts those, and `ancestry` has them all from the machine's first
+    to this one. `by_number` are those that are seen in it; `last` is the number given last and `pid_max`
+    the first that isn't given (kernel.pid_max).
+    """
+
+    __slots__ = ("ancestry", "last", "level", "parent", "pid_max", "by_number")
+
+    kind: ClassVar[int] = CLONE_NEWPID
+    type_name: ClassVar[str] = "pid"
+
+    def __init__(
+        self, table: NamespaceTable, owner: UserNamespace, parent: PidNamespace | None, number: int = 0
+    ) -> None:
+        super().__init__(table, owner, number)
+        self.parent = parent
+        self.level: int = 0 if parent is None else parent.level + 1
+        around: tuple[PidNamespace, ...] = () if parent is None else parent.ancestry
+        self.ancestry: tuple[PidNamespace, ...] = (*around, self)
+        self.by_number: dict[int, Pid] = {}
+        self.last = 0
+        self.pid_max: int = PID_MAX if parent is None else parent.pid_max
+
+    def allocate(self, wanted: tuple[int, ...] = (), credentials: Credentials | None = None) -> Pid:
+        """A new id, in use at once in this namespace and all around it; it names nothing yet.
+
+        `wanted` are the numbers asked for by who has `credentials`, this namespace's first and then those
+        of the namespaces around (set_tid of clone3(2)). Raises EAGAIN when all numbers are in use, EINVAL
+        for one out of range, EEXIST for one in use and EPERM. Linux: kernel/pid.c, alloc_pid.
+        """
+        ancestry = self.ancestry
+        if not wanted and len(ancestry) == 1:
+            numbers: tuple[int, ...] = (self.next_number(),)
+        else:
+            if len(wanted) > len(ancestry):
+                raise EINVAL("more numbers than there are pid namespaces around")
+            found: list[int] = []
+            for position, namespace in enumerate(reversed(ancestry)):
+                if position < len(wanted):
+                    assert credentials is not None
+                    found.append(namespace.check_wanted(wanted[position], credentials))
+                else:
+                    found.append(namespace.next_number())
+            numbers = tuple(reversed(found))
+        pid = Pid(self, numbers)
+        for namespace, number in zip(ancestry, numbers, strict=True):
+            namespace.by_number[number] = pid
+        return pid
+
+    def next_number(self) -> int:
+        """The next number that is free here, in a cycle. Raises EAGAIN."""
+        pids = self.by_number
+        number = self.last + 1
+        for _ in range(self.pid_max):
+            if number >= self.pid_max:
+                number = RESERVED_PIDS
+            if number not in pids:
+                self.last = number
+                return number
+            number += 1
+        raise EAGAIN("every process id is in use")
+
+    def check_wanted(self, number: int, credentials: Credentials) -> int:
+        """Raise EINVAL, EPERM or EEXIST unless `number` may be given here; the number."""
+        if not 0 < number < self.pid_max:
+            raise EINVAL(f"no process id {number}")
+        if number != 1 and not self.by_number:
+            raise EINVAL("the first process of a pid namespace is number 1")
+        owner = self.owner
+        if not (
+            credentials.ns_capable(owner, CAP_CHECKPOINT_RESTORE)
+            or credentials.ns_capable(owner, CAP_SYS_ADMIN)
+        ):
+            raise EPERM("choosing a process id takes CAP_CHECKPOINT_RESTORE")
+        if number in self.by_number:
+            raise EEXIST(f"{number} is in use")
+        return number
+
+    def pid_freed(self) -> None:
+        """One number less is in use here."""

@@ -1,0 +1,70 @@
+"""Checks that process ids are looked up and said through a pid namespace alone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "procession"
+
+NUMBERS_FROM_OUTSIDE = {"tid", "tgid", "global_number"}
+"""What says the number in the machine's first namespace; `pid.numbers` has those for all readers."""
+LAYERS = ("fs", "net", "kernel", "procfs", "syscalls")
+WHO_WATCHES_FROM_OUTSIDE = {
+    "kernel/pid.py",
+    "kernel/task.py",
+    # Patterns of core files ask for these numbers: %P and %I.
+    "kernel/dump/core_pattern.py",
+    # Numbers of objects in a digest.
+    "kernel/state_hash.py",
+}
+TABLE = "by_number"
+OWNERS_OF_THE_TABLE = {"kernel/pid.py", "kernel/namespaces/pid.py", "procfs/file_system.py"}
+
+
+def attributes(tree: ast.AST, *, is_message: bool = False) -> Iterator[tuple[ast.Attribute, bool]]:
+    """All attributes in `tree`, and whether each is in the text of a message or told to the observer."""
+    for node in ast.iter_child_nodes(tree):
+        told = is_message or isinstance(node, ast.JoinedStr)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            told = told or node.func.attr == "task_event"
+        if isinstance(node, ast.Attribute):
+            yield node, told
+        yield from attributes(node, is_message=told)
+
+
+def problems_in(text: str, name: str) -> list[str]:
+    """Where the source file `name` makes a number for nobody in particular, or looks one up by itself."""
+    problems = []
+    for node, is_message in attributes(ast.parse(text)):
+        written = ast.unparse(node)
+        is_for_all = written.endswith("pid.numbers") and "[-1]" not in text.splitlines()[node.lineno - 1]
+        if (
+            (node.attr in NUMBERS_FROM_OUTSIDE or is_for_all)
+            and not is_message
+            and name not in WHO_WATCHES_FROM_OUTSIDE
+            and not name.startswith("kernel/waits/")
+        ):
+            problems.append(f"{name}:{node.lineno}: {written}")
+        if node.attr == TABLE and name not in OWNERS_OF_THE_TABLE:
+            problems.append(f"{name}:{node.lineno}: {written}")
+    return problems
+
+
+def test_numbers_are_made_for_a_reader() -> None:
+    problems = []
+    for layer in LAYERS:
+        for path in sorted((SOURCE / layer).rglob("*.py")):
+            problems += problems_in(path.read_text(), str(path.relative_to(SOURCE)))
+    assert not problems, "\n".join(problems)
+
+
+def test_what_the_check_finds() -> None:
+    assert problems_in("def f(task):\n    return task.tid\n", "syscalls/x.py") == [
+        "syscalls/x.py:2: task.tid"
+    ]
+    assert problems_in("x = space.by_number.get(7)\n", "kernel/x.py") == ["kernel/x.py:1: space.by_number"]
+    assert problems_in("y = pid.numbers[0]\n", "fs/x.py") == ["fs/x.py:1: pid.numbers"]
+    assert not problems_in('raise ESRCH(f"no task {task.tid}")\n', "kernel/x.py")
+    assert not problems_in("y = pid.numbers[-1]\n", "kernel/x.py")
