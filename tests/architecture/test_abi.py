@@ -101,6 +101,19 @@ UNNAMED = {
     "SIGRTMAX": "_NSIG, which arch/x86/include/uapi/asm/signal.h uses but doesn't define",
     "ST_VALID": "include/linux/statfs.h of the kernel's source",
     "ST_NOSYMFOLLOW": "include/linux/statfs.h of the kernel's source",
+    **dict.fromkeys(
+        (
+            *(
+                "STATMOUNT_FS_SUBTYPE",
+                "STATMOUNT_SB_SOURCE",
+                "STATMOUNT_OPT_ARRAY",
+                "STATMOUNT_OPT_SEC_ARRAY",
+            ),
+            *("STATMOUNT_SUPPORTED_MASK", "STATMOUNT_MNT_UIDMAP", "STATMOUNT_MNT_GIDMAP"),
+        ),
+        "came after the headers that are needed, Linux 6.13 to 6.15",
+    ),
+    "STATMOUNT_SUPPORTED": "fs/namespace.c of the kernel's source",
     "CORE_DUMPED": "a part of wait4's status, see tests/abi/test_wait_options.py",
     "STOPPED": "a part of wait4's status",
     "CONTINUED": "a part of wait4's status",
@@ -126,6 +139,7 @@ C_TYPES = {
     "PtraceSyscallInfoExit": "struct ptrace_syscall_info",
     "PtraceSyscallInfoSeccomp": "struct ptrace_syscall_info",
     "SignalStack": "stack_t",
+    "StatmountFields": "struct later_statmount",
     "Utsname": "struct new_utsname",
     "XstateHeader": "struct _header",
     **dict.fromkeys(
@@ -162,6 +176,14 @@ C_FIELDS = {
 C_DECLARATIONS = {
     "signal_frame": "struct rt_sigframe { char *pretcode; struct ucontext uc; siginfo_t info; };",
     "sched": "struct sched_param { int sched_priority; };",
+    # As of Linux 6.15: in older headers the later fields are spare.
+    "mount_flags": "struct later_statmount { __u32 size, mnt_opts; __u64 mask; "
+    "__u32 sb_dev_major, sb_dev_minor; __u64 sb_magic; __u32 sb_flags, fs_type; "
+    "__u64 mnt_id, mnt_parent_id; __u32 mnt_id_old, mnt_parent_id_old; "
+    "__u64 mnt_attr, mnt_propagation, mnt_peer_group, mnt_master, propagate_from; "
+    "__u32 mnt_root, mnt_point; __u64 mnt_ns_id; __u32 fs_subtype, sb_source, opt_num, opt_array, "
+    "opt_sec_num, opt_sec_array; __u64 supported_mask; "
+    "__u32 mnt_uidmap_num, mnt_uidmap, mnt_gidmap_num, mnt_gidmap; __u64 spare[43]; };",
 }
 UNCOMPARED = {
     "LinuxDirent64.ALIGNMENT": "ours ends where the name begins, in the middle of a word",

@@ -19,7 +19,7 @@ LATER = {
     "fs/namei.c": "lookup_noperm_common",
     "fs/mount.h": "mount_is_ancestor",
     "fs/namespace.c": "__do_loopback check_anonymous_mnt may_copy_tree may_use_mount path_pivot_root "
-    "topmost_overmount",
+    "topmost_overmount vfs_open_tree wants_mount_setattr SYSCALL_DEFINE5(open_tree_attr)",
     "fs/pipe.c": "anon_pipe_read anon_pipe_write",
     "fs/pnode.c": "bulk_make_private find_master gather_candidates need_secondary propagation_source "
     "transfer_propagation trim_ancestors trim_one reparent",

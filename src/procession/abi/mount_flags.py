@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from procession.abi.enumeration import IntEnum, IntFlag
-from procession.abi.structure import U64, Structure
+from procession.abi.structure import U32, U64, Structure
 
 
 class MountFlag(IntFlag):
@@ -132,3 +132,84 @@ class MountAttr(Structure):
     attr_clr: U64 = 0
     propagation: U64 = 0
     userns_fd: U64 = 0
+
+
+class StatmountMask(IntFlag):
+    """statmount(2): what is asked for, and what was told."""
+
+    STATMOUNT_SB_BASIC = 1
+    STATMOUNT_MNT_BASIC = 2
+    STATMOUNT_PROPAGATE_FROM = 4
+    STATMOUNT_MNT_ROOT = 8
+    STATMOUNT_MNT_POINT = 0x10
+    STATMOUNT_FS_TYPE = 0x20
+    STATMOUNT_MNT_NS_ID = 0x40
+    STATMOUNT_MNT_OPTS = 0x80
+    STATMOUNT_FS_SUBTYPE = 0x100
+    STATMOUNT_SB_SOURCE = 0x200
+    STATMOUNT_OPT_ARRAY = 0x400
+    STATMOUNT_OPT_SEC_ARRAY = 0x800
+    STATMOUNT_SUPPORTED_MASK = 0x1000
+    STATMOUNT_MNT_UIDMAP = 0x2000
+    STATMOUNT_MNT_GIDMAP = 0x4000
+
+
+STATMOUNT_SUPPORTED = 0x7FFF
+
+
+class ListmountFlag(IntFlag):
+    """listmount(2)."""
+
+    LISTMOUNT_REVERSE = 1
+
+
+LSMT_ROOT = 0xFFFF_FFFF_FFFF_FFFF
+"""listmount(2): below the caller's root directory."""
+
+MNT_ID_REQ_SIZE_VER0 = 24
+
+
+class MntIdReq(Structure):
+    """statmount(2)'s and listmount(2)'s struct mnt_id_req."""
+
+    size: U32 = 0
+    mnt_ns_fd: U32 = 0
+    mnt_id: U64 = 0
+    param: U64 = 0
+    mnt_ns_id: U64 = 0
+
+
+class StatmountFields(Structure, size=512):
+    """statmount(2)'s struct statmount, without the strings that come after it; these are told by offsets."""
+
+    size: U32 = 0
+    mnt_opts: U32 = 0
+    mask: U64 = 0
+    sb_dev_major: U32 = 0
+    sb_dev_minor: U32 = 0
+    sb_magic: U64 = 0
+    sb_flags: U32 = 0
+    fs_type: U32 = 0
+    mnt_id: U64 = 0
+    mnt_parent_id: U64 = 0
+    mnt_id_old: U32 = 0
+    mnt_parent_id_old: U32 = 0
+    mnt_attr: U64 = 0
+    mnt_propagation: U64 = 0
+    mnt_peer_group: U64 = 0
+    mnt_master: U64 = 0
+    propagate_from: U64 = 0
+    mnt_root: U32 = 0
+    mnt_point: U32 = 0
+    mnt_ns_id: U64 = 0
+    fs_subtype: U32 = 0
+    sb_source: U32 = 0
+    opt_num: U32 = 0
+    opt_array: U32 = 0
+    opt_sec_num: U32 = 0
+    opt_sec_array: U32 = 0
+    supported_mask: U64 = 0
+    mnt_uidmap_num: U32 = 0
+    mnt_uidmap: U32 = 0
+    mnt_gidmap_num: U32 = 0
+    mnt_gidmap: U32 = 0

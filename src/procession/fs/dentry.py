@@ -146,3 +146,13 @@ def path_below(path: Path, root: Path) -> tuple[bytes, bool]:
     names.append(b"")
     names.reverse()
     return b"/".join(names) if len(names) > 1 else b"/", is_reachable
+
+
+def name_in_file_system(dentry: Dentry) -> bytes:
+    """The name of an entry from the root of its file system down. Linux: fs/d_path.c, dentry_path."""
+    suffix = b"//deleted" if dentry.is_deleted else b""
+    names: list[bytes] = []
+    while dentry.parent is not dentry:
+        names.append(dentry.name)
+        dentry = dentry.parent
+    return b"/" + b"/".join(reversed(names)) + suffix

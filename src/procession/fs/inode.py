@@ -136,9 +136,16 @@ class Superblock:
     def shut_down(self) -> None:
         """The last mount is gone, and nobody is inside: give everything back."""
 
-    def end_if_unused(self) -> None:
-        """It has been made to be mounted, and may not have been."""
+    def drop_mount(self) -> None:
+        """A mount is gone, or who configured this; the last one ends it.
+
+        Linux: fs/super.c, deactivate_super.
+        """
+        self.mount_count -= 1
         if not self.mount_count:
+            events = self.vfs.file_events
+            if events is not None:
+                events.unmounted(self)
             self.shut_down()
 
     def forget(self, inode: Inode) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.errno import EINVAL
 from procession.abi.word import pack_u8
-from procession.fs.dentry import Dentry, Path, path_below
+from procession.fs.dentry import Path, name_in_file_system, path_below
 from procession.fs.file import POLLERR, POLLIN, POLLPRI, POLLRDNORM, File
 from procession.fs.mounts.context import MS_DIRSYNC, MS_LAZYTIME, MS_MANDLOCK, MS_SYNCHRONOUS
 from procession.fs.mounts.mount import (
@@ -190,16 +190,6 @@ def show_mountinfo(namespace: MountNamespace, root: Path) -> bytes:
             )
         )
     return b"".join(lines)
-
-
-def name_in_file_system(dentry: Dentry) -> bytes:
-    """The name of an entry from the root of its file system down. Linux: fs/d_path.c, dentry_path."""
-    suffix = b"//deleted" if dentry.is_deleted else b""
-    names: list[bytes] = []
-    while dentry.parent is not dentry:
-        names.append(dentry.name)
-        dentry = dentry.parent
-    return b"/" + b"/".join(reversed(names)) + suffix
 
 
 def propagation(mount: Mount, root: Path) -> bytes:

@@ -29,11 +29,13 @@ from procession.fs.mounts.unmount import unmount
 from procession.fs.mounts.visibility import check_visibility
 from procession.fs.namei import lookup
 from procession.fs.permission import CAP_SYS_ADMIN
+from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Flags, LongFlags, OptionalPath, Path
 
 if TYPE_CHECKING:
     from procession.fs import dentry
+    from procession.fs.file import File
     from procession.fs.mounts.namespace import MountNamespace
     from procession.kernel.task import Task
 
@@ -57,6 +59,12 @@ def own_namespace(task: Task) -> MountNamespace:
     if not task.credentials.ns_capable(namespace.owner, CAP_SYS_ADMIN):
         raise EPERM("changing mounts takes CAP_SYS_ADMIN")
     return namespace
+
+
+def install(task: Task, file: File, *, close_on_exec: bool) -> int:
+    """The descriptor by which the caller has `file` now. Raises EMFILE, having closed it."""
+    limit = task.group.limits.soft[RLIMIT_NOFILE]
+    return task.files.install(file, close_on_exec=close_on_exec, limit=limit)
 
 
 def _read_options(task: Task, address: int) -> bytes:
@@ -147,15 +155,19 @@ def _mount_new(
     context = MountContext(find_type(kind), task)
     context.is_old_call = True
     context.flags = bits & SUPERBLOCK_FLAGS
-    if source is not None:
-        context.add(Parameter(b"source", ParameterKind.STRING, source))
-    context.add_options(options)
-    superblock = context.create()
     try:
+        if source is not None:
+            context.add(Parameter(b"source", ParameterKind.STRING, source))
+        context.add_options(options)
+        superblock = context.create()
         mount_flags = check_visibility(namespace, context.type, mount_flags)
-        namespace.mount(superblock, place, mount_flags, context.source or b"none")
+        namespace.mount(superblock, place, mount_flags, _name_of_source(context))
     finally:
-        superblock.end_if_unused()
+        context.close()
+
+
+def _name_of_source(context: MountContext) -> bytes:
+    return b"none" if context.source is None else context.source
 
 
 def _remount(
@@ -167,8 +179,11 @@ def _remount(
     context = MountContext(type_of(superblock), task, superblock)
     context.is_old_call = True
     context.flags, context.flags_mask = bits & REMOUNT_FLAGS, REMOUNT_FLAGS
-    context.add_options(options)
-    context.reconfigure()
+    try:
+        context.add_options(options)
+        context.reconfigure()
+    finally:
+        context.close()
     set_flags(place.mount, mount_flags)
 
 

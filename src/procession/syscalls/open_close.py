@@ -38,6 +38,7 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import CreationMode, Fd, Flags, Mode, Path, Size, SizedIn, UInt
 from procession.syscalls.paths import start_of
+from procession.syscalls.sized_structure import read_sized
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -89,10 +90,7 @@ def openat2(task: Task, directory: Fd, path: Path, how: SizedIn[OpenHow], size: 
         raise EINVAL
     if size > _PAGE_SIZE:
         raise E2BIG
-    data = task.mm.read(how.address, size)
-    if data.count(0, OpenHow.SIZE) != size - OpenHow.SIZE:
-        raise E2BIG("unknown fields are set")
-    wanted = OpenHow.unpack_from(data)
+    wanted = OpenHow.unpack(read_sized(task.mm, how.address, size, OpenHow.SIZE))
     flags, resolve = wanted.flags, wanted.resolve
     if flags & ~_VALID_FLAGS or resolve & ~_VALID_RESOLVE or resolve & _SCOPED == _SCOPED:
         raise EINVAL

@@ -64,6 +64,7 @@ from procession.syscalls.parameters import (
     StringArray,
     WaitStatus,
 )
+from procession.syscalls.sized_structure import read_sized
 from procession.syscalls.user_vector import is_user_range
 
 if TYPE_CHECKING:
@@ -198,10 +199,7 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
         raise E2BIG("more than a page of arguments")
     if size < _CLONE_ARGS_SIZE_VER0:
         raise EINVAL("fewer arguments than the first version has")
-    data = task.mm.read(arguments.address, size)
-    if any(data[CloneArgs.SIZE :]):
-        raise E2BIG("arguments of a later version")
-    args = CloneArgs.unpack(data[: CloneArgs.SIZE].ljust(CloneArgs.SIZE, b"\0"))
+    args = CloneArgs.unpack(read_sized(task.mm, arguments.address, size, CloneArgs.SIZE))
     if args.set_tid_size > 32 or bool(args.set_tid) != bool(args.set_tid_size):
         raise EINVAL("set_tid without a size, or the other way round")
     if args.exit_signal & ~_CSIGNAL or args.exit_signal > _SIGNAL_MAXIMUM:

@@ -9,6 +9,7 @@ from procession.fs.mounts.namespace import MountNamespace
 from procession.fs.mounts.peers import join_peers, make_shared, receive_beside
 from procession.fs.mounts.propagation import propagate_mount, would_cover
 from procession.fs.mounts.tree import clone_mount, copy_tree, discard_tree, has_locked_children, lock_tree
+from procession.hardware.physical_memory import OutOfFrames
 
 
 def mount_point(where: Path) -> Path:
@@ -50,7 +51,7 @@ def add_mount(namespace: MountNamespace, mount: Mount, where: Path) -> None:
         if mount.root.inode.is_symlink:
             raise EINVAL
         _graft(mount, parent, mountpoint)
-    except Errno:
+    except (Errno, OutOfFrames):
         discard_tree(mount)
         raise
 
@@ -85,7 +86,7 @@ def attach_everywhere(mount: Mount, parent: Mount, mountpoint: Dentry) -> None:
                 invented.append(each)
         try:
             copies = propagate_mount(mount, parent, mountpoint)
-        except Errno:
+        except (Errno, OutOfFrames):
             for each in invented:
                 vfs.mount_table.group_numbers.give_back(each.group)
                 each.group = 0
@@ -95,10 +96,11 @@ def attach_everywhere(mount: Mount, parent: Mount, mountpoint: Dentry) -> None:
     if is_moving:
         mount.detach()
     elif mount.namespace is not None:
-        # From a tree that wasn't mounted, and that is no more.
+        # From a tree that wasn't mounted, whose namespace is no more.
+        anonymous = mount.namespace
         for each in mount.tree():
-            assert each.namespace is not None
-            each.namespace.remove(each)
+            anonymous.remove(each)
+        anonymous.put()
     mount.parent, mount.mountpoint = parent, mountpoint
     for copy in (mount, *reversed(copies)):
         place, entry = copy.parent, copy.mountpoint
@@ -132,11 +134,8 @@ def copy_for_bind(namespace: MountNamespace, source: Path, *, is_recursive: bool
         raise EINVAL("in another namespace")
     if not is_recursive and has_locked_children(mount, source.dentry):
         raise EINVAL("it would show what a locked mount hides")
-    accounts = mount.superblock.vfs.accounts
     if is_recursive:
-        accounts.check_mounts(len(mount.tree()))
         return copy_tree(mount, source.dentry, keeps_namespaces=True)
-    accounts.check_mounts(1)
     return clone_mount(mount, source.dentry)
 
 
@@ -153,7 +152,7 @@ def bind(namespace: MountNamespace, source: Path, where: Path, *, is_recursive: 
     mount = copy_for_bind(namespace, source, is_recursive=is_recursive)
     try:
         _graft(mount, parent, mountpoint)
-    except Errno:
+    except (Errno, OutOfFrames):
         discard_tree(mount)
         raise
     return mount

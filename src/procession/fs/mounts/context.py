@@ -133,6 +133,7 @@ class MountContext:
         if superblock is not None:
             self.phase = Phase.RECONFIGURATION_PARAMETERS
             self.owner = superblock.owner
+            superblock.mount_count += 1
         kind.begin(self)
 
     # What went wrong
@@ -237,8 +238,15 @@ class MountContext:
             superblock.is_read_only = bool(self.flags & MS_RDONLY)
             superblock.type = self.type
         self.superblock = superblock
+        superblock.mount_count += 1
         self.phase = Phase.AWAITING_MOUNT
         return superblock
+
+    def close(self) -> None:
+        """Nobody configures it any more. Linux: fs/fs_context.c, put_fs_context."""
+        superblock, self.superblock = self.superblock, None
+        if superblock is not None:
+            superblock.drop_mount()
 
     def check_capability(self) -> None:
         """Raise EPERM unless the caller may mount this kind. Linux: fs/super.c, mount_capable."""

@@ -267,12 +267,8 @@ class Mount:
             inode.evict_if_unused()
         superblock = self.superblock
         superblock.vfs.mount_table.numbers.give_back(self.number)
-        superblock.mount_count -= 1
         superblock.vfs.accounts.remove_mount()
-        if not superblock.mount_count:
-            if superblock.vfs.file_events is not None:
-                superblock.vfs.file_events.unmounted(superblock)
-            superblock.shut_down()
+        superblock.drop_mount()
 
     def put_user(self) -> None:
         """An open file or a current directory on this mount is gone. Linux: fs/namespace.c, mntput."""

@@ -59,7 +59,9 @@ class MountNamespace(Namespace):
         """Its last task has left. Linux: fs/namespace.c, put_mnt_ns."""
         from procession.fs.mounts.unmount import unmount_tree
 
-        unmount_tree(self.root)
+        # The tree of an anonymous one may have been mounted elsewhere.
+        if self.mounts:
+            unmount_tree(self.root)
 
     @property
     def root_path(self) -> Path:

@@ -10,6 +10,7 @@ from procession.fs.dentry import Dentry
 from procession.fs.mounts.mount import Mount
 from procession.fs.mounts.peers import are_peers
 from procession.fs.mounts.tree import CopyKind, copy_tree, discard_tree
+from procession.hardware.physical_memory import OutOfFrames
 
 # The way through a propagation tree
 
@@ -112,7 +113,7 @@ def propagate_mount(source: Mount, parent: Mount, mountpoint: Dentry) -> list[Mo
                 if mount is first:
                     break
             first = _next_group(first, parent)
-    except Errno:
+    except (Errno, OutOfFrames):
         for copy in copies:
             copy.parent = copy.mountpoint = None
             discard_tree(copy)

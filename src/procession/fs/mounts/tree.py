@@ -7,6 +7,7 @@ from procession.abi.errno import EINVAL, EPERM, Errno
 from procession.fs.dentry import Dentry
 from procession.fs.mounts.mount import LOCKABLE_FLAGS, MS_NOATIME, Mount
 from procession.fs.mounts.peers import join_peers, make_all_private, receive_beside, receive_from
+from procession.hardware.physical_memory import OutOfFrames
 
 
 class CopyKind(IntEnum):
@@ -24,7 +25,11 @@ class CopyKind(IntEnum):
 
 
 def clone_mount(original: Mount, root: Dentry, kind: int = CopyKind.SAME) -> Mount:
-    """The same file system once more, seen from `root` on. Linux: fs/namespace.c, clone_mnt."""
+    """The same file system once more, seen from `root` on. Raises ENOSPC, OutOfFrames.
+
+    Linux: fs/namespace.c, clone_mnt.
+    """
+    original.superblock.vfs.accounts.check_mounts(1)
     mount = Mount(original.superblock, root, original.flags, original.source)
     mount.locked_flags = original.locked_flags
     is_slave = kind in (CopyKind.SLAVE, CopyKind.SHARED_SLAVE)
@@ -77,7 +82,7 @@ def copy_tree(
             copied.is_locked = mount.is_locked
             copied.attach(parent, mount.mountpoint)
             left.extend((child, copied) for child in reversed(list(mount.children.values())))
-    except Errno:
+    except (Errno, OutOfFrames):
         discard_tree(copy)
         raise
     return copy
