@@ -16,6 +16,7 @@ from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATI
 from procession.fs.mounts.namespace import first_namespace
 from procession.fs.namespace import PID_NUMBER
 from procession.fs.overlay import Overlay
+from procession.fs.overlayfs.file_system_type import OverlayType
 from procession.fs.terminal.devpts import Devpts, DevptsOptions, DevptsType, install_terminals
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.tmpfs_type import TmpfsType
@@ -83,6 +84,7 @@ FILE_SYSTEM_TYPES = (
     DevtmpfsType(),
     BinaryFormatType(),
     DevptsType(),
+    OverlayType(),
     MqueueType(),
 )
 """What mount(2) can mount."""

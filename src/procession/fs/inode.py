@@ -372,6 +372,10 @@ class Inode:
             self.mtime_ns = mtime_ns
         self.ctime_ns = self.now_ns()
 
+    def writable_xattrs(self) -> dict[bytes, bytes]:
+        """The extended attributes, of which the caller is about to change one."""
+        return self.read_xattrs()
+
     def read_xattrs(self) -> dict[bytes, bytes]:
         """The extended attributes by name, to be looked at and changed."""
         if self.xattrs is None:

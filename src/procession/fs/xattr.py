@@ -116,7 +116,7 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
     _check_name(inode, subject, name, writes=True)
     if name == b"security.capability":
         check_capability(value)
-    attributes = inode.read_xattrs()
+    attributes = inode.writable_xattrs()
     previous = attributes.get(name)
     if previous is not None and flags & XATTR_CREATE:
         raise EEXIST
@@ -138,7 +138,7 @@ def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
         raise EROFS
     inode = path.inode
     _check_name(inode, subject, name, writes=True)
-    value = inode.read_xattrs().pop(name, None)
+    value = inode.writable_xattrs().pop(name, None)
     if value is None:
         raise ENODATA
     inode.superblock.vfs.accounts.add_text(-len(name) - len(value))

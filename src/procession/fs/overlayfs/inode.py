@@ -1,0 +1,486 @@
+"""The files and directories of an overlay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EEXIST, EINVAL, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM, EXDEV, Errno
+from procession.abi.file_mode import S_IFMT
+from procession.fs.dentry import Dentry, Path
+from procession.fs.file import File, RegularFile
+from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.fs.overlayfs.layer import (
+    add_whiteout,
+    clear_whiteouts,
+    find_in_layer,
+    is_opaque,
+    is_whiteout,
+    remove_entry,
+    set_layer_xattr,
+)
+from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_WHITEOUT
+from procession.hardware.physical_memory import OutOfFrames
+
+if TYPE_CHECKING:
+    from procession.fs.overlayfs.superblock import OverlayFileSystem
+    from procession.fs.permission import Subject
+
+_COPY_CHUNK = 1 << 20
+
+
+class OverlayFile(RegularFile):
+    """An open regular file of an overlay; what is written goes to the file of the upper layer."""
+
+    __slots__ = ("layered",)
+
+    def __init__(self, path: Path, flags: int, subject: Subject, inode: LayeredInode) -> None:
+        self.layered = inode
+        super().__init__(path, flags, subject)
+
+    def _write(self, offset: int, data: bytes) -> int:
+        try:
+            return super()._write(offset, data)
+        finally:
+            self.layered.push_attributes()
+
+    def allocate(self, mode: int, offset: int, length: int) -> None:
+        try:
+            super().allocate(mode, offset, length)
+        finally:
+            self.layered.push_attributes()
+
+
+class LayeredInode(Inode):
+    """A file of an overlay (Linux: fs/overlayfs/ovl_entry.h, struct ovl_inode).
+
+    `upper` is its entry in the upper layer, None until there is one; `lowers` are those below that are seen:
+    of a directory all that are merged, of other files one at most. Its attributes are copies of those of the
+    topmost. `place` is the directory of the overlay that it's in, and `name` what it's called there.
+    """
+
+    __slots__ = ("lowers", "name", "overlay", "place", "upper")
+
+    def __init__(
+        self,
+        superblock: OverlayFileSystem,
+        name: bytes,
+        place: LayeredInode | None,
+        upper: Dentry | None,
+        lowers: list[Dentry],
+    ) -> None:
+        real = (lowers[0] if upper is None else upper).inode
+        super().__init__(superblock, real.mode, real.uid, real.gid, real.rdev)
+        self.overlay = superblock
+        self.name = name
+        self.place = place
+        self.upper = upper
+        self.lowers = lowers
+        self.number = real.number
+        for layer in ([] if upper is None else [upper], lowers):
+            for entry in layer:
+                entry.inode.open_count += 1
+        self.pull_attributes()
+
+    @property
+    def real(self) -> Inode:
+        """The file of the topmost layer that has it."""
+        return (self.lowers[0] if self.upper is None else self.upper).inode
+
+    def pull_attributes(self) -> None:
+        """Take over what the layer says. Linux: fs/overlayfs/util.c, ovl_copyattr."""
+        real = self.real
+        self.mode, self.uid, self.gid, self.size = real.mode, real.uid, real.gid, real.size
+        self.atime_ns, self.mtime_ns, self.ctime_ns = real.atime_ns, real.mtime_ns, real.ctime_ns
+        self.link_count = 1 if self.is_directory and self.lowers else real.link_count
+        self.pages = real.pages
+
+    def push_attributes(self) -> None:
+        """Tell the upper layer's file what writing has changed."""
+        if self.upper is not None:
+            real = self.upper.inode
+            real.size, real.mode = self.size, self.mode
+            real.mtime_ns, real.ctime_ns = self.mtime_ns, self.ctime_ns
+
+    @property
+    def block_count(self) -> int:
+        return self.real.block_count
+
+    # Copying up
+
+    def _upper_directory(self) -> Dentry:
+        """Its entry in the upper layer, made if need be. Raises ENOSPC, EROFS."""
+        self.copy_up()
+        assert self.upper is not None
+        return self.upper
+
+    def copy_up(self) -> None:
+        """See that it's in the upper layer, with all above it. Raises ENOSPC.
+
+        Linux: fs/overlayfs/copy_up.c, ovl_copy_up_flags.
+        """
+        missing: list[LayeredInode] = []
+        inode: LayeredInode | None = self
+        while inode is not None and inode.upper is None:
+            missing.append(inode)
+            inode = inode.place
+        for each in reversed(missing):
+            each._copy_up_one()
+
+    def _copy_up_one(self) -> None:
+        """Linux: fs/overlayfs/copy_up.c, ovl_copy_up_one."""
+        place = self.place
+        if place is None or place.upper is None:
+            raise ENOENT("it has been removed")
+        directory, subject = place.upper, self.overlay.subject
+        real = self.lowers[0].inode
+        kind = self.mode & S_IFMT
+        directory.children.pop(self.name, None)
+        if kind == S_IFDIR:
+            made = directory.inode.mkdir(self.name, self.mode & 0o7777, subject)
+        elif kind == S_IFLNK:
+            made = directory.inode.symlink(self.name, real.readlink(), subject)
+        elif kind == S_IFREG:
+            made = directory.inode.create(self.name, self.mode & 0o7777, subject)
+        else:
+            made = directory.inode.mknod(self.name, self.mode, self.rdev, subject)
+        entry = directory.add(self.name, made)
+        try:
+            if kind == S_IFREG:
+                _copy_contents(real, made)
+            _copy_xattrs(real, made, self.overlay.prefix)
+        except (Errno, OutOfFrames):
+            remove_entry(directory, entry)
+            raise
+        made.mode, made.uid, made.gid = self.mode, self.uid, self.gid
+        made.atime_ns, made.mtime_ns, made.ctime_ns = self.atime_ns, self.mtime_ns, made.now_ns()
+        made.open_count += 1
+        self.upper = entry
+        if kind != S_IFDIR:
+            self._release(self.lowers.pop())
+            self.overlay.uppers[made] = self
+        self.pull_attributes()
+
+    def _release(self, entry: Dentry) -> None:
+        entry.inode.open_count -= 1
+        entry.inode.evict_if_unused()
+
+    # Looking up
+
+    def lookup(self, name: bytes) -> Inode:
+        """Linux: fs/overlayfs/namei.c, ovl_lookup."""
+        if not self.is_directory:
+            raise ENOTDIR
+        upper: Dentry | None = None
+        lowers: list[Dentry] = []
+        prefix = self.overlay.prefix
+        layers = [*self.lowers] if self.upper is None else [self.upper, *self.lowers]
+        for directory in layers:
+            found = find_in_layer(directory, name)
+            if found is None:
+                continue
+            inode = found.inode
+            if is_whiteout(inode):
+                break
+            if not inode.is_directory and (upper is not None or lowers):
+                break
+            if directory is self.upper:
+                upper = found
+            else:
+                lowers.append(found)
+            if not inode.is_directory or is_opaque(inode, prefix):
+                break
+        if upper is None and not lowers:
+            raise ENOENT
+        return self.overlay.inode_for(name, self, upper, lowers)
+
+    def _is_in_lower(self, name: bytes) -> bool:
+        """Whether a layer below shows `name`, which the upper layer must hide once it's gone."""
+        for directory in self.lowers:
+            found = find_in_layer(directory, name)
+            if found is not None:
+                return not is_whiteout(found.inode)
+        return False
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        """Linux: fs/overlayfs/readdir.c, ovl_dir_read_merged."""
+        if not self.is_directory:
+            raise ENOTDIR
+        layers = [*self.lowers] if self.upper is None else [self.upper, *self.lowers]
+        seen: set[bytes] = set()
+        entries: list[DirectoryEntry] = []
+        for directory in layers:
+            for entry in directory.inode.list_entries():
+                if entry.name in seen:
+                    continue
+                seen.add(entry.name)
+                if entry.type == S_IFCHR >> 12:
+                    found = find_in_layer(directory, entry.name)
+                    if found is not None and is_whiteout(found.inode):
+                        continue
+                entries.append(entry)
+        return entries
+
+    # Making
+
+    def _make_room(self, name: bytes) -> tuple[Dentry, bool]:
+        """The upper directory without a whiteout of `name`, and whether there was one. Raises EEXIST."""
+        directory = self._upper_directory()
+        found = find_in_layer(directory, name)
+        directory.children.pop(name, None) if found is None else None
+        if found is None:
+            return directory, False
+        if not is_whiteout(found.inode):
+            raise EEXIST
+        remove_entry(directory, found)
+        return directory, True
+
+    def _made(self, name: bytes, directory: Dentry, inode: Inode) -> LayeredInode:
+        entry = directory.add(name, inode)
+        self.pull_attributes()
+        return self.overlay.inode_for(name, self, entry, [])
+
+    def _restore(self, directory: Dentry, name: bytes, was_hidden: bool) -> None:
+        if was_hidden:
+            add_whiteout(directory, name, self.overlay.subject)
+
+    def create(self, name: bytes, mode: int, subject: Subject) -> Inode:
+        directory, was_hidden = self._make_room(name)
+        try:
+            return self._made(name, directory, directory.inode.create(name, mode, subject))
+        except (Errno, OutOfFrames):
+            self._restore(directory, name, was_hidden)
+            raise
+
+    def mkdir(self, name: bytes, mode: int, subject: Subject) -> Inode:
+        """A directory where one has been before hides that.
+
+        Linux: fs/overlayfs/dir.c, ovl_create_over_whiteout.
+        """
+        directory, was_hidden = self._make_room(name)
+        try:
+            made = directory.inode.mkdir(name, mode, subject)
+        except (Errno, OutOfFrames):
+            self._restore(directory, name, was_hidden)
+            raise
+        if was_hidden:
+            set_layer_xattr(made, self.overlay.prefix + b"opaque", b"y")
+        return self._made(name, directory, made)
+
+    def mknod(self, name: bytes, mode: int, rdev: int, subject: Subject) -> Inode:
+        if mode & S_IFMT == S_IFCHR and not rdev:
+            raise EPERM("it would be a whiteout")
+        directory, was_hidden = self._make_room(name)
+        try:
+            return self._made(name, directory, directory.inode.mknod(name, mode, rdev, subject))
+        except (Errno, OutOfFrames):
+            self._restore(directory, name, was_hidden)
+            raise
+
+    def symlink(self, name: bytes, target: bytes, subject: Subject) -> Inode:
+        directory, was_hidden = self._make_room(name)
+        try:
+            return self._made(name, directory, directory.inode.symlink(name, target, subject))
+        except (Errno, OutOfFrames):
+            self._restore(directory, name, was_hidden)
+            raise
+
+    def link(self, name: bytes, inode: Inode) -> None:
+        assert isinstance(inode, LayeredInode)
+        inode.copy_up()
+        assert inode.upper is not None
+        directory, was_hidden = self._make_room(name)
+        try:
+            directory.inode.link(name, inode.upper.inode)
+        except (Errno, OutOfFrames):
+            self._restore(directory, name, was_hidden)
+            raise
+        directory.add(name, inode.upper.inode)
+        inode.pull_attributes()
+        self.pull_attributes()
+
+    # Removing
+
+    def _child(self, name: bytes) -> LayeredInode:
+        child = self.lookup(name)
+        assert isinstance(child, LayeredInode)
+        return child
+
+    def _hide(self, name: bytes, child: LayeredInode) -> None:
+        """Take `name` out of the upper layer, and hide it where a layer below has it."""
+        directory = self._upper_directory()
+        found = find_in_layer(directory, name)
+        if found is not None:
+            remove_entry(directory, found)
+        if self._is_in_lower(name):
+            add_whiteout(directory, name, self.overlay.subject)
+        child.upper_is_gone(name)
+        self.pull_attributes()
+
+    def upper_is_gone(self, name: bytes) -> None:
+        """One name of it is gone; without any it's evicted once nobody has it open."""
+        if self.upper is not None:
+            self.link_count = self.upper.inode.link_count
+        else:
+            self.link_count -= 1
+        if self.is_directory:
+            self.link_count = 0
+        self.ctime_ns = self.now_ns()
+        self.evict_if_unused()
+
+    def unlink(self, name: bytes) -> None:
+        """Linux: fs/overlayfs/dir.c, ovl_do_remove."""
+        self._hide(name, self._child(name))
+
+    def rmdir(self, name: bytes) -> None:
+        child = self._child(name)
+        if child.list_entries():
+            raise ENOTEMPTY
+        if child.upper is not None:
+            clear_whiteouts(child.upper)
+        self._hide(name, child)
+
+    def rename(
+        self, name: bytes, new_directory: Inode, new_name: bytes, flags: int, subject: Subject
+    ) -> Inode | None:
+        """Only what is in the upper layer moves: EXDEV for directories of others.
+
+        Linux: fs/overlayfs/dir.c, ovl_rename.
+        """
+        assert isinstance(new_directory, LayeredInode)
+        if flags & RENAME_WHITEOUT:
+            raise EINVAL
+        child = self._child(name)
+        if child.is_directory and child.lowers:
+            raise EXDEV("a directory of a layer below")
+        try:
+            target: LayeredInode | None = new_directory._child(new_name)
+        except ENOENT:
+            target = None
+        if flags & RENAME_EXCHANGE:
+            assert target is not None
+            self._exchange(child, new_directory, target)
+            return None
+        if target is not None and target.is_directory:
+            if target.list_entries():
+                raise ENOTEMPTY
+            if target.upper is not None:
+                clear_whiteouts(target.upper)
+        child.copy_up()
+        source, destination = self._upper_directory(), new_directory._upper_directory()
+        covered = find_in_layer(destination, new_name)
+        hides_lower = new_directory._is_in_lower(new_name)
+        if covered is not None and (
+            is_whiteout(covered.inode) or covered.inode.is_directory != child.is_directory
+        ):
+            remove_entry(destination, covered)
+            covered = None
+        entry = find_in_layer(source, name)
+        assert entry is not None
+        source.inode.rename(name, destination.inode, new_name, 0, subject)
+        if covered is not None:
+            destination.remove(covered)
+        destination.children.pop(new_name, None)
+        entry.move(destination, new_name)
+        if self._is_in_lower(name):
+            add_whiteout(source, name, self.overlay.subject)
+        if child.is_directory and hides_lower:
+            set_layer_xattr(entry.inode, self.overlay.prefix + b"opaque", b"y")
+        child.place, child.name = new_directory, new_name
+        if target is not None:
+            target.upper_is_gone(new_name)
+        child.pull_attributes()
+        self.pull_attributes()
+        new_directory.pull_attributes()
+        return None
+
+    def _exchange(self, child: LayeredInode, new_directory: LayeredInode, target: LayeredInode) -> None:
+        if target.is_directory and target.lowers:
+            raise EXDEV("a directory of a layer below")
+        child.copy_up()
+        target.copy_up()
+        first, second = child.upper, target.upper
+        assert first is not None
+        assert second is not None
+        source, destination = self._upper_directory(), new_directory._upper_directory()
+        source.inode.rename(first.name, destination.inode, second.name, RENAME_EXCHANGE, self.overlay.subject)
+        first.exchange(second)
+        for moved, directory in ((child, self), (target, new_directory)):
+            other = new_directory if directory is self else self
+            entry = moved.upper
+            assert entry is not None
+            moved.place, moved.name = other, entry.name
+            if moved.is_directory and other._is_in_lower(entry.name):
+                set_layer_xattr(entry.inode, self.overlay.prefix + b"opaque", b"y")
+
+    # Other files
+
+    def readlink(self) -> bytes:
+        return self.real.readlink()
+
+    def truncate(self, size: int) -> None:
+        self.copy_up()
+        self.real.truncate(size)
+        self.pull_attributes()
+
+    def set_attributes(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        self.copy_up()
+        self.real.set_attributes(mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+        self.pull_attributes()
+
+    def read_xattrs(self) -> dict[bytes, bytes]:
+        prefix = self.overlay.prefix
+        real = self.real
+        if not real.superblock.has_xattrs:
+            return {}
+        return {name: value for name, value in real.read_xattrs().items() if not name.startswith(prefix)}
+
+    def writable_xattrs(self) -> dict[bytes, bytes]:
+        self.copy_up()
+        return self.real.read_xattrs()
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        if self.mode & S_IFMT != S_IFREG:
+            return super().open(path, flags, subject, progress)
+        if flags & 3:
+            self.copy_up()
+        return OverlayFile(path, flags, subject, self)
+
+    def evict(self) -> None:
+        """Let go of the layers' files; their pages are theirs."""
+        self.pages = None
+        self.xattrs = None
+        self.overlay.forget_inode(self)
+        for entry in [*self.lowers] if self.upper is None else [self.upper, *self.lowers]:
+            self._release(entry)
+
+
+def _copy_contents(source: Inode, target: Inode) -> None:
+    """Raises ENOSPC, EIO."""
+    pages, copy = source.pages, target.pages
+    if pages is None or copy is None:
+        return
+    size = source.size
+    try:
+        for offset in range(0, size, _COPY_CHUNK):
+            data = pages.read(offset, min(_COPY_CHUNK, size - offset))
+            if data.strip(b"\0"):
+                copy.write(offset, data)
+    except OutOfFrames:
+        raise ENOSPC("no room for the copy") from None
+    target.size = size
+
+
+def _copy_xattrs(source: Inode, target: Inode, prefix: bytes) -> None:
+    if not source.superblock.has_xattrs or not target.superblock.has_xattrs:
+        return
+    for name, value in source.read_xattrs().items():
+        if not name.startswith(prefix):
+            set_layer_xattr(target, name, value)
