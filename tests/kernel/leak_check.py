@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 
+from procession.hardware.kernel_memory import KIND_NAMES
 from procession.machine import Machine
 from procession.mm.page_cache import PageCache
 from tests.kernel.process_ids import groups_by_id, sessions_by_id, tasks_by_id
@@ -34,6 +35,12 @@ class LeakCheck:
             "timers": kernel.timers.armed_count,
             "processes of root": user.process_count,
             "signals queued for root": user.pending_signals,
+            "charged for objects": {
+                name: size
+                for name, size in zip(KIND_NAMES, kernel.memory.account.kinds, strict=True)
+                # Files stay, and the first pipe or socket makes its file system.
+                if size and name not in {"inode", "text"}
+            },
             "users of the root mount": init.fs.root.mount.user_count,
             "init's children": list(init.children),
             "init's memory": len(list(tables_of(kernel.memory, init.mm.tables.root)))

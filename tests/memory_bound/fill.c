@@ -265,6 +265,7 @@ static int step_zombies(void)
 
 static int thread(void *argument)
 {
+	(void)argument;
 	for (;;)
 		pause();
 	return 0;
@@ -484,7 +485,7 @@ static int step_messages(void)
 	static struct {
 		long type;
 		char text[8192];
-	} message = {1};
+	} message = {.type = 1};
 	if (number == 0) {
 		raise_limit("/proc/sys/kernel/msgmnb", "1000000000");
 		raise_limit("/proc/sys/kernel/msgmni", "32000");
@@ -503,7 +504,7 @@ static int step_empty_messages(void)
 	static struct {
 		long type;
 		char text[8];
-	} message = {1};
+	} message = {.type = 1};
 	if (number == 0) {
 		raise_limit("/proc/sys/kernel/msgmnb", "1000000000");
 		raise_limit("/proc/sys/kernel/msgmni", "32000");
@@ -567,7 +568,7 @@ static int step_temporary(void)
 		for (int i = 0; i < 1024; i++)
 			vector[i] = (struct iovec){place, 2 << 20};
 		int room = 1 << 30;
-		pair(SOCK_STREAM, AF_UNIX, ends);
+		pair(SOCK_STREAM | SOCK_NONBLOCK, AF_UNIX, ends);
 		setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
 	}
 	struct msghdr message = {.msg_iov = vector, .msg_iovlen = 1024};
@@ -617,11 +618,6 @@ static int step_page_tables(void)
 		return -1;
 	*page = 1;
 	return 0;
-}
-
-static int step_futexes(void)
-{
-	return step_threads();
 }
 
 static int step_descriptors(void)

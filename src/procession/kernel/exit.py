@@ -220,6 +220,8 @@ def release_task(kernel: Kernel, task: Task) -> None:
     task.pending.clear()
     size = TASK_BYTES - STACK_BYTES
     kernel.memory.account.uncharge(TASK, size + GROUP_BYTES if task.is_leader else size)
+    if kernel.group_lists.known:
+        kernel.group_lists.task_is_gone(kernel, task.credentials.groups)
     if task.is_leader:
         if task.parent is not None:
             task.parent.children.pop(task, None)

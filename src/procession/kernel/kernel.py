@@ -11,6 +11,7 @@ from procession.kernel.program.elf import ProgramHeaders
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.loadavg import LoadAverages
 from procession.kernel.sched.scheduler import Scheduler
+from procession.kernel.security.group_lists import GroupLists
 from procession.kernel.security.seccomp import ALL_LOGGED
 from procession.kernel.task import CALL_OBSERVED
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS, Clock
@@ -60,6 +61,7 @@ class Kernel:
         "current",
         "decider",
         "futexes",
+        "group_lists",
         "init",
         "init_namespaces",
         "init_pid_namespace",
@@ -93,6 +95,7 @@ class Kernel:
         self.cpu = cpu
         self.decider = decider
         # kernel.random.boot_id, made when it's first asked for.
+        self.group_lists = GroupLists()
         self.binary_formats = BinaryFormats(memory.account)
         self.boot_id = b""
         self.observer: Observer | None = None

@@ -78,6 +78,21 @@ class UserVector:
         """
         if length > _LARGE and not self.mm.memory.account.can_charge(2 * length):
             raise ENOMEM("no memory to gather so much at once")
+        if length > _LARGE:
+            # Not in thousands of pieces, which would be left behind in the host's heap.
+            gathered = bytearray()
+            while len(gathered) < length:
+                wanted = min(length - len(gathered), _LARGE)
+                try:
+                    piece = self.read(offset + len(gathered), wanted)
+                except EFAULT:
+                    if not gathered:
+                        raise
+                    break
+                gathered += piece
+                if len(piece) < wanted:
+                    break
+            return bytes(gathered)
         parts: list[bytes] = []
         for address, count in self.parts(offset, length):
             try:

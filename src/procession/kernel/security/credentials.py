@@ -469,7 +469,11 @@ def set_file_system_gid(task: Task, gid: int) -> int:
 
 
 def set_groups(task: Task, groups: tuple[int, ...]) -> None:
-    """setgroups(2) once its list is read. Raises EINVAL for an invalid id. Linux: kernel/groups.c."""
+    """setgroups(2) once its list is read. Raises EINVAL for an invalid id, OutOfFrames.
+
+    Linux: kernel/groups.c, set_current_groups.
+    """
     if UNCHANGED in groups:
         raise EINVAL("-1 isn't a group id")
-    commit_credentials(task, task.credentials.replace(groups=tuple(sorted(groups))))
+    shared = task.kernel.group_lists.share(task.kernel, tuple(sorted(groups)))
+    commit_credentials(task, task.credentials.replace(groups=shared))

@@ -1,0 +1,66 @@
+"""A guest that fills its machine in any one way doesn't take more of the host than it was given."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guest.compile_c import Linkage, compile_program
+
+HERE = Path(__file__).parent
+QUICK = ("forced_buffers", "stream_buffers", "orphans", "large_pipes", "signals", "groups", "temporary")
+WAYS = (
+    *("sockets", "tcp", "udp", "stream_buffers", "forced_buffers", "small_datagrams", "udp_datagrams"),
+    *("tcp_buffers", "orphans", "pipes", "large_pipes", "packet_pipes", "signals", "timers", "areas"),
+    *("forked_areas", "tasks", "zombies", "threads", "groups", "binfmt", "files", "directories", "links"),
+    *("names", "attributes", "overlay_files", "open_files", "eventfds", "timerfds", "memfds", "terminals"),
+    *("signalfds", "epolls", "epoll_items", "watches", "watch_events", "locks", "mounts", "tmpfs_mounts"),
+    *("messages", "empty_messages", "semaphores", "undo", "segments", "posix_queues", "temporary"),
+    *("unknown_calls", "pages", "page_tables", "descriptors", "passed_files"),
+)
+ENDLESS = {"unknown_calls": 100_000}
+"""What isn't refused at any number."""
+SLOW = {"locks": 5_000, "eventfds": 20_000, "mounts": 10_000}
+"""What takes minutes to the end: so many are enough to see what one costs."""
+FIXED_BYTES = 16 << 20
+"""What a machine may take beside its memory, however large that is, once it runs."""
+
+
+def fill(way: str, memory_mib: int) -> dict[str, Any]:
+    """Fill a machine in a process of its own; what `measure` says of it."""
+    program = compile_program(HERE / "fill.c", Linkage.STATIC)
+    count = ENDLESS.get(way, SLOW.get(way))
+    command = [sys.executable, str(HERE / "measure.py"), str(program), way, str(memory_mib)]
+    if count is not None:
+        command.append(str(count))
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def check(way: str, memory_mib: int) -> None:
+    """The host's memory grows to the machine's and a quarter at most, and the guest was refused or killed."""
+    report = fill(way, memory_mib)
+    grown = report["peak"] - report["before"]
+    assert grown <= (memory_mib << 20) * 5 // 4 + FIXED_BYTES, report
+    assert report["status"] == 137, report
+    if way != "temporary" and way not in ENDLESS and way not in SLOW:
+        assert report["kills"] or ", E" in report["said"], report
+
+
+@pytest.mark.usefixtures("c_compiler")
+@pytest.mark.parametrize("way", QUICK)
+def test_a_small_machine(way: str) -> None:
+    check(way, 64)
+
+
+@pytest.mark.heavy
+@pytest.mark.usefixtures("c_compiler")
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way(way: str) -> None:
+    check(way, 256)
