@@ -39,7 +39,7 @@ class LeakCheck:
                 name: size
                 for name, size in zip(KIND_NAMES, kernel.memory.account.kinds, strict=True)
                 # Files stay, and the first pipe or socket makes its file system.
-                if size and name not in {"inode", "text"}
+                if size and name not in {"inode", "text", "mount"}
             },
             "users of the root mount": init.fs.root.mount.user_count,
             "init's children": list(init.children),

@@ -91,10 +91,10 @@ class TestAnswers:
         task = machine.process()
         task.blocked = 1 << 39
         queued = (40).to_bytes(4, "little") + bytes(4) + (-1).to_bytes(4, "little", signed=True) + bytes(116)
-        assert machine.call(task, "rt_sigqueueinfo", task.pid, 40, queued) == 0
+        assert machine.call(task, "rt_sigqueueinfo", task.tgid, 40, queued) == 0
         self.fill(machine, SIGNAL_BYTES)
-        assert machine.call(task, "rt_sigqueueinfo", task.pid, 40, queued) == 0
-        assert machine.call(task, "rt_sigqueueinfo", task.pid, 40, queued) == -EAGAIN.number
+        assert machine.call(task, "rt_sigqueueinfo", task.tgid, 40, queued) == 0
+        assert machine.call(task, "rt_sigqueueinfo", task.tgid, 40, queued) == -EAGAIN.number
         assert machine.kernel.oom_kill_count == 0
 
     def test_a_fork(self, machine: ConductedMachine) -> None:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 
 from procession import Machine
 
 
-def resident_bytes() -> int:
-    """What the host's kernel says this process has now."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+def resident_bytes(name: str) -> int:
+    """What the host's kernel says this process has now (VmRSS), or had at the most (VmHWM)."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith(name))
 
 
 def main(program: str, way: str, memory: str, count: str = "") -> None:
     """Fill a machine that has so many MiB in one way, and print what that took as JSON."""
     machine = Machine(memory=int(memory) << 20)
     machine.run(["/bin/true"])
-    before = resident_bytes()
+    before = resident_bytes("VmRSS:")
     start = time.monotonic()
     result = machine.run([program, way, *([count] if count else [])])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    peak = resident_bytes("VmHWM:")
     report = {
         "before": before,
         "peak": peak,

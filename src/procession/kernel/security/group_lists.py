@@ -54,9 +54,7 @@ class GroupLists:
 
     def task_is_gone(self, kernel: Kernel, groups: tuple[int, ...]) -> None:
         """A task that had `groups` has been released."""
-        if len(groups) > _SHORT and not any(
-            task.credentials.groups is groups for task in kernel.tasks.values()
-        ):
+        if len(groups) > _SHORT and not any(task.credentials.groups is groups for task in kernel.tasks):
             self.forget_unused(kernel)
 
     def forget_unused(self, kernel: Kernel) -> None:
@@ -74,7 +72,7 @@ def _lists_in_use(kernel: Kernel) -> Iterator[tuple[int, ...]]:
     """The groups of all tasks, of who opened files, and of who is at the other ends of connections."""
     tables: dict[FdTable, None] = {}
     files: dict[File, None] = {}
-    for task in kernel.tasks.values():
+    for task in kernel.tasks:
         yield task.credentials.groups
         tables[task.files] = None
         if task.frame is not None:
