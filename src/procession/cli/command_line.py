@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from procession.cli.values import VolumeOption, parse_copy, parse_date, parse_volume
+from procession.cli.values import parse_copy, parse_date, parse_volume
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -111,120 +111,148 @@ def procession() -> None:
     """Run Linux programs on a kernel that is a Python program."""
 
 
+MACHINE_OPTIONS = (
+    click.option(
+        "--rootfs",
+        metavar="DIR",
+        shell_complete=complete_files,
+        help="The tree that the program sees as /. [default: the host's /]",
+    ),
+    click.option("--seed", type=int, default=0, metavar="N", help="Decides everything that chance decides."),
+    click.option(
+        "-i", "--interactive", "has_keyboard", is_flag=True, help="With -t: type into the program's terminal."
+    ),
+    click.option(
+        "-t", "--tty", "has_terminal", is_flag=True, help="Give the program a terminal, joined to this one."
+    ),
+    click.option(
+        "--realtime",
+        "is_paced",
+        is_flag=True,
+        help="Let time pass as it does outside. [default: only with -t]",
+    ),
+    click.option(
+        "--pid1", "is_pid1", is_flag=True, help="Make the program PID 1, as a container's entrypoint is."
+    ),
+    click.option(
+        "--env",
+        "environment",
+        multiple=True,
+        metavar="K=V",
+        help="Set a variable; `--env K` passes the host's on.",
+    ),
+    click.option(
+        "--env-file",
+        "environment_files",
+        multiple=True,
+        metavar="FILE",
+        shell_complete=complete_files,
+        help="Set the variables of a file's lines K=V.",
+    ),
+    click.option(
+        "--cwd",
+        "directory",
+        metavar="DIR",
+        shell_complete=complete_files,
+        help="Where the program starts. [default: here, or the root of --rootfs]",
+    ),
+    click.option(
+        "--volume",
+        "volumes",
+        multiple=True,
+        type=Parsed("volume", parse_volume),
+        metavar="HOST:GUEST[:ro]",
+        help="Show a directory at GUEST; what the program changes there is written to it at the end.",
+    ),
+    click.option(
+        "--copy-out",
+        "copies",
+        multiple=True,
+        type=Parsed("copy", parse_copy),
+        metavar="GUEST:HOST",
+        help="Copy a file or directory of the guest out at the end.",
+    ),
+    click.option(
+        "--save-changes",
+        "layer_file",
+        metavar="FILE.tar",
+        shell_complete=complete_files,
+        help="Write what the program changed in / as a layer with whiteouts.",
+    ),
+    click.option(
+        "--user", metavar="USER[:GROUP]", help="Who the program runs as, by the guest's names or ids."
+    ),
+    click.option("--hostname", metavar="NAME", help="What the machine calls itself. [default: procession]"),
+    click.option(
+        "--cpus",
+        "cpu_count",
+        type=click.IntRange(1, 64),
+        default=1,
+        metavar="N",
+        help="How many processors. [default: 1]",
+    ),
+    click.option(
+        "--pids-max",
+        "task_limit",
+        type=click.IntRange(min=2),
+        metavar="N",
+        help="How many processes and threads there may be at once.",
+    ),
+    click.option(
+        "--memory",
+        "memory_bytes",
+        type=memory_size,
+        default="1G",
+        metavar="SIZE",
+        help="The machine's memory. [default: 1G]",
+    ),
+    click.option(
+        "--time-limit",
+        "time_limit_s",
+        type=Seconds(min=0, min_open=True),
+        metavar="S",
+        help="End the machine after S seconds of its virtual time.",
+    ),
+    click.option(
+        "--date",
+        "epoch_ns",
+        type=Parsed("date", parse_date),
+        metavar="DATE",
+        help="When the machine's life begins: ISO 8601, @SECONDS or now. [default: 2030-01-01]",
+    ),
+    click.option(
+        "--progress/--no-progress",
+        "shows_progress",
+        default=None,
+        help="Show how far a long run is. [default: if stderr is a terminal]",
+    ),
+    click.argument(
+        "command",
+        nargs=-1,
+        required=True,
+        type=click.UNPROCESSED,
+        metavar="-- CMD ARG...",
+        shell_complete=complete_files,
+    ),
+)
+"""What `run` and `trace` have in common, in the order of their help; each sets an attribute of RunOptions."""
+
+
+def with_machine_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command MACHINE_OPTIONS."""
+    for option in reversed(MACHINE_OPTIONS):
+        function = option(function)
+    return function
+
+
 @procession.command(cls=RunCommand, context_settings={"allow_interspersed_args": False})
-@click.option(
-    "--rootfs",
-    metavar="DIR",
-    shell_complete=complete_files,
-    help="The tree that the program sees as /. [default: the host's /]",
-)
-@click.option("--seed", type=int, default=0, metavar="N", help="Decides everything that chance decides.")
-@click.option("-i", "--interactive", is_flag=True, help="With -t: type into the program's terminal.")
-@click.option("-t", "--tty", is_flag=True, help="Give the program a terminal, joined to this one.")
-@click.option("--realtime", is_flag=True, help="Let time pass as it does outside. [default: only with -t]")
-@click.option("--pid1", is_flag=True, help="Make the program PID 1, as a container's entrypoint is.")
-@click.option("--env", multiple=True, metavar="K=V", help="Set a variable; `--env K` passes the host's on.")
-@click.option(
-    "--env-file",
-    multiple=True,
-    metavar="FILE",
-    shell_complete=complete_files,
-    help="Set the variables of a file's lines K=V.",
-)
-@click.option(
-    "--cwd",
-    metavar="DIR",
-    shell_complete=complete_files,
-    help="Where the program starts. [default: here, or the root of --rootfs]",
-)
-@click.option(
-    "--volume",
-    multiple=True,
-    type=Parsed("volume", parse_volume),
-    metavar="HOST:GUEST[:ro]",
-    help="Show a directory at GUEST; what the program changes there is written to it at the end.",
-)
-@click.option(
-    "--copy-out",
-    multiple=True,
-    type=Parsed("copy", parse_copy),
-    metavar="GUEST:HOST",
-    help="Copy a file or directory of the guest out at the end.",
-)
-@click.option(
-    "--save-changes",
-    metavar="FILE.tar",
-    shell_complete=complete_files,
-    help="Write what the program changed in / as a layer with whiteouts.",
-)
-@click.option("--user", metavar="USER[:GROUP]", help="Who the program runs as, by the guest's names or ids.")
-@click.option("--hostname", metavar="NAME", help="What the machine calls itself. [default: procession]")
-@click.option(
-    "--cpus", type=click.IntRange(1, 64), default=1, metavar="N", help="How many processors. [default: 1]"
-)
-@click.option(
-    "--pids-max",
-    type=click.IntRange(min=2),
-    metavar="N",
-    help="How many processes and threads there may be at once.",
-)
-@click.option(
-    "--memory", type=memory_size, default="1G", metavar="SIZE", help="The machine's memory. [default: 1G]"
-)
-@click.option(
-    "--time-limit",
-    type=Seconds(min=0, min_open=True),
-    metavar="S",
-    help="End the machine after S seconds of its virtual time.",
-)
-@click.option(
-    "--date",
-    type=Parsed("date", parse_date),
-    metavar="DATE",
-    help="When the machine's life begins: ISO 8601, @SECONDS or now. [default: 2030-01-01]",
-)
-@click.option(
-    "--progress/--no-progress",
-    default=None,
-    help="Show how far a long run is. [default: if stderr is a terminal]",
-)
+@with_machine_options
 @click.option(
     "--trace",
     metavar="[=FILE]",
     help="Print system calls as strace does, to stderr or to FILE.",
 )
-@click.argument(
-    "command",
-    nargs=-1,
-    required=True,
-    type=click.UNPROCESSED,
-    metavar="-- CMD ARG...",
-    shell_complete=complete_files,
-)
-def run(
-    rootfs: str | None,
-    seed: int,
-    interactive: bool,
-    tty: bool,
-    realtime: bool,
-    pid1: bool,
-    env: tuple[str, ...],
-    env_file: tuple[str, ...],
-    volume: tuple[VolumeOption, ...],
-    copy_out: tuple[tuple[str, str], ...],
-    save_changes: str | None,
-    date: int | None,
-    progress: bool | None,
-    cwd: str | None,
-    user: str | None,
-    hostname: str | None,
-    cpus: int,
-    pids_max: int | None,
-    memory: int,
-    time_limit: float | None,
-    trace: str | None,
-    command: tuple[str, ...],
-) -> int:
+def run(command: tuple[str, ...], trace: str | None, **values: Any) -> int:
     """Run a program on a new machine.
 
     Its streams are the caller's, and its exit status is this command's. SIGUSR1 prints a table of its
@@ -232,29 +260,80 @@ def run(
     """
     from procession.cli.run import RunOptions, run_program
 
-    options = RunOptions(command)
-    options.rootfs = rootfs
-    options.seed = seed
-    options.is_pid1 = pid1
-    options.has_keyboard = interactive
-    options.has_terminal = tty
-    options.is_paced = realtime
-    options.environment = env
-    options.environment_files = env_file
-    options.volumes = volume
-    options.copies = copy_out
-    options.layer_file = save_changes
-    options.epoch_ns = date
-    options.shows_progress = progress
-    options.directory = cwd
-    options.user = user
-    options.hostname = hostname
-    options.cpu_count = cpus
-    options.task_limit = pids_max
-    options.memory_bytes = memory
-    options.time_limit_s = time_limit
-    options.trace_file = trace
-    return run_program(options)
+    if trace is None:
+        return run_program(RunOptions(command, **values))
+    from procession.cli.view import StraceView
+
+    return run_program(RunOptions(command, **values), StraceView(trace))
+
+
+def comma_separated(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """What an option that may be given several times lists, separated by commas."""
+    return tuple(name for value in values for name in value.split(",") if name)
+
+
+@procession.command(context_settings={"allow_interspersed_args": False})
+@with_machine_options
+@click.option(
+    "-o",
+    "--output",
+    "file_name",
+    default=TRACE_TO_STDERR,
+    metavar="FILE",
+    shell_complete=complete_files,
+    help="Where the trace goes. [default: stderr]",
+)
+@click.option(
+    "-e",
+    "--calls",
+    multiple=True,
+    callback=comma_separated,
+    metavar="LIST",
+    help="Only these system calls, or families such as %file; or, with ! before each, all but these.",
+)
+@click.option("--pid", "pids", multiple=True, type=int, metavar="N", help="Only what process N does.")
+@click.option("--path", "paths", multiple=True, metavar="PATH", help="Only calls about what is below PATH.")
+@click.option(
+    "--outcome",
+    "outcomes",
+    multiple=True,
+    callback=comma_separated,
+    metavar="LIST",
+    help="Only calls that ended so: ok, failed, or errors such as ENOENT.",
+)
+@click.option("--json", "is_json", is_flag=True, help="All events, as JSON, an object a line.")
+@click.option(
+    "--graph",
+    multiple=True,
+    callback=comma_separated,
+    metavar="LIST",
+    help="Show these as trees of the kernel's functions: fork, exec, exit, wait, signal, fault, switch, or "
+    "any system call.",
+)
+@click.option("--depth", type=click.IntRange(min=1), metavar="N", help="With --graph: so many levels.")
+@click.option("--all-functions", is_flag=True, help="With --graph: those without a counterpart in Linux too.")
+@click.option("--states", "shows_states", is_flag=True, help="Show the states of each task at the end.")
+@click.option(
+    "--export",
+    "exports",
+    multiple=True,
+    metavar="WHAT=FILE",
+    help="Write at the end: perfetto=FILE, events=FILE.csv or .sqlite, states=FILE or processes=FILE, in "
+    ".mmd for Mermaid or .dot for Graphviz.",
+)
+def trace(command: tuple[str, ...], **values: Any) -> int:
+    """Run a program and show what the kernel does.
+
+    Without --json, --graph, --states or --export that is every system call, as strace prints them.
+    """
+    from procession.cli.run import RunOptions, fail, run_program
+    from procession.cli.view import TraceOptions, make_view
+
+    try:
+        view = make_view(TraceOptions(**{name: values.pop(name) for name in TraceOptions._fields}))
+    except ValueError as error:
+        return fail(str(error), USE_ERROR)
+    return run_program(RunOptions(command, **values), view)
 
 
 @procession.command()

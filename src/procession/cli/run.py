@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import ENOENT, Errno
 from procession.cli.values import VolumeOption, read_environment_file
 
 if TYPE_CHECKING:
+    from procession.cli.view import View
     from procession.machine import Machine, Result
-    from procession.trace.strace import SystemCallTrace
 
 CANNOT_EXECUTE = 126
 NOT_FOUND = 127
@@ -31,32 +30,7 @@ USUAL_TERMINAL = "xterm"
 class RunOptions:
     """What the command line asks for; None where it says nothing."""
 
-    __slots__ = (
-        "command",
-        "cpu_count",
-        "directory",
-        "copies",
-        "environment",
-        "environment_files",
-        "epoch_ns",
-        "has_keyboard",
-        "has_terminal",
-        "hostname",
-        "is_paced",
-        "is_pid1",
-        "layer_file",
-        "memory_bytes",
-        "rootfs",
-        "seed",
-        "shows_progress",
-        "task_limit",
-        "time_limit_s",
-        "trace_file",
-        "user",
-        "volumes",
-    )
-
-    def __init__(self, command: tuple[str, ...]) -> None:
+    def __init__(self, command: tuple[str, ...], **values: Any) -> None:
         self.command = command
         self.rootfs: str | None = None
         self.seed = 0
@@ -78,7 +52,10 @@ class RunOptions:
         self.task_limit: int | None = None
         self.memory_bytes = 1 << 30
         self.time_limit_s: float | None = None
-        self.trace_file: str | None = None
+        for name, value in values.items():
+            if name not in self.__dict__:
+                raise TypeError(f"there is no option {name}")
+            setattr(self, name, value)
 
     @property
     def is_real_time(self) -> bool:
@@ -86,37 +63,24 @@ class RunOptions:
         return self.is_paced or self.has_terminal
 
 
-def run_program(options: RunOptions) -> int:
-    """Run what `options` ask for, to its end; the status with which to exit."""
+def run_program(options: RunOptions, view: View | None = None) -> int:
+    """Run what `options` ask for, to its end, seen by `view`; the status with which to exit."""
     if options.has_terminal and options.has_keyboard and not os.isatty(STDIN):
         return fail("-i and -t together need a terminal as standard input", USE_ERROR)
+    if view is None:
+        return run_on_machine(options, None)
     try:
-        output = open_trace_output(options.trace_file)
-        if output is sys.stderr and options.has_terminal and isinstance(output, TextIOWrapper):
-            # In raw mode a line doesn't begin at the left by itself.
-            output.reconfigure(newline="\r\n")
+        view.open(is_terminal_raw=options.has_terminal)
     except OSError as error:
-        return fail(f"can't write the trace to {options.trace_file}: {error.strerror}", USE_ERROR)
+        return fail(f"can't write the trace to {view.file_name}: {error.strerror}", USE_ERROR)
     try:
-        return run_with_trace_output(options, output)
+        return run_on_machine(options, view)
     finally:
-        if output is not None and output is not sys.stderr:
-            # What can't be written has been told.
-            with suppress(OSError):
-                output.close()
+        view.close()
 
 
-def open_trace_output(name: str | None) -> TextIO | None:
-    """Where the trace goes: None for nowhere, "-" for stderr. Raises OSError."""
-    if name is None:
-        return None
-    if name == "-":
-        return sys.stderr
-    return open(name, "w", encoding="utf-8")
-
-
-def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
-    """Make the machine and run the program on it, with the trace going to `output`."""
+def run_on_machine(options: RunOptions, view: View | None) -> int:
+    """Make the machine and run the program on it."""
     from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME
     from procession.launch import StartFailure
     from procession.machine import Machine
@@ -152,12 +116,8 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
         except (Errno, OSError) as error:
             reason = error.text if isinstance(error, Errno) else error.strerror
             return fail(f"--volume {volume.host_path}:{volume.guest_path}: {reason}", USE_ERROR)
-    trace: SystemCallTrace | None = None
-    if output is not None:
-        from procession.trace.strace import SystemCallTrace
-
-        trace = SystemCallTrace(output, ignored=None if options.is_pid1 else machine.init.group)
-        machine.on_system_call = trace
+    if view is not None:
+        view.watch(machine, ignored=None if options.is_pid1 else machine.init.group)
     try:
         result = run_joined(machine, options)
     except StartFailure as error:
@@ -166,10 +126,9 @@ def run_with_trace_output(options: RunOptions, output: TextIO | None) -> int:
         return fail_to_execute(options.command[0], error)
     except Exception as error:  # noqa: BLE001 - the one place where bugs of the kernel are reported
         return report_kernel_bug(machine, error)
-    if trace is not None:
-        trace.close()
-        if trace.failure is not None:
-            fail(f"the trace is incomplete: {trace.failure.strerror}", 0)
+    if view is not None:
+        for message in view.finish():
+            fail(message, 0)
     status = status_of(result)
     if not take_out(machine, options):
         status = status or CANNOT_WRITE

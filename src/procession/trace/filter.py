@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.errno import BY_NUMBER, Errno
 from procession.kernel.observer import EXEC
+from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE, SystemCall
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def calls_named(names: Iterable[str]) -> frozenset[str]:
 
     Raises ValueError for a name that no call bears.
     """
+    load_all()
     chosen: set[str] = set()
     all_calls = [call for call in TABLE if call is not None]
     names = list(names)

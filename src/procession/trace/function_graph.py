@@ -12,6 +12,7 @@ from procession.abi.errno import Errno
 from procession.kernel.kernel import Kernel
 from procession.kernel.signal import delivery, generation
 from procession.kernel.task import Task
+from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE, SystemCall
 from procession.syscalls.dispatch import Traps
 from procession.trace.call_watch import FAILED, PACKAGE, CallWatch
@@ -19,6 +20,7 @@ from procession.trace.citation import Citation, citations_of
 from procession.trace.graph_values import ObjectNames, is_kernel_object
 
 if TYPE_CHECKING:
+    from procession.kernel.task import ThreadGroup
     from procession.machine import Machine
 
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -121,7 +123,8 @@ class FunctionGraph:
 
     `chosen` are names of FAMILIES, of MOMENTS or of system calls; ValueError for any other. It is the
     machine's observer while it watches, and a context manager. Functions that cite no counterpart in Linux
-    are left out, and those that they call shown in their place, unless `shows_all`.
+    are left out, and those that they call shown in their place, unless `shows_all`. What the process
+    `ignored` does isn't shown.
 
     It watches the functions' calls from outside. The alternative, calls of a tracer throughout the kernel,
     would cost every run something and could tell another story than the code does.
@@ -134,11 +137,13 @@ class FunctionGraph:
         show: Callable[[GraphTree], None],
         *,
         shows_all: bool = False,
+        ignored: ThreadGroup | None = None,
     ) -> None:
         self.machine = machine
         self.kernel = machine.kernel
         self.show = show
         self.shows_all = shows_all
+        self.ignored = ignored
         self.names = ObjectNames()
         self.roots = _roots(chosen)
         self.watch = CallWatch(self)
@@ -196,10 +201,8 @@ class FunctionGraph:
 
     def called(self, code: CodeType, frame: FrameType) -> None:
         """A function is entered: a root begins a tree, in a tree it becomes a node."""
-        if self.tree is None:
-            if code not in self.roots:
-                return
-            self._begin(self.roots[code], frame)
+        if self.tree is None and (code not in self.roots or not self._begin(self.roots[code], frame)):
+            return
         name, places, parameters = self._info(code)
         node = GraphNode(name, places)
         effect = ""
@@ -238,12 +241,16 @@ class FunctionGraph:
             for child in node.children:
                 _append(parent.children, child)
 
-    def _begin(self, call: SystemCall | None, frame: FrameType) -> None:
+    def _begin(self, call: SystemCall | None, frame: FrameType) -> bool:
+        """Begin a tree; False for what the ignored process does."""
         self._flush()
         task = frame.f_locals.get("task") if call is not None else self.kernel.current
+        if isinstance(task, Task) and task.group is self.ignored:
+            return False
         name = self.names.name(task) if isinstance(task, Task) else "idle"
         is_resumed = call is not None and name in self.sleepers
         self.tree = GraphTree(name, call, self.kernel.clock.now_ns, is_resumed=is_resumed)
+        return True
 
     def _end(self, root: GraphNode) -> None:
         tree, self.tree = self.tree, None
@@ -306,7 +313,13 @@ class FunctionGraph:
         return f"-{name}"
 
 
+def check_names(chosen: Iterable[str]) -> None:
+    """Raise ValueError for a name that chooses nothing."""
+    _roots(chosen)
+
+
 def _roots(chosen: Iterable[str]) -> dict[CodeType, SystemCall | None]:
+    load_all()
     by_name = {call.name: call for call in TABLE if call is not None}
     roots: dict[CodeType, SystemCall | None] = {}
     for name in chosen:

@@ -1,0 +1,101 @@
+"""`procession trace`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = "(exit 3) & wait $!; cat /nothing; exit 4"
+
+
+def trace(guest_root: Path, *options: str, script: str = SCRIPT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "procession", "trace", "--rootfs", str(guest_root), *options]
+    return subprocess.run(
+        [*command, "--", "bash", "-c", script],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_options_it_is_as_strace_prints(guest_root: Path) -> None:
+    result = trace(guest_root)
+    assert result.returncode == 4
+    assert 'execve("/usr/bin/bash"' in result.stderr
+    assert "+++ exited with 4 +++" in result.stderr
+
+
+def test_what_is_shown_can_be_chosen(guest_root: Path) -> None:
+    result = trace(guest_root, "-e", "openat", "--outcome", "ENOENT", "--path", "/nothing")
+    shown = [line for line in result.stderr.splitlines() if "(" in line]
+    assert len(shown) == 1
+    assert "/nothing" in shown[0]
+
+
+def test_a_graph_shows_the_kernels_functions(guest_root: Path) -> None:
+    result = trace(guest_root, "--graph", "fork,wait")
+    assert "bash[2] clone = 3" in result.stderr
+    assert "kernel/fork.c, copy_process" in result.stderr
+    assert "kernel/exit.c, wait_task_zombie" in result.stderr
+    shallow = trace(guest_root, "--graph", "fork,wait", "--depth", "1")
+    assert len(shallow.stderr) < len(result.stderr)
+
+
+def test_a_graph_as_json(guest_root: Path) -> None:
+    result = trace(guest_root, "--graph", "fork", "--json", script="(exit 3); exit 4")
+    (tree,) = map(json.loads, result.stderr.splitlines())
+    assert tree["call"] == "clone"
+    assert tree["outcome"] == "3"
+
+
+def test_events_as_json(guest_root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "events"
+    result = trace(guest_root, "--json", "-o", str(output), "--pid", "3")
+    assert result.returncode == 4
+    events = [json.loads(line) for line in output.read_text().splitlines()]
+    assert {event["pid"] for event in events} == {3}
+    assert {"cloned", "exited", "reaped"} <= {event["event"] for event in events}
+
+
+def test_states_and_exports(guest_root: Path, tmp_path: Path) -> None:
+    exports = {
+        "perfetto": "run.pftrace",
+        "events": "run.sqlite",
+        "states": "states.mmd",
+        "processes": "processes.dot",
+    }
+    options = [f"--export={what}={tmp_path / name}" for what, name in exports.items()]
+    result = trace(guest_root, "--states", *options)
+    assert "ZOMBIE          exit status 3" in result.stderr
+    assert "zombie to reaped:" in result.stderr
+    assert all((tmp_path / name).stat().st_size for name in exports.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--graph", "frok"], "'frok' is no system call"),
+        (["-e", "opne"], "'opne' is no system call"),
+        (["--outcome", "ENOWAY"], "'ENOWAY' is no outcome"),
+        (["--export", "perfetto"], "--export perfetto: write one of"),
+        (["--export", "states=x.png"], "a file that ends in .mmd or .dot"),
+        (["--graph", "fork", "--states"], "--graph doesn't go together"),
+        (["-o", "/nowhere/file"], "can't write the trace to /nowhere/file: No such file or directory"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(guest_root: Path, options: list[str], reason: str) -> None:
+    result = trace(guest_root, *options)
+    assert result.returncode == 2
+    assert reason in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_file_that_is_full_is_told(guest_root: Path) -> None:
+    result = trace(guest_root, "-o", "/dev/full", "--json")
+    assert result.returncode == 4
+    assert "the trace is incomplete: No space left on device" in result.stderr
