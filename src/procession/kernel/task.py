@@ -455,7 +455,7 @@ class ThreadGroup:
 
     def __repr__(self) -> str:
         count = len(self.threads)
-        return f"<ThreadGroup {self.pid}, {count} thread{'' if count == 1 else 's'}, leader {self.leader!r}>"
+        return f"<ThreadGroup {self.pid.global_number}, {count} thread{'' if count == 1 else 's'}, leader {self.leader!r}>"
 
     @property
     def is_exiting(self) -> bool:
