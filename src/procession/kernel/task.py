@@ -454,8 +454,8 @@ class ThreadGroup:
         self.terminal: Tty | None = None
 
     def __repr__(self) -> str:
-        count = len(self.threads)
-        return f"<ThreadGroup {self.pid.global_number}, {count} thread{'' if count == 1 else 's'}, leader {self.leader!r}>"
+        count = "1 thread" if len(self.threads) == 1 else f"{len(self.threads)} threads"
+        return f"<ThreadGroup {self.pid.global_number}, {count}, leader {self.leader!r}>"
 
     @property
     def is_exiting(self) -> bool:
