@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from procession.machine import Result
 from tests.guest.compile_c import Linkage, compile_program
 
 SOURCES = sorted(Path(__file__).parent.glob("*.c"))
@@ -56,14 +57,18 @@ def run_natively(source: Path, linkage: Linkage) -> Outcome:
     return Outcome(status, result.stdout.decode("utf-8", "replace"), result.stderr.decode("utf-8", "replace"))
 
 
+def outcome_of(result: Result) -> Outcome:
+    """What a run in a machine gave."""
+    return Outcome(
+        result.status, result.stdout.decode("utf-8", "replace"), result.stderr.decode("utf-8", "replace")
+    )
+
+
 def run_inside(source: Path, linkage: Linkage) -> Outcome:
     """Runs the program in a machine of its own."""
     from procession import Machine
 
-    result = Machine(seed=1).run([str(compile_program(source, linkage))])
-    return Outcome(
-        result.status, result.stdout.decode("utf-8", "replace"), result.stderr.decode("utf-8", "replace")
-    )
+    return outcome_of(Machine(seed=1).run([str(compile_program(source, linkage))]))
 
 
 def expect_success(outcome: Outcome) -> None:

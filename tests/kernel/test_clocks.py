@@ -257,7 +257,7 @@ class TestSleeping:
         machine.sleep(task)
         task.queues = sleep.queues
         other.times.user_ns = 12 * MS
-        account(machine.kernel, other.group)
+        account(machine.kernel, other.group, 7 * MS)
         assert task.state is TaskState.RUNNABLE
         self.resume(task, sleep)
         task.work |= SIGNAL_PENDING

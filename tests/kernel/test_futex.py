@@ -138,7 +138,9 @@ def test_waiters_are_woken_in_their_order() -> None:
     )
     assert recorder.futex_results(WAKE) == [1, 2]
     waited = [tid for tid, name, arguments, _ in recorder.results if name == "futex" and arguments[1] == 0x80]
-    assert waited == sorted(waited)
+    # Who of two that are woken at once runs first is open.
+    assert len(waited) == 3
+    assert waited[0] == min(waited)
 
 
 def test_a_wait_for_another_value_fails_and_one_without_a_wake_times_out() -> None:

@@ -59,7 +59,7 @@ def use(machine: Machine, task: Task, user_ns: int, system_ns: int = 0) -> None:
     """Let the task use processor time."""
     task.times.user_ns += user_ns
     task.times.system_ns += system_ns
-    account(machine.kernel, task.group)
+    account(machine.kernel, task.group, user_ns + system_ns)
 
 
 def take(machine: Machine, task: Task) -> SigInfo | None:

@@ -219,7 +219,7 @@ class Kernel:
         if group.itimers or soft[RLIMIT_CPU] != RLIM_INFINITY:
             from procession.kernel.time.itimer import account
 
-            account(self, group)
+            account(self, group, elapsed_ns)
         if soft[RLIMIT_RTTIME] != RLIM_INFINITY:
             from procession.kernel.time.itimer import check_realtime_limit
 

@@ -20,7 +20,6 @@ from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_T
 from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
 from procession.kernel.observer import FAULT, FAULT_MAJOR, FAULT_MINOR, FAULT_SIGNAL, SWITCH
 from procession.kernel.oom import await_memory, out_of_memory
-from procession.kernel.sched.priority import SCHED_DEADLINE
 from procession.kernel.security.seccomp_entry import enter_call
 from procession.kernel.security.seccomp_listener import Notification, reply_to
 from procession.kernel.signal.delivery import deliver_signals
@@ -40,7 +39,7 @@ from procession.kernel.task import (
     Task,
 )
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.costs import EXCEPTION_NS, FAULT_NS, QUICK_NS, SWITCH_NS, call_cost_ns
+from procession.kernel.time.costs import EXCEPTION_NS, FAULT_NS, QUICK_NS, call_cost_ns
 from procession.mm.fault import AccessViolation, handle_fault
 from procession.mm.peek import PeekedMemory
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
@@ -355,7 +354,7 @@ class Traps:
                     task = None
                 elif task.work & NEED_RESCHED:
                     task.work &= ~NEED_RESCHED
-                    if kernel.scheduler.has_waiting or task.policy == SCHED_DEADLINE:
+                    if kernel.scheduler.shall_switch(task):
                         kernel.charge(task)
                         kernel.scheduler.preempt(task)
                         task = None
@@ -401,8 +400,7 @@ class Traps:
         if kernel.observer is not None:
             kernel.observer.task_event(task, SWITCH)
         self.memory.fault_counts = task.times
-        kernel.clock.start_slice(scheduler.slice_ns(task), scheduler.busy_count)
-        kernel.clock.spend(SWITCH_NS)
+        scheduler.start_slice(task)
         if kernel.clock.work_start_ns >= self.return_at_ns:
             self.cpu.stop()
         return task
@@ -419,9 +417,8 @@ class Traps:
         kernel.charge(task)
         if task.state is TaskState.RUNNING and scheduler.must_give_way(task):
             task.work |= NEED_RESCHED
-            task.times.involuntary_switches += 1
         else:
-            kernel.clock.start_slice(scheduler.slice_ns(task), scheduler.busy_count)
+            scheduler.start_slice(task)
         self.resume()
 
     # Faults and exceptions

@@ -11,7 +11,8 @@ class SchedulingEntity:
     sched_rt_entity, sched_dl_entity).
 
     `virtual_runtime_ns` is the time that it ran, divided by its weight. `ticket` is its place in a queue, 0
-    when it's in none: an entry with another ticket is void. `inherited_priority` is the highest real-time
+    when it's in none: an entry with another ticket is void. `moved_ns` is when it came to its processor from
+    another. `inherited_priority` is the highest real-time
     priority of those who wait for a lock of the task, 0 for none. `slice_left_ns` is SCHED_RR's,
     `realtime_ns` how long it has run by a real-time policy since it last slept (RLIMIT_RTTIME). The rest is
     SCHED_DEADLINE's: what it asked for, what is left of it, and until when.
@@ -23,6 +24,7 @@ class SchedulingEntity:
         "deadline_ns",
         "inherited_priority",
         "is_throttled",
+        "moved_ns",
         "period_ns",
         "processor",
         "realtime_ns",
@@ -36,6 +38,7 @@ class SchedulingEntity:
     def __init__(self) -> None:
         self.processor = 0
         self.allowed = -1
+        self.moved_ns = 0
         self.virtual_runtime_ns = 0
         self.ticket = 0
         self.inherited_priority = 0

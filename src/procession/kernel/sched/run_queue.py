@@ -17,6 +17,7 @@ from procession.kernel.sched.priority import (
 )
 
 if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
     from procession.kernel.time.clock import Clock
 
@@ -25,6 +26,8 @@ SLICE_NS = 3_000_000
 WAKEUP_GRANULARITY_NS = 100_000
 """How much further the running task must be than one that wakes, to be preempted by it: Linux's switches are
 cheap enough for nothing at all."""
+NEXT_TASK_WINDOW_NS = WAKEUP_GRANULARITY_NS
+"""Of fair tasks whose virtual runtimes are so close any may be next: what decides it on Linux is noise."""
 REALTIME_PERIOD_NS, REALTIME_RUNTIME_NS = 1_000_000_000, 950_000_000
 """kernel.sched_rt_period_us and sched_rt_runtime_us: what is left of each period is for the others."""
 NICE_0_WEIGHT, IDLE_WEIGHT = 1024, 3
@@ -73,11 +76,17 @@ class RunQueue:
     """The runnable tasks of a virtual processor, without the one that runs (Linux: kernel/sched/sched.h,
     struct rq).
 
+    Of several processors each has its turn on the one engine: whose turn it isn't has its running task wait
+    here too. `work_ns` is how far this processor's work has come beside that of others, `balance_at_ns` when
+    it next looks at their loads. `last` is who had the processor last, None once that one sleeps; `yielded`
+    who has asked for others to go first.
+
     `fair` is a heap by virtual runtime, `realtime` holds a deque for each priority with bits in
-    `realtime_mask`, `deadlines` is a heap by deadline. `count` says how many wait, `last` who ran last.
+    `realtime_mask`, `deadlines` is a heap by deadline. `count` says how many wait.
     """
 
     __slots__ = (
+        "balance_at_ns",
         "count",
         "deadlines",
         "fair",
@@ -89,6 +98,8 @@ class RunQueue:
         "realtime_period_ns",
         "realtime_used_ns",
         "tickets",
+        "work_ns",
+        "yielded",
     )
 
     def __init__(self, number: int) -> None:
@@ -103,6 +114,9 @@ class RunQueue:
         self.realtime_period_ns = 0
         self.realtime_used_ns = 0
         self.tickets = number + 1
+        self.work_ns = 0
+        self.balance_at_ns = 0
+        self.yielded: Task | None = None
 
     def add(self, task: Task, *, has_slept: bool = False, at_head: bool = False) -> None:
         """Let `task` wait here. One that has slept doesn't keep all the credit that it gained by it."""
@@ -147,14 +161,14 @@ class RunQueue:
             return CLASS_FAIR
         return CLASS_REALTIME if self._top_priority() else -1
 
-    def take(self, now_ns: int) -> Task | None:
+    def take(self, kernel: Kernel, now_ns: int) -> Task | None:
         """Take out the task that shall run next. Linux: kernel/sched/core.c, pick_next_task."""
         if not self.count:
             return None
         kind = self.best_class(now_ns)
         if kind == CLASS_FAIR:
-            runtime_ns, _, task = heappop(self.fair)
-            self.minimum_runtime_ns = max(self.minimum_runtime_ns, runtime_ns)
+            self.minimum_runtime_ns = max(self.minimum_runtime_ns, self.fair[0][0])
+            task = self._take_fair(kernel)
         elif kind == CLASS_REALTIME:
             priority = self._top_priority()
             _, task = self.realtime[priority].popleft()
@@ -162,7 +176,32 @@ class RunQueue:
             _, _, task = heappop(self.deadlines)
         task.entity.ticket = 0
         self.count -= 1
+        self.yielded = None
         return task
+
+    def _take_fair(self, kernel: Kernel) -> Task:
+        """The fair task that has had least, or one of the next two if they have had hardly more.
+
+        Its entry may stay in the heap, void. Linux: kernel/sched/fair.c, pick_next_task_fair.
+        """
+        heap = self.fair
+        runtime_ns, _, first = heap[0]
+        if self.count == 1:
+            heappop(heap)
+            return first
+        limit_ns = runtime_ns + NEXT_TASK_WINDOW_NS * NICE_0_WEIGHT // weight_of(first)
+        near = [
+            task
+            for other_ns, ticket, task in heap[:3]
+            if other_ns <= limit_ns
+            and task.entity.ticket == ticket
+            and task is not self.yielded
+            and task.policy == first.policy
+        ]
+        chosen = near[kernel.choose("next-task", len(near)) if len(near) > 1 else 0] if near else first
+        if chosen is first:
+            heappop(heap)
+        return chosen
 
     def is_better_than(self, task: Task, now_ns: int) -> bool:
         """Whether somebody here goes before the running `task`, of a higher class or its own.
@@ -215,6 +254,24 @@ class RunQueue:
             self.realtime_used_ns += work_ns
         else:
             entity.budget_left_ns -= work_ns
+
+    def load(self) -> int:
+        """The weight of the fair tasks that wait here, each processor's running one among them.
+
+        Linux: kernel/sched/fair.c, cpu_load.
+        """
+        return sum(weight_of(task) for task in self.waiting_fair())
+
+    def waiting_fair(self) -> list[Task]:
+        """The fair tasks that wait here, in no order; the one whose turn it last was is among them."""
+        return [task for _, ticket, task in self.fair if task.entity.ticket == ticket]
+
+    def waiting_realtime(self) -> list[Task]:
+        """The real-time tasks that can't run here now, as others go before them; the first ones first."""
+        found: list[Task] = []
+        for priority in sorted(self.realtime, reverse=True):
+            found += [task for ticket, task in self.realtime[priority] if task.entity.ticket == ticket]
+        return found if self._top_deadline() is not None else found[1:]
 
     def _is_throttled(self, now_ns: int) -> bool:
         """Whether the real-time tasks have had their part of this period."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.kernel.observer import CAUSE_QUEUE, WAKE
-from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_RTTIME
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
 from procession.kernel.sched.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_RR
 from procession.kernel.sched.run_queue import (
@@ -18,10 +18,12 @@ from procession.kernel.sched.run_queue import (
     SLICE_NS,
     RunQueue,
     class_of,
+    priority_of,
     weight_of,
 )
 from procession.kernel.task import NEED_RESCHED, CallFrame, Task, Timer
 from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.time.costs import SWITCH_NS
 from procession.kernel.time.timer import TIMER_ACTIONS
 
 if TYPE_CHECKING:
@@ -30,7 +32,12 @@ if TYPE_CHECKING:
 
 TIME_SLICE_NS = SLICE_NS
 NS_PER_US = 1000
+TURN_NS = 1_000_000
+"""How far the work of one processor may go before that of another."""
+BALANCE_NS = 12_000_000
+"""How often a processor compares its load with the others'."""
 _SLICE_VARIANTS = 8
+_ON_QUEUE = (TaskState.RUNNABLE, TaskState.RUNNING)
 _BANDWIDTH_SHIFT = 20
 _BANDWIDTH_LIMIT = (95 << _BANDWIDTH_SHIFT) // 100
 
@@ -38,18 +45,24 @@ _BANDWIDTH_LIMIT = (95 << _BANDWIDTH_SHIFT) // 100
 class Scheduler:
     """Fair, real-time and deadline scheduling on one or more virtual processors (in Linux, kernel/sched).
 
-    There is one engine, so the processors take turns: each runs its task for a slice, and while several are
-    busy virtual time goes on accordingly more slowly. A slice's length varies by up to an eighth, chosen by
-    the decider, so that seeds lead to different interleavings.
+    There is one engine, so the processors take turns, and while several are busy virtual time goes on
+    accordingly more slowly. The turn is that of the processor whose work is furthest behind; it goes on,
+    whichever tasks of it sleep and wake, until it's ahead of another's by `TURN_NS`. One that was idle is as
+    far as the one that wakes it, and goes first: `turn_given_to`.
+
+    What Linux leaves open is chosen by name: "next-task" who of those that have had equally little goes
+    first, "processor" where a task is put of processors that are equally idle, "turn" whose turn it is of
+    those equally far, "time-slice" by how much, up to an eighth, a slice or turn is shorter. So seeds lead
+    to different interleavings.
     """
 
-    __slots__ = ("kernel", "processors", "switch_count", "turn", "turn_start_ns")
+    __slots__ = ("kernel", "processors", "switch_count", "turn", "turn_given_to")
 
     def __init__(self, kernel: Kernel, processor_count: int = 1) -> None:
         self.kernel = kernel
         self.processors = [RunQueue(number) for number in range(processor_count)]
         self.turn = 0
-        self.turn_start_ns = -1
+        self.turn_given_to: RunQueue | None = None
         self.switch_count = 0
 
     # The life of a task here
@@ -67,7 +80,7 @@ class Scheduler:
                 ran_ns = self.kernel.uncharged_ns * NICE_0_WEIGHT // weight_of(parent)
                 runtime_ns = max(runtime_ns, parent.entity.virtual_runtime_ns + ran_ns)
             task.entity.virtual_runtime_ns = runtime_ns
-        queue.add(task)
+        self._add(queue, task)
         if queue.count == 1 and len(self.processors) > 1:
             self._give_turn(queue, task)
 
@@ -82,6 +95,7 @@ class Scheduler:
             queue.waiters[task] = None
         if sleep.deadline_ns is not None:
             task.sleep_timer = self.kernel.timers.add(sleep.deadline_ns, "wake", task)
+        self.processors[task.entity.processor].last = None
         set_state(task, TaskState.INTERRUPTIBLE if sleep.is_interruptible else TaskState.KILLABLE)
         task.times.voluntary_switches += 1
 
@@ -110,7 +124,7 @@ class Scheduler:
         if task.policy == SCHED_DEADLINE and not self._renew_deadline(task):
             return
         run_queue = self._place(task)
-        run_queue.add(task, has_slept=True)
+        self._add(run_queue, task, has_slept=True)
         running = kernel.current
         if (
             running is not None
@@ -145,6 +159,7 @@ class Scheduler:
             and run_queue.shall_preempt(task, last, last.entity.virtual_runtime_ns, self.kernel.clock.now_ns)
         ):
             running.work |= NEED_RESCHED
+            self.turn_given_to = run_queue
 
     def yield_current(self) -> None:
         """The running task lets the others run first (sched_yield(2))."""
@@ -169,6 +184,8 @@ class Scheduler:
         run_queue = self.processors[entity.processor]
         if not entity.allowed >> run_queue.number & 1:
             run_queue = self._place(task)
+        if task.has_yielded:
+            run_queue.yielded = task
         at_head = False
         if task.policy == SCHED_RR:
             at_head = entity.slice_left_ns > 0 and not task.has_yielded
@@ -181,7 +198,7 @@ class Scheduler:
         elif task.policy == SCHED_FIFO or entity.inherited_priority:
             at_head = not task.has_yielded
         task.has_yielded = False
-        run_queue.add(task, at_head=at_head)
+        self._add(run_queue, task, at_head=at_head)
 
     def change(self, task: Task) -> None:
         """The policy, priority or processors of `task` have changed: it may have to wait elsewhere."""
@@ -197,31 +214,48 @@ class Scheduler:
 
     def pick(self) -> Task | None:
         """Take the next task and make it the running one; None if nobody is runnable."""
+        kernel = self.kernel
         processors = self.processors
-        now_ns = self.kernel.clock.now_ns
-        count = len(processors)
-        if count == 1:
-            task = processors[0].take(now_ns)
-        else:
-            task = None
-            # A task that went to sleep at once, or stopped, has used nothing of its processor's turn.
-            first = 0 if now_ns == self.turn_start_ns else 1
-            for step in range(first, count + first):
-                number = (self.turn + step) % count
-                run_queue = processors[number]
-                if not run_queue.count:
-                    self._pull(run_queue)
-                task = run_queue.take(now_ns)
-                if task is not None:
-                    self.turn = number
-                    run_queue.last = task
-                    self.turn_start_ns = now_ns
-                    break
+        now_ns = kernel.clock.now_ns
+        run_queue = processors[0] if len(processors) == 1 else self._whose_turn(now_ns)
+        task = run_queue.take(kernel, now_ns)
         if task is None:
             return None
+        last = run_queue.last
+        if last is not task:
+            if last is not None and last.state is TaskState.RUNNABLE:
+                last.times.involuntary_switches += 1
+            run_queue.last = task
+            self.switch_count += 1
+            kernel.clock.spend(SWITCH_NS)
         set_state(task, TaskState.RUNNING)
-        self.switch_count += 1
         return task
+
+    def _whose_turn(self, now_ns: int) -> RunQueue:
+        """The processor whose work is furthest behind, of those that have something to do."""
+        processors = self.processors
+        for queue in processors:
+            if not queue.count:
+                self._pull(queue)
+        busy = [queue for queue in processors if queue.count]
+        if not busy:
+            # From here all begin together again.
+            furthest_ns = max(queue.work_ns for queue in processors)
+            for queue in processors:
+                queue.work_ns = furthest_ns
+            return processors[self.turn]
+        least_ns = min(queue.work_ns for queue in busy)
+        behind = [queue for queue in busy if queue.work_ns - least_ns <= SWITCH_NS]
+        given_to, self.turn_given_to = self.turn_given_to, None
+        if given_to is not None and given_to in behind:
+            chosen = given_to
+        else:
+            chosen = behind[self.kernel.choose("turn", len(behind)) if len(behind) > 1 else 0]
+        if now_ns >= chosen.balance_at_ns:
+            chosen.balance_at_ns = now_ns + BALANCE_NS
+            self._balance(chosen, now_ns)
+        self.turn = chosen.number
+        return chosen
 
     @property
     def busy_count(self) -> int:
@@ -236,15 +270,23 @@ class Scheduler:
         """Whether somebody waits for a processor."""
         return any(queue.count for queue in self.processors)
 
+    def shall_switch(self, task: Task) -> bool:
+        """Whether the running `task`, which is to let others run, has any, or has to go elsewhere itself."""
+        if self.has_waiting or task.policy == SCHED_DEADLINE:
+            return True
+        return not task.entity.allowed >> task.entity.processor & 1
+
     def must_give_way(self, task: Task) -> bool:
         """Whether the slice of the running `task`, which is over and charged, ends its turn."""
         processors = self.processors
+        entity = task.entity
+        run_queue = processors[entity.processor]
         if len(processors) > 1 and any(
-            queue.count for queue in processors if queue.number != task.entity.processor
+            queue.count and queue.work_ns < run_queue.work_ns
+            for queue in processors
+            if queue is not run_queue
         ):
             return True
-        run_queue = processors[task.entity.processor]
-        entity = task.entity
         if task.policy == SCHED_DEADLINE and entity.budget_left_ns <= 0:
             return True
         if not run_queue.count:
@@ -260,29 +302,60 @@ class Scheduler:
     def slice_ns(self, task: Task) -> int:
         """How long the next slice of `task` is, in time of its processor, cut at the next timer."""
         kernel = self.kernel
-        length_ns = SLICE_NS
+        entity = task.entity
+        run_queue = self.processors[entity.processor]
         kind = class_of(task)
         if kind == CLASS_FAIR:
-            if self.processors[0].count:
-                variant = kernel.choose("time-slice", _SLICE_VARIANTS)
-                length_ns -= variant * SLICE_NS // (8 * _SLICE_VARIANTS)
+            length_ns = SLICE_NS
         elif kind == CLASS_REALTIME:
-            left_ns = task.entity.slice_left_ns if task.policy == SCHED_RR else REALTIME_RUNTIME_NS
-            length_ns = min(max(left_ns, 1), REALTIME_PERIOD_NS - REALTIME_RUNTIME_NS)
-            limit_us = task.group.limits.soft[RLIMIT_RTTIME]
-            if limit_us != RLIM_INFINITY:
-                length_ns = min(length_ns, max(limit_us * NS_PER_US - task.entity.realtime_ns, 1))
+            length_ns = self._realtime_slice_ns(task)
         else:
-            length_ns = max(task.entity.budget_left_ns, 1)
+            length_ns = max(entity.budget_left_ns, 1)
+        others = [queue for queue in self.processors if queue.count and queue is not run_queue]
+        if others or (kind == CLASS_FAIR and run_queue.count):
+            variant = kernel.choose("time-slice", _SLICE_VARIANTS)
+            if kind == CLASS_FAIR:
+                length_ns -= variant * SLICE_NS // (8 * _SLICE_VARIANTS)
+            if others:
+                turn_ns = TURN_NS - variant * TURN_NS // (8 * _SLICE_VARIANTS)
+                ahead_ns = run_queue.work_ns - min(queue.work_ns for queue in others)
+                length_ns = min(length_ns, max(turn_ns - ahead_ns, 1))
+        group = task.group
+        if group.itimers or group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY:
+            from procession.kernel.time.itimer import cpu_time_left_ns
+
+            left_ns = cpu_time_left_ns(group)
+            if left_ns is not None:
+                length_ns = min(length_ns, max(left_ns, 1))
         deadline_ns = kernel.timers.next_deadline_ns()
         if deadline_ns is not None:
             left_ns = (deadline_ns - kernel.clock.now_ns) * self.busy_count
             length_ns = min(length_ns, max(left_ns, 1))
         return length_ns
 
+    def _realtime_slice_ns(self, task: Task) -> int:
+        entity = task.entity
+        length_ns = REALTIME_RUNTIME_NS
+        if task.policy == SCHED_RR:
+            if entity.slice_left_ns <= 0:
+                # Nobody else of its priority waits: it has another. Linux: kernel/sched/rt.c, task_tick_rt.
+                entity.slice_left_ns = ROUND_ROBIN_SLICE_NS
+            length_ns = entity.slice_left_ns
+        length_ns = min(length_ns, REALTIME_PERIOD_NS - REALTIME_RUNTIME_NS)
+        limit_us = task.group.limits.soft[RLIMIT_RTTIME]
+        if limit_us != RLIM_INFINITY:
+            length_ns = min(length_ns, max(limit_us * NS_PER_US - entity.realtime_ns, 1))
+        return length_ns
+
+    def start_slice(self, task: Task) -> None:
+        """Let the running `task` have a slice, from now."""
+        self.kernel.clock.start_slice(self.slice_ns(task), self.busy_count)
+
     def account(self, task: Task, work_ns: int) -> None:
         """`task` has run for `work_ns` of its processor's time."""
-        self.processors[task.entity.processor].account(task, work_ns, self.kernel.clock)
+        run_queue = self.processors[task.entity.processor]
+        run_queue.work_ns += work_ns
+        run_queue.account(task, work_ns, self.kernel.clock)
 
     # Processors
 
@@ -291,35 +364,120 @@ class Scheduler:
         """The mask of those that there are."""
         return (1 << len(self.processors)) - 1
 
+    def _add(self, queue: RunQueue, task: Task, *, has_slept: bool = False, at_head: bool = False) -> None:
+        """Let `task` wait for the processor of `queue`."""
+        if len(self.processors) > 1:
+            kernel = self.kernel
+            running = kernel.current
+            if not queue.count and (running is None or running.entity.processor != queue.number):
+                # It was idle: what it does now comes after what whoever wakes the task has done.
+                queue.work_ns = max(queue.work_ns, self._reached_ns(running))
+            if task.entity.processor != queue.number:
+                task.entity.moved_ns = kernel.clock.now_ns
+        queue.add(task, has_slept=has_slept, at_head=at_head)
+
+    def _reached_ns(self, running: Task | None) -> int:
+        """How far the processor that has its turn has come; without one, the busy one furthest behind."""
+        if running is not None:
+            return self.processors[running.entity.processor].work_ns + self.kernel.uncharged_ns
+        busy = [queue.work_ns for queue in self.processors if queue.count]
+        return min(busy) if busy else max(queue.work_ns for queue in self.processors)
+
     def _place(self, task: Task) -> RunQueue:
-        """The processor where `task` shall wait: its last one if that is idle, else the least loaded."""
+        """The processor where `task` shall wait: its last one if that is as idle as any, else the idlest.
+
+        Linux: kernel/sched/fair.c, select_task_rq_fair; kernel/sched/rt.c, select_task_rq_rt.
+        """
         processors = self.processors
         if len(processors) == 1:
             return processors[0]
         entity = task.entity
         running = self.kernel.current
-        busy = running.entity.processor if running is not None else -1
-        best: RunQueue | None = None
-        best_load = 0
+        if running is not None and running.state is not TaskState.RUNNING:
+            running = None
+        best: list[RunQueue] = []
+        best_load = (0, 0)
         for queue in processors:
             if not entity.allowed >> queue.number & 1:
                 continue
-            load = 2 * (queue.count + (queue.number == busy)) + (queue.number != entity.processor)
-            if best is None or load < best_load:
-                best, best_load = queue, load
-        return best if best is not None else processors[0]
+            is_running_here = running is not None and running.entity.processor == queue.number
+            load = (self._would_wait(queue, task, running), queue.count + is_running_here)
+            if not best or load < best_load:
+                best, best_load = [queue], load
+            elif load == best_load:
+                best.append(queue)
+        own = processors[entity.processor]
+        if not best or own in best:
+            return own
+        return best[self.kernel.choose("processor", len(best)) if len(best) > 1 else 0]
+
+    def _would_wait(self, queue: RunQueue, task: Task, running: Task | None) -> int:
+        """1 if a task that a real-time one doesn't preempt has that processor; 0 for fair tasks."""
+        kind = class_of(task)
+        if kind == CLASS_FAIR:
+            return 0
+        holder = running if running is not None and running.entity.processor == queue.number else queue.last
+        if holder is None or holder.state not in _ON_QUEUE or holder.entity.processor != queue.number:
+            return 0
+        return int(class_of(holder) >= kind and priority_of(holder) >= priority_of(task))
+
+    def _move(self, task: Task, donor: RunQueue, receiver: RunQueue) -> None:
+        """Let `task` wait for another processor than it does."""
+        donor.remove(task)
+        task.entity.virtual_runtime_ns += receiver.minimum_runtime_ns - donor.minimum_runtime_ns
+        self._add(receiver, task)
 
     def _pull(self, idle: RunQueue) -> None:
-        """Bring an idle processor a task that waits for another (in Linux, newidle balance)."""
-        donor = max(self.processors, key=_count_of)
-        if donor.count < 2:
+        """Bring an idle processor a task that waits for another.
+
+        Linux: kernel/sched/fair.c, sched_balance_newidle.
+        """
+        if self._pull_realtime(idle):
             return
-        for _, ticket, task in sorted(donor.fair, key=_order_of, reverse=True):
-            if task.entity.ticket == ticket and task.entity.allowed >> idle.number & 1:
-                donor.remove(task)
-                shift_ns = idle.minimum_runtime_ns - donor.minimum_runtime_ns
-                task.entity.virtual_runtime_ns += shift_ns
-                idle.add(task)
+        for donor in sorted(self.processors, key=_count_of, reverse=True):
+            if donor.count < 2:
+                return
+            movable = [
+                task
+                for task in donor.waiting_fair()
+                if task is not donor.last and task.entity.allowed >> idle.number & 1
+            ]
+            if movable:
+                self._move(max(movable, key=_runtime_of), donor, idle)
+                return
+
+    def _pull_realtime(self, queue: RunQueue) -> bool:
+        """Bring a processor a real-time task that waits in vain for another.
+
+        Linux: kernel/sched/rt.c, pull_rt_task.
+        """
+        for donor in self.processors:
+            if donor is queue or not donor.realtime_mask:
+                continue
+            for task in donor.waiting_realtime():
+                if task.entity.allowed >> queue.number & 1:
+                    self._move(task, donor, queue)
+                    return True
+        return False
+
+    def _balance(self, queue: RunQueue, now_ns: int) -> None:
+        """Bring a processor that has less to do than another one of the other's tasks.
+
+        Where one is too many on either side, who hasn't moved for longest does, so that all get the same.
+        Linux: kernel/sched/fair.c, sched_balance_rq.
+        """
+        if queue.best_class(now_ns) != CLASS_FAIR or self._pull_realtime(queue):
+            return
+        load = queue.load()
+        donors = [(donor.load(), -donor.number, donor) for donor in self.processors if donor is not queue]
+        for donor_load, _, donor in sorted(donors, key=_load_of, reverse=True):
+            movable = [
+                task
+                for task in donor.waiting_fair()
+                if task.entity.allowed >> queue.number & 1 and weight_of(task) <= donor_load - load
+            ]
+            if movable:
+                self._move(min(movable, key=_moved_at), donor, queue)
                 return
 
     # SCHED_DEADLINE (Linux: kernel/sched/deadline.c)
@@ -389,8 +547,16 @@ def _count_of(queue: RunQueue) -> int:
     return queue.count
 
 
-def _order_of(entry: tuple[int, int, Task]) -> tuple[int, int]:
+def _load_of(entry: tuple[int, int, RunQueue]) -> tuple[int, int]:
     return entry[0], entry[1]
+
+
+def _runtime_of(task: Task) -> tuple[int, int]:
+    return task.entity.virtual_runtime_ns, task.entity.ticket
+
+
+def _moved_at(task: Task) -> tuple[int, int]:
+    return task.entity.moved_ns, task.entity.ticket
 
 
 TIMER_ACTIONS["deadline"] = _replenish

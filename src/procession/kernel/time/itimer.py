@@ -65,6 +65,9 @@ class CpuIntervalTimer:
 class CpuTimer(Protocol):
     """A POSIX timer on a processor time clock."""
 
+    def left_ns(self) -> int:
+        """How much of that time is left until its expiry."""
+
     def is_due(self) -> bool:
         """Whether its clock has come to its expiry."""
 
@@ -134,6 +137,7 @@ def set_itimer(kernel: Kernel, group: ThreadGroup, which: int, new: ItimerSettin
         # A tick more, since Linux counts from the last one.
         expires_ns = _cpu_sample(group, which) + new.value_ns + TICK_NS if new.value_ns else 0
         group.itimers[which] = CpuIntervalTimer(new.interval_ns, expires_ns)
+        note_armed(kernel, group)
     else:
         group.itimers.pop(which, None)
     return old
@@ -181,8 +185,38 @@ def _cpu_sample(group: ThreadGroup, which: int) -> int:
     return user_ns if which == ITIMER_VIRTUAL else user_ns + system_ns
 
 
-def account(kernel: Kernel, group: ThreadGroup) -> None:
-    """Processor time was charged to `group`: see which timers and limits it has reached.
+def cpu_time_left_ns(group: ThreadGroup) -> int | None:
+    """How much processor time is left to `group` until its next timer or limit; None without any."""
+    user_ns, system_ns = process_times(group)
+    left: list[int] = []
+    itimers = group.itimers
+    for which, sample_ns in ((ITIMER_PROF, user_ns + system_ns), (ITIMER_VIRTUAL, user_ns)):
+        entry = itimers.get(which)
+        if isinstance(entry, CpuIntervalTimer) and entry.expires_ns:
+            left.append(entry.expires_ns - sample_ns)
+    watch = itimers.get(_CPU_WATCH)
+    if isinstance(watch, CpuWatch):
+        left += [timer.left_ns() for timer in watch.timers]
+        if watch.queue.waiters:
+            left.append(TICK_NS)
+    limit_s = group.limits.soft[RLIMIT_CPU]
+    if limit_s != RLIM_INFINITY:
+        left_ns = limit_s * _NS_PER_S - user_ns - system_ns
+        left.append(left_ns if left_ns > 0 else TICK_NS)
+    return min(left) if left else None
+
+
+def note_armed(kernel: Kernel, group: ThreadGroup) -> None:
+    """A timer of processor time was armed for `group`: the running slice may be too long for it."""
+    running = kernel.current
+    if running is not None and running.group is group:
+        left_ns = cpu_time_left_ns(group)
+        if left_ns is not None:
+            kernel.clock.limit_slice(left_ns)
+
+
+def account(kernel: Kernel, group: ThreadGroup, elapsed_ns: int) -> None:
+    """`elapsed_ns` of processor time was charged to `group`: see which timers and limits it has reached.
 
     Linux: kernel/time/posix-cpu-timers.c, run_posix_cpu_timers.
     """
@@ -200,7 +234,12 @@ def account(kernel: Kernel, group: ThreadGroup) -> None:
         watch = itimers.get(_CPU_WATCH)
         if isinstance(watch, CpuWatch):
             _check_watch(kernel, group, watch, user_ns + system_ns)
-    if group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY:
+    now_ns = kernel.clock.now_ns
+    if (
+        group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY
+        and now_ns // TICK_NS != (now_ns - elapsed_ns) // TICK_NS
+    ):
+        # It's the tick that looks at limits: who always sleeps when it comes doesn't meet them.
         _check_cpu_limit(kernel, group, user_ns + system_ns)
 
 

@@ -11,7 +11,7 @@ from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.security.capability import CAP_WAKE_ALARM
 from procession.kernel.signal.generation import send_timer_signal
 from procession.kernel.signal.info import SI_TIMER, SigInfo
-from procession.kernel.time.itimer import unwatch_cpu_timer, watch_cpu_clock
+from procession.kernel.time.itimer import note_armed, unwatch_cpu_timer, watch_cpu_clock
 from procession.kernel.time.posix_clock import (
     ALARM_CLOCKS,
     CLOCK_BOOTTIME,
@@ -110,6 +110,10 @@ class PosixTimer:
         self.status = DISARMED
         self.timer: Timer | None = None
 
+    def left_ns(self) -> int:
+        """How much of its processor time clock is left until its expiry."""
+        return self.expires_ns - self.cpu_clock.read_ns() if self.cpu_clock is not None else 0
+
     def is_due(self) -> bool:
         """Whether its processor time clock has come to its expiry."""
         return self.cpu_clock is not None and self.cpu_clock.read_ns() >= self.expires_ns
@@ -127,6 +131,7 @@ class PosixTimer:
         self.status = ARMED
         if self.cpu_clock is not None:
             watch_cpu_clock(self.cpu_clock.group).timers[self] = None
+            note_armed(self.kernel, self.cpu_clock.group)
             return
         clock = self.kernel.clock
         deadline_ns = self.expires_ns
