@@ -10,10 +10,12 @@ from procession.fs import directory, namei
 from procession.fs.dentry import Path, absolute_path
 from procession.fs.file import O_CREAT, O_RDWR, O_WRONLY, File
 from procession.fs.fs_context import FsContext
-from procession.fs.inode import Superblock
+from procession.fs.inode import Inode, Superblock
 from procession.fs.mounts.namespace import first_namespace
+from procession.fs.namespace import NamespaceTable
 from procession.fs.overlay import Overlay
 from procession.fs.tmpfs import Tmpfs
+from procession.fs.user_namespace import UserNamespace
 from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import PhysicalMemory
 
@@ -60,7 +62,17 @@ class User:
             capabilities = range(CAP_LAST_CAP + 1) if uid == 0 else ()
         self.capabilities = frozenset(capabilities)
 
+    @property
+    def user_namespace(self) -> UserNamespace:
+        return UserNamespace(NamespaceTable(), None)
+
     def has_capability(self, capability: int) -> bool:
+        return capability in self.capabilities
+
+    def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
+        return not namespace.level and capability in self.capabilities
+
+    def has_capability_over(self, inode: Inode, capability: int) -> bool:
         return capability in self.capabilities
 
 

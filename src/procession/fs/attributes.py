@@ -39,7 +39,7 @@ def change_mode(path: Path, subject: Subject, mode: int) -> None:
     if not owns_or_has_capability(subject, inode):
         raise EPERM
     mode &= 0o7777
-    if not is_in_group(subject, inode.gid) and not subject.has_capability(CAP_FSETID):
+    if not is_in_group(subject, inode.gid) and not subject.has_capability_over(inode, CAP_FSETID):
         mode &= ~S_ISGID
     inode.set_attributes(mode=mode)
     note_change(path.dentry, IN_ATTRIB)
@@ -51,12 +51,16 @@ def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None)
     if path.mount.is_read_only:
         raise EROFS
     is_owner = subject.fsuid == inode.uid
-    if uid is not None and not (is_owner and uid == inode.uid) and not subject.has_capability(CAP_CHOWN):
+    if (
+        uid is not None
+        and not (is_owner and uid == inode.uid)
+        and not subject.has_capability_over(inode, CAP_CHOWN)
+    ):
         raise EPERM
     if (
         gid is not None
         and not (is_owner and (gid == inode.gid or is_in_group(subject, gid)))
-        and not subject.has_capability(CAP_CHOWN)
+        and not subject.has_capability_over(inode, CAP_CHOWN)
     ):
         raise EPERM
     mode = None
@@ -72,7 +76,8 @@ def _set_id_bits_to_drop(inode: Inode, subject: Subject) -> int:
     """Linux: fs/attr.c, setattr_should_drop_suidgid."""
     dropped = inode.mode & S_ISUID
     if inode.mode & S_ISGID and (
-        inode.mode & 0o010 or not (is_in_group(subject, inode.gid) or subject.has_capability(CAP_FSETID))
+        inode.mode & 0o010
+        or not (is_in_group(subject, inode.gid) or subject.has_capability_over(inode, CAP_FSETID))
     ):
         dropped |= S_ISGID
     return dropped
@@ -133,7 +138,7 @@ def drop_set_id_bits(inode: Inode, subject: Subject) -> None:
 
     Linux: fs/inode.c, file_remove_privs.
     """
-    if inode.mode & (S_ISUID | S_ISGID) and not subject.has_capability(CAP_FSETID):
+    if inode.mode & (S_ISUID | S_ISGID) and not subject.has_capability_over(inode, CAP_FSETID):
         inode.mode &= ~(S_ISUID | (S_ISGID if inode.mode & 0o010 else 0))
     drop_file_capabilities(inode)
 

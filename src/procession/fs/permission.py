@@ -11,6 +11,7 @@ from procession.abi.file_mode import S_IFMT, AccessMode, FileType
 
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
+    from procession.fs.user_namespace import UserNamespace
 
 MAY_EXEC = int(AccessMode.X_OK)
 MAY_WRITE = int(AccessMode.W_OK)
@@ -25,6 +26,7 @@ CAP_LEASE = int(Capability.CAP_LEASE)
 CAP_SETFCAP = int(Capability.CAP_SETFCAP)
 CAP_MKNOD = int(Capability.CAP_MKNOD)
 CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
+CAP_SYS_RESOURCE = int(Capability.CAP_SYS_RESOURCE)
 
 _S_IFDIR = int(FileType.S_IFDIR)
 _S_IFREG = int(FileType.S_IFREG)
@@ -47,8 +49,18 @@ class Subject(Protocol):
     def groups(self) -> Container[int]:
         """The supplementary groups."""
 
+    @property
+    def user_namespace(self) -> UserNamespace:
+        """Where its ids and capabilities count."""
+
     def has_capability(self, capability: int) -> bool:
-        """Whether the effective set holds capability number `capability`."""
+        """Whether capability number `capability` is effective over the whole machine."""
+
+    def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
+        """Whether `capability` is effective over what `namespace` owns."""
+
+    def has_capability_over(self, inode: Inode, capability: int) -> bool:
+        """Whether `capability` is effective over a file whose owner and group have ids for the subject."""
 
 
 def is_in_group(subject: Subject, gid: int) -> bool:
@@ -71,15 +83,15 @@ def check_permission(inode: Inode, subject: Subject, mask: int) -> None:
     if not mask & ~granted:
         return
     if mode & S_IFMT == _S_IFDIR:
-        if not mask & MAY_WRITE and subject.has_capability(CAP_DAC_READ_SEARCH):
+        if not mask & MAY_WRITE and subject.has_capability_over(inode, CAP_DAC_READ_SEARCH):
             return
-        if subject.has_capability(CAP_DAC_OVERRIDE):
+        if subject.has_capability_over(inode, CAP_DAC_OVERRIDE):
             return
         raise EACCES
-    if mask == MAY_READ and subject.has_capability(CAP_DAC_READ_SEARCH):
+    if mask == MAY_READ and subject.has_capability_over(inode, CAP_DAC_READ_SEARCH):
         return
     # Root may run a program only when somebody may.
-    if (not mask & MAY_EXEC or mode & 0o111) and subject.has_capability(CAP_DAC_OVERRIDE):
+    if (not mask & MAY_EXEC or mode & 0o111) and subject.has_capability_over(inode, CAP_DAC_OVERRIDE):
         return
     raise EACCES
 
@@ -95,7 +107,7 @@ def check_writable_file_system(inode: Inode) -> None:
 
 def owns_or_has_capability(subject: Subject, inode: Inode) -> bool:
     """Whether the subject may do what only a file's owner may (Linux: fs/inode.c, inode_owner_or_capable)."""
-    return subject.fsuid == inode.uid or subject.has_capability(CAP_FOWNER)
+    return subject.fsuid == inode.uid or subject.has_capability_over(inode, CAP_FOWNER)
 
 
 def check_following(inode: Inode, directory: Inode, subject: Subject) -> None:
@@ -152,6 +164,6 @@ def check_sticky(directory: Inode, victim: Inode, subject: Subject) -> None:
     if (
         directory.mode & 0o1000
         and subject.fsuid not in (victim.uid, directory.uid)
-        and not subject.has_capability(CAP_FOWNER)
+        and not subject.has_capability_over(victim, CAP_FOWNER)
     ):
         raise EPERM

@@ -276,7 +276,7 @@ class MemoryInode(Inode):
             mode & S_IFMT != S_IFDIR
             and mode & (S_ISGID | 0o010) == S_ISGID | 0o010
             and not is_in_group(subject, gid)
-            and not subject.has_capability(CAP_FSETID)
+            and not subject.has_capability_over(self, CAP_FSETID)
         ):
             mode &= ~S_ISGID
         return self.tmpfs.new_inode(mode, subject.fsuid, gid, rdev)

@@ -30,6 +30,64 @@ KINDS = (
 )
 DEFAULT_MAXIMUM = 31_500
 """How many namespaces of a kind a user may have: half of kernel.threads-max (Linux: kernel/ucount.c)."""
+MAXIMUM_LEVEL = 33
+"""How deep a user namespace can be below the machine's first.
+
+Linux: kernel/user_namespace.c, create_user_ns.
+"""
+OVERFLOW_ID = 65534
+"""What is shown of a user or group that has no id in a user namespace: nobody's and nogroup's."""
+NO_ID = 0xFFFF_FFFF
+"""(uid_t) -1: no user's and no group's id."""
+
+Extent = tuple[int, int, int]
+"""The first of a row of ids in a user namespace, the machine's id that it stands for, and how many there
+are."""
+
+
+class IdMap:
+    """Which of the machine's ids the ids of a user namespace stand for.
+
+    Linux: include/linux/user_namespace.h, struct uid_gid_map.
+    """
+
+    __slots__ = ("extents",)
+
+    def __init__(self, extents: tuple[Extent, ...] = ()) -> None:
+        self.extents = extents
+
+    def down(self, number: int) -> int:
+        """The machine's id for one of the namespace's, NO_ID for none.
+
+        Linux: kernel/user_namespace.c, map_id_down.
+        """
+        for first, lower, count in self.extents:
+            if first <= number < first + count:
+                return lower + number - first
+        return NO_ID
+
+    def range_down(self, number: int, length: int) -> int:
+        """The machine's id for the first of `length` ids, NO_ID if they aren't all in one extent.
+
+        Linux: kernel/user_namespace.c, map_id_range_down.
+        """
+        for first, lower, count in self.extents:
+            if first <= number and number + length <= first + count:
+                return lower + number - first
+        return NO_ID
+
+    def up(self, number: int) -> int:
+        """The namespace's id for one of the machine's, NO_ID for none.
+
+        Linux: kernel/user_namespace.c, map_id_up.
+        """
+        for first, lower, count in self.extents:
+            if lower <= number < lower + count:
+                return first + number - lower
+        return NO_ID
+
+
+WHOLE_MAP = ((0, 0, NO_ID),)
 
 
 class UserNamespace(Namespace):
@@ -37,11 +95,25 @@ class UserNamespace(Namespace):
 
     `parent` is the one around it, also its `owner`; `level` is 0 for the machine's first. `owner_uid` and
     `owner_gid` are the effective ids, as the machine's first namespace has them, of who made it.
+    `uid_map`, `gid_map` and `projid_map` are empty until somebody writes them, once. `allows_setgroups` says
+    whether setgroups(2) may be called, `capable_parent` whether its maker had CAP_SETFCAP around it.
     `maximum` says for each kind of namespace how many a user may have in it (max_*_namespaces), `counts` how
     many each user has.
     """
 
-    __slots__ = ("counts", "level", "maximum", "owner_gid", "owner_uid", "parent")
+    __slots__ = (
+        "allows_setgroups",
+        "capable_parent",
+        "counts",
+        "gid_map",
+        "level",
+        "maximum",
+        "owner_gid",
+        "owner_uid",
+        "parent",
+        "projid_map",
+        "uid_map",
+    )
 
     kind: ClassVar[int] = CLONE_NEWUSER
     type_name: ClassVar[str] = "user"
@@ -56,6 +128,80 @@ class UserNamespace(Namespace):
         self.owner_gid = owner_gid
         self.maximum: dict[int, int] = dict.fromkeys(KINDS, DEFAULT_MAXIMUM)
         self.counts: dict[tuple[int, int], int] = {}
+        whole = WHOLE_MAP if parent is None else ()
+        self.uid_map = IdMap(whole)
+        self.gid_map = IdMap(whole)
+        self.projid_map = IdMap(whole)
+        self.allows_setgroups: bool = parent is None or parent.allows_setgroups
+        self.capable_parent = False
+
+    # A "kuid" or "kgid" is the machine's own id, as all of the kernel keeps it.
+
+    def make_kuid(self, uid: int) -> int:
+        """The machine's id for a user id of this namespace; NO_ID if it has none."""
+        return self.uid_map.down(uid) if self.level else uid
+
+    def make_kgid(self, gid: int) -> int:
+        """The machine's id for a group id of this namespace; NO_ID if it has none."""
+        return self.gid_map.down(gid) if self.level else gid
+
+    def from_kuid(self, kuid: int) -> int:
+        """This namespace's id for a user; NO_ID if it has none.
+
+        Linux: kernel/user_namespace.c, from_kuid.
+        """
+        return self.uid_map.up(kuid) if self.level else kuid
+
+    def from_kgid(self, kgid: int) -> int:
+        """This namespace's id for a group; NO_ID if it has none.
+
+        Linux: kernel/user_namespace.c, from_kgid.
+        """
+        return self.gid_map.up(kgid) if self.level else kgid
+
+    def from_kuid_munged(self, kuid: int) -> int:
+        """This namespace's id for a user, nobody's if it has none.
+
+        Linux: kernel/user_namespace.c, from_kuid_munged.
+        """
+        if not self.level:
+            return kuid
+        uid = self.uid_map.up(kuid)
+        return OVERFLOW_ID if uid == NO_ID else uid
+
+    def from_kgid_munged(self, kgid: int) -> int:
+        """This namespace's id for a group, nogroup's if it has none.
+
+        Linux: kernel/user_namespace.c, from_kgid_munged.
+        """
+        if not self.level:
+            return kgid
+        gid = self.gid_map.up(kgid)
+        return OVERFLOW_ID if gid == NO_ID else gid
+
+    def has_root_around(self, kuid: int) -> bool:
+        """Whether a user is the superuser of this namespace or of one around it.
+
+        Linux: security/commoncap.c, rootid_owns_currentns.
+        """
+        space: UserNamespace | None = self
+        while space is not None:
+            if space.from_kuid(kuid) == 0:
+                return True
+            space = space.parent
+        return False
+
+    def is_in(self, ancestor: UserNamespace) -> bool:
+        """Whether `ancestor` is this namespace or one around it.
+
+        Linux: kernel/user_namespace.c, in_userns.
+        """
+        space: UserNamespace | None = self
+        while space is not None and space.level >= ancestor.level:
+            if space is ancestor:
+                return True
+            space = space.parent
+        return False
 
     def charge(self, uid: int, kind: int) -> bool:
         """Count one more namespace of `kind` for `uid` here, and in all around this for who made it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.capability import VFS_CAP_REVISION_2, VFS_CAP_REVISION_3, VFS_CAP_REVISION_MASK
 from procession.abi.errno import (
     E2BIG,
     EEXIST,
@@ -17,6 +16,7 @@ from procession.abi.errno import (
     EROFS,
 )
 from procession.abi.file_mode import S_IFMT
+from procession.fs.capability_attribute import CAPABILITY_NAME, kept_capability, shown_capability
 from procession.fs.file_events import IN_ATTRIB, note_change
 from procession.fs.inode import S_IFDIR, S_IFREG, S_ISVTX, Inode
 from procession.fs.permission import (
@@ -36,8 +36,6 @@ XATTR_REPLACE = 2
 XATTR_NAME_MAX = 255
 XATTR_SIZE_MAX = 65536
 XATTR_LIST_MAX = 65536
-# The lengths and revisions of a file's capabilities, without and with the user namespace that they are for.
-_CAPABILITY_FORMS = ((20, VFS_CAP_REVISION_2), (24, VFS_CAP_REVISION_3))
 # What all attributes of one inode may take together.
 INODE_LIMIT = 65536
 
@@ -64,8 +62,12 @@ def _check_permission(inode: Inode, subject: Subject, name: bytes, family: bytes
         return
     if family == b"security":
         if writes:
-            needed = CAP_SETFCAP if name == b"security.capability" else CAP_SYS_ADMIN
-            if not subject.has_capability(needed):
+            is_permitted = (
+                subject.has_capability_over(inode, CAP_SETFCAP)
+                if name == CAPABILITY_NAME
+                else subject.ns_capable(inode.superblock.owner, CAP_SYS_ADMIN)
+            )
+            if not is_permitted:
                 raise EPERM
         return
     if family == b"system":
@@ -83,23 +85,13 @@ def _check_user_attribute(inode: Inode, subject: Subject, *, writes: bool) -> No
         raise EPERM
 
 
-def check_capability(value: bytes) -> None:
-    """Raise EINVAL unless `value` is capabilities of the present kind.
-
-    Linux: security/commoncap.c, cap_convert_nscap.
-    """
-    revision = int.from_bytes(value[:4], "little") & VFS_CAP_REVISION_MASK
-    if (len(value), revision) not in _CAPABILITY_FORMS:
-        raise EINVAL
-
-
 def get_xattr(inode: Inode, subject: Subject, name: bytes) -> bytes:
     """The value of attribute `name`. Raises ENODATA, EOPNOTSUPP, ERANGE. getxattr(2)."""
     _check_name(inode, subject, name, writes=False)
     value = inode.read_xattrs().get(name)
     if value is None:
         raise ENODATA
-    return value
+    return shown_capability(inode, subject, value) if name == CAPABILITY_NAME else value
 
 
 def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: int) -> None:
@@ -114,8 +106,8 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
         raise EROFS
     inode = path.inode
     _check_name(inode, subject, name, writes=True)
-    if name == b"security.capability":
-        check_capability(value)
+    if name == CAPABILITY_NAME:
+        value = kept_capability(inode, subject, value)
     attributes = inode.writable_xattrs()
     previous = attributes.get(name)
     if previous is not None and flags & XATTR_CREATE:

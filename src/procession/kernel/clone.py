@@ -12,10 +12,12 @@ from procession.hardware.kernel_memory import GROUP_BYTES, TASK, TASK_BYTES
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP, set_register
+from procession.kernel.namespaces.user import new_user_namespace
 from procession.kernel.observer import CLONE
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.priority import check_fork, inherit_scheduling
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
+from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.seccomp import inherit_seccomp
 from procession.kernel.session import join_process_group
 from procession.kernel.signal.pending import PendingSignals
@@ -24,6 +26,7 @@ from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
     from procession.kernel.kernel import Kernel
+    from procession.kernel.security.credentials import Credentials
 
 CLONE_VM = int(CloneFlag.CLONE_VM)
 CLONE_FS = int(CloneFlag.CLONE_FS)
@@ -46,6 +49,7 @@ CLONE_CLEAR_SIGHAND = int(CloneFlag.CLONE_CLEAR_SIGHAND)
 CLONE_INTO_CGROUP = int(CloneFlag.CLONE_INTO_CGROUP)
 CLONE_NEWNS = int(CloneFlag.CLONE_NEWNS)
 CLONE_NEWUSER = int(CloneFlag.CLONE_NEWUSER)
+CLONE_NEWPID = int(CloneFlag.CLONE_NEWPID)
 CLONE_NEW_ANY = (
     CloneFlag.CLONE_NEWNS
     | CloneFlag.CLONE_NEWCGROUP
@@ -83,18 +87,25 @@ def check_flags(flags: int) -> None:
         raise EINVAL("CLONE_SIGHAND needs CLONE_VM")
     if flags & CLONE_FS and flags & (CLONE_NEWNS | CLONE_NEWUSER):
         raise EINVAL("a new mount or user namespace can't share CLONE_FS")
+    if flags & CLONE_THREAD and flags & (CLONE_NEWUSER | CLONE_NEWPID):
+        raise EINVAL("a thread is in its process's namespaces")
     if flags & CLONE_SIGHAND and flags & CLONE_CLEAR_SIGHAND:
         raise EINVAL("CLONE_CLEAR_SIGHAND contradicts CLONE_SIGHAND")
 
 
 def check_namespaces(task: Task, flags: int) -> None:
-    """Raise what Linux does for namespaces where they are configured out.
+    """Raise EPERM for namespaces that `task` may not make, and EINVAL for those that are configured out.
 
     Linux: kernel/nsproxy.c, copy_namespaces; EPERM comes before EINVAL.
     """
-    if flags & CLONE_NEW_ANY:
-        if not flags & CLONE_NEWUSER and not task.credentials.has_capability(CAP_SYS_ADMIN):
-            raise EPERM("a new namespace takes CAP_SYS_ADMIN")
+    if flags & CLONE_NEWUSER:
+        if not task.kernel.allows_unprivileged_user_namespaces and not task.credentials.has_capability(
+            CAP_SYS_ADMIN
+        ):
+            raise EPERM("kernel.unprivileged_userns_clone is 0")
+    elif flags & CLONE_NEW_ANY and not task.credentials.has_own_capability(CAP_SYS_ADMIN):
+        raise EPERM("a new namespace takes CAP_SYS_ADMIN")
+    if flags & CLONE_NEW_ANY & ~CLONE_NEWUSER:
         raise EINVAL("there are no namespaces of this kind")
 
 
@@ -105,6 +116,8 @@ def unshare(task: Task, flags: int) -> None:
     """
     if flags & ~(_UNSHAREABLE | CLONE_NEW_ANY):
         raise EINVAL("flags that unshare doesn't have")
+    if flags & CLONE_NEWUSER:
+        flags |= CLONE_THREAD | CLONE_FS
     if flags & CLONE_VM:
         flags |= CLONE_SIGHAND
     if flags & CLONE_SIGHAND:
@@ -117,6 +130,7 @@ def unshare(task: Task, flags: int) -> None:
     if flags & CLONE_VM and task.mm.reference_count > 1:
         raise EINVAL("the address space is shared")
     check_namespaces(task, flags)
+    own = new_user_namespace(task) if flags & CLONE_NEWUSER else None
     if flags & CLONE_SYSVSEM and task.semaphore_undo is not None:
         from procession.kernel.ipc.sem_undo import leave_undos
 
@@ -127,6 +141,9 @@ def unshare(task: Task, flags: int) -> None:
     if flags & CLONE_FILES and task.files.reference_count > 1:
         shared_files, task.files = task.files, task.files.copy()
         shared_files.put()
+    if own is not None:
+        commit_credentials(task, own)
+        own.user_namespace.put()
 
 
 _UNSHAREABLE = CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM
@@ -176,9 +193,14 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         if files is not None:
             files.put()
         raise ENOMEM("no frames for the page tables, or for a table of descriptors") from None
+    own: Credentials | None = None
     try:
+        if flags & CLONE_NEWUSER:
+            own = new_user_namespace(parent)
         pid = parent.namespaces.pid_for_children.allocate(arguments.set_tid, credentials)
     except Errno:
+        if own is not None:
+            own.user_namespace.put()
         account.uncharge(TASK, size)
         mm.put()
         if files is not None:
@@ -196,6 +218,11 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     task.files = parent.files.acquire() if files is None else files
     task.fs = parent.fs.acquire() if flags & CLONE_FS else parent.fs.copy()
     task.namespaces = parent.namespaces.acquire()
+    if own is not None:
+        # The namespace's first holder is the task.
+        credentials = own
+    elif credentials.user_namespace.level:
+        credentials.user_namespace.acquire()
     task.credentials = (
         credentials if not credentials.exceeds_processes else credentials.replace(exceeds_processes=False)
     )

@@ -8,6 +8,7 @@ from procession.hardware.kernel_memory import GROUP_BYTES, STACK_BYTES, TASK, TA
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.futex.robust_list import release_futexes, wake_at_end
 from procession.kernel.observer import EXIT, REAP, SUPERSEDE
+from procession.kernel.security.credentials import release_credentials
 from procession.kernel.security.seccomp import drop_filter
 from procession.kernel.session import (
     forget_session_leader,
@@ -216,7 +217,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
     group.exit_queue.wake_all()
     pid = task.thread_pid
     del kernel.tasks[task]
-    task.credentials.user.process_count -= 1
+    release_credentials(task)
     task.pending.clear()
     size = TASK_BYTES - STACK_BYTES
     kernel.memory.account.uncharge(TASK, size + GROUP_BYTES if task.is_leader else size)
@@ -257,7 +258,7 @@ def replace_leader(task: Task) -> None:
     old_pid = task.thread_pid
     del kernel.tasks[leader]
     set_state(leader, TaskState.DEAD)
-    leader.credentials.user.process_count -= 1
+    release_credentials(leader)
     leader.pending.clear()
     leader.leave_views()
     task.leave_views()

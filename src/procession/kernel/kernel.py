@@ -49,6 +49,7 @@ class Kernel:
 
     __slots__ = (
         "adoption_count",
+        "allows_unprivileged_user_namespaces",
         "charged_kernel_work_ns",
         "charged_work_ns",
         "address_space",
@@ -121,6 +122,8 @@ class Kernel:
         self.program_headers = ProgramHeaders()
         # The actions of seccomp that are logged: bits in the order of ACTION_NAMES.
         self.seccomp_logged = ALL_LOGGED
+        # kernel.unprivileged_userns_clone.
+        self.allows_unprivileged_user_namespaces = True
         self.total_forks = 0
         self.adoption_count = 0
         self.oom_kill_count = 0

@@ -104,5 +104,5 @@ def check_limit_access(task: Task, target: Task) -> None:
         mine.gid == theirs.gid == theirs.egid == theirs.sgid
     ):
         return
-    if not mine.has_capability(CAP_SYS_RESOURCE):
+    if not mine.ns_capable(theirs.user_namespace, CAP_SYS_RESOURCE):
         raise EPERM(f"process {target.tgid} is another user's")

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
+    from procession.fs.inode import Inode
     from procession.fs.process_id import ProcessId
+    from procession.fs.user_namespace import UserNamespace
 
 
 class Identity(Protocol):
@@ -37,11 +39,21 @@ class Identity(Protocol):
         """The group that new files belong to."""
 
     @property
+    def user_namespace(self) -> UserNamespace:
+        """Where the ids and capabilities count."""
+
+    @property
     def groups(self) -> tuple[int, ...]:
         """The supplementary groups."""
 
     def has_capability(self, capability: int) -> bool:
-        """Whether the effective set holds capability number `capability`."""
+        """Whether capability number `capability` is effective over the whole machine."""
+
+    def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
+        """Whether it is effective over what `namespace` owns."""
+
+    def has_capability_over(self, inode: Inode, capability: int) -> bool:
+        """Whether it is effective over a file."""
 
 
 class Frame(Protocol):

@@ -157,7 +157,7 @@ class NetlinkSocket(Socket):
 
     @property
     def _may_speak_to_others(self) -> bool:
-        return self.caller.credentials.has_capability(CAP_NET_ADMIN)
+        return self.caller.credentials.ns_capable(self.network.owner, CAP_NET_ADMIN)
 
     def own_sockaddr(self) -> bytes:
         return SockaddrNl(AF_NETLINK, 0, self.port_id, self.groups).pack()

@@ -86,7 +86,7 @@ def answer(network: Network, credentials: Identity, kind: int, body: bytes, *, i
 
     Raises EPERM, ENODEV, EINVAL, EOPNOTSUPP, ENETUNREACH. Linux: net/core/rtnetlink.c, rtnetlink_rcv_msg.
     """
-    if kind & 3 != _GET and not credentials.has_capability(CAP_NET_ADMIN):
+    if kind & 3 != _GET and not credentials.ns_capable(network.owner, CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
     if kind == RouteMessageType.RTM_GETLINK:
         return _links(network, body, is_dump)

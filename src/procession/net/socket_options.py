@@ -148,7 +148,7 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
         raise ENOPROTOOPT("can't be set")
     elif name in (_SO_SNDBUF, _SO_SNDBUFFORCE, _SO_RCVBUF, _SO_RCVBUFFORCE):
         if name in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
-            if not credentials.has_capability(CAP_NET_ADMIN):
+            if not credentials.ns_capable(socket.network.owner, CAP_NET_ADMIN):
                 raise EPERM("CAP_NET_ADMIN is needed")
             number = max(number, 0)
         else:
@@ -201,8 +201,9 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
 def _check_number(socket: Socket, name: int, number: int) -> None:
     """Who may set an option to what."""
     credentials = socket.caller.credentials
-    may_administrate = credentials.has_capability(CAP_NET_ADMIN)
-    is_privileged = may_administrate or credentials.has_capability(CAP_NET_RAW)
+    owner = socket.network.owner
+    may_administrate = credentials.ns_capable(owner, CAP_NET_ADMIN)
+    is_privileged = may_administrate or credentials.ns_capable(owner, CAP_NET_RAW)
     if name == _SO_PRIORITY and not (0 <= number <= _LARGEST_PRIORITY_OF_ALL or is_privileged):
         raise EPERM("CAP_NET_ADMIN is needed")
     if name == _SO_MARK and not is_privileged:
@@ -339,14 +340,16 @@ def _peer_option(socket: Socket, name: int, length: int) -> bytes:
     from procession.net.unix.socket import UnixSocket
 
     identity = socket.peer_identity if isinstance(socket, UnixSocket) else None
+    reader = socket.caller.credentials.user_namespace
     if name == _SO_PEERCRED:
         if identity is None:
             return Ucred(0, 0xFFFFFFFF, 0xFFFFFFFF).pack()
         number = identity.process.pid.number_in(socket.caller.pid_namespace)
-        return Ucred(number, identity.uid, identity.gid).pack()
+        uid, gid = reader.from_kuid_munged(identity.uid), reader.from_kgid_munged(identity.gid)
+        return Ucred(number, uid, gid).pack()
     if identity is None:
         raise ENODATA
-    groups = pack_array("I", identity.groups)
+    groups = pack_array("I", tuple(map(reader.from_kgid_munged, identity.groups)))
     if length < len(groups):
         # The caller is told how much it is, though.
         raise ShortBuffer(len(groups))

@@ -13,6 +13,7 @@ from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
 from procession.procfs import process_io, process_memory, process_status
 from procession.procfs.access import has_files, is_dumpable, may_inspect, require_inspection
+from procession.procfs.id_map import KINDS, IdMapInode
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
 from procession.procfs.process_mounts import MountsInode
@@ -52,7 +53,6 @@ COMMON_FILES: dict[bytes, Entry] = {
     b"cmdline": Entry(0o444, process_memory.show_command_line),
     b"comm": Entry(0o644, process_status.show_command_name, process_status.store_command_name),
     b"environ": Entry(0o400, process_memory.show_environment, is_private=True),
-    b"gid_map": Entry(0o644, process_status.show_id_map),
     b"limits": Entry(0o444, process_status.show_limits),
     b"loginuid": Entry(0o644, process_status.show_loginuid),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
@@ -61,17 +61,14 @@ COMMON_FILES: dict[bytes, Entry] = {
         0o644, process_status.show_oom_score_adjustment, process_status.store_oom_score_adjustment
     ),
     b"personality": Entry(0o400, process_status.show_personality, is_private=True),
-    b"projid_map": Entry(0o644, process_status.show_id_map),
     b"sched": Entry(0o644, process_status.show_sched),
     b"schedstat": Entry(0o444, process_status.show_schedstat),
     b"sessionid": Entry(0o444, process_status.show_loginuid),
-    b"setgroups": Entry(0o644, process_status.show_setgroups),
     b"smaps": Entry(0o444, process_memory.show_smaps, is_private=True),
     b"smaps_rollup": Entry(0o444, process_memory.show_smaps_rollup, is_private=True),
     b"statm": Entry(0o444, process_status.show_statm),
     b"status": Entry(0o444, process_status.show_status),
     b"syscall": Entry(0o400, process_status.show_system_call, is_private=True),
-    b"uid_map": Entry(0o644, process_status.show_id_map),
     b"wchan": Entry(0o444, process_status.show_wait_channel),
 }
 PROCESS_FILES: dict[bytes, Entry] = {
@@ -88,10 +85,12 @@ THREAD_FILES: dict[bytes, Entry] = {
     b"stat": Entry(0o444, process_status.show_thread_stat),
 }
 MOUNTS = (b"mountinfo", b"mounts", b"mountstats")
+ID_MAPS = tuple(KINDS)
 LINKS = (b"cwd", b"exe", b"root")
 COMMON_NAMES = (
     *COMMON_FILES,
     *LINKS,
+    *ID_MAPS,
     *(b"fd", b"fdinfo", b"io", b"mem", b"mountinfo", b"mounts", b"net", b"stat"),
 )
 PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"coredump_filter", b"mountstats", b"task", b"timerslack_ns")))
@@ -178,6 +177,8 @@ class ProcessDirectory(ProcDirectory):
             return SystemDirectory(superblock, number, (b"net",))
         if name == b"mem":
             return MemoryInode(superblock, number, task)
+        if name in ID_MAPS:
+            return IdMapInode(superblock, number, task, name)
         if name in MOUNTS:
             return MountsInode(superblock, number, task, name)
         return ProcessFile(superblock, number, task, name, is_thread=self.is_thread)

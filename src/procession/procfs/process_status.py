@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.pid import Pid
+    from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
     from procession.procfs.file_system import ProcFileSystem
@@ -291,6 +292,9 @@ def queued_signal_count(task: Task) -> int:
 def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/status. Linux: fs/proc/array.c, proc_pid_status."""
     group, credentials = task.group, task.credentials
+    # Who opens files has a task's credentials.
+    reader = cast("Credentials", subject).user_namespace
+    uid, gid = reader.from_kuid_munged, reader.from_kgid_munged
     process_group = group.process_group
     ignored, caught = handled_signals(task)
     number, leader_number = system.number_of(task), system.number_of(group.leader)
@@ -305,11 +309,11 @@ def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         b"Pid:\t%d" % number,
         b"PPid:\t%d" % parent_number(system, task),
         b"TracerPid:\t%d" % tracer_number(system, task),
-        b"Uid:\t%d\t%d\t%d\t%d" % (credentials.uid, credentials.euid, credentials.suid, credentials.fsuid),
-        b"Gid:\t%d\t%d\t%d\t%d" % (credentials.gid, credentials.egid, credentials.sgid, credentials.fsgid),
+        b"Uid:\t%d\t%d\t%d\t%d" % tuple(map(uid, credentials.uids)),
+        b"Gid:\t%d\t%d\t%d\t%d" % tuple(map(gid, credentials.gids)),
         b"FDSize:\t%d" % (0 if has_ended else descriptor_table_size(task)),
         b"Groups:\t"
-        + b"".join(b"%d " % group_id for group_id in credentials.groups)
+        + b"".join(b"%d " % gid(group_id) for group_id in credentials.groups)
         # A line without groups ends in a space too.
         + (b"" if credentials.groups else b" "),
         b"NStgid:" + nested_numbers(group.pid, system.pid_namespace),
@@ -596,21 +600,13 @@ def store_timer_slack(system: ProcFileSystem, task: Task, data: bytes, subject: 
     value = parse_integer(data)
     if value < 0:
         raise EINVAL("a negative time")
-    if system.kernel.current is not task and not subject.has_capability(int(Capability.CAP_SYS_NICE)):
+    if system.kernel.current is not task and not subject.ns_capable(
+        task.credentials.user_namespace, int(Capability.CAP_SYS_NICE)
+    ):
         raise EPERM("another task's needs CAP_SYS_NICE")
     # Real-time tasks have none.
     if task.policy not in BEFORE_FAIR:
         task.timer_slack_ns = value or task.default_timer_slack_ns
-
-
-def show_id_map(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/uid_map and gid_map of the first user namespace: every id is itself."""
-    return b"%10u %10u %10u\n" % (0, 0, 4294967295)
-
-
-def show_setgroups(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/setgroups."""
-    return b"allow\n"
 
 
 def show_children(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

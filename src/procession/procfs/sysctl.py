@@ -25,6 +25,12 @@ from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
 from procession.procfs.sysctl_seccomp import SECCOMP_SYSCTLS
+from procession.procfs.sysctl_user import (
+    USER_SYSCTLS,
+    granted_to,
+    show_unprivileged_user_namespaces,
+    store_unprivileged_user_namespaces,
+)
 from procession.procfs.system import SystemFile, SystemTree
 from procession.procfs.terminal import (
     show_legacy_typing,
@@ -44,12 +50,15 @@ PID_MAX_MINIMUM = 301
 OVERFLOW_ID = 65534
 
 
-def check_sysctl_permission(mode: int, subject: Subject, mask: int) -> None:
-    """Raise EACCES unless the mode grants `mask`: capabilities don't help here.
+def check_sysctl_permission(mode: int, subject: Subject, mask: int, *, is_user: bool) -> None:
+    """Raise EACCES unless the mode grants `mask`: capabilities don't help here, but in /proc/sys/user.
 
     Linux: fs/proc/proc_sysctl.c, test_perm.
     """
-    granted = mode >> 6 if subject.fsuid == 0 else mode >> 3 if subject.fsgid == 0 else mode
+    if is_user:
+        granted = granted_to(subject, mode)
+    else:
+        granted = mode >> 6 if subject.fsuid == 0 else mode >> 3 if subject.fsgid == 0 else mode
     if mask & ~granted & (MAY_READ | MAY_WRITE | MAY_EXEC):
         raise EACCES
 
@@ -318,9 +327,13 @@ SYSCTL_TREE: SystemTree = {
         b"randomize_va_space": SystemFile(0o444, show_zero),
         b"seccomp": SECCOMP_SYSCTLS,
         b"threads-max": SystemFile(0o444, show_threads_max),
+        b"unprivileged_userns_clone": SystemFile(
+            0o644, show_unprivileged_user_namespaces, store_unprivileged_user_namespaces
+        ),
         b"version": SystemFile(0o444, show_version),
     },
     b"net": NETWORK_SYSCTLS,
+    b"user": USER_SYSCTLS,
     b"vm": {
         b"max_map_count": SystemFile(0o444, show_max_map_count),
         b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),

@@ -125,7 +125,7 @@ class SystemInode(ProcFile):
         if self.path[0] == b"sys":
             from procession.procfs.sysctl import check_sysctl_permission
 
-            check_sysctl_permission(self.mode, subject, mask)
+            check_sysctl_permission(self.mode, subject, mask, is_user=self.path[1] == b"user")
         else:
             super().check_permission(subject, mask)
 

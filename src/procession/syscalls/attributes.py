@@ -78,8 +78,12 @@ def fchmodat2(task: Task, directory: Fd, path: Path, mode: Mode, flags: Flags[At
 
 
 def _change_owner(task: Task, place: dentry.Path, uid: int, gid: int) -> int:
+    namespace = task.credentials.user_namespace
+    kuid, kgid = namespace.make_kuid(uid), namespace.make_kgid(gid)
+    if (kuid == _UNCHANGED and uid != _UNCHANGED) or (kgid == _UNCHANGED and gid != _UNCHANGED):
+        raise EINVAL("an id that stands for nobody in the user namespace")
     change_owner(
-        place, task.credentials, None if uid == _UNCHANGED else uid, None if gid == _UNCHANGED else gid
+        place, task.credentials, None if kuid == _UNCHANGED else kuid, None if kgid == _UNCHANGED else kgid
     )
     return 0
 

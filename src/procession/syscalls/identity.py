@@ -10,6 +10,8 @@ from procession.abi.errno import EINVAL, EPERM, ESRCH
 from procession.abi.limits import NGROUPS_MAX
 from procession.abi.structure import U32
 from procession.abi.word import pack_array, pack_u32
+from procession.fs.user_namespace import NO_ID
+from procession.kernel.namespaces.user import may_set_groups
 from procession.kernel.pid import find_task
 from procession.kernel.security.capability import CAP_FULL_SET, CAP_SETGID, set_capabilities
 from procession.kernel.security.credentials import (
@@ -34,94 +36,118 @@ _CAPABILITY_VERSIONS = {0x19980330: 1, 0x20071026: 2, 0x20080522: 2}
 _NEWEST_VERSION = 0x20080522
 
 
+def _kuid(task: Task, uid: int) -> int:
+    """The machine's id for a user id of the caller's namespace; -1 stays. Raises EINVAL if it has none."""
+    kuid = task.credentials.user_namespace.make_kuid(uid)
+    if kuid == NO_ID and uid != NO_ID:
+        raise EINVAL(f"user id {uid} stands for nobody here")
+    return kuid
+
+
+def _kgid(task: Task, gid: int) -> int:
+    """As `_kuid`, for a group."""
+    kgid = task.credentials.user_namespace.make_kgid(gid)
+    if kgid == NO_ID and gid != NO_ID:
+        raise EINVAL(f"group id {gid} stands for nobody here")
+    return kgid
+
+
 @syscall(102)
 def getuid(task: Task) -> int:
     """getuid(2)."""
-    return task.credentials.uid
+    credentials = task.credentials
+    return credentials.user_namespace.from_kuid_munged(credentials.uid)
 
 
 @syscall(104)
 def getgid(task: Task) -> int:
     """getgid(2)."""
-    return task.credentials.gid
+    credentials = task.credentials
+    return credentials.user_namespace.from_kgid_munged(credentials.gid)
 
 
 @syscall(107)
 def geteuid(task: Task) -> int:
     """geteuid(2)."""
-    return task.credentials.euid
+    credentials = task.credentials
+    return credentials.user_namespace.from_kuid_munged(credentials.euid)
 
 
 @syscall(108)
 def getegid(task: Task) -> int:
     """getegid(2)."""
-    return task.credentials.egid
+    credentials = task.credentials
+    return credentials.user_namespace.from_kgid_munged(credentials.egid)
 
 
 @syscall(105)
 def setuid(task: Task, uid: UInt) -> None:
     """setuid(2). Linux: kernel/sys.c, SYSCALL_DEFINE1(setuid)."""
-    set_uid(task, uid)
+    set_uid(task, _kuid(task, uid))
 
 
 @syscall(106)
 def setgid(task: Task, gid: UInt) -> None:
     """setgid(2). Linux: kernel/sys.c, SYSCALL_DEFINE1(setgid)."""
-    set_gid(task, gid)
+    set_gid(task, _kgid(task, gid))
 
 
 @syscall(113)
 def setreuid(task: Task, uid: UInt, euid: UInt) -> None:
     """setreuid(2). Linux: kernel/sys.c, SYSCALL_DEFINE2(setreuid)."""
-    set_real_and_effective_uid(task, uid, euid)
+    set_real_and_effective_uid(task, _kuid(task, uid), _kuid(task, euid))
 
 
 @syscall(114)
 def setregid(task: Task, gid: UInt, egid: UInt) -> None:
     """setregid(2). Linux: kernel/sys.c, SYSCALL_DEFINE2(setregid)."""
-    set_real_and_effective_gid(task, gid, egid)
+    set_real_and_effective_gid(task, _kgid(task, gid), _kgid(task, egid))
 
 
 @syscall(117)
 def setresuid(task: Task, uid: UInt, euid: UInt, suid: UInt) -> None:
     """setresuid(2). Linux: kernel/sys.c, SYSCALL_DEFINE3(setresuid)."""
-    set_all_uids(task, uid, euid, suid)
+    set_all_uids(task, _kuid(task, uid), _kuid(task, euid), _kuid(task, suid))
 
 
 @syscall(118)
 def getresuid(task: Task, uid: Out[U32], euid: Out[U32], suid: Out[U32]) -> None:
     """getresuid(2). Linux: kernel/sys.c, SYSCALL_DEFINE3(getresuid)."""
     credentials = task.credentials
-    uid.put(credentials.uid)
-    euid.put(credentials.euid)
-    suid.put(credentials.suid)
+    shown = credentials.user_namespace.from_kuid_munged
+    uid.put(shown(credentials.uid))
+    euid.put(shown(credentials.euid))
+    suid.put(shown(credentials.suid))
 
 
 @syscall(119)
 def setresgid(task: Task, gid: UInt, egid: UInt, sgid: UInt) -> None:
     """setresgid(2). Linux: kernel/sys.c, SYSCALL_DEFINE3(setresgid)."""
-    set_all_gids(task, gid, egid, sgid)
+    set_all_gids(task, _kgid(task, gid), _kgid(task, egid), _kgid(task, sgid))
 
 
 @syscall(120)
 def getresgid(task: Task, gid: Out[U32], egid: Out[U32], sgid: Out[U32]) -> None:
     """getresgid(2). Linux: kernel/sys.c, SYSCALL_DEFINE3(getresgid)."""
     credentials = task.credentials
-    gid.put(credentials.gid)
-    egid.put(credentials.egid)
-    sgid.put(credentials.sgid)
+    shown = credentials.user_namespace.from_kgid_munged
+    gid.put(shown(credentials.gid))
+    egid.put(shown(credentials.egid))
+    sgid.put(shown(credentials.sgid))
 
 
 @syscall(122)
 def setfsuid(task: Task, uid: UInt) -> int:
     """setfsuid(2). Linux: kernel/sys.c, SYSCALL_DEFINE1(setfsuid)."""
-    return set_file_system_uid(task, uid)
+    namespace = task.credentials.user_namespace
+    return namespace.from_kuid_munged(set_file_system_uid(task, namespace.make_kuid(uid)))
 
 
 @syscall(123)
 def setfsgid(task: Task, gid: UInt) -> int:
     """setfsgid(2). Linux: kernel/sys.c, SYSCALL_DEFINE1(setfsgid)."""
-    return set_file_system_gid(task, gid)
+    namespace = task.credentials.user_namespace
+    return namespace.from_kgid_munged(set_file_system_gid(task, namespace.make_kgid(gid)))
 
 
 @syscall(115)
@@ -133,18 +159,23 @@ def getgroups(task: Task, size: Int, groups: Address) -> int:
     if size:
         if len(mine) > size:
             raise EINVAL(f"{len(mine)} groups don't fit")
-        task.mm.write(groups, pack_array("I", mine))
+        shown = task.credentials.user_namespace.from_kgid_munged
+        task.mm.write(groups, pack_array("I", tuple(map(shown, mine))))
     return len(mine)
 
 
 @syscall(116)
 def setgroups(task: Task, size: Int, groups: Address) -> None:
     """setgroups(2). Linux: kernel/groups.c, SYSCALL_DEFINE2(setgroups)."""
-    if not task.credentials.has_capability(CAP_SETGID):
+    namespace = task.credentials.user_namespace
+    if not task.credentials.has_own_capability(CAP_SETGID):
         raise EPERM("changing the groups takes CAP_SETGID")
+    if not may_set_groups(namespace):
+        raise EPERM("the user namespace has no groups yet, or forbids it")
     if not 0 <= size <= NGROUPS_MAX:
         raise EINVAL(f"{size} groups")
-    set_groups(task, unpack(f"<{size}I", task.mm.read(groups, 4 * size)))
+    wanted = unpack(f"<{size}I", task.mm.read(groups, 4 * size))
+    set_groups(task, tuple(map(namespace.make_kgid, wanted)))
 
 
 def _check_version(header: InOut[CapUserHeader]) -> tuple[CapUserHeader, int]:

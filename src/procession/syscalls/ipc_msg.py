@@ -8,6 +8,7 @@ from procession.abi.errno import EINVAL
 from procession.abi.ipc import IpcFlag, MsgCommand, MsgFlag, Msginfo, Msqid64Ds
 from procession.abi.word import pack_u64
 from procession.kernel.ipc import namespace_of
+from procession.kernel.ipc.object import show_owners
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Flags, Int, Long, Size
 
@@ -103,7 +104,9 @@ def msgctl(task: Task, id: Int, command: Choice[MsgCommand], buffer: Address) ->
         found = queues.find(id) if command == _IPC_STAT else queues.at(id)
         if command != _MSG_STAT_ANY:
             found.check_access(task, _READ)
-        task.mm.write(buffer, found.status(task.pid_namespace).pack())
+        status = found.status(task.pid_namespace)
+        show_owners(status.msg_perm, task.credentials.user_namespace)
+        task.mm.write(buffer, status.pack())
         return 0 if command == _IPC_STAT else found.id
     if command == _IPC_SET:
         new = Msqid64Ds.unpack(task.mm.read(buffer, Msqid64Ds.SIZE))

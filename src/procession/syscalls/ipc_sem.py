@@ -10,6 +10,7 @@ from procession.abi.ipc import SEMAEM, SEMMNS, SEMOPM, SEMVMX, IpcFlag, Sembuf, 
 from procession.abi.time import Timespec
 from procession.abi.word import pack_array
 from procession.kernel.ipc import namespace_of
+from procession.kernel.ipc.object import show_owners
 from procession.kernel.pid import number_of
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, U64, Choice, Flags, In, Int, UInt
@@ -87,7 +88,9 @@ def semctl(task: Task, id: Int, number: Int, command: Choice[SemCommand], argume
         found = sets.find(id) if command == _IPC_STAT else sets.at(id)
         if command != _SEM_STAT_ANY:
             found.check_access(task, _READ)
-        task.mm.write(argument, found.status().pack())
+        status = found.status()
+        show_owners(status.sem_perm, task.credentials.user_namespace)
+        task.mm.write(argument, status.pack())
         return 0 if command == _IPC_STAT else found.id
     if command == _SETVAL:
         value = (argument & 0xFFFFFFFF ^ 0x80000000) - 0x80000000

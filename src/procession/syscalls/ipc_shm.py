@@ -15,6 +15,7 @@ from procession.abi.ipc import (
     Shminfo64,
 )
 from procession.kernel.ipc import namespace_of
+from procession.kernel.ipc.object import show_owners
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Flags, Int, Size
 
@@ -69,7 +70,9 @@ def shmctl(task: Task, id: Int, command: Choice[ShmCommand], buffer: Address) ->
         segment = segments.find(id) if command == _IPC_STAT else segments.at(id)
         if command != _SHM_STAT_ANY:
             segment.check_access(task, _READ)
-        task.mm.write(buffer, segment.status(task.pid_namespace).pack())
+        status = segment.status(task.pid_namespace)
+        show_owners(status.shm_perm, task.credentials.user_namespace)
+        task.mm.write(buffer, status.pack())
         return 0 if command == _IPC_STAT else segment.id
     if command == _IPC_SET:
         new = Shmid64Ds.unpack(task.mm.read(buffer, Shmid64Ds.SIZE))

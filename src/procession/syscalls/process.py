@@ -460,7 +460,7 @@ def waitid(
                     si_signo=_SIGCHLD,
                     si_code=found.code,
                     si_pid=found.pid.number_in(task.pid_namespace),
-                    si_uid=found.uid,
+                    si_uid=task.credentials.user_namespace.from_kuid_munged(found.uid),
                     si_status=status,
                 ),
             )

@@ -121,14 +121,14 @@ def _checked_credentials(task: Task, body: bytes) -> SenderCredentials:
         raise EINVAL("a struct ucred is needed")
     claim = Ucred.unpack(body)
     mine = task.credentials
-    uid, gid = claim.uid, claim.gid
+    uid, gid = mine.user_namespace.make_kuid(claim.uid), mine.user_namespace.make_kgid(claim.gid)
     own_number = task.group.pid.own_number
     if _NO_ID in (uid, gid):
         raise EINVAL("no such id")
     if (
         (claim.pid != own_number and not mine.has_capability(_CAP_SYS_ADMIN))
-        or (uid not in (mine.uid, mine.euid, mine.suid) and not mine.has_capability(_CAP_SETUID))
-        or (gid not in (mine.gid, mine.egid, mine.sgid) and not mine.has_capability(_CAP_SETGID))
+        or (uid not in (mine.uid, mine.euid, mine.suid) and not mine.has_own_capability(_CAP_SETUID))
+        or (gid not in (mine.gid, mine.egid, mine.sgid) and not mine.has_own_capability(_CAP_SETGID))
     ):
         raise EPERM("somebody else's ids")
     process = task.group
@@ -213,7 +213,9 @@ def write_control(task: Task, socket: Socket, received: Received, address: int, 
             if sender is None:
                 claim = Ucred(0, _OVERFLOW_ID, _OVERFLOW_ID)
             else:
-                claim = Ucred(sender.process.pid.number_in(task.pid_namespace), sender.uid, sender.gid)
+                reader = task.credentials.user_namespace
+                uid, gid = reader.from_kuid_munged(sender.uid), reader.from_kgid_munged(sender.gid)
+                claim = Ucred(sender.process.pid.number_in(task.pid_namespace), uid, gid)
             writer.put(_SOL_SOCKET, _SCM_CREDENTIALS, claim.pack())
         if passed is not None:
             writer.put_files(passed, bool(flags & MSG_CMSG_CLOEXEC))

@@ -28,6 +28,7 @@ from procession.syscalls.paths import find
 
 if TYPE_CHECKING:
     from procession.fs import dentry
+    from procession.fs.user_namespace import UserNamespace
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
 
@@ -57,16 +58,16 @@ _MOUNT_FLAGS = (
 )
 
 
-def pack_stat(inode: Inode) -> bytes:
-    """The 144 bytes of struct stat. Linux: fs/stat.c, cp_new_stat."""
+def pack_stat(inode: Inode, namespace: UserNamespace) -> bytes:
+    """The 144 bytes of struct stat, for a reader in `namespace`. Linux: fs/stat.c, cp_new_stat."""
     atime_ns, mtime_ns, ctime_ns = inode.atime_ns, inode.mtime_ns, inode.ctime_ns
     return _STAT.pack(
         inode.superblock.device,
         inode.number,
         inode.link_count,
         inode.mode,
-        inode.uid,
-        inode.gid,
+        namespace.from_kuid_munged(inode.uid),
+        namespace.from_kgid_munged(inode.gid),
         inode.rdev,
         inode.size,
         inode.block_size,
@@ -84,14 +85,14 @@ def pack_stat(inode: Inode) -> bytes:
 def stat(task: Task, path: Path, buffer: Out[Stat]) -> int:
     """stat(2). Linux: fs/stat.c, SYSCALL_DEFINE2(newstat)."""
     place = lookup(task.fs, task.credentials, path)
-    task.mm.write(buffer.address, pack_stat(place.dentry.inode))
+    task.mm.write(buffer.address, pack_stat(place.dentry.inode, task.credentials.user_namespace))
     return 0
 
 
 @syscall(5)
 def fstat(task: Task, fd: Fd, buffer: Out[Stat]) -> int:
     """fstat(2). Linux: fs/stat.c, SYSCALL_DEFINE2(newfstat)."""
-    task.mm.write(buffer.address, pack_stat(task.files.file(fd).inode))
+    task.mm.write(buffer.address, pack_stat(task.files.file(fd).inode, task.credentials.user_namespace))
     return 0
 
 
@@ -99,7 +100,7 @@ def fstat(task: Task, fd: Fd, buffer: Out[Stat]) -> int:
 def lstat(task: Task, path: Path, buffer: Out[Stat]) -> int:
     """lstat(2). Linux: fs/stat.c, SYSCALL_DEFINE2(newlstat)."""
     place = lookup(task.fs, task.credentials, path, follow=False)
-    task.mm.write(buffer.address, pack_stat(place.dentry.inode))
+    task.mm.write(buffer.address, pack_stat(place.dentry.inode, task.credentials.user_namespace))
     return 0
 
 
@@ -109,7 +110,7 @@ def newfstatat(task: Task, directory: Fd, path: OptionalPath, buffer: Out[Stat],
     if flags & ~_STAT_FLAGS:
         raise EINVAL
     place = _find(task, directory, path, flags)
-    task.mm.write(buffer.address, pack_stat(place.dentry.inode))
+    task.mm.write(buffer.address, pack_stat(place.dentry.inode, task.credentials.user_namespace))
     return 0
 
 
@@ -142,6 +143,7 @@ def statx(
     device = inode.superblock.device
     is_root = place.dentry is place.mount.root
     is_unique = mask & _STATX_MNT_ID_UNIQUE
+    namespace = task.credentials.user_namespace
     buffer.put(
         Statx(
             stx_mask=_STATX_MASK & ~_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE if is_unique else _STATX_MASK,
@@ -149,8 +151,8 @@ def statx(
             stx_attributes=_MOUNT_ROOT if is_root else 0,
             stx_attributes_mask=_KNOWN_ATTRIBUTES,
             stx_nlink=inode.link_count,
-            stx_uid=inode.uid,
-            stx_gid=inode.gid,
+            stx_uid=namespace.from_kuid_munged(inode.uid),
+            stx_gid=namespace.from_kgid_munged(inode.gid),
             stx_mode=inode.mode,
             stx_ino=inode.number,
             stx_size=inode.size,
@@ -260,7 +262,7 @@ def real_credentials(credentials: Credentials) -> Credentials:
 
     Linux: fs/open.c, access_override_creds.
     """
-    is_root = credentials.uid == 0
+    is_root = credentials.uid == credentials.user_namespace.make_kuid(0)
     effective = credentials.cap_effective
     if not credentials.is_secure(SECURE_NO_SETUID_FIXUP):
         effective = credentials.cap_permitted if is_root else 0

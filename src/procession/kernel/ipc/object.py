@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from procession.abi.errno import EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM
 from procession.abi.ipc import IPC_PRIVATE, Ipc64Perm, IpcFlag
+from procession.fs.user_namespace import NO_ID
 from procession.kernel.security.capability import CAP_IPC_OWNER, CAP_SYS_ADMIN
 
 if TYPE_CHECKING:
+    from procession.fs.user_namespace import UserNamespace
     from procession.kernel.task import Task
 
 IPC_CREAT = int(IpcFlag.IPC_CREAT)
@@ -24,7 +26,6 @@ MAXIMUM_OBJECTS = 1 << INDEX_BITS
 _LARGEST_SEQUENCE = 0x7FFFFFFF >> INDEX_BITS
 _LEAST_CYCLE = 64
 _NS_PER_S = 1_000_000_000
-_UNSET_ID = 0xFFFFFFFF
 
 
 class IpcObject:
@@ -60,26 +61,37 @@ class IpcObject:
         elif credentials.is_in_group(self.cgid) or credentials.is_in_group(self.gid):
             granted >>= 3
         wanted = (wanted >> 6 | wanted >> 3 | wanted) & 7
-        if wanted & ~granted and not credentials.has_capability(CAP_IPC_OWNER):
+        if wanted & ~granted and not credentials.ns_capable(task.namespaces.ipc.owner, CAP_IPC_OWNER):
             raise EACCES(f"the mode {self.mode & PERMISSIONS:#o} doesn't allow that")
 
     def check_owner(self, task: Task) -> None:
         """Raise EPERM unless `task` may change and remove this. Linux: ipc/util.c, ipcctl_obtain_check."""
         credentials = task.credentials
-        if credentials.euid not in (self.cuid, self.uid) and not credentials.has_capability(CAP_SYS_ADMIN):
+        if credentials.euid not in (self.cuid, self.uid) and not credentials.ns_capable(
+            task.namespaces.ipc.owner, CAP_SYS_ADMIN
+        ):
             raise EPERM("neither the owner's nor the creator's process, and CAP_SYS_ADMIN is missing")
 
     def set_permissions(self, task: Task, new: Ipc64Perm) -> None:
         """IPC_SET's owner and permission bits. Raises EINVAL. Linux: ipc/util.c, ipc_update_perm."""
-        if _UNSET_ID in (new.uid, new.gid):
-            raise EINVAL("-1 is nobody's id")
-        self.uid, self.gid = new.uid, new.gid
+        namespace = task.credentials.user_namespace
+        uid, gid = namespace.make_kuid(new.uid), namespace.make_kgid(new.gid)
+        if NO_ID in (uid, gid):
+            raise EINVAL("-1 is nobody's id, and one without a place in the machine neither")
+        self.uid, self.gid = uid, gid
         self.mode = self.mode & ~PERMISSIONS | new.mode & PERMISSIONS
         self.ctime_s = now_s(task)
 
     def permissions(self) -> Ipc64Perm:
-        """What IPC_STAT tells. Linux: ipc/util.c, kernel_to_ipc64_perm."""
+        """What IPC_STAT tells, its ids the machine's. Linux: ipc/util.c, kernel_to_ipc64_perm."""
         return Ipc64Perm(self.key, self.uid, self.gid, self.cuid, self.cgid, self.mode, self.sequence)
+
+
+def show_owners(permissions: Ipc64Perm, reader: UserNamespace) -> None:
+    """Make the ids in `permissions` those that `reader` has for them."""
+    uid, gid = reader.from_kuid_munged, reader.from_kgid_munged
+    permissions.uid, permissions.gid = uid(permissions.uid), gid(permissions.gid)
+    permissions.cuid, permissions.cgid = uid(permissions.cuid), gid(permissions.cgid)
 
 
 Kind = TypeVar("Kind", bound=IpcObject)

@@ -163,7 +163,9 @@ class SharedSegment(IpcObject):
 
     def _check_locking(self, task: Task) -> None:
         credentials = task.credentials
-        if credentials.euid not in (self.uid, self.cuid) and not credentials.has_capability(CAP_IPC_LOCK):
+        if credentials.euid not in (self.uid, self.cuid) and not credentials.ns_capable(
+            task.namespaces.ipc.owner, CAP_IPC_LOCK
+        ):
             raise EPERM("neither the owner's nor the creator's process, and CAP_IPC_LOCK is missing")
 
     def status(self, reader: PidNamespace) -> Shmid64Ds:

@@ -36,13 +36,22 @@ def auxiliary_vector(
     `program_fd` the descriptor of a program that an interpreter of binfmt_misc runs, if it is to have one.
     Linux: fs/binfmt_elf.c, create_elf_tables.
     """
+    namespace = credentials.user_namespace
+    uid, gid = namespace.from_kuid_munged, namespace.from_kgid_munged
     entries = (
         *(AuxvType.AT_MINSIGSTKSZ, MINIMUM_SIGNAL_STACK, AuxvType.AT_HWCAP, HWCAP),
         *(AuxvType.AT_PAGESZ, PAGE_SIZE, AuxvType.AT_CLKTCK, CLOCK_TICKS, AuxvType.AT_PHDR, headers),
         *(AuxvType.AT_PHENT, PROGRAM_HEADER_SIZE, AuxvType.AT_PHNUM, header_count, AuxvType.AT_BASE, base),
-        *(AuxvType.AT_FLAGS, flags, AuxvType.AT_ENTRY, entry, AuxvType.AT_UID, credentials.uid),
-        *(AuxvType.AT_EUID, credentials.euid, AuxvType.AT_GID, credentials.gid),
-        *(AuxvType.AT_EGID, credentials.egid, AuxvType.AT_SECURE, int(is_secure), AuxvType.AT_RANDOM, random),
+        *(AuxvType.AT_FLAGS, flags, AuxvType.AT_ENTRY, entry, AuxvType.AT_UID, uid(credentials.uid)),
+        *(AuxvType.AT_EUID, uid(credentials.euid), AuxvType.AT_GID, gid(credentials.gid)),
+        *(
+            AuxvType.AT_EGID,
+            gid(credentials.egid),
+            AuxvType.AT_SECURE,
+            int(is_secure),
+            AuxvType.AT_RANDOM,
+            random,
+        ),
         *(AuxvType.AT_HWCAP2, 0, AuxvType.AT_EXECFN, name, AuxvType.AT_PLATFORM, platform),
         *(() if program_fd is None else (AuxvType.AT_EXECFD, program_fd)),
         *(AuxvType.AT_NULL, 0),

@@ -20,6 +20,7 @@ from procession.fs import namei
 from procession.fs.inode import S_IFREG, S_ISGID, S_ISUID
 from procession.fs.mounts.mount import MS_NOEXEC, MS_NOSUID
 from procession.fs.permission import MAY_EXEC, MAY_READ
+from procession.fs.user_namespace import NO_ID
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.hardware.registers import RIP, RSP, Registers, set_register
@@ -429,12 +430,16 @@ def _exec_credentials(task: Task, file: File) -> ExecCredentials:
     """What the caller becomes by executing `file`. Raises EPERM, EINVAL. Linux: fs/exec.c, bprm_fill_uid."""
     inode, mount = file.inode, file.path.mount
     set_uid = set_gid = capabilities = None
-    if not mount.flags & MS_NOSUID:
-        if inode.mode & S_ISUID:
+    namespace = task.credentials.user_namespace
+    # A file system is trusted where its owner's namespace is around the task's. Linux: fs/namespace.c,
+    # mnt_may_suid.
+    if not mount.flags & MS_NOSUID and namespace.is_in(inode.superblock.owner):
+        is_known = NO_ID not in (namespace.from_kuid(inode.uid), namespace.from_kgid(inode.gid))
+        if inode.mode & S_ISUID and is_known:
             set_uid = inode.uid
-        if inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010:
+        if inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010 and is_known:
             set_gid = inode.gid
-        capabilities = capabilities_of(inode)
+        capabilities = capabilities_of(inode, namespace)
     return task.credentials.for_exec(
         set_uid=set_uid,
         set_gid=set_gid,

@@ -159,7 +159,9 @@ def _needs_privilege(
 
 def check_affinity_access(task: Task, target: Task) -> None:
     """Raise EPERM unless `task` may say on which processors `target` runs."""
-    if not _is_owner(task, target) and not task.credentials.has_capability(CAP_SYS_NICE):
+    if not _is_owner(task, target) and not task.credentials.ns_capable(
+        target.credentials.user_namespace, CAP_SYS_NICE
+    ):
         raise EPERM(f"task {target.tid} is another user's")
 
 
@@ -180,7 +182,7 @@ def selected_tasks(task: Task, which: int, who: int) -> Iterator[Task]:
             for member in group.members:
                 yield from member.threads
     else:
-        uid = who or task.credentials.uid
+        uid = task.credentials.user_namespace.make_kuid(who) if who else task.credentials.uid
         for target in kernel.tasks:
             if target.credentials.uid == uid and target.thread_pid.number_in(task.pid_namespace):
                 yield target
@@ -193,7 +195,10 @@ def set_nice(task: Task, which: int, who: int, nice: int) -> None:
     euid = task.credentials.euid
     is_privileged = task.credentials.has_capability(CAP_SYS_NICE)
     for target in list(selected_tasks(task, which, who)):
-        if euid not in {target.credentials.uid, target.credentials.euid} and not is_privileged:
+        theirs = target.credentials
+        if euid not in {theirs.uid, theirs.euid} and not task.credentials.ns_capable(
+            theirs.user_namespace, CAP_SYS_NICE
+        ):
             error = EPERM
         elif nice < target.nice and not is_privileged and not _is_within_limit(target, nice):
             error = EACCES

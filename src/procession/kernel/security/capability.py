@@ -16,6 +16,7 @@ CAP_SETGID = int(Capability.CAP_SETGID)
 CAP_SETUID = int(Capability.CAP_SETUID)
 CAP_SETPCAP = int(Capability.CAP_SETPCAP)
 CAP_SYS_PTRACE = int(Capability.CAP_SYS_PTRACE)
+CAP_SETFCAP = int(Capability.CAP_SETFCAP)
 CAP_IPC_LOCK = int(Capability.CAP_IPC_LOCK)
 CAP_IPC_OWNER = int(Capability.CAP_IPC_OWNER)
 CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
@@ -56,7 +57,7 @@ def set_capabilities(task: Task, effective: int, permitted: int, inheritable: in
 
     old = task.credentials
     allowed = old.cap_inheritable | old.cap_permitted
-    if inheritable & ~allowed and not old.has_capability(CAP_SETPCAP):
+    if inheritable & ~allowed and not old.has_own_capability(CAP_SETPCAP):
         raise EPERM("an inheritable capability that isn't permitted, and CAP_SETPCAP is missing")
     if inheritable & ~(old.cap_inheritable | old.cap_bounding):
         raise EPERM("an inheritable capability outside the bounding set")
@@ -78,7 +79,7 @@ def drop_from_bounding_set(task: Task, capability: int) -> None:
     from procession.kernel.security.credentials import commit_credentials
 
     old = task.credentials
-    if not old.has_capability(CAP_SETPCAP):
+    if not old.has_own_capability(CAP_SETPCAP):
         raise EPERM("dropping from the bounding set takes CAP_SETPCAP")
     if not 0 <= capability <= CAP_LAST_CAP:
         raise EINVAL(f"no capability {capability}")
@@ -95,7 +96,7 @@ def set_securebits(task: Task, bits: int) -> None:
     is_unknown = bool(bits & ~(SECURE_ALL_BITS | SECURE_ALL_LOCKS))
     if is_locked or is_unlocking or is_unknown:
         raise EPERM("a locked or unknown securebit")
-    if not old.has_capability(CAP_SETPCAP):
+    if not old.has_own_capability(CAP_SETPCAP):
         raise EPERM("changing securebits takes CAP_SETPCAP")
     commit_credentials(task, old.replace(securebits=bits))
 

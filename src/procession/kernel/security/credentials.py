@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import EINVAL, EPERM
+from procession.fs.user_namespace import NO_ID
 from procession.hardware.kernel_memory import SIGNAL, SIGNAL_BYTES, KernelMemory
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.security.capability import (
@@ -18,6 +19,7 @@ from procession.kernel.security.capability import (
 )
 
 if TYPE_CHECKING:
+    from procession.fs.inode import Inode
     from procession.fs.user_namespace import UserNamespace
     from procession.kernel.security.file_capability import FileCapabilities
     from procession.kernel.task import Task
@@ -197,6 +199,32 @@ class Credentials:
             namespace = parent
         return bool(self.cap_effective >> capability & 1)
 
+    @property
+    def uids(self) -> tuple[int, int, int, int]:
+        """The real, effective, saved and file system user id."""
+        return self.uid, self.euid, self.suid, self.fsuid
+
+    @property
+    def gids(self) -> tuple[int, int, int, int]:
+        """The real, effective, saved and file system group id."""
+        return self.gid, self.egid, self.sgid, self.fsgid
+
+    def has_own_capability(self, capability: int) -> bool:
+        """Whether `capability` is effective over what the task's own user namespace owns."""
+        return bool(self.cap_effective >> capability & 1)
+
+    def has_capability_over(self, inode: Inode, capability: int) -> bool:
+        """Whether `capability` is effective over a file whose owner and group have ids for the task.
+
+        Linux: kernel/capability.c, capable_wrt_inode_uidgid.
+        """
+        if not self.cap_effective >> capability & 1:
+            return False
+        namespace = self.user_namespace
+        return not namespace.level or (
+            namespace.uid_map.up(inode.uid) != NO_ID and namespace.gid_map.up(inode.gid) != NO_ID
+        )
+
     def is_in_group(self, gid: int) -> bool:
         """Whether `gid` is the file system group or a supplementary one.
 
@@ -249,6 +277,7 @@ class Credentials:
         CAP_SYS_PTRACE. Raises EPERM when the file needs capabilities that it can't get.
         Linux: fs/exec.c, bprm_fill_uid; security/commoncap.c, cap_bprm_creds_from_file.
         """
+        root = self.user_namespace.make_kuid(0)
         new = self.replace()
         clears_personality = False
         if not self.no_new_privs:
@@ -266,15 +295,15 @@ class Credentials:
             if is_effective and file.permitted & ~new.cap_permitted:
                 raise EPERM("the bounding set keeps the file from capabilities that it needs")
         # A set-user-ID program of the superuser that has capabilities gets these alone.
-        if not self.is_secure(SECURE_NOROOT) and (file is None or new.uid == 0 or new.euid != 0):
-            if new.euid == 0 or new.uid == 0:
+        if not self.is_secure(SECURE_NOROOT) and (file is None or new.uid == root or new.euid != root):
+            if root in (new.euid, new.uid):
                 new.cap_permitted = self.cap_bounding | self.cap_inheritable
-            is_effective = is_effective or new.euid == 0
+            is_effective = is_effective or new.euid == root
         has_gained = bool(new.cap_permitted & ~self.cap_permitted)
         clears_personality = clears_personality or has_gained
         has_changed_id = new.euid != self.euid or not new.is_in_group(new.egid)
         if (has_changed_id or has_gained) and (is_unsafe or is_traced or self.no_new_privs):
-            if not self.has_capability(CAP_SETUID) or self.no_new_privs:
+            if not self.has_own_capability(CAP_SETUID) or self.no_new_privs:
                 new.euid = new.uid
                 new.egid = new.gid
             new.cap_permitted &= self.cap_permitted
@@ -290,12 +319,38 @@ class Credentials:
             has_changed_id
             or new.euid != self.uid
             or new.egid != self.gid
-            or (new.uid != 0 and (is_effective or has_grown))
+            or (new.uid != root and (is_effective or has_grown))
         )
         return ExecCredentials(new, is_secure, clears_personality)
 
     def __repr__(self) -> str:
         return f"<Credentials uid {self.uid}/{self.euid}/{self.suid} gid {self.gid}/{self.egid}/{self.sgid}>"
+
+
+def release_credentials(task: Task) -> None:
+    """The task is gone: it counts no more, and leaves its user namespace.
+
+    Linux: kernel/cred.c, exit_creds.
+    """
+    credentials = task.credentials
+    credentials.user.process_count -= 1
+    if credentials.user_namespace.level:
+        credentials.user_namespace.put()
+
+
+def has_no_more_capabilities(new: Credentials, old: Credentials) -> bool:
+    """Whether `new` has no capability that `old` hasn't got, or can give itself in a namespace that it made.
+
+    Linux: kernel/cred.c, cred_cap_issubset.
+    """
+    namespace = new.user_namespace
+    if namespace is old.user_namespace:
+        return not new.cap_permitted & ~old.cap_permitted
+    while namespace.parent is not None:
+        if namespace.parent is old.user_namespace and namespace.owner_uid == old.euid:
+            return True
+        namespace = namespace.parent
+    return False
 
 
 def commit_credentials(task: Task, new: Credentials) -> None:
@@ -306,12 +361,15 @@ def commit_credentials(task: Task, new: Credentials) -> None:
     Linux: kernel/cred.c, commit_creds.
     """
     old = task.credentials
+    if new.user_namespace is not old.user_namespace:
+        new.user_namespace.acquire()
+        old.user_namespace.put()
     if (
         new.euid != old.euid
         or new.egid != old.egid
         or new.fsuid != old.fsuid
         or new.fsgid != old.fsgid
-        or new.cap_permitted & ~old.cap_permitted
+        or not has_no_more_capabilities(new, old)
     ):
         task.mm.dumpable = task.kernel.core.suid_dumpable
         task.parent_death_signal = 0
@@ -328,14 +386,15 @@ def _commit_users(task: Task, new: Credentials) -> None:
     """
     old = task.credentials
     if not old.is_secure(SECURE_NO_SETUID_FIXUP):
-        had_root = 0 in {old.uid, old.euid, old.suid}
-        if had_root and 0 not in {new.uid, new.euid, new.suid}:
+        root = old.user_namespace.make_kuid(0)
+        had_root = root in {old.uid, old.euid, old.suid}
+        if had_root and root not in {new.uid, new.euid, new.suid}:
             if not old.is_secure(SECURE_KEEP_CAPS):
                 new.cap_permitted = new.cap_effective = 0
             new.cap_ambient = 0
-        if old.euid == 0 and new.euid != 0:
+        if old.euid == root and new.euid != root:
             new.cap_effective = 0
-        elif old.euid != 0 and new.euid == 0:
+        elif old.euid != root and new.euid == root:
             new.cap_effective = new.cap_permitted
     if new.uid != old.uid:
         new.user = old.user.find(new.uid)
@@ -350,7 +409,7 @@ def set_uid(task: Task, uid: int) -> None:
         raise EINVAL("-1 isn't a user id")
     old = task.credentials
     new = old.replace(euid=uid, fsuid=uid)
-    if old.has_capability(CAP_SETUID):
+    if old.has_own_capability(CAP_SETUID):
         new.uid = new.suid = uid
     elif uid not in {old.uid, old.suid}:
         raise EPERM(f"{uid} is neither the real nor the saved user id, and CAP_SETUID is missing")
@@ -360,7 +419,7 @@ def set_uid(task: Task, uid: int) -> None:
 def set_real_and_effective_uid(task: Task, uid: int, euid: int) -> None:
     """setreuid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setreuid."""
     old = task.credentials
-    is_privileged = old.has_capability(CAP_SETUID)
+    is_privileged = old.has_own_capability(CAP_SETUID)
     new = old.replace()
     if uid != UNCHANGED:
         new.uid = uid
@@ -380,7 +439,7 @@ def set_all_uids(task: Task, uid: int, euid: int, suid: int) -> None:
     """setresuid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setresuid."""
     old = task.credentials
     ids = {old.uid, old.euid, old.suid, UNCHANGED}
-    if not (uid in ids and euid in ids and suid in ids) and not old.has_capability(CAP_SETUID):
+    if not (uid in ids and euid in ids and suid in ids) and not old.has_own_capability(CAP_SETUID):
         raise EPERM("a user id that isn't one of the task's, and CAP_SETUID is missing")
     new = old.replace()
     if uid != UNCHANGED:
@@ -398,12 +457,13 @@ def set_file_system_uid(task: Task, uid: int) -> int:
     old = task.credentials
     if uid in {UNCHANGED, old.fsuid}:
         return old.fsuid
-    if uid in {old.uid, old.euid, old.suid} or old.has_capability(CAP_SETUID):
+    if uid in {old.uid, old.euid, old.suid} or old.has_own_capability(CAP_SETUID):
         new = old.replace(fsuid=uid)
         if not old.is_secure(SECURE_NO_SETUID_FIXUP):
-            if old.fsuid == 0:
+            root = old.user_namespace.make_kuid(0)
+            if old.fsuid == root:
                 new.cap_effective &= ~CAP_FS_SET
-            elif uid == 0:
+            elif uid == root:
                 new.cap_effective |= new.cap_permitted & CAP_FS_SET
         commit_credentials(task, new)
     return old.fsuid
@@ -415,7 +475,7 @@ def set_gid(task: Task, gid: int) -> None:
         raise EINVAL("-1 isn't a group id")
     old = task.credentials
     new = old.replace(egid=gid, fsgid=gid)
-    if old.has_capability(CAP_SETGID):
+    if old.has_own_capability(CAP_SETGID):
         new.gid = new.sgid = gid
     elif gid not in {old.gid, old.sgid}:
         raise EPERM(f"{gid} is neither the real nor the saved group id, and CAP_SETGID is missing")
@@ -425,7 +485,7 @@ def set_gid(task: Task, gid: int) -> None:
 def set_real_and_effective_gid(task: Task, gid: int, egid: int) -> None:
     """setregid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setregid."""
     old = task.credentials
-    is_privileged = old.has_capability(CAP_SETGID)
+    is_privileged = old.has_own_capability(CAP_SETGID)
     new = old.replace()
     if gid != UNCHANGED:
         new.gid = gid
@@ -445,7 +505,7 @@ def set_all_gids(task: Task, gid: int, egid: int, sgid: int) -> None:
     """setresgid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setresgid."""
     old = task.credentials
     ids = {old.gid, old.egid, old.sgid, UNCHANGED}
-    if not (gid in ids and egid in ids and sgid in ids) and not old.has_capability(CAP_SETGID):
+    if not (gid in ids and egid in ids and sgid in ids) and not old.has_own_capability(CAP_SETGID):
         raise EPERM("a group id that isn't one of the task's, and CAP_SETGID is missing")
     new = old.replace()
     if gid != UNCHANGED:
@@ -463,7 +523,7 @@ def set_file_system_gid(task: Task, gid: int) -> int:
     old = task.credentials
     if gid in {UNCHANGED, old.fsgid}:
         return old.fsgid
-    if gid in {old.gid, old.egid, old.sgid} or old.has_capability(CAP_SETGID):
+    if gid in {old.gid, old.egid, old.sgid} or old.has_own_capability(CAP_SETGID):
         commit_credentials(task, old.replace(fsgid=gid))
     return old.fsgid
 

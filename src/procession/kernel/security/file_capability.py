@@ -13,10 +13,12 @@ from procession.abi.capability import (
     VfsNsCapData,
 )
 from procession.abi.errno import EINVAL
+from procession.fs.user_namespace import NO_ID
 from procession.kernel.security.capability import CAP_FULL_SET
 
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
+    from procession.fs.user_namespace import UserNamespace
 
 _NAME = b"security.capability"
 _SIZES = {VFS_CAP_REVISION_1: 12, VFS_CAP_REVISION_2: 20, VFS_CAP_REVISION_3: 24}
@@ -34,8 +36,8 @@ class FileCapabilities(NamedTuple):
     is_effective: bool
 
 
-def capabilities_of(inode: Inode) -> FileCapabilities | None:
-    """The capabilities of a file; None if it has none. Raises EINVAL for an attribute that isn't one.
+def capabilities_of(inode: Inode, namespace: UserNamespace) -> FileCapabilities | None:
+    """What a file permits in `namespace`; None if nothing. Raises EINVAL for an attribute that isn't one.
 
     Linux: security/commoncap.c, get_vfs_caps_from_disk.
     """
@@ -46,8 +48,10 @@ def capabilities_of(inode: Inode) -> FileCapabilities | None:
     revision = data.magic_etc & VFS_CAP_REVISION_MASK
     if _SIZES.get(revision) != len(value):
         raise EINVAL("the file's capabilities are in no known form")
-    if data.rootid:
-        # They are for another user namespace.
+    # They are for the namespaces whose superuser is that user of the file system.
+    owner = inode.superblock.owner
+    root = owner.make_kuid(data.rootid if revision == VFS_CAP_REVISION_3 else 0)
+    if root == NO_ID or not namespace.has_root_around(root):
         return None
     # The first revision has 32 capabilities.
     mask = CAP_FULL_SET & _WORD if revision == VFS_CAP_REVISION_1 else CAP_FULL_SET

@@ -27,7 +27,7 @@ def credentials_allow(mine: Credentials, target: Task, *, by_fs_ids: bool) -> bo
     Linux: kernel/ptrace.c, __ptrace_may_access; security/commoncap.c, cap_ptrace_access_check.
     """
     theirs = target.credentials
-    if mine.has_capability(CAP_SYS_PTRACE):
+    if mine.ns_capable(theirs.user_namespace, CAP_SYS_PTRACE):
         return True
     uid, gid = (mine.fsuid, mine.fsgid) if by_fs_ids else (mine.uid, mine.gid)
     if not (uid == theirs.euid == theirs.suid == theirs.uid and gid == theirs.egid == theirs.sgid):
@@ -35,7 +35,7 @@ def credentials_allow(mine: Credentials, target: Task, *, by_fs_ids: bool) -> bo
     if gid != theirs.gid or (has_memory(target) and not target.mm.is_dumpable):
         return False
     capabilities = mine.cap_effective if by_fs_ids else mine.cap_permitted
-    return not theirs.cap_permitted & ~capabilities
+    return mine.user_namespace is theirs.user_namespace and not theirs.cap_permitted & ~capabilities
 
 
 def has_memory(task: Task) -> bool:

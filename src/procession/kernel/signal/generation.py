@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.signals import SIG_DFL, SIG_IGN
+from procession.abi.word import pack_u32
 from procession.kernel.observer import (
     CAUSE_SIGNAL,
     SENT_IGNORED,
@@ -88,6 +89,11 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
         pending.mask |= bit
     else:
         user = task.credentials.user
+        current = kernel.current
+        if task.credentials.user_namespace.level or (
+            current is not None and current.credentials.user_namespace.level
+        ):
+            _name_sender(task, current, info)
         # A signal that can't be queued is sent without its info, unless the sender can be told.
         if (
             user.pending_signals < group.limits.soft[RLIMIT_SIGPENDING]
@@ -109,6 +115,21 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
         handlers.wait_queue.wake_all()
     complete_signal(kernel, task, signo, is_group=is_group)
     return True
+
+
+def _name_sender(task: Task, sender: Task | None, info: SigInfo) -> None:
+    """Make the user in `info` the one that the receiver knows: what a program has said is in its own terms.
+
+    Linux: kernel/signal.c, send_signal_locked.
+    """
+    if not info.has_sender:
+        return
+    kuid = info.uid
+    if info.fields is not None and sender is not None:
+        kuid = sender.credentials.user_namespace.make_kuid(kuid)
+    info.uid = task.credentials.user_namespace.from_kuid_munged(kuid)
+    if info.fields is not None:
+        info.fields = info.fields[:4] + pack_u32(info.uid) + info.fields[8:]
 
 
 def send_timer_signal(kernel: Kernel, target: Task | ThreadGroup, info: SigInfo) -> bool:

@@ -37,7 +37,7 @@ def check_kill_permission(sender: Task, target: Task, info: SigInfo) -> None:
     mine, theirs = sender.credentials, target.credentials
     if mine.euid in {theirs.suid, theirs.uid} or mine.uid in {theirs.suid, theirs.uid}:
         return
-    if mine.has_capability(CAP_KILL):
+    if mine.ns_capable(theirs.user_namespace, CAP_KILL):
         return
     if signo == SIGCONT and sender.group.process_group.session is target.group.process_group.session:
         return

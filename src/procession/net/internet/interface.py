@@ -70,7 +70,7 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     if value is None and not is_setter and request != _SIOCETHTOOL:
         raise ENOTTY
     name = memory.read(argument, _IFREQ_SIZE)[:_NAME_SIZE].split(b"\0", 1)[0]
-    if is_setter and not socket.caller.credentials.has_capability(CAP_NET_ADMIN):
+    if is_setter and not socket.caller.credentials.ns_capable(socket.network.owner, CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
     if name.split(b":", 1)[0] != NAME:
         raise ENODEV

@@ -201,7 +201,8 @@ def set_internet_option(socket: InternetSocket, level: int, name: int, value: by
         raise EINVAL(f"not within {rule.least} and {rule.most}")
     if key in _PRIVILEGED and number:
         credentials = socket.caller.credentials
-        if not (credentials.has_capability(CAP_NET_ADMIN) or credentials.has_capability(CAP_NET_RAW)):
+        owner = socket.network.owner
+        if not (credentials.ns_capable(owner, CAP_NET_ADMIN) or credentials.ns_capable(owner, CAP_NET_RAW)):
             raise EPERM("CAP_NET_ADMIN is needed")
     if key == (SOL_IPV6, _IPV6_V6ONLY):
         if socket.has_port:

@@ -92,7 +92,7 @@ class InternetSocket(Socket):
         wanted, port = self._parse_for_bind(address)
         if self.family == AF_INET:
             self._check_bindable(wanted)
-        may_bind_low = self.caller.credentials.has_capability(CAP_NET_BIND_SERVICE)
+        may_bind_low = self.caller.credentials.ns_capable(self.network.owner, CAP_NET_BIND_SERVICE)
         if 0 < port < FIRST_FREE_PORT and not may_bind_low:
             raise EACCES("CAP_NET_BIND_SERVICE is needed")
         if self.state != CLOSED or self.has_port:
