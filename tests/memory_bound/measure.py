@@ -16,12 +16,16 @@ def resident_bytes(name: str) -> int:
 
 
 def main(program: str, way: str, memory: str, count: str = "") -> None:
-    """Fill a machine that has so many MiB in one way, and print what that took as JSON."""
+    """Fill a machine that has so many MiB in one way, or in several after another, and print what that took.
+
+    `way` is their names with commas between them; the report is JSON, and the last one's but for the peak.
+    """
     machine = Machine(memory=int(memory) << 20)
     machine.run(["/bin/true"])
     before = resident_bytes("VmRSS:")
     start = time.monotonic()
-    result = machine.run([program, way, *([count] if count else [])])
+    for each in way.split(","):
+        result = machine.run([program, each, *([count] if count else [])])
     peak = resident_bytes("VmHWM:")
     report = {
         "before": before,

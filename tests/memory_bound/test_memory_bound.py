@@ -25,7 +25,7 @@ WAYS = (
 )
 ENDLESS = {"unknown_calls": 100_000}
 """What isn't refused at any number."""
-SLOW = {"locks": 5_000, "eventfds": 20_000, "mounts": 10_000}
+SLOW = {"locks": 5_000, "eventfds": 20_000, "mounts": 10_000, "tmpfs_mounts": 10_000}
 """What takes minutes to the end: so many are enough to see what one costs."""
 FIXED_BYTES = 16 << 20
 """What a machine may take beside its memory, however large that is, once it runs."""
@@ -57,6 +57,12 @@ def check(way: str, memory_mib: int) -> None:
 @pytest.mark.parametrize("way", QUICK)
 def test_a_small_machine(way: str) -> None:
     check(way, 64)
+
+
+@pytest.mark.usefixtures("c_compiler")
+def test_one_way_after_another() -> None:
+    """What one program's objects took is the host's again before another's pages take its place."""
+    check("stream_buffers,pages", 64)
 
 
 @pytest.mark.heavy

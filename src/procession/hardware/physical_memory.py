@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 from array import array
@@ -88,6 +89,7 @@ class PhysicalMemory:
 
     `account` is what the kernel's objects take. The frames that it has for them are out of use, and the host
     has their memory back: `held` were in use before, and the fresh ones from `fresh_end` on never were.
+    `given_frames` is how many were given back since the host's heap was trimmed last.
 
     The backing is a memfd where the host has one, so that another process could map the same frames. Fresh
     frames below `backed_frames` have the host's memory already: it's asked for by the megabyte, which costs
@@ -106,6 +108,7 @@ class PhysicalMemory:
         "free",
         "free_executable",
         "fresh_end",
+        "given_frames",
         "held",
         "is_exhausted",
         "next_fresh",
@@ -134,6 +137,7 @@ class PhysicalMemory:
         self.next_fresh = 1
         self.fresh_end = self.frame_count
         self.held: list[int] = []
+        self.given_frames = 0
         self.account = KernelMemory(self)
         self.backed_frames = 1
         self.stale = 0
@@ -272,6 +276,11 @@ class PhysicalMemory:
         if count > fresh:
             self.free += self.held[fresh - count :]
             del self.held[fresh - count :]
+        self.given_frames += count
+        if self.given_frames > max(self.frame_count >> 4, _FEWEST_TO_TRIM):
+            # What the objects have left in the heap would come on top of these frames.
+            self.given_frames = 0
+            _trim_heap()
 
     def _give_to_host(self, frames: list[int]) -> None:
         """The host has the memory of `frames` back until they are used again (MADV_REMOVE)."""
@@ -354,6 +363,16 @@ _MADV_REMOVE = 9
 _BACKED_AT_ONCE = 256
 _FEW_PAGES = 8
 """To drop one page's translation costs as much as to drop all, but all must then be found again."""
+
+
+_FEWEST_TO_TRIM = 1024
+
+
+def _trim_heap() -> None:
+    """Let the host have what is free in this process's heap: see malloc_trim(3), which glibc alone has."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _map_backing(size_bytes: int) -> mmap.mmap:
