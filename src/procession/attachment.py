@@ -41,6 +41,21 @@ class Attachment(Protocol):
         """Why the machine shall end now, whatever its command does; "" for no reason."""
 
 
+class RunProgress(Protocol):
+    """Who shows how far a run is, told between two slices of it."""
+
+    wants_table: bool
+
+    def before_output(self) -> None:
+        """What the guest has written is about to be passed on."""
+
+    def before_waiting(self) -> None:
+        """Nobody in the machine can run now."""
+
+    def after_slice(self) -> None:
+        """A slice has been run."""
+
+
 class HostPace:
     """Holds a machine's clock to the host's: it never runs faster, and doesn't stand still while all sleep.
 

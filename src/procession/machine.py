@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import ENOENT, ENOTDIR
 from procession.fs import namei
@@ -62,7 +62,7 @@ from procession.syscalls import load_all
 from procession.syscalls.dispatch import Traps
 
 if TYPE_CHECKING:
-    from procession.attachment import Attachment, Doorbell
+    from procession.attachment import Attachment, Doorbell, RunProgress
     from procession.fs.dentry import Path
     from procession.fs.terminal.host import HostTerminal
     from procession.hardware.engine import Engine
@@ -111,21 +111,6 @@ class Result(NamedTuple):
     stderr: bytes
     signal: int = 0
     reason: str = ""
-
-
-class RunProgress(Protocol):
-    """Who shows how far a run is, told between two slices of it."""
-
-    wants_table: bool
-
-    def before_output(self) -> None:
-        """What the guest has written is about to be passed on."""
-
-    def before_waiting(self) -> None:
-        """Nobody in the machine can run now."""
-
-    def after_slice(self) -> None:
-        """A slice has been run."""
 
 
 class Machine(Steering):
