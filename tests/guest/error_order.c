@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
@@ -325,4 +326,50 @@ TEST(sockets_of_others)
 	MUST(is_root ? chown("socket", NOBODY, NOBODY) : 0);
 	CHECK_EQ(ERRNO_OF(open("socket", O_RDWR | O_CREAT, 0600)), is_root ? EACCES : ENXIO);
 	CHECK_ERRNO(open("socket", O_RDWR), ENXIO);
+}
+
+#define BEYOND ((void *)(1UL << 63))
+
+/* A single buffer is cut before it's looked at, several are looked at first; and some counts are ints. */
+TEST(sizes_beyond_user_space)
+{
+	/* Not on the stack, above which user space ends. */
+	static char byte;
+	char *hole = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iovec vector[2] = {{&byte, 1UL << 47}, {&byte, 1}};
+	struct timeval none = {0, 0};
+	int ends[2], pair[2], directory, event;
+	struct msghdr header = {.msg_namelen = -1U};
+
+	MUST(pipe2(ends, O_NONBLOCK));
+	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair));
+	MUST(munmap(hole + PAGE, PAGE));
+	directory = opened("/", O_RDONLY | O_DIRECTORY);
+	event = eventfd(0, EFD_NONBLOCK);
+	CHECK_ERRNO(syscall(SYS_read, ends[0], &byte, SIZE_MAX), EFAULT);
+	CHECK_ERRNO(readv(ends[0], vector, 1), EAGAIN);
+	CHECK_ERRNO(readv(ends[0], vector, 2), EFAULT);
+	CHECK_EQ(syscall(SYS_readv, ends[0], NULL, 1UL << 32), 0);
+	CHECK_ERRNO(syscall(SYS_recvfrom, ends[0], &byte, 1UL << 62, 0, NULL, NULL), ENOTSOCK);
+	CHECK_ERRNO(syscall(SYS_recvfrom, pair[0], &byte, SIZE_MAX, 0, NULL, NULL), EAGAIN);
+	CHECK_ERRNO(recvmsg(pair[0], &header, 0), EAGAIN);
+	header.msg_name = &byte;
+	CHECK_ERRNO(recvmsg(pair[0], &header, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_setsockopt, ends[0], SOL_SOCKET, SO_SNDBUF, NULL, -1), ENOTSOCK);
+	CHECK_ERRNO(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, bad_address(), 1), EINVAL);
+	CHECK_ERRNO(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, bad_address(), 4), EFAULT);
+	CHECK_ERRNO(syscall(SYS_sched_getaffinity, 0, 0x80000000U, &none), EINVAL);
+	CHECK_ERRNO(syscall(SYS_getdents64, directory, bad_address(), 0x80000000U), EINVAL);
+	CHECK_ERRNO(syscall(SYS_getdents64, directory, bad_address(), 0x7fffffffU), EFAULT);
+	CHECK_ERRNO(syscall(SYS_poll, BEYOND, 0, 0), EFAULT);
+	CHECK_ERRNO(syscall(SYS_getrandom, BEYOND, 0, 0), EFAULT);
+	CHECK_ERRNO(mincore(hole + PAGE, PAGE, bad_address()), ENOMEM);
+	CHECK_ERRNO(mincore(hole, PAGE, bad_address()), EFAULT);
+	CHECK_ERRNO(mincore(hole + PAGE, PAGE, BEYOND), EFAULT);
+	byte = 77;
+	CHECK_ERRNO(mincore(hole, 2 * PAGE, (unsigned char *)&byte), ENOMEM);
+	CHECK_EQ(byte, 0);
+	CHECK_ERRNO(write(event, bad_address(), 1), EINVAL);
+	CHECK_ERRNO(write(event, bad_address(), PAGE), EINVAL);
+	CHECK_ERRNO(write(event, bad_address(), 8), EFAULT);
 }

@@ -56,10 +56,13 @@ class EventFile(File):
         self.write_queue.wake_all()
         return pack_u64(taken)
 
+    def check_length(self, length: int) -> None:
+        if length != 8:
+            raise EINVAL("eventfd: not 8 bytes")
+
     def write(self, data: bytes) -> int:
         """Add the number in eight bytes to the count. Linux: fs/eventfd.c, eventfd_write."""
-        if len(data) != 8:
-            raise EINVAL("eventfd: not 8 bytes")
+        self.check_length(len(data))
         added = int.from_bytes(data, "little")
         if added == OVERFLOWN:
             raise EINVAL

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.capability import Capability
 from procession.abi.errno import EINVAL, ENOENT, ENOTDIR, EPERM, ERANGE
 from procession.abi.open_flags import AT_FDCWD
-from procession.abi.word import Words, pack_u8
+from procession.abi.word import Words, pack_u8, wrap_signed
 from procession.fs import directory as directories
 from procession.fs.dentry import path_below
 from procession.fs.file_events import note_access
@@ -54,7 +54,8 @@ def _pack_old(entry: DirectoryEntry, offset: int) -> bytes:
 
 
 def _list(task: Task, fd: int, buffer: int, size: int, pack: Callable[[DirectoryEntry, int], bytes]) -> int:
-    """Fill `buffer` with as many entries as fit. Linux: fs/readdir.c, iterate_dir."""
+    """Fill `buffer` with as many entries as fit; `size` is an int. Linux: fs/readdir.c, iterate_dir."""
+    size = wrap_signed(size, 32)
     file = task.files.file(fd)
     packed: list[bytes] = []
     total = 0

@@ -49,6 +49,7 @@ from procession.mm.vma import (
 )
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Address, Fd, Flags, Int, Size
+from procession.syscalls.user_vector import check_user_range
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -412,21 +413,26 @@ def msync(task: Task, address: Address, length: Size, flags: Flags[MsyncFlag]) -
 
 @syscall(27)
 def mincore(task: Task, address: Address, length: Size, vector: Address) -> int:
-    """mincore(2)."""
+    """mincore(2). Linux: mm/mincore.c, SYSCALL_DEFINE3(mincore)."""
     mm = task.mm
     if address & PAGE_MASK:
         raise EINVAL("not page-aligned")
     size = align(length)
     if address > pte.USER_END or size > pte.USER_END - address:
         raise ENOMEM("past the end of user space")
-    mm.probe_write(vector, size >> PAGE_SHIFT)
-    if not mm.is_mapped(address, address + size):
-        raise ENOMEM("part of the range isn't mapped")
-    present = bytearray()
-    for page in range(address >> PAGE_SHIFT, (address + size) >> PAGE_SHIFT):
-        area = mm.find(page << PAGE_SHIFT)
-        assert area is not None
-        cached = area.pages is not None and area.page_index(page << PAGE_SHIFT) in area.pages.frames
-        present.append(1 if cached or mm.tables.entry(page) else 0)
-    mm.write(vector, bytes(present))
+    check_user_range(vector, size >> PAGE_SHIFT)
+    end = address + size
+    while address < end:
+        area = mm.find(address)
+        if area is None:
+            raise ENOMEM("part of the range isn't mapped")
+        # As many at once as one page of the caller's can tell.
+        last = min(area.end, end, address + (PAGE_SIZE << PAGE_SHIFT))
+        present = bytearray()
+        for page in range(address >> PAGE_SHIFT, last >> PAGE_SHIFT):
+            cached = area.pages is not None and area.page_index(page << PAGE_SHIFT) in area.pages.frames
+            present.append(1 if cached or mm.tables.entry(page) else 0)
+        mm.write(vector, bytes(present))
+        vector += len(present)
+        address = last
     return 0

@@ -17,6 +17,7 @@ from procession.kernel.task import RestartBlock
 from procession.kernel.time.costs import POLLED_FILE_NS
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, Address, In, InOut, Int, SignalSet, Size, UInt
+from procession.syscalls.user_vector import check_user_range
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -200,6 +201,7 @@ def _poll(task: Task, address: int, count: int, deadline_ns: int | None) -> int:
     is_interrupted = not ready and task.has_pending_signal
     is_early = deadline_ns is None or deadline_ns > task.kernel.clock.now_ns
     if ready or is_interrupted or not is_early:
+        check_user_range(address, 8 * count)
         for position, record in enumerate(results):
             task.mm.write(address + 8 * position + 6, _REVENTS.pack(record[2]))
         if not is_interrupted:

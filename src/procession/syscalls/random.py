@@ -8,6 +8,7 @@ from procession.abi.errno import EFAULT, EINVAL
 from procession.abi.random import GetrandomFlag
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Flags, OutBuffer, Size
+from procession.syscalls.user_vector import MAX_RW_COUNT, check_user_range
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -25,6 +26,7 @@ def getrandom(task: Task, buffer: OutBuffer, length: Size, flags: Flags[Getrando
     """getrandom(2). Linux: drivers/char/random.c, SYSCALL_DEFINE3(getrandom)."""
     if flags & ~_KNOWN or flags & (_RANDOM | _INSECURE) == _RANDOM | _INSECURE:
         raise EINVAL(f"unknown flags {flags:#x}")
+    check_user_range(buffer, min(length, MAX_RW_COUNT))
     length = min(length, _MAXIMUM)
     done = 0
     while done < length:

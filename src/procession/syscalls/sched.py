@@ -242,7 +242,8 @@ def sched_setaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> None:
 @syscall(204)
 def sched_getaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> int:
     """sched_getaffinity(2). Linux: kernel/sched/syscalls.c, sched_getaffinity."""
-    if size == 0 or size % 8:
+    # The number of bits is an unsigned int, and may wrap.
+    if size * 8 & 0xFFFF_FFFF == 0 or size % 8:
         raise EINVAL(f"a mask of {size} bytes")
     allowed = task_or_self(task, pid).entity.allowed & task.kernel.scheduler.all_processors
     task.mm.write(mask, pack_bits(allowed, _CPU_MASK_SIZE))

@@ -180,9 +180,11 @@ def _send_header(task: Task, file: SocketFile, header: Msghdr, flags: int) -> in
 
 def _checked_name_length(header: Msghdr) -> int:
     """How long the address of a struct msghdr is. Raises EINVAL. Linux: net/socket.c, __copy_msghdr."""
+    if not header.msg_name:
+        return 0
     if header.msg_namelen < 0:
         raise EINVAL("a negative length")
-    return min(header.msg_namelen, _LONGEST_ADDRESS) if header.msg_name else 0
+    return min(header.msg_namelen, _LONGEST_ADDRESS)
 
 
 def _import_vector(task: Task, header: Msghdr) -> UserVector:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
+_SO_BINDTODEVICE = int(SocketOption.SO_BINDTODEVICE)
+_INT_SIZE = 4
 _LONGEST_VALUE = 1 << 16
 """More of a value than any option looks at."""
 
@@ -30,9 +32,11 @@ def setsockopt(
     """setsockopt(2). Linux: net/socket.c, __sys_setsockopt."""
     from procession.net.socket_options import set_socket_option
 
-    if length < 0:
-        raise EINVAL
     file = socket_file(task, fd)
+    if length < 0:
+        raise EINVAL("a negative length")
+    if level == _SOL_SOCKET and name != _SO_BINDTODEVICE and length < _INT_SIZE:
+        raise EINVAL("an int is needed")
     data = task.mm.read(value, min(length, _LONGEST_VALUE)) if length else b""
     if level == _SOL_SOCKET:
         set_socket_option(file.socket, name, data)

@@ -146,23 +146,30 @@ def write_prefix(mm: MemoryDescriptor, address: int, data: bytes) -> int:
 
 
 def single_buffer(mm: MemoryDescriptor, address: int, length: int) -> UserVector:
-    """One buffer as a vector, cut to MAX_RW_COUNT. Raises EFAULT if it isn't in user space."""
-    check_user_range(address, length)
+    """One buffer as a vector, cut to MAX_RW_COUNT. Raises EFAULT if what is left isn't in user space.
+
+    Linux: lib/iov_iter.c, import_ubuf.
+    """
     length = min(length, MAX_RW_COUNT)
+    check_user_range(address, length)
     return UserVector(mm, [(address, length)], length)
 
 
 def import_vector(mm: MemoryDescriptor, address: int, count: int) -> UserVector:
     """The `count` iovecs at `address`, all together cut to MAX_RW_COUNT.
 
-    Raises EINVAL for too many or a negative length, EFAULT. Linux: lib/iov_iter.c, import_iovec.
+    Raises EINVAL for too many or a negative length, EFAULT. Linux: lib/iov_iter.c, import_iovec, which takes
+    the count as an unsigned int.
     """
+    count &= 0xFFFF_FFFF
     if count > UIO_MAXIOV:
         raise EINVAL(f"more than {UIO_MAXIOV} buffers")
     vectors = list(_IOVEC.iter_unpack(mm.read(address, 16 * count))) if count else []
     for _, length in vectors:
         if length >> 63:
             raise EINVAL("a negative length")
+    if count == 1:
+        return single_buffer(mm, *vectors[0])
     segments: list[tuple[int, int]] = []
     total = 0
     for base, length in vectors:
