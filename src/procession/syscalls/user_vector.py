@@ -158,8 +158,8 @@ def single_buffer(mm: MemoryDescriptor, address: int, length: int) -> UserVector
 def import_vector(mm: MemoryDescriptor, address: int, count: int) -> UserVector:
     """The `count` iovecs at `address`, all together cut to MAX_RW_COUNT.
 
-    Raises EINVAL for too many or a negative length, EFAULT. Linux: lib/iov_iter.c, import_iovec, which takes
-    the count as an unsigned int.
+    Raises EINVAL for too many or a negative length, EFAULT. The count is an unsigned int there.
+    Linux: lib/iov_iter.c, import_iovec.
     """
     count &= 0xFFFF_FFFF
     if count > UIO_MAXIOV:
