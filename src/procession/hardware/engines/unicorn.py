@@ -21,12 +21,9 @@ from procession.hardware.engines.unicorn_state import (
     locate_mode,
     locate_state,
 )
+from procession.hardware.engines.unicorn_vectors import NOWHERE, VectorExtensions
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.registers import RAX, RIP, WORD_MASK, Registers
-
-_NO_PROGRAM_HAS_THIS = 0xFFFF_FFFF_FFFF_F000
-"""Where `run` would end by itself: a non-canonical-for-users address, as the block that holds the end is
-translated anew at every start."""
 
 _EFER, _STAR = 0xC0000080, 0xC0000081
 _EFER_VALUE = 1 | 1 << 8 | 1 << 10 | 1 << 11  # SCE, LME, LMA, NXE
@@ -41,7 +38,7 @@ before anything else is, as the library would take 1 GiB."""
 _SYSCALL_LENGTH = 2
 _USER_FLAGS = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
-_DEBUG, _GENERAL_PROTECTION, _PAGE_FAULT = 1, 13, 14
+_DEBUG, _INVALID_OPCODE, _GENERAL_PROTECTION, _PAGE_FAULT = 1, 6, 13, 14
 _CALLABLE = (3, 4)
 """What programs may raise by `int n`: breakpoint and overflow."""
 _INT_LENGTH, _GATE_ERROR = 2, 2
@@ -120,7 +117,7 @@ class UnicornEngine:
         library.set_control(self.handle, uc.CTL_CODE_BUFFER_SIZE, _CODE_BUFFER_BYTES)
         library.set_control(self.handle, uc.CTL_CPU_MODEL, uc.CPU_NEHALEM)
         library.set_control(self.handle, uc.CTL_TLB_TYPE, uc.TLB_CPU)
-        base = ctypes.addressof(ctypes.c_char.from_buffer(memory.bytes))
+        self.memory_address = base = ctypes.addressof(ctypes.c_char.from_buffer(memory.bytes))
         size = memory.frame_count << PAGE_SHIFT
         library.check(library.map_memory(self.handle, 0, size, uc.PROT_ALL, c_void_p(base)))
         self.layout = layout = locate_state(library, self.handle)
@@ -260,7 +257,7 @@ class UnicornEngine:
             ctypes.memmove(self.layout.address, idle, len(idle))
             library.write_register(handle, uc.REG_RBX, 0x5000)
             library.write_register(handle, uc.REG_RSP, 0x3100)
-            library.emulate(handle, start, _NO_PROGRAM_HAS_THIS, 0, 0)
+            library.emulate(handle, start, NOWHERE, 0, 0)
             if not seen or seen[-1][0] != vector:
                 raise UnicornError(f"the instruction at {start:#x} didn't raise exception {vector}")
             observations.append((vector, error_code, seen.pop()[1]))
@@ -282,6 +279,7 @@ class UnicornEngine:
         add(uc.HOOK_INSN, uc.PORT_IN_CALLBACK(self._on_port_in), uc.INSN_IN)
         add(uc.HOOK_INSN, uc.PORT_OUT_CALLBACK(self._on_port_out), uc.INSN_OUT)
         self.exceptions = FloatingExceptions(library, handle, self.layout, self.state, self.memory)
+        self.vectors = VectorExtensions(self.exceptions, self.memory_address)
         self.budget = self.exceptions.code.budget
         self.budget[0] = 0
 
@@ -320,7 +318,7 @@ class UnicornEngine:
     def _on_invalid_instruction(self, _handle: object, _data: object) -> bool:
         self.words32[self.old_exception_index] = 0xFFFFFFFF
         try:
-            self.traps.processor_exception(6, 0)
+            self.traps.processor_exception(_INVALID_OPCODE, 0)
         except BaseException as error:  # noqa: BLE001 - kept, and raised by run
             self._fail(error)
         return True
@@ -360,19 +358,18 @@ class UnicornEngine:
     def run(self) -> None:
         """Run until stopped or out of budget; raises what a trap handler raised."""
         self.is_stopping = False
-        exceptions = self.exceptions
+        exceptions, vectors = self.exceptions, self.vectors
         exceptions.begin_run()
         while True:
-            # A fault may have been raised just when the processor was stopped: it's raised again.
-            self.words32[self.old_exception_index] = 0xFFFFFFFF
-            error = self.library.emulate(self.handle, self.general[RIP], _NO_PROGRAM_HAS_THIS, 0, 0)
+            error = 0
             vector: int | None
-            if self.port_state is not None:
-                self.state[:], self.port_state = self.port_state, None
-                self.traps = self.kernel_traps
-                vector = _GENERAL_PROTECTION
+            if vectors.begin():
+                vector = _INVALID_OPCODE
             else:
-                vector = exceptions.attend()
+                # A fault may have been raised just when the processor was stopped: it's raised again.
+                self.words32[self.old_exception_index] = 0xFFFFFFFF
+                error = self.library.emulate(self.handle, self.general[RIP], vectors.address, 0, 0)
+                vector = self._why_it_came_back()
             if vector:
                 self.traps.processor_exception(vector, 0)
             if vector is None or self.is_stopping or self.failure is not None:
@@ -382,6 +379,17 @@ class UnicornEngine:
             raise failure
         if error and not self.is_stopping and self.budget[0] > 0:
             self.library.check(error)
+
+    def _why_it_came_back(self) -> int | None:
+        """The vector to raise, 0 to go on, None to return from `run`."""
+        if self.port_state is not None:
+            self.state[:], self.port_state = self.port_state, None
+            self.traps = self.kernel_traps
+            return _GENERAL_PROTECTION
+        vector = self.exceptions.attend()
+        if vector is None and not self.is_stopping and self.budget[0] > 0 and self.vectors.attend():
+            return 0
+        return vector
 
     def stop(self) -> None:
         """Make `run` return after the present trap."""

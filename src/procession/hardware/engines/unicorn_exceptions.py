@@ -19,6 +19,7 @@ from procession.hardware.engines.unicorn_machine_code import (
     UNMASKED,
     HookCode,
 )
+from procession.hardware.instruction import LONGEST_INSTRUCTION
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.hardware.registers import RIP
 
@@ -35,7 +36,6 @@ _MASKED_LOADS = 1000
 """After so many tasks in a row that mask everything, instructions aren't watched any more."""
 _PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, *range(0x40, 0x50), 0x64, 0x65, 0x66, 0x67))
 _FWAIT, _FIRST_ESCAPE, _LAST_ESCAPE = 0x9B, 0xD8, 0xDF
-_LONGEST_INSTRUCTION = 15
 # What doesn't wait for exceptions: fnclex, fninit, fnstsw ax; fnstenv, fnstcw, fnsave and fnstsw to memory.
 _NOT_WAITING = ((0xDB, 0xE2), (0xDB, 0xE3), (0xDF, 0xE0))
 _NOT_WAITING_TO_MEMORY = ((0xD9, 6), (0xD9, 7), (0xDD, 6), (0xDD, 7))
@@ -174,7 +174,7 @@ class FloatingExceptions:
 
     def _is_waiting_instruction(self, address: int) -> bool:
         """Whether the instruction at `address` is of those that raise what is pending on the x87."""
-        code = self._read_code(address)
+        code = self.code_at(address, LONGEST_INSTRUCTION)
         position = 0
         while position < len(code) and code[position] in _PREFIXES:
             position += 1
@@ -187,10 +187,9 @@ class FloatingExceptions:
             return (opcode, operand) not in _NOT_WAITING
         return (opcode, operand >> 3 & 7) not in _NOT_WAITING_TO_MEMORY
 
-    def _read_code(self, address: int) -> bytes:
-        """The bytes of an instruction, as many as are mapped."""
+    def code_at(self, address: int, left: int) -> bytes:
+        """`left` bytes of code, or as many as are mapped."""
         parts: list[bytes] = []
-        left = _LONGEST_INSTRUCTION
         while left:
             table = self.words64[self.layout.cr3 // 8] >> PAGE_SHIFT
             for shift in (39, 30, 21, 12):

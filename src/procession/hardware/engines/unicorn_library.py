@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
 ARCH_X86 = 4
@@ -13,6 +13,7 @@ PROT_ALL = 7
 CPU_NEHALEM = 15
 TLB_CPU = 0
 CTL_CPU_MODEL = 7
+CTL_TB_REMOVE_CACHE = 9
 CTL_TB_FLUSH = 10
 CTL_TLB_FLUSH = 11
 CTL_TLB_TYPE = 12
@@ -26,6 +27,7 @@ HOOK_INSN = 2
 HOOK_CODE = 4
 HOOK_BLOCK = 8
 HOOK_INSN_INVALID = 16384
+HOOK_EDGE_GENERATED = 32768
 INSN_SYSCALL = 699
 INSN_IN = 218
 INSN_OUT = 500
@@ -46,6 +48,15 @@ GENERAL_REGISTERS = (
 
 SYSCALL_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
 INTERRUPT_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_void_p)
+
+
+class TranslatedBlock(ctypes.Structure):
+    """What the library tells of a block that it has just translated: where it begins, and its length."""
+
+    _fields_ = (("address", c_uint64), ("instruction_count", c_uint16), ("size", c_uint16))
+
+
+BLOCK_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, POINTER(TranslatedBlock), c_void_p)
 INVALID_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, c_void_p, c_void_p)
 PORT_IN_CALLBACK = ctypes.CFUNCTYPE(c_uint32, c_void_p, c_uint32, c_int, c_void_p)
 PORT_OUT_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_int, c_uint32, c_void_p)
@@ -123,6 +134,11 @@ class UnicornLibrary:
     def set_control(self, handle: c_void_p, control: int, value: int) -> None:
         """uc_ctl with one int argument."""
         self.check(self.control(handle, c_uint32(control | 1 << 26 | _CTL_WRITE), c_int(value)))
+
+    def forget_block(self, handle: c_void_p, start: int, end: int) -> None:
+        """Drop what was translated from code at `start` up to `end`."""
+        control = c_uint32(CTL_TB_REMOVE_CACHE | 2 << 26 | _CTL_WRITE)
+        self.check(self.control(handle, control, c_uint64(start), c_uint64(end)))
 
     def add_hook(
         self, handle: c_void_p, kind: int, callback: object, instruction: int | None = None, data: int = 0

@@ -16,6 +16,7 @@ from struct import pack
 from typing import TYPE_CHECKING
 
 from procession.hardware.engines.unicorn_library import UnicornError
+from procession.hardware.page_table import ADDRESS_MASK
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
@@ -32,7 +33,9 @@ UNMASKED, RAISED, PENDING = 1, 2, 3
 # Offsets from where rcx, the hooks' last argument, points.
 _BUDGET, _SSE_KNOWN, _X87_KNOWN, _IS_WATCHING, _REASON = 0, 8, 9, 10, 11
 _SSE_UNMASKED, _X87_UNMASKED, _SKIPS_CHECK = 12, 13, 14
-_PAGE, _DATA, _WATCH_CODE = 4096, 2048, 1024
+_PAGE, _DATA, _WATCH_CODE, _SCAN_CODE = 4096, 2048, 1024, 3072
+# Where a block's address and size are in what the library tells of it.
+_BLOCK_SIZE = 10
 
 
 class _Assembly:
@@ -101,6 +104,14 @@ class HookCode:
         self.budget = view[_DATA : _DATA + 8].cast("q")
         self.data = view[_DATA : _DATA + 16]
         self.snapshot = view[_PAGE : _PAGE + layout.floating_end]
+
+    def add_scan(self, cr3_address: int, memory_address: int, callback_address: int) -> int:
+        """The address of code to call when a block has been translated, see `_scan_code`."""
+        code = _scan_code(cr3_address, memory_address, callback_address)
+        if len(code) > _PAGE - _SCAN_CODE:
+            raise UnicornError("the hooks' code is too long")
+        self.keeper[_SCAN_CODE : _SCAN_CODE + len(code)] = code
+        return self.address + _SCAN_CODE
 
     @property
     def block_hook(self) -> tuple[int, int]:
@@ -248,4 +259,48 @@ def _watch_code(layout: StateLayout, stop_address: int, snapshot: int, length: i
     code.add("c641", _d8(_REASON), _d8(RAISED))  # mov byte [reason], RAISED
     code.label("stop")
     code.add("48b8", _q(stop_address), b"\xff\xe0")  # mov rax, uc_emu_stop; jmp rax, the handle still in rdi
+    return code.finish()
+
+
+def _scan_code(cr3_address: int, memory_address: int, callback_address: int) -> bytes:
+    """Called as (uc, block translated, block before, data): calls back if one of its bytes is suspicious.
+
+    The callback gets (uc, block translated, where its code is in the host's memory, 0 if it isn't all there).
+    Those are the first bytes of what has a VEX or XOP encoding; EVEX the library refuses by itself. The
+    block is found by way of the page tables. Most blocks have no such byte, and of most others the callback
+    sees that it belongs to another instruction.
+    """
+    code = _Assembly()
+    code.add("4c8b06")  # mov r8, [rsi]; the block's address
+    code.add("440fb74e", _d8(_BLOCK_SIZE))  # movzx r9d, word [its size]
+    code.add("48b8", _q(cr3_address), b"\x48\x8b\x00")  # mov rax, cr3's address; mov rax, [rax]
+    code.add("49ba", _q(memory_address))  # mov r10, the frames' address
+    code.add("49bb", _q(ADDRESS_MASK))  # mov r11, ADDRESS_MASK
+    for shift in (39, 30, 21, 12):
+        code.add("4c21d8 4c89c1 48c1e9", _d8(shift))  # and rax, r11; mov rcx, r8; shr rcx, shift
+        code.add("81e1ff010000 4c01d0")  # and ecx, 511; add rax, r10
+        code.add("488b04c8 a801")  # mov rax, [rax + rcx * 8]; test al, PRESENT
+        code.jump("84", "scattered")  # jz scattered
+    code.add("4c21d8 4489c1 81e1ff0f0000")  # and rax, r11; mov ecx, r8d; and ecx, 4095
+    code.add("4801c8 4c01d0 4401c9")  # add rax, rcx; add rax, r10; add ecx, r9d
+    code.add("81f900100000")  # cmp ecx, 4096
+    code.jump("87", "scattered")  # ja scattered
+    code.add("4989c0 4901c1")  # mov r8, rax; add r9, rax
+    code.label("next")
+    code.add("4c39c8")  # cmp rax, r9
+    code.jump("83", "return")  # jae return
+    code.add("0fb608 48ffc0 89ca 83ca01")  # movzx ecx, byte [rax]; inc rax; mov edx, ecx; or edx, 1
+    code.add("81fac5000000")  # cmp edx, 0xc5
+    code.jump("84", "ask")  # je ask
+    code.add("81f98f000000")  # cmp ecx, 0x8f
+    code.jump("85", "next")  # jne next
+    code.label("ask")
+    code.add("4c89c2")  # mov rdx, r8
+    code.label("call")
+    code.add("48b8", _q(callback_address), b"\xff\xe0")  # mov rax, callback; jmp rax
+    code.label("scattered")
+    code.add("31d2")  # xor edx, edx
+    code.jump("e9", "call")  # jmp call
+    code.label("return")
+    code.add("c3")  # ret
     return code.finish()

@@ -1,0 +1,203 @@
+"""Where instructions of x86-64 begin in a run of code, and which of them no engine here knows.
+
+VEX, EVEX and XOP are the encodings of AVX and what came after it. Their first bytes mean something else
+inside of other instructions, so that only who knows the lengths of all finds them.
+"""
+
+from __future__ import annotations
+
+LONGEST_INSTRUCTION = 15
+AVX_ISNT_EMULATED = "AVX isn't emulated"
+
+_VEX3, _VEX2, _EVEX, _POP_OR_XOP = 0xC4, 0xC5, 0x62, 0x8F
+_TWO_BYTES, _THREE_BYTES, _THREE_BYTES_AND_OPERAND = 0x0F, 0x38, 0x3A
+_OPERAND_SIZE, _ADDRESS_SIZE = 0x66, 0x67
+_PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, _OPERAND_SIZE, _ADDRESS_SIZE, 0xF0, 0xF2, 0xF3))
+_WIDE = 0x8
+"""The bit of a REX prefix that says that operands have 64 bits."""
+
+# What follows an opcode.
+_NOTHING, _BYTE, _WORD, _OPERAND, _WORD_AND_BYTE, _ADDRESS, _WIDE_OPERAND = range(7)
+_BYTE_OF_GROUP, _OPERAND_OF_GROUP = 7, 8
+_MODRM = 0x10
+
+
+def _one_byte_opcodes() -> tuple[int, ...]:
+    forms = [_NOTHING] * 256
+    for row in range(0, 0x40, 8):
+        forms[row : row + 6] = (_MODRM, _MODRM, _MODRM, _MODRM, _BYTE, _OPERAND)
+    forms[0x63] = _MODRM
+    forms[0x68:0x6C] = (_OPERAND, _MODRM | _OPERAND, _BYTE, _MODRM | _BYTE)
+    forms[0x70:0x80] = [_BYTE] * 16
+    forms[0x80:0x84] = (_MODRM | _BYTE, _MODRM | _OPERAND, _NOTHING, _MODRM | _BYTE)
+    forms[0x84:0x90] = [_MODRM] * 12
+    forms[0xA0:0xA4] = [_ADDRESS] * 4
+    forms[0xA8:0xAA] = (_BYTE, _OPERAND)
+    forms[0xB0:0xC0] = [_BYTE] * 8 + [_WIDE_OPERAND] * 8
+    forms[0xC0:0xC3] = (_MODRM | _BYTE, _MODRM | _BYTE, _WORD)
+    forms[0xC6:0xC9] = (_MODRM | _BYTE, _MODRM | _OPERAND, _WORD_AND_BYTE)
+    forms[0xCA] = _WORD
+    forms[0xCD] = _BYTE
+    forms[0xD0:0xD4] = [_MODRM] * 4
+    forms[0xD8:0xE0] = [_MODRM] * 8
+    forms[0xE0:0xE8] = [_BYTE] * 8
+    forms[0xE8:0xEC] = (_OPERAND, _OPERAND, _NOTHING, _BYTE)
+    forms[0xF6:0xF8] = (_MODRM | _BYTE_OF_GROUP, _MODRM | _OPERAND_OF_GROUP)
+    forms[0xFE:0x100] = (_MODRM, _MODRM)
+    return tuple(forms)
+
+
+def _two_byte_opcodes() -> tuple[int, ...]:
+    forms = [_MODRM] * 256
+    for first, last in ((0x04, 0x0C), (0x0E, 0x0E), (0x30, 0x37), (0x77, 0x77), (0xA0, 0xA2), (0xA8, 0xAA)):
+        forms[first : last + 1] = [_NOTHING] * (last + 1 - first)
+    forms[0xC8:0xD0] = [_NOTHING] * 8
+    forms[0x80:0x90] = [_OPERAND] * 16
+    for opcode in (0x0F, 0x70, 0x71, 0x72, 0x73, 0xA4, 0xAC, 0xBA, 0xC2, 0xC4, 0xC5, 0xC6):
+        forms[opcode] = _MODRM | _BYTE
+    return tuple(forms)
+
+
+_ONE_BYTE_OPCODES = _one_byte_opcodes()
+_TWO_BYTE_OPCODES = _two_byte_opcodes()
+
+
+def _shapes() -> tuple[int, ...]:
+    """For each opcode 1 and the length of its operand, with _MODRM; 0 for what isn't that simple."""
+    lengths = {_NOTHING: 0, _BYTE: 1, _WORD: 2, _OPERAND: 4, _WORD_AND_BYTE: 3}
+    shapes = [0] * 256
+    for opcode, form in enumerate(_ONE_BYTE_OPCODES):
+        if form & ~_MODRM in lengths:
+            shapes[opcode] = (form & _MODRM) | (1 + lengths[form & ~_MODRM])
+    for opcode in (*_PREFIXES, *range(0x40, 0x50), _TWO_BYTES, _VEX2, _VEX3, _EVEX, _POP_OR_XOP):
+        shapes[opcode] = 0
+    return tuple(shapes)
+
+
+_FIXED_LENGTHS = {_NOTHING: 0, _BYTE: 1, _WORD: 2, _WORD_AND_BYTE: 3}
+
+
+def is_vector_extension(code: bytes) -> bool:
+    """Whether the instruction at the start of `code` has a VEX, EVEX or XOP encoding."""
+    position = 0
+    while position < len(code) and (code[position] in _PREFIXES or 0x40 <= code[position] < 0x50):
+        position += 1
+    return position < len(code) and _is_vector_opcode(code, position)
+
+
+def _is_vector_opcode(code: bytes, position: int) -> bool:
+    opcode = code[position]
+    if opcode == _POP_OR_XOP:
+        # As `pop` the field for a register is 0.
+        return position + 1 < len(code) and code[position + 1] & 0x38 != 0
+    return opcode in (_VEX2, _VEX3, _EVEX)
+
+
+def find_vector_extension(code: bytes) -> int:
+    """Where in straight-line `code` the first instruction with a VEX, EVEX or XOP encoding begins; or -1.
+
+    The offset is that of its prefixes, if it has any.
+    """
+    position = 0
+    last = max(code.rfind(_VEX2), code.rfind(_VEX3), code.rfind(_EVEX), code.rfind(_POP_OR_XOP))
+    while position <= last:
+        # The shapes that most instructions have, without a call.
+        operands = position + 1
+        opcode = code[position]
+        if opcode & 0xF0 == 0x40 and operands < last:
+            opcode = code[operands]
+            operands += 1
+        shape = _SHAPES[opcode]
+        if shape & _MODRM:
+            length = _SIMPLE_MODRM_LENGTHS[code[operands]] if operands <= last else 0
+            if length:
+                position = operands + length + (shape & ~_MODRM) - 1
+                continue
+        elif shape:
+            position = operands + shape - 1
+            continue
+        length = instruction_length(code, position)
+        if not length:
+            return position
+        position += length
+    return -1
+
+
+def instruction_length(code: bytes, start: int) -> int:
+    """The length in bytes of the instruction at `start`, 0 if its encoding is VEX, EVEX or XOP.
+
+    What isn't wholly in `code` may be taken for longer than that.
+    """
+    position, end = start, min(len(code), start + LONGEST_INSTRUCTION)
+    operand_bytes, address_bytes, is_wide = 4, 8, False
+    while position < end:
+        opcode = code[position]
+        if opcode & 0xF0 == 0x40:
+            is_wide = opcode & _WIDE != 0
+        elif opcode in _PREFIXES:
+            # A REX prefix counts only right before the opcode.
+            is_wide = False
+            if opcode == _OPERAND_SIZE:
+                operand_bytes = 2
+            elif opcode == _ADDRESS_SIZE:
+                address_bytes = 4
+        else:
+            break
+        position += 1
+    else:
+        return max(end - start, 1)
+    if _is_vector_opcode(code, position):
+        return 0
+    position += 1
+    form = _ONE_BYTE_OPCODES[opcode]
+    if opcode == _TWO_BYTES and position < end:
+        second = code[position]
+        position += 1
+        form = _TWO_BYTE_OPCODES[second]
+        if second in (_THREE_BYTES, _THREE_BYTES_AND_OPERAND):
+            position += 1
+            form = _MODRM if second == _THREE_BYTES else _MODRM | _BYTE
+    field = 0
+    if form & _MODRM:
+        if position >= end:
+            return end - start
+        modrm = code[position]
+        field = modrm >> 3 & 7
+        position += _modrm_length(modrm, code[position + 1] if position + 1 < len(code) else 0)
+    return (
+        position
+        - start
+        + _operand_length(form & ~_MODRM, field, 8 if is_wide else operand_bytes, address_bytes)
+    )
+
+
+def _modrm_length(modrm: int, following: int) -> int:
+    """How many bytes a ModRM byte takes with its SIB byte, which is `following` then, and displacement."""
+    mode, register = modrm >> 6, modrm & 7
+    if mode == 3:
+        return 1
+    length = 1
+    if register == 4:
+        length += 1
+        register = following & 7
+    if mode == 0:
+        return length + 4 if register == 5 else length
+    return length + (1 if mode == 1 else 4)
+
+
+def _operand_length(form: int, field: int, operand_bytes: int, address_bytes: int) -> int:
+    """How many bytes of an operand follow; `field` is the ModRM byte's."""
+    if form == _ADDRESS:
+        return address_bytes
+    if form == _WIDE_OPERAND:
+        return operand_bytes
+    if form == _BYTE_OF_GROUP:
+        return 1 if field < 2 else 0
+    if form == _OPERAND or (form == _OPERAND_OF_GROUP and field < 2):
+        return min(operand_bytes, 4)
+    return _FIXED_LENGTHS.get(form, 0)
+
+
+_SHAPES = _shapes()
+# The length of each ModRM byte with what follows, 0 where that depends on a SIB byte.
+_SIMPLE_MODRM_LENGTHS = tuple(0 if modrm & 0xC7 == 4 else _modrm_length(modrm, 0) for modrm in range(256))
