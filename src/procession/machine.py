@@ -29,6 +29,7 @@ from procession.hardware.engines.scripted import (
     ScriptedEngine,
     Step,
 )
+from procession.hardware.instruction import AVX_ISNT_EMULATED
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import R12, RIP, set_register
 from procession.inspection.steering import Steering, has_ended
@@ -93,7 +94,7 @@ STATUS_DEADLOCK = 125
 STATUS_TIME_LIMIT = 124
 _LIMIT_REASONS = ("the time limit", OUTPUT_LIMIT_REASON)
 _FEWEST_TASKS = 2
-_SIGCHLD, _SIGKILL = 17, 9
+_SIGILL, _SIGKILL, _SIGCHLD = 4, 9, 17
 _STDOUT, _STDERR = 1, 2
 _READ_CHUNK = 1 << 20
 
@@ -104,6 +105,7 @@ class Result(NamedTuple):
     `status` is the exit code, or 128+n if signal n ended the program, then `signal` is n. `stdout` and
     `stderr` are what it wrote, empty when they were attached to the host's. `reason` says in words why the
     machine ended the run itself: nobody could ever run again (status 125), or a limit (124).
+    `note` is what there is to say of the signal.
     """
 
     status: int
@@ -111,6 +113,7 @@ class Result(NamedTuple):
     stderr: bytes
     signal: int = 0
     reason: str = ""
+    note: str = ""
 
 
 class Machine(Steering):
@@ -493,7 +496,8 @@ class Machine(Steering):
             return Result(status, stdout, stderr, 0, reason)
         code = command.group.exit_code
         signal = code & 0x7F
-        return Result(128 + signal if signal else code >> 8, stdout, stderr, signal)
+        note = AVX_ISNT_EMULATED if signal == _SIGILL and command.group.has_met_avx else ""
+        return Result(128 + signal if signal else code >> 8, stdout, stderr, signal, note=note)
 
     def _why_all_sleep(self) -> str:
         """Why the machine ends: a line for each task that sleeps for ever, and the circle that they make."""

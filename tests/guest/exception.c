@@ -28,6 +28,65 @@ static void skip(int signal, siginfo_t *info, void *context)
 	interrupted->uc_mcontext.gregs[REG_RIP] += skipped_bytes;
 }
 
+/* What a processor without AVX refuses must not compute anything: neither the sum nor half of it. */
+TEST(a_vector_instruction_of_three_operands)
+{
+	static const int one[4] = { 1, 2, 3, 4 }, two[4] = { 10, 20, 30, 40 };
+	unsigned int eax, ebx, ecx = 0, edx, flag;
+	int before = 0, sum[4] = { 7, 7, 7, 7 };
+
+	__get_cpuid(1, &eax, &ebx, &ecx, &edx);
+	flag = ecx & bit_OSXSAVE && ecx & bit_AVX;
+	handle_info(SIGILL, skip, 0);
+	skipped_bytes = 4;
+	/* vpaddd %xmm2, %xmm1, %xmm0: the block's beginning is executed in any case. */
+	__asm__ volatile("movdqu %2, %%xmm0\n\tmovdqu %3, %%xmm1\n\tmovdqu %4, %%xmm2\n\tmovl $1, %1\n\t"
+			 ".byte 0xc5, 0xf1, 0xfe, 0xc2\n\tmovdqu %%xmm0, %0"
+			 : "=m"(sum), "+m"(before) : "m"(sum), "m"(one), "m"(two) : "xmm0", "xmm1", "xmm2");
+	CHECK_EQ(before, 1);
+	CHECK_EQ(calls, flag ? 0 : 1);
+	CHECK_EQ(sum[0], flag ? 11 : 7);
+	CHECK_EQ(sum[3], flag ? 44 : 7);
+	/* vzeroupper, then the same one again, in a block that is known by now. */
+	for (int i = 0; i < 3; i++) {
+		calls = 0;
+		skipped_bytes = 3;
+		__asm__ volatile(".byte 0xc5, 0xf8, 0x77" ::: "memory");
+		CHECK_EQ(calls, flag ? 0 : 1);
+		CHECK(flag || (seen.si_signo == SIGILL && seen.si_code == ILL_ILLOPN));
+		CHECK(flag || (greg_t)seen.si_addr == instruction);
+	}
+}
+
+/* XOP, of which no processor of today knows: it isn't a strange form of pop. */
+TEST(an_xop_instruction)
+{
+	uintptr_t stack_before, stack_after;
+
+	handle_info(SIGILL, skip, 0);
+	skipped_bytes = 5;
+	__asm__ volatile("mov %%rsp, %0\n\t.byte 0x8f, 0xe9, 0x78, 0x80, 0xc0\n\tmov %%rsp, %1"
+			 : "=&r"(stack_before), "=&r"(stack_after) :: "memory", "xmm0");
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen.si_signo, SIGILL);
+	CHECK_EQ(stack_before, stack_after);
+}
+
+/* The first bytes of those encodings, as parts of others. */
+TEST(bytes_that_look_like_vector_instructions)
+{
+	uint64_t result;
+
+	__asm__ volatile("mov $0xc4c5c4c5, %%eax\n\tmov %%eax, %%r12d\n\tmov %%r8, %%r12\n\tmov %%eax, %%r13d\n\t"
+			 "add $0x62, %%eax\n\tadd $-0x71, %%eax\n\tadd $-0x3b, %%eax\n\tadd %%rax, %%r13\n\t"
+			 ".byte 0x66, 0x0f, 0xc5, 0xc5, 0x62\n\t.byte 0x66, 0x0f, 0xc4, 0xc4, 0x8f\n\t"
+			 "mov %%r13, %0"
+			 : "=r"(result) :: "rax", "r12", "r13", "xmm0");
+	CHECK_EQ(result, 0xc4c5c4c5u + (uint64_t)(0xc4c5c4c5u + 0x62u - 0x71u - 0x3bu));
+	handle_info(SIGILL, skip, 0);
+	CHECK_EQ(calls, 0);
+}
+
 TEST(division_by_zero)
 {
 	handle_info(SIGFPE, skip, 0);

@@ -244,7 +244,8 @@ def status_of(result: Result) -> int:
 
     # As in a shell, the end of a pipeline's reader is nothing to talk about.
     if result.signal != SIGPIPE:
-        say(f"procession: killed by {signal_name(result.signal)}")
+        note = f": {result.note}" if result.note else ""
+        say(f"procession: killed by {signal_name(result.signal)}{note}")
     return 128 + result.signal
 
 

@@ -398,6 +398,7 @@ class ThreadGroup:
     where the group's threads wait for their children, `exit_queue` where others wait for its end (pidfd);
     `stop_code` the signal that stopped it, until a parent has been told; `core_dump` is set while its core is
     being written; `io` sums what threads that have ended and reaped children read and wrote.
+    `has_met_avx` is set once an instruction was refused that no engine knows, for who wonders at the SIGILL.
     """
 
     __slots__ = (
@@ -407,6 +408,7 @@ class ThreadGroup:
         "exit_queue",
         "flags",
         "handlers",
+        "has_met_avx",
         "io",
         "is_child_subreaper",
         "itimers",
@@ -442,6 +444,7 @@ class ThreadGroup:
         self.stop_code = 0
         self.stop_count = 0
         self.is_child_subreaper = False
+        self.has_met_avx = False
         self.wait_queue = WaitQueue()
         self.times = CpuTimes()
         self.children_times = CpuTimes()

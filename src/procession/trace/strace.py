@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, TextIO, cast, get_args
 from procession.abi.clone_flags import CSIGNAL
 from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.errno import ENOSYS, Errno
+from procession.abi.signals import Signal
 from procession.abi.socket import Msghdr
 from procession.abi.structure import Structure
 from procession.abi.syscall_numbers import name_of
 from procession.abi.wait_options import CORE_DUMPED, ChildCode
+from procession.hardware.instruction import AVX_ISNT_EMULATED, LONGEST_INSTRUCTION, is_vector_extension
 from procession.kernel.signal.info import (
     LAYOUT_CHILD,
+    LAYOUT_FAULT,
     LAYOUT_KILL,
     LAYOUT_POLL,
     LAYOUT_REAL_TIME,
@@ -139,7 +142,8 @@ class SystemCallTrace:
         elif kind == "exec" and task.tid not in self.open_calls:
             self.write_line(task.tid, started_text(task.mm))
         elif kind == "signal":
-            self.write_line(task.tid, f"--- {signal_text(detail)} ---")
+            note = f" ({AVX_ISNT_EMULATED})" if is_for_avx(task, detail) else ""
+            self.write_line(task.tid, f"--- {signal_text(detail)} ---{note}")
         elif kind == "supersede":
             self.write_line(task.tid, f"+++ superseded by execve in pid {detail} +++")
             self.live.pop(detail, None)
@@ -466,6 +470,15 @@ def signal_text(info: SigInfo) -> str:
     elif layout not in (LAYOUT_KILL, LAYOUT_CHILD):
         fields.append(f"si_addr={address_text(info.address)}")
     return f"{name} {{{', '.join(fields)}}}"
+
+
+def is_for_avx(task: Task, info: SigInfo) -> bool:
+    """Whether a signal tells of an instruction that no engine knows, which a processor may well do."""
+    return (
+        info.signo == Signal.SIGILL
+        and info.layout == LAYOUT_FAULT
+        and is_vector_extension(peek(task.mm, info.address, LONGEST_INSTRUCTION))
+    )
 
 
 def started_text(mm: MemoryDescriptor) -> str:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EFAULT
 from procession.abi.signals import BusCode, FpeCode, IllCode, TrapCode
 from procession.abi.word import Words
+from procession.hardware.instruction import LONGEST_INSTRUCTION, is_vector_extension
 from procession.hardware.registers import RIP, set_register
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.signal.set import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
+from procession.mm.peek import peek
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -59,6 +61,8 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
         info = SigInfo(SIGTRAP, SI_KERNEL)
     elif vector == INVALID_OPCODE:
         info = SigInfo(SIGILL, _ILL_ILLOPN, address=address)
+        if is_vector_extension(peek(task.mm, address, LONGEST_INSTRUCTION)):
+            task.group.has_met_avx = True
     elif vector in (X87_ERROR, SIMD_ERROR):
         code = floating_code(kernel.cpu.fxsave(kernel.registers_of(task)), vector)
         if not code:
