@@ -80,6 +80,8 @@ class HostFileCache:
         return descriptor
 
 
+# The root of each tree, for as long as there is the tree: its name may lead elsewhere by now.
+_roots: WeakKeyDictionary[HostTree, HostDescriptor] = WeakKeyDictionary()
 _directories = HostFileCache(OPEN_DIRECTORIES_LIMIT)
 _files = HostFileCache(OPEN_FILES_LIMIT)
 _identities: WeakKeyDictionary[HostTree, dict[tuple[int, int], bytes]] = WeakKeyDictionary()
@@ -137,12 +139,19 @@ class HostTree:
             missing.append(name)
             found = _directories.get(self, path)
         if found is None:
-            number = os.open(self.root, _PLACE_FLAGS & ~os.O_NOFOLLOW)
-            found = _directories.put(self, b"", HostDescriptor(number))
+            found = self._root()
         for name in reversed(missing):
             path = path + b"/" + name if path else name
             number = os.open(name, _PLACE_FLAGS, dir_fd=found.number)
             found = _directories.put(self, path, HostDescriptor(number))
+        return found
+
+    def _root(self) -> HostDescriptor:
+        """The directory that the tree was given, opened at the first use: the machine's start."""
+        found = _roots.get(self)
+        if found is None:
+            number = os.open(self.root, _PLACE_FLAGS & ~os.O_NOFOLLOW)
+            found = _roots[self] = HostDescriptor(number)
         return found
 
     def status(self, path: bytes) -> HostStatus:

@@ -8,7 +8,7 @@ from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
 from procession.fs.file import File
 from procession.fs.host_tree import HostStatus, HostTree
-from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
+from procession.fs.inode import S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, Inode
 from procession.fs.permission import Subject
 from procession.fs.tmpfs import RENAME_WHITEOUT, MemoryInode, Tmpfs, TmpfsPages
 from procession.fs.vfs import Vfs
@@ -272,7 +272,7 @@ class OverlayInode(MemoryInode):
             pages.backing.size = min(pages.backing.size, size)
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
-        """Refuse the host's own devices, FIFOs and sockets, and files that the host doesn't let us read."""
+        """Refuse the host's own devices and sockets, and files that the host doesn't let us read."""
         lower = self.lower
         if lower is not None:
             kind = self.mode & S_IFMT
@@ -281,7 +281,8 @@ class OverlayInode(MemoryInode):
                 backing = self.pages.backing
                 if isinstance(backing, HostFile) and backing.size:
                     backing.check_openable()
-            elif kind != S_IFDIR:
+            elif kind not in (S_IFDIR, S_IFIFO):
+                # A FIFO is only a name: what goes through it is the guest's own.
                 raise ENXIO("a special file of the host")
         return super().open(path, flags, subject, progress)
 
