@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.errno import ENOENT, ENOTDIR
+from procession.abi.errno import ENOENT, ENOTDIR, Errno
+from procession.ending import RunLimits, check_limits, reason_of_guest, status_for
 from procession.fs import namei
 from procession.fs.devices import Devtmpfs, DevtmpfsType
+from procession.fs.directory import make_directory
 from procession.fs.file import O_NOCTTY, O_RDWR
 from procession.fs.file_system_type import register
-from procession.fs.host_stream import CAPTURED_BYTES, OUTPUT_LIMIT_REASON, HostInput, HostOutput
+from procession.fs.host_stream import CAPTURED_BYTES, HostInput, HostOutput
 from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME
 from procession.fs.mounts.namespace import first_namespace
 from procession.fs.namespace import PID_NUMBER
@@ -52,7 +55,7 @@ from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS
-from procession.launch import as_list, check_time_limit, enter_callers_directory, enter_directory, execute
+from procession.launch import as_list, enter_callers_directory, enter_directory, execute
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.binfmt_misc import BinaryFormatType
@@ -89,10 +92,6 @@ FILE_SYSTEM_TYPES = (
     MqueueType(),
 )
 """What mount(2) can mount."""
-STATUS_DEADLOCK = 125
-"""The status of a machine in which every task sleeps for ever."""
-STATUS_TIME_LIMIT = 124
-_LIMIT_REASONS = ("the time limit", OUTPUT_LIMIT_REASON)
 _FEWEST_TASKS = 2
 _SIGILL, _SIGKILL, _SIGCHLD = 4, 9, 17
 _STDOUT, _STDERR = 1, 2
@@ -104,7 +103,8 @@ class Result(NamedTuple):
 
     `status` is the exit code, or 128+n if signal n ended the program, then `signal` is n. `stdout` and
     `stderr` are what it wrote, empty when they were attached to the host's. `reason` says in words why the
-    machine ended the run itself: nobody could ever run again (status 125), or a limit (124).
+    machine ended the run itself: nobody could ever run again (status 125), a limit (124), or the guest
+    turned it off (0) or told it to restart (133).
     `note` is what there is to say of the signal.
     """
 
@@ -156,6 +156,8 @@ class Machine(Steering):
             raise ValueError(
                 f"a machine has at least {_FEWEST_TASKS} tasks, init and a command, not {pids_max}"
             )
+        if not os.fspath(rootfs):
+            raise ValueError("rootfs is empty: name the directory that the program shall see as its root")
         load_all()
         for kind in FILE_SYSTEM_TYPES:
             register(kind)
@@ -173,6 +175,8 @@ class Machine(Steering):
         self.traps = Traps(self.kernel)
         self.engine.attach(self.memory, self.traps)
         self.fault_injector = fault_injector
+        self.input = HostInput()
+        self.output = HostOutput()
         self._mount(os.fspath(rootfs), name)
         if pids_max is not None:
             self.kernel.task_limit = min(pids_max, self.kernel.task_limit)
@@ -187,8 +191,6 @@ class Machine(Steering):
             self.login = find_login(self.kernel, self.init.credentials, user)
             self.environment.setdefault("HOME", self.login.home)
         self.command: Task | None = None
-        self.input = HostInput()
-        self.output = HostOutput()
         self.terminal: HostTerminal | None = None
         self.doorbell: Doorbell | None = None
         self.forwarded: list[str] = []
@@ -206,7 +208,7 @@ class Machine(Steering):
             from procession.kernel.fault_injection import inject_failures
 
             inject_failures(kernel, self.fault_injector)
-        install_terminals(vfs, TerminalJobs(kernel))
+        install_terminals(vfs, TerminalJobs(kernel), (self.output, _STDERR))
         mounts = first_namespace(Overlay(vfs, rootfs))
         mounts.root_path.mount.flags = MS_RELATIME
         kernel.init_namespaces = first_namespaces(kernel, mounts, host_name)
@@ -218,18 +220,24 @@ class Machine(Steering):
             (b"/proc", ProcFileSystem(kernel, kernel.init_pid_namespace), MS_NOSUID | MS_NODEV | MS_NOEXEC),
             (b"/sys", sysfs_of(kernel, kernel.init_namespaces.network), MS_NOSUID | MS_NODEV | MS_NOEXEC),
         ):
-            place = self._find(name)
+            place = self._find(name, is_made=True)
             if place is not None:
                 mounts.mount(superblock, place, flags | MS_RELATIME)
 
-    def _find(self, name: bytes, *, is_directory: bool = True) -> Path | None:
-        """A directory, or a file, of the tree; None if there is none of that name."""
+    def _find(self, name: bytes, *, is_directory: bool = True, is_made: bool = False) -> Path | None:
+        """A directory, or a file, of the tree; None if there is none, and none could be made there.
+
+        With `is_made` a directory that isn't there is made, in memory as all that is written.
+        """
         from procession.fs.fs_context import FsContext
         from procession.kernel.security.credentials import Credentials
 
         context = FsContext(self.kernel.init_namespaces.mounts.root_path)
         root = Credentials.for_root(self.kernel.vfs.init_user_namespace)
         try:
+            if is_made:
+                with suppress(Errno):
+                    make_directory(context, root, name, None, 0o755)
             return namei.lookup(context, root, name, must_be_directory=is_directory)
         except (ENOENT, ENOTDIR):
             return None
@@ -332,13 +340,17 @@ class Machine(Steering):
 
     def step(self) -> bool:
         """Run until the processor comes back, or let time jump to the next timer. False if neither helps."""
-        return self._run_slice() or self.shall_stop or self.kernel.timers.jump_to_next()
+        if self._run_slice() or self.shall_stop:
+            return True
+        return self.kernel.reboot_command is None and self.kernel.timers.jump_to_next()
 
     def _run_slice(self) -> bool:
         """Run until the processor comes back. False if nobody can run."""
         self._check_open()
         kernel = self.kernel
         with self._interrupts:
+            if kernel.reboot_command is not None:
+                return False
             self.traps.return_at_ns = kernel.clock.work_ns + TIME_SLICE_NS
             if kernel.current is None:
                 self.traps.resume()
@@ -367,22 +379,25 @@ class Machine(Steering):
         stdin: bytes = b"",
         pid1: bool = False,
         time_limit_s: float | None = None,
+        wall_limit_s: float | None = None,
         output_limit_bytes: int = CAPTURED_BYTES,
     ) -> Result:
         """Run a program to its end; what it writes is in the result.
 
-        `time_limit_s` is virtual time. Once it has written more than `output_limit_bytes` to stdout and
-        stderr together, the run ends (status 124).
+        `time_limit_s` is virtual time, `wall_limit_s` the caller's. Once it has written more than
+        `output_limit_bytes` to stdout and stderr together, the run ends (status 124).
         """
         from procession.attachment import CapturedOutput
 
-        check_time_limit(time_limit_s)
+        check_limits(time_limit_s, wall_limit_s)
         self.start(argv, pid1=pid1)
         if stdin:
             self.input.feed(stdin)
         self.input.end()
         captured = CapturedOutput(self.kernel, self.output, output_limit_bytes)
-        reason = self._run_command(captured, time_limit_s) or captured.reason_to_end
+        reason = (
+            self._run_command(captured, self._limits(time_limit_s, wall_limit_s)) or captured.reason_to_end
+        )
         return self._result(reason, bytes(captured.written[_STDOUT]), bytes(captured.written[_STDERR]))
 
     def run_attached(
@@ -391,6 +406,7 @@ class Machine(Steering):
         *,
         pid1: bool = False,
         time_limit_s: float | None = None,
+        wall_limit_s: float | None = None,
         is_paced: bool = False,
     ) -> Result:
         """Run a program with this process's stdin, stdout and stderr.
@@ -404,7 +420,7 @@ class Machine(Steering):
             pace = HostPace(self.kernel) if is_paced else None
             streams = HostStreams(self.kernel, self.input, self.output, doorbell, pace)
             self.doorbell = doorbell
-            reason = self._run_command(streams, time_limit_s)
+            reason = self._run_command(streams, self._limits(time_limit_s, wall_limit_s))
             self.doorbell = None
         self.stream_failure = streams.failure
         return self._result(reason, b"", b"")
@@ -415,6 +431,7 @@ class Machine(Steering):
         *,
         pid1: bool = False,
         time_limit_s: float | None = None,
+        wall_limit_s: float | None = None,
         has_keyboard: bool = True,
     ) -> Result:
         """Run a program on a terminal of its own, joined to the one that this process's stdin and stdout are.
@@ -430,7 +447,7 @@ class Machine(Steering):
             joined.resize()
             self.start(argv, pid1=pid1)
             self.doorbell = doorbell
-            reason = self._run_command(joined, time_limit_s)
+            reason = self._run_command(joined, self._limits(time_limit_s, wall_limit_s))
             self.doorbell = None
         return self._result(reason, b"", b"")
 
@@ -456,35 +473,41 @@ class Machine(Steering):
             bind(self.kernel.init_namespaces.mounts, terminal.slave_path, console, is_recursive=False)
         return terminal
 
-    def _run_command(self, attachment: Attachment, time_limit_s: float | None) -> str:
+    def _limits(self, time_limit_s: float | None, wall_limit_s: float | None) -> RunLimits:
+        return RunLimits(self.kernel, self._interrupt, time_limit_s, wall_limit_s)
+
+    def _interrupt(self) -> None:
+        """Called by another thread: let the present slice, or a wait for the world outside, end."""
+        self.engine.interrupt()
+        doorbell = self.doorbell
+        if doorbell is not None:
+            doorbell.ring()
+
+    def _run_command(self, attachment: Attachment, limits: RunLimits) -> str:
         """Run until the command has ended; why the machine ended it otherwise, "" if it didn't."""
         kernel, command = self.kernel, self.command
         assert command is not None
-        deadline_ns: int | None = None
-        if time_limit_s is not None:
-            deadline_ns = kernel.clock.now_ns + int(time_limit_s * 10**9)
         reason = ""
-        while not has_ended(command.group):
-            can_go_on = self._run_slice() or has_ended(command.group)
-            progress = self.progress
-            if progress is not None and self.output.chunks:
-                progress.before_output()
-            attachment.exchange()
-            if progress is not None:
-                progress.after_slice()
-                if not can_go_on and not self.forwarded and not kernel.scheduler.has_waiting:
-                    progress.before_waiting()
-            if self.forwarded:
-                self._deliver_forwarded(attachment)
-            elif not can_go_on and not kernel.scheduler.has_waiting and not attachment.pass_time():
-                reason = self._why_all_sleep()
-                break
-            if deadline_ns is not None and kernel.clock.now_ns >= deadline_ns:
-                reason = f"the time limit of {time_limit_s} s has passed"
-                break
-            reason = attachment.reason_to_end
-            if reason:
-                break
+        with limits:
+            while not reason and not has_ended(command.group):
+                can_go_on = self._run_slice() or has_ended(command.group)
+                progress = self.progress
+                if progress is not None and self.output.chunks:
+                    progress.before_output()
+                attachment.exchange()
+                reason = reason_of_guest(kernel) or limits.reason
+                if reason:
+                    break
+                if progress is not None:
+                    progress.after_slice()
+                    if not can_go_on and not self.forwarded and not kernel.scheduler.has_waiting:
+                        progress.before_waiting()
+                if self.forwarded:
+                    self._deliver_forwarded(attachment)
+                elif not can_go_on and not kernel.scheduler.has_waiting and not attachment.pass_time():
+                    reason = self._why_all_sleep()
+                    break
+                reason = attachment.reason_to_end
         attachment.exchange()
         return reason
 
@@ -492,8 +515,7 @@ class Machine(Steering):
         command = self.command
         assert command is not None
         if reason:
-            status = STATUS_TIME_LIMIT if reason.startswith(_LIMIT_REASONS) else STATUS_DEADLOCK
-            return Result(status, stdout, stderr, 0, reason)
+            return Result(status_for(reason), stdout, stderr, 0, reason)
         code = command.group.exit_code
         signal = code & 0x7F
         note = AVX_ISNT_EMULATED if signal == _SIGILL and command.group.has_met_avx else ""

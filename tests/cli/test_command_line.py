@@ -25,7 +25,7 @@ from procession.kernel.time.clock import DEFAULT_EPOCH_NS
 
 def ended(status: int = 0, signal: int = 0, reason: str = "") -> Callable[[PretendMachine], SimpleNamespace]:
     """A run that ends so."""
-    return lambda machine: SimpleNamespace(status=status, signal=signal, reason=reason)
+    return lambda machine: SimpleNamespace(status=status, signal=signal, reason=reason, note="")
 
 
 def failing(error: BaseException) -> Callable[[PretendMachine], SimpleNamespace]:
@@ -100,7 +100,18 @@ def test_dates(capsys: pytest.CaptureFixture[str]) -> None:
 def test_options_reach_the_machine() -> None:
     arguments = ["run", "--rootfs", "/tree", "--seed", "5", "--pid1", "--env", "A=1=2", "--cwd", "/srv"]
     arguments += ["--user", "a:b", "--hostname", "h", "--cpus", "4", "--pids-max", "9"]
-    arguments += ["--memory", "256M", "--time-limit", "1.5", "--", "ls", "-l", "--version"]
+    arguments += [
+        "--memory",
+        "256M",
+        "--time-limit",
+        "1.5",
+        "--wall-limit",
+        "20",
+        "--",
+        "ls",
+        "-l",
+        "--version",
+    ]
     assert run_command_line(arguments) == 0
     machine = PretendMachine.made
     assert machine.settings == {
@@ -122,6 +133,7 @@ def test_options_reach_the_machine() -> None:
         "argv": ("ls", "-l", "--version"),
         "pid1": True,
         "time_limit_s": 1.5,
+        "wall_limit_s": 20.0,
         "is_paced": False,
     }
     assert machine.on_system_call is None
@@ -144,6 +156,7 @@ def test_a_terminal_is_of_the_callers_kind(monkeypatch: pytest.MonkeyPatch) -> N
         "argv": ("x",),
         "pid1": False,
         "time_limit_s": None,
+        "wall_limit_s": None,
         "has_keyboard": False,
         "in": "terminal",
     }

@@ -10,8 +10,8 @@ from typing import Protocol
 import pytest
 
 from procession import Machine
+from procession.ending import STATUS_DEADLOCK
 from procession.kernel.waits.graph import EVERY_TASK_SLEEPS
-from procession.machine import STATUS_DEADLOCK
 
 HEAD = """
 #define _GNU_SOURCE

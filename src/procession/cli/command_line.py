@@ -214,6 +214,13 @@ MACHINE_OPTIONS = (
         help="End the machine after S seconds of its virtual time.",
     ),
     click.option(
+        "--wall-limit",
+        "wall_limit_s",
+        type=Seconds(min=0, min_open=True),
+        metavar="S",
+        help="End the machine after S seconds of your time.",
+    ),
+    click.option(
         "--date",
         "epoch_ns",
         type=Parsed("date", parse_date),

@@ -52,6 +52,7 @@ class RunOptions:
         self.task_limit: int | None = None
         self.memory_bytes = 1 << 30
         self.time_limit_s: float | None = None
+        self.wall_limit_s: float | None = None
         for name, value in values.items():
             if name not in self.__dict__:
                 raise TypeError(f"there is no option {name}")
@@ -65,6 +66,9 @@ class RunOptions:
 
 def run_program(options: RunOptions, view: View | None = None) -> int:
     """Run what `options` ask for, to its end, seen by `view`; the status with which to exit."""
+    if options.rootfs == "":
+        # An unset variable, most of the time: the host's own tree is none that somebody asked for.
+        return fail("--rootfs '': name a directory; without --rootfs it's the host's /", USE_ERROR)
     if options.has_terminal and options.has_keyboard and not os.isatty(STDIN):
         return fail("-i and -t together need a terminal as standard input", USE_ERROR)
     if view is None:
@@ -94,7 +98,7 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
         )
         machine = Machine(
             seed=options.seed,
-            rootfs=options.rootfs or "/",
+            rootfs=options.rootfs if options.rootfs is not None else "/",
             memory=options.memory_bytes,
             environment=environment,
             cwd=options.directory,
@@ -195,6 +199,7 @@ def run_with_signals(machine: Machine, options: RunOptions) -> Result:
                 options.command,
                 pid1=options.is_pid1,
                 time_limit_s=options.time_limit_s,
+                wall_limit_s=options.wall_limit_s,
                 is_paced=options.is_paced,
             )
     from procession.cli.host_terminal import raw_terminal
@@ -204,6 +209,7 @@ def run_with_signals(machine: Machine, options: RunOptions) -> Result:
             options.command,
             pid1=options.is_pid1,
             time_limit_s=options.time_limit_s,
+            wall_limit_s=options.wall_limit_s,
             has_keyboard=options.has_keyboard,
         )
 

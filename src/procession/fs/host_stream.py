@@ -250,3 +250,12 @@ class OutputFile(File):
             memory.write(argument, bytes(4))
             return 0
         return super().ioctl(request, argument, memory)
+
+
+class ConsoleFile(OutputFile):
+    """/dev/console where no terminal is: what is written goes outside, and nobody types."""
+
+    __slots__ = ()
+
+    def read(self, length: int) -> bytes:
+        return b""

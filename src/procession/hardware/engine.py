@@ -89,6 +89,9 @@ class Engine(Protocol):
     def stop(self) -> None:
         """Make `run` return after the present trap."""
 
+    def interrupt(self) -> None:
+        """Make `run` return soon, if it runs. Another thread may call this, and nothing else."""
+
     def save(self, registers: Registers) -> None:
         """Copy the live registers into `registers`."""
 

@@ -73,6 +73,7 @@ class Kernel:
         "observer",
         "oom_kill_count",
         "oom_victim",
+        "reboot_command",
         "program_headers",
         "scheduler",
         "seccomp_logged",
@@ -116,6 +117,8 @@ class Kernel:
         self.current: Task | None = None
         self.live: Task | None = None
         self.is_saved = False
+        # What reboot(2) made of the machine, one of RebootCommand: no code runs after that.
+        self.reboot_command: int | None = None
         self.address_space: MemoryDescriptor | None = None
         self.charged_work_ns = 0
         self.charged_kernel_work_ns = 0

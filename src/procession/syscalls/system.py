@@ -12,6 +12,7 @@ from procession.abi.sysinfo import SI_LOAD_SHIFT, Sysinfo
 from procession.abi.utsname import Utsname
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.namespaces.uts import check_name_change
+from procession.kernel.reboot import reboot as end_machine
 from procession.kernel.sched.loadavg import LOAD_SHIFT
 from procession.kernel.sched.priority import task_or_self
 from procession.kernel.security.ptrace_access import may_access
@@ -68,6 +69,13 @@ def sysinfo(task: Task, info: Out[Sysinfo]) -> None:
             mem_unit=1,
         )
     )
+
+
+@syscall(169)
+def reboot(task: Task, magic1: UInt, magic2: UInt, command: UInt, argument: Address) -> int:
+    """reboot(2). Linux: kernel/reboot.c, SYSCALL_DEFINE4(reboot)."""
+    end_machine(task, magic1, magic2, command, argument)
+    return 0
 
 
 @syscall(135)

@@ -10,6 +10,7 @@ from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
 from procession.fs.file import O_NOCTTY, File
 from procession.fs.file_system_type import FileSystemType
+from procession.fs.host_stream import ConsoleFile
 from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode, Superblock
 from procession.fs.mounts.context import MountContext, Parameter, ParameterKind
 from procession.fs.mounts.mount import root_dentry, top_of
@@ -19,6 +20,7 @@ from procession.fs.terminal.tty import JobControl, Tty, TtyFile
 from procession.hardware.kernel_memory import TERMINAL, TERMINAL_BYTES
 
 if TYPE_CHECKING:
+    from procession.fs.host_stream import HostOutput
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
 
@@ -280,13 +282,15 @@ def open_tty(tty: Tty, path: Path, flags: int, subject: Subject) -> TtyFile:
 class TerminalDriver:
     """The devices of major number 5: tty, console and ptmx (Linux: drivers/tty/tty_io.c).
 
-    There is no console unless something is mounted on its node.
+    The console is `console`, a stream that leads out of the machine, unless a terminal is mounted on its
+    node; without a stream there is none.
     """
 
-    __slots__ = ("accounts", "allows_typing", "jobs")
+    __slots__ = ("accounts", "allows_typing", "console", "jobs")
 
     def __init__(self, jobs: JobControl) -> None:
         self.jobs = jobs
+        self.console: tuple[HostOutput, int] | None = None
         # Whether whoever isn't privileged may put input into his own terminal (dev.tty.legacy_tiocsti).
         self.allows_typing = True
         self.accounts = PtyAccounts()
@@ -304,7 +308,10 @@ class TerminalDriver:
             assert isinstance(system, Devpts)
             return open_master(system, path, flags, subject)
         if minor == _CONSOLE_MINOR:
-            raise ENODEV("there is no console")
+            if self.console is None:
+                raise ENODEV("there is no console")
+            output, number = self.console
+            return ConsoleFile(path, flags, subject, output, number)
         raise ENXIO
 
 
@@ -346,8 +353,10 @@ def open_peer(master: TtyFile, flags: int, subject: Subject) -> File:
     return tty.slave_inode.open(Path(place.mount, entry), flags, subject)
 
 
-def install_terminals(vfs: Vfs, jobs: JobControl) -> None:
-    """Let device nodes lead to terminals."""
-    vfs.character_drivers[Major.TTYAUX_MAJOR] = TerminalDriver(jobs)
+def install_terminals(vfs: Vfs, jobs: JobControl, console: tuple[HostOutput, int] | None = None) -> None:
+    """Let device nodes lead to terminals; `console` is a stream outside and its number."""
+    driver = TerminalDriver(jobs)
+    driver.console = console
+    vfs.character_drivers[Major.TTYAUX_MAJOR] = driver
     for major in (Major.UNIX98_PTY_MASTER_MAJOR, Major.UNIX98_PTY_SLAVE_MAJOR):
         vfs.character_drivers[major] = PtyDriver()

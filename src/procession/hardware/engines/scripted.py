@@ -181,6 +181,10 @@ class ScriptedEngine:
         """Make `run` return after the present trap."""
         self.is_stopping = True
 
+    def interrupt(self) -> None:
+        """Make `run` return soon."""
+        self.is_stopping = True
+
     def save(self, registers: Registers) -> None:
         """Copy the live registers into `registers`."""
         registers.general = list(self.general)

@@ -396,6 +396,11 @@ class UnicornEngine:
         self.is_stopping = True
         self.library.stop(self.handle)
 
+    def interrupt(self) -> None:
+        """Make `run` return soon. What runs is C code, which doesn't hold Python's lock."""
+        if self.handle.value:
+            self.library.stop(self.handle)
+
     def save(self, registers: Registers) -> None:
         """Copy the live registers into `registers`."""
         general = self.general.tolist()

@@ -1,0 +1,113 @@
+"""Why a machine ends a run itself: its limits, and a guest that turns it off."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from procession.abi.reboot import RebootCommand
+from procession.fs.host_stream import OUTPUT_LIMIT_REASON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from procession.kernel.kernel import Kernel
+
+STATUS_DEADLOCK = 125
+"""The status of a machine in which every task sleeps for ever."""
+STATUS_TIME_LIMIT = 124
+STATUS_RESTART = 133
+"""The status of a machine that a guest has told to start again, as containers have it."""
+_REPEAT_S = 0.05
+_NS_PER_S = 10**9
+
+
+_TIME_LIMIT, _WALL_LIMIT = "the time limit", "the wall limit"
+_OFF, _HALTED, _RESTART = (
+    "the machine was powered off",
+    "the machine was halted",
+    "the machine was told to restart",
+)
+_REASONS_OF_GUEST = {
+    RebootCommand.LINUX_REBOOT_CMD_HALT: _HALTED,
+    RebootCommand.LINUX_REBOOT_CMD_POWER_OFF: _OFF,
+    RebootCommand.LINUX_REBOOT_CMD_RESTART: _RESTART,
+}
+
+
+def reason_of_guest(kernel: Kernel) -> str:
+    """What reboot(2) made of the machine, "" if nobody called it."""
+    command = kernel.reboot_command
+    return "" if command is None else _REASONS_OF_GUEST[RebootCommand(command)]
+
+
+def status_for(reason: str) -> int:
+    """The status of a run that the machine ended for `reason`."""
+    if reason in (_OFF, _HALTED):
+        return 0
+    if reason == _RESTART:
+        return STATUS_RESTART
+    is_limit = reason.startswith((_TIME_LIMIT, _WALL_LIMIT, OUTPUT_LIMIT_REASON))
+    return STATUS_TIME_LIMIT if is_limit else STATUS_DEADLOCK
+
+
+def check_limits(*limits_s: float | None) -> None:
+    """Raise ValueError for what is no length of time."""
+    for limit_s in limits_s:
+        if limit_s is not None and not 0 <= limit_s < float("inf"):
+            raise ValueError(f"a time limit is a number of seconds, not {limit_s}")
+
+
+class RunLimits:
+    """How long a run may take: `time_s` of the machine's time, `wall_s` of the caller's; None for ever.
+
+    While `wall_s` counts, a thread waits for it: a slice of the machine's time may take the host seconds, and
+    waiting for input any time. It calls `interrupt` then, again and again, as the processor may be between
+    two runs and not hear it.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        interrupt: Callable[[], object],
+        time_s: float | None = None,
+        wall_s: float | None = None,
+    ) -> None:
+        self.kernel = kernel
+        self.interrupt = interrupt
+        self.time_s = time_s
+        self.wall_s = wall_s
+        self.deadline_ns = None if time_s is None else kernel.clock.now_ns + int(time_s * _NS_PER_S)
+        self.wall_deadline_s = None if wall_s is None else time.monotonic() + wall_s
+        self.has_ended = threading.Event()
+        self.watchdog: threading.Thread | None = None
+
+    @property
+    def reason(self) -> str:
+        """The limit that has been reached, "" if none has been."""
+        if self.deadline_ns is not None and self.kernel.clock.now_ns >= self.deadline_ns:
+            return f"{_TIME_LIMIT} of {self.time_s} s has passed"
+        if self.wall_deadline_s is not None and time.monotonic() >= self.wall_deadline_s:
+            return f"{_WALL_LIMIT} of {self.wall_s} s has passed"
+        return ""
+
+    def __enter__(self) -> RunLimits:
+        if self.wall_deadline_s is not None:
+            self.watchdog = threading.Thread(target=self._watch, args=(self.wall_deadline_s,), daemon=True)
+            self.watchdog.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.has_ended.set()
+        if self.watchdog is not None:
+            self.watchdog.join()
+
+    def _watch(self, deadline_s: float) -> None:
+        left_s = deadline_s - time.monotonic()
+        while not self.has_ended.wait(max(left_s, 0)):
+            self.interrupt()
+            left_s = _REPEAT_S

@@ -1,0 +1,51 @@
+"""The end of the machine, or of a pid namespace, that a process asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.capability import Capability
+from procession.abi.errno import EINVAL, EPERM
+from procession.abi.reboot import (
+    LINUX_REBOOT_MAGIC1,
+    LINUX_REBOOT_MAGIC2,
+    LINUX_REBOOT_MAGIC2A,
+    LINUX_REBOOT_MAGIC2B,
+    LINUX_REBOOT_MAGIC2C,
+    RebootCommand,
+)
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_CAP_SYS_BOOT = int(Capability.CAP_SYS_BOOT)
+_MAGIC2 = (LINUX_REBOOT_MAGIC2, LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C)
+_LONGEST_COMMAND = 255
+_CTRL_ALT_DEL = (RebootCommand.LINUX_REBOOT_CMD_CAD_ON, RebootCommand.LINUX_REBOOT_CMD_CAD_OFF)
+_ENDS = (
+    RebootCommand.LINUX_REBOOT_CMD_RESTART,
+    RebootCommand.LINUX_REBOOT_CMD_HALT,
+    RebootCommand.LINUX_REBOOT_CMD_POWER_OFF,
+)
+
+
+def reboot(task: Task, magic1: int, magic2: int, command: int, argument: int) -> None:
+    """Stop the machine for good, or say what Ctrl-Alt-Del shall do, which nobody can press.
+
+    No code runs after that. A machine starts again only if whoever holds it makes a new one. Raises EPERM,
+    EINVAL, EFAULT. Kexec and hibernation aren't configured. Linux: kernel/reboot.c, SYSCALL_DEFINE4(reboot).
+    """
+    if not task.credentials.has_capability(_CAP_SYS_BOOT):
+        raise EPERM
+    if magic1 != LINUX_REBOOT_MAGIC1 or magic2 not in _MAGIC2:
+        raise EINVAL
+    if command in _CTRL_ALT_DEL:
+        return
+    if command == RebootCommand.LINUX_REBOOT_CMD_RESTART2:
+        if task.mm.read_cstring(argument, _LONGEST_COMMAND) is None:
+            task.mm.read(argument, _LONGEST_COMMAND)
+        command = RebootCommand.LINUX_REBOOT_CMD_RESTART
+    if command not in _ENDS:
+        raise EINVAL
+    task.kernel.reboot_command = int(command)
+    task.kernel.cpu.stop()
