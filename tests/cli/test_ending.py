@@ -17,6 +17,7 @@ from procession.ending import STATUS_RESTART, STATUS_TIME_LIMIT
 RUN = [sys.executable, "-m", "procession", "run"]
 WALL_LIMIT_S = 0.5
 PATIENCE_S = 20
+X87_HEAVY = "int main(void) { for (;;) { " + '__asm__ volatile("fldpi; fsin; fstp %st(0)"); ' * 400 + "} }"
 
 
 def run(*arguments: str | Path, stdin: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
@@ -42,6 +43,18 @@ def test_the_wall_limit_is_in_the_callers_time(guest_root: Path, command: str) -
     assert time.monotonic() - start < PATIENCE_S
     reason = f"procession: the wall limit of {WALL_LIMIT_S} s has passed\n"
     assert (result.returncode, result.stderr) == (STATUS_TIME_LIMIT, reason)
+
+
+def test_the_wall_limit_holds_in_code_that_takes_the_host_long(c_compiler: list[str], tmp_path: Path) -> None:
+    source, program = tmp_path / "x87.c", tmp_path / "x87"
+    source.write_text(X87_HEAVY)
+    subprocess.run([*c_compiler, "-static", "-o", program, source], check=True)
+    machine = Machine(rootfs=tmp_path)
+    start = time.monotonic()
+    result = machine.run(["/x87"], wall_limit_s=WALL_LIMIT_S)
+    assert time.monotonic() - start < WALL_LIMIT_S + 5
+    assert (result.status, result.reason) == (STATUS_TIME_LIMIT, "the wall limit of 0.5 s has passed")
+    machine.close()
 
 
 def test_a_wall_limit_that_is_not_reached_changes_nothing(guest_root: Path) -> None:

@@ -12,6 +12,7 @@ from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
+from procession.hardware.engines.unicorn_blocks import bound_blocks
 from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
 from procession.hardware.engines.unicorn_floating import FloatingFormat
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
@@ -113,6 +114,7 @@ class UnicornEngine:
         library = self.library
         self.memory = memory
         self.traps = self.kernel_traps = traps
+        bound_blocks(library)
         library.check(library.open(uc.ARCH_X86, uc.MODE_64, byref(self.handle)))
         library.set_control(self.handle, uc.CTL_CODE_BUFFER_SIZE, _CODE_BUFFER_BYTES)
         library.set_control(self.handle, uc.CTL_CPU_MODEL, uc.CPU_NEHALEM)

@@ -87,7 +87,7 @@ class UnicornLibrary:
         found = next((folder / name for name in names if (folder / name).exists()), None)
         if found is None:
             raise UnicornError(f"no Unicorn library in {folder}")
-        library = ctypes.CDLL(str(found))
+        self.library = library = ctypes.CDLL(str(found))
         self.open = library.uc_open
         self.open.argtypes = (c_int, c_int, POINTER(c_void_p))
         self.close = library.uc_close
@@ -117,6 +117,13 @@ class UnicornLibrary:
         self.stop = library.uc_emu_stop
         self.stop.argtypes = (c_void_p,)
         self.stop_address = ctypes.cast(library.uc_emu_stop, c_void_p).value or 0
+
+    def address_of(self, name: str) -> int:
+        """Where the library's function `name` is. Raises UnicornError if it isn't published."""
+        try:
+            return ctypes.cast(getattr(self.library, name), c_void_p).value or 0
+        except AttributeError:
+            raise UnicornError(f"the library has no {name}") from None
 
     def check(self, error: int) -> None:
         """Raise UnicornError unless `error` is 0."""

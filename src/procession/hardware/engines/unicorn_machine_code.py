@@ -155,12 +155,15 @@ class HookCode:
 
 
 def _block_code(layout: StateLayout, stop_address: int) -> bytes:
-    """Called as (uc, address, size, data); rdx is made to point at MXCSR."""
+    """Called as (uc, address, size, data); rdx is made to point at MXCSR.
+
+    A block costs a unit of the budget, and one more for each 64 bytes of code: what is unrolled isn't free.
+    """
     mxcsr = layout.mxcsr
     sse, x87 = layout.sse_mark - mxcsr, layout.x87_mark - mxcsr
     status, control = layout.x87_status - mxcsr, layout.x87_control - mxcsr
     code = _Assembly()
-    code.add("48ff09")  # dec qword [rcx]
+    code.add("c1ea06 ffc2 482911")  # shr edx, 6; inc edx; sub [rcx], rdx
     code.jump("8e", "stop")  # jle stop
     code.add("48ba", _q(layout.address + mxcsr))  # mov rdx, MXCSR's address
     code.add("0fb682", _d32(sse))  # movzx eax, byte [the SSE mark]

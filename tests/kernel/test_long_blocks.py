@@ -1,0 +1,38 @@
+"""Checks that code without a branch, however long and of whatever instructions, is only a program's code."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from procession import Machine
+
+INSTRUCTIONS = (
+    "fsin",
+    "fldz; fstp %%st(0)",
+    "fadd %%st(1), %%st",
+    "fcomi %%st(1), %%st",
+    "fcmove %%st(1), %%st",
+    "crc32b %%al, %%edx",
+    "pcmpestri $0, %%xmm0, %%xmm1",
+    "addsd %%xmm0, %%xmm1",
+    "lock; addl $1, %0",
+    "rcl %%cl, %%edx",
+)
+REPEATED = 1500
+
+
+@pytest.mark.parametrize("instruction", INSTRUCTIONS)
+def test_a_long_block(c_compiler: list[str], tmp_path: Path, instruction: str) -> None:
+    source, program = tmp_path / "long.c", tmp_path / "long"
+    code = f"fninit; fld1; fld1; .rept {REPEATED}; {instruction}; .endr; fninit"
+    source.write_text(
+        f'int main(void) {{ int word = 0; __asm__ volatile("{code}" : "+m"(word) : : "rax", "rcx", "rdx",'
+        ' "xmm0", "xmm1", "cc", "memory"); return 7; }\n'
+    )
+    subprocess.run([*c_compiler, "-static", "-o", program, source], check=True)
+    machine = Machine(rootfs=tmp_path)
+    assert machine.run(["/long"], time_limit_s=1).status == 7
+    machine.close()
