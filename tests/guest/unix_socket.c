@@ -1119,6 +1119,11 @@ TEST(many_messages_at_once)
 	MUST(write(ends[0], "x", 1));
 	MUST(write(ends[0], "y", 1));
 	CHECK_EQ(recvmmsg(ends[1], messages, 3, 0, &timeout), 1);
+	/* The timeout is looked at after a message, which takes longer than this. */
+	MUST(recv(ends[1], texts[0], 7, 0));
+	MUST(write(ends[0], "z", 1));
+	timeout = (struct timespec){0, 1};
+	CHECK_EQ(recvmmsg(ends[1], messages, 3, 0, &timeout), 1);
 	timeout.tv_nsec = -1;
 	CHECK_ERRNO(recvmmsg(ends[1], messages, 3, 0, &timeout), EINVAL);
 	CHECK_EQ(sendmmsg(ends[0], messages, 0, 0), 0);

@@ -10,6 +10,7 @@ from procession.abi.structure import I32
 from procession.abi.time import Timespec
 from procession.abi.word import pack_u32, pack_u64
 from procession.fs.wait_queue import Sleep
+from procession.kernel.time.costs import ORDINARY_NS
 from procession.net.message import Received
 from procession.net.socket import (
     MSG_CMSG_CLOEXEC,
@@ -223,6 +224,7 @@ def sendmmsg(
                 break
             raise
         done += 1
+        task.kernel.clock.spend(ORDINARY_NS)
         if frame is not None:
             frame.progress = None
     return done
@@ -427,6 +429,8 @@ def recvmmsg(
                 file.socket.error = error.number
             break
         done += 1
+        # Each is as much work as a call that receives one, and the timeout may pass by it.
+        clock.spend(ORDINARY_NS)
         if frame is not None:
             frame.progress = None
         if flags & _MSG_WAITFORONE:
