@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.differential import descriptor_calls, file_calls, memory_calls, process_calls
+from tests.differential import descriptor_calls, file_calls, memory_calls, mount_calls, process_calls
 from tests.differential.maker import Chance, Family, Maker
 from tests.differential.script import At, Operation
 
@@ -12,6 +12,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "files": file_calls.FAMILIES,
     "descriptors": descriptor_calls.FAMILIES,
     "memory": memory_calls.FAMILIES,
+    "mounts": mount_calls.FAMILIES,
     "processes": process_calls.FAMILIES,
     "users": (*file_calls.FAMILIES, *file_calls.FAMILIES, process_calls.identify),
 }
@@ -35,6 +36,9 @@ def make_script(name: str, seed: int, length: int) -> list[Operation]:
     make = Maker(Chance(seed))
     if name == "users":
         become_users(make)
+    elif name == "mounts":
+        mount_calls.enter_namespace(make)
+        length += len(make.operations)
     while len(make.operations) < length:
         make.actor = make.random.choice(make.actors)
         make.random.choice(families)(make)

@@ -138,7 +138,6 @@ class TestClone:
             CLONE_THREAD | CLONE_VM,
             CLONE_THREAD | CLONE_SIGHAND,
             CLONE_SIGHAND,
-            0x20000,  # CLONE_NEWNS: no namespaces
             0x400000 | CLONE_PIDFD,  # CLONE_DETACHED with a pidfd
             CLONE_PIDFD | CLONE_PARENT_SETTID,
         ],

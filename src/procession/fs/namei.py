@@ -234,7 +234,7 @@ class Walk:
         if dentry is root_dentry and mount is root_mount:
             if self.resolve & RESOLVE_BENEATH:
                 raise EXDEV
-            self.mount, self.dentry = mount, dentry
+            self.mount, self.dentry = top_of(Path(mount, dentry))
             return
         if dentry is not mount.root:
             dentry = dentry.parent

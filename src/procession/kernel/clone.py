@@ -12,6 +12,7 @@ from procession.hardware.kernel_memory import GROUP_BYTES, TASK, TASK_BYTES
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP, set_register
+from procession.kernel.namespaces.creation import create_namespaces
 from procession.kernel.namespaces.user import new_user_namespace
 from procession.kernel.observer import CLONE
 from procession.kernel.rlimit import RLIMIT_NPROC
@@ -105,7 +106,7 @@ def check_namespaces(task: Task, flags: int) -> None:
             raise EPERM("kernel.unprivileged_userns_clone is 0")
     elif flags & CLONE_NEW_ANY and not task.credentials.has_own_capability(CAP_SYS_ADMIN):
         raise EPERM("a new namespace takes CAP_SYS_ADMIN")
-    if flags & CLONE_NEW_ANY & ~CLONE_NEWUSER:
+    if flags & CLONE_NEW_ANY & ~(CLONE_NEWUSER | CLONE_NEWNS):
         raise EINVAL("there are no namespaces of this kind")
 
 
@@ -118,6 +119,8 @@ def unshare(task: Task, flags: int) -> None:
         raise EINVAL("flags that unshare doesn't have")
     if flags & CLONE_NEWUSER:
         flags |= CLONE_THREAD | CLONE_FS
+    if flags & CLONE_NEWNS:
+        flags |= CLONE_FS
     if flags & CLONE_VM:
         flags |= CLONE_SIGHAND
     if flags & CLONE_SIGHAND:
@@ -131,12 +134,28 @@ def unshare(task: Task, flags: int) -> None:
         raise EINVAL("the address space is shared")
     check_namespaces(task, flags)
     own = new_user_namespace(task) if flags & CLONE_NEWUSER else None
+    context = task.fs
+    if flags & CLONE_FS and context.reference_count > 1:
+        context = context.copy()
+    if flags & CLONE_NEWNS:
+        try:
+            namespaces = create_namespaces(
+                task.namespaces, flags, context, task.credentials if own is None else own
+            )
+        except (Errno, OutOfFrames):
+            if context is not task.fs:
+                context.put()
+            if own is not None:
+                own.user_namespace.put()
+            raise
+        old_namespaces, task.namespaces = task.namespaces, namespaces
+        old_namespaces.put()
     if flags & CLONE_SYSVSEM and task.semaphore_undo is not None:
         from procession.kernel.ipc.sem_undo import leave_undos
 
         leave_undos(task)
-    if flags & CLONE_FS and task.fs.reference_count > 1:
-        shared_fs, task.fs = task.fs, task.fs.copy()
+    if context is not task.fs:
+        shared_fs, task.fs = task.fs, context
         shared_fs.put()
     if flags & CLONE_FILES and task.files.reference_count > 1:
         shared_files, task.files = task.files, task.files.copy()
@@ -194,17 +213,27 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
             files.put()
         raise ENOMEM("no frames for the page tables, or for a table of descriptors") from None
     own: Credentials | None = None
+    context = parent.fs.acquire() if flags & CLONE_FS else parent.fs.copy()
+    namespaces = parent.namespaces.acquire()
     try:
         if flags & CLONE_NEWUSER:
             own = new_user_namespace(parent)
+        if flags & CLONE_NEWNS:
+            new = create_namespaces(parent.namespaces, flags, context, credentials if own is None else own)
+            namespaces.put()
+            namespaces = new
         pid = parent.namespaces.pid_for_children.allocate(arguments.set_tid, credentials)
-    except Errno:
+    except (Errno, OutOfFrames) as failure:
+        namespaces.put()
+        context.put()
         if own is not None:
             own.user_namespace.put()
         account.uncharge(TASK, size)
         mm.put()
         if files is not None:
             files.put()
+        if isinstance(failure, OutOfFrames):
+            raise ENOMEM("no memory for namespaces") from None
         raise
 
     task = Task(kernel, pid, kernel.registers_of(parent).copy())
@@ -216,8 +245,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         registers.fs_base = arguments.tls
     task.mm = mm
     task.files = parent.files.acquire() if files is None else files
-    task.fs = parent.fs.acquire() if flags & CLONE_FS else parent.fs.copy()
-    task.namespaces = parent.namespaces.acquire()
+    task.fs = context
+    task.namespaces = namespaces
     if own is not None:
         # The namespace's first holder is the task.
         credentials = own

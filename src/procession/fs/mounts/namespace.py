@@ -143,13 +143,18 @@ def first_namespace(root: Superblock) -> MountNamespace:
 
 
 def copy_mount_namespace(
-    namespace: MountNamespace, context: FsContext | None = None, owner: UserNamespace | None = None
+    namespace: MountNamespace,
+    context: FsContext | None = None,
+    owner: UserNamespace | None = None,
+    *,
+    charged_uid: int | None = None,
 ) -> MountNamespace:
     """A namespace of its own for a task (CLONE_NEWNS), whose root and current directory move there.
 
     `context` is the task's, and nobody else's. The namespace belongs to the user namespace `owner`, None for
     that of the old one; in another one's, mounts receive but don't send, and can't be taken apart.
-    Raises ENOSPC. Linux: fs/namespace.c, copy_mnt_ns.
+    It counts against the user `charged_uid`, unless that is None. Raises ENOSPC, EPERM, OutOfFrames.
+    Linux: fs/namespace.c, copy_mnt_ns.
     """
     if owner is None:
         owner = namespace.owner
@@ -161,6 +166,8 @@ def copy_mount_namespace(
     if is_less_privileged:
         lock_tree(copied)
     copy = MountNamespace(copied, owner)
+    if charged_uid is not None:
+        copy.charge_to(charged_uid)
     if context is not None:
         _move_context(context, root, copied)
     return copy

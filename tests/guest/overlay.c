@@ -1,0 +1,359 @@
+/* overlayfs: layers, copying up, whiteouts and opaque directories. */
+#include "check.h"
+#include <dirent.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#define LAYERS "lowerdir=l,upperdir=u,workdir=w"
+
+static void enter_own_namespace(void)
+{
+	enter_scratch();
+	MUST(unshare(CLONE_NEWNS));
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mount("scratch", check_shared->scratch, "tmpfs", 0, "mode=755"));
+	MUST(chdir(check_shared->scratch));
+	umask(022);
+}
+
+static int exists(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) == 0;
+}
+
+static void make_text(const char *path, const char *text)
+{
+	write_file(path, text, 0644);
+}
+
+static const char *text_of(const char *path)
+{
+	static char text[200];
+	int fd = open(path, O_RDONLY);
+	ssize_t length;
+
+	if (fd == -1)
+		return check_errno_name(errno);
+	length = MUST(read(fd, text, sizeof text - 1));
+	text[length] = '\0';
+	MUST(close(fd));
+	return text;
+}
+
+/* A lower layer with files and directories, an empty upper one, and the overlay of both on m. */
+static void make_layers(void)
+{
+	static const char *const directories[] = {"l", "l/d", "l/d/sub", "l/empty", "l2", "l2/d", "u", "w", "m"};
+
+	enter_own_namespace();
+	for (size_t at = 0; at < LENGTH(directories); at++)
+		MUST(mkdir(directories[at], 0755));
+	make_text("l/f", "lower");
+	make_text("l/d/x", "x");
+	make_text("l2/d/y", "y");
+	make_text("l2/f", "lowest");
+	MUST(symlink("f", "l/link"));
+}
+
+static int mount_overlay(const char *options)
+{
+	return mount("ovl", "m", "overlay", 0, options);
+}
+
+static int is_whiteout(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(0, 0);
+}
+
+static int is_opaque(const char *path)
+{
+	char value[4] = "";
+
+	return getxattr(path, "trusted.overlay.opaque", value, sizeof value) == 1 && value[0] == 'y';
+}
+
+/* The names in a directory but for the dots, sorted and with blanks between. */
+static const char *names_in(const char *path)
+{
+	static char text[500];
+	struct dirent **entries;
+	int count = scandir(path, &entries, NULL, alphasort);
+
+	text[0] = '\0';
+	for (int at = 0; at < count; at++) {
+		if (strcmp(entries[at]->d_name, ".") != 0 && strcmp(entries[at]->d_name, "..") != 0) {
+			if (text[0] != '\0')
+				strcat(text, " ");
+			strcat(text, entries[at]->d_name);
+		}
+		free(entries[at]);
+	}
+	free(entries);
+	return text;
+}
+
+static void append(const char *path, const char *text)
+{
+	int fd = (int)MUST(open(path, O_WRONLY | O_APPEND));
+
+	write_all(fd, text, strlen(text));
+	MUST(close(fd));
+}
+
+TEST(what_is_seen)
+{
+	struct statfs figures;
+	struct stat status, lower;
+
+	make_layers();
+	CHECK_EQ(mount_overlay(LAYERS), 0);
+	MUST(statfs("m", &figures));
+	CHECK_EQ(figures.f_type, 0x794c7630);
+	CHECK_STRING(names_in("m"), "d empty f link");
+	CHECK_STRING(text_of("m/f"), "lower");
+	CHECK_STRING(text_of("m/link"), "lower");
+	CHECK_STRING(names_in("m/d"), "sub x");
+	MUST(stat("m/f", &status));
+	MUST(stat("l/f", &lower));
+	CHECK_EQ(status.st_ino, lower.st_ino);
+	CHECK(status.st_dev != lower.st_dev);
+	CHECK_EQ(status.st_size, 5);
+	CHECK_EQ(status.st_mode, lower.st_mode);
+	CHECK_STRING(names_in("u"), "");
+	CHECK_STRING(names_in("w"), "work");
+	CHECK_EQ(umount("m"), 0);
+}
+
+TEST(copying_up)
+{
+	struct stat before, after;
+	char names[200];
+	int reader;
+
+	make_layers();
+	MUST(chmod("l/f", 0640));
+	MUST(lchown("l/f", 7, 8));
+	MUST(setxattr("l/f", "user.kept", "yes", 3, 0));
+	MUST(mount_overlay(LAYERS));
+	MUST(stat("m/f", &before));
+	reader = (int)MUST(open("m/f", O_RDONLY));
+	append("m/f", " and more");
+	CHECK_STRING(text_of("m/f"), "lower and more");
+	CHECK_STRING(text_of("l/f"), "lower");
+	CHECK_STRING(text_of("u/f"), "lower and more");
+	MUST(stat("m/f", &after));
+	CHECK_EQ(after.st_ino, before.st_ino);
+	CHECK_EQ(after.st_size, 14);
+	CHECK_EQ(after.st_uid, 7);
+	CHECK_EQ(after.st_gid, 8);
+	CHECK_EQ(after.st_mode, S_IFREG | 0640);
+	CHECK_EQ(getxattr("u/f", "user.kept", NULL, 0), 3);
+	{
+		char text[20] = "";
+
+		MUST(read(reader, text, sizeof text - 1));
+		CHECK_STRING(text, "lower and more");
+	}
+	CHECK_EQ(chmod("m/d/x", 0600), 0);
+	CHECK_STRING(text_of("u/d/x"), "x");
+	MUST(stat("l/d/x", &before));
+	CHECK_EQ(before.st_mode & 0777, 0644);
+	CHECK_EQ(truncate("m/f", 3), 0);
+	CHECK_STRING(text_of("u/f"), "low");
+	CHECK_EQ(utimensat(AT_FDCWD, "m/empty", (struct timespec[]){{5, 0}, {6, 0}}, 0), 0);
+	MUST(stat("u/empty", &after));
+	CHECK_EQ(after.st_mtim.tv_sec, 6);
+	CHECK_EQ(setxattr("m/d/sub", "user.a", "b", 1, 0), 0);
+	CHECK_EQ(getxattr("u/d/sub", "user.a", NULL, 0), 1);
+	CHECK_ERRNO(getxattr("l/d/sub", "user.a", NULL, 0), ENODATA);
+	CHECK_EQ(listxattr("m/d/sub", names, sizeof names), 7);
+	CHECK_EQ(open("m/link", O_WRONLY | O_TRUNC) != -1, 1);
+	CHECK_STRING(text_of("u/f"), "");
+	MUST(umount2("m", MNT_DETACH));
+	MUST(mount_overlay(LAYERS));
+	CHECK_STRING(text_of("m/f"), "");
+	CHECK_STRING(text_of("m/d/x"), "x");
+}
+
+TEST(removing)
+{
+	int fd;
+	char text[8] = "", names[200];
+
+	make_layers();
+	MUST(mount_overlay(LAYERS));
+	fd = (int)MUST(open("m/f", O_RDONLY));
+	CHECK_EQ(unlink("m/f"), 0);
+	CHECK(!exists("m/f"));
+	CHECK(is_whiteout("u/f"));
+	CHECK(exists("l/f"));
+	CHECK_EQ(read(fd, text, 7), 5);
+	CHECK_STRING(text, "lower");
+	CHECK_ERRNO(rmdir("m/d"), ENOTEMPTY);
+	CHECK_EQ(unlink("m/d/x"), 0);
+	CHECK(is_whiteout("u/d/x"));
+	CHECK_STRING(names_in("m/d"), "sub");
+	CHECK_EQ(rmdir("m/d/sub"), 0);
+	CHECK_EQ(rmdir("m/d"), 0);
+	CHECK(is_whiteout("u/d"));
+	CHECK_STRING(names_in("m"), "empty link");
+	CHECK_EQ(mkdir("m/d", 0755), 0);
+	CHECK(is_opaque("u/d"));
+	CHECK_STRING(names_in("m/d"), "");
+	CHECK_EQ(listxattr("m/d", names, sizeof names), 0);
+	make_text("m/f", "anew");
+	CHECK_STRING(text_of("u/f"), "anew");
+	CHECK_EQ(unlink("m/f"), 0);
+	CHECK(is_whiteout("u/f"));
+	make_text("m/own", "upper only");
+	CHECK_EQ(unlink("m/own"), 0);
+	CHECK(!exists("u/own"));
+	CHECK_ERRNO(mknod("m/w", S_IFCHR, makedev(0, 0)), EPERM);
+	MUST(umount2("m", MNT_DETACH));
+	MUST(mount_overlay(LAYERS));
+	CHECK_STRING(names_in("m"), "d empty link");
+	CHECK_STRING(names_in("m/d"), "");
+}
+
+TEST(renaming)
+{
+	make_layers();
+	MUST(mount_overlay(LAYERS));
+	CHECK_EQ(rename("m/f", "m/g"), 0);
+	CHECK(is_whiteout("u/f"));
+	CHECK_STRING(text_of("u/g"), "lower");
+	CHECK_ERRNO(rename("m/d", "m/e"), EXDEV);
+	CHECK_ERRNO(rename("m/empty", "m/e"), EXDEV);
+	CHECK_EQ(rename("m/g", "m/d/x"), 0);
+	CHECK_STRING(text_of("m/d/x"), "lower");
+	CHECK(!exists("u/g"));
+	CHECK_EQ(mkdir("m/new", 0755), 0);
+	make_text("m/new/inside", "inside");
+	CHECK_EQ(rename("m/new", "m/newer"), 0);
+	CHECK_STRING(text_of("m/newer/inside"), "inside");
+	CHECK_EQ(rename("m/newer", "m/empty"), 0);
+	CHECK_STRING(names_in("m/empty"), "inside");
+	CHECK(is_opaque("u/empty"));
+	CHECK_EQ(rename("m/link", "m/link2"), 0);
+	CHECK(is_whiteout("u/link"));
+	CHECK_EQ(renameat2(AT_FDCWD, "m/link2", AT_FDCWD, "m/d/x", RENAME_EXCHANGE), 0);
+	CHECK_STRING(text_of("m/link2"), "lower");
+	CHECK_ERRNO(renameat2(AT_FDCWD, "m/link2", AT_FDCWD, "m/d/x", RENAME_NOREPLACE), EEXIST);
+	CHECK_ERRNO(rename("m/link2", "outside"), EXDEV);
+	CHECK_STRING(names_in("l"), "d empty f link");
+}
+
+TEST(links_and_special_files)
+{
+	struct stat status;
+
+	make_layers();
+	MUST(mount_overlay(LAYERS));
+	CHECK_EQ(link("m/f", "m/hard"), 0);
+	MUST(stat("m/f", &status));
+	CHECK_EQ(status.st_nlink, 2);
+	append("m/hard", "!");
+	CHECK_STRING(text_of("m/f"), "lower!");
+	CHECK_EQ(unlink("m/f"), 0);
+	CHECK_STRING(text_of("m/hard"), "lower!");
+	MUST(stat("m/hard", &status));
+	CHECK_EQ(status.st_nlink, 1);
+	CHECK_EQ(symlink("hard", "m/sym"), 0);
+	CHECK_STRING(text_of("m/sym"), "lower!");
+	CHECK_EQ(mkfifo("m/fifo", 0600), 0);
+	MUST(stat("u/fifo", &status));
+	CHECK(S_ISFIFO(status.st_mode));
+	CHECK_EQ(mknod("m/null", S_IFCHR | 0666, makedev(1, 3)), 0);
+	MUST(close((int)MUST(open("m/null", O_WRONLY))));
+}
+
+TEST(mapped_files)
+{
+	char *shared;
+	int fd;
+
+	make_layers();
+	MUST(mount_overlay(LAYERS));
+	fd = (int)MUST(open("m/f", O_RDWR));
+	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	MUST(shared == MAP_FAILED ? -1 : 0);
+	CHECK(memcmp(shared, "lower", 5) == 0);
+	shared[0] = 'L';
+	CHECK_STRING(text_of("m/f"), "Lower");
+	CHECK_STRING(text_of("u/f"), "Lower");
+	CHECK_STRING(text_of("l/f"), "lower");
+}
+
+TEST(several_lower_layers)
+{
+	make_layers();
+	CHECK_EQ(mount_overlay("lowerdir=l:l2"), 0);
+	CHECK_STRING(text_of("m/f"), "lower");
+	CHECK_STRING(names_in("m/d"), "sub x y");
+	CHECK_ERRNO(mkdir("m/new", 0755), EROFS);
+	CHECK_ERRNO(open("m/f", O_WRONLY), EROFS);
+	CHECK_ERRNO(mount(NULL, "m", NULL, MS_REMOUNT, NULL), EROFS);
+	CHECK_EQ(umount("m"), 0);
+	CHECK_EQ(mount_overlay("lowerdir=l2:l,upperdir=u,workdir=w"), 0);
+	CHECK_STRING(text_of("m/f"), "lowest");
+	CHECK_EQ(unlink("m/f"), 0);
+	CHECK(!exists("m/f"));
+	CHECK_EQ(unlink("m/d/y"), 0);
+	CHECK_EQ(unlink("m/d/x"), 0);
+	CHECK_STRING(names_in("m/d"), "sub");
+	CHECK_EQ(umount("m"), 0);
+	MUST(mknod("l/y", S_IFCHR, makedev(0, 0)));
+	MUST(unlink("l/f"));
+	MUST(mknod("l/f", S_IFCHR, makedev(0, 0)));
+	CHECK_EQ(mount_overlay("lowerdir=l:l2"), 0);
+	CHECK_STRING(names_in("m"), "d empty link");
+	CHECK_EQ(umount("m"), 0);
+	MUST(setxattr("l/d", "trusted.overlay.opaque", "y", 1, 0));
+	CHECK_EQ(mount_overlay("lowerdir=l:l2"), 0);
+	CHECK_STRING(names_in("m/d"), "sub x");
+}
+
+TEST(what_is_refused)
+{
+	make_layers();
+	CHECK_ERRNO(mount_overlay(NULL), EINVAL);
+	CHECK_ERRNO(mount_overlay("lowerdir=l"), EINVAL);
+	CHECK_ERRNO(mount_overlay("upperdir=u,workdir=w"), EINVAL);
+	CHECK_ERRNO(mount_overlay("lowerdir=l,upperdir=u"), EINVAL);
+	CHECK_ERRNO(mount_overlay("lowerdir=nothing,upperdir=u,workdir=w"), ENOENT);
+	CHECK_ERRNO(mount_overlay("lowerdir=l,upperdir=nothing,workdir=w"), ENOENT);
+	CHECK_ERRNO(mount_overlay("lowerdir=l/f,upperdir=u,workdir=w"), EINVAL);
+	CHECK_ERRNO(mount_overlay("lowerdir=l,upperdir=u,workdir=u"), EINVAL);
+	MUST(mkdir("u/in", 0755));
+	CHECK_ERRNO(mount_overlay("lowerdir=l,upperdir=u,workdir=u/in"), EINVAL);
+	CHECK_ERRNO(mount_overlay("lowerdir=l,upperdir=l,workdir=w"), ELOOP);
+	CHECK_ERRNO(mount_overlay(LAYERS ",nonsense"), EINVAL);
+	CHECK_ERRNO(mount_overlay(LAYERS ",index=maybe"), EINVAL);
+	CHECK_EQ(mount_overlay(LAYERS ",redirect_dir=nofollow,userxattr"), 0);
+	CHECK_EQ(umount("m"), 0);
+}
+
+TEST(layers_stay_whatever_is_unmounted)
+{
+	make_layers();
+	MUST(mkdir("other", 0755));
+	MUST(mount("none", "other", "tmpfs", 0, NULL));
+	make_text("other/only", "other");
+	CHECK_EQ(mount_overlay("lowerdir=other:l"), 0);
+	CHECK_EQ(umount("other"), 0);
+	CHECK_STRING(text_of("m/only"), "other");
+	CHECK_EQ(umount("m"), 0);
+	MUST(mkdir("m2", 0755));
+	MUST(mkdir("m3", 0755));
+	CHECK_EQ(mount_overlay("lowerdir=l:l2"), 0);
+	CHECK_EQ(mount("ovl", "m2", "overlay", 0, "lowerdir=m:other"), 0);
+	CHECK_STRING(text_of("m2/d/y"), "y");
+	CHECK_ERRNO(mount("ovl", "m3", "overlay", 0, "lowerdir=m2:other"), EINVAL);
+}
