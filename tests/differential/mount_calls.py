@@ -126,6 +126,9 @@ def remount(make: Maker) -> None:
     )
     if make.odds(75):
         flags |= MS_BIND
+    else:
+        # A file system with a removed directory that somebody is in can't become read-only on Linux.
+        flags &= ~MS_RDONLY
     make.call("mount", 0, At(0), 0, flags, 0, data=place(make))
 
 

@@ -22,6 +22,7 @@ from procession.fs.mounts.mount import (
     MS_RELATIME,
     MS_STRICTATIME,
     TIME_FLAGS,
+    top_of,
 )
 from procession.fs.mounts.peers import PROPAGATION_FLAGS
 from procession.fs.mounts.reconfigure import check_remount, remount_bind, set_flags, set_propagation
@@ -193,7 +194,8 @@ def umount2(task: Task, target: Path, flags: Flags[UmountFlag]) -> int:
     if flags & ~_UMOUNT_FLAGS:
         raise EINVAL
     place = lookup(task.fs, task.credentials, target, follow=not flags & _UMOUNT_NOFOLLOW)
-    unmount(own_namespace(task), place, flags, task.fs.root)
+    # Linux: fs/namei.c, handle_lookup_down.
+    unmount(own_namespace(task), top_of(place), flags, task.fs.root)
     return 0
 
 
