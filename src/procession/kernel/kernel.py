@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from procession.kernel.observer import Observer
     from procession.kernel.task import Task, ThreadGroup
     from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.page_cache import PageCache
 
 
 MAXIMUM_TASKS = 63_000
@@ -82,6 +83,7 @@ class Kernel:
         "timers",
         "total_forks",
         "unknown_calls",
+        "vdso",
         "vfs",
     )
 
@@ -134,6 +136,8 @@ class Kernel:
         self.oom_victim: ThreadGroup | None = None
         # How often each was called; all numbers from the end of the table on count as one.
         self.unknown_calls: dict[int, int] = {}
+        # The page of the vDSO, made for the first program.
+        self.vdso: PageCache | None = None
 
     def choose(self, kind: str, count: int) -> int:
         """Decide what Linux leaves open: an index below `count`."""

@@ -21,6 +21,7 @@ def auxiliary_vector(
     headers: int,
     header_count: int,
     base: int,
+    vdso: int,
     entry: int,
     credentials: Credentials,
     is_secure: bool,
@@ -32,13 +33,14 @@ def auxiliary_vector(
 ) -> bytes:
     """The vector as bytes, AT_NULL last; getauxval(3) explains the entries.
 
-    `headers`, `base`, `entry`, `random`, `name` and `platform` are addresses; `flags` is AT_FLAGS,
+    `headers`, `base`, `vdso`, `entry`, `random`, `name` and `platform` are addresses; `flags` is AT_FLAGS,
     `program_fd` the descriptor of a program that an interpreter of binfmt_misc runs, if it is to have one.
     Linux: fs/binfmt_elf.c, create_elf_tables.
     """
     namespace = credentials.user_namespace
     uid, gid = namespace.from_kuid_munged, namespace.from_kgid_munged
     entries = (
+        *(AuxvType.AT_SYSINFO_EHDR, vdso),
         *(AuxvType.AT_MINSIGSTKSZ, MINIMUM_SIGNAL_STACK, AuxvType.AT_HWCAP, HWCAP),
         *(AuxvType.AT_PAGESZ, PAGE_SIZE, AuxvType.AT_CLKTCK, CLOCK_TICKS, AuxvType.AT_PHDR, headers),
         *(AuxvType.AT_PHENT, PROGRAM_HEADER_SIZE, AuxvType.AT_PHNUM, header_count, AuxvType.AT_BASE, base),

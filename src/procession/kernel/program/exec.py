@@ -34,6 +34,7 @@ from procession.kernel.program.elf import (
     load_image,
     read_interpreter,
 )
+from procession.kernel.program.vdso import map_vdso
 from procession.kernel.rlimit import RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.file_capability import capabilities_of
@@ -461,11 +462,12 @@ def _build(kernel: Kernel, task: Task, prepared: PreparedExec, gained: ExecCrede
     if entry >= STACK_TOP:
         raise EINVAL("an entry point past user space")
     _note_layout(mm, program, image)
+    vdso = map_vdso(kernel, mm)
     program_fd: int | None = None
     if parameters.opened_program is not None:
         program_fd = task.files.lowest_free_after_exec(task.group.limits.soft[RLIMIT_NOFILE])
     stack_pointer = _fill_stack(
-        kernel, mm, parameters, program, image, base, prepared.strings_start, gained, program_fd
+        kernel, mm, parameters, program, image, base, vdso, prepared.strings_start, gained, program_fd
     )
     registers = Registers()
     set_register(registers.general, RSP, stack_pointer)
@@ -514,6 +516,7 @@ def _fill_stack(
     program: ElfProgram,
     image: LoadedImage,
     base: int,
+    vdso: int,
     strings_start: int,
     gained: ExecCredentials,
     program_fd: int | None,
@@ -543,6 +546,7 @@ def _fill_stack(
         headers=image.headers_address,
         header_count=len(program.segments),
         base=base,
+        vdso=vdso,
         entry=image.entry,
         credentials=gained.credentials,
         is_secure=gained.is_secure,

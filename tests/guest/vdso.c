@@ -1,0 +1,158 @@
+/* The vDSO: vdso(7), getauxval(3). Its functions are found as a program without a dynamic loader finds them. */
+#include "check.h"
+
+#include <elf.h>
+#include <sys/auxv.h>
+
+#define NS_PER_S 1000000000LL
+
+struct image {
+	const char *base;
+	const Elf64_Sym *symbols;
+	const char *strings;
+	const Elf64_Half *versions;
+	const Elf64_Verdef *definitions;
+	size_t symbol_count;
+};
+
+/* How many symbols a table of DT_GNU_HASH speaks of. */
+static size_t count_of_gnu_hash(const uint32_t *table)
+{
+	const uint32_t *buckets = table + 4 + table[2] * 2, *chains = buckets + table[0];
+	uint32_t last = 0;
+
+	for (uint32_t at = 0; at < table[0]; at++)
+		if (buckets[at] > last)
+			last = buckets[at];
+	while (!(chains[last - table[1]] & 1))
+		last++;
+	return last + 1;
+}
+
+static struct image read_image(void)
+{
+	struct image found = {.base = (const char *)getauxval(AT_SYSINFO_EHDR)};
+	const Elf64_Ehdr *header = (const void *)found.base;
+	const Elf64_Phdr *segments;
+	const Elf64_Dyn *entry = NULL;
+
+	if (header == NULL)
+		return found;
+	segments = (const void *)(found.base + header->e_phoff);
+	for (int at = 0; at < header->e_phnum; at++)
+		if (segments[at].p_type == PT_DYNAMIC)
+			entry = (const void *)(found.base + segments[at].p_offset);
+	for (; entry->d_tag != DT_NULL; entry++) {
+		const void *place = found.base + entry->d_un.d_ptr;
+
+		if (entry->d_tag == DT_SYMTAB)
+			found.symbols = place;
+		else if (entry->d_tag == DT_STRTAB)
+			found.strings = place;
+		else if (entry->d_tag == DT_VERSYM)
+			found.versions = place;
+		else if (entry->d_tag == DT_VERDEF)
+			found.definitions = place;
+		else if (entry->d_tag == DT_GNU_HASH)
+			found.symbol_count = count_of_gnu_hash(place);
+		else if (entry->d_tag == DT_HASH && found.symbol_count == 0)
+			found.symbol_count = ((const uint32_t *)place)[1];
+	}
+	return found;
+}
+
+static const char *version_of(const struct image *image, size_t symbol)
+{
+	const Elf64_Verdef *definition = image->definitions;
+
+	while (definition->vd_ndx != (image->versions[symbol] & 0x7fff))
+		definition = (const void *)((const char *)definition + definition->vd_next);
+	return image->strings + ((const Elf64_Verdaux *)((const char *)definition + definition->vd_aux))->vda_name;
+}
+
+/* The function of that name, if its version is LINUX_2.6. */
+static void *find(const struct image *image, const char *name)
+{
+	for (size_t at = 1; at < image->symbol_count; at++) {
+		const Elf64_Sym *symbol = &image->symbols[at];
+
+		if (strcmp(image->strings + symbol->st_name, name) == 0 && symbol->st_shndx != SHN_UNDEF &&
+		    strcmp(version_of(image, at), "LINUX_2.6") == 0)
+			return (void *)(image->base + symbol->st_value);
+	}
+	return NULL;
+}
+
+static int64_t in_ns(struct timespec time)
+{
+	return time.tv_sec * NS_PER_S + time.tv_nsec;
+}
+
+TEST(the_image_is_a_shared_object)
+{
+	struct image image = read_image();
+	const Elf64_Ehdr *header = (const void *)image.base;
+
+	CHECK(header != NULL);
+	CHECK(memcmp(header->e_ident, ELFMAG, SELFMAG) == 0);
+	CHECK_EQ(header->e_type, ET_DYN);
+	CHECK_EQ(header->e_machine, EM_X86_64);
+	CHECK(image.symbols && image.strings && image.versions && image.definitions);
+}
+
+TEST(the_functions_tell_the_time)
+{
+	struct image image = read_image();
+	int (*get_time)(clockid_t, struct timespec *) = find(&image, "__vdso_clock_gettime");
+	int (*get_resolution)(clockid_t, struct timespec *) = find(&image, "__vdso_clock_getres");
+	int (*get_day)(struct timeval *, void *) = find(&image, "__vdso_gettimeofday");
+	time_t (*get_seconds)(time_t *) = find(&image, "__vdso_time");
+	long (*get_cpu)(unsigned *, unsigned *, void *) = find(&image, "__vdso_getcpu");
+	struct timespec before, between, after;
+	struct timeval day;
+	unsigned cpu = 9999, node = 9999;
+	time_t seconds = 0, same;
+
+	CHECK(get_time && get_resolution && get_day && get_seconds && get_cpu);
+	CHECK(find(&image, "clock_gettime") == (void *)get_time);
+	CHECK(find(&image, "__vdso_nonesuch") == NULL);
+	MUST(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &before));
+	CHECK_EQ(get_time(CLOCK_MONOTONIC, &between), 0);
+	MUST(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &after));
+	CHECK(in_ns(before) <= in_ns(between) && in_ns(between) <= in_ns(after));
+	CHECK_EQ(get_time(12345, &between), -EINVAL);
+	CHECK_EQ(get_resolution(CLOCK_MONOTONIC, &between), 0);
+	CHECK_EQ(between.tv_nsec, 1);
+	CHECK_EQ(get_day(&day, NULL), 0);
+	same = get_seconds(&seconds);
+	CHECK(same == seconds && seconds - day.tv_sec <= 5);
+	CHECK_EQ(get_cpu(&cpu, &node, NULL), 0);
+	CHECK(cpu < 4096 && node == 0);
+}
+
+/* It is an area with a name of its own, which a child has too. */
+TEST(the_area_has_a_name)
+{
+	struct image image = read_image();
+	const char *base = image.base;
+	char line[512], expected[64];
+	FILE *maps = fopen("/proc/self/maps", "r");
+	int found = 0;
+	pid_t child;
+
+	snprintf(expected, sizeof(expected), "%lx-", (unsigned long)base);
+	while (fgets(line, sizeof(line), maps))
+		if (strncmp(line, expected, strlen(expected)) == 0 && strstr(line, " r-xp 00000000 00:00 0 ") &&
+		    strstr(line, " [vdso]\n"))
+			found++;
+	fclose(maps);
+	CHECK_EQ(found, 1);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		int (*get_time)(clockid_t, struct timespec *) = find(&image, "__vdso_clock_gettime");
+		struct timespec now;
+
+		_exit(get_time(CLOCK_REALTIME, &now));
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
