@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.fs.namespace import (
     CLONE_NEWCGROUP,
@@ -17,6 +17,10 @@ from procession.fs.namespace import (
     Namespace,
     NamespaceTable,
 )
+from procession.hardware.kernel_memory import NAMESPACE
+
+if TYPE_CHECKING:
+    from procession.hardware.kernel_memory import KernelMemory
 
 KINDS = (
     CLONE_NEWUSER,
@@ -98,16 +102,18 @@ class UserNamespace(Namespace):
     `uid_map`, `gid_map` and `projid_map` are empty until somebody writes them, once. `allows_setgroups` says
     whether setgroups(2) may be called, `capable_parent` whether its maker had CAP_SETFCAP around it.
     `maximum` says for each kind of namespace how many a user may have in it (max_*_namespaces), `counts` how
-    many each user has.
+    many each user has. `charged_bytes` is what it takes of `memory`, which bounds maps as well.
     """
 
     __slots__ = (
         "allows_setgroups",
         "capable_parent",
+        "charged_bytes",
         "counts",
         "gid_map",
         "level",
         "maximum",
+        "memory",
         "owner_gid",
         "owner_uid",
         "parent",
@@ -134,6 +140,19 @@ class UserNamespace(Namespace):
         self.projid_map = IdMap(whole)
         self.allows_setgroups: bool = parent is None or parent.allows_setgroups
         self.capable_parent = False
+        self.memory: KernelMemory | None = None
+        self.charged_bytes = 0
+
+    def charge_memory(self, memory: KernelMemory, size: int) -> None:
+        """This takes `size` bytes more of the machine's memory, until its end. Raises OutOfFrames."""
+        memory.charge(NAMESPACE, size)
+        self.memory = memory
+        self.charged_bytes += size
+
+    def end(self) -> None:
+        if self.memory is not None:
+            self.memory.uncharge(NAMESPACE, self.charged_bytes)
+            self.charged_bytes = 0
 
     # A "kuid" or "kgid" is the machine's own id, as all of the kernel keeps it.
 

@@ -28,6 +28,8 @@ LOCK = 16
 MOUNT = 17
 IPC = 18
 TERMINAL = 19
+SECCOMP = 20
+NAMESPACE = 21
 KIND_NAMES = (
     "task",
     "address space",
@@ -49,6 +51,8 @@ KIND_NAMES = (
     "mount",
     "ipc",
     "terminal",
+    "seccomp",
+    "namespace",
 )
 """Names of the kinds, by their numbers."""
 
@@ -86,6 +90,15 @@ EVENT_BYTES = 256
 """An event of inotify, without its name."""
 LOCK_BYTES = 768
 MOUNT_BYTES = 4_096
+SECCOMP_BYTES = 2_048
+"""A filter of system calls without its instructions."""
+INSTRUCTION_BYTES = 160
+"""One instruction: a tuple of four ints."""
+DECISION_BYTES = 384
+"""What is kept of a filter's answer to one call; as much again for each program that must go on."""
+USER_NAMESPACE_BYTES = 4_096
+EXTENT_BYTES = 160
+"""One line of a map of ids."""
 TERMINAL_BYTES = 32_768
 """A pair of terminals with what is typed and not read: 4,096 bytes each way, kept as characters."""
 

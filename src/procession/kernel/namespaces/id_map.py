@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EPERM
 from procession.fs.user_namespace import NO_ID, Extent, IdMap, UserNamespace
+from procession.hardware.kernel_memory import EXTENT_BYTES
 from procession.kernel.security.capability import CAP_SETFCAP, CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def write_map(
         if kid == NO_ID:
             raise EPERM(f"the user namespace around has no ids {lower} to {lower + count - 1}")
         found.append((first, kid, count))
+    if namespace.memory is not None:
+        namespace.charge_memory(namespace.memory, len(found) * EXTENT_BYTES)
     target.extents = tuple(sorted(found) if len(found) > _FEW_EXTENTS else found)
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOSPC, EPERM
 from procession.fs.user_namespace import MAXIMUM_LEVEL, NO_ID, UserNamespace
+from procession.hardware.kernel_memory import USER_NAMESPACE_BYTES
+from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.security.capability import CAP_FULL_SET, CAP_SETFCAP, CAP_SYS_ADMIN
 from procession.kernel.security.credentials import Credentials, commit_credentials
 
@@ -25,7 +27,7 @@ def new_user_namespace(task: Task) -> Credentials:
     """Those that `task` would have in a new user namespace of its own: with every capability over it.
 
     The namespace is held by the caller, who gives it back with `put` when a task has the credentials, or
-    nobody will. Raises ENOSPC, EPERM. Linux: kernel/user_namespace.c, create_user_ns.
+    nobody will. Raises ENOSPC, EPERM, OutOfFrames. Linux: kernel/user_namespace.c, create_user_ns.
     """
     old = task.credentials
     parent = old.user_namespace
@@ -36,11 +38,12 @@ def new_user_namespace(task: Task) -> Credentials:
     namespace = UserNamespace(task.kernel.vfs.namespaces, parent, old.euid, old.egid)
     namespace.charge_to(old.euid)
     try:
+        namespace.charge_memory(task.kernel.memory.account, USER_NAMESPACE_BYTES)
         if is_chrooted:
             raise EPERM("the root directory isn't the mount namespace's")
         if NO_ID in (parent.from_kuid(old.euid), parent.from_kgid(old.egid)):
             raise EPERM("the effective ids have no place in the user namespace")
-    except EPERM:
+    except (EPERM, OutOfFrames):
         namespace.put()
         raise
     namespace.capable_parent = old.has_own_capability(CAP_SETFCAP)

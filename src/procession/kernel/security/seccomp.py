@@ -15,6 +15,12 @@ from procession.abi.seccomp import (
     SeccompMode,
 )
 from procession.fs.wait_queue import WaitQueue
+from procession.hardware.kernel_memory import (
+    DECISION_BYTES,
+    INSTRUCTION_BYTES,
+    SECCOMP,
+    SECCOMP_BYTES,
+)
 from procession.hardware.registers import ARGUMENT_REGISTERS, RIP
 from procession.kernel.security.capability import CAP_SYS_ADMIN
 from procession.kernel.task import CALL_SECCOMP
@@ -37,6 +43,7 @@ from procession.net.bpf import (
 
 if TYPE_CHECKING:
     from procession.hardware.engine import GeneralRegisters
+    from procession.hardware.kernel_memory import KernelMemory
     from procession.kernel.kernel import Kernel
     from procession.kernel.security.seccomp_listener import Notifications
     from procession.kernel.task import Task
@@ -134,10 +141,13 @@ class SeccompFilter:
     the filters right after it; `queue` is woken when it has none any more, and for its listener. `length`
     is that of all programs from here on as Linux counts it. `decisions` keeps what was found out for a call's
     number: all that a program does before it looks at an argument is the same each time. `uses_address` says
-    whether any program from here on looks at where the call was made.
+    whether any program from here on looks at where the call was made. `charged_bytes` is what it takes of
+    the memory of `account`.
     """
 
     __slots__ = (
+        "account",
+        "charged_bytes",
         "decisions",
         "depth",
         "is_logged",
@@ -151,7 +161,10 @@ class SeccompFilter:
         "waits_killable",
     )
 
-    def __init__(self, program: Program, length: int, flags: int) -> None:
+    def __init__(self, account: KernelMemory, program: Program, length: int, flags: int) -> None:
+        self.account = account
+        self.charged_bytes = SECCOMP_BYTES + len(program) * INSTRUCTION_BYTES
+        account.charge(SECCOMP, self.charged_bytes)
         self.program = program
         self.length = length
         self.is_logged = bool(flags & LOG)
@@ -166,6 +179,11 @@ class SeccompFilter:
         )
         self.decisions: dict[int, Decision] = {}
 
+    def discard(self) -> None:
+        """Nobody has it any more. Linux: kernel/seccomp.c, seccomp_filter_free."""
+        self.account.uncharge(SECCOMP, self.charged_bytes)
+        self.charged_bytes = 0
+
     def is_ancestor_of(self, other: SeccompFilter | None) -> bool:
         """Whether `other` is this filter or came after it. Linux: kernel/seccomp.c, is_ancestor."""
         while other is not None and other.depth >= self.depth:
@@ -179,7 +197,14 @@ class SeccompFilter:
         decision = self.decisions.get(number)
         if decision is None:
             decision = self._look(number)
-            if number < _CACHED_NUMBERS and len(decision.rest) <= _CACHED_REST:
+            size = (1 + len(decision.rest)) * DECISION_BYTES
+            if (
+                number < _CACHED_NUMBERS
+                and len(decision.rest) <= _CACHED_REST
+                and self.account.can_charge(size)
+            ):
+                self.account.charge(SECCOMP, size)
+                self.charged_bytes += size
                 self.decisions[number] = decision
         return decision
 
@@ -233,7 +258,9 @@ def data_of(number: int, general: GeneralRegisters) -> SeccompData:
 
 
 def prepare_filter(task: Task, address: int, flags: int) -> SeccompFilter:
-    """The filter whose struct sock_fprog is at `address`. Raises EFAULT, EINVAL, EACCES.
+    """The filter whose struct sock_fprog is at `address`. Raises EFAULT, EINVAL, EACCES, OutOfFrames.
+
+    Who then doesn't attach it calls `discard`.
 
     Linux: kernel/seccomp.c, seccomp_prepare_user_filter, seccomp_prepare_filter.
     """
@@ -247,7 +274,8 @@ def prepare_filter(task: Task, address: int, flags: int) -> SeccompFilter:
     assert header.len <= BPF_MAXINSNS
     instructions = SockFilter.unpack_array(task.mm.read(header.filter, header.len * SockFilter.SIZE))
     check_program(instructions)
-    return SeccompFilter(tuple(map(_translate, instructions)), converted_length(instructions), flags)
+    program = tuple(map(_translate, instructions))
+    return SeccompFilter(task.kernel.memory.account, program, converted_length(instructions), flags)
 
 
 def _translate(instruction: SockFilter) -> tuple[int, int, int, int]:
@@ -364,4 +392,5 @@ def drop_filter(task: Task) -> None:
         if each.users:
             return
         each.queue.wake_all()
+        each.discard()
         each = each.previous

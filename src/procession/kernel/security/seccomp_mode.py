@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, Errno
 from procession.abi.seccomp import SeccompFilterFlag
+from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.seccomp import (
     MODE_FILTER,
@@ -54,19 +55,20 @@ def set_filter_mode(task: Task, address: int, flags: int) -> int:
         raise EINVAL("nobody would receive anything")
     kernel = task.kernel
     new = prepare_filter(task, address, flags)
-    listener: ListenerFile | None = None
-    limit = task.group.limits.soft[RLIMIT_NOFILE]
-    if flags & NEW_LISTENER:
-        task.files.lowest_free(0, limit)
-        listener = ListenerFile(kernel, new, task)
+    listener_fd: int | None = None
     try:
+        if flags & NEW_LISTENER:
+            limit = task.group.limits.soft[RLIMIT_NOFILE]
+            task.files.lowest_free(0, limit)
+            listener_fd = task.files.install(ListenerFile(kernel, new, task), close_on_exec=True, limit=limit)
         check_mode(task, MODE_FILTER)
         check_listener(task, new)
         result = attach_filter(kernel, task, new, flags)
-    except Errno:
-        if listener is not None:
-            listener.release_if_unheld()
+    except (Errno, OutOfFrames):
+        if listener_fd is not None:
+            task.files.close(listener_fd)
+        new.discard()
         raise
-    if listener is None:
-        return result
-    return task.files.install(listener, close_on_exec=True, limit=limit)
+    if task.seccomp_filter is not new:
+        new.discard()
+    return result if listener_fd is None else listener_fd
