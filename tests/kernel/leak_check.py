@@ -32,6 +32,8 @@ class LeakCheck:
             "address spaces": len(kernel.memory.address_spaces),
             "open files": kernel.vfs.accounts.file_count,
             "locks": kernel.vfs.accounts.lock_count,
+            "namespaces": list(kernel.vfs.namespaces.live),
+            "user namespaces counted": dict(kernel.vfs.init_user_namespace.counts),
             "timers": kernel.timers.armed_count,
             "processes of root": user.process_count,
             "signals queued for root": user.pending_signals,

@@ -24,6 +24,7 @@ PROGRAMS = {
     "failing execs": "/nothing; /etc/passwd; (ulimit -v 1000; /bin/true); exec /bin/true",
     "here-documents": "for i in 1 2 3; do cat <<< $i | cat; done; cat <(echo one) <(echo two)",
     "a trap": "trap 'echo term' TERM; kill -TERM $$; trap '' CHLD; /bin/true & wait",
+    "user namespaces": "unshare -Ur unshare -Ur true; for i in 1 2 3; do unshare -U sleep 1 & done; wait %1",
     "no more memory": "x=a; while :; do x=$x$x; done",
 }
 

@@ -362,8 +362,11 @@ def commit_credentials(task: Task, new: Credentials) -> None:
     """
     old = task.credentials
     if new.user_namespace is not old.user_namespace:
-        new.user_namespace.acquire()
-        old.user_namespace.put()
+        # The machine's first is there in any case: tasks don't hold it.
+        if new.user_namespace.level:
+            new.user_namespace.acquire()
+        if old.user_namespace.level:
+            old.user_namespace.put()
     if (
         new.euid != old.euid
         or new.egid != old.egid
