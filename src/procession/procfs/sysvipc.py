@@ -9,7 +9,16 @@ from procession.kernel.ipc import seen_namespace
 from procession.kernel.pid import number_of
 
 if TYPE_CHECKING:
+    from procession.kernel.ipc.object import IpcObject
     from procession.kernel.kernel import Kernel
+
+
+def _owners(kernel: Kernel, shown: IpcObject) -> tuple[int, int, int, int]:
+    """The owner's and the creator's user and group, as the reader knows them."""
+    current = kernel.current
+    reader = kernel.vfs.init_user_namespace if current is None else current.credentials.user_namespace
+    uid, gid = reader.from_kuid_munged, reader.from_kgid_munged
+    return uid(shown.uid), gid(shown.gid), uid(shown.cuid), gid(shown.cgid)
 
 
 def show_segments(kernel: Kernel) -> bytes:
@@ -23,7 +32,7 @@ def show_segments(kernel: Kernel) -> bytes:
         % (
             *(segment.key, segment.id, segment.mode, segment.size),
             *(number_of(pid, kernel.seen_pid_namespace) for pid in (segment.creator_pid, segment.last_pid)),
-            *(segment.attach_count, segment.uid, segment.gid, segment.cuid, segment.cgid),
+            *(segment.attach_count, *_owners(kernel, segment)),
             *(segment.atime_s, segment.dtime_s, segment.ctime_s),
             *(segment.resident_pages << PAGE_SHIFT, 0),
         )
@@ -38,7 +47,8 @@ def show_semaphores(kernel: Kernel) -> bytes:
         b"%10d %10d  %4o %10d %5d %5d %5d %5d %10d %10d\n"
         % (
             *(each.key, each.id, each.mode, len(each.values)),
-            *(each.uid, each.gid, each.cuid, each.cgid, each.otime_s, each.ctime_s),
+            *_owners(kernel, each),
+            *(each.otime_s, each.ctime_s),
         )
         for each in seen_namespace(kernel).semaphores.ordered()
     )
@@ -55,7 +65,7 @@ def show_queues(kernel: Kernel) -> bytes:
         % (
             *(queue.key, queue.id, queue.mode, queue.byte_count, len(queue.messages)),
             *(number_of(pid, kernel.seen_pid_namespace) for pid in (queue.last_sender, queue.last_receiver)),
-            *(queue.uid, queue.gid, queue.cuid, queue.cgid),
+            *_owners(kernel, queue),
             *(queue.stime_s, queue.rtime_s, queue.ctime_s),
         )
         for queue in seen_namespace(kernel).messages.ordered()

@@ -209,7 +209,8 @@ def _get_owner_uids(task: Task, fd: int, file: File, command: int, argument: int
     owner = file.owner
     credentials = owner.credentials if isinstance(owner, FileOwner) else None
     ids = (0, 0) if credentials is None else (credentials.uid, credentials.euid)
-    task.mm.write(argument, pack_array("I", ids))
+    shown = task.credentials.user_namespace.from_kuid
+    task.mm.write(argument, pack_array("I", tuple(map(shown, ids))))
     return 0
 
 
