@@ -1,7 +1,7 @@
 """The host's files, seen from one directory down and never changed.
 
 This is the one place of the file systems that calls the host. What a machine keeps of it is a `HostTree`,
-which holds no more than a path; the descriptors are kept in a cache of this module.
+of which no more than a path is of the machine's state.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from typing import ClassVar, NamedTuple
 
 from procession.abi.errno import EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, Errno
 
@@ -57,36 +56,29 @@ class HostDescriptor:
 
 
 class HostFileCache:
-    """The descriptors used last, by tree and path: what has been replaced on the host is another tree's."""
+    """The descriptors of a tree's files or directories that were used last, by path."""
 
     __slots__ = ("descriptors", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.descriptors: dict[tuple[HostTree, bytes], HostDescriptor] = {}
+        self.descriptors: dict[bytes, HostDescriptor] = {}
 
-    def get(self, tree: HostTree, path: bytes) -> HostDescriptor | None:
-        """The descriptor of `path` in `tree`, if it's open."""
-        found = self.descriptors.pop((tree, path), None)
+    def get(self, path: bytes) -> HostDescriptor | None:
+        """The descriptor of `path`, if it's open."""
+        found = self.descriptors.pop(path, None)
         if found is not None:
-            self.descriptors[tree, path] = found
+            self.descriptors[path] = found
         return found
 
-    def put(self, tree: HostTree, path: bytes, descriptor: HostDescriptor) -> HostDescriptor:
+    def put(self, path: bytes, descriptor: HostDescriptor) -> HostDescriptor:
         """Keep `descriptor`; the one that wasn't used for longest goes."""
-        self.descriptors[tree, path] = descriptor
+        self.descriptors[path] = descriptor
         if len(self.descriptors) > self.limit:
             del self.descriptors[next(iter(self.descriptors))]
         return descriptor
 
 
-# The root of each tree, for as long as there is the tree: its name may lead elsewhere by now.
-_roots: WeakKeyDictionary[HostTree, HostDescriptor] = WeakKeyDictionary()
-_directories = HostFileCache(OPEN_DIRECTORIES_LIMIT)
-_files = HostFileCache(OPEN_FILES_LIMIT)
-_identities: WeakKeyDictionary[HostTree, dict[tuple[int, int], bytes]] = WeakKeyDictionary()
-# Which files were read, by device and inode number.
-_opened: WeakKeyDictionary[HostTree, dict[bytes, tuple[int, int]]] = WeakKeyDictionary()
 _pseudo_devices: frozenset[int] | None = None
 
 
@@ -121,38 +113,48 @@ class HostTree:
     Paths are relative to the root, without a slash at either end; the root itself is b"". They consist of
     names that this tree gave out: no component is "..", and none is followed when it's a symbolic link, as
     every one is opened by itself relative to the one before.
+
+    Only `root`, its name, is of the machine's state. `root_descriptor` is that directory, opened at the first
+    use and held, as the name may lead elsewhere later. `opened` are the files that were read, by device and
+    inode number, and `identities` the first name that was met for each.
     """
 
-    __slots__ = ("__weakref__", "root")
+    __slots__ = ("directories", "files", "identities", "opened", "root", "root_descriptor")
+
+    OUTSIDE_STATE: ClassVar = ("directories", "files", "identities", "opened", "root_descriptor")
 
     def __init__(self, root: str | bytes | os.PathLike[str]) -> None:
         self.root = os.path.realpath(os.fsencode(root))
+        self.root_descriptor: HostDescriptor | None = None
+        self.directories = HostFileCache(OPEN_DIRECTORIES_LIMIT)
+        self.files = HostFileCache(OPEN_FILES_LIMIT)
+        self.opened: dict[bytes, tuple[int, int]] = {}
+        self.identities: dict[tuple[int, int], bytes] = {}
 
     def _directory(self, path: bytes) -> HostDescriptor:
         """The directory at `path`, opened component by component."""
-        found = _directories.get(self, path)
+        found = self.directories.get(path)
         if found is not None:
             return found
         missing: list[bytes] = []
         while found is None and path:
             path, _, name = path.rpartition(b"/")
             missing.append(name)
-            found = _directories.get(self, path)
+            found = self.directories.get(path)
         if found is None:
             found = self._root()
         for name in reversed(missing):
             path = path + b"/" + name if path else name
             number = os.open(name, _PLACE_FLAGS, dir_fd=found.number)
-            found = _directories.put(self, path, HostDescriptor(number))
+            found = self.directories.put(path, HostDescriptor(number))
         return found
 
     def _root(self) -> HostDescriptor:
         """The directory that the tree was given, opened at the first use: the machine's start."""
-        found = _roots.get(self)
-        if found is None:
+        if self.root_descriptor is None:
             number = os.open(self.root, _PLACE_FLAGS & ~os.O_NOFOLLOW)
-            found = _roots[self] = HostDescriptor(number)
-        return found
+            self.root_descriptor = HostDescriptor(number)
+        return self.root_descriptor
 
     def status(self, path: bytes) -> HostStatus:
         """The metadata of what is at `path`, which isn't followed. Raises ENOENT, EACCES, EIO."""
@@ -194,12 +196,10 @@ class HostTree:
 
     def forget(self) -> None:
         """The tree was changed by whoever holds this: open its files anew, whichever they are now."""
-        for cache in (_directories, _files):
-            for tree, path in list(cache.descriptors):
-                if tree is self:
-                    del cache.descriptors[tree, path]
-        _opened.pop(self, None)
-        _identities.pop(self, None)
+        self.directories.descriptors.clear()
+        self.files.descriptors.clear()
+        self.opened.clear()
+        self.identities.clear()
 
     def names(self, path: bytes) -> list[bytes]:
         """The names in the directory at `path`, sorted. Raises ENOENT, EACCES, EIO."""
@@ -218,7 +218,7 @@ class HostTree:
 
     def open(self, path: bytes) -> HostDescriptor:
         """The regular file at `path`, for reading. Raises ENOENT, EACCES, EIO."""
-        found = _files.get(self, path)
+        found = self.files.get(path)
         if found is not None:
             return found
         directory, _, name = path.rpartition(b"/")
@@ -229,10 +229,10 @@ class HostTree:
             if not stat.S_ISREG(status.st_mode):
                 raise EIO("no longer a regular file on the host")
             identity = status.st_dev, status.st_ino
-            if _opened.setdefault(self, {}).setdefault(path, identity) != identity:
+            if self.opened.setdefault(path, identity) != identity:
                 # Pages of the one and pages of the other would make a file that never was.
                 raise EIO("another file has its place on the host")
-            return _files.put(self, path, descriptor)
+            return self.files.put(path, descriptor)
 
     def read(self, path: bytes, offset: int, length: int) -> bytes:
         """Up to `length` bytes of the regular file at `path`. Raises EIO when it's gone from the host."""
@@ -259,7 +259,7 @@ class HostTree:
 
     def linked_path(self, path: bytes, others: Mapping[bytes, object]) -> bytes | None:
         """Which of `others`, files seen before, is the same file as `path` by another name, if any is."""
-        identities = _identities.setdefault(self, {})
+        identities = self.identities
         if len(identities) < len(others):
             for other in others:
                 self._identify(other, identities)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.kernel.dump.core_pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
@@ -86,6 +86,9 @@ class Kernel:
         "vdso",
         "vfs",
     )
+
+    # What the running task's calls need besides is said by that task; the decider is hashed by itself.
+    OUTSIDE_STATE: ClassVar = ("call_work", "cpu", "decider", "observer")
 
     def __init__(
         self,

@@ -13,8 +13,6 @@ from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalM
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
-_OUTSIDE = frozenset({"call_work", "cpu", "observer", "meter", "decider"})
-"""Attributes that lead out of the machine's state; the decider is added by itself."""
 _SCALARS = (str, bytes, float, type(None))
 
 
@@ -119,17 +117,20 @@ _FIELDS: dict[type, tuple[str, ...]] = {}
 
 
 def _fields_of(kind: type) -> tuple[str, ...]:
-    """The attributes of a slotted class, its bases' included, those that lead outside left out."""
+    """The attributes of a slotted class, its bases' included.
+
+    Those that lead out of the state are left out: the class names them in `OUTSIDE_STATE`.
+    """
     fields = _FIELDS.get(kind)
     if fields is None:
         # A compiled class has no slots: it tells all its attributes' names, its bases' too, in one tuple.
         names = list(getattr(kind, "__mypyc_attrs__", ()))
+        outside: set[str] = set()
         for base in kind.__mro__:
+            outside.update(base.__dict__.get("OUTSIDE_STATE", ()))
             slots = base.__dict__.get("__slots__", ())
             names += [slots] if isinstance(slots, str) else list(slots)
         fields = _FIELDS[kind] = tuple(
-            sorted(
-                name for name in set(names) if name not in _OUTSIDE and not (name[:2] == "__" == name[-2:])
-            )
+            sorted(name for name in set(names) if name not in outside and not (name[:2] == "__" == name[-2:]))
         )
     return fields

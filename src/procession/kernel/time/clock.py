@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.time.costs import BYTES_PER_BLOCK, NS_PER_BLOCK, PATH_COMPONENT_NS, PROC_FILE_NS
@@ -46,6 +46,8 @@ class Clock:
         "time_zone",
         "work_start_ns",
     )
+
+    OUTSIDE_STATE: ClassVar = ("meter",)
 
     def __init__(self, meter: WorkMeter, epoch_ns: int = DEFAULT_EPOCH_NS) -> None:
         self.meter = meter
