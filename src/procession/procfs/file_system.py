@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from procession.abi.enumeration import IntEnum
 from procession.abi.errno import ENOENT
 from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
 from procession.fs.permission import is_in_group

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from procession.abi.enumeration import IntEnum
 from procession.abi.errno import EBUSY, EINVAL, EPERM, Errno
 from procession.abi.mount_flags import MountFlag
 from procession.fs.dentry import Path

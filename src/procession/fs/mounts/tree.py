@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from procession.abi.enumeration import IntEnum
+from enum import IntEnum
+
 from procession.abi.errno import EINVAL, EPERM, Errno
 from procession.fs.dentry import Dentry
 from procession.fs.mounts.mount import LOCKABLE_FLAGS, MS_NOATIME, Mount
