@@ -186,7 +186,7 @@ class RunQueue:
         """
         heap = self.fair
         runtime_ns, _, first = heap[0]
-        if self.count == 1:
+        if self.count == 1 or (self.count == 2 and self.yielded is not None and first is not self.yielded):
             heappop(heap)
             return first
         limit_ns = runtime_ns + NEXT_TASK_WINDOW_NS * NICE_0_WEIGHT // weight_of(first)

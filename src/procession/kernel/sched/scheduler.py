@@ -272,7 +272,12 @@ class Scheduler:
 
     def shall_switch(self, task: Task) -> bool:
         """Whether the running `task`, which is to let others run, has any, or has to go elsewhere itself."""
-        if self.has_waiting or task.policy == SCHED_DEADLINE:
+        processors = self.processors
+        if processors[0].count or task.policy == SCHED_DEADLINE:
+            return True
+        if len(processors) == 1:
+            return False
+        if any(queue.count for queue in processors):
             return True
         return not task.entity.allowed >> task.entity.processor & 1
 
@@ -303,7 +308,8 @@ class Scheduler:
         """How long the next slice of `task` is, in time of its processor, cut at the next timer."""
         kernel = self.kernel
         entity = task.entity
-        run_queue = self.processors[entity.processor]
+        processors = self.processors
+        run_queue = processors[entity.processor]
         kind = class_of(task)
         if kind == CLASS_FAIR:
             length_ns = SLICE_NS
@@ -311,7 +317,9 @@ class Scheduler:
             length_ns = self._realtime_slice_ns(task)
         else:
             length_ns = max(entity.budget_left_ns, 1)
-        others = [queue for queue in self.processors if queue.count and queue is not run_queue]
+        others: list[RunQueue] = []
+        if len(processors) > 1:
+            others = [queue for queue in processors if queue.count and queue is not run_queue]
         if others or (kind == CLASS_FAIR and run_queue.count):
             variant = kernel.choose("time-slice", _SLICE_VARIANTS)
             if kind == CLASS_FAIR:
@@ -329,7 +337,7 @@ class Scheduler:
                 length_ns = min(length_ns, max(left_ns, 1))
         deadline_ns = kernel.timers.next_deadline_ns()
         if deadline_ns is not None:
-            left_ns = (deadline_ns - kernel.clock.now_ns) * self.busy_count
+            left_ns = (deadline_ns - kernel.clock.now_ns) * (len(others) + 1)
             length_ns = min(length_ns, max(left_ns, 1))
         return length_ns
 
