@@ -14,19 +14,47 @@ from procession.abi.reboot import (
     LINUX_REBOOT_MAGIC2C,
     RebootCommand,
 )
+from procession.abi.signals import Signal
+from procession.kernel.exit import do_group_exit
+from procession.kernel.pid import find_task
+from procession.kernel.signal.generation import begin_group_exit
 
 if TYPE_CHECKING:
+    from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.task import Task
 
 _CAP_SYS_BOOT = int(Capability.CAP_SYS_BOOT)
 _MAGIC2 = (LINUX_REBOOT_MAGIC2, LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C)
 _LONGEST_COMMAND = 255
 _CTRL_ALT_DEL = (RebootCommand.LINUX_REBOOT_CMD_CAD_ON, RebootCommand.LINUX_REBOOT_CMD_CAD_OFF)
+_SIGHUP, _SIGINT = int(Signal.SIGHUP), int(Signal.SIGINT)
+_SIGNALS: dict[int, int] = {
+    RebootCommand.LINUX_REBOOT_CMD_RESTART: _SIGHUP,
+    RebootCommand.LINUX_REBOOT_CMD_RESTART2: _SIGHUP,
+    RebootCommand.LINUX_REBOOT_CMD_POWER_OFF: _SIGINT,
+    RebootCommand.LINUX_REBOOT_CMD_HALT: _SIGINT,
+}
+"""How init ends whose namespace is told that."""
 _ENDS = (
     RebootCommand.LINUX_REBOOT_CMD_RESTART,
     RebootCommand.LINUX_REBOOT_CMD_HALT,
     RebootCommand.LINUX_REBOOT_CMD_POWER_OFF,
 )
+
+
+def _end_namespace(task: Task, namespace: PidNamespace, command: int) -> None:
+    """Kill a namespace's init, by a signal that tells its parent what was asked for.
+
+    Raises EINVAL. Linux: kernel/pid_namespace.c, reboot_pid_ns.
+    """
+    signal = _SIGNALS.get(command)
+    if signal is None:
+        raise EINVAL("no command of a pid namespace")
+    leader = find_task(namespace, 1)
+    if leader is not None:
+        begin_group_exit(leader.group, signal)
+    if leader is None or leader.group is not task.group:
+        do_group_exit(task.kernel, task, 0)
 
 
 def reboot(task: Task, magic1: int, magic2: int, command: int, argument: int) -> None:
@@ -35,10 +63,14 @@ def reboot(task: Task, magic1: int, magic2: int, command: int, argument: int) ->
     No code runs after that. A machine starts again only if whoever holds it makes a new one. Raises EPERM,
     EINVAL, EFAULT. Kexec and hibernation aren't configured. Linux: kernel/reboot.c, SYSCALL_DEFINE4(reboot).
     """
-    if not task.credentials.has_capability(_CAP_SYS_BOOT):
+    namespace = task.pid_namespace
+    if not task.credentials.ns_capable(namespace.owner, _CAP_SYS_BOOT):
         raise EPERM
     if magic1 != LINUX_REBOOT_MAGIC1 or magic2 not in _MAGIC2:
         raise EINVAL
+    if namespace.level:
+        _end_namespace(task, namespace, command)
+        return
     if command in _CTRL_ALT_DEL:
         return
     if command == RebootCommand.LINUX_REBOOT_CMD_RESTART2:
