@@ -23,6 +23,7 @@ from procession.hardware.physical_memory import (
     OutOfFrames,
     PhysicalMemory,
 )
+from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
 from procession.mm.page_tables import PageTables
 from procession.mm.vma import (
     ANY_LOCK,
@@ -37,8 +38,6 @@ RLIMIT_DATA, RLIMIT_STACK, RLIMIT_AS = 2, 3, 9
 RLIM_INFINITY = (1 << 64) - 1
 MMAP_BASE = 0x7FFF_F7FF_F000
 """Where mappings are placed downwards from: addresses are the same in every run."""
-MMAP_MINIMUM = 0x10000
-"""The lowest address that mmap gives (vm.mmap_min_addr)."""
 MAXIMUM_AREAS = 65530
 """vm.max_map_count."""
 _FEW_AREAS_BYTES = 4 * AREA_BYTES
@@ -79,16 +78,19 @@ class AreaList:
 
     After fork parent and child have the same list until one of them changes its areas: most children call
     exec or end before that. `owner_count` counts them; the list holds the areas' references.
-    `charged_count` is for how many areas `account` has been charged.
+    `charged_count` is for how many areas `account` has been charged. `total_bytes` is the size of all areas;
+    `gaps` tells where there is room, once they have been many.
     """
 
-    __slots__ = ("account", "areas", "charged_count", "owner_count", "starts")
+    __slots__ = ("account", "areas", "charged_count", "gaps", "owner_count", "starts", "total_bytes")
 
     def __init__(self, account: KernelMemory, areas: list[VirtualMemoryArea]) -> None:
         self.account = account
         self.areas = areas
         self.charged_count = len(areas)
         self.starts = [area.start for area in areas]
+        self.total_bytes = sum([area.end - area.start for area in areas])
+        self.gaps: GapIndex | None = None
         self.owner_count = 1
 
     def copy(self) -> AreaList:
@@ -349,13 +351,22 @@ class MemoryDescriptor:
             if MMAP_MINIMUM <= hint <= pte.USER_END - length and not self.areas_in(hint, hint + length):
                 return hint
         ceiling = self.mmap_base if below is None else below
-        for area in reversed(self.areas):
-            if area.start >= ceiling:
-                continue
-            floor = area.end
-            if ceiling - length >= floor:
-                return ceiling - length
-            ceiling = min(ceiling, area.start)
+        if len(self.areas) >= FEWEST_AREAS:
+            gaps = self.area_list.gaps
+            if gaps is None:
+                gaps = self.area_list.gaps = GapIndex(self.areas, self.starts)
+            start = gaps.find(self.areas, self.starts, length, ceiling)
+            if start:
+                return start
+            ceiling = min(ceiling, self.starts[0])
+        else:
+            for area in reversed(self.areas):
+                if area.start >= ceiling:
+                    continue
+                floor = area.end
+                if ceiling - length >= floor:
+                    return ceiling - length
+                ceiling = min(ceiling, area.start)
         if ceiling - length >= MMAP_MINIMUM:
             return ceiling - length
         if below is None:
@@ -365,7 +376,7 @@ class MemoryDescriptor:
     @property
     def total_pages(self) -> int:
         """The size of all areas in pages (VmSize)."""
-        return sum(area.end - area.start for area in self.areas) >> PAGE_SHIFT
+        return self.area_list.total_bytes >> PAGE_SHIFT
 
     # Changing areas
 
@@ -374,6 +385,7 @@ class MemoryDescriptor:
         self.own_areas()
         index = bisect_right(self.starts, area.start)
         areas, starts = self.areas, self.starts
+        self.area_list.total_bytes += area.end - area.start
         if index > 0 and areas[index - 1].can_be_followed_by(area):
             previous = areas[index - 1]
             previous.end = area.end
@@ -389,6 +401,8 @@ class MemoryDescriptor:
             area.end = following.end
             following.release()
         self.area_list.count()
+        if self.area_list.gaps is not None:
+            self.area_list.gaps.note_gap(areas, index)
         return area
 
     def split(self, address: int) -> None:
@@ -431,7 +445,11 @@ class MemoryDescriptor:
         first = bisect_right(self.starts, doomed[0].start) - 1
         del self.areas[first : first + len(doomed)]
         del self.starts[first : first + len(doomed)]
-        self.area_list.count()
+        area_list = self.area_list
+        area_list.count()
+        area_list.total_bytes -= sum([area.end - area.start for area in doomed])
+        if area_list.gaps is not None:
+            area_list.gaps.note_gap(self.areas, first)
         for area in doomed:
             area.release()
 

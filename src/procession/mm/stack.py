@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENOMEM
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
-from procession.mm.address_space import MMAP_MINIMUM, RLIMIT_STACK
+from procession.mm.address_space import RLIMIT_STACK
+from procession.mm.gap_index import MMAP_MINIMUM
 from procession.mm.vma import GROWS_DOWN, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def grow_stack(mm: MemoryDescriptor, address: int) -> VirtualMemoryArea | None:
     mm.own_areas()
     area = mm.areas[index]
     area.page_offset -= (area.start - start) >> PAGE_SHIFT
+    mm.area_list.total_bytes += area.start - start
     area.start = start
     mm.starts[index] = start
+    if mm.area_list.gaps is not None:
+        mm.area_list.gaps.note_gap(mm.areas, index)
     return area

@@ -16,9 +16,9 @@ from procession.mm.address_space import (
     DUMPABLE,
     DUMPABLE_BY_ROOT,
     MAXIMUM_AREAS,
-    MMAP_MINIMUM,
     UNDUMPABLE,
 )
+from procession.mm.gap_index import MMAP_MINIMUM
 from procession.procfs.network_sysctl import NETWORK_SYSCTLS
 from procession.procfs.process_status import parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS

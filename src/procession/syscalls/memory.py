@@ -362,6 +362,7 @@ def mremap(
         and not mm.areas_in(area.end, address + new_size)
     )
     if can_grow_here:
+        mm.area_list.total_bytes += address + new_size - area.end
         area.end = address + new_size
         mm.merge_around(area.start, area.end)
         return address

@@ -1,0 +1,91 @@
+"""Checks address spaces of tens of thousands of areas: where mappings go, and what one of them costs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from procession.kernel.task import Task
+from procession.mm.address_space import MAXIMUM_AREAS, MemoryDescriptor
+from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM
+from procession.mm.vma import VirtualMemoryArea
+from tests.fs.growth import growth
+from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
+
+PAGE = 4096
+READ, READ_WRITE = 1, 3
+# What is linear is 64 times as slow with 64 times as many.
+CONSTANT = 10
+AREAS = MAXIMUM_AREAS - 100
+
+
+@pytest.fixture
+def machine() -> Iterator[ConductedMachine]:
+    yield from conducted_machines(memory=1 << 28)
+
+
+@pytest.fixture
+def mm(machine: ConductedMachine) -> MemoryDescriptor:
+    task: Task = machine.process()
+    return task.mm
+
+
+def map_pages(mm: MemoryDescriptor, count: int, number: int) -> int:
+    """Map pages somewhere, with other rights than the neighbours have; their address."""
+    start = mm.find_gap(count * PAGE)
+    mm.map(VirtualMemoryArea(start, start + count * PAGE, READ if number & 1 else READ_WRITE))
+    return start
+
+
+def highest_gap(mm: MemoryDescriptor, length: int) -> int:
+    """What find_gap must say, by looking at every area; 0 for no room below the mmap base."""
+    ceiling = mm.mmap_base
+    for area in reversed(mm.areas):
+        if area.start < ceiling:
+            if ceiling - area.end >= length:
+                return ceiling - length
+            ceiling = area.start
+    return ceiling - length if ceiling - length >= MMAP_MINIMUM else 0
+
+
+def test_the_cost_of_one_of_many(mm: MemoryDescriptor) -> None:
+    starts = [map_pages(mm, 1, number) for number in range(2 * FEWEST_AREAS)]
+    left = AREAS - len(starts)
+    assert growth(lambda n: starts.append(map_pages(mm, 1, n)), left, sample=1000) < CONSTANT
+    assert len(mm.areas) >= AREAS
+    # The holes of one page don't stand in the way of what is longer, nor does the search for one.
+    for start in starts[1000:-1000:2]:
+        mm.unmap(start, start + PAGE)
+    few = mm.find_gap(PAGE)
+    assert few == highest_gap(mm, PAGE)
+
+    def map_and_unmap(number: int) -> None:
+        start = map_pages(mm, 2, number)
+        mm.unmap(start, start + 2 * PAGE)
+
+    map_and_unmap(0)
+    assert growth(map_and_unmap, 2000, sample=1000) < CONSTANT
+    assert growth(lambda n: mm.unmap(starts[-1 - 2 * n], starts[-1 - 2 * n] + PAGE), 10_000) < CONSTANT
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mappings_go_where_they_would_without_an_index(mm: MemoryDescriptor, seed: int) -> None:
+    chance = random.Random(seed)
+    starts = [map_pages(mm, chance.randrange(1, 4), number) for number in range(3 * FEWEST_AREAS)]
+    for number in range(1500):
+        length = chance.choice((1, 1, 2, 3, 5, 40)) * PAGE
+        found = mm.find_gap(length)
+        assert found == highest_gap(mm, length)
+        if chance.randrange(2):
+            mm.map(VirtualMemoryArea(found, found + length, READ if number & 1 else READ_WRITE))
+            starts.append(found)
+        if chance.randrange(2):
+            start = chance.choice(starts)
+            mm.unmap(start, start + chance.randrange(1, 9) * PAGE)
+        if not chance.randrange(20):
+            low = MMAP_MINIMUM + chance.randrange(1000) * PAGE
+            if not mm.areas_in(low, low + PAGE):
+                mm.map(VirtualMemoryArea(low, low + PAGE, READ))
+        assert mm.total_pages == sum(area.size for area in mm.areas) // PAGE
