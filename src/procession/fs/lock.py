@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.errno import EAGAIN, EBADF, EDEADLK, EINVAL, EOVERFLOW
 from procession.abi.open_flags import LockType, Whence
 from procession.fs.file import MAXIMUM_SIZE, File
+from procession.fs.lock_set import Entry, LockSet
 from procession.fs.wait_queue import Sleep, WaitQueue
 
 if TYPE_CHECKING:
@@ -77,51 +78,65 @@ class WholeLock(NamedTuple):
 class FileLocks:
     """The locks on one inode (Linux: include/linux/filelock.h, struct file_lock_context).
 
-    `records` are sorted by their first byte; `whole` has the flocks of open files. `queue` is where the
-    callers of flock(2) wait.
+    `locks` has the record locks; `whole` the flocks of open files. `queue` is where the callers of flock(2)
+    wait.
     """
 
-    __slots__ = ("accounts", "inode", "queue", "records", "requests", "whole")
+    __slots__ = ("accounts", "inode", "locks", "queue", "requests", "whole")
 
     def __init__(self, inode: Inode) -> None:
         self.inode = inode
         self.accounts: FileAccounts = inode.superblock.vfs.accounts
-        self.records: list[RecordLock] = []
+        self.locks = LockSet()
         self.whole: dict[File, WholeLock] = {}
         self.requests: list[LockRequest] = []
         self.queue = WaitQueue()
 
+    @property
+    def records(self) -> list[RecordLock]:
+        """The record locks, sorted by their first byte."""
+        return self.locks.all()
+
     def conflict(self, wanted: RecordLock) -> RecordLock | None:
         """The first lock that keeps `wanted` from being taken, None if none does."""
-        for held in self.records:
-            if held.conflicts(wanted):
-                return held
-        return None
+        return self.locks.conflict(wanted)
 
     def apply(self, wanted: RecordLock) -> None:
         """Give `wanted.owner` this lock, or none for F_UNLCK, on these bytes, whatever it had on them.
 
-        Raises ENOLCK. Linux: fs/locks.c, posix_lock_inode.
+        Locks of one kind that touch become one, which is the older. Raises ENOLCK. Linux: fs/locks.c,
+        posix_lock_inode.
         """
-        owner, start, end = wanted.owner, wanted.start, wanted.end
+        locks, start, end = self.locks, wanted.start, wanted.end
         self.accounts.check_locks()
-        kept: list[RecordLock] = []
-        is_weakened = False
-        for held in self.records:
-            if held.owner is not owner or held.end < start or end < held.start:
-                kept.append(held)
+        replaced: list[Entry] = []
+        parts: list[RecordLock] = []
+        taken: RecordLock | None = None if wanted.kind == F_UNLCK else wanted.part(start, end)
+        is_weakened = has_merged = False
+        for entry in locks.touching(wanted.owner, start, end):
+            held = entry[2]
+            is_apart = held.end < start or end < held.start
+            if taken is not None and held.kind == wanted.kind:
+                older = taken if has_merged else held
+                taken = older.part(min(taken.start, held.start), max(taken.end, held.end))
+                has_merged = True
+            elif is_apart:
                 continue
-            is_weakened = is_weakened or wanted.kind == F_UNLCK or held.kind == F_WRLCK
-            if held.start < start:
-                kept.append(held.part(held.start, start - 1))
-            if end < held.end:
-                kept.append(held.part(end + 1, held.end))
-        if wanted.kind != F_UNLCK:
-            kept.append(wanted)
-        kept.sort(key=_first_byte)
-        kept = _merged(kept)
-        self.accounts.count_locks(len(kept) - len(self.records))
-        self.records = kept
+            else:
+                if held.start < start:
+                    parts.append(held.part(held.start, start - 1))
+                if end < held.end:
+                    parts.append(held.part(end + 1, held.end))
+            if not is_apart:
+                is_weakened = is_weakened or wanted.kind == F_UNLCK or held.kind == F_WRLCK
+            replaced.append(entry)
+        if taken is not None:
+            parts.append(taken)
+        self.accounts.count_locks(len(parts) - len(replaced))
+        for entry in replaced:
+            locks.remove(entry)
+        for part in parts:
+            locks.add(part)
         self.note_change()
         if is_weakened:
             self.wake_requests()
@@ -129,7 +144,7 @@ class FileLocks:
     def note_change(self) -> None:
         """A lock has been taken or given up: keep the list of locked files right."""
         locked = self.inode.superblock.vfs.locked_inodes
-        if self.records or self.whole:
+        if self.locks.count or self.whole:
             locked.setdefault(self.inode)
         else:
             locked.pop(self.inode, None)
@@ -158,31 +173,11 @@ class FileLocks:
             self.queue.wake_all()
 
     def _release_owner(self, owner: FdTable | File) -> None:
-        kept = [held for held in self.records if held.owner is not owner]
-        if len(kept) != len(self.records):
-            self.accounts.count_locks(len(kept) - len(self.records))
-            self.records = kept
+        released = self.locks.remove_owner(owner)
+        if released:
+            self.accounts.count_locks(-released)
             self.note_change()
             self.wake_requests()
-
-
-def _first_byte(lock: RecordLock) -> int:
-    return lock.start
-
-
-def _merged(records: list[RecordLock]) -> list[RecordLock]:
-    """The same locks, those of one owner and kind that touch made one."""
-    merged: list[RecordLock] = []
-    last_of_owners: dict[FdTable | File, RecordLock] = {}
-    for lock in records:
-        last = last_of_owners.get(lock.owner)
-        if last is not None and last.kind == lock.kind and last.end + 1 >= lock.start:
-            last.end = max(last.end, lock.end)
-            last.pid = lock.pid
-        else:
-            last_of_owners[lock.owner] = lock
-            merged.append(lock)
-    return merged
 
 
 def locks_of(inode: Inode) -> FileLocks:
@@ -292,7 +287,7 @@ def test_lock(file: File, wanted: RecordLock) -> RecordLock | None:
     if locks is None:
         return None
     if wanted.kind == F_UNLCK:
-        own = (held for held in locks.records if held.owner is wanted.owner)
+        own = (held for _, _, held in locks.locks.touching(wanted.owner, wanted.start, wanted.end))
         return next((held for held in own if held.start <= wanted.end and wanted.start <= held.end), None)
     return locks.conflict(wanted)
 
