@@ -48,6 +48,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "ioprio": ("linux/ioprio.h",),
     "ipc": ("limits.h linux/ipc.h linux/shm.h linux/sem.h linux/msg.h", "sys/shm.h"),
     "kcmp": ("linux/kcmp.h",),
+    "landlock": ("linux/landlock.h",),
     "limits": ("linux/limits.h linux/binfmts.h",),
     "membarrier": ("linux/membarrier.h",),
     "mmap_flags": ("linux/mman.h linux/memfd.h",),
@@ -120,7 +121,7 @@ UNNAMED = {
 }
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
-    "MEMBARRIER_|FSCONFIG_|KCMP_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "MEMBARRIER_|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|IFLA_|IFA_[AL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
 

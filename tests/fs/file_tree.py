@@ -11,6 +11,7 @@ from procession.fs.dentry import Path, absolute_path
 from procession.fs.file import O_CREAT, O_RDWR, O_WRONLY, File
 from procession.fs.fs_context import FsContext
 from procession.fs.inode import Inode, Superblock
+from procession.fs.landlock import Domain
 from procession.fs.mounts.namespace import first_namespace
 from procession.fs.namespace import NamespaceTable
 from procession.fs.overlay import Overlay
@@ -61,6 +62,10 @@ class User:
         if capabilities is None:
             capabilities = range(CAP_LAST_CAP + 1) if uid == 0 else ()
         self.capabilities = frozenset(capabilities)
+
+    @property
+    def landlock(self) -> Domain:
+        return ()
 
     @property
     def user_namespace(self) -> UserNamespace:

@@ -8,6 +8,7 @@ from procession.abi.errno import EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROF
 from procession.abi.file_mode import S_IFMT
 from procession.fs.file_events import IN_ACCESS, IN_ATTRIB, IN_MODIFY, note_change
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
+from procession.fs.landlock import TRUNCATE, check_right
 from procession.fs.permission import (
     CAP_CHOWN,
     CAP_FSETID,
@@ -123,6 +124,8 @@ def truncate(path: Path, subject: Subject, size: int) -> None:
     inode.check_permission(subject, MAY_WRITE)
     if inode.writer_count < 0:
         raise ETXTBSY
+    if subject.landlock:
+        check_right(subject, path, TRUNCATE)
     truncate_inode(inode, subject, size)
     note_change(path.dentry, IN_MODIFY)
 

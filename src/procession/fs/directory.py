@@ -21,7 +21,8 @@ from procession.abi.file_mode import S_IFMT
 from procession.abi.limits import PATH_MAX
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file_events import note_creation, note_deletion
-from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK, S_ISVTX, Inode
+from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, S_ISVTX, Inode
+from procession.fs.landlock import REMOVE_DIR, REMOVE_FILE, check_reference, check_right, making
 from procession.fs.mounts.unmount import detach_mounts
 from procession.fs.namei import ParentLookup, look_up_entry, lookup_parent
 from procession.fs.permission import CAP_MKNOD, MAY_EXEC, MAY_WRITE, Subject, check_linking, check_sticky
@@ -68,6 +69,8 @@ def make_directory(
 ) -> Path:
     """Make a directory; `mode` is applied before the umask. Linux: fs/namei.c, do_mkdirat."""
     (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=True)
+    if subject.landlock:
+        check_right(subject, Path(mount, directory), making(S_IFDIR))
     _check_creation(directory, subject)
     inode = directory.inode.mkdir(last, mode & (0o777 | S_ISVTX) & ~context.umask, subject)
     entry = directory.add(last, inode)
@@ -94,6 +97,8 @@ def make_node(
     if kind not in (S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK):
         raise EINVAL
     (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
+    if subject.landlock:
+        check_right(subject, Path(mount, directory), making(kind))
     _check_creation(directory, subject)
     permissions = mode & 0o7777 & ~context.umask
     if kind == S_IFREG:
@@ -117,7 +122,9 @@ def make_symlink(
         raise ENOENT
     if len(target) >= PATH_MAX:
         raise ENAMETOOLONG
-    (_, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
+    (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
+    if subject.landlock:
+        check_right(subject, Path(mount, directory), making(S_IFLNK))
     _check_creation(directory, subject)
     note_creation(directory.add(last, directory.inode.symlink(last, target, subject)))
 
@@ -131,6 +138,8 @@ def make_link(
     if mount is not existing.mount:
         raise EXDEV
     check_linking(inode, subject)
+    if subject.landlock:
+        check_reference(subject, mount, existing.dentry, directory, None, is_removed=False)
     _check_creation(directory, subject)
     if inode.superblock is not directory.inode.superblock:
         raise EXDEV
@@ -173,12 +182,14 @@ def _check_removal(directory: Dentry, victim: Dentry, subject: Subject, *, is_di
 
 def remove_file(context: FsContext, subject: Subject, name: bytes, start: Path | None = None) -> None:
     """Remove a name that isn't a directory's. Linux: fs/namei.c, do_unlinkat, vfs_unlink."""
-    (_, directory), last, ends_in_slash = _parent_for_removal(context, subject, name, start)
+    (mount, directory), last, ends_in_slash = _parent_for_removal(context, subject, name, start)
     if last in _DOTS:
         raise EISDIR
     victim = look_up_entry(directory, last)
     if ends_in_slash:
         raise EISDIR if victim.inode.is_directory else ENOTDIR
+    if subject.landlock:
+        check_right(subject, Path(mount, directory), REMOVE_FILE)
     _check_removal(directory, victim, subject, is_directory=False)
     _check_not_mounted(context, victim)
     with _Removal(victim.inode) as removal:
@@ -190,10 +201,12 @@ def remove_file(context: FsContext, subject: Subject, name: bytes, start: Path |
 
 def remove_directory(context: FsContext, subject: Subject, name: bytes, start: Path | None = None) -> None:
     """Remove an empty directory. Linux: fs/namei.c, do_rmdir, vfs_rmdir."""
-    (_, directory), last, _ = _parent_for_removal(context, subject, name, start)
+    (mount, directory), last, _ = _parent_for_removal(context, subject, name, start)
     if last in _DOTS:
         raise {b"": EBUSY, b".": EINVAL, b"..": ENOTEMPTY}[last]
     victim = look_up_entry(directory, last)
+    if subject.landlock:
+        check_right(subject, Path(mount, directory), REMOVE_DIR)
     _check_removal(directory, victim, subject, is_directory=True)
     _check_not_mounted(context, victim)
     directory.inode.rmdir(last)
@@ -242,6 +255,8 @@ def rename(
         raise EINVAL
     if new is not None and old_directory.is_descendant_of(new):
         raise EINVAL if is_exchange else ENOTEMPTY
+    if subject.landlock:
+        check_reference(subject, old_mount, old, new_directory, new, is_removed=True, is_exchange=is_exchange)
     if new is not None and new.inode is old.inode:
         return
     _check_renaming(old_directory, old, new_directory, new, subject, is_exchange=is_exchange)

@@ -22,6 +22,7 @@ from procession.abi.open_flags import O_ACCMODE, FallocateFlag, OpenFlag, Whence
 from procession.abi.poll import PollEvent
 from procession.fs.attributes import drop_set_id_bits, truncate_inode
 from procession.fs.inode import S_IFDIR, S_ISGID, S_ISUID, DirectoryEntry
+from procession.fs.landlock import EVERY_RIGHT
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class File:
         "inode",
         "is_readable",
         "is_writable",
+        "landlock_rights",
         "owner",
         "path",
         "position",
@@ -164,6 +166,8 @@ class File:
         self.owner: object = None
         # What watches it until it is closed, in the order in which they came: epoll instances' items.
         self.watchers: dict[Watcher, None] | None = None
+        # What the opener's domain left it at the open.
+        self.landlock_rights = EVERY_RIGHT
         inode.open_count += 1
         path.mount.user_count += 1
 

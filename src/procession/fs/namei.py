@@ -31,13 +31,24 @@ from procession.fs.file import (
     O_NOATIME,
     O_NOFOLLOW,
     O_PATH,
+    O_RDONLY,
+    O_RDWR,
     O_TMPFILE,
     O_TRUNC,
+    O_WRONLY,
     File,
     PathFile,
 )
 from procession.fs.file_events import IN_MODIFY, note_change, note_creation
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Inode
+from procession.fs.landlock import (
+    EVERY_RIGHT,
+    TRUNCATE,
+    allowed_at,
+    check_right,
+    making,
+    rights_to_open,
+)
 from procession.fs.mounts.mount import MS_NODEV, MS_NOSYMFOLLOW, Mount, top_of
 from procession.fs.permission import (
     MAY_EXEC,
@@ -435,6 +446,8 @@ def _create(context: FsContext, walk: Walk, directory: Dentry, name: bytes, mode
     if directory.is_deleted:
         raise ENOENT
     inode = directory.inode
+    if walk.subject.landlock:
+        check_right(walk.subject, Path(walk.mount, directory), making(S_IFREG))
     inode.check_permission(walk.subject, MAY_WRITE | MAY_EXEC)
     inode.superblock.vfs.accounts.check_files()
     created = inode.create(name, mode & 0o7777 & ~context.umask, walk.subject)
@@ -445,7 +458,25 @@ def _create(context: FsContext, walk: Walk, directory: Dentry, name: bytes, mode
 
 def _open_created(path: Path, subject: Subject, flags: int) -> File:
     """A file that has just been made opens whatever its mode says."""
-    return _opened(path.dentry.inode.open(path, flags & ~O_TRUNC, subject))
+    rights = _rights_to_open(path, subject, flags) if subject.landlock else EVERY_RIGHT
+    file = _opened(path.dentry.inode.open(path, flags & ~O_TRUNC, subject))
+    file.landlock_rights = rights
+    return file
+
+
+def _rights_to_open(path: Path, subject: Subject, flags: int) -> int:
+    """The rights that the subject's domain leaves it over the file. Raises EACCES unless it may open it.
+
+    Linux: security/landlock/fs.c, hook_file_open.
+    """
+    access = flags & O_ACCMODE
+    rights = allowed_at(subject, path)
+    needed = rights_to_open(
+        path.inode, reads=access in (O_RDONLY, O_RDWR), writes=access in (O_WRONLY, O_RDWR)
+    )
+    if needed & ~rights:
+        raise EACCES("the Landlock domain forbids it")
+    return rights
 
 
 def _opened(file: File) -> File:
@@ -477,7 +508,11 @@ def _open_unnamed(
     inode.is_linkable = not flags & O_EXCL
     dentry = Dentry(b"#%d" % inode.number, directory.dentry, inode)
     dentry.is_deleted = True
-    return _opened(inode.open(Path(directory.mount, dentry), flags & ~O_TMPFILE, subject))
+    path = Path(directory.mount, dentry)
+    rights = _rights_to_open(path, subject, flags) if subject.landlock else EVERY_RIGHT
+    file = _opened(inode.open(path, flags & ~O_TMPFILE, subject))
+    file.landlock_rights = rights
+    return file
 
 
 def open_path(path: Path, subject: Subject, flags: int, progress: object = None) -> File:
@@ -510,7 +545,13 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
             raise ETXTBSY
         if mount.is_read_only:
             raise EROFS
+    rights = EVERY_RIGHT
+    if subject.landlock:
+        rights = _rights_to_open(path, subject, flags)
+        if flags & O_TRUNC and kind == S_IFREG:
+            check_right(subject, path, TRUNCATE)
     file = _opened(inode.open(path, flags, subject, progress))
+    file.landlock_rights = rights
     if flags & O_TRUNC and kind == S_IFREG:
         truncate_inode(inode, subject, 0)
         note_change(path.dentry, IN_MODIFY)

@@ -11,6 +11,7 @@ from procession.abi.file_mode import S_IFMT, AccessMode, FileType
 
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
+    from procession.fs.landlock import Domain
     from procession.fs.user_namespace import UserNamespace
 
 MAY_EXEC = int(AccessMode.X_OK)
@@ -48,6 +49,10 @@ class Subject(Protocol):
     @property
     def groups(self) -> Container[int]:
         """The supplementary groups."""
+
+    @property
+    def landlock(self) -> Domain:
+        """The domain of Landlock in which it is, () for none."""
 
     @property
     def user_namespace(self) -> UserNamespace:

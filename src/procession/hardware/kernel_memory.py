@@ -30,6 +30,7 @@ IPC = 18
 TERMINAL = 19
 SECCOMP = 20
 NAMESPACE = 21
+LANDLOCK = 22
 KIND_NAMES = (
     "task",
     "address space",
@@ -53,6 +54,7 @@ KIND_NAMES = (
     "terminal",
     "seccomp",
     "namespace",
+    "landlock",
 )
 """Names of the kinds, by their numbers."""
 
@@ -97,6 +99,8 @@ INSTRUCTION_BYTES = 160
 DECISION_BYTES = 384
 """What is kept of a filter's answer to one call; as much again for each program that must go on."""
 USER_NAMESPACE_BYTES = 4_096
+LANDLOCK_RULE_BYTES = 128
+"""One rule of Landlock's."""
 EXTENT_BYTES = 160
 """One line of a map of ids."""
 TERMINAL_BYTES = 32_768

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
     from procession.fs.inode import Inode
+    from procession.fs.landlock import Domain
     from procession.fs.process_id import ProcessId
     from procession.fs.user_namespace import UserNamespace
 
@@ -37,6 +38,10 @@ class Identity(Protocol):
     @property
     def fsgid(self) -> int:
         """The group that new files belong to."""
+
+    @property
+    def landlock(self) -> Domain:
+        """The domain of Landlock, () for none."""
 
     @property
     def user_namespace(self) -> UserNamespace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, ESPIPE
+from procession.abi.errno import EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, ESPIPE
 from procession.abi.fadvise import FileAdvice
 from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import FallocateFlag
@@ -13,6 +13,7 @@ from procession.fs.attributes import truncate as truncate_path
 from procession.fs.file import MAXIMUM_SIZE
 from procession.fs.file_events import IN_MODIFY, note_change, note_modification
 from procession.fs.inode import S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
+from procession.fs.landlock import TRUNCATE
 from procession.fs.namei import lookup
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.kernel.signal.generation import send_signal
@@ -74,6 +75,8 @@ def ftruncate(task: Task, fd: Fd, length: Long) -> int:
     if not (file.inode.is_regular and file.is_writable):
         raise EINVAL
     _check_size_limit(task, file.inode.size, length)
+    if not file.landlock_rights & TRUNCATE:
+        raise EACCES("the Landlock domain of who opened it forbids it")
     file.truncate(length)
     note_change(file.path.dentry, IN_MODIFY)
     return 0

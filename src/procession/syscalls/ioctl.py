@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBADF, EINVAL, EISDIR, ENOTTY, EOPNOTSUPP, EPERM, EXDEV
+from procession.abi.errno import EACCES, EBADF, EINVAL, EISDIR, ENOTTY, EOPNOTSUPP, EPERM, EXDEV
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl, SocketIoctl, TerminalIoctl
 from procession.abi.word import pack_u32, pack_u64
 from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, File
-from procession.fs.inode import S_IFSOCK
+from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFSOCK
+from procession.fs.landlock import IOCTL_DEV
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.devpts import open_peer
 from procession.fs.terminal.tty import TtyFile
@@ -81,6 +82,8 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         left = (inode.size - file.position) & 0xFFFFFFFF
         task.mm.write(argument, pack_u32(left))
         return 0
+    if not file.landlock_rights & IOCTL_DEV and inode.mode & S_IFMT in (S_IFCHR, S_IFBLK):
+        raise EACCES("the Landlock domain of who opened it forbids it")
     if request == _TIOCGPTPEER and isinstance(file, TtyFile) and not file.is_hung_up:
         return _open_slave(task, file, argument & 0xFFFFFFFF)
     if request in _OWNER_REQUESTS and inode.mode & S_IFMT == S_IFSOCK:

@@ -59,6 +59,9 @@ def own_namespace(task: Task) -> MountNamespace:
     namespace = task.namespaces.mounts
     if not task.credentials.ns_capable(namespace.owner, CAP_SYS_ADMIN):
         raise EPERM("changing mounts takes CAP_SYS_ADMIN")
+    if any(layer.files for layer in task.credentials.landlock):
+        # Linux: security/landlock/fs.c, hook_sb_mount and its like.
+        raise EPERM("the Landlock domain forbids it")
     return namespace
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, ECONNABORTED, EINVAL, ENOTCONN, ENOTSOCK, Errno
+from procession.abi.landlock import LandlockAccessNet
 from procession.abi.socket import SOMAXCONN, AddressFamily, ShutdownHow, SocketFlag, SocketType
 from procession.abi.structure import I32
 from procession.abi.word import Words
 from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
+from procession.fs.landlock import check_port
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.time.timer import TIMER_ACTIONS
+from procession.net.internet.tcp import TcpSocket
 from procession.net.socket import MSG_DONTWAIT
 from procession.net.socket_file import SocketFile, open_socket
 from procession.syscalls.declaration import syscall
@@ -78,6 +81,12 @@ def write_address(value: bytes, task: Task, address: int, length: InOut[I32]) ->
     length.put(len(value))
 
 
+_BIND_TCP = int(LandlockAccessNet.LANDLOCK_ACCESS_NET_BIND_TCP)
+_CONNECT_TCP = int(LandlockAccessNet.LANDLOCK_ACCESS_NET_CONNECT_TCP)
+_AF_UNSPEC, _AF_INET, _AF_INET6 = 0, 2, 10
+_FAMILY_SIZE, _SOCKADDR_IN_SIZE, _SOCKADDR_IN6_LEAST = 2, 16, 24
+
+
 @syscall(41)
 def socket(
     task: Task,
@@ -138,7 +147,10 @@ def socketpair(
 def bind(task: Task, fd: Fd, address: SocketAddress, length: Int) -> int:
     """bind(2). Linux: net/socket.c, __sys_bind."""
     file = socket_file(task, fd)
-    file.socket.bind(read_address(task, address, length))
+    where = read_address(task, address, length)
+    if task.credentials.landlock:
+        _check_port(task, file.socket, where, _BIND_TCP)
+    file.socket.bind(where)
     return 0
 
 
@@ -154,8 +166,36 @@ def listen(task: Task, fd: Fd, backlog: Int) -> int:
 def connect(task: Task, fd: Fd, address: SocketAddress, length: Int) -> int:
     """connect(2). Linux: net/socket.c, __sys_connect."""
     file = socket_file(task, fd)
-    file.socket.connect(read_address(task, address, length), blocking_flags(file))
+    where = read_address(task, address, length)
+    if task.credentials.landlock and task.frame is None:
+        _check_port(task, file.socket, where, _CONNECT_TCP)
+    file.socket.connect(where, blocking_flags(file))
     return 0
+
+
+def _check_port(task: Task, socket: Socket, where: bytes, right: int) -> None:
+    """Raise EACCES if the task's Landlock domain forbids the port, EINVAL for an address that has none.
+
+    Linux: security/landlock/net.c, current_check_access_socket.
+    """
+    if not isinstance(socket, TcpSocket):
+        return
+    if len(where) < _FAMILY_SIZE:
+        raise EINVAL("no family")
+    family = int.from_bytes(where[:_FAMILY_SIZE], "little")
+    if family == _AF_UNSPEC:
+        if right == _CONNECT_TCP:
+            return
+        if len(where) < _SOCKADDR_IN_SIZE:
+            raise EINVAL("no address")
+    elif family in (_AF_INET, _AF_INET6):
+        if len(where) < (_SOCKADDR_IN_SIZE if family == _AF_INET else _SOCKADDR_IN6_LEAST):
+            raise EINVAL("no address")
+        if family != socket.family:
+            raise EINVAL("another family's address")
+    else:
+        return
+    check_port(task.credentials, int.from_bytes(where[2:4], "big"), right)
 
 
 @syscall(43)

@@ -18,6 +18,7 @@ from procession.abi.file_mode import S_IFMT
 from procession.abi.word import pack_array
 from procession.fs import namei
 from procession.fs.inode import S_IFREG, S_ISGID, S_ISUID
+from procession.fs.landlock import check_right, rights_to_open
 from procession.fs.mounts.mount import MS_NOEXEC, MS_NOSUID
 from procession.fs.permission import MAY_EXEC, MAY_READ
 from procession.fs.user_namespace import NO_ID
@@ -142,6 +143,10 @@ class BinaryParameters:
         if path.mount.flags & MS_NOEXEC:
             raise EACCES("on a mount without execution")
         inode.check_permission(task.credentials, MAY_EXEC)
+        if task.credentials.landlock:
+            check_right(
+                task.credentials, path, rights_to_open(inode, reads=True, writes=False, executes=True)
+            )
         inode.deny_write_access()
         inode.allow_write_access()
         file = inode.open(path, _O_RDONLY, task.credentials)

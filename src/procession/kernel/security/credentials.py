@@ -20,6 +20,7 @@ from procession.kernel.security.capability import (
 
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
+    from procession.fs.landlock import Domain
     from procession.fs.user_namespace import UserNamespace
     from procession.kernel.security.file_capability import FileCapabilities
     from procession.kernel.task import Task
@@ -111,7 +112,8 @@ class Credentials:
 
     The capabilities are over what `user_namespace` owns. Never changed once a task has it: make another with
     `replace` and give it with `commit_credentials`, so tasks and open files may share one. Capability sets
-    are ints, bit n for capability n. `exceeds_processes` is set when a change of the real user id went over
+    are ints, bit n for capability n. `landlock` is the domain in which the task is.
+    `exceeds_processes` is set when a change of the real user id went over
     RLIMIT_NPROC: execve(2) fails with EAGAIN while it still does (Linux: include/linux/sched.h,
     PF_NPROC_EXCEEDED).
     """
@@ -129,6 +131,7 @@ class Credentials:
         "fsuid",
         "gid",
         "groups",
+        "landlock",
         "no_new_privs",
         "securebits",
         "sgid",
@@ -157,6 +160,7 @@ class Credentials:
         self.cap_bounding = CAP_FULL_SET
         self.cap_ambient = 0
         self.securebits = 0
+        self.landlock: Domain = ()
         self.no_new_privs = False
         self.exceeds_processes = False
 
@@ -252,6 +256,7 @@ class Credentials:
         twin.exceeds_processes = self.exceeds_processes
         twin.fsgid = self.fsgid
         twin.fsuid = self.fsuid
+        twin.landlock = self.landlock
         twin.no_new_privs = self.no_new_privs
         twin.securebits = self.securebits
         twin.sgid = self.sgid

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EPERM, ESRCH
+from procession.fs.landlock import is_within
 from procession.kernel.security.capability import CAP_SYS_PTRACE
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def credentials_allow(mine: Credentials, target: Task, *, by_fs_ids: bool) -> bo
     Linux: kernel/ptrace.c, __ptrace_may_access; security/commoncap.c, cap_ptrace_access_check.
     """
     theirs = target.credentials
+    if mine.landlock and not is_within(mine.landlock, theirs.landlock):
+        return False
     if mine.ns_capable(theirs.user_namespace, CAP_SYS_PTRACE):
         return True
     uid, gid = (mine.fsuid, mine.fsgid) if by_fs_ids else (mine.uid, mine.gid)

@@ -1,0 +1,119 @@
+"""landlock_create_ruleset, landlock_add_rule and landlock_restrict_self."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import E2BIG, EBADF, EBADFD, EFAULT, EINVAL, ENOMSG, EPERM
+from procession.abi.landlock import (
+    LANDLOCK_CREATE_RULESET_VERSION,
+    LandlockAccessNet,
+    LandlockNetPortAttr,
+    LandlockPathBeneathAttr,
+    LandlockRulesetAttr,
+    LandlockRuleType,
+)
+from procession.fs.landlock import EVERY_RIGHT, FILE_RIGHTS
+from procession.hardware.physical_memory import PAGE_SIZE
+from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.security.capability import CAP_SYS_ADMIN
+from procession.kernel.security.landlock import RulesetFile, restrict
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Address, Choice, Fd, Size, UInt
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_ABI = 5
+"""The version of the interface: rules for files with all rights of Linux 6.10, and for ports of TCP."""
+_SIZE_1 = 8
+_SIZE = LandlockRulesetAttr.OFFSETS["scoped"]
+"""What there is of struct landlock_ruleset_attr in this version."""
+_EVERY_PORT_RIGHT = sum(map(int, LandlockAccessNet))
+_LARGEST_PORT = 0xFFFF
+
+
+@syscall(444)
+def landlock_create_ruleset(task: Task, attributes: Address, size: Size, flags: UInt) -> int:
+    """landlock_create_ruleset(2). Linux: security/landlock/syscalls.c, SYSCALL_DEFINE3."""
+    if flags:
+        if flags == LANDLOCK_CREATE_RULESET_VERSION and not attributes and not size:
+            return _ABI
+        raise EINVAL("unknown flags")
+    if not attributes:
+        raise EFAULT("no attributes")
+    if size < _SIZE_1:
+        raise EINVAL("no size of the attributes")
+    if size > PAGE_SIZE:
+        raise E2BIG("attributes of more than a page")
+    data = task.mm.read(attributes, size)
+    if any(data[_SIZE:]):
+        raise E2BIG("attributes that aren't known")
+    wanted = LandlockRulesetAttr.unpack(data[:_SIZE].ljust(LandlockRulesetAttr.SIZE, b"\0"))
+    if wanted.handled_access_fs & ~EVERY_RIGHT or wanted.handled_access_net & ~_EVERY_PORT_RIGHT:
+        raise EINVAL("unknown rights")
+    if not wanted.handled_access_fs and not wanted.handled_access_net:
+        raise ENOMSG("no rights are handled")
+    file = RulesetFile(task, wanted.handled_access_fs, wanted.handled_access_net)
+    return task.files.install(file, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
+
+
+def _ruleset(task: Task, fd: int) -> RulesetFile:
+    """Raises EBADF, EBADFD. Linux: security/landlock/syscalls.c, get_ruleset_from_fd."""
+    file = task.files.files.get(fd)
+    if file is None:
+        raise EBADF(f"no descriptor {fd}")
+    if not isinstance(file, RulesetFile):
+        raise EBADFD(f"descriptor {fd} is no ruleset")
+    return file
+
+
+@syscall(445)
+def landlock_add_rule(task: Task, fd: Fd, kind: Choice[LandlockRuleType], rule: Address, flags: UInt) -> int:
+    """landlock_add_rule(2). Linux: security/landlock/syscalls.c, add_rule_path_beneath, add_rule_net_port."""
+    if flags:
+        raise EINVAL("unknown flags")
+    ruleset = _ruleset(task, fd)
+    if kind == LandlockRuleType.LANDLOCK_RULE_PATH_BENEATH:
+        _add_file_rule(task, ruleset, rule)
+    elif kind == LandlockRuleType.LANDLOCK_RULE_NET_PORT:
+        port = LandlockNetPortAttr.unpack(task.mm.read(rule, LandlockNetPortAttr.SIZE))
+        _check_rights(port.allowed_access, ruleset.ports)
+        if port.port > _LARGEST_PORT:
+            raise EINVAL(f"no port {port.port}")
+        ruleset.add_port_rule(port.port, port.allowed_access)
+    else:
+        raise EINVAL(f"no kind of rules {kind}")
+    return 0
+
+
+def _check_rights(allowed: int, handled: int) -> None:
+    if not allowed:
+        raise ENOMSG("nothing is allowed")
+    if allowed & ~handled:
+        raise EINVAL("rights that the ruleset doesn't handle")
+
+
+def _add_file_rule(task: Task, ruleset: RulesetFile, address: int) -> None:
+    rule = LandlockPathBeneathAttr.unpack(task.mm.read(address, LandlockPathBeneathAttr.SIZE))
+    _check_rights(rule.allowed_access, ruleset.rights)
+    file = task.files.files.get(rule.parent_fd)
+    if file is None:
+        raise EBADF(f"no descriptor {rule.parent_fd}")
+    if file.path.mount.superblock.is_internal:
+        raise EBADFD(f"descriptor {rule.parent_fd} isn't in the tree of files")
+    if not file.inode.is_directory and rule.allowed_access & ~FILE_RIGHTS:
+        raise EINVAL("rights that only a directory has")
+    ruleset.add_file_rule(file.inode, rule.allowed_access)
+
+
+@syscall(446)
+def landlock_restrict_self(task: Task, fd: Fd, flags: UInt) -> int:
+    """landlock_restrict_self(2). Linux: security/landlock/syscalls.c, SYSCALL_DEFINE2."""
+    credentials = task.credentials
+    if not credentials.no_new_privs and not credentials.has_own_capability(CAP_SYS_ADMIN):
+        raise EPERM("a domain takes no_new_privs or CAP_SYS_ADMIN")
+    if flags:
+        raise EINVAL("unknown flags")
+    restrict(task, _ruleset(task, fd))
+    return 0
