@@ -20,7 +20,7 @@ QUICK_NS, ORDINARY_NS = 400, 1_400
 """A call that only looks at the caller; one that finds a descriptor or an address and copies a structure."""
 SWITCH_NS = 6_000
 """Taking up another task, or one that slept: registers, address space, and what the caches lose by it."""
-SIGNAL_NS = 4_000
+SIGNAL_NS = 5_000
 """Entering a signal's handler: its frame is built on the stack."""
 PATH_COMPONENT_NS = 300
 """One name of a path, found among the cached entries."""
@@ -28,7 +28,7 @@ FAULT_NS = 1_000
 """A page fault: the area is found, a page taken and cleared or copied."""
 EXCEPTION_NS = 3_000
 """Any other trap: an exception that becomes a signal, an instruction that the kernel does itself."""
-PROC_FILE_NS = 4_000
+PROC_FILE_NS = 6_000
 """A file of /proc, made when it's read."""
 FORK_NS, EXEC_NS, EXIT_NS = 50_000, 300_000, 30_000
 """Copying a task and its tables; replacing its program; giving everything back."""
@@ -55,7 +55,7 @@ _DEARER = (
     (
         3_000,
         "sysinfo getrusage times prlimit64 statfs fstatfs select pselect6 setitimer getitimer timer_create "
-        "timer_settime timer_delete timerfd_settime clock_nanosleep nanosleep getdents getdents64",
+        "timer_settime timer_delete timerfd_settime getdents getdents64",
     ),
     # They change the address space and its tables.
     (
@@ -75,10 +75,15 @@ _DEARER = (
     ),
     # They change directories.
     (
-        4_000,
+        5_000,
         "unlink unlinkat mkdir mkdirat rmdir rename renameat renameat2 link linkat symlink symlinkat mknod "
         "mknodat chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utimensat truncate ftruncate "
         "setxattr getxattr listxattr",
+    ),
+    # The processor idles, and a timer wakes it: on Linux not before the timer's slack of 50 us.
+    (
+        12_000,
+        "nanosleep clock_nanosleep",
     ),
     # They make or join two ends.
     (
