@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from procession.abi.errno import EAGAIN, EBUSY, EINVAL, ELOOP, ENOENT, ENOTDIR, EPERM
+from procession.abi.errno import EAGAIN, EBUSY, EINVAL, ELOOP, ENOENT, ENOSPC, ENOTDIR, EPERM
 from procession.fs.dentry import Path
 from procession.fs.file import O_CREAT, O_RDWR
 from procession.fs.fs_context import FsContext
@@ -275,3 +275,24 @@ def test_nothing_is_mounted_on_a_removed_directory(tree: FileTree) -> None:
     with pytest.raises(ENOENT):
         tree.namespace.mount(Tmpfs(tree.vfs), path)
     tree.open("/c/new", O_CREAT | O_RDWR).put()
+
+
+def test_a_namespace_has_room_for_so_many(tree: FileTree) -> None:
+    tree.vfs.mount_table.maximum = 5
+    set_propagation(tree.path("/"), MS_SHARED, is_recursive=False)
+    bind(tree.namespace, tree.path("/"), tree.path("/c"), is_recursive=False)
+    groups, numbers = tree.vfs.mount_table.group_numbers.next, len(tree.namespace.mounts)
+    # It would spread to /c as well: 4 mounts and 2 more.
+    with pytest.raises(ENOSPC):
+        tree.namespace.mount(Tmpfs(tree.vfs), tree.path("/a"))
+    assert len(tree.namespace.mounts) == numbers == 4
+    assert tree.vfs.accounts.mount_count == 4
+    tree.vfs.mount_table.maximum = 6
+    tree.namespace.mount(Tmpfs(tree.vfs), tree.path("/a"))
+    assert tree.path("/c/a").mount.group == tree.path("/a").mount.group == groups
+    assert len(tree.namespace.mounts) == 6
+    with pytest.raises(ENOSPC):
+        bind(tree.namespace, tree.path("/a"), tree.path("/mnt"), is_recursive=False)
+    unmount(tree.namespace, tree.path("/a"))
+    assert tree.vfs.accounts.mount_count == 4
+    assert tree.vfs.mount_table.group_numbers.take() == groups

@@ -768,3 +768,13 @@ TEST(numbers_of_mounts)
 	MUST(statx(AT_FDCWD, "a", 0, 0x4000, &again));
 	CHECK(again.stx_mnt_id > unique.stx_mnt_id);
 }
+
+TEST(how_many_mounts_there_may_be)
+{
+	char text[20] = "";
+	int fd = (int)MUST(open("/proc/sys/fs/mount-max", O_RDWR));
+
+	MUST(read(fd, text, sizeof text - 1));
+	CHECK(atoi(text) > 1000);
+	CHECK_ERRNO(pwrite(fd, "0", 1, 0), EINVAL);
+}

@@ -18,6 +18,10 @@ class ProcType(FileSystemType):
     name: ClassVar[bytes] = b"proc"
     is_always_visible: ClassVar[bool] = False
 
+    def begin(self, context: MountContext) -> None:
+        """It shows the pid namespace of who mounts it. Linux: fs/proc/root.c, proc_init_fs_context."""
+        context.show_namespace(context.task.pid_namespace)
+
     def parse(self, context: MountContext, parameter: Parameter) -> bool:
         """Linux: fs/proc/root.c, proc_parse_param."""
         key, values = parameter.key, context.values
@@ -52,7 +56,7 @@ class ProcType(FileSystemType):
 
     def get_tree(self, context: MountContext) -> Superblock:
         """Linux: fs/proc/root.c, proc_fill_super."""
-        system = ProcFileSystem(context.kernel, context.kernel.seen_pid_namespace)
+        system = ProcFileSystem(context.kernel, context.namespace)
         self.reconfigure(context, system)
         return system
 

@@ -23,6 +23,7 @@ from procession.procfs.network_sysctl import NETWORK_SYSCTLS
 from procession.procfs.process_status import parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
+from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
 from procession.procfs.sysctl_seccomp import SECCOMP_SYSCTLS
 from procession.procfs.sysctl_user import (
@@ -293,6 +294,7 @@ SYSCTL_TREE: SystemTree = {
         b"file-max": SystemFile(0o444, show_file_max),
         b"inotify": INOTIFY_SYSCTLS,
         b"mqueue": MQUEUE_SYSCTLS,
+        b"mount-max": MOUNT_MAXIMUM,
         b"nr_open": SystemFile(0o444, show_nr_open),
         b"pipe-max-size": SystemFile(0o644, show_pipe_max_size, store_pipe_max_size),
         b"pipe-user-pages-hard": SystemFile(0o444, show_pipe_user_pages_hard),

@@ -97,13 +97,11 @@ class SysfsType(FileSystemType):
 
     def begin(self, context: MountContext) -> None:
         """Linux: fs/sysfs/mount.c, sysfs_init_fs_context."""
-        namespace = context.task.namespaces.network
-        context.values["network"] = namespace
-        context.owner = namespace.owner
+        context.show_namespace(context.task.namespaces.network)
 
     def get_tree(self, context: MountContext) -> SysFileSystem:
         """Linux: fs/sysfs/mount.c, sysfs_get_tree."""
-        return sysfs_of(context.kernel, context.values["network"])
+        return sysfs_of(context.kernel, context.namespace)
 
 
 class SysDirectory(Inode):

@@ -75,8 +75,9 @@ def attach_everywhere(mount: Mount, parent: Mount, mountpoint: Dentry) -> None:
     if mount.topmost().root.is_deleted:
         raise ENOENT("what is seen there has been removed")
     is_moving = mount.parent is not None
+    pending: dict[MountNamespace, int] = {}
     if not is_moving:
-        namespace.check_room(mount)
+        namespace.check_room(mount, pending)
     copies: list[Mount] = []
     if parent.group:
         invented: list[Mount] = []
@@ -85,7 +86,7 @@ def attach_everywhere(mount: Mount, parent: Mount, mountpoint: Dentry) -> None:
                 each.group = vfs.mount_table.group_numbers.take()
                 invented.append(each)
         try:
-            copies = propagate_mount(mount, parent, mountpoint)
+            copies = propagate_mount(mount, parent, mountpoint, pending)
         except (Errno, OutOfFrames):
             for each in invented:
                 vfs.mount_table.group_numbers.give_back(each.group)

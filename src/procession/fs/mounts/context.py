@@ -9,11 +9,13 @@ from procession.abi.errno import EBUSY, EINVAL, EPERM, Errno
 from procession.abi.mount_flags import MountFlag
 from procession.fs.dentry import Path
 from procession.fs.permission import CAP_SYS_ADMIN
+from procession.fs.user_namespace import NO_ID
 
 if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.file_system_type import FileSystemType
     from procession.fs.inode import Superblock
+    from procession.fs.namespace import Namespace
     from procession.fs.user_namespace import UserNamespace
 
 MS_RDONLY = int(MountFlag.MS_RDONLY)
@@ -104,6 +106,7 @@ class MountContext:
         "is_old_call",
         "kernel",
         "messages",
+        "namespace",
         "owner",
         "phase",
         "source",
@@ -120,6 +123,8 @@ class MountContext:
         self.task: Any = task
         self.subject: Any = task.credentials
         self.values: dict[str, Any] = {}
+        # Which namespace the file system is to show, for a kind that shows one; it's held.
+        self.namespace: Any = None
         self.flags = 0
         self.flags_mask = 0
         self.source: bytes | None = None
@@ -135,6 +140,15 @@ class MountContext:
             self.owner = superblock.owner
             superblock.mount_count += 1
         kind.begin(self)
+
+    def show_namespace(self, namespace: Namespace) -> None:
+        """The file system is to show `namespace`, and belongs to its owner."""
+        if self.namespace is not None:
+            self.namespace.put()
+        namespace.acquire()
+        self.namespace = namespace
+        if self.superblock is None:
+            self.owner = namespace.owner
 
     # What went wrong
 
@@ -179,9 +193,11 @@ class MountContext:
         if number is None or number >= 1 << 32:
             self.bad_value(parameter)
             raise self.bad_value(parameter)
-        if number == 0xFFFFFFFF:
+        owner = self.owner
+        kernel_id = owner.make_kuid(number) if what == "uid" else owner.make_kgid(number)
+        if kernel_id == NO_ID:
             raise self.refuse(f"Invalid {what} '{_text(parameter.text)}'")
-        return number
+        return kernel_id
 
     # What whoever configures it does
 
@@ -244,6 +260,9 @@ class MountContext:
 
     def close(self) -> None:
         """Nobody configures it any more. Linux: fs/fs_context.c, put_fs_context."""
+        namespace, self.namespace = self.namespace, None
+        if namespace is not None:
+            namespace.put()
         superblock, self.superblock = self.superblock, None
         if superblock is not None:
             superblock.drop_mount()

@@ -90,14 +90,15 @@ class MountNamespace(Namespace):
         if self.changed.waiters:
             self.changed.wake_all()
 
-    def check_room(self, tree: Mount) -> None:
-        """Raise ENOSPC unless the mounts of `tree` may be added (fs.mount-max).
+    def check_room(self, tree: Mount, pending: dict[MountNamespace, int]) -> None:
+        """Raise ENOSPC unless the mounts of `tree` may be added beside those of `pending` (fs.mount-max).
 
-        Linux: fs/namespace.c, count_mounts.
+        They are pending from now on. Linux: fs/namespace.c, count_mounts.
         """
-        maximum = self.root.superblock.vfs.mount_table.maximum
-        if len(self.mounts) >= maximum or len(self.mounts) + len(tree.tree()) > maximum:
+        count = pending.get(self, 0) + (len(tree.tree()) if tree.children else 1)
+        if len(self.mounts) + count > self.root.superblock.vfs.mount_table.maximum:
             raise ENOSPC("no mounts left in the namespace")
+        pending[self] = count
 
     def in_order(self) -> list[Mount]:
         """All of its mounts, by age."""

@@ -5,11 +5,16 @@ Linux: fs/pnode.c.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from procession.abi.errno import Errno
 from procession.fs.dentry import Dentry
 from procession.fs.mounts.mount import Mount
 from procession.fs.mounts.peers import are_peers
 from procession.fs.mounts.tree import CopyKind, copy_tree, discard_tree
+
+if TYPE_CHECKING:
+    from procession.fs.mounts.namespace import MountNamespace
 from procession.hardware.physical_memory import OutOfFrames
 
 # The way through a propagation tree
@@ -78,11 +83,13 @@ def _next_group(mount: Mount, origin: Mount) -> Mount | None:
 # Mounting
 
 
-def propagate_mount(source: Mount, parent: Mount, mountpoint: Dentry) -> list[Mount]:
+def propagate_mount(
+    source: Mount, parent: Mount, mountpoint: Dentry, pending: dict[MountNamespace, int]
+) -> list[Mount]:
     """Copies of the tree `source` for all mounts that receive from `parent`, where it is to be mounted.
 
-    They know where they go, but aren't there yet; those for the nearest come first. Raises ENOSPC, EPERM,
-    and then has undone what it did. Linux: fs/pnode.c, propagate_mnt.
+    They know where they go, but aren't there yet; those for the nearest come first. `pending` counts them by
+    namespace. Raises ENOSPC, EPERM, and then has undone what it did. Linux: fs/pnode.c, propagate_mnt.
     """
     copies: list[Mount] = []
     marked: set[Mount] = set()
@@ -106,7 +113,7 @@ def propagate_mount(source: Mount, parent: Mount, mountpoint: Dentry) -> list[Mo
                     last.parent, last.mountpoint = mount, mountpoint
                     copies.append(last)
                     assert mount.namespace is not None
-                    mount.namespace.check_room(last)
+                    mount.namespace.check_room(last, pending)
                     if mount.master is not None:
                         marked.add(mount.master)
                 mount = mount.next_peer

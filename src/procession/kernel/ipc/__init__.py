@@ -33,12 +33,10 @@ class MqueueType(FileSystemType):
 
     def begin(self, context: MountContext) -> None:
         """Linux: ipc/mqueue.c, mqueue_init_fs_context."""
-        namespace = namespace_of(context.task)
-        context.values["namespace"] = namespace
-        context.owner = namespace.owner
+        context.show_namespace(namespace_of(context.task))
 
     def get_tree(self, context: MountContext) -> MqueueFileSystem:
         """Linux: ipc/mqueue.c, mqueue_get_tree."""
         from procession.kernel.ipc.posix_queue import queues_of
 
-        return queues_of(context.kernel, context.values["namespace"])
+        return queues_of(context.kernel, context.namespace)
