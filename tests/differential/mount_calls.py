@@ -135,7 +135,11 @@ def remount(make: Maker) -> None:
 def unmount(make: Maker) -> None:
     """umount2."""
     flags = make.one(0, 0, 0, MNT_DETACH, MNT_DETACH, MNT_FORCE, UMOUNT_NOFOLLOW, 0x100)
-    make.call("umount2", At(0), flags, data=place(make))
+    where = place(make)
+    if where in (b"/\0", b".\0", b"..\0"):
+        # The root directory's own mount would become read-only: see `remount`.
+        flags |= MNT_DETACH
+    make.call("umount2", At(0), flags, data=where)
 
 
 def go_elsewhere(make: Maker) -> None:
