@@ -314,6 +314,8 @@ TEST(unmounting)
 	CHECK_ERRNO(umount2("a", MNT_EXPIRE), EAGAIN);
 	MUST(close((int)MUST(open("a", O_RDONLY))));
 	CHECK_ERRNO(umount2("a", MNT_EXPIRE), EAGAIN);
+	CHECK(exists("a"));
+	CHECK_ERRNO(umount2("a", MNT_EXPIRE), EAGAIN);
 	CHECK_EQ(umount2("a", MNT_EXPIRE), 0);
 	CHECK_ERRNO(umount2("a", MNT_EXPIRE), EINVAL);
 	mount_tmpfs("a");
@@ -325,6 +327,21 @@ TEST(unmounting)
 	CHECK_EQ(umount("a"), 0);
 	CHECK_EQ(umount("a"), 0);
 	CHECK_ERRNO(umount("a"), EINVAL);
+}
+
+TEST(what_covers_is_unmounted_first)
+{
+	enter_own_namespace();
+	make_directories("a", NULL);
+	mount_tmpfs("a");
+	MUST(chdir("a"));
+	MUST(mkdir("here", 0755));
+	mount_tmpfs("../a");
+	CHECK(exists("here"));
+	CHECK_EQ(umount("."), 0);
+	CHECK_ERRNO(umount("."), EBUSY);
+	MUST(chdir(".."));
+	CHECK_EQ(umount("a"), 0);
 }
 
 TEST(lazily_unmounted_trees_fall_apart)

@@ -341,7 +341,21 @@ def lookup(
     walk.walk(name, follow)
     if must_be_directory and walk.dentry.inode.mode & S_IFMT != S_IFDIR:
         raise ENOTDIR
-    return Path(walk.mount, walk.dentry)
+    mount = walk.mount
+    if mount.is_expiring:
+        # Somebody uses it.
+        mount.is_expiring = False
+    return Path(mount, walk.dentry)
+
+
+def lookup_mount_point(context: FsContext, subject: Subject, name: bytes, *, follow: bool) -> Path:
+    """The root of the topmost mount at the place called `name`, without using it.
+
+    Raises what `lookup` raises. Linux: fs/namei.c, handle_lookup_down.
+    """
+    walk = begin_walk(context, subject, name, None)
+    walk.walk(name, follow)
+    return top_of(Path(walk.mount, walk.dentry))
 
 
 def lookup_parent(

@@ -22,13 +22,12 @@ from procession.fs.mounts.mount import (
     MS_RELATIME,
     MS_STRICTATIME,
     TIME_FLAGS,
-    top_of,
 )
 from procession.fs.mounts.peers import PROPAGATION_FLAGS
 from procession.fs.mounts.reconfigure import check_remount, remount_bind, set_flags, set_propagation
 from procession.fs.mounts.unmount import unmount
 from procession.fs.mounts.visibility import check_visibility
-from procession.fs.namei import lookup
+from procession.fs.namei import lookup, lookup_mount_point
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
@@ -196,9 +195,9 @@ def umount2(task: Task, target: Path, flags: Flags[UmountFlag]) -> int:
     """umount(2). Linux: fs/namespace.c, ksys_umount."""
     if flags & ~_UMOUNT_FLAGS:
         raise EINVAL
-    place = lookup(task.fs, task.credentials, target, follow=not flags & _UMOUNT_NOFOLLOW)
-    # Linux: fs/namei.c, handle_lookup_down.
-    unmount(own_namespace(task), top_of(place), flags, task.fs.root)
+    follow = not flags & _UMOUNT_NOFOLLOW
+    place = lookup_mount_point(task.fs, task.credentials, target, follow=follow)
+    unmount(own_namespace(task), place, flags, task.fs.root)
     return 0
 
 
