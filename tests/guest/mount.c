@@ -529,6 +529,28 @@ TEST(an_unmount_leaves_copies_with_mounts_on_them)
 	CHECK_EQ(count_mounts("b"), 3);
 }
 
+TEST(an_unmount_leaves_copies_that_are_covered_and_more)
+{
+	enter_own_namespace();
+	make_directories("a", "b", NULL);
+	mount_tmpfs("a");
+	MUST(mkdir("a/x", 0755));
+	MUST(propagate("a", MS_SHARED));
+	MUST(mount("a", "b", NULL, MS_BIND, NULL));
+	MUST(propagate("b", MS_SLAVE));
+	mount_tmpfs("a/x");
+	MUST(mkdir("a/x/u", 0755));
+	mount_tmpfs("b/x/u");
+	mount_tmpfs("b/x");
+	make_file("b/x/cover");
+	CHECK_EQ(count_mounts("b"), 4);
+	CHECK_EQ(umount("a/x"), 0);
+	CHECK_EQ(count_mounts("b"), 4);
+	CHECK_EQ(umount("b/x"), 0);
+	CHECK_EQ(umount("b/x/u"), 0);
+	CHECK_EQ(umount("b/x"), 0);
+}
+
 TEST(propagate_from)
 {
 	int first;

@@ -266,13 +266,16 @@ def _keep_parents(candidates: dict[Mount, None]) -> None:
     kept: set[Mount] = set()
     carrying: set[Mount] = set()
     for mount in reversed(list(candidates)):
+        leaves_something = False
         for child in mount.children.values():
             if child in candidates and child not in kept:
                 continue
+            leaves_something = True
             if child is not mount.cover:
                 kept.add(mount)
+                break
+        if leaves_something:
             _carry_up(mount, candidates, kept, carrying)
-            break
     for mount in kept:
         del candidates[mount]
 
