@@ -49,6 +49,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "ipc": ("limits.h linux/ipc.h linux/shm.h linux/sem.h linux/msg.h", "sys/shm.h"),
     "kcmp": ("linux/kcmp.h",),
     "landlock": ("linux/landlock.h",),
+    "nsfs": ("linux/nsfs.h",),
     "limits": ("linux/limits.h linux/binfmts.h",),
     "membarrier": ("linux/membarrier.h",),
     "mmap_flags": ("linux/mman.h linux/memfd.h",),

@@ -12,6 +12,7 @@ from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import RIP, RSP, Registers
 from procession.kernel.kernel import Kernel
 from procession.kernel.namespaces.pid import PidNamespace
+from procession.kernel.namespaces.time import TimeNamespace
 from procession.kernel.namespaces.uts import UtsNamespace
 from procession.kernel.pid import Pid
 from procession.kernel.rlimit import Limits
@@ -98,7 +99,7 @@ class Machine:
         table = NamespaceTable()
         owner = UserNamespace(table, None)
         self.credentials = Credentials.for_root(owner)
-        namespaces: Any = SimpleNamespace(uts=UtsNamespace(table, owner))
+        namespaces: Any = SimpleNamespace(uts=UtsNamespace(table, owner), time=TimeNamespace(table, owner))
         self.kernel.init_namespaces = namespaces
         self.kernel.init_pid_namespace = PidNamespace(table, owner, None)
         self.init = self.process(1)

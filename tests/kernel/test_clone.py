@@ -138,6 +138,7 @@ class TestClone:
             CLONE_THREAD | CLONE_VM,
             CLONE_THREAD | CLONE_SIGHAND,
             CLONE_SIGHAND,
+            0x20200,  # CLONE_NEWNS | CLONE_FS
             0x400000 | CLONE_PIDFD,  # CLONE_DETACHED with a pidfd
             CLONE_PIDFD | CLONE_PARENT_SETTID,
         ],

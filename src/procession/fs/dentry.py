@@ -150,6 +150,9 @@ def path_below(path: Path, root: Path) -> tuple[bytes, bool]:
 
 def name_in_file_system(dentry: Dentry) -> bytes:
     """The name of an entry from the root of its file system down. Linux: fs/d_path.c, dentry_path."""
+    if dentry.inode.can_be_bound:
+        # The file of a namespace is shown by its own name. Linux: fs/nsfs.c, nsfs_show_path.
+        return dentry.name
     suffix = b"//deleted" if dentry.is_deleted else b""
     names: list[bytes] = []
     while dentry.parent is not dentry:

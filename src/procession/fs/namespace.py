@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import ENOSPC
+from procession.hardware.kernel_memory import NAMESPACE, NAMESPACE_BYTES
+from procession.hardware.physical_memory import OutOfFrames
 
 if TYPE_CHECKING:
+    from procession.fs.inode import Inode
     from procession.fs.user_namespace import UserNamespace
+    from procession.hardware.kernel_memory import KernelMemory
 
 FIRST_NUMBER = 0xF000_0000
 """The inode number of the first namespace that a program makes.
@@ -62,11 +66,12 @@ class Namespace:
     `number` is its inode's in nsfs. `owner` is the user namespace relative to which rights over it are
     checked; the machine's first user namespace owns itself. `reference_count` counts who holds it: proxies
     of tasks, open files, bind mounts, namespaces below; it's born with one holder, and the last ends it.
-    `account` is the user, of `owner`, that it counts against in max_*_namespaces, None for the machine's
-    first ones.
+    `inode` is its file's, once somebody has looked for it; open files and mounts of that hold it too.
+    `account` is the user, of `owner`, that it counts against in max_*_namespaces, and `memory_account` what
+    it takes memory of; None for the machine's first ones.
     """
 
-    __slots__ = ("account", "number", "owner", "reference_count", "table")
+    __slots__ = ("account", "inode", "memory_account", "number", "owner", "reference_count", "table")
 
     kind: ClassVar[int] = 0
     """The CLONE_NEW* flag of this kind."""
@@ -77,6 +82,8 @@ class Namespace:
         self.table = table
         self.owner = owner
         self.account: int | None = None
+        self.inode: Inode | None = None
+        self.memory_account: KernelMemory | None = None
         self.reference_count = 1
         self.number = table.add(self, number)
         if owner is not self:
@@ -90,25 +97,41 @@ class Namespace:
         """One holder less; the last one ends it."""
         self.reference_count -= 1
         if not self.reference_count:
-            self.end()
-            self.table.live.pop(self.number, None)
-            if self.account is not None:
-                self.owner.uncharge(self.account, self.kind)
-            self.owner.put()
+            self.end_if_unused()
+
+    def end_if_unused(self) -> None:
+        """Its file was closed for good, or its last holder has gone: end it if both."""
+        if self.reference_count or (self.inode is not None and self.inode.open_count):
+            return
+        self.inode = None
+        self.end()
+        del self.table.live[self.number]
+        if self.account is not None:
+            self.owner.uncharge(self.account, self.kind)
+        if self.memory_account is not None:
+            self.memory_account.uncharge(NAMESPACE, NAMESPACE_BYTES)
+        self.owner.put()
 
     def end(self) -> None:
         """Nobody holds it any more: give back what is in it."""
 
-    def charge_to(self, uid: int) -> None:
-        """Count this against the namespaces that user `uid` of the owner may have. Raises ENOSPC.
+    def charge_to(self, uid: int, memory: KernelMemory | None = None) -> None:
+        """Count this against the namespaces that user `uid` of the owner may have, and what it takes.
 
-        It's called before anything can see the namespace, which is gone if that fails.
-        Linux: kernel/ucount.c, inc_ucount.
+        It's called before anything can see the namespace, which is gone if that fails. Raises ENOSPC,
+        OutOfFrames. Linux: kernel/ucount.c, inc_ucount.
         """
         if not self.owner.charge(uid, self.kind):
             self.put()
             raise ENOSPC(f"user {uid} has all the {self.type_name} namespaces that it may have")
         self.account = uid
+        if memory is not None:
+            try:
+                memory.charge(NAMESPACE, NAMESPACE_BYTES)
+            except OutOfFrames:
+                self.put()
+                raise
+            self.memory_account = memory
 
     def __repr__(self) -> str:
         return f"<{self.type_name}:[{self.number}]>"

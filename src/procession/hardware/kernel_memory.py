@@ -98,6 +98,8 @@ INSTRUCTION_BYTES = 160
 """One instruction: a tuple of four ints."""
 DECISION_BYTES = 384
 """What is kept of a filter's answer to one call; as much again for each program that must go on."""
+NAMESPACE_BYTES = 8_192
+"""A namespace of any kind but a user namespace, without what is in it."""
 USER_NAMESPACE_BYTES = 4_096
 LANDLOCK_RULE_BYTES = 128
 """One rule of Landlock's."""

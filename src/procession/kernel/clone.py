@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR, Errno
 from procession.abi.word import pack_u32
+from procession.fs.namespace import CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.kernel_memory import GROUP_BYTES, TASK, TASK_BYTES
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP, set_register
-from procession.kernel.namespaces.creation import create_namespaces
+from procession.kernel.ipc.shm import forget_creator
+from procession.kernel.namespaces.creation import CLONE_NEW_ANY, copy_namespaces, unshare_namespaces
 from procession.kernel.namespaces.user import new_user_namespace
 from procession.kernel.observer import CLONE
 from procession.kernel.rlimit import RLIMIT_NPROC
@@ -22,11 +24,12 @@ from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.seccomp import inherit_seccomp
 from procession.kernel.session import join_process_group
 from procession.kernel.signal.pending import PendingSignals
-from procession.kernel.task import SIGNAL_PENDING, Task, ThreadGroup
+from procession.kernel.task import SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task, ThreadGroup
 
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
     from procession.kernel.kernel import Kernel
+    from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.security.credentials import Credentials
 
 CLONE_VM = int(CloneFlag.CLONE_VM)
@@ -38,7 +41,6 @@ CLONE_PTRACE = int(CloneFlag.CLONE_PTRACE)
 CLONE_VFORK = int(CloneFlag.CLONE_VFORK)
 CLONE_PARENT = int(CloneFlag.CLONE_PARENT)
 CLONE_THREAD = int(CloneFlag.CLONE_THREAD)
-CLONE_NEWNS = int(CloneFlag.CLONE_NEWNS)
 CLONE_SYSVSEM = int(CloneFlag.CLONE_SYSVSEM)
 CLONE_SETTLS = int(CloneFlag.CLONE_SETTLS)
 CLONE_PARENT_SETTID = int(CloneFlag.CLONE_PARENT_SETTID)
@@ -48,19 +50,6 @@ CLONE_UNTRACED = int(CloneFlag.CLONE_UNTRACED)
 CLONE_CHILD_SETTID = int(CloneFlag.CLONE_CHILD_SETTID)
 CLONE_CLEAR_SIGHAND = int(CloneFlag.CLONE_CLEAR_SIGHAND)
 CLONE_INTO_CGROUP = int(CloneFlag.CLONE_INTO_CGROUP)
-CLONE_NEWNS = int(CloneFlag.CLONE_NEWNS)
-CLONE_NEWUSER = int(CloneFlag.CLONE_NEWUSER)
-CLONE_NEWPID = int(CloneFlag.CLONE_NEWPID)
-CLONE_NEW_ANY = (
-    CloneFlag.CLONE_NEWNS
-    | CloneFlag.CLONE_NEWCGROUP
-    | CloneFlag.CLONE_NEWUTS
-    | CloneFlag.CLONE_NEWIPC
-    | CloneFlag.CLONE_NEWUSER
-    | CloneFlag.CLONE_NEWPID
-    | CloneFlag.CLONE_NEWNET
-    | CloneFlag.CLONE_NEWTIME
-)
 
 
 class CloneArguments(NamedTuple):
@@ -94,20 +83,14 @@ def check_flags(flags: int) -> None:
         raise EINVAL("CLONE_CLEAR_SIGHAND contradicts CLONE_SIGHAND")
 
 
-def check_namespaces(task: Task, flags: int) -> None:
-    """Raise EPERM for namespaces that `task` may not make, and EINVAL for those that are configured out.
-
-    Linux: kernel/nsproxy.c, copy_namespaces; EPERM comes before EINVAL.
-    """
-    if flags & CLONE_NEWUSER:
-        if not task.kernel.allows_unprivileged_user_namespaces and not task.credentials.has_capability(
-            CAP_SYS_ADMIN
-        ):
-            raise EPERM("kernel.unprivileged_userns_clone is 0")
-    elif flags & CLONE_NEW_ANY and not task.credentials.has_own_capability(CAP_SYS_ADMIN):
-        raise EPERM("a new namespace takes CAP_SYS_ADMIN")
-    if flags & CLONE_NEW_ANY & ~(CLONE_NEWUSER | CLONE_NEWNS):
-        raise EINVAL("there are no namespaces of this kind")
+def check_user_namespace(task: Task, flags: int) -> None:
+    """Raise EPERM unless `task` may make a user namespace, if it's about to."""
+    if (
+        flags & CLONE_NEWUSER
+        and not task.kernel.allows_unprivileged_user_namespaces
+        and not task.credentials.has_capability(CAP_SYS_ADMIN)
+    ):
+        raise EPERM("kernel.unprivileged_userns_clone is 0")
 
 
 def unshare(task: Task, flags: int) -> None:
@@ -115,12 +98,14 @@ def unshare(task: Task, flags: int) -> None:
 
     Linux: kernel/fork.c, ksys_unshare.
     """
-    if flags & ~(_UNSHAREABLE | CLONE_NEW_ANY):
-        raise EINVAL("flags that unshare doesn't have")
     if flags & CLONE_NEWUSER:
         flags |= CLONE_THREAD | CLONE_FS
     if flags & CLONE_NEWNS:
         flags |= CLONE_FS
+    if flags & CLONE_NEWIPC:
+        flags |= CLONE_SYSVSEM
+    if flags & ~(_UNSHAREABLE | CLONE_NEW_ANY):
+        raise EINVAL("flags that unshare doesn't have")
     if flags & CLONE_VM:
         flags |= CLONE_SIGHAND
     if flags & CLONE_SIGHAND:
@@ -132,24 +117,19 @@ def unshare(task: Task, flags: int) -> None:
         raise EINVAL("the signal handlers are shared")
     if flags & CLONE_VM and task.mm.reference_count > 1:
         raise EINVAL("the address space is shared")
-    check_namespaces(task, flags)
+    check_user_namespace(task, flags)
     own = new_user_namespace(task) if flags & CLONE_NEWUSER else None
     context = task.fs
     if flags & CLONE_FS and context.reference_count > 1:
         context = context.copy()
-    if flags & CLONE_NEWNS:
-        try:
-            namespaces = create_namespaces(
-                task.namespaces, flags, context, task.credentials if own is None else own
-            )
-        except (Errno, OutOfFrames):
-            if context is not task.fs:
-                context.put()
-            if own is not None:
-                own.user_namespace.put()
-            raise
-        old_namespaces, task.namespaces = task.namespaces, namespaces
-        old_namespaces.put()
+    try:
+        namespaces = unshare_namespaces(task, flags, context, task.credentials if own is None else own)
+    except Errno:
+        if context is not task.fs:
+            context.put()
+        if own is not None:
+            own.user_namespace.put()
+        raise
     if flags & CLONE_SYSVSEM and task.semaphore_undo is not None:
         from procession.kernel.ipc.sem_undo import leave_undos
 
@@ -157,6 +137,11 @@ def unshare(task: Task, flags: int) -> None:
     if context is not task.fs:
         shared_fs, task.fs = task.fs, context
         shared_fs.put()
+    if flags & CLONE_NEWIPC:
+        forget_creator(task)
+    if namespaces is not None:
+        task.namespaces, old = namespaces, task.namespaces
+        old.put()
     if flags & CLONE_FILES and task.files.reference_count > 1:
         shared_files, task.files = task.files, task.files.copy()
         shared_files.put()
@@ -176,9 +161,10 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     """
     flags = arguments.flags
     check_flags(flags)
-    check_namespaces(parent, flags)
-    if flags & CLONE_PARENT and parent.group is kernel.init:
-        raise EINVAL("init's children have no other parent")
+    if flags & CLONE_PARENT and parent.group.flags & SIGNAL_UNKILLABLE:
+        raise EINVAL("an init's siblings would have nobody to reap them")
+    if flags & CLONE_THREAD and parent.namespaces.pid_for_children is not parent.pid_namespace:
+        raise EINVAL("a thread is in the pid namespace of its process")
     if parent.has_pending_signal:
         # A signal to the whole group must find the child or be handled before there is one.
         raise ERESTARTNOINTR
@@ -193,6 +179,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         raise EAGAIN("RLIMIT_NPROC")
     if len(kernel.tasks) >= kernel.task_limit:
         raise EAGAIN(f"{kernel.task_limit} tasks, which is all that there may be")
+    check_user_namespace(parent, flags)
     check_fork(parent)
     if flags & CLONE_SETTLS and arguments.tls >= USER_END:
         # Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64.
@@ -214,17 +201,15 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         raise ENOMEM("no frames for the page tables, or for a table of descriptors") from None
     own: Credentials | None = None
     context = parent.fs.acquire() if flags & CLONE_FS else parent.fs.copy()
-    namespaces = parent.namespaces.acquire()
+    namespaces: NsProxy | None = None
     try:
         if flags & CLONE_NEWUSER:
             own = new_user_namespace(parent)
-        if flags & CLONE_NEWNS:
-            new = create_namespaces(parent.namespaces, flags, context, credentials if own is None else own)
-            namespaces.put()
-            namespaces = new
-        pid = parent.namespaces.pid_for_children.allocate(arguments.set_tid, credentials)
+        namespaces = copy_namespaces(parent, flags, context, credentials if own is None else own)
+        pid = namespaces.pid_for_children.allocate(arguments.set_tid, credentials)
     except (Errno, OutOfFrames) as failure:
-        namespaces.put()
+        if namespaces is not None:
+            namespaces.put()
         context.put()
         if own is not None:
             own.user_namespace.put()
@@ -283,6 +268,9 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         _join_thread_group(task, parent)
     else:
         _start_thread_group(kernel, task, parent, arguments)
+    if pid.own_number == 1 and pid.namespace.level:
+        pid.namespace.child_reaper = task.group
+        task.group.flags |= SIGNAL_UNKILLABLE
     pid.task = task
     kernel.tasks[task] = None
     kernel.total_forks += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.signals import SIG_IGN
 from procession.hardware.kernel_memory import GROUP_BYTES, STACK_BYTES, TASK, TASK_BYTES
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.futex.robust_list import release_futexes, wake_at_end
@@ -20,15 +21,16 @@ from procession.kernel.signal.delivery import exit_signals
 from procession.kernel.signal.generation import begin_group_exit, send_group_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.parent import notify_parent
-from procession.kernel.task import NEED_RESCHED, SIGNAL_GROUP_EXIT, Task, ThreadGroup
+from procession.kernel.task import EXIT_WAITS, NEED_RESCHED, SIGNAL_GROUP_EXIT, Task, ThreadGroup
 from procession.kernel.task_state import TaskState, set_state
 from procession.kernel.terminal import session_leader_ended
 from procession.kernel.time.costs import EXIT_NS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
+    from procession.kernel.namespaces.pid import PidNamespace
 
-_SIGCHLD = 17
+_SIGCHLD, _SIGKILL = 17, 9
 _ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 
 
@@ -77,6 +79,42 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
         _end_group_timers(kernel, group)
         if is_session_leader(group):
             session_leader_ended(kernel, group)
+        namespace = task.pid_namespace
+        if namespace.level and namespace.child_reaper is group:
+            begin_zap(kernel, namespace, task)
+    go_on_exiting(kernel, task)
+
+
+def begin_zap(kernel: Kernel, namespace: PidNamespace, task: Task) -> None:
+    """`task` is the last thread of a pid namespace's init: everybody else in it is killed.
+
+    Nobody can be made there any more, and who ends now reaps itself. Linux: kernel/pid_namespace.c,
+    zap_pid_ns_processes.
+    """
+    namespace.is_closed = True
+    group = task.group
+    actions = group.handlers.actions
+    actions[_SIGCHLD] = actions[_SIGCHLD]._replace(handler=SIG_IGN)
+    for other in namespace.tasks():
+        if other.group is not group and other.is_leader:
+            send_group_signal(kernel, other.group, SigInfo(_SIGKILL))
+    for child in list(task.zombies):
+        release_task(kernel, child)
+
+
+def go_on_exiting(kernel: Kernel, task: Task) -> None:
+    """The rest of `do_exit`, for which an init waits until nobody else is left in its pid namespace.
+
+    Linux: kernel/exit.c, exit_notify.
+    """
+    group = task.group
+    is_last = all(thread is task or thread.state in _ENDED for thread in group.threads)
+    namespace = task.pid_namespace
+    if is_last and namespace.level and namespace.child_reaper is group and not namespace.has_only(group):
+        namespace.ending = task
+        task.work |= EXIT_WAITS
+        set_state(task, TaskState.INTERRUPTIBLE)
+        return
     _forget_original_parent(kernel, task)
     if is_last:
         kill_orphaned_process_group(kernel, task)
@@ -152,13 +190,15 @@ def _end_group_timers(kernel: Kernel, group: ThreadGroup) -> None:
 
 def find_new_reaper(kernel: Kernel, task: Task) -> Task | None:
     """Who gets the children of the ending `task`: another thread of its group, the nearest subreaper among
-    its ancestors, or init. Linux: kernel/exit.c, find_new_reaper."""
+    its ancestors, or the init of its pid namespace. Linux: kernel/exit.c, find_new_reaper."""
     for thread in task.group.threads:
         if thread is not task and thread.state not in _ENDED:
             return thread
-    init = kernel.init
+    namespace = task.pid_namespace
+    init = namespace.child_reaper or kernel.init
     ancestor = task.parent
-    while ancestor is not None and ancestor.group is not init:
+    # Not past the namespace: who was put into it has a parent outside.
+    while ancestor is not None and ancestor.group is not init and ancestor.pid_namespace is namespace:
         if ancestor.group.is_child_subreaper:
             for thread in ancestor.group.threads:
                 if thread.state not in _ENDED:
@@ -241,13 +281,6 @@ def release_task(kernel: Kernel, task: Task) -> None:
     pid.free_if_unused()
     if kernel.observer is not None:
         kernel.observer.task_event(task, REAP)
-
-
-def end_machine(kernel: Kernel, task: Task) -> None:
-    """Init has ended: everything else is killed (Linux would panic; a pid namespace does this)."""
-    for other in list(kernel.tasks):
-        if other.group is not task.group and other.is_leader:
-            send_group_signal(kernel, other.group, SigInfo(9, 0x80))
 
 
 def replace_leader(task: Task) -> None:

@@ -58,7 +58,7 @@ def create_init(kernel: Kernel) -> Task:
     task.blocked = _SIGCHLD_BIT
     _fill_reaper_memory(task.mm)
     set_register(task.registers.general, RIP, CODE_ADDRESS)
-    kernel.init = task.group
+    kernel.init = task.pid_namespace.child_reaper = task.group
     return task
 
 

@@ -15,20 +15,21 @@ class Pid:
 
     Linux: include/linux/pid.h, struct pid.
 
-    `namespace` is the one that it was made in, and `numbers` has its number there as the last, after those
-    in the namespaces around it from the machine's first on. `task` bears it, a zombie too; the thread group
-    that it names is that of `task`, if that is the leader. A number is free again when the object names
-    nothing any more.
+    `namespace` is the one that it was made in, which is its bearer's, and `own_number` the number there.
+    `numbers` has all, from that in the machine's first namespace down to its own. `task` bears it, a zombie
+    too; the thread group that it names is that of `task`, if that is the leader. The numbers are free again
+    when the object names nothing any more.
 
     A number is looked up by `find_pid` and said by `number_in`, and it's said only when it's given to
     somebody, in that reader's namespace.
     """
 
-    __slots__ = ("namespace", "numbers", "process_group", "session", "task")
+    __slots__ = ("namespace", "numbers", "own_number", "process_group", "session", "task")
 
     def __init__(self, namespace: PidNamespace, numbers: tuple[int, ...]) -> None:
         self.namespace = namespace
         self.numbers = numbers
+        self.own_number: int = numbers[-1]
         self.task: Task | None = None
         self.process_group: ProcessGroup | None = None
         self.session: Session | None = None
@@ -44,11 +45,6 @@ class Pid:
         return self.numbers[namespace.level :] if self.number_in(namespace) else ()
 
     @property
-    def own_number(self) -> int:
-        """Its number in the namespace that it was made in, which is its bearer's."""
-        return self.numbers[-1]
-
-    @property
     def global_number(self) -> int:
         """Its number in the machine's first namespace, for who watches the machine from outside."""
         return self.numbers[0]
@@ -61,10 +57,14 @@ class Pid:
     def free_if_unused(self) -> None:
         """It names one thing less: after the last its numbers are free. Linux: kernel/pid.c, free_pid."""
         if self.task is None and self.process_group is None and self.session is None:
-            namespace = self.namespace
-            for level, number in zip(namespace.ancestry, self.numbers, strict=True):
-                del level.by_number[number]
-            namespace.pid_freed()
+            numbers = self.numbers
+            if len(numbers) == 1:
+                del self.namespace.by_number[numbers[0]]
+                return
+            for namespace, number in zip(self.namespace.ancestry, numbers, strict=True):
+                del namespace.by_number[number]
+                namespace.pid_freed()
+            self.namespace.put()
 
     def __repr__(self) -> str:
         return f"<Pid {'/'.join(map(str, self.numbers))}>"

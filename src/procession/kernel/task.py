@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 NEED_RESCHED = 1
 SIGNAL_PENDING = 2
 RESTORE_MASK = 4
+EXIT_WAITS = 8
+"""It waits in the middle of its end."""
 
 # What is done for each of a task's system calls beside the call itself (Linux: include/linux/thread_info.h,
 # enum syscall_work_bit).

@@ -11,7 +11,7 @@ from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.kernel.program.exec import Program
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
-from procession.procfs import process_io, process_memory, process_status
+from procession.procfs import process_io, process_memory, process_namespaces, process_status
 from procession.procfs.access import has_files, is_dumpable, may_inspect, require_inspection
 from procession.procfs.id_map import KINDS, IdMapInode
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
@@ -69,6 +69,9 @@ COMMON_FILES: dict[bytes, Entry] = {
     b"statm": Entry(0o444, process_status.show_statm),
     b"status": Entry(0o444, process_status.show_status),
     b"syscall": Entry(0o400, process_status.show_system_call, is_private=True),
+    b"timens_offsets": Entry(
+        0o644, process_namespaces.show_time_offsets, process_namespaces.store_time_offsets
+    ),
     b"wchan": Entry(0o444, process_status.show_wait_channel),
 }
 PROCESS_FILES: dict[bytes, Entry] = {
@@ -91,7 +94,7 @@ COMMON_NAMES = (
     *COMMON_FILES,
     *LINKS,
     *ID_MAPS,
-    *(b"fd", b"fdinfo", b"io", b"mem", b"mountinfo", b"mounts", b"net", b"stat"),
+    *(b"fd", b"fdinfo", b"io", b"mem", b"mountinfo", b"mounts", b"net", b"ns", b"stat"),
 )
 PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"coredump_filter", b"mountstats", b"task", b"timerslack_ns")))
 THREAD_NAMES = tuple(sorted((*COMMON_NAMES, b"children")))
@@ -175,6 +178,8 @@ class ProcessDirectory(ProcDirectory):
             return ThreadsDirectory(superblock, number, task)
         if name == b"net":
             return SystemDirectory(superblock, number, (b"net",))
+        if name == b"ns":
+            return process_namespaces.NamespacesDirectory(superblock, number, task)
         if name == b"mem":
             return MemoryInode(superblock, number, task)
         if name in ID_MAPS:
@@ -196,7 +201,7 @@ def entry_type(name: bytes) -> int:
     """The type of the file `name` of a process, as a directory entry says it."""
     if name in LINKS:
         return S_IFLNK >> 12
-    return (S_IFDIR if name in (b"fd", b"fdinfo", b"net", b"task") else S_IFREG) >> 12
+    return (S_IFDIR if name in (b"fd", b"fdinfo", b"net", b"ns", b"task") else S_IFREG) >> 12
 
 
 class ProcessFile(ProcFile):

@@ -130,9 +130,10 @@ def show_thread_stat(system: ProcFileSystem, task: Task, subject: Subject) -> by
     return stat_line(system, task, subject, is_whole=False)
 
 
-def nested_numbers(pid: Pid, namespace: PidNamespace) -> bytes:
-    """The numbers of `pid` from the reader's pid namespace down to its own, each after a tab."""
-    return b"".join(b"\t%d" % number for number in pid.numbers_from(namespace))
+def nested_numbers(pid: Pid, task: Task, namespace: PidNamespace) -> bytes:
+    """The numbers of `pid` from the reader's pid namespace down to that of `task`, each after a tab."""
+    levels = task.pid_namespace.ancestry[namespace.level :]
+    return b"".join(b"\t%d" % pid.number_in(level) for level in levels)
 
 
 def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole: bool) -> bytes:
@@ -163,7 +164,7 @@ def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole:
         task.nice,
         len(group.threads),
         0,
-        task.start_time_ns // NS_PER_TICK,
+        (task.start_time_ns + system.kernel.seen_namespaces.time.boottime_offset_ns) // NS_PER_TICK,
         mm.total_pages << PAGE_SHIFT if mm is not None else 0,
         mm.resident_pages if mm is not None else 0,
         group.limits.soft[RLIMIT_RSS],
@@ -316,10 +317,10 @@ def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         + b"".join(b"%d " % gid(group_id) for group_id in credentials.groups)
         # A line without groups ends in a space too.
         + (b"" if credentials.groups else b" "),
-        b"NStgid:" + nested_numbers(group.pid, system.pid_namespace),
-        b"NSpid:" + nested_numbers(task.thread_pid, system.pid_namespace),
-        b"NSpgid:" + nested_numbers(process_group.pid, system.pid_namespace),
-        b"NSsid:" + nested_numbers(process_group.session.pid, system.pid_namespace),
+        b"NStgid:" + nested_numbers(group.pid, task, system.pid_namespace),
+        b"NSpid:" + nested_numbers(task.thread_pid, task, system.pid_namespace),
+        b"NSpgid:" + nested_numbers(process_group.pid, task, system.pid_namespace),
+        b"NSsid:" + nested_numbers(process_group.session.pid, task, system.pid_namespace),
         b"Kthread:\t0",
         *(memory_lines(task.mm, is_dumping=group.core_dump is not None) if has_memory(task) else []),
         b"Threads:\t%d" % len(group.threads),

@@ -196,6 +196,7 @@ def show_stat(kernel: Kernel) -> bytes:
     # What each processor did isn't kept apart.
     each = cpu_ticks(user // count, system // count, idle // count)
     _, running, blocked = count_states(kernel)
+    boot_time_ns = kernel.clock.realtime_offset_ns - kernel.seen_namespaces.time.boottime_offset_ns
     switches = sum(task.times.voluntary_switches + task.times.involuntary_switches for task in kernel.tasks)
     return b"".join(
         (
@@ -203,7 +204,7 @@ def show_stat(kernel: Kernel) -> bytes:
             *(b"cpu%d %s\n" % (number, each) for number in range(count)),
             b"intr 0\n",
             b"ctxt %d\n" % switches,
-            b"btime %d\n" % (kernel.clock.realtime_offset_ns // NS_PER_S),
+            b"btime %d\n" % (boot_time_ns // NS_PER_S),
             b"processes %d\n" % kernel.total_forks,
             b"procs_running %d\n" % running,
             b"procs_blocked %d\n" % blocked,
@@ -229,8 +230,9 @@ def cpu_ticks(user_ns: int, system_ns: int, idle_ns: int) -> bytes:
 def show_uptime(kernel: Kernel) -> bytes:
     """/proc/uptime. Linux: fs/proc/uptime.c, uptime_proc_show."""
     now = kernel.clock.now_ns
+    seen = now + kernel.seen_namespaces.time.boottime_offset_ns
     idle = max(now * processor_count(kernel) - sum(busy_ns(kernel)), 0)
-    return b"%d.%02d %d.%02d\n" % (*hundredths(now), *hundredths(idle))
+    return b"%d.%02d %d.%02d\n" % (*hundredths(seen), *hundredths(idle))
 
 
 def hundredths(time_ns: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
+from procession.kernel.exit import go_on_exiting
 from procession.kernel.observer import FAULT, FAULT_MAJOR, FAULT_MINOR, FAULT_SIGNAL, SWITCH
 from procession.kernel.oom import await_memory, out_of_memory
 from procession.kernel.security.seccomp_entry import enter_call
@@ -30,6 +31,7 @@ from procession.kernel.signal.traps import GENERAL_PROTECTION, PAGE_FAULT, raise
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import (
     CALL_SECCOMP,
+    EXIT_WAITS,
     NEED_RESCHED,
     NOT_ENTERED,
     PF_TIME_STAMP_FAULTS,
@@ -362,6 +364,10 @@ class Traps:
                 task = self._schedule()
                 if task is None:
                     return
+            if task.work & EXIT_WAITS:
+                task.work &= ~EXIT_WAITS
+                go_on_exiting(kernel, task)
+                continue
             frame = task.frame
             if frame is not None:
                 self._continue_call(task, frame)

@@ -79,6 +79,8 @@ def _deadline(task: Task, operation: int, timeout: In[Timespec]) -> Deadline:
         time_ns = nanoseconds_of(timeout.get())
         if command == _WAIT:
             time_ns = min(task.kernel.clock.now_ns + time_ns, KTIME_MAX)
+        elif command != _LOCK_PI and not operation & _REALTIME:
+            time_ns = task.namespaces.time.to_machine_ns(CLOCK_MONOTONIC, time_ns)
     return Deadline(time_ns, is_wall_time=command == _LOCK_PI or bool(operation & _REALTIME))
 
 
@@ -148,13 +150,16 @@ def _is_private(flags: int, *values: int) -> bool:
     return bool(flags & _FUTEX2_PRIVATE)
 
 
-def _absolute_deadline(timeout: In[Timespec], clock: int) -> Deadline | None:
+def _absolute_deadline(task: Task, timeout: In[Timespec], clock: int) -> Deadline | None:
     """Raises EINVAL, EFAULT. Linux: kernel/futex/syscalls.c, futex2_setup_timeout."""
     if not timeout:
         return None
     if clock not in (CLOCK_REALTIME, CLOCK_MONOTONIC):
         raise EINVAL(f"nobody waits by clock {clock}")
-    return Deadline(nanoseconds_of(timeout.get()), is_wall_time=clock == CLOCK_REALTIME)
+    time_ns = nanoseconds_of(timeout.get())
+    if clock == CLOCK_MONOTONIC:
+        time_ns = task.namespaces.time.to_machine_ns(clock, time_ns)
+    return Deadline(time_ns, is_wall_time=clock == CLOCK_REALTIME)
 
 
 def _parse_vector(task: Task, waiters: int, count: int) -> list[ExpectedWord]:
@@ -185,7 +190,7 @@ def futex_waitv(
         return wait.go_on()
     if flags or not 0 < count <= FUTEX_WAITV_MAX or not waiters:
         raise EINVAL("unknown flags, or no futexes, or too many")
-    deadline = _absolute_deadline(timeout, clock)
+    deadline = _absolute_deadline(task, timeout, clock)
     return futex_wait_multiple(task, _parse_vector(task, waiters.address, count), deadline)
 
 
@@ -215,7 +220,7 @@ def futex_wait_(
     if wait is not None:
         return wait.go_on()
     is_private = _is_private(flags, value, mask)
-    deadline = _absolute_deadline(timeout, clock)
+    deadline = _absolute_deadline(task, timeout, clock)
     return futex_wait(task, address, value, is_private=is_private, bitset=mask, deadline=deadline)
 
 

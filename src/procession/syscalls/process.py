@@ -89,13 +89,13 @@ _WAITID_OPTIONS = _WAIT4_OPTIONS | WNOWAIT | WEXITED
 @syscall(39)
 def getpid(task: Task) -> int:
     """getpid(2)."""
-    return task.group.pid.numbers[-1]
+    return task.group.pid.own_number
 
 
 @syscall(186)
 def gettid(task: Task) -> int:
     """gettid(2)."""
-    return task.thread_pid.numbers[-1]
+    return task.thread_pid.own_number
 
 
 @syscall(110)
@@ -109,7 +109,7 @@ def getppid(task: Task) -> int:
 def set_tid_address(task: Task, address: Address) -> int:
     """set_tid_address(2)."""
     task.clear_child_tid = address
-    return task.thread_pid.numbers[-1]
+    return task.thread_pid.own_number
 
 
 def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_address: int = 0) -> int:
@@ -149,13 +149,6 @@ def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pid
     store_tid(task, pidfd_address, fd)
     kernel.scheduler.start(child)
     return child
-
-
-@syscall(272)
-def unshare(task: Task, flags: Flags[CloneFlag]) -> int:
-    """unshare(2)."""
-    cloning.unshare(task, flags)
-    return 0
 
 
 @syscall(57)

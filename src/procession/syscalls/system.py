@@ -58,10 +58,11 @@ def sysinfo(task: Task, info: Out[Sysinfo]) -> None:
     """sysinfo(2). Linux: kernel/sys.c, do_sysinfo."""
     kernel = task.kernel
     memory = kernel.memory
+    uptime_ns = kernel.clock.now_ns + task.namespaces.time.boottime_offset_ns
     info.put(
         Sysinfo(
             # Linux rounds the uptime up.
-            uptime=-(-kernel.clock.now_ns // _NS_PER_S),
+            uptime=-(-uptime_ns // _NS_PER_S),
             loads=tuple(average << SI_LOAD_SHIFT - LOAD_SHIFT for average in kernel.load.averages),
             totalram=memory.frame_count * PAGE_SIZE,
             freeram=memory.free_frames * PAGE_SIZE,

@@ -67,7 +67,7 @@ def nanoseconds_of(time: Timespec) -> int:
 def clock_gettime(task: Task, clock: Choice[Clock], time: Out[Timespec]) -> None:
     """clock_gettime(2). Linux: kernel/time/posix-timers.c, SYSCALL_DEFINE2(clock_gettime)."""
     if clock == CLOCK_MONOTONIC:
-        now_ns = task.kernel.clock.now_ns
+        now_ns = task.kernel.clock.now_ns + task.namespaces.time.monotonic_offset_ns
     elif clock == CLOCK_REALTIME:
         now_ns = task.kernel.clock.realtime_ns
     else:
@@ -219,6 +219,8 @@ def clock_nanosleep(
     if clock in WALL_CLOCKS:
         deadline_ns -= kernel.clock.realtime_offset_ns
         queues = (kernel.clock.set_queue,)
+    else:
+        deadline_ns = task.namespaces.time.to_machine_ns(clock, wanted_ns)
     if kernel.clock.now_ns >= deadline_ns:
         return 0
     raise Sleep(*queues, deadline_ns=deadline_ns, interrupted=ERESTARTNOHAND)

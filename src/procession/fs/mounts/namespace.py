@@ -168,7 +168,7 @@ def copy_mount_namespace(
         lock_tree(copied)
     copy = MountNamespace(copied, owner)
     if charged_uid is not None:
-        copy.charge_to(charged_uid)
+        copy.charge_to(charged_uid, root.superblock.memory.account)
     if context is not None:
         _move_context(context, root, copied)
     return copy

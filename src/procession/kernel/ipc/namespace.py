@@ -110,6 +110,15 @@ class IpcNamespace(Namespace):
         self.charged_bytes = 0
         self.maximum_bytes = maximum_bytes
 
+    def end(self) -> None:
+        """Everything in it goes. Linux: ipc/namespace.c, free_ipc_ns."""
+        for semaphores in self.semaphores.ordered():
+            semaphores.remove()
+        for queue in self.messages.ordered():
+            queue.remove()
+        for segment in self.segments.ordered():
+            segment.remove()
+
     def charge(self, byte_count: int) -> None:
         """So many bytes more of the host's, or fewer. Raises ENOMEM, OutOfFrames."""
         if byte_count > 0 and self.charged_bytes + byte_count > self.maximum_bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EAGAIN, EEXIST, EINVAL, EPERM
+from procession.abi.errno import EAGAIN, EEXIST, EINVAL, ENOMEM, EPERM
 from procession.fs.namespace import CLONE_NEWPID, Namespace, NamespaceTable
 from procession.kernel.pid import Pid
 from procession.kernel.security.capability import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
@@ -12,6 +12,7 @@ from procession.kernel.security.capability import CAP_CHECKPOINT_RESTORE, CAP_SY
 if TYPE_CHECKING:
     from procession.fs.user_namespace import UserNamespace
     from procession.kernel.security.credentials import Credentials
+    from procession.kernel.task import Task, ThreadGroup
 
 PID_MAX = 32768
 """kernel.pid_max as Linux sets it for a machine of up to 32 processors."""
@@ -27,9 +28,23 @@ class PidNamespace(Namespace):
     `parent` is the one around it, `level` counts those, and `ancestry` has them all from the machine's first
     to this one. `by_number` are those that are seen in it; `last` is the number given last and `pid_max`
     the first that isn't given (kernel.pid_max).
+
+    `child_reaper` is its init, the process with number 1 here, which gets the orphans; None until it's made.
+    When that ends nobody can be made here any more (`is_closed`), and the last of its threads is `ending`
+    while it waits for the others to be gone.
     """
 
-    __slots__ = ("ancestry", "last", "level", "parent", "pid_max", "by_number")
+    __slots__ = (
+        "ancestry",
+        "by_number",
+        "child_reaper",
+        "ending",
+        "is_closed",
+        "last",
+        "level",
+        "parent",
+        "pid_max",
+    )
 
     kind: ClassVar[int] = CLONE_NEWPID
     type_name: ClassVar[str] = "pid"
@@ -39,12 +54,22 @@ class PidNamespace(Namespace):
     ) -> None:
         super().__init__(table, owner, number)
         self.parent = parent
+        if parent is not None:
+            parent.acquire()
         self.level: int = 0 if parent is None else parent.level + 1
         around: tuple[PidNamespace, ...] = () if parent is None else parent.ancestry
         self.ancestry: tuple[PidNamespace, ...] = (*around, self)
         self.by_number: dict[int, Pid] = {}
         self.last = 0
+        self.child_reaper: ThreadGroup | None = None
+        self.ending: Task | None = None
+        self.is_closed = False
         self.pid_max: int = PID_MAX if parent is None else parent.pid_max
+
+    def end(self) -> None:
+        """Linux: kernel/pid_namespace.c, put_pid_ns."""
+        if self.parent is not None:
+            self.parent.put()
 
     def allocate(self, wanted: tuple[int, ...] = (), credentials: Credentials | None = None) -> Pid:
         """A new id, in use at once in this namespace and all around it; it names nothing yet.
@@ -67,9 +92,15 @@ class PidNamespace(Namespace):
                 else:
                     found.append(namespace.next_number())
             numbers = tuple(reversed(found))
+        if self.is_closed:
+            raise ENOMEM("the pid namespace's init has ended")
         pid = Pid(self, numbers)
+        if len(numbers) == 1:
+            self.by_number[numbers[0]] = pid
+            return pid
         for namespace, number in zip(ancestry, numbers, strict=True):
             namespace.by_number[number] = pid
+        self.acquire()
         return pid
 
     def next_number(self) -> int:
@@ -89,7 +120,7 @@ class PidNamespace(Namespace):
         """Raise EINVAL, EPERM or EEXIST unless `number` may be given here; the number."""
         if not 0 < number < self.pid_max:
             raise EINVAL(f"no process id {number}")
-        if number != 1 and not self.by_number:
+        if number != 1 and self.child_reaper is None:
             raise EINVAL("the first process of a pid namespace is number 1")
         owner = self.owner
         if not (
@@ -101,5 +132,17 @@ class PidNamespace(Namespace):
             raise EEXIST(f"{number} is in use")
         return number
 
+    def tasks(self) -> list[Task]:
+        """All that are seen here, zombies included."""
+        return [pid.task for pid in self.by_number.values() if pid.task is not None]
+
     def pid_freed(self) -> None:
-        """One number less is in use here."""
+        """One number less is in use here, which the namespace's ending init may wait for."""
+        ending = self.ending
+        if ending is not None and self.has_only(ending.group):
+            self.ending = None
+            ending.wake()
+
+    def has_only(self, group: ThreadGroup) -> bool:
+        """Whether nobody but the threads of its init, `group`, is left."""
+        return len(self.by_number) <= len(group.threads)

@@ -91,6 +91,17 @@ class NsProxy:
             pid_for_children=self.pid_for_children,
         )
 
+    def enter_time_for_children(self) -> None:
+        """Before a task has it: its clocks are those that its parent's children were to have.
+
+        Linux: kernel/time/namespace.c, timens_on_fork.
+        """
+        if self.time is not self.time_for_children:
+            self.time_for_children.acquire()
+            self.time.put()
+            self.time = self.time_for_children
+            self.time.is_frozen = True
+
     def acquire(self) -> NsProxy:
         """One more task has it (Linux: include/linux/nsproxy.h, get_nsproxy)."""
         self.reference_count += 1

@@ -9,7 +9,7 @@ from procession.fs.user_namespace import MAXIMUM_LEVEL, NO_ID, UserNamespace
 from procession.hardware.kernel_memory import USER_NAMESPACE_BYTES
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.security.capability import CAP_FULL_SET, CAP_SETFCAP, CAP_SYS_ADMIN
-from procession.kernel.security.credentials import Credentials, commit_credentials
+from procession.kernel.security.credentials import Credentials
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -64,8 +64,11 @@ def with_every_capability(old: Credentials, namespace: UserNamespace) -> Credent
     )
 
 
-def enter_user_namespace(task: Task, namespace: UserNamespace) -> None:
-    """setns(2) of a user namespace. Raises EINVAL, EPERM. Linux: kernel/user_namespace.c, userns_install."""
+def credentials_in(task: Task, namespace: UserNamespace) -> Credentials:
+    """Those that `task` has once setns(2) has put it into a user namespace. Raises EINVAL, EPERM.
+
+    Linux: kernel/user_namespace.c, userns_install.
+    """
     old = task.credentials
     if namespace is old.user_namespace:
         raise EINVAL("capabilities aren't regained by joining one's own user namespace")
@@ -75,4 +78,4 @@ def enter_user_namespace(task: Task, namespace: UserNamespace) -> None:
         raise EINVAL("the root and the working directory are shared")
     if not old.ns_capable(namespace, CAP_SYS_ADMIN):
         raise EPERM("joining a user namespace takes CAP_SYS_ADMIN there")
-    commit_credentials(task, with_every_capability(old, namespace))
+    return with_every_capability(old, namespace)

@@ -47,6 +47,12 @@ class UtsNamespace(Namespace):
         self.machine = b"x86_64"
         self.domain_name = b"(none)"
 
+    def copy(self, owner: UserNamespace) -> UtsNamespace:
+        """One with the same names. Linux: kernel/utsname.c, clone_uts_ns."""
+        copy = UtsNamespace(self.table, owner, 0, self.host_name)
+        copy.domain_name = self.domain_name
+        return copy
+
     def names_for(self, personality: int) -> Utsname:
         """What a task of that personality is told. Linux: kernel/sys.c, override_release."""
         from procession.abi.utsname import Utsname

@@ -590,6 +590,11 @@ def _switch_program(
         from procession.kernel.time.posix_timer import delete_all
 
         delete_all(group)
+    if task.namespaces.time is not task.namespaces.time_for_children:
+        # A new program may have new clocks. Linux: kernel/nsproxy.c, exec_task_namespaces.
+        namespaces, task.namespaces = task.namespaces, task.namespaces.copy()
+        task.namespaces.enter_time_for_children()
+        namespaces.put()
     release_memory(kernel, task)
     mm.inherited_flags = flags_for_child(task.mm.inherited_flags)
     mm.dump_filter = task.mm.dump_filter

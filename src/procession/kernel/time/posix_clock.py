@@ -117,13 +117,15 @@ def read_clock(task: Task, clock_id: int) -> int:
     """What the clock says, in nanoseconds. Raises EINVAL. Linux: kernel/time/posix-timers.c."""
     clock = task.kernel.clock
     if clock_id in _FINE:
-        return clock.now_ns
+        return clock.now_ns + task.namespaces.time.offset_ns(clock_id)
     if clock_id in WALL_CLOCKS:
         return clock.realtime_ns
     if clock_id in _COARSE:
         now_ns = clock.now_ns
         at_tick_ns = now_ns - now_ns % TICK_NS
-        return at_tick_ns + clock.realtime_offset_ns if clock_id == CLOCK_REALTIME_COARSE else at_tick_ns
+        if clock_id == CLOCK_REALTIME_COARSE:
+            return at_tick_ns + clock.realtime_offset_ns
+        return at_tick_ns + task.namespaces.time.offset_ns(clock_id)
     cpu_clock = find_cpu_clock(task, clock_id, is_reading=True)
     if cpu_clock is None:
         raise EINVAL(f"no clock {clock_id}")

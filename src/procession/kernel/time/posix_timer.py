@@ -222,7 +222,12 @@ class PosixTimer:
             return old
         # A relative timer isn't moved when the time of day is set.
         self.follows_realtime = self.clock_id in WALL_CLOCKS and is_absolute
-        self.expires_ns = new.value_ns if is_absolute else min(self.now_ns() + new.value_ns, KTIME_MAX)
+        if not is_absolute:
+            self.expires_ns = min(self.now_ns() + new.value_ns, KTIME_MAX)
+        elif self.cpu_clock is not None:
+            self.expires_ns = new.value_ns
+        else:
+            self.expires_ns = self.kernel.seen_namespaces.time.to_machine_ns(self.clock_id, new.value_ns)
         if not self.is_silent:
             self.arm()
         return old

@@ -89,7 +89,10 @@ class TimerFile(File):
             self.is_canceled = False
         if new.value_ns:
             now_ns = self._now_ns()
-            self.expires_ns = new.value_ns if is_absolute else min(now_ns + new.value_ns, KTIME_MAX)
+            if is_absolute:
+                self.expires_ns = self.kernel.seen_namespaces.time.to_machine_ns(self.clock_id, new.value_ns)
+            else:
+                self.expires_ns = min(now_ns + new.value_ns, KTIME_MAX)
             self._arm()
             if self.is_canceled:
                 self.is_canceled = False

@@ -1,0 +1,240 @@
+"""Namespaces as files: what /proc/PID/ns leads to, nsfs where their inodes are, and ioctl_ns(2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.abi.errno import EINVAL, ENOENT, ENOTTY, EPERM, ESRCH
+from procession.abi.nsfs import MntNsInfo, NamespaceIoctl
+from procession.abi.statfs import Magic
+from procession.abi.word import pack_u32, pack_u64
+from procession.fs.dentry import Dentry, Path
+from procession.fs.file import File
+from procession.fs.inode import S_IFDIR, S_IFREG, Inode, Superblock
+from procession.fs.mounts.mount import Mount
+from procession.fs.mounts.namespace import MountNamespace
+from procession.fs.user_namespace import UserNamespace
+from procession.kernel.namespaces.pid import PidNamespace
+from procession.kernel.pid import find_task
+from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.security.capability import CAP_SYS_ADMIN
+
+if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
+    from procession.fs.namespace import Namespace
+    from procession.fs.permission import Subject
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
+
+_O_CLOEXEC = 0o2000000
+_INFO_SIZE = MntNsInfo.SIZE
+_NR_BITS = 0xFFFF
+_FROM_NAMESPACE = (NamespaceIoctl.NS_GET_PID_FROM_PIDNS, NamespaceIoctl.NS_GET_TGID_FROM_PIDNS)
+_OF_PROCESS = (NamespaceIoctl.NS_GET_TGID_FROM_PIDNS, NamespaceIoctl.NS_GET_TGID_IN_PIDNS)
+_OF_PIDS = (*_FROM_NAMESPACE, NamespaceIoctl.NS_GET_PID_IN_PIDNS, NamespaceIoctl.NS_GET_TGID_IN_PIDNS)
+_OF_MOUNTS = (
+    NamespaceIoctl.NS_MNT_GET_INFO,
+    NamespaceIoctl.NS_MNT_GET_NEXT,
+    NamespaceIoctl.NS_MNT_GET_PREV,
+)
+
+
+class NamespaceFileSystem(Superblock):
+    """Where the inodes of namespaces are (Linux: fs/nsfs.c, nsfs)."""
+
+    __slots__ = ("kernel", "mount")
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel.vfs, "nsfs", int(Magic.NSFS_MAGIC))
+        self.kernel = kernel
+        self.is_internal = True
+        self.root = Inode(self, S_IFDIR | 0o555)
+        self.mount = Mount(self)
+
+
+def namespace_file_system(kernel: Kernel) -> NamespaceFileSystem:
+    """The machine's nsfs, made at first use."""
+    mounts = kernel.vfs.pseudo_mounts
+    mount = mounts.get("nsfs")
+    if mount is None:
+        mount = mounts["nsfs"] = NamespaceFileSystem(kernel).mount
+    system = mount.superblock
+    assert isinstance(system, NamespaceFileSystem)
+    return system
+
+
+class NamespaceInode(Inode):
+    """A namespace: open files and bind mounts of it keep it alive. It has no name, and goes with them."""
+
+    __slots__ = ("namespace",)
+
+    can_be_bound: ClassVar[bool] = True
+
+    def __init__(self, system: NamespaceFileSystem, namespace: Namespace) -> None:
+        super().__init__(system, S_IFREG | 0o444)
+        self.number = namespace.number
+        self.link_count = 0
+        self.namespace = namespace
+
+    @property
+    def mount_namespace(self) -> MountNamespace | None:
+        namespace = self.namespace
+        return namespace if isinstance(namespace, MountNamespace) else None
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return NamespaceFile(path, flags, subject)
+
+    def evict(self) -> None:
+        super().evict()
+        self.namespace.inode = None
+        self.namespace.end_if_unused()
+
+
+def namespace_path(kernel: Kernel, namespace: Namespace) -> Path:
+    """Where the file of `namespace` is. Linux: fs/nsfs.c, ns_get_path."""
+    system = namespace_file_system(kernel)
+    inode = namespace.inode
+    if inode is None:
+        inode = namespace.inode = NamespaceInode(system, namespace)
+    return Path(system.mount, Dentry(repr(namespace)[1:-1].encode(), system.mount.root, inode))
+
+
+class NamespaceFile(File):
+    """An open namespace."""
+
+    __slots__ = ()
+
+    @property
+    def namespace(self) -> Namespace:
+        """Which one."""
+        inode = self.inode
+        assert isinstance(inode, NamespaceInode)
+        return inode.namespace
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Linux: fs/nsfs.c, ns_ioctl."""
+        system = self.inode.superblock
+        assert isinstance(system, NamespaceFileSystem)
+        task = system.kernel.current
+        assert task is not None
+        namespace = self.namespace
+        if request == NamespaceIoctl.NS_GET_USERNS:
+            return open_namespace(task, seen_owner(task, namespace))
+        if request == NamespaceIoctl.NS_GET_PARENT:
+            return open_namespace(task, _seen_parent(task, namespace))
+        if request == NamespaceIoctl.NS_GET_NSTYPE:
+            return namespace.kind
+        if request == NamespaceIoctl.NS_GET_OWNER_UID:
+            if not isinstance(namespace, UserNamespace):
+                raise EINVAL("not a user namespace")
+            memory.write(argument, pack_u32(namespace.owner_uid))
+            return 0
+        if request == NamespaceIoctl.NS_GET_MNTNS_ID:
+            if not isinstance(namespace, MountNamespace):
+                raise EINVAL("not a mount namespace")
+            memory.write(argument, pack_u64(namespace.sequence))
+            return 0
+        if request in _OF_PIDS:
+            return _translated(task, namespace, request, argument & 0xFFFFFFFF)
+        if request & _NR_BITS in [each & _NR_BITS for each in _OF_MOUNTS]:
+            return _about_mounts(task, namespace, request, argument, memory)
+        raise ENOTTY
+
+
+def open_namespace(task: Task, namespace: Namespace) -> int:
+    """A new descriptor for `namespace`. Raises EMFILE, ENFILE. Linux: fs/nsfs.c, open_namespace."""
+    path = namespace_path(task.kernel, namespace)
+    file = NamespaceFile(path, 0, task.credentials)
+    return task.files.install(file, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
+
+
+def seen_owner(task: Task, namespace: Namespace) -> UserNamespace:
+    """The user namespace that owns another, of a user namespace the one around it.
+
+    Raises EPERM unless it's the caller's or below that. Linux: kernel/user_namespace.c, ns_get_owner.
+    """
+    mine = task.credentials.user_namespace
+    owner = namespace.parent if isinstance(namespace, UserNamespace) else namespace.owner
+    space = owner
+    while space is not None and space is not mine:
+        space = space.parent
+    if owner is None or space is None:
+        raise EPERM("the owner is outside of the caller's user namespace")
+    return owner
+
+
+def _seen_parent(task: Task, namespace: Namespace) -> Namespace:
+    """Raises EINVAL, EPERM. Linux: kernel/pid_namespace.c, pidns_get_parent."""
+    if isinstance(namespace, UserNamespace):
+        return seen_owner(task, namespace)
+    if not isinstance(namespace, PidNamespace):
+        raise EINVAL("such namespaces aren't nested")
+    parent = namespace.parent
+    if parent is None or task.pid_namespace not in parent.ancestry:
+        raise EPERM("the parent is outside of the caller's pid namespace")
+    return parent
+
+
+def _translated(task: Task, namespace: Namespace, request: int, number: int) -> int:
+    """A number of the caller's in another pid namespace, or one of that in the caller's. Raises ESRCH."""
+    if not isinstance(namespace, PidNamespace):
+        raise EINVAL("not a pid namespace")
+    source, target = task.pid_namespace, namespace
+    if request in _FROM_NAMESPACE:
+        source, target = target, source
+    found = find_task(source, number)
+    if found is None:
+        raise ESRCH(f"no task {number}")
+    pid = found.group.pid if request in _OF_PROCESS else found.thread_pid
+    result = pid.number_in(target)
+    if not result:
+        raise ESRCH("the task isn't seen there")
+    return result
+
+
+def _about_mounts(task: Task, namespace: Namespace, request: int, argument: int, memory: UserMemory) -> int:
+    """What is known of a mount namespace, or a descriptor for the one made before or after it.
+
+    Linux: fs/nsfs.c, copy_ns_info_to_user, ns_ioctl.
+    """
+    if not isinstance(namespace, MountNamespace):
+        raise EINVAL("not a mount namespace")
+    size = request >> 16 & 0x3FFF
+    if size < _INFO_SIZE:
+        raise EINVAL("less than the first version has")
+    if request & _NR_BITS == NamespaceIoctl.NS_MNT_GET_INFO & _NR_BITS:
+        if not argument:
+            raise EINVAL("nowhere to put it")
+        memory.write(argument, _information(namespace, size))
+        return 0
+    is_next = request & _NR_BITS == NamespaceIoctl.NS_MNT_GET_NEXT & _NR_BITS
+    others = [
+        other
+        for other in task.kernel.vfs.namespaces.live.values()
+        if isinstance(other, MountNamespace)
+        and not other.is_anonymous
+        and (other.sequence > namespace.sequence) is is_next
+        and other is not namespace
+        and task.credentials.ns_capable(other.owner, CAP_SYS_ADMIN)
+    ]
+    if not others:
+        raise ENOENT("there is no other")
+    found = (min if is_next else max)(others, key=_age)
+    if argument:
+        memory.write(argument, _information(found, size))
+    return open_namespace(task, found)
+
+
+def _age(namespace: MountNamespace) -> int:
+    return namespace.sequence
+
+
+def _information(namespace: MountNamespace, size: int) -> bytes:
+    data = MntNsInfo(_INFO_SIZE, len(namespace.mounts), namespace.sequence).pack()
+    return data.ljust(size, b"\0")
+
+
+def namespace_of_file(file: File) -> Namespace | None:
+    """Which namespace an open file stands for; None for another file."""
+    inode = file.inode
+    return inode.namespace if isinstance(inode, NamespaceInode) else None

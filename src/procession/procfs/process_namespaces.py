@@ -1,0 +1,168 @@
+"""The namespaces of a process: ns/*, and timens_offsets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.capability import Capability
+from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ERANGE
+from procession.fs.dentry import absolute_path
+from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
+from procession.kernel.namespaces.nsfs import namespace_path
+from procession.kernel.task_state import TaskState
+from procession.procfs.access import may_inspect
+from procession.procfs.inode import ProcDirectory, ProcLink
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.namespace import Namespace
+    from procession.fs.permission import Subject
+    from procession.kernel.task import Task
+    from procession.procfs.file_system import ProcFileSystem
+
+# In Linux's order.
+NAMES = (
+    *(b"net", b"uts", b"ipc", b"pid", b"pid_for_children", b"user", b"mnt", b"cgroup"),
+    *(b"time", b"time_for_children"),
+)
+NUMBERS_OFFSET = 0x400
+"""Where the inode numbers of the links begin, from that of the process's directory."""
+_CAP_SYS_TIME = int(Capability.CAP_SYS_TIME)
+_NS_PER_S = 1_000_000_000
+_LARGEST_S = (1 << 63) // _NS_PER_S
+"""KTIME_SEC_MAX."""
+_CLOCK_MONOTONIC, _CLOCK_BOOTTIME = 1, 7
+_CLOCKS = {b"monotonic": _CLOCK_MONOTONIC, b"boottime": _CLOCK_BOOTTIME, b"1": 1, b"7": 7}
+
+
+def namespace_called(task: Task, name: bytes) -> Namespace:
+    """The namespace of `task` that ns/`name` leads to. Raises ENOENT if it has left it, or has none yet."""
+    if name == b"user":
+        return task.credentials.user_namespace
+    if name == b"pid":
+        return task.pid_namespace
+    if task.state in (TaskState.ZOMBIE, TaskState.DEAD):
+        raise ENOENT
+    proxy = task.namespaces
+    if name == b"pid_for_children":
+        children = proxy.pid_for_children
+        if children.child_reaper is None:
+            # Nobody has been made there: there is nothing to enter. Linux: kernel/pid_namespace.c,
+            # pidns_for_children_get.
+            raise ENOENT
+        return children
+    found: dict[bytes, Namespace] = {
+        b"net": proxy.network,
+        b"uts": proxy.uts,
+        b"ipc": proxy.ipc,
+        b"mnt": proxy.mounts,
+        b"cgroup": proxy.cgroup,
+        b"time": proxy.time,
+        b"time_for_children": proxy.time_for_children,
+    }
+    return found[name]
+
+
+class NamespacesDirectory(ProcDirectory):
+    """/proc/PID/ns. Linux: fs/proc/namespaces.c, proc_ns_dir_lookup."""
+
+    __slots__ = ("task",)
+
+    caches_lookups = False
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task) -> None:
+        super().__init__(superblock, number, 0o511)
+        self.task = task
+
+    def _number_of(self, name: bytes) -> int:
+        return self.number + NUMBERS_OFFSET + NAMES.index(name)
+
+    def lookup(self, name: bytes) -> Inode:
+        if name not in NAMES or self.task.state is TaskState.DEAD:
+            raise ENOENT
+        return NamespaceLink(self.proc, self._number_of(name), self.task, name)
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        return [DirectoryEntry(name, self._number_of(name), S_IFLNK >> 12) for name in NAMES]
+
+
+class NamespaceLink(ProcLink):
+    """/proc/PID/ns/NAME: it leads to the namespace's file, which has no other name."""
+
+    __slots__ = ("name", "task")
+
+    is_magic_link = True
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task, name: bytes) -> None:
+        super().__init__(superblock, number)
+        self.task = task
+        self.name = name
+
+    def follow_magic_link(self) -> Path:
+        """Linux: fs/proc/namespaces.c, proc_ns_get_link."""
+        current = self.proc.kernel.current
+        if current is not None and not may_inspect(current.credentials, self.task):
+            raise EACCES(f"process {self.task.tid} isn't the caller's to inspect")
+        return namespace_path(self.proc.kernel, namespace_called(self.task, self.name))
+
+    def readlink(self) -> bytes:
+        """Linux: fs/proc/namespaces.c, proc_ns_readlink."""
+        path = self.follow_magic_link()
+        return absolute_path(path, path)
+
+
+def show_time_offsets(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/timens_offsets: of the clocks of its children.
+
+    Linux: kernel/time/namespace.c, proc_timens_show_offsets.
+    """
+    if task.state in (TaskState.ZOMBIE, TaskState.DEAD):
+        return b""
+    children = task.namespaces.time_for_children
+    rows = ((b"monotonic", children.monotonic_offset_ns), (b"boottime", children.boottime_offset_ns))
+    return b"".join(b"%-10s %10d %9d\n" % (name, *divmod(offset, _NS_PER_S)) for name, offset in rows)
+
+
+def store_time_offsets(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
+    """Set the offsets that the clocks of the children will have, while nobody has seen them.
+
+    A line for each clock: its name or number, seconds and nanoseconds. Raises EINVAL, EPERM, ERANGE, EACCES.
+    Linux: fs/proc/base.c, timens_offsets_write; kernel/time/namespace.c, proc_timens_set_offset.
+    """
+    offsets: list[tuple[int, int, int]] = []
+    for line in data.split(b"\n"):
+        words = line.split()
+        if not words and not line:
+            continue
+        if len(words) != 3 or words[0] not in _CLOCKS or len(offsets) == 2:
+            raise EINVAL("a clock, seconds and nanoseconds are needed")
+        try:
+            seconds, nanoseconds = int(words[1]), int(words[2])
+        except ValueError:
+            raise EINVAL("no number") from None
+        if not 0 <= nanoseconds < _NS_PER_S or not -(1 << 63) <= seconds < 1 << 63:
+            raise EINVAL("out of range")
+        offsets.append((_CLOCKS[words[0]], seconds, nanoseconds))
+    if not offsets:
+        raise EINVAL("no offset")
+    children = task.namespaces.time_for_children
+    if not task_of_writer(system, task).credentials.ns_capable(children.owner, _CAP_SYS_TIME):
+        raise EPERM("setting a clock takes CAP_SYS_TIME")
+    now_s = system.kernel.clock.now_ns // _NS_PER_S
+    for _, seconds, _ in offsets:
+        if abs(seconds) > _LARGEST_S or not 0 <= now_s + seconds <= _LARGEST_S // 2:
+            raise ERANGE("the clock would be out of range")
+    if children.is_frozen:
+        raise EACCES("somebody has seen these clocks")
+    for clock, seconds, nanoseconds in offsets:
+        offset_ns = seconds * _NS_PER_S + nanoseconds
+        if clock == _CLOCK_MONOTONIC:
+            children.monotonic_offset_ns = offset_ns
+        else:
+            children.boottime_offset_ns = offset_ns
+
+
+def task_of_writer(system: ProcFileSystem, task: Task) -> Task:
+    """Who writes: the running task."""
+    current = system.kernel.current
+    return task if current is None else current

@@ -1,0 +1,714 @@
+/* Pid namespaces: who sees whom by which number, and the end of an init (pid_namespaces(7)). */
+#include "check.h"
+
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/reboot.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define NS_GET_PARENT 0xb702
+#define NS_GET_PID_FROM_PIDNS 0x8004b706
+#define NS_GET_TGID_FROM_PIDNS 0x8004b707
+#define NS_GET_PID_IN_PIDNS 0x8004b708
+#define NS_GET_TGID_IN_PIDNS 0x8004b709
+
+static pid_t clone_with(unsigned long flags)
+{
+	return (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
+}
+
+/* An init of a new pid namespace, which runs `body` and exits with what that gives. */
+static pid_t init_that(int (*body)(void))
+{
+	pid_t init = (pid_t)MUST(clone_with(CLONE_NEWPID));
+
+	if (init == 0)
+		_exit(body());
+	return init;
+}
+
+static int status_line(pid_t pid, const char *name, char *line, size_t size)
+{
+	char path[64];
+	FILE *file;
+	int found = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	file = fopen(path, "r");
+	if (file == NULL)
+		return -1;
+	while (!found && fgets(line, (int)size, file) != NULL)
+		found = strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':';
+	fclose(file);
+	return found ? 0 : -1;
+}
+
+static int see_oneself(void)
+{
+	pid_t child;
+
+	CHECK_EQ(getpid(), 1);
+	CHECK_EQ(syscall(SYS_gettid), 1);
+	CHECK_EQ(getppid(), 0);
+	CHECK_EQ(getpgrp(), 0);
+	CHECK_EQ(getsid(0), 0);
+	CHECK_EQ(getpgid(1), 0);
+	CHECK_EQ(setsid(), 1);
+	CHECK_EQ(getpgrp(), 1);
+	CHECK_EQ(getsid(0), 1);
+	child = child_that_exits(5);
+	CHECK_EQ(child, 2);
+	CHECK_EQ(wait_for(child), EXITED(5));
+	child = child_that_exits(0);
+	CHECK_EQ(child, 3);
+	CHECK_EQ(waitpid(3, NULL, 0), 3);
+	CHECK_ERRNO(waitpid(3, NULL, 0), ECHILD);
+	return 7;
+}
+
+TEST(numbers_begin_again)
+{
+	pid_t init = init_that(see_oneself);
+
+	CHECK(init > 1);
+	CHECK_EQ(wait_for(init), EXITED(7));
+}
+
+static int *shared;
+
+static int tell_and_pause(void)
+{
+	pid_t child = child_that_pauses();
+
+	shared[0] = child;
+	for (;;)
+		pause();
+	return 0;
+}
+
+TEST(numbers_seen_from_around)
+{
+	char line[128], want[128];
+	int ns, fd;
+	pid_t init, inner;
+	char path[64];
+
+	shared = make_shared_page();
+	init = init_that(tell_and_pause);
+	while (shared[0] == 0)
+		sleep_ms(1);
+	CHECK_EQ(shared[0], 2);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", init, init);
+	fd = (int)MUST(open(path, O_RDONLY));
+	memset(line, 0, sizeof(line));
+	MUST(read(fd, line, sizeof(line) - 1));
+	inner = atoi(line);
+	CHECK(inner > init);
+	MUST(status_line(init, "NSpid", line, sizeof(line)));
+	snprintf(want, sizeof(want), "NSpid:\t%d\t1\n", init);
+	CHECK_STRING(line, want);
+	MUST(status_line(inner, "NStgid", line, sizeof(line)));
+	snprintf(want, sizeof(want), "NStgid:\t%d\t2\n", inner);
+	CHECK_STRING(line, want);
+	MUST(status_line(inner, "NSpgid", line, sizeof(line)));
+	snprintf(want, sizeof(want), "NSpgid:\t%d\t0\n", getpgrp());
+	CHECK_STRING(line, want);
+	MUST(status_line(inner, "NSsid", line, sizeof(line)));
+	snprintf(want, sizeof(want), "NSsid:\t%d\t0\n", getsid(0));
+	CHECK_STRING(line, want);
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", init);
+	ns = (int)MUST(open(path, O_RDONLY));
+	CHECK_EQ(ioctl(ns, NS_GET_PID_FROM_PIDNS, 2), inner);
+	CHECK_EQ(ioctl(ns, NS_GET_TGID_FROM_PIDNS, 1), init);
+	CHECK_EQ(ioctl(ns, NS_GET_PID_IN_PIDNS, inner), 2);
+	CHECK_EQ(ioctl(ns, NS_GET_TGID_IN_PIDNS, init), 1);
+	CHECK_ERRNO(ioctl(ns, NS_GET_PID_IN_PIDNS, getpid()), ESRCH);
+	CHECK_ERRNO(ioctl(ns, NS_GET_PID_FROM_PIDNS, 77), ESRCH);
+	/* Who isn't a child can be seen, but not waited for. */
+	CHECK_EQ(kill(inner, 0), 0);
+	CHECK_ERRNO(waitpid(inner, NULL, WNOHANG), ECHILD);
+	CHECK_EQ(getpgid(inner), getpgrp());
+	fd = (int)MUST(syscall(SYS_pidfd_open, inner, 0));
+	CHECK_EQ(kill(init, SIGKILL), 0);
+	CHECK_EQ(wait_for(init), KILLED(SIGKILL));
+	/* All of the namespace had ended before its init was to be seen as a zombie. */
+	CHECK_EQ(poll(&(struct pollfd){fd, POLLIN, 0}, 1, 0), 1);
+	CHECK_ERRNO(kill(inner, 0), ESRCH);
+}
+
+static int adopt(void)
+{
+	int status;
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		if (MUST(fork()) == 0) {
+			while (getppid() == 2)
+				sleep_ms(1);
+			CHECK_EQ(getppid(), 1);
+			_exit(9);
+		}
+		_exit(0);
+	}
+	CHECK_EQ(waitpid(-1, &status, 0), 2);
+	CHECK_EQ(waitpid(-1, &status, 0), 3);
+	CHECK_EQ(status, EXITED(9));
+	return 0;
+}
+
+TEST(an_init_adopts_its_orphans)
+{
+	CHECK_EQ(wait_for(init_that(adopt)), EXITED(0));
+}
+
+static int subreaper_inside(void)
+{
+	int status;
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		MUST(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+		if (MUST(fork()) == 0) {
+			if (MUST(fork()) == 0) {
+				while (getppid() == 3)
+					sleep_ms(1);
+				CHECK_EQ(getppid(), 2);
+				_exit(0);
+			}
+			_exit(0);
+		}
+		CHECK_EQ(waitpid(3, NULL, 0), 3);
+		CHECK_EQ(waitpid(4, NULL, 0), 4);
+		_exit(6);
+	}
+	CHECK_EQ(waitpid(-1, &status, 0), 2);
+	CHECK_EQ(status, EXITED(6));
+	return 0;
+}
+
+TEST(a_subreaper_inside_comes_first)
+{
+	CHECK_EQ(wait_for(init_that(subreaper_inside)), EXITED(0));
+}
+
+static volatile sig_atomic_t seen_pid = -1, seen_count;
+
+static void note_sender(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)context;
+	seen_pid = info->si_pid;
+	seen_count++;
+}
+
+static void watch(int signal)
+{
+	struct sigaction action = {.sa_sigaction = note_sender, .sa_flags = SA_SIGINFO | SA_RESTART};
+
+	MUST(sigaction(signal, &action, NULL));
+}
+
+static int protected_inside(void)
+{
+	pid_t child;
+
+	CHECK_EQ(kill(1, SIGTERM), 0);
+	CHECK_EQ(kill(1, SIGKILL), 0);
+	CHECK_EQ(kill(1, SIGSTOP), 0);
+	CHECK_EQ(kill(getpid(), SIGKILL), 0);
+	child = (pid_t)MUST(fork());
+	if (child == 0)
+		_exit(kill(1, SIGKILL) == 0 && kill(-1, 0) == -1 && errno == ESRCH ? 0 : 1);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	watch(SIGUSR1);
+	child = (pid_t)MUST(fork());
+	if (child == 0)
+		_exit(kill(1, SIGUSR1));
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(seen_pid, child);
+	shared[0] = 1;
+	while (seen_count < 2)
+		pause();
+	/* The sender has no number here. */
+	CHECK_EQ(seen_pid, 0);
+	shared[0] = 2;
+	for (;;)
+		pause();
+	return 0;
+}
+
+TEST(signals_to_an_init)
+{
+	int status;
+	pid_t init;
+
+	shared = make_shared_page();
+	init = init_that(protected_inside);
+	while (shared[0] == 0)
+		sleep_ms(1);
+	/* One that it doesn't handle does nothing, from around neither. */
+	CHECK_EQ(kill(init, SIGTERM), 0);
+	CHECK_EQ(kill(init, SIGINT), 0);
+	CHECK_EQ(kill(init, SIGUSR1), 0);
+	while (shared[0] == 1)
+		sleep_ms(1);
+	CHECK_EQ(kill(init, SIGSTOP), 0);
+	CHECK_EQ(waitpid(init, &status, WUNTRACED), init);
+	CHECK_EQ(status, W_STOPCODE(SIGSTOP));
+	CHECK_EQ(kill(init, SIGCONT), 0);
+	CHECK_EQ(kill(init, SIGKILL), 0);
+	CHECK_EQ(wait_for(init), KILLED(SIGKILL));
+}
+
+static int end_with_children(void)
+{
+	for (int count = 0; count < 5; count++)
+		shared[count] = child_that_pauses();
+	if (fork() == 0) {
+		setsid();
+		for (;;)
+			pause();
+	}
+	return 4;
+}
+
+TEST(the_end_of_an_init_ends_all)
+{
+	int pipe_ends[2];
+	char byte;
+	pid_t init;
+
+	shared = make_shared_page();
+	MUST(pipe(pipe_ends));
+	init = init_that(end_with_children);
+	MUST(close(pipe_ends[1]));
+	CHECK_EQ(wait_for(init), EXITED(4));
+	CHECK_EQ(shared[4], 6);
+	/* Nobody has the pipe's other end any more. */
+	CHECK_EQ(read(pipe_ends[0], &byte, 1), 0);
+}
+
+TEST(the_rule_about_the_second_fork)
+{
+	int status;
+	pid_t child, first, second;
+
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		pid_t me = getpid();
+
+		CHECK_EQ(unshare(CLONE_NEWPID), 0);
+		CHECK_EQ(getpid(), me);
+		CHECK_ERRNO(unshare(CLONE_NEWPID), EINVAL);
+		CHECK_ERRNO(syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0), EINVAL);
+		CHECK_ERRNO(syscall(SYS_clone, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD, 0, 0, 0, 0), EINVAL);
+		CHECK_ERRNO(readlink("/proc/self/ns/pid_for_children", (char[64]){0}, 64), ENOENT);
+		first = (pid_t)MUST(fork());
+		if (first == 0) {
+			CHECK_EQ(getpid(), 1);
+			CHECK_EQ(getppid(), 0);
+			sleep_ms(50);
+			_exit(1);
+		}
+		second = (pid_t)MUST(fork());
+		if (second == 0) {
+			CHECK_EQ(getpid(), 2);
+			CHECK_EQ(getppid(), 0);
+			for (;;)
+				pause();
+		}
+		CHECK(second > first);
+		/* The init waits for its sibling, which nobody but this process can reap. */
+		CHECK_EQ(waitpid(second, &status, 0), second);
+		CHECK_EQ(status, KILLED(SIGKILL));
+		CHECK_EQ(waitpid(first, &status, 0), first);
+		CHECK_EQ(status, EXITED(1));
+		/* Without an init nobody can be made any more. */
+		CHECK_ERRNO(fork(), ENOMEM);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+static int nest(int depth)
+{
+	int status;
+	pid_t child = clone_with(CLONE_NEWPID);
+
+	if (child < 0)
+		return errno == ENOSPC ? depth : -1;
+	if (child == 0) {
+		if (getpid() != 1 || getppid() != 0)
+			_exit(200);
+		_exit(nest(depth + 1));
+	}
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return 201;
+	return WEXITSTATUS(status);
+}
+
+TEST(nested_to_32_levels)
+{
+	char line[1024];
+	int depth = 0;
+
+	MUST(status_line(getpid(), "NSpid", line, sizeof(line)));
+	CHECK_EQ(nest(depth), 32);
+}
+
+struct set_tid_arguments {
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+	uint64_t set_tid, set_tid_size, cgroup;
+};
+
+static pid_t clone_as(uint64_t flags, pid_t *numbers, size_t count)
+{
+	struct set_tid_arguments arguments = {
+		.flags = flags, .exit_signal = SIGCHLD, .set_tid = (uintptr_t)numbers, .set_tid_size = count};
+	pid_t child = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+
+	if (child == 0)
+		_exit(getpid() == numbers[0] ? 0 : 1);
+	return child;
+}
+
+static int choose_inside(void)
+{
+	pid_t child = clone_as(0, (pid_t[]){77}, 1);
+
+	CHECK_EQ(child, 77);
+	CHECK_ERRNO(clone_as(0, (pid_t[]){1}, 1), EEXIST);
+	CHECK_ERRNO(clone_as(0, (pid_t[]){0}, 1), EINVAL);
+	CHECK_ERRNO(clone_as(0, (pid_t[]){-1}, 1), EINVAL);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	child = child_that_exits(0);
+	CHECK(child != 77);
+	return wait_for(child);
+}
+
+TEST(numbers_chosen_for_each_level)
+{
+	pid_t child, free_number;
+
+	CHECK_EQ(wait_for(init_that(choose_inside)), EXITED(0));
+	free_number = child_that_exits(0);
+	CHECK_EQ(wait_for(free_number), EXITED(0));
+	child = clone_as(CLONE_NEWPID, (pid_t[]){1, free_number}, 2);
+	CHECK_EQ(child, free_number);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_ERRNO(clone_as(CLONE_NEWPID, (pid_t[]){2, free_number}, 2), EINVAL);
+	CHECK_ERRNO(clone_as(0, (pid_t[33]){9}, 33), EINVAL);
+}
+
+static int last_pid(void)
+{
+	char text[16] = "";
+	int fd = (int)MUST(open("/proc/sys/kernel/ns_last_pid", O_RDWR));
+	pid_t child;
+
+	MUST(read(fd, text, sizeof(text)));
+	CHECK_EQ(atoi(text), 1);
+	CHECK_EQ(pwrite(fd, "500", 3, 0), 3);
+	child = child_that_exits(0);
+	CHECK_EQ(child, 501);
+	return wait_for(child);
+}
+
+TEST(the_last_number)
+{
+	CHECK_EQ(wait_for(init_that(last_pid)), EXITED(0));
+}
+
+static int restart(void)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		CHECK_ERRNO(syscall(SYS_reboot, 0xfee1dead, 672274793, 0x89abcdef, 0), EINVAL);
+		CHECK_ERRNO(syscall(SYS_reboot, 1, 672274793, RB_AUTOBOOT, 0), EINVAL);
+		syscall(SYS_reboot, 0xfee1dead, 672274793, shared[0], 0);
+		CHECK(0);
+	}
+	for (;;)
+		pause();
+	return 0;
+}
+
+TEST(rebooting_inside)
+{
+	shared = make_shared_page();
+	shared[0] = RB_AUTOBOOT;
+	CHECK_EQ(wait_for(init_that(restart)), KILLED(SIGHUP));
+	shared[0] = (int)RB_POWER_OFF;
+	CHECK_EQ(wait_for(init_that(restart)), KILLED(SIGINT));
+	shared[0] = (int)RB_HALT_SYSTEM;
+	CHECK_EQ(wait_for(init_that(restart)), KILLED(SIGINT));
+}
+
+static int own_proc(void)
+{
+	char text[64] = "";
+
+	MUST(unshare(CLONE_NEWNS));
+	MUST(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	/* The old one shows the numbers of the namespace around. */
+	MUST(readlink("/proc/self", text, sizeof(text)));
+	CHECK(atoi(text) > 1);
+	MUST(mount("proc", "/proc", "proc", 0, NULL));
+	CHECK_EQ(readlink("/proc/self", text, sizeof(text)), 1);
+	CHECK_EQ(text[0], '1');
+	CHECK_EQ(access("/proc/1/status", F_OK), 0);
+	CHECK_ERRNO(access("/proc/2/status", F_OK), ENOENT);
+	memset(text, 0, sizeof(text));
+	CHECK(readlink("/proc/thread-self", text, sizeof(text)) > 0);
+	CHECK_STRING(text, "1/task/1");
+	return 0;
+}
+
+TEST(proc_of_a_namespace)
+{
+	CHECK_EQ(wait_for(init_that(own_proc)), EXITED(0));
+}
+
+static int locked_fd;
+
+static int ask_for_the_lock(void)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	pid_t child;
+
+	MUST(fcntl(locked_fd, F_GETLK, &lock));
+	CHECK_EQ(lock.l_type, F_WRLCK);
+	CHECK_EQ(lock.l_pid, 0);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 1};
+		MUST(fcntl(locked_fd, F_SETLK, &lock));
+		shared[0] = 1;
+		for (;;)
+			pause();
+	}
+	while (shared[0] == 0)
+		sleep_ms(1);
+	lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 1};
+	MUST(fcntl(locked_fd, F_GETLK, &lock));
+	CHECK_EQ(lock.l_pid, 2);
+	return 0;
+}
+
+TEST(holders_of_locks)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
+	char name[] = "/tmp/locksXXXXXX";
+
+	shared = make_shared_page();
+	locked_fd = (int)MUST(mkstemp(name));
+	MUST(unlink(name));
+	MUST(fcntl(locked_fd, F_SETLK, &lock));
+	CHECK_EQ(wait_for(init_that(ask_for_the_lock)), EXITED(0));
+}
+
+static int sockets[2];
+
+static pid_t received_pid(int fd)
+{
+	char byte, control[CMSG_SPACE(sizeof(struct ucred))];
+	struct iovec vector = {&byte, 1};
+	struct msghdr message = {
+		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct ucred credentials;
+
+	MUST(recvmsg(fd, &message, 0));
+	memcpy(&credentials, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(credentials));
+	return credentials.pid;
+}
+
+static ssize_t send_claiming(int fd, pid_t pid)
+{
+	char byte = 'c';
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(struct ucred))];
+	} control = {.header = {CMSG_LEN(sizeof(struct ucred)), SOL_SOCKET, SCM_CREDENTIALS}};
+	struct iovec vector = {&byte, 1};
+	struct msghdr message = {.msg_iov = &vector,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = CMSG_LEN(sizeof(struct ucred))};
+	struct ucred credentials = {pid, getuid(), getgid()};
+
+	memcpy(CMSG_DATA(&control.header), &credentials, sizeof(credentials));
+	return sendmsg(fd, &message, 0);
+}
+
+static int talk(void)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	CHECK_EQ(received_pid(sockets[1]), 0);
+	MUST(getsockopt(sockets[1], SOL_SOCKET, SO_PEERCRED, &peer, &length));
+	CHECK_EQ(peer.pid, 0);
+	MUST(write(sockets[1], "x", 1));
+	CHECK_EQ(send_claiming(sockets[1], 1), 1);
+	CHECK_ERRNO(send_claiming(sockets[1], 99), ESRCH);
+	for (;;)
+		pause();
+	return 0;
+}
+
+TEST(credentials_of_messages)
+{
+	pid_t init;
+
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets));
+	MUST(setsockopt(sockets[0], SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)));
+	MUST(setsockopt(sockets[1], SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)));
+	init = init_that(talk);
+	MUST(write(sockets[0], "x", 1));
+	CHECK_EQ(received_pid(sockets[0]), init);
+	CHECK_EQ(received_pid(sockets[0]), init);
+	MUST(kill(init, SIGKILL));
+	CHECK_EQ(wait_for(init), KILLED(SIGKILL));
+}
+
+static int semaphores;
+
+static int change_semaphore(void)
+{
+	CHECK_EQ(semctl(semaphores, 0, GETPID), 0);
+	MUST(semctl(semaphores, 0, SETVAL, 3));
+	CHECK_EQ(semctl(semaphores, 0, GETPID), 1);
+	return 0;
+}
+
+TEST(who_changed_a_semaphore)
+{
+	pid_t init;
+
+	semaphores = (int)MUST(semget(IPC_PRIVATE, 1, 0600));
+	MUST(semctl(semaphores, 0, SETVAL, 1));
+	CHECK_EQ(semctl(semaphores, 0, GETPID), getpid());
+	init = init_that(change_semaphore);
+	CHECK_EQ(wait_for(init), EXITED(0));
+	CHECK_EQ(semctl(semaphores, 0, GETPID), init);
+	MUST(semctl(semaphores, 0, IPC_RMID));
+}
+
+static int stop_oneself(void)
+{
+	pid_t child = (pid_t)MUST(fork());
+	siginfo_t info;
+
+	if (child == 0) {
+		raise(SIGSTOP);
+		_exit(3);
+	}
+	memset(&info, 0, sizeof(info));
+	MUST(waitid(P_PID, 2, &info, WSTOPPED));
+	CHECK_EQ(info.si_pid, 2);
+	MUST(kill(2, SIGCONT));
+	MUST(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT));
+	CHECK_EQ(info.si_pid, 2);
+	CHECK_EQ(info.si_status, 3);
+	CHECK_EQ(wait_for(2), EXITED(3));
+	return 0;
+}
+
+TEST(children_are_told_by_their_parents_numbers)
+{
+	siginfo_t info;
+	pid_t init;
+
+	watch(SIGCHLD);
+	init = init_that(stop_oneself);
+	memset(&info, 0, sizeof(info));
+	while (waitid(P_PID, (id_t)init, &info, WEXITED | WNOWAIT) != 0)
+		continue;
+	CHECK_EQ(info.si_pid, init);
+	CHECK_EQ(seen_pid, init);
+	CHECK_EQ(wait_for(init), EXITED(0));
+}
+
+static int join_target;
+
+TEST(entering_by_setns)
+{
+	char path[64];
+	int own = (int)MUST(open("/proc/self/ns/pid", O_RDONLY));
+	int status;
+	pid_t init, child, inner;
+
+	shared = make_shared_page();
+	init = init_that(tell_and_pause);
+	while (shared[0] == 0)
+		sleep_ms(1);
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", init);
+	join_target = (int)MUST(open(path, O_RDONLY));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		pid_t me = getpid();
+
+		CHECK_ERRNO(setns(join_target, CLONE_NEWUTS), EINVAL);
+		CHECK_EQ(setns(join_target, CLONE_NEWPID), 0);
+		CHECK_EQ(getpid(), me);
+		inner = (pid_t)MUST(fork());
+		if (inner == 0) {
+			CHECK_EQ(getpid(), 3);
+			CHECK_EQ(getppid(), 0);
+			CHECK_EQ(kill(1, 0), 0);
+			CHECK_EQ(kill(2, SIGTERM), 0);
+			/* There is no way back up. */
+			CHECK_ERRNO(setns(own, 0), EINVAL);
+			_exit(0);
+		}
+		CHECK_EQ(wait_for(inner), EXITED(0));
+		CHECK_EQ(setns(own, 0), 0);
+		_exit(wait_for(child_that_exits(2)) == EXITED(2) ? 0 : 1);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_ERRNO(ioctl(own, NS_GET_PARENT), EPERM);
+	CHECK_EQ(ioctl(join_target, NS_GET_PARENT) >= 0, 1);
+	MUST(kill(init, SIGKILL));
+	CHECK_EQ(waitpid(init, &status, 0), init);
+	/* The namespace has no init any more. */
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK_EQ(setns(join_target, 0), 0);
+		CHECK_ERRNO(fork(), ENOMEM);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+static int sibling_of_init(void)
+{
+	CHECK_ERRNO(syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0), EINVAL);
+	return 0;
+}
+
+TEST(an_init_has_no_siblings)
+{
+	CHECK_EQ(wait_for(init_that(sibling_of_init)), EXITED(0));
+}
+
+TEST(rights)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		MUST(setresuid(NOBODY, NOBODY, NOBODY));
+		CHECK_ERRNO(clone_with(CLONE_NEWPID), EPERM);
+		CHECK_ERRNO(unshare(CLONE_NEWPID), EPERM);
+		CHECK_ERRNO(setns((int)MUST(open("/proc/self/ns/pid", O_RDONLY)), 0), EPERM);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
