@@ -414,6 +414,18 @@ TEST(attributes_of_mounts)
 	CHECK_EQ(set_attributes("nothing at all", 0, 0, 0, 0), 0);
 	CHECK_ERRNO(set_attributes("a", 0, MOUNT_ATTR_IDMAP, MOUNT_ATTR_IDMAP, 0), EINVAL);
 	CHECK_ERRNO(mount_setattr(AT_FDCWD, "a", 0, &attributes, 31), EINVAL);
+	CHECK_ERRNO(mount_setattr(-1, NULL, 0, NULL, 0), EINVAL);
+	attributes.attr_set = MOUNT_ATTR_RDONLY;
+	CHECK_ERRNO(mount_setattr(-1, NULL, 0, &attributes, 32), EFAULT);
+	attributes.attr_set = 0;
+	CHECK_ERRNO(open_tree(-1, NULL, 0x40000), EINVAL);
+	CHECK_ERRNO(open_tree(-1, NULL, 0), EFAULT);
+	CHECK_ERRNO(fspick(-1, NULL, 0x100), EINVAL);
+	CHECK_ERRNO(fspick(-1, NULL, 0), EFAULT);
+	CHECK_ERRNO(fsopen(NULL, 0x100), EINVAL);
+	CHECK_ERRNO(fsopen(NULL, 0), EFAULT);
+	CHECK_ERRNO(move_mount(-1, NULL, -1, NULL, 0x1000), EINVAL);
+	CHECK_ERRNO(move_mount(-1, NULL, -1, NULL, 0), EFAULT);
 	CHECK_ERRNO(mount_setattr(AT_FDCWD, "a", 0, &attributes, 4097), E2BIG);
 	CHECK_ERRNO(mount_setattr(AT_FDCWD, "a", 0, bad_address(), 32), EFAULT);
 	CHECK_EQ(mount_setattr(AT_FDCWD, "a", 0, (struct mount_attr *)large, 4096), 0);

@@ -62,6 +62,10 @@ class TmpfsType(FileSystemType):
                 if not context.is_for_mount:
                     raise context.refuse("Turning off swap in unprivileged tmpfs mounts unsupported")
                 values["noswap"] = True
+        elif key == b"mpol":
+            # There is one node of memory, as with a kernel without CONFIG_NUMA.
+            context.string(parameter)
+            raise context.refuse("Unsupported parameter 'mpol'")
         elif key == b"huge":
             if context.string(parameter) not in _HUGE:
                 raise context.bad_value(parameter)

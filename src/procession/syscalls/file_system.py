@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBADF, EBUSY, EINVAL, EOPNOTSUPP, Errno
+from procession.abi.errno import EBADF, EBUSY, EFAULT, EINVAL, EOPNOTSUPP, Errno
 from procession.abi.mount_flags import FsconfigCommand, FsmountFlag, FsopenFlag, FspickFlag, MountAttribute
 from procession.abi.open_flags import AT_FDCWD
 from procession.fs.file_system_type import find_type, type_of
@@ -16,7 +16,7 @@ from procession.fs.mounts.visibility import check_visibility
 from procession.hardware.physical_memory import OutOfFrames
 from procession.syscalls.declaration import syscall
 from procession.syscalls.mount import install, own_namespace
-from procession.syscalls.parameters import Address, Choice, Fd, Flags, Int, Path
+from procession.syscalls.parameters import Address, Choice, Fd, Flags, Int, OptionalPath
 from procession.syscalls.paths import find, start_of
 
 if TYPE_CHECKING:
@@ -63,12 +63,16 @@ def _context_of(task: Task, fd: int) -> MountContext:
 
 
 @syscall(430)
-def fsopen(task: Task, kind: Address, flags: Flags[FsopenFlag]) -> int:
+def fsopen(task: Task, kind: OptionalPath, flags: Flags[FsopenFlag]) -> int:
     """fsopen(2). Linux: fs/fsopen.c, SYSCALL_DEFINE2(fsopen)."""
     own_namespace(task)
     if flags & ~_CLOEXEC:
         raise EINVAL
-    context = MountContext(find_type(_text(task, kind, _PAGE_SIZE)), task)
+    if kind is None:
+        raise EFAULT
+    if len(kind) >= _PAGE_SIZE:
+        raise EINVAL("too long")
+    context = MountContext(find_type(kind), task)
     return _install(task, context, flags)
 
 
@@ -83,11 +87,13 @@ def _install(task: Task, context: MountContext, flags: int) -> int:
 
 
 @syscall(433)
-def fspick(task: Task, directory: Fd, path: Path, flags: Flags[FspickFlag]) -> int:
+def fspick(task: Task, directory: Fd, path: OptionalPath, flags: Flags[FspickFlag]) -> int:
     """fspick(2). Linux: fs/fsopen.c, SYSCALL_DEFINE3(fspick)."""
     own_namespace(task)
     if flags & ~_FSPICK_FLAGS:
         raise EINVAL
+    if path is None:
+        raise EFAULT
     place = find(
         task,
         directory,
@@ -103,7 +109,7 @@ def fspick(task: Task, directory: Fd, path: Path, flags: Flags[FspickFlag]) -> i
 
 @syscall(431)
 def fsconfig(
-    task: Task, fd: Fd, command: Choice[FsconfigCommand], key: Address, value: Address, auxiliary: Int
+    task: Task, fd: Fd, command: Choice[FsconfigCommand], key: OptionalPath, value: Address, auxiliary: Int
 ) -> int:
     """fsconfig(2). Linux: fs/fsopen.c, SYSCALL_DEFINE5(fsconfig)."""
     if fd < 0:
@@ -119,34 +125,37 @@ def fsconfig(
         elif command == _RECONFIGURE:
             context.reconfigure()
         else:
+            assert key is not None
             context.add(_parameter(task, command, key, value, auxiliary))
     finally:
         context.task = None
     return 0
 
 
-def _check_arguments(command: int, key: int, value: int, auxiliary: int) -> None:
+def _check_arguments(command: int, key: bytes | None, value: int, auxiliary: int) -> None:
     """Raise EINVAL for arguments that don't go with the command, EOPNOTSUPP if there is none such."""
+    has_key = key is not None
     if command == _SET_FLAG:
-        is_right = bool(key) and not value and not auxiliary
+        is_right = has_key and not value and not auxiliary
     elif command == _SET_STRING:
-        is_right = bool(key and value) and not auxiliary
+        is_right = has_key and bool(value) and not auxiliary
     elif command == _SET_BINARY:
-        is_right = bool(key and value) and 0 < auxiliary <= _LONGEST_BINARY
+        is_right = has_key and bool(value) and 0 < auxiliary <= _LONGEST_BINARY
     elif command in (_SET_PATH, _SET_PATH_EMPTY):
-        is_right = bool(key and value) and (auxiliary == AT_FDCWD or auxiliary >= 0)
+        is_right = has_key and bool(value) and (auxiliary == AT_FDCWD or auxiliary >= 0)
     elif command == _SET_FD:
-        is_right = bool(key) and not value and auxiliary >= 0
+        is_right = has_key and not value and auxiliary >= 0
     elif command in (_CREATE, _CREATE_EXCL, _RECONFIGURE):
-        is_right = not key and not value and not auxiliary
+        is_right = not has_key and not value and not auxiliary
     else:
         raise EOPNOTSUPP("no such command")
     if not is_right:
         raise EINVAL("arguments that the command doesn't take")
 
 
-def _parameter(task: Task, command: int, key: int, value: int, auxiliary: int) -> Parameter:
-    name = _text(task, key, _LONGEST_NAME)
+def _parameter(task: Task, command: int, name: bytes, value: int, auxiliary: int) -> Parameter:
+    if len(name) >= _LONGEST_NAME:
+        raise EINVAL("too long a name")
     if command == _SET_FLAG:
         return Parameter(name, ParameterKind.FLAG)
     if command == _SET_STRING:

@@ -24,7 +24,7 @@ from procession.fs.permission import CAP_SYS_ADMIN
 from procession.hardware.physical_memory import OutOfFrames
 from procession.syscalls.declaration import syscall
 from procession.syscalls.mount import install, own_namespace
-from procession.syscalls.parameters import Fd, Flags, OptionalPath, Path, Size, SizedIn
+from procession.syscalls.parameters import Fd, Flags, OptionalPath, Size, SizedIn
 from procession.syscalls.paths import find
 from procession.syscalls.sized_structure import read_sized
 
@@ -58,17 +58,19 @@ class AttributeChange(NamedTuple):
 
 
 @syscall(428)
-def open_tree(task: Task, directory: Fd, path: Path, flags: Flags[OpenTreeFlag | AtFlag]) -> int:
+def open_tree(task: Task, directory: Fd, path: OptionalPath, flags: Flags[OpenTreeFlag | AtFlag]) -> int:
     """open_tree(2). Linux: fs/namespace.c, SYSCALL_DEFINE3(open_tree)."""
     file = _open_tree(task, directory, path, flags)
     return install(task, file, close_on_exec=bool(flags & _CLOEXEC))
 
 
-def _open_tree(task: Task, directory: int, path: bytes, flags: int) -> File:
+def _open_tree(task: Task, directory: int, path: bytes | None, flags: int) -> File:
     """Linux: fs/namespace.c, vfs_open_tree."""
     if flags & ~_OPEN_TREE_FLAGS or flags & (_AT_RECURSIVE | _CLONE) == _AT_RECURSIVE:
         raise EINVAL
     namespace = own_namespace(task) if flags & _CLONE else None
+    if path is None:
+        raise EFAULT
     place = find(
         task,
         directory,
@@ -133,7 +135,12 @@ def _find_side(task: Task, directory: int, path: bytes | None, flags: int) -> de
 
 @syscall(442)
 def mount_setattr(
-    task: Task, directory: Fd, path: Path, flags: Flags[AtFlag], attributes: SizedIn[MountAttr], size: Size
+    task: Task,
+    directory: Fd,
+    path: OptionalPath,
+    flags: Flags[AtFlag],
+    attributes: SizedIn[MountAttr],
+    size: Size,
 ) -> int:
     """mount_setattr(2). Linux: fs/namespace.c, SYSCALL_DEFINE5(mount_setattr)."""
     if flags & ~_SETATTR_FLAGS:
@@ -141,6 +148,8 @@ def mount_setattr(
     change = _read_change(task, attributes.address, size)
     if change is None:
         return 0
+    if path is None:
+        raise EFAULT
     place = find(
         task,
         directory,
@@ -167,7 +176,7 @@ def _change(task: Task, place: dentry.Path, change: AttributeChange, flags: int)
 def open_tree_attr(
     task: Task,
     directory: Fd,
-    path: Path,
+    path: OptionalPath,
     flags: Flags[OpenTreeFlag | AtFlag],
     attributes: SizedIn[MountAttr],
     size: Size,
