@@ -7,13 +7,7 @@ from typing import Protocol
 
 from procession.abi.errno import EEXIST, EFAULT, EINVAL, ENOMEM
 from procession.hardware import page_table as pte
-from procession.hardware.kernel_memory import (
-    ADDRESS_SPACE,
-    ADDRESS_SPACE_BYTES,
-    AREA,
-    AREA_BYTES,
-    KernelMemory,
-)
+from procession.hardware.kernel_memory import ADDRESS_SPACE, ADDRESS_SPACE_BYTES
 from procession.hardware.physical_memory import (
     PAGE_MASK,
     PAGE_SHIFT,
@@ -23,6 +17,7 @@ from procession.hardware.physical_memory import (
     OutOfFrames,
     PhysicalMemory,
 )
+from procession.mm.area_list import AreaList
 from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
 from procession.mm.page_tables import PageTables
 from procession.mm.vma import (
@@ -40,8 +35,6 @@ MMAP_BASE = 0x7FFF_F7FF_F000
 """Where mappings are placed downwards from: addresses are the same in every run."""
 MAXIMUM_AREAS = 65530
 """vm.max_map_count."""
-_FEW_AREAS_BYTES = 4 * AREA_BYTES
-"""What one change adds at most."""
 
 UNDUMPABLE, DUMPABLE, DUMPABLE_BY_ROOT = range(3)
 """Who may read a core of the process: nobody, for there is none; its user; root alone. Only a process that
@@ -71,55 +64,6 @@ class MemoryLimits(Protocol):
     """The resource limits that bound an address space; `soft` is indexed by RLIMIT_*, in bytes."""
 
     soft: list[int]
-
-
-class AreaList:
-    """The areas of an address space, sorted by address, with their starts.
-
-    After fork parent and child have the same list until one of them changes its areas: most children call
-    exec or end before that. `owner_count` counts them; the list holds the areas' references.
-    `charged_count` is for how many areas `account` has been charged. `total_bytes` is the size of all areas;
-    `gaps` tells where there is room, once they have been many.
-    """
-
-    __slots__ = ("account", "areas", "charged_count", "gaps", "owner_count", "starts", "total_bytes")
-
-    def __init__(self, account: KernelMemory, areas: list[VirtualMemoryArea]) -> None:
-        self.account = account
-        self.areas = areas
-        self.charged_count = len(areas)
-        self.starts = [area.start for area in areas]
-        self.total_bytes = sum([area.end - area.start for area in areas])
-        self.gaps: GapIndex | None = None
-        self.owner_count = 1
-
-    def copy(self) -> AreaList:
-        """A list of its own for one owner, with areas of its own. Raises OutOfFrames."""
-        self.account.charge(AREA, len(self.areas) * AREA_BYTES)
-        return AreaList(self.account, [area.copy(area.start, area.end) for area in self.areas])
-
-    def put(self) -> None:
-        """An owner is gone."""
-        self.owner_count -= 1
-        if self.owner_count == 0:
-            self.account.uncharge(AREA, self.charged_count * AREA_BYTES)
-            for area in self.areas:
-                area.release()
-
-    def count(self) -> None:
-        """Areas have been added, for which there is room, or removed: charge what there are."""
-        change = len(self.areas) - self.charged_count
-        if change > 0:
-            self.account.charge_always(AREA, change * AREA_BYTES)
-        elif change:
-            self.account.uncharge(AREA, -change * AREA_BYTES)
-        self.charged_count += change
-
-    def check_room(self) -> None:
-        """Raise OutOfFrames unless there may be a few areas more."""
-        account = self.account
-        if not account.can_charge(_FEW_AREAS_BYTES):
-            account.memory.refuse()
 
 
 class MemoryDescriptor:

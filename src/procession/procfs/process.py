@@ -11,7 +11,14 @@ from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.kernel.program.exec import Program
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
-from procession.procfs import process_io, process_memory, process_namespaces, process_status
+from procession.procfs import (
+    process_io,
+    process_memory,
+    process_namespaces,
+    process_scheduling,
+    process_settings,
+    process_status,
+)
 from procession.procfs.access import has_files, is_dumpable, may_inspect, require_inspection
 from procession.procfs.id_map import KINDS, IdMapInode
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
@@ -51,19 +58,19 @@ COMMON_FILES: dict[bytes, Entry] = {
     b"auxv": Entry(0o400, process_memory.show_auxiliary_vector, is_private=True),
     b"cgroup": Entry(0o444, process_status.show_cgroup),
     b"cmdline": Entry(0o444, process_memory.show_command_line),
-    b"comm": Entry(0o644, process_status.show_command_name, process_status.store_command_name),
+    b"comm": Entry(0o644, process_settings.show_command_name, process_settings.store_command_name),
     b"environ": Entry(0o400, process_memory.show_environment, is_private=True),
     b"limits": Entry(0o444, process_status.show_limits),
-    b"loginuid": Entry(0o644, process_status.show_loginuid),
+    b"loginuid": Entry(0o644, process_settings.show_loginuid),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
-    b"oom_score": Entry(0o444, process_status.show_oom_score),
+    b"oom_score": Entry(0o444, process_settings.show_oom_score),
     b"oom_score_adj": Entry(
-        0o644, process_status.show_oom_score_adjustment, process_status.store_oom_score_adjustment
+        0o644, process_settings.show_oom_score_adjustment, process_settings.store_oom_score_adjustment
     ),
-    b"personality": Entry(0o400, process_status.show_personality, is_private=True),
-    b"sched": Entry(0o644, process_status.show_sched),
-    b"schedstat": Entry(0o444, process_status.show_schedstat),
-    b"sessionid": Entry(0o444, process_status.show_loginuid),
+    b"personality": Entry(0o400, process_settings.show_personality, is_private=True),
+    b"sched": Entry(0o644, process_scheduling.show_sched),
+    b"schedstat": Entry(0o444, process_scheduling.show_schedstat),
+    b"sessionid": Entry(0o444, process_settings.show_loginuid),
     b"smaps": Entry(0o444, process_memory.show_smaps, is_private=True),
     b"smaps_rollup": Entry(0o444, process_memory.show_smaps_rollup, is_private=True),
     b"statm": Entry(0o444, process_status.show_statm),
@@ -79,7 +86,7 @@ PROCESS_FILES: dict[bytes, Entry] = {
     b"coredump_filter": Entry(0o644, process_memory.show_dump_filter, process_memory.store_dump_filter),
     b"io": Entry(0o400, process_io.show_process_io),
     b"stat": Entry(0o444, process_status.show_process_stat),
-    b"timerslack_ns": Entry(0o666, process_status.show_timer_slack, process_status.store_timer_slack),
+    b"timerslack_ns": Entry(0o666, process_settings.show_timer_slack, process_settings.store_timer_slack),
 }
 THREAD_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,

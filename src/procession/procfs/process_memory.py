@@ -341,7 +341,7 @@ def store_dump_filter(system: ProcFileSystem, task: Task, data: bytes, subject: 
 
     Linux: fs/proc/base.c, proc_coredump_filter_write.
     """
-    from procession.procfs.process_status import parse_integer
+    from procession.procfs.parse_integer import parse_integer
 
     value = parse_integer(data)
     if not 0 <= value <= UINT_MAX:

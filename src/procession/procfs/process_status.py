@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from procession.abi.capability import Capability
-from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
+from procession.abi.errno import ESRCH
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.pid import number_of
-from procession.kernel.sched.priority import BEFORE_FAIR
 from procession.kernel.sched.run_queue import priority_of
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task import CpuTimes
@@ -426,19 +424,6 @@ def show_limits(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     return b"".join(rows)
 
 
-def show_command_name(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/comm."""
-    return task.command_name + b"\n"
-
-
-def store_command_name(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
-    """Rename a thread of the caller's own process. Linux: fs/proc/base.c, comm_write."""
-    current = system.kernel.current
-    if current is None or current.group is not task.group:
-        raise EINVAL("a thread of another process")
-    task.command_name = data[:15].partition(b"\0")[0]
-
-
 WAIT_CHANNELS = {
     "accept": b"inet_csk_accept",
     "clock_nanosleep": b"hrtimer_nanosleep",
@@ -496,118 +481,9 @@ def show_system_call(system: ProcFileSystem, task: Task, subject: Subject) -> by
     return b"%d %s 0x%x 0x%x\n" % (task.call_in_progress, arguments, general[RSP], general[RIP])
 
 
-def show_sched(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/sched, what of it has a meaning here. Linux: kernel/sched/debug.c, proc_sched_show_task."""
-    times = task.times
-    run_ns = times.user_ns + times.system_ns
-    heading = b"%s (%d, #threads: %d)\n" % (
-        task.command_name,
-        system.number_of(task),
-        len(task.group.threads),
-    )
-    switches = times.voluntary_switches + times.involuntary_switches
-    virtual_ns = task.entity.virtual_runtime_ns
-    rows = (
-        (b"se.vruntime", milliseconds(virtual_ns)),
-        (b"se.sum_exec_runtime", milliseconds(run_ns)),
-        (b"nr_switches", b"%d" % switches),
-        (b"nr_voluntary_switches", b"%d" % times.voluntary_switches),
-        (b"nr_involuntary_switches", b"%d" % times.involuntary_switches),
-        (b"policy", b"%d" % task.policy),
-        (b"prio", b"%d" % (100 + priority(task))),
-    )
-    return heading + b"-" * 67 + b"\n" + b"".join(b"%-45s:%21s\n" % row for row in rows)
-
-
-def milliseconds(time_ns: int) -> bytes:
-    """Milliseconds with six decimals, as the scheduler's debug files have them."""
-    return b"%d.%06d" % (time_ns // 1_000_000, time_ns % 1_000_000)
-
-
-def show_schedstat(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/schedstat: nanoseconds run, nanoseconds waited, time slices."""
-    times = task.times
-    switches = times.voluntary_switches + times.involuntary_switches
-    return b"%d 0 %d\n" % (times.user_ns + times.system_ns, switches)
-
-
-def show_oom_score(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/oom_score: from 0 to 2000. Linux: fs/proc/base.c, proc_oom_score."""
-    from procession.kernel.oom import badness
-
-    adjustment = task.group.oom_score_adj
-    if adjustment == -1000 or not has_memory(task):
-        return b"0\n"
-    total = system.kernel.memory.frame_count
-    points = badness(task, total) * 1000 // total
-    return b"%d\n" % ((1000 + points) * 2 // 3)
-
-
-def show_oom_score_adjustment(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/oom_score_adj."""
-    return b"%d\n" % task.group.oom_score_adj
-
-
-def store_oom_score_adjustment(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
-    """Set it; below its least value so far takes CAP_SYS_RESOURCE. Linux: fs/proc/base.c, __set_oom_adj."""
-    value = parse_integer(data)
-    if not -1000 <= value <= 1000:
-        raise EINVAL("outside -1000 to 1000")
-    group = task.group
-    if value < group.oom_score_adj and not subject.has_capability(int(Capability.CAP_SYS_RESOURCE)):
-        raise EACCES("lowering it needs CAP_SYS_RESOURCE")
-    group.oom_score_adj = value
-
-
-def parse_integer(data: bytes) -> int:
-    """The number that `data` is. Raises EINVAL. Linux: lib/kstrtox.c, kstrtoint with base 0."""
-    text = data.strip(b" \t\n\v\f\r").removeprefix(b"+")
-    digits = text.removeprefix(b"-")
-    if not digits or len(digits) > 20 or not digits.isalnum():
-        raise EINVAL("not a number")
-    try:
-        # Python writes octal numbers as 0o17.
-        is_octal = digits[:1] == b"0" and digits.isdigit()
-        return int(text, 8) if is_octal else int(text, 0)
-    except ValueError:
-        raise EINVAL("not a number") from None
-
-
-def show_loginuid(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/loginuid: never set."""
-    return b"4294967295"
-
-
 def show_cgroup(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/cgroup."""
     return b"0::/\n"
-
-
-def show_personality(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/personality."""
-    return b"%08x\n" % task.personality
-
-
-def show_timer_slack(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/timerslack_ns."""
-    return b"%d\n" % task.timer_slack_ns
-
-
-def store_timer_slack(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
-    """Set how late a task's timers may be, in nanoseconds; 0 for the default.
-
-    Linux: fs/proc/base.c, timerslack_ns_write.
-    """
-    value = parse_integer(data)
-    if value < 0:
-        raise EINVAL("a negative time")
-    if system.kernel.current is not task and not subject.ns_capable(
-        task.credentials.user_namespace, int(Capability.CAP_SYS_NICE)
-    ):
-        raise EPERM("another task's needs CAP_SYS_NICE")
-    # Real-time tasks have none.
-    if task.policy not in BEFORE_FAIR:
-        task.timer_slack_ns = value or task.default_timer_slack_ns
 
 
 def show_children(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

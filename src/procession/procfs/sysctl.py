@@ -20,7 +20,7 @@ from procession.mm.address_space import (
 )
 from procession.mm.gap_index import MMAP_MINIMUM
 from procession.procfs.network_sysctl import NETWORK_SYSCTLS
-from procession.procfs.process_status import parse_integer
+from procession.procfs.parse_integer import parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM

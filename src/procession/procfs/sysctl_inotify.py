@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.fs.inotify import inotify_of
-from procession.procfs.process_status import parse_integer
+from procession.procfs.parse_integer import parse_integer
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from procession.abi.errno import EINVAL, ERANGE
 from procession.kernel.ipc import seen_namespace
 from procession.kernel.ipc.object import MAXIMUM_OBJECTS
 from procession.kernel.ipc.shm import destroy_orphans
-from procession.procfs.process_status import parse_integer
+from procession.procfs.parse_integer import parse_integer
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:

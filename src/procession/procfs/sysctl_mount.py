@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
-from procession.procfs.process_status import parse_integer
+from procession.procfs.parse_integer import parse_integer
 from procession.procfs.system import SystemFile
 
 if TYPE_CHECKING:

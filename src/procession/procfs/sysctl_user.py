@@ -17,7 +17,7 @@ from procession.fs.namespace import (
     CLONE_NEWUTS,
 )
 from procession.fs.permission import CAP_SYS_RESOURCE, MAY_READ
-from procession.procfs.process_status import parse_integer
+from procession.procfs.parse_integer import parse_integer
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:

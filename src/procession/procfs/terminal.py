@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.fs.terminal.devpts import terminal_driver
-from procession.procfs.process_status import parse_integer
+from procession.procfs.parse_integer import parse_integer
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

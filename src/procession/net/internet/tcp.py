@@ -20,7 +20,6 @@ from procession.abi.errno import (
     EOPNOTSUPP,
     EPIPE,
 )
-from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import SocketOption, TcpState
 from procession.abi.word import pack_u32
 from procession.hardware.kernel_memory import SOCKET_BUFFER
@@ -42,6 +41,7 @@ from procession.net.internet.tcp_connection import (
     find_listener,
     take_place,
 )
+from procession.net.internet.tcp_ioctl import told_number
 from procession.net.internet.tcp_phase import (
     CONNECTED,
     CONNECTING,
@@ -97,10 +97,6 @@ _SO_OOBINLINE = int(SocketOption.SO_OOBINLINE)
 _SO_LINGER = int(SocketOption.SO_LINGER)
 _SO_BUF_LOCK = int(SocketOption.SO_BUF_LOCK)
 _SEND_LOCK = 1
-_SIOCINQ = int(SocketIoctl.SIOCINQ)
-_SIOCOUTQ = int(SocketIoctl.SIOCOUTQ)
-_SIOCOUTQNSD = int(SocketIoctl.SIOCOUTQNSD)
-_SIOCATMARK = int(SocketIoctl.SIOCATMARK)
 
 
 class TcpSocket(InternetSocket):
@@ -589,20 +585,8 @@ class TcpSocket(InternetSocket):
         return super().peer_sockaddr()
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
-        """Linux: net/ipv4/tcp.c, tcp_ioctl."""
-        if request == _SIOCINQ:
-            if self.state == LISTENING:
-                raise EINVAL
-            value = min(self.arrived.length, self.receive_room)
-            if self.urgent.is_pending and not self.options.get(_SO_OOBINLINE):
-                value = min(value, self.urgent.position - self.read_position)
-        elif request in (_SIOCOUTQ, _SIOCOUTQNSD):
-            if self.state == LISTENING:
-                raise EINVAL
-            value = self.on_the_way
-        elif request == _SIOCATMARK:
-            value = int(self.urgent.is_at_mark(self))
-        else:
+        value = told_number(self, request)
+        if value is None:
             return super().ioctl(request, argument, memory)
         memory.write(argument, pack_u32(value))
         return 0

@@ -1,0 +1,19 @@
+"""A number that a program writes to a file of proc."""
+
+from __future__ import annotations
+
+from procession.abi.errno import EINVAL
+
+
+def parse_integer(data: bytes) -> int:
+    """The number that `data` is. Raises EINVAL. Linux: lib/kstrtox.c, kstrtoint with base 0."""
+    text = data.strip(b" \t\n\v\f\r").removeprefix(b"+")
+    digits = text.removeprefix(b"-")
+    if not digits or len(digits) > 20 or not digits.isalnum():
+        raise EINVAL("not a number")
+    try:
+        # Python writes octal numbers as 0o17.
+        is_octal = digits[:1] == b"0" and digits.isdigit()
+        return int(text, 8) if is_octal else int(text, 0)
+    except ValueError:
+        raise EINVAL("not a number") from None
