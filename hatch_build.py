@@ -21,8 +21,8 @@ LEFT_INTERPRETED = frozenset(
     (
         # Structures of ctypes have a base class in C that mypyc can't name.
         "hardware/engines/unicorn_library.py",
-        # A weak dictionary's keys, which compiled classes can't be; and no more than calls of `os`.
-        "fs/host_tree.py",
+        # No more than calls of `os`.
+        "fs/host_source.py",
         # It asks classes for their attributes.
         "kernel/state_hash.py",
         # Decoders are made from annotations, by exec.

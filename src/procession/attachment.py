@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from procession.fs.host_stream import OUTPUT_LIMIT_REASON
 
 if TYPE_CHECKING:
-    from procession.fs.host_stream import HostInput, HostOutput
     from procession.fs.terminal.host import HostTerminal
-    from procession.kernel.kernel import Kernel
+    from procession.inlet import Inlet
 
 _CHUNK_BYTES = 65536
 _TYPED_BYTES = 4096
@@ -63,8 +62,9 @@ class HostPace:
     host was busy.
     """
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
+    def __init__(self, inlet: Inlet) -> None:
+        self.inlet = inlet
+        self.kernel = inlet.kernel
         self.offset_ns = 0
         self.restart()
 
@@ -85,11 +85,7 @@ class HostPace:
 
     def follow(self) -> None:
         """Nobody has run: let the machine's clock go on to what the host's says, but past no timer."""
-        kernel = self.kernel
-        now_ns = time.monotonic_ns() - self.offset_ns
-        deadline_ns = kernel.timers.next_deadline_ns()
-        kernel.clock.jump_to(now_ns if deadline_ns is None else min(now_ns, deadline_ns))
-        kernel.timers.run_due()
+        self.inlet.pass_to(time.monotonic_ns() - self.offset_ns)
 
 
 class Doorbell:
@@ -131,9 +127,9 @@ class CapturedOutput:
     `left_bytes` is how much more it may write. Once it has written more, that is the reason to end.
     """
 
-    def __init__(self, kernel: Kernel, machine_output: HostOutput, limit_bytes: int) -> None:
-        self.kernel = kernel
-        self.output = machine_output
+    def __init__(self, inlet: Inlet, limit_bytes: int) -> None:
+        self.inlet = inlet
+        self.output = inlet.output
         self.limit_bytes = self.left_bytes = limit_bytes
         self.reason_to_end = ""
         self.written: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
@@ -155,7 +151,7 @@ class CapturedOutput:
 
     def pass_time(self) -> bool:
         """Let the clock jump to the next timer."""
-        return self.kernel.timers.jump_to_next()
+        return self.inlet.jump_to_next()
 
     def take_signal(self, name: str) -> bool:
         """The command gets them all."""
@@ -171,17 +167,11 @@ class HostStreams:
 
     reason_to_end = ""
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        machine_input: HostInput,
-        machine_output: HostOutput,
-        doorbell: Doorbell,
-        pace: HostPace | None = None,
-    ) -> None:
-        self.kernel = kernel
-        self.input = machine_input
-        self.output = machine_output
+    def __init__(self, inlet: Inlet, doorbell: Doorbell, pace: HostPace | None = None) -> None:
+        self.inlet = inlet
+        self.kernel = inlet.kernel
+        self.input = inlet.input
+        self.output = inlet.output
         self.doorbell = doorbell
         self.pace = pace
         self.failure: OSError | None = None
@@ -197,14 +187,14 @@ class HostStreams:
                 except OSError as error:
                     if not isinstance(error, BrokenPipeError):
                         self.failure = error
-                    self.output.break_stream(number)
+                    self.inlet.break_stream(number)
         if self.pace is not None and (lead_ns := self.pace.lead_ns) > _TOLERATED_LEAD_NS:
             self._wait(lead_ns / _NS_PER_SECOND)
 
     def pass_time(self) -> bool:
         """Wait for input that somebody in the machine waits for, or until the next timer is due."""
         if self.pace is None:
-            if self.kernel.timers.jump_to_next():
+            if self.inlet.jump_to_next():
                 return True
             if not self.input.is_wanted:
                 return False
@@ -225,11 +215,11 @@ class HostStreams:
             if self.doorbell.wait(seconds, *wanted):
                 data = os.read(_STDIN, _CHUNK_BYTES)
                 if data:
-                    self.input.feed(data)
+                    self.inlet.feed(data)
                 else:
-                    self.input.end()
+                    self.inlet.end_input()
         except (OSError, ValueError):
-            self.input.end()
+            self.inlet.end_input()
 
     def take_signal(self, name: str) -> bool:
         """The command gets them all."""
@@ -254,12 +244,13 @@ class JoinedTerminal:
     """
 
     def __init__(
-        self, kernel: Kernel, terminal: HostTerminal, doorbell: Doorbell, *, has_keyboard: bool = True
+        self, inlet: Inlet, terminal: HostTerminal, doorbell: Doorbell, *, has_keyboard: bool = True
     ) -> None:
         self.terminal = terminal
-        self.kernel = kernel
+        self.inlet = inlet
+        self.kernel = inlet.kernel
         self.doorbell = doorbell
-        self.pace = HostPace(kernel)
+        self.pace = HostPace(inlet)
         self.keyboard: tuple[int, ...] = (_STDIN,) if has_keyboard else ()
         self.typed = b""
         self.end_ns: int | None = None
@@ -275,7 +266,7 @@ class JoinedTerminal:
         """Whoever sat at the terminal has gone."""
         if self.end_ns is None:
             self.end_ns = time.monotonic_ns() + GRACE_S * _NS_PER_SECOND
-            self.terminal.hang_up()
+            self.inlet.hang_up()
 
     def exchange(self) -> None:
         """Show what was written, and hand over what was typed."""
@@ -307,7 +298,7 @@ class JoinedTerminal:
         terminal = self.terminal
         has_room = terminal.has_room
         if self.typed and has_room:
-            self.typed = self.typed[terminal.feed(self.typed) :]
+            self.typed = self.typed[self.inlet.type(self.typed) :]
             seconds = 0
         wanted = self.keyboard if has_room and not self.typed else ()
         try:
@@ -317,7 +308,7 @@ class JoinedTerminal:
         except (OSError, ValueError):
             self.typed = b""
         if self.typed:
-            self.typed = self.typed[terminal.feed(self.typed) :]
+            self.typed = self.typed[self.inlet.type(self.typed) :]
         else:
             self.hang_up()
 
@@ -328,7 +319,7 @@ class JoinedTerminal:
                 size = os.get_terminal_size(descriptor)
             except OSError:
                 continue
-            self.terminal.resize(size.lines, size.columns)
+            self.inlet.resize((size.lines, size.columns))
             return
 
     def take_signal(self, name: str) -> bool:
@@ -338,7 +329,7 @@ class JoinedTerminal:
         if name == "SIGWINCH":
             self.resize()
         elif name in ("SIGINT", "SIGQUIT"):
-            self.terminal.send_signal(int(Signal[name]))
+            self.inlet.signal_terminal(int(Signal[name]))
         elif name in ("SIGHUP", "SIGTERM"):
             self.hang_up()
         else:

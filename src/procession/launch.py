@@ -29,17 +29,19 @@ def enter_directory(task: Task, name: str) -> None:
         raise StartFailure(f"the program can't start in the directory {name}: {error.text}") from None
 
 
-def enter_callers_directory(task: Task, credentials: Credentials) -> None:
+def enter_callers_directory(task: Task, credentials: Credentials) -> str | None:
     """Let `task` start where the calling process is, as a child of that would; in / if it isn't to be seen.
 
+    Gives the directory's name, or None if that was so.
     `credentials` are those of who may look it up: a program inherits its directory, whoever it runs as.
     """
     try:
-        name = os.fsencode(os.getcwd())
-        task.fs.set_cwd(namei.lookup(task.fs, credentials, name, must_be_directory=True))
+        name = os.getcwd()
+        task.fs.set_cwd(namei.lookup(task.fs, credentials, os.fsencode(name), must_be_directory=True))
     except (Errno, OSError):
         # It was removed, or lies where the machine has its own files.
-        return
+        return None
+    return name
 
 
 def execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.errno import ENOENT, ENOTDIR, Errno
 from procession.ending import RunLimits, check_limits, reason_of_guest, status_for
@@ -35,6 +35,7 @@ from procession.hardware.engines.scripted import (
 from procession.hardware.instruction import AVX_ISNT_EMULATED
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import R12, RIP, set_register
+from procession.inlet import Inlet
 from procession.inspection.steering import Steering, has_ended
 from procession.interrupt import InterruptGuard
 from procession.kernel.clone import CloneArguments, copy_process
@@ -49,8 +50,6 @@ from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME, NAME_MAX
 from procession.kernel.sched.scheduler import TIME_SLICE_NS
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.session import start_session
-from procession.kernel.signal.generation import send_group_signal
-from procession.kernel.signal.info import SigInfo
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
@@ -68,6 +67,7 @@ from procession.syscalls.dispatch import Traps
 if TYPE_CHECKING:
     from procession.attachment import Attachment, Doorbell, RunProgress
     from procession.fs.dentry import Path
+    from procession.fs.host_source import HostSource
     from procession.fs.terminal.host import HostTerminal
     from procession.hardware.engine import Engine
     from procession.hardware.fault_injection import FaultInjector
@@ -126,8 +126,8 @@ class Machine(Steering):
     `USER` or `USER:GROUP` in the guest's names or numbers, which also sets HOME unless `environment` does;
     without one it is root, with every capability. `hostname` is what the machine calls itself. `pids_max` is
     how many tasks there may be at once, init and zombies included (as a cgroup's pids.max: EAGAIN).
-    `fault_injector` may let allocations fail. `engine` is "unicorn", or "scripted" for tests without a
-    processor.
+    `fault_injector` may let allocations fail. `source` says what is below `rootfs`, if that isn't the host.
+    `engine` is "unicorn", or "scripted" for tests without a processor.
     """
 
     def __init__(
@@ -146,6 +146,7 @@ class Machine(Steering):
         hostname: str = DEFAULT_HOST_NAME,
         pids_max: int | None = None,
         fault_injector: FaultInjector | None = None,
+        source: HostSource | None = None,
     ) -> None:
         name = os.fsencode(hostname)
         if not 1 <= len(name) <= NAME_MAX:
@@ -163,6 +164,18 @@ class Machine(Steering):
             register(kind)
         super().__init__()
         self.seed = seed
+        self.settings: dict[str, Any] = {
+            "seed": seed,
+            "rootfs": os.path.realpath(rootfs),
+            "memory": memory,
+            "cwd": cwd,
+            "engine": engine,
+            "epoch_ns": epoch_ns,
+            "cpus": cpus,
+            "user": user,
+            "hostname": hostname,
+            "pids_max": pids_max,
+        }
         self.memory = PhysicalMemory(memory) if fault_injector is None else _failing(memory, fault_injector)
         self.memory.reclaimer = PageReclaimer()
         self.engine = _make_engine(engine)
@@ -177,7 +190,8 @@ class Machine(Steering):
         self.fault_injector = fault_injector
         self.input = HostInput()
         self.output = HostOutput()
-        self._mount(os.fspath(rootfs), name)
+        self.inlet = Inlet(self.kernel, self.input, self.output)
+        self._mount(os.fspath(rootfs), name, source)
         if pids_max is not None:
             self.kernel.task_limit = min(pids_max, self.kernel.task_limit)
         self.init = create_init(self.kernel)
@@ -198,8 +212,13 @@ class Machine(Steering):
         self.is_closed = False
         self.stream_failure: OSError | None = None
         self._interrupts = InterruptGuard()
+        self.arguments: list[bytes] = []
+        self.is_pid1 = False
+        self.run_kind = "captured"
+        self.start_directory: str | None = None
+        self.slice_watcher: Callable[[int], None] | None = None
 
-    def _mount(self, rootfs: str, host_name: bytes) -> None:
+    def _mount(self, rootfs: str, host_name: bytes, source: HostSource | None) -> None:
         kernel = self.kernel
         vfs = Vfs(self.memory, kernel.clock, kernel)
         kernel.vfs = vfs
@@ -209,7 +228,7 @@ class Machine(Steering):
 
             inject_failures(kernel, self.fault_injector)
         install_terminals(vfs, TerminalJobs(kernel), (self.output, _STDERR))
-        mounts = first_namespace(Overlay(vfs, rootfs))
+        mounts = first_namespace(Overlay(vfs, rootfs, source=source))
         mounts.root_path.mount.flags = MS_RELATIME
         kernel.init_namespaces = first_namespaces(kernel, mounts, host_name)
         for name, superblock, flags in (
@@ -267,6 +286,7 @@ class Machine(Steering):
         if not arguments:
             raise ValueError("a command is needed")
         self._check_open()
+        self.arguments, self.is_pid1 = arguments.copy(), pid1
         kernel = self.kernel
         if pid1:
             task = self.init
@@ -280,10 +300,11 @@ class Machine(Steering):
         if self.cwd is not None:
             enter_directory(task, self.cwd)
         elif self.shows_host:
-            enter_callers_directory(task, self.init.credentials)
+            self.start_directory = enter_callers_directory(task, self.init.credentials)
         environment = [os.fsencode(f"{name}={value}") for name, value in self.environment.items()]
         execute(kernel, task, arguments, environment, self.environment.get("PATH", ""))
         self.command = task
+        self.inlet.command = task.group
         kernel.scheduler.start(task)
         return task
 
@@ -328,6 +349,7 @@ class Machine(Steering):
         _point_at_script(task, engine.add_script(steps))
         if self.command is None:
             self.command = task
+        self.inlet.command = task.group
         kernel.scheduler.start(task)
         return task
 
@@ -392,9 +414,9 @@ class Machine(Steering):
         check_limits(time_limit_s, wall_limit_s)
         self.start(argv, pid1=pid1)
         if stdin:
-            self.input.feed(stdin)
-        self.input.end()
-        captured = CapturedOutput(self.kernel, self.output, output_limit_bytes)
+            self.inlet.feed(stdin)
+        self.inlet.end_input()
+        captured = CapturedOutput(self.inlet, output_limit_bytes)
         reason = (
             self._run_command(captured, self._limits(time_limit_s, wall_limit_s)) or captured.reason_to_end
         )
@@ -415,10 +437,11 @@ class Machine(Steering):
         """
         from procession.attachment import Doorbell, HostPace, HostStreams
 
+        self.run_kind = "streams"
         self.start(argv, pid1=pid1)
         with Doorbell() as doorbell:
-            pace = HostPace(self.kernel) if is_paced else None
-            streams = HostStreams(self.kernel, self.input, self.output, doorbell, pace)
+            pace = HostPace(self.inlet) if is_paced else None
+            streams = HostStreams(self.inlet, doorbell, pace)
             self.doorbell = doorbell
             reason = self._run_command(streams, self._limits(time_limit_s, wall_limit_s))
             self.doorbell = None
@@ -440,16 +463,22 @@ class Machine(Steering):
         """
         from procession.attachment import Doorbell, JoinedTerminal
 
+        self.run_kind = "terminal"
         self.open_terminal()
         assert self.terminal is not None
         with Doorbell() as doorbell:
-            joined = JoinedTerminal(self.kernel, self.terminal, doorbell, has_keyboard=has_keyboard)
+            joined = JoinedTerminal(self.inlet, self.terminal, doorbell, has_keyboard=has_keyboard)
             joined.resize()
             self.start(argv, pid1=pid1)
             self.doorbell = doorbell
             reason = self._run_command(joined, self._limits(time_limit_s, wall_limit_s))
             self.doorbell = None
         return self._result(reason, b"", b"")
+
+    def run_again(self, world: Attachment, argv: Sequence[str | bytes], *, pid1: bool = False) -> Result:
+        """Run a program in a `world` that isn't the one outside, such as a recorded one."""
+        self.start(argv, pid1=pid1)
+        return self._result(self._run_command(world, self._limits(None, None)), b"", b"")
 
     def open_terminal(self) -> HostTerminal:
         """Make a terminal that `start` gives its program as streams and controlling terminal.
@@ -467,7 +496,7 @@ class Machine(Steering):
         if self.login is not None:
             uid, gid, groups, _ = self.login
             credentials = credentials.for_user(uid, gid, groups)
-        self.terminal = terminal = HostTerminal(place, credentials)
+        self.terminal = self.inlet.terminal = terminal = HostTerminal(place, credentials)
         console = self._find(b"/dev/console", is_directory=False)
         if console is not None:
             bind(self.kernel.init_namespaces.mounts, terminal.slave_path, console, is_recursive=False)
@@ -491,6 +520,9 @@ class Machine(Steering):
         with limits:
             while not reason and not has_ended(command.group):
                 can_go_on = self._run_slice() or has_ended(command.group)
+                self.inlet.slice_count += 1
+                if self.slice_watcher is not None:
+                    self.slice_watcher(self.inlet.slice_count)
                 progress = self.progress
                 if progress is not None and self.output.chunks:
                     progress.before_output()
@@ -549,17 +581,10 @@ class Machine(Steering):
             self.doorbell.ring()
 
     def _deliver_forwarded(self, attachment: Attachment) -> None:
-        from procession.abi.signals import Signal
-
-        command = self.command
         names, self.forwarded = self.forwarded, []
-        if command is None:
-            return
         for name in names:
-            if attachment.take_signal(name):
-                continue
-            for member in list(command.group.process_group.members):
-                send_group_signal(self.kernel, member, SigInfo(int(Signal[name]), 0x80))
+            if not attachment.take_signal(name):
+                self.inlet.signal(name)
 
     def state_hash(self) -> str:
         """A digest of all of the machine's state: equal for equal machines, on any host."""

@@ -13,7 +13,7 @@ import pytest
 from procession.abi.errno import EACCES, EIO, ELOOP, ENOENT, ENOTDIR, ENOTEMPTY, ENXIO, EXDEV
 from procession.fs.attributes import change_mode, change_owner, change_times
 from procession.fs.file import O_CREAT, O_RDWR, O_TRUNC, O_WRONLY
-from procession.fs.host_tree import OPEN_DIRECTORIES_LIMIT, OPEN_FILES_LIMIT
+from procession.fs.host_source import OPEN_DIRECTORIES_LIMIT, OPEN_FILES_LIMIT
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.xattr import get_xattr, set_xattr
 from tests.fs.file_tree import SECOND_NS, FileTree, User, new_overlay_tree

@@ -233,6 +233,14 @@ MACHINE_OPTIONS = (
         default=None,
         help="Show how far a long run is. [default: if stderr is a terminal]",
     ),
+    click.option(
+        "--record",
+        "record_file",
+        metavar="FILE",
+        shell_complete=complete_files,
+        help="Write the run to FILE, from which `procession replay` runs it again.",
+    ),
+    click.option("--bundle", "is_bundle", is_flag=True, help="Put the files that were read into --record."),
     click.argument(
         "command",
         nargs=-1,
@@ -279,68 +287,111 @@ def comma_separated(_ctx: click.Context, _param: click.Parameter, values: tuple[
     return tuple(name for value in values for name in value.split(",") if name)
 
 
+TRACE_OPTIONS = (
+    click.option(
+        "-o",
+        "--output",
+        "file_name",
+        default=TRACE_TO_STDERR,
+        metavar="FILE",
+        shell_complete=complete_files,
+        help="Where the trace goes. [default: stderr]",
+    ),
+    click.option(
+        "-e",
+        "--calls",
+        multiple=True,
+        callback=comma_separated,
+        metavar="LIST",
+        help="Only these system calls, or families such as %file; or, with ! before each, all but these.",
+    ),
+    click.option("--pid", "pids", multiple=True, type=int, metavar="N", help="Only what process N does."),
+    click.option(
+        "--path", "paths", multiple=True, metavar="PATH", help="Only calls about what is below PATH."
+    ),
+    click.option(
+        "--outcome",
+        "outcomes",
+        multiple=True,
+        callback=comma_separated,
+        metavar="LIST",
+        help="Only calls that ended so: ok, failed, or errors such as ENOENT.",
+    ),
+    click.option("--json", "is_json", is_flag=True, help="All events, as JSON, an object a line."),
+    click.option(
+        "--graph",
+        multiple=True,
+        callback=comma_separated,
+        metavar="LIST",
+        help="Show these as trees of the kernel's functions: fork, exec, exit, wait, signal, fault, "
+        "switch, or any system call.",
+    ),
+    click.option("--depth", type=click.IntRange(min=1), metavar="N", help="With --graph: so many levels."),
+    click.option(
+        "--all-functions", is_flag=True, help="With --graph: those without a counterpart in Linux too."
+    ),
+    click.option("--states", "shows_states", is_flag=True, help="Show the states of each task at the end."),
+    click.option(
+        "--export",
+        "exports",
+        multiple=True,
+        metavar="WHAT=FILE",
+        help="Write at the end: perfetto=FILE, events=FILE.csv or .sqlite, states=FILE or processes=FILE, in "
+        ".mmd for Mermaid or .dot for Graphviz.",
+    ),
+)
+"""What is shown of a run; each is a field of TraceOptions."""
+
+
+def with_trace_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command TRACE_OPTIONS."""
+    for option in reversed(TRACE_OPTIONS):
+        function = option(function)
+    return function
+
+
 @procession.command(context_settings={"allow_interspersed_args": False})
 @with_machine_options
-@click.option(
-    "-o",
-    "--output",
-    "file_name",
-    default=TRACE_TO_STDERR,
-    metavar="FILE",
-    shell_complete=complete_files,
-    help="Where the trace goes. [default: stderr]",
-)
-@click.option(
-    "-e",
-    "--calls",
-    multiple=True,
-    callback=comma_separated,
-    metavar="LIST",
-    help="Only these system calls, or families such as %file; or, with ! before each, all but these.",
-)
-@click.option("--pid", "pids", multiple=True, type=int, metavar="N", help="Only what process N does.")
-@click.option("--path", "paths", multiple=True, metavar="PATH", help="Only calls about what is below PATH.")
-@click.option(
-    "--outcome",
-    "outcomes",
-    multiple=True,
-    callback=comma_separated,
-    metavar="LIST",
-    help="Only calls that ended so: ok, failed, or errors such as ENOENT.",
-)
-@click.option("--json", "is_json", is_flag=True, help="All events, as JSON, an object a line.")
-@click.option(
-    "--graph",
-    multiple=True,
-    callback=comma_separated,
-    metavar="LIST",
-    help="Show these as trees of the kernel's functions: fork, exec, exit, wait, signal, fault, switch, or "
-    "any system call.",
-)
-@click.option("--depth", type=click.IntRange(min=1), metavar="N", help="With --graph: so many levels.")
-@click.option("--all-functions", is_flag=True, help="With --graph: those without a counterpart in Linux too.")
-@click.option("--states", "shows_states", is_flag=True, help="Show the states of each task at the end.")
-@click.option(
-    "--export",
-    "exports",
-    multiple=True,
-    metavar="WHAT=FILE",
-    help="Write at the end: perfetto=FILE, events=FILE.csv or .sqlite, states=FILE or processes=FILE, in "
-    ".mmd for Mermaid or .dot for Graphviz.",
-)
+@with_trace_options
 def trace(command: tuple[str, ...], **values: Any) -> int:
     """Run a program and show what the kernel does.
 
     Without --json, --graph, --states or --export that is every system call, as strace prints them.
     """
     from procession.cli.run import RunOptions, fail, run_program
-    from procession.cli.view import TraceOptions, make_view
+    from procession.cli.view import make_view, taken_options
 
     try:
-        view = make_view(TraceOptions(**{name: values.pop(name) for name in TraceOptions._fields}))
+        view = make_view(taken_options(values))
     except ValueError as error:
         return fail(str(error), USE_ERROR)
     return run_program(RunOptions(command, **values), view)
+
+
+@procession.command()
+@click.option("--trace", "is_traced", is_flag=True, help="Show system calls as strace prints them.")
+@click.option(
+    "--rootfs", metavar="DIR", shell_complete=complete_files, help="Not the recorded tree, but DIR."
+)
+@click.option("--quiet", is_flag=True, help="Don't print what the program wrote.")
+@with_trace_options
+@click.argument("recording", type=click.Path(dir_okay=False), metavar="RECORDING")
+def replay(recording: str, rootfs: str | None, quiet: bool, is_traced: bool, **values: Any) -> int:
+    """Run a recording of `run --record` again, to the byte.
+
+    The exit status is the recorded program's; it is 3 if this run isn't the recorded one, and stderr says
+    where they part, and which of the host's files have changed. Options of `trace` show what the kernel does.
+    """
+    from procession.cli.replay import replay_file
+    from procession.cli.run import fail
+    from procession.cli.view import make_view, taken_options
+
+    options = taken_options(values)
+    try:
+        view = make_view(options) if is_traced or options.is_asked_for else None
+    except ValueError as error:
+        return fail(str(error), USE_ERROR)
+    return replay_file(recording, rootfs, view, shows_output=not quiet)
 
 
 @procession.command()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import ENOENT, Errno
@@ -16,6 +18,8 @@ from procession.cli.values import VolumeOption, read_environment_file
 if TYPE_CHECKING:
     from procession.cli.view import View
     from procession.machine import Machine, Result
+    from procession.recording.host_files import RecordingSource
+    from procession.recording.recorder import Recorder
 
 CANNOT_EXECUTE = 126
 NOT_FOUND = 127
@@ -52,6 +56,8 @@ class RunOptions:
         self.task_limit: int | None = None
         self.memory_bytes = 1 << 30
         self.time_limit_s: float | None = None
+        self.record_file: str | None = None
+        self.is_bundle = False
         self.wall_limit_s: float | None = None
         for name, value in values.items():
             if name not in self.__dict__:
@@ -89,6 +95,13 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
     from procession.launch import StartFailure
     from procession.machine import Machine
 
+    source = None
+    if options.record_file is not None:
+        if options.volumes:
+            return fail("--record doesn't go with --volume: what is in a volume isn't recorded", USE_ERROR)
+        from procession.recording.host_files import RecordingSource
+
+        source = RecordingSource(os.path.realpath(os.fsencode(options.rootfs or "/")))
     try:
         from_files = [line for name in options.environment_files for line in read_environment_file(name)]
         environment = environment_of(
@@ -107,6 +120,7 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
             pids_max=options.task_limit,
             user=options.user,
             hostname=options.hostname if options.hostname is not None else DEFAULT_HOST_NAME,
+            source=source,
         )
     except Errno as error:
         return fail(f"--rootfs {options.rootfs}: {error.text}", USE_ERROR)
@@ -122,6 +136,7 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
             return fail(f"--volume {volume.host_path}:{volume.guest_path}: {reason}", USE_ERROR)
     if view is not None:
         view.watch(machine, ignored=None if options.is_pid1 else machine.init.group)
+    recorder = None if source is None else make_recorder(machine, source)
     try:
         result = run_joined(machine, options)
     except StartFailure as error:
@@ -129,7 +144,13 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
     except Errno as error:
         return fail_to_execute(options.command[0], error)
     except Exception as error:  # noqa: BLE001 - the one place where bugs of the kernel are reported
-        return report_kernel_bug(machine, error)
+        return report_kernel_bug(machine, error, options)
+    if (
+        recorder is not None
+        and options.record_file is not None
+        and not save_recording(recorder, result, options.record_file, is_bundle=options.is_bundle)
+    ):
+        return CANNOT_WRITE
     if view is not None:
         for message in view.finish():
             fail(message, 0)
@@ -276,8 +297,30 @@ def fail_to_execute(command: str, error: Errno) -> int:
     return fail(f"{command}: {error}", CANNOT_EXECUTE)
 
 
-def report_kernel_bug(machine: Machine, error: Exception) -> int:
-    """Tell all that helps to mend a bug of the kernel; gives the status for it."""
+def make_recorder(machine: Machine, source: RecordingSource) -> Recorder:
+    """Who records the run of `machine`."""
+    from procession.recording.recorder import Recorder
+
+    return Recorder(machine, source)
+
+
+def save_recording(recorder: Recorder, result: Result | None, name: str, *, is_bundle: bool = False) -> bool:
+    """Write what was recorded; False if it couldn't be, which has been told."""
+    from procession.recording.file import write_recording
+
+    if not recorder.machine.inlet.is_complete:
+        fail(f"--record {name}: more came in than is kept, so that it can't be repeated", 0)
+        return False
+    try:
+        write_recording(recorder.finish(result, is_bundle=is_bundle), Path(name))
+    except OSError as error:
+        fail(f"--record {name}: {error.strerror}", 0)
+        return False
+    return True
+
+
+def report_kernel_bug(machine: Machine, error: Exception, options: RunOptions) -> int:
+    """Tell all that helps to mend a bug of the kernel, and leave a recording; gives the status for it."""
     import traceback
 
     lines = ["procession: a bug in Procession's kernel; the program that it ran isn't to blame"]
@@ -288,8 +331,22 @@ def report_kernel_bug(machine: Machine, error: Exception) -> int:
     lines.append(f"  seed:  {machine.seed}")
     lines.append(f"  error: {type(error).__name__}: {error}")
     lines += ["  " + line for entry in traceback.format_exception(error) for line in entry.splitlines()]
+    lines.append(f"  {leave_recording(machine, options)}")
     say("\n".join(lines))
     return KERNEL_BUG
+
+
+def leave_recording(machine: Machine, options: RunOptions) -> str:
+    """Write a recording that reproduces a bug; says in words where it is, or why there is none."""
+    from procession.recording.recorder import Recorder
+
+    name = options.record_file
+    if name is None:
+        number, name = tempfile.mkstemp(prefix="procession-bug-", suffix=".recording")
+        os.close(number)
+    if save_recording(Recorder(machine), None, name):
+        return f"`procession replay {name}` reproduces it"
+    return "it couldn't be recorded"
 
 
 def call_in_traceback(error: Exception) -> str:

@@ -46,6 +46,16 @@ class TraceOptions(NamedTuple):
     shows_states: bool
     exports: tuple[str, ...]
 
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether anything but the defaults was asked for."""
+        return any(self[1:]) or self.file_name != STDERR
+
+
+def taken_options(values: dict[str, Any]) -> TraceOptions:
+    """Take the options of a trace out of `values`."""
+    return TraceOptions(**{name: values.pop(name) for name in TraceOptions._fields})
+
 
 class View:
     """Watches a machine and writes what it sees to a file, or to stderr if that is called "-".

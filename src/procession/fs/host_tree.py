@@ -1,294 +1,71 @@
-"""The host's files, seen from one directory down and never changed.
-
-This is the one place of the file systems that calls the host. What a machine keeps of it is a `HostTree`,
-of which no more than a path is of the machine's state.
-"""
+"""The host's files, seen from one directory down and never changed."""
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
-from procession.abi.errno import EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, Errno
-
-OPEN_DIRECTORIES_LIMIT = 64
-OPEN_FILES_LIMIT = 64
-
-_DIRECTORY_FLAGS = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PLACE_FLAGS = _DIRECTORY_FLAGS | getattr(os, "O_PATH", os.O_RDONLY)
-# Without O_NONBLOCK, opening what has become a FIFO since it was looked at would wait for ever.
-_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-
-# What the host's kernel makes up: a guest could read about the host's processes there, or set off a mount.
-_PSEUDO_FILE_SYSTEMS = frozenset(
-    b"autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl hugetlbfs"
-    b" mqueue nsfs proc pstore rpc_pipefs securityfs selinuxfs smackfs sysfs tracefs".split()
-)
-
-
-class HostStatus(NamedTuple):
-    """What a guest sees of a host file's metadata. Times other than `mtime_ns` change without the guest."""
-
-    mode: int
-    uid: int
-    gid: int
-    rdev: int
-    size: int
-    link_count: int
-    mtime_ns: int
-    is_pseudo: bool
-    """Whether it belongs to one of the host kernel's own file systems, such as /proc."""
-
-
-class HostDescriptor:
-    """A descriptor of the host that is closed when nobody uses it any more."""
-
-    __slots__ = ("number",)
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        close(self.number)
-
-
-class HostFileCache:
-    """The descriptors of a tree's files or directories that were used last, by path."""
-
-    __slots__ = ("descriptors", "limit")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.descriptors: dict[bytes, HostDescriptor] = {}
-
-    def get(self, path: bytes) -> HostDescriptor | None:
-        """The descriptor of `path`, if it's open."""
-        found = self.descriptors.pop(path, None)
-        if found is not None:
-            self.descriptors[path] = found
-        return found
-
-    def put(self, path: bytes, descriptor: HostDescriptor) -> HostDescriptor:
-        """Keep `descriptor`; the one that wasn't used for longest goes."""
-        self.descriptors[path] = descriptor
-        if len(self.descriptors) > self.limit:
-            del self.descriptors[next(iter(self.descriptors))]
-        return descriptor
-
-
-_pseudo_devices: frozenset[int] | None = None
-
-
-@contextmanager
-def _host_errors_as_errno() -> Iterator[None]:
-    """Turn the host's errors into those that the guest gets."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        # ValueError is Python's answer to a NUL in a name.
-        raise ENOENT("not on the host") from None
-    except PermissionError:
-        raise EACCES("the host refuses it") from None
-    except OSError as error:
-        raise _errno_of(error) from None
-
-
-def _errno_of(error: OSError) -> Errno:
-    import errno
-
-    if error.errno == errno.ENAMETOOLONG:
-        return ENAMETOOLONG()
-    if error.errno == errno.ELOOP:
-        # O_NOFOLLOW met a link where there was a directory or a file before.
-        return ELOOP("changed on the host")
-    return EIO(os.strerror(error.errno) if error.errno else str(error))
+from procession.fs.host_source import HostDirectory, HostSource, HostStatus
 
 
 class HostTree:
     """The directory tree of the host below `root`.
 
     Paths are relative to the root, without a slash at either end; the root itself is b"". They consist of
-    names that this tree gave out: no component is "..", and none is followed when it's a symbolic link, as
-    every one is opened by itself relative to the one before.
-
-    Only `root`, its name, is of the machine's state. `root_descriptor` is that directory, opened at the first
-    use and held, as the name may lead elsewhere later. `opened` are the files that were read, by device and
-    inode number, and `identities` the first name that was met for each.
+    names that this tree gave out: no component is "..". Only `root`, its name, is of the machine's state;
+    what is there comes from `source`, by default the host's directory.
     """
 
-    __slots__ = ("directories", "files", "identities", "opened", "root", "root_descriptor")
+    __slots__ = ("root", "source")
 
-    OUTSIDE_STATE: ClassVar = ("directories", "files", "identities", "opened", "root_descriptor")
+    OUTSIDE_STATE: ClassVar = ("source",)
 
-    def __init__(self, root: str | bytes | os.PathLike[str]) -> None:
+    def __init__(self, root: str | bytes | os.PathLike[str], source: HostSource | None = None) -> None:
         self.root = os.path.realpath(os.fsencode(root))
-        self.root_descriptor: HostDescriptor | None = None
-        self.directories = HostFileCache(OPEN_DIRECTORIES_LIMIT)
-        self.files = HostFileCache(OPEN_FILES_LIMIT)
-        self.opened: dict[bytes, tuple[int, int]] = {}
-        self.identities: dict[tuple[int, int], bytes] = {}
+        self.source: HostSource = HostDirectory(self.root) if source is None else source
 
-    def _directory(self, path: bytes) -> HostDescriptor:
-        """The directory at `path`, opened component by component."""
-        found = self.directories.get(path)
-        if found is not None:
-            return found
-        missing: list[bytes] = []
-        while found is None and path:
-            path, _, name = path.rpartition(b"/")
-            missing.append(name)
-            found = self.directories.get(path)
-        if found is None:
-            found = self._root()
-        for name in reversed(missing):
-            path = path + b"/" + name if path else name
-            number = os.open(name, _PLACE_FLAGS, dir_fd=found.number)
-            found = self.directories.put(path, HostDescriptor(number))
-        return found
-
-    def _root(self) -> HostDescriptor:
-        """The directory that the tree was given, opened at the first use: the machine's start."""
-        if self.root_descriptor is None:
-            number = os.open(self.root, _PLACE_FLAGS & ~os.O_NOFOLLOW)
-            self.root_descriptor = HostDescriptor(number)
-        return self.root_descriptor
+    @property
+    def opened(self) -> Iterable[bytes]:
+        """See `HostSource`."""
+        return self.source.opened
 
     def status(self, path: bytes) -> HostStatus:
-        """The metadata of what is at `path`, which isn't followed. Raises ENOENT, EACCES, EIO."""
-        with _host_errors_as_errno():
-            found = self._stat(path)
-        is_pseudo = found.st_dev in _devices_of_pseudo_file_systems()
-        return HostStatus(
-            found.st_mode,
-            found.st_uid,
-            found.st_gid,
-            found.st_rdev,
-            found.st_size,
-            found.st_nlink,
-            found.st_mtime_ns,
-            is_pseudo,
-        )
-
-    def _stat(self, path: bytes) -> os.stat_result:
-        directory, _, name = path.rpartition(b"/")
-        if not name:
-            return os.fstat(self._directory(b"").number)
-        return os.stat(name, dir_fd=self._directory(directory).number, follow_symlinks=False)
+        """See `HostSource`."""
+        return self.source.status(path)
 
     def exists(self, path: bytes) -> bool:
-        """Whether there is anything at `path`."""
-        try:
-            self._stat(path)
-        except (OSError, ValueError):
-            return False
-        return True
+        """See `HostSource`."""
+        return self.source.exists(path)
 
     def is_same_file(self, path: bytes, other: bytes) -> bool:
-        """Whether two paths are names of one file."""
-        try:
-            first, second = self._stat(path), self._stat(other)
-        except (OSError, ValueError):
-            return False
-        return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+        """See `HostSource`."""
+        return self.source.is_same_file(path, other)
 
     def forget(self) -> None:
-        """The tree was changed by whoever holds this: open its files anew, whichever they are now."""
-        self.directories.descriptors.clear()
-        self.files.descriptors.clear()
-        self.opened.clear()
-        self.identities.clear()
+        """See `HostSource`."""
+        self.source.forget()
 
     def names(self, path: bytes) -> list[bytes]:
-        """The names in the directory at `path`, sorted. Raises ENOENT, EACCES, EIO."""
-        with _host_errors_as_errno():
-            number = os.open(b".", _DIRECTORY_FLAGS | os.O_RDONLY, dir_fd=self._directory(path).number)
-            try:
-                return sorted(map(os.fsencode, os.listdir(number)))
-            finally:
-                os.close(number)
+        """See `HostSource`."""
+        return self.source.names(path)
 
     def link_target(self, path: bytes) -> bytes:
-        """Where the symbolic link at `path` leads. Raises ENOENT, EIO."""
-        directory, _, name = path.rpartition(b"/")
-        with _host_errors_as_errno():
-            return os.readlink(name, dir_fd=self._directory(directory).number)
+        """See `HostSource`."""
+        return self.source.link_target(path)
 
-    def open(self, path: bytes) -> HostDescriptor:
-        """The regular file at `path`, for reading. Raises ENOENT, EACCES, EIO."""
-        found = self.files.get(path)
-        if found is not None:
-            return found
-        directory, _, name = path.rpartition(b"/")
-        with _host_errors_as_errno():
-            number = os.open(name, _FILE_FLAGS, dir_fd=self._directory(directory).number)
-            descriptor = HostDescriptor(number)
-            status = os.fstat(number)
-            if not stat.S_ISREG(status.st_mode):
-                raise EIO("no longer a regular file on the host")
-            identity = status.st_dev, status.st_ino
-            if self.opened.setdefault(path, identity) != identity:
-                # Pages of the one and pages of the other would make a file that never was.
-                raise EIO("another file has its place on the host")
-            return self.files.put(path, descriptor)
+    def check(self, path: bytes) -> None:
+        """See `HostSource`."""
+        self.source.check(path)
 
     def read(self, path: bytes, offset: int, length: int) -> bytes:
-        """Up to `length` bytes of the regular file at `path`. Raises EIO when it's gone from the host."""
-        try:
-            return os.pread(self.open(path).number, length, offset)
-        except (ENOENT, EACCES, ELOOP, OSError) as error:
-            raise EIO(f"the host's file can't be read: {error}") from None
+        """See `HostSource`."""
+        return self.source.read(path, offset, length)
 
     def xattrs(self, path: bytes) -> dict[bytes, bytes]:
-        """The attributes of a regular file that mean something to a guest: its capabilities, and user.*."""
-        if not hasattr(os, "listxattr"):
-            return {}
-        try:
-            number = self.open(path).number
-            names = sorted(os.listxattr(number))
-            return {
-                os.fsencode(name): os.getxattr(number, name)
-                for name in names
-                if name == "security.capability" or name.startswith("user.")
-            }
-        except (Errno, OSError):
-            # A file system without attributes, or a file that we may not open.
-            return {}
+        """See `HostSource`."""
+        return self.source.xattrs(path)
 
     def linked_path(self, path: bytes, others: Mapping[bytes, object]) -> bytes | None:
-        """Which of `others`, files seen before, is the same file as `path` by another name, if any is."""
-        identities = self.identities
-        if len(identities) < len(others):
-            for other in others:
-                self._identify(other, identities)
-        with _host_errors_as_errno():
-            found = self._stat(path)
-        first = identities.setdefault((found.st_dev, found.st_ino), path)
-        return first if first in others else None
-
-    def _identify(self, path: bytes, identities: dict[tuple[int, int], bytes]) -> None:
-        try:
-            found = self._stat(path)
-        except OSError:
-            return
-        identities[found.st_dev, found.st_ino] = path
-
-
-def _devices_of_pseudo_file_systems() -> frozenset[int]:
-    """The device numbers of the host kernel's own file systems; none where the host isn't Linux."""
-    global _pseudo_devices  # noqa: PLW0603
-    if _pseudo_devices is None:
-        devices: set[int] = set()
-        try:
-            with open("/proc/self/mountinfo", "rb") as mounts:
-                for line in mounts:
-                    fields, _, tail = line.partition(b" - ")
-                    if tail.split(b" ", 1)[0] in _PSEUDO_FILE_SYSTEMS:
-                        major, _, minor = fields.split(b" ")[2].partition(b":")
-                        devices.add(os.makedev(int(major), int(minor)))
-        except OSError:
-            devices.clear()
-        _pseudo_devices = frozenset(devices)
-    return _pseudo_devices
+        """See `HostSource`."""
+        return self.source.linked_path(path, others)

@@ -7,7 +7,8 @@ from procession.abi.file_mode import S_IFMT
 from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
 from procession.fs.file import File
-from procession.fs.host_tree import HostStatus, HostTree
+from procession.fs.host_source import HostSource, HostStatus
+from procession.fs.host_tree import HostTree
 from procession.fs.inode import S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, Inode
 from procession.fs.permission import Subject
 from procession.fs.tmpfs import RENAME_WHITEOUT, MemoryInode, Tmpfs, TmpfsPages
@@ -30,8 +31,15 @@ class Overlay(Tmpfs):
 
     __slots__ = ("linked", "tree")
 
-    def __init__(self, vfs: Vfs, root_directory: str | bytes, *, maximum_inodes: int | None = None) -> None:
-        self.tree = HostTree(root_directory)
+    def __init__(
+        self,
+        vfs: Vfs,
+        root_directory: str | bytes,
+        *,
+        maximum_inodes: int | None = None,
+        source: HostSource | None = None,
+    ) -> None:
+        self.tree = HostTree(root_directory, source)
         # The files of the lower layer that have several names, by the first of these that was seen.
         self.linked: dict[bytes, OverlayInode] = {}
         frame_count = vfs.memory.frame_count
@@ -110,7 +118,7 @@ class HostFile:
     def check_openable(self) -> None:
         """Raise EACCES if the host doesn't let us read it, EIO if it's gone."""
         try:
-            self.tree.open(self.path)
+            self.tree.check(self.path)
         except ENOENT:
             raise EIO("gone from the host") from None
 

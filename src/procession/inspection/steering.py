@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from procession.fs.host_stream import HostInput, HostOutput
     from procession.fs.permission import Subject
     from procession.hardware.engine import Engine
+    from procession.inlet import Inlet
     from procession.inspection.event import Event, Switched, SystemCallReturned
     from procession.inspection.process import Process, ProcessTree
     from procession.inspection.stop import Breakpoint, Condition
@@ -54,6 +55,7 @@ class Steering:
 
     kernel: Kernel
     engine: Engine
+    inlet: Inlet
     input: HostInput
     output: HostOutput
     command: Task | None
@@ -212,9 +214,9 @@ class Steering:
 
     def feed_input(self, data: bytes, *, is_last: bool = False) -> None:
         """Give a program that was started bytes to read from its stdin; with `is_last` no more will come."""
-        self.input.feed(data)
+        self.inlet.feed(data)
         if is_last:
-            self.input.end()
+            self.inlet.end_input()
 
     def take_output(self) -> Output:
         """What the program has written since the last call, also while it runs in steps."""
@@ -228,7 +230,7 @@ class Steering:
         if self._captured is None:
             from procession.attachment import CapturedOutput
 
-            self._captured = CapturedOutput(self.kernel, self.output, CAPTURED_BYTES)
+            self._captured = CapturedOutput(self.inlet, CAPTURED_BYTES)
         return self._captured
 
     def _collect_output(self) -> None:

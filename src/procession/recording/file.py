@@ -1,0 +1,250 @@
+"""The file of a recording: lines of JSON, compressed by zstandard; docs/recording-format.md describes it.
+
+What is read isn't trusted: any bytes give a `Recording` whose parts are of their types, or RecordingError.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import zstandard
+
+from procession.inlet import Argument, InletAction
+
+FORMAT = "procession-recording"
+VERSION = 1
+LARGEST_BYTES = 1 << 30
+"""How much a recording may hold when it's unpacked."""
+_LONGEST_LINE = 128 << 20
+_LEVEL = 3
+
+
+class RecordingError(Exception):
+    """A file isn't a recording, or one that this version can't read."""
+
+
+class HostFile(NamedTuple):
+    """A file of the host that the run read: what it was then. `digest` is SHA-256's, in hexadecimal."""
+
+    size: int
+    mtime_ns: int
+    digest: str
+
+
+class Mark(NamedTuple):
+    """Where a run was after `slice_count` slices: the time that was worked, and a digest of the registers."""
+
+    slice_count: int
+    work_ns: int
+    digest: str
+
+
+class Recording(NamedTuple):
+    """A run.
+
+    `settings` are `Machine`'s arguments, `environment` among them; `command` the program's. `kind` is
+    "streams", "terminal" or "captured". `files` are by their paths below the rootfs; `answers` are what the
+    run was told of the host's files, and `contents` what is in those that it read, None unless it's a bundle.
+    `end` is how it ended: "status", "signal", "reason", "slices" and "state", the hash of the whole state.
+    """
+
+    procession: str
+    settings: dict[str, Any]
+    command: tuple[str, ...]
+    is_pid1: bool
+    kind: str
+    actions: tuple[InletAction, ...]
+    marks: tuple[Mark, ...]
+    files: dict[str, HostFile]
+    answers: dict[tuple[str, ...], list[Any]]
+    contents: dict[str, bytes] | None
+    end: dict[str, Any]
+
+
+SETTINGS: dict[str, tuple[type, ...]] = {
+    "seed": (int,),
+    "rootfs": (str,),
+    "memory": (int,),
+    "environment": (dict,),
+    "cwd": (str, type(None)),
+    "engine": (str,),
+    "epoch_ns": (int,),
+    "cpus": (int,),
+    "user": (str, type(None)),
+    "hostname": (str,),
+    "pids_max": (int, type(None)),
+}
+"""The settings of a machine that a recording holds, and their types."""
+KINDS = ("streams", "terminal", "captured")
+
+
+def write_recording(recording: Recording, path: Path) -> None:
+    """Write `recording` to `path`. Raises OSError."""
+    data = "".join(json.dumps(line, ensure_ascii=True) + "\n" for line in _lines(recording)).encode()
+    path.write_bytes(zstandard.ZstdCompressor(level=_LEVEL).compress(data))
+
+
+def _lines(recording: Recording) -> Iterator[dict[str, Any]]:
+    yield {
+        "format": FORMAT,
+        "version": VERSION,
+        "procession": recording.procession,
+        "settings": recording.settings,
+        "command": list(recording.command),
+        "pid1": recording.is_pid1,
+        "kind": recording.kind,
+    }
+    for action in recording.actions:
+        line: dict[str, Any] = {"after": action.slice_count, "do": action.name}
+        if isinstance(action.argument, bytes):
+            line["bytes"] = base64.b64encode(action.argument).decode()
+        elif action.argument is not None:
+            line["with"] = action.argument
+        yield line
+    for mark in recording.marks:
+        yield {"mark": list(mark)}
+    for name, file in recording.files.items():
+        yield {"file": name, **file._asdict()}
+    for question, answers in recording.answers.items():
+        is_same = all(answer == answers[0] for answer in answers)
+        yield {"asked": list(question), "answers": answers[:1] if is_same else answers}
+    for name, contents in (recording.contents or {}).items():
+        yield {"contents": name, "bytes": base64.b64encode(contents).decode()}
+    yield {"end": recording.end}
+
+
+def read_recording(path: Path) -> Recording:
+    """The recording in the file `path`. Raises OSError, RecordingError."""
+    lines = _parsed(_unpacked(path.read_bytes()))
+    head = next(lines, None)
+    if head is None or head.get("format") != FORMAT:
+        raise RecordingError("not a recording of Procession's")
+    if head.get("version") != VERSION:
+        raise RecordingError(
+            f"its format is version {head.get('version')!r}, this Procession reads {VERSION}"
+        )
+    actions: list[InletAction] = []
+    marks: list[Mark] = []
+    files: dict[str, HostFile] = {}
+    answers: dict[tuple[str, ...], list[Any]] = {}
+    contents: dict[str, bytes] = {}
+    end: dict[str, Any] | None = None
+    for line in lines:
+        if "do" in line:
+            actions.append(_action(line))
+        elif "mark" in line:
+            marks.append(_mark(line["mark"]))
+        elif "file" in line:
+            files[_text(line["file"])] = HostFile(
+                _number(line.get("size")), _number(line.get("mtime_ns")), _text(line.get("digest"))
+            )
+        elif "asked" in line:
+            if not isinstance(line["asked"], list) or not isinstance(line.get("answers"), list):
+                raise RecordingError("an answer in it isn't readable")
+            answers[tuple(map(_text, line["asked"]))] = line["answers"]
+        elif "contents" in line:
+            contents[_text(line["contents"])] = _data(line.get("bytes"))
+        elif isinstance(line.get("end"), dict):
+            end = line["end"]
+    if end is None:
+        raise RecordingError("it's cut off: it doesn't say how the run ended")
+    command = head.get("command")
+    if not isinstance(command, list) or not command or head.get("kind") not in KINDS:
+        raise RecordingError("it doesn't say what was run")
+    return Recording(
+        _text(head.get("procession")),
+        _settings(head.get("settings")),
+        tuple(map(_text, command)),
+        head.get("pid1") is True,
+        head["kind"],
+        tuple(actions),
+        tuple(marks),
+        files,
+        answers,
+        contents or None,
+        end,
+    )
+
+
+def _unpacked(data: bytes) -> bytes:
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(data) as reader:
+            unpacked = reader.read(LARGEST_BYTES + 1)
+    except (zstandard.ZstdError, MemoryError):
+        raise RecordingError("not a recording of Procession's") from None
+    if len(unpacked) > LARGEST_BYTES:
+        raise RecordingError(f"it unpacks to more than {LARGEST_BYTES} bytes")
+    return unpacked
+
+
+def _parsed(data: bytes) -> Iterator[dict[str, Any]]:
+    for line in data.splitlines():
+        try:
+            parsed = json.loads(line) if len(line) <= _LONGEST_LINE else None
+        except (ValueError, RecursionError):
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise RecordingError("a line of it isn't an object of JSON")
+        yield parsed
+
+
+def _action(line: dict[str, Any]) -> InletAction:
+    argument: Argument
+    if "bytes" in line:
+        argument = _data(line["bytes"])
+    elif isinstance(line.get("with"), list):
+        rows, columns = _pair(line["with"])
+        argument = rows, columns
+    else:
+        argument = line.get("with")
+        if argument is not None and not isinstance(argument, int | str):
+            raise RecordingError(f"what {line['do']!r} was done with isn't readable")
+    return InletAction(_number(line.get("after")), _text(line["do"]), argument)
+
+
+def _data(value: Any) -> bytes:
+    try:
+        return base64.b64decode(_text(value), validate=True)
+    except (binascii.Error, ValueError):
+        raise RecordingError("bytes in it aren't in base 64") from None
+
+
+def _settings(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != set(SETTINGS):
+        raise RecordingError("its settings aren't those of a machine")
+    for name, kinds in SETTINGS.items():
+        if not isinstance(value[name], kinds):
+            raise RecordingError(f"its setting {name} isn't readable")
+    for name, text in value["environment"].items():
+        _text(name)
+        _text(text)
+    return value
+
+
+def _mark(value: Any) -> Mark:
+    if not isinstance(value, list) or len(value) != 3:
+        raise RecordingError("a mark in it isn't readable")
+    return Mark(_number(value[0]), _number(value[1]), _text(value[2]))
+
+
+def _pair(value: list[Any]) -> tuple[int, int]:
+    if len(value) != 2:
+        raise RecordingError("a size in it isn't readable")
+    return _number(value[0]), _number(value[1])
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise RecordingError("a number in it isn't readable")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise RecordingError("a text in it isn't readable")
+    return value

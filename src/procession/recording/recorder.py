@@ -1,0 +1,123 @@
+"""Makes a recording of a machine's run, during it and at its end."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from procession.fs.overlay import Overlay
+from procession.recording.file import HostFile, Mark, Recording
+
+if TYPE_CHECKING:
+    from procession.fs.host_tree import HostTree
+    from procession.machine import Machine, Result
+    from procession.recording.host_files import RecordingSource
+
+MARKS_LIMIT = 4096
+_SLICES_PER_MARK = 16
+_CHUNK = 1 << 20
+
+
+class Recorder:
+    """Takes marks while a machine runs, as its `slice_watcher`; `finish` gives the recording.
+
+    `source` is where the machine has its files from; without one, what it was told of them isn't known.
+    Marks are few: when there are MARKS_LIMIT, every other one goes, and from then on half as many are taken.
+    """
+
+    def __init__(self, machine: Machine, source: RecordingSource | None = None) -> None:
+        self.machine = machine
+        self.source = source
+        self.marks: list[Mark] = []
+        self.interval = _SLICES_PER_MARK
+        machine.slice_watcher = self.slice_ended
+
+    def slice_ended(self, slice_count: int) -> None:
+        """A slice has been run."""
+        if slice_count % self.interval:
+            return
+        self.marks.append(mark_of(self.machine))
+        if len(self.marks) >= MARKS_LIMIT:
+            del self.marks[::2]
+            self.interval *= 2
+
+    def finish(self, result: Result | None, *, is_bundle: bool = False) -> Recording:
+        """The whole recording, after the run; `result` is None if it ended by an error of Procession's.
+
+        A bundle has the contents of the files that were read. Raises OSError if they can't be read any more.
+        """
+        machine = self.machine
+        settings = dict(machine.settings)
+        settings["environment"] = dict(machine.environment)
+        if settings["cwd"] is None and machine.shows_host:
+            settings["cwd"] = machine.start_directory or "/"
+        end: dict[str, object] = {"slices": machine.inlet.slice_count}
+        if result is not None:
+            end.update(
+                status=result.status,
+                signal=result.signal,
+                reason=result.reason,
+                state=machine.state_hash(),
+            )
+        return Recording(
+            version("procession"),
+            settings,
+            tuple(map(os.fsdecode, machine.arguments)),
+            machine.is_pid1,
+            machine.run_kind,
+            tuple(machine.inlet.actions),
+            tuple(self.marks),
+            dict(files_read(machine)),
+            {} if self.source is None else self.source.answers,
+            dict(contents_read(machine)) if is_bundle else None,
+            end,
+        )
+
+
+def mark_of(machine: Machine) -> Mark:
+    """Where `machine` is now."""
+    kernel = machine.kernel
+    task = kernel.live
+    registers = [] if task is None else kernel.registers_of(task).general
+    digest = hashlib.blake2b(repr(list(registers)).encode(), digest_size=8)
+    return Mark(machine.inlet.slice_count, kernel.clock.work_ns, digest.hexdigest())
+
+
+def host_tree(machine: Machine) -> HostTree:
+    """The host's files that the machine's root shows."""
+    superblock = machine.kernel.init_namespaces.mounts.root_path.mount.superblock
+    assert isinstance(superblock, Overlay)
+    return superblock.tree
+
+
+def files_read(machine: Machine) -> Iterator[tuple[str, HostFile]]:
+    """The host's files whose contents the run has read, as they are now."""
+    tree = host_tree(machine)
+    for path in sorted(tree.opened):
+        found = file_now(tree.root, path)
+        if found is not None:
+            yield os.fsdecode(path), found
+
+
+def contents_read(machine: Machine) -> Iterator[tuple[str, bytes]]:
+    """What is in the host's files that the run has read. Raises OSError."""
+    tree = host_tree(machine)
+    for path in sorted(tree.opened):
+        with open(os.path.join(tree.root, path), "rb") as file:
+            yield os.fsdecode(path), file.read()
+
+
+def file_now(root: bytes, path: bytes) -> HostFile | None:
+    """What the file `path` below `root` is now; None if it can't be read."""
+    digest = hashlib.sha256()
+    try:
+        with open(os.path.join(root, path), "rb") as file:
+            status = os.fstat(file.fileno())
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError:
+        return None
+    return HostFile(status.st_size, status.st_mtime_ns, digest.hexdigest())

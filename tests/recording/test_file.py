@@ -1,0 +1,108 @@
+"""Files of recordings: what is written is read again, and nothing else is believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from procession.inlet import InletAction
+from procession.recording.file import (
+    HostFile,
+    Mark,
+    Recording,
+    RecordingError,
+    read_recording,
+    write_recording,
+)
+
+SETTINGS: dict[str, Any] = {
+    "seed": 1,
+    "rootfs": "/",
+    "memory": 1 << 26,
+    "environment": {"PATH": "/bin"},
+    "cwd": None,
+    "engine": "scripted",
+    "epoch_ns": 0,
+    "cpus": 1,
+    "user": None,
+    "hostname": "h",
+    "pids_max": None,
+}
+RECORDING = Recording(
+    "0.1.0",
+    SETTINGS,
+    ("sh", "-c", "\udcff"),
+    True,
+    "terminal",
+    (
+        InletAction(0, "resize", (24, 80)),
+        InletAction(3, "type", b"\0\xff"),
+        InletAction(4, "hang_up", None),
+        InletAction(4, "signal", "SIGTERM"),
+        InletAction(5, "pass_to", 10**15),
+    ),
+    (Mark(16, 5, "ab"),),
+    {"bin/sh": HostFile(1, 2, "cd")},
+    {("status", "bin"): [[1, 2], {"error": 2}], ("exists", "x"): [True]},
+    {"bin/sh": b"\x7fELF"},
+    {"slices": 5, "status": 0},
+)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_recording(RECORDING, path)
+    assert read_recording(path) == RECORDING
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(data=st.data())
+def test_any_bytes_are_a_recording_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "file"
+    write_recording(RECORDING, path)
+    lines = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read().splitlines()
+    position = data.draw(st.integers(0, len(lines) - 1))
+    value = json.loads(lines[position])
+    name = data.draw(st.sampled_from(sorted(value)))
+    junk = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+    value[name] = data.draw(junk | st.lists(junk, max_size=3) | st.dictionaries(st.text(max_size=3), junk))
+    lines[position] = json.dumps(value).encode()
+    path.write_bytes(zstandard.compress(b"\n".join(lines)))
+    try:
+        read_recording(path)
+    except RecordingError:
+        return
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=200))
+def test_other_bytes_are_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "file"
+    for contents in (data, zstandard.compress(data)):
+        path.write_bytes(contents)
+        with pytest.raises(RecordingError):
+            read_recording(path)
+
+
+def test_a_bomb_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb"
+    compressor = zstandard.ZstdCompressor().compressobj()
+    with path.open("wb") as file:
+        for _ in range(70):
+            file.write(compressor.compress(bytes(1 << 24)))
+        file.write(compressor.flush())
+    with pytest.raises(RecordingError, match="unpacks to more"):
+        read_recording(path)
+
+
+def test_a_later_format_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(zstandard.compress(b'{"format": "procession-recording", "version": 99}'))
+    with pytest.raises(RecordingError, match="is version 99, this Procession reads 1"):
+        read_recording(path)
