@@ -426,6 +426,9 @@ static void give_out(uint32_t index, int *is_crowded)
 		if (is_done(actor))
 			break;
 		state = state_of(actor->tid);
+		/* Unmounting may wait for the host's other processors; whoever waits for a child of vfork stays so. */
+		if (state == 'D' && operation->kind != SPAWN && tries < 100)
+			continue;
 		if (tries >= 2 && state != 'R')
 			break;
 	}
