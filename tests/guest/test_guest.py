@@ -19,7 +19,7 @@ SOURCES = sorted(Path(__file__).parent.glob("*.c"))
 LEAST_ASSERTIONS = 6740
 HOST_TIMEOUT_S = 300
 # Programs that take several users' identities: the host lets only root do that.
-NEEDS_ROOT = {"capability", "pid_namespace", "set_user_id", "user_namespace"}
+NEEDS_ROOT = {"capability", "namespace", "pid_namespace", "set_user_id", "user_namespace"}
 ASSERTION = re.compile(r"(ok|FAIL) \d+ (\w+\.c:\d+ .*)")
 LAST_LINE = re.compile(r"(\d+) passed, (\d+) failed")
 

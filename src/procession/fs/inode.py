@@ -234,6 +234,11 @@ class Inode:
         return self.mode & S_IFMT == S_IFLNK
 
     @property
+    def shown_link_count(self) -> int:
+        """What stat(2) says of it."""
+        return self.link_count
+
+    @property
     def block_count(self) -> int:
         """How many blocks of 512 bytes the file takes (st_blocks)."""
         return 0 if self.pages is None else 8 * len(self.pages.frames)

@@ -64,7 +64,7 @@ def pack_stat(inode: Inode, namespace: UserNamespace) -> bytes:
     return _STAT.pack(
         inode.superblock.device,
         inode.number,
-        inode.link_count,
+        inode.shown_link_count,
         inode.mode,
         namespace.from_kuid_munged(inode.uid),
         namespace.from_kgid_munged(inode.gid),
@@ -150,7 +150,7 @@ def statx(
             stx_blksize=inode.block_size,
             stx_attributes=_MOUNT_ROOT if is_root else 0,
             stx_attributes_mask=_KNOWN_ATTRIBUTES,
-            stx_nlink=inode.link_count,
+            stx_nlink=inode.shown_link_count,
             stx_uid=namespace.from_kuid_munged(inode.uid),
             stx_gid=namespace.from_kgid_munged(inode.gid),
             stx_mode=inode.mode,

@@ -77,6 +77,10 @@ class NamespaceInode(Inode):
         self.namespace = namespace
 
     @property
+    def shown_link_count(self) -> int:
+        return 1
+
+    @property
     def mount_namespace(self) -> MountNamespace | None:
         namespace = self.namespace
         return namespace if isinstance(namespace, MountNamespace) else None
