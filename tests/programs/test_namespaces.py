@@ -153,4 +153,7 @@ os.waitpid(init, 0)
     machine = Machine(rootfs=guest_root)
     result = machine.run(["python3", "-c", script], time_limit_s=100)
     assert "every task sleeps" in result.reason
+    assert (
+        "process 3 (python3) in user mode waits for the end of all in its pid namespace: 4" in result.reason
+    )
     machine.close()

@@ -18,7 +18,7 @@ from procession.kernel.pid import find_task
 from procession.kernel.pidfd import PidFile
 from procession.kernel.security.seccomp_listener import ListenerFile, Notification
 from procession.kernel.signal.fd import SignalFile
-from procession.kernel.task import Task
+from procession.kernel.task import EXIT_WAITS, Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.itimer import ITIMER_REAL, IntervalTimer
 from procession.kernel.time.timerfd import TimerFile
@@ -95,6 +95,9 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
     reason: _Reason | None
     if task.state in _HALTED:
         reason = _Reason("SIGCONT: it's stopped", (), True)
+    elif task.work & EXIT_WAITS:
+        others = [other for other in task.pid_namespace.tasks() if other.group is not task.group]
+        reason = _by_tasks("the end of all in its pid namespace:", others)
     elif frame is None:
         reason = _by_core_dump(channels, task) or _Reason("nothing that is known", (), True)
     else:
