@@ -131,7 +131,8 @@ class NamespaceFile(File):
         if request == NamespaceIoctl.NS_GET_OWNER_UID:
             if not isinstance(namespace, UserNamespace):
                 raise EINVAL("not a user namespace")
-            memory.write(argument, pack_u32(namespace.owner_uid))
+            uid = task.credentials.user_namespace.from_kuid_munged(namespace.owner_uid)
+            memory.write(argument, pack_u32(uid))
             return 0
         if request == NamespaceIoctl.NS_GET_MNTNS_ID:
             if not isinstance(namespace, MountNamespace):
