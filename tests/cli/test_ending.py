@@ -83,6 +83,13 @@ def test_a_guest_turns_its_machine_off(guest_root: Path, command: str, status: i
     assert result.stderr == f"procession: {reason}\n"
 
 
+def test_the_trace_names_what_was_asked_for(guest_root: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    run("--rootfs", guest_root, f"--trace={trace}", "--", "busybox", "reboot", "-f")
+    line = next(line for line in trace.read_text().splitlines() if "reboot(" in line)
+    assert "reboot(LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART" in line
+
+
 def test_a_machine_that_is_off_stays_off(guest_root: Path) -> None:
     machine = Machine(rootfs=guest_root)
     result = machine.run(["bash", "-c", "sleep 1000 & busybox poweroff -f"])

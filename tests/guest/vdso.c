@@ -1,5 +1,5 @@
 /* The vDSO: vdso(7), getauxval(3). Its functions are found as a program without a dynamic loader finds them. */
-#include "check.h"
+#include "seccomp_filter.h"
 
 #include <elf.h>
 #include <sys/auxv.h>
@@ -154,5 +154,86 @@ TEST(the_area_has_a_name)
 
 		_exit(get_time(CLOCK_REALTIME, &now));
 	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+static char clock_source[32];
+
+/* Where the host's clock can't be read by programs, its functions make the call after all. */
+static int reads_the_clock(void)
+{
+	int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY);
+
+	if (fd < 0)
+		return 1;
+	MUST(read(fd, clock_source, sizeof(clock_source) - 1));
+	close(fd);
+	return strcmp(clock_source, "tsc\n") == 0 || strcmp(clock_source, "kvm-clock\n") == 0;
+}
+
+/* Filters don't hear of the functions, but for clocks that take the call. */
+TEST(filters_hear_of_no_function)
+{
+	struct image image = read_image();
+	int (*get_time)(clockid_t, struct timespec *) = find(&image, "__vdso_clock_gettime");
+	int (*get_resolution)(clockid_t, struct timespec *) = find(&image, "__vdso_clock_getres");
+	int (*get_day)(struct timeval *, void *) = find(&image, "__vdso_gettimeofday");
+	time_t (*get_seconds)(time_t *) = find(&image, "__vdso_time");
+	long (*get_cpu)(unsigned *, unsigned *, void *) = find(&image, "__vdso_getcpu");
+	static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE,
+					   CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME, CLOCK_TAI};
+	int does_read = reads_the_clock();
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		struct timespec now;
+		struct timeval day;
+		unsigned cpu;
+
+		no_new_privs();
+		MUST(attach_for(0, SYS_clock_gettime, SECCOMP_RET_ERRNO | 77));
+		MUST(attach_for(0, SYS_clock_getres, SECCOMP_RET_ERRNO | 78));
+		MUST(attach_for(0, SYS_gettimeofday, SECCOMP_RET_ERRNO | 79));
+		MUST(attach_for(0, SYS_time, SECCOMP_RET_ERRNO | 80));
+		MUST(attach_for(0, SYS_getcpu, SECCOMP_RET_ERRNO | 81));
+		for (size_t at = 0; at < LENGTH(clocks); at++) {
+			CHECK(!does_read || get_time(clocks[at], &now) == 0);
+			CHECK_EQ(get_resolution(clocks[at], &now), 0);
+		}
+		CHECK_EQ(get_time(CLOCK_PROCESS_CPUTIME_ID, &now), -77);
+		CHECK_EQ(get_time(CLOCK_THREAD_CPUTIME_ID, &now), -77);
+		CHECK_EQ(get_time(CLOCK_BOOTTIME_ALARM, &now), -77);
+		CHECK_EQ(get_time(-1, &now), -77);
+		CHECK_EQ(get_resolution(CLOCK_PROCESS_CPUTIME_ID, &now), -78);
+		CHECK_ERRNO(syscall(SYS_clock_gettime, CLOCK_REALTIME, &now), 77);
+		CHECK(!does_read || get_day(&day, NULL) == 0);
+		CHECK_ERRNO(syscall(SYS_gettimeofday, &day, NULL), 79);
+		CHECK(get_seconds(NULL) > 0);
+		CHECK_EQ(get_cpu(&cpu, NULL, NULL), 0);
+		CHECK_ERRNO(syscall(SYS_getcpu, &cpu, NULL, NULL), 81);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+static void ask_in_strict_mode(void)
+{
+	struct image image = read_image();
+	int (*get_time)(clockid_t, struct timespec *) = find(&image, "__vdso_clock_gettime");
+	struct timespec now;
+
+	MUST(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0));
+	syscall(SYS_exit, get_time(CLOCK_MONOTONIC_COARSE, &now));
+}
+
+TEST(strict_mode_lets_the_functions_be)
+{
+	pid_t child;
+
+	if (!reads_the_clock())
+		return;
+	child = (pid_t)MUST(fork());
+	if (child == 0)
+		ask_in_strict_mode();
 	CHECK_EQ(wait_for(child), EXITED(0));
 }

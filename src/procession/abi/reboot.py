@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from procession.abi.enumeration import IntEnum
 
-# The first two arguments; the second may be any of the MAGIC2s.
-LINUX_REBOOT_MAGIC1 = 0xFEE1DEAD
-LINUX_REBOOT_MAGIC2 = 0x28121969
-LINUX_REBOOT_MAGIC2A = 0x5121996
-LINUX_REBOOT_MAGIC2B = 0x16041998
-LINUX_REBOOT_MAGIC2C = 0x20112000
+
+class RebootMagic(IntEnum):
+    """The first argument."""
+
+    LINUX_REBOOT_MAGIC1 = 0xFEE1DEAD
+
+
+class RebootSecondMagic(IntEnum):
+    """The second argument: any of these."""
+
+    LINUX_REBOOT_MAGIC2 = 0x28121969
+    LINUX_REBOOT_MAGIC2A = 0x5121996
+    LINUX_REBOOT_MAGIC2B = 0x16041998
+    LINUX_REBOOT_MAGIC2C = 0x20112000
 
 
 class RebootCommand(IntEnum):

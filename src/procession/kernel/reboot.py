@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EINVAL, EPERM
-from procession.abi.reboot import (
-    LINUX_REBOOT_MAGIC1,
-    LINUX_REBOOT_MAGIC2,
-    LINUX_REBOOT_MAGIC2A,
-    LINUX_REBOOT_MAGIC2B,
-    LINUX_REBOOT_MAGIC2C,
-    RebootCommand,
-)
+from procession.abi.reboot import RebootCommand, RebootMagic, RebootSecondMagic
 from procession.abi.signals import Signal
 from procession.kernel.exit import do_group_exit
 from procession.kernel.pid import find_task
@@ -24,7 +17,8 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _CAP_SYS_BOOT = int(Capability.CAP_SYS_BOOT)
-_MAGIC2 = (LINUX_REBOOT_MAGIC2, LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C)
+_MAGIC1 = int(RebootMagic.LINUX_REBOOT_MAGIC1)
+_MAGIC2 = tuple(int(magic) for magic in RebootSecondMagic)
 _LONGEST_COMMAND = 255
 _CTRL_ALT_DEL = (RebootCommand.LINUX_REBOOT_CMD_CAD_ON, RebootCommand.LINUX_REBOOT_CMD_CAD_OFF)
 _SIGHUP, _SIGINT = int(Signal.SIGHUP), int(Signal.SIGINT)
@@ -66,7 +60,7 @@ def reboot(task: Task, magic1: int, magic2: int, command: int, argument: int) ->
     namespace = task.pid_namespace
     if not task.credentials.ns_capable(namespace.owner, _CAP_SYS_BOOT):
         raise EPERM
-    if magic1 != LINUX_REBOOT_MAGIC1 or magic2 not in _MAGIC2:
+    if magic1 != _MAGIC1 or magic2 not in _MAGIC2:
         raise EINVAL
     if namespace.level:
         _end_namespace(task, namespace, command)

@@ -21,6 +21,7 @@ from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
 from procession.kernel.exit import go_on_exiting
 from procession.kernel.observer import FAULT, FAULT_MAJOR, FAULT_MINOR, FAULT_SIGNAL, SWITCH
 from procession.kernel.oom import await_memory, out_of_memory
+from procession.kernel.program.vdso import is_call_of_vdso
 from procession.kernel.security.seccomp_entry import enter_call
 from procession.kernel.security.seccomp_listener import Notification, reply_to
 from procession.kernel.signal.delivery import deliver_signals
@@ -118,7 +119,7 @@ class Traps:
             clock.check_slice()
         task = kernel.current
         assert task is not None
-        if kernel.call_work:
+        if kernel.call_work and not is_call_of_vdso(kernel, task, number, registers):
             if kernel.observer is not None:
                 self._make_call(task, number)
                 kernel.is_saved = False

@@ -84,6 +84,8 @@ FlagsAndSignal = Annotated[T, Kind("flags_and_signal", "{register}")]
 """As LongFlags; the lowest 8 bits are a signal: clone(2)."""
 Choice = Annotated[T, Kind("choice", _SIGNED_32)]
 """One of the numbers of an IntEnum: `Choice[SeekWhence]`; a plain int at run time."""
+UnsignedChoice = Annotated[T, Kind("choice", "{register} & 0xFFFFFFFF")]
+"""As Choice, of an unsigned number."""
 ChoiceAndFlags = Annotated[T, Kind("choice_and_flags", "{register} & 0xFFFFFFFF")]
 """One of the numbers of an IntEnum with flags of an IntFlag: `ChoiceAndFlags[FutexCommand | FutexFlag]`."""
 

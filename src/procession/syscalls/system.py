@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, ENOSYS, EPERM
 from procession.abi.membarrier import MembarrierCommand
 from procession.abi.personality import PersonalityFlag
+from procession.abi.reboot import RebootCommand, RebootMagic, RebootSecondMagic
 from procession.abi.structure import U64
 from procession.abi.sysinfo import SI_LOAD_SHIFT, Sysinfo
 from procession.abi.utsname import Utsname
@@ -17,7 +18,18 @@ from procession.kernel.sched.loadavg import LOAD_SHIFT
 from procession.kernel.sched.priority import task_or_self
 from procession.kernel.security.ptrace_access import may_access
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Choice, Flags, InBuffer, Int, Out, OutBuffer, Size, UInt
+from procession.syscalls.parameters import (
+    Address,
+    Choice,
+    Flags,
+    InBuffer,
+    Int,
+    Out,
+    OutBuffer,
+    Size,
+    UInt,
+    UnsignedChoice,
+)
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -73,7 +85,13 @@ def sysinfo(task: Task, info: Out[Sysinfo]) -> None:
 
 
 @syscall(169)
-def reboot(task: Task, magic1: UInt, magic2: UInt, command: UInt, argument: Address) -> int:
+def reboot(
+    task: Task,
+    magic1: UnsignedChoice[RebootMagic],
+    magic2: UnsignedChoice[RebootSecondMagic],
+    command: UnsignedChoice[RebootCommand],
+    argument: Address,
+) -> int:
     """reboot(2). Linux: kernel/reboot.c, SYSCALL_DEFINE4(reboot)."""
     end_machine(task, magic1, magic2, command, argument)
     return 0

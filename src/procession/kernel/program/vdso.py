@@ -1,7 +1,7 @@
 """The vDSO: a small shared object that the kernel maps into every program, with functions for the time.
 
-On Linux they read the clock without a system call. Here they make one, since time is the kernel's to tell:
-the image is for programs that insist on having it.
+On Linux they read the clock without a system call. Here they make one, since time is the kernel's to tell;
+but as on Linux nobody hears of it: no filter and no trace.
 """
 
 from __future__ import annotations
@@ -11,15 +11,23 @@ from typing import TYPE_CHECKING
 
 from procession.abi.syscall_numbers import NUMBERS
 from procession.hardware.physical_memory import PAGE_SIZE
+from procession.hardware.registers import RDI, RIP
 from procession.mm.page_cache import PageCache
 from procession.mm.vma import PROT_EXEC, PROT_READ, VirtualMemoryArea
 
 if TYPE_CHECKING:
+    from procession.hardware.engine import GeneralRegisters
     from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
 
 FUNCTIONS = ("clock_gettime", "gettimeofday", "time", "getcpu", "clock_getres")
 VERSION, NAME = b"LINUX_2.6", b"linux-vdso.so.1"
+
+_CLOCK_CALLS = (NUMBERS["clock_gettime"], NUMBERS["clock_getres"])
+_OTHER_CALLS = (NUMBERS["gettimeofday"], NUMBERS["time"], NUMBERS["getcpu"])
+_CLOCKS = (0, 1, 4, 5, 6, 7, 11)
+"""The clocks that the functions tell on Linux; for others they make the system call."""
 
 _ET_DYN, _EM_X86_64, _PF_R, _PF_X = 3, 62, 4, 1
 _PT_LOAD, _PT_DYNAMIC, _PT_NOTE, _PT_GNU_EH_FRAME = 1, 2, 4, 0x6474E550
@@ -232,6 +240,21 @@ def _put_together(sections: list[Section], section_names: StringTable, end: int)
             *(section.link, section.info, section.alignment, section.entry_size),
         )
     return image
+
+
+def is_call_of_vdso(kernel: Kernel, task: Task, number: int, live: GeneralRegisters) -> bool:
+    """Whether the running task's call is one that Linux's vDSO wouldn't make, from a page of the vDSO.
+
+    Whoever jumps at the page's instruction with another call in mind makes it as from anywhere. `live` are
+    the registers in the processor.
+    """
+    if number in _CLOCK_CALLS:
+        if live[RDI] & 0xFFFF_FFFF not in _CLOCKS:
+            return False
+    elif number not in _OTHER_CALLS:
+        return False
+    area = task.mm.find(live[RIP])
+    return area is not None and area.pages is not None and area.pages is kernel.vdso
 
 
 def map_vdso(kernel: Kernel, mm: MemoryDescriptor) -> int:
