@@ -10,7 +10,7 @@ from typing import Any
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS, SCRATCH_BYTES, STEP_BYTES
 from procession.hardware.registers import ARGUMENT_REGISTERS, RAX, RIP, RSP
 from procession.kernel.sched.scheduler import Scheduler
-from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING, Task
+from procession.kernel.task import EXIT_WAITS, RESTORE_MASK, SIGNAL_PENDING, Task
 from procession.kernel.task_state import TaskState, set_state
 from procession.machine import Machine
 from procession.syscalls.declaration import TABLE
@@ -161,7 +161,7 @@ class ConductedMachine:
     def _has_to_go_on(self, task: Task) -> bool:
         return task.state is TaskState.RUNNABLE and (
             task.frame is not None
-            or bool(task.work & (SIGNAL_PENDING | RESTORE_MASK))
+            or bool(task.work & (SIGNAL_PENDING | RESTORE_MASK | EXIT_WAITS))
             or self._is_restarting(task)
         )
 

@@ -26,6 +26,8 @@ CLONE_VM, CLONE_VFORK, CLONE_PIDFD, CLONE_CLEAR_SIGHAND = 0x100, 0x4000, 0x1000,
 WORD = SCRATCH_ADDRESS + 0x2000
 ERRORS = {"frame": ENOMEM, "pid": EAGAIN, "file": ENFILE}
 MOST_ALLOCATIONS = 60
+ALL_NAMESPACES = 0x6E02_0000
+"""Each CLONE_NEW* but of user and time namespaces."""
 
 Attempt = Callable[[ConductedMachine, Task], Outcome]
 
@@ -58,6 +60,10 @@ class Holdings:
         self.mount_users = [mount.user_count for mount in mounts.values()]
         self.processes = machine.init.credentials.user.process_count
         self.timers = kernel.timers.armed_count
+        self.namespaces = {
+            number: namespace.reference_count for number, namespace in kernel.vfs.namespaces.live.items()
+        }
+        self.ids = list(kernel.init_pid_namespace.by_number)
         self.runnable = kernel.scheduler.processors[0].count
         self.next_id = kernel.init_pid_namespace.last
 
@@ -156,6 +162,7 @@ FORKS: dict[str, Attempt] = {
     "vfork": lambda machine, task: machine.call(task, "vfork"),
     "thread": new_thread,
     "pidfd": with_pidfd,
+    "namespaces": lambda machine, task: machine.call(task, "clone", ALL_NAMESPACES | SIGCHLD),
     "ids": lambda machine, task: machine.call(task, "clone", 0x1100000 | SIGCHLD, 0, WORD, WORD),
 }
 
