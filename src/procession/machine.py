@@ -58,6 +58,7 @@ from procession.launch import as_list, enter_callers_directory, enter_directory,
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.binfmt_misc import BinaryFormatType
+from procession.procfs.cgroup.file_system_type import CGROUP_MOUNT_FLAGS, CgroupType, cgroups_of
 from procession.procfs.file_system import ProcFileSystem
 from procession.procfs.file_system_type import ProcType
 from procession.procfs.sysfs import SysfsType, sysfs_of
@@ -90,6 +91,7 @@ FILE_SYSTEM_TYPES = (
     DevptsType(),
     OverlayType(),
     MqueueType(),
+    CgroupType(),
 )
 """What mount(2) can mount."""
 _FEWEST_TASKS = 2
@@ -238,6 +240,7 @@ class Machine(Steering):
             (b"/dev/mqueue", queues_of(kernel, kernel.init_namespaces.ipc), MS_NOSUID | MS_NODEV | MS_NOEXEC),
             (b"/proc", ProcFileSystem(kernel, kernel.init_pid_namespace), MS_NOSUID | MS_NODEV | MS_NOEXEC),
             (b"/sys", sysfs_of(kernel, kernel.init_namespaces.network), MS_NOSUID | MS_NODEV | MS_NOEXEC),
+            (b"/sys/fs/cgroup", cgroups_of(kernel), CGROUP_MOUNT_FLAGS),
         ):
             place = self._find(name, is_made=True)
             if place is not None:

@@ -20,6 +20,7 @@ LEAST_ASSERTIONS = 6790
 HOST_TIMEOUT_S = 300
 # Programs that take several users' identities: the host lets only root do that.
 NEEDS_ROOT = {
+    "cgroup",
     "capability",
     "namespace",
     "pid_namespace",

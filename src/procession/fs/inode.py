@@ -129,6 +129,12 @@ class Superblock:
         """The options as mountinfo has them, with commas between."""
         return self.options
 
+    def show_path(self, entry: Dentry) -> bytes:
+        """What mountinfo calls the root of a mount of this. Linux: fs/d_path.c, dentry_path."""
+        from procession.fs.dentry import name_in_file_system
+
+        return name_in_file_system(entry)
+
     def statistics(self) -> FileSystemStatistics:
         """What statfs(2) says."""
         return FileSystemStatistics(self.magic, 0, 0, 0, 0)

@@ -13,6 +13,8 @@ from procession.hardware.kernel_memory import GROUP_BYTES, TASK, TASK_BYTES
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP, set_register
+from procession.kernel.cgroup.attach import join
+from procession.kernel.cgroup.pids import check_limits
 from procession.kernel.ipc.shm import forget_creator
 from procession.kernel.namespaces.creation import CLONE_NEW_ANY, copy_namespaces, unshare_namespaces
 from procession.kernel.namespaces.user import new_user_namespace
@@ -28,6 +30,7 @@ from procession.kernel.task import SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task, Thre
 
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
+    from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
     from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.security.credentials import Credentials
@@ -57,7 +60,8 @@ class CloneArguments(NamedTuple):
     kernel_clone_args).
 
     `stack` is the child's stack pointer, 0 for the parent's; `tls` its fs base with CLONE_SETTLS;
-    `set_tid` the ids that it asks for, its own namespace's first.
+    `set_tid` the ids that it asks for, its own namespace's first; `cgroup` the control group that it's made
+    in, None for the parent's.
     """
 
     flags: int
@@ -67,6 +71,7 @@ class CloneArguments(NamedTuple):
     parent_tid: int = 0
     child_tid: int = 0
     set_tid: tuple[int, ...] = ()
+    cgroup: Cgroup | None = None
 
 
 def check_flags(flags: int) -> None:
@@ -181,6 +186,9 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         raise EAGAIN(f"{kernel.task_limit} tasks, which is all that there may be")
     check_user_namespace(parent, flags)
     check_fork(parent)
+    cgroup = parent.cgroup if arguments.cgroup is None else arguments.cgroup
+    if cgroup.pids is not None:
+        check_limits(cgroup.pids)
     if flags & CLONE_SETTLS and arguments.tls >= USER_END:
         # Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64.
         raise EPERM("thread-local storage beyond user space")
@@ -271,6 +279,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     if pid.own_number == 1 and pid.namespace.level:
         pid.namespace.child_reaper = task.group
         task.group.flags |= SIGNAL_UNKILLABLE
+    join(task, cgroup)
     pid.task = task
     kernel.tasks[task] = None
     kernel.total_forks += 1

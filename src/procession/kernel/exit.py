@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.signals import SIG_IGN
 from procession.hardware.kernel_memory import GROUP_BYTES, STACK_BYTES, TASK, TASK_BYTES
 from procession.hardware.physical_memory import OutOfFrames
+from procession.kernel.cgroup.attach import leave
 from procession.kernel.futex.robust_list import release_futexes, wake_at_end
 from procession.kernel.observer import EXIT, REAP, SUPERSEDE
 from procession.kernel.security.credentials import release_credentials
@@ -82,6 +83,7 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
         namespace = task.pid_namespace
         if namespace.level and namespace.child_reaper is group:
             begin_zap(kernel, namespace, task)
+    leave(task)
     go_on_exiting(kernel, task)
 
 
@@ -258,6 +260,8 @@ def release_task(kernel: Kernel, task: Task) -> None:
     pid = task.thread_pid
     del kernel.tasks[task]
     release_credentials(task)
+    if task.cgroup.pids is not None:
+        task.cgroup.pids.uncharge()
     task.pending.clear()
     size = TASK_BYTES - STACK_BYTES
     kernel.memory.account.uncharge(TASK, size + GROUP_BYTES if task.is_leader else size)
@@ -292,6 +296,8 @@ def replace_leader(task: Task) -> None:
     del kernel.tasks[leader]
     set_state(leader, TaskState.DEAD)
     release_credentials(leader)
+    if leader.cgroup.pids is not None:
+        leader.cgroup.pids.uncharge()
     leader.pending.clear()
     leader.leave_views()
     task.leave_views()

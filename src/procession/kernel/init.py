@@ -94,6 +94,7 @@ def make_process(kernel: Kernel, credentials: Credentials) -> Task:
     create_session(group)
     # Nothing would be gained if the few that are made so could fail here.
     kernel.memory.account.charge_always(TASK, TASK_BYTES + GROUP_BYTES)
+    task.cgroup.add(task)
     pid.task = task
     kernel.tasks[task] = None
     return task

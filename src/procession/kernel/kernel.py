@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from procession.kernel.cgroup.hierarchy import Hierarchy
 from procession.kernel.dump.core_pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
 from procession.kernel.program.binary_format import BinaryFormats
@@ -57,6 +58,7 @@ class Kernel:
         "binary_formats",
         "boot_id",
         "call_work",
+        "cgroups",
         "clock",
         "core",
         "cpu",
@@ -107,6 +109,7 @@ class Kernel:
         self.boot_id = b""
         self.observer: Observer | None = None
         self.call_work = 0
+        self.cgroups = Hierarchy()
         self.clock = Clock(cpu, epoch_ns)
         self.scheduler = Scheduler(self, processor_count)
         self.timers = TimerQueue(self)

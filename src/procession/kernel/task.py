@@ -174,8 +174,8 @@ class Task:
     and `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are PF_*. `call_work` says what every
     system call of it must go through first: CALL_SECCOMP, when `seccomp_mode` isn't 0.
     `self_exec_id` counts the programs that it has executed; `parent_exec_id` is what its parent's was at
-    the clone. `views` are the directories of proc about it that somebody has looked up (in Linux,
-    pid->inodes).
+    the clone. `cgroup` is its control group, a zombie's too. `views` are the directories of proc about it
+    that somebody has looked up (in Linux, pid->inodes).
     """
 
     __slots__ = (
@@ -183,6 +183,7 @@ class Task:
         "blocked",
         "call_number",
         "call_work",
+        "cgroup",
         "children",
         "clear_child_tid",
         "command_name",
@@ -281,6 +282,7 @@ class Task:
         self.times = CpuTimes()
         self.io = IoCounts()
         self.start_time_ns = 0
+        self.cgroup = kernel.cgroups.root
         self.nice = 0
         self.entity = SchedulingEntity()
         self.has_yielded = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.errno import EINVAL
 from procession.abi.word import pack_u8
-from procession.fs.dentry import Path, name_in_file_system, path_below
+from procession.fs.dentry import Path, path_below
 from procession.fs.file import POLLERR, POLLIN, POLLPRI, POLLRDNORM, File
 from procession.fs.mounts.context import MS_DIRSYNC, MS_LAZYTIME, MS_MANDLOCK, MS_SYNCHRONOUS
 from procession.fs.mounts.mount import (
@@ -178,7 +178,7 @@ def show_mountinfo(namespace: MountNamespace, root: Path) -> bytes:
                 parent.number,
                 device_major(superblock.device),
                 device_minor(superblock.device),
-                mangled(name_in_file_system(mount.root)),
+                mangled(superblock.show_path(mount.root)),
                 mangled(name),
                 b"ro" if mount.flags & MS_RDONLY else b"rw",
                 mount_options(mount),

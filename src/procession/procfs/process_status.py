@@ -482,8 +482,10 @@ def show_system_call(system: ProcFileSystem, task: Task, subject: Subject) -> by
 
 
 def show_cgroup(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/cgroup."""
-    return b"0::/\n"
+    """/proc/PID/cgroup. Linux: kernel/cgroup/cgroup.c, proc_cgroup_show."""
+    group = task.cgroup
+    path = group.path_from(system.kernel.seen_namespaces.cgroup.root)
+    return b"0::%s%s\n" % (path, b" (deleted)" if group.is_dead else b"")
 
 
 def show_children(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

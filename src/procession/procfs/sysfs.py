@@ -56,7 +56,7 @@ def tree_for(processor_count: int) -> Tree:
             },
         },
         b"firmware": {},
-        b"fs": {},
+        b"fs": {b"cgroup": {}},
         b"kernel": {b"mm": {b"transparent_hugepage": {b"enabled": b"always madvise [never]\n"}}},
         b"module": {},
         b"power": {},

@@ -11,6 +11,7 @@ from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import DirectoryEntry, Inode
 from procession.hardware.kernel_memory import STACK_BYTES
 from procession.hardware.physical_memory import PAGE_SHIFT
+from procession.kernel.cgroup.group import CONTROLLER_NAMES
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.task_state import TaskState
@@ -422,7 +423,16 @@ def show_vmstat(kernel: Kernel) -> bytes:
     return b"".join(b"%s %d\n" % row for row in rows)
 
 
+def show_cgroups(kernel: Kernel) -> bytes:
+    """/proc/cgroups. Linux: kernel/cgroup/cgroup-v1.c, proc_cgroupstats_show."""
+    count = kernel.cgroups.count
+    return b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n" + b"".join(
+        b"%s\t0\t%d\t1\n" % (b"blkio" if name == b"io" else name, count) for name in CONTROLLER_NAMES
+    )
+
+
 TREE: SystemTree = {
+    b"cgroups": SystemFile(0o444, show_cgroups),
     b"cmdline": SystemFile(0o444, show_command_line),
     b"cpuinfo": SystemFile(0o444, show_cpuinfo),
     b"devices": SystemFile(0o444, show_devices),

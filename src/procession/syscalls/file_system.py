@@ -186,7 +186,7 @@ def fsmount(task: Task, fd: Fd, flags: Flags[FsmountFlag], attributes: Flags[Mou
     if context.phase != Phase.AWAITING_MOUNT:
         raise EBUSY("mounted already")
     superblock.vfs.accounts.check_mounts(1)
-    mount = Mount(superblock, None, mount_flags, context.source or b"none")
+    mount = Mount(superblock, context.root, mount_flags, context.source or b"none")
     context.finish()
     file = open_detached(mount, namespace.owner, None, task.credentials)
     return install(task, file, close_on_exec=bool(flags & _CLOEXEC))

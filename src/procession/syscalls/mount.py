@@ -164,7 +164,7 @@ def _mount_new(
         context.add_options(options)
         superblock = context.create()
         mount_flags = check_visibility(namespace, context.type, mount_flags)
-        namespace.mount(superblock, place, mount_flags, _name_of_source(context))
+        namespace.mount(superblock, place, mount_flags, _name_of_source(context), context.root)
     finally:
         context.close()
 

@@ -9,7 +9,6 @@ from procession.abi.clone_flags import CloneArgs, CloneFlag
 from procession.abi.errno import (
     E2BIG,
     EAGAIN,
-    EBADF,
     EINVAL,
     ENOENT,
     ENOTDIR,
@@ -50,6 +49,7 @@ from procession.kernel.wait import (
     WaitSelection,
     do_wait,
 )
+from procession.syscalls.cgroup import cgroup_for_child
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
     Address,
@@ -69,6 +69,7 @@ from procession.syscalls.user_vector import is_user_range
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path as PathPlace
+    from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
     from procession.kernel.pid import Pid
 
@@ -210,10 +211,11 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
         raise EINVAL("the stack isn't in user space")
     if flags & cloning.CLONE_PIDFD and flags & cloning.CLONE_PARENT_SETTID and args.pidfd == args.parent_tid:
         raise EINVAL("the pidfd goes where the thread's id would")
+    cgroup: Cgroup | None = None
     if flags & cloning.CLONE_INTO_CGROUP:
         if args.cgroup > _INT_MAX or size < _CLONE_ARGS_SIZE_VER2:
             raise EINVAL("no descriptor of a control group")
-        raise EBADF("there are no control groups")
+        cgroup = cgroup_for_child(task, args.cgroup, is_process=not flags & cloning.CLONE_THREAD)
     set_tid: tuple[int, ...] = ()
     if args.set_tid_size:
         set_tid = unpack(f"<{args.set_tid_size}i", task.mm.read(args.set_tid, 4 * args.set_tid_size))
@@ -228,6 +230,7 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
             args.parent_tid,
             args.child_tid,
             set_tid,
+            cgroup,
         ),
         args.pidfd,
     )

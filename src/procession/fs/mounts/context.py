@@ -12,6 +12,7 @@ from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.user_namespace import NO_ID
 
 if TYPE_CHECKING:
+    from procession.fs.dentry import Dentry
     from procession.fs.file import File
     from procession.fs.file_system_type import FileSystemType
     from procession.fs.inode import Superblock
@@ -94,8 +95,9 @@ class MountContext:
     `kernel` and `task` are the machine's kernel and who began it; `task` is None between its calls.
     `values` are the parameters that the type has understood, by name. `flags` are the MS_* of the file
     system, of which `flags_mask` were said at all. `owner` is the user namespace that the file system is to
-    belong to. `superblock` is there once it's made, or from the start where one is changed.
-    `messages` are for whoever reads the file descriptor of fsopen(2), None for mount(2).
+    belong to. `superblock` is there once it's made, or from the start where one is changed; `root` is what
+    of it is to be seen, None for all. `messages` are for whoever reads the file descriptor of fsopen(2), None
+    for mount(2).
     """
 
     __slots__ = (
@@ -109,6 +111,7 @@ class MountContext:
         "namespace",
         "owner",
         "phase",
+        "root",
         "source",
         "subject",
         "superblock",
@@ -130,6 +133,7 @@ class MountContext:
         self.source: bytes | None = None
         self.owner: UserNamespace = task.credentials.user_namespace
         self.superblock = superblock
+        self.root: Dentry | None = None
         self.is_for_mount = superblock is None
         self.is_exclusive = False
         self.is_old_call = False

@@ -12,6 +12,7 @@ from procession.fs.namespace import CLONE_NEWNS, MOUNT_NUMBER, Namespace
 from procession.fs.wait_queue import WaitQueue
 
 if TYPE_CHECKING:
+    from procession.fs.dentry import Dentry
     from procession.fs.fs_context import FsContext
     from procession.fs.inode import Superblock
     from procession.fs.user_namespace import UserNamespace
@@ -119,13 +120,21 @@ class MountNamespace(Namespace):
         )
 
     def mount(
-        self, superblock: Superblock, where: Path, flags: int = 0, source: bytes | None = None
+        self,
+        superblock: Superblock,
+        where: Path,
+        flags: int = 0,
+        source: bytes | None = None,
+        root: Dentry | None = None,
     ) -> Mount:
-        """Show `superblock` at `where`. Raises ENOTDIR, EBUSY (it's there), EINVAL, ENOENT, ENOSPC."""
+        """Show `superblock`, or what is below its directory `root`, at `where`.
+
+        Raises ENOTDIR, EBUSY (it's there), EINVAL, ENOENT, ENOSPC.
+        """
         from procession.fs.mounts.attach import add_mount
 
         superblock.vfs.accounts.check_mounts(1)
-        mount = Mount(superblock, None, flags, source)
+        mount = Mount(superblock, root, flags, source)
         add_mount(self, mount, where)
         return mount
 

@@ -132,7 +132,7 @@ def first_namespaces(kernel: Kernel, mounts: MountNamespace, host_name: bytes) -
             IPC_NUMBER,
         ),
         network=Network(socket_file_system(kernel.vfs), kernel, owner, NETWORK_NUMBER),
-        cgroup=CgroupNamespace(table, owner, CGROUP_NUMBER),
+        cgroup=CgroupNamespace(table, owner, kernel.cgroups.root, CGROUP_NUMBER),
         time=time,
         time_for_children=time,
         pid_for_children=pids,

@@ -8,6 +8,7 @@ from procession.abi.errno import EFAULT
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RIP, set_register
+from procession.kernel.cgroup.freezer import enter_frozen, leave_frozen, update_frozen
 from procession.kernel.observer import SIGNAL
 from procession.kernel.oom import await_memory
 from procession.kernel.session import is_orphaned_process_group
@@ -35,10 +36,12 @@ from procession.kernel.signal.set import (
     UNBLOCKABLE,
 )
 from procession.kernel.signal.stop import (
+    FROZEN,
     SIGNAL_CLD_CONTINUED,
     SIGNAL_CLD_MASK,
     STOP_DEQUEUED,
     STOP_PENDING,
+    TRAP_FREEZE,
     begin_group_stop,
     participate_in_stop,
 )
@@ -121,6 +124,8 @@ def next_signal(kernel: Kernel, task: Task) -> SigInfo | None:
     """
     group = task.group
     actions = group.handlers.actions
+    if task.job_control & FROZEN:
+        leave_frozen(task)
     while True:
         if group.flags & SIGNAL_CLD_MASK:
             reason = CLD_CONTINUED if group.flags & SIGNAL_CLD_CONTINUED else CLD_STOPPED
@@ -131,6 +136,9 @@ def next_signal(kernel: Kernel, task: Task) -> SigInfo | None:
             return None
         if task.job_control & STOP_PENDING:
             _stop(kernel, task)
+            return None
+        if task.job_control & TRAP_FREEZE:
+            enter_frozen(task)
             return None
         info = task.pending.take_fault(task.blocked)
         if info is None:
@@ -191,6 +199,8 @@ def _stop(kernel: Kernel, task: Task) -> None:
     is_complete = participate_in_stop(task)
     task.work |= SIGNAL_PENDING
     set_state(task, TaskState.STOPPED)
+    if task.cgroup.is_freezing:
+        update_frozen(task.cgroup)
     if is_complete:
         notify_parent_of_stop(kernel, task, CLD_STOPPED)
 

@@ -39,6 +39,11 @@ STOP_PENDING = 1 << 17
 """The thread shall stop."""
 STOP_CONSUME = 1 << 18
 """The group stop counts on this thread (`stop_count`)."""
+TRAP_FREEZE = 1 << 23
+"""The thread's control group is to be frozen: it shall halt."""
+FROZEN = 1 << 24
+"""It has halted for that (in Linux, task_struct.frozen)."""
+FREEZING = TRAP_FREEZE | FROZEN
 
 
 def set_stop_flags(group: ThreadGroup, flags: int) -> None:
@@ -56,7 +61,7 @@ def request_stop(task: Task, flags: int) -> bool:
 
 def withdraw_stop(task: Task) -> None:
     """A thread needn't stop any more. Linux: kernel/signal.c, task_clear_jobctl_pending."""
-    task.job_control &= STOP_SIGNAL_MASK
+    task.job_control &= STOP_SIGNAL_MASK | FREEZING
 
 
 def participate_in_stop(task: Task) -> bool:

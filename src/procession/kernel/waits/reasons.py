@@ -18,6 +18,7 @@ from procession.kernel.pid import find_task
 from procession.kernel.pidfd import PidFile
 from procession.kernel.security.seccomp_listener import ListenerFile, Notification
 from procession.kernel.signal.fd import SignalFile
+from procession.kernel.signal.stop import FROZEN
 from procession.kernel.task import EXIT_WAITS, Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.itimer import ITIMER_REAL, IntervalTimer
@@ -99,7 +100,11 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
         others = [other for other in task.pid_namespace.tasks() if other.group is not task.group]
         reason = _by_tasks("the end of all in its pid namespace:", others)
     elif frame is None:
-        reason = _by_core_dump(channels, task) or _Reason("nothing that is known", (), True)
+        if task.job_control & FROZEN:
+            name = task.cgroup.path().decode(errors="replace")
+            reason = _Reason(f"cgroup.freeze of {name}: it's frozen", (), True)
+        else:
+            reason = _by_core_dump(channels, task) or _Reason("nothing that is known", (), True)
     else:
         reason = _by_progress(channels, task, frame.progress) or _by_call(channels, task, frame)
         if reason is None:

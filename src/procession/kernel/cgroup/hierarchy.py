@@ -1,0 +1,151 @@
+"""The hierarchy of a machine's control groups, and which of its controllers are where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EBUSY, EINVAL, ENOENT, EOPNOTSUPP
+from procession.kernel.cgroup.freezer import update_frozen
+from procession.kernel.cgroup.group import CONTROLLER_NAMES, THREADED_CONTROLLERS, Cgroup, Controller
+from procession.kernel.cgroup.pids import PidsCounter
+
+if TYPE_CHECKING:
+    from procession.fs.inode import Superblock
+    from procession.kernel.kernel import Kernel
+
+PIDS = int(Controller.PIDS)
+
+
+class Hierarchy:
+    """All control groups of a machine: there is one hierarchy (in Linux, cgrp_dfl_root).
+
+    `is_namespace_delegated` and `protects_recursively` are the mount options nsdelegate and
+    memory_recursiveprot. `file_system` is cgroup2, once it's mounted.
+    """
+
+    __slots__ = ("file_system", "is_namespace_delegated", "protects_recursively", "root")
+
+    def __init__(self) -> None:
+        self.root = Cgroup(None, b"", 1)
+        self.file_system: Superblock | None = None
+        self.is_namespace_delegated = True
+        self.protects_recursively = True
+
+    @property
+    def count(self) -> int:
+        """How many groups there are."""
+        return sum(1 for _ in self.root.subtree())
+
+    def make(self, kernel: Kernel, parent: Cgroup, name: bytes, number: int) -> Cgroup:
+        """Make a group `name` in `parent`; limits have been checked.
+
+        Linux: kernel/cgroup/cgroup.c, cgroup_create.
+        """
+        group = Cgroup(parent, name, number)
+        parent.children[name] = group
+        _set_controllers(kernel, group, 0, group.available_controllers)
+        if parent.is_freezing:
+            update_frozen(group)
+        return group
+
+    def remove(self, group: Cgroup) -> None:
+        """Remove a group without tasks and children. Linux: kernel/cgroup/cgroup.c, cgroup_destroy_locked."""
+        parent = group.parent
+        assert parent is not None
+        group.is_dead = True
+        if group.is_threaded:
+            parent.threaded_children -= 1
+        del parent.children[group.name]
+        update_frozen(parent)
+
+
+def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
+    """`group` has the controllers `new` from now on, in place of `old`.
+
+    Linux: kernel/cgroup/cgroup.c, cgroup_apply_control.
+    """
+    parent = group.parent
+    assert parent is not None
+    if (old ^ new) & PIDS:
+        if new & PIDS:
+            group.pids = PidsCounter(parent.pids)
+            group.pids.count = sum(1 for task in kernel.tasks if task.cgroup.is_below(group))
+            group.pids.peak = group.pids.count
+        else:
+            group.pids = parent.pids
+        _inherit_pids(group)
+
+
+def _inherit_pids(group: Cgroup) -> None:
+    """Groups below that have no counter of their own use that of `group`."""
+    for child in group.children.values():
+        if not child.available_controllers & PIDS:
+            child.pids = group.pids
+            _inherit_pids(child)
+
+
+def parse_subtree_control(text: bytes) -> tuple[int, int]:
+    """The controllers to enable and to disable. Raises EINVAL.
+
+    Linux: kernel/cgroup/cgroup.c, cgroup_subtree_control_write.
+    """
+    enable = disable = 0
+    for token in text.strip().split(b" "):
+        if not token:
+            continue
+        bit = CONTROLLER_NAMES.get(token[1:])
+        if bit is None:
+            raise EINVAL("no such controller")
+        if token[:1] == b"+":
+            enable |= bit
+            disable &= ~bit
+        elif token[:1] == b"-":
+            disable |= bit
+            enable &= ~bit
+        else:
+            raise EINVAL("neither + nor -")
+    return enable, disable
+
+
+def control_subtree(kernel: Kernel, group: Cgroup, enable: int, disable: int) -> None:
+    """Give the children of `group` controllers, or take them. Raises ENOENT, EBUSY, EOPNOTSUPP.
+
+    Linux: kernel/cgroup/cgroup.c, cgroup_subtree_control_write.
+    """
+    for bit in CONTROLLER_NAMES.values():
+        if enable & bit:
+            if group.subtree_control & bit:
+                enable &= ~bit
+            elif not group.available_controllers & bit:
+                raise ENOENT("the parent doesn't give this controller")
+        elif disable & bit:
+            if not group.subtree_control & bit:
+                disable &= ~bit
+            elif any(child.subtree_control & bit for child in group.children.values()):
+                raise EBUSY("a child gives it to its own children")
+    if not enable and not disable:
+        return
+    if enable:
+        _check_enabling(group, enable)
+    before = {child: child.available_controllers for child in group.children.values()}
+    group.subtree_control = (group.subtree_control | enable) & ~disable
+    for child, old in before.items():
+        _set_controllers(kernel, child, old, child.available_controllers)
+
+
+def _check_enabling(group: Cgroup, enable: int) -> None:
+    """No group may have both processes and children that compete with them.
+
+    Linux: kernel/cgroup/cgroup.c, cgroup_vet_subtree_control_enable.
+    """
+    if not group.domain.is_valid_domain:
+        raise EOPNOTSUPP("no group of the domain can have processes")
+    if group.parent is None:
+        return
+    if enable & ~THREADED_CONTROLLERS:
+        if group.is_thread_root or group.is_threaded:
+            raise EOPNOTSUPP("a domain controller in a threaded subtree")
+    elif group.can_be_thread_root or group.is_threaded:
+        return
+    if group.tasks:
+        raise EBUSY("it has processes itself")

@@ -1,0 +1,272 @@
+"""The file system cgroup2: directories, files, and how they are opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.abi.errno import E2BIG, EINVAL, ENODEV, ENOENT, EPERM
+from procession.abi.statfs import Magic
+from procession.fs.file import ALWAYS_READY, POLLERR, POLLPRI, File
+from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.mounts.mount import root_dentry
+from procession.fs.namei import look_up_entry
+from procession.fs.permission import MAY_WRITE
+from procession.procfs.cgroup.control_file import ControlFile, Opener
+from procession.procfs.cgroup.core_files import CORE_FILES
+from procession.procfs.cgroup.io_files import IO_FILES
+from procession.procfs.cgroup.pids_files import PIDS_FILES
+from procession.procfs.inode import GeneratedFile
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Dentry, Path
+    from procession.fs.permission import Subject
+    from procession.fs.wait_queue import WaitQueue
+    from procession.kernel.cgroup.group import Cgroup
+    from procession.kernel.kernel import Kernel
+
+CONTROL_FILES: dict[bytes, ControlFile] = {**CORE_FILES, **IO_FILES, **PIDS_FILES}
+"""All files that there are, those of the hierarchy first."""
+_MAXIMUM_WRITE = 4096
+
+
+class CgroupFileSystem(Superblock):
+    """The one file system of a machine's control groups (Linux: kernel/cgroup/cgroup.c, cgroup2_fs_type).
+
+    `directories` has the directory of each group.
+    """
+
+    __slots__ = ("directories", "kernel")
+
+    has_xattrs: ClassVar[bool] = True
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel.vfs, "cgroup2", int(Magic.CGROUP2_SUPER_MAGIC))
+        self.kernel = kernel
+        self.directories: dict[Cgroup, CgroupDirectory] = {}
+        self.source = b"cgroup2"
+        self.root = CgroupDirectory(self, kernel.cgroups.root, 0o755)
+
+    def show_options(self) -> bytes:
+        """Linux: kernel/cgroup/cgroup.c, cgroup_show_options."""
+        groups = self.kernel.cgroups
+        options = (
+            (b"nsdelegate", groups.is_namespace_delegated),
+            (b"memory_recursiveprot", groups.protects_recursively),
+        )
+        return b",".join(name for name, is_set in options if is_set)
+
+    def show_path(self, entry: Dentry) -> bytes:
+        """Linux: kernel/cgroup/cgroup.c, cgroup_show_path."""
+        directory = entry.inode
+        assert isinstance(directory, CgroupDirectory | CgroupFile)
+        path = directory.group.path_from(self.kernel.seen_namespaces.cgroup.root)
+        if isinstance(directory, CgroupFile):
+            path = path.rstrip(b"/") + b"/" + entry.name
+        return path
+
+    def entry_of(self, group: Cgroup) -> Dentry:
+        """The entry of the directory of `group`."""
+        entry = root_dentry(self)
+        for each in reversed(list(group.ancestors())):
+            if each.parent is not None:
+                entry = look_up_entry(entry, each.name)
+        return entry
+
+    def check_write(self, group: Cgroup, subject: Subject) -> None:
+        """Raise EACCES unless `subject` may write to the cgroup.procs of `group`."""
+        self.directories[group].lookup(b"cgroup.procs").check_permission(subject, MAY_WRITE)
+
+    def opener(self, subject: Subject) -> Opener:
+        """The running task as one who opens a file with the rights of `subject`."""
+        return Opener(self, subject, self.kernel.seen_namespaces.cgroup.root)
+
+
+class CgroupDirectory(Inode):
+    """A control group.
+
+    `files` are the inodes of its control files that have been looked up, whose owners and modes stay. They
+    are `maker`'s at first, a user and a group.
+    """
+
+    __slots__ = ("cgroupfs", "files", "group", "maker")
+
+    caches_lookups = False
+
+    def __init__(self, superblock: CgroupFileSystem, group: Cgroup, permissions: int) -> None:
+        super().__init__(superblock, S_IFDIR | permissions)
+        self.cgroupfs = superblock
+        self.group = group
+        self.maker = (0, 0)
+        self.files: dict[bytes, CgroupFile] = {}
+        superblock.directories[group] = self
+
+    def has(self, control: ControlFile) -> bool:
+        """Whether the group has this file now."""
+        if self.group.is_dead:
+            return False
+        if control.controller & ~self.group.available_controllers:
+            return False
+        return control.is_on_root if self.group.parent is None else control.is_below_root
+
+    def lookup(self, name: bytes) -> Inode:
+        child = self.group.children.get(name)
+        if child is not None:
+            return self.cgroupfs.directories[child]
+        control = CONTROL_FILES.get(name)
+        if control is None or not self.has(control):
+            raise ENOENT
+        file = self.files.get(name)
+        if file is None:
+            self.superblock.vfs.accounts.add_inode()
+            file = self.files[name] = CgroupFile(self, name, control)
+        if control.event is not None:
+            event = control.event(self.group)
+            event.inode, event.directory, event.name = file, self, name
+        return file
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        # Numbers are given when a name is looked up; a listing needs any that isn't 0.
+        entries: list[DirectoryEntry] = []
+        for position, (name, control) in enumerate(CONTROL_FILES.items()):
+            if self.has(control):
+                file = self.files.get(name)
+                number = position + 1 if file is None else file.number
+                entries.append(DirectoryEntry(name, number, S_IFREG >> 12))
+        entries += (
+            DirectoryEntry(name, child.number, S_IFDIR >> 12) for name, child in self.group.children.items()
+        )
+        return entries
+
+    def mkdir(self, name: bytes, mode: int, subject: Subject) -> Inode:
+        """Linux: kernel/cgroup/cgroup.c, cgroup_mkdir."""
+        if b"\n" in name:
+            raise EINVAL("a name with a line's end would spoil /proc/PID/cgroup")
+        superblock, group = self.cgroupfs, self.group
+        if group.is_dead:
+            raise ENODEV
+        group.check_limits()
+        superblock.vfs.accounts.add_inode()
+        kernel = superblock.kernel
+        child = kernel.cgroups.make(kernel, group, name, superblock.next_inode_number)
+        directory = CgroupDirectory(superblock, child, mode)
+        directory.uid, directory.gid = directory.maker = subject.fsuid, subject.fsgid
+        self.link_count += 1
+        self.touch_modified()
+        return directory
+
+    def rmdir(self, name: bytes) -> None:
+        """Linux: kernel/cgroup/cgroup.c, cgroup_rmdir."""
+        child = self.group.children.get(name)
+        if child is None:
+            raise EPERM("no group")
+        child.check_removal()
+        superblock = self.cgroupfs
+        superblock.kernel.cgroups.remove(child)
+        directory = superblock.directories.pop(child)
+        self.link_count -= 1
+        self.touch_modified()
+        for file in directory.files.values():
+            file.link_count = 0
+            file.evict_if_unused()
+        directory.link_count = 0
+        directory.evict_if_unused()
+
+    def evict(self) -> None:
+        super().evict()
+        self.superblock.vfs.accounts.remove_inodes()
+
+
+class CgroupFile(Inode):
+    """A control file of a group."""
+
+    __slots__ = ("control", "group", "name", "cgroupfs")
+
+    def __init__(self, directory: CgroupDirectory, name: bytes, control: ControlFile) -> None:
+        super().__init__(directory.superblock, S_IFREG | control.permissions, *directory.maker)
+        self.cgroupfs = directory.cgroupfs
+        self.group = directory.group
+        self.name = name
+        self.control = control
+
+    def truncate(self, size: int) -> None:
+        """Allowed and without effect: `echo 1 > FILE` opens with O_TRUNC."""
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        file = CgroupOpenFile(path, flags, subject, self)
+        if self.group.is_dead:
+            file.release_if_unheld()
+            raise ENODEV("the group has been removed")
+        return file
+
+    def evict(self) -> None:
+        super().evict()
+        self.superblock.vfs.accounts.remove_inodes()
+
+    def is_gone(self) -> bool:
+        """Whether the group has been removed, or doesn't have this file any more."""
+        group = self.group
+        return group.is_dead or bool(self.control.controller & ~group.available_controllers)
+
+
+class CgroupOpenFile(GeneratedFile):
+    """An open control file; `opener` is whose rights count, `seen_count` when it was read last."""
+
+    __slots__ = ("control_inode", "opener", "seen_count")
+
+    can_poll = True
+
+    def __init__(self, path: Path, flags: int, subject: Subject, inode: CgroupFile) -> None:
+        self.opener = inode.cgroupfs.opener(subject)
+        self.control_inode = inode
+        event = inode.control.event
+        self.seen_count = event(inode.group).count if event is not None and not inode.is_gone() else 0
+        super().__init__(path, flags, subject, self)
+
+    def show(self, subject: Subject) -> bytes:
+        """The contents now. Raises ENODEV when the group is gone."""
+        inode = self.control_inode
+        control, group = inode.control, inode.group
+        if inode.is_gone():
+            raise ENODEV("the group has been removed")
+        if control.event is not None:
+            self.seen_count = control.event(group).count
+        if control.show is None:
+            raise EINVAL("there is nothing to read")
+        return control.show(group, self.opener)
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        """Take what is written at once. Linux: kernel/cgroup/cgroup.c, cgroup_file_write."""
+        inode, opener = self.control_inode, self.opener
+        control, group = inode.control, inode.group
+        if not data:
+            return
+        if len(data) > _MAXIMUM_WRITE:
+            raise E2BIG("more than a page")
+        if inode.is_gone():
+            raise ENODEV("the group has been removed")
+        kernel = opener.kernel
+        if (
+            kernel.cgroups.is_namespace_delegated
+            and not control.is_delegatable
+            and group is opener.seen_root
+            and opener.seen_root is not kernel.init_namespaces.cgroup.root
+        ):
+            raise EPERM("the limits of a namespace's root aren't its own to set")
+        if control.store is None:
+            raise EINVAL("nothing can be written")
+        control.store(group, data, opener)
+
+    def poll_mask(self) -> int:
+        event = self.control_inode.control.event
+        if event is None:
+            return ALWAYS_READY
+        inode = self.control_inode
+        if inode.is_gone() or event(inode.group).count != self.seen_count:
+            return ALWAYS_READY | POLLERR | POLLPRI
+        return ALWAYS_READY
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        event = self.control_inode.control.event
+        if event is None or self.control_inode.is_gone():
+            return ()
+        return (event(self.control_inode.group).queue,)
