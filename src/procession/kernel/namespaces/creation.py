@@ -100,7 +100,7 @@ def create_namespaces(task: Task, flags: int, context: FsContext, credentials: C
             new.pid_for_children.put()
             new.pid_for_children = pids
         if flags & CLONE_NEWCGROUP:
-            cgroup = CgroupNamespace(new.cgroup.table, owner)
+            cgroup = CgroupNamespace(new.cgroup.table, owner, task.cgroup)
             cgroup.charge_to(uid, account)
             new.cgroup.put()
             new.cgroup = cgroup
