@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/vfs.h>
@@ -41,11 +42,23 @@ static char *file_of(const char *group, const char *file)
 	return name;
 }
 
-/* A group of the test's own, which is away when the case has ended well. */
-static void make_base(void)
+/* Others' tests may run at once: whoever gives controllers to all groups moves everybody's tasks about. */
+static void lock_hierarchy(int kind)
+{
+	MUST(flock((int)MUST(open(mount_point(), O_RDONLY | O_CLOEXEC)), kind));
+}
+
+static void make_group_of_own(void)
 {
 	snprintf(base, sizeof(base), "%s/procession-test-%d", mount_point(), (int)getpid());
 	MUST(mkdir(base, 0755));
+}
+
+/* A group of the test's own, which is away when the case has ended well. */
+static void make_base(void)
+{
+	lock_hierarchy(LOCK_SH);
+	make_group_of_own();
 }
 
 static long put(const char *group, const char *file, const char *text)
@@ -516,11 +529,13 @@ static int has_controller(const char *group, const char *file, const char *name)
 TEST(giving_controllers)
 {
 	const char *name = domain_controller();
-	int had = has_controller("", "cgroup.subtree_control", name);
+	int had;
 	pid_t child;
 
+	lock_hierarchy(LOCK_EX);
+	had = has_controller("", "cgroup.subtree_control", name);
 	CHECK_EQ(control("", '+', name), 0);
-	make_base();
+	make_group_of_own();
 	make("a");
 	make("a/b");
 	CHECK(has_controller("", "cgroup.controllers", name));

@@ -28,7 +28,7 @@ class EventFile:
         self.name = b""
 
     def notify(self) -> None:
-        """What the file says has changed. Linux: fs/kernfs/file.c, kernfs_notify."""
+        """What the file says has changed; Linux has kernfs_notify for that."""
         self.count += 1
         self.queue.wake_all()
         inode, directory = self.inode, self.directory

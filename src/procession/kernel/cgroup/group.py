@@ -19,7 +19,7 @@ NO_LIMIT = 0x7FFF_FFFF
 
 
 class Controller(IntFlag):
-    """The controllers that there are, in Linux's order (Linux: include/linux/cgroup_subsys.h)."""
+    """The controllers that there are, in Linux's order."""
 
     IO = 1
     PIDS = 2
@@ -109,10 +109,7 @@ class Cgroup:
         return b"/" + b"/".join(reversed(names))
 
     def path_from(self, root: Cgroup) -> bytes:
-        """Its name as seen in a namespace whose root is `root`: with ".." where it isn't below.
-
-        Linux: fs/kernfs/dir.c, kernfs_path_from_node.
-        """
+        """Its name as seen in a namespace whose root is `root`: with ".." where it isn't below. (In Linux, kernfs_path_from_node.)"""
         if self is root:
             return b"/"
         common = self.common_ancestor(root)
@@ -158,7 +155,7 @@ class Cgroup:
         """How many groups are below."""
         return sum(1 for _ in self.subtree()) - 1
 
-    # What kind it is. Linux: kernel/cgroup/cgroup.c, the functions of these names
+    # What kind it is. As in Linux's kernel/cgroup/cgroup.c
 
     @property
     def is_threaded(self) -> bool:

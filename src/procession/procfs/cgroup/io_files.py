@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 
 def show_stat(group: Cgroup, opener: Opener) -> bytes:
-    """io.stat: a line for each block device that was read or written.
-
-    Linux: block/blk-cgroup.c, blkcg_print_stat.
-    """
+    """io.stat: a line for each block device that was read or written."""
     return b""
 
 
