@@ -25,6 +25,7 @@ from procession.fs import namei
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG
 from procession.fs.wait_queue import Sleep
 from procession.kernel import clone as cloning
+from procession.kernel.cgroup.directory import group_for_child
 from procession.kernel.clone import CloneArguments, copy_process, store_tid
 from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.pid import find_pid
@@ -49,7 +50,6 @@ from procession.kernel.wait import (
     WaitSelection,
     do_wait,
 )
-from procession.syscalls.cgroup import cgroup_for_child
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
     Address,
@@ -215,7 +215,7 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
     if flags & cloning.CLONE_INTO_CGROUP:
         if args.cgroup > _INT_MAX or size < _CLONE_ARGS_SIZE_VER2:
             raise EINVAL("no descriptor of a control group")
-        cgroup = cgroup_for_child(task, args.cgroup, is_process=not flags & cloning.CLONE_THREAD)
+        cgroup = group_for_child(task, args.cgroup, is_process=not flags & cloning.CLONE_THREAD)
     set_tid: tuple[int, ...] = ()
     if args.set_tid_size:
         set_tid = unpack(f"<{args.set_tid_size}i", task.mm.read(args.set_tid, 4 * args.set_tid_size))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from enum import IntFlag
 from typing import TYPE_CHECKING
 
-from procession.abi.enumeration import IntFlag
 from procession.abi.errno import EAGAIN, EBUSY, EOPNOTSUPP
 from procession.kernel.cgroup.event_file import EventFile
 
@@ -109,7 +109,10 @@ class Cgroup:
         return b"/" + b"/".join(reversed(names))
 
     def path_from(self, root: Cgroup) -> bytes:
-        """Its name as seen in a namespace whose root is `root`: with ".." where it isn't below. (In Linux, kernfs_path_from_node.)"""
+        """Its name as seen in a namespace whose root is `root`: with ".." where it isn't below.
+
+        In Linux, kernfs_path_from_node.
+        """
         if self is root:
             return b"/"
         common = self.common_ancestor(root)

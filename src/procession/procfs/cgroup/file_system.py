@@ -11,6 +11,7 @@ from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superbl
 from procession.fs.mounts.mount import root_dentry
 from procession.fs.namei import look_up_entry
 from procession.fs.permission import MAY_WRITE
+from procession.kernel.cgroup.directory import GroupDirectory
 from procession.procfs.cgroup.control_file import ControlFile, Opener
 from procession.procfs.cgroup.core_files import CORE_FILES
 from procession.procfs.cgroup.io_files import IO_FILES
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Dentry, Path
     from procession.fs.permission import Subject
     from procession.fs.wait_queue import WaitQueue
+    from procession.kernel.cgroup.attach import Mover
     from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
 
@@ -81,24 +83,26 @@ class CgroupFileSystem(Superblock):
         return Opener(self, subject, self.kernel.seen_namespaces.cgroup.root)
 
 
-class CgroupDirectory(Inode):
+class CgroupDirectory(GroupDirectory):
     """A control group.
 
     `files` are the inodes of its control files that have been looked up, whose owners and modes stay. They
     are `maker`'s at first, a user and a group.
     """
 
-    __slots__ = ("cgroupfs", "files", "group", "maker")
+    __slots__ = ("cgroupfs", "files", "maker")
 
     caches_lookups = False
 
     def __init__(self, superblock: CgroupFileSystem, group: Cgroup, permissions: int) -> None:
-        super().__init__(superblock, S_IFDIR | permissions)
+        super().__init__(superblock, group, S_IFDIR | permissions)
         self.cgroupfs = superblock
-        self.group = group
         self.maker = (0, 0)
         self.files: dict[bytes, CgroupFile] = {}
         superblock.directories[group] = self
+
+    def mover(self, subject: Subject) -> Mover:
+        return self.cgroupfs.opener(subject)
 
     def has(self, control: ControlFile) -> bool:
         """Whether the group has this file now."""
