@@ -113,7 +113,7 @@ def test_sysfs_says_which_processors_there_are(proc: Proc) -> None:
         assert namei.open_path(path, proc.task.credentials, 0).read(100) == b"0\n"
     assert namei.open_path(find(b"kernel/mm/transparent_hugepage/enabled"), proc.task.credentials, 0).read(99)
     with pytest.raises(ENOENT):
-        find(b"fs/cgroup")
+        find(b"fs/ext4")
     first, second = find(b"devices"), find(b"devices")
     assert first.dentry is second.dentry
 
