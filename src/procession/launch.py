@@ -12,9 +12,17 @@ from procession.kernel.program.exec import do_execve
 from procession.kernel.task import SIGNAL_PENDING, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from procession.fs.dentry import Path
     from procession.kernel.kernel import Kernel
     from procession.kernel.security.credentials import Credentials
+
+
+DEFAULT_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+}
 
 
 class StartFailure(ValueError):
@@ -42,6 +50,21 @@ def enter_callers_directory(task: Task, credentials: Credentials) -> str | None:
         # It was removed, or lies where the machine has its own files.
         return None
     return name
+
+
+def environment_in(
+    image_environment: Mapping[str, str], host_name: str, given: Mapping[str, str] | None, *, is_root: bool
+) -> dict[str, str]:
+    """A program's variables in a container, as docker has them: `given` over the image's over a few more.
+
+    HOME of another user than root is added by whoever knows it.
+    """
+    environment = {"PATH": DEFAULT_ENVIRONMENT["PATH"], "HOSTNAME": host_name}
+    environment.update(image_environment)
+    environment.update(given or {})
+    if is_root:
+        environment.setdefault("HOME", DEFAULT_ENVIRONMENT["HOME"])
+    return environment
 
 
 def execute(

@@ -54,7 +54,14 @@ from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS
-from procession.launch import as_list, enter_callers_directory, enter_directory, execute
+from procession.launch import (
+    DEFAULT_ENVIRONMENT,
+    as_list,
+    enter_callers_directory,
+    enter_directory,
+    environment_in,
+    execute,
+)
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.procfs.binfmt_misc import BinaryFormatType
@@ -67,6 +74,7 @@ from procession.syscalls.dispatch import Traps
 
 if TYPE_CHECKING:
     from procession.attachment import Attachment, Doorbell, RunProgress
+    from procession.exchange.image.opening import Image
     from procession.fs.dentry import Path
     from procession.fs.host_source import HostSource
     from procession.fs.terminal.host import HostTerminal
@@ -76,10 +84,6 @@ if TYPE_CHECKING:
     from procession.login import Login
 
 DEFAULT_MEMORY_BYTES = 1 << 30
-DEFAULT_ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
-}
 MAXIMUM_PROCESSORS = 64
 _TTY_GROUP = 5
 FILE_SYSTEM_TYPES = (
@@ -128,6 +132,10 @@ class Machine(Steering):
     `USER` or `USER:GROUP` in the guest's names or numbers, which also sets HOME unless `environment` does;
     without one it is root, with every capability. `hostname` is what the machine calls itself. `pids_max` is
     how many tasks there may be at once, init and zombies included (as a cgroup's pids.max: EAGAIN).
+    `image` is a container image instead of a `rootfs`: an OCI layout, a directory or an archive, or the
+    archive of `docker save`; `PATH:NAME` is one of several. What it says of environment, user and
+    directory holds unless it's given here, where `environment` is added to the image's. An empty command is
+    the image's; `entrypoint` replaces that of the image and its arguments, "" does away with it.
     `fault_injector` may let allocations fail. `source` says what is below `rootfs`, if that isn't the host.
     `engine` is "unicorn", or "scripted" for tests without a processor.
     """
@@ -147,6 +155,8 @@ class Machine(Steering):
         user: str | None = None,
         hostname: str = DEFAULT_HOST_NAME,
         pids_max: int | None = None,
+        image: str | os.PathLike[str] | None = None,
+        entrypoint: str | None = None,
         fault_injector: FaultInjector | None = None,
         source: HostSource | None = None,
     ) -> None:
@@ -159,6 +169,8 @@ class Machine(Steering):
             raise ValueError(
                 f"a machine has at least {_FEWEST_TASKS} tasks, init and a command, not {pids_max}"
             )
+        if image is not None and (os.fspath(rootfs) != "/" or source is not None):
+            raise ValueError("a machine has the files of a rootfs or those of an image")
         if not os.fspath(rootfs):
             raise ValueError("rootfs is empty: name the directory that the program shall see as its root")
         load_all()
@@ -181,11 +193,22 @@ class Machine(Steering):
         self.memory = PhysicalMemory(memory) if fault_injector is None else _failing(memory, fault_injector)
         self.memory.reclaimer = PageReclaimer()
         self.engine = _make_engine(engine)
+        self.image: Image | None = None
+        self.entrypoint = entrypoint
+        self.shows_host = image is None and os.path.realpath(rootfs) == "/"
+        if image is not None:
+            from procession.exchange.image.opening import open_image
+
+            self.image = open_image(image)
+            user = user or self.image.config.user or None
+            cwd = cwd or self.image.config.directory or "/"
+            environment = environment_in(
+                self.image.config.environment, hostname, environment, is_root=user is None
+            )
         self.environment = dict(DEFAULT_ENVIRONMENT if environment is None else environment)
         if user is not None and environment is None:
             del self.environment["HOME"]
         self.cwd = cwd
-        self.shows_host = os.path.realpath(rootfs) == "/"
         self.kernel = Kernel(self.memory, self.engine, decider or SeededDecider(seed), epoch_ns, cpus)
         self.traps = Traps(self.kernel)
         self.engine.attach(self.memory, self.traps)
@@ -193,7 +216,7 @@ class Machine(Steering):
         self.input = HostInput()
         self.output = HostOutput()
         self.inlet = Inlet(self.kernel, self.input, self.output)
-        self._mount(os.fspath(rootfs), name, source)
+        self._mount(os.fspath(rootfs), name, source if self.image is None else self.image.tree)
         if pids_max is not None:
             self.kernel.task_limit = min(pids_max, self.kernel.task_limit)
         self.init = create_init(self.kernel)
@@ -266,6 +289,12 @@ class Machine(Steering):
         finally:
             context.put()
 
+    def _make_directories(self, name: bytes) -> None:
+        """Make a directory and those that lead to it, as docker does for the one where a program starts."""
+        parts = name.split(b"/")
+        for count in range(1, len(parts)):
+            self._find(b"/".join(parts[: count + 1]), is_made=True)
+
     # Starting a program
 
     def __repr__(self) -> str:
@@ -275,7 +304,13 @@ class Machine(Steering):
             f"<Machine, seed {self.seed}, {len(kernel.tasks)} tasks, at {kernel.clock.now_ns / 1e9} s{state}>"
         )
 
-    def start(self, argv: Sequence[str | bytes], *, pid1: bool = False) -> Task:
+    def command_line(self, argv: Sequence[str | bytes]) -> list[str | bytes]:
+        """What is executed when `argv` is asked for: with an image its entrypoint comes first."""
+        if self.image is None:
+            return list(argv)
+        return self.image.config.command_line(argv, self.entrypoint)
+
+    def start(self, argv: Sequence[str | bytes] = (), *, pid1: bool = False) -> Task:
         """Make the program `argv` ready to run, without running it.
 
         Raises the errno that execve gives, and StartFailure if there is no directory `cwd`.
@@ -285,7 +320,7 @@ class Machine(Steering):
         """
         if isinstance(argv, str | bytes):
             raise TypeError(f"a command is a list of strings, such as {as_list(argv)}, not {argv!r}")
-        arguments = [os.fsencode(argument) for argument in argv]
+        arguments = [os.fsencode(argument) for argument in self.command_line(argv)]
         if not arguments:
             raise ValueError("a command is needed")
         self._check_open()
@@ -301,6 +336,8 @@ class Machine(Steering):
             commit_credentials(task, task.credentials.for_user(uid, gid, groups))
         self._open_streams(task)
         if self.cwd is not None:
+            if self.image is not None:
+                self._make_directories(os.fsencode(self.cwd))
             enter_directory(task, self.cwd)
         elif self.shows_host:
             self.start_directory = enter_callers_directory(task, self.init.credentials)
@@ -399,7 +436,7 @@ class Machine(Steering):
 
     def run(
         self,
-        argv: Sequence[str | bytes],
+        argv: Sequence[str | bytes] = (),
         *,
         stdin: bytes = b"",
         pid1: bool = False,
@@ -427,7 +464,7 @@ class Machine(Steering):
 
     def run_attached(
         self,
-        argv: Sequence[str | bytes],
+        argv: Sequence[str | bytes] = (),
         *,
         pid1: bool = False,
         time_limit_s: float | None = None,
@@ -453,7 +490,7 @@ class Machine(Steering):
 
     def run_in_terminal(
         self,
-        argv: Sequence[str | bytes],
+        argv: Sequence[str | bytes] = (),
         *,
         pid1: bool = False,
         time_limit_s: float | None = None,

@@ -21,6 +21,7 @@ from procession.cli import main
 from procession.cli.command_line import run_command_line
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS
+from procession.launch import DEFAULT_ENVIRONMENT
 
 
 def ended(status: int = 0, signal: int = 0, reason: str = "") -> Callable[[PretendMachine], SimpleNamespace]:
@@ -74,7 +75,7 @@ class PretendMachine:
 def pretend_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("procession.machine")
     module.Machine = PretendMachine  # type: ignore[attr-defined]
-    module.DEFAULT_ENVIRONMENT = {"PATH": "/bin"}  # type: ignore[attr-defined]
+
     monkeypatch.setitem(sys.modules, "procession.machine", module)
     monkeypatch.setattr(PretendMachine, "act", ended())
 
@@ -119,7 +120,7 @@ def test_options_reach_the_machine() -> None:
         "rootfs": "/tree",
         "memory": 256 << 20,
         "environment": {
-            "PATH": "/bin",
+            "PATH": DEFAULT_ENVIRONMENT["PATH"],
             "A": "1=2",
         },
         "cwd": "/srv",
@@ -127,6 +128,9 @@ def test_options_reach_the_machine() -> None:
         "hostname": "h",
         "cpus": 4,
         "pids_max": 9,
+        "image": None,
+        "entrypoint": None,
+        "source": None,
         "epoch_ns": DEFAULT_EPOCH_NS,
     }
     assert machine.run == {
@@ -151,7 +155,7 @@ def test_a_terminal_is_of_the_callers_kind(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("TERM", "vt220")
     assert run_command_line(["run", "-t", "--", "x"]) == 0
     machine = PretendMachine.made
-    assert machine.settings["environment"] == {"PATH": "/bin", "TERM": "vt220"}
+    assert machine.settings["environment"] == {**DEFAULT_ENVIRONMENT, "TERM": "vt220"}
     assert machine.run == {
         "argv": ("x",),
         "pid1": False,

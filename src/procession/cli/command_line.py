@@ -111,12 +111,29 @@ def procession() -> None:
     """Run Linux programs on a kernel that is a Python program."""
 
 
+def check_command(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """A command is needed unless there may be one in an image. Raises click.MissingParameter."""
+    if not value and ctx.params.get("image") is None and not ctx.resilient_parsing:
+        raise click.MissingParameter(ctx=ctx, param=parameter)
+    return value
+
+
 MACHINE_OPTIONS = (
     click.option(
         "--rootfs",
         metavar="DIR",
         shell_complete=complete_files,
         help="The tree that the program sees as /. [default: the host's /]",
+    ),
+    click.option(
+        "--image",
+        metavar="PATH[:NAME]",
+        shell_complete=complete_files,
+        help="Run a container image: an OCI layout or what `docker save` writes, with its own entrypoint, "
+        "arguments, variables, user and directory; as PID 1 unless --no-pid1 is given.",
+    ),
+    click.option(
+        "--entrypoint", metavar="CMD", help="With --image: instead of the image's entrypoint and arguments."
     ),
     click.option("--seed", type=int, default=0, metavar="N", help="Decides everything that chance decides."),
     click.option(
@@ -132,7 +149,10 @@ MACHINE_OPTIONS = (
         help="Let time pass as it does outside. [default: only with -t]",
     ),
     click.option(
-        "--pid1", "is_pid1", is_flag=True, help="Make the program PID 1, as a container's entrypoint is."
+        "--pid1/--no-pid1",
+        "is_pid1",
+        default=None,
+        help="Make the program PID 1, as a container's entrypoint is. [default: with --image]",
     ),
     click.option(
         "--env",
@@ -244,7 +264,7 @@ MACHINE_OPTIONS = (
     click.argument(
         "command",
         nargs=-1,
-        required=True,
+        callback=check_command,
         type=click.UNPROCESSED,
         metavar="-- CMD ARG...",
         shell_complete=complete_files,

@@ -37,6 +37,8 @@ class RunOptions:
     def __init__(self, command: tuple[str, ...], **values: Any) -> None:
         self.command = command
         self.rootfs: str | None = None
+        self.image: str | None = None
+        self.entrypoint: str | None = None
         self.seed = 0
         self.is_pid1 = False
         self.has_keyboard = False
@@ -62,7 +64,10 @@ class RunOptions:
         for name, value in values.items():
             if name not in self.__dict__:
                 raise TypeError(f"there is no option {name}")
-            setattr(self, name, value)
+            if name != "is_pid1" or value is not None:
+                setattr(self, name, value)
+        if values.get("is_pid1") is None:
+            self.is_pid1 = self.image is not None
 
     @property
     def is_real_time(self) -> bool:
@@ -75,6 +80,12 @@ def run_program(options: RunOptions, view: View | None = None) -> int:
     if options.rootfs == "":
         # An unset variable, most of the time: the host's own tree is none that somebody asked for.
         return fail("--rootfs '': name a directory; without --rootfs it's the host's /", USE_ERROR)
+    if options.image is not None and options.rootfs is not None:
+        return fail("--image and --rootfs: a machine has the files of one of them", USE_ERROR)
+    if options.image == "":
+        return fail("--image '': name an OCI layout or an archive of docker save", USE_ERROR)
+    if options.entrypoint is not None and options.image is None:
+        return fail("--entrypoint is for --image", USE_ERROR)
     if options.has_terminal and options.has_keyboard and not os.isatty(STDIN):
         return fail("-i and -t together need a terminal as standard input", USE_ERROR)
     if view is None:
@@ -91,12 +102,15 @@ def run_program(options: RunOptions, view: View | None = None) -> int:
 
 def run_on_machine(options: RunOptions, view: View | None) -> int:
     """Make the machine and run the program on it."""
+    from procession.exchange.image.error import ImageError
     from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME
     from procession.launch import StartFailure
     from procession.machine import Machine
 
     source = None
     if options.record_file is not None:
+        if options.image is not None:
+            return fail("--record doesn't go with --image: an image isn't recorded", USE_ERROR)
         if options.volumes:
             return fail("--record doesn't go with --volume: what is in a volume isn't recorded", USE_ERROR)
         from procession.recording.host_files import RecordingSource
@@ -107,6 +121,7 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
         environment = environment_of(
             (*from_files, *options.environment),
             is_root=options.user is None,
+            is_added=options.image is not None,
             has_terminal=options.has_terminal,
         )
         machine = Machine(
@@ -119,11 +134,19 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
             cpus=options.cpu_count,
             pids_max=options.task_limit,
             user=options.user,
+            image=options.image,
+            entrypoint=options.entrypoint,
             hostname=options.hostname if options.hostname is not None else DEFAULT_HOST_NAME,
             source=source,
         )
+        if options.image is not None:
+            # What is told of the command is about the image's.
+            options.command = tuple(map(os.fsdecode, machine.command_line(options.command)))
+            machine.entrypoint = ""
     except Errno as error:
         return fail(f"--rootfs {options.rootfs}: {error.text}", USE_ERROR)
+    except ImageError as error:
+        return fail(f"--image {error}", USE_ERROR)
     except FileNotFoundError as error:
         return fail(f"{error.filename}: {error.strerror}", USE_ERROR)
     except (OSError, ValueError) as error:
@@ -236,16 +259,18 @@ def run_with_signals(machine: Machine, options: RunOptions) -> Result:
 
 
 def environment_of(
-    assignments: tuple[str, ...], *, is_root: bool, has_terminal: bool = False
+    assignments: tuple[str, ...], *, is_root: bool, has_terminal: bool = False, is_added: bool = False
 ) -> dict[str, str]:
-    """The program's environment: a fixed one, with `assignments` on top. Raises ValueError.
+    """The program's environment: a fixed one, with `assignments` on top; `is_added` leaves out the fixed one.
+
+    Raises ValueError.
 
     It isn't the caller's, so that a run is the same wherever it is started; but a terminal is of the kind
     that the caller's is. The machine knows the home of any other user than root.
     """
-    from procession.machine import DEFAULT_ENVIRONMENT
+    from procession.launch import DEFAULT_ENVIRONMENT
 
-    environment = dict(DEFAULT_ENVIRONMENT)
+    environment = {} if is_added else dict(DEFAULT_ENVIRONMENT)
     if not is_root:
         environment.pop("HOME", None)
     if has_terminal:
@@ -340,6 +365,8 @@ def leave_recording(machine: Machine, options: RunOptions) -> str:
     """Write a recording that reproduces a bug; says in words where it is, or why there is none."""
     from procession.recording.recorder import Recorder
 
+    if options.image is not None:
+        return "a machine with an image can't be recorded"
     name = options.record_file
     if name is None:
         number, name = tempfile.mkstemp(prefix="procession-bug-", suffix=".recording")

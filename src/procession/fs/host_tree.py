@@ -1,4 +1,4 @@
-"""The host's files, seen from one directory down and never changed."""
+"""The host's files, seen from one directory down, or an image's; never changed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from procession.fs.host_source import HostDirectory, HostSource, HostStatus
+from procession.fs.image_tree import ImageTree
 
 
 class HostTree:
@@ -14,15 +15,17 @@ class HostTree:
 
     Paths are relative to the root, without a slash at either end; the root itself is b"". They consist of
     names that this tree gave out: no component is "..". Only `root`, its name, is of the machine's state;
-    what is there comes from `source`, by default the host's directory.
+    what is there comes from `source`, by default the host's directory. An image's is named by its digest,
+    and its devices are a guest's to open.
     """
 
-    __slots__ = ("root", "source")
+    __slots__ = ("is_image", "root", "source")
 
     OUTSIDE_STATE: ClassVar = ("source",)
 
     def __init__(self, root: str | bytes | os.PathLike[str], source: HostSource | None = None) -> None:
-        self.root = os.path.realpath(os.fsencode(root))
+        self.is_image = isinstance(source, ImageTree)
+        self.root = source.digest if isinstance(source, ImageTree) else os.path.realpath(os.fsencode(root))
         self.source: HostSource = HostDirectory(self.root) if source is None else source
 
     @property

@@ -1,4 +1,4 @@
-"""overlay: a tree of the host's files as a lower layer that is only read, and all changes in memory."""
+"""overlay: a tree of the host's or an image's files that is only read, and all changes in memory."""
 
 from __future__ import annotations
 
@@ -258,8 +258,9 @@ class OverlayInode(MemoryInode):
     def read_xattrs(self) -> dict[bytes, bytes]:
         if self.xattrs is None:
             self.xattrs = {}
-            if self.lower is not None and self.mode & S_IFMT == S_IFREG:
-                self.xattrs.update(self.overlay.tree.xattrs(self.lower))
+            tree = self.overlay.tree
+            if self.lower is not None and (self.mode & S_IFMT == S_IFREG or tree.is_image):
+                self.xattrs.update(tree.xattrs(self.lower))
                 # These are the host's, not the guest's doing: they're counted, but not refused.
                 size = sum(len(name) + len(value) for name, value in self.xattrs.items())
                 self.overlay.vfs.accounts.count_text(size)
@@ -289,7 +290,7 @@ class OverlayInode(MemoryInode):
                 backing = self.pages.backing
                 if isinstance(backing, HostFile) and backing.size:
                     backing.check_openable()
-            elif kind not in (S_IFDIR, S_IFIFO):
+            elif kind not in (S_IFDIR, S_IFIFO) and not self.overlay.tree.is_image:
                 # A FIFO is only a name: what goes through it is the guest's own.
                 raise ENXIO("a special file of the host")
         return super().open(path, flags, subject, progress)
