@@ -415,6 +415,37 @@ def replay(recording: str, rootfs: str | None, quiet: bool, is_traced: bool, **v
 
 
 @procession.command()
+@click.option(
+    "--at",
+    default="end",
+    metavar="WHEN",
+    help="A time such as 1.5s, 20ms or 300us; an event: fork, exec, exit, SIGCHLD, openat, ENOENT ..., the "
+    "third of which is exec#3; or the end. [default: end]",
+)
+@click.option("--pid", type=int, metavar="N", help="Only the task N, in full. [default: an overview]")
+@click.option("--diff", "other", metavar="WHEN", help="What is different in the task at WHEN.")
+@click.option(
+    "--rootfs", metavar="DIR", shell_complete=complete_files, help="Not the recorded tree, but DIR."
+)
+@click.option(
+    "--as", "style", type=click.Choice(["linux", "nt"]), default="linux", help="Whose names fields bear."
+)
+@click.argument("recording", type=click.Path(dir_okay=False), metavar="RECORDING")
+def inspect(
+    recording: str, at: str, pid: int | None, other: str | None, rootfs: str | None, style: str
+) -> int:
+    """Show the kernel's objects at one moment of a recorded run.
+
+    Without --pid that is the tree of processes, the namespaces, and who can talk to whom through what. With
+    it, all of a task as Linux's task_struct groups it: its areas with private, shared and copy-on-write
+    frames, its descriptors with who shares them, signals, credentials, namespaces.
+    """
+    from procession.cli.inspect import inspect_recording
+
+    return inspect_recording(recording, at, pid, other, rootfs, style)
+
+
+@procession.command()
 @click.option("--json", "form", flag_value="json", help="As JSON.")
 @click.option("--markdown", "form", flag_value="markdown", help="As the page docs/coverage.md.")
 def syscalls(form: str | None) -> None:

@@ -1,0 +1,82 @@
+"""`procession inspect`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "procession"]
+SCRIPT = "exec 5</etc/passwd; (sleep 5; exit 3) | cat & trap : USR1; wait; exit 4"
+
+
+def procession(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def recording(guest_root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = str(tmp_path_factory.mktemp("inspect") / "run")
+    command = ["bash", "-c", SCRIPT]
+    assert procession("run", "--rootfs", str(guest_root), "--record", path, "--", *command).returncode == 4
+    return path
+
+
+def test_an_overview_in_the_middle_of_a_sleep(recording: str) -> None:
+    shown = procession("inspect", "--at", "1s", recording).stdout
+    assert "|  `- 5 sleep (INTERRUPTIBLE)" in shown
+    assert "waits for bytes from pipe" in shown
+    assert "pid:[4026531836] tasks 1, 2, 3, 4, 5" in shown
+    assert float(shown.split()[1]) < 1
+
+
+def test_a_task_in_full(recording: str) -> None:
+    shown = procession("inspect", "--at", "1s", "--pid", "2", recording).stdout
+    for text in (
+        "SIGUSR1 at 0x",
+        "children                 3 bash, 4 cat",
+        "/etc/passwd [RegularFile, offset 0",
+        "shared with 3 fd 5",
+        "copy-on-write, with 3",
+        "state                    INTERRUPTIBLE",
+        "uid                      real 0, effective 0",
+        "user:[4026531837]",
+    ):
+        assert text in shown
+    beside = procession("inspect", "--at", "1s", "--pid", "2", "--as", "nt", recording).stdout
+    assert "EPROCESS.UniqueProcessId" in beside
+
+
+def test_a_zombie_and_the_end(recording: str) -> None:
+    zombie = procession("inspect", "--at", "exit", "--pid", "5", recording).stdout
+    assert "ZOMBIE" in zombie
+    assert "exit_code                0x0" in zombie
+    assert "files                    none, for it has ended" in zombie
+    assert "2 bash (ZOMBIE)" in procession("inspect", recording).stdout
+
+
+def test_what_is_different_later(recording: str) -> None:
+    shown = procession("inspect", "--at", "fork", "--diff", "1s", "--pid", "2", recording).stdout
+    assert "~ state: call                          user mode -> wait4" in shown
+    assert "+ state: waits for" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--at", "frok"], "'frok' is no event, system call, signal or error; did you mean 'fork'?"),
+        (["--at", "fork#0"], "what follows # is a number from 1 on"),
+        (["--at", "fork#99"], "the run ended before fork#99"),
+        (["--pid", "77"], "there is no task 77 at end"),
+        (["--diff", "1s"], "--diff needs --pid"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(recording: str, options: list[str], reason: str) -> None:
+    result = procession("inspect", *options, recording)
+    assert result.returncode == 2
+    assert reason in result.stderr
+    assert len(result.stderr.splitlines()) == 1
