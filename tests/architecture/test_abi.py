@@ -55,7 +55,10 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "mmap_flags": ("linux/mman.h linux/memfd.h",),
     "mount_flags": ("linux/fcntl.h linux/mount.h", "sys/mount.h"),
     "mqueue": ("linux/mqueue.h",),
-    "netlink": ("linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h",),
+    "netlink": (
+        "linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h linux/if.h linux/veth.h "
+        "linux/neighbour.h linux/fib_rules.h linux/net_namespace.h",
+    ),
     "open_flags": ("linux/fcntl.h linux/openat2.h linux/close_range.h linux/fs.h linux/falloc.h",),
     "personality": ("linux/personality.h",),
     "pidfd": ("linux/pidfd.h",),
@@ -123,7 +126,7 @@ UNNAMED = {
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
     "MEMBARRIER_|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
-    "|IFLA_|IFA_[AL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
+    "|IFLA_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
 
 # What C calls a structure where it isn't `struct` and our name in small letters and underscores.

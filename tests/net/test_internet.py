@@ -14,14 +14,15 @@ from procession.abi.errno import (
     ECONNREFUSED,
     EINPROGRESS,
     EINTR,
+    EINVAL,
     ENETUNREACH,
     ENODEV,
     ERESTARTSYS,
     ETIMEDOUT,
 )
 from procession.fs.wait_queue import Sleep
-from procession.net.internet.port_table import FIRST_EPHEMERAL, LAST_EPHEMERAL
 from procession.net.internet.tcp_connection import CONNECT_TIMEOUT_NS, TIME_WAIT_NS
+from procession.net.sysctls import FIRST_EPHEMERAL, LAST_EPHEMERAL
 from tests.net.conftest import (
     AF_INET,
     AF_INET6,
@@ -38,7 +39,8 @@ from tests.net.conftest import (
 SECOND_NS = 10**9
 SO_ERROR, SO_REUSEADDR, SO_RCVTIMEO, SO_SNDBUF, SO_RCVBUF = 4, 2, 20, 7, 8
 ELSEWHERE = (inet("8.8.8.8", 53), inet("10.0.0.1", 53), inet("224.0.0.1", 53), inet("255.255.255.255", 53))
-ELSEWHERE_6 = (inet6(b"\x20\x01" + bytes(13) + b"\1", 53), inet6(b"\xfe\x80" + bytes(13) + b"\1", 53))
+ELSEWHERE_6 = (inet6(b"\x20\x01" + bytes(13) + b"\1", 53),)
+ON_A_LINK = inet6(b"\xfe\x80" + bytes(13) + b"\1", 53)
 
 
 @pytest.mark.parametrize("kind", [STREAM, DATAGRAM])
@@ -49,6 +51,10 @@ def test_nothing_beyond_the_loopback_can_be_reached(call: SocketCaller, kind: in
     for address in ELSEWHERE_6:
         with pytest.raises(ENETUNREACH):
             call.connect(call.socket(AF_INET6, kind), address)
+    with pytest.raises(EINVAL):
+        call.connect(call.socket(AF_INET6, kind), ON_A_LINK)
+    with pytest.raises(ENETUNREACH):
+        call.connect(call.socket(AF_INET6, kind), ON_A_LINK[:24] + b"\1\0\0\0")
     with pytest.raises(EADDRNOTAVAIL):
         call.bind(call.socket(AF_INET, kind), inet("10.0.0.1", 80))
 

@@ -39,6 +39,10 @@ class NetlinkFlag(IntFlag):
     NLM_F_MATCH = 0x200
     NLM_F_DUMP = 0x300
     NLM_F_CAPPED = 0x100
+    NLM_F_REPLACE = 0x100
+    NLM_F_EXCL = 0x200
+    NLM_F_CREATE = 0x400
+    NLM_F_APPEND = 0x800
 
 
 class NetlinkOption(IntEnum):
@@ -70,9 +74,26 @@ class RouteMessageType(IntEnum):
     RTM_DELROUTE = 25
     RTM_GETROUTE = 26
     RTM_NEWNEIGH = 28
+    RTM_DELNEIGH = 29
     RTM_GETNEIGH = 30
     RTM_NEWRULE = 32
+    RTM_DELRULE = 33
     RTM_GETRULE = 34
+    RTM_NEWNSID = 88
+    RTM_DELNSID = 89
+    RTM_GETNSID = 90
+
+
+class RouteGroup(IntEnum):
+    """Who listens to what of NETLINK_ROUTE (RTNLGRP_*)."""
+
+    RTNLGRP_LINK = 1
+    RTNLGRP_NEIGH = 3
+    RTNLGRP_IPV4_IFADDR = 5
+    RTNLGRP_IPV4_ROUTE = 7
+    RTNLGRP_IPV6_IFADDR = 9
+    RTNLGRP_IPV6_ROUTE = 11
+    RTNLGRP_NSID = 28
 
 
 class LinkAttribute(IntEnum):
@@ -82,17 +103,51 @@ class LinkAttribute(IntEnum):
     IFLA_BROADCAST = 2
     IFLA_IFNAME = 3
     IFLA_MTU = 4
+    IFLA_LINK = 5
     IFLA_QDISC = 6
     IFLA_STATS = 7
+    IFLA_MASTER = 10
     IFLA_TXQLEN = 13
     IFLA_OPERSTATE = 16
     IFLA_LINKMODE = 17
+    IFLA_LINKINFO = 18
+    IFLA_NET_NS_PID = 19
+    IFLA_IFALIAS = 20
     IFLA_STATS64 = 23
+    IFLA_AF_SPEC = 26
     IFLA_GROUP = 27
+    IFLA_NET_NS_FD = 28
+    IFLA_EXT_MASK = 29
     IFLA_PROMISCUITY = 30
     IFLA_NUM_TX_QUEUES = 31
     IFLA_NUM_RX_QUEUES = 32
     IFLA_CARRIER = 33
+    IFLA_CARRIER_CHANGES = 35
+    IFLA_LINK_NETNSID = 37
+    IFLA_TARGET_NETNSID = 46
+    IFLA_MIN_MTU = 50
+    IFLA_MAX_MTU = 51
+    IFLA_ALT_IFNAME = 53
+
+
+class LinkInformation(IntEnum):
+    """rta_type inside IFLA_LINKINFO, and of a veth's peer inside its data."""
+
+    IFLA_INFO_KIND = 1
+    IFLA_INFO_DATA = 2
+    IFLA_INFO_SLAVE_KIND = 4
+
+
+VETH_INFO_PEER = 1
+
+
+class OperationalState(IntEnum):
+    """IFLA_OPERSTATE (RFC 2863)."""
+
+    IF_OPER_UNKNOWN = 0
+    IF_OPER_DOWN = 2
+    IF_OPER_LOWERLAYERDOWN = 3
+    IF_OPER_UP = 6
 
 
 class AddressAttribute(IntEnum):
@@ -101,6 +156,7 @@ class AddressAttribute(IntEnum):
     IFA_ADDRESS = 1
     IFA_LOCAL = 2
     IFA_LABEL = 3
+    IFA_BROADCAST = 4
     IFA_CACHEINFO = 6
     IFA_FLAGS = 8
     IFA_PROTO = 11
@@ -110,9 +166,14 @@ class RouteAttribute(IntEnum):
     """rta_type in a message about a route."""
 
     RTA_DST = 1
+    RTA_SRC = 2
+    RTA_IIF = 3
     RTA_OIF = 4
+    RTA_GATEWAY = 5
     RTA_PRIORITY = 6
     RTA_PREFSRC = 7
+    RTA_METRICS = 8
+    RTA_MULTIPATH = 9
     RTA_CACHEINFO = 12
     RTA_TABLE = 15
     RTA_PREF = 20
@@ -122,30 +183,91 @@ class RouteAttribute(IntEnum):
 class RouteType(IntEnum):
     """rtm_type."""
 
+    RTN_UNSPEC = 0
     RTN_UNICAST = 1
     RTN_LOCAL = 2
     RTN_BROADCAST = 3
+    RTN_ANYCAST = 4
+    RTN_MULTICAST = 5
+    RTN_BLACKHOLE = 6
+    RTN_UNREACHABLE = 7
+    RTN_PROHIBIT = 8
+    RTN_THROW = 9
 
 
 class RouteScope(IntEnum):
     """rtm_scope, ifa_scope."""
 
     RT_SCOPE_UNIVERSE = 0
+    RT_SCOPE_SITE = 200
     RT_SCOPE_LINK = 253
     RT_SCOPE_HOST = 254
+    RT_SCOPE_NOWHERE = 255
 
 
 class RouteTable(IntEnum):
     """rtm_table."""
 
+    RT_TABLE_UNSPEC = 0
+    RT_TABLE_COMPAT = 252
+    RT_TABLE_DEFAULT = 253
     RT_TABLE_MAIN = 254
     RT_TABLE_LOCAL = 255
 
 
+class NeighbourState(IntFlag):
+    """ndm_state."""
+
+    NUD_INCOMPLETE = 1
+    NUD_REACHABLE = 2
+    NUD_STALE = 4
+    NUD_DELAY = 8
+    NUD_PROBE = 16
+    NUD_FAILED = 32
+    NUD_NOARP = 64
+    NUD_PERMANENT = 128
+
+
+class NeighbourAttribute(IntEnum):
+    """rta_type in a message about a neighbour."""
+
+    NDA_DST = 1
+    NDA_LLADDR = 2
+    NDA_CACHEINFO = 3
+    NDA_PROBES = 4
+    NDA_MASTER = 9
+
+
+class RuleAttribute(IntEnum):
+    """rta_type in a message about a rule of routing."""
+
+    FRA_PRIORITY = 6
+    FRA_SUPPRESS_PREFIXLEN = 14
+    FRA_TABLE = 15
+    FRA_PROTOCOL = 21
+
+
+class NamespaceIdAttribute(IntEnum):
+    """rta_type in a message about the number that one network namespace has in another."""
+
+    NETNSA_NSID = 1
+    NETNSA_PID = 2
+    NETNSA_FD = 3
+    NETNSA_TARGET_NSID = 4
+    NETNSA_CURRENT_NSID = 5
+
+
 RTPROT_KERNEL = 2
+RTPROT_BOOT = 3
 RTM_F_CLONED = 0x200
+RTNH_F_DEAD = 1
+RTNH_F_ONLINK = 4
+RTNH_F_LINKDOWN = 16
 IFAPROT_KERNEL_LO = 1
+IFAPROT_KERNEL_LL = 3
+IFA_F_SECONDARY = 1
 IFA_F_PERMANENT = 0x80
+RTAX_MTU = 2
 
 
 class Nlmsghdr(Structure):
@@ -197,3 +319,29 @@ class Rtattr(Structure):
 
     rta_len: U16 = 0
     rta_type: U16 = 0
+
+
+class Ndmsg(Structure):
+    """struct ndmsg, of a neighbour."""
+
+    ndm_family: U8 = 0
+    ndm_pad1: U8 = 0
+    ndm_pad2: U16 = 0
+    ndm_ifindex: I32 = 0
+    ndm_state: U16 = 0
+    ndm_flags: U8 = 0
+    ndm_type: U8 = 0
+
+
+class FibRuleHdr(Structure):
+    """struct fib_rule_hdr, of a rule of routing."""
+
+    family: U8 = 0
+    dst_len: U8 = 0
+    src_len: U8 = 0
+    tos: U8 = 0
+    table: U8 = 0
+    res1: U8 = 0
+    res2: U8 = 0
+    action: U8 = 0
+    flags: U32 = 0

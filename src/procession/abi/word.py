@@ -90,6 +90,11 @@ def pack_port(value: int) -> bytes:
     return (value & 0xFFFF).to_bytes(2, "big")
 
 
+def pack_address(value: int, size: int) -> bytes:
+    """An Internet address of `size` bytes as a number: the highest first."""
+    return (value & (1 << 8 * size) - 1).to_bytes(size, "big")
+
+
 def pack_bits(value: int, size: int) -> bytes:
     """`size` bytes of a set of bits, the lowest first."""
     return (value & (1 << 8 * size) - 1).to_bytes(size, "little")

@@ -31,6 +31,7 @@ TERMINAL = 19
 SECCOMP = 20
 NAMESPACE = 21
 LANDLOCK = 22
+INTERFACE = 23
 KIND_NAMES = (
     "task",
     "address space",
@@ -55,6 +56,7 @@ KIND_NAMES = (
     "seccomp",
     "namespace",
     "landlock",
+    "interface",
 )
 """Names of the kinds, by their numbers."""
 
@@ -105,6 +107,10 @@ LANDLOCK_RULE_BYTES = 128
 """One rule of Landlock's."""
 EXTENT_BYTES = 160
 """One line of a map of ids."""
+INTERFACE_BYTES = 4_096
+"""A network interface."""
+ROUTE_BYTES = 768
+"""A route, an address of an interface, or a neighbour, with their places in tables."""
 TERMINAL_BYTES = 32_768
 """A pair of terminals with what is typed and not read: 4,096 bytes each way, kept as characters."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from procession.abi.errno import EINVAL, ESRCH
 from procession.kernel.cgroup.hierarchy import Hierarchy
 from procession.kernel.dump.core_pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task, ThreadGroup
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.page_cache import PageCache
+    from procession.net.network import Network
 
 
 MAXIMUM_TASKS = 63_000
@@ -152,6 +154,33 @@ class Kernel:
     def random_bytes(self, length: int) -> bytes:
         """The next bytes of the machine's random source."""
         return self.decider.random_bytes(length)
+
+    def network_of_descriptor(self, fd: int) -> Network:
+        """The network that a descriptor of the running task stands for. Raises EBADF, EINVAL.
+
+        Linux: net/core/net_namespace.c, get_net_ns_by_fd.
+        """
+        from procession.kernel.namespaces.nsfs import namespace_of_file
+        from procession.net.network import Network
+
+        task = self.current
+        assert task is not None
+        namespace = namespace_of_file(task.files.file(fd))
+        if not isinstance(namespace, Network):
+            raise EINVAL("no network namespace")
+        return namespace
+
+    def network_of_process(self, number: int) -> Network:
+        """The network of a process of the running task's pid namespace. Raises ESRCH.
+
+        Linux: net/core/net_namespace.c, get_net_ns_by_pid.
+        """
+        from procession.kernel.pid import find_task
+
+        task = find_task(self.seen_pid_namespace, number)
+        if task is None or task.is_exiting:
+            raise ESRCH("no such process")
+        return task.namespaces.network
 
     @property
     def seen_namespaces(self) -> NsProxy:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EACCES, EAFNOSUPPORT, EINVAL, EPROTONOSUPPORT, ESOCKTNOSUPPORT
+from procession.abi.capability import Capability
+from procession.abi.errno import EACCES, EAFNOSUPPORT, EINVAL, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT
 from procession.abi.socket import AddressFamily, IpProtocol, SocketType
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from procession.net.socket import Socket
 
 _LAST_FAMILY = 46
+_CAP_NET_RAW = int(Capability.CAP_NET_RAW)
 _LAST_TYPE = 10
 _UNIX = int(AddressFamily.AF_UNIX)
 _INET = int(AddressFamily.AF_INET)
@@ -66,7 +68,7 @@ def _create_unix(network: Network, kind: int, protocol: int, owner_uid: int) -> 
 
 
 def _create_internet(network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> Socket:
-    """Linux: net/ipv4/af_inet.c, inet_create. Raw sockets aren't built, as if no protocol had them."""
+    """Linux: net/ipv4/af_inet.c, inet_create; net/ipv6/af_inet6.c, inet6_create."""
     if not 0 <= protocol <= _LAST_PROTOCOL:
         raise EINVAL(f"no protocol {protocol}")
     if kind == _STREAM and protocol in (0, _TCP):
@@ -78,10 +80,35 @@ def _create_internet(network: Network, family: int, kind: int, protocol: int, ow
 
         return UdpSocket(network, family, kind, protocol or _UDP, owner_uid)
     if kind == _DATAGRAM and (family, protocol) in ((_INET, _ICMP), (_INET6, _ICMP6)):
-        raise EACCES("no group may send echo requests (net.ipv4.ping_group_range)")
+        from procession.net.internet.raw import PingSocket
+
+        _check_ping(network)
+        return PingSocket(network, family, kind, protocol, owner_uid)
+    if kind == _RAW and protocol:
+        from procession.net.internet.raw import RawSocket
+
+        _check_raw(network)
+        return RawSocket(network, family, kind, protocol, owner_uid)
     if kind in (_STREAM, _DATAGRAM, _RAW):
         raise EPROTONOSUPPORT
     raise ESOCKTNOSUPPORT
+
+
+def _check_raw(network: Network) -> None:
+    caller = network.host.current
+    assert caller is not None
+    if not caller.credentials.ns_capable(network.owner, _CAP_NET_RAW):
+        raise EPERM("CAP_NET_RAW is needed")
+
+
+def _check_ping(network: Network) -> None:
+    """Linux: net/ipv4/ping.c, ping_init_sock."""
+    caller = network.host.current
+    assert caller is not None
+    first, last = network.sysctls.ping_groups
+    credentials = caller.credentials
+    if not any(first <= group <= last for group in (credentials.egid, *credentials.groups)):
+        raise EACCES("no group of the caller's may send echo requests (net.ipv4.ping_group_range)")
 
 
 def _create_netlink(network: Network, kind: int, protocol: int, owner_uid: int) -> Socket:
@@ -90,6 +117,6 @@ def _create_netlink(network: Network, kind: int, protocol: int, owner_uid: int) 
         raise ESOCKTNOSUPPORT
     if protocol != 0:
         raise EPROTONOSUPPORT
-    from procession.net.netlink import NetlinkSocket
+    from procession.net.netlink.socket import NetlinkSocket
 
     return NetlinkSocket(network, kind, protocol, owner_uid)

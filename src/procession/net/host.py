@@ -137,3 +137,12 @@ class Host(Protocol):
     @property
     def timers(self) -> HostTimers:
         """The machine's timers."""
+
+    def random_bytes(self, length: int) -> bytes:
+        """The next bytes of the machine's random source."""
+
+    def network_of_descriptor(self, fd: int) -> Any:
+        """The network namespace that a descriptor of the running task stands for. Raises EBADF, EINVAL."""
+
+    def network_of_process(self, number: int) -> Any:
+        """The network of a process, by its number in the running task's namespace. Raises ESRCH."""

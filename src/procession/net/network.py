@@ -1,39 +1,72 @@
-"""A network of sockets: the names and ports that are taken in it, and its counters."""
+"""A network: its interfaces, addresses and routes, the sockets in it, and what they are called."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from procession.abi.errno import ENOBUFS
 from procession.fs.namespace import CLONE_NEWNET, Namespace
+from procession.hardware.kernel_memory import INTERFACE, INTERFACE_BYTES, ROUTE_BYTES
+from procession.hardware.physical_memory import OutOfFrames
+from procession.net.internet.device_address import interface_came_up
+from procession.net.internet.routing import Routes
+from procession.net.link.interface import IFF_UP, LOOPBACK, LOOPBACK_INDEX, LOOPBACK_NAME, Interface
+from procession.net.sysctls import NetworkSysctls
 
 if TYPE_CHECKING:
     from procession.fs.inode import Superblock
     from procession.fs.user_namespace import UserNamespace
     from procession.net.host import Host
+    from procession.net.internet.device_address import DeviceAddress
+    from procession.net.internet.flow import Flow
+    from procession.net.internet.neighbour import Neighbour
     from procession.net.internet.port_table import PortTable
+    from procession.net.internet.raw import PingSocket, RawSocket
+    from procession.net.internet.routing import Route
     from procession.net.internet.tcp_connection import TcpConnections
-    from procession.net.netlink import NetlinkSocket
+    from procession.net.netlink.socket import NetlinkSocket
     from procession.net.socket_file import SocketFileSystem
     from procession.net.unix.names import UnixNames
+
+FREE_ROUTES = 8
+"""So many come with the network: the loopback's."""
+MOST_ROUTES = 65_536
+"""Of routes, addresses and neighbours that a network may have."""
 
 
 class Network(Namespace):
     """One network namespace (in Linux, struct net; network_namespaces(7)).
 
+    `interfaces` are by their indexes, of which `last_index` was given last; `loopback` is one of them, which
+    is down at first but in the machine's first network. `flows` are the ways that packets have gone lately,
+    as of `flow_generation` (net/internet/flow.py). `numbers` are what it calls other networks (RTM_GETNSID).
+
     `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
-    UDP's ports. What isn't used is never made. `netlink_sockets` are by their port ids. `packet_count` and
-    `byte_count` are what has gone over the loopback. `sysfs` is what shows it, None while it's nowhere.
+    UDP's ports. What isn't used is never made. `netlink_sockets` are by their port ids. `sysfs` is what shows
+    it, None while it's nowhere.
     """
 
     __slots__ = (
         "_local",
+        "_ping_ports",
         "_tcp",
         "_udp_lite_ports",
         "_udp_ports",
-        "byte_count",
+        "address_count",
+        "cookie",
+        "flow_generation",
+        "flows",
         "host",
+        "interfaces",
+        "last_index",
+        "loopback",
+        "neighbours",
         "netlink_sockets",
-        "packet_count",
+        "numbers",
+        "ping_sockets",
+        "raw_sockets",
+        "routes",
+        "sysctls",
         "sysfs",
         "system",
     )
@@ -46,13 +79,30 @@ class Network(Namespace):
         self.system = system
         self.host = host
         self.sysfs: Superblock | None = None
-        self.packet_count = 0
-        self.byte_count = 0
+        system.network_count = self.cookie = system.network_count + 1
+        self.sysctls = NetworkSysctls()
+        self.routes = Routes()
+        self.flows: dict[tuple[bytes, bytes | None, Interface | None], Flow] = {}
+        self.flow_generation = 0
+        self.neighbours: dict[tuple[Interface, bytes], Neighbour] = {}
+        self.address_count = 0
+        self.numbers: dict[Network, int] = {}
         self.netlink_sockets: dict[int, NetlinkSocket] = {}
+        self.raw_sockets: dict[RawSocket, None] = {}
+        self.ping_sockets: dict[PingSocket, None] = {}
         self._local: UnixNames | None = None
         self._tcp: TcpConnections | None = None
         self._udp_ports: PortTable | None = None
         self._udp_lite_ports: PortTable | None = None
+        self._ping_ports: PortTable | None = None
+        loopback = Interface(self, LOOPBACK, LOOPBACK_NAME, LOOPBACK_INDEX)
+        self.loopback = loopback
+        self.interfaces: dict[int, Interface] = {LOOPBACK_INDEX: loopback}
+        self.last_index = LOOPBACK_INDEX
+        if number:
+            loopback.flags |= IFF_UP
+            loopback.was_up = True
+            interface_came_up(loopback)
 
     @property
     def unix(self) -> UnixNames:
@@ -69,23 +119,152 @@ class Network(Namespace):
         if self._tcp is None:
             from procession.net.internet.tcp_connection import TcpConnections
 
-            self._tcp = TcpConnections(self.host)
+            self._tcp = TcpConnections(self.host, self.sysctls)
         return self._tcp
 
     @property
     def udp_ports(self) -> PortTable:
         """UDP's ports."""
         if self._udp_ports is None:
-            from procession.net.internet.port_table import PortTable
-
-            self._udp_ports = PortTable(is_stream=False)
+            self._udp_ports = self._new_port_table()
         return self._udp_ports
 
     @property
     def udp_lite_ports(self) -> PortTable:
         """UDP-Lite's ports."""
         if self._udp_lite_ports is None:
-            from procession.net.internet.port_table import PortTable
-
-            self._udp_lite_ports = PortTable(is_stream=False)
+            self._udp_lite_ports = self._new_port_table()
         return self._udp_lite_ports
+
+    @property
+    def ping_ports(self) -> PortTable:
+        """The identifiers of echo requests."""
+        if self._ping_ports is None:
+            self._ping_ports = self._new_port_table()
+        return self._ping_ports
+
+    def _new_port_table(self) -> PortTable:
+        from procession.net.internet.port_table import PortTable
+
+        return PortTable(self.sysctls, is_stream=False)
+
+    # Interfaces
+
+    def interface_named(self, name: bytes) -> Interface | None:
+        """The interface called `name`."""
+        for interface in self.interfaces.values():
+            if interface.name == name:
+                return interface
+        return None
+
+    def forwards(self, *, is_ipv6: bool) -> bool:
+        """Whether packets for others are passed on."""
+        return bool(self.sysctls.forwards_6 if is_ipv6 else self.sysctls.forwards_4)
+
+    def number_of(self, other: Network) -> int:
+        """What this network calls `other`; it gets the least free number the first time.
+
+        Linux: net/core/net_namespace.c, peernet2id_alloc.
+        """
+        found = self.numbers.get(other)
+        if found is None:
+            taken = set(self.numbers.values())
+            found = next(value for value in range(len(taken) + 1) if value not in taken)
+            self.numbers[other] = found
+        return found
+
+    def topology_changed(self) -> None:
+        """Something has changed that may lead packets another way: every flow of the machine is over."""
+        self.system.topology += 1
+
+    def end(self) -> None:
+        """Linux: net/core/net_namespace.c, cleanup_net; net/core/dev.c, default_device_exit_batch."""
+        from procession.net.link.change import delete_interface
+
+        for interface in list(self.interfaces.values()):
+            if self.interfaces.get(interface.index) is interface and interface is not self.loopback:
+                delete_interface(interface)
+        self.account_address(-self.address_count)
+        for other in self.system.networks():
+            other.numbers.pop(self, None)
+        self.flows.clear()
+
+    # What a network has takes memory.
+
+    def account_interface(self, count: int) -> None:
+        """There are `count` interfaces more. Raises ENOBUFS."""
+        self._account(count * INTERFACE_BYTES)
+
+    def account_address(self, count: int) -> None:
+        """There are `count` addresses, routes or neighbours more. Raises ENOBUFS."""
+        if count > 0 and self.address_count >= MOST_ROUTES:
+            raise ENOBUFS("the network has too many routes")
+        before, after = self.address_count, self.address_count + count
+        self._account((max(after, FREE_ROUTES) - max(before, FREE_ROUTES)) * ROUTE_BYTES)
+        self.address_count = after
+
+    def account_neighbour(self, count: int) -> None:
+        """There are `count` neighbours more, whatever there is room for: their number is bounded."""
+        before, after = self.address_count, self.address_count + count
+        size = (max(after, FREE_ROUTES) - max(before, FREE_ROUTES)) * ROUTE_BYTES
+        if size > 0:
+            self.system.account.charge_always(INTERFACE, size)
+        elif size:
+            self.system.account.uncharge(INTERFACE, -size)
+        self.address_count = after
+
+    def _account(self, size: int) -> None:
+        account = self.system.account
+        if size > 0:
+            try:
+                account.charge(INTERFACE, size)
+            except OutOfFrames:
+                raise ENOBUFS("no memory") from None
+        elif size:
+            account.uncharge(INTERFACE, -size)
+
+    # Routes
+
+    def add_route(self, route: Route, *, is_last: bool = False) -> None:
+        """`route` is there from now on. Raises ENOBUFS."""
+        self.account_address(1)
+        self.routes.add(route, is_last=is_last)
+        self.topology_changed()
+        self._tell_of_route(route, is_there=True)
+
+    def remove_route(self, route: Route, *, is_told: bool = True) -> None:
+        """`route` is gone."""
+        self.routes.remove(route)
+        self.account_address(-1)
+        self.topology_changed()
+        if is_told:
+            self._tell_of_route(route, is_there=False)
+
+    # Who listens is told of changes (rtnetlink(7)).
+
+    def link_changed(self, interface: Interface, *, is_there: bool = True) -> None:
+        """`interface` is another one than before, or gone."""
+        if self.netlink_sockets:
+            from procession.net.netlink.notification import tell_of_link
+
+            tell_of_link(self, interface, is_there=is_there)
+
+    def address_changed(self, address: DeviceAddress, *, is_there: bool) -> None:
+        """`address` is new, or gone."""
+        if self.netlink_sockets:
+            from procession.net.netlink.notification import tell_of_address
+
+            tell_of_address(self, address, is_there=is_there)
+
+    def neighbour_changed(self, neighbour: Neighbour, *, is_there: bool) -> None:
+        """`neighbour` is another one than before, or gone."""
+        if self.netlink_sockets:
+            from procession.net.netlink.notification import tell_of_neighbour
+
+            tell_of_neighbour(self, neighbour, is_there=is_there)
+
+    def _tell_of_route(self, route: Route, *, is_there: bool) -> None:
+        if self.netlink_sockets:
+            from procession.net.netlink.notification import tell_of_route
+
+            tell_of_route(self, route, is_there=is_there)

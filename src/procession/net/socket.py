@@ -123,6 +123,7 @@ class Socket:
         self.protocol = protocol
         self.owner_uid = owner_uid
         self.cookie = network.system.add_socket()
+        network.acquire()
         self.is_gone = False
         self.state = CLOSED
         self.ended = 0
@@ -146,6 +147,7 @@ class Socket:
         if not self.is_gone:
             self.is_gone = True
             self.network.system.remove_socket()
+            self.network.put()
 
     # Blocking and errors
 
@@ -313,7 +315,7 @@ class Socket:
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """What only this family answers. Raises ENOTTY."""
-        from procession.net.internet.interface import interface_ioctl
+        from procession.net.link.ioctl import interface_ioctl
 
         return interface_ioctl(self, request, argument, memory)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
     from procession.fs.wait_queue import WaitQueue
+    from procession.net.network import Network
     from procession.net.socket import Socket
     from procession.net.unix.socket import UnixSocket
 
@@ -32,7 +33,8 @@ class SocketFileSystem(Superblock):
     `buffered_bytes` counts what waits in all sockets; from `maximum_buffered_bytes` on each may have only
     one message on the way. `account` has what sockets and buffers take of the memory. `in_flight` counts,
     for each local socket, how many queued messages hold it; `files_in_flight` all files in messages by the
-    user that sent them.
+    user that sent them. `topology` counts the changes of all networks, and `network_count` those that there
+    have been.
     """
 
     __slots__ = (
@@ -45,7 +47,9 @@ class SocketFileSystem(Superblock):
         "live_count",
         "maximum_buffered_bytes",
         "mount",
+        "network_count",
         "socket_count",
+        "topology",
     )
 
     has_xattrs: ClassVar[bool] = True
@@ -64,6 +68,14 @@ class SocketFileSystem(Superblock):
         self.is_collecting = False
         self.socket_count = 0
         self.live_count = 0
+        self.topology = 1
+        self.network_count = 0
+
+    def networks(self) -> list[Network]:
+        """All networks of the machine."""
+        from procession.net.network import Network
+
+        return [found for found in self.vfs.namespaces.live.values() if isinstance(found, Network)]
 
     @property
     def is_full(self) -> bool:

@@ -40,8 +40,6 @@ _LARGEST_INT = 0x7FFFFFFF
 _LARGEST_PRIORITY_OF_ALL = 6
 _NAME_LENGTH = 16
 _NO_RATE = 0xFFFFFFFF_FFFFFFFF
-LOOPBACK = b"lo"
-LOOPBACK_INDEX = 1
 
 _SO_DEBUG = int(SocketOption.SO_DEBUG)
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
@@ -181,7 +179,7 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
         _check_peek_offset(socket)
         socket.peek_offset = number
     elif name == _SO_BINDTOIFINDEX:
-        if number not in (0, LOOPBACK_INDEX):
+        if number and number not in socket.network.interfaces:
             raise ENODEV
         socket.options[name] = number
     elif name == _SO_BUF_LOCK:
@@ -244,9 +242,10 @@ def _local(socket: Socket, error: type[Exception]) -> UnixSocket:
 def _bind_to_device(socket: Socket, value: bytes) -> None:
     """Linux: net/core/sock.c, sock_setbindtodevice."""
     name = value[: _NAME_LENGTH - 1].split(b"\0", 1)[0]
-    if name not in (b"", LOOPBACK):
+    interface = socket.network.interface_named(name) if name else None
+    if name and interface is None:
         raise ENODEV
-    socket.options[_SO_BINDTOIFINDEX] = LOOPBACK_INDEX if name else 0
+    socket.options[_SO_BINDTOIFINDEX] = interface.index if interface is not None else 0
 
 
 def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
@@ -280,18 +279,22 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
     if name == _SO_NETNS_COOKIE:
         if length < 8:
             raise EINVAL
-        return pack_u64(1)
+        return pack_u64(socket.network.cookie)
     if name == _SO_PEERNAME:
         address = socket.peer_sockaddr()
         if len(address) < length:
             raise EINVAL
         return address
     if name == _SO_BINDTODEVICE:
-        if not options.get(_SO_BINDTOIFINDEX):
+        index = options.get(_SO_BINDTOIFINDEX)
+        if not index:
             return b""
         if length < _NAME_LENGTH:
             raise EINVAL
-        return LOOPBACK + b"\0"
+        interface = socket.network.interfaces.get(index)
+        if interface is None:
+            raise ENODEV
+        return interface.name + b"\0"
     if name == _SO_MEMINFO:
         numbers = (0, socket.receive_room, socket.used_room, socket.send_room, 0, 0, 0, 0, 0)
         return pack_array("I", numbers)

@@ -1,11 +1,16 @@
-"""/proc/net: the sockets of a network, its interface and its routes."""
+"""/proc/net: the sockets of a network, its interfaces and its routes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from procession.abi.socket import AddressFamily, SocketType, TcpState
+from procession.abi.word import pack_address
 from procession.net.buffer_charge import stream_charge
+from procession.net.internet.device_address import addresses_of
+from procession.net.internet.flow import settle_flows
+from procession.net.internet.neighbour import PERMANENT
+from procession.net.internet.routing import LOCAL, MAIN_TABLE, SCOPE_HOST, SCOPE_LINK
 from procession.net.internet.tcp_connection import TimeWait
 from procession.procfs.system import SystemFile, SystemTree
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from procession.net.internet.port_table import PortTable
     from procession.net.internet.tcp import TcpSocket
     from procession.net.internet.udp import UdpSocket
+    from procession.net.link.interface import Interface
     from procession.net.network import Network
     from procession.net.socket import Socket
     from procession.net.unix.socket import UnixSocket
@@ -204,11 +210,11 @@ def _show_udp6(ports: PortTable) -> bytes:
 
 
 def show_raw(kernel: Kernel) -> bytes:
-    """/proc/net/raw: there are no raw sockets."""
+    """/proc/net/raw. Linux: net/ipv4/raw.c, raw_sock_seq_show."""
     return (
         b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
         b" ref pointer drops\n"
-    )
+    ) + b"".join(_raw_lines(kernel, _AF_INET))
 
 
 def show_raw6(kernel: Kernel) -> bytes:
@@ -216,7 +222,22 @@ def show_raw6(kernel: Kernel) -> bytes:
     return (
         b"  sl  local_address                         remote_address                        st tx_queue"
         b" rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"
-    )
+    ) + b"".join(_raw_lines(kernel, _AF_INET6))
+
+
+def _raw_lines(kernel: Kernel, family: int) -> list[bytes]:
+    return [
+        b"%4d: %s %s %02X %08X:%08X %02X:%08X %08X %5d %8d %d %d %016x %d\n"
+        % (
+            socket.protocol,
+            _endpoint(socket.local_address, socket.protocol, family),
+            _endpoint(socket.remote_address or _any_address(family), 0, family),
+            *(socket.state, 0, socket.arrived_bytes, 0, 0, 0, socket.owner_uid, 0),
+            *(inode_of(socket), 2, socket.cookie, socket.drop_count),
+        )
+        for socket in network_of(kernel).raw_sockets
+        if socket.family == family
+    ]
 
 
 def show_netlink(kernel: Kernel) -> bytes:
@@ -240,51 +261,116 @@ def show_packet(kernel: Kernel) -> bytes:
     return b"sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n"
 
 
-# The interface
+# Interfaces and routes
+
+
+def _interfaces(kernel: Kernel) -> list[Interface]:
+    """All of the network, their counters up to date."""
+    network = network_of(kernel)
+    for other in network.system.networks():
+        settle_flows(other)
+    return [network.interfaces[index] for index in sorted(network.interfaces)]
 
 
 def show_dev(kernel: Kernel) -> bytes:
     """/proc/net/dev. Linux: net/core/net-procfs.c, dev_seq_show."""
-    network = network_of(kernel)
-    size, count = network.byte_count, network.packet_count
     return (
         b"Inter-|   Receive                                                |  Transmit\n"
         b" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo"
         b" colls carrier compressed\n"
-        b"    lo: %7d %7d    0    0    0     0          0         0 %8d %7d    0    0    0     0       0"
-        b"          0\n" % (size, count, size, count)
+    ) + b"".join(
+        b"%6s: %7d %7d    0    0    0     0          0         0 %8d %7d    0 %4d    0     0       0"
+        b"          0\n"
+        % (
+            interface.name,
+            *(interface.received_bytes, interface.received_packets),
+            *(interface.sent_bytes, interface.sent_packets, interface.drop_count),
+        )
+        for interface in _interfaces(kernel)
     )
 
 
 def show_addresses_6(kernel: Kernel) -> bytes:
     """/proc/net/if_inet6. Linux: net/ipv6/addrconf.c, if6_seq_show."""
-    return b"00000000000000000000000000000001 01 80 10 80       lo\n"
+    return b"".join(
+        b"%s %02x %02x %02x %02x %8s\n"
+        % (
+            address.address.hex().encode(),
+            *(interface.index, address.prefix_length, _SCOPES_6.get(address.scope, 0), address.flags & 0xFF),
+            interface.name,
+        )
+        for interface in _interfaces(kernel)
+        for address in addresses_of(interface, is_ipv6=True)
+    )
+
+
+_SCOPES_6 = {SCOPE_HOST: 0x10, SCOPE_LINK: 0x20}
+_RTF_UP, _RTF_GATEWAY, _RTF_HOST, _RTF_REJECT = 1, 2, 4, 0x200
 
 
 def show_route(kernel: Kernel) -> bytes:
-    """/proc/net/route: the loopback isn't in the main table.
-
-    Linux: net/ipv4/fib_trie.c, fib_route_seq_show.
-    """
+    """/proc/net/route: IPv4's main table. Linux: net/ipv4/fib_trie.c, fib_route_seq_show."""
     heading = b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
-    return heading.ljust(127) + b"\n"
+    lines = [heading]
+    for route in network_of(kernel).routes.all():
+        if route.is_ipv6 or route.table != MAIN_TABLE:
+            continue
+        flags = _RTF_UP | (_RTF_GATEWAY if route.gateway is not None else 0)
+        flags |= _RTF_HOST if route.prefix_length == 32 else 0
+        flags |= _RTF_REJECT if route.interface is None else 0
+        mask = pack_address(0xFFFF_FFFF << 32 - route.prefix_length, 4)
+        lines.append(
+            b"%s\t%s\t%s\t%04X\t0\t0\t%d\t%s\t%d\t0\t0"
+            % (
+                route.interface.name if route.interface is not None else b"*",
+                *(_word(route.destination), _word(route.gateway or bytes(4)), flags, route.priority),
+                *(_word(mask), route.mtu),
+            )
+        )
+    return b"".join(line.ljust(127) + b"\n" for line in lines)
+
+
+def _word(address: bytes) -> bytes:
+    return b"%08X" % int.from_bytes(address, "little")
 
 
 def show_route_6(kernel: Kernel) -> bytes:
     """/proc/net/ipv6_route. Linux: net/ipv6/ip6_fib.c, ipv6_route_native_seq_show."""
     nowhere = b"0" * 32
+    network = network_of(kernel)
+    lines: list[bytes] = []
+    for route in network.routes.all():
+        if not route.is_ipv6 or route.interface is None:
+            continue
+        flags = 0x80200001 if route.kind == LOCAL else _RTF_UP
+        flags |= _RTF_GATEWAY if route.gateway is not None else 0
+        lines.append(
+            b"%s %02x %s 00 %s %08x 00000002 00000000 %08x %8s\n"
+            % (
+                *(route.destination.hex().encode(), route.prefix_length, nowhere),
+                (route.gateway or bytes(16)).hex().encode(),
+                *(route.priority, flags, route.interface.name),
+            )
+        )
     default = b"%s 00 %s 00 %s ffffffff 00000001 00000000 00200200       lo\n" % (nowhere, nowhere, nowhere)
-    loopback = nowhere[:-1] + b"1"
-    return (
-        default
-        + b"%s 80 %s 00 %s 00000000 00000002 00000000 80200001       lo\n" % (loopback, nowhere, nowhere)
-        + default
-    )
+    return default + b"".join(lines) + default
 
 
 def show_arp(kernel: Kernel) -> bytes:
-    """/proc/net/arp: the loopback needs no hardware addresses."""
-    return b"IP address       HW type     Flags       HW address            Mask     Device\n"
+    """/proc/net/arp. Linux: net/ipv4/arp.c, arp_format_neigh_entry."""
+    lines = [b"IP address       HW type     Flags       HW address            Mask     Device\n"]
+    for entry in network_of(kernel).neighbours.values():
+        if len(entry.address) != 4:
+            continue
+        flags = 0x2 if entry.is_resolved else 0
+        flags |= 0x4 if entry.state == PERMANENT else 0
+        hardware = b":".join(b"%02x" % byte for byte in entry.hardware_address.ljust(6, b"\0"))
+        address = b".".join(b"%d" % byte for byte in entry.address)
+        lines.append(
+            b"%-16s 0x%-10x0x%-10x%s     *        %s\n"
+            % (address, entry.interface.hardware_type, flags, hardware, entry.interface.name)
+        )
+    return b"".join(lines)
 
 
 def show_sockstat(kernel: Kernel) -> bytes:
@@ -302,7 +388,7 @@ def show_sockstat(kernel: Kernel) -> bytes:
             b"TCP: inuse %d orphan %d tw %d alloc %d mem %d\n"
             % (in_use, orphans, len(network.tcp.over), in_use + orphans, pages),
             b"UDP: inuse %d mem 0\n" % len(network.udp_ports.all_holders()),
-            b"UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
+            b"UDPLITE: inuse 0\nRAW: inuse %d\nFRAG: inuse 0 memory 0\n" % len(network.raw_sockets),
         )
     )
 

@@ -1,14 +1,18 @@
-"""/proc/sys/net: the limits and defaults of sockets. None can be changed."""
+"""/proc/sys/net: the settings of a network, and the limits and defaults of its sockets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import EINVAL
+from procession.fs.user_namespace import NO_ID
+from procession.net.sysctls import NO_GROUPS
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
+    from procession.net.sysctls import NetworkSysctls
 
 
 def _show_buffer(kernel: Kernel) -> bytes:
@@ -18,18 +22,120 @@ def _show_buffer(kernel: Kernel) -> bytes:
     return b"%d\n" % DEFAULT_BUFFER_BYTES
 
 
+def _sysctls(kernel: Kernel) -> NetworkSysctls:
+    """Those of the running task's network."""
+    return kernel.seen_namespaces.network.sysctls
+
+
+def _numbers(data: bytes, least: int, most: int, count: int = 1) -> list[int]:
+    """So many numbers. Raises EINVAL."""
+    words = data.split()
+    try:
+        found = [int(word) for word in words]
+    except ValueError:
+        raise EINVAL("not a number") from None
+    if len(found) != count or any(not least <= value <= most for value in found):
+        raise EINVAL(f"not {count} numbers from {least} to {most}")
+    return found
+
+
 def _show_ports(kernel: Kernel) -> bytes:
     """net.ipv4.ip_local_port_range."""
-    from procession.net.internet.port_table import FIRST_EPHEMERAL, LAST_EPHEMERAL
+    sysctls = _sysctls(kernel)
+    return b"%d\t%d\n" % (sysctls.first_ephemeral, sysctls.last_ephemeral)
 
-    return b"%d\t%d\n" % (FIRST_EPHEMERAL, LAST_EPHEMERAL)
+
+def _store_ports(kernel: Kernel, data: bytes) -> None:
+    """Linux: net/ipv4/sysctl_net_ipv4.c, ipv4_local_port_range."""
+    first, last = _numbers(data, 1, 65_535, 2)
+    sysctls = _sysctls(kernel)
+    if last < first or first < sysctls.first_free_port:
+        raise EINVAL("no range of ports for all")
+    sysctls.first_ephemeral, sysctls.last_ephemeral = first, last
 
 
 def _show_first_free_port(kernel: Kernel) -> bytes:
     """net.ipv4.ip_unprivileged_port_start."""
-    from procession.net.internet.socket import FIRST_FREE_PORT
+    return b"%d\n" % _sysctls(kernel).first_free_port
 
-    return b"%d\n" % FIRST_FREE_PORT
+
+def _store_first_free_port(kernel: Kernel, data: bytes) -> None:
+    """Linux: net/ipv4/sysctl_net_ipv4.c, ipv4_privileged_ports."""
+    (first,) = _numbers(data, 0, 65_535)
+    sysctls = _sysctls(kernel)
+    if first > sysctls.first_ephemeral:
+        raise EINVAL("ports that anybody gets would need privilege")
+    sysctls.first_free_port = first
+
+
+def _show_ping_groups(kernel: Kernel) -> bytes:
+    """net.ipv4.ping_group_range, as the reader's user namespace has the groups."""
+    seen = kernel.seen_namespaces.network.owner
+    first, last = _sysctls(kernel).ping_groups
+    return b"%d\t%d\n" % (seen.from_kgid_munged(first), seen.from_kgid_munged(last))
+
+
+def _store_ping_groups(kernel: Kernel, data: bytes) -> None:
+    """Linux: net/ipv4/sysctl_net_ipv4.c, ipv4_ping_group_range."""
+    network = kernel.seen_namespaces.network
+    first, last = _numbers(data, 0, 2**31 - 1, 2)
+    low, high = network.owner.make_kgid(first), network.owner.make_kgid(last)
+    if NO_ID in (low, high):
+        raise EINVAL("no such group")
+    network.sysctls.ping_groups = (low, high) if first <= last else NO_GROUPS
+
+
+def _show_forwarding(kernel: Kernel) -> bytes:
+    """net.ipv4.ip_forward."""
+    return b"%d\n" % _sysctls(kernel).forwards_4
+
+
+def _store_forwarding(kernel: Kernel, data: bytes) -> None:
+    """Linux: net/ipv4/devinet.c, devinet_sysctl_forward."""
+    (value,) = _numbers(data, -(2**31), 2**31 - 1)
+    network = kernel.seen_namespaces.network
+    network.sysctls.forwards_4 = value
+    network.topology_changed()
+
+
+def _show_forwarding_6(kernel: Kernel) -> bytes:
+    """net.ipv6.conf.all.forwarding."""
+    return b"%d\n" % _sysctls(kernel).forwards_6
+
+
+def _store_forwarding_6(kernel: Kernel, data: bytes) -> None:
+    """Linux: net/ipv6/addrconf.c, addrconf_sysctl_forward."""
+    (value,) = _numbers(data, -(2**31), 2**31 - 1)
+    network = kernel.seen_namespaces.network
+    network.sysctls.forwards_6 = value
+    network.topology_changed()
+
+
+def _show_binds_anywhere(kernel: Kernel) -> bytes:
+    """net.ipv4.ip_nonlocal_bind."""
+    return b"%d\n" % _sysctls(kernel).binds_anywhere
+
+
+def _store_binds_anywhere(kernel: Kernel, data: bytes) -> None:
+    (_sysctls(kernel).binds_anywhere,) = _numbers(data, 0, 255)
+
+
+def _show_ignores_echo(kernel: Kernel) -> bytes:
+    """net.ipv4.icmp_echo_ignore_all."""
+    return b"%d\n" % _sysctls(kernel).ignores_echo
+
+
+def _store_ignores_echo(kernel: Kernel, data: bytes) -> None:
+    (_sysctls(kernel).ignores_echo,) = _numbers(data, 0, 1)
+
+
+def _show_time_to_live(kernel: Kernel) -> bytes:
+    """net.ipv4.ip_default_ttl."""
+    return b"%d\n" % _sysctls(kernel).time_to_live
+
+
+def _store_time_to_live(kernel: Kernel, data: bytes) -> None:
+    (_sysctls(kernel).time_to_live,) = _numbers(data, 1, 255)
 
 
 def _show_send_room(kernel: Kernel) -> bytes:
@@ -81,11 +187,6 @@ def _show_zero(kernel: Kernel) -> bytes:
     return b"0\n"
 
 
-def _show_ping_groups(kernel: Kernel) -> bytes:
-    """net.ipv4.ping_group_range: no group at all."""
-    return b"1\t0\n"
-
-
 def _show_congestion_control(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_congestion_control."""
     return b"cubic\n"
@@ -99,6 +200,10 @@ def _show_one_minute(kernel: Kernel) -> bytes:
 def _show_retries(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_syn_retries."""
     return b"6\n"
+
+
+def _setting(show: Callable[[Kernel], bytes], store: Callable[[Kernel, bytes], None]) -> SystemFile:
+    return SystemFile(0o644, show, store)
 
 
 def _file(show: Callable[[Kernel], bytes]) -> SystemFile:
@@ -116,11 +221,16 @@ NETWORK_SYSCTLS: SystemTree = {
         b"wmem_max": _file(_show_buffer),
     },
     b"ipv4": {
-        b"ip_forward": _file(_show_zero),
-        b"ip_local_port_range": _file(_show_ports),
-        b"ip_nonlocal_bind": _file(_show_zero),
-        b"ip_unprivileged_port_start": _file(_show_first_free_port),
-        b"ping_group_range": _file(_show_ping_groups),
+        b"conf": {
+            b"all": {b"forwarding": _setting(_show_forwarding, _store_forwarding)},
+        },
+        b"icmp_echo_ignore_all": _setting(_show_ignores_echo, _store_ignores_echo),
+        b"ip_default_ttl": _setting(_show_time_to_live, _store_time_to_live),
+        b"ip_forward": _setting(_show_forwarding, _store_forwarding),
+        b"ip_local_port_range": _setting(_show_ports, _store_ports),
+        b"ip_nonlocal_bind": _setting(_show_binds_anywhere, _store_binds_anywhere),
+        b"ip_unprivileged_port_start": _setting(_show_first_free_port, _store_first_free_port),
+        b"ping_group_range": _setting(_show_ping_groups, _store_ping_groups),
         b"tcp_available_congestion_control": _file(_show_congestion_controls),
         b"tcp_congestion_control": _file(_show_congestion_control),
         b"tcp_fastopen": _file(_show_zero),
@@ -133,7 +243,10 @@ NETWORK_SYSCTLS: SystemTree = {
     b"ipv6": {
         b"bindv6only": _file(_show_zero),
         b"conf": {
-            b"all": _INTERFACE_SYSCTLS,
+            b"all": {
+                **_INTERFACE_SYSCTLS,
+                b"forwarding": _setting(_show_forwarding_6, _store_forwarding_6),
+            },
             b"default": _INTERFACE_SYSCTLS,
             b"lo": _INTERFACE_SYSCTLS,
         },

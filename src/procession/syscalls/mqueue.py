@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from procession.fs.mqueue import QueueFile
     from procession.kernel.ipc.posix_queue import QueueNotification
     from procession.kernel.task import Task
-    from procession.net.netlink import NetlinkSocket
+    from procession.net.netlink.socket import NetlinkSocket
 
 _SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD = 0, 1, 2
 _SIGNAL_COUNT = 64
@@ -180,7 +180,7 @@ def _wanted_notification(task: Task, event: Sigevent) -> QueueNotification:
 
 def _netlink_socket(task: Task, fd: int) -> NetlinkSocket:
     """Raises EBADF, ENOTSOCK, EINVAL. Linux: net/netlink/af_netlink.c, netlink_getsockbyfilp."""
-    from procession.net.netlink import NetlinkSocket
+    from procession.net.netlink.socket import NetlinkSocket
     from procession.net.socket_file import SocketFile
 
     file = task.files.file(fd)

@@ -261,9 +261,15 @@ def getpeername(task: Task, fd: Fd, address: OutSocketAddress, length: InOut[I32
 
 
 def _connection_timed_out(kernel: Kernel, timer: Timer) -> None:
-    from procession.net.internet.tcp_connection import connection_timed_out
+    from procession.net.internet.tcp_handshake import connection_timed_out
 
     connection_timed_out(timer.target)
+
+
+def _neighbour_timed_out(kernel: Kernel, timer: Timer) -> None:
+    from procession.net.internet.output import neighbour_timed_out
+
+    neighbour_timed_out(timer.target)
 
 
 def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
@@ -274,3 +280,4 @@ def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
 
 TIMER_ACTIONS["tcp-connect"] = _connection_timed_out
 TIMER_ACTIONS["urgent-signal"] = _signal_urgent_byte
+TIMER_ACTIONS["neighbour"] = _neighbour_timed_out

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.security.credentials import User
     from procession.kernel.task import Task, ThreadGroup
-    from procession.net.netlink import NetlinkSocket
+    from procession.net.netlink.socket import NetlinkSocket
 
 SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD = 0, 1, 2
 _SI_MESGQ = int(SignalCode.SI_MESGQ)

@@ -1,8 +1,8 @@
-"""Internet addresses: sockaddrs taken apart, and which addresses a machine with only a loopback has."""
+"""Internet addresses: sockaddrs taken apart, and what kinds of addresses there are."""
 
 from __future__ import annotations
 
-from procession.abi.errno import EAFNOSUPPORT, EINVAL, ENETUNREACH
+from procession.abi.errno import EAFNOSUPPORT, EINVAL
 from procession.abi.socket import AddressFamily, SockaddrIn, SockaddrIn6
 from procession.abi.word import pack_port
 
@@ -71,37 +71,18 @@ def is_multicast(address: bytes) -> bool:
     return address[0] >> 4 == 0xE if len(address) == 4 else address[0] == 0xFF
 
 
-def is_broadcast(address: bytes) -> bool:
-    """Whether everybody on a link would hear it."""
-    return address in (BROADCAST_4, LOOPBACK_BROADCAST_4)
+def is_link_local(address: bytes) -> bool:
+    """Whether it counts on one link only, which must be named: fe80::/10."""
+    return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
 
 
-def is_local(address: bytes) -> bool:
-    """Whether it's one of the machine's: 127.0.0.0/8 and ::1."""
-    if len(address) == 4:
-        return address[0] == 127 and address != LOOPBACK_BROADCAST_4
-    return address == LOOPBACK_6
+def scope_of(sockaddr: bytes) -> int:
+    """The index of the interface that a struct sockaddr_in6 names, 0 for none."""
+    if len(sockaddr) < SockaddrIn6.SIZE or family_of(sockaddr) != AF_INET6:
+        return 0
+    return int.from_bytes(sockaddr[24:28], "little")
 
 
 def any_of(family: int) -> bytes:
     """The address that stands for all."""
     return ANY_4 if family == AF_INET else ANY_6
-
-
-def route(target: bytes, family: int, local: bytes) -> tuple[bytes, bytes]:
-    """Where a packet to `target` goes from a socket bound to `local`: its source and its destination.
-
-    Raises ENETUNREACH for what isn't on the loopback. Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu.
-    """
-    if is_any(target):
-        # It stands for this machine.
-        is_6 = len(target) == 16 and not (len(local) == 4 and family == AF_INET6)
-        target = LOOPBACK_6 if is_6 else LOOPBACK_4
-    if not is_local(target) and target != LOOPBACK_BROADCAST_4:
-        raise ENETUNREACH("only the loopback can be reached")
-    if not is_any(local):
-        if len(local) != len(target):
-            raise ENETUNREACH("the socket is bound to an address of the other protocol")
-        if not is_multicast(local) and not is_broadcast(local):
-            return local, target
-    return (LOOPBACK_6 if len(target) == 16 else LOOPBACK_4), target

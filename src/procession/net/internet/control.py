@@ -8,15 +8,16 @@ from procession.abi.errno import EINVAL
 from procession.abi.internet import In6Pktinfo, InPktinfo, IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_port, pack_u8, pack_u16, pack_u32
-from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_local, mapped, unmapped
-from procession.net.internet.interface import INDEX
+from procession.net.internet.address import AF_INET, AF_INET6, is_any, mapped, unmapped
 from procession.net.timestamp import timestamp_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from procession.net.internet.datagram import DatagramSocket
+    from procession.net.internet.packet import Packet
     from procession.net.internet.socket import InternetSocket
-    from procession.net.internet.udp import Packet, UdpSocket
+    from procession.net.network import Network
 
 SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 SOL_IP = int(SocketLevel.SOL_IP)
@@ -42,7 +43,7 @@ def _number(value: int) -> bytes:
     return pack_u32(value)
 
 
-def packet_items(socket: UdpSocket, packet: Packet) -> list[tuple[int, int, bytes]]:
+def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int, bytes]]:
     """What `socket` wants to be told of a datagram, as (level, type, data).
 
     Linux: net/ipv4/ip_sockglue.c, ip_cmsg_recv_offset; net/ipv6/datagram.c, ip6_datagram_recv_ctl.
@@ -53,17 +54,17 @@ def packet_items(socket: UdpSocket, packet: Packet) -> list[tuple[int, int, byte
         items.append((SOL_SOCKET, _SO_RXQ_OVFL, _number(socket.drop_count)))
     if not options:
         return items
-    target = packet.target
+    target, index = packet.target, packet.interface_index
     if socket.family == AF_INET6:
         if options.get((SOL_IPV6, _IPV6_RECVPKTINFO)):
-            items.append((SOL_IPV6, _IPV6_PKTINFO, In6Pktinfo(mapped(target), INDEX).pack()))
+            items.append((SOL_IPV6, _IPV6_PKTINFO, In6Pktinfo(mapped(target), index).pack()))
         if options.get((SOL_IPV6, _IPV6_RECVHOPLIMIT)):
             items.append((SOL_IPV6, _IPV6_HOPLIMIT, _number(packet.ttl)))
         if options.get((SOL_IPV6, _IPV6_RECVTCLASS)):
             items.append((SOL_IPV6, _IPV6_TCLASS, _number(packet.tos)))
     if len(target) == 4:
         if options.get((SOL_IP, _IP_PKTINFO)):
-            items.append((SOL_IP, _IP_PKTINFO, InPktinfo(INDEX, target, target).pack()))
+            items.append((SOL_IP, _IP_PKTINFO, InPktinfo(index, target, target).pack()))
         if options.get((SOL_IP, _IP_RECVTTL)):
             items.append((SOL_IP, _IP_TTL, _number(packet.ttl)))
         if options.get((SOL_IP, _IP_RECVTOS)):
@@ -80,9 +81,10 @@ class PacketChoice:
     Raises EINVAL for what isn't known. Linux: net/ipv4/ip_sockglue.c, ip_cmsg_send; ip6_datagram_send_ctl.
     """
 
-    __slots__ = ("source", "tos", "ttl")
+    __slots__ = ("network", "source", "tos", "ttl")
 
-    def __init__(self, items: Iterable[tuple[int, int, bytes]]) -> None:
+    def __init__(self, network: Network, items: Iterable[tuple[int, int, bytes]]) -> None:
+        self.network = network
         self.source: bytes | None = None
         self.tos: int | None = None
         self.ttl: int | None = None
@@ -109,8 +111,8 @@ class PacketChoice:
     def _choose_source(self, address: bytes) -> None:
         if is_any(address):
             return
-        if not is_local(address):
-            raise EINVAL("no address of this machine")
+        if not self.network.routes.is_local(address):
+            raise EINVAL("no address of this network")
         self.source = address
 
     def service_and_limit(self, socket: InternetSocket, target: bytes) -> tuple[int, int]:

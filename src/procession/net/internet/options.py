@@ -19,7 +19,7 @@ from procession.abi.internet import IpOption, Ipv6Option, TcpInfo, TcpInfoOption
 from procession.abi.socket import IpProtocol, SocketLevel
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET6
-from procession.net.internet.interface import MTU
+from procession.net.link.interface import LOOPBACK_MTU
 from procession.net.socket import CLOSED, LISTENING
 from procession.net.socket_options import pack_int, read_int
 
@@ -64,8 +64,8 @@ _IPV6_JOINING = int(Ipv6Option.IPV6_ADD_MEMBERSHIP)
 _IPV6_LEAVING = int(Ipv6Option.IPV6_DROP_MEMBERSHIP)
 _SHORTEST_MEMBERSHIP, _SHORTEST_MEMBERSHIP_6 = 8, 20
 
-SEGMENT_BYTES = 65_483
-"""The longest segment of the loopback's: its MTU without headers."""
+_HEADERS_BYTES, _LONGEST_PACKET = 52, 65_535
+"""What a segment's headers take of an MTU: IPv4's, TCP's, and the timestamps."""
 UNCONNECTED_SEGMENT_BYTES = 536
 CONGESTION_CONTROLS = (b"reno", b"cubic")
 """What tcp_available_congestion_control lists, by the number that is stored; at first cubic."""
@@ -272,18 +272,27 @@ def get_internet_option(socket: InternetSocket, level: int, name: int, length: i
         if name == _TCP_MAXSEG:
             is_idle = socket.state in (CLOSED, LISTENING)
             chosen = socket.protocol_options.get((level, name), 0)
-            return pack_int(chosen or (UNCONNECTED_SEGMENT_BYTES if is_idle else SEGMENT_BYTES))
+            return pack_int(chosen or (UNCONNECTED_SEGMENT_BYTES if is_idle else _segment_bytes(socket)))
         if name == _TCP_ULP:
             return b""
     elif (level, name) in ((SOL_IP, _IP_MTU), (SOL_IPV6, _IPV6_MTU)):
         if socket.remote_address is None:
             raise ENOTCONN
-        return pack_int(MTU)
+        return pack_int(socket.flow_to(socket.remote_address, None, socket.remote_scope).mtu)
     elif (level, name) == (SOL_IP, _IP_OPTIONS):
         return b""
     elif (level, name) == (SOL_IP, _IP_PROTOCOL):
         return pack_int(socket.protocol)
     raise ENOPROTOOPT(f"no option {name} at level {level}")
+
+
+def _mtu(socket: TcpSocket) -> int:
+    return socket.flow.mtu if socket.flow is not None else LOOPBACK_MTU
+
+
+def _segment_bytes(socket: TcpSocket) -> int:
+    """The longest segment of a connection."""
+    return min(_mtu(socket), _LONGEST_PACKET) - _HEADERS_BYTES
 
 
 def _tcp_info(socket: TcpSocket) -> bytes:
@@ -297,8 +306,8 @@ def _tcp_info(socket: TcpSocket) -> bytes:
         options = TcpInfoOption.TCPI_OPT_TIMESTAMPS | TcpInfoOption.TCPI_OPT_SACK
         info.tcpi_options = int(options | TcpInfoOption.TCPI_OPT_WSCALE)
         info.tcpi_rto = 200_000
-        info.tcpi_snd_mss = info.tcpi_rcv_mss = info.tcpi_advmss = SEGMENT_BYTES
-        info.tcpi_pmtu = MTU
+        info.tcpi_snd_mss = info.tcpi_rcv_mss = info.tcpi_advmss = _segment_bytes(socket)
+        info.tcpi_pmtu = _mtu(socket)
         info.tcpi_snd_cwnd = 10
         info.tcpi_reordering = 3
         info.tcpi_bytes_sent = socket.bytes_sent

@@ -11,8 +11,7 @@ from procession.net.socket import LISTENING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FIRST_EPHEMERAL, LAST_EPHEMERAL = 32_768, 60_999
-"""net.ipv4.ip_local_port_range."""
+    from procession.net.sysctls import NetworkSysctls
 
 
 class Holder(Protocol):
@@ -47,9 +46,10 @@ class PortTable:
     bind(2) odd ones as long as there are some.
     """
 
-    __slots__ = ("holders", "is_stream", "next_offset")
+    __slots__ = ("holders", "is_stream", "next_offset", "sysctls")
 
-    def __init__(self, *, is_stream: bool) -> None:
+    def __init__(self, sysctls: NetworkSysctls, *, is_stream: bool) -> None:
+        self.sysctls = sysctls
         self.is_stream = is_stream
         self.holders: dict[int, dict[Holder, None]] = {}
         self.next_offset = 0
@@ -98,13 +98,14 @@ class PortTable:
         Linux: net/ipv4/inet_connection_sock.c, inet_csk_find_open_port; net/ipv4/inet_hashtables.c,
         __inet_hash_connect.
         """
-        half = (LAST_EPHEMERAL + 1 - FIRST_EPHEMERAL) // 2
+        first, last = self.sysctls.first_ephemeral, self.sysctls.last_ephemeral
+        half = max((last + 1 - first) // 2, 1)
         parity = 0 if for_connection else 1
         for is_other in (0, 1):
             for step in range(half):
                 offset = (self.next_offset + step) % half
-                port = FIRST_EPHEMERAL + 2 * offset + (parity ^ is_other)
-                if port not in self.holders:
+                port = first + 2 * offset + (parity ^ is_other)
+                if port not in self.holders and port <= last:
                     self.next_offset = (offset + 1) % half
                     return port
         raise EADDRNOTAVAIL if for_connection else EADDRINUSE

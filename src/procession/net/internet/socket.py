@@ -5,34 +5,47 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EACCES, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL, ENOTCONN
+from procession.abi.errno import (
+    EACCES,
+    EADDRNOTAVAIL,
+    EAFNOSUPPORT,
+    EINVAL,
+    ENETUNREACH,
+    ENODEV,
+    ENOTCONN,
+)
 from procession.abi.socket import SocketOption, SocketType
 from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
     AF_UNSPEC,
     ANY_4,
+    BROADCAST_4,
+    LOOPBACK_4,
+    LOOPBACK_6,
     any_of,
     family_of,
     format_sockaddr,
     is_any,
-    is_broadcast,
-    is_local,
+    is_link_local,
     is_multicast,
     parse,
+    scope_of,
 )
+from procession.net.internet.flow import find_flow
 from procession.net.socket import CLOSED, Socket
 
 if TYPE_CHECKING:
+    from procession.net.internet.flow import Flow
     from procession.net.internet.port_table import PortTable
+    from procession.net.link.interface import Interface
     from procession.net.network import Network
 
 CAP_NET_BIND_SERVICE = int(Capability.CAP_NET_BIND_SERVICE)
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
 _STREAM = int(SocketType.SOCK_STREAM)
-FIRST_FREE_PORT = 1024
-"""net.ipv4.ip_unprivileged_port_start."""
+_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 
 
 class InternetSocket(Socket):
@@ -40,6 +53,7 @@ class InternetSocket(Socket):
 
     Addresses are 4 or 16 bytes: of a socket of IPv6 that talks IPv4 they are 4. `local_port` is what
     getsockname(2) says, `has_port` whether it's held. `remote_address` is None unless there is a peer.
+    `remote_scope` is the index of the interface that a link-local one of those is meant at.
     `has_chosen_address` and `has_chosen_port` say that bind(2) named them. `protocol_options` are those
     beyond SOL_SOCKET, by level and name.
     """
@@ -53,6 +67,7 @@ class InternetSocket(Socket):
         "protocol_options",
         "remote_address",
         "remote_port",
+        "remote_scope",
         "is_ipv6_only",
     )
 
@@ -62,6 +77,7 @@ class InternetSocket(Socket):
         self.local_port = 0
         self.remote_address: bytes | None = None
         self.remote_port = 0
+        self.remote_scope = 0
         self.has_chosen_address = False
         self.has_chosen_port = False
         self.has_port = False
@@ -89,16 +105,16 @@ class InternetSocket(Socket):
         """Linux: net/ipv4/af_inet.c, __inet_bind; net/ipv6/af_inet6.c, __inet6_bind."""
         from procession.net.internet.options import NO_PORT_YET
 
-        wanted, port = self._parse_for_bind(address)
+        wanted, port = self.parse_for_bind(address)
         if self.family == AF_INET:
-            self._check_bindable(wanted)
+            self.check_bindable(wanted, scope_of(address))
         may_bind_low = self.caller.credentials.ns_capable(self.network.owner, CAP_NET_BIND_SERVICE)
-        if 0 < port < FIRST_FREE_PORT and not may_bind_low:
+        if 0 < port < self.network.sysctls.first_free_port and not may_bind_low:
             raise EACCES("CAP_NET_BIND_SERVICE is needed")
         if self.state != CLOSED or self.has_port:
             raise EINVAL("the socket has an address")
         if self.family == AF_INET6:
-            self._check_bindable(wanted)
+            self.check_bindable(wanted, scope_of(address))
         ports = self.ports
         is_chosen = port != 0
         if not is_chosen and self.protocol_options.get(NO_PORT_YET):
@@ -115,7 +131,7 @@ class InternetSocket(Socket):
         self.has_port = True
         ports.add(self)
 
-    def _parse_for_bind(self, address: bytes) -> tuple[bytes, int]:
+    def parse_for_bind(self, address: bytes) -> tuple[bytes, int]:
         if self.family == AF_INET and len(address) >= 16 and family_of(address) == AF_UNSPEC:
             # Old programs forget the family of the wildcard.
             if address[4:8] != ANY_4:
@@ -123,27 +139,36 @@ class InternetSocket(Socket):
             return ANY_4, int.from_bytes(address[2:4], "big")
         return parse(address, self.family)
 
-    def _check_bindable(self, address: bytes) -> None:
-        """Raise EADDRNOTAVAIL unless it's one of this machine's; EINVAL for what no socket here can have."""
+    def check_bindable(self, address: bytes, scope: int) -> None:
+        """Raise EADDRNOTAVAIL unless it's one of the network's; EINVAL for what no socket here can have."""
+        routes = self.network.routes
         if len(address) == 4:
             if self.family == AF_INET6 and self.is_ipv6_only:
                 raise EINVAL("an address of IPv4")
-            is_good = is_any(address) or is_local(address) or is_multicast(address) or is_broadcast(address)
+            is_good = (
+                is_any(address)
+                or routes.is_local(address)
+                or is_multicast(address)
+                or address == BROADCAST_4
+                or routes.is_broadcast(address)
+            )
         else:
             if is_multicast(address) and self.kind == _STREAM:
                 raise EINVAL("a group")
-            if address[0] == 0xFE and address[1] & 0xC0 == 0x80:
+            if is_link_local(address) and not (scope or self.options.get(_SO_BINDTOIFINDEX)):
                 raise EINVAL("a link-local address needs an interface")
-            is_good = is_any(address) or is_local(address) or is_multicast(address)
+            is_good = is_any(address) or routes.is_local(address) or is_multicast(address)
         if not is_good and not self._may_bind_anywhere:
-            raise EADDRNOTAVAIL("no address of this machine")
+            raise EADDRNOTAVAIL("no address of this network")
 
     @property
     def _may_bind_anywhere(self) -> bool:
-        """IP_FREEBIND, IPV6_FREEBIND."""
+        """IP_FREEBIND, IPV6_FREEBIND, net.ipv4.ip_nonlocal_bind."""
         from procession.net.internet.options import FREE_BIND
 
-        return any(self.protocol_options.get(option) for option in FREE_BIND)
+        return bool(self.network.sysctls.binds_anywhere) or any(
+            self.protocol_options.get(option) for option in FREE_BIND
+        )
 
     def bind_automatically(self, *, for_connection: bool = False) -> None:
         """Get a port unless there is one (Linux: net/ipv4/af_inet.c, inet_autobind)."""
@@ -157,6 +182,52 @@ class InternetSocket(Socket):
         if self.has_port:
             self.has_port = False
             self.ports.remove(self)
+
+    # Ways
+
+    @property
+    def device(self) -> Interface | None:
+        """The interface that SO_BINDTODEVICE chose. Raises ENODEV if it's gone."""
+        index = self.options.get(_SO_BINDTOIFINDEX)
+        if not index:
+            return None
+        interface = self.network.interfaces.get(index)
+        if interface is None:
+            raise ENODEV("the interface that the socket is bound to is gone")
+        return interface
+
+    def hears(self, interface: Interface) -> bool:
+        """Whether what arrives at `interface` may be for this socket."""
+        index = self.options.get(_SO_BINDTOIFINDEX)
+        return not index or index == interface.index
+
+    def flow_to(self, target: bytes, local: bytes | None = None, scope: int = 0) -> Flow:
+        """Where packets to `target` go from `local`, or from the socket's own address.
+
+        `scope` is the index of the interface that a link-local address is meant at. Raises ENETUNREACH,
+        EHOSTUNREACH, EINVAL, ENODEV.
+        """
+        network = self.network
+        if local is None:
+            local = self.local_address
+        if is_any(target):
+            # It stands for this machine.
+            is_6 = len(target) == 16 and not (len(local) == 4 and self.family == AF_INET6)
+            target = LOOPBACK_6 if is_6 else LOOPBACK_4
+        source: bytes | None = None
+        if not is_any(local):
+            if len(local) != len(target):
+                raise ENETUNREACH("the socket is bound to an address of the other protocol")
+            if not is_multicast(local) and local != BROADCAST_4 and not network.routes.is_broadcast(local):
+                source = local
+        device = self.device
+        if len(target) == 16 and is_link_local(target) and device is None:
+            if not scope:
+                raise EINVAL("a link-local address needs an interface")
+            device = network.interfaces.get(scope)
+            if device is None:
+                raise ENODEV("no such interface")
+        return find_flow(network, target, source, device)
 
     def own_sockaddr(self) -> bytes:
         """Linux: net/ipv4/af_inet.c, inet_getname."""

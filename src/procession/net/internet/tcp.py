@@ -1,4 +1,4 @@
-"""TCP on the loopback: connections whose bytes go straight from one end to the other; tcp(7)."""
+"""TCP: connections whose bytes go straight from one end to the other; tcp(7)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from procession.abi.errno import (
     ENOTCONN,
     EOPNOTSUPP,
     EPIPE,
+    Errno,
 )
 from procession.abi.socket import SocketOption, TcpState
 from procession.abi.word import pack_u32
@@ -26,21 +27,22 @@ from procession.hardware.kernel_memory import SOCKET_BUFFER
 from procession.net.byte_queue import ByteQueue
 from procession.net.internet.address import (
     AF_UNSPEC,
+    BROADCAST_4,
     any_of,
     family_of,
-    is_broadcast,
     is_multicast,
     parse,
-    route,
+    scope_of,
 )
+from procession.net.internet.flow import DELIVERED, Flow
 from procession.net.internet.socket import InternetSocket
-from procession.net.internet.tcp_backlog import admit, establish, stop_listening
+from procession.net.internet.tcp_backlog import admit, stop_listening
 from procession.net.internet.tcp_connection import (
     connect_to_itself,
     connection_is_over,
-    find_listener,
     take_place,
 )
+from procession.net.internet.tcp_handshake import send_syn
 from procession.net.internet.tcp_ioctl import told_number
 from procession.net.internet.tcp_phase import (
     CONNECTED,
@@ -108,7 +110,8 @@ class TcpSocket(InternetSocket):
     nobody has this socket open any more.
 
     Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
-    SYN finds no place there. `phase` is how far connect(2) has come.
+    SYN finds no place there. `phase` is how far connect(2) has come, `syn_count` how many SYNs were sent,
+    and `flow` where the bytes go.
     """
 
     __slots__ = (
@@ -118,11 +121,13 @@ class TcpSocket(InternetSocket):
         "bytes_received",
         "bytes_sent",
         "connections",
+        "flow",
         "has_ended",
         "is_orphan",
         "listener",
         "peer",
         "phase",
+        "syn_count",
         "timer",
         "urgent",
     )
@@ -146,6 +151,8 @@ class TcpSocket(InternetSocket):
         self.listener: TcpSocket | None = None
         self.backlog = 0
         self.timer: object = None
+        self.syn_count = 0
+        self.flow: Flow | None = None
         self.urgent = UrgentByte()
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -199,29 +206,23 @@ class TcpSocket(InternetSocket):
 
     def _start_connecting(self, address: bytes) -> None:
         target, port = parse(address, self.family)
-        if is_multicast(target) or is_broadcast(target):
+        if is_multicast(target) or target == BROADCAST_4 or self.network.routes.is_broadcast(target):
             raise ENETUNREACH
         if self.is_ipv6_only and len(target) == 4:
             raise ENETUNREACH("only IPv6 here")
         # A port from bind(2) is kept, even if that chose it; the last connection's went with it.
         self.forget_addresses()
-        source, target = route(target, self.family, self.local_address)
-        take_place(self, source, target, port)
+        self.remote_scope = scope_of(address)
+        flow = self.flow_to(target, None, self.remote_scope)
+        take_place(self, flow.source, flow.target, port)
         self.phase = CONNECTING
         self.error = 0
-        if (source, self.local_port) == (target, port):
+        if (flow.source, self.local_port) == (flow.target, port):
+            self.flow = flow
             connect_to_itself(self)
             return
-        listener = find_listener(self.network.tcp, target, port, source, self.local_port)
-        if listener is None:
-            self.end(ECONNREFUSED.number)
-        elif listener.is_backlog_full:
-            self.state = SYN_SENT
-            listener.attempts.append(self)
-            self.listener = listener
-            self.network.tcp.start_timer(self)
-        else:
-            establish(self, listener)
+        self.syn_count = 0
+        send_syn(self, flow)
 
     def raise_send_room(self) -> None:
         """There is a connection: its buffer grows, unless SO_SNDBUF was set."""
@@ -425,9 +426,15 @@ class TcpSocket(InternetSocket):
             self.raise_error()
             raise EPIPE("the socket was shut down")
         peer = self.peer
+        flow = self.flow
         assert peer is not None
+        assert flow is not None
         if not data:
             return 0
+        if flow.generation != self.network.system.topology:
+            flow = self._find_way(flags)
+        if flow.neighbours:
+            flow.confirm()
         if peer.is_orphan:
             # Nobody is there to receive it; that is known only when it has been sent.
             self.reset()
@@ -453,11 +460,30 @@ class TcpSocket(InternetSocket):
         peer.arrived.append(data)
         peer.bytes_received += count
         self.bytes_sent += count
-        self.network.packet_count += 1
-        self.network.byte_count += count
+        flow.packet_count += 1
+        flow.byte_count += count
         if peer.read_queue.waiters:
             peer.read_queue.wake_all()
         return count
+
+    def _find_way(self, flags: int) -> Flow:
+        """Where the bytes go, now that something has changed. While there is no way, nothing can be sent: as
+        if the buffer were full, until the way is looked for again.
+        """
+        flow = self.flow
+        assert flow is not None
+        flow.settle()
+        try:
+            found = self.flow_to(flow.target, flow.source, self.remote_scope)
+        except Errno:
+            found = None
+        peer = self.peer
+        assert peer is not None
+        if found is None or found.outcome != DELIVERED or found.network is not peer.network:
+            self.network.tcp.start_search(self)
+            self.wait_to_send(flags)
+        self.flow = found
+        return found
 
     def _refuse_to_send(self, flags: int) -> None:
         """There is no connection that could be sent to. Linux: net/core/stream.c, sk_stream_wait_connect."""

@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import ECONNREFUSED
+from procession.abi.errno import ECONNREFUSED, Errno
+from procession.net.internet.address import is_link_local
+from procession.net.internet.flow import DELIVERED, Flow, find_flow
 from procession.net.socket import CLOSED, ESTABLISHED, SENDING
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
+    from procession.net.network import Network
 
 
-def establish(socket: TcpSocket, listener: TcpSocket) -> None:
+def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     """The handshake with `listener`: its end of the connection waits to be accepted."""
     assert socket.remote_address is not None
     connection = type(listener)(
-        socket.network, listener.family, listener.kind, socket.protocol, listener.owner_uid
+        listener.network, listener.family, listener.kind, socket.protocol, listener.owner_uid
     )
     _pass_on(listener, connection)
     connection.local_address, connection.local_port = socket.remote_address, socket.remote_port
     connection.remote_address, connection.remote_port = socket.local_address, socket.local_port
     connection.peer, socket.peer = socket, connection
+    connection.flow = way_back
     connection.has_port = True
     connection.ports.add(connection)
-    socket.network.tcp.connections[connection.key] = connection
+    connection.remote_scope = way_back.out.index
+    listener.network.tcp.connections[connection.key] = connection
     for end in (socket, connection):
         end.state = ESTABLISHED
         end.raise_send_room()
@@ -51,13 +56,29 @@ def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
     connection.ended = listener.ended
 
 
+def find_way_back(socket: TcpSocket, network: Network) -> Flow | None:
+    """How what answers `socket` in `network` comes back to it; None if it doesn't."""
+    assert socket.remote_address is not None
+    source, flow = socket.remote_address, socket.flow
+    device = flow.interface if flow is not None and is_link_local(socket.local_address) else None
+    try:
+        found = find_flow(network, socket.local_address, source, device)
+    except Errno:
+        return None
+    return found if found.outcome == DELIVERED and found.network is socket.network else None
+
+
 def admit(listener: TcpSocket) -> None:
     """There is a place for an attempt to connect that was waiting for one."""
     while listener.attempts and not listener.is_backlog_full:
         attempt = listener.attempts.popleft()
         attempt.listener = None
-        listener.network.tcp.stop_timer(attempt)
-        establish(attempt, listener)
+        attempt.network.tcp.stop_timer(attempt)
+        way_back = find_way_back(attempt, listener.network)
+        if way_back is None:
+            attempt.network.tcp.start_timer(attempt)
+        else:
+            establish(attempt, listener, way_back)
 
 
 def stop_listening(listener: TcpSocket) -> None:

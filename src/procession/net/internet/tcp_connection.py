@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRNOTAVAIL, ETIMEDOUT
+from procession.abi.errno import EADDRNOTAVAIL
 from procession.abi.socket import TcpState
 from procession.net.internet.port_table import PortTable, reach
 from procession.net.socket import ESTABLISHED, LISTENING, SENDING
@@ -13,6 +13,8 @@ from procession.net.socket import ESTABLISHED, LISTENING, SENDING
 if TYPE_CHECKING:
     from procession.net.host import Host
     from procession.net.internet.tcp import TcpSocket
+    from procession.net.link.interface import Interface
+    from procession.net.sysctls import NetworkSysctls
 
 TIME_WAIT = int(TcpState.TCP_TIME_WAIT)
 TIME_WAIT_NS = 60 * 10**9
@@ -21,6 +23,8 @@ MOST_WAITING = 16_384
 CONNECT_TIMEOUT_NS = 127 * 10**9
 """How long SYNs are sent again: net.ipv4.tcp_syn_retries, 6."""
 CONNECT_TIMER = "tcp-connect"
+SEARCH_NS = 200_000_000
+"""How long until what wasn't acknowledged is sent again (TCP_RTO_MIN)."""
 
 Key = tuple[bytes, int, bytes, int]
 
@@ -65,9 +69,9 @@ class TcpConnections:
 
     __slots__ = ("connections", "host", "over", "ports", "waiting")
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, sysctls: NetworkSysctls) -> None:
         self.host = host
-        self.ports = PortTable(is_stream=True)
+        self.ports = PortTable(sysctls, is_stream=True)
         self.connections: dict[Key, TcpSocket] = {}
         self.waiting: deque[TimeWait] = deque()
         self.over: dict[Key, TimeWait] = {}
@@ -84,22 +88,21 @@ class TcpConnections:
             del self.over[wait.key]
             self.ports.remove(wait)
 
-    def start_timer(self, socket: TcpSocket) -> None:
+    def start_timer(self, socket: TcpSocket, delay_ns: int = CONNECT_TIMEOUT_NS) -> None:
         """`socket` tries to connect; not for ever."""
-        deadline_ns = self.host.clock.now_ns + CONNECT_TIMEOUT_NS
+        deadline_ns = self.host.clock.now_ns + delay_ns
         socket.timer = self.host.timers.add(deadline_ns, CONNECT_TIMER, socket)
+
+    def start_search(self, socket: TcpSocket) -> None:
+        """`socket` has no way to the other end: who waits to send looks for one again later."""
+        if socket.timer is None:
+            self.start_timer(socket, SEARCH_NS)
 
     def stop_timer(self, socket: TcpSocket) -> None:
         """It doesn't any more."""
         timer, socket.timer = socket.timer, None
         if timer is not None:
             self.host.timers.cancel(timer)
-
-
-def connection_timed_out(socket: TcpSocket) -> None:
-    """Nobody has answered the SYN. Linux: net/ipv4/tcp_timer.c, tcp_write_err."""
-    socket.timer = None
-    socket.end(ETIMEDOUT.number)
 
 
 def connection_is_over(socket: TcpSocket) -> None:
@@ -151,7 +154,12 @@ def connect_to_itself(socket: TcpSocket) -> None:
 
 
 def find_listener(
-    connections: TcpConnections, target: bytes, port: int, source: bytes, source_port: int
+    connections: TcpConnections,
+    target: bytes,
+    port: int,
+    source: bytes,
+    source_port: int,
+    interface: Interface,
 ) -> TcpSocket | None:
     """Who listens at `target` and `port`; of several with SO_REUSEPORT one that the source's port chooses.
 
@@ -164,7 +172,7 @@ def find_listener(
     for holder in connections.ports.at(port):
         if holder.state != LISTENING or not isinstance(holder, TcpSocket):
             continue
-        fit = reach(holder, target)
+        fit = reach(holder, target) if holder.hears(interface) else 0
         if fit > best:
             found, best = [holder], fit
         elif fit and fit == best:

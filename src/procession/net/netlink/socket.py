@@ -26,7 +26,8 @@ from procession.abi.socket import AddressFamily, SockaddrNl, SocketLevel
 from procession.abi.word import Words, pack_u16
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Received
-from procession.net.route_messages import answer
+from procession.net.netlink.attributes import Request
+from procession.net.netlink.requests import answer
 from procession.net.socket import (
     ESTABLISHED,
     MSG_OOB,
@@ -75,6 +76,8 @@ _HEADER = Words("<IHHII")
 _ERROR_CODE = Words("<i")
 _FIRST_MADE_UP_ID = 0xFFFFF000
 _MESSAGE_OVERHEAD = 32
+_BATCH_BYTES = 3_776
+"""NLMSG_GOODSIZE: what of a page is left for messages."""
 
 
 def parse_address(address: bytes) -> SockaddrNl:
@@ -90,9 +93,9 @@ def parse_address(address: bytes) -> SockaddrNl:
 class NetlinkSocket(Socket):
     """A netlink socket (Linux: net/netlink/af_netlink.h, struct netlink_sock); only NETLINK_ROUTE is built.
 
-    `port_id` is its address, 0 until it's bound; `groups` a mask of the groups that it listens to, in which
-    nothing is ever said. `target` is whom it's connected to: the kernel (0), or another socket, to which
-    nothing may be sent. `answers` wait to be received; `answer_bytes` is what they take.
+    `port_id` is its address, 0 until it's bound; `groups` a mask of the groups that it listens to. `target`
+    is whom it's connected to: the kernel (0), or another socket, to which nothing may be sent. `answers` wait
+    to be received, each with the group that it was said to, 0 for none; `answer_bytes` is what they take.
     """
 
     __slots__ = ("answer_bytes", "answers", "groups", "port_id", "protocol_options", "target")
@@ -102,7 +105,7 @@ class NetlinkSocket(Socket):
         self.port_id = 0
         self.groups = 0
         self.target = 0
-        self.answers: deque[bytes] = deque()
+        self.answers: deque[tuple[bytes, int]] = deque()
         self.answer_bytes = 0
         self.protocol_options: dict[int, int] = {}
 
@@ -202,22 +205,40 @@ class NetlinkSocket(Socket):
                 if header.nlmsg_flags & _ACK:
                     self._acknowledge(header, request, 0)
                 continue
-            is_dump = header.nlmsg_flags & _DUMP == _DUMP
             body = request[_HEADER.size :]
+            asked = Request(
+                self.network,
+                self.caller.credentials,
+                header.nlmsg_type,
+                header.nlmsg_flags,
+                body,
+                header.nlmsg_seq,
+                self.port_id,
+            )
             try:
-                messages = answer(
-                    self.network, self.caller.credentials, header.nlmsg_type, body, is_dump=is_dump
-                )
+                messages = answer(asked)
             except Errno as error:
                 self._acknowledge(header, request, error.number)
                 continue
-            packed = [self._pack(kind, _MULTI if is_dump else 0, header, body) for kind, body in messages]
-            if packed:
-                self._queue(b"".join(packed))
+            is_dump = asked.is_dump
+            self._queue_all(
+                [self._pack(kind, _MULTI if is_dump else 0, header, body) for kind, body in messages]
+            )
             if is_dump:
                 self._queue(self._pack(NLMSG_DONE, _MULTI, header, bytes(4)))
             elif header.nlmsg_flags & _ACK:
                 self._acknowledge(header, request, 0)
+
+    def _queue_all(self, messages: list[bytes]) -> None:
+        """Answer by as many messages at a time as fit into a page, as netlink_dump does."""
+        batch = b""
+        for message in messages:
+            if batch and len(batch) + len(message) > _BATCH_BYTES:
+                self._queue(batch)
+                batch = b""
+            batch += message
+        if batch:
+            self._queue(batch)
 
     def _pack(self, kind: int, flags: int, request: Nlmsghdr, body: bytes) -> bytes:
         message = _HEADER.pack(_HEADER.size + len(body), kind, flags, request.nlmsg_seq, self.port_id) + body
@@ -231,15 +252,15 @@ class NetlinkSocket(Socket):
             self._pack(NLMSG_ERROR, _CAPPED if is_capped else 0, header, _ERROR_CODE.pack(-error) + echoed)
         )
 
-    def tell(self, message: bytes) -> None:
+    def tell(self, message: bytes, group: int = 0) -> None:
         """Say what nobody has asked for, unless the socket is closed.
 
         Linux: net/netlink/af_netlink.c, netlink_sendskb.
         """
         if self.file is not None:
-            self._queue(message)
+            self._queue(message, group)
 
-    def _queue(self, message: bytes) -> None:
+    def _queue(self, message: bytes, group: int = 0) -> None:
         charge = datagram_charge(len(message))
         if self.answer_bytes + charge > self.receive_room and self.answers:
             self.error = ENOBUFS.number
@@ -249,7 +270,7 @@ class NetlinkSocket(Socket):
             self.error = ENOBUFS.number
             self.state_changed()
             return
-        self.answers.append(message)
+        self.answers.append((message, group))
         self.answer_bytes += charge
         self.read_queue.wake_all()
 
@@ -260,17 +281,17 @@ class NetlinkSocket(Socket):
         self.raise_error()
         if not self.answers:
             self.wait_to_receive(flags)
-        data = self.answers[0]
+        data, group = self.answers[0]
         if not flags & MSG_PEEK:
             self.answers.popleft()
             self._uncount(data)
         full = len(data)
-        sender = SockaddrNl(AF_NETLINK, 0, 0, 0).pack()
+        sender = SockaddrNl(AF_NETLINK, 0, 0, 1 << group - 1 & 0xFFFFFFFF if group else 0).pack()
         return Received(data[:length], full, MSG_TRUNC if full > length else 0, sender)
 
     @property
     def unread_bytes(self) -> int:
-        return sum(map(len, self.answers))
+        return sum(len(message) for message, _ in self.answers)
 
     def _uncount(self, message: bytes) -> None:
         charge = datagram_charge(len(message))
@@ -279,7 +300,7 @@ class NetlinkSocket(Socket):
 
     def release(self) -> None:
         while self.answers:
-            self._uncount(self.answers.popleft())
+            self._uncount(self.answers.popleft()[0])
         if self.port_id and self.network.netlink_sockets.get(self.port_id) is self:
             del self.network.netlink_sockets[self.port_id]
         self.forget()

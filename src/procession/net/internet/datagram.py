@@ -1,0 +1,217 @@
+"""Sockets of whole packets, of whatever protocol: connecting, what has arrived, and errors."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.abi.errno import EACCES, ENETUNREACH, ENOTCONN
+from procession.abi.socket import SocketOption
+from procession.net.internet.address import (
+    AF_INET,
+    AF_INET6,
+    AF_UNSPEC,
+    any_of,
+    family_of,
+    format_sockaddr,
+    is_any,
+    is_multicast,
+    parse,
+    scope_of,
+)
+from procession.net.internet.control import packet_items
+from procession.net.internet.error_queue import Undelivered, receive_error
+from procession.net.internet.flow import TO_ALL, Flow
+from procession.net.internet.socket import InternetSocket
+from procession.net.message import Received
+from procession.net.socket import (
+    BOTH_WAYS,
+    CLOSED,
+    ESTABLISHED,
+    MSG_DONTWAIT,
+    MSG_ERRQUEUE,
+    MSG_PEEK,
+    MSG_TRUNC,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLRDHUP,
+    POLLWRBAND,
+    RECEIVING,
+)
+
+if TYPE_CHECKING:
+    from procession.net.internet.packet import Packet
+    from procession.net.network import Network
+
+_SO_BROADCAST = int(SocketOption.SO_BROADCAST)
+
+
+class DatagramSocket(InternetSocket):
+    """A socket of UDP, of ICMP or of raw packets.
+
+    `packets` have arrived; `arrived_bytes` is what they take of the buffer, `drop_count` how many it had no
+    room for. `undelivered` are packets that didn't arrive, to be told by MSG_ERRQUEUE.
+    """
+
+    __slots__ = ("arrived_bytes", "drop_count", "packets", "undelivered")
+
+    can_peek_at_offset: ClassVar[bool] = True
+
+    def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
+        super().__init__(network, family, kind, protocol, owner_uid)
+        self.packets: deque[Packet] = deque()
+        self.arrived_bytes = 0
+        self.drop_count = 0
+        self.undelivered: deque[Undelivered] = deque()
+
+    def contents(self, packet: Packet) -> bytes:
+        """What of a packet the program gets."""
+        return packet.data
+
+    def connect(self, address: bytes, flags: int) -> None:
+        """Linux: net/ipv4/datagram.c, __ip4_datagram_connect; net/ipv6/datagram.c."""
+        if family_of(address) == AF_UNSPEC:
+            self._disconnect()
+            return
+        self.bind_automatically()
+        target, port = self.parse_target(address)
+        flow = self.way_to(target, None, scope_of(address))
+        if is_any(self.local_address):
+            self.local_address = flow.source
+        self.remote_address, self.remote_port = flow.target, port
+        self.remote_scope = scope_of(address)
+        self.state = ESTABLISHED
+
+    def parse_target(self, address: bytes) -> tuple[bytes, int]:
+        """Where a datagram is to go; a socket of IPv6 may be told in IPv4's way too."""
+        if self.family == AF_INET6 and family_of(address) == AF_INET:
+            return parse(address, AF_INET)
+        target, port = parse(address, self.family)
+        if self.is_ipv6_only and len(target) == 4:
+            raise ENETUNREACH("only IPv6 here")
+        return target, port
+
+    def way_to(self, target: bytes, local: bytes | None, scope: int) -> Flow:
+        """Where a datagram to `target` goes. Raises ENETUNREACH, EACCES ..."""
+        if is_multicast(target):
+            raise ENETUNREACH("no interface has groups")
+        flow = self.flow_to(target, local, scope)
+        if flow.outcome == TO_ALL and not self.options.get(_SO_BROADCAST):
+            raise EACCES("SO_BROADCAST isn't set")
+        return flow
+
+    def _disconnect(self) -> None:
+        """Linux: net/ipv4/udp.c, __udp_disconnect."""
+        self.state = CLOSED
+        self.remote_address, self.remote_port = None, 0
+        if not self.has_chosen_address:
+            self.local_address = any_of(self.family)
+        if not self.has_chosen_port:
+            self.give_up_port()
+            self.local_port = 0
+
+    def peer_sockaddr(self) -> bytes:
+        if self.state != ESTABLISHED:
+            raise ENOTCONN
+        return super().peer_sockaddr()
+
+    def arrive(self, packet: Packet) -> None:
+        """Keep a datagram if there is room. Linux: net/ipv4/udp.c, __udp_enqueue_schedule_skb."""
+        system = self.network.system
+        if self.arrived_bytes + packet.charge > self.receive_room and (
+            self.packets or packet.charge > 2 * self.receive_room
+        ):
+            self.drop_count += 1
+            return
+        if (system.is_under_pressure and self.packets) or not system.charge_arrived(packet.charge):
+            self.drop_count += 1
+            return
+        self.arrived_bytes += packet.charge
+        self.packets.append(packet)
+        self.read_queue.wake_all()
+
+    def receive(self, length: int, flags: int) -> Received:
+        """Linux: net/ipv4/udp.c, udp_recvmsg."""
+        if flags & MSG_ERRQUEUE:
+            return receive_error(self, length)
+        # Linux: net/ipv4/udp.c, __skb_recv_udp: an error goes before what waits.
+        self.raise_error()
+        if not self.packets:
+            if self.ended & RECEIVING and not flags & MSG_DONTWAIT:
+                return Received(b"", 0)
+            self.wait_to_receive(flags)
+        packet, skipped = self.packets[0], 0
+        if flags & MSG_PEEK:
+            if self.peek_offset >= 0:
+                packet, skipped = self._packet_at_offset(flags)
+        else:
+            self.packets.popleft()
+            self.arrived_bytes -= packet.charge
+            self.network.system.uncharge_buffer(packet.charge)
+        data = self.contents(packet)
+        if skipped:
+            data = data[skipped:]
+        full = len(data)
+        if self.peek_offset >= 0:
+            if flags & MSG_PEEK:
+                self.peek_offset += min(full, length)
+            else:
+                taken = full if flags & MSG_TRUNC else min(full, length)
+                self.peek_offset = max(self.peek_offset - taken, 0)
+        sender = format_sockaddr(packet.source, packet.source_port, self.family)
+        received = Received(data if full <= length else data[:length], full, 0, sender)
+        if full > length or (skipped and full == length):
+            # Linux's udp_recvmsg compares with the whole datagram once it has got all that was asked for.
+            received.flags = MSG_TRUNC
+        if self.protocol_options or self.options:
+            received.items = packet_items(self, packet)
+        return received
+
+    def _packet_at_offset(self, flags: int) -> tuple[Packet, int]:
+        """The packet that SO_PEEK_OFF has come to, and how far.
+
+        Linux: net/core/datagram.c, __skb_try_recv_from_queue.
+        """
+        skipped = self.peek_offset
+        for packet in self.packets:
+            size = len(packet.data)
+            if skipped < size or not (skipped or size):
+                break
+            skipped -= size
+        else:
+            self.wait_to_receive(flags)
+        return packet, skipped
+
+    @property
+    def unread_bytes(self) -> int:
+        return sum(len(packet.data) for packet in self.packets)
+
+    def shutdown(self, how: int) -> None:
+        """Linux: net/ipv4/af_inet.c, inet_shutdown."""
+        self.ended |= how
+        self.state_changed()
+        if self.state == CLOSED:
+            raise ENOTCONN
+
+    def release(self) -> None:
+        self.network.system.uncharge_buffer(self.arrived_bytes)
+        self.arrived_bytes = 0
+        self.packets.clear()
+        self.give_up_port()
+        self.forget()
+        self.ended = BOTH_WAYS
+        self.state_changed()
+
+    def poll_mask(self) -> int:
+        """Linux: net/core/datagram.c, datagram_poll."""
+        ended = self.ended
+        mask = POLLERR if self.error or self.undelivered else 0
+        if ended & RECEIVING:
+            mask |= POLLRDHUP | POLLIN
+        if ended == BOTH_WAYS:
+            mask |= POLLHUP
+        if self.packets:
+            mask |= POLLIN
+        return mask | POLLOUT | POLLWRBAND

@@ -1,0 +1,345 @@
+"""Addresses of interfaces, and the routes that come and go with them (ip-address(8))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EADDRNOTAVAIL, EEXIST
+from procession.abi.netlink import (
+    IFA_F_PERMANENT,
+    IFA_F_SECONDARY,
+    IFAPROT_KERNEL_LL,
+    IFAPROT_KERNEL_LO,
+    RTPROT_KERNEL,
+)
+from procession.abi.word import pack_u8
+from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6
+from procession.net.internet.routing import (
+    BROADCAST,
+    LOCAL,
+    LOCAL_TABLE,
+    SCOPE_HOST,
+    SCOPE_LINK,
+    SCOPE_UNIVERSE,
+    Route,
+    is_within,
+    last_of,
+    masked,
+)
+from procession.net.link.interface import IFF_NOARP, LOOPBACK
+
+if TYPE_CHECKING:
+    from procession.net.link.interface import Interface
+
+LINK_LOCAL_PREFIX = bytes((0xFE, 0x80)) + bytes(6)
+IPV6_METRIC = 256
+"""The priority of IPv6's routes that the kernel makes (IP6_RT_PRIO_ADDRCONF)."""
+LEAST_IPV6_MTU = 1_280
+_LONGEST_PREFIX_WITH_BROADCAST = 30
+
+
+class DeviceAddress:
+    """One address of an interface (Linux: include/linux/inetdevice.h, struct in_ifaddr;
+    include/net/if_inet6.h, struct inet6_ifaddr).
+
+    `peer` is whose net the prefix is of: the address itself, or that of the other end. `broadcast` and
+    `label` are IPv4's. `flags` are IFA_F_*.
+    """
+
+    __slots__ = (
+        "address",
+        "broadcast",
+        "flags",
+        "interface",
+        "label",
+        "peer",
+        "prefix_length",
+        "protocol",
+        "scope",
+    )
+
+    def __init__(
+        self,
+        interface: Interface,
+        address: bytes,
+        prefix_length: int,
+        *,
+        peer: bytes | None = None,
+        broadcast: bytes | None = None,
+        label: bytes = b"",
+        scope: int = SCOPE_UNIVERSE,
+        protocol: int = 0,
+    ) -> None:
+        self.interface = interface
+        self.address = address
+        self.prefix_length = prefix_length
+        self.peer = address if peer is None else peer
+        self.broadcast = broadcast
+        self.label = label or interface.name
+        self.scope = scope
+        self.protocol = protocol
+        self.flags = IFA_F_PERMANENT
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether it's one of IPv6."""
+        return len(self.address) == 16
+
+    @property
+    def is_secondary(self) -> bool:
+        """Whether there was another address of the same net before this one."""
+        return bool(self.flags & IFA_F_SECONDARY)
+
+    @property
+    def net(self) -> bytes:
+        """The address of the net that it's in."""
+        return masked(self.peer, self.prefix_length)
+
+
+def addresses_of(interface: Interface, *, is_ipv6: bool) -> list[DeviceAddress]:
+    """Those of one protocol."""
+    return [found for found in interface.addresses if found.is_ipv6 == is_ipv6]
+
+
+def add_address(new: DeviceAddress) -> None:
+    """Give an interface an address, and its network the routes that follow. Raises EEXIST.
+
+    Linux: net/ipv4/devinet.c, __inet_insert_ifa; net/ipv6/addrconf.c, ipv6_add_addr.
+    """
+    interface = new.interface
+    for other in addresses_of(interface, is_ipv6=new.is_ipv6):
+        if new.is_ipv6:
+            if other.address == new.address:
+                raise EEXIST("the interface has this address")
+        elif other.prefix_length == new.prefix_length and other.net == new.net:
+            if other.address == new.address:
+                raise EEXIST("the interface has this address")
+            new.flags |= IFA_F_SECONDARY
+    if new.is_ipv6:
+        # The newest of the narrowest scope is told first.
+        same = [found for found in interface.addresses if found.is_ipv6]
+        position = next((index for index, found in enumerate(same) if found.scope >= new.scope), len(same))
+        rest = [found for found in interface.addresses if not found.is_ipv6]
+        interface.addresses = [*rest, *same[:position], new, *same[position:]]
+    else:
+        interface.addresses.insert(len(addresses_of(interface, is_ipv6=False)), new)
+    network = interface.network
+    network.account_address(1)
+    network.address_changed(new, is_there=True)
+    _add_own_route(new)
+    if interface.is_up:
+        _add_net_routes(new)
+    network.topology_changed()
+
+
+def remove_address(old: DeviceAddress) -> None:
+    """Take an address away, with the others of its net if it was their first, and the routes.
+
+    Linux: net/ipv4/devinet.c, __inet_del_ifa (net.ipv4.conf.*.promote_secondaries is 0).
+    """
+    interface = old.interface
+    if old not in interface.addresses:
+        raise EADDRNOTAVAIL("the interface hasn't this address")
+    if not old.is_ipv6 and not old.is_secondary:
+        for other in addresses_of(interface, is_ipv6=False):
+            if other.is_secondary and other.prefix_length == old.prefix_length and other.net == old.net:
+                _forget_address(other)
+    _forget_address(old)
+    interface.network.topology_changed()
+
+
+def _forget_address(old: DeviceAddress) -> None:
+    interface = old.interface
+    network = interface.network
+    interface.addresses.remove(old)
+    network.account_address(-1)
+    gone = [
+        route
+        for route in network.routes.all()
+        if route.interface is interface and len(route.destination) == len(old.address) and _is_of(route, old)
+    ]
+    for route in gone:
+        network.remove_route(route)
+    network.address_changed(old, is_there=False)
+
+
+def _is_of(route: Route, old: DeviceAddress) -> bool:
+    """Whether a route was there because of an address that is gone now.
+
+    Linux: net/ipv4/fib_frontend.c, fib_del_ifaddr; net/ipv4/fib_semantics.c, fib_sync_down_addr.
+    """
+    interface = old.interface
+    same = [found for found in interface.addresses if found.is_ipv6 == old.is_ipv6]
+    if route.preferred_source == old.address and not any(found.address == old.address for found in same):
+        return True
+    if route.kind == LOCAL and route.destination == old.address:
+        return all(found.address != old.address for found in same)
+    if route.kind == BROADCAST and route.destination == old.broadcast:
+        return all(found.broadcast != old.broadcast for found in same)
+    is_net = (route.destination, route.prefix_length) == (old.net, old.prefix_length)
+    if not is_net or route.gateway is not None or route.protocol != RTPROT_KERNEL:
+        return False
+    return all((found.net, found.prefix_length) != (old.net, old.prefix_length) for found in same)
+
+
+def _add_own_route(new: DeviceAddress) -> None:
+    """What is sent to the address itself stays here, even while the interface is down, but for IPv6's."""
+    interface = new.interface
+    if new.is_ipv6 and not interface.is_up:
+        return
+    if interface.network.routes.is_local(new.address) and new.is_ipv6:
+        return
+    if new.is_ipv6:
+        route = Route(new.address, 128, interface, kind=LOCAL, table=LOCAL_TABLE, scope=SCOPE_UNIVERSE)
+    else:
+        route = Route(
+            new.address,
+            32,
+            interface,
+            kind=LOCAL,
+            table=LOCAL_TABLE,
+            scope=SCOPE_HOST,
+            preferred_source=new.address,
+        )
+    if not any(route.has_way_of(other) for other in interface.network.routes.same_destination(route)):
+        interface.network.add_route(route)
+
+
+def _add_net_routes(new: DeviceAddress) -> None:
+    """Linux: net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route."""
+    interface = new.interface
+    network = interface.network
+    wanted: list[Route] = []
+    if new.is_ipv6:
+        if new.prefix_length < 128:
+            wanted.append(Route(new.net, new.prefix_length, interface, priority=IPV6_METRIC))
+    else:
+        source = new.address
+        if new.broadcast is not None and new.broadcast != b"\xff" * 4:
+            wanted.append(_broadcast_route(new, new.broadcast))
+        is_loopback = interface.kind == LOOPBACK
+        if any(new.net) and not new.is_secondary and (new.prefix_length < 32 or new.peer != new.address):
+            kind, table = (LOCAL, LOCAL_TABLE) if is_loopback else (1, 254)
+            scope = SCOPE_HOST if is_loopback else SCOPE_LINK
+            wanted.append(
+                Route(
+                    new.net,
+                    new.prefix_length,
+                    interface,
+                    kind=kind,
+                    table=table,
+                    scope=scope,
+                    preferred_source=source,
+                )
+            )
+            if new.prefix_length <= _LONGEST_PREFIX_WITH_BROADCAST:
+                wanted.append(_broadcast_route(new, last_of(new.peer, new.prefix_length)))
+    for route in wanted:
+        if not any(route.has_way_of(other) for other in network.routes.same_destination(route)):
+            network.add_route(route)
+
+
+def _broadcast_route(new: DeviceAddress, target: bytes) -> Route:
+    return Route(
+        target,
+        32,
+        new.interface,
+        kind=BROADCAST,
+        table=LOCAL_TABLE,
+        scope=SCOPE_LINK,
+        preferred_source=new.address,
+    )
+
+
+def interface_came_up(interface: Interface) -> None:
+    """Linux: net/ipv4/devinet.c, inetdev_event; net/ipv6/addrconf.c, addrconf_notify."""
+    if interface.kind == LOOPBACK:
+        if not addresses_of(interface, is_ipv6=False):
+            add_address(DeviceAddress(interface, LOOPBACK_4, 8, scope=SCOPE_HOST))
+        if not addresses_of(interface, is_ipv6=True):
+            add_address(
+                DeviceAddress(interface, LOOPBACK_6, 128, scope=SCOPE_HOST, protocol=IFAPROT_KERNEL_LO)
+            )
+    for address in interface.addresses:
+        _add_own_route(address)
+        _add_net_routes(address)
+    carrier_changed(interface)
+
+
+def carrier_changed(interface: Interface) -> None:
+    """With a wire, an Ethernet interface gets its link-local address, at once: nobody else has it.
+
+    Linux: net/ipv6/addrconf.c, addrconf_dev_config.
+    """
+    if interface.kind == LOOPBACK or not interface.is_up or not interface.has_carrier:
+        return
+    if interface.mtu < LEAST_IPV6_MTU or (interface.master is not None):
+        return
+    hardware = interface.hardware_address
+    address = LINK_LOCAL_PREFIX + pack_u8(hardware[0] ^ 2) + hardware[1:3] + b"\xff\xfe" + hardware[3:]
+    if not any(found.address == address for found in interface.addresses):
+        add_address(DeviceAddress(interface, address, 64, scope=SCOPE_LINK, protocol=IFAPROT_KERNEL_LL))
+
+
+def interface_went_down(interface: Interface) -> None:
+    """IPv4's addresses stay, with the routes to themselves; IPv6's go, but for the loopback's own.
+
+    Linux: net/ipv4/fib_frontend.c, fib_disable_ip; net/ipv6/addrconf.c, addrconf_ifdown.
+    """
+    network = interface.network
+    for address in [found for found in interface.addresses if found.is_ipv6]:
+        _forget_address(address)
+    for route in list(network.routes.all()):
+        is_own = route.kind == LOCAL and not route.is_ipv6
+        if route.interface is interface and not is_own:
+            network.remove_route(route)
+    network.topology_changed()
+
+
+def select_source(
+    network_interfaces: list[Interface], out: Interface, target: bytes, scope: int
+) -> bytes | None:
+    """An address of `out` for packets to `target`, else one of any interface; None if there is none.
+
+    Linux: net/ipv4/devinet.c, inet_select_addr; net/ipv6/addrconf.c, ipv6_dev_get_saddr.
+    """
+    is_ipv6 = len(target) == 16
+    if is_ipv6:
+        return _select_source_6(network_interfaces, out, target)
+    found: bytes | None = None
+    for address in addresses_of(out, is_ipv6=False):
+        if address.is_secondary or address.scope > scope:
+            continue
+        if is_within(target, address.peer, address.prefix_length):
+            return address.address
+        if found is None:
+            found = address.address
+    if found is not None:
+        return found
+    for interface in network_interfaces:
+        for address in addresses_of(interface, is_ipv6=False):
+            if not address.is_secondary and address.scope != SCOPE_LINK and address.scope <= scope:
+                return address.address
+    return None
+
+
+def _select_source_6(network_interfaces: list[Interface], out: Interface, target: bytes) -> bytes | None:
+    """The one whose scope fits best, then one of `out`, then what is most like `target` (RFC 6724)."""
+    is_link_local = target[0] == 0xFE and target[1] & 0xC0 == 0x80
+    best: tuple[bool, bool, int] | None = None
+    found: bytes | None = None
+    for interface in network_interfaces:
+        for address in addresses_of(interface, is_ipv6=True):
+            fits = (address.scope == SCOPE_LINK) == is_link_local
+            if address.scope == SCOPE_LINK and interface is not out:
+                continue
+            difference = int.from_bytes(target, "big") ^ int.from_bytes(address.address, "big")
+            rank = (fits, interface is out, 128 - difference.bit_length())
+            if best is None or rank > best:
+                best, found = rank, address.address
+    return found
+
+
+def has_arp(interface: Interface) -> bool:
+    """Whether neighbours must be asked for their hardware addresses."""
+    return not interface.flags & IFF_NOARP and interface.kind != LOOPBACK

@@ -1,0 +1,279 @@
+"""Flows: where packets from one address to another go, over all interfaces and routers on their way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, Errno
+from procession.abi.netlink import RouteType
+from procession.net.internet.device_address import has_arp, select_source
+from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, learn
+from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_UNIVERSE
+from procession.net.link.interface import LOOPBACK
+from procession.net.link.segment import Hearer, hearers
+
+if TYPE_CHECKING:
+    from procession.net.internet.routing import Route
+    from procession.net.link.interface import Interface
+    from procession.net.network import Network
+
+DELIVERED = 0
+"""Packets arrive in `network`, at `interface`."""
+TO_ALL = 1
+"""They arrive at all of `heard`."""
+LOST = 2
+"""They vanish, and nobody says so."""
+REFUSED = 3
+"""The last router on the way has no route: it answers with `error`."""
+UNRESOLVED = 4
+"""The last router, or the sender, asks for a hardware address, and nobody answers yet."""
+
+MOST_HOPS = 255
+ETHERNET_HEADER_BYTES = 14
+_MOST_FLOWS = 4_096
+_ERRORS: dict[int, type[Errno]] = {
+    int(RouteType.RTN_BLACKHOLE): EINVAL,
+    int(RouteType.RTN_UNREACHABLE): EHOSTUNREACH,
+    int(RouteType.RTN_PROHIBIT): EACCES,
+}
+
+
+class Flow:
+    """The way of packets, as the networks are now.
+
+    `network` and `interface` are where it ends; `routers` are the networks that pass packets on, each with
+    the interface at which they arrive. `senders` and `receivers` are the interfaces that it goes out and in
+    by: `packet_count` and `byte_count` are what has gone, which is added to theirs when somebody asks, or
+    when anything changes: `generation` tells. `neighbours` are the entries that it confirms.
+    """
+
+    __slots__ = (
+        "byte_count",
+        "error",
+        "generation",
+        "heard",
+        "interface",
+        "mtu",
+        "neighbours",
+        "network",
+        "out",
+        "outcome",
+        "packet_count",
+        "receivers",
+        "routers",
+        "senders",
+        "source",
+        "target",
+        "unresolved",
+    )
+
+    def __init__(self, network: Network, source: bytes, target: bytes) -> None:
+        self.network = network
+        self.source = source
+        self.target = target
+        self.interface = network.loopback
+        self.out = network.loopback
+        self.outcome = LOST
+        self.error: type[Errno] | None = None
+        self.mtu = network.loopback.mtu
+        self.senders: tuple[Interface, ...] = ()
+        self.receivers: tuple[Interface, ...] = ()
+        self.routers: list[tuple[Network, Interface]] = []
+        self.neighbours: list[Neighbour] = []
+        self.unresolved: Neighbour | None = None
+        self.heard: list[Hearer] = []
+        self.packet_count = 0
+        self.byte_count = 0
+        self.generation = network.system.topology
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it never leaves its network."""
+        return self.out.kind == LOOPBACK
+
+    def settle(self) -> None:
+        """Add what has gone to the counters of the interfaces."""
+        packets, size = self.packet_count, self.byte_count
+        if packets:
+            self.packet_count = self.byte_count = 0
+            if self.out.kind != LOOPBACK:
+                size += packets * ETHERNET_HEADER_BYTES
+            for sender in self.senders:
+                sender.sent_packets += packets
+                sender.sent_bytes += size
+            for receiver in self.receivers:
+                receiver.received_packets += packets
+                receiver.received_bytes += size
+
+    def confirm(self) -> None:
+        """Packets go there and back: the neighbours are where they are thought to be."""
+        now_ns = self.network.host.clock.now_ns
+        for entry in self.neighbours:
+            entry.used_ns = now_ns
+            if entry.state == REACHABLE:
+                entry.confirmed_ns = now_ns
+
+
+def find_flow(network: Network, target: bytes, source: bytes | None, device: Interface | None) -> Flow:
+    """The flow to `target` from `source`, or from the address that the route says, out of `device` if given.
+
+    Raises ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL when the sender itself has no route.
+    Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu; net/ipv6/route.c, ip6_route_output_flags.
+    """
+    flows = network.flows
+    if network.flow_generation != network.system.topology:
+        for flow in flows.values():
+            flow.settle()
+        flows.clear()
+        network.flow_generation = network.system.topology
+    key = target, source, device
+    found = flows.get(key)
+    if found is None:
+        if len(flows) >= _MOST_FLOWS:
+            settle_flows(network)
+            flows.clear()
+        found = _trace(network, source, target, device)
+        if found.generation == network.system.topology:
+            flows[key] = found
+    return found
+
+
+def settle_flows(network: Network) -> None:
+    """Make the counters of all interfaces true."""
+    for flow in network.flows.values():
+        flow.settle()
+
+
+def _first_route(network: Network, target: bytes, device: Interface | None) -> Route:
+    route = network.routes.lookup(target, device)
+    if route is None:
+        raise ENETUNREACH("no route to this address")
+    error = _ERRORS.get(route.kind)
+    if error is not None:
+        raise error("the route leads nowhere")
+    return route
+
+
+def _trace(network: Network, source: bytes | None, target: bytes, device: Interface | None) -> Flow:
+    """Follow a packet through routes, wires and routers until it can't go any further."""
+    route = _first_route(network, target, device)
+    if source is None:
+        source = _source_for(network, route, target)
+    flow = Flow(network, source, target)
+    if route.kind == LOCAL:
+        loopback = network.loopback
+        if loopback.is_up:
+            flow.outcome = DELIVERED
+            flow.senders = flow.receivers = (loopback,)
+            if route.interface is not None:
+                flow.interface = loopback
+        return flow
+    current = network
+    assert route.interface is not None
+    flow.mtu = route.mtu or route.interface.mtu
+    flow.out = route.interface
+    for _ in range(MOST_HOPS + 1):
+        out = route.interface
+        assert out is not None
+        flow.mtu = min(flow.mtu, route.mtu or out.mtu)
+        if route.kind == BROADCAST:
+            _shout(flow, out)
+            return flow
+        next_hop = route.gateway if route.gateway is not None else target
+        if not _cross(flow, current, out, next_hop):
+            return flow
+        current, arrived = flow.interface.network, flow.interface
+        flow.network = current
+        if len(target) == 4 and source[0] == 127:
+            # A martian. Linux: net/ipv4/route.c, ip_route_input_slow.
+            return flow
+        if current.routes.is_local(target):
+            flow.outcome = DELIVERED
+            return flow
+        if not current.forwards(is_ipv6=len(target) == 16):
+            return flow
+        flow.routers.append((current, arrived))
+        onward = current.routes.lookup(target)
+        if onward is None or onward.kind in _ERRORS:
+            flow.outcome = REFUSED
+            flow.error = ENETUNREACH if onward is None else _ERRORS[onward.kind]
+            return flow
+        if onward.kind == BROADCAST:
+            return flow
+        route = onward
+    return flow
+
+
+def _source_for(network: Network, route: Route, target: bytes) -> bytes:
+    if route.preferred_source is not None:
+        return route.preferred_source
+    if route.kind == LOCAL and len(target) == 16:
+        return target
+    out = route.interface
+    assert out is not None
+    scope = SCOPE_HOST if route.kind == LOCAL else SCOPE_UNIVERSE
+    near = route.gateway if route.gateway is not None else target
+    if route.gateway is None and len(target) == 4:
+        scope = max(route.scope, scope)
+    found = select_source(list(network.interfaces.values()), out, near, scope)
+    if found is None:
+        if len(target) == 16:
+            raise ENETUNREACH("no address to send from")
+        return bytes(4)
+    return found
+
+
+def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> bool:
+    """Go over one wire to the neighbour `next_hop`; whether that is where the flow is now."""
+    if not out.is_up:
+        return False
+    if not has_arp(out):
+        flow.senders = (*flow.senders, out)
+        return False
+    entry = current.neighbours.get((out, next_hop))
+    everybody = hearers(out)
+    if entry is not None and entry.state == PERMANENT:
+        everybody = [
+            heard for heard in everybody if heard.interface.hardware_address == entry.hardware_address
+        ]
+        if not everybody:
+            flow.senders = (*flow.senders, out)
+            return False
+        found: Hearer | None = everybody[0]
+    else:
+        found = next(
+            (heard for heard in everybody if heard.interface.network.routes.is_local(next_hop)), None
+        )
+    if found is None:
+        flow.outcome = UNRESOLVED
+        flow.network = current
+        flow.out = out
+        if entry is None or entry.state not in (INCOMPLETE,):
+            entry = learn(out, next_hop, b"", INCOMPLETE)
+            entry.probe_count = 0
+        flow.unresolved = entry
+        return False
+    other = found.interface
+    entry = learn(out, next_hop, other.hardware_address, REACHABLE)
+    flow.neighbours.append(entry)
+    own = select_source(list(current.interfaces.values()), out, next_hop, SCOPE_UNIVERSE)
+    if own is not None and other.network.routes.is_local(next_hop):
+        flow.neighbours.append(learn(other, own, out.hardware_address, STALE))
+    flow.senders += found.senders
+    flow.receivers += found.receivers
+    flow.interface = other
+    return True
+
+
+def _shout(flow: Flow, out: Interface) -> None:
+    """What goes to everybody in a net reaches the sender's own network too."""
+    if not out.is_up:
+        return
+    flow.outcome = TO_ALL
+    flow.heard = [Hearer(out, (), ())]
+    if out.kind != LOOPBACK:
+        flow.heard += hearers(out)
+    flow.senders = tuple(dict.fromkeys(sender for heard in flow.heard for sender in heard.senders)) or (out,)
+    flow.receivers = tuple(dict.fromkeys(other for heard in flow.heard for other in heard.receivers))
+    if out.kind == LOOPBACK:
+        flow.receivers = (out,)

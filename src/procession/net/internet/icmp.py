@@ -1,0 +1,97 @@
+"""ICMP and ICMPv6: echo requests, which the kernel answers, and messages about packets (icmp(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import Errno
+from procession.abi.word import pack_address, pack_port, pack_u8
+from procession.net.internet.flow import find_flow
+from procession.net.internet.output import send_packet
+from procession.net.internet.packet import ICMP, ICMP6, Packet, checksum
+
+if TYPE_CHECKING:
+    from procession.net.internet.icmp_error import IcmpError
+    from procession.net.link.interface import Interface
+    from procession.net.network import Network
+
+PING_PROTOCOLS = (ICMP, ICMP6)
+ECHO, ECHO_REPLY = 8, 0
+ECHO_6, ECHO_REPLY_6 = 128, 129
+HEADER_BYTES = 8
+_ERRORS_4 = (3, 4, 5, 11, 12)
+_LEAST_INFORMATION_6 = 128
+_QUOTED_BYTES = 548
+"""How much of a packet is sent back with what became of it."""
+_UNUSED = bytes(4)
+
+
+def with_checksum(message: bytes, source: bytes, target: bytes) -> bytes:
+    """A message with its checksum, which of ICMPv6's covers the addresses too."""
+    pseudo = b""
+    if len(target) == 16:
+        pseudo = source + target + pack_address(len(message), 4) + pack_address(ICMP6, 4)
+    blank = message[:2] + b"\0\0" + message[4:]
+    return message[:2] + pack_port(checksum(pseudo + blank)) + message[4:]
+
+
+def is_error_message(packet: Packet) -> bool:
+    """Whether it's a message of ICMP about another packet: of those none is told."""
+    if packet.protocol == ICMP:
+        return packet.data[:1] != b"" and packet.data[0] in _ERRORS_4
+    return packet.protocol == ICMP6 and packet.data[:1] != b"" and packet.data[0] < _LEAST_INFORMATION_6
+
+
+def receive_message(network: Network, packet: Packet, interface: Interface, *, is_for_all: bool) -> None:
+    """Linux: net/ipv4/icmp.c, icmp_rcv, icmp_echo; net/ipv6/icmp.c, icmpv6_rcv, icmpv6_echo_reply."""
+    data = packet.data
+    if len(data) < HEADER_BYTES:
+        return
+    is_6 = packet.protocol == ICMP6
+    kind = data[0]
+    if kind == (ECHO_6 if is_6 else ECHO):
+        if is_for_all or (network.sysctls.ignores_echo and not is_6):
+            return
+        reply = pack_u8(ECHO_REPLY_6 if is_6 else ECHO_REPLY) + data[1:]
+        device = interface if len(packet.source) == 16 and packet.source[0] == 0xFE else None
+        try:
+            flow = find_flow(network, packet.source, packet.target, device)
+        except Errno:
+            return
+        answer = Packet(
+            with_checksum(reply, flow.source, flow.target),
+            flow.source,
+            0,
+            flow.target,
+            0,
+            packet.time_ns,
+            packet.tos,
+            network.sysctls.time_to_live,
+            packet.protocol,
+        )
+        send_packet(network, answer, flow)
+    elif kind == (ECHO_REPLY_6 if is_6 else ECHO_REPLY):
+        for socket in network.ping_sockets:
+            if (
+                socket.protocol == packet.protocol
+                and socket.local_port == int.from_bytes(data[4:6], "big")
+                and socket.may_hear(packet, interface)
+            ):
+                socket.arrive(packet)
+
+
+def message_about(packet: Packet, error: IcmpError, offender: bytes) -> Packet:
+    """What `offender` sends back to the sender of `packet`."""
+    is_6 = len(packet.target) == 16
+    if is_6:
+        header = bytes((0x60, 0, 0, 0)) + pack_port(len(packet.payload) & 0xFFFF)
+        quoted = header + pack_u8(packet.protocol) + pack_u8(packet.ttl) + packet.source + packet.target
+        quoted += packet.payload
+        kind, code = error.kind_6, error.code_6
+    else:
+        quoted = packet.with_header()
+        kind, code = error.kind, error.code
+    message = pack_u8(kind) + pack_u8(code) + bytes(2) + _UNUSED + quoted[:_QUOTED_BYTES]
+    protocol = ICMP6 if is_6 else ICMP
+    message = with_checksum(message, offender, packet.source)
+    return Packet(message, offender, 0, packet.source, 0, packet.time_ns, 0, 64, protocol)

@@ -1,0 +1,30 @@
+"""What ICMP says of a packet that didn't arrive, and which errno that is (icmp(7))."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from procession.abi.errno import EACCES, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ENOPROTOOPT
+
+
+class IcmpError(NamedTuple):
+    """An answer: its type and code in ICMP and in ICMPv6, the errno, and whether that is final.
+
+    Linux: net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c, icmpv6_err_convert.
+    """
+
+    kind: int
+    code: int
+    kind_6: int
+    code_6: int
+    error: int
+    error_6: int
+    is_fatal: bool
+
+
+NET_UNREACHABLE = IcmpError(3, 0, 1, 0, ENETUNREACH.number, ENETUNREACH.number, False)
+HOST_UNREACHABLE = IcmpError(3, 1, 1, 3, EHOSTUNREACH.number, EHOSTUNREACH.number, False)
+PROTOCOL_UNREACHABLE = IcmpError(3, 2, 4, 1, ENOPROTOOPT.number, ENOPROTOOPT.number, True)
+PORT_UNREACHABLE = IcmpError(3, 3, 1, 4, ECONNREFUSED.number, ECONNREFUSED.number, True)
+PROHIBITED = IcmpError(3, 13, 1, 1, EHOSTUNREACH.number, EACCES.number, True)
+TIME_EXCEEDED = IcmpError(11, 0, 3, 0, EHOSTUNREACH.number, EHOSTUNREACH.number, False)

@@ -1,0 +1,53 @@
+"""Packets that arrive: to which sockets they go, and what the kernel itself answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.net.internet.error_queue import report_undelivered
+from procession.net.internet.icmp import PING_PROTOCOLS, receive_message
+from procession.net.internet.icmp_error import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, IcmpError
+from procession.net.internet.output import send_error
+from procession.net.internet.packet import UDP, UDP_LITE, Packet
+from procession.net.internet.raw import deliver_raw, tell_ping, tell_raw
+from procession.net.internet.udp import UdpSocket, find_receivers
+
+if TYPE_CHECKING:
+    from procession.net.link.interface import Interface
+    from procession.net.network import Network
+
+
+def receive_packet(
+    network: Network, packet: Packet, interface: Interface, *, is_for_all: bool = False
+) -> None:
+    """`packet` is at its end. Linux: net/ipv4/ip_input.c, ip_local_deliver_finish."""
+    packet.interface_index = interface.index
+    has_raw = network.raw_sockets and deliver_raw(network, packet, interface)
+    protocol = packet.protocol
+    if protocol in (UDP, UDP_LITE):
+        receivers = find_receivers(network, packet, interface, is_for_all=is_for_all)
+        if not receivers and not is_for_all:
+            send_error(network, packet, PORT_UNREACHABLE)
+        for receiver in receivers:
+            receiver.arrive(packet)
+    elif protocol in PING_PROTOCOLS:
+        receive_message(network, packet, interface, is_for_all=is_for_all)
+    elif not has_raw and not is_for_all:
+        send_error(network, packet, PROTOCOL_UNREACHABLE)
+
+
+def receive_error(network: Network, packet: Packet, error: IcmpError, offender: bytes) -> None:
+    """`offender` says what became of `packet`, which came from `network`.
+
+    Linux: net/ipv4/udp.c, __udp4_lib_err; net/ipv4/ping.c, ping_err; net/ipv4/raw.c, raw_icmp_error.
+    """
+    protocol = packet.protocol
+    if protocol in (UDP, UDP_LITE):
+        ports = network.udp_ports if protocol == UDP else network.udp_lite_ports
+        for holder in ports.at(packet.source_port):
+            if isinstance(holder, UdpSocket) and report_undelivered(holder, packet, error, offender):
+                break
+    elif protocol in PING_PROTOCOLS and network.ping_sockets:
+        tell_ping(network, packet, error, offender)
+    if network.raw_sockets:
+        tell_raw(network, packet, error, offender)

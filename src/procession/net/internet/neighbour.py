@@ -1,0 +1,117 @@
+"""Neighbours: which hardware address an Internet address has on an interface (arp(7), ip-neighbour(8))."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from procession.abi.netlink import NeighbourState
+
+if TYPE_CHECKING:
+    from procession.net.internet.packet import Packet
+    from procession.net.link.interface import Interface
+    from procession.net.network import Network
+
+INCOMPLETE, REACHABLE = int(NeighbourState.NUD_INCOMPLETE), int(NeighbourState.NUD_REACHABLE)
+STALE, FAILED = int(NeighbourState.NUD_STALE), int(NeighbourState.NUD_FAILED)
+PERMANENT, NOARP = int(NeighbourState.NUD_PERMANENT), int(NeighbourState.NUD_NOARP)
+REACHABLE_NS = 30 * 10**9
+"""How long an entry counts as confirmed (base_reachable_time_ms)."""
+PROBE_NS = 10**9
+"""How long the answer to a question is waited for (retrans_time_ms)."""
+PROBE_COUNT = 3
+"""How often is asked (mcast_solicit)."""
+MOST_WAITING = 101
+"""How many packets wait for an answer."""
+MOST_ENTRIES = 1_024
+"""Of one network (gc_thresh3)."""
+NEIGHBOUR_TIMER = "neighbour"
+
+
+class Neighbour:
+    """One entry (Linux: include/net/neighbour.h, struct neighbour).
+
+    `state` is a NUD_*; an entry that was REACHABLE is STALE once it hasn't been confirmed for a while.
+    `waiting` are packets that go when the question is answered, each with the network that it comes from.
+    """
+
+    __slots__ = (
+        "address",
+        "confirmed_ns",
+        "hardware_address",
+        "interface",
+        "probe_count",
+        "state",
+        "updated_ns",
+        "used_ns",
+        "waiting",
+    )
+
+    def __init__(self, interface: Interface, address: bytes, now_ns: int) -> None:
+        self.interface = interface
+        self.address = address
+        self.hardware_address = b""
+        self.state = INCOMPLETE
+        self.probe_count = 0
+        self.confirmed_ns = self.updated_ns = self.used_ns = now_ns
+        self.waiting: deque[tuple[Network, Packet]] = deque()
+
+    def state_at(self, now_ns: int) -> int:
+        """NUD_* as programs are told."""
+        if self.state == REACHABLE and now_ns - self.confirmed_ns >= REACHABLE_NS:
+            return STALE
+        return self.state
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether it has a hardware address that counts."""
+        return self.state in (REACHABLE, STALE, PERMANENT, NOARP)
+
+
+def learn(interface: Interface, address: bytes, hardware_address: bytes, state: int) -> Neighbour:
+    """The entry of `address`, which has answered or asked from `hardware_address`."""
+    network = interface.network
+    now_ns = network.host.clock.now_ns
+    entries = network.neighbours
+    key = interface, address
+    found = entries.get(key)
+    if found is None:
+        found = entries[key] = Neighbour(interface, address, now_ns)
+        network.account_neighbour(1)
+        if len(entries) > MOST_ENTRIES:
+            _forget_one(network)
+    elif found.state == PERMANENT:
+        return found
+    has_changed = found.hardware_address != hardware_address or found.state != state
+    found.hardware_address = hardware_address
+    if state == REACHABLE:
+        found.confirmed_ns = now_ns
+    if has_changed and not (state == STALE and found.state == REACHABLE):
+        found.state = state
+        found.updated_ns = now_ns
+        network.neighbour_changed(found, is_there=True)
+    return found
+
+
+def _forget_one(network: Network) -> None:
+    """There are too many: the oldest goes that nobody made by hand. Linux: net/core/neighbour.c,
+    neigh_forced_gc."""
+    for found in network.neighbours.values():
+        if found.state != PERMANENT and not found.waiting:
+            forget(found)
+            return
+
+
+def forget(entry: Neighbour) -> None:
+    """The entry is gone, with what waits for it."""
+    network = entry.interface.network
+    if network.neighbours.pop((entry.interface, entry.address), None) is not None:
+        network.account_neighbour(-1)
+    entry.waiting.clear()
+
+
+def forget_all_of(interface: Interface, *, also_permanent: bool) -> None:
+    """The interface went down, or is gone. Linux: net/core/neighbour.c, neigh_ifdown."""
+    for entry in list(interface.network.neighbours.values()):
+        if entry.interface is interface and (also_permanent or entry.state != PERMANENT):
+            forget(entry)

@@ -1,0 +1,141 @@
+"""Sending packets on their way, and what becomes of those that don't arrive (ip(7), icmp(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EHOSTUNREACH, Errno
+from procession.net.internet.flow import DELIVERED, LOST, REFUSED, TO_ALL, UNRESOLVED, Flow, find_flow
+from procession.net.internet.icmp_error import (
+    HOST_UNREACHABLE,
+    NET_UNREACHABLE,
+    PROHIBITED,
+    TIME_EXCEEDED,
+    IcmpError,
+)
+from procession.net.internet.neighbour import (
+    FAILED,
+    INCOMPLETE,
+    MOST_WAITING,
+    NEIGHBOUR_TIMER,
+    PROBE_COUNT,
+    PROBE_NS,
+    Neighbour,
+)
+
+if TYPE_CHECKING:
+    from procession.net.internet.packet import Packet
+    from procession.net.network import Network
+
+
+def send_packet(network: Network, packet: Packet, flow: Flow) -> None:
+    """Let `packet` go from `network` along `flow`. Linux: net/ipv4/ip_output.c, ip_output."""
+    outcome = flow.outcome
+    size = packet.wire_bytes
+    count = 1 if size <= flow.mtu else -(-size // max(flow.mtu - 20, 8) & ~7)
+    if outcome != UNRESOLVED or flow.routers:
+        flow.packet_count += count
+        flow.byte_count += size
+    passed = len(flow.routers)
+    if passed and packet.ttl <= passed:
+        router, _ = flow.routers[packet.ttl - 1]
+        send_error(router, packet, TIME_EXCEEDED)
+        return
+    if flow.neighbours:
+        flow.confirm()
+    if outcome == DELIVERED:
+        from procession.net.internet.input import receive_packet
+
+        packet.ttl -= passed
+        receive_packet(flow.network, packet, flow.interface)
+    elif outcome == TO_ALL:
+        from procession.net.internet.input import receive_packet
+
+        for heard in flow.heard:
+            receive_packet(heard.interface.network, packet.copy(), heard.interface, is_for_all=True)
+    elif outcome == REFUSED:
+        router, _ = flow.routers[-1]
+        kind = NET_UNREACHABLE
+        if flow.error is EHOSTUNREACH:
+            kind = HOST_UNREACHABLE
+        elif flow.error is not None and flow.error.number == _EACCES:
+            kind = PROHIBITED
+        send_error(router, packet, kind)
+    elif outcome == UNRESOLVED:
+        assert flow.unresolved is not None
+        _wait_for_neighbour(network, packet, flow.unresolved)
+    else:
+        assert outcome == LOST
+
+
+_EACCES = 13
+
+
+def send_error(router: Network, packet: Packet, error: IcmpError) -> None:
+    """`router` tells the sender of `packet` what became of it, if it has a way there; never of an error.
+
+    Linux: net/ipv4/icmp.c, __icmp_send; net/ipv6/icmp.c, icmp6_send.
+    """
+    from procession.net.internet.icmp import is_error_message
+    from procession.net.internet.input import receive_error
+
+    if not any(packet.source) or is_error_message(packet):
+        return
+    try:
+        flow = find_flow(router, packet.source, None, None)
+    except Errno:
+        return
+    if flow.outcome != DELIVERED:
+        return
+    flow.packet_count += 1
+    flow.byte_count += 56 + (len(packet.target) - 4)
+    receive_error(flow.network, packet, error, flow.source)
+
+
+def _wait_for_neighbour(network: Network, packet: Packet, entry: Neighbour) -> None:
+    """Linux: net/core/neighbour.c, __neigh_event_send."""
+    if entry.state == FAILED or (entry.state == INCOMPLETE and not entry.waiting and not entry.probe_count):
+        entry.state = INCOMPLETE
+        entry.probe_count = 1
+        host = entry.interface.network.host
+        entry.updated_ns = host.clock.now_ns
+        host.timers.add(entry.updated_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
+    if len(entry.waiting) >= MOST_WAITING:
+        entry.waiting.popleft()
+    entry.waiting.append((network, packet))
+
+
+def neighbour_timed_out(entry: Neighbour) -> None:
+    """A question wasn't answered: ask again, or give up; by now somebody may be there.
+
+    Linux: net/core/neighbour.c, neigh_timer_handler.
+    """
+    network = entry.interface.network
+    if network.neighbours.get((entry.interface, entry.address)) is not entry:
+        return
+    waiting = list(entry.waiting)
+    still: list[tuple[Network, Packet]] = []
+    for sender, packet in waiting:
+        try:
+            flow = find_flow(sender, packet.target, packet.source, None)
+        except Errno:
+            continue
+        if flow.outcome == UNRESOLVED and flow.unresolved is entry:
+            still.append((sender, packet))
+        else:
+            send_packet(sender, packet, flow)
+    entry.waiting.clear()
+    if entry.state != INCOMPLETE:
+        return
+    host = network.host
+    if entry.probe_count < PROBE_COUNT:
+        entry.probe_count += 1
+        entry.waiting.extend(still)
+        host.timers.add(host.clock.now_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
+        return
+    entry.state = FAILED
+    entry.probe_count = 0
+    entry.updated_ns = host.clock.now_ns
+    network.neighbour_changed(entry, is_there=True)
+    for _, packet in still:
+        send_error(network, packet, HOST_UNREACHABLE)

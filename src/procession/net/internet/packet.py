@@ -1,0 +1,103 @@
+"""Packets of IPv4 and IPv6, without the headers that sockets don't see."""
+
+from __future__ import annotations
+
+from procession.abi.socket import IpProtocol
+from procession.abi.word import Words, pack_port
+from procession.net.buffer_charge import packet_charge
+
+UDP, UDP_LITE = int(IpProtocol.IPPROTO_UDP), int(IpProtocol.IPPROTO_UDPLITE)
+ICMP, ICMP6 = int(IpProtocol.IPPROTO_ICMP), int(IpProtocol.IPPROTO_ICMPV6)
+IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, UDP_HEADER_BYTES = 20, 40, 8
+_IPV4_HEADER = Words(">BBHHHBBH")
+_PORTS = Words(">HHHH")
+_DONT_FRAGMENT = 0x4000
+
+
+class Packet:
+    """A packet. `data` is what UDP carries, or all behind the header of IP for other protocols, whose ports
+    are 0. `time_ns` is when it was sent, since the epoch; `interface_index` is where it has arrived.
+    """
+
+    __slots__ = (
+        "charge",
+        "data",
+        "interface_index",
+        "protocol",
+        "source",
+        "source_port",
+        "target",
+        "target_port",
+        "time_ns",
+        "tos",
+        "ttl",
+    )
+
+    def __init__(
+        self,
+        data: bytes,
+        source: bytes,
+        source_port: int,
+        target: bytes,
+        target_port: int,
+        time_ns: int,
+        tos: int,
+        ttl: int,
+        protocol: int = UDP,
+    ) -> None:
+        self.data = data
+        self.charge = packet_charge(len(data))
+        self.source = source
+        self.source_port = source_port
+        self.target = target
+        self.target_port = target_port
+        self.time_ns = time_ns
+        self.tos = tos
+        self.ttl = ttl
+        self.protocol = protocol
+        self.interface_index = 0
+
+    def copy(self) -> Packet:
+        """The same once more, for another who hears it."""
+        return Packet(
+            *(self.data, self.source, self.source_port, self.target, self.target_port),
+            *(self.time_ns, self.tos, self.ttl, self.protocol),
+        )
+
+    @property
+    def payload(self) -> bytes:
+        """What is behind the header of IP."""
+        if self.protocol in (UDP, UDP_LITE):
+            return (
+                _PORTS.pack(self.source_port, self.target_port, UDP_HEADER_BYTES + len(self.data), 0)
+                + self.data
+            )
+        return self.data
+
+    @property
+    def wire_bytes(self) -> int:
+        """How long it is with its header of IP."""
+        header = IPV4_HEADER_BYTES if len(self.target) == 4 else IPV6_HEADER_BYTES
+        if self.protocol in (UDP, UDP_LITE):
+            header += UDP_HEADER_BYTES
+        return header + len(self.data)
+
+    def with_header(self) -> bytes:
+        """All of a packet of IPv4, as raw sockets get it."""
+        payload = self.payload
+        length = IPV4_HEADER_BYTES + len(payload)
+        header = _IPV4_HEADER.pack(
+            *(0x45, self.tos, length & 0xFFFF, 0, _DONT_FRAGMENT, self.ttl, self.protocol, 0)
+        )
+        header += self.source + self.target
+        return header[:10] + pack_port(checksum(header)) + header[12:] + payload
+
+
+def checksum(data: bytes) -> int:
+    """The Internet's checksum (RFC 1071)."""
+    if len(data) & 1:
+        data += b"\0"
+    total = sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF

@@ -1,0 +1,214 @@
+"""The routing tables of a network: which way a packet to an address goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.netlink import RTPROT_KERNEL, RouteScope, RouteTable, RouteType
+from procession.abi.word import pack_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from procession.net.link.interface import Interface
+
+LOCAL_TABLE, MAIN_TABLE = int(RouteTable.RT_TABLE_LOCAL), int(RouteTable.RT_TABLE_MAIN)
+DEFAULT_TABLE = int(RouteTable.RT_TABLE_DEFAULT)
+LOOKED_UP = (LOCAL_TABLE, MAIN_TABLE, DEFAULT_TABLE)
+"""Which tables the rules name, in their order: there are no others."""
+RULE_PRIORITIES = {LOCAL_TABLE: 0, MAIN_TABLE: 32_766, DEFAULT_TABLE: 32_767}
+UNICAST, LOCAL, BROADCAST = int(RouteType.RTN_UNICAST), int(RouteType.RTN_LOCAL), int(RouteType.RTN_BROADCAST)
+THROW = int(RouteType.RTN_THROW)
+SCOPE_UNIVERSE, SCOPE_LINK = int(RouteScope.RT_SCOPE_UNIVERSE), int(RouteScope.RT_SCOPE_LINK)
+SCOPE_HOST = int(RouteScope.RT_SCOPE_HOST)
+
+
+class Route:
+    """One route (Linux: net/ipv4/fib_lookup.h, struct fib_alias; include/net/ip6_fib.h, struct fib6_info).
+
+    `destination` is an address of 4 or 16 bytes whose first `prefix_length` bits count. `interface` is None
+    for those that lead nowhere (`kind` RTN_BLACKHOLE ...). `mtu` is 0 for the interface's.
+    """
+
+    __slots__ = (
+        "destination",
+        "gateway",
+        "interface",
+        "is_onlink",
+        "kind",
+        "mtu",
+        "preferred_source",
+        "prefix_length",
+        "priority",
+        "protocol",
+        "scope",
+        "table",
+        "tos",
+    )
+
+    def __init__(
+        self,
+        destination: bytes,
+        prefix_length: int,
+        interface: Interface | None,
+        *,
+        kind: int = UNICAST,
+        table: int = MAIN_TABLE,
+        scope: int = SCOPE_UNIVERSE,
+        protocol: int = RTPROT_KERNEL,
+        priority: int = 0,
+        gateway: bytes | None = None,
+        preferred_source: bytes | None = None,
+        tos: int = 0,
+        mtu: int = 0,
+        is_onlink: bool = False,
+    ) -> None:
+        self.destination = destination
+        self.prefix_length = prefix_length
+        self.interface = interface
+        self.kind = kind
+        self.table = table
+        self.scope = scope
+        self.protocol = protocol
+        self.priority = priority
+        self.gateway = gateway
+        self.preferred_source = preferred_source
+        self.tos = tos
+        self.mtu = mtu
+        self.is_onlink = is_onlink
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether it's a route of IPv6."""
+        return len(self.destination) == 16
+
+    def has_way_of(self, other: Route) -> bool:
+        """Whether both are one route, told by what else than the destination."""
+        return (
+            (self.kind, self.tos, self.priority) == (other.kind, other.tos, other.priority)
+            and (self.gateway, self.interface) == (other.gateway, other.interface)
+            and self.preferred_source == other.preferred_source
+        )
+
+
+def masked(address: bytes, prefix_length: int) -> bytes:
+    """The first bits of `address`, the others 0."""
+    bits = 8 * len(address)
+    number = int.from_bytes(address, "big") >> bits - prefix_length << bits - prefix_length
+    return pack_address(number, len(address))
+
+
+def last_of(address: bytes, prefix_length: int) -> bytes:
+    """The last address of a net: its broadcast address."""
+    bits = 8 * len(address)
+    number = int.from_bytes(address, "big") | (1 << bits - prefix_length) - 1
+    return pack_address(number, len(address))
+
+
+def is_within(address: bytes, net: bytes, prefix_length: int) -> bool:
+    """Whether `address` begins as `net` does."""
+    shift = 8 * len(net) - prefix_length
+    return len(address) == len(net) and not (
+        (int.from_bytes(address, "big") ^ int.from_bytes(net, "big")) >> shift
+    )
+
+
+class Routes:
+    """All routes of a network.
+
+    `tables` has them by the number of the table, the length of the address and of the prefix, and the
+    destination; those with the same in the order in which they are tried.
+    """
+
+    __slots__ = ("count", "tables")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.tables: dict[int, dict[tuple[int, int], dict[bytes, list[Route]]]] = {}
+
+    def same_destination(self, route: Route) -> list[Route]:
+        """Those of its table that go where `route` does."""
+        key = len(route.destination), route.prefix_length
+        return self.tables.get(route.table, {}).get(key, {}).get(route.destination, [])
+
+    def add(self, route: Route, *, is_last: bool = False) -> None:
+        """`route` is there from now on, before or after those of the same priority."""
+        key = len(route.destination), route.prefix_length
+        found = self.tables.setdefault(route.table, {}).setdefault(key, {}).setdefault(route.destination, [])
+        position = next(
+            (
+                index
+                for index, other in enumerate(found)
+                if route.priority < other.priority or (not is_last and route.priority == other.priority)
+            ),
+            len(found),
+        )
+        found.insert(position, route)
+        self.count += 1
+
+    def remove(self, route: Route) -> None:
+        """`route` is gone."""
+        key = len(route.destination), route.prefix_length
+        by_length = self.tables[route.table]
+        by_destination = by_length[key]
+        found = by_destination[route.destination]
+        found.remove(route)
+        self.count -= 1
+        if not found:
+            del by_destination[route.destination]
+            if not by_destination:
+                del by_length[key]
+
+    def all(self) -> Iterator[Route]:
+        """Every route as programs are told: IPv4's before IPv6's, by table and address, shorter prefixes
+        first for the same address but for the default route."""
+        for size in (4, 16):
+            for table in sorted(self.tables):
+                found = [
+                    (destination, length, routes)
+                    for (bytes_, length), by_destination in self.tables[table].items()
+                    if bytes_ == size
+                    for destination, routes in by_destination.items()
+                ]
+                for _, _, routes in sorted(found, key=_place):
+                    yield from routes
+
+    def lookup(self, target: bytes, interface: Interface | None = None) -> Route | None:
+        """The route that a packet to `target` takes, of those through `interface` if that is given.
+
+        Linux: net/ipv4/fib_rules.c, __fib_lookup; net/ipv4/fib_trie.c, fib_table_lookup.
+        """
+        for table in LOOKED_UP:
+            route = self.lookup_in(table, target, interface)
+            if route is not None and route.kind != THROW:
+                return route
+        return None
+
+    def lookup_in(self, table: int, target: bytes, interface: Interface | None = None) -> Route | None:
+        """The longest prefix of `target` in one table."""
+        by_length = self.tables.get(table)
+        if not by_length:
+            return None
+        size = len(target)
+        for key in sorted(by_length, reverse=True):
+            if key[0] != size:
+                continue
+            for route in by_length[key].get(masked(target, key[1]), ()):
+                if interface is None or route.interface is interface or table == LOCAL_TABLE:
+                    return route
+        return None
+
+    def is_local(self, address: bytes) -> bool:
+        """Whether it's one of the network's own addresses."""
+        route = self.lookup_in(LOCAL_TABLE, address)
+        return route is not None and route.kind == LOCAL
+
+    def is_broadcast(self, address: bytes) -> bool:
+        """Whether it's the address of everybody in a net that the network is in."""
+        route = self.lookup_in(LOCAL_TABLE, address)
+        return route is not None and route.kind == BROADCAST
+
+
+def _place(found: tuple[bytes, int, list[Route]]) -> tuple[bytes, int]:
+    destination, length, _ = found
+    return destination, -length if any(destination) else length

@@ -1,0 +1,90 @@
+"""TCP's SYNs: where they go, what answers, and how often they are sent again (tcp(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, Errno
+from procession.abi.socket import TcpState
+from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
+from procession.net.internet.tcp_backlog import establish, find_way_back
+from procession.net.internet.tcp_connection import find_listener
+
+if TYPE_CHECKING:
+    from procession.net.internet.tcp import TcpSocket
+
+SYN_SENT = int(TcpState.TCP_SYN_SENT)
+_SECOND_NS = 10**9
+_RETRIES_S = (1, 2, 3, 7, 15, 31, 63, 127)
+"""When a SYN that nobody has answered is looked at again, since the first: when the neighbour is asked for
+once more, when it is sent again, and when that is given up (net.ipv4.tcp_syn_retries, 6)."""
+_NEIGHBOUR_FAILS_S = 3
+
+
+def send_syn(socket: TcpSocket, flow: Flow) -> None:
+    """Try to reach the other end. Linux: net/ipv4/tcp_output.c, tcp_connect."""
+    socket.flow = flow
+    outcome = flow.outcome
+    if outcome == REFUSED and socket.syn_count == 0:
+        assert flow.error is not None
+        socket.end(flow.error.number)
+        return
+    if outcome == DELIVERED:
+        assert socket.remote_address is not None
+        network = flow.network
+        way_back = find_way_back(socket, network)
+        if way_back is not None:
+            flow.packet_count += 1
+            way_back.packet_count += 1
+            listener = find_listener(
+                network.tcp,
+                socket.remote_address,
+                socket.remote_port,
+                socket.local_address,
+                socket.local_port,
+                flow.interface,
+            )
+            if listener is None:
+                socket.end(ECONNREFUSED.number)
+            elif listener.is_backlog_full:
+                socket.state = SYN_SENT
+                listener.attempts.append(socket)
+                socket.listener = listener
+                socket.network.tcp.start_timer(socket)
+            else:
+                establish(socket, listener, way_back)
+            return
+    socket.state = SYN_SENT
+    _wait_for_answer(socket)
+
+
+def _wait_for_answer(socket: TcpSocket) -> None:
+    count = socket.syn_count
+    before = _RETRIES_S[count - 1] if count else 0
+    socket.syn_count = count + 1
+    socket.network.tcp.start_timer(socket, (_RETRIES_S[count] - before) * _SECOND_NS)
+
+
+def connection_timed_out(socket: TcpSocket) -> None:
+    """Nobody has answered the SYN: send it again, or give up.
+
+    Linux: net/ipv4/tcp_timer.c, tcp_retransmit_timer, tcp_write_err.
+    """
+    socket.timer = None
+    if socket.state != SYN_SENT:
+        # It has a connection, and looks for a new way.
+        socket.write_queue.wake_all()
+        return
+    if socket.listener is not None or socket.syn_count >= len(_RETRIES_S):
+        socket.end(ETIMEDOUT.number)
+        return
+    assert socket.remote_address is not None
+    try:
+        flow = socket.flow_to(socket.remote_address, socket.local_address, socket.remote_scope)
+    except Errno:
+        _wait_for_answer(socket)
+        return
+    if flow.outcome == UNRESOLVED and _RETRIES_S[socket.syn_count - 1] >= _NEIGHBOUR_FAILS_S:
+        socket.end(EHOSTUNREACH.number)
+        return
+    send_syn(socket, flow)

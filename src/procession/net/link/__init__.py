@@ -1,0 +1,1 @@
+"""Network interfaces, and what they are joined by (netdevice(7))."""

@@ -1,0 +1,334 @@
+"""Making, changing and deleting interfaces (ip-link(8))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EADDRNOTAVAIL, EBUSY, EEXIST, EINVAL, ELOOP, ENFILE, EOPNOTSUPP
+from procession.abi.word import pack_u8
+from procession.net.internet.device_address import (
+    LEAST_IPV6_MTU,
+    carrier_changed,
+    interface_came_up,
+    interface_went_down,
+    remove_address,
+)
+from procession.net.internet.neighbour import forget_all_of
+from procession.net.link.interface import (
+    BRIDGE,
+    CHANGEABLE_FLAGS,
+    DUMMY,
+    ETHERNET_MTU,
+    IFF_UP,
+    LOOPBACK,
+    VETH,
+    Interface,
+)
+
+if TYPE_CHECKING:
+    from procession.net.network import Network
+
+NAME_BYTES = 16
+KINDS = (VETH, BRIDGE, DUMMY)
+LEAST_MTU, LARGEST_MTU = 68, 65_535
+_MOST_NAMES = 32_768
+MOST_PORTS = 1_024
+_SPACE = b" \t\n\v\f\r\xa0"
+
+
+def check_name(name: bytes) -> None:
+    """Raise EINVAL for what no interface can be called. Linux: net/core/dev.c, dev_valid_name."""
+    if not 0 < len(name) < NAME_BYTES or name in (b".", b".."):
+        raise EINVAL("no name of an interface")
+    if any(byte in b"/:" or byte in _SPACE for byte in name):
+        raise EINVAL("a name of an interface has neither a slash, a colon nor a space")
+
+
+def free_name(network: Network, pattern: bytes) -> bytes:
+    """A name that nobody has: `pattern` with its %d as the least number. Raises ENFILE, EINVAL, EEXIST.
+
+    Linux: net/core/dev.c, dev_prep_valid_name.
+    """
+    before, mark, after = pattern.partition(b"%")
+    if not mark:
+        check_name(pattern)
+        if network.interface_named(pattern) is not None:
+            raise EEXIST("another interface has this name")
+        return pattern
+    if not after.startswith(b"d") or b"%" in after:
+        raise EINVAL("no pattern of a name")
+    taken = {interface.name for interface in network.interfaces.values()}
+    for number in range(_MOST_NAMES):
+        name = before + b"%d" % number + after[1:]
+        if name not in taken:
+            check_name(name)
+            return name
+    raise ENFILE("every name is taken")
+
+
+def free_index(network: Network, wanted: int = 0) -> int:
+    """An index that no interface of the network has. Raises EBUSY if the one that is `wanted` is taken."""
+    if wanted:
+        if wanted in network.interfaces:
+            raise EBUSY("another interface has this index")
+        return wanted
+    index = network.last_index + 1
+    while index in network.interfaces:
+        index += 1
+    network.last_index = index
+    return index
+
+
+def random_hardware_address(network: Network) -> bytes:
+    """Of a locally administered interface. Linux: include/linux/etherdevice.h, eth_random_addr."""
+    chosen = network.host.random_bytes(6)
+    return pack_u8(chosen[0] & 0xFE | 2) + chosen[1:]
+
+
+def make_interface(
+    network: Network, kind: bytes, name: bytes, index: int = 0, hardware_address: bytes = b""
+) -> Interface:
+    """A new interface, down, that nobody has been told of. `name` may have a %d.
+
+    Raises EEXIST, EINVAL, EBUSY, ENFILE, ENOBUFS. Linux: net/core/rtnetlink.c, rtnl_create_link;
+    net/core/dev.c, register_netdevice.
+    """
+    chosen = free_name(network, name or kind + b"%d")
+    number = free_index(network, index)
+    network.account_interface(1)
+    address = hardware_address or random_hardware_address(network)
+    interface = Interface(network, kind, chosen, number, address)
+    interface.has_chosen_address = bool(hardware_address)
+    network.interfaces[number] = interface
+    return interface
+
+
+def join(one: Interface, other: Interface) -> None:
+    """Both are the ends of a veth. Linux: drivers/net/veth.c, veth_newlink."""
+    one.peer, other.peer = other, one
+    one.carrier_lost()
+    other.carrier_lost()
+    one.network.topology_changed()
+
+
+def delete_interface(interface: Interface) -> None:
+    """Take an interface away, and a veth's other end with it. Linux: net/core/dev.c,
+    unregister_netdevice_many_notify; drivers/net/veth.c, veth_dellink."""
+    peer = interface.peer
+    ends = [interface] if peer is None else [peer, interface]
+    for end in ends:
+        set_up(end, is_up=False)
+    for end in ends:
+        end.peer = None
+        _forget(end)
+
+
+def _forget(interface: Interface) -> None:
+    network = interface.network
+    if interface.master is not None:
+        leave_bridge(interface)
+    for port in list(interface.ports):
+        leave_bridge(port)
+    _clear(interface)
+    del network.interfaces[interface.index]
+    network.account_interface(-1)
+    network.topology_changed()
+    network.link_changed(interface, is_there=False)
+
+
+def _clear(interface: Interface) -> None:
+    """It has no addresses, routes and neighbours any more."""
+    network = interface.network
+    while interface.addresses:
+        remove_address(interface.addresses[0])
+    for route in [found for found in network.routes.all() if found.interface is interface]:
+        network.remove_route(route)
+    forget_all_of(interface, also_permanent=True)
+
+
+def set_flags(interface: Interface, flags: int, change: int) -> None:
+    """Set those of the flags that are in `change`, all if that is 0. Linux: net/core/dev.c,
+    __dev_change_flags."""
+    mask = (change or 0xFFFF_FFFF) & CHANGEABLE_FLAGS
+    before = interface.flags
+    interface.flags = before & ~(mask & ~IFF_UP) | flags & mask & ~IFF_UP
+    is_told = False
+    if mask & IFF_UP and (flags ^ before) & IFF_UP:
+        set_up(interface, is_up=bool(flags & IFF_UP))
+        is_told = True
+    if interface.flags != before and not is_told:
+        interface.network.topology_changed()
+        interface.network.link_changed(interface)
+
+
+def set_up(interface: Interface, *, is_up: bool) -> None:
+    """ifup and ifdown. Linux: net/core/dev.c, dev_open, dev_close."""
+    if interface.is_up == is_up:
+        return
+    joined = _joined(interface)
+    before = [other.has_carrier for other in joined]
+    had_carrier = interface.has_carrier
+    if is_up:
+        interface.flags |= IFF_UP
+        interface.was_up = True
+        interface_came_up(interface)
+    else:
+        interface.flags &= ~IFF_UP
+        interface_went_down(interface)
+        forget_all_of(interface, also_permanent=False)
+    if interface.kind != LOOPBACK and interface.has_carrier != had_carrier:
+        interface.carrier_changes += 1
+        if had_carrier:
+            interface.carrier_lost()
+    interface.network.topology_changed()
+    interface.network.link_changed(interface)
+    _tell_joined(joined, before)
+
+
+def _joined(interface: Interface) -> list[Interface]:
+    """Those whose wires may lead to `interface`: a veth's other end, and the bridges of both."""
+    found = [interface.peer] if interface.peer is not None else []
+    if interface.master is not None:
+        found.append(interface.master)
+    if interface.peer is not None and interface.peer.master is not None:
+        found.append(interface.peer.master)
+    return found
+
+
+def _tell_joined(joined: list[Interface], before: list[bool]) -> None:
+    for other, had_carrier in zip(joined, before, strict=True):
+        if other.has_carrier != had_carrier:
+            other.carrier_changes += 1
+            if had_carrier:
+                other.carrier_lost()
+            carrier_changed(other)
+            other.network.topology_changed()
+            if other.is_up:
+                other.network.link_changed(other)
+
+
+def join_bridge(interface: Interface, bridge: Interface) -> None:
+    """Make `interface` a port of `bridge`. Raises EINVAL, ELOOP, EOPNOTSUPP, EBUSY.
+
+    Linux: net/bridge/br_if.c, br_add_if.
+    """
+    if bridge.kind != BRIDGE:
+        raise EOPNOTSUPP("no bridge")
+    if interface.master is bridge:
+        return
+    if interface.kind == LOOPBACK:
+        raise EINVAL("the loopback is no port")
+    if interface.kind == BRIDGE:
+        raise ELOOP("a bridge is no port")
+    if len(bridge.ports) >= MOST_PORTS:
+        raise EBUSY("the bridge has all its ports")
+    if interface.master is not None:
+        leave_bridge(interface)
+    before = bridge.has_carrier
+    is_first = not bridge.ports
+    interface.master = bridge
+    bridge.ports[interface] = None
+    bridge.had_ports = True
+    _take_least_address(bridge)
+    if is_first or bridge.mtu != ETHERNET_MTU:
+        bridge.mtu = min(port.mtu for port in bridge.ports)
+    bridge.network.topology_changed()
+    interface.network.link_changed(interface)
+    _tell_joined([bridge], [before])
+
+
+def leave_bridge(interface: Interface) -> None:
+    """It's a port no more. Linux: net/bridge/br_if.c, br_del_if."""
+    bridge = interface.master
+    if bridge is None:
+        return
+    before = bridge.has_carrier
+    interface.master = None
+    bridge.ports.pop(interface, None)
+    _take_least_address(bridge)
+    bridge.network.topology_changed()
+    interface.network.link_changed(interface)
+    carrier_changed(interface)
+    _tell_joined([bridge], [before])
+
+
+def _take_least_address(bridge: Interface) -> None:
+    """Linux: net/bridge/br_stp_if.c, br_stp_recalculate_bridge_id."""
+    if not bridge.has_chosen_address:
+        bridge.hardware_address = min((port.hardware_address for port in bridge.ports), default=bytes(6))
+
+
+def set_mtu(interface: Interface, mtu: int) -> None:
+    """Raises EINVAL. Linux: net/core/dev.c, dev_validate_mtu."""
+    if mtu == interface.mtu:
+        return
+    is_loopback = interface.kind == LOOPBACK
+    if not (0 if is_loopback or interface.kind == DUMMY else LEAST_MTU) <= mtu:
+        raise EINVAL("mtu less than device minimum")
+    if not is_loopback and interface.kind != DUMMY and mtu > LARGEST_MTU:
+        raise EINVAL("mtu greater than device maximum")
+    interface.mtu = mtu
+    if mtu < LEAST_IPV6_MTU:
+        for address in [found for found in interface.addresses if found.is_ipv6]:
+            remove_address(address)
+    interface.network.topology_changed()
+    interface.network.link_changed(interface)
+
+
+def set_hardware_address(interface: Interface, address: bytes) -> None:
+    """Raises EINVAL, EADDRNOTAVAIL. Linux: net/core/dev.c, dev_set_mac_address."""
+    if len(address) < 6:
+        raise EINVAL("no hardware address")
+    address = address[:6]
+    if interface.kind == LOOPBACK:
+        raise EOPNOTSUPP("the loopback has none")
+    if address[0] & 1 or not any(address):
+        raise EADDRNOTAVAIL("no address of one interface")
+    interface.hardware_address = address
+    interface.has_chosen_address = True
+    if interface.master is not None:
+        _take_least_address(interface.master)
+    interface.network.topology_changed()
+    interface.network.link_changed(interface)
+
+
+def rename(interface: Interface, name: bytes) -> None:
+    """Raises EEXIST, EINVAL. Linux: net/core/dev.c, dev_change_name."""
+    if name == interface.name:
+        return
+    old, interface.name = interface.name, free_name(interface.network, name)
+    for address in interface.addresses:
+        if address.label.split(b":", 1)[0] == old:
+            address.label = (interface.name + address.label[len(old) :])[: NAME_BYTES - 1]
+    interface.network.link_changed(interface)
+
+
+def move(interface: Interface, network: Network, name: bytes = b"") -> None:
+    """Take `interface` to another network, where it's down and has no addresses. Raises EINVAL, EEXIST.
+
+    Linux: net/core/dev.c, __dev_change_net_namespace.
+    """
+    if interface.kind in (LOOPBACK, BRIDGE):
+        raise EINVAL("the interface stays in its network")
+    old = interface.network
+    if network is old:
+        return
+    wanted = name or interface.name
+    chosen = free_name(network, wanted)
+    set_up(interface, is_up=False)
+    if interface.master is not None:
+        leave_bridge(interface)
+    _clear(interface)
+    del old.interfaces[interface.index]
+    old.number_of(network)
+    old.link_changed(interface, is_there=False)
+    if interface.index in network.interfaces:
+        interface.index = free_index(network)
+    interface.network = network
+    interface.name = chosen
+    interface.was_up = False
+    network.interfaces[interface.index] = interface
+    old.topology_changed()
+    network.link_changed(interface)
+    if interface.peer is not None:
+        interface.peer.network.link_changed(interface.peer)

@@ -1,0 +1,190 @@
+"""A network interface: its name, flags, addresses and counters (netdevice(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.interface import InterfaceFlag
+from procession.abi.netlink import OperationalState
+
+if TYPE_CHECKING:
+    from procession.net.internet.device_address import DeviceAddress
+    from procession.net.network import Network
+
+IFF_UP = int(InterfaceFlag.IFF_UP)
+IFF_BROADCAST = int(InterfaceFlag.IFF_BROADCAST)
+IFF_LOOPBACK = int(InterfaceFlag.IFF_LOOPBACK)
+IFF_RUNNING = int(InterfaceFlag.IFF_RUNNING)
+IFF_NOARP = int(InterfaceFlag.IFF_NOARP)
+IFF_MULTICAST = int(InterfaceFlag.IFF_MULTICAST)
+IFF_LOWER_UP = int(InterfaceFlag.IFF_LOWER_UP)
+CHANGEABLE_FLAGS = int(
+    InterfaceFlag.IFF_UP
+    | InterfaceFlag.IFF_DEBUG
+    | InterfaceFlag.IFF_NOTRAILERS
+    | InterfaceFlag.IFF_NOARP
+    | InterfaceFlag.IFF_PROMISC
+    | InterfaceFlag.IFF_ALLMULTI
+    | InterfaceFlag.IFF_MULTICAST
+)
+
+LOOPBACK, VETH, BRIDGE, DUMMY = b"", b"veth", b"bridge", b"dummy"
+"""The kinds, as IFLA_INFO_KIND names them; the loopback has none."""
+LOOPBACK_NAME = b"lo"
+LOOPBACK_INDEX = 1
+LOOPBACK_MTU = 65_536
+ETHERNET_MTU = 1_500
+QUEUE_LENGTH = 1_000
+HARDWARE_TYPES = {LOOPBACK: 772}
+"""ARPHRD_*, by kind; others are Ethernet."""
+ARPHRD_ETHER = 1
+_NO_ADDRESS = bytes(6)
+_BROADCAST_ADDRESS = b"\xff" * 6
+
+_UNKNOWN, _DOWN = int(OperationalState.IF_OPER_UNKNOWN), int(OperationalState.IF_OPER_DOWN)
+_LOWER_LAYER_DOWN, _UP = int(OperationalState.IF_OPER_LOWERLAYERDOWN), int(OperationalState.IF_OPER_UP)
+
+
+class Interface:
+    """One interface (Linux: include/linux/netdevice.h, struct net_device).
+
+    `flags` are those that are stored; `shown_flags` has those too that follow from the state. `peer` is a
+    veth's other end, `master` the bridge whose port this is, `ports` a bridge's ports in the order in which
+    they came; a bridge that never had any can't tell whether it has a wire (`had_ports`), and has the least
+    address of its ports unless one was chosen. `state_without_carrier` is the operational state without a
+    wire. `addresses` are those of both protocols. `was_up` says whether it has ever been up. The four
+    counters are of what packets' flows have settled (`net/internet/flow.py`); `drop_count` counts what was
+    sent into nothing.
+    """
+
+    __slots__ = (
+        "addresses",
+        "alias",
+        "carrier_changes",
+        "drop_count",
+        "flags",
+        "group",
+        "had_ports",
+        "hardware_address",
+        "has_chosen_address",
+        "index",
+        "kind",
+        "master",
+        "mtu",
+        "name",
+        "network",
+        "peer",
+        "ports",
+        "queue_length",
+        "received_bytes",
+        "received_packets",
+        "sent_bytes",
+        "sent_packets",
+        "state_without_carrier",
+        "was_up",
+    )
+
+    def __init__(
+        self, network: Network, kind: bytes, name: bytes, index: int, hardware_address: bytes = _NO_ADDRESS
+    ) -> None:
+        self.network = network
+        self.kind = kind
+        self.name = name
+        self.index = index
+        self.hardware_address = hardware_address
+        self.mtu = LOOPBACK_MTU if kind == LOOPBACK else ETHERNET_MTU
+        if kind == LOOPBACK:
+            self.flags = IFF_LOOPBACK
+        elif kind == DUMMY:
+            self.flags = IFF_BROADCAST | IFF_NOARP
+        else:
+            self.flags = IFF_BROADCAST | IFF_MULTICAST
+        self.queue_length = QUEUE_LENGTH
+        self.group = 0
+        self.alias = b""
+        self.peer: Interface | None = None
+        self.master: Interface | None = None
+        self.ports: dict[Interface, None] = {}
+        self.addresses: list[DeviceAddress] = []
+        self.was_up = False
+        self.had_ports = False
+        self.has_chosen_address = False
+        self.state_without_carrier = _DOWN
+        self.carrier_changes = 0
+        self.drop_count = 0
+        self.received_packets = self.received_bytes = 0
+        self.sent_packets = self.sent_bytes = 0
+
+    @property
+    def hardware_type(self) -> int:
+        """ARPHRD_*."""
+        return HARDWARE_TYPES.get(self.kind, ARPHRD_ETHER)
+
+    @property
+    def broadcast_hardware_address(self) -> bytes:
+        """Where a frame for everybody goes."""
+        return _NO_ADDRESS if self.kind == LOOPBACK else _BROADCAST_ADDRESS
+
+    @property
+    def is_up(self) -> bool:
+        """IFF_UP."""
+        return bool(self.flags & IFF_UP)
+
+    @property
+    def has_carrier(self) -> bool:
+        """Whether something is at the other end of the wire (Linux: include/linux/netdevice.h,
+        netif_carrier_ok).
+
+        A veth's is there while both ends are up, a bridge's while one of its ports works.
+        """
+        if self.kind == VETH:
+            peer = self.peer
+            return peer is not None and self.is_up and peer.is_up
+        if self.kind == BRIDGE and self.had_ports:
+            return any(port.is_up and port.has_carrier for port in self.ports)
+        return True
+
+    @property
+    def operational_state(self) -> int:
+        """IFLA_OPERSTATE. Linux: net/core/link_watch.c, default_operstate."""
+        if not self.is_up:
+            return _DOWN
+        if self.kind in (LOOPBACK, DUMMY) or (self.kind == BRIDGE and not self.had_ports):
+            return _UNKNOWN
+        return _UP if self.has_carrier else self.state_without_carrier
+
+    def carrier_lost(self) -> None:
+        """The state without a wire is the lower layer's fault if that is in the same network and has none.
+
+        It's told when the wire is lost, and stays when the interface moves. Linux: net/core/link_watch.c,
+        default_operstate.
+        """
+        peer = self.peer
+        lower = self.network.interfaces.get(peer.index) if peer is not None else None
+        is_lower = lower is not None and lower is not self and not lower.has_carrier
+        self.state_without_carrier = _LOWER_LAYER_DOWN if is_lower else _DOWN
+
+    @property
+    def shown_flags(self) -> int:
+        """Linux: net/core/dev.c, dev_get_flags."""
+        flags = self.flags
+        if self.is_up:
+            if self.operational_state in (_UP, _UNKNOWN):
+                flags |= IFF_RUNNING
+            if self.has_carrier:
+                flags |= IFF_LOWER_UP
+        return flags
+
+    @property
+    def queueing_discipline(self) -> bytes:
+        """IFLA_QDISC: none of these queues anything, once it was up."""
+        return b"noqueue" if self.was_up else b"noop"
+
+    @property
+    def link_index(self) -> int:
+        """The interface beneath this one: a veth's peer, in its own network. Linux: net/core/dev.c,
+        dev_get_iflink."""
+        return self.peer.index if self.peer is not None else self.index
+
+    def __repr__(self) -> str:
+        return f"<{self.name.decode('latin-1')} {self.index}>"

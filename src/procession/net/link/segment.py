@@ -1,0 +1,49 @@
+"""Who hears a frame: the interfaces that a veth or a bridge leads to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.net.link.interface import BRIDGE, VETH
+
+if TYPE_CHECKING:
+    from procession.net.link.interface import Interface
+
+
+class Hearer(NamedTuple):
+    """An interface whose network gets a frame, with those that send and receive it on the way there."""
+
+    interface: Interface
+    senders: tuple[Interface, ...]
+    receivers: tuple[Interface, ...]
+
+
+def hearers(start: Interface) -> list[Hearer]:
+    """Everybody who hears what `start` sends to all, nearest first.
+
+    A bridge passes a frame on to its other ports, and hears it itself. No port sends one twice, as if a
+    spanning tree kept bridges from loops. Linux: drivers/net/veth.c, veth_xmit; net/bridge/br_input.c,
+    br_handle_frame_finish.
+    """
+    found: list[Hearer] = []
+    seen: set[Interface] = set()
+    waiting: list[tuple[Interface, tuple[Interface, ...], tuple[Interface, ...]]] = [(start, (), ())]
+    for sender, earlier, received in waiting:
+        if sender in seen or not sender.is_up:
+            continue
+        seen.add(sender)
+        senders = (*earlier, sender)
+        if sender.kind == BRIDGE:
+            waiting += [(port, senders, received) for port in sender.ports]
+            continue
+        peer = sender.peer
+        if sender.kind != VETH or peer is None or not peer.is_up:
+            continue
+        receivers = (*received, peer)
+        bridge = peer.master
+        if bridge is None:
+            found.append(Hearer(peer, senders, receivers))
+        elif bridge.is_up:
+            found.append(Hearer(bridge, senders, (*receivers, bridge)))
+            waiting += [(port, senders, receivers) for port in bridge.ports if port is not peer]
+    return found

@@ -1,0 +1,1 @@
+"""Netlink sockets, and NETLINK_ROUTE's messages (netlink(7), rtnetlink(7))."""

@@ -1,0 +1,105 @@
+"""Attributes of netlink messages, and what a request is (netlink(3))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, ERANGE
+from procession.abi.netlink import NetlinkFlag
+from procession.abi.word import Words, pack_u32
+
+if TYPE_CHECKING:
+    from procession.net.host import Identity
+    from procession.net.network import Network
+
+_ATTRIBUTE = Words("<HH")
+_TYPE_MASK = 0x3FFF
+_ROOT_OR_MATCH = int(NetlinkFlag.NLM_F_DUMP)
+
+Message = tuple[int, bytes]
+"""Its type and body."""
+Answer = list[Message]
+
+
+class Request:
+    """One request as the kernel reads it: who asks what of which network.
+
+    `credentials` are the caller's, `port_id` the asking socket's address.
+    """
+
+    __slots__ = ("body", "credentials", "flags", "kind", "network", "port_id", "sequence")
+
+    def __init__(
+        self,
+        network: Network,
+        credentials: Identity,
+        kind: int,
+        flags: int,
+        body: bytes,
+        sequence: int,
+        port_id: int,
+    ) -> None:
+        self.network = network
+        self.credentials = credentials
+        self.kind = kind
+        self.flags = flags
+        self.body = body
+        self.sequence = sequence
+        self.port_id = port_id
+
+    @property
+    def is_dump(self) -> bool:
+        """Whether all objects are asked for."""
+        return self.flags & _ROOT_OR_MATCH == _ROOT_OR_MATCH
+
+    def has(self, flag: NetlinkFlag) -> bool:
+        """Whether NLM_F_CREATE ... is there."""
+        return bool(self.flags & int(flag))
+
+
+def attribute(kind: int, data: bytes) -> bytes:
+    """A struct rtattr with its data, padded."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(data), kind) + data + bytes(-len(data) % 4)
+
+
+def number(value: int) -> bytes:
+    """A number of 32 bits as data."""
+    return pack_u32(value)
+
+
+def attributes_in(body: bytes, offset: int) -> dict[int, bytes]:
+    """The attributes after a message's header. Raises EINVAL."""
+    found: dict[int, bytes] = {}
+    while len(body) - offset >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+        if not _ATTRIBUTE.size <= length <= len(body) - offset:
+            raise EINVAL("the length of an attribute")
+        found[kind & _TYPE_MASK] = body[offset + _ATTRIBUTE.size : offset + length]
+        offset += length + 3 & ~3
+    return found
+
+
+def number_in(found: dict[int, bytes], kind: int) -> int | None:
+    """The number of 32 bits in an attribute, None if it isn't there. Raises ERANGE."""
+    data = found.get(kind)
+    if data is None:
+        return None
+    if len(data) < 4:
+        raise ERANGE("an attribute too short")
+    return int.from_bytes(data[:4], "little")
+
+
+def signed_in(found: dict[int, bytes], kind: int) -> int | None:
+    """The same with a sign."""
+    data = found.get(kind)
+    if data is None:
+        return None
+    if len(data) < 4:
+        raise ERANGE("an attribute too short")
+    return int.from_bytes(data[:4], "little", signed=True)
+
+
+def text_in(found: dict[int, bytes], kind: int) -> bytes | None:
+    """The string in an attribute, None if it isn't there."""
+    data = found.get(kind)
+    return None if data is None else data.split(b"\0", 1)[0]

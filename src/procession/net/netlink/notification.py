@@ -1,0 +1,64 @@
+"""What listeners of NETLINK_ROUTE are told of changes, as `ip monitor` shows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.netlink import RouteGroup
+from procession.abi.word import Words
+from procession.net.netlink.addresses import address_message
+from procession.net.netlink.links import link_message
+from procession.net.netlink.neighbours import neighbour_message
+from procession.net.netlink.routes import route_message
+
+if TYPE_CHECKING:
+    from procession.net.internet.device_address import DeviceAddress
+    from procession.net.internet.neighbour import Neighbour
+    from procession.net.internet.routing import Route
+    from procession.net.link.interface import Interface
+    from procession.net.netlink.attributes import Message
+    from procession.net.network import Network
+
+_HEADER = Words("<IHHII")
+_LINK, _NEIGHBOUR = int(RouteGroup.RTNLGRP_LINK), int(RouteGroup.RTNLGRP_NEIGH)
+_ADDRESS_4, _ADDRESS_6 = int(RouteGroup.RTNLGRP_IPV4_IFADDR), int(RouteGroup.RTNLGRP_IPV6_IFADDR)
+_ROUTE_4, _ROUTE_6 = int(RouteGroup.RTNLGRP_IPV4_ROUTE), int(RouteGroup.RTNLGRP_IPV6_ROUTE)
+
+
+def _has_listeners(network: Network, group: int) -> bool:
+    return any(socket.groups >> group - 1 & 1 for socket in network.netlink_sockets.values())
+
+
+def _tell(network: Network, group: int, message: Message) -> None:
+    """Linux: net/netlink/af_netlink.c, netlink_broadcast_filtered."""
+    kind, body = message
+    packed = _HEADER.pack(_HEADER.size + len(body), kind, 0, 0, 0) + body
+    for socket in list(network.netlink_sockets.values()):
+        if socket.groups >> group - 1 & 1:
+            socket.tell(packed, group)
+
+
+def tell_of_link(network: Network, interface: Interface, *, is_there: bool) -> None:
+    """An interface was made, changed or deleted. Linux: net/core/rtnetlink.c, rtmsg_ifinfo_event."""
+    if _has_listeners(network, _LINK):
+        _tell(network, _LINK, link_message(interface, network, is_there=is_there))
+
+
+def tell_of_address(network: Network, address: DeviceAddress, *, is_there: bool) -> None:
+    """An address was given or taken. Linux: net/ipv4/devinet.c, rtmsg_ifa."""
+    group = _ADDRESS_6 if address.is_ipv6 else _ADDRESS_4
+    if _has_listeners(network, group):
+        _tell(network, group, address_message(address, is_there=is_there))
+
+
+def tell_of_route(network: Network, route: Route, *, is_there: bool) -> None:
+    """A route was added or removed. Linux: net/ipv4/fib_semantics.c, rtmsg_fib."""
+    group = _ROUTE_6 if route.is_ipv6 else _ROUTE_4
+    if _has_listeners(network, group):
+        _tell(network, group, route_message(route, is_there=is_there))
+
+
+def tell_of_neighbour(network: Network, entry: Neighbour, *, is_there: bool) -> None:
+    """A neighbour has answered, or hasn't. Linux: net/core/neighbour.c, __neigh_notify."""
+    if _has_listeners(network, _NEIGHBOUR):
+        _tell(network, _NEIGHBOUR, neighbour_message(entry, is_there=is_there))

@@ -1,0 +1,64 @@
+"""NETLINK_ROUTE's requests, by their types (rtnetlink(7))."""
+
+from __future__ import annotations
+
+from procession.abi.errno import EOPNOTSUPP, EPERM
+from procession.abi.netlink import RouteMessageType
+from procession.net.netlink.addresses import change_address, list_addresses
+from procession.net.netlink.attributes import Answer, Request
+from procession.net.netlink.links import change_link, delete_link, list_links, new_link
+from procession.net.netlink.neighbours import change_neighbour, list_neighbours
+from procession.net.netlink.numbers import number_of_network, set_number
+from procession.net.netlink.routes import change_route, list_routes, list_rules, route_to
+from procession.net.socket_options import CAP_NET_ADMIN
+
+_NEWLINK, _DELLINK = int(RouteMessageType.RTM_NEWLINK), int(RouteMessageType.RTM_DELLINK)
+_GETLINK, _SETLINK = int(RouteMessageType.RTM_GETLINK), int(RouteMessageType.RTM_SETLINK)
+_NEWADDR, _DELADDR = int(RouteMessageType.RTM_NEWADDR), int(RouteMessageType.RTM_DELADDR)
+_GETADDR = int(RouteMessageType.RTM_GETADDR)
+_NEWROUTE, _DELROUTE = int(RouteMessageType.RTM_NEWROUTE), int(RouteMessageType.RTM_DELROUTE)
+_GETROUTE = int(RouteMessageType.RTM_GETROUTE)
+_NEWNEIGH, _DELNEIGH = int(RouteMessageType.RTM_NEWNEIGH), int(RouteMessageType.RTM_DELNEIGH)
+_GETNEIGH, _GETRULE = int(RouteMessageType.RTM_GETNEIGH), int(RouteMessageType.RTM_GETRULE)
+_NEWNSID, _GETNSID = int(RouteMessageType.RTM_NEWNSID), int(RouteMessageType.RTM_GETNSID)
+_GET = 2
+"""Of the four numbers for an object, the one that asks for it."""
+
+
+def answer(request: Request) -> Answer:
+    """What the kernel answers.
+
+    Raises EPERM, ENODEV, EINVAL, EOPNOTSUPP, ENETUNREACH ... Linux: net/core/rtnetlink.c, rtnetlink_rcv_msg.
+    """
+    kind = request.kind
+    if kind & 3 != _GET and not request.credentials.ns_capable(request.network.owner, CAP_NET_ADMIN):
+        raise EPERM("CAP_NET_ADMIN is needed")
+    if kind == _GETLINK:
+        return list_links(request)
+    if kind == _GETADDR and request.is_dump:
+        return list_addresses(request)
+    if kind == _GETROUTE:
+        return list_routes(request) if request.is_dump else route_to(request)
+    if kind == _GETNEIGH and request.is_dump:
+        return list_neighbours(request)
+    if kind == _GETRULE and request.is_dump:
+        return list_rules(request)
+    if kind == _GETNSID:
+        return number_of_network(request)
+    if kind == _NEWLINK:
+        new_link(request)
+    elif kind == _SETLINK:
+        change_link(request)
+    elif kind == _DELLINK:
+        delete_link(request)
+    elif kind in (_NEWADDR, _DELADDR):
+        change_address(request, is_new=kind == _NEWADDR)
+    elif kind in (_NEWROUTE, _DELROUTE):
+        change_route(request, is_new=kind == _NEWROUTE)
+    elif kind in (_NEWNEIGH, _DELNEIGH):
+        change_neighbour(request, is_new=kind == _NEWNEIGH)
+    elif kind == _NEWNSID:
+        set_number(request)
+    else:
+        raise EOPNOTSUPP(f"no message {kind}")
+    return []
