@@ -146,6 +146,31 @@ TEST(there_and_back)
 	CHECK_EQ(in_a_child(unshare_each), EXITED(0));
 }
 
+TEST(descriptors_by_a_pidfd)
+{
+	static const char *const names[] = {"cgroup", "ipc",  "mnt",		   "net",  "pid", "pid_for_children",
+					    "time",   "time_for_children", "user", "uts"};
+	int pidfd = (int)MUST(syscall(SYS_pidfd_open, getpid(), 0)), fd;
+	struct stat status;
+	pid_t child;
+
+	for (size_t index = 0; index < LENGTH(names); index++) {
+		fd = ioctl(pidfd, 0xff01 + index, 0);
+		CHECK_OK(fd);
+		MUST(fstat(fd, &status));
+		CHECK_EQ(status.st_ino, number_of(names[index]));
+	}
+	CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	CHECK_ERRNO(ioctl(pidfd, 0xff01, 1), EINVAL);
+	CHECK_ERRNO(ioctl(pidfd, 0xfffe, 0), ENOTTY);
+	child = child_that_exits(0);
+	pidfd = (int)MUST(syscall(SYS_pidfd_open, child, 0));
+	await_zombie(child);
+	CHECK_ERRNO(ioctl(pidfd, 0xff02, 0), ESRCH);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_ERRNO(ioctl(pidfd, 0xff05, 0), ESRCH);
+}
+
 static void several(void)
 {
 	int flags = CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWCGROUP;

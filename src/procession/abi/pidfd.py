@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procession.abi.enumeration import IntFlag
+from procession.abi.enumeration import IntEnum, IntFlag
 
 
 class PidfdFlag(IntFlag):
@@ -18,3 +18,18 @@ class PidfdSignalFlag(IntFlag):
     PIDFD_SIGNAL_THREAD = 1
     PIDFD_SIGNAL_THREAD_GROUP = 2
     PIDFD_SIGNAL_PROCESS_GROUP = 4
+
+
+class PidfdIoctl(IntEnum):
+    """ioctl_pidfd(2): descriptors for the namespaces of a process."""
+
+    PIDFD_GET_CGROUP_NAMESPACE = 0xFF01
+    PIDFD_GET_IPC_NAMESPACE = 0xFF02
+    PIDFD_GET_MNT_NAMESPACE = 0xFF03
+    PIDFD_GET_NET_NAMESPACE = 0xFF04
+    PIDFD_GET_PID_NAMESPACE = 0xFF05
+    PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE = 0xFF06
+    PIDFD_GET_TIME_NAMESPACE = 0xFF07
+    PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE = 0xFF08
+    PIDFD_GET_USER_NAMESPACE = 0xFF09
+    PIDFD_GET_UTS_NAMESPACE = 0xFF0A

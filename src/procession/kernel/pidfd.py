@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EBADF, EINVAL, ESRCH
-from procession.abi.pidfd import PidfdFlag
+from procession.abi.errno import EACCES, EBADF, EINVAL, ENOENT, ENOTTY, ESRCH
+from procession.abi.pidfd import PidfdFlag, PidfdIoctl
 from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_PATH, O_RDWR, POLLHUP, POLLIN, POLLRDNORM, File
+from procession.kernel.namespaces.nsfs import namespace_of_task, open_namespace
 from procession.kernel.pid import find_task
+from procession.kernel.security.ptrace_access import may_access
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
     from procession.fs.wait_queue import WaitQueue
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task, ThreadGroup
 
 _ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 PIDFD_THREAD = int(PidfdFlag.PIDFD_THREAD)
+
+_NAMESPACES = {
+    int(PidfdIoctl.PIDFD_GET_CGROUP_NAMESPACE): b"cgroup",
+    int(PidfdIoctl.PIDFD_GET_IPC_NAMESPACE): b"ipc",
+    int(PidfdIoctl.PIDFD_GET_MNT_NAMESPACE): b"mnt",
+    int(PidfdIoctl.PIDFD_GET_NET_NAMESPACE): b"net",
+    int(PidfdIoctl.PIDFD_GET_PID_NAMESPACE): b"pid",
+    int(PidfdIoctl.PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE): b"pid_for_children",
+    int(PidfdIoctl.PIDFD_GET_TIME_NAMESPACE): b"time",
+    int(PidfdIoctl.PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE): b"time_for_children",
+    int(PidfdIoctl.PIDFD_GET_USER_NAMESPACE): b"user",
+    int(PidfdIoctl.PIDFD_GET_UTS_NAMESPACE): b"uts",
+}
 
 
 class PidFile(File):
@@ -63,6 +79,24 @@ class PidFile(File):
             return target is None or target.state in _ENDED
         group = self.group
         return len(group.threads) <= 1 and group.leader.state in _ENDED
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """A descriptor for a namespace of the process. Linux: fs/pidfs.c, pidfd_ioctl."""
+        name = _NAMESPACES.get(request)
+        task, target = self.kernel.current, self.target
+        if name is None:
+            raise ENOTTY
+        if target is None or task is None:
+            raise ESRCH("the process is gone")
+        if argument:
+            raise EINVAL("the request has no argument")
+        if not may_access(task, target, by_fs_ids=True):
+            raise EACCES("the process may not be inspected by this one")
+        try:
+            namespace = namespace_of_task(target, name)
+        except ENOENT:
+            raise ESRCH("the process has left its namespaces") from None
+        return open_namespace(task, namespace)
 
     def poll_mask(self) -> int:
         if not self.has_ended:

@@ -8,14 +8,13 @@ from procession.abi.capability import Capability
 from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ERANGE
 from procession.fs.dentry import absolute_path
 from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
-from procession.kernel.namespaces.nsfs import namespace_path
+from procession.kernel.namespaces.nsfs import namespace_of_task, namespace_path
 from procession.kernel.task_state import TaskState
 from procession.procfs.access import may_inspect
 from procession.procfs.inode import ProcDirectory, ProcLink
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
-    from procession.fs.namespace import Namespace
     from procession.fs.permission import Subject
     from procession.kernel.task import Task
     from procession.procfs.file_system import ProcFileSystem
@@ -33,34 +32,6 @@ _LARGEST_S = (1 << 63) // _NS_PER_S
 """KTIME_SEC_MAX."""
 _CLOCK_MONOTONIC, _CLOCK_BOOTTIME = 1, 7
 _CLOCKS = {b"monotonic": _CLOCK_MONOTONIC, b"boottime": _CLOCK_BOOTTIME, b"1": 1, b"7": 7}
-
-
-def namespace_called(task: Task, name: bytes) -> Namespace:
-    """The namespace of `task` that ns/`name` leads to. Raises ENOENT if it has left it, or has none yet."""
-    if name == b"user":
-        return task.credentials.user_namespace
-    if name == b"pid":
-        return task.pid_namespace
-    if task.state in (TaskState.ZOMBIE, TaskState.DEAD):
-        raise ENOENT
-    proxy = task.namespaces
-    if name == b"pid_for_children":
-        children = proxy.pid_for_children
-        if children.child_reaper is None:
-            # Nobody has been made there: there is nothing to enter. Linux: kernel/pid_namespace.c,
-            # pidns_for_children_get.
-            raise ENOENT
-        return children
-    found: dict[bytes, Namespace] = {
-        b"net": proxy.network,
-        b"uts": proxy.uts,
-        b"ipc": proxy.ipc,
-        b"mnt": proxy.mounts,
-        b"cgroup": proxy.cgroup,
-        b"time": proxy.time,
-        b"time_for_children": proxy.time_for_children,
-    }
-    return found[name]
 
 
 class NamespacesDirectory(ProcDirectory):
@@ -103,7 +74,7 @@ class NamespaceLink(ProcLink):
         current = self.proc.kernel.current
         if current is not None and not may_inspect(current.credentials, self.task):
             raise EACCES(f"process {self.task.tid} isn't the caller's to inspect")
-        return namespace_path(self.proc.kernel, namespace_called(self.task, self.name))
+        return namespace_path(self.proc.kernel, namespace_of_task(self.task, self.name))
 
     def readlink(self) -> bytes:
         """Linux: fs/proc/namespaces.c, proc_ns_readlink."""

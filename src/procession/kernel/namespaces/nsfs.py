@@ -18,6 +18,7 @@ from procession.kernel.namespaces.pid import PidNamespace
 from procession.kernel.pid import find_task
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.capability import CAP_SYS_ADMIN
+from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -101,6 +102,34 @@ def namespace_path(kernel: Kernel, namespace: Namespace) -> Path:
     if inode is None:
         inode = namespace.inode = NamespaceInode(system, namespace)
     return Path(system.mount, Dentry(repr(namespace)[1:-1].encode(), system.mount.root, inode))
+
+
+def namespace_of_task(task: Task, name: bytes) -> Namespace:
+    """The namespace of `task` that /proc/PID/ns/`name` leads to. Raises ENOENT if it has none any more."""
+    if name == b"user":
+        return task.credentials.user_namespace
+    if name == b"pid":
+        return task.pid_namespace
+    if task.state in (TaskState.ZOMBIE, TaskState.DEAD):
+        raise ENOENT
+    proxy = task.namespaces
+    if name == b"pid_for_children":
+        children = proxy.pid_for_children
+        if children.child_reaper is None:
+            # Nobody has been made there: there is nothing to enter. Linux: kernel/pid_namespace.c,
+            # pidns_for_children_get.
+            raise ENOENT
+        return children
+    found: dict[bytes, Namespace] = {
+        b"net": proxy.network,
+        b"uts": proxy.uts,
+        b"ipc": proxy.ipc,
+        b"mnt": proxy.mounts,
+        b"cgroup": proxy.cgroup,
+        b"time": proxy.time,
+        b"time_for_children": proxy.time_for_children,
+    }
+    return found[name]
 
 
 class NamespaceFile(File):
