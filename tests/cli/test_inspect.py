@@ -51,12 +51,14 @@ def test_a_task_in_full(recording: str) -> None:
     assert "EPROCESS.UniqueProcessId" in beside
 
 
-def test_a_zombie_and_the_end(recording: str) -> None:
-    zombie = procession("inspect", "--pid", "2", recording).stdout
-    assert "ZOMBIE" in zombie
-    assert "exit_code                0x400" in zombie
-    assert "files                    none, for it has ended" in zombie
-    assert "2 bash (ZOMBIE)" in procession("inspect", recording).stdout
+def test_a_zombie_that_nobody_reaps(guest_root: Path, tmp_path: Path) -> None:
+    path = str(tmp_path / "run")
+    command = ["bash", "-c", "(exit 3) & exec sleep 5"]
+    procession("run", "--rootfs", str(guest_root), "--record", path, "--", *command)
+    zombie = procession("inspect", "--at", "1s", "--pid", "3", path).stdout
+    assert "state                    ZOMBIE" in zombie
+    assert "exit_code                0x300" in zombie
+    assert "3 bash (ZOMBIE)" in procession("inspect", "--at", "1s", path).stdout
 
 
 def test_what_is_different_later(recording: str) -> None:
