@@ -54,6 +54,7 @@ class PretendMachine:
         self.init = SimpleNamespace(group=None)
         self.stream_failure = None
         self.progress: Any = None
+        self.inlet = SimpleNamespace(is_complete=False)
         PretendMachine.made = self
 
     def run_attached(self, argv: tuple[str, ...], **settings: Any) -> SimpleNamespace:

@@ -356,8 +356,11 @@ def report_kernel_bug(machine: Machine, error: Exception, options: RunOptions) -
     lines.append(f"  seed:  {machine.seed}")
     lines.append(f"  error: {type(error).__name__}: {error}")
     lines += ["  " + line for entry in traceback.format_exception(error) for line in entry.splitlines()]
-    lines.append(f"  {leave_recording(machine, options)}")
     say("\n".join(lines))
+    try:
+        say(f"  {leave_recording(machine, options)}")
+    except Exception as second:  # noqa: BLE001 - of a machine with a bug anything may be broken
+        say(f"  it couldn't be recorded: {type(second).__name__}: {second}")
     return KERNEL_BUG
 
 
