@@ -152,6 +152,42 @@ TEST(zeros_as_memory)
 	CHECK_ERRNO(mprotect(memory, PAGE, RW), EACCES);
 }
 
+static int run_true(int fd)
+{
+	char *arguments[] = {"true", NULL};
+	pid_t child = (pid_t)MUST(fork());
+	int status;
+
+	if (!child) {
+		syscall(SYS_execveat, fd, "", arguments, environ, AT_EMPTY_PATH);
+		_exit(errno);
+	}
+	MUST(waitpid(child, &status, 0));
+	return WEXITSTATUS(status);
+}
+
+/* What memfd_create gives doesn't count as a writer; what is opened again does. */
+TEST(it_runs_while_it_can_be_written_to)
+{
+	static char data[1 << 16];
+	int program = (int)MUST(open("/bin/true", O_RDONLY | O_CLOEXEC));
+	int fd = sealable(0);
+	int writer;
+	ssize_t length;
+
+	while ((length = MUST(read(program, data, sizeof(data)))) > 0)
+		CHECK_EQ(write(fd, data, (size_t)length), length);
+	writer = reopen(fd, O_RDWR | O_CLOEXEC);
+	CHECK_EQ(run_true(fd), ETXTBSY);
+	MUST(close(writer));
+	CHECK_EQ(run_true(fd), 0);
+	CHECK_EQ(pwrite(fd, "x", 1, 0), 1);
+	CHECK_EQ(run_true(fd), ENOEXEC);
+	writer = reopen(fd, O_WRONLY | O_CLOEXEC);
+	MUST(close(writer));
+	CHECK_EQ(run_true(fd), ENOEXEC);
+}
+
 TEST(no_direct_access)
 {
 	CHECK_ERRNO(fcntl((int)MUST(memfd_create("direct", 0)), F_SETFL, O_DIRECT), EINVAL);

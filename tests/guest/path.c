@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <dirent.h>
+#include <linux/openat2.h>
 
 static int opened(const char *path, int flags)
 {
@@ -503,4 +504,48 @@ TEST(making_nodes)
 		_exit(0);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+static int opened_within(int directory, const char *path, uint64_t resolve)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = resolve};
+
+	return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
+}
+
+static bool is_same(int fd, const char *path)
+{
+	struct stat one, other = status_of(path);
+
+	return fd >= 0 && fstat(fd, &one) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+TEST(a_directory_taken_for_the_root)
+{
+	int directory;
+
+	enter_scratch();
+	MUST(mkdir("top", 0755));
+	MUST(mkdir("top/inner", 0755));
+	write_file("top/file", "", 0644);
+	MUST(symlink("/file", "top/inner/absolute"));
+	MUST(symlink("../../../file", "top/inner/climbing"));
+	directory = opened("top", O_RDONLY | O_DIRECTORY);
+	CHECK(is_same(opened_within(directory, "/", RESOLVE_IN_ROOT), "top"));
+	CHECK(is_same(opened_within(directory, "/file", RESOLVE_IN_ROOT), "top/file"));
+	CHECK(is_same(opened_within(directory, "//inner/..", RESOLVE_IN_ROOT), "top"));
+	CHECK(is_same(opened_within(directory, "../..", RESOLVE_IN_ROOT), "top"));
+	CHECK(is_same(opened_within(directory, "inner/absolute", RESOLVE_IN_ROOT), "top/file"));
+	CHECK(is_same(opened_within(directory, "inner/climbing", RESOLVE_IN_ROOT), "top/file"));
+	CHECK(is_same(opened_within(AT_FDCWD, "/top/file", RESOLVE_IN_ROOT), "top/file"));
+	CHECK_ERRNO(opened_within(directory, "/top", RESOLVE_IN_ROOT), ENOENT);
+	CHECK_ERRNO(opened_within(-1, "/", RESOLVE_IN_ROOT), EBADF);
+	CHECK_ERRNO(opened_within(opened("top/file", O_RDONLY), "/", RESOLVE_IN_ROOT), ENOTDIR);
+	CHECK_ERRNO(opened_within(directory, "/", RESOLVE_BENEATH), EXDEV);
+	CHECK_ERRNO(opened_within(-1, "/", RESOLVE_BENEATH), EXDEV);
+	CHECK_ERRNO(opened_within(-1, "file", RESOLVE_BENEATH), EBADF);
+	CHECK_ERRNO(opened_within(directory, "..", RESOLVE_BENEATH), EXDEV);
+	CHECK_ERRNO(opened_within(directory, "inner/absolute", RESOLVE_BENEATH), EXDEV);
+	CHECK_ERRNO(opened_within(directory, "inner/climbing", RESOLVE_BENEATH), EXDEV);
+	CHECK(is_same(opened_within(directory, "inner/../file", RESOLVE_BENEATH), "top/file"));
 }

@@ -81,9 +81,24 @@ class MemfdInode(MemoryInode):
 
 
 class MemfdFile(RegularFile):
-    """An open file that may be sealed."""
+    """An open file that may be sealed.
 
-    __slots__ = ()
+    One that was made with the file, and not opened, doesn't keep it from being executed, though it can be
+    written to (Linux: fs/file_table.c, alloc_file_pseudo).
+    """
+
+    __slots__ = ("is_counted",)
+
+    def __init__(self, path: Path, flags: int, subject: Subject, *, is_counted: bool = True) -> None:
+        super().__init__(path, flags, subject)
+        self.is_counted = is_counted
+        if not is_counted:
+            self.inode.writer_count -= 1
+
+    def release(self) -> None:
+        if not self.is_counted:
+            self.inode.writer_count += 1
+        super().release()
 
     @property
     def memfd(self) -> MemfdInode:
@@ -189,4 +204,4 @@ def create_memfd(vfs: Vfs, name: bytes, flags: int, subject: Subject) -> File:
     system.count_inode()
     inode = MemfdInode(system, S_IFREG | permissions, subject.fsuid, subject.fsgid, seals)
     path = vfs.pseudo_path(mount, b"/memfd:" + name + b" (deleted)", inode)
-    return inode.open(path, O_RDWR | O_LARGEFILE, subject)
+    return MemfdFile(path, O_RDWR | O_LARGEFILE, subject, is_counted=False)

@@ -59,6 +59,7 @@ _VALID_RESOLVE = int(
     | ResolveFlag.RESOLVE_CACHED
 )
 _SCOPED = int(ResolveFlag.RESOLVE_BENEATH | ResolveFlag.RESOLVE_IN_ROOT)
+_RESOLVE_IN_ROOT = int(ResolveFlag.RESOLVE_IN_ROOT)
 _RESOLVE_CACHED = int(ResolveFlag.RESOLVE_CACHED)
 _CLOSE_RANGE_UNSHARE = int(CloseRangeFlag.CLOSE_RANGE_UNSHARE)
 _CLOSE_RANGE_CLOEXEC = int(CloseRangeFlag.CLOSE_RANGE_CLOEXEC)
@@ -121,7 +122,7 @@ def open_file(task: Task, directory_fd: int, name: bytes, flags: int, mode: int,
             mode = 0
         # A full table must not leave a new file behind.
         files.lowest_free(0, limit)
-        start = start_of(task, directory_fd, name)
+        start = start_of(task, directory_fd, name, is_in_root=bool(resolve & _RESOLVE_IN_ROOT))
         file = namei.open(task.fs, task.credentials, name, start, flags, mode, resolve=resolve)
     return files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
 

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 SLASH = 0x2F
 
 
-def start_of(task: Task, directory_fd: int, name: bytes) -> Path | None:
+def start_of(task: Task, directory_fd: int, name: bytes, *, is_in_root: bool = False) -> Path | None:
     """Where a walk along `name` starts, None for the current directory.
 
-    That there is no such descriptor is found out by the walk, after all that comes before it.
+    With `is_in_root` (RESOLVE_IN_ROOT) an absolute name does so too. That there is no such descriptor is found
+    out by the walk, after all that comes before it.
     Linux: fs/namei.c, path_init.
     """
-    if directory_fd == AT_FDCWD or (name and name[0] == SLASH):
+    if directory_fd == AT_FDCWD or (name and name[0] == SLASH and not is_in_root):
         return None
     file = task.files.files.get(directory_fd)
     return NOWHERE if file is None else file.path
