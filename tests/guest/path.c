@@ -513,7 +513,7 @@ static int opened_within(int directory, const char *path, uint64_t resolve)
 	return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
 }
 
-static bool is_same(int fd, const char *path)
+static int is_same(int fd, const char *path)
 {
 	struct stat one, other = status_of(path);
 

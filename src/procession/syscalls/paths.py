@@ -17,7 +17,7 @@ SLASH = 0x2F
 def start_of(task: Task, directory_fd: int, name: bytes, *, is_in_root: bool = False) -> Path | None:
     """Where a walk along `name` starts, None for the current directory.
 
-    With `is_in_root` (RESOLVE_IN_ROOT) an absolute name does so too. That there is no such descriptor is found
+    With `is_in_root` (RESOLVE_IN_ROOT) an absolute one does so too. That there is no such descriptor is found
     out by the walk, after all that comes before it.
     Linux: fs/namei.c, path_init.
     """
