@@ -51,6 +51,12 @@ def servers_root() -> Path:
     return find_tree("servers")
 
 
+@pytest.fixture(scope="session")
+def containers_root() -> Path:
+    """Return the root of a tree with container runtimes and sandboxes, for heavy tests."""
+    return find_tree("containers")
+
+
 def find_tree(name: str) -> Path:
     """Return the root of the tree that `scripts/guest-root` builds under this name."""
     command = [sys.executable, str(PROJECT / "scripts" / "guest-root"), "--tree", name]

@@ -312,6 +312,8 @@ def begin_walk(
     elif start is NOWHERE:
         raise EBADF
     if resolve & _RESOLVE_SCOPED:
+        if not start.inode.is_directory:
+            raise ENOTDIR
         return Walk(start, start, subject, resolve)
     return Walk(context.root, start, subject, resolve)
 

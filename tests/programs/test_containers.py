@@ -1,0 +1,277 @@
+"""Container runtimes, sandboxes and programs that are made to be process 1, unmodified, in one machine each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from procession import Machine, Result
+
+pytestmark = pytest.mark.heavy
+
+RunScript = Callable[..., Result]
+SERVICE = r"""
+mkdir -p /services/x
+printf '#!/bin/sh\nexec sleep 1000\n' >/services/x/run
+chmod +x /services/x/run
+"""
+SUPERVISORD = r"""
+printf '[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\npidfile=/run/s.pid\n' >/etc/s.conf
+printf '[program:x]\ncommand=sleep 1000\n' >>/etc/s.conf
+"""
+BUNDLE = r"""
+bundle=$HOME/bundle
+mkdir -p $bundle/rootfs/bin $bundle/rootfs/proc $bundle/rootfs/sys $bundle/rootfs/dev $bundle/rootfs/etc
+cp /usr/bin/busybox $bundle/rootfs/bin/
+for name in sh ls id ps mount cat echo hostname grep kill sleep touch; do
+    ln $bundle/rootfs/bin/busybox $bundle/rootfs/bin/$name
+done
+cd $bundle
+"""
+EDIT = r"""
+python3 - <<'END'
+import json, os
+config = json.load(open("config.json"))
+config["process"]["terminal"] = False
+config["process"]["args"] = ["sh", "-c", os.environ["SCRIPT"]]
+left_out = os.environ["WITHOUT"].split()
+config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] not in left_out]
+if "devices" in left_out:
+    config["linux"]["resources"].pop("devices")
+json.dump(config, open("config.json", "w"))
+END
+"""
+
+
+@pytest.fixture
+def run_script(containers_root: Path) -> Iterator[RunScript]:
+    """Return a function that runs a shell's script in a machine of its own."""
+    machines: list[Machine] = []
+
+    def run(script: str, *, pid1: bool = False, **settings: object) -> Result:
+        machine = Machine(rootfs=containers_root, **settings)  # type: ignore[arg-type]
+        machines.append(machine)
+        return machine.run(["bash", "-c", script], pid1=pid1, time_limit_s=600)
+
+    yield run
+    for machine in machines:
+        machine.close()
+
+
+def lines_of(result: Result) -> list[str]:
+    """What was printed, by a run that ended by itself."""
+    assert (result.reason, result.stderr) == ("", b"")
+    return result.stdout.decode().splitlines()
+
+
+# Process 1
+
+WATCH = "(sleep 2; ps -eo stat,args | grep -c '^Z'; kill -TERM 1) &"
+"""Counts the zombies, and ends process 1."""
+
+
+def test_a_program_that_isnt_made_for_it_reaps_nobody(run_script: RunScript) -> None:
+    result = run_script("(sleep 1 &); (sleep 2; ps -eo stat,args | grep -c '^Z') & exec sleep 4", pid1=True)
+    assert result.stdout == b"1\n"
+
+
+@pytest.mark.parametrize("init", ["tini --", "dumb-init", "catatonit --"])
+def test_small_inits_reap_orphans_and_pass_signals_on(run_script: RunScript, init: str) -> None:
+    script = f"(sleep 1 &); {WATCH} exec {init} bash -c 'trap \"echo told; exit 7\" TERM; sleep 1000 & wait'"
+    result = run_script(script, pid1=True)
+    assert result.stdout == b"0\ntold\n"
+    assert result.status == 7
+    assert result.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("preparation", "init"),
+    [
+        (SERVICE, "runsvdir /services"),
+        (SERVICE, "s6-svscan /services"),
+        (SUPERVISORD, "supervisord -s -c /etc/s.conf"),
+    ],
+)
+def test_supervisors_reap_orphans_and_end_at_sigterm(
+    run_script: RunScript, preparation: str, init: str
+) -> None:
+    watch = "(sleep 3; pgrep -xc sleep; ps -eo stat,args | grep -c '^Z'; kill -TERM 1) &"
+    result = run_script(f"{preparation} (sleep 1 &); {watch} exec {init}", pid1=True)
+    # The service, and nobody who has ended.
+    assert result.stdout.decode().splitlines()[:2] == ["1", "0"]
+    assert (result.status, result.reason) == (0, "")
+
+
+def test_busybox_init_starts_again_what_ends(run_script: RunScript) -> None:
+    script = r"""
+    printf '::sysinit:/bin/echo started\n::respawn:/bin/sleep 1\n::shutdown:/bin/echo down\n' >/etc/inittab
+    (sleep 1 &)
+    (sleep 5; ps -eo stat,args | grep -c '^Z'; pgrep -xc sleep; kill -USR2 1) &
+    exec busybox init
+    """
+    result = run_script(script, pid1=True)
+    lines = result.stdout.decode().splitlines()
+    assert [line for line in lines if line in ("started", "down")] == ["started", "down"]
+    assert "0" in lines
+    assert (result.status, result.reason) == (0, "the machine was powered off")
+
+
+# Sandboxes
+
+FLATPAK = (
+    "bwrap --unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --die-with-parent"
+    " --new-session --as-pid-1 --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib"
+    " --symlink usr/lib64 /lib64 --proc /proc --dev /dev --tmpfs /tmp --dir /run/user/1000 --ro-bind /etc /etc"
+    " --setenv XDG_RUNTIME_DIR /run/user/1000 --chdir /tmp --hostname sandbox --cap-drop ALL"
+)
+
+
+@pytest.mark.parametrize("user", [None, "1000:1000"])
+def test_a_sandbox_as_flatpak_makes_it(run_script: RunScript, user: str | None) -> None:
+    inside = (
+        "echo $$ $(hostname) $PWD; id -u; ls /; touch /usr/x; echo x >/tmp/x && cat /tmp/x;"
+        " ls /proc | grep -c ^[0-9]; grep CapEff /proc/self/status; kill -0 1 && echo one; mount -t tmpfs x /tmp; echo $?"
+    )
+    result = run_script(f"{FLATPAK} bash -c '{inside}' 2>&1", user=user)
+    uid = "0" if user is None else "1000"
+    lines = [line.strip() for line in result.stdout.decode().splitlines()]
+    assert lines[:2] == ["1 sandbox /tmp", uid]
+    assert lines[2:11] == ["bin", "dev", "etc", "lib", "lib64", "proc", "run", "tmp", "usr"]
+    assert lines[11] == "touch: cannot touch '/usr/x': Read-only file system"
+    assert lines[12] == "x"
+    assert lines[14] == "CapEff:\t0000000000000000"
+    assert lines[15] == "one"
+    assert lines[-1] != "0"
+
+
+def test_a_sandbox_dies_with_its_parent(run_script: RunScript) -> None:
+    sandbox = "bwrap --ro-bind / / --proc /proc --unshare-pid --die-with-parent sleep 1000"
+    script = f"""
+    bash -c '{sandbox} & echo $! >/tmp/pid; sleep 2; kill -KILL $$' &
+    sleep 1; pgrep -c bwrap; pgrep -xc sleep
+    sleep 2; pgrep -c bwrap; pgrep -x sleep -a
+    """
+    result = run_script(script)
+    assert result.stdout.decode().splitlines() == ["2", "2", "0"]
+
+
+# Runtimes
+
+
+def container(runtime: str, script: str, *, spec: str = "", without: str = "network devices") -> str:
+    """A shell's script that runs a bundle of busybox whose program is `script`."""
+    name = runtime.partition(" ")[0]
+    return (
+        f"{BUNDLE} {name} spec {spec}; export SCRIPT={script!r} WITHOUT={without!r}; {EDIT} {runtime} run box"
+    )
+
+
+INSIDE = (
+    'id -u; ps | grep -c sh; hostname; grep -E "CapEff|NoNewPrivs" /proc/self/status; touch /x || echo no'
+)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "user", "spec", "without"),
+    [
+        ("crun", None, "", "network devices"),
+        ("crun --root /tmp/run", "1000:1000", "--rootless", "network"),
+        ("runc --root /tmp/run", "1000:1000", "--rootless", "network"),
+    ],
+)
+def test_a_bundle_of_busybox(
+    run_script: RunScript, runtime: str, user: str | None, spec: str, without: str
+) -> None:
+    script = container(runtime, INSIDE, spec=spec, without=without)
+    result = run_script(script + " 2>/dev/null", user=user, environment=ENVIRONMENT)
+    name = runtime.partition(" ")[0]
+    assert result.stdout.decode().splitlines()[:1] == ["0"]
+    assert f"{name}\nCapEff:\t0000000020000420\nNoNewPrivs:\t1\nno\n" in result.stdout.decode()
+    assert result.status == 0
+
+
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp"}
+
+
+# Namespaces by hand
+
+
+def test_root_of_a_user_namespace(run_script: RunScript) -> None:
+    acts = {
+        "id -u": "0",
+        "mount -t tmpfs none /tmp": "mount: /tmp: permission denied.",
+        "hostname x": "hostname: you must be root to change the host name",
+        "chown 1 /tmp/mine": "Invalid argument",
+        "chmod 600 /tmp/mine": "",
+        "cat /tmp/roots": "Permission denied",
+        "kill -0 1": "Operation not permitted",
+        "unshare -m mount -t tmpfs none /tmp": "",
+        "unshare -u hostname x": "",
+        "unshare -m mount -t proc none /tmp": "permission denied",
+        "unshare -pf --mount-proc true": "",
+        "mknod /tmp/node c 1 3": "Operation not permitted",
+        "nsenter -t 1 -m true": "Permission denied|Operation not permitted",
+        "date -s 2031-01-01": "cannot set date: Operation not permitted",
+        "nice -n -5 true": "Permission denied|Operation not permitted",
+    }
+    script = "umask 077; echo secret >/tmp/roots; chmod 1777 /tmp\n"
+    body = "touch /tmp/mine\n" + "".join(f"echo '== {act}'; {act} 2>&1\n" for act in acts)
+    script += f"cat >/tmp/acts <<'END'\n{body}END\nchmod 644 /tmp/acts\n"
+    script += "exec setpriv --reuid 1000 --regid 1000 --clear-groups unshare -Ur bash /tmp/acts"
+    text = run_script(script).stdout.decode()
+    answers = dict(part.partition("\n")[::2] for part in text.split("== ")[1:])
+    assert list(answers) == list(acts)
+    for act, expected in acts.items():
+        if expected:
+            assert any(each in answers[act] for each in expected.split("|")), (act, answers[act])
+        else:
+            assert not answers[act].strip(), (act, answers[act])
+
+
+def test_a_fork_bomb_ends_at_the_groups_limit(run_script: RunScript) -> None:
+    script = r"""
+    echo +pids >/sys/fs/cgroup/cgroup.subtree_control
+    mkdir /sys/fs/cgroup/bomb && echo 20 >/sys/fs/cgroup/bomb/pids.max || exit 9
+    bash -c 'echo $$ >/sys/fs/cgroup/bomb/cgroup.procs; bomb() { bomb | bomb & }; bomb; sleep 1' 2>/dev/null &
+    sleep 0.5
+    test "$(cat /sys/fs/cgroup/bomb/pids.current)" -le 20 && echo bounded
+    for number in 1 2 3; do bash -c "echo usable $number"; done
+    grep -q 'max [1-9]' /sys/fs/cgroup/bomb/pids.events && echo refused
+    echo 1 >/sys/fs/cgroup/bomb/cgroup.kill
+    wait
+    until rmdir /sys/fs/cgroup/bomb 2>/dev/null; do sleep 0.1; done
+    echo gone
+    """
+    result = run_script(script)
+    assert result.stdout.decode().splitlines() == [
+        "bounded",
+        "usable 1",
+        "usable 2",
+        "usable 3",
+        "refused",
+        "gone",
+    ]
+
+
+def test_a_fork_bomb_ends_at_the_machines_limit(run_script: RunScript) -> None:
+    script = "bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 0.2; kill -KILL -1; wait; echo usable"
+    result = run_script(script, pids_max=40)
+    assert (result.stdout, result.status) == (b"usable\n", 0)
+
+
+def test_a_pid_namespace_whose_init_dies(run_script: RunScript) -> None:
+    script = r"""
+    unshare -pf --mount-proc bash -c '
+        sleep 1000 & setsid sleep 1000 & (trap "" TERM INT HUP; sleep 1000) &
+        sleep 1; echo $$; kill -KILL $$; sleep 1; exit 5'
+    echo $?
+    pgrep -xc sleep
+    unshare -pf --kill-child bash -c 'sleep 1000 & sleep 1000' & sleep 1; kill -KILL $!; wait
+    sleep 0.1; pgrep -xc sleep
+    unshare -p bash -c '/bin/true; /bin/true && echo forked' 2>&1 | grep -o -m1 'Cannot allocate memory'
+    """
+    result = run_script(script)
+    # An init can't be killed from inside.
+    assert result.stdout.decode().splitlines() == ["1", "5", "0", "0", "Cannot allocate memory"]
