@@ -1,4 +1,4 @@
-"""Container runtimes, sandboxes and programs that are made to be process 1, unmodified, in one machine each."""
+"""Container runtimes, sandboxes and programs that are made to be process 1, from Debian, unmodified."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def test_busybox_init_starts_again_what_ends(run_script: RunScript) -> None:
 FLATPAK = (
     "bwrap --unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --die-with-parent"
     " --new-session --as-pid-1 --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib"
-    " --symlink usr/lib64 /lib64 --proc /proc --dev /dev --tmpfs /tmp --dir /run/user/1000 --ro-bind /etc /etc"
-    " --setenv XDG_RUNTIME_DIR /run/user/1000 --chdir /tmp --hostname sandbox --cap-drop ALL"
+    " --symlink usr/lib64 /lib64 --proc /proc --dev /dev --tmpfs /tmp --dir /run/user/1000"
+    " --ro-bind /etc /etc --setenv XDG_RUNTIME_DIR /run/user/1000 --chdir /tmp --hostname sandbox --cap-drop ALL"
 )
 
 
@@ -132,7 +132,8 @@ FLATPAK = (
 def test_a_sandbox_as_flatpak_makes_it(run_script: RunScript, user: str | None) -> None:
     inside = (
         "echo $$ $(hostname) $PWD; id -u; ls /; touch /usr/x; echo x >/tmp/x && cat /tmp/x;"
-        " ls /proc | grep -c ^[0-9]; grep CapEff /proc/self/status; kill -0 1 && echo one; mount -t tmpfs x /tmp; echo $?"
+        " ls /proc | grep -c ^[0-9]; grep CapEff /proc/self/status; kill -0 1 && echo one;"
+        " mount -t tmpfs x /tmp; echo $?"
     )
     result = run_script(f"{FLATPAK} bash -c '{inside}' 2>&1", user=user)
     uid = "0" if user is None else "1000"
