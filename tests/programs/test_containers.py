@@ -124,7 +124,8 @@ FLATPAK = (
     "bwrap --unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --die-with-parent"
     " --new-session --as-pid-1 --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib"
     " --symlink usr/lib64 /lib64 --proc /proc --dev /dev --tmpfs /tmp --dir /run/user/1000"
-    " --ro-bind /etc /etc --setenv XDG_RUNTIME_DIR /run/user/1000 --chdir /tmp --hostname sandbox --cap-drop ALL"
+    " --ro-bind /etc /etc --setenv XDG_RUNTIME_DIR /run/user/1000 --chdir /tmp"
+    " --hostname sandbox --cap-drop ALL"
 )
 
 
