@@ -22,6 +22,7 @@ HOST_TIMEOUT_S = 300
 NEEDS_ROOT = {
     "cgroup",
     "capability",
+    "escape",
     "namespace",
     "pid_namespace",
     "set_user_id",
