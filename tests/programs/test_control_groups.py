@@ -115,3 +115,99 @@ def test_groups_that_come_and_go_leave_nothing(guest_root: Path) -> None:
     system = cgroups_of(machine.kernel)
     assert machine.kernel.cgroups.count == 1
     assert [group.name for group in system.directories] == [b""]
+
+
+SPIN = "sh -c 'echo $$ > '$group/cgroup.procs'; while :; do :; done' &"
+
+
+def used_us(line: str) -> int:
+    """The figure of a line of cpu.stat."""
+    return int(line.split()[1])
+
+
+def test_weights_share_the_processor(guest_root: Path) -> None:
+    """One task of weight 300 gets three times what two tasks of weight 100 get together."""
+    lines = printed(
+        guest_root,
+        f"""
+        echo +cpu > cgroup.subtree_control; mkdir a b; echo 300 > b/cpu.weight
+        group=a; {SPIN}
+        {SPIN}
+        group=b; {SPIN}
+        sleep 1.5
+        head -n 1 a/cpu.stat; head -n 1 b/cpu.stat; cat a/cpu.weight b/cpu.weight.nice
+        echo 1 > a/cgroup.kill; echo 1 > b/cgroup.kill; wait
+        """,
+    )
+    assert 2.7 < used_us(lines[1]) / used_us(lines[0]) < 3.3
+    assert lines[2:] == ["100", "-5"]
+
+
+def test_shares_are_shared_on_below(guest_root: Path) -> None:
+    lines = printed(
+        guest_root,
+        f"""
+        echo +cpu > cgroup.subtree_control; mkdir a b; echo +cpu > a/cgroup.subtree_control
+        mkdir a/c a/d; echo 50 > a/d/cpu.weight
+        for group in b a/c a/d; do {SPIN} done
+        sleep 1.5
+        for group in b a a/c a/d; do head -n 1 $group/cpu.stat; done
+        echo 1 > a/cgroup.kill; echo 1 > b/cgroup.kill; wait
+        """,
+    )
+    other, upper, first, second = map(used_us, lines)
+    assert 0.9 < upper / other < 1.1
+    assert 1.7 < first / second < 2.3
+
+
+def test_a_quota_throttles_a_spinner_to_its_share(guest_root: Path) -> None:
+    lines = printed(
+        guest_root,
+        f"""
+        echo +cpu > cgroup.subtree_control; mkdir a
+        echo '20000 100000' > a/cpu.max; cat a/cpu.max
+        group=a; {SPIN}
+        sleep 1.05
+        cat a/cpu.stat
+        echo max > a/cpu.max; cat a/cpu.max; sleep 0.5
+        head -n 1 a/cpu.stat
+        echo 1 > a/cgroup.kill; wait; rmdir a
+        """,
+    )
+    assert lines[0] == "20000 100000"
+    figures = {line.split()[0]: int(line.split()[1]) for line in lines[1:-2]}
+    assert 200_000 <= figures["usage_usec"] <= 225_000
+    assert figures["nr_periods"] == figures["nr_throttled"] == 10
+    assert 780_000 <= figures["throttled_usec"] <= 850_000
+    assert lines[-2] == "max 100000"
+    assert used_us(lines[-1]) - figures["usage_usec"] > 450_000
+
+
+def test_a_quota_counts_all_processors_together(guest_root: Path) -> None:
+    machine = Machine(rootfs=guest_root, cwd="/sys/fs/cgroup", cpus=2)
+    script = f"""
+        echo +cpu > cgroup.subtree_control; mkdir a; echo '100000 100000' > a/cpu.max
+        group=a; {SPIN}
+        {SPIN}
+        sleep 1
+        head -n 1 a/cpu.stat; echo 1 > a/cgroup.kill; wait
+    """
+    result = machine.run(["sh", "-c", script])
+    assert 950_000 <= used_us(result.stdout.decode()) <= 1_080_000
+
+
+def test_what_can_t_be_said_of_processors(guest_root: Path) -> None:
+    lines = printed(
+        guest_root,
+        """
+        echo +cpu > cgroup.subtree_control; mkdir a; cd a
+        try() { (/bin/echo "$1" > $2) 2>&1 | sed 's/.*: //'; }
+        for value in 0 10001 -1 x; do try $value cpu.weight; done
+        for value in 20 -21; do try $value cpu.weight.nice; done
+        for value in 999 '1000 999' '1000 1000001' -1 x ''; do try "$value" cpu.max; done
+        try 2000 cpu.max; try 2001 cpu.max.burst; try 1 cpu.idle; try 5 cpu.weight; cat cpu.weight cpu.max
+        """,
+    )
+    too_much, invalid = "Numerical result out of range", "Invalid argument"
+    expected = [too_much] * 2 + [invalid] * 2 + [too_much] * 2 + [invalid] * 6
+    assert lines == [*expected, invalid, invalid, "0", "2000 100000"]

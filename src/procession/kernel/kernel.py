@@ -259,6 +259,9 @@ class Kernel:
         times = task.times
         times.system_ns += system_ns
         times.user_ns += elapsed_ns - system_ns
+        cgroup = task.cgroup
+        if cgroup.parent is not None:
+            cgroup.account(task, elapsed_ns - system_ns, system_ns)
         group = task.group
         soft = group.limits.soft
         if group.itimers or soft[RLIMIT_CPU] != RLIM_INFINITY:

@@ -89,6 +89,8 @@ def move_task(task: Task, target: Cgroup) -> None:
     target.add(task)
     task.cgroup = target
     source.remove(task)
+    if source.cpu is not target.cpu:
+        task.kernel.scheduler.change(task)
     if source.is_freezing != target.is_freezing:
         freeze_task(task, freeze=target.is_freezing)
     if source.is_freezing or target.is_freezing:

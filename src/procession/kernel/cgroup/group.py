@@ -11,6 +11,7 @@ from procession.kernel.cgroup.event_file import EventFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from procession.kernel.cgroup.cpu import CpuShare
     from procession.kernel.cgroup.pids import PidsCounter
     from procession.kernel.task import Task
 
@@ -21,15 +22,16 @@ NO_LIMIT = 0x7FFF_FFFF
 class Controller(IntFlag):
     """The controllers that there are, in Linux's order."""
 
-    IO = 1
-    PIDS = 2
+    CPU = 2
+    IO = 4
+    PIDS = 16
 
 
 CONTROLLER_NAMES: dict[bytes, int] = {
     each.name.lower().encode(): int(each) for each in Controller if each.name
 }
 ALL_CONTROLLERS = sum(CONTROLLER_NAMES.values())
-THREADED_CONTROLLERS = int(Controller.PIDS)
+THREADED_CONTROLLERS = int(Controller.CPU | Controller.PIDS)
 """Those that can tell the threads of a process apart."""
 
 
@@ -48,11 +50,14 @@ class Cgroup:
 
     `wants_freeze` is what cgroup.freeze says, `is_freezing` whether this or a group above says so,
     `is_frozen` whether all tasks of it and below are. `pids` is what forks in it are counted by, its own or
-    that of a group above; None if there are no counters.
+    that of a group above; None if there are no counters. `cpu` is the share of the processors that it has in
+    the same way. `user_ns`, `nice_ns` (of `user_ns`, at nice values above 0) and `system_ns` are the time
+    that its tasks and those of removed groups below have run; the root's isn't counted.
     """
 
     __slots__ = (
         "children",
+        "cpu",
         "domain",
         "events",
         "is_dead",
@@ -62,14 +67,17 @@ class Cgroup:
         "maximum_depth",
         "maximum_descendants",
         "name",
+        "nice_ns",
         "number",
         "parent",
         "pids",
         "populated_domains",
         "populated_threadeds",
         "subtree_control",
+        "system_ns",
         "tasks",
         "threaded_children",
+        "user_ns",
         "wants_freeze",
     )
 
@@ -93,6 +101,8 @@ class Cgroup:
         self.is_freezing: bool = parent is not None and parent.is_freezing
         self.is_frozen = self.is_freezing
         self.pids: PidsCounter | None = None if parent is None else parent.pids
+        self.cpu: CpuShare | None = None if parent is None else parent.cpu
+        self.user_ns = self.nice_ns = self.system_ns = 0
 
     def __repr__(self) -> str:
         return f"<Cgroup {self.path().decode(errors='replace')}, {len(self.tasks)} tasks>"
@@ -251,6 +261,13 @@ class Cgroup:
             if parent.is_populated == was_populated:
                 return
             group = parent
+
+    def account(self, task: Task, user_ns: int, system_ns: int) -> None:
+        """A task of this group has run. Linux: kernel/cgroup/rstat.c, __cgroup_account_cputime."""
+        self.user_ns += user_ns
+        self.system_ns += system_ns
+        if task.nice > 0:
+            self.nice_ns += user_ns
 
     # Making and removing groups
 

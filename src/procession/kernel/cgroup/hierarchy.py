@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBUSY, EINVAL, ENOENT, EOPNOTSUPP
+from procession.kernel.cgroup.cpu import CpuShare
 from procession.kernel.cgroup.freezer import update_frozen
 from procession.kernel.cgroup.group import CONTROLLER_NAMES, THREADED_CONTROLLERS, Cgroup, Controller
 from procession.kernel.cgroup.pids import PidsCounter
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 PIDS = int(Controller.PIDS)
+CPU = int(Controller.CPU)
 
 
 class Hierarchy:
@@ -53,6 +55,11 @@ class Hierarchy:
         parent = group.parent
         assert parent is not None
         group.is_dead = True
+        if group.cpu is not None and group.cpu.group is group:
+            group.cpu.stop()
+        parent.user_ns += group.user_ns
+        parent.nice_ns += group.nice_ns
+        parent.system_ns += group.system_ns
         if group.is_threaded:
             parent.threaded_children -= 1
         del parent.children[group.name]
@@ -66,22 +73,32 @@ def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
     """
     parent = group.parent
     assert parent is not None
-    if (old ^ new) & PIDS:
+    changed = old ^ new
+    if changed & PIDS:
+        group.pids = parent.pids
         if new & PIDS:
             group.pids = PidsCounter(parent.pids)
             group.pids.count = sum(1 for task in kernel.tasks if task.cgroup.is_below(group))
             group.pids.peak = group.pids.count
-        else:
-            group.pids = parent.pids
-        _inherit_pids(group)
+    if changed & CPU:
+        own, group.cpu = group.cpu, parent.cpu
+        if new & CPU:
+            group.cpu = CpuShare(kernel, group, parent.cpu)
+        elif own is not None:
+            own.stop()
+    if changed:
+        _inherit(group)
 
 
-def _inherit_pids(group: Cgroup) -> None:
-    """Groups below that have no counter of their own use that of `group`."""
+def _inherit(group: Cgroup) -> None:
+    """Groups below that have none of a controller's of their own use what `group` has."""
     for child in group.children.values():
-        if not child.available_controllers & PIDS:
+        own = child.available_controllers
+        if not own & PIDS:
             child.pids = group.pids
-            _inherit_pids(child)
+        if not own & CPU:
+            child.cpu = group.cpu
+        _inherit(child)
 
 
 def parse_subtree_control(text: bytes) -> tuple[int, int]:

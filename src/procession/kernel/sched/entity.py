@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from procession.kernel.cgroup.cpu import CpuShare
+
 ROUND_ROBIN_SLICE_NS = 100_000_000
 """kernel.sched_rr_timeslice_ms."""
 
@@ -12,7 +17,8 @@ class SchedulingEntity:
 
     `virtual_runtime_ns` is the time that it ran, divided by its weight. `ticket` is its place in a queue, 0
     when it's in none: an entry with another ticket is void. `moved_ns` is when it came to its processor from
-    another. `inherited_priority` is the highest real-time
+    another. `parked_in` is the share of a control group that is used up, for which it waits runnable and in
+    no queue. `inherited_priority` is the highest real-time
     priority of those who wait for a lock of the task, 0 for none. `slice_left_ns` is SCHED_RR's,
     `realtime_ns` how long it has run by a real-time policy since it last slept (RLIMIT_RTTIME). The rest is
     SCHED_DEADLINE's: what it asked for, what is left of it, and until when.
@@ -25,6 +31,7 @@ class SchedulingEntity:
         "inherited_priority",
         "is_throttled",
         "moved_ns",
+        "parked_in",
         "period_ns",
         "processor",
         "realtime_ns",
@@ -50,6 +57,7 @@ class SchedulingEntity:
         self.budget_left_ns = 0
         self.deadline_ns = 0
         self.is_throttled = False
+        self.parked_in: CpuShare | None = None
 
     def copy_for_child(self) -> SchedulingEntity:
         """A new task's: it may run where its parent may."""

@@ -240,7 +240,12 @@ class RunQueue:
         entity = task.entity
         kind = class_of(task)
         if kind == CLASS_FAIR:
-            entity.virtual_runtime_ns += work_ns * NICE_0_WEIGHT // weight_of(task)
+            share = task.cgroup.cpu
+            if share is None:
+                entity.virtual_runtime_ns += work_ns * NICE_0_WEIGHT // weight_of(task)
+            else:
+                entity.virtual_runtime_ns += share.runtime_ns(task, work_ns)
+                share.spend_all(work_ns)
             # One that runs alone never waits here: whoever comes is to start from where it is by now.
             least_ns = entity.virtual_runtime_ns
             first_ns = self._top_fair()

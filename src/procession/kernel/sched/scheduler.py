@@ -203,12 +203,22 @@ class Scheduler:
     def change(self, task: Task) -> None:
         """The policy, priority or processors of `task` have changed: it may have to wait elsewhere."""
         entity = task.entity
-        if task.state is TaskState.RUNNABLE and (entity.ticket or entity.is_throttled):
+        parked_in = entity.parked_in
+        if task.state is TaskState.RUNNABLE and (
+            entity.ticket or entity.is_throttled or parked_in is not None
+        ):
             self.processors[entity.processor].remove(task)
             entity.is_throttled = False
+            if parked_in is not None:
+                del parked_in.parked[task]
+                entity.parked_in = None
             self._enqueue_woken(task)
         elif task.state is TaskState.RUNNING:
             task.work |= NEED_RESCHED
+
+    def requeue(self, task: Task) -> None:
+        """A task that was parked waits for a processor again."""
+        self._enqueue_woken(task)
 
     # Whose turn it is
 
@@ -275,6 +285,9 @@ class Scheduler:
         processors = self.processors
         if processors[0].count or task.policy == SCHED_DEADLINE:
             return True
+        share = task.cgroup.cpu
+        if share is not None and share.is_used_up_for(task):
+            return True
         if len(processors) == 1:
             return False
         if any(queue.count for queue in processors):
@@ -293,6 +306,9 @@ class Scheduler:
         ):
             return True
         if task.policy == SCHED_DEADLINE and entity.budget_left_ns <= 0:
+            return True
+        share = task.cgroup.cpu
+        if share is not None and share.is_used_up_for(task):
             return True
         if not run_queue.count:
             return False
@@ -328,6 +344,11 @@ class Scheduler:
                 turn_ns = TURN_NS - variant * TURN_NS // (8 * _SLICE_VARIANTS)
                 ahead_ns = run_queue.work_ns - min(queue.work_ns for queue in others)
                 length_ns = min(length_ns, max(turn_ns - ahead_ns, 1))
+        share = task.cgroup.cpu
+        if share is not None and kind == CLASS_FAIR:
+            quota_ns = share.slice_left_ns()
+            if quota_ns is not None:
+                length_ns = min(length_ns, quota_ns)
         group = task.group
         if group.itimers or group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY:
             from procession.kernel.time.itimer import cpu_time_left_ns
@@ -373,7 +394,10 @@ class Scheduler:
         return (1 << len(self.processors)) - 1
 
     def _add(self, queue: RunQueue, task: Task, *, has_slept: bool = False, at_head: bool = False) -> None:
-        """Let `task` wait for the processor of `queue`."""
+        """Let `task` wait for the processor of `queue`, or for a period of its control group."""
+        share = task.cgroup.cpu
+        if share is not None and share.parks(task):
+            return
         if len(self.processors) > 1:
             kernel = self.kernel
             running = kernel.current
