@@ -121,7 +121,7 @@ def show_burst(group: Cgroup, opener: Opener) -> bytes:
 
 
 def store_burst(group: Cgroup, data: bytes, opener: Opener) -> None:
-    """Linux: kernel/sched/core.c, cpu_burst_write_u64."""
+    """Linux: kernel/sched/core.c, cpu_cfs_burst_write_u64."""
     share = _share(group)
     number = parse_number(data.strip())
     if number is None or (share.quota_ns is not None and number * _US > share.quota_ns) or number >= 1 << 44:
