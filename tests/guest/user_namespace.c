@@ -311,6 +311,8 @@ TEST(files)
 	enter_scratch();
 	write_file("mine", "m", 0600);
 	MUST(chown("mine", NOBODY, NOBODY));
+	write_file("half", "h", 0600);
+	MUST(chown("half", NOBODY, 4444));
 	MUST(mkdir("shared", 0777));
 	MUST(chmod("shared", 0777));
 	drop_root();
@@ -325,6 +327,10 @@ TEST(files)
 	CHECK_EQ(chown("mine", 0, 0), 0);
 	CHECK_ERRNO(chown("mine", 1, 0), EINVAL);
 	CHECK_ERRNO(chown("mine", 0, 77), EINVAL);
+	/* To own it the group needs no id. */
+	CHECK_EQ(chmod("half", 0644), 0);
+	CHECK_EQ(stat("half", &status), 0);
+	CHECK_EQ(status.st_gid, OVERFLOW);
 	CHECK_ERRNO(chmod("/", 0755), EPERM);
 	CHECK_ERRNO(chown("/", 0, 0), EPERM);
 	CHECK_ERRNO(open("/etc/shadow", O_RDONLY), EACCES);

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from procession.abi.capability import Capability
 from procession.abi.errno import EACCES, EPERM, EROFS
 from procession.abi.file_mode import S_IFMT, AccessMode, FileType
+from procession.fs.user_namespace import NO_ID
 
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
@@ -111,8 +112,14 @@ def check_writable_file_system(inode: Inode) -> None:
 
 
 def owns_or_has_capability(subject: Subject, inode: Inode) -> bool:
-    """Whether the subject may do what only a file's owner may (Linux: fs/inode.c, inode_owner_or_capable)."""
-    return subject.fsuid == inode.uid or subject.has_capability_over(inode, CAP_FOWNER)
+    """Whether the subject may do what only a file's owner may: the owner needs an id there, not the group.
+
+    Linux: fs/inode.c, inode_owner_or_capable.
+    """
+    if subject.fsuid == inode.uid:
+        return True
+    namespace = subject.user_namespace
+    return subject.ns_capable(namespace, CAP_FOWNER) and namespace.from_kuid(inode.uid) != NO_ID
 
 
 def check_following(inode: Inode, directory: Inode, subject: Subject) -> None:
