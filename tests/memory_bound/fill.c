@@ -27,7 +27,10 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -651,6 +654,137 @@ static int step_passed_files(void)
 	return 0;
 }
 
+/* A child that keeps what `make` made; how that ended. */
+static int keep_in_child(int (*make)(void))
+{
+	int ends[2], answer = -1;
+	if (pipe(ends) < 0)
+		return -1;
+	pid_t child = fork();
+	if (child == 0) {
+		close(ends[0]);
+		answer = make() < 0 ? errno : 0;
+		if (write(ends[1], &answer, sizeof answer) != sizeof answer || answer)
+			_exit(1);
+		close(ends[1]);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	if (child > 0 && read(ends[0], &answer, sizeof answer) != sizeof answer)
+		answer = ENOMEM;
+	close(ends[0]);
+	if (child > 0 && answer == 0)
+		return 0;
+	if (child > 0) {
+		waitpid(child, NULL, 0);
+		errno = answer;
+	}
+	return -1;
+}
+
+#define POLLED 10000
+
+/* Each child waits for all files. */
+static int step_polls(void)
+{
+	static struct pollfd polled[POLLED];
+	if (number == 0)
+		for (int i = 0; i < POLLED; i++)
+			polled[i] = (struct pollfd){.fd = eventfd(0, 0), .events = POLLIN};
+	pid_t child = fork();
+	if (child == 0) {
+		poll(polled, POLLED, -1);
+		_exit(0);
+	}
+	usleep(1000);
+	return child < 0 || waitpid(child, NULL, WNOHANG) != 0 ? -1 : 0;
+}
+
+/* One child after another looks at a million descriptors, with nothing ready. */
+static int step_large_polls(void)
+{
+	static struct pollfd *polled;
+	if (polled == NULL) {
+		int file = eventfd(0, 0);
+		polled = mmap(NULL, 8 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		for (int i = 0; i < 1 << 20; i++)
+			polled[i] = (struct pollfd){.fd = file, .events = POLLIN};
+	}
+	pid_t child = fork();
+	if (child == 0) {
+		poll(polled, 1 << 20, -1);
+		_exit(0);
+	}
+	usleep(1000);
+	return child < 0 ? -1 : 0;
+}
+
+static int make_filter(void)
+{
+	static struct sock_filter body[4096];
+	for (int i = 0; i < 4095; i++)
+		body[i] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, (unsigned)i * 1000003u);
+	body[4095] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = {4096, body};
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+static int step_filters(void) { return keep_in_child(make_filter); }
+
+static void raise_namespaces(void)
+{
+	static const char *kinds[] = {"user", "uts", "ipc", "pid", "net", "mnt", "cgroup", "time"};
+	char path[64];
+	for (int i = 0; number == 0 && i < 8; i++) {
+		snprintf(path, sizeof path, "/proc/sys/user/max_%s_namespaces", kinds[i]);
+		raise_limit(path, "1000000");
+	}
+}
+
+static int make_user_namespace(void) { return unshare(CLONE_NEWUSER); }
+static int make_uts_namespace(void) { return unshare(CLONE_NEWUTS); }
+static int make_ipc_namespace(void) { return unshare(CLONE_NEWIPC); }
+static int make_mount_namespace(void) { return unshare(CLONE_NEWNS); }
+static int make_network_namespace(void) { return unshare(CLONE_NEWNET); }
+
+static int make_pid_namespace(void)
+{
+	if (unshare(CLONE_NEWPID) < 0)
+		return -1;
+	pid_t child = fork();
+	if (child == 0)
+		for (;;)
+			pause();
+	return child;
+}
+
+static int step_user_namespaces(void) { raise_namespaces(); return keep_in_child(make_user_namespace); }
+static int step_uts_namespaces(void) { raise_namespaces(); return keep_in_child(make_uts_namespace); }
+static int step_ipc_namespaces(void) { raise_namespaces(); return keep_in_child(make_ipc_namespace); }
+static int step_mount_namespaces(void) { raise_namespaces(); return keep_in_child(make_mount_namespace); }
+static int step_network_namespaces(void) { raise_namespaces(); return keep_in_child(make_network_namespace); }
+static int step_pid_namespaces(void) { raise_namespaces(); return keep_in_child(make_pid_namespace); }
+
+/* What a mount is made of, told and not yet made, with long options. */
+static int step_mount_contexts(void)
+{
+	static char option[256];
+	int context = syscall(SYS_fsopen, "tmpfs", 0);
+	memset(option, 'x', sizeof option - 1);
+	if (context >= 0)
+		syscall(SYS_fsconfig, context, 1, "source", option, 0);
+	return context;
+}
+
+static int step_rulesets(void)
+{
+	unsigned long handled[3] = {1, 0, 0};
+	return syscall(SYS_landlock_create_ruleset, handled, 8, 0);
+}
+
+static int step_pid_files(void) { return syscall(SYS_pidfd_open, getpid(), 0); }
+
 static int step_output(void) { return write(1, data, 65536) < 0 ? -1 : 0; }
 
 static const struct way {
@@ -666,7 +800,9 @@ static const struct way {
 	WAY(signalfds), WAY(epolls), WAY(epoll_items), WAY(watches), WAY(watch_events), WAY(locks), WAY(mounts),
 	WAY(tmpfs_mounts), WAY(messages), WAY(empty_messages), WAY(semaphores), WAY(undo), WAY(segments),
 	WAY(posix_queues), WAY(temporary), WAY(unknown_calls), WAY(pages), WAY(page_tables), WAY(descriptors),
-	WAY(passed_files), WAY(output),
+	WAY(passed_files), WAY(polls), WAY(large_polls), WAY(filters), WAY(user_namespaces), WAY(uts_namespaces),
+	WAY(ipc_namespaces), WAY(mount_namespaces), WAY(network_namespaces), WAY(pid_namespaces),
+	WAY(mount_contexts), WAY(rulesets), WAY(pid_files), WAY(output),
 };
 
 int main(int count, char **arguments)

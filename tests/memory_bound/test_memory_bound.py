@@ -21,9 +21,20 @@ WAYS = (
     *("names", "attributes", "overlay_files", "open_files", "eventfds", "timerfds", "memfds", "terminals"),
     *("signalfds", "epolls", "epoll_items", "watches", "watch_events", "locks", "mounts", "tmpfs_mounts"),
     *("messages", "empty_messages", "semaphores", "undo", "segments", "posix_queues", "temporary"),
-    *("unknown_calls", "pages", "page_tables", "descriptors", "passed_files"),
+    *(
+        "unknown_calls",
+        "pages",
+        "page_tables",
+        "descriptors",
+        "passed_files",
+        "polls",
+        "large_polls",
+        "filters",
+    ),
+    *("user_namespaces", "uts_namespaces", "ipc_namespaces", "mount_namespaces", "network_namespaces"),
+    *("pid_namespaces", "mount_contexts", "rulesets", "pid_files"),
 )
-ENDLESS = {"unknown_calls": 100_000}
+ENDLESS = {"unknown_calls": 100_000, "large_polls": 8}
 """What isn't refused at any number."""
 SLOW = {"locks": 5_000, "eventfds": 20_000, "mounts": 10_000, "tmpfs_mounts": 10_000}
 """What takes minutes to the end: so many are enough to see what one costs."""

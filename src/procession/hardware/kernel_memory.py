@@ -32,6 +32,7 @@ SECCOMP = 20
 NAMESPACE = 21
 LANDLOCK = 22
 INTERFACE = 23
+WAIT = 24
 KIND_NAMES = (
     "task",
     "address space",
@@ -57,6 +58,7 @@ KIND_NAMES = (
     "namespace",
     "landlock",
     "interface",
+    "wait",
 )
 """Names of the kinds, by their numbers."""
 
@@ -111,6 +113,8 @@ INTERFACE_BYTES = 4_096
 """A network interface."""
 ROUTE_BYTES = 768
 """A route, an address of an interface, or a neighbour, with their places in tables."""
+WAIT_BYTES = 256
+"""One of many queues on which a task waits: its place there and in the call's own table."""
 TERMINAL_BYTES = 32_768
 """A pair of terminals with what is typed and not read: 4,096 bytes each way, kept as characters."""
 

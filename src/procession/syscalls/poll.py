@@ -15,6 +15,7 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.mask import set_temporary_mask
 from procession.kernel.task import RestartBlock
 from procession.kernel.time.costs import POLLED_FILE_NS
+from procession.kernel.waits.many_queues import check_wait_room
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, Address, In, InOut, Int, SignalSet, Size, UInt
 from procession.syscalls.user_vector import check_user_range
@@ -179,36 +180,45 @@ def _poll(task: Task, address: int, count: int, deadline_ns: int | None) -> int:
     if count > task.group.limits.soft[RLIMIT_NOFILE]:
         raise EINVAL
     task.kernel.clock.spend(count * POLLED_FILE_NS)
-    records = list(_POLLFD.iter_unpack(task.mm.read(address, 8 * count))) if count else []
+    data = task.mm.read(address, 8 * count) if count else b""
     files = task.files.files
-    results: list[tuple[int, int, int]] = []
-    waiting: list[tuple[File, int]] = []
+    found: list[int] = []
     ready = 0
-    for fd, events, _ in records:
+    for fd, events, _ in _POLLFD.iter_unpack(data):
         revents = 0
         if fd >= 0:
             file = files.get(fd)
             if file is None or isinstance(file, PathFile):
                 revents = POLLNVAL
             else:
-                wanted = events | POLLERR | POLLHUP
-                revents = file.poll_mask() & wanted
-                if not revents:
-                    waiting.append((file, wanted))
+                revents = file.poll_mask() & (events | POLLERR | POLLHUP)
             if revents:
                 ready += 1
-        results.append((fd, events, revents))
+        found.append(revents)
     is_interrupted = not ready and task.has_pending_signal
     is_early = deadline_ns is None or deadline_ns > task.kernel.clock.now_ns
     if ready or is_interrupted or not is_early:
         check_user_range(address, 8 * count)
-        for position, record in enumerate(results):
-            task.mm.write(address + 8 * position + 6, _REVENTS.pack(record[2]))
+        for position, revents in enumerate(found):
+            task.mm.write(address + 8 * position + 6, _REVENTS.pack(revents))
         if not is_interrupted:
             return ready
-    queues = [queue for file, wanted in waiting for queue in queues_for(file, wanted)]
-    fds = [record[0] for record in records]
-    raise Sleep(*queues, deadline_ns=deadline_ns, interrupted=ERESTARTNOHAND, fds=fds)
+    waiting = {fd: 0 for fd, _, _ in _POLLFD.iter_unpack(data) if fd in files}
+    for fd, events, _ in _POLLFD.iter_unpack(data):
+        if fd in waiting:
+            waiting[fd] |= events | POLLERR | POLLHUP
+    raise _sleep_on(task, waiting, deadline_ns)
+
+
+def _sleep_on(task: Task, waiting: dict[int, int], deadline_ns: int | None) -> Sleep:
+    """A sleep until open files are ready for the events given by descriptor. Raises OutOfFrames."""
+    files = task.files.files
+    queues: dict[WaitQueue, None] = {}
+    for fd, events in waiting.items():
+        for queue in queues_for(files[fd], events):
+            queues[queue] = None
+    check_wait_room(task.kernel.memory.account, len(queues))
+    return Sleep(*queues, deadline_ns=deadline_ns, interrupted=ERESTARTNOHAND, fds=waiting)
 
 
 @syscall(23)
@@ -268,18 +278,21 @@ def _select(task: Task, count: int, addresses: tuple[int, int, int], deadline_ns
     files = task.files.files
     count = min(count, _table_size(files))
     size = (count + 63) // 64 * 8
-    sets = [int.from_bytes(task.mm.read(address, size), "little") if address else 0 for address in addresses]
     limit = (1 << count) - 1
-    sets = [bits & limit for bits in sets]
-    results = [0, 0, 0]
-    waiting: dict[int, tuple[File, int]] = {}
-    ready = 0
-    everything = sets[0] | sets[1] | sets[2]
-    task.kernel.clock.spend(everything.bit_count() * POLLED_FILE_NS)
-    fd = 0
-    while everything >> fd:
-        bit = 1 << fd
-        if everything & bit:
+    given = [task.mm.read(address, size) if address else bytes(size) for address in addresses]
+    numbers = [int.from_bytes(bits, "little") & limit for bits in given]
+    sets = [pack_bits(number, size) for number in numbers]
+    everything = pack_bits(numbers[0] | numbers[1] | numbers[2], size)
+    results = [bytearray(size) for _ in sets]
+    waiting: dict[int, int] = {}
+    ready = asked = 0
+    for index, byte in enumerate(everything):
+        left = byte
+        while left:
+            bit = left & -left
+            left ^= bit
+            asked += 1
+            fd = 8 * index + bit.bit_length() - 1
             file = files.get(fd)
             if file is None or isinstance(file, PathFile):
                 if task.frame is None:
@@ -290,21 +303,19 @@ def _select(task: Task, count: int, addresses: tuple[int, int, int], deadline_ns
                 mask = file.poll_mask()
             wanted = POLLHUP | POLLERR
             for kind in range(3):
-                if sets[kind] & bit:
+                if sets[kind][index] & bit:
                     wanted |= _SELECT_EVENTS[kind]
                     if mask & _SELECT_EVENTS[kind]:
-                        results[kind] |= bit
+                        results[kind][index] |= bit
                         ready += 1
-            if file is not None:
-                waiting[fd] = file, wanted
-        fd += 1
+            waiting[fd] = wanted
+    task.kernel.clock.spend(asked * POLLED_FILE_NS)
     is_early = deadline_ns is None or deadline_ns > task.kernel.clock.now_ns
     if not ready and (is_early or task.has_pending_signal):
-        queues = [queue for file, wanted in waiting.values() for queue in queues_for(file, wanted)]
-        raise Sleep(*queues, deadline_ns=deadline_ns, interrupted=ERESTARTNOHAND, fds=waiting)
-    for address, bits in zip(addresses, results, strict=True):
+        raise _sleep_on(task, waiting, deadline_ns)
+    for address, result in zip(addresses, results, strict=True):
         if address:
-            task.mm.write(address, pack_bits(bits, size))
+            task.mm.write(address, bytes(result))
     return ready
 
 

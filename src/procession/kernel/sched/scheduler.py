@@ -25,6 +25,7 @@ from procession.kernel.task import NEED_RESCHED, CallFrame, Task, Timer
 from procession.kernel.task_state import TaskState, set_state
 from procession.kernel.time.costs import SWITCH_NS
 from procession.kernel.time.timer import TIMER_ACTIONS
+from procession.kernel.waits.many_queues import FEW_QUEUES, charge_wait, uncharge_wait
 
 if TYPE_CHECKING:
     from procession.fs.wait_queue import Sleep
@@ -91,6 +92,8 @@ class Scheduler:
         frame.interrupted = sleep.interrupted
         task.frame = frame
         task.queues = sleep.queues
+        if len(sleep.queues) > FEW_QUEUES:
+            charge_wait(self.kernel.memory.account, len(sleep.queues))
         for queue in sleep.queues:
             queue.waiters[task] = None
         if sleep.deadline_ns is not None:
@@ -109,6 +112,8 @@ class Scheduler:
             if observer is not None:
                 observer.task_event(task, WAKE, cause)
             if task.queues:
+                if len(task.queues) > FEW_QUEUES:
+                    uncharge_wait(self.kernel.memory.account, len(task.queues))
                 for queue in task.queues:
                     queue.waiters.pop(task, None)
                 task.queues = ()
