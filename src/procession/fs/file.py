@@ -206,6 +206,9 @@ class File:
     def release(self) -> None:
         """What this kind of file does at its last close."""
 
+    def check_message(self, length: int) -> None:
+        """Raise what a write does before it looks at the bytes: asked when they can't be read."""
+
     def check_length(self, length: int) -> None:
         """Raise EMSGSIZE if nothing so long can be written at once, before it's read from the program."""
 

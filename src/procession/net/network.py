@@ -96,7 +96,7 @@ class Network(Namespace):
         self._udp_lite_ports: PortTable | None = None
         self._ping_ports: PortTable | None = None
         loopback = Interface(self, LOOPBACK, LOOPBACK_NAME, LOOPBACK_INDEX)
-        self.loopback = loopback
+        self.loopback: Interface = loopback
         self.interfaces: dict[int, Interface] = {LOOPBACK_INDEX: loopback}
         self.last_index = LOOPBACK_INDEX
         if number:

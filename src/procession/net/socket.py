@@ -277,6 +277,9 @@ class Socket:
     def check_length(self, length: int) -> None:
         """Raise EMSGSIZE unless a message may be so long; asked before its bytes are read."""
 
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        """Raise what `send` does before it looks at a message's bytes: asked when they can't be read."""
+
     def receive(self, length: int, flags: int) -> Received:
         """Receive up to `length` bytes."""
         raise EOPNOTSUPP

@@ -167,6 +167,9 @@ class SocketFile(File):
         """Linux: net/socket.c, sock_write_iter."""
         return self.socket.send(data, MSG_DONTWAIT if self.flags & O_NONBLOCK else 0, None, None)
 
+    def check_message(self, length: int) -> None:
+        self.socket.check_message(length, MSG_DONTWAIT if self.flags & O_NONBLOCK else 0, None)
+
     def check_length(self, length: int) -> None:
         self.socket.check_length(length)
 

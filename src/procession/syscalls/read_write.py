@@ -202,9 +202,7 @@ def write_whole(
     while True:
         wanted = min(total - done, chunk if done else first)
         try:
-            data = source.read(done, wanted)
-            if len(data) < wanted and not file.is_seekable:
-                raise EFAULT
+            data = _gathered(file, source, done, wanted)
             count = file.write(data) if offset is None else file.write_at(offset + done, data)
             task.kernel.clock.spend_copying(count)
             task.io.bytes_written += count
@@ -226,6 +224,19 @@ def write_whole(
         done += count
         if done >= total or not count or len(data) < wanted or (count < wanted and not file.writes_whole):
             return done
+
+
+def _gathered(file: File, source: UserVector, done: int, wanted: int) -> bytes:
+    """What is to be written, fewer bytes than `wanted` only to what has positions. Raises EFAULT, or what the
+    file refuses before."""
+    try:
+        data = source.read(done, wanted)
+        if len(data) < wanted and not file.is_seekable:
+            raise EFAULT
+    except EFAULT:
+        file.check_message(source.total)
+        raise
+    return data
 
 
 def limited_count(task: Task, start: int, count: int, limit: int) -> int:

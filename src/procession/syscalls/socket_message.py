@@ -106,9 +106,13 @@ def _send(
         socket.check_length(total)
         if total > STREAM_CHUNK and not task.kernel.memory.account.can_charge(2 * total):
             raise ENOBUFS("no memory for so long a message")
-        data = source.read(0, total) if total else b""
-        if len(data) < total:
-            raise EFAULT
+        try:
+            data = source.read(0, total) if total else b""
+            if len(data) < total:
+                raise EFAULT
+        except EFAULT:
+            socket.check_message(total, sent_flags, address)
+            raise
         done = socket.send(data, sent_flags, address, control)
         if done > MUCH:
             task.kernel.clock.spend_copying(done)

@@ -409,10 +409,13 @@ def tee(task: Task, input: Fd, output: Fd, length: Size, flags: Flags[SpliceFlag
 def _gift_pages(file: PipeFile, buffers: UserVector) -> int:
     """Put a program's pages, as they lie in its memory, into a pipe that has room. Raises EFAULT.
 
-    Linux: fs/splice.c, iter_to_pipe.
+    It takes what the pipe holds at the most, and ends early where memory does. Linux: fs/splice.c,
+    iter_to_pipe.
     """
     done = position = 0
-    for address, length in buffers.segments:
+    room = file.pipe.slot_count << PAGE_SHIFT
+    for address, whole in buffers.segments:
+        length = min(whole, room)
         try:
             data = buffers.read(position, length) if length else b""
         except EFAULT:
@@ -421,8 +424,8 @@ def _gift_pages(file: PipeFile, buffers: UserVector) -> int:
             break
         added = file.pipe.add_pages(data, address & PAGE_MASK)
         done += added
-        position += length
-        if added < length:
+        position += whole
+        if added < whole:
             break
     return done
 

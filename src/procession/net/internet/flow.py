@@ -71,11 +71,11 @@ class Flow:
         self.network = network
         self.source = source
         self.target = target
-        self.interface = network.loopback
-        self.out = network.loopback
+        self.interface: Interface = network.loopback
+        self.out: Interface = network.loopback
         self.outcome = LOST
         self.error: type[Errno] | None = None
-        self.mtu = network.loopback.mtu
+        self.mtu: int = network.loopback.mtu
         self.senders: tuple[Interface, ...] = ()
         self.receivers: tuple[Interface, ...] = ()
         self.routers: list[tuple[Network, Interface]] = []

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 LONGEST_DATAGRAM = 65_507
+_LONGEST_LENGTH = 0xFFFF
 _LONGEST_DATAGRAM_6 = 65_527
 _UDP = int(IpProtocol.IPPROTO_UDP)
 _CORK = (int(SocketLevel.SOL_UDP), int(UdpOption.UDP_CORK))
@@ -55,32 +56,53 @@ class UdpSocket(DatagramSocket):
         return network.udp_ports if self.protocol == _UDP else network.udp_lite_ports
 
     def check_length(self, length: int) -> None:
-        if length > (LONGEST_DATAGRAM if self.family == AF_INET else _LONGEST_DATAGRAM_6):
+        if length > (_LONGEST_LENGTH if self.family == AF_INET else _LONGEST_DATAGRAM_6):
             raise EMSGSIZE("longer than a datagram may be")
+
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        self.bind_automatically()
+        self.check_length(length)
+        self._check_urgent(flags)
+        if self.held is None:
+            target, _, scope = self._target_of(address)
+            self.way_to(target, None, scope)
+            self._check_open(length)
+
+    def _check_urgent(self, flags: int) -> None:
+        if flags & MSG_OOB and self.family == AF_INET:
+            # Only IPv4 looks.
+            raise EOPNOTSUPP("no urgent data here")
+
+    def _check_open(self, length: int) -> None:
+        self.raise_error()
+        if self.ended & SENDING:
+            raise QuietBrokenPipe("the socket was shut down")
+        if self.family == AF_INET and length > LONGEST_DATAGRAM:
+            # Linux: net/ipv4/ip_output.c, __ip_append_data.
+            raise EMSGSIZE("longer than a datagram may be")
+
+    def _target_of(self, address: bytes | None) -> tuple[bytes, int, int]:
+        """Where a datagram goes: address, port and interface. Raises EDESTADDRREQ, EINVAL, EAFNOSUPPORT."""
+        if address is not None:
+            target, port = self._parse_target(address)
+            if not port:
+                raise EINVAL("port 0")
+            return target, port, scope_of(address)
+        if self.remote_address is None:
+            raise EDESTADDRREQ
+        return self.remote_address, self.remote_port, self.remote_scope
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/udp.c, udp_sendmsg; net/ipv6/udp.c, udpv6_sendmsg."""
         self.bind_automatically()
         self.check_length(len(data))
-        if flags & MSG_OOB and self.family == AF_INET:
-            # Only IPv4 looks.
-            raise EOPNOTSUPP("no urgent data here")
+        self._check_urgent(flags)
         if self.held is not None:
             return self._add_to_held(data, flags)
-        if address is not None:
-            target, port = self._parse_target(address)
-            scope = scope_of(address)
-            if not port:
-                raise EINVAL("port 0")
-        elif self.remote_address is None:
-            raise EDESTADDRREQ
-        else:
-            target, port, scope = self.remote_address, self.remote_port, self.remote_scope
+        target, port, scope = self._target_of(address)
         choice = PacketChoice(self.network, control.items if control is not None else ())
         flow = self.way_to(target, choice.source, scope)
-        self.raise_error()
-        if self.ended & SENDING:
-            raise QuietBrokenPipe("the socket was shut down")
+        self._check_open(len(data))
         if flags & MSG_MORE or self.protocol_options.get(_CORK):
             self.held, self.held_target = data, (target, port, choice.source, scope)
         else:

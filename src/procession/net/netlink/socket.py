@@ -174,6 +174,12 @@ class NetlinkSocket(Socket):
         if length > self.send_room - _MESSAGE_OVERHEAD:
             raise EMSGSIZE("more than the buffer for sending holds")
 
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        if flags & MSG_OOB:
+            raise EOPNOTSUPP
+        if address is not None:
+            parse_address(address)
+
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/netlink/af_netlink.c, netlink_sendmsg."""
         if flags & MSG_OOB:

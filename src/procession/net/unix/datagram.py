@@ -249,6 +249,14 @@ class UnixDatagram(UnixMessageSocket):
         if old is not None:
             old.place_queue.remove(self)
 
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        if flags & MSG_OOB:
+            raise EOPNOTSUPP("no urgent data here")
+        if address is not None:
+            parse_address(address)
+        self.bind_for_credentials()
+        self.get_room(length, flags)
+
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/unix/af_unix.c, unix_dgram_sendmsg."""
         if flags & MSG_OOB:
@@ -318,18 +326,23 @@ class UnixSequenced(UnixMessageSocket):
     def leave_peer(self) -> None:
         unix_connection.leave_peer(self)
 
-    def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
-        """Linux: net/unix/af_unix.c, unix_seqpacket_sendmsg."""
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        """It goes to the other end, whatever `address` says."""
         self.raise_error()
         if self.state != ESTABLISHED:
             raise ENOTCONN
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
-        peer = self.peer
-        if peer is None:
+        if self.peer is None:
             raise ENOTCONN
         self.bind_for_credentials()
-        self.get_room(len(data), flags)
+        self.get_room(length, flags)
+
+    def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
+        """Linux: net/unix/af_unix.c, unix_seqpacket_sendmsg."""
+        self.check_message(len(data), flags, None)
+        peer = self.peer
+        assert peer is not None
         return self.deliver(peer, data, flags, control)
 
     def receive(self, length: int, flags: int) -> Received:
