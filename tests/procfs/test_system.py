@@ -10,7 +10,9 @@ import pytest
 from procession.abi.errno import EACCES, EINVAL, EIO, ENOENT
 from procession.fs import namei
 from procession.fs.dentry import Path as Place
+from procession.hardware.kernel_memory import IPC
 from procession.kernel.sched.scheduler import Scheduler
+from procession.machine import Machine
 from tests.procfs.conftest import Proc
 
 HOST = Path("/proc")
@@ -47,6 +49,42 @@ def test_meminfo_counts_frames(proc: Proc) -> None:
         hosts = re.findall(rb"^([\w()]+):", (HOST / "meminfo").read_bytes(), re.MULTILINE)
         ours = [name for name in re.findall(rb"^([\w()]+):", text, re.MULTILINE) if name in hosts]
         assert ours == [name for name in hosts if name in ours]
+
+
+def meminfo_rows(text: bytes) -> dict[bytes, int]:
+    """The rows' numbers, in kB."""
+    return {name: int(value) for name, value in re.findall(rb"^([\w()]+): +(\d+) kB$", text, re.MULTILINE)}
+
+
+def test_meminfo_shows_what_the_kernel_s_objects_take(proc: Proc) -> None:
+    account = proc.kernel.memory.account
+    before = meminfo_rows(proc.read("meminfo"))
+    account.charge(IPC, 1000 << 12)
+    during = meminfo_rows(proc.read("meminfo"))
+    # Some frames may have been held to spare.
+    assert 3800 <= before[b"MemFree"] - during[b"MemFree"] <= 4000
+    for row in (b"Slab", b"SUnreclaim"):
+        assert during[row] - before[row] == 4000
+    assert during[b"KernelStack"] == before[b"KernelStack"]
+    account.uncharge(IPC, 1000 << 12)
+    assert meminfo_rows(proc.read("meminfo"))[b"Slab"] == before[b"Slab"]
+
+
+def test_meminfo_shows_what_processes_take() -> None:
+    show = "read -d '' -r text </proc/meminfo; echo \"$text\"; echo end;"
+    script = f"{show} for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; {show} kill -9 $(jobs -p); wait; {show}"
+    machine = Machine()
+    result = machine.run(["/bin/bash", "-c", script])
+    before, during, after = (meminfo_rows(text) for text in result.stdout.split(b"end\n")[:3])
+    machine.close()
+    assert during[b"KernelStack"] - before[b"KernelStack"] == 8 * 16
+    # At least four tables each: one of each level.
+    assert during[b"PageTables"] - before[b"PageTables"] >= 8 * 4 * 4
+    assert during[b"Slab"] - before[b"Slab"] >= 8 * 10
+    taken = sum(during[row] - before[row] for row in (b"KernelStack", b"PageTables", b"Slab"))
+    assert before[b"MemFree"] - during[b"MemFree"] >= taken - 2 * 256
+    assert after[b"KernelStack"] == before[b"KernelStack"]
+    assert after[b"PageTables"] - before[b"PageTables"] < 4 * 4
 
 
 def test_version_names_the_machine(proc: Proc) -> None:
