@@ -300,6 +300,7 @@ TEST(the_rule_about_the_second_fork)
 	int status;
 	pid_t child, first, second;
 
+	shared = make_shared_page();
 	child = (pid_t)MUST(fork());
 	if (child == 0) {
 		pid_t me = getpid();
@@ -314,13 +315,15 @@ TEST(the_rule_about_the_second_fork)
 		if (first == 0) {
 			CHECK_EQ(getpid(), 1);
 			CHECK_EQ(getppid(), 0);
-			sleep_ms(50);
+			while (shared[0] == 0)
+				sleep_ms(1);
 			_exit(1);
 		}
 		second = (pid_t)MUST(fork());
 		if (second == 0) {
 			CHECK_EQ(getpid(), 2);
 			CHECK_EQ(getppid(), 0);
+			shared[0] = 1;
 			for (;;)
 				pause();
 		}
@@ -711,4 +714,138 @@ TEST(rights)
 		_exit(0);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+static int queue_signals(void)
+{
+	siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE};
+
+	info.si_pid = 4321;
+	watch(SIGUSR1);
+	/* What a program says itself is believed, where it's seen. */
+	CHECK_EQ(syscall(SYS_rt_sigqueueinfo, 1, SIGUSR1, &info), 0);
+	CHECK_EQ(seen_pid, 4321);
+	CHECK_EQ(raise(SIGUSR1), 0);
+	CHECK_EQ(seen_pid, 1);
+	CHECK_EQ(syscall(SYS_tgkill, 1, 1, SIGUSR1), 0);
+	CHECK_EQ(seen_count, 3);
+	CHECK_ERRNO(syscall(SYS_tgkill, 2, 1, SIGUSR1), ESRCH);
+	CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, 2, SIGUSR1, &info), ESRCH);
+	shared[0] = 1;
+	while (seen_count < 4)
+		pause();
+	CHECK_EQ(seen_pid, 0);
+	return 0;
+}
+
+TEST(queued_signals)
+{
+	siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE};
+	pid_t init;
+
+	shared = make_shared_page();
+	init = init_that(queue_signals);
+	while (shared[0] == 0)
+		sleep_ms(1);
+	info.si_pid = 4321;
+	CHECK_EQ(syscall(SYS_rt_sigqueueinfo, init, SIGUSR1, &info), 0);
+	CHECK_EQ(wait_for(init), EXITED(0));
+}
+
+static int ends[2], outside;
+
+static int own_files(void)
+{
+	struct f_owner_ex owner;
+	char text[256] = "", path[64];
+	int pidfd = (int)MUST(syscall(SYS_pidfd_open, 1, 0)), fd;
+
+	/* The owner isn't seen here. */
+	CHECK_EQ(fcntl(ends[0], F_GETOWN), 0);
+	CHECK_EQ(fcntl(ends[0], F_SETOWN, 1), 0);
+	CHECK_EQ(fcntl(ends[0], F_GETOWN), 1);
+	CHECK_EQ(fcntl(ends[0], F_GETOWN_EX, &owner), 0);
+	CHECK_EQ(owner.pid, 1);
+	CHECK_ERRNO(fcntl(ends[0], F_SETOWN, 2), ESRCH);
+	/* There is no such group, but the id is somebody's. */
+	CHECK_EQ(fcntl(ends[0], F_SETOWN, -1), 0);
+	CHECK_EQ(fcntl(ends[0], F_GETOWN), 0);
+	CHECK_EQ(fcntl(ends[0], F_SETOWN, 1), 0);
+	CHECK_ERRNO(syscall(SYS_pidfd_open, 2, 0), ESRCH);
+	/* A descriptor of a process outside is none to signal by. */
+	CHECK_ERRNO(syscall(SYS_pidfd_send_signal, outside, 0, NULL, 0), EINVAL);
+	CHECK_EQ(syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0), 0);
+	MUST(unshare(CLONE_NEWNS));
+	MUST(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mount("proc", "/proc", "proc", 0, NULL));
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = (int)MUST(open(path, O_RDONLY));
+	MUST(read(fd, text, sizeof(text) - 1));
+	CHECK(strstr(text, "\nPid:\t1\nNSpid:\t1\n") != NULL);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", outside);
+	fd = (int)MUST(open(path, O_RDONLY));
+	memset(text, 0, sizeof(text));
+	MUST(read(fd, text, sizeof(text) - 1));
+	CHECK(strstr(text, "\nPid:\t0\nNSpid:\t0\n") != NULL);
+	return 0;
+}
+
+TEST(owners_of_files_and_descriptors_of_processes)
+{
+	pid_t init;
+
+	MUST(pipe(ends));
+	MUST(fcntl(ends[0], F_SETOWN, getpid()));
+	outside = (int)MUST(syscall(SYS_pidfd_open, getpid(), 0));
+	init = init_that(own_files);
+	CHECK_EQ(wait_for(init), EXITED(0));
+	/* The owner has gone. */
+	CHECK_EQ(fcntl(ends[0], F_GETOWN), 0);
+}
+
+static int groups_inside(void)
+{
+	pid_t child;
+
+	CHECK_ERRNO(setpgid(2, 2), ESRCH);
+	CHECK_EQ(setpgid(0, 0), 0);
+	CHECK_EQ(getpgrp(), 1);
+	CHECK_ERRNO(setsid(), EPERM);
+	child = child_that_pauses();
+	CHECK_EQ(child, 2);
+	CHECK_EQ(getpgid(2), 1);
+	CHECK_EQ(setpgid(2, 2), 0);
+	CHECK_EQ(getpgid(2), 2);
+	CHECK_EQ(kill(-2, SIGTERM), 0);
+	CHECK_EQ(waitpid(-2, NULL, 0), 2);
+	CHECK_ERRNO(kill(-2, 0), ESRCH);
+	CHECK_ERRNO(kill(-77, 0), ESRCH);
+	return 0;
+}
+
+TEST(process_groups_inside)
+{
+	CHECK_EQ(wait_for(init_that(groups_inside)), EXITED(0));
+}
+
+static int everybody_inside(void)
+{
+	pid_t first = child_that_pauses(), second = child_that_pauses();
+
+	CHECK_EQ(kill(-1, SIGKILL), 0);
+	CHECK_EQ(wait_for(first), KILLED(SIGKILL));
+	CHECK_EQ(wait_for(second), KILLED(SIGKILL));
+	CHECK_ERRNO(kill(-1, SIGKILL), ESRCH);
+	CHECK_ERRNO(wait(NULL), ECHILD);
+	return 0;
+}
+
+TEST(a_signal_to_everybody_stays_inside)
+{
+	pid_t bystander = child_that_pauses();
+
+	CHECK_EQ(wait_for(init_that(everybody_inside)), EXITED(0));
+	CHECK_EQ(kill(bystander, 0), 0);
+	MUST(kill(bystander, SIGKILL));
+	CHECK_EQ(wait_for(bystander), KILLED(SIGKILL));
 }

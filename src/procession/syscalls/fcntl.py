@@ -33,11 +33,10 @@ from procession.fs.memfd import add_seals, seals_of
 from procession.fs.permission import owns_or_has_capability
 from procession.fs.pipe import CAP_SYS_RESOURCE, PipeFile, is_pipe_administrator
 from procession.fs.wait_queue import Sleep
-from procession.kernel.pid import find_pid, find_task
+from procession.kernel.pid import find_pid
 from procession.kernel.rlimit import RLIMIT_NOFILE
-from procession.kernel.session import ProcessGroup
 from procession.kernel.signal.io import FileOwner, can_signal_readiness, owner_of, set_async
-from procession.kernel.task import Task, ThreadGroup
+from procession.kernel.task import Task
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Fd, Flags
@@ -138,20 +137,12 @@ def set_owner(task: Task, file: File, kind: int, number: int) -> None:
 
     Linux: fs/fcntl.c, __f_setown.
     """
-    namespace = task.pid_namespace
-    target: Task | ThreadGroup | ProcessGroup | None = None
-    if number:
-        if kind == OwnerType.F_OWNER_PGRP:
-            pid = find_pid(namespace, number)
-            target = None if pid is None else pid.process_group
-        else:
-            found = find_task(namespace, number)
-            target = found if found is None or kind == OwnerType.F_OWNER_TID else found.group
-        if target is None:
-            raise ESRCH
+    pid = find_pid(task.pid_namespace, number) if number else None
+    if number and pid is None:
+        raise ESRCH
     owner = owner_of(file)
     owner.kind = kind
-    owner.target = target
+    owner.pid = pid
     owner.credentials = task.credentials
 
 
@@ -160,12 +151,9 @@ def owner_number(task: Task, file: File) -> tuple[int, int]:
     owner = file.owner
     if not isinstance(owner, FileOwner):
         return int(OwnerType.F_OWNER_TID), 0
-    target = owner.target
-    if target is None:
+    if owner.pid is None or owner.target is None:
         return owner.kind, 0
-    if isinstance(target, Task):
-        return owner.kind, target.thread_pid.number_in(task.pid_namespace)
-    return owner.kind, target.pid.number_in(task.pid_namespace)
+    return owner.kind, owner.pid.number_in(task.pid_namespace)
 
 
 def _set_owner(task: Task, fd: int, file: File, command: int, argument: int) -> int:

@@ -30,17 +30,30 @@ _BANDS = {_POLL_IN: POLLIN | POLLRDNORM, _POLL_OUT: POLLOUT | POLLWRNORM}
 class FileOwner:
     """Whom an open file's signals go to, and which signal (Linux: include/linux/fs.h, struct fown_struct).
 
-    `kind` is an OwnerType; `target` a thread, a process or a process group, None when nobody is set.
+    `kind` is an OwnerType, `pid` names a thread, a process or a process group, None when nobody is set.
     `signo` is F_SETSIG's, 0 for a plain SIGIO. `credentials` are those of who set it.
     """
 
-    __slots__ = ("credentials", "kind", "signo", "target")
+    __slots__ = ("credentials", "kind", "pid", "signo")
 
     def __init__(self) -> None:
         self.kind = int(OwnerType.F_OWNER_TID)
-        self.target: Task | ThreadGroup | ProcessGroup | None = None
+        self.pid: Pid | None = None
         self.signo = 0
         self.credentials: Credentials | None = None
+
+    @property
+    def target(self) -> Task | ThreadGroup | ProcessGroup | None:
+        """Who that is; None if it's gone, or the id never was of that kind. Linux: kernel/pid.c, pid_task."""
+        pid = self.pid
+        if pid is None:
+            return None
+        if self.kind == OwnerType.F_OWNER_PGRP:
+            return pid.process_group
+        task = pid.task
+        if task is None or self.kind == OwnerType.F_OWNER_TID:
+            return task
+        return task.group if task.is_leader else None
 
 
 def owner_of(file: File) -> FileOwner:
@@ -139,12 +152,12 @@ def _own_by_terminal(kernel: Kernel, file: TtyFile) -> None:
     """
     owner = owner_of(file)
     current = kernel.current
-    if owner.target is not None or current is None:
+    if owner.pid is not None or current is None:
         return
     pid: Pid | None = file.tty.foreground
     foreground = None if pid is None else pid.process_group
     owner.kind = int(OwnerType.F_OWNER_PGRP if foreground is not None else OwnerType.F_OWNER_PID)
-    owner.target = foreground if foreground is not None else current.group
+    owner.pid = pid if foreground is not None else current.group.pid
     owner.credentials = current.credentials
 
 
