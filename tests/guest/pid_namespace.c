@@ -711,6 +711,7 @@ TEST(rights)
 		CHECK_ERRNO(clone_with(CLONE_NEWPID), EPERM);
 		CHECK_ERRNO(unshare(CLONE_NEWPID), EPERM);
 		CHECK_ERRNO(setns((int)MUST(open("/proc/self/ns/pid", O_RDONLY)), 0), EPERM);
+		CHECK_ERRNO(write((int)MUST(open("/proc/sys/kernel/ns_last_pid", O_WRONLY)), "9", 1), EPERM);
 		_exit(0);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import CAP_LAST_CAP
-from procession.abi.errno import EACCES, EINVAL
+from procession.abi.errno import EACCES, EINVAL, EPERM
 from procession.abi.limits import NGROUPS_MAX
 from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE
 from procession.fs.pipe import pipe_file_system
@@ -88,7 +88,13 @@ def show_last_pid(kernel: Kernel) -> bytes:
 
 
 def store_last_pid(kernel: Kernel, data: bytes) -> None:
-    """Set kernel.ns_last_pid: the next process gets the id after it."""
+    """Set kernel.ns_last_pid: the next process gets the id after it. Raises EPERM, EINVAL.
+
+    Linux: kernel/pid_namespace.c, pid_ns_ctl_handler.
+    """
+    current = kernel.current
+    if current is not None and not kernel.seen_pid_namespace.may_choose(current.credentials):
+        raise EPERM("choosing a process id takes CAP_CHECKPOINT_RESTORE")
     value = parse_integer(data)
     if not 0 <= value < kernel.seen_pid_namespace.pid_max:
         raise EINVAL("not below kernel.pid_max")

@@ -122,15 +122,21 @@ class PidNamespace(Namespace):
             raise EINVAL(f"no process id {number}")
         if number != 1 and self.child_reaper is None:
             raise EINVAL("the first process of a pid namespace is number 1")
-        owner = self.owner
-        if not (
-            credentials.ns_capable(owner, CAP_CHECKPOINT_RESTORE)
-            or credentials.ns_capable(owner, CAP_SYS_ADMIN)
-        ):
+        if not self.may_choose(credentials):
             raise EPERM("choosing a process id takes CAP_CHECKPOINT_RESTORE")
         if number in self.by_number:
             raise EEXIST(f"{number} is in use")
         return number
+
+    def may_choose(self, credentials: Credentials) -> bool:
+        """Whether who has `credentials` may say which numbers are given here.
+
+        Linux: include/linux/capability.h, checkpoint_restore_ns_capable.
+        """
+        owner = self.owner
+        return credentials.ns_capable(owner, CAP_CHECKPOINT_RESTORE) or credentials.ns_capable(
+            owner, CAP_SYS_ADMIN
+        )
 
     def tasks(self) -> list[Task]:
         """All that are seen here, zombies included."""
