@@ -155,6 +155,9 @@ class StructureType(type):
         paths = list(paths_of(layout))
         if len(paths) > 1 and "" not in paths:
             namespace["_leaves"] = attrgetter(*paths)
+        elif bases:
+            # That of a base would leave out what is its own.
+            namespace["_leaves"] = Structure.__dict__["_leaves"]
         return super().__new__(mcls, name, bases, namespace)
 
 

@@ -280,6 +280,12 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         pid.namespace.child_reaper = task.group
         task.group.flags |= SIGNAL_UNKILLABLE
     join(task, cgroup)
+    if parent.ptrace is not None:
+        from procession.kernel.ptrace.link import inherit_tracer
+
+        inherit_tracer(
+            parent, task, flags, task.exit_signal if flags & CLONE_PARENT else arguments.exit_signal
+        )
     pid.task = task
     kernel.tasks[task] = None
     kernel.total_forks += 1

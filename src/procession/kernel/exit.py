@@ -50,7 +50,10 @@ def do_group_exit(kernel: Kernel, task: Task, code: int) -> None:
 
 
 def do_exit(kernel: Kernel, task: Task, code: int) -> None:
-    """End the running `task` with wait status `code`. Linux: kernel/exit.c, do_exit."""
+    """End the running `task` with wait status `code`, unless a tracer stops it first: then it ends later.
+
+    Linux: kernel/exit.c, do_exit.
+    """
     group = task.group
     is_last = all(thread is task or thread.state in _ENDED for thread in group.threads)
     if is_last and not group.is_exiting:
@@ -58,6 +61,18 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
         group.flags = SIGNAL_GROUP_EXIT
         group.exit_code = code
         group.stop_count = 0
+    if task.ptrace is not None:
+        from procession.kernel.ptrace.stop import stop_at_exit
+
+        if stop_at_exit(kernel, task, code):
+            return
+    finish_exit(kernel, task, code)
+
+
+def finish_exit(kernel: Kernel, task: Task, code: int) -> None:
+    """What is left of `do_exit` when a tracer has been told."""
+    group = task.group
+    is_last = all(thread is task or thread.state in _ENDED for thread in group.threads)
     exit_signals(kernel, task)
     if task.seccomp_filter is not None:
         drop_filter(task)
@@ -125,13 +140,14 @@ def go_on_exiting(kernel: Kernel, task: Task) -> None:
     kernel.discard_live(task)
     if kernel.observer is not None:
         kernel.observer.task_event(task, EXIT)
-    if not task.is_leader:
-        leader = group.leader
-        release_task(kernel, task)
-        if leader.state is TaskState.ZOMBIE and len(group.threads) == 1:
-            _announce(kernel, leader)
+    tracing = task.ptrace
+    if tracing is not None:
+        is_whole = task.is_leader and len(group.threads) == 1 and not tracing.is_reparented(task)
+        notify_parent(kernel, task, task.exit_signal if is_whole else _SIGCHLD)
+    elif not task.is_leader:
+        release_thread(kernel, task)
     elif len(group.threads) == 1:
-        _announce(kernel, task)
+        announce(kernel, task)
     group.exit_queue.wake_all()
     if not is_last:
         # A thread that executes a program waits for the others to end.
@@ -213,6 +229,10 @@ def find_new_reaper(kernel: Kernel, task: Task) -> Task | None:
 
 def _forget_original_parent(kernel: Kernel, task: Task) -> None:
     """Give away the children of `task`. Linux: kernel/exit.c, forget_original_parent."""
+    if task.tracees:
+        from procession.kernel.ptrace.link import exit_ptrace
+
+        exit_ptrace(kernel, task)
     if not task.children:
         return
     reaper = find_new_reaper(kernel, task)
@@ -235,26 +255,45 @@ def _forget_original_parent(kernel: Kernel, task: Task) -> None:
         if reaper.group is task.group:
             continue
         child.exit_signal = _SIGCHLD
-        if child.has_ended_wholly:
-            _announce(kernel, child)
+        if child.has_ended_wholly and child.ptrace is None:
+            announce(kernel, child)
         kill_orphaned_process_group(kernel, child, task)
 
 
-def _announce(kernel: Kernel, leader: Task) -> None:
+def announce(kernel: Kernel, leader: Task) -> None:
     """Every thread of a group has ended: tell the parent, or reap it at once if nobody will wait.
 
     Linux: kernel/exit.c, exit_notify.
     """
-    if leader.parent is None:
+    if leader.parent is None and leader.ptrace is None:
         release_task(kernel, leader)
         return
     if notify_parent(kernel, leader, leader.exit_signal):
         release_task(kernel, leader)
 
 
+def _unlink(task: Task) -> None:
+    from procession.kernel.ptrace.link import unlink
+
+    unlink(task)
+
+
+def release_thread(kernel: Kernel, task: Task) -> None:
+    """Forget a task that has ended; if it's the last beside its leader, which has, that one is told of.
+
+    Linux: kernel/exit.c, release_task.
+    """
+    group, leader = task.group, task.group.leader
+    release_task(kernel, task)
+    if leader is not task and leader.state is TaskState.ZOMBIE and len(group.threads) == 1:
+        announce(kernel, leader)
+
+
 def release_task(kernel: Kernel, task: Task) -> None:
     """Forget a task that has ended: its id is free again. Linux: kernel/exit.c, release_task."""
     group = task.group
+    if task.ptrace is not None:
+        _unlink(task)
     set_state(task, TaskState.DEAD)
     group.exit_queue.wake_all()
     pid = task.thread_pid
@@ -293,6 +332,11 @@ def replace_leader(task: Task) -> None:
     leader = group.leader
     kernel = task.kernel
     old_pid = task.thread_pid
+    if leader.ptrace is not None:
+        tracer = leader.ptrace.tracer
+        _unlink(leader)
+        # It may wait for the leader's end, of which it won't hear.
+        tracer.group.wait_queue.wake_all()
     del kernel.tasks[leader]
     set_state(leader, TaskState.DEAD)
     release_credentials(leader)

@@ -242,6 +242,15 @@ class Kernel:
         if task is self.live:
             self.call_work |= work
 
+    def remove_call_work(self, task: Task, work: int) -> None:
+        """Calls of `task` need `work` no longer.
+
+        Linux: include/linux/thread_info.h, clear_task_syscall_work.
+        """
+        task.call_work &= ~work
+        if task is self.live:
+            self.call_work &= ~work
+
     def discard_live(self, task: Task) -> None:
         """The registers of `task` won't be needed: it has ended."""
         if self.live is task:

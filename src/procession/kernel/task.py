@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.pid import Pid
+    from procession.kernel.ptrace.tracing import TraceStop, Tracing
     from procession.kernel.rlimit import Limits
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.security.seccomp import SeccompFilter
@@ -38,11 +39,18 @@ SIGNAL_PENDING = 2
 RESTORE_MASK = 4
 EXIT_WAITS = 8
 """It waits in the middle of its end."""
+TRACE_STOPPED = 16
+"""It has stopped for its tracer, and goes on where `trace_stop` says."""
+CALL_EXIT_WORK = 32
+"""It is in a system call of whose end its tracer may want to know."""
+UNUSUAL_WORK = EXIT_WAITS | TRACE_STOPPED
+"""What comes before all else."""
 
 # What is done for each of a task's system calls beside the call itself (Linux: include/linux/thread_info.h,
 # enum syscall_work_bit).
 CALL_OBSERVED = 1
 CALL_SECCOMP = 2
+CALL_TRACED = 4
 
 # Task.flags, which children inherit (in Linux, task_struct.flags, thread_info flags).
 PF_MCE_PROCESS = 1
@@ -172,7 +180,9 @@ class Task:
     thread's part of a group stop (kernel/signal/stop.py); `last_trap` is the vector, the error code and the
     cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
     and `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are PF_*. `call_work` says what every
-    system call of it must go through first: CALL_SECCOMP, when `seccomp_mode` isn't 0.
+    system call of it must go through first: CALL_SECCOMP, when `seccomp_mode` isn't 0, and CALL_TRACED.
+    `ptrace` says who traces it, None for nobody; `trace_stop` is set while it's stopped for its tracer, and
+    `tracees` are those that it traces, in the order in which it came to.
     `self_exec_id` counts the programs that it has executed; `parent_exec_id` is what its parent's was at
     the clone. `cgroup` is its control group, a zombie's too. `views` are the directories of proc about it
     that somebody has looked up (in Linux, pid->inodes).
@@ -214,6 +224,7 @@ class Task:
         "pending",
         "personality",
         "policy",
+        "ptrace",
         "queues",
         "realtime_priority",
         "registers",
@@ -232,6 +243,8 @@ class Task:
         "thread_pid",
         "times",
         "timer_slack_ns",
+        "trace_stop",
+        "tracees",
         "vfork_queue",
         "views",
         "work",
@@ -296,6 +309,9 @@ class Task:
         self.seccomp_mode = 0
         self.seccomp_filter: SeccompFilter | None = None
         self.views: dict[TaskView, None] | None = None
+        self.ptrace: Tracing | None = None
+        self.trace_stop: TraceStop | None = None
+        self.tracees: dict[Task, None] | None = None
 
     def leave_views(self) -> None:
         """The task is gone, or gets another id: who shows it forgets it.
@@ -312,7 +328,7 @@ class Task:
         kernel.adoption_count += 1
         child.sibling_number = kernel.adoption_count
         self.children[child] = None
-        if child.has_ended_wholly:
+        if child.has_ended_wholly and (child.ptrace is None or not child.ptrace.is_reparented(child)):
             self.zombies[child] = None
 
     @property

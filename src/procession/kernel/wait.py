@@ -9,7 +9,7 @@ from procession.abi.errno import ECHILD, ERESTARTSYS
 from procession.abi.signals import Signal
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs.wait_queue import Sleep
-from procession.kernel.exit import release_task
+from procession.kernel.exit import release_thread
 from procession.kernel.io_accounting import process_io
 from procession.kernel.signal.parent import (
     CLD_CONTINUED,
@@ -17,7 +17,9 @@ from procession.kernel.signal.parent import (
     CLD_EXITED,
     CLD_KILLED,
     CLD_STOPPED,
+    CLD_TRAPPED,
 )
+from procession.kernel.signal.stop import LISTENING
 from procession.kernel.task import SIGNAL_STOP_CONTINUED, SIGNAL_STOP_STOPPED, CpuTimes, Task
 from procession.kernel.task_state import TaskState
 
@@ -74,6 +76,11 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
             if selection.kind == P_ALL and not selection.options & _STOPS:
                 # Of the living no other can be what it waits for: `_candidates` gives the zombies first.
                 break
+    for tracee in _tracees(task, selection):
+        has_candidate = True
+        found = wait_for_tracee(kernel, task, tracee, selection.options)
+        if found is not None:
+            return found
     if not has_candidate:
         raise ECHILD(f"no child matches {selection.pid or 'the wait'}")
     if selection.options & WNOHANG:
@@ -106,6 +113,23 @@ def _candidates(kernel: Kernel, task: Task, selection: WaitSelection) -> Iterato
         yield from parent.children
 
 
+def _tracees(task: Task, selection: WaitSelection) -> list[Task]:
+    """Those that the caller, or another thread of its process, traces and the wait is for.
+
+    Linux: kernel/exit.c, ptrace_do_wait.
+    """
+    tracers = [task] if selection.options & WNOTHREAD else task.group.threads
+    return [
+        tracee
+        for tracer in tracers
+        if tracer.tracees
+        for tracee in tracer.tracees
+        if _is_named(tracee, selection)
+        # Of a tracee that has ended only its end, or that its group goes on, can come.
+        and (tracee.state is not TaskState.ZOMBIE or selection.options & (WEXITED | WCONTINUED))
+    ]
+
+
 def _zombies_in_order(parent: Task) -> Iterator[Task]:
     """The children that have ended, the eldest first, without looking at thousands that live."""
     zombies = parent.zombies
@@ -123,16 +147,20 @@ def _seniority(child: Task) -> int:
 
 def is_eligible(child: Task, selection: WaitSelection) -> bool:
     """Whether a wait is for `child` at all. Linux: kernel/exit.c, eligible_child."""
-    kind = selection.kind
-    if kind in _BY_PID:
-        if child.thread_pid is not selection.pid:
-            return False
-    elif kind == P_PGID and child.group.process_group.pid is not selection.pid:
+    if not _is_named(child, selection):
         return False
     if selection.options & WALL:
         return True
     # A "clone" child is one that doesn't announce its end by SIGCHLD.
     return (child.exit_signal != SIGCHLD) == bool(selection.options & WCLONE)
+
+
+def _is_named(child: Task, selection: WaitSelection) -> bool:
+    """Linux: kernel/exit.c, eligible_pid."""
+    kind = selection.kind
+    if kind in _BY_PID:
+        return child.thread_pid is selection.pid
+    return kind != P_PGID or child.group.process_group.pid is selection.pid
 
 
 def wait_consider_task(kernel: Kernel, waiter: Task, child: Task, options: int) -> WaitedChild | None:
@@ -141,6 +169,11 @@ def wait_consider_task(kernel: Kernel, waiter: Task, child: Task, options: int) 
     Linux: kernel/exit.c, wait_consider_task.
     """
     group = child.group
+    if child.ptrace is not None and (
+        child.state is TaskState.ZOMBIE or not child.ptrace.is_reparented(child)
+    ):
+        # Only its tracer sees the zombie; and one stop isn't told twice to who is both tracer and parent.
+        return None
     if child.state is TaskState.ZOMBIE:
         # A leader whose threads live on isn't dead yet to its parent.
         if len(group.threads) > 1 or not options & WEXITED:
@@ -155,6 +188,28 @@ def wait_consider_task(kernel: Kernel, waiter: Task, child: Task, options: int) 
         if not options & WNOWAIT:
             group.flags &= ~SIGNAL_STOP_CONTINUED
         return _found(child, 0xFFFF, CLD_CONTINUED)
+    return None
+
+
+def wait_for_tracee(kernel: Kernel, waiter: Task, tracee: Task, options: int) -> WaitedChild | None:
+    """Whether `tracee` has stopped for its tracer, or ended. Linux: kernel/exit.c, wait_consider_task."""
+    group = tracee.group
+    if tracee.state is TaskState.ZOMBIE:
+        if options & WEXITED and (not tracee.is_leader or len(group.threads) == 1):
+            return _wait_zombie(kernel, waiter, tracee, options)
+        return None
+    stop = tracee.trace_stop
+    if stop is not None and stop.code and tracee.state is TaskState.TRACED:
+        if not tracee.job_control & LISTENING:
+            code = stop.code
+            if not options & WNOWAIT:
+                stop.code = 0
+            return _found(tracee, code << 8 | 0x7F, CLD_TRAPPED)
+        return None
+    if options & WCONTINUED and group.flags & SIGNAL_STOP_CONTINUED:
+        if not options & WNOWAIT:
+            group.flags &= ~SIGNAL_STOP_CONTINUED
+        return _found(tracee, 0xFFFF, CLD_CONTINUED)
     return None
 
 
@@ -184,7 +239,14 @@ def _wait_zombie(kernel: Kernel, waiter: Task, child: Task, options: int) -> Wai
         code = CLD_EXITED
     found = WaitedChild(child.thread_pid, child.credentials.uid, status, code, total_times(child))
     if not options & WNOWAIT:
-        waiter.group.children_times.add(found.times)
-        waiter.group.io.add(process_io(group))
-        release_task(kernel, child)
+        if child.is_leader:
+            if child.ptrace is not None and child.ptrace.is_reparented(child):
+                from procession.kernel.ptrace.link import tell_parent_of_zombie
+
+                if not tell_parent_of_zombie(kernel, child):
+                    # It's a zombie still, for its parent.
+                    return found
+            waiter.group.children_times.add(found.times)
+            waiter.group.io.add(process_io(group))
+        release_thread(kernel, child)
     return found

@@ -379,8 +379,9 @@ def descriptor_table_size(task: Task) -> int:
 
 
 def tracer_number(system: ProcFileSystem, task: Task) -> int:
-    """The process id of the tracer, 0 for none."""
-    return 0
+    """The process id of the tracer, 0 for none. Linux: include/linux/ptrace.h, ptrace_parent."""
+    tracing = task.ptrace
+    return 0 if tracing is None else number_of(tracing.tracer.group.pid, system.pid_namespace)
 
 
 def seccomp_lines(task: Task) -> list[bytes]:

@@ -21,18 +21,23 @@ _ARCH_GET_CPUID, _ARCH_SET_CPUID = 0x1011, 0x1012
 @syscall(158)
 def arch_prctl(task: Task, option: Choice[ArchPrctlOption], argument: Address) -> int:
     """arch_prctl(2). Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64."""
+    return arch_prctl_of(task, task, option, argument)
+
+
+def arch_prctl_of(task: Task, target: Task, option: int, argument: int) -> int:
+    """arch_prctl(2) of `task` for `target`, which is itself or its tracee: what is told it reads itself."""
     kernel = task.kernel
     if option in (_ARCH_SET_FS, _ARCH_SET_GS):
         if argument >= USER_END:
             raise EPERM("past user space")
-        registers = kernel.registers_of(task)
+        registers = kernel.registers_of(target)
         if option == _ARCH_SET_FS:
             registers.fs_base = argument
         else:
             registers.gs_base = argument
-        kernel.registers_changed(task)
+        kernel.registers_changed(target)
     elif option in (_ARCH_GET_FS, _ARCH_GET_GS):
-        registers = kernel.registers_of(task)
+        registers = kernel.registers_of(target)
         base = registers.fs_base if option == _ARCH_GET_FS else registers.gs_base
         task.mm.write(argument, pack_u64(base))
     elif option == _ARCH_GET_CPUID:

@@ -18,10 +18,29 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
-from procession.kernel.exit import go_on_exiting
+from procession.kernel.exit import finish_exit, go_on_exiting
 from procession.kernel.observer import FAULT, FAULT_MAJOR, FAULT_MINOR, FAULT_SIGNAL, SWITCH
 from procession.kernel.oom import await_memory, out_of_memory
 from procession.kernel.program.vdso import is_call_of_vdso
+from procession.kernel.ptrace.stop import (
+    leave_stop,
+    ptrace_event,
+    signal_after_stop,
+    stop_at_call_entry,
+    stop_at_call_exit,
+    take_call_stop,
+)
+from procession.kernel.ptrace.tracing import (
+    AT_CALL_ENTRY,
+    AT_CALL_EXIT,
+    AT_EXIT,
+    AT_SECCOMP,
+    AT_SIGNAL,
+    AT_TRAP,
+    IN_CALL,
+    EventStop,
+    TraceStop,
+)
 from procession.kernel.security.seccomp_entry import enter_call
 from procession.kernel.security.seccomp_listener import Notification, reply_to
 from procession.kernel.signal.delivery import deliver_signals
@@ -31,13 +50,17 @@ from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import (
+    CALL_EXIT_WORK,
+    CALL_OBSERVED,
     CALL_SECCOMP,
+    CALL_TRACED,
     EXIT_WAITS,
     NEED_RESCHED,
     NOT_ENTERED,
     PF_TIME_STAMP_FAULTS,
     RESTORE_MASK,
     SIGNAL_PENDING,
+    UNUSUAL_WORK,
     CallFrame,
     Task,
 )
@@ -52,7 +75,11 @@ if TYPE_CHECKING:
 
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _RESTARTS = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
+_STEP_BY_STEP = CALL_OBSERVED | CALL_TRACED
 _ENOSYS = 38
+# How far a call has come that is made step by step: its tracer has seen it, the filters have been asked and
+# its tracer told, or they have let it pass.
+_SEEN_BY_TRACER, _TOLD_BY_FILTER, _ENTERED = 1, 2, 3
 _RDTSC, _RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
 _CYCLES_PER_NS = 2
 _PUSHED_BITS = 0x1F
@@ -120,7 +147,7 @@ class Traps:
         task = kernel.current
         assert task is not None
         if kernel.call_work and not is_call_of_vdso(kernel, task, number, registers):
-            if kernel.observer is not None:
+            if kernel.call_work & _STEP_BY_STEP:
                 self._make_call(task, number)
                 kernel.is_saved = False
                 self.resume()
@@ -147,33 +174,88 @@ class Traps:
             kernel.is_saved = False
             self.resume()
 
-    def _passes_filters(self, task: Task, number: int) -> bool:
-        """Whether seccomp lets the live task's call be made now; if not, its result is set or it sleeps."""
+    def _passes_filters(self, task: Task, number: int, *, is_told: bool = False) -> bool:
+        """Whether seccomp lets the live task's call be made now; if not, its result is set, or it sleeps or
+        has stopped. With `is_told` the tracer has seen what a filter wanted it to.
+        """
         registers = self.cpu.general
         try:
-            result = enter_call(self.kernel, task, number, registers)
+            result = enter_call(self.kernel, task, number, registers, is_told=is_told)
         except Sleep as sleep:
             self._block_entering(task, sleep)
             return False
         if result is None:
             return True
-        registers[RAX] = result & _MASK
+        if task.trace_stop is None:
+            registers[RAX] = result & _MASK
         return False
 
-    def _make_call(self, task: Task, number: int, *, has_entered: bool = False) -> None:
+    def _begin_traced_call(self, task: Task, number: int) -> bool:
+        """A traced task makes a call: whether it has stopped to show it. Linux: kernel/entry/common.c,
+        syscall_trace_enter."""
+        kernel = self.kernel
+        set_register(self.cpu.general, RAX, -_ENOSYS)
+        task.call_number = (number ^ 1 << 63) - (1 << 63)
+        task.work |= CALL_EXIT_WORK
+        kernel.is_saved = False
+        return stop_at_call_entry(kernel, task)
+
+    def _go_on_traced(self, task: Task) -> None:
+        """The running task goes on after a stop for its tracer."""
+        kernel = self.kernel
+        kernel.switch_to(task)
+        stop = leave_stop(task)
+        stage = stop.stage
+        if stage == AT_SIGNAL:
+            deliver_signals(kernel, task, signal_after_stop(kernel, task, stop))
+        elif stage == AT_EXIT:
+            finish_exit(kernel, task, stop.argument)
+        elif stage == AT_CALL_EXIT:
+            take_call_stop(kernel, task, stop)
+        elif stage in (AT_CALL_ENTRY, AT_SECCOMP):
+            self._go_on_with_call(task, stop)
+        elif stage == AT_TRAP:
+            # It looks for signals again, and whether a call is to be made again.
+            task.work |= SIGNAL_PENDING
+
+    def _go_on_with_call(self, task: Task, stop: TraceStop) -> None:
+        """Its tracer has seen the call: it's made with the number and arguments it has now, or not at all."""
+        kernel = self.kernel
+        number = (task.call_number & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000
+        is_entry = stop.stage == AT_CALL_ENTRY
+        if is_entry:
+            take_call_stop(kernel, task, stop)
+        if (
+            has_fatal_signal(task)
+            or number == -1
+            or (is_entry and stop.argument)
+            or (number < 0 and not is_entry)
+        ):
+            return
+        self._make_call(task, number & 0xFFFF_FFFF, _SEEN_BY_TRACER if is_entry else _TOLD_BY_FILTER)
+        kernel.is_saved = False
+
+    def _make_call(self, task: Task, number: int, progress: int = 0) -> None:
         """Make a system call of the live task, step by step: somebody watches, or a supervisor let it go on.
 
-        With `has_entered` the filters have let it pass.
+        `progress` says how far it has come already: _SEEN_BY_TRACER, _TOLD_BY_FILTER or _ENTERED.
         """
         kernel, registers = self.kernel, self.cpu.general
         observer = kernel.observer
         call = TABLE[number] if number < TABLE_SIZE else None
         arguments: tuple[Any, ...] = ()
         outcome: int | Errno | None
-        if not has_entered and task.call_work & CALL_SECCOMP and not self._passes_filters(task, number):
-            if task.frame is None:
-                self._show_refusal(task, number)
-            return
+        if task.call_work:
+            if not progress and task.call_work & CALL_TRACED and self._begin_traced_call(task, number):
+                return
+            if (
+                progress != _ENTERED
+                and task.call_work & CALL_SECCOMP
+                and not self._passes_filters(task, number, is_told=progress == _TOLD_BY_FILTER)
+            ):
+                if task.frame is None and task.trace_stop is None:
+                    self._show_refusal(task, number)
+                return
         try:
             if call is None:
                 outcome = self._unknown(number)
@@ -192,13 +274,24 @@ class Traps:
         except Sleep as sleep:
             self._block(task, number, sleep, arguments)
             return
+        except EventStop as event:
+            self._stop_in_call(task, CallFrame(number, arguments), event)
+            return
         except OutOfFrames as failure:
             out_of_memory(kernel)
             outcome = BY_NUMBER[failure.errno_number]()
         if call is not None and observer is not None:
             observer.system_call_returned(task, call, arguments, outcome)
-        result = -outcome.number if isinstance(outcome, Errno) else outcome or 0
-        registers[RAX] = result & _MASK
+        if task.trace_stop is None:
+            # At the stop before its end it hasn't returned.
+            result = -outcome.number if isinstance(outcome, Errno) else outcome or 0
+            registers[RAX] = result & _MASK
+
+    def _stop_in_call(self, task: Task, frame: CallFrame, event: EventStop) -> None:
+        """The task stops in the middle of a call, whose handler runs again when it goes on."""
+        frame.progress = event.progress
+        task.frame = frame
+        ptrace_event(self.kernel, task, event.event, event.message, IN_CALL)
 
     def _show_refusal(self, task: Task, number: int) -> None:
         """Tell who watches of a call that wasn't made, with its result in rax; nothing of its memory is read
@@ -249,7 +342,7 @@ class Traps:
             result = self._leave_entry(task, notification)
         task.frame = None
         if result is None:
-            self._make_call(task, number, has_entered=True)
+            self._make_call(task, number, _ENTERED)
         else:
             self.cpu.general[RAX] = result & _MASK
             self._show_refusal(task, number)
@@ -325,6 +418,9 @@ class Traps:
             self._set_result(task, result)
             frame.release()
             return
+        except EventStop as event:
+            self._stop_in_call(task, frame, event)
+            return
         except OutOfFrames as failure:
             out_of_memory(kernel)
             outcome = BY_NUMBER[failure.errno_number]()
@@ -365,15 +461,22 @@ class Traps:
                 task = self._schedule()
                 if task is None:
                     return
-            if task.work & EXIT_WAITS:
-                task.work &= ~EXIT_WAITS
-                go_on_exiting(kernel, task)
+            if task.work & UNUSUAL_WORK:
+                if task.work & EXIT_WAITS:
+                    task.work &= ~EXIT_WAITS
+                    go_on_exiting(kernel, task)
+                else:
+                    self._go_on_traced(task)
                 continue
             frame = task.frame
             if frame is not None:
                 self._continue_call(task, frame)
                 if task.state is not TaskState.RUNNING:
                     continue
+            if task.work & CALL_EXIT_WORK:
+                task.work &= ~CALL_EXIT_WORK
+                stop_at_call_exit(kernel, task)
+                continue
             if task.work & (SIGNAL_PENDING | RESTORE_MASK):
                 deliver_signals(kernel, task)
                 continue

@@ -30,7 +30,10 @@ from procession.kernel.clone import CloneArguments, copy_process, store_tid
 from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.pid import find_pid
 from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of
-from procession.kernel.program.exec import begin_new_exec, do_execve
+from procession.kernel.program.exec import PreparedExec, begin_new_exec, do_execve
+from procession.kernel.ptrace.link import clone_event
+from procession.kernel.ptrace.stop import ptrace_event
+from procession.kernel.ptrace.tracing import EVENT_EXEC, EVENT_VFORK_DONE, IN_CALL, EventStop
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import CpuTimes, Task
 from procession.kernel.time.costs import FORK_NS
@@ -118,18 +121,66 @@ def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_ad
 
     With CLONE_PIDFD a pidfd for it is put at `pidfd_address`. Linux: kernel/fork.c, kernel_clone.
     """
+    is_told = False
     if task.frame is not None:
-        child: Task = task.frame.progress
+        child: Task
+        child, is_told = task.frame.progress
     elif arguments.flags & cloning.CLONE_PIDFD:
         child = _clone_with_pidfd(kernel, task, arguments, pidfd_address)
     else:
         child = copy_process(kernel, task, arguments)
         kernel.scheduler.start(child)
         kernel.clock.spend(FORK_NS)
+    if task.ptrace is not None and task.frame is None:
+        event = clone_event(task, arguments.flags, arguments.exit_signal)
+        if event:
+            raise EventStop(event, _number_for_tracer(task, child), (child, False))
+    number = child.thread_pid.number_in(task.pid_namespace)
     if child.vfork_queue is not None:
-        number = child.thread_pid.number_in(task.pid_namespace)
-        raise Sleep(child.vfork_queue, progress=child, interrupted=number, is_interruptible=False)
-    return child.thread_pid.number_in(task.pid_namespace)
+        raise Sleep(child.vfork_queue, progress=(child, False), interrupted=number, is_interruptible=False)
+    if (
+        arguments.flags & cloning.CLONE_VFORK
+        and not is_told
+        and task.ptrace is not None
+        and task.ptrace.wants(EVENT_VFORK_DONE)
+    ):
+        raise EventStop(EVENT_VFORK_DONE, _number_for_tracer(task, child), (child, True))
+    return number
+
+
+def _number_for_tracer(task: Task, child: Task) -> int:
+    """What the tracer of `task` calls its new child. Linux: include/linux/ptrace.h, ptrace_event_pid."""
+    assert task.ptrace is not None
+    return child.thread_pid.number_in(task.ptrace.tracer.pid_namespace)
+
+
+def _tell_tracer_of_exec(task: Task, old_number: int) -> None:
+    """Raise EventStop if a tracer wants to know of the program that `task` runs now.
+
+    `old_number` is what it was called before, as the tracer sees it.
+    """
+    tracing = task.ptrace
+    if tracing is None:
+        return
+    if tracing.wants(EVENT_EXEC):
+        raise EventStop(EVENT_EXEC, old_number, None)
+    ptrace_event(task.kernel, task, EVENT_EXEC, old_number, IN_CALL)
+
+
+def _number_seen(task: Task) -> int:
+    """What the tracer of `task` calls it."""
+    tracing = task.ptrace
+    return 0 if tracing is None else task.thread_pid.number_in(tracing.tracer.pid_namespace)
+
+
+def _go_on_executing(task: Task, progress: PreparedExec | None) -> int:
+    """Other threads have ended, or the tracer has been told: the rest of execve(2)."""
+    if progress is not None:
+        old_number = _number_seen(task)
+        begin_new_exec(task.kernel, task, progress)
+        if task.ptrace is not None:
+            _tell_tracer_of_exec(task, old_number)
+    return 0
 
 
 def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_address: int) -> Task:
@@ -266,10 +317,12 @@ def read_strings(task: Task, address: int) -> list[bytes]:
 def execve(task: Task, path: Path, arguments: StringArray, environment: Address) -> int:
     """execve(2)."""
     if task.frame is not None:
-        begin_new_exec(task.kernel, task, task.frame.progress)
-        return 0
+        return _go_on_executing(task, task.frame.progress)
     place = namei.lookup(task.fs, task.credentials, path)
+    old_number = _number_seen(task)
     do_execve(task.kernel, task, place, path, read_strings(task, arguments), read_strings(task, environment))
+    if task.ptrace is not None:
+        _tell_tracer_of_exec(task, old_number)
     return 0
 
 
@@ -284,8 +337,7 @@ def execveat(
 ) -> int:
     """execveat(2)."""
     if task.frame is not None:
-        begin_new_exec(task.kernel, task, task.frame.progress)
-        return 0
+        return _go_on_executing(task, task.frame.progress)
     if flags & ~(_AT_EMPTY_PATH | _AT_SYMLINK_NOFOLLOW):
         raise EINVAL("unknown flags")
     start: PathPlace | None = None
@@ -314,7 +366,10 @@ def execveat(
         head = _peek(task, place)
         if head == b"#!":
             raise ENOENT("a script behind a descriptor that exec closes")
+    old_number = _number_seen(task)
     do_execve(task.kernel, task, place, name, read_strings(task, arguments), read_strings(task, environment))
+    if task.ptrace is not None:
+        _tell_tracer_of_exec(task, old_number)
     return 0
 
 

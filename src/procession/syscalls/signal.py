@@ -164,6 +164,7 @@ def rt_sigreturn(task: Task) -> int:
     """
     kernel = task.kernel
     registers = kernel.registers_of(task)
+    task.call_number = -1
     try:
         leave_frame(kernel, task, registers)
     except EFAULT:

@@ -34,6 +34,7 @@ from procession.kernel.program.elf import (
 )
 from procession.kernel.program.vdso import map_vdso
 from procession.kernel.rlimit import RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK
+from procession.kernel.security.capability import CAP_SYS_PTRACE
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.file_capability import capabilities_of
 from procession.kernel.signal.generation import force_signal, kill_thread
@@ -294,11 +295,15 @@ def _de_thread(task: Task, prepared: PreparedExec) -> None:
     """
     group = task.group
     waiting = [
-        thread for thread in group.threads if thread is not task and thread.state is not TaskState.ZOMBIE
+        thread
+        for thread in group.threads
+        # One that has ended waits for its tracer; but the leader's place is taken.
+        if thread is not task and not (thread.state is TaskState.ZOMBIE and thread.is_leader)
     ]
     if waiting:
         for thread in waiting:
-            kill_thread(thread)
+            if thread.state is not TaskState.ZOMBIE:
+                kill_thread(thread)
         raise Sleep(group.wait_queue, progress=prepared, is_interruptible=False)
     if not task.is_leader:
         from procession.kernel.exit import replace_leader
@@ -366,7 +371,8 @@ def _exec_credentials(task: Task, file: File) -> ExecCredentials:
         set_uid=set_uid,
         set_gid=set_gid,
         file=capabilities,
-        is_unsafe=task.fs.reference_count > len(task.group.threads),
+        is_unsafe=task.fs.reference_count > len(task.group.threads)
+        or (task.ptrace is not None and not task.ptrace.credentials.ns_capable(namespace, CAP_SYS_PTRACE)),
     )
 
 

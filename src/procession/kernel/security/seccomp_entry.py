@@ -9,6 +9,7 @@ from procession.abi.seccomp import AUDIT_ARCH_X86_64, SECCOMP_RET_ACTION_FULL, S
 from procession.abi.signals import SysCode
 from procession.hardware.registers import RIP
 from procession.kernel.exit import do_exit
+from procession.kernel.ptrace.tracing import AT_SECCOMP, EVENT_SECCOMP, SUSPEND_SECCOMP, TRACESECCOMP
 from procession.kernel.security.seccomp import MODE_DEAD, MODE_FILTER, MODE_STRICT, RET_ALLOW, data_of
 from procession.kernel.security.seccomp_listener import notify_supervisor
 from procession.kernel.signal.generation import force_signal
@@ -35,13 +36,19 @@ _PASSING = (int(SeccompAction.SECCOMP_RET_LOG), int(SeccompAction.SECCOMP_RET_AL
 _ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 
 
-def enter_call(kernel: Kernel, task: Task, number: int, live: GeneralRegisters) -> int | None:
+def enter_call(
+    kernel: Kernel, task: Task, number: int, live: GeneralRegisters, *, is_told: bool = False
+) -> int | None:
     """Look at call `number` of the running `task`, whose registers in the processor are `live`.
 
     Returns None if the call is to be made, otherwise what it returns without having been made: a signal may
     be pending then, or the task have ended. Raises Sleep, with a Notification as its progress, while a
-    supervisor looks at it. Linux: kernel/seccomp.c, __secure_computing.
+    supervisor looks at it. A traced task may have stopped; after that this is asked once more, with
+    `is_told`. Linux: kernel/seccomp.c, __secure_computing.
     """
+    tracing = task.ptrace
+    if tracing is not None and tracing.options & SUSPEND_SECCOMP:
+        return None
     newest = task.seccomp_filter
     if newest is None or task.seccomp_mode != MODE_FILTER:
         return _enter_strict(kernel, task, number)
@@ -64,7 +71,10 @@ def enter_call(kernel: Kernel, task: Task, number: int, live: GeneralRegisters) 
     if action == _USER_NOTIF:
         return notify_supervisor(kernel, task, source, data_of(number, general))
     if action == _TRACE:
-        # Nobody traces.
+        if is_told:
+            return None
+        if tracing is not None and tracing.options & TRACESECCOMP:
+            _tell_tracer(kernel, task, data)
         return -ENOSYS.number
     # The handler, or the core, shows the registers as they were before the call.
     if action == _TRAP:
@@ -76,6 +86,12 @@ def enter_call(kernel: Kernel, task: Task, number: int, live: GeneralRegisters) 
     else:
         force_signal(kernel, task, _signal(number, data, general), is_immutable=True)
     return number
+
+
+def _tell_tracer(kernel: Kernel, task: Task, data: int) -> None:
+    from procession.kernel.ptrace.stop import ptrace_event
+
+    ptrace_event(kernel, task, EVENT_SECCOMP, data, AT_SECCOMP)
 
 
 def _enter_strict(kernel: Kernel, task: Task, number: int) -> int | None:

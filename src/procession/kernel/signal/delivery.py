@@ -14,7 +14,7 @@ from procession.kernel.oom import await_memory
 from procession.kernel.session import is_orphaned_process_group
 from procession.kernel.signal.frame import build_frame, is_canonical
 from procession.kernel.signal.generation import force_signal
-from procession.kernel.signal.handlers import SA_NODEFER, SA_RESETHAND, SA_RESTART, SignalAction
+from procession.kernel.signal.handlers import SA_IMMUTABLE, SA_NODEFER, SA_RESETHAND, SA_RESTART, SignalAction
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.mask import (
     recalculate_pending,
@@ -22,7 +22,7 @@ from procession.kernel.signal.mask import (
     retarget_shared_pending,
     set_blocked,
 )
-from procession.kernel.signal.parent import CLD_CONTINUED, CLD_STOPPED, notify_parent_of_stop
+from procession.kernel.signal.parent import CLD_CONTINUED, CLD_STOPPED, notify_parent_of_stop, notify_tracer
 from procession.kernel.signal.set import (
     ALL_SIGNALS,
     DUMPING,
@@ -37,13 +37,17 @@ from procession.kernel.signal.set import (
 )
 from procession.kernel.signal.stop import (
     FROZEN,
+    PENDING_MASK,
     SIGNAL_CLD_CONTINUED,
     SIGNAL_CLD_MASK,
     STOP_DEQUEUED,
     STOP_PENDING,
     TRAP_FREEZE,
+    TRAP_MASK,
+    TRAP_STOP,
     begin_group_stop,
     participate_in_stop,
+    request_stop,
 )
 from procession.kernel.task import (
     RESTORE_MASK,
@@ -69,8 +73,10 @@ _RESTART_SYSCALL = 219
 _SYSCALL_LENGTH = 2
 
 
-def deliver_signals(kernel: Kernel, task: Task) -> None:
+def deliver_signals(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> None:
     """Do what is pending for the running `task`: at most one handler is entered, or the task ends or stops.
+
+    `shown` is a signal that its tracer has seen, and lets it take.
 
     Called while `task.work` has SIGNAL_PENDING or RESTORE_MASK. A system call that a signal interrupted is
     made to run again or to fail with EINTR. If the task has stopped, this is called again when it goes on.
@@ -78,8 +84,8 @@ def deliver_signals(kernel: Kernel, task: Task) -> None:
     """
     if task.work & RESTORE_MASK and kernel.registers_of(task).general[RAX] not in _INTERRUPTED:
         restore_saved_mask(task)
-    if task.work & SIGNAL_PENDING:
-        info = next_signal(kernel, task)
+    if task.work & SIGNAL_PENDING or shown is not None:
+        info = next_signal(kernel, task, shown)
         if info is not None:
             try:
                 _enter_handler(kernel, task, info)
@@ -116,8 +122,8 @@ def take_signal(kernel: Kernel, task: Task, blocked: int) -> SigInfo | None:
     return info
 
 
-def next_signal(kernel: Kernel, task: Task) -> SigInfo | None:
-    """Take signals until one has a handler; do the default action of the others.
+def next_signal(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> SigInfo | None:
+    """Take signals, first `shown`, until one has a handler; do the default action of the others.
 
     Returns None when none is left, and also when the task has stopped or ended: it isn't RUNNING then.
     Linux: kernel/signal.c, get_signal.
@@ -127,26 +133,38 @@ def next_signal(kernel: Kernel, task: Task) -> SigInfo | None:
     if task.job_control & FROZEN:
         leave_frozen(task)
     while True:
-        if group.flags & SIGNAL_CLD_MASK:
-            reason = CLD_CONTINUED if group.flags & SIGNAL_CLD_CONTINUED else CLD_STOPPED
-            group.flags &= ~SIGNAL_CLD_MASK
-            notify_parent_of_stop(kernel, task, reason)
-        if group.flags & SIGNAL_GROUP_EXIT or task.pending.mask & KILL_BIT:
-            _end_killed(kernel, task)
-            return None
-        if task.job_control & STOP_PENDING:
-            _stop(kernel, task)
-            return None
-        if task.job_control & TRAP_FREEZE:
-            enter_frozen(task)
-            return None
-        info = task.pending.take_fault(task.blocked)
-        if info is None:
-            info = take_signal(kernel, task, task.blocked)
-            if info is None:
-                return None
+        if shown is not None:
+            info, shown = shown, None
         else:
-            recalculate_pending(task)
+            if group.flags & SIGNAL_CLD_MASK:
+                _announce_change(kernel, task)
+            if group.flags & SIGNAL_GROUP_EXIT or task.pending.mask & KILL_BIT:
+                _end_killed(kernel, task)
+                return None
+            if task.job_control & PENDING_MASK:
+                _stop(kernel, task)
+                return None
+            if task.job_control & TRAP_FREEZE:
+                enter_frozen(task)
+                return None
+            found = task.pending.take_fault(task.blocked)
+            if found is None:
+                mine = task.pending.mask
+                found = take_signal(kernel, task, task.blocked)
+                if found is None:
+                    return None
+                is_group = task.ptrace is not None and not mine & ~task.blocked
+            else:
+                is_group = False
+                recalculate_pending(task)
+            info = found
+            if (
+                task.ptrace is not None
+                and info.signo != SIGKILL
+                and not actions[info.signo].flags & SA_IMMUTABLE
+                and _show_tracer(kernel, task, info, is_group=is_group)
+            ):
+                return None
         signo = info.signo
         if kernel.observer is not None:
             kernel.observer.task_event(task, SIGNAL, info)
@@ -174,6 +192,23 @@ def next_signal(kernel: Kernel, task: Task) -> SigInfo | None:
         return None
 
 
+def _announce_change(kernel: Kernel, task: Task) -> None:
+    """Tell the parent, and who traces the process, that its group has stopped or goes on."""
+    group = task.group
+    reason = CLD_CONTINUED if group.flags & SIGNAL_CLD_CONTINUED else CLD_STOPPED
+    group.flags &= ~SIGNAL_CLD_MASK
+    notify_parent_of_stop(kernel, task, reason)
+    leader = group.leader
+    if leader.ptrace is not None and leader.ptrace.is_reparented(leader):
+        notify_tracer(kernel, leader, reason)
+
+
+def _show_tracer(kernel: Kernel, task: Task, info: SigInfo, *, is_group: bool) -> bool:
+    from procession.kernel.ptrace.stop import stop_at_signal
+
+    return stop_at_signal(kernel, task, info, is_group=is_group)
+
+
 def exit_signals(kernel: Kernel, task: Task) -> None:
     """Called first when a thread exits: it takes no signals any more, and others look at the process's.
 
@@ -193,9 +228,21 @@ def exit_signals(kernel: Kernel, task: Task) -> None:
 def _stop(kernel: Kernel, task: Task) -> None:
     """Stop the thread, which was asked to, and tell the parent if it's the last of the group.
 
-    It stays SIGNAL_PENDING: when it goes on it looks for signals before anything else.
-    Linux: kernel/signal.c, do_signal_stop.
+    It stays SIGNAL_PENDING: when it goes on it looks for signals before anything else. A traced thread stops
+    for its tracer instead. Linux: kernel/signal.c, do_signal_stop.
     """
+    if task.ptrace is not None:
+        from procession.kernel.ptrace.stop import stop_for_trap
+
+        if task.job_control & STOP_PENDING:
+            request_stop(task, TRAP_STOP)
+        if not stop_for_trap(kernel, task):
+            task.job_control &= ~TRAP_MASK
+        return
+    if not task.job_control & STOP_PENDING:
+        task.job_control &= ~TRAP_MASK
+        recalculate_pending(task)
+        return
     is_complete = participate_in_stop(task)
     task.work |= SIGNAL_PENDING
     set_state(task, TaskState.STOPPED)
@@ -260,6 +307,7 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
     registers = kernel.registers_of(task)
     general = registers.general
     result, instruction = general[RAX], general[RIP]
+    is_stepped = task.ptrace is not None and task.ptrace.stop_stepping(registers)
     if task.call_number >= 0:
         if result == _ERESTARTNOINTR or (result == _ERESTARTSYS and action.flags & SA_RESTART):
             set_register(general, RAX, task.call_number)
@@ -289,6 +337,10 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
         force_signal(kernel, task, SigInfo(SIGSEGV), is_default=signo == SIGSEGV)
         return
     _block_for_handler(task, signo, action)
+    if is_stepped:
+        from procession.kernel.ptrace.stop import stop_in_handler
+
+        stop_in_handler(kernel, task)
     if not is_canonical(action.handler):
         force_signal(kernel, task, SigInfo(SIGSEGV))
 

@@ -28,7 +28,7 @@ from procession.kernel.signal.set import (
     STOPPING,
     UNBLOCKABLE,
 )
-from procession.kernel.signal.stop import continue_group, withdraw_stop
+from procession.kernel.signal.stop import FREEZING, STOP_SIGNAL_MASK, continue_group
 from procession.kernel.signal.wake import wake_for_signal
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task
 from procession.kernel.task_state import TaskState
@@ -175,7 +175,8 @@ def prepare_signal(kernel: Kernel, task: Task, signo: int, *, is_forced: bool) -
         for thread in group.threads:
             thread.pending.discard(STOPPING)
         continue_group(kernel, group)
-    if task.blocked & bit:
+    if task.blocked & bit or (task.ptrace is not None and signo != SIGKILL):
+        # A tracer may want to know even of what is ignored.
         return True
     handler = group.handlers.actions[signo].handler
     if group.flags & SIGNAL_UNKILLABLE:
@@ -206,6 +207,7 @@ def complete_signal(kernel: Kernel, task: Task, signo: int, *, is_group: bool) -
     """
     group = task.group
     bit = 1 << (signo - 1)
+    is_traced = task.ptrace is not None
     if not _wants_signal(task, bit):
         if not is_group:
             return
@@ -218,6 +220,7 @@ def complete_signal(kernel: Kernel, task: Task, signo: int, *, is_group: bool) -
         and not bit & _NOT_ENDING_AT_ONCE
         # It's awaited then.
         and not task.blocked & bit
+        and not is_traced
     ):
         begin_group_exit(group, signo)
     elif task.blocked & bit:
@@ -242,7 +245,7 @@ def kill_thread(thread: Task) -> None:
 
     Linux: kernel/signal.c, zap_other_threads, complete_signal.
     """
-    withdraw_stop(thread)
+    thread.job_control &= STOP_SIGNAL_MASK | FREEZING
     thread.pending.mask |= KILL_BIT
     wake_for_signal(thread, is_fatal=True)
 
@@ -270,7 +273,7 @@ def force_signal(
         if is_blocked:
             task.blocked &= ~bit
             recalculate_pending(task)
-    if action.handler == SIG_DFL:
+    if action.handler == SIG_DFL and (task.ptrace is None or is_immutable):
         group.flags &= ~SIGNAL_UNKILLABLE
     send_signal(kernel, task, info)
     # It may have been pending and blocked before, so that nobody was woken.

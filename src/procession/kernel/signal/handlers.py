@@ -8,6 +8,7 @@ from procession.abi.signals import SIG_DFL, SIG_IGN, SigactionFlag
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.signal.set import SIGNAL_COUNT
 
+_SIGCHLD = 17
 SA_NOCLDSTOP = int(SigactionFlag.SA_NOCLDSTOP)
 SA_NOCLDWAIT = int(SigactionFlag.SA_NOCLDWAIT)
 SA_SIGINFO = int(SigactionFlag.SA_SIGINFO)
@@ -55,6 +56,11 @@ class SignalHandlers:
     def copy(self) -> SignalHandlers:
         """A table of its own with the same actions. Linux: kernel/fork.c, copy_sighand."""
         return SignalHandlers(self.actions.copy())
+
+    def ignores_children(self) -> bool:
+        """Whether children that end leave no zombies. Linux: kernel/ptrace.c, ignoring_children."""
+        action = self.actions[_SIGCHLD]
+        return action.handler == SIG_IGN or bool(action.flags & SA_NOCLDWAIT)
 
     def reset_for_exec(self) -> None:
         """Handlers become the default, ignored signals stay ignored (execve(2), CLONE_CLEAR_SIGHAND).

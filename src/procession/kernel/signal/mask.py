@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.kernel.signal.set import UNBLOCKABLE
-from procession.kernel.signal.stop import STOP_PENDING, TRAP_FREEZE
+from procession.kernel.signal.stop import PENDING_MASK, TRAP_FREEZE
 from procession.kernel.signal.wake import wake_for_signal
 from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING
 
@@ -18,7 +18,7 @@ _RT_SIGTIMEDWAIT = 128
 def recalculate_pending(task: Task) -> None:
     """Set or clear SIGNAL_PENDING in `task.work`. Linux: kernel/signal.c, recalc_sigpending."""
     if ((task.pending.mask | task.group.shared_pending.mask) & ~task.blocked) or task.job_control & (
-        STOP_PENDING | TRAP_FREEZE
+        PENDING_MASK | TRAP_FREEZE
     ):
         task.work |= SIGNAL_PENDING
     else:

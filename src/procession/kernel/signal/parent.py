@@ -20,17 +20,19 @@ CLD_KILLED = int(ChildCode.CLD_KILLED)
 CLD_DUMPED = int(ChildCode.CLD_DUMPED)
 CLD_STOPPED = int(ChildCode.CLD_STOPPED)
 CLD_CONTINUED = int(ChildCode.CLD_CONTINUED)
+CLD_TRAPPED = int(ChildCode.CLD_TRAPPED)
 
 _NS_PER_TICK = 10_000_000
 
 
 def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
-    """Tell the parent that `task` has ended: send it `signo` (0: none), wake those that wait.
+    """Tell the parent, or the tracer, that `task` has ended: send it `signo` (0: none), wake those that wait.
 
     Returns whether nobody will wait for it: the parent ignores SIGCHLD or has SA_NOCLDWAIT, so `task` is to
     be reaped now. Linux: kernel/signal.c, do_notify_parent.
     """
-    parent = task.parent
+    tracing = task.ptrace
+    parent = task.parent if tracing is None else tracing.tracer
     assert parent is not None
     code = task.exit_code
     if code & 0x80:
@@ -44,7 +46,7 @@ def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
         # The program that asked for another signal isn't there any more.
         signo = SIGCHLD
     is_reaped = False
-    if signo == SIGCHLD:
+    if signo == SIGCHLD and tracing is None:
         action = parent.group.handlers.actions[SIGCHLD]
         if action.handler == SIG_IGN or action.flags & SA_NOCLDWAIT:
             is_reaped = True
@@ -55,7 +57,8 @@ def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
         info.signo = signo
         # Of the parent's threads the one that made the child comes first.
         send_group_signal(kernel, parent.group, info, parent)
-    parent.zombies[task] = None
+    if task in parent.children:
+        parent.zombies[task] = None
     parent.group.wait_queue.wake_all()
     return is_reaped
 
@@ -67,12 +70,30 @@ def notify_parent_of_stop(kernel: Kernel, task: Task, reason: int) -> None:
     """
     leader = task.group.leader
     parent = leader.parent
-    if parent is None:
-        return
+    if parent is not None:
+        _notify_of_stop(kernel, leader, parent, reason)
+
+
+def notify_tracer(kernel: Kernel, task: Task, reason: int) -> None:
+    """Tell the tracer that `task` has stopped for it, or with CLD_CONTINUED that its group goes on.
+
+    Linux: kernel/signal.c, do_notify_parent_cldstop.
+    """
+    tracing = task.ptrace
+    if tracing is not None:
+        _notify_of_stop(kernel, task, tracing.tracer, reason)
+
+
+def _notify_of_stop(kernel: Kernel, task: Task, parent: Task, reason: int) -> None:
     action = parent.group.handlers.actions[SIGCHLD]
     if action.handler != SIG_IGN and not action.flags & SA_NOCLDSTOP:
-        status = SIGCONT if reason == CLD_CONTINUED else task.group.stop_code & 0x7F
-        send_group_signal(kernel, parent.group, _child_info(leader, parent, reason, status), parent)
+        if reason == CLD_CONTINUED:
+            status = SIGCONT
+        elif reason == CLD_TRAPPED:
+            status = 0 if task.trace_stop is None else task.trace_stop.code & 0x7F
+        else:
+            status = task.group.stop_code & 0x7F
+        send_group_signal(kernel, parent.group, _child_info(task, parent, reason, status), parent)
     parent.group.wait_queue.wake_all()
 
 

@@ -44,6 +44,14 @@ TRAP_FREEZE = 1 << 23
 FROZEN = 1 << 24
 """It has halted for that (in Linux, task_struct.frozen)."""
 FREEZING = TRAP_FREEZE | FROZEN
+TRAP_STOP = 1 << 19
+"""The thread shall stop for its tracer."""
+TRAP_NOTIFY = 1 << 20
+"""Its tracer is to be told of a change of the group's stop."""
+LISTENING = 1 << 22
+"""It's stopped as its group is, and its tracer waits for what comes next (PTRACE_LISTEN)."""
+TRAP_MASK = TRAP_STOP | TRAP_NOTIFY
+PENDING_MASK = STOP_PENDING | TRAP_MASK
 
 
 def set_stop_flags(group: ThreadGroup, flags: int) -> None:
@@ -55,13 +63,28 @@ def request_stop(task: Task, flags: int) -> bool:
     """Ask a thread to stop; False if it's dying. Linux: kernel/signal.c, task_set_jobctl_pending."""
     if task.is_exiting or (task.work & SIGNAL_PENDING and task.pending.holds(SIGKILL)):
         return False
-    task.job_control = task.job_control & ~STOP_SIGNAL_MASK | flags
+    if flags & STOP_SIGNAL_MASK:
+        task.job_control &= ~STOP_SIGNAL_MASK
+    task.job_control |= flags
     return True
 
 
 def withdraw_stop(task: Task) -> None:
     """A thread needn't stop any more. Linux: kernel/signal.c, task_clear_jobctl_pending."""
-    task.job_control &= STOP_SIGNAL_MASK | FREEZING
+    task.job_control &= ~(STOP_PENDING | STOP_CONSUME | STOP_DEQUEUED)
+
+
+def notify_trap(thread: Task) -> None:
+    """Let the tracer that seized `thread` know that the group's stop has begun or ended.
+
+    Linux: kernel/signal.c, ptrace_trap_notify.
+    """
+    request_stop(thread, TRAP_NOTIFY)
+    is_listening = thread.job_control & LISTENING
+    thread.work |= SIGNAL_PENDING
+    state = thread.state
+    if state is TaskState.INTERRUPTIBLE or (is_listening and state is TaskState.TRACED):
+        thread.kernel.scheduler.wake(thread, CAUSE_CONTINUE)
 
 
 def participate_in_stop(task: Task) -> bool:
@@ -97,7 +120,10 @@ def begin_group_stop(task: Task, signo: int) -> bool:
     for thread in group.threads:
         if thread is not task and thread.state is not TaskState.STOPPED and request_stop(thread, request):
             group.stop_count += 1
-            wake_for_signal(thread, is_fatal=False)
+            if thread.ptrace is not None and thread.ptrace.is_seized:
+                notify_trap(thread)
+            else:
+                wake_for_signal(thread, is_fatal=False)
     return True
 
 
@@ -105,7 +131,9 @@ def continue_group(kernel: Kernel, group: ThreadGroup) -> None:
     """Undo a group stop, complete or not, since SIGCONT was sent. Linux: kernel/signal.c, prepare_signal."""
     for thread in group.threads:
         withdraw_stop(thread)
-        if thread.state is TaskState.STOPPED:
+        if thread.ptrace is not None and thread.ptrace.is_seized:
+            notify_trap(thread)
+        elif thread.state is TaskState.STOPPED:
             kernel.scheduler.wake(thread, CAUSE_CONTINUE)
     flags = 0
     if group.flags & SIGNAL_STOP_STOPPED:

@@ -94,7 +94,9 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
     frame = task.frame
     call = "user mode" if frame is None else name_of(task.call_in_progress)
     reason: _Reason | None
-    if task.state in _HALTED:
+    if task.state is TaskState.TRACED and task.ptrace is not None:
+        reason = _by_tasks("its tracer:", [task.ptrace.tracer])
+    elif task.state in _HALTED:
         reason = _Reason("SIGCONT: it's stopped", (), True)
     elif task.work & EXIT_WAITS:
         others = [other for other in task.pid_namespace.tasks() if other.group is not task.group]
@@ -339,8 +341,8 @@ def _by_call(channels: ChannelMap, task: Task, frame: Any) -> _Reason | None:
     number = frame.number
     if number in (_WAIT4, _WAITID):
         return _children(task, frame)
-    if isinstance(frame.progress, Task):
-        return _by_tasks("vfork's child to execute a program or to end:", [frame.progress])
+    if isinstance(frame.progress, tuple) and frame.progress and isinstance(frame.progress[0], Task):
+        return _by_tasks("vfork's child to execute a program or to end:", [frame.progress[0]])
     if number in _SIGNAL_CALLS:
         return _Reason(_signal_wait(task), (), True)
     if task.group.wait_queue in task.queues:
@@ -361,6 +363,12 @@ def _by_call(channels: ChannelMap, task: Task, frame: Any) -> _Reason | None:
 def _children(task: Task, frame: Any) -> _Reason:
     """wait4(2) and waitid(2)."""
     children = [child for thread in task.group.threads for child in thread.children]
+    children += [
+        tracee
+        for thread in task.group.threads
+        for tracee in thread.tracees or ()
+        if tracee not in thread.children
+    ]
     arguments = frame.arguments
     pid = arguments[0] if frame.number == _WAIT4 else arguments[1] if arguments[0] == _P_PID else -1
     if pid > 0:

@@ -1,0 +1,1 @@
+"""Tracing one task by another: ptrace(2)."""

@@ -1,0 +1,173 @@
+"""A tracee's registers and user area as its tracer reads and sets them."""
+
+from __future__ import annotations
+
+from struct import iter_unpack
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, EIO, ENODEV
+from procession.abi.ptrace import User, UserFpregsStruct, UserRegsStruct
+from procession.abi.word import pack_array
+from procession.hardware.page_table import USER_END
+from procession.hardware.registers import (
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+    RAX,
+    RBP,
+    RBX,
+    RCX,
+    RDI,
+    RDX,
+    RIP,
+    RSI,
+    RSP,
+    set_register,
+)
+from procession.kernel.ptrace.debug_registers import debug_register, set_debug_register
+from procession.kernel.ptrace.tracing import TRAP_FLAG, TRAP_FLAG_FORCED
+from procession.kernel.user_registers import USER_CS, USER_DS, user_registers
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
+
+NT_PRSTATUS, NT_PRFPREG, NT_X86_XSTATE = 1, 2, 0x202
+_GENERAL = {
+    **{"r15": R15, "r14": R14, "r13": R13, "r12": R12, "r11": R11, "r10": R10, "r9": R9, "r8": R8},
+    **{"rax": RAX, "rcx": RCX, "rdx": RDX, "rsi": RSI, "rdi": RDI, "rbp": RBP, "rbx": RBX},
+    **{"rip": RIP, "rsp": RSP},
+}
+_NAME_AT = {offset: name for name, offset in UserRegsStruct.OFFSETS.items()}
+_SEGMENTS = {"cs": USER_CS, "ss": USER_DS, "ds": 0, "es": 0, "fs": 0, "gs": 0}
+_SETTABLE_FLAGS = 0x54DD5
+"""Linux: arch/x86/kernel/ptrace.c, FLAG_MASK."""
+_WORD = 8
+_MXCSR_OFFSET, _MXCSR_RESERVED = 24, 0xFFFF0000
+_DEBUG_OFFSET = User.OFFSETS["u_debugreg"]
+
+
+def general_registers(task: Task) -> bytes:
+    """struct user_regs_struct of `task`. Linux: arch/x86/kernel/ptrace.c, genregs_get."""
+    tracing = task.ptrace
+    values = user_registers(task)
+    if tracing is not None and tracing.mode & TRAP_FLAG_FORCED:
+        values.eflags &= ~TRAP_FLAG
+    return values.pack()
+
+
+def set_general_registers(kernel: Kernel, task: Task, offset: int, data: bytes) -> None:
+    """Set the registers from byte `offset` of struct user_regs_struct on. Raises EIO, others set by then.
+
+    Linux: arch/x86/kernel/ptrace.c, genregs_set, putreg.
+    """
+    registers = kernel.registers_of(task)
+    for index, (value,) in enumerate(iter_unpack("<Q", data)):
+        name = _NAME_AT[offset + _WORD * index]
+        register = _GENERAL.get(name)
+        if register is not None:
+            set_register(registers.general, register, value)
+        elif name == "orig_rax":
+            task.call_number = (value ^ 1 << 63) - (1 << 63)
+        elif name == "eflags":
+            _set_flags(task, value)
+        elif name in ("fs_base", "gs_base"):
+            if value >= USER_END:
+                raise EIO("a base beyond user space")
+            setattr(registers, name, value)
+        elif value & 0xFFFF != _SEGMENTS[name]:
+            # The engine has the segments that every program starts with, and no others.
+            raise EIO(f"{name} can't be {value:#x}")
+    kernel.registers_changed(task)
+
+
+def _set_flags(task: Task, value: int) -> None:
+    """Linux: arch/x86/kernel/ptrace.c, set_flags."""
+    registers, tracing = task.registers, task.ptrace
+    assert tracing is not None
+    if value & TRAP_FLAG:
+        tracing.mode &= ~TRAP_FLAG_FORCED
+    elif tracing.mode & TRAP_FLAG_FORCED:
+        value |= TRAP_FLAG
+    registers.rflags = registers.rflags & ~_SETTABLE_FLAGS | value & _SETTABLE_FLAGS
+
+
+def floating_registers(kernel: Kernel, task: Task) -> bytes:
+    """The 512 bytes of FXSAVE. Linux: arch/x86/kernel/fpu/regset.c, xfpregs_get."""
+    return kernel.cpu.fxsave(kernel.registers_of(task))
+
+
+def set_floating_registers(kernel: Kernel, task: Task, data: bytes) -> None:
+    """Raises EINVAL. Linux: arch/x86/kernel/fpu/regset.c, xfpregs_set."""
+    if len(data) != UserFpregsStruct.SIZE:
+        raise EINVAL("all of it, or nothing")
+    if int.from_bytes(data[_MXCSR_OFFSET : _MXCSR_OFFSET + 4], "little") & _MXCSR_RESERVED:
+        raise EINVAL("MXCSR has reserved bits set")
+    kernel.cpu.fxrstor(kernel.registers_of(task), data)
+    kernel.registers_changed(task)
+
+
+def register_set(kernel: Kernel, task: Task, kind: int, length: int) -> bytes:
+    """At most `length` bytes of a set of registers. Raises EINVAL, ENODEV.
+
+    Linux: kernel/ptrace.c, ptrace_regset.
+    """
+    _check_set(kind, length)
+    data = general_registers(task) if kind == NT_PRSTATUS else floating_registers(kernel, task)
+    return data[:length]
+
+
+def size_of_set(kind: int, length: int) -> int:
+    """How many of `length` bytes a set of registers takes. Raises EINVAL, ENODEV."""
+    _check_set(kind, length)
+    return min(length, UserRegsStruct.SIZE if kind == NT_PRSTATUS else UserFpregsStruct.SIZE)
+
+
+def set_register_set(kernel: Kernel, task: Task, kind: int, data: bytes) -> None:
+    """Linux: kernel/ptrace.c, ptrace_regset."""
+    if kind == NT_PRSTATUS:
+        set_general_registers(kernel, task, 0, data)
+    else:
+        set_floating_registers(kernel, task, data)
+
+
+def _check_set(kind: int, length: int) -> None:
+    if kind not in (NT_PRSTATUS, NT_PRFPREG, NT_X86_XSTATE) or length % _WORD:
+        raise EINVAL(f"no set of registers {kind:#x} in words of 8 bytes")
+    if kind == NT_X86_XSTATE:
+        # Linux: arch/x86/kernel/fpu/regset.c, xstateregs_get.
+        raise ENODEV("the processor has no XSAVE")
+
+
+def user_word(task: Task, offset: int) -> int:
+    """The word at `offset` of struct user. Raises EIO.
+
+    Linux: arch/x86/kernel/ptrace.c, arch_ptrace, PTRACE_PEEKUSR.
+    """
+    _check_offset(offset)
+    if offset < UserRegsStruct.SIZE:
+        return int.from_bytes(general_registers(task)[offset : offset + _WORD], "little")
+    if _DEBUG_OFFSET <= offset < _DEBUG_OFFSET + 8 * _WORD:
+        return debug_register(task, (offset - _DEBUG_OFFSET) // _WORD)
+    return 0
+
+
+def set_user_word(kernel: Kernel, task: Task, offset: int, value: int) -> None:
+    """Raises EIO, EINVAL. Linux: arch/x86/kernel/ptrace.c, arch_ptrace, PTRACE_POKEUSR."""
+    _check_offset(offset)
+    if offset < UserRegsStruct.SIZE:
+        set_general_registers(kernel, task, offset, pack_array("Q", (value,)))
+    elif _DEBUG_OFFSET <= offset < _DEBUG_OFFSET + 8 * _WORD:
+        set_debug_register(task, (offset - _DEBUG_OFFSET) // _WORD, value)
+    else:
+        raise EIO("this part of the user area can't be set")
+
+
+def _check_offset(offset: int) -> None:
+    if offset % _WORD or offset >= User.SIZE:
+        raise EIO(f"no word of the user area at {offset:#x}")
