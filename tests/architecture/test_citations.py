@@ -33,6 +33,7 @@ LATER = {
     "mm/vma.c": "may_expand_vm mmap_region",
     "net/core/scm.c": "scm_pidfd_recv scm_recv_unix",
     "net/unix/af_unix.c": "unix_maybe_add_creds",
+    "kernel/ptrace.c": "ptrace_get_syscall_info_op ptrace_set_syscall_info ptrace_set_syscall_info_entry",
 }
 """Symbols that came or moved after the list's release, by file."""
 BEGINNING = re.compile(r"\bLinux: ")

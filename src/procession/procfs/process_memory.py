@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from procession.abi.device_numbers import device_major, device_minor
-from procession.abi.errno import EFAULT, EINVAL, EIO, ESRCH
+from procession.abi.errno import EINVAL, EIO, ESRCH
 from procession.fs.dentry import absolute_path
 from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.security.ptrace_access import has_memory
 from procession.mm.dump import DUMP_FILTER_BITS
 from procession.mm.peek import peek
+from procession.mm.remote_access import read_forced, write_forced
 from procession.mm.vma import (
     DONT_DUMP,
     DONT_FORK,
@@ -373,7 +374,7 @@ class MemoryFile(File):
         mm = self.mm
         if mm is None or mm.reference_count <= 0 or not length:
             return b""
-        data = peek(mm, offset, min(length, MEM_CHUNK))
+        data = read_forced(mm, offset, min(length, MEM_CHUNK))
         if not data:
             raise EIO(f"nothing readable at {offset:#x}")
         return data
@@ -387,14 +388,7 @@ class MemoryFile(File):
         mm = self.mm
         if mm is None or mm.reference_count <= 0 or not data:
             return 0
-        count = 0
-        while count < len(data):
-            length = min(len(data) - count, PAGE_SIZE - (offset + count & PAGE_MASK))
-            try:
-                mm.write(offset + count, data[count : count + length])
-            except EFAULT:
-                break
-            count += length
+        count = write_forced(mm, offset, data)
         if not count:
             raise EIO(f"nothing writable at {offset:#x}")
         return count

@@ -31,17 +31,17 @@ def set_debug_register(task: Task, number: int, value: int) -> None:
     """
     tracing = task.ptrace
     assert tracing is not None
-    registers = tracing.debug_registers
+    values = tracing.debug_registers
     if number < 4:
         if value >= USER_END:
             raise EINVAL("no address of a program")
-        registers[number] = value
+        values[number] = value
     elif number == 6:
-        registers[6] = value ^ _DR6_RESERVED
+        values[6] = value ^ _DR6_RESERVED
     elif number == 7:
         if value & _ENABLE_BITS:
-            # Linux: kernel/events/hw_breakpoint.c, __reserve_bp_slot, where there are no slots.
+            # Linux: kernel/events/hw_breakpoint.c, __reserve_bp_slot: there are no slots.
             raise ENOSPC("the engine has no breakpoints of its own")
-        registers[7] = value
+        values[7] = value
     else:
         raise EIO("there is no such debug register")

@@ -147,7 +147,7 @@ def _check_set(kind: int, length: int) -> None:
 def user_word(task: Task, offset: int) -> int:
     """The word at `offset` of struct user. Raises EIO.
 
-    Linux: arch/x86/kernel/ptrace.c, arch_ptrace, PTRACE_PEEKUSR.
+    Linux: arch/x86/kernel/ptrace.c, arch_ptrace.
     """
     _check_offset(offset)
     if offset < UserRegsStruct.SIZE:
@@ -158,7 +158,7 @@ def user_word(task: Task, offset: int) -> int:
 
 
 def set_user_word(kernel: Kernel, task: Task, offset: int, value: int) -> None:
-    """Raises EIO, EINVAL. Linux: arch/x86/kernel/ptrace.c, arch_ptrace, PTRACE_POKEUSR."""
+    """Raises EIO, EINVAL. Linux: arch/x86/kernel/ptrace.c, arch_ptrace."""
     _check_offset(offset)
     if offset < UserRegsStruct.SIZE:
         set_general_registers(kernel, task, offset, pack_array("Q", (value,)))
