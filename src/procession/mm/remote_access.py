@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EFAULT
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, STALE_CODE, OutOfFrames
-from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
+from procession.mm.vma import PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
 
 
 def read_forced(mm: MemoryDescriptor, address: int, length: int) -> bytes:
-    """`length` bytes at `address`, fewer where nothing is mapped: pages without rights are read too.
+    """`length` bytes at `address`, fewer where nothing is mapped: pages without rights are read too,
+    and nothing is brought in.
 
     Linux: mm/memory.c, __access_remote_vm.
     """
@@ -38,11 +39,6 @@ def _read_page(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, coun
     if entry & pte.PRESENT:
         base = (entry & pte.ADDRESS_MASK) + (address & PAGE_MASK)
         return mm.bytes[base : base + count]
-    if area.protection & PROT_READ:
-        try:
-            return mm.read(address, count)
-        except (EFAULT, OutOfFrames):
-            return None
     if area.pages is None:
         return bytes(count)
     if area.page_index(address) > area.last_index:
