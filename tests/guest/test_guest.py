@@ -24,6 +24,7 @@ NEEDS_ROOT = {
     "capability",
     "escape",
     "namespace",
+    "network_namespace",
     "pid_namespace",
     "set_user_id",
     "user_namespace",

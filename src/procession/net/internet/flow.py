@@ -8,12 +8,11 @@ from procession.abi.errno import EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, Errn
 from procession.abi.netlink import RouteType
 from procession.net.internet.device_address import has_arp, select_source
 from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, learn
-from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_UNIVERSE
+from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
 from procession.net.link.interface import LOOPBACK
 from procession.net.link.segment import Hearer, hearers
 
 if TYPE_CHECKING:
-    from procession.net.internet.routing import Route
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
@@ -145,7 +144,12 @@ def settle_flows(network: Network) -> None:
 
 
 def _first_route(network: Network, target: bytes, device: Interface | None) -> Route:
+    if device is not None and not device.is_up:
+        raise ENETUNREACH("the interface is down")
     route = network.routes.lookup(target, device)
+    if route is None and device is not None and len(target) == 4:
+        # Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu: the destination is assumed to be on the link.
+        return Route(target, 32, device, scope=SCOPE_LINK)
     if route is None:
         raise ENETUNREACH("no route to this address")
     error = _ERRORS.get(route.kind)

@@ -117,13 +117,15 @@ class Routes:
     """All routes of a network.
 
     `tables` has them by the number of the table, the length of the address and of the prefix, and the
-    destination; those with the same in the order in which they are tried.
+    destination; those with the same in the order in which they are tried. `has_local_table` says whether
+    there has been an address of IPv4: before, any counts as good to bind to.
     """
 
-    __slots__ = ("count", "tables")
+    __slots__ = ("count", "has_local_table", "tables")
 
     def __init__(self) -> None:
         self.count = 0
+        self.has_local_table = False
         self.tables: dict[int, dict[tuple[int, int], dict[bytes, list[Route]]]] = {}
 
     def same_destination(self, route: Route) -> list[Route]:
@@ -144,6 +146,8 @@ class Routes:
             len(found),
         )
         found.insert(position, route)
+        if route.table == LOCAL_TABLE and not route.is_ipv6:
+            self.has_local_table = True
         self.count += 1
 
     def remove(self, route: Route) -> None:

@@ -151,6 +151,7 @@ class InternetSocket(Socket):
                 or is_multicast(address)
                 or address == BROADCAST_4
                 or routes.is_broadcast(address)
+                or not routes.has_local_table
             )
         else:
             if is_multicast(address) and self.kind == _STREAM:

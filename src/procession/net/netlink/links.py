@@ -339,8 +339,12 @@ def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interf
 
 def _set_master(interface: Interface, index: int) -> None:
     """Linux: net/core/rtnetlink.c, do_set_master."""
-    if not index:
+    if interface.master is not None:
+        if interface.master.index == index:
+            return
+        # It has left the old one even if it can't join the new one.
         leave_bridge(interface)
+    if not index:
         return
     master = interface.network.interfaces.get(index)
     if master is None:

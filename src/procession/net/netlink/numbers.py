@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EEXIST, EINVAL, ENOENT, ENOSPC
+from procession.abi.errno import EEXIST, EINVAL, ENOENT
 from procession.abi.netlink import NamespaceIdAttribute, RouteMessageType
 from procession.abi.word import pack_u32
 from procession.net.netlink.attributes import (
@@ -63,7 +63,7 @@ def number_of_network(request: Request) -> Answer:
 
 
 def set_number(request: Request) -> None:
-    """RTM_NEWNSID. Raises EINVAL, EEXIST, ENOSPC. Linux: net/core/net_namespace.c, rtnl_net_newid."""
+    """RTM_NEWNSID. Raises EINVAL, EEXIST. Linux: net/core/net_namespace.c, rtnl_net_newid."""
     network = request.network
     found = attributes_in(request.body, _HEADER_BYTES)
     wanted = signed_in(found, _NSID)
@@ -76,5 +76,5 @@ def set_number(request: Request) -> None:
         network.number_of(other)
         return
     if wanted in network.numbers.values():
-        raise ENOSPC("another network has this number")
+        raise EEXIST("another network has this number")
     network.numbers[other] = wanted

@@ -1,0 +1,855 @@
+/* Network namespaces: interfaces, addresses, routes and sockets of their own (network_namespaces(7)). */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/net_namespace.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+struct request {
+	struct nlmsghdr header;
+	char data[1024];
+};
+
+static void begin(struct request *request, int type, int flags, const void *body, size_t length)
+{
+	memset(request, 0, sizeof(*request));
+	request->header.nlmsg_type = type;
+	request->header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+	memcpy(request->data, body, length);
+	request->header.nlmsg_len = NLMSG_LENGTH(length);
+}
+
+static struct rtattr *add(struct request *request, int type, const void *data, size_t length)
+{
+	struct rtattr *attribute = (void *)((char *)request + NLMSG_ALIGN(request->header.nlmsg_len));
+
+	attribute->rta_type = type;
+	attribute->rta_len = RTA_LENGTH(length);
+	if (length)
+		memcpy(RTA_DATA(attribute), data, length);
+	request->header.nlmsg_len = NLMSG_ALIGN(request->header.nlmsg_len) + RTA_ALIGN(RTA_LENGTH(length));
+	return attribute;
+}
+
+static void end_nest(struct request *request, struct rtattr *nest)
+{
+	nest->rta_len = (char *)request + request->header.nlmsg_len - (char *)nest;
+}
+
+static int route_socket(unsigned groups)
+{
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
+	int fd = MUST(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+
+	MUST(bind(fd, (void *)&address, sizeof(address)));
+	return fd;
+}
+
+/* Ask the kernel, and give the error of its answer as an errno. */
+static int ask(struct request *request)
+{
+	static char answer[16384];
+	int fd = route_socket(0), result = -1;
+
+	if (send(fd, request, request->header.nlmsg_len, 0) == (ssize_t)request->header.nlmsg_len) {
+		ssize_t length = recv(fd, answer, sizeof(answer), 0);
+		struct nlmsghdr *header = (void *)answer;
+
+		if (length >= (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) && header->nlmsg_type == NLMSG_ERROR)
+			result = -((struct nlmsgerr *)NLMSG_DATA(header))->error;
+	}
+	close(fd);
+	return result;
+}
+
+static int make_veth(const char *name, const char *peer, int peer_namespace)
+{
+	struct ifinfomsg link = {0};
+	struct request request;
+	struct rtattr *information, *data, *other;
+
+	begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof(link));
+	add(&request, IFLA_IFNAME, name, strlen(name) + 1);
+	information = add(&request, IFLA_LINKINFO, NULL, 0);
+	add(&request, IFLA_INFO_KIND, "veth", 4);
+	data = add(&request, IFLA_INFO_DATA, NULL, 0);
+	other = add(&request, VETH_INFO_PEER, &link, sizeof(link));
+	add(&request, IFLA_IFNAME, peer, strlen(peer) + 1);
+	if (peer_namespace != -1)
+		add(&request, IFLA_NET_NS_FD, &peer_namespace, sizeof(peer_namespace));
+	end_nest(&request, other);
+	end_nest(&request, data);
+	end_nest(&request, information);
+	return ask(&request);
+}
+
+static int make_link(const char *name, const char *kind)
+{
+	struct ifinfomsg link = {0};
+	struct request request;
+	struct rtattr *information;
+
+	begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof(link));
+	add(&request, IFLA_IFNAME, name, strlen(name) + 1);
+	information = add(&request, IFLA_LINKINFO, NULL, 0);
+	add(&request, IFLA_INFO_KIND, kind, strlen(kind));
+	end_nest(&request, information);
+	return ask(&request);
+}
+
+static int set_link(const char *name, unsigned flags, unsigned change, int attribute, unsigned value)
+{
+	struct ifinfomsg link = {.ifi_index = if_nametoindex(name), .ifi_flags = flags, .ifi_change = change};
+	struct request request;
+
+	begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
+	if (attribute)
+		add(&request, attribute, &value, sizeof(value));
+	return ask(&request);
+}
+
+static int set_up(const char *name)
+{
+	return set_link(name, IFF_UP, IFF_UP, 0, 0);
+}
+
+static int delete_link(const char *name)
+{
+	struct ifinfomsg link = {.ifi_index = if_nametoindex(name)};
+	struct request request;
+
+	begin(&request, RTM_DELLINK, 0, &link, sizeof(link));
+	return ask(&request);
+}
+
+static int change_address(int type, const char *name, const char *text, int prefix)
+{
+	struct ifaddrmsg address = {.ifa_family = AF_INET, .ifa_prefixlen = prefix, .ifa_index = if_nametoindex(name)};
+	struct in_addr local;
+	struct request request;
+
+	inet_pton(AF_INET, text, &local);
+	begin(&request, type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_EXCL : 0, &address, sizeof(address));
+	add(&request, IFA_LOCAL, &local, sizeof(local));
+	add(&request, IFA_ADDRESS, &local, sizeof(local));
+	return ask(&request);
+}
+
+static int give_address(const char *name, const char *text, int prefix)
+{
+	return change_address(RTM_NEWADDR, name, text, prefix);
+}
+
+static int change_route(int type, const char *destination, int length, const char *gateway, const char *name, int kind)
+{
+	struct rtmsg route = {
+		.rtm_family = AF_INET, .rtm_dst_len = length, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT,
+		.rtm_type = kind, .rtm_scope = gateway || kind != RTN_UNICAST ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
+	};
+	struct request request;
+	struct in_addr address;
+
+	if (type == RTM_DELROUTE)
+		route.rtm_scope = RT_SCOPE_NOWHERE;
+	begin(&request, type, type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_EXCL : 0, &route, sizeof(route));
+	if (length) {
+		inet_pton(AF_INET, destination, &address);
+		add(&request, RTA_DST, &address, sizeof(address));
+	}
+	if (gateway) {
+		inet_pton(AF_INET, gateway, &address);
+		add(&request, RTA_GATEWAY, &address, sizeof(address));
+	}
+	if (name) {
+		unsigned index = if_nametoindex(name);
+
+		add(&request, RTA_OIF, &index, sizeof(index));
+	}
+	return ask(&request);
+}
+
+static int own_namespace(void)
+{
+	return MUST(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+}
+
+static int new_namespace(void)
+{
+	MUST(unshare(CLONE_NEWNET));
+	return own_namespace();
+}
+
+static struct sockaddr_in at(const char *text, int port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+
+	inet_pton(AF_INET, text, &address.sin_addr);
+	return address;
+}
+
+static int bound(int kind, const char *text, int port)
+{
+	struct sockaddr_in address = at(text, port);
+	int fd = MUST(socket(AF_INET, kind, 0));
+
+	MUST(bind(fd, (void *)&address, sizeof(address)));
+	return fd;
+}
+
+static int connect_to(int fd, const char *text, int port)
+{
+	struct sockaddr_in address = at(text, port);
+
+	return connect(fd, (void *)&address, sizeof(address));
+}
+
+static const char *shown(const char *path)
+{
+	static char text[8192];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	text[length > 0 ? length : 0] = '\0';
+	return text;
+}
+
+static int store(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), saved;
+	ssize_t result;
+
+	if (fd == -1)
+		return -1;
+	result = write(fd, text, strlen(text));
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return result == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+static int get_flags(const char *name)
+{
+	struct ifreq request = {0};
+	int fd = MUST(socket(AF_INET, SOCK_DGRAM, 0)), result;
+
+	strcpy(request.ifr_name, name);
+	result = ioctl(fd, SIOCGIFFLAGS, &request);
+	close(fd);
+	return result ? -1 : request.ifr_flags & 0xffff;
+}
+
+/* What the flags are once they are as wanted, or after a while: Linux looks at wires once in a second. */
+static int flags_soon(const char *name, int wanted)
+{
+	for (int i = 0; i < 30 && get_flags(name) != wanted; i++)
+		sleep_ms(100);
+	return get_flags(name);
+}
+
+static void await_wire(const char *name)
+{
+	int wanted = IFF_BROADCAST | IFF_MULTICAST | IFF_UP | IFF_RUNNING;
+
+	MUST(flags_soon(name, wanted) == wanted ? 0 : -1);
+}
+
+/* Two namespaces, joined by v0 (10.0.0.1) and v1 (10.0.0.2); the caller is in the first. */
+static void make_pair(int *one, int *other)
+{
+	*other = new_namespace();
+	*one = new_namespace();
+	MUST(-make_veth("v0", "v1", *other));
+	MUST(-give_address("v0", "10.0.0.1", 24));
+	MUST(-set_up("v0"));
+	MUST(-set_up("lo"));
+	MUST(setns(*other, CLONE_NEWNET));
+	MUST(-give_address("v1", "10.0.0.2", 24));
+	MUST(-set_up("v1"));
+	MUST(-set_up("lo"));
+	await_wire("v1");
+	MUST(setns(*one, CLONE_NEWNET));
+	await_wire("v0");
+}
+
+static uint16_t checksum(const void *data, size_t length)
+{
+	const uint16_t *words = data;
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < length / 2; i++)
+		sum += words[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~(sum + (sum >> 16));
+}
+
+/* Send an echo request by a raw socket, and wait for what comes: the type of the message, -1 for none. */
+static int echo(const char *target, int ttl, int wait_ms)
+{
+	struct { struct icmphdr header; char data[8]; } message = {.header = {.type = ICMP_ECHO, .un.echo = {htons(77), htons(1)}}};
+	struct sockaddr_in address = at(target, 0);
+	int fd = MUST(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)), type = -1;
+	struct pollfd polled = {.fd = fd, .events = POLLIN};
+	char packet[256];
+
+	if (ttl)
+		MUST(setsockopt(fd, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)));
+	message.header.checksum = checksum(&message, sizeof(message));
+	if (sendto(fd, &message, sizeof(message), 0, (void *)&address, sizeof(address)) == -1)
+		type = -errno - 100;
+	while (type == -1 && poll(&polled, 1, wait_ms) == 1) {
+		ssize_t length = recv(fd, packet, sizeof(packet), 0);
+		struct icmphdr *header = (void *)(packet + 20);
+
+		if (length >= 28 && header->type != ICMP_ECHO)
+			type = header->type;
+	}
+	close(fd);
+	return type;
+}
+
+/* The same, several times: Linux takes a second or two to see that a wire is there. */
+static int echo_soon(const char *target)
+{
+	int type = -1;
+
+	for (int i = 0; i < 8 && type != ICMP_ECHOREPLY; i++)
+		type = echo(target, 0, 1000);
+	return type;
+}
+
+TEST(fresh)
+{
+	struct sockaddr_in address = at("127.0.0.1", 0);
+	int before = MUST(socket(AF_INET, SOCK_DGRAM, 0)), fd;
+	struct ifreq request = {.ifr_name = "lo"};
+
+	CHECK_OK(unshare(CLONE_NEWNET));
+	CHECK_EQ(if_nametoindex("lo"), 1);
+	CHECK_EQ(get_flags("lo"), IFF_LOOPBACK);
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	/* Without any address there isn't even a table to look this one up in. */
+	CHECK_OK(bind(fd, (void *)&address, sizeof(address)));
+	close(fd);
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_ERRNO(connect_to(fd, "127.0.0.1", 9), ENETUNREACH);
+	CHECK_ERRNO(connect_to(fd, "10.0.0.1", 9), ENETUNREACH);
+	CHECK_ERRNO(ioctl(fd, SIOCGIFADDR, &request), EADDRNOTAVAIL);
+	CHECK_EQ(echo("127.0.0.1", 0, 100), -100 - ENETUNREACH);
+	CHECK_EQ(set_up("lo"), 0);
+	CHECK_EQ(get_flags("lo"), IFF_LOOPBACK | IFF_UP | IFF_RUNNING);
+	CHECK_OK(ioctl(fd, SIOCGIFADDR, &request));
+	CHECK_EQ(((struct sockaddr_in *)&request.ifr_addr)->sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	close(fd);
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_OK(bind(fd, (void *)&address, sizeof(address)));
+	CHECK_OK(connect_to(fd, "127.0.0.1", 9));
+	CHECK_EQ(echo("127.0.0.1", 0, 1000), ICMP_ECHOREPLY);
+	/* A socket stays where it was made. */
+	CHECK_OK(bind(before, (void *)&address, sizeof(address)));
+	CHECK(strstr(shown("/proc/net/udp"), "0100007F:") != NULL);
+	CHECK_EQ(set_link("lo", 0, IFF_UP, 0, 0), 0);
+	CHECK_EQ(get_flags("lo"), IFF_LOOPBACK);
+	CHECK_EQ(echo("127.0.0.1", 0, 100), -1);
+	CHECK_EQ(delete_link("lo"), EOPNOTSUPP);
+}
+
+TEST(names_and_ports)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0network_namespace"};
+	int first = MUST(socket(AF_UNIX, SOCK_STREAM, 0)), second, fd, home = own_namespace(), other;
+
+	MUST(unshare(CLONE_NEWNET));
+	home = own_namespace();
+	MUST(-set_up("lo"));
+	first = MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	CHECK_OK(bind(first, (void *)&name, sizeof(name)));
+	MUST(listen(first, 1));
+	MUST(listen(bound(SOCK_STREAM, "127.0.0.1", 4000), 1));
+	other = new_namespace();
+	MUST(-set_up("lo"));
+	fd = MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	CHECK_ERRNO(connect(fd, (void *)&name, sizeof(name)), ECONNREFUSED);
+	CHECK(strstr(shown("/proc/net/unix"), "@network_namespace") == NULL);
+	second = MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	CHECK_OK(bind(second, (void *)&name, sizeof(name)));
+	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_ERRNO(connect_to(fd, "127.0.0.1", 4000), ECONNREFUSED);
+	close(bound(SOCK_STREAM, "127.0.0.1", 4000));
+	MUST(setns(home, CLONE_NEWNET));
+	CHECK(strstr(shown("/proc/net/unix"), "@network_namespace") != NULL);
+	fd = MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	CHECK_OK(connect(fd, (void *)&name, sizeof(name)));
+	CHECK_OK(connect_to(MUST(socket(AF_INET, SOCK_STREAM, 0)), "127.0.0.1", 4000));
+	close(other);
+}
+
+TEST(links)
+{
+	struct ifreq request = {.ifr_name = "v0"};
+	int fd;
+
+	new_namespace();
+	CHECK_EQ(make_veth("v0", "v1", -1), 0);
+	CHECK_EQ(make_veth("v0", "v2", -1), EEXIST);
+	CHECK_EQ(if_nametoindex("v2"), 0);
+	CHECK_EQ(make_veth("a/b", "v2", -1), EINVAL);
+	CHECK_EQ(make_veth("..", "v2", -1), EINVAL);
+	CHECK_EQ(make_link("n0", "nonsense"), EOPNOTSUPP);
+	/* The peer comes first. */
+	CHECK_EQ(if_nametoindex("v1"), 2);
+	CHECK_EQ(if_nametoindex("v0"), 3);
+	CHECK_EQ(get_flags("v0"), IFF_BROADCAST | IFF_MULTICAST);
+	CHECK_EQ(set_up("v0"), 0);
+	/* Nothing is at the other end yet. */
+	CHECK_EQ(flags_soon("v0", IFF_BROADCAST | IFF_MULTICAST | IFF_UP), IFF_BROADCAST | IFF_MULTICAST | IFF_UP);
+	CHECK_EQ(set_up("v1"), 0);
+	CHECK(flags_soon("v0", IFF_BROADCAST | IFF_MULTICAST | IFF_UP | IFF_RUNNING) & IFF_RUNNING);
+	CHECK_EQ(set_link("v0", 0, 0, IFLA_MTU, 1400), 0);
+	CHECK_EQ(set_link("v0", 0, 0, IFLA_MTU, 20), EINVAL);
+	CHECK_EQ(set_link("v0", 0, 0, IFLA_MTU, 70000), EINVAL);
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_OK(ioctl(fd, SIOCGIFMTU, &request));
+	CHECK_EQ(request.ifr_mtu, 1400);
+	request.ifr_mtu = 1300;
+	CHECK_OK(ioctl(fd, SIOCSIFMTU, &request));
+	CHECK_OK(ioctl(fd, SIOCGIFHWADDR, &request));
+	CHECK_EQ(request.ifr_hwaddr.sa_family, 1);
+	CHECK_EQ(request.ifr_hwaddr.sa_data[0] & 3, 2);
+	strcpy(request.ifr_name, "none");
+	CHECK_ERRNO(ioctl(fd, SIOCGIFMTU, &request), ENODEV);
+	CHECK_EQ(delete_link("v1"), 0);
+	CHECK_EQ(if_nametoindex("v0"), 0);
+	CHECK_EQ(delete_link("v0"), EINVAL);
+	CHECK_EQ(make_link("br0", "bridge"), 0);
+	/* Indexes aren't given again at once. */
+	CHECK(if_nametoindex("br0") > 3);
+}
+
+TEST(addresses)
+{
+	struct ifreq request = {.ifr_name = "v0"};
+	int fd;
+
+	new_namespace();
+	MUST(-make_veth("v0", "v1", -1));
+	CHECK_EQ(give_address("v0", "10.0.0.1", 24), 0);
+	CHECK_EQ(give_address("v0", "10.0.0.1", 24), EEXIST);
+	CHECK_EQ(give_address("v0", "10.0.0.1", 33), EINVAL);
+	CHECK_EQ(give_address("v0", "10.0.0.5", 24), 0);
+	CHECK_EQ(change_address(RTM_DELADDR, "v0", "10.0.0.9", 24), EADDRNOTAVAIL);
+	/* The address counts before the interface is up, its net doesn't. */
+	fd = bound(SOCK_DGRAM, "10.0.0.1", 0);
+	close(fd);
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_ERRNO(connect_to(fd, "10.0.0.2", 9), ENETUNREACH);
+	CHECK_STRING(strchr(shown("/proc/net/route"), '\n') + 1, "");
+	MUST(-set_up("v0"));
+	CHECK_OK(connect_to(fd, "10.0.0.2", 9));
+	CHECK(strstr(shown("/proc/net/route"), "v0\t0000000A\t00000000\t0001\t0\t0\t0\t00FFFFFF") != NULL);
+	CHECK_OK(ioctl(fd, SIOCGIFNETMASK, &request));
+	CHECK_EQ(((struct sockaddr_in *)&request.ifr_netmask)->sin_addr.s_addr, htonl(0xffffff00));
+	/* The second address of a net goes with its first. */
+	CHECK_EQ(change_address(RTM_DELADDR, "v0", "10.0.0.1", 24), 0);
+	CHECK_EQ(change_address(RTM_DELADDR, "v0", "10.0.0.5", 24), EADDRNOTAVAIL);
+	CHECK_ERRNO(ioctl(fd, SIOCGIFNETMASK, &request), EADDRNOTAVAIL);
+	*(struct sockaddr_in *)&request.ifr_addr = at("10.1.2.3", 0);
+	CHECK_OK(ioctl(fd, SIOCSIFADDR, &request));
+	CHECK_OK(ioctl(fd, SIOCGIFNETMASK, &request));
+	CHECK_EQ(((struct sockaddr_in *)&request.ifr_netmask)->sin_addr.s_addr, htonl(0xff000000));
+}
+
+TEST(routes)
+{
+	int fd;
+
+	new_namespace();
+	MUST(-make_veth("v0", "v1", -1));
+	MUST(-set_up("v0"));
+	MUST(-set_up("v1"));
+	MUST(-set_up("lo"));
+	MUST(-give_address("v0", "10.0.0.1", 24));
+	CHECK_EQ(change_route(RTM_NEWROUTE, "1.0.0.0", 8, "10.0.0.2", NULL, RTN_UNICAST), 0);
+	CHECK_EQ(change_route(RTM_NEWROUTE, "1.0.0.0", 8, "10.0.0.2", NULL, RTN_UNICAST), EEXIST);
+	CHECK_EQ(change_route(RTM_NEWROUTE, "2.0.0.0", 8, "9.9.9.9", NULL, RTN_UNICAST), ENETUNREACH);
+	CHECK_EQ(change_route(RTM_NEWROUTE, "2.0.0.0", 8, NULL, NULL, RTN_UNICAST), ENODEV);
+	CHECK_EQ(change_route(RTM_NEWROUTE, "2.0.0.1", 8, NULL, "v0", RTN_UNICAST), EINVAL);
+	CHECK_EQ(change_route(RTM_NEWROUTE, "3.0.0.0", 8, NULL, NULL, RTN_BLACKHOLE), 0);
+	CHECK_EQ(change_route(RTM_NEWROUTE, "4.0.0.0", 8, NULL, NULL, RTN_UNREACHABLE), 0);
+	CHECK_EQ(change_route(RTM_NEWROUTE, "5.0.0.0", 8, NULL, NULL, RTN_PROHIBIT), 0);
+	CHECK_EQ(change_route(RTM_DELROUTE, "6.0.0.0", 8, NULL, NULL, 0), ESRCH);
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_ERRNO(connect_to(fd, "3.1.1.1", 9), EINVAL);
+	CHECK_ERRNO(connect_to(fd, "4.1.1.1", 9), EHOSTUNREACH);
+	CHECK_ERRNO(connect_to(fd, "5.1.1.1", 9), EACCES);
+	CHECK_ERRNO(connect_to(fd, "6.1.1.1", 9), ENETUNREACH);
+	CHECK_OK(connect_to(fd, "1.1.1.1", 9));
+	CHECK_EQ(change_route(RTM_NEWROUTE, "", 0, "10.0.0.3", "v0", RTN_UNICAST), 0);
+	CHECK_OK(connect_to(fd, "6.1.1.1", 9));
+	CHECK_EQ(change_route(RTM_DELROUTE, "1.0.0.0", 8, NULL, NULL, 0), 0);
+	/* What leads through an interface goes when it goes down. */
+	CHECK_EQ(set_link("v0", 0, IFF_UP, 0, 0), 0);
+	CHECK_ERRNO(connect_to(fd, "6.1.1.1", 9), ENETUNREACH);
+	CHECK_ERRNO(connect_to(fd, "10.0.0.2", 9), ENETUNREACH);
+	CHECK_ERRNO(connect_to(fd, "3.1.1.1", 9), EINVAL);
+	CHECK_OK(connect_to(fd, "10.0.0.1", 9));
+}
+
+TEST(across)
+{
+	struct sockaddr_in address;
+	socklen_t length = sizeof(address);
+	int one, other, udp, listener, client, server, sender, mtu;
+	char text[16];
+
+	make_pair(&one, &other);
+	MUST(setns(other, CLONE_NEWNET));
+	udp = bound(SOCK_DGRAM, "0.0.0.0", 5000);
+	listener = bound(SOCK_STREAM, "10.0.0.2", 5000);
+	MUST(listen(listener, 5));
+	MUST(setns(one, CLONE_NEWNET));
+	sender = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_OK(connect_to(sender, "10.0.0.2", 5000));
+	CHECK_EQ(send(sender, "ping", 4, 0), 4);
+	CHECK_EQ(recvfrom(udp, text, sizeof(text), 0, (void *)&address, &length), 4);
+	CHECK_EQ(address.sin_addr.s_addr, inet_addr("10.0.0.1"));
+	CHECK_EQ(sendto(udp, "pong", 4, 0, (void *)&address, length), 4);
+	CHECK_EQ(recv(sender, text, sizeof(text), 0), 4);
+	/* Nobody has this port: the answer comes at once. */
+	CHECK_OK(connect_to(sender, "10.0.0.2", 5001));
+	CHECK_EQ(send(sender, "ping", 4, 0), 4);
+	CHECK_ERRNO(recv(sender, text, sizeof(text), 0), ECONNREFUSED);
+	client = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_OK(connect_to(client, "10.0.0.2", 5000));
+	server = CHECK_OK(accept(listener, (void *)&address, &length));
+	CHECK_EQ(address.sin_addr.s_addr, inet_addr("10.0.0.1"));
+	CHECK_EQ(send(client, "hello", 5, 0), 5);
+	CHECK_EQ(recv(server, text, sizeof(text), 0), 5);
+	length = sizeof(mtu);
+	CHECK_OK(getsockopt(client, IPPROTO_TCP, TCP_MAXSEG, &mtu, &length));
+	CHECK_EQ(mtu, 1448);
+	CHECK_OK(getsockopt(client, IPPROTO_IP, IP_MTU, &mtu, &length));
+	CHECK_EQ(mtu, 1500);
+	/* Each end is listed where it is. */
+	CHECK(strstr(shown("/proc/net/tcp"), "0200000A:1388 01") != NULL);
+	CHECK(strstr(shown("/proc/net/tcp"), "0200000A:1388 00000000:0000 0A") == NULL);
+	close(client);
+	CHECK_EQ(recv(server, text, sizeof(text), 0), 0);
+	CHECK_ERRNO(connect_to(MUST(socket(AF_INET, SOCK_STREAM, 0)), "10.0.0.2", 5001), ECONNREFUSED);
+	CHECK_EQ(echo("10.0.0.2", 0, 1000), ICMP_ECHOREPLY);
+	CHECK_EQ(echo("10.0.0.1", 0, 1000), ICMP_ECHOREPLY);
+	CHECK(strstr(shown("/proc/net/arp"), "10.0.0.2         0x1         0x2") != NULL);
+	/* Nobody is there. */
+	CHECK_ERRNO(connect_to(MUST(socket(AF_INET, SOCK_STREAM, 0)), "10.0.0.77", 1), EHOSTUNREACH);
+	CHECK_EQ(echo("10.0.0.78", 0, 5000), ICMP_DEST_UNREACH);
+	CHECK(strstr(shown("/proc/net/arp"), "10.0.0.78        0x1         0x0") != NULL);
+}
+
+TEST(broadcast)
+{
+	int one, other, heard, sender, on = 1;
+	struct sockaddr_in address = at("10.0.0.255", 6000);
+	char text[8];
+
+	make_pair(&one, &other);
+	MUST(setns(other, CLONE_NEWNET));
+	heard = bound(SOCK_DGRAM, "0.0.0.0", 6000);
+	MUST(setns(one, CLONE_NEWNET));
+	sender = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_ERRNO(sendto(sender, "all", 3, 0, (void *)&address, sizeof(address)), EACCES);
+	MUST(setsockopt(sender, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)));
+	for (int i = 0; i < 10; i++) {
+		struct pollfd polled = {.fd = heard, .events = POLLIN};
+
+		MUST(sendto(sender, "all", 3, 0, (void *)&address, sizeof(address)));
+		if (poll(&polled, 1, 500) == 1)
+			break;
+	}
+	CHECK_EQ(recv(heard, text, sizeof(text), MSG_DONTWAIT), 3);
+}
+
+TEST(device)
+{
+	int one, other, fd = -1;
+	char name[IFNAMSIZ] = "";
+	socklen_t length = sizeof(name);
+
+	make_pair(&one, &other);
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_ERRNO(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "v1", 3), ENODEV);
+	CHECK_OK(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "v0", 3));
+	CHECK_OK(getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &length));
+	CHECK_STRING(name, "v0");
+	CHECK_OK(connect_to(fd, "10.0.0.2", 1));
+	/* Where no route says so, everybody is taken to be on the link. */
+	MUST(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3));
+	CHECK_OK(connect_to(fd, "10.0.0.2", 1));
+	MUST(-set_link("lo", 0, IFF_UP, 0, 0));
+	CHECK_ERRNO(connect_to(fd, "10.0.0.2", 1), ENETUNREACH);
+}
+
+TEST(router)
+{
+	int one, router, other, fd;
+
+	other = new_namespace();
+	router = new_namespace();
+	one = new_namespace();
+	MUST(-make_veth("v0", "r0", router));
+	MUST(-give_address("v0", "10.1.0.2", 24));
+	MUST(-set_up("v0"));
+	MUST(-set_up("lo"));
+	MUST(setns(router, CLONE_NEWNET));
+	MUST(-make_veth("r1", "v1", other));
+	MUST(-give_address("r0", "10.1.0.1", 24));
+	MUST(-give_address("r1", "10.2.0.1", 24));
+	MUST(-set_up("r0"));
+	MUST(-set_up("r1"));
+	MUST(setns(other, CLONE_NEWNET));
+	MUST(-give_address("v1", "10.2.0.2", 24));
+	MUST(-set_up("v1"));
+	MUST(-set_up("lo"));
+	await_wire("v1");
+	MUST(-change_route(RTM_NEWROUTE, "", 0, "10.2.0.1", NULL, RTN_UNICAST));
+	MUST(listen(bound(SOCK_STREAM, "10.2.0.2", 7000), 1));
+	MUST(setns(one, CLONE_NEWNET));
+	CHECK_EQ(echo("10.2.0.2", 0, 100), -100 - ENETUNREACH);
+	CHECK_EQ(change_route(RTM_NEWROUTE, "", 0, "10.1.0.1", NULL, RTN_UNICAST), 0);
+	CHECK_EQ(echo("10.2.0.2", 0, 100), -1);
+	/* The router's other address is its own. */
+	CHECK_EQ(echo("10.2.0.1", 0, 1000), ICMP_ECHOREPLY);
+	MUST(setns(router, CLONE_NEWNET));
+	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_forward"), "0\n");
+	CHECK_OK(store("/proc/sys/net/ipv4/ip_forward", "1"));
+	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_forward"), "1\n");
+	MUST(setns(one, CLONE_NEWNET));
+	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_forward"), "0\n");
+	CHECK_EQ(echo("10.2.0.2", 0, 1000), ICMP_ECHOREPLY);
+	CHECK_EQ(echo("10.2.0.2", 1, 1000), ICMP_TIME_EXCEEDED);
+	CHECK_EQ(echo("10.3.0.2", 0, 1000), ICMP_DEST_UNREACH);
+	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_OK(connect_to(fd, "10.2.0.2", 7000));
+	CHECK_ERRNO(connect_to(MUST(socket(AF_INET, SOCK_STREAM, 0)), "10.3.0.2", 7000), ENETUNREACH);
+	CHECK_ERRNO(connect_to(MUST(socket(AF_INET, SOCK_STREAM, 0)), "10.2.0.2", 7001), ECONNREFUSED);
+}
+
+TEST(bridge)
+{
+	int home = new_namespace(), one, other;
+
+	other = new_namespace();
+	one = new_namespace();
+	MUST(setns(home, CLONE_NEWNET));
+	CHECK_EQ(make_link("br0", "bridge"), 0);
+	MUST(-make_veth("p1", "v1", one));
+	MUST(-make_veth("p2", "v2", other));
+	CHECK_EQ(set_link("p1", 0, 0, IFLA_MASTER, if_nametoindex("br0")), 0);
+	CHECK_EQ(set_link("p2", 0, 0, IFLA_MASTER, if_nametoindex("br0")), 0);
+	CHECK_EQ(set_link("p2", 0, 0, IFLA_MASTER, if_nametoindex("lo")), EOPNOTSUPP);
+	CHECK_EQ(set_link("lo", 0, 0, IFLA_MASTER, if_nametoindex("br0")), EINVAL);
+	/* By now it has left the bridge. */
+	CHECK_EQ(set_link("p2", 0, 0, IFLA_MASTER, 99), EINVAL);
+	CHECK_EQ(set_link("p2", 0, 0, IFLA_MASTER, if_nametoindex("br0")), 0);
+	MUST(-set_up("p1"));
+	MUST(-set_up("p2"));
+	MUST(-set_up("br0"));
+	MUST(-give_address("br0", "10.7.0.254", 24));
+	MUST(setns(other, CLONE_NEWNET));
+	MUST(-give_address("v2", "10.7.0.2", 24));
+	MUST(-set_up("v2"));
+	MUST(setns(one, CLONE_NEWNET));
+	MUST(-give_address("v1", "10.7.0.1", 24));
+	MUST(-set_up("v1"));
+	CHECK_EQ(echo_soon("10.7.0.2"), ICMP_ECHOREPLY);
+	CHECK_EQ(echo_soon("10.7.0.254"), ICMP_ECHOREPLY);
+	MUST(setns(home, CLONE_NEWNET));
+	CHECK_EQ(echo_soon("10.7.0.1"), ICMP_ECHOREPLY);
+	CHECK_EQ(set_link("p2", 0, 0, IFLA_MASTER, 0), 0);
+	MUST(setns(one, CLONE_NEWNET));
+	CHECK_EQ(echo("10.7.0.2", 0, 200), -1);
+}
+
+TEST(moves)
+{
+	int one, other, fd;
+
+	other = new_namespace();
+	one = new_namespace();
+	MUST(-make_veth("v0", "v1", -1));
+	MUST(-give_address("v0", "10.0.0.1", 24));
+	MUST(-set_up("v0"));
+	CHECK_EQ(set_link("v0", 0, 0, IFLA_NET_NS_FD, other), 0);
+	CHECK_EQ(if_nametoindex("v0"), 0);
+	CHECK_EQ(set_link("lo", 0, 0, IFLA_NET_NS_FD, other), EINVAL);
+	CHECK_EQ(set_link("v1", 0, 0, IFLA_NET_NS_FD, 77), EBADF);
+	fd = MUST(open("/dev/null", O_RDONLY));
+	CHECK_EQ(set_link("v1", 0, 0, IFLA_NET_NS_FD, fd), EINVAL);
+	CHECK_EQ(set_link("v1", 0, 0, IFLA_NET_NS_PID, 0x7ffffff0), ESRCH);
+	MUST(setns(other, CLONE_NEWNET));
+	/* It has its index, no address, and is down. */
+	CHECK_EQ(if_nametoindex("v0"), 3);
+	CHECK_EQ(get_flags("v0"), IFF_BROADCAST | IFF_MULTICAST);
+	CHECK_EQ(give_address("v0", "10.0.0.1", 24), 0);
+	MUST(setns(one, CLONE_NEWNET));
+	CHECK_EQ(set_link("v1", 0, 0, IFLA_NET_NS_PID, getpid()), 0);
+	CHECK_EQ(if_nametoindex("v1"), 2);
+	/* A network takes its veths with it. */
+	close(other);
+	sleep_ms(300);
+	CHECK_EQ(if_nametoindex("v1"), 0);
+}
+
+TEST(lives_with_its_sockets)
+{
+	int home = new_namespace(), other, fd;
+	char text[8];
+
+	other = new_namespace();
+	MUST(-make_veth("v1", "v0", home));
+	MUST(-give_address("v1", "10.0.0.2", 24));
+	MUST(-set_up("v1"));
+	fd = bound(SOCK_DGRAM, "10.0.0.2", 3000);
+	MUST(setns(home, CLONE_NEWNET));
+	close(other);
+	MUST(-give_address("v0", "10.0.0.1", 24));
+	MUST(-set_up("v0"));
+	sleep_ms(200);
+	await_wire("v0");
+	CHECK(if_nametoindex("v0") != 0);
+	other = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_OK(connect_to(other, "10.0.0.2", 3000));
+	CHECK_EQ(send(other, "x", 1, 0), 1);
+	CHECK_EQ(recv(fd, text, sizeof(text), 0), 1);
+	close(fd);
+	sleep_ms(300);
+	CHECK_EQ(if_nametoindex("v0"), 0);
+}
+
+TEST(notifications)
+{
+	int fd, seen[RTM_MAX] = {0};
+	static char data[16384];
+
+	new_namespace();
+	fd = route_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE);
+	MUST(-make_veth("v0", "v1", -1));
+	MUST(-give_address("v0", "10.0.0.1", 24));
+	MUST(-set_up("v0"));
+	MUST(-change_route(RTM_NEWROUTE, "9.0.0.0", 8, "10.0.0.2", NULL, RTN_UNICAST));
+	MUST(-delete_link("v0"));
+	for (;;) {
+		struct sockaddr_nl address;
+		socklen_t size = sizeof(address);
+		ssize_t length = recvfrom(fd, data, sizeof(data), MSG_DONTWAIT, (void *)&address, &size);
+		struct nlmsghdr *header = (void *)data;
+
+		if (length <= 0)
+			break;
+		if (address.nl_pid == 0 && address.nl_groups && header->nlmsg_type < RTM_MAX)
+			seen[header->nlmsg_type]++;
+	}
+	CHECK(seen[RTM_NEWLINK] >= 3);
+	CHECK_EQ(seen[RTM_DELLINK], 2);
+	CHECK_EQ(seen[RTM_NEWADDR], 1);
+	CHECK_EQ(seen[RTM_DELADDR], 1);
+	CHECK(seen[RTM_NEWROUTE] >= 3);
+	close(fd);
+}
+
+TEST(numbers)
+{
+	struct rtgenmsg body = {0};
+	struct request request;
+	int home = new_namespace(), other = new_namespace(), wanted = 5;
+
+	MUST(setns(home, CLONE_NEWNET));
+	begin(&request, RTM_NEWNSID, 0, &body, sizeof(body));
+	request.header.nlmsg_len = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(body)));
+	add(&request, NETNSA_FD, &other, sizeof(other));
+	add(&request, NETNSA_NSID, &wanted, sizeof(wanted));
+	CHECK_EQ(ask(&request), 0);
+	CHECK_EQ(ask(&request), EEXIST);
+	begin(&request, RTM_NEWNSID, 0, &body, sizeof(body));
+	request.header.nlmsg_len = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(body)));
+	add(&request, NETNSA_FD, &home, sizeof(home));
+	add(&request, NETNSA_NSID, &wanted, sizeof(wanted));
+	CHECK_EQ(ask(&request), EEXIST);
+	begin(&request, RTM_NEWNSID, 0, &body, sizeof(body));
+	request.header.nlmsg_len = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(body)));
+	add(&request, NETNSA_FD, &home, sizeof(home));
+	CHECK_EQ(ask(&request), EINVAL);
+}
+
+TEST(rights)
+{
+	int home = new_namespace(), fd;
+
+	MUST(-set_up("lo"));
+	CHECK_OK(prctl(PR_SET_KEEPCAPS, 0));
+	MUST(setgroups(0, NULL));
+	MUST(setresgid(NOBODY, NOBODY, NOBODY));
+	MUST(setresuid(NOBODY, NOBODY, NOBODY));
+	CHECK_ERRNO(unshare(CLONE_NEWNET), EPERM);
+	CHECK_ERRNO(setns(home, CLONE_NEWNET), EPERM);
+	CHECK_EQ(set_up("lo"), EPERM);
+	CHECK_EQ(make_link("br0", "bridge"), EPERM);
+	CHECK_EQ(give_address("lo", "10.0.0.1", 8), EPERM);
+	CHECK_ERRNO(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP), EPERM);
+	CHECK_ERRNO(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP), EACCES);
+	CHECK_ERRNO(store("/proc/sys/net/ipv4/ip_forward", "1"), EACCES);
+	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_ERRNO(bind(fd, (void *)&(struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(80)}, 16), EACCES);
+}
+
+TEST(settings)
+{
+	struct { struct icmphdr header; char data[8]; } message = {.header = {.type = ICMP_ECHO}};
+	char text[128];
+	int fd;
+
+	new_namespace();
+	MUST(-set_up("lo"));
+	CHECK_STRING(shown("/proc/sys/net/ipv4/ping_group_range"), "1\t0\n");
+	CHECK_ERRNO(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP), EACCES);
+	CHECK_OK(store("/proc/sys/net/ipv4/ping_group_range", "0 100"));
+	CHECK_STRING(shown("/proc/sys/net/ipv4/ping_group_range"), "0\t100\n");
+	fd = CHECK_OK(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP));
+	CHECK_OK(connect_to(fd, "127.0.0.1", 0));
+	CHECK_EQ(send(fd, &message, 4, 0), -1);
+	CHECK_EQ(send(fd, &message, sizeof(message), 0), sizeof(message));
+	CHECK_EQ(recv(fd, text, sizeof(text), 0), sizeof(message));
+	CHECK_EQ(text[0], ICMP_ECHOREPLY);
+	message.header.type = ICMP_ECHOREPLY;
+	CHECK_ERRNO(send(fd, &message, sizeof(message), 0), EINVAL);
+	CHECK_OK(store("/proc/sys/net/ipv4/ip_unprivileged_port_start", "80"));
+	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_unprivileged_port_start"), "80\n");
+	CHECK_OK(store("/proc/sys/net/ipv4/ip_local_port_range", "40000 40010"));
+	fd = bound(SOCK_STREAM, "127.0.0.1", 0);
+	struct sockaddr_in address;
+	socklen_t length = sizeof(address);
+	MUST(getsockname(fd, (void *)&address, &length));
+	CHECK(ntohs(address.sin_port) >= 40000 && ntohs(address.sin_port) <= 40010);
+	CHECK_OK(store("/proc/sys/net/ipv4/icmp_echo_ignore_all", "1"));
+	CHECK_EQ(echo("127.0.0.1", 0, 100), -1);
+	CHECK_ERRNO(store("/proc/sys/net/ipv4/ip_local_port_range", "5 4"), EINVAL);
+	new_namespace();
+	CHECK_STRING(shown("/proc/sys/net/ipv4/ping_group_range"), "1\t0\n");
+	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_local_port_range"), "32768\t60999\n");
+}
