@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -372,6 +371,8 @@ def leave_recording(machine: Machine, options: RunOptions) -> str:
         return "a machine with an image can't be recorded"
     name = options.record_file
     if name is None:
+        import tempfile
+
         number, name = tempfile.mkstemp(prefix="procession-bug-", suffix=".recording")
         os.close(number)
     if save_recording(Recorder(machine), None, name):

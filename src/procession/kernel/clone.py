@@ -23,7 +23,6 @@ from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.priority import check_fork, inherit_scheduling
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.kernel.security.credentials import commit_credentials
-from procession.kernel.security.seccomp import inherit_seccomp
 from procession.kernel.session import join_process_group
 from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.task import SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task, ThreadGroup
@@ -259,6 +258,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     task.personality = parent.personality
     task.flags = parent.flags
     if parent.seccomp_mode:
+        from procession.kernel.security.seccomp import inherit_seccomp
+
         inherit_seccomp(parent, task)
     task.timer_slack_ns = task.default_timer_slack_ns = parent.timer_slack_ns
     if flags & (CLONE_VM | CLONE_VFORK) != CLONE_VM:

@@ -11,7 +11,6 @@ from procession.kernel.cgroup.attach import leave
 from procession.kernel.futex.robust_list import release_futexes, wake_at_end
 from procession.kernel.observer import EXIT, REAP, SUPERSEDE
 from procession.kernel.security.credentials import release_credentials
-from procession.kernel.security.seccomp import drop_filter
 from procession.kernel.session import (
     forget_session_leader,
     is_session_leader,
@@ -75,6 +74,8 @@ def finish_exit(kernel: Kernel, task: Task, code: int) -> None:
     is_last = all(thread is task or thread.state in _ENDED for thread in group.threads)
     exit_signals(kernel, task)
     if task.seccomp_filter is not None:
+        from procession.kernel.security.seccomp import drop_filter
+
         drop_filter(task)
     kernel.clock.spend(EXIT_NS)
     kernel.charge(task)

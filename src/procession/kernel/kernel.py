@@ -14,7 +14,6 @@ from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.loadavg import LoadAverages
 from procession.kernel.sched.scheduler import Scheduler
 from procession.kernel.security.group_lists import GroupLists
-from procession.kernel.security.seccomp import ALL_LOGGED
 from procession.kernel.task import CALL_OBSERVED
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS, Clock
 from procession.kernel.time.timer import TimerQueue
@@ -133,8 +132,9 @@ class Kernel:
         self.charged_work_ns = 0
         self.charged_kernel_work_ns = 0
         self.program_headers = ProgramHeaders()
-        # The actions of seccomp that are logged: bits in the order of ACTION_NAMES.
-        self.seccomp_logged = ALL_LOGGED
+        # The actions of seccomp that are logged, at first all but allow,
+        # which never is: bits in the order of ACTION_NAMES.
+        self.seccomp_logged = 0x7F
         # kernel.unprivileged_userns_clone.
         self.allows_unprivileged_user_namespaces = True
         self.total_forks = 0

@@ -13,7 +13,6 @@ from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
 from procession.fs.landlock import check_port
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.time.timer import TIMER_ACTIONS
-from procession.net.internet.tcp import TcpSocket
 from procession.net.socket import MSG_DONTWAIT
 from procession.net.socket_file import SocketFile, open_socket
 from procession.syscalls.declaration import syscall
@@ -178,6 +177,8 @@ def _check_port(task: Task, socket: Socket, where: bytes, right: int) -> None:
 
     Linux: security/landlock/net.c, current_check_access_socket.
     """
+    from procession.net.internet.tcp import TcpSocket
+
     if not isinstance(socket, TcpSocket):
         return
     if len(where) < _FAMILY_SIZE:

@@ -9,8 +9,6 @@ from procession.fs.dentry import Dentry, Path
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.mounts.context import MS_RDONLY, MountContext, Parameter, ParameterKind
 from procession.fs.namei import lookup
-from procession.fs.overlayfs.layer import find_in_layer
-from procession.fs.overlayfs.superblock import MAXIMUM_DEPTH, OverlayFileSystem, stacking_depth
 
 if TYPE_CHECKING:
     from procession.fs.inode import Superblock
@@ -110,6 +108,8 @@ class OverlayType(FileSystemType):
 
     def get_tree(self, context: MountContext) -> Superblock:
         """Linux: fs/overlayfs/super.c, ovl_fill_super."""
+        from procession.fs.overlayfs.superblock import MAXIMUM_DEPTH, OverlayFileSystem, stacking_depth
+
         values = context.values
         lowers: list[Path] = values.get("lowers", [])
         upper: Path | None = values.get("upperdir")
@@ -138,6 +138,8 @@ class OverlayType(FileSystemType):
 
     def reconfigure(self, context: MountContext, superblock: Superblock) -> None:
         """Raises EROFS without an upper layer. Linux: fs/overlayfs/params.c, ovl_reconfigure."""
+        from procession.fs.overlayfs.superblock import OverlayFileSystem
+
         has_no_upper = isinstance(superblock, OverlayFileSystem) and superblock.upper is None
         if has_no_upper and not context.flags & MS_RDONLY:
             raise EROFS("no upper layer")
@@ -164,6 +166,8 @@ class OverlayType(FileSystemType):
 
         Linux: fs/overlayfs/super.c, ovl_workdir_create.
         """
+        from procession.fs.overlayfs.layer import find_in_layer
+
         found: Dentry | None = find_in_layer(work.dentry, b"work")
         if found is None:
             work.dentry.children.pop(b"work", None)

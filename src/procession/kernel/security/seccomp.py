@@ -76,8 +76,6 @@ ACTION_NAMES = (
     b"allow",
 )
 """The actions, the strongest first. Linux: kernel/seccomp.c, seccomp_actions_avail."""
-ALL_LOGGED = 0x7F
-"""Bits of `ACTION_NAMES`: all but allow, which is never logged."""
 
 MAX_INSTRUCTIONS_PER_PATH = 32768
 """How long the programs of a task may be together. Linux: kernel/seccomp.c, MAX_INSNS_PER_PATH."""
