@@ -40,6 +40,27 @@ left_out = os.environ["WITHOUT"].split()
 config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] not in left_out]
 if "devices" in left_out:
     config["linux"]["resources"].pop("devices")
+if os.environ.get("PROFILE"):
+    profile = json.load(open("/usr/share/containers/seccomp.json"))
+    held = set(config["process"]["capabilities"]["bounding"])
+    calls = []
+    for rule in profile["syscalls"]:
+        wanted, unwanted = rule.get("includes") or {}, rule.get("excludes") or {}
+        if "amd64" not in wanted.get("arches", ["amd64"]) or not set(wanted.get("caps", [])) <= held:
+            continue
+        if "amd64" in unwanted.get("arches", []) or set(unwanted.get("caps", [])) & held:
+            continue
+        call = {key: rule[key] for key in ("names", "action", "errnoRet") if rule.get(key) is not None}
+        if rule.get("args"):
+            keys = "index", "value", "valueTwo", "op"
+            call["args"] = [{key: test[key] for key in keys if key in test} for test in rule["args"]]
+        calls.append(call)
+    config["linux"]["seccomp"] = {
+        "defaultAction": profile["defaultAction"],
+        "defaultErrnoRet": profile["defaultErrnoRet"],
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": calls,
+    }
 json.dump(config, open("config.json", "w"))
 END
 """
@@ -148,6 +169,15 @@ def test_a_sandbox_as_flatpak_makes_it(run_script: RunScript, user: str | None) 
     assert lines[-1] != "0"
 
 
+def test_a_sandbox_with_a_network_of_its_own(run_script: RunScript) -> None:
+    sandbox = "bwrap --ro-bind / / --proc /proc --dev /dev --unshare-all --die-with-parent"
+    inside = "grep -c : /proc/net/dev; readlink /proc/self/ns/net"
+    script = f"{sandbox} sh -c '{inside}'; readlink /proc/self/ns/net"
+    interfaces, first, second = lines_of(run_script(script))
+    assert interfaces == "1"
+    assert first != second
+
+
 def test_a_sandbox_dies_with_its_parent(run_script: RunScript) -> None:
     sandbox = "bwrap --ro-bind / / --proc /proc --unshare-pid --die-with-parent sleep 1000"
     script = f"""
@@ -178,9 +208,9 @@ INSIDE = (
 @pytest.mark.parametrize(
     ("runtime", "user", "spec", "without"),
     [
-        ("crun", None, "", "network devices"),
-        ("crun --root /tmp/run", "1000:1000", "--rootless", "network"),
-        ("runc --root /tmp/run", "1000:1000", "--rootless", "network"),
+        ("crun", None, "", "devices"),
+        ("crun --root /tmp/run", "1000:1000", "--rootless", ""),
+        ("runc --root /tmp/run", "1000:1000", "--rootless", ""),
     ],
 )
 def test_a_bundle_of_busybox(
@@ -192,6 +222,35 @@ def test_a_bundle_of_busybox(
     assert result.stdout.decode().splitlines()[:1] == ["0"]
     assert f"{name}\nCapEff:\t0000000020000420\nNoNewPrivs:\t1\nno\n" in result.stdout.decode()
     assert result.status == 0
+
+
+@pytest.mark.parametrize(
+    ("runtime", "user", "spec", "without"),
+    [
+        ("crun", None, "", "devices"),
+        ("runc --root /tmp/run", "1000:1000", "--rootless", ""),
+    ],
+)
+def test_a_bundle_with_docker_s_seccomp_profile(
+    run_script: RunScript, runtime: str, user: str | None, spec: str, without: str
+) -> None:
+    inside = (
+        "grep Seccomp: /proc/self/status; busybox mount -t tmpfs x /dev; busybox chroot / id;"
+        " busybox date -s 2031-01-01; busybox insmod /bin/sh; id -u"
+    )
+    script = "export PROFILE=1;" + container(runtime, inside + " 2>&1", spec=spec, without=without)
+    result = run_script(script, user=user, environment=ENVIRONMENT)
+    text = result.stdout.decode() + result.stderr.decode()
+    for line in (
+        "Seccomp:\t2",
+        "mount: permission denied (are you root?)",
+        "chroot: can't change root directory to '/': Operation not permitted",
+        "date: can't set date: Operation not permitted",
+        # Without the profile there is no such call here at all.
+        "insmod: can't insert '/bin/sh': Operation not permitted",
+    ):
+        assert line in text, text
+    assert result.stdout.endswith(b"0\n")
 
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp"}
