@@ -508,11 +508,14 @@ TEST(the_system_s_name)
 	struct sysinfo info;
 	char host[65] = "";
 
+	/* The host may have no name, or be given another meanwhile. */
+	if (unshare(CLONE_NEWUTS) == 0)
+		MUST(sethostname("some-name", 9));
 	CHECK_EQ(uname(&name), 0);
 	CHECK_STRING(name.sysname, "Linux");
 	CHECK_STRING(name.machine, "x86_64");
 	CHECK(name.release[0] >= '3' && name.release[0] <= '9');
-	CHECK(name.nodename[0] != '\0');
+	CHECK(name.nodename[0] != '\0' || geteuid() != 0);
 	CHECK_EQ(gethostname(host, sizeof(host)), 0);
 	CHECK_STRING(host, name.nodename);
 	CHECK_ERRNO(uname(bad_address()), EFAULT);
