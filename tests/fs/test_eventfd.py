@@ -9,6 +9,7 @@ from procession.fs.eventfd import LARGEST_COUNT, EventFile
 from procession.fs.file import O_NONBLOCK, POLLIN, POLLOUT
 from procession.fs.wait_queue import Sleep
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
+from tests.fs.growth import growth
 
 
 @pytest.fixture
@@ -65,3 +66,19 @@ def test_ids_are_the_smallest_free(tree: FileTree) -> None:
     again = EventFile(tree.vfs, 10, 0, tree.user, is_semaphore=True)
     assert again.show_details() == (b"eventfd-count:                a\neventfd-id: 1\neventfd-semaphore: 1\n")
     assert again.path.dentry.name == b"anon_inode:[eventfd]"
+
+
+def test_each_has_the_lowest_free_number_and_the_last_of_many_is_as_quick() -> None:
+    tree = new_tmpfs_tree(memory_bytes=64 << 20)
+    files: list[EventFile] = []
+
+    def make(_: int) -> None:
+        files.append(EventFile(tree.vfs, 0, 0, tree.user, is_semaphore=False))
+
+    assert growth(make, 10_000) < 4
+    assert [file.number for file in files] == list(range(10_000))
+    for index in (7000, 7, 700):
+        files[index].release()
+    assert [EventFile(tree.vfs, 0, 0, tree.user, is_semaphore=False).number for _ in range(4)] == [
+        *(7, 700, 7000, 10_000)
+    ]

@@ -6,10 +6,12 @@ import random
 
 import pytest
 
-from procession.abi.errno import EAGAIN
+from procession.abi.errno import EAGAIN, EDEADLK
+from procession.fs import lock as lock_module
 from procession.fs.fd_table import FdTable
 from procession.fs.file import O_CREAT, O_RDWR, File
 from procession.fs.lock import F_RDLCK, F_UNLCK, F_WRLCK, RecordLock, locks_of, set_lock
+from procession.fs.wait_queue import Sleep
 from tests.fs.file_tree import new_tmpfs_tree
 from tests.fs.growth import growth
 from tests.kernel.process_ids import pid_numbered
@@ -41,6 +43,55 @@ def test_one_owner_has_many(file: File) -> None:
     assert growth(is_refused, LOCKS) < CONSTANT
     assert growth(lambda n: lock(file, owner, F_UNLCK, 3 * n, 3 * n), LOCKS) < CONSTANT
     assert locks_of(file.inode).records == []
+
+
+def test_asking_who_holds_one_of_many(file: File) -> None:
+    owner, other = FdTable(), FdTable()
+    for number in range(LOCKS):
+        lock(file, owner, F_WRLCK, 3 * number, 3 * number)
+
+    def ask(number: int) -> None:
+        held = lock_module.test_lock(
+            file, RecordLock(other, pid_numbered(2), F_RDLCK, 3 * number, 3 * number + 1)
+        )
+        assert held is not None
+        assert (held.start, held.owner) == (3 * number, owner)
+        free = RecordLock(other, pid_numbered(2), F_WRLCK, 3 * number + 1, 3 * number + 2)
+        assert lock_module.test_lock(file, free) is None
+
+    assert growth(ask, LOCKS) < CONSTANT
+
+
+class Waiting:
+    """Somebody who waits."""
+
+    def wake(self) -> None:
+        """Look again."""
+
+
+def test_many_wait_for_one(file: File) -> None:
+    holder, owners = FdTable(), [FdTable() for _ in range(LOCKS)]
+    lock(file, holder, F_WRLCK, 0, 0)
+
+    def wait(number: int) -> None:
+        wanted = RecordLock(owners[number], pid_numbered(2), F_WRLCK, 0, 0)
+        with pytest.raises(Sleep) as caught:
+            set_lock(file, wanted, is_blocking=True)
+        caught.value.queues[0].add(Waiting())
+
+    assert growth(wait, LOCKS) < CONSTANT
+    assert len(locks_of(file.inode).requests) == LOCKS
+    for owner in owners:
+        request = file.inode.superblock.vfs.lock_requests.first_of(owner)
+        assert request is not None
+        request.queue.waiters.clear()
+    wait(0)
+    # Who has given up can't be part of a deadlock; who waits can.
+    for number, error in ((1, Sleep), (0, EDEADLK)):
+        lock(file, owners[number], F_WRLCK, 7, 7)
+        with pytest.raises(error):
+            set_lock(file, RecordLock(holder, pid_numbered(1), F_WRLCK, 7, 7), is_blocking=True)
+        lock(file, owners[number], F_UNLCK, 7, 7)
 
 
 @pytest.mark.parametrize("step", [0, 2])

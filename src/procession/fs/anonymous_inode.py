@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EOPNOTSUPP
 from procession.fs.inode import S_IFDIR, Inode, Superblock
 from procession.fs.mounts.mount import Mount
+from procession.fs.numbers import Numbers
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -35,7 +36,7 @@ class AnonymousInode(Inode):
 class AnonymousInodes(Superblock):
     """The file system of that inode, and what such files count (Linux: fs/anon_inodes.c).
 
-    `eventfd_numbers` are the ids of the eventfds, `epoll_watches` the number of files watched by epoll
+    `eventfd_numbers` gives the ids of the eventfds, `epoll_watches` the number of files watched by epoll
     instances of each user.
     """
 
@@ -48,7 +49,7 @@ class AnonymousInodes(Superblock):
         # It has no file type at all: that is what stat(2) shows.
         self.inode = AnonymousInode(self, 0o600)
         self.mount = Mount(self)
-        self.eventfd_numbers: set[int] = set()
+        self.eventfd_numbers = Numbers(0)
         self.epoll_watches: dict[int, int] = {}
 
 

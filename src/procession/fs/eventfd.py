@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAGAIN, EINVAL
@@ -35,12 +34,10 @@ class EventFile(File):
         self.is_semaphore = is_semaphore
         self.read_queue = WaitQueue(POLLIN)
         self.write_queue = WaitQueue(POLLOUT)
-        numbers = anonymous_inodes(vfs).eventfd_numbers
-        self.number = next(number for number in itertools.count() if number not in numbers)
-        numbers.add(self.number)
+        self.number = anonymous_inodes(vfs).eventfd_numbers.take()
 
     def release(self) -> None:
-        anonymous_inodes(self.inode.superblock.vfs).eventfd_numbers.remove(self.number)
+        anonymous_inodes(self.inode.superblock.vfs).eventfd_numbers.give_back(self.number)
 
     def read(self, length: int) -> bytes:
         """Eight bytes: the count, which becomes 0, or 1 of a semaphore. Linux: fs/eventfd.c, eventfd_read."""

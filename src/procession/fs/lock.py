@@ -20,6 +20,7 @@ F_RDLCK = int(LockType.F_RDLCK)
 F_WRLCK = int(LockType.F_WRLCK)
 F_UNLCK = int(LockType.F_UNLCK)
 # How far Linux follows who waits for whom (fs/locks.c, MAX_DEADLK_ITERATIONS).
+_FEW_REQUESTS = 16
 _DEADLOCK_STEPS = 10
 
 
@@ -68,6 +69,45 @@ class LockRequest:
         self.queue = WaitQueue()
 
 
+class LockRequests:
+    """All requests of a machine, by who wants the lock, each owner's in the order in which they came.
+
+    Those that were given up are forgotten once they may be the most.
+    """
+
+    __slots__ = ("by_owner", "count", "limit")
+
+    def __init__(self) -> None:
+        self.by_owner: dict[FdTable | File, list[LockRequest]] = {}
+        self.count = 0
+        self.limit = _FEW_REQUESTS
+
+    def add(self, request: LockRequest) -> None:
+        """One more, the last."""
+        if self.count >= self.limit:
+            old, self.by_owner = self.by_owner, {}
+            for requests in old.values():
+                live = live_requests(requests)
+                if live:
+                    self.by_owner[live[0].wanted.owner] = live
+            self.count = sum([len(requests) for requests in self.by_owner.values()])
+            self.limit = max(2 * self.count, _FEW_REQUESTS)
+        self.by_owner.setdefault(request.wanted.owner, []).append(request)
+        self.count += 1
+
+    def first_of(self, owner: FdTable | File) -> LockRequest | None:
+        """What `owner` waits for, None for nothing."""
+        for request in self.by_owner.get(owner, ()):
+            if request.queue.waiters:
+                return request
+        return None
+
+
+def live_requests(requests: list[LockRequest]) -> list[LockRequest]:
+    """Those that somebody waits for."""
+    return [request for request in requests if request.queue.waiters]
+
+
 class WholeLock(NamedTuple):
     """What flock(2) takes; `pid` is who took it."""
 
@@ -82,7 +122,7 @@ class FileLocks:
     wait.
     """
 
-    __slots__ = ("accounts", "inode", "locks", "queue", "requests", "whole")
+    __slots__ = ("accounts", "inode", "locks", "queue", "requests", "requests_limit", "whole")
 
     def __init__(self, inode: Inode) -> None:
         self.inode = inode
@@ -90,6 +130,7 @@ class FileLocks:
         self.locks = LockSet()
         self.whole: dict[File, WholeLock] = {}
         self.requests: list[LockRequest] = []
+        self.requests_limit = _FEW_REQUESTS
         self.queue = WaitQueue()
 
     @property
@@ -154,6 +195,13 @@ class FileLocks:
         requests, self.requests = self.requests, []
         for request in requests:
             request.queue.wake_all()
+
+    def add_request(self, request: LockRequest) -> None:
+        """One more waits, as the last; those that were given up are forgotten once they may be the most."""
+        if len(self.requests) >= self.requests_limit:
+            self.requests = live_requests(self.requests)
+            self.requests_limit = max(2 * len(self.requests), _FEW_REQUESTS)
+        self.requests.append(request)
 
     def release_posix(self, owner: FdTable) -> None:
         """`owner` closes a descriptor of this file: its POSIX locks go.
@@ -247,17 +295,15 @@ def set_lock(file: File, wanted: RecordLock, *, is_blocking: bool) -> None:
 
 def _wait_for(inode: Inode, locks: FileLocks, wanted: RecordLock, held: RecordLock) -> None:
     vfs = inode.superblock.vfs
-    vfs.lock_requests = [request for request in vfs.lock_requests if request.queue.waiters]
-    locks.requests = [request for request in locks.requests if request.queue.waiters]
     if not isinstance(wanted.owner, File) and _would_deadlock(vfs.lock_requests, wanted, held):
         raise EDEADLK
     request = LockRequest(locks, wanted)
-    locks.requests.append(request)
-    vfs.lock_requests.append(request)
+    locks.add_request(request)
+    vfs.lock_requests.add(request)
     raise Sleep(request.queue)
 
 
-def _would_deadlock(requests: list[LockRequest], wanted: RecordLock, held: RecordLock) -> bool:
+def _would_deadlock(requests: LockRequests, wanted: RecordLock, held: RecordLock) -> bool:
     """Whether the holder of a lock waits, by way of others, for who wants it.
 
     Linux: fs/locks.c, posix_locks_deadlock.
@@ -268,12 +314,8 @@ def _would_deadlock(requests: list[LockRequest], wanted: RecordLock, held: Recor
             return False
         if blocker.owner is wanted.owner:
             return True
-        owner = blocker.owner
-        blocker = None
-        for request in requests:
-            if request.wanted.owner is owner:
-                blocker = request.locks.conflict(request.wanted)
-                break
+        request = requests.first_of(blocker.owner)
+        blocker = request.locks.conflict(request.wanted) if request is not None else None
     return False
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.device_numbers import encode_device
 from procession.fs.accounts import FileAccounts
+from procession.fs.lock import LockRequests
 from procession.fs.namespace import NamespaceTable
 from procession.fs.user_namespace import UserNamespace
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.file_events import FileEvents
     from procession.fs.inode import Inode
-    from procession.fs.lock import LockRequest
     from procession.fs.mounts.mount import Mount
     from procession.fs.permission import Subject
     from procession.hardware.physical_memory import PhysicalMemory
@@ -88,7 +88,7 @@ class Vfs:
         self.next_minor = 1
         self.mount_table = MountTable()
         # The POSIX locks that tasks wait for, on whatever file: who waits for whom (in Linux, blocked_hash).
-        self.lock_requests: list[LockRequest] = []
+        self.lock_requests = LockRequests()
         # The files on which there are locks, in the order in which they were first locked.
         self.locked_inodes: dict[Inode, None] = {}
         # proc_sys_fs(5): whether links, and O_CREAT in sticky directories, are kept from being abused.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.open_flags import FlockOperation
 from procession.fs.file import MAXIMUM_SIZE, File
-from procession.fs.lock import F_WRLCK
+from procession.fs.lock import F_WRLCK, live_requests
 from procession.kernel.task import Task
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def show_locks(kernel: Kernel) -> bytes:
                 lines.append(b"%d: %s" % (number, line))
             lines += (b"%d: -> %s" % (number, line) for line in waiting)
             waiting = []
+        wanted: dict[RecordLock, list[RecordLock]] = {}
+        for request in live_requests(locks.requests):
+            blocker = locks.conflict(request.wanted)
+            if blocker is not None:
+                wanted.setdefault(blocker, []).append(request.wanted)
         for held in locks.records:
             number += 1
-            wanted = [
-                request.wanted
-                for request in locks.requests
-                if request.queue.waiters and locks.conflict(request.wanted) is held
-            ]
-            for arrow, record in ((b"", held), *((b"-> ", each) for each in wanted)):
+            for arrow, record in ((b"", held), *((b"-> ", each) for each in wanted.get(held, ()))):
                 if holder_number(record, reader):
                     lines.append(b"%d: %s%s" % (number, arrow, record_line(inode, record, reader)))
     return b"".join(line + b"\n" for line in lines)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NewType
 
 from procession.abi.mount_flags import MountFlag
 from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import Superblock
+from procession.fs.numbers import Numbers
 
 if TYPE_CHECKING:
     from procession.fs.mounts.namespace import MountNamespace
@@ -40,31 +40,6 @@ FIRST_MOUNT_ID = MountId((1 << 31) + 1)
 Linux: fs/namespace.c, MNT_UNIQUE_ID_OFFSET.
 """
 DEFAULT_MOUNT_MAXIMUM = 100_000
-
-
-class Numbers:
-    """Small numbers, of which the lowest that is free is given out.
-
-    Linux: include/linux/idr.h, struct ida.
-    """
-
-    __slots__ = ("free", "next")
-
-    def __init__(self, first: int) -> None:
-        self.next = first
-        self.free: list[int] = []
-
-    def take(self) -> int:
-        """The lowest free number."""
-        if self.free:
-            return heappop(self.free)
-        number = self.next
-        self.next = number + 1
-        return number
-
-    def give_back(self, number: int) -> None:
-        """`number` is free again."""
-        heappush(self.free, number)
 
 
 class MountTable:
