@@ -46,9 +46,11 @@ def test_the_quick_way_agrees_with_the_thorough_one() -> None:
         assert find_vector_extension(code) == (position if position < len(code) else -1)
 
 
-def test_who_is_killed_for_one_is_told_why(c_compiler: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", FOREIGN)
+def test_who_is_killed_for_one_is_told_why(c_compiler: list[str], tmp_path: Path, code: str) -> None:
     source, program = tmp_path / "avx.c", tmp_path / "avx"
-    source.write_text('int main(void) { __asm__ volatile("vzeroupper"); return 0; }\n')
+    listed = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(code))
+    source.write_text(f'int main(void) {{ __asm__ volatile(".byte {listed}"); return 0; }}\n')
     subprocess.run([*c_compiler, "-static", "-o", program, source], check=True)
     command = [sys.executable, "-m", "procession", "run", "--trace", "--rootfs", str(tmp_path), "--", "/avx"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
