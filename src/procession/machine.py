@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from procession.abi.errno import ENOENT, ENOTDIR, Errno
 from procession.ending import RunLimits, check_limits, reason_of_guest, status_for
-from procession.fs import namei
-from procession.fs.devices import Devtmpfs, DevtmpfsType
-from procession.fs.directory import make_directory
+from procession.first_mounts import devpts_options, find_place, make_directories, mount_first, register_types
 from procession.fs.file import O_NOCTTY, O_RDWR
-from procession.fs.file_system_type import register
 from procession.fs.host_stream import CAPTURED_BYTES, HostInput, HostOutput
-from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME
-from procession.fs.mounts.namespace import first_namespace
-from procession.fs.namespace import PID_NUMBER
-from procession.fs.overlay import Overlay
-from procession.fs.overlayfs.file_system_type import OverlayType
-from procession.fs.terminal.devpts import Devpts, DevptsOptions, DevptsType, install_terminals
-from procession.fs.tmpfs import Tmpfs
-from procession.fs.tmpfs_type import TmpfsType
-from procession.fs.vfs import Vfs
+from procession.fs.terminal.devpts import Devpts
 from procession.hardware.engines.scripted import (
     SCRATCH_ADDRESS,
     SCRATCH_BYTES,
@@ -41,18 +28,14 @@ from procession.interrupt import InterruptGuard
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.decider import Decider, SeededDecider
 from procession.kernel.init import MASK_ADDRESS, create_init
-from procession.kernel.ipc import MqueueType
-from procession.kernel.ipc.posix_queue import queues_of
 from procession.kernel.kernel import Kernel
-from procession.kernel.namespaces.pid import PidNamespace
-from procession.kernel.namespaces.proxy import first_namespaces
 from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME, NAME_MAX
 from procession.kernel.sched.scheduler import TIME_SLICE_NS
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.session import start_session
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.terminal import TerminalJobs, set_controlling_terminal
+from procession.kernel.terminal import set_controlling_terminal
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS
 from procession.launch import (
     DEFAULT_ENVIRONMENT,
@@ -64,18 +47,12 @@ from procession.launch import (
 )
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
-from procession.procfs.binfmt_misc import BinaryFormatType
-from procession.procfs.cgroup.file_system_type import CGROUP_MOUNT_FLAGS, CgroupType, cgroups_of
-from procession.procfs.file_system import ProcFileSystem
-from procession.procfs.file_system_type import ProcType
-from procession.procfs.sysfs import SysfsType, sysfs_of
 from procession.syscalls import load_all
 from procession.syscalls.dispatch import Traps
 
 if TYPE_CHECKING:
     from procession.attachment import Attachment, Doorbell, RunProgress
     from procession.exchange.image.opening import Image
-    from procession.fs.dentry import Path
     from procession.fs.host_source import HostSource
     from procession.fs.terminal.host import HostTerminal
     from procession.hardware.engine import Engine
@@ -85,19 +62,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MEMORY_BYTES = 1 << 30
 MAXIMUM_PROCESSORS = 64
-_TTY_GROUP = 5
-FILE_SYSTEM_TYPES = (
-    SysfsType(),
-    TmpfsType(),
-    ProcType(),
-    DevtmpfsType(),
-    BinaryFormatType(),
-    DevptsType(),
-    OverlayType(),
-    MqueueType(),
-    CgroupType(),
-)
-"""What mount(2) can mount."""
 _FEWEST_TASKS = 2
 _SIGILL, _SIGKILL, _SIGCHLD = 4, 9, 17
 _STDOUT, _STDERR = 1, 2
@@ -174,8 +138,7 @@ class Machine(Steering):
         if not os.fspath(rootfs):
             raise ValueError("rootfs is empty: name the directory that the program shall see as its root")
         load_all()
-        for kind in FILE_SYSTEM_TYPES:
-            register(kind)
+        register_types()
         super().__init__()
         self.seed = seed
         self.settings: dict[str, Any] = {
@@ -216,7 +179,14 @@ class Machine(Steering):
         self.input = HostInput()
         self.output = HostOutput()
         self.inlet = Inlet(self.kernel, self.input, self.output)
-        self._mount(os.fspath(rootfs), name, source if self.image is None else self.image.tree)
+        mount_first(
+            self.kernel,
+            os.fspath(rootfs),
+            source if self.image is None else self.image.tree,
+            name,
+            console=(self.output, _STDERR),
+            injector=fault_injector,
+        )
         if pids_max is not None:
             self.kernel.task_limit = min(pids_max, self.kernel.task_limit)
         self.init = create_init(self.kernel)
@@ -242,58 +212,6 @@ class Machine(Steering):
         self.run_kind = "captured"
         self.start_directory: str | None = None
         self.slice_watcher: Callable[[int], None] | None = None
-
-    def _mount(self, rootfs: str, host_name: bytes, source: HostSource | None) -> None:
-        kernel = self.kernel
-        vfs = Vfs(self.memory, kernel.clock, kernel)
-        kernel.vfs = vfs
-        kernel.init_pid_namespace = PidNamespace(vfs.namespaces, vfs.init_user_namespace, None, PID_NUMBER)
-        if self.fault_injector is not None:
-            from procession.kernel.fault_injection import inject_failures
-
-            inject_failures(kernel, self.fault_injector)
-        install_terminals(vfs, TerminalJobs(kernel), (self.output, _STDERR))
-        mounts = first_namespace(Overlay(vfs, rootfs, source=source))
-        mounts.root_path.mount.flags = MS_RELATIME
-        kernel.init_namespaces = first_namespaces(kernel, mounts, host_name)
-        for name, superblock, flags in (
-            (b"/dev", Devtmpfs(vfs), MS_NOSUID),
-            (b"/dev/pts", Devpts(vfs, _devpts_options()), MS_NOSUID | MS_NOEXEC),
-            (b"/dev/shm", Tmpfs(vfs), MS_NOSUID | MS_NODEV),
-            (b"/dev/mqueue", queues_of(kernel, kernel.init_namespaces.ipc), MS_NOSUID | MS_NODEV | MS_NOEXEC),
-            (b"/proc", ProcFileSystem(kernel, kernel.init_pid_namespace), MS_NOSUID | MS_NODEV | MS_NOEXEC),
-            (b"/sys", sysfs_of(kernel, kernel.init_namespaces.network), MS_NOSUID | MS_NODEV | MS_NOEXEC),
-            (b"/sys/fs/cgroup", cgroups_of(kernel), CGROUP_MOUNT_FLAGS),
-        ):
-            place = self._find(name, is_made=True)
-            if place is not None:
-                mounts.mount(superblock, place, flags | MS_RELATIME)
-
-    def _find(self, name: bytes, *, is_directory: bool = True, is_made: bool = False) -> Path | None:
-        """A directory, or a file, of the tree; None if there is none, and none could be made there.
-
-        With `is_made` a directory that isn't there is made, in memory as all that is written.
-        """
-        from procession.fs.fs_context import FsContext
-        from procession.kernel.security.credentials import Credentials
-
-        context = FsContext(self.kernel.init_namespaces.mounts.root_path)
-        root = Credentials.for_root(self.kernel.vfs.init_user_namespace)
-        try:
-            if is_made:
-                with suppress(Errno):
-                    make_directory(context, root, name, None, 0o755)
-            return namei.lookup(context, root, name, must_be_directory=is_directory)
-        except (ENOENT, ENOTDIR):
-            return None
-        finally:
-            context.put()
-
-    def _make_directories(self, name: bytes) -> None:
-        """Make a directory and those that lead to it, as docker does for the one where a program starts."""
-        parts = name.split(b"/")
-        for count in range(1, len(parts)):
-            self._find(b"/".join(parts[: count + 1]), is_made=True)
 
     # Starting a program
 
@@ -337,7 +255,7 @@ class Machine(Steering):
         self._open_streams(task)
         if self.cwd is not None:
             if self.image is not None:
-                self._make_directories(os.fsencode(self.cwd))
+                make_directories(self.kernel, os.fsencode(self.cwd))
             enter_directory(task, self.cwd)
         elif self.shows_host:
             self.start_directory = enter_callers_directory(task, self.init.credentials)
@@ -529,15 +447,15 @@ class Machine(Steering):
         from procession.fs.mounts.mount import Mount
         from procession.fs.terminal.host import HostTerminal
 
-        place = self._find(b"/dev/pts")
+        place = find_place(self.kernel, b"/dev/pts")
         if place is None or not isinstance(place.inode.superblock, Devpts):
-            place = Mount(Devpts(self.kernel.vfs, _devpts_options())).path
+            place = Mount(Devpts(self.kernel.vfs, devpts_options())).path
         credentials = self.init.credentials
         if self.login is not None:
             uid, gid, groups, _ = self.login
             credentials = credentials.for_user(uid, gid, groups)
         self.terminal = self.inlet.terminal = terminal = HostTerminal(place, credentials)
-        console = self._find(b"/dev/console", is_directory=False)
+        console = find_place(self.kernel, b"/dev/console", is_directory=False)
         if console is not None:
             bind(self.kernel.init_namespaces.mounts, terminal.slave_path, console, is_recursive=False)
         return terminal
@@ -663,11 +581,6 @@ def _failing(memory_bytes: int, injector: FaultInjector) -> PhysicalMemory:
     from procession.hardware.fault_injection import FailingMemory
 
     return FailingMemory(memory_bytes, injector)
-
-
-def _devpts_options() -> DevptsOptions:
-    """How /dev/pts is mounted: a terminal belongs to whom has opened it, and to the group `tty`."""
-    return DevptsOptions(gid=_TTY_GROUP, mode=0o620)
 
 
 def _make_engine(name: str) -> Engine:
