@@ -49,6 +49,8 @@ _SETTABLE_FLAGS = 0x54DD5
 """Linux: arch/x86/kernel/ptrace.c, FLAG_MASK."""
 _WORD = 8
 _MXCSR_OFFSET, _MXCSR_RESERVED = 24, 0xFFFF0000
+_USER_BYTES = User.SIZE + 16
+"""The kernel's struct user has two words that the C library's doesn't have."""
 _DEBUG_OFFSET = User.OFFSETS["u_debugreg"]
 
 
@@ -169,5 +171,5 @@ def set_user_word(kernel: Kernel, task: Task, offset: int, value: int) -> None:
 
 
 def _check_offset(offset: int) -> None:
-    if offset % _WORD or offset >= User.SIZE:
+    if offset % _WORD or offset >= _USER_BYTES:
         raise EIO(f"no word of the user area at {offset:#x}")
