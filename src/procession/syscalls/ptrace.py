@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.errno import EFAULT, EINVAL, EIO, ESRCH
-from procession.abi.ptrace import PtracePeeksiginfoArgs, PtraceRequest, PtraceSyscallInfo, UserRegsStruct
+from procession.abi.ptrace import (
+    PtracePeeksiginfoArgs,
+    PtraceRequest,
+    PtraceSyscallInfo,
+    SeccompMetadata,
+    UserRegsStruct,
+)
 from procession.abi.word import pack_u64
 from procession.kernel.pid import find_task
 from procession.kernel.ptrace.call_info import call_info, set_call_info
+from procession.kernel.ptrace.filters import filter_of, flags_of
 from procession.kernel.ptrace.link import attach, check_options, detach, trace_me
 from procession.kernel.ptrace.registers import (
     NT_PRFPREG,
@@ -203,6 +210,25 @@ def _set_call_info(task: Task, tracee: Task, address: int, data: int) -> None:
     set_call_info(task.kernel, tracee, contents)
 
 
+def _get_filter(task: Task, tracee: Task, address: int, data: int) -> int:
+    found = filter_of(task, tracee, address)
+    if data:
+        task.mm.write(data, found.original)
+    return len(found.program)
+
+
+def _get_filter_metadata(task: Task, tracee: Task, address: int, data: int) -> int:
+    """`address` is how many bytes of the structure the caller knows. Linux: kernel/seccomp.c,
+    seccomp_get_metadata."""
+    size = min(address, SeccompMetadata.SIZE)
+    if size < _WORD_BYTES:
+        raise EINVAL("no room for the number of the filter")
+    index = int.from_bytes(task.mm.read(data, _WORD_BYTES), "little")
+    contents = SeccompMetadata(index, flags_of(filter_of(task, tracee, index))).pack()
+    task.mm.write(data, contents[:size])
+    return size
+
+
 def _arch_prctl(task: Task, tracee: Task, address: int, data: int) -> int:
     return arch_prctl_of(task, tracee, data, address)
 
@@ -236,6 +262,8 @@ _REQUESTS: dict[int, Request] = {
         (PtraceRequest.PTRACE_SETSIGMASK, _set_mask),
         (PtraceRequest.PTRACE_GET_SYSCALL_INFO, _get_call_info),
         (PtraceRequest.PTRACE_SET_SYSCALL_INFO, _set_call_info),
+        (PtraceRequest.PTRACE_SECCOMP_GET_FILTER, _get_filter),
+        (PtraceRequest.PTRACE_SECCOMP_GET_METADATA, _get_filter_metadata),
         (PtraceRequest.PTRACE_ARCH_PRCTL, _arch_prctl),
     )
 }

@@ -13,6 +13,8 @@ from procession.kernel.ptrace.tracing import (
     EVENT_VFORK,
     EXITKILL,
     SUSPEND_SECCOMP,
+    TRAP_FLAG,
+    TRAP_FLAG_FORCED,
     Tracing,
 )
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_PTRACE
@@ -190,6 +192,8 @@ def inherit_tracer(parent: Task, child: Task, flags: int, exit_signal: int) -> N
     """
     tracing = parent.ptrace
     assert tracing is not None
+    if tracing.mode & TRAP_FLAG_FORCED:
+        child.registers.rflags &= ~TRAP_FLAG
     if not flags & _CLONE_PTRACE and not clone_event(parent, flags, exit_signal):
         return
     child.call_number = parent.call_number

@@ -140,7 +140,7 @@ class SeccompFilter:
     is that of all programs from here on as Linux counts it. `decisions` keeps what was found out for a call's
     number: all that a program does before it looks at an argument is the same each time. `uses_address` says
     whether any program from here on looks at where the call was made. `charged_bytes` is what it takes of
-    the memory of `account`.
+    the memory of `account`. `original` is the program as it was given, for tracers.
     """
 
     __slots__ = (
@@ -151,6 +151,7 @@ class SeccompFilter:
         "is_logged",
         "length",
         "notifications",
+        "original",
         "previous",
         "program",
         "queue",
@@ -159,11 +160,14 @@ class SeccompFilter:
         "waits_killable",
     )
 
-    def __init__(self, account: KernelMemory, program: Program, length: int, flags: int) -> None:
+    def __init__(
+        self, account: KernelMemory, program: Program, length: int, flags: int, original: bytes
+    ) -> None:
         self.account = account
-        self.charged_bytes = SECCOMP_BYTES + len(program) * INSTRUCTION_BYTES
+        self.charged_bytes = SECCOMP_BYTES + len(program) * INSTRUCTION_BYTES + len(original)
         account.charge(SECCOMP, self.charged_bytes)
         self.program = program
+        self.original = original
         self.length = length
         self.is_logged = bool(flags & LOG)
         self.waits_killable = bool(flags & WAIT_KILLABLE_RECV)
@@ -270,10 +274,12 @@ def prepare_filter(task: Task, address: int, flags: int) -> SeccompFilter:
     if not header.filter:
         raise EINVAL("no program")
     assert header.len <= BPF_MAXINSNS
-    instructions = SockFilter.unpack_array(task.mm.read(header.filter, header.len * SockFilter.SIZE))
+    original = task.mm.read(header.filter, header.len * SockFilter.SIZE)
+    instructions = SockFilter.unpack_array(original)
     check_program(instructions)
     program = tuple(map(_translate, instructions))
-    return SeccompFilter(task.kernel.memory.account, program, converted_length(instructions), flags)
+    length = converted_length(instructions)
+    return SeccompFilter(task.kernel.memory.account, program, length, flags, original)
 
 
 def _translate(instruction: SockFilter) -> tuple[int, int, int, int]:
