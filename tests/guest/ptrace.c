@@ -599,6 +599,51 @@ TEST(steps)
 	end(child);
 }
 
+static volatile long counted;
+
+static void count(void)
+{
+	int (*volatile function)(int) = broken_into;
+
+	for (int round = 0; round < 3; round++)
+		counted += 2;
+	_exit(function(1));
+}
+
+#define DEBUG_REGISTER(number) offsetof(struct user, u_debugreg[number])
+#define WATCH_WRITES(number, length_bits) (1UL << 2 * (number) | (1UL | (length_bits) << 2) << (16 + 4 * (number)))
+
+TEST(debug_registers)
+{
+	pid_t child = traced(count, 0);
+	unsigned long status = 0, value = 0;
+	siginfo_t info;
+
+	CHECK_ERRNO(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(4), 0), EIO);
+	CHECK_ERRNO(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(0), 1UL << 63), EINVAL);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(0), &counted), 0);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), WATCH_WRITES(0, 2UL)), 0);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(1), broken_into), 0);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), WATCH_WRITES(0, 2UL) | 1UL << 2), 0);
+	for (long want = 2; want <= 6; want += 2) {
+		CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGTRAP));
+		CHECK_EQ(siginfo_of(child, &info), 0);
+		CHECK_EQ(info.si_code, TRAP_HWBKPT);
+		CHECK_EQ(TRACE(PTRACE_PEEKUSR, child, DEBUG_REGISTER(6), &status), 0);
+		CHECK_EQ(status & 0xF, 1);
+		CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(6), 0), 0);
+		CHECK_EQ(TRACE(PTRACE_PEEKDATA, child, &counted, &value), 0);
+		CHECK_EQ(value, want);
+	}
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGTRAP));
+	CHECK_EQ(registers_of(child).rip, (unsigned long)broken_into);
+	CHECK_EQ(TRACE(PTRACE_PEEKUSR, child, DEBUG_REGISTER(6), &status), 0);
+	CHECK_EQ(status & 0xF, 2);
+	CHECK_EQ(registers_of(child).eflags & 0x100, 0);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), 0), 0);
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(2));
+}
+
 TEST(step_into_a_handler)
 {
 	pid_t child = traced(raise_user, 0);

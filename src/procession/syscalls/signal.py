@@ -13,6 +13,7 @@ from procession.abi.time import Timespec
 from procession.abi.word import pack_bits
 from procession.fs.wait_queue import Sleep
 from procession.hardware.registers import RAX, RIP, RSP
+from procession.kernel.ptrace.debug_registers import arm
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.alternate_stack import set_alternate_stack, stack_flags
 from procession.kernel.signal.delivery import take_signal
@@ -172,6 +173,8 @@ def rt_sigreturn(task: Task) -> int:
         kernel.registers_changed(task)
         force_signal(kernel, task, SigInfo(SIGSEGV))
         return 0
+    if task.ptrace is not None:
+        arm(task, registers)
     kernel.registers_changed(task)
     if not is_canonical(registers.general[RIP]):
         force_signal(kernel, task, SigInfo(SIGSEGV))

@@ -1,19 +1,48 @@
-"""The debug registers of a tracee: kept and checked, but no engine has breakpoints to set by them."""
+"""The debug registers of a tracee: breakpoints, and watchpoints for what changes memory.
+
+No engine has such registers: a task with any of them enabled runs one instruction at a time, and after each
+the kernel looks whether it has come to a breakpoint and whether what is watched has changed. So a write of
+the value that was there already isn't seen, and what would tell of reads is refused.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EIO, ENOSPC
+from procession.abi.signals import TrapCode
 from procession.hardware.page_table import USER_END
+from procession.hardware.registers import RIP
+from procession.kernel.ptrace.tracing import SINGLE_STEP, TRAP_FLAG, TRAP_FLAG_FORCED
+from procession.mm.peek import peek
 
 if TYPE_CHECKING:
+    from procession.hardware.registers import Registers
+    from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-_DR6_RESERVED = 0xFFFF0FF0
-_ENABLE_BITS = 0xFF
-_LENGTHS = {0: 1, 1: 2, 2: 8, 3: 4}
-_EXECUTE = 0
+_STATUS, _CONTROL = 6, 7
+_STATUS_RESERVED = 0xFFFF0FF0
+_STEP_BIT = 0x4000
+_LENGTHS = (1, 2, 8, 4)
+_EXECUTE, _WRITE, _PORT = 0, 1, 2
+_BREAKPOINTS = 4
+_TRAP_TRACE, _TRAP_HWBKPT = int(TrapCode.TRAP_TRACE), int(TrapCode.TRAP_HWBKPT)
+
+
+class Watch:
+    """What one debug register watches: `length` bytes at `address`, which were `value`.
+
+    With a length of 0 it's a breakpoint: whether the instruction there is reached.
+    """
+
+    __slots__ = ("address", "length", "number", "value")
+
+    def __init__(self, number: int, address: int, length: int) -> None:
+        self.number = number
+        self.address = address
+        self.length = length
+        self.value = b""
 
 
 def debug_register(task: Task, number: int) -> int:
@@ -21,27 +50,80 @@ def debug_register(task: Task, number: int) -> int:
     tracing = task.ptrace
     assert tracing is not None
     value = tracing.debug_registers[number]
-    return value ^ _DR6_RESERVED if number == 6 else value
+    return value ^ _STATUS_RESERVED if number == _STATUS else value
 
 
 def set_debug_register(task: Task, number: int, value: int) -> None:
-    """Raises EIO, EINVAL; ENOSPC for what would need a breakpoint of the processor.
+    """Raises EIO, EINVAL; ENOSPC for a watchpoint that would tell of reads.
 
     Linux: arch/x86/kernel/ptrace.c, ptrace_set_debugreg.
     """
     tracing = task.ptrace
     assert tracing is not None
-    values = tracing.debug_registers
-    if number < 4:
+    values = tracing.debug_registers.copy()
+    if number < _BREAKPOINTS:
         if value >= USER_END:
             raise EINVAL("no address of a program")
         values[number] = value
-    elif number == 6:
-        values[6] = value ^ _DR6_RESERVED
-    elif number == 7:
-        if value & _ENABLE_BITS:
-            # Linux: kernel/events/hw_breakpoint.c, __reserve_bp_slot: there are no slots.
-            raise ENOSPC("the engine has no breakpoints of its own")
-        values[7] = value
+    elif number == _STATUS:
+        values[number] = value ^ _STATUS_RESERVED
+    elif number == _CONTROL:
+        values[number] = value
     else:
         raise EIO("there is no such debug register")
+    tracing.watches = _watches(values)
+    tracing.debug_registers = values
+
+
+def _watches(values: list[int]) -> list[Watch]:
+    """What the registers `values` ask for. Linux: arch/x86/kernel/ptrace.c, ptrace_write_dr7."""
+    control = values[_CONTROL]
+    watches: list[Watch] = []
+    for number in range(_BREAKPOINTS):
+        if not control >> 2 * number & 3:
+            continue
+        kind, length = control >> 16 + 4 * number & 3, _LENGTHS[control >> 18 + 4 * number & 3]
+        # Linux: arch/x86/kernel/hw_breakpoint.c, arch_build_bp_info.
+        if kind == _PORT or (kind == _EXECUTE and length != 1) or values[number] & (length - 1):
+            raise EINVAL("not a breakpoint that a program can have")
+        if kind not in (_EXECUTE, _WRITE):
+            raise ENOSPC("reads can't be watched")
+        watches.append(Watch(number, values[number], length if kind == _WRITE else 0))
+    return watches
+
+
+def arm(task: Task, registers: Registers) -> None:
+    """Make the processor stop after each instruction of `task`, if anything is watched."""
+    tracing = task.ptrace
+    if tracing is None or not tracing.watches:
+        return
+    for watch in tracing.watches:
+        watch.value = peek(task.mm, watch.address, watch.length)
+    if not registers.rflags & TRAP_FLAG:
+        registers.rflags |= TRAP_FLAG
+        tracing.mode |= TRAP_FLAG_FORCED
+
+
+def debug_trap(kernel: Kernel, task: Task) -> int:
+    """The running `task` has executed an instruction with the trap flag set: the si_code for that.
+
+    It's 0 if nobody wants to know. Linux: arch/x86/kernel/traps.c, exc_debug_user.
+    """
+    tracing = task.ptrace
+    if tracing is None or not tracing.watches:
+        return _TRAP_TRACE
+    instruction = kernel.cpu.general[RIP]
+    hits = 0
+    for watch in tracing.watches:
+        if not watch.length:
+            hits |= (instruction == watch.address) << watch.number
+        else:
+            value = peek(task.mm, watch.address, watch.length)
+            if value != watch.value:
+                watch.value = value
+                hits |= 1 << watch.number
+    is_step = tracing.mode & SINGLE_STEP or not tracing.mode & TRAP_FLAG_FORCED
+    tracing.debug_registers[_STATUS] = hits | (_STEP_BIT if is_step else 0)
+    if is_step:
+        return _TRAP_TRACE
+    return _TRAP_HWBKPT if hits else 0

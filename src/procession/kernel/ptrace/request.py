@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EIO, ESRCH
 from procession.abi.ptrace import PtraceRequest
 from procession.kernel.observer import CAUSE_CONTINUE
+from procession.kernel.ptrace.debug_registers import arm
 from procession.kernel.ptrace.link import is_stopped
 from procession.kernel.ptrace.stop import signal_wake_up
 from procession.kernel.ptrace.tracing import EVENT_STOP, MODES, SINGLE_STEP
@@ -53,6 +54,7 @@ def resume(kernel: Kernel, task: Task, request: int, signo: int) -> None:
     else:
         tracing.stop_stepping(registers)
         tracing.mode = mode
+    arm(task, registers)
     kernel.registers_changed(task)
     stop.code = signo
     kernel.scheduler.wake(task, CAUSE_CONTINUE)

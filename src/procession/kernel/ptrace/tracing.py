@@ -8,6 +8,7 @@ from procession.abi.ptrace import PtraceEvent, PtraceOption, PtraceRequest
 
 if TYPE_CHECKING:
     from procession.hardware.registers import Registers
+    from procession.kernel.ptrace.debug_registers import Watch
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.signal.info import SigInfo
     from procession.kernel.task import Task
@@ -63,10 +64,11 @@ class Tracing:
     """Who traces a task, and how (in Linux, task_struct.ptrace, parent and ptracer_cred).
 
     `credentials` are those that the tracer had when it attached; `options` are PTRACE_O_*; `mode` says how
-    the task goes on: TRACE_CALLS and the flags beside it. `debug_registers` are dr0 to dr7.
+    the task goes on: TRACE_CALLS and the flags beside it. `debug_registers` are dr0 to dr7, of
+    which `watches` follows.
     """
 
-    __slots__ = ("credentials", "debug_registers", "is_seized", "mode", "options", "tracer")
+    __slots__ = ("credentials", "debug_registers", "is_seized", "mode", "options", "tracer", "watches")
 
     def __init__(self, tracer: Task, credentials: Credentials, *, is_seized: bool, options: int) -> None:
         self.tracer = tracer
@@ -75,6 +77,7 @@ class Tracing:
         self.options = options
         self.mode = 0
         self.debug_registers: list[int] = [0] * 8
+        self.watches: list[Watch] = []
 
     def stop_stepping(self, registers: Registers) -> bool:
         """Undo what makes the processor stop after each instruction; whether it was so.

@@ -325,6 +325,10 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
         set_register(general, RAX, result)
         set_register(general, RIP, instruction)
         raise
+    if task.ptrace is not None and task.ptrace.watches:
+        from procession.kernel.ptrace.debug_registers import arm
+
+        arm(task, registers)
     kernel.clock.spend(SIGNAL_NS)
     task.call_number = -1
     if action.flags & SA_RESETHAND:

@@ -43,7 +43,8 @@ _ILL_ILLOPN, _BUS_ADRALN = int(IllCode.ILL_ILLOPN), int(BusCode.BUS_ADRALN)
 def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) -> None:
     """Send the running `task` the signal for exception `vector`. Linux: arch/x86/kernel/traps.c.
 
-    Nothing is sent for a floating-point exception of which the status words don't tell.
+    Nothing is sent where only the kernel wanted to know, and for a floating-point exception of which the
+    status words don't tell.
     """
     registers = kernel.cpu.general
     is_icebp = vector == INVALID_OPCODE and _is_icebp(task, registers[RIP])
@@ -56,7 +57,12 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
     if vector == DIVIDE_ERROR:
         info = SigInfo(SIGFPE, _FPE_INTDIV, address=address)
     elif vector == DEBUG:
-        info = SigInfo(SIGTRAP, _TRAP_BRKPT if is_icebp else _TRAP_TRACE, address=address)
+        code = _TRAP_BRKPT if is_icebp else _TRAP_TRACE
+        if task.ptrace is not None and not is_icebp:
+            code = _debug_trap(kernel, task)
+            if not code:
+                return
+        info = SigInfo(SIGTRAP, code, address=address)
     elif vector == BREAKPOINT:
         info = SigInfo(SIGTRAP, SI_KERNEL)
     elif vector == INVALID_OPCODE:
@@ -77,6 +83,12 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
     if vector in FAULTS:
         set_resume_flag(kernel, task)
     force_signal(kernel, task, info)
+
+
+def _debug_trap(kernel: Kernel, task: Task) -> int:
+    from procession.kernel.ptrace.debug_registers import debug_trap
+
+    return debug_trap(kernel, task)
 
 
 def set_resume_flag(kernel: Kernel, task: Task) -> None:
