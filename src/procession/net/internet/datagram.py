@@ -52,10 +52,11 @@ class DatagramSocket(InternetSocket):
     """A socket of UDP, of ICMP or of raw packets.
 
     `packets` have arrived; `arrived_bytes` is what they take of the buffer, `drop_count` how many it had no
-    room for. `undelivered` are packets that didn't arrive, to be told by MSG_ERRQUEUE.
+    room for. `undelivered` are packets that didn't arrive, to be told by MSG_ERRQUEUE. `flow` is where those
+    to the connected address went when it was connected.
     """
 
-    __slots__ = ("arrived_bytes", "drop_count", "packets", "undelivered")
+    __slots__ = ("arrived_bytes", "drop_count", "flow", "packets", "undelivered")
 
     can_peek_at_offset: ClassVar[bool] = True
 
@@ -64,6 +65,7 @@ class DatagramSocket(InternetSocket):
         self.packets: deque[Packet] = deque()
         self.arrived_bytes = 0
         self.drop_count = 0
+        self.flow: Flow | None = None
         self.undelivered: deque[Undelivered] = deque()
 
     def contents(self, packet: Packet) -> bytes:
@@ -80,6 +82,7 @@ class DatagramSocket(InternetSocket):
         flow = self.way_to(target, None, scope_of(address))
         if is_any(self.local_address):
             self.local_address = flow.source
+        self.flow = flow
         self.remote_address, self.remote_port = flow.target, port
         self.remote_scope = scope_of(address)
         self.state = ESTABLISHED
@@ -95,6 +98,15 @@ class DatagramSocket(InternetSocket):
 
     def way_to(self, target: bytes, local: bytes | None, scope: int) -> Flow:
         """Where a datagram to `target` goes. Raises ENETUNREACH, EACCES ..."""
+        kept = self.flow
+        if (
+            kept is not None
+            and local is None
+            and target is self.remote_address
+            and not self.options
+            and kept.generation == self.network.system.topology
+        ):
+            return kept
         if is_multicast(target):
             raise ENETUNREACH("no interface has groups")
         flow = self.flow_to(target, local, scope)
@@ -105,6 +117,7 @@ class DatagramSocket(InternetSocket):
     def _disconnect(self) -> None:
         """Linux: net/ipv4/udp.c, __udp_disconnect."""
         self.state = CLOSED
+        self.flow = None
         self.remote_address, self.remote_port = None, 0
         if not self.has_chosen_address:
             self.local_address = any_of(self.family)

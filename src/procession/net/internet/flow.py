@@ -29,6 +29,8 @@ UNRESOLVED = 4
 
 MOST_HOPS = 255
 ETHERNET_HEADER_BYTES = 14
+_HEADERS_4, _HEADERS_6 = 28, 48
+"""The headers of UDP with those of IPv4 and IPv6."""
 _MOST_FLOWS = 4_096
 _ERRORS: dict[int, type[Errno]] = {
     int(RouteType.RTN_BLACKHOLE): EINVAL,
@@ -86,9 +88,14 @@ class Flow:
         self.generation = network.system.topology
 
     @property
-    def is_local(self) -> bool:
-        """Whether it never leaves its network."""
-        return self.out.kind == LOOPBACK
+    def is_short(self) -> bool:
+        """Whether it leads over no router and confirms no neighbour."""
+        return not self.routers and not self.neighbours
+
+    @property
+    def header_bytes(self) -> int:
+        """How long the headers of a datagram are."""
+        return _HEADERS_4 if len(self.target) == 4 else _HEADERS_6
 
     def settle(self) -> None:
         """Add what has gone to the counters of the interfaces."""
