@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, ENETUNREACH, ENOTCONN
-from procession.abi.socket import SocketOption
+from procession.abi.errno import EACCES, EMSGSIZE, ENETUNREACH, ENOTCONN
+from procession.abi.internet import IpOption, Ipv6Option
+from procession.abi.socket import SocketLevel, SocketOption
 from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
     from procession.net.network import Network
 
+_DISCOVER_4 = (int(SocketLevel.SOL_IP), int(IpOption.IP_MTU_DISCOVER))
+_DISCOVER_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_MTU_DISCOVER))
+_NEVER_CUT = (2, 3)
+"""IP_PMTUDISC_DO and IP_PMTUDISC_PROBE."""
 _SO_BROADCAST = int(SocketOption.SO_BROADCAST)
 
 
@@ -95,6 +100,16 @@ class DatagramSocket(InternetSocket):
         if self.is_ipv6_only and len(target) == 4:
             raise ENETUNREACH("only IPv6 here")
         return target, port
+
+    def check_fits(self, size: int, flow: Flow) -> None:
+        """Raise EMSGSIZE if a packet of `size` bytes is too long and mustn't be cut (IP_MTU_DISCOVER).
+
+        Linux: net/ipv4/ip_output.c, __ip_append_data.
+        """
+        if size > flow.mtu:
+            option = _DISCOVER_4 if len(flow.target) == 4 else _DISCOVER_6
+            if self.protocol_options.get(option) in _NEVER_CUT:
+                raise EMSGSIZE(f"longer than the {flow.mtu} bytes that an interface on the way carries")
 
     def way_to(self, target: bytes, local: bytes | None, scope: int) -> Flow:
         """Where a datagram to `target` goes. Raises ENETUNREACH, EACCES ..."""

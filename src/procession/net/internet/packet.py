@@ -77,7 +77,7 @@ class Packet:
     @property
     def wire_bytes(self) -> int:
         """How long it is with its header of IP."""
-        header = IPV4_HEADER_BYTES if len(self.target) == 4 else IPV6_HEADER_BYTES
+        header = header_bytes(self.target)
         if self.protocol in (UDP, UDP_LITE):
             header += UDP_HEADER_BYTES
         return header + len(self.data)
@@ -91,6 +91,11 @@ class Packet:
         )
         header += self.source + self.target
         return header[:10] + pack_port(checksum(header)) + header[12:] + payload
+
+
+def header_bytes(target: bytes) -> int:
+    """How long the header of IP is for packets to `target`."""
+    return IPV4_HEADER_BYTES if len(target) == 4 else IPV6_HEADER_BYTES
 
 
 def checksum(data: bytes) -> int:

@@ -21,7 +21,7 @@ from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.error_queue import report_undelivered
 from procession.net.internet.icmp import ECHO, ECHO_6, HEADER_BYTES, message_about, with_checksum
 from procession.net.internet.output import send_packet
-from procession.net.internet.packet import ICMP, ICMP6, IPV4_HEADER_BYTES, Packet
+from procession.net.internet.packet import ICMP, ICMP6, IPV4_HEADER_BYTES, Packet, header_bytes
 from procession.net.internet.port_table import PortTable
 from procession.net.socket import ESTABLISHED, MSG_OOB, SENDING, QuietBrokenPipe
 from procession.net.socket_options import read_int
@@ -146,6 +146,7 @@ class RawSocket(_MessageSocket):
                 raise EINVAL("no place for the checksum")
             data = with_checksum(data, flow.source, flow.target)
         time_ns = self.network.host.clock.realtime_ns
+        self.check_fits(header_bytes(flow.target) + len(data), flow)
         packet = Packet(data, flow.source, 0, flow.target, 0, time_ns, tos, ttl, protocol)
         send_packet(self.network, packet, flow)
         return length
@@ -251,6 +252,7 @@ class PingSocket(_MessageSocket):
         message = data[:4] + pack_port(self.local_port) + data[6:]
         message = with_checksum(message, flow.source, flow.target)
         time_ns = self.network.host.clock.realtime_ns
+        self.check_fits(header_bytes(flow.target) + len(message), flow)
         packet = Packet(message, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
         send_packet(self.network, packet, flow)
         return len(data)

@@ -164,6 +164,7 @@ class UdpSocket(DatagramSocket):
                     for receiver in receivers:
                         receiver.arrive(packet)
                     return
+        self.check_fits(len(data) + flow.header_bytes, flow)
         send_packet(self.network, packet, flow)
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
