@@ -39,6 +39,7 @@ class NetlinkFlag(IntFlag):
     NLM_F_MATCH = 0x200
     NLM_F_DUMP = 0x300
     NLM_F_CAPPED = 0x100
+    NLM_F_ACK_TLVS = 0x200
     NLM_F_REPLACE = 0x100
     NLM_F_EXCL = 0x200
     NLM_F_CREATE = 0x400
@@ -58,6 +59,12 @@ class NetlinkOption(IntEnum):
     NETLINK_CAP_ACK = 10
     NETLINK_EXT_ACK = 11
     NETLINK_GET_STRICT_CHK = 12
+
+
+class AcknowledgementAttribute(IntEnum):
+    """rta_type in an acknowledgement (NETLINK_EXT_ACK)."""
+
+    NLMSGERR_ATTR_MSG = 1
 
 
 class RouteMessageType(IntEnum):

@@ -29,6 +29,8 @@ _LABEL, _BROADCAST = int(AddressAttribute.IFA_LABEL), int(AddressAttribute.IFA_B
 _PROTOCOL = int(AddressAttribute.IFA_PROTO)
 _FOREVER = b"\xff\xff\xff\xff"
 _NAME_BYTES = 16
+_NOT_FOUND = ("ipv4: Address not found", "ipv6: address not found")
+_ASSIGNED = ("ipv4: Address already assigned", "ipv6: address already assigned")
 
 
 def address_body(address: DeviceAddress) -> bytes:
@@ -129,7 +131,7 @@ def change_address(request: Request, *, is_new: bool) -> None:
             continue
         remove_address(address)
         return
-    raise EADDRNOTAVAIL("the interface hasn't this address")
+    raise EADDRNOTAVAIL(_NOT_FOUND[size == 16])
 
 
 def _add(
@@ -154,7 +156,7 @@ def _add(
     )
     if existing is not None:
         if request.has(NetlinkFlag.NLM_F_EXCL) or not request.has(NetlinkFlag.NLM_F_REPLACE):
-            raise EEXIST("the interface has this address")
+            raise EEXIST(_ASSIGNED[is_ipv6])
         return
     scope = header.ifa_scope
     if is_ipv6:

@@ -217,7 +217,7 @@ def new_link(request: Request) -> None:
             raise EOPNOTSUPP("groups aren't changed as one")
         raise ENODEV
     if kind is None or kind not in KINDS:
-        raise EOPNOTSUPP("unknown device type")
+        raise EOPNOTSUPP("Unknown device type")
     home = target_network(request, found) or network
     _create(request, header, found, information, kind, home)
 

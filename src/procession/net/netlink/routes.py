@@ -212,7 +212,7 @@ def change_route(request: Request, *, is_new: bool) -> None:
         raise EINVAL("the length of the destination")
     if masked(destination, header.rtm_dst_len) != destination:
         if size == 4:
-            raise EINVAL("invalid prefix for given prefix length")
+            raise EINVAL("Invalid prefix for given prefix length")
         destination = masked(destination, header.rtm_dst_len)
     if _MULTIPATH in found:
         raise EOPNOTSUPP("a route has one way")
@@ -254,7 +254,7 @@ def _wanted(
     interface = _interface(network, found)
     source = found.get(_PREFSRC)
     if source is not None and (len(source) != size or not network.routes.is_local(source)):
-        raise EINVAL("invalid prefsrc address")
+        raise EINVAL("Invalid prefsrc address")
     priority = number_in(found, _PRIORITY) or 0
     if size == 16 and not priority:
         priority = _IPV6_PRIORITY
@@ -272,7 +272,7 @@ def _wanted(
     elif interface is None:
         raise ENODEV("no interface")
     if interface is not None and not interface.is_up and kind not in _NOWHERE:
-        raise ENETDOWN("device for nexthop is not up")
+        raise ENETDOWN("Device for nexthop is not up")
     if size == 4 and kind == LOCAL and scope < SCOPE_HOST:
         scope = SCOPE_HOST
     return Route(
@@ -297,13 +297,13 @@ def _way_to_gateway(
 ) -> Interface:
     if is_onlink:
         if interface is None:
-            raise EINVAL("nexthop device required for onlink")
+            raise EINVAL("Nexthop device required for onlink")
         return interface
     route = network.routes.lookup(gateway, interface)
     if route is None or (route.kind == UNICAST and route.gateway is not None):
-        raise ENETUNREACH("nexthop has invalid gateway")
+        raise ENETUNREACH("Nexthop has invalid gateway")
     if route.kind != UNICAST or route.interface is None:
-        raise EINVAL("nexthop has invalid gateway")
+        raise EINVAL("Nexthop has invalid gateway")
     return route.interface
 
 

@@ -17,6 +17,7 @@ from procession.abi.errno import (
     Errno,
 )
 from procession.abi.netlink import (
+    AcknowledgementAttribute,
     NetlinkFlag,
     NetlinkMessageType,
     NetlinkOption,
@@ -26,7 +27,7 @@ from procession.abi.socket import AddressFamily, SockaddrNl, SocketLevel
 from procession.abi.word import Words, pack_u16
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Received
-from procession.net.netlink.attributes import Request
+from procession.net.netlink.attributes import Request, attribute
 from procession.net.netlink.requests import answer
 from procession.net.socket import (
     ESTABLISHED,
@@ -60,6 +61,23 @@ _CAPPED = int(NetlinkFlag.NLM_F_CAPPED)
 _ADD_MEMBERSHIP = int(NetlinkOption.NETLINK_ADD_MEMBERSHIP)
 _DROP_MEMBERSHIP = int(NetlinkOption.NETLINK_DROP_MEMBERSHIP)
 _CAP_ACK = int(NetlinkOption.NETLINK_CAP_ACK)
+_EXT_ACK = int(NetlinkOption.NETLINK_EXT_ACK)
+_ACK_TLVS = int(NetlinkFlag.NLM_F_ACK_TLVS)
+_EXPLANATION = int(AcknowledgementAttribute.NLMSGERR_ATTR_MSG)
+EXPLANATIONS = frozenset(
+    (
+        *("Unknown device type", "mtu less than device minimum", "mtu greater than device maximum"),
+        *("ipv4: Address already assigned", "ipv4: Address not found"),
+        *("ipv6: address already assigned", "ipv6: address not found"),
+        *("Invalid prefix for given prefix length", "Invalid prefsrc address"),
+        *(
+            "Nexthop has invalid gateway",
+            "Device for nexthop is not up",
+            "Nexthop device required for onlink",
+        ),
+    )
+)
+"""The reasons for errors that are told with them, in Linux's words."""
 _SWITCHES = frozenset(
     int(option)
     for option in (
@@ -224,7 +242,7 @@ class NetlinkSocket(Socket):
             try:
                 messages = answer(asked)
             except Errno as error:
-                self._acknowledge(header, request, error.number)
+                self._acknowledge(header, request, error.number, error.reason)
                 continue
             is_dump = asked.is_dump
             self._queue_all(
@@ -250,13 +268,15 @@ class NetlinkSocket(Socket):
         message = _HEADER.pack(_HEADER.size + len(body), kind, flags, request.nlmsg_seq, self.port_id) + body
         return message + bytes(-len(message) % 4)
 
-    def _acknowledge(self, header: Nlmsghdr, request: bytes, error: int) -> None:
+    def _acknowledge(self, header: Nlmsghdr, request: bytes, error: int, reason: str = "") -> None:
         """Say that it was done, or why it wasn't. Linux: net/netlink/af_netlink.c, netlink_ack."""
         is_capped = not error or self.protocol_options.get(_CAP_ACK)
-        echoed = header.pack() if is_capped else request
-        self._queue(
-            self._pack(NLMSG_ERROR, _CAPPED if is_capped else 0, header, _ERROR_CODE.pack(-error) + echoed)
-        )
+        flags = _CAPPED if is_capped else 0
+        body = _ERROR_CODE.pack(-error) + (header.pack() if is_capped else request)
+        if reason in EXPLANATIONS and self.protocol_options.get(_EXT_ACK):
+            flags |= _ACK_TLVS
+            body += bytes(-len(body) % 4) + attribute(_EXPLANATION, reason.encode() + b"\0")
+        self._queue(self._pack(NLMSG_ERROR, flags, header, body))
 
     def tell(self, message: bytes, group: int = 0) -> None:
         """Say what nobody has asked for, unless the socket is closed.
