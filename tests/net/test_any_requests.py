@@ -234,5 +234,6 @@ def test_requests_answer_and_give_everything_back(
                 delete_interface(interface)
         assert account.kinds[INTERFACE] == taken
         assert call.system.live_count == 0
+        assert call.system.buffered_bytes == 0
     finally:
         machine.close()

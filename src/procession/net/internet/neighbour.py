@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from procession.abi.netlink import NeighbourState
@@ -21,8 +20,8 @@ PROBE_NS = 10**9
 """How long the answer to a question is waited for (retrans_time_ms)."""
 PROBE_COUNT = 3
 """How often is asked (mcast_solicit)."""
-MOST_WAITING = 101
-"""How many packets wait for an answer."""
+MOST_WAITING, MOST_WAITING_BYTES = 101, 212_992
+"""How many packets wait for an answer, and what they may take (unres_qlen_bytes)."""
 MOST_ENTRIES = 1_024
 """Of one network (gc_thresh3)."""
 NEIGHBOUR_TIMER = "neighbour"
@@ -45,6 +44,7 @@ class Neighbour:
         "updated_ns",
         "used_ns",
         "waiting",
+        "waiting_bytes",
     )
 
     def __init__(self, interface: Interface, address: bytes, now_ns: int) -> None:
@@ -54,13 +54,34 @@ class Neighbour:
         self.state = INCOMPLETE
         self.probe_count = 0
         self.confirmed_ns = self.updated_ns = self.used_ns = now_ns
-        self.waiting: deque[tuple[Network, Packet]] = deque()
+        self.waiting: list[tuple[Network, Packet]] = []
+        self.waiting_bytes = 0
 
     def state_at(self, now_ns: int) -> int:
         """NUD_* as programs are told."""
         if self.state == REACHABLE and now_ns - self.confirmed_ns >= REACHABLE_NS:
             return STALE
         return self.state
+
+    def keep(self, sender: Network, packet: Packet) -> None:
+        """`packet` waits too; the oldest don't if there are too many, nor it if there is no memory."""
+        while self.waiting and (
+            len(self.waiting) >= MOST_WAITING or self.waiting_bytes + packet.charge > MOST_WAITING_BYTES
+        ):
+            _, oldest = self.waiting.pop(0)
+            self.waiting_bytes -= oldest.charge
+            sender.system.uncharge_buffer(oldest.charge)
+        if sender.system.charge_arrived(packet.charge):
+            self.waiting.append((sender, packet))
+            self.waiting_bytes += packet.charge
+
+    def take(self) -> list[tuple[Network, Packet]]:
+        """Those that wait, which don't any more."""
+        waiting, self.waiting = self.waiting, []
+        if waiting:
+            self.interface.network.system.uncharge_buffer(self.waiting_bytes)
+            self.waiting_bytes = 0
+        return waiting
 
     @property
     def is_resolved(self) -> bool:
@@ -107,7 +128,7 @@ def forget(entry: Neighbour) -> None:
     network = entry.interface.network
     if network.neighbours.pop((entry.interface, entry.address), None) is not None:
         network.account_neighbour(-1)
-    entry.waiting.clear()
+    entry.take()
 
 
 def forget_all_of(interface: Interface, *, also_permanent: bool) -> None:

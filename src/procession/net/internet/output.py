@@ -16,7 +16,6 @@ from procession.net.internet.icmp_error import (
 from procession.net.internet.neighbour import (
     FAILED,
     INCOMPLETE,
-    MOST_WAITING,
     NEIGHBOUR_TIMER,
     PROBE_COUNT,
     PROBE_NS,
@@ -100,9 +99,7 @@ def _wait_for_neighbour(network: Network, packet: Packet, entry: Neighbour) -> N
         host = entry.interface.network.host
         entry.updated_ns = host.clock.now_ns
         host.timers.add(entry.updated_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
-    if len(entry.waiting) >= MOST_WAITING:
-        entry.waiting.popleft()
-    entry.waiting.append((network, packet))
+    entry.keep(network, packet)
 
 
 def neighbour_timed_out(entry: Neighbour) -> None:
@@ -113,7 +110,7 @@ def neighbour_timed_out(entry: Neighbour) -> None:
     network = entry.interface.network
     if network.neighbours.get((entry.interface, entry.address)) is not entry:
         return
-    waiting = list(entry.waiting)
+    waiting = entry.take()
     still: list[tuple[Network, Packet]] = []
     for sender, packet in waiting:
         try:
@@ -124,13 +121,13 @@ def neighbour_timed_out(entry: Neighbour) -> None:
             still.append((sender, packet))
         else:
             send_packet(sender, packet, flow)
-    entry.waiting.clear()
     if entry.state != INCOMPLETE:
         return
     host = network.host
     if entry.probe_count < PROBE_COUNT:
         entry.probe_count += 1
-        entry.waiting.extend(still)
+        for sender, packet in still:
+            entry.keep(sender, packet)
         host.timers.add(host.clock.now_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
         return
     entry.state = FAILED
