@@ -71,7 +71,7 @@ class Neighbour:
             _, oldest = self.waiting.pop(0)
             self.waiting_bytes -= oldest.charge
             sender.system.uncharge_buffer(oldest.charge)
-        if sender.system.charge_arrived(packet.charge):
+        if not sender.system.is_under_pressure and sender.system.charge_arrived(packet.charge):
             self.waiting.append((sender, packet))
             self.waiting_bytes += packet.charge
 
