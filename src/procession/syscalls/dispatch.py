@@ -17,7 +17,7 @@ from procession.abi.errno import (
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_TRANSLATIONS, OutOfFrames
-from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
+from procession.hardware.registers import RAX, RIP, set_register
 from procession.kernel.exit import finish_exit, go_on_exiting
 from procession.kernel.observer import FAULT, FAULT_MAJOR, FAULT_MINOR, FAULT_SIGNAL, SWITCH
 from procession.kernel.oom import await_memory, out_of_memory
@@ -57,7 +57,6 @@ from procession.kernel.task import (
     EXIT_WAITS,
     NEED_RESCHED,
     NOT_ENTERED,
-    PF_TIME_STAMP_FAULTS,
     RESTORE_MASK,
     SIGNAL_PENDING,
     UNUSUAL_WORK,
@@ -69,6 +68,7 @@ from procession.kernel.time.costs import EXCEPTION_NS, FAULT_NS, QUICK_NS, call_
 from procession.mm.fault import AccessViolation, handle_fault
 from procession.mm.peek import PeekedMemory
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
+from procession.syscalls.time_stamp import emulate_time_stamp
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -80,8 +80,6 @@ _ENOSYS = 38
 # How far a call has come that is made step by step: its tracer has seen it, the filters have been asked and
 # its tracer told, or they have let it pass.
 _SEEN_BY_TRACER, _TOLD_BY_FILTER, _ENTERED = 1, 2, 3
-_RDTSC, _RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
-_CYCLES_PER_NS = 2
 _PUSHED_BITS = 0x1F
 """What of a page fault's error code the processor pushes; the rest is the engine's own."""
 _LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
@@ -581,30 +579,7 @@ class Traps:
         task = kernel.current
         assert task is not None
         self.clock.spend(EXCEPTION_NS)
-        if vector == GENERAL_PROTECTION and self._emulate_time_stamp(task, self.cpu.general[RIP]):
+        if vector == GENERAL_PROTECTION and emulate_time_stamp(kernel, task, self.cpu.general[RIP]):
             return
         raise_exception(kernel, task, vector, error_code)
         self.resume()
-
-    def _emulate_time_stamp(self, task: Task, address: int) -> bool:
-        """rdtsc and rdtscp trap, so that time is virtual for them too; they fault after PR_SET_TSC."""
-        if task.flags & PF_TIME_STAMP_FAULTS:
-            return False
-        try:
-            code = task.mm.read(address, 2)
-            length = 2
-            if code == _RDTSCP[:2]:
-                code = task.mm.read(address, 3)
-                length = 3
-        except Errno:
-            return False
-        if code not in (_RDTSC, _RDTSCP):
-            return False
-        cycles = self.clock.now_ns * _CYCLES_PER_NS
-        registers = self.cpu.general
-        set_register(registers, RAX, cycles & 0xFFFF_FFFF)
-        set_register(registers, RDX, cycles >> 32 & 0xFFFF_FFFF)
-        if length == 3:
-            set_register(registers, RCX, 0)
-        set_register(registers, RIP, address + length)
-        return True

@@ -51,6 +51,7 @@ from procession.net.internet.tcp_phase import (
     UNCONNECTED,
     phase_after_shutdown,
 )
+from procession.net.internet.tcp_poll import ready_events
 from procession.net.internet.tcp_urgent import UrgentByte
 from procession.net.message import Received
 from procession.net.socket import (
@@ -63,12 +64,6 @@ from procession.net.socket import (
     MSG_FASTOPEN,
     MSG_OOB,
     MSG_PEEK,
-    POLLERR,
-    POLLHUP,
-    POLLIN,
-    POLLOUT,
-    POLLPRI,
-    POLLRDHUP,
     RECEIVING,
     SENDING,
     Socket,
@@ -576,30 +571,7 @@ class TcpSocket(InternetSocket):
     # The rest
 
     def poll_mask(self) -> int:
-        """Linux: net/ipv4/tcp.c, tcp_poll."""
-        state = self.state
-        if state == LISTENING:
-            return POLLIN if self.connections else 0
-        ended = self.ended
-        mask = POLLERR if self.error else 0
-        if ended == BOTH_WAYS or state == CLOSED:
-            mask |= POLLHUP
-        if ended & RECEIVING:
-            mask |= POLLIN | POLLRDHUP
-        if state == SYN_SENT:
-            return mask
-        urgent = self.urgent
-        if self.arrived.length - (urgent.is_at_mark(self) and not self.options.get(_SO_OOBINLINE)) >= (
-            self.receive_low_water
-        ):
-            mask |= POLLIN
-        if urgent.is_unread:
-            mask |= POLLPRI
-        if ended & SENDING or self.is_writable:
-            mask |= POLLOUT
-        else:
-            self.is_short_of_room = True
-        return mask
+        return ready_events(self)
 
     def peer_sockaddr(self) -> bytes:
         if self.state in (CLOSED, SYN_SENT):

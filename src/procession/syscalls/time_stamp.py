@@ -1,0 +1,40 @@
+"""The time stamp counter, whose instructions trap: it tells virtual time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import Errno
+from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
+from procession.kernel.task import PF_TIME_STAMP_FAULTS
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
+
+_RDTSC, _RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
+_CYCLES_PER_NS = 2
+
+
+def emulate_time_stamp(kernel: Kernel, task: Task, address: int) -> bool:
+    """rdtsc and rdtscp trap, so that time is virtual for them too; they fault after PR_SET_TSC."""
+    if task.flags & PF_TIME_STAMP_FAULTS:
+        return False
+    try:
+        code = task.mm.read(address, 2)
+        length = 2
+        if code == _RDTSCP[:2]:
+            code = task.mm.read(address, 3)
+            length = 3
+    except Errno:
+        return False
+    if code not in (_RDTSC, _RDTSCP):
+        return False
+    cycles = kernel.clock.now_ns * _CYCLES_PER_NS
+    registers = kernel.cpu.general
+    set_register(registers, RAX, cycles & 0xFFFF_FFFF)
+    set_register(registers, RDX, cycles >> 32 & 0xFFFF_FFFF)
+    if length == 3:
+        set_register(registers, RCX, 0)
+    set_register(registers, RIP, address + length)
+    return True
