@@ -36,7 +36,7 @@ WAYS = (
 )
 ENDLESS = {"unknown_calls": 100_000, "large_polls": 8}
 """What isn't refused at any number."""
-SLOW = {"locks": 5_000, "eventfds": 20_000, "mounts": 10_000, "tmpfs_mounts": 10_000}
+SLOW = {"mounts": 10_000, "tmpfs_mounts": 10_000}
 """What takes minutes to the end: so many are enough to see what one costs."""
 FIXED_BYTES = 16 << 20
 """What a machine may take beside its memory, however large that is, once it runs."""
