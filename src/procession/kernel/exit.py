@@ -48,13 +48,19 @@ def do_group_exit(kernel: Kernel, task: Task, code: int) -> None:
     do_exit(kernel, task, code)
 
 
+def _is_last(task: Task) -> bool:
+    """Whether no other thread of its process lives."""
+    threads = task.group.threads
+    return len(threads) == 1 or all(thread is task or thread.state in _ENDED for thread in threads)
+
+
 def do_exit(kernel: Kernel, task: Task, code: int) -> None:
     """End the running `task` with wait status `code`, unless a tracer stops it first: then it ends later.
 
     Linux: kernel/exit.c, do_exit.
     """
     group = task.group
-    is_last = all(thread is task or thread.state in _ENDED for thread in group.threads)
+    is_last = _is_last(task)
     if is_last and not group.is_exiting:
         # The process ends with its last thread. Linux: kernel/exit.c, synchronize_group_exit.
         group.flags = SIGNAL_GROUP_EXIT
@@ -71,7 +77,7 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
 def finish_exit(kernel: Kernel, task: Task, code: int) -> None:
     """What is left of `do_exit` when a tracer has been told."""
     group = task.group
-    is_last = all(thread is task or thread.state in _ENDED for thread in group.threads)
+    is_last = _is_last(task)
     exit_signals(kernel, task)
     if task.seccomp_filter is not None:
         from procession.kernel.security.seccomp import drop_filter
@@ -126,7 +132,7 @@ def go_on_exiting(kernel: Kernel, task: Task) -> None:
     Linux: kernel/exit.c, exit_notify.
     """
     group = task.group
-    is_last = all(thread is task or thread.state in _ENDED for thread in group.threads)
+    is_last = _is_last(task)
     namespace = task.pid_namespace
     if is_last and namespace.level and namespace.child_reaper is group and not namespace.has_only(group):
         namespace.ending = task

@@ -76,11 +76,12 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
             if selection.kind == P_ALL and not selection.options & _STOPS:
                 # Of the living no other can be what it waits for: `_candidates` gives the zombies first.
                 break
-    for tracee in _tracees(task, selection):
-        has_candidate = True
-        found = wait_for_tracee(kernel, task, tracee, selection.options)
-        if found is not None:
-            return found
+    if task.tracees or len(task.group.threads) > 1:
+        for tracee in _tracees(task, selection):
+            has_candidate = True
+            found = wait_for_tracee(kernel, task, tracee, selection.options)
+            if found is not None:
+                return found
     if not has_candidate:
         raise ECHILD(f"no child matches {selection.pid or 'the wait'}")
     if selection.options & WNOHANG:

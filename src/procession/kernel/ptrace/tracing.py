@@ -66,6 +66,8 @@ class Tracing:
     `credentials` are those that the tracer had when it attached; `options` are PTRACE_O_*; `mode` says how
     the task goes on: TRACE_CALLS and the flags beside it. `debug_registers` are dr0 to dr7, of
     which `watches` follows.
+
+    Neither this nor a stop is charged: only who lives has them, and a living task is charged a kernel stack.
     """
 
     __slots__ = ("credentials", "debug_registers", "is_seized", "mode", "options", "tracer", "watches")
