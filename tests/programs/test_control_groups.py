@@ -211,3 +211,69 @@ def test_what_can_t_be_said_of_processors(guest_root: Path) -> None:
     too_much, invalid = "Numerical result out of range", "Invalid argument"
     expected = [too_much] * 2 + [invalid] * 2 + [too_much] * 2 + [invalid] * 6
     assert lines == [*expected, invalid, invalid, "0", "2000 100000"]
+
+
+HOG = "sh -c 'echo $$ > a/cgroup.procs; exec tail /dev/zero'"
+
+
+def test_out_of_memory_inside_a_group_kills_in_it_alone(guest_root: Path) -> None:
+    lines = printed(
+        guest_root,
+        f"""
+        echo +memory > cgroup.subtree_control; mkdir a; echo 8M > a/memory.max; cat a/memory.max
+        sleep 50 & other=$!
+        {HOG}; echo $?
+        cat a/memory.events
+        read peak < a/memory.peak; test $peak -le 8388608 && test $peak -gt 8000000 && echo full
+        kill -0 $other && echo spared; kill $other; grep -c . a/cgroup.procs; rmdir a
+        """,
+    )
+    assert lines[:2] == ["8388608", "137"]
+    events = dict(line.split() for line in lines[2:8])
+    assert int(events.pop("max")) > 0
+    assert events == {"low": "0", "high": "0", "oom": "1", "oom_kill": "1", "oom_group_kill": "0"}
+    assert lines[8:] == ["full", "spared", "0"]
+
+
+def test_a_limit_above_holds_below_and_a_group_is_killed_as_one(guest_root: Path) -> None:
+    lines = printed(
+        guest_root,
+        f"""
+        echo +memory > cgroup.subtree_control; mkdir a b; echo +memory > b/cgroup.subtree_control
+        rmdir a; mkdir b/a; cd b; echo 8M > memory.max; echo 1 > a/memory.oom.group
+        sleep 50 & other=$!; echo $other > a/cgroup.procs
+        {HOG}; echo $?; wait $other; echo $?
+        tail -n 2 memory.events; tail -n 3 a/memory.events.local; tail -n 3 memory.events.local
+        """,
+    )
+    assert lines[:4] == ["137", "137", "oom_kill 2", "oom_group_kill 1"]
+    assert lines[4:7] == ["oom 0", "oom_kill 2", "oom_group_kill 1"]
+    assert lines[7:] == ["oom 1", "oom_kill 0", "oom_group_kill 0"]
+
+
+def test_who_is_over_memory_high_goes_on_slowly(guest_root: Path) -> None:
+    lines = printed(
+        guest_root,
+        f"""
+        echo +memory > cgroup.subtree_control; mkdir a; echo 4M > a/memory.high
+        {HOG} & sleep 5
+        read usage < a/memory.current; test $usage -lt 40000000 && test $usage -gt 4194304 && echo slow
+        grep -q 'high 0' a/memory.events || echo told; echo 1 > a/cgroup.kill; wait; cat a/memory.current
+        """,
+    )
+    assert lines[:2] == ["slow", "told"]
+    assert int(lines[2]) < 4 << 20
+
+
+def test_what_ends_gives_its_memory_back(guest_root: Path) -> None:
+    machine = Machine(rootfs=guest_root, cwd="/sys/fs/cgroup")
+    script = """
+        echo +memory > cgroup.subtree_control; mkdir a
+        sh -c 'echo $$ > a/cgroup.procs; for i in 1 2 3 4 5 6; do ls -l / | sort > /dev/null; done'
+    """
+    assert machine.run(["sh", "-c", script], time_limit_s=60).status == 0
+    counter = machine.kernel.cgroups.root.children[b"a"].memory
+    assert counter is not None
+    assert counter.kernel_usage == 0
+    owned = sum(1 for owner in machine.memory.owners.values() if owner is counter)
+    assert counter.usage == owned * 4096

@@ -145,8 +145,13 @@ class KernelMemory:
 
     def charge(self, kind: int, size: int) -> None:
         """Objects of `kind` are to take `size` bytes more. Raises OutOfFrames, nothing changed."""
+        payer = self.memory.payer
+        if payer is not None:
+            payer.charge_kernel(size)
         used = self.used_bytes + size
         if used > self.held_bytes and not self._hold(used - self.held_bytes):
+            if payer is not None:
+                payer.uncharge_kernel(size)
             self.memory.refuse()
         self.used_bytes = used
         self.kinds[kind] += size
@@ -156,6 +161,9 @@ class KernelMemory:
 
         Only for what is bounded otherwise. Like GFP_NOFAIL.
         """
+        payer = self.memory.payer
+        if payer is not None:
+            payer.charge_kernel_always(size)
         self.used_bytes += size
         self.kinds[kind] += size
 
@@ -164,11 +172,17 @@ class KernelMemory:
 
         Like GFP_NOWAIT.
         """
+        payer = self.memory.payer
+        if payer is not None and not payer.can_charge(size):
+            return False
         missing = self.used_bytes + size - self.held_bytes
         return missing <= 0 or self._hold(missing)
 
     def uncharge(self, kind: int, size: int) -> None:
         """Objects of `kind` take `size` bytes less."""
+        payer = self.memory.payer
+        if payer is not None:
+            payer.uncharge_kernel(size)
         self.used_bytes = used = self.used_bytes - size
         self.kinds[kind] -= size
         if self.held_bytes - used > self.slack_bytes:

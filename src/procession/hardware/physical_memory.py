@@ -51,8 +51,41 @@ class Reclaimer(Protocol):
     scanned_count: int
     reclaimed_count: int
 
-    def reclaim(self, memory: PhysicalMemory, wanted: int, /) -> int:
-        """Let go of about `wanted` frames; how many there were."""
+    def reclaim(self, memory: PhysicalMemory, wanted: int, owner: FrameOwner | None = None, /) -> int:
+        """Let go of about `wanted` frames, of `owner` or of all; how many there were."""
+
+
+class FrameOwner(Protocol):
+    """Who has taken memory, and may take no more than so much: a control group."""
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether it has so little that others' pages are to be let go first."""
+
+    @property
+    def working_set(self) -> int:
+        """How many pages of files it keeps at least."""
+
+    def is_below(self, other: FrameOwner, /) -> bool:
+        """Whether this is `other`, or below it."""
+
+    def charge(self, size: int, /) -> None:
+        """Frames take `size` bytes more. Raises OutOfFrames, nothing changed."""
+
+    def uncharge(self, size: int, /) -> None:
+        """Frames take `size` bytes less."""
+
+    def can_charge(self, size: int, /) -> bool:
+        """Whether `size` bytes could be charged."""
+
+    def charge_kernel(self, size: int, /) -> None:
+        """The kernel's objects take `size` bytes more. Raises OutOfFrames, nothing changed."""
+
+    def charge_kernel_always(self, size: int, /) -> None:
+        """As `charge_kernel` for what can't fail."""
+
+    def uncharge_kernel(self, size: int, /) -> None:
+        """The kernel's objects take `size` bytes less."""
 
 
 class FaultCounts(Protocol):
@@ -82,6 +115,10 @@ class PhysicalMemory:
 
     `fault_counts` are the running task's: the kernel's accesses to user memory may fault too.
 
+    `payer` is who takes what is handed out now, None for nobody in particular; `owners` has who took the
+    frames that somebody in particular did. `exhausted_owner` has no room left, where it was for this that a
+    frame wasn't to be had.
+
     `is_exhausted` says that a frame was asked for and there was none; the OOM killer takes note of it.
 
     `counted` belongs to the page tables: it's about their frames, whoever shares them. `address_spaces` are
@@ -103,6 +140,7 @@ class PhysicalMemory:
         "bytes",
         "counted",
         "executable",
+        "exhausted_owner",
         "fault_counts",
         "frame_count",
         "free",
@@ -112,6 +150,8 @@ class PhysicalMemory:
         "held",
         "is_exhausted",
         "next_fresh",
+        "owners",
+        "payer",
         "reclaimable",
         "reclaimer",
         "references",
@@ -131,6 +171,9 @@ class PhysicalMemory:
         self.free_executable: list[int] = []
         self.executable: set[int] = set()
         self.is_exhausted = False
+        self.exhausted_owner: FrameOwner | None = None
+        self.payer: FrameOwner | None = None
+        self.owners: dict[int, FrameOwner] = {}
         self.fault_counts: FaultCounts | None = None
         self.reclaimable: dict[int, tuple[object, int]] = {}
         self.reclaimer: Reclaimer | None = None
@@ -181,6 +224,9 @@ class PhysicalMemory:
 
     def allocate(self) -> int:
         """Hand out a zeroed frame with one reference. Raises OutOfFrames."""
+        payer = self.payer
+        if payer is not None:
+            return self._allocate_for(payer, _ZEROED, 0, b"")
         free = self.free
         if free:
             frame = free.pop()
@@ -193,6 +239,9 @@ class PhysicalMemory:
 
     def allocate_copy(self, source: int) -> int:
         """Hand out a frame with one reference and the contents of frame `source`. Raises OutOfFrames."""
+        payer = self.payer
+        if payer is not None:
+            return self._allocate_for(payer, _COPIED, source, b"")
         frame = self.free.pop() if self.free else self._fresh_frame_besides(source)
         data = self.bytes
         to, origin = frame << PAGE_SHIFT, source << PAGE_SHIFT
@@ -202,12 +251,41 @@ class PhysicalMemory:
 
     def allocate_with(self, contents: bytes) -> int:
         """Hand out a frame with one reference that holds `contents` (at most 4,096 bytes), then zeros."""
+        payer = self.payer
+        if payer is not None:
+            return self._allocate_for(payer, _FILLED, 0, contents)
         frame = self.free.pop() if self.free else self._fresh_frame()
         base = frame << PAGE_SHIFT
         if len(contents) < PAGE_SIZE:
             contents = contents.ljust(PAGE_SIZE, b"\0")
         self.bytes[base : base + PAGE_SIZE] = contents
         self.references[frame] = 1
+        return frame
+
+    def _allocate_for(self, payer: FrameOwner, how: int, source: int, contents: bytes) -> int:
+        """Hand out a frame that `payer` takes. Raises OutOfFrames."""
+        if how == _COPIED:
+            # To make room for the copy must not take away what is copied.
+            self.references[source] += 1
+        try:
+            payer.charge(PAGE_SIZE)
+        finally:
+            if how == _COPIED:
+                self.references[source] -= 1
+        self.payer = None
+        try:
+            if how == _ZEROED:
+                frame = PhysicalMemory.allocate(self)
+            elif how == _COPIED:
+                frame = PhysicalMemory.allocate_copy(self, source)
+            else:
+                frame = PhysicalMemory.allocate_with(self, contents)
+        except OutOfFrames:
+            payer.uncharge(PAGE_SIZE)
+            raise
+        finally:
+            self.payer = payer
+        self.owners[frame] = payer
         return frame
 
     def _fresh_frame(self) -> int:
@@ -267,6 +345,7 @@ class PhysicalMemory:
     def refuse(self) -> NoReturn:
         """There is no frame left. Raises OutOfFrames; the OOM killer is to act."""
         self.is_exhausted = True
+        self.exhausted_owner = None
         raise OutOfFrames
 
     def give_held(self, count: int) -> None:
@@ -344,6 +423,10 @@ class PhysicalMemory:
         count = self.references[frame] - 1
         self.references[frame] = count
         if count == 0:
+            if self.owners:
+                owner = self.owners.pop(frame, None)
+                if owner is not None:
+                    owner.uncharge(PAGE_SIZE)
             if frame in self.executable:
                 self.free_executable.append(frame)
             else:
@@ -358,6 +441,7 @@ class PhysicalMemory:
 
 
 _ZERO_PAGE = bytes(PAGE_SIZE)
+_ZEROED, _COPIED, _FILLED = range(3)
 _MADV_POPULATE_WRITE = 23
 _MADV_REMOVE = 9
 _BACKED_AT_ONCE = 256

@@ -310,7 +310,11 @@ def release_task(kernel: Kernel, task: Task) -> None:
         task.cgroup.pids.uncharge()
     task.pending.clear()
     size = TASK_BYTES - STACK_BYTES
-    kernel.memory.account.uncharge(TASK, size + GROUP_BYTES if task.is_leader else size)
+    memory = kernel.memory
+    # It may be reaped by somebody in another control group than it was in.
+    memory.payer, payer = task.cgroup.memory, memory.payer
+    memory.account.uncharge(TASK, size + GROUP_BYTES if task.is_leader else size)
+    memory.payer = payer
     if kernel.group_lists.known:
         kernel.group_lists.task_is_gone(kernel, task.credentials.groups)
     if task.is_leader:

@@ -77,6 +77,7 @@ class Kernel:
         "observer",
         "oom_kill_count",
         "oom_victim",
+        "pages_over_high",
         "reboot_command",
         "program_headers",
         "scheduler",
@@ -140,6 +141,8 @@ class Kernel:
         self.total_forks = 0
         self.adoption_count = 0
         self.oom_kill_count = 0
+        # What the running task has taken since it last waited for being over memory.high.
+        self.pages_over_high = 0
         # Whom the OOM killer killed last: until that one has ended it kills nobody else.
         self.oom_victim: ThreadGroup | None = None
         # How often each was called; all numbers from the end of the table on count as one.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.hardware.physical_memory import PAGE_SHIFT
+from procession.kernel.cgroup.memory import OOM, OOM_GROUP_KILL, MemoryCounter
+from procession.kernel.cgroup.memory import OOM_KILL as OOM_KILL_EVENT
 from procession.kernel.observer import OOM_KILL
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.info import SigInfo
@@ -73,29 +76,73 @@ def out_of_memory(kernel: Kernel) -> None:
     if not kernel.memory.is_exhausted:
         return
     kernel.memory.is_exhausted = False
+    owner, kernel.memory.exhausted_owner = kernel.memory.exhausted_owner, None
+    domain = owner if isinstance(owner, MemoryCounter) else None
+    if domain is not None:
+        domain.note(OOM)
     if _has_dying_victim(kernel):
         return
     victim: Task | None = None
     worst = 0
+    total_pages = kernel.memory.frame_count
+    if domain is not None:
+        total_pages = min(domain.maximum >> PAGE_SHIFT, total_pages)
     for leader in kernel.tasks:
         group = leader.group
         if not leader.is_leader or group is kernel.init:
             continue
         candidate = _living_thread(group)
-        if candidate is None:
+        if candidate is None or not _is_within(candidate, domain):
             continue
         if group.is_exiting and group.core_dump is None:
             return
         if group.oom_score_adj == _NEVER:
             continue
-        points = badness(candidate, kernel.memory.frame_count)
+        points = badness(candidate, total_pages)
         # Of equals Linux takes the youngest.
         if victim is None or points >= worst:
             victim, worst = candidate, points
-    if victim is None and kernel.init is not None:
+    if victim is None and kernel.init is not None and _is_within(kernel.init.leader, domain):
         victim = kernel.init.leader
-    if victim is not None:
-        _kill_process(kernel, victim)
+    if victim is None:
+        return
+    _kill_process(kernel, victim)
+    _kill_group(kernel, victim, domain)
+
+
+def _is_within(task: Task, domain: MemoryCounter | None) -> bool:
+    """Whether the memory that `task` takes is counted in `domain`; everybody's is in the machine's."""
+    if domain is None:
+        return True
+    own = task.cgroup.memory
+    return own is not None and own.is_below(domain)
+
+
+def _kill_group(kernel: Kernel, victim: Task, domain: MemoryCounter | None) -> None:
+    """With memory.oom.group everybody in the victim's group is killed too.
+
+    Linux: mm/memcontrol.c, mem_cgroup_get_oom_group.
+    """
+    own = victim.cgroup.memory
+    if own is None:
+        return
+    own.note(OOM_KILL_EVENT)
+    whole: MemoryCounter | None = None
+    for counter in own.chain():
+        if counter.kills_together:
+            whole = counter
+        if counter is domain:
+            break
+    if whole is None:
+        return
+    whole.note(OOM_GROUP_KILL)
+    members = {task.group: task for each in whole.group.subtree() for task in each.tasks}
+    for group, task in members.items():
+        if group is not victim.group and group.oom_score_adj != _NEVER and group is not kernel.init:
+            _kill_process(kernel, task)
+            counter_of_member = task.cgroup.memory
+            if counter_of_member is not None:
+                counter_of_member.note(OOM_KILL_EVENT)
 
 
 def _living_thread(group: ThreadGroup) -> Task | None:

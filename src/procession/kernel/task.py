@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 NEED_RESCHED = 1
 SIGNAL_PENDING = 2
 RESTORE_MASK = 4
+MEMORY_HIGH = 64
+"""The task's control group is over memory.high: it has to wait."""
 EXIT_WAITS = 8
 """It waits in the middle of its end."""
 TRACE_STOPPED = 16

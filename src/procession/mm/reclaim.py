@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS, FrameOwner, PhysicalMemory
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.page_cache import PageCache
 from procession.mm.vma import LOCKED
@@ -34,37 +34,76 @@ class PageReclaimer:
         self.scanned_count = 0
         self.reclaimed_count = 0
 
-    def reclaim(self, memory: PhysicalMemory, wanted: int) -> int:
-        """Free about `wanted` frames, fewer if there are no more; how many it were.
+    def reclaim(self, memory: PhysicalMemory, wanted: int, owner: FrameOwner | None = None) -> int:
+        """Free about `wanted` frames, of `owner` or of all, fewer if there are no more; how many it were.
 
         Changes no page tables' frames, and no entry but those of page caches: allocations may happen amid
         any other work on an address space.
         """
+        if owner is not None:
+            return self._reclaim_of(memory, wanted, owner)
+        return self._reclaim_all(
+            memory, min(wanted, memory.spare_frames), spares_protected=bool(memory.owners)
+        )
+
+    def _reclaim_all(self, memory: PhysicalMemory, wanted: int, *, spares_protected: bool) -> int:
+        """Go round the queue; what a group may keep is taken only if there is nothing else."""
         queue = memory.reclaimable
-        wanted = min(wanted, memory.spare_frames)
-        mappings: Mappings | None = None
+        mappings: Mappings = {}
         freed = 0
         left = _ROUNDS * len(queue)
         while queue and left > 0 and freed < wanted:
             for frame, (cache, index) in list(islice(queue.items(), min(left, 2 * wanted))):
-                assert isinstance(cache, PageCache)
                 left -= 1
-                self.scanned_count += 1
-                del queue[frame]
-                is_free = memory.references[frame] == 1
-                if is_free and cache.area_count:
-                    if mappings is None:
-                        mappings = _mappings(memory)
-                    is_free = _unmap(memory, mappings.get(cache, {}), index, frame)
-                if not is_free:
+                owner = memory.owners.get(frame) if spares_protected else None
+                if owner is not None and owner.is_protected:
+                    del queue[frame]
                     queue[frame] = cache, index
                     continue
-                cache.evict(index)
-                freed += 1
+                freed += self._reclaim_frame(memory, frame, mappings)
                 if freed == wanted:
                     break
+        if not freed and wanted and spares_protected:
+            return self._reclaim_all(memory, wanted, spares_protected=False)
         self.reclaimed_count += freed
         return freed
+
+    def _reclaim_of(self, memory: PhysicalMemory, wanted: int, owner: FrameOwner) -> int:
+        """As `reclaim`, of the frames that `owner` has taken, or who is below it."""
+        owners = memory.owners
+        owned = [frame for frame in memory.reclaimable if frame in owners and owners[frame].is_below(owner)]
+        # Without the last ones its programs would only fault, and nobody would be killed for want of memory.
+        wanted = min(wanted, len(owned) - owner.working_set)
+        mappings: Mappings = {}
+        freed = 0
+        for _ in range(_ROUNDS):
+            for frame in owned:
+                if freed >= wanted:
+                    break
+                if frame in memory.reclaimable:
+                    freed += self._reclaim_frame(memory, frame, mappings)
+        self.reclaimed_count += freed
+        return freed
+
+    def _reclaim_frame(self, memory: PhysicalMemory, frame: int, mappings: Mappings) -> int:
+        """Free one frame of a page cache unless it's in use, and move it to the queue's end if it is; 1 or 0.
+
+        `mappings` are found when they are first needed.
+        """
+        queue = memory.reclaimable
+        cache, index = queue.pop(frame)
+        assert isinstance(cache, PageCache)
+        self.scanned_count += 1
+        is_free = memory.references[frame] == 1
+        if is_free and cache.area_count:
+            if not mappings:
+                mappings.update(_mappings(memory))
+            is_free = _unmap(memory, mappings.get(cache, {}), index, frame)
+        if not is_free:
+            queue[frame] = cache, index
+            return 0
+        cache.evict(index)
+        return 1
 
 
 def _mappings(memory: PhysicalMemory) -> Mappings:

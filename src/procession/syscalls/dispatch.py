@@ -18,6 +18,7 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
 from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RIP, set_register
+from procession.kernel.cgroup.memory import throttle_over_high
 from procession.kernel.exit import finish_exit, go_on_exiting
 from procession.kernel.observer import FAULT, FAULT_MAJOR, FAULT_MINOR, FAULT_SIGNAL, SWITCH
 from procession.kernel.oom import await_memory, out_of_memory
@@ -55,6 +56,7 @@ from procession.kernel.task import (
     CALL_SECCOMP,
     CALL_TRACED,
     EXIT_WAITS,
+    MEMORY_HIGH,
     NEED_RESCHED,
     NOT_ENTERED,
     RESTORE_MASK,
@@ -471,6 +473,9 @@ class Traps:
                 self._continue_call(task, frame)
                 if task.state is not TaskState.RUNNING:
                     continue
+            if task.work & MEMORY_HIGH:
+                throttle_over_high(kernel, task)
+                continue
             if task.work & CALL_EXIT_WORK:
                 task.work &= ~CALL_EXIT_WORK
                 stop_at_call_exit(kernel, task)
@@ -503,11 +508,13 @@ class Traps:
         kernel.current = task
         if task is None:
             self.memory.fault_counts = None
+            self.memory.payer = None
             self.cpu.stop()
             return None
         if kernel.observer is not None:
             kernel.observer.task_event(task, SWITCH)
         self.memory.fault_counts = task.times
+        self.memory.payer = task.cgroup.memory
         scheduler.start_slice(task)
         if kernel.clock.work_start_ns >= self.return_at_ns:
             self.cpu.stop()
@@ -569,7 +576,7 @@ class Traps:
         if kernel.observer is not None:
             outcome = FAULT_MAJOR if is_major else FAULT_MINOR
             kernel.observer.task_event(task, FAULT, (address, error_code & _PUSHED_BITS, outcome))
-        if self.memory.stale:
+        if self.memory.stale or task.work & MEMORY_HIGH:
             self.resume()
 
     def processor_exception(self, vector: int, error_code: int) -> None:

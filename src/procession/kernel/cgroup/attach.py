@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.errno import EBUSY, ENOENT, EOPNOTSUPP, ESRCH
+from procession.hardware.kernel_memory import GROUP_BYTES, TASK_BYTES
 from procession.kernel.cgroup.freezer import freeze_task, update_frozen
 from procession.kernel.pid import find_task
 from procession.kernel.signal.generation import send_group_signal
@@ -89,6 +90,15 @@ def move_task(task: Task, target: Cgroup) -> None:
     target.add(task)
     task.cgroup = target
     source.remove(task)
+    if source.memory is not target.memory:
+        # The task itself goes along, as it's given back to the group where it ends; its pages stay.
+        size = TASK_BYTES + GROUP_BYTES if task.is_leader else TASK_BYTES
+        if source.memory is not None:
+            source.memory.uncharge_kernel(size)
+        if target.memory is not None:
+            target.memory.charge_kernel_always(size)
+        if task is task.kernel.current:
+            task.kernel.memory.payer = target.memory
     if source.cpu is not target.cpu:
         task.kernel.scheduler.change(task)
     if source.is_freezing != target.is_freezing:

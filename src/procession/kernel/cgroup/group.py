@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from procession.kernel.cgroup.cpu import CpuShare
+    from procession.kernel.cgroup.memory import MemoryCounter
     from procession.kernel.cgroup.pids import PidsCounter
     from procession.kernel.task import Task
 
@@ -24,6 +25,7 @@ class Controller(IntFlag):
 
     CPU = 2
     IO = 4
+    MEMORY = 8
     PIDS = 16
 
 
@@ -66,6 +68,7 @@ class Cgroup:
         "level",
         "maximum_depth",
         "maximum_descendants",
+        "memory",
         "name",
         "nice_ns",
         "number",
@@ -102,6 +105,7 @@ class Cgroup:
         self.is_frozen = self.is_freezing
         self.pids: PidsCounter | None = None if parent is None else parent.pids
         self.cpu: CpuShare | None = None if parent is None else parent.cpu
+        self.memory: MemoryCounter | None = None if parent is None else parent.memory
         self.user_ns = self.nice_ns = self.system_ns = 0
 
     def __repr__(self) -> str:

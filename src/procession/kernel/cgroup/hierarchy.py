@@ -8,6 +8,7 @@ from procession.abi.errno import EBUSY, EINVAL, ENOENT, EOPNOTSUPP
 from procession.kernel.cgroup.cpu import CpuShare
 from procession.kernel.cgroup.freezer import update_frozen
 from procession.kernel.cgroup.group import CONTROLLER_NAMES, THREADED_CONTROLLERS, Cgroup, Controller
+from procession.kernel.cgroup.memory import MemoryCounter
 from procession.kernel.cgroup.pids import PidsCounter
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 PIDS = int(Controller.PIDS)
 CPU = int(Controller.CPU)
+MEMORY = int(Controller.MEMORY)
 
 
 class Hierarchy:
@@ -86,8 +88,13 @@ def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
             group.cpu = CpuShare(kernel, group, parent.cpu)
         elif own is not None:
             own.stop()
+    if changed & MEMORY:
+        group.memory = MemoryCounter(kernel, group, parent.memory) if new & MEMORY else parent.memory
     if changed:
         _inherit(group)
+    current = kernel.current
+    if current is not None:
+        kernel.memory.payer = current.cgroup.memory
 
 
 def _inherit(group: Cgroup) -> None:
@@ -98,6 +105,8 @@ def _inherit(group: Cgroup) -> None:
             child.pids = group.pids
         if not own & CPU:
             child.cpu = group.cpu
+        if not own & MEMORY:
+            child.memory = group.memory
         _inherit(child)
 
 

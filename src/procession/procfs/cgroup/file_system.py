@@ -16,6 +16,7 @@ from procession.procfs.cgroup.control_file import ControlFile, Opener
 from procession.procfs.cgroup.core_files import CORE_FILES
 from procession.procfs.cgroup.cpu_files import CPU_FILES
 from procession.procfs.cgroup.io_files import IO_FILES
+from procession.procfs.cgroup.memory_files import MEMORY_FILES
 from procession.procfs.cgroup.pids_files import PIDS_FILES
 from procession.procfs.inode import GeneratedFile
 
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
 
-CONTROL_FILES: dict[bytes, ControlFile] = {**CORE_FILES, **CPU_FILES, **IO_FILES, **PIDS_FILES}
+CONTROL_FILES: dict[bytes, ControlFile] = {
+    **CORE_FILES,
+    **CPU_FILES,
+    **IO_FILES,
+    **MEMORY_FILES,
+    **MEMORY_FILES,
+    **PIDS_FILES,
+}
 """All files that there are, those of the hierarchy first."""
 _MAXIMUM_WRITE = 4096
 
