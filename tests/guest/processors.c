@@ -103,7 +103,10 @@ static int64_t spin_until_called(int64_t most_ms)
 
 static const int policies[] = {SCHED_OTHER, SCHED_FIFO, SCHED_RR};
 
-/* An interval timer of processor time is on time, to some ticks, whoever else doesn't run. */
+/*
+ * An interval timer of processor time is on time, to some ticks, whoever else doesn't run. It may come a tick
+ * early: what the process has used is known as of the last one.
+ */
 TEST(itimers_of_processor_time_are_on_time)
 {
 	static const int timers[] = {ITIMER_PROF, ITIMER_VIRTUAL};
@@ -120,11 +123,11 @@ TEST(itimers_of_processor_time_are_on_time)
 				calls = 0;
 				MUST(setitimer(timers[which], &soon, NULL));
 				took = spin_until_called(10000);
-				if (calls != 1 || took < 29 || took < 200 || timers[which] == ITIMER_VIRTUAL)
+				if (calls != 1 || took < 25 || took < 200 || timers[which] == ITIMER_VIRTUAL)
 					break;
 			}
 			CHECK_EQ(calls, 1);
-			CHECK(took >= 29 && (took < 200 || timers[which] == ITIMER_VIRTUAL));
+			CHECK(took >= 25 && (took < 200 || timers[which] == ITIMER_VIRTUAL));
 		}
 	}
 }
@@ -149,7 +152,7 @@ TEST(posix_timers_of_processor_time_are_on_time)
 				break;
 		}
 		CHECK_EQ(calls, 1);
-		CHECK(took >= 129 && took < 1000);
+		CHECK(took >= 125 && took < 1000);
 		MUST(timer_delete(timer));
 	}
 }

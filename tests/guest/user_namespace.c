@@ -718,7 +718,7 @@ TEST(capabilities_after_exec)
 		MUST(write_text("/proc/self/uid_map", "1000 65534 1"));
 		if (getuid() != 1000 || effective() != every_capability())
 			_exit(98);
-		execv(check_self, arguments);
+		execv("/proc/self/exe", arguments);
 		_exit(99);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));

@@ -99,7 +99,7 @@ NAMESPACE = first_pid_namespace()
 
 def info_of(sent: SigInfo) -> Info:
     """What the model keeps of a SigInfo."""
-    return read_info(sent.pack(NAMESPACE))
+    return read_info(sent.pack(NAMESPACE if sent.sender is None else sent.sender.namespace))
 
 
 def read_info(data: bytes) -> Info:
