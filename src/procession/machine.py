@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from procession.attachment import CapturedOutput, Doorbell, HostPace, HostStreams, JoinedTerminal
 from procession.ending import RunLimits, check_limits, reason_of_guest, status_for
 from procession.first_mounts import devpts_options, find_place, make_directories, mount_first, register_types
 from procession.fs.file import O_NOCTTY, O_RDWR
 from procession.fs.host_stream import CAPTURED_BYTES, HostInput, HostOutput
+from procession.fs.mounts.attach import bind
+from procession.fs.mounts.mount import Mount
 from procession.fs.terminal.devpts import Devpts
 from procession.hardware.engines.scripted import (
     SCRATCH_ADDRESS,
@@ -19,6 +22,7 @@ from procession.hardware.engines.scripted import (
     ScriptedEngine,
     Step,
 )
+from procession.hardware.engines.unicorn import UnicornEngine
 from procession.hardware.instruction import AVX_ISNT_EMULATED
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import R12, RIP, set_register
@@ -30,7 +34,7 @@ from procession.kernel.decider import Decider, SeededDecider
 from procession.kernel.init import MASK_ADDRESS, create_init
 from procession.kernel.kernel import Kernel
 from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME, NAME_MAX
-from procession.kernel.sched.scheduler import TIME_SLICE_NS
+from procession.kernel.sched.core import TIME_SLICE_NS
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.session import start_session
 from procession.kernel.task import Task
@@ -367,8 +371,6 @@ class Machine(Steering):
         `time_limit_s` is virtual time, `wall_limit_s` the caller's. Once it has written more than
         `output_limit_bytes` to stdout and stderr together, the run ends (status 124).
         """
-        from procession.attachment import CapturedOutput
-
         check_limits(time_limit_s, wall_limit_s)
         self.start(argv, pid1=pid1)
         if stdin:
@@ -393,8 +395,6 @@ class Machine(Steering):
 
         With `is_paced`, time passes in the machine as it does outside: while all sleep it doesn't jump.
         """
-        from procession.attachment import Doorbell, HostPace, HostStreams
-
         self.run_kind = "streams"
         self.start(argv, pid1=pid1)
         with Doorbell() as doorbell:
@@ -419,8 +419,6 @@ class Machine(Steering):
 
         That must be in raw mode. Without `has_keyboard` stdin isn't read. Time passes as outside.
         """
-        from procession.attachment import Doorbell, JoinedTerminal
-
         self.run_kind = "terminal"
         self.open_terminal()
         assert self.terminal is not None
@@ -443,8 +441,6 @@ class Machine(Steering):
 
         What is typed there is fed to it, and what it shows is taken from it.
         """
-        from procession.fs.mounts.attach import bind
-        from procession.fs.mounts.mount import Mount
         from procession.fs.terminal.host import HostTerminal
 
         place = find_place(self.kernel, b"/dev/pts")
@@ -585,8 +581,6 @@ def _failing(memory_bytes: int, injector: FaultInjector) -> PhysicalMemory:
 
 def _make_engine(name: str) -> Engine:
     if name == "unicorn":
-        from procession.hardware.engines.unicorn import UnicornEngine
-
         return UnicornEngine()
     if name == "scripted":
         return ScriptedEngine()

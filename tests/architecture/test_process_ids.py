@@ -15,7 +15,7 @@ WHO_WATCHES_FROM_OUTSIDE = {
     "kernel/pid.py",
     "kernel/task.py",
     # Patterns of core files ask for these numbers: %P and %I.
-    "kernel/dump/core_pattern.py",
+    "kernel/dump/pattern.py",
     # Numbers of objects in a digest.
     "kernel/state_hash.py",
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS, SCRATCH_BYTES, STEP_BYTES
 from procession.hardware.registers import ARGUMENT_REGISTERS, RAX, RIP, RSP
-from procession.kernel.sched.scheduler import Scheduler
+from procession.kernel.sched.core import Scheduler
 from procession.kernel.task import EXIT_WAITS, RESTORE_MASK, SIGNAL_PENDING, Task
 from procession.kernel.task_state import TaskState, set_state
 from procession.machine import Machine

@@ -18,9 +18,9 @@ from procession.kernel.pid import Pid
 from procession.kernel.rlimit import Limits
 from procession.kernel.security.credentials import Credentials
 from procession.kernel.session import create_session, join_process_group
-from procession.kernel.signal.delivery import deliver_signals
 from procession.kernel.signal.handlers import SignalHandlers
 from procession.kernel.signal.pending import PendingSignals
+from procession.kernel.signal_delivery import deliver_signals
 from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING, Task, ThreadGroup
 from procession.kernel.task_state import TaskState, set_state
 from tests.kernel.process_ids import pid_numbered

@@ -15,8 +15,8 @@ from procession.abi.errno import (
 from procession.fs.wait_queue import Sleep
 from procession.kernel.task import SIGNAL_PENDING, CallFrame, Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.itimer import account
 from procession.kernel.time.posix_clock import TICK_NS
+from procession.kernel.timers.interval import account
 from tests.kernel.direct_calls import BAD_ADDRESS, RESULT, call, put, result
 from tests.kernel.signal_fakes import Machine
 

@@ -13,7 +13,6 @@ from procession.abi.siginfo import SiginfoFault
 from procession.abi.signal_frame import Fpstate, RtSigframe
 from procession.hardware.registers import RAX, RDI, RDX, RIP, RSI, RSP
 from procession.kernel.signal.alternate_stack import SS_AUTODISARM, set_alternate_stack, stack_flags
-from procession.kernel.signal.delivery import deliver_signals
 from procession.kernel.signal.generation import force_signal, send_signal
 from procession.kernel.signal.handlers import (
     SA_NODEFER,
@@ -27,6 +26,7 @@ from procession.kernel.signal.handlers import (
 from procession.kernel.signal.info import SI_USER, SigInfo
 from procession.kernel.signal.mask import set_blocked, set_temporary_mask
 from procession.kernel.signal.set import mask_of
+from procession.kernel.signal_delivery import deliver_signals
 from procession.kernel.task import SIGNAL_PENDING, Task
 from procession.syscalls.signal import rt_sigreturn
 from tests.kernel.signal_fakes import MEMORY_BASE, STACK_TOP, Machine

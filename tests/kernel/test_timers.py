@@ -11,14 +11,14 @@ from procession.fs.vfs import Vfs
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_SIGPENDING
-from procession.kernel.signal.delivery import take_signal
 from procession.kernel.signal.handlers import SignalAction
 from procession.kernel.signal.info import SI_KERNEL, SI_TIMER, SigInfo
+from procession.kernel.signal_delivery import take_signal
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.itimer import account
 from procession.kernel.time.posix_clock import TICK_NS, set_realtime
-from procession.kernel.time.timerfd import TimerFile
+from procession.kernel.timers.descriptor import TimerFile
+from procession.kernel.timers.interval import account
 from tests.fs.file_tree import CountingSource
 from tests.kernel.direct_calls import BAD_ADDRESS, RESULT, call, put, result
 from tests.kernel.signal_fakes import Machine
@@ -372,7 +372,7 @@ class TestTimerFiles:
         return TimerFile(machine.kernel, REALTIME, O_NONBLOCK, task.credentials)
 
     def set(self, file: TimerFile, value_ns: int, interval_ns: int = 0, flags: int = 0) -> tuple[int, int]:
-        from procession.kernel.time.posix_timer import TimerSetting
+        from procession.kernel.timers.posix import TimerSetting
 
         return tuple(file.set(TimerSetting(interval_ns, value_ns), flags))  # type: ignore[return-value]
 

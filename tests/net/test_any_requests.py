@@ -15,7 +15,7 @@ from procession.fs.wait_queue import Sleep
 from procession.hardware.kernel_memory import INTERFACE
 from procession.machine import Machine
 from procession.net.internet.flow import settle_flows
-from procession.net.link.change import delete_interface
+from procession.net.link_change import delete_interface
 from tests.net.conftest import (
     AF_INET,
     AF_INET6,

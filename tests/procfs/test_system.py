@@ -11,7 +11,7 @@ from procession.abi.errno import EACCES, EINVAL, EIO, ENOENT
 from procession.fs import namei
 from procession.fs.dentry import Path as Place
 from procession.hardware.kernel_memory import IPC
-from procession.kernel.sched.scheduler import Scheduler
+from procession.kernel.sched.core import Scheduler
 from procession.machine import Machine
 from tests.procfs.conftest import Proc
 

@@ -64,7 +64,7 @@ def test_the_terminal_is_restored_when_the_guest_is_killed(sit_at_procession: Si
 
 WITH_A_BUG = """
 from procession.cli import main
-from procession.kernel.sched.scheduler import Scheduler
+from procession.kernel.sched.core import Scheduler
 
 def fail(scheduler):
     raise RuntimeError("this is no errno")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import Errno
 from procession.cli.run import KERNEL_BUG, USE_ERROR, fail, status_of
+from procession.launch import StartFailure
 from procession.recording.file import RecordingError, read_recording
 from procession.recording.host_files import UnknownQuestion
 from procession.recording.replay import (
@@ -28,8 +29,6 @@ _MOST_NAMED = 10
 
 def replay_file(name: str, rootfs: str | None, view: View | None, *, shows_output: bool) -> int:
     """Run the recording `name` again; the status with which to exit."""
-    from procession.launch import StartFailure
-
     try:
         recording = read_recording(Path(name))
         machine = machine_of(recording, **({} if rootfs is None else {"rootfs": rootfs}))

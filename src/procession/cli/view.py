@@ -10,6 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from procession.abi.errno import Errno
+from procession.export.json_lines import JsonLines
+from procession.inspection.recorder import EventRecorder
+from procession.inspection.timeline import (
+    GENERATED_TO_DELIVERED,
+    RUNNABLE_TO_RUNNING,
+    ZOMBIE_TO_REAPED,
+    Timeline,
+)
 from procession.trace.filter import FilteredObserver, TraceFilter, calls_named, outcomes_named
 
 if TYPE_CHECKING:
@@ -166,9 +174,6 @@ class EventView(View):
 
     def watch(self, machine: Machine, ignored: ThreadGroup | None) -> None:
         """See `View`."""
-        from procession.export.json_lines import JsonLines
-        from procession.inspection.recorder import EventRecorder
-
         self.json_lines = JsonLines(self.output)
         observer: Observer = EventRecorder(machine.kernel, self.take)
         if self.chosen is not None:
@@ -184,8 +189,6 @@ class EventView(View):
 
     def finish(self) -> list[str]:
         """See `View`."""
-        from procession.inspection.timeline import Timeline
-
         failures = []
         if self.options.shows_states or self.exports:
             timeline = Timeline().take_all(self.events)
@@ -295,8 +298,6 @@ def write_export(what: str, path: Path, events: list[Event], timeline: Timeline)
 
 def states_text(timeline: Timeline) -> str:
     """Each task's states in order, how often which transition happened, and the latencies."""
-    from procession.inspection.timeline import GENERATED_TO_DELIVERED, RUNNABLE_TO_RUNNING, ZOMBIE_TO_REAPED
-
     lines: list[str] = []
     for life in timeline.lives:
         lines.append(f"{life.tid} {life.name}".rstrip())

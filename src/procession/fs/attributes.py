@@ -9,9 +9,11 @@ from procession.abi.file_mode import S_IFMT
 from procession.fs.file_events import IN_ACCESS, IN_ATTRIB, IN_MODIFY, note_change
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
 from procession.fs.landlock import TRUNCATE, check_right
+from procession.fs.mounts.mount import MS_NOEXEC
 from procession.fs.permission import (
     CAP_CHOWN,
     CAP_FSETID,
+    MAY_EXEC,
     MAY_WRITE,
     Subject,
     is_in_group,
@@ -160,9 +162,6 @@ def check_access(path: Path, subject: Subject, mask: int) -> None:
     `subject` has the ids and capabilities that count: the real ones for access(2) itself.
     Linux: fs/open.c, do_faccessat.
     """
-    from procession.fs.mounts.mount import MS_NOEXEC
-    from procession.fs.permission import MAY_EXEC
-
     inode = path.inode
     kind = inode.mode & S_IFMT
     if mask & MAY_EXEC and kind == S_IFREG and path.mount.flags & MS_NOEXEC:

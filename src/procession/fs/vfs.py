@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.device_numbers import encode_device
 from procession.fs.accounts import FileAccounts
+from procession.fs.dentry import Dentry, Path
+from procession.fs.inode import S_IFDIR, Inode, Superblock
 from procession.fs.lock import LockRequests
+from procession.fs.mounts.mount import Mount, MountTable
 from procession.fs.namespace import NamespaceTable
 from procession.fs.user_namespace import UserNamespace
 
@@ -76,8 +79,6 @@ class Vfs:
     )
 
     def __init__(self, memory: PhysicalMemory, clock: Clock, random: RandomSource) -> None:
-        from procession.fs.mounts.mount import MountTable
-
         self.memory = memory
         self.accounts = FileAccounts(memory.account)
         self.clock = clock
@@ -110,9 +111,6 @@ class Vfs:
         """The mount of a file system without a tree: pipefs, sockfs, anon_inodefs; made at first use."""
         mount = self.pseudo_mounts.get(type_name)
         if mount is None:
-            from procession.fs.inode import S_IFDIR, Inode, Superblock
-            from procession.fs.mounts.mount import Mount
-
             superblock = Superblock(self, type_name, magic)
             superblock.is_internal = True
             superblock.root = Inode(superblock, S_IFDIR | 0o555)
@@ -122,6 +120,4 @@ class Vfs:
 
     def pseudo_path(self, mount: Mount, name: bytes, inode: Inode) -> Path:
         """The path of a file on a pseudo mount: /proc/PID/fd shows `name`, as in `pipe:[7]`."""
-        from procession.fs.dentry import Dentry, Path
-
         return Path(mount, Dentry(name, mount.root, inode))

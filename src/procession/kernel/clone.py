@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.clone_flags import CloneFlag
-from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR, Errno
+from procession.abi.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR, Errno
 from procession.abi.word import pack_u32
 from procession.fs.namespace import CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 from procession.fs.wait_queue import WaitQueue
@@ -19,11 +19,14 @@ from procession.kernel.ipc.shm import forget_creator
 from procession.kernel.namespaces.creation import CLONE_NEW_ANY, copy_namespaces, unshare_namespaces
 from procession.kernel.namespaces.user import new_user_namespace
 from procession.kernel.observer import CLONE
+from procession.kernel.ptrace.link import inherit_tracer
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.priority import check_fork, inherit_scheduling
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.kernel.security.credentials import commit_credentials
+from procession.kernel.security.seccomp import inherit_seccomp
 from procession.kernel.session import join_process_group
+from procession.kernel.signal.mask import recalculate_pending
 from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.task import SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task, ThreadGroup
 
@@ -258,8 +261,6 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     task.personality = parent.personality
     task.flags = parent.flags
     if parent.seccomp_mode:
-        from procession.kernel.security.seccomp import inherit_seccomp
-
         inherit_seccomp(parent, task)
     task.timer_slack_ns = task.default_timer_slack_ns = parent.timer_slack_ns
     if flags & (CLONE_VM | CLONE_VFORK) != CLONE_VM:
@@ -282,8 +283,6 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         task.group.flags |= SIGNAL_UNKILLABLE
     join(task, cgroup)
     if parent.ptrace is not None:
-        from procession.kernel.ptrace.link import inherit_tracer
-
         inherit_tracer(
             parent, task, flags, task.exit_signal if flags & CLONE_PARENT else arguments.exit_signal
         )
@@ -307,8 +306,6 @@ def _join_thread_group(task: Task, parent: Task) -> None:
     group.threads.append(task)
     # Whoever joins a group that is ending or stopping learns of it at once.
     if group.is_exiting or parent.work & SIGNAL_PENDING:
-        from procession.kernel.signal.mask import recalculate_pending
-
         recalculate_pending(task)
 
 
@@ -348,8 +345,6 @@ def _start_thread_group(kernel: Kernel, task: Task, parent: Task, arguments: Clo
 
 def store_tid(task: Task, address: int, tid: int) -> None:
     """Put the id where the caller asked for it; a bad address doesn't undo the clone (in Linux, put_user)."""
-    from procession.abi.errno import EFAULT
-
     try:
         task.mm.write(address, pack_u32(tid))
     except (EFAULT, OutOfFrames):

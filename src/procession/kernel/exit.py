@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import EFAULT
 from procession.abi.signals import SIG_IGN
 from procession.hardware.kernel_memory import GROUP_BYTES, STACK_BYTES, TASK, TASK_BYTES
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.cgroup.attach import leave
 from procession.kernel.futex.robust_list import release_futexes, wake_at_end
+from procession.kernel.ipc.shm import forget_creator
 from procession.kernel.observer import EXIT, REAP, SUPERSEDE
+from procession.kernel.ptrace.link import exit_ptrace, unlink
+from procession.kernel.ptrace.stop import stop_at_exit
 from procession.kernel.security.credentials import release_credentials
+from procession.kernel.security.seccomp import drop_filter
 from procession.kernel.session import (
     forget_session_leader,
     is_session_leader,
     kill_orphaned_process_group,
     leave_process_group,
 )
-from procession.kernel.signal.delivery import exit_signals
 from procession.kernel.signal.generation import begin_group_exit, send_group_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.parent import notify_parent
+from procession.kernel.signal_delivery import exit_signals
 from procession.kernel.task import EXIT_WAITS, NEED_RESCHED, SIGNAL_GROUP_EXIT, Task, ThreadGroup
 from procession.kernel.task_state import TaskState, set_state
 from procession.kernel.terminal import session_leader_ended
 from procession.kernel.time.costs import EXIT_NS
+from procession.kernel.timers.interval import cancel_all
+from procession.kernel.timers.posix import delete_all
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -66,11 +73,8 @@ def do_exit(kernel: Kernel, task: Task, code: int) -> None:
         group.flags = SIGNAL_GROUP_EXIT
         group.exit_code = code
         group.stop_count = 0
-    if task.ptrace is not None:
-        from procession.kernel.ptrace.stop import stop_at_exit
-
-        if stop_at_exit(kernel, task, code):
-            return
+    if task.ptrace is not None and stop_at_exit(kernel, task, code):
+        return
     finish_exit(kernel, task, code)
 
 
@@ -80,8 +84,6 @@ def finish_exit(kernel: Kernel, task: Task, code: int) -> None:
     is_last = _is_last(task)
     exit_signals(kernel, task)
     if task.seccomp_filter is not None:
-        from procession.kernel.security.seccomp import drop_filter
-
         drop_filter(task)
     kernel.clock.spend(EXIT_NS)
     kernel.charge(task)
@@ -180,7 +182,6 @@ def release_memory(kernel: Kernel, task: Task) -> None:
 def _leave_ipc(task: Task) -> None:
     """Semaphores get back what was to be undone. Linux: kernel/exit.c, do_exit; ipc/sem.c, ipc/shm.c."""
     from procession.kernel.ipc.sem_undo import leave_undos
-    from procession.kernel.ipc.shm import forget_creator
 
     leave_undos(task)
     forget_creator(task)
@@ -195,8 +196,6 @@ def complete_vfork(task: Task) -> None:
 
 def _clear_tid(task: Task, address: int) -> None:
     """CLONE_CHILD_CLEARTID: whoever waits for the thread's end waits on this futex."""
-    from procession.abi.errno import EFAULT
-
     try:
         task.mm.write(address, bytes(4))
     except (EFAULT, OutOfFrames):
@@ -206,9 +205,6 @@ def _clear_tid(task: Task, address: int) -> None:
 
 def _end_group_timers(kernel: Kernel, group: ThreadGroup) -> None:
     if group.itimers or group.posix_timers:
-        from procession.kernel.time.itimer import cancel_all
-        from procession.kernel.time.posix_timer import delete_all
-
         cancel_all(kernel, group)
         delete_all(group)
 
@@ -237,8 +233,6 @@ def find_new_reaper(kernel: Kernel, task: Task) -> Task | None:
 def _forget_original_parent(kernel: Kernel, task: Task) -> None:
     """Give away the children of `task`. Linux: kernel/exit.c, forget_original_parent."""
     if task.tracees:
-        from procession.kernel.ptrace.link import exit_ptrace
-
         exit_ptrace(kernel, task)
     if not task.children:
         return
@@ -280,8 +274,6 @@ def announce(kernel: Kernel, leader: Task) -> None:
 
 
 def _unlink(task: Task) -> None:
-    from procession.kernel.ptrace.link import unlink
-
     unlink(task)
 
 

@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, ESRCH
 from procession.kernel.cgroup.hierarchy import Hierarchy
-from procession.kernel.dump.core_pattern import CoreSettings
+from procession.kernel.dump.pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
+from procession.kernel.namespaces.nsfs import namespace_of_file
+from procession.kernel.pid import find_task
 from procession.kernel.program.binary_format import BinaryFormats
 from procession.kernel.program.elf import ProgramHeaders
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
+from procession.kernel.sched.core import Scheduler
 from procession.kernel.sched.loadavg import LoadAverages
-from procession.kernel.sched.scheduler import Scheduler
 from procession.kernel.security.group_lists import GroupLists
 from procession.kernel.task import CALL_OBSERVED
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS, Clock
-from procession.kernel.time.timer import TimerQueue
+from procession.kernel.time.queue import TimerQueue
+from procession.kernel.timers.interval import account, check_realtime_limit
+from procession.net.network import Network
 
 if TYPE_CHECKING:
     from procession.fs.vfs import Vfs
@@ -163,9 +167,6 @@ class Kernel:
 
         Linux: net/core/net_namespace.c, get_net_ns_by_fd.
         """
-        from procession.kernel.namespaces.nsfs import namespace_of_file
-        from procession.net.network import Network
-
         task = self.current
         assert task is not None
         namespace = namespace_of_file(task.files.file(fd))
@@ -178,8 +179,6 @@ class Kernel:
 
         Linux: net/core/net_namespace.c, get_net_ns_by_pid.
         """
-        from procession.kernel.pid import find_task
-
         task = find_task(self.seen_pid_namespace, number)
         if task is None or task.is_exiting:
             raise ESRCH("no such process")
@@ -277,12 +276,8 @@ class Kernel:
         group = task.group
         soft = group.limits.soft
         if group.itimers or soft[RLIMIT_CPU] != RLIM_INFINITY:
-            from procession.kernel.time.itimer import account
-
             account(self, group, elapsed_ns)
         if soft[RLIMIT_RTTIME] != RLIM_INFINITY:
-            from procession.kernel.time.itimer import check_realtime_limit
-
             check_realtime_limit(self, task)
 
     @property

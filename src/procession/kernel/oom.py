@@ -13,7 +13,7 @@ from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_UNKILLABLE
 from procession.kernel.task_state import TaskState, set_state
-from procession.kernel.time.timer import TIMER_ACTIONS
+from procession.kernel.time.queue import TIMER_ACTIONS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
 from procession.kernel.pid import find_pid
+from procession.kernel.signal.generation import send_signal
+from procession.kernel.signal.info import SigInfo
 from procession.kernel.task import SIGNAL_STOP_STOPPED
 from procession.kernel.task_state import TaskState
 
@@ -184,9 +186,6 @@ def has_stopped_members(process_group: ProcessGroup) -> bool:
 
 def signal_process_group(kernel: Kernel, process_group: ProcessGroup, number: int) -> None:
     """Send every member signal `number` from the kernel itself (Linux: kernel/signal.c, kill_pgrp)."""
-    from procession.kernel.signal.generation import send_signal
-    from procession.kernel.signal.info import SigInfo
-
     for member in list(process_group.members):
         send_signal(kernel, member, SigInfo(number, _SI_KERNEL))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from procession.abi.syscall_numbers import name_of
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.io_accounting import IoCounts
 from procession.kernel.sched.entity import SchedulingEntity
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
     from procession.fs.terminal.tty import Tty
     from procession.hardware.registers import Registers
-    from procession.kernel.dump.coredump import CoreDump
+    from procession.kernel.dump.core import CoreDump
     from procession.kernel.ipc.sem_undo import UndoList
     from procession.kernel.kernel import Kernel
     from procession.kernel.namespaces.pid import PidNamespace
@@ -91,8 +92,6 @@ class CallFrame:
         self.files: dict[int, File] = {}
 
     def __repr__(self) -> str:
-        from procession.abi.syscall_numbers import name_of
-
         return f"<CallFrame of {name_of(self.number)}>"
 
     def hold(self, table: FdTable, fds: Iterable[int]) -> None:
@@ -388,8 +387,6 @@ class Task:
     @property
     def call_name(self) -> str:
         """The system call that the task is in, for messages: `wait4` or `user mode`."""
-        from procession.abi.syscall_numbers import name_of
-
         number = self.call_in_progress
         return name_of(number) if number >= 0 else "user mode"
 
@@ -492,7 +489,7 @@ class Timer:
     """Something due at `deadline_ns` of the virtual monotonic clock.
 
     `kind` names what the kernel does then (`"wake"`: wake `target`, a task; other kinds are registered by
-    their owners in kernel/time/timer.py). `is_armed` is false once it has fired or was cancelled.
+    their owners in kernel/time/queue.py). `is_armed` is false once it has fired or was cancelled.
     """
 
     __slots__ = ("deadline_ns", "is_armed", "kind", "target")

@@ -11,6 +11,7 @@ from procession.abi.wait_options import IdType, WaitOption
 from procession.fs.wait_queue import Sleep
 from procession.kernel.exit import release_thread
 from procession.kernel.io_accounting import process_io
+from procession.kernel.ptrace.link import tell_parent_of_zombie
 from procession.kernel.signal.parent import (
     CLD_CONTINUED,
     CLD_DUMPED,
@@ -241,12 +242,10 @@ def _wait_zombie(kernel: Kernel, waiter: Task, child: Task, options: int) -> Wai
     found = WaitedChild(child.thread_pid, child.credentials.uid, status, code, total_times(child))
     if not options & WNOWAIT:
         if child.is_leader:
-            if child.ptrace is not None and child.ptrace.is_reparented(child):
-                from procession.kernel.ptrace.link import tell_parent_of_zombie
-
-                if not tell_parent_of_zombie(kernel, child):
-                    # It's a zombie still, for its parent.
-                    return found
+            is_reparented = child.ptrace is not None and child.ptrace.is_reparented(child)
+            if is_reparented and not tell_parent_of_zombie(kernel, child):
+                # It's a zombie still, for its parent.
+                return found
             waiter.group.children_times.add(found.times)
             waiter.group.io.add(process_io(group))
         release_thread(kernel, child)

@@ -179,7 +179,7 @@ class Network(Namespace):
 
     def end(self) -> None:
         """Linux: net/core/net_namespace.c, cleanup_net; net/core/dev.c, default_device_exit_batch."""
-        from procession.net.link.change import delete_interface
+        from procession.net.link_change import delete_interface
 
         for interface in list(self.interfaces.values()):
             if self.interfaces.get(interface.index) is interface and interface is not self.loopback:

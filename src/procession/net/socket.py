@@ -318,7 +318,7 @@ class Socket:
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """What only this family answers. Raises ENOTTY."""
-        from procession.net.link.ioctl import interface_ioctl
+        from procession.net.link_ioctl import interface_ioctl
 
         return interface_ioctl(self, request, argument, memory)
 

@@ -11,6 +11,7 @@ from procession.fs.inode import S_IFDIR, S_IFSOCK, Inode, Superblock
 from procession.fs.mounts.mount import Mount
 from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
 from procession.hardware.physical_memory import OutOfBuffers, OutOfFrames
+from procession.net.network import Network
 from procession.net.socket import MSG_DONTWAIT, POLLIN, POLLOUT
 
 if TYPE_CHECKING:
@@ -73,8 +74,6 @@ class SocketFileSystem(Superblock):
 
     def networks(self) -> list[Network]:
         """All networks of the machine."""
-        from procession.net.network import Network
-
         return [found for found in self.vfs.namespaces.live.values() if isinstance(found, Network)]
 
     @property

@@ -11,6 +11,7 @@ from procession.fs.inode import S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.permission import check_permission
 from procession.procfs.access import has_files, may_inspect, require_inspection
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
+from procession.procfs.locks import show_locks_of_file
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -146,8 +147,6 @@ class DescriptorDetails(ProcFile):
         self.uid, self.gid = task.credentials.euid, task.credentials.egid
 
     def show(self, subject: Subject) -> bytes:
-        from procession.procfs.locks import show_locks_of_file
-
         file = open_file(self.task, self.fd)
         flags = file.flags | (O_CLOEXEC if self.fd in self.task.files.close_on_exec else 0)
         return (

@@ -29,6 +29,7 @@ from procession.mm.vma import (
     SharedAnonymous,
     VirtualMemoryArea,
 )
+from procession.procfs.parse_integer import parse_integer
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -342,8 +343,6 @@ def store_dump_filter(system: ProcFileSystem, task: Task, data: bytes, subject: 
 
     Linux: fs/proc/base.c, proc_coredump_filter_write.
     """
-    from procession.procfs.parse_integer import parse_integer
-
     value = parse_integer(data)
     if not 0 <= value <= UINT_MAX:
         raise EINVAL("no 32-bit number")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EACCES, EINVAL, EPERM
+from procession.kernel.oom import badness
 from procession.kernel.sched.priority import BEFORE_FAIR
 from procession.kernel.security.ptrace_access import has_memory
 from procession.procfs.parse_integer import parse_integer
@@ -31,8 +32,6 @@ def store_command_name(system: ProcFileSystem, task: Task, data: bytes, subject:
 
 def show_oom_score(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/oom_score: from 0 to 2000. Linux: fs/proc/base.c, proc_oom_score."""
-    from procession.kernel.oom import badness
-
     adjustment = task.group.oom_score_adj
     if adjustment == -1000 or not has_memory(task):
         return b"0\n"

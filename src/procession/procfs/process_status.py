@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from procession.abi.errno import ESRCH
 from procession.abi.signals import SIG_DFL, SIG_IGN
+from procession.abi.syscall_numbers import name_of
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
 from procession.kernel.memory_lock import locked_bytes
@@ -461,8 +462,6 @@ def show_wait_channel(system: ProcFileSystem, task: Task, subject: Subject) -> b
 
 def call_in_progress(task: Task) -> str:
     """The name of the system call in which `task` sleeps."""
-    from procession.abi.syscall_numbers import name_of
-
     return name_of(task.call_in_progress) if task.frame is not None else "restart_syscall"
 
 

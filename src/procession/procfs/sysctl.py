@@ -10,7 +10,7 @@ from procession.abi.limits import NGROUPS_MAX
 from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE
 from procession.fs.pipe import pipe_file_system
 from procession.hardware.physical_memory import PAGE_SIZE
-from procession.kernel.dump.core_pattern import PATTERN_MAXIMUM
+from procession.kernel.dump.pattern import PATTERN_MAXIMUM
 from procession.kernel.rlimit import LARGEST_NOFILE
 from procession.mm.address_space import (
     DUMPABLE,

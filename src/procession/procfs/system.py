@@ -17,6 +17,7 @@ from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.task_state import TaskState
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.locks import show_locks
+from procession.procfs.process_memory import resident_pages
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
 from procession.procfs.terminal import show_disciplines, show_drivers
 
@@ -251,8 +252,6 @@ def show_loadavg(kernel: Kernel) -> bytes:
 
 def show_meminfo(kernel: Kernel) -> bytes:
     """/proc/meminfo. Linux: fs/proc/meminfo.c, meminfo_proc_show."""
-    from procession.procfs.process_memory import resident_pages
-
     memory = kernel.memory
     anonymous = file = shared = tables = locked = 0
     # Threads share one address space.

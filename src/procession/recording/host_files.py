@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from procession.abi.errno import EIO, Errno
+from procession.abi.errno import BY_NUMBER, EIO, Errno
 from procession.fs.host_source import HostDirectory, HostStatus
 
 Answer = TypeVar("Answer")
@@ -164,8 +164,6 @@ class RecordedSource:
 
 
 def _errno(number: int) -> Errno:
-    from procession.abi.errno import BY_NUMBER
-
     return BY_NUMBER.get(number, EIO)("as it was recorded")
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from procession.attachment import write_all
+from procession.machine import Machine
 from procession.recording.file import Recording, RecordingError
 from procession.recording.host_files import RecordedSource
 from procession.recording.recorder import file_now, mark_of
@@ -90,8 +91,6 @@ class ReplayedWorld:
 
 def machine_of(recording: Recording, **changed: Any) -> Machine:
     """A machine with the settings of `recording`, but for those `changed`. Raises what `Machine` does."""
-    from procession.machine import Machine
-
     settings = {**recording.settings, **changed}
     if recording.answers:
         root = os.path.realpath(os.fsencode(settings["rootfs"]))

@@ -42,14 +42,13 @@ from procession.kernel.ptrace.tracing import (
     EventStop,
     TraceStop,
 )
-from procession.kernel.security.seccomp_entry import enter_call
+from procession.kernel.seccomp_entry import enter_call
 from procession.kernel.security.seccomp_listener import Notification, reply_to
-from procession.kernel.signal.delivery import deliver_signals
 from procession.kernel.signal.frame import is_canonical
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.info import SigInfo
-from procession.kernel.signal.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
 from procession.kernel.signal.wake import has_fatal_signal
+from procession.kernel.signal_delivery import deliver_signals
 from procession.kernel.task import (
     CALL_EXIT_WORK,
     CALL_OBSERVED,
@@ -67,6 +66,7 @@ from procession.kernel.task import (
 )
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import EXCEPTION_NS, FAULT_NS, QUICK_NS, call_cost_ns
+from procession.kernel.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
 from procession.mm.fault import AccessViolation, handle_fault
 from procession.mm.peek import PeekedMemory
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry

@@ -16,6 +16,7 @@ from procession.abi.ipc import (
 )
 from procession.kernel.ipc import namespace_of
 from procession.kernel.ipc.object import show_owners
+from procession.kernel.ipc.shm import attach, detach, get_segment
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Flags, Int, Size
 
@@ -31,24 +32,18 @@ _SHM_LOCK, _SHM_UNLOCK, _SHM_STAT, _SHM_INFO, _SHM_STAT_ANY = range(11, 16)
 @syscall(29)
 def shmget(task: Task, key: Int, size: Size, flags: Flags[ShmgetFlag]) -> int:
     """shmget(2). Linux: ipc/shm.c, SYSCALL_DEFINE3(shmget)."""
-    from procession.kernel.ipc.shm import get_segment
-
     return get_segment(task, namespace_of(task), key, size, flags)
 
 
 @syscall(30)
 def shmat(task: Task, id: Int, address: Address, flags: Flags[ShmatFlag]) -> Address:
     """shmat(2). Linux: ipc/shm.c, SYSCALL_DEFINE3(shmat)."""
-    from procession.kernel.ipc.shm import attach
-
     return attach(task, namespace_of(task), id, address, flags)
 
 
 @syscall(67)
 def shmdt(task: Task, address: Address) -> int:
     """shmdt(2). Linux: ipc/shm.c, SYSCALL_DEFINE1(shmdt)."""
-    from procession.kernel.ipc.shm import detach
-
     detach(task, address)
     return 0
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, EINVAL, ENOENT, EPERM, ESRCH
 from procession.abi.kcmp import KcmpEpollSlot, KcmpType
+from procession.fs.epoll import EpollFile
 from procession.kernel.pid import find_task
 from procession.kernel.security.ptrace_access import may_access
 from procession.syscalls.declaration import syscall
@@ -76,8 +77,6 @@ def _watched_file(task: Task, target: Task, address: int) -> File:
 
     Linux: kernel/kcmp.c, kcmp_epoll_target.
     """
-    from procession.fs.epoll import EpollFile
-
     slot = KcmpEpollSlot.unpack(task.mm.read(address, KcmpEpollSlot.SIZE))
     instance = _file_of(target, slot.efd)
     if not isinstance(instance, EpollFile):

@@ -10,7 +10,16 @@ from procession.abi.open_flags import OpenFlag
 from procession.abi.structure import U32
 from procession.abi.time import Sigevent, Timespec
 from procession.fs.file import O_NONBLOCK, O_PATH
+from procession.fs.mqueue import QueuedMessage, QueueFile, open_queue, unlink_queue
+from procession.kernel.ipc.posix_queue import (
+    QueueNotification,
+    QueueWait,
+    ThreadNotification,
+    queues_of,
+    set_notification,
+)
 from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.net.socket_file import SocketFile
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
     CreationMode,
@@ -41,9 +50,6 @@ def mq_open(
     task: Task, name: Path, flags: Flags[OpenFlag], mode: CreationMode, attributes: In[MqAttr]
 ) -> int:
     """mq_open(2); the descriptor is closed by exec whatever `flags` say. Linux: ipc/mqueue.c, do_mq_open."""
-    from procession.fs.mqueue import open_queue
-    from procession.kernel.ipc.posix_queue import queues_of
-
     wanted = attributes.get() if attributes else None
     if not name:
         raise ENOENT("an empty name")
@@ -63,9 +69,6 @@ def mq_open(
 @syscall(241)
 def mq_unlink(task: Task, name: Path) -> int:
     """mq_unlink(2). Linux: ipc/mqueue.c, SYSCALL_DEFINE1(mq_unlink)."""
-    from procession.fs.mqueue import unlink_queue
-    from procession.kernel.ipc.posix_queue import queues_of
-
     if not name:
         raise ENOENT("an empty name")
     unlink_queue(queues_of(task.kernel, task.namespaces.ipc), task.credentials, name)
@@ -74,8 +77,6 @@ def mq_unlink(task: Task, name: Path) -> int:
 
 def _queue_file(task: Task, fd: int) -> QueueFile:
     """The open queue behind `fd`. Raises EBADF."""
-    from procession.fs.mqueue import QueueFile
-
     file = task.file_of_call(fd)
     if not isinstance(file, QueueFile):
         raise EBADF("no message queue")
@@ -92,9 +93,6 @@ def mq_timedsend(
     task: Task, fd: Fd, message: InBuffer, length: Size, priority: UInt, timeout: In[Timespec]
 ) -> int:
     """mq_timedsend(2). Linux: ipc/mqueue.c, do_mq_timedsend."""
-    from procession.fs.mqueue import QueuedMessage
-    from procession.kernel.ipc.posix_queue import QueueWait
-
     frame = task.frame
     if frame is not None and isinstance(frame.progress, QueueWait):
         if frame.progress.is_done:
@@ -123,8 +121,6 @@ def mq_timedreceive(
     task: Task, fd: Fd, buffer: OutBuffer, length: Size, priority: Out[U32], timeout: In[Timespec]
 ) -> int:
     """mq_timedreceive(2): the message's length. Linux: ipc/mqueue.c, do_mq_timedreceive."""
-    from procession.kernel.ipc.posix_queue import QueueWait
-
     frame = task.frame
     if frame is not None and isinstance(frame.progress, QueueWait):
         if not frame.progress.is_done:
@@ -154,8 +150,6 @@ def mq_timedreceive(
 @syscall(244)
 def mq_notify(task: Task, fd: Fd, notification: In[Sigevent]) -> int:
     """mq_notify(2). Linux: ipc/mqueue.c, do_mq_notify."""
-    from procession.kernel.ipc.posix_queue import set_notification
-
     wanted = _wanted_notification(task, notification.get()) if notification else None
     set_notification(task, _queue_file(task, fd).message_queue, wanted)
     return 0
@@ -163,8 +157,6 @@ def mq_notify(task: Task, fd: Fd, notification: In[Sigevent]) -> int:
 
 def _wanted_notification(task: Task, event: Sigevent) -> QueueNotification:
     """Raises EINVAL; for SIGEV_THREAD, by a netlink socket, EFAULT, EBADF, ENOTSOCK."""
-    from procession.kernel.ipc.posix_queue import QueueNotification, ThreadNotification
-
     how, signo = event.sigev_notify, event.sigev_signo
     if how == _SIGEV_THREAD:
         cookie = task.mm.read(event.sigev_value, NOTIFY_COOKIE_LEN)
@@ -181,7 +173,6 @@ def _wanted_notification(task: Task, event: Sigevent) -> QueueNotification:
 def _netlink_socket(task: Task, fd: int) -> NetlinkSocket:
     """Raises EBADF, ENOTSOCK, EINVAL. Linux: net/netlink/af_netlink.c, netlink_getsockbyfilp."""
     from procession.net.netlink.socket import NetlinkSocket
-    from procession.net.socket_file import SocketFile
 
     file = task.files.file(fd)
     if not isinstance(file, SocketFile):

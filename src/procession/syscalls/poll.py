@@ -12,10 +12,10 @@ from procession.abi.word import Words, pack_bits, wrap_signed
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, File, PathFile
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.sched.many_queues import check_wait_room
 from procession.kernel.signal.mask import set_temporary_mask
 from procession.kernel.task import RestartBlock
 from procession.kernel.time.costs import POLLED_FILE_NS
-from procession.kernel.waits.many_queues import check_wait_room
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, Address, In, InOut, Int, SignalSet, Size, UInt
 from procession.syscalls.user_vector import check_user_range

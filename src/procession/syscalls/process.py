@@ -10,6 +10,7 @@ from procession.abi.errno import (
     E2BIG,
     EAGAIN,
     EINVAL,
+    ELOOP,
     ENOENT,
     ENOTDIR,
     ESRCH,
@@ -353,8 +354,6 @@ def execveat(
     follow = not flags & _AT_SYMLINK_NOFOLLOW
     place = namei.lookup(task.fs, task.credentials, path, start, follow=follow, allow_empty=True)
     if not follow and place.dentry.inode.mode & S_IFMT == S_IFLNK:
-        from procession.abi.errno import ELOOP
-
         raise ELOOP
     if (
         place.dentry.inode.mode & S_IFMT == S_IFREG

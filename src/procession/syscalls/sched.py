@@ -11,6 +11,7 @@ from procession.abi.sched import SchedAttr, SchedParam, SchedPolicy
 from procession.abi.structure import U32
 from procession.abi.time import Timespec
 from procession.abi.word import pack_bits, pack_u32
+from procession.kernel.sched.core import TIME_SLICE_NS
 from procession.kernel.sched.priority import (
     HIGHEST_NICE,
     LOWEST_NICE,
@@ -28,7 +29,6 @@ from procession.kernel.sched.priority import (
     set_scheduling,
     task_or_self,
 )
-from procession.kernel.sched.scheduler import TIME_SLICE_NS
 from procession.kernel.security.capability import CAP_SYS_NICE
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, In, InOut, Int, Out, UInt

@@ -16,7 +16,6 @@ from procession.hardware.registers import RAX, RIP, RSP
 from procession.kernel.ptrace.debug_registers import arm
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.alternate_stack import set_alternate_stack, stack_flags
-from procession.kernel.signal.delivery import take_signal
 from procession.kernel.signal.frame import is_canonical, leave_frame
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.handlers import SA_IMMUTABLE, SignalAction
@@ -29,7 +28,9 @@ from procession.kernel.signal.set import (
     SIGSEGV,
     UNBLOCKABLE,
 )
+from procession.kernel.signal_delivery import take_signal
 from procession.kernel.task import CallFrame
+from procession.kernel.timers.posix import signal_heeded
 from procession.syscalls.declaration import TABLE, syscall
 from procession.syscalls.parameters import Choice, Fd, Flags, In, Out, SignalNumber, SignalSet, Size
 
@@ -76,8 +77,6 @@ def rt_sigaction(
             for thread in group.threads:
                 thread.pending.discard(bit)
         elif group.posix_timers:
-            from procession.kernel.time.posix_timer import signal_heeded
-
             signal_heeded(group, signal)
     if old_action:
         old_action.put(Sigaction(old.handler, old.flags, old.restorer, old.mask))

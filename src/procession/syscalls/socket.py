@@ -12,7 +12,8 @@ from procession.abi.word import Words
 from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
 from procession.fs.landlock import check_port
 from procession.kernel.rlimit import RLIMIT_NOFILE
-from procession.kernel.time.timer import TIMER_ACTIONS
+from procession.kernel.signal.io import send_urgent
+from procession.kernel.time.queue import TIMER_ACTIONS
 from procession.net.socket import MSG_DONTWAIT
 from procession.net.socket_file import SocketFile, open_socket
 from procession.syscalls.declaration import syscall
@@ -274,8 +275,6 @@ def _neighbour_timed_out(kernel: Kernel, timer: Timer) -> None:
 
 
 def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
-    from procession.kernel.signal.io import send_urgent
-
     send_urgent(kernel, timer.target)
 
 

@@ -9,7 +9,9 @@ from procession.abi.errno import EBADF, EINVAL, EMFILE, ENOBUFS, EPERM, ESRCH, E
 from procession.abi.socket import AddressFamily, Cmsghdr, ControlMessageType, SocketLevel, SocketOption, Ucred
 from procession.abi.word import Words, pack_array, pack_u32
 from procession.kernel.pid import find_task
+from procession.kernel.pidfd import PidFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.task import ThreadGroup
 from procession.net.message import Control, PassedFiles, Received
 from procession.net.peer_identity import SenderCredentials
 from procession.net.socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, Socket
@@ -229,9 +231,6 @@ def write_control(task: Task, socket: Socket, received: Received, address: int, 
 
 def _put_pidfd(writer: ControlWriter, sender: SenderCredentials) -> None:
     """SCM_PIDFD. Linux: net/core/scm.c, scm_pidfd_recv."""
-    from procession.kernel.pidfd import PidFile
-    from procession.kernel.task import ThreadGroup
-
     if writer.room - writer.used <= _HEADER_SIZE:
         writer.flags |= MSG_CTRUNC
         return

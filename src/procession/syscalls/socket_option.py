@@ -8,7 +8,9 @@ from procession.abi.errno import EINVAL, ENODATA
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.structure import I32
 from procession.abi.word import pack_u32
+from procession.kernel.pidfd import PidFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.task import ThreadGroup
 from procession.net.socket_file import SocketFile
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, Fd, InOut, Int, OptionName, OptionValue, OutOptionValue
@@ -81,8 +83,6 @@ def getsockopt(
 
 def _peer_pidfd(task: Task, file: SocketFile) -> bytes:
     """SO_PEERPIDFD: a pidfd of who is at the other end. Raises ENODATA. Linux: net/core/sock.c."""
-    from procession.kernel.pidfd import PidFile
-    from procession.kernel.task import ThreadGroup
     from procession.net.unix.socket import UnixSocket
 
     socket = file.socket

@@ -17,7 +17,6 @@ from procession.abi.word import Words
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.kernel.security.capability import CAP_SYS_TIME, CAP_WAKE_ALARM
 from procession.kernel.task import RestartBlock
-from procession.kernel.time.itimer import watch_cpu_clock
 from procession.kernel.time.posix_clock import (
     ALARM_CLOCKS,
     CLOCK_BOOTTIME,
@@ -32,6 +31,7 @@ from procession.kernel.time.posix_clock import (
     read_clock,
     set_realtime,
 )
+from procession.kernel.timers.interval import watch_cpu_clock
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, Flags, In, InOut, Out
 

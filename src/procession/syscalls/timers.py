@@ -20,14 +20,14 @@ from procession.abi.timerfd import TimerfdFlag, TimerfdSettimeFlag
 from procession.fs.file import PathFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.capability import CAP_WAKE_ALARM
-from procession.kernel.time.itimer import ITIMER_REAL, ItimerSetting, get_itimer, set_itimer
 from procession.kernel.time.posix_clock import (
     ALARM_CLOCKS,
     CLOCK_BOOTTIME,
     CLOCK_MONOTONIC,
     CLOCK_REALTIME,
 )
-from procession.kernel.time.posix_timer import (
+from procession.kernel.timers.interval import ITIMER_REAL, ItimerSetting, get_itimer, set_itimer
+from procession.kernel.timers.posix import (
     TimerSetting,
     check_notification,
     check_timer_clock,
@@ -41,7 +41,7 @@ from procession.syscalls.time import nanoseconds_of
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
-    from procession.kernel.time.timerfd import TimerFile
+    from procession.kernel.timers.descriptor import TimerFile
 
 _NS_PER_S = 1_000_000_000
 _NS_PER_US = 1000
@@ -171,7 +171,7 @@ def timer_delete(task: Task, timer: Int) -> None:
 @syscall(283)
 def timerfd_create(task: Task, clock: Choice[Clock], flags: Flags[TimerfdFlag]) -> int:
     """timerfd_create(2). Linux: fs/timerfd.c, SYSCALL_DEFINE2(timerfd_create)."""
-    from procession.kernel.time.timerfd import TimerFile
+    from procession.kernel.timers.descriptor import TimerFile
 
     if flags & ~(_TFD_NONBLOCK | _TFD_CLOEXEC):
         raise EINVAL(f"unknown flags {flags:#x}")
@@ -186,7 +186,7 @@ def timerfd_create(task: Task, clock: Choice[Clock], flags: Flags[TimerfdFlag]) 
 
 
 def _find_timerfd(task: Task, fd: int) -> TimerFile:
-    from procession.kernel.time.timerfd import TimerFile
+    from procession.kernel.timers.descriptor import TimerFile
 
     file = task.files.file(fd)
     if isinstance(file, PathFile):

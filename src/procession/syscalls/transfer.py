@@ -25,6 +25,8 @@ from procession.fs.pipe import PipeFile
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
+from procession.net.socket import MSG_DONTWAIT
+from procession.net.socket_file import SocketFile
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Fd, Flags, InOut, InVector, Size, UInt
@@ -379,8 +381,6 @@ def _read_at_once(source: File, length: int) -> bytes:
 
     Linux: net/unix/af_unix.c, unix_stream_splice_read.
     """
-    from procession.net.socket import MSG_DONTWAIT
-    from procession.net.socket_file import SocketFile
     from procession.net.unix.stream import UnixStream
 
     if not (isinstance(source, SocketFile) and isinstance(source.socket, UnixStream)):

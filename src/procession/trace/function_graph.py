@@ -9,8 +9,9 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.errno import Errno
+from procession.kernel import signal_delivery as delivery
 from procession.kernel.kernel import Kernel
-from procession.kernel.signal import delivery, generation
+from procession.kernel.signal import generation
 from procession.kernel.task import Task
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE, SystemCall

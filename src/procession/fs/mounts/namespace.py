@@ -9,6 +9,7 @@ from procession.fs.dentry import Path
 from procession.fs.mounts.mount import Mount, MountId, top_of
 from procession.fs.mounts.tree import CopyKind, copy_tree, lock_tree
 from procession.fs.namespace import CLONE_NEWNS, MOUNT_NUMBER, Namespace
+from procession.fs.tmpfs import Tmpfs
 from procession.fs.wait_queue import WaitQueue
 
 if TYPE_CHECKING:
@@ -144,8 +145,6 @@ def first_namespace(root: Superblock) -> MountNamespace:
 
     Linux: fs/namespace.c, init_mount_tree; without it, pivot_root(2) couldn't move the root away.
     """
-    from procession.fs.tmpfs import Tmpfs
-
     rootfs = Tmpfs(root.vfs, "rootfs", mode=0o755)
     namespace = MountNamespace(Mount(rootfs), root.vfs.init_user_namespace, MOUNT_NUMBER)
     namespace.mount(root, namespace.root_path)

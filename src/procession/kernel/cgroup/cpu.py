@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.kernel.sched.run_queue import CLASS_FAIR, IDLE_WEIGHT, class_of, weight_of
 from procession.kernel.task import NEED_RESCHED
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.timer import TIMER_ACTIONS
+from procession.kernel.time.queue import TIMER_ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, EPERM
+from procession.abi.utsname import Utsname
 from procession.fs.namespace import CLONE_NEWUTS, Namespace, NamespaceTable
 from procession.kernel.security.capability import CAP_SYS_ADMIN
 
@@ -55,8 +56,6 @@ class UtsNamespace(Namespace):
 
     def names_for(self, personality: int) -> Utsname:
         """What a task of that personality is told. Linux: kernel/sys.c, override_release."""
-        from procession.abi.utsname import Utsname
-
         release, machine = self.release, self.machine
         if personality & _UNAME26:
             # Old programs took versions of two parts for broken: 6.12 is 2.6.(12 + 60).

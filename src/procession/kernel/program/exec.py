@@ -21,11 +21,12 @@ from procession.fs.user_namespace import NO_ID
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.hardware.registers import RIP, RSP, Registers, set_register
-from procession.kernel.exit import release_memory
+from procession.kernel.exit import release_memory, replace_leader
 from procession.kernel.observer import EXEC
 from procession.kernel.program.auxiliary_vector import auxiliary_vector
 from procession.kernel.program.binary_parameters import BinaryParameters
 from procession.kernel.program.elf import (
+    PIE_BASE,
     ElfProgram,
     LoadedImage,
     interpreter_of,
@@ -42,6 +43,7 @@ from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import EXEC_NS
+from procession.kernel.timers.posix import delete_all
 from procession.mm.address_space import UNDUMPABLE, MemoryDescriptor, flags_for_child
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
@@ -306,8 +308,6 @@ def _de_thread(task: Task, prepared: PreparedExec) -> None:
                 kill_thread(thread)
         raise Sleep(group.wait_queue, progress=prepared, is_interruptible=False)
     if not task.is_leader:
-        from procession.kernel.exit import replace_leader
-
         replace_leader(task)
 
 
@@ -414,8 +414,6 @@ def _note_layout(mm: MemoryDescriptor, program: ElfProgram, image: LoadedImage) 
     mm.heap_start = mm.brk = (image.end + PAGE_MASK) & ~PAGE_MASK
     if image.bias and image.start > mm.mmap_base - (1 << 40):
         # A static position-independent program lies among the mappings: its heap goes elsewhere.
-        from procession.kernel.program.elf import PIE_BASE
-
         mm.heap_start = mm.brk = PIE_BASE
 
 
@@ -509,8 +507,6 @@ def _switch_program(
     if parameters.opened_program is not None:
         task.files.install(parameters.opened_program, limit=group.limits.soft[RLIMIT_NOFILE])
     if group.posix_timers:
-        from procession.kernel.time.posix_timer import delete_all
-
         delete_all(group)
     if task.namespaces.time is not task.namespaces.time_for_children:
         # A new program may have new clocks. Linux: kernel/nsproxy.c, exec_task_namespaces.

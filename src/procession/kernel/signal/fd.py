@@ -9,7 +9,6 @@ from procession.abi.signalfd import SignalfdSiginfo
 from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDWR, POLLIN, File
 from procession.fs.wait_queue import Sleep, WaitQueue
-from procession.kernel.signal.delivery import take_signal
 from procession.kernel.signal.info import (
     LAYOUT_CHILD,
     LAYOUT_FAULT,
@@ -21,6 +20,7 @@ from procession.kernel.signal.info import (
     SigInfo,
 )
 from procession.kernel.signal.set import ALL_SIGNALS
+from procession.kernel.signal_delivery import take_signal
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject

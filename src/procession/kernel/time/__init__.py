@@ -1,1 +1,1 @@
-"""Clocks and timers (time(7)): the machine's clock, and what fires by it."""
+"""Time (time(7)): the clocks, what work costs by them, and the queue of what they wake."""

@@ -21,8 +21,8 @@ from procession.kernel.signal.fd import SignalFile
 from procession.kernel.signal.stop import FROZEN
 from procession.kernel.task import EXIT_WAITS, Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.itimer import ITIMER_REAL, IntervalTimer
-from procession.kernel.time.timerfd import TimerFile
+from procession.kernel.timers.descriptor import TimerFile
+from procession.kernel.timers.interval import ITIMER_REAL, IntervalTimer
 from procession.kernel.waits.channels import (
     ChannelMap,
     Party,

@@ -15,7 +15,8 @@ from procession.abi.netlink import (
 )
 from procession.abi.word import pack_array, pack_u8
 from procession.net.internet.flow import settle_flows
-from procession.net.link.change import (
+from procession.net.link.interface import BRIDGE, LOOPBACK, VETH
+from procession.net.link_change import (
     KINDS,
     delete_interface,
     join,
@@ -28,7 +29,6 @@ from procession.net.link.change import (
     set_hardware_address,
     set_mtu,
 )
-from procession.net.link.interface import BRIDGE, LOOPBACK, VETH
 from procession.net.netlink.attributes import (
     Answer,
     Message,

@@ -9,6 +9,7 @@ from procession.abi.seccomp import AUDIT_ARCH_X86_64, SECCOMP_RET_ACTION_FULL, S
 from procession.abi.signals import SysCode
 from procession.hardware.registers import RIP
 from procession.kernel.exit import do_exit
+from procession.kernel.ptrace.stop import ptrace_event
 from procession.kernel.ptrace.tracing import AT_SECCOMP, EVENT_SECCOMP, SUSPEND_SECCOMP, TRACESECCOMP
 from procession.kernel.security.seccomp import MODE_DEAD, MODE_FILTER, MODE_STRICT, RET_ALLOW, data_of
 from procession.kernel.security.seccomp_listener import notify_supervisor
@@ -89,8 +90,6 @@ def enter_call(
 
 
 def _tell_tracer(kernel: Kernel, task: Task, data: int) -> None:
-    from procession.kernel.ptrace.stop import ptrace_event
-
     ptrace_event(kernel, task, EVENT_SECCOMP, data, AT_SECCOMP)
 
 

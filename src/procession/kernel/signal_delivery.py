@@ -11,6 +11,8 @@ from procession.hardware.registers import RAX, RIP, set_register
 from procession.kernel.cgroup.freezer import enter_frozen, leave_frozen, update_frozen
 from procession.kernel.observer import SIGNAL
 from procession.kernel.oom import await_memory
+from procession.kernel.ptrace.debug_registers import arm
+from procession.kernel.ptrace.stop import stop_at_signal, stop_for_trap, stop_in_handler
 from procession.kernel.session import is_orphaned_process_group
 from procession.kernel.signal.frame import build_frame, is_canonical
 from procession.kernel.signal.generation import force_signal
@@ -57,6 +59,7 @@ from procession.kernel.task import (
 )
 from procession.kernel.task_state import TaskState, set_state
 from procession.kernel.time.costs import SIGNAL_NS
+from procession.kernel.timers.interval import alarm_taken
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -110,8 +113,6 @@ def take_signal(kernel: Kernel, task: Task, blocked: int) -> SigInfo | None:
     if info is None:
         info = task.group.shared_pending.take_next(blocked)
         if info is not None and info.signo == SIGALRM and task.group.itimers:
-            from procession.kernel.time.itimer import alarm_taken
-
             alarm_taken(kernel, task.group)
     recalculate_pending(task)
     if info is not None:
@@ -184,7 +185,7 @@ def next_signal(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> Sig
             begin_group_stop(task, signo)
             continue
         if bit & DUMPING:
-            from procession.kernel.dump.coredump import begin_core_dump
+            from procession.kernel.dump.core import begin_core_dump
 
             begin_core_dump(kernel, task, info)
         else:
@@ -204,8 +205,6 @@ def _announce_change(kernel: Kernel, task: Task) -> None:
 
 
 def _show_tracer(kernel: Kernel, task: Task, info: SigInfo, *, is_group: bool) -> bool:
-    from procession.kernel.ptrace.stop import stop_at_signal
-
     return stop_at_signal(kernel, task, info, is_group=is_group)
 
 
@@ -232,8 +231,6 @@ def _stop(kernel: Kernel, task: Task) -> None:
     for its tracer instead. Linux: kernel/signal.c, do_signal_stop.
     """
     if task.ptrace is not None:
-        from procession.kernel.ptrace.stop import stop_for_trap
-
         if task.job_control & STOP_PENDING:
             request_stop(task, TRAP_STOP)
         if not stop_for_trap(kernel, task):
@@ -265,7 +262,7 @@ def _end_killed(kernel: Kernel, task: Task) -> None:
     """
     dump = task.group.core_dump
     if dump is not None:
-        from procession.kernel.dump.coredump import go_on
+        from procession.kernel.dump.core import go_on
 
         go_on(kernel, task, dump)
         return
@@ -326,8 +323,6 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
         set_register(general, RIP, instruction)
         raise
     if task.ptrace is not None and task.ptrace.watches:
-        from procession.kernel.ptrace.debug_registers import arm
-
         arm(task, registers)
     kernel.clock.spend(SIGNAL_NS)
     task.call_number = -1
@@ -342,8 +337,6 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
         return
     _block_for_handler(task, signo, action)
     if is_stepped:
-        from procession.kernel.ptrace.stop import stop_in_handler
-
         stop_in_handler(kernel, task)
     if not is_canonical(action.handler):
         force_signal(kernel, task, SigInfo(SIGSEGV))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.fs.dentry import absolute_path
+from procession.kernel.program.exec import Program
 from procession.kernel.rlimit import RLIMIT_CORE
 
 if TYPE_CHECKING:
@@ -121,8 +122,6 @@ def _specifier(letter: bytes, subject: CoreSubject) -> bytes:
 
 
 def _executable_path(task: Task) -> bytes:
-    from procession.kernel.program.exec import Program
-
     program = task.mm.executable
     if not isinstance(program, Program):
         return task.command_name + b" (path unknown)"

@@ -9,6 +9,7 @@ from procession.abi.signals import BusCode, FpeCode, IllCode, TrapCode
 from procession.abi.word import Words
 from procession.hardware.instruction import LONGEST_INSTRUCTION, is_vector_extension
 from procession.hardware.registers import RIP, set_register
+from procession.kernel.ptrace.debug_registers import debug_trap
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.signal.set import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
@@ -86,8 +87,6 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
 
 
 def _debug_trap(kernel: Kernel, task: Task) -> int:
-    from procession.kernel.ptrace.debug_registers import debug_trap
-
     return debug_trap(kernel, task)
 
 

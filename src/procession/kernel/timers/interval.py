@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.run_queue import CLASS_REALTIME, class_of
+from procession.kernel.signal.generation import send_signal
+from procession.kernel.signal.info import SigInfo
 from procession.kernel.time.posix_clock import (
     KTIME_MAX,
     TICK_NS,
     charge_running,
     process_times,
 )
-from procession.kernel.time.timer import TIMER_ACTIONS
+from procession.kernel.time.queue import TIMER_ACTIONS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -157,9 +159,6 @@ def cancel_all(kernel: Kernel, group: ThreadGroup) -> None:
 
 def _fire_itimer(kernel: Kernel, timer: Timer) -> None:
     """Linux: kernel/time/itimer.c, it_real_fn."""
-    from procession.kernel.signal.generation import send_signal
-    from procession.kernel.signal.info import SigInfo
-
     entry = timer.target
     entry.timer = None
     send_signal(kernel, entry.group, SigInfo(_SIGALRM))
@@ -289,7 +288,4 @@ def check_realtime_limit(kernel: Kernel, task: Task) -> None:
 
 
 def _signal(kernel: Kernel, group: ThreadGroup, signo: int) -> None:
-    from procession.kernel.signal.generation import send_signal
-    from procession.kernel.signal.info import SigInfo
-
     send_signal(kernel, group, SigInfo(signo))

@@ -10,8 +10,8 @@ from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDWR, POLLIN, File
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.kernel.time.posix_clock import KTIME_MAX, WALL_CLOCKS
-from procession.kernel.time.posix_timer import TimerSetting
-from procession.kernel.time.timer import TIMER_ACTIONS
+from procession.kernel.time.queue import TIMER_ACTIONS
+from procession.kernel.timers.posix import TimerSetting
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject

@@ -11,7 +11,6 @@ from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.security.capability import CAP_WAKE_ALARM
 from procession.kernel.signal.generation import send_timer_signal
 from procession.kernel.signal.info import SI_TIMER, SigInfo
-from procession.kernel.time.itimer import note_armed, unwatch_cpu_timer, watch_cpu_clock
 from procession.kernel.time.posix_clock import (
     ALARM_CLOCKS,
     CLOCK_BOOTTIME,
@@ -26,7 +25,8 @@ from procession.kernel.time.posix_clock import (
     clock_resolution_ns,
     find_cpu_clock,
 )
-from procession.kernel.time.timer import TIMER_ACTIONS
+from procession.kernel.time.queue import TIMER_ACTIONS
+from procession.kernel.timers.interval import note_armed, unwatch_cpu_timer, watch_cpu_clock
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.kernel.observer import CAUSE_QUEUE, WAKE
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
+from procession.kernel.sched.many_queues import FEW_QUEUES, charge_wait, uncharge_wait
 from procession.kernel.sched.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_RR
 from procession.kernel.sched.run_queue import (
     CLASS_DEADLINE,
@@ -24,8 +25,8 @@ from procession.kernel.sched.run_queue import (
 from procession.kernel.task import NEED_RESCHED, CallFrame, Task, Timer
 from procession.kernel.task_state import TaskState, set_state
 from procession.kernel.time.costs import SWITCH_NS
-from procession.kernel.time.timer import TIMER_ACTIONS
-from procession.kernel.waits.many_queues import FEW_QUEUES, charge_wait, uncharge_wait
+from procession.kernel.time.queue import TIMER_ACTIONS
+from procession.kernel.timers.interval import cpu_time_left_ns
 
 if TYPE_CHECKING:
     from procession.fs.wait_queue import Sleep
@@ -356,8 +357,6 @@ class Scheduler:
                 length_ns = min(length_ns, quota_ns)
         group = task.group
         if group.itimers or group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY:
-            from procession.kernel.time.itimer import cpu_time_left_ns
-
             left_ns = cpu_time_left_ns(group)
             if left_ns is not None:
                 length_ns = min(length_ns, max(left_ns, 1))

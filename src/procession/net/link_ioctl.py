@@ -10,8 +10,8 @@ from procession.abi.ioctls import SocketIoctl
 from procession.abi.word import Words, pack_address, pack_u16
 from procession.net.internet.device_address import DeviceAddress, add_address, addresses_of, remove_address
 from procession.net.internet.routing import last_of
-from procession.net.link.change import rename, set_flags, set_hardware_address, set_mtu
 from procession.net.link.interface import IFF_LOOPBACK, LOOPBACK, Interface
+from procession.net.link_change import rename, set_flags, set_hardware_address, set_mtu
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory

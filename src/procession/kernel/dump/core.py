@@ -13,8 +13,8 @@ from procession.fs.fs_context import FsContext
 from procession.fs.pipe import PipeFile, create_pipe
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.hardware.physical_memory import PAGE_SIZE, OutOfFrames
-from procession.kernel.dump.core_file import Core
-from procession.kernel.dump.core_pattern import CoreSubject, core_file_name, core_program
+from procession.kernel.dump.file import Core
+from procession.kernel.dump.pattern import CoreSubject, core_file_name, core_program
 from procession.kernel.exit import do_group_exit
 from procession.kernel.rlimit import RLIMIT_CORE, RLIMIT_FSIZE
 from procession.kernel.signal.generation import kill_thread
