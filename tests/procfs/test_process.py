@@ -128,8 +128,11 @@ def test_a_zombie_has_no_memory_and_no_files(proc: Proc) -> None:
     assert b"VmSize" not in status
     assert b"Umask" not in status
     assert b"FDSize:\t0\n" in status
-    for name in ("cmdline", "maps", "smaps", "environ"):
+    for name in ("cmdline", "maps", "smaps"):
         assert proc.read(f"{prefix}/{name}") == b""
+    for name in ("auxv", "environ", "mem", "smaps_rollup"):
+        with pytest.raises(ESRCH):
+            proc.read(f"{prefix}/{name}")
     with pytest.raises(EINVAL):
         proc.read(prefix + "/mounts")
     assert proc.read(prefix + "/statm") == b"0 0 0 0 0 0 0\n"
@@ -153,7 +156,7 @@ def test_a_file_of_a_process_that_is_gone_cannot_be_read(proc: Proc) -> None:
     release_task(proc.kernel, child)
     with pytest.raises(ESRCH):
         file.read(100)
-    with pytest.raises(ENOENT):
+    with pytest.raises(ESRCH):
         directory.lookup(b"stat")
     assert b"%d" % child.tid not in proc.names("")
 

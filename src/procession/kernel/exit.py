@@ -144,6 +144,7 @@ def go_on_exiting(kernel: Kernel, task: Task) -> None:
     _forget_original_parent(kernel, task)
     if is_last:
         kill_orphaned_process_group(kernel, task)
+    task.times.voluntary_switches += 1
     set_state(task, TaskState.ZOMBIE)
     kernel.memory.account.uncharge(TASK, STACK_BYTES)
     kernel.discard_live(task)

@@ -242,6 +242,7 @@ def _stop(kernel: Kernel, task: Task) -> None:
         return
     is_complete = participate_in_stop(task)
     task.work |= SIGNAL_PENDING
+    task.times.voluntary_switches += 1
     set_state(task, TaskState.STOPPED)
     if task.cgroup.is_freezing:
         update_frozen(task.cgroup)

@@ -18,10 +18,13 @@ from procession.procfs import (
     process_scheduling,
     process_settings,
     process_status,
+    process_timers,
+    wait_channel,
 )
 from procession.procfs.access import has_files, is_dumpable, may_inspect, require_inspection
 from procession.procfs.id_map import KINDS, IdMapInode
-from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
+from procession.procfs.inode import GeneratedFile, ProcDirectory, ProcFile, ProcLink
+from procession.procfs.process_attributes import AttributesDirectory
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
 from procession.procfs.process_mounts import MountsInode
 from procession.procfs.system import SystemDirectory
@@ -45,24 +48,25 @@ THREAD_OFFSET = 0x800
 class Entry(NamedTuple):
     """A file in the directory of a process.
 
-    `is_private` files are opened only by who may inspect the process.
+    `is_private` files are opened only by who may inspect the process, those that need memory only while it
+    has any.
     """
 
     permissions: int
     show: Show
     store: Store | None = None
     is_private: bool = False
+    needs_memory: bool = False
 
 
 COMMON_FILES: dict[bytes, Entry] = {
-    b"auxv": Entry(0o400, process_memory.show_auxiliary_vector, is_private=True),
     b"cgroup": Entry(0o444, process_status.show_cgroup),
     b"cmdline": Entry(0o444, process_memory.show_command_line),
     b"comm": Entry(0o644, process_settings.show_command_name, process_settings.store_command_name),
-    b"environ": Entry(0o400, process_memory.show_environment, is_private=True),
     b"limits": Entry(0o444, process_status.show_limits),
     b"loginuid": Entry(0o644, process_settings.show_loginuid),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
+    b"oom_adj": Entry(0o644, process_settings.show_oom_adjustment, process_settings.store_oom_adjustment),
     b"oom_score": Entry(0o444, process_settings.show_oom_score),
     b"oom_score_adj": Entry(
         0o644, process_settings.show_oom_score_adjustment, process_settings.store_oom_score_adjustment
@@ -72,20 +76,22 @@ COMMON_FILES: dict[bytes, Entry] = {
     b"schedstat": Entry(0o444, process_scheduling.show_schedstat),
     b"sessionid": Entry(0o444, process_settings.show_loginuid),
     b"smaps": Entry(0o444, process_memory.show_smaps, is_private=True),
-    b"smaps_rollup": Entry(0o444, process_memory.show_smaps_rollup, is_private=True),
+    b"smaps_rollup": Entry(0o444, process_memory.show_smaps_rollup, is_private=True, needs_memory=True),
+    b"stack": Entry(0o400, wait_channel.show_stack, is_private=True),
     b"statm": Entry(0o444, process_status.show_statm),
     b"status": Entry(0o444, process_status.show_status),
     b"syscall": Entry(0o400, process_status.show_system_call, is_private=True),
-    b"timens_offsets": Entry(
-        0o644, process_namespaces.show_time_offsets, process_namespaces.store_time_offsets
-    ),
-    b"wchan": Entry(0o444, process_status.show_wait_channel),
+    b"wchan": Entry(0o444, wait_channel.show_wait_channel),
 }
 PROCESS_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
     b"coredump_filter": Entry(0o644, process_memory.show_dump_filter, process_memory.store_dump_filter),
     b"io": Entry(0o400, process_io.show_process_io),
     b"stat": Entry(0o444, process_status.show_process_stat),
+    b"timens_offsets": Entry(
+        0o644, process_namespaces.show_time_offsets, process_namespaces.store_time_offsets
+    ),
+    b"timers": Entry(0o444, process_timers.show_timers),
     b"timerslack_ns": Entry(0o666, process_settings.show_timer_slack, process_settings.store_timer_slack),
 }
 THREAD_FILES: dict[bytes, Entry] = {
@@ -96,14 +102,17 @@ THREAD_FILES: dict[bytes, Entry] = {
 }
 MOUNTS = (b"mountinfo", b"mounts", b"mountstats")
 ID_MAPS = tuple(KINDS)
+OF_MEMORY = (b"auxv", b"environ", b"mem")
 LINKS = (b"cwd", b"exe", b"root")
 COMMON_NAMES = (
     *COMMON_FILES,
     *LINKS,
     *ID_MAPS,
-    *(b"fd", b"fdinfo", b"io", b"mem", b"mountinfo", b"mounts", b"net", b"ns", b"stat"),
+    *OF_MEMORY,
+    *(b"attr", b"fd", b"fdinfo", b"io", b"mountinfo", b"mounts", b"net", b"ns", b"stat"),
 )
-PROCESS_NAMES = tuple(sorted((*COMMON_NAMES, b"coredump_filter", b"mountstats", b"task", b"timerslack_ns")))
+PROCESS_NAMES = tuple(sorted({*COMMON_NAMES, *PROCESS_FILES, b"mountstats", b"task"}))
+DIRECTORIES = (b"attr", b"fd", b"fdinfo", b"net", b"ns", b"task")
 THREAD_NAMES = tuple(sorted((*COMMON_NAMES, b"children")))
 
 
@@ -145,6 +154,9 @@ class ProcessDirectory(ProcDirectory):
         self.uid, self.gid = self.task.credentials.euid, self.task.credentials.egid
 
     def check_permission(self, subject: Subject, mask: int) -> None:
+        # Linux: fs/proc/base.c, proc_pid_permission.
+        if self.task.state is TaskState.DEAD:
+            raise ESRCH(f"process {self.task.tid} is gone")
         self._check_hiding(subject)
         super().check_permission(subject, mask)
 
@@ -157,7 +169,9 @@ class ProcessDirectory(ProcDirectory):
         current = self.proc.kernel.current
         if self.proc.hidden_from and current is not None:
             self._check_hiding(current.credentials)
-        if self.task.state is TaskState.DEAD or name not in self.names:
+        if self.task.state is TaskState.DEAD:
+            raise ESRCH(f"process {self.task.tid} is gone")
+        if name not in self.names:
             raise ENOENT
         inode = self.inodes.get(name)
         if inode is None:
@@ -184,11 +198,13 @@ class ProcessDirectory(ProcDirectory):
         if name == b"task":
             return ThreadsDirectory(superblock, number, task)
         if name == b"net":
-            return SystemDirectory(superblock, number, (b"net",))
+            return NetworkDirectory(superblock, number, task)
         if name == b"ns":
             return process_namespaces.NamespacesDirectory(superblock, number, task)
-        if name == b"mem":
-            return MemoryInode(superblock, number, task)
+        if name == b"attr":
+            return AttributesDirectory(superblock, number, task)
+        if name in OF_MEMORY:
+            return MemoryInode(superblock, number, task, name)
         if name in ID_MAPS:
             return IdMapInode(superblock, number, task, name)
         if name in MOUNTS:
@@ -208,7 +224,7 @@ def entry_type(name: bytes) -> int:
     """The type of the file `name` of a process, as a directory entry says it."""
     if name in LINKS:
         return S_IFLNK >> 12
-    return (S_IFDIR if name in (b"fd", b"fdinfo", b"net", b"ns", b"task") else S_IFREG) >> 12
+    return (S_IFDIR if name in DIRECTORIES else S_IFREG) >> 12
 
 
 class ProcessFile(ProcFile):
@@ -232,6 +248,8 @@ class ProcessFile(ProcFile):
     def check_open(self, subject: Subject) -> None:
         if self.entry.is_private:
             require_inspection(subject, self.task)
+        if self.entry.needs_memory and not has_memory(self.task):
+            raise ESRCH(f"process {self.task.tid} has no memory any more")
 
     def show(self, subject: Subject) -> bytes:
         if self.task.state is TaskState.DEAD:
@@ -248,18 +266,50 @@ class ProcessFile(ProcFile):
 
 
 class MemoryInode(ProcFile):
-    """/proc/PID/mem."""
+    """/proc/PID/mem, auxv and environ: of the program that the process runs when it's opened.
+
+    Linux: fs/proc/base.c, proc_mem_open.
+    """
+
+    __slots__ = ("name", "task")
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task, name: bytes) -> None:
+        super().__init__(superblock, number, 0o600 if name == b"mem" else 0o400)
+        self.task = task
+        self.name = name
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        require_inspection(subject, self.task)
+        if not has_memory(self.task):
+            raise ESRCH(f"process {self.task.tid} has no memory any more")
+        mm = self.task.mm
+        if self.name == b"mem":
+            return process_memory.MemoryFile(path, flags, subject, mm)
+        if self.name == b"auxv":
+            return GeneratedFile(path, flags, subject, process_memory.AuxiliaryVector(mm))
+        return GeneratedFile(path, flags, subject, process_memory.Environment(mm))
+
+
+class NetworkDirectory(SystemDirectory):
+    """/proc/PID/net, as long as the process is in a network namespace."""
 
     __slots__ = ("task",)
 
     def __init__(self, superblock: ProcFileSystem, number: int, task: Task) -> None:
-        super().__init__(superblock, number, 0o600)
+        super().__init__(superblock, number, (b"net",))
         self.task = task
 
-    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
-        require_inspection(subject, self.task)
-        mm = self.task.mm if has_memory(self.task) else None
-        return process_memory.MemoryFile(path, flags, subject, mm)
+    def lookup(self, name: bytes) -> Inode:
+        # Linux: fs/proc/proc_net.c, proc_tgid_net_lookup.
+        if not has_files(self.task):
+            raise ENOENT
+        return super().lookup(name)
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        # Linux: fs/proc/proc_net.c, proc_tgid_net_readdir.
+        if not has_files(self.task):
+            raise EINVAL(f"process {self.task.tid} is in no network any more")
+        return super().list_entries()
 
 
 class ProcessLink(ProcLink):

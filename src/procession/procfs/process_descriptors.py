@@ -9,6 +9,7 @@ from procession.fs.dentry import Path, absolute_path
 from procession.fs.file import O_CLOEXEC
 from procession.fs.inode import S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.permission import check_permission
+from procession.kernel.task_state import TaskState
 from procession.procfs.access import has_files, may_inspect, require_inspection
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.locks import show_locks_of_file
@@ -68,6 +69,8 @@ class DescriptorDirectory(ProcDirectory):
         return (self.number & ~RANGE_MASK) + DESCRIPTORS_OFFSET + 2 * fd
 
     def list_entries(self) -> list[DirectoryEntry]:
+        if self.task.state is TaskState.DEAD:
+            raise ENOENT
         if not has_files(self.task):
             return []
         return [

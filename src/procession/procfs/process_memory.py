@@ -275,10 +275,12 @@ def show_smaps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
 
 
 def show_smaps_rollup(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/smaps_rollup. Linux: fs/proc/task_mmu.c, show_smaps_rollup."""
-    if not has_memory(task) or not task.mm.areas:
-        return b""
+    """/proc/PID/smaps_rollup. Raises ESRCH. Linux: fs/proc/task_mmu.c, show_smaps_rollup."""
+    if not has_memory(task):
+        raise ESRCH(f"process {task.tid} has no memory any more")
     mm = task.mm
+    if not mm.areas:
+        return b""
     uses = [area_use(mm, area) for area in mm.areas]
     total = AreaUse._make(sum(column) for column in zip(*uses, strict=True))
     locked = sum(use.resident for use, area in zip(uses, mm.areas, strict=True) if area.flags & LOCKED)
@@ -320,17 +322,42 @@ def show_command_line(system: ProcFileSystem, task: Task, subject: Subject) -> b
     return title
 
 
-def show_environment(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/environ: the environment as exec left it. Linux: fs/proc/base.c, environ_read."""
-    if not has_memory(task):
-        return b""
-    mm = task.mm
-    return peek(mm, mm.environment_start, mm.environment_end - mm.environment_start)
+class OfOpenedProgram:
+    """A file about the program that the process ran when it was opened, even when that's gone."""
+
+    __slots__ = ("mm",)
+
+    def __init__(self, mm: MemoryDescriptor) -> None:
+        self.mm = mm
+
+    def show(self, subject: Subject) -> bytes:
+        """What there is to read."""
+        raise NotImplementedError
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        """Nothing can be written."""
+        raise EINVAL
 
 
-def show_auxiliary_vector(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/auxv."""
-    return task.mm.auxiliary_vector if has_memory(task) else b""
+class AuxiliaryVector(OfOpenedProgram):
+    """/proc/PID/auxv, as exec left it or PR_SET_MM has set it. Linux: fs/proc/base.c, auxv_read."""
+
+    __slots__ = ()
+
+    def show(self, subject: Subject) -> bytes:
+        return self.mm.auxiliary_vector
+
+
+class Environment(OfOpenedProgram):
+    """/proc/PID/environ, where exec left it. Linux: fs/proc/base.c, environ_read."""
+
+    __slots__ = ()
+
+    def show(self, subject: Subject) -> bytes:
+        mm = self.mm
+        if mm.reference_count <= 0:
+            return b""
+        return peek(mm, mm.environment_start, mm.environment_end - mm.environment_start)
 
 
 def show_dump_filter(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

@@ -54,6 +54,8 @@ class NamespacesDirectory(ProcDirectory):
         return NamespaceLink(self.proc, self._number_of(name), self.task, name)
 
     def list_entries(self) -> list[DirectoryEntry]:
+        if self.task.state is TaskState.DEAD:
+            raise ENOENT
         return [DirectoryEntry(name, self._number_of(name), S_IFLNK >> 12) for name in NAMES]
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.kernel.sched.priority import SCHED_DEADLINE
+from procession.kernel.sched.run_queue import SLICE_NS, weight_of
+from procession.kernel.task_state import TaskState
 from procession.procfs.process_status import priority
 
 if TYPE_CHECKING:
@@ -11,27 +14,48 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.procfs.file_system import ProcFileSystem
 
+_WEIGHT_SHIFT = 10
+"""Weights are kept with these more bits (Linux: include/linux/sched.h, SCHED_FIXEDPOINT_SHIFT)."""
 
-def show_sched(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/sched, what of it has a meaning here. Linux: kernel/sched/debug.c, proc_sched_show_task."""
+
+def run_time_ns(system: ProcFileSystem, task: Task) -> int:
+    """How long `task` has run, until now. Linux: kernel/sched/core.c, task_sched_runtime."""
     times = task.times
     run_ns = times.user_ns + times.system_ns
+    return run_ns + system.kernel.uncharged_ns if task.state is TaskState.RUNNING else run_ns
+
+
+def show_sched(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/sched, without the averages of its load and what NUMA machines have.
+
+    Linux: kernel/sched/debug.c, proc_sched_show_task.
+    """
+    times, entity = task.times, task.entity
     heading = b"%s (%d, #threads: %d)\n" % (
         task.command_name,
         system.number_of(task),
         len(task.group.threads),
     )
     switches = times.voluntary_switches + times.involuntary_switches
-    virtual_ns = task.entity.virtual_runtime_ns
-    rows = (
-        (b"se.vruntime", milliseconds(virtual_ns)),
-        (b"se.sum_exec_runtime", milliseconds(run_ns)),
+    rows: list[tuple[bytes, bytes]] = [
+        (b"se.exec_start", milliseconds(entity.run_since_ns)),
+        (b"se.vruntime", milliseconds(entity.virtual_runtime_ns)),
+        (b"se.sum_exec_runtime", milliseconds(run_time_ns(system, task))),
+        (b"se.nr_migrations", b"%d" % entity.move_count),
         (b"nr_switches", b"%d" % switches),
         (b"nr_voluntary_switches", b"%d" % times.voluntary_switches),
         (b"nr_involuntary_switches", b"%d" % times.involuntary_switches),
+        (b"se.load.weight", b"%d" % (weight_of(task) << _WEIGHT_SHIFT)),
         (b"policy", b"%d" % task.policy),
         (b"prio", b"%d" % (100 + priority(task))),
-    )
+    ]
+    if task.policy == SCHED_DEADLINE:
+        rows += (
+            (b"dl.runtime", b"%d" % entity.budget_left_ns),
+            (b"dl.deadline", b"%d" % entity.deadline_ns),
+        )
+    elif priority(task) >= 0:
+        rows.append((b"se.slice", b"%d" % SLICE_NS))
     return heading + b"-" * 67 + b"\n" + b"".join(b"%-45s:%21s\n" % row for row in rows)
 
 
@@ -41,7 +65,9 @@ def milliseconds(time_ns: int) -> bytes:
 
 
 def show_schedstat(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/schedstat: nanoseconds run, nanoseconds waited, time slices."""
-    times = task.times
-    switches = times.voluntary_switches + times.involuntary_switches
-    return b"%d 0 %d\n" % (times.user_ns + times.system_ns, switches)
+    """/proc/PID/schedstat: nanoseconds run, nanoseconds that it waited to, how often it was let run.
+
+    Linux: fs/proc/base.c, proc_pid_schedstat.
+    """
+    entity = task.entity
+    return b"%d %d %d\n" % (run_time_ns(system, task), entity.waited_ns, entity.run_count)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.procfs.file_system import ProcFileSystem
 
+_OOM_DISABLE, _OOM_ADJUST_MAX, _OOM_SCORE_MAX = 17, 15, 1000
+
 
 def show_command_name(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/comm."""
@@ -33,11 +35,31 @@ def store_command_name(system: ProcFileSystem, task: Task, data: bytes, subject:
 def show_oom_score(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/oom_score: from 0 to 2000. Linux: fs/proc/base.c, proc_oom_score."""
     adjustment = task.group.oom_score_adj
-    if adjustment == -1000 or not has_memory(task):
+    owner = next((thread for thread in task.group.threads if has_memory(thread)), None)
+    if adjustment == -1000 or owner is None:
         return b"0\n"
     total = system.kernel.memory.frame_count
-    points = badness(task, total) * 1000 // total
+    points = badness(owner, total) * 1000 // total
     return b"%d\n" % ((1000 + points) * 2 // 3)
+
+
+def show_oom_adjustment(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/oom_adj, the old scale: from -17 to 15. Linux: fs/proc/base.c, oom_adj_read."""
+    value = task.group.oom_score_adj
+    if value == _OOM_SCORE_MAX:
+        return b"%d\n" % _OOM_ADJUST_MAX
+    scaled = abs(value) * _OOM_DISABLE // _OOM_SCORE_MAX
+    return b"%d\n" % min(scaled if value >= 0 else -scaled, _OOM_ADJUST_MAX)
+
+
+def store_oom_adjustment(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
+    """Set the OOM score's adjustment by the old scale. Linux: fs/proc/base.c, oom_adj_write."""
+    value = parse_integer(data)
+    if not -_OOM_DISABLE <= value <= _OOM_ADJUST_MAX:
+        raise EINVAL("outside -17 to 15")
+    scaled = abs(value) * _OOM_SCORE_MAX // _OOM_DISABLE
+    scaled = _OOM_SCORE_MAX if value == _OOM_ADJUST_MAX else scaled if value >= 0 else -scaled
+    _set_oom_adjustment(task, scaled, subject)
 
 
 def show_oom_score_adjustment(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
@@ -46,10 +68,14 @@ def show_oom_score_adjustment(system: ProcFileSystem, task: Task, subject: Subje
 
 
 def store_oom_score_adjustment(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
-    """Set it; below its least value so far takes CAP_SYS_RESOURCE. Linux: fs/proc/base.c, __set_oom_adj."""
+    """Set it; lowering it takes CAP_SYS_RESOURCE. Linux: fs/proc/base.c, __set_oom_adj."""
     value = parse_integer(data)
     if not -1000 <= value <= 1000:
         raise EINVAL("outside -1000 to 1000")
+    _set_oom_adjustment(task, value, subject)
+
+
+def _set_oom_adjustment(task: Task, value: int, subject: Subject) -> None:
     group = task.group
     if value < group.oom_score_adj and not subject.has_capability(int(Capability.CAP_SYS_RESOURCE)):
         raise EACCES("lowering it needs CAP_SYS_RESOURCE")

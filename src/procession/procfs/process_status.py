@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from procession.abi.errno import ESRCH
 from procession.abi.signals import SIG_DFL, SIG_IGN
-from procession.abi.syscall_numbers import name_of
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.pid import number_of
 from procession.kernel.sched.run_queue import priority_of
 from procession.kernel.security.ptrace_access import has_memory
-from procession.kernel.task import CpuTimes
+from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTimes
 from procession.kernel.task_state import LETTERS, TaskState
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
 from procession.procfs.access import may_inspect
@@ -57,6 +55,7 @@ SLEEPING = (
     TaskState.TRACED,
 )
 ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
+RUNNING = (TaskState.NEW, TaskState.RUNNABLE, TaskState.RUNNING)
 
 
 def escaped_name(task: Task) -> bytes:
@@ -168,14 +167,12 @@ def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole:
         mm.resident_pages if mm is not None else 0,
         group.limits.soft[RLIMIT_RSS],
         *text_fields(mm, is_permitted),
-        # The stack and instruction pointers are shown of ending processes alone.
-        0,
-        0,
+        *last_pointers(system, task, is_permitted=is_permitted),
         task.pending.mask & WORD_MASK,
         task.blocked & WORD_MASK,
         ignored & WORD_MASK,
         caught & WORD_MASK,
-        int(is_permitted and task.state in SLEEPING),
+        int(is_permitted and task.state not in RUNNING and not (is_whole and len(group.threads) > 1)),
         0,
         0,
         task.exit_signal if task.is_leader else -1,
@@ -186,7 +183,7 @@ def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole:
         0,
         0,
         *layout_fields(mm, is_permitted),
-        task.exit_code if is_permitted else 0,
+        exit_code(task) if is_permitted else 0,
     ]
     numbers = " ".join(map(str, fields)).encode()
     return b"%d (%s) %s %s\n" % (
@@ -195,6 +192,22 @@ def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole:
         LETTERS[task.state].encode(),
         numbers,
     )
+
+
+def exit_code(task: Task) -> int:
+    """What the task's parent, or its tracer, is told of it by wait(2), until it has been."""
+    group = task.group
+    if group.flags & (SIGNAL_GROUP_EXIT | SIGNAL_STOP_STOPPED):
+        return group.exit_code if group.is_exiting else group.stop_code
+    return task.exit_code if task.trace_stop is None else task.trace_stop.code
+
+
+def last_pointers(system: ProcFileSystem, task: Task, *, is_permitted: bool) -> tuple[int, int]:
+    """The stack and the instruction pointer of who dumps its core; nobody else's are shown."""
+    if not is_permitted or task.group.core_dump is None or task.state in ENDED:
+        return 0, 0
+    general = system.kernel.registers_of(task).general
+    return general[RSP], general[RIP]
 
 
 def text_fields(mm: MemoryDescriptor | None, is_permitted: bool) -> tuple[int, int, int]:
@@ -426,56 +439,18 @@ def show_limits(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     return b"".join(rows)
 
 
-WAIT_CHANNELS = {
-    "accept": b"inet_csk_accept",
-    "clock_nanosleep": b"hrtimer_nanosleep",
-    "epoll_pwait": b"ep_poll",
-    "epoll_wait": b"ep_poll",
-    "futex": b"futex_do_wait",
-    "nanosleep": b"hrtimer_nanosleep",
-    "pause": b"__do_sys_pause",
-    "poll": b"poll_schedule_timeout",
-    "ppoll": b"poll_schedule_timeout",
-    "pselect6": b"poll_schedule_timeout",
-    "read": b"anon_pipe_read",
-    "rt_sigsuspend": b"sigsuspend",
-    "rt_sigtimedwait": b"do_sigtimedwait",
-    "select": b"poll_schedule_timeout",
-    "wait4": b"do_wait",
-    "waitid": b"do_wait",
-    "write": b"anon_pipe_write",
-}
-"""The function of Linux in which a task sleeps, by system call."""
-
-
-def show_wait_channel(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/wchan: where it sleeps, "0" if it doesn't. Linux: fs/proc/base.c, proc_pid_wchan."""
-    if not may_inspect(subject, task) or task.state not in SLEEPING:
-        return b"0"
-    if task.state is TaskState.STOPPED:
-        return b"do_signal_stop"
-    if task.state is TaskState.TRACED:
-        return b"ptrace_stop"
-    name = call_in_progress(task)
-    return WAIT_CHANNELS.get(name, b"__x64_sys_" + name.encode())
-
-
-def call_in_progress(task: Task) -> str:
-    """The name of the system call in which `task` sleeps."""
-    return name_of(task.call_in_progress) if task.frame is not None else "restart_syscall"
-
-
 def show_system_call(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/syscall: the call's number, six argument registers, stack and instruction pointers.
 
     Linux: fs/proc/base.c, proc_pid_syscall.
     """
     if task.state in ENDED:
-        raise ESRCH
+        # It has no kernel stack any more.
+        return b"-1 0x0 0x0\n"
     if task.state not in SLEEPING:
         return b"running\n"
     general = system.kernel.registers_of(task).general
-    if task.frame is None:
+    if task.call_in_progress < 0:
         return b"-1 0x%x 0x%x\n" % (general[RSP], general[RIP])
     arguments = b" ".join(b"0x%x" % general[register] for register in (7, 6, 2, 10, 8, 9))
     return b"%d %s 0x%x 0x%x\n" % (task.call_in_progress, arguments, general[RSP], general[RIP])

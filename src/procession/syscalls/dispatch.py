@@ -82,6 +82,8 @@ _ENOSYS = 38
 # How far a call has come that is made step by step: its tracer has seen it, the filters have been asked and
 # its tracer told, or they have let it pass.
 _SEEN_BY_TRACER, _TOLD_BY_FILTER, _ENTERED = 1, 2, 3
+_RT_SIGRETURN = 15
+"""What it leaves in the registers isn't its result: it's no call that a signal could interrupt."""
 _PUSHED_BITS = 0x1F
 """What of a page fault's error code the processor pushes; the rest is the engine's own."""
 _LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
@@ -171,6 +173,8 @@ class Traps:
             result = -failure.errno_number
         registers[RAX] = (result or 0) & _MASK
         if task.work or task.state is not TaskState.RUNNING or self.memory.stale:
+            if number < TABLE_SIZE and number != _RT_SIGRETURN:
+                task.call_number = number
             kernel.is_saved = False
             self.resume()
 
@@ -286,6 +290,8 @@ class Traps:
             # At the stop before its end it hasn't returned.
             result = -outcome.number if isinstance(outcome, Errno) else outcome or 0
             registers[RAX] = result & _MASK
+            if number < TABLE_SIZE and number != _RT_SIGRETURN:
+                task.call_number = number
 
     def _stop_in_call(self, task: Task, frame: CallFrame, event: EventStop) -> None:
         """The task stops in the middle of a call, whose handler runs again when it goes on."""
@@ -428,6 +434,7 @@ class Traps:
         if kernel.observer is not None:
             kernel.observer.system_call_returned(task, call, frame.arguments, outcome)
         self._set_result(task, -outcome.number if isinstance(outcome, Errno) else outcome or 0)
+        task.call_number = frame.number
         frame.release()
 
     def _set_result(self, task: Task, result: int) -> None:

@@ -79,6 +79,8 @@ def ptrace_stop(
     if info is not None and info.code >> 8 == EVENT_STOP:
         task.job_control &= ~TRAP_NOTIFY
     task.work |= TRACE_STOPPED
+    if task.state is TaskState.RUNNING:
+        task.times.voluntary_switches += 1
     set_state(task, TaskState.TRACED)
     notify_tracer(kernel, task, why)
     if is_complete and tracing.is_reparented(task):

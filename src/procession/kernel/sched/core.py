@@ -244,6 +244,10 @@ class Scheduler:
             run_queue.last = task
             self.switch_count += 1
             kernel.clock.spend(SWITCH_NS)
+        entity = task.entity
+        entity.run_count += 1
+        entity.waited_ns += now_ns - entity.waits_since_ns
+        entity.run_since_ns = now_ns
         set_state(task, TaskState.RUNNING)
         return task
 
@@ -402,14 +406,17 @@ class Scheduler:
         share = task.cgroup.cpu
         if share is not None and share.parks(task):
             return
+        entity = task.entity
+        entity.waits_since_ns = now_ns = self.kernel.clock.now_ns
         if len(self.processors) > 1:
             kernel = self.kernel
             running = kernel.current
             if not queue.count and (running is None or running.entity.processor != queue.number):
                 # It was idle: what it does now comes after what whoever wakes the task has done.
                 queue.work_ns = max(queue.work_ns, self._reached_ns(running))
-            if task.entity.processor != queue.number:
-                task.entity.moved_ns = kernel.clock.now_ns
+            if entity.processor != queue.number:
+                entity.moved_ns = now_ns
+                entity.move_count += 1
         queue.add(task, has_slept=has_slept, at_head=at_head)
 
     def _reached_ns(self, running: Task | None) -> int:
@@ -460,7 +467,9 @@ class Scheduler:
     def _move(self, task: Task, donor: RunQueue, receiver: RunQueue) -> None:
         """Let `task` wait for another processor than it does."""
         donor.remove(task)
-        task.entity.virtual_runtime_ns += receiver.minimum_runtime_ns - donor.minimum_runtime_ns
+        entity = task.entity
+        entity.waited_ns += self.kernel.clock.now_ns - entity.waits_since_ns
+        entity.virtual_runtime_ns += receiver.minimum_runtime_ns - donor.minimum_runtime_ns
         self._add(receiver, task)
 
     def _pull(self, idle: RunQueue) -> None:

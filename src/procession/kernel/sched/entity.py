@@ -17,11 +17,12 @@ class SchedulingEntity:
 
     `virtual_runtime_ns` is the time that it ran, divided by its weight. `ticket` is its place in a queue, 0
     when it's in none: an entry with another ticket is void. `moved_ns` is when it came to its processor from
-    another. `parked_in` is the share of a control group that is used up, for which it waits runnable and in
-    no queue. `inherited_priority` is the highest real-time
-    priority of those who wait for a lock of the task, 0 for none. `slice_left_ns` is SCHED_RR's,
-    `realtime_ns` how long it has run by a real-time policy since it last slept (RLIMIT_RTTIME). The rest is
-    SCHED_DEADLINE's: what it asked for, what is left of it, and until when.
+    another, `move_count` how often it has. It was let run `run_count` times, last at `run_since_ns`, and
+    waited for that `waited_ns` in all, the last time from `waits_since_ns` on. `parked_in` is the share of a
+    control group that is used up, for which it waits runnable and in no queue. `inherited_priority` is the
+    highest real-time priority of those who wait for a lock of the task, 0 for none. `slice_left_ns` is
+    SCHED_RR's, `realtime_ns` how long it has run by a real-time policy since it last slept (RLIMIT_RTTIME).
+    The rest is SCHED_DEADLINE's: what it asked for, what is left of it, and until when.
     """
 
     __slots__ = (
@@ -30,22 +31,32 @@ class SchedulingEntity:
         "deadline_ns",
         "inherited_priority",
         "is_throttled",
+        "move_count",
         "moved_ns",
         "parked_in",
         "period_ns",
         "processor",
         "realtime_ns",
         "relative_deadline_ns",
+        "run_count",
+        "run_since_ns",
         "runtime_ns",
         "slice_left_ns",
         "ticket",
         "virtual_runtime_ns",
+        "waited_ns",
+        "waits_since_ns",
     )
 
     def __init__(self) -> None:
         self.processor = 0
         self.allowed = -1
         self.moved_ns = 0
+        self.move_count = 0
+        self.run_count = 0
+        self.run_since_ns = 0
+        self.waited_ns = 0
+        self.waits_since_ns = 0
         self.virtual_runtime_ns = 0
         self.ticket = 0
         self.inherited_priority = 0

@@ -66,7 +66,7 @@ class PosixTimer:
     `cpu_clock` if there is one, else of the monotonic clock. An interval timer that has expired isn't armed
     again before its signal is taken (`status` REQUEUE_PENDING); `overrun` counts the expiries in between,
     from -1, and `last_overrun` is what timer_getoverrun(2) gives. Its signal goes to `thread`, or to the
-    process; `is_silent` timers send none and are never armed.
+    process; `how` is SIGEV_*: `is_silent` timers send none and are never armed.
     """
 
     __slots__ = (
@@ -76,6 +76,7 @@ class PosixTimer:
         "expires_ns",
         "follows_realtime",
         "group",
+        "how",
         "id",
         "info",
         "interval_ns",
@@ -95,6 +96,7 @@ class PosixTimer:
         self.group = group
         self.id = id
         self.clock_id = clock_id
+        self.how = notification.how
         self.is_silent = notification.how == SIGEV_NONE
         self.thread = notification.thread
         self.info = SigInfo(notification.signo, SI_TIMER, value=notification.value)

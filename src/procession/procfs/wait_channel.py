@@ -1,0 +1,249 @@
+"""Where in the kernel a task sleeps, by the names of Linux's functions: wchan and stack of a process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EACCES
+from procession.abi.syscall_numbers import name_of
+from procession.fs.eventfd import EventFile
+from procession.fs.inotify import InotifyFile
+from procession.fs.pipe import FifoFile, PipeFile
+from procession.fs.terminal.tty import TtyFile
+from procession.kernel.ptrace.tracing import AT_CALL_ENTRY, AT_CALL_EXIT, AT_EXIT, AT_SIGNAL, IN_CALL
+from procession.kernel.security.capability import CAP_SYS_ADMIN
+from procession.kernel.signal.fd import SignalFile
+from procession.kernel.signal.stop import FROZEN
+from procession.kernel.task import EXIT_WAITS, NOT_ENTERED
+from procession.kernel.task_state import TaskState
+from procession.kernel.timers.descriptor import TimerFile
+from procession.net.internet.tcp import TcpSocket
+from procession.net.netlink.socket import NetlinkSocket
+from procession.net.socket_file import SocketFile
+from procession.net.unix.datagram import UnixMessageSocket
+from procession.net.unix.stream import UnixStream
+from procession.procfs.access import may_inspect
+
+if TYPE_CHECKING:
+    from procession.fs.file import File
+    from procession.fs.permission import Subject
+    from procession.kernel.task import CallFrame, Task
+    from procession.net.socket import Socket
+    from procession.procfs.file_system import ProcFileSystem
+
+    Functions = tuple[str, ...]
+
+CALLS: dict[str, Functions] = {
+    "accept": ("do_accept", "__sys_accept4", "__x64_sys_accept"),
+    "accept4": ("do_accept", "__sys_accept4", "__x64_sys_accept4"),
+    "clock_nanosleep": ("hrtimer_nanosleep", "common_nsleep", "__x64_sys_clock_nanosleep"),
+    "clone": ("kernel_clone", "__do_sys_clone"),
+    "clone3": ("kernel_clone", "__do_sys_clone3"),
+    "connect": ("__sys_connect", "__x64_sys_connect"),
+    "epoll_pwait": ("do_epoll_wait", "do_compat_epoll_pwait", "__x64_sys_epoll_pwait"),
+    "epoll_pwait2": ("do_epoll_wait", "do_epoll_pwait", "__x64_sys_epoll_pwait2"),
+    "epoll_wait": ("do_epoll_wait", "__x64_sys_epoll_wait"),
+    "execve": ("do_execveat_common", "__x64_sys_execve"),
+    "execveat": ("do_execveat_common", "__x64_sys_execveat"),
+    "fcntl": ("fcntl_setlk", "do_fcntl", "__x64_sys_fcntl"),
+    "flock": ("locks_lock_inode_wait", "__do_sys_flock"),
+    "futex": ("futex_do_wait", "__futex_wait", "futex_wait", "do_futex", "__x64_sys_futex"),
+    "futex_waitv": ("futex_wait_multiple", "__do_sys_futex_waitv"),
+    "mq_timedreceive": ("wq_sleep", "do_mq_timedreceive", "__x64_sys_mq_timedreceive"),
+    "mq_timedsend": ("wq_sleep", "do_mq_timedsend", "__x64_sys_mq_timedsend"),
+    "msgrcv": ("do_msgrcv",),
+    "msgsnd": ("do_msgsnd",),
+    "nanosleep": ("hrtimer_nanosleep", "__x64_sys_nanosleep"),
+    "open": ("path_openat", "do_filp_open", "do_sys_openat2", "__x64_sys_open"),
+    "openat": ("path_openat", "do_filp_open", "do_sys_openat2", "__x64_sys_openat"),
+    "openat2": ("path_openat", "do_filp_open", "do_sys_openat2", "__x64_sys_openat2"),
+    "pause": ("__do_sys_pause",),
+    "poll": ("poll_schedule_timeout", "do_sys_poll", "__x64_sys_poll"),
+    "ppoll": ("poll_schedule_timeout", "do_sys_poll", "__x64_sys_ppoll"),
+    "pselect6": ("poll_schedule_timeout", "do_select", "core_sys_select", "do_pselect", "__x64_sys_pselect6"),
+    "read": ("vfs_read", "ksys_read"),
+    "readv": ("vfs_readv", "do_readv"),
+    "recvfrom": ("sock_recvmsg", "__sys_recvfrom", "__x64_sys_recvfrom"),
+    "recvmsg": ("sock_recvmsg", "____sys_recvmsg", "___sys_recvmsg", "__sys_recvmsg"),
+    "recvmmsg": ("sock_recvmsg", "____sys_recvmsg", "do_recvmmsg", "__x64_sys_recvmmsg"),
+    "rt_sigsuspend": ("sigsuspend", "__x64_sys_rt_sigsuspend"),
+    "rt_sigtimedwait": ("do_sigtimedwait", "__x64_sys_rt_sigtimedwait"),
+    "select": ("poll_schedule_timeout", "do_select", "core_sys_select", "kern_select", "__x64_sys_select"),
+    "semop": ("__do_semtimedop", "do_semtimedop"),
+    "semtimedop": ("__do_semtimedop", "do_semtimedop", "__x64_sys_semtimedop"),
+    "sendmsg": ("____sys_sendmsg", "___sys_sendmsg", "__sys_sendmsg"),
+    "sendto": ("__sys_sendto", "__x64_sys_sendto"),
+    "splice": ("pipe_wait_readable", "do_splice", "__do_splice", "__x64_sys_splice"),
+    "tee": ("pipe_wait_readable", "do_tee", "__x64_sys_tee"),
+    "vfork": ("kernel_clone", "__do_sys_vfork"),
+    "wait4": ("do_wait", "kernel_wait4"),
+    "waitid": ("do_wait", "kernel_waitid", "__do_sys_waitid"),
+    "write": ("vfs_write", "ksys_write"),
+    "writev": ("vfs_writev", "do_writev"),
+}
+"""Where each call sleeps, the innermost first."""
+
+_READING = ("read", "readv", "recvfrom", "recvmsg", "recvmmsg", "pread64", "preadv", "preadv2")
+_RECEIVING = ("recvfrom", "recvmsg", "recvmmsg")
+_SENDING = ("sendto", "sendmsg", "sendmmsg")
+_OPENING = ("open", "openat", "openat2")
+_ENTRY = ("do_syscall_64", "entry_SYSCALL_64_after_hwframe")
+_TO_USER_MODE = ("arch_do_signal_or_restart", "exit_to_user_mode_loop", *_ENTRY)
+_LOCK_OPERATIONS = {6: "futex_lock_pi", 13: "futex_lock_pi", 11: "futex_wait_requeue_pi"}
+_SLEEPING = (
+    TaskState.INTERRUPTIBLE,
+    TaskState.UNINTERRUPTIBLE,
+    TaskState.KILLABLE,
+    TaskState.STOPPED,
+    TaskState.TRACED,
+)
+
+FILES: tuple[tuple[type[File], Functions, Functions], ...] = (
+    (PipeFile, ("anon_pipe_read",), ("anon_pipe_write",)),
+    (TtyFile, ("wait_woken", "n_tty_read", "tty_read"), ("wait_woken", "n_tty_write", "file_tty_write")),
+    (EventFile, ("do_wait_intr_irq", "eventfd_read"), ("do_wait_intr_irq", "eventfd_write")),
+    (TimerFile, ("do_wait_intr_irq", "timerfd_read_iter"), ()),
+    (SignalFile, ("signalfd_read_iter",), ()),
+    (InotifyFile, ("wait_woken", "inotify_read"), ()),
+)
+"""Kind of file -> where who reads it sleeps, and who writes to it."""
+
+SOCKETS: tuple[tuple[type[Socket], Functions, Functions], ...] = (
+    (
+        UnixStream,
+        ("unix_stream_read_generic", "unix_stream_recvmsg"),
+        ("sock_alloc_send_pskb", "unix_stream_sendmsg"),
+    ),
+    (
+        UnixMessageSocket,
+        ("__skb_wait_for_more_packets", "__unix_dgram_recvmsg"),
+        ("sock_alloc_send_pskb", "unix_dgram_sendmsg"),
+    ),
+    (
+        TcpSocket,
+        ("wait_woken", "sk_wait_data", "tcp_recvmsg_locked", "tcp_recvmsg"),
+        ("wait_woken", "sk_stream_wait_memory", "tcp_sendmsg_locked", "tcp_sendmsg"),
+    ),
+    (
+        NetlinkSocket,
+        ("__skb_wait_for_more_packets", "__skb_recv_datagram", "skb_recv_datagram", "netlink_recvmsg"),
+        ("netlink_attachskb", "netlink_unicast", "netlink_sendmsg"),
+    ),
+)
+_PACKETS: tuple[Functions, Functions] = (
+    ("__skb_wait_for_more_packets", "__skb_recv_udp", "udp_recvmsg"),
+    ("sock_alloc_send_pskb", "udp_sendmsg"),
+)
+
+
+def sleeping_functions(task: Task) -> Functions:
+    """The functions of Linux in which the sleeping or stopped `task` is, the innermost first."""
+    state = task.state
+    if state is TaskState.STOPPED:
+        return ("do_signal_stop", "get_signal", *_TO_USER_MODE)
+    if state is TaskState.TRACED:
+        return _traced_functions(task)
+    if task.work & EXIT_WAITS:
+        return ("zap_pid_ns_processes", "do_exit", "do_group_exit", "__x64_sys_exit_group", *_ENTRY)
+    if task.job_control & FROZEN:
+        return ("do_freezer_trap", "get_signal", *_TO_USER_MODE)
+    frame = task.frame
+    if frame is None:
+        if task.group.core_dump is not None:
+            return ("vfs_coredump", "get_signal", *_TO_USER_MODE)
+        # It waits for memory.
+        return ("__alloc_pages_slowpath", "exc_page_fault", "asm_exc_page_fault")
+    if frame.number == NOT_ENTERED:
+        return ("seccomp_do_user_notification", "__seccomp_filter", "syscall_trace_enter", *_ENTRY)
+    name = name_of(frame.number)
+    return (*_call_functions(task, frame, name), *_ENTRY)
+
+
+def _traced_functions(task: Task) -> Functions:
+    """Linux: kernel/signal.c, ptrace_stop."""
+    stop = task.trace_stop
+    stage = AT_SIGNAL if stop is None else stop.stage
+    if stage == AT_CALL_ENTRY:
+        return ("ptrace_stop", "ptrace_do_notify", "ptrace_notify", "syscall_trace_enter", *_ENTRY)
+    if stage == AT_CALL_EXIT:
+        return ("ptrace_stop", "ptrace_do_notify", "ptrace_notify", "syscall_exit_work", *_ENTRY)
+    if stage == AT_EXIT:
+        return ("ptrace_stop", "ptrace_do_notify", "ptrace_notify", "do_exit", *_ENTRY)
+    if stage == IN_CALL and task.frame is not None:
+        call = CALLS.get(name_of(task.frame.number), ())
+        return ("ptrace_stop", "ptrace_do_notify", "ptrace_notify", *call, *_ENTRY)
+    return ("ptrace_stop", "get_signal", *_TO_USER_MODE)
+
+
+def _call_functions(task: Task, frame: CallFrame, name: str) -> Functions:
+    """Where in the system call `name` the task sleeps."""
+    outer = CALLS.get(name, (f"__x64_sys_{name}",))
+    arguments = frame.arguments
+    if name == "futex":
+        lock = _LOCK_OPERATIONS.get(arguments[1] & 0x7F)
+        return outer if lock is None else ("rt_mutex_schedule", lock, *outer[-2:])
+    if name in _OPENING:
+        return ("wait_for_partner", "fifo_open", "do_dentry_open", "vfs_open", *outer)
+    file = task.file_of_call(arguments[0]) if arguments and isinstance(arguments[0], int) else None
+    if file is None:
+        return outer
+    if isinstance(file, SocketFile):
+        return _socket_functions(file.socket, name, outer)
+    is_reading = name in _READING
+    if is_reading or name in ("write", "writev"):
+        if isinstance(file, FifoFile):
+            return ("fifo_pipe_read" if is_reading else "fifo_pipe_write", *outer)
+        for kind, reading, writing in FILES:
+            if isinstance(file, kind):
+                return (*(reading if is_reading else writing), *outer)
+    return outer
+
+
+def _socket_functions(socket: Socket, name: str, outer: Functions) -> Functions:
+    if name in ("accept", "accept4"):
+        if isinstance(socket, TcpSocket):
+            return ("inet_csk_accept", "inet_accept", *outer)
+        inner = ("__skb_wait_for_more_packets", "__skb_recv_datagram", "skb_recv_datagram", "unix_accept")
+        return (*inner, *outer)
+    if name == "connect":
+        if isinstance(socket, TcpSocket):
+            return ("wait_woken", "inet_wait_for_connect", "__inet_stream_connect", *outer)
+        return ("unix_wait_for_peer", "unix_stream_connect", *outer)
+    if name not in CALLS:
+        return outer
+    reading, writing = _PACKETS
+    for kind, kind_reading, kind_writing in SOCKETS:
+        if isinstance(socket, kind):
+            reading, writing = kind_reading, kind_writing
+            break
+    if name in _RECEIVING:
+        return (*reading, *outer)
+    if name in _SENDING:
+        return (*writing, *outer)
+    if name in _READING:
+        return (*reading, "sock_recvmsg", "sock_read_iter", *outer)
+    return (*writing, "sock_write_iter", *outer)
+
+
+def show_wait_channel(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/wchan: where it sleeps, "0" if it doesn't. Linux: fs/proc/base.c, proc_pid_wchan."""
+    if not may_inspect(subject, task) or task.state not in _SLEEPING:
+        return b"0"
+    return sleeping_functions(task)[0].encode()
+
+
+def show_stack(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/stack, for who has CAP_SYS_ADMIN: the functions of Linux in which the task is.
+
+    Code here has no addresses, and so no offsets into functions. Linux: fs/proc/base.c, proc_pid_stack.
+    """
+    if not subject.has_capability(CAP_SYS_ADMIN):
+        raise EACCES("the kernel's stacks are for CAP_SYS_ADMIN")
+    if task.state in _SLEEPING:
+        functions = sleeping_functions(task)
+    elif task is system.kernel.current and task.state is TaskState.RUNNING:
+        functions = ("proc_pid_stack", "proc_single_show", "seq_read_iter", "seq_read", "vfs_read")
+        functions = (*functions, "ksys_read", *_ENTRY)
+    else:
+        return b""
+    return b"".join(b"[<0>] %s+0x0/0x0\n" % name.encode() for name in functions)
