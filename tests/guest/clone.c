@@ -715,3 +715,35 @@ TEST(a_directory_of_proc_does_for_a_process_descriptor)
 	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
 	CHECK_ERRNO(pidfd_send(fd, 0, NULL, 0), ESRCH);
 }
+
+/* The program that didn't want a signal is gone: the one that took its place gets the usual one. */
+ROLE(takes_over_a_silent_child)
+{
+	pid_t child = atoi(argv[2]);
+	sigset_t set = set_of(SIGCHLD);
+	struct timespec limit = {10, 0};
+
+	MUST(kill(child, SIGKILL));
+	return sigtimedwait(&set, NULL, &limit) == SIGCHLD && waitpid(child, NULL, __WALL) == child ? 0 : 1;
+}
+
+TEST(a_silent_child_whose_parent_executes)
+{
+	pid_t parent = (pid_t)MUST(fork());
+
+	if (parent == 0) {
+		char number[20];
+		long child;
+
+		block(SIGCHLD);
+		child = syscall(SYS_clone, 0, NULL, NULL, NULL, 0);
+		if (child == 0) {
+			pause();
+			_exit(0);
+		}
+		snprintf(number, sizeof number, "%ld", child);
+		execl(check_self, check_self, "takes_over_a_silent_child", number, NULL);
+		_exit(99);
+	}
+	CHECK_EQ(wait_for(parent), EXITED(0));
+}

@@ -776,3 +776,21 @@ TEST(a_signal_at_the_first_addresses)
 	CHECK_EQ(arrivals, 2);
 	CHECK_EQ(returned_to[1], 1);
 }
+
+/* The number is an int; the address to return to and the flags are where the instruction puts them. */
+TEST(registers_of_a_system_call)
+{
+	for (int equal = 0; equal < 2; equal++) {
+		long result = SYS_getpid | 0x123456700000000L, address, flags, here, before;
+
+		__asm__ volatile("cmpl $1, %[equal]\n\tpushfq\n\tpopq %[before]\n\tsyscall\n1:\tmovq %%rcx, %[address]\n\t"
+				 "movq %%r11, %[flags]\n\tleaq 1b(%%rip), %[here]"
+				 : "+a"(result), [address] "=&r"(address), [flags] "=&r"(flags), [here] "=&r"(here),
+				   [before] "=&r"(before)
+				 : [equal] "r"(equal)
+				 : "rcx", "r11", "memory", "cc");
+		CHECK_EQ(result, getpid());
+		CHECK_EQ(address, here);
+		CHECK_EQ(flags, before);
+	}
+}

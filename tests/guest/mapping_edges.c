@@ -1,7 +1,12 @@
 /* Odd arguments of the calls on memory, and which of several errors they tell: found by tests/differential. */
 #include "fault.h"
 
+#include <sys/resource.h>
 #include <sys/uio.h>
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 
 #define RW (PROT_READ | PROT_WRITE)
 #define AREAS_END (1UL << 47)
@@ -158,4 +163,110 @@ TEST(the_last_page_of_all)
 {
 	CHECK_ERRNO(mprotect((void *)-PAGE, PAGE, 0x10), ENOMEM);
 	CHECK_ERRNO(msync((void *)-PAGE, PAGE, MS_SYNC), ENOMEM);
+}
+
+TEST(sealed_memory)
+{
+	char *memory = map_pages(4), *target = map_pages(1), *constant;
+
+	CHECK_OK(syscall(SYS_mseal, memory + PAGE, PAGE, 0));
+	CHECK_ERRNO(munmap(memory, 4 * PAGE), EPERM);
+	CHECK_EQ(touch(memory, WRITE), 0);
+	CHECK_ERRNO(mprotect(memory + PAGE, PAGE, PROT_READ), EPERM);
+	CHECK_ERRNO((long)remap(memory + PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE, NULL), EPERM);
+	CHECK_ERRNO((long)remap(target, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, memory + PAGE), EPERM);
+	CHECK_ERRNO((long)mmap(memory, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), EPERM);
+	memory[PAGE] = 1;
+	/* Who may write there may also throw it away. */
+	CHECK_OK(madvise(memory + PAGE, PAGE, MADV_DONTNEED));
+	CHECK_EQ(memory[PAGE], 0);
+	CHECK_OK(munmap(memory + 2 * PAGE, 2 * PAGE));
+	constant = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(constant == MAP_FAILED ? -1 : 0);
+	CHECK_OK(syscall(SYS_mseal, constant, PAGE, 0));
+	CHECK_ERRNO(madvise(constant, PAGE, MADV_DONTNEED), EPERM);
+	CHECK_ERRNO(madvise(constant, PAGE, MADV_WIPEONFORK), EPERM);
+	CHECK_OK(madvise(constant, PAGE, MADV_WILLNEED));
+	CHECK_OK(madvise(constant, PAGE, MADV_DONTDUMP));
+	CHECK_OK(syscall(SYS_mseal, memory, 0, 0));
+	CHECK_ERRNO(syscall(SYS_mseal, memory + 1, PAGE, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mseal, memory, PAGE, 1), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mseal, memory, 4 * PAGE, 0), ENOMEM);
+}
+
+TEST(remapped_file_pages)
+{
+	int file = (int)MUST(syscall(SYS_memfd_create, "pages", 0));
+	char *memory, *private_memory = map_pages(1);
+
+	MUST(ftruncate(file, 8 * PAGE));
+	for (int at = 0; at < 8; at++)
+		MUST(pwrite(file, &"abcdefgh"[at], 1, at * (off_t)PAGE));
+	memory = mmap(NULL, 3 * PAGE, RW, MAP_SHARED, file, 0);
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	CHECK_OK(syscall(SYS_remap_file_pages, memory + PAGE, PAGE, 0, 5, 0));
+	CHECK_EQ(memory[0], 'a');
+	CHECK_EQ(memory[PAGE], 'f');
+	CHECK_EQ(memory[2 * PAGE], 'c');
+	memory[PAGE] = 'F';
+	CHECK_EQ(pread(file, memory, 1, 5 * PAGE), 1);
+	CHECK_EQ(memory[0], 'F');
+	CHECK_OK(syscall(SYS_remap_file_pages, memory, 3 * PAGE, 0, 3, 0));
+	CHECK_EQ(memory[0], 'd');
+	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, PAGE, PROT_READ, 0, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, 0, 0, 0, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_remap_file_pages, private_memory, PAGE, 0, 0, 0), EINVAL);
+}
+
+static int grow_locked(void)
+{
+	struct rlimit limit = {16 * PAGE, 16 * PAGE};
+	char *memory = map_pages(16);
+
+	MUST(setrlimit(RLIMIT_MEMLOCK, &limit));
+	if (geteuid() == 0)
+		MUST(setresuid(NOBODY, NOBODY, NOBODY));
+	CHECK_OK(mlock(memory, 16 * PAGE));
+	CHECK_ERRNO((long)remap(memory, 16 * PAGE, 17 * PAGE, MREMAP_MAYMOVE, NULL), EAGAIN);
+	CHECK_OK(munlock(memory + 8 * PAGE, 8 * PAGE));
+	memory = remap(memory, 8 * PAGE, 12 * PAGE, MREMAP_MAYMOVE, NULL);
+	CHECK(memory != MAP_FAILED);
+	CHECK_EQ(touch(memory + 11 * PAGE, WRITE), 0);
+	return 0;
+}
+
+TEST(a_locked_mapping_grows_within_its_limit)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0)
+		_exit(grow_locked());
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(flags_that_are_validated)
+{
+	int file = (int)MUST(syscall(SYS_memfd_create, "pages", 0));
+
+	MUST(ftruncate(file, PAGE));
+	CHECK(mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | MAP_NORESERVE | MAP_STACK, file, 0) != MAP_FAILED);
+	CHECK_ERRNO((long)mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | 0x200, file, 0), EOPNOTSUPP);
+	CHECK_ERRNO((long)mmap((void *)0x10000000, PAGE, RW, MAP_SHARED_VALIDATE | MAP_FIXED_NOREPLACE, file, 0),
+		    EOPNOTSUPP);
+	CHECK_ERRNO((long)mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | MAP_SYNC, file, 0), EOPNOTSUPP);
+	CHECK_ERRNO((long)mmap(NULL, PAGE, RW, MAP_SHARED | MAP_HUGETLB, file, 0), EINVAL);
+	CHECK_ERRNO((long)mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1, 0), EINVAL);
+}
+
+TEST(advice_of_huge_and_equal_pages)
+{
+	char *memory = map_pages(2);
+
+	CHECK_OK(madvise(memory, PAGE, MADV_HUGEPAGE));
+	CHECK(has_flag(memory, " hg "));
+	CHECK_OK(madvise(memory, PAGE, MADV_NOHUGEPAGE));
+	CHECK(has_flag(memory, " nh "));
+	CHECK(!has_flag(memory, " hg "));
+	CHECK_OK(madvise(memory, 2 * PAGE, MADV_MERGEABLE));
+	CHECK_OK(madvise(memory, 2 * PAGE, MADV_UNMERGEABLE));
 }

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 static char block_of_data[200000];
@@ -541,4 +542,60 @@ TEST(splice_and_tee)
 	CHECK_ERRNO(splice(first[0], NULL, second[1], NULL, 5, SPLICE_F_NONBLOCK), EAGAIN);
 	MUST(close(first[1]));
 	CHECK_EQ(splice(first[0], NULL, second[1], NULL, 5, 0), 0);
+}
+
+/* Two pages of which the second is missing. */
+static char *page_before_a_hole(void)
+{
+	char *memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	MUST(munmap(memory + 4096, 4096));
+	return memory;
+}
+
+TEST(a_buffer_whose_later_page_is_missing)
+{
+	char *memory = page_before_a_hole(), data[16384] = {0};
+	int ends[2];
+
+	MUST(pipe2(ends, O_NONBLOCK));
+	/* Whole pages go, the page in which memory ends doesn't. */
+	CHECK_EQ(write(ends[1], memory, 8192), 4096);
+	CHECK_EQ(read(ends[0], data, sizeof data), 4096);
+	CHECK_ERRNO(write(ends[1], memory + 1, 8191), EFAULT);
+	CHECK_ERRNO(read(ends[0], data, sizeof data), EAGAIN);
+	MUST(write(ends[1], data, 8192));
+	CHECK_EQ(read(ends[0], memory, 8192), 4096);
+	CHECK_EQ(read(ends[0], data, sizeof data), 4096);
+	MUST(write(ends[1], data, 100));
+	MUST(write(ends[1], data, 5000));
+	CHECK_EQ(read(ends[0], memory, 8192), 1004);
+	CHECK_EQ(read(ends[0], data, sizeof data), 4096);
+	MUST(write(ends[1], data, 5100));
+	CHECK_ERRNO(read(ends[0], memory + 3000, 5000), EFAULT);
+	CHECK_EQ(read(ends[0], data, sizeof data), 5100);
+	CHECK_ERRNO(read(ends[0], memory, 8192), EAGAIN);
+	while (write(ends[1], data, 4096) > 0)
+		continue;
+	CHECK_ERRNO(write(ends[1], memory, 8192), EAGAIN);
+	MUST(close(ends[0]));
+	handle(SIGPIPE, SIG_IGN, 0);
+	CHECK_ERRNO(write(ends[1], memory, 8192), EPIPE);
+}
+
+TEST(a_stream_read_into_a_page_before_a_hole)
+{
+	char *memory = page_before_a_hole(), data[16384] = {0};
+	int ends[2];
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends));
+	MUST(write(ends[1], data, 8192));
+	CHECK_ERRNO(read(ends[0], memory, 8192), EFAULT);
+	CHECK_EQ(read(ends[0], data, sizeof data), 8192);
+	MUST(write(ends[1], data, 1000));
+	MUST(write(ends[1], data, 2000));
+	MUST(write(ends[1], data, 3000));
+	CHECK_EQ(read(ends[0], memory, 8192), 3000);
+	CHECK_EQ(read(ends[0], data, sizeof data), 3000);
 }

@@ -515,3 +515,40 @@ TEST(nothing_but_its_end_comes_of_a_zombie)
 	CHECK_ERRNO(waitid(P_ALL, 0, &info, WSTOPPED | WNOHANG), ECHILD);
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+/* What waitid(2) fills in when it finds nothing, and when it can't tell all. */
+TEST(what_waitid_leaves)
+{
+	siginfo_t info;
+	pid_t child;
+
+	memset(&info, 0x55, sizeof info);
+	CHECK_ERRNO(syscall(SYS_waitid, P_ALL, 0, &info, WEXITED, NULL), ECHILD);
+	CHECK_EQ(info.si_signo, 0);
+	CHECK_EQ(info.si_pid, 0);
+	child = child_that_exits(3);
+	await_zombie(child);
+	memset(&info, 0x55, sizeof info);
+	CHECK_ERRNO(syscall(SYS_waitid, P_PID, child, &info, WEXITED, bad_address()), EFAULT);
+	CHECK_EQ(info.si_signo, 0x55555555);
+	CHECK_EQ(info.si_pid, 0x55555555);
+	CHECK_ERRNO(syscall(SYS_waitid, P_PID, child, &info, WEXITED, NULL), ECHILD);
+	child = child_that_pauses();
+	handle(SIGALRM, nothing, 0);
+	ualarm(20000, 20000);
+	memset(&info, 0x55, sizeof info);
+	CHECK_ERRNO(syscall(SYS_waitid, P_PID, child, &info, WEXITED, NULL), EINTR);
+	CHECK_EQ(info.si_signo, 0);
+	CHECK_EQ(info.si_pid, 0);
+	ualarm(0, 0);
+	memset(&info, 0x55, sizeof info);
+	CHECK_OK(syscall(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG, bad_address()));
+	CHECK_EQ(info.si_signo, 0);
+	MUST(kill(child, SIGKILL));
+	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
+}

@@ -149,7 +149,7 @@ class TestWithoutMemory:
         assert [(area.start, area.end, area.protection) for area in sharer.mm.areas] == areas
 
     def test_nothing_is_moved(self, sharer: Task) -> None:
-        from procession.syscalls.memory import mremap
+        from procession.syscalls.memory_remap import mremap
 
         areas = [(area.start, area.end) for area in sharer.mm.areas]
         with pytest.raises(OutOfFrames):

@@ -206,6 +206,20 @@ class File:
     def release(self) -> None:
         """What this kind of file does at its last close."""
 
+    def whole_length(self, length: int, room: int) -> int:
+        """How much to read of `length` bytes if only `room` can be handed over: pieces that fit, whole.
+
+        Asked of what `writes_whole`. Raises EFAULT if the first piece doesn't fit.
+        """
+        return length
+
+    def whole_write(self, length: int, total: int) -> int:
+        """How many of `length` bytes a write of `total` takes if the next one can't be read: whole pieces.
+
+        Asked of what `writes_whole`; 0 if there is no such piece.
+        """
+        return 0
+
     def check_message(self, length: int) -> None:
         """Raise what a write does before it looks at the bytes: asked when they can't be read."""
 

@@ -107,6 +107,22 @@ class PipeFile(File):
     def put_back(self, data: bytes) -> None:
         self.pipe.put_back(data)
 
+    def whole_length(self, length: int, room: int) -> int:
+        return length if room >= min(length, self.pipe.length) else self.pipe.whole_length(length, room)
+
+    def whole_write(self, length: int, total: int) -> int:
+        return self.pipe.whole_write(length, total)
+
+    def check_message(self, length: int) -> None:
+        """Linux looks for a reader and for room before it copies a page."""
+        pipe = self.pipe
+        if not pipe.reader_count:
+            raise EPIPE
+        if not pipe.room(length):
+            if self.flags & O_NONBLOCK:
+                raise EAGAIN
+            raise Sleep(pipe.write_queue)
+
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: fs/pipe.c, pipe_ioctl."""
         if request != FIONREAD:

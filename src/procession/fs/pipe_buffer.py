@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from procession.abi.errno import EBUSY, EINVAL, ENFILE, ENOMEM, EPERM
+from procession.abi.errno import EBUSY, EFAULT, EINVAL, ENFILE, ENOMEM, EPERM
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.kernel_memory import PIPE, PIPE_BYTES, KernelMemory
@@ -228,6 +228,34 @@ class Pipe:
             if is_packet or not length:
                 break
         return b"".join(parts)
+
+    def whole_length(self, length: int, room: int) -> int:
+        """How many of the next `length` bytes to take so that no page's are taken in part for want of `room`.
+
+        Raises EFAULT if those of the first page don't fit. Linux: fs/pipe.c, anon_pipe_read.
+        """
+        whole = 0
+        for data, start, _, consumed in self._pages():
+            piece = min(PAGE_SIZE - (start + consumed & PAGE_MASK), len(data) - consumed, length - whole)
+            if whole + piece > room:
+                break
+            whole += piece
+        if not whole:
+            raise EFAULT
+        return whole
+
+    def whole_write(self, length: int, total: int) -> int:
+        """How many of `length` bytes of a write of `total` fill pages as far as they would be filled.
+
+        Linux: fs/pipe.c, anon_pipe_write.
+        """
+        odd = total & PAGE_MASK
+        merged = 0
+        if odd and self.chunks and odd <= -self.end & PAGE_MASK and not self.chunks[-1][2]:
+            merged = odd
+        if length < merged:
+            return 0
+        return merged + ((length - merged) & ~PAGE_MASK)
 
     def put_back(self, data: bytes) -> None:
         """Undo the end of a `take`: its last bytes couldn't be handed on."""

@@ -259,6 +259,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     task.parent_exec_id = parent.parent_exec_id if is_sibling else parent.self_exec_id
     inherit_scheduling(parent, task)
     task.personality = parent.personality
+    task.memory_policy = parent.memory_policy
     task.flags = parent.flags
     if parent.seccomp_mode:
         inherit_seccomp(parent, task)

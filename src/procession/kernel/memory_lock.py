@@ -29,6 +29,15 @@ def check_lock_limit(task: Task, size: int, *, is_anew: bool = False) -> None:
         raise EAGAIN("RLIMIT_MEMLOCK")
 
 
+def check_lock_growth(task: Task, size: int) -> None:
+    """Raise EAGAIN if a locked mapping may not grow by `size` bytes. Linux: mm/mmap.c, mlock_future_ok."""
+    limit = task.group.limits.soft[RLIMIT_MEMLOCK]
+    if limit == RLIM_INFINITY or task.credentials.has_capability(CAP_IPC_LOCK):
+        return
+    if locked_bytes(task.mm) + size > limit:
+        raise EAGAIN("RLIMIT_MEMLOCK")
+
+
 def locked_bytes(mm: MemoryDescriptor) -> int:
     """How large the locked areas are (VmLck)."""
     return sum(area.size for area in mm.areas if area.flags & LOCKED)

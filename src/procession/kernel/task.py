@@ -180,7 +180,8 @@ class Task:
     `exit_signal` what it gets (0: none, -1: the task isn't a group's leader). `job_control` holds the
     thread's part of a group stop (kernel/signal/stop.py); `last_trap` is the vector, the error code and the
     cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
-    and `io_priority` are what sched(7) and ioprio_set(2) say; `flags` are PF_*. `call_work` says what every
+    and `io_priority` are what sched(7) and ioprio_set(2) say, `memory_policy` what set_mempolicy(2) does, as
+    mm/policy.py writes it; `flags` are PF_*. `call_work` says what every
     system call of it must go through first: CALL_SECCOMP, when `seccomp_mode` isn't 0, and CALL_TRACED.
     `ptrace` says who traces it, None for nobody; `trace_stop` is set while it's stopped for its tracer, and
     `tracees` are those that it traces, in the order in which it came to.
@@ -216,6 +217,7 @@ class Task:
         "job_control",
         "kernel",
         "last_trap",
+        "memory_policy",
         "mm",
         "namespaces",
         "nice",
@@ -302,6 +304,7 @@ class Task:
         self.has_yielded = False
         self.policy = 0
         self.personality = 0
+        self.memory_policy = 0
         self.realtime_priority = 0
         self.resets_scheduling_on_fork = False
         self.io_priority = 0

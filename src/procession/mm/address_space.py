@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Protocol
 
-from procession.abi.errno import EEXIST, EFAULT, EINVAL, ENOMEM
+from procession.abi.errno import EEXIST, EFAULT, EINVAL, ENOMEM, EPERM
 from procession.hardware import page_table as pte
 from procession.hardware.kernel_memory import ADDRESS_SPACE, ADDRESS_SPACE_BYTES
 from procession.hardware.physical_memory import (
@@ -25,6 +25,7 @@ from procession.mm.vma import (
     DONT_FORK,
     PROT_EXEC,
     PROT_WRITE,
+    SEALED,
     WIPE_ON_FORK,
     VirtualMemoryArea,
 )
@@ -232,6 +233,8 @@ class MemoryDescriptor:
         self.own_areas()
         for area in list(self.areas):
             if area.flags & DONT_FORK:
+                # It was never there: a seal doesn't keep it.
+                area.flags &= ~SEALED
                 self.unmap(area.start, area.end)
             elif area.flags & WIPE_ON_FORK:
                 self.zap(area.start, area.end)
@@ -363,10 +366,20 @@ class MemoryDescriptor:
             self.starts.insert(index + 1, address)
             self.area_list.count()
 
-    def isolate(self, start: int, end: int) -> list[VirtualMemoryArea]:
-        """Split at both ends and give the areas between. Raises ENOMEM past vm.max_map_count, OutOfFrames."""
-        if len(self.areas) + 2 > MAXIMUM_AREAS:
-            raise ENOMEM("too many areas")
+    def isolate(self, start: int, end: int, *, is_unmapping: bool = False) -> list[VirtualMemoryArea]:
+        """Split at both ends and give the areas between. Raises ENOMEM past vm.max_map_count, OutOfFrames.
+
+        Who is unmapping them may split more: only a hole in the middle of one area leaves more than before.
+        """
+        count = len(self.areas)
+        if count + 2 > MAXIMUM_AREAS:
+            first, last = self.find(start), self.find(end - 1)
+            added = (first is not None and first.start < start) + (last is not None and last.end > end)
+            makes_hole = added == 2 and first is last
+            if (makes_hole and count >= MAXIMUM_AREAS) or (
+                added and not is_unmapping and count + added > MAXIMUM_AREAS
+            ):
+                raise ENOMEM("too many areas")
         self.area_list.check_room()
         self.split(start)
         self.split(end)
@@ -375,11 +388,14 @@ class MemoryDescriptor:
     def unmap(self, start: int, end: int) -> None:
         """Remove whatever is mapped from `start` to `end`. Linux: mm/vma.c, do_vmi_align_munmap.
 
-        Raises OutOfFrames and, for too many areas, ENOMEM; then everything is mapped still.
+        Raises OutOfFrames, EPERM for sealed memory and, for too many areas, ENOMEM; then all is mapped still.
         """
-        doomed = self.isolate(start, end) if self.areas_in(start, end) else []
-        if not doomed:
+        old = self.areas_in(start, end)
+        if not old:
             return
+        if any(area.flags & SEALED for area in old):
+            raise EPERM("sealed memory")
+        doomed = self.isolate(start, end, is_unmapping=True)
         try:
             self.zap(start, end)
         except OutOfFrames:
@@ -447,7 +463,8 @@ class MemoryDescriptor:
         for old in self.areas_in(area.start, area.end):
             overlapped += min(old.end, area.end) - max(old.start, area.start)
         self.check_limits(area.size, area.is_data, overlapped)
-        if len(self.areas) >= MAXIMUM_AREAS:
+        if len(self.areas) > MAXIMUM_AREAS:
+            # One more than the sysctl says, as on Linux.
             raise ENOMEM("too many areas")
         if area.is_data and not is_overcommitted and area.size >> PAGE_SHIFT > self.memory.frame_count:
             raise ENOMEM("more than the machine's memory")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import ENOMEM
+from procession.abi.errno import ENOMEM, EPERM
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea, future_lock
@@ -23,7 +23,10 @@ def set_brk(mm: MemoryDescriptor, address: int, protection: int = PROT_READ | PR
     old_end = (mm.brk + PAGE_MASK) & ~PAGE_MASK
     new_end = (address + PAGE_MASK) & ~PAGE_MASK
     if new_end < old_end:
-        mm.unmap(new_end, old_end)
+        try:
+            mm.unmap(new_end, old_end)
+        except EPERM:
+            return mm.brk
     elif new_end > old_end:
         if new_end > pte.USER_END or mm.areas_in(old_end, new_end + PAGE_SIZE):
             return mm.brk

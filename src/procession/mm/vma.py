@@ -24,6 +24,13 @@ RANDOM_READ = 64
 SEQUENTIAL_READ = 128
 LOCKED_ON_FAULT = 256
 NO_RESERVE = 512
+HUGE_PAGES = 1024
+NO_HUGE_PAGES = 2048
+MERGEABLE = 4096
+SEALED = 8192
+"""Neither its place nor its rights change any more (mseal(2))."""
+POLICY_SHIFT = 16
+"""Where in the flags the policy of its memory is, as mm/policy.py writes it; 0 for none."""
 ANY_LOCK = LOCKED | LOCKED_ON_FAULT
 
 _MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
@@ -162,6 +169,11 @@ class VirtualMemoryArea:
     def is_data(self) -> bool:
         """Whether it counts for RLIMIT_DATA: private and writable, and not the stack."""
         return self.protection & PROT_WRITE != 0 and not self.is_shared and not self.flags & GROWS_DOWN
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether it's private memory without a file."""
+        return self.pages is None and not self.is_shared
 
     def page_index(self, address: int) -> int:
         """The index in `pages` of the page at `address`."""

@@ -294,6 +294,10 @@ class Socket:
         """Whether a read that has got something ends here: the next byte of the stream is urgent."""
         return False
 
+    def whole_length(self, length: int, room: int) -> int:
+        """How much to read of `length` bytes if only `room` can be handed over. Raises EFAULT for nothing."""
+        return length
+
     def put_back(self, data: bytes) -> None:
         """The end of what a `receive` gave couldn't be handed over; only streams keep it."""
 

@@ -175,6 +175,9 @@ class SocketFile(File):
     def put_back(self, data: bytes) -> None:
         self.socket.put_back(data)
 
+    def whole_length(self, length: int, room: int) -> int:
+        return length if room >= length else self.socket.whole_length(length, room)
+
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         return self.socket.ioctl(request, argument, memory)
 

@@ -140,7 +140,8 @@ class Traps:
         kernel = self.kernel
         kernel.is_saved = False
         registers = self.cpu.general
-        number = registers[RAX]
+        # Linux takes an int: the upper half of rax may hold anything.
+        number = registers[RAX] & 0xFFFF_FFFF
         clock = self.clock
         spent_ns = clock.kernel_work_ns + (self.costs_ns[number] if number < TABLE_SIZE else QUICK_NS)
         clock.kernel_work_ns = spent_ns
@@ -194,12 +195,14 @@ class Traps:
             registers[RAX] = result & _MASK
         return False
 
-    def _begin_traced_call(self, task: Task, number: int) -> bool:
+    def _begin_traced_call(self, task: Task) -> bool:
         """A traced task makes a call: whether it has stopped to show it. Linux: kernel/entry/common.c,
         syscall_trace_enter."""
         kernel = self.kernel
-        set_register(self.cpu.general, RAX, -_ENOSYS)
-        task.call_number = (number ^ 1 << 63) - (1 << 63)
+        registers = self.cpu.general
+        # All of rax is shown, though only its lower half is the number.
+        task.call_number = (registers[RAX] ^ 1 << 63) - (1 << 63)
+        set_register(registers, RAX, -_ENOSYS)
         task.work |= CALL_EXIT_WORK
         kernel.is_saved = False
         return stop_at_call_entry(kernel, task)
@@ -250,7 +253,7 @@ class Traps:
         arguments: tuple[Any, ...] = ()
         outcome: int | Errno | None
         if task.call_work:
-            if not progress and task.call_work & CALL_TRACED and self._begin_traced_call(task, number):
+            if not progress and task.call_work & CALL_TRACED and self._begin_traced_call(task):
                 return
             if (
                 progress != _ENTERED

@@ -9,15 +9,22 @@ from procession.abi.errno import (
     EAGAIN,
     EBADF,
     EBUSY,
-    EFAULT,
     EINVAL,
     ENODEV,
     ENOMEM,
     EOPNOTSUPP,
     EOVERFLOW,
     EPERM,
+    Errno,
 )
-from procession.abi.mmap_flags import MAP_TYPE, LockAll, MapFlag, MremapFlag, MsyncFlag, Protection
+from procession.abi.mmap_flags import (
+    MAP_HUGE_SHIFT,
+    MAP_TYPE,
+    LockAll,
+    MapFlag,
+    MsyncFlag,
+    Protection,
+)
 from procession.fs.file import MAXIMUM_SIZE
 from procession.fs.mounts.mount import MS_NOEXEC
 from procession.hardware import page_table as pte
@@ -25,8 +32,8 @@ from procession.hardware.physical_memory import (
     PAGE_MASK,
     PAGE_SHIFT,
     PAGE_SIZE,
-    STALE_TRANSLATIONS,
     OutOfFrames,
+    PhysicalMemory,
 )
 from procession.kernel.memory_lock import check_lock_limit
 from procession.kernel.program.personality import READ_IMPLIES_EXEC, effective_protection
@@ -34,15 +41,14 @@ from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.brk import set_brk
 from procession.mm.fault import AccessViolation, handle_fault
-from procession.mm.page_cache import PageCache
 from procession.mm.vma import (
-    ANY_LOCK,
     GROWS_DOWN,
     LOCKED,
     NO_RESERVE,
     PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
+    SEALED,
     SharedAnonymous,
     VirtualMemoryArea,
     future_lock,
@@ -54,8 +60,18 @@ from procession.syscalls.user_vector import check_user_range
 if TYPE_CHECKING:
     from procession.fs.file import File
 
-_KNOWN_TO_VALIDATE = 0x7FFF3 | MapFlag.MAP_HUGETLB | 0x7C000000
-"""What MAP_SHARED_VALIDATE lets pass (Linux: include/linux/mman.h, LEGACY_MAP_MASK)."""
+_KNOWN_TO_VALIDATE = (
+    int(
+        MapFlag.MAP_SHARED_VALIDATE
+        | (MapFlag.MAP_FIXED | MapFlag.MAP_ANONYMOUS | MapFlag.MAP_32BIT | MapFlag.MAP_ABOVE4G)
+        | (MapFlag.MAP_GROWSDOWN | MapFlag.MAP_DENYWRITE | MapFlag.MAP_EXECUTABLE | MapFlag.MAP_LOCKED)
+        | (MapFlag.MAP_NORESERVE | MapFlag.MAP_POPULATE | MapFlag.MAP_NONBLOCK | MapFlag.MAP_STACK)
+        | MapFlag.MAP_HUGETLB
+    )
+    | (21 | 30) << MAP_HUGE_SHIFT
+)
+"""What MAP_SHARED_VALIDATE lets pass: not MAP_FIXED_NOREPLACE, but all bits in the sizes of huge pages, of
+2 MiB and 1 GiB (Linux: include/linux/mman.h, LEGACY_MAP_MASK)."""
 
 _UNSIGNED_64 = (1 << 64) - 1
 _MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
@@ -76,7 +92,6 @@ def mmap(
     offset: U64,
 ) -> Address:
     """mmap(2). Linux: mm/mmap.c, do_mmap."""
-    mm = task.mm
     if offset & PAGE_MASK:
         raise EINVAL("an offset that isn't a multiple of the page size")
     file = None
@@ -84,93 +99,104 @@ def mmap(
         file = task.files.file(fd)
         if not (file.is_readable or file.is_writable):
             raise EBADF("an O_PATH descriptor")
-    elif flags & MapFlag.MAP_HUGETLB:
+    if flags & MapFlag.MAP_HUGETLB:
         raise EINVAL("there are no huge pages")
     if length == 0:
         raise EINVAL("a length of 0")
     size = align(length)
     if size >= 1 << 47 or size == 0:
         raise ENOMEM("longer than the address space")
-    is_fixed = bool(flags & (MapFlag.MAP_FIXED | MapFlag.MAP_FIXED_NOREPLACE))
-    if not is_fixed:
-        address = align(address) if 0 < address < pte.USER_END else 0
-    if flags & MapFlag.MAP_32BIT and not is_fixed:
-        start = mm.find_gap(size, below=1 << 31)
-    else:
-        start = mm.place(
-            address, size, is_fixed=is_fixed, must_be_free=bool(flags & MapFlag.MAP_FIXED_NOREPLACE)
-        )
+    mm = task.mm
+    start = _place(mm, address, size, flags)
     is_locked = bool(flags & MapFlag.MAP_LOCKED or mm.locks_future)
     if is_locked:
         check_lock_limit(task, size)
-    kind = flags & MAP_TYPE
     rights = effective_protection(task, protection & (PROT_READ | PROT_WRITE | PROT_EXEC), file)
-    area_flags = 0
-    if is_locked:
-        area_flags |= LOCKED | future_lock(mm.locks_future)
+    area_flags = LOCKED | future_lock(mm.locks_future) if is_locked else 0
     if flags & MapFlag.MAP_NORESERVE:
         area_flags |= NO_RESERVE
         mm.has_fork_advice = True
     if file is None:
-        if kind not in (MapFlag.MAP_SHARED, MapFlag.MAP_PRIVATE):
-            raise EINVAL("neither MAP_SHARED nor MAP_PRIVATE")
-        if flags & MapFlag.MAP_GROWSDOWN:
-            if kind == MapFlag.MAP_SHARED:
-                raise EINVAL("a shared mapping doesn't grow")
-            area_flags |= GROWS_DOWN
-        pages: PageCache | None = None
-        if kind == MapFlag.MAP_SHARED:
-            pages = SharedAnonymous(task.kernel.memory, size >> PAGE_SHIFT)
-        area = VirtualMemoryArea(
-            start,
-            start + size,
-            rights,
-            is_shared=kind == MapFlag.MAP_SHARED,
-            pages=pages,
-            flags=area_flags,
-            name=b"/dev/zero (deleted)" if pages is not None else b"",
-        )
+        area = _anonymous_area(task.kernel.memory, start, size, rights, flags)
     else:
-        # Linux: mm/mmap.c, file_mmap_ok.
-        if file.inode.is_regular and offset + size > MAXIMUM_SIZE + 1 - PAGE_SIZE:
-            raise EOVERFLOW
-        if kind == MapFlag.MAP_SHARED_VALIDATE and flags & ~_KNOWN_TO_VALIDATE:
-            raise EOPNOTSUPP("a flag that this file can't honour")
-        if kind not in (MapFlag.MAP_SHARED, MapFlag.MAP_PRIVATE, MapFlag.MAP_SHARED_VALIDATE):
-            raise EINVAL("neither MAP_SHARED nor MAP_PRIVATE")
-        is_shared = kind != MapFlag.MAP_PRIVATE
-        if is_shared and rights & PROT_WRITE and not file.is_writable:
-            raise EACCES("a shared writable mapping of a file that isn't open for writing")
-        if not file.is_readable:
-            raise EACCES("the file isn't open for reading")
-        if rights & PROT_EXEC and file.path.mount.flags & MS_NOEXEC:
-            raise EPERM("on a mount without execution")
-        may_write = file.check_mapping(is_shared=is_shared, is_writable=bool(rights & PROT_WRITE))
-        pages = file.mappable()
-        if file.maps_zeros and is_shared:
-            pages = SharedAnonymous(task.kernel.memory, size >> PAGE_SHIFT)
-        elif pages is None and not file.maps_zeros:
-            raise ENODEV("this kind of file can't be mapped")
-        if flags & MapFlag.MAP_GROWSDOWN:
-            raise EINVAL("a file mapping doesn't grow")
-        area = VirtualMemoryArea(
-            start,
-            start + size,
-            rights,
-            is_shared=is_shared,
-            pages=pages,
-            file=None if file.maps_zeros else file,
-            page_offset=0 if file.maps_zeros else offset >> PAGE_SHIFT,
-            flags=area_flags,
-            name=b"/dev/zero" if file.maps_zeros else b"",
-            may_write=may_write,
-        )
+        area = _file_area(file, start, size, rights, flags, offset)
+    area.flags |= area_flags
     if mm.denies(rights, rights):
         raise EACCES("writable and executable at once (PR_SET_MDWE)")
     mm.map(area, is_overcommitted=bool(flags & MapFlag.MAP_NORESERVE))
     if (flags & MapFlag.MAP_POPULATE or (is_locked and not mm.locks_future & _MCL_ONFAULT)) and rights:
-        populate(mm, start, start + size, is_write=bool(rights & PROT_WRITE) and kind == MapFlag.MAP_PRIVATE)
+        is_private = flags & MAP_TYPE == MapFlag.MAP_PRIVATE
+        populate(mm, start, start + size, is_write=bool(rights & PROT_WRITE) and is_private)
     return start
+
+
+def _place(mm: MemoryDescriptor, address: int, size: int, flags: int) -> int:
+    """Where a mapping goes that mmap(2) is asked for. Raises EINVAL, ENOMEM, EEXIST."""
+    is_fixed = bool(flags & (MapFlag.MAP_FIXED | MapFlag.MAP_FIXED_NOREPLACE))
+    if not is_fixed:
+        if flags & MapFlag.MAP_32BIT:
+            return mm.find_gap(size, below=1 << 31)
+        address = align(address) if 0 < address < pte.USER_END else 0
+    return mm.place(address, size, is_fixed=is_fixed, must_be_free=bool(flags & MapFlag.MAP_FIXED_NOREPLACE))
+
+
+def _anonymous_area(
+    memory: PhysicalMemory, start: int, size: int, rights: int, flags: int
+) -> VirtualMemoryArea:
+    """What maps no file. Raises EINVAL."""
+    kind = flags & MAP_TYPE
+    if kind not in (MapFlag.MAP_SHARED, MapFlag.MAP_PRIVATE):
+        raise EINVAL("neither MAP_SHARED nor MAP_PRIVATE")
+    is_shared = kind == MapFlag.MAP_SHARED
+    if is_shared and flags & MapFlag.MAP_GROWSDOWN:
+        raise EINVAL("a shared mapping doesn't grow")
+    return VirtualMemoryArea(
+        start,
+        start + size,
+        rights,
+        is_shared=is_shared,
+        pages=SharedAnonymous(memory, size >> PAGE_SHIFT) if is_shared else None,
+        flags=GROWS_DOWN if flags & MapFlag.MAP_GROWSDOWN else 0,
+        name=b"/dev/zero (deleted)" if is_shared else b"",
+    )
+
+
+def _file_area(file: File, start: int, size: int, rights: int, flags: int, offset: int) -> VirtualMemoryArea:
+    """What maps `file` from `offset` on. Raises EOVERFLOW, EOPNOTSUPP, EINVAL, EACCES, EPERM, ENODEV."""
+    # Linux: mm/mmap.c, file_mmap_ok.
+    if file.inode.is_regular and offset + size > MAXIMUM_SIZE + 1 - PAGE_SIZE:
+        raise EOVERFLOW
+    kind = flags & MAP_TYPE
+    if kind == MapFlag.MAP_SHARED_VALIDATE and flags & ~_KNOWN_TO_VALIDATE:
+        raise EOPNOTSUPP("a flag that this file can't honour")
+    if kind not in (MapFlag.MAP_SHARED, MapFlag.MAP_PRIVATE, MapFlag.MAP_SHARED_VALIDATE):
+        raise EINVAL("neither MAP_SHARED nor MAP_PRIVATE")
+    is_shared = kind != MapFlag.MAP_PRIVATE
+    if is_shared and rights & PROT_WRITE and not file.is_writable:
+        raise EACCES("a shared writable mapping of a file that isn't open for writing")
+    if not file.is_readable:
+        raise EACCES("the file isn't open for reading")
+    if rights & PROT_EXEC and file.path.mount.flags & MS_NOEXEC:
+        raise EPERM("on a mount without execution")
+    may_write = file.check_mapping(is_shared=is_shared, is_writable=bool(rights & PROT_WRITE))
+    pages = file.mappable()
+    if file.maps_zeros and is_shared:
+        pages = SharedAnonymous(file.inode.superblock.vfs.memory, size >> PAGE_SHIFT)
+    elif pages is None and not file.maps_zeros:
+        raise ENODEV("this kind of file can't be mapped")
+    if flags & MapFlag.MAP_GROWSDOWN:
+        raise EINVAL("a file mapping doesn't grow")
+    return VirtualMemoryArea(
+        start,
+        start + size,
+        rights,
+        is_shared=is_shared,
+        pages=pages,
+        file=None if file.maps_zeros else file,
+        page_offset=0 if file.maps_zeros else offset >> PAGE_SHIFT,
+        name=b"/dev/zero" if file.maps_zeros else b"",
+        may_write=may_write,
+    )
 
 
 def populate(mm: MemoryDescriptor, start: int, end: int, *, is_write: bool) -> bool:
@@ -239,18 +265,30 @@ def _change_protection(mm: MemoryDescriptor, start: int, end: int, protection: i
             # Linux has changed what comes before the hole by now.
             _apply_protection(mm, start, position, protection)
             raise ENOMEM("a hole in the range")
-        if protection & PROT_WRITE and area.is_shared and not area.may_write:
+        try:
+            _check_protection(mm, area, protection)
+        except Errno:
             if position > start:
                 _apply_protection(mm, start, position, protection)
-            raise EACCES("the file isn't open for writing")
-        if mm.denies(area.protection, protection):
-            if position > start:
-                _apply_protection(mm, start, position, protection)
-            raise EACCES("executable only from the beginning (PR_SET_MDWE)")
+            raise
         position = area.end
     _apply_protection(mm, start, min(position, end), protection)
     if position < end:
         raise ENOMEM("not mapped to the end")
+
+
+def _check_protection(mm: MemoryDescriptor, area: VirtualMemoryArea, protection: int) -> None:
+    """Raise EACCES or EPERM if `area` can't get `protection`."""
+    if protection & PROT_WRITE and area.is_shared and not area.may_write:
+        raise EACCES("the file isn't open for writing")
+    file = cast("File | None", area.file)
+    if protection & PROT_EXEC and file is not None and file.path.mount.flags & MS_NOEXEC:
+        # Linux takes VM_MAYEXEC from such a mapping when it's made; a mount's flags don't change here either.
+        raise EACCES("on a mount without execution")
+    if mm.denies(area.protection, protection):
+        raise EACCES("executable only from the beginning (PR_SET_MDWE)")
+    if area.flags & SEALED:
+        raise EPERM("sealed memory")
 
 
 def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: int) -> None:
@@ -294,98 +332,26 @@ def brk(task: Task, address: Address) -> Address:
     return new
 
 
-@syscall(25)
-def mremap(
-    task: Task,
-    address: Address,
-    old_length: Size,
-    new_length: Size,
-    flags: Flags[MremapFlag],
-    new_address: Address,
-) -> Address:
-    """mremap(2). Linux: mm/mremap.c."""
+@syscall(462)
+def mseal(task: Task, address: Address, length: Size, flags: Size) -> int:
+    """mseal(2). Linux: mm/mseal.c, do_mseal."""
+    if flags or address & PAGE_MASK:
+        raise EINVAL("there are no flags, or not page-aligned")
+    size = align(length) & _UNSIGNED_64
+    if length and not size:
+        raise EINVAL("a length beyond the address space")
+    end = address + size
+    if end > _UNSIGNED_64:
+        raise EINVAL("past the end of the address space")
+    if end == address:
+        return 0
     mm = task.mm
-    if flags & ~(MremapFlag.MREMAP_MAYMOVE | MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP):
-        raise EINVAL("unknown flags")
-    if (
-        flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP)
-        and not flags & MremapFlag.MREMAP_MAYMOVE
-    ):
-        raise EINVAL("that moves, and may not")
-    if flags & MremapFlag.MREMAP_DONTUNMAP and old_length != new_length:
-        raise EINVAL("MREMAP_DONTUNMAP doesn't resize")
-    if address & PAGE_MASK:
-        raise EINVAL("not page-aligned")
-    old_size, new_size = align(old_length) & _UNSIGNED_64, align(new_length) & _UNSIGNED_64
-    if new_size == 0 or new_size >= 1 << 47:
-        raise EINVAL("a new size of 0, or beyond the address space")
-    if flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP):
-        if new_address & PAGE_MASK or new_size > pte.USER_END or new_address > pte.USER_END - new_size:
-            raise EINVAL("a new address that can't be")
-        if address < new_address + new_size and new_address < (address + old_size) & _UNSIGNED_64:
-            raise EINVAL("old and new overlap")
-    mm.own_areas()
-    mm.area_list.check_room()
-    area = mm.find(address)
-    if area is None:
-        raise EFAULT("nothing is mapped there")
-    is_in_place = not flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP)
-    if old_size == 0:
-        if not area.is_shared:
-            raise EINVAL("only shared mappings can be duplicated")
-        old_size_checked = new_size
-    else:
-        old_size_checked = old_size
-        # What is given up may be of other areas. Linux: mm/mremap.c, check_prep_vma.
-        if address + min(old_size, new_size) > area.end and not (is_in_place and new_size <= old_size):
-            raise EFAULT("the range goes past its area")
-    if flags & MremapFlag.MREMAP_FIXED:
-        mm.unmap(new_address, new_address + new_size)
-        if mm.find(address) is None:
-            raise EFAULT("nothing is mapped there any more")
-    if new_size < old_size and address + old_size > pte.USER_END:
-        raise EINVAL("no range of user pages")
-    if is_in_place and old_size and new_size <= old_size:
-        if new_size < old_size:
-            mm.unmap(address + new_size, address + old_size)
-        return address
-    if flags & MremapFlag.MREMAP_FIXED and old_size > new_size:
-        mm.unmap(address + new_size, address + old_size)
-        old_size = old_size_checked = new_size
-    if new_size > old_size:
-        mm.check_limits(new_size - old_size, area.is_data)
-    can_grow_here = (
-        is_in_place
-        and old_size
-        and address + old_size == area.end
-        and address + new_size <= pte.USER_END
-        and not mm.areas_in(area.end, address + new_size)
-    )
-    if can_grow_here:
-        mm.area_list.total_bytes += address + new_size - area.end
-        area.end = address + new_size
-        mm.merge_around(area.start, area.end)
-        return address
-    if not flags & MremapFlag.MREMAP_MAYMOVE:
-        raise ENOMEM("no room to grow in place")
-    target = new_address if flags & MremapFlag.MREMAP_FIXED else mm.find_gap(new_size, new_address)
-    pages = mm.tables.prepare_move(address, target, old_size) if old_size else []
-    moved = area.copy(address, address + (old_size or old_size_checked))
-    moved.end = target + new_size
-    moved.start = target
-    if flags & MremapFlag.MREMAP_DONTUNMAP and area.flags & ANY_LOCK:
-        # All of the area, as Linux does (dontunmap_complete).
-        area.flags &= ~ANY_LOCK
-        mm.merge_around(area.start, area.end)
-    mm.insert(moved)
-    if old_size:
-        mm.tables.move(pages, target - address)
-        mm.memory.stale |= STALE_TRANSLATIONS
-        if not flags & MremapFlag.MREMAP_DONTUNMAP:
-            resident = mm.resident_pages
-            mm.unmap(address, address + old_size)
-            mm.resident_pages = resident
-    return target
+    if not mm.is_mapped(address, end):
+        raise ENOMEM("part of the range isn't mapped")
+    for area in mm.isolate(address, end):
+        area.flags |= SEALED
+    mm.merge_around(address, end)
+    return 0
 
 
 @syscall(26)

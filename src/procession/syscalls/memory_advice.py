@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procession.abi.errno import EACCES, EFAULT, EINVAL, ENOMEM
+from procession.abi.errno import EACCES, EFAULT, EINVAL, ENOMEM, EPERM
 from procession.abi.mmap_flags import Advice
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.task import Task
@@ -11,10 +11,14 @@ from procession.mm.fault import AccessViolation, handle_fault
 from procession.mm.vma import (
     DONT_DUMP,
     DONT_FORK,
+    HUGE_PAGES,
     LOCKED,
+    MERGEABLE,
+    NO_HUGE_PAGES,
     PROT_READ,
     PROT_WRITE,
     RANDOM_READ,
+    SEALED,
     SEQUENTIAL_READ,
     WIPE_ON_FORK,
     VirtualMemoryArea,
@@ -72,14 +76,13 @@ def _follow(mm: MemoryDescriptor, area: VirtualMemoryArea, advice: Advice, start
         _punch(area, start, end)
 
 
-_REFUSED = frozenset(
-    {
-        *(Advice.MADV_MERGEABLE, Advice.MADV_UNMERGEABLE, Advice.MADV_HUGEPAGE, Advice.MADV_NOHUGEPAGE),
-        *(Advice.MADV_COLLAPSE, Advice.MADV_HWPOISON, Advice.MADV_SOFT_OFFLINE),
-    }
-)
-"""They need same-page merging, huge pages or broken memory, which are configured out: EINVAL."""
+_REFUSED = frozenset((Advice.MADV_COLLAPSE, Advice.MADV_HWPOISON, Advice.MADV_SOFT_OFFLINE))
+"""They need huge pages, of which there are none, or broken memory, which is configured out: EINVAL."""
 
+_DISCARDS = (
+    *(Advice.MADV_FREE, Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_REMOVE),
+    *(Advice.MADV_DONTFORK, Advice.MADV_WIPEONFORK),
+)
 _NOT_LOCKED = (Advice.MADV_DONTNEED, Advice.MADV_FREE, Advice.MADV_COLD, Advice.MADV_PAGEOUT)
 
 _AREA_FLAGS = {
@@ -92,12 +95,20 @@ _AREA_FLAGS = {
     Advice.MADV_DODUMP: (0, DONT_DUMP),
     Advice.MADV_WIPEONFORK: (WIPE_ON_FORK, 0),
     Advice.MADV_KEEPONFORK: (0, WIPE_ON_FORK),
+    # Nothing makes huge pages or merges equal ones ("never" and "0" in /sys), but what was asked is shown.
+    Advice.MADV_HUGEPAGE: (HUGE_PAGES, NO_HUGE_PAGES),
+    Advice.MADV_NOHUGEPAGE: (NO_HUGE_PAGES, HUGE_PAGES),
+    Advice.MADV_MERGEABLE: (MERGEABLE, 0),
+    Advice.MADV_UNMERGEABLE: (0, MERGEABLE),
 }
 """The flags of an area that advice sets, and those that it takes away."""
 
 
 def _check_advice(area: VirtualMemoryArea, advice: int) -> None:
-    """Raise EINVAL or EACCES for advice that makes no sense for an area."""
+    """Raise EINVAL or EACCES for advice that makes no sense for an area, EPERM for what is sealed."""
+    if advice in _DISCARDS and area.flags & SEALED and area.is_anonymous and not area.protection & PROT_WRITE:
+        # Who may write there could do the same with zeros. Linux: mm/vma.h, can_modify_vma_madv.
+        raise EPERM("sealed memory")
     if advice == Advice.MADV_WIPEONFORK and (area.file is not None or area.is_shared):
         raise EINVAL("only private anonymous memory can be wiped")
     if advice == Advice.MADV_FREE and (area.file is not None or area.is_shared):

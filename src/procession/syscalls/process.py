@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from struct import unpack
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from procession.abi.clone_flags import CloneArgs, CloneFlag
 from procession.abi.errno import (
     E2BIG,
     EAGAIN,
+    EFAULT,
     EINVAL,
     ELOOP,
     ENOENT,
@@ -24,7 +26,8 @@ from procession.abi.time import Timeval
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs import namei
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG
-from procession.fs.wait_queue import Sleep
+from procession.fs.wait_queue import Abandonable, Sleep
+from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel import clone as cloning
 from procession.kernel.cgroup.directory import group_for_child
 from procession.kernel.clone import CloneArguments, copy_process, store_tid
@@ -440,6 +443,20 @@ def _put_info(task: Task, address: int, info: SiginfoChild) -> None:
     task.mm.write(address + 16, data[16:28])
 
 
+class _InfoToClear(Abandonable):
+    """A waitid(2) that sleeps: a signal that ends it clears what it would have filled in."""
+
+    __slots__ = ("address", "task")
+
+    def __init__(self, task: Task, address: int) -> None:
+        self.task = task
+        self.address = address
+
+    def abandon(self) -> None:
+        with suppress(EFAULT, OutOfFrames):
+            _put_info(self.task, self.address, SiginfoChild())
+
+
 def _wait_by_id(task: Task, kind: int, number: int, options: int) -> WaitedChild | None:
     """Linux: kernel/exit.c, kernel_waitid."""
     if options & ~_WAITID_OPTIONS or not options & (WEXITED | WSTOPPED | _WCONTINUED):
@@ -492,6 +509,13 @@ def waitid(
         if info:
             _put_info(task, info.address, SiginfoChild())
         raise
+    except Sleep as sleep:
+        if info:
+            sleep.progress = _InfoToClear(task, info.address)
+        raise
+    if usage and found is not None:
+        # If that can't be put, `info` stays as it was.
+        usage.put(rusage_of(found.times))
     if info:
         if found is None:
             _put_info(task, info.address, SiginfoChild())
@@ -514,6 +538,4 @@ def waitid(
                     si_status=status,
                 ),
             )
-    if usage and found is not None:
-        usage.put(rusage_of(found.times))
     return 0

@@ -12,6 +12,7 @@ from procession.fs.file import O_APPEND, File, PathFile
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
+from procession.hardware.physical_memory import PAGE_MASK
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_USER
@@ -36,6 +37,7 @@ from procession.syscalls.user_vector import (
     import_vector,
     single_buffer,
     verify_area,
+    writable_length,
     write_prefix,
 )
 
@@ -75,7 +77,10 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
         io.read_calls += 1
     if count > STREAM_CHUNK and file.is_seekable:
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), file.position, True)
-    data = file.read(count if count < MAX_RW_COUNT else MAX_RW_COUNT)
+    count = min(count, MAX_RW_COUNT)
+    if file.writes_whole and (buffer ^ buffer + count - 1) > PAGE_MASK:
+        count = file.whole_length(count, writable_length(task.mm, buffer, count))
+    data = file.read(count)
     done = len(data)
     if done:
         if task.kernel.vfs.file_events is not None:
@@ -227,12 +232,16 @@ def write_whole(
 
 
 def _gathered(file: File, source: UserVector, done: int, wanted: int) -> bytes:
-    """What is to be written, fewer bytes than `wanted` only to what has positions. Raises EFAULT, or what the
-    file refuses before."""
+    """What is to be written: as much of `wanted` bytes as can be read, to a pipe or stream in whole pieces.
+
+    Raises EFAULT, or what the file refuses before.
+    """
     try:
         data = source.read(done, wanted)
         if len(data) < wanted and not file.is_seekable:
-            raise EFAULT
+            data = data[: file.whole_write(len(data), source.total - done)]
+            if not data:
+                raise EFAULT
     except EFAULT:
         file.check_message(source.total)
         raise
@@ -320,7 +329,10 @@ def read_vector(task: Task, file: File, target: UserVector) -> int:
     if not target.total:
         return 0
     if not file.is_seekable:
-        data = file.read(target.total)
+        wanted = target.total
+        if file.writes_whole:
+            wanted = file.whole_length(wanted, target.writable_length())
+        data = file.read(wanted)
         if data and target.write(0, data) < len(data):
             file.put_back(data)
             raise EFAULT

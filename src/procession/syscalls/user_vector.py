@@ -8,6 +8,7 @@ from procession.abi.errno import EFAULT, EINVAL, ENOMEM
 from procession.abi.word import Words
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
+from procession.mm.vma import GROWS_DOWN, PROT_WRITE
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
@@ -105,6 +106,16 @@ class UserVector:
                 break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def writable_length(self) -> int:
+        """How many bytes from the first on could be put, before memory ends or isn't writable."""
+        length = 0
+        for address, count in self.segments:
+            reached = writable_length(self.mm, address, count)
+            length += reached
+            if reached < count:
+                break
+        return length
+
     def write(self, offset: int, data: bytes) -> int:
         """Put `data` at `offset`; how many bytes could be put before memory ended."""
         done = 0
@@ -143,6 +154,23 @@ def write_prefix(mm: MemoryDescriptor, address: int, data: bytes) -> int:
             break
         done += count
     return done
+
+
+def writable_length(mm: MemoryDescriptor, address: int, length: int) -> int:
+    """How many of `length` bytes at `address` lie in areas that may be written to, or would grow there."""
+    area = mm.find(address)
+    end = address + length
+    reached = address
+    while area is not None and area.protection & PROT_WRITE:
+        reached = area.end
+        if reached >= end:
+            return length
+        area = mm.find(reached)
+    if area is None:
+        following = next(iter(mm.areas_in(reached, end)), None)
+        if following is not None and following.flags & GROWS_DOWN:
+            return length
+    return reached - address
 
 
 def single_buffer(mm: MemoryDescriptor, address: int, length: int) -> UserVector:

@@ -275,7 +275,6 @@ class UnicornEngine:
             self.callbacks.append(callback)
             library.add_hook(handle, kind, callback, instruction)
 
-        add(uc.HOOK_INSN, uc.SYSCALL_CALLBACK(self._on_system_call), uc.INSN_SYSCALL)
         add(uc.HOOK_INTR, uc.INTERRUPT_CALLBACK(self._on_interrupt))
         add(uc.HOOK_INSN_INVALID, uc.INVALID_CALLBACK(self._on_invalid_instruction))
         add(uc.HOOK_INSN, uc.PORT_IN_CALLBACK(self._on_port_in), uc.INSN_IN)
@@ -284,6 +283,12 @@ class UnicornEngine:
         self.vectors = VectorExtensions(self.exceptions, self.memory_address)
         self.budget = self.exceptions.code.budget
         self.budget[0] = 0
+        called = uc.SYSCALL_CALLBACK(self._on_system_call)
+        self.callbacks.append(called)
+        entry = self.exceptions.code.add_call(
+            self.layout, library.address_of("uc_reg_read"), ctypes.cast(called, c_void_p).value or 0
+        )
+        library.add_hook(handle, uc.HOOK_INSN, c_void_p(entry), uc.INSN_SYSCALL)
 
     # Traps. An exception that left a callback would be lost in C: it's kept and raised by `run`.
 

@@ -5,6 +5,9 @@ have occurred: it notes them in two bytes of its own, called the marks here. So 
 here copies new marks to where the program sees them. As soon as a program unmasks an exception, code is
 called before each instruction too, which stops the processor when the last one raised what isn't masked, and
 keeps the state from before the instruction so that it can be undone.
+
+Nor does the library do all that `syscall` does: code here puts the next instruction's address into rcx and
+the flags into r11 before the kernel hears of the call.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ import platform
 from struct import pack
 from typing import TYPE_CHECKING
 
-from procession.hardware.engines.unicorn_library import UnicornError
+from procession.hardware.engines.unicorn_library import REG_EFLAGS, UnicornError
 from procession.hardware.page_table import ADDRESS_MASK
+from procession.hardware.registers import R11, RCX, RIP
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
@@ -33,7 +37,8 @@ UNMASKED, RAISED, PENDING = 1, 2, 3
 # Offsets from where rcx, the hooks' last argument, points.
 _BUDGET, _SSE_KNOWN, _X87_KNOWN, _IS_WATCHING, _REASON = 0, 8, 9, 10, 11
 _SSE_UNMASKED, _X87_UNMASKED, _SKIPS_CHECK = 12, 13, 14
-_PAGE, _DATA, _WATCH_CODE, _SCAN_CODE = 4096, 2048, 1024, 3072
+_PAGE, _DATA, _WATCH_CODE, _SCAN_CODE, _CALL_CODE = 4096, 2048, 1024, 3072, 2560
+_FLAGS_READ = 16
 # Where a block's address and size are in what the library tells of it.
 _BLOCK_SIZE = 10
 
@@ -112,6 +117,14 @@ class HookCode:
             raise UnicornError("the hooks' code is too long")
         self.keeper[_SCAN_CODE : _SCAN_CODE + len(code)] = code
         return self.address + _SCAN_CODE
+
+    def add_call(self, layout: StateLayout, read_address: int, callback_address: int) -> int:
+        """The address of code to call at a system call, which then calls back, see `_call_code`."""
+        code = _call_code(layout, read_address, self.address + _DATA + _FLAGS_READ, callback_address)
+        if len(code) > _SCAN_CODE - _CALL_CODE:
+            raise UnicornError("the hooks' code is too long")
+        self.keeper[_CALL_CODE : _CALL_CODE + len(code)] = code
+        return self.address + _CALL_CODE
 
     @property
     def block_hook(self) -> tuple[int, int]:
@@ -306,4 +319,23 @@ def _scan_code(cr3_address: int, memory_address: int, callback_address: int) -> 
     code.jump("e9", "call")  # jmp call
     code.label("return")
     code.add("c3")  # ret
+    return code.finish()
+
+
+def _call_code(layout: StateLayout, read_address: int, flags_address: int, callback_address: int) -> bytes:
+    """Called as (uc, data) at `syscall`, two bytes long: does what the instruction does to rcx and r11.
+
+    The library works the flags out only when they are asked for, as uc_reg_read at `read_address` does.
+    """
+    code = _Assembly()
+    code.add("57 56 50")  # push rdi; push rsi; push rax, which aligns the stack
+    code.add("be", _d32(REG_EFLAGS), b"\x48\xba", _q(flags_address))  # mov esi, EFLAGS; mov rdx, where to
+    code.add("48b8", _q(read_address), b"\xff\xd0")  # mov rax, uc_reg_read; call rax
+    code.add("48b8", _q(flags_address), b"\x8b\x00")  # mov rax, where the flags are; mov eax, [rax]
+    code.add("48ba", _q(layout.address))  # mov rdx, the state
+    code.add("488982", _d32(8 * R11))  # mov [rdx + r11's place], rax
+    code.add("488b82", _d32(8 * RIP), b"\x48\x83\xc0\x02")  # mov rax, [rdx + rip's place]; add rax, 2
+    code.add("488982", _d32(8 * RCX))  # mov [rdx + rcx's place], rax
+    code.add("58 5e 5f")  # pop rax; pop rsi; pop rdi
+    code.add("48b8", _q(callback_address), b"\xff\xe0")  # mov rax, callback; jmp rax
     return code.finish()

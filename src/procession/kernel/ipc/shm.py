@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, ENOMEM, ENOSPC, EPERM
 from procession.abi.ipc import SHM_DEST, SHM_LOCKED, SHMMIN, ShmatFlag, Shmid64Ds
-from procession.fs.file import O_RDONLY, O_RDWR, RegularFile
+from procession.fs.file import MAXIMUM_SIZE, O_RDONLY, O_RDWR, RegularFile
 from procession.fs.inode import S_IFREG
 from procession.fs.memfd import shared_memory_mount
 from procession.fs.tmpfs import MemoryInode, Tmpfs
@@ -224,6 +224,8 @@ def create_segment(task: Task, namespace: IpcNamespace, key: int, size: int, fla
         raise ENOSPC("kernel.shmall")
     if flags & _HUGETLB:
         raise EINVAL("there are no huge pages")
+    if size > MAXIMUM_SIZE:
+        raise EINVAL("longer than a file can be")
     memory = task.kernel.memory
     if segment.page_count > memory.frame_count and not flags & _NORESERVE:
         raise ENOMEM("more than the machine's memory")

@@ -42,8 +42,8 @@ def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
     else:
         reason, status = CLD_EXITED, code >> 8
     info = _child_info(task, parent, reason, status)
-    if signo > 0 and task.parent_exec_id != parent.self_exec_id:
-        # The program that asked for another signal isn't there any more.
+    if signo >= 0 and task.parent_exec_id != parent.self_exec_id:
+        # The program that asked for another signal, or for none, isn't there any more.
         signo = SIGCHLD
     is_reaped = False
     if signo == SIGCHLD and tracing is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import (
+    EFAULT,
     EINVAL,
     EISCONN,
     ENOTCONN,
@@ -224,6 +225,20 @@ class UnixStream(UnixSocket):
         received.data = b"".join(parts)
         received.length = taken
         return received
+
+    def whole_length(self, length: int, room: int) -> int:
+        """Linux: net/unix/af_unix.c, unix_stream_read_generic."""
+        whole = 0
+        for message in self.messages:
+            if whole >= length:
+                break
+            piece = min(len(message.data) - message.offset, length - whole)
+            if whole + piece > room:
+                if not whole:
+                    raise EFAULT
+                break
+            whole += piece
+        return whole or length
 
     def put_back(self, data: bytes) -> None:
         message = Message(data, 0, self)

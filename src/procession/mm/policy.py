@@ -1,0 +1,94 @@
+"""Memory policies on a machine whose memory is one node: what was asked for is kept, and told again."""
+
+from __future__ import annotations
+
+from procession.abi.errno import EINVAL
+from procession.abi.mempolicy import MemoryPolicyFlag, MemoryPolicyMode
+
+MAX_NODES = 1024
+"""How many nodes a mask may name (Linux: include/linux/numa.h, MAX_NUMNODES, as distributions configure it)."""
+ONLINE_NODES = 1
+
+_MODE_BITS, _FLAG_BITS = 3, 3
+_FLAG_SHIFT = 13
+_STATIC = int(MemoryPolicyFlag.MPOL_F_STATIC_NODES)
+_RELATIVE = int(MemoryPolicyFlag.MPOL_F_RELATIVE_NODES)
+_BALANCING = int(MemoryPolicyFlag.MPOL_F_NUMA_BALANCING)
+_KEEPS_NODES = _STATIC | _RELATIVE
+
+_DEFAULT = int(MemoryPolicyMode.MPOL_DEFAULT)
+_PREFERRED = int(MemoryPolicyMode.MPOL_PREFERRED)
+_BIND = int(MemoryPolicyMode.MPOL_BIND)
+_LOCAL = int(MemoryPolicyMode.MPOL_LOCAL)
+_BALANCED = (_BIND, int(MemoryPolicyMode.MPOL_PREFERRED_MANY))
+_MODES = len(MemoryPolicyMode)
+
+
+def split_mode(mode: int) -> tuple[int, int]:
+    """The mode and the flags in a program's mode argument. Raises EINVAL.
+
+    Linux: mm/mempolicy.c, sanitize_mpol_flags.
+    """
+    flags = mode & (_STATIC | _RELATIVE | _BALANCING)
+    mode &= ~flags
+    if not 0 <= mode < _MODES:
+        raise EINVAL("no such policy")
+    if flags & _KEEPS_NODES == _KEEPS_NODES:
+        raise EINVAL("nodes that are both static and relative")
+    if flags & _BALANCING and mode not in _BALANCED:
+        raise EINVAL("only MPOL_BIND and MPOL_PREFERRED_MANY balance")
+    return mode, flags
+
+
+def make_policy(mode: int, flags: int, nodes: int) -> int:
+    """A policy as an int, which area flags and tasks hold; 0 for none. `nodes` is a mask. Raises EINVAL.
+
+    Linux: mm/mempolicy.c, mpol_new, mpol_set_nodemask.
+    """
+    if mode == _DEFAULT:
+        if nodes:
+            raise EINVAL("the default policy names no nodes")
+        return 0
+    if mode == _PREFERRED and not nodes:
+        if flags & _KEEPS_NODES:
+            raise EINVAL("no nodes that could be static or relative")
+        mode = _LOCAL
+    elif mode == _LOCAL:
+        if nodes or flags & _KEEPS_NODES:
+            raise EINVAL("MPOL_LOCAL names no nodes")
+    elif not nodes:
+        raise EINVAL("no nodes")
+    if mode != _LOCAL and not flags & _RELATIVE and not nodes & ONLINE_NODES:
+        # Relative ones are counted round and round over those that there are.
+        raise EINVAL("none of the nodes has memory")
+    kept = nodes if flags else nodes & ONLINE_NODES
+    return mode | flags >> _FLAG_SHIFT << _MODE_BITS | kept << (_MODE_BITS + _FLAG_BITS)
+
+
+def mode_of(policy: int) -> int:
+    """The mode of a policy, without its flags."""
+    return policy & (1 << _MODE_BITS) - 1
+
+
+def mode_and_flags_of(policy: int) -> int:
+    """What get_mempolicy(2) tells as the mode."""
+    return mode_of(policy) | (policy >> _MODE_BITS & (1 << _FLAG_BITS) - 1) << _FLAG_SHIFT
+
+
+def nodes_of(policy: int) -> int:
+    """The mask of nodes that get_mempolicy(2) tells."""
+    return policy >> (_MODE_BITS + _FLAG_BITS)
+
+
+def policy_text(policy: int) -> bytes:
+    """As /proc/PID/numa_maps shows it. Linux: mm/mempolicy.c, mpol_to_str."""
+    text = _NAMES[mode_of(policy)]
+    flags = mode_and_flags_of(policy)
+    if flags & _STATIC:
+        text += b"=static"
+    elif flags & _RELATIVE:
+        text += b"=relative"
+    return text + b":0" if nodes_of(policy) else text
+
+
+_NAMES = (b"default", b"prefer", b"bind", b"interleave", b"local", b"prefer (many)", b"weighted interleave")

@@ -1,0 +1,168 @@
+"""System calls that change where memory is mapped: mremap(2), remap_file_pages(2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EPERM
+from procession.abi.mmap_flags import MapFlag, MremapFlag
+from procession.hardware import page_table as pte
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, STALE_TRANSLATIONS
+from procession.kernel.memory_lock import check_lock_growth
+from procession.mm.vma import ANY_LOCK, LOCKED, LOCKED_ON_FAULT, PROT_WRITE, SEALED
+from procession.syscalls.declaration import syscall
+from procession.syscalls.memory import align, populate
+from procession.syscalls.parameters import Address, Flags, Int, Size
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+    from procession.mm.address_space import MemoryDescriptor
+
+_UNSIGNED_64 = (1 << 64) - 1
+
+
+@syscall(25)
+def mremap(
+    task: Task,
+    address: Address,
+    old_length: Size,
+    new_length: Size,
+    flags: Flags[MremapFlag],
+    new_address: Address,
+) -> Address:
+    """mremap(2). Linux: mm/mremap.c."""
+    mm = task.mm
+    if flags & ~(MremapFlag.MREMAP_MAYMOVE | MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP):
+        raise EINVAL("unknown flags")
+    if (
+        flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP)
+        and not flags & MremapFlag.MREMAP_MAYMOVE
+    ):
+        raise EINVAL("that moves, and may not")
+    if flags & MremapFlag.MREMAP_DONTUNMAP and old_length != new_length:
+        raise EINVAL("MREMAP_DONTUNMAP doesn't resize")
+    if address & PAGE_MASK:
+        raise EINVAL("not page-aligned")
+    old_size, new_size = align(old_length) & _UNSIGNED_64, align(new_length) & _UNSIGNED_64
+    if new_size == 0 or new_size >= 1 << 47:
+        raise EINVAL("a new size of 0, or beyond the address space")
+    if flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP):
+        if new_address & PAGE_MASK or new_size > pte.USER_END or new_address > pte.USER_END - new_size:
+            raise EINVAL("a new address that can't be")
+        if address < new_address + new_size and new_address < (address + old_size) & _UNSIGNED_64:
+            raise EINVAL("old and new overlap")
+    mm.own_areas()
+    mm.area_list.check_room()
+    area = mm.find(address)
+    if area is None:
+        raise EFAULT("nothing is mapped there")
+    if area.flags & SEALED:
+        raise EPERM("sealed memory")
+    is_in_place = not flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP)
+    if old_size == 0:
+        if not area.is_shared:
+            raise EINVAL("only shared mappings can be duplicated")
+        old_size_checked = new_size
+    else:
+        old_size_checked = old_size
+        # What is given up may be of other areas. Linux: mm/mremap.c, check_prep_vma.
+        if address + min(old_size, new_size) > area.end and not (is_in_place and new_size <= old_size):
+            raise EFAULT("the range goes past its area")
+    if flags & MremapFlag.MREMAP_FIXED:
+        mm.unmap(new_address, new_address + new_size)
+        if mm.find(address) is None:
+            raise EFAULT("nothing is mapped there any more")
+    if new_size < old_size and address + old_size > pte.USER_END:
+        raise EINVAL("no range of user pages")
+    if is_in_place and old_size and new_size <= old_size:
+        if new_size < old_size:
+            mm.unmap(address + new_size, address + old_size)
+        return address
+    if flags & MremapFlag.MREMAP_FIXED and old_size > new_size:
+        mm.unmap(address + new_size, address + old_size)
+        old_size = old_size_checked = new_size
+    is_locked = area.flags & LOCKED
+    if new_size > old_size:
+        if is_locked:
+            check_lock_growth(task, new_size - old_size)
+        mm.check_limits(new_size - old_size, area.is_data)
+    can_grow_here = (
+        is_in_place
+        and old_size
+        and address + old_size == area.end
+        and address + new_size <= pte.USER_END
+        and not mm.areas_in(area.end, address + new_size)
+    )
+    if can_grow_here:
+        mm.area_list.total_bytes += address + new_size - area.end
+        area.end = address + new_size
+        mm.merge_around(area.start, area.end)
+        if is_locked:
+            _populate_growth(mm, address + old_size, address + new_size)
+        return address
+    if not flags & MremapFlag.MREMAP_MAYMOVE:
+        raise ENOMEM("no room to grow in place")
+    target = new_address if flags & MremapFlag.MREMAP_FIXED else mm.find_gap(new_size, new_address)
+    pages = mm.tables.prepare_move(address, target, old_size) if old_size else []
+    moved = area.copy(address, address + (old_size or old_size_checked))
+    moved.end = target + new_size
+    moved.start = target
+    if flags & MremapFlag.MREMAP_DONTUNMAP and area.flags & ANY_LOCK:
+        # All of the area, as Linux does (dontunmap_complete).
+        area.flags &= ~ANY_LOCK
+        mm.merge_around(area.start, area.end)
+    mm.insert(moved)
+    if old_size:
+        mm.tables.move(pages, target - address)
+        mm.memory.stale |= STALE_TRANSLATIONS
+        if not flags & MremapFlag.MREMAP_DONTUNMAP:
+            resident = mm.resident_pages
+            mm.unmap(address, address + old_size)
+            mm.resident_pages = resident
+    if is_locked and new_size > old_size:
+        _populate_growth(mm, target + old_size, target + new_size)
+    return target
+
+
+def _populate_growth(mm: MemoryDescriptor, start: int, end: int) -> None:
+    """What a locked mapping has grown by is locked in memory too, unless it is so at a fault only."""
+    area = mm.find(start)
+    if area is not None and area.protection and not area.flags & LOCKED_ON_FAULT:
+        is_private_writable = bool(area.protection & PROT_WRITE) and not area.is_shared
+        populate(mm, start, end, is_write=is_private_writable)
+
+
+@syscall(216)
+def remap_file_pages(
+    task: Task, address: Address, length: Size, protection: Int, page_offset: Size, flags: Flags[MapFlag]
+) -> int:
+    """remap_file_pages(2): mmap(2) in other words, as on Linux since 4.0.
+
+    Linux: mm/mmap.c, SYSCALL_DEFINE5(remap_file_pages).
+    """
+    if protection:
+        raise EINVAL("the protection stays")
+    start = address & ~PAGE_MASK
+    size = length & ~PAGE_MASK
+    end = start + size
+    if end & _UNSIGNED_64 <= start:
+        raise EINVAL("no range of pages")
+    if page_offset + (size >> PAGE_SHIFT) > _UNSIGNED_64:
+        raise EINVAL("past the end of what a file can be")
+    mm = task.mm
+    area = mm.find(start)
+    if area is None or not area.is_shared or area.pages is None:
+        raise EINVAL("not a shared mapping")
+    for other in mm.areas_in(start, end):
+        if other.pages is not area.pages or other.protection != area.protection:
+            raise EINVAL("not one mapping all through")
+    if not mm.is_mapped(start, end):
+        raise EINVAL("part of the range isn't mapped")
+    remapped = area.copy(start, end)
+    remapped.page_offset = page_offset
+    try:
+        mm.map(remapped)
+    finally:
+        remapped.release()
+    populate(mm, start, end, is_write=False)
+    return 0

@@ -1,0 +1,143 @@
+/* Policies of memory on nodes, of which there is one at least: mbind(2), get_mempolicy(2), move_pages(2). */
+#include "fault.h"
+
+#include <linux/mempolicy.h>
+
+#define RW (PROT_READ | PROT_WRITE)
+#define NODE_0 1UL
+
+static long set_policy(int mode, unsigned long nodes)
+{
+	return syscall(SYS_set_mempolicy, mode, &nodes, 64);
+}
+
+static long bind_pages(void *memory, size_t length, int mode, unsigned long nodes, unsigned int flags)
+{
+	return syscall(SYS_mbind, memory, length, mode, &nodes, 64, flags);
+}
+
+static int mode_of(void *address, int flags)
+{
+	int mode = -1;
+
+	return syscall(SYS_get_mempolicy, &mode, NULL, 0, address, flags) == -1 ? -errno : mode;
+}
+
+static unsigned long nodes_of(void *address, int flags)
+{
+	unsigned long nodes[16] = {0};
+
+	MUST(syscall(SYS_get_mempolicy, NULL, nodes, 1024, address, flags));
+	return nodes[0];
+}
+
+TEST(the_policy_of_a_thread)
+{
+	int status;
+	pid_t child;
+
+	CHECK_EQ(mode_of(NULL, 0), MPOL_DEFAULT);
+	CHECK_EQ(nodes_of(NULL, 0), 0);
+	CHECK_EQ(nodes_of(NULL, MPOL_F_MEMS_ALLOWED) & NODE_0, NODE_0);
+	CHECK_OK(set_policy(MPOL_BIND, NODE_0));
+	CHECK_EQ(mode_of(NULL, 0), MPOL_BIND);
+	CHECK_EQ(nodes_of(NULL, 0), NODE_0);
+	CHECK_EQ(mode_of(NULL, MPOL_F_NODE), -EINVAL);
+	CHECK_OK(set_policy(MPOL_INTERLEAVE, NODE_0));
+	CHECK_EQ(mode_of(NULL, MPOL_F_NODE), 0);
+	child = (pid_t)MUST(fork());
+	if (child == 0)
+		_exit(mode_of(NULL, 0) == MPOL_INTERLEAVE ? 0 : 1);
+	status = wait_for(child);
+	CHECK_EQ(status, EXITED(0));
+	CHECK_OK(set_policy(MPOL_PREFERRED, 0));
+	CHECK_EQ(mode_of(NULL, 0), MPOL_LOCAL);
+	CHECK_OK(set_policy(MPOL_BIND | MPOL_F_STATIC_NODES, NODE_0));
+	CHECK_EQ(mode_of(NULL, 0), MPOL_BIND | MPOL_F_STATIC_NODES);
+	CHECK_OK(set_policy(MPOL_DEFAULT, 0));
+	CHECK_EQ(mode_of(NULL, 0), MPOL_DEFAULT);
+}
+
+TEST(policies_that_make_no_sense)
+{
+	unsigned long nodes = NODE_0;
+
+	CHECK_ERRNO(set_policy(MPOL_DEFAULT, NODE_0), EINVAL);
+	CHECK_ERRNO(set_policy(MPOL_BIND, 0), EINVAL);
+	CHECK_ERRNO(set_policy(MPOL_LOCAL, NODE_0), EINVAL);
+	CHECK_ERRNO(set_policy(MPOL_BIND | MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES, NODE_0), EINVAL);
+	CHECK_ERRNO(set_policy(99, NODE_0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 1), EINVAL);
+	CHECK_OK(syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 2));
+	CHECK_ERRNO(syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 99999), EINVAL);
+	CHECK_ERRNO(syscall(SYS_set_mempolicy, MPOL_BIND, bad_address(), 64), EFAULT);
+	CHECK_ERRNO(syscall(SYS_get_mempolicy, NULL, &nodes, 0, NULL, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_get_mempolicy, NULL, NULL, 0, NULL, 8), EINVAL);
+	CHECK_ERRNO(syscall(SYS_get_mempolicy, NULL, NULL, 0, &nodes, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_get_mempolicy, bad_address(), NULL, 0, NULL, 0), EFAULT);
+	CHECK_EQ(mode_of(bad_address(), MPOL_F_ADDR), -EFAULT);
+}
+
+TEST(the_policy_of_memory)
+{
+	char *memory = map_pages(6);
+
+	CHECK_EQ(mode_of(memory, MPOL_F_ADDR), MPOL_DEFAULT);
+	CHECK_OK(bind_pages(memory + PAGE, 2 * PAGE, MPOL_BIND, NODE_0, 0));
+	CHECK_EQ(mode_of(memory, MPOL_F_ADDR), MPOL_DEFAULT);
+	CHECK_EQ(mode_of(memory + PAGE, MPOL_F_ADDR), MPOL_BIND);
+	CHECK_EQ(mode_of(memory + 2 * PAGE, MPOL_F_ADDR), MPOL_BIND);
+	CHECK_EQ(mode_of(memory + 3 * PAGE, MPOL_F_ADDR), MPOL_DEFAULT);
+	CHECK_EQ(nodes_of(memory + PAGE, MPOL_F_ADDR), NODE_0);
+	CHECK(mode_of(memory + PAGE, MPOL_F_ADDR | MPOL_F_NODE) >= 0);
+	MUST(munmap(memory + 4 * PAGE, PAGE));
+	CHECK_ERRNO(bind_pages(memory + 3 * PAGE, 3 * PAGE, MPOL_BIND, NODE_0, 0), EFAULT);
+	CHECK_ERRNO(bind_pages(memory + 4 * PAGE, PAGE, MPOL_BIND, NODE_0, 0), EFAULT);
+	CHECK_OK(bind_pages(memory, 6 * PAGE, MPOL_DEFAULT, 0, 0));
+	CHECK_EQ(mode_of(memory + PAGE, MPOL_F_ADDR), MPOL_DEFAULT);
+	CHECK_ERRNO(bind_pages(memory + 1, PAGE, MPOL_BIND, NODE_0, 0), EINVAL);
+	CHECK_ERRNO(bind_pages(memory, PAGE, MPOL_BIND, NODE_0, 8), EINVAL);
+	CHECK_OK(bind_pages(memory, 0, MPOL_BIND, NODE_0, 0));
+	CHECK_OK(bind_pages(memory, PAGE, MPOL_BIND, NODE_0, MPOL_MF_STRICT | MPOL_MF_MOVE));
+}
+
+TEST(homes)
+{
+	char *memory = map_pages(2);
+
+	CHECK_ERRNO(syscall(SYS_set_mempolicy_home_node, memory, PAGE, 0, 0), ENOENT);
+	MUST(bind_pages(memory, PAGE, MPOL_BIND, NODE_0, 0));
+	CHECK_OK(syscall(SYS_set_mempolicy_home_node, memory, 2 * PAGE, 0, 0));
+	MUST(bind_pages(memory, PAGE, MPOL_INTERLEAVE, NODE_0, 0));
+	CHECK_ERRNO(syscall(SYS_set_mempolicy_home_node, memory, PAGE, 0, 0), EOPNOTSUPP);
+	CHECK_ERRNO(syscall(SYS_set_mempolicy_home_node, memory, PAGE, 0, 1), EINVAL);
+	CHECK_ERRNO(syscall(SYS_set_mempolicy_home_node, memory, PAGE, 9999, 0), EINVAL);
+}
+
+TEST(pages_that_are_asked_for)
+{
+	char *memory = map_pages(3);
+	void *pages[3] = {memory, memory + PAGE, memory + 2 * PAGE};
+	int status[3] = {7, 7, 7}, nodes[3] = {0, 0, 0};
+	unsigned long mask = NODE_0;
+
+	memory[0] = 1;
+	MUST(munmap(memory + 2 * PAGE, PAGE));
+	CHECK_OK(syscall(SYS_move_pages, 0, 3UL, pages, NULL, status, 0));
+	CHECK(status[0] >= 0);
+	CHECK_EQ(status[1], -ENOENT);
+	CHECK_EQ(status[2], -EFAULT);
+	CHECK_OK(syscall(SYS_move_pages, 0, 1UL, pages, nodes, status, MPOL_MF_MOVE));
+	CHECK_EQ(status[0], 0);
+	nodes[0] = -1;
+	CHECK_ERRNO(syscall(SYS_move_pages, 0, 1UL, pages, nodes, status, MPOL_MF_MOVE), ENODEV);
+	CHECK_ERRNO(syscall(SYS_move_pages, 0, 1UL, pages, NULL, status, MPOL_MF_STRICT), EINVAL);
+	CHECK_ERRNO(syscall(SYS_move_pages, INT_MAX, 1UL, pages, NULL, status, 0), ESRCH);
+	CHECK_ERRNO(syscall(SYS_move_pages, 0, 1UL, bad_address(), NULL, status, 0), EFAULT);
+	CHECK_ERRNO(syscall(SYS_move_pages, 0, 1UL, pages, NULL, bad_address(), 0), EFAULT);
+	CHECK_OK(syscall(SYS_migrate_pages, 0, 64UL, &mask, &mask));
+	CHECK_ERRNO(syscall(SYS_migrate_pages, INT_MAX, 64UL, &mask, &mask), ESRCH);
+	CHECK_ERRNO(syscall(SYS_migrate_pages, 0, 64UL, bad_address(), &mask), EFAULT);
+	mask = 0;
+	CHECK_ERRNO(syscall(SYS_migrate_pages, 0, 64UL, &mask, &mask), EINVAL);
+}
