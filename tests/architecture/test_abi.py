@@ -52,6 +52,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "nsfs": ("linux/nsfs.h",),
     "limits": ("linux/limits.h linux/binfmts.h",),
     "membarrier": ("linux/membarrier.h",),
+    "mempolicy": ("linux/mempolicy.h",),
     "mmap_flags": ("linux/mman.h linux/memfd.h",),
     "mount_flags": ("linux/fcntl.h linux/mount.h", "sys/mount.h"),
     "mqueue": ("linux/mqueue.h",),
@@ -125,7 +126,7 @@ UNNAMED = {
 }
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
-    "MEMBARRIER_|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "MEMBARRIER_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
 
