@@ -6,7 +6,7 @@ from procession.abi.errno import EINVAL
 from procession.abi.mempolicy import MemoryPolicyFlag, MemoryPolicyMode
 
 MAX_NODES = 1024
-"""How many nodes a mask may name (Linux: include/linux/numa.h, MAX_NUMNODES, as distributions have it)."""
+"""How many nodes a mask may name, as distributions have it (Linux: include/linux/numa.h, MAX_NUMNODES)."""
 ONLINE_NODES = 1
 
 _MODE_BITS, _FLAG_BITS = 3, 3
