@@ -142,6 +142,15 @@ class CapturedOutput:
         if self.left_bytes < 0:
             self.reason_to_end = f"{OUTPUT_LIMIT_REASON} of {self.limit_bytes} bytes is reached"
 
+    def keep(self) -> tuple[int, str, dict[int, bytes]]:
+        """What was collected so far."""
+        return self.left_bytes, self.reason_to_end, {key: bytes(data) for key, data in self.written.items()}
+
+    def put_back(self, kept: tuple[int, str, dict[int, bytes]]) -> None:
+        """Have what `keep` gave."""
+        self.left_bytes, self.reason_to_end, written = kept
+        self.written = {key: bytearray(data) for key, data in written.items()}
+
     def clear(self) -> None:
         """What was collected has been taken: there is room again."""
         for data in self.written.values():

@@ -16,15 +16,18 @@ class InterruptGuard:
     An exception that it raises there would be lost in the engine's C code, and with it the system call that
     it broke off. So inside `with guard:` the signal is noted, and the handler called at the end; the second
     one goes through at once, should the kernel never end. Only Python's main thread gets signals.
+    `is_open` says that the kernel or the engine is at work.
     """
 
-    __slots__ = ("is_noted", "outer")
+    __slots__ = ("is_noted", "is_open", "outer")
 
     def __init__(self) -> None:
+        self.is_open = False
         self.is_noted = False
         self.outer: Handler | None = None
 
     def __enter__(self) -> None:
+        self.is_open = True
         if threading.current_thread() is not threading.main_thread():
             return
         handler = signal.getsignal(signal.SIGINT)
@@ -36,6 +39,7 @@ class InterruptGuard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.is_open = False
         outer, self.outer = self.outer, None
         if outer is None:
             return

@@ -10,6 +10,7 @@ from procession.attachment import CapturedOutput, Doorbell, HostPace, HostStream
 from procession.ending import RunLimits, check_limits, reason_of_guest, status_for
 from procession.first_mounts import devpts_options, find_place, make_directories, mount_first, register_types
 from procession.fs.file import O_NOCTTY, O_RDWR
+from procession.fs.host_source import Rewindable
 from procession.fs.host_stream import CAPTURED_BYTES, HostInput, HostOutput
 from procession.fs.mounts.attach import bind
 from procession.fs.mounts.mount import Mount
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from procession.hardware.fault_injection import FaultInjector
     from procession.inspection.call_counter import CallCounter
     from procession.login import Login
+    from procession.snapshot.keeper import Snapshot, StateKeeper
 
 DEFAULT_MEMORY_BYTES = 1 << 30
 MAXIMUM_PROCESSORS = 64
@@ -180,6 +182,7 @@ class Machine(Steering):
         self.traps = Traps(self.kernel)
         self.engine.attach(self.memory, self.traps)
         self.fault_injector = fault_injector
+        self.source: object = source
         self.input = HostInput()
         self.output = HostOutput()
         self.inlet = Inlet(self.kernel, self.input, self.output)
@@ -203,7 +206,11 @@ class Machine(Steering):
 
             self.login = find_login(self.kernel, self.init.credentials, user)
             self.environment.setdefault("HOME", self.login.home)
-        self.command: Task | None = None
+        self._begin_outside()
+
+    def _begin_outside(self) -> None:
+        """What the machine has of the world outside, and of a run, before there is one."""
+        self.command = None
         self.terminal: HostTerminal | None = None
         self.doorbell: Doorbell | None = None
         self.forwarded: list[str] = []
@@ -216,6 +223,7 @@ class Machine(Steering):
         self.run_kind = "captured"
         self.start_directory: str | None = None
         self.slice_watcher: Callable[[int], None] | None = None
+        self._keeper: StateKeeper | None = None
 
     # Starting a program
 
@@ -546,6 +554,88 @@ class Machine(Steering):
 
         return state_hash(self.kernel)
 
+    # Going back
+
+    def snapshot(self) -> Snapshot:
+        """Keep the state as it is now, between two slices or steps, to go back to it by `restore`.
+
+        What hasn't changed since the last snapshot is shared with it. Raises ValueError while a slice runs,
+        as in an observer, and for a machine that is closed.
+        """
+        self._check_still()
+        if self._keeper is None:
+            from procession.snapshot.keeper import StateKeeper
+
+            self._keeper = StateKeeper(self.kernel)
+        roots = self.input, self.output, self.inlet, self.init, self.command, self.terminal
+        return self._keeper.keep(roots, self._kept_beside())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be as `snapshot` was taken, any number of times and in any order.
+
+        Raises ValueError for another machine's, while a slice runs, and for a machine that is closed.
+        """
+        self._check_still()
+        snapshot.keeper.check(self.kernel)
+        snapshot.keeper.put_back(snapshot)
+        self._put_back_beside(snapshot.beside)
+
+    def fork(self) -> Machine:
+        """A second machine in the state of this one, which goes on by itself; nobody observes it.
+
+        Volumes are the first one's alone: what the second changes in them is written nowhere. A decider or a
+        source of the caller's own serves both. Raises what `snapshot` does.
+        """
+        from procession.snapshot.twin import Twin
+
+        snapshot = self.snapshot()
+        twin = Twin(snapshot)
+        other = Machine.__new__(Machine)
+        Steering.__init__(other)
+        for name in _SAME_IN_FORK:
+            setattr(other, name, getattr(self, name))
+        for name in _COPIED_BY_FORK:
+            setattr(other, name, twin.of(getattr(self, name)))
+        other.engine = engine = _make_engine(self.settings["engine"])
+        twin.fill(engine)
+        other.traps = Traps(other.kernel)
+        if isinstance(engine, ScriptedEngine):
+            assert isinstance(self.engine, ScriptedEngine)
+            engine.current_task = other._current_task
+            engine.scripts = self.engine.scripts.copy()
+        engine.attach(other.memory, other.traps)
+        other._begin_outside()
+        twin.load(other.kernel)
+        other._put_back_beside(twin.of(snapshot.beside))
+        return other
+
+    def _check_still(self) -> None:
+        self._check_open()
+        if self._interrupts.is_open:
+            raise ValueError("this machine is in the middle of a slice")
+
+    def _kept_beside(self) -> tuple[Any, ...]:
+        """What the machine holds of its run beside the kernel."""
+        source = self.source
+        return (
+            tuple([getattr(self, name) for name in _KEPT_BESIDE]),
+            None if self._captured is None else self._captured.keep(),
+            source.keep() if isinstance(source, Rewindable) else None,
+        )
+
+    def _put_back_beside(self, kept: tuple[Any, ...]) -> None:
+        values, captured, source_state = kept
+        for name, value in zip(_KEPT_BESIDE, values, strict=True):
+            setattr(self, name, value)
+        if captured is None:
+            self._captured = None
+        else:
+            self._captured_output().put_back(captured)
+        if isinstance(self.source, Rewindable):
+            self.source.put_back(source_state)
+        self.shall_stop = False
+        self._pending.clear()
+
     def close(self) -> None:
         """Give back what the machine holds of the host. It can be looked at still, but not run."""
         if self.is_closed:
@@ -556,6 +646,32 @@ class Machine(Steering):
         self.engine.close()
         for volume in self.volumes:
             volume.close()
+
+
+# The attributes of a Machine that a fork of it has too, and those for which it has something of its own.
+_SAME_IN_FORK = (
+    "cwd",
+    "entrypoint",
+    "environment",
+    "fault_injector",
+    "image",
+    "login",
+    "seed",
+    "settings",
+    "shows_host",
+    "source",
+)
+_COPIED_BY_FORK = ("init", "inlet", "input", "kernel", "memory", "output")
+# What a snapshot keeps of it beside the kernel.
+_KEPT_BESIDE = (
+    "arguments",
+    "command",
+    "is_pid1",
+    "run_kind",
+    "start_directory",
+    "stream_failure",
+    "terminal",
+)
 
 
 def _point_at_script(task: Task, number: int) -> None:

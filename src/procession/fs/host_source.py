@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from procession.abi.errno import EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, Errno
 
@@ -101,6 +101,17 @@ def _errno_of(error: OSError) -> Errno:
         # O_NOFOLLOW met a link where there was a directory or a file before.
         return ELOOP("changed on the host")
     return EIO(os.strerror(error.errno) if error.errno else str(error))
+
+
+@runtime_checkable
+class Rewindable(Protocol):
+    """A source whose answers depend on how often it was asked: it can be put back to where it was."""
+
+    def keep(self) -> object:
+        """Where it is now, which nobody changes."""
+
+    def put_back(self, kept: object) -> None:
+        """Be again where it was when it gave `kept`."""
 
 
 class HostSource(Protocol):

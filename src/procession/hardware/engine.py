@@ -116,6 +116,12 @@ class Engine(Protocol):
     def budget_left(self) -> int:
         """What is left of the budget; zero or less when it's spent."""
 
+    def keep(self) -> object:
+        """What the engine holds of the machine's state beside the registers and the budget, as a copy."""
+
+    def put_back(self, kept: object) -> None:
+        """Hold again what `keep` gave."""
+
     def fxsave(self, registers: Registers) -> bytes:
         """The 512-byte FXSAVE image of `registers.floating`."""
 

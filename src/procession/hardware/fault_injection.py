@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from procession.hardware.physical_memory import OutOfFrames, PhysicalMemory
 
 
@@ -42,6 +44,8 @@ class FailingMemory(PhysicalMemory):
     """Page frames that an injector may refuse."""
 
     __slots__ = ("injector",)
+
+    OUTSIDE_STATE: ClassVar[tuple[str, ...]] = ("injector",)
 
     def __init__(self, size_bytes: int, injector: FaultInjector) -> None:
         super().__init__(size_bytes)

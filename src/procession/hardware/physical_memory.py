@@ -160,6 +160,9 @@ class PhysicalMemory:
         "words",
     )
 
+    # What is in the frames and who counts them is looked at by itself; what the host has backed stays so.
+    OUTSIDE_STATE: ClassVar[tuple[str, ...]] = ("backed_frames", "bytes", "references", "words")
+
     def __init__(self, size_bytes: int) -> None:
         self.frame_count = size_bytes >> PAGE_SHIFT
         if self.frame_count < 16:

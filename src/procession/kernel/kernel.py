@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, ESRCH
+from procession.hardware.registers import Registers
 from procession.kernel.cgroup.hierarchy import Hierarchy
 from procession.kernel.dump.pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from procession.fs.vfs import Vfs
     from procession.hardware.engine import Engine
     from procession.hardware.physical_memory import PhysicalMemory
-    from procession.hardware.registers import Registers
     from procession.kernel.decider import Decider
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.namespaces.proxy import NsProxy
@@ -235,6 +235,11 @@ class Kernel:
         else:
             self.call_work &= ~CALL_OBSERVED
 
+    def renew_call_work(self) -> None:
+        """Ask the live task, and whether anybody watches, what its calls need."""
+        work = 0 if self.live is None else self.live.call_work
+        self.call_work = work if self.observer is None else work | CALL_OBSERVED
+
     def add_call_work(self, task: Task, work: int) -> None:
         """Every system call of `task` shall go through `work` first.
 
@@ -254,9 +259,13 @@ class Kernel:
             self.call_work &= ~work
 
     def discard_live(self, task: Task) -> None:
-        """The registers of `task` won't be needed: it has ended."""
+        """The registers of `task` won't be needed: it has ended.
+
+        What was saved of them last depends on who looked at it, and is forgotten.
+        """
         if self.live is task:
             self.live = None
+            task.registers = Registers()
 
     def charge(self, task: Task) -> None:
         """Charge the time since the last charge to the running `task`: the kernel's work as system time."""

@@ -86,9 +86,7 @@ class StateWalk:
             text = f"layout {value.format}"
         elif kind.__module__.startswith("procession."):
             fields = (
-                f"{name}={self.add(getattr(value, name))}"
-                for name in _fields_of(kind)
-                if hasattr(value, name)
+                f"{name}={self.add(getattr(value, name))}" for name in fields_of(kind) if hasattr(value, name)
             )
             text = f"{kind.__qualname__}({','.join(fields)})"
         elif isinstance(value, memoryview):
@@ -116,7 +114,7 @@ class StateWalk:
 _FIELDS: dict[type, tuple[str, ...]] = {}
 
 
-def _fields_of(kind: type) -> tuple[str, ...]:
+def fields_of(kind: type) -> tuple[str, ...]:
     """The attributes of a slotted class, its bases' included.
 
     Those that lead out of the state are left out: the class names them in `OUTSIDE_STATE`.
@@ -125,12 +123,19 @@ def _fields_of(kind: type) -> tuple[str, ...]:
     if fields is None:
         # A compiled class has no slots: it tells all its attributes' names, its bases' too, in one tuple.
         names = list(getattr(kind, "__mypyc_attrs__", ()))
-        outside: set[str] = set()
+        outside = outside_of(kind)
         for base in kind.__mro__:
-            outside.update(base.__dict__.get("OUTSIDE_STATE", ()))
             slots = base.__dict__.get("__slots__", ())
             names += [slots] if isinstance(slots, str) else list(slots)
         fields = _FIELDS[kind] = tuple(
             sorted(name for name in set(names) if name not in outside and not (name[:2] == "__" == name[-2:]))
         )
     return fields
+
+
+def outside_of(kind: type) -> set[str]:
+    """The attributes that a class and its bases keep out of the state."""
+    outside: set[str] = set()
+    for base in kind.__mro__:
+        outside.update(base.__dict__.get("OUTSIDE_STATE", ()))
+    return outside

@@ -29,6 +29,15 @@ class RecordingSource:
         """See `HostSource`."""
         return self.directory.opened
 
+    def keep(self) -> dict[Question, int]:
+        """See `Rewindable`."""
+        return {question: len(answers) for question, answers in self.answers.items()}
+
+    def put_back(self, kept: object) -> None:
+        """See `Rewindable`; what was answered since is forgotten."""
+        assert isinstance(kept, dict)
+        self.answers = {question: self.answers[question][:count] for question, count in kept.items()}
+
     def _ask(self, question: Question, ask: Callable[[], Answer]) -> Answer:
         answers = self.answers.setdefault(question, [])
         try:
@@ -99,6 +108,15 @@ class RecordedSource:
     def opened(self) -> Iterable[bytes]:
         """See `HostSource`."""
         return self.directory.opened
+
+    def keep(self) -> dict[Question, int]:
+        """See `Rewindable`."""
+        return self.positions.copy()
+
+    def put_back(self, kept: object) -> None:
+        """See `Rewindable`."""
+        assert isinstance(kept, dict)
+        self.positions = kept.copy()
 
     def _answer(self, *question: str) -> Any:
         answers = self.answers.get(question)

@@ -217,6 +217,17 @@ class ScriptedEngine:
         """What is left."""
         return self.budget
 
+    def keep(self) -> tuple[dict[str, int], dict[int, dict[str, int]]]:
+        """The results so far."""
+        return dict(self.results), {tid: dict(results) for tid, results in self.results_of.items()}
+
+    def put_back(self, kept: object) -> None:
+        """The results as they were."""
+        assert isinstance(kept, tuple)
+        results, results_of = kept
+        self.results = dict(results)
+        self.results_of = {tid: dict(of_task) for tid, of_task in results_of.items()}
+
     def fxsave(self, registers: Registers) -> bytes:
         """There is no floating-point state: an initial one."""
         return (registers.floating or _INITIAL_FXSAVE).ljust(512, b"\0")

@@ -473,6 +473,14 @@ class UnicornEngine:
         left: int = self.budget[0]
         return left
 
+    def keep(self) -> None:
+        """Nothing: all is in the registers."""
+
+    def put_back(self, kept: object) -> None:
+        """Nothing was kept; what was left over from the last run is no part of what is loaded."""
+        self.port_state = None
+        self.is_stopping = False
+
     # Floating-point state in the architecture's form
 
     def fxsave(self, registers: Registers) -> bytes:

@@ -1,0 +1,110 @@
+"""A second state like one that was kept: the same graph of objects, each of them new."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from mmap import mmap
+from typing import TYPE_CHECKING, Any
+
+from procession.hardware.fault_injection import FailingMemory
+from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
+from procession.kernel.kernel import Kernel
+from procession.kernel.time.clock import Clock
+from procession.snapshot.frames import FrameKeeper
+from procession.snapshot.keeper import Snapshot, load
+from procession.snapshot.shape import Contents, outside_of, shape_of
+
+if TYPE_CHECKING:
+    from procession.hardware.engine import Engine
+
+
+class Twin:
+    """New objects for all those of a snapshot.
+
+    What lies outside the state is the same for both; the caller gives the new kernel and clock their own.
+    """
+
+    __slots__ = ("made", "objects", "snapshot", "tuples")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.objects: list[Any] = []
+        self.made: dict[int, Any] = {}
+        self.tuples: dict[int, Any] = {}
+        for value, _ in zip(snapshot.objects, snapshot.contents, strict=False):
+            new = _empty(value)
+            self.objects.append(new)
+            self.made[id(value)] = new
+            if isinstance(value, PhysicalMemory):
+                # Address spaces hold these two as well.
+                self.made[id(value.bytes)], self.made[id(value.words)] = new.bytes, new.words
+
+    def of(self, value: Any) -> Any:
+        """What stands for `value` in the new state."""
+        if shape_of(type(value)) is not None or isinstance(value, (mmap, memoryview)):
+            return self.made.get(id(value), value)
+        if not isinstance(value, tuple):
+            return value
+        known = self.tuples.get(id(value))
+        if known is None:
+            items = [self.of(item) for item in value]
+            if all(new is old for new, old in zip(items, value, strict=True)):
+                known = value
+            else:
+                known = tuple.__new__(type(value), items)
+            self.tuples[id(value)] = known
+        return known
+
+    def fill(self, engine: Engine) -> Kernel:
+        """Give the new objects their contents, all but the memory, which an engine has to be given first."""
+        kernel: Kernel
+        for old, new, contents in self._each():
+            if isinstance(old, PhysicalMemory):
+                continue
+            self._write(new, contents)
+            if isinstance(old, Kernel):
+                kernel = new
+            elif isinstance(old, Clock):
+                new.meter = engine
+            else:
+                for name in outside_of(type(old)):
+                    setattr(new, name, getattr(old, name))
+        kernel.cpu = engine
+        kernel.decider = self.of(self.snapshot.keeper.kernel.decider)
+        kernel.observer = None
+        kernel.call_work = 0
+        return kernel
+
+    def load(self, kernel: Kernel) -> None:
+        """Give the memory its contents, and the engine what runs."""
+        for old, new, contents in self._each():
+            if isinstance(old, PhysicalMemory):
+                self._write(new, contents)
+        FrameKeeper(kernel.memory).put_back(self.snapshot.frames)
+        kernel.cpu.forget_code()
+        load(kernel, self.snapshot)
+
+    def _each(self) -> Iterator[tuple[Any, Any, Contents]]:
+        return zip(self.snapshot.objects, self.objects, self.snapshot.contents, strict=False)
+
+    def _write(self, new: Any, contents: Contents) -> None:
+        shape = shape_of(type(new))
+        assert shape is not None
+        shape.write(new, tuple(map(self.of, contents)))
+
+
+def _empty(value: Any) -> Any:
+    """A new object of the kind of `value`."""
+    if isinstance(value, FailingMemory):
+        return FailingMemory(value.frame_count << PAGE_SHIFT, value.injector)
+    if isinstance(value, PhysicalMemory):
+        return PhysicalMemory(value.frame_count << PAGE_SHIFT)
+    if isinstance(value, array):
+        return array(value.typecode)
+    if isinstance(value, deque):
+        return deque(maxlen=value.maxlen)
+    kind = type(value)
+    new: Any = kind.__new__
+    return new(kind)

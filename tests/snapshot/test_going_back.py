@@ -1,0 +1,105 @@
+"""A machine that was kept and put back goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import pytest
+
+from procession.machine import Machine
+from procession.recording.recorder import mark_of
+
+SCRIPT = "for i in 1 2 3; do (echo $i; /bin/echo x$i) & done; trap 'echo got' USR1; kill -USR1 $$; wait"
+PIPELINE = "seq 300 | while read n; do echo $((n * n)); done | sort -r | head -n 3; exit 4"
+
+
+def started(text: str, cpus: int = 1) -> Machine:
+    """A machine in which a shell runs `text`."""
+    machine = Machine(memory=128 << 20, seed=5, cpus=cpus)
+    machine.start(["/bin/sh", "-c", text])
+    return machine
+
+
+def ended(machine: Machine) -> tuple[object, ...]:
+    """What comes of `machine` at the end of its program."""
+    while machine.step_event() is not None:
+        pass
+    output = machine.take_output()
+    return machine.state_hash(), output, machine.kernel.clock.now_ns, mark_of(machine)
+
+
+@pytest.mark.parametrize("text", [SCRIPT, PIPELINE])
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_all_ways_lead_to_the_same_end(text: str, cpus: int) -> None:
+    """To look at a machine, to go back in it, to fork it: nothing changes what comes of it."""
+    expected = ended(started(text, cpus=cpus))
+    machine = started(text, cpus=cpus)
+    snapshots = [machine.snapshot()]
+    hashes = [machine.state_hash()]
+    while all(machine.step_system_call() for _ in range(20)):
+        snapshots.append(machine.snapshot())
+        hashes.append(machine.state_hash())
+    assert len(snapshots) > 6
+    for number in (len(snapshots) - 1, 0, len(snapshots) // 2, 3, len(snapshots) // 3):
+        machine.restore(snapshots[number])
+        assert machine.state_hash() == hashes[number]
+        fork = machine.fork()
+        assert fork.state_hash() == hashes[number]
+        assert ended(machine)[1:] == expected[1:]
+        assert ended(fork)[1:] == expected[1:]
+        assert machine.state_hash() == fork.state_hash() == expected[0]
+
+
+def test_a_fork_goes_its_own_way() -> None:
+    """What is done to the one machine isn't done to the other."""
+    machine = started("read line; echo got $line")
+    assert machine.run_until(lambda machine: machine.input.is_wanted)
+    fork = machine.fork()
+    fork.feed_input(b"something\n", is_last=True)
+    machine.feed_input(b"", is_last=True)
+    assert ended(fork)[1] == (b"got something\n", b"")
+    assert ended(machine)[1] == (b"got\n", b"")
+
+
+def test_captured_output_goes_back_too() -> None:
+    """What was written after a snapshot isn't in the output after its restoration."""
+    machine = started("echo one; read line; echo two")
+    assert machine.run_until(lambda machine: machine.input.is_wanted)
+    snapshot = machine.snapshot()
+    machine.feed_input(b"\n")
+    ended(machine)
+    machine.restore(snapshot)
+    assert machine.take_output() == (b"one\n", b"")
+    assert machine.inlet.actions == []
+    machine.restore(snapshot)
+    machine.feed_input(b"\n")
+    assert ended(machine)[1] == (b"one\ntwo\n", b"")
+
+
+def test_snapshots_of_another_machine_are_refused() -> None:
+    """A snapshot belongs to its machine."""
+    machine, other = started("true"), started("true")
+    with pytest.raises(ValueError, match="another machine"):
+        other.restore(machine.snapshot())
+    machine.close()
+    with pytest.raises(ValueError, match="closed"):
+        machine.snapshot()
+
+
+def test_no_snapshot_in_the_middle_of_a_slice() -> None:
+    """An observer can't take one: the kernel is in the middle of something."""
+    machine = started("true")
+    failures: list[ValueError] = []
+
+    class Watcher:
+        def __getattr__(self, name: str) -> object:
+            return self.take
+
+        def take(self, *_: object) -> None:
+            try:
+                machine.snapshot()
+            except ValueError as error:
+                failures.append(error)
+
+    machine.observe(Watcher())  # type: ignore[arg-type]
+    machine.step()
+    assert failures
+    assert "middle of a slice" in str(failures[0])
