@@ -19,6 +19,7 @@ MAY_USE_STRUCT = {
     "hardware/engines/unicorn_state.py",
     "kernel/program/vdso.py",
     "kernel/state_hash.py",
+    "snapshot/shape.py",
 }
 MASKS = {"_MASK", "WORD_MASK"}
 REGISTER_FILES = {"general", "registers"}
