@@ -30,6 +30,7 @@ class TestClock:
 
     def __init__(self) -> None:
         self.realtime_ns = 1_700_000_000 * SECOND_NS
+        self.now_ns = 0
 
     def spend_walking(self, component_count: int) -> None:
         """Time stands still."""

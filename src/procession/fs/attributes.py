@@ -128,6 +128,8 @@ def truncate(path: Path, subject: Subject, size: int) -> None:
         raise ETXTBSY
     if subject.landlock:
         check_right(subject, path, TRUNCATE)
+    if inode.locks is not None:
+        inode.locks.leases.break_for(is_write=True, is_blocking=True)
     truncate_inode(inode, subject, size)
     note_change(path.dentry, IN_MODIFY)
 

@@ -112,6 +112,7 @@ class File:
     __slots__ = (
         "flags",
         "inode",
+        "is_created",
         "is_readable",
         "is_writable",
         "landlock_rights",
@@ -157,6 +158,7 @@ class File:
         self.flags = flags & ~_FORGOTTEN_FLAGS
         self.is_readable = flags & O_ACCMODE in (O_RDONLY, O_RDWR)
         self.is_writable = flags & O_ACCMODE in (O_WRONLY, O_RDWR)
+        self.is_created = False
         self.position = 0
         self.reference_count = 0
         # Who opened it (Linux: include/linux/fs.h, f_cred).
@@ -542,6 +544,10 @@ class PathFile(File):
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:
         super().__init__(path, flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW), subject)
         self.is_readable = self.is_writable = False
+        self.inode.path_open_count += 1
+
+    def release(self) -> None:
+        self.inode.path_open_count -= 1
 
     def seek(self, offset: int, whence: int) -> int:
         raise EBADF

@@ -184,6 +184,7 @@ class Inode:
         "number",
         "open_count",
         "pages",
+        "path_open_count",
         "pipe",
         "rdev",
         "size",
@@ -218,6 +219,7 @@ class Inode:
         self.pipe: object = None
         self.locks: FileLocks | None = None
         self.open_count = 0
+        self.path_open_count = 0
         self.is_evicted = False
         # Whether a file without a name may be given one: it was opened by O_TMPFILE without O_EXCL.
         self.is_linkable = False

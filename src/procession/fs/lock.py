@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.errno import EAGAIN, EBADF, EDEADLK, EINVAL, EOVERFLOW
 from procession.abi.open_flags import LockType, Whence
 from procession.fs.file import MAXIMUM_SIZE, File
+from procession.fs.lease import FileLeases
 from procession.fs.lock_set import Entry, LockSet
 from procession.fs.wait_queue import Sleep, WaitQueue
 
@@ -118,17 +119,27 @@ class WholeLock(NamedTuple):
 class FileLocks:
     """The locks on one inode (Linux: include/linux/filelock.h, struct file_lock_context).
 
-    `locks` has the record locks; `whole` the flocks of open files. `queue` is where the callers of flock(2)
-    wait.
+    `locks` has the record locks; `whole` the flocks of open files; `leases` those of F_SETLEASE. `queue` is
+    where the callers of flock(2) wait.
     """
 
-    __slots__ = ("accounts", "inode", "locks", "queue", "requests", "requests_limit", "whole")
+    __slots__ = (
+        "accounts",
+        "inode",
+        "leases",
+        "locks",
+        "queue",
+        "requests",
+        "requests_limit",
+        "whole",
+    )
 
     def __init__(self, inode: Inode) -> None:
         self.inode = inode
         self.accounts: FileAccounts = inode.superblock.vfs.accounts
         self.locks = LockSet()
         self.whole: dict[File, WholeLock] = {}
+        self.leases = FileLeases(inode)
         self.requests: list[LockRequest] = []
         self.requests_limit = _FEW_REQUESTS
         self.queue = WaitQueue()
@@ -185,7 +196,7 @@ class FileLocks:
     def note_change(self) -> None:
         """A lock has been taken or given up: keep the list of locked files right."""
         locked = self.inode.superblock.vfs.locked_inodes
-        if self.locks.count or self.whole:
+        if self.locks.count or self.whole or self.leases.leases:
             locked.setdefault(self.inode)
         else:
             locked.pop(self.inode, None)
@@ -211,11 +222,12 @@ class FileLocks:
         self._release_owner(owner)
 
     def release_file(self, file: File) -> None:
-        """`file` is closed for good: its flock and open-file-description locks go.
+        """`file` is closed for good: its flock, its open-file-description locks and its lease go.
 
         Linux: fs/locks.c, locks_remove_file.
         """
         self._release_owner(file)
+        self.leases.release(file)
         if self.whole.pop(file, None) is not None:
             self.note_change()
             self.queue.wake_all()

@@ -26,10 +26,12 @@ from procession.fs.attributes import truncate_inode
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file import (
     O_CREAT,
+    O_DIRECT,
     O_DIRECTORY,
     O_EXCL,
     O_NOATIME,
     O_NOFOLLOW,
+    O_NONBLOCK,
     O_PATH,
     O_RDONLY,
     O_RDWR,
@@ -476,6 +478,7 @@ def _open_created(path: Path, subject: Subject, flags: int) -> File:
     """A file that has just been made opens whatever its mode says."""
     rights = _rights_to_open(path, subject, flags) if subject.landlock else EVERY_RIGHT
     file = _opened(path.dentry.inode.open(path, flags & ~O_TRUNC, subject))
+    file.is_created = True
     file.landlock_rights = rights
     return file
 
@@ -527,6 +530,8 @@ def _open_unnamed(
     path = Path(directory.mount, dentry)
     rights = _rights_to_open(path, subject, flags) if subject.landlock else EVERY_RIGHT
     file = _opened(inode.open(path, flags & ~O_TMPFILE, subject))
+    # F_GETFL tells it, though it acted at the open alone.
+    file.flags |= O_TMPFILE
     file.landlock_rights = rights
     return file
 
@@ -551,6 +556,8 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
     if kind == S_IFDIR:
         if mask & MAY_WRITE:
             raise EISDIR
+        if flags & O_DIRECT:
+            raise EINVAL("no direct access to a directory")
     elif kind in (S_IFCHR, S_IFBLK) and mount.flags & MS_NODEV:
         raise EACCES
     inode.check_permission(subject, mask)
@@ -566,6 +573,8 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
         rights = _rights_to_open(path, subject, flags)
         if flags & O_TRUNC and kind == S_IFREG:
             check_right(subject, path, TRUNCATE)
+    if inode.locks is not None:
+        inode.locks.leases.break_for(is_write=bool(mask & MAY_WRITE), is_blocking=not flags & O_NONBLOCK)
     file = _opened(inode.open(path, flags, subject, progress))
     file.landlock_rights = rights
     if flags & O_TRUNC and kind == S_IFREG:

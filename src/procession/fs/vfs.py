@@ -30,6 +30,10 @@ class Clock(Protocol):
     def realtime_ns(self) -> int:
         """Nanoseconds since the epoch, as CLOCK_REALTIME says."""
 
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds of the monotonic clock."""
+
     def spend_walking(self, component_count: int, /) -> None:
         """A path of so many names has been walked along: that takes time."""
 
@@ -63,7 +67,10 @@ class Vfs:
         "character_drivers",
         "clock",
         "file_events",
+        "has_directory_notification",
+        "has_leases",
         "init_user_namespace",
+        "lease_break_time_s",
         "lock_requests",
         "locked_inodes",
         "memory",
@@ -97,6 +104,9 @@ class Vfs:
         self.protected_hardlinks = 0
         self.protected_regular = 0
         self.protected_fifos = 0
+        # proc_sys_fs(5): leases-enable, lease-break-time, dir-notify-enable.
+        self.has_leases = self.has_directory_notification = 1
+        self.lease_break_time_s = 45
         self.pseudo_mounts: dict[str, Mount] = {}
         # Who is told what happens to files; None until somebody wants to know.
         self.file_events: FileEvents | None = None

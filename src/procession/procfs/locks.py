@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.open_flags import FlockOperation
 from procession.fs.file import MAXIMUM_SIZE, File
-from procession.fs.lock import F_WRLCK, live_requests
+from procession.fs.lock import F_RDLCK, F_UNLCK, F_WRLCK, live_requests
 from procession.kernel.task import Task
 
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
     from procession.fs.inode import Inode
+    from procession.fs.lease import Lease
     from procession.fs.lock import FileLocks, RecordLock
     from procession.fs.process_id import ProcessId
     from procession.kernel.kernel import Kernel
@@ -42,6 +43,10 @@ def show_locks(kernel: Kernel) -> bytes:
                 lines.append(b"%d: %s" % (number, line))
             lines += (b"%d: -> %s" % (number, line) for line in waiting)
             waiting = []
+        for lease in locks.leases.leases:
+            number += 1
+            if lease.pid.number_in(reader):
+                lines.append(b"%d: %s" % (number, lease_line(inode, lease, reader)))
         wanted: dict[RecordLock, list[RecordLock]] = {}
         for request in live_requests(locks.requests):
             blocker = locks.conflict(request.wanted)
@@ -88,6 +93,19 @@ def whole_line(inode: Inode, pid: ProcessId, reader: PidNamespace, *, is_exclusi
     """A lock of flock(2)."""
     kind = b"WRITE" if is_exclusive else b"READ"
     return b"FLOCK  ADVISORY  %s %d %s 0 EOF" % (kind, pid.number_in(reader), file_number(inode))
+
+
+def lease_line(inode: Inode, lease: Lease, reader: PidNamespace) -> bytes:
+    """A lease of fcntl(2)."""
+    return b"LEASE  %s  %s %d %s 0 EOF" % (
+        b"BREAKING" if lease.is_breaking else b"ACTIVE  ",
+        _LEASE_KINDS[lease.target_kind],
+        lease.pid.number_in(reader),
+        file_number(inode),
+    )
+
+
+_LEASE_KINDS = {F_RDLCK: b"READ", F_WRLCK: b"WRITE", F_UNLCK: b"UNLCK"}
 
 
 def holder_number(lock: RecordLock, reader: PidNamespace) -> int:

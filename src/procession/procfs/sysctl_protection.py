@@ -1,4 +1,4 @@
-"""What is forbidden with others' files in directories that all may write to: /proc/sys/fs/protected_*."""
+"""Parameters of all file systems: /proc/sys/fs/protected_*, leases and directory notification."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _show(attribute: str, kernel: Kernel) -> bytes:
 def _store(attribute: str, most: int, kernel: Kernel, data: bytes) -> None:
     value = parse_integer(data)
     if not 0 <= value <= most:
-        raise EINVAL("no level of protection")
+        raise EINVAL("no such level")
     setattr(kernel.vfs, attribute, value)
 
 
@@ -28,10 +28,17 @@ def _parameter(attribute: str, most: int) -> SystemFile:
     return SystemFile(0o644, partial(_show, attribute), partial(_store, attribute, most))
 
 
+_INT_MAX = (1 << 31) - 1
+
 PROTECTION_SYSCTLS: SystemTree = {
+    b"dir-notify-enable": _parameter("has_directory_notification", _INT_MAX),
+    b"lease-break-time": _parameter("lease_break_time_s", _INT_MAX),
+    b"leases-enable": _parameter("has_leases", _INT_MAX),
     b"protected_fifos": _parameter("protected_fifos", 2),
     b"protected_hardlinks": _parameter("protected_hardlinks", 1),
     b"protected_regular": _parameter("protected_regular", 2),
     b"protected_symlinks": _parameter("protected_symlinks", 1),
 }
-"""Linux: fs/namei.c, namei_sysctls."""
+"""Linux: fs/namei.c, namei_sysctls; fs/locks.c, locks_sysctls; fs/notify/dnotify/dnotify.c,
+dnotify_sysctls.
+"""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBADF, EINVAL, EPERM, ESRCH
+from procession.abi.errno import EBADF, EINVAL, ENOTDIR, EPERM, ESRCH
 from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import (
+    DirectoryNotifyFlag,
     FcntlCommand,
     Flock,
     FlockOperation,
@@ -27,7 +28,17 @@ from procession.fs.file import (
     PathFile,
 )
 from procession.fs.inode import S_IFIFO, S_IFREG
-from procession.fs.lock import F_UNLCK, RecordLock, check_lockable, lock_range, set_lock, test_lock, unlock
+from procession.fs.inotify import inotify_of
+from procession.fs.lock import (
+    F_UNLCK,
+    RecordLock,
+    check_lockable,
+    lock_range,
+    locks_of,
+    set_lock,
+    test_lock,
+    unlock,
+)
 from procession.fs.lock import flock as lock_whole
 from procession.fs.memfd import add_seals, seals_of
 from procession.fs.permission import owns_or_has_capability
@@ -36,6 +47,7 @@ from procession.fs.wait_queue import Sleep
 from procession.kernel.pid import find_pid
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.io import FileOwner, can_signal_readiness, owner_of, set_async
+from procession.kernel.signal.message import LeaseSignal, become_owner, notify_of_directory
 from procession.kernel.task import Task
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
@@ -61,10 +73,7 @@ _BLOCKING_LOCKS = frozenset({int(FcntlCommand.F_SETLKW), int(FcntlCommand.F_OFD_
 
 @syscall(72)
 def fcntl(task: Task, fd: Fd, command: Choice[FcntlCommand], argument: U64) -> int:
-    """fcntl(2). Linux: fs/fcntl.c, do_fcntl.
-
-    Leases and directory notification are what file systems and kernels without them say: EINVAL.
-    """
+    """fcntl(2). Linux: fs/fcntl.c, do_fcntl."""
     file = task.file_of_call(fd)
     if file is None:
         raise EBADF
@@ -214,7 +223,35 @@ def _get_signal(task: Task, fd: int, file: File, command: int, argument: int) ->
 
 
 def _get_lease(task: Task, fd: int, file: File, command: int, argument: int) -> int:
-    return int(LockType.F_UNLCK)
+    locks = file.inode.locks
+    return F_UNLCK if locks is None else locks.leases.kind_for(file)
+
+
+def _set_lease(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_SETLEASE. Linux: fs/locks.c, fcntl_setlease."""
+    leases = locks_of(file.inode).leases
+    holder = LeaseSignal(task.kernel, file, fd)
+    leases.set(file, _as_int(argument), task.credentials, task.group.pid, holder)
+    if argument & _UNSIGNED != F_UNLCK:
+        become_owner(task, file)
+    return 0
+
+
+def _notify(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_NOTIFY. Linux: fs/notify/dnotify/dnotify.c, fcntl_dirnotify."""
+    vfs = task.kernel.vfs
+    if not vfs.has_directory_notification:
+        raise EINVAL("fs.dir-notify-enable is 0")
+    mask = argument & _UNSIGNED
+    if mask & ~int(DirectoryNotifyFlag.DN_MULTISHOT) and not file.inode.is_directory:
+        raise ENOTDIR
+    notify_of_directory(task, inotify_of(vfs), file, fd, mask)
+    return 0
+
+
+def _was_created(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    """F_CREATED_QUERY: whether the open made the file."""
+    return int(file.is_created)
 
 
 def _set_pipe_size(task: Task, fd: int, file: File, command: int, argument: int) -> int:
@@ -332,7 +369,10 @@ _COMMANDS: dict[int, Callable[[Task, int, File, int, int], int]] = {
         (FcntlCommand.F_GETOWNER_UIDS, _get_owner_uids),
         (FcntlCommand.F_SETSIG, _set_signal),
         (FcntlCommand.F_GETSIG, _get_signal),
+        (FcntlCommand.F_SETLEASE, _set_lease),
         (FcntlCommand.F_GETLEASE, _get_lease),
+        (FcntlCommand.F_NOTIFY, _notify),
+        (FcntlCommand.F_CREATED_QUERY, _was_created),
         (FcntlCommand.F_SETPIPE_SZ, _set_pipe_size),
         (FcntlCommand.F_GETPIPE_SZ, _get_pipe_size),
         (FcntlCommand.F_SET_RW_HINT, _set_write_hint),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.open_flags import OwnerType
+from procession.abi.poll import PollEvent
 from procession.abi.signals import Signal
 from procession.fs.file import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, File
 from procession.fs.terminal.tty import TtyFile
@@ -22,9 +23,14 @@ if TYPE_CHECKING:
 
 _SIGIO = int(Signal.SIGIO)
 _SIGURG = int(Signal.SIGURG)
-_POLL_IN, _POLL_OUT = 1, 2
+_POLL_IN, _POLL_OUT, _POLL_MSG = 1, 2, 3
+_POLLMSG = int(PollEvent.POLLMSG)
 _GONE = (TaskState.ZOMBIE, TaskState.DEAD)
-_BANDS = {_POLL_IN: POLLIN | POLLRDNORM, _POLL_OUT: POLLOUT | POLLWRNORM}
+_BANDS = {
+    _POLL_IN: POLLIN | POLLRDNORM,
+    _POLL_OUT: POLLOUT | POLLWRNORM,
+    _POLL_MSG: POLLIN | POLLRDNORM | _POLLMSG,
+}
 
 
 class FileOwner:

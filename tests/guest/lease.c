@@ -1,0 +1,201 @@
+/* Leases on files, and signals of what happens in a directory: F_SETLEASE, F_GETLEASE, F_NOTIFY of fcntl(2). */
+#include "check.h"
+
+#include <poll.h>
+
+static volatile int calls, seen_code, seen_fd;
+static volatile long seen_band;
+
+static void note(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)context;
+	calls++;
+	seen_code = info->si_code;
+	seen_fd = info->si_fd;
+	seen_band = info->si_band;
+}
+
+static int file_of(const char *name, int flags)
+{
+	return (int)MUST(open(name, flags, 0600));
+}
+
+TEST(leases_and_openers)
+{
+	int writer, reader, other;
+
+	enter_scratch();
+	writer = file_of("file", O_RDWR | O_CREAT);
+	CHECK_EQ(fcntl(writer, F_GETLEASE), F_UNLCK);
+	CHECK_ERRNO(fcntl(writer, F_SETLEASE, F_RDLCK), EAGAIN);
+	CHECK_OK(fcntl(writer, F_SETLEASE, F_WRLCK));
+	CHECK_EQ(fcntl(writer, F_GETLEASE), F_WRLCK);
+	CHECK_OK(fcntl(writer, F_SETLEASE, F_UNLCK));
+	CHECK_EQ(fcntl(writer, F_GETLEASE), F_UNLCK);
+	CHECK_ERRNO(fcntl(writer, F_SETLEASE, F_UNLCK), EAGAIN);
+	CHECK_ERRNO(fcntl(writer, F_SETLEASE, 3), EINVAL);
+	MUST(close(writer));
+	reader = file_of("file", O_RDONLY);
+	CHECK_OK(fcntl(reader, F_SETLEASE, F_RDLCK));
+	CHECK_OK(fcntl(reader, F_SETLEASE, F_WRLCK));
+	CHECK_OK(fcntl(reader, F_SETLEASE, F_RDLCK));
+	other = file_of("file", O_RDONLY);
+	CHECK_OK(fcntl(other, F_SETLEASE, F_RDLCK));
+	CHECK_EQ(fcntl(other, F_GETLEASE), F_RDLCK);
+	CHECK_ERRNO(fcntl(other, F_SETLEASE, F_WRLCK), EAGAIN);
+	MUST(close(other));
+	CHECK_OK(fcntl(reader, F_SETLEASE, F_WRLCK));
+	other = file_of("file", O_PATH);
+	CHECK_ERRNO(fcntl(other, F_GETLEASE), EBADF);
+	CHECK_ERRNO(fcntl(file_of(".", O_RDONLY), F_SETLEASE, F_RDLCK), EINVAL);
+}
+
+TEST(a_lease_is_broken)
+{
+	int reader, queries;
+	pid_t child;
+
+	enter_scratch();
+	MUST(close(file_of("file", O_RDWR | O_CREAT)));
+	reader = file_of("file", O_RDONLY);
+	handle_info(SIGIO, note, SA_RESTART);
+	MUST(fcntl(reader, F_SETSIG, SIGIO));
+	MUST(fcntl(reader, F_SETLEASE, F_RDLCK));
+	CHECK_ERRNO(open("file", O_WRONLY | O_NONBLOCK), EAGAIN);
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen_code, POLL_MSG);
+	CHECK_EQ(seen_fd, reader);
+	CHECK_EQ(seen_band, POLLIN | POLLRDNORM | POLLMSG);
+	CHECK_EQ(fcntl(reader, F_GETLEASE), F_UNLCK);
+	/* It's told once only. */
+	CHECK_ERRNO(open("file", O_WRONLY | O_NONBLOCK), EAGAIN);
+	CHECK_EQ(calls, 1);
+	queries = open("file", O_RDONLY | O_NONBLOCK);
+	CHECK_OK(queries);
+	MUST(close(queries));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(close(reader));
+		_exit(open("file", O_WRONLY) == -1 ? 1 : 0);
+	}
+	sleep_ms(50);
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+	CHECK_OK(fcntl(reader, F_SETLEASE, F_UNLCK));
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(a_write_lease_is_broken_by_a_reader)
+{
+	int holder;
+	pid_t child;
+
+	enter_scratch();
+	holder = file_of("file", O_RDWR | O_CREAT);
+	handle_info(SIGIO, note, SA_RESTART);
+	MUST(fcntl(holder, F_SETSIG, SIGIO));
+	MUST(fcntl(holder, F_SETLEASE, F_WRLCK));
+	child = (pid_t)MUST(fork());
+	if (child == 0)
+		_exit(open("file", O_RDONLY) == -1 ? 1 : 0);
+	while (calls == 0)
+		sleep_ms(1);
+	CHECK_EQ(fcntl(holder, F_GETLEASE), F_RDLCK);
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+	CHECK_OK(fcntl(holder, F_SETLEASE, F_UNLCK));
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(truncate_breaks_leases)
+{
+	int reader;
+	pid_t child;
+
+	enter_scratch();
+	MUST(close(file_of("file", O_RDWR | O_CREAT)));
+	reader = file_of("file", O_RDONLY);
+	handle_info(SIGIO, note, 0);
+	MUST(fcntl(reader, F_SETLEASE, F_RDLCK));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(close(reader));
+		_exit(truncate("file", 10) == -1 ? 1 : 0);
+	}
+	while (calls == 0)
+		sleep_ms(1);
+	MUST(close(reader));
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(another_s_file)
+{
+	pid_t child;
+
+	enter_scratch();
+	if (geteuid() != 0)
+		return;
+	MUST(close(file_of("file", O_RDWR | O_CREAT)));
+	MUST(chmod("file", 0644));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		int reader = file_of("file", O_RDONLY);
+
+		MUST(setresuid(NOBODY, NOBODY, NOBODY));
+		CHECK_ERRNO(fcntl(reader, F_SETLEASE, F_RDLCK), EACCES);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(what_happens_in_a_directory)
+{
+	int directory, file;
+
+	enter_scratch();
+	directory = file_of(".", O_RDONLY | O_DIRECTORY);
+	handle_info(SIGIO, note, SA_RESTART);
+	MUST(fcntl(directory, F_SETSIG, SIGIO));
+	CHECK_OK(fcntl(directory, F_NOTIFY, DN_CREATE | DN_DELETE));
+	file = file_of("one", O_RDWR | O_CREAT);
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(seen_code, POLL_MSG);
+	CHECK_EQ(seen_fd, directory);
+	/* Once is all unless more was asked for. */
+	MUST(unlink("one"));
+	CHECK_EQ(calls, 1);
+	CHECK_OK(fcntl(directory, F_NOTIFY, DN_MULTISHOT | DN_CREATE));
+	CHECK_OK(fcntl(directory, F_NOTIFY, DN_MULTISHOT | DN_RENAME | DN_MODIFY | DN_ATTRIB));
+	calls = 0;
+	MUST(close(file));
+	file = file_of("two", O_RDWR | O_CREAT);
+	CHECK_EQ(calls, 1);
+	MUST(write(file, "x", 1));
+	CHECK_EQ(calls, 2);
+	MUST(fchmod(file, 0640));
+	CHECK_EQ(calls, 3);
+	MUST(rename("two", "three"));
+	CHECK(calls >= 4);
+	calls = 0;
+	MUST(unlink("three"));
+	CHECK_OK(fcntl(directory, F_NOTIFY, 0));
+	MUST(close(file_of("four", O_RDWR | O_CREAT)));
+	CHECK(calls <= 1);
+	MUST(unlink("four"));
+	CHECK_ERRNO(fcntl(file, F_NOTIFY, DN_CREATE), ENOTDIR);
+	CHECK_OK(fcntl(file, F_NOTIFY, 0));
+}
+
+TEST(what_an_open_tells_later)
+{
+	int file;
+
+	enter_scratch();
+	file = file_of("file", O_RDWR | O_CREAT);
+	CHECK_EQ(fcntl(file, 1024 + 4), 1);
+	file = file_of("file", O_RDWR | O_CREAT);
+	CHECK_EQ(fcntl(file, 1024 + 4), 0);
+	file = (int)MUST(open(".", O_TMPFILE | O_RDWR, 0600));
+	CHECK_EQ(fcntl(file, F_GETFL) & O_TMPFILE, O_TMPFILE);
+	CHECK_ERRNO(open(".", O_DIRECT | O_DIRECTORY), EINVAL);
+	CHECK_ERRNO(open(".", O_DIRECT | O_RDONLY), EINVAL);
+}
