@@ -87,6 +87,20 @@ def test_meminfo_shows_what_processes_take() -> None:
     assert after[b"PageTables"] - before[b"PageTables"] < 4 * 4
 
 
+def test_meminfo_counts_a_page_once_whoever_maps_it() -> None:
+    show = "read -d '' -r text </proc/meminfo; echo \"$text\"; echo end;"
+    # A string of 8 MiB, which eight subshells share with the shell.
+    fill = "printf -v text %08388608d 0; big=$text;"
+    script = f"{fill} {show} for i in 1 2 3 4 5 6 7 8; do read </dev/zero & done; {show} kill -9 $(jobs -p)"
+    machine = Machine()
+    result = machine.run(["/bin/bash", "-c", script])
+    before, during = (meminfo_rows(text) for text in result.stdout.split(b"end\n")[:2])
+    machine.close()
+    assert before[b"AnonPages"] >= 16 << 10
+    assert during[b"AnonPages"] - before[b"AnonPages"] < 8 << 10
+    assert during[b"Cached"] >= before[b"Cached"] - 1024
+
+
 def test_version_names_the_machine(proc: Proc) -> None:
     identity = proc.kernel.init_namespaces.uts
     assert proc.read("version").startswith(b"Linux version " + identity.release)

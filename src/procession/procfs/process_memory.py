@@ -36,6 +36,8 @@ from procession.mm.vma import (
 from procession.procfs.parse_integer import parse_integer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from procession.fs.dentry import Path
     from procession.fs.permission import Subject
     from procession.kernel.task import Task
@@ -51,6 +53,9 @@ MEM_CHUNK = 1 << 20
 UINT_MAX = 0xFFFFFFFF
 PAGE_KB = PAGE_SIZE >> 10
 PROPORTIONAL_SHIFT = 12
+
+
+ANONYMOUS, FILE, SHARED = range(3)
 
 
 class ResidentPages(NamedTuple):
@@ -86,24 +91,28 @@ def is_anonymous(area: VirtualMemoryArea, page: int, entry: int) -> bool:
     return area.pages.frames.get(index) != (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
 
 
-def resident_pages(mm: MemoryDescriptor) -> ResidentPages:
-    """The resident pages of `mm` by kind."""
-    anonymous = file = shared_memory = 0
+def resident_entries(mm: MemoryDescriptor) -> Iterator[tuple[int, list[int]]]:
+    """The table entries of the resident pages, area by area, with their kind: ANONYMOUS, FILE, SHARED."""
     for area in mm.areas:
         entries = area_entries(mm, area)
         if area.pages is None:
-            anonymous += len(entries)
+            yield ANONYMOUS, [entry for _, entry in entries]
         elif type(area.pages) is SharedAnonymous:
-            shared_memory += len(entries)
+            yield SHARED, [entry for _, entry in entries]
         else:
-            private = sum(is_anonymous(area, page, entry) for page, entry in entries)
-            anonymous += private
             # The pages of tmpfs, which have nothing behind them, are shared memory.
-            if area.pages.backing is None:
-                shared_memory += len(entries) - private
-            else:
-                file += len(entries) - private
-    return ResidentPages(anonymous, file, shared_memory)
+            of_file = SHARED if area.pages.backing is None else FILE
+            private = [is_anonymous(area, page, entry) for page, entry in entries]
+            yield ANONYMOUS, [entry for (_, entry), own in zip(entries, private, strict=True) if own]
+            yield of_file, [entry for (_, entry), own in zip(entries, private, strict=True) if not own]
+
+
+def resident_pages(mm: MemoryDescriptor) -> ResidentPages:
+    """The resident pages of `mm` by kind."""
+    counts = [0, 0, 0]
+    for kind, entries in resident_entries(mm):
+        counts[kind] += len(entries)
+    return ResidentPages(*counts)
 
 
 def area_header(area: VirtualMemoryArea, root: Path) -> bytes:

@@ -9,6 +9,7 @@ from procession.abi.errno import EIO, ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import DirectoryEntry, Inode
+from procession.hardware import page_table as pte
 from procession.hardware.kernel_memory import STACK_BYTES
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.cgroup.group import CONTROLLER_NAMES
@@ -17,7 +18,7 @@ from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.task_state import TaskState
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.locks import show_locks
-from procession.procfs.process_memory import resident_pages
+from procession.procfs.process_memory import resident_entries
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
 from procession.procfs.terminal import show_disciplines, show_drivers
 
@@ -253,21 +254,26 @@ def show_loadavg(kernel: Kernel) -> bytes:
 def show_meminfo(kernel: Kernel) -> bytes:
     """/proc/meminfo. Linux: fs/proc/meminfo.c, meminfo_proc_show."""
     memory = kernel.memory
-    anonymous = file = shared = tables = locked = 0
-    # Threads share one address space.
+    # A page, or a table, that several processes map is one, and threads share one address space.
+    frames: tuple[set[int], set[int], set[int]] = (set(), set(), set())
+    table_frames: set[int] = set()
+    locked = 0
     for mm in dict.fromkeys(task.mm for task in kernel.tasks if task.mm.reference_count > 0):
-        resident = resident_pages(mm)
-        anonymous += resident.anonymous
-        file += resident.file
-        shared += resident.shared_memory
+        for kind, entries in resident_entries(mm):
+            frames[kind].update(entry & pte.ADDRESS_MASK for entry in entries)
         locked += locked_bytes(mm) >> PAGE_SHIFT
-        tables += len(mm.tables.leaves) + len(mm.tables.middle) + len(mm.tables.upper) + 1
+        tables = mm.tables
+        table_frames.update(
+            (tables.root,), tables.upper.values(), tables.middle.values(), tables.leaves.values()
+        )
+    anonymous, file, shared = map(len, frames)
     total, free = memory.frame_count, memory.free_frames
     account = memory.account
     stack_count = sum(task.state is not TaskState.ZOMBIE for task in kernel.tasks)
     stacks = stack_count * STACK_BYTES >> PAGE_SHIFT
     slab = max((account.used_bytes >> PAGE_SHIFT) - stacks, 0)
-    cached = max(total - free - anonymous - tables - slab - stacks, 0)
+    table_count = len(table_frames)
+    cached = max(total - free - anonymous - table_count - slab - stacks, 0)
     rows = (
         (b"MemTotal", total),
         (b"MemFree", free),
@@ -295,7 +301,7 @@ def show_meminfo(kernel: Kernel) -> bytes:
         (b"SReclaimable", 0),
         (b"SUnreclaim", slab),
         (b"KernelStack", stacks),
-        (b"PageTables", tables),
+        (b"PageTables", table_count),
         (b"SecPageTables", 0),
         (b"NFS_Unstable", 0),
         (b"Bounce", 0),
