@@ -11,6 +11,7 @@ import pytest
 from procession.abi.errno import EAGAIN, ENFILE, ENOMEM
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS
 from procession.hardware.fault_injection import FaultInjector
+from procession.hardware.kernel_memory import KIND_NAMES
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.mm.page_cache import PageCache
@@ -24,7 +25,7 @@ CLONE_THREAD_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000
 AT_EMPTY_PATH = 0x1000
 CLONE_VM, CLONE_VFORK, CLONE_PIDFD, CLONE_CLEAR_SIGHAND = 0x100, 0x4000, 0x1000, 0x1_0000_0000
 WORD = SCRATCH_ADDRESS + 0x2000
-ERRORS = {"frame": ENOMEM, "pid": EAGAIN, "file": ENFILE}
+ERRORS = {"frame": ENOMEM, "object": ENOMEM, "pid": EAGAIN, "file": ENFILE}
 MOST_ALLOCATIONS = 60
 ALL_NAMESPACES = 0x6E02_0000
 """Each CLONE_NEW* but of user and time namespaces."""
@@ -64,6 +65,8 @@ class Holdings:
             number: namespace.reference_count for number, namespace in kernel.vfs.namespaces.live.items()
         }
         self.ids = list(kernel.init_pid_namespace.by_number)
+        for kind, size in zip(KIND_NAMES, kernel.memory.account.kinds, strict=True):
+            setattr(self, f"{kind} bytes", size)
         self.runnable = kernel.scheduler.processors[0].count
         self.next_id = kernel.init_pid_namespace.last
 
@@ -96,6 +99,8 @@ def parent(machine: ConductedMachine) -> Task:
         machine.expect(task, "mmap", address, 0x4000, 3, 0x32, -1, 0)
         task.mm.write(address, b"there")
     machine.expect(task, "madvise", 0x1000_1000, 0x1000, 10)
+    # The mount that all pidfds belong to is made with the first of them, and stays.
+    machine.expect(task, "close", machine.call(task, "pidfd_open", task.tid, 0))
     machine.expect(task, "openat", -100, b"/program\0", 0)
     return task
 
@@ -207,6 +212,7 @@ def test_forks_fail_without_trace(machine: ConductedMachine, parent: Task, way: 
     assert ("pid" in failures) == (way != "clone3 with a chosen id")
     assert ("frame" in failures) == (way not in SHARES_MEMORY)
     assert ("file" in failures) == (way in TAKES_PIDFD)
+    assert "object" in failures
     assert outcome == SLEEPS or (isinstance(outcome, int) and outcome > 0)
 
 
@@ -233,7 +239,7 @@ def test_execs_fail_cleanly(machine: ConductedMachine, parent: Task, way: str, h
         faults.arm(0)
         if outcome == ENDED:
             deaths += 1
-            assert failed == "frame"
+            assert failed in {"frame", "object"}
         elif failed:
             assert isinstance(outcome, int)
             assert outcome == -ERRORS[failed].number

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
+from procession.hardware.kernel_memory import KernelMemory
 from procession.hardware.physical_memory import OutOfFrames, PhysicalMemory
 
 
@@ -11,7 +12,8 @@ class FaultInjector:
     """Lets one allocation fail after it was armed (Linux: lib/fault-inject.c, /proc/PID/fail-nth).
 
     `count` says how many allocations there were since, `failed` the kind of the one that was refused, "" if
-    none has been yet. Kinds are "frame" (a page frame), "pid" (a process id) and "file" (an open file).
+    none has been yet. Kinds are "frame" (a page frame), "object" (what an object of the kernel takes), "pid" (a
+    process id) and "file" (an open file).
     """
 
     __slots__ = ("count", "fail_at", "failed", "kind")
@@ -40,8 +42,28 @@ class FaultInjector:
         return True
 
 
+class FailingAccount(KernelMemory):
+    """Room for the kernel's objects, which an injector may refuse."""
+
+    __slots__ = ("injector",)
+
+    def __init__(self, memory: PhysicalMemory, injector: FaultInjector) -> None:
+        super().__init__(memory)
+        self.injector = injector
+
+    def charge(self, kind: int, size: int) -> None:
+        """As always, or OutOfFrames."""
+        if self.injector.refuses("object"):
+            raise OutOfFrames
+        super().charge(kind, size)
+
+    def can_charge(self, size: int) -> bool:
+        """As always, or False."""
+        return not self.injector.refuses("object") and super().can_charge(size)
+
+
 class FailingMemory(PhysicalMemory):
-    """Page frames that an injector may refuse."""
+    """Page frames, and room for objects, that an injector may refuse."""
 
     __slots__ = ("injector",)
 
@@ -50,6 +72,13 @@ class FailingMemory(PhysicalMemory):
     def __init__(self, size_bytes: int, injector: FaultInjector) -> None:
         super().__init__(size_bytes)
         self.injector = injector
+        self.account = FailingAccount(self, injector)
+
+    def refuse(self) -> NoReturn:
+        """As always, but nobody is killed for what was refused on purpose."""
+        if self.injector.failed:
+            raise OutOfFrames
+        super().refuse()
 
     def allocate(self) -> int:
         """As always, or OutOfFrames."""
