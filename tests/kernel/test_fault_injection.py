@@ -100,7 +100,9 @@ def parent(machine: ConductedMachine) -> Task:
         task.mm.write(address, b"there")
     machine.expect(task, "madvise", 0x1000_1000, 0x1000, 10)
     # The mount that all pidfds belong to is made with the first of them, and stays.
-    machine.expect(task, "close", machine.call(task, "pidfd_open", task.tid, 0))
+    pidfd = machine.call(task, "pidfd_open", task.tid, 0)
+    assert isinstance(pidfd, int)
+    machine.expect(task, "close", pidfd)
     machine.expect(task, "openat", -100, b"/program\0", 0)
     return task
 

@@ -68,7 +68,7 @@ class FdTable:
             file.release_if_unheld()
             raise EMFILE
         if len(files) >= self.capacity:
-            self._expand(file)
+            self.make_room(file)
         if minimum <= self.next_fd:
             self.next_fd = fd + 1
         files[fd] = file
@@ -77,11 +77,13 @@ class FdTable:
             self.close_on_exec.add(fd)
         return fd
 
-    def _expand(self, file: File) -> None:
-        """Make room for twice as many, `file` among them. Raises OutOfFrames, and `file` is closed if unheld.
+    def make_room(self, file: File) -> None:
+        """See that there is memory for `file`'s place too, for twice as many if there isn't.
 
-        Linux: fs/file.c, expand_files.
+        Raises OutOfFrames, and `file` is closed if unheld. Linux: fs/file.c, expand_files.
         """
+        if len(self.files) < self.capacity:
+            return
         account = file.inode.superblock.vfs.memory.account
         try:
             account.charge(DESCRIPTOR, self.capacity * DESCRIPTOR_BYTES)
@@ -105,7 +107,7 @@ class FdTable:
         """
         previous = self.files.get(fd)
         if previous is None and len(self.files) >= self.capacity:
-            self._expand(file)
+            self.make_room(file)
         file.reference_count += 1
         self.files[fd] = file
         if close_on_exec:

@@ -33,6 +33,7 @@ from procession.fs.inode import (
 )
 from procession.fs.permission import CAP_FSETID, Subject, is_in_group
 from procession.fs.vfs import Vfs
+from procession.hardware.physical_memory import OutOfFrames
 from procession.mm.page_cache import Backing, FileSystemFull, PageCache
 
 TMPFS_MAGIC = int(Magic.TMPFS_MAGIC)
@@ -308,7 +309,7 @@ class MemoryInode(Inode):
         self.tmpfs.vfs.accounts.add_text(len(target))
         try:
             inode = self._add_child(name, S_IFLNK | 0o777, 0, subject)
-        except Errno:
+        except (Errno, OutOfFrames):
             self.tmpfs.vfs.accounts.add_text(-len(target))
             raise
         inode.set_target(target)

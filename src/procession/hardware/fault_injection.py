@@ -12,7 +12,7 @@ class FaultInjector:
     """Lets one allocation fail after it was armed (Linux: lib/fault-inject.c, /proc/PID/fail-nth).
 
     `count` says how many allocations there were since, `failed` the kind of the one that was refused, "" if
-    none has been yet. Kinds are "frame" (a page frame), "object" (what an object of the kernel takes), "pid" (a
+    none has been yet. Kinds are "frame" (a page frame), "object" (what one of the kernel takes), "pid" (a
     process id) and "file" (an open file).
     """
 
@@ -46,6 +46,8 @@ class FailingAccount(KernelMemory):
     """Room for the kernel's objects, which an injector may refuse."""
 
     __slots__ = ("injector",)
+
+    OUTSIDE_STATE: ClassVar[tuple[str, ...]] = ("injector",)
 
     def __init__(self, memory: PhysicalMemory, injector: FaultInjector) -> None:
         super().__init__(memory)

@@ -131,7 +131,7 @@ def unshare(task: Task, flags: int) -> None:
         context = context.copy()
     try:
         namespaces = unshare_namespaces(task, flags, context, task.credentials if own is None else own)
-    except Errno:
+    except (Errno, OutOfFrames):
         if context is not task.fs:
             context.put()
         if own is not None:

@@ -194,9 +194,10 @@ def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pid
     fd = task.files.lowest_free(0, limit)
     task.mm.probe_write(pidfd_address, 4)
     file = PidFile(kernel, task, PIDFD_THREAD if is_thread else 0, task)
+    task.files.make_room(file)
     try:
         child = copy_process(kernel, task, arguments)
-    except Errno:
+    except (Errno, OutOfFrames):
         file.release_if_unheld()
         raise
     file.stand_for(child)
@@ -505,7 +506,7 @@ def waitid(
     """waitid(2). Linux: kernel/exit.c, SYSCALL_DEFINE5(waitid): it clears `info` in any case."""
     try:
         found = _wait_by_id(task, kind, number, options)
-    except Errno:
+    except (Errno, OutOfFrames):
         if info:
             _put_info(task, info.address, SiginfoChild())
         raise

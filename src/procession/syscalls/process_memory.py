@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
 from procession.abi.mmap_flags import Advice
-from procession.hardware.physical_memory import PAGE_MASK
+from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.kernel.pid import find_task
 from procession.kernel.pidfd import PidFile
 from procession.kernel.security.capability import CAP_SYS_NICE
@@ -133,7 +133,7 @@ def process_madvise(
     for address, length in ranges.segments:
         try:
             _advise(mm, address, length, advice)
-        except Errno:
+        except (Errno, OutOfFrames):
             if not done:
                 raise
             break

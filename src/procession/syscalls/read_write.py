@@ -12,7 +12,7 @@ from procession.fs.file import O_APPEND, File, PathFile
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
-from procession.hardware.physical_memory import PAGE_MASK
+from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_USER
@@ -222,7 +222,7 @@ def write_whole(
             if done:
                 return done
             raise
-        except Errno:
+        except (Errno, OutOfFrames):
             if done:
                 return done
             raise

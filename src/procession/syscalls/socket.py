@@ -11,6 +11,7 @@ from procession.abi.structure import I32
 from procession.abi.word import Words
 from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
 from procession.fs.landlock import check_port
+from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.io import send_urgent
 from procession.kernel.time.queue import TIMER_ACTIONS
@@ -131,7 +132,7 @@ def socketpair(
         for _ in range(2):
             ends.append(create_socket(network, family, kind & _TYPE_MASK, protocol, credentials.fsuid))
         ends[0].connect_pair(ends[1])
-    except Errno:
+    except (Errno, OutOfFrames):
         for end in ends:
             end.release()
         raise
@@ -232,7 +233,7 @@ def _accept(task: Task, fd: int, address: int, length: InOut[I32], flags: int) -
             except ENOTCONN:
                 raise ECONNABORTED from None
             write_address(name, task, address, length)
-        except Errno:
+        except (Errno, OutOfFrames):
             accepted.release_if_unheld()
             raise
     return files.install(accepted, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)

@@ -10,6 +10,7 @@ from procession.abi.structure import I32
 from procession.abi.time import Timespec
 from procession.abi.word import pack_u32, pack_u64
 from procession.fs.wait_queue import Sleep
+from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.time.costs import ORDINARY_NS
 from procession.net.message import Received
 from procession.net.socket import (
@@ -139,7 +140,7 @@ def _send_stream(
             if done:
                 sleep.progress = sleep.interrupted = done
             raise
-        except Errno:
+        except (Errno, OutOfFrames):
             if done:
                 return done
             raise
@@ -223,7 +224,7 @@ def sendmmsg(
                 sleep.interrupted = done
             sleep.progress = (done, sleep.progress)
             raise
-        except Errno:
+        except (Errno, OutOfFrames):
             if done:
                 break
             raise
@@ -300,7 +301,7 @@ def _receive_stream(
                 if header is not None and first is not None:
                     header.put(first)
             raise
-        except Errno:
+        except (Errno, OutOfFrames):
             if not done:
                 raise
             received = Received(b"", 0)
@@ -426,11 +427,12 @@ def recvmmsg(
                 sleep.interrupted = done
             sleep.progress = (done, sleep.progress, deadline_ns)
             raise
-        except Errno as error:
+        except (Errno, OutOfFrames) as error:
             if not done:
                 raise
             if not isinstance(error, EAGAIN):
-                file.socket.error = error.number
+                failed = error.errno_number if isinstance(error, OutOfFrames) else error.number
+                file.socket.error = failed
             break
         done += 1
         # Each is as much work as a call that receives one, and the timeout may pass by it.

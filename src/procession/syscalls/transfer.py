@@ -23,7 +23,7 @@ from procession.fs.file import O_APPEND, O_NONBLOCK, SEEK_CUR, File
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.pipe import PipeFile
 from procession.fs.wait_queue import Sleep
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.net.socket import MSG_DONTWAIT
 from procession.net.socket_file import SocketFile
@@ -160,7 +160,7 @@ def _send(task: Task, source: File, target: File, position: int, done: int, tota
             if done:
                 break
             raise
-        except Errno:
+        except (Errno, OutOfFrames):
             if done:
                 break
             raise
@@ -214,7 +214,7 @@ def copy_file_range(
             task.kernel.clock.spend_copying(written)
             task.io.moved(written)
             _note_transfer(source, target)
-        except Errno:
+        except (Errno, OutOfFrames):
             if done:
                 break
             raise

@@ -18,6 +18,7 @@ from procession.fs.namei import look_up_entry
 from procession.fs.terminal.pty import PtyMaster, PtySlave
 from procession.fs.terminal.tty import JobControl, Tty, TtyFile
 from procession.hardware.kernel_memory import TERMINAL, TERMINAL_BYTES
+from procession.hardware.physical_memory import OutOfFrames
 
 if TYPE_CHECKING:
     from procession.fs.host_stream import HostOutput
@@ -255,7 +256,7 @@ def open_master(system: Devpts, path: Path, flags: int, subject: Subject) -> Tty
     master = system.new_pty(subject)
     try:
         file = TtyFile(path, flags, subject, master)
-    except Errno:
+    except (Errno, OutOfFrames):
         master.close()
         raise
     master.count = 1
@@ -270,7 +271,7 @@ def open_tty(tty: Tty, path: Path, flags: int, subject: Subject) -> TtyFile:
     tty.reopen()
     try:
         file = TtyFile(path, flags, subject, tty)
-    except Errno:
+    except (Errno, OutOfFrames):
         tty.count -= 1
         raise
     tty.opened()

@@ -205,7 +205,7 @@ class SeccompFilter:
                 and len(decision.rest) <= _CACHED_REST
                 and self.account.can_charge(size)
             ):
-                self.account.charge(SECCOMP, size)
+                self.account.charge_always(SECCOMP, size)
                 self.charged_bytes += size
                 self.decisions[number] = decision
         return decision

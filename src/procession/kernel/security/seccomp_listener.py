@@ -22,7 +22,7 @@ from procession.abi.seccomp import (
 from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_PATH, O_RDWR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, File
 from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
-from procession.hardware.physical_memory import PAGE_SIZE
+from procession.hardware.physical_memory import PAGE_SIZE, OutOfFrames
 from procession.kernel.rlimit import RLIMIT_NOFILE
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _receive(task: Task, file: ListenerFile, argument: int) -> int:
     notice = SeccompNotif(found.identifier, number, 0, found.data)
     try:
         task.mm.write(argument, notice.pack())
-    except Errno:
+    except (Errno, OutOfFrames):
         notifications.unreceived += 1
         file.filter.queue.wake_all()
         raise

@@ -30,6 +30,7 @@ from procession.abi.netlink import (
     RuleAttribute,
 )
 from procession.abi.word import pack_u8
+from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.flow import find_flow
 from procession.net.internet.routing import (
@@ -321,7 +322,7 @@ def _add(request: Request, route: Route) -> None:
             network.remove_route(same[0], is_told=False)
             try:
                 network.add_route(route)
-            except Errno:
+            except (Errno, OutOfFrames):
                 network.add_route(same[0])
                 raise
             return
