@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/msg.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
@@ -777,6 +778,59 @@ static int step_mount_contexts(void)
 	return context;
 }
 
+/* A group, with each file in it opened once. */
+static int step_groups_of_tasks(void)
+{
+	static const char *const files[] = {
+		"cgroup.procs", "cgroup.events", "cgroup.freeze", "cgroup.stat", "cgroup.subtree_control",
+		"cgroup.max.depth", "cpu.stat", "cpu.max", "memory.max", "memory.events", "pids.max", "pids.events",
+	};
+	char name[128];
+	snprintf(name, sizeof name, "/sys/fs/cgroup/%ld", number);
+	if (mkdir(name, 0700))
+		return -1;
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		snprintf(name, sizeof name, "/sys/fs/cgroup/%ld/%s", number, files[i]);
+		int fd = open(name, O_RDONLY);
+		if (fd >= 0)
+			close(fd);
+	}
+	return 0;
+}
+
+/* Processes that have a number in each of thirty namespaces. */
+static int step_nested_tasks(void)
+{
+	static int depth;
+	raise_namespaces();
+	while (depth < 30) {
+		if (unshare(CLONE_NEWPID))
+			return -1;
+		depth++;
+		pid_t child = fork();
+		if (child < 0)
+			return -1;
+		if (child) {
+			waitpid(child, NULL, 0);
+			raise(SIGKILL);
+		}
+	}
+	return step_tasks();
+}
+
+static int step_tracees(void)
+{
+	pid_t child = fork();
+	if (child == 0) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		pause();
+	}
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	return child < 0 ? -1 : 0;
+}
+
 static int step_rulesets(void)
 {
 	unsigned long handled[3] = {1, 0, 0};
@@ -802,7 +856,8 @@ static const struct way {
 	WAY(posix_queues), WAY(temporary), WAY(unknown_calls), WAY(pages), WAY(page_tables), WAY(descriptors),
 	WAY(passed_files), WAY(polls), WAY(large_polls), WAY(filters), WAY(user_namespaces), WAY(uts_namespaces),
 	WAY(ipc_namespaces), WAY(mount_namespaces), WAY(network_namespaces), WAY(pid_namespaces),
-	WAY(mount_contexts), WAY(rulesets), WAY(pid_files), WAY(output),
+	WAY(mount_contexts), WAY(rulesets), WAY(pid_files), WAY(groups_of_tasks),
+	WAY(nested_tasks), WAY(tracees), WAY(output),
 };
 
 int main(int count, char **arguments)
