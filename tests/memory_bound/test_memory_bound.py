@@ -32,7 +32,15 @@ WAYS = (
         "filters",
     ),
     *("user_namespaces", "uts_namespaces", "ipc_namespaces", "mount_namespaces", "network_namespaces"),
-    *("pid_namespaces", "mount_contexts", "rulesets", "pid_files", "groups_of_tasks", "nested_tasks", "tracees"),
+    *(
+        "pid_namespaces",
+        "mount_contexts",
+        "rulesets",
+        "pid_files",
+        "groups_of_tasks",
+        "nested_tasks",
+        "tracees",
+    ),
 )
 ENDLESS = {"unknown_calls": 100_000, "large_polls": 8}
 """What isn't refused at any number."""
