@@ -29,6 +29,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "arch_prctl": ("asm/prctl.h",),
     "auxv": ("linux/auxvec.h",),
     "bpf": ("linux/filter.h",),
+    "ebpf": ("linux/bpf.h",),
     "capability": ("linux/capability.h linux/securebits.h",),
     "clone_flags": ("linux/sched.h",),
     "core_file": ("sys/procfs.h",),
@@ -126,12 +127,15 @@ UNNAMED = {
 }
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
-    "MEMBARRIER_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "BPF_|MEMBARRIER_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
 
 # What C calls a structure where it isn't `struct` and our name in small letters and underscores.
 C_TYPES = {
+    **dict.fromkeys(
+        ("BpfProgLoad", "BpfProgAttach", "BpfGetId", "BpfGetInfo", "BpfProgQuery"), "union bpf_attr"
+    ),
     "CapUserData": "struct __user_cap_data_struct",
     "CapUserHeader": "struct __user_cap_header_struct",
     "Elf64Ehdr": "Elf64_Ehdr",
@@ -158,6 +162,14 @@ C_TYPES = {
 }
 # Fields that C has within a union or under a name that Python can't have in a class.
 C_FIELDS = {
+    **{f"BpfGetInfo.{name}": f"info.{name}" for name in ("bpf_fd", "info_len", "info")},
+    **{
+        f"BpfProgQuery.{name}": f"query.{name}"
+        for name in (
+            *("target_fd", "attach_type", "query_flags", "attach_flags", "prog_ids", "prog_cnt"),
+            *("prog_attach_flags", "link_ids", "link_attach_flags", "revision"),
+        )
+    },
     "FutexWaitv.reserved": "__reserved",
     "PtraceSyscallInfoEntry.args": "entry.args",
     "PtraceSyscallInfoEntry.nr": "entry.nr",
@@ -193,6 +205,31 @@ C_DECLARATIONS = {
 }
 UNCOMPARED = {
     "ptrace.PTRACE_SET_SYSCALL_INFO": "the headers of Debian 13 are of Linux 6.12, which hasn't got it",
+    **dict.fromkeys(
+        (
+            *(f"Bpf{name}.SIZE" for name in ("ProgAttach", "GetId", "GetInfo", "ProgQuery")),
+            *(f"Bpf{name}.ALIGNMENT" for name in ("GetId",)),
+        ),
+        "C's is that of the largest of the union",
+    ),
+    **dict.fromkeys(
+        (
+            *("BpfInsn.registers", "BpfInsn.registers in bytes", "BpfInsn.registers's sign"),
+            *(f"BpfProgInfo.gpl_compatible{what}" for what in ("", " in bytes", "'s sign")),
+        ),
+        "a bit field in C, which has no address",
+    ),
+    **dict.fromkeys(
+        (
+            *(f"BpfProgAttach.{name}'s sign" for name in ("target_fd", "attach_bpf_fd", "replace_bpf_fd")),
+            *(
+                "BpfProgAttach.relative_fd's sign",
+                "BpfGetInfo.bpf_fd's sign",
+                "BpfProgQuery.target_fd's sign",
+            ),
+        ),
+        "an int to whoever looks it up",
+    ),
     "LinuxDirent64.ALIGNMENT": "ours ends where the name begins, in the middle of a word",
     "LinuxDirent64.SIZE": "C's ends with an array for the name",
     "Msghdr.msg_flags's sign": "the kernel's struct user_msghdr has the other one than the C library's",

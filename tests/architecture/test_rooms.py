@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "procession"
 
 ROOMS = {
     "kernel": (
-        ("security",),
+        ("bpf", "security"),
         ("time",),
         ("sched", "signal"),
         ("futex", "timers"),

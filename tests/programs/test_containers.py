@@ -38,8 +38,6 @@ config["process"]["terminal"] = False
 config["process"]["args"] = ["sh", "-c", os.environ["SCRIPT"]]
 left_out = os.environ["WITHOUT"].split()
 config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] not in left_out]
-if "devices" in left_out:
-    config["linux"]["resources"].pop("devices")
 if os.environ.get("PROFILE"):
     profile = json.load(open("/usr/share/containers/seccomp.json"))
     held = set(config["process"]["capabilities"]["bounding"])
@@ -192,7 +190,7 @@ def test_a_sandbox_dies_with_its_parent(run_script: RunScript) -> None:
 # Runtimes
 
 
-def container(runtime: str, script: str, *, spec: str = "", without: str = "network devices") -> str:
+def container(runtime: str, script: str, *, spec: str = "", without: str = "") -> str:
     """A shell's script that runs a bundle of busybox whose program is `script`."""
     name = runtime.partition(" ")[0]
     return (
@@ -208,7 +206,8 @@ INSIDE = (
 @pytest.mark.parametrize(
     ("runtime", "user", "spec", "without"),
     [
-        ("crun", None, "", "devices"),
+        ("crun", None, "", ""),
+        ("runc", None, "", ""),
         ("crun --root /tmp/run", "1000:1000", "--rootless", ""),
         ("runc --root /tmp/run", "1000:1000", "--rootless", ""),
     ],
@@ -224,10 +223,32 @@ def test_a_bundle_of_busybox(
     assert result.status == 0
 
 
+ALLOW_MKNOD = r"""
+cat >/tmp/edit.py <<'END'
+import json
+config = json.load(open("config.json"))
+for which in "bounding", "effective", "permitted":
+    config["process"]["capabilities"][which].append("CAP_MKNOD")
+json.dump(config, open("config.json", "w"))
+END
+"""
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_a_bundle_has_its_devices_and_no_others(run_script: RunScript, runtime: str) -> None:
+    inside = "cat /dev/null && echo null; busybox mknod /dev/other c 1 11 && echo made; cat /dev/other"
+    script = container(runtime, inside + " 2>&1").replace(
+        f"{runtime} run box", f"python3 /tmp/edit.py; {runtime} run box"
+    )
+    result = run_script(ALLOW_MKNOD + script, environment=ENVIRONMENT)
+    assert result.stdout == b"null\nmade\ncat: can't open '/dev/other': Operation not permitted\n"
+
+
 @pytest.mark.parametrize(
     ("runtime", "user", "spec", "without"),
     [
-        ("crun", None, "", "devices"),
+        ("crun", None, "", ""),
+        ("runc", None, "", ""),
         ("runc --root /tmp/run", "1000:1000", "--rootless", ""),
     ],
 )

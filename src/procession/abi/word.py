@@ -85,6 +85,11 @@ def pack_u64(value: int) -> bytes:
     return (value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little")
 
 
+def swap_bytes(value: int, size: int) -> int:
+    """The lowest `size` bytes of a number in reversed order."""
+    return int.from_bytes((value & (1 << 8 * size) - 1).to_bytes(size, "little"), "big")
+
+
 def pack_port(value: int) -> bytes:
     """Two bytes as they travel on a network: the higher first."""
     return (value & 0xFFFF).to_bytes(2, "big")

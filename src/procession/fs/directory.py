@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.ebpf import BpfDeviceAccess
 from procession.abi.errno import (
     EBUSY,
     EEXIST,
@@ -31,6 +32,7 @@ from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEO
 if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
 
+_DEVICE_MKNOD = int(BpfDeviceAccess.BPF_DEVCG_ACC_MKNOD)
 _DOTS = (b"", b".", b"..")
 
 
@@ -108,6 +110,9 @@ def make_node(
         is_whiteout = kind == S_IFCHR and device == 0
         if is_device and not is_whiteout and not subject.has_capability(CAP_MKNOD):
             raise EPERM
+        gate = directory.inode.superblock.vfs.device_gate
+        if gate is not None and is_device and not is_whiteout:
+            gate.check(kind, device, _DEVICE_MKNOD)
         inode = directory.inode.mknod(last, kind | permissions, device if is_device else 0, subject)
     entry = directory.add(last, inode)
     note_creation(entry)

@@ -6,10 +6,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from procession.abi.device_numbers import device_major
+from procession.abi.ebpf import BpfDeviceAccess
 from procession.abi.errno import EACCES, EINVAL, ENODEV, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, ETXTBSY
 from procession.abi.file_mode import S_IFMT, FileType, Permission
 from procession.abi.mount_flags import MountFlag
-from procession.fs.permission import MAY_WRITE, Subject, check_permission, check_writable_file_system
+from procession.fs.permission import (
+    MAY_READ,
+    MAY_WRITE,
+    Subject,
+    check_permission,
+    check_writable_file_system,
+)
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry, Path
@@ -35,6 +42,8 @@ S_ISUID = int(Permission.S_ISUID)
 S_ISGID = int(Permission.S_ISGID)
 S_ISVTX = int(Permission.S_ISVTX)
 
+_DEVICE_READ = int(BpfDeviceAccess.BPF_DEVCG_ACC_READ)
+_DEVICE_WRITE = int(BpfDeviceAccess.BPF_DEVCG_ACC_WRITE)
 _NO_TIME = int(MountFlag.MS_NOATIME)
 _NO_DIRECTORY_TIME = int(MountFlag.MS_NODIRATIME)
 _STRICT_TIME = int(MountFlag.MS_STRICTATIME)
@@ -362,6 +371,15 @@ class Inode:
         if mask & MAY_WRITE:
             check_writable_file_system(self)
         check_permission(self, subject, mask)
+        if self.rdev:
+            self._check_device(mask)
+
+    def _check_device(self, mask: int) -> None:
+        """Linux: include/linux/device_cgroup.h, devcgroup_inode_permission."""
+        gate = self.superblock.vfs.device_gate
+        if gate is not None:
+            access = (_DEVICE_READ if mask & MAY_READ else 0) | (_DEVICE_WRITE if mask & MAY_WRITE else 0)
+            gate.check(self.mode, self.rdev, access)
 
     def set_attributes(
         self,

@@ -55,6 +55,13 @@ class CharacterDriver(Protocol):
         """Open the device at `path` by its `inode.rdev`. Raises ENXIO if there is no such device."""
 
 
+class DeviceGate(Protocol):
+    """What decides which devices the running task may use."""
+
+    def check(self, mode: int, device: int, access: int) -> None:
+        """Raise EPERM unless it may make a node (1), read (2) or write (4), as the bits of `access` say."""
+
+
 class Vfs:
     """The virtual file system of one machine.
 
@@ -66,6 +73,7 @@ class Vfs:
         "accounts",
         "character_drivers",
         "clock",
+        "device_gate",
         "file_events",
         "has_directory_notification",
         "has_leases",
@@ -93,6 +101,8 @@ class Vfs:
         self.init_user_namespace = UserNamespace(self.namespaces, None)
         self.random = random
         self.character_drivers: dict[int, CharacterDriver] = {}
+        # Who is asked before a device is used; None while nobody restricts them.
+        self.device_gate: DeviceGate | None = None
         self.next_minor = 1
         self.mount_table = MountTable()
         # The POSIX locks that tasks wait for, on whatever file: who waits for whom (in Linux, blocked_hash).

@@ -33,6 +33,7 @@ NAMESPACE = 21
 LANDLOCK = 22
 INTERFACE = 23
 WAIT = 24
+BPF = 25
 KIND_NAMES = (
     "task",
     "address space",
@@ -59,6 +60,7 @@ KIND_NAMES = (
     "landlock",
     "interface",
     "wait",
+    "bpf",
 )
 """Names of the kinds, by their numbers."""
 
@@ -115,6 +117,10 @@ ROUTE_BYTES = 768
 """A route, an address of an interface, or a neighbour, with their places in tables."""
 WAIT_BYTES = 256
 """One of many queues on which a task waits: its place there and in the call's own table."""
+BPF_BYTES = 4_096
+"""A program of eBPF without its instructions; Linux takes a page at least."""
+EBPF_INSTRUCTION_BYTES = 256
+"""An instruction of eBPF: a tuple of five ints."""
 TERMINAL_BYTES = 32_768
 """A pair of terminals with what is typed and not read: 4,096 bytes each way, kept as characters."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, ESRCH
 from procession.hardware.registers import Registers
+from procession.kernel.bpf.program import ProgramTable
 from procession.kernel.cgroup.hierarchy import Hierarchy
 from procession.kernel.dump.pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
@@ -62,6 +63,7 @@ class Kernel:
         "address_space",
         "binary_formats",
         "boot_id",
+        "bpf_programs",
         "call_work",
         "cgroups",
         "clock",
@@ -113,6 +115,7 @@ class Kernel:
         self.group_lists = GroupLists()
         self.binary_formats = BinaryFormats(memory.account)
         self.boot_id = b""
+        self.bpf_programs = ProgramTable()
         self.observer: Observer | None = None
         self.call_work = 0
         self.cgroups = Hierarchy()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from procession.kernel.cgroup.cpu import CpuShare
+    from procession.kernel.cgroup.device import DevicePrograms
     from procession.kernel.cgroup.memory import MemoryCounter
     from procession.kernel.cgroup.pids import PidsCounter
     from procession.kernel.task import Task
@@ -53,13 +54,15 @@ class Cgroup:
     `wants_freeze` is what cgroup.freeze says, `is_freezing` whether this or a group above says so,
     `is_frozen` whether all tasks of it and below are. `pids` is what forks in it are counted by, its own or
     that of a group above; None if there are no counters. `cpu` is the share of the processors that it has in
-    the same way. `user_ns`, `nice_ns` (of `user_ns`, at nice values above 0) and `system_ns` are the time
-    that its tasks and those of removed groups below have run; the root's isn't counted.
+    the same way. `devices` are the programs that are attached to this very group, None if there are none.
+    `user_ns`, `nice_ns` (of `user_ns`, at nice values above 0) and `system_ns` are the time that its tasks
+    and those of removed groups below have run; the root's isn't counted.
     """
 
     __slots__ = (
         "children",
         "cpu",
+        "devices",
         "domain",
         "events",
         "is_dead",
@@ -106,6 +109,7 @@ class Cgroup:
         self.pids: PidsCounter | None = None if parent is None else parent.pids
         self.cpu: CpuShare | None = None if parent is None else parent.cpu
         self.memory: MemoryCounter | None = None if parent is None else parent.memory
+        self.devices: DevicePrograms | None = None
         self.user_ns = self.nice_ns = self.system_ns = 0
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBUSY, EINVAL, ENOENT, EOPNOTSUPP
 from procession.kernel.cgroup.cpu import CpuShare
+from procession.kernel.cgroup.device import detach_all
 from procession.kernel.cgroup.freezer import update_frozen
 from procession.kernel.cgroup.group import CONTROLLER_NAMES, THREADED_CONTROLLERS, Cgroup, Controller
 from procession.kernel.cgroup.memory import MemoryCounter
@@ -52,13 +53,14 @@ class Hierarchy:
             update_frozen(group)
         return group
 
-    def remove(self, group: Cgroup) -> None:
+    def remove(self, kernel: Kernel, group: Cgroup) -> None:
         """Remove a group without tasks and children. Linux: kernel/cgroup/cgroup.c, cgroup_destroy_locked."""
         parent = group.parent
         assert parent is not None
         group.is_dead = True
         if group.cpu is not None and group.cpu.group is group:
             group.cpu.stop()
+        detach_all(kernel, group)
         parent.user_ns += group.user_ns
         parent.nice_ns += group.nice_ns
         parent.system_ns += group.system_ns

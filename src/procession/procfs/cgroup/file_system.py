@@ -174,7 +174,7 @@ class CgroupDirectory(GroupDirectory):
             raise EPERM("no group")
         child.check_removal()
         superblock = self.cgroupfs
-        superblock.kernel.cgroups.remove(child)
+        superblock.kernel.cgroups.remove(superblock.kernel, child)
         directory = superblock.directories.pop(child)
         self.link_count -= 1
         self.touch_modified()
