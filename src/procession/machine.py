@@ -332,11 +332,11 @@ class Machine(Steering):
 
     def step(self) -> bool:
         """Run until the processor comes back, or let time jump to the next timer. False if neither helps."""
-        if self._run_slice() or self.shall_stop:
+        if self.run_slice() or self.shall_stop:
             return True
         return self.kernel.reboot_command is None and self.kernel.timers.jump_to_next()
 
-    def _run_slice(self) -> bool:
+    def run_slice(self) -> bool:
         """Run until the processor comes back. False if nobody can run."""
         self._check_open()
         kernel = self.kernel
@@ -481,7 +481,7 @@ class Machine(Steering):
         reason = ""
         with limits:
             while not reason and not has_ended(command.group):
-                can_go_on = self._run_slice() or has_ended(command.group)
+                can_go_on = self.run_slice() or has_ended(command.group)
                 self.inlet.slice_count += 1
                 if self.slice_watcher is not None:
                     self.slice_watcher(self.inlet.slice_count)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 from procession.abi.word import pack_u64
 
@@ -42,3 +43,40 @@ class SeededDecider:
         """The next `length` bytes."""
         words = -(-length // 8)
         return b"".join(pack_u64(self._next()) for _ in range(words))[:length]
+
+
+class NamedChoice(NamedTuple):
+    """What was decided once: `option` of `count`, 0 being what happens by default."""
+
+    kind: str
+    count: int
+    option: int
+
+
+class ScheduleLeft(Exception):
+    """What is asked isn't what was asked when the choices were written down."""
+
+
+class ScheduledDecider(SeededDecider):
+    """Decides as is written down, and then and for kinds that aren't searched the default; bytes by the seed."""
+
+    __slots__ = ("choices", "kinds", "position")
+
+    def __init__(self, seed: int, kinds: Iterable[str], choices: Iterable[NamedChoice] = ()) -> None:
+        super().__init__(seed)
+        self.kinds = frozenset(kinds)
+        self.choices = tuple(choices)
+        self.position = 0
+
+    def choose(self, kind: str, count: int) -> int:
+        """The next choice. Raises ScheduleLeft if it's one of another kind, or among others."""
+        if count < 2 or kind not in self.kinds:
+            return 0
+        position = self.position
+        self.position = position + 1
+        if position >= len(self.choices):
+            return 0
+        choice = self.choices[position]
+        if (choice.kind, choice.count) != (kind, count) or not 0 <= choice.option < count:
+            raise ScheduleLeft(f"choice {position} is {kind} of {count}, not {choice.kind} of {choice.count}")
+        return choice.option

@@ -54,6 +54,8 @@ UNUSUAL_WORK = EXIT_WAITS | TRACE_STOPPED
 CALL_OBSERVED = 1
 CALL_SECCOMP = 2
 CALL_TRACED = 4
+CALL_EXPLORED = 8
+"""Somebody searches the machine's schedules: who makes its call next is chosen in front of each."""
 
 # Task.flags, which children inherit (in Linux, task_struct.flags, thread_info flags).
 PF_MCE_PROCESS = 1

@@ -51,6 +51,7 @@ from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.signal_delivery import deliver_signals
 from procession.kernel.task import (
     CALL_EXIT_WORK,
+    CALL_EXPLORED,
     CALL_OBSERVED,
     CALL_SECCOMP,
     CALL_TRACED,
@@ -150,12 +151,15 @@ class Traps:
         task = kernel.current
         assert task is not None
         if kernel.call_work and not is_call_of_vdso(kernel, task, number, registers):
+            if kernel.call_work & CALL_EXPLORED and kernel.scheduler.puts_back(task):
+                self.resume()
+                return
             if kernel.call_work & _STEP_BY_STEP:
                 self._make_call(task, number)
                 kernel.is_saved = False
                 self.resume()
                 return
-            if not self._passes_filters(task, number):
+            if kernel.call_work & CALL_SECCOMP and not self._passes_filters(task, number):
                 kernel.is_saved = False
                 self.resume()
                 return

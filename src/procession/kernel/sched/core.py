@@ -235,15 +235,17 @@ class Scheduler:
         now_ns = kernel.clock.now_ns
         run_queue = processors[0] if len(processors) == 1 else self._whose_turn(now_ns)
         task = run_queue.take(kernel, now_ns)
-        if task is None:
-            return None
+        return None if task is None else self._run_next(task, run_queue, now_ns)
+
+    def _run_next(self, task: Task, run_queue: RunQueue, now_ns: int) -> Task:
+        """Make `task`, which was taken from `run_queue`, the running one."""
         last = run_queue.last
         if last is not task:
             if last is not None and last.state is TaskState.RUNNABLE:
                 last.times.involuntary_switches += 1
             run_queue.last = task
             self.switch_count += 1
-            kernel.clock.spend(SWITCH_NS)
+            self.kernel.clock.spend(SWITCH_NS)
         entity = task.entity
         entity.run_count += 1
         entity.waited_ns += now_ns - entity.waits_since_ns
@@ -303,6 +305,14 @@ class Scheduler:
         if any(queue.count for queue in processors):
             return True
         return not task.entity.allowed >> task.entity.processor & 1
+
+    def puts_back(self, task: Task) -> bool:
+        """Whether the running `task`, in front of a system call, shall wait until it's chosen to make it.
+
+        Asked for tasks with CALL_EXPLORED alone.
+        """
+        del task
+        return False
 
     def must_give_way(self, task: Task) -> bool:
         """Whether the slice of the running `task`, which is over and charged, ends its turn."""

@@ -179,6 +179,12 @@ class RunQueue:
         self.yielded = None
         return task
 
+    def first_of(self, kind: int) -> Task:
+        """Who is first of those with a deadline or a real-time priority, of whom there are some."""
+        if kind == CLASS_DEADLINE:
+            return self.deadlines[0][2]
+        return self.realtime[self._top_priority()][0][1]
+
     def _take_fair(self, kernel: Kernel) -> Task:
         """The fair task that has had least, or one of the next two if they have had hardly more.
 

@@ -1,0 +1,150 @@
+"""The scheduler of a machine whose schedules are searched: it asks who runs next wherever that may matter."""
+
+from __future__ import annotations
+
+from heapq import heapify
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.hardware.registers import RIP, set_register
+from procession.kernel.sched.core import Scheduler
+from procession.kernel.sched.run_queue import CLASS_FAIR, class_of
+from procession.kernel.task import CALL_EXPLORED, NEED_RESCHED
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.sched.run_queue import RunQueue
+    from procession.kernel.task import Task
+
+NEXT_TASK = "next-task"
+PAUSE = -1
+"""What a decider answers that doesn't know yet who runs next: nobody does, until it's asked again."""
+_SYSCALL_LENGTH = 2
+_SMALL = 32
+
+
+class ExploredScheduler(Scheduler):
+    """A scheduler that asks for the next task in front of each system call, and whenever one sleeps or ends.
+
+    The running task goes on by default; otherwise it's the turn of who has waited longest. Whoever was woken
+    takes the processor from nobody, and the fair tasks' shares don't count, so that a schedule is what was
+    chosen and nothing else. A task that makes a call while others could run is put back in front of it
+    (`at_call` says where), and makes it when it's chosen: `admitted` is who was, and where.
+
+    `offered` are those among whom it's being asked, the default first, None standing for the next timer: with
+    `offers_timers`, one may be due before anybody goes on, as on a machine that is busy elsewhere.
+    """
+
+    __slots__ = ("admitted", "at_call", "offered", "offers_timers", "preferred")
+
+    OUTSIDE_STATE: ClassVar = ("offered",)
+
+    def __init__(self, kernel: Kernel, processor_count: int = 1, *, offers_timers: bool = False) -> None:
+        super().__init__(kernel, processor_count)
+        self.offered: tuple[Task | None, ...] = ()
+        self.offers_timers = offers_timers
+        self.preferred: Task | None = None
+        self.admitted: tuple[Task, int] | None = None
+        self.at_call: dict[Task, int] = {}
+
+    def start(self, task: Task) -> None:
+        """See `Scheduler`; from its first call on the task is asked about."""
+        task.kernel.add_call_work(task, CALL_EXPLORED)
+        super().start(task)
+
+    def puts_back(self, task: Task) -> bool:
+        """Whether the running `task`, in front of a system call, shall wait until it's chosen to make it."""
+        kernel = self.kernel
+        address = kernel.cpu.general[RIP]
+        if self.admitted is not None:
+            admitted, self.admitted = self.admitted, None
+            if admitted == (task, address):
+                return False
+        if self._is_reaper(task) or not (self.has_waiting or self._may_offer_timer()):
+            return False
+        registers = kernel.registers_of(task)
+        set_register(registers.general, RIP, registers.general[RIP] - _SYSCALL_LENGTH)
+        kernel.registers_changed(task)
+        self.at_call[task] = address
+        self.preferred = task
+        task.work |= NEED_RESCHED
+        return True
+
+    def shall_switch(self, task: Task) -> bool:
+        """See `Scheduler`."""
+        return self.preferred is task or super().shall_switch(task)
+
+    def pick(self) -> Task | None:
+        """Ask who is next, and make that one the running task; None if nobody can run, or it isn't known yet.
+
+        Linux: kernel/sched/core.c, pick_next_task.
+        """
+        while True:
+            waiting = self._waiting()
+            if not waiting:
+                return None
+            preferred = self.preferred
+            if preferred in waiting:
+                waiting.remove(preferred)
+                waiting.insert(0, preferred)
+            reaper = next(filter(self._is_reaper, waiting), None)
+            if reaper is not None:
+                self.offered = (reaper,)
+            else:
+                self.offered = (*waiting, None) if self._may_offer_timer() else tuple(waiting)
+            answer = 0
+            if len(self.offered) > 1:
+                answer = self.kernel.choose(NEXT_TASK, len(self.offered))
+                if answer < 0:
+                    return None
+            chosen = self.offered[answer]
+            if chosen is not None:
+                break
+            self.kernel.timers.jump_to_next()
+        if reaper is None:
+            self.preferred = None
+        address = self.at_call.pop(chosen, None)
+        self.admitted = None if address is None else (chosen, address)
+        queue = self.processors[chosen.entity.processor]
+        queue.remove(chosen)
+        queue.yielded = None
+        return self._run_next(chosen, queue)
+
+    def _is_reaper(self, task: Task) -> bool:
+        """Whether `task` is the machine's own init, which is quick: nobody is chosen before it."""
+        return task.group is self.kernel.init and not task.has_executed
+
+    def _may_offer_timer(self) -> bool:
+        return self.offers_timers and self.kernel.timers.next_deadline_ns() is not None
+
+    def _waiting(self) -> list[Task]:
+        """Who can run: those of the highest class and priority that anybody has, the longest waiting first."""
+        found: list[Task] = []
+        now_ns = self.kernel.clock.now_ns
+        best = max(queue.best_class(now_ns) for queue in self.processors)
+        if best < CLASS_FAIR:
+            return []
+        for queue in self.processors:
+            if best == CLASS_FAIR:
+                found += queue.waiting_fair()
+                _drop_void(queue)
+            elif queue.best_class(now_ns) == best:
+                found.append(queue.first_of(best))
+        return sorted(found, key=_ticket_of)
+
+    def _enqueue_woken(self, task: Task) -> None:
+        if class_of(task) != CLASS_FAIR:
+            super()._enqueue_woken(task)
+        else:
+            self._add(self._place(task), task, has_slept=True)
+
+
+def _ticket_of(task: Task) -> int:
+    return task.entity.ticket
+
+
+def _drop_void(queue: RunQueue) -> None:
+    """Forget the entries of who was taken out, which nobody comes across otherwise."""
+    heap = queue.fair
+    if len(heap) > _SMALL and len(heap) > 2 * queue.count:
+        queue.fair = [entry for entry in heap if entry[2].entity.ticket == entry[1]]
+        heapify(queue.fair)
