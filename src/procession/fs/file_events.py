@@ -91,6 +91,9 @@ class FileEvents:
         mask = IN_CLOSE_WRITE if file.is_writable else IN_CLOSE_NOWRITE
         self._entry_event(file.path.dentry, mask, by_path=True)
 
+    def followed(self, target: bytes) -> None:
+        """A symbolic link leads a walk to `target`: nothing that a guest could watch."""
+
     def changed(self, entry: Dentry, mask: int) -> None:
         """The file at `entry` has other attributes (IN_ATTRIB), times or size.
 

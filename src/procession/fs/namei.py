@@ -195,6 +195,9 @@ class Walk:
         """In Linux, pick_link, and the walk along the target."""
         target = self.link_target(mount, inode)
         if target is not None:
+            events = mount.superblock.vfs.file_events
+            if events is not None:
+                events.followed(target)
             self.walk(target, True)
 
     def link_target(self, mount: Mount, inode: Inode) -> bytes | None:

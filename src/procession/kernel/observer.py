@@ -34,6 +34,8 @@ SIGNAL = "signal"
 """`task` is about to take a signal: its SigInfo."""
 FAULT = "fault"
 """`task` has made a page fault: the address, the processor's error code, and the outcome, of FAULT_."""
+LOOK_FOR_CHILDREN, LOOK_FOR_PARENT = "look-for-children", "look-for-parent"
+"""`task` asks what has become of its children, or who its parent is; nothing."""
 
 CAUSE_QUEUE, CAUSE_TIMER, CAUSE_SIGNAL, CAUSE_CONTINUE = "queue", "timer", "signal", "continue"
 """Why a task wakes: what it waits for may have come, its time is over, a signal is pending, or SIGCONT."""

@@ -11,6 +11,7 @@ from procession.abi.wait_options import IdType, WaitOption
 from procession.fs.wait_queue import Sleep
 from procession.kernel.exit import release_thread
 from procession.kernel.io_accounting import process_io
+from procession.kernel.observer import LOOK_FOR_CHILDREN
 from procession.kernel.ptrace.link import tell_parent_of_zombie
 from procession.kernel.signal.parent import (
     CLD_CONTINUED,
@@ -61,6 +62,8 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
 
     Raises ECHILD when no child can ever be, and Sleep. Linux: kernel/exit.c, do_wait.
     """
+    if kernel.observer is not None:
+        kernel.observer.task_event(task, LOOK_FOR_CHILDREN)
     has_candidate = False
     for child in _candidates(kernel, task, selection):
         if is_eligible(child, selection):

@@ -32,6 +32,7 @@ from procession.kernel import clone as cloning
 from procession.kernel.cgroup.directory import group_for_child
 from procession.kernel.clone import CloneArguments, copy_process, store_tid
 from procession.kernel.exit import do_exit, do_group_exit
+from procession.kernel.observer import LOOK_FOR_PARENT
 from procession.kernel.pid import find_pid
 from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of
 from procession.kernel.program.exec import PreparedExec, begin_new_exec, do_execve
@@ -109,6 +110,8 @@ def gettid(task: Task) -> int:
 @syscall(110)
 def getppid(task: Task) -> int:
     """getppid(2). A process without a parent here has one that it can't see: 0."""
+    if task.kernel.observer is not None:
+        task.kernel.observer.task_event(task, LOOK_FOR_PARENT)
     parent = task.group.leader.parent
     return parent.group.pid.number_in(task.pid_namespace) if parent is not None else 0
 

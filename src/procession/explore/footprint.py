@@ -1,0 +1,291 @@
+"""What a step reads and writes of what tasks share, as the kernel tells it; steps that don't meet commute.
+
+Nothing is listed here by system call. The kernel says which names, files and children were looked at or changed
+(the hooks of inotify, and its observer), and a call's declaration says which of its arguments are descriptors,
+paths and ids. Where that is coarse it errs to the safe side: two steps count as dependent that aren't.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from procession.abi.file_mode import S_IFMT
+from procession.fs.inode import S_IFDIR, S_IFREG
+from procession.fs.inotify import Inotify
+from procession.kernel import observer as told
+from procession.mm.vma import PROT_WRITE
+from procession.syscalls.declaration import TABLE
+
+if TYPE_CHECKING:
+    from procession.abi.errno import Errno
+    from procession.fs.dentry import Dentry
+    from procession.fs.file import File
+    from procession.fs.inode import Inode
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
+    from procession.syscalls.declaration import SystemCall
+
+Key = tuple[object, ...]
+CLOCK_TID = 0
+"""Stands for the clock where it's chosen as if it were a task: the next timer is due."""
+_SIGCHLD = 17
+_DATA_FILES = (S_IFREG, S_IFDIR)
+_PIDS: Key = ("pids",)
+
+
+class Footprint:
+    """What one step has read and written, and whom it has woken or made: `enabled`."""
+
+    __slots__ = ("enabled", "reads", "writes")
+
+    def __init__(self) -> None:
+        self.reads: set[Key] = set()
+        self.writes: set[Key] = set()
+        self.enabled: set[int] = set()
+
+    def absorb(self, other: Footprint) -> None:
+        """Count what `other` has touched too."""
+        self.reads |= other.reads
+        self.writes |= other.writes
+        self.enabled |= other.enabled
+
+    def meets(self, other: Footprint) -> bool:
+        """Whether the order of the two steps may matter."""
+        return not (
+            self.writes.isdisjoint(other.writes)
+            and self.writes.isdisjoint(other.reads)
+            and self.reads.isdisjoint(other.writes)
+        )
+
+
+class Segment(NamedTuple):
+    """What one task did without a break."""
+
+    tid: int
+    footprint: Footprint
+
+
+class FootprintEvents(Inotify):
+    """The file events of a machine, noted in the footprint of the present step."""
+
+    __slots__ = ("watcher",)
+
+    OUTSIDE_STATE: ClassVar = ("watcher",)
+
+    def __init__(self, watcher: FootprintWatcher) -> None:
+        super().__init__(watcher.kernel.memory.frame_count)
+        self.watcher = watcher
+
+    def opened(self, file: File) -> None:
+        """See `FileEvents`."""
+        self.watcher.note_file(file, is_written=False)
+        super().opened(file)
+
+    def accessed(self, file: File) -> None:
+        """See `FileEvents`."""
+        self.watcher.note_file(file, is_written=False)
+        super().accessed(file)
+
+    def modified(self, file: File) -> None:
+        """See `FileEvents`."""
+        self.watcher.note_file(file, is_written=True)
+        super().modified(file)
+
+    def closed(self, file: File) -> None:
+        """See `FileEvents`."""
+        if file.inode.mode & S_IFMT not in _DATA_FILES:
+            self.watcher.note_file(file, is_written=True)
+        super().closed(file)
+
+    def followed(self, target: bytes) -> None:
+        """See `FileEvents`."""
+        self.watcher.note_names(target)
+
+    def changed(self, entry: Dentry, mask: int) -> None:
+        """See `FileEvents`."""
+        writes = self.watcher.footprint.writes
+        writes.add(_inode_key(entry.inode))
+        writes.add(("name", entry.name))
+        super().changed(entry, mask)
+
+    def _name_event(self, directory: Inode, name: bytes, inode: Inode, mask: int, cookie: int = 0) -> None:
+        writes = self.watcher.footprint.writes
+        writes.add(("name", name))
+        writes.add(("list", *_inode_key(directory)))
+        writes.add(_inode_key(inode))
+        super()._name_event(directory, name, inode, mask, cookie)
+
+
+class FootprintWatcher:
+    """An observer that notes the footprint of each step; it changes nothing."""
+
+    __slots__ = ("footprint", "kernel", "positions", "segments", "tid")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.footprint = Footprint()
+        self.tid = CLOCK_TID
+        self.segments: list[Segment] = []
+        # For each call, by number: which of its arguments are descriptors, paths and ids.
+        self.positions: dict[int, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {}
+
+    def begin(self) -> None:
+        """A step begins, with what the clock does."""
+        self.segments = []
+        self._begin_segment(CLOCK_TID)
+
+    def take(self) -> list[Segment]:
+        """What happened since `begin`, by who did it; nothing of the clock unless something was due."""
+        first = self.segments[0].footprint
+        if not (first.writes or first.reads or first.enabled) and len(self.segments) > 1:
+            del self.segments[0]
+        return self.segments
+
+    def _begin_segment(self, tid: int) -> None:
+        self.tid = tid
+        self.footprint = Footprint()
+        self.segments.append(Segment(tid, self.footprint))
+
+    def _switched_to(self, task: Task) -> None:
+        """The machine's init has no segments of its own: it goes at once, whenever it can."""
+        if task.tid == self.tid or (task.group is self.kernel.init and not task.has_executed):
+            return
+        self._begin_segment(task.tid)
+        footprint = self.footprint
+        tgid = task.tgid
+        footprint.reads.add(("signals", tgid))
+        if len(task.group.threads) > 1:
+            footprint.writes.add(("memory", tgid))
+        if _shares_memory(task):
+            footprint.writes.add(("shared memory",))
+        frame = task.frame
+        if frame is not None and frame.number >= 0:
+            self._note_call(task, TABLE[frame.number], frame.arguments)
+
+    # Files and names
+
+    def note_file(self, file: File, *, is_written: bool) -> None:
+        """An open file is used."""
+        inode = file.inode
+        footprint = self.footprint
+        kind = inode.mode & S_IFMT
+        key = _inode_key(inode)
+        if kind not in _DATA_FILES:
+            if not file.discards_writes:
+                footprint.writes.add(_special_key(file, key))
+            return
+        if inode.superblock.type_name in ("proc", "sysfs"):
+            footprint.reads.add(("processes",))
+            return
+        if is_written:
+            footprint.writes.add(key)
+            footprint.writes.add(("name", file.path.dentry.name))
+        else:
+            footprint.reads.add(key)
+        if kind == S_IFDIR:
+            footprint.reads.add(("list", *key))
+        if file.reference_count > 1:
+            footprint.writes.add(("position", *key))
+
+    def note_names(self, path: bytes) -> None:
+        """A path is walked along."""
+        reads = self.footprint.reads
+        for name in path.split(b"/"):
+            if name not in (b"", b".", b".."):
+                reads.add(("name", name))
+
+    # System calls
+
+    def system_call_entered(self, task: Task, call: Any, arguments: tuple[Any, ...]) -> None:
+        """See `Observer`."""
+        self._note_call(task, call, arguments)
+
+    def _note_call(self, task: Task, call: SystemCall | None, arguments: tuple[Any, ...]) -> None:
+        if call is None:
+            return
+        positions = self.positions.get(call.number)
+        if positions is None:
+            kinds = [parameter.kind.name if parameter.kind else "" for parameter in call.parameters]
+            positions = self.positions[call.number] = (
+                tuple(at for at, kind in enumerate(kinds) if kind == "fd"),
+                tuple(at for at, kind in enumerate(kinds) if "path" in kind),
+                tuple(at for at, kind in enumerate(kinds) if kind == "int"),
+            )
+        fds, paths, ids = positions
+        if call.handler.__module__.endswith("poll"):
+            # It asks files that its arguments don't name by themselves.
+            for file in task.files.files.values():
+                self.note_file(file, is_written=False)
+        for at in fds:
+            file = task.files.files.get(arguments[at])
+            if file is not None:
+                self.note_file(file, is_written=False)
+        for at in paths:
+            if arguments[at]:
+                self.note_names(arguments[at])
+        for at in ids:
+            number = arguments[at]
+            if number not in (0, 1, -1) and abs(number) != task.tgid:
+                self.footprint.writes.add(("pid", abs(number)))
+
+    def system_call_returned(
+        self, task: Task, call: Any, arguments: tuple[Any, ...], outcome: int | Errno | None
+    ) -> None:
+        """See `Observer`."""
+
+    def unknown_call(self, task: Task, number: int) -> None:
+        """See `Observer`."""
+
+    # What becomes of tasks
+
+    def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
+        """See `Observer`."""
+        if kind == told.SWITCH:
+            self._switched_to(task)
+            return
+        footprint = self.footprint
+        if kind == told.WAKE:
+            footprint.enabled.add(task.tid)
+        elif kind == told.SIGNAL_SENT:
+            info, _, outcome = detail
+            if info.signo == _SIGCHLD:
+                footprint.writes.add(("children", task.tgid))
+            if outcome in (told.SENT_IGNORED, told.SENT_PENDING):
+                footprint.reads.add(("signals", task.tgid))
+            else:
+                footprint.writes.add(("signals", task.tgid))
+        elif kind == told.CLONE:
+            footprint.enabled.add(task.tid)
+            footprint.writes |= {_PIDS, ("pid", task.tid), ("processes",)}
+        elif kind == told.EXIT:
+            footprint.writes |= {("pid", task.tid), ("processes",)}
+            if task.parent is not None:
+                footprint.writes.add(("children", task.parent.tgid))
+            for child in task.children:
+                footprint.writes.add(("parent", child.tgid))
+        elif kind == told.REAP:
+            footprint.writes |= {("pid", task.tid), ("processes",)}
+            if task.parent is not None:
+                footprint.writes.add(("children", task.parent.tgid))
+        elif kind == told.EXEC:
+            footprint.writes.add(("pid", task.tid))
+        elif kind == told.LOOK_FOR_CHILDREN:
+            footprint.reads.add(("children", task.tgid))
+        elif kind == told.LOOK_FOR_PARENT:
+            footprint.reads.add(("parent", task.tgid))
+
+
+def _inode_key(inode: Inode) -> Key:
+    return "inode", inode.superblock.device, inode.number
+
+
+def _special_key(file: File, key: Key) -> Key:
+    """The key of what isn't data on a file system: ends that are joined count as one."""
+    name = type(file).__name__
+    if "Pipe" in name or "Fifo" in name or "Output" in name or "Input" in name:
+        return key
+    return ("special", type(file).__module__.rpartition(".")[0])
+
+
+def _shares_memory(task: Task) -> bool:
+    return any(area.is_shared and area.protection & PROT_WRITE for area in task.mm.areas)

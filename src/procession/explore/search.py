@@ -1,0 +1,249 @@
+"""Searching depth first: every schedule with at most so many preemptions, those left out that equal another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.explore.footprint import CLOCK_TID, Footprint
+from procession.explore.trace import Trace
+
+if TYPE_CHECKING:
+    from procession.explore.footprint import Segment
+    from procession.explore.world import Checkpoint, Offer, World
+
+
+class Reduction(Enum):
+    """Which schedules are left out: none, or those that differ from another in nothing that matters."""
+
+    NONE = "none"
+    PARTIAL_ORDER = "partial-order"
+
+
+class Node:
+    """A choice on the way to where the search is now.
+
+    `wanted` are the tasks that shall be tried, `done` those that were, with what their first segment touched.
+    `sleeping` are tasks whose turn now leads to what was seen already. `variants` are the options of the other
+    choices in a step that are still to be tried, each with the task that steps. `cost` is how many deviations
+    from the default led here, of which a bound allows so many.
+    """
+
+    __slots__ = ("checkpoint", "cost", "done", "length", "offer", "sleeping", "variants", "wanted")
+
+    def __init__(
+        self, checkpoint: Checkpoint, offer: Offer, length: int, cost: int, sleeping: dict[int, Footprint]
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.offer = offer
+        self.length = length
+        self.cost = cost
+        self.sleeping = sleeping
+        self.wanted: dict[int, None] = {}
+        self.done: dict[int, Footprint] = {}
+        self.variants: list[tuple[int, tuple[int, ...]]] = []
+
+    def cost_of(self, tid: int) -> int:
+        """How many deviations it is to let `tid` go on: preempting who runs, or letting a timer be early."""
+        if tid == CLOCK_TID:
+            return 1
+        return int(self.offer.goes_on and tid != self.offer.tids[0])
+
+
+class Coverage(NamedTuple):
+    """What a search has seen.
+
+    `schedules` is how many runs there were, `distinct` how many of them differ in more than the order of what is
+    independent, `redundant` how many were given up as they'd equal another, `steps` all that were taken. `left`
+    says how many alternatives were left out for the bound, `is_exhausted` that there were no others.
+    """
+
+    bound: int | None
+    schedules: int
+    distinct: int
+    redundant: int
+    steps: int
+    left: int
+    is_exhausted: bool
+
+
+_NOTHING = Footprint()
+Visitor = Callable[["World"], bool]
+"""Told of each run that has ended; whether the search goes on."""
+
+
+class Search:
+    """A depth-first search of the schedules of `world` with at most `bound` deviations; None for any number.
+
+    `visit` is called with the world at the end of each run. `alive` is asked after each step whether to go on.
+    Linux lets a task be preempted anywhere; here that is at system calls, which is where it can matter to others.
+
+    With partial-order reduction a task is tried at a choice only if what it does later races with what was
+    done there (Flanagan and Godefroid 2005), and without a bound not where that equals what was seen (sleep
+    sets, Godefroid 1996). With a bound, where a preemption would be needed, the task is tried at the beginning of
+    the other's turn too (Coons, Musuvathi and McKinley 2013): then nothing within the bound is missed.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        visit: Visitor,
+        *,
+        bound: int | None = None,
+        reduction: Reduction = Reduction.PARTIAL_ORDER,
+        alive: Callable[[Search], bool] | None = None,
+    ) -> None:
+        self.world = world
+        self.visit = visit
+        self.bound = bound
+        self.reduction = reduction
+        self.alive = alive
+        self.nodes: list[Node] = []
+        self.trace = Trace()
+        self.schedules = 0
+        self.redundant = 0
+        self.left = 0
+        self.signatures: set[int] = set()
+        self.steps = 0
+        self.is_exhausted = False
+
+    @property
+    def coverage(self) -> Coverage:
+        """What has been seen so far."""
+        return Coverage(
+            self.bound,
+            self.schedules,
+            len(self.signatures),
+            self.redundant,
+            self.steps,
+            self.left,
+            self.is_exhausted,
+        )
+
+    @property
+    def frontier(self) -> int:
+        """How many alternatives are known and not yet tried."""
+        return sum(len(node.wanted) - len(node.done) + len(node.variants) for node in self.nodes)
+
+    def run(self) -> None:
+        """Search until all is seen, `visit` wants no more, or it's not `alive`."""
+        world = self.world
+        world.begin()
+        self._note(world.watcher.take(), None)
+        while True:
+            if not self._run_on():
+                return
+            pending = self._next_pending()
+            if pending is None:
+                self.is_exhausted = True
+                return
+            node, tid, inner = pending
+            self.trace.cut(node.length)
+            world.back_to(node.checkpoint)
+            self._step(node, tid, inner)
+
+    def _run_on(self) -> bool:
+        """Take default steps to the end of the run; whether the search goes on."""
+        world = self.world
+        while world.offer is not None:
+            if self.alive is not None and not self.alive(self):
+                return False
+            node = self._new_node(world.offer)
+            tid = next((tid for tid in node.offer.tids if tid not in node.sleeping), None)
+            if tid is None:
+                self.redundant += 1
+                return True
+            self.nodes.append(node)
+            if self.reduction is Reduction.NONE:
+                node.wanted.update(dict.fromkeys(node.offer.tids))
+            self._step(node, tid, ())
+        self.schedules += 1
+        self.signatures.add(self.trace.signature)
+        return self.visit(world)
+
+    def _new_node(self, offer: Offer) -> Node:
+        cost, sleeping = 0, {}
+        if self.nodes:
+            parent = self.nodes[-1]
+            cost = self._cost
+            if self.bound is None and self.reduction is not Reduction.NONE:
+                sleeping = self._sleeping_after(parent)
+        return Node(self.world.checkpoint(), offer, len(self.trace.entries), cost, sleeping)
+
+    def _sleeping_after(self, parent: Node) -> dict[int, Footprint]:
+        """Who is asleep, or was tried before, at `parent`, and isn't touched by what was done there now."""
+        taken = [entry.segment for entry in self.trace.entries[parent.length :]]
+        return {
+            tid: footprint
+            for tid, footprint in (*parent.sleeping.items(), *parent.done.items())
+            if not any(tid == segment.tid or footprint.meets(segment.footprint) for segment in taken)
+        }
+
+    def _step(self, node: Node, tid: int, inner: tuple[int, ...]) -> None:
+        """Let `tid` go on at `node`, where the world is."""
+        node.wanted[tid] = None
+        option = node.offer.tids.index(tid)
+        step = self.world.advance(option, inner)
+        self.steps += 1
+        asked = step.choices[1:]
+        self._cost = node.cost + node.cost_of(tid) + sum(1 for choice in asked if choice.option)
+        for position in range(len(inner), len(asked)):
+            before = tuple(choice.option for choice in asked[:position])
+            for other in range(1, asked[position].count):
+                self._want_variant(node, tid, (*before, other))
+        self._note(step.segments, self.nodes.index(node))
+        first = next((segment for segment in step.segments if segment.tid == tid), step.segments[0])
+        known = node.done.get(tid)
+        if known is not None:
+            first.footprint.absorb(known)
+        node.done[tid] = first.footprint
+
+    _cost = 0
+
+    def _want_variant(self, node: Node, tid: int, inner: tuple[int, ...]) -> None:
+        cost = node.cost + node.cost_of(tid) + sum(1 for option in inner if option)
+        if self.bound is not None and cost > self.bound:
+            self.left += 1
+        else:
+            node.variants.append((tid, inner))
+
+    def _note(self, segments: list[Segment], node: int | None) -> None:
+        """Put what was done into the trace, and have tried in the other order what races."""
+        for segment in segments:
+            for race in self.trace.append(segment, node):
+                if self.reduction is Reduction.NONE:
+                    continue
+                self._try_before(race.position, race.tid)
+                if self.bound is not None:
+                    self._try_before(self.trace.block_start(race.position), race.tid)
+            node = None
+
+    def _try_before(self, position: int, tid: int) -> None:
+        index = self.trace.entries[position].node
+        if index is None:
+            return
+        node = self.nodes[index]
+        if tid in node.offer.tids:
+            node.wanted.setdefault(tid)
+        else:
+            node.wanted.update(dict.fromkeys(node.offer.tids))
+
+    def _next_pending(self) -> tuple[Node, int, tuple[int, ...]] | None:
+        """The deepest choice with something to try; what is above it is forgotten."""
+        nodes = self.nodes
+        while nodes:
+            node = nodes[-1]
+            if node.variants:
+                tid, inner = node.variants.pop()
+                return node, tid, inner
+            for tid in node.wanted:
+                if tid in node.done or tid in node.sleeping:
+                    continue
+                if self.bound is not None and node.cost + node.cost_of(tid) > self.bound:
+                    self.left += 1
+                    node.sleeping[tid] = _NOTHING
+                    continue
+                return node, tid, ()
+            nodes.pop()
+        return None

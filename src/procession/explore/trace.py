@@ -1,0 +1,133 @@
+"""The order that a run has by itself: which segments must come before which, and where two race."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from procession.explore.footprint import Key, Segment
+
+VectorClock = dict[int, int]
+"""How many segments of each task come before, or are, this one."""
+_WORD = (1 << 64) - 1
+
+
+class TraceEntry(NamedTuple):
+    """One segment of a run: the `nth` of its task, with its clock, and the index of the node that chose it.
+
+    `undo` is what has to be put back when it's taken away again.
+    """
+
+    segment: Segment
+    nth: int
+    clock: VectorClock
+    node: int | None
+    undo: list[tuple[str, object, object]]
+
+
+class Race(NamedTuple):
+    """The entry at `position` and what `tid` did later could have come in the other order."""
+
+    position: int
+    tid: int
+
+
+class Trace:
+    """A run's segments with the order between them (happens-before), as a stack."""
+
+    __slots__ = ("clocks", "entries", "readers", "writers")
+
+    def __init__(self) -> None:
+        self.entries: list[TraceEntry] = []
+        self.clocks: dict[int, VectorClock] = {}
+        self.writers: dict[Key, int] = {}
+        self.readers: dict[Key, dict[int, int]] = {}
+
+    def append(self, segment: Segment, node: int | None) -> list[Race]:
+        """Add a segment; the races that it closes, each with an entry before."""
+        tid, footprint = segment
+        position = len(self.entries)
+        undo: list[tuple[str, object, object]] = [("clock", tid, self.clocks.get(tid))]
+        before = self.clocks.get(tid, {})
+        nth = before.get(tid, 0) + 1
+        clock = {**before, tid: nth}
+        races: list[Race] = []
+        rivals: set[int] = set()
+        for key in footprint.reads:
+            writer = self.writers.get(key)
+            if writer is not None:
+                rivals.add(writer)
+        for key in footprint.writes:
+            writer = self.writers.get(key)
+            if writer is not None:
+                rivals.add(writer)
+            rivals.update(self.readers.get(key, {}).values())
+        for rival in sorted(rivals, reverse=True):
+            entry = self.entries[rival]
+            other = entry.segment.tid
+            if other == tid:
+                continue
+            if before.get(other, 0) < entry.nth:
+                races.append(Race(rival, tid))
+            for name, count in entry.clock.items():
+                if clock.get(name, 0) < count:
+                    clock[name] = count
+        for key in footprint.writes:
+            undo.append(("writer", key, self.writers.get(key)))
+            undo.append(("readers", key, self.readers.get(key)))
+            self.writers[key] = position
+            self.readers[key] = {}
+        for key in footprint.reads:
+            if key in footprint.writes:
+                continue
+            known = self.readers.get(key)
+            undo.append(("readers", key, known))
+            self.readers[key] = {tid: position} if known is None else {**known, tid: position}
+        self.clocks[tid] = clock
+        for woken in footprint.enabled:
+            if woken == tid:
+                continue
+            known_clock = self.clocks.get(woken)
+            undo.append(("clock", woken, known_clock))
+            self.clocks[woken] = joined(known_clock or {}, clock)
+        self.entries.append(TraceEntry(segment, nth, clock, node, undo))
+        return races
+
+    def cut(self, length: int) -> None:
+        """Take away all entries from `length` on."""
+        tables: dict[str, dict[object, object]] = {
+            "clock": self.clocks,
+            "writer": self.writers,
+            "readers": self.readers,
+        }  # type: ignore[dict-item]
+        while len(self.entries) > length:
+            for name, key, value in reversed(self.entries.pop().undo):
+                if value is None:
+                    tables[name].pop(key, None)
+                else:
+                    tables[name][key] = value
+
+    def block_start(self, position: int) -> int:
+        """Where the task that was at `position` began to run without another between."""
+        entries = self.entries
+        tid = entries[position].segment.tid
+        while position and entries[position - 1].segment.tid == tid:
+            position -= 1
+        return position
+
+    @property
+    def signature(self) -> int:
+        """A number that is the same for runs that differ in the order of independent segments alone."""
+        total = 0
+        for entry in self.entries:
+            total += hash((entry.segment.tid, entry.nth, tuple(sorted(entry.clock.items()))))
+        return total & _WORD
+
+
+def joined(first: VectorClock, second: VectorClock) -> VectorClock:
+    """What has come before either."""
+    result = dict(first)
+    for tid, count in second.items():
+        if result.get(tid, 0) < count:
+            result[tid] = count
+    return result

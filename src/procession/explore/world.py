@@ -1,0 +1,225 @@
+"""A machine under a searcher's hand: it goes on from one choice to the next, and back to where it was before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.ending import reason_of_guest
+from procession.explore.footprint import CLOCK_TID, FootprintEvents, FootprintWatcher, Segment
+from procession.explore.program import Program, Schedule
+from procession.inspection.steering import has_ended
+from procession.kernel.decider import NamedChoice, ScheduleLeft, SeededDecider
+from procession.kernel.sched.explored import NEXT_TASK, PAUSE, ExploredScheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from procession.machine import Machine
+
+EXITED, DEADLOCK, ENDLESS, STOPPED = "exited", "deadlock", "endless", "stopped"
+"""How a run ends: its command did; nobody can ever run again; it had made as many steps, or run for as long, as it
+may; the guest has turned the machine off."""
+DEFAULT_STEP_LIMIT = 20_000
+DEFAULT_TIME_LIMIT_S = 60.0
+_NS_PER_S = 10**9
+_LARGEST_OUTPUT = 16 << 20
+
+
+class Offer(NamedTuple):
+    """A moment at which it's open who goes on: `tids`, the default first, 0 standing for the next timer.
+
+    With `goes_on` the first is the task that ran until now, so that any other is a preemption.
+    """
+
+    tids: tuple[int, ...]
+    goes_on: bool
+
+
+class Step(NamedTuple):
+    """What happened between two offers: what was chosen, beginning with who goes on, and what tasks did then.
+
+    There is more than one segment where one task slept and only one other could go on.
+    """
+
+    choices: tuple[NamedChoice, ...]
+    segments: list[Segment]
+
+
+class SearchDecider(SeededDecider):
+    """Answers what it's told for the next step, pauses the machine where it's not told who runs next.
+
+    `inner` are the options of the other choices in that step, the default once there are no more. `asked` is
+    all that was chosen since the machine started.
+    """
+
+    __slots__ = ("asked", "inner", "is_paused", "kinds", "next_option")
+
+    def __init__(self, seed: int, kinds: Iterable[str]) -> None:
+        super().__init__(seed)
+        self.kinds = frozenset(kinds)
+        self.asked: list[NamedChoice] = []
+        self.next_option = PAUSE
+        self.inner: tuple[int, ...] = ()
+        self.is_paused = False
+
+    def choose(self, kind: str, count: int) -> int:
+        """See `Decider`; PAUSE for who runs next where that isn't known yet. Raises ScheduleLeft."""
+        if count < 2 or kind not in self.kinds:
+            return 0
+        if kind == NEXT_TASK:
+            option, self.next_option = self.next_option, PAUSE
+            if option == PAUSE:
+                self.is_paused = True
+                return PAUSE
+        elif self.inner:
+            option, self.inner = self.inner[0], self.inner[1:]
+        else:
+            option = 0
+        if option >= count:
+            raise ScheduleLeft(f"option {option} of {count} for {kind}")
+        self.asked.append(NamedChoice(kind, count, option))
+        return option
+
+
+class Checkpoint(NamedTuple):
+    """A choice at which a world was: by what steps it was reached, and what it was asked then."""
+
+    steps: tuple[tuple[int, tuple[int, ...]], ...]
+    offer: Offer | None
+
+
+class World:
+    """A run of `program` that waits at each choice of who goes on.
+
+    After `begin`, `offer` is what is open now, None once the run has ended; then `ending` says how. `advance`
+    takes a step. `checkpoint` and `back_to` are how a searcher comes to the other options: without snapshots the
+    run begins anew and takes the same steps.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        step_limit: int = DEFAULT_STEP_LIMIT,
+        time_limit_s: float = DEFAULT_TIME_LIMIT_S,
+    ) -> None:
+        self.program = program
+        self.step_limit = step_limit
+        self.time_limit_ns = int(time_limit_s * _NS_PER_S)
+        self.machine: Machine
+        self.decider: SearchDecider
+        self.watcher: FootprintWatcher
+        self.offer: Offer | None = None
+        self.ending = ""
+        self.output: list[tuple[int, bytes]] = []
+        self.steps: list[tuple[int, tuple[int, ...]]] = []
+        self.step_count = 0
+        self.is_open = False
+
+    # From choice to choice
+
+    def begin(self) -> None:
+        """Make the machine, and run to the first choice. Raises what `Machine` and its `start` do."""
+        self.close()
+        program = self.program
+        self.decider = SearchDecider(int(program.settings.get("seed", 0)), program.kinds)
+        self.machine = machine = program.machine(self.decider)
+        self.is_open = True
+        kernel = machine.kernel
+        self.watcher = watcher = FootprintWatcher(kernel)
+        kernel.vfs.file_events = FootprintEvents(watcher)
+        machine.observe(watcher)
+        machine.start(program.command, pid1=program.is_pid1)
+        if program.stdin:
+            machine.inlet.feed(program.stdin)
+        machine.inlet.end_input()
+        self.offer, self.ending = None, ""
+        self.output, self.steps = [], []
+        watcher.begin()
+        self._go_on()
+
+    def advance(self, option: int, inner: tuple[int, ...] = ()) -> Step:
+        """Let `option` of the offer go on, up to the next choice."""
+        offer = self.offer
+        assert offer is not None
+        decider = self.decider
+        self.watcher.begin()
+        position = len(decider.asked)
+        decider.next_option, decider.inner = option, inner
+        self.steps.append((option, inner))
+        self.step_count += 1
+        self._go_on()
+        return Step(tuple(decider.asked[position:]), self.watcher.take())
+
+    def _go_on(self) -> None:
+        machine, decider = self.machine, self.decider
+        kernel, command = machine.kernel, machine.command
+        assert command is not None
+        self.offer = None
+        decider.is_paused = False
+        while True:
+            can_go_on = machine.run_slice()
+            if machine.output.chunks:
+                self.output += machine.output.take()
+            if has_ended(command.group):
+                self.ending = EXITED
+                return
+            if decider.is_paused:
+                scheduler = self._scheduler
+                offered = scheduler.offered
+                self.offer = Offer(
+                    tuple(CLOCK_TID if task is None else task.tid for task in offered),
+                    scheduler.preferred is not None and offered[0] is scheduler.preferred,
+                )
+                if len(self.steps) >= self.step_limit or kernel.clock.now_ns > self.time_limit_ns:
+                    self.ending, self.offer = ENDLESS, None
+                return
+            if reason_of_guest(kernel):
+                self.ending = STOPPED
+                return
+            if not can_go_on and not kernel.scheduler.has_waiting and not kernel.timers.jump_to_next():
+                self.ending = DEADLOCK
+                return
+            if kernel.clock.now_ns > self.time_limit_ns or self._output_bytes() > _LARGEST_OUTPUT:
+                self.ending = ENDLESS
+                return
+
+    def _output_bytes(self) -> int:
+        return sum(len(data) for _, data in self.output)
+
+    @property
+    def _scheduler(self) -> ExploredScheduler:
+        scheduler = self.machine.kernel.scheduler
+        assert isinstance(scheduler, ExploredScheduler)
+        return scheduler
+
+    @property
+    def schedule(self) -> Schedule:
+        """All that was chosen so far."""
+        return Schedule(tuple(self.decider.asked))
+
+    def stream(self, number: int) -> bytes:
+        """What was written to output stream `number` so far."""
+        return b"".join(data for stream, data in self.output if stream == number)
+
+    # Back
+
+    def checkpoint(self) -> Checkpoint:
+        """The present choice, to come back to."""
+        return Checkpoint(tuple(self.steps), self.offer)
+
+    def back_to(self, checkpoint: Checkpoint) -> None:
+        """Be at that choice again. Raises ScheduleLeft if the run isn't the same, which is a bug."""
+        self.begin()
+        for option, inner in checkpoint.steps:
+            if self.offer is None:
+                raise ScheduleLeft("the run ended before the choice")
+            self.advance(option, inner)
+        if self.offer != checkpoint.offer:
+            raise ScheduleLeft(f"{self.offer} is open, not {checkpoint.offer}")
+
+    def close(self) -> None:
+        """Give back what the machine holds of the host."""
+        if self.is_open:
+            self.machine.close()
+            self.is_open = False
