@@ -388,6 +388,121 @@ def trace(command: tuple[str, ...], **values: Any) -> int:
     return run_program(RunOptions(command, **values), view)
 
 
+EXPLORE_OPTIONS = (
+    click.option(
+        "--preemptions",
+        default="2",
+        metavar="N",
+        help="Up to how many times a schedule interrupts a task that could go on: first never, then once ... "
+        "`all` for any number. [default: 2]",
+    ),
+    click.option(
+        "--branch",
+        "branches",
+        multiple=True,
+        callback=comma_separated,
+        metavar="LIST",
+        help="What is branched over: next-task, signal, wake-order, timer. [default: all but timer]",
+    ),
+    click.option(
+        "--oracle",
+        "oracles",
+        multiple=True,
+        callback=comma_separated,
+        metavar="LIST",
+        help="What counts as wrong: status, output, deadlock, endless, crash, lost-sigchld; and survivors, "
+        "zombies, orphans, stale-pid, or all. [default: the first six]",
+    ),
+    click.option(
+        "--expect-status", "expected_status", type=int, metavar="N", help="Not the first run's status, but N."
+    ),
+    click.option(
+        "--expect-output", "expected_output", metavar="TEXT", help="Not the first run's output, but TEXT."
+    ),
+    click.option(
+        "--strategy",
+        type=click.Choice(["search", "pct", "random"]),
+        default="search",
+        help="Search all, or make runs by chance: by priorities (PCT) or uniformly. [default: search]",
+    ),
+    click.option(
+        "--reduction",
+        type=click.Choice(["partial-order", "none"]),
+        default="partial-order",
+        help="Whether schedules are left out that differ in the order of independent steps alone.",
+    ),
+    click.option(
+        "--runs", type=click.IntRange(min=1), default=1000, metavar="N", help="So many runs by chance."
+    ),
+    click.option(
+        "--depth",
+        type=click.IntRange(min=1),
+        default=3,
+        metavar="D",
+        help="With pct: bugs of D orders. [default: 3]",
+    ),
+    click.option("--schedule-limit", type=click.IntRange(min=1), metavar="N", help="End after N schedules."),
+    click.option(
+        "--wall-limit",
+        "wall_limit_s",
+        type=Seconds(min=0, min_open=True),
+        metavar="S",
+        help="End after S seconds.",
+    ),
+    click.option("--all", "finds_all", is_flag=True, help="Go on after the first finding."),
+    click.option(
+        "-o",
+        "--output",
+        "file_name",
+        metavar="FILE",
+        shell_complete=complete_files,
+        help="Where the recording of a finding goes. [default: finding.rec]",
+    ),
+)
+"""What `explore` has beside some of the machine's options."""
+
+
+def with_explore_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command EXPLORE_OPTIONS, and a program to run."""
+    function = MACHINE_OPTIONS[-1](function)
+    for option in reversed(EXPLORE_OPTIONS):
+        function = option(function)
+    return function
+
+
+@procession.command(context_settings={"allow_interspersed_args": False})
+@with_explore_options
+@click.option(
+    "--rootfs",
+    metavar="DIR",
+    shell_complete=complete_files,
+    help="The tree that the program sees as /. [default: the host's /]",
+)
+@click.option(
+    "--image", metavar="PATH[:NAME]", shell_complete=complete_files, help="The files of a container image."
+)
+@click.option("--seed", type=int, default=0, metavar="N", help="Decides what chance decides.")
+@click.option("--env", "environment", multiple=True, metavar="K=V", help="Set a variable.")
+@click.option("--cwd", "directory", metavar="DIR", shell_complete=complete_files, help="Where it starts.")
+@click.option("--user", metavar="USER[:GROUP]", help="Who the program runs as.")
+@click.option("--pid1", "is_pid1", is_flag=True, help="Make the program PID 1.")
+@click.option(
+    "--memory", "memory_bytes", type=memory_size, default="256M", metavar="SIZE", help="[default: 256M]"
+)
+@click.option(
+    "--progress/--no-progress", "shows_progress", default=None, help="[default: if stderr is a terminal]"
+)
+def explore(command: tuple[str, ...], **values: Any) -> int:
+    """Run a program in every schedule, and tell of those that fail.
+
+    A task may be interrupted in front of each system call. The exit status is 1 if a schedule fails, and its
+    story is printed and recorded; 0 if none does, with a statement of what was tried.
+    """
+    from procession.cli.explore import ExploreOptions, explore_program
+
+    return explore_program(ExploreOptions(command, **values))
+
+
 @procession.command()
 @click.option("--trace", "is_traced", is_flag=True, help="Show system calls as strace prints them.")
 @click.option(

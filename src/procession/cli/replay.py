@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import Errno
 from procession.cli.run import KERNEL_BUG, USE_ERROR, fail, status_of
+from procession.kernel.decider import ScheduleLeft
 from procession.launch import StartFailure
 from procession.recording.file import RecordingError, read_recording
 from procession.recording.host_files import UnknownQuestion
@@ -54,7 +55,7 @@ def replay_file(name: str, rootfs: str | None, view: View | None, *, shows_outpu
         return fail(f"{recording.command[0]}: {error}", DIVERGED)
     except RecordingError as error:
         return fail(f"{name}: {error}", USE_ERROR)
-    except (Divergence, UnknownQuestion) as error:
+    except (Divergence, ScheduleLeft, UnknownQuestion) as error:
         tell_changed(changed)
         return fail(f"{error}", DIVERGED)
     except OSError as error:

@@ -1,8 +1,9 @@
 """What a step reads and writes of what tasks share, as the kernel tells it; steps that don't meet commute.
 
-Nothing is listed here by system call. The kernel says which names, files and children were looked at or changed
-(the hooks of inotify, and its observer), and a call's declaration says which of its arguments are descriptors,
-paths and ids. Where that is coarse it errs to the safe side: two steps count as dependent that aren't.
+Nothing is listed here by system call. The kernel says which names, files and children were looked at or
+changed (the hooks of inotify, and its observer), and a call's declaration says which of its arguments are
+descriptors, paths and ids. Where that is coarse it errs to the safe side: two steps count as dependent that
+aren't.
 """
 
 from __future__ import annotations
@@ -214,8 +215,8 @@ class FootprintWatcher:
         fds, paths, ids = positions
         if call.handler.__module__.endswith("poll"):
             # It asks files that its arguments don't name by themselves.
-            for file in task.files.files.values():
-                self.note_file(file, is_written=False)
+            for polled in task.files.files.values():
+                self.note_file(polled, is_written=False)
         for at in fds:
             file = task.files.files.get(arguments[at])
             if file is not None:

@@ -6,17 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from procession.kernel.decider import Decider, NamedChoice
-from procession.kernel.sched.explored import NEXT_TASK, ExploredScheduler
+from procession.kernel.sched.explored import NEXT_TASK
 from procession.machine import Machine
+from procession.recording.schedule import SIGNAL_THREAD, WAKE_ORDER, explored_machine
 
-SIGNAL_THREAD, WAKE_ORDER, TIMER, FAULTS = "signal", "wake-order", "timer", "faults"
-KINDS = {
-    NEXT_TASK: "who runs next, at each system call and wake-up",
-    SIGNAL_THREAD: "which thread takes a signal that was sent to its process",
-    WAKE_ORDER: "which of those who wait for a futex is woken",
-    TIMER: "how late the work is when a timer fires",
-}
-"""What can be branched over, and what each is."""
 DEFAULT_KINDS = (NEXT_TASK, SIGNAL_THREAD, WAKE_ORDER)
 DEFAULT_MEMORY_BYTES = 1 << 28
 
@@ -34,8 +27,9 @@ class Program(NamedTuple):
     kinds: tuple[str, ...] = DEFAULT_KINDS
 
     def machine(self, decider: Decider) -> Machine:
-        """A machine for it, with nothing started, whose choices are `decider`'s. Raises what `Machine` does."""
-        return explored_machine(self.settings, self.kinds, decider)
+        """A machine for it, with nothing started, that asks `decider`. Raises what `Machine` does."""
+        settings = {"memory": DEFAULT_MEMORY_BYTES, **self.settings}
+        return explored_machine(settings, self.kinds, decider)
 
 
 class Schedule(NamedTuple):
@@ -49,13 +43,3 @@ class Schedule(NamedTuple):
         while count and not self.choices[count - 1].option:
             count -= 1
         return Schedule(self.choices[:count])
-
-
-def explored_machine(settings: Mapping[str, Any], kinds: tuple[str, ...], decider: Decider) -> Machine:
-    """A machine with `settings` whose scheduler asks `decider` wherever it may matter."""
-    machine = Machine(**{"memory": DEFAULT_MEMORY_BYTES, **settings, "decider": decider})
-    kernel = machine.kernel
-    kernel.scheduler = ExploredScheduler(
-        kernel, len(kernel.scheduler.processors), offers_timers=TIMER in kinds
-    )
-    return machine

@@ -1,13 +1,14 @@
-"""Searching depth first: every schedule with at most so many preemptions, those left out that equal another."""
+"""Searching depth first: every schedule with at most so many preemptions, none twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.explore.footprint import CLOCK_TID, Footprint
+from procession.explore.footprint import Footprint
 from procession.explore.trace import Trace
+from procession.explore.world import deviations_of
 
 if TYPE_CHECKING:
     from procession.explore.footprint import Segment
@@ -25,9 +26,9 @@ class Node:
     """A choice on the way to where the search is now.
 
     `wanted` are the tasks that shall be tried, `done` those that were, with what their first segment touched.
-    `sleeping` are tasks whose turn now leads to what was seen already. `variants` are the options of the other
-    choices in a step that are still to be tried, each with the task that steps. `cost` is how many deviations
-    from the default led here, of which a bound allows so many.
+    `sleeping` are tasks whose turn now leads to what was seen already. `variants` are the options of the
+    other choices in a step that are still to be tried, each with the task that steps. `cost` is how many
+    deviations from the default led here, of which a bound allows so many.
     """
 
     __slots__ = ("checkpoint", "cost", "done", "length", "offer", "sleeping", "variants", "wanted")
@@ -46,17 +47,15 @@ class Node:
 
     def cost_of(self, tid: int) -> int:
         """How many deviations it is to let `tid` go on: preempting who runs, or letting a timer be early."""
-        if tid == CLOCK_TID:
-            return 1
-        return int(self.offer.goes_on and tid != self.offer.tids[0])
+        return deviations_of(self.offer, self.offer.tids.index(tid))
 
 
 class Coverage(NamedTuple):
     """What a search has seen.
 
-    `schedules` is how many runs there were, `distinct` how many of them differ in more than the order of what is
-    independent, `redundant` how many were given up as they'd equal another, `steps` all that were taken. `left`
-    says how many alternatives were left out for the bound, `is_exhausted` that there were no others.
+    `schedules` is how many runs there were, `distinct` how many of them differ in more than the order of what
+    is independent, `redundant` how many were given up as they'd equal another, `steps` all that were taken.
+    `left` says how many alternatives were left out for the bound, `is_exhausted` that there were no others.
     """
 
     bound: int | None
@@ -76,13 +75,15 @@ Visitor = Callable[["World"], bool]
 class Search:
     """A depth-first search of the schedules of `world` with at most `bound` deviations; None for any number.
 
-    `visit` is called with the world at the end of each run. `alive` is asked after each step whether to go on.
-    Linux lets a task be preempted anywhere; here that is at system calls, which is where it can matter to others.
+    `visit` is called with the world at the end of each run. `alive` is asked after each step whether to go
+    on. Linux lets a task be preempted anywhere; here that is at system calls, which is where it can matter to
+    others.
 
     With partial-order reduction a task is tried at a choice only if what it does later races with what was
     done there (Flanagan and Godefroid 2005), and without a bound not where that equals what was seen (sleep
-    sets, Godefroid 1996). With a bound, where a preemption would be needed, the task is tried at the beginning of
-    the other's turn too (Coons, Musuvathi and McKinley 2013): then nothing within the bound is missed.
+    sets, Godefroid 1996). With a bound, where a preemption would be needed, the task is tried at the
+    beginning of the other's turn too (Coons, Musuvathi and McKinley 2013): then nothing within the bound is
+    missed.
     """
 
     def __init__(
@@ -92,12 +93,14 @@ class Search:
         *,
         bound: int | None = None,
         reduction: Reduction = Reduction.PARTIAL_ORDER,
+        prefix: Sequence[tuple[int, tuple[int, ...]]] = (),
         alive: Callable[[Search], bool] | None = None,
     ) -> None:
         self.world = world
         self.visit = visit
         self.bound = bound
         self.reduction = reduction
+        self.prefix = tuple(prefix)
         self.alive = alive
         self.nodes: list[Node] = []
         self.trace = Trace()
@@ -107,6 +110,7 @@ class Search:
         self.signatures: set[int] = set()
         self.steps = 0
         self.is_exhausted = False
+        self._cost = 0
 
     @property
     def coverage(self) -> Coverage:
@@ -131,6 +135,11 @@ class Search:
         world = self.world
         world.begin()
         self._note(world.watcher.take(), None)
+        for option, inner in self.prefix:
+            if world.offer is None:
+                break
+            self._cost += deviations_of(world.offer, option) + sum(1 for other in inner if other)
+            self._note(world.advance(option, inner).segments, None)
         while True:
             if not self._run_on():
                 return
@@ -163,13 +172,12 @@ class Search:
         return self.visit(world)
 
     def _new_node(self, offer: Offer) -> Node:
-        cost, sleeping = 0, {}
+        sleeping: dict[int, Footprint] = {}
         if self.nodes:
             parent = self.nodes[-1]
-            cost = self._cost
             if self.bound is None and self.reduction is not Reduction.NONE:
                 sleeping = self._sleeping_after(parent)
-        return Node(self.world.checkpoint(), offer, len(self.trace.entries), cost, sleeping)
+        return Node(self.world.checkpoint(), offer, len(self.trace.entries), self._cost, sleeping)
 
     def _sleeping_after(self, parent: Node) -> dict[int, Footprint]:
         """Who is asleep, or was tried before, at `parent`, and isn't touched by what was done there now."""
@@ -190,7 +198,7 @@ class Search:
         self._cost = node.cost + node.cost_of(tid) + sum(1 for choice in asked if choice.option)
         for position in range(len(inner), len(asked)):
             before = tuple(choice.option for choice in asked[:position])
-            for other in range(1, asked[position].count):
+            for other in range(1, asked[position].among):
                 self._want_variant(node, tid, (*before, other))
         self._note(step.segments, self.nodes.index(node))
         first = next((segment for segment in step.segments if segment.tid == tid), step.segments[0])
@@ -198,8 +206,6 @@ class Search:
         if known is not None:
             first.footprint.absorb(known)
         node.done[tid] = first.footprint
-
-    _cost = 0
 
     def _want_variant(self, node: Node, tid: int, inner: tuple[int, ...]) -> None:
         cost = node.cost + node.cost_of(tid) + sum(1 for option in inner if option)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from procession.explore.footprint import Key, Segment
@@ -95,11 +95,11 @@ class Trace:
 
     def cut(self, length: int) -> None:
         """Take away all entries from `length` on."""
-        tables: dict[str, dict[object, object]] = {
+        tables: dict[str, dict[Any, Any]] = {
             "clock": self.clocks,
             "writer": self.writers,
             "readers": self.readers,
-        }  # type: ignore[dict-item]
+        }
         while len(self.entries) > length:
             for name, key, value in reversed(self.entries.pop().undo):
                 if value is None:

@@ -1,24 +1,31 @@
-"""A machine under a searcher's hand: it goes on from one choice to the next, and back to where it was before."""
+"""A machine under a searcher's hand: it goes on from one choice to the next, and back to one before."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+from procession.abi.errno import EFAULT
+from procession.abi.syscall_numbers import name_of
 from procession.ending import reason_of_guest
+from procession.explore.facts import FactWatcher
 from procession.explore.footprint import CLOCK_TID, FootprintEvents, FootprintWatcher, Segment
+from procession.explore.oracle import DEADLOCK, ENDLESS, EXITED, STOPPED, Run
 from procession.explore.program import Program, Schedule
+from procession.hardware.registers import RAX
 from procession.inspection.steering import has_ended
 from procession.kernel.decider import NamedChoice, ScheduleLeft, SeededDecider
 from procession.kernel.sched.explored import NEXT_TASK, PAUSE, ExploredScheduler
+from procession.mm.peek import PeekedMemory
+from procession.syscalls.declaration import TABLE, TABLE_SIZE
+from procession.syscalls.dispatch import Onlooker
+from procession.trace.strace import argument_at_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from procession.kernel.task import Task
     from procession.machine import Machine
 
-EXITED, DEADLOCK, ENDLESS, STOPPED = "exited", "deadlock", "endless", "stopped"
-"""How a run ends: its command did; nobody can ever run again; it had made as many steps, or run for as long, as it
-may; the guest has turned the machine off."""
 DEFAULT_STEP_LIMIT = 20_000
 DEFAULT_TIME_LIMIT_S = 60.0
 _NS_PER_S = 10**9
@@ -33,6 +40,13 @@ class Offer(NamedTuple):
 
     tids: tuple[int, ...]
     goes_on: bool
+
+
+def deviations_of(offer: Offer, option: int) -> int:
+    """1 if that option of `offer` preempts who runs, or lets a timer be early; else 0."""
+    if offer.tids[option] == CLOCK_TID:
+        return 1
+    return int(offer.goes_on and option != 0)
 
 
 class Step(NamedTuple):
@@ -92,8 +106,8 @@ class World:
     """A run of `program` that waits at each choice of who goes on.
 
     After `begin`, `offer` is what is open now, None once the run has ended; then `ending` says how. `advance`
-    takes a step. `checkpoint` and `back_to` are how a searcher comes to the other options: without snapshots the
-    run begins anew and takes the same steps.
+    takes a step. `checkpoint` and `back_to` are how a searcher comes to the other options: without snapshots
+    the run begins anew and takes the same steps.
     """
 
     def __init__(
@@ -109,11 +123,13 @@ class World:
         self.machine: Machine
         self.decider: SearchDecider
         self.watcher: FootprintWatcher
+        self.facts: FactWatcher
         self.offer: Offer | None = None
         self.ending = ""
         self.output: list[tuple[int, bytes]] = []
         self.steps: list[tuple[int, tuple[int, ...]]] = []
         self.step_count = 0
+        self.deviations = 0
         self.is_open = False
 
     # From choice to choice
@@ -128,13 +144,16 @@ class World:
         kernel = machine.kernel
         self.watcher = watcher = FootprintWatcher(kernel)
         kernel.vfs.file_events = FootprintEvents(watcher)
+        self.facts = facts = FactWatcher(kernel)
         machine.observe(watcher)
+        machine.observe(facts)
         machine.start(program.command, pid1=program.is_pid1)
         if program.stdin:
             machine.inlet.feed(program.stdin)
         machine.inlet.end_input()
         self.offer, self.ending = None, ""
         self.output, self.steps = [], []
+        self.deviations = 0
         watcher.begin()
         self._go_on()
 
@@ -144,6 +163,7 @@ class World:
         assert offer is not None
         decider = self.decider
         self.watcher.begin()
+        self.deviations += deviations_of(offer, option) + sum(1 for other in inner if other)
         position = len(decider.asked)
         decider.next_option, decider.inner = option, inner
         self.steps.append((option, inner))
@@ -194,6 +214,30 @@ class World:
         return scheduler
 
     @property
+    def pending_call(self) -> str:
+        """The system call in front of which the default task of the offer is, in words."""
+        task = self._scheduler.offered[0]
+        assert task is not None
+        registers = self.machine.kernel.registers_of(task).general
+        number = registers[RAX]
+        call = TABLE[number] if number < TABLE_SIZE else None
+        name = task.command_name.decode(errors="replace")
+        if call is None:
+            return f"{name} ({task.tid}) calls {name_of(number)}"
+        onlooker = cast("Task", Onlooker(PeekedMemory(task.mm)))
+        try:
+            _, decode = call.compile()
+            arguments = decode(onlooker, registers)
+        except EFAULT:
+            return f"{name} ({task.tid}) calls {call.name}"
+        texts = [
+            argument_at_entry(task, call.parameters, arguments, position)
+            for position in range(len(arguments))
+        ]
+        shown = ", ".join("..." if text is None else text for text in texts if text != "")
+        return f"{name} ({task.tid}) calls {call.name}({shown})"
+
+    @property
     def schedule(self) -> Schedule:
         """All that was chosen so far."""
         return Schedule(tuple(self.decider.asked))
@@ -201,6 +245,14 @@ class World:
     def stream(self, number: int) -> bytes:
         """What was written to output stream `number` so far."""
         return b"".join(data for stream, data in self.output if stream == number)
+
+    @property
+    def run(self) -> Run:
+        """The run, which has ended, for oracles."""
+        command = self.machine.command
+        assert command is not None
+        status = status_of_exit(command.group.exit_code) if self.ending == EXITED else -1
+        return Run(self.machine, self.ending, status, self.stream(1), self.stream(2), self.facts.facts)
 
     # Back
 
@@ -223,3 +275,9 @@ class World:
         if self.is_open:
             self.machine.close()
             self.is_open = False
+
+
+def status_of_exit(code: int) -> int:
+    """The exit status that a shell shows for a wait status."""
+    signal = code & 0x7F
+    return 128 + signal if signal else code >> 8

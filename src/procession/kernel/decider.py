@@ -46,10 +46,10 @@ class SeededDecider:
 
 
 class NamedChoice(NamedTuple):
-    """What was decided once: `option` of `count`, 0 being what happens by default."""
+    """What was decided once: `option` of `among`, 0 being what happens by default."""
 
     kind: str
-    count: int
+    among: int
     option: int
 
 
@@ -58,7 +58,7 @@ class ScheduleLeft(Exception):
 
 
 class ScheduledDecider(SeededDecider):
-    """Decides as is written down, and then and for kinds that aren't searched the default; bytes by the seed."""
+    """Decides as is written down, by default where nothing is; random bytes are by the seed."""
 
     __slots__ = ("choices", "kinds", "position")
 
@@ -77,6 +77,6 @@ class ScheduledDecider(SeededDecider):
         if position >= len(self.choices):
             return 0
         choice = self.choices[position]
-        if (choice.kind, choice.count) != (kind, count) or not 0 <= choice.option < count:
-            raise ScheduleLeft(f"choice {position} is {kind} of {count}, not {choice.kind} of {choice.count}")
+        if (choice.kind, choice.among) != (kind, count) or not 0 <= choice.option < count:
+            raise ScheduleLeft(f"choice {position} is {kind} of {count}, not {choice.kind} of {choice.among}")
         return choice.option

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import zstandard
 
 from procession.inlet import Argument, InletAction
+from procession.kernel.decider import NamedChoice
 
 FORMAT = "procession-recording"
 VERSION = 1
@@ -51,6 +52,8 @@ class Recording(NamedTuple):
     "streams", "terminal" or "captured". `files` are by their paths below the rootfs; `answers` are what the
     run was told of the host's files, and `contents` what is in those that it read, None unless it's a bundle.
     `end` is how it ended: "status", "signal", "reason", "slices" and "state", the hash of the whole state.
+    `kinds` is what was branched over if it's a schedule that a search has found, and `choices` is what was
+    chosen; None for any other run.
     """
 
     procession: str
@@ -64,6 +67,8 @@ class Recording(NamedTuple):
     answers: dict[tuple[str, ...], list[Any]]
     contents: dict[str, bytes] | None
     end: dict[str, Any]
+    kinds: tuple[str, ...] | None = None
+    choices: tuple[NamedChoice, ...] = ()
 
 
 SETTINGS: dict[str, tuple[type, ...]] = {
@@ -99,6 +104,8 @@ def _lines(recording: Recording) -> Iterator[dict[str, Any]]:
         "pid1": recording.is_pid1,
         "kind": recording.kind,
     }
+    if recording.kinds is not None:
+        yield {"branches": list(recording.kinds), "choices": [list(choice) for choice in recording.choices]}
     for action in recording.actions:
         line: dict[str, Any] = {"after": action.slice_count, "do": action.name}
         if isinstance(action.argument, bytes):
@@ -134,6 +141,8 @@ def read_recording(path: Path) -> Recording:
     answers: dict[tuple[str, ...], list[Any]] = {}
     contents: dict[str, bytes] = {}
     end: dict[str, Any] | None = None
+    kinds: tuple[str, ...] | None = None
+    choices: tuple[NamedChoice, ...] = ()
     for line in lines:
         if "do" in line:
             actions.append(_action(line))
@@ -149,6 +158,8 @@ def read_recording(path: Path) -> Recording:
             answers[tuple(map(_text, line["asked"]))] = line["answers"]
         elif "contents" in line:
             contents[_text(line["contents"])] = _data(line.get("bytes"))
+        elif "branches" in line:
+            kinds, choices = _schedule(line)
         elif isinstance(line.get("end"), dict):
             end = line["end"]
     if end is None:
@@ -168,6 +179,8 @@ def read_recording(path: Path) -> Recording:
         answers,
         contents or None,
         end,
+        kinds,
+        choices,
     )
 
 
@@ -224,6 +237,18 @@ def _settings(value: Any) -> dict[str, Any]:
         _text(name)
         _text(text)
     return value
+
+
+def _schedule(line: dict[str, Any]) -> tuple[tuple[str, ...], tuple[NamedChoice, ...]]:
+    kinds, choices = line["branches"], line.get("choices")
+    if not isinstance(kinds, list) or not isinstance(choices, list):
+        raise RecordingError("its schedule isn't readable")
+    found: list[NamedChoice] = []
+    for choice in choices:
+        if not isinstance(choice, list) or len(choice) != 3:
+            raise RecordingError("a choice in it isn't readable")
+        found.append(NamedChoice(_text(choice[0]), _number(choice[1]), _number(choice[2])))
+    return tuple(map(_text, kinds)), tuple(found)
 
 
 def _mark(value: Any) -> Mark:

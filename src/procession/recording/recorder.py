@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from procession.fs.overlay import Overlay
+from procession.kernel.decider import NamedChoice, ScheduledDecider
 from procession.recording.file import HostFile, Mark, Recording
 
 if TYPE_CHECKING:
@@ -74,7 +75,14 @@ class Recorder:
             {} if self.source is None else self.source.answers,
             dict(contents_read(machine)) if is_bundle else None,
             end,
+            *self._schedule(),
         )
+
+    def _schedule(self) -> tuple[tuple[str, ...] | None, tuple[NamedChoice, ...]]:
+        decider = self.machine.kernel.decider
+        if not isinstance(decider, ScheduledDecider):
+            return None, ()
+        return tuple(sorted(decider.kinds)), decider.choices
 
 
 def mark_of(machine: Machine) -> Mark:

@@ -7,10 +7,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from procession.attachment import write_all
+from procession.kernel.decider import ScheduledDecider
 from procession.machine import Machine
 from procession.recording.file import Recording, RecordingError
 from procession.recording.host_files import RecordedSource
 from procession.recording.recorder import file_now, mark_of
+from procession.recording.schedule import explored_machine
 
 if TYPE_CHECKING:
     from procession.machine import Machine, Result
@@ -95,6 +97,9 @@ def machine_of(recording: Recording, **changed: Any) -> Machine:
     if recording.answers:
         root = os.path.realpath(os.fsencode(settings["rootfs"]))
         settings["source"] = RecordedSource(root, recording.answers, recording.contents)
+    if recording.kinds is not None:
+        decider = ScheduledDecider(settings["seed"], recording.kinds, recording.choices)
+        return explored_machine(settings, recording.kinds, decider)
     return Machine(**settings)
 
 

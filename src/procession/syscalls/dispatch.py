@@ -90,7 +90,7 @@ _PUSHED_BITS = 0x1F
 _LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
 
 
-class _Onlooker:
+class Onlooker:
     """What a decoder needs of a task, for who reads its memory from outside."""
 
     __slots__ = ("mm",)
@@ -316,7 +316,7 @@ class Traps:
         registers = self.cpu.general
         _, decode = call.compile()
         with suppress(EFAULT):
-            arguments = decode(cast("Task", _Onlooker(PeekedMemory(task.mm))), registers)
+            arguments = decode(cast("Task", Onlooker(PeekedMemory(task.mm))), registers)
             observer.system_call_entered(task, call, arguments)
             result = (registers[RAX] ^ 1 << 63) - (1 << 63)
             refused = next((kind for kind in Errno.__subclasses__() if kind.number == -result), None)

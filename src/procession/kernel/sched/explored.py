@@ -117,7 +117,7 @@ class ExploredScheduler(Scheduler):
         return self.offers_timers and self.kernel.timers.next_deadline_ns() is not None
 
     def _waiting(self) -> list[Task]:
-        """Who can run: those of the highest class and priority that anybody has, the longest waiting first."""
+        """Who can run: those of the highest class that anybody has, who has waited longest first."""
         found: list[Task] = []
         now_ns = self.kernel.clock.now_ns
         best = max(queue.best_class(now_ns) for queue in self.processors)

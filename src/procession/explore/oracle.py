@@ -1,0 +1,176 @@
+"""What counts as wrong at the end of a run: each oracle has a name, and says in words what it has found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.signals import Signal
+from procession.kernel.task_state import TaskState
+
+if TYPE_CHECKING:
+    from procession.explore.facts import Fact
+    from procession.kernel.task import Task
+    from procession.machine import Machine
+
+EXITED, DEADLOCK, ENDLESS, STOPPED = "exited", "deadlock", "endless", "stopped"
+"""How a run ends: its command did; nobody can ever run again; it had made as many steps, or run for as long,
+as it
+may; the guest has turned the machine off."""
+_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
+_CRASHES = {
+    int(Signal[name]) for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGSYS", "SIGTRAP")
+}
+_SIGCHLD_BIT = 1 << (Signal.SIGCHLD - 1)
+
+
+class Run(NamedTuple):
+    """A run that has ended, as oracles see it: the `machine` as it is now, and what happened on the way."""
+
+    machine: Machine
+    ending: str
+    status: int
+    stdout: bytes
+    stderr: bytes
+    facts: list[Fact]
+
+
+class Expectation(NamedTuple):
+    """What every run is to give; None for what the first one gives."""
+
+    status: int | None = None
+    stdout: bytes | None = None
+
+
+class Oracle(NamedTuple):
+    """A kind of failure: what it is, and a function that says what is wrong with a run, "" if nothing is."""
+
+    name: str
+    meaning: str
+    check: Callable[[Run, Expectation], str]
+
+
+def _status(run: Run, expected: Expectation) -> str:
+    if run.ending == EXITED and expected.status is not None and run.status != expected.status:
+        return f"the exit status is {run.status}, not {expected.status}"
+    return ""
+
+
+def _output(run: Run, expected: Expectation) -> str:
+    if run.ending == EXITED and expected.stdout is not None and run.stdout != expected.stdout:
+        return f"the output is {_shown(run.stdout)}, not {_shown(expected.stdout)}"
+    return ""
+
+
+def _deadlock(run: Run, _expected: Expectation) -> str:
+    if run.ending != DEADLOCK:
+        return ""
+    lines = run.machine.ipc_graph().explain() or "nobody can ever run again"
+    return f"every task sleeps, and nothing can wake any of them:\n{lines}"
+
+
+def _endless(run: Run, _expected: Expectation) -> str:
+    return "it doesn't end within the limit of steps and time" if run.ending == ENDLESS else ""
+
+
+def _crash(run: Run, _expected: Expectation) -> str:
+    for fact in run.facts:
+        if fact.name == "exit" and fact.detail[0] & 0x7F in _CRASHES:
+            return f"{fact.command} ({fact.pid}) is killed by {Signal(fact.detail[0] & 0x7F).name}"
+    return ""
+
+
+def _survivors(run: Run, _expected: Expectation) -> str:
+    if run.ending != EXITED:
+        return ""
+    alive = [task for task in _others(run) if task.is_leader and task.state not in _ENDED]
+    return f"the command has ended, and {_named(alive)} still live" if alive else ""
+
+
+def _zombies(run: Run, _expected: Expectation) -> str:
+    found = []
+    for task in _others(run):
+        parent = task.parent
+        if (
+            task.state is TaskState.ZOMBIE
+            and parent is not None
+            and parent.group is not run.machine.kernel.init
+            and parent.state not in _ENDED
+        ):
+            found.append(task)
+    return f"{_named(found)} have ended, and their parents live and don't wait for them" if found else ""
+
+
+def _orphans(run: Run, _expected: Expectation) -> str:
+    count = run.machine.kernel.adoption_count
+    return f"init had to adopt {count} processes" if count else ""
+
+
+def _lost_child_signal(run: Run, _expected: Expectation) -> str:
+    """Children that nobody has reaped, no SIGCHLD pending any more, and their parent asleep for ever."""
+    if run.ending not in (DEADLOCK, ENDLESS):
+        return ""
+    for task in run.machine.kernel.tasks:
+        group = task.group
+        if group is run.machine.kernel.init or not task.zombies or task.state in _ENDED:
+            continue
+        pending = (task.pending.mask | group.shared_pending.mask) & _SIGCHLD_BIT
+        if task.state is TaskState.INTERRUPTIBLE and not pending:
+            return f"{_named([task])} sleeps, and has not reaped {_named(list(task.zombies))}"
+    return ""
+
+
+def _stale_pid(run: Run, _expected: Expectation) -> str:
+    for fact in run.facts:
+        if fact.name == "stale-pid":
+            number, call = fact.detail
+            return (
+                f"{fact.command} ({fact.pid}) names process {number} in {call}, which was reaped before: "
+                "by then the id may be another's"
+            )
+    return ""
+
+
+ORACLES = {
+    oracle.name: oracle
+    for oracle in (
+        Oracle("status", "the exit status isn't the first run's, or the one given", _status),
+        Oracle("output", "what is written to stdout isn't the first run's, or what is given", _output),
+        Oracle("deadlock", "nobody can ever run again", _deadlock),
+        Oracle("endless", "the run doesn't end", _endless),
+        Oracle("crash", "a process is killed by SIGSEGV or its like", _crash),
+        Oracle("lost-sigchld", "a parent sleeps for ever and hasn't reaped its children", _lost_child_signal),
+        Oracle("survivors", "the command ends while descendants of it live", _survivors),
+        Oracle("zombies", "processes have ended whose parents live and don't wait for them", _zombies),
+        Oracle("orphans", "init had to adopt processes", _orphans),
+        Oracle("stale-pid", "a call names a process that was reaped before", _stale_pid),
+    )
+}
+DEFAULT_ORACLES = ("status", "output", "deadlock", "endless", "crash", "lost-sigchld")
+
+
+def custom_oracle(function: Callable[[Machine], str | None]) -> Oracle:
+    """An oracle of a user's own: a function of the machine; it says what is wrong, "" or None for nothing."""
+    name = getattr(function, "__name__", "oracle").replace("_", "-")
+    return Oracle(name, (function.__doc__ or name).strip(), lambda run, _: function(run.machine) or "")
+
+
+def _others(run: Run) -> list[Task]:
+    """All tasks but the command's and the machine's own init."""
+    machine = run.machine
+    command = machine.command
+    assert command is not None
+    return [
+        task
+        for task in machine.kernel.tasks
+        if task.group is not command.group and (task.group is not machine.kernel.init or machine.is_pid1)
+    ]
+
+
+def _named(tasks: list[Task]) -> str:
+    return ", ".join(f"{task.command_name.decode(errors='replace')} ({task.tid})" for task in tasks)
+
+
+def _shown(data: bytes) -> str:
+    text = repr(data)[1:]
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"

@@ -1,0 +1,56 @@
+"""What an exploration may say at its end: what was exhausted under which bound, and what was left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from procession.explore.explorer import Report
+
+
+def statement(report: Report) -> str:
+    """One to three sentences that are true."""
+    parts: list[str] = []
+    exhausted = [coverage for coverage in report.coverages if coverage.is_exhausted]
+    runs = report.schedules
+    distinct = max((coverage.distinct for coverage in report.coverages), default=0)
+    if report.is_complete:
+        parts.append(
+            f"Every schedule was tried, but for those that differ in the order of independent steps alone: "
+            f"{count(distinct, 'schedule')}, in {count(runs, 'run')}."
+        )
+    elif exhausted:
+        last = exhausted[-1]
+        bound = "without a bound" if last.bound is None else f"with at most {count(last.bound, 'preemption')}"
+        parts.append(
+            f"Every schedule {bound} was tried, but for those that differ in the order of independent steps "
+            f"alone: {count(last.distinct, 'schedule')}, in {count(runs, 'run')}."
+        )
+        if last.left:
+            parts.append(f"{count(last.left, 'alternative')} beyond that bound {were(last.left)} left out.")
+    elif report.coverages:
+        parts.append(f"No bound was exhausted; {count(runs, 'run')} {were(runs)} made.")
+    if report.coverages and not report.coverages[-1].is_exhausted:
+        last = report.coverages[-1]
+        bound = "without a bound" if last.bound is None else f"with at most {count(last.bound, 'preemption')}"
+        why = report.reason_to_end or "it ended with the finding"
+        parts.append(f"The search {bound} wasn't finished ({why}).")
+    if report.samples:
+        parts.append(f"{count(report.samples, 'run')} by chance {were(report.samples)} made.")
+    chance = report.chance
+    if chance is not None and chance.runs:
+        parts.append(
+            f"A bug of depth {chance.depth} is missed by all of them with probability {chance.missed:.3g} at "
+            f"most ({count(chance.tasks, 'task')}, {count(chance.steps, 'step')})."
+        )
+    return " ".join(parts)
+
+
+def count(number: int, noun: str) -> str:
+    """The number with its noun, in the plural if need be."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def were(number: int) -> str:
+    """The verb for so many."""
+    return "was" if number == 1 else "were"

@@ -1,0 +1,32 @@
+"""Machines whose schedule is chosen: by a searcher, or by what was written down of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from procession.kernel.decider import Decider
+from procession.kernel.sched.explored import NEXT_TASK, ExploredScheduler
+from procession.machine import Machine
+
+SIGNAL_THREAD, WAKE_ORDER, TIMER = "signal", "wake-order", "timer"
+KINDS = {
+    NEXT_TASK: "who runs next, at each system call and wake-up",
+    SIGNAL_THREAD: "which thread takes a signal that was sent to its process",
+    WAKE_ORDER: "which of those who wait for a futex is woken",
+    TIMER: "how late the work is when a timer fires",
+}
+"""What can be branched over, by the name under which it's chosen."""
+
+
+def explored_machine(settings: Mapping[str, Any], kinds: Iterable[str], decider: Decider) -> Machine:
+    """A machine with `settings` whose scheduler asks `decider` wherever it may matter; nothing is started.
+
+    Raises what `Machine` raises.
+    """
+    machine = Machine(**{**settings, "decider": decider})
+    kernel = machine.kernel
+    kernel.scheduler = ExploredScheduler(
+        kernel, len(kernel.scheduler.processors), offers_timers=TIMER in kinds
+    )
+    return machine

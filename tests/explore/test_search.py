@@ -1,0 +1,72 @@
+"""The search itself: its bounds, its reduction, and that it tells the truth about what it has seen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from procession.explore.search import Reduction
+from tests.explore.races import compiled, explored, outcomes
+
+COMMAND = [sys.executable, "-m", "procession"]
+
+pytestmark = pytest.mark.usefixtures("c_compiler")
+
+
+def test_one_preemption_finds_the_race_of_two_appenders() -> None:
+    report = explored(compiled("appenders"))
+    [finding] = report.findings
+    assert (finding.oracle, finding.deviations, finding.status) == ("status", 1, 1)
+    assert [coverage.bound for coverage in report.coverages if coverage.is_exhausted] == [0]
+    assert not report.is_complete
+
+
+def test_no_schedule_of_the_repaired_program_fails() -> None:
+    report = explored(compiled("appenders"), "safe", preemptions=None)
+    assert report.findings == ()
+    assert report.is_complete
+
+
+def test_the_reduction_leaves_out_no_outcome() -> None:
+    reduced, few = outcomes(compiled("appenders"), bound=1)
+    naive, many = outcomes(compiled("appenders"), bound=1, reduction=Reduction.NONE)
+    assert few.is_exhausted
+    assert many.is_exhausted
+    assert set(reduced) == set(naive) == {("exited", 0, b"2\n"), ("exited", 1, b"1\n")}
+    assert few.schedules < many.schedules
+
+
+def test_the_command_tells_a_story_that_replay_runs_again(tmp_path: Path) -> None:
+    executable = compiled("appenders")
+    found = subprocess.run(
+        [*COMMAND, "explore", "--", executable], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stderr) == (1, "")
+    assert "status: the exit status is 1, not 0" in found.stdout
+    assert "goes on before" in found.stdout
+    assert "on every schedule fails" in found.stdout
+    assert found.stdout.splitlines()[-2].startswith("1 finding. Every schedule with at most 0 preemptions")
+    told = json.loads((tmp_path / "finding.json").read_text())
+    assert (told["oracle"], told["deviations"], told["recording"]) == ("status", 1, "finding.rec")
+    again = subprocess.run(
+        [*COMMAND, "replay", "finding.rec"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (again.returncode, again.stdout, again.stderr) == (1, "1\n", "")
+
+
+def test_a_recording_is_refused_whose_choices_are_others(tmp_path: Path) -> None:
+    executable = compiled("appenders")
+    subprocess.run([*COMMAND, "explore", "--", executable], cwd=tmp_path, capture_output=True, check=False)
+    path = tmp_path / "finding.rec"
+    text = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
+    path.write_bytes(
+        zstandard.ZstdCompressor().compress(text.replace(b'["next-task", 2,', b'["next-task", 5,'))
+    )
+    again = subprocess.run([*COMMAND, "replay", str(path)], capture_output=True, text=True, check=False)
+    assert again.returncode == 3
+    assert "next-task of 2, not next-task of 5" in again.stderr
