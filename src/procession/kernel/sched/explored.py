@@ -107,7 +107,7 @@ class ExploredScheduler(Scheduler):
         queue = self.processors[chosen.entity.processor]
         queue.remove(chosen)
         queue.yielded = None
-        return self._run_next(chosen, queue)
+        return self._run_next(chosen, queue, self.kernel.clock.now_ns)
 
     def _is_reaper(self, task: Task) -> bool:
         """Whether `task` is the machine's own init, which is quick: nobody is chosen before it."""
