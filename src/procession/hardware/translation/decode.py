@@ -6,14 +6,75 @@ they jump, which displacement is relative to rip, which registers they name, and
 
 from __future__ import annotations
 
-from procession.hardware.translation import opcodes as op
+from typing import Final
+
+from procession.hardware.translation.opcodes import (
+    ADDRESS,
+    CARRY,
+    CONDITION_READS,
+    CONDITION_USE,
+    DOUBLE_SHIFT_USES,
+    EXTENDED_CONTROL,
+    FLOATING_MEMORY,
+    FLOATING_REGISTERS,
+    FLOATING_STORE,
+    GROUPS,
+    IMMEDIATE_MASK,
+    IMPLICIT_SHIFT,
+    INTERRUPT,
+    INVALID,
+    IS_FLOATING,
+    IS_GROUP,
+    KIND_NAMES,
+    KIND_SHIFT,
+    LOCKABLE,
+    MEMORY_ONLY,
+    MODRM,
+    NO_USE,
+    ONLY_L0,
+    ONLY_L1,
+    ONLY_W0,
+    ONLY_W1,
+    OPCODE_REGISTER,
+    PARITY,
+    PLAIN,
+    PRIVILEGED,
+    READS,
+    REG_IS_BYTE,
+    REG_IS_GENERAL,
+    REGISTER_ONLY,
+    REPEATED_STRING,
+    RM_IS_BYTE,
+    RM_IS_GENERAL,
+    SHIFT_USE,
+    SHIFT_USES,
+    STATUS_FLAGS,
+    STRING_COMPARE_USE,
+    STRING_USE,
+    TABLES,
+    TARGET,
+    TARGET_BYTE,
+    THREE_BYTE_3A_TABLE,
+    THREE_BYTE_38_TABLE,
+    TIMESTAMP,
+    TRUNCATED,
+    TWO_BYTE_TABLE,
+    UNDEFINES,
+    USE_SHIFT,
+    VECTOR_INDEX,
+    VEX_TABLE,
+    VVVV_IS_GENERAL,
+    VVVV_IS_USED,
+    WIDE_OPERAND,
+    WRITES,
+    ZERO,
+)
 
 LONGEST_INSTRUCTION = 15
 
 # Prefixes, as bits of `Instruction.prefixes`.
-REX_PREFIX, OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPEAT, REPEAT_NOT, FS, GS, OTHER_SEGMENT, VEX = (
-    1 << bit for bit in range(10)
-)
+REX_PREFIX, OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPEAT, REPEAT_NOT = 1, 2, 4, 8, 0x10, 0x20
+FS, GS, OTHER_SEGMENT, VEX = 0x40, 0x80, 0x100, 0x200
 WIDE = 8
 """The bit of `rex` that says that operands have 64 bits."""
 
@@ -71,7 +132,7 @@ class Instruction:
         self.flags_undefined = 0
 
     def __repr__(self) -> str:
-        return f"<Instruction {op.KIND_NAMES[self.kind]} {self.opcode:#x}, {self.length} bytes>"
+        return f"<Instruction {KIND_NAMES[self.kind]} {self.opcode:#x}, {self.length} bytes>"
 
 
 def _prefix_bits() -> tuple[int, ...]:
@@ -86,7 +147,7 @@ def _prefix_bits() -> tuple[int, ...]:
     return tuple(bits)
 
 
-_PREFIX_BITS = _prefix_bits()
+_PREFIX_BITS: Final = _prefix_bits()
 _PADDING = bytes(32)
 _VEX3, _VEX2 = 0xC4, 0xC5
 _TWO_BYTES, _THREE_BYTES_38, _THREE_BYTES_3A = 0x0F, 0x38, 0x3A
@@ -94,28 +155,28 @@ _INT3, _INT1 = 0xCC, 0xF1
 _RAX_BIT, _RCX_BIT, _RSP, _RBP = 1, 2, 4, 5
 _FIXED_LENGTHS = (0, 1, 2, 0, 0, 3, 0, 1, 4)
 """By kind of immediate; 0 for those whose length depends on prefixes."""
-_MODE_FUNCTIONS = {0xD0: op.EXTENDED_CONTROL, 0xD1: op.PRIVILEGED, 0xF8: op.PRIVILEGED, 0xF9: op.TIMESTAMP}
+_MODE_FUNCTIONS = {0xD0: EXTENDED_CONTROL, 0xD1: PRIVILEGED, 0xF8: PRIVILEGED, 0xF9: TIMESTAMP}
 """Kinds by the ModRM byte of 0F 01 where that names a register, but for what stands in the table."""
 _XGETBV, _XSETBV, _RDTSCP = 0xD0, 0xD1, 0xF9
 _RESULTS_OF_MODE_FUNCTIONS = {_XGETBV: 0b111, _RDTSCP: 0b111}
 _THROUGH_CARRY = (2, 3)
 """The middle fields of ModRM that mean rcl and rcr."""
 # fcmov: below, equal, below or equal, unordered.
-_FLOATING_MOVES = (op.CARRY, op.ZERO, op.CARRY | op.ZERO, op.PARITY)
+_FLOATING_MOVES = (CARRY, ZERO, CARRY | ZERO, PARITY)
 
 
 def decode(code: bytes, start: int) -> Instruction:
-    """The instruction that begins at `start`; of kind op.TRUNCATED if `code` ends before it does."""
+    """The instruction that begins at `start`; of kind TRUNCATED if `code` ends before it does."""
     available = len(code) - start
     if available < LONGEST_INSTRUCTION + 1:
         code = code[start:] + _PADDING
         start = 0
     instruction = _decode(code, start)
     if instruction.length > available:
-        return Instruction(op.TRUNCATED, available)
+        return Instruction(TRUNCATED, available)
     if instruction.length > LONGEST_INSTRUCTION:
         # A general protection fault, as if it were privileged.
-        return Instruction(op.PRIVILEGED, LONGEST_INSTRUCTION)
+        return Instruction(PRIVILEGED, LONGEST_INSTRUCTION)
     return instruction
 
 
@@ -138,7 +199,7 @@ def _decode(code: bytes, start: int) -> Instruction:
             prefixes |= bits
         position += 1
         if position - start >= LONGEST_INSTRUCTION:
-            return Instruction(op.INVALID, LONGEST_INSTRUCTION + 1)
+            return Instruction(INVALID, LONGEST_INSTRUCTION + 1)
         opcode = code[position]
         bits = _PREFIX_BITS[opcode]
     mandatory = 0
@@ -155,32 +216,32 @@ def _decode(code: bytes, start: int) -> Instruction:
         position += 1
         opcode = code[position]
         if opcode == _THREE_BYTES_38:
-            table = op.THREE_BYTE_38_TABLE + mandatory
+            table = THREE_BYTE_38_TABLE + mandatory
             position += 1
             opcode = code[position]
         elif opcode == _THREE_BYTES_3A:
-            table = op.THREE_BYTE_3A_TABLE + mandatory
+            table = THREE_BYTE_3A_TABLE + mandatory
             position += 1
             opcode = code[position]
         else:
-            table = op.TWO_BYTE_TABLE + mandatory
+            table = TWO_BYTE_TABLE + mandatory
     elif opcode in (_VEX2, _VEX3):
         if rex or prefixes & (OPERAND_SIZE | REPEAT | REPEAT_NOT | LOCK):
-            return Instruction(op.INVALID, position + 1 - start)
+            return Instruction(INVALID, position + 1 - start)
         payload = code[position + 1]
         if opcode == _VEX2:
             rex = (payload ^ 0x80) >> 5 & 4
             position += 2
-            table = op.VEX_TABLE
+            table = VEX_TABLE
         else:
             rex = (payload ^ 0xE0) >> 5
             number = (payload & 0x1F) - 1
             if not 0 <= number <= 2:
-                return Instruction(op.INVALID, position + 2 - start)
+                return Instruction(INVALID, position + 2 - start)
             payload = code[position + 2]
             rex |= payload >> 4 & WIDE
             position += 3
-            table = op.VEX_TABLE + number * 4
+            table = VEX_TABLE + number * 4
         # VEX numbers the prefixes 66, F3, F2 as the tables do.
         table += payload & 3
         is_long_vector = payload & 4 != 0
@@ -189,8 +250,8 @@ def _decode(code: bytes, start: int) -> Instruction:
         opcode = code[position]
     elif rex:
         prefixes |= REX_PREFIX
-    entry = op.TABLES[table][opcode]
-    instruction = Instruction(op.PLAIN, position + 1 - start)
+    entry = TABLES[table][opcode]
+    instruction = Instruction(PLAIN, position + 1 - start)
     instruction.opcode = opcode
     instruction.opcode_offset = position - start
     instruction.table = table
@@ -198,17 +259,17 @@ def _decode(code: bytes, start: int) -> Instruction:
     instruction.rex = rex & 0xF
     position += 1
     if not entry:
-        instruction.kind = op.INVALID
+        instruction.kind = INVALID
         return instruction
     modrm = -1
     registers = 0
-    if entry & op.MODRM:
+    if entry & MODRM:
         modrm = code[position]
         instruction.modrm = modrm
         field = modrm >> 3 & 7
         is_register = modrm >= 0xC0
-        if entry & op.IS_GROUP:
-            entry = op.GROUPS[(entry >> op.KIND_SHIFT) + (field | 8 if is_register else field)]
+        if entry & IS_GROUP:
+            entry = GROUPS[(entry >> KIND_SHIFT) + (field | 8 if is_register else field)]
             if opcode == 1 and is_register and modrm in _MODE_FUNCTIONS:
                 if prefixes & LOCK or (mandatory and modrm in (_XGETBV, _XSETBV)):
                     return _invalid(instruction, position + 1 - start)
@@ -219,21 +280,21 @@ def _decode(code: bytes, start: int) -> Instruction:
             if not entry:
                 return _invalid(instruction, position + 1 - start)
         position += 1
-        if entry & op.REG_IS_GENERAL:
+        if entry & REG_IS_GENERAL:
             number = field | (rex & 4) << 1
-            if entry & op.REG_IS_BYTE and number & 4 and not rex:
+            if entry & REG_IS_BYTE and number & 4 and not rex:
                 number -= 4
             registers |= 1 << number
         if is_register:
-            if entry & op.MEMORY_ONLY:
+            if entry & MEMORY_ONLY:
                 return _invalid(instruction, position - start)
-            if entry & op.RM_IS_GENERAL:
+            if entry & RM_IS_GENERAL:
                 number = modrm & 7 | (rex & 1) << 3
-                if entry & op.RM_IS_BYTE and number & 4 and not rex:
+                if entry & RM_IS_BYTE and number & 4 and not rex:
                     number -= 4
                 registers |= 1 << number
         else:
-            if entry & op.REGISTER_ONLY:
+            if entry & REGISTER_ONLY:
                 return _invalid(instruction, position - start)
             instruction.has_memory = True
             base = modrm & 7
@@ -242,7 +303,7 @@ def _decode(code: bytes, start: int) -> Instruction:
                 sib = code[position]
                 position += 1
                 index = sib >> 3 & 7 | (rex & 2) << 2
-                if entry & op.VECTOR_INDEX:
+                if entry & VECTOR_INDEX:
                     vector = field | (rex & 4) << 1
                     if vector in (index, vvvv) or index == vvvv:
                         # A gather's result, mask and indices must be three.
@@ -254,7 +315,7 @@ def _decode(code: bytes, start: int) -> Instruction:
                     position += 4
                 else:
                     registers |= 1 << (base | (rex & 1) << 3)
-            elif entry & op.VECTOR_INDEX:
+            elif entry & VECTOR_INDEX:
                 return _invalid(instruction, position - start)
             elif base == _RBP and mode == 0:
                 instruction.displacement = position - start
@@ -265,40 +326,40 @@ def _decode(code: bytes, start: int) -> Instruction:
                 position += 1
             elif mode == 2:
                 position += 4
-    if prefixes & LOCK and not (entry & op.LOCKABLE and instruction.has_memory):
+    if prefixes & LOCK and not (entry & LOCKABLE and instruction.has_memory):
         return _invalid(instruction, position - start)
     if prefixes & VEX:
         if (
-            (vvvv and not entry & op.VVVV_IS_USED)
-            or (entry & op.ONLY_W0 and rex & WIDE)
-            or (entry & op.ONLY_W1 and not rex & WIDE)
-            or (entry & op.ONLY_L0 and is_long_vector)
-            or (entry & op.ONLY_L1 and not is_long_vector)
+            (vvvv and not entry & VVVV_IS_USED)
+            or (entry & ONLY_W0 and rex & WIDE)
+            or (entry & ONLY_W1 and not rex & WIDE)
+            or (entry & ONLY_L0 and is_long_vector)
+            or (entry & ONLY_L1 and not is_long_vector)
         ):
             return _invalid(instruction, position - start)
-        if entry & op.VVVV_IS_GENERAL:
+        if entry & VVVV_IS_GENERAL:
             registers |= 1 << vvvv
-    if entry & op.OPCODE_REGISTER:
+    if entry & OPCODE_REGISTER:
         number = opcode & 7 | (rex & 1) << 3
-        if entry & op.REG_IS_BYTE and number & 4 and not rex:
+        if entry & REG_IS_BYTE and number & 4 and not rex:
             number -= 4
         registers |= 1 << number
-    kind = entry >> op.KIND_SHIFT & 0x3F
-    use = entry >> op.USE_SHIFT & 0xFF
-    form = entry & op.IMMEDIATE_MASK
+    kind = entry >> KIND_SHIFT & 0x3F
+    use = entry >> USE_SHIFT & 0xFF
+    form = entry & IMMEDIATE_MASK
     if form:
         size = _FIXED_LENGTHS[form]
         if not size:
-            if form == op.ADDRESS:
+            if form == ADDRESS:
                 size = 4 if prefixes & ADDRESS_SIZE else 8
-            elif form == op.WIDE_OPERAND and rex & WIDE:
+            elif form == WIDE_OPERAND and rex & WIDE:
                 size = 8
             else:
                 size = 2 if prefixes & OPERAND_SIZE and not rex & WIDE else 4
-        if kind == op.PLAIN:
-            if use == op.SHIFT_USE:
+        if kind == PLAIN:
+            if use == SHIFT_USE:
                 instruction.immediate = code[position]
-        elif form in (op.TARGET_BYTE, op.TARGET):
+        elif form in (TARGET_BYTE, TARGET):
             instruction.target = int.from_bytes(code[position : position + size], "little", signed=True)
         else:
             instruction.immediate = int.from_bytes(code[position : position + size], "little")
@@ -306,36 +367,36 @@ def _decode(code: bytes, start: int) -> Instruction:
     length = position - start
     instruction.length = length
     instruction.kind = kind
-    if form in (op.TARGET_BYTE, op.TARGET):
+    if form in (TARGET_BYTE, TARGET):
         instruction.target += length
     elif instruction.displacement:
         at = start + instruction.displacement
         instruction.target = length + int.from_bytes(code[at : at + 4], "little", signed=True)
-    registers |= entry >> op.IMPLICIT_SHIFT
+    registers |= entry >> IMPLICIT_SHIFT
     instruction.registers = registers
-    if use != op.NO_USE:
-        if use == op.CONDITION_USE:
-            instruction.flags_read = op.CONDITION_READS[opcode & 0xF]
+    if use != NO_USE:
+        if use == CONDITION_USE:
+            instruction.flags_read = CONDITION_READS[opcode & 0xF]
             return instruction
-        if use == op.SHIFT_USE:
+        if use == SHIFT_USE:
             use = _shift_use(instruction)
-        elif use in (op.STRING_USE, op.STRING_COMPARE_USE) and prefixes & (REPEAT | REPEAT_NOT):
-            instruction.kind = op.REPEATED_STRING
+        elif use in (STRING_USE, STRING_COMPARE_USE) and prefixes & (REPEAT | REPEAT_NOT):
+            instruction.kind = REPEATED_STRING
             instruction.registers = registers | _RCX_BIT
             # With a count of 0 it compares nothing.
-            use = op.STRING_USE
-        instruction.flags_read = op.READS[use]
-        instruction.flags_written = op.WRITES[use]
-        instruction.flags_undefined = op.UNDEFINES[use]
-    elif entry & op.IS_FLOATING:
+            use = STRING_USE
+        instruction.flags_read = READS[use]
+        instruction.flags_written = WRITES[use]
+        instruction.flags_undefined = UNDEFINES[use]
+    elif entry & IS_FLOATING:
         _decode_floating(instruction)
-    elif kind == op.INTERRUPT and opcode in (_INT3, _INT1):
+    elif kind == INTERRUPT and opcode in (_INT3, _INT1):
         instruction.immediate = 3 if opcode == _INT3 else 1
     return instruction
 
 
 def _invalid(instruction: Instruction, length: int) -> Instruction:
-    instruction.kind = op.INVALID
+    instruction.kind = INVALID
     instruction.length = length
     return instruction
 
@@ -344,7 +405,7 @@ def _shift_use(instruction: Instruction) -> int:
     """How a shift or rotation uses the flags, as far as its count is known."""
     opcode = instruction.opcode
     field = instruction.modrm >> 3 & 7
-    uses = op.SHIFT_USES[field] if instruction.table == 0 else op.DOUBLE_SHIFT_USES
+    uses = SHIFT_USES[field] if instruction.table == 0 else DOUBLE_SHIFT_USES
     if opcode & 0xFE == 0xD2:
         return uses[2]
     is_wide = instruction.rex & WIDE and (opcode & 1 or instruction.table)
@@ -356,24 +417,24 @@ def _shift_use(instruction: Instruction) -> int:
         elif instruction.prefixes & OPERAND_SIZE and not instruction.rex & WIDE:
             count %= 17
     if count == 0:
-        return op.NO_USE
+        return NO_USE
     return uses[0 if count == 1 else 1]
 
 
 def _decode_floating(instruction: Instruction) -> None:
-    """What the x87's instructions are besides op.PLAIN, and what they use besides memory."""
+    """What the x87's instructions are besides PLAIN, and what they use besides memory."""
     which, modrm = instruction.opcode & 7, instruction.modrm
     if modrm < 0xC0:
         field = modrm >> 3 & 7
-        if not op.FLOATING_MEMORY[which] >> field & 1:
-            instruction.kind = op.INVALID
+        if not FLOATING_MEMORY[which] >> field & 1:
+            instruction.kind = INVALID
         elif field == 6 and which in (1, 5):
-            instruction.kind = op.FLOATING_STORE
-    elif not op.FLOATING_REGISTERS[which] >> (modrm - 0xC0) & 1:
-        instruction.kind = op.INVALID
+            instruction.kind = FLOATING_STORE
+    elif not FLOATING_REGISTERS[which] >> (modrm - 0xC0) & 1:
+        instruction.kind = INVALID
     elif which in (2, 3) and modrm < 0xE0:
         instruction.flags_read = _FLOATING_MOVES[modrm >> 3 & 3]
     elif which in (3, 7) and 0xE8 <= modrm < 0xF8:
-        instruction.flags_written = op.STATUS_FLAGS
+        instruction.flags_written = STATUS_FLAGS
     elif which == 7 and modrm == 0xE0:
         instruction.registers |= _RAX_BIT

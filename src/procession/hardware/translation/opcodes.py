@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from procession.hardware.translation.opcode_lists import (
     ONE_BYTE,
     THREE_BYTE_3A_BY_PREFIX,
@@ -104,22 +106,26 @@ _USES = {
     "string-compare": "d cpazso -",
     "zero": "- z -",
     "reads-zero": "z - -",
-    "reads-carry": "c - -",
-    "reads-parity": "p - -",
-    "reads-carry-or-zero": "cz - -",
     "extract": "- czo pas",
     "lowest-bit": "- czso pa",
 }
-USE_NAMES = tuple(_USES)
-READS, WRITES, UNDEFINES = (
-    tuple(sum(_FLAG_LETTERS[letter] for letter in text.split()[column]) for text in _USES.values())
-    for column in range(3)
-)
-CONDITION_USE, SHIFT_USE = USE_NAMES.index("condition"), USE_NAMES.index("shift")
-STRING_USE, STRING_COMPARE_USE = USE_NAMES.index("string"), USE_NAMES.index("string-compare")
-NO_USE = USE_NAMES.index("none")
+USE_NAMES: Final = tuple(_USES)
+
+
+def _flags_of_uses(column: int) -> tuple[int, ...]:
+    return tuple(sum(_FLAG_LETTERS[letter] for letter in text.split()[column]) for text in _USES.values())
+
+
+READS: Final = _flags_of_uses(0)
+WRITES: Final = _flags_of_uses(1)
+UNDEFINES: Final = _flags_of_uses(2)
+NO_USE = 0
+CONDITION_USE: Final = USE_NAMES.index("condition")
+SHIFT_USE: Final = USE_NAMES.index("shift")
+STRING_USE: Final = USE_NAMES.index("string")
+STRING_COMPARE_USE: Final = USE_NAMES.index("string-compare")
 # For each register field of the shift group: the use if the count is 1, if it's more, if it isn't known.
-SHIFT_USES = tuple(
+SHIFT_USES: Final = tuple(
     tuple(USE_NAMES.index(name) for name in names)
     for names in (
         *(("rotate-one", "rotate-many", "none"),) * 2,
@@ -127,9 +133,9 @@ SHIFT_USES = tuple(
         *(("shift-one", "shift-many", "none"),) * 4,
     )
 )
-DOUBLE_SHIFT_USES = (USE_NAMES.index("double-shift-one"), USE_NAMES.index("double-shift-many"), NO_USE)
+DOUBLE_SHIFT_USES: Final = (USE_NAMES.index("double-shift-one"), USE_NAMES.index("double-shift-many"), NO_USE)
 # What each condition reads: o, c, z, c|z, s, p, s^o, z|(s^o), each followed by its opposite.
-CONDITION_READS = tuple(
+CONDITION_READS: Final = tuple(
     flags
     for flags in (
         *(OVERFLOW, CARRY, ZERO, CARRY | ZERO, SIGN, PARITY, SIGN | OVERFLOW, ZERO | SIGN | OVERFLOW),
@@ -139,13 +145,13 @@ CONDITION_READS = tuple(
 
 # The fields of an entry: the kind of immediate, bits, and numbers above them.
 IMMEDIATE_MASK = 0xF
-NO_IMMEDIATE, BYTE, WORD, OPERAND, WIDE_OPERAND, WORD_AND_BYTE, ADDRESS, TARGET_BYTE, TARGET = range(9)
+NO_IMMEDIATE, BYTE, WORD, OPERAND, WIDE_OPERAND = 0, 1, 2, 3, 4
+WORD_AND_BYTE, ADDRESS, TARGET_BYTE, TARGET = 5, 6, 7, 8
 MODRM, MEMORY_ONLY, REGISTER_ONLY = 1 << 4, 1 << 5, 1 << 6
-REG_IS_GENERAL, RM_IS_GENERAL, VVVV_IS_GENERAL, VVVV_IS_USED, OPCODE_REGISTER = (
-    1 << bit for bit in range(7, 12)
-)
-REG_IS_BYTE, RM_IS_BYTE, LOCKABLE, VECTOR_INDEX, IS_GROUP = (1 << bit for bit in range(12, 17))
-ONLY_W0, ONLY_W1, ONLY_L0, ONLY_L1 = (1 << bit for bit in range(17, 21))
+REG_IS_GENERAL, RM_IS_GENERAL, VVVV_IS_GENERAL, VVVV_IS_USED = 1 << 7, 1 << 8, 1 << 9, 1 << 10
+OPCODE_REGISTER = 1 << 11
+REG_IS_BYTE, RM_IS_BYTE, LOCKABLE, VECTOR_INDEX, IS_GROUP = 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16
+ONLY_W0, ONLY_W1, ONLY_L0, ONLY_L1 = 1 << 17, 1 << 18, 1 << 19, 1 << 20
 IS_FLOATING = 1 << 21
 KIND_SHIFT, USE_SHIFT, IMPLICIT_SHIFT = 24, 30, 38
 """The kind has 6 bits, the use of flags 8, the registers that it always uses 16."""
@@ -241,18 +247,23 @@ def _tables() -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
     tables = [one_byte]
     shared = [0] * 256
     _fill(shared, groups, TWO_BYTE)
+    for text in TWO_BYTE_BY_PREFIX:
+        table = shared.copy()
+        _fill(table, groups, text)
+        tables.append(table)
     for lists in (
-        *(TWO_BYTE_BY_PREFIX, THREE_BYTE_38_BY_PREFIX, THREE_BYTE_3A_BY_PREFIX),
+        *(THREE_BYTE_38_BY_PREFIX, THREE_BYTE_3A_BY_PREFIX),
         *(VEX_0F_BY_PREFIX, VEX_38_BY_PREFIX, VEX_3A_BY_PREFIX),
     ):
         for text in lists:
-            table = shared.copy() if lists is TWO_BYTE_BY_PREFIX else [0] * 256
+            table = [0] * 256
             _fill(table, groups, text)
             tables.append(table)
     return tuple(tuple(table) for table in tables), tuple(groups)
 
 
-TABLES, GROUPS = _tables()
+_MADE: Final = _tables()
+TABLES: Final = _MADE[0]
 """Entries by opcode; and those of groups: eight for memory, eight for registers.
 
 The first table is that of opcodes of one byte. Then come, four by the mandatory prefix, 0F, 0F 38, 0F 3A and
@@ -260,6 +271,7 @@ these three again as VEX encodes them.
 """
 TWO_BYTE_TABLE, THREE_BYTE_38_TABLE, THREE_BYTE_3A_TABLE, VEX_TABLE = 1, 5, 9, 13
 
+GROUPS: Final = _MADE[1]
 # What the x87 has: in memory, a bit for each middle field of ModRM; in registers, a bit for each ModRM byte.
 FLOATING_MEMORY = (0xFF, 0xFD, 0xFF, 0xAF, 0xFF, 0xDF, 0xFF, 0xFF)
 
@@ -268,7 +280,7 @@ def _bits(*spans: tuple[int, int]) -> int:
     return sum(1 << byte - 0xC0 for first, last in spans for byte in range(first, last + 1))
 
 
-FLOATING_REGISTERS = (
+FLOATING_REGISTERS: Final = (
     _bits((0xC0, 0xFF)),
     _bits((0xC0, 0xD0), (0xD8, 0xE1), (0xE4, 0xE5), (0xE8, 0xEE), (0xF0, 0xFF)),
     _bits((0xC0, 0xDF), (0xE9, 0xE9)),
