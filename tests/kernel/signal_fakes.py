@@ -8,6 +8,7 @@ from typing import Any
 from procession.abi.errno import EFAULT
 from procession.fs.namespace import NamespaceTable
 from procession.fs.user_namespace import UserNamespace
+from procession.hardware.engine import EngineCapabilities
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import RIP, RSP, Registers
 from procession.kernel.kernel import Kernel
@@ -70,6 +71,8 @@ class Processor:
 
     def fxrstor(self, registers: Registers, image: bytes) -> None:
         registers.floating = image
+
+    capabilities = EngineCapabilities("still", unit_ns=4)
 
     def set_budget(self, units: int) -> None:
         """Time stands still."""

@@ -18,16 +18,17 @@ HEAVY_TIMEOUT_S = 600
 
 def forget_after_every_trap(machine: Machine, *, calls_per_flush_of_code: int) -> None:
     """Make the engine drop its translations after every trap, and all code after some of them."""
-    engine, traps = machine.engine, machine.traps
+    engine, kernel, traps = machine.engine, machine.kernel, machine.traps
     system_call, page_fault = traps.system_call, traps.page_fault
     trap_count = 0
 
     def forget() -> None:
         nonlocal trap_count
         trap_count += 1
-        engine.flush_translations()
+        if kernel.address_space is not None:
+            engine.flush_space(kernel.address_space.tables.root)
         if trap_count % calls_per_flush_of_code == 0:
-            engine.forget_code()
+            engine.forget_code(machine.memory.executable)
 
     def forgetful_system_call() -> None:
         system_call()

@@ -72,7 +72,7 @@ class AddressSpaces(RuleBasedStateMachine):
         self.parent = task
         self.translations: dict[int, Translation] = {}
         engine: Any = self.machine.machine.engine
-        engine.flush_translations = self.translations.clear
+        engine.flush_space = self.forget_space
         engine.flush_pages = self.forget_pages
         engine.use_address_space = lambda root: self.translations.clear()
         self.files: dict[str, tuple[int, Store]] = {}
@@ -96,9 +96,18 @@ class AddressSpaces(RuleBasedStateMachine):
     def who(self, number: int) -> tuple[Task, Space]:
         return self.tasks[number % len(self.tasks)]
 
-    def forget_pages(self, addresses: list[int]) -> None:
-        for address in addresses:
-            self.translations.pop(address // PAGE, None)
+    def is_live(self, root: int) -> bool:
+        space = self.kernel.address_space
+        return space is not None and space.tables.root == root
+
+    def forget_space(self, root: int) -> None:
+        if self.is_live(root):
+            self.translations.clear()
+
+    def forget_pages(self, root: int, addresses: list[int]) -> None:
+        if self.is_live(root):
+            for address in addresses:
+                self.translations.pop(address // PAGE, None)
 
     def free_run(self, space: Space, address: int, length: int) -> None:
         """A place that the kernel chose must be free and whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from procession.hardware.physical_memory import PhysicalMemory
@@ -26,24 +27,16 @@ class GeneralRegisters(Protocol):
 
 
 class EngineCapabilities:
-    """What an engine can do, as data."""
+    """What an engine says of itself, as data.
 
-    __slots__ = ("has_exact_budget", "has_fault_kind", "has_processor", "has_single_step", "name")
+    `unit_ns` is how long, in virtual time, the unit lasts in which it counts work.
+    """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        has_processor: bool,
-        has_exact_budget: bool,
-        has_single_step: bool,
-        has_fault_kind: bool,
-    ) -> None:
+    __slots__ = ("name", "unit_ns")
+
+    def __init__(self, name: str, unit_ns: int) -> None:
         self.name = name
-        self.has_processor = has_processor
-        self.has_exact_budget = has_exact_budget
-        self.has_single_step = has_single_step
-        self.has_fault_kind = has_fault_kind
+        self.unit_ns = unit_ns
 
 
 class TrapHandler(Protocol):
@@ -99,19 +92,27 @@ class Engine(Protocol):
         """Make `registers` the live ones."""
 
     def use_address_space(self, root_frame: int) -> None:
-        """Switch to the page tables whose root is in `root_frame` (cr3), dropping cached translations."""
+        """Switch to the page tables whose root is in `root_frame` (cr3)."""
 
-    def flush_translations(self) -> None:
-        """Drop cached address translations, after a mapping lost rights or changed its frame."""
+    def flush_space(self, root_frame: int) -> None:
+        """Drop cached address translations of the address space at `root_frame`, which may not be the live
+        one, after mappings lost rights or changed their frames."""
 
-    def flush_pages(self, addresses: list[int]) -> None:
-        """Drop cached translations of the pages at `addresses`, or all."""
+    def flush_pages(self, root_frame: int, addresses: list[int]) -> None:
+        """Drop at least those of the pages at `addresses`."""
 
-    def forget_code(self) -> None:
-        """Drop translated code: the kernel itself wrote to, or reuses, a frame that was mapped executable."""
+    def end_space(self, root_frame: int) -> None:
+        """The address space at `root_frame` is gone; the frame may become the root of another."""
+
+    def flush_all(self) -> None:
+        """Drop cached address translations of all address spaces: memory isn't what it was."""
+
+    def forget_code(self, frames: Iterable[int] | None) -> None:
+        """Drop code translated from `frames`, or all: the kernel itself wrote to them, or uses them for
+        something else."""
 
     def set_budget(self, units: int) -> None:
-        """How many units of work (blocks of code) `run` may do from now on before it returns."""
+        """How many units of work `run` may do from now on before it returns."""
 
     def budget_left(self) -> int:
         """What is left of the budget; zero or less when it's spent."""

@@ -16,7 +16,7 @@ PAGE_MASK = PAGE_SIZE - 1
 
 STALE_TRANSLATIONS = 1
 STALE_CODE = 2
-STALE_PAGES = 4
+ENDED_SPACES = 4
 
 
 _WORKING_SET = 2048
@@ -106,8 +106,9 @@ class PhysicalMemory:
     so they return to a list of their own and are used again last.
 
     `stale` collects what the engine must drop before it runs user code again: STALE_TRANSLATIONS when a
-    mapping lost rights or changed its frame, STALE_PAGES when only those of `stale_pages` (addresses) did,
-    STALE_CODE when a frame with code was written or reused.
+    mapping lost rights or changed its frame (`stale_spaces`: by the frame of an address space's root the
+    addresses of its pages, None for all), STALE_CODE when frames with code were written or reused
+    (`stale_code`), ENDED_SPACES when address spaces are gone (`ended_spaces`, by their roots).
 
     `reclaimable` are the frames whose contents can be read again from where they came, in the order in which
     they were filled or last seen in use; each with the page cache that holds it and its index there. When
@@ -139,6 +140,7 @@ class PhysicalMemory:
         "backed_frames",
         "bytes",
         "counted",
+        "ended_spaces",
         "executable",
         "exhausted_owner",
         "fault_counts",
@@ -156,7 +158,8 @@ class PhysicalMemory:
         "reclaimer",
         "references",
         "stale",
-        "stale_pages",
+        "stale_code",
+        "stale_spaces",
         "words",
     )
 
@@ -187,7 +190,9 @@ class PhysicalMemory:
         self.account = KernelMemory(self)
         self.backed_frames = 1
         self.stale = 0
-        self.stale_pages: list[int] = []
+        self.stale_spaces: dict[int, list[int] | None] = {}
+        self.stale_code: set[int] = set()
+        self.ended_spaces: list[int] = []
         self.counted: dict[int, dict[int, None]] = {}
         self.address_spaces: dict[AddressSpace, None] = {}
 
@@ -316,9 +321,10 @@ class PhysicalMemory:
             if self.free_executable:
                 # Nothing runs until the kernel is left, and there the engine forgets what `stale` asks for.
                 self.executable.difference_update(self.free_executable)
+                self.stale_code.update(self.free_executable)
+                self.stale |= STALE_CODE
                 self.free.extend(self.free_executable)
                 self.free_executable.clear()
-                self.stale |= STALE_CODE
             elif (for_account or not self.account.give_spare()) and (
                 self.reclaimer is None or not self.reclaimer.reclaim(self, self._reclaim_count)
             ):
@@ -404,13 +410,31 @@ class PhysicalMemory:
         """How many frames are reclaimed at a time."""
         return max(self.frame_count >> 7, 32)
 
-    def translations_changed(self, start: int, end: int) -> None:
-        """Mappings from byte `start` to `end` of an address space, page-aligned, aren't what they were."""
-        if end - start <= _FEW_PAGES << PAGE_SHIFT:
-            self.stale |= STALE_PAGES
-            self.stale_pages += range(start, end, PAGE_SIZE)
-        else:
-            self.stale |= STALE_TRANSLATIONS
+    def translations_changed(self, root: int, start: int, end: int) -> None:
+        """Mappings from byte `start` to `end` of the address space at `root`, page-aligned, aren't what they
+        were."""
+        self.stale |= STALE_TRANSLATIONS
+        if end - start > _FEW_PAGES << PAGE_SHIFT:
+            self.stale_spaces[root] = None
+            return
+        pages = self.stale_spaces.setdefault(root, [])
+        if pages is not None:
+            pages += range(start, end, PAGE_SIZE)
+
+    def space_changed(self, root: int) -> None:
+        """Any mapping of the address space at `root` may not be what it was."""
+        self.stale |= STALE_TRANSLATIONS
+        self.stale_spaces[root] = None
+
+    def space_ended(self, root: int) -> None:
+        """The address space at `root` is gone, and the frame of its root may be another's soon."""
+        self.stale |= ENDED_SPACES
+        self.ended_spaces.append(root)
+
+    def code_changed(self, frame: int) -> None:
+        """The kernel wrote to `frame`, from which an engine may have translated code."""
+        self.stale |= STALE_CODE
+        self.stale_code.add(frame)
 
     def are_zero(self, start_word: int, end_word: int) -> bool:
         """Whether all 64-bit words from `start_word` to `end_word`, a page's worth at most, are 0."""

@@ -102,7 +102,8 @@ class StateWalk:
         digest, data = self.digest, memory.bytes
         digest.update(f"memory {memory.frame_count} {memory.next_fresh} {memory.free}".encode())
         digest.update(f"{memory.free_executable} {sorted(memory.executable)}".encode())
-        digest.update(f"{memory.stale} {memory.is_exhausted} {list(memory.reclaimable)}".encode())
+        digest.update(f"{memory.stale} {memory.stale_spaces} {sorted(memory.stale_code)}".encode())
+        digest.update(f"{memory.ended_spaces} {memory.is_exhausted} {list(memory.reclaimable)}".encode())
         for frame in range(1, memory.next_fresh):
             count = memory.references[frame]
             if count:

@@ -12,8 +12,6 @@ from procession.hardware.physical_memory import (
     PAGE_MASK,
     PAGE_SHIFT,
     PAGE_SIZE,
-    STALE_CODE,
-    STALE_TRANSLATIONS,
     OutOfFrames,
     PhysicalMemory,
 )
@@ -177,6 +175,7 @@ class MemoryDescriptor:
         self.reference_count -= 1
         if self.reference_count == 0:
             del self.memory.address_spaces[self]
+            self.memory.space_ended(self.tables.root)
             self.tables.release()
             self.area_list.put()
             self._use_areas(AreaList(self.memory.account, []))
@@ -219,7 +218,7 @@ class MemoryDescriptor:
         child.inherited_flags = flags_for_child(self.inherited_flags)
         self.area_list.owner_count += 1
         child._use_areas(self.area_list)
-        self.memory.stale |= STALE_TRANSLATIONS
+        self.memory.space_changed(self.tables.root)
         if self.has_fork_advice:
             try:
                 child._follow_fork_advice()
@@ -418,7 +417,7 @@ class MemoryDescriptor:
         count = self.tables.zap(start, end)
         if count:
             self.resident_pages -= count
-            self.memory.translations_changed(start, end)
+            self.memory.translations_changed(self.tables.root, start, end)
 
     def unmap_pages(self, pages: object, first_index: int) -> None:
         """Drop what is mapped of the page cache `pages` from page `first_index` on, private copies too.
@@ -539,7 +538,7 @@ class MemoryDescriptor:
                     base = (entry & pte.ADDRESS_MASK) + offset
                     self.bytes[base : base + length] = data
                     if base >> 12 in memory.executable:
-                        memory.stale |= STALE_CODE
+                        memory.code_changed(base >> PAGE_SHIFT)
                     return
         done = 0
         memory = self.memory
@@ -548,7 +547,7 @@ class MemoryDescriptor:
             count = min(length - done, PAGE_SIZE - (address & PAGE_MASK))
             self.bytes[base : base + count] = data[done : done + count]
             if base >> PAGE_SHIFT in memory.executable:
-                memory.stale |= STALE_CODE
+                memory.code_changed(base >> PAGE_SHIFT)
             address += count
             done += count
 
@@ -604,6 +603,7 @@ class MemoryDescriptor:
                     counts.minor_faults += 1
             if is_write:
                 # What the processor has cached for this page may be the frame that was copied from.
-                self.memory.translations_changed(address & ~PAGE_MASK, (address | PAGE_MASK) + 1)
+                page = address & ~PAGE_MASK
+                self.memory.translations_changed(self.tables.root, page, page + PAGE_SIZE)
             entry = self.tables.entry(address >> PAGE_SHIFT)
         return (entry & pte.ADDRESS_MASK) | (address & PAGE_MASK)

@@ -119,7 +119,7 @@ def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int, address: int) ->
     if not entry & pte.NO_EXECUTE:
         memory.executable.add(copy)
         # The engine finds translated code by its address first: it must look at the frame again.
-        memory.translations_changed(address & ~PAGE_MASK, (address | PAGE_MASK) + 1)
+        memory.translations_changed(mm.tables.root, address & ~PAGE_MASK, (address | PAGE_MASK) + 1)
     if not is_cached:
         memory.release(frame)
 

@@ -10,7 +10,6 @@ from procession.hardware.physical_memory import (
     PAGE_MASK,
     PAGE_SHIFT,
     PAGE_SIZE,
-    STALE_CODE,
     OutOfFrames,
     PhysicalMemory,
 )
@@ -202,7 +201,7 @@ class PageCache:
             base = (frame << PAGE_SHIFT) + start
             data[base : base + count] = contents[done : done + count]
             if frame in executable:
-                self.memory.stale |= STALE_CODE
+                self.memory.code_changed(frame)
             offset += count
             done += count
 
@@ -236,7 +235,7 @@ class PageCache:
                 base = frame << PAGE_SHIFT
                 data[base + since : base + until] = bytes(until - since)
                 if frame in self.memory.executable:
-                    self.memory.stale |= STALE_CODE
+                    self.memory.code_changed(frame)
 
     def release(self) -> None:
         """Give every frame back: the file is gone."""

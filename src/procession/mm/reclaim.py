@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS, FrameOwner, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_SHIFT, FrameOwner, PhysicalMemory
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.page_cache import PageCache
 from procession.mm.vma import LOCKED
@@ -145,8 +145,8 @@ def _unmap(memory: PhysicalMemory, parts: Parts, index: int, frame: int) -> bool
                 was_accessed = True
                 words[place] = entry & ~pte.ACCESSED
             places.append((space, place))
-    if places:
-        memory.stale |= STALE_TRANSLATIONS
+    for space, _ in places:
+        memory.space_changed(space.tables.root)
     if was_accessed:
         return False
     # A table may be shared, and each of its owners counts what is in it.

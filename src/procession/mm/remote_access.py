@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, STALE_CODE, OutOfFrames
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, OutOfFrames
 from procession.mm.vma import PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -105,6 +105,6 @@ def _write_private(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, 
         memory.executable.add(frame)
     base = (frame << PAGE_SHIFT) + (address & PAGE_MASK)
     mm.bytes[base : base + len(data)] = data
-    memory.translations_changed(page << PAGE_SHIFT, (page + 1) << PAGE_SHIFT)
-    memory.stale |= STALE_CODE
+    memory.translations_changed(mm.tables.root, page << PAGE_SHIFT, (page + 1) << PAGE_SHIFT)
+    memory.code_changed(frame)
     return True

@@ -104,7 +104,7 @@ class StateKeeper:
             shape.write(value, then)
         has_changed_code = self.frames.put_back(snapshot.frames)
         if has_changed_code:
-            self.kernel.cpu.forget_code()
+            self.kernel.cpu.forget_code(None)
         load(self.kernel, snapshot)
 
 
@@ -116,6 +116,6 @@ def load(kernel: Kernel, snapshot: Snapshot) -> None:
         cpu.load(kernel.live.registers)
     if kernel.address_space is not None:
         cpu.use_address_space(kernel.address_space.tables.root)
-    cpu.flush_translations()
+    cpu.flush_all()
     cpu.set_budget(snapshot.budget)
     kernel.renew_call_work()

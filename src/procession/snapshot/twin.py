@@ -83,7 +83,7 @@ class Twin:
             if isinstance(old, PhysicalMemory):
                 self._write(new, contents)
         FrameKeeper(kernel.memory).put_back(self.snapshot.frames)
-        kernel.cpu.forget_code()
+        kernel.cpu.forget_code(None)
         load(kernel, self.snapshot)
 
     def _each(self) -> Iterator[tuple[Any, Any, Contents]]:

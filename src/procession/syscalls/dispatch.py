@@ -16,7 +16,7 @@ from procession.abi.errno import (
 )
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
-from procession.hardware.physical_memory import STALE_CODE, STALE_PAGES, STALE_TRANSLATIONS, OutOfFrames
+from procession.hardware.physical_memory import ENDED_SPACES, STALE_CODE, STALE_TRANSLATIONS, OutOfFrames
 from procession.hardware.registers import RAX, RIP, set_register
 from procession.kernel.cgroup.memory import throttle_over_high
 from procession.kernel.exit import finish_exit, go_on_exiting
@@ -500,17 +500,29 @@ class Traps:
             if not task.work:
                 break
         task.call_number = -1
+        if self.memory.stale:
+            self._drop_what_is_stale()
         kernel.switch_to(task)
-        stale = self.memory.stale
-        if stale:
-            self.memory.stale = 0
-            if stale & STALE_CODE:
-                self.cpu.forget_code()
-            if stale & STALE_TRANSLATIONS:
-                self.cpu.flush_translations()
-            elif stale & STALE_PAGES:
-                self.cpu.flush_pages(self.memory.stale_pages)
-            self.memory.stale_pages.clear()
+
+    def _drop_what_is_stale(self) -> None:
+        """Let the engine drop what the kernel has made untrue since user code ran last."""
+        memory, cpu = self.memory, self.cpu
+        stale, memory.stale = memory.stale, 0
+        if stale & ENDED_SPACES:
+            for root in memory.ended_spaces:
+                memory.stale_spaces.pop(root, None)
+                cpu.end_space(root)
+            memory.ended_spaces.clear()
+        if stale & STALE_CODE:
+            cpu.forget_code(memory.stale_code)
+            memory.stale_code.clear()
+        if stale & STALE_TRANSLATIONS:
+            for root, pages in memory.stale_spaces.items():
+                if pages is None:
+                    cpu.flush_space(root)
+                else:
+                    cpu.flush_pages(root, pages)
+            memory.stale_spaces.clear()
 
     def _schedule(self) -> Task | None:
         """The next task, made the current one; None, with the engine stopped, if nobody can run now."""

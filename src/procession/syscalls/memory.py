@@ -304,7 +304,7 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
                 mm.merge_around(start, end)
                 raise
             if has_pages:
-                mm.memory.translations_changed(area.start, area.end)
+                mm.memory.translations_changed(mm.tables.root, area.start, area.end)
     mm.merge_around(start, end)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EPERM
 from procession.abi.mmap_flags import MapFlag, MremapFlag
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, STALE_TRANSLATIONS
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_growth
 from procession.mm.vma import ANY_LOCK, LOCKED, LOCKED_ON_FAULT, PROT_WRITE, SEALED
 from procession.syscalls.declaration import syscall
@@ -114,7 +114,7 @@ def mremap(
     mm.insert(moved)
     if old_size:
         mm.tables.move(pages, target - address)
-        mm.memory.stale |= STALE_TRANSLATIONS
+        mm.memory.space_changed(mm.tables.root)
         if not flags & MremapFlag.MREMAP_DONTUNMAP:
             resident = mm.resident_pages
             mm.unmap(address, address + old_size)

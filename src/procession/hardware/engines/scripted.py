@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from procession.hardware.engine import EngineCapabilities, TrapHandler
@@ -91,9 +91,7 @@ class ScriptedEngine:
     `results` holds the latest result of any task by the call's name, `results_of` those of each task by tid.
     """
 
-    capabilities = EngineCapabilities(
-        "scripted", has_processor=False, has_exact_budget=True, has_single_step=True, has_fault_kind=True
-    )
+    capabilities = EngineCapabilities("scripted", unit_ns=4)
 
     def __init__(self) -> None:
         self.scripts: list[Script] = []
@@ -200,13 +198,19 @@ class ScriptedEngine:
     def use_address_space(self, root_frame: int) -> None:
         """Nothing is translated here but by the kernel itself."""
 
-    def flush_translations(self) -> None:
+    def flush_space(self, root_frame: int) -> None:
         """Nothing is cached."""
 
-    def flush_pages(self, addresses: list[int]) -> None:
+    def flush_pages(self, root_frame: int, addresses: list[int]) -> None:
         """Nothing is cached."""
 
-    def forget_code(self) -> None:
+    def end_space(self, root_frame: int) -> None:
+        """Nothing is kept of address spaces."""
+
+    def flush_all(self) -> None:
+        """Nothing is cached."""
+
+    def forget_code(self, frames: Iterable[int] | None) -> None:
         """Nothing is translated."""
 
     def set_budget(self, units: int) -> None:

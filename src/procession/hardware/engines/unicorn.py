@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ctypes import byref, c_uint16, c_uint32, c_void_p
 from itertools import pairwise
 from struct import unpack_from
@@ -87,9 +87,8 @@ class UnicornEngine:
     stopped or when the budget of code blocks is spent, which a machine-code hook counts.
     """
 
-    capabilities = EngineCapabilities(
-        "unicorn", has_processor=True, has_exact_budget=True, has_single_step=True, has_fault_kind=True
-    )
+    capabilities = EngineCapabilities("unicorn", unit_ns=4)
+    """A unit is a block of code: some four instructions and a branch."""
 
     def __init__(self) -> None:
         self.library = UnicornLibrary()
@@ -183,8 +182,8 @@ class UnicornEngine:
             self.flush_page = library.flush_page
         for frame in (*tables, code, stack, boot):
             memory.release(frame)
-        self.flush_translations()
-        self.forget_code()
+        self.flush_all()
+        self.forget_code(None)
 
     def _flushes_pages(self, words: memoryview, slot: int) -> bool:
         """Whether one page's translation can be dropped: read a page, move it, and read it again.
@@ -447,21 +446,31 @@ class UnicornEngine:
         self.words64[self.cr3_index] = root_frame << PAGE_SHIFT
         self.library.control(self.handle, _FLUSH_TLB)
 
-    def flush_translations(self) -> None:
-        """Drop cached address translations."""
-        self.library.control(self.handle, _FLUSH_TLB)
+    def flush_space(self, root_frame: int) -> None:
+        """Drop cached address translations; there are only those of the live address space."""
+        if self.words64[self.cr3_index] == root_frame << PAGE_SHIFT:
+            self.library.control(self.handle, _FLUSH_TLB)
 
-    def flush_pages(self, addresses: list[int]) -> None:
+    def flush_pages(self, root_frame: int, addresses: list[int]) -> None:
         """Drop cached translations of pages, which leaves the others to be found quickly."""
+        if self.words64[self.cr3_index] != root_frame << PAGE_SHIFT:
+            return
         flush_page, holder = self.flush_page, self.layout.holder
         if flush_page is None:
-            self.flush_translations()
+            self.flush_space(root_frame)
             return
         for address in addresses:
             flush_page(holder, address)
 
-    def forget_code(self) -> None:
-        """Drop all translated code."""
+    def end_space(self, root_frame: int) -> None:
+        """Nothing is kept of an address space that isn't the live one."""
+
+    def flush_all(self) -> None:
+        """Drop cached address translations."""
+        self.library.control(self.handle, _FLUSH_TLB)
+
+    def forget_code(self, frames: Iterable[int] | None) -> None:
+        """Drop all translated code: the library can't be asked what came from a frame."""
         self.library.control(self.handle, _FLUSH_CODE)
 
     def set_budget(self, units: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from procession.fs.wait_queue import WaitQueue
-from procession.kernel.time.costs import BYTES_PER_BLOCK, NS_PER_BLOCK, PATH_COMPONENT_NS, PROC_FILE_NS
+from procession.hardware.engine import EngineCapabilities
+from procession.kernel.time.costs import COPIED_BYTES, COPY_NS, PATH_COMPONENT_NS, PROC_FILE_NS
 
 DEFAULT_EPOCH_NS = 1_893_456_000 * 10**9
 """When a machine's life begins unless it's told otherwise: 2030-01-01, so that its files are of the past."""
@@ -13,7 +14,9 @@ _LEAST_CHECK_NS = 400
 
 
 class WorkMeter(Protocol):
-    """What counts executed blocks: the engine."""
+    """What counts executed work: the engine."""
+
+    capabilities: EngineCapabilities
 
     def set_budget(self, units: int) -> None:
         """Start counting down from `units`."""
@@ -27,10 +30,11 @@ class Clock:
 
     `kernel_work_ns` sums what the kernel's works are taken to last (`costs`): the dispatcher adds to it for
     each call, and `spend` does. A slice starts with `start_slice`; until the next one, time is the slice's
-    start, what was executed since, and the kernel's work since. The engine counts blocks of code alone: when
-    `kernel_work_ns` reaches `check_at_work_ns`, it's told anew what is left of the slice. `set_queue` is
-    woken when CLOCK_REALTIME is set: whoever waits for a time of day looks again. `time_zone` is what
-    settimeofday(2) was told: minutes west of Greenwich, and a type of daylight saving time.
+    start, what was executed since, and the kernel's work since. The engine counts the program's work alone,
+    in units of `unit_ns`: when `kernel_work_ns` reaches `check_at_work_ns`, it's told anew what is left of
+    the slice. `set_queue` is woken when CLOCK_REALTIME is set: whoever waits for a time of day looks again.
+    `time_zone` is what settimeofday(2) was told: minutes west of Greenwich, and a type of daylight saving
+    time.
     """
 
     __slots__ = (
@@ -40,10 +44,11 @@ class Clock:
         "meter",
         "realtime_offset_ns",
         "set_queue",
-        "slice_blocks",
+        "slice_units",
         "slice_kernel_work_ns",
         "slice_start_ns",
         "time_zone",
+        "unit_ns",
         "work_start_ns",
     )
 
@@ -51,13 +56,14 @@ class Clock:
 
     def __init__(self, meter: WorkMeter, epoch_ns: int = DEFAULT_EPOCH_NS) -> None:
         self.meter = meter
+        self.unit_ns = meter.capabilities.unit_ns
         self.realtime_offset_ns = epoch_ns
         self.set_queue = WaitQueue()
         self.time_zone = (0, 0)
         self.kernel_work_ns = 0
         self.check_at_work_ns = 0
         self.slice_start_ns = 0
-        self.slice_blocks = 0
+        self.slice_units = 0
         self.slice_kernel_work_ns = 0
         self.work_start_ns = 0
         self.busy_count = 1
@@ -66,7 +72,7 @@ class Clock:
     def slice_work_ns(self) -> int:
         """How long the present slice has lasted, in its processor's time."""
         return (
-            (self.slice_blocks - self.meter.budget_left()) * NS_PER_BLOCK
+            (self.slice_units - self.meter.budget_left()) * self.unit_ns
             + self.kernel_work_ns
             - self.slice_kernel_work_ns
         )
@@ -74,7 +80,7 @@ class Clock:
     @property
     def slice_left_ns(self) -> int:
         """What is left of the present slice, in its processor's time; below zero if it's overdrawn."""
-        return self.slice_blocks * NS_PER_BLOCK - self.slice_work_ns
+        return self.slice_units * self.unit_ns - self.slice_work_ns
 
     @property
     def work_ns(self) -> int:
@@ -87,7 +93,7 @@ class Clock:
         if self.busy_count == 1:
             return (
                 self.slice_start_ns
-                + (self.slice_blocks - self.meter.budget_left()) * NS_PER_BLOCK
+                + (self.slice_units - self.meter.budget_left()) * self.unit_ns
                 + self.kernel_work_ns
                 - self.slice_kernel_work_ns
             )
@@ -109,8 +115,8 @@ class Clock:
         self.work_start_ns += work_ns
         self.busy_count = busy_count
         self.slice_kernel_work_ns = self.kernel_work_ns
-        self.slice_blocks = max(length_ns // NS_PER_BLOCK, 1)
-        self.meter.set_budget(self.slice_blocks)
+        self.slice_units = max(length_ns // self.unit_ns, 1)
+        self.meter.set_budget(self.slice_units)
         # When half of it may have gone on the kernel's work; then half of the rest, and so on.
         self.check_at_work_ns = self.kernel_work_ns + max(length_ns // 2, _LEAST_CHECK_NS)
 
@@ -124,7 +130,7 @@ class Clock:
 
     def limit_slice(self, work_ns: int) -> None:
         """End the present slice when its processor has worked for `work_ns` more, if that is earlier."""
-        wanted_ns = max(work_ns, NS_PER_BLOCK)
+        wanted_ns = max(work_ns, self.unit_ns)
         if wanted_ns < self.slice_left_ns:
             self.start_slice(wanted_ns, self.busy_count)
 
@@ -140,7 +146,7 @@ class Clock:
         Without this, a program that copies without end would get through more of it in a virtual second
         than the host in a minute.
         """
-        self.spend(byte_count // BYTES_PER_BLOCK * NS_PER_BLOCK)
+        self.spend(byte_count // COPIED_BYTES * COPY_NS)
 
     def spend_walking(self, component_count: int) -> None:
         """A path of so many names has been walked along."""

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from procession.abi.syscall_numbers import NUMBERS
 
-NS_PER_BLOCK = 4
-"""A block of code of the program: some four instructions and a branch."""
-BYTES_PER_BLOCK = 32
-"""How many bytes are copied in the time of a block of code: 8 GB a second."""
+COPIED_BYTES, COPY_NS = 32, 4
+"""How many bytes are copied in how long: 8 GB a second."""
 
 QUICK_NS, ORDINARY_NS = 400, 1_400
 """A call that only looks at the caller; one that finds a descriptor or an address and copies a structure."""
