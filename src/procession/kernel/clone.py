@@ -260,6 +260,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     inherit_scheduling(parent, task)
     task.personality = parent.personality
     task.memory_policy = parent.memory_policy
+    if parent.rseq is not None and not flags & CLONE_VM:
+        task.rseq = parent.rseq.copy()
     task.flags = parent.flags
     if parent.seccomp_mode:
         inherit_seccomp(parent, task)

@@ -13,6 +13,7 @@ from procession.kernel.observer import SIGNAL
 from procession.kernel.oom import await_memory
 from procession.kernel.ptrace.debug_registers import arm
 from procession.kernel.ptrace.stop import stop_at_signal, stop_for_trap, stop_in_handler
+from procession.kernel.rseq import handle_event
 from procession.kernel.session import is_orphaned_process_group
 from procession.kernel.signal.frame import build_frame, is_canonical
 from procession.kernel.signal.generation import force_signal
@@ -312,6 +313,8 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
             set_register(general, RIP, general[RIP] - _SYSCALL_LENGTH)
         elif result in _INTERRUPTED:
             set_register(general, RAX, _EINTR)
+    if task.rseq is not None:
+        handle_event(kernel, task)
     saved_mask = task.saved_mask if task.work & RESTORE_MASK else None
     old_mask = task.blocked if saved_mask is None else saved_mask
     has_frame = True

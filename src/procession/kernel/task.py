@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from procession.kernel.pid import Pid
     from procession.kernel.ptrace.tracing import TraceStop, Tracing
     from procession.kernel.rlimit import Limits
+    from procession.kernel.rseq import RseqArea
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.security.seccomp import SeccompFilter
     from procession.kernel.session import ProcessGroup
@@ -40,6 +41,8 @@ SIGNAL_PENDING = 2
 RESTORE_MASK = 4
 MEMORY_HIGH = 64
 """The task's control group is over memory.high: it has to wait."""
+RSEQ_EVENT = 128
+"""What it shares with the kernel by rseq(2) is to be brought up to date."""
 EXIT_WAITS = 8
 """It waits in the middle of its end."""
 TRACE_STOPPED = 16
@@ -236,6 +239,7 @@ class Task:
         "resets_scheduling_on_fork",
         "restart_block",
         "robust_list",
+        "rseq",
         "saved_mask",
         "seccomp_filter",
         "seccomp_mode",
@@ -307,6 +311,7 @@ class Task:
         self.policy = 0
         self.personality = 0
         self.memory_policy = 0
+        self.rseq: RseqArea | None = None
         self.realtime_priority = 0
         self.resets_scheduling_on_fork = False
         self.io_priority = 0

@@ -42,6 +42,7 @@ from procession.kernel.ptrace.tracing import (
     EventStop,
     TraceStop,
 )
+from procession.kernel.rseq import handle_event
 from procession.kernel.seccomp_entry import enter_call
 from procession.kernel.security.seccomp_listener import Notification, reply_to
 from procession.kernel.signal.frame import is_canonical
@@ -60,6 +61,7 @@ from procession.kernel.task import (
     NEED_RESCHED,
     NOT_ENTERED,
     RESTORE_MASK,
+    RSEQ_EVENT,
     SIGNAL_PENDING,
     UNUSUAL_WORK,
     CallFrame,
@@ -468,6 +470,8 @@ class Traps:
                 elif task.work & NEED_RESCHED:
                     task.work &= ~NEED_RESCHED
                     if kernel.scheduler.shall_switch(task):
+                        if task.rseq is not None:
+                            task.work |= RSEQ_EVENT
                         kernel.charge(task)
                         kernel.scheduler.preempt(task)
                         task = None
@@ -496,6 +500,9 @@ class Traps:
                 continue
             if task.work & (SIGNAL_PENDING | RESTORE_MASK):
                 deliver_signals(kernel, task)
+                continue
+            if task.work & RSEQ_EVENT:
+                handle_event(kernel, task)
                 continue
             if not task.work:
                 break
@@ -537,6 +544,8 @@ class Traps:
             self.memory.payer = None
             self.cpu.stop()
             return None
+        if task.rseq is not None and task.rseq.processor != task.entity.processor:
+            task.work |= RSEQ_EVENT
         if kernel.observer is not None:
             kernel.observer.task_event(task, SWITCH)
         self.memory.fault_counts = task.times

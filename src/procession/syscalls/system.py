@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOSYS, EPERM
-from procession.abi.membarrier import MembarrierCommand
+from procession.abi.membarrier import MembarrierCommand, MembarrierFlag
 from procession.abi.personality import PersonalityFlag
 from procession.abi.reboot import RebootCommand, RebootMagic, RebootSecondMagic
+from procession.abi.rseq import RseqFlag
 from procession.abi.structure import U64
 from procession.abi.sysinfo import SI_LOAD_SHIFT, Sysinfo
 from procession.abi.utsname import Utsname
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.namespaces.uts import check_name_change
 from procession.kernel.reboot import reboot as end_machine
+from procession.kernel.rseq import register
 from procession.kernel.sched.loadavg import LOAD_SHIFT
 from procession.kernel.sched.priority import task_or_self
 from procession.kernel.security.ptrace_access import may_access
@@ -38,11 +40,24 @@ _NS_PER_S = 1_000_000_000
 _ROBUST_LIST_HEAD_SIZE = 24
 _NO_PERSONALITY = 0xFFFFFFFF
 
-# Each expedited barrier, by the command that registers for it.
-_REGISTRATIONS = {0x4: 0x2, 0x10: 0x8, 0x40: 0x20}
-_MEMBARRIER_GLOBAL, _MEMBARRIER_GLOBAL_EXPEDITED, _MEMBARRIER_GET_REGISTRATIONS = 0x1, 0x2, 0x200
-_PRIVATE_BARRIERS = (0x8, 0x20)
-_MEMBARRIER_COMMANDS = 0x7F | _MEMBARRIER_GET_REGISTRATIONS
+_GLOBAL = int(MembarrierCommand.MEMBARRIER_CMD_GLOBAL)
+_GLOBAL_EXPEDITED = int(MembarrierCommand.MEMBARRIER_CMD_GLOBAL_EXPEDITED)
+_GET_REGISTRATIONS = int(MembarrierCommand.MEMBARRIER_CMD_GET_REGISTRATIONS)
+_REGISTER_PRIVATE = int(MembarrierCommand.MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+_PRIVATE_RSEQ = int(MembarrierCommand.MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)
+_FLAG_CPU = int(MembarrierFlag.MEMBARRIER_CMD_FLAG_CPU)
+_PRIVATE_BARRIERS = {
+    int(MembarrierCommand.MEMBARRIER_CMD_PRIVATE_EXPEDITED): _REGISTER_PRIVATE,
+    int(MembarrierCommand.MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE): int(
+        MembarrierCommand.MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE
+    ),
+    _PRIVATE_RSEQ: int(MembarrierCommand.MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ),
+}
+"""The barriers of one process, and the command that registers for each."""
+_REGISTRATIONS = frozenset(
+    {int(MembarrierCommand.MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED), *_PRIVATE_BARRIERS.values()}
+)
+_MEMBARRIER_COMMANDS = sum(int(command) for command in MembarrierCommand)
 
 
 @syscall(63)
@@ -131,22 +146,22 @@ def membarrier(task: Task, command: Choice[MembarrierCommand], flags: UInt, cpu:
     Linux: kernel/sched/membarrier.c, SYSCALL_DEFINE3(membarrier).
     """
     del cpu
-    if flags:
+    if flags and not (command == _PRIVATE_RSEQ and flags == _FLAG_CPU):
         raise EINVAL(f"unknown flags {flags:#x}")
     mm = task.mm
     if command == 0:
         return _MEMBARRIER_COMMANDS
-    if command == _MEMBARRIER_GET_REGISTRATIONS:
-        return mm.barrier_registrations
+    if command == _GET_REGISTRATIONS:
+        # Who registers for a special private barrier is told of the plain one too.
+        is_private = mm.barrier_registrations & sum(_PRIVATE_BARRIERS.values())
+        return mm.barrier_registrations | (_REGISTER_PRIVATE if is_private else 0)
     if command in _REGISTRATIONS:
         mm.barrier_registrations |= command
     elif command in _PRIVATE_BARRIERS:
-        if not any(
-            barrier == command and mm.barrier_registrations & registration
-            for registration, barrier in _REGISTRATIONS.items()
-        ):
+        # Who isn't running has left its restartable sequence: it was preempted, or waits.
+        if not mm.barrier_registrations & _PRIVATE_BARRIERS[command]:
             raise EPERM("the process hasn't registered for it")
-    elif command not in (_MEMBARRIER_GLOBAL, _MEMBARRIER_GLOBAL_EXPEDITED):
+    elif command not in (_GLOBAL, _GLOBAL_EXPEDITED):
         raise EINVAL(f"no command {command}")
     return 0
 
@@ -158,6 +173,7 @@ def syslog(task: Task, action: Int, buffer: OutBuffer, length: Int) -> None:
 
 
 @syscall(334)
-def rseq(task: Task, area: Address, length: UInt, flags: Int, signature: UInt) -> None:
-    """rseq(2): not there, as without CONFIG_RSEQ."""
-    raise ENOSYS("no restartable sequences")
+def rseq(task: Task, area: Address, length: UInt, flags: Flags[RseqFlag], signature: UInt) -> int:
+    """rseq(2). Linux: kernel/rseq.c, SYSCALL_DEFINE4(rseq)."""
+    register(task, area, length, flags, signature)
+    return 0

@@ -14,6 +14,7 @@ HWCAP = 0x178BFBFF
 """What CPUID leaf 1 puts in edx on the emulated processor: no AVX, no RDRAND, SSE up to 4.2."""
 PAGE_SIZE, CLOCK_TICKS, PROGRAM_HEADER_SIZE = 4096, 100, 56
 MINIMUM_SIGNAL_STACK = 2048
+RSEQ_FEATURE_SIZE, RSEQ_ALIGNMENT = 28, 32
 
 
 def auxiliary_vector(
@@ -56,6 +57,7 @@ def auxiliary_vector(
         ),
         *(AuxvType.AT_HWCAP2, 0, AuxvType.AT_EXECFN, name, AuxvType.AT_PLATFORM, platform),
         *(() if program_fd is None else (AuxvType.AT_EXECFD, program_fd)),
+        *(AuxvType.AT_RSEQ_FEATURE_SIZE, RSEQ_FEATURE_SIZE, AuxvType.AT_RSEQ_ALIGN, RSEQ_ALIGNMENT),
         *(AuxvType.AT_NULL, 0),
     )
     return pack_array("Q", entries)

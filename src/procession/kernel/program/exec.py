@@ -523,6 +523,7 @@ def _switch_program(
         task.parent_death_signal = 0
     task.personality &= ~(_PER_CLEAR_ON_SETID if gained.clears_personality else _READ_IMPLIES_EXEC)
     commit_credentials(task, gained.credentials)
+    task.rseq = None
     task.alternate_stack = (0, 0, task.alternate_stack[2])
     task.has_executed = True
     task.self_exec_id += 1
