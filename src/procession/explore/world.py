@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from procession.abi.errno import EFAULT
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
     from procession.kernel.task import Task
     from procession.machine import Machine
+    from procession.snapshot.keeper import Snapshot
 
 DEFAULT_STEP_LIMIT = 20_000
 DEFAULT_TIME_LIMIT_S = 60.0
+_FIRST_INTERVAL, _LEAST_INTERVAL, _LARGEST_INTERVAL = 8, 4, 64
 _NS_PER_S = 10**9
 _LARGEST_OUTPUT = 16 << 20
 
@@ -96,18 +99,31 @@ class SearchDecider(SeededDecider):
 
 
 class Checkpoint(NamedTuple):
-    """A choice at which a world was: by what steps it was reached, and what it was asked then."""
+    """A choice on the way to where a world is now: after how many steps, and what was open then."""
 
-    steps: tuple[tuple[int, tuple[int, ...]], ...]
+    length: int
     offer: Offer | None
+
+
+class _Kept(NamedTuple):
+    """A snapshot on the way: the machine's, and how much there was by then of what lies beside it."""
+
+    length: int
+    snapshot: Snapshot
+    offer: Offer | None
+    output_count: int
+    fact_count: int
+    deviations: int
 
 
 class World:
     """A run of `program` that waits at each choice of who goes on.
 
     After `begin`, `offer` is what is open now, None once the run has ended; then `ending` says how. `advance`
-    takes a step. `checkpoint` and `back_to` are how a searcher comes to the other options: without snapshots
-    the run begins anew and takes the same steps.
+    takes a step, all of which are in `steps`. `checkpoint` and `back_to` are how a searcher comes to the
+    other options of a choice on the way: to the last snapshot before it, and from there by the same steps.
+    Snapshots are taken so that one costs no more than the steps that it saves; with `keeps_snapshots` unset
+    there are none, and the run begins anew.
     """
 
     def __init__(
@@ -116,6 +132,7 @@ class World:
         *,
         step_limit: int = DEFAULT_STEP_LIMIT,
         time_limit_s: float = DEFAULT_TIME_LIMIT_S,
+        keeps_snapshots: bool = True,
     ) -> None:
         self.program = program
         self.step_limit = step_limit
@@ -130,12 +147,20 @@ class World:
         self.steps: list[tuple[int, tuple[int, ...]]] = []
         self.step_count = 0
         self.deviations = 0
+        self.keeps_snapshots = keeps_snapshots
+        self.kept: list[_Kept] = []
+        self.interval = _FIRST_INTERVAL
+        self.stepping_s = 0.0
         self.is_open = False
 
     # From choice to choice
 
     def begin(self) -> None:
-        """Make the machine, and run to the first choice. Raises what `Machine` and its `start` do."""
+        """Run from the beginning to the first choice. Raises what `Machine` and its `start` do."""
+        if self.kept:
+            self._restore(0)
+            self.watcher.begin()
+            return
         self.close()
         program = self.program
         self.decider = SearchDecider(int(program.settings.get("seed", 0)), program.kinds)
@@ -156,6 +181,8 @@ class World:
         self.deviations = 0
         watcher.begin()
         self._go_on()
+        if self.keeps_snapshots:
+            self._keep()
 
     def advance(self, option: int, inner: tuple[int, ...] = ()) -> Step:
         """Let `option` of the offer go on, up to the next choice."""
@@ -169,9 +196,16 @@ class World:
         self.steps.append((option, inner))
         self.step_count += 1
         self._go_on()
+        if self.kept and self.offer is not None and len(self.steps) - self.kept[-1].length >= self.interval:
+            self._keep()
         return Step(tuple(decider.asked[position:]), self.watcher.take())
 
     def _go_on(self) -> None:
+        before_s = time.perf_counter()
+        self._run_to_offer()
+        self.stepping_s += time.perf_counter() - before_s
+
+    def _run_to_offer(self) -> None:
         machine, decider = self.machine, self.decider
         kernel, command = machine.kernel, machine.command
         assert command is not None
@@ -216,7 +250,7 @@ class World:
     @property
     def pending_call(self) -> str:
         """The system call in front of which the default task of the offer is, in words."""
-        task = self._scheduler.offered[0]
+        task = self._scheduler.preferred
         assert task is not None
         registers = self.machine.kernel.registers_of(task).general
         number = registers[RAX]
@@ -258,20 +292,60 @@ class World:
 
     def checkpoint(self) -> Checkpoint:
         """The present choice, to come back to."""
-        return Checkpoint(tuple(self.steps), self.offer)
+        return Checkpoint(len(self.steps), self.offer)
 
     def back_to(self, checkpoint: Checkpoint) -> None:
-        """Be at that choice again. Raises ScheduleLeft if the run isn't the same, which is a bug."""
-        self.begin()
-        for option, inner in checkpoint.steps:
+        """Be at that choice again, by which the present run has come.
+
+        Raises ScheduleLeft if the run isn't the same, which is a bug.
+        """
+        steps = self.steps[: checkpoint.length]
+        if self.kept:
+            self._restore(checkpoint.length)
+        else:
+            self.begin()
+        for option, inner in steps[len(self.steps) :]:
             if self.offer is None:
                 raise ScheduleLeft("the run ended before the choice")
             self.advance(option, inner)
         if self.offer != checkpoint.offer:
             raise ScheduleLeft(f"{self.offer} is open, not {checkpoint.offer}")
 
+    def _keep(self) -> None:
+        """Take a snapshot here, and have the next ones as far apart as they cost steps."""
+        before_s = time.perf_counter()
+        snapshot = self.machine.snapshot()
+        cost_s = time.perf_counter() - before_s
+        self.kept.append(
+            _Kept(
+                len(self.steps),
+                snapshot,
+                self.offer,
+                len(self.output),
+                len(self.facts.facts),
+                self.deviations,
+            )
+        )
+        if len(self.kept) > 1 and self.step_count:
+            wanted = round(cost_s * self.step_count / max(self.stepping_s, 1e-6))
+            self.interval = min(max(wanted, _LEAST_INTERVAL), _LARGEST_INTERVAL, 2 * self.interval)
+
+    def _restore(self, length: int) -> None:
+        """Be where the last snapshot was taken at or before `length` steps; later ones are forgotten."""
+        kept = self.kept
+        while kept[-1].length > length:
+            kept.pop()
+        last = kept[-1]
+        self.machine.restore(last.snapshot)
+        del self.steps[last.length :]
+        del self.output[last.output_count :]
+        del self.facts.facts[last.fact_count :]
+        self.deviations = last.deviations
+        self.offer, self.ending = last.offer, ""
+
     def close(self) -> None:
         """Give back what the machine holds of the host."""
+        self.kept = []
         if self.is_open:
             self.machine.close()
             self.is_open = False
