@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from procession.explore.explorer import Explorer, Report
-from procession.explore.oracle import DEFAULT_ORACLES
+from procession.explore.oracle import DEFAULT_ORACLES, Expectation
 from procession.explore.program import DEFAULT_KINDS, Program
 from procession.explore.search import Coverage, Reduction, Search
 from procession.explore.world import World
@@ -31,9 +31,15 @@ def explored(
     preemptions: int | None = 2,
     oracles: tuple[str, ...] = DEFAULT_ORACLES,
     kinds: tuple[str, ...] = DEFAULT_KINDS,
+    status: int | None = None,
 ) -> Report:
     """What an exploration of the command reports, ended by the first finding."""
-    explorer = Explorer(program(*command, kinds=kinds), preemptions=preemptions, oracles=oracles)
+    explorer = Explorer(
+        program(*command, kinds=kinds),
+        preemptions=preemptions,
+        oracles=oracles,
+        expected=Expectation(status=status),
+    )
     try:
         return explorer.run()
     finally:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PREEMPTIONS = 2
 _MOMENT_SCHEDULES = 64
+_ORDERED_OUTPUT = ("output",)
+"""The oracles for which the order matters in which tasks write to standard output."""
 _MOST_MOMENTS = 24
 
 
@@ -92,7 +94,8 @@ class Explorer:
         self.reduction = reduction
         self.limits = limits or Limits()
         self.finds_all = finds_all
-        self.world = world or World(program)
+        names = {oracle.name for oracle in self.oracles}
+        self.world = world or World(program, orders_output=not names.isdisjoint(_ORDERED_OUTPUT))
         self.tell = tell
         self.findings: dict[tuple[str, str], Finding] = {}
         self.coverages: list[Coverage] = []

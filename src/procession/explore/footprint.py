@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from procession.abi.file_mode import S_IFMT
+from procession.fs.host_stream import OutputFile
 from procession.fs.inode import S_IFDIR, S_IFREG
 from procession.fs.inotify import Inotify
 from procession.kernel import observer as told
@@ -35,19 +36,24 @@ _PIDS: Key = ("pids",)
 
 
 class Footprint:
-    """What one step has read and written, and whom it has woken or made: `enabled`."""
+    """What one step has read and written, and whom it has woken or made: `enabled`.
 
-    __slots__ = ("enabled", "reads", "writes")
+    `updates` are writes whose order among themselves doesn't matter, as that of two children that end.
+    """
+
+    __slots__ = ("enabled", "reads", "updates", "writes")
 
     def __init__(self) -> None:
         self.reads: set[Key] = set()
         self.writes: set[Key] = set()
+        self.updates: set[Key] = set()
         self.enabled: set[int] = set()
 
     def absorb(self, other: Footprint) -> None:
         """Count what `other` has touched too."""
         self.reads |= other.reads
         self.writes |= other.writes
+        self.updates |= other.updates
         self.enabled |= other.enabled
 
     def meets(self, other: Footprint) -> bool:
@@ -56,6 +62,10 @@ class Footprint:
             self.writes.isdisjoint(other.writes)
             and self.writes.isdisjoint(other.reads)
             and self.reads.isdisjoint(other.writes)
+            and self.updates.isdisjoint(other.reads)
+            and self.updates.isdisjoint(other.writes)
+            and self.reads.isdisjoint(other.updates)
+            and self.writes.isdisjoint(other.updates)
         )
 
 
@@ -118,12 +128,17 @@ class FootprintEvents(Inotify):
 
 
 class FootprintWatcher:
-    """An observer that notes the footprint of each step; it changes nothing."""
+    """An observer that notes the footprint of each step; it changes nothing.
 
-    __slots__ = ("footprint", "kernel", "positions", "segments", "tid")
+    With `orders_output` unset it's nobody's business in which order tasks write to the machine's standard
+    streams.
+    """
 
-    def __init__(self, kernel: Kernel) -> None:
+    __slots__ = ("footprint", "kernel", "orders_output", "positions", "segments", "tid")
+
+    def __init__(self, kernel: Kernel, *, orders_output: bool = True) -> None:
         self.kernel = kernel
+        self.orders_output = orders_output
         self.footprint = Footprint()
         self.tid = CLOCK_TID
         self.segments: list[Segment] = []
@@ -138,7 +153,7 @@ class FootprintWatcher:
     def take(self) -> list[Segment]:
         """What happened since `begin`, by who did it; nothing of the clock unless something was due."""
         first = self.segments[0].footprint
-        if not (first.writes or first.reads or first.enabled) and len(self.segments) > 1:
+        if not (first.writes or first.reads or first.updates or first.enabled) and len(self.segments) > 1:
             del self.segments[0]
         return self.segments
 
@@ -172,7 +187,7 @@ class FootprintWatcher:
         kind = inode.mode & S_IFMT
         key = _inode_key(inode)
         if kind not in _DATA_FILES:
-            if not file.discards_writes:
+            if not file.discards_writes and (self.orders_output or not isinstance(file, OutputFile)):
                 footprint.writes.add(_special_key(file, key))
             return
         if inode.superblock.type_name in ("proc", "sysfs"):
@@ -250,24 +265,27 @@ class FootprintWatcher:
         elif kind == told.SIGNAL_SENT:
             info, _, outcome = detail
             if info.signo == _SIGCHLD:
-                footprint.writes.add(("children", task.tgid))
+                footprint.updates.add(("children", task.tgid))
             if outcome in (told.SENT_IGNORED, told.SENT_PENDING):
                 footprint.reads.add(("signals", task.tgid))
             else:
                 footprint.writes.add(("signals", task.tgid))
         elif kind == told.CLONE:
             footprint.enabled.add(task.tid)
-            footprint.writes |= {_PIDS, ("pid", task.tid), ("processes",)}
+            footprint.writes |= {_PIDS, ("pid", task.tid)}
+            footprint.updates.add(("processes",))
         elif kind == told.EXIT:
-            footprint.writes |= {("pid", task.tid), ("processes",)}
+            footprint.writes.add(("pid", task.tid))
+            footprint.updates.add(("processes",))
             if task.parent is not None:
-                footprint.writes.add(("children", task.parent.tgid))
+                footprint.updates.add(("children", task.parent.tgid))
             for child in task.children:
                 footprint.writes.add(("parent", child.tgid))
         elif kind == told.REAP:
-            footprint.writes |= {("pid", task.tid), ("processes",)}
+            footprint.writes.add(("pid", task.tid))
+            footprint.updates.add(("processes",))
             if task.parent is not None:
-                footprint.writes.add(("children", task.parent.tgid))
+                footprint.updates.add(("children", task.parent.tgid))
         elif kind == told.EXEC:
             footprint.writes.add(("pid", task.tid))
         elif kind == told.LOOK_FOR_CHILDREN:

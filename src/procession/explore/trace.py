@@ -35,13 +35,14 @@ class Race(NamedTuple):
 class Trace:
     """A run's segments with the order between them (happens-before), as a stack."""
 
-    __slots__ = ("clocks", "entries", "readers", "writers")
+    __slots__ = ("clocks", "entries", "readers", "updaters", "writers")
 
     def __init__(self) -> None:
         self.entries: list[TraceEntry] = []
         self.clocks: dict[int, VectorClock] = {}
         self.writers: dict[Key, int] = {}
         self.readers: dict[Key, dict[int, int]] = {}
+        self.updaters: dict[Key, dict[int, int]] = {}
 
     def append(self, segment: Segment, node: int | None) -> list[Race]:
         """Add a segment; the races that it closes, each with an entry before."""
@@ -57,7 +58,14 @@ class Trace:
             writer = self.writers.get(key)
             if writer is not None:
                 rivals.add(writer)
+            rivals.update(self.updaters.get(key, {}).values())
+        for key in footprint.updates:
+            writer = self.writers.get(key)
+            if writer is not None:
+                rivals.add(writer)
+            rivals.update(self.readers.get(key, {}).values())
         for key in footprint.writes:
+            rivals.update(self.updaters.get(key, {}).values())
             writer = self.writers.get(key)
             if writer is not None:
                 rivals.add(writer)
@@ -75,14 +83,20 @@ class Trace:
         for key in footprint.writes:
             undo.append(("writer", key, self.writers.get(key)))
             undo.append(("readers", key, self.readers.get(key)))
+            undo.append(("updaters", key, self.updaters.get(key)))
             self.writers[key] = position
             self.readers[key] = {}
+            self.updaters[key] = {}
         for key in footprint.reads:
             if key in footprint.writes:
                 continue
             known = self.readers.get(key)
             undo.append(("readers", key, known))
             self.readers[key] = {tid: position} if known is None else {**known, tid: position}
+        for key in footprint.updates:
+            known = self.updaters.get(key)
+            undo.append(("updaters", key, known))
+            self.updaters[key] = {tid: position} if known is None else {**known, tid: position}
         self.clocks[tid] = clock
         for woken in footprint.enabled:
             if woken == tid:
@@ -99,6 +113,7 @@ class Trace:
             "clock": self.clocks,
             "writer": self.writers,
             "readers": self.readers,
+            "updaters": self.updaters,
         }
         while len(self.entries) > length:
             for name, key, value in reversed(self.entries.pop().undo):

@@ -133,6 +133,7 @@ class World:
         step_limit: int = DEFAULT_STEP_LIMIT,
         time_limit_s: float = DEFAULT_TIME_LIMIT_S,
         keeps_snapshots: bool = True,
+        orders_output: bool = True,
     ) -> None:
         self.program = program
         self.step_limit = step_limit
@@ -148,6 +149,7 @@ class World:
         self.step_count = 0
         self.deviations = 0
         self.keeps_snapshots = keeps_snapshots
+        self.orders_output = orders_output
         self.kept: list[_Kept] = []
         self.interval = _FIRST_INTERVAL
         self.stepping_s = 0.0
@@ -167,7 +169,7 @@ class World:
         self.machine = machine = program.machine(self.decider)
         self.is_open = True
         kernel = machine.kernel
-        self.watcher = watcher = FootprintWatcher(kernel)
+        self.watcher = watcher = FootprintWatcher(kernel, orders_output=self.orders_output)
         kernel.vfs.file_events = FootprintEvents(watcher)
         self.facts = facts = FactWatcher(kernel)
         machine.observe(watcher)

@@ -9,6 +9,7 @@ from procession.hardware.registers import RIP, set_register
 from procession.kernel.sched.core import Scheduler
 from procession.kernel.sched.run_queue import CLASS_FAIR, class_of
 from procession.kernel.task import CALL_EXPLORED, NEED_RESCHED
+from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -23,12 +24,13 @@ _SMALL = 32
 
 
 class ExploredScheduler(Scheduler):
-    """A scheduler that asks for the next task in front of each system call, and whenever one sleeps or ends.
+    """A scheduler that asks for the next task in front of each system call, after one has woken somebody, and
+    whenever a task sleeps or ends.
 
     The running task goes on by default; otherwise it's the turn of who has waited longest. Whoever was woken
-    takes the processor from nobody, and the fair tasks' shares don't count, so that a schedule is what was
-    chosen and nothing else. A task that makes a call while others could run is put back in front of it
-    (`at_call` says where), and makes it when it's chosen: `admitted` is who was, and where.
+    takes the processor from nobody by itself, and the fair tasks' shares don't count, so that a schedule is
+    what was chosen and nothing else. A task that makes a call while others could run is put back in front of
+    it (`at_call` says where), and makes it when it's chosen: `admitted` is who was, and where.
 
     `offered` are those among whom it's being asked, the default first, None standing for the next timer: with
     `offers_timers`, one may be due before anybody goes on, as on a machine that is busy elsewhere.
@@ -48,8 +50,10 @@ class ExploredScheduler(Scheduler):
 
     def start(self, task: Task) -> None:
         """See `Scheduler`; from its first call on the task is asked about."""
-        task.kernel.add_call_work(task, CALL_EXPLORED)
+        kernel = self.kernel
+        kernel.add_call_work(task, CALL_EXPLORED)
         super().start(task)
+        self._let_choose()
 
     def puts_back(self, task: Task) -> bool:
         """Whether the running `task`, in front of a system call, shall wait until it's chosen to make it."""
@@ -86,6 +90,8 @@ class ExploredScheduler(Scheduler):
             if preferred in waiting:
                 waiting.remove(preferred)
                 waiting.insert(0, preferred)
+            else:
+                self.preferred = None
             reaper = next(filter(self._is_reaper, waiting), None)
             if reaper is not None:
                 self.offered = (reaper,)
@@ -136,6 +142,14 @@ class ExploredScheduler(Scheduler):
             super()._enqueue_woken(task)
         else:
             self._add(self._place(task), task, has_slept=True)
+            self._let_choose()
+
+    def _let_choose(self) -> None:
+        """The running task has made another runnable: it is asked who goes on before user mode."""
+        running = self.kernel.current
+        if running is not None and running.state is TaskState.RUNNING and not self._is_reaper(running):
+            running.work |= NEED_RESCHED
+            self.preferred = running
 
 
 def _ticket_of(task: Task) -> int:

@@ -1,0 +1,112 @@
+"""Races of real programs are found without being told where, and none is found where they are repaired."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from procession.explore.oracle import DEFAULT_ORACLES
+from tests.explore.races import compiled, explored, outcomes
+
+pytestmark = pytest.mark.usefixtures("c_compiler")
+
+RACES = {
+    # The program, the oracle that finds it, and how many preemptions it takes.
+    "shell_lab": ("status", 1),
+    "one_waitpid": ("deadlock", 0),
+    "pause_after_check": ("deadlock", 1),
+    "lock_file": ("status", 1),
+    "make_directory": ("status", 1),
+    "double_fork": ("status", 0),
+    "dead_holder": ("deadlock", 2),
+}
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_a_race_is_found_with_the_fewest_preemptions(name: str) -> None:
+    oracle, preemptions = RACES[name]
+    [finding] = explored(compiled(name), status=0).findings
+    assert (finding.oracle, finding.deviations) == (oracle, preemptions)
+
+
+@pytest.mark.parametrize(
+    "name", ["shell_lab", "pause_after_check", "lock_file", "make_directory", "double_fork"]
+)
+def test_no_schedule_of_a_repaired_program_fails(name: str) -> None:
+    report = explored(compiled(name), "safe", preemptions=None, status=0)
+    assert report.findings == ()
+    assert report.is_complete
+    assert report.schedules > 1
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ["one_waitpid", "dead_holder", "fork_with_lock"])
+def test_no_schedule_with_two_preemptions_of_a_repaired_program_fails(name: str) -> None:
+    report = explored(compiled(name), "safe", preemptions=2, status=0)
+    assert report.findings == ()
+    assert report.coverages[-1].is_exhausted
+
+
+@pytest.mark.heavy
+def test_a_child_finds_the_lock_taken_that_a_thread_of_its_parent_held() -> None:
+    [finding] = explored(compiled("fork_with_lock")).findings
+    assert (finding.oracle, finding.deviations) == ("deadlock", 2)
+
+
+def test_a_pid_file_names_who_has_ended_and_been_reaped() -> None:
+    [finding] = explored(compiled("pid_file"), oracles=("stale-pid",)).findings
+    assert "names process" in finding.problem
+    report = explored(compiled("pid_file"), "safe", oracles=("stale-pid",), preemptions=None)
+    assert report.findings == ()
+    assert report.is_complete
+
+
+LATE_TRAP = '(kill -TERM $$) & trap "exit 0" TERM; wait; exit 0'
+EARLY_TRAP = 'trap "exit 0" TERM; (kill -TERM $$) & wait; exit 0'
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_a_trap_that_is_set_too_late(shell: str) -> None:
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"there is no {shell} here")
+    [finding] = explored(path, "-c", LATE_TRAP, status=0).findings
+    assert (finding.oracle, finding.status) == ("status", 143)
+    report = explored(path, "-c", EARLY_TRAP, status=0, preemptions=1)
+    assert report.findings == ()
+    assert report.coverages[-1].is_exhausted
+
+
+# Mosaic's models as C programs, and what each can give (Jiang 2023, The Hitchhiker's Guide to Operating
+# Systems).
+
+
+def test_what_a_mailer_may_write_to_while_a_link_is_made() -> None:
+    found, coverage = outcomes(compiled("tocttou"), "2")
+    assert coverage.is_exhausted
+    assert {stdout for _, _, stdout in found} == {
+        b"file written\n",
+        b"/etc/passwd written\n",
+        b"rejected\n",
+    }
+
+
+def test_in_which_orders_two_processes_write_their_buffers() -> None:
+    found, coverage = outcomes(compiled("fork_buf"), "1")
+    assert coverage.is_exhausted
+    assert {stdout for _, _, stdout in found} == {b"3\n0\n", b"0\n3\n"}
+
+
+@pytest.mark.heavy
+def test_in_which_orders_four_processes_write_their_buffers() -> None:
+    found, coverage = outcomes(compiled("fork_buf"), "2")
+    assert coverage.is_exhausted
+    # Four writes in any order, for each of the two orders in which the second forks give ids.
+    assert len(found) == 4 * 3 * 2 * 2
+
+
+def test_oracles_are_on_by_name() -> None:
+    command = compiled("pause_after_check")
+    assert explored(command, oracles=("status", "output")).findings == ()
+    assert set(DEFAULT_ORACLES) >= {"deadlock"}
