@@ -107,7 +107,7 @@ class Machine(Steering):
     directory holds unless it's given here, where `environment` is added to the image's. An empty command is
     the image's; `entrypoint` replaces that of the image and its arguments, "" does away with it.
     `fault_injector` may let allocations fail. `source` says what is below `rootfs`, if that isn't the host.
-    `engine` is "unicorn", or "scripted" for tests without a processor.
+    `engine` is "unicorn", "native", or "scripted" for tests without a processor.
     """
 
     def __init__(
@@ -698,6 +698,10 @@ def _failing(memory_bytes: int, injector: FaultInjector) -> PhysicalMemory:
 def _make_engine(name: str) -> Engine:
     if name == "unicorn":
         return UnicornEngine()
+    if name == "native":
+        from procession.hardware.engines.native.engine import NativeEngine
+
+        return NativeEngine()
     if name == "scripted":
         return ScriptedEngine()
     raise ValueError(f"no engine is called {name!r}")

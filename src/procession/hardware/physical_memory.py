@@ -129,7 +129,8 @@ class PhysicalMemory:
     has their memory back: `held` were in use before, and the fresh ones from `fresh_end` on never were.
     `given_frames` is how many were given back since the host's heap was trimmed last.
 
-    The backing is a memfd where the host has one, so that another process could map the same frames. Fresh
+    The backing is a memfd where the host has one, so that another process can map the same frames:
+    `descriptor`, -1 if there is none. Fresh
     frames below `backed_frames` have the host's memory already: it's asked for by the megabyte, which costs
     less than a fault of the host's at each frame.
     """
@@ -140,6 +141,7 @@ class PhysicalMemory:
         "backed_frames",
         "bytes",
         "counted",
+        "descriptor",
         "ended_spaces",
         "executable",
         "exhausted_owner",
@@ -164,13 +166,14 @@ class PhysicalMemory:
     )
 
     # What is in the frames and who counts them is looked at by itself; what the host has backed stays so.
-    OUTSIDE_STATE: ClassVar[tuple[str, ...]] = ("backed_frames", "bytes", "references", "words")
+    OUTSIDE_STATE: ClassVar[tuple[str, ...]] = ("backed_frames", "bytes", "descriptor", "references", "words")
 
     def __init__(self, size_bytes: int) -> None:
         self.frame_count = size_bytes >> PAGE_SHIFT
         if self.frame_count < 16:
             raise ValueError(f"a machine needs at least 64 KiB of memory, not {size_bytes} bytes")
-        self.bytes = _map_backing(self.frame_count << PAGE_SHIFT)
+        self.descriptor = _make_backing(self.frame_count << PAGE_SHIFT)
+        self.bytes = mmap.mmap(self.descriptor, self.frame_count << PAGE_SHIFT)
         self.words = memoryview(self.bytes).cast("Q")
         self.references = array("l", bytes(8 * self.frame_count))
         self.free: list[int] = []
@@ -465,6 +468,15 @@ class PhysicalMemory:
         """Give the host its memory back; the object can't be used afterwards."""
         self.words.release()
         self.bytes.close()
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def __del__(self) -> None:
+        # A machine that nobody closed goes with its last reference, as its mapping does.
+        if getattr(self, "descriptor", -1) >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 _ZERO_PAGE = bytes(PAGE_SIZE)
@@ -486,12 +498,14 @@ def _trim_heap() -> None:
         trim(0)
 
 
-def _map_backing(size_bytes: int) -> mmap.mmap:
+def _make_backing(size_bytes: int) -> int:
+    """A file in memory of that size; -1, by which mmap knows memory without a file, if the host has none."""
     if not hasattr(os, "memfd_create"):
-        return mmap.mmap(-1, size_bytes)
+        return -1
     descriptor = os.memfd_create("procession-memory")
     try:
         os.ftruncate(descriptor, size_bytes)
-        return mmap.mmap(descriptor, size_bytes)
-    finally:
+    except OSError:
         os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,1 @@
+"""The native engine: translated code in stub processes, one for each address space."""

@@ -1,0 +1,614 @@
+"""The native engine: translated code on the host's processor, in a stub process for each address space.
+
+Guest code never runs in this process. What a stub writes is the context alone, and all that is read from
+there is taken for what a guest may have made up: registers, and the number of an exit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Final
+
+from procession.abi.word import Words
+from procession.hardware.engine import EngineCapabilities, TrapHandler
+from procession.hardware.engines.native.processor_model import Attendant
+from procession.hardware.engines.native.space import Absent, CodeStore, Space
+from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError, StubUnavailable
+from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
+from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, Registers
+from procession.hardware.translation import layout
+from procession.hardware.translation.code_cache import (
+    ATTEND,
+    CALL,
+    CROSS,
+    LINK,
+    STEP_INDIRECT,
+    Exit,
+)
+from procession.hardware.translation.decode import LONGEST_INSTRUCTION, decode
+from procession.hardware.translation.opcodes import TRUNCATED
+from procession.hardware.translation.translator import SAVED, THREE, TWO
+
+_USER_FLAGS: Final = 0x3E7FD7
+"""The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
+_HARDWARE_FLAGS: Final = 0x240CD5 & ~(1 << 21)
+"""Those that the host's processor has while it runs a guest: status, direction, alignment check."""
+_TRAP_FLAG: Final = 1 << 8
+_ALWAYS_SET: Final = 0x202
+_DEBUG, _PAGE_FAULT = 1, 14
+_WRITE, _USER, _FETCH, _PROTECTION = 2, 4, 16, 1
+_AT_HWCAP2, _HAS_FSGSBASE = 26, 2
+
+_FLAGS, _FS_BASE, _GS_BASE, _TARGET = (
+    offset >> 3 for offset in (layout.FLAGS, layout.FS_BASE, layout.GS_BASE, layout.TARGET)
+)
+_FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
+    offset >> 3
+    for offset in (layout.FAULT_ADDRESS, layout.FAULT_RIP, layout.FAULT_ERROR, layout.FAULT_VECTOR)
+)
+_SCRATCH, _SAVED_RCX = layout.SCRATCH >> 3, layout.SAVED_RCX >> 3
+_HEADER, _INSTRUCTION_POINTERS = 512, slice(8, 24)
+_MXCSR_MASK = 0xFFFF
+_FRAME_MASK: Final = 0x000F_FFFF_FFFF_F000
+_CONTROL, _MXCSR = Words("<H"), Words("<II")
+
+
+def initial_extended_state() -> bytes:
+    """The XSAVE area of a program's beginning."""
+    image = bytearray(layout.EXTENDED_BYTES)
+    _CONTROL.pack_into(image, 0, 0x37F)
+    _MXCSR.pack_into(image, 24, 0x1F80, _MXCSR_MASK)
+    return bytes(image)
+
+
+def why_unavailable() -> str | None:
+    """What this host lacks for the native engine; None if that can be had."""
+    if os.uname().machine != "x86_64" or os.uname().sysname != "Linux":
+        return "the host isn't Linux on x86-64"
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            flags = next((line.split() for line in file if line.startswith("flags")), [])
+    except OSError as error:
+        return f"/proc/cpuinfo can't be read: {error.strerror}"
+    missing = [flag for flag in ("avx2", "bmi2", "fma", "fsgsbase", "xsave") if flag not in flags]
+    if missing:
+        return f"the host's processor has no {', '.join(missing)}"
+    memory = None
+    try:
+        memory = PhysicalMemory(1 << 20)
+        engine = NativeEngine()
+        try:
+            engine.attach(memory, _Nobody())
+            engine.use_address_space(memory.allocate())
+        finally:
+            engine.close()
+    except (StubUnavailable, OSError) as error:
+        return str(error)
+    finally:
+        if memory is not None:
+            memory.close()
+    return None
+
+
+class _Unreadable(Exception):
+    """The guest can't read `address` now."""
+
+    def __init__(self, address: int) -> None:
+        super().__init__(address)
+        self.address = address
+
+
+class _Nobody:
+    """Takes no traps."""
+
+    def system_call(self) -> None:
+        """Nothing."""
+
+    def page_fault(self, address: int, error_code: int) -> None:
+        """Nothing."""
+
+    def processor_exception(self, vector: int, error_code: int) -> None:
+        """Nothing."""
+
+
+class NativeEngine:
+    """One processor for all tasks of a machine, and a stub for each address space that has run lately."""
+
+    capabilities = EngineCapabilities("native", unit_ns=4)
+    """A unit is a backward jump or an indirect transfer."""
+
+    def __init__(self) -> None:
+        self.general: memoryview[int]
+        self.is_stopping = False
+        self.is_open = False
+        self.uses = 0
+        self.switches = 0
+
+    def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
+        """Make the processor over `memory`. Raises StubUnavailable."""
+        self.memory, self.traps = memory, traps
+        self.store = CodeStore()
+        self.processor = processor = Processor()
+        self.general, self.words, self.counter = processor.general, processor.words, processor.counter
+        self.space: Space | None = None
+        self.attendant = Attendant(self.general, self._read)
+        self.initial = initial_extended_state()
+        self.is_open = True
+        self.load(Registers())
+
+    def tell(self, traps: TrapHandler) -> None:
+        """Take other entries."""
+        self.traps = traps
+
+    # Running
+
+    def run(self) -> None:
+        """Run until stopped or out of budget."""
+        self.is_stopping = False
+        general, words, counter = self.general, self.words, self.counter
+        resume = 0
+        while not self.is_stopping:
+            space = self.space
+            if resume == 0:
+                if counter[0] <= 0:
+                    return
+                assert space is not None
+                if words[_FLAGS] & _TRAP_FLAG:
+                    self._step(space)
+                    continue
+                try:
+                    resume = space.entry(general[RIP])
+                except Absent as absent:
+                    self._fetch_fault(absent.address)
+                    continue
+            assert space is not None
+            if not space.stub.is_alive:
+                self._renew(space)
+                resume = 0
+                continue
+            try:
+                why = space.stub.hand_over(resume)
+            except StubError as error:
+                self._stub_failed(space, str(error))
+                resume = 0
+                continue
+            resume = 0
+            if why >= layout.FIRST_EXIT:
+                resume = self._left(space, why - layout.FIRST_EXIT)
+            elif why == layout.MISSED:
+                resume = self._missed(space)
+            elif why == layout.FAULTED:
+                resume = self._faulted(space)
+
+    def _left(self, space: Space, number: int) -> int:
+        """The code has come to a place that leads out of it; where to go on, 0 to look."""
+        exits = self.store.cache.exits
+        if number >= len(exits):
+            self._stub_failed(space, "the stub came from nowhere")
+            return 0
+        exit_ = exits[number]
+        kind, pc = exit_.kind, exit_.pc
+        general, words = self.general, self.words
+        general[RIP] = pc
+        if kind == CALL:
+            general[RCX] = pc
+            general[R11] = words[_FLAGS] & _USER_FLAGS
+            self.traps.system_call()
+            return 0
+        try:
+            if kind == CROSS:
+                return space.resolve_link(exit_.place, pc)
+            if kind == LINK:
+                return space.link_within(exit_.place, pc)
+        except Absent as absent:
+            self._fetch_fault(absent.address)
+            return 0
+        if kind == ATTEND:
+            self._attend()
+        return 0
+
+    def _missed(self, space: Space) -> int:
+        """An indirect jump isn't in the tables."""
+        pc = self.words[_TARGET]
+        self.general[RIP] = pc
+        self.counter[0] -= 1
+        try:
+            entry = space.land(pc)
+        except Absent:
+            return 0
+        return entry if self.counter[0] > 0 else 0
+
+    def _attend(self) -> bool:
+        """The instruction at rip isn't for the host's processor. Whether it's done; else its fault is
+        told.
+        """
+        space, words, attendant = self.space, self.words, self.attendant
+        assert space is not None
+        try:
+            code = self._code_at(space, self.general[RIP])
+            attendant.flags = words[_FLAGS]
+            vector, error_code = attendant.attend(decode(code, 0), code)
+        except Absent as absent:
+            self._fetch_fault(absent.address)
+            return False
+        except _Unreadable as unreadable:
+            self.traps.page_fault(unreadable.address, _USER | self._is_present(unreadable.address))
+            return False
+        if vector >= 0:
+            self.traps.processor_exception(vector, error_code)
+            return False
+        words[_FLAGS] = attendant.flags
+        if attendant.fs_base is not None:
+            words[_FS_BASE], attendant.fs_base = attendant.fs_base, None
+        if attendant.gs_base is not None:
+            words[_GS_BASE], attendant.gs_base = attendant.gs_base, None
+        return True
+
+    def _read(self, address: int, length: int) -> bytes:
+        """The guest's memory, as an instruction of its own reads it. Raises _Unreadable."""
+        space, parts = self.space, b""
+        assert space is not None
+        while len(parts) < length:
+            entry = space.window.walk.find(space.root, address)
+            if not entry:
+                raise _Unreadable(address)
+            start = (entry & _FRAME_MASK) + (address & PAGE_MASK)
+            parts += self.memory.bytes[start : min((start | PAGE_MASK) + 1, start + length - len(parts))]
+            address = (address | PAGE_MASK) + 1
+        return parts
+
+    def _fetch_fault(self, address: int) -> None:
+        self.traps.page_fault(address, _USER | _FETCH | self._is_present(address))
+
+    def _is_present(self, address: int) -> int:
+        space = self.space
+        if space is None or not space.window.walk.find(space.root, address):
+            return 0
+        return _PROTECTION
+
+    # Faults
+
+    def _faulted(self, space: Space) -> int:
+        """An instruction raised an exception on the host; where to go on, 0 to look."""
+        words = self.words
+        address, error, vector = words[_FAULT_ADDRESS], words[_FAULT_ERROR], words[_FAULT_VECTOR]
+        place = self._find(words[_FAULT_RIP])
+        if place is None:
+            self._stub_failed(space, "the stub failed outside of the guest's code")
+            return 0
+        start, pc, restoration = place
+        if vector != _PAGE_FAULT:
+            self._restore(restoration)
+            self.general[RIP] = pc
+            self.traps.processor_exception(vector & 0xFF, error & 0xFFFF)
+            return 0
+        is_write = error & _WRITE != 0
+        outcome = space.window.fill(address, is_write=is_write)
+        if outcome == DENIED:
+            self._restore(restoration)
+            self.general[RIP] = pc
+            if is_reserved(address):
+                self._stub_failed(space, f"the program uses {address:#x}, where the native engine is")
+                return 0
+            generation, switches = self.store.cache.generation, self.switches
+            self.traps.page_fault(address, _USER | error & _WRITE | self._is_present(address))
+            if (
+                self.is_stopping
+                or self.general[RIP] != pc
+                or generation != self.store.cache.generation
+                or switches != self.switches
+                or self.counter[0] <= 0
+            ):
+                return 0
+            outcome = space.window.fill(address, is_write=is_write)
+            if outcome == DENIED:
+                return 0
+        if outcome == CODE_WRITTEN:
+            self._restore(restoration)
+            self.general[RIP] = pc
+            self._write_code(space, address, pc)
+            return 0
+        self._restore(restoration)
+        return start
+
+    def _find(self, rip: int) -> tuple[int, int, int] | None:
+        """Where on the host the guest's instruction begins that faulted at `rip`, its pc, and the
+        restoration; None if there's none.
+        """
+        cache = self.store.cache
+        for view in layout.VIEWS:
+            offset = rip - view
+            if 0 <= offset < layout.CACHE_BYTES:
+                break
+        else:
+            return None
+        block = cache.block_at(offset)
+        if block is None:
+            return None
+        start, pc = block.start, block.pc
+        marks = bytes(block.marks)
+        for position in range(0, len(marks), 3):
+            end = start + marks[position + 1]
+            if start <= offset < end:
+                return view + start, pc, marks[position + 2]
+            start = end
+            pc += marks[position]
+        return None
+
+    def _restore(self, restoration: int) -> None:
+        """Put registers back that a translation had borrowed."""
+        if restoration:
+            general, words = self.general, self.words
+            if restoration < SAVED:
+                general[restoration - 1] = words[_SCRATCH]
+            elif restoration == SAVED:
+                general[RCX] = words[_SAVED_RCX]
+            elif restoration == THREE:
+                general[RAX], general[RDX], general[RCX] = words[_SCRATCH : _SCRATCH + 3]
+            else:
+                general[restoration - TWO >> 3], general[restoration & 7] = words[_SCRATCH : _SCRATCH + 2]
+
+    def _write_code(self, space: Space, address: int, pc: int) -> None:
+        """The instruction at `pc` writes to a page with translated code: that goes, and the instruction runs
+        by itself, as it may lie in that page.
+        """
+        walk = space.window.walk
+        for byte in {address, address & ~PAGE_MASK}:
+            entry = walk.find(space.root, byte)
+            self.store.forget_frame(entry >> PAGE_SHIFT & 0xFF_FFFF_FFFF)
+        space.window.fill(address, is_write=True)
+        self._step(space, is_trapped=False)
+
+    def _step(self, space: Space, *, is_trapped: bool = True) -> None:
+        """Run the one instruction at rip; then, if `is_trapped`, tell of a debug exception."""
+        general, words, cache = self.general, self.words, self.store.cache
+        pc = general[RIP]
+        try:
+            code = self._code_at(space, pc)
+        except Absent as absent:
+            self._fetch_fault(absent.address)
+            return
+        if is_trapped:
+            self.counter[0] -= 1
+        trap_flag = words[_FLAGS] & _TRAP_FLAG
+        position, exits, blocks = cache.position, len(cache.exits), len(cache.blocks)
+        entry = self.store.translator.translate_step(pc, code)
+        flags = words[_FLAGS]
+        words[_FLAGS] = flags & ~_TRAP_FLAG
+        try:
+            while True:
+                try:
+                    why = space.stub.hand_over(entry)
+                except StubError as error:
+                    self._stub_failed(space, str(error))
+                    return
+                words[_FLAGS] |= trap_flag
+                if why == layout.FAULTED and words[_FAULT_VECTOR] == _PAGE_FAULT:
+                    place = self._find(words[_FAULT_RIP])
+                    if place is not None:
+                        address, is_write = words[_FAULT_ADDRESS], words[_FAULT_ERROR] & _WRITE != 0
+                        outcome = space.window.fill(address, is_write=is_write)
+                        if outcome == CODE_WRITTEN:
+                            self.store.forget_frame(space.window.walk.entry >> PAGE_SHIFT & 0xFF_FFFF_FFFF)
+                            outcome = space.window.fill(address, is_write=is_write)
+                        if outcome != DENIED:
+                            self._restore(place[2])
+                            words[_FLAGS] &= ~_TRAP_FLAG
+                            continue
+                break
+            exit_ = None
+            if why >= layout.FIRST_EXIT and why - layout.FIRST_EXIT < len(cache.exits):
+                exit_ = cache.exits[why - layout.FIRST_EXIT]
+        finally:
+            fault = self._find(words[_FAULT_RIP])
+            cache.position = position
+            del cache.exits[exits:], cache.blocks[blocks:], cache.starts[blocks:]
+        self._stepped(space, why, exit_, fault, is_trapped=is_trapped)
+
+    def _stepped(
+        self,
+        space: Space,
+        why: int,
+        exit_: object,
+        fault: tuple[int, int, int] | None,
+        *,
+        is_trapped: bool,
+    ) -> None:
+        """What has come of a single instruction."""
+        general, words = self.general, self.words
+        if why == layout.FAULTED:
+            if fault is None:
+                self._stub_failed(space, "the stub failed outside of the guest's code")
+                return
+            self._restore(fault[2])
+            vector, error = words[_FAULT_VECTOR], words[_FAULT_ERROR]
+            if vector == _PAGE_FAULT:
+                address = words[_FAULT_ADDRESS]
+                self.traps.page_fault(address, _USER | error & _WRITE | self._is_present(address))
+            else:
+                self.traps.processor_exception(vector & 0xFF, error & 0xFFFF)
+            return
+        assert isinstance(exit_, Exit)
+        kind, pc = exit_.kind, exit_.pc
+        if kind == CALL:
+            general[RIP] = general[RCX] = pc
+            general[R11] = words[_FLAGS] & _USER_FLAGS
+            self.traps.system_call()
+            return
+        if kind == ATTEND:
+            if not self._attend():
+                return
+        elif kind == STEP_INDIRECT:
+            general[RIP] = words[_TARGET]
+        else:
+            general[RIP] = pc
+        if is_trapped:
+            self.traps.processor_exception(_DEBUG, 0)
+
+    def _code_at(self, space: Space, pc: int) -> bytes:
+        """The bytes of the instruction at `pc`, and more, without any note that they're code. Raises
+        Absent.
+        """
+        code = b""
+        for address in (pc, (pc | PAGE_MASK) + 1):
+            entry = space.window.walk.find(space.root, address)
+            if not entry or entry >> 63:
+                if not code:
+                    raise Absent(address)
+                if decode(code, 0).kind == TRUNCATED:
+                    raise Absent(address)
+                break
+            start = (entry & _FRAME_MASK) + (address & PAGE_MASK)
+            code += self.memory.bytes[start : (start | PAGE_MASK) + 1]
+            if len(code) >= LONGEST_INSTRUCTION:
+                break
+        return code[: LONGEST_INSTRUCTION + 1]
+
+    def _stub_failed(self, space: Space, reason: str) -> None:
+        """What runs in the stub can't go on: its guest ends, as by a bus error that can't be caught."""
+        del reason
+        self._drop(space)
+        self.traps.processor_exception(_STUB_FAILED, 0)
+
+    # What the kernel asks for
+
+    def stop(self) -> None:
+        """Make `run` return after the present trap."""
+        self.is_stopping = True
+
+    def interrupt(self) -> None:
+        """Make `run` return soon: at the end of the slice that runs, if not before."""
+        self.is_stopping = True
+
+    def save(self, registers: Registers) -> None:
+        """Copy the live registers into `registers`."""
+        words = self.words
+        registers.general = self.general.tolist()
+        registers.rflags = words[_FLAGS] & _USER_FLAGS | _ALWAYS_SET
+        registers.fs_base = words[_FS_BASE]
+        registers.gs_base = words[_GS_BASE]
+        image = bytearray(self.processor.extended)
+        # Where the x87's last instruction was is the host's affair.
+        image[_INSTRUCTION_POINTERS] = bytes(16)
+        registers.floating = bytes(image)
+
+    def load(self, registers: Registers) -> None:
+        """Make `registers` the live ones."""
+        general, words = self.general, self.words
+        for index, value in enumerate(registers.general):
+            general[index] = value
+        words[_FLAGS] = registers.rflags & (_HARDWARE_FLAGS | _TRAP_FLAG | 1 << 21) | _ALWAYS_SET
+        words[_FS_BASE] = registers.fs_base
+        words[_GS_BASE] = registers.gs_base
+        self.processor.extended[:] = registers.floating or self.initial
+        self.switches += 1
+
+    def use_address_space(self, root_frame: int) -> None:
+        """Switch page tables: to the stub that has them, or to a new one."""
+        self.switches += 1
+        self.uses += 1
+        spaces = self.store.spaces
+        space = spaces.get(root_frame)
+        if space is None:
+            if len(spaces) >= MAXIMUM_STUBS:
+                self._drop(min(spaces.values(), key=lambda each: each.last_used))
+            space = spaces[root_frame] = Space(self.store, self.processor, self.memory, root_frame)
+        elif space.is_stale:
+            space.compare()
+        space.last_used = self.uses
+        self.space = space
+
+    def _renew(self, space: Space) -> None:
+        """The stub has ended: another takes its place."""
+        self.store.spaces.pop(space.root, None)
+        self.space = self.store.spaces[space.root] = Space(
+            self.store, self.processor, self.memory, space.root
+        )
+
+    def _drop(self, space: Space) -> None:
+        space.stub.end()
+        self.store.spaces.pop(space.root, None)
+
+    def flush_space(self, root_frame: int) -> None:
+        """Look anew at what is mapped."""
+        space = self.store.spaces.get(root_frame)
+        if space is not None:
+            if space is self.space:
+                space.compare()
+            else:
+                space.is_stale = True
+
+    def flush_pages(self, root_frame: int, addresses: list[int]) -> None:
+        """Look anew at some pages."""
+        space = self.store.spaces.get(root_frame)
+        if space is not None:
+            space.drop_pages(addresses)
+
+    def end_space(self, root_frame: int) -> None:
+        """Give up the stub."""
+        space = self.store.spaces.get(root_frame)
+        if space is not None:
+            self._drop(space)
+            if space is self.space:
+                self.space = None
+
+    def flush_all(self) -> None:
+        """Look anew at everything."""
+        for root in self.store.spaces:
+            self.flush_space(root)
+
+    def forget_code(self, frames: Iterable[int] | None) -> None:
+        """Drop translated code."""
+        if frames is None:
+            self.store.forget_all()
+            return
+        for frame in frames:
+            if frame in self.store.code_frames:
+                self.store.forget_frame(frame)
+
+    def set_budget(self, units: int) -> None:
+        """Backward jumps and indirect transfers until `run` returns."""
+        self.counter[0] = units
+
+    def budget_left(self) -> int:
+        """Units left."""
+        left: int = self.counter[0]
+        return left
+
+    def keep(self) -> None:
+        """Nothing: all is in the registers and the memory."""
+
+    def put_back(self, kept: object) -> None:
+        """Nothing was kept. What was on its way to run isn't any more."""
+        del kept
+        self.is_stopping = False
+        self.switches += 1
+
+    def fxsave(self, registers: Registers) -> bytes:
+        """The FXSAVE area for `registers`."""
+        image = registers.floating or self.initial
+        return image[:416] + bytes(96)
+
+    def fxrstor(self, registers: Registers, image: bytes) -> None:
+        """Put an FXSAVE area into `registers`."""
+        new = bytearray(registers.floating or self.initial)
+        new[:416] = image[:416]
+        mxcsr, _ = _MXCSR.unpack_from(new, 24)
+        _MXCSR.pack_into(new, 24, mxcsr & _MXCSR_MASK, _MXCSR_MASK)
+        new[_HEADER] |= 3
+        registers.floating = bytes(new)
+
+    def close(self) -> None:
+        """End all stubs."""
+        if self.is_open:
+            self.is_open = False
+            for space in list(self.store.spaces.values()):
+                self._drop(space)
+            self.space = None
+            self.processor.close()
+            self.store.close()
+
+
+_STUB_FAILED = 8

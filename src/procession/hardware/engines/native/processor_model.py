@@ -1,0 +1,141 @@
+"""What the guest's processor says of itself, and the instructions that a stub doesn't execute itself.
+
+It's the same whatever the host has: x86-64-v3 with AES and PCLMULQDQ, and nothing beside that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from procession.hardware.registers import RAX, RBX, RCX, RDX, RIP, RSP, WORD_MASK
+from procession.hardware.translation.decode import OPERAND_SIZE, Instruction
+from procession.hardware.translation.opcodes import (
+    CPUID,
+    DESCRIPTOR,
+    EXTENDED_CONTROL,
+    FAR,
+    INTERRUPT,
+    INTERRUPT_RETURN,
+    POP_FLAGS,
+    PRIVILEGED,
+    SEGMENT_LOAD,
+    TIMESTAMP,
+)
+
+if TYPE_CHECKING:
+    from procession.hardware.engine import GeneralRegisters
+
+INVALID_OPCODE, GENERAL_PROTECTION = 6, 13
+_CALLABLE = (3, 4)
+"""What programs may raise by `int n`: breakpoint and overflow."""
+_GATE_ERROR = 2
+_CHANGEABLE_FLAGS: Final = 0x244DD5
+_MOV_SEGMENT, _INT1 = 0x8E, 0xF1
+_USER_DATA = 0x2B
+_STACK_SEGMENT, _FS, _GS = 2, 4, 5
+
+_FEATURES = (0x3EB8_3203 & ~(1 << 30 | 1 << 31), 0x078B_FBFF)
+_MORE_FEATURES = 1 << 3 | 1 << 5 | 1 << 8 | 1 << 9
+_BRAND = b"Procession x86-64-v3".ljust(48, b"\0")
+
+
+def _brand(part: int) -> tuple[int, int, int, int]:
+    words = [int.from_bytes(_BRAND[16 * part + 4 * place :][:4], "little") for place in range(4)]
+    return words[0], words[1], words[2], words[3]
+
+
+_LEAVES: dict[tuple[int, int], tuple[int, int, int, int]] = {
+    (0, -1): (0xD, 0x756E_6547, 0x6C65_746E, 0x4965_6E69),  # GenuineIntel, in ebx, edx, ecx
+    (1, -1): (0x0003_06C3, 0x0001_0800, *_FEATURES),
+    (2, -1): (1, 0, 0x4D, 0x002C_307D),
+    (4, 0): (0x121, 0x01C0_003F, 0x3F, 1),
+    (4, 1): (0x122, 0x01C0_003F, 0x3F, 1),
+    (4, 2): (0x143, 0x03C0_003F, 0xFFF, 1),
+    (4, 3): (0x163, 0x03C0_003F, 0x3FFF, 6),
+    (7, 0): (0, _MORE_FEATURES, 0, 0),
+    (0xD, 0): (7, 832, 832, 0),
+    (0xD, 2): (256, 576, 0, 0),
+    (0x8000_0000, -1): (0x8000_0008, 0, 0, 0),
+    (0x8000_0001, -1): (0, 0, 1 | 1 << 5, 1 << 11 | 1 << 20 | 1 << 27 | 1 << 29),
+    (0x8000_0002, -1): _brand(0),
+    (0x8000_0003, -1): _brand(1),
+    (0x8000_0004, -1): _brand(2),
+    (0x8000_0006, -1): (0, 0, 0x0100_6040, 0),
+    (0x8000_0008, -1): (0x3028, 0, 0, 0),
+}
+"""By leaf, and by subleaf where that counts: eax, ebx, ecx, edx. What isn't here is zero."""
+
+
+def cpuid(leaf: int, subleaf: int) -> tuple[int, int, int, int]:
+    """What the processor says in eax, ebx, ecx, edx."""
+    found = _LEAVES.get((leaf, -1)) or _LEAVES.get((leaf, subleaf))
+    return found or (0, 0, 0, 0)
+
+
+class Attendant:
+    """Does what an instruction does that isn't executed on the host.
+
+    `read` gives bytes of the guest's memory at an address; whatever it raises ends the attempt. The flags
+    are handed in and back.
+    """
+
+    __slots__ = ("flags", "fs_base", "general", "gs_base", "read")
+
+    def __init__(self, general: GeneralRegisters, read: Callable[[int, int], bytes]) -> None:
+        self.general = general
+        self.read = read
+        self.flags = 0
+        self.fs_base: int | None = None
+        self.gs_base: int | None = None
+
+    def attend(self, instruction: Instruction, code: bytes) -> tuple[int, int]:
+        """Do it. The vector and error code to raise; (-1, 0) if it's done, and rip is behind it."""
+        general, kind = self.general, instruction.kind
+        behind = (general[RIP] + instruction.length) & WORD_MASK
+        if kind == INTERRUPT:
+            vector = instruction.immediate
+            if instruction.opcode == _INT1:
+                return INVALID_OPCODE, 0
+            if vector not in _CALLABLE:
+                return GENERAL_PROTECTION, vector * 8 + _GATE_ERROR
+            general[RIP] = behind
+            return vector, 0
+        if kind in (PRIVILEGED, TIMESTAMP, FAR, INTERRUPT_RETURN, DESCRIPTOR):
+            return GENERAL_PROTECTION, 0
+        if kind == CPUID:
+            found = cpuid(general[RAX] & 0xFFFF_FFFF, general[RCX] & 0xFFFF_FFFF)
+            general[RAX], general[RBX], general[RCX], general[RDX] = found
+        elif kind == EXTENDED_CONTROL:
+            if general[RCX] & 0xFFFF_FFFF:
+                return GENERAL_PROTECTION, 0
+            general[RAX], general[RDX] = 7, 0
+        elif kind == POP_FLAGS:
+            size = 2 if instruction.prefixes & OPERAND_SIZE else 8
+            value = int.from_bytes(self.read(general[RSP], size), "little")
+            mask = _CHANGEABLE_FLAGS & (0xFFFF if size == 2 else WORD_MASK)
+            self.flags = self.flags & ~mask | value & mask
+            general[RSP] = (general[RSP] + size) & WORD_MASK
+        elif kind == SEGMENT_LOAD and instruction.opcode == _MOV_SEGMENT and not instruction.has_memory:
+            error = self._load_segment(instruction)
+            if error >= 0:
+                return GENERAL_PROTECTION, error
+        elif kind == SEGMENT_LOAD:
+            return GENERAL_PROTECTION, 0
+        else:
+            return INVALID_OPCODE, 0
+        general[RIP] = behind
+        return -1, 0
+
+    def _load_segment(self, instruction: Instruction) -> int:
+        """mov to a segment register; the error code, or -1."""
+        segment = instruction.modrm >> 3 & 7
+        selector = self.general[instruction.modrm & 7 | (instruction.rex & 1) << 3] & 0xFFFF
+        is_null = selector < 4
+        if not (selector == _USER_DATA or (is_null and segment != _STACK_SEGMENT)):
+            return selector & 0xFFFC
+        if segment == _FS:
+            self.fs_base = 0
+        elif segment == _GS:
+            self.gs_base = 0
+        return -1

@@ -1,0 +1,280 @@
+"""One address space on the native engine: its stub, what that has mapped, and which code it may run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from procession.hardware import page_table as pte
+from procession.hardware.engines.native.stub import Processor, Stub
+from procession.hardware.engines.native.window import Window
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
+from procession.hardware.translation.code_cache import CodeCache, PageCode
+from procession.hardware.translation.decode import LONGEST_INSTRUCTION
+from procession.hardware.translation.layout import HIGH_VIEW
+from procession.hardware.translation.translator import Translator, view_of
+
+_TABLE_MASK: Final = 0xFFFF
+_PRESENT_AND_CODE: Final = pte.PRESENT | pte.NO_EXECUTE
+
+
+class Absent(Exception):
+    """There is no code to be had at `address`: the kernel must be told of a fault there."""
+
+    def __init__(self, address: int) -> None:
+        super().__init__(address)
+        self.address = address
+
+
+class CodeStore:
+    """All code that is translated, whichever spaces run it. `code_frames` are the frames that have some:
+    no stub may write to them.
+    """
+
+    __slots__ = ("cache", "code_frames", "link_targets", "spaces", "translator")
+
+    def __init__(self) -> None:
+        self.cache = CodeCache()
+        self.translator = Translator(self.cache)
+        self.code_frames: set[int] = set()
+        self.spaces: dict[int, Space] = {}
+        self.link_targets: list[int] = []
+
+    def settle_links(self) -> None:
+        """Give each new link its stub, in all spaces. To be called after each translation."""
+        cache = self.cache
+        stubs = cache.link_stubs
+        if len(self.link_targets) == len(cache.links):
+            return
+        for target, number in list(cache.links.items())[len(self.link_targets) :]:
+            address = view_of(target) + self.translator.make_link_stub(target, number)
+            stubs[number] = address
+            self.link_targets.append(target)
+            for space in self.spaces.values():
+                space.stub.links[number] = address
+
+    def forget_all(self) -> None:
+        """Drop all code."""
+        self.cache.clear()
+        self.code_frames.clear()
+        self.link_targets.clear()
+        for space in self.spaces.values():
+            space.forget_all()
+
+    def forget_frame(self, frame: int) -> None:
+        """Drop the code of one frame."""
+        self.code_frames.discard(frame)
+        self.cache.pages.pop(frame, None)
+        for key in [key for key in self.cache.straddlers if frame in key[1:]]:
+            del self.cache.straddlers[key]
+        for space in self.spaces.values():
+            space.forget_frame(frame)
+
+    def close(self) -> None:
+        """Give back what the host has given."""
+        self.cache.close()
+
+
+class Space:
+    """`code_pages` has the frame of each page from which the space has run code; the tables of its stub lead
+    to code of these alone. By page, `resolved_links` has the links and `landings` the places in the tables
+    that do. `root` is where its page tables begin.
+    """
+
+    __slots__ = (
+        "code_pages",
+        "is_stale",
+        "landings",
+        "last_used",
+        "resolved_links",
+        "root",
+        "store",
+        "stub",
+        "window",
+    )
+
+    def __init__(self, store: CodeStore, processor: Processor, memory: PhysicalMemory, root: int) -> None:
+        """Start its stub. Raises StubUnavailable."""
+        self.store = store
+        self.root = root
+        self.stub = stub = Stub(processor, store.cache, memory.descriptor)
+        self.window = Window(stub, memory, root, store.code_frames)
+        self.code_pages: dict[int, int] = {}
+        self.resolved_links: dict[int, list[int]] = {}
+        self.landings: dict[int, list[tuple[memoryview[int], int]]] = {}
+        self.is_stale = False
+        self.last_used = 0
+        self._empty_tables()
+
+    def _empty_tables(self) -> None:
+        labels = self.store.cache.labels
+        stub = self.stub
+        stub.first_table[:] = memoryview(
+            (HIGH_VIEW + labels["second_probe"]).to_bytes(8, "little") * 65536
+        ).cast("Q")
+        stub.second_table[:] = memoryview((HIGH_VIEW + labels["missed"]).to_bytes(8, "little") * 65536).cast(
+            "Q"
+        )
+        stubs = self.store.cache.link_stubs
+        for number, address in enumerate(stubs):
+            stub.links[number] = address
+
+    # Finding code
+
+    def _page(self, pc: int) -> PageCode:
+        """The code of the page at `pc`. Raises Absent."""
+        window, store = self.window, self.store
+        walk = window.walk
+        entry = walk.find(self.root, pc)
+        if entry & _PRESENT_AND_CODE != pte.PRESENT:
+            raise Absent(pc)
+        if not entry & pte.ACCESSED:
+            walk.words[walk.slot] |= pte.ACCESSED
+        frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
+        self.code_pages[pc >> PAGE_SHIFT] = frame
+        page = store.cache.pages.get(frame)
+        if page is None:
+            memory = window.memory
+            data = memory.bytes[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT]
+            page = store.cache.pages[frame] = PageCode(frame, data)
+            store.code_frames.add(frame)
+            for space in store.spaces.values():
+                space.window.drop_frame(frame)
+        return page
+
+    def entry(self, pc: int) -> int:
+        """Where the code for `pc` begins. Raises Absent."""
+        page = self._page(pc)
+        entry = page.entries.get(pc)
+        if entry is None:
+            self._make_room()
+            page = self._page(pc)
+            entry = self.store.translator.translate(page, pc) or self._straddler(page, pc)
+            self.store.settle_links()
+        return entry
+
+    def _straddler(self, page: PageCode, pc: int) -> int:
+        store = self.store
+        following = self._page((pc | PAGE_MASK) + 1)
+        key = pc, page.frame, following.frame
+        known = store.cache.straddlers.get(key)
+        if known is None:
+            code = page.data[pc & PAGE_MASK :] + following.data[:LONGEST_INSTRUCTION]
+            known = store.cache.straddlers[key] = store.translator.translate_straddler(pc, code)
+        return known
+
+    def _make_room(self) -> None:
+        if self.store.cache.is_full:
+            self.store.forget_all()
+
+    def land(self, pc: int) -> int:
+        """Let the tables of indirect jumps lead to `pc` from now on; where its code begins. Raises Absent."""
+        store = self.store
+        self._make_room()
+        page = self._page(pc)
+        first = store.translator.stanza(page, pc)
+        if not first:
+            entry = self.entry(pc)
+            first = store.translator.straddler_stanza(pc, entry)
+            pages = pc >> PAGE_SHIFT, (pc >> PAGE_SHIFT) + 1
+        else:
+            entry = page.entries[pc]
+            pages = pc >> PAGE_SHIFT, pc >> PAGE_SHIFT
+        store.settle_links()
+        table, place = self.stub.first_table, pc & _TABLE_MASK
+        empty = HIGH_VIEW + store.cache.labels["second_probe"]
+        if table[place] != empty and table[place] != first:
+            second = page.second_stanzas.get(pc)
+            if second is None:
+                second = page.second_stanzas[pc] = store.translator.second_stanza(pc, first)
+            table, place, first = self.stub.second_table, hash_of(pc), second
+        table[place] = first
+        for number in pages:
+            self.landings.setdefault(number, []).append((table, place))
+        return entry
+
+    def resolve_link(self, number: int, pc: int) -> int:
+        """Let a link lead to `pc` from now on; where its code begins. Raises Absent."""
+        entry = self.entry(pc)
+        self.stub.links[number] = entry
+        page = pc >> PAGE_SHIFT
+        self.resolved_links.setdefault(page, []).append(number)
+        if pc & PAGE_MASK > PAGE_MASK - LONGEST_INSTRUCTION:
+            self.resolved_links.setdefault(page + 1, []).append(number)
+        return entry
+
+    def link_within(self, place: int, pc: int) -> int:
+        """Link the jump at `place` in the cache, which lies in the same page as `pc`. Raises Absent."""
+        store = self.store
+        generation = store.cache.generation
+        entry = self.entry(pc)
+        if store.cache.generation == generation:
+            page = self._page(pc)
+            if page.entries.get(pc) == entry:
+                store.cache.patch(place, entry - view_of(pc))
+        return entry
+
+    # Forgetting code
+
+    def forget_all(self) -> None:
+        """All code is dropped."""
+        self.code_pages.clear()
+        self.resolved_links.clear()
+        self.landings.clear()
+        self._empty_tables()
+
+    def forget_page(self, number: int) -> None:
+        """What was at page `number` may be something else now."""
+        self.code_pages.pop(number, None)
+        stubs = self.store.cache.link_stubs
+        for link in self.resolved_links.pop(number, ()):
+            self.stub.links[link] = stubs[link]
+        labels = self.store.cache.labels
+        for table, place in self.landings.pop(number, ()):
+            label = "second_probe" if table is self.stub.first_table else "missed"
+            table[place] = HIGH_VIEW + labels[label]
+
+    def forget_frame(self, frame: int) -> None:
+        """The code of `frame` is dropped."""
+        for number in [number for number, found in self.code_pages.items() if found == frame]:
+            self.forget_page(number)
+
+    def compare(self) -> None:
+        """Forget what the page tables don't say any longer."""
+        self.is_stale = False
+        self.window.compare(self.root)
+        walk = self.window.walk
+        for number, frame in list(self.code_pages.items()):
+            entry = walk.find(self.root, number << PAGE_SHIFT)
+            if (
+                entry & _PRESENT_AND_CODE != pte.PRESENT
+                or not entry & pte.ACCESSED
+                or (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT != frame
+            ):
+                self.forget_page(number)
+
+    def drop_pages(self, addresses: list[int]) -> None:
+        """The pages at `addresses` may be others now."""
+        self.window.drop(addresses)
+        for address in addresses:
+            if address >> PAGE_SHIFT in self.code_pages:
+                self.forget_page(address >> PAGE_SHIFT)
+
+
+def hash_of(pc: int) -> int:
+    """Where the second table has `pc`: as `crc32 rax, rcx` computes it."""
+    value = 0
+    for byte in pc.to_bytes(8, "little"):
+        value = value >> 8 ^ _CRC32C[(value ^ byte) & 0xFF]
+    return value & _TABLE_MASK
+
+
+def _crc32c_table() -> tuple[int, ...]:
+    table: list[int] = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F6_3B78 if value & 1 else 0)  # noqa: PLW2901
+        table.append(value)
+    return tuple(table)
+
+
+_CRC32C = _crc32c_table()

@@ -1,0 +1,343 @@
+"""A stub process: starting it, handing over to it, and finding out how it fares."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import signal
+import weakref
+from contextlib import suppress
+from struct import Struct
+
+from procession.hardware.engines.native.image import BOOT, BOOT_BYTES, StubParts, make_image
+from procession.hardware.engines.native.system_call_filter import MUNMAP
+from procession.hardware.translation import layout
+from procession.hardware.translation.assembler import RAX, RDX, RSI, ZERO, Assembler, set_register
+from procession.hardware.translation.code_cache import CodeCache
+
+MAXIMUM_STUBS = 64
+_SPIN_ROUNDS = 400
+"""How long who waits looks again before it sleeps: about 20 microseconds."""
+_FUTEX, _FUTEX_WAIT, _FUTEX_WAKE = 202, 0, 1
+_WAIT_NS = 50_000_000
+_STUCK_AFTER_S = 30.0
+"""No slice takes so long: a stub that doesn't answer has done away with its counter."""
+_COMMAND = Struct("<7Q")
+_TIME = Struct("<qq")
+
+
+class StubError(Exception):
+    """What runs in the stub can't go on; the stub is no more."""
+
+
+class StubUnavailable(Exception):
+    """This host doesn't let us have stubs; why."""
+
+
+class Processor:
+    """The file that stubs share with the machine: one context, and for each stub its orders.
+
+    `general` are the live registers of whoever runs, `counter` the budget, `words` the context's quadwords.
+    `pointed` is the stub to which `hand_over` speaks.
+    """
+
+    __slots__ = (
+        "code",
+        "context",
+        "counter",
+        "descriptor",
+        "extended",
+        "free_slots",
+        "general",
+        "hand_over",
+        "mailbox",
+        "memory",
+        "orders_descriptor",
+        "pointed",
+        "system_call",
+        "view",
+        "words",
+    )
+
+    def __init__(self) -> None:
+        size = layout.CONTEXT_BYTES + MAXIMUM_STUBS * layout.ORDERS_BYTES
+        self.descriptor = os.memfd_create("procession-processor")
+        os.ftruncate(self.descriptor, size)
+        self.orders_descriptor = os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        self.memory = mmap.mmap(self.descriptor, size)
+        self.view = memoryview(self.memory)
+        self.context = self.view[: layout.CONTEXT_BYTES]
+        self.words = self.context.cast("Q")
+        self.general = self.context[:136].cast("Q")
+        self.counter = self.context[layout.COUNTER : layout.COUNTER + 8].cast("q")
+        self.extended = self.context[layout.EXTENDED : layout.EXTENDED + layout.EXTENDED_BYTES]
+        self.free_slots = list(range(MAXIMUM_STUBS - 1, -1, -1))
+        self.code, self.mailbox = _map_hand_over(ctypes.addressof(ctypes.c_char.from_buffer(self.memory)))
+        self.hand_over = ctypes.CFUNCTYPE(ctypes.c_int)(
+            ctypes.addressof(ctypes.c_char.from_buffer(self.code)) + _CODE_OFFSET
+        )
+        self.pointed: Stub | None = None
+        self.system_call = ctypes.CDLL(None, use_errno=True).syscall
+
+    def orders_offset(self, slot: int) -> int:
+        """Where in the file the orders of the stub with number `slot` are."""
+        return layout.CONTEXT_BYTES + slot * layout.ORDERS_BYTES
+
+    def close(self) -> None:
+        """Give back what the host has given."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            os.close(self.orders_descriptor)
+            self.descriptor = -1
+
+
+_CODE_OFFSET = 64
+
+
+def _map_hand_over(processor: int) -> tuple[mmap.mmap, memoryview[int]]:
+    """Code that makes a request and waits briefly for its answer; and its mailbox: where the orders are in
+    this process, the last request's number, how often to look, and the address of the stub's word in
+    ASLEEP.
+
+    It returns 0 if the answer is there. It's called without Python's lock.
+    """
+    code = Assembler()
+    code.put("53")  # push rbx
+    code.address(RDX, "mailbox")
+    code.put("48 8b 1a", "8b 42 08", "ff c0", "89 42 08")  # mov rbx, [rdx]; mov eax, [rdx + 8]; inc; mov back
+    code.put("89 c1", "87 03")  # mov ecx, eax; xchg [rbx], eax
+    code.put("8b 42 10", "48 8b 52 18")  # mov eax, [rdx + 16]; mov rdx, [rdx + 24]
+    code.put("48 be", (processor + layout.REPLY).to_bytes(8, "little"))  # mov rsi, the reply's address
+    code.put("83 3a 00")  # cmp dword [rdx], 0
+    code.branch(ZERO, "look")
+    code.put("c7 02 00000000")  # mov dword [rdx], 0
+    code.put("50", "51", "56", "48 89 df")  # push rax, rcx, rsi; mov rdi, rbx
+    code.put(set_register(RSI, _FUTEX_WAKE), set_register(RDX, 1), set_register(RAX, _FUTEX), "0f 05")
+    code.put("5e", "59", "58")
+    code.label("look")
+    code.put("39 0e")  # cmp [rsi], ecx
+    code.branch(ZERO, "answered")
+    code.put("f3 90", "83 e8 01")  # pause; sub eax, 1
+    code.branch(9, "look")
+    code.put(set_register(RAX, 1), "5b", "c3")
+    code.label("answered")
+    code.put("31 c0", "5b", "c3")
+    code.labels["mailbox"] = -_CODE_OFFSET
+    descriptor = os.memfd_create("procession-hand-over")
+    try:
+        os.ftruncate(descriptor, mmap.PAGESIZE)
+        writable = mmap.mmap(descriptor, mmap.PAGESIZE)
+        writable[_CODE_OFFSET : _CODE_OFFSET + len(code.code)] = code.finish()
+        try:
+            mapped = mmap.mmap(
+                descriptor, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+            )
+        except OSError as error:
+            raise StubUnavailable(f"executable mappings aren't allowed: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    return mapped, memoryview(mapped)[:_CODE_OFFSET].cast("Q")
+
+
+class Stub:
+    """One stub process. `first_table`, `second_table` and `links` are its tables of jumps."""
+
+    __slots__ = (
+        "__weakref__",
+        "commands",
+        "finalizer",
+        "first_table",
+        "is_alive",
+        "links",
+        "memory_descriptor",
+        "orders",
+        "orders_words",
+        "pid",
+        "processor",
+        "second_table",
+        "sleeps",
+        "slot",
+    )
+
+    def __init__(self, processor: Processor, cache: CodeCache, memory_descriptor: int) -> None:
+        """Start it. Raises StubUnavailable."""
+        self.processor = processor
+        self.slot = slot = processor.free_slots.pop()
+        start = processor.orders_offset(slot)
+        self.orders = orders = processor.view[start : start + layout.ORDERS_BYTES]
+        self.orders_words = orders.cast("Q")
+
+        def table(offset: int, entries: int) -> memoryview:
+            offset -= layout.ORDERS
+            return orders[offset : offset + 8 * entries].cast("Q")
+
+        self.first_table = table(layout.FIRST_TABLE, 1 << 16)
+        self.second_table = table(layout.SECOND_TABLE, 1 << 16)
+        self.links = table(layout.LINKS, layout.MAXIMUM_LINKS)
+        self.commands: list[bytes] = []
+        self.sleeps = layout.ASLEEP + 4 * slot
+        words = self.orders_words
+        words[(layout.SPIN - layout.ORDERS) >> 3] = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
+        words[(layout.SLOT - layout.ORDERS) >> 3] = self.sleeps
+        words[_RESUME] = words[_COUNT] = words[_MACHINE_SLEEPS] = 0
+        mailbox = processor.mailbox
+        request = (mailbox[1] + 1) & 0xFFFF_FFFF
+        mailbox[1] = request
+        words[0] = request
+        self.pid, self.memory_descriptor = _spawn(processor, cache, memory_descriptor, start)
+        self.is_alive = True
+        self.finalizer = weakref.finalize(self, _end, self.pid, os.getpid())
+        self._point_mailbox()
+        try:
+            self._await(request)
+        except StubError as error:
+            raise StubUnavailable(str(error)) from error
+        self.commands.append(_COMMAND.pack(MUNMAP, BOOT, BOOT_BYTES, 0, 0, 0, 0))
+
+    def _point_mailbox(self) -> None:
+        processor = self.processor
+        mailbox = processor.mailbox
+        base = ctypes.addressof(ctypes.c_char.from_buffer(processor.memory))
+        mailbox[0] = base + processor.orders_offset(self.slot)
+        mailbox[2] = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
+        mailbox[3] = base + self.sleeps
+        processor.pointed = self
+
+    def command(self, number: int, *arguments: int) -> None:
+        """Have the stub make a system call before it goes on."""
+        self.commands.append(_COMMAND.pack(number, *arguments, *(0,) * (6 - len(arguments))))
+        if len(self.commands) == layout.MAXIMUM_COMMANDS:
+            self.hand_over(0)
+
+    def hand_over(self, resume: int) -> int:
+        """Let the stub obey, and run on at `resume` unless that is 0; why it has come back.
+
+        Raises StubError.
+        """
+        if not self.is_alive:
+            raise StubError("the stub has ended")
+        words = self.orders_words
+        commands = self.commands
+        if commands:
+            self.orders[_COMMANDS : _COMMANDS + layout.COMMAND_BYTES * len(commands)] = b"".join(commands)
+            words[_COUNT] = len(commands)
+            commands.clear()
+        else:
+            words[_COUNT] = 0
+        words[_RESUME] = resume
+        processor = self.processor
+        if processor.pointed is not self:
+            self._point_mailbox()
+        if processor.hand_over():
+            self._await(processor.mailbox[1])
+        why: int = processor.words[layout.EXIT >> 3]
+        if why == layout.COMMAND_FAILED:
+            number = processor.words[layout.COMMAND_RESULT >> 3]
+            self.end()
+            raise StubError(f"the host refused a mapping: {os.strerror(-number & 0xFFFF)}")
+        return why
+
+    def _await(self, request: int) -> None:
+        """Wait until the stub answers. Raises StubError if it ends or doesn't."""
+        processor, words = self.processor, self.orders_words
+        replies = processor.context[layout.REPLY : layout.REPLY + 4].cast("I")
+        base = ctypes.addressof(ctypes.c_char.from_buffer(processor.memory))
+        reply = ctypes.c_void_p(base + layout.REPLY)
+        asked = ctypes.c_void_p(base + processor.orders_offset(self.slot))
+        timeout = ctypes.create_string_buffer(_TIME.pack(0, _WAIT_NS))
+        waited_ns = 0
+        words[_MACHINE_SLEEPS] = 1
+        try:
+            processor.system_call(_FUTEX, asked, _FUTEX_WAKE, 1, None, None, 0)
+            while (found := replies[0]) != request:
+                processor.system_call(_FUTEX, reply, _FUTEX_WAIT, ctypes.c_uint32(found), timeout, None, 0)
+                if replies[0] == request:
+                    return
+                self._check_alive()
+                waited_ns += _WAIT_NS
+                if waited_ns > _STUCK_AFTER_S * 1e9:
+                    self.end()
+                    raise StubError("the stub doesn't answer")
+        finally:
+            words[_MACHINE_SLEEPS] = 0
+
+    def _check_alive(self) -> None:
+        try:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            ended, status = self.pid, 0
+        if ended:
+            self._gone()
+            code = os.waitstatus_to_exitcode(status)
+            if code >= 0:
+                raise StubError(f"the stub ended with status {code}")
+            raise StubError(f"the stub was ended by {signal.Signals(-code).name}")
+
+    def end(self) -> None:
+        """End the process, and have its number free for another."""
+        if self.is_alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+            self._gone()
+
+    def _gone(self) -> None:
+        self.is_alive = False
+        self.finalizer.detach()
+        if self.processor.pointed is self:
+            self.processor.pointed = None
+        self.commands.clear()
+        self.processor.free_slots.append(self.slot)
+
+
+_PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+_RESUME, _COUNT, _MACHINE_SLEEPS, _COMMANDS = (
+    (layout.RESUME - layout.ORDERS) >> 3,
+    (layout.COMMAND_COUNT - layout.ORDERS) >> 3,
+    (layout.MACHINE_SLEEPS - layout.ORDERS) >> 3,
+    layout.COMMANDS - layout.ORDERS,
+)
+
+
+def _spawn(
+    processor: Processor, cache: CodeCache, memory_descriptor: int, orders_offset: int
+) -> tuple[int, int]:
+    """Start the process; its pid, and its descriptor of the machine's memory. Raises StubUnavailable."""
+    if memory_descriptor < 0:
+        raise StubUnavailable("the machine's memory isn't a file")
+    image_descriptor = code_descriptor = -1
+    try:
+        image_descriptor = os.memfd_create("procession-stub", os.MFD_CLOEXEC)
+        code_descriptor = os.open(f"/proc/self/fd/{cache.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        sources = (memory_descriptor, code_descriptor, processor.descriptor, processor.orders_descriptor)
+        first = max(*sources, image_descriptor) + 1
+        parts = StubParts(
+            memory=first,
+            cache=first + 1,
+            context=first + 2,
+            orders=first + 3,
+            orders_offset=orders_offset,
+            parent_pid=os.getpid(),
+            answer=cache.labels["answer"],
+            on_signal=cache.labels["on_signal"],
+        )
+        os.write(image_descriptor, make_image(parts))
+        actions = [(os.POSIX_SPAWN_DUP2, source, first + place) for place, source in enumerate(sources)]
+        path = f"/proc/self/fd/{image_descriptor}"
+        return os.posix_spawn(path, ["procession-stub"], {}, file_actions=actions, setpgroup=0), first
+    except OSError as error:
+        raise StubUnavailable(f"no process can be started from memory: {error.strerror}") from error
+    finally:
+        for descriptor in (image_descriptor, code_descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _end(pid: int, creator: int) -> None:
+    """A stub that nobody ended goes with the object."""
+    if os.getpid() == creator:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)

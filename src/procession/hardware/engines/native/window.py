@@ -1,0 +1,207 @@
+"""What a stub has mapped of its guest's memory: a translation cache in front of the page tables.
+
+A page is mapped when the guest touches it, with those around it that lie in the same frames' order. It's
+mapped as the page tables say then; what changes there takes effect when the kernel says that translations
+are stale, as on a processor.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from procession.hardware import page_table as pte
+from procession.hardware.engines.native.stub import Stub
+from procession.hardware.engines.native.system_call_filter import MAP_POPULATE, MAP_SHARED_FIXED, MMAP, MUNMAP
+from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
+from procession.hardware.translation import layout
+
+_AROUND: Final = 16
+_READ, _WRITE = 1, 2
+_LEAF_PAGES: Final = 512
+_RIGHTS: Final = pte.ADDRESS_MASK | pte.WRITABLE
+_ALLOWED: Final = pte.PRESENT | pte.USER
+_TRUSTED: Final = _ALLOWED | pte.ACCESSED
+_TOUCHED: Final = pte.ACCESSED | pte.DIRTY
+
+DENIED, MAPPED, CODE_WRITTEN = range(3)
+"""What comes of a fault: the page tables don't allow the access; it can be made now; it's a write to a page
+with translated code.
+"""
+
+
+class Walk:
+    """Where the last walk of the page tables ended. `slot` is the entry's place in the memory's words, 0 if
+    there is no leaf table; `entry` has its WRITABLE bit only if all tables above allow it too.
+    """
+
+    __slots__ = ("entry", "slot", "words", "writable")
+
+    def __init__(self, memory: PhysicalMemory) -> None:
+        self.words = memory.words
+        self.slot = 0
+        self.entry = 0
+        self.writable = 0
+
+    def find(self, root: int, address: int) -> int:
+        """Walk from `root` to the page at `address`; its entry, 0 if there's none."""
+        self.slot = self.entry = 0
+        if not 0 <= address < pte.USER_END:
+            return 0
+        words, table, writable = self.words, root, pte.WRITABLE
+        for shift in (39, 30, 21):
+            entry = words[(table << 9) + (address >> shift & 511)]
+            if not entry & pte.PRESENT:
+                return 0
+            writable &= entry
+            table = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
+        self.writable = writable
+        self.slot = slot = (table << 9) + (address >> 12 & 511)
+        entry = words[slot]
+        if entry & _ALLOWED != _ALLOWED:
+            return 0
+        self.entry = entry = entry & ~pte.WRITABLE | entry & writable
+        return entry
+
+
+class Window:
+    """The pages that `stub` has mapped, by leaf table (the address over 2 MiB) and page: each with its
+    frame's address, and WRITABLE if it's that there. `seen` are the leaf tables as they were when last
+    compared.
+    """
+
+    __slots__ = ("code_frames", "leaves", "memory", "root", "seen", "stub", "walk")
+
+    def __init__(self, stub: Stub, memory: PhysicalMemory, root: int, code_frames: set[int]) -> None:
+        self.stub = stub
+        self.memory = memory
+        self.root = root
+        self.code_frames = code_frames
+        self.walk = Walk(memory)
+        self.leaves: dict[int, dict[int, int]] = {}
+        self.seen: dict[int, tuple[int, int, bytes]] = {}
+
+    def fill(self, address: int, *, is_write: bool) -> int:
+        """Map the page at `address`, and others around it: DENIED, MAPPED or CODE_WRITTEN."""
+        walk = self.walk
+        entry = walk.find(self.root, address)
+        if not entry or (is_write and not entry & pte.WRITABLE) or is_reserved(address):
+            return DENIED
+        if is_write and (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT in self.code_frames:
+            return CODE_WRITTEN
+        words, writable, code_frames = walk.words, walk.writable, self.code_frames
+        page = address >> PAGE_SHIFT
+        first = page & -_AROUND
+        pages = self.leaves.setdefault(page >> 9, {})
+        self.seen.pop(page >> 9, None)
+        slot = walk.slot - (page - first)
+        run_page = run_frame = run_length = run_rights = 0
+        for number in range(first, first + _AROUND):
+            entry = words[slot]
+            if entry & _ALLOWED == _ALLOWED:
+                rights = entry & writable
+                frame = entry & pte.ADDRESS_MASK
+                if rights and frame >> PAGE_SHIFT in code_frames:
+                    rights = 0
+                if pages.get(number) != frame | rights:
+                    if not entry & pte.ACCESSED or (rights and not entry & pte.DIRTY):
+                        words[slot] = entry | (_TOUCHED if rights else pte.ACCESSED)
+                    pages[number] = frame | rights
+                    if (
+                        run_length
+                        and frame == run_frame + (run_length << PAGE_SHIFT)
+                        and rights == run_rights
+                    ):
+                        run_length += 1
+                    else:
+                        if run_length:
+                            self._map(run_page, run_frame, run_length, run_rights)
+                        run_page, run_frame, run_length, run_rights = number, frame, 1, rights
+                    slot += 1
+                    continue
+            if run_length:
+                self._map(run_page, run_frame, run_length, run_rights)
+                run_length = 0
+            slot += 1
+        if run_length:
+            self._map(run_page, run_frame, run_length, run_rights)
+        return MAPPED
+
+    def _map(self, page: int, frame: int, length: int, rights: int) -> None:
+        protection = _READ | _WRITE if rights else _READ
+        flags = MAP_SHARED_FIXED | MAP_POPULATE
+        descriptor = self.stub.memory_descriptor
+        self.stub.command(
+            MMAP, page << PAGE_SHIFT, length << PAGE_SHIFT, protection, flags, descriptor, frame
+        )
+
+    def _unmap(self, first: int, end: int) -> None:
+        self.stub.command(MUNMAP, first << PAGE_SHIFT, (end - first) << PAGE_SHIFT)
+
+    def drop(self, addresses: list[int]) -> None:
+        """Forget the pages at `addresses`."""
+        for address in addresses:
+            page = address >> PAGE_SHIFT
+            pages = self.leaves.get(page >> 9)
+            if pages is not None and pages.pop(page, None) is not None:
+                self._unmap(page, page + 1)
+
+    def drop_frame(self, frame: int) -> None:
+        """Forget all writable mappings of `frame`: it has code now."""
+        wanted = frame << PAGE_SHIFT | pte.WRITABLE
+        for pages in self.leaves.values():
+            for page in [page for page, value in pages.items() if value == wanted]:
+                del pages[page]
+                self._unmap(page, page + 1)
+
+    def drop_all(self) -> None:
+        """Forget all."""
+        if self.leaves:
+            self.leaves.clear()
+            self.seen.clear()
+            start = 0
+            for first, end in sorted(layout.RESERVED):
+                self.stub.command(MUNMAP, start, first - start)
+                start = end
+            self.stub.command(MUNMAP, start, pte.USER_END - start)
+
+    def compare(self, root: int) -> None:
+        """Forget what isn't any longer as the page tables below `root` say."""
+        self.root = root
+        memory, walk, words = self.memory, self.walk, self.memory.words
+        for number, pages in list(self.leaves.items()):
+            walk.find(root, number << pte.LEAF_SHIFT)
+            start = walk.slot
+            writable = walk.writable
+            contents = memory.bytes[start << 3 : (start << 3) + 4096] if start else b""
+            now = (start, writable, contents)
+            if self.seen.get(number) == now:
+                continue
+            stale: list[int] = []
+            for page, value in pages.items():
+                entry = words[start + (page & 511)] if start else 0
+                if (
+                    entry & _TRUSTED != _TRUSTED
+                    or (entry ^ value) & pte.ADDRESS_MASK
+                    or (value & pte.WRITABLE and not entry & writable)
+                ):
+                    stale.append(page)
+            if stale:
+                stale.sort()
+                first = last = stale[0]
+                for page in stale:
+                    del pages[page]
+                    if page > last + 1:
+                        self._unmap(first, last + 1)
+                        first = page
+                    last = page
+                self._unmap(first, last + 1)
+            if pages:
+                self.seen[number] = now
+            else:
+                del self.leaves[number]
+                self.seen.pop(number, None)
+
+
+def is_reserved(address: int) -> bool:
+    """Whether a stub has something of its own at `address`, so that no guest's page can be there."""
+    return any(first <= address < end for first, end in layout.RESERVED)

@@ -1,0 +1,77 @@
+"""Where things lie in a stub process, and in the file that it shares with the machine.
+
+A stub holds the guest's pages at the guest's addresses, and these things of its own:
+
+- the code cache twice, below where position-independent programs are loaded and above where libraries are, so
+  that code which addresses memory relative to rip reaches it from nearby. It's executable and read-only.
+- the context, which is all that is writable: what one processor needs, whoever runs on it.
+- the orders, read-only: what the machine wants, where to go on, and the tables of jumps. So nothing that says
+  where the stub goes on can be written by what runs in it.
+
+The file of a processor begins with the context; then each stub has a part for its orders.
+"""
+
+from __future__ import annotations
+
+CACHE_BYTES = 64 << 20
+LOW_VIEW = 0x5555_5000_0000
+"""Right below `kernel.program.elf.PIE_BASE`."""
+HIGH_VIEW = 0x7FFF_F800_0000
+"""Right above `mm.address_space.MMAP_BASE`, below the stack's end."""
+CONTEXT = HIGH_VIEW + CACHE_BYTES
+"""Where gs points."""
+CONTEXT_BYTES = 0x10000
+
+# In the context: offsets from gs. The general registers come first, and rip after them.
+FLAGS = 0x88
+FS_BASE = 0x90
+SAVED_RCX = 0x98
+"""What rcx and rax were while an indirect jump finds its target."""
+SAVED_RAX = 0xA0
+SCRATCH = 0xA8
+"""What up to three registers were while an instruction needs them for something else."""
+COUNTER = 0xC0
+EXIT = 0xC8
+TARGET = 0xD0
+FAULT_ADDRESS = 0xD8
+FAULT_RIP = 0xE0
+FAULT_ERROR = 0xE8
+FAULT_VECTOR = 0xF0
+GS_BASE = 0xF8
+"""The guest's own."""
+REPLY = 0x100
+COMMAND_RESULT = 0x108
+EXTENDED = 0x400
+"""The XSAVE area."""
+EXTENDED_BYTES = 832
+STACK_TOP = 0x2000
+SIGNAL_STACK, SIGNAL_STACK_BYTES = 0x2000, 0xA000
+ASLEEP = 0xC000
+"""A word for each stub: whether it sleeps, as far as it says so itself."""
+
+# In the orders: offsets from gs too, right after the context.
+ORDERS = CONTEXT_BYTES
+REQUEST = ORDERS
+RESUME = ORDERS + 0x8
+COMMAND_COUNT = ORDERS + 0x10
+MACHINE_SLEEPS = ORDERS + 0x18
+SPIN = ORDERS + 0x20
+SLOT = ORDERS + 0x28
+"""Which word of ASLEEP is this stub's: its offset from gs."""
+COMMANDS = ORDERS + 0x40
+COMMAND_BYTES = 56
+MAXIMUM_COMMANDS = 256
+FIRST_TABLE = ORDERS + 0x10000
+SECOND_TABLE = FIRST_TABLE + (8 << 16)
+LINKS = SECOND_TABLE + (8 << 16)
+MAXIMUM_LINKS = 1 << 18
+ORDERS_BYTES = LINKS + 8 * MAXIMUM_LINKS - ORDERS
+CONTEXT_END = CONTEXT + CONTEXT_BYTES + ORDERS_BYTES
+
+# Why a stub has come back; from FIRST_EXIT on, which place of the code it left.
+MISSED, COMMAND_FAILED, COMMANDS_DONE, FAULTED = range(4)
+FIRST_EXIT = 16
+
+VIEWS = (HIGH_VIEW, LOW_VIEW)
+RESERVED = ((HIGH_VIEW, CONTEXT_END), (LOW_VIEW, LOW_VIEW + CACHE_BYTES))
+"""Where no guest's page can be."""

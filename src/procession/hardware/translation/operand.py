@@ -1,0 +1,71 @@
+"""Instructions with another memory operand than they had."""
+
+from __future__ import annotations
+
+from procession.hardware.translation.assembler import signed_32
+from procession.hardware.translation.decode import GS, REX_PREFIX, VEX, Instruction
+from procession.hardware.translation.opcodes import THREE_BYTE_38_TABLE, TWO_BYTE_TABLE
+
+_GS_PREFIX, _VEX3 = 0x65, 0xC4
+_ABSOLUTE = b"\x04\x25"
+_BASE_AND_INDEX = 3
+_VEX_BASE_AND_INDEX = 0x60
+_SPARE = (0, 1, 2, 3, 6, 7)
+"""Registers that an instruction may lend: those that no prefix is needed for, without rsp and rbp."""
+
+
+def spare_registers(instruction: Instruction) -> list[int]:
+    """The registers below r8 that the instruction doesn't use."""
+    used = instruction.registers
+    return [register for register in _SPARE if not used >> register & 1]
+
+
+def operand_end(instruction: Instruction, raw: bytes) -> int:
+    """Where in `raw` the memory operand ends that begins with the ModRM byte."""
+    position = instruction.opcode_offset + 1
+    modrm = raw[position]
+    mode, base = modrm >> 6, modrm & 7
+    position += 1
+    if base == 4:
+        base = raw[position] & 7
+        position += 1
+    if mode == 1:
+        return position + 1
+    if mode == 2 or base == 5:
+        return position + 4
+    return position
+
+
+def operand_at(register: int) -> bytes:
+    """ModRM and what follows it for [register], one of those that are spare."""
+    return b"%c" % register
+
+
+def operand_at_sum(first: int, second: int) -> bytes:
+    """The same for [first + second]."""
+    return b"\x04%c" % (second << 3 | first)
+
+
+def absolute_operand(address: int) -> bytes:
+    """The same for an address below 2^31."""
+    return _ABSOLUTE + signed_32(address)
+
+
+def with_operand(instruction: Instruction, raw: bytes, operand: bytes) -> bytes:
+    """The instruction `raw` with `operand` for its memory operand, without a prefix for gs."""
+    start = instruction.opcode_offset
+    head = bytearray(raw[: start + 1])
+    if instruction.prefixes & VEX:
+        if head[start - 3] == _VEX3 and start >= 3:
+            head[start - 2] |= _VEX_BASE_AND_INDEX
+    elif instruction.prefixes & REX_PREFIX:
+        table = instruction.table
+        escapes = 0 if table < TWO_BYTE_TABLE else 1 if table < THREE_BYTE_38_TABLE else 2
+        head[start - escapes - 1] &= ~_BASE_AND_INDEX & 0xFF
+    if instruction.prefixes & GS:
+        position = 0
+        while head[position] != _GS_PREFIX:
+            position += 1
+        del head[position]
+    modrm = instruction.modrm & 0x38 | operand[0]
+    return bytes(head) + b"%c" % modrm + operand[1:] + raw[operand_end(instruction, raw) :]

@@ -1,0 +1,169 @@
+"""The code that a stub runs beside the guest's: entering, leaving, faulting, and waiting for the machine.
+
+It lies at the start of the code cache, and works at each address where that is mapped.
+"""
+
+from __future__ import annotations
+
+from procession.hardware.translation import layout
+from procession.hardware.translation.assembler import (
+    CARRY,
+    R8,
+    R9,
+    R10,
+    RAX,
+    RBP,
+    RCX,
+    RDI,
+    RDX,
+    RSI,
+    SIGN,
+    ZERO,
+    Assembler,
+    fetch,
+    signed_32,
+    store,
+    store_constant,
+)
+
+_FUTEX = 202
+_FUTEX_WAIT, _FUTEX_WAKE = 0, 1
+_COMPONENTS = 7
+"""x87, SSE and AVX: what of the extended state is the guest's."""
+
+# Where a signal frame has what: offsets in its `struct ucontext`, as Linux lays it out.
+_GENERAL, _FLOATING = 40, 224
+_REGISTERS = (8, 9, 10, 11, 12, 13, 14, 15, 7, 6, 5, 3, 2, 0, 1, 4)
+"""Which register each of its words holds; rip, flags and others come after them."""
+_RIP, _FLAGS, _ERROR, _VECTOR, _ADDRESS = 16, 17, 19, 20, 22
+_LEGACY_WORDS, _SOFTWARE_BYTES, _REST_WORDS = 58, 48, 40
+"""What of an XSAVE area the processor writes: 464 bytes, then 48 left to software, then all of the rest."""
+
+
+def assemble_runtime() -> Assembler:
+    """The code, with the labels `leave`, `missed`, `second_probe`, `enter`, `wait` and `on_signal`."""
+    code = Assembler()
+    _leave(code)
+    _wait(code)
+    _enter(code)
+    _on_signal(code)
+    code.label("missed")
+    code.put(store(RCX, layout.TARGET), fetch(RCX, layout.SAVED_RCX), fetch(RAX, layout.SAVED_RAX))
+    code.put(store_constant(layout.EXIT, layout.MISSED))
+    code.jump("leave")
+    code.label("second_probe")
+    code.put("b8 00000000")  # mov eax, 0
+    code.put("f2 48 0f 38 f1 c1")  # crc32 rax, rcx
+    code.put("0f b7 c0")  # movzx eax, ax
+    code.put("65 ff 24 c5", signed_32(layout.SECOND_TABLE))  # jmp gs:[table + rax * 8]
+    return code
+
+
+def _take_stack(code: Assembler) -> None:
+    code.put("f3 48 0f ae cc")  # rdgsbase rsp
+    code.put("48 8d a4 24", signed_32(layout.STACK_TOP))  # lea rsp, [rsp + stack]
+
+
+def _leave(code: Assembler) -> None:
+    """From translated code, with its registers in place."""
+    code.label("leave")
+    for register in range(16):
+        code.put(store(register, 8 * register))
+    _take_stack(code)
+    code.put("9c", "65 8f 04 25", signed_32(layout.FLAGS))  # pushfq; pop gs:[flags]
+    code.put("f3 48 0f ae c0", store(RAX, layout.FS_BASE))  # rdfsbase rax
+    code.put(b"\xb8%c\0\0\0\x31\xd2" % _COMPONENTS)  # mov eax, components; xor edx, edx
+    code.put("65 48 0f ae 24 25", signed_32(layout.EXTENDED))  # xsave64 gs:[...]
+
+
+def _wait(code: Assembler) -> None:
+    """The state is saved: answer, and wait for the next request."""
+    code.label("answer")
+    code.put("65 8b 1c 25", signed_32(layout.REQUEST))  # mov ebx, gs:[request]
+    code.put("89 d8", "65 87 04 25", signed_32(layout.REPLY))  # mov eax, ebx; xchg gs:[reply], eax
+    code.put("65 83 3c 25", signed_32(layout.MACHINE_SLEEPS), "00")  # cmp dword gs:[machine sleeps], 0
+    code.branch(ZERO, "wait_next")
+    _futex(code, layout.REPLY, _FUTEX_WAKE, "ba 01000000")  # mov edx, 1
+    code.label("wait_next")
+    code.put("65 8b 0c 25", signed_32(layout.SPIN))  # mov ecx, gs:[spin]
+    code.label("spin")
+    code.put("65 39 1c 25", signed_32(layout.REQUEST))  # cmp gs:[request], ebx
+    code.branch(ZERO ^ 1, "obey")
+    code.put("f3 90", "83 e9 01")  # pause; sub ecx, 1
+    code.branch(SIGN ^ 1, "spin")
+    code.put(fetch(RBP, layout.SLOT))
+    code.put("65 c7 45 00 01000000")  # mov dword gs:[rbp], 1
+    code.put("0f ae f0")  # mfence
+    code.label("sleep")
+    _futex(code, layout.REQUEST, _FUTEX_WAIT, "89 da", "4d 31 d2")  # mov edx, ebx; xor r10, r10
+    code.put("65 39 1c 25", signed_32(layout.REQUEST))
+    code.branch(ZERO, "sleep")
+    code.put("65 c7 45 00 00000000")
+    code.label("obey")
+    code.put("65 8b 1c 25", signed_32(layout.COMMAND_COUNT))  # mov ebx, gs:[count]
+    code.put("85 db")  # test ebx, ebx
+    code.branch(ZERO, "obeyed")
+    code.put("f3 48 0f ae cd")  # rdgsbase rbp
+    code.put("48 8d ad", signed_32(layout.COMMANDS))  # lea rbp, [rbp + commands]
+    code.label("command")
+    for place, register in enumerate((RAX, RDI, RSI, RDX, R10, R8, R9)):
+        # mov register, [rbp + 8 * place]
+        code.put(b"%c\x8b%c%c" % (0x48 | register >> 3 << 2, 0x45 | (register & 7) << 3, 8 * place))
+    code.put("0f 05")  # syscall
+    code.put("48 3d", signed_32(-4095))  # cmp rax, -4095
+    code.branch(CARRY ^ 1, "failed")
+    code.put(b"\x48\x83\xc5%c" % layout.COMMAND_BYTES)  # add rbp, ...
+    code.put("83 eb 01")  # sub ebx, 1
+    code.branch(ZERO ^ 1, "command")
+    code.label("obeyed")
+    code.put("65 48 83 3c 25", signed_32(layout.RESUME), "00")  # cmp qword gs:[resume], 0
+    code.branch(ZERO ^ 1, "enter")
+    code.put(store_constant(layout.EXIT, layout.COMMANDS_DONE))
+    code.jump("answer")
+    code.label("failed")
+    code.put(store(RAX, layout.COMMAND_RESULT), store_constant(layout.EXIT, layout.COMMAND_FAILED))
+    code.jump("answer")
+
+
+def _futex(code: Assembler, offset: int, operation: int, *arguments: str) -> None:
+    code.put("f3 48 0f ae cf")  # rdgsbase rdi
+    code.put("48 8d bf", signed_32(offset))  # lea rdi, [rdi + offset]
+    code.put(b"\xbe%c\0\0\0" % operation, *arguments)  # mov esi, operation
+    code.put(b"\xb8%c\0\0\0" % _FUTEX, "0f 05")  # mov eax, futex; syscall
+
+
+def _enter(code: Assembler) -> None:
+    code.label("enter")
+    code.put(fetch(RAX, layout.FS_BASE), "f3 48 0f ae d0")  # wrfsbase rax
+    code.put(b"\xb8%c\0\0\0\x31\xd2" % _COMPONENTS)
+    code.put("65 48 0f ae 2c 25", signed_32(layout.EXTENDED))  # xrstor64 gs:[...]
+    _take_stack(code)
+    code.put("65 ff 34 25", signed_32(layout.FLAGS), "9d")  # push gs:[flags]; popfq
+    for register in range(16):
+        code.put(fetch(register, 8 * register))
+    code.put("65 ff 24 25", signed_32(layout.RESUME))  # jmp gs:[resume]
+
+
+def _on_signal(code: Assembler) -> None:
+    """The host's signal handler: rdx points to the frame's ucontext. It never returns to the frame."""
+    code.label("on_signal")
+
+    def copy(word: int, offset: int) -> None:
+        code.put("48 8b 82", signed_32(_GENERAL + 8 * word), store(RAX, offset))  # mov rax, [rdx + ...]
+
+    for word, register in enumerate(_REGISTERS):
+        copy(word, 8 * register)
+    copy(_RIP, layout.FAULT_RIP)
+    copy(_FLAGS, layout.FLAGS)
+    copy(_ERROR, layout.FAULT_ERROR)
+    copy(_VECTOR, layout.FAULT_VECTOR)
+    copy(_ADDRESS, layout.FAULT_ADDRESS)
+    code.put("f3 48 0f ae c0", store(RAX, layout.FS_BASE))
+    code.put("48 8b b2", signed_32(_FLOATING))  # mov rsi, [rdx + fpstate]
+    code.put("f3 48 0f ae cf", "48 8d bf", signed_32(layout.EXTENDED))  # lea rdi, the XSAVE area
+    code.put(b"\xb9%c\0\0\0\xf3\x48\xa5" % _LEGACY_WORDS)  # mov ecx, ...; rep movsq
+    code.put(b"\x48\x83\xc6%c\x48\x83\xc7%c" % (_SOFTWARE_BYTES, _SOFTWARE_BYTES))
+    code.put(b"\xb9%c\0\0\0\xf3\x48\xa5" % _REST_WORDS)
+    code.put("65 48 83 24 25", signed_32(layout.EXTENDED + 512), b"%c" % _COMPONENTS)  # and qword [...], 7
+    code.put(store_constant(layout.EXIT, layout.FAULTED))
+    code.jump("answer")

@@ -1,0 +1,623 @@
+"""Guest code made fit to run in a stub: copied, but for transfers and what the machine must attend to.
+
+A unit is what is translated at once: blocks of one page in the order in which they follow each other. Direct
+jumps within the page are linked; jumps to other pages go through a table that each address space has of its
+own, so that a unit serves all spaces that map its frame at its address. Indirect jumps look their target up
+by a table too, without touching the flags, and whoever is found there looks whether it's meant.
+
+One unit of work is counted for each backward direct jump and each indirect transfer: that bounds every loop
+and doesn't depend on how code is cut into units. The flags are changed by that only where the code that
+follows sets them before it reads any: at a fault before that they aren't what they would be.
+
+The restorations in a block's marks: 0, none; 1 + n, register n is in SCRATCH; SAVED, rcx is in SAVED_RCX;
+THREE, rax, rdx and rcx are in SCRATCH; TWO | n << 3 | m, registers n and m are there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from procession.hardware.translation import layout
+from procession.hardware.translation.assembler import (
+    RAX,
+    RCX,
+    RDX,
+    fetch,
+    set_register,
+    signed_32,
+    store,
+    store_constant,
+    unsigned_64,
+)
+from procession.hardware.translation.code_cache import (
+    ATTEND,
+    BUDGET,
+    CALL,
+    CROSS,
+    LINK,
+    STEP,
+    STEP_INDIRECT,
+    Block,
+    CodeCache,
+    PageCode,
+)
+from procession.hardware.translation.decode import (
+    ADDRESS_SIZE,
+    FS,
+    GS,
+    OPERAND_SIZE,
+    WIDE,
+    Instruction,
+    decode,
+)
+from procession.hardware.translation.opcodes import (
+    APPROXIMATION,
+    CALL_INDIRECT,
+    CARRY,
+    CONDITIONAL,
+    EXTENDED_RESTORE,
+    EXTENDED_SAVE,
+    FLOATING_STORE,
+    JUMP,
+    JUMP_INDIRECT,
+    LOOP,
+    PLAIN,
+    PUSH_FLAGS,
+    REPEATED_STRING,
+    RETURN,
+    STATUS_FLAGS,
+    SYSCALL,
+    TRUNCATED,
+    TWO_BYTE_TABLE,
+)
+from procession.hardware.translation.opcodes import (
+    CALL as DIRECT_CALL,
+)
+from procession.hardware.translation.operand import (
+    absolute_operand,
+    operand_at,
+    operand_at_sum,
+    operand_end,
+    spare_registers,
+    with_operand,
+)
+
+SAVED, THREE, TWO = 0x20, 0x21, 0x40
+PAGE_BYTES: Final = 4096
+_LONGEST_TRACE: Final = 24
+_LONGEST_BLOCK: Final = 64
+_FLAGS_SOUGHT: Final = 12
+_COUNTED_FLAGS: Final = STATUS_FLAGS & ~CARRY
+_COPIED = (PLAIN, REPEATED_STRING, PUSH_FLAGS, FLOATING_STORE, APPROXIMATION)
+_NEAR: Final = (1 << 31) - (1 << 27)
+_LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
+_PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
+_SIGNED_END: Final = 1 << 31
+_WORDS: Final = 1 << 64
+
+
+class Translator:
+    """Puts units into a code cache."""
+
+    __slots__ = (
+        "block",
+        "cache",
+        "data",
+        "literals",
+        "origin",
+        "out",
+        "page",
+        "page_start",
+        "single",
+        "stubs",
+        "view",
+    )
+
+    def __init__(self, cache: CodeCache) -> None:
+        self.cache = cache
+        self.out = bytearray()
+        self.data = b""
+        self.page: PageCode | None = None
+        self.page_start = 0
+        self.origin = 0
+        self.view = 0
+        self.single = False
+        self.block = Block(0, 0)
+        self.stubs: list[tuple[int, int, int]] = []
+        self.literals: list[tuple[int, int]] = []
+
+    # Units
+
+    def translate(self, page: PageCode, pc: int) -> int:
+        """Translate what begins at `pc` in a page; where its code begins. 0 if the first instruction goes
+        beyond the page.
+        """
+        self._begin(pc, page.data)
+        self.page = page
+        if decode(page.data, pc & 4095).kind == TRUNCATED:
+            return 0
+        self._trace(pc)
+        self._end()
+        return page.entries[pc]
+
+    def translate_straddler(self, pc: int, code: bytes) -> int:
+        """Translate the one instruction at `pc` that begins in one page and ends in the next; where it
+        begins.
+        """
+        self._begin(pc, bytes(pc & 4095) + code)
+        self.page = None
+        entry = self.view + self.origin
+        self._trace(pc)
+        self._end()
+        return entry
+
+    def translate_step(self, pc: int, code: bytes) -> int:
+        """Translate the one instruction at `pc` so that the code leaves behind it; where it begins.
+
+        It's valid until the next code is translated, if the caller puts the cache's position back.
+        """
+        self._begin(pc, bytes(pc & 4095) + code)
+        self.page = None
+        self.single = True
+        entry = self.view + self.origin
+        self._trace(pc)
+        self._end()
+        self.single = False
+        return entry
+
+    def stanza(self, page: PageCode, pc: int) -> int:
+        """Where the first table of indirect jumps shall lead to reach `pc`. 0 as of `translate`."""
+        known = page.stanzas.get(pc)
+        if known is not None:
+            return known
+        main = page.entries.get(pc, 0)
+        if not main and decode(page.data, pc & 4095).kind == TRUNCATED:
+            return 0
+        self._begin(pc, page.data)
+        self.page = page
+        page.stanzas[pc] = self._stanza(pc, main - self.view - self.origin if main else 0)
+        if not main:
+            self._trace(pc)
+        self._end()
+        return page.stanzas[pc]
+
+    def straddler_stanza(self, pc: int, main: int) -> int:
+        """The same for an instruction in two pages, whose code begins at `main`."""
+        self._begin(pc, b"")
+        self.page = None
+        address = self._stanza(pc, main - self.view - self.origin)
+        self._end()
+        return address
+
+    def second_stanza(self, pc: int, first: int) -> int:
+        """Where the second table shall lead, whose first table's stanza is `first`."""
+        self._begin(pc, b"")
+        out = self.out
+        address = self.view + self.origin
+        hit = self._compare(pc, "missed")
+        out[hit - 1] = len(out) - hit
+        # Behind the comparison, which is as long as this one.
+        self._jump_to_offset(first - self.view + len(out))
+        self._end()
+        return address
+
+    def _begin(self, pc: int, data: bytes) -> None:
+        self.data = data
+        self.page_start = pc & ~4095
+        self.origin = self.cache.position
+        self.view = view_of(pc)
+        self.out = bytearray()
+
+    def _end(self) -> None:
+        """Put what is rarely executed behind the rest, and all into the cache."""
+        cache, out = self.cache, self.out
+        for kind, pc, place in self.stubs:
+            at = len(out)
+            if kind == BUDGET + 0x100:
+                out += fetch(RCX, layout.SAVED_RCX)
+                self._leave(BUDGET, pc)
+            elif kind == CROSS:
+                self._cross(pc)
+            else:
+                self._leave(kind, pc, self.origin + place if kind == LINK else 0)
+            out[place : place + 4] = signed_32(at - place - 4)
+        self.stubs = []
+        for value, place in self.literals:
+            out[place : place + 4] = signed_32(len(out) - place - 4)
+            out += unsigned_64(value)
+        self.literals = []
+        cache.add(out)
+        self.page = None
+
+    def _trace(self, pc: int) -> None:
+        """Blocks in the order in which they follow each other."""
+        out, page = self.out, self.page
+        for _ in range(_LONGEST_TRACE):
+            block = self.block = Block(self.origin + len(out), pc)
+            if page is not None and not self.single:
+                page.entries[pc] = self.view + self.origin + len(out)
+            following = self._block(pc)
+            self.cache.add_block(block)
+            if following < 0:
+                return
+            if page is None or following >> 12 != pc >> 12 or following in page.entries:
+                self._jump(following)
+                return
+            pc = following
+        self._jump(pc)
+
+    def _block(self, pc: int) -> int:
+        """Straight-line code, and the transfer at its end; where the unit goes on, or -1."""
+        out, data, marks = self.out, self.data, self.block.marks
+        page_start = self.page_start
+        for _ in range(1 if self.page is None else _LONGEST_BLOCK):
+            offset = pc - page_start
+            if offset == len(data):
+                return pc
+            instruction = decode(data, offset)
+            length, kind = instruction.length, instruction.kind
+            start = len(out)
+            if kind == PLAIN and not instruction.displacement and not instruction.prefixes & GS:
+                out += data[offset : offset + length]
+                marks += b"%c%c\0" % (length, length)
+                pc += length
+                continue
+            if kind == TRUNCATED:
+                if not marks and self.page is not None:
+                    del self.page.entries[pc]
+                self._jump(pc, is_straddler=True)
+                return -1
+            raw = data[offset : offset + length]
+            if kind in _COPIED:
+                restoration = self._copy(instruction, raw, pc)
+                if restoration < 0:
+                    self._leave(ATTEND, pc)
+                marks += b"%c%c%c" % (length, len(out) - start, max(restoration, 0))
+                if restoration < 0:
+                    return -1
+                pc += length
+                continue
+            if kind in (EXTENDED_SAVE, EXTENDED_RESTORE) and not instruction.prefixes & GS:
+                self._copy_extended(instruction, raw, pc)
+                marks += b"%c%c%c" % (length, len(out) - start, THREE)
+                pc += length
+                continue
+            following = self._transfer(instruction, raw, pc)
+            restoration = SAVED if kind in (JUMP_INDIRECT, CALL_INDIRECT, RETURN) else 0
+            marks += b"%c%c%c" % (length, min(len(out) - start, 255), restoration)
+            return following
+        return pc
+
+    # Instructions that are copied
+
+    def _copy(self, instruction: Instruction, raw: bytes, pc: int) -> int:
+        """Copy an instruction, with a memory operand that works here; which registers were borrowed, or
+        -1.
+        """
+        out = self.out
+        if instruction.prefixes & GS:
+            return self._copy_with_gs(instruction, raw)
+        if not instruction.displacement:
+            out += raw
+            return 0
+        address = (pc + instruction.target) % _WORDS
+        if instruction.prefixes & ADDRESS_SIZE:
+            address &= 0xFFFF_FFFF
+        here = self.view + self.origin + len(out) + len(raw)
+        if -_NEAR < address - here < _NEAR and not instruction.prefixes & ADDRESS_SIZE:
+            place = instruction.displacement
+            out += raw[:place] + signed_32(address - here) + raw[place + 4 :]
+            return 0
+        if address < _SIGNED_END and len(raw) < 15:
+            out += with_operand(instruction, raw, absolute_operand(address))
+            return 0
+        return self._copy_far(instruction, raw, address)
+
+    def _copy_far(self, instruction: Instruction, raw: bytes, address: int) -> int:
+        """The operand's address is in a register first."""
+        out = self.out
+        table, opcode = instruction.table, instruction.opcode
+        is_wide = instruction.rex & WIDE
+        register = instruction.modrm >> 3 & 7
+        if table == 0 and opcode == _LEA:
+            number = register | (instruction.rex & 4) << 1
+            if is_wide:
+                out += set_register(number, address)
+                return 0
+            if not instruction.prefixes & OPERAND_SIZE:
+                out += set_register(number, address & 0xFFFF_FFFF)
+                return 0
+        is_pure = (
+            ((table == 0 and opcode in (_LOAD, 0x63)) or (table == TWO_BYTE_TABLE and opcode in _PURE_LOADS))
+            and not instruction.rex & 4
+            and register not in (4, 5)
+            and (is_wide or not instruction.prefixes & OPERAND_SIZE)
+            and not instruction.prefixes & FS
+        )
+        if is_pure:
+            borrowed = register
+        else:
+            spare = spare_registers(instruction)
+            if not spare:
+                return -1
+            borrowed = spare[-1]
+        out += store(borrowed, layout.SCRATCH) + set_register(borrowed, address)
+        out += with_operand(instruction, raw, operand_at(borrowed))
+        if not is_pure:
+            out += fetch(borrowed, layout.SCRATCH)
+        return 1 + borrowed
+
+    def _copy_with_gs(self, instruction: Instruction, raw: bytes) -> int:
+        """gs is the context's here: the guest's base is added."""
+        out = self.out
+        if instruction.modrm < 0:
+            # A string instruction, or one with an address in it; others have no memory operand.
+            return -1
+        if not instruction.has_memory or (instruction.table == 0 and instruction.opcode == _LEA):
+            place = raw.index(_GS_PREFIX)
+            out += raw[:place] + raw[place + 1 :]
+            return 0
+        spare = spare_registers(instruction)
+        if instruction.displacement or len(spare) < 2 or instruction.prefixes & ADDRESS_SIZE:
+            return -1
+        first, second = spare[-1], spare[-2]
+        operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
+        rex = 0x48 | instruction.rex & 3
+        out += store(first, layout.SCRATCH) + store(second, layout.SCRATCH + 8)
+        out += b"%c\x8d%c" % (rex, operand[0] & 0xC7 | first << 3) + operand[1:]  # lea first, operand
+        out += fetch(second, layout.GS_BASE)
+        out += with_operand(instruction, raw, operand_at_sum(first, second))
+        out += fetch(first, layout.SCRATCH) + fetch(second, layout.SCRATCH + 8)
+        return TWO | first << 3 | second
+
+    def _copy_extended(self, instruction: Instruction, raw: bytes, pc: int) -> None:
+        """xsave and xrstor: only of what the guest's processor has."""
+        out = self.out
+        operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
+        for place, register in enumerate((RAX, RDX, RCX)):
+            out += store(register, layout.SCRATCH + 8 * place)
+        if instruction.displacement:
+            out += set_register(RCX, pc + instruction.target)
+        else:
+            out += b"%c\x8d%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | RCX << 3) + operand[1:]
+        out += set_register(RDX, 7)
+        out += b"\xc4\xe2\x7a\xf5\xc2"  # pext eax, eax, edx
+        out += set_register(RDX, 0)
+        out += with_operand(instruction, raw, operand_at(RCX))
+        for place, register in enumerate((RAX, RDX, RCX)):
+            out += fetch(register, layout.SCRATCH + 8 * place)
+
+    # Transfers
+
+    def _transfer(self, instruction: Instruction, raw: bytes, pc: int) -> int:
+        """The end of a block."""
+        out, kind = self.out, instruction.kind
+        behind = (pc + instruction.length) % _WORDS
+        target = (pc + instruction.target) % _WORDS
+        if kind == CONDITIONAL:
+            self._conditional(instruction.opcode & 15, target, pc)
+            return behind
+        if kind in (JUMP, DIRECT_CALL):
+            if kind == DIRECT_CALL:
+                self._push(behind)
+            if target <= pc:
+                self._counted_jump(target)
+                return -1
+            return target
+        if kind == LOOP:
+            out += raw[:-1] + b"\x02\xeb\0"
+            over = len(out)
+            if target <= pc:
+                self._counted_jump(target)
+            else:
+                self._jump(target)
+            out[over - 1] = len(out) - over
+            return behind
+        if kind in (JUMP_INDIRECT, CALL_INDIRECT):
+            self._load_target(instruction, raw, pc)
+            if kind == CALL_INDIRECT:
+                self._push(behind)
+            self._indirect()
+        elif kind == RETURN:
+            out += store(RCX, layout.SAVED_RCX) + b"\x59"  # pop rcx
+            if instruction.opcode == 0xC2:
+                out += b"\x48\x8d\xa4\x24" + signed_32(instruction.immediate)  # lea rsp, [rsp + n]
+            self._indirect()
+        elif kind == SYSCALL:
+            self._leave(CALL, behind)
+        else:
+            self._leave(ATTEND, pc)
+        return -1
+
+    def _conditional(self, condition: int, target: int, pc: int) -> None:
+        out = self.out
+        if target <= pc and not self.single:
+            out += b"\x0f%c\0\0\0\0" % (0x80 | condition ^ 1)
+            over = len(out)
+            self._counted_jump(target)
+            out[over - 4 : over] = signed_32(len(out) - over)
+            return
+        out += b"\x0f%c\0\0\0\0" % (0x80 | condition)
+        place = len(out) - 4
+        if self.single:
+            self.stubs.append((STEP, target, place))
+        elif self.page is None or target & ~4095 != self.page_start:
+            self.stubs.append((CROSS, target, place))
+        else:
+            known = self.page.entries.get(target)
+            if known is None:
+                self.stubs.append((LINK, target, place))
+            else:
+                out[place:] = signed_32(known - self.view - self.origin - len(out))
+
+    def _load_target(self, instruction: Instruction, raw: bytes, pc: int) -> None:
+        """rcx becomes where an indirect jump or call goes."""
+        out = self.out
+        prefix = b"\x64" if instruction.prefixes & FS else b""
+        operand = raw[instruction.opcode_offset + 1 :]
+        out += store(RCX, layout.SAVED_RCX)
+        if instruction.prefixes & GS and instruction.has_memory:
+            # lea rcx, operand; then its word at gs, by way of rax.
+            out += b"%c\x8d%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | RCX << 3) + operand[1:]
+            out += store(RAX, layout.SAVED_RAX) + fetch(RAX, layout.GS_BASE)
+            out += b"\x48\x8b\x0c\x01" + fetch(RAX, layout.SAVED_RAX)  # mov rcx, [rcx + rax]
+        elif instruction.displacement:
+            address = (pc + instruction.target) % _WORDS
+            here = self.view + self.origin + len(out) + 7 + len(prefix)
+            if -_NEAR < address - here < _NEAR:
+                out += prefix + b"\x48\x8b\x0d" + signed_32(address - here)
+            else:
+                out += set_register(RCX, address) + prefix + b"\x48\x8b\x09"
+        else:
+            out += (
+                prefix
+                + b"%c\x8b%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | RCX << 3)
+                + operand[1:]
+            )
+
+    def _indirect(self) -> None:
+        """Go to where rcx points; SAVED_RCX has what it was."""
+        out = self.out
+        if self.single:
+            out += store(RCX, layout.TARGET) + fetch(RCX, layout.SAVED_RCX)
+            self._leave(STEP_INDIRECT, 0)
+            return
+        out += store(RAX, layout.SAVED_RAX) + b"\x0f\xb7\xc1"  # movzx eax, cx
+        out += b"\x65\xff\x24\xc5" + signed_32(layout.FIRST_TABLE)  # jmp gs:[table + rax * 8]
+
+    def _push(self, value: int) -> None:
+        """Push a return address."""
+        out = self.out
+        if value < _SIGNED_END:
+            out += b"\x68" + signed_32(value)
+        else:
+            out += b"\xff\x35\0\0\0\0"
+            self.literals.append((value, len(out) - 4))
+
+    def _jump(self, target: int, *, is_straddler: bool = False) -> None:
+        """Go to `target`, which isn't counted."""
+        if self.single:
+            self._leave(STEP, target)
+            return
+        page, out = self.page, self.out
+        if page is None or target & ~4095 != self.page_start or is_straddler:
+            self._cross(target)
+            return
+        out += b"\xe9\0\0\0\0"
+        known = page.entries.get(target)
+        if known is None:
+            self.stubs.append((LINK, target, len(out) - 4))
+        else:
+            out[-4:] = signed_32(known - self.view - self.origin - len(out))
+
+    def _counted_jump(self, target: int) -> None:
+        """Go to `target` and count a unit; with the last one the code leaves."""
+        if self.single:
+            self._leave(STEP, target)
+            return
+        out = self.out
+        if self._are_flags_dead(target):
+            out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER)  # dec qword gs:[counter]
+            out += b"\x0f\x84\0\0\0\0"
+            self.stubs.append((BUDGET, target, len(out) - 4))
+        else:
+            out += store(RCX, layout.SAVED_RCX) + fetch(RCX, layout.COUNTER)
+            out += b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER)  # lea rcx, [rcx - 1]
+            out += b"\xe3\x02\xeb\x05\xe9\0\0\0\0"  # jrcxz +2; jmp +5; jmp out
+            self.stubs.append((BUDGET + 0x100, target, len(out) - 4))
+            out += fetch(RCX, layout.SAVED_RCX)
+        self._jump(target)
+
+    def _are_flags_dead(self, pc: int) -> bool:
+        """Whether what is at `pc` in this page sets all flags that counting changes before it reads any."""
+        page = self.page
+        if page is None or pc & ~4095 != self.page_start:
+            return False
+        known = page.dead.get(pc)
+        if known is None:
+            known = page.dead[pc] = find_dead_flags(page.data, pc & 4095)
+        return known
+
+    def _cross(self, target: int) -> None:
+        """Go to another page, by this space's table of links."""
+        self.out += b"\x65\xff\x24\x25" + signed_32(layout.LINKS + 8 * self._link(target))
+
+    def _link(self, target: int) -> int:
+        cache = self.cache
+        number = cache.links.get(target)
+        if number is None:
+            number = cache.links[target] = len(cache.links)
+            cache.link_stubs.append(0)
+        return number
+
+    def make_link_stub(self, target: int, number: int) -> int:
+        """The code to which link `number` leads as long as it isn't resolved; its offset in the cache."""
+        self._begin(target, b"")
+        self._leave(CROSS, target, number)
+        start = self.origin
+        self._end()
+        return start
+
+    def _leave(self, kind: int, pc: int, place: int = 0) -> None:
+        """Leave for the machine."""
+        self.out += store_constant(layout.EXIT, self.cache.add_exit(kind, pc, place))
+        self._jump_to_offset(self.cache.labels["leave"])
+
+    def _jump_to_offset(self, offset: int) -> None:
+        """Go to an offset in the cache."""
+        out = self.out
+        out += b"\xe9" + signed_32(offset - self.origin - len(out) - 5)
+
+    # The tables' end of indirect jumps
+
+    def _stanza(self, pc: int, main: int) -> int:
+        """Whoever comes by the table may be meant for another address with the same low bits. If not, count
+        and go on at `main`, an offset from here, or behind this if that is 0.
+        """
+        out = self.out
+        self._restore()
+        self._leave(BUDGET, pc)
+        address = self.view + self.origin + len(out)
+        hit = self._compare(pc, "second_probe")
+        out[hit - 1] = len(out) - hit
+        out += fetch(RCX, layout.COUNTER) + b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER)
+        out += b"\xe3%c" % (-(len(out) + 2) & 0xFF)  # jrcxz, to the start
+        self._restore()
+        if main:
+            out += b"\xe9" + signed_32(main - len(out) - 5)
+        return address
+
+    def _restore(self) -> None:
+        self.out += fetch(RCX, layout.SAVED_RCX) + fetch(RAX, layout.SAVED_RAX)
+
+    def _compare(self, pc: int, otherwise: str) -> int:
+        """Compare rcx with `pc`, and go on at a label of the runtime if it's something else; where the jump
+        ends whose last byte is to lead to what comes if it's that.
+        """
+        out = self.out
+        out += b"\x48\xb8" + unsigned_64(-pc) + b"\x48\x8d\x0c\x01\xe3\0"  # lea rcx, [rcx + rax]; jrcxz
+        place = len(out)
+        out += b"\x48\xb8" + unsigned_64(pc) + b"\x48\x8d\x0c\x01"
+        self._jump_to_offset(self.cache.labels[otherwise])
+        return place
+
+
+def view_of(pc: int) -> int:
+    """At which of its addresses the code cache has the code for `pc`."""
+    return layout.LOW_VIEW if -_NEAR < pc - layout.LOW_VIEW < _NEAR else layout.HIGH_VIEW
+
+
+def find_dead_flags(data: bytes, offset: int) -> bool:
+    """Whether code sets all flags but CF before it reads one or leaves its straight line."""
+    needed = _COUNTED_FLAGS
+    for _ in range(_FLAGS_SOUGHT):
+        if offset >= len(data):
+            return False
+        instruction = decode(data, offset)
+        if instruction.kind != PLAIN or instruction.flags_read & needed:
+            return False
+        needed &= ~(instruction.flags_written | instruction.flags_undefined)
+        if not needed:
+            return True
+        offset += instruction.length
+    return False
