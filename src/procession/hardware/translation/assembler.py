@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from procession.abi.word import pack_u32, pack_u64
 
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)
 OVERFLOW, CARRY, ZERO, BELOW_OR_EQUAL, SIGN = 0, 2, 4, 6, 8
 """Conditions of jumps; with 1 added each is its opposite."""
 
-_SIGNED_32, _UNSIGNED_64 = Struct("<i"), Struct("<Q")
 WORD_MASK = (1 << 64) - 1
-
-
-def signed_32(value: int) -> bytes:
-    """Four bytes."""
-    return _SIGNED_32.pack(value)
-
-
-def unsigned_64(value: int) -> bytes:
-    """Eight bytes, modulo 2^64."""
-    return _UNSIGNED_64.pack(value & WORD_MASK)
+signed_32, unsigned_64 = pack_u32, pack_u64
 
 
 def store(register: int, offset: int) -> bytes:
     """mov gs:[offset], register"""
-    return b"\x65%c\x89%c%%" % (0x48 | register >> 3 << 2, 4 | (register & 7) << 3) + _SIGNED_32.pack(offset)
+    return b"\x65%c\x89%c%%" % (0x48 | register >> 3 << 2, 4 | (register & 7) << 3) + signed_32(offset)
 
 
 def fetch(register: int, offset: int) -> bytes:
     """mov register, gs:[offset]"""
-    return b"\x65%c\x8b%c%%" % (0x48 | register >> 3 << 2, 4 | (register & 7) << 3) + _SIGNED_32.pack(offset)
+    return b"\x65%c\x8b%c%%" % (0x48 | register >> 3 << 2, 4 | (register & 7) << 3) + signed_32(offset)
 
 
 def store_constant(offset: int, value: int) -> bytes:
     """mov qword gs:[offset], value (sign-extended from 32 bits)"""
-    return b"\x65\x48\xc7\x04\x25" + _SIGNED_32.pack(offset) + _SIGNED_32.pack(value)
+    return b"\x65\x48\xc7\x04\x25" + signed_32(offset) + signed_32(value)
 
 
 def set_register(register: int, value: int) -> bytes:
@@ -42,10 +32,10 @@ def set_register(register: int, value: int) -> bytes:
     value &= WORD_MASK
     if value < 1 << 32:
         prefix = b"\x41" if register >= R8 else b""
-        return prefix + b"%c" % (0xB8 | register & 7) + value.to_bytes(4, "little")
+        return prefix + b"%c" % (0xB8 | register & 7) + signed_32(value)
     if value >= (1 << 64) - (1 << 31):
-        return b"%c\xc7%c" % (0x48 | register >> 3, 0xC0 | register & 7) + _SIGNED_32.pack(value - (1 << 64))
-    return b"%c%c" % (0x48 | register >> 3, 0xB8 | register & 7) + _UNSIGNED_64.pack(value)
+        return b"%c\xc7%c" % (0x48 | register >> 3, 0xC0 | register & 7) + signed_32(value - (1 << 64))
+    return b"%c%c" % (0x48 | register >> 3, 0xB8 | register & 7) + unsigned_64(value)
 
 
 class Assembler:
@@ -90,6 +80,6 @@ class Assembler:
     def finish(self) -> bytes:
         """The code, with the labels put in. Raises KeyError for one that isn't there."""
         for place, name, origin in self.fixups:
-            self.code[place : place + 4] = _SIGNED_32.pack(self.labels[name] - origin)
+            self.code[place : place + 4] = signed_32(self.labels[name] - origin)
         self.fixups.clear()
         return bytes(self.code)

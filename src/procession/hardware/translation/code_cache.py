@@ -40,12 +40,13 @@ class Block:
     its translation, and which registers a fault in it must have restored (see `translator`).
     """
 
-    __slots__ = ("marks", "pc", "start")
+    __slots__ = ("counter_register", "marks", "pc", "start")
 
     def __init__(self, start: int, pc: int) -> None:
         self.start = start
         self.pc = pc
         self.marks = bytearray()
+        self.counter_register = -1
 
 
 class PageCode:
@@ -70,7 +71,7 @@ class CodeCache:
 
     `pages` has the translated code by frame, `straddlers` the instructions that lie in two frames, by address
     and both. `links` numbers the targets of jumps that leave their page; `link_stubs` are where each leads
-    as long as it isn't resolved.
+    as long as it isn't resolved; `new_links` are the targets that have none yet.
     """
 
     __slots__ = (
@@ -82,6 +83,7 @@ class CodeCache:
         "link_stubs",
         "links",
         "memory",
+        "new_links",
         "pages",
         "position",
         "starts",
@@ -108,6 +110,7 @@ class CodeCache:
         self.straddlers: dict[tuple[int, int, int], int] = {}
         self.links: dict[int, int] = {}
         self.link_stubs: list[int] = []
+        self.new_links: list[int] = []
 
     @property
     def is_full(self) -> bool:
@@ -128,6 +131,7 @@ class CodeCache:
         self.straddlers.clear()
         self.links.clear()
         self.link_stubs.clear()
+        self.new_links.clear()
 
     def add(self, code: bytes | bytearray) -> int:
         """Put code into the cache; its offset."""

@@ -26,8 +26,8 @@ CONTEXT_BYTES = 0x10000
 FLAGS = 0x88
 FS_BASE = 0x90
 SAVED_RCX = 0x98
-"""What rcx and rax were while an indirect jump finds its target."""
-SAVED_RAX = 0xA0
+"""What rcx and r11 were while an indirect jump finds its target."""
+SAVED_R11 = 0xA0
 SCRATCH = 0xA8
 """What up to three registers were while an instruction needs them for something else."""
 COUNTER = 0xC0
@@ -39,6 +39,8 @@ FAULT_ERROR = 0xE8
 FAULT_VECTOR = 0xF0
 GS_BASE = 0xF8
 """The guest's own."""
+LOOP_SAVED = 0x110
+"""What the register was that has the counter in a loop."""
 REPLY = 0x100
 COMMAND_RESULT = 0x108
 EXTENDED = 0x400

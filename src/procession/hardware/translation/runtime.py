@@ -11,6 +11,7 @@ from procession.hardware.translation.assembler import (
     R8,
     R9,
     R10,
+    R11,
     RAX,
     RBP,
     RCX,
@@ -48,14 +49,14 @@ def assemble_runtime() -> Assembler:
     _enter(code)
     _on_signal(code)
     code.label("missed")
-    code.put(store(RCX, layout.TARGET), fetch(RCX, layout.SAVED_RCX), fetch(RAX, layout.SAVED_RAX))
+    code.put(store(RCX, layout.TARGET), fetch(RCX, layout.SAVED_RCX), fetch(R11, layout.SAVED_R11))
     code.put(store_constant(layout.EXIT, layout.MISSED))
     code.jump("leave")
     code.label("second_probe")
-    code.put("b8 00000000")  # mov eax, 0
-    code.put("f2 48 0f 38 f1 c1")  # crc32 rax, rcx
-    code.put("0f b7 c0")  # movzx eax, ax
-    code.put("65 ff 24 c5", signed_32(layout.SECOND_TABLE))  # jmp gs:[table + rax * 8]
+    code.put("41 bb 00000000")  # mov r11d, 0
+    code.put("f2 4c 0f 38 f1 d9")  # crc32 r11, rcx
+    code.put("45 0f b7 db")  # movzx r11d, r11w
+    code.put("65 42 ff 24 dd", signed_32(layout.SECOND_TABLE))  # jmp gs:[table + r11 * 8]
     return code
 
 

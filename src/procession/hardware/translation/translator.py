@@ -19,6 +19,7 @@ from typing import Final
 
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import (
+    R11,
     RAX,
     RCX,
     RDX,
@@ -90,6 +91,8 @@ _FLAGS_SOUGHT: Final = 12
 _COUNTED_FLAGS: Final = STATUS_FLAGS & ~CARRY
 _COPIED = (PLAIN, REPEATED_STRING, PUSH_FLAGS, FLOATING_STORE, APPROXIMATION)
 _NEAR: Final = (1 << 31) - (1 << 27)
+_COUNTERS = (11, 10, 9, 8, 15, 14, 13, 12, 1, 2, 6, 7, 0, 3, 5)
+"""Registers that may have the counter, those first which the ABI lets functions spoil."""
 _LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
 _PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
 _SIGNED_END: Final = 1 << 31
@@ -102,6 +105,7 @@ class Translator:
     __slots__ = (
         "block",
         "cache",
+        "counter_register",
         "data",
         "literals",
         "origin",
@@ -110,6 +114,7 @@ class Translator:
         "page_start",
         "single",
         "stubs",
+        "used",
         "view",
     )
 
@@ -123,6 +128,8 @@ class Translator:
         self.view = 0
         self.single = False
         self.block = Block(0, 0)
+        self.counter_register = -1
+        self.used = 0
         self.stubs: list[tuple[int, int, int]] = []
         self.literals: list[tuple[int, int]] = []
 
@@ -236,7 +243,13 @@ class Translator:
             block = self.block = Block(self.origin + len(out), pc)
             if page is not None and not self.single:
                 page.entries[pc] = self.view + self.origin + len(out)
+            stubs, literals = len(self.stubs), len(self.literals)
+            start = len(out)
             following = self._block(pc)
+            if self.counter_register >= 0:
+                # It loops, and there is a register for the counter: once more, with that.
+                del out[start:], self.stubs[stubs:], self.literals[literals:]
+                following = self._loop(pc, block)
             self.cache.add_block(block)
             if following < 0:
                 return
@@ -246,10 +259,29 @@ class Translator:
             pc = following
         self._jump(pc)
 
+    def _loop(self, pc: int, block: Block) -> int:
+        """A block that jumps back to itself, with the counter in a register; where the unit goes on.
+
+        The body has that in its registers when it faults, which the block's `counter_register` tells.
+        """
+        out, register = self.out, self.counter_register
+        out += store(register, layout.LOOP_SAVED) + fetch(register, layout.COUNTER)
+        block.start = self.origin + len(out)
+        block.counter_register = register
+        block.marks.clear()
+        following = self._block(pc)
+        self.counter_register = -1
+        self._end_loop(register)
+        return following
+
+    def _end_loop(self, register: int) -> None:
+        self.out += store(register, layout.COUNTER) + fetch(register, layout.LOOP_SAVED)
+
     def _block(self, pc: int) -> int:
         """Straight-line code, and the transfer at its end; where the unit goes on, or -1."""
         out, data, marks = self.out, self.data, self.block.marks
         page_start = self.page_start
+        used = 0
         for _ in range(1 if self.page is None else _LONGEST_BLOCK):
             offset = pc - page_start
             if offset == len(data):
@@ -257,6 +289,7 @@ class Translator:
             instruction = decode(data, offset)
             length, kind = instruction.length, instruction.kind
             start = len(out)
+            used |= instruction.registers
             if kind == PLAIN and not instruction.displacement and not instruction.prefixes & GS:
                 out += data[offset : offset + length]
                 marks += b"%c%c\0" % (length, length)
@@ -282,6 +315,7 @@ class Translator:
                 marks += b"%c%c%c" % (length, len(out) - start, THREE)
                 pc += length
                 continue
+            self.used = used
             following = self._transfer(instruction, raw, pc)
             restoration = SAVED if kind in (JUMP_INDIRECT, CALL_INDIRECT, RETURN) else 0
             marks += b"%c%c%c" % (length, min(len(out) - start, 255), restoration)
@@ -431,6 +465,8 @@ class Translator:
 
     def _conditional(self, condition: int, target: int, pc: int) -> None:
         out = self.out
+        if target == self.block.pc and not self.single and self._loop_back(condition, target):
+            return
         if target <= pc and not self.single:
             out += b"\x0f%c\0\0\0\0" % (0x80 | condition ^ 1)
             over = len(out)
@@ -450,6 +486,23 @@ class Translator:
             else:
                 out[place:] = signed_32(known - self.view - self.origin - len(out))
 
+    def _loop_back(self, condition: int, target: int) -> bool:
+        """The end of a block that goes back to its start, with the counter in a register. False if there is
+        none yet; if one can be had, it is so from now on."""
+        out, register, block = self.out, self.counter_register, self.block
+        if register < 0:
+            if self._are_flags_dead(target):
+                self.counter_register = next((each for each in _COUNTERS if not self.used >> each & 1), -1)
+            return False
+        out += b"\x0f%c\0\0\0\0" % (0x80 | condition ^ 1)
+        over = len(out)
+        out += b"%c\xff%c" % (0x48 | register >> 3, 0xC8 | register & 7)  # dec register
+        out += b"\x0f\x85" + signed_32(block.start - self.origin - len(out) - 6)  # jnz, to the start
+        self._end_loop(register)
+        self._leave(BUDGET, target)
+        out[over - 4 : over] = signed_32(len(out) - over)
+        return True
+
     def _load_target(self, instruction: Instruction, raw: bytes, pc: int) -> None:
         """rcx becomes where an indirect jump or call goes."""
         out = self.out
@@ -457,10 +510,10 @@ class Translator:
         operand = raw[instruction.opcode_offset + 1 :]
         out += store(RCX, layout.SAVED_RCX)
         if instruction.prefixes & GS and instruction.has_memory:
-            # lea rcx, operand; then its word at gs, by way of rax.
+            # lea rcx, operand; then its word at gs, by way of r11.
             out += b"%c\x8d%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | RCX << 3) + operand[1:]
-            out += store(RAX, layout.SAVED_RAX) + fetch(RAX, layout.GS_BASE)
-            out += b"\x48\x8b\x0c\x01" + fetch(RAX, layout.SAVED_RAX)  # mov rcx, [rcx + rax]
+            out += store(R11, layout.SAVED_R11) + fetch(R11, layout.GS_BASE)
+            out += b"\x4a\x8b\x0c\x19" + fetch(R11, layout.SAVED_R11)  # mov rcx, [rcx + r11]
         elif instruction.displacement:
             address = (pc + instruction.target) % _WORDS
             here = self.view + self.origin + len(out) + 7 + len(prefix)
@@ -482,8 +535,9 @@ class Translator:
             out += store(RCX, layout.TARGET) + fetch(RCX, layout.SAVED_RCX)
             self._leave(STEP_INDIRECT, 0)
             return
-        out += store(RAX, layout.SAVED_RAX) + b"\x0f\xb7\xc1"  # movzx eax, cx
-        out += b"\x65\xff\x24\xc5" + signed_32(layout.FIRST_TABLE)  # jmp gs:[table + rax * 8]
+        # Not by way of rax, through which what functions return would wait for memory.
+        out += store(R11, layout.SAVED_R11) + b"\x44\x0f\xb7\xd9"  # movzx r11d, cx
+        out += b"\x65\x42\xff\x24\xdd" + signed_32(layout.FIRST_TABLE)  # jmp gs:[table + r11 * 8]
 
     def _push(self, value: int) -> None:
         """Push a return address."""
@@ -548,6 +602,7 @@ class Translator:
         if number is None:
             number = cache.links[target] = len(cache.links)
             cache.link_stubs.append(0)
+            cache.new_links.append(target)
         return number
 
     def make_link_stub(self, target: int, number: int) -> int:
@@ -588,16 +643,17 @@ class Translator:
         return address
 
     def _restore(self) -> None:
-        self.out += fetch(RCX, layout.SAVED_RCX) + fetch(RAX, layout.SAVED_RAX)
+        self.out += fetch(RCX, layout.SAVED_RCX) + fetch(R11, layout.SAVED_R11)
 
     def _compare(self, pc: int, otherwise: str) -> int:
         """Compare rcx with `pc`, and go on at a label of the runtime if it's something else; where the jump
         ends whose last byte is to lead to what comes if it's that.
         """
         out = self.out
-        out += b"\x48\xb8" + unsigned_64(-pc) + b"\x48\x8d\x0c\x01\xe3\0"  # lea rcx, [rcx + rax]; jrcxz
+        # mov r11, -pc; lea rcx, [rcx + r11]; jrcxz
+        out += b"\x49\xbb" + unsigned_64(-pc) + b"\x4a\x8d\x0c\x19\xe3\0"
         place = len(out)
-        out += b"\x48\xb8" + unsigned_64(pc) + b"\x48\x8d\x0c\x01"
+        out += b"\x49\xbb" + unsigned_64(pc) + b"\x4a\x8d\x0c\x19"
         self._jump_to_offset(self.cache.labels[otherwise])
         return place
 

@@ -10,14 +10,14 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-from procession.abi.word import Words
+from procession.abi.word import Words, wrap_signed
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.processor_model import Attendant
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
 from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError, StubUnavailable
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
-from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, Registers
+from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, WORD_MASK, Registers
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import (
     ATTEND,
@@ -48,7 +48,7 @@ _FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
     offset >> 3
     for offset in (layout.FAULT_ADDRESS, layout.FAULT_RIP, layout.FAULT_ERROR, layout.FAULT_VECTOR)
 )
-_SCRATCH, _SAVED_RCX = layout.SCRATCH >> 3, layout.SAVED_RCX >> 3
+_SCRATCH, _SAVED_RCX, _LOOP_SAVED = layout.SCRATCH >> 3, layout.SAVED_RCX >> 3, layout.LOOP_SAVED >> 3
 _HEADER, _INSTRUCTION_POINTERS = 512, slice(8, 24)
 _MXCSR_MASK = 0xFFFF
 _FRAME_MASK: Final = 0x000F_FFFF_FFFF_F000
@@ -90,6 +90,20 @@ def why_unavailable() -> str | None:
         if memory is not None:
             memory.close()
     return None
+
+
+class Place:
+    """A guest's instruction: where its code begins on the host, its `pc`, and what a fault in it must have
+    restored.
+    """
+
+    __slots__ = ("counter_register", "pc", "restoration", "start")
+
+    def __init__(self, start: int, pc: int, restoration: int, counter_register: int) -> None:
+        self.start = start
+        self.pc = pc
+        self.restoration = restoration
+        self.counter_register = counter_register
 
 
 class _Unreadable(Exception):
@@ -278,16 +292,16 @@ class NativeEngine:
         if place is None:
             self._stub_failed(space, "the stub failed outside of the guest's code")
             return 0
-        start, pc, restoration = place
+        pc = place.pc
         if vector != _PAGE_FAULT:
-            self._restore(restoration)
+            self._restore(place)
             self.general[RIP] = pc
             self.traps.processor_exception(vector & 0xFF, error & 0xFFFF)
             return 0
         is_write = error & _WRITE != 0
         outcome = space.window.fill(address, is_write=is_write)
+        self._restore(place)
         if outcome == DENIED:
-            self._restore(restoration)
             self.general[RIP] = pc
             if is_reserved(address):
                 self._stub_failed(space, f"the program uses {address:#x}, where the native engine is")
@@ -306,17 +320,13 @@ class NativeEngine:
             if outcome == DENIED:
                 return 0
         if outcome == CODE_WRITTEN:
-            self._restore(restoration)
             self.general[RIP] = pc
             self._write_code(space, address, pc)
             return 0
-        self._restore(restoration)
-        return start
+        return self._go_on_at(place)
 
-    def _find(self, rip: int) -> tuple[int, int, int] | None:
-        """Where on the host the guest's instruction begins that faulted at `rip`, its pc, and the
-        restoration; None if there's none.
-        """
+    def _find(self, rip: int) -> Place | None:
+        """The guest's instruction that faulted at `rip` on the host; None if there's none."""
         cache = self.store.cache
         for view in layout.VIEWS:
             offset = rip - view
@@ -332,15 +342,15 @@ class NativeEngine:
         for position in range(0, len(marks), 3):
             end = start + marks[position + 1]
             if start <= offset < end:
-                return view + start, pc, marks[position + 2]
+                return Place(view + start, pc, marks[position + 2], block.counter_register)
             start = end
             pc += marks[position]
         return None
 
-    def _restore(self, restoration: int) -> None:
+    def _restore(self, place: Place) -> None:
         """Put registers back that a translation had borrowed."""
+        general, words, restoration = self.general, self.words, place.restoration
         if restoration:
-            general, words = self.general, self.words
             if restoration < SAVED:
                 general[restoration - 1] = words[_SCRATCH]
             elif restoration == SAVED:
@@ -349,6 +359,19 @@ class NativeEngine:
                 general[RAX], general[RDX], general[RCX] = words[_SCRATCH : _SCRATCH + 3]
             else:
                 general[restoration - TWO >> 3], general[restoration & 7] = words[_SCRATCH : _SCRATCH + 2]
+
+        register = place.counter_register
+        if register >= 0:
+            self.counter[0] = wrap_signed(general[register], 64)
+            general[register] = words[_LOOP_SAVED]
+
+    def _go_on_at(self, place: Place) -> int:
+        """Where on the host to go on with an instruction whose registers were restored."""
+        register = place.counter_register
+        if register >= 0:
+            self.words[_LOOP_SAVED] = self.general[register]
+            self.general[register] = self.counter[0] & WORD_MASK
+        return place.start
 
     def _write_code(self, space: Space, address: int, pc: int) -> None:
         """The instruction at `pc` writes to a page with translated code: that goes, and the instruction runs
@@ -394,7 +417,7 @@ class NativeEngine:
                             self.store.forget_frame(space.window.walk.entry >> PAGE_SHIFT & 0xFF_FFFF_FFFF)
                             outcome = space.window.fill(address, is_write=is_write)
                         if outcome != DENIED:
-                            self._restore(place[2])
+                            self._restore(place)
                             words[_FLAGS] &= ~_TRAP_FLAG
                             continue
                 break
@@ -412,7 +435,7 @@ class NativeEngine:
         space: Space,
         why: int,
         exit_: object,
-        fault: tuple[int, int, int] | None,
+        fault: Place | None,
         *,
         is_trapped: bool,
     ) -> None:
@@ -422,7 +445,7 @@ class NativeEngine:
             if fault is None:
                 self._stub_failed(space, "the stub failed outside of the guest's code")
                 return
-            self._restore(fault[2])
+            self._restore(fault)
             vector, error = words[_FAULT_VECTOR], words[_FAULT_ERROR]
             if vector == _PAGE_FAULT:
                 address = words[_FAULT_ADDRESS]

@@ -7,8 +7,8 @@ number of the step that failed, if one does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from struct import Struct
 
+from procession.abi.word import Words, pack_u32
 from procession.hardware.engines.native.system_call_filter import (
     MAP_SHARED_FIXED,
     MMAP,
@@ -35,8 +35,8 @@ from procession.hardware.translation.assembler import (
 BOOT = 0x20_0000
 """Where the page is, until the machine has it unmapped."""
 BOOT_BYTES = 0x2000
-_ELF = Struct("<16sHHIQQQIHHHHHH")
-_SEGMENT = Struct("<IIQQQQQQ")
+_ELF = Words("<16sHHIQQQIHHHHHH")
+_SEGMENT = Words("<IIQQQQQQ")
 _HEADER_BYTES = _ELF.size + _SEGMENT.size
 _READ, _WRITE, _EXECUTE = 1, 2, 4
 
@@ -84,7 +84,7 @@ def make_image(parts: StubParts) -> bytes:
     steps.call(_PRCTL, _PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
     # The machine may have ended before that.
     steps.call(_GETPPID)
-    code.put(b"\x3d", parts.parent_pid.to_bytes(4, "little"))  # cmp eax, the parent's pid
+    code.put(b"\x3d", pack_u32(parts.parent_pid))  # cmp eax, the parent's pid
     code.branch(ZERO ^ 1, "fail")
     steps.call(_PRCTL, _PR_SET_DUMPABLE, 0, 0, 0, 0)
     steps.call(_SIGALTSTACK, "signal stack", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from procession.abi.word import pack_u64
 from procession.hardware import page_table as pte
 from procession.hardware.engines.native.stub import Processor, Stub
 from procession.hardware.engines.native.window import Window
@@ -30,25 +31,22 @@ class CodeStore:
     no stub may write to them.
     """
 
-    __slots__ = ("cache", "code_frames", "link_targets", "spaces", "translator")
+    __slots__ = ("cache", "code_frames", "spaces", "translator")
 
     def __init__(self) -> None:
         self.cache = CodeCache()
         self.translator = Translator(self.cache)
         self.code_frames: set[int] = set()
         self.spaces: dict[int, Space] = {}
-        self.link_targets: list[int] = []
 
     def settle_links(self) -> None:
         """Give each new link its stub, in all spaces. To be called after each translation."""
         cache = self.cache
-        stubs = cache.link_stubs
-        if len(self.link_targets) == len(cache.links):
-            return
-        for target, number in list(cache.links.items())[len(self.link_targets) :]:
+        while cache.new_links:
+            target = cache.new_links.pop()
+            number = cache.links[target]
             address = view_of(target) + self.translator.make_link_stub(target, number)
-            stubs[number] = address
-            self.link_targets.append(target)
+            cache.link_stubs[number] = address
             for space in self.spaces.values():
                 space.stub.links[number] = address
 
@@ -56,7 +54,6 @@ class CodeStore:
         """Drop all code."""
         self.cache.clear()
         self.code_frames.clear()
-        self.link_targets.clear()
         for space in self.spaces.values():
             space.forget_all()
 
@@ -108,12 +105,8 @@ class Space:
     def _empty_tables(self) -> None:
         labels = self.store.cache.labels
         stub = self.stub
-        stub.first_table[:] = memoryview(
-            (HIGH_VIEW + labels["second_probe"]).to_bytes(8, "little") * 65536
-        ).cast("Q")
-        stub.second_table[:] = memoryview((HIGH_VIEW + labels["missed"]).to_bytes(8, "little") * 65536).cast(
-            "Q"
-        )
+        stub.first_table[:] = memoryview(pack_u64(HIGH_VIEW + labels["second_probe"]) * 65536).cast("Q")
+        stub.second_table[:] = memoryview(pack_u64(HIGH_VIEW + labels["missed"]) * 65536).cast("Q")
         stubs = self.store.cache.link_stubs
         for number, address in enumerate(stubs):
             stub.links[number] = address
@@ -263,7 +256,7 @@ class Space:
 def hash_of(pc: int) -> int:
     """Where the second table has `pc`: as `crc32 rax, rcx` computes it."""
     value = 0
-    for byte in pc.to_bytes(8, "little"):
+    for byte in pack_u64(pc):
         value = value >> 8 ^ _CRC32C[(value ^ byte) & 0xFF]
     return value & _TABLE_MASK
 

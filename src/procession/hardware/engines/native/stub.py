@@ -8,8 +8,8 @@ import os
 import signal
 import weakref
 from contextlib import suppress
-from struct import Struct
 
+from procession.abi.word import Words, pack_u64
 from procession.hardware.engines.native.image import BOOT, BOOT_BYTES, StubParts, make_image
 from procession.hardware.engines.native.system_call_filter import MUNMAP
 from procession.hardware.translation import layout
@@ -19,12 +19,13 @@ from procession.hardware.translation.code_cache import CodeCache
 MAXIMUM_STUBS = 64
 _SPIN_ROUNDS = 400
 """How long who waits looks again before it sleeps: about 20 microseconds."""
+_FEWEST_SPINS, _TRIES = 16, 64
 _FUTEX, _FUTEX_WAIT, _FUTEX_WAKE = 202, 0, 1
 _WAIT_NS = 50_000_000
 _STUCK_AFTER_S = 30.0
 """No slice takes so long: a stub that doesn't answer has done away with its counter."""
-_COMMAND = Struct("<7Q")
-_TIME = Struct("<qq")
+_COMMAND = Words("<7Q")
+_TIME = Words("<qq")
 
 
 class StubError(Exception):
@@ -39,7 +40,8 @@ class Processor:
     """The file that stubs share with the machine: one context, and for each stub its orders.
 
     `general` are the live registers of whoever runs, `counter` the budget, `words` the context's quadwords.
-    `pointed` is the stub to which `hand_over` speaks.
+    `pointed` is the stub to which `hand_over` speaks. `spins` is how often who waits looks again at present,
+    `sleeps` how often that was in vain.
     """
 
     __slots__ = (
@@ -53,8 +55,11 @@ class Processor:
         "hand_over",
         "mailbox",
         "memory",
+        "most_spins",
         "orders_descriptor",
         "pointed",
+        "sleeps",
+        "spins",
         "system_call",
         "view",
         "words",
@@ -78,11 +83,24 @@ class Processor:
             ctypes.addressof(ctypes.c_char.from_buffer(self.code)) + _CODE_OFFSET
         )
         self.pointed: Stub | None = None
+        self.most_spins = self.spins = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
+        self.sleeps = 0
         self.system_call = ctypes.CDLL(None, use_errno=True).syscall
 
     def orders_offset(self, slot: int) -> int:
         """Where in the file the orders of the stub with number `slot` are."""
         return layout.CONTEXT_BYTES + slot * layout.ORDERS_BYTES
+
+    def spin_less(self) -> None:
+        """Looking again didn't help: where others keep the host's processors busy, it keeps them busier."""
+        self.sleeps += 1
+        self.spins = 0 if self.sleeps % _TRIES else self.most_spins
+        self.mailbox[2] = self.spins
+
+    def spin_more(self) -> None:
+        """An answer came while somebody looked, if only once."""
+        self.spins = min(max(2 * self.spins, _FEWEST_SPINS), self.most_spins)
+        self.mailbox[2] = self.spins
 
     def close(self) -> None:
         """Give back what the host has given."""
@@ -108,7 +126,7 @@ def _map_hand_over(processor: int) -> tuple[mmap.mmap, memoryview[int]]:
     code.put("48 8b 1a", "8b 42 08", "ff c0", "89 42 08")  # mov rbx, [rdx]; mov eax, [rdx + 8]; inc; mov back
     code.put("89 c1", "87 03")  # mov ecx, eax; xchg [rbx], eax
     code.put("8b 42 10", "48 8b 52 18")  # mov eax, [rdx + 16]; mov rdx, [rdx + 24]
-    code.put("48 be", (processor + layout.REPLY).to_bytes(8, "little"))  # mov rsi, the reply's address
+    code.put("48 be", pack_u64(processor + layout.REPLY))  # mov rsi, the reply's address
     code.put("83 3a 00")  # cmp dword [rdx], 0
     code.branch(ZERO, "look")
     code.put("c7 02 00000000")  # mov dword [rdx], 0
@@ -178,7 +196,7 @@ class Stub:
         self.commands: list[bytes] = []
         self.sleeps = layout.ASLEEP + 4 * slot
         words = self.orders_words
-        words[(layout.SPIN - layout.ORDERS) >> 3] = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
+        words[_SPIN] = processor.most_spins
         words[(layout.SLOT - layout.ORDERS) >> 3] = self.sleeps
         words[_RESUME] = words[_COUNT] = words[_MACHINE_SLEEPS] = 0
         mailbox = processor.mailbox
@@ -200,7 +218,7 @@ class Stub:
         mailbox = processor.mailbox
         base = ctypes.addressof(ctypes.c_char.from_buffer(processor.memory))
         mailbox[0] = base + processor.orders_offset(self.slot)
-        mailbox[2] = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
+        mailbox[2] = processor.spins
         mailbox[3] = base + self.sleeps
         processor.pointed = self
 
@@ -226,11 +244,15 @@ class Stub:
         else:
             words[_COUNT] = 0
         words[_RESUME] = resume
+        words[_SPIN] = self.processor.spins
         processor = self.processor
         if processor.pointed is not self:
             self._point_mailbox()
         if processor.hand_over():
             self._await(processor.mailbox[1])
+            processor.spin_less()
+        elif processor.spins != processor.most_spins:
+            processor.spin_more()
         why: int = processor.words[layout.EXIT >> 3]
         if why == layout.COMMAND_FAILED:
             number = processor.words[layout.COMMAND_RESULT >> 3]
@@ -293,10 +315,11 @@ class Stub:
 
 
 _PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-_RESUME, _COUNT, _MACHINE_SLEEPS, _COMMANDS = (
+_RESUME, _COUNT, _MACHINE_SLEEPS, _SPIN, _COMMANDS = (
     (layout.RESUME - layout.ORDERS) >> 3,
     (layout.COMMAND_COUNT - layout.ORDERS) >> 3,
     (layout.MACHINE_SLEEPS - layout.ORDERS) >> 3,
+    (layout.SPIN - layout.ORDERS) >> 3,
     layout.COMMANDS - layout.ORDERS,
 )
 

@@ -6,9 +6,9 @@ orders, so the filter is the second wall, not the first. Linux: include/uapi/lin
 
 from __future__ import annotations
 
-from struct import Struct
+from procession.abi.word import Words
 
-_INSTRUCTION = Struct("<HBBI")
+_INSTRUCTION = Words("<HBBI")
 _LOAD, _EQUAL, _ANY_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X86_64 = 0xC000003E
