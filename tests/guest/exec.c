@@ -364,6 +364,42 @@ TEST(execveat_through_a_directory)
 	CHECK_STRING(output, "argc=2\n[x]\n[show]\nend=1\n");
 }
 
+static void copy_file(const char *from, const char *to, mode_t mode)
+{
+	int source = (int)MUST(open(from, O_RDONLY | O_CLOEXEC)), target = (int)MUST(open(to, O_CREAT | O_WRONLY, 0600));
+	char block[65536];
+	ssize_t count;
+
+	while ((count = MUST(read(source, block, sizeof(block)))) > 0)
+		write_all(target, block, (size_t)count);
+	MUST(fchmod(target, mode));
+	MUST(close(target));
+	MUST(close(source));
+}
+
+TEST(fexecve_of_what_may_not_be_read)
+{
+	char *argv[] = {"x", "show", NULL}, *envp[] = {NULL};
+	int file, script;
+	pid_t child;
+
+	enter_scratch();
+	copy_file(check_self, "program", 0111);
+	write_file("script", "#!/bin/sh\nexit 3\n", 0111);
+	file = (int)MUST(open("program", O_PATH | O_CLOEXEC));
+	script = (int)MUST(open("script", O_PATH | O_CLOEXEC));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		drop_root();
+		CHECK_ERRNO(open("program", O_RDONLY), EACCES);
+		CHECK_ERRNO(execveat(script, "", argv, envp, AT_EMPTY_PATH), ENOENT);
+		MUST(dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO));
+		execveat(file, "", argv, envp, AT_EMPTY_PATH);
+		_exit(99);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
 TEST(fexecve_of_programs_and_scripts)
 {
 	char *argv[] = {"x", "arguments", NULL}, *envp[] = {NULL};

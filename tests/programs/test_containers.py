@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -275,6 +276,149 @@ def test_a_bundle_with_docker_s_seccomp_profile(
 
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp"}
+
+
+# Those that bring a world of their own
+
+MACHINE_ID = "echo 0123456789abcdef0123456789abcdef >/etc/machine-id\n"
+BUSYBOX_TREE = r"""
+mkdir /tree; cd /tree; mkdir -p bin etc usr/bin var root tmp dev proc sys run
+cp /usr/bin/busybox /tree/bin/
+for name in sh id ps cat ls sleep mount; do ln /tree/bin/busybox /tree/bin/$name; done
+echo root:x:0:0::/root:/bin/sh >/tree/etc/passwd
+echo ID=box >/tree/etc/os-release
+"""
+UNITS = r"""
+cat >/var/probe.sh <<'END'
+cat /proc/self/cgroup /sys/fs/cgroup/system.slice/probe.service/pids.max
+pgrep -c systemd-journal
+systemctl --no-pager show -p MainPID probe.service | grep -c "=$$"
+systemctl start other.service; cat /run/other
+(sleep 0.1 &)
+sleep 1; ps -eo stat | grep -c ^Z
+kill -RTMIN+3 1
+END
+cat >/var/other.sh <<'END'
+touch /usr/x 2>&1; ls -A /tmp; grep NoNew /proc/self/status; systemd-detect-virt
+END
+cd /etc/systemd/system
+cat >probe.service <<'END'
+[Service]
+Type=exec
+TasksMax=77
+StandardOutput=file:/var/probe.out
+ExecStart=/bin/bash /var/probe.sh
+END
+cat >other.service <<'END'
+[Service]
+Type=oneshot
+PrivateTmp=yes
+ProtectSystem=strict
+NoNewPrivileges=yes
+StandardOutput=file:/run/other
+ExecStart=/bin/bash /var/other.sh
+END
+mkdir multi-user.target.wants
+ln -s ../probe.service multi-user.target.wants/
+ln -s /usr/lib/systemd/system/multi-user.target default.target
+touch /tmp/mine
+"""
+
+
+def test_systemd_is_process_1_and_ends(containers_root: Path) -> None:
+    script = f"{MACHINE_ID}{UNITS} exec /usr/lib/systemd/systemd"
+    machine = Machine(rootfs=containers_root, environment={**ENVIRONMENT, "container": "docker"})
+    with closing(machine):
+        result = machine.run(["bash", "-c", script], pid1=True, time_limit_s=600)
+        assert result.reason == "the machine was halted"
+        lines = machine.read_file("/var/probe.out").decode().splitlines()
+    assert lines == [
+        "0::/system.slice/probe.service",
+        "77",
+        "1",
+        "1",
+        "touch: cannot touch '/usr/x': Read-only file system",
+        "NoNewPrivs:\t1",
+        "docker",
+        "0",
+    ]
+
+
+def test_nspawn_runs_a_tree(run_script: RunScript) -> None:
+    nspawn = "systemd-nspawn --quiet --register=no --keep-unit -D /tree --pipe"
+    inside = "id -u; echo $$; ls /dev | grep -c null; cat /proc/self/cgroup; exit 7"
+    result = run_script(f"{MACHINE_ID}{BUSYBOX_TREE}{nspawn} /bin/sh -c '{inside}'; echo $?")
+    assert result.stdout.decode().splitlines() == ["0", "1", "1", "0::/", "7"]
+
+
+FIREJAIL = r"""
+python3 -c 'import ctypes, time; ctypes.CDLL(None).prctl(15, b"kthreadd", 0, 0, 0); time.sleep(100)' &
+sleep 0.5
+mkdir -p /home/u; chown 1000:1000 /home/u
+echo u:x:1000:1000::/home/u:/bin/bash >>/etc/passwd; echo u:x:1000: >>/etc/group
+export HOME=/home/u
+"""
+"""firejail takes a machine without kernel threads for a sandbox, and makes no other in that."""
+
+
+def test_firejail_with_its_default_profile(run_script: RunScript) -> None:
+    inside = "id -u; ls -A ~ | grep -c secret; grep -E 'Seccomp:|CapEff|NoNew' /proc/self/status; mount"
+    inside += "; cat /etc/shadow; ls /proc | grep -c ^[0-9]"
+    firejail = "touch /home/u/secret; setpriv --reuid 1000 --regid 1000 --clear-groups firejail --quiet"
+    script = f'{FIREJAIL}{firejail} --private --net=none --caps.drop=all --seccomp sh -c "{inside}" 2>&1'
+    text = run_script(script).stdout.decode()
+    assert "1000\n0\n" in text
+    for line in (
+        "Seccomp:\t2",
+        "CapEff:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "mount: Permission denied",
+        "cat: /etc/shadow: ",
+    ):
+        assert line in text, text
+
+
+PODMAN = r"""
+mkdir -p /var/lib/containers && mount -t tmpfs storage /var/lib/containers
+tar cf /tree.tar -C /tree .
+podman() { command podman --storage-driver $DRIVER --cgroup-manager=cgroupfs "$@"; }
+podman import --quiet /tree.tar box >/dev/null
+"""
+
+
+@pytest.mark.parametrize("driver", ["vfs", "overlay"])
+def test_podman_runs_an_image(run_script: RunScript, driver: str) -> None:
+    limits = "--memory 64m --pids-limit 10 --cpus 0.5"
+    inside = 'id -u; echo $$; mount | grep " on / " | grep -c lowerdir; '
+    inside += "cd /sys/fs/cgroup; cat memory.max pids.max cpu.max; exit 7"
+    script = f"DRIVER={driver}\n{BUSYBOX_TREE}{PODMAN}"
+    script += f"podman run --rm --network=none {limits} box /bin/sh -c '{inside}' 2>/dev/null; echo $?"
+    result = run_script(script, environment={**ENVIRONMENT, "HOME": "/root"})
+    assert result.stdout.decode().splitlines() == [
+        "0",
+        "1",
+        "1" if driver == "overlay" else "0",
+        "67108864",
+        "10",
+        "50000 100000",
+        "7",
+    ]
+
+
+def test_podman_keeps_a_service(run_script: RunScript) -> None:
+    service = r"trap \"exit 5\" TERM; sleep 1000 & wait"
+    script = (
+        f"DRIVER=overlay\n{BUSYBOX_TREE}{PODMAN}"
+        + f"""
+    podman run -d --name service --network=none box /bin/sh -c "{service}" >/dev/null
+    podman ps --format '{{{{.Names}}}} {{{{.State}}}}'
+    podman exec service /bin/ps | grep -c 'sleep 1000$'
+    podman stop service; podman inspect service --format '{{{{.State.ExitCode}}}}'
+    podman rm service
+    """
+    )
+    result = run_script(script, environment={**ENVIRONMENT, "HOME": "/root"})
+    assert result.stdout.decode().splitlines() == ["service running", "1", "service", "5", "service"]
 
 
 # Namespaces by hand

@@ -26,6 +26,7 @@ from procession.abi.time import Timeval
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs import namei
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG
+from procession.fs.permission import MAY_EXEC
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel import clone as cloning
@@ -380,7 +381,10 @@ def execveat(
 
 
 def _peek(task: Task, place: PathPlace) -> bytes:
-    file = namei.open_path(place, task.credentials, 0)
+    """The first two bytes of a file that may be executed: reading is another right."""
+    inode = place.dentry.inode
+    inode.check_permission(task.credentials, MAY_EXEC)
+    file = inode.open(place, 0, task.credentials)
     try:
         return file.read_at(0, 2) if file.is_seekable else b""
     finally:

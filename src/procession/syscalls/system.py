@@ -12,12 +12,14 @@ from procession.abi.rseq import RseqFlag
 from procession.abi.structure import U64
 from procession.abi.sysinfo import SI_LOAD_SHIFT, Sysinfo
 from procession.abi.utsname import Utsname
+from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.namespaces.uts import check_name_change
 from procession.kernel.reboot import reboot as end_machine
 from procession.kernel.rseq import register
 from procession.kernel.sched.loadavg import LOAD_SHIFT
 from procession.kernel.sched.priority import task_or_self
+from procession.kernel.security.capability import CAP_SYSLOG
 from procession.kernel.security.ptrace_access import may_access
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
@@ -166,10 +168,37 @@ def membarrier(task: Task, command: Choice[MembarrierCommand], flags: UInt, cpu:
     return 0
 
 
+_LOG_READ = 2
+_LOG_READS = (_LOG_READ, 3, 4)
+_LOG_CONSOLE_LEVEL, _LOG_SIZE = 8, 10
+_LOWEST_LEVEL = 8
+_LOG_BYTES = 1 << 17
+
+
 @syscall(103)
-def syslog(task: Task, action: Int, buffer: OutBuffer, length: Int) -> None:
-    """syslog(2): there is no kernel log, as without CONFIG_PRINTK."""
-    raise ENOSYS("no kernel log")
+def syslog(task: Task, action: Int, buffer: OutBuffer, length: Int) -> int:
+    """syslog(2): the log is empty, and nothing is ever printed to a console.
+
+    Linux: kernel/printk/printk.c, do_syslog.
+    """
+    # kernel.dmesg_restrict is 1, as Debian has it.
+    if not task.credentials.has_capability(CAP_SYSLOG):
+        raise EPERM("the kernel's log takes CAP_SYSLOG")
+    if action in _LOG_READS:
+        if not buffer or length < 0:
+            raise EINVAL("nowhere to read to")
+        if action == _LOG_READ and length:
+            raise Sleep
+        return 0
+    if action == _LOG_CONSOLE_LEVEL:
+        if not 1 <= length <= _LOWEST_LEVEL:
+            raise EINVAL("no such level")
+        return 0
+    if action == _LOG_SIZE:
+        return _LOG_BYTES
+    if not 0 <= action <= _LOG_SIZE:
+        raise EINVAL("no such action")
+    return 0
 
 
 @syscall(334)
