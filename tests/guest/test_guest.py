@@ -24,6 +24,7 @@ NEEDS_ROOT = {
     "cgroup",
     "capability",
     "escape",
+    "kernel_log",
     "namespace",
     "network_namespace",
     "pid_namespace",

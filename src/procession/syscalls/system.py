@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, ENOSYS, EPERM
+from procession.abi.errno import EINVAL, EPERM
 from procession.abi.membarrier import MembarrierCommand, MembarrierFlag
 from procession.abi.personality import PersonalityFlag
 from procession.abi.reboot import RebootCommand, RebootMagic, RebootSecondMagic
