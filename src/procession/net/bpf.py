@@ -30,6 +30,8 @@ A jump that is always made skips the operand."""
 _WORD = 0xFFFFFFFF
 _ANCILLARY_OFFSET = 0xFFFFF000
 """SKF_AD_OFF: packet loads from here on ask for something else, all of which needs a packet."""
+_ANCILLARY_WORDS = frozenset(range(0, 64, 4))
+"""What they may ask for: SKF_AD_PROTOCOL to SKF_AD_VLAN_TPID."""
 
 _LD, _LDX = int(BpfClass.BPF_LD), int(BpfClass.BPF_LDX)
 _ALU, _JMP, _RET, _MISC = (
@@ -125,7 +127,11 @@ def check_program(instructions: list[SockFilter]) -> None:
         elif code in _MEMORY:
             is_wrong = operand >= BPF_MEMWORDS
         else:
-            is_wrong = code in _ABSOLUTE_LOADS and operand >= _ANCILLARY_OFFSET
+            is_wrong = (
+                code in _ABSOLUTE_LOADS
+                and operand >= _ANCILLARY_OFFSET
+                and operand - _ANCILLARY_OFFSET not in _ANCILLARY_WORDS
+            )
         if is_wrong:
             raise EINVAL(f"instruction {position}: operand {operand:#x}")
     if instructions[-1].code not in (RETURN, RETURN_A):
@@ -186,8 +192,8 @@ class Words(Protocol):
 def run(program: Program, words: Words, known: int, start: Suspension = START) -> int | Suspension:
     """What the program answers: 32 bits.
 
-    When it wants a word beyond the first `known` the answer is where it stands, to go on from when more are
-    known.
+    When it wants a word beyond the first `known`, or something else of a packet, the answer is where it
+    stands, to go on from when more are known.
     """
     position, a, x, memory = start
     # Most often met first: filters are long rows of comparisons.
@@ -242,9 +248,10 @@ def run(program: Program, words: Words, known: int, start: Suspension = START) -
         elif code == TXA:
             a = x
             position += 1
-        else:
-            assert code == RETURN_A
+        elif code == RETURN_A:
             return a
+        else:
+            return Suspension(position, a, x, memory)
 
 
 def _compare(jump: int, a: int, x: int) -> bool:

@@ -40,6 +40,7 @@ class Network(Namespace):
     `interfaces` are by their indexes, of which `last_index` was given last; `loopback` is one of them, which
     is down at first but in the machine's first network. `flows` are the ways that packets have gone lately,
     as of `flow_generation` (net/internet/flow.py). `numbers` are what it calls other networks (RTM_GETNSID).
+    `groups` counts, by an interface's index and a multicast address, how many sockets listen there.
 
     `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
     UDP's ports. What isn't used is never made. `netlink_sockets` are by their port ids. `sysfs` is what shows
@@ -56,6 +57,7 @@ class Network(Namespace):
         "cookie",
         "flow_generation",
         "flows",
+        "groups",
         "host",
         "interfaces",
         "last_index",
@@ -87,6 +89,7 @@ class Network(Namespace):
         self.neighbours: dict[tuple[Interface, bytes], Neighbour] = {}
         self.address_count = 0
         self.numbers: dict[Network, int] = {}
+        self.groups: dict[tuple[int, bytes], int] = {}
         self.netlink_sockets: dict[int, NetlinkSocket] = {}
         self.raw_sockets: dict[RawSocket, None] = {}
         self.ping_sockets: dict[PingSocket, None] = {}

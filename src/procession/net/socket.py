@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from procession.net.message import Control
     from procession.net.network import Network
     from procession.net.socket_file import SocketFile
+    from procession.net.socket_filter import SocketFilter
 
 # Plain ints: the arithmetic of IntFlag is slow on the paths that use these.
 POLLIN = int(PollEvent.POLLIN | PollEvent.POLLRDNORM)
@@ -49,7 +50,9 @@ SENDING = 2
 BOTH_WAYS = RECEIVING | SENDING
 
 DEFAULT_BUFFER_BYTES = 212_992
-"""net.core.wmem_default, rmem_default and their maxima."""
+"""net.core.wmem_default and rmem_default."""
+MOST_BUFFER_BYTES = 4 << 20
+"""net.core.wmem_max and rmem_max."""
 MINIMUM_SEND_BUFFER = 4608
 MINIMUM_RECEIVE_BUFFER = 2304
 
@@ -74,7 +77,7 @@ class Socket:
     and SO_RCVBUF in bytes, `used_room` is what messages on their way take of the former.
     `is_short_of_room` is set when somebody found no room to send. `peek_offset` (SO_PEEK_OFF) is where the
     next MSG_PEEK begins, -1 for the beginning, whatever was peeked at before. Timeouts are None for none.
-    `cookie` numbers the machine's sockets.
+    `cookie` numbers the machine's sockets. `filter` decides what of that which arrives is let in.
 
     Readers, writers, and all who wait for a hang-up or an error have a queue each.
 
@@ -88,6 +91,7 @@ class Socket:
         "error",
         "family",
         "file",
+        "filter",
         "is_gone",
         "is_short_of_room",
         "kind",
@@ -111,6 +115,8 @@ class Socket:
     is_stream: ClassVar[bool] = False
     """Whether bytes have no boundaries: a write may be taken in part and go on."""
     is_connection_based: ClassVar[bool] = False
+    most_low_water: ClassVar[int] = 0x7FFFFFFF
+    """What SO_RCVLOWAT is at most."""
     can_peek_at_offset: ClassVar[bool] = False
     """Whether there is SO_PEEK_OFF."""
     discards_truncated: ClassVar[bool] = False
@@ -131,6 +137,7 @@ class Socket:
         self.is_short_of_room = False
         self.file: SocketFile | None = None
         self.options: dict[int, int] = {}
+        self.filter: SocketFilter | None = None
         self.send_room = DEFAULT_BUFFER_BYTES
         self.receive_room = DEFAULT_BUFFER_BYTES
         self.send_timeout_ns: int | None = None
@@ -146,6 +153,10 @@ class Socket:
         """Nothing leads to this socket any more."""
         if not self.is_gone:
             self.is_gone = True
+            if self.filter is not None:
+                from procession.net.socket_filter import drop_filter
+
+                drop_filter(self)
             self.network.system.remove_socket()
             self.network.put()
 
@@ -238,6 +249,12 @@ class Socket:
 
     # What a family does
 
+    def start_numbering(self) -> None:
+        """What is sent is numbered from now on (SOF_TIMESTAMPING_OPT_ID). Raises EINVAL."""
+
+    def interface_chosen(self) -> None:
+        """SO_BINDTODEVICE has been set."""
+
     def bind(self, address: bytes) -> None:
         """bind(2)."""
         raise EOPNOTSUPP
@@ -312,8 +329,13 @@ class Socket:
         """What poll(2) says."""
         return 0
 
+    def check_option(self, level: int, name: int, *, is_set: bool) -> None:
+        """Raise EOPNOTSUPP or ENOPROTOOPT unless there may be such an option beyond SOL_SOCKET."""
+        raise EOPNOTSUPP(f"no options of level {level} here")
+
     def get_option(self, level: int, name: int, length: int) -> bytes:
-        """getsockopt(2): the value, of which the caller may want less. Raises ENOPROTOOPT ..."""
+        """getsockopt(2): the value, of which the caller may want less than it has room for: `length`, which
+        may be negative. Raises ENOPROTOOPT, EINVAL ..."""
         raise EOPNOTSUPP(f"no options of level {level} here")
 
     def set_option(self, level: int, name: int, value: bytes) -> None:

@@ -16,20 +16,23 @@ from procession.abi.errno import (
     EPERM,
     ERANGE,
 )
-from procession.abi.socket import AddressFamily, Linger, SocketLevel, SocketOption, Ucred
+from procession.abi.socket import AddressFamily, Linger, SocketLevel, SocketOption, SocketType, Ucred
 from procession.abi.word import Words, pack_array, pack_u32, pack_u64
 from procession.net.socket import (
-    DEFAULT_BUFFER_BYTES,
     LISTENING,
     MINIMUM_RECEIVE_BUFFER,
     MINIMUM_SEND_BUFFER,
+    MOST_BUFFER_BYTES,
     Socket,
 )
+from procession.net.timestamp import TIMESTAMPING, TIMESTAMPS, set_timestamping, switch_timestamp
 
 if TYPE_CHECKING:
     from procession.net.unix.socket import UnixSocket
 
 _INTERNET = (int(AddressFamily.AF_INET), int(AddressFamily.AF_INET6))
+_RAW = int(SocketType.SOCK_RAW)
+_NETLINK = int(AddressFamily.AF_NETLINK)
 SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
 CAP_NET_RAW = int(Capability.CAP_NET_RAW)
@@ -70,6 +73,28 @@ _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _SO_NETNS_COOKIE = int(SocketOption.SO_NETNS_COOKIE)
 _SO_BUF_LOCK = int(SocketOption.SO_BUF_LOCK)
 _SO_PASSPIDFD = int(SocketOption.SO_PASSPIDFD)
+_SO_PASSSEC = int(SocketOption.SO_PASSSEC)
+_SO_DETACH_FILTER = int(SocketOption.SO_DETACH_FILTER)
+_SO_LOCK_FILTER = int(SocketOption.SO_LOCK_FILTER)
+_SO_BPF_EXTENSIONS = int(SocketOption.SO_BPF_EXTENSIONS)
+_SO_BSDCOMPAT = int(SocketOption.SO_BSDCOMPAT)
+_SO_INCOMING_NAPI_ID = int(SocketOption.SO_INCOMING_NAPI_ID)
+_SO_BUSY_POLL = int(SocketOption.SO_BUSY_POLL)
+_SO_RESERVE_MEM = int(SocketOption.SO_RESERVE_MEM)
+_SO_TXREHASH = int(SocketOption.SO_TXREHASH)
+_SO_TXTIME = int(SocketOption.SO_TXTIME)
+_SO_PREFER_BUSY_POLL = int(SocketOption.SO_PREFER_BUSY_POLL)
+_SO_ZEROCOPY = int(SocketOption.SO_ZEROCOPY)
+_SO_BUSY_POLL_BUDGET = int(SocketOption.SO_BUSY_POLL_BUDGET)
+_SO_DETACH_REUSEPORT_BPF = int(SocketOption.SO_DETACH_REUSEPORT_BPF)
+_BUSY_POLL_BUDGET = 8
+_PRIVILEGED_SWITCHES = (int(SocketOption.SO_RCVMARK),)
+_ANCILLARY_WORDS = 64
+"""SKF_AD_MAX, which SO_BPF_EXTENSIONS tells."""
+_TRANSMIT_FLAGS = 3
+_CLOCK_REALTIME, _CLOCK_MONOTONIC, _CLOCK_TAI = 0, 1, 11
+_NOT_LINGERING = -1
+"""SO_LINGER at first; less than that, it is off, and what is missing is the time that was set before."""
 _SO_MAX_PACING_RATE = int(SocketOption.SO_MAX_PACING_RATE)
 _RECEIVE_TIMEOUTS = (int(SocketOption.SO_RCVTIMEO_OLD), int(SocketOption.SO_RCVTIMEO_NEW))
 _SEND_TIMEOUTS = (int(SocketOption.SO_SNDTIMEO_OLD), int(SocketOption.SO_SNDTIMEO_NEW))
@@ -96,6 +121,7 @@ _SWITCHES = frozenset(
         SocketOption.SO_LOCK_FILTER,
         SocketOption.SO_SELECT_ERR_QUEUE,
         SocketOption.SO_RCVMARK,
+        SocketOption.SO_PREFER_BUSY_POLL,
     )
 )
 # Options that are numbers, with their values at first.
@@ -106,6 +132,7 @@ _NUMBERS = {
     int(SocketOption.SO_PRIORITY): 0,
     int(SocketOption.SO_TXREHASH): 1,
 }
+_IGNORED = (_SO_BSDCOMPAT, int(SocketOption.SO_CNX_ADVICE))
 _READ_ONLY = frozenset(
     (_SO_TYPE, _SO_ERROR, _SO_ACCEPTCONN, _SO_PROTOCOL, _SO_DOMAIN, _SO_PEERCRED, _SO_SNDLOWAT)
 )
@@ -141,7 +168,14 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
             raise EACCES("CAP_NET_ADMIN is needed")
         if name == _SO_REUSEPORT and number and socket.family not in _INTERNET:
             raise EOPNOTSUPP("no ports here")
-        socket.options[name] = int(number != 0)
+        if name == _SO_LOCK_FILTER and not number and socket.options.get(name):
+            raise EPERM("the filter is locked")
+        if name in _PRIVILEGED_SWITCHES and number:
+            _check_number(socket, _SO_MARK, number)
+        if name in TIMESTAMPS:
+            switch_timestamp(socket.options, name, number)
+        else:
+            socket.options[name] = int(number != 0)
     elif name in _READ_ONLY:
         raise ENOPROTOOPT("can't be set")
     elif name in (_SO_SNDBUF, _SO_SNDBUFFORCE, _SO_RCVBUF, _SO_RCVBUFFORCE):
@@ -150,7 +184,7 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
                 raise EPERM("CAP_NET_ADMIN is needed")
             number = max(number, 0)
         else:
-            number = min(number & 0xFFFFFFFF, DEFAULT_BUFFER_BYTES)
+            number = min(number & 0xFFFFFFFF, MOST_BUFFER_BYTES)
         doubled = min(number, _LARGEST_INT // 2) * 2
         if name in (_SO_SNDBUF, _SO_SNDBUFFORCE):
             _lock_buffer(socket, _SEND_LOCK)
@@ -166,22 +200,28 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
     elif name == _SO_RCVLOWAT:
         if number < 0:
             number = _LARGEST_INT
-        socket.receive_low_water = number or 1
+        socket.receive_low_water = min(number or 1, socket.most_low_water)
         socket.read_queue.wake_all()
     elif name == _SO_LINGER:
         if len(value) < Linger.SIZE:
             raise EINVAL("a struct linger is needed")
         linger = Linger.unpack_from(value)
-        socket.options[name] = max(linger.l_linger, 0) if linger.l_onoff else -1
+        if linger.l_onoff:
+            socket.options[name] = max(linger.l_linger, 0)
+        elif socket.options.get(name, -1) >= 0:
+            # Off, the time is kept.
+            socket.options[name] = _NOT_LINGERING - socket.options[name]
+    elif name == _SO_PASSSEC:
+        raise EOPNOTSUPP("no security module labels sockets")
+    elif name == _SO_PASSCRED and socket.family == _NETLINK:
+        socket.options[name] = int(number != 0)
     elif name in (_SO_PASSCRED, _SO_PASSPIDFD):
         _local(socket, EOPNOTSUPP).set_plain_option(name, int(number != 0))
     elif name == _SO_PEEK_OFF:
         _check_peek_offset(socket)
         socket.peek_offset = number
     elif name == _SO_BINDTOIFINDEX:
-        if number and number not in socket.network.interfaces:
-            raise ENODEV
-        socket.options[name] = number
+        _bind_to_index(socket, number)
     elif name == _SO_BUF_LOCK:
         if number & ~_BUFFER_LOCKS:
             raise EINVAL
@@ -189,8 +229,33 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
     elif name == _SO_MAX_PACING_RATE:
         rate = int.from_bytes(value[:8], "little") if len(value) >= 8 else number & 0xFFFFFFFF
         socket.options[name] = _NO_RATE if rate == 0xFFFFFFFF else rate
+    elif name == _SO_TXTIME:
+        _set_transmit_time(socket, value)
+    elif name in _IGNORED:
+        return
+    elif name == _SO_RESERVE_MEM:
+        if number < 0:
+            raise EINVAL("a negative number")
+        raise EOPNOTSUPP("sockets' memory isn't reserved")
+    elif name in TIMESTAMPING:
+        set_timestamping(socket, name, number, value)
+    elif name == _SO_ZEROCOPY:
+        _set_zero_copy(socket, number)
+    elif name == _SO_BUSY_POLL_BUDGET:
+        if number > _BUSY_POLL_BUDGET:
+            _check_number(socket, _SO_MARK, number)
+        if not 0 <= number <= 0xFFFF:
+            raise EINVAL("no number of packets")
+    elif name == _SO_DETACH_REUSEPORT_BPF:
+        raise EINVAL("no program chooses the socket")
+    elif name == _SO_DETACH_FILTER:
+        from procession.net.socket_filter import detach_filter
+
+        detach_filter(socket)
     elif name in _NUMBERS:
         _check_number(socket, name, number)
+        if name == _SO_TXREHASH and number < 0:
+            number = 1
         socket.options[name] = number
     else:
         raise ENOPROTOOPT(f"no option {name}")
@@ -206,6 +271,13 @@ def _check_number(socket: Socket, name: int, number: int) -> None:
         raise EPERM("CAP_NET_ADMIN is needed")
     if name == _SO_MARK and not is_privileged:
         raise EPERM("CAP_NET_ADMIN is needed")
+    if name == _SO_BUSY_POLL and number < 0:
+        raise EINVAL("a negative time")
+    if name == _SO_TXREHASH:
+        if socket.family not in _INTERNET:
+            raise EOPNOTSUPP("no flows here")
+        if not -1 <= number <= 1:
+            raise EINVAL("neither on nor off")
 
 
 def _check_peek_offset(socket: Socket) -> None:
@@ -245,7 +317,40 @@ def _bind_to_device(socket: Socket, value: bytes) -> None:
     interface = socket.network.interface_named(name) if name else None
     if name and interface is None:
         raise ENODEV
-    socket.options[_SO_BINDTOIFINDEX] = interface.index if interface is not None else 0
+    _bind_to_index(socket, interface.index if interface is not None else 0)
+
+
+def _bind_to_index(socket: Socket, index: int) -> None:
+    """Raises EPERM, EINVAL. Linux: net/core/sock.c, sock_bindtoindex_locked."""
+    credentials, owner = socket.caller.credentials, socket.network.owner
+    if socket.options.get(_SO_BINDTOIFINDEX) and not credentials.ns_capable(owner, CAP_NET_RAW):
+        raise EPERM("CAP_NET_RAW is needed")
+    if index < 0:
+        raise EINVAL("a negative index")
+    socket.options[_SO_BINDTOIFINDEX] = index
+    socket.interface_chosen()
+
+
+def _set_zero_copy(socket: Socket, number: int) -> None:
+    """SO_ZEROCOPY. Raises EOPNOTSUPP, EINVAL. Linux: net/core/sock.c, sk_setsockopt."""
+    if socket.family not in _INTERNET or socket.kind == _RAW:
+        raise EOPNOTSUPP("bytes are always copied here")
+    if not 0 <= number <= 1:
+        raise EINVAL("neither on nor off")
+    socket.options[_SO_ZEROCOPY] = number
+
+
+def _set_transmit_time(socket: Socket, value: bytes) -> None:
+    """SO_TXTIME: when packets are to go, which only some disciplines of queueing look at. Raises EINVAL."""
+    if len(value) != 8:
+        raise EINVAL("a struct sock_txtime is needed")
+    clock, flags = read_int(value), read_int(value[4:])
+    if flags & ~_TRANSMIT_FLAGS or clock not in (_CLOCK_REALTIME, _CLOCK_MONOTONIC, _CLOCK_TAI):
+        raise EINVAL("no such clock")
+    credentials = socket.caller.credentials
+    if clock != _CLOCK_MONOTONIC and not credentials.ns_capable(socket.network.owner, CAP_NET_ADMIN):
+        raise EPERM("CAP_NET_ADMIN is needed")
+    socket.options[_SO_TXTIME] = flags << 32 | clock
 
 
 def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
@@ -254,10 +359,23 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
     Raises ENOPROTOOPT, ENOTCONN, ERANGE, ENODATA. Linux: net/core/sock.c, sk_getsockopt.
     """
     options = socket.options
-    if name in _SWITCHES or name in (_SO_PASSCRED, _SO_PASSPIDFD):
+    if name in (_SO_PASSCRED, _SO_PASSPIDFD):
+        if name == _SO_PASSPIDFD or socket.family != _NETLINK:
+            _local(socket, EOPNOTSUPP)
         return pack_int(options.get(name, 0))
-    if name in _NUMBERS:
+    if name in _SWITCHES:
+        return pack_int(options.get(name, 0))
+    if name in _NUMBERS and (name != _SO_TXREHASH or socket.family in _INTERNET):
         return pack_int(options.get(name, _NUMBERS[name]))
+    if name == _SO_PASSSEC:
+        raise EOPNOTSUPP("no security module labels sockets")
+    if name == _SO_TXTIME:
+        return pack_u64(options.get(name, 0))
+    if name in TIMESTAMPING:
+        # In Linux, a struct so_timestamping.
+        return pack_u64(options.get(name, 0))
+    if name == _SO_TXREHASH and socket.family not in _INTERNET:
+        raise EOPNOTSUPP("no flows here")
     if name == _SO_MAX_PACING_RATE:
         # In Linux, an unsigned long, as much of it as there is room for.
         rate = options.get(name, _NO_RATE)
@@ -270,8 +388,8 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
     if name in _SEND_TIMEOUTS:
         return _timeval(socket.send_timeout_ns)
     if name == _SO_LINGER:
-        seconds = options.get(name, -1)
-        return Linger(int(seconds >= 0), max(seconds, 0)).pack()
+        seconds = options.get(name, _NOT_LINGERING)
+        return Linger(int(seconds >= 0), seconds if seconds >= 0 else _NOT_LINGERING - seconds).pack()
     if name == _SO_COOKIE:
         if length < 8:
             raise EINVAL
@@ -331,6 +449,12 @@ def _plain_value(socket: Socket, name: int) -> int | None:
         return socket.options.get(name, 0)
     if name == _SO_BUF_LOCK:
         return socket.options.get(name, 0)
+    if name == _SO_BPF_EXTENSIONS:
+        return _ANCILLARY_WORDS
+    if name == _SO_ZEROCOPY:
+        return socket.options.get(name, 0)
+    if name in (_SO_BSDCOMPAT, _SO_INCOMING_NAPI_ID, _SO_RESERVE_MEM):
+        return 0
     return None
 
 

@@ -1,16 +1,83 @@
-"""When a message came: the control messages of SO_TIMESTAMP and SO_TIMESTAMPNS (socket(7))."""
+"""When a message came, or was sent: SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING (socket(7))."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from procession.abi.socket import SocketLevel, SocketOption
+from procession.abi.errno import EINVAL, EOPNOTSUPP
+from procession.abi.socket import SocketLevel, SocketOption, Timestamping
 from procession.abi.word import Words
+
+if TYPE_CHECKING:
+    from procession.net.socket import Socket
 
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 SO_TIMESTAMP = int(SocketOption.SO_TIMESTAMP_OLD)
 SO_TIMESTAMPNS = int(SocketOption.SO_TIMESTAMPNS_OLD)
+TIMESTAMPS = (
+    SO_TIMESTAMPNS,
+    int(SocketOption.SO_TIMESTAMPNS_NEW),
+    SO_TIMESTAMP,
+    int(SocketOption.SO_TIMESTAMP_NEW),
+)
+"""Of these only one is on; the control message has the option's number."""
+_NANOSECONDS = TIMESTAMPS[:2]
+SO_TIMESTAMPING = int(SocketOption.SO_TIMESTAMPING_OLD)
+TIMESTAMPING = (SO_TIMESTAMPING, int(SocketOption.SO_TIMESTAMPING_NEW))
 _TIME = Words("<qq")
+_THREE_TIMES = Words("<6q")
+"""struct scm_timestamping: the system's time, and two that only hardware has."""
+_KNOWN = (1 << 18) - 1
+_REPORTED = int(Timestamping.SOF_TIMESTAMPING_SOFTWARE)
+_RECEIVED = int(Timestamping.SOF_TIMESTAMPING_RX_SOFTWARE)
+_SENT = int(Timestamping.SOF_TIMESTAMPING_TX_SOFTWARE)
+NUMBERED = int(Timestamping.SOF_TIMESTAMPING_OPT_ID)
+TIME_ONLY = int(Timestamping.SOF_TIMESTAMPING_OPT_TSONLY)
+_STATISTICS = int(Timestamping.SOF_TIMESTAMPING_OPT_STATS)
+_BOUND_TO_CLOCK = int(Timestamping.SOF_TIMESTAMPING_BIND_PHC)
+
+
+def set_timestamping(socket: Socket, name: int, flags: int, value: bytes) -> None:
+    """SO_TIMESTAMPING. Raises EINVAL, EOPNOTSUPP. Linux: net/core/sock.c, sock_set_timestamping."""
+    if flags & ~_KNOWN:
+        raise EINVAL("unknown flags")
+    before = timestamping_flags(socket.options)
+    if flags & NUMBERED and not before & NUMBERED:
+        socket.start_numbering()
+    if flags & _STATISTICS and not flags & TIME_ONLY:
+        raise EINVAL("statistics go only with the time alone")
+    if flags & _BOUND_TO_CLOCK:
+        raise EOPNOTSUPP("no interface has a clock")
+    for option in TIMESTAMPING:
+        socket.options.pop(option, None)
+    socket.options[name] = flags
+
+
+def switch_timestamp(options: dict[int, int], name: int, number: int) -> None:
+    """SO_TIMESTAMP or SO_TIMESTAMPNS: one at a time. Linux: net/core/sock.c, sock_set_timestamp."""
+    if number:
+        for option in TIMESTAMPS:
+            options.pop(option, None)
+        options[name] = 1
+    else:
+        for option in TIMESTAMPS:
+            options.pop(option, None)
+
+
+def timestamping_flags(options: Mapping[int, int]) -> int:
+    """The flags of SO_TIMESTAMPING, old or new."""
+    return options.get(TIMESTAMPING[0], 0) or options.get(TIMESTAMPING[1], 0)
+
+
+def wants_time(options: Mapping[int, int]) -> bool:
+    """Whether a socket with these options of SOL_SOCKET wants to know when a message came."""
+    return any(name in options for name in TIMESTAMPS) or bool(timestamping_flags(options) & _RECEIVED)
+
+
+def wants_sending_time(flags: int) -> bool:
+    """Whether the flags of SO_TIMESTAMPING ask when a message was sent."""
+    return bool(flags & _SENT and flags & _REPORTED)
 
 
 def timestamp_items(options: Mapping[int, int], time_ns: int) -> list[tuple[int, int, bytes]]:
@@ -18,11 +85,22 @@ def timestamp_items(options: Mapping[int, int], time_ns: int) -> list[tuple[int,
 
     `time_ns` is since the epoch, 0 if it isn't known. Linux: net/socket.c, __sock_recv_timestamp.
     """
-    if not time_ns:
-        return []
+    items: list[tuple[int, int, bytes]] = []
+    if not time_ns or not options:
+        return items
     seconds, part_ns = divmod(time_ns, 10**9)
-    if options.get(SO_TIMESTAMPNS):
-        return [(_SOL_SOCKET, SO_TIMESTAMPNS, _TIME.pack(seconds, part_ns))]
-    if options.get(SO_TIMESTAMP):
-        return [(_SOL_SOCKET, SO_TIMESTAMP, _TIME.pack(seconds, part_ns // 1000))]
-    return []
+    for name in TIMESTAMPS:
+        if options.get(name):
+            part = part_ns if name in _NANOSECONDS else part_ns // 1000
+            items.append((_SOL_SOCKET, name, _TIME.pack(seconds, part)))
+            break
+    flags = timestamping_flags(options)
+    if flags & _REPORTED and flags & _RECEIVED:
+        items.append(timestamping_item(options, time_ns))
+    return items
+
+
+def timestamping_item(options: Mapping[int, int], time_ns: int) -> tuple[int, int, bytes]:
+    """SCM_TIMESTAMPING: the system's time alone is known."""
+    name = TIMESTAMPING[0] if options.get(TIMESTAMPING[0]) else TIMESTAMPING[1]
+    return _SOL_SOCKET, name, _THREE_TIMES.pack(*divmod(time_ns, 10**9), 0, 0, 0, 0)

@@ -15,11 +15,22 @@ if TYPE_CHECKING:
     from procession.net.sysctls import NetworkSysctls
 
 
+_LEAST_ROOM = 4096
+"""What a connection may always have."""
+
+
 def _show_buffer(kernel: Kernel) -> bytes:
     """net.core.*mem_default and *mem_max, in bytes."""
     from procession.net.socket import DEFAULT_BUFFER_BYTES
 
     return b"%d\n" % DEFAULT_BUFFER_BYTES
+
+
+def _show_most_buffer(kernel: Kernel) -> bytes:
+    """net.core.wmem_max and rmem_max, in bytes."""
+    from procession.net.socket import MOST_BUFFER_BYTES
+
+    return b"%d\n" % MOST_BUFFER_BYTES
 
 
 def _sysctls(kernel: Kernel) -> NetworkSysctls:
@@ -140,23 +151,21 @@ def _store_time_to_live(kernel: Kernel, data: bytes) -> None:
 
 def _show_send_room(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_wmem: least, at first, at most."""
-    from procession.net.internet.tcp import SEND_ROOM, UNSENT_ROOM
-    from procession.net.socket import MINIMUM_SEND_BUFFER
+    from procession.net.internet.tcp import MOST_SEND_ROOM, UNSENT_ROOM
 
-    return b"%d\t%d\t%d\n" % (MINIMUM_SEND_BUFFER, UNSENT_ROOM, SEND_ROOM)
+    return b"%d\t%d\t%d\n" % (_LEAST_ROOM, UNSENT_ROOM, MOST_SEND_ROOM)
 
 
 def _show_receive_room(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_rmem: least, at first, at most."""
-    from procession.net.internet.tcp import RECEIVE_ROOM
-    from procession.net.socket import MINIMUM_RECEIVE_BUFFER
+    from procession.net.internet.tcp import MOST_RECEIVE_ROOM, RECEIVE_ROOM
 
-    return b"%d\t%d\t%d\n" % (MINIMUM_RECEIVE_BUFFER, RECEIVE_ROOM, RECEIVE_ROOM)
+    return b"%d\t%d\t%d\n" % (_LEAST_ROOM, RECEIVE_ROOM, MOST_RECEIVE_ROOM)
 
 
 def _show_congestion_controls(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_available_congestion_control."""
-    from procession.net.internet.options import CONGESTION_CONTROLS
+    from procession.net.internet.tcp_options import CONGESTION_CONTROLS
 
     return b" ".join(CONGESTION_CONTROLS) + b"\n"
 
@@ -215,10 +224,10 @@ _INTERFACE_SYSCTLS: SystemTree = {b"disable_ipv6": _file(_show_zero)}
 NETWORK_SYSCTLS: SystemTree = {
     b"core": {
         b"rmem_default": _file(_show_buffer),
-        b"rmem_max": _file(_show_buffer),
+        b"rmem_max": _file(_show_most_buffer),
         b"somaxconn": _file(_show_backlog),
         b"wmem_default": _file(_show_buffer),
-        b"wmem_max": _file(_show_buffer),
+        b"wmem_max": _file(_show_most_buffer),
     },
     b"ipv4": {
         b"conf": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.bpf import SockFilter, SockFprog
 from procession.abi.errno import EINVAL, ENODATA
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.structure import I32
@@ -11,6 +12,7 @@ from procession.abi.word import pack_u32
 from procession.kernel.pidfd import PidFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
+from procession.net.bpf import check_length
 from procession.net.socket_file import SocketFile
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, Fd, InOut, Int, OptionName, OptionValue, OutOptionValue
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
+_SO_ATTACH_FILTER = _SO_GET_FILTER = int(SocketOption.SO_ATTACH_FILTER)
 _SO_BINDTODEVICE = int(SocketOption.SO_BINDTODEVICE)
 _INT_SIZE = 4
 _LONGEST_VALUE = 1 << 16
@@ -37,14 +40,33 @@ def setsockopt(
     file = socket_file(task, fd)
     if length < 0:
         raise EINVAL("a negative length")
-    if level == _SOL_SOCKET and name != _SO_BINDTODEVICE and length < _INT_SIZE:
+    if level != _SOL_SOCKET:
+        file.socket.check_option(level, name, is_set=True)
+    elif name != _SO_BINDTODEVICE and length < _INT_SIZE:
         raise EINVAL("an int is needed")
     data = task.mm.read(value, min(length, _LONGEST_VALUE)) if length else b""
-    if level == _SOL_SOCKET:
+    if level == _SOL_SOCKET and name == _SO_ATTACH_FILTER:
+        _attach_filter(task, file, data)
+    elif level == _SOL_SOCKET:
         set_socket_option(file.socket, name, data)
     else:
         file.socket.set_option(level, name, data)
     return 0
+
+
+def _attach_filter(task: Task, file: SocketFile, data: bytes) -> None:
+    """SO_ATTACH_FILTER. Raises EINVAL, EPERM, EFAULT, ENOMEM. Linux: net/core/filter.c, __get_filter."""
+    from procession.net.socket_filter import attach_filter, check_unlocked
+
+    if len(data) != SockFprog.SIZE:
+        raise EINVAL("a struct sock_fprog is needed")
+    header = SockFprog.unpack(data)
+    check_unlocked(file.socket)
+    if not header.filter:
+        raise EINVAL("no program")
+    check_length(header.len)
+    instructions = task.mm.read(header.filter, header.len * SockFilter.SIZE)
+    attach_filter(file.socket, SockFilter.unpack_array(instructions))
 
 
 @syscall(55)
@@ -60,10 +82,14 @@ def getsockopt(
     from procession.net.socket_options import ShortBuffer, get_socket_option
 
     file = socket_file(task, fd)
+    if level != _SOL_SOCKET:
+        file.socket.check_option(level, name, is_set=False)
     room = length.get()
-    if room < 0:
-        raise EINVAL("a negative length")
     if level == _SOL_SOCKET:
+        if room < 0:
+            raise EINVAL("a negative length")
+        if name == _SO_GET_FILTER:
+            return _tell_filter(task, file, value, length)
         if name == _SO_PEERPIDFD:
             data = _peer_pidfd(task, file)
         else:
@@ -74,10 +100,22 @@ def getsockopt(
                 raise
     else:
         data = file.socket.get_option(level, name, room)
-    data = data[:room]
+    if room >= 0:
+        data = data[:room]
     if data:
         task.mm.write(value, data)
     length.put(len(data))
+    return 0
+
+
+def _tell_filter(task: Task, file: SocketFile, value: int, length: InOut[I32]) -> int:
+    """SO_GET_FILTER, whose length counts instructions. Linux: net/core/filter.c, sk_get_filter."""
+    from procession.net.socket_filter import told_program
+
+    program, count = told_program(file.socket, length.get())
+    if program:
+        task.mm.write(value, program)
+    length.put(count)
     return 0
 
 

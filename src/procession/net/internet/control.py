@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL
+from procession.abi.errno import EINVAL, Errno
 from procession.abi.internet import In6Pktinfo, InPktinfo, IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_port, pack_u8, pack_u16, pack_u32
-from procession.net.internet.address import AF_INET, AF_INET6, is_any, mapped, unmapped
+from procession.net.internet.address import (
+    AF_INET,
+    AF_INET6,
+    format_sockaddr,
+    is_any,
+    is_multicast,
+    mapped,
+    unmapped,
+)
+from procession.net.internet.flow import find_flow
 from procession.net.timestamp import timestamp_items
 
 if TYPE_CHECKING:
@@ -34,9 +43,17 @@ _IPV6_HOPLIMIT = int(Ipv6Option.IPV6_HOPLIMIT)
 _IPV6_RECVHOPLIMIT = int(Ipv6Option.IPV6_RECVHOPLIMIT)
 _IPV6_TCLASS = int(Ipv6Option.IPV6_TCLASS)
 _IPV6_RECVTCLASS = int(Ipv6Option.IPV6_RECVTCLASS)
+_IPV6_2292PKTINFO = int(Ipv6Option.IPV6_2292PKTINFO)
+_IPV6_2292HOPLIMIT = int(Ipv6Option.IPV6_2292HOPLIMIT)
+_IPV6_ORIGDSTADDR = int(Ipv6Option.IPV6_ORIGDSTADDR)
 _IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
 DEFAULT_TTL = 64
 _SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
+_GROUP_OPTIONS = {
+    4: ((SOL_IP, _IP_TOS), (SOL_IP, int(IpOption.IP_MULTICAST_TTL))),
+    16: ((SOL_IPV6, _IPV6_TCLASS), (SOL_IPV6, int(Ipv6Option.IPV6_MULTICAST_HOPS))),
+}
+"""By the length of an address: the options of the type of service and the time to live."""
 
 
 def _number(value: int) -> bytes:
@@ -62,9 +79,17 @@ def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int,
             items.append((SOL_IPV6, _IPV6_HOPLIMIT, _number(packet.ttl)))
         if options.get((SOL_IPV6, _IPV6_RECVTCLASS)):
             items.append((SOL_IPV6, _IPV6_TCLASS, _number(packet.tos)))
+        if options.get((SOL_IPV6, _IPV6_2292PKTINFO)):
+            items.append((SOL_IPV6, _IPV6_2292PKTINFO, In6Pktinfo(mapped(target), index).pack()))
+        if options.get((SOL_IPV6, _IPV6_2292HOPLIMIT)):
+            items.append((SOL_IPV6, _IPV6_2292HOPLIMIT, _number(packet.ttl)))
+        if options.get((SOL_IPV6, _IPV6_ORIGDSTADDR)):
+            address = format_sockaddr(target, socket.local_port, AF_INET6)
+            items.append((SOL_IPV6, _IPV6_ORIGDSTADDR, address))
     if len(target) == 4:
         if options.get((SOL_IP, _IP_PKTINFO)):
-            items.append((SOL_IP, _IP_PKTINFO, InPktinfo(index, target, target).pack()))
+            own = _own_address(socket, packet)
+            items.append((SOL_IP, _IP_PKTINFO, InPktinfo(index, own, target).pack()))
         if options.get((SOL_IP, _IP_RECVTTL)):
             items.append((SOL_IP, _IP_TTL, _number(packet.ttl)))
         if options.get((SOL_IP, _IP_RECVTOS)):
@@ -73,6 +98,22 @@ def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int,
             address = pack_u16(AF_INET) + pack_port(socket.local_port) + target + bytes(8)
             items.append((SOL_IP, _IP_RECVORIGDSTADDR, address))
     return items
+
+
+def _own_address(socket: DatagramSocket, packet: Packet) -> bytes:
+    """What an answer would be sent from: of what came to a group or to all, one of this network's addresses.
+
+    Linux: net/ipv4/fib_frontend.c, fib_compute_spec_dst.
+    """
+    target = packet.target
+    if socket.network.routes.is_local(target):
+        return target
+    if is_any(packet.source):
+        return packet.source
+    try:
+        return find_flow(socket.network, packet.source, None, None).source
+    except Errno:
+        return bytes(4)
 
 
 class PacketChoice:
@@ -118,11 +159,19 @@ class PacketChoice:
     def service_and_limit(self, socket: InternetSocket, target: bytes) -> tuple[int, int]:
         """The type of service and the time to live of a datagram of `socket` to `target`."""
         options = socket.protocol_options
+        if is_multicast(target):
+            return self._service_and_limit_of_group(socket, target)
         if len(target) == 4:
             tos, ttl = options.get((SOL_IP, _IP_TOS), 0), options.get((SOL_IP, _IP_TTL), DEFAULT_TTL)
         else:
             tos = options.get((SOL_IPV6, _IPV6_TCLASS), 0)
             ttl = options.get((SOL_IPV6, _IPV6_UNICAST_HOPS), DEFAULT_TTL)
+        return (tos if self.tos is None else self.tos), (ttl if self.ttl is None else self.ttl)
+
+    def _service_and_limit_of_group(self, socket: InternetSocket, target: bytes) -> tuple[int, int]:
+        options = socket.protocol_options
+        tos_option, ttl_option = _GROUP_OPTIONS[len(target)]
+        tos, ttl = options.get(tos_option, 0), options.get(ttl_option, 1)
         return (tos if self.tos is None else self.tos), (ttl if self.ttl is None else self.ttl)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, EMSGSIZE, ENETUNREACH, ENOTCONN
+from procession.abi.errno import EACCES, EMSGSIZE, ENETUNREACH, ENODEV, ENOTCONN
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.net.internet.address import (
@@ -22,7 +22,13 @@ from procession.net.internet.address import (
 )
 from procession.net.internet.control import packet_items
 from procession.net.internet.error_queue import Undelivered, receive_error
-from procession.net.internet.flow import TO_ALL, Flow
+from procession.net.internet.flow import TO_ALL, Flow, find_flow
+from procession.net.internet.group import interface_for
+from procession.net.internet.group_options import (
+    MULTICAST_ADDRESS,
+    MULTICAST_INTERFACE,
+    MULTICAST_INTERFACE_6,
+)
 from procession.net.internet.socket import InternetSocket
 from procession.net.message import Received
 from procession.net.socket import (
@@ -41,6 +47,7 @@ from procession.net.socket import (
     POLLWRBAND,
     RECEIVING,
 )
+from procession.net.socket_filter import FilteredPacket, accepted_bytes
 
 if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
@@ -48,6 +55,8 @@ if TYPE_CHECKING:
 
 _DISCOVER_4 = (int(SocketLevel.SOL_IP), int(IpOption.IP_MTU_DISCOVER))
 _DISCOVER_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_MTU_DISCOVER))
+_LOOP_4 = (int(SocketLevel.SOL_IP), int(IpOption.IP_MULTICAST_LOOP))
+_LOOP_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_MULTICAST_LOOP))
 _NEVER_CUT = (2, 3)
 """IP_PMTUDISC_DO and IP_PMTUDISC_PROBE."""
 _SO_BROADCAST = int(SocketOption.SO_BROADCAST)
@@ -111,6 +120,10 @@ class DatagramSocket(InternetSocket):
             if self.protocol_options.get(option) in _NEVER_CUT:
                 raise EMSGSIZE(f"longer than the {flow.mtu} bytes that an interface on the way carries")
 
+    def loops_groups(self, target: bytes) -> bool:
+        """IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP."""
+        return bool(self.protocol_options.get(_LOOP_4 if len(target) == 4 else _LOOP_6, 1))
+
     def way_to(self, target: bytes, local: bytes | None, scope: int) -> Flow:
         """Where a datagram to `target` goes. Raises ENETUNREACH, EACCES ..."""
         kept = self.flow
@@ -123,11 +136,34 @@ class DatagramSocket(InternetSocket):
         ):
             return kept
         if is_multicast(target):
-            raise ENETUNREACH("no interface has groups")
+            return self._way_to_group(target, local, scope)
         flow = self.flow_to(target, local, scope)
         if flow.outcome == TO_ALL and not self.options.get(_SO_BROADCAST):
             raise EACCES("SO_BROADCAST isn't set")
         return flow
+
+    def _way_to_group(self, target: bytes, local: bytes | None, scope: int) -> Flow:
+        """Where a datagram to a group goes: the interface is chosen, or that of the address it's sent from.
+
+        Linux: net/ipv4/udp.c, udp_sendmsg; net/ipv4/route.c, ip_route_output_key_hash_rcu.
+        """
+        network, options = self.network, self.protocol_options
+        is_4 = len(target) == 4
+        source = self.local_address if local is None else local
+        if len(source) != len(target) or is_multicast(source):
+            source = any_of(AF_INET if is_4 else AF_INET6)
+        device = self.device
+        if device is None:
+            index = scope or options.get(MULTICAST_INTERFACE if is_4 else MULTICAST_INTERFACE_6, 0)
+            device = network.interfaces.get(index) if index else None
+            if index and device is None:
+                raise ENODEV("no such interface")
+        if is_4:
+            if is_any(source):
+                source = options.get(MULTICAST_ADDRESS, 0).to_bytes(4, "big")
+            if device is None and not is_any(source):
+                device = interface_for(network, target, 0, source)
+        return find_flow(network, target, None if is_any(source) else source, device)
 
     def _disconnect(self) -> None:
         """Linux: net/ipv4/udp.c, __udp_disconnect."""
@@ -148,6 +184,8 @@ class DatagramSocket(InternetSocket):
     def arrive(self, packet: Packet) -> None:
         """Keep a datagram if there is room. Linux: net/ipv4/udp.c, __udp_enqueue_schedule_skb."""
         system = self.network.system
+        if self.filter is not None and not self.filter_lets_in(packet):
+            return
         if self.arrived_bytes + packet.charge > self.receive_room and (
             self.packets or packet.charge > 2 * self.receive_room
         ):
@@ -159,6 +197,20 @@ class DatagramSocket(InternetSocket):
         self.arrived_bytes += packet.charge
         self.packets.append(packet)
         self.read_queue.wake_all()
+
+    def filtered_view(self, packet: Packet) -> FilteredPacket:
+        """What a filter of this socket's sees of a packet."""
+        size = len(packet.target)
+        whole = packet.with_header() if size == 4 else packet.with_header_6()
+        return FilteredPacket(self.contents(packet), whole, size, packet.interface_index)
+
+    def filter_lets_in(self, packet: Packet) -> bool:
+        """Whether SO_ATTACH_FILTER's program keeps a packet, which it may cut short."""
+        accepted = accepted_bytes(self, self.filtered_view(packet))
+        if not accepted:
+            return False
+        packet.cut(accepted)
+        return True
 
     def receive(self, length: int, flags: int) -> Received:
         """Linux: net/ipv4/udp.c, udp_recvmsg."""
@@ -227,6 +279,7 @@ class DatagramSocket(InternetSocket):
         self.network.system.uncharge_buffer(self.arrived_bytes)
         self.arrived_bytes = 0
         self.packets.clear()
+        self.leave_groups()
         self.give_up_port()
         self.forget()
         self.ended = BOTH_WAYS

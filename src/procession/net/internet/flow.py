@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, Errno
 from procession.abi.netlink import RouteType
+from procession.net.internet.address import is_multicast
 from procession.net.internet.device_address import has_arp, select_source
 from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, learn
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
@@ -167,6 +168,8 @@ def _first_route(network: Network, target: bytes, device: Interface | None) -> R
 
 def _trace(network: Network, source: bytes | None, target: bytes, device: Interface | None) -> Flow:
     """Follow a packet through routes, wires and routers until it can't go any further."""
+    if is_multicast(target):
+        return _trace_to_group(network, source, target, device)
     route = _first_route(network, target, device)
     if source is None:
         source = _source_for(network, route, target)
@@ -212,6 +215,30 @@ def _trace(network: Network, source: bytes | None, target: bytes, device: Interf
         if onward.kind == BROADCAST:
             return flow
         route = onward
+    return flow
+
+
+def _trace_to_group(network: Network, source: bytes | None, target: bytes, device: Interface | None) -> Flow:
+    """To a group's members on one link; routers don't pass it on.
+
+    IPv4 sends where it's told even without a route, IPv6 by routes alone, of which the loopback has none for
+    groups. Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu; net/ipv6/route.c, ip6_route_output_flags.
+    """
+    if device is None:
+        route = _first_route(network, target, None)
+        device = route.interface
+        assert device is not None
+    elif not device.is_up:
+        raise ENETUNREACH("the interface is down")
+    elif len(target) == 16 and device.kind == LOOPBACK:
+        raise ENETUNREACH("no route to this group")
+    if source is None:
+        # The loopback's address counts on this machine only, and isn't chosen.
+        source = select_source([device], device, target, SCOPE_LINK) or bytes(len(target))
+    flow = Flow(network, source, target)
+    flow.out = device
+    flow.mtu = device.mtu
+    _shout(flow, device)
     return flow
 
 

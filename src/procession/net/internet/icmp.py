@@ -26,13 +26,15 @@ _QUOTED_BYTES = 548
 _UNUSED = bytes(4)
 
 
-def with_checksum(message: bytes, source: bytes, target: bytes) -> bytes:
-    """A message with its checksum, which of ICMPv6's covers the addresses too."""
+def with_checksum(
+    message: bytes, source: bytes, target: bytes, protocol: int = ICMP6, place: int = 2
+) -> bytes:
+    """A message with its checksum at `place`, which of IPv6's protocols covers the addresses too."""
     pseudo = b""
     if len(target) == 16:
-        pseudo = source + target + pack_address(len(message), 4) + pack_address(ICMP6, 4)
-    blank = message[:2] + b"\0\0" + message[4:]
-    return message[:2] + pack_port(checksum(pseudo + blank)) + message[4:]
+        pseudo = source + target + pack_address(len(message), 4) + pack_address(protocol, 4)
+    blank = message[:place] + b"\0\0" + message[place + 2 :]
+    return message[:place] + pack_port(checksum(pseudo + blank)) + message[place + 2 :]
 
 
 def is_error_message(packet: Packet) -> bool:

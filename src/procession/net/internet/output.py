@@ -21,14 +21,18 @@ from procession.net.internet.neighbour import (
     PROBE_NS,
     Neighbour,
 )
+from procession.net.link.interface import LOOPBACK
 
 if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
     from procession.net.network import Network
 
 
-def send_packet(network: Network, packet: Packet, flow: Flow) -> None:
-    """Let `packet` go from `network` along `flow`. Linux: net/ipv4/ip_output.c, ip_output."""
+def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool = True) -> None:
+    """Let `packet` go from `network` along `flow`. Linux: net/ipv4/ip_output.c, ip_output.
+
+    Unless `is_looped` the sender's own network doesn't hear what goes to a group on another link.
+    """
     outcome = flow.outcome
     size = packet.wire_bytes
     count = 1 if size <= flow.mtu else -(-size // max(flow.mtu - 20, 8) & ~7)
@@ -51,6 +55,8 @@ def send_packet(network: Network, packet: Packet, flow: Flow) -> None:
         from procession.net.internet.input import receive_packet
 
         for heard in flow.heard:
+            if heard.interface is flow.out and not is_looped and flow.out.kind != LOOPBACK:
+                continue
             receive_packet(heard.interface.network, packet.copy(), heard.interface, is_for_all=True)
     elif outcome == REFUSED:
         router, _ = flow.routers[-1]

@@ -6,6 +6,7 @@ from procession.abi.socket import IpProtocol
 from procession.abi.word import Words, pack_port
 from procession.net.buffer_charge import packet_charge
 
+TCP = int(IpProtocol.IPPROTO_TCP)
 UDP, UDP_LITE = int(IpProtocol.IPPROTO_UDP), int(IpProtocol.IPPROTO_UDPLITE)
 ICMP, ICMP6 = int(IpProtocol.IPPROTO_ICMP), int(IpProtocol.IPPROTO_ICMPV6)
 IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, UDP_HEADER_BYTES = 20, 40, 8
@@ -91,6 +92,19 @@ class Packet:
         )
         header += self.source + self.target
         return header[:10] + pack_port(checksum(header)) + header[12:] + payload
+
+    def with_header_6(self) -> bytes:
+        """All of a packet of IPv6, as a filter may look at it."""
+        payload = self.payload
+        first = (0x60000000 | self.tos << 20).to_bytes(4, "big")
+        header = first + pack_port(len(payload) & 0xFFFF) + bytes((self.protocol, self.ttl & 0xFF))
+        return header + self.source + self.target + payload
+
+    def cut(self, length: int) -> None:
+        """Keep the first `length` bytes, as a filter counts them."""
+        kept = length - UDP_HEADER_BYTES if self.protocol in (UDP, UDP_LITE) else length
+        if kept < len(self.data):
+            self.data = self.data[: max(kept, 0)]
 
 
 def header_bytes(target: bytes) -> int:

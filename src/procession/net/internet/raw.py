@@ -12,19 +12,28 @@ from procession.abi.errno import (
     ENOPROTOOPT,
     EOPNOTSUPP,
 )
-from procession.abi.internet import IpOption
+from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import IpProtocol, SocketLevel
 from procession.abi.word import pack_port
-from procession.net.internet.address import AF_INET, AF_INET6, is_any, scope_of
+from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast, scope_of, unmapped
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.error_queue import report_undelivered
+from procession.net.internet.group import hears_group, is_joined
 from procession.net.internet.icmp import ECHO, ECHO_6, HEADER_BYTES, message_about, with_checksum
+from procession.net.internet.ipv6_options import IPV6_CHECKSUM
 from procession.net.internet.output import send_packet
-from procession.net.internet.packet import ICMP, ICMP6, IPV4_HEADER_BYTES, Packet, header_bytes
+from procession.net.internet.packet import (
+    ICMP,
+    ICMP6,
+    IPV4_HEADER_BYTES,
+    IPV6_HEADER_BYTES,
+    Packet,
+    header_bytes,
+)
 from procession.net.internet.port_table import PortTable
 from procession.net.socket import ESTABLISHED, MSG_OOB, SENDING, QuietBrokenPipe
-from procession.net.socket_options import read_int
+from procession.net.socket_options import pack_int, read_int
 
 if TYPE_CHECKING:
     from procession.net.internet.icmp_error import IcmpError
@@ -40,7 +49,8 @@ _ICMP_FILTER = 1
 _ICMP6_FILTER_BYTES = 32
 _HEADER_INCLUDED = (int(SocketLevel.SOL_IP), int(IpOption.IP_HDRINCL))
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
-_IPV6_CHECKSUM = 7
+_IPV6_HDRINCL = int(Ipv6Option.IPV6_HDRINCL)
+_HEADER_INCLUDED_6 = (_SOL_IPV6, _IPV6_HDRINCL)
 
 
 class _MessageSocket(DatagramSocket):
@@ -53,6 +63,11 @@ class _MessageSocket(DatagramSocket):
         if (len(packet.target) == 4) != (self.family == AF_INET) or not self.hears(interface):
             return False
         if not is_any(self.local_address) and self.local_address != packet.target:
+            return False
+        if is_multicast(packet.target) and not (
+            is_joined(self.network, interface, packet.target)
+            and hears_group(self, packet.target, packet.source, interface)
+        ):
             return False
         return self.remote_address is None or self.remote_address == packet.source
 
@@ -86,15 +101,16 @@ class _MessageSocket(DatagramSocket):
 class RawSocket(_MessageSocket):
     """A raw socket (Linux: include/net/raw.h, struct raw_sock).
 
-    `filter` has a bit for each type of ICMP that isn't wanted. TCP's segments aren't made, so that none
-    arrives here.
+    `unwanted_types` has a bit for each type of ICMP that is dropped. `checksum_place` is where in a message
+    of IPv6 the checksum goes, -1 for nowhere. TCP's segments aren't made, so that none arrives here.
     """
 
-    __slots__ = ("filter",)
+    __slots__ = ("checksum_place", "unwanted_types")
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
-        self.filter = b""
+        self.unwanted_types = b""
+        self.checksum_place = 2 if family == AF_INET6 and protocol == ICMP6 else -1
         self.local_port = protocol if family == AF_INET6 else 0
         if protocol == _IPPROTO_RAW:
             self.protocol_options[_HEADER_INCLUDED] = 1
@@ -109,6 +125,12 @@ class RawSocket(_MessageSocket):
         self.local_address = wanted
         self.has_chosen_address = not is_any(wanted)
 
+    @property
+    def has_own_header(self) -> bool:
+        """Whether programs write the header of IP themselves (IP_HDRINCL, IPV6_HDRINCL)."""
+        options = self.protocol_options
+        return bool(options.get(_HEADER_INCLUDED if self.family == AF_INET else _HEADER_INCLUDED_6))
+
     def contents(self, packet: Packet) -> bytes:
         return packet.with_header() if self.family == AF_INET else packet.payload
 
@@ -117,10 +139,10 @@ class RawSocket(_MessageSocket):
         if self.protocol != packet.protocol or not self.may_hear(packet, interface):
             return False
         kind = packet.data[0] if packet.data else 0
-        if packet.protocol == ICMP and len(self.filter) >= 4:
-            return kind > 31 or not int.from_bytes(self.filter[:4], "little") >> kind & 1
-        if packet.protocol == ICMP6 and len(self.filter) == _ICMP6_FILTER_BYTES:
-            return not int.from_bytes(self.filter, "little") >> kind & 1
+        if packet.protocol == ICMP and len(self.unwanted_types) >= 4:
+            return kind > 31 or not int.from_bytes(self.unwanted_types[:4], "little") >> kind & 1
+        if packet.protocol == ICMP6 and len(self.unwanted_types) == _ICMP6_FILTER_BYTES:
+            return not int.from_bytes(self.unwanted_types, "little") >> kind & 1
         return True
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
@@ -137,49 +159,81 @@ class RawSocket(_MessageSocket):
             if any(data[12:16]):
                 choice.source = data[12:16]
             data = data[(data[0] & 15) * 4 :]
+        elif self.family == AF_INET6 and self.protocol_options.get(_HEADER_INCLUDED_6):
+            if length < IPV6_HEADER_BYTES:
+                raise EINVAL("no header of IPv6")
+            protocol, choice.ttl = data[6], data[7]
+            if any(data[8:24]):
+                choice.source = unmapped(data[8:24])
+            data = data[IPV6_HEADER_BYTES:]
         flow = self.way_to(target, choice.source, scope)
-        if length > flow.mtu and self.protocol_options.get(_HEADER_INCLUDED):
+        if length > flow.mtu and self.has_own_header:
             raise EMSGSIZE("longer than the interface carries")
         tos, ttl = choice.service_and_limit(self, flow.target)
-        if self.family == AF_INET6 and protocol == ICMP6:
-            if len(data) < 4:
+        place = self.checksum_place
+        if place >= 0 and not self.has_own_header:
+            if place + 2 > len(data):
                 raise EINVAL("no place for the checksum")
-            data = with_checksum(data, flow.source, flow.target)
+            data = with_checksum(data, flow.source, flow.target, protocol, place)
         time_ns = self.network.host.clock.realtime_ns
         self.check_fits(header_bytes(flow.target) + len(data), flow)
         packet = Packet(data, flow.source, 0, flow.target, 0, time_ns, tos, ttl, protocol)
-        send_packet(self.network, packet, flow)
+        send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         return length
 
-    def set_option(self, level: int, name: int, value: bytes) -> None:
-        """Linux: net/ipv4/raw.c, raw_seticmpfilter; net/ipv6/raw.c, rawv6_seticmpfilter."""
-        if level == _SOL_RAW and self.family == AF_INET:
-            if name != _ICMP_FILTER:
-                raise ENOPROTOOPT
-            if self.protocol != ICMP:
-                raise EOPNOTSUPP("only ICMP has types")
-            self.filter = (value[:4]).ljust(4, b"\0")
-        elif level == _SOL_ICMPV6 and self.family == AF_INET6 and self.protocol == ICMP6:
-            if name != _ICMP_FILTER:
-                raise ENOPROTOOPT
-            self.filter = value[:_ICMP6_FILTER_BYTES].ljust(_ICMP6_FILTER_BYTES, b"\0")
-        elif level in (_SOL_RAW, _SOL_IPV6) and name == _IPV6_CHECKSUM and self.family == AF_INET6:
-            if self.protocol == ICMP6 and level == _SOL_IPV6:
-                raise EINVAL("ICMPv6's checksum is always made")
-            if read_int(value) % 2 and read_int(value) > 0:
-                raise EINVAL("an odd place")
+    def check_option(self, level: int, name: int, *, is_set: bool) -> None:
+        if level == _SOL_RAW:
+            if self.family == AF_INET:
+                self._check_filter(level, name)
+            return
+        if level == _SOL_ICMPV6 and self.family == AF_INET6:
             if self.protocol != ICMP6:
+                raise EOPNOTSUPP("only ICMPv6 has types")
+            self._check_filter(level, name)
+            return
+        super().check_option(level, name, is_set=is_set)
+
+    def set_option(self, level: int, name: int, value: bytes) -> None:
+        """Linux: net/ipv4/raw.c, raw_seticmpfilter; net/ipv6/raw.c, rawv6_seticmpfilter,
+        do_rawv6_setsockopt."""
+        if (level == _SOL_RAW and self.family == AF_INET) or level == _SOL_ICMPV6:
+            self._check_filter(level, name)
+            size = 4 if level == _SOL_RAW else _ICMP6_FILTER_BYTES
+            kept = self.unwanted_types.ljust(size, b"\0")
+            self.unwanted_types = value[:size] + kept[len(value[:size]) :]
+        elif level == _SOL_RAW or (level == _SOL_IPV6 and name in (IPV6_CHECKSUM, _IPV6_HDRINCL)):
+            number = read_int(value)
+            if name == _IPV6_HDRINCL:
+                self.protocol_options[_HEADER_INCLUDED_6] = int(number != 0)
+            elif name != IPV6_CHECKSUM:
                 raise ENOPROTOOPT
+            elif self.protocol == ICMP6 and level == _SOL_IPV6:
+                raise EINVAL("ICMPv6's checksum is always made")
+            elif number > 0 and number & 1:
+                raise EINVAL("an odd place")
+            else:
+                self.checksum_place = max(number, -1)
         else:
             super().set_option(level, name, value)
 
+    def _check_filter(self, level: int, name: int) -> None:
+        if name != _ICMP_FILTER:
+            raise ENOPROTOOPT
+        if self.protocol != (ICMP if level == _SOL_RAW else ICMP6):
+            raise EOPNOTSUPP("only ICMP has types")
+
     def get_option(self, level: int, name: int, length: int) -> bytes:
-        if level == _SOL_RAW and self.family == AF_INET:
-            if name != _ICMP_FILTER:
-                raise ENOPROTOOPT
-            if self.protocol != ICMP:
-                raise EOPNOTSUPP("only ICMP has types")
-            return self.filter.ljust(4, b"\0")
+        if (level == _SOL_RAW and self.family == AF_INET) or level == _SOL_ICMPV6:
+            self._check_filter(level, name)
+            if length < 0:
+                raise EINVAL("a negative length")
+            return self.unwanted_types.ljust(4 if level == _SOL_RAW else _ICMP6_FILTER_BYTES, b"\0")
+        if level == _SOL_RAW or (level == _SOL_IPV6 and name in (IPV6_CHECKSUM, _IPV6_HDRINCL)):
+            if name == _IPV6_HDRINCL:
+                return pack_int(self.protocol_options.get(_HEADER_INCLUDED_6, 0))
+            if name == IPV6_CHECKSUM:
+                return pack_int(self.checksum_place)
+            raise ENOPROTOOPT
         return super().get_option(level, name, length)
 
     def release(self) -> None:
@@ -254,7 +308,7 @@ class PingSocket(_MessageSocket):
         time_ns = self.network.host.clock.realtime_ns
         self.check_fits(header_bytes(flow.target) + len(message), flow)
         packet = Packet(message, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
-        send_packet(self.network, packet, flow)
+        send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         return len(data)
 
     def release(self) -> None:

@@ -37,6 +37,7 @@ from procession.net.socket import CLOSED, Socket
 
 if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
+    from procession.net.internet.group import Membership
     from procession.net.internet.port_table import PortTable
     from procession.net.link.interface import Interface
     from procession.net.network import Network
@@ -55,7 +56,7 @@ class InternetSocket(Socket):
     getsockname(2) says, `has_port` whether it's held. `remote_address` is None unless there is a peer.
     `remote_scope` is the index of the interface that a link-local one of those is meant at.
     `has_chosen_address` and `has_chosen_port` say that bind(2) named them. `protocol_options` are those
-    beyond SOL_SOCKET, by level and name.
+    beyond SOL_SOCKET, by level and name. `memberships` are the groups that it listens to.
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class InternetSocket(Socket):
         "has_port",
         "local_address",
         "local_port",
+        "memberships",
         "protocol_options",
         "remote_address",
         "remote_port",
@@ -83,6 +85,7 @@ class InternetSocket(Socket):
         self.has_port = False
         self.is_ipv6_only = False
         self.protocol_options: dict[tuple[int, int], int] = {}
+        self.memberships: tuple[Membership, ...] = ()
 
     @property
     def ports(self) -> PortTable:
@@ -239,7 +242,19 @@ class InternetSocket(Socket):
             raise ENOTCONN
         return format_sockaddr(self.remote_address, self.remote_port, self.family)
 
+    def leave_groups(self) -> None:
+        """The socket is closed."""
+        if self.memberships:
+            from procession.net.internet.group import leave_all
+
+            leave_all(self)
+
     # Options
+
+    def check_option(self, level: int, name: int, *, is_set: bool) -> None:
+        from procession.net.internet.options import check_option
+
+        check_option(self, level, name, is_set=is_set)
 
     def get_option(self, level: int, name: int, length: int) -> bytes:
         from procession.net.internet.options import get_internet_option

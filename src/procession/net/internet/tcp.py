@@ -36,14 +36,22 @@ from procession.net.internet.address import (
 )
 from procession.net.internet.flow import DELIVERED, Flow
 from procession.net.internet.socket import InternetSocket
-from procession.net.internet.tcp_backlog import admit, stop_listening
+from procession.net.internet.tcp_backlog import admit, become_acceptable, stop_listening
 from procession.net.internet.tcp_connection import (
     connect_to_itself,
     connection_is_over,
     take_place,
 )
 from procession.net.internet.tcp_handshake import send_syn
+from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
+from procession.net.internet.tcp_options import (
+    CORK,
+    FIN_TIMEOUT_S,
+    INQUEUE,
+    LINGER_2,
+    NOT_SENT_LOW_WATER,
+)
 from procession.net.internet.tcp_phase import (
     CONNECTED,
     CONNECTING,
@@ -62,6 +70,7 @@ from procession.net.socket import (
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
     MSG_FASTOPEN,
+    MSG_MORE,
     MSG_OOB,
     MSG_PEEK,
     RECEIVING,
@@ -87,6 +96,8 @@ SEND_ROOM = 2_626_560
 """What it has grown to once there is one, on the loopback."""
 RECEIVE_ROOM = 131_072
 """SO_RCVBUF, unless it was set (net.ipv4.tcp_rmem)."""
+MOST_SEND_ROOM, MOST_RECEIVE_ROOM = 4 << 20, 32 << 20
+"""The last numbers of net.ipv4.tcp_wmem and tcp_rmem."""
 PRESSED_ROOM = 4096
 """How much a connection may have on the way when all the machine's buffers are full."""
 
@@ -105,8 +116,9 @@ class TcpSocket(InternetSocket):
     nobody has this socket open any more.
 
     Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
-    SYN finds no place there. `phase` is how far connect(2) has come, `syn_count` how many SYNs were sent,
-    and `flow` where the bytes go.
+    SYN finds no place there; `deferred` are connections that have said nothing yet (TCP_DEFER_ACCEPT).
+    `phase` is how far connect(2) has come, `syn_count` how many SYNs were sent, and `flow` where the bytes
+    go. `held` is what MSG_MORE and TCP_CORK keep back, `window_clamp` TCP_WINDOW_CLAMP, 0 for none.
     """
 
     __slots__ = (
@@ -116,8 +128,10 @@ class TcpSocket(InternetSocket):
         "bytes_received",
         "bytes_sent",
         "connections",
+        "deferred",
         "flow",
         "has_ended",
+        "held",
         "is_orphan",
         "listener",
         "peer",
@@ -125,12 +139,14 @@ class TcpSocket(InternetSocket):
         "syn_count",
         "timer",
         "urgent",
+        "window_clamp",
     )
 
     is_stream: ClassVar[bool] = True
     is_connection_based: ClassVar[bool] = True
     discards_truncated: ClassVar[bool] = True
     can_peek_at_offset: ClassVar[bool] = True
+    most_low_water: ClassVar[int] = MOST_RECEIVE_ROOM // 2
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
@@ -143,6 +159,9 @@ class TcpSocket(InternetSocket):
         self.phase = UNCONNECTED
         self.connections: deque[TcpSocket] = deque()
         self.attempts: deque[TcpSocket] = deque()
+        self.deferred: dict[TcpSocket, None] = {}
+        self.held = b""
+        self.window_clamp = 0
         self.listener: TcpSocket | None = None
         self.backlog = 0
         self.timer: object = None
@@ -155,6 +174,10 @@ class TcpSocket(InternetSocket):
     @property
     def ports(self) -> PortTable:
         return self.network.tcp.ports
+
+    def start_numbering(self) -> None:
+        if self.state in (CLOSED, LISTENING):
+            raise EINVAL("no connection whose bytes could be counted")
 
     # Connecting
 
@@ -258,6 +281,9 @@ class TcpSocket(InternetSocket):
         Linux: net/ipv4/tcp.c, tcp_done.
         """
         self.network.tcp.stop_timer(self)
+        if self.held:
+            self.network.system.uncharge_buffer(len(self.held))
+            self.held = b""
         if self.listener is not None and self.state == SYN_SENT:
             self.listener.attempts.remove(self)
             self.listener = None
@@ -290,6 +316,7 @@ class TcpSocket(InternetSocket):
 
     def send_end(self) -> None:
         """Send a FIN. Linux: net/ipv4/tcp.c, tcp_shutdown; net/ipv4/tcp_input.c, tcp_fin."""
+        self.push_held()
         peer = self.peer
         was_closing = self.state == CLOSE_WAIT
         if peer is not None:
@@ -311,6 +338,9 @@ class TcpSocket(InternetSocket):
         self.state = FIN_WAIT2
         if peer is not None:
             peer.state = CLOSE_WAIT
+            listener = peer.listener
+            if listener is not None and peer in listener.deferred:
+                become_acceptable(peer)
             peer.state_changed()
 
     def shutdown(self, how: int) -> None:
@@ -379,6 +409,7 @@ class TcpSocket(InternetSocket):
             stop_listening(self)
         had_unread = self.arrived.length > 0
         self.discard()
+        self.leave_groups()
         self.is_orphan = True
         if self.state == SYN_SENT:
             self.end(0)
@@ -389,9 +420,23 @@ class TcpSocket(InternetSocket):
                 self.ended = BOTH_WAYS
                 if self.state in _CAN_SEND:
                     self.send_end()
+                if self.state == FIN_WAIT2:
+                    self._wait_for_end()
         self.state_changed()
         if self.state == CLOSED:
             self.let_go()
+
+    def _wait_for_end(self) -> None:
+        """Nobody has this end open any more, and the other one hasn't ended: it has a while for that.
+
+        Linux: net/ipv4/tcp.c, __tcp_close; net/ipv4/tcp_timer.c, tcp_keepalive_timer.
+        """
+        linger_s = self.protocol_options.get(LINGER_2, FIN_TIMEOUT_S)
+        if linger_s < 0:
+            self._send_reset()
+        else:
+            self.network.tcp.stop_timer(self)
+            self.network.tcp.start_timer(self, linger_s * 10**9)
 
     def let_go(self) -> None:
         """Nobody has this socket open, and it has no connection: it's gone."""
@@ -407,9 +452,15 @@ class TcpSocket(InternetSocket):
 
     @property
     def on_the_way(self) -> int:
-        """How many bytes the other end's buffer hasn't had room for."""
+        """How many bytes the other end's buffer hasn't had room for, and those that are held back."""
         peer = self.peer
-        return max(peer.arrived.length - peer.receive_room, 0) if peer is not None else 0
+        if peer is None:
+            return 0
+        window = peer.receive_room
+        if peer.window_clamp and peer.window_clamp < window:
+            window = peer.window_clamp
+        waiting = peer.arrived.length - window
+        return (waiting if waiting > 0 else 0) + len(self.held)
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/tcp.c, tcp_sendmsg_locked."""
@@ -436,12 +487,12 @@ class TcpSocket(InternetSocket):
             peer.end(0)
             peer.let_go()
             return len(data)
-        waiting = max(peer.arrived.length - peer.receive_room, 0)
         system = self.network.system
-        room = self.send_room - waiting
+        room = self.send_room - self.on_the_way
         if system.is_under_pressure:
             room = PRESSED_ROOM - peer.arrived.length
         if room <= 0:
+            self.push_held()
             self.wait_to_send(flags)
         count = min(len(data), room)
         if flags & MSG_DONTWAIT and not system.account.can_charge(count):
@@ -451,15 +502,34 @@ class TcpSocket(InternetSocket):
         if len(data) > room:
             data = data[:room]
         elif flags & MSG_OOB:
-            peer.urgent.arrive(peer, data[-1], peer.bytes_received + count - 1)
+            peer.urgent.arrive(peer, data[-1], peer.bytes_received + len(self.held) + count - 1)
+        if self.held or flags & MSG_MORE or self.protocol_options.get(CORK):
+            hold(self, data, flags)
+        else:
+            self.pass_on(data)
+        return count
+
+    def pass_on(self, data: bytes) -> None:
+        """`data`, which has been charged, goes to the other end."""
+        peer, flow = self.peer, self.flow
+        assert peer is not None
+        assert flow is not None
+        count = len(data)
         peer.arrived.append(data)
         peer.bytes_received += count
         self.bytes_sent += count
         flow.packet_count += 1
         flow.byte_count += count
+        listener = peer.listener
+        if listener is not None and peer in listener.deferred:
+            become_acceptable(peer)
         if peer.read_queue.waiters:
             peer.read_queue.wake_all()
-        return count
+
+    def push_held(self) -> None:
+        """Let go what MSG_MORE or TCP_CORK held back."""
+        if self.held:
+            push_held(self)
 
     def _find_way(self, flags: int) -> Flow:
         """Where the bytes go, now that something has changed. While there is no way, nothing can be sent: as
@@ -498,7 +568,7 @@ class TcpSocket(InternetSocket):
         peeked = max(self.peek_offset, 0) if flags & MSG_PEEK else 0
         if self.arrived.length <= peeked:
             if self.has_ended:
-                return Received(b"", 0)
+                return self._received(b"")
             if self.error:
                 self.raise_error()
             if self.ended & RECEIVING:
@@ -521,7 +591,18 @@ class TcpSocket(InternetSocket):
         if self.peek_offset > 0:
             self.peek_offset = max(self.peek_offset - len(data), 0)
         self.urgent.pass_by(self)
-        return Received(data, len(data))
+        return self._received(data)
+
+    def _received(self, data: bytes) -> Received:
+        """What a call receives, and with TCP_INQ how much is left."""
+        received = Received(data, len(data))
+        if self.protocol_options.get(INQUEUE):
+            left = self.arrived.length
+            if not left and self.has_ended:
+                # Linux: net/ipv4/tcp.c, tcp_inq_hint: the end of the stream counts.
+                left = 1
+            received.items = [(*INQUEUE, pack_u32(left))]
+        return received
 
     def take(self, length: int) -> bytes:
         """Take up to `length` bytes out, and let the sender go on when half of its buffer is free."""
@@ -545,7 +626,10 @@ class TcpSocket(InternetSocket):
             return True
         if self.network.system.is_under_pressure and peer.arrived.length >= PRESSED_ROOM:
             return False
-        waiting = max(peer.arrived.length - peer.receive_room, 0)
+        waiting = self.on_the_way
+        low_water = self.protocol_options.get(NOT_SENT_LOW_WATER)
+        if low_water and waiting << 1 >= low_water & 0xFFFFFFFF:
+            return False
         return self.send_room - waiting >= waiting >> 1
 
     @property
@@ -560,7 +644,7 @@ class TcpSocket(InternetSocket):
         data = self.arrived.peek(length, skipped)
         if self.peek_offset >= 0:
             self.peek_offset += len(data)
-        return Received(data, len(data))
+        return self._received(data)
 
     def put_back(self, data: bytes) -> None:
         self.arrived.put_back(data)

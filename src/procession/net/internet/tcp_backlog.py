@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ECONNREFUSED, Errno
 from procession.net.internet.address import is_link_local
 from procession.net.internet.flow import DELIVERED, Flow, find_flow
+from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
 from procession.net.socket import CLOSED, ESTABLISHED, SENDING
+from procession.net.socket_filter import copy_filter
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -34,12 +36,30 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
         end.state = ESTABLISHED
         end.raise_send_room()
     connection.listener = listener
-    listener.connections.append(connection)
-    listener.read_queue.wake_all()
+    retries = listener.protocol_options.get(DEFER_ACCEPT, 0)
+    if retries:
+        listener.deferred[connection] = None
+        listener.network.tcp.start_timer(connection, seconds_of(retries) * 10**9)
+    else:
+        listener.connections.append(connection)
+        listener.read_queue.wake_all()
     if connection.ended & SENDING:
         # The listening socket was shut down. Linux: net/ipv4/tcp_input.c, tcp_rcv_state_process.
         connection.send_end()
     socket.state_changed()
+
+
+def become_acceptable(connection: TcpSocket) -> None:
+    """The other end of a deferred connection has said something, or had its time (TCP_DEFER_ACCEPT).
+
+    Linux: net/ipv4/tcp_minisocks.c, tcp_check_req.
+    """
+    listener = connection.listener
+    assert listener is not None
+    del listener.deferred[connection]
+    connection.network.tcp.stop_timer(connection)
+    listener.connections.append(connection)
+    listener.read_queue.wake_all()
 
 
 def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
@@ -53,6 +73,9 @@ def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
     )
     connection.receive_low_water = listener.receive_low_water
     connection.is_ipv6_only = listener.is_ipv6_only
+    connection.window_clamp = listener.window_clamp
+    if listener.filter is not None:
+        copy_filter(listener, connection)
     connection.ended = listener.ended
 
 
@@ -83,7 +106,8 @@ def admit(listener: TcpSocket) -> None:
 
 def stop_listening(listener: TcpSocket) -> None:
     """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_stop."""
-    connections, listener.connections = listener.connections, deque()
+    connections, listener.connections = [*listener.connections, *listener.deferred], deque()
+    listener.deferred = {}
     attempts, listener.attempts = listener.attempts, deque()
     listener.state = CLOSED
     for connection in connections:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, Errno
 from procession.abi.socket import TcpState
 from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
-from procession.net.internet.tcp_backlog import establish, find_way_back
+from procession.net.internet.tcp_backlog import become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
 
 SYN_SENT = int(TcpState.TCP_SYN_SENT)
+_FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 _SECOND_NS = 10**9
 _RETRIES_S = (1, 2, 3, 7, 15, 31, 63, 127)
 """When a SYN that nobody has answered is looked at again, since the first: when the neighbour is asked for
@@ -72,8 +73,7 @@ def connection_timed_out(socket: TcpSocket) -> None:
     """
     socket.timer = None
     if socket.state != SYN_SENT:
-        # It has a connection, and looks for a new way.
-        socket.write_queue.wake_all()
+        _look_again(socket)
         return
     if socket.listener is not None or socket.syn_count >= len(_RETRIES_S):
         socket.end(ETIMEDOUT.number)
@@ -88,3 +88,16 @@ def connection_timed_out(socket: TcpSocket) -> None:
         socket.end(EHOSTUNREACH.number)
         return
     send_syn(socket, flow)
+
+
+def _look_again(socket: TcpSocket) -> None:
+    """A connection has waited long enough: for data, for the other end's FIN, or for a way to it."""
+    listener = socket.listener
+    if listener is not None and socket in listener.deferred:
+        become_acceptable(socket)
+    elif socket.is_orphan and socket.state == _FIN_WAIT2:
+        socket.end(0)
+        socket.let_go()
+    else:
+        socket.push_held()
+        socket.write_queue.wake_all()

@@ -9,15 +9,17 @@ from procession.abi.internet import UdpOption
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import IpProtocol, SocketLevel
 from procession.abi.word import pack_u32
-from procession.net.internet.address import AF_INET, AF_UNSPEC, family_of, scope_of
+from procession.net.internet.address import AF_INET, AF_UNSPEC, family_of, is_multicast, scope_of
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.flow import DELIVERED
+from procession.net.internet.group import hears_group, is_joined
 from procession.net.internet.output import send_packet
 from procession.net.internet.packet import Packet
 from procession.net.internet.port_table import reach
 from procession.net.internet.tcp_connection import hash_of
 from procession.net.socket import MSG_MORE, MSG_OOB, SENDING, QuietBrokenPipe
+from procession.net.socket_filter import FilteredPacket
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -50,6 +52,12 @@ class UdpSocket(DatagramSocket):
         super().__init__(network, family, kind, protocol, owner_uid)
         self.held: bytes | None = None
         self.held_target: tuple[bytes, int, bytes | None, int] = (b"", 0, None, 0)
+
+    def filtered_view(self, packet: Packet) -> FilteredPacket:
+        """Linux: net/ipv4/udp.c, udp_queue_rcv_one_skb: the program sees UDP's header."""
+        size = len(packet.target)
+        whole = packet.with_header() if size == 4 else packet.with_header_6()
+        return FilteredPacket(packet.payload, whole, size, packet.interface_index)
 
     @property
     def ports(self) -> PortTable:
@@ -165,7 +173,7 @@ class UdpSocket(DatagramSocket):
                         receiver.arrive(packet)
                     return
         self.check_fits(len(data) + flow.header_bytes, flow)
-        send_packet(self.network, packet, flow)
+        send_packet(self.network, packet, flow, is_looped=self.loops_groups(target))
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/ipv4/udp.c, udp_ioctl."""
@@ -191,6 +199,9 @@ def find_receivers(
     source, target = packet.source, packet.target
     found: list[UdpSocket] = []
     best = 0
+    is_group = is_for_all and is_multicast(target)
+    if is_group and not is_joined(network, interface, target):
+        return found
     for holder in ports.at(packet.target_port):
         assert isinstance(holder, UdpSocket)
         fit = reach(holder, target)
@@ -200,6 +211,8 @@ def find_receivers(
             if (holder.remote_address, holder.remote_port) != (source, packet.source_port):
                 continue
             fit += 10
+        if is_group and not hears_group(holder, target, source, interface):
+            continue
         if is_for_all:
             found.append(holder)
         elif fit > best:

@@ -60,6 +60,7 @@ _MULTI = int(NetlinkFlag.NLM_F_MULTI)
 _CAPPED = int(NetlinkFlag.NLM_F_CAPPED)
 _ADD_MEMBERSHIP = int(NetlinkOption.NETLINK_ADD_MEMBERSHIP)
 _DROP_MEMBERSHIP = int(NetlinkOption.NETLINK_DROP_MEMBERSHIP)
+_LIST_MEMBERSHIPS = int(NetlinkOption.NETLINK_LIST_MEMBERSHIPS)
 _CAP_ACK = int(NetlinkOption.NETLINK_CAP_ACK)
 _EXT_ACK = int(NetlinkOption.NETLINK_EXT_ACK)
 _ACK_TLVS = int(NetlinkFlag.NLM_F_ACK_TLVS)
@@ -340,10 +341,12 @@ class NetlinkSocket(Socket):
 
     # Options
 
-    def set_option(self, level: int, name: int, value: bytes) -> None:
-        """Linux: net/netlink/af_netlink.c, netlink_setsockopt."""
+    def check_option(self, level: int, name: int, *, is_set: bool) -> None:
         if level != SOL_NETLINK:
             raise ENOPROTOOPT
+
+    def set_option(self, level: int, name: int, value: bytes) -> None:
+        """Linux: net/netlink/af_netlink.c, netlink_setsockopt."""
         number = read_int(value) if len(value) >= 4 else 0
         if name in _SWITCHES:
             self.protocol_options[name] = int(number != 0)
@@ -357,6 +360,19 @@ class NetlinkSocket(Socket):
 
     def get_option(self, level: int, name: int, length: int) -> bytes:
         """Linux: net/netlink/af_netlink.c, netlink_getsockopt."""
-        if level != SOL_NETLINK or name not in _SWITCHES:
+        if length < 0:
+            raise EINVAL("a negative length")
+        if name == _LIST_MEMBERSHIPS:
+            return self._listed_groups(length)
+        if name not in _SWITCHES:
             raise ENOPROTOOPT
+        if length < 4:
+            raise EINVAL("an int doesn't fit")
         return pack_int(self.protocol_options.get(name, 0))
+
+    def _listed_groups(self, length: int) -> bytes:
+        """The groups as a mask in words of 32 bits; none before the socket has joined one.
+
+        Linux: net/netlink/af_netlink.c, netlink_getsockopt.
+        """
+        return pack_int(self.groups) if self.groups else b""

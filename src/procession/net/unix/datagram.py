@@ -38,7 +38,7 @@ from procession.net.socket import (
     QuietBrokenPipe,
     Socket,
 )
-from procession.net.timestamp import SO_TIMESTAMP, SO_TIMESTAMPNS, timestamp_items
+from procession.net.timestamp import timestamp_items, wants_time
 from procession.net.unix import connection as unix_connection
 from procession.net.unix.names import find_socket, format_address, parse_address
 from procession.net.unix.socket import UnixSocket
@@ -98,7 +98,7 @@ class UnixMessageSocket(UnixSocket):
         charge = datagram_charge(len(data))
         self.charge(charge)
         message = Message(data, charge, self, self.credentials_for(receiver, control))
-        if receiver.options.get(SO_TIMESTAMP) or receiver.options.get(SO_TIMESTAMPNS):
+        if receiver.options and wants_time(receiver.options):
             message.time_ns = self.network.host.clock.realtime_ns
         self.queue(message, receiver, control)
         return len(data)

@@ -1,0 +1,199 @@
+"""Groups: who listens to what is sent to a multicast address, at which interface, and from whom (ip(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, ENODEV, Errno
+from procession.abi.internet import IpOption, Ipv6Option
+from procession.abi.socket import SocketLevel
+from procession.hardware.kernel_memory import SOCKET
+from procession.hardware.physical_memory import OutOfFrames
+from procession.net.internet.address import ANY_4, is_any, is_multicast
+from procession.net.internet.flow import find_flow
+
+if TYPE_CHECKING:
+    from procession.net.internet.socket import InternetSocket
+    from procession.net.link.interface import Interface
+    from procession.net.network import Network
+
+MOST_GROUPS, MOST_SOURCES = 20, 10
+"""net.ipv4.igmp_max_memberships and igmp_max_msf."""
+EVERYBODY = (bytes((224, 0, 0, 1)), b"\xff\2" + bytes(13) + b"\1", b"\xff\1" + bytes(13) + b"\1")
+"""The groups that every interface is in."""
+_GROUP_BYTES = 128
+_ALL_4 = (int(SocketLevel.SOL_IP), int(IpOption.IP_MULTICAST_ALL))
+_ALL_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_MULTICAST_ALL))
+
+
+class Membership:
+    """One socket in one group at one interface (Linux: include/linux/igmp.h, struct ip_mc_socklist).
+
+    `address` is how IPv4's program named the interface. `sources` are who may not be heard, or with
+    `is_inclusive` who alone may be; None until a source was named.
+    """
+
+    __slots__ = ("address", "group", "index", "is_inclusive", "sources")
+
+    def __init__(self, group: bytes, index: int, address: bytes, *, is_inclusive: bool) -> None:
+        self.group = group
+        self.index = index
+        self.address = address
+        self.is_inclusive = is_inclusive
+        self.sources: list[bytes] | None = None
+
+    def lets_in(self, source: bytes) -> bool:
+        """Whether what `source` sends is heard. Linux: net/ipv4/igmp.c, ip_mc_sf_allow."""
+        return (self.sources is not None and source in self.sources) == self.is_inclusive
+
+
+def interface_for(network: Network, group: bytes, index: int, address: bytes) -> Interface | None:
+    """The interface that is named by its index or an address of its, or the one that leads to `group`.
+
+    Linux: net/ipv4/igmp.c, ip_mc_find_dev.
+    """
+    if index:
+        return network.interfaces.get(index)
+    if not is_any(address):
+        for interface in network.interfaces.values():
+            if any(found.address == address for found in interface.addresses):
+                return interface
+        return None
+    try:
+        return find_flow(network, group, None, None).out
+    except Errno:
+        return None
+
+
+def join(socket: InternetSocket, group: bytes, index: int, address: bytes, *, is_inclusive: bool) -> None:
+    """Listen to `group`. Raises EINVAL, ENODEV, EADDRINUSE, ENOBUFS.
+
+    Linux: net/ipv4/igmp.c, __ip_mc_join_group; net/ipv6/mcast.c, __ipv6_sock_mc_join.
+    """
+    if not is_multicast(group):
+        raise EINVAL("no group")
+    is_6 = len(group) == 16
+    if is_6 and any(
+        found.group == group and (not index or found.index == index) for found in socket.memberships
+    ):
+        raise EADDRINUSE("the socket is in this group")
+    interface = interface_for(socket.network, group, index, address)
+    if interface is None:
+        raise ENODEV("no such interface")
+    index = interface.index
+    mine = [found for found in socket.memberships if len(found.group) == len(group)]
+    if not is_6 and any(found.group == group and found.index == index for found in mine):
+        raise EADDRINUSE("the socket is in this group")
+    if not is_6 and len(mine) >= MOST_GROUPS:
+        raise ENOBUFS("the socket is in too many groups")
+    try:
+        socket.network.system.account.charge(SOCKET, _GROUP_BYTES)
+    except OutOfFrames:
+        raise ENOBUFS("no memory") from None
+    socket.memberships = (*socket.memberships, Membership(group, index, address, is_inclusive=is_inclusive))
+    groups = socket.network.groups
+    groups[index, group] = groups.get((index, group), 0) + 1
+
+
+def leave(socket: InternetSocket, group: bytes, index: int, address: bytes) -> None:
+    """Listen to `group` no more. Raises ENODEV, EADDRNOTAVAIL, EINVAL.
+
+    Linux: net/ipv4/igmp.c, ip_mc_leave_group; net/ipv6/mcast.c, __ipv6_sock_mc_drop.
+    """
+    if len(group) == 16:
+        if not is_multicast(group):
+            raise EINVAL("no group")
+    elif not index and is_any(address) and interface_for(socket.network, group, 0, ANY_4) is None:
+        raise ENODEV("no way to this group")
+    for found in socket.memberships:
+        if found.group != group:
+            continue
+        if found.index == index if index else is_any(address) or found.address == address:
+            _remove(socket, found)
+            return
+    raise EADDRNOTAVAIL("the socket isn't in this group")
+
+
+def _remove(socket: InternetSocket, membership: Membership) -> None:
+    socket.memberships = tuple(found for found in socket.memberships if found is not membership)
+    socket.network.system.account.uncharge(SOCKET, _GROUP_BYTES)
+    groups = socket.network.groups
+    key = membership.index, membership.group
+    groups[key] -= 1
+    if not groups[key]:
+        del groups[key]
+
+
+def leave_all(socket: InternetSocket) -> None:
+    """The socket is closed. Linux: net/ipv4/igmp.c, ip_mc_drop_socket."""
+    for membership in socket.memberships:
+        _remove(socket, membership)
+
+
+def membership_at(socket: InternetSocket, group: bytes, interface: Interface) -> Membership | None:
+    """The socket's membership of a group at an interface."""
+    for found in socket.memberships:
+        if found.group == group and found.index == interface.index:
+            return found
+    return None
+
+
+def change_source(
+    socket: InternetSocket,
+    group: bytes,
+    source: bytes,
+    where: tuple[int, bytes],
+    *,
+    is_inclusive: bool,
+    is_added: bool,
+) -> None:
+    """Hear, or don't hear, one source more. Raises EINVAL, ENODEV, EADDRNOTAVAIL, ENOBUFS.
+
+    Linux: net/ipv4/igmp.c, ip_mc_source; net/ipv6/mcast.c, ip6_mc_source.
+    """
+    if not is_multicast(group):
+        raise EINVAL("no group")
+    interface = interface_for(socket.network, group, *where)
+    if interface is None:
+        raise ENODEV("no such interface")
+    membership = membership_at(socket, group, interface)
+    if membership is None:
+        raise EINVAL("the socket isn't in this group")
+    if membership.is_inclusive != is_inclusive:
+        if membership.sources is not None:
+            raise EINVAL("the socket says who else to hear")
+        membership.is_inclusive = is_inclusive
+    sources = membership.sources
+    if not is_added:
+        if sources is None or source not in sources:
+            raise EADDRNOTAVAIL("no such source")
+        if is_inclusive and len(sources) == 1:
+            # Nobody is heard: that is to be in the group no more.
+            _remove(socket, membership)
+        else:
+            sources.remove(source)
+        return
+    if sources is not None:
+        if len(sources) >= MOST_SOURCES:
+            raise ENOBUFS("too many sources")
+        if source in sources:
+            raise EADDRNOTAVAIL("the source is known")
+        sources.append(source)
+    else:
+        membership.sources = [source]
+
+
+def is_joined(network: Network, interface: Interface, group: bytes) -> bool:
+    """Whether anything in `network` listens to `group` at `interface`: what nobody does isn't received.
+
+    Linux: net/ipv4/igmp.c, ip_check_mc_rcu; net/ipv6/mcast.c, ipv6_chk_mcast_addr.
+    """
+    return group in EVERYBODY or (interface.index, group) in network.groups
+
+
+def hears_group(socket: InternetSocket, group: bytes, source: bytes, interface: Interface) -> bool:
+    """Whether what `source` sent to `group` is for `socket`. Linux: net/ipv4/igmp.c, ip_mc_sf_allow."""
+    membership = membership_at(socket, group, interface)
+    if membership is None:
+        return bool(socket.protocol_options.get(_ALL_4 if len(group) == 4 else _ALL_6, 1))
+    return membership.lets_in(source)

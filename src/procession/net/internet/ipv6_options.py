@@ -1,0 +1,212 @@
+"""The options of SOL_IPV6 (ipv6(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import (
+    EADDRNOTAVAIL,
+    EINVAL,
+    ENOPROTOOPT,
+    ENOTCONN,
+)
+from procession.abi.internet import Ipv6Option
+from procession.abi.socket import SocketLevel, SocketOption, SocketType
+from procession.net.internet.address import AF_INET
+from procession.net.internet.group_options import GROUP_OPTIONS_6, get_group_option_6, set_group_option_6
+from procession.net.internet.option_rule import SWITCH, Rule, keep, require_net_admin
+from procession.net.internet.packet import TCP, UDP, UDP_LITE
+from procession.net.socket import ESTABLISHED
+from procession.net.socket_options import pack_int, read_int
+
+if TYPE_CHECKING:
+    from procession.net.internet.socket import InternetSocket
+
+SOL_IPV6 = int(SocketLevel.SOL_IPV6)
+_RAW = int(SocketType.SOCK_RAW)
+_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
+_LEAST_MTU = 1_280
+_AUTOMATIC = 0x500
+"""The preferences that nobody chose: IPV6_PREFER_SRC_PUBTMP_DEFAULT and _HOME."""
+
+_ADDRFORM = int(Ipv6Option.IPV6_ADDRFORM)
+IPV6_CHECKSUM = int(Ipv6Option.IPV6_CHECKSUM)
+_MTU = int(Ipv6Option.IPV6_MTU)
+_V6ONLY = int(Ipv6Option.IPV6_V6ONLY)
+_TRANSPARENT = int(Ipv6Option.IPV6_TRANSPARENT)
+_PREFERENCES = int(Ipv6Option.IPV6_ADDR_PREFERENCES)
+_UNICAST_IF = int(Ipv6Option.IPV6_UNICAST_IF)
+_MULTICAST_IF = int(Ipv6Option.IPV6_MULTICAST_IF)
+_MULTICAST_HOPS = int(Ipv6Option.IPV6_MULTICAST_HOPS)
+_ROUTER_ALERT = int(Ipv6Option.IPV6_ROUTER_ALERT)
+_PATHMTU = int(Ipv6Option.IPV6_PATHMTU)
+_HDRINCL = int(Ipv6Option.IPV6_HDRINCL)
+_EXTENSIONS = tuple(
+    int(option)
+    for option in (
+        Ipv6Option.IPV6_HOPOPTS,
+        Ipv6Option.IPV6_RTHDRDSTOPTS,
+        Ipv6Option.IPV6_RTHDR,
+        Ipv6Option.IPV6_DSTOPTS,
+    )
+)
+_WITHOUT_LENGTH = tuple(
+    int(option)
+    for option in (Ipv6Option.IPV6_DONTFRAG, Ipv6Option.IPV6_AUTOFLOWLABEL, Ipv6Option.IPV6_RECVFRAGSIZE)
+)
+"""For these a value that is too short is 0."""
+UNICAST_INTERFACE_6 = (SOL_IPV6, _UNICAST_IF)
+
+_RULES: dict[int, Rule] = {
+    int(option): rule
+    for option, rule in (
+        (Ipv6Option.IPV6_2292PKTINFO, SWITCH),
+        (Ipv6Option.IPV6_2292HOPOPTS, SWITCH),
+        (Ipv6Option.IPV6_2292DSTOPTS, SWITCH),
+        (Ipv6Option.IPV6_2292RTHDR, SWITCH),
+        (Ipv6Option.IPV6_2292HOPLIMIT, SWITCH),
+        (Ipv6Option.IPV6_FLOWINFO, SWITCH),
+        (Ipv6Option.IPV6_V6ONLY, SWITCH),
+        (Ipv6Option.IPV6_UNICAST_HOPS, Rule(64, -1, 255)),
+        (Ipv6Option.IPV6_MULTICAST_HOPS, Rule(1, -1, 255)),
+        (Ipv6Option.IPV6_MULTICAST_LOOP, Rule(1, 0, 1)),
+        (Ipv6Option.IPV6_MULTICAST_ALL, Rule(1, is_switch=True)),
+        (Ipv6Option.IPV6_MTU_DISCOVER, Rule(1, 0, 5)),
+        (Ipv6Option.IPV6_RECVERR, SWITCH),
+        (Ipv6Option.IPV6_RECVERR_RFC4884, Rule(0, 0, 1)),
+        (Ipv6Option.IPV6_ROUTER_ALERT_ISOLATE, SWITCH),
+        (Ipv6Option.IPV6_RECVPKTINFO, SWITCH),
+        (Ipv6Option.IPV6_RECVHOPLIMIT, SWITCH),
+        (Ipv6Option.IPV6_RECVHOPOPTS, SWITCH),
+        (Ipv6Option.IPV6_RECVRTHDR, SWITCH),
+        (Ipv6Option.IPV6_RECVDSTOPTS, SWITCH),
+        (Ipv6Option.IPV6_RECVPATHMTU, SWITCH),
+        (Ipv6Option.IPV6_RECVTCLASS, SWITCH),
+        (Ipv6Option.IPV6_RECVFRAGSIZE, SWITCH),
+        (Ipv6Option.IPV6_ORIGDSTADDR, SWITCH),
+        (Ipv6Option.IPV6_TCLASS, Rule(0, -1, 255)),
+        (Ipv6Option.IPV6_DONTFRAG, SWITCH),
+        (Ipv6Option.IPV6_AUTOFLOWLABEL, Rule(1, is_switch=True)),
+        (Ipv6Option.IPV6_FREEBIND, SWITCH),
+        (Ipv6Option.IPV6_TRANSPARENT, SWITCH),
+        (Ipv6Option.IPV6_MINHOPCOUNT, Rule(0, 0, 255)),
+        (Ipv6Option.IPV6_FLOWINFO_SEND, SWITCH),
+    )
+}
+
+
+def set_ipv6_option(socket: InternetSocket, name: int, value: bytes) -> None:
+    """setsockopt(2) at SOL_IPV6. Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_setsockopt."""
+    rule = _RULES.get(name)
+    if rule is not None:
+        _set_number(socket, name, rule, value)
+    elif name in GROUP_OPTIONS_6:
+        set_group_option_6(socket, name, value)
+    elif name == _ADDRFORM:
+        _change_family(socket, read_int(value))
+    elif name == _MTU:
+        number = read_int(value)
+        if number and number < _LEAST_MTU:
+            raise EINVAL(f"an MTU below {_LEAST_MTU}")
+        socket.protocol_options[SOL_IPV6, name] = number
+    elif name == _PREFERENCES:
+        _set_preferences(socket, read_int(value))
+    elif name == _UNICAST_IF:
+        _set_unicast_interface(socket, value)
+    elif name == _ROUTER_ALERT:
+        read_int(value)
+        if socket.kind != _RAW:
+            raise ENOPROTOOPT("only raw sockets hear of alerts")
+        socket.protocol_options[SOL_IPV6, name] = int(read_int(value) != 0)
+    elif name in _EXTENSIONS and not value:
+        return
+    else:
+        raise ENOPROTOOPT(f"no option {name} of SOL_IPV6")
+
+
+def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> None:
+    number = 0 if name in _WITHOUT_LENGTH and len(value) < 4 else read_int(value)
+    if name == _MULTICAST_HOPS and socket.protocol == TCP:
+        raise ENOPROTOOPT("a stream has no groups")
+    if name == _TRANSPARENT and number:
+        require_net_admin(socket)
+    elif name == _V6ONLY:
+        if socket.has_port:
+            raise EINVAL("the socket has an address")
+        socket.is_ipv6_only = number != 0
+    keep(socket, SOL_IPV6, name, rule, number)
+
+
+def _change_family(socket: InternetSocket, family: int) -> None:
+    """IPV6_ADDRFORM: a socket that talks IPv4 becomes one of IPv4, for a program that knows no other."""
+    if family != AF_INET:
+        raise EINVAL("no other family")
+    if socket.protocol not in (TCP, UDP, UDP_LITE):
+        raise ENOPROTOOPT("neither TCP nor UDP")
+    if socket.state != ESTABLISHED:
+        raise ENOTCONN
+    if socket.is_ipv6_only or socket.remote_address is None or len(socket.remote_address) != 4:
+        raise EADDRNOTAVAIL("the other end is not one of IPv4")
+    socket.family = AF_INET
+
+
+def _set_preferences(socket: InternetSocket, wanted: int) -> None:
+    """Which addresses are to be sent from; nowhere is one that would make a difference.
+
+    Linux: include/net/ipv6.h, ip6_sock_set_addr_preferences.
+    """
+    kept = socket.protocol_options.get((SOL_IPV6, _PREFERENCES), _AUTOMATIC)
+    lifetime, home, generated = wanted & 0x103, wanted & 0x404, wanted & 0x808
+    if lifetime not in (0, 1, 2, 0x100) or home == 0x404 or generated == 0x808:
+        raise EINVAL("preferences that contradict each other")
+    if lifetime:
+        kept = kept & ~0x103 | lifetime
+    if home:
+        kept = kept & ~0x404 | home
+    socket.protocol_options[SOL_IPV6, _PREFERENCES] = kept
+
+
+def _set_unicast_interface(socket: InternetSocket, value: bytes) -> None:
+    if len(value) != 4:
+        raise EINVAL("an int is needed")
+    index = int.from_bytes(value, "big")
+    if index:
+        if index not in socket.network.interfaces:
+            raise EADDRNOTAVAIL("no such interface")
+        if socket.options.get(_SO_BINDTOIFINDEX):
+            raise EINVAL("the socket is bound to an interface")
+    socket.protocol_options[UNICAST_INTERFACE_6] = index
+
+
+def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
+    """getsockopt(2) at SOL_IPV6. Raises EINVAL, ENOPROTOOPT, ENOTCONN.
+
+    Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_getsockopt, which takes a negative length for a long one.
+    """
+    rule = _RULES.get(name)
+    options = socket.protocol_options
+    if rule is not None:
+        return pack_int(options.get((SOL_IPV6, name), rule.default))
+    if name in GROUP_OPTIONS_6:
+        return get_group_option_6(socket, name, length)
+    if name == _ADDRFORM:
+        if socket.protocol not in (TCP, UDP, UDP_LITE):
+            raise ENOPROTOOPT("neither TCP nor UDP")
+        if socket.state != ESTABLISHED:
+            raise ENOTCONN
+        return pack_int(socket.family)
+    if name == _MTU:
+        if socket.remote_address is None:
+            raise ENOTCONN
+        return pack_int(socket.flow_to(socket.remote_address, None, socket.remote_scope).mtu)
+    if name == _PREFERENCES:
+        kept = options.get((SOL_IPV6, name), _AUTOMATIC)
+        return pack_int((kept & 3 or 0x100) | (kept & 4 or 0x400))
+    if name == _UNICAST_IF:
+        index = options.get(UNICAST_INTERFACE_6, 0)
+        return pack_int(int.from_bytes(index.to_bytes(4, "big"), "little"))
+    if name == _ROUTER_ALERT:
+        return pack_int(options.get((SOL_IPV6, name), 0))
+    if name in _EXTENSIONS:
+        return b""
+    raise ENOPROTOOPT(f"no option {name} of SOL_IPV6")

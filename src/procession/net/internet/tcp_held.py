@@ -1,0 +1,37 @@
+"""What TCP keeps back until a segment is full: MSG_MORE and TCP_CORK (tcp(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.net.internet.tcp_options import CORK, segment_bytes
+from procession.net.socket import MSG_MORE, MSG_OOB
+
+if TYPE_CHECKING:
+    from procession.net.internet.tcp import TcpSocket
+
+LONGEST_HOLD_NS = 200_000_000
+"""After so long a short segment goes all the same (TCP_RTO_MIN)."""
+
+
+def hold(socket: TcpSocket, data: bytes, flags: int) -> None:
+    """Send what fills segments of `data` behind what is held, and keep the rest if more is to come.
+
+    Linux: net/ipv4/tcp.c, tcp_push; net/ipv4/tcp_output.c, tcp_nagle_test.
+    """
+    held = socket.held + data
+    is_last = flags & MSG_OOB or not (flags & MSG_MORE or socket.protocol_options.get(CORK))
+    whole = len(held) if is_last else len(held) - len(held) % segment_bytes(socket)
+    socket.held = held[whole:]
+    if whole:
+        socket.network.tcp.stop_timer(socket)
+        socket.pass_on(held[:whole])
+    if socket.held and socket.timer is None:
+        socket.network.tcp.start_timer(socket, LONGEST_HOLD_NS)
+
+
+def push_held(socket: TcpSocket) -> None:
+    """Let go what is held: it has waited long enough, or nothing more will come."""
+    held, socket.held = socket.held, b""
+    if held and socket.peer is not None:
+        socket.pass_on(held)

@@ -1,0 +1,227 @@
+"""The options of SOL_TCP (tcp(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, EPERM
+from procession.abi.internet import TcpInfo, TcpInfoOption, TcpOption
+from procession.abi.socket import SOMAXCONN, SocketLevel
+from procession.net.internet.option_rule import SWITCH, Rule, keep
+from procession.net.link.interface import LOOPBACK_MTU
+from procession.net.socket import CLOSED, LISTENING, MINIMUM_RECEIVE_BUFFER
+from procession.net.socket_options import pack_int, read_int
+
+if TYPE_CHECKING:
+    from procession.net.internet.tcp import TcpSocket
+
+SOL_TCP = int(SocketLevel.SOL_TCP)
+_CONGESTION = int(TcpOption.TCP_CONGESTION)
+_CORK = int(TcpOption.TCP_CORK)
+_DEFER_ACCEPT = int(TcpOption.TCP_DEFER_ACCEPT)
+_INFO = int(TcpOption.TCP_INFO)
+_LINGER2 = int(TcpOption.TCP_LINGER2)
+_MAXSEG = int(TcpOption.TCP_MAXSEG)
+_NODELAY = int(TcpOption.TCP_NODELAY)
+_FASTOPEN = int(TcpOption.TCP_FASTOPEN)
+_FASTOPEN_CONNECT = int(TcpOption.TCP_FASTOPEN_CONNECT)
+_ULP = int(TcpOption.TCP_ULP)
+_THIN_DUPACK = int(TcpOption.TCP_THIN_DUPACK)
+_TIMESTAMP = int(TcpOption.TCP_TIMESTAMP)
+_WINDOW_CLAMP = int(TcpOption.TCP_WINDOW_CLAMP)
+_CC_INFO = int(TcpOption.TCP_CC_INFO)
+_SAVED_SYN = int(TcpOption.TCP_SAVED_SYN)
+_NUMBERLESS = (_CONGESTION, _ULP)
+"""Options whose value is a name."""
+
+CORK = (SOL_TCP, _CORK)
+LINGER_2 = (SOL_TCP, _LINGER2)
+NODELAY = (SOL_TCP, _NODELAY)
+DEFER_ACCEPT = (SOL_TCP, _DEFER_ACCEPT)
+INQUEUE = (SOL_TCP, int(TcpOption.TCP_INQ))
+NOT_SENT_LOW_WATER = (SOL_TCP, int(TcpOption.TCP_NOTSENT_LOWAT))
+
+_HEADERS_BYTES, _LONGEST_PACKET = 52, 65_535
+"""What a segment's headers take of an MTU: IPv4's, TCP's, and the timestamps."""
+UNCONNECTED_SEGMENT_BYTES = 536
+CONGESTION_CONTROLS = (b"reno", b"cubic")
+"""What tcp_available_congestion_control lists, by the number that is stored; at first cubic."""
+_CUBIC = 1
+_NAME_BYTES = 16
+FIN_TIMEOUT_S, LONGEST_FIN_TIMEOUT_S = 60, 120
+"""net.ipv4.tcp_fin_timeout, and the most that TCP_LINGER2 says."""
+_FIRST_RETRY_S, _LONGEST_RETRY_S, _MOST_RETRIES = 1, 120, 255
+
+_RULES: dict[int, Rule] = {
+    int(option): rule
+    for option, rule in (
+        (TcpOption.TCP_NODELAY, SWITCH),
+        (TcpOption.TCP_CORK, SWITCH),
+        (TcpOption.TCP_KEEPIDLE, Rule(7200, 1, 32_767)),
+        (TcpOption.TCP_KEEPINTVL, Rule(75, 1, 32_767)),
+        (TcpOption.TCP_KEEPCNT, Rule(9, 1, 127)),
+        (TcpOption.TCP_SYNCNT, Rule(6, 1, 127)),
+        (TcpOption.TCP_LINGER2, Rule(FIN_TIMEOUT_S)),
+        (TcpOption.TCP_DEFER_ACCEPT, Rule(0)),
+        (TcpOption.TCP_WINDOW_CLAMP, Rule(0)),
+        (TcpOption.TCP_QUICKACK, Rule(1, is_switch=True)),
+        (TcpOption.TCP_THIN_LINEAR_TIMEOUTS, Rule(0, 0, 1)),
+        (TcpOption.TCP_THIN_DUPACK, Rule(0, 0, 1)),
+        (TcpOption.TCP_USER_TIMEOUT, Rule(0, 0)),
+        (TcpOption.TCP_FASTOPEN, Rule(0, 0)),
+        (TcpOption.TCP_FASTOPEN_NO_COOKIE, Rule(0, 0, 1)),
+        (TcpOption.TCP_NOTSENT_LOWAT, Rule(0)),
+        (TcpOption.TCP_SAVE_SYN, Rule(0, 0, 2)),
+        (TcpOption.TCP_INQ, Rule(0, 0, 1)),
+        (TcpOption.TCP_TX_DELAY, Rule(0, 0, (1 << 28) - 1)),
+    )
+}
+
+
+def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
+    """setsockopt(2) at SOL_TCP. Linux: net/ipv4/tcp.c, do_tcp_setsockopt."""
+    if name in _NUMBERLESS:
+        _set_name(socket, name, value)
+        return
+    number = read_int(value)
+    rule = _RULES.get(name)
+    options = socket.protocol_options
+    if name == _LINGER2:
+        options[SOL_TCP, name] = -1 if number < 0 else min(number, LONGEST_FIN_TIMEOUT_S) or FIN_TIMEOUT_S
+    elif name == _DEFER_ACCEPT:
+        options[SOL_TCP, name] = retries_within(number)
+    elif name == _WINDOW_CLAMP:
+        _clamp_window(socket, number)
+    elif name == _FASTOPEN:
+        if number < 0 or socket.state not in (CLOSED, LISTENING):
+            raise EINVAL("the socket has a connection")
+        options[SOL_TCP, name] = min(number, SOMAXCONN)
+    elif name == _FASTOPEN_CONNECT:
+        raise EOPNOTSUPP("net.ipv4.tcp_fastopen is 0")
+    elif name == _MAXSEG:
+        if number and not 88 <= number <= 32_767:
+            raise EINVAL("no length of a segment")
+        options[SOL_TCP, name] = number
+    elif name == _TIMESTAMP:
+        raise EPERM("only of a socket under repair")
+    elif rule is None:
+        raise ENOPROTOOPT(f"no option {name} of SOL_TCP")
+    else:
+        keep(socket, SOL_TCP, name, rule, number)
+        if name in (_CORK, _NODELAY):
+            socket.push_held()
+        elif name == _THIN_DUPACK:
+            # In Linux, it has done nothing since 2017.
+            del options[SOL_TCP, name]
+
+
+def _set_name(socket: TcpSocket, name: int, value: bytes) -> None:
+    if not value:
+        raise EINVAL("a name is needed")
+    if name == _ULP:
+        raise ENOENT("no such protocol")
+    wanted = value[: _NAME_BYTES - 1].split(b"\0", 1)[0]
+    if wanted not in CONGESTION_CONTROLS:
+        raise ENOENT("no such congestion control")
+    socket.protocol_options[SOL_TCP, name] = CONGESTION_CONTROLS.index(wanted)
+
+
+def _clamp_window(socket: TcpSocket, number: int) -> None:
+    """TCP_WINDOW_CLAMP: how much the other end may send ahead at most. Linux: net/ipv4/tcp.c,
+    tcp_set_window_clamp."""
+    number &= 0xFFFFFFFF
+    if not number:
+        if socket.state != CLOSED:
+            raise EINVAL("the socket has a connection")
+    else:
+        number = max(number, MINIMUM_RECEIVE_BUFFER // 2)
+    socket.window_clamp = number
+
+
+def retries_within(seconds: int) -> int:
+    """How often a SYN's answer is sent within so many seconds (Linux: net/ipv4/tcp.c, secs_to_retrans)."""
+    if seconds <= 0:
+        return 0
+    count, timeout = 1, _FIRST_RETRY_S
+    period = timeout
+    while seconds > period and count < _MOST_RETRIES:
+        count += 1
+        timeout = min(timeout << 1, _LONGEST_RETRY_S)
+        period += timeout
+    return count
+
+
+def seconds_of(retries: int) -> int:
+    """How long so many answers take (Linux: net/ipv4/tcp.c, retrans_to_secs)."""
+    if not retries:
+        return 0
+    timeout = _FIRST_RETRY_S
+    period = timeout
+    for _ in range(retries - 1):
+        timeout = min(timeout << 1, _LONGEST_RETRY_S)
+        period += timeout
+    return period
+
+
+def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
+    """getsockopt(2) at SOL_TCP. Linux: net/ipv4/tcp.c, do_tcp_getsockopt."""
+    if length < 0:
+        raise EINVAL("a negative length")
+    options = socket.protocol_options
+    if name == _DEFER_ACCEPT:
+        return pack_int(seconds_of(options.get(DEFER_ACCEPT, 0)))
+    if name == _WINDOW_CLAMP:
+        return pack_int(socket.window_clamp)
+    rule = _RULES.get(name)
+    if rule is not None:
+        return pack_int(options.get((SOL_TCP, name), rule.default))
+    if name == _INFO:
+        return _tcp_info(socket)
+    if name == _CONGESTION:
+        number = options.get((SOL_TCP, name), _CUBIC)
+        return CONGESTION_CONTROLS[number].ljust(_NAME_BYTES, b"\0")
+    if name == _MAXSEG:
+        is_idle = socket.state in (CLOSED, LISTENING)
+        chosen = options.get((SOL_TCP, name), 0)
+        return pack_int(chosen or (UNCONNECTED_SEGMENT_BYTES if is_idle else segment_bytes(socket)))
+    if name == _TIMESTAMP:
+        return pack_int(socket.network.host.clock.now_ns // 1_000_000)
+    if name == _FASTOPEN_CONNECT:
+        return pack_int(0)
+    if name in (_ULP, _CC_INFO, _SAVED_SYN):
+        return b""
+    raise ENOPROTOOPT(f"no option {name} of SOL_TCP")
+
+
+def _mtu(socket: TcpSocket) -> int:
+    return socket.flow.mtu if socket.flow is not None else LOOPBACK_MTU
+
+
+def segment_bytes(socket: TcpSocket) -> int:
+    """The longest segment of a connection."""
+    longest = min(_mtu(socket), _LONGEST_PACKET) - _HEADERS_BYTES
+    chosen = socket.protocol_options.get((SOL_TCP, _MAXSEG), 0)
+    return min(chosen, longest) if chosen else longest
+
+
+def _tcp_info(socket: TcpSocket) -> bytes:
+    """What is known of a connection without loss or delay. Linux: net/ipv4/tcp.c, tcp_get_info."""
+    info = TcpInfo(tcpi_state=socket.state)
+    if socket.state == LISTENING:
+        info.tcpi_unacked = len(socket.connections)
+        info.tcpi_sacked = socket.backlog
+        return info.pack()
+    if socket.state != CLOSED or socket.bytes_sent or socket.bytes_received:
+        options = TcpInfoOption.TCPI_OPT_TIMESTAMPS | TcpInfoOption.TCPI_OPT_SACK
+        info.tcpi_options = int(options | TcpInfoOption.TCPI_OPT_WSCALE)
+        info.tcpi_rto = 200_000
+        info.tcpi_snd_mss = info.tcpi_rcv_mss = info.tcpi_advmss = segment_bytes(socket)
+        info.tcpi_pmtu = _mtu(socket)
+        info.tcpi_snd_cwnd = 10
+        info.tcpi_reordering = 3
+        info.tcpi_bytes_sent = socket.bytes_sent
+        info.tcpi_bytes_acked = socket.bytes_sent - socket.on_the_way
+        info.tcpi_bytes_received = socket.bytes_received
+        info.tcpi_notsent_bytes = socket.on_the_way
+        info.tcpi_rcv_space = socket.receive_room // 2
+    return info.pack()

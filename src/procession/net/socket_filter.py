@@ -1,0 +1,197 @@
+"""Filters of packets: the programs of SO_ATTACH_FILTER, run for what arrives at a socket (socket(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.bpf import BpfClass, BpfMode, BpfSize, SockFilter
+from procession.abi.errno import EINVAL, ENOENT, ENOMEM, EPERM
+from procession.abi.socket import SocketOption
+from procession.hardware.kernel_memory import SOCKET
+from procession.hardware.physical_memory import OutOfFrames
+from procession.net.bpf import START, Program, Suspension, check_program, run
+
+if TYPE_CHECKING:
+    from procession.net.socket import Socket
+
+_SO_LOCK_FILTER = int(SocketOption.SO_LOCK_FILTER)
+_INSTRUCTION_BYTES = 96
+_ANCILLARY, _NETWORK, _LINK = 0xFFFFF000, 0xFFF00000, 0xFFE00000
+"""SKF_AD_OFF, SKF_NET_OFF, SKF_LL_OFF."""
+_RANDOM, _XOR, _PROTOCOL, _INTERFACE, _HARDWARE = 56, 40, 0, 8, 28
+_ETHERTYPES = {4: 0x0800, 16: 0x86DD}
+_LINK_HEADER_BYTES = 14
+_WIDTHS = {int(BpfSize.BPF_W): 4, int(BpfSize.BPF_H): 2, int(BpfSize.BPF_B): 1}
+_ARPHRD_LOOPBACK = 772
+_WORD = 0xFFFFFFFF
+_LDX = int(BpfClass.BPF_LDX)
+_ABSOLUTE, _INDIRECT, _LENGTH = int(BpfMode.BPF_ABS), int(BpfMode.BPF_IND), int(BpfMode.BPF_LEN)
+_NO_WORDS: tuple[int, ...] = ()
+
+
+class FilteredPacket(NamedTuple):
+    """What a program may look at (in Linux, struct sk_buff).
+
+    `data` is what it calls the packet, of which `network` is all from the header of IP on, b"" for what has
+    none; `address_bytes` is 4 or 16 by the protocol, 0 for neither.
+    """
+
+    data: bytes
+    network: bytes = b""
+    address_bytes: int = 0
+    interface_index: int = 0
+
+
+class SocketFilter:
+    """One socket's program, and as it was given (Linux: include/linux/filter.h, struct sk_filter)."""
+
+    __slots__ = ("original", "program")
+
+    def __init__(self, original: tuple[SockFilter, ...], program: Program) -> None:
+        self.original = original
+        self.program = program
+
+
+def attach_filter(socket: Socket, instructions: list[SockFilter]) -> None:
+    """Filter what arrives at `socket` from now on. Raises EPERM, EINVAL, ENOMEM.
+
+    The program's length has been checked. Linux: net/core/filter.c, sk_attach_filter.
+    """
+    check_program(instructions)
+    program = tuple((each.code, each.jt, each.jf, each.k) for each in instructions)
+    try:
+        socket.network.system.account.charge(SOCKET, len(program) * _INSTRUCTION_BYTES)
+    except OutOfFrames:
+        raise ENOMEM from None
+    if socket.filter is not None:
+        _uncharge(socket, socket.filter)
+    socket.filter = SocketFilter(tuple(instructions), program)
+
+
+def copy_filter(socket: Socket, new: Socket) -> None:
+    """A new connection has its listener's filter, if there is memory for it."""
+    found = socket.filter
+    if found is not None and socket.network.system.account.can_charge(
+        len(found.program) * _INSTRUCTION_BYTES
+    ):
+        new.network.system.account.charge(SOCKET, len(found.program) * _INSTRUCTION_BYTES)
+        new.filter = SocketFilter(found.original, found.program)
+
+
+def check_unlocked(socket: Socket) -> None:
+    """Raise EPERM if the filter mustn't be changed any more."""
+    if socket.options.get(_SO_LOCK_FILTER):
+        raise EPERM("the filter is locked (SO_LOCK_FILTER)")
+
+
+def detach_filter(socket: Socket) -> None:
+    """Filter no more. Raises ENOENT, EPERM. Linux: net/core/filter.c, sk_detach_filter."""
+    check_unlocked(socket)
+    if socket.filter is None:
+        raise ENOENT("no filter")
+    drop_filter(socket)
+
+
+def drop_filter(socket: Socket) -> None:
+    """The filter is gone, if there was one."""
+    found, socket.filter = socket.filter, None
+    if found is not None:
+        _uncharge(socket, found)
+
+
+def _uncharge(socket: Socket, found: SocketFilter) -> None:
+    socket.network.system.account.uncharge(SOCKET, len(found.program) * _INSTRUCTION_BYTES)
+
+
+def told_program(socket: Socket, room: int) -> tuple[bytes, int]:
+    """SO_GET_FILTER: the program, and how many instructions it has; `room` is for so many, 0 to ask.
+
+    Raises EINVAL. Linux: net/core/filter.c, sk_get_filter.
+    """
+    found = socket.filter
+    if found is None:
+        return b"", 0
+    count = len(found.original)
+    if not room:
+        return b"", count
+    if room < count:
+        raise EINVAL(f"room for {room} of {count} instructions")
+    return b"".join(each.pack() for each in found.original), count
+
+
+def accepted_bytes(socket: Socket, packet: FilteredPacket) -> int:
+    """How many bytes of a packet `socket` lets in; 0 to drop it.
+
+    Linux: net/core/filter.c, sk_filter_trim_cap.
+    """
+    found = socket.filter
+    assert found is not None
+    program = found.program
+    state = START
+    while True:
+        answer = run(program, _NO_WORDS, 0, state)
+        if isinstance(answer, int):
+            return answer
+        after = _load(socket, packet, program, answer)
+        if after is None:
+            return 0
+        state = after
+
+
+def _load(socket: Socket, packet: FilteredPacket, program: Program, at: Suspension) -> Suspension | None:
+    """Where the program stands after a load; None for one beyond the packet."""
+    code, _, _, operand = program[at.position]
+    a, x = at.a, at.x
+    mode = code & 0xE0
+    if mode == _LENGTH:
+        value = len(packet.data)
+    elif mode in (_ABSOLUTE, _INDIRECT):
+        if mode == _ABSOLUTE and operand >= _ANCILLARY:
+            value = _ancillary(socket, packet, operand - _ANCILLARY, at)
+        else:
+            found = _bytes_at(
+                packet, (operand + x) & _WORD if mode == _INDIRECT else operand, _WIDTHS[code & 0x18]
+            )
+            if found is None:
+                return None
+            value = found
+    else:
+        found = _bytes_at(packet, operand, 1)
+        if found is None:
+            return None
+        return Suspension(at.position + 1, a, (found & 15) << 2, at.memory)
+    if code & 7 == _LDX:
+        return Suspension(at.position + 1, a, value, at.memory)
+    return Suspension(at.position + 1, value, x, at.memory)
+
+
+def _bytes_at(packet: FilteredPacket, offset: int, width: int) -> int | None:
+    """Linux: net/core/filter.c, bpf_internal_load_pointer_neg_helper."""
+    data = packet.data
+    if offset >= _LINK:
+        if not packet.network:
+            return None
+        data = packet.network
+        if offset >= _NETWORK:
+            offset -= _NETWORK
+        else:
+            offset -= _LINK
+            data = bytes(_LINK_HEADER_BYTES - 2) + _ETHERTYPES[packet.address_bytes].to_bytes(2, "big") + data
+    if offset + width > len(data):
+        return None
+    return int.from_bytes(data[offset : offset + width], "big")
+
+
+def _ancillary(socket: Socket, packet: FilteredPacket, which: int, at: Suspension) -> int:
+    """What isn't in the packet (SKF_AD_*); of most there is nothing to say here."""
+    if which == _RANDOM:
+        return int.from_bytes(socket.network.host.random_bytes(4), "little")
+    if which == _XOR:
+        return at.a ^ at.x
+    if which == _PROTOCOL:
+        return _ETHERTYPES.get(packet.address_bytes, 0)
+    if which == _INTERFACE:
+        return packet.interface_index
+    if which == _HARDWARE:
+        return _ARPHRD_LOOPBACK if packet.interface_index == 1 else int(packet.interface_index != 0)
+    return 0
