@@ -79,8 +79,8 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "signalfd": ("linux/signalfd.h",),
     "signals": ("asm/signal.h linux/signal.h asm/siginfo.h",),
     "socket": (
-        "sys/socket.h linux/un.h linux/netlink.h netinet/in.h netinet/tcp.h netinet/udp.h",
-        "asm/socket.h netinet/tcp.h",
+        "sys/socket.h linux/un.h linux/netlink.h linux/net_tstamp.h netinet/in.h netinet/tcp.h netinet/udp.h",
+        "asm/socket.h netinet/tcp.h linux/net_tstamp.h",
     ),
     "splice": ("fcntl.h",),
     "stat": ("asm/stat.h linux/stat.h",),
@@ -127,7 +127,7 @@ UNNAMED = {
 }
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
-    "BPF_|MEMBARRIER_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "BPF_|SOF_TIMESTAMPING_|MEMBARRIER_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
 

@@ -78,6 +78,13 @@ class ByteQueue:
                 break
         return b"".join(parts)
 
+    def chunk_lengths(self) -> list[int]:
+        """How long what waits is, piece by piece."""
+        lengths = [len(chunk) for chunk in self.chunks]
+        if lengths:
+            lengths[0] -= self.consumed
+        return lengths
+
     def put_back(self, data: bytes) -> None:
         """Undo the end of a `take`."""
         if self.consumed:

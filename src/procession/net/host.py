@@ -97,6 +97,10 @@ class Caller(Protocol):
         """Who it is."""
 
     @property
+    def has_pending_signal(self) -> bool:
+        """Whether a call that sleeps is interrupted."""
+
+    @property
     def frame(self) -> Frame | None:
         """The call in which it slept; None on a call's first run."""
 

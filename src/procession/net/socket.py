@@ -315,6 +315,10 @@ class Socket:
         """How much to read of `length` bytes if only `room` can be handed over. Raises EFAULT for nothing."""
         return length
 
+    def whole_write(self, length: int) -> int:
+        """How many of the first `length` bytes are taken if the next one can't be read; 0 for none."""
+        return 0
+
     def put_back(self, data: bytes) -> None:
         """The end of what a `receive` gave couldn't be handed over; only streams keep it."""
 

@@ -178,6 +178,9 @@ class SocketFile(File):
     def whole_length(self, length: int, room: int) -> int:
         return length if room >= length else self.socket.whole_length(length, room)
 
+    def whole_write(self, length: int, total: int) -> int:
+        return self.socket.whole_write(length)
+
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         return self.socket.ioctl(request, argument, memory)
 

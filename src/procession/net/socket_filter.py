@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.bpf import BpfClass, BpfMode, BpfSize, SockFilter
 from procession.abi.errno import EINVAL, ENOENT, ENOMEM, EPERM
 from procession.abi.socket import SocketOption
+from procession.abi.word import pack_port
 from procession.hardware.kernel_memory import SOCKET
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.bpf import START, Program, Suspension, check_program, run
@@ -176,7 +177,7 @@ def _bytes_at(packet: FilteredPacket, offset: int, width: int) -> int | None:
             offset -= _NETWORK
         else:
             offset -= _LINK
-            data = bytes(_LINK_HEADER_BYTES - 2) + _ETHERTYPES[packet.address_bytes].to_bytes(2, "big") + data
+            data = bytes(_LINK_HEADER_BYTES - 2) + pack_port(_ETHERTYPES[packet.address_bytes]) + data
     if offset + width > len(data):
         return None
     return int.from_bytes(data[offset : offset + width], "big")

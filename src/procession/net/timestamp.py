@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, EOPNOTSUPP
+from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP
+from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import SocketLevel, SocketOption, Timestamping
 from procession.abi.word import Words
 
 if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
     from procession.net.socket import Socket
 
+_NANOSECOND_REQUESTS = (int(SocketIoctl.SIOCGSTAMPNS_OLD), int(SocketIoctl.SIOCGSTAMPNS_NEW))
+STAMP_REQUESTS = (
+    int(SocketIoctl.SIOCGSTAMP_OLD),
+    int(SocketIoctl.SIOCGSTAMP_NEW),
+    *_NANOSECOND_REQUESTS,
+)
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 SO_TIMESTAMP = int(SocketOption.SO_TIMESTAMP_OLD)
 SO_TIMESTAMPNS = int(SocketOption.SO_TIMESTAMPNS_OLD)
@@ -104,3 +112,16 @@ def timestamping_item(options: Mapping[int, int], time_ns: int) -> tuple[int, in
     """SCM_TIMESTAMPING: the system's time alone is known."""
     name = TIMESTAMPING[0] if options.get(TIMESTAMPING[0]) else TIMESTAMPING[1]
     return _SOL_SOCKET, name, _THREE_TIMES.pack(*divmod(time_ns, 10**9), 0, 0, 0, 0)
+
+
+def tell_stamp(stamp_ns: int, request: int, argument: int, memory: UserMemory) -> int:
+    """SIOCGSTAMP and its kin: when the last message came. Raises ENOENT, EFAULT.
+
+    Linux: net/core/sock.c, sock_gettstamp.
+    """
+    if not stamp_ns:
+        raise ENOENT("nothing was received")
+    seconds, part_ns = divmod(stamp_ns, 10**9)
+    part = part_ns if request in _NANOSECOND_REQUESTS else part_ns // 1000
+    memory.write(argument, _TIME.pack(seconds, part))
+    return 0

@@ -135,6 +135,10 @@ def _send_stream(
         try:
             wanted = min(total - done, STREAM_CHUNK)
             data = source.read(done, wanted) if wanted else b""
+            if len(data) < wanted:
+                data = data[: socket.whole_write(len(data))]
+                if not data:
+                    raise EFAULT
             count = socket.send(data, flags, address, control)
         except Sleep as sleep:
             if done:
@@ -291,10 +295,14 @@ def _receive_stream(
     wanted = total if flags & MSG_WAITALL else min(socket.receive_low_water, total)
     frame = task.frame
     done = frame.progress if frame is not None and frame.progress is not None else 0
+    room = total if target.is_within_page else target.writable_length()
     first: Received | None = None
     while True:
         try:
-            received = socket.receive(total - done, flags)
+            length = total - done
+            if room < total:
+                length = socket.whole_length(length, room - done)
+            received = socket.receive(length, flags)
         except Sleep as sleep:
             if done:
                 sleep.progress = sleep.interrupted = done

@@ -57,6 +57,14 @@ class UserVector:
         self.segments = segments
         self.total = total
 
+    @property
+    def is_within_page(self) -> bool:
+        """Whether all of it is in one page, so that all of it can be written to, or nothing."""
+        if len(self.segments) != 1:
+            return False
+        address, length = self.segments[0]
+        return (address ^ address + length - 1) <= PAGE_MASK
+
     def parts(self, offset: int, length: int) -> list[tuple[int, int]]:
         """The (address, length) pieces of `length` bytes from `offset`."""
         pieces: list[tuple[int, int]] = []

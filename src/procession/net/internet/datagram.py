@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EACCES, EMSGSIZE, ENETUNREACH, ENODEV, ENOTCONN
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
+from procession.abi.word import pack_address
 from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
@@ -48,8 +49,10 @@ from procession.net.socket import (
     RECEIVING,
 )
 from procession.net.socket_filter import FilteredPacket, accepted_bytes
+from procession.net.timestamp import STAMP_REQUESTS, tell_stamp
 
 if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
     from procession.net.internet.packet import Packet
     from procession.net.network import Network
 
@@ -67,10 +70,11 @@ class DatagramSocket(InternetSocket):
 
     `packets` have arrived; `arrived_bytes` is what they take of the buffer, `drop_count` how many it had no
     room for. `undelivered` are packets that didn't arrive, to be told by MSG_ERRQUEUE. `flow` is where those
-    to the connected address went when it was connected.
+    to the connected address went when it was connected. `stamp_ns` is when the last packet came that was
+    received, 0 if none was.
     """
 
-    __slots__ = ("arrived_bytes", "drop_count", "flow", "packets", "undelivered")
+    __slots__ = ("arrived_bytes", "drop_count", "flow", "packets", "stamp_ns", "undelivered")
 
     can_peek_at_offset: ClassVar[bool] = True
 
@@ -81,6 +85,7 @@ class DatagramSocket(InternetSocket):
         self.drop_count = 0
         self.flow: Flow | None = None
         self.undelivered: deque[Undelivered] = deque()
+        self.stamp_ns = 0
 
     def contents(self, packet: Packet) -> bytes:
         """What of a packet the program gets."""
@@ -93,6 +98,10 @@ class DatagramSocket(InternetSocket):
             return
         self.bind_automatically()
         target, port = self.parse_target(address)
+        self.check_family(target)
+        if len(self.local_address) != len(target) and not self.has_chosen_address:
+            # It was connected by the other protocol before.
+            self.local_address = any_of(self.family)
         flow = self.way_to(target, None, scope_of(address))
         if is_any(self.local_address):
             self.local_address = flow.source
@@ -160,7 +169,7 @@ class DatagramSocket(InternetSocket):
                 raise ENODEV("no such interface")
         if is_4:
             if is_any(source):
-                source = options.get(MULTICAST_ADDRESS, 0).to_bytes(4, "big")
+                source = pack_address(options.get(MULTICAST_ADDRESS, 0), 4)
             if device is None and not is_any(source):
                 device = interface_for(network, target, 0, source)
         return find_flow(network, target, None if is_any(source) else source, device)
@@ -177,7 +186,8 @@ class DatagramSocket(InternetSocket):
             self.local_port = 0
 
     def peer_sockaddr(self) -> bytes:
-        if self.state != ESTABLISHED:
+        if self.state != ESTABLISHED or not self.remote_port:
+            # Linux: net/ipv4/af_inet.c, inet_getname: port 0 is nobody.
             raise ENOTCONN
         return super().peer_sockaddr()
 
@@ -228,6 +238,7 @@ class DatagramSocket(InternetSocket):
                 packet, skipped = self._packet_at_offset(flags)
         else:
             self.packets.popleft()
+            self.stamp_ns = packet.time_ns
             self.arrived_bytes -= packet.charge
             self.network.system.uncharge_buffer(packet.charge)
         data = self.contents(packet)
@@ -284,6 +295,11 @@ class DatagramSocket(InternetSocket):
         self.forget()
         self.ended = BOTH_WAYS
         self.state_changed()
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        if request in STAMP_REQUESTS:
+            return tell_stamp(self.stamp_ns, request, argument, memory)
+        return super().ioctl(request, argument, memory)
 
     def poll_mask(self) -> int:
         """Linux: net/core/datagram.c, datagram_poll."""

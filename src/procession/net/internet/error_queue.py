@@ -89,8 +89,8 @@ def receive_error(socket: DatagramSocket, length: int) -> Received:
     else:
         numbers = (_ORIGIN_ICMP6, answer.kind_6, answer.code_6)
     extended = _EXTENDED_ERROR.pack(entry.error_number, *numbers, 0, 0, 0)
-    is_4 = len(target) == 4
-    offender = format_sockaddr(entry.offender, 0, AF_INET if is_4 else socket.family)
-    level, option = (_SOL_IP, _IP_RECVERR) if is_4 else (_SOL_IPV6, _IPV6_RECVERR)
+    offender = format_sockaddr(entry.offender, 0, socket.family)
+    # A socket of IPv6 is told as IPv6's, whatever its packets were.
+    level, option = (_SOL_IP, _IP_RECVERR) if socket.family == AF_INET else (_SOL_IPV6, _IPV6_RECVERR)
     received.items = [(level, option, extended + offender)]
     return received

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, ENODEV, ENOPROTOOPT, EPROTO
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
+from procession.abi.word import pack_address
 from procession.net.internet.address import AF_INET, AF_INET6, ANY_4, ANY_6, family_of, is_any, is_multicast
 from procession.net.internet.group import (
     MOST_SOURCES,
@@ -217,7 +218,7 @@ def _set_filter(socket: InternetSocket, value: bytes) -> None:
 def get_group_option(socket: InternetSocket, name: int, length: int) -> bytes:
     """getsockopt(2) at SOL_IP. Raises EINVAL, ENODEV, EADDRNOTAVAIL, ENOPROTOOPT."""
     if name == _INTERFACE:
-        return socket.protocol_options.get(MULTICAST_ADDRESS, 0).to_bytes(4, "big")
+        return pack_address(socket.protocol_options.get(MULTICAST_ADDRESS, 0), 4)
     raise ENOPROTOOPT(f"option {name} tells nothing")
 
 

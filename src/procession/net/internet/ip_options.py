@@ -14,7 +14,7 @@ from procession.abi.errno import (
 )
 from procession.abi.internet import IpOption
 from procession.abi.socket import SocketLevel, SocketOption, SocketType
-from procession.abi.word import pack_u8
+from procession.abi.word import pack_address, pack_u8
 from procession.net.internet.group_options import GROUP_OPTIONS_4, get_group_option, set_group_option
 from procession.net.internet.option_rule import (
     SWITCH,
@@ -202,7 +202,7 @@ def get_ip_option(socket: InternetSocket, name: int, length: int) -> bytes:
     elif name in (_IP_HDRINCL, _IP_NODEFRAG, _IP_ROUTER_ALERT, _IP_LOCAL_PORT_RANGE):
         number = options.get((SOL_IP, name), 0)
     elif name == _IP_UNICAST_IF:
-        number = int.from_bytes(options.get(UNICAST_INTERFACE, 0).to_bytes(4, "big"), "little")
+        number = int.from_bytes(pack_address(options.get(UNICAST_INTERFACE, 0), 4), "little")
     elif name == _IP_MTU:
         if socket.remote_address is None:
             raise ENOTCONN

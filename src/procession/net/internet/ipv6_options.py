@@ -12,6 +12,7 @@ from procession.abi.errno import (
 )
 from procession.abi.internet import Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption, SocketType
+from procession.abi.word import pack_address
 from procession.net.internet.address import AF_INET
 from procession.net.internet.group_options import GROUP_OPTIONS_6, get_group_option_6, set_group_option_6
 from procession.net.internet.option_rule import SWITCH, Rule, keep, require_net_admin
@@ -203,8 +204,7 @@ def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
         kept = options.get((SOL_IPV6, name), _AUTOMATIC)
         return pack_int((kept & 3 or 0x100) | (kept & 4 or 0x400))
     if name == _UNICAST_IF:
-        index = options.get(UNICAST_INTERFACE_6, 0)
-        return pack_int(int.from_bytes(index.to_bytes(4, "big"), "little"))
+        return pack_address(options.get(UNICAST_INTERFACE_6, 0), 4)
     if name == _ROUTER_ALERT:
         return pack_int(options.get((SOL_IPV6, name), 0))
     if name in _EXTENSIONS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from procession.abi.socket import IpProtocol
-from procession.abi.word import Words, pack_port
+from procession.abi.word import Words, pack_address, pack_port, pack_u8
 from procession.net.buffer_charge import packet_charge
 
 TCP = int(IpProtocol.IPPROTO_TCP)
@@ -96,8 +96,8 @@ class Packet:
     def with_header_6(self) -> bytes:
         """All of a packet of IPv6, as a filter may look at it."""
         payload = self.payload
-        first = (0x60000000 | self.tos << 20).to_bytes(4, "big")
-        header = first + pack_port(len(payload) & 0xFFFF) + bytes((self.protocol, self.ttl & 0xFF))
+        first = pack_address(0x60000000 | self.tos << 20, 4)
+        header = first + pack_port(len(payload)) + pack_u8(self.protocol) + pack_u8(self.ttl)
         return header + self.source + self.target + payload
 
     def cut(self, length: int) -> None:

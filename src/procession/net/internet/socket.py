@@ -233,6 +233,14 @@ class InternetSocket(Socket):
                 raise ENODEV("no such interface")
         return find_flow(network, target, source, device)
 
+    def check_family(self, target: bytes) -> None:
+        """Raise EAFNOSUPPORT for an IPv6 address if this socket is bound to one of IPv4 written as IPv6's.
+
+        Linux: net/ipv6/udp.c, udpv6_sendmsg; net/ipv6/tcp_ipv6.c, tcp_v6_connect.
+        """
+        if len(target) == 16 and len(self.local_address) == 4 and self.has_chosen_address:
+            raise EAFNOSUPPORT("the socket is bound to an address of IPv4")
+
     def own_sockaddr(self) -> bytes:
         """Linux: net/ipv4/af_inet.c, inet_getname."""
         return format_sockaddr(self.local_address, self.local_port, self.family)

@@ -12,6 +12,7 @@ from procession.abi.errno import (
     ECONNABORTED,
     ECONNREFUSED,
     ECONNRESET,
+    EFAULT,
     EINPROGRESS,
     EINVAL,
     EISCONN,
@@ -77,6 +78,7 @@ from procession.net.socket import (
     SENDING,
     Socket,
 )
+from procession.net.timestamp import STAMP_REQUESTS, tell_stamp
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -98,6 +100,7 @@ RECEIVE_ROOM = 131_072
 """SO_RCVBUF, unless it was set (net.ipv4.tcp_rmem)."""
 MOST_SEND_ROOM, MOST_RECEIVE_ROOM = 4 << 20, 32 << 20
 """The last numbers of net.ipv4.tcp_wmem and tcp_rmem."""
+_PAGE_FRAGMENT = 32_768
 PRESSED_ROOM = 4096
 """How much a connection may have on the way when all the machine's buffers are full."""
 
@@ -228,6 +231,7 @@ class TcpSocket(InternetSocket):
             raise ENETUNREACH
         if self.is_ipv6_only and len(target) == 4:
             raise ENETUNREACH("only IPv6 here")
+        self.check_family(target)
         # A port from bind(2) is kept, even if that chose it; the last connection's went with it.
         self.forget_addresses()
         self.remote_scope = scope_of(address)
@@ -329,7 +333,7 @@ class TcpSocket(InternetSocket):
         if was_closing:
             # The other end has been waiting for this: it keeps the port for a while.
             self.end(0)
-            if peer is not None:
+            if peer is not None and peer.state != CLOSED:
                 connection_is_over(peer)
                 peer.end(0)
                 if peer.is_orphan:
@@ -433,7 +437,7 @@ class TcpSocket(InternetSocket):
         """
         linger_s = self.protocol_options.get(LINGER_2, FIN_TIMEOUT_S)
         if linger_s < 0:
-            self._send_reset()
+            self.end(0)
         else:
             self.network.tcp.stop_timer(self)
             self.network.tcp.start_timer(self, linger_s * 10**9)
@@ -577,6 +581,9 @@ class TcpSocket(InternetSocket):
                 raise ENOTCONN
             self.wait_to_receive(flags)
         if self.urgent.is_pending:
+            if self.urgent.position == self.read_position and self.caller.has_pending_signal:
+                # The handler of SIGURG shall find the byte. Linux: net/ipv4/tcp.c, tcp_recvmsg_locked.
+                self.wait_to_receive(flags)
             if self.urgent.position == self.read_position and not self.options.get(_SO_OOBINLINE):
                 # The urgent byte isn't part of the stream.
                 if flags & MSG_PEEK and self.arrived.length > 1:
@@ -646,6 +653,24 @@ class TcpSocket(InternetSocket):
             self.peek_offset += len(data)
         return self._received(data)
 
+    def whole_length(self, length: int, room: int) -> int:
+        """Linux: net/ipv4/tcp.c, tcp_recvmsg_locked."""
+        whole = 0
+        for size in self.arrived.chunk_lengths():
+            if whole >= length:
+                break
+            piece = min(size, length - whole)
+            if whole + piece > room:
+                if not whole:
+                    raise EFAULT
+                break
+            whole += piece
+        return whole or length
+
+    def whole_write(self, length: int) -> int:
+        """Linux: net/ipv4/tcp.c, tcp_sendmsg_locked: bytes are copied into pages of this size."""
+        return length - length % _PAGE_FRAGMENT
+
     def put_back(self, data: bytes) -> None:
         self.arrived.put_back(data)
         system = self.network.system
@@ -667,6 +692,8 @@ class TcpSocket(InternetSocket):
         return super().peer_sockaddr()
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        if request in STAMP_REQUESTS:
+            return tell_stamp(0, request, argument, memory)
         value = told_number(self, request)
         if value is None:
             return super().ioctl(request, argument, memory)

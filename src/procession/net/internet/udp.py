@@ -9,7 +9,7 @@ from procession.abi.internet import UdpOption
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import IpProtocol, SocketLevel
 from procession.abi.word import pack_u32
-from procession.net.internet.address import AF_INET, AF_UNSPEC, family_of, is_multicast, scope_of
+from procession.net.internet.address import AF_INET, AF_INET6, AF_UNSPEC, family_of, is_multicast, scope_of
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.flow import DELIVERED
@@ -96,9 +96,13 @@ class UdpSocket(DatagramSocket):
             target, port = self._parse_target(address)
             if not port:
                 raise EINVAL("port 0")
+            self.check_family(target)
             return target, port, scope_of(address)
         if self.remote_address is None:
             raise EDESTADDRREQ
+        if not self.remote_port and self.family == AF_INET6 and len(self.remote_address) == 4:
+            # Linux: net/ipv6/udp.c, udpv6_sendmsg: to IPv4's code that looks like an address with port 0.
+            raise EINVAL("port 0")
         return self.remote_address, self.remote_port, self.remote_scope
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:

@@ -73,6 +73,6 @@ def leave_peer(socket: UnixSocket) -> None:
     peer, socket.peer = socket.peer, None
     if peer is not None:
         peer.ended = BOTH_WAYS
-        if socket.messages:
+        if socket.has_unread:
             peer.error = ECONNRESET.number
         peer.state_changed()

@@ -38,6 +38,7 @@ from procession.net.socket import (
     QuietBrokenPipe,
     Socket,
 )
+from procession.net.socket_filter import FilteredPacket, accepted_bytes
 from procession.net.timestamp import timestamp_items, wants_time
 from procession.net.unix import connection as unix_connection
 from procession.net.unix.names import find_socket, format_address, parse_address
@@ -95,13 +96,20 @@ class UnixMessageSocket(UnixSocket):
             if flags & MSG_DONTWAIT:
                 raise EAGAIN("the receiver's queue is full")
             self.sleep(receiver.place_queue, self.send_timeout_ns)
+        length = len(data)
+        if receiver.filter is not None:
+            # Linux: net/unix/af_unix.c, unix_dgram_sendmsg: the sender isn't told.
+            accepted = accepted_bytes(receiver, FilteredPacket(data))
+            if not accepted:
+                return length
+            data = data[:accepted]
         charge = datagram_charge(len(data))
         self.charge(charge)
         message = Message(data, charge, self, self.credentials_for(receiver, control))
         if receiver.options and wants_time(receiver.options):
             message.time_ns = self.network.host.clock.realtime_ns
         self.queue(message, receiver, control)
-        return len(data)
+        return length
 
     @staticmethod
     def is_full(receiver: UnixSocket) -> bool:

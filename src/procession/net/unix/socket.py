@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOTCONN, ENOTTY
+from procession.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOTCONN, ENOTTY, EOPNOTSUPP
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import AddressFamily, SocketOption, SocketType
 from procession.abi.word import pack_u32
@@ -38,6 +38,7 @@ _SO_PASSCRED = int(SocketOption.SO_PASSCRED)
 _SO_PASSPIDFD = int(SocketOption.SO_PASSPIDFD)
 _SIOCINQ = int(SocketIoctl.SIOCINQ)
 _SIOCOUTQ = int(SocketIoctl.SIOCOUTQ)
+_SIOCATMARK = int(SocketIoctl.SIOCATMARK)
 _SIOCUNIXFILE = int(SocketIoctl.SIOCUNIXFILE)
 QUEUE_LENGTH = 10
 """net.unix.max_dgram_qlen: how many datagrams or connections may wait unless listen(2) says otherwise."""
@@ -238,6 +239,11 @@ class UnixSocket(Socket):
         self.release()
 
     @property
+    def has_unread(self) -> bool:
+        """Whether anything waits to be received."""
+        return bool(self.messages)
+
+    @property
     def unread_bytes(self) -> int:
         return sum(len(message.data) - message.offset for message in self.messages)
 
@@ -256,6 +262,8 @@ class UnixSocket(Socket):
                 raise EINVAL
             memory.write(argument, pack_u32(self.waiting_bytes))
             return 0
+        if request == _SIOCATMARK:
+            raise EOPNOTSUPP("only streams have a mark")
         if request == _SIOCUNIXFILE:
             raise ENOTTY("not built")
         return super().ioctl(request, argument, memory)

@@ -12,6 +12,8 @@ from procession.abi.errno import (
     EOPNOTSUPP,
     EPIPE,
 )
+from procession.abi.ioctls import SocketIoctl
+from procession.abi.word import pack_u32
 from procession.net.buffer_charge import STREAM_PIECE, stream_charge
 from procession.net.message import Message, Received
 from procession.net.socket import (
@@ -25,6 +27,7 @@ from procession.net.socket import (
     POLLHUP,
     POLLIN,
     POLLOUT,
+    POLLPRI,
     POLLRDHUP,
     POLLWRBAND,
     RECEIVING,
@@ -34,18 +37,38 @@ from procession.net.socket import (
 from procession.net.unix import connection as unix_connection
 from procession.net.unix.names import format_address
 from procession.net.unix.socket import UnixSocket
+from procession.net.unix.urgent import (
+    is_at_mark,
+    next_readable,
+    receive_urgent_byte,
+    remove_first,
+    send_urgent_byte,
+)
 
 if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
     from procession.net.message import Control
+    from procession.net.network import Network
+
+_SIOCATMARK = int(SocketIoctl.SIOCATMARK)
 
 
 class UnixStream(UnixSocket):
-    """A local stream socket."""
+    """A local stream socket.
 
-    __slots__ = ()
+    `urgent` is the byte that MSG_OOB sent last, as a message, until it's received; `marked` are messages in
+    the queue that are or were such bytes.
+    """
+
+    __slots__ = ("marked", "urgent")
 
     is_connection_based: ClassVar[bool] = True
     is_stream: ClassVar[bool] = True
+
+    def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
+        super().__init__(network, kind, protocol, owner_uid)
+        self.urgent: Message | None = None
+        self.marked: dict[Message, None] = {}
 
     def listen(self, backlog: int) -> None:
         unix_connection.listen(self, backlog)
@@ -73,6 +96,8 @@ class UnixStream(UnixSocket):
                 mask |= POLLRDHUP | POLLIN
         if self.messages or self.connections:
             mask |= POLLIN
+        if self.urgent is not None:
+            mask |= POLLPRI
         if self.state == CLOSED:
             mask |= POLLHUP
         if self.state != LISTENING and self.is_writable:
@@ -83,8 +108,6 @@ class UnixStream(UnixSocket):
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/unix/af_unix.c, unix_stream_sendmsg."""
-        if flags & MSG_OOB:
-            raise EOPNOTSUPP("no urgent data here")
         if address is not None:
             raise EISCONN if self.state == ESTABLISHED else EOPNOTSUPP
         peer = self.peer
@@ -93,12 +116,20 @@ class UnixStream(UnixSocket):
         if self.ended & SENDING:
             raise EPIPE("the socket was shut down")
         if not data:
+            if flags & MSG_OOB:
+                raise EOPNOTSUPP("no byte to be urgent")
             return 0
         self.raise_error()
         if peer.is_dead or peer.ended & RECEIVING:
             raise EPIPE("nobody reads")
+        if flags & MSG_OOB and len(data) == 1:
+            send_urgent_byte(self, data, control)
+            return 1
         if not self.has_send_room():
             self.wait_to_send(flags)
+        urgent, whole = b"", len(data)
+        if flags & MSG_OOB:
+            urgent, data = data[-1:], data[:-1]
         length = len(data)
         charge = stream_charge(length)
         if charge + self.used_room > self.send_room and length > STREAM_PIECE:
@@ -107,6 +138,9 @@ class UnixStream(UnixSocket):
         credentials = self.credentials_for(peer, control)
         self.charge(charge)
         self.queue(Message(data, charge, self, credentials), peer, control)
+        if urgent and length == whole - 1:
+            send_urgent_byte(self, urgent, control)
+            length = whole
         return length
 
     def _what_fits(self, data: bytes) -> tuple[bytes, int]:
@@ -124,16 +158,19 @@ class UnixStream(UnixSocket):
         if self.state != ESTABLISHED:
             raise EINVAL("not connected")
         if flags & MSG_OOB:
-            raise EOPNOTSUPP("no urgent data here")
+            return receive_urgent_byte(self, length, flags)
         messages = self.messages
+        if flags & MSG_PEEK and messages:
+            return self._peek(length, flags)
+        if self.marked:
+            # What is passed by here is gone, even if nothing is behind it.
+            next_readable(self, 0, flags, has_read=False)
         if not messages:
             if self.error:
                 self.raise_error()
             if self.ended & RECEIVING:
                 return Received(b"", 0)
             self.wait_to_receive(flags)
-        if flags & MSG_PEEK:
-            return self._peek(length, flags)
         if self.peek_offset > 0:
             self.peek_offset = max(self.peek_offset - min(length, self.unread_bytes), 0)
         message = messages[0]
@@ -141,6 +178,8 @@ class UnixStream(UnixSocket):
         left = len(data) - offset
         if left <= length and len(messages) == 1:
             messages.popleft()
+            if self.marked:
+                self.marked.pop(message, None)
             received = Received(data[offset:] if offset else data, left)
             message.charged.uncharge(message.charge)
         elif left > length:
@@ -161,16 +200,21 @@ class UnixStream(UnixSocket):
             received.credentials = message.credentials
 
     def _gather(self, length: int) -> Received:
-        """Receive from several messages, up to one with files or, if that is told, of another sender."""
+        """Receive from several messages, up to one with files or the mark or, if that is told, of another
+        sender."""
         messages = self.messages
-        first = messages[0]
+        first: Message | None = None
         parts: list[bytes] = []
         taken = 0
         received = Received(b"", 0)
-        self._describe(first, received)
-        while messages and taken < length:
+        while taken < length:
+            if next_readable(self, 0, 0, has_read=taken > 0) or not messages:
+                break
             message = messages[0]
-            if taken and self.passes_credentials and not _is_same_sender(first, message):
+            if first is None:
+                first = message
+                self._describe(first, received)
+            elif self.passes_credentials and not _is_same_sender(first, message):
                 break
             data, offset = message.data, message.offset
             end = min(len(data), offset + length - taken)
@@ -181,8 +225,7 @@ class UnixStream(UnixSocket):
             if end < len(data):
                 message.offset = end
                 break
-            messages.popleft()
-            message.charged.uncharge(message.charge)
+            remove_first(self)
             if had_files:
                 break
         received.data = b"".join(parts)
@@ -191,7 +234,9 @@ class UnixStream(UnixSocket):
 
     def _peek(self, length: int, flags: int) -> Received:
         """What `receive` would give, left where it is; past the SO_PEEK_OFF there may be nothing yet."""
-        if self.peek_offset >= self.unread_bytes:
+        if self.peek_offset >= self.unread_bytes or (
+            self.marked and next_readable(self, 0, flags, has_read=False) >= len(self.messages)
+        ):
             self.raise_error()
             if self.ended & RECEIVING:
                 return Received(b"", 0)
@@ -201,7 +246,12 @@ class UnixStream(UnixSocket):
         skipped = max(self.peek_offset, 0)
         received = Received(b"", 0)
         first: Message | None = None
-        for message in self.messages:
+        position = -1
+        while True:
+            position = next_readable(self, position + 1, MSG_PEEK, has_read=taken > 0)
+            if not 0 <= position < len(self.messages):
+                break
+            message = self.messages[position]
             start = message.offset + skipped
             if start >= len(message.data):
                 skipped = start - len(message.data)
@@ -226,6 +276,10 @@ class UnixStream(UnixSocket):
         received.length = taken
         return received
 
+    def whole_write(self, length: int) -> int:
+        """Linux: net/unix/af_unix.c, unix_stream_sendmsg."""
+        return length - length % STREAM_PIECE
+
     def whole_length(self, length: int, room: int) -> int:
         """Linux: net/unix/af_unix.c, unix_stream_read_generic."""
         whole = 0
@@ -239,6 +293,28 @@ class UnixStream(UnixSocket):
                 break
             whole += piece
         return whole or length
+
+    @property
+    def stream_peer(self) -> UnixStream | None:
+        """The other end."""
+        peer = self.peer
+        assert peer is None or isinstance(peer, UnixStream)
+        return peer
+
+    @property
+    def is_at_mark(self) -> bool:
+        return is_at_mark(self)
+
+    @property
+    def has_unread(self) -> bool:
+        return any(message.offset < len(message.data) for message in self.messages)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Linux: net/unix/af_unix.c, unix_ioctl."""
+        if request == _SIOCATMARK:
+            memory.write(argument, pack_u32(is_at_mark(self)))
+            return 0
+        return super().ioctl(request, argument, memory)
 
     def put_back(self, data: bytes) -> None:
         message = Message(data, 0, self)

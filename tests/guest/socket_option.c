@@ -1,0 +1,637 @@
+/* Options of sockets, filters, groups, urgent bytes and what is held back: socket(7), ip(7), tcp(7), bpf. */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#ifndef TCP_INQ
+#define TCP_INQ 36
+#endif
+#define EVENTS (POLLIN | POLLPRI | POLLRDHUP)
+
+static volatile sig_atomic_t urgent_fd = -1;
+static volatile sig_atomic_t urgent_byte;
+
+static struct sockaddr_in loopback(int port)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static int bound_udp(struct sockaddr_in *address)
+{
+	socklen_t length = sizeof(*address);
+	int fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+
+	*address = loopback(0);
+	MUST(bind(fd, (struct sockaddr *)address, length));
+	MUST(getsockname(fd, (struct sockaddr *)address, &length));
+	return fd;
+}
+
+static int listen_tcp(struct sockaddr_in *address)
+{
+	socklen_t length = sizeof(*address);
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+
+	*address = loopback(0);
+	MUST(bind(fd, (struct sockaddr *)address, length));
+	MUST(listen(fd, 4));
+	MUST(getsockname(fd, (struct sockaddr *)address, &length));
+	return fd;
+}
+
+static void tcp_pair(int ends[2])
+{
+	struct sockaddr_in address;
+	int listener = listen_tcp(&address);
+
+	ends[0] = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(connect(ends[0], (struct sockaddr *)&address, sizeof(address)));
+	ends[1] = (int)MUST(accept(listener, NULL, NULL));
+	MUST(close(listener));
+}
+
+static int set(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static int get(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t length = sizeof(value);
+
+	return getsockopt(fd, level, name, &value, &length) == -1 ? -errno : value;
+}
+
+static int waiting(int fd)
+{
+	int count = -1;
+
+	MUST(ioctl(fd, FIONREAD, &count));
+	return count;
+}
+
+static int at_mark(int fd)
+{
+	int mark = -1;
+
+	return ioctl(fd, SIOCATMARK, &mark) == -1 ? -errno : mark;
+}
+
+static int events_of(int fd)
+{
+	struct pollfd polled = {.fd = fd, .events = EVENTS};
+
+	MUST(poll(&polled, 1, 0));
+	return polled.revents;
+}
+
+/* Receives without waiting; the text, or the errno's name. */
+static const char *got(int fd, size_t length, int flags)
+{
+	static char text[128];
+	ssize_t count = recv(fd, text, length, flags | MSG_DONTWAIT);
+
+	if (count == -1)
+		return check_errno_name(errno);
+	text[count] = '\0';
+	return text;
+}
+
+TEST(levels_that_a_socket_has_not)
+{
+	int tcp = (int)MUST(socket(AF_INET, SOCK_STREAM, 0)), tcp6 = socket(AF_INET6, SOCK_STREAM, 0);
+	int local = (int)MUST(socket(AF_UNIX, SOCK_STREAM, 0)), netlink = (int)MUST(socket(AF_NETLINK, SOCK_RAW, 0));
+	int value = 0;
+	socklen_t length = sizeof(value), negative = (socklen_t)-1;
+
+	CHECK_ERRNO(getsockopt(tcp, 999, 1, &value, &length), EOPNOTSUPP);
+	CHECK_ERRNO(getsockopt(tcp, IPPROTO_UDP, 1, &value, &negative), EOPNOTSUPP);
+	CHECK_ERRNO(set(tcp, 999, 1, 1), ENOPROTOOPT);
+	CHECK_ERRNO(setsockopt(tcp, 999, 1, bad_address(), 4), ENOPROTOOPT);
+	CHECK_ERRNO(getsockopt(tcp6, 999, 1, &value, &length), ENOPROTOOPT);
+	CHECK_ERRNO(getsockopt(local, IPPROTO_IP, IP_TOS, &value, &length), EOPNOTSUPP);
+	CHECK_ERRNO(set(local, IPPROTO_IP, IP_TOS, 1), EOPNOTSUPP);
+	CHECK_ERRNO(getsockopt(netlink, IPPROTO_IP, IP_TOS, &value, &length), ENOPROTOOPT);
+	CHECK_ERRNO(getsockopt(tcp, IPPROTO_IP, IP_TOS, &value, &negative), EINVAL);
+	CHECK_EQ(get(tcp6, IPPROTO_IPV6, IPV6_V6ONLY), 0);
+}
+
+TEST(values_of_ip)
+{
+	int fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), tcp = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+
+	CHECK_EQ(set(fd, IPPROTO_IP, IP_TOS, 0x1ff), 0);
+	CHECK_EQ(get(fd, IPPROTO_IP, IP_TOS), 0xff);
+	CHECK_EQ(set(tcp, IPPROTO_IP, IP_TOS, 0xff), 0);
+	CHECK_EQ(get(tcp, IPPROTO_IP, IP_TOS), 0xfc);
+	CHECK_EQ(setsockopt(fd, IPPROTO_IP, IP_TOS, NULL, 0), 0);
+	CHECK_EQ(get(fd, IPPROTO_IP, IP_TOS), 0);
+	CHECK_ERRNO(set(fd, IPPROTO_IP, IP_TTL, 0), EINVAL);
+	CHECK_ERRNO(set(fd, IPPROTO_IP, IP_TTL, 256), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IP, IP_TTL, NULL, 0), EINVAL);
+	CHECK_EQ(set(fd, IPPROTO_IP, IP_TTL, 7), 0);
+	CHECK_EQ(set(fd, IPPROTO_IP, IP_TTL, -1), 0);
+	CHECK_EQ(get(fd, IPPROTO_IP, IP_TTL), 64);
+	CHECK_EQ(setsockopt(fd, IPPROTO_IP, IP_RECVTTL, NULL, 0), 0);
+	CHECK_EQ(setsockopt(fd, IPPROTO_IP, IP_RECVTOS, "\1", 1), 0);
+	CHECK_EQ(get(fd, IPPROTO_IP, IP_RECVTOS), 1);
+	CHECK_EQ(set(fd, IPPROTO_IP, IP_ORIGDSTADDR, 5), 0);
+	CHECK_EQ(get(fd, IPPROTO_IP, IP_ORIGDSTADDR), 1);
+	CHECK_ERRNO(set(fd, IPPROTO_IP, IP_MULTICAST_TTL, 256), EINVAL);
+	CHECK_ERRNO(set(tcp, IPPROTO_IP, IP_MULTICAST_TTL, 1), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, NULL, 0), EINVAL);
+	CHECK_ERRNO(set(fd, IPPROTO_IP, IP_MULTICAST_ALL, 2), EINVAL);
+	CHECK_EQ(get(tcp, IPPROTO_IPV6, IPV6_TCLASS), -EOPNOTSUPP);
+}
+
+TEST(values_of_tcp)
+{
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+
+	CHECK_EQ(get(fd, IPPROTO_TCP, TCP_LINGER2), 60);
+	CHECK_EQ(set(fd, IPPROTO_TCP, TCP_LINGER2, 200), 0);
+	CHECK_EQ(get(fd, IPPROTO_TCP, TCP_LINGER2), 120);
+	CHECK_EQ(set(fd, IPPROTO_TCP, TCP_LINGER2, -7), 0);
+	CHECK_EQ(get(fd, IPPROTO_TCP, TCP_LINGER2), -1);
+	CHECK_EQ(set(fd, IPPROTO_TCP, TCP_LINGER2, 0), 0);
+	CHECK_EQ(get(fd, IPPROTO_TCP, TCP_LINGER2), 60);
+	CHECK_EQ(set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 2), 0);
+	CHECK_EQ(get(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), 3);
+	CHECK_EQ(set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 64), 0);
+	CHECK_EQ(get(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), 127);
+	CHECK_EQ(set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, -1), 0);
+	CHECK_EQ(get(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), 0);
+	CHECK_EQ(set(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, 1), 0);
+	CHECK_EQ(get(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP), 1152);
+	CHECK_EQ(set(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, 0), 0);
+	CHECK_EQ(get(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 0);
+	CHECK_ERRNO(set(fd, IPPROTO_TCP, TCP_TIMESTAMP, 1), EPERM);
+	CHECK_ERRNO(set(fd, IPPROTO_TCP, TCP_INQ, 2), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "none", 4), ENOENT);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "", 0), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, "\1", 1), EINVAL);
+}
+
+TEST(values_of_all_sockets)
+{
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0)), local = (int)MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
+	struct linger linger = {1, 5};
+	socklen_t length = sizeof(linger);
+
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	linger = (struct linger){0, 9};
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	CHECK_EQ(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length), 0);
+	CHECK_EQ(linger.l_onoff, 0);
+	CHECK_EQ(linger.l_linger, 5);
+	CHECK_EQ(get(fd, SOL_SOCKET, SO_PASSCRED), -EOPNOTSUPP);
+	CHECK_EQ(get(local, SOL_SOCKET, SO_PASSCRED), 0);
+	CHECK_EQ(get(fd, SOL_SOCKET, SO_BPF_EXTENSIONS), 64);
+	CHECK_EQ(set(fd, SOL_SOCKET, SO_BSDCOMPAT, 1), 0);
+	CHECK_EQ(get(fd, SOL_SOCKET, SO_BSDCOMPAT), 0);
+	CHECK_ERRNO(set(fd, SOL_SOCKET, SO_BUSY_POLL, -1), EINVAL);
+	CHECK_EQ(set(fd, SOL_SOCKET, SO_ZEROCOPY, 1), 0);
+	CHECK_ERRNO(set(local, SOL_SOCKET, SO_ZEROCOPY, 1), EOPNOTSUPP);
+	CHECK_EQ(set(fd, SOL_SOCKET, SO_SNDBUF, 1 << 20), 0);
+	CHECK_EQ(get(fd, SOL_SOCKET, SO_SNDBUF), 2 << 20);
+	CHECK_EQ(set(local, SOL_SOCKET, SO_TIMESTAMP, 1), 0);
+	CHECK_EQ(set(local, SOL_SOCKET, SO_TIMESTAMPNS, 1), 0);
+	CHECK_EQ(get(local, SOL_SOCKET, SO_TIMESTAMP), 0);
+	CHECK_EQ(get(local, SOL_SOCKET, SO_TIMESTAMPNS), 1);
+	CHECK_ERRNO(set(fd, SOL_SOCKET, SO_BINDTOIFINDEX, -1), EINVAL);
+	CHECK_ERRNO(set(fd, SOL_SOCKET, SO_TIMESTAMPING, 1 << 20), EINVAL);
+}
+
+TEST(bytes_that_are_held_back)
+{
+	int ends[2];
+
+	tcp_pair(ends);
+	CHECK_EQ(send(ends[0], "abc", 3, MSG_MORE), 3);
+	CHECK_EQ(waiting(ends[1]), 0);
+	CHECK_EQ(send(ends[0], "def", 3, 0), 3);
+	sleep_ms(2);
+	CHECK_EQ(waiting(ends[1]), 6);
+	CHECK_EQ(set(ends[0], IPPROTO_TCP, TCP_CORK, 1), 0);
+	CHECK_EQ(send(ends[0], "ghi", 3, 0), 3);
+	CHECK_EQ(waiting(ends[1]), 6);
+	CHECK_EQ(set(ends[0], IPPROTO_TCP, TCP_CORK, 0), 0);
+	sleep_ms(2);
+	CHECK_EQ(waiting(ends[1]), 9);
+	CHECK_EQ(set(ends[0], IPPROTO_TCP, TCP_CORK, 1), 0);
+	CHECK_EQ(send(ends[0], "jkl", 3, 0), 3);
+	CHECK_EQ(set(ends[0], IPPROTO_TCP, TCP_NODELAY, 1), 0);
+	sleep_ms(2);
+	CHECK_EQ(waiting(ends[1]), 12);
+	CHECK_EQ(send(ends[0], "mno", 3, 0), 3);
+	sleep_ms(500);
+	CHECK_EQ(waiting(ends[1]), 15);
+	CHECK_EQ(send(ends[0], "pqr", 3, 0), 3);
+	CHECK_EQ(shutdown(ends[0], SHUT_WR), 0);
+	sleep_ms(2);
+	CHECK_EQ(waiting(ends[1]), 18);
+	CHECK_STRING(got(ends[1], 40, 0), "abcdefghijklmnopqr");
+}
+
+TEST(how_much_is_left_to_receive)
+{
+	char data[3], control[64];
+	struct iovec vector = {data, sizeof(data)};
+	struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+				.msg_controllen = sizeof(control)};
+	struct cmsghdr *message;
+	int ends[2];
+
+	tcp_pair(ends);
+	CHECK_EQ(set(ends[1], IPPROTO_TCP, TCP_INQ, 1), 0);
+	MUST(send(ends[0], "hello", 5, 0));
+	sleep_ms(2);
+	CHECK_EQ(recvmsg(ends[1], &header, 0), 3);
+	message = CMSG_FIRSTHDR(&header);
+	CHECK(message != NULL && message->cmsg_level == IPPROTO_TCP && message->cmsg_type == TCP_INQ);
+	CHECK_EQ(message != NULL ? *(int *)CMSG_DATA(message) : -1, 2);
+	MUST(close(ends[0]));
+	sleep_ms(2);
+	header.msg_controllen = sizeof(control);
+	CHECK_EQ(recvmsg(ends[1], &header, 0), 2);
+	message = CMSG_FIRSTHDR(&header);
+	CHECK_EQ(message != NULL ? *(int *)CMSG_DATA(message) : -1, 1);
+}
+
+TEST(connections_that_say_nothing)
+{
+	struct sockaddr_in address;
+	int listener = listen_tcp(&address), client, other;
+
+	CHECK_EQ(set(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 3), 0);
+	client = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_EQ(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+	sleep_ms(2);
+	CHECK_EQ(events_of(listener), 0);
+	CHECK_EQ(send(client, "x", 1, 0), 1);
+	sleep_ms(2);
+	CHECK_EQ(events_of(listener), POLLIN);
+	CHECK_OK(accept4(listener, NULL, NULL, SOCK_NONBLOCK));
+	other = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_EQ(connect(other, (struct sockaddr *)&address, sizeof(address)), 0);
+	sleep_ms(2);
+	CHECK_EQ(events_of(listener), 0);
+	MUST(close(other));
+	sleep_ms(2);
+	CHECK_EQ(events_of(listener), POLLIN);
+	MUST(close(listener));
+}
+
+TEST(an_orphan_that_does_not_linger)
+{
+	int ends[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	tcp_pair(ends);
+	CHECK_EQ(set(ends[0], IPPROTO_TCP, TCP_LINGER2, -1), 0);
+	MUST(close(ends[0]));
+	sleep_ms(2);
+	CHECK_STRING(got(ends[1], 4, 0), "");
+	send(ends[1], "x", 1, 0);
+	sleep_ms(2);
+	CHECK_ERRNO(send(ends[1], "x", 1, 0), EPIPE);
+}
+
+TEST(urgent_bytes_of_local_streams)
+{
+	int ends[2];
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	CHECK_EQ(events_of(ends[1]), 0);
+	CHECK_EQ(at_mark(ends[1]), 0);
+	CHECK_STRING(got(ends[1], 4, MSG_OOB), "EINVAL");
+	CHECK_EQ(send(ends[0], "abc", 3, MSG_OOB), 3);
+	CHECK_EQ(events_of(ends[1]), POLLIN | POLLPRI);
+	CHECK_STRING(got(ends[1], 4, MSG_OOB | MSG_PEEK), "c");
+	CHECK_STRING(got(ends[1], 4, 0), "ab");
+	CHECK_EQ(at_mark(ends[1]), 1);
+	CHECK_STRING(got(ends[1], 4, MSG_OOB), "c");
+	CHECK_STRING(got(ends[1], 4, MSG_OOB), "EINVAL");
+	CHECK_EQ(events_of(ends[1]), POLLIN);
+	CHECK_STRING(got(ends[1], 4, 0), "EAGAIN");
+	/* A second one makes the first one like others. */
+	CHECK_EQ(send(ends[0], "a", 1, MSG_OOB), 1);
+	CHECK_EQ(send(ends[0], "b", 1, MSG_OOB), 1);
+	CHECK_STRING(got(ends[1], 4, 0), "a");
+	CHECK_STRING(got(ends[1], 4, MSG_OOB), "b");
+	/* What isn't asked for is passed by. */
+	MUST(send(ends[0], "x", 1, 0));
+	MUST(send(ends[0], "y", 1, MSG_OOB));
+	MUST(send(ends[0], "z", 1, 0));
+	CHECK_STRING(got(ends[1], 4, MSG_PEEK), "x");
+	CHECK_STRING(got(ends[1], 4, 0), "x");
+	CHECK_EQ(at_mark(ends[1]), 1);
+	CHECK_STRING(got(ends[1], 4, 0), "z");
+	CHECK_STRING(got(ends[1], 4, MSG_OOB), "EINVAL");
+	/* SO_OOBINLINE: it stays in its place. */
+	CHECK_EQ(set(ends[1], SOL_SOCKET, SO_OOBINLINE, 1), 0);
+	MUST(send(ends[0], "x", 1, 0));
+	MUST(send(ends[0], "y", 1, MSG_OOB));
+	MUST(send(ends[0], "z", 1, 0));
+	CHECK_STRING(got(ends[1], 4, MSG_OOB), "EINVAL");
+	CHECK_STRING(got(ends[1], 4, 0), "x");
+	CHECK_EQ(at_mark(ends[1]), 1);
+	CHECK_STRING(got(ends[1], 4, 0), "yz");
+	CHECK_EQ(at_mark(ends[1]), 0);
+	CHECK_ERRNO(send(ends[0], "", 0, MSG_OOB), EOPNOTSUPP);
+	MUST(send(ends[0], "o", 1, MSG_OOB));
+	MUST(close(ends[1]));
+	CHECK_STRING(got(ends[0], 4, 0), "ECONNRESET");
+	CHECK_STRING(got(ends[0], 4, 0), "");
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
+	CHECK_ERRNO(send(ends[0], "x", 1, MSG_OOB), EOPNOTSUPP);
+	CHECK_EQ(at_mark(ends[1]), -EOPNOTSUPP);
+}
+
+static void take_urgent_byte(int signal)
+{
+	char byte = 0;
+
+	(void)signal;
+	if (recv(urgent_fd, &byte, 1, MSG_OOB | MSG_DONTWAIT) == 1)
+		urgent_byte = byte;
+}
+
+TEST(the_handler_of_sigurg_finds_the_byte)
+{
+	char text[8] = "";
+	int ends[2];
+	pid_t child;
+
+	tcp_pair(ends);
+	urgent_fd = ends[1];
+	handle(SIGURG, take_urgent_byte, SA_RESTART);
+	MUST(fcntl(ends[1], F_SETOWN, getpid()));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		sleep_ms(50);
+		send(ends[0], "U", 1, MSG_OOB);
+		sleep_ms(50);
+		send(ends[0], "rest", 4, 0);
+		_exit(0);
+	}
+	CHECK_EQ(recv(ends[1], text, 7, 0), 4);
+	CHECK_STRING(text, "rest");
+	CHECK_EQ(urgent_byte, 'U');
+	CHECK_EQ(wait_for(child), 0);
+}
+
+TEST(udp_connected_to_port_0)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET}, name;
+	socklen_t length = sizeof(name);
+	int fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+
+	CHECK_EQ(connect(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	CHECK_ERRNO(getpeername(fd, (struct sockaddr *)&name, &length), ENOTCONN);
+	CHECK_EQ(getsockname(fd, (struct sockaddr *)&name, &length), 0);
+	CHECK_EQ(name.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	CHECK_EQ(send(fd, "x", 1, 0), 1);
+}
+
+TEST(addresses_of_ipv4_written_as_ipv6)
+{
+	struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = htons(7)};
+	struct sockaddr_in6 plain = {.sin6_family = AF_INET6, .sin6_port = htons(7), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_in6 bound;
+	int fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+
+	MUST(inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr) == 1 ? 0 : -1);
+	bound = mapped;
+	bound.sin6_port = 0;
+	CHECK_EQ(bind(fd, (struct sockaddr *)&bound, sizeof(bound)), 0);
+	CHECK_ERRNO(connect(fd, (struct sockaddr *)&plain, sizeof(plain)), EAFNOSUPPORT);
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (struct sockaddr *)&plain, sizeof(plain)), EAFNOSUPPORT);
+	fd = (int)MUST(socket(AF_INET6, SOCK_STREAM, 0));
+	CHECK_EQ(bind(fd, (struct sockaddr *)&bound, sizeof(bound)), 0);
+	CHECK_ERRNO(connect(fd, (struct sockaddr *)&plain, sizeof(plain)), EAFNOSUPPORT);
+	fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	bound = plain;
+	bound.sin6_port = 0;
+	CHECK_EQ(bind(fd, (struct sockaddr *)&bound, sizeof(bound)), 0);
+	CHECK_ERRNO(connect(fd, (struct sockaddr *)&mapped, sizeof(mapped)), ENETUNREACH);
+}
+
+TEST(when_the_last_datagram_came)
+{
+	struct sockaddr_in address;
+	struct timeval time_of_day = {0};
+	struct timespec precise = {0};
+	int fd = bound_udp(&address), ends[2];
+
+	CHECK_ERRNO(ioctl(fd, SIOCGSTAMP_OLD, &time_of_day), ENOENT);
+	MUST(sendto(fd, "x", 1, 0, (struct sockaddr *)&address, sizeof(address)));
+	CHECK_STRING(got(fd, 4, 0), "x");
+	CHECK_EQ(ioctl(fd, SIOCGSTAMP_OLD, &time_of_day), 0);
+	CHECK(labs(time_of_day.tv_sec - time(NULL)) < 5);
+	CHECK_EQ(ioctl(fd, SIOCGSTAMPNS_OLD, &precise), 0);
+	CHECK(labs(precise.tv_sec - time(NULL)) < 5 && precise.tv_nsec < 1000000000);
+	CHECK_ERRNO(ioctl(fd, SIOCGSTAMP_OLD, bad_address()), EFAULT);
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
+	CHECK_ERRNO(ioctl(ends[0], SIOCGSTAMP_OLD, &time_of_day), ENOTTY);
+}
+
+TEST(buffers_that_end_too_soon)
+{
+	char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int ends[2], local[2];
+
+	MUST(page == MAP_FAILED ? -1 : 0);
+	MUST(munmap(page + 4096, 4096));
+	struct iovec vectors[2] = {{page, 10}, {page + 4096, 10}};
+	struct msghdr header = {.msg_iov = vectors, .msg_iovlen = 2};
+
+	tcp_pair(ends);
+	CHECK_ERRNO(send(ends[0], page + 4090, 20, 0), EFAULT);
+	CHECK_ERRNO(sendmsg(ends[0], &header, 0), EFAULT);
+	CHECK_ERRNO(write(ends[0], page + 4090, 20), EFAULT);
+	CHECK_EQ(waiting(ends[1]), 0);
+	MUST(send(ends[0], "0123456789", 10, 0));
+	sleep_ms(2);
+	CHECK_ERRNO(recv(ends[1], page + 4090, 20, MSG_DONTWAIT), EFAULT);
+	CHECK_EQ(waiting(ends[1]), 10);
+	CHECK_EQ(recv(ends[1], page + 4000, 200, MSG_DONTWAIT), 10);
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, local));
+	CHECK_ERRNO(send(local[0], page + 4090, 20, 0), EFAULT);
+	CHECK_ERRNO(sendmsg(local[0], &header, 0), EFAULT);
+	CHECK_EQ(waiting(local[1]), 0);
+	MUST(send(local[0], "01234", 5, 0));
+	MUST(send(local[0], "56789", 5, 0));
+	CHECK_EQ(recv(local[1], page + 4090, 20, MSG_DONTWAIT), 5);
+	CHECK_EQ(waiting(local[1]), 5);
+}
+
+TEST(filters_of_datagrams)
+{
+	struct sock_filter program[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 8),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 'a', 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 10),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_filter told[8];
+	struct sock_fprog filter = {LENGTH(program), program};
+	struct sockaddr_in address;
+	socklen_t length = 0;
+	int fd = bound_udp(&address), ends[2];
+
+	CHECK_ERRNO(set(fd, SOL_SOCKET, SO_DETACH_FILTER, 0), ENOENT);
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
+	CHECK_EQ(sendto(fd, "bcdefg", 6, 0, (struct sockaddr *)&address, sizeof(address)), 6);
+	CHECK_STRING(got(fd, 9, 0), "EAGAIN");
+	CHECK_EQ(sendto(fd, "abcdefg", 7, 0, (struct sockaddr *)&address, sizeof(address)), 7);
+	CHECK_STRING(got(fd, 9, 0), "ab");
+	CHECK_EQ(sendto(fd, "", 0, 0, (struct sockaddr *)&address, sizeof(address)), 0);
+	CHECK_STRING(got(fd, 9, 0), "EAGAIN");
+	CHECK_EQ(getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, told, &length), 0);
+	CHECK_EQ(length, LENGTH(program));
+	length = 3;
+	CHECK_ERRNO(getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, told, &length), EINVAL);
+	length = LENGTH(told);
+	CHECK_EQ(getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, told, &length), 0);
+	CHECK_EQ(memcmp(told, program, sizeof(program)), 0);
+	/* Bytes of IP's header, the interface, and what isn't there. */
+	program[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (unsigned int)SKF_NET_OFF + 9);
+	program[1].k = IPPROTO_UDP;
+	program[2].k = 9;
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
+	MUST(sendto(fd, "abc", 3, 0, (struct sockaddr *)&address, sizeof(address)));
+	CHECK_STRING(got(fd, 9, 0), "a");
+	program[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned int)SKF_AD_OFF + SKF_AD_PROTOCOL);
+	program[1].k = 0x0800;
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
+	MUST(sendto(fd, "abc", 3, 0, (struct sockaddr *)&address, sizeof(address)));
+	CHECK_STRING(got(fd, 9, 0), "a");
+	program[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0);
+	program[1].k = 11;
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
+	MUST(sendto(fd, "abc", 3, 0, (struct sockaddr *)&address, sizeof(address)));
+	CHECK_STRING(got(fd, 9, 0), "a");
+	program[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned int)SKF_AD_OFF + 64);
+	CHECK_ERRNO(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), EINVAL);
+	filter.len = 0;
+	CHECK_ERRNO(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), EINVAL);
+	filter.len = 1;
+	filter.filter = bad_address();
+	CHECK_ERRNO(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), EFAULT);
+	filter.filter = NULL;
+	CHECK_ERRNO(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, 15), EINVAL);
+	CHECK_EQ(set(fd, SOL_SOCKET, SO_LOCK_FILTER, 1), 0);
+	CHECK_ERRNO(set(fd, SOL_SOCKET, SO_LOCK_FILTER, 0), EPERM);
+	CHECK_ERRNO(set(fd, SOL_SOCKET, SO_DETACH_FILTER, 0), EPERM);
+	/* A local datagram that isn't let in is nobody's error. */
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
+	program[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0);
+	program[1].k = 'a';
+	program[2].k = 2;
+	filter = (struct sock_fprog){LENGTH(program), program};
+	CHECK_EQ(setsockopt(ends[1], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
+	CHECK_EQ(send(ends[0], "bbb", 3, 0), 3);
+	CHECK_STRING(got(ends[1], 9, 0), "EAGAIN");
+	CHECK_EQ(send(ends[0], "abcd", 4, 0), 4);
+	CHECK_STRING(got(ends[1], 9, 0), "ab");
+	CHECK_EQ(set(ends[1], SOL_SOCKET, SO_DETACH_FILTER, 0), 0);
+	CHECK_EQ(send(ends[0], "bbb", 3, 0), 3);
+	CHECK_STRING(got(ends[1], 9, 0), "bbb");
+}
+
+static int join_or_leave(int fd, int name, const char *group, const char *interface)
+{
+	struct ip_mreq request;
+
+	MUST(inet_pton(AF_INET, group, &request.imr_multiaddr) == 1 ? 0 : -1);
+	MUST(inet_pton(AF_INET, interface, &request.imr_interface) == 1 ? 0 : -1);
+	return setsockopt(fd, IPPROTO_IP, name, &request, sizeof(request));
+}
+
+TEST(groups_on_the_loopback)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET}, group = {.sin_family = AF_INET};
+	struct in_addr chosen = {htonl(INADDR_LOOPBACK)};
+	struct ip_mreq_source source = {.imr_interface = chosen, .imr_sourceaddr = chosen};
+	struct group_req request = {.gr_interface = 1};
+	socklen_t length = sizeof(address);
+	int fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), sender = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	int tcp = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+
+	MUST(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+	MUST(getsockname(fd, (struct sockaddr *)&address, &length));
+	MUST(inet_pton(AF_INET, "224.5.6.7", &group.sin_addr) == 1 ? 0 : -1);
+	group.sin_port = address.sin_port;
+	source.imr_multiaddr = group.sin_addr;
+	CHECK_EQ(setsockopt(sender, IPPROTO_IP, IP_MULTICAST_IF, &chosen, sizeof(chosen)), 0);
+	CHECK_EQ(sendto(sender, "0", 1, 0, (struct sockaddr *)&group, sizeof(group)), 1);
+	CHECK_STRING(got(fd, 9, 0), "EAGAIN");
+	CHECK_EQ(join_or_leave(fd, IP_ADD_MEMBERSHIP, "224.5.6.7", "127.0.0.1"), 0);
+	CHECK_ERRNO(join_or_leave(fd, IP_ADD_MEMBERSHIP, "224.5.6.7", "127.0.0.1"), EADDRINUSE);
+	CHECK_ERRNO(join_or_leave(fd, IP_ADD_MEMBERSHIP, "224.5.6.7", "1.2.3.4"), ENODEV);
+	CHECK_ERRNO(join_or_leave(fd, IP_ADD_MEMBERSHIP, "1.2.3.4", "127.0.0.1"), EINVAL);
+	CHECK_ERRNO(join_or_leave(fd, IP_DROP_MEMBERSHIP, "224.5.6.8", "127.0.0.1"), EADDRNOTAVAIL);
+	CHECK_ERRNO(join_or_leave(tcp, IP_ADD_MEMBERSHIP, "224.5.6.7", "127.0.0.1"), EPROTO);
+	CHECK_EQ(sendto(sender, "1", 1, 0, (struct sockaddr *)&group, sizeof(group)), 1);
+	CHECK_STRING(got(fd, 9, 0), "1");
+	CHECK_EQ(setsockopt(fd, IPPROTO_IP, IP_BLOCK_SOURCE, &source, sizeof(source)), 0);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IP, IP_BLOCK_SOURCE, &source, sizeof(source)), EADDRNOTAVAIL);
+	CHECK_EQ(sendto(sender, "2", 1, 0, (struct sockaddr *)&group, sizeof(group)), 1);
+	CHECK_STRING(got(fd, 9, 0), "EAGAIN");
+	CHECK_EQ(setsockopt(fd, IPPROTO_IP, IP_UNBLOCK_SOURCE, &source, sizeof(source)), 0);
+	CHECK_EQ(sendto(sender, "3", 1, 0, (struct sockaddr *)&group, sizeof(group)), 1);
+	CHECK_STRING(got(fd, 9, 0), "3");
+	CHECK_EQ(join_or_leave(fd, IP_DROP_MEMBERSHIP, "224.5.6.7", "127.0.0.1"), 0);
+	CHECK_ERRNO(join_or_leave(fd, IP_DROP_MEMBERSHIP, "224.5.6.7", "127.0.0.1"), EADDRNOTAVAIL);
+	CHECK_EQ(sendto(sender, "4", 1, 0, (struct sockaddr *)&group, sizeof(group)), 1);
+	CHECK_STRING(got(fd, 9, 0), "EAGAIN");
+	memcpy(&request.gr_group, &group, sizeof(group));
+	CHECK_EQ(setsockopt(fd, IPPROTO_IP, MCAST_JOIN_GROUP, &request, sizeof(request)), 0);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IP, MCAST_JOIN_GROUP, &request, sizeof(request)), EADDRINUSE);
+	CHECK_EQ(sendto(sender, "5", 1, 0, (struct sockaddr *)&group, sizeof(group)), 1);
+	CHECK_STRING(got(fd, 9, 0), "5");
+	CHECK_EQ(setsockopt(fd, IPPROTO_IP, MCAST_LEAVE_GROUP, &request, sizeof(request)), 0);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IP, MCAST_LEAVE_GROUP, &request, sizeof(request)), EADDRNOTAVAIL);
+	request.gr_group.ss_family = AF_UNIX;
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IP, MCAST_JOIN_GROUP, &request, sizeof(request)), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IP, MCAST_JOIN_GROUP, &request, sizeof(request) - 1), EINVAL);
+}
+
+TEST(groups_of_ipv6)
+{
+	struct ipv6_mreq request = {.ipv6mr_interface = 1}, wrong = {.ipv6mr_multiaddr = in6addr_loopback};
+	struct group_req group = {.gr_interface = 1};
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6};
+	int fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0)), tcp = (int)MUST(socket(AF_INET6, SOCK_STREAM, 0));
+
+	MUST(inet_pton(AF_INET6, "ff02::123", &request.ipv6mr_multiaddr) == 1 ? 0 : -1);
+	address.sin6_addr = request.ipv6mr_multiaddr;
+	CHECK_EQ(setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof(request)), 0);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof(request)), EADDRINUSE);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &wrong, sizeof(wrong)), EINVAL);
+	CHECK_ERRNO(setsockopt(tcp, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof(request)), EPROTO);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof(request) - 1), EINVAL);
+	CHECK_EQ(setsockopt(fd, IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, &request, sizeof(request)), 0);
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, &request, sizeof(request)), EADDRNOTAVAIL);
+	request.ipv6mr_interface = 9999;
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof(request)), ENODEV);
+	memcpy(&group.gr_group, &address, sizeof(address));
+	CHECK_EQ(setsockopt(fd, IPPROTO_IPV6, MCAST_JOIN_GROUP, &group, sizeof(group)), 0);
+	CHECK_EQ(setsockopt(fd, IPPROTO_IPV6, MCAST_LEAVE_GROUP, &group, sizeof(group)), 0);
+	group.gr_group.ss_family = AF_INET;
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IPV6, MCAST_JOIN_GROUP, &group, sizeof(group)), EADDRNOTAVAIL);
+	CHECK_ERRNO(set(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, 9999), ENODEV);
+	CHECK_ERRNO(set(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 2), EINVAL);
+}
