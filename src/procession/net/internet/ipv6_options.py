@@ -182,7 +182,7 @@ def _set_unicast_interface(socket: InternetSocket, value: bytes) -> None:
 def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
     """getsockopt(2) at SOL_IPV6. Raises EINVAL, ENOPROTOOPT, ENOTCONN.
 
-    Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_getsockopt, which takes a negative length for a long one.
+    A negative length is taken for a long one. Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_getsockopt.
     """
     rule = _RULES.get(name)
     options = socket.protocol_options
