@@ -167,7 +167,10 @@ def _load(socket: Socket, packet: FilteredPacket, program: Program, at: Suspensi
 
 
 def _bytes_at(packet: FilteredPacket, offset: int, width: int) -> int | None:
-    """The big-endian number there, None beyond the packet. Linux: net/core/filter.c, bpf_skb_load_helper_convert_offset."""
+    """The big-endian number there, None beyond the packet.
+
+    Linux: net/core/filter.c, bpf_skb_load_helper_convert_offset.
+    """
     data = packet.data
     if offset >= _LINK:
         if not packet.network:
