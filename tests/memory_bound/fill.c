@@ -826,9 +826,11 @@ static int step_tracees(void)
 		raise(SIGSTOP);
 		pause();
 	}
+	int status = 0;
 	if (child > 0)
-		waitpid(child, NULL, 0);
-	return child < 0 ? -1 : 0;
+		waitpid(child, &status, 0);
+	errno = ENOMEM;
+	return child < 0 || WIFSIGNALED(status) ? -1 : 0;
 }
 
 static int step_rulesets(void)
