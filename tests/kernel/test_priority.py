@@ -13,7 +13,7 @@ from procession.kernel.sched.priority import (
     SCHED_IDLE,
     SCHED_RR,
     check_fork,
-    inherit_scheduling,
+    sched_fork,
 )
 from procession.kernel.task import NEED_RESCHED, Task
 from tests.kernel.direct_calls import BAD_ADDRESS, RESULT, SCRATCH, call, put, result
@@ -107,10 +107,10 @@ class TestPolicy:
         call(root, "sched_setscheduler", 0, SCHED_RR | RESET_ON_FORK, put(root, "i", 7))
         assert call(root, "sched_getscheduler", 0) == SCHED_RR | RESET_ON_FORK
         child = machine.process(12, root)
-        inherit_scheduling(root, child)
+        sched_fork(root, child)
         assert (child.policy, child.realtime_priority, child.resets_scheduling_on_fork) == (0, 0, False)
         root.resets_scheduling_on_fork = False
-        inherit_scheduling(root, child)
+        sched_fork(root, child)
         assert (child.policy, child.realtime_priority) == (SCHED_RR, 7)
 
     def test_errors_come_in_linux_s_order(self, root: Task) -> None:
@@ -176,7 +176,7 @@ class TestAttributes:
         self.set(root, attr)
         check_fork(root)
         child = machine.process(12, root)
-        inherit_scheduling(root, child)
+        sched_fork(root, child)
         assert child.policy == 0
 
     def test_unknown_bytes_must_be_zero(self, root: Task) -> None:

@@ -21,10 +21,10 @@ from procession.kernel.namespaces.user import new_user_namespace
 from procession.kernel.observer import CLONE
 from procession.kernel.ptrace.link import inherit_tracer
 from procession.kernel.rlimit import RLIMIT_NPROC
-from procession.kernel.sched.priority import check_fork, inherit_scheduling
+from procession.kernel.sched.priority import check_fork, sched_fork
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.kernel.security.credentials import commit_credentials
-from procession.kernel.security.seccomp import inherit_seccomp
+from procession.kernel.security.seccomp import copy_seccomp
 from procession.kernel.session import join_process_group
 from procession.kernel.signal.mask import recalculate_pending
 from procession.kernel.signal.pending import PendingSignals
@@ -32,10 +32,14 @@ from procession.kernel.task import SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task, Thre
 
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
+    from procession.fs.fs_context import FsContext
+    from procession.hardware.kernel_memory import KernelMemory
     from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
     from procession.kernel.namespaces.proxy import NsProxy
+    from procession.kernel.pid import Pid
     from procession.kernel.security.credentials import Credentials
+    from procession.mm.address_space import MemoryDescriptor
 
 CLONE_VM = int(CloneFlag.CLONE_VM)
 CLONE_FS = int(CloneFlag.CLONE_FS)
@@ -160,117 +164,91 @@ def unshare(task: Task, flags: int) -> None:
 _UNSHAREABLE = CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM
 
 
+class TaskParts:
+    """What a new task is to have, as far as it has been got: `put` gives it back if the rest can't be had.
+
+    In Linux the parts hang on the half-made task, and a label for each (bad_fork_cleanup_mm ...) lets go of
+    it. Here a task is made when nothing can fail any more. `credentials` are those of a new user namespace.
+    """
+
+    __slots__ = ("account", "charged_bytes", "context", "credentials", "files", "mm", "namespaces")
+
+    def __init__(self, account: KernelMemory) -> None:
+        self.account = account
+        self.charged_bytes = 0
+        self.credentials: Credentials | None = None
+        self.files: FdTable | None = None
+        self.context: FsContext | None = None
+        self.mm: MemoryDescriptor | None = None
+        self.namespaces: NsProxy | None = None
+
+    def put(self) -> None:
+        """Nothing of it will be a task's."""
+        if self.namespaces is not None:
+            self.namespaces.put()
+        if self.mm is not None:
+            self.mm.put()
+        if self.context is not None:
+            self.context.put()
+        if self.files is not None:
+            self.files.put()
+        if self.credentials is not None:
+            self.credentials.user_namespace.put()
+        if self.charged_bytes:
+            self.account.uncharge(TASK, self.charged_bytes)
+
+
 def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Task:
     """Make a task from `parent`, whole and published but not yet runnable.
 
     Raises EINVAL, EAGAIN (RLIMIT_NPROC, ids or tasks used up), ENOMEM; then nothing has changed.
-    What can fail comes first and holds nothing; the rest can't fail. Linux: kernel/fork.c, copy_process.
+    What can fail comes first; the rest can't fail. Linux: kernel/fork.c, copy_process.
     """
     flags = arguments.flags
-    check_flags(flags)
-    if flags & CLONE_PARENT and parent.group.flags & SIGNAL_UNKILLABLE:
-        raise EINVAL("an init's siblings would have nobody to reap them")
-    if flags & CLONE_THREAD and parent.namespaces.pid_for_children is not parent.pid_namespace:
-        raise EINVAL("a thread is in the pid namespace of its process")
-    if parent.has_pending_signal:
-        # A signal to the whole group must find the child or be handled before there is one.
-        raise ERESTARTNOINTR
-    credentials = parent.credentials
-    limits = parent.group.limits
-    if (
-        credentials.user.process_count >= limits.soft[RLIMIT_NPROC]
-        and credentials.uid != 0
-        and not credentials.has_capability(CAP_SYS_RESOURCE)
-        and not credentials.has_capability(CAP_SYS_ADMIN)
-    ):
-        raise EAGAIN("RLIMIT_NPROC")
-    if len(kernel.tasks) >= kernel.task_limit:
-        raise EAGAIN(f"{kernel.task_limit} tasks, which is all that there may be")
-    check_user_namespace(parent, flags)
-    check_fork(parent)
-    cgroup = parent.cgroup if arguments.cgroup is None else arguments.cgroup
-    if cgroup.pids is not None:
-        check_limits(cgroup.pids)
-    if flags & CLONE_SETTLS and arguments.tls >= USER_END:
-        # Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64.
-        raise EPERM("thread-local storage beyond user space")
-    account = kernel.memory.account
-    size = TASK_BYTES if flags & CLONE_THREAD else TASK_BYTES + GROUP_BYTES
-    files: FdTable | None = None
-    if not account.can_charge(size):
-        raise ENOMEM("no memory for a task")
-    account.charge(TASK, size)
+    _check_clone(kernel, parent, arguments)
+    parts = TaskParts(kernel.memory.account)
     try:
-        if not flags & CLONE_FILES:
-            files = parent.files.copy()
-        mm = parent.mm.acquire() if flags & CLONE_VM else parent.mm.fork()
+        _charge_task(parts, flags)
+        copy_creds(parts, parent, flags)
+        context = copy_fs(parts, parent, flags)
+        files = copy_files(parts, parent, flags)
+        mm = copy_mm(parts, parent, flags)
+        credentials = parent.credentials if parts.credentials is None else parts.credentials
+        parts.namespaces = namespaces = copy_namespaces(parent, flags, context, credentials)
+        pid = namespaces.pid_for_children.allocate(arguments.set_tid, parent.credentials)
     except OutOfFrames:
-        account.uncharge(TASK, size)
-        if files is not None:
-            files.put()
-        raise ENOMEM("no frames for the page tables, or for a table of descriptors") from None
-    own: Credentials | None = None
-    context = parent.fs.acquire() if flags & CLONE_FS else parent.fs.copy()
-    namespaces: NsProxy | None = None
-    try:
-        if flags & CLONE_NEWUSER:
-            own = new_user_namespace(parent)
-        namespaces = copy_namespaces(parent, flags, context, credentials if own is None else own)
-        pid = namespaces.pid_for_children.allocate(arguments.set_tid, credentials)
-    except (Errno, OutOfFrames) as failure:
-        if namespaces is not None:
-            namespaces.put()
-        context.put()
-        if own is not None:
-            own.user_namespace.put()
-        account.uncharge(TASK, size)
-        mm.put()
-        if files is not None:
-            files.put()
-        if isinstance(failure, OutOfFrames):
-            raise ENOMEM("no memory for namespaces") from None
+        parts.put()
+        raise ENOMEM("no memory for a task and what it doesn't share") from None
+    except Errno:
+        parts.put()
         raise
 
-    task = Task(kernel, pid, kernel.registers_of(parent).copy())
-    registers = task.registers
-    set_register(registers.general, RAX, 0)
-    if arguments.stack:
-        set_register(registers.general, RSP, arguments.stack)
-    if flags & CLONE_SETTLS:
-        registers.fs_base = arguments.tls
+    task = dup_task_struct(kernel, parent, pid)
+    copy_thread(task, arguments)
     task.mm = mm
-    task.files = parent.files.acquire() if files is None else files
+    task.files = files
     task.fs = context
     task.namespaces = namespaces
-    if own is not None:
-        # The namespace's first holder is the task.
-        credentials = own
-    elif credentials.user_namespace.level:
+    if parts.credentials is None and credentials.user_namespace.level:
+        # A new namespace's first holder is the task.
         credentials.user_namespace.acquire()
     task.credentials = (
         credentials if not credentials.exceeds_processes else credentials.replace(exceeds_processes=False)
     )
-    credentials.user.process_count += 1
-    task.command_name = parent.command_name
-    task.blocked = parent.blocked
-    task.pending = PendingSignals()
-    task.self_exec_id = parent.self_exec_id
-    is_sibling = flags & (CLONE_PARENT | CLONE_THREAD)
-    task.parent_exec_id = parent.parent_exec_id if is_sibling else parent.self_exec_id
-    inherit_scheduling(parent, task)
-    task.personality = parent.personality
-    task.memory_policy = parent.memory_policy
+    task.credentials.user.process_count += 1
+    task.parent_exec_id = (
+        parent.parent_exec_id if flags & (CLONE_PARENT | CLONE_THREAD) else parent.self_exec_id
+    )
+    sched_fork(parent, task)
     if parent.rseq is not None and not flags & CLONE_VM:
+        # Linux: include/linux/rseq.h, rseq_fork.
         task.rseq = parent.rseq.copy()
-    task.flags = parent.flags
     if parent.seccomp_mode:
-        inherit_seccomp(parent, task)
-    task.timer_slack_ns = task.default_timer_slack_ns = parent.timer_slack_ns
+        copy_seccomp(parent, task)
     if flags & (CLONE_VM | CLONE_VFORK) != CLONE_VM:
         # A new stack is no place for a handler's old one. Linux: include/linux/sched/signal.h, sas_ss_reset.
         task.alternate_stack = parent.alternate_stack
     task.clear_child_tid = arguments.child_tid if flags & CLONE_CHILD_CLEARTID else 0
-    task.start_time_ns = kernel.clock.now_ns
     if flags & CLONE_SYSVSEM:
         from procession.kernel.ipc.sem_undo import share_undos
 
@@ -280,11 +258,12 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     if flags & CLONE_THREAD:
         _join_thread_group(task, parent)
     else:
-        _start_thread_group(kernel, task, parent, arguments)
+        copy_signal(task, parent, flags)
+        _take_parent(task, parent, arguments)
     if pid.own_number == 1 and pid.namespace.level:
         pid.namespace.child_reaper = task.group
         task.group.flags |= SIGNAL_UNKILLABLE
-    join(task, cgroup)
+    join(task, parent.cgroup if arguments.cgroup is None else arguments.cgroup)
     if parent.ptrace is not None:
         inherit_tracer(
             parent, task, flags, task.exit_signal if flags & CLONE_PARENT else arguments.exit_signal
@@ -301,6 +280,105 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     return task
 
 
+def _check_clone(kernel: Kernel, parent: Task, arguments: CloneArguments) -> None:
+    """Raise what forbids a clone before anything is copied."""
+    flags = arguments.flags
+    check_flags(flags)
+    if flags & CLONE_PARENT and parent.group.flags & SIGNAL_UNKILLABLE:
+        raise EINVAL("an init's siblings would have nobody to reap them")
+    if flags & CLONE_THREAD and parent.namespaces.pid_for_children is not parent.pid_namespace:
+        raise EINVAL("a thread is in the pid namespace of its process")
+    if parent.has_pending_signal:
+        # A signal to the whole group must find the child or be handled before there is one.
+        raise ERESTARTNOINTR
+    credentials = parent.credentials
+    if (
+        credentials.user.process_count >= parent.group.limits.soft[RLIMIT_NPROC]
+        and credentials.uid != 0
+        and not credentials.has_capability(CAP_SYS_RESOURCE)
+        and not credentials.has_capability(CAP_SYS_ADMIN)
+    ):
+        raise EAGAIN("RLIMIT_NPROC")
+    if len(kernel.tasks) >= kernel.task_limit:
+        raise EAGAIN(f"{kernel.task_limit} tasks, which is all that there may be")
+    check_user_namespace(parent, flags)
+    check_fork(parent)
+    cgroup = parent.cgroup if arguments.cgroup is None else arguments.cgroup
+    if cgroup.pids is not None:
+        check_limits(cgroup.pids)
+    if flags & CLONE_SETTLS and arguments.tls >= USER_END:
+        # Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64.
+        raise EPERM("thread-local storage beyond user space")
+
+
+def _charge_task(parts: TaskParts, flags: int) -> None:
+    """Raises ENOMEM, for which nobody is killed, OutOfFrames."""
+    size = TASK_BYTES if flags & CLONE_THREAD else TASK_BYTES + GROUP_BYTES
+    if not parts.account.can_charge(size):
+        raise ENOMEM("no memory for a task")
+    parts.account.charge(TASK, size)
+    parts.charged_bytes = size
+
+
+def copy_creds(parts: TaskParts, parent: Task, flags: int) -> None:
+    """Credentials never change and are shared, but for those in a new user namespace.
+
+    Raises ENOSPC, EPERM, OutOfFrames. Linux: kernel/cred.c, copy_creds.
+    """
+    if flags & CLONE_NEWUSER:
+        parts.credentials = new_user_namespace(parent)
+
+
+def copy_fs(parts: TaskParts, parent: Task, flags: int) -> FsContext:
+    """Root, current directory and umask, the parent's with CLONE_FS. Linux: kernel/fork.c, copy_fs."""
+    parts.context = context = parent.fs.acquire() if flags & CLONE_FS else parent.fs.copy()
+    return context
+
+
+def copy_files(parts: TaskParts, parent: Task, flags: int) -> FdTable:
+    """The table of descriptors, the parent's with CLONE_FILES. Raises OutOfFrames.
+
+    Linux: kernel/fork.c, copy_files.
+    """
+    parts.files = files = parent.files.acquire() if flags & CLONE_FILES else parent.files.copy()
+    return files
+
+
+def copy_mm(parts: TaskParts, parent: Task, flags: int) -> MemoryDescriptor:
+    """The address space, the parent's with CLONE_VM. Raises OutOfFrames. Linux: kernel/fork.c, copy_mm."""
+    parts.mm = mm = parent.mm.acquire() if flags & CLONE_VM else parent.mm.fork()
+    return mm
+
+
+def dup_task_struct(kernel: Kernel, parent: Task, pid: Pid) -> Task:
+    """A task that is called `pid`, with what is copied of its parent as it is.
+
+    Linux: kernel/fork.c, dup_task_struct.
+    """
+    task = Task(kernel, pid, kernel.registers_of(parent).copy())
+    task.command_name = parent.command_name
+    task.blocked = parent.blocked
+    task.pending = PendingSignals()
+    task.self_exec_id = parent.self_exec_id
+    task.personality = parent.personality
+    task.memory_policy = parent.memory_policy
+    task.flags = parent.flags
+    task.timer_slack_ns = task.default_timer_slack_ns = parent.timer_slack_ns
+    task.start_time_ns = kernel.clock.now_ns
+    return task
+
+
+def copy_thread(task: Task, arguments: CloneArguments) -> None:
+    """Where the child starts: behind the call, which gives it 0. Linux: arch/x86/kernel/process.c,
+    copy_thread."""
+    registers = task.registers
+    set_register(registers.general, RAX, 0)
+    if arguments.stack:
+        set_register(registers.general, RSP, arguments.stack)
+    if arguments.flags & CLONE_SETTLS:
+        registers.fs_base = arguments.tls
+
+
 def _join_thread_group(task: Task, parent: Task) -> None:
     group = parent.group
     task.group = group
@@ -312,21 +390,28 @@ def _join_thread_group(task: Task, parent: Task) -> None:
         recalculate_pending(task)
 
 
-def _start_thread_group(kernel: Kernel, task: Task, parent: Task, arguments: CloneArguments) -> None:
-    flags = arguments.flags
+def copy_sighand(group: ThreadGroup, old: ThreadGroup, flags: int) -> None:
+    """The handlers of signals. Linux: kernel/fork.c, copy_sighand."""
+    if flags & CLONE_SIGHAND:
+        old.handlers.reference_count += 1
+        group.handlers = old.handlers
+        return
+    group.handlers = old.handlers.copy()
+    if flags & CLONE_CLEAR_SIGHAND:
+        group.handlers.reset_for_exec()
+
+
+def copy_signal(task: Task, parent: Task, flags: int) -> None:
+    """A thread group of its own: limits and terminal as its parent's, no signals pending.
+
+    Linux: kernel/fork.c, copy_signal.
+    """
     old = parent.group
     group = ThreadGroup(task.thread_pid)
     group.leader = task
     group.threads = [task]
     task.group = group
-    if flags & CLONE_SIGHAND:
-        old.handlers.reference_count += 1
-        group.handlers = old.handlers
-    elif flags & CLONE_CLEAR_SIGHAND:
-        group.handlers = old.handlers.copy()
-        group.handlers.reset_for_exec()
-    else:
-        group.handlers = old.handlers.copy()
+    copy_sighand(group, old, flags)
     group.shared_pending = PendingSignals()
     group.limits = old.limits.copy()
     if not flags & CLONE_VM:
@@ -334,16 +419,20 @@ def _start_thread_group(kernel: Kernel, task: Task, parent: Task, arguments: Clo
     group.start_time_ns = task.start_time_ns
     group.oom_score_adj = old.oom_score_adj
     group.terminal = old.terminal
-    if flags & CLONE_PARENT:
+
+
+def _take_parent(task: Task, parent: Task, arguments: CloneArguments) -> None:
+    """Whose child it is, and in which process group."""
+    if arguments.flags & CLONE_PARENT:
         task.parent = parent.parent
-        task.exit_signal = old.leader.exit_signal
+        task.exit_signal = parent.group.leader.exit_signal
     else:
         task.parent = parent
         task.exit_signal = arguments.exit_signal
     # The sibling of a program that the kernel itself started has no parent either.
     if task.parent is not None:
         task.parent.adopt(task)
-    join_process_group(group, old.process_group)
+    join_process_group(task.group, parent.group.process_group)
 
 
 def store_tid(task: Task, address: int, tid: int) -> None:

@@ -36,7 +36,7 @@ def check_fork(parent: Task) -> None:
         raise EAGAIN("a SCHED_DEADLINE task that doesn't reset its children")
 
 
-def inherit_scheduling(parent: Task, child: Task) -> None:
+def sched_fork(parent: Task, child: Task) -> None:
     """Give a new task its parent's policy and priorities, or the default ones.
 
     Linux: kernel/sched/core.c, sched_fork.

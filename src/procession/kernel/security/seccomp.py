@@ -376,7 +376,7 @@ def set_mode(kernel: Kernel, task: Task, mode: int) -> None:
     kernel.add_call_work(task, CALL_SECCOMP)
 
 
-def inherit_seccomp(parent: Task, child: Task) -> None:
+def copy_seccomp(parent: Task, child: Task) -> None:
     """Give a new task its parent's mode and filters. Linux: kernel/fork.c, copy_seccomp."""
     child.seccomp_mode = parent.seccomp_mode
     child.seccomp_filter = parent.seccomp_filter
