@@ -11,6 +11,7 @@ from procession.fs.devices import Devtmpfs, DevtmpfsType
 from procession.fs.directory import make_directory
 from procession.fs.file_system_type import register
 from procession.fs.fs_context import FsContext
+from procession.fs.kernel_log import KERN_NOTICE
 from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME
 from procession.fs.mounts.namespace import first_namespace
 from procession.fs.namespace import PID_NUMBER
@@ -24,6 +25,7 @@ from procession.kernel.ipc import MqueueType
 from procession.kernel.ipc.posix_queue import queues_of
 from procession.kernel.namespaces.pid import PidNamespace
 from procession.kernel.namespaces.proxy import first_namespaces
+from procession.kernel.namespaces.uts import RELEASE
 from procession.kernel.security.credentials import Credentials
 from procession.kernel.terminal import TerminalJobs
 from procession.procfs.binfmt_misc import BinaryFormatType
@@ -81,6 +83,7 @@ def mount_first(
     """
     vfs = Vfs(kernel.memory, kernel.clock, kernel)
     kernel.vfs = vfs
+    vfs.log.append(KERN_NOTICE, b"Linux version %s (Procession)" % RELEASE)
     kernel.init_pid_namespace = PidNamespace(vfs.namespaces, vfs.init_user_namespace, None, PID_NUMBER)
     if injector is not None:
         from procession.kernel.fault_injection import inject_failures

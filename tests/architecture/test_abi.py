@@ -99,6 +99,7 @@ WITHOUT_HEADERS = {
     "errno": "has a test of its own",
     "structure": "what structures are made of",
     "syscall_numbers": "has a test of its own",
+    "syslog": "include/linux/syslog.h of the kernel's source",
     "word": "what fields are packed with",
 }
 

@@ -317,12 +317,6 @@ class TestMachine:
         with pytest.raises(ESRCH):
             call(alice, "get_robust_list", 99, RESULT, RESULT + 8)
 
-    def test_the_log_is_empty(self, root: Task, alice: Task) -> None:
-        assert call(root, "syslog", 3, RESULT, 100) == 0
-        assert call(root, "syslog", 9, 0, 0) == 0
-        with pytest.raises(EPERM):
-            call(alice, "syslog", 3, RESULT, 100)
-
     def test_the_processor_and_its_node(self, root: Task) -> None:
         root.mm.write(RESULT, b"\xff" * 8)
         call(root, "getcpu", RESULT, RESULT + 4, BAD_ADDRESS)

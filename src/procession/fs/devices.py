@@ -11,6 +11,7 @@ from procession.abi.word import pack_u32
 from procession.fs.file import File
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK, Superblock
+from procession.fs.kernel_log import open_log_file
 from procession.fs.mounts.context import MountContext, Parameter
 from procession.fs.mounts.mount import Mount
 from procession.fs.tmpfs import MemoryInode, Tmpfs
@@ -117,13 +118,16 @@ class RandomFile(DeviceFile):
 class MemoryDriver:
     """The devices of major number 1 (Linux: drivers/char/mem.c).
 
-    Physical memory, ports and the kernel's log (mem, port, kmsg) aren't configured.
+    Physical memory and ports (mem, port) aren't configured.
     """
 
     __slots__ = ()
 
     def open(self, path: Path, flags: int, subject: Subject) -> File:
-        file_class = _FILES_OF_MINORS.get(device_minor(path.inode.rdev))
+        minor = device_minor(path.inode.rdev)
+        if minor == _LOG_MINOR:
+            return open_log_file(path, flags, subject)
+        file_class = _FILES_OF_MINORS.get(minor)
         if file_class is None:
             raise ENXIO
         return file_class(path, flags, subject)
@@ -137,12 +141,15 @@ _FILES_OF_MINORS: dict[int, type[DeviceFile]] = {
     9: RandomFile,
 }
 
+_LOG_MINOR = 11
+
 _NODES = (
     (b"null", Major.MEM_MAJOR, 3, 0o666),
     (b"zero", Major.MEM_MAJOR, 5, 0o666),
     (b"full", Major.MEM_MAJOR, 7, 0o666),
     (b"random", Major.MEM_MAJOR, 8, 0o666),
     (b"urandom", Major.MEM_MAJOR, 9, 0o666),
+    (b"kmsg", Major.MEM_MAJOR, _LOG_MINOR, 0o644),
     (b"tty", Major.TTYAUX_MAJOR, 0, 0o666),
     (b"console", Major.TTYAUX_MAJOR, 1, 0o600),
     (b"ptmx", Major.TTYAUX_MAJOR, 2, 0o666),

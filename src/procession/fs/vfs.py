@@ -8,6 +8,7 @@ from procession.abi.device_numbers import encode_device
 from procession.fs.accounts import FileAccounts
 from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import S_IFDIR, Inode, Superblock
+from procession.fs.kernel_log import KernelLog
 from procession.fs.lock import LockRequests
 from procession.fs.mounts.mount import Mount, MountTable
 from procession.fs.namespace import NamespaceTable
@@ -81,6 +82,7 @@ class Vfs:
         "lease_break_time_s",
         "lock_requests",
         "locked_inodes",
+        "log",
         "memory",
         "mount_table",
         "namespaces",
@@ -117,6 +119,7 @@ class Vfs:
         # proc_sys_fs(5): leases-enable, lease-break-time, dir-notify-enable.
         self.has_leases = self.has_directory_notification = 1
         self.lease_break_time_s = 45
+        self.log = KernelLog(clock)
         self.pseudo_mounts: dict[str, Mount] = {}
         # Who is told what happens to files; None until somebody wants to know.
         self.file_events: FileEvents | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.fs.kernel_log import KERN_ERR
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.cgroup.memory import OOM, OOM_GROUP_KILL, MemoryCounter
 from procession.kernel.cgroup.memory import OOM_KILL as OOM_KILL_EVENT
@@ -160,6 +161,7 @@ def _kill_process(kernel: Kernel, victim: Task) -> None:
     """
     kernel.oom_kill_count += 1
     kernel.oom_victim = victim.group
+    log_kill(kernel, victim)
     if kernel.observer is not None:
         kernel.observer.task_event(victim, OOM_KILL)
     victim.group.flags &= ~SIGNAL_UNKILLABLE
@@ -169,6 +171,23 @@ def _kill_process(kernel: Kernel, victim: Task) -> None:
     for group in dict.fromkeys(sharers):
         if group is not victim.group and group is not kernel.init:
             send_group_signal(kernel, group, SigInfo(_SIGKILL, _SI_KERNEL))
+
+
+def log_kill(kernel: Kernel, victim: Task) -> None:
+    """Linux: mm/oom_kill.c, __oom_kill_process."""
+    mm = victim.mm
+    kernel.vfs.log.append(
+        KERN_ERR,
+        b"Out of memory: Killed process %d (%s) total-vm:%dkB, resident:%dkB, UID:%d oom_score_adj:%d"
+        % (
+            victim.group.pid.number_in(kernel.init_pid_namespace),
+            victim.command_name,
+            mm.total_pages << 2,
+            mm.resident_pages << 2,
+            victim.credentials.uid,
+            victim.group.oom_score_adj,
+        ),
+    )
 
 
 TIMER_ACTIONS["memory"] = _look_again

@@ -187,6 +187,9 @@ def next_signal(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> Sig
             continue
         if bit & DUMPING:
             from procession.kernel.dump.core import begin_core_dump
+            from procession.kernel.dump.unhandled import log_unhandled_fault
+
+            log_unhandled_fault(kernel, task, info)
 
             begin_core_dump(kernel, task, info)
         else:

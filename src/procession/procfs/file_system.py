@@ -11,7 +11,6 @@ from procession.fs.permission import is_in_group
 from procession.kernel.pid import find_task
 from procession.procfs.access import may_inspect
 from procession.procfs.inode import ProcLink
-from procession.procfs.log import LogInode
 from procession.procfs.process import ProcessDirectory
 from procession.procfs.system import SystemDirectory
 
@@ -152,9 +151,6 @@ class ProcFileSystem(Superblock):
             place.remove(entry)
 
 
-_LOG = (b"kmsg",)
-
-
 class ProcRoot(SystemDirectory):
     """/proc: the system's files, `self`, `thread-self`, and the processes."""
 
@@ -164,16 +160,11 @@ class ProcRoot(SystemDirectory):
 
     def __init__(self, superblock: ProcFileSystem) -> None:
         super().__init__(superblock, ROOT_NUMBER)
-        self.entries = {
-            b"kmsg": LogInode(superblock),
-            b"self": SelfLink(superblock),
-            b"thread-self": ThreadSelfLink(superblock),
-        }
+        self.entries = {b"self": SelfLink(superblock), b"thread-self": ThreadSelfLink(superblock)}
 
     def lookup(self, name: bytes) -> Inode:
         system = self.proc
-        is_there = name in self.tree or name in _LOG
-        if (name in self.entries and name not in _LOG) or (is_there and not system.shows_processes_only):
+        if name in self.entries or (name in self.tree and not system.shows_processes_only):
             return super().lookup(name)
         task = system.task_of(name)
         if system.hidden_from >= HidePid.INVISIBLE and not system.may_see(
@@ -190,8 +181,6 @@ class ProcRoot(SystemDirectory):
     def list_entries(self) -> list[DirectoryEntry]:
         superblock = self.proc
         entries = [] if superblock.shows_processes_only else super().list_entries()
-        if not superblock.shows_processes_only:
-            entries.append(DirectoryEntry(b"kmsg", self.entries[b"kmsg"].number, S_IFREG >> 12))
         entries += (
             DirectoryEntry(name, self.entries[name].number, S_IFLNK >> 12)
             for name in (b"self", b"thread-self")

@@ -23,6 +23,7 @@ from procession.procfs.network_sysctl import NETWORK_SYSCTLS
 from procession.procfs.parse_integer import parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
+from procession.procfs.sysctl_log import LOG_SYSCTLS
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
 from procession.procfs.sysctl_seccomp import SECCOMP_SYSCTLS
@@ -309,6 +310,7 @@ SYSCTL_TREE: SystemTree = {
     },
     b"kernel": {
         **IPC_SYSCTLS,
+        **LOG_SYSCTLS,
         b"cap_last_cap": SystemFile(0o444, show_cap_last_cap),
         b"core_pattern": SystemFile(0o644, show_core_pattern, store_core_pattern),
         b"core_pipe_limit": SystemFile(0o644, show_core_pipe_limit, store_core_pipe_limit),
@@ -334,6 +336,7 @@ SYSCTL_TREE: SystemTree = {
         },
         b"randomize_va_space": SystemFile(0o444, show_zero),
         b"seccomp": SECCOMP_SYSCTLS,
+        b"tainted": SystemFile(0o644, show_zero),
         b"threads-max": SystemFile(0o444, show_threads_max),
         b"unprivileged_userns_clone": SystemFile(
             0o644, show_unprivileged_user_namespaces, store_unprivileged_user_namespaces

@@ -9,6 +9,7 @@ from procession.abi.errno import EIO, ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import DirectoryEntry, Inode
+from procession.fs.kernel_log import LogLinesFile
 from procession.hardware import page_table as pte
 from procession.hardware.kernel_memory import STACK_BYTES
 from procession.hardware.physical_memory import PAGE_SHIFT
@@ -23,12 +24,15 @@ from procession.procfs.sysvipc import show_queues, show_segments, show_semaphore
 from procession.procfs.terminal import show_disciplines, show_drivers
 
 if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import File
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
     from procession.procfs.file_system import ProcFileSystem
 
     Show = Callable[[Kernel], bytes]
     Store = Callable[[Kernel, bytes], None]
+    Open = Callable[[Kernel, Path, int, Subject], File]
 
 NS_PER_TICK = 10_000_000
 NS_PER_S = 1_000_000_000
@@ -36,11 +40,12 @@ PAGE_KB = 4
 
 
 class SystemFile(NamedTuple):
-    """A file about the machine."""
+    """A file about the machine; `open_` is for one that isn't made anew at each reading."""
 
     permissions: int
     show: Show
     store: Store | None = None
+    open_: Open | None = None
 
 
 SystemTree = Mapping[bytes, "SystemFile | SystemTree | bytes"]
@@ -131,6 +136,12 @@ class SystemInode(ProcFile):
             check_sysctl_permission(self.mode, subject, mask, is_user=self.path[1] == b"user")
         else:
             super().check_permission(subject, mask)
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        open_ = self.file.open_
+        if open_ is not None:
+            return open_(self.proc.kernel, path, flags, subject)
+        return super().open(path, flags, subject, progress)
 
     def show(self, subject: Subject) -> bytes:
         return self.file.show(self.proc.kernel)
@@ -377,6 +388,17 @@ def show_filesystems(kernel: Kernel) -> bytes:
     return b"".join(b"nodev\t%s\n" % name for name in names)
 
 
+def show_nothing(kernel: Kernel) -> bytes:
+    """A file with nothing in it."""
+    return b""
+
+
+def open_log(kernel: Kernel, path: Path, flags: int, subject: Subject) -> File:
+    """Open /proc/kmsg. Raises EPERM. Linux: fs/proc/kmsg.c, kmsg_open."""
+    kernel.vfs.log.check_access(subject, is_looking=False)
+    return LogLinesFile(path, flags, subject, kernel.vfs.log)
+
+
 def show_command_line(kernel: Kernel) -> bytes:
     """/proc/cmdline: nothing has started this kernel with a command line."""
     return b"\n"
@@ -443,6 +465,7 @@ TREE: SystemTree = {
     b"devices": SystemFile(0o444, show_devices),
     b"filesystems": SystemFile(0o444, show_filesystems),
     b"interrupts": SystemFile(0o444, show_interrupts),
+    b"kmsg": SystemFile(0o400, show_nothing, None, open_log),
     b"loadavg": SystemFile(0o444, show_loadavg),
     b"locks": SystemFile(0o444, show_locks),
     b"meminfo": SystemFile(0o444, show_meminfo),

@@ -29,7 +29,6 @@ from procession.syscalls.parameters import (
     InBuffer,
     Int,
     Out,
-    OutBuffer,
     Size,
     UInt,
     UnsignedChoice,
@@ -165,39 +164,6 @@ def membarrier(task: Task, command: Choice[MembarrierCommand], flags: UInt, cpu:
             raise EPERM("the process hasn't registered for it")
     elif command not in (_GLOBAL, _GLOBAL_EXPEDITED):
         raise EINVAL(f"no command {command}")
-    return 0
-
-
-_LOG_READ = 2
-_LOG_READS = (_LOG_READ, 3, 4)
-_LOG_CONSOLE_LEVEL, _LOG_SIZE = 8, 10
-_LOWEST_LEVEL = 8
-_LOG_BYTES = 1 << 17
-
-
-@syscall(103)
-def syslog(task: Task, action: Int, buffer: OutBuffer, length: Int) -> int:
-    """syslog(2): the log is empty, and nothing is ever printed to a console.
-
-    Linux: kernel/printk/printk.c, do_syslog.
-    """
-    # kernel.dmesg_restrict is 1, as Debian has it.
-    if not task.credentials.has_capability(CAP_SYSLOG):
-        raise EPERM("the kernel's log takes CAP_SYSLOG")
-    if action in _LOG_READS:
-        if not buffer or length < 0:
-            raise EINVAL("nowhere to read to")
-        if action == _LOG_READ and length:
-            raise Sleep
-        return 0
-    if action == _LOG_CONSOLE_LEVEL:
-        if not 1 <= length <= _LOWEST_LEVEL:
-            raise EINVAL("no such level")
-        return 0
-    if action == _LOG_SIZE:
-        return _LOG_BYTES
-    if not 0 <= action <= _LOG_SIZE:
-        raise EINVAL("no such action")
     return 0
 
 

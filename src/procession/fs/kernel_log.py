@@ -1,0 +1,303 @@
+"""The kernel's log: its records, what reads and writes them as /dev/kmsg, and who may (syslog(2))."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.errno import EAGAIN, EINVAL, EIO, EPERM, EPIPE, ESPIPE
+from procession.abi.open_flags import O_ACCMODE
+from procession.fs.file import (
+    O_NONBLOCK,
+    O_WRONLY,
+    POLLERR,
+    POLLIN,
+    POLLPRI,
+    POLLRDNORM,
+    SEEK_DATA,
+    SEEK_END,
+    SEEK_SET,
+    File,
+)
+from procession.fs.permission import CAP_SYS_ADMIN, CAP_SYSLOG
+from procession.fs.wait_queue import Sleep, WaitQueue
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.permission import Subject
+    from procession.fs.vfs import Clock
+
+BUFFER_BYTES = 1 << 17
+"""How much text the log keeps (Linux: kernel/printk/printk.c, __LOG_BUF_LEN)."""
+LONGEST_RECORD = 1024
+KERN_EMERG, KERN_ALERT, KERN_CRIT, KERN_ERR, KERN_WARNING, KERN_NOTICE, KERN_INFO, KERN_DEBUG = range(8)
+LOG_USER = 1 << 3
+"""The facility of what programs write."""
+_RECORD_COST = 64
+_NS_PER_S, _NS_PER_US = 1_000_000_000, 1000
+_LEVELS = 7
+_FACILITY_MASK = 0xFF8
+_PREFIX = re.compile(rb"<(\d{1,10})>")
+
+
+class LogRecord(NamedTuple):
+    """One message: its number, its level and facility, its time since the start, and its text."""
+
+    sequence: int
+    priority: int
+    time_ns: int
+    text: bytes
+
+
+class KernelLog:
+    """The records that there still are, oldest first (Linux: kernel/printk/printk.c).
+
+    `clear_sequence` is where SYSLOG_ACTION_CLEAR was; `read_sequence` and `read_offset` how far
+    SYSLOG_ACTION_READ has come. `is_restricted` is kernel.dmesg_restrict; `console_levels` are the numbers of
+    kernel.printk, `saved_console_level` the first of them while the console is off.
+    """
+
+    __slots__ = (
+        "bytes",
+        "clear_sequence",
+        "clock",
+        "console_levels",
+        "is_restricted",
+        "next_sequence",
+        "queue",
+        "read_offset",
+        "read_sequence",
+        "records",
+        "saved_console_level",
+    )
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.records: deque[LogRecord] = deque()
+        self.bytes = 0
+        self.next_sequence = 0
+        self.clear_sequence = 0
+        self.read_sequence = self.read_offset = 0
+        # As Debian has it.
+        self.is_restricted = 1
+        self.console_levels = [7, 4, 1, 7]
+        self.saved_console_level: int | None = None
+        self.queue = WaitQueue(POLLIN | POLLRDNORM)
+
+    @property
+    def first_sequence(self) -> int:
+        """The number of the oldest record that is there."""
+        return self.records[0].sequence if self.records else self.next_sequence
+
+    def append(self, priority: int, text: bytes) -> None:
+        """One more message; the oldest ones go. In Linux, printk()."""
+        record = LogRecord(self.next_sequence, priority, self.clock.now_ns, text)
+        self.next_sequence += 1
+        self.records.append(record)
+        self.bytes += len(text) + _RECORD_COST
+        while self.bytes > BUFFER_BYTES:
+            self.bytes -= len(self.records.popleft().text) + _RECORD_COST
+        self.queue.wake_all()
+
+    def record(self, sequence: int) -> LogRecord | None:
+        """The record of that number; None if it has gone or hasn't come."""
+        index = sequence - self.first_sequence
+        return self.records[index] if 0 <= index < len(self.records) else None
+
+    def check_access(self, subject: Subject, *, is_looking: bool) -> None:
+        """Raise EPERM unless `subject` may use the log: anybody may look at it if it isn't restricted.
+
+        Linux: kernel/printk/printk.c, check_syslog_permissions.
+        """
+        if is_looking and not self.is_restricted:
+            return
+        if not subject.has_capability(CAP_SYSLOG) and not subject.has_capability(CAP_SYS_ADMIN):
+            raise EPERM("takes CAP_SYSLOG")
+
+    # As lines of text, which syslog(2) and /proc/kmsg give
+
+    def unread_bytes(self) -> int:
+        """How much SYSLOG_ACTION_READ has still to give."""
+        self._skip_lost()
+        total = sum(len(line_of(record)) for record in self._from(self.read_sequence))
+        return total - self.read_offset
+
+    def read_lines(self, length: int) -> bytes:
+        """What SYSLOG_ACTION_READ gives next, and so removes, up to `length` bytes; b"" for nothing."""
+        self._skip_lost()
+        parts: list[bytes] = []
+        while length:
+            record = self.record(self.read_sequence)
+            if record is None:
+                break
+            line = line_of(record)[self.read_offset :]
+            if len(line) <= length:
+                self.read_sequence += 1
+                self.read_offset = 0
+            elif parts:
+                break
+            else:
+                # A record that doesn't fit at all comes in pieces.
+                line = line[:length]
+                self.read_offset += length
+            parts.append(line)
+            length -= len(line)
+        return b"".join(parts)
+
+    def last_lines(self, length: int) -> bytes:
+        """The last records since the last clearing that go into `length` bytes."""
+        parts: list[bytes] = []
+        for record in reversed(self._from(self.clear_sequence)):
+            line = line_of(record)
+            if len(line) > length:
+                break
+            length -= len(line)
+            parts.append(line)
+        return b"".join(reversed(parts))
+
+    def clear(self) -> None:
+        """SYSLOG_ACTION_CLEAR: who looks sees nothing of what came before."""
+        self.clear_sequence = self.next_sequence
+
+    def _from(self, sequence: int) -> list[LogRecord]:
+        return [record for record in self.records if record.sequence >= sequence]
+
+    def _skip_lost(self) -> None:
+        if self.read_sequence < self.first_sequence:
+            self.read_sequence, self.read_offset = self.first_sequence, 0
+
+
+def open_log_file(path: Path, flags: int, subject: Subject) -> File:
+    """Open /dev/kmsg. Raises EPERM: everybody whom its mode lets may write. Linux: kernel/printk/printk.c,
+    devkmsg_open.
+    """
+    log = path.inode.superblock.vfs.log
+    if flags & O_ACCMODE != O_WRONLY:
+        log.check_access(subject, is_looking=True)
+    return LogFile(path, flags, subject, log)
+
+
+def line_of(record: LogRecord) -> bytes:
+    """A record as syslog(2) shows it. Linux: kernel/printk/printk.c, record_print_text."""
+    seconds, rest_ns = divmod(record.time_ns, _NS_PER_S)
+    prefix = b"<%d>[%5d.%06d] " % (record.priority, seconds, rest_ns // _NS_PER_US)
+    return b"".join(prefix + line + b"\n" for line in record.text.split(b"\n"))
+
+
+class LogFile(File):
+    """/dev/kmsg, of which each open file has a place of its own. Linux: kernel/printk/printk.c, kmsg_fops."""
+
+    __slots__ = ("log", "sequence")
+
+    is_seekable = True
+
+    def __init__(self, path: Path, flags: int, subject: Subject, log: KernelLog) -> None:
+        super().__init__(path, flags, subject)
+        self.log = log
+        self.sequence = log.first_sequence
+
+    def read(self, length: int) -> bytes:
+        """One record. Linux: kernel/printk/printk.c, devkmsg_read."""
+        log = self.log
+        if self.sequence < log.first_sequence:
+            self.sequence = log.first_sequence
+            raise EPIPE("records were lost")
+        record = log.record(self.sequence)
+        if record is None:
+            if self.flags & O_NONBLOCK:
+                raise EAGAIN
+            raise Sleep(log.queue)
+        text = b"%d,%d,%d,-;%s\n" % (
+            record.priority,
+            record.sequence,
+            record.time_ns // _NS_PER_US,
+            _escaped(record.text),
+        )
+        self.sequence += 1
+        if len(text) > length:
+            raise EINVAL("no room for the record")
+        return text
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.read(length)
+
+    def put_back(self, data: bytes) -> None:
+        """What couldn't be handed over is lost."""
+
+    def write(self, data: bytes) -> int:
+        """A message. Linux: kernel/printk/printk.c, devkmsg_write."""
+        if len(data) > LONGEST_RECORD:
+            raise EINVAL("too long a message")
+        priority, text = LOG_USER | self.log.console_levels[1], data
+        prefix = _PREFIX.match(data)
+        if prefix is not None:
+            number = int(prefix[1])
+            facility = number & _FACILITY_MASK
+            priority = (facility or LOG_USER) | number & _LEVELS
+            text = data[prefix.end() :]
+        self.log.append(priority, text.split(b"\0", 1)[0].removesuffix(b"\n"))
+        return len(data)
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        return self.write(data)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Linux: kernel/printk/printk.c, devkmsg_llseek."""
+        if offset:
+            raise ESPIPE
+        log = self.log
+        if whence == SEEK_SET:
+            self.sequence = log.first_sequence
+        elif whence == SEEK_DATA:
+            self.sequence = log.clear_sequence
+        elif whence == SEEK_END:
+            self.sequence = log.next_sequence
+        else:
+            raise EINVAL
+        return 0
+
+    def poll_mask(self) -> int:
+        """Linux: kernel/printk/printk.c, devkmsg_poll."""
+        log = self.log
+        if self.sequence >= log.next_sequence:
+            return 0
+        return POLLIN | POLLRDNORM | (POLLERR | POLLPRI if self.sequence < log.first_sequence else 0)
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        return (self.log.queue,)
+
+
+def _escaped(text: bytes) -> bytes:
+    """A record's text on one line. Linux: kernel/printk/printk.c, append_char."""
+    return b"".join(
+        bytes((byte,)) if 32 <= byte < 127 and byte != 0x5C else b"\\x%02x" % byte for byte in text
+    )
+
+
+class LogLinesFile(File):
+    """/proc/kmsg: reads as SYSLOG_ACTION_READ does. Linux: fs/proc/kmsg.c."""
+
+    __slots__ = ("log",)
+
+    def __init__(self, path: Path, flags: int, subject: Subject, log: KernelLog) -> None:
+        super().__init__(path, flags, subject)
+        self.log = log
+
+    def read(self, length: int) -> bytes:
+        lines = self.log.read_lines(length)
+        if not lines and length:
+            if self.flags & O_NONBLOCK:
+                raise EAGAIN
+            raise Sleep(self.log.queue)
+        return lines
+
+    def write(self, data: bytes) -> int:
+        """Linux: fs/proc/inode.c, proc_reg_write."""
+        raise EIO
+
+    def poll_mask(self) -> int:
+        return POLLIN | POLLRDNORM if self.log.unread_bytes() else 0
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        return (self.log.queue,)
