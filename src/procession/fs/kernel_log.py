@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, EINVAL, EIO, EPERM, EPIPE, ESPIPE
 from procession.abi.open_flags import O_ACCMODE
+from procession.abi.word import pack_u8
 from procession.fs.file import (
     O_NONBLOCK,
     O_WRONLY,
@@ -271,7 +272,7 @@ class LogFile(File):
 def _escaped(text: bytes) -> bytes:
     """A record's text on one line. Linux: kernel/printk/printk.c, append_char."""
     return b"".join(
-        bytes((byte,)) if 32 <= byte < 127 and byte != 0x5C else b"\\x%02x" % byte for byte in text
+        pack_u8(byte) if 32 <= byte < 127 and byte != 0x5C else b"\\x%02x" % byte for byte in text
     )
 
 

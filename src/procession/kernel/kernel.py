@@ -11,6 +11,7 @@ from procession.kernel.cgroup.hierarchy import Hierarchy
 from procession.kernel.dump.pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
 from procession.kernel.namespaces.nsfs import namespace_of_file
+from procession.kernel.namespaces.uts import NameChanges
 from procession.kernel.pid import find_task
 from procession.kernel.program.binary_format import BinaryFormats
 from procession.kernel.program.elf import ProgramHeaders
@@ -80,6 +81,7 @@ class Kernel:
         "live",
         "load",
         "memory",
+        "name_changes",
         "observer",
         "oom_kill_count",
         "oom_victim",
@@ -145,6 +147,8 @@ class Kernel:
         self.seccomp_logged = 0x7F
         # kernel.unprivileged_userns_clone.
         self.allows_unprivileged_user_namespaces = True
+        # Of the host name and the domain name, for who polls them in /proc/sys.
+        self.name_changes = (NameChanges(), NameChanges())
         self.total_forks = 0
         self.adoption_count = 0
         self.oom_kill_count = 0

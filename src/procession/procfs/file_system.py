@@ -50,6 +50,7 @@ class ProcFileSystem(Superblock):
     __slots__ = (
         "hidden_from",
         "kernel",
+        "next_directory_number",
         "next_static_number",
         "pid_namespace",
         "processes",
@@ -69,6 +70,7 @@ class ProcFileSystem(Superblock):
         self.processes: dict[int, ProcessDirectory] = {}
         self.threads: dict[int, ProcessDirectory] = {}
         self.next_static_number = FIRST_STATIC_NUMBER
+        self.next_directory_number = 1
         self.root = ProcRoot(self)
 
     def show_options(self) -> bytes:
@@ -112,6 +114,12 @@ class ProcFileSystem(Superblock):
         if task is None:
             raise ENOENT
         return task
+
+    def allocate_directory_number(self) -> int:
+        """A number for the directory of a task, which no other gets: process ids are used again."""
+        number = self.next_directory_number
+        self.next_directory_number = number + 1
+        return number
 
     def directory_of(self, task: Task, *, is_thread: bool = False) -> ProcessDirectory:
         """The directory of `task`: as a process, or as a thread (`task/TID`)."""

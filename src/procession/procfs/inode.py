@@ -61,6 +61,8 @@ class ProcDirectory(ProcInode):
 
     __slots__ = ()
 
+    seeks_from_end: ClassVar[bool] = True
+
     def __init__(self, superblock: ProcFileSystem, number: int, permissions: int = 0o555) -> None:
         super().__init__(superblock, S_IFDIR | permissions, number)
 

@@ -6,8 +6,8 @@ from procession.abi.errno import EINVAL
 
 
 def parse_integer(data: bytes) -> int:
-    """The number that `data` is. Raises EINVAL. Linux: lib/kstrtox.c, kstrtoint with base 0."""
-    text = data.strip(b" \t\n\v\f\r").removeprefix(b"+")
+    """The number that `data` is, up to a NUL. Raises EINVAL. Linux: lib/kstrtox.c, kstrtoint with base 0."""
+    text = data.partition(b"\0")[0].strip(b" \t\n\v\f\r").removeprefix(b"+")
     digits = text.removeprefix(b"-")
     if not digits or len(digits) > 20 or not digits.isalnum():
         raise EINVAL("not a number")

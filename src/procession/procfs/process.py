@@ -15,6 +15,7 @@ from procession.procfs import (
     process_io,
     process_memory,
     process_namespaces,
+    process_pages,
     process_scheduling,
     process_settings,
     process_status,
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
 
 DIRECTORY_LINKS = 9
 """What stat(2) gives as link count of a process's directory."""
-TID_SHIFT = 24
+NUMBER_SHIFT = 24
 THREAD_OFFSET = 0x800
-"""Inode numbers: the task's id, then where in its directory the file is; from here on for threads."""
+"""Inode numbers: the directory's own, then where in its directory the file is; from here on for threads."""
 
 
 class Entry(NamedTuple):
@@ -61,11 +62,13 @@ class Entry(NamedTuple):
 
 COMMON_FILES: dict[bytes, Entry] = {
     b"cgroup": Entry(0o444, process_status.show_cgroup),
+    b"clear_refs": Entry(0o200, process_pages.show_nothing, process_pages.store_clear_refs),
     b"cmdline": Entry(0o444, process_memory.show_command_line),
     b"comm": Entry(0o644, process_settings.show_command_name, process_settings.store_command_name),
     b"limits": Entry(0o444, process_status.show_limits),
     b"loginuid": Entry(0o644, process_settings.show_loginuid),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
+    b"numa_maps": Entry(0o444, process_pages.show_numa_maps, is_private=True),
     b"oom_adj": Entry(0o644, process_settings.show_oom_adjustment, process_settings.store_oom_adjustment),
     b"oom_score": Entry(0o444, process_settings.show_oom_score),
     b"oom_score_adj": Entry(
@@ -102,7 +105,7 @@ THREAD_FILES: dict[bytes, Entry] = {
 }
 MOUNTS = (b"mountinfo", b"mounts", b"mountstats")
 ID_MAPS = tuple(KINDS)
-OF_MEMORY = (b"auxv", b"environ", b"mem")
+OF_MEMORY = (b"auxv", b"environ", b"mem", b"pagemap")
 LINKS = (b"cwd", b"exe", b"root")
 COMMON_NAMES = (
     *COMMON_FILES,
@@ -111,8 +114,8 @@ COMMON_NAMES = (
     *OF_MEMORY,
     *(b"attr", b"fd", b"fdinfo", b"io", b"mountinfo", b"mounts", b"net", b"ns", b"stat"),
 )
-PROCESS_NAMES = tuple(sorted({*COMMON_NAMES, *PROCESS_FILES, b"mountstats", b"task"}))
-DIRECTORIES = (b"attr", b"fd", b"fdinfo", b"net", b"ns", b"task")
+PROCESS_NAMES = tuple(sorted({*COMMON_NAMES, *PROCESS_FILES, b"map_files", b"mountstats", b"task"}))
+DIRECTORIES = (b"attr", b"fd", b"fdinfo", b"map_files", b"net", b"ns", b"task")
 THREAD_NAMES = tuple(sorted((*COMMON_NAMES, b"children")))
 
 
@@ -128,7 +131,8 @@ class ProcessDirectory(ProcDirectory):
 
     def __init__(self, superblock: ProcFileSystem, task: Task, *, is_thread: bool) -> None:
         super().__init__(
-            superblock, (superblock.number_of(task) << TID_SHIFT) + (THREAD_OFFSET if is_thread else 0)
+            superblock,
+            (superblock.allocate_directory_number() << NUMBER_SHIFT) + (THREAD_OFFSET if is_thread else 0),
         )
         self.task = task
         self.is_thread = is_thread
@@ -201,6 +205,8 @@ class ProcessDirectory(ProcDirectory):
             return NetworkDirectory(superblock, number, task)
         if name == b"ns":
             return process_namespaces.NamespacesDirectory(superblock, number, task)
+        if name == b"map_files":
+            return process_pages.MappedFilesDirectory(superblock, number, task)
         if name == b"attr":
             return AttributesDirectory(superblock, number, task)
         if name in OF_MEMORY:
@@ -227,6 +233,15 @@ def entry_type(name: bytes) -> int:
     return (S_IFDIR if name in DIRECTORIES else S_IFREG) >> 12
 
 
+class OpenProcessFile(GeneratedFile):
+    """An open file about a process: writing to it doesn't move its position, as it does in /proc/sys."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> int:
+        return self.write_at(self.position, data)
+
+
 class ProcessFile(ProcFile):
     """A file about a process whose contents are made by an entry of the tables above."""
 
@@ -244,6 +259,10 @@ class ProcessFile(ProcFile):
     def entry(self) -> Entry:
         """How this file is made."""
         return (THREAD_FILES if self.is_thread else PROCESS_FILES)[self.name]
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        self.check_open(subject)
+        return OpenProcessFile(path, flags, subject, self)
 
     def check_open(self, subject: Subject) -> None:
         if self.entry.is_private:
@@ -266,7 +285,7 @@ class ProcessFile(ProcFile):
 
 
 class MemoryInode(ProcFile):
-    """/proc/PID/mem, auxv and environ: of the program that the process runs when it's opened.
+    """/proc/PID/mem, pagemap, auxv and environ: of the program that the process runs when it's opened.
 
     Linux: fs/proc/base.c, proc_mem_open.
     """
@@ -285,6 +304,8 @@ class MemoryInode(ProcFile):
         mm = self.task.mm
         if self.name == b"mem":
             return process_memory.MemoryFile(path, flags, subject, mm)
+        if self.name == b"pagemap":
+            return process_pages.PageMapFile(path, flags, subject, mm)
         if self.name == b"auxv":
             return GeneratedFile(path, flags, subject, process_memory.AuxiliaryVector(mm))
         return GeneratedFile(path, flags, subject, process_memory.Environment(mm))

@@ -175,6 +175,7 @@ class AreaUse(NamedTuple):
     proportional_file: int
     proportional_shared_memory: int
     proportional_dirty: int
+    referenced: int
 
     @property
     def resident(self) -> int:
@@ -193,7 +194,7 @@ def area_use(mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
     """Count the pages of `area`. A page is dirty when no file has it as it is."""
     references = mm.memory.references
     is_memory = area.pages is None or area.pages.backing is None
-    anonymous = proportional_dirty = 0
+    anonymous = proportional_dirty = referenced = 0
     counts = [0, 0, 0, 0]
     proportional = [0, 0, 0]
     for page, entry in area_entries(mm, area):
@@ -207,9 +208,11 @@ def area_use(mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
         proportional[0 if is_own else 2 if is_memory else 1] += share
         if is_own:
             anonymous += PAGE_KB
+        if entry & pte.ACCESSED:
+            referenced += PAGE_KB
         if is_dirty:
             proportional_dirty += share
-    return AreaUse._make((*counts, anonymous, *proportional, proportional_dirty))
+    return AreaUse._make((*counts, anonymous, *proportional, proportional_dirty, referenced))
 
 
 def use_lines(use: AreaUse, locked: int) -> bytes:
@@ -222,7 +225,7 @@ def use_lines(use: AreaUse, locked: int) -> bytes:
         (b"Shared_Dirty:   ", use.shared_dirty),
         (b"Private_Clean:  ", use.private_clean),
         (b"Private_Dirty:  ", use.private_dirty),
-        (b"Referenced:     ", use.resident),
+        (b"Referenced:     ", use.referenced),
         (b"Anonymous:      ", use.anonymous),
         (b"KSM:            ", 0),
         (b"LazyFree:       ", 0),

@@ -11,6 +11,7 @@ from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE
 from procession.fs.pipe import pipe_file_system
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.dump.pattern import PATTERN_MAXIMUM
+from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
 from procession.kernel.rlimit import LARGEST_NOFILE
 from procession.mm.address_space import (
     DUMPABLE,
@@ -110,6 +111,7 @@ def show_hostname(kernel: Kernel) -> bytes:
 def store_hostname(kernel: Kernel, data: bytes) -> None:
     """Set kernel.hostname; what is too long is cut. Linux: kernel/utsname_sysctl.c, proc_do_uts_string."""
     kernel.seen_namespaces.uts.host_name = first_line(data)
+    kernel.name_changes[HOST_NAME].note()
 
 
 def show_domainname(kernel: Kernel) -> bytes:
@@ -120,6 +122,7 @@ def show_domainname(kernel: Kernel) -> bytes:
 def store_domainname(kernel: Kernel, data: bytes) -> None:
     """Set kernel.domainname."""
     kernel.seen_namespaces.uts.domain_name = first_line(data)
+    kernel.name_changes[DOMAIN_NAME].note()
 
 
 def first_line(data: bytes, maximum: int = 64) -> bytes:

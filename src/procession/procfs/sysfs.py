@@ -26,13 +26,73 @@ ATTRIBUTE_SIZE = 4096
 Tree = Mapping[bytes, "bytes | Tree"]
 
 
+def _as_list(first: int, last: int) -> bytes:
+    """A range of processors as sysfs lists them."""
+    return b"%d\n" % first if first == last else b"%d-%d\n" % (first, last)
+
+
+def _as_mask(mask: int, processor_count: int) -> bytes:
+    """A set of processors in hexadecimal, 32 to a word. Linux: lib/vsprintf.c, bitmap_string."""
+    digits = min(-(-processor_count // 4), 8)
+    words = [mask >> shift & 0xFFFF_FFFF for shift in range(0, processor_count, 32)]
+    text = [b"%0*x" % (digits, words.pop())]
+    text += (b"%08x" % word for word in reversed(words))
+    return b",".join(text) + b"\n"
+
+
+def _topology(number: int, processor_count: int) -> Tree:
+    """Every processor is a core of its own, all in one package. Linux: drivers/base/topology.c."""
+    all_of_them = _as_mask((1 << processor_count) - 1, processor_count), _as_list(0, processor_count - 1)
+    own = _as_mask(1 << number, processor_count), _as_list(number, number)
+    tree: dict[bytes, bytes] = {
+        b"core_id": b"%d\n" % number,
+        b"die_id": b"0\n",
+        b"physical_package_id": b"0\n",
+    }
+    for name, (mask, listed) in (
+        (b"core_cpus", own),
+        (b"core_siblings", all_of_them),
+        (b"die_cpus", all_of_them),
+        (b"package_cpus", all_of_them),
+        (b"thread_siblings", own),
+    ):
+        tree[name], tree[name + b"_list"] = mask, listed
+    return tree
+
+
+_CACHES = ((1, b"Data", 32, 8), (1, b"Instruction", 32, 8), (2, b"Unified", 4096, 16))
+"""The levels, kinds, sizes in KiB and ways that CPUID leaf 4 tells of the emulated processor's caches."""
+_LINE_BYTES = 64
+
+
+def _caches(number: int, processor_count: int) -> Tree:
+    """Linux: drivers/base/cacheinfo.c."""
+    return {
+        b"index%d" % index: {
+            b"coherency_line_size": b"%d\n" % _LINE_BYTES,
+            b"id": b"%d\n" % number,
+            b"level": b"%d\n" % level,
+            b"number_of_sets": b"%d\n" % ((size << 10) // _LINE_BYTES // ways),
+            b"physical_line_partition": b"1\n",
+            b"shared_cpu_list": _as_list(number, number),
+            b"shared_cpu_map": _as_mask(1 << number, processor_count),
+            b"size": b"%dK\n" % size,
+            b"type": kind + b"\n",
+            b"ways_of_associativity": b"%d\n" % ways,
+        }
+        for index, (level, kind, size, ways) in enumerate(_CACHES)
+    }
+
+
 @cache
 def tree_for(processor_count: int) -> Tree:
     """What is in the sysfs of a machine: attributes with their contents, and directories."""
-    every = b"0\n" if processor_count == 1 else b"0-%d\n" % (processor_count - 1)
+    every = _as_list(0, processor_count - 1)
+    mask = _as_mask((1 << processor_count) - 1, processor_count)
     processors: dict[bytes, bytes | Tree] = {
         b"cpu%d" % number: {
-            b"topology": {b"core_id": b"%d\n" % number, b"physical_package_id": b"0\n"},
+            b"cache": _caches(number, processor_count),
+            b"topology": _topology(number, processor_count),
         }
         for number in range(processor_count)
     }
@@ -52,7 +112,14 @@ def tree_for(processor_count: int) -> Tree:
                     b"possible": every,
                     b"present": every,
                 },
-                b"node": {b"online": b"0\n", b"possible": b"0\n"},
+                b"node": {
+                    b"has_cpu": b"0\n",
+                    b"has_memory": b"0\n",
+                    b"has_normal_memory": b"0\n",
+                    b"node0": {b"cpulist": every, b"cpumap": mask, b"distance": b"10\n"},
+                    b"online": b"0\n",
+                    b"possible": b"0\n",
+                },
             },
         },
         b"firmware": {},

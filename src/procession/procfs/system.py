@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
+    from procession.kernel.namespaces.uts import NameChanges
     from procession.procfs.file_system import ProcFileSystem
 
     Show = Callable[[Kernel], bytes]
@@ -141,7 +142,17 @@ class SystemInode(ProcFile):
         open_ = self.file.open_
         if open_ is not None:
             return open_(self.proc.kernel, path, flags, subject)
+        if self.path[0] == b"sys":
+            from procession.procfs.sysctl_poll import ParameterFile
+
+            return ParameterFile(path, flags, subject, self, self.changes())
         return super().open(path, flags, subject, progress)
+
+    def changes(self) -> NameChanges | None:
+        """What counts how often the parameter has changed; None if nothing does."""
+        if self.path[1:] in _COUNTED_NAMES:
+            return self.proc.kernel.name_changes[_COUNTED_NAMES.index(self.path[1:])]
+        return None
 
     def show(self, subject: Subject) -> bytes:
         return self.file.show(self.proc.kernel)
@@ -151,6 +162,10 @@ class SystemInode(ProcFile):
         if store is None:
             raise EIO("can't be written")
         store(self.proc.kernel, data)
+
+
+_COUNTED_NAMES = ((b"kernel", b"hostname"), (b"kernel", b"domainname"))
+"""The parameters that tell by poll(2) when they change. Linux: kernel/utsname_sysctl.c, uts_kern_table."""
 
 
 def subtree(path: tuple[bytes, ...]) -> SystemTree:
@@ -355,6 +370,7 @@ def processor_lines(number: int, count: int) -> bytes:
         (b"model name\t", b"Intel Core i7 9xx (Nehalem Class Core i7)"),
         (b"stepping\t", b"3"),
         (b"cpu MHz\t\t", b"1000.000"),
+        (b"cache size\t", b"4096 KB"),
         (b"physical id\t", b"0"),
         (b"siblings\t", b"%d" % count),
         (b"core id\t\t", b"%d" % number),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EINVAL, ENOENT, ENOTDIR, EPERM, ERANGE
+from procession.abi.errno import EFAULT, EINVAL, ENOENT, ENOTDIR, EPERM, ERANGE
 from procession.abi.open_flags import AT_FDCWD
 from procession.abi.word import Words, pack_u8, wrap_signed
 from procession.fs import directory as directories
@@ -69,10 +69,27 @@ def _list(task: Task, fd: int, buffer: int, size: int, pack: Callable[[Directory
         packed.append(record)
         total += len(record)
     if packed:
-        task.mm.write(buffer, b"".join(packed))
+        try:
+            task.mm.write(buffer, b"".join(packed))
+        except EFAULT:
+            packed, total = _put_some(task, buffer, packed)
         file.position = position + len(packed)
     note_access(file)
     return total
+
+
+def _put_some(task: Task, buffer: int, records: list[bytes]) -> tuple[list[bytes], int]:
+    """The records that go whole before memory ends, and their length. Raises EFAULT if it's none."""
+    total = 0
+    for count, record in enumerate(records):
+        try:
+            task.mm.write(buffer + total, record)
+        except EFAULT:
+            if not count:
+                raise
+            return records[:count], total
+        total += len(record)
+    return records, total
 
 
 @syscall(83)

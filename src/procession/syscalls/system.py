@@ -14,7 +14,7 @@ from procession.abi.sysinfo import SI_LOAD_SHIFT, Sysinfo
 from procession.abi.utsname import Utsname
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PAGE_SIZE
-from procession.kernel.namespaces.uts import check_name_change
+from procession.kernel.namespaces.uts import check_name_change, set_domain_name, set_host_name
 from procession.kernel.reboot import reboot as end_machine
 from procession.kernel.rseq import register
 from procession.kernel.sched.loadavg import LOAD_SHIFT
@@ -71,14 +71,14 @@ def uname(task: Task, names: Out[Utsname]) -> None:
 def sethostname(task: Task, name: InBuffer, length: Int) -> None:
     """sethostname(2). Linux: kernel/sys.c, SYSCALL_DEFINE2(sethostname)."""
     check_name_change(task, length)
-    task.namespaces.uts.host_name = task.mm.read(name, length).partition(b"\0")[0]
+    set_host_name(task, task.mm.read(name, length).partition(b"\0")[0])
 
 
 @syscall(171)
 def setdomainname(task: Task, name: InBuffer, length: Int) -> None:
     """setdomainname(2). Linux: kernel/sys.c, SYSCALL_DEFINE2(setdomainname)."""
     check_name_change(task, length)
-    task.namespaces.uts.domain_name = task.mm.read(name, length).partition(b"\0")[0]
+    set_domain_name(task, task.mm.read(name, length).partition(b"\0")[0])
 
 
 @syscall(99)

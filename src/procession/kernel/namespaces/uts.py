@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EINVAL, EPERM
 from procession.abi.utsname import Utsname
 from procession.fs.namespace import CLONE_NEWUTS, Namespace, NamespaceTable
+from procession.fs.wait_queue import WaitQueue
 from procession.kernel.security.capability import CAP_SYS_ADMIN
 
 if TYPE_CHECKING:
@@ -18,9 +19,40 @@ NAME_MAX = 64
 """The longest host name or domain name, in bytes (__NEW_UTS_LEN)."""
 DEFAULT_HOST_NAME = "procession"
 RELEASE = b"6.12.0"
+HOST_NAME, DOMAIN_NAME = range(2)
+"""Places in `kernel.name_changes`."""
 _UNAME26 = 0x20000
 _PER_LINUX32 = 8
 _PER_MASK = 0xFF
+
+
+class NameChanges:
+    """How often a name has changed in any namespace, and who waits for that (in Linux, struct
+    ctl_table_poll).
+    """
+
+    __slots__ = ("count", "queue")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.queue = WaitQueue()
+
+    def note(self) -> None:
+        """It has. Linux: kernel/utsname_sysctl.c, uts_proc_notify."""
+        self.count += 1
+        self.queue.wake_all()
+
+
+def set_host_name(task: Task, name: bytes) -> None:
+    """Change what the task's machine calls itself."""
+    task.namespaces.uts.host_name = name
+    task.kernel.name_changes[HOST_NAME].note()
+
+
+def set_domain_name(task: Task, name: bytes) -> None:
+    """Change the task's machine's domain."""
+    task.namespaces.uts.domain_name = name
+    task.kernel.name_changes[DOMAIN_NAME].note()
 
 
 class UtsNamespace(Namespace):

@@ -1,0 +1,243 @@
+"""Files of a process about its single pages: pagemap, clear_refs, numa_maps; and map_files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from procession.abi.errno import EINVAL, ENOENT, EPERM, ESRCH
+from procession.abi.word import pack_array
+from procession.fs.dentry import absolute_path
+from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
+from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
+from procession.fs.permission import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
+from procession.hardware import page_table as pte
+from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS
+from procession.kernel.security.ptrace_access import has_memory
+from procession.mm.policy import policy_text
+from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, PROT_READ, PROT_WRITE
+from procession.procfs.access import may_inspect, require_inspection
+from procession.procfs.inode import ProcDirectory, ProcLink
+from procession.procfs.parse_integer import parse_integer
+from procession.procfs.process_memory import area_entries, is_anonymous, reader_root
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.permission import Subject
+    from procession.kernel.task import Task
+    from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.vma import VirtualMemoryArea
+    from procession.procfs.file_system import ProcFileSystem
+
+_ENTRY_BYTES = 8
+_CHUNK_ENTRIES = 1 << 15
+_EXCLUSIVE, _OF_FILE, _PRESENT = 1 << 56, 1 << 61, 1 << 63
+_LAST_PAGE = pte.USER_END >> PAGE_SHIFT
+_FIRST_KIND, _SOFT_DIRTY, _PEAK = 1, 4, 5
+"""What may be written to clear_refs: from which pages the mark of use is taken, and two other things."""
+_OF_ANONYMOUS, _OF_FILES = 2, 3
+
+
+class PageMapFile(File):
+    """An open /proc/PID/pagemap: 64 bits for each page. Linux: fs/proc/task_mmu.c, pagemap_read."""
+
+    __slots__ = ("mm", "shows_frames")
+
+    is_seekable = True
+    can_poll = False
+
+    def __init__(self, path: Path, flags: int, subject: Subject, mm: MemoryDescriptor) -> None:
+        super().__init__(path, flags, subject)
+        self.mm = mm
+        self.shows_frames = subject.has_capability(CAP_SYS_ADMIN)
+
+    def read(self, length: int) -> bytes:
+        data = self.read_at(self.position, length)
+        self.position += len(data)
+        return data
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        if offset % _ENTRY_BYTES or length % _ENTRY_BYTES:
+            raise EINVAL("no whole entries")
+        first = offset // _ENTRY_BYTES
+        count = min(length // _ENTRY_BYTES, _CHUNK_ENTRIES, max(_LAST_PAGE - first, 0))
+        mm = self.mm
+        if mm.reference_count <= 0 or not count:
+            return b""
+        entries = [0] * count
+        for area in mm.areas_in(first << PAGE_SHIFT, first + count << PAGE_SHIFT):
+            for page, entry in area_entries(mm, area):
+                if first <= page < first + count:
+                    entries[page - first] = self._entry(area, page, entry)
+        return pack_array("Q", entries)
+
+    def _entry(self, area: VirtualMemoryArea, page: int, entry: int) -> int:
+        """Linux: fs/proc/task_mmu.c, pte_to_pagemap_entry."""
+        frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
+        mm = self.mm
+        is_own = is_anonymous(area, page, entry)
+        shown = _PRESENT | (0 if is_own else _OF_FILE)
+        sharers = mm.memory.references[frame] + mm.memory.references[mm.leaves[page >> 9]] - 1
+        if is_own and sharers <= 1:
+            shown |= _EXCLUSIVE
+        return shown | (frame if self.shows_frames else 0)
+
+    def seek(self, offset: int, whence: int) -> int:
+        if whence == SEEK_CUR:
+            offset += self.position
+        elif whence != SEEK_SET:
+            raise EINVAL
+        if not 0 <= offset <= MAXIMUM_SIZE:
+            raise EINVAL
+        self.position = offset
+        return offset
+
+
+def store_clear_refs(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
+    """/proc/PID/clear_refs: forget that pages were used (1: all, 2: the process's own, 3: of files), or the
+    highest resident size (5). Nothing keeps track of soft-dirty pages (4), as without CONFIG_MEM_SOFT_DIRTY.
+
+    Linux: fs/proc/task_mmu.c, clear_refs_write.
+    """
+    kind = parse_integer(data)
+    if not _FIRST_KIND <= kind <= _PEAK:
+        raise EINVAL("1 to 5")
+    if not has_memory(task):
+        raise ESRCH
+    mm = task.mm
+    if kind == _PEAK:
+        mm.peak_resident_pages = mm.resident_pages
+        return
+    if kind == _SOFT_DIRTY:
+        return
+    for area in mm.areas:
+        if (kind == _OF_ANONYMOUS and area.file is not None) or (kind == _OF_FILES and area.file is None):
+            continue
+        for page, entry in area_entries(mm, area):
+            mm.words[(mm.leaves[page >> 9] << 9) + (page & 511)] = entry & ~pte.ACCESSED
+    mm.memory.stale |= STALE_TRANSLATIONS
+
+
+def show_nothing(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """A file that is for writing only. Linux: fs/proc/task_mmu.c, proc_clear_refs_operations."""
+    raise EINVAL("for writing only")
+
+
+def show_numa_maps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/numa_maps. Linux: fs/proc/task_mmu.c, show_numa_map."""
+    if not has_memory(task):
+        return b""
+    mm, root = task.mm, reader_root(system, task)
+    lines: list[bytes] = []
+    for area in mm.areas:
+        policy = area.flags >> POLICY_SHIFT or task.memory_policy
+        line = b"%08x %s" % (area.start, policy_text(policy))
+        file = cast("File | None", area.file)
+        if file is not None:
+            line += b" file=" + absolute_path(file.path, root)
+        elif area.name == b"[heap]":
+            line += b" heap"
+        elif area.flags & GROWS_DOWN:
+            line += b" stack"
+        lines.append(line + _page_counts(mm, area) + b"\n")
+    return b"".join(lines)
+
+
+def _page_counts(mm: MemoryDescriptor, area: VirtualMemoryArea) -> bytes:
+    """How many pages there are, of which kinds, and where."""
+    entries = area_entries(mm, area)
+    if not entries:
+        return b""
+    own = sum(1 for page, entry in entries if is_anonymous(area, page, entry))
+    is_memory = area.pages is None or area.pages.backing is None
+    dirty = len(entries) if is_memory else own
+    counts = b""
+    if own:
+        counts += b" anon=%d" % own
+    if dirty:
+        counts += b" dirty=%d" % dirty
+    if len(entries) not in (own, dirty):
+        counts += b" mapped=%d" % len(entries)
+    return counts + b" N0=%d kernelpagesize_kB=4" % len(entries)
+
+
+class MappedFilesDirectory(ProcDirectory):
+    """/proc/PID/map_files: a magic link for each mapping of a file. Linux: fs/proc/base.c."""
+
+    __slots__ = ("task",)
+
+    caches_lookups = False
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task) -> None:
+        super().__init__(superblock, number, 0o500)
+        self.task = task
+
+    def lookup(self, name: bytes) -> Inode:
+        # Linux: fs/proc/base.c, proc_map_files_lookup.
+        current = self.proc.kernel.current
+        if current is not None and not may_inspect(current.credentials, self.task):
+            raise ENOENT
+        area = _mapped_at(self.task, name)
+        permissions = (0o400 if area.protection & PROT_READ else 0) | (
+            0o200 if area.protection & PROT_WRITE else 0
+        )
+        return MappedFileLink(self.proc, self.number, self.task, name, permissions)
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        current = self.proc.kernel.current
+        if current is not None:
+            require_inspection(current.credentials, self.task)
+        if not has_memory(self.task):
+            return []
+        return [
+            DirectoryEntry(b"%x-%x" % (area.start, area.end), self.number, S_IFLNK >> 12)
+            for area in self.task.mm.areas
+            if area.file is not None
+        ]
+
+
+def _mapped_at(task: Task, name: bytes) -> VirtualMemoryArea:
+    """The mapping of a file that a name in map_files means. Raises ENOENT. Linux: fs/proc/base.c,
+    dname_to_vma_addr.
+    """
+    first, _, _ = name.partition(b"-")
+    if has_memory(task) and len(name) < 40:
+        try:
+            area = task.mm.find(int(first, 16))
+        except ValueError:
+            raise ENOENT from None
+        if area is not None and area.file is not None and name == b"%x-%x" % (area.start, area.end):
+            return area
+    raise ENOENT
+
+
+class MappedFileLink(ProcLink):
+    """A link in map_files."""
+
+    __slots__ = ("name", "task")
+
+    is_magic_link = True
+
+    def __init__(
+        self, superblock: ProcFileSystem, number: int, task: Task, name: bytes, permissions: int
+    ) -> None:
+        super().__init__(superblock, number, permissions)
+        self.task = task
+        self.name = name
+        self.size = 64
+
+    def _path(self) -> Path:
+        return cast("File", _mapped_at(self.task, self.name).file).path
+
+    def follow_magic_link(self) -> Path:
+        # Who may follow reaches files that the process itself couldn't open any more. Linux:
+        # fs/proc/base.c, proc_map_files_get_link.
+        current = self.proc.kernel.current
+        if current is not None and not (
+            current.credentials.has_capability(CAP_CHECKPOINT_RESTORE)
+            or current.credentials.has_capability(CAP_SYS_ADMIN)
+        ):
+            raise EPERM("takes CAP_CHECKPOINT_RESTORE")
+        return self._path()
+
+    def readlink(self) -> bytes:
+        return absolute_path(self._path(), reader_root(self.proc, self.task))

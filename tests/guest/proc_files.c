@@ -1,0 +1,163 @@
+/* Files of /proc and /sys that tell of memory, processors and parameters: proc_pid_pagemap(5) and its like. */
+#include "fault.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/utsname.h>
+
+static char contents[1 << 16];
+
+/* A file's beginning, as a string. */
+static const char *read_file(const char *name)
+{
+	int file = (int)MUST(open(name, O_RDONLY));
+	ssize_t length = MUST(read(file, contents, sizeof contents - 1));
+
+	contents[length] = '\0';
+	MUST(close(file));
+	return contents;
+}
+
+TEST(which_pages_are_there)
+{
+	char *memory = map_pages(4);
+	int file = (int)MUST(open("/proc/self/pagemap", O_RDONLY));
+	uint64_t entries[4];
+	off_t at = (off_t)((uintptr_t)memory / PAGE * 8);
+
+	memory[PAGE] = 1;
+	CHECK_EQ(pread(file, entries, sizeof entries, at), sizeof entries);
+	CHECK_EQ(entries[0] >> 63, 0);
+	CHECK_EQ(entries[1] >> 63, 1);
+	CHECK_EQ(entries[1] >> 61 & 1, 0);
+	CHECK_EQ(entries[1] >> 56 & 1, 1);
+	CHECK_EQ(entries[2] >> 63, 0);
+	CHECK_ERRNO(pread(file, entries, 7, at), EINVAL);
+	CHECK_ERRNO(pread(file, entries, 8, at + 4), EINVAL);
+	CHECK_EQ(pread(file, entries, 0, at), 0);
+	CHECK_EQ(pread(file, entries, 8, (off_t)(1UL << 47 >> 9)), 0);
+}
+
+TEST(marks_of_use)
+{
+	int file = (int)MUST(open("/proc/self/clear_refs", O_WRONLY));
+
+	CHECK_EQ(write(file, "1", 1), 1);
+	CHECK_EQ(write(file, "5\n", 2), 2);
+	CHECK_ERRNO(write(file, "0", 1), EINVAL);
+	CHECK_ERRNO(write(file, "6", 1), EINVAL);
+	CHECK_ERRNO(write(file, "x", 1), EINVAL);
+}
+
+TEST(pages_by_node)
+{
+	const char *text = read_file("/proc/self/numa_maps");
+
+	CHECK(strstr(text, " default file=/") != NULL);
+	CHECK(strstr(text, " kernelpagesize_kB=4") != NULL);
+	CHECK(strstr(text, " stack anon=") != NULL);
+}
+
+TEST(mapped_files)
+{
+	DIR *directory = opendir("/proc/self/map_files");
+	struct dirent *entry;
+	int links = 0;
+	unsigned long start, end;
+
+	CHECK(directory != NULL);
+	while (directory != NULL && (entry = readdir(directory)) != NULL) {
+		if (sscanf(entry->d_name, "%lx-%lx", &start, &end) == 2)
+			links++;
+	}
+	CHECK(links > 0);
+	CHECK_ERRNO(access("/proc/self/map_files/1000-2000", F_OK), ENOENT);
+}
+
+TEST(numbers_with_a_nul)
+{
+	int file = (int)MUST(open("/proc/self/coredump_filter", O_RDWR));
+
+	CHECK_EQ(write(file, "0x33\n\0", 6), 6);
+	CHECK_EQ(write(file, "51\0", 3), 3);
+	CHECK_EQ(read(file, contents, 20), 9);
+	CHECK_EQ(strncmp(contents, "00000033", 8), 0);
+}
+
+TEST(parameters_are_polled)
+{
+	int file = (int)MUST(open("/proc/sys/kernel/hostname", O_RDONLY)), other, queue = (int)MUST(epoll_create1(0));
+	struct pollfd polled = {file, POLLIN | POLLPRI | POLLERR, 0};
+	struct epoll_event event = {.events = EPOLLERR | EPOLLPRI};
+	struct utsname names;
+
+	CHECK_EQ(poll(&polled, 1, 0), 1);
+	CHECK_EQ(polled.revents, POLLIN);
+	CHECK_OK(epoll_ctl(queue, EPOLL_CTL_ADD, file, &event));
+	other = (int)MUST(open("/proc/sys/kernel/pid_max", O_RDONLY));
+	CHECK_OK(epoll_ctl(queue, EPOLL_CTL_ADD, other, &event));
+	MUST(uname(&names));
+	if (geteuid() != 0 || sethostname(names.nodename, strlen(names.nodename)) == -1)
+		return;
+	CHECK_EQ(poll(&polled, 1, 0), 1);
+	CHECK_EQ(polled.revents, POLLIN | POLLPRI | POLLERR);
+	CHECK_EQ(poll(&polled, 1, 0), 1);
+	CHECK_EQ(polled.revents, POLLIN);
+}
+
+TEST(ends_of_directories)
+{
+	int directory = (int)MUST(open("/proc/self/fd", O_RDONLY));
+
+	CHECK_EQ(lseek(directory, 0, SEEK_END), 0);
+	CHECK_EQ(lseek((int)MUST(open("/proc", O_RDONLY)), 0, SEEK_END), 0);
+}
+
+TEST(entries_before_a_missing_page)
+{
+	char *memory = map_pages(2), name[32];
+	int directory;
+	long filled;
+
+	enter_scratch();
+	for (int at = 0; at < 200; at++) {
+		snprintf(name, sizeof name, "a-name-of-some-length-%03d", at);
+		MUST(close((int)MUST(open(name, O_CREAT | O_RDWR, 0600))));
+	}
+	MUST(munmap(memory + PAGE, PAGE));
+	directory = (int)MUST(open(".", O_RDONLY));
+	filled = MUST(syscall(SYS_getdents64, directory, memory, 2 * PAGE));
+	CHECK(filled > (long)PAGE / 2);
+	CHECK(filled <= (long)PAGE);
+	CHECK_ERRNO(syscall(SYS_getdents64, directory, memory + PAGE, PAGE), EFAULT);
+	CHECK(syscall(SYS_getdents64, directory, memory, PAGE) > 0);
+}
+
+TEST(a_directory_of_a_process_is_its_own)
+{
+	char name[32];
+	struct stat first, second;
+	pid_t child = child_that_pauses();
+
+	snprintf(name, sizeof name, "/proc/%d", child);
+	MUST(stat(name, &first));
+	MUST(stat(name, &second));
+	CHECK_EQ(first.st_ino, second.st_ino);
+	MUST(kill(child, SIGKILL));
+	MUST(wait_for(child));
+	child = child_that_pauses();
+	snprintf(name, sizeof name, "/proc/%d", child);
+	MUST(stat(name, &second));
+	CHECK(first.st_ino != second.st_ino);
+	MUST(kill(child, SIGKILL));
+	MUST(wait_for(child));
+}
+
+TEST(what_the_kernel_says_of_itself)
+{
+	CHECK(strtol(read_file("/proc/sys/kernel/tainted"), NULL, 10) >= 0);
+	CHECK_EQ(strtol(read_file("/proc/self/syscall"), NULL, 10), SYS_read);
+	CHECK(strtol(read_file("/sys/devices/system/cpu/cpu0/topology/core_id"), NULL, 10) >= 0);
+	CHECK(strtol(read_file("/sys/devices/system/cpu/cpu0/topology/thread_siblings"), NULL, 16) & 1);
+}
