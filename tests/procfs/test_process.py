@@ -60,7 +60,8 @@ def test_entries_have_the_inode_numbers_and_types_of_what_they_name(proc: Proc) 
 def test_every_file_can_be_read(proc: Proc) -> None:
     for folder in ("", "self", f"self/task/{proc.task.tid}"):
         for entry in proc.entries(folder):
-            # Memory isn't read from 0 on, its map takes long, the log waits for more, and one file is for writing only.
+            # Memory isn't read from 0 on, its map takes long, the log waits for more, and one is for
+            # writing only.
             if entry.type == 8 and entry.name not in (b"mem", b"pagemap", b"kmsg", b"clear_refs"):
                 proc.read(f"{folder}/{entry.name.decode()}")
 
