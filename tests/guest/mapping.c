@@ -1,6 +1,9 @@
 /* Memory that processes and files share or copy: copy-on-write, shared and file mappings: mmap(2), fork(2), msync(2). */
 #include "fault.h"
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 #define RW (PROT_READ | PROT_WRITE)
 
 static char *map_file(int fd, size_t length, int protection, int flags, off_t offset)
@@ -522,4 +525,82 @@ TEST(code_at_an_address_of_other_code)
 	MUST(madvise(code, PAGE, MADV_DONTNEED));
 	put_code(code, 4);
 	CHECK_EQ(call_code(code), 4);
+}
+
+static int64_t changed_ns(int file)
+{
+	struct stat status;
+
+	MUST(fstat(file, &status));
+	return status.st_mtim.tv_sec * 1000000000LL + status.st_mtim.tv_nsec;
+}
+
+TEST(writes_to_a_shared_mapping_change_its_file_s_times)
+{
+	int file;
+	int64_t before;
+	char *memory;
+	struct timespec old[2] = {{1000, 0}, {1000, 0}};
+
+	enter_scratch();
+	file = (int)MUST(open("file", O_RDWR | O_CREAT, 0600));
+	MUST(ftruncate(file, 3 * PAGE));
+	MUST(futimens(file, old));
+	memory = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	CHECK_EQ(changed_ns(file), 1000000000000);
+	memory[0] = 1;
+	before = changed_ns(file);
+	CHECK(before > 1000000000000);
+	MUST(futimens(file, old));
+	/* A page that's dirty already says nothing more; another does. */
+	memory[1] = 1;
+	CHECK_EQ(changed_ns(file), 1000000000000);
+	memory[PAGE] = 1;
+	CHECK(changed_ns(file) > 1000000000000);
+	CHECK_OK(msync(memory, 3 * PAGE, MS_SYNC));
+	CHECK_EQ(memory[0], 1);
+	memory[0] = 2;
+	CHECK_EQ(memory[0], 2);
+	CHECK_EQ(pread(file, memory + 2 * PAGE, 1, 0), 1);
+	CHECK_EQ(memory[2 * PAGE], 2);
+}
+
+TEST(a_mapping_is_an_access)
+{
+	int file;
+	struct stat status;
+	struct timespec old[2] = {{1000, 0}, {2000, 0}};
+
+	enter_scratch();
+	file = (int)MUST(open("file", O_RDWR | O_CREAT, 0600));
+	MUST(ftruncate(file, PAGE));
+	MUST(futimens(file, old));
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, file, 0) != MAP_FAILED);
+	MUST(fstat(file, &status));
+	CHECK(status.st_atim.tv_sec != 1000);
+}
+
+/* On a file system that writes its files back what was put past the end is lost, and the next write is noticed. */
+TEST(written_back)
+{
+	int file;
+	char *memory;
+	struct timespec old[2] = {{1000, 0}, {1000, 0}};
+	int is_memory = 0;
+	struct statfs system;
+
+	enter_scratch();
+	file = (int)MUST(open("file", O_RDWR | O_CREAT, 0600));
+	MUST(fstatfs(file, &system));
+	is_memory = system.f_type == TMPFS_MAGIC;
+	MUST(ftruncate(file, 100));
+	memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	memory[0] = memory[200] = 1;
+	MUST(msync(memory, PAGE, MS_SYNC));
+	CHECK_EQ(memory[200], is_memory);
+	MUST(futimens(file, old));
+	memory[0] = 2;
+	CHECK((changed_ns(file) != 1000000000000) == !is_memory);
 }

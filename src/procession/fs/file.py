@@ -476,7 +476,10 @@ class RegularFile(File):
         return self.inode.pages
 
     def sync(self) -> None:
-        """Nothing to do: what is in memory is the file."""
+        """What is in memory is the file, but mappings are told."""
+        inode = self.inode
+        if inode.pages is not None and inode.pages.area_count and inode.is_written_back:
+            inode.pages.write_back(inode.size)
 
 
 class DirectoryFile(File):

@@ -104,6 +104,8 @@ class Superblock:
     )
     root: Inode
 
+    is_written_back: ClassVar[bool] = True
+    """Whether its files are kept elsewhere than in memory, or at least seem so."""
     has_xattrs: ClassVar[bool] = False
     """Whether its files have extended attributes; where they haven't, all names are EOPNOTSUPP."""
 
@@ -426,6 +428,11 @@ class Inode:
     def touch_modified(self) -> None:
         """The contents have changed now."""
         self.mtime_ns = self.ctime_ns = self.superblock.vfs.clock.realtime_ns
+
+    @property
+    def is_written_back(self) -> bool:
+        """Whether it's kept elsewhere than in memory (in Linux, mapping_can_writeback)."""
+        return self.superblock.is_written_back
 
     def touch_accessed(self, mount_flags: int = 0) -> None:
         """The contents have been read now, through a mount with these MS_* flags.

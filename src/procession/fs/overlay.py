@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from procession.abi.errno import EINVAL, EIO, ENAMETOOLONG, ENOENT, ENXIO
 from procession.abi.file_mode import S_IFMT
 from procession.abi.statfs import Magic
@@ -30,6 +32,8 @@ class Overlay(Tmpfs):
     """
 
     __slots__ = ("linked", "tree")
+
+    is_written_back: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -68,6 +68,7 @@ class Tmpfs(Superblock):
     )
 
     has_xattrs: ClassVar[bool] = True
+    is_written_back: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -306,6 +307,10 @@ class MemoryInode(Inode):
         return self._add_child(name, mode, rdev, subject)
 
     def symlink(self, name: bytes, target: bytes, subject: Subject) -> Inode:
+        """A longer target takes a page. Raises ENOSPC and others. Linux: mm/shmem.c, shmem_symlink."""
+        is_long = len(target) >= _SHORT_TARGET and not self.tmpfs.is_written_back
+        if is_long and not self.tmpfs.has_room:
+            raise ENOSPC
         self.tmpfs.vfs.accounts.add_text(len(target))
         try:
             inode = self._add_child(name, S_IFLNK | 0o777, 0, subject)
@@ -313,6 +318,8 @@ class MemoryInode(Inode):
             self.tmpfs.vfs.accounts.add_text(-len(target))
             raise
         inode.set_target(target)
+        if is_long:
+            self.tmpfs.page_count += 1
         return inode
 
     def set_target(self, target: bytes) -> None:
@@ -446,4 +453,6 @@ class MemoryInode(Inode):
         self.entries = {}
         if self.target:
             self.tmpfs.vfs.accounts.add_text(-len(self.target))
+            if len(self.target) >= _SHORT_TARGET and not self.tmpfs.is_written_back:
+                self.tmpfs.page_count -= 1
         super().evict()

@@ -44,6 +44,9 @@ class AddressSpace(Protocol):
     def forget_shared_pages(self, pages: object, /) -> None:
         """Drop the entries of shared writable areas of `pages`: they're to be made anew."""
 
+    def protect_shared_pages(self, pages: object) -> None:
+        """Let the next write to each page of a shared mapping of a page cache be noticed."""
+
 
 class Reclaimer(Protocol):
     """Who knows how to do without pages that can be had again: how many it saw, how many it took."""

@@ -57,6 +57,8 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
     if entry:
         if is_write and not entry & pte.WRITABLE:
             _break_sharing(mm, slot, entry, address)
+            if entry & pte.SHARED and area.file is not None:
+                area.file.inode.touch_modified()
             if entry & pte.CACHED and not entry & pte.SHARED:
                 mm.memory.counted[leaf][page & 511] = None
             elif area.pages is not None and area.pages.is_executed and entry & pte.SHARED:
@@ -78,9 +80,13 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
             if pages.is_executed and bits & pte.WRITABLE:
                 bits &= ~pte.NO_EXECUTE
             frame = pages.frame(index)
+            file = area.file
             if is_write:
                 pages.note_written(frame)
-            elif frame in mm.memory.reclaimable:
+                if file is not None:
+                    # Linux: mm/memory.c, fault_dirty_shared_page.
+                    file.inode.touch_modified()
+            elif frame in mm.memory.reclaimable or (file is not None and file.inode.is_written_back):
                 # The first write must be noticed. Linux: mm/vma.c, vma_wants_writenotify.
                 bits &= ~pte.WRITABLE
             mm.words[slot] = _install(mm, frame, bits)

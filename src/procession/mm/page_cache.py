@@ -163,6 +163,20 @@ class PageCache:
         """The contents of `frame`, one of this cache's, exist nowhere else from now on."""
         self.memory.reclaimable.pop(frame, None)
 
+    def write_back(self, size: int) -> None:
+        """The file of `size` bytes is synced: what is mapped is clean now, and its next write is noticed.
+
+        What a mapping has put past the end isn't kept. Linux: fs/buffer.c, block_write_full_folio;
+        mm/page-writeback.c, folio_clear_dirty_for_io.
+        """
+        tail = size & PAGE_MASK
+        frame = self.frames.get(size >> PAGE_SHIFT)
+        if tail and frame is not None:
+            base = frame << PAGE_SHIFT
+            self.memory.bytes[base + tail : base + PAGE_SIZE] = bytes(PAGE_SIZE - tail)
+        for space in self.memory.address_spaces:
+            space.protect_shared_pages(self)
+
     def evict(self, index: int) -> None:
         """Forget page `index`, which nobody maps and which can be read again."""
         self.memory.release(self.frames.pop(index))

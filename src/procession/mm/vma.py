@@ -73,6 +73,13 @@ class MappedInode(Protocol):
     def link_count(self) -> int:
         """How many names it has."""
 
+    @property
+    def is_written_back(self) -> bool:
+        """Whether it's kept elsewhere than in memory, so that its pages are clean at times."""
+
+    def touch_modified(self) -> None:
+        """The contents have changed now."""
+
 
 class MappedFile(Protocol):
     """An open file, as a mapping holds it."""

@@ -25,7 +25,7 @@ from procession.abi.mmap_flags import (
     MsyncFlag,
     Protection,
 )
-from procession.fs.file import MAXIMUM_SIZE
+from procession.fs.file import MAXIMUM_SIZE, O_NOATIME
 from procession.fs.mounts.mount import MS_NOEXEC
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
@@ -124,6 +124,9 @@ def mmap(
     if mm.denies(rights, rights):
         raise EACCES("writable and executable at once (PR_SET_MDWE)")
     mm.map(area, is_overcommitted=bool(flags & MapFlag.MAP_NORESERVE))
+    if file is not None and not file.flags & O_NOATIME:
+        # Linux: include/linux/fs.h, file_accessed.
+        file.inode.touch_accessed(file.path.mount.flags)
     if (flags & MapFlag.MAP_POPULATE or (is_locked and not mm.locks_future & _MCL_ONFAULT)) and rights:
         is_private = flags & MAP_TYPE == MapFlag.MAP_PRIVATE
         populate(mm, start, start + size, is_write=bool(rights & PROT_WRITE) and is_private)
@@ -356,7 +359,10 @@ def mseal(task: Task, address: Address, length: Size, flags: Size) -> int:
 
 @syscall(26)
 def msync(task: Task, address: Address, length: Size, flags: Flags[MsyncFlag]) -> int:
-    """msync(2): memory is the file, so there is nothing to write; the errors are Linux's."""
+    """msync(2): memory is the file, but its pages are clean then.
+
+    Linux: mm/msync.c, SYSCALL_DEFINE3(msync).
+    """
     if flags & ~(MsyncFlag.MS_ASYNC | MsyncFlag.MS_INVALIDATE | MsyncFlag.MS_SYNC) or address & PAGE_MASK:
         raise EINVAL("unknown flags, or not page-aligned")
     if flags & MsyncFlag.MS_ASYNC and flags & MsyncFlag.MS_SYNC:
@@ -373,6 +379,10 @@ def msync(task: Task, address: Address, length: Size, flags: Flags[MsyncFlag]) -
         area.flags & LOCKED for area in task.mm.areas_in(address, end)
     ):
         raise EBUSY("locked pages")
+    if flags & MsyncFlag.MS_SYNC:
+        for area in task.mm.areas_in(address, end):
+            if area.is_shared and area.file is not None:
+                cast("File", area.file).sync()
     if has_hole:
         raise ENOMEM("part of the range isn't mapped")
     return 0
