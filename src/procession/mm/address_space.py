@@ -443,7 +443,7 @@ class MemoryDescriptor:
             if area.pages is pages and area.is_shared and area.protection & PROT_WRITE:
                 bits = area.entry_bits() & ~pte.WRITABLE
                 if self.tables.protect(area.start, area.end, bits):
-                    self.memory.translations_changed(area.start, area.end)
+                    self.memory.translations_changed(self.tables.root, area.start, area.end)
 
     def check_limits(self, length: int, is_data: bool, freed: int = 0) -> None:
         """Raise ENOMEM if `length` more bytes would pass RLIMIT_AS, or RLIMIT_DATA for private data.

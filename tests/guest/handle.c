@@ -1,0 +1,97 @@
+/* Files by handles: name_to_handle_at(2), open_by_handle_at(2). */
+#include "check.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+
+struct handle {
+	struct file_handle header;
+	unsigned char bytes[128];
+};
+
+static struct handle found;
+
+static int find(int directory, const char *name, int flags)
+{
+	int mount = 0;
+
+	memset(&found, 0, sizeof found);
+	found.header.handle_bytes = sizeof found.bytes;
+	return name_to_handle_at(directory, name, &found.header, &mount, flags);
+}
+
+static int open_handle(int directory, int flags)
+{
+	return open_by_handle_at(directory, &found.header, flags);
+}
+
+/* A tmpfs of the test's own, whoever runs it; -1 where it may have none. */
+static int own_tmpfs(void)
+{
+	enter_scratch();
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) == -1)
+		return -1;
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mkdir("place", 0755));
+	MUST(mount("none", "place", "tmpfs", 0, NULL));
+	MUST(chdir("place"));
+	return (int)MUST(open(".", O_RDONLY));
+}
+
+TEST(a_file_by_its_handle)
+{
+	int root = own_tmpfs(), file, mount;
+	struct stat first, second;
+
+	if (root == -1)
+		return;
+	MUST(close((int)MUST(open("file", O_RDWR | O_CREAT, 0600))));
+	MUST(mkdir("below", 0700));
+	MUST(symlink("file", "link"));
+	CHECK_OK(find(AT_FDCWD, "file", 0));
+	CHECK_EQ(found.header.handle_bytes, 12);
+	MUST(rename("file", "below/renamed"));
+	file = open_handle(root, O_RDWR);
+	CHECK_OK(file);
+	MUST(fstat(file, &first));
+	MUST(stat("below/renamed", &second));
+	CHECK_EQ(first.st_ino, second.st_ino);
+	CHECK_OK(open_handle(AT_FDCWD, O_RDONLY));
+	CHECK_OK(open_handle(file, O_PATH));
+	CHECK_ERRNO(open_handle(99, O_RDONLY), EBADF);
+	found.bytes[0] ^= 0x55;
+	CHECK_ERRNO(open_handle(root, O_RDONLY), ESTALE);
+	found.bytes[0] ^= 0x55;
+	found.header.handle_bytes = 4;
+	CHECK_ERRNO(open_handle(root, O_RDONLY), ESTALE);
+	found.header.handle_bytes = 0;
+	CHECK_ERRNO(open_handle(root, O_RDONLY), EINVAL);
+	found.header.handle_bytes = 129;
+	CHECK_ERRNO(open_handle(root, O_RDONLY), EINVAL);
+	CHECK_ERRNO(open_by_handle_at(root, bad_address(), O_RDONLY), EFAULT);
+	CHECK_OK(find(AT_FDCWD, "below", 0));
+	CHECK_OK(open_handle(root, O_RDONLY));
+	CHECK_ERRNO(open_handle(root, O_RDWR), EISDIR);
+	CHECK_OK(find(root, "", AT_EMPTY_PATH));
+	CHECK_OK(open_handle(root, O_RDONLY));
+	CHECK_OK(find(AT_FDCWD, "link", 0));
+	CHECK_ERRNO(open_handle(root, O_RDONLY), ELOOP);
+	CHECK_ERRNO(find(AT_FDCWD, "link", AT_SYMLINK_FOLLOW), ENOENT);
+	MUST(unlink("link"));
+	found.header.handle_bytes = 0;
+	CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "below", &found.header, &mount, 0), EOVERFLOW);
+	CHECK_EQ(found.header.handle_bytes, 12);
+	CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "below", bad_address(), &mount, 0), EFAULT);
+	CHECK_ERRNO(find(AT_FDCWD, "below", 0x10000), EINVAL);
+	CHECK_ERRNO(find(AT_FDCWD, "", 0), ENOENT);
+	CHECK_OK(find(AT_FDCWD, "below", 0));
+	MUST(setresuid(NOBODY, NOBODY, NOBODY));
+	CHECK_ERRNO(open_handle(root, O_RDONLY), EPERM);
+}
+
+TEST(files_without_handles)
+{
+	CHECK_ERRNO(find(AT_FDCWD, "/proc/self", 0), EOPNOTSUPP);
+	CHECK_OK(find(AT_FDCWD, "/proc/self", AT_HANDLE_FID));
+	CHECK_ERRNO(find(AT_FDCWD, "/no/such/file", 0), ENOENT);
+}
