@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from procession.hardware.instruction import find_vector_extension, instruction_length, is_vector_extension
+from procession.hardware.instruction import find_unknown_instruction, instruction_length, is_vector_extension
 
 FOREIGN = ("c5f1fec2", "c5f877", "c4e271b8c2", "62f17448584040", "8fe97880c0", "64c5f877", "66c5f877")
 KNOWN = (
@@ -22,13 +22,13 @@ KNOWN = (
 @pytest.mark.parametrize("code", FOREIGN)
 @pytest.mark.parametrize("before", ["", *KNOWN])
 def test_one_is_found_behind_whatever_looks_like_it(before: str, code: str) -> None:
-    assert find_vector_extension(bytes.fromhex(before + code)) == len(bytes.fromhex(before))
+    assert find_unknown_instruction(bytes.fromhex(before + code)) == len(bytes.fromhex(before))
     assert is_vector_extension(bytes.fromhex(code))
 
 
 @pytest.mark.parametrize("code", KNOWN)
 def test_nothing_else_is_taken_for_one(code: str) -> None:
-    assert find_vector_extension(bytes.fromhex(code)) == -1
+    assert find_unknown_instruction(bytes.fromhex(code)) == -1
     position = 0
     for instruction in code.split():
         length = len(bytes.fromhex(instruction))
@@ -43,7 +43,7 @@ def test_the_quick_way_agrees_with_the_thorough_one() -> None:
         position = 0
         while position < len(code) and instruction_length(code, position):
             position += instruction_length(code, position)
-        assert find_vector_extension(code) == (position if position < len(code) else -1)
+        assert find_unknown_instruction(code) == (position if position < len(code) else -1)
 
 
 @pytest.mark.parametrize("code", FOREIGN)

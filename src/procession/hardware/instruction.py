@@ -1,14 +1,20 @@
 """Where instructions of x86-64 begin in a run of code, and which of them no engine here knows.
 
 VEX, EVEX and XOP are the encodings of AVX and what came after it. Their first bytes mean something else
-inside of other instructions, so that only who knows the lengths of all finds them.
+inside of other instructions, so that only who knows the lengths of all finds them. The functions of the x87,
+as sines and logarithms, are found in the same way: engines don't compute them in all their bits.
 """
 
 from __future__ import annotations
 
+import re
+
 LONGEST_INSTRUCTION = 15
 AVX_ISNT_EMULATED = "AVX isn't emulated"
 
+_X87_ESCAPE = 0xD9
+_X87_FUNCTIONS = frozenset((0xF0, 0xF1, 0xF2, 0xF3, 0xF5, 0xF8, 0xF9, 0xFB, 0xFE, 0xFF))
+_X87_FUNCTION = re.compile(b"\xd9[\xf0-\xf3\xf5\xf8\xf9\xfb\xfe\xff]")
 _VEX3, _VEX2, _EVEX, _POP_OR_XOP = 0xC4, 0xC5, 0x62, 0x8F
 _TWO_BYTES, _THREE_BYTES, _THREE_BYTES_AND_OPERAND = 0x0F, 0x38, 0x3A
 _OPERAND_SIZE, _ADDRESS_SIZE = 0x66, 0x67
@@ -69,7 +75,7 @@ def _shapes() -> tuple[int, ...]:
     for opcode, form in enumerate(_ONE_BYTE_OPCODES):
         if form & ~_MODRM in lengths:
             shapes[opcode] = (form & _MODRM) | (1 + lengths[form & ~_MODRM])
-    for opcode in (*_PREFIXES, *range(0x40, 0x50), _TWO_BYTES, _VEX2, _VEX3, _EVEX, _POP_OR_XOP):
+    for opcode in (*_PREFIXES, *range(0x40, 0x50), _X87_ESCAPE, _TWO_BYTES, _VEX2, _VEX3, _EVEX, _POP_OR_XOP):
         shapes[opcode] = 0
     return tuple(shapes)
 
@@ -85,6 +91,18 @@ def is_vector_extension(code: bytes) -> bool:
     return position < len(code) and _is_vector_opcode(code, position)
 
 
+def x87_function_at(code: bytes) -> tuple[int, int]:
+    """Which x87 function is at the start of `code`, by its second byte, and the length; 0 for none."""
+    position = 0
+    while position < len(code) and (code[position] in _PREFIXES or 0x40 <= code[position] < 0x50):
+        position += 1
+    if code[position : position + 1] == b"\xd9" and position + 1 < len(code):
+        operation = code[position + 1]
+        if operation in _X87_FUNCTIONS:
+            return operation, position + 2
+    return 0, 0
+
+
 def _is_vector_opcode(code: bytes, position: int) -> bool:
     opcode = code[position]
     if opcode == _POP_OR_XOP:
@@ -93,13 +111,16 @@ def _is_vector_opcode(code: bytes, position: int) -> bool:
     return opcode in (_VEX2, _VEX3, _EVEX)
 
 
-def find_vector_extension(code: bytes) -> int:
-    """Where in straight-line `code` the first instruction with a VEX, EVEX or XOP encoding begins; or -1.
+def find_unknown_instruction(code: bytes) -> int:
+    """Where in straight-line `code` the first instruction begins that no engine executes; or -1.
 
-    The offset is that of its prefixes, if it has any.
+    That is one with a VEX, EVEX or XOP encoding, or an x87 function. The offset is that of its prefixes, if
+    it has any.
     """
     position = 0
     last = max(code.rfind(_VEX2), code.rfind(_VEX3), code.rfind(_EVEX), code.rfind(_POP_OR_XOP))
+    for function in _X87_FUNCTION.finditer(code):
+        last = max(last, function.start())
     while position <= last:
         # The shapes that most instructions have, without a call.
         operands = position + 1
@@ -124,7 +145,7 @@ def find_vector_extension(code: bytes) -> int:
 
 
 def instruction_length(code: bytes, start: int) -> int:
-    """The length in bytes of the instruction at `start`, 0 if its encoding is VEX, EVEX or XOP.
+    """The length in bytes of the instruction at `start`, 0 if it's one that no engine executes.
 
     What isn't wholly in `code` may be taken for longer than that.
     """
@@ -149,6 +170,8 @@ def instruction_length(code: bytes, start: int) -> int:
     if _is_vector_opcode(code, position):
         return 0
     position += 1
+    if opcode == _X87_ESCAPE and position < len(code) and code[position] in _X87_FUNCTIONS:
+        return 0
     form = _ONE_BYTE_OPCODES[opcode]
     if opcode == _TWO_BYTES and position < end:
         second = code[position]

@@ -22,7 +22,7 @@ from procession.hardware.engines.unicorn_state import (
     locate_mode,
     locate_state,
 )
-from procession.hardware.engines.unicorn_vectors import NOWHERE, VectorExtensions
+from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstructions
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.registers import RAX, RIP, WORD_MASK, Registers
 
@@ -279,7 +279,7 @@ class UnicornEngine:
         add(uc.HOOK_INSN, uc.PORT_IN_CALLBACK(self._on_port_in), uc.INSN_IN)
         add(uc.HOOK_INSN, uc.PORT_OUT_CALLBACK(self._on_port_out), uc.INSN_OUT)
         self.exceptions = FloatingExceptions(library, handle, self.layout, self.state, self.memory)
-        self.vectors = VectorExtensions(self.exceptions, self.memory_address)
+        self.unknown = UnknownInstructions(self.exceptions, self.memory_address)
         self.budget = self.exceptions.code.budget
         self.budget[0] = 0
         called = uc.SYSCALL_CALLBACK(self._on_system_call)
@@ -364,17 +364,15 @@ class UnicornEngine:
     def run(self) -> None:
         """Run until stopped or out of budget; raises what a trap handler raised."""
         self.is_stopping = False
-        exceptions, vectors = self.exceptions, self.vectors
+        exceptions, unknown = self.exceptions, self.unknown
         exceptions.begin_run()
         while True:
             error = 0
-            vector: int | None
-            if vectors.begin():
-                vector = _INVALID_OPCODE
-            else:
+            vector: int | None = unknown.begin()
+            if not vector:
                 # A fault may have been raised just when the processor was stopped: it's raised again.
                 self.words32[self.old_exception_index] = 0xFFFFFFFF
-                error = self.library.emulate(self.handle, self.general[RIP], vectors.address, 0, 0)
+                error = self.library.emulate(self.handle, self.general[RIP], unknown.address, 0, 0)
                 vector = self._why_it_came_back()
             if vector:
                 self.traps.processor_exception(vector, 0)
@@ -393,7 +391,7 @@ class UnicornEngine:
             self.traps = self.kernel_traps
             return _GENERAL_PROTECTION
         vector = self.exceptions.attend()
-        if vector is None and not self.is_stopping and self.budget[0] > 0 and self.vectors.attend():
+        if vector is None and not self.is_stopping and self.budget[0] > 0 and self.unknown.attend():
             return 0
         return vector
 

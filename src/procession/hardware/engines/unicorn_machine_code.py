@@ -282,9 +282,9 @@ def _scan_code(cr3_address: int, memory_address: int, callback_address: int) -> 
     """Called as (uc, block translated, block before, data): calls back if one of its bytes is suspicious.
 
     The callback gets (uc, block translated, where its code is in the host's memory, 0 if it isn't all there).
-    Those are the first bytes of what has a VEX or XOP encoding; EVEX the library refuses by itself. The
-    block is found by way of the page tables. Most blocks have no such byte, and of most others the callback
-    sees that it belongs to another instruction.
+    Those are the first bytes of what has a VEX or XOP encoding, and of the x87's functions; EVEX the library
+    refuses by itself. The block is found by way of the page tables. Most blocks have no such byte, and of
+    most others the callback sees that it belongs to another instruction.
     """
     code = _Assembly()
     code.add("4c8b06")  # mov r8, [rsi]; the block's address
@@ -309,7 +309,13 @@ def _scan_code(cr3_address: int, memory_address: int, callback_address: int) -> 
     code.add("81fac5000000")  # cmp edx, 0xc5
     code.jump("84", "ask")  # je ask
     code.add("81f98f000000")  # cmp ecx, 0x8f
+    code.jump("84", "ask")  # je ask
+    code.add("81f9d9000000")  # cmp ecx, 0xd9
     code.jump("85", "next")  # jne next
+    code.add("4c39c8")  # cmp rax, r9
+    code.jump("83", "return")  # jae return
+    code.add("8038f0")  # cmp byte [rax], 0xf0
+    code.jump("82", "next")  # jb next
     code.label("ask")
     code.add("4c89c2")  # mov rdx, r8
     code.label("call")

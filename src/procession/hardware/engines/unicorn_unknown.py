@@ -1,8 +1,11 @@
-"""AVX and its kin on the Unicorn engine: an invalid opcode, as on a processor that hasn't got them.
+"""What the Unicorn engine doesn't leave to its library: AVX and its kin, and the x87's functions.
+
+AVX is an invalid opcode, as on a processor that hasn't got it.
 
 The library takes an instruction of three operands in a VEX encoding for one of two, and computes something
 else without a word. So each block that it has just translated is looked at, once and before it runs. A block
-with such an instruction in it is translated anew, to end before that: there the exception is raised.
+with such an instruction in it is translated anew, to end before that: there the exception is raised, or the
+function computed.
 """
 
 from __future__ import annotations
@@ -11,7 +14,13 @@ from ctypes import c_uint32, c_void_p, cast, string_at
 from typing import TYPE_CHECKING, Any
 
 from procession.hardware.engines import unicorn_library as uc
-from procession.hardware.instruction import LONGEST_INSTRUCTION, find_vector_extension, is_vector_extension
+from procession.hardware.engines.unicorn_x87 import X87Functions
+from procession.hardware.instruction import (
+    LONGEST_INSTRUCTION,
+    find_unknown_instruction,
+    is_vector_extension,
+    x87_function_at,
+)
 from procession.hardware.registers import RIP
 
 if TYPE_CHECKING:
@@ -21,20 +30,22 @@ NOWHERE = 0xFFFF_FFFF_FFFF_F000
 """Where no program comes: a non-canonical address, as the block that holds the end of a run is translated
 anew at every start."""
 _REMEMBERED_BLOCKS = 4096
+_INVALID_OPCODE = 6
 _FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)
 
 
-class VectorExtensions:
+class UnknownInstructions:
     """Looks at what a processor translates. `address` is where it is to stop, NOWHERE if nowhere.
 
     `known` has the verdicts on blocks with suspicious bytes; `stale` is the block that must be translated
     anew.
     """
 
-    __slots__ = ("address", "callback", "exceptions", "known", "stale")
+    __slots__ = ("address", "callback", "exceptions", "functions", "known", "stale")
 
     def __init__(self, exceptions: FloatingExceptions, memory_address: int) -> None:
         self.exceptions = exceptions
+        self.functions = X87Functions(exceptions)
         self.address = NOWHERE
         self.known: dict[bytes, int] = {}
         self.stale: tuple[int, int] | None = None
@@ -46,7 +57,7 @@ class VectorExtensions:
         exceptions.library.add_hook(exceptions.handle, uc.HOOK_EDGE_GENERATED, c_void_p(scan))
 
     def _on_suspicious_block(self, _handle: object, blocks: Any, place: int | None) -> None:
-        """A block holds a byte with which a VEX encoding could begin. It hasn't been executed yet."""
+        """A block holds bytes with which such an instruction could begin. It hasn't been executed yet."""
         block = blocks[0]
         size = block.size
         code = string_at(place, size) if place else self.exceptions.code_at(block.address, size)
@@ -54,27 +65,33 @@ class VectorExtensions:
         if offset is None:
             if len(self.known) >= _REMEMBERED_BLOCKS:
                 self.known.clear()
-            offset = self.known[code] = find_vector_extension(code)
+            offset = self.known[code] = find_unknown_instruction(code)
         if offset >= 0:
             address = block.address
             self.address = address + offset
             self.stale = address, address + size
             self.exceptions.library.stop(self.exceptions.handle)
 
-    def begin(self) -> bool:
-        """Before the processor starts: whether the instruction where it is must not be executed."""
+    def begin(self) -> int:
+        """Before the processor starts: the vector to raise instead, 0 for none.
+
+        A function of the x87 that it would come to next is computed here.
+        """
         exceptions = self.exceptions
         if self.stale is not None:
             exceptions.library.forget_block(exceptions.handle, *self.stale)
             self.stale = None
         if exceptions.words64[RIP] != self.address:
-            return False
+            return 0
         self.address = NOWHERE
-        if is_vector_extension(exceptions.code_at(exceptions.words64[RIP], LONGEST_INSTRUCTION)):
-            return True
+        code = exceptions.code_at(exceptions.words64[RIP], LONGEST_INSTRUCTION)
+        if is_vector_extension(code):
+            return _INVALID_OPCODE
+        if x87_function_at(code)[0]:
+            return self.functions.execute(code)
         # Another task came there, whose blocks may have been cut too.
         exceptions.library.control(exceptions.handle, _FLUSH_CODE)
-        return False
+        return 0
 
     def attend(self) -> bool:
         """The processor has come back for no other reason: whether it is to go on."""
@@ -84,7 +101,8 @@ class VectorExtensions:
         address = exceptions.words64[RIP]
         if address == self.address:
             return True
-        if is_vector_extension(exceptions.code_at(address, LONGEST_INSTRUCTION)):
+        code = exceptions.code_at(address, LONGEST_INSTRUCTION)
+        if is_vector_extension(code) or x87_function_at(code)[0]:
             # It came here before, and the block that ends here has been kept.
             self.address = address
             return True

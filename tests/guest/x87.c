@@ -1,0 +1,189 @@
+/* The functions of the x87 in all their 64 bits, as musl's and glibc's long doubles want them. */
+#include "check.h"
+
+enum function { FSIN, FCOS, F2XM1, FYL2X, FYL2XP1, FPATAN, FPREM, FPREM1, FPTAN };
+
+struct bits {
+	uint64_t significand;
+	uint16_t head;
+};
+
+/* What is nearest to the true result, of arguments taken at random. */
+static const struct {
+	enum function function;
+	struct bits x, y, result;
+} rows[] = {
+	{FSIN, {0xdbc8fbbcbde5c099ULL, 0xbffb}, {0x87b0b125ec1d7da0ULL, 0xc009}, {0xdb5d0bab96389880ULL, 0xbffb}},
+	{FSIN, {0xf17fd374c6a53877ULL, 0x4008}, {0xe6a16a3b0d464138ULL, 0x4009}, {0xffc4ef0e76150a0cULL, 0xbffe}},
+	{FSIN, {0xf814e8a25f2dd97fULL, 0x3ff2}, {0x8b33e968617959ceULL, 0xbffc}, {0xf814e87b8b080904ULL, 0x3ff2}},
+	{FSIN, {0x835b73993fd42359ULL, 0x400f}, {0xc78c281d687c966cULL, 0xbffb}, {0x9d5dd2d958ed58daULL, 0xbffd}},
+	{FSIN, {0xc30d8b7628dbd25eULL, 0x4003}, {0x9e30691c238642eaULL, 0xbff7}, {0xaeb5eb28d5c87ae0ULL, 0xbffe}},
+	{FCOS, {0xa1da8978206f5c66ULL, 0xc007}, {0xc60a3cab359eeefbULL, 0x3ff5}, {0xfe0ea60baca5dc37ULL, 0xbffe}},
+	{FCOS, {0xaa9eba0cdf561d80ULL, 0x3ff5}, {0xb2ea6928f6236bf2ULL, 0x3fff}, {0xfffff1c919f143dcULL, 0x3ffe}},
+	{FCOS, {0xae81d66d346c6e2bULL, 0xc013}, {0xf7108e96f770c226ULL, 0xbffb}, {0xff182b1db63002a6ULL, 0x3ffe}},
+	{FCOS, {0x8585a01c4c7d6df0ULL, 0xc003}, {0xef901b932a7c1880ULL, 0x4002}, {0x8e1ca5e723abb258ULL, 0xbffe}},
+	{FCOS, {0xd4f46a6910acff00ULL, 0x3ffb}, {0x80ddb74d960d5a8fULL, 0x4008}, {0xfe9e063e0edf3c75ULL, 0x3ffe}},
+	{F2XM1, {0xd68068b9b52a43abULL, 0xbff6}, {0xd18a669a5af84e6bULL, 0x3ffe}, {0x94833cfaf6cc6bb3ULL, 0xbff6}},
+	{F2XM1, {0xd0d7d13fb2489191ULL, 0x3ff0}, {0xb465325278f845f5ULL, 0x4004}, {0x90c2ef0c93aed93bULL, 0x3ff0}},
+	{F2XM1, {0xf9a01fe8419521feULL, 0x3fe2}, {0xbff29101f3001ceeULL, 0xbff5}, {0xad06f6c07b4b4e7bULL, 0x3fe2}},
+	{F2XM1, {0x84a012e8677fd139ULL, 0x3ffc}, {0xe0597bdc5dbe4409ULL, 0xc002}, {0xc05cf6df4e34c194ULL, 0x3ffb}},
+	{F2XM1, {0xf3ec28d00252f615ULL, 0xbffb}, {0xf486ab739faba827ULL, 0x3ffa}, {0xa24887bdfc182d8cULL, 0xbffb}},
+	{FYL2X, {0xc177f1131e782196ULL, 0x3ff0}, {0x8332f05a58296818ULL, 0x4003}, {0xec3978e1280a85b3ULL, 0xc006}},
+	{FYL2X, {0xc68deb5d403a960aULL, 0x401a}, {0xbf9703c096fabb7bULL, 0x3ff8}, {0xa5723a66c4a38269ULL, 0x3ffd}},
+	{FYL2X, {0xcbbdbb01dc14ed57ULL, 0x4006}, {0xfa749692f21ff5ebULL, 0x4002}, {0xf024890e081817e6ULL, 0x4005}},
+	{FYL2X, {0x834c1b69573ac59aULL, 0x3ff1}, {0xa5f02628eb07c30dULL, 0xc000}, {0x90d0b58e642a5695ULL, 0x4004}},
+	{FYL2X, {0xb3de08f9ec983704ULL, 0x3ffa}, {0xaf9b74f84ffcbf42ULL, 0xbff7}, {0xc5f6681c661dcdf3ULL, 0x3ff9}},
+	{FYL2XP1, {0xcc7c6d812d6f2efcULL, 0x3fea}, {0xb89c4e56261c374bULL, 0x4009}, {0xd4be21079a04d215ULL, 0x3ff5}},
+	{FYL2XP1, {0xfbd9e8a1ff297d0eULL, 0xbfea}, {0xfc98500014b9adb5ULL, 0x3ff6}, {0xb341843356c15a6dULL, 0xbfe3}},
+	{FYL2XP1, {0xe7e84707ec717f15ULL, 0xbff9}, {0x980dc6ffbd953dc2ULL, 0x3ffc}, {0xc996d92f8d4622e6ULL, 0xbff7}},
+	{FYL2XP1, {0xa6a5bc9974a677c6ULL, 0x3fe7}, {0xfaa30fac0e42d43cULL, 0x3ff9}, {0xeb627bce40db2499ULL, 0x3fe2}},
+	{FYL2XP1, {0xfe5a3930cd39e158ULL, 0xbfd9}, {0xfb368220216d27a2ULL, 0x3ffb}, {0xb40baae0096f2c3aULL, 0xbfd7}},
+	{FPATAN, {0xa1fdac3af325ffbeULL, 0xc00f}, {0xab37d8171b4c24c2ULL, 0xc002}, {0xc90dbd78159bf2bbULL, 0xc000}},
+	{FPATAN, {0x8f0b97522634f16fULL, 0x4002}, {0xa425d75a4b78dc3dULL, 0xc002}, {0xda9ec4cd9c917bf6ULL, 0xbffe}},
+	{FPATAN, {0xab56955dda2d3b3dULL, 0x4012}, {0xf5cb2afc741b324dULL, 0xc005}, {0xb79f68614a6b4a4cULL, 0xbff2}},
+	{FPATAN, {0xc62731417aa286acULL, 0x3fff}, {0xe6e053f7675ebe3bULL, 0x4004}, {0xc5a1337766a88c9cULL, 0x3fff}},
+	{FPATAN, {0xd272324860831ef2ULL, 0x3ff2}, {0xadece95af5b67e6eULL, 0xc006}, {0xc90fd0f4181333e9ULL, 0xbfff}},
+	{FPREM, {0xd6a68b41de28123cULL, 0xc014}, {0xc5b61df27deaab64ULL, 0x3ff7}, {0xd743d46e636eaad0ULL, 0xbff6}},
+	{FPREM, {0x80b91b2ede0d0fc5ULL, 0xc018}, {0xcb8f1137c938c68dULL, 0x3ff7}, {0xce5359aeb9cdd562ULL, 0xbff6}},
+	{FPREM, {0x96655f23b1d117b7ULL, 0xc00b}, {0xce424b92c277af32ULL, 0xbff6}, {0x8c8ef3ee102ae17cULL, 0xbff5}},
+	{FPREM, {0xab163406b4581e37ULL, 0x4018}, {0xc50e2b9943cdc356ULL, 0x4004}, {0xa617adf127238430ULL, 0x4001}},
+	{FPREM, {0xf20f678df4f6717cULL, 0xc007}, {0x94a6300c2dbbf762ULL, 0x4009}, {0xf20f678df4f6717cULL, 0xc007}},
+	{FPREM1, {0x8c07985b796bfa00ULL, 0xbff5}, {0xabf0ca69536e816bULL, 0xbffd}, {0x8c07985b796bfa00ULL, 0xbff5}},
+	{FPREM1, {0xd111eb3749f088d4ULL, 0x4012}, {0xcc3136d8ac738c8cULL, 0xc009}, {0xbc68ac4b9237e5c0ULL, 0x4007}},
+	{FPREM1, {0xa4e15158461cb6e0ULL, 0x400b}, {0xec1e07d7599c8f1cULL, 0x4002}, {0xdeb88d362f04c250ULL, 0xc001}},
+	{FPREM1, {0xddf1d79fdeb280e6ULL, 0xc000}, {0xdd411b0df9e324deULL, 0xc003}, {0xddf1d79fdeb280e6ULL, 0xc000}},
+	{FPREM1, {0xa450d1c384a4c93fULL, 0xc00a}, {0xd62cbf2532daef9fULL, 0xbffa}, {0xc6d4437b6765b60eULL, 0xbff9}},
+	{FPTAN, {0xb101446a4869650eULL, 0x3ffa}, {0x9de552dd2bfcd686ULL, 0x4002}, {0xb11d7ec6439b6b26ULL, 0x3ffa}},
+	{FPTAN, {0xaa61e48884366826ULL, 0xbffd}, {0x9fad3bf44d7b8661ULL, 0xc002}, {0xb0f6a9762312e0cfULL, 0xbffd}},
+	{FPTAN, {0xb86d152d454cfe2bULL, 0xbfff}, {0xa8f745873212c44fULL, 0xbff5}, {0xf4d3e64e9b3480e3ULL, 0xc001}},
+	{FPTAN, {0xa66e12779fc32bb5ULL, 0xbff9}, {0xaf9ae4aac24da336ULL, 0x3ffc}, {0xa673ef5821361008ULL, 0xbff9}},
+	{FPTAN, {0x8ab772dcb7ed25daULL, 0x3fff}, {0xb9eb08e4fad18c6aULL, 0xc004}, {0xf1ad1f4956275bc4ULL, 0x3fff}}
+};
+
+static long double from_bits(struct bits bits)
+{
+	long double value = 0;
+
+	memcpy(&value, &bits.significand, 8);
+	memcpy((char *)&value + 8, &bits.head, 2);
+	return value;
+}
+
+static struct bits to_bits(long double value)
+{
+	struct bits bits;
+
+	memcpy(&bits.significand, &value, 8);
+	memcpy(&bits.head, (char *)&value + 8, 2);
+	return bits;
+}
+
+#define APPLY(instruction) __asm__ volatile(instruction : "+t"(x) : "u"(y))
+#define APPLY_AND_POP(instruction) __asm__ volatile(instruction : "+t"(x) : "u"(y) : "st(1)")
+
+static long double apply(enum function function, long double x, long double y)
+{
+	long double one;
+
+	switch (function) {
+	case FSIN:
+		APPLY("fsin");
+		break;
+	case FCOS:
+		APPLY("fcos");
+		break;
+	case F2XM1:
+		APPLY("f2xm1");
+		break;
+	case FYL2X:
+		APPLY_AND_POP("fyl2x");
+		break;
+	case FYL2XP1:
+		APPLY_AND_POP("fyl2xp1");
+		break;
+	case FPATAN:
+		APPLY_AND_POP("fpatan");
+		break;
+	case FPREM:
+		APPLY("fprem");
+		break;
+	case FPREM1:
+		APPLY("fprem1");
+		break;
+	case FPTAN:
+		__asm__ volatile("fptan" : "=t"(one), "=u"(x) : "0"(x));
+		if (one != 1)
+			x = 0;
+		break;
+	}
+	return x;
+}
+
+TEST(results)
+{
+	for (size_t at = 0; at < LENGTH(rows); at++) {
+		struct bits got = to_bits(apply(rows[at].function, from_bits(rows[at].x), from_bits(rows[at].y)));
+		int64_t distance = (int64_t)(got.significand - rows[at].result.significand);
+		int is_exact = rows[at].function == FPREM || rows[at].function == FPREM1;
+
+		CHECK_EQ(got.head, rows[at].result.head);
+		CHECK(distance == 0 || (!is_exact && (distance == 1 || distance == -1)));
+	}
+}
+
+static unsigned short status_of(enum function function, long double x, long double y)
+{
+	unsigned short status;
+	volatile long double result;
+
+	__asm__ volatile("fnclex");
+	result = apply(function, x, y);
+	(void)result;
+	__asm__ volatile("fnstsw %0" : "=a"(status));
+	__asm__ volatile("fnclex");
+	return status;
+}
+
+TEST(exceptions_and_conditions)
+{
+	volatile long double zero = 0, one = 1, infinite = __builtin_infl();
+
+	CHECK_EQ(status_of(FSIN, infinite, 0) & 0x3f, 1);
+	CHECK_EQ(status_of(FSIN, one, 0) & 0x3f, 0x20);
+	CHECK_EQ(status_of(FSIN, zero, 0) & 0x3f, 0);
+	CHECK_EQ(status_of(FSIN, 0x1p63L, 0) & 0x400, 0x400);
+	CHECK_EQ(status_of(FSIN, one, 0) & 0x400, 0);
+	CHECK_EQ(status_of(FYL2X, zero, one) & 0x3f, 4);
+	CHECK_EQ(status_of(FYL2X, -one, one) & 0x3f, 1);
+	CHECK_EQ(status_of(FPREM, one, zero) & 0x3f, 1);
+	/* 7 is 3 times 2 and 1: the quotient's bits are in C0 and C3, and in C1 until the next instruction. */
+	CHECK_EQ(status_of(FPREM, 7, 2) & 0x4500, 0x4000);
+	CHECK_EQ(status_of(FPREM1, 7, 2) & 0x4500, 0x100);
+	CHECK_EQ(status_of(FPREM, 0x1p100L, 3) & 0x400, 0x400);
+}
+
+/* A remainder by steps, as fmodl(3) takes it. */
+TEST(a_remainder_of_far_exponents)
+{
+	volatile long double x = 0x1.23456789abcdefp200L, y = 0x1.fedcba9876543p-3L;
+	long double left = x;
+	unsigned short status;
+
+	do {
+		__asm__ volatile("fprem\n\tfnstsw %1" : "+t"(left), "=a"(status) : "u"((long double)y));
+	} while (status & 0x400);
+	CHECK(left == 0x27206e38cd641p-55L);
+}
+
+TEST(in_a_loop)
+{
+	long double sum = 0;
+
+	for (int at = 1; at <= 300; at++) {
+		long double x = at / 100.0L, sine, cosine;
+
+		__asm__ volatile("fsincos" : "=t"(cosine), "=u"(sine) : "0"(x));
+		sum += sine * sine + cosine * cosine - 1;
+	}
+	CHECK(sum < 1e-16L && sum > -1e-16L);
+}
