@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENOENT
-from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
 from procession.fs.permission import is_in_group
 from procession.kernel.pid import find_task
 from procession.procfs.access import may_inspect

@@ -12,14 +12,12 @@ from procession.abi.rseq import RseqFlag
 from procession.abi.structure import U64
 from procession.abi.sysinfo import SI_LOAD_SHIFT, Sysinfo
 from procession.abi.utsname import Utsname
-from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.namespaces.uts import check_name_change, set_domain_name, set_host_name
 from procession.kernel.reboot import reboot as end_machine
 from procession.kernel.rseq import register
 from procession.kernel.sched.loadavg import LOAD_SHIFT
 from procession.kernel.sched.priority import task_or_self
-from procession.kernel.security.capability import CAP_SYSLOG
 from procession.kernel.security.ptrace_access import may_access
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
