@@ -72,13 +72,16 @@ class CodeStore:
 
 
 class Space:
-    """`code_pages` has the frame of each page from which the space has run code; the tables of its stub lead
-    to code of these alone. By page, `resolved_links` has the links and `landings` the places in the tables
-    that do. `root` is where its page tables begin.
+    """`code_pages` has the frame of each page from which the space has run code; the tables of its stub
+    lead to code of these alone. By page, `resolved_links` has the links and `landings` the places in the
+    tables that do; `entries` are the beginnings of code that were asked for, `entries_of` has their
+    addresses by page. `root` is where its page tables begin.
     """
 
     __slots__ = (
         "code_pages",
+        "entries",
+        "entries_of",
         "is_stale",
         "landings",
         "last_used",
@@ -96,6 +99,8 @@ class Space:
         self.stub = stub = Stub(processor, store.cache, memory.descriptor)
         self.window = Window(stub, memory, root, store.code_frames)
         self.code_pages: dict[int, int] = {}
+        self.entries: dict[int, int] = {}
+        self.entries_of: dict[int, list[int]] = {}
         self.resolved_links: dict[int, list[int]] = {}
         self.landings: dict[int, list[tuple[memoryview[int], int]]] = {}
         self.is_stale = False
@@ -136,6 +141,18 @@ class Space:
 
     def entry(self, pc: int) -> int:
         """Where the code for `pc` begins. Raises Absent."""
+        known = self.entries.get(pc)
+        if known is not None:
+            return known
+        entry = self._find_entry(pc)
+        self.entries[pc] = entry
+        number = pc >> PAGE_SHIFT
+        self.entries_of.setdefault(number, []).append(pc)
+        if pc & PAGE_MASK > PAGE_MASK - LONGEST_INSTRUCTION:
+            self.entries_of.setdefault(number + 1, []).append(pc)
+        return entry
+
+    def _find_entry(self, pc: int) -> int:
         page = self._page(pc)
         entry = page.entries.get(pc)
         if entry is None:
@@ -211,6 +228,8 @@ class Space:
     def forget_all(self) -> None:
         """All code is dropped."""
         self.code_pages.clear()
+        self.entries.clear()
+        self.entries_of.clear()
         self.resolved_links.clear()
         self.landings.clear()
         self._empty_tables()
@@ -218,6 +237,8 @@ class Space:
     def forget_page(self, number: int) -> None:
         """What was at page `number` may be something else now."""
         self.code_pages.pop(number, None)
+        for pc in self.entries_of.pop(number, ()):
+            self.entries.pop(pc, None)
         stubs = self.store.cache.link_stubs
         for link in self.resolved_links.pop(number, ()):
             self.stub.links[link] = stubs[link]

@@ -218,7 +218,7 @@ class Stub:
         mailbox = processor.mailbox
         base = ctypes.addressof(ctypes.c_char.from_buffer(processor.memory))
         mailbox[0] = base + processor.orders_offset(self.slot)
-        mailbox[2] = processor.spins
+        mailbox[2] = self.orders_words[_SPIN] = processor.spins
         mailbox[3] = base + self.sleeps
         processor.pointed = self
 
@@ -235,24 +235,24 @@ class Stub:
         """
         if not self.is_alive:
             raise StubError("the stub has ended")
-        words = self.orders_words
+        words, processor = self.orders_words, self.processor
         commands = self.commands
         if commands:
             self.orders[_COMMANDS : _COMMANDS + layout.COMMAND_BYTES * len(commands)] = b"".join(commands)
             words[_COUNT] = len(commands)
-            commands.clear()
-        else:
-            words[_COUNT] = 0
         words[_RESUME] = resume
-        words[_SPIN] = self.processor.spins
-        processor = self.processor
         if processor.pointed is not self:
             self._point_mailbox()
         if processor.hand_over():
             self._await(processor.mailbox[1])
             processor.spin_less()
+            words[_SPIN] = processor.spins
         elif processor.spins != processor.most_spins:
             processor.spin_more()
+            words[_SPIN] = processor.spins
+        if commands:
+            words[_COUNT] = 0
+            commands.clear()
         why: int = processor.words[layout.EXIT >> 3]
         if why == layout.COMMAND_FAILED:
             number = processor.words[layout.COMMAND_RESULT >> 3]
