@@ -8,6 +8,8 @@ A stub holds the guest's pages at the guest's addresses, and these things of its
 - the orders, read-only: what the machine wants, where to go on, and the tables of jumps. So nothing that says
   where the stub goes on can be written by what runs in it.
 
+That a stub has answered is said by a system call, which the guest's code can't make: it writes to an eventfd.
+
 The file of a processor begins with the context; then each stub has a part for its orders.
 """
 
@@ -42,6 +44,7 @@ GS_BASE = 0xF8
 LOOP_SAVED = 0x110
 """What the register was that has the counter in a loop."""
 REPLY = 0x100
+"""The request that was answered last: a hint, as the guest can write it too."""
 COMMAND_RESULT = 0x108
 EXTENDED = 0x400
 """The XSAVE area."""
@@ -56,7 +59,9 @@ ORDERS = CONTEXT_BYTES
 REQUEST = ORDERS
 RESUME = ORDERS + 0x8
 COMMAND_COUNT = ORDERS + 0x10
-MACHINE_SLEEPS = ORDERS + 0x18
+REPLY_DESCRIPTOR = ORDERS + 0x18
+REPLY_VALUE = ORDERS + 0x30
+"""What is written there: 1."""
 SPIN = ORDERS + 0x20
 SLOT = ORDERS + 0x28
 """Which word of ASLEEP is this stub's: its offset from gs."""

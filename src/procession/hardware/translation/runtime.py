@@ -28,7 +28,6 @@ from procession.hardware.translation.assembler import (
 )
 
 _FUTEX = 202
-_FUTEX_WAIT, _FUTEX_WAKE = 0, 1
 _COMPONENTS = 7
 """x87, SSE and AVX: what of the extended state is the guest's."""
 
@@ -81,11 +80,10 @@ def _wait(code: Assembler) -> None:
     """The state is saved: answer, and wait for the next request."""
     code.label("answer")
     code.put("65 8b 1c 25", signed_32(layout.REQUEST))  # mov ebx, gs:[request]
+    code.put("65 8b 3c 25", signed_32(layout.REPLY_DESCRIPTOR))  # mov edi, gs:[descriptor]
+    code.put("f3 48 0f ae ce", "48 8d b6", signed_32(layout.REPLY_VALUE))  # lea rsi, the value
+    code.put("ba 08000000", "b8 01000000", "0f 05")  # mov edx, 8; mov eax, write; syscall
     code.put("89 d8", "65 87 04 25", signed_32(layout.REPLY))  # mov eax, ebx; xchg gs:[reply], eax
-    code.put("65 83 3c 25", signed_32(layout.MACHINE_SLEEPS), "00")  # cmp dword gs:[machine sleeps], 0
-    code.branch(ZERO, "wait_next")
-    _futex(code, layout.REPLY, _FUTEX_WAKE, "ba 01000000")  # mov edx, 1
-    code.label("wait_next")
     code.put("65 8b 0c 25", signed_32(layout.SPIN))  # mov ecx, gs:[spin]
     code.label("spin")
     code.put("65 39 1c 25", signed_32(layout.REQUEST))  # cmp gs:[request], ebx
@@ -96,7 +94,9 @@ def _wait(code: Assembler) -> None:
     code.put("65 c7 45 00 01000000")  # mov dword gs:[rbp], 1
     code.put("0f ae f0")  # mfence
     code.label("sleep")
-    _futex(code, layout.REQUEST, _FUTEX_WAIT, "89 da", "4d 31 d2")  # mov edx, ebx; xor r10, r10
+    code.put("f3 48 0f ae cf", "48 8d bf", signed_32(layout.REQUEST))  # lea rdi, the request
+    code.put("31 f6", "89 da", "4d 31 d2")  # xor esi, esi (FUTEX_WAIT); mov edx, ebx; xor r10, r10
+    code.put(b"\xb8%c\0\0\0" % _FUTEX, "0f 05")  # mov eax, futex; syscall
     code.put("65 39 1c 25", signed_32(layout.REQUEST))
     code.branch(ZERO, "sleep")
     code.put("65 c7 45 00 00000000")
@@ -124,13 +124,6 @@ def _wait(code: Assembler) -> None:
     code.label("failed")
     code.put(store(RAX, layout.COMMAND_RESULT), store_constant(layout.EXIT, layout.COMMAND_FAILED))
     code.jump("answer")
-
-
-def _futex(code: Assembler, offset: int, operation: int, *arguments: str) -> None:
-    code.put("f3 48 0f ae cf")  # rdgsbase rdi
-    code.put("48 8d bf", signed_32(offset))  # lea rdi, [rdi + offset]
-    code.put(b"\xbe%c\0\0\0" % operation, *arguments)  # mov esi, operation
-    code.put(b"\xb8%c\0\0\0" % _FUTEX, "0f 05")  # mov eax, futex; syscall
 
 
 def _enter(code: Assembler) -> None:

@@ -10,14 +10,14 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-from procession.abi.word import Words, wrap_signed
+from procession.abi.word import Words
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.processor_model import Attendant
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
 from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError, StubUnavailable
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
-from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, WORD_MASK, Registers
+from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, RSP, WORD_MASK, Registers
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import (
     ATTEND,
@@ -28,7 +28,7 @@ from procession.hardware.translation.code_cache import (
     Exit,
 )
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION, decode
-from procession.hardware.translation.opcodes import TRUNCATED
+from procession.hardware.translation.opcodes import PUSH_FLAGS, TRUNCATED
 from procession.hardware.translation.translator import SAVED, THREE, TWO
 
 _USER_FLAGS: Final = 0x3E7FD7
@@ -182,6 +182,7 @@ class NativeEngine:
                 self._renew(space)
                 resume = 0
                 continue
+            before = counter[0]
             try:
                 why = space.stub.hand_over(resume)
             except StubError as error:
@@ -189,6 +190,10 @@ class NativeEngine:
                 resume = 0
                 continue
             resume = 0
+            if not 0 <= counter[0] <= before:
+                counter[0] = 0
+                self._stub_failed(space, "the counter was written to")
+                continue
             if why >= layout.FIRST_EXIT:
                 resume = self._left(space, why - layout.FIRST_EXIT)
             elif why == layout.MISSED:
@@ -362,7 +367,8 @@ class NativeEngine:
 
         register = place.counter_register
         if register >= 0:
-            self.counter[0] = wrap_signed(general[register], 64)
+            left = general[register]
+            self.counter[0] = left if left <= self.counter[0] else 0
             general[register] = words[_LOOP_SAVED]
 
     def _go_on_at(self, place: Place) -> int:
@@ -395,6 +401,9 @@ class NativeEngine:
             return
         if is_trapped:
             self.counter[0] -= 1
+            pushes_flags = decode(code, 0).kind == PUSH_FLAGS
+        else:
+            pushes_flags = False
         trap_flag = words[_FLAGS] & _TRAP_FLAG
         position, exits, blocks = cache.position, len(cache.exits), len(cache.blocks)
         entry = self.store.translator.translate_step(pc, code)
@@ -428,6 +437,11 @@ class NativeEngine:
             fault = self._find(words[_FAULT_RIP])
             cache.position = position
             del cache.exits[exits:], cache.blocks[blocks:], cache.starts[blocks:]
+        if pushes_flags and why != layout.FAULTED:
+            # The host's processor didn't have the trap flag, the guest's has.
+            entry = space.window.walk.find(space.root, general[RSP])
+            if entry:
+                self.memory.bytes[(entry & _FRAME_MASK) + (general[RSP] + 1 & PAGE_MASK)] |= _TRAP_FLAG >> 8
         self._stepped(space, why, exit_, fault, is_trapped=is_trapped)
 
     def _stepped(

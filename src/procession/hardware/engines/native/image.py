@@ -46,7 +46,7 @@ _RT_SIGACTION, _GETPPID, _SIGALTSTACK, _PRCTL, _EXIT_GROUP, _SECCOMP, _CLOSE_RAN
 _SIGNALS = (4, 5, 7, 8, 11)
 """SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV: what an instruction may raise."""
 _SA_SIGINFO, _SA_ONSTACK, _SA_RESTORER, _SA_NODEFER = 4, 0x08000000, 0x04000000, 0x40000000
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 4, 15, 38
 _SIGKILL = 9
 _SECCOMP_SET_MODE_FILTER = 1
 _SET_SIZE = 8
@@ -58,11 +58,12 @@ _LAST_DESCRIPTOR = 0xFFFF_FFFF
 class StubParts:
     """What one stub is made of: descriptors in the stub, and where its orders are in the processor's file.
 
-    `memory` is kept open; it is the least of the descriptors that the stub needs, and those below are closed.
+    `memory` and `reply`, the next one, are kept open; all others are closed.
     `wait` and `on_signal` are offsets in the code cache.
     """
 
     memory: int
+    reply: int
     cache: int
     context: int
     orders: int
@@ -87,12 +88,13 @@ def make_image(parts: StubParts) -> bytes:
     code.put(b"\x3d", pack_u32(parts.parent_pid))  # cmp eax, the parent's pid
     code.branch(ZERO ^ 1, "fail")
     steps.call(_PRCTL, _PR_SET_DUMPABLE, 0, 0, 0, 0)
+    steps.call(_PRCTL, _PR_SET_NAME, "name", 0, 0, 0)
     steps.call(_SIGALTSTACK, "signal stack", 0)
     for signal in _SIGNALS:
         steps.call(_RT_SIGACTION, signal, "signal action", 0, _SET_SIZE)
     if parts.memory:
         steps.call(_CLOSE_RANGE, 0, parts.memory - 1, 0)
-    steps.call(_CLOSE_RANGE, parts.memory + 1, _LAST_DESCRIPTOR, 0)
+    steps.call(_CLOSE_RANGE, parts.reply + 1, _LAST_DESCRIPTOR, 0)
     kept = sorted([(BOOT, BOOT + BOOT_BYTES), *layout.RESERVED])
     start = 0
     for first, end in kept:
@@ -139,6 +141,8 @@ class _Steps:
 
 
 def _put_data(code: Assembler, parts: StubParts) -> None:
+    code.label("name")
+    code.put(b"procession-stub\0")
     code.label("signal stack")
     code.put(
         unsigned_64(layout.CONTEXT + layout.SIGNAL_STACK), bytes(8), unsigned_64(layout.SIGNAL_STACK_BYTES)
@@ -148,7 +152,7 @@ def _put_data(code: Assembler, parts: StubParts) -> None:
     flags = _SA_SIGINFO | _SA_ONSTACK | _SA_RESTORER | _SA_NODEFER
     # It never returns, so that the restorer is never called.
     code.put(handler, unsigned_64(flags), handler, bytes(8))
-    instructions = assemble_filter(parts.memory)
+    instructions = assemble_filter(parts.memory, parts.reply)
     code.label("filter program")
     at = code.base + len(code.code) + 16
     code.put(unsigned_64(len(instructions) // 8), unsigned_64(at), instructions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import select
 import signal
 import weakref
 from contextlib import suppress
@@ -20,12 +21,11 @@ MAXIMUM_STUBS = 64
 _SPIN_ROUNDS = 400
 """How long who waits looks again before it sleeps: about 20 microseconds."""
 _FEWEST_SPINS, _TRIES = 16, 64
-_FUTEX, _FUTEX_WAIT, _FUTEX_WAKE = 202, 0, 1
-_WAIT_NS = 50_000_000
-_STUCK_AFTER_S = 30.0
+_FUTEX, _FUTEX_WAKE = 202, 1
+_WAIT_MS = 50
+_STUCK_AFTER_MS = 30_000
 """No slice takes so long: a stub that doesn't answer has done away with its counter."""
 _COMMAND = Words("<7Q")
-_TIME = Words("<qq")
 
 
 class StubError(Exception):
@@ -58,6 +58,8 @@ class Processor:
         "most_spins",
         "orders_descriptor",
         "pointed",
+        "poller",
+        "reply_descriptor",
         "sleeps",
         "spins",
         "system_call",
@@ -78,10 +80,14 @@ class Processor:
         self.counter = self.context[layout.COUNTER : layout.COUNTER + 8].cast("q")
         self.extended = self.context[layout.EXTENDED : layout.EXTENDED + layout.EXTENDED_BYTES]
         self.free_slots = list(range(MAXIMUM_STUBS - 1, -1, -1))
+        self.reply_descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.poller = select.poll()
+        self.poller.register(self.reply_descriptor, select.POLLIN)
         self.code, self.mailbox = _map_hand_over(ctypes.addressof(ctypes.c_char.from_buffer(self.memory)))
         self.hand_over = ctypes.CFUNCTYPE(ctypes.c_int)(
             ctypes.addressof(ctypes.c_char.from_buffer(self.code)) + _CODE_OFFSET
         )
+        self.mailbox[4] = self.reply_descriptor
         self.pointed: Stub | None = None
         self.most_spins = self.spins = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
         self.sleeps = 0
@@ -90,6 +96,10 @@ class Processor:
     def orders_offset(self, slot: int) -> int:
         """Where in the file the orders of the stub with number `slot` are."""
         return layout.CONTEXT_BYTES + slot * layout.ORDERS_BYTES
+
+    def orders(self, offset: int) -> memoryview[int]:
+        """The orders that begin at `offset` in the file."""
+        return self.view[offset : offset + layout.ORDERS_BYTES]
 
     def spin_less(self) -> None:
         """Looking again didn't help: where others keep the host's processors busy, it keeps them busier."""
@@ -107,6 +117,7 @@ class Processor:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             os.close(self.orders_descriptor)
+            os.close(self.reply_descriptor)
             self.descriptor = -1
 
 
@@ -115,8 +126,9 @@ _CODE_OFFSET = 64
 
 def _map_hand_over(processor: int) -> tuple[mmap.mmap, memoryview[int]]:
     """Code that makes a request and waits briefly for its answer; and its mailbox: where the orders are in
-    this process, the last request's number, how often to look, and the address of the stub's word in
-    ASLEEP.
+    this process, the last request's number, how often to look, the address of the stub's word in
+    ASLEEP, and the eventfd. Who looks sees the word that the guest can write too: the eventfd is what
+    counts.
 
     It returns 0 if the answer is there. It's called without Python's lock.
     """
@@ -140,7 +152,9 @@ def _map_hand_over(processor: int) -> tuple[mmap.mmap, memoryview[int]]:
     code.branch(9, "look")
     code.put(set_register(RAX, 1), "5b", "c3")
     code.label("answered")
-    code.put("31 c0", "5b", "c3")
+    code.address(RDX, "mailbox")
+    code.put("8b 7a 20", "48 8d 72 28", "ba 08000000", "31 c0", "0f 05")  # read(mailbox[4], &mailbox[5], 8)
+    code.put("48 83 f8 08", "0f 95 c0", "0f b6 c0", "5b", "c3")  # cmp rax, 8; setne al; movzx eax, al
     code.labels["mailbox"] = -_CODE_OFFSET
     descriptor = os.memfd_create("procession-hand-over")
     try:
@@ -183,7 +197,7 @@ class Stub:
         self.processor = processor
         self.slot = slot = processor.free_slots.pop()
         start = processor.orders_offset(slot)
-        self.orders = orders = processor.view[start : start + layout.ORDERS_BYTES]
+        self.orders = orders = processor.orders(start)
         self.orders_words = orders.cast("Q")
 
         def table(offset: int, entries: int) -> memoryview:
@@ -198,7 +212,8 @@ class Stub:
         words = self.orders_words
         words[_SPIN] = processor.most_spins
         words[(layout.SLOT - layout.ORDERS) >> 3] = self.sleeps
-        words[_RESUME] = words[_COUNT] = words[_MACHINE_SLEEPS] = 0
+        words[_RESUME] = words[_COUNT] = 0
+        words[_VALUE] = 1
         mailbox = processor.mailbox
         request = (mailbox[1] + 1) & 0xFFFF_FFFF
         mailbox[1] = request
@@ -208,7 +223,7 @@ class Stub:
         self.finalizer = weakref.finalize(self, _end, self.pid, os.getpid())
         self._point_mailbox()
         try:
-            self._await(request)
+            self._await()
         except StubError as error:
             raise StubUnavailable(str(error)) from error
         self.commands.append(_COMMAND.pack(MUNMAP, BOOT, BOOT_BYTES, 0, 0, 0, 0))
@@ -244,7 +259,7 @@ class Stub:
         if processor.pointed is not self:
             self._point_mailbox()
         if processor.hand_over():
-            self._await(processor.mailbox[1])
+            self._await()
             processor.spin_less()
             words[_SPIN] = processor.spins
         elif processor.spins != processor.most_spins:
@@ -260,29 +275,21 @@ class Stub:
             raise StubError(f"the host refused a mapping: {os.strerror(-number & 0xFFFF)}")
         return why
 
-    def _await(self, request: int) -> None:
+    def _await(self) -> None:
         """Wait until the stub answers. Raises StubError if it ends or doesn't."""
-        processor, words = self.processor, self.orders_words
-        replies = processor.context[layout.REPLY : layout.REPLY + 4].cast("I")
-        base = ctypes.addressof(ctypes.c_char.from_buffer(processor.memory))
-        reply = ctypes.c_void_p(base + layout.REPLY)
-        asked = ctypes.c_void_p(base + processor.orders_offset(self.slot))
-        timeout = ctypes.create_string_buffer(_TIME.pack(0, _WAIT_NS))
-        waited_ns = 0
-        words[_MACHINE_SLEEPS] = 1
-        try:
-            processor.system_call(_FUTEX, asked, _FUTEX_WAKE, 1, None, None, 0)
-            while (found := replies[0]) != request:
-                processor.system_call(_FUTEX, reply, _FUTEX_WAIT, ctypes.c_uint32(found), timeout, None, 0)
-                if replies[0] == request:
-                    return
-                self._check_alive()
-                waited_ns += _WAIT_NS
-                if waited_ns > _STUCK_AFTER_S * 1e9:
-                    self.end()
-                    raise StubError("the stub doesn't answer")
-        finally:
-            words[_MACHINE_SLEEPS] = 0
+        processor = self.processor
+        asked = ctypes.c_void_p(
+            ctypes.addressof(ctypes.c_char.from_buffer(processor.memory)) + processor.orders_offset(self.slot)
+        )
+        processor.system_call(_FUTEX, asked, _FUTEX_WAKE, 1, None, None, 0)
+        waited_ms = 0
+        while not processor.poller.poll(_WAIT_MS):
+            self._check_alive()
+            waited_ms += _WAIT_MS
+            if waited_ms > _STUCK_AFTER_MS:
+                self.end()
+                raise StubError("the stub doesn't answer")
+        os.eventfd_read(processor.reply_descriptor)
 
     def _check_alive(self) -> None:
         try:
@@ -315,10 +322,11 @@ class Stub:
 
 
 _PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-_RESUME, _COUNT, _MACHINE_SLEEPS, _SPIN, _COMMANDS = (
+_RESUME, _COUNT, _DESCRIPTOR, _VALUE, _SPIN, _COMMANDS = (
     (layout.RESUME - layout.ORDERS) >> 3,
     (layout.COMMAND_COUNT - layout.ORDERS) >> 3,
-    (layout.MACHINE_SLEEPS - layout.ORDERS) >> 3,
+    (layout.REPLY_DESCRIPTOR - layout.ORDERS) >> 3,
+    (layout.REPLY_VALUE - layout.ORDERS) >> 3,
     (layout.SPIN - layout.ORDERS) >> 3,
     layout.COMMANDS - layout.ORDERS,
 )
@@ -334,19 +342,28 @@ def _spawn(
     try:
         image_descriptor = os.memfd_create("procession-stub", os.MFD_CLOEXEC)
         code_descriptor = os.open(f"/proc/self/fd/{cache.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-        sources = (memory_descriptor, code_descriptor, processor.descriptor, processor.orders_descriptor)
+        replies = processor.reply_descriptor
+        sources = (
+            memory_descriptor,
+            replies,
+            code_descriptor,
+            processor.descriptor,
+            processor.orders_descriptor,
+        )
         first = max(*sources, image_descriptor) + 1
         parts = StubParts(
             memory=first,
-            cache=first + 1,
-            context=first + 2,
-            orders=first + 3,
+            reply=first + 1,
+            cache=first + 2,
+            context=first + 3,
+            orders=first + 4,
             orders_offset=orders_offset,
             parent_pid=os.getpid(),
             answer=cache.labels["answer"],
             on_signal=cache.labels["on_signal"],
         )
         os.write(image_descriptor, make_image(parts))
+        processor.orders(orders_offset).cast("Q")[_DESCRIPTOR] = parts.reply
         actions = [(os.POSIX_SPAWN_DUP2, source, first + place) for place, source in enumerate(sources)]
         path = f"/proc/self/fd/{image_descriptor}"
         return os.posix_spawn(path, ["procession-stub"], {}, file_actions=actions, setpgroup=0), first

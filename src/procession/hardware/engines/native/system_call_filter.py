@@ -14,13 +14,16 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X86_64 = 0xC000003E
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 MMAP, MPROTECT, MUNMAP = 9, 10, 11
-_FUTEX, _EXIT_GROUP = 202, 231
+_WRITE, _FUTEX, _EXIT_GROUP = 1, 202, 231
+_FUTEX_WAIT = 0
 _NEITHER_READ_NOR_WRITE = 0xFFFF_FFFC
 MAP_SHARED_FIXED, MAP_POPULATE = 0x11, 0x8000
 
 
-def assemble_filter(memory_descriptor: int) -> bytes:
-    """The filter's instructions, eight bytes each, for a stub that has the machine's memory there."""
+def assemble_filter(memory_descriptor: int, reply_descriptor: int) -> bytes:
+    """The filter's instructions, eight bytes each, for a stub that has the machine's memory and the eventfd
+    for its replies there.
+    """
 
     def argument(number: int) -> tuple[int, int | str, int | str, int]:
         return _LOAD, 0, 0, _ARGUMENTS + 8 * number
@@ -30,7 +33,8 @@ def assemble_filter(memory_descriptor: int) -> bytes:
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 0, "kill", _X86_64),
         (_LOAD, 0, 0, _NUMBER),
-        (_EQUAL, "allow", 0, _FUTEX),
+        (_EQUAL, "write", 0, _WRITE),
+        (_EQUAL, "futex", 0, _FUTEX),
         (_EQUAL, "allow", 0, MUNMAP),
         (_EQUAL, "allow", 0, _EXIT_GROUP),
         (_EQUAL, "protection", 0, MPROTECT),
@@ -42,10 +46,15 @@ def assemble_filter(memory_descriptor: int) -> bytes:
         (_EQUAL, 0, "kill", MAP_SHARED_FIXED | MAP_POPULATE),
         argument(2),
         (_ANY_SET, "kill", "allow", _NEITHER_READ_NOR_WRITE),
+        argument(1),
+        (_EQUAL, "allow", "kill", _FUTEX_WAIT),
+        argument(0),
+        (_EQUAL, "allow", "kill", reply_descriptor),
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _KILL),
     ]
-    places = {"protection": len(program) - 4, "allow": len(program) - 2, "kill": len(program) - 1}
+    end = len(program)
+    places = {"protection": end - 8, "futex": end - 6, "write": end - 4, "allow": end - 2, "kill": end - 1}
 
     def distance(place: int, target: int | str) -> int:
         return places[target] - place - 1 if isinstance(target, str) else target
