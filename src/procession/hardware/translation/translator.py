@@ -635,8 +635,12 @@ class Translator:
         address = self.view + self.origin + len(out)
         hit = self._compare(pc, "second_probe")
         out[hit - 1] = len(out) - hit
-        out += fetch(RCX, layout.COUNTER) + b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER)
-        out += b"\xe3%c" % (-(len(out) + 2) & 0xFF)  # jrcxz, to the start
+        if self._are_flags_dead(pc):
+            out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER)  # dec qword gs:[counter]
+            out += b"\x74%c" % (-(len(out) + 2) & 0xFF)  # jz, to the start
+        else:
+            out += fetch(RCX, layout.COUNTER) + b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER)
+            out += b"\xe3%c" % (-(len(out) + 2) & 0xFF)  # jrcxz, to the start
         self._restore()
         if main:
             out += b"\xe9" + signed_32(main - len(out) - 5)
@@ -664,12 +668,15 @@ def view_of(pc: int) -> int:
 
 
 def find_dead_flags(data: bytes, offset: int) -> bool:
-    """Whether code sets all flags but CF before it reads one or leaves its straight line."""
+    """Whether code sets all flags but CF before it reads one, branches, or leaves its page."""
     needed = _COUNTED_FLAGS
     for _ in range(_FLAGS_SOUGHT):
-        if offset >= len(data):
+        if not 0 <= offset < len(data):
             return False
         instruction = decode(data, offset)
+        if instruction.kind in (JUMP, DIRECT_CALL):
+            offset += instruction.target
+            continue
         if instruction.kind != PLAIN or instruction.flags_read & needed:
             return False
         needed &= ~(instruction.flags_written | instruction.flags_undefined)
