@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from procession import Machine
-from procession.hardware.engines.native.engine import why_unavailable
+from procession.hardware.engines.native import stub
+from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
 from tests.conftest import PROJECT
 from tests.guest.compile_c import FLAGS
 
@@ -27,6 +28,10 @@ print("running", flush=True)
 while machine.step():
     pass
 """
+
+
+HERE = Path(__file__).parent
+KILLED = b"Segmentation fault\n"
 
 
 def build(c_compiler: list[str], directory: Path, source: str) -> str:
@@ -100,3 +105,77 @@ def test_no_stub_outlives_its_machines_process() -> None:
     while (left := [pid for pid in stubs if Path(f"/proc/{pid}").exists()]) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not left
+
+
+def compiled(c_compiler: list[str], directory: Path, name: str) -> str:
+    """The path of the program made of a file of this directory."""
+    return build(c_compiler, directory, (HERE / name).read_text())
+
+
+@pytest.mark.parametrize("case", range(16))
+def test_a_hostile_program_harms_itself_alone(case: int, c_compiler: list[str], tmp_path: Path) -> None:
+    """Whatever it does to its stub, its parent goes on, and the machine does."""
+    program = compiled(c_compiler, tmp_path, "hostile.c")
+    result = Machine(engine="native").run([program, str(case)])
+    assert (result.status, result.stderr) == (0, b"")
+    assert result.stdout in (KILLED, b"Illegal instruction\n", b"Alarm clock\n", b"exited\n")
+    if case in {2, 3, 4, 5, 6}:
+        assert result.stdout == KILLED
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_spoilt_context_harms_its_program_alone(seed: int, c_compiler: list[str], tmp_path: Path) -> None:
+    """Any bytes anywhere in what the machine reads."""
+    program = compiled(c_compiler, tmp_path, "hostile.c")
+    result = Machine(engine="native").run([program, "12", str(seed)])
+    assert (result.status, result.stderr) == (0, b"")
+    assert result.stdout
+
+
+def test_who_does_away_with_its_counter_ends(
+    c_compiler: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that never comes back is ended."""
+    monkeypatch.setattr(stub, "_STUCK_AFTER_MS", 300)
+    machine = Machine(engine="native")
+    result = machine.run([compiled(c_compiler, tmp_path, "hostile.c"), "16"])
+    assert result.stdout == KILLED
+    assert isinstance(machine.engine, NativeEngine)
+    assert machine.engine.last_failure == "the stub doesn't answer"
+
+
+def test_a_killed_stub_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two slices nothing is lost with it: what it held is in the machine."""
+    killed: list[int] = []
+    original = NativeEngine.run
+
+    def run(engine: NativeEngine) -> None:
+        if len(killed) < 5:
+            for space in engine.store.spaces.values():
+                killed.append(space.stub.pid)
+                os.kill(space.stub.pid, signal.SIGKILL)
+        original(engine)
+
+    monkeypatch.setattr(NativeEngine, "run", run)
+    loop = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $i"
+    result = Machine(engine="native").run(["/bin/sh", "-c", loop])
+    assert result.stdout == b"20000\n"
+    assert len(killed) >= 5
+
+
+def test_code_that_rewrites_itself(c_compiler: list[str], tmp_path: Path) -> None:
+    """It runs as it was written last, in the same instant and by way of another mapping too."""
+    result = Machine(engine="native").run([compiled(c_compiler, tmp_path, "rewriting.c")])
+    assert result.stdout == b"1234\n7\n10\n1 9\n345\n012\n"
+
+
+def test_runs_are_the_same() -> None:
+    """Two machines of the same seed are in the same state at the end."""
+    command = ["/bin/sh", "-c", "for i in 1 2 3; do echo $i | cat & done; wait; echo $RANDOM $$"]
+    digests: list[object] = []
+    for _ in range(2):
+        machine = Machine(engine="native", seed=3, cpus=2)
+        result = machine.run(command)
+        digests.append((result.stdout, machine.kernel.clock.now_ns, machine.state_hash()))
+        machine.close()
+    assert digests[0] == digests[1]

@@ -46,6 +46,8 @@ LOOP_SAVED = 0x110
 REPLY = 0x100
 """The request that was answered last: a hint, as the guest can write it too."""
 COMMAND_RESULT = 0x108
+TAKEN = 0x118
+"""The request that the stub obeys, or has obeyed."""
 EXTENDED = 0x400
 """The XSAVE area."""
 EXTENDED_BYTES = 832

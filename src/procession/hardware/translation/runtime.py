@@ -101,6 +101,7 @@ def _wait(code: Assembler) -> None:
     code.branch(ZERO, "sleep")
     code.put("65 c7 45 00 00000000")
     code.label("obey")
+    code.put("65 8b 04 25", signed_32(layout.REQUEST), "65 89 04 25", signed_32(layout.TAKEN))
     code.put("65 8b 1c 25", signed_32(layout.COMMAND_COUNT))  # mov ebx, gs:[count]
     code.put("85 db")  # test ebx, ebx
     code.branch(ZERO, "obeyed")

@@ -128,7 +128,10 @@ class _Nobody:
 
 
 class NativeEngine:
-    """One processor for all tasks of a machine, and a stub for each address space that has run lately."""
+    """One processor for all tasks of a machine, and a stub for each address space that has run lately.
+
+    `last_failure` says why the last stub that failed did.
+    """
 
     capabilities = EngineCapabilities("native", unit_ns=4)
     """A unit is a backward jump or an indirect transfer."""
@@ -137,6 +140,7 @@ class NativeEngine:
         self.general: memoryview[int]
         self.is_stopping = False
         self.is_open = False
+        self.last_failure = ""
         self.uses = 0
         self.switches = 0
 
@@ -186,7 +190,8 @@ class NativeEngine:
             try:
                 why = space.stub.hand_over(resume)
             except StubError as error:
-                self._stub_failed(space, str(error))
+                if error.has_begun:
+                    self._stub_failed(space, str(error))
                 resume = 0
                 continue
             resume = 0
@@ -504,8 +509,8 @@ class NativeEngine:
         return code[: LONGEST_INSTRUCTION + 1]
 
     def _stub_failed(self, space: Space, reason: str) -> None:
-        """What runs in the stub can't go on: its guest ends, as by a bus error that can't be caught."""
-        del reason
+        """What runs in the stub can't go on: an error of its guest, as a double fault."""
+        self.last_failure = reason
         self._drop(space)
         self.traps.processor_exception(_STUB_FAILED, 0)
 

@@ -29,7 +29,11 @@ _COMMAND = Words("<7Q")
 
 
 class StubError(Exception):
-    """What runs in the stub can't go on; the stub is no more."""
+    """The stub is no more. `has_begun` says whether it has run what it was asked to: if not, another can."""
+
+    def __init__(self, reason: str, *, has_begun: bool = True) -> None:
+        super().__init__(reason)
+        self.has_begun = has_begun
 
 
 class StubUnavailable(Exception):
@@ -249,7 +253,7 @@ class Stub:
         Raises StubError.
         """
         if not self.is_alive:
-            raise StubError("the stub has ended")
+            raise StubError("the stub has ended", has_begun=False)
         words, processor = self.orders_words, self.processor
         commands = self.commands
         if commands:
@@ -298,10 +302,11 @@ class Stub:
             ended, status = self.pid, 0
         if ended:
             self._gone()
+            processor = self.processor
+            has_begun = processor.words[layout.TAKEN >> 3] & 0xFFFF_FFFF == processor.mailbox[1]
             code = os.waitstatus_to_exitcode(status)
-            if code >= 0:
-                raise StubError(f"the stub ended with status {code}")
-            raise StubError(f"the stub was ended by {signal.Signals(-code).name}")
+            how = f"with status {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+            raise StubError(f"the stub ended {how}", has_begun=has_begun)
 
     def end(self) -> None:
         """End the process, and have its number free for another."""
