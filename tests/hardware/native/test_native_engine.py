@@ -169,6 +169,15 @@ def test_code_that_rewrites_itself(c_compiler: list[str], tmp_path: Path) -> Non
     assert result.stdout == b"1234\n7\n10\n1 9\n345\n012\n"
 
 
+def test_unusual_instructions(c_compiler: list[str], tmp_path: Path) -> None:
+    """What the machine attends to, or rewrites, does what it does on Linux."""
+    program = compiled(c_compiler, tmp_path, "unusual.c")
+    outside = subprocess.run([program], capture_output=True, check=True)
+    result = Machine(engine="native").run([program])
+    assert result.stdout == outside.stdout
+    assert result.stdout.count(b"\n") > 20
+
+
 def test_runs_are_the_same() -> None:
     """Two machines of the same seed are in the same state at the end."""
     command = ["/bin/sh", "-c", "for i in 1 2 3; do echo $i | cat & done; wait; echo $RANDOM $$"]

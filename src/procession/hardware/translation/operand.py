@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from procession.hardware.translation.assembler import signed_32
-from procession.hardware.translation.decode import GS, REX_PREFIX, VEX, Instruction
+from typing import TYPE_CHECKING
+
+from procession.hardware.translation.assembler import WORD_MASK, signed_32
+from procession.hardware.translation.decode import ADDRESS_SIZE, GS, REX_PREFIX, VEX, Instruction
 from procession.hardware.translation.opcodes import THREE_BYTE_38_TABLE, TWO_BYTE_TABLE
+
+if TYPE_CHECKING:
+    from procession.hardware.engine import GeneralRegisters
 
 _GS_PREFIX, _VEX3 = 0x65, 0xC4
 _ABSOLUTE = b"\x04\x25"
@@ -34,6 +39,34 @@ def operand_end(instruction: Instruction, raw: bytes) -> int:
     if mode == 2 or base == 5:
         return position + 4
     return position
+
+
+def effective_address(
+    instruction: Instruction, raw: bytes, general: GeneralRegisters, behind: int, base: int
+) -> int:
+    """Which address the memory operand names: `behind` is where the next instruction is, `base` is added."""
+    modrm, rex = instruction.modrm, instruction.rex
+    mode, register = modrm >> 6, modrm & 7
+    end = operand_end(instruction, raw)
+    length = (0, 1, 4)[mode]
+    address = base
+    if register == 4:
+        sib = raw[instruction.opcode_offset + 2]
+        index = sib >> 3 & 7 | (rex & 2) << 2
+        if index != 4:
+            address += general[index] << (sib >> 6)
+        register = sib & 7
+        if register == 5 and mode == 0:
+            length = 4
+        else:
+            address += general[register | (rex & 1) << 3]
+    elif register == 5 and mode == 0:
+        length = 4
+        address += behind
+    else:
+        address += general[register | (rex & 1) << 3]
+    address += int.from_bytes(raw[end - length : end], "little", signed=True)
+    return address & (0xFFFF_FFFF if instruction.prefixes & ADDRESS_SIZE else WORD_MASK)
 
 
 def operand_at(register: int) -> bytes:

@@ -56,6 +56,7 @@ from procession.hardware.translation.opcodes import (
     CALL_INDIRECT,
     CARRY,
     CONDITIONAL,
+    DESCRIPTOR,
     EXTENDED_RESTORE,
     EXTENDED_SAVE,
     FLOATING_STORE,
@@ -301,7 +302,7 @@ class Translator:
                 self._jump(pc, is_straddler=True)
                 return -1
             raw = data[offset : offset + length]
-            if kind in _COPIED:
+            if kind in _COPIED or (kind == DESCRIPTOR and is_harmless(instruction)):
                 restoration = self._copy(instruction, raw, pc)
                 if restoration < 0:
                     self._leave(ATTEND, pc)
@@ -331,6 +332,8 @@ class Translator:
         out = self.out
         if instruction.prefixes & GS:
             return self._copy_with_gs(instruction, raw)
+        if instruction.kind == FLOATING_STORE:
+            return self._copy_floating_store(instruction, raw, pc)
         if not instruction.displacement:
             out += raw
             return 0
@@ -346,6 +349,26 @@ class Translator:
             out += with_operand(instruction, raw, absolute_operand(address))
             return 0
         return self._copy_far(instruction, raw, address)
+
+    def _copy_floating_store(self, instruction: Instruction, raw: bytes, pc: int) -> int:
+        """fnstenv, fnsave and fxsave: where the last instruction of the x87 was is the host's affair."""
+        spare = spare_registers(instruction)
+        if not spare or instruction.prefixes & (ADDRESS_SIZE | OPERAND_SIZE | FS):
+            return -1
+        out, register = self.out, spare[-1]
+        out += store(register, layout.SCRATCH)
+        if instruction.displacement:
+            out += set_register(register, pc + instruction.target)
+        else:
+            operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
+            # lea register, operand
+            out += b"%c\x8d%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | register << 3) + operand[1:]
+        out += with_operand(instruction, raw, operand_at(register))
+        for offset in (8, 16) if instruction.table == TWO_BYTE_TABLE else (12, 20):
+            # mov qword [register + offset], 0
+            out += b"\x48\xc7%c%c\0\0\0\0" % (0x40 | register, offset)
+        out += fetch(register, layout.SCRATCH)
+        return 1 + register
 
     def _copy_far(self, instruction: Instruction, raw: bytes, address: int) -> int:
         """The operand's address is in a register first."""
@@ -660,6 +683,11 @@ class Translator:
         out += b"\x49\xbb" + unsigned_64(pc) + b"\x4a\x8d\x0c\x19"
         self._jump_to_offset(self.cache.labels[otherwise])
         return place
+
+
+def is_harmless(instruction: Instruction) -> bool:
+    """Whether what asks for a descriptor tells the same everywhere: lar, lsl, verr and verw do."""
+    return instruction.opcode in (2, 3) or (instruction.opcode == 0 and instruction.modrm >> 3 & 7 in (4, 5))
 
 
 def view_of(pc: int) -> int:

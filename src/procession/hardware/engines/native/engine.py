@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from procession.abi.word import Words
+from procession.hardware import page_table as pte
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.processor_model import Attendant
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
@@ -27,7 +28,7 @@ from procession.hardware.translation.code_cache import (
     STEP_INDIRECT,
     Exit,
 )
-from procession.hardware.translation.decode import LONGEST_INSTRUCTION, decode
+from procession.hardware.translation.decode import FS, GS, LONGEST_INSTRUCTION, Instruction, decode
 from procession.hardware.translation.opcodes import PUSH_FLAGS, TRUNCATED
 from procession.hardware.translation.translator import SAVED, THREE, TWO
 
@@ -107,11 +108,12 @@ class Place:
 
 
 class _Unreadable(Exception):
-    """The guest can't read `address` now."""
+    """The guest can't read `address` now, or can't write there; `kind` is then FAULT_WRITE."""
 
-    def __init__(self, address: int) -> None:
+    def __init__(self, address: int, kind: int = 0) -> None:
         super().__init__(address)
         self.address = address
+        self.kind = kind
 
 
 class _Nobody:
@@ -151,7 +153,7 @@ class NativeEngine:
         self.processor = processor = Processor()
         self.general, self.words, self.counter = processor.general, processor.words, processor.counter
         self.space: Space | None = None
-        self.attendant = Attendant(self.general, self._read)
+        self.attendant = Attendant(self.general, self._read, self._write, self._segment_base)
         self.initial = initial_extended_state()
         self.is_open = True
         self.load(Registers())
@@ -258,7 +260,8 @@ class NativeEngine:
             self._fetch_fault(absent.address)
             return False
         except _Unreadable as unreadable:
-            self.traps.page_fault(unreadable.address, _USER | self._is_present(unreadable.address))
+            address = unreadable.address
+            self.traps.page_fault(address, _USER | unreadable.kind | self._is_present(address))
             return False
         if vector >= 0:
             self.traps.processor_exception(vector, error_code)
@@ -282,6 +285,25 @@ class NativeEngine:
             parts += self.memory.bytes[start : min((start | PAGE_MASK) + 1, start + length - len(parts))]
             address = (address | PAGE_MASK) + 1
         return parts
+
+    def _write(self, address: int, data: bytes) -> None:
+        """Write the guest's memory, as an instruction of its own does. Raises _Unreadable."""
+        space, places = self.space, []
+        assert space is not None
+        for offset in range(len(data)):
+            entry = space.window.walk.find(space.root, address + offset & WORD_MASK)
+            if not entry & pte.WRITABLE:
+                raise _Unreadable(address + offset & WORD_MASK, _WRITE)
+            places.append((entry & _FRAME_MASK) + (address + offset & PAGE_MASK))
+        for place, byte in zip(places, data, strict=True):
+            if place >> PAGE_SHIFT in self.store.code_frames:
+                self.store.forget_frame(place >> PAGE_SHIFT)
+            self.memory.bytes[place] = byte
+
+    def _segment_base(self, instruction: Instruction) -> int:
+        if instruction.prefixes & FS:
+            return self.words[_FS_BASE]
+        return self.words[_GS_BASE] if instruction.prefixes & GS else 0
 
     def _fetch_fault(self, address: int) -> None:
         self.traps.page_fault(address, _USER | _FETCH | self._is_present(address))

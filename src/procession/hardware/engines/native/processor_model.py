@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from procession.abi.word import Words, pack_u16, pack_u64
 from procession.hardware.registers import RAX, RBX, RCX, RDX, RIP, RSP, WORD_MASK
-from procession.hardware.translation.decode import OPERAND_SIZE, Instruction
+from procession.hardware.translation.decode import OPERAND_SIZE, WIDE, Instruction
 from procession.hardware.translation.opcodes import (
     CPUID,
     DESCRIPTOR,
@@ -22,6 +23,7 @@ from procession.hardware.translation.opcodes import (
     SEGMENT_LOAD,
     TIMESTAMP,
 )
+from procession.hardware.translation.operand import effective_address
 
 if TYPE_CHECKING:
     from procession.hardware.engine import GeneralRegisters
@@ -32,7 +34,11 @@ _CALLABLE = (3, 4)
 _GATE_ERROR = 2
 _CHANGEABLE_FLAGS: Final = 0x244DD5
 _MOV_SEGMENT, _INT1 = 0x8E, 0xF1
-_USER_DATA = 0x2B
+_USER_CODE, _USER_DATA = 0x33, 0x2B
+_IRET, _FAR_RETURNS = 0xCF, (0xCA, 0xCB)
+_FRAME, _HALF_FRAME = Words("<5Q"), Words("<2Q")
+_SMSW_FIELD, _TASK_SEGMENT, _CONTROL_REGISTER = 4, 0x40, 0x8005_0033
+_DESCRIPTOR_TABLE, _INTERRUPT_TABLE = 0xFFFF_FFFF_FFFE_0000, 0xFFFF_FFFF_FFFF_0000
 _STACK_SEGMENT, _FS, _GS = 2, 4, 5
 
 _FEATURES = (0x3EB8_3203 & ~(1 << 30 | 1 << 31), 0x078B_FBFF)
@@ -76,15 +82,24 @@ def cpuid(leaf: int, subleaf: int) -> tuple[int, int, int, int]:
 class Attendant:
     """Does what an instruction does that isn't executed on the host.
 
-    `read` gives bytes of the guest's memory at an address; whatever it raises ends the attempt. The flags
-    are handed in and back.
+    `read` gives bytes of the guest's memory at an address, `write` puts them there, and `segment_base` is
+    what an instruction's segment adds to an address; whatever they raise ends the attempt. The flags are
+    handed in and back.
     """
 
-    __slots__ = ("flags", "fs_base", "general", "gs_base", "read")
+    __slots__ = ("flags", "fs_base", "general", "gs_base", "read", "segment_base", "write")
 
-    def __init__(self, general: GeneralRegisters, read: Callable[[int, int], bytes]) -> None:
+    def __init__(
+        self,
+        general: GeneralRegisters,
+        read: Callable[[int, int], bytes],
+        write: Callable[[int, bytes], None],
+        segment_base: Callable[[Instruction], int],
+    ) -> None:
         self.general = general
         self.read = read
+        self.write = write
+        self.segment_base = segment_base
         self.flags = 0
         self.fs_base: int | None = None
         self.gs_base: int | None = None
@@ -101,8 +116,10 @@ class Attendant:
                 return GENERAL_PROTECTION, vector * 8 + _GATE_ERROR
             general[RIP] = behind
             return vector, 0
-        if kind in (PRIVILEGED, TIMESTAMP, FAR, INTERRUPT_RETURN, DESCRIPTOR):
+        if kind in (PRIVILEGED, TIMESTAMP):
             return GENERAL_PROTECTION, 0
+        if kind in (FAR, INTERRUPT_RETURN):
+            return self._return_far(instruction)
         if kind == CPUID:
             found = cpuid(general[RAX] & 0xFFFF_FFFF, general[RCX] & 0xFFFF_FFFF)
             general[RAX], general[RBX], general[RCX], general[RDX] = found
@@ -116,6 +133,8 @@ class Attendant:
             mask = _CHANGEABLE_FLAGS & (0xFFFF if size == 2 else WORD_MASK)
             self.flags = self.flags & ~mask | value & mask
             general[RSP] = (general[RSP] + size) & WORD_MASK
+        elif kind == DESCRIPTOR:
+            self._show_descriptor(instruction, code, behind)
         elif kind == SEGMENT_LOAD and instruction.opcode == _MOV_SEGMENT and not instruction.has_memory:
             error = self._load_segment(instruction)
             if error >= 0:
@@ -126,6 +145,51 @@ class Attendant:
             return INVALID_OPCODE, 0
         general[RIP] = behind
         return -1, 0
+
+    def _return_far(self, instruction: Instruction) -> tuple[int, int]:
+        """iretq and lretq, to the one code segment that there is."""
+        general = self.general
+        is_interrupt = instruction.kind == INTERRUPT_RETURN
+        if not instruction.rex & WIDE or instruction.opcode not in (_IRET, *_FAR_RETURNS):
+            return GENERAL_PROTECTION, 0
+        words = _FRAME.unpack(self.read(general[RSP], 40)) if is_interrupt else ()
+        words = words or (*_HALF_FRAME.unpack(self.read(general[RSP], 16)), self.flags, 0, _USER_DATA)
+        rip, code_segment, flags, stack, stack_segment = words
+        if code_segment & 0xFFFF != _USER_CODE or stack_segment & 0xFFFF != _USER_DATA:
+            return GENERAL_PROTECTION, code_segment & 0xFFFC
+        general[RIP] = rip
+        if is_interrupt:
+            self.flags = self.flags & ~_CHANGEABLE_FLAGS | flags & _CHANGEABLE_FLAGS
+            general[RSP] = stack
+        else:
+            general[RSP] = (general[RSP] + 16 + instruction.immediate) & WORD_MASK
+        return -1, 0
+
+    def _show_descriptor(self, instruction: Instruction, code: bytes, behind: int) -> None:
+        """sgdt, sidt, sldt, str and smsw: what the kernel says in the processor's stead.
+
+        Linux: arch/x86/kernel/umip.c, emulate_umip_insn.
+        """
+        field = instruction.modrm >> 3 & 7
+        if instruction.opcode == 0:
+            value, size = (0, _TASK_SEGMENT)[field & 1], 2
+        elif field == _SMSW_FIELD:
+            value, size = _CONTROL_REGISTER, 2
+        else:
+            value, size = (_DESCRIPTOR_TABLE, _INTERRUPT_TABLE)[field & 1] << 16, 10
+        if instruction.has_memory:
+            base = self.segment_base(instruction)
+            address = effective_address(instruction, code, self.general, behind, base)
+            self.write(address, pack_u64(value) + pack_u16(value >> 64) if size == 10 else pack_u16(value))
+            return
+        number = instruction.modrm & 7 | (instruction.rex & 1) << 3
+        if instruction.rex & WIDE:
+            kept = 0
+        elif instruction.prefixes & OPERAND_SIZE:
+            kept, value = self.general[number] & ~0xFFFF, value & 0xFFFF
+        else:
+            kept, value = 0, value & 0xFFFF_FFFF
+        self.general[number] = (kept | value) & WORD_MASK
 
     def _load_segment(self, instruction: Instruction) -> int:
         """mov to a segment register; the error code, or -1."""
