@@ -96,16 +96,17 @@ class Machine(Steering):
     """One deterministic Linux machine in this process.
 
     The same seed, program and files give the same run. `rootfs` is the directory of the host that the
-    guest sees as its root, never written to; `memory` is in bytes; `environment` the program's variables;
-    `cwd` its directory in the guest, by default the caller's where `rootfs` is the host's /, and else /;
-    `cpus` how many virtual processors there are. `user` is who it runs as,
-    `USER` or `USER:GROUP` in the guest's names or numbers, which also sets HOME unless `environment` does;
+    guest sees as its root, never written to; `memory` is in bytes, 1 GiB unless given;
+    `environment` the program's variables; `cwd` its directory in the guest, by default the caller's where
+    `rootfs` is the host's /, and else /; `cpus` how many virtual processors there are, 1 unless given.
+    `user` is who it runs as, `USER` or `USER:GROUP` in the guest's names or numbers, which also sets HOME unless `environment` does;
     without one it is root, with every capability. `hostname` is what the machine calls itself. `pids_max` is
     how many tasks there may be at once, init and zombies included (as a cgroup's pids.max: EAGAIN).
     `image` is a container image instead of a `rootfs`: an OCI layout, a directory or an archive, or the
     archive of `docker save`; `PATH:NAME` is one of several. What it says of environment, user and
-    directory holds unless it's given here, where `environment` is added to the image's. An empty command is
-    the image's; `entrypoint` replaces that of the image and its arguments, "" does away with it.
+    directory holds unless it's given here, where `environment` is added to the image's; `memory`, `cpus` and
+    `pids_max` are then limits of its control group, and the machine has more memory. An empty command is the
+    image's; `entrypoint` replaces that of the image and its arguments, "" does away with it.
     `fault_injector` may let allocations fail. `source` says what is below `rootfs`, if that isn't the host.
     `engine` is "unicorn", "native", or "scripted" for tests without a processor.
     """
@@ -115,13 +116,13 @@ class Machine(Steering):
         *,
         seed: int = 0,
         rootfs: str | os.PathLike[str] = "/",
-        memory: int = DEFAULT_MEMORY_BYTES,
+        memory: int | None = None,
         environment: Mapping[str, str] | None = None,
         cwd: str | None = None,
         engine: str = "unicorn",
         decider: Decider | None = None,
         epoch_ns: int = DEFAULT_EPOCH_NS,
-        cpus: int = 1,
+        cpus: int | None = None,
         user: str | None = None,
         hostname: str = DEFAULT_HOST_NAME,
         pids_max: int | None = None,
@@ -133,8 +134,9 @@ class Machine(Steering):
         name = os.fsencode(hostname)
         if not 1 <= len(name) <= NAME_MAX:
             raise ValueError(f"a host name has 1 to {NAME_MAX} bytes, not {len(name)}")
-        if not 1 <= cpus <= MAXIMUM_PROCESSORS:
-            raise ValueError(f"a machine has 1 to {MAXIMUM_PROCESSORS} processors, not {cpus}")
+        processor_count = 1 if cpus is None else cpus
+        if not 1 <= processor_count <= MAXIMUM_PROCESSORS:
+            raise ValueError(f"a machine has 1 to {MAXIMUM_PROCESSORS} processors, not {processor_count}")
         if pids_max is not None and pids_max < _FEWEST_TASKS:
             raise ValueError(
                 f"a machine has at least {_FEWEST_TASKS} tasks, init and a command, not {pids_max}"
@@ -143,6 +145,11 @@ class Machine(Steering):
             raise ValueError("a machine has the files of a rootfs or those of an image")
         if not os.fspath(rootfs):
             raise ValueError("rootfs is empty: name the directory that the program shall see as its root")
+        memory_bytes = DEFAULT_MEMORY_BYTES if memory is None else memory
+        if image is not None and memory is not None:
+            from procession.confinement import machine_memory
+
+            memory_bytes = machine_memory(memory)
         load_all()
         register_types()
         super().__init__()
@@ -150,16 +157,18 @@ class Machine(Steering):
         self.settings: dict[str, Any] = {
             "seed": seed,
             "rootfs": os.path.realpath(rootfs),
-            "memory": memory,
+            "memory": memory_bytes,
             "cwd": cwd,
             "engine": engine,
             "epoch_ns": epoch_ns,
-            "cpus": cpus,
+            "cpus": processor_count,
             "user": user,
             "hostname": hostname,
             "pids_max": pids_max,
         }
-        self.memory = PhysicalMemory(memory) if fault_injector is None else _failing(memory, fault_injector)
+        self.memory = (
+            PhysicalMemory(memory_bytes) if fault_injector is None else _failing(memory_bytes, fault_injector)
+        )
         self.memory.reclaimer = PageReclaimer()
         self.engine = _make_engine(engine)
         self.image: Image | None = None
@@ -178,7 +187,9 @@ class Machine(Steering):
         if user is not None and environment is None:
             del self.environment["HOME"]
         self.cwd = cwd
-        self.kernel = Kernel(self.memory, self.engine, decider or SeededDecider(seed), epoch_ns, cpus)
+        self.kernel = Kernel(
+            self.memory, self.engine, decider or SeededDecider(seed), epoch_ns, processor_count
+        )
         self.traps = Traps(self.kernel)
         self.engine.attach(self.memory, self.traps)
         self.fault_injector = fault_injector
@@ -194,9 +205,13 @@ class Machine(Steering):
             console=(self.output, _STDERR),
             injector=fault_injector,
         )
-        if pids_max is not None:
+        if pids_max is not None and image is None:
             self.kernel.task_limit = min(pids_max, self.kernel.task_limit)
         self.init = create_init(self.kernel)
+        if image is not None:
+            from procession.confinement import confine
+
+            confine(self.kernel, self.init, memory=memory, cpus=cpus, tasks=pids_max)
         if isinstance(self.engine, ScriptedEngine):
             self.engine.current_task = self._current_task
             _point_at_script(self.init, self.engine.add_script(REAPER_SCRIPT))

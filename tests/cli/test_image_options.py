@@ -47,6 +47,38 @@ def test_an_image_runs(guest_root: Path, tmp_path: Path) -> None:
     assert (status, message) == (127, "procession: /nosuch/program: No such file or directory\n")
 
 
+LIMITS = """
+cd /sys/fs/cgroup; cat memory.max cpu.max pids.max; cat /proc/self/cgroup
+echo max 2>/dev/null >pids.max || echo kept; mkdir inner && echo made
+"""
+EATER = """
+(for i in 1 2 3 4 5 6 7 8 9 10; do busybox sleep 1000 & done) 2>/dev/null
+read name count </sys/fs/cgroup/pids.events; [ $count -gt 0 ] && echo bounded; kill -9 -1
+"""
+GLUTTON = """
+grep -c . /sys/fs/cgroup/memory.events
+busybox dd if=/dev/zero of=/dev/null bs=100M count=1 2>/dev/null; echo $?
+grep oom_kill /sys/fs/cgroup/memory.events
+"""
+
+
+def test_limits_are_those_of_a_control_group(guest_root: Path, tmp_path: Path) -> None:
+    layer = LayerBuilder().add("bin/busybox", (guest_root / "usr/bin/busybox").read_bytes(), mode=0o755)
+    for name in ("sh", "cat", "grep", "mkdir"):
+        layer.link(f"bin/{name}", "bin/busybox")
+    image = str(make_saved_archive(tmp_path / "saved.tar", [layer.finish()], Entrypoint=["/bin/sh", "-c"]))
+
+    def lines(script: str, *options: str) -> list[str]:
+        return run(tmp_path, "--image", image, *options, "--", script)[1].splitlines()
+
+    assert lines(LIMITS) == ["max", "max 100000", "max", "0::/", "kept", "made"]
+    assert lines(LIMITS, "--memory", "64M", "--cpus", "2", "--pids-max", "9") == [
+        *("67108864", "200000 100000", "9", "0::/", "kept", "made")
+    ]
+    assert lines(EATER, "--pids-max", "9") == ["bounded"]
+    assert lines(GLUTTON, "--memory", "64M") == ["6", "137", "oom_kill 1"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -53,9 +53,9 @@ class RunOptions:
         self.directory: str | None = None
         self.user: str | None = None
         self.hostname: str | None = None
-        self.cpu_count = 1
+        self.cpu_count: int | None = None
         self.task_limit: int | None = None
-        self.memory_bytes = 1 << 30
+        self.memory_bytes: int | None = None
         self.time_limit_s: float | None = None
         self.record_file: str | None = None
         self.is_bundle = False
