@@ -99,7 +99,8 @@ class Machine(Steering):
     guest sees as its root, never written to; `memory` is in bytes, 1 GiB unless given;
     `environment` the program's variables; `cwd` its directory in the guest, by default the caller's where
     `rootfs` is the host's /, and else /; `cpus` how many virtual processors there are, 1 unless given.
-    `user` is who it runs as, `USER` or `USER:GROUP` in the guest's names or numbers, which also sets HOME unless `environment` does;
+    `user` is who it runs as, `USER` or `USER:GROUP` in the guest's names or numbers, which also sets HOME
+    unless `environment` does;
     without one it is root, with every capability. `hostname` is what the machine calls itself. `pids_max` is
     how many tasks there may be at once, init and zombies included (as a cgroup's pids.max: EAGAIN).
     `image` is a container image instead of a `rootfs`: an OCI layout, a directory or an archive, or the
