@@ -78,6 +78,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "signal_frame": ("asm/signal.h asm/siginfo.h asm/sigcontext.h asm/ucontext.h",),
     "signalfd": ("linux/signalfd.h",),
     "signals": ("asm/signal.h linux/signal.h asm/siginfo.h",),
+    "sock_diag": ("linux/sock_diag.h linux/inet_diag.h linux/unix_diag.h linux/netlink_diag.h",),
     "socket": (
         "sys/socket.h linux/un.h linux/netlink.h linux/net_tstamp.h netinet/in.h netinet/tcp.h netinet/udp.h",
         "asm/socket.h netinet/tcp.h linux/net_tstamp.h",
@@ -128,7 +129,7 @@ UNNAMED = {
 }
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
-    "BPF_|SOF_TIMESTAMPING_|MEMBARRIER_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|MEMBARRIER_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
 

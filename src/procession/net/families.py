@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EACCES, EAFNOSUPPORT, EINVAL, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT
+from procession.abi.netlink import NetlinkProtocol
 from procession.abi.socket import AddressFamily, IpProtocol, SocketType
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ _TCP = int(IpProtocol.IPPROTO_TCP)
 _UDP = int(IpProtocol.IPPROTO_UDP)
 _UDP_LITE = int(IpProtocol.IPPROTO_UDPLITE)
 _LAST_PROTOCOL = 262
+_ROUTE = int(NetlinkProtocol.NETLINK_ROUTE)
+_SOCK_DIAG = int(NetlinkProtocol.NETLINK_SOCK_DIAG)
+_UEVENT = int(NetlinkProtocol.NETLINK_KOBJECT_UEVENT)
 _NETLINK = int(AddressFamily.AF_NETLINK)
 _STREAM = int(SocketType.SOCK_STREAM)
 _DATAGRAM = int(SocketType.SOCK_DGRAM)
@@ -112,11 +116,19 @@ def _check_ping(network: Network) -> None:
 
 
 def _create_netlink(network: Network, kind: int, protocol: int, owner_uid: int) -> Socket:
-    """Linux: net/netlink/af_netlink.c, netlink_create. Only NETLINK_ROUTE is built."""
+    """Linux: net/netlink/af_netlink.c, netlink_create."""
     if kind not in (_DATAGRAM, _RAW):
         raise ESOCKTNOSUPPORT
-    if protocol != 0:
-        raise EPROTONOSUPPORT
-    from procession.net.netlink.socket import NetlinkSocket
+    if protocol == _ROUTE:
+        from procession.net.netlink.socket import NetlinkSocket
 
-    return NetlinkSocket(network, kind, protocol, owner_uid)
+        return NetlinkSocket(network, kind, protocol, owner_uid)
+    if protocol == _SOCK_DIAG:
+        from procession.net.diag.socket import DiagSocket
+
+        return DiagSocket(network, kind, protocol, owner_uid)
+    if protocol == _UEVENT:
+        from procession.net.netlink.uevent import UeventSocket
+
+        return UeventSocket(network, kind, protocol, owner_uid)
+    raise EPROTONOSUPPORT

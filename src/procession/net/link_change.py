@@ -134,6 +134,7 @@ def _forget(interface: Interface) -> None:
     network.account_interface(-1)
     network.topology_changed()
     network.link_changed(interface, is_there=False)
+    network.device_event(interface, b"remove")
 
 
 def _clear(interface: Interface) -> None:
@@ -322,6 +323,7 @@ def move(interface: Interface, network: Network, name: bytes = b"") -> None:
     del old.interfaces[interface.index]
     old.number_of(network)
     old.link_changed(interface, is_there=False)
+    old.device_event(interface, b"remove")
     if interface.index in network.interfaces:
         interface.index = free_index(network)
     interface.network = network
@@ -329,6 +331,7 @@ def move(interface: Interface, network: Network, name: bytes = b"") -> None:
     interface.was_up = False
     network.interfaces[interface.index] = interface
     old.topology_changed()
+    network.device_event(interface, b"add")
     network.link_changed(interface)
     if interface.peer is not None:
         interface.peer.network.link_changed(interface.peer)

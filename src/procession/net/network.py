@@ -41,10 +41,11 @@ class Network(Namespace):
     is down at first but in the machine's first network. `flows` are the ways that packets have gone lately,
     as of `flow_generation` (net/internet/flow.py). `numbers` are what it calls other networks (RTM_GETNSID).
     `groups` counts, by an interface's index and a multicast address, how many sockets listen there.
+    `counters` are those of /proc/net/snmp and netstat by their names, each behind its group's.
 
     `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
-    UDP's ports. What isn't used is never made. `netlink_sockets` are by their port ids. `sysfs` is what shows
-    it, None while it's nowhere.
+    UDP's ports. What isn't used is never made. `netlink_sockets` are by protocol and port id. `sysfs` is
+    what shows it, None while it's nowhere.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Network(Namespace):
         "_udp_ports",
         "address_count",
         "cookie",
+        "counters",
         "flow_generation",
         "flows",
         "groups",
@@ -89,8 +91,9 @@ class Network(Namespace):
         self.neighbours: dict[tuple[Interface, bytes], Neighbour] = {}
         self.address_count = 0
         self.numbers: dict[Network, int] = {}
+        self.counters: dict[str, int] = {}
         self.groups: dict[tuple[int, bytes], int] = {}
-        self.netlink_sockets: dict[int, NetlinkSocket] = {}
+        self.netlink_sockets: dict[tuple[int, int], NetlinkSocket] = {}
         self.raw_sockets: dict[RawSocket, None] = {}
         self.ping_sockets: dict[PingSocket, None] = {}
         self._local: UnixNames | None = None
@@ -150,6 +153,10 @@ class Network(Namespace):
         from procession.net.internet.port_table import PortTable
 
         return PortTable(self.sysctls, is_stream=False)
+
+    def count(self, name: str) -> None:
+        """One more of what the counter `name` counts."""
+        self.counters[name] = self.counters.get(name, 0) + 1
 
     # Interfaces
 
@@ -251,6 +258,13 @@ class Network(Namespace):
             from procession.net.netlink.notification import tell_of_link
 
             tell_of_link(self, interface, is_there=is_there)
+
+    def device_event(self, interface: Interface, action: bytes) -> None:
+        """`interface` was made here ("add"), or is gone ("remove")."""
+        if self.netlink_sockets:
+            from procession.net.netlink.uevent import tell_of_device
+
+            tell_of_device(self, interface, action)
 
     def address_changed(self, address: DeviceAddress, *, is_there: bool) -> None:
         """`address` is new, or gone."""

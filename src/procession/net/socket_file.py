@@ -35,7 +35,7 @@ class SocketFileSystem(Superblock):
     one message on the way. `account` has what sockets and buffers take of the memory. `in_flight` counts,
     for each local socket, how many queued messages hold it; `files_in_flight` all files in messages by the
     user that sent them. `topology` counts the changes of all networks, and `network_count` those that there
-    have been.
+    have been. `uevent_count` numbers the events of devices.
     """
 
     __slots__ = (
@@ -51,6 +51,7 @@ class SocketFileSystem(Superblock):
         "network_count",
         "socket_count",
         "topology",
+        "uevent_count",
     )
 
     has_xattrs: ClassVar[bool] = True
@@ -71,6 +72,7 @@ class SocketFileSystem(Superblock):
         self.live_count = 0
         self.topology = 1
         self.network_count = 0
+        self.uevent_count = 0
 
     def networks(self) -> list[Network]:
         """All networks of the machine."""

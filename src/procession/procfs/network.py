@@ -12,6 +12,13 @@ from procession.net.internet.flow import settle_flows
 from procession.net.internet.neighbour import PERMANENT
 from procession.net.internet.routing import LOCAL, MAIN_TABLE, SCOPE_HOST, SCOPE_LINK
 from procession.net.internet.tcp_connection import TimeWait
+from procession.procfs.network_counters import (
+    show_igmp,
+    show_igmp6,
+    show_netstat,
+    show_snmp,
+    show_snmp6,
+)
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
@@ -251,7 +258,7 @@ def show_netlink(kernel: Kernel) -> bytes:
             *(socket.cookie, socket.protocol, port_id, socket.groups, socket.answer_bytes),
             *(0, 0, 2, 0, inode_of(socket)),
         )
-        for port_id, socket in network_of(kernel).netlink_sockets.items()
+        for (_, port_id), socket in network_of(kernel).netlink_sockets.items()
     ]
     return b"".join(lines)
 
@@ -407,13 +414,18 @@ def show_sockstat6(kernel: Kernel) -> bytes:
 NETWORK_TREE: SystemTree = {
     b"arp": SystemFile(0o444, show_arp),
     b"dev": SystemFile(0o444, show_dev),
+    b"igmp": SystemFile(0o444, show_igmp),
+    b"igmp6": SystemFile(0o444, show_igmp6),
     b"if_inet6": SystemFile(0o444, show_addresses_6),
     b"ipv6_route": SystemFile(0o444, show_route_6),
+    b"netstat": SystemFile(0o444, show_netstat),
     b"netlink": SystemFile(0o444, show_netlink),
     b"packet": SystemFile(0o444, show_packet),
     b"raw": SystemFile(0o444, show_raw),
     b"raw6": SystemFile(0o444, show_raw6),
     b"route": SystemFile(0o444, show_route),
+    b"snmp": SystemFile(0o444, show_snmp),
+    b"snmp6": SystemFile(0o444, show_snmp6),
     b"sockstat": SystemFile(0o444, show_sockstat),
     b"sockstat6": SystemFile(0o444, show_sockstat6),
     b"tcp": SystemFile(0o444, show_tcp),

@@ -200,13 +200,21 @@ class DatagramSocket(InternetSocket):
             self.packets or packet.charge > 2 * self.receive_room
         ):
             self.drop_count += 1
+            self.count_dropped(packet)
             return
         if (system.is_under_pressure and self.packets) or not system.charge_arrived(packet.charge):
             self.drop_count += 1
+            self.count_dropped(packet)
             return
         self.arrived_bytes += packet.charge
         self.packets.append(packet)
         self.read_queue.wake_all()
+
+    def count_received(self, packet: Packet) -> None:
+        """A packet is received by the program: UDP counts that."""
+
+    def count_dropped(self, packet: Packet) -> None:
+        """There was no room for a packet."""
 
     def filtered_view(self, packet: Packet) -> FilteredPacket:
         """What a filter of this socket's sees of a packet."""
@@ -239,6 +247,7 @@ class DatagramSocket(InternetSocket):
         else:
             self.packets.popleft()
             self.stamp_ns = packet.time_ns
+            self.count_received(packet)
             self.arrived_bytes -= packet.charge
             self.network.system.uncharge_buffer(packet.charge)
         data = self.contents(packet)

@@ -37,6 +37,13 @@ def with_checksum(
     return message[:place] + pack_port(checksum(pseudo + blank)) + message[place + 2 :]
 
 
+def count_message(network: Network, address: bytes, what: str, direction: str) -> None:
+    """A message of ICMP comes "In" or goes "Out": `what` is its counter's name, behind the direction."""
+    group = "Icmp" if len(address) == 4 else "Icmp6"
+    network.count(f"{group}{direction}Msgs")
+    network.count(f"{group}{direction}{what}")
+
+
 def is_error_message(packet: Packet) -> bool:
     """Whether it's a message of ICMP about another packet: of those none is told."""
     if packet.protocol == ICMP:
@@ -51,6 +58,9 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
         return
     is_6 = packet.protocol == ICMP6
     kind = data[0]
+    replies = "EchoReplies" if is_6 else "EchoReps"
+    if kind in (ECHO_6, ECHO_REPLY_6) if is_6 else kind in (ECHO, ECHO_REPLY):
+        count_message(network, packet.target, "Echos" if kind in (ECHO, ECHO_6) else replies, "In")
     if kind == (ECHO_6 if is_6 else ECHO):
         if is_for_all or (network.sysctls.ignores_echo and not is_6):
             return
@@ -71,6 +81,7 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
             network.sysctls.time_to_live,
             packet.protocol,
         )
+        count_message(network, answer.target, replies, "Out")
         send_packet(network, answer, flow)
     elif kind == (ECHO_REPLY_6 if is_6 else ECHO_REPLY):
         for socket in network.ping_sockets:

@@ -21,6 +21,13 @@ class IcmpError(NamedTuple):
     error_6: int
     is_fatal: bool
 
+    @property
+    def counter(self) -> str:
+        """What counts such messages, behind their direction."""
+        return "TimeExcds" if self.kind == _TIME_EXCEEDED else "DestUnreachs"
+
+
+_TIME_EXCEEDED = 11
 
 NET_UNREACHABLE = IcmpError(3, 0, 1, 0, ENETUNREACH.number, ENETUNREACH.number, False)
 HOST_UNREACHABLE = IcmpError(3, 1, 1, 3, EHOSTUNREACH.number, EHOSTUNREACH.number, False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.net.internet.error_queue import report_undelivered
-from procession.net.internet.icmp import PING_PROTOCOLS, receive_message
+from procession.net.internet.icmp import PING_PROTOCOLS, count_message, receive_message
 from procession.net.internet.icmp_error import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, IcmpError
 from procession.net.internet.output import send_error
 from procession.net.internet.packet import UDP, UDP_LITE, Packet
@@ -27,6 +27,7 @@ def receive_packet(
     if protocol in (UDP, UDP_LITE):
         receivers = find_receivers(network, packet, interface, is_for_all=is_for_all)
         if not receivers and not is_for_all:
+            network.count("UdpNoPorts" if len(packet.target) == 4 else "Udp6NoPorts")
             send_error(network, packet, PORT_UNREACHABLE)
         for receiver in receivers:
             receiver.arrive(packet)
@@ -42,6 +43,7 @@ def receive_error(network: Network, packet: Packet, error: IcmpError, offender: 
     Linux: net/ipv4/udp.c, __udp4_lib_err; net/ipv4/ping.c, ping_err; net/ipv4/raw.c, raw_icmp_error.
     """
     protocol = packet.protocol
+    count_message(network, packet.target, error.counter, "In")
     if protocol in (UDP, UDP_LITE):
         ports = network.udp_ports if protocol == UDP else network.udp_lite_ports
         for holder in ports.at(packet.source_port):

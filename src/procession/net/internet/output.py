@@ -81,7 +81,7 @@ def send_error(router: Network, packet: Packet, error: IcmpError) -> None:
 
     Linux: net/ipv4/icmp.c, __icmp_send; net/ipv6/icmp.c, icmp6_send.
     """
-    from procession.net.internet.icmp import is_error_message
+    from procession.net.internet.icmp import count_message, is_error_message
     from procession.net.internet.input import receive_error
 
     if not any(packet.source) or is_error_message(packet):
@@ -94,6 +94,7 @@ def send_error(router: Network, packet: Packet, error: IcmpError) -> None:
         return
     flow.packet_count += 1
     flow.byte_count += 56 + (len(packet.target) - 4)
+    count_message(router, packet.target, error.counter, "Out")
     receive_error(flow.network, packet, error, flow.source)
 
 

@@ -14,7 +14,8 @@ from procession.abi.errno import (
     ENODEV,
     ENOTCONN,
 )
-from procession.abi.socket import SocketOption, SocketType
+from procession.abi.internet import Ipv6Option
+from procession.abi.socket import SocketLevel, SocketOption, SocketType
 from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 CAP_NET_BIND_SERVICE = int(Capability.CAP_NET_BIND_SERVICE)
+_ONLY_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_V6ONLY))
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
 _STREAM = int(SocketType.SOCK_STREAM)
@@ -130,6 +132,9 @@ class InternetSocket(Socket):
             port = ports.free_port(for_connection=False)
         self.local_address, self.local_port = wanted, port
         self.has_chosen_address = not is_any(wanted)
+        if len(wanted) == 16 and self.has_chosen_address:
+            self.is_ipv6_only = True
+            self.protocol_options[_ONLY_6] = 1
         self.has_chosen_port = is_chosen
         self.has_port = True
         ports.add(self)

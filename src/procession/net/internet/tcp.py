@@ -244,6 +244,7 @@ class TcpSocket(InternetSocket):
             connect_to_itself(self)
             return
         self.syn_count = 0
+        self.network.count("TcpActiveOpens")
         send_syn(self, flow)
 
     def raise_send_room(self) -> None:
@@ -293,6 +294,7 @@ class TcpSocket(InternetSocket):
             self.listener = None
         if error:
             self.error = error
+            self.network.count("TcpAttemptFails" if self.state == SYN_SENT else "TcpEstabResets")
         if self.remote_address is not None and self.network.tcp.connections.get(self.key) is self:
             del self.network.tcp.connections[self.key]
         self.state = CLOSED
@@ -315,6 +317,7 @@ class TcpSocket(InternetSocket):
         """End the connection here and there."""
         peer = self.peer
         self.end(0)
+        self.network.count("TcpOutRsts")
         if peer is not None and peer is not self:
             peer.reset()
 

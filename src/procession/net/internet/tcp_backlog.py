@@ -32,6 +32,7 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     connection.ports.add(connection)
     connection.remote_scope = way_back.out.index
     listener.network.tcp.connections[connection.key] = connection
+    listener.network.count("TcpPassiveOpens")
     for end in (socket, connection):
         end.state = ESTABLISHED
         end.raise_send_room()

@@ -112,6 +112,7 @@ def connection_is_over(socket: TcpSocket) -> None:
     """
     connections = socket.network.tcp
     wait = TimeWait(socket, connections.host.clock.now_ns + TIME_WAIT_NS)
+    socket.network.count("TcpExtTW")
     connections.waiting.append(wait)
     connections.over[wait.key] = wait
     connections.ports.add(wait)

@@ -48,6 +48,8 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
             if listener is None:
                 socket.end(ECONNREFUSED.number)
             elif listener.is_backlog_full:
+                network.count("TcpExtListenOverflows")
+                network.count("TcpExtListenDrops")
                 socket.state = SYN_SENT
                 listener.attempts.append(socket)
                 socket.listener = listener

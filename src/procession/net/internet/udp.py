@@ -59,6 +59,14 @@ class UdpSocket(DatagramSocket):
         whole = packet.with_header() if size == 4 else packet.with_header_6()
         return FilteredPacket(packet.payload, whole, size, packet.interface_index)
 
+    def count_received(self, packet: Packet) -> None:
+        self.network.count("UdpInDatagrams" if len(packet.target) == 4 else "Udp6InDatagrams")
+
+    def count_dropped(self, packet: Packet) -> None:
+        group = "Udp" if len(packet.target) == 4 else "Udp6"
+        self.network.count(group + "InErrors")
+        self.network.count(group + "RcvbufErrors")
+
     @property
     def ports(self) -> PortTable:
         network = self.network
@@ -160,6 +168,7 @@ class UdpSocket(DatagramSocket):
         """Linux: net/ipv4/udp.c, udp_send_skb."""
         target = flow.target
         tos, ttl = choice.service_and_limit(self, target)
+        self.network.count("UdpOutDatagrams" if len(target) == 4 else "Udp6OutDatagrams")
         time_ns = self.network.host.clock.realtime_ns
         packet = Packet(data, flow.source, self.local_port, target, port, time_ns, tos, ttl, self.protocol)
         network = flow.network

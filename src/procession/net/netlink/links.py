@@ -248,12 +248,14 @@ def _create(
             interface = _make(home, kind, header, found)
             made.append(interface)
             join(interface, peer)
+            peer.network.device_event(peer, b"add")
             peer.network.link_changed(peer)
             _finish(request, peer_header, peer_found, peer)
         else:
             interface = _make(home, kind, header, found)
             made.append(interface)
         interface.network.topology_changed()
+        interface.network.device_event(interface, b"add")
         interface.network.link_changed(interface)
         _finish(request, header, found, interface)
     except Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.netlink import RouteGroup
+from procession.abi.netlink import NetlinkProtocol, RouteGroup
 from procession.abi.word import Words
 from procession.net.netlink.addresses import address_message
 from procession.net.netlink.links import link_message
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from procession.net.internet.routing import Route
     from procession.net.link.interface import Interface
     from procession.net.netlink.attributes import Message
+    from procession.net.netlink.socket import NetlinkSocket
     from procession.net.network import Network
 
+_ROUTE = int(NetlinkProtocol.NETLINK_ROUTE)
 _HEADER = Words("<IHHII")
 _LINK, _NEIGHBOUR = int(RouteGroup.RTNLGRP_LINK), int(RouteGroup.RTNLGRP_NEIGH)
 _ADDRESS_4, _ADDRESS_6 = int(RouteGroup.RTNLGRP_IPV4_IFADDR), int(RouteGroup.RTNLGRP_IPV6_IFADDR)
@@ -26,7 +28,11 @@ _ROUTE_4, _ROUTE_6 = int(RouteGroup.RTNLGRP_IPV4_ROUTE), int(RouteGroup.RTNLGRP_
 
 
 def _has_listeners(network: Network, group: int) -> bool:
-    return any(socket.groups >> group - 1 & 1 for socket in network.netlink_sockets.values())
+    return any(_listens(socket, group) for socket in network.netlink_sockets.values())
+
+
+def _listens(socket: NetlinkSocket, group: int) -> bool:
+    return socket.protocol == _ROUTE and bool(socket.groups >> group - 1 & 1)
 
 
 def _tell(network: Network, group: int, message: Message) -> None:
@@ -34,7 +40,7 @@ def _tell(network: Network, group: int, message: Message) -> None:
     kind, body = message
     packed = _HEADER.pack(_HEADER.size + len(body), kind, 0, 0, 0) + body
     for socket in list(network.netlink_sockets.values()):
-        if socket.groups >> group - 1 & 1:
+        if _listens(socket, group):
             socket.tell(packed, group)
 
 

@@ -27,7 +27,7 @@ from procession.abi.socket import AddressFamily, SockaddrNl, SocketLevel
 from procession.abi.word import Words, pack_u16
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Received
-from procession.net.netlink.attributes import Request, attribute
+from procession.net.netlink.attributes import Answer, Request, attribute
 from procession.net.netlink.requests import answer
 from procession.net.socket import (
     ESTABLISHED,
@@ -110,7 +110,8 @@ def parse_address(address: bytes) -> SockaddrNl:
 
 
 class NetlinkSocket(Socket):
-    """A netlink socket (Linux: net/netlink/af_netlink.h, struct netlink_sock); only NETLINK_ROUTE is built.
+    """A netlink socket (Linux: net/netlink/af_netlink.h, struct netlink_sock), of NETLINK_ROUTE or
+    what a subclass says.
 
     `port_id` is its address, 0 until it's bound; `groups` a mask of the groups that it listens to. `target`
     is whom it's connected to: the kernel (0), or another socket, to which nothing may be sent. `answers` wait
@@ -140,13 +141,19 @@ class NetlinkSocket(Socket):
             self._take(wanted.nl_pid)
         else:
             self.bind_automatically()
+        if wanted.nl_groups:
+            self.check_groups()
         self.groups = wanted.nl_groups
+
+    def check_groups(self) -> None:
+        """Raise EPERM unless the caller may listen to groups."""
 
     def _take(self, port_id: int) -> None:
         sockets = self.network.netlink_sockets
-        if port_id in sockets:
+        key = self.protocol, port_id
+        if key in sockets:
             raise EADDRINUSE
-        sockets[port_id] = self
+        sockets[key] = self
         self.port_id = port_id
 
     def bind_automatically(self) -> None:
@@ -159,7 +166,7 @@ class NetlinkSocket(Socket):
         port_id = self.caller.group.pid.own_number
         sockets = self.network.netlink_sockets
         candidate = _FIRST_MADE_UP_ID
-        while port_id in sockets:
+        while (self.protocol, port_id) in sockets:
             port_id = candidate
             candidate -= 1
         self._take(port_id)
@@ -241,7 +248,7 @@ class NetlinkSocket(Socket):
                 self.port_id,
             )
             try:
-                messages = answer(asked)
+                messages = self.answer_to(asked)
             except Errno as error:
                 self._acknowledge(header, request, error.number, error.reason)
                 continue
@@ -253,6 +260,10 @@ class NetlinkSocket(Socket):
                 self._queue(self._pack(NLMSG_DONE, _MULTI, header, bytes(4)))
             elif header.nlmsg_flags & _ACK:
                 self._acknowledge(header, request, 0)
+
+    def answer_to(self, request: Request) -> Answer:
+        """What the kernel answers to one request. Raises what it answers instead."""
+        return answer(request)
 
     def _queue_all(self, messages: list[bytes]) -> None:
         """Answer by as many messages at a time as fit into a page, as netlink_dump does."""
@@ -328,8 +339,9 @@ class NetlinkSocket(Socket):
     def release(self) -> None:
         while self.answers:
             self._uncount(self.answers.popleft()[0])
-        if self.port_id and self.network.netlink_sockets.get(self.port_id) is self:
-            del self.network.netlink_sockets[self.port_id]
+        key = self.protocol, self.port_id
+        if self.port_id and self.network.netlink_sockets.get(key) is self:
+            del self.network.netlink_sockets[key]
         self.forget()
         self.state_changed()
 
@@ -353,6 +365,7 @@ class NetlinkSocket(Socket):
         elif name in (_ADD_MEMBERSHIP, _DROP_MEMBERSHIP):
             if not 0 < number < _LARGEST_GROUP:
                 raise EINVAL(f"no group {number}")
+            self.check_groups()
             bit = 1 << number - 1
             self.groups = (self.groups | bit if name == _ADD_MEMBERSHIP else self.groups & ~bit) & 0xFFFFFFFF
         else:
