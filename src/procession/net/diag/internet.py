@@ -1,4 +1,4 @@
-"""What is told of Internet sockets (Linux: net/ipv4/inet_diag.c, tcp_diag.c, udp_diag.c, raw_diag.c)."""
+"""What is told of Internet sockets, of whatever protocol (Linux: net/ipv4/inet_diag.c)."""
 
 from __future__ import annotations
 
