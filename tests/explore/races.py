@@ -63,3 +63,16 @@ def outcomes(
     finally:
         world.close()
     return found, search.coverage
+
+
+def classes(
+    *command: str, bound: int | None = None, reduction: Reduction = Reduction.PARTIAL_ORDER
+) -> tuple[set[int], Coverage]:
+    """The signatures of all schedules within the bound: those that differ in more than independent steps."""
+    world = World(program(*command))
+    search = Search(world, lambda _: True, bound=bound, reduction=reduction)
+    try:
+        search.run()
+    finally:
+        world.close()
+    return search.signatures, search.coverage

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from procession.explore.search import Reduction
-from tests.explore.races import compiled, explored, outcomes
+from procession.explore.search import Coverage, Reduction, Search
+from procession.explore.world import World
+from tests.explore.races import classes, compiled, explored, outcomes, program
 
 COMMAND = [sys.executable, "-m", "procession"]
 
@@ -38,7 +39,48 @@ def test_the_reduction_leaves_out_no_outcome() -> None:
     assert few.is_exhausted
     assert many.is_exhausted
     assert set(reduced) == set(naive) == {("exited", 0, b"2\n"), ("exited", 1, b"1\n")}
-    assert few.schedules < many.schedules
+    assert few.left < many.left
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("fork_buf", "1"),
+        pytest.param(("appenders", "safe"), marks=pytest.mark.heavy),
+        pytest.param(("pause_after_check",), marks=pytest.mark.heavy),
+        ("shell_lab",),
+        pytest.param(("tocttou", "2"), marks=pytest.mark.heavy),
+    ],
+)
+def test_the_reduced_search_sees_each_class_of_schedules_once(command: tuple[str, ...]) -> None:
+    name, *arguments = command
+    reduced, few = classes(compiled(name), *arguments)
+    naive, many = classes(compiled(name), *arguments, reduction=Reduction.NONE)
+    assert few.is_exhausted
+    assert many.is_exhausted
+    assert reduced == naive
+    assert few.schedules == few.distinct
+    assert many.schedules >= 10 * few.schedules
+
+
+@pytest.mark.parametrize("bound", [0, 1, 2])
+def test_a_bounded_search_sees_each_class_within_the_bound(bound: int) -> None:
+    reduced, few = classes(compiled("appenders"), bound=bound)
+    naive, many = classes(compiled("appenders"), bound=bound, reduction=Reduction.NONE)
+    assert few.is_exhausted
+    assert many.is_exhausted
+    assert reduced == naive
+
+
+def test_without_snapshots_the_same_is_seen() -> None:
+    found: list[Coverage] = []
+    for keeps_snapshots in (True, False):
+        world = World(program(compiled("shell_lab")), keeps_snapshots=keeps_snapshots)
+        search = Search(world, lambda _: True)
+        search.run()
+        world.close()
+        found.append(search.coverage)
+    assert found[0] == found[1]
 
 
 def test_the_command_tells_a_story_that_replay_runs_again(tmp_path: Path) -> None:

@@ -447,6 +447,21 @@ EXPLORE_OPTIONS = (
         metavar="S",
         help="End after S seconds.",
     ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        default=1,
+        metavar="N",
+        help="Search in N processes. [default: 1]",
+    ),
+    click.option("--dask", metavar="ADDRESS", help="Search on the workers of a Dask cluster."),
+    click.option(
+        "--state",
+        "state_file",
+        metavar="FILE",
+        shell_complete=complete_files,
+        help="Keep the state of the search in FILE (SQLite), and go on from what is there.",
+    ),
     click.option("--all", "finds_all", is_flag=True, help="Go on after the first finding."),
     click.option(
         "-o",

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import Errno
 from procession.cli.run import USE_ERROR, environment_of, fail, fail_to_execute
+from procession.explore.crew import WorkersDie
 from procession.explore.explorer import Explorer, Limits, Progress, Report
+from procession.explore.ledger import OtherSearch
 from procession.explore.oracle import DEFAULT_ORACLES, ORACLES, Expectation
 from procession.explore.program import DEFAULT_KINDS, Program
 from procession.explore.save import save_finding
@@ -21,6 +23,7 @@ from procession.launch import StartFailure
 from procession.recording.schedule import KINDS
 
 if TYPE_CHECKING:
+    from procession.explore.crew import Crew
     from procession.explore.finding import Finding
 
 FOUND, NOT_FOUND_ANY = 1, 0
@@ -52,6 +55,9 @@ class ExploreOptions:
         self.depth = 3
         self.schedule_limit: int | None = None
         self.wall_limit_s: float | None = None
+        self.jobs = 1
+        self.dask: str | None = None
+        self.state_file: str | None = None
         self.finds_all = False
         self.file_name = ""
         self.shows_progress: bool | None = None
@@ -105,7 +111,7 @@ def explore_program(options: ExploreOptions) -> int:
     explorer.tell = line.tell
     try:
         if options.strategy == "search":
-            report = explorer.run()
+            report = search(explorer, options)
         else:
             depth = options.depth if options.strategy == "pct" else None
             report = explorer.sample(options.runs, seed=options.seed, depth=depth)
@@ -115,7 +121,7 @@ def explore_program(options: ExploreOptions) -> int:
     except Errno as error:
         line.end()
         return fail_to_execute(options.command[0], error)
-    except (StartFailure, ValueError) as error:
+    except (OtherSearch, StartFailure, ValueError, WorkersDie) as error:
         line.end()
         return fail(str(error), USE_ERROR)
     except OSError as error:
@@ -125,6 +131,34 @@ def explore_program(options: ExploreOptions) -> int:
         explorer.world.close()
     print(ending_text(report), end="")
     return FOUND if report.findings else NOT_FOUND_ANY
+
+
+def search(explorer: Explorer, options: ExploreOptions) -> Report:
+    """Search alone, or divided where that was asked for. Raises ValueError, OtherSearch, WorkersDie."""
+    if options.jobs == 1 and options.dask is None and options.state_file is None:
+        return explorer.run()
+    import sqlite3
+
+    from procession.explore.crew import Alone, DaskCluster, Processes
+
+    crew: Crew
+    if options.dask is not None:
+        try:
+            crew = DaskCluster(options.dask)
+        except ImportError:
+            raise ValueError(
+                "--dask needs the package distributed: pip install 'procession[cluster]'"
+            ) from None
+        except OSError as error:
+            raise ValueError(f"--dask {options.dask}: {error}") from None
+    else:
+        crew = Alone() if options.jobs == 1 else Processes(options.jobs)
+    try:
+        return explorer.run_divided(crew, options.state_file or ":memory:")
+    except sqlite3.Error as error:
+        raise ValueError(f"--state {options.state_file}: {error}") from None
+    finally:
+        crew.close()
 
 
 def make_explorer(options: ExploreOptions) -> Explorer:

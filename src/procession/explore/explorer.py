@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.explore.finding import Finding, Moment, Steps
+from procession.explore.division import PIECE_S, Piece, Task
+from procession.explore.finding import Finding, Moment
+from procession.explore.ledger import Ledger
 from procession.explore.minimise import minimise
-from procession.explore.oracle import DEFAULT_ORACLES, ORACLES, Expectation, Oracle
+from procession.explore.oracle import DEFAULT_ORACLES, ORACLES, Expectation, Oracle, problems
 from procession.explore.sampling import DEFAULT_DEPTH, Chance, PrioritySampler, UniformSampler
 from procession.explore.search import Coverage, Reduction, Search
 from procession.explore.world import World
 
 if TYPE_CHECKING:
+    from procession.explore.crew import Crew
     from procession.explore.program import Program
 
 DEFAULT_PREEMPTIONS = 2
@@ -88,6 +91,7 @@ class Explorer:
         tell: Callable[[Progress], object] | None = None,
     ) -> None:
         self.program = program
+        self.given_oracles = tuple(oracles)
         self.oracles = [ORACLES[oracle] if isinstance(oracle, str) else oracle for oracle in oracles]
         self.preemptions = preemptions
         self.expected = expected or Expectation()
@@ -102,6 +106,9 @@ class Explorer:
         self.chance: Chance | None = None
         self.samples = 0
         self.search: Search | None = None
+        self.divided: Coverage | None = None
+        self.divided_steps = 0
+        self.frontier = 0
         self.is_complete = False
         self.reason_to_end = ""
         self.started_s = time.monotonic()
@@ -120,6 +127,68 @@ class Explorer:
         if self.search is not None:
             self._leave_search()
         return self.report
+
+    def run_divided(self, crew: Crew, state_file: str = ":memory:", piece_s: float = PIECE_S) -> Report:
+        """As `run`, in pieces that `crew` does, with the state of the search in an SQLite file.
+
+        Raises OtherSearch, sqlite3.Error, WorkersDie.
+        """
+        self._first_run()
+        task = Task(
+            self.program,
+            tuple(self.given_oracles),
+            self.expected,
+            0,
+            self.reduction,
+            self.finds_all,
+            self.world.orders_output,
+            piece_s,
+        )
+        ledger = Ledger(task, state_file)
+        try:
+            for bound in self._bounds:
+                if ledger.begin(bound):
+                    self._divide(task._replace(bound=bound), ledger, crew)
+                coverage = ledger.coverage(bound)
+                self.coverages.append(coverage)
+                for finding in ledger.findings:
+                    self.add(finding)
+                if not coverage.is_exhausted or (self.findings and not self.finds_all):
+                    break
+                if not coverage.left:
+                    self.is_complete = True
+                    break
+        except KeyboardInterrupt:
+            self.reason_to_end = "interrupted"
+        finally:
+            ledger.close()
+        return self.report
+
+    def _divide(self, task: Task, ledger: Ledger, crew: Crew) -> None:
+        """Have all open pieces done, until there are none or the search ends for another reason."""
+        bound = task.bound
+        waiting = sorted(ledger.open_pieces(bound), key=_depth_of, reverse=True)
+        handed_out = 0
+        while waiting or handed_out:
+            while waiting and crew.room > 0:
+                # The shallowest are the largest; deep ones are for the end, when the others are busy.
+                crew.hand_out(task, waiting.pop())
+                handed_out += 1
+            for piece, result in crew.collect():
+                handed_out -= 1
+                if result is None:
+                    waiting.append(piece)
+                    continue
+                waiting += ledger.enter(bound, piece, result)
+                self.divided = ledger.coverage(bound)
+                self.divided_steps += result.steps
+                self.frontier = len(waiting) + handed_out
+                for finding in result.findings:
+                    self.add(finding)
+            waiting.sort(key=_depth_of, reverse=True)
+            if (self.findings and not self.finds_all) or not self._may_go_on():
+                return
+        ledger.finish(bound)
 
     def sample(self, runs: int, *, seed: int = 0, depth: int | None = DEFAULT_DEPTH) -> Report:
         """Run by chance: by priorities for bugs of `depth`, uniformly if that's None."""
@@ -155,10 +224,7 @@ class Explorer:
         return True
 
     def _search_all(self) -> None:
-        bounds: list[int | None] = (
-            [0, 1, 2, None] if self.preemptions is None else [*range(self.preemptions + 1)]
-        )
-        for bound in bounds:
+        for bound in self._bounds:
             self.search = search = Search(
                 self.world, self._visit, bound=bound, reduction=self.reduction, alive=self._alive
             )
@@ -169,6 +235,10 @@ class Explorer:
             if not search.left:
                 self.is_complete = True
                 return
+
+    @property
+    def _bounds(self) -> list[int | None]:
+        return [0, 1, 2, None] if self.preemptions is None else [*range(self.preemptions + 1)]
 
     def _leave_search(self) -> None:
         if self.search is not None:
@@ -190,26 +260,21 @@ class Explorer:
 
     # Judging
 
-    def judge(self, world: World) -> list[Finding]:
+    def judge(self, world: World) -> Finding | None:
         """What the oracles find wrong with the run that `world` has ended."""
-        run = world.run
-        steps: Steps = tuple(world.steps)
-        found = []
-        for oracle in self.oracles:
-            problem = oracle.check(run, self.expected)
-            if problem:
-                found.append(
-                    Finding(oracle.name, problem, steps, world.deviations, run.status, run.stdout, run.stderr)
-                )
-        return found
+        return problems(self.oracles, world, self.expected)
 
     def _visit(self, world: World) -> bool:
-        found = self.judge(world)
-        if found:
-            # One schedule is one finding, whatever else is wrong with it.
-            problem = "; ".join(finding.problem for finding in found)
-            self.findings.setdefault((found[0].oracle, problem), found[0]._replace(problem=problem))
+        finding = self.judge(world)
+        if finding is not None:
+            self.add(finding)
         return self.finds_all or not self.findings
+
+    def add(self, finding: Finding) -> None:
+        """Keep a finding, unless one like it is known with no more deviations."""
+        known = self.findings.get((finding.oracle, finding.problem))
+        if known is None or known.deviations > finding.deviations:
+            self.findings[finding.oracle, finding.problem] = finding
 
     def minimised(self, finding: Finding) -> Finding:
         """The simplest schedule with the same failure that trying finds."""
@@ -226,7 +291,8 @@ class Explorer:
             def visit(world: World) -> bool:
                 nonlocal failing, tried
                 tried += 1
-                failing += any(other.oracle == finding.oracle for other in self.judge(world))
+                other = self.judge(world)
+                failing += other is not None and other.oracle == finding.oracle
                 return tried < _MOMENT_SCHEDULES
 
             search = Search(
@@ -253,7 +319,15 @@ class Explorer:
         search = self.search
         schedules = sum(coverage.schedules for coverage in self.coverages) + self.samples
         if search is None:
-            return Progress(None, schedules, self.world.step_count, 0, len(self.findings), self.seconds)
+            divided = self.divided
+            return Progress(
+                None if divided is None else divided.bound,
+                schedules + (0 if divided is None else divided.schedules),
+                self.world.step_count + self.divided_steps,
+                self.frontier,
+                len(self.findings),
+                self.seconds,
+            )
         return Progress(
             search.bound,
             schedules + search.schedules,
@@ -274,7 +348,11 @@ class Explorer:
             self.is_complete,
             self.reason_to_end,
             self.seconds,
-            self.world.step_count,
+            self.world.step_count + self.divided_steps,
             self.first_status,
             self.first_stdout,
         )
+
+
+def _depth_of(piece: Piece) -> int:
+    return len(piece.steps)

@@ -8,6 +8,7 @@ aren't.
 
 from __future__ import annotations
 
+from ast import literal_eval
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from procession.abi.file_mode import S_IFMT
@@ -15,6 +16,7 @@ from procession.fs.host_stream import OutputFile
 from procession.fs.inode import S_IFDIR, S_IFREG
 from procession.fs.inotify import Inotify
 from procession.kernel import observer as told
+from procession.kernel.sched.explored import ExploredScheduler
 from procession.mm.vma import PROT_WRITE
 from procession.syscalls.declaration import TABLE
 
@@ -69,8 +71,24 @@ class Footprint:
         )
 
 
+def footprint_text(footprint: Footprint) -> str:
+    """What is read, updated and written, as a Python literal."""
+    return repr([sorted(keys, key=repr) for keys in (footprint.reads, footprint.updates, footprint.writes)])
+
+
+def footprint_of(text: str) -> Footprint:
+    """The footprint that `footprint_text` has written. Raises ValueError."""
+    footprint = Footprint()
+    try:
+        reads, updates, writes = literal_eval(text)
+        footprint.reads, footprint.updates, footprint.writes = set(reads), set(updates), set(writes)
+    except (SyntaxError, TypeError) as error:
+        raise ValueError(f"no footprint: {error}") from None
+    return footprint
+
+
 class Segment(NamedTuple):
-    """What one task did without a break."""
+    """What one task did without a break: one system call at most, and what came after it in user mode."""
 
     tid: int
     footprint: Footprint
@@ -134,13 +152,26 @@ class FootprintWatcher:
     streams.
     """
 
-    __slots__ = ("footprint", "kernel", "orders_output", "positions", "segments", "tid")
+    __slots__ = (
+        "dispositions",
+        "footprint",
+        "has_call",
+        "kernel",
+        "orders_output",
+        "positions",
+        "segments",
+        "task",
+        "tid",
+    )
 
     def __init__(self, kernel: Kernel, *, orders_output: bool = True) -> None:
         self.kernel = kernel
         self.orders_output = orders_output
         self.footprint = Footprint()
         self.tid = CLOCK_TID
+        self.has_call = False
+        self.task: Task | None = None
+        self.dispositions: tuple[object, ...] = ()
         self.segments: list[Segment] = []
         # For each call, by number: which of its arguments are descriptors, paths and ids.
         self.positions: dict[int, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {}
@@ -152,13 +183,16 @@ class FootprintWatcher:
 
     def take(self) -> list[Segment]:
         """What happened since `begin`, by who did it; nothing of the clock unless something was due."""
+        self._end_segment()
         first = self.segments[0].footprint
         if not (first.writes or first.reads or first.updates or first.enabled) and len(self.segments) > 1:
             del self.segments[0]
         return self.segments
 
     def _begin_segment(self, tid: int) -> None:
+        self._end_segment()
         self.tid = tid
+        self.has_call = False
         self.footprint = Footprint()
         self.segments.append(Segment(tid, self.footprint))
 
@@ -166,7 +200,25 @@ class FootprintWatcher:
         """The machine's init has no segments of its own: it goes at once, whenever it can."""
         if task.tid == self.tid or (task.group is self.kernel.init and not task.has_executed):
             return
+        self._begin_segment_of(task)
+        scheduler = self.kernel.scheduler
+        assert isinstance(scheduler, ExploredScheduler)
+        # In user mode, or in a call that slept, the next call is another segment's.
+        self.has_call = scheduler.admitted is None
+        frame = task.frame
+        if frame is not None and frame.number >= 0:
+            self._note_call(task, TABLE[frame.number], frame.arguments)
+
+    def _end_segment(self) -> None:
+        """What the segment's task does about signals changes what becomes of those that are sent to it."""
+        task = self.task
+        if task is not None and self.dispositions != _dispositions(task):
+            self.footprint.writes.add(("signals", task.tgid))
+        self.task = None
+
+    def _begin_segment_of(self, task: Task) -> None:
         self._begin_segment(task.tid)
+        self.task, self.dispositions = task, _dispositions(task)
         footprint = self.footprint
         tgid = task.tgid
         footprint.reads.add(("signals", tgid))
@@ -174,9 +226,6 @@ class FootprintWatcher:
             footprint.writes.add(("memory", tgid))
         if _shares_memory(task):
             footprint.writes.add(("shared memory",))
-        frame = task.frame
-        if frame is not None and frame.number >= 0:
-            self._note_call(task, TABLE[frame.number], frame.arguments)
 
     # Files and names
 
@@ -213,7 +262,10 @@ class FootprintWatcher:
     # System calls
 
     def system_call_entered(self, task: Task, call: Any, arguments: tuple[Any, ...]) -> None:
-        """See `Observer`."""
+        """See `Observer`. Each call begins a segment, whether anybody else could go on or not."""
+        if self.has_call and task.tid == self.tid:
+            self._begin_segment_of(task)
+        self.has_call = True
         self._note_call(task, call, arguments)
 
     def _note_call(self, task: Task, call: SystemCall | None, arguments: tuple[Any, ...]) -> None:
@@ -270,6 +322,9 @@ class FootprintWatcher:
                 footprint.reads.add(("signals", task.tgid))
             else:
                 footprint.writes.add(("signals", task.tgid))
+        elif kind == told.SIGNAL:
+            # A handler comes before the call that was chosen.
+            self.has_call = True
         elif kind == told.CLONE:
             footprint.enabled.add(task.tid)
             footprint.writes |= {_PIDS, ("pid", task.tid)}
@@ -292,6 +347,10 @@ class FootprintWatcher:
             footprint.reads.add(("children", task.tgid))
         elif kind == told.LOOK_FOR_PARENT:
             footprint.reads.add(("parent", task.tgid))
+
+
+def _dispositions(task: Task) -> tuple[object, ...]:
+    return task.blocked, tuple(task.group.handlers.actions)
 
 
 def _inode_key(inode: Inode) -> Key:

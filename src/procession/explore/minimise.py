@@ -16,7 +16,7 @@ MOST_ATTEMPTS = 200
 
 
 def minimise(
-    world: World, finding: Finding, judge: Callable[[World], list[Finding]], attempts: int = MOST_ATTEMPTS
+    world: World, finding: Finding, judge: Callable[[World], Finding | None], attempts: int = MOST_ATTEMPTS
 ) -> Finding:
     """A finding of the same oracle with as few deviations, and then switches, as trying finds.
 
@@ -33,8 +33,8 @@ def minimise(
             position += 1
             continue
         _follow(world, shorter)
-        found = next((other for other in judge(world) if other.oracle == finding.oracle), None)
-        if found is not None:
+        found = judge(world)
+        if found is not None and found.oracle == finding.oracle:
             new_plan, new_switches = _replay(world, found)
             if (found.deviations, len(new_switches)) < (best.deviations, len(switches)):
                 best, plan, switches, position = found, new_plan, new_switches, 0

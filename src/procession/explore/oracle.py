@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.signals import Signal
+from procession.explore.finding import Finding
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.explore.facts import Fact
+    from procession.explore.world import World
     from procession.kernel.task import Task
     from procession.machine import Machine
 
@@ -147,6 +149,19 @@ ORACLES = {
     )
 }
 DEFAULT_ORACLES = ("status", "output", "deadlock", "endless", "crash", "lost-sigchld")
+
+
+def problems(oracles: Iterable[Oracle], world: World, expected: Expectation) -> Finding | None:
+    """What is wrong with the run that `world` has ended: one finding, of the first oracle that says so."""
+    run = world.run
+    found = [(oracle.name, problem) for oracle in oracles if (problem := oracle.check(run, expected))]
+    if not found:
+        return None
+    # One schedule is one finding, whatever else is wrong with it.
+    text = "; ".join(problem for _, problem in found)
+    return Finding(
+        found[0][0], text, tuple(world.steps), world.deviations, run.status, run.stdout, run.stderr
+    )
 
 
 def custom_oracle(function: Callable[[Machine], str | None]) -> Oracle:

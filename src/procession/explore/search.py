@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.explore.footprint import Footprint
-from procession.explore.trace import Trace
+from procession.explore.footprint import Footprint, footprint_text
+from procession.explore.trace import Race, Trace
 from procession.explore.world import deviations_of
 
 if TYPE_CHECKING:
     from procession.explore.footprint import Segment
     from procession.explore.world import Checkpoint, Offer, World
+    from procession.kernel.decider import NamedChoice
 
 
 class Reduction(Enum):
@@ -50,6 +51,19 @@ class Node:
         return deviations_of(self.offer, self.offer.tids.index(tid))
 
 
+Sleeping = tuple[tuple[int, str], ...]
+"""Who needn't be tried at a choice, each with the text of what its step touches."""
+
+
+class OpenNode(NamedTuple):
+    """A choice with something to try: the steps to it, which options were tried, and which are to be."""
+
+    path: tuple[tuple[int, tuple[int, ...]], ...]
+    done: tuple[int, ...]
+    branches: tuple[tuple[int, tuple[int, ...]], ...]
+    sleeping: Sleeping
+
+
 class Coverage(NamedTuple):
     """What a search has seen.
 
@@ -80,10 +94,10 @@ class Search:
     others.
 
     With partial-order reduction a task is tried at a choice only if what it does later races with what was
-    done there (Flanagan and Godefroid 2005), and without a bound not where that equals what was seen (sleep
-    sets, Godefroid 1996). With a bound, where a preemption would be needed, the task is tried at the
-    beginning of the other's turn too (Coons, Musuvathi and McKinley 2013): then nothing within the bound is
-    missed.
+    done there (Flanagan and Godefroid 2005), and without a bound only one of those is that lead to the other
+    order (source sets, Abdulla and others 2014), and not where that equals what was seen (sleep sets,
+    Godefroid 1996). With a bound, where a preemption would be needed, the task is tried at the beginning of
+    the other's turn too (Coons, Musuvathi and McKinley 2013): then nothing within the bound is missed.
     """
 
     def __init__(
@@ -93,6 +107,7 @@ class Search:
         *,
         bound: int | None = None,
         reduction: Reduction = Reduction.PARTIAL_ORDER,
+        sleeping: Mapping[int, Footprint] | None = None,
         prefix: Sequence[tuple[int, tuple[int, ...]]] = (),
         alive: Callable[[Search], bool] | None = None,
     ) -> None:
@@ -100,6 +115,8 @@ class Search:
         self.visit = visit
         self.bound = bound
         self.reduction = reduction
+        self.sleeps = bound is None and reduction is not Reduction.NONE
+        self.sleeping = dict(sleeping or {})
         self.prefix = tuple(prefix)
         self.alive = alive
         self.nodes: list[Node] = []
@@ -110,6 +127,8 @@ class Search:
         self.signatures: set[int] = set()
         self.steps = 0
         self.is_exhausted = False
+        self.root_count = 0
+        self.wishes: dict[tuple[int, tuple[int, ...], tuple[int, ...]], None] = {}
         self._cost = 0
 
     @property
@@ -134,12 +153,22 @@ class Search:
         """Search until all is seen, `visit` wants no more, or it's not `alive`."""
         world = self.world
         world.begin()
-        self._note(world.watcher.take(), None)
+        self._note(world.first_segments, None)
         for option, inner in self.prefix:
-            if world.offer is None:
+            offer = world.offer
+            if offer is None:
                 break
-            self._cost += deviations_of(world.offer, option) + sum(1 for other in inner if other)
-            self._note(world.advance(option, inner).segments, None)
+            self.nodes.append(Node(world.checkpoint(), offer, len(self.trace.entries), self._cost, {}))
+            self._cost += deviations_of(offer, option) + sum(1 for other in inner if other)
+            step = world.advance(option, inner)
+            self._note(step.segments, len(self.nodes) - 1)
+        if self.nodes:
+            # Only now, as what is above has been seen to by whoever gave this prefix.
+            option, inner = self.prefix[len(self.nodes) - 1]
+            self.nodes[-1].sleeping = self.sleeping
+            for variant in variants_of(step.choices[1:], len(inner)):
+                self.wishes[len(self.nodes) - 1, (self.nodes[-1].offer.tids[option],), variant] = None
+        self.root_count = len(self.nodes)
         while True:
             if not self._run_on():
                 return
@@ -173,10 +202,8 @@ class Search:
 
     def _new_node(self, offer: Offer) -> Node:
         sleeping: dict[int, Footprint] = {}
-        if self.nodes:
-            parent = self.nodes[-1]
-            if self.bound is None and self.reduction is not Reduction.NONE:
-                sleeping = self._sleeping_after(parent)
+        if self.nodes and self.sleeps:
+            sleeping = self._sleeping_after(self.nodes[-1])
         return Node(self.world.checkpoint(), offer, len(self.trace.entries), self._cost, sleeping)
 
     def _sleeping_after(self, parent: Node) -> dict[int, Footprint]:
@@ -196,10 +223,8 @@ class Search:
         self.steps += 1
         asked = step.choices[1:]
         self._cost = node.cost + node.cost_of(tid) + sum(1 for choice in asked if choice.option)
-        for position in range(len(inner), len(asked)):
-            before = tuple(choice.option for choice in asked[:position])
-            for other in range(1, asked[position].among):
-                self._want_variant(node, tid, (*before, other))
+        for variant in variants_of(asked, len(inner)):
+            self._want_variant(node, tid, variant)
         self._note(step.segments, self.nodes.index(node))
         first = next((segment for segment in step.segments if segment.tid == tid), step.segments[0])
         known = node.done.get(tid)
@@ -208,8 +233,7 @@ class Search:
         node.done[tid] = first.footprint
 
     def _want_variant(self, node: Node, tid: int, inner: tuple[int, ...]) -> None:
-        cost = node.cost + node.cost_of(tid) + sum(1 for option in inner if option)
-        if self.bound is not None and cost > self.bound:
+        if self.is_beyond(node, tid, inner):
             self.left += 1
         else:
             node.variants.append((tid, inner))
@@ -220,25 +244,68 @@ class Search:
             for race in self.trace.append(segment, node):
                 if self.reduction is Reduction.NONE:
                     continue
-                self._try_before(race.position, race.tid)
-                if self.bound is not None:
+                if self.bound is None:
+                    self._try_initials(race)
+                else:
+                    self._try_before(race.position, race.tid)
                     self._try_before(self.trace.block_start(race.position), race.tid)
             node = None
+
+    def _try_initials(self, race: Race) -> None:
+        """Have one of those tried with which the two of `race` come in the other order."""
+        index = self.trace.entries[race.position].node
+        if index is None:
+            return
+        node = self.nodes[index]
+        initials = [tid for tid in self.trace.initials(race.position) if tid in node.offer.tids]
+        if not initials:
+            self._try_before(race.position, race.tid)
+        elif index < self.root_count:
+            self.wishes[index, tuple(initials), ()] = None
+        elif not any(tid in node.wanted for tid in initials):
+            tid = race.tid if race.tid in initials else initials[0]
+            self._try_before(race.position, tid)
 
     def _try_before(self, position: int, tid: int) -> None:
         index = self.trace.entries[position].node
         if index is None:
             return
         node = self.nodes[index]
-        if tid in node.offer.tids:
-            node.wanted.setdefault(tid)
+        tids = (tid,) if tid in node.offer.tids else node.offer.tids
+        if index < self.root_count:
+            self.wishes.update(dict.fromkeys((index, (wanted,), ()) for wanted in tids))
         else:
-            node.wanted.update(dict.fromkeys(node.offer.tids))
+            node.wanted.update(dict.fromkeys(tids))
+
+    def open_branches(self) -> list[OpenNode]:
+        """What is still to be tried below the prefix, where the search has been stopped between two runs."""
+        found: list[OpenNode] = []
+        for node in self.nodes[self.root_count :]:
+            path = tuple(self.world.steps[: node.checkpoint.length])
+            branches: list[tuple[int, tuple[int, ...]]] = []
+            for tid in node.wanted:
+                if tid in node.done or tid in node.sleeping:
+                    continue
+                if self.is_beyond(node, tid):
+                    self.left += 1
+                else:
+                    branches.append((node.offer.tids.index(tid), ()))
+            branches += [(node.offer.tids.index(tid), inner) for tid, inner in node.variants]
+            done = tuple(node.offer.tids.index(tid) for tid in node.done)
+            asleep = {**node.sleeping, **node.done} if self.sleeps else {}
+            sleeping = tuple((tid, footprint_text(footprint)) for tid, footprint in asleep.items())
+            found.append(OpenNode(path, done, tuple(branches), sleeping))
+        return found
+
+    def is_beyond(self, node: Node, tid: int, inner: tuple[int, ...] = ()) -> bool:
+        """Whether letting `tid` go on at `node` is more than the bound allows."""
+        cost = node.cost + node.cost_of(tid) + sum(1 for option in inner if option)
+        return self.bound is not None and cost > self.bound
 
     def _next_pending(self) -> tuple[Node, int, tuple[int, ...]] | None:
         """The deepest choice with something to try; what is above it is forgotten."""
         nodes = self.nodes
-        while nodes:
+        while len(nodes) > self.root_count:
             node = nodes[-1]
             if node.variants:
                 tid, inner = node.variants.pop()
@@ -246,10 +313,18 @@ class Search:
             for tid in node.wanted:
                 if tid in node.done or tid in node.sleeping:
                     continue
-                if self.bound is not None and node.cost + node.cost_of(tid) > self.bound:
+                if self.is_beyond(node, tid):
                     self.left += 1
                     node.sleeping[tid] = _NOTHING
                     continue
                 return node, tid, ()
             nodes.pop()
         return None
+
+
+def variants_of(asked: Sequence[NamedChoice], known: int) -> Iterator[tuple[int, ...]]:
+    """The options of a step's other choices that weren't taken, but might be, from the choice `known` on."""
+    for position in range(known, len(asked)):
+        before = tuple(choice.option for choice in asked[:position])
+        for other in range(1, asked[position].among):
+            yield (*before, other)

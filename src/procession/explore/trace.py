@@ -15,13 +15,15 @@ _WORD = (1 << 64) - 1
 class TraceEntry(NamedTuple):
     """One segment of a run: the `nth` of its task, with its clock, and the index of the node that chose it.
 
-    `undo` is what has to be put back when it's taken away again.
+    `waker` is the position of who has woken the task for it, None if nobody had to. `undo` is what has to be
+    put back when it's taken away again.
     """
 
     segment: Segment
     nth: int
     clock: VectorClock
     node: int | None
+    waker: int | None
     undo: list[tuple[str, object, object]]
 
 
@@ -35,7 +37,7 @@ class Race(NamedTuple):
 class Trace:
     """A run's segments with the order between them (happens-before), as a stack."""
 
-    __slots__ = ("clocks", "entries", "readers", "updaters", "writers")
+    __slots__ = ("clocks", "entries", "readers", "updaters", "wakers", "writers")
 
     def __init__(self) -> None:
         self.entries: list[TraceEntry] = []
@@ -43,6 +45,7 @@ class Trace:
         self.writers: dict[Key, int] = {}
         self.readers: dict[Key, dict[int, int]] = {}
         self.updaters: dict[Key, dict[int, int]] = {}
+        self.wakers: dict[int, int] = {}
 
     def append(self, segment: Segment, node: int | None) -> list[Race]:
         """Add a segment; the races that it closes, each with an entry before."""
@@ -77,6 +80,11 @@ class Trace:
                 continue
             if before.get(other, 0) < entry.nth:
                 races.append(Race(rival, tid))
+                if entry.waker is not None:
+                    # Who comes now might have woken it as well, and before the other did.
+                    waker = self.entries[entry.waker]
+                    if waker.segment.tid != tid and before.get(waker.segment.tid, 0) < waker.nth:
+                        races.append(Race(entry.waker, tid))
             for name, count in entry.clock.items():
                 if clock.get(name, 0) < count:
                     clock[name] = count
@@ -104,7 +112,11 @@ class Trace:
             known_clock = self.clocks.get(woken)
             undo.append(("clock", woken, known_clock))
             self.clocks[woken] = joined(known_clock or {}, clock)
-        self.entries.append(TraceEntry(segment, nth, clock, node, undo))
+            undo.append(("waker", woken, self.wakers.get(woken)))
+            self.wakers[woken] = position
+        waker_position = self.wakers.pop(tid, None)
+        undo.append(("waker", tid, waker_position))
+        self.entries.append(TraceEntry(segment, nth, clock, node, waker_position, undo))
         return races
 
     def cut(self, length: int) -> None:
@@ -114,6 +126,7 @@ class Trace:
             "writer": self.writers,
             "readers": self.readers,
             "updaters": self.updaters,
+            "waker": self.wakers,
         }
         while len(self.entries) > length:
             for name, key, value in reversed(self.entries.pop().undo):
@@ -121,6 +134,32 @@ class Trace:
                     tables[name].pop(key, None)
                 else:
                     tables[name][key] = value
+
+    def initials(self, position: int) -> list[int]:
+        """The tasks one of which has to go on instead of the entry at `position`, for the last to come before
+        it.
+
+        Those that begin what has been done since without needing the entry, the last itself included
+        (Abdulla, Aronis, Jonsson and Sagonas 2014, initials of notdep).
+        """
+        entries = self.entries
+        reversed_one = entries[position]
+        later: list[TraceEntry] = []
+        found: dict[int, None] = {}
+        seen: set[int] = set()
+        last = len(entries) - 1
+        for place in range(position + 1, last + 1):
+            entry = entries[place]
+            tid = entry.segment.tid
+            if place != last and entry.clock.get(reversed_one.segment.tid, 0) >= reversed_one.nth:
+                continue
+            if tid not in seen:
+                seen.add(tid)
+                clock = entry.clock
+                if not any(clock.get(other.segment.tid, 0) >= other.nth for other in later):
+                    found[tid] = None
+            later.append(entry)
+        return list(found)
 
     def block_start(self, position: int) -> int:
         """Where the task that was at `position` began to run without another between."""

@@ -119,11 +119,11 @@ class _Kept(NamedTuple):
 class World:
     """A run of `program` that waits at each choice of who goes on.
 
-    After `begin`, `offer` is what is open now, None once the run has ended; then `ending` says how. `advance`
-    takes a step, all of which are in `steps`. `checkpoint` and `back_to` are how a searcher comes to the
-    other options of a choice on the way: to the last snapshot before it, and from there by the same steps.
-    Snapshots are taken so that one costs no more than the steps that it saves; with `keeps_snapshots` unset
-    there are none, and the run begins anew.
+    After `begin`, `first_segments` are what happened before the first choice, `offer` is what is open now,
+    None once the run has ended; then `ending` says how. `advance` takes a step, all of which are in `steps`.
+    `checkpoint` and `back_to` are how a searcher comes to the other options of a choice on the way: to the
+    last snapshot before it, and from there by the same steps. Snapshots are taken so that one costs no more
+    than the steps that it saves; with `keeps_snapshots` unset there are none, and the run begins anew.
     """
 
     def __init__(
@@ -142,6 +142,7 @@ class World:
         self.decider: SearchDecider
         self.watcher: FootprintWatcher
         self.facts: FactWatcher
+        self.first_segments: list[Segment] = []
         self.offer: Offer | None = None
         self.ending = ""
         self.output: list[tuple[int, bytes]] = []
@@ -161,7 +162,6 @@ class World:
         """Run from the beginning to the first choice. Raises what `Machine` and its `start` do."""
         if self.kept:
             self._restore(0)
-            self.watcher.begin()
             return
         self.close()
         program = self.program
@@ -183,6 +183,7 @@ class World:
         self.deviations = 0
         watcher.begin()
         self._go_on()
+        self.first_segments = watcher.take()
         if self.keeps_snapshots:
             self._keep()
 

@@ -1,0 +1,171 @@
+"""Those who do the pieces of a divided search: this process, others on this machine, or a Dask cluster."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any, Protocol
+
+from procession.explore.division import Worker, do_piece
+
+if TYPE_CHECKING:
+    from procession.explore.division import Piece, Result, Task
+
+_PIECES_PER_WORKER = 2
+_WAIT_S = 0.2
+_MOST_DEATHS = 20
+
+
+class WorkersDie(Exception):
+    """Workers end again and again before they have done anything."""
+
+
+class Crew(Protocol):
+    """Who does pieces of work."""
+
+    @property
+    def room(self) -> int:
+        """How many more pieces may be handed out now."""
+
+    def hand_out(self, task: Task, piece: Piece) -> None:
+        """Have `piece` done."""
+
+    def collect(self) -> list[tuple[Piece, Result | None]]:
+        """What has been done since, after a short wait; None for what has to be done again."""
+
+    def close(self) -> None:
+        """No more will be handed out."""
+
+
+class Alone:
+    """This process does them all."""
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+        self.waiting: list[Piece] = []
+
+    @property
+    def room(self) -> int:
+        """See `Crew`."""
+        return 1 - len(self.waiting)
+
+    def hand_out(self, task: Task, piece: Piece) -> None:
+        """See `Crew`."""
+        if self.worker is None or self.worker.task != task:
+            self.close()
+            self.worker = Worker(task)
+        self.waiting.append(piece)
+
+    def collect(self) -> list[tuple[Piece, Result | None]]:
+        """See `Crew`."""
+        waiting, self.waiting = self.waiting, []
+        assert self.worker is not None
+        return [(piece, self.worker.do(piece)) for piece in waiting]
+
+    def close(self) -> None:
+        """See `Crew`."""
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
+
+
+class Processes:
+    """So many processes of this machine. Should one be killed, its pieces are done again by others."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.pool = self._new_pool()
+        self.pieces: dict[Future[Result], Piece] = {}
+        self.deaths = 0
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        # Not forked: the machine of this process, with all that the engine holds, is nothing for them.
+        return ProcessPoolExecutor(self.count, mp_context=get_context("forkserver"))
+
+    @property
+    def room(self) -> int:
+        """See `Crew`."""
+        return self.count * _PIECES_PER_WORKER - len(self.pieces)
+
+    def hand_out(self, task: Task, piece: Piece) -> None:
+        """See `Crew`."""
+        try:
+            future = self.pool.submit(do_piece, task, piece)
+        except BrokenProcessPool:
+            self._replace()
+            future = self.pool.submit(do_piece, task, piece)
+        self.pieces[future] = piece
+
+    def collect(self) -> list[tuple[Piece, Result | None]]:
+        """See `Crew`. Raises WorkersDie."""
+        done, _ = wait(self.pieces, timeout=_WAIT_S, return_when=FIRST_COMPLETED)
+        found: list[tuple[Piece, Result | None]] = []
+        is_broken = False
+        for future in done:
+            piece = self.pieces.pop(future)
+            try:
+                found.append((piece, future.result()))
+                self.deaths = 0
+            except BrokenProcessPool:
+                is_broken = True
+                found.append((piece, None))
+        if is_broken:
+            found += [(piece, None) for piece in self.pieces.values()]
+            self.pieces.clear()
+            self._replace()
+        return found
+
+    def _replace(self) -> None:
+        self.deaths += 1
+        if self.deaths > _MOST_DEATHS:
+            raise WorkersDie(f"workers were killed {self.deaths} times, with nothing done between")
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.pool = self._new_pool()
+
+    def close(self) -> None:
+        """See `Crew`."""
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+class DaskCluster:
+    """The workers of a Dask cluster, where this version of Procession and the program's files must be."""
+
+    def __init__(self, address: str) -> None:
+        import distributed
+
+        library: Any = distributed
+        self.client: Any = library.Client(address)
+        self.pieces: dict[Any, Piece] = {}
+
+    @property
+    def room(self) -> int:
+        """See `Crew`."""
+        threads = sum(self.client.ncores().values())
+        return max(int(threads), 1) * _PIECES_PER_WORKER - len(self.pieces)
+
+    def hand_out(self, task: Task, piece: Piece) -> None:
+        """See `Crew`."""
+        self.pieces[self.client.submit(do_piece, task, piece, pure=False)] = piece
+
+    def collect(self) -> list[tuple[Piece, Result | None]]:
+        """See `Crew`."""
+        import distributed
+
+        library: Any = distributed
+        try:
+            done = library.wait(list(self.pieces), timeout=_WAIT_S, return_when="FIRST_COMPLETED").done
+        except library.TimeoutError:
+            return []
+        found: list[tuple[Piece, Result | None]] = []
+        for future in done:
+            piece = self.pieces.pop(future)
+            try:
+                found.append((piece, future.result()))
+            except library.KilledWorker:
+                found.append((piece, None))
+        return found
+
+    def close(self) -> None:
+        """See `Crew`."""
+        self.client.close()

@@ -1,0 +1,135 @@
+"""A search divided: subtrees of it as pieces of work, each of which can be done in any process."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.explore.finding import Finding, Steps
+from procession.explore.footprint import footprint_of
+from procession.explore.oracle import ORACLES, Expectation, Oracle, problems
+from procession.explore.search import OpenNode, Reduction, Search, Sleeping
+from procession.explore.world import World
+
+if TYPE_CHECKING:
+    from procession.explore.program import Program
+
+PIECE_S = 0.5
+"""How long a piece of work takes, about: what it hasn't searched by then becomes pieces of its own."""
+
+
+class Task(NamedTuple):
+    """What is the same for all pieces of a search; plain values, to be sent to another process."""
+
+    program: Program
+    oracles: tuple[Oracle | str, ...]
+    expected: Expectation
+    bound: int | None
+    reduction: Reduction
+    finds_all: bool
+    orders_output: bool
+    piece_s: float = PIECE_S
+
+
+class Piece(NamedTuple):
+    """All runs that begin with `steps`; `sleeping` needn't be tried in front of the last of them."""
+
+    steps: Steps = ()
+    sleeping: Sleeping = ()
+
+
+class Wish(NamedTuple):
+    """One of `branches` is to be tried at the choice to which the first `length` steps of a piece lead."""
+
+    length: int
+    branches: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+class Result(NamedTuple):
+    """What doing a piece has given: what it has seen, what is open below it, and what is to be tried above
+    it.
+
+    `wishes` are pairs: how many steps of the piece's own lead to a choice, and the option that is to be tried
+    there.
+    """
+
+    schedules: int
+    signatures: tuple[int, ...]
+    redundant: int
+    steps: int
+    left: int
+    findings: tuple[Finding, ...]
+    open_nodes: tuple[OpenNode, ...]
+    wishes: tuple[Wish, ...]
+
+
+class Worker:
+    """Does pieces of one task, with one machine."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.oracles = [ORACLES[name] if isinstance(name, str) else name for name in task.oracles]
+        self.world = World(task.program, orders_output=task.orders_output)
+
+    def do(self, piece: Piece) -> Result:
+        """Search what begins with the steps of `piece`, for a while."""
+        task, world = self.task, self.world
+        findings: list[Finding] = []
+        end_s = time.monotonic() + task.piece_s
+        steps_before = world.step_count
+
+        def visit(ended: World) -> bool:
+            found = problems(self.oracles, ended, task.expected)
+            if found is not None:
+                findings.append(found)
+                if not task.finds_all:
+                    return False
+            return time.monotonic() < end_s
+
+        search = Search(
+            world,
+            visit,
+            bound=task.bound,
+            reduction=task.reduction,
+            prefix=piece.steps,
+            sleeping={tid: footprint_of(text) for tid, text in piece.sleeping},
+        )
+        search.run()
+        open_nodes = () if search.is_exhausted else tuple(search.open_branches())
+        wishes: list[Wish] = []
+        for index, tids, inner in search.wishes:
+            node = search.nodes[index]
+            if all(search.is_beyond(node, tid, inner) for tid in tids):
+                search.left += 1
+            else:
+                wishes.append(Wish(index, tuple((node.offer.tids.index(tid), inner) for tid in tids)))
+        return Result(
+            search.schedules,
+            tuple(search.signatures),
+            search.redundant,
+            world.step_count - steps_before,
+            search.left,
+            tuple(findings),
+            open_nodes,
+            tuple(wishes),
+        )
+
+    def close(self) -> None:
+        """Give back what the machine holds of the host."""
+        self.world.close()
+
+
+_workers: dict[bytes, Worker] = {}
+
+
+def do_piece(task: Task, piece: Piece) -> Result:
+    """Do a piece in this process, which keeps the machine for the next one of the same task."""
+    key = pickle.dumps(task)
+    worker = _workers.get(key)
+    if worker is None:
+        for other in _workers.values():
+            other.close()
+        _workers.clear()
+        worker = _workers[key] = Worker(task)
+    return worker.do(piece)

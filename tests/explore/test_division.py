@@ -1,0 +1,126 @@
+"""Searches in pieces: by several processes, on a cluster, and going on from a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from procession.explore.crew import Alone, Crew, DaskCluster, Processes
+from procession.explore.explorer import Explorer, Limits, Report
+from procession.explore.ledger import OtherSearch
+from tests.explore.races import compiled, program
+
+pytestmark = pytest.mark.usefixtures("c_compiler")
+
+
+def divided(
+    crew: Crew,
+    name: str,
+    *arguments: str,
+    state_file: str = ":memory:",
+    limits: Limits | None = None,
+    preemptions: int | None = None,
+    piece_s: float = 0.0,
+) -> Report:
+    """What a divided exploration of a program of the tests reports."""
+    explorer = Explorer(program(compiled(name), *arguments), preemptions=preemptions, limits=limits)
+    try:
+        return explorer.run_divided(crew, state_file, piece_s)
+    finally:
+        crew.close()
+        explorer.world.close()
+
+
+def whole(name: str, *arguments: str, preemptions: int | None = None) -> Report:
+    """The same in one piece."""
+    explorer = Explorer(program(compiled(name), *arguments), preemptions=preemptions)
+    try:
+        return explorer.run()
+    finally:
+        explorer.world.close()
+
+
+def seen(report: Report) -> list[tuple[int | None, int, bool]]:
+    """Of each bound how many schedules differ, and whether those are all."""
+    return [(each.bound, each.distinct, each.is_exhausted) for each in report.coverages]
+
+
+def test_pieces_see_what_the_whole_sees() -> None:
+    expected = whole("pause_after_check", "safe")
+    report = divided(Alone(), "pause_after_check", "safe")
+    assert report.is_complete
+    assert seen(report) == seen(expected)
+
+
+@pytest.mark.heavy
+def test_two_processes_see_what_one_sees() -> None:
+    report = divided(Processes(2), "pause_after_check", "safe")
+    assert report.is_complete
+    assert seen(report) == seen(whole("pause_after_check", "safe"))
+
+
+def test_two_processes_find_a_race() -> None:
+    report = divided(Processes(2), "shell_lab", preemptions=1)
+    assert [(finding.oracle, finding.deviations) for finding in report.findings] == [("status", 1)]
+
+
+@pytest.mark.heavy
+def test_a_worker_that_is_killed_loses_nothing() -> None:
+    crew = Processes(2)
+
+    def kill_some() -> None:
+        for _ in range(2):
+            time.sleep(0.4)
+            for pid in list(crew.pool._processes or ())[:1]:
+                os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_some)
+    killer.start()
+    report = divided(crew, "shell_lab", "safe")
+    killer.join()
+    assert report.is_complete
+    assert seen(report) == seen(whole("shell_lab", "safe"))
+
+
+def test_an_interrupted_search_goes_on_from_its_file(tmp_path: Path) -> None:
+    state = str(tmp_path / "state.sqlite")
+    first = divided(Alone(), "shell_lab", "safe", state_file=state, limits=Limits(schedules=10))
+    assert first.reason_to_end == "the limit of 10 schedules"
+    assert not first.is_complete
+    second = divided(Alone(), "shell_lab", "safe", state_file=state)
+    assert second.is_complete
+    assert seen(second) == seen(whole("shell_lab", "safe"))
+    third = divided(Alone(), "shell_lab", "safe", state_file=state)
+    assert third.is_complete
+    assert third.schedules == second.schedules
+
+
+def test_a_file_of_another_search_is_refused(tmp_path: Path) -> None:
+    state = str(tmp_path / "state.sqlite")
+    divided(Alone(), "shell_lab", "safe", state_file=state, preemptions=0)
+    with pytest.raises(OtherSearch, match="another program"):
+        divided(Alone(), "pause_after_check", "safe", state_file=state, preemptions=0)
+    (tmp_path / "other").write_bytes(b"no database" * 100)
+    with pytest.raises(sqlite3.DatabaseError):
+        divided(Alone(), "shell_lab", "safe", state_file=str(tmp_path / "other"), preemptions=0)
+
+
+@pytest.mark.heavy
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_sees_what_one_process_sees() -> None:
+    import distributed
+
+    library: Any = distributed
+    with library.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        report = divided(DaskCluster(cluster.scheduler_address), "shell_lab", "safe")
+    assert report.is_complete
+    assert seen(report) == seen(whole("shell_lab", "safe"))
