@@ -578,13 +578,8 @@ class Machine(Steering):
         What hasn't changed since the last snapshot is shared with it. Raises ValueError while a slice runs,
         as in an observer, and for a machine that is closed.
         """
-        self._check_still()
-        if self._keeper is None:
-            from procession.snapshot.keeper import StateKeeper
-
-            self._keeper = StateKeeper(self.kernel)
         roots = self.input, self.output, self.inlet, self.init, self.command, self.terminal
-        return self._keeper.keep(roots, self._kept_beside())
+        return self._state_keeper().keep(roots, self._kept_beside())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Be as `snapshot` was taken, any number of times and in any order.
@@ -625,6 +620,22 @@ class Machine(Steering):
         other._put_back_beside(twin.of(snapshot.beside))
         return other
 
+    def state_digest(self) -> bytes:
+        """16 bytes that are equal for states whose `state_hash` is equal, and else differ.
+
+        What hasn't changed since the last digest or snapshot costs next to nothing. Raises what `snapshot`
+        does.
+        """
+        return self._state_keeper().digest()
+
+    def _state_keeper(self) -> StateKeeper:
+        self._check_still()
+        if self._keeper is None:
+            from procession.snapshot.keeper import StateKeeper
+
+            self._keeper = StateKeeper(self.kernel)
+        return self._keeper
+
     def _check_still(self) -> None:
         self._check_open()
         if self._interrupts.is_open:
@@ -636,7 +647,7 @@ class Machine(Steering):
         return (
             tuple([getattr(self, name) for name in _KEPT_BESIDE]),
             None if self._captured is None else self._captured.keep(),
-            source.keep() if isinstance(source, Rewindable) else None,
+            source.keep() if source is not None and isinstance(source, Rewindable) else None,
         )
 
     def _put_back_beside(self, kept: tuple[Any, ...]) -> None:
@@ -647,7 +658,7 @@ class Machine(Steering):
             self._captured = None
         else:
             self._captured_output().put_back(captured)
-        if isinstance(self.source, Rewindable):
+        if self.source is not None and isinstance(self.source, Rewindable):
             self.source.put_back(source_state)
         self.shall_stop = False
         self._pending.clear()
@@ -660,6 +671,8 @@ class Machine(Steering):
             self.kernel.registers_of(self.kernel.live)
         self.is_closed = True
         self.engine.close()
+        if self._keeper is not None:
+            self._keeper.close()
         for volume in self.volumes:
             volume.close()
 

@@ -68,8 +68,7 @@ class StateWalk:
     def _take_in(self, value: Any) -> None:
         kind = type(value)
         if isinstance(value, PhysicalMemory):
-            self._take_in_memory(value)
-            return
+            self._take_in_frames(value)
         if isinstance(value, (bytearray, array)):
             text = f"{kind.__name__}{bytes(value)!r}"
         elif isinstance(value, (list, deque)):
@@ -98,12 +97,8 @@ class StateWalk:
         self.digest.update(text.encode("utf-8", "surrogateescape"))
         self.digest.update(b"\n")
 
-    def _take_in_memory(self, memory: PhysicalMemory) -> None:
+    def _take_in_frames(self, memory: PhysicalMemory) -> None:
         digest, data = self.digest, memory.bytes
-        digest.update(f"memory {memory.frame_count} {memory.next_fresh} {memory.free}".encode())
-        digest.update(f"{memory.free_executable} {sorted(memory.executable)}".encode())
-        digest.update(f"{memory.stale} {memory.stale_spaces} {sorted(memory.stale_code)}".encode())
-        digest.update(f"{memory.ended_spaces} {memory.is_exhausted} {list(memory.reclaimable)}".encode())
         for frame in range(1, memory.next_fresh):
             count = memory.references[frame]
             if count:

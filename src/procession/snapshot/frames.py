@@ -2,66 +2,190 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from array import array
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
+from procession.snapshot.shared_list import LEAF_SIZE, KeptList, SharedList
+from procession.snapshot.written_pages import written_pages
 
 if TYPE_CHECKING:
     from procession.hardware.physical_memory import PhysicalMemory
 
+_COUNT_BYTES = 8
+_LEAF_BYTES = LEAF_SIZE * _COUNT_BYTES
 
-class KeptFrames:
-    """What the frames held at one moment: `contents` by frame, and the counts of references up to the last
-    frame that had been handed out."""
 
-    __slots__ = ("contents", "references")
+class Page:
+    """What a frame held. `digest` is made when it's first asked for."""
 
-    def __init__(self, contents: dict[int, bytes], references: bytes) -> None:
-        self.contents = contents
-        self.references = references
+    __slots__ = ("data", "digest")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.digest = b""
+
+
+UNKNOWN: Final = Page(b"")
+"""What a frame holds that was written to and not looked at since."""
+
+
+class KeptFrames(NamedTuple):
+    """What the frames held at one moment, None for one that nobody had, and the counts of references up to
+    the last frame that had been handed out."""
+
+    pages: KeptList[Page | None]
+    references: bytes
 
 
 class FrameKeeper:
-    """Keeps the frames of one memory. `known` is what they held when they were looked at last.
+    """Keeps the frames of one memory.
 
-    `end` is the first frame that has never been handed out: what was beyond it is zero.
+    `pages` are what they held when they were looked at last, and `references` their counts then. `terms` are
+    what each adds to the sum `total`, which is the digest of all.
     """
 
-    __slots__ = ("end", "known", "memory")
+    __slots__ = ("digested", "memory", "pages", "references", "stale", "terms", "total", "written")
 
-    def __init__(self, memory: PhysicalMemory) -> None:
+    def __init__(self, memory: PhysicalMemory, *, compares: bool = False) -> None:
         self.memory = memory
-        self.known: dict[int, bytes] = {}
-        self.end = memory.next_fresh
+        self.pages: SharedList[Page | None] = SharedList()
+        self.references = b""
+        self.written = None if compares else written_pages(memory.bytes)
+        self.terms: list[int] = []
+        self.total = 0
+        self.stale: set[int] = set()
+        self.digested = b""
 
     def keep(self) -> KeptFrames:
         """The frames as they are now."""
-        memory, data = self.memory, self.memory.bytes
-        references = memory.references[: memory.next_fresh]
-        self.end = max(self.end, memory.next_fresh)
-        old, known = self.known, {}
-        for frame, count in enumerate(references):
-            if count:
-                base = frame << PAGE_SHIFT
-                now = data[base : base + PAGE_SIZE]
-                known[frame] = now if old.get(frame) != now else old[frame]
-        self.known = known
-        return KeptFrames(known, references.tobytes())
+        self.look()
+        return KeptFrames(self.pages.keep(), self.references)
 
-    def put_back(self, kept: KeptFrames) -> bool:
-        """Let the frames hold what they held then; whether any with code has changed."""
-        memory, data = self.memory, self.memory.bytes
-        self.end = max(self.end, memory.next_fresh)
-        count = len(kept.references) // memory.references.itemsize
-        memory.references[: self.end] = type(memory.references)(
-            "l", kept.references + bytes((self.end - count) * memory.references.itemsize)
-        )
-        has_changed_code = False
-        for frame, contents in kept.contents.items():
+    def look(self) -> None:
+        """Find out what has changed."""
+        memory, pages, data = self.memory, self.pages, self.memory.bytes
+        end = memory.next_fresh
+        counts = memory.references
+        for _ in range(pages.count, end):
+            pages.append(None)
+        references = counts[:end].tobytes()
+        changed = self._written(end)
+        # A fresh frame is zero without having been written to.
+        changed.update(self._newly_counted(references))
+        stale = self.stale
+        for frame in changed:
+            if not counts[frame]:
+                if pages[frame] is not None:
+                    pages[frame] = None
+                    stale.add(frame)
+                continue
             base = frame << PAGE_SHIFT
-            if data[base : base + PAGE_SIZE] != contents:
-                data[base : base + PAGE_SIZE] = contents
-                has_changed_code |= frame in memory.executable
-        data[count << PAGE_SHIFT : self.end << PAGE_SHIFT] = bytes((self.end - count) << PAGE_SHIFT)
-        self.known = kept.contents
-        return has_changed_code
+            now = data[base : base + PAGE_SIZE]
+            known = pages[frame]
+            if known is None or known.data != now:
+                pages[frame] = Page(now)
+                stale.add(frame)
+        self.references = references
+
+    def _written(self, end: int) -> set[int]:
+        """The frames that may have been written to; all in use where the host doesn't tell."""
+        if self.written is not None:
+            return set(self.written.take(end))
+        return set(range(end))
+
+    def _newly_counted(self, references: bytes) -> list[int]:
+        """The frames whose counts became zero, or no longer are."""
+        return [
+            frame for frame, old, new in differing_counts(self.references, references) if not old or not new
+        ]
+
+    def put_back(self, kept: KeptFrames) -> set[int]:
+        """Let the frames hold what they held then; which were changed for that."""
+        memory, data, pages = self.memory, self.memory.bytes, self.pages
+        end, count = memory.next_fresh, len(kept.references) // _COUNT_BYTES
+        for _ in range(pages.count, end):
+            pages.append(UNKNOWN)
+        for frame in self._written(end):
+            pages[frame] = UNKNOWN
+        changed: set[int] = set()
+        for frame, now, then in pages.differing(kept.pages):
+            self.stale.add(frame)
+            if then is not None and (now is not UNKNOWN or self._differs(frame, then)):
+                base = frame << PAGE_SHIFT
+                data[base : base + PAGE_SIZE] = then.data
+                changed.add(frame)
+        for frame in range(pages.count, count):
+            self.stale.add(frame)
+            page = kept.pages.leaves[frame // LEAF_SIZE][frame % LEAF_SIZE]
+            if page is not None:
+                data[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT] = page.data
+                changed.add(frame)
+        if end > count:
+            # What was never handed out is zero.
+            data[count << PAGE_SHIFT : end << PAGE_SHIFT] = bytes((end - count) << PAGE_SHIFT)
+            changed.update(range(count, end))
+            self.stale.update(range(count, end))
+        pages.truncate(count)
+        pages.put_back(kept.pages)
+        counts = array("l", kept.references)
+        memory.references[:count] = counts
+        if end > count:
+            memory.references[count:end] = array("l", bytes((end - count) * _COUNT_BYTES))
+        self.references = kept.references
+        if self.written is not None:
+            # These writes are no news.
+            self.written.take(max(end, count))
+        return changed
+
+    def _differs(self, frame: int, page: Page) -> bool:
+        base = frame << PAGE_SHIFT
+        return self.memory.bytes[base : base + PAGE_SIZE] != page.data
+
+    def digest(self) -> int:
+        """The digest of the frames as they were looked at last; it costs what has changed."""
+        pages, terms, stale = self.pages, self.terms, self.stale
+        stale.update(frame for frame, _, _ in differing_counts(self.digested, self.references))
+        if len(terms) < pages.count:
+            terms += [0] * (pages.count - len(terms))
+        counts = memoryview(self.references).cast("l")
+        total = self.total
+        for frame in stale:
+            if frame >= len(terms):
+                continue
+            page = pages[frame] if frame < pages.count else None
+            term = 0
+            if page is not None:
+                if not page.digest:
+                    page.digest = blake2b(page.data, digest_size=16).digest()
+                text = b"%d:%d:%b" % (frame, counts[frame], page.digest)
+                term = int.from_bytes(blake2b(text, digest_size=16).digest(), "little")
+            total += term - terms[frame]
+            terms[frame] = term
+        self.total = total
+        stale.clear()
+        self.digested = self.references
+        return total
+
+    def close(self) -> None:
+        """Look no more."""
+        if self.written is not None:
+            self.written.close()
+            self.written = None
+
+
+def differing_counts(old: bytes, new: bytes) -> list[tuple[int, int, int]]:
+    """The frames whose counts aren't the same, with both; what one has more than the other counts as zero."""
+    if old == new:
+        return []
+    length = max(len(old), len(new))
+    old, new = old.ljust(length, b"\0"), new.ljust(length, b"\0")
+    found: list[tuple[int, int, int]] = []
+    for at in range(0, length, _LEAF_BYTES):
+        before, after = old[at : at + _LEAF_BYTES], new[at : at + _LEAF_BYTES]
+        if before != after:
+            first = at // _COUNT_BYTES
+            pairs = zip(memoryview(before).cast("l"), memoryview(after).cast("l"), strict=True)
+            found += [(frame, was, now) for frame, (was, now) in enumerate(pairs, first) if was != now]
+    return found

@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import weakref
+from typing import TYPE_CHECKING, Any
 
 from procession.kernel.decider import SeededDecider
+from procession.snapshot.digest import StateDigest
 from procession.snapshot.frames import FrameKeeper, KeptFrames
-from procession.snapshot.shape import Contents, shape_of
+from procession.snapshot.shared_list import KeptList
+from procession.snapshot.table import ObjectTable, Record
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 
-class Snapshot(NamedTuple):
-    """A machine's state at one moment. It belongs to the `keeper` of the machine that it was taken of.
+_FEWEST_TO_FORGET = 256
+"""So many objects that a restored state doesn't have are worth to look whether any other has them."""
 
-    `contents` are what its objects held, at their places in `objects`. `budget` and `engine` are the
-    engine's part; `beside` is what the machine keeps of itself.
+
+class Snapshot:
+    """A machine's state at one moment. It belongs to the machine that it was taken of, and is never changed.
+
+    `records` are what its objects held, by their numbers in the `keeper`'s table. `budget` and `engine` are
+    the engine's part; `beside` is what the machine keeps of itself.
     """
 
-    keeper: StateKeeper
-    objects: list[Any]
-    contents: list[Contents]
-    frames: KeptFrames
-    budget: int
-    engine: object
-    beside: Any
+    __slots__ = ("__weakref__", "beside", "budget", "engine", "frames", "keeper", "records")
+
+    def __init__(
+        self,
+        keeper: StateKeeper,
+        records: KeptList[Record],
+        frames: KeptFrames,
+        budget: int,
+        engine: object,
+        beside: Any,
+    ) -> None:
+        self.keeper = keeper
+        self.records = records
+        self.frames = frames
+        self.budget = budget
+        self.engine = engine
+        self.beside = beside
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {self.records.count} objects, {self.frames.pages.count} frames>"
 
 
 class StateKeeper:
-    """Knows all objects of a machine's state that can change, by their `numbers` in `objects`.
+    """Takes snapshots of one machine and goes back to them; the first looks at all there is, the others at
+    what has changed."""
 
-    `contents` are what they held when they were looked at last.
-    """
+    __slots__ = ("digests", "frames", "kernel", "snapshots", "table")
 
-    __slots__ = ("contents", "frames", "kernel", "numbers", "objects")
-
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, *, compares_frames: bool = False) -> None:
         self.kernel = kernel
-        self.frames = FrameKeeper(kernel.memory)
-        self.objects: list[Any] = []
-        self.contents: list[Contents] = []
-        self.numbers: dict[int, int] = {}
+        self.frames = FrameKeeper(kernel.memory, compares=compares_frames)
+        self.table = ObjectTable()
+        self.digests = StateDigest(self.table)
+        self.snapshots: weakref.WeakSet[Snapshot] = weakref.WeakSet()
 
     def keep(self, roots: tuple[Any, ...], beside: Any) -> Snapshot:
         """The state as it is now, between two runs of the engine; `roots` lead to it beside the kernel.
@@ -49,47 +67,30 @@ class StateKeeper:
         Raises NotPlain.
         """
         kernel = self.kernel
+        self._look_at_objects(roots)
+        cpu = kernel.cpu
+        snapshot = Snapshot(
+            self, self.table.records.keep(), self.frames.keep(), cpu.budget_left(), cpu.keep(), beside
+        )
+        self.snapshots.add(snapshot)
+        return snapshot
+
+    def _look_at_objects(self, roots: tuple[Any, ...]) -> None:
+        kernel = self.kernel
         if kernel.live is not None:
             kernel.registers_of(kernel.live)
-        self._look(roots)
-        cpu = kernel.cpu
-        return Snapshot(
-            self,
-            self.objects,
-            self.contents.copy(),
-            self.frames.keep(),
-            cpu.budget_left(),
-            cpu.keep(),
-            beside,
-        )
+        self.table.look((*self._state_roots(), *[root for root in roots if root is not None]))
 
-    def _look(self, roots: tuple[Any, ...]) -> None:
-        """Find out what the objects hold now, and which there are."""
-        waiting: list[Any] = [*roots, self.kernel]
-        if isinstance(self.kernel.decider, SeededDecider):
-            waiting.append(self.kernel.decider)
-        seen: set[int] = set()
-        numbers, objects, contents = self.numbers, self.objects, self.contents
-        while waiting:
-            value = waiting.pop()
-            shape = shape_of(type(value))
-            if shape is None:
-                if isinstance(value, (tuple, frozenset)):
-                    waiting += value
-                continue
-            key = id(value)
-            if key in seen:
-                continue
-            seen.add(key)
-            now = shape.read(value)
-            number = numbers.get(key)
-            if number is None:
-                numbers[key] = len(objects)
-                objects.append(value)
-                contents.append(now)
-            else:
-                contents[number] = now
-            waiting += now
+    def _state_roots(self) -> list[Any]:
+        decider = self.kernel.decider
+        return [self.kernel, decider] if isinstance(decider, SeededDecider) else [self.kernel]
+
+    def digest(self) -> bytes:
+        """16 bytes that are equal for equal states: see `StateDigest`. Raises NotPlain."""
+        self._look_at_objects(())
+        self.frames.look()
+        rest = b"%d %d" % (self.frames.digest(), self.kernel.cpu.budget_left())
+        return self.digests.digest(self._state_roots(), rest)
 
     def check(self, kernel: Kernel) -> None:
         """Raise ValueError unless this keeps the state of `kernel`."""
@@ -98,14 +99,21 @@ class StateKeeper:
 
     def put_back(self, snapshot: Snapshot) -> None:
         """Let the state be what it was."""
-        for value, then in zip(snapshot.objects, snapshot.contents, strict=False):
-            shape = shape_of(type(value))
-            assert shape is not None
-            shape.write(value, then)
-        has_changed_code = self.frames.put_back(snapshot.frames)
-        if has_changed_code:
-            self.kernel.cpu.forget_code(None)
+        memory = self.kernel.memory
+        executable = set(memory.executable)
+        changed = self.frames.put_back(snapshot.frames)
+        self.table.put_back(snapshot.records)
+        # There may be code translated from what these frames held.
+        stale = (executable - memory.executable) | (changed & memory.executable)
+        if stale:
+            self.kernel.cpu.forget_code(stale)
         load(self.kernel, snapshot)
+        if len(self.table.objects) > snapshot.records.count + _FEWEST_TO_FORGET:
+            self.table.truncate(max(known.records.count for known in self.snapshots))
+
+    def close(self) -> None:
+        """Keep no more."""
+        self.frames.close()
 
 
 def load(kernel: Kernel, snapshot: Snapshot) -> None:

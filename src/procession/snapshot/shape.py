@@ -6,6 +6,7 @@ from array import array
 from collections import deque
 from enum import Enum
 from mmap import mmap
+from operator import attrgetter
 from struct import Struct
 from typing import Any
 
@@ -36,8 +37,8 @@ class Shape:
         """What `value` holds now."""
         raise NotImplementedError
 
-    def write(self, value: Any, contents: Contents) -> None:
-        """Let `value` hold `contents` again."""
+    def write(self, value: Any, now: Contents, then: Contents) -> None:
+        """Let `value`, which holds `now`, hold `then`."""
         raise NotImplementedError
 
 
@@ -49,8 +50,8 @@ class ListShape(Shape):
     def read(self, value: Any) -> Contents:
         return tuple(value)
 
-    def write(self, value: Any, contents: Contents) -> None:
-        value[:] = contents
+    def write(self, value: Any, now: Contents, then: Contents) -> None:
+        value[:] = then
 
 
 class DequeShape(Shape):
@@ -61,9 +62,9 @@ class DequeShape(Shape):
     def read(self, value: Any) -> Contents:
         return tuple(value)
 
-    def write(self, value: Any, contents: Contents) -> None:
+    def write(self, value: Any, now: Contents, then: Contents) -> None:
         value.clear()
-        value.extend(contents)
+        value.extend(then)
 
 
 class DictShape(Shape):
@@ -74,10 +75,10 @@ class DictShape(Shape):
     def read(self, value: Any) -> Contents:
         return (*value, *value.values())
 
-    def write(self, value: Any, contents: Contents) -> None:
-        middle = len(contents) >> 1
+    def write(self, value: Any, now: Contents, then: Contents) -> None:
+        middle = len(then) >> 1
         value.clear()
-        value.update(zip(contents[:middle], contents[middle:], strict=True))
+        value.update(zip(then[:middle], then[middle:], strict=True))
 
 
 class SetShape(Shape):
@@ -88,9 +89,9 @@ class SetShape(Shape):
     def read(self, value: Any) -> Contents:
         return tuple(value)
 
-    def write(self, value: Any, contents: Contents) -> None:
+    def write(self, value: Any, now: Contents, then: Contents) -> None:
         value.clear()
-        value.update(contents)
+        value.update(then)
 
 
 class BytesShape(Shape):
@@ -101,8 +102,8 @@ class BytesShape(Shape):
     def read(self, value: Any) -> Contents:
         return (bytes(value),)
 
-    def write(self, value: Any, contents: Contents) -> None:
-        value[:] = contents[0]
+    def write(self, value: Any, now: Contents, then: Contents) -> None:
+        value[:] = then[0]
 
 
 class ArrayShape(Shape):
@@ -113,29 +114,43 @@ class ArrayShape(Shape):
     def read(self, value: Any) -> Contents:
         return (value.tobytes(),)
 
-    def write(self, value: Any, contents: Contents) -> None:
+    def write(self, value: Any, now: Contents, then: Contents) -> None:
         del value[:]
-        value.frombytes(contents[0])
+        value.frombytes(then[0])
 
 
 class InstanceShape(Shape):
     """An object of one of the package's own classes: its attributes, by `fields`."""
 
-    __slots__ = ("fields",)
+    __slots__ = ("fields", "is_compiled", "read_all")
 
     def __init__(self, kind: type) -> None:
         self.fields = fields_of(kind)
+        self.is_compiled = hasattr(kind, "__mypyc_attrs__")
+        self.read_all = attrgetter(*self.fields) if len(self.fields) > 1 else None
 
     def read(self, value: Any) -> Contents:
+        if self.read_all is not None:
+            try:
+                contents: Contents = self.read_all(value)
+            except AttributeError:
+                pass
+            else:
+                return contents
         return tuple([getattr(value, name, UNSET) for name in self.fields])
 
-    def write(self, value: Any, contents: Contents) -> None:
-        for name, item in zip(self.fields, contents, strict=True):
-            if getattr(value, name, UNSET) is not item:
-                if item is UNSET:
-                    delattr(value, name)
+    def write(self, value: Any, now: Contents, then: Contents) -> None:
+        for name, item, old in zip(self.fields, now, then, strict=True):
+            if item is not old:
+                if old is UNSET:
+                    self._unset(value, name)
                 else:
-                    setattr(value, name, item)
+                    setattr(value, name, old)
+
+    def _unset(self, value: Any, name: str) -> None:
+        """Take an attribute away; a compiled class doesn't let go of one, and nobody asks for it yet."""
+        if not self.is_compiled:
+            delattr(value, name)
 
 
 class NotPlain(TypeError):
@@ -171,3 +186,16 @@ def _find_shape(kind: type) -> Shape | None:
     if kind.__module__.startswith("procession."):
         return InstanceShape(kind)
     raise NotPlain(f"a {kind.__module__}.{kind.__qualname__} isn't plain data")
+
+
+def is_traced(value: Any, shape: Shape) -> bool:
+    """Whether the interpreter's collector tells of all that `value` holds.
+
+    It knows nothing of bytes, of the keys of a dict that are all strings, and of what compiled classes keep
+    as numbers of C.
+    """
+    if isinstance(shape, InstanceShape):
+        return not shape.is_compiled
+    if isinstance(shape, DictShape):
+        return not any(type(key) is str for key in value)
+    return not isinstance(shape, BytesShape | ArrayShape)

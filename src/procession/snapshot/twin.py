@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from procession.kernel.kernel import Kernel
 from procession.kernel.time.clock import Clock
 from procession.snapshot.frames import FrameKeeper
 from procession.snapshot.keeper import Snapshot, load
-from procession.snapshot.shape import Contents, outside_of, shape_of
+from procession.snapshot.shape import UNSET, Contents, outside_of, shape_of
 
 if TYPE_CHECKING:
     from procession.hardware.engine import Engine
@@ -26,14 +27,15 @@ class Twin:
     What lies outside the state is the same for both; the caller gives the new kernel and clock their own.
     """
 
-    __slots__ = ("made", "objects", "snapshot", "tuples")
+    __slots__ = ("made", "objects", "old", "snapshot", "tuples")
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.objects: list[Any] = []
         self.made: dict[int, Any] = {}
         self.tuples: dict[int, Any] = {}
-        for value, _ in zip(snapshot.objects, snapshot.contents, strict=False):
+        self.old = snapshot.keeper.table.objects[: snapshot.records.count]
+        for value in self.old:
             new = _empty(value)
             self.objects.append(new)
             self.made[id(value)] = new
@@ -82,17 +84,22 @@ class Twin:
         for old, new, contents in self._each():
             if isinstance(old, PhysicalMemory):
                 self._write(new, contents)
-        FrameKeeper(kernel.memory).put_back(self.snapshot.frames)
+        frames = FrameKeeper(kernel.memory, compares=True)
+        frames.put_back(self.snapshot.frames)
         kernel.cpu.forget_code(None)
         load(kernel, self.snapshot)
 
     def _each(self) -> Iterator[tuple[Any, Any, Contents]]:
-        return zip(self.snapshot.objects, self.objects, self.snapshot.contents, strict=False)
+        records = chain.from_iterable(self.snapshot.records.leaves)
+        for old, new, record in zip(self.old, self.objects, records, strict=True):
+            yield old, new, record.contents
 
     def _write(self, new: Any, contents: Contents) -> None:
         shape = shape_of(type(new))
         assert shape is not None
-        shape.write(new, tuple(map(self.of, contents)))
+        then = tuple(map(self.of, contents))
+        # A new object has nothing that could be the same.
+        shape.write(new, (UNSET,) * len(then), then)
 
 
 def _empty(value: Any) -> Any:

@@ -1,0 +1,134 @@
+"""The incremental digest of a machine's state: it costs what has changed, and a walk along the references.
+
+It tells apart what `kernel.state_hash` tells apart, and nothing else: objects are named by the order in
+which a walk from the kernel first meets them, breadth first, so that neither addresses nor what is garbage
+shows in it. Each object's own text is made anew when it has changed only; the walk goes over ready-made
+tuples of numbers.
+"""
+
+from __future__ import annotations
+
+import marshal
+from array import array
+from enum import Enum
+from hashlib import blake2b
+from itertools import chain, count, islice
+from struct import Struct
+from typing import Any
+
+from procession.snapshot.shape import UNSET, SetShape, shape_of
+from procession.snapshot.table import ObjectTable, Record
+
+_MARSHAL_VERSION = 2
+"""The last one without references, whose text doesn't depend on who else holds a value."""
+_TEXT_BYTES = 16
+
+
+class StateDigest:
+    """Makes digests of one table's objects.
+
+    `texts` and `links` are of each object, by its number: a digest of what it holds itself, and the numbers
+    of what it refers to. `order` are the objects in the order of the walk, and `walk` the links along it, as
+    bytes: both hold until a link changes.
+    """
+
+    __slots__ = ("links", "order", "roots", "table", "texts", "walk")
+
+    def __init__(self, table: ObjectTable) -> None:
+        self.table = table
+        self.texts: list[bytes] = []
+        self.links: list[tuple[int, ...]] = []
+        self.order: list[int] = []
+        self.roots: tuple[int, ...] = ()
+        self.walk = b""
+
+    def digest(self, roots: list[Any], rest: bytes) -> bytes:
+        """The digest of all that `roots` lead to, and of `rest`, as the table saw it last: 16 bytes."""
+        table, texts, links = self.table, self.texts, self.links
+        missing = len(table.objects) - len(texts)
+        if missing > 0:
+            texts += [b""] * missing
+            links += [()] * missing
+        elif missing < 0:
+            del texts[missing:], links[missing:]
+        numbers = tuple([table.numbers[id(root)] for root in roots])
+        has_moved = numbers != self.roots or not self.order
+        records = table.records
+        for number in table.changed:
+            record = records[number]
+            if not record.text:
+                _describe(table, number, record)
+            texts[number] = record.text
+            if record.links != links[number]:
+                links[number] = record.links
+                has_moved = True
+        table.changed.clear()
+        if has_moved:
+            self.roots = numbers
+            self._walk(numbers)
+        text = blake2b(b"".join(map(texts.__getitem__, self.order)), digest_size=_TEXT_BYTES)
+        text.update(self.walk)
+        text.update(rest)
+        return text.digest()
+
+    def _walk(self, roots: tuple[int, ...]) -> None:
+        links = self.links.__getitem__
+        met: dict[int, None] = dict.fromkeys(roots)
+        level = list(met)
+        while level:
+            before = len(met)
+            met.update(dict.fromkeys(chain.from_iterable(map(links, level))))
+            level = list(islice(met, before, None))
+        places = dict(zip(met, count()))
+        self.order = list(met)
+        self.walk = array("I", map(places.__getitem__, chain.from_iterable(map(links, met)))).tobytes()
+
+
+def _describe(table: ObjectTable, number: int, record: Record) -> None:
+    """Make the text and the links of what an object held."""
+    value, shape = table.objects[number], table.shapes[number]
+    kind = type(value)
+    parts: list[Any] = [kind.__qualname__]
+    links: list[int] = []
+    for item in record.contents:
+        _add(parts, links, item, table.numbers)
+    if isinstance(shape, SetShape):
+        # Only sets of numbers and strings are in the state: their order must not matter.
+        parts[1:] = sorted(parts[1:], key=repr)
+    text = marshal.dumps(tuple(parts), _MARSHAL_VERSION)
+    record.links = tuple(links)
+    record.text = blake2b(text, digest_size=_TEXT_BYTES).digest()
+
+
+def _add(parts: list[Any], links: list[int], item: Any, numbers: dict[int, int]) -> None:
+    kind = type(item)
+    if kind in _PLAIN:
+        parts.append(item)
+    elif item is UNSET:
+        parts.append(_UNSET_MARK)
+    elif isinstance(item, int):
+        # True, 1 and a named 1 are one: compiled modules keep attributes that are ints as plain ints.
+        parts.append(int(item))
+    elif isinstance(item, tuple):
+        parts += (_TUPLE_MARK, kind.__name__, len(item))
+        for part in item:
+            _add(parts, links, part, numbers)
+    elif isinstance(item, frozenset):
+        parts += (_SET_MARK, *sorted(map(repr, item)))
+    elif isinstance(item, type):
+        parts += (_TYPE_MARK, f"{item.__module__}.{item.__qualname__}")
+    elif isinstance(item, Struct):
+        # The layout of a pointer argument of a call that sleeps.
+        parts += (_TYPE_MARK, item.format)
+    elif isinstance(item, (str, bytes, Enum)):
+        parts.append(repr(item))
+    elif shape_of(kind) is None:
+        parts.append(_VIEW_MARK)
+    else:
+        parts.append(_LINK_MARK)
+        links.append(numbers[id(item)])
+
+
+_PLAIN = frozenset((int, bytes, str, float, type(None)))
+# No other value in the state is a complex number.
+_LINK_MARK, _TUPLE_MARK, _SET_MARK, _TYPE_MARK, _VIEW_MARK, _UNSET_MARK = (complex(0, n) for n in range(1, 7))

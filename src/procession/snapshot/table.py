@@ -1,0 +1,220 @@
+"""All objects of a machine's state that can change, and what they held when they were looked at last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import is_
+from typing import Any
+
+from procession.snapshot.referents import Group
+from procession.snapshot.shape import Contents, Shape, is_traced, shape_of
+from procession.snapshot.shared_list import KeptList, SharedList
+
+_GROUP_SIZE = 256
+_MANY_NEW = 512
+"""So many at once are no news: they go where nothing is expected to change."""
+_COOLING_INTERVAL = 32
+_COOL_AGE = 16
+_SMALL_GROUP = 64
+
+
+class Record:
+    """What an object held. `text` and `links` are what the digest takes of that, when it first asks."""
+
+    __slots__ = ("contents", "links", "text")
+
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+        self.text = b""
+        self.links: tuple[int, ...] = ()
+
+
+class ObjectTable:
+    """Knows the objects by numbers that they keep, in the order in which they were found.
+
+    Those that have changed lately are `hot`, each with how often it was looked at since, and are compared one
+    by one; the others are in `groups`, compared as wholes. `changed` are those that the digest hasn't seen.
+    """
+
+    __slots__ = (
+        "changed",
+        "group_of",
+        "groups",
+        "hot",
+        "looks",
+        "numbers",
+        "objects",
+        "records",
+        "shapes",
+    )
+
+    def __init__(self) -> None:
+        self.objects: list[Any] = []
+        self.shapes: list[Shape] = []
+        self.records: SharedList[Record] = SharedList()
+        self.numbers: dict[int, int] = {}
+        self.hot: dict[int, int] = {}
+        self.groups: dict[Group, None] = {}
+        self.group_of: dict[int, Group] = {}
+        self.changed: set[int] = set()
+        self.looks = 0
+
+    def look(self, roots: Iterable[Any]) -> None:
+        """Find out what has changed, and what is new. Raises NotPlain."""
+        objects, shapes, records, hot = self.objects, self.shapes, self.records, self.hot
+        self._heat_changed()
+        waiting: list[Any] = []
+        numbers = self.numbers
+        for root in roots:
+            if id(root) not in numbers:
+                waiting.append(root)
+        for number, age in hot.items():
+            now = shapes[number].read(objects[number])
+            then = records[number].contents
+            if is_same(now, then):
+                hot[number] = age + 1
+                continue
+            hot[number] = 0
+            records[number] = Record(now)
+            self.changed.add(number)
+            if len(now) == len(then):
+                waiting += [item for item, old in zip(now, then, strict=True) if item is not old]
+            else:
+                waiting += now
+        if waiting:
+            self._add_all(waiting)
+        self.looks += 1
+        if not self.looks % _COOLING_INTERVAL:
+            self._cool()
+
+    def _heat_changed(self) -> None:
+        """Move what has changed to where it's expected to change."""
+        for group in [group for group in self.groups if not group.is_unchanged]:
+            changed = [
+                number
+                for number in group.numbers
+                if not is_same(self.shapes[number].read(self.objects[number]), self.records[number].contents)
+            ]
+            self._heat(group, changed)
+
+    def _heat(self, group: Group, numbers: Iterable[int]) -> None:
+        leaving = set(numbers)
+        rest = [number for number in group.numbers if number not in leaving]
+        del self.groups[group]
+        for number in leaving:
+            self.hot[number] = 0
+            del self.group_of[number]
+        if rest:
+            self._make_group(rest)
+
+    def _make_group(self, numbers: list[int]) -> None:
+        group = Group(numbers, self.objects)
+        self.groups[group] = None
+        for number in numbers:
+            self.group_of[number] = group
+
+    def _add_all(self, waiting: list[Any]) -> None:
+        """Take in the objects among `waiting` that aren't known, and all that they lead to."""
+        numbers, objects, shapes, records = self.numbers, self.objects, self.shapes, self.records
+        first = len(objects)
+        while waiting:
+            value = waiting.pop()
+            shape = shape_of(type(value))
+            if shape is None:
+                if isinstance(value, (tuple, frozenset)):
+                    waiting += value
+                continue
+            if id(value) in numbers:
+                continue
+            contents = shape.read(value)
+            number = numbers[id(value)] = len(objects)
+            objects.append(value)
+            shapes.append(shape)
+            records.append(Record(contents))
+            waiting += contents
+        added = range(first, len(objects))
+        self.changed.update(added)
+        if len(added) > _MANY_NEW:
+            self._group(added)
+        else:
+            for number in added:
+                self.hot[number] = 0
+
+    def _group(self, numbers: Iterable[int]) -> None:
+        """Put those of `numbers` into groups of which all that changes is seen there."""
+        cold: list[int] = []
+        for number in numbers:
+            if is_traced(self.objects[number], self.shapes[number]):
+                cold.append(number)
+            else:
+                self.hot[number] = 0
+        for at in range(0, len(cold), _GROUP_SIZE):
+            self._make_group(cold[at : at + _GROUP_SIZE])
+
+    def _cool(self) -> None:
+        """Put what hasn't changed for a while into groups, together with what is left of small ones."""
+        cool = [number for number, age in self.hot.items() if age >= _COOL_AGE]
+        if len(cool) < _COOL_AGE:
+            return
+        for number in cool:
+            del self.hot[number]
+        for group in [group for group in self.groups if len(group.numbers) < _SMALL_GROUP]:
+            del self.groups[group]
+            cool += group.numbers
+        self._group(cool)
+
+    def put_back(self, kept: KeptList[Record]) -> None:
+        """Let the objects that there were then hold what they held."""
+        objects, shapes, records, hot = self.objects, self.shapes, self.records, self.hot
+        self._heat_changed()
+        count = kept.count
+        for number in hot:
+            if number < count:
+                then = kept.leaves[number >> 6][number & 63]
+                value, shape = objects[number], shapes[number]
+                now = shape.read(value)
+                if not is_same(now, then.contents):
+                    shape.write(value, now, then.contents)
+        heated: dict[Group, list[int]] = {}
+        for number, now_record, then in records.differing(kept):
+            self.changed.add(number)
+            group = self.group_of.get(number)
+            if group is not None:
+                shapes[number].write(objects[number], now_record.contents, then.contents)
+                heated.setdefault(group, []).append(number)
+        for group, changed in heated.items():
+            self._heat(group, changed)
+        records.put_back(kept)
+
+    def truncate(self, count: int) -> None:
+        """Forget all objects but the first `count`, to which nothing leads."""
+        if count >= len(self.objects):
+            return
+        for value in self.objects[count:]:
+            del self.numbers[id(value)]
+        del self.objects[count:]
+        del self.shapes[count:]
+        self.records.truncate(count)
+        self.hot = {number: age for number, age in self.hot.items() if number < count}
+        self.changed = {number for number in self.changed if number < count}
+        for group in list(self.groups):
+            gone = [number for number in group.numbers if number >= count]
+            if gone:
+                self._heat(group, gone)
+                for number in gone:
+                    del self.hot[number]
+
+
+def is_same(now: Contents, then: Contents) -> bool:
+    """Whether both name the same objects; equal numbers are the same."""
+    if len(now) != len(then):
+        return False
+    if all(map(is_, now, then)):
+        return True
+    for item, old in zip(now, then, strict=True):
+        if item is not old and not (type(item) in _VALUES and type(old) is type(item) and item == old):
+            return False
+    return True
+
+
+_VALUES = frozenset((int, bytes, str, float))
