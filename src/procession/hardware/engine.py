@@ -121,7 +121,7 @@ class Engine(Protocol):
         """What the engine holds of the machine's state beside the registers and the budget, as a copy."""
 
     def put_back(self, kept: object) -> None:
-        """Hold again what `keep` gave."""
+        """Hold again what `keep` gave, after the registers have been loaded."""
 
     def fxsave(self, registers: Registers) -> bytes:
         """The 512-byte FXSAVE image of `registers.floating`."""

@@ -119,9 +119,9 @@ class StateKeeper:
 def load(kernel: Kernel, snapshot: Snapshot) -> None:
     """Put on the processor what was there."""
     cpu = kernel.cpu
-    cpu.put_back(snapshot.engine)
     if kernel.live is not None:
         cpu.load(kernel.live.registers)
+    cpu.put_back(snapshot.engine)
     if kernel.address_space is not None:
         cpu.use_address_space(kernel.address_space.tables.root)
     cpu.flush_all()

@@ -480,11 +480,15 @@ class UnicornEngine:
         left: int = self.budget[0]
         return left
 
-    def keep(self) -> None:
-        """Nothing: all is in the registers."""
+    def keep(self) -> tuple[object, ...]:
+        """How far floating-point exceptions and instructions that aren't emulated are watched for."""
+        return self.exceptions.keep(), self.vectors.address, self.vectors.stale, self.budget_after_call
 
     def put_back(self, kept: object) -> None:
-        """Nothing was kept; what was left over from the last run is no part of what is loaded."""
+        """Watch for what was watched for then."""
+        assert isinstance(kept, tuple)
+        exceptions, self.vectors.address, self.vectors.stale, self.budget_after_call = kept
+        self.exceptions.put_back(exceptions)
         self.port_state = None
         self.is_stopping = False
 

@@ -117,11 +117,26 @@ class FloatingExceptions:
     def begin_run(self) -> None:
         """The processor is about to run: stop watching instructions if that has long been needless."""
         if self.masked_loads > _MASKED_LOADS:
-            self.library.check(self.library.hook_delete(self.handle, self.hook))
-            self.library.control(self.handle, _FLUSH_CODE)
-            self.code.set_watching(False)
-            self.hook = None
+            self._stop_watching()
             self.masked_loads = 0
+
+    def keep(self) -> tuple[int, bytes, bytes | None]:
+        """What is known of the exceptions beside the state: the last part is None if nobody watches."""
+        watched = None if self.hook is None else bytes(self.code.snapshot)
+        return self.masked_loads, bytes(self.code.flags), watched
+
+    def put_back(self, kept: tuple[int, bytes, bytes | None]) -> None:
+        """Know what `keep` gave, after the state has been loaded."""
+        masked_loads, flags, watched = kept
+        if watched is None:
+            if self.hook is not None:
+                self._stop_watching()
+        else:
+            if self.hook is None:
+                self._watch()
+            self.code.snapshot[:] = watched
+        self.masked_loads = masked_loads
+        self.code.flags[:] = flags
 
     def attend(self) -> int | None:
         """See why the processor has been stopped: the vector to raise, 0 to go on, None if not for this."""
@@ -145,6 +160,12 @@ class FloatingExceptions:
         self.code.set_watching(True)
         self.hook = self.library.add_hook(self.handle, uc.HOOK_CODE, c_void_p(address), data=data)
         self.library.control(self.handle, _FLUSH_CODE)
+
+    def _stop_watching(self) -> None:
+        self.library.check(self.library.hook_delete(self.handle, self.hook))
+        self.library.control(self.handle, _FLUSH_CODE)
+        self.code.set_watching(False)
+        self.hook = None
 
     def _raise(self) -> int:
         """Undo the last instruction if it raised an unmasked exception; the vector, or 0.

@@ -156,6 +156,11 @@ class HookCode:
         """Say whether the code is called before each instruction."""
         self.data[_IS_WATCHING] = is_watching
 
+    @property
+    def flags(self) -> memoryview:
+        """All of the data but the budget, in a few bytes."""
+        return self.data[_SSE_KNOWN:]
+
     def skip_check(self) -> None:
         """Let the next instruction be executed whatever is pending."""
         self.data[_SKIPS_CHECK] = 1

@@ -192,14 +192,18 @@ class CgroupDirectory(GroupDirectory):
 class CgroupFile(Inode):
     """A control file of a group."""
 
-    __slots__ = ("control", "group", "name", "cgroupfs")
+    __slots__ = ("group", "name", "cgroupfs")
 
     def __init__(self, directory: CgroupDirectory, name: bytes, control: ControlFile) -> None:
         super().__init__(directory.superblock, S_IFREG | control.permissions, *directory.maker)
         self.cgroupfs = directory.cgroupfs
         self.group = directory.group
         self.name = name
-        self.control = control
+
+    @property
+    def control(self) -> ControlFile:
+        """What it shows and does: functions aren't of the machine's state."""
+        return CONTROL_FILES[self.name]
 
     def truncate(self, size: int) -> None:
         """Allowed and without effect: `echo 1 > FILE` opens with O_TRUNC."""
