@@ -13,10 +13,9 @@ from array import array
 from enum import Enum
 from hashlib import blake2b
 from itertools import chain, count, islice
-from struct import Struct
 from typing import Any
 
-from procession.snapshot.shape import UNSET, SetShape, shape_of
+from procession.snapshot.shape import UNSET, SetShape, is_layout, shape_of
 from procession.snapshot.table import ObjectTable, Record
 
 _MARSHAL_VERSION = 2
@@ -117,7 +116,7 @@ def _add(parts: list[Any], links: list[int], item: Any, numbers: dict[int, int])
         parts += (_SET_MARK, *sorted(map(repr, item)))
     elif isinstance(item, type):
         parts += (_TYPE_MARK, f"{item.__module__}.{item.__qualname__}")
-    elif isinstance(item, Struct):
+    elif is_layout(item):
         # The layout of a pointer argument of a call that sleeps.
         parts += (_TYPE_MARK, item.format)
     elif isinstance(item, (str, bytes, Enum)):

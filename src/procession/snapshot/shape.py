@@ -188,6 +188,11 @@ def _find_shape(kind: type) -> Shape | None:
     raise NotPlain(f"a {kind.__module__}.{kind.__qualname__} isn't plain data")
 
 
+def is_layout(value: Any) -> bool:
+    """Whether it says how bytes lie in memory."""
+    return isinstance(value, Struct)
+
+
 def is_traced(value: Any, shape: Shape) -> bool:
     """Whether the interpreter's collector tells of all that `value` holds.
 
