@@ -29,14 +29,16 @@ class GeneralRegisters(Protocol):
 class EngineCapabilities:
     """What an engine says of itself, as data.
 
-    `unit_ns` is how long, in virtual time, the unit lasts in which it counts work.
+    `unit_ns` is how long, in virtual time, the unit lasts in which it counts work. With `has_own_processes`
+    it's others than this process that write to the frames.
     """
 
-    __slots__ = ("name", "unit_ns")
+    __slots__ = ("has_own_processes", "name", "unit_ns")
 
-    def __init__(self, name: str, unit_ns: int) -> None:
+    def __init__(self, name: str, unit_ns: int, *, has_own_processes: bool = False) -> None:
         self.name = name
         self.unit_ns = unit_ns
+        self.has_own_processes = has_own_processes
 
 
 class TrapHandler(Protocol):

@@ -56,6 +56,7 @@ class StateKeeper:
 
     def __init__(self, kernel: Kernel, *, compares_frames: bool = False) -> None:
         self.kernel = kernel
+        compares_frames |= kernel.cpu.capabilities.has_own_processes
         self.frames = FrameKeeper(kernel.memory, compares=compares_frames)
         self.table = ObjectTable()
         self.digests = StateDigest(self.table)

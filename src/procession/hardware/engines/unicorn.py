@@ -482,12 +482,12 @@ class UnicornEngine:
 
     def keep(self) -> tuple[object, ...]:
         """How far floating-point exceptions and instructions that aren't emulated are watched for."""
-        return self.exceptions.keep(), self.vectors.address, self.vectors.stale, self.budget_after_call
+        return self.exceptions.keep(), self.unknown.address, self.unknown.stale, self.budget_after_call
 
     def put_back(self, kept: object) -> None:
         """Watch for what was watched for then."""
         assert isinstance(kept, tuple)
-        exceptions, self.vectors.address, self.vectors.stale, self.budget_after_call = kept
+        exceptions, self.unknown.address, self.unknown.stale, self.budget_after_call = kept
         self.exceptions.put_back(exceptions)
         self.port_state = None
         self.is_stopping = False

@@ -135,7 +135,7 @@ class NativeEngine:
     `last_failure` says why the last stub that failed did.
     """
 
-    capabilities = EngineCapabilities("native", unit_ns=4)
+    capabilities = EngineCapabilities("native", unit_ns=4, has_own_processes=True)
     """A unit is a backward jump or an indirect transfer."""
 
     def __init__(self) -> None:
