@@ -63,8 +63,11 @@ if TYPE_CHECKING:
     from procession.hardware.engine import Engine
     from procession.hardware.fault_injection import FaultInjector
     from procession.inspection.call_counter import CallCounter
+    from procession.inspection.event import Event
     from procession.login import Login
+    from procession.snapshot.history import Condition, History, StateCondition
     from procession.snapshot.keeper import Snapshot, StateKeeper
+    from procession.snapshot.origin import Origin
 
 DEFAULT_MEMORY_BYTES = 1 << 30
 MAXIMUM_PROCESSORS = 64
@@ -239,6 +242,8 @@ class Machine(Steering):
         self.run_kind = "captured"
         self.start_directory: str | None = None
         self.slice_watcher: Callable[[int], None] | None = None
+        self.is_in_slice = False
+        self.history: History | None = None
         self._keeper: StateKeeper | None = None
 
     # Starting a program
@@ -348,6 +353,8 @@ class Machine(Steering):
 
     def step(self) -> bool:
         """Run until the processor comes back, or let time jump to the next timer. False if neither helps."""
+        if self.history is not None:
+            self.history.note()
         if self.run_slice() or self.shall_stop:
             return True
         return self.kernel.reboot_command is None and self.kernel.timers.jump_to_next()
@@ -355,17 +362,34 @@ class Machine(Steering):
     def run_slice(self) -> bool:
         """Run until the processor comes back. False if nobody can run."""
         self._check_open()
+        self.traps.return_at_ns = self.kernel.clock.work_ns + TIME_SLICE_NS
+        self.traps.has_returned = False
+        return self._go_on()
+
+    def run_on(self) -> bool:
+        """Run the present slice on, if somebody who watches has had the machine stop in it, else the next
+        one.
+
+        `is_in_slice` says afterwards that it isn't over yet: a recording counts whole ones. False if nobody
+        can run.
+        """
+        can_go_on = self._go_on() if self.is_in_slice else self.run_slice()
+        has_returned = self.traps.has_returned or self.kernel.reboot_command is not None
+        self.is_in_slice = self.shall_stop and not has_returned
+        return can_go_on
+
+    def _go_on(self) -> bool:
         kernel = self.kernel
         with self._interrupts:
             if kernel.reboot_command is not None:
                 return False
-            self.traps.return_at_ns = kernel.clock.work_ns + TIME_SLICE_NS
             if kernel.current is None:
                 self.traps.resume()
                 if self.shall_stop or kernel.current is None:
                     return False
             self.engine.run()
             if self.engine.budget_left() <= 0:
+                self.traps.has_returned = True
                 self.traps.slice_over()
         return True
 
@@ -620,6 +644,36 @@ class Machine(Steering):
         other._put_back_beside(twin.of(snapshot.beside))
         return other
 
+    def keep_history(self) -> History:
+        """Keep checkpoints from now on, so that the machine can go back to any moment: see `History`."""
+        if self.history is None:
+            from procession.snapshot.history import History, Steps
+
+            self.history = History(self, Steps(self))
+        return self.history
+
+    def step_back(self, kind: str = "event") -> Event | None:
+        """Go back to the last event before the present one, or to the last "call", "switch" or "state".
+
+        The event behind which it stands then; None if there is none. Raises ValueError if no history is kept.
+        """
+        return self._kept_history().back(kind)
+
+    def back_to(self, condition: Condition | StateCondition | Origin) -> bool:
+        """Go back to the last moment before at which `condition` was met; stay where it is if there is none.
+
+        That is an event's name or class as in `stop_at`; a function of the machine, and then it's the moment
+        where it has become true for the last time; or an `Origin` of `snapshot.origin`: where a file was
+        opened, a page copied, a signal sent, a zombie born. A function has to name objects by their numbers:
+        run again, they are new ones. Raises ValueError if no history is kept.
+        """
+        return self._kept_history().back_to(condition)
+
+    def _kept_history(self) -> History:
+        if self.history is None:
+            raise ValueError("no history is kept: call keep_history() before it runs")
+        return self.history
+
     def state_digest(self) -> bytes:
         """16 bytes that are equal for states whose `state_hash` is equal, and else differ.
 
@@ -627,6 +681,11 @@ class Machine(Steering):
         does.
         """
         return self._state_keeper().digest()
+
+    def objects_in_order(self) -> list[Any]:
+        """All objects of the state, in an order that is the same for equal states: it tells which object of
+        one stands for which of the other."""
+        return self._state_keeper().in_order()
 
     def _state_keeper(self) -> StateKeeper:
         self._check_still()
@@ -648,10 +707,12 @@ class Machine(Steering):
             tuple([getattr(self, name) for name in _KEPT_BESIDE]),
             None if self._captured is None else self._captured.keep(),
             source.keep() if source is not None and isinstance(source, Rewindable) else None,
+            (self.traps.return_at_ns, self.traps.has_returned),
         )
 
     def _put_back_beside(self, kept: tuple[Any, ...]) -> None:
-        values, captured, source_state = kept
+        values, captured, source_state, slice_end = kept
+        self.traps.return_at_ns, self.traps.has_returned = slice_end
         for name, value in zip(_KEPT_BESIDE, values, strict=True):
             setattr(self, name, value)
         if captured is None:
@@ -695,6 +756,7 @@ _COPIED_BY_FORK = ("init", "inlet", "input", "kernel", "memory", "output")
 _KEPT_BESIDE = (
     "arguments",
     "command",
+    "is_in_slice",
     "is_pid1",
     "run_kind",
     "start_directory",

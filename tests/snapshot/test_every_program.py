@@ -36,7 +36,7 @@ def run_to_end(machine: Machine, at_step: Callable[[int], None] | None = None) -
         if at_step is not None:
             at_step(steps)
         assert machine.step(), "everybody sleeps"
-        machine._collect_output()
+        machine.collect_output()
         steps += 1
         assert steps < LONGEST_STEPS
     output = machine.take_output()

@@ -574,6 +574,23 @@ def inspect(
 
 
 @procession.command()
+@click.option("--rootfs", type=click.Path(file_okay=False, exists=True), help="Where its files are now.")
+@click.option("--script", type=click.Path(dir_okay=False), help="Read the commands from this file.")
+@click.argument("recording", type=click.Path(dir_okay=False), metavar="RECORDING")
+def debug(recording: str, rootfs: str | None, script: str | None) -> int:
+    """Go forward and back in a recorded run.
+
+    A command line, whose `help` lists the commands: step and back by event, system call, switch or change of
+    state; until and back-to an event, or to where a file was opened, a page got its frame, a signal was
+    sent, a zombie ended; print a task, the tree, the IPC graph, or the kernel's functions in the next system
+    call. Without a terminal the commands are read from stdin.
+    """
+    from procession.cli.debug import debug_recording
+
+    return debug_recording(recording, rootfs, script)
+
+
+@procession.command()
 @click.option("--json", "form", flag_value="json", help="As JSON.")
 @click.option("--markdown", "form", flag_value="markdown", help="As the page docs/coverage.md.")
 def syscalls(form: str | None) -> None:

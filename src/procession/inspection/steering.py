@@ -198,13 +198,13 @@ class Steering:
         try:
             while found is None and not self._command_has_ended() and self.step():
                 self.shall_stop = False
-                self._collect_output()
+                self.collect_output()
                 found = next_fitting()
         finally:
             self.shall_stop = False
             self.unobserve(recorder)
             self._pending_ns = self.kernel.clock.now_ns
-        self._collect_output()
+        self.collect_output()
         return found
 
     def _command_has_ended(self) -> bool:
@@ -220,7 +220,7 @@ class Steering:
 
     def take_output(self) -> Output:
         """What the program has written since the last call, also while it runs in steps."""
-        self._collect_output()
+        self.collect_output()
         written = self._captured_output().written
         output = Output(bytes(written[_STDOUT]), bytes(written[_STDERR]))
         self._captured_output().clear()
@@ -233,7 +233,8 @@ class Steering:
             self._captured = CapturedOutput(self.inlet, CAPTURED_BYTES)
         return self._captured
 
-    def _collect_output(self) -> None:
+    def collect_output(self) -> None:
+        """Take what was written, so that writers go on, for `take_output`."""
         # What nobody takes holds up the writers in the end.
         if self.output.chunks and not self._captured_output().reason_to_end:
             self._captured_output().exchange()

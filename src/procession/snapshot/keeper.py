@@ -93,6 +93,12 @@ class StateKeeper:
         rest = b"%d %d" % (self.frames.digest(), self.kernel.cpu.budget_left())
         return self.digests.digest(self._state_roots(), rest)
 
+    def in_order(self) -> list[Any]:
+        """The objects of the state in an order that is the same for equal states."""
+        self.digest()
+        objects = self.table.objects
+        return [objects[number] for number in self.digests.order]
+
     def check(self, kernel: Kernel) -> None:
         """Raise ValueError unless this keeps the state of `kernel`."""
         if kernel is not self.kernel:

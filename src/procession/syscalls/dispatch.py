@@ -106,7 +106,8 @@ class Traps:
 
     A system call's entry in `entries` is a function of (task, live registers), compiled at the first use.
     `return_at_ns`, in time worked by all processors, is when the engine shall return to whoever runs the
-    machine: tasks that keep switching never use up a slice.
+    machine: tasks that keep switching never use up a slice. `has_returned` says that it does so for this, or
+    because nobody can run.
     """
 
     def __init__(self, kernel: Kernel) -> None:
@@ -117,6 +118,7 @@ class Traps:
         self.memory = kernel.memory
         self.cpu = kernel.cpu
         self.return_at_ns = 0
+        self.has_returned = False
 
     def _first_use(self, number: int) -> Entry:
         def compile_and_run(task: Task, registers: Any) -> int | None:
@@ -542,6 +544,7 @@ class Traps:
         if task is None:
             self.memory.fault_counts = None
             self.memory.payer = None
+            self.has_returned = True
             self.cpu.stop()
             return None
         if task.rseq is not None and task.rseq.processor != task.entity.processor:
@@ -552,6 +555,7 @@ class Traps:
         self.memory.payer = task.cgroup.memory
         scheduler.start_slice(task)
         if kernel.clock.work_start_ns >= self.return_at_ns:
+            self.has_returned = True
             self.cpu.stop()
         return task
 
