@@ -86,7 +86,10 @@ class Debugger:
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self.machine: Machine = history.machine
+        driver = history.driver
+        assert isinstance(driver, ReplayedSteps)
+        self.machine: Machine = driver.machine
+        self.world = driver.world
         self.wants_end = False
 
     # Lines
@@ -310,9 +313,7 @@ class Debugger:
 
     def do_output(self, words: list[str]) -> None:
         """output: what the program has written so far."""
-        driver = self.history.driver
-        assert isinstance(driver, ReplayedSteps)
-        written = b"".join(data for _, data in driver.world.shown)
+        written = b"".join(data for _, data in self.world.shown)
         text = written.decode("utf-8", "backslashreplace")
         click.echo(text, nl=not text.endswith("\n") and bool(text))
 

@@ -18,12 +18,16 @@ from procession.inspection.stop import Breakpoint
 from procession.snapshot.origin import Origin
 
 if TYPE_CHECKING:
+    from procession.hardware.engine import Engine
     from procession.inspection.stop import Condition as EventCondition
-    from procession.machine import Machine
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.observer import Observer
+    from procession.kernel.task import Task
     from procession.snapshot.keeper import Snapshot
 
 Condition = str | type[Event]
-StateCondition = Callable[["Machine"], bool]
+StateCondition = Callable[[Any], bool]
+"""A function of the machine."""
 
 KINDS: dict[str, type[Event] | None] = {
     "event": None,
@@ -40,6 +44,37 @@ _NOWHERE = 1 << 62
 _LATE_ONES = 32
 _LONGEST_TRAP = 32
 """So many events before a place one starts to look for the last trap in front of it."""
+
+
+class Machine(Protocol):
+    """What a history asks of the machine whose it is."""
+
+    kernel: Kernel
+    engine: Engine
+    command: Task | None
+    shall_stop: bool
+    is_in_slice: bool
+
+    def observe(self, observer: Observer) -> None:
+        """Tell `observer` what happens."""
+
+    def unobserve(self, observer: Observer) -> None:
+        """Tell it no more."""
+
+    def run_on(self) -> bool:
+        """Run on in the present slice, or in the next one."""
+
+    def collect_output(self) -> None:
+        """Take what was written."""
+
+    def snapshot(self) -> Snapshot:
+        """The state as it is now."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be as it was then."""
+
+    def objects_in_order(self) -> list[Any]:
+        """The objects of the state, in an order that is the same for equal states."""
 
 
 class Driver(Protocol):

@@ -16,7 +16,7 @@ from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
-    from procession.machine import Machine
+    from procession.snapshot.history import Machine
 
 _LAST_SIGNAL = 64
 
