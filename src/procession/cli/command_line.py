@@ -348,6 +348,9 @@ TRACE_OPTIONS = (
     click.option(
         "--all-functions", is_flag=True, help="With --graph: those without a counterpart in Linux too."
     ),
+    click.option(
+        "--no-host-time", is_flag=True, help="With --graph: leave out the times that differ from run to run."
+    ),
     click.option("--states", "shows_states", is_flag=True, help="Show the states of each task at the end."),
     click.option(
         "--export",

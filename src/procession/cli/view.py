@@ -51,6 +51,7 @@ class TraceOptions(NamedTuple):
     graph: tuple[str, ...]
     depth: int | None
     all_functions: bool
+    no_host_time: bool
     shows_states: bool
     exports: tuple[str, ...]
 
@@ -154,7 +155,8 @@ class GraphView(View):
         if self.options.is_json:
             self.write(json.dumps(tree_record(tree), ensure_ascii=False) + "\n")
         else:
-            self.write("\n".join(tree_lines(tree, self.options.depth)) + "\n")
+            lines = tree_lines(tree, self.options.depth, shows_host_time=not self.options.no_host_time)
+            self.write("\n".join(lines) + "\n")
 
     def finish(self) -> list[str]:
         """See `View`."""

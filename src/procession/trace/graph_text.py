@@ -10,14 +10,16 @@ PLACE_COLUMN = 78
 _NS_PER_US = 1000
 
 
-def tree_lines(tree: GraphTree, depth: int | None = None) -> list[str]:
+def tree_lines(tree: GraphTree, depth: int | None = None, *, shows_host_time: bool = True) -> list[str]:
     """`tree` as text, a heading and a line for each function, down to `depth` levels (None: all)."""
     root = tree.root
     name = tree.call.name if tree.call is not None else root.name
     goes_on = " goes on" if tree.is_resumed else ""
     outcome = f" = {tree.outcome}" if tree.outcome not in ("", "sleeps") else ""
     sleeps = " sleeps" if tree.outcome == "sleeps" else ""
-    times = f"{_us(root.virtual_ns)} virtual, {_us(root.host_ns)} host"
+    times = f"{_us(root.virtual_ns)} virtual"
+    if shows_host_time:
+        times += f", {_us(root.host_ns)} host"
     lines = [f"{tree.task} {name}{goes_on}{sleeps}{outcome}    ({times})"]
     _add(lines, root, "", "", depth)
     return lines

@@ -1,0 +1,88 @@
+"""Runs what a page of the docs shows: its files are written, its commands run, its pictures drawn.
+
+In a page, a block of code whose first line says ```` ```c NAME ```` is the file NAME. In a block `console`,
+a line that begins with `$ ` is a command and what follows its output. A comment `<!-- picture: COMMAND -->`
+says which command prints the block below it. Files and commands of a page share one directory, /work of a
+tree of Debian's programs, and the commands see that tree.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+BLOCK = re.compile(
+    r"^(?:<!-- picture: (?P<picture>[^\n]*) -->\n)?"
+    r"```(?P<language>\w+)(?: (?P<name>\S+))?\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+COMMAND = re.compile(r"^\$ (?P<command>.*(?:\n> .*)*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
+SHIM = """#!/bin/sh
+verb=$1; shift
+case $verb in
+run|trace) exec "{python}" -m procession "$verb" --rootfs "{root}" --cwd /work "$@" ;;
+*) exec "{python}" -m procession "$verb" "$@" ;;
+esac
+"""
+
+
+class Workplace:
+    """A tree of programs that a page may change, with its directory /work and the commands' environment."""
+
+    def __init__(self, root: Path, programs: Path, scratch: Path, bytecode: Path) -> None:
+        # Links are enough, as nothing writes to the programs; they can't lead to another file system.
+        linked = subprocess.run(["cp", "-al", f"{programs}/.", root], stderr=subprocess.DEVNULL, check=False)
+        if linked.returncode:
+            subprocess.run(["cp", "-a", f"{programs}/.", root], check=True)
+        self.directory = root / "work"
+        self.directory.mkdir()
+        shim = scratch / "procession"
+        shim.write_text(SHIM.format(python=sys.executable, root=root))
+        shim.chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "PATH": f"{scratch}:{os.environ['PATH']}",
+            "LC_ALL": "C",
+            "PYTHONPYCACHEPREFIX": str(bytecode),
+        }
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def run(self, command: str) -> str:
+        """What a command prints on both streams."""
+        result = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.directory,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        return result.stdout.decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def rendered(self, page: str) -> str:
+        """`page` with the outputs and pictures that its commands give now."""
+
+        def render(block: re.Match[str]) -> str:
+            language, name, text = block["language"], block["name"], block["text"]
+            if name is not None:
+                (self.directory / name).write_text(text)
+            elif block["picture"] is not None:
+                text = self.run(block["picture"])
+            elif language == "console":
+                text = COMMAND.sub(self._answer, text)
+            start = block.start("text") - block.start()
+            end = block.end("text") - block.start()
+            return block[0][:start] + text + block[0][end:]
+
+        return BLOCK.sub(render, page)
+
+    def _answer(self, part: re.Match[str]) -> str:
+        command = part["command"]
+        output = self.run(command.replace("\n> ", "\n"))
+        if output and not output.endswith("\n"):
+            output += "\n"
+        return f"$ {command}\n{output}"
