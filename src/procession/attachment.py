@@ -142,14 +142,14 @@ class CapturedOutput:
         if self.left_bytes < 0:
             self.reason_to_end = f"{OUTPUT_LIMIT_REASON} of {self.limit_bytes} bytes is reached"
 
-    def keep(self) -> tuple[int, str, dict[int, bytes]]:
+    def keep(self) -> tuple[int, str, tuple[bytes, ...]]:
         """What was collected so far."""
-        return self.left_bytes, self.reason_to_end, {key: bytes(data) for key, data in self.written.items()}
+        return self.left_bytes, self.reason_to_end, tuple(map(bytes, self.written.values()))
 
-    def put_back(self, kept: tuple[int, str, dict[int, bytes]]) -> None:
+    def put_back(self, kept: tuple[int, str, tuple[bytes, ...]]) -> None:
         """Have what `keep` gave."""
         self.left_bytes, self.reason_to_end, written = kept
-        self.written = {key: bytearray(data) for key, data in written.items()}
+        self.written = {key: bytearray(data) for key, data in zip(self.written, written, strict=True)}
 
     def clear(self) -> None:
         """What was collected has been taken: there is room again."""

@@ -237,7 +237,7 @@ class Machine(Steering):
         self.is_closed = False
         self.stream_failure: OSError | None = None
         self._interrupts = InterruptGuard()
-        self.arguments: list[bytes] = []
+        self.arguments: tuple[bytes, ...] = ()
         self.is_pid1 = False
         self.run_kind = "captured"
         self.start_directory: str | None = None
@@ -275,7 +275,7 @@ class Machine(Steering):
         if not arguments:
             raise ValueError("a command is needed")
         self._check_open()
-        self.arguments, self.is_pid1 = arguments.copy(), pid1
+        self.arguments, self.is_pid1 = tuple(arguments), pid1
         kernel = self.kernel
         if pid1:
             task = self.init
@@ -626,12 +626,10 @@ class Machine(Steering):
         snapshot = self.snapshot()
         twin = Twin(snapshot)
         other = Machine.__new__(Machine)
-        Steering.__init__(other)
-        for name in _SAME_IN_FORK:
-            setattr(other, name, getattr(self, name))
+        self._become(other)
+        engine = other.engine
         for name in _COPIED_BY_FORK:
             setattr(other, name, twin.of(getattr(self, name)))
-        other.engine = engine = _make_engine(self.settings["engine"])
         twin.fill(engine)
         other.traps = Traps(other.kernel)
         if isinstance(engine, ScriptedEngine):
@@ -639,7 +637,6 @@ class Machine(Steering):
             engine.current_task = other._current_task
             engine.scripts = self.engine.scripts.copy()
         engine.attach(other.memory, other.traps)
-        other._begin_outside()
         twin.load(other.kernel)
         other._put_back_beside(twin.of(snapshot.beside))
         return other
@@ -673,6 +670,45 @@ class Machine(Steering):
         if self.history is None:
             raise ValueError("no history is kept: call keep_history() before it runs")
         return self.history
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state as it is now to the file `path`, for `load` in any process.
+
+        Files of the host are named in it, not held. Raises OSError, and ValueError for a machine that has
+        something of the caller's own: scripts, volumes, an image, a source, a decider.
+        """
+        from procession.snapshot.loading import save_machine
+
+        save_machine(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, rootfs: str | os.PathLike[str] | None = None) -> Machine:
+        """The machine whose state was written to the file `path`; its files are below `rootfs` now.
+
+        The file may be anybody's: what isn't a snapshot is refused with BadSnapshot (`snapshot.values`), and
+        a state that was made up reaches nothing of the host but files below `rootfs`, to read them. Raises
+        OSError.
+        """
+        from procession.snapshot.loading import SavedMachine
+
+        saved = SavedMachine(path)
+        base: Machine = saved.base(cls, rootfs)
+        other: Machine = cls.__new__(cls)
+        try:
+            base._become(other)
+            saved.give(base, other, _COPIED_BY_FORK)
+            other._put_back_beside(saved.beside)
+        finally:
+            base.close()
+        return other
+
+    def _become(self, other: Machine) -> None:
+        """Let `other` be a machine as this one is, that has no state yet."""
+        Steering.__init__(other)
+        for name in _SAME_IN_FORK:
+            setattr(other, name, getattr(self, name))
+        other._begin_outside()
+        other.engine = _make_engine(self.settings["engine"])
 
     def state_digest(self) -> bytes:
         """16 bytes that are equal for states whose `state_hash` is equal, and else differ.

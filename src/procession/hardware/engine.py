@@ -125,6 +125,18 @@ class Engine(Protocol):
     def put_back(self, kept: object) -> None:
         """Hold again what `keep` gave, after the registers have been loaded."""
 
+    def write_kept(self, kept: object) -> object:
+        """What `keep` gave as a value of numbers, bytes and tuples, to be written to a file."""
+
+    def read_kept(self, value: object) -> object:
+        """What `write_kept` gave, from whoever may have written it. Raises ValueError."""
+
+    def write_floating(self, image: bytes) -> bytes:
+        """The floating-point state of `Registers.floating`, to be written to a file."""
+
+    def read_floating(self, text: bytes) -> bytes:
+        """What `write_floating` gave, from whoever may have written it. Raises ValueError."""
+
     def fxsave(self, registers: Registers) -> bytes:
         """The 512-byte FXSAVE image of `registers.floating`."""
 

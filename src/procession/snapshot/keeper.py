@@ -114,7 +114,7 @@ class StateKeeper:
         stale = (executable - memory.executable) | (changed & memory.executable)
         if stale:
             self.kernel.cpu.forget_code(stale)
-        load(self.kernel, snapshot)
+        load(self.kernel, snapshot.engine, snapshot.budget)
         if len(self.table.objects) > snapshot.records.count + _FEWEST_TO_FORGET:
             self.table.truncate(max(known.records.count for known in self.snapshots))
 
@@ -123,14 +123,14 @@ class StateKeeper:
         self.frames.close()
 
 
-def load(kernel: Kernel, snapshot: Snapshot) -> None:
+def load(kernel: Kernel, engine: object, budget: int) -> None:
     """Put on the processor what was there."""
     cpu = kernel.cpu
     if kernel.live is not None:
         cpu.load(kernel.live.registers)
-    cpu.put_back(snapshot.engine)
+    cpu.put_back(engine)
     if kernel.address_space is not None:
         cpu.use_address_space(kernel.address_space.tables.root)
     cpu.flush_all()
-    cpu.set_budget(snapshot.budget)
+    cpu.set_budget(budget)
     kernel.renew_call_work()

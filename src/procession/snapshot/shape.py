@@ -10,6 +10,7 @@ from operator import attrgetter
 from struct import Struct
 from typing import Any
 
+from procession.abi.word import Words
 from procession.kernel.state_hash import fields_of, outside_of
 
 Contents = tuple[Any, ...]
@@ -191,6 +192,11 @@ def _find_shape(kind: type) -> Shape | None:
 def is_layout(value: Any) -> bool:
     """Whether it says how bytes lie in memory."""
     return isinstance(value, Struct)
+
+
+def layout(form: str, *, wraps: bool) -> Struct:
+    """The layout of a format, whose numbers may be packed modulo their width."""
+    return Words(form) if wraps else Struct(form)
 
 
 def is_traced(value: Any, shape: Shape) -> bool:

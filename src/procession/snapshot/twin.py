@@ -87,7 +87,7 @@ class Twin:
         frames = FrameKeeper(kernel.memory, compares=True)
         frames.put_back(self.snapshot.frames)
         kernel.cpu.forget_code(None)
-        load(kernel, self.snapshot)
+        load(kernel, self.snapshot.engine, self.snapshot.budget)
 
     def _each(self) -> Iterator[tuple[Any, Any, Contents]]:
         records = chain.from_iterable(self.snapshot.records.leaves)

@@ -232,6 +232,22 @@ class ScriptedEngine:
         self.results = dict(results)
         self.results_of = {tid: dict(of_task) for tid, of_task in results_of.items()}
 
+    def write_kept(self, kept: object) -> object:
+        """It can't be written to a file."""
+        raise ValueError("a machine with the scripted engine can't be saved")
+
+    def read_kept(self, value: object) -> object:
+        """It can't be read from one."""
+        raise ValueError("a machine with the scripted engine can't be loaded")
+
+    def write_floating(self, image: bytes) -> bytes:
+        """Nor can the floating-point state be written."""
+        raise ValueError("a machine with the scripted engine can't be saved")
+
+    def read_floating(self, text: bytes) -> bytes:
+        """Nor can it be read."""
+        raise ValueError("a machine with the scripted engine can't be loaded")
+
     def fxsave(self, registers: Registers) -> bytes:
         """There is no floating-point state: an initial one."""
         return (registers.floating or _INITIAL_FXSAVE).ljust(512, b"\0")

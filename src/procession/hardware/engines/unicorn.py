@@ -492,6 +492,37 @@ class UnicornEngine:
         self.port_state = None
         self.is_stopping = False
 
+    def write_floating(self, image: bytes) -> bytes:
+        """The floating-point state `image` as bytes of which any can be read: none can hurt the library."""
+        state = self.format.to_fxsave(image)
+        start, layout = self.layout.floating_start, self.layout
+        return state + bytes((image[layout.sse_mark - start], image[layout.x87_mark - start]))
+
+    def read_floating(self, text: bytes) -> bytes:
+        """The image that `write_floating` made `text` of. Raises ValueError for what can't be one."""
+        if len(text) != _WRITTEN_FLOATING:
+            raise ValueError("floating-point state isn't readable")
+        image = bytearray(self._restore(self.initial_floating, text[:-2]))
+        start, layout = self.layout.floating_start, self.layout
+        image[layout.sse_mark - start], image[layout.x87_mark - start] = text[-2] & 0x3F, text[-1] & 0x3F
+        return bytes(image)
+
+    def write_kept(self, kept: object) -> object:
+        """What `keep` gave as a value that any may be read again as."""
+        assert isinstance(kept, tuple)
+        (masked_loads, flags, watched), *rest = kept
+        return (masked_loads, flags, None if watched is None else b""), *rest
+
+    def read_kept(self, value: object) -> object:
+        """What `write_kept` gave. Raises ValueError for what isn't that."""
+        match value:
+            case ((int(), bytes(flags), None | b""), int(address), None | (int(), int()) as stale, int()):
+                start, end = stale or (0, 0)
+                is_block = 0 <= start <= end <= min(start + PAGE_SIZE, WORD_MASK)
+                if is_block and 0 <= address <= WORD_MASK and len(flags) == len(self.exceptions.code.flags):
+                    return value
+        raise ValueError("what the processor was watched for isn't readable")
+
     # Floating-point state in the architecture's form
 
     def fxsave(self, registers: Registers) -> bytes:
@@ -537,6 +568,7 @@ class UnicornEngine:
 
 
 _REMEMBERED_STATES = 32
+_WRITTEN_FLOATING = 512 + 2
 _GENERAL = Words("<17Q")
 _FLUSH_TLB = c_uint32(uc.CTL_TLB_FLUSH | 1 << 30)
 _FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)

@@ -134,7 +134,7 @@ class FloatingExceptions:
         else:
             if self.hook is None:
                 self._watch()
-            self.code.snapshot[:] = watched
+            self.code.snapshot[:] = watched or self.state[: self.layout.floating_end]
         self.masked_loads = masked_loads
         self.code.flags[:] = flags
 

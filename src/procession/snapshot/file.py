@@ -1,0 +1,380 @@
+"""The file of a snapshot: a machine's state as bytes, compressed by zstandard, for another process to load.
+
+docs/recording-format.md describes it. What is read isn't trusted: any bytes give a state whose objects are of
+the kernel's own classes and whose references lead to them, or BadSnapshot.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import zstandard
+
+from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
+from procession.hardware.registers import Registers
+from procession.snapshot.frames import KeptFrames, Page
+from procession.snapshot.registry import UnknownClass
+from procession.snapshot.shape import UNSET, Contents, InstanceShape, Shape, shape_of
+from procession.snapshot.shared_list import SharedList
+from procession.snapshot.values import BadSnapshot, ValueReader, ValueWriter
+
+if TYPE_CHECKING:
+    from procession.hardware.engine import Engine
+    from procession.snapshot.keeper import Snapshot
+
+MAGIC = b"procession-snapshot\n"
+VERSION = 1
+_LEVEL = 3
+_LARGEST_BESIDE_FRAMES = 1 << 30
+"""How much a snapshot may hold when it's unpacked, beside its frames."""
+_LARGEST_MEMORY = 1 << 40
+_CONTAINERS: dict[str, type] = {
+    "list": list,
+    "deque": deque,
+    "dict": dict,
+    "set": set,
+    "bytearray": bytearray,
+}
+_COUNT_BYTES = 8
+
+
+class Head(NamedTuple):
+    """What a file says of itself: the machine's `settings`, and by which Procession it was written."""
+
+    settings: dict[str, Any]
+    procession: str
+
+
+def write_snapshot(snapshot: Snapshot, engine: Engine, roots: Any, head: Head) -> bytes:
+    """The bytes of `snapshot`; `roots` is a value that leads to what the reader needs.
+
+    Raises BadSnapshot for what can't be written down: a state that holds something of the caller's own.
+    """
+    count = snapshot.records.count
+    objects = snapshot.keeper.table.objects[:count]
+    writer = ValueWriter({id(value): number for number, value in enumerate(objects)})
+    kinds: dict[Any, int] = {}
+    body = ValueWriter(writer.numbers)
+    body.classes = writer.classes
+    try:
+        for value in objects:
+            kind = _kind_of(value)
+            writer.natural(kinds.setdefault(kind, len(kinds)))
+            if isinstance(value, deque):
+                writer.value(value.maxlen)
+        for value, record in zip(objects, chain.from_iterable(snapshot.records.leaves), strict=True):
+            _write_contents(body, value, record.contents, engine)
+        body.value(roots)
+        body.value((snapshot.budget, engine.write_kept(snapshot.engine), snapshot.beside))
+    except UnknownClass as error:
+        raise BadSnapshot(str(error)) from None
+    shapes = [[name, list(fields)] for name, fields in kinds]
+    text = json.dumps(
+        {
+            "settings": head.settings,
+            "procession": head.procession,
+            "classes": list(writer.classes),
+            "kinds": shapes,
+            "objects": count,
+        }
+    ).encode()
+    parts = [b"%d %d\n" % (VERSION, len(text)), text, b"%d %d\n" % (len(writer.data), len(body.data))]
+    packed = zstandard.ZstdCompressor(level=_LEVEL)
+    pages = list(chain.from_iterable(snapshot.frames.pages.leaves))
+    present = [frame for frame, page in enumerate(pages) if page is not None]
+    frames = ValueWriter({})
+    frames.block(snapshot.frames.references)
+    frames.natural(len(present))
+    for frame in present:
+        frames.natural(frame)
+    contents = [page.data for page in pages if page is not None]
+    return MAGIC + packed.compress(b"".join([*parts, writer.data, body.data, frames.data, *contents]))
+
+
+def _kind_of(value: Any) -> tuple[str, tuple[str, ...]]:
+    """How the kind of an object is named, and its attributes."""
+    from procession.snapshot.registry import name_of_class
+
+    kind = type(value)
+    for name, container in _CONTAINERS.items():
+        if kind is container:
+            return name, ()
+    if kind is array:
+        return f"array {value.typecode}", ()
+    shape = shape_of(kind)
+    assert isinstance(shape, InstanceShape)
+    return name_of_class(kind), shape.fields
+
+
+def _write_contents(writer: ValueWriter, value: Any, contents: Contents, engine: Engine) -> None:
+    if isinstance(value, Registers):
+        fields = dict(zip(_fields(Registers), contents, strict=True))
+        if fields["floating"]:
+            fields["floating"] = engine.write_floating(fields["floating"])
+        contents = tuple(fields.values())
+    writer.natural(len(contents))
+    for item in contents:
+        writer.value(item)
+
+
+def _fields(kind: type) -> tuple[str, ...]:
+    shape = shape_of(kind)
+    assert isinstance(shape, InstanceShape)
+    return shape.fields
+
+
+def unpack(data: bytes) -> bytes:
+    """What is in the file `data`. Raises BadSnapshot."""
+    if not data.startswith(MAGIC):
+        raise BadSnapshot("not a snapshot of Procession's")
+    limit = _LARGEST_BESIDE_FRAMES
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(data[len(MAGIC) :]) as reader:
+            start = reader.read(64)
+            line, _, _ = start.partition(b"\n")
+            _check_version(line)
+            unpacked = start + reader.read(limit + 1)
+    except (zstandard.ZstdError, MemoryError):
+        raise BadSnapshot("not a snapshot of Procession's") from None
+    if len(unpacked) > limit:
+        raise BadSnapshot(f"it unpacks to more than {limit} bytes")
+    return unpacked
+
+
+def _check_version(line: bytes) -> None:
+    words = line.split(b" ")
+    if len(words) != 2 or not all(word.isdigit() and len(word) < 20 for word in words):
+        raise BadSnapshot("not a snapshot of Procession's")
+    if int(words[0]) != VERSION:
+        raise BadSnapshot(f"its format is version {int(words[0])}, this Procession reads {VERSION}")
+
+
+class SnapshotReader:
+    """Reads one file: first its `head`, by which a machine can be made, then the state for that machine."""
+
+    def __init__(self, data: bytes) -> None:
+        unpacked = unpack(data)
+        line, _, rest = unpacked.partition(b"\n")
+        length = int(line.split(b" ")[1])
+        try:
+            found = json.loads(rest[:length])
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise BadSnapshot("its head isn't readable")
+        self.head = Head(checked_settings(_of(found, "settings", dict)), _of(found, "procession", str))
+        self.classes: list[str] = _texts(_of(found, "classes", list))
+        self.kinds = [_kind(item) for item in _of(found, "kinds", list)]
+        self.object_count: int = _of(found, "objects", int)
+        line, _, rest = rest[length:].partition(b"\n")
+        lengths = line.split(b" ")
+        if len(lengths) != 2 or not all(word.isdigit() and len(word) < 20 for word in lengths):
+            raise BadSnapshot("it's cut off")
+        first, second = map(int, lengths)
+        if first + second > len(rest):
+            raise BadSnapshot("it's cut off")
+        self.kinds_of_objects = rest[:first]
+        self.body = rest[first : first + second]
+        self.frames = rest[first + second :]
+        if not 0 <= self.object_count <= first:
+            raise BadSnapshot("it has fewer objects than it says")
+
+    def read(self, memory: PhysicalMemory, engine: Engine) -> LoadedState:
+        """The state, for a machine whose `memory` and `engine` are new. Raises BadSnapshot."""
+        reader, shapes = ValueReader(self.kinds_of_objects), []
+        kinds = [_shape_named(name, fields) for name, fields in self.kinds]
+        memories = 0
+        for _ in range(self.object_count):
+            number = reader.natural()
+            if number >= len(kinds):
+                raise BadSnapshot("an object in it is of no kind")
+            kind, shape = kinds[number]
+            shapes.append(shape)
+            if kind is PhysicalMemory:
+                memories += 1
+                reader.objects.append(memory)
+            else:
+                reader.objects.append(_empty(kind, self.kinds[number][0], reader))
+        if memories != 1:
+            raise BadSnapshot("it has no memory, or several")
+        body = ValueReader(self.body)
+        body.objects, body.mapping, body.view = reader.objects, memory.bytes, memory.words
+        body.classes_named(self.classes)
+        contents = [self._contents(body, shape, engine) for shape in shapes]
+        roots = body.value()
+        rest = body.value()
+        if not isinstance(rest, tuple) or len(rest) != 3 or not isinstance(rest[0], int):
+            raise BadSnapshot("what was running isn't readable")
+        budget, kept, beside = rest
+        try:
+            kept = engine.read_kept(kept)
+        except ValueError as error:
+            raise BadSnapshot(str(error)) from None
+        return LoadedState(
+            reader.objects, shapes, contents, self._frames(memory), roots, budget, kept, beside
+        )
+
+    @staticmethod
+    def _contents(body: ValueReader, shape: Shape, engine: Engine) -> Contents:
+        contents = tuple([body.value() for _ in range(body.count())])
+        if not isinstance(shape, InstanceShape):
+            return contents
+        if len(contents) != len(shape.fields):
+            raise BadSnapshot("an object in it hasn't the attributes of its class")
+        if shape is shape_of(Registers):
+            place = shape.fields.index("floating")
+            if contents[place] != b"":
+                try:
+                    image = engine.read_floating(contents[place])
+                except (TypeError, ValueError):
+                    raise BadSnapshot("registers in it aren't readable") from None
+                return (*contents[:place], image, *contents[place + 1 :])
+        return contents
+
+    def _frames(self, memory: PhysicalMemory) -> KeptFrames:
+        reader = ValueReader(self.frames)
+        references = reader.block()
+        end = len(references) // _COUNT_BYTES
+        if len(references) % _COUNT_BYTES or not 0 < end <= memory.frame_count:
+            raise BadSnapshot("it has more frames than the machine")
+        present = [reader.natural() for _ in range(reader.count())]
+        pages: list[Page | None] = [None] * end
+        at = reader.position
+        if len(self.frames) - at != len(present) << PAGE_SHIFT:
+            raise BadSnapshot("it's cut off")
+        for frame in present:
+            if frame >= end:
+                raise BadSnapshot("it has more frames than the machine")
+            pages[frame] = Page(self.frames[at : at + PAGE_SIZE])
+            at += PAGE_SIZE
+        kept: SharedList[Page | None] = SharedList()
+        for page in pages:
+            kept.append(page)
+        return KeptFrames(kept.keep(), references)
+
+
+SETTINGS: dict[str, tuple[type, ...]] = {
+    "seed": (int,),
+    "rootfs": (str,),
+    "memory": (int,),
+    "environment": (dict,),
+    "cwd": (str, type(None)),
+    "engine": (str,),
+    "epoch_ns": (int,),
+    "cpus": (int,),
+    "user": (str, type(None)),
+    "hostname": (str,),
+    "pids_max": (int, type(None)),
+}
+"""The settings of a machine that a snapshot's file holds, and their types."""
+
+
+def checked_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` of a machine, if that's what they are. Raises BadSnapshot."""
+    if set(settings) != set(SETTINGS):
+        raise BadSnapshot("its settings aren't those of a machine")
+    for name, kinds in SETTINGS.items():
+        if not isinstance(settings[name], kinds) or isinstance(settings[name], bool):
+            raise BadSnapshot(f"its setting {name} isn't readable")
+    if not all(isinstance(value, str) for value in settings["environment"].values()):
+        raise BadSnapshot("its setting environment isn't readable")
+    if not 0 < settings["memory"] <= _LARGEST_MEMORY:
+        raise BadSnapshot("its setting memory isn't readable")
+    return settings
+
+
+class LoadedState(NamedTuple):
+    """A state that was read: objects that are empty still, and what they are to hold."""
+
+    objects: list[Any]
+    shapes: list[Shape]
+    contents: list[Contents]
+    frames: KeptFrames
+    roots: Any
+    budget: int
+    engine: object
+    beside: Any
+
+    def of(self, value: Any) -> Any:
+        """What stands for `value`: it itself."""
+        return value
+
+    def fill(self) -> None:
+        """Give the objects what they are to hold, all but the memory. Raises BadSnapshot."""
+        for value, shape, contents in self._each():
+            if not isinstance(value, PhysicalMemory):
+                _fill(value, shape, contents)
+
+    def fill_memory(self) -> None:
+        """Give the memory its attributes."""
+        for value, shape, contents in self._each():
+            if isinstance(value, PhysicalMemory):
+                _fill(value, shape, contents)
+
+    def _each(self) -> Iterator[tuple[Any, Shape, Contents]]:
+        return zip(self.objects, self.shapes, self.contents, strict=True)
+
+
+def _fill(value: Any, shape: Shape, contents: Contents) -> None:
+    try:
+        shape.write(value, (UNSET,) * len(contents), contents)
+    except (AttributeError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise BadSnapshot(f"a {type(value).__qualname__} in it can't be made: {error}") from None
+
+
+def _empty(kind: type, name: str, reader: ValueReader) -> Any:
+    if kind is array:
+        return array(name.removeprefix("array "))
+    if kind is deque:
+        length = reader.value()
+        if length is not None and (not isinstance(length, int) or not 0 <= length < 1 << 32):
+            raise BadSnapshot("a length in it isn't readable")
+        return deque(maxlen=length)
+    new: Any = kind.__new__
+    try:
+        return new(kind)
+    except TypeError:
+        raise BadSnapshot(f"a {kind.__qualname__} can't be made") from None
+
+
+def _shape_named(name: str, fields: list[str]) -> tuple[type, Shape]:
+    from procession.snapshot.registry import class_named
+
+    kind = _CONTAINERS.get(name)
+    if kind is None and name in ("array B", "array l", "array q", "array Q", "array I"):
+        kind = array
+    if kind is None:
+        try:
+            kind = class_named(name)
+        except UnknownClass as error:
+            raise BadSnapshot(str(error)) from None
+    shape = shape_of(kind)
+    if shape is None or (isinstance(shape, InstanceShape) and list(shape.fields) != fields):
+        raise BadSnapshot(f"{name} isn't what it was when it was written: it's of another version")
+    return kind, shape
+
+
+def _of(found: dict[str, Any], name: str, kind: type) -> Any:
+    value = found.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise BadSnapshot(f"its head has no {name}")
+    return value
+
+
+def _texts(items: list[Any]) -> list[str]:
+    if not all(isinstance(item, str) for item in items):
+        raise BadSnapshot("its head isn't readable")
+    return items
+
+
+def _kind(item: Any) -> tuple[str, list[str]]:
+    if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
+        raise BadSnapshot("its head isn't readable")
+    if not isinstance(item[1], list):
+        raise BadSnapshot("its head isn't readable")
+    return item[0], _texts(item[1])
