@@ -15,7 +15,6 @@ _MANY_NEW = 512
 """So many at once are no news: they go where nothing is expected to change."""
 _COOLING_INTERVAL = 32
 _COOL_AGE = 16
-_SMALL_GROUP = 64
 
 
 class Record:
@@ -158,10 +157,11 @@ class ObjectTable:
             return
         for number in cool:
             del self.hot[number]
-        for group in [group for group in self.groups if len(group.numbers) < _SMALL_GROUP]:
+        # Those that have lost some of theirs are filled up.
+        for group in [group for group in self.groups if len(group.numbers) < _GROUP_SIZE]:
             del self.groups[group]
             cool += group.numbers
-        self._group(cool)
+        self._group(sorted(cool))
 
     def put_back(self, kept: KeptList[Record]) -> None:
         """Let the objects that there were then hold what they held."""

@@ -19,7 +19,7 @@ _NONE, _TRUE, _FALSE, _UNSET, _NATURAL, _NEGATIVE, _BIG, _FLOAT = range(8)
 _BYTES, _TEXT, _TUPLE, _NAMED_TUPLE, _SET, _NUMBER_OF, _MEMBER, _TYPE = range(8, 16)
 _LAYOUT, _MAPPING, _VIEW, _REFERENCE = range(16, 20)
 _DEEPEST = 64
-_LARGEST_NUMBER_BYTES = 4096
+_DIGITS = re.compile(rb"-?[0-9a-f]{1,8192}")
 _FORMAT = re.compile(r"[<>=@!]?(?:[0-9]{0,5}[xcbB?hHiIlLqQnNefdspP])*")
 
 
@@ -113,7 +113,7 @@ class ValueWriter:
         magnitude = abs(number)
         if magnitude >> 64:
             self.data.append(_BIG)
-            self.block(number.to_bytes((number.bit_length() >> 3) + 1, "little", signed=True))
+            self.block(f"{number:x}".encode())
         else:
             self.data.append(_NEGATIVE if number < 0 else _NATURAL)
             self.natural(magnitude)
@@ -210,9 +210,9 @@ class ValueReader:
             return frozenset(items)
         if tag == _BIG:
             digits = self.block()
-            if len(digits) > _LARGEST_NUMBER_BYTES:
-                raise BadSnapshot("a number in it is too large")
-            return int.from_bytes(digits, "little", signed=True)
+            if not _DIGITS.fullmatch(digits):
+                raise BadSnapshot("a number in it isn't readable")
+            return int(digits, 16)
         if tag == _FLOAT:
             try:
                 return float.fromhex(self.text())

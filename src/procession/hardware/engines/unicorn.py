@@ -494,9 +494,9 @@ class UnicornEngine:
 
     def write_floating(self, image: bytes) -> bytes:
         """The floating-point state `image` as bytes of which any can be read: none can hurt the library."""
-        state = self.format.to_fxsave(image)
-        start, layout = self.layout.floating_start, self.layout
-        return state + bytes((image[layout.sse_mark - start], image[layout.x87_mark - start]))
+        layout, start = self.layout, self.layout.floating_start
+        marks = [image[mark - start : mark - start + 1] for mark in (layout.sse_mark, layout.x87_mark)]
+        return self.format.to_fxsave(image) + b"".join(marks)
 
     def read_floating(self, text: bytes) -> bytes:
         """The image that `write_floating` made `text` of. Raises ValueError for what can't be one."""
