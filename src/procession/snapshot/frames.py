@@ -68,8 +68,7 @@ class FrameKeeper:
         memory, pages, data = self.memory, self.pages, self.memory.bytes
         end = memory.next_fresh
         counts = memory.references
-        for _ in range(pages.count, end):
-            pages.append(None)
+        pages.extend([None] * (end - pages.count))
         references = counts[:end].tobytes()
         changed = self._written(end)
         # A fresh frame is zero without having been written to.
@@ -105,8 +104,7 @@ class FrameKeeper:
         """Let the frames hold what they held then; which were changed for that."""
         memory, data, pages = self.memory, self.memory.bytes, self.pages
         end, count = memory.next_fresh, len(kept.references) // _COUNT_BYTES
-        for _ in range(pages.count, end):
-            pages.append(UNKNOWN)
+        pages.extend([UNKNOWN] * (end - pages.count))
         for frame in self._written(end):
             pages[frame] = UNKNOWN
         changed: set[int] = set()

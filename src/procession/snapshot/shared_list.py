@@ -54,6 +54,16 @@ class SharedList(Generic[Item]):
         self.leaves[leaf].append(item)
         self.count += 1
 
+    def extend(self, items: list[Item]) -> None:
+        """More items."""
+        start = -self.count & _MASK
+        for item in items[:start]:
+            self.append(item)
+        first = len(self.leaves)
+        self.leaves += [items[at : at + LEAF_SIZE] for at in range(start, len(items), LEAF_SIZE)]
+        self.owned.update(range(first, len(self.leaves)))
+        self.count += max(len(items) - start, 0)
+
     def truncate(self, count: int) -> None:
         """Forget all items but the first `count`."""
         if count >= self.count:

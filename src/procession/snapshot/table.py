@@ -114,23 +114,28 @@ class ObjectTable:
 
     def _add_all(self, waiting: list[Any]) -> None:
         """Take in the objects among `waiting` that aren't known, and all that they lead to."""
-        numbers, objects, shapes, records = self.numbers, self.objects, self.shapes, self.records
+        numbers, objects, shapes = self.numbers, self.objects, self.shapes
         first = len(objects)
+        records: list[Record] = []
+        tuples: set[int] = set()
         while waiting:
             value = waiting.pop()
-            shape = shape_of(type(value))
+            kind = type(value)
+            if kind in _ATOMS or id(value) in numbers:
+                continue
+            shape = shape_of(kind)
             if shape is None:
-                if isinstance(value, (tuple, frozenset)):
+                if isinstance(value, (tuple, frozenset)) and id(value) not in tuples:
+                    tuples.add(id(value))
                     waiting += value
                 continue
-            if id(value) in numbers:
-                continue
             contents = shape.read(value)
-            number = numbers[id(value)] = len(objects)
+            numbers[id(value)] = len(objects)
             objects.append(value)
             shapes.append(shape)
             records.append(Record(contents))
-            waiting += contents
+            waiting += [item for item in contents if type(item) not in _ATOMS]
+        self.records.extend(records)
         added = range(first, len(objects))
         self.changed.update(added)
         if len(added) > _MANY_NEW:
@@ -218,3 +223,4 @@ def is_same(now: Contents, then: Contents) -> bool:
 
 
 _VALUES = frozenset((int, bytes, str, float))
+_ATOMS = frozenset((int, bool, bytes, str, float, type(None)))
