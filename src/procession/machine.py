@@ -642,7 +642,12 @@ class Machine(Steering):
         return other
 
     def keep_history(self) -> History:
-        """Keep checkpoints from now on, so that the machine can go back to any moment: see `History`."""
+        """Keep checkpoints from now on, so that the machine can go back to any moment: see `History`.
+
+        Raises ValueError before a program was started: to start it isn't done again.
+        """
+        if self.command is None:
+            raise ValueError("start a program first: its history begins where it is kept")
         if self.history is None:
             from procession.snapshot.history import History, Steps
 

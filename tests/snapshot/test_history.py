@@ -97,6 +97,8 @@ def test_a_function_of_the_machine(guest_root: Path) -> None:
 
 def test_without_a_history_there_is_no_way_back(guest_root: Path) -> None:
     machine = Machine(rootfs=guest_root, memory=64 << 20)
+    with pytest.raises(ValueError, match="start a program first"):
+        machine.keep_history()
     machine.start(["true"])
     with pytest.raises(ValueError, match="no history"):
         machine.step_back()
