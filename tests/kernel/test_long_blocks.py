@@ -36,3 +36,16 @@ def test_a_long_block(c_compiler: list[str], tmp_path: Path, instruction: str) -
     machine = Machine(rootfs=tmp_path)
     assert machine.run(["/long"], time_limit_s=1).status == 7
     machine.close()
+
+
+def test_functions_of_the_x87_take_their_time(c_compiler: list[str], tmp_path: Path) -> None:
+    """Else a time limit would bound nothing: each is computed outside of the processor."""
+    source, program = tmp_path / "cosine.c", tmp_path / "cosine"
+    source.write_text(
+        'int main(void) { for (int i = 0; i < 1000; i++) __asm__ volatile("fldz; fcos; fstp %st(0)"); }\n'
+    )
+    subprocess.run([*c_compiler, "-static", "-o", program, source], check=True)
+    machine = Machine(rootfs=tmp_path)
+    assert machine.run(["/cosine"]).status == 0
+    machine.close()
+    assert 10_000_000 <= machine.kernel.clock.now_ns <= 20_000_000

@@ -30,6 +30,8 @@ NOWHERE = 0xFFFF_FFFF_FFFF_F000
 """Where no program comes: a non-canonical address, as the block that holds the end of a run is translated
 anew at every start."""
 _REMEMBERED_BLOCKS = 4096
+_FUNCTION_UNITS = 2_500
+"""What a function of the x87 counts as: it takes some 30 us outside, where a block takes about 10 ns."""
 _INVALID_OPCODE = 6
 _FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)
 
@@ -88,6 +90,7 @@ class UnknownInstructions:
         if is_vector_extension(code):
             return _INVALID_OPCODE
         if x87_function_at(code)[0]:
+            exceptions.code.budget[0] -= _FUNCTION_UNITS
             return self.functions.execute(code)
         # Another task came there, whose blocks may have been cut too.
         exceptions.library.control(exceptions.handle, _FLUSH_CODE)
