@@ -61,6 +61,15 @@ def test_a_zombie_that_nobody_reaps(guest_root: Path, tmp_path: Path) -> None:
     assert "3 bash (ZOMBIE)" in procession("inspect", "--at", "1s", path).stdout
 
 
+def test_the_end_of_a_machine_without_an_init(guest_root: Path, tmp_path: Path) -> None:
+    path = str(tmp_path / "run")
+    command = ["sh", "-c", "sleep 100 & exit 3"]
+    procession("run", "--pid1", "--rootfs", str(guest_root), "--record", path, "--", *command)
+    shown = procession("inspect", path)
+    assert shown.returncode == 0
+    assert "\n2 sleep (INTERRUPTIBLE)\n" in shown.stdout
+
+
 def test_what_is_different_later(recording: str) -> None:
     shown = procession("inspect", "--at", "fork", "--diff", "1s", "--pid", "2", recording).stdout
     assert "~ state: call                          user mode -> wait4" in shown

@@ -83,10 +83,14 @@ def task_of(machine: Machine, pid: int, at: str) -> Task:
 
 def overview(machine: Machine) -> str:
     """The processes as a tree and as a table, the namespaces, and the IPC graph."""
+    processes = machine.processes()
+    numbers = {process.pid for process in processes}
+    # At the end of a run of --pid1 there is no init any more, whose children all others would be.
+    roots = [process.pid for process in processes if process.parent_pid not in numbers]
     parts = [
         f"at {machine.kernel.clock.now_ns / 10**9:.9f} s",
         "",
-        str(machine.tree()),
+        "\n".join(str(machine.tree(root)) for root in roots) or "no process is left",
         "",
         machine.process_table(),
         "",
