@@ -24,7 +24,7 @@ from procession.export.diagram import (
 from procession.export.json_lines import JsonLines, schema
 from procession.export.perfetto import perfetto_trace
 from procession.export.table import write_csv, write_sqlite
-from procession.inspection.event import Event
+from procession.inspection.event import Event, SystemCallReturned
 from procession.inspection.recorder import EventRecorder
 from procession.inspection.timeline import (
     GENERATED_TO_DELIVERED,
@@ -165,3 +165,10 @@ def test_tables_hold_every_event(events: list[Event], timeline: Timeline, tmp_pa
     database.close()
     with pytest.raises(FileExistsError):
         write_sqlite(events, path)
+
+
+def test_words_that_sqlite_has_no_numbers_for(tmp_path: Path) -> None:
+    event = SystemCallReturned(1, 2, 2, 3, "close", 2**64 - 1, "", "")
+    write_sqlite([event], tmp_path / "events.sqlite")
+    with sqlite3.connect(tmp_path / "events.sqlite") as database:
+        assert database.execute("SELECT result FROM system_call_returned").fetchall() == [(hex(2**64 - 1),)]

@@ -130,7 +130,7 @@ def test_everything_shows_the_run_and_changes_nothing(procession: Command, tmp_p
     traced = procession("trace", "--graph", GRAPHS, "--no-host-time", "-o", str(graphs))
     assert (traced.returncode, traced.stdout) == (plain.returncode, plain.stdout)
     text = graphs.read_text()
-    for symbol in ("begin_new_exec", "do_exit", "handle_mm_fault", "context_switch", "copy_process"):
+    for symbol in ("do_exit", "handle_mm_fault", "context_switch", "copy_process", "do_notify_parent"):
         assert symbol in text, symbol
     told = procession("trace", "--json", "-o", str(events))
     assert (told.returncode, told.stdout) == (plain.returncode, plain.stdout)

@@ -14,6 +14,7 @@ from procession.inspection.event import Event
 from procession.inspection.timeline import Timeline
 
 KINDS: tuple[type[Any], ...] = get_args(Event)
+_MOST = 2**63 - 1
 
 
 def write_csv(events: Iterable[Event], output: TextIO) -> None:
@@ -30,7 +31,8 @@ def write_csv(events: Iterable[Event], output: TextIO) -> None:
 def write_sqlite(events: Iterable[Event], path: Path, timeline: Timeline | None = None) -> None:
     """Write a database to `path`, which must not exist: a table for each kind of event, named by it.
 
-    With a `timeline` there are the tables `span` and `latency` too. Raises FileExistsError, sqlite3.Error.
+    Words of 2^63 and more, which SQLite's numbers don't hold, are text there, in hexadecimal. With `timeline`
+    there are the tables `span` and `latency` too. Raises FileExistsError, sqlite3.Error.
     """
     with path.open("xb"):
         pass
@@ -41,7 +43,7 @@ def write_sqlite(events: Iterable[Event], path: Path, timeline: Timeline | None 
             database.execute(f"CREATE TABLE {kind_name(kind)} ({columns})")
         inserts = {kind: _insert(kind_name(kind), len(kind._fields)) for kind in KINDS}
         for event in events:
-            database.execute(inserts[type(event)], tuple(map(plain_value, event)))
+            database.execute(inserts[type(event)], tuple(map(_stored_value, event)))
         if timeline is not None:
             _write_timeline(database, timeline)
         database.commit()
@@ -77,6 +79,11 @@ def plain_value(value: Any) -> int | str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return ",".join(str(plain_value(item)) for item in value)
+
+
+def _stored_value(value: Any) -> int | str | None:
+    plain = plain_value(value)
+    return hex(plain) if isinstance(plain, int) and plain > _MOST else plain
 
 
 def _insert(table: str, column_count: int) -> str:
