@@ -70,6 +70,21 @@ def test_the_end_of_a_machine_without_an_init(guest_root: Path, tmp_path: Path) 
     assert "\n2 sleep (INTERRUPTIBLE)\n" in shown.stdout
 
 
+def test_pictures_of_who_talks_to_whom_and_lives_where(recording: str, tmp_path: Path) -> None:
+    for name, parts in {
+        "ipc=i.mmd": ("flowchart LR", 'p3 -- "fd 1" --> c'),
+        "ipc=i.dot": ("digraph ipc {", "shape=ellipse"),
+        "namespaces=n.mmd": ("flowchart TD", 'n4026531836["pid:[4026531836] tasks 1, 2, 3, 4, 5"]'),
+        "namespaces=n.dot": ("digraph namespaces {", "n4026531837 -> n4026531836;"),
+    }.items():
+        what, _, file = name.partition("=")
+        shown = procession("inspect", "--at", "1s", f"--export={what}={tmp_path / file}", recording)
+        assert (shown.returncode, shown.stdout, shown.stderr) == (0, "", "")
+        for part in parts:
+            assert part in (tmp_path / file).read_text()
+    assert "write ipc or namespaces" in procession("inspect", "--export", "x=y", recording).stderr
+
+
 def test_what_is_different_later(recording: str) -> None:
     shown = procession("inspect", "--at", "fork", "--diff", "1s", "--pid", "2", recording).stdout
     assert "~ state: call                          user mode -> wait4" in shown

@@ -561,10 +561,15 @@ def replay(recording: str, rootfs: str | None, quiet: bool, is_traced: bool, **v
 @click.option(
     "--as", "style", type=click.Choice(["linux", "nt"]), default="linux", help="Whose names fields bear."
 )
+@click.option(
+    "--export",
+    "exports",
+    multiple=True,
+    metavar="WHAT=FILE",
+    help="Draw ipc or namespaces: FILE ends in .mmd for Mermaid or .dot for Graphviz.",
+)
 @click.argument("recording", type=click.Path(dir_okay=False), metavar="RECORDING")
-def inspect(
-    recording: str, at: str, pid: int | None, other: str | None, rootfs: str | None, style: str
-) -> int:
+def inspect(recording: str, at: str, pid: int | None, other: str | None, **values: Any) -> int:
     """Show the kernel's objects at one moment of a recorded run.
 
     Without --pid that is the tree of processes, the namespaces, and who can talk to whom through what. With
@@ -573,7 +578,7 @@ def inspect(
     """
     from procession.cli.inspect import inspect_recording
 
-    return inspect_recording(recording, at, pid, other, rootfs, style)
+    return inspect_recording(recording, at, pid, other, **values)
 
 
 @procession.command()

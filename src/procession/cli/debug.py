@@ -18,7 +18,8 @@ from procession.abi.signals import Signal
 from procession.abi.syscall_numbers import NUMBERS
 from procession.cli.replay import DIVERGED
 from procession.cli.run import USE_ERROR, fail
-from procession.inspection.report import namespace_tree, report_difference, report_text, task_report
+from procession.inspection.namespaces import namespace_tree
+from procession.inspection.report import report_difference, report_text, task_report
 from procession.inspection.stop import EVENTS
 from procession.launch import StartFailure
 from procession.recording.file import RecordingError, read_recording

@@ -10,10 +10,10 @@ import click
 from procession.abi.errno import Errno
 from procession.cli.replay import DIVERGED
 from procession.cli.run import USE_ERROR, fail
+from procession.inspection.namespaces import namespace_places, namespace_tree
 from procession.inspection.nt_names import nt_name
 from procession.inspection.report import (
     Field,
-    namespace_tree,
     report_difference,
     report_text,
     task_report,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from procession.machine import Machine
     from procession.recording.file import Recording
 
+_PICTURES = ("ipc", "namespaces")
 _NAME_WIDTH = 24
 _VALUE_WIDTH = 60
 
@@ -37,15 +38,26 @@ class NoSuchTask(Exception):
 
 
 def inspect_recording(
-    name: str, at: str, pid: int | None, other: str | None, rootfs: str | None, style: str
+    name: str,
+    at: str,
+    pid: int | None,
+    other: str | None,
+    rootfs: str | None,
+    style: str,
+    exports: tuple[str, ...] = (),
 ) -> int:
-    """Print what is asked for; the status with which to exit."""
+    """Print, or draw, what is asked for; the status with which to exit."""
     if other is not None and pid is None:
         return fail("--diff needs --pid", USE_ERROR)
     try:
+        pictures = [picture_asked_for(text) for text in exports]
         moment, second = Moment(at), None if other is None else Moment(other)
         recording = read_recording(Path(name))
         machine = machine_at(recording, moment, rootfs)
+        for what, path in pictures:
+            path.write_text(picture(machine, what, path.suffix), "utf-8")
+        if pictures and pid is None:
+            return 0
         if pid is None:
             click.echo(overview(machine), nl=False)
         elif second is None:
@@ -62,6 +74,27 @@ def inspect_recording(
     except (Divergence, UnknownQuestion) as error:
         return fail(str(error), DIVERGED)
     return 0
+
+
+def picture_asked_for(text: str) -> tuple[str, Path]:
+    """`WHAT=FILE` in its two parts. Raises ValueError."""
+    what, _, name = text.partition("=")
+    if what not in _PICTURES or not name.endswith((".mmd", ".dot")):
+        raise ValueError(
+            f"--export {text}: write {' or '.join(_PICTURES)}, =, and a file that ends in .mmd or .dot"
+        )
+    return what, Path(name)
+
+
+def picture(machine: Machine, what: str, suffix: str) -> str:
+    """The IPC graph or the namespaces for Mermaid (`.mmd`) or Graphviz (`.dot`)."""
+    from procession.export import diagram
+
+    if what == "ipc":
+        graph = machine.ipc_graph()
+        return diagram.ipc_diagram(graph) if suffix == ".mmd" else diagram.ipc_dot(graph)
+    places = namespace_places(machine.kernel)
+    return diagram.namespace_diagram(places) if suffix == ".mmd" else diagram.namespace_dot(places)
 
 
 def difference(

@@ -1,4 +1,5 @@
-"""Pictures that Mermaid and Graphviz draw: the states of tasks, the tree of processes, the IPC graph."""
+"""Pictures that Mermaid and Graphviz draw: the states of tasks, the tree of processes, the namespaces,
+the IPC graph."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from procession.inspection.timeline import Life, Timeline
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
+    from procession.inspection.namespaces import NamespacePlace
     from procession.kernel.waits.channels import Party
     from procession.kernel.waits.graph import IpcGraph
 
@@ -75,6 +77,29 @@ def ipc_dot(graph: IpcGraph) -> str:
     for source, target, label in edges:
         lines.append(f'    {source} -> {target} [label="{_quoted(label)}"];')
     return "\n".join((*lines, "}")) + "\n"
+
+
+def namespace_diagram(places: Iterable[NamespacePlace]) -> str:
+    """Mermaid's flowchart of the namespaces: those around others, or that own them, above."""
+    lines = ["flowchart TD"]
+    places = list(places)
+    lines += [f'    n{place.number}["{_mermaid_text(_place_label(place))}"]' for place in places]
+    lines += [f"    n{place.parent} --> n{place.number}" for place in places if place.parent]
+    return "\n".join(lines) + "\n"
+
+
+def namespace_dot(places: Iterable[NamespacePlace]) -> str:
+    """The same for Graphviz."""
+    lines = ["digraph namespaces {", "    node [shape=box];"]
+    places = list(places)
+    lines += [f'    n{place.number} [label="{_quoted(_place_label(place))}"];' for place in places]
+    lines += [f"    n{place.parent} -> n{place.number};" for place in places if place.parent]
+    return "\n".join((*lines, "}")) + "\n"
+
+
+def _place_label(place: NamespacePlace) -> str:
+    label = f"{place.kind}:[{place.number}]"
+    return f"{label} tasks {', '.join(map(str, place.tids))}" if place.tids else label
 
 
 def _making(lives: Iterable[Life]) -> list[tuple[int, int]]:

@@ -319,30 +319,6 @@ _SECTIONS: dict[str, Callable[[Kernel, Task], Lines]] = {
 }
 
 
-def namespace_tree(kernel: Kernel) -> str:
-    """The namespaces of the machine: users' and pids' as trees, each with who is in it."""
-    members: dict[int, list[int]] = {}
-    for task in sorted(kernel.tasks, key=lambda task: task.tid):
-        for namespace in (task.pid_namespace, task.credentials.user_namespace):
-            members.setdefault(namespace.number, []).append(task.tid)
-    lines: list[str] = []
-    live = list(kernel.vfs.namespaces.live.values())
-    for kind in ("user", "pid"):
-        lines.append(f"{kind} namespaces")
-        for found in live:
-            if found.type_name == kind:
-                tids = ", ".join(map(str, members.get(found.number, ()))) or "nobody"
-                indent = "  " * (getattr(found, "level", 0) + 2)
-                lines.append(f"{indent}{kind}:[{found.number}] tasks {tids}")
-    lines.append("others")
-    lines += [
-        f"    {found.type_name}:[{found.number}] owned by user:[{found.owner.number}]"
-        for found in live
-        if found.type_name not in ("user", "pid")
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def _living(kernel: Kernel) -> list[Task]:
     return [task for task in kernel.tasks if task.state < TaskState.ZOMBIE]
 
