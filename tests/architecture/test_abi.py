@@ -26,6 +26,7 @@ HEADERS_NEEDED = (6, 12)
 # Where each module's names are declared. Some of the kernel's headers can't be included together with the C
 # library's: of several sets, the first that has a name is asked, and structures are looked for in the first.
 HEADERS: dict[str, tuple[str, ...]] = {
+    "aio": ("linux/aio_abi.h",),
     "arch_prctl": ("asm/prctl.h",),
     "auxv": ("linux/auxvec.h",),
     "bpf": ("linux/filter.h",),
@@ -129,7 +130,7 @@ UNNAMED = {
 }
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
-    "BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|MEMBARRIER_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
 

@@ -52,12 +52,14 @@ class FileAccounts:
     __slots__ = (
         "absent",
         "absent_count",
+        "aio_requests",
         "account",
         "file_count",
         "inode_count",
         "listed_count",
         "listings",
         "lock_count",
+        "maximum_aio_requests",
         "maximum_files",
         "maximum_inodes",
         "maximum_listed",
@@ -76,6 +78,9 @@ class FileAccounts:
         self.mount_count = 0
         self.lock_count = 0
         self.text_bytes = 0
+        # fs.aio-nr and fs.aio-max-nr: the requests of all contexts of asynchronous input and output.
+        self.aio_requests = 0
+        self.maximum_aio_requests = 65_536
         self.maximum_text_bytes = max(memory_bytes >> 3, 1 << 20)
         self.absent: dict[Dentry, None] = {}
         self.absent_count = 0

@@ -65,6 +65,13 @@ class MemoryLimits(Protocol):
     soft: list[int]
 
 
+class Releasable(Protocol):
+    """What ends with an address space."""
+
+    def release(self) -> None:
+        """The address space is gone."""
+
+
 class MemoryDescriptor:
     """One address space (Linux: include/linux/mm_types.h, struct mm_struct).
 
@@ -77,11 +84,13 @@ class MemoryDescriptor:
     areas a core holds (/proc/PID/coredump_filter). `barrier_registrations` are the commands of membarrier(2)
     that registered for barriers; `inherited_flags` what outlives exec, see `flags_for_child`.
     `locks_future` are the flags of mlockall(2) for what will be mapped, 0 if it isn't locked.
+    `aio_contexts` are those of io_setup(2), by their addresses.
     `has_fork_advice` is set once fork must look at every area: some aren't to be there in a child, or are
     counted.
     """
 
     __slots__ = (
+        "aio_contexts",
         "area_list",
         "areas",
         "arguments_end",
@@ -154,6 +163,7 @@ class MemoryDescriptor:
         self.dump_filter = DEFAULT_DUMP_FILTER
         self.barrier_registrations = 0
         self.inherited_flags = 0
+        self.aio_contexts: dict[int, Releasable] | None = None
 
     @property
     def is_dumpable(self) -> bool:
@@ -174,6 +184,10 @@ class MemoryDescriptor:
         """A task leaves; the last one frees everything. Linux: kernel/fork.c, mmput."""
         self.reference_count -= 1
         if self.reference_count == 0:
+            if self.aio_contexts is not None:
+                for context in list(self.aio_contexts.values()):
+                    context.release()
+                self.aio_contexts = None
             del self.memory.address_spaces[self]
             self.memory.space_ended(self.tables.root)
             self.tables.release()

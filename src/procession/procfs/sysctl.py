@@ -51,6 +51,7 @@ PID_MAX_LIMIT = 1 << 22
 PID_MAX_MINIMUM = 301
 """Linux: kernel/pid.c, pid_max_min: RESERVED_PIDS + 1."""
 OVERFLOW_ID = 65534
+UINT_MAX = 0xFFFFFFFF
 
 
 def check_sysctl_permission(mode: int, subject: Subject, mask: int, *, is_user: bool) -> None:
@@ -270,6 +271,24 @@ def show_overcommit_ratio(kernel: Kernel) -> bytes:
     return b"50\n"
 
 
+def show_aio_count(kernel: Kernel) -> bytes:
+    """fs.aio-nr: how many requests the contexts of io_setup(2) were made for."""
+    return number_line(kernel.vfs.accounts.aio_requests)
+
+
+def show_aio_maximum(kernel: Kernel) -> bytes:
+    """fs.aio-max-nr: how many they may be."""
+    return number_line(kernel.vfs.accounts.maximum_aio_requests)
+
+
+def store_aio_maximum(kernel: Kernel, data: bytes) -> None:
+    """Set fs.aio-max-nr. Raises EINVAL."""
+    value = parse_integer(data)
+    if not 0 <= value <= UINT_MAX:
+        raise EINVAL("no count")
+    kernel.vfs.accounts.maximum_aio_requests = value
+
+
 def show_pipe_max_size(kernel: Kernel) -> bytes:
     """fs.pipe-max-size: what an unprivileged user may make a pipe's size, in bytes."""
     return number_line(pipe_file_system(kernel.vfs).accounts.maximum_size)
@@ -300,6 +319,8 @@ SYSCTL_TREE: SystemTree = {
     b"dev": {b"tty": {b"legacy_tiocsti": SystemFile(0o644, show_legacy_typing, store_legacy_typing)}},
     b"fs": {
         **PROTECTION_SYSCTLS,
+        b"aio-max-nr": SystemFile(0o644, show_aio_maximum, store_aio_maximum),
+        b"aio-nr": SystemFile(0o444, show_aio_count),
         b"binfmt_misc": {},
         b"file-max": SystemFile(0o444, show_file_max),
         b"inotify": INOTIFY_SYSCTLS,

@@ -1,0 +1,210 @@
+"""Contexts of asynchronous input and output: a ring of events in a program's memory, and what is awaited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from procession.abi.aio import IoEvent
+from procession.abi.errno import EFAULT
+from procession.abi.word import Words, pack_u32
+from procession.fs.eventfd import LARGEST_COUNT
+from procession.fs.file import POLLERR, POLLHUP
+from procession.fs.wait_queue import WaitQueue
+from procession.hardware.kernel_memory import WATCH, WATCH_BYTES
+from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
+
+if TYPE_CHECKING:
+    from procession.fs.accounts import FileAccounts
+    from procession.fs.eventfd import EventFile
+    from procession.fs.file import File
+
+HEADER_SIZE = 32
+EVENT_SIZE = IoEvent.SIZE
+_MAGIC = 0xA10A10A1
+_COMPATIBLE_FEATURES = 1
+_HEADER = Words("<8I")
+_HEAD, _TAIL = 8, 12
+"""Where in the ring's header its head and its tail are."""
+_FEWEST_FOR_PROCESSOR = 4
+
+
+class RingMemory(Protocol):
+    """The address space in which a ring lies."""
+
+    def read(self, address: int, length: int) -> bytes:
+        """`length` bytes at `address`. Raises EFAULT."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Put `data` at `address`. Raises EFAULT."""
+
+
+def ring_size(event_count: int, processor_count: int) -> int:
+    """How many bytes of whole pages a ring for so many requests takes. Linux: fs/aio.c, aio_setup_ring."""
+    count = 2 * max(event_count, _FEWEST_FOR_PROCESSOR * processor_count) + 2
+    return (HEADER_SIZE + count * EVENT_SIZE + PAGE_MASK) & ~PAGE_MASK
+
+
+class AioContext:
+    """One context (Linux: fs/aio.c, struct kioctx). `address` is its ring's and its id.
+
+    The ring is the program's to read, and to take events from by moving its head; so is what is in it.
+    `capacity` is how many events it has places for, `used` how many requests are on their way or have events
+    there; `asked_count` is how many requests were asked for. `polls` are those that wait for a file, by the
+    addresses of their iocbs.
+    """
+
+    __slots__ = (
+        "accounts",
+        "address",
+        "asked_count",
+        "capacity",
+        "memory",
+        "polls",
+        "queue",
+        "seen_head",
+        "tail",
+        "used",
+    )
+
+    def __init__(
+        self, memory: RingMemory, accounts: FileAccounts, address: int, size: int, asked_count: int
+    ) -> None:
+        accounts.account.charge(WATCH, WATCH_BYTES)
+        self.memory = memory
+        self.accounts = accounts
+        self.address = address
+        self.capacity = (size - HEADER_SIZE) // EVENT_SIZE
+        self.asked_count = asked_count
+        self.tail = self.seen_head = 0
+        self.used = 0
+        self.polls: dict[int, PollRequest] = {}
+        self.queue = WaitQueue()
+        header = _HEADER.pack(0, self.capacity, 0, 0, _MAGIC, _COMPATIBLE_FEATURES, 0, HEADER_SIZE)
+        try:
+            memory.write(address, header)
+        except (EFAULT, OutOfFrames):
+            accounts.account.uncharge(WATCH, WATCH_BYTES)
+            raise
+        accounts.aio_requests += asked_count
+
+    def has_room(self) -> bool:
+        """Whether one more request may be made. Linux: fs/aio.c, get_reqs_available."""
+        self._note_taken()
+        return self.used < self.capacity - 1
+
+    def _note_taken(self) -> None:
+        """Events that the program has taken from the ring itself leave room. Linux: fs/aio.c,
+        refill_reqs_available.
+        """
+        head = self._head()
+        self.used -= (head - self.seen_head) % self.capacity
+        self.used = max(self.used, len(self.polls))
+        self.seen_head = head
+
+    def _head(self) -> int:
+        """Where the next event to take is, as far as the program has left that right."""
+        try:
+            head = int.from_bytes(self.memory.read(self.address + _HEAD, 4), "little")
+        except (EFAULT, OutOfFrames):
+            return self.seen_head
+        return head % self.capacity
+
+    def complete(self, iocb: int, data: int, result: int, event_file: EventFile | None) -> None:
+        """A request has come to its end: put its event into the ring. Linux: fs/aio.c, aio_complete."""
+        event = IoEvent(data, iocb, result, 0).pack()
+        place = self.tail
+        self.tail = (place + 1) % self.capacity
+        try:
+            self.memory.write(self.address + HEADER_SIZE + place * EVENT_SIZE, event)
+            self.memory.write(self.address + _TAIL, pack_u32(self.tail))
+        except (EFAULT, OutOfFrames):
+            # The program has unmapped its ring: nobody will hear of it.
+            self.tail = place
+            self.used -= 1
+        if event_file is not None:
+            signal(event_file)
+        self.queue.wake_all()
+
+    def take(self, count: int) -> bytes:
+        """Up to `count` events from the head on, which stay until `drop` is told. Raises EFAULT.
+
+        Linux: fs/aio.c, aio_read_events_ring.
+        """
+        head = self._head()
+        there = (self.tail - head) % self.capacity
+        parts = [
+            self.memory.read(
+                self.address + HEADER_SIZE + (head + place) % self.capacity * EVENT_SIZE, EVENT_SIZE
+            )
+            for place in range(min(count, there))
+        ]
+        return b"".join(parts)
+
+    def drop(self, count: int) -> None:
+        """So many events have been handed over."""
+        head = (self._head() + count) % self.capacity
+        self.memory.write(self.address + _HEAD, pack_u32(head))
+        self._note_taken()
+
+    def release(self) -> None:
+        """Nothing is awaited any more. Linux: fs/aio.c, free_ioctx_users."""
+        for request in list(self.polls.values()):
+            request.end()
+        self.accounts.aio_requests -= self.asked_count
+        self.accounts.account.uncharge(WATCH, WATCH_BYTES)
+        self.queue.wake_all()
+
+
+class PollRequest:
+    """A request that waits until a file is ready (Linux: fs/aio.c, struct poll_iocb)."""
+
+    __slots__ = ("context", "data", "event_file", "events", "file", "iocb")
+
+    def __init__(
+        self, context: AioContext, file: File, events: int, iocb: int, data: int, event_file: EventFile | None
+    ) -> None:
+        context.accounts.account.charge(WATCH, WATCH_BYTES)
+        self.context = context
+        self.file = file
+        self.events = events | POLLERR | POLLHUP
+        self.iocb = iocb
+        self.data = data
+        self.event_file = event_file
+        file.acquire()
+        if event_file is not None:
+            event_file.acquire()
+
+    def begin(self) -> None:
+        """Wait, or complete at once. Linux: fs/aio.c, aio_poll."""
+        self.context.polls[self.iocb] = self
+        for queue in self.file.wait_queues():
+            queue.add(self)
+        self.wake()
+
+    def wake(self) -> None:
+        """The file may be ready. Linux: fs/aio.c, aio_poll_wake."""
+        ready = self.file.poll_mask() & self.events
+        if ready:
+            self.finish(ready)
+
+    def finish(self, result: int) -> None:
+        """It waits no longer: tell what came of it."""
+        event_file = self.event_file
+        self.context.complete(self.iocb, self.data, result, event_file)
+        self.end()
+
+    def end(self) -> None:
+        """It waits no longer."""
+        del self.context.polls[self.iocb]
+        for queue in self.file.wait_queues():
+            queue.remove(self)
+        self.context.accounts.account.uncharge(WATCH, WATCH_BYTES)
+        self.file.put()
+        if self.event_file is not None:
+            self.event_file.put()
+
+
+def signal(event_file: EventFile) -> None:
+    """Add 1 to an eventfd's count, as far as that goes. Linux: fs/eventfd.c, eventfd_signal_mask."""
+    event_file.count = min(event_file.count + 1, LARGEST_COUNT + 1)
+    event_file.read_queue.wake_all()

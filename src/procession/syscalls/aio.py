@@ -1,0 +1,287 @@
+"""io_setup, io_submit, io_getevents and their kin: reads and writes of which a ring of events tells.
+
+As on Linux without direct access to a disk, most requests are done when io_submit(2) returns; those that wait
+for a file to be ready aren't.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.aio import Iocb, IocbCommand, IocbFlag
+from procession.abi.errno import (
+    EAGAIN,
+    EBADF,
+    EFAULT,
+    EINPROGRESS,
+    EINTR,
+    EINVAL,
+    EOPNOTSUPP,
+    Errno,
+)
+from procession.abi.time import Timespec
+from procession.abi.word import Words, pack_u32, pack_u64
+from procession.fs.aio import EVENT_SIZE, AioContext, PollRequest, ring_size
+from procession.fs.eventfd import EventFile
+from procession.fs.file import File, PathFile
+from procession.fs.wait_queue import Sleep
+from procession.hardware.physical_memory import OutOfFrames
+from procession.kernel.signal.mask import set_temporary_mask
+from procession.mm.vma import DONT_FORK, PROT_READ, PROT_WRITE, VirtualMemoryArea
+from procession.syscalls.declaration import syscall
+from procession.syscalls.parameters import Address, In, Long, UInt
+from procession.syscalls.poll import timespec_ns
+from procession.syscalls.read_write import read_at_position, read_vector, write_whole
+from procession.syscalls.user_vector import UserVector, import_vector, single_buffer, verify_area
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_MOST_REQUESTS = 0x10000000 // EVENT_SIZE // 2
+_RESFD = int(IocbFlag.IOCB_FLAG_RESFD)
+_KEY = 0
+_READS = (IocbCommand.IOCB_CMD_PREAD, IocbCommand.IOCB_CMD_PREADV)
+_WRITES = (IocbCommand.IOCB_CMD_PWRITE, IocbCommand.IOCB_CMD_PWRITEV)
+_VECTORS = (IocbCommand.IOCB_CMD_PREADV, IocbCommand.IOCB_CMD_PWRITEV)
+_SYNCS = (IocbCommand.IOCB_CMD_FSYNC, IocbCommand.IOCB_CMD_FDSYNC)
+_KNOWN_RW_FLAGS = 0x3F
+_SIGNAL_MASK = Words("<QQ")
+_SIGNAL_SET_SIZE = 8
+_POLL_EVENTS = 0xFFFF
+
+
+@syscall(206)
+def io_setup(task: Task, event_count: UInt, context: Address) -> int:
+    """io_setup(2). Linux: fs/aio.c, ioctx_alloc."""
+    mm, accounts = task.mm, task.kernel.vfs.accounts
+    if mm.read_word(context) or not event_count:
+        raise EINVAL("a context that isn't 0, or no events")
+    if event_count > _MOST_REQUESTS:
+        raise EINVAL("more events than a ring can have")
+    if accounts.aio_requests + event_count > accounts.maximum_aio_requests:
+        raise EAGAIN("fs.aio-max-nr")
+    size = ring_size(event_count, len(task.kernel.scheduler.processors))
+    start = mm.find_gap(size)
+    mm.map(
+        VirtualMemoryArea(
+            start, start + size, PROT_READ | PROT_WRITE, name=b"/[aio] (deleted)", flags=DONT_FORK
+        )
+    )
+    mm.has_fork_advice = True
+    made: AioContext | None = None
+    try:
+        made = AioContext(mm, accounts, start, size, event_count)
+        mm.write(context, pack_u64(start))
+    except (EFAULT, OutOfFrames):
+        if made is not None:
+            made.release()
+        mm.unmap(start, start + size)
+        raise
+    if mm.aio_contexts is None:
+        mm.aio_contexts = {}
+    mm.aio_contexts[start] = made
+    return 0
+
+
+def _context(task: Task, number: int) -> AioContext:
+    """Raises EINVAL. Linux: fs/aio.c, lookup_ioctx."""
+    found = (task.mm.aio_contexts or {}).get(number)
+    if not isinstance(found, AioContext):
+        raise EINVAL("no such context")
+    return found
+
+
+@syscall(207)
+def io_destroy(task: Task, context: Address) -> int:
+    """io_destroy(2). Linux: fs/aio.c, kill_ioctx."""
+    found = _context(task, context)
+    assert task.mm.aio_contexts is not None
+    del task.mm.aio_contexts[context]
+    found.release()
+    area = task.mm.find(context)
+    if area is not None and area.start == context:
+        task.mm.unmap(area.start, area.end)
+    return 0
+
+
+@syscall(209)
+def io_submit(task: Task, context: Address, count: Long, requests: Address) -> int:
+    """io_submit(2): how many were begun; an error only of the first. Linux: fs/aio.c,
+    SYSCALL_DEFINE3(io_submit).
+    """
+    if count < 0:
+        raise EINVAL("a negative number of requests")
+    found = _context(task, context)
+    frame = task.frame
+    done = frame.progress if frame is not None and frame.progress is not None else 0
+    count = min(count, found.capacity)
+    while done < count:
+        try:
+            _submit_one(task, found, task.mm.read_word(requests + 8 * done))
+        except Sleep as sleep:
+            sleep.progress = done
+            if done:
+                sleep.interrupted = done
+            raise
+        except Errno:
+            if not done:
+                raise
+            break
+        done += 1
+    return done
+
+
+def _submit_one(task: Task, context: AioContext, address: int) -> None:
+    """Do what a request asks for, or begin it. Linux: fs/aio.c, io_submit_one, __io_submit_one."""
+    request = Iocb.unpack(task.mm.read(address, Iocb.SIZE))
+    if request.aio_reserved2:
+        raise EINVAL("a reserved field")
+    if request.aio_nbytes >> 63:
+        raise EINVAL("a negative length")
+    if not context.has_room():
+        raise EAGAIN("as many requests as the ring has places")
+    file = task.files.files.get(request.aio_fildes)
+    if file is None or isinstance(file, PathFile):
+        raise EBADF
+    event_file: EventFile | None = None
+    if request.aio_flags & _RESFD:
+        chosen = task.files.file(request.aio_resfd)
+        if not isinstance(chosen, EventFile):
+            raise EINVAL("not an eventfd")
+        event_file = chosen
+    task.mm.write(address + Iocb.OFFSETS["aio_key"], pack_u32(_KEY))
+    if request.aio_lio_opcode == IocbCommand.IOCB_CMD_POLL:
+        _poll(context, file, request, address, event_file)
+        return
+    result = _do_request(task, file, request)
+    context.used += 1
+    context.complete(address, request.aio_data, result, event_file)
+
+
+def _poll(context: AioContext, file: File, request: Iocb, address: int, event_file: EventFile | None) -> None:
+    """Linux: fs/aio.c, aio_poll."""
+    if request.aio_buf & ~_POLL_EVENTS or request.aio_offset or request.aio_nbytes or request.aio_rw_flags:
+        raise EINVAL("more than events to wait for")
+    if not file.can_poll or address in context.polls:
+        raise EINVAL("a file that can't be polled, or a request that waits already")
+    waiting = PollRequest(context, file, request.aio_buf, address, request.aio_data, event_file)
+    context.used += 1
+    waiting.begin()
+
+
+def _do_request(task: Task, file: File, request: Iocb) -> int:
+    """The result of a request, a negative errno if it failed later than io_submit(2) would tell."""
+    operation = request.aio_lio_opcode
+    if operation in _SYNCS:
+        if request.aio_buf or request.aio_offset or request.aio_nbytes or request.aio_rw_flags:
+            raise EINVAL("more than a file to sync")
+        file.sync()
+        return 0
+    if operation not in _READS and operation not in _WRITES:
+        raise EINVAL("no such request")
+    if request.aio_rw_flags & ~_KNOWN_RW_FLAGS:
+        raise EOPNOTSUPP("unknown flags")
+    is_read = operation in _READS
+    if not (file.is_readable if is_read else file.is_writable):
+        raise EBADF
+    if not (
+        file.has_read and file.takes_read_flags if is_read else file.has_write and file.takes_write_flags
+    ):
+        raise EINVAL("the file has no such operation")
+    if operation in _VECTORS:
+        vector = import_vector(task.mm, request.aio_buf, request.aio_nbytes)
+    else:
+        vector = single_buffer(task.mm, request.aio_buf, request.aio_nbytes)
+    if file.is_seekable:
+        verify_area(request.aio_offset, vector.total)
+    try:
+        return _transfer(task, file, vector, request.aio_offset, is_read=is_read)
+    except Errno as error:
+        return -error.number
+
+
+def _transfer(task: Task, file: File, vector: UserVector, offset: int, *, is_read: bool) -> int:
+    if not vector.total:
+        return 0
+    if is_read:
+        if file.is_seekable:
+            return read_at_position(task, file, vector, offset, False)
+        return read_vector(task, file, vector)
+    return write_whole(task, file, vector, offset=offset if file.is_seekable else None)
+
+
+@syscall(208)
+def io_getevents(
+    task: Task, context: Address, minimum: Long, maximum: Long, events: Address, timeout: In[Timespec]
+) -> int:
+    """io_getevents(2). Linux: fs/aio.c, do_io_getevents."""
+    return _get_events(task, context, minimum, maximum, events, timespec_ns(timeout))
+
+
+@syscall(333)
+def io_pgetevents(
+    task: Task,
+    context: Address,
+    minimum: Long,
+    maximum: Long,
+    events: Address,
+    timeout: In[Timespec],
+    mask: Address,
+) -> int:
+    """io_pgetevents(2). `mask` is of a pointer and a size. Linux: fs/aio.c,
+    SYSCALL_DEFINE6(io_pgetevents).
+    """
+    timeout_ns = timespec_ns(timeout)
+    if mask:
+        address, size = _SIGNAL_MASK.unpack(task.mm.read(mask, _SIGNAL_MASK.size))
+        if address:
+            if size != _SIGNAL_SET_SIZE:
+                raise EINVAL("no size of a set of signals")
+            set_temporary_mask(task, task.mm.read_word(address))
+    return _get_events(task, context, minimum, maximum, events, timeout_ns)
+
+
+def _get_events(
+    task: Task, number: int, minimum: int, maximum: int, events: int, timeout_ns: int | None
+) -> int:
+    """Hand events over until there are `minimum`. Linux: fs/aio.c, read_events."""
+    context = _context(task, number)
+    if not 0 <= minimum <= maximum:
+        raise EINVAL("no such numbers of events")
+    frame = task.frame
+    done = frame.progress if frame is not None and frame.progress is not None else 0
+    while done < maximum:
+        found = context.take(min(maximum - done, 64))
+        if not found:
+            break
+        try:
+            task.mm.write(events + done * EVENT_SIZE, found)
+        except EFAULT:
+            if not done:
+                raise
+            return done
+        context.drop(len(found) // EVENT_SIZE)
+        done += len(found) // EVENT_SIZE
+    if done >= minimum:
+        return done
+    now_ns = task.kernel.clock.now_ns
+    if frame is not None:
+        deadline_ns = frame.deadline_ns
+    else:
+        deadline_ns = None if timeout_ns is None else now_ns + timeout_ns
+    if deadline_ns is not None and deadline_ns <= now_ns:
+        return done
+    raise Sleep(context.queue, deadline_ns=deadline_ns, progress=done, interrupted=done or EINTR)
+
+
+@syscall(210)
+def io_cancel(task: Task, context: Address, request: Address, result: Address) -> int:
+    """io_cancel(2): its event tells of the end. Linux: fs/aio.c, SYSCALL_DEFINE3(io_cancel)."""
+    key = int.from_bytes(task.mm.read(request + Iocb.OFFSETS["aio_key"], 4), "little")
+    if key != _KEY:
+        raise EINVAL("no request that was submitted")
+    waiting = _context(task, context).polls.get(request)
+    if waiting is None:
+        raise EINVAL("nothing is awaited")
+    waiting.finish(0)
+    raise EINPROGRESS

@@ -1,0 +1,215 @@
+/* Asynchronous input and output: io_setup(2), io_submit(2), io_getevents(2), io_cancel(2), io_destroy(2). */
+#include "check.h"
+
+#include <linux/aio_abi.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+
+static aio_context_t context;
+
+static long submit(struct iocb *request)
+{
+	return syscall(SYS_io_submit, context, 1L, &request);
+}
+
+static long events_of(long least, long most, struct io_event *events, long milliseconds)
+{
+	struct timespec timeout = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+
+	return syscall(SYS_io_getevents, context, least, most, events, milliseconds < 0 ? NULL : &timeout);
+}
+
+static void set_up(unsigned int count)
+{
+	context = 0;
+	MUST(syscall(SYS_io_setup, count, &context));
+}
+
+static struct iocb request_of(int operation, int file, void *buffer, size_t length, off_t offset)
+{
+	struct iocb request = {0};
+
+	request.aio_data = 0x1234;
+	request.aio_lio_opcode = (uint16_t)operation;
+	request.aio_fildes = (uint32_t)file;
+	request.aio_buf = (uintptr_t)buffer;
+	request.aio_nbytes = length;
+	request.aio_offset = offset;
+	return request;
+}
+
+static int scratch_file(void)
+{
+	enter_scratch();
+	return (int)MUST(open("file", O_RDWR | O_CREAT, 0600));
+}
+
+TEST(contexts)
+{
+	aio_context_t made = 1;
+
+	CHECK_ERRNO(syscall(SYS_io_setup, 1, &made), EINVAL);
+	made = 0;
+	CHECK_ERRNO(syscall(SYS_io_setup, 0, &made), EINVAL);
+	CHECK_ERRNO(syscall(SYS_io_setup, 1, bad_address()), EFAULT);
+	CHECK_ERRNO(syscall(SYS_io_setup, -1, &made), EINVAL);
+	CHECK_ERRNO(syscall(SYS_io_setup, 4000000, &made), EAGAIN);
+	CHECK_OK(syscall(SYS_io_setup, 4, &made));
+	CHECK(made != 0);
+	CHECK_EQ(*((unsigned int *)made + 4), 0xa10a10a1);
+	CHECK_OK(syscall(SYS_io_destroy, made));
+	CHECK_ERRNO(syscall(SYS_io_destroy, made), EINVAL);
+	CHECK_ERRNO(syscall(SYS_io_destroy, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_io_submit, made, 1L, NULL), EINVAL);
+	CHECK_ERRNO(syscall(SYS_io_getevents, made, 0L, 0L, NULL, NULL), EINVAL);
+}
+
+TEST(reads_and_writes)
+{
+	int file = scratch_file();
+	char text[] = "some text", got[20] = {0};
+	struct io_event event;
+	struct iocb request = request_of(IOCB_CMD_PWRITE, file, text, 9, 3);
+	struct iovec pieces[2] = {{got, 4}, {got + 10, 5}};
+
+	set_up(8);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(events_of(1, 1, &event, -1), 1);
+	CHECK_EQ(event.data, 0x1234);
+	CHECK_EQ(event.obj, (uintptr_t)&request);
+	CHECK_EQ(event.res, 9);
+	CHECK_EQ(event.res2, 0);
+	CHECK_EQ(lseek(file, 0, SEEK_CUR), 0);
+	request = request_of(IOCB_CMD_PREAD, file, got, 20, 3);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(events_of(1, 5, &event, -1), 1);
+	CHECK_EQ(event.res, 9);
+	CHECK_STRING(got, "some text");
+	memset(got, 0, sizeof got);
+	request = request_of(IOCB_CMD_PREADV, file, pieces, 2, 3);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(events_of(1, 1, &event, -1), 1);
+	CHECK_EQ(event.res, 9);
+	CHECK_STRING(got + 10, " text");
+	request = request_of(IOCB_CMD_FSYNC, file, NULL, 0, 0);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(events_of(1, 1, &event, -1), 1);
+	CHECK_EQ(event.res, 0);
+	CHECK_EQ(events_of(0, 1, &event, 0), 0);
+	CHECK_EQ(events_of(1, 1, &event, 10), 0);
+}
+
+TEST(requests_that_make_no_sense)
+{
+	int file = scratch_file(), reader = (int)MUST(open("file", O_RDONLY)), writer = (int)MUST(open("file", O_WRONLY));
+	char buffer[16];
+	struct io_event event;
+	struct iocb request = request_of(IOCB_CMD_PREAD, writer, buffer, 16, 0), *pointers[2];
+
+	set_up(4);
+	CHECK_ERRNO(submit(&request), EBADF);
+	request.aio_fildes = 99;
+	CHECK_ERRNO(submit(&request), EBADF);
+	request = request_of(IOCB_CMD_PWRITE, reader, buffer, 16, 0);
+	CHECK_ERRNO(submit(&request), EBADF);
+	request = request_of(99, file, buffer, 16, 0);
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request = request_of(IOCB_CMD_PREAD, file, buffer, 16, -1);
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request = request_of(IOCB_CMD_PREAD, file, buffer, 16, 0);
+	request.aio_reserved2 = 1;
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request = request_of(IOCB_CMD_PREAD, file, buffer, (size_t)-1, 0);
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request = request_of(IOCB_CMD_PREAD, file, buffer, 16, 0);
+	request.aio_flags = IOCB_FLAG_RESFD;
+	request.aio_resfd = (uint32_t)file;
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request.aio_resfd = 99;
+	CHECK_ERRNO(submit(&request), EBADF);
+	CHECK_ERRNO(submit(bad_address()), EFAULT);
+	CHECK_ERRNO(syscall(SYS_io_submit, context, 1L, bad_address()), EFAULT);
+	CHECK_ERRNO(syscall(SYS_io_submit, context, -1L, bad_address()), EINVAL);
+	CHECK_EQ(syscall(SYS_io_submit, context, 0L, bad_address()), 0);
+	CHECK_ERRNO(events_of(2, 1, &event, 0), EINVAL);
+	CHECK_ERRNO(events_of(-1, 1, &event, 0), EINVAL);
+	/* What comes before the first that fails has been begun. */
+	MUST(write(file, "0123", 4));
+	request = request_of(IOCB_CMD_PREAD, file, buffer, 16, 0);
+	pointers[0] = &request;
+	pointers[1] = bad_address();
+	CHECK_EQ(syscall(SYS_io_submit, context, 2L, pointers), 1);
+	CHECK_EQ(events_of(1, 2, &event, -1), 1);
+	CHECK_EQ(event.res, 4);
+}
+
+TEST(an_eventfd_is_told)
+{
+	int file = scratch_file(), counter = (int)MUST(eventfd(0, EFD_NONBLOCK));
+	uint64_t count;
+	char byte = 'x';
+	struct io_event events[3];
+	struct iocb request = request_of(IOCB_CMD_PWRITE, file, &byte, 1, 0);
+
+	set_up(8);
+	request.aio_flags = IOCB_FLAG_RESFD;
+	request.aio_resfd = (uint32_t)counter;
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(read(counter, &count, 8), 8);
+	CHECK_EQ(count, 2);
+	CHECK_EQ(events_of(2, 3, events, -1), 2);
+}
+
+TEST(waiting_for_a_file)
+{
+	int ends[2];
+	char byte = 'x';
+	struct io_event event;
+	struct iocb request;
+	pid_t child;
+
+	MUST(pipe(ends));
+	set_up(8);
+	request = request_of(IOCB_CMD_POLL, ends[0], (void *)POLLIN, 0, 0);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(events_of(0, 1, &event, 0), 0);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		sleep_ms(20);
+		write_all(ends[1], &byte, 1);
+		_exit(0);
+	}
+	CHECK_EQ(events_of(1, 1, &event, -1), 1);
+	CHECK_EQ(event.res & POLLIN, POLLIN);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	/* It's ready at once now. */
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(events_of(1, 1, &event, -1), 1);
+	CHECK_EQ(event.res, POLLIN);
+	MUST(read(ends[0], &byte, 1));
+	CHECK_EQ(submit(&request), 1);
+	CHECK_ERRNO(syscall(SYS_io_cancel, context, &request, &event), EINPROGRESS);
+	CHECK_EQ(events_of(1, 1, &event, 1000), 1);
+	CHECK_ERRNO(syscall(SYS_io_cancel, context, &request, &event), EINVAL);
+	CHECK_ERRNO(syscall(SYS_io_cancel, context, bad_address(), &event), EFAULT);
+	CHECK_ERRNO(syscall(SYS_io_cancel, 0L, &request, &event), EINVAL);
+	request.aio_nbytes = 1;
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request = request_of(IOCB_CMD_POLL, ends[0], (void *)POLLIN, 0, 0);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_OK(syscall(SYS_io_destroy, context));
+}
+
+TEST(a_child_has_no_contexts)
+{
+	pid_t child;
+
+	set_up(4);
+	child = (pid_t)MUST(fork());
+	if (child == 0)
+		_exit(syscall(SYS_io_destroy, context) == -1 && errno == EINVAL ? 0 : 1);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_OK(syscall(SYS_io_destroy, context));
+}
