@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROFS, ETXTBSY
 from procession.abi.file_mode import S_IFMT
+from procession.fs.acl import with_mode
 from procession.fs.file_events import IN_ACCESS, IN_ATTRIB, IN_MODIFY, note_change
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
 from procession.fs.landlock import TRUNCATE, check_right
@@ -45,6 +46,9 @@ def change_mode(path: Path, subject: Subject, mode: int) -> None:
     if not is_in_group(subject, inode.gid) and not subject.has_capability_over(inode, CAP_FSETID):
         mode &= ~S_ISGID
     inode.set_attributes(mode=mode)
+    lists = inode.acl
+    if lists is not None and lists.access is not None:
+        lists.access = with_mode(lists.access, mode)
     note_change(path.dentry, IN_ATTRIB)
 
 

@@ -20,6 +20,7 @@ from procession.abi.errno import (
 )
 from procession.abi.file_mode import S_IFMT
 from procession.abi.limits import PATH_MAX
+from procession.fs.acl import inherit, inherited
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file_events import note_creation, note_deletion
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, S_ISVTX, Inode
@@ -74,7 +75,9 @@ def make_directory(
     if subject.landlock:
         check_right(subject, Path(mount, directory), making(S_IFDIR))
     _check_creation(directory, subject)
-    inode = directory.inode.mkdir(last, mode & (0o777 | S_ISVTX) & ~context.umask, subject)
+    parent = directory.inode
+    inode = parent.mkdir(last, inherited(parent, mode & (0o777 | S_ISVTX), context.umask), subject)
+    inherit(parent, inode)
     entry = directory.add(last, inode)
     note_creation(entry)
     return Path(mount, entry)
@@ -102,7 +105,7 @@ def make_node(
     if subject.landlock:
         check_right(subject, Path(mount, directory), making(kind))
     _check_creation(directory, subject)
-    permissions = mode & 0o7777 & ~context.umask
+    permissions = inherited(directory.inode, mode & 0o7777, context.umask)
     if kind == S_IFREG:
         inode = directory.inode.create(last, permissions, subject)
     else:
@@ -114,6 +117,7 @@ def make_node(
         if gate is not None and is_device and not is_whiteout:
             gate.check(kind, device, _DEVICE_MKNOD)
         inode = directory.inode.mknod(last, kind | permissions, device if is_device else 0, subject)
+    inherit(directory.inode, inode)
     entry = directory.add(last, inode)
     note_creation(entry)
     return Path(mount, entry)

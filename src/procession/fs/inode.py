@@ -19,6 +19,7 @@ from procession.fs.permission import (
 )
 
 if TYPE_CHECKING:
+    from procession.fs.acl import AccessLists
     from procession.fs.dentry import Dentry, Path
     from procession.fs.file import File
     from procession.fs.file_events import FileWatch
@@ -106,6 +107,8 @@ class Superblock:
 
     is_written_back: ClassVar[bool] = True
     """Whether its files are kept elsewhere than in memory, or at least seem so."""
+    has_acls: ClassVar[bool] = False
+    """Whether its files may have lists of access control."""
     has_xattrs: ClassVar[bool] = False
     """Whether its files have extended attributes; where they haven't, all names are EOPNOTSUPP."""
 
@@ -183,6 +186,7 @@ class Inode:
     """
 
     __slots__ = (
+        "acl",
         "atime_ns",
         "ctime_ns",
         "gid",
@@ -233,6 +237,7 @@ class Inode:
         self.locks: FileLocks | None = None
         self.open_count = 0
         self.path_open_count = 0
+        self.acl: AccessLists | None = None
         self.is_evicted = False
         # Whether a file without a name may be given one: it was opened by O_TMPFILE without O_EXCL.
         self.is_linkable = False

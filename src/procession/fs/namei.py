@@ -22,6 +22,7 @@ from procession.abi.errno import (
 from procession.abi.file_mode import S_IFMT
 from procession.abi.limits import NAME_MAX, PATH_MAX
 from procession.abi.open_flags import O_ACCMODE, ResolveFlag
+from procession.fs.acl import inherit, inherited
 from procession.fs.attributes import truncate_inode
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file import (
@@ -128,7 +129,7 @@ class Walk:
         mount, dentry = self.mount, self.dentry
         mount.superblock.vfs.clock.spend_walking(len(components) + 1)
         for component in components:
-            if dentry.inode.mode & _WALKABLE_MASK == _WALKABLE:
+            if dentry.inode.mode & _WALKABLE_MASK == _WALKABLE and dentry.inode.acl is None:
                 child = dentry.children.get(component)
                 if child is not None and child.is_plain:
                     dentry = child
@@ -156,7 +157,7 @@ class Walk:
         """Go on to `component` of the directory where the walk is. Linux: fs/namei.c, walk_component."""
         dentry = self.dentry
         directory = dentry.inode
-        if directory.mode & _WALKABLE_MASK != _WALKABLE:
+        if directory.mode & _WALKABLE_MASK != _WALKABLE or directory.acl is not None:
             if directory.mode & S_IFMT != S_IFDIR:
                 raise ENOTDIR
             directory.check_permission(self.subject, MAY_EXEC)
@@ -471,7 +472,8 @@ def _create(context: FsContext, walk: Walk, directory: Dentry, name: bytes, mode
         check_right(walk.subject, Path(walk.mount, directory), making(S_IFREG))
     inode.check_permission(walk.subject, MAY_WRITE | MAY_EXEC)
     inode.superblock.vfs.accounts.check_files()
-    created = inode.create(name, mode & 0o7777 & ~context.umask, walk.subject)
+    created = inode.create(name, inherited(inode, mode & 0o7777, context.umask), walk.subject)
+    inherit(inode, created)
     entry = directory.add(name, created)
     note_creation(entry)
     return Path(walk.mount, entry)
@@ -526,7 +528,8 @@ def _open_unnamed(
         raise EROFS
     directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
     directory.inode.superblock.vfs.accounts.check_files()
-    inode = directory.inode.create_unnamed(mode & 0o7777 & ~context.umask, subject)
+    inode = directory.inode.create_unnamed(inherited(directory.inode, mode & 0o7777, context.umask), subject)
+    inherit(directory.inode, inode)
     inode.is_linkable = not flags & O_EXCL
     dentry = Dentry(b"#%d" % inode.number, directory.dentry, inode)
     dentry.is_deleted = True

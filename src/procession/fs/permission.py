@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from procession.abi.capability import Capability
 from procession.abi.errno import EACCES, EPERM, EROFS
 from procession.abi.file_mode import S_IFMT, AccessMode, FileType
+from procession.fs.acl import allows
 from procession.fs.user_namespace import NO_ID
 
 if TYPE_CHECKING:
@@ -82,8 +83,11 @@ def check_permission(inode: Inode, subject: Subject, mask: int) -> None:
     Linux: fs/namei.c, generic_permission.
     """
     mode = inode.mode
+    acl = inode.acl
     if subject.fsuid == inode.uid:
         granted = mode >> 6
+    elif acl is not None and acl.access is not None and mode & 0o70:
+        granted = mask if allows(acl.access, inode, subject, mask, is_in_group) else 0
     elif (mode >> 3 ^ mode) & 7 and is_in_group(subject, inode.gid):
         granted = mode >> 3
     else:

@@ -19,6 +19,7 @@ from procession.abi.errno import (
 from procession.abi.file_mode import S_IFMT, RenameFlag
 from procession.abi.limits import NAME_MAX
 from procession.abi.statfs import Magic
+from procession.fs.acl import AccessLists, put_lists
 from procession.fs.file import MAXIMUM_SIZE
 from procession.fs.inode import (
     S_IFCHR,
@@ -67,6 +68,7 @@ class Tmpfs(Superblock):
         "page_count",
     )
 
+    has_acls: ClassVar[bool] = True
     has_xattrs: ClassVar[bool] = True
     is_written_back: ClassVar[bool] = False
 
@@ -451,6 +453,8 @@ class MemoryInode(Inode):
 
     def evict(self) -> None:
         self.entries = {}
+        if self.acl is not None:
+            put_lists(self, AccessLists())
         if self.target:
             self.tmpfs.vfs.accounts.add_text(-len(self.target))
             if len(self.target) >= _SHORT_TARGET and not self.tmpfs.is_written_back:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import (
     E2BIG,
+    EACCES,
     EEXIST,
     EINVAL,
     ENODATA,
@@ -16,15 +17,18 @@ from procession.abi.errno import (
     EROFS,
 )
 from procession.abi.file_mode import S_IFMT
+from procession.fs.acl import AccessLists, format_acl, is_minimal, mode_of, parse_acl, put_lists
 from procession.fs.capability_attribute import CAPABILITY_NAME, kept_capability, shown_capability
 from procession.fs.file_events import IN_ATTRIB, note_change
-from procession.fs.inode import S_IFDIR, S_IFREG, S_ISVTX, Inode
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISVTX, Inode
 from procession.fs.permission import (
+    CAP_FSETID,
     CAP_SETFCAP,
     CAP_SYS_ADMIN,
     MAY_READ,
     MAY_WRITE,
     Subject,
+    is_in_group,
     owns_or_has_capability,
 )
 
@@ -85,8 +89,61 @@ def _check_user_attribute(inode: Inode, subject: Subject, *, writes: bool) -> No
         raise EPERM
 
 
+_ACCESS_LIST, _DEFAULT_LIST = b"system.posix_acl_access", b"system.posix_acl_default"
+_LISTS = (_ACCESS_LIST, _DEFAULT_LIST)
+
+
+def _check_lists(inode: Inode) -> None:
+    """Raise EOPNOTSUPP for a file that can't have lists of access control."""
+    if not inode.superblock.has_acls or inode.mode & S_IFMT == S_IFLNK:
+        raise EOPNOTSUPP
+
+
+def _get_list(inode: Inode, subject: Subject, name: bytes) -> bytes:
+    """Linux: fs/posix_acl.c, vfs_get_acl."""
+    _check_lists(inode)
+    lists = inode.acl
+    acl = None if lists is None else lists.access if name == _ACCESS_LIST else lists.default
+    if acl is None:
+        raise ENODATA
+    return format_acl(acl, subject.user_namespace)
+
+
+def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
+    """Set a list of access control, or with b"" remove it. Whether there was one doesn't matter.
+
+    Linux: fs/posix_acl.c, vfs_set_acl, posix_acl_update_mode.
+    """
+    inode = path.inode
+    acl = parse_acl(value, subject.user_namespace)
+    _check_lists(inode)
+    if not owns_or_has_capability(subject, inode):
+        raise EPERM
+    lists = AccessLists()
+    if inode.acl is not None:
+        lists.access, lists.default = inode.acl.access, inode.acl.default
+    if name == _DEFAULT_LIST:
+        if not inode.is_directory:
+            if acl is not None:
+                raise EACCES("only a directory has a default list")
+            return
+        lists.default = acl
+    else:
+        lists.access = None if acl is None or is_minimal(acl) else acl
+        if acl is not None:
+            mode = inode.mode & 0o7000 | mode_of(acl)
+            if not is_in_group(subject, inode.gid) and not subject.has_capability_over(inode, CAP_FSETID):
+                mode &= ~S_ISGID
+            inode.set_attributes(mode=mode)
+    put_lists(inode, lists)
+    inode.ctime_ns = inode.now_ns()
+    note_change(path.dentry, IN_ATTRIB)
+
+
 def get_xattr(inode: Inode, subject: Subject, name: bytes) -> bytes:
     """The value of attribute `name`. Raises ENODATA, EOPNOTSUPP, ERANGE. getxattr(2)."""
+    if name in _LISTS:
+        return _get_list(inode, subject, name)
     _check_name(inode, subject, name, writes=False)
     value = inode.read_xattrs().get(name)
     if value is None:
@@ -105,6 +162,9 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
     if path.mount.is_read_only:
         raise EROFS
     inode = path.inode
+    if name in _LISTS:
+        _set_list(path, subject, name, value)
+        return
     _check_name(inode, subject, name, writes=True)
     if name == CAPABILITY_NAME:
         value = kept_capability(inode, subject, value)
@@ -129,6 +189,9 @@ def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
     if path.mount.is_read_only:
         raise EROFS
     inode = path.inode
+    if name in _LISTS:
+        _set_list(path, subject, name, b"")
+        return
     _check_name(inode, subject, name, writes=True)
     value = inode.writable_xattrs().pop(name, None)
     if value is None:
@@ -142,6 +205,9 @@ def list_xattrs(inode: Inode, subject: Subject) -> bytes:
     """All names that the subject may know, each ended by a NUL. Raises E2BIG. listxattr(2)."""
     sees_trusted = subject.has_capability(CAP_SYS_ADMIN)
     names = [name for name in inode.read_xattrs() if sees_trusted or not name.startswith(b"trusted.")]
+    if inode.acl is not None:
+        present = (inode.acl.access, inode.acl.default)
+        names += [name for name, acl in zip(_LISTS, present, strict=True) if acl is not None]
     listed = b"".join(name + b"\0" for name in sorted(names))
     if len(listed) > XATTR_LIST_MAX:
         raise E2BIG
