@@ -237,7 +237,9 @@ def control(make: Maker) -> None:
     elif kind == 12:
         make.call("fcntl", fd, make.one(1033, 1034), make.one(0, 1, 2, 4, 8, 16, 32, 64, 3, 15))
     elif kind == 13:
-        make.call("fcntl", fd, 1025, 0)
+        # F_SETLEASE, F_GETLEASE, F_CREATED_QUERY; and F_NOTIFY, which nothing is told of here.
+        command = make.one(1024, 1024, 1025, 1026, 1028)
+        make.call("fcntl", fd, command, make.one(0, 1, 2, 2, 3) if command == 1024 else 0)
     elif kind == 14:
         make.call("fcntl", fd, make.one(15, 16), At(0), data=struct.pack("<iI", make.one(0, 1, 2, 3), 0))
     elif kind == 15:

@@ -355,6 +355,62 @@ def extended_attributes(make: Maker) -> None:
         make.call("fremovexattr", make.opened_descriptor(), At(len(path)), data=data)
 
 
+ACL_IDS = (0, 1000, 12345, 0xFFFFFFFF)
+
+
+def access_list(make: Maker) -> bytes:
+    """A list of access control, most often one that can be."""
+    nobody = 0xFFFFFFFF
+    entries = [(1, nobody)]
+    names = make.odds(60)
+    if names:
+        entries += [(2, make.one(*ACL_IDS))] * make.one(0, 1, 1, 2)
+    entries.append((4, nobody))
+    if names:
+        entries += [(8, make.one(*ACL_IDS))] * make.one(0, 1)
+        entries.append((0x10, nobody))
+    entries.append((0x20, nobody))
+    if make.odds(8):
+        entries.pop(make.random.randrange(len(entries)))
+    if make.odds(4):
+        entries.reverse()
+    packed = b"".join(
+        struct.pack("<HHI", tag, make.one(0, 4, 5, 6, 7) if make.odds(97) else 9, number)
+        for tag, number in entries
+    )
+    return struct.pack("<I", 2 if make.odds(97) else 1) + packed
+
+
+def show_list(data: bytes, result: int, naming: Naming) -> str:
+    """The bytes of a list that was read."""
+    return data[128 : 128 + result].hex() if result > 0 else ""
+
+
+def access_lists(make: Maker) -> None:
+    """Lists of access control, as extended attributes; and whom they let in."""
+    path = make.text(make.name())
+    if len(path) > 60:
+        path = b"a\0"
+    name = make.text(make.random.choice(("access", "access", "default"))).join((b"system.posix_acl_", b""))
+    value = access_list(make)
+    data = (path.ljust(64, b"\0") + name.ljust(64, b"\0") + value).ljust(256, b"\0")
+    kind = make.random.randrange(8)
+    prefix = make.random.choice(("", "", "l"))
+    if kind < 3:
+        size = len(value) if make.odds(95) else make.one(0, 4, len(value) - 1)
+        make.call(prefix + "setxattr", At(0), At(64), At(128), size, make.one(0, 0, 0, 1, 2), data=data)
+    elif kind < 5:
+        make.call(
+            prefix + "getxattr", At(0), At(64), At(128), make.one(128, 128, 0, 20), data=data, show=show_list
+        )
+    elif kind == 5:
+        make.call(prefix + "removexattr", At(0), At(64), data=data)
+    elif kind == 6:
+        make.call("access", At(0), make.one(1, 2, 4, 6), data=data)
+    else:
+        make.call("chmod", At(0), make.one(*MODES) & 0o777, data=data)
+
+
 def bad_addresses(make: Maker) -> None:
     """Calls whose pointers lead nowhere."""
     which = make.random.randrange(7)
@@ -384,5 +440,7 @@ FAMILIES = (
     *(change_attributes,) * 3,
     *(list_directory,) * 2,
     extended_attributes,
+    access_lists,
+    access_lists,
     bad_addresses,
 )

@@ -108,7 +108,9 @@ def change_area(make: Maker) -> None:
         make.call("mremap", address, length, new_length, flags, target if flags & 2 else 0, result="address")
     elif kind < 15:
         # Not MADV_FREE: whether what it gives up is still there is a matter of luck.
-        advice = make.one(0, 1, 2, 3, 4, 4, 4, 9, 10, 11, 16, 17, 18, 19, 20, 21, 22, 23, 5, 26, -1)
+        advice = make.one(
+            *(0, 1, 2, 3, 4, 4, 4, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 5, 26, -1)
+        )
         # What reaches beyond the arena would be the executor's own.
         make.call("madvise", address, length if length < 1 << 40 else -1, advice)
     elif kind == 15:
@@ -119,6 +121,50 @@ def change_area(make: Maker) -> None:
         make.call(make.random.choice(("mlock", "munlock")), address, length)
     else:
         make.call("mlock2", address, length, make.one(0, 1, 2))
+
+
+def policy(make: Maker) -> tuple[int, int, int]:
+    """A mode with flags, the nodes of a mask, and how long the mask is said to be."""
+    mode = make.one(0, 1, 2, 3, 4, 5, 7, -1) | make.bits((), (1 << 13, 1 << 14, 1 << 15, 3 << 14), 30)
+    return mode, make.one(0, 1, 1, 1, 2, 3), make.one(64, 64, 64, 2, 1, 0, 1024, 1025, 99999)
+
+
+def show_policy(data: bytes, result: int, naming: Naming) -> str:
+    """The mode and the mask that get_mempolicy told."""
+    mode, nodes = struct.unpack_from("<i4xQ", data)
+    return f"{mode:#x} {nodes:#x}" if result == 0 else ""
+
+
+def place_on_nodes(make: Maker) -> None:
+    """mbind, set_mempolicy, get_mempolicy, move_pages, set_mempolicy_home_node."""
+    address, length = place(make), size(make)
+    mode, nodes, count = policy(make)
+    mask = struct.pack("<Q", nodes).ljust(256, b"\0")
+    kind = make.random.randrange(8)
+    if kind < 3:
+        make.call("mbind", address, length, mode, At(0), count, make.one(0, 0, 1, 2, 4, 8), data=mask)
+    elif kind == 3:
+        make.call("set_mempolicy", mode, At(0), count, data=mask)
+    elif kind < 6:
+        flags = make.one(0, 1, 2, 2, 2, 3, 4, 5, 8)
+        make.call(
+            "get_mempolicy", At(0), At(8), make.one(0, 1, 64, 64, 1024), address if flags & 2 else 0, flags,
+            data=bytes(256), show=show_policy,
+        )  # fmt: skip
+    elif kind == 6:
+        make.call("set_mempolicy_home_node", address, length, make.one(0, 0, 0, 1, -1), make.one(0, 0, 1))
+    else:
+        make.call("migrate_pages", Pid(0), count, At(0), At(128), data=mask)
+
+
+def seal_and_remap(make: Maker) -> None:
+    """mseal, remap_file_pages."""
+    address, length = place(make), size(make)
+    if make.odds(30):
+        # What is sealed stays in the arena to the end of the script.
+        make.call("mseal", address, length if length < 1 << 40 else -1, make.one(0, 0, 0, 0, 1))
+    else:
+        make.call("remap_file_pages", address, length, make.one(0, 0, 0, 1), make.one(0, 1, 2, 1 << 60), 0)
 
 
 def touch(make: Maker) -> None:
@@ -186,6 +232,9 @@ def look_at_maps(make: Maker) -> None:
 FAMILIES = (
     *(map_area,) * 4,
     *(change_area,) * 7,
+    place_on_nodes,
+    place_on_nodes,
+    seal_and_remap,
     *(touch,) * 5,
     touch_by_call,
     *(look_at_maps,) * 2,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EPERM
+from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM
 from procession.abi.mmap_flags import MapFlag, MremapFlag
+from procession.fs.file import MAXIMUM_SIZE
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_growth
@@ -158,6 +159,9 @@ def remap_file_pages(
             raise EINVAL("not one mapping all through")
     if not mm.is_mapped(start, end):
         raise EINVAL("part of the range isn't mapped")
+    if page_offset > (MAXIMUM_SIZE - size) >> PAGE_SHIFT:
+        # Linux: mm/mmap.c, file_mmap_ok.
+        raise EOVERFLOW
     remapped = area.copy(start, end)
     remapped.page_offset = page_offset
     try:
