@@ -193,7 +193,7 @@ class AreaUse(NamedTuple):
 def area_use(mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
     """Count the pages of `area`. A page is dirty when no file has it as it is."""
     references = mm.memory.references
-    is_memory = area.pages is None or area.pages.backing is None
+    is_memory = area.pages is None or (area.file is None or not area.file.inode.is_written_back)
     anonymous = proportional_dirty = referenced = 0
     counts = [0, 0, 0, 0]
     proportional = [0, 0, 0]
@@ -250,7 +250,8 @@ def flag_line(area: VirtualMemoryArea) -> bytes:
             (b"rd", protection & PROT_READ),
             (b"wr", protection & PROT_WRITE),
             (b"ex", protection & PROT_EXEC),
-            (b"sh", area.is_shared),
+            # Nothing but reading is shared of a file that isn't open for writing (Linux: mm/mmap.c, do_mmap).
+            (b"sh", area.is_shared and area.may_write),
             (b"mr", True),
             (b"mw", area.may_write),
             (b"me", True),
