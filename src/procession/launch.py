@@ -113,12 +113,6 @@ def _replace_program(
             raise
 
 
-def check_time_limit(time_limit_s: float | None) -> None:
-    """Raise ValueError for what is no length of time."""
-    if time_limit_s is not None and not 0 <= time_limit_s < float("inf"):
-        raise ValueError(f"a time limit is a number of seconds, not {time_limit_s}")
-
-
 def as_list(command: str | bytes) -> list[str]:
     """The words of a command line, for a message."""
     import shlex

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.signals import Signal
 from procession.explore.finding import Finding
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED, TaskState
 
 if TYPE_CHECKING:
     from procession.explore.facts import Fact
@@ -19,7 +19,6 @@ EXITED, DEADLOCK, ENDLESS, STOPPED = "exited", "deadlock", "endless", "stopped"
 """How a run ends: its command did; nobody can ever run again; it had made as many steps, or run for as long,
 as it
 may; the guest has turned the machine off."""
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 _CRASHES = {
     int(Signal[name]) for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGSYS", "SIGTRAP")
 }
@@ -85,7 +84,7 @@ def _crash(run: Run, _expected: Expectation) -> str:
 def _survivors(run: Run, _expected: Expectation) -> str:
     if run.ending != EXITED:
         return ""
-    alive = [task for task in _others(run) if task.is_leader and task.state not in _ENDED]
+    alive = [task for task in _others(run) if task.is_leader and task.state not in ENDED]
     return f"the command has ended, and {_named(alive)} still live" if alive else ""
 
 
@@ -97,7 +96,7 @@ def _zombies(run: Run, _expected: Expectation) -> str:
             task.state is TaskState.ZOMBIE
             and parent is not None
             and parent.group is not run.machine.kernel.init
-            and parent.state not in _ENDED
+            and parent.state not in ENDED
         ):
             found.append(task)
     return f"{_named(found)} have ended, and their parents live and don't wait for them" if found else ""
@@ -114,7 +113,7 @@ def _lost_child_signal(run: Run, _expected: Expectation) -> str:
         return ""
     for task in run.machine.kernel.tasks:
         group = task.group
-        if group is run.machine.kernel.init or not task.zombies or task.state in _ENDED:
+        if group is run.machine.kernel.init or not task.zombies or task.state in ENDED:
             continue
         pending = (task.pending.mask | group.shared_pending.mask) & _SIGCHLD_BIT
         if task.state is TaskState.INTERRUPTIBLE and not pending:

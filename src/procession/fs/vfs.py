@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from procession.abi.device_numbers import encode_device
 from procession.fs.accounts import FileAccounts
 from procession.fs.dentry import Dentry, Path
-from procession.fs.inode import S_IFDIR, Inode, Superblock
+from procession.fs.inode import Inode
 from procession.fs.kernel_log import KernelLog
 from procession.fs.lock import LockRequests
 from procession.fs.mounts.mount import Mount, MountTable
@@ -129,17 +129,6 @@ class Vfs:
         minor = self.next_minor
         self.next_minor = minor + 1
         return encode_device(0, minor)
-
-    def pseudo_mount(self, type_name: str, magic: int) -> Mount:
-        """The mount of a file system without a tree: pipefs, sockfs, anon_inodefs; made at first use."""
-        mount = self.pseudo_mounts.get(type_name)
-        if mount is None:
-            superblock = Superblock(self, type_name, magic)
-            superblock.is_internal = True
-            superblock.root = Inode(superblock, S_IFDIR | 0o555)
-            mount = Mount(superblock)
-            self.pseudo_mounts[type_name] = mount
-        return mount
 
     def pseudo_path(self, mount: Mount, name: bytes, inode: Inode) -> Path:
         """The path of a file on a pseudo mount: /proc/PID/fd shows `name`, as in `pipe:[7]`."""

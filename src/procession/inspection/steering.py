@@ -15,7 +15,7 @@ from procession.fs.file import O_CREAT, O_NOATIME, O_RDONLY, O_TRUNC, O_WRONLY
 from procession.fs.fs_context import FsContext
 from procession.fs.host_stream import CAPTURED_BYTES
 from procession.inspection.watchers import joined_observer
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
     from procession.attachment import CapturedOutput
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from procession.kernel.waits.graph import IpcGraph
 
 Kind = TypeVar("Kind", bound="Event")
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 _STDOUT, _STDERR = 1, 2
 _READ_CHUNK = 1 << 20
 
@@ -391,4 +390,4 @@ def _always(_event: Event) -> bool:
 
 def has_ended(group: ThreadGroup) -> bool:
     """Whether every thread of a process has ended; its leader may be the first."""
-    return len(group.threads) == 1 and group.leader.state in _ENDED
+    return len(group.threads) == 1 and group.leader.state in ENDED

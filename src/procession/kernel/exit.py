@@ -27,7 +27,7 @@ from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.parent import notify_parent
 from procession.kernel.signal_delivery import exit_signals
 from procession.kernel.task import EXIT_WAITS, NEED_RESCHED, SIGNAL_GROUP_EXIT, Task, ThreadGroup
-from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.task_state import ENDED, TaskState, set_state
 from procession.kernel.terminal import session_leader_ended
 from procession.kernel.time.costs import EXIT_NS
 from procession.kernel.timers.interval import cancel_all
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from procession.kernel.namespaces.pid import PidNamespace
 
 _SIGCHLD, _SIGKILL = 17, 9
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 
 
 def do_group_exit(kernel: Kernel, task: Task, code: int) -> None:
@@ -58,7 +57,7 @@ def do_group_exit(kernel: Kernel, task: Task, code: int) -> None:
 def _is_last(task: Task) -> bool:
     """Whether no other thread of its process lives."""
     threads = task.group.threads
-    return len(threads) == 1 or all(thread is task or thread.state in _ENDED for thread in threads)
+    return len(threads) == 1 or all(thread is task or thread.state in ENDED for thread in threads)
 
 
 def do_exit(kernel: Kernel, task: Task, code: int) -> None:
@@ -214,7 +213,7 @@ def find_new_reaper(kernel: Kernel, task: Task) -> Task | None:
     """Who gets the children of the ending `task`: another thread of its group, the nearest subreaper among
     its ancestors, or the init of its pid namespace. Linux: kernel/exit.c, find_new_reaper."""
     for thread in task.group.threads:
-        if thread is not task and thread.state not in _ENDED:
+        if thread is not task and thread.state not in ENDED:
             return thread
     namespace = task.pid_namespace
     init = namespace.child_reaper or kernel.init
@@ -223,12 +222,12 @@ def find_new_reaper(kernel: Kernel, task: Task) -> Task | None:
     while ancestor is not None and ancestor.group is not init and ancestor.pid_namespace is namespace:
         if ancestor.group.is_child_subreaper:
             for thread in ancestor.group.threads:
-                if thread.state not in _ENDED:
+                if thread.state not in ENDED:
                     return thread
         ancestor = ancestor.parent
     if init is None or init is task.group:
         return None
-    return next((thread for thread in init.threads if thread.state not in _ENDED), None)
+    return next((thread for thread in init.threads if thread.state not in ENDED), None)
 
 
 def _forget_original_parent(kernel: Kernel, task: Task) -> None:
@@ -243,7 +242,7 @@ def _forget_original_parent(kernel: Kernel, task: Task) -> None:
     task.zombies.clear()
     for child in children:
         for thread in child.group.threads:
-            if thread.parent_death_signal and thread.state not in _ENDED:
+            if thread.parent_death_signal and thread.state not in ENDED:
                 # Linux sends it to the process, whichever thread asked for it.
                 info = SigInfo(thread.parent_death_signal, 0, sender=task.group.pid, uid=task.credentials.uid)
                 send_group_signal(kernel, child.group, info)

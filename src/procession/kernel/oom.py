@@ -13,7 +13,7 @@ from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_UNKILLABLE
-from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.task_state import ENDED, TaskState, set_state
 from procession.kernel.time.queue import TIMER_ACTIONS
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _SIGKILL, _SI_KERNEL = 9, 0x80
 _NEVER = -1000
-_GONE = (TaskState.ZOMBIE, TaskState.DEAD)
 _PAUSE_NS = 4_000_000
 """How long a task waits for the memory of the one that is killed (in Linux, a jiffy)."""
 
@@ -151,7 +150,7 @@ def _living_thread(group: ThreadGroup) -> Task | None:
 
     Linux: mm/oom_kill.c, find_lock_task_mm.
     """
-    return next((thread for thread in group.threads if thread.state not in _GONE), None)
+    return next((thread for thread in group.threads if thread.state not in ENDED), None)
 
 
 def _kill_process(kernel: Kernel, victim: Task) -> None:
@@ -167,7 +166,7 @@ def _kill_process(kernel: Kernel, victim: Task) -> None:
     victim.group.flags &= ~SIGNAL_UNKILLABLE
     send_group_signal(kernel, victim.group, SigInfo(_SIGKILL, _SI_KERNEL))
     tasks = kernel.tasks
-    sharers = [task.group for task in tasks if task.mm is victim.mm and task.state not in _GONE]
+    sharers = [task.group for task in tasks if task.mm is victim.mm and task.state not in ENDED]
     for group in dict.fromkeys(sharers):
         if group is not victim.group and group is not kernel.init:
             send_group_signal(kernel, group, SigInfo(_SIGKILL, _SI_KERNEL))

@@ -11,7 +11,7 @@ from procession.fs.file import O_NONBLOCK, O_PATH, O_RDWR, POLLHUP, POLLIN, POLL
 from procession.kernel.namespaces.nsfs import namespace_of_task, open_namespace
 from procession.kernel.pid import find_task
 from procession.kernel.security.ptrace_access import may_access
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task, ThreadGroup
 
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 PIDFD_THREAD = int(PidfdFlag.PIDFD_THREAD)
 
 _NAMESPACES = {
@@ -76,9 +75,9 @@ class PidFile(File):
         """Whether the thread has, or every thread of the process."""
         target = self.target
         if self.is_thread:
-            return target is None or target.state in _ENDED
+            return target is None or target.state in ENDED
         group = self.group
-        return len(group.threads) <= 1 and group.leader.state in _ENDED
+        return len(group.threads) <= 1 and group.leader.state in ENDED
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """A descriptor for a namespace of the process. Linux: fs/pidfs.c, pidfd_ioctl."""

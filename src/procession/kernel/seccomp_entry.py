@@ -16,7 +16,7 @@ from procession.kernel.security.seccomp_listener import notify_supervisor
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.set import SIGKILL, SIGSYS
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
     from procession.hardware.engine import GeneralRegisters
@@ -34,7 +34,6 @@ _ERRNO = int(SeccompAction.SECCOMP_RET_ERRNO)
 _USER_NOTIF = int(SeccompAction.SECCOMP_RET_USER_NOTIF)
 _TRACE = int(SeccompAction.SECCOMP_RET_TRACE)
 _PASSING = (int(SeccompAction.SECCOMP_RET_LOG), int(SeccompAction.SECCOMP_RET_ALLOW))
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 
 
 def enter_call(
@@ -82,7 +81,7 @@ def enter_call(
         force_signal(kernel, task, _signal(number, data, general))
         return number
     task.seccomp_mode = MODE_DEAD
-    if action == _KILL_THREAD and sum(thread.state not in _ENDED for thread in task.group.threads) > 1:
+    if action == _KILL_THREAD and sum(thread.state not in ENDED for thread in task.group.threads) > 1:
         do_exit(kernel, task, SIGSYS)
     else:
         force_signal(kernel, task, _signal(number, data, general), is_immutable=True)

@@ -9,14 +9,13 @@ from procession.kernel.pid import find_pid
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.task import SIGNAL_STOP_STOPPED
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.pid import Pid
     from procession.kernel.task import Task, ThreadGroup
 
-_GONE = (TaskState.ZOMBIE, TaskState.DEAD)
 _SIGHUP = 1
 _SIGCONT = 18
 _SI_KERNEL = 0x80
@@ -168,7 +167,7 @@ def is_orphaned_process_group(process_group: ProcessGroup, leaving: ThreadGroup 
     session = process_group.session
     for member in process_group.members:
         leader = member.leader
-        if member is leaving or (leader.state in _GONE and len(member.threads) <= 1):
+        if member is leaving or (leader.state in ENDED and len(member.threads) <= 1):
             continue
         parent = leader.parent
         if parent is None or parent.group.pid.is_first:

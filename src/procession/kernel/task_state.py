@@ -40,6 +40,8 @@ LETTERS = {
 }
 """What /proc/PID/stat shows."""
 
+ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
+"""It runs no more."""
 _SLEEPING = (TaskState.INTERRUPTIBLE, TaskState.UNINTERRUPTIBLE, TaskState.KILLABLE)
 _HALTED = (TaskState.STOPPED, TaskState.TRACED)
 

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, cast
 
 from procession.abi.errno import EACCES
 from procession.kernel.security.ptrace_access import credentials_allow, has_memory, may_access
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
-
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 
 
 def may_inspect(subject: Subject, task: Task) -> bool:
@@ -44,4 +42,4 @@ def is_dumpable(task: Task) -> bool:
 
 def has_files(task: Task) -> bool:
     """Whether `task` still has open files and a place in the tree of files."""
-    return task.state not in _ENDED
+    return task.state not in ENDED

@@ -9,7 +9,7 @@ from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ERANGE
 from procession.fs.dentry import absolute_path
 from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
 from procession.kernel.namespaces.nsfs import namespace_of_task, namespace_path
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED, TaskState
 from procession.procfs.access import may_inspect
 from procession.procfs.inode import ProcDirectory, ProcLink
 
@@ -89,7 +89,7 @@ def show_time_offsets(system: ProcFileSystem, task: Task, subject: Subject) -> b
 
     Linux: kernel/time/namespace.c, proc_timens_show_offsets.
     """
-    if task.state in (TaskState.ZOMBIE, TaskState.DEAD):
+    if task.state in ENDED:
         return b""
     children = task.namespaces.time_for_children
     rows = ((b"monotonic", children.monotonic_offset_ns), (b"boottime", children.boottime_offset_ns))

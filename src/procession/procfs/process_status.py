@@ -12,7 +12,7 @@ from procession.kernel.pid import number_of
 from procession.kernel.sched.run_queue import priority_of
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTimes
-from procession.kernel.task_state import LETTERS, TaskState
+from procession.kernel.task_state import ENDED, LETTERS, TaskState
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
 from procession.procfs.access import may_inspect
 from procession.procfs.process_memory import resident_pages
@@ -54,7 +54,6 @@ SLEEPING = (
     TaskState.STOPPED,
     TaskState.TRACED,
 )
-ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 RUNNING = (TaskState.NEW, TaskState.RUNNABLE, TaskState.RUNNING)
 
 

@@ -157,7 +157,3 @@ class UnicornLibrary:
             arguments.append(c_int(instruction))
         self.check(self.hook_add(*arguments))
         return hook
-
-    def flush_control(self, control: int) -> c_uint32:
-        """The code for a uc_ctl without arguments."""
-        return c_uint32(control | _CTL_WRITE)

@@ -23,7 +23,7 @@ from procession.kernel.signal.set import KILL_BIT
 from procession.kernel.signal.stop import withdraw_stop
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_PENDING
-from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.task_state import ENDED, TaskState, set_state
 from procession.mm.address_space import DUMPABLE_BY_ROOT, UNDUMPABLE
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ _NO_NESTING = 1
 """The RLIMIT_CORE of a program that gets a core: its own isn't piped."""
 _MODE = 0o600
 _CHECKED_MODE = 0o677
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 
 
 class CoreDump:
@@ -115,7 +114,7 @@ def begin_core_dump(kernel: Kernel, task: Task, info: SigInfo) -> None:
     group.stop_count = 0
     withdraw_stop(task)
     for thread in group.threads:
-        if thread is not task and thread.state not in _ENDED:
+        if thread is not task and thread.state not in ENDED:
             kill_thread(thread)
             dump.running_count += 1
     go_on(kernel, task, dump)

@@ -24,7 +24,7 @@ from procession.abi.word import Words, pack_array
 from procession.fs.dentry import absolute_path
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
 from procession.kernel.task import CpuTimes
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED, TaskState
 from procession.kernel.user_registers import user_registers
 from procession.mm.dump import dump_page, dump_size
 from procession.mm.peek import peek
@@ -220,7 +220,7 @@ def _process_description(dumper: Task) -> bytes:
     leader, mm, namespace = dumper.group.leader, dumper.mm, dumper.pid_namespace
     length = min(mm.arguments_end - mm.arguments_start, _ARGUMENTS_SIZE - 1)
     arguments = peek(mm, mm.arguments_start, length).replace(b"\0", b" ")
-    ended = leader.state in (TaskState.ZOMBIE, TaskState.DEAD)
+    ended = leader.state in ENDED
     state, letter = _ZOMBIE_STATE if ended else _STATES.get(leader.state, _OTHER_STATE)
     flags = _PF_SIGNALED | (_PF_DUMPCORE if leader is dumper else 0)
     return ElfPrpsinfo(

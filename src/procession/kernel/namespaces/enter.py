@@ -21,7 +21,7 @@ from procession.kernel.pidfd import PidFile
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_CHROOT
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.ptrace_access import may_access
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 from procession.net.network import Network
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
-
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 
 
 def set_namespaces(task: Task, file: File, flags: int) -> None:
@@ -84,7 +82,7 @@ def _namespaces_of(task: Task, file: PidFile, flags: int) -> list[Namespace]:
         raise ESRCH("the process is gone")
     if not may_access(task, target, by_fs_ids=False):
         raise EPERM("the process may not be traced by this one")
-    if target.state in _ENDED or target.is_exiting:
+    if target.state in ENDED or target.is_exiting:
         raise ESRCH("the process has ended")
     proxy = target.namespaces
     all_namespaces: tuple[Namespace, ...] = (

@@ -18,7 +18,7 @@ from procession.kernel.namespaces.pid import PidNamespace
 from procession.kernel.pid import find_task
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.capability import CAP_SYS_ADMIN
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -110,7 +110,7 @@ def namespace_of_task(task: Task, name: bytes) -> Namespace:
         return task.credentials.user_namespace
     if name == b"pid":
         return task.pid_namespace
-    if task.state in (TaskState.ZOMBIE, TaskState.DEAD):
+    if task.state in ENDED:
         raise ENOENT
     proxy = task.namespaces
     if name == b"pid_for_children":

@@ -25,7 +25,7 @@ from procession.kernel.signal.parent import notify_parent
 from procession.kernel.signal.set import SIGCHLD, SIGKILL, SIGNAL_COUNT, SIGSTOP, mask_of
 from procession.kernel.signal.stop import STOP_PENDING, TRAP_MASK, TRAP_STOP, request_stop
 from procession.kernel.task import CALL_TRACED, SIGNAL_PENDING, SIGNAL_STOP_STOPPED, TRACE_STOPPED
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED, TaskState
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -108,7 +108,7 @@ def attach(kernel: Kernel, task: Task, target: Task, address: int, options: int,
         raise EPERM("it's a thread of the caller's process")
     if not may_access(task, target, by_fs_ids=False):
         raise EPERM(f"task {target.tid} isn't the caller's to trace")
-    if target.state in (TaskState.ZOMBIE, TaskState.DEAD):
+    if target.state in ENDED:
         raise EPERM("it has ended")
     if target.ptrace is not None:
         raise EPERM("it's traced already")

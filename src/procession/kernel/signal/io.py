@@ -12,7 +12,7 @@ from procession.fs.terminal.tty import TtyFile
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.task import Task, ThreadGroup
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
     from procession.fs.wait_queue import WaitQueue
@@ -25,7 +25,6 @@ _SIGIO = int(Signal.SIGIO)
 _SIGURG = int(Signal.SIGURG)
 _POLL_IN, _POLL_OUT, _POLL_MSG = 1, 2, 3
 _POLLMSG = int(PollEvent.POLLMSG)
-_GONE = (TaskState.ZOMBIE, TaskState.DEAD)
 _BANDS = {
     _POLL_IN: POLLIN | POLLRDNORM,
     _POLL_OUT: POLLOUT | POLLWRNORM,
@@ -175,7 +174,7 @@ def send_readiness(kernel: Kernel, file: File, fd: int, reason: int) -> None:
     target = owner.target
     for receiver in _receivers(target):
         task = receiver if isinstance(receiver, Task) else receiver.leader
-        if task.state in _GONE or not _may_signal(owner, task):
+        if task.state in ENDED or not _may_signal(owner, task):
             continue
         if owner.signo:
             info = SigInfo(owner.signo, reason)
@@ -195,7 +194,7 @@ def send_urgent(kernel: Kernel, file: File) -> None:
         return
     for receiver in _receivers(owner.target):
         task = receiver if isinstance(receiver, Task) else receiver.leader
-        if task.state not in _GONE and _may_signal(owner, task):
+        if task.state not in ENDED and _may_signal(owner, task):
             send_signal(kernel, receiver, SigInfo(_SIGURG, SI_KERNEL))
 
 

@@ -9,7 +9,7 @@ from procession.fs.eventfd import EventFile
 from procession.fs.pipe import FifoFile, PipeFile
 from procession.kernel.ipc.namespace import IpcNamespace
 from procession.kernel.pidfd import PidFile
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 from procession.mm.vma import PROT_WRITE
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from procession.mm.vma import VirtualMemoryArea
     from procession.net.socket import Socket
 
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 _SHOWN_VALUES = 8
 _FAMILIES = {1: "unix", 2: "IPv4", 10: "IPv6", 16: "netlink"}
 
@@ -291,7 +290,7 @@ class ChannelMap:
     def task_of(self, pid: Pid | None) -> Task | None:
         """The task with that id, if it still runs."""
         task = None if pid is None else pid.task
-        return None if task is None or task.state in _ENDED else task
+        return None if task is None or task.state in ENDED else task
 
 
 def _parties(tasks: list[Task | None]) -> list[Party]:
@@ -309,7 +308,7 @@ def name_of_task(task: Task) -> str:
 
 def living_tasks(kernel: Kernel) -> list[Task]:
     """All tasks that haven't ended."""
-    return [task for task in kernel.tasks if task.state not in _ENDED]
+    return [task for task in kernel.tasks if task.state not in ENDED]
 
 
 def distinct_tables(kernel: Kernel) -> list[tuple[Task, Any]]:

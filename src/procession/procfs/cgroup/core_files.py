@@ -9,14 +9,11 @@ from procession.kernel.cgroup.attach import attach, kill_all
 from procession.kernel.cgroup.freezer import set_freeze
 from procession.kernel.cgroup.group import NO_LIMIT, controller_names
 from procession.kernel.cgroup.hierarchy import control_subtree, parse_subtree_control
-from procession.kernel.task_state import TaskState
 from procession.procfs.cgroup.control_file import ControlFile, Opener, parse_integer, show_limit
 
 if TYPE_CHECKING:
     from procession.kernel.cgroup.event_file import EventFile
     from procession.kernel.cgroup.group import Cgroup
-
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 
 
 def show_type(group: Cgroup, opener: Opener) -> bytes:
