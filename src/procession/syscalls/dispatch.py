@@ -472,8 +472,6 @@ class Traps:
                 elif task.work & NEED_RESCHED:
                     task.work &= ~NEED_RESCHED
                     if kernel.scheduler.shall_switch(task):
-                        if task.rseq is not None:
-                            task.work |= RSEQ_EVENT
                         kernel.charge(task)
                         kernel.scheduler.preempt(task)
                         task = None
@@ -571,6 +569,9 @@ class Traps:
         kernel.charge(task)
         if task.state is TaskState.RUNNING and scheduler.must_give_way(task):
             task.work |= NEED_RESCHED
+            if task.rseq is not None:
+                # Who gives way in a system call isn't in a restartable sequence, which makes none.
+                task.work |= RSEQ_EVENT
         else:
             scheduler.start_slice(task)
         self.resume()
