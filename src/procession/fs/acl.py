@@ -61,7 +61,7 @@ class AccessLists:
 def parse_acl(value: bytes, namespace: UserNamespace) -> Acl | None:
     """The list in an extended attribute's value; None for one without entries. Raises EINVAL, EOPNOTSUPP.
 
-    Linux: fs/posix_acl.c, posix_acl_from_xattr, posix_acl_valid.
+    Linux: fs/posix_acl.c, posix_acl_from_xattr.
     """
     if not value:
         return None
@@ -73,7 +73,7 @@ def parse_acl(value: bytes, namespace: UserNamespace) -> Acl | None:
         raise EINVAL("no whole entries")
     entries: list[AclEntry] = []
     for tag, permissions, number in _ENTRY.iter_unpack(value[_HEADER_SIZE:]):
-        if tag not in _TAGS or permissions & ~7:
+        if tag not in _TAGS:
             raise EINVAL("no such entry")
         if tag in _NAMED:
             named = namespace.make_kuid(number) if tag == ACL_USER else namespace.make_kgid(number)
@@ -82,16 +82,20 @@ def parse_acl(value: bytes, namespace: UserNamespace) -> Acl | None:
             entries.append(AclEntry(tag, permissions, named))
         else:
             entries.append(AclEntry(tag, permissions, NO_ID))
-    if not entries:
-        return None
-    tags = [entry.tag for entry in entries]
+    return tuple(entries) or None
+
+
+def check_acl(acl: Acl) -> None:
+    """Raise EINVAL unless the list makes sense. Linux: fs/posix_acl.c, posix_acl_valid."""
+    if any(entry.permissions & ~7 for entry in acl):
+        raise EINVAL("no such permissions")
+    tags = [entry.tag for entry in acl]
     # Each kind in its place, one of each that names nobody, and a mask where somebody is named.
     if tags != sorted(tags) or any(tags.count(tag) != 1 for tag in (ACL_USER_OBJ, ACL_GROUP_OBJ, ACL_OTHER)):
         raise EINVAL("not the entries that there must be, in their order")
     mask_count = tags.count(ACL_MASK)
     if mask_count > 1 or (not mask_count and any(tag in _NAMED for tag in tags)):
         raise EINVAL("a list with names takes one mask")
-    return tuple(entries)
 
 
 def format_acl(acl: Acl, namespace: UserNamespace) -> bytes:

@@ -17,7 +17,7 @@ from procession.abi.errno import (
     EROFS,
 )
 from procession.abi.file_mode import S_IFMT
-from procession.fs.acl import AccessLists, format_acl, is_minimal, mode_of, parse_acl, put_lists
+from procession.fs.acl import AccessLists, check_acl, format_acl, is_minimal, mode_of, parse_acl, put_lists
 from procession.fs.capability_attribute import CAPABILITY_NAME, kept_capability, shown_capability
 from procession.fs.file_events import IN_ATTRIB, note_change
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISVTX, Inode
@@ -112,21 +112,23 @@ def _get_list(inode: Inode, subject: Subject, name: bytes) -> bytes:
 def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
     """Set a list of access control, or with b"" remove it. Whether there was one doesn't matter.
 
-    Linux: fs/posix_acl.c, vfs_set_acl, posix_acl_update_mode.
+    Linux: fs/posix_acl.c, set_posix_acl, posix_acl_update_mode.
     """
     inode = path.inode
     acl = parse_acl(value, subject.user_namespace)
     _check_lists(inode)
+    if name == _DEFAULT_LIST and not inode.is_directory:
+        if acl is not None:
+            raise EACCES("only a directory has a default list")
+        return
     if not owns_or_has_capability(subject, inode):
         raise EPERM
+    if acl is not None:
+        check_acl(acl)
     lists = AccessLists()
     if inode.acl is not None:
         lists.access, lists.default = inode.acl.access, inode.acl.default
     if name == _DEFAULT_LIST:
-        if not inode.is_directory:
-            if acl is not None:
-                raise EACCES("only a directory has a default list")
-            return
         lists.default = acl
     else:
         lists.access = None if acl is None or is_minimal(acl) else acl
