@@ -415,6 +415,37 @@ def open_log(kernel: Kernel, path: Path, flags: int, subject: Subject) -> File:
     return LogLinesFile(path, flags, subject, kernel.vfs.log)
 
 
+def show_execution_domains(kernel: Kernel) -> bytes:
+    """/proc/execdomains. Linux: kernel/exec_domain.c, execdomains_proc_show."""
+    return b"0-0\tLinux           \t[kernel]\n"
+
+
+def show_free_blocks(kernel: Kernel) -> bytes:
+    """/proc/buddyinfo: free frames, as blocks of powers of two. Linux: mm/vmstat.c, frag_show_print.
+
+    Nothing here keeps them in blocks: they're shown as few as they could be.
+    """
+    free, counts = kernel.memory.free_frames, []
+    for order in reversed(range(_BLOCK_ORDERS)):
+        counts.append(free >> order)
+        free &= (1 << order) - 1
+    return b"Node 0, zone   Normal " + b"".join(b"%6d " % count for count in reversed(counts)) + b"\n"
+
+
+def show_soft_interrupts(kernel: Kernel) -> bytes:
+    """/proc/softirqs: there are none, as no device interrupts. Linux: fs/proc/softirqs.c."""
+    count = processor_count(kernel)
+    heading = b"                    " + b"".join(b"CPU%-8d" % number for number in range(count))
+    rows = (b"%12s:" % name + b"          0" * count for name in _SOFT_INTERRUPTS)
+    return heading + b"\n" + b"".join(row + b"\n" for row in rows)
+
+
+_BLOCK_ORDERS = 11
+_SOFT_INTERRUPTS = (
+    *(b"HI", b"TIMER", b"NET_TX", b"NET_RX", b"BLOCK", b"IRQ_POLL", b"TASKLET", b"SCHED", b"HRTIMER", b"RCU"),
+)
+
+
 def show_command_line(kernel: Kernel) -> bytes:
     """/proc/cmdline: nothing has started this kernel with a command line."""
     return b"\n"
@@ -475,19 +506,24 @@ def show_cgroups(kernel: Kernel) -> bytes:
 
 
 TREE: SystemTree = {
+    b"buddyinfo": SystemFile(0o444, show_free_blocks),
     b"cgroups": SystemFile(0o444, show_cgroups),
     b"cmdline": SystemFile(0o444, show_command_line),
     b"cpuinfo": SystemFile(0o444, show_cpuinfo),
     b"devices": SystemFile(0o444, show_devices),
+    b"diskstats": SystemFile(0o444, show_nothing),
+    b"execdomains": SystemFile(0o444, show_execution_domains),
     b"filesystems": SystemFile(0o444, show_filesystems),
     b"interrupts": SystemFile(0o444, show_interrupts),
     b"kmsg": SystemFile(0o400, show_nothing, None, open_log),
     b"loadavg": SystemFile(0o444, show_loadavg),
     b"locks": SystemFile(0o444, show_locks),
     b"meminfo": SystemFile(0o444, show_meminfo),
+    b"modules": SystemFile(0o444, show_nothing),
     b"mounts": b"self/mounts",
     b"net": b"self/net",
     b"partitions": SystemFile(0o444, show_partitions),
+    b"softirqs": SystemFile(0o444, show_soft_interrupts),
     b"stat": SystemFile(0o444, show_stat),
     b"swaps": SystemFile(0o444, show_swaps),
     b"sys": {},
