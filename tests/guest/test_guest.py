@@ -20,14 +20,19 @@ LEAST_ASSERTIONS = 7480
 HOST_TIMEOUT_S = 300
 # Programs that take several users' identities: the host lets only root do that.
 NEEDS_ROOT = {
+    "acl",
     "bpf",
-    "cgroup",
     "capability",
+    "cgroup",
     "escape",
+    "handle",
     "kernel_log",
+    "kernel_messages",
+    "lease",
     "namespace",
     "network_namespace",
     "pid_namespace",
+    "proc_files",
     "set_user_id",
     "user_namespace",
     "user_namespace_entry",
