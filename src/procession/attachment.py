@@ -40,6 +40,13 @@ class Attachment(Protocol):
         """Why the machine shall end now, whatever its command does; "" for no reason."""
 
 
+class MachineHolder(Protocol):
+    """Who may hold the machine before the processor runs on, as a debugger does."""
+
+    def before_slice(self) -> None:
+        """The processor is about to run; it does so when this returns."""
+
+
 class RunProgress(Protocol):
     """Who shows how far a run is, told between two slices of it."""
 

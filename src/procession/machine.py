@@ -56,7 +56,7 @@ from procession.syscalls import load_all
 from procession.syscalls.dispatch import Traps
 
 if TYPE_CHECKING:
-    from procession.attachment import Attachment, Doorbell, RunProgress
+    from procession.attachment import Attachment, Doorbell, MachineHolder, RunProgress
     from procession.exchange.image.opening import Image
     from procession.fs.host_source import HostSource
     from procession.fs.terminal.host import HostTerminal
@@ -244,6 +244,7 @@ class Machine(Steering):
         self.slice_watcher: Callable[[int], None] | None = None
         self.is_in_slice = False
         self.history: History | None = None
+        self.debugger: MachineHolder | None = None
         self._keeper: StateKeeper | None = None
 
     # Starting a program
@@ -521,6 +522,8 @@ class Machine(Steering):
         reason = ""
         with limits:
             while not reason and not has_ended(command.group):
+                if self.debugger is not None:
+                    self.debugger.before_slice()
                 can_go_on = self.run_slice() or has_ended(command.group)
                 self.inlet.slice_count += 1
                 if self.slice_watcher is not None:

@@ -258,6 +258,13 @@ MACHINE_OPTIONS = (
         shell_complete=complete_files,
         help="Write the run to FILE, from which `procession replay` runs it again.",
     ),
+    click.option(
+        "--gdb",
+        "debugger_port",
+        type=click.IntRange(1, 65535),
+        metavar="PORT",
+        help="Wait for a debugger on the loopback: gdb's `target remote :PORT`.",
+    ),
     click.option("--bundle", "is_bundle", is_flag=True, help="Put the files that were read into --record."),
     click.argument(
         "command",

@@ -16,6 +16,7 @@ from procession.cli.values import VolumeOption, read_environment_file
 
 if TYPE_CHECKING:
     from procession.cli.view import View
+    from procession.gdbserver.debugger import Debugger
     from procession.machine import Machine, Result
     from procession.recording.host_files import RecordingSource
     from procession.recording.recorder import Recorder
@@ -57,6 +58,7 @@ class RunOptions:
         self.task_limit: int | None = None
         self.memory_bytes: int | None = None
         self.time_limit_s: float | None = None
+        self.debugger_port: int | None = None
         self.record_file: str | None = None
         self.is_bundle = False
         self.wall_limit_s: float | None = None
@@ -159,6 +161,12 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
     if view is not None:
         view.watch(machine, ignored=None if options.is_pid1 else machine.init.group)
     recorder = None if source is None else make_recorder(machine, source)
+    debugger = None
+    if options.debugger_port is not None:
+        try:
+            debugger = wait_for_debugger(machine, options.debugger_port)
+        except OSError as error:
+            return fail(f"--gdb {options.debugger_port}: {error.strerror}", USE_ERROR)
     try:
         result = run_joined(machine, options)
     except StartFailure as error:
@@ -167,6 +175,9 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
         return fail_to_execute(options.command[0], error)
     except Exception as error:  # noqa: BLE001 - the one place where bugs of the kernel are reported
         return report_kernel_bug(machine, error, options)
+    finally:
+        if debugger is not None:
+            debugger.close()
     if (
         recorder is not None
         and options.record_file is not None
@@ -183,6 +194,20 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
     if failure is not None:
         return fail(f"can't write the program's output: {failure.strerror}", status or CANNOT_WRITE)
     return status
+
+
+def wait_for_debugger(machine: Machine, port: int) -> Debugger:
+    """Let a debugger at `port` of the loopback hold the machine from its first instruction on.
+
+    Raises OSError.
+    """
+    from procession.gdbserver.connection import listen
+    from procession.gdbserver.debugger import Debugger
+
+    listener = listen(port)
+    fail(f"a debugger is awaited: gdb -ex 'target remote :{port}'", 0)
+    machine.debugger = debugger = Debugger(machine, listener)
+    return debugger
 
 
 def epoch_of(options: RunOptions) -> int:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from procession.kernel.decider import Decider
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.namespaces.proxy import NsProxy
-    from procession.kernel.observer import Observer
+    from procession.kernel.observer import Observer, SignalGate
     from procession.kernel.task import Task, ThreadGroup
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.page_cache import PageCache
@@ -90,6 +90,7 @@ class Kernel:
         "program_headers",
         "scheduler",
         "seccomp_logged",
+        "signal_gate",
         "task_limit",
         "tasks",
         "timers",
@@ -100,7 +101,7 @@ class Kernel:
     )
 
     # What the running task's calls need besides is said by that task; the decider is hashed by itself.
-    OUTSIDE_STATE: ClassVar = ("call_work", "cpu", "decider", "observer")
+    OUTSIDE_STATE: ClassVar = ("call_work", "cpu", "decider", "observer", "signal_gate")
 
     def __init__(
         self,
@@ -119,6 +120,7 @@ class Kernel:
         self.boot_id = b""
         self.bpf_programs = ProgramTable()
         self.observer: Observer | None = None
+        self.signal_gate: SignalGate | None = None
         self.call_work = 0
         self.cgroups = Hierarchy()
         self.clock = Clock(cpu, epoch_ns)

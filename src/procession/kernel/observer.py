@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from procession.abi.errno import Errno
+    from procession.kernel.signal.info import SigInfo
     from procession.kernel.task import Task
 
 # The kinds of `task_event`, and what `detail` is for each.
@@ -67,3 +68,13 @@ class Observer(Protocol):
 
     def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
         """Something else has happened to `task`."""
+
+
+class SignalGate(Protocol):
+    """Who is asked before a task takes a signal, as a debugger outside the machine is."""
+
+    def holds(self, task: Task) -> bool:
+        """Whether it's asked about the signals of `task`: none of them ends it before."""
+
+    def signal_for(self, task: Task, info: SigInfo) -> int:
+        """The signal that `task` takes instead: that of `info`, another, or 0 for none."""

@@ -167,6 +167,12 @@ def next_signal(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> Sig
                 and _show_tracer(kernel, task, info, is_group=is_group)
             ):
                 return None
+        if kernel.signal_gate is not None:
+            chosen = kernel.signal_gate.signal_for(task, info)
+            if not chosen:
+                continue
+            if chosen != info.signo:
+                info = SigInfo(chosen)
         signo = info.signo
         if kernel.observer is not None:
             kernel.observer.task_event(task, SIGNAL, info)

@@ -207,7 +207,8 @@ def complete_signal(kernel: Kernel, task: Task, signo: int, *, is_group: bool) -
     """
     group = task.group
     bit = 1 << (signo - 1)
-    is_traced = task.ptrace is not None
+    gate = kernel.signal_gate
+    is_traced = task.ptrace is not None or (gate is not None and gate.holds(task))
     if not _wants_signal(task, bit):
         if not is_group:
             return

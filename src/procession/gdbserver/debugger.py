@@ -1,0 +1,329 @@
+"""A debugger outside that holds the machine: where it stops, and what goes on then.
+
+While the debugger thinks, the machine stands still in the middle of what it does: in front of an instruction,
+or inside the kernel where a process is made, executes a program, ends or takes a signal. Nothing that the
+guest could see, and no decision of the kernel's, depends on it; only what the debugger writes does. All
+processes run or stand still together.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Any
+
+from procession.gdbserver.commands import Commands
+from procession.gdbserver.connection import Connection, ConnectionLost
+from procession.gdbserver.signals import INTERRUPTED, SIGNALLED
+from procession.gdbserver.stop import Stop, end_reply, process_number, stop_reply, thread_id
+from procession.gdbserver.transfers import program_name
+from procession.gdbserver.watchpoint import Watchpoint
+from procession.hardware.engines.unicorn import UnicornEngine
+from procession.hardware.engines.unicorn_debug import InstructionWatch
+from procession.hardware.registers import RIP
+from procession.inspection.steering import has_ended
+from procession.kernel.observer import CLONE, EXEC, EXIT, FAULT
+from procession.mm.peek import peek
+
+if TYPE_CHECKING:
+    import socket
+
+    from procession.abi.errno import Errno
+    from procession.kernel.signal.info import SigInfo
+    from procession.kernel.task import Task
+    from procession.machine import Machine
+
+
+class Debugger:
+    """The stub of one debugger.
+
+    `processes` are those that the debugger holds, by number: the others run as if there were none.
+    `breakpoints` has the addresses of each. `steps` are the threads that shall stop after an instruction,
+    each with the range of addresses in which it goes on. `passing` are those whose next instruction, at that
+    address, has been stopped at already. `signals` are those that threads shall take instead of the one that
+    stopped them. `silent_signals` don't stop anybody. `caught_calls` are the system calls that do, None for
+    all, by process.
+    """
+
+    def __init__(self, machine: Machine, listener: socket.socket) -> None:
+        if not isinstance(machine.engine, UnicornEngine):
+            raise TypeError("only a machine with a processor can be debugged")
+        self.machine = machine
+        self.listener: socket.socket | None = listener
+        self.connection: Connection | None = None
+        self.processes: set[int] = set()
+        self.breakpoints: dict[int, set[int]] = {}
+        self.watchpoints: list[Watchpoint] = []
+        self.steps: dict[Task, tuple[int, int]] = {}
+        self.passing: dict[Task, int] = {}
+        self.passed: tuple[Task, int] | None = None
+        self.signals: dict[Task, int] = {}
+        self.silent_signals: frozenset[int] = frozenset()
+        self.caught_calls: dict[int, frozenset[int] | None] = {}
+        self.events: frozenset[bytes] = frozenset()
+        self.stop: Stop | None = None
+        self.commands = Commands(self)
+        self.watch = InstructionWatch(machine.engine, self.shall_stop)
+        machine.observe(self)
+        machine.kernel.signal_gate = self
+
+    # The machine asks
+
+    def before_slice(self) -> None:
+        """The processor is about to run: meet the debugger the first time, and when it was stopped."""
+        kernel = self.machine.kernel
+        if self.listener is not None:
+            self._meet()
+        elif self.watch.is_stopped:
+            self.watch.is_stopped = False
+            # No trap has told the kernel that the registers are others than those that were saved last.
+            kernel.is_saved = False
+            stop = self.stop
+            assert stop is not None
+            self.passing[stop.task] = kernel.registers_of(stop.task).general[RIP]
+            self._stand_still(stop)
+        elif self.connection is not None and self._is_interrupted():
+            task = kernel.current or self.machine.command
+            kernel.is_saved = False
+            if task is not None:
+                self._stand_still(Stop(task, INTERRUPTED))
+
+    def _meet(self) -> None:
+        listener, self.listener = self.listener, None
+        assert listener is not None
+        try:
+            client, _ = listener.accept()
+        finally:
+            listener.close()
+        command = self.machine.command
+        assert command is not None
+        self.connection = Connection(client)
+        self.processes.add(process_number(command))
+        self.stop = Stop(command, SIGNALLED)
+        self._serve()
+
+    def _is_interrupted(self) -> bool:
+        """Whether the debugger has sent a Ctrl-C, or has gone."""
+        connection = self.connection
+        assert connection is not None
+        if not select.select([connection.client], [], [], 0)[0]:
+            return False
+        try:
+            return connection.look_for_interrupt()
+        except ConnectionLost:
+            self.let_go()
+            return False
+
+    def shall_stop(self, address: int) -> bool:
+        """The live task is about to execute the instruction at `address`; whether to stop in front of it."""
+        task = self.machine.kernel.live
+        if task is None:
+            return False
+        process = process_number(task)
+        if process not in self.processes:
+            return False
+        if self.passing.pop(task, None) == address:
+            self.passed = task, address
+            return False
+        self.passed = None
+        changed = self._changed_watchpoint(task, process) if self.watchpoints else None
+        if changed is not None:
+            self.stop = Stop(task, SIGNALLED, b"watch:%x;" % changed.address)
+            return True
+        if address in self.breakpoints.get(process, ()):
+            self.stop = Stop(task, SIGNALLED, b"swbreak:;" if b"swbreak" in self.events else b"")
+            return True
+        step = self.steps.get(task)
+        if step is not None and not step[0] <= address < step[1]:
+            self.stop = Stop(task, SIGNALLED)
+            return True
+        return False
+
+    def _changed_watchpoint(self, task: Task, process: int) -> Watchpoint | None:
+        found: Watchpoint | None = None
+        for point in self.watchpoints:
+            if point.process == process:
+                value = peek(task.mm, point.address, point.length)
+                if value != point.value:
+                    point.value = value
+                    found = found or point
+        return found
+
+    def holds(self, task: Task) -> bool:
+        """See `SignalGate`."""
+        return process_number(task) in self.processes
+
+    def signal_for(self, task: Task, info: SigInfo) -> int:
+        """See `SignalGate`: the debugger may keep a signal from a process, or change it."""
+        if process_number(task) not in self.processes or info.signo in self.silent_signals:
+            return info.signo
+        self._stand_still(Stop(task, info.signo, b"", info.pack(task.pid_namespace)))
+        return self.signals.pop(task, 0) if self.connection is not None else info.signo
+
+    def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
+        """See `Observer`."""
+        if kind == FAULT:
+            passed = self.passed
+            if passed is not None and passed[0] is task:
+                self.passed = None
+                if self.machine.kernel.registers_of(task).general[RIP] == passed[1]:
+                    # The instruction that was passed by will be met once more.
+                    self.passing[task] = passed[1]
+        elif self.connection is None:
+            return
+        elif kind == CLONE:
+            self._cloned(task)
+        elif kind == EXEC:
+            self._executed(task)
+        elif kind == EXIT:
+            self._ended(task)
+
+    def _cloned(self, child: Task) -> None:
+        parent = self.machine.kernel.current
+        if child is not child.group.leader or parent is None:
+            return
+        if process_number(parent) not in self.processes or b"fork" not in self.events:
+            return
+        number = process_number(child)
+        self.processes.add(number)
+        self.breakpoints[number] = set(self.breakpoints.get(process_number(parent), ()))
+        self._stand_still(Stop(parent, SIGNALLED, b"fork:%s;" % thread_id(child)))
+
+    def _executed(self, task: Task) -> None:
+        number = process_number(task)
+        if number not in self.processes:
+            return
+        self.breakpoints.pop(number, None)
+        self.watchpoints = [point for point in self.watchpoints if point.process != number]
+        if b"exec" in self.events:
+            self._stand_still(Stop(task, SIGNALLED, b"exec:%s;" % program_name(task).hex().encode()))
+
+    def _ended(self, task: Task) -> None:
+        self.steps.pop(task, None)
+        self.passing.pop(task, None)
+        number = process_number(task)
+        group = task.group
+        if number not in self.processes or any(
+            other is not task and not other.is_exiting for other in group.threads
+        ):
+            return
+        self.forget(number)
+        connection = self.connection
+        assert connection is not None
+        try:
+            connection.send(end_reply(number, group.exit_code))
+        except ConnectionLost:
+            self.let_go()
+            return
+        self.stop = None
+        self._serve()
+
+    def system_call_entered(self, task: Task, call: Any, arguments: tuple[Any, ...]) -> None:
+        """See `Observer`."""
+        self._call_seen(task, call, b"syscall_entry")
+
+    def system_call_returned(
+        self, task: Task, call: Any, arguments: tuple[Any, ...], outcome: int | Errno | None
+    ) -> None:
+        """See `Observer`."""
+        self._call_seen(task, call, b"syscall_return")
+
+    def unknown_call(self, task: Task, number: int) -> None:
+        """See `Observer`."""
+
+    def _call_seen(self, task: Task, call: Any, what: bytes) -> None:
+        number = process_number(task)
+        if number not in self.caught_calls or number not in self.processes:
+            return
+        caught = self.caught_calls[number]
+        if caught is None or call.number in caught:
+            self._stand_still(Stop(task, SIGNALLED, b"%s:%x;" % (what, call.number)))
+
+    # The debugger answers
+
+    def _stand_still(self, stop: Stop) -> None:
+        """Tell the debugger why, and do what it asks until it says how to go on."""
+        connection = self.connection
+        if connection is None:
+            return
+        self.stop = stop
+        try:
+            connection.send(stop_reply(stop))
+        except ConnectionLost:
+            self.let_go()
+            return
+        self._serve()
+
+    def _serve(self) -> None:
+        connection = self.connection
+        assert connection is not None
+        self.steps.clear()
+        try:
+            while True:
+                answer = self.commands.answer(connection.next_packet())
+                if answer is None:
+                    break
+                connection.send(answer)
+                self.commands.after(connection)
+        except ConnectionLost:
+            self.let_go()
+            return
+        if self.connection is not None:
+            self._arm()
+
+    def _arm(self) -> None:
+        """Watch what has to be watched until the next stop."""
+        kernel = self.machine.kernel
+        for task in self.steps:
+            self.passing[task] = kernel.registers_of(task).general[RIP]
+        for point in self.watchpoints:
+            holder = self.thread_of(point.process)
+            if holder is not None:
+                point.value = peek(holder.mm, point.address, point.length)
+        addresses = {address for each in self.breakpoints.values() for address in each}
+        self.watch.watch(addresses, is_everywhere=bool(self.steps or self.watchpoints))
+
+    def threads(self) -> list[Task]:
+        """Those that the debugger holds."""
+        return [
+            task
+            for task in self.machine.kernel.tasks
+            if process_number(task) in self.processes and not task.is_exiting and not has_ended(task.group)
+        ]
+
+    def thread_of(self, process: int, number: int = 0) -> Task | None:
+        """A thread that is held, by its process and its own number, 0 for any; 0 for any process."""
+        for task in self.threads():
+            if process in (0, process_number(task)) and number in (0, task.tid):
+                return task
+        return None
+
+    def forget(self, number: int) -> None:
+        """The process isn't held any more."""
+        self.processes.discard(number)
+        self.breakpoints.pop(number, None)
+        self.caught_calls.pop(number, None)
+        self.watchpoints = [point for point in self.watchpoints if point.process != number]
+
+    def let_go(self) -> None:
+        """The debugger is gone: the machine runs on as if there had been none."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+        self.commands.files.close()
+        self.processes.clear()
+        self.breakpoints.clear()
+        self.watchpoints = []
+        self.steps.clear()
+        self.passing.clear()
+        self.caught_calls.clear()
+        self.watch.watch((), is_everywhere=False)
+
+    def close(self) -> None:
+        """The run is over."""
+        listener, self.listener = self.listener, None
+        if listener is not None:
+            listener.close()
+        if self.connection is not None:
+            self.let_go()
+        self.machine.kernel.signal_gate = None
+        self.machine.unobserve(self)

@@ -1,0 +1,82 @@
+"""Packets of the GDB remote serial protocol, in a stream of bytes that anybody may have sent."""
+
+from __future__ import annotations
+
+LONGEST_PACKET = 1 << 17
+"""More than that in one packet is nobody's debugger."""
+INTERRUPT = 0x03
+_START, _END, _ESCAPE = 0x24, 0x23, 0x7D
+_ESCAPED = frozenset(b"#$}*")
+ACKNOWLEDGEMENT, REFUSAL = b"+", b"-"
+
+
+def checksum(body: bytes) -> bytes:
+    """The two digits that follow a packet."""
+    return b"%02x" % (sum(body) & 0xFF)
+
+
+def framed(body: bytes) -> bytes:
+    """A packet with `body`, whose bytes are as they shall be sent."""
+    return b"$" + body + b"#" + checksum(body)
+
+
+def escaped(data: bytes) -> bytes:
+    """Binary data as it may stand in a packet."""
+    if not _ESCAPED & set(data):
+        return data
+    return b"".join(bytes((_ESCAPE, byte ^ 0x20)) if byte in _ESCAPED else bytes((byte,)) for byte in data)
+
+
+def unescaped(body: bytes) -> bytes:
+    """Binary data out of a packet."""
+    if _ESCAPE not in body:
+        return body
+    parts = bytearray()
+    position = 0
+    while position < len(body):
+        byte = body[position]
+        if byte == _ESCAPE and position + 1 < len(body):
+            position += 1
+            byte = body[position] ^ 0x20
+        parts.append(byte)
+        position += 1
+    return bytes(parts)
+
+
+class PacketReader:
+    """Takes packets out of what has arrived. `wants_acknowledgement` until the debugger does without."""
+
+    def __init__(self) -> None:
+        self.pending = bytearray()
+        self.wants_acknowledgement = True
+        self.replies = bytearray()
+        self.was_interrupted = False
+
+    def feed(self, data: bytes) -> None:
+        """`data` has arrived. Raises ValueError if it can't be a debugger's."""
+        self.pending += data
+        if len(self.pending) > LONGEST_PACKET:
+            raise ValueError("a packet without an end")
+
+    def next_packet(self) -> bytes | None:
+        """The body of the next whole packet, None if there is none yet; what isn't one is passed by."""
+        pending = self.pending
+        while pending:
+            first = pending[0]
+            if first != _START:
+                if first == INTERRUPT:
+                    self.was_interrupted = True
+                del pending[0]
+                continue
+            end = pending.find(b"#")
+            if end < 0 or len(pending) < end + 3:
+                return None
+            body, given = bytes(pending[1:end]), bytes(pending[end + 1 : end + 3])
+            del pending[: end + 3]
+            if self.wants_acknowledgement:
+                is_right = given.lower() == checksum(body)
+                self.replies += ACKNOWLEDGEMENT if is_right else REFUSAL
+                if not is_right:
+                    continue
+            return body
+        return None
