@@ -122,4 +122,6 @@ def test_hostile_bytes_do_no_harm(seed: int) -> None:
         debugger.close()
         thread.join()
         machine.close()
-    assert (result.status, result.reason) == (0, "")
+    # A byte may have made of a request the one that kills the program.
+    assert result.status in (0, 137)
+    assert result.reason == ""

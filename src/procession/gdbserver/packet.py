@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from procession.abi.word import pack_u8
+
 LONGEST_PACKET = 1 << 17
 """More than that in one packet is nobody's debugger."""
 INTERRUPT = 0x03
 _START, _END, _ESCAPE = 0x24, 0x23, 0x7D
+_ESCAPE_BYTE = b"}"
 _ESCAPED = frozenset(b"#$}*")
 ACKNOWLEDGEMENT, REFUSAL = b"+", b"-"
 
@@ -24,7 +27,9 @@ def escaped(data: bytes) -> bytes:
     """Binary data as it may stand in a packet."""
     if not _ESCAPED & set(data):
         return data
-    return b"".join(bytes((_ESCAPE, byte ^ 0x20)) if byte in _ESCAPED else bytes((byte,)) for byte in data)
+    return b"".join(
+        _ESCAPE_BYTE + pack_u8(byte ^ 0x20) if byte in _ESCAPED else pack_u8(byte) for byte in data
+    )
 
 
 def unescaped(body: bytes) -> bytes:
