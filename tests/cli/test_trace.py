@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,25 @@ def test_what_is_shown_can_be_chosen(guest_root: Path) -> None:
     shown = [line for line in result.stderr.splitlines() if "(" in line]
     assert len(shown) == 1
     assert "/nothing" in shown[0]
+
+
+def test_lines_can_say_more(guest_root: Path) -> None:
+    plain = ("--time", "-T", "-y", "-e", "openat,write,close")
+    lines = trace(guest_root, *plain, script="exec 5< /etc; exec 5<&-").stderr
+    time = r"\d\d:\d\d:\d\d\.\d{6}"
+    opened = rf'^{time} openat\(AT_FDCWD</\S*>, "/etc", O_RDONLY\) += 3</etc> <0\.\d{{6}}>$'
+    assert re.search(opened, lines, re.MULTILINE)
+    assert re.search(rf"^{time} close\(5</etc>\) += 0 <0\.\d{{6}}>$", lines, re.MULTILINE)
+
+
+def test_calls_can_be_counted(guest_root: Path) -> None:
+    lines = trace(guest_root, "-c", "-e", "openat,exit_group,close", script="exec 5< /nowhere").stderr
+    table = lines[lines.index("% time") :].splitlines()
+    names = {line.split()[-1] for line in table[2:]}
+    assert {"openat", "close", "total"} <= names
+    (opens,) = (line.split() for line in table if line.endswith(" openat"))
+    assert int(opens[3]) > int(opens[4]) > 0
+    assert trace(guest_root, "-c", "--json").returncode == 2
 
 
 def test_a_graph_shows_the_kernels_functions(guest_root: Path) -> None:

@@ -96,5 +96,5 @@ def test_modes_and_structures() -> None:
     assert structure_text(Timespec(tv_sec=1, tv_nsec=5)) == "{tv_sec=1, tv_nsec=5}"
     action = Sigaction(sa_handler=0x1000, sa_flags=0x14000000, sa_mask=1 << 16)
     assert structure_text(action) == (
-        "{sa_handler=0x1000, sa_flags=SA_RESTORER|SA_RESTART, sa_restorer=NULL, sa_mask=[CHLD]}"
+        "{sa_handler=0x1000, sa_mask=[CHLD], sa_flags=SA_RESTORER|SA_RESTART, sa_restorer=0x0}"
     )

@@ -342,6 +342,12 @@ TRACE_OPTIONS = (
         metavar="LIST",
         help="Only calls that ended so: ok, failed, or errors such as ENOENT.",
     ),
+    click.option("--time", "shows_times", is_flag=True, help="Begin lines with the guest's time."),
+    click.option("-T", "--durations", "shows_durations", is_flag=True, help="Say how long each call took."),
+    click.option("-y", "--names", "shows_names", is_flag=True, help="Say what descriptors have open."),
+    click.option(
+        "-c", "--summary", "is_summary", is_flag=True, help="Only count the calls: a table at the end."
+    ),
     click.option("--json", "is_json", is_flag=True, help="All events, as JSON, an object a line."),
     click.option(
         "--graph",
@@ -384,7 +390,7 @@ def with_trace_options(function: Callable[..., int]) -> Callable[..., int]:
 def trace(command: tuple[str, ...], **values: Any) -> int:
     """Run a program and show what the kernel does.
 
-    Without --json, --graph, --states or --export that is every system call, as strace prints them.
+    Without --json, --graph, --states, --export or --summary that is every system call, as strace prints them.
     """
     from procession.cli.run import RunOptions, fail, run_program
     from procession.cli.view import make_view, taken_options

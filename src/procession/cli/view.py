@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task, ThreadGroup
     from procession.machine import Machine
     from procession.trace.function_graph import GraphTree
+    from procession.trace.strace import TraceStyle
 
 STDERR = "-"
 _NS_PER_US = 1000
@@ -54,6 +55,10 @@ class TraceOptions(NamedTuple):
     no_host_time: bool
     shows_states: bool
     exports: tuple[str, ...]
+    shows_times: bool
+    shows_durations: bool
+    shows_names: bool
+    is_summary: bool
 
     @property
     def is_asked_for(self) -> bool:
@@ -111,15 +116,18 @@ class View:
 class StraceView(View):
     """System calls as strace prints them."""
 
-    def __init__(self, file_name: str, chosen: TraceFilter | None = None) -> None:
+    def __init__(
+        self, file_name: str, chosen: TraceFilter | None = None, style: TraceStyle | None = None
+    ) -> None:
         super().__init__(file_name)
         self.chosen = chosen
+        self.style = style
 
     def watch(self, machine: Machine, ignored: ThreadGroup | None) -> None:
         """See `View`."""
         from procession.trace.strace import SystemCallTrace
 
-        self.trace = trace = SystemCallTrace(self.output, ignored)
+        self.trace = trace = SystemCallTrace(self.output, ignored, self.style)
         observer: Observer = trace
         if self.chosen is not None:
             observer = FilteredObserver(trace, self.chosen, execs_are_calls=True)
@@ -129,6 +137,28 @@ class StraceView(View):
         """See `View`."""
         self.trace.close()
         self.failure = self.trace.failure
+        return super().finish()
+
+
+class SummaryView(View):
+    """A table of all calls at the end."""
+
+    def __init__(self, file_name: str, chosen: TraceFilter | None) -> None:
+        super().__init__(file_name)
+        self.chosen = chosen
+
+    def watch(self, machine: Machine, ignored: ThreadGroup | None) -> None:
+        """See `View`."""
+        from procession.trace.summary import SummaryTrace
+
+        self.trace = trace = SummaryTrace(ignored)
+        machine.on_system_call = trace if self.chosen is None else FilteredObserver(trace, self.chosen)
+
+    def finish(self) -> list[str]:
+        """See `View`."""
+        from procession.trace.summary import summary_lines
+
+        self.write("".join(f"{line}\n" for line in summary_lines(self.trace.counts)))
         return super().finish()
 
 
@@ -247,6 +277,8 @@ def make_view(options: TraceOptions) -> View:
         tuple(path.encode() for path in options.paths),
         outcomes_named(options.outcomes),
     )
+    if options.is_summary and (options.graph or options.is_json or options.shows_states or options.exports):
+        raise ValueError("--summary doesn't go together with --graph, --json, --states or --export")
     sees_events = options.is_json or options.shows_states or options.exports
     if options.graph:
         if options.shows_states or options.exports:
@@ -258,7 +290,12 @@ def make_view(options: TraceOptions) -> View:
     is_empty = chosen == TraceFilter()
     if sees_events:
         return EventView(options, None if is_empty else chosen)
-    return StraceView(options.file_name, None if is_empty else chosen)
+    if options.is_summary:
+        return SummaryView(options.file_name, None if is_empty else chosen)
+    from procession.trace.strace import TraceStyle
+
+    style = TraceStyle(options.shows_times, options.shows_durations, options.shows_names)
+    return StraceView(options.file_name, None if is_empty else chosen, style)
 
 
 def _opened(name: str) -> TextIO:

@@ -121,6 +121,14 @@ def message_text(mm: MemoryDescriptor, address: int, received: int | None) -> st
     return f"{{{', '.join(fields)}}}"
 
 
+def message_length_text(mm: MemoryDescriptor, address: int) -> str:
+    """A struct msghdr into which nothing has come."""
+    data = peek(mm, address, Msghdr.SIZE)
+    if len(data) < Msghdr.SIZE:
+        return address_text(address)
+    return f"{{msg_namelen={Msghdr.unpack(data).msg_namelen}}}"
+
+
 def _buffers_text(mm: MemoryDescriptor, header: Msghdr, received: int | None) -> str:
     from procession.trace.strace import vector_text
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, TextIO, cast, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast, get_args
 
 from procession.abi.clone_flags import CSIGNAL
 from procession.abi.enumeration import IntEnum, IntFlag
-from procession.abi.errno import ENOSYS, Errno
-from procession.abi.signals import Signal
+from procession.abi.errno import BY_NUMBER, ENOSYS, Errno
+from procession.abi.signal_frame import Ucontext
+from procession.abi.signals import Signal, SignalCode
 from procession.abi.socket import Msghdr
 from procession.abi.structure import Structure
 from procession.abi.syscall_numbers import name_of
 from procession.abi.wait_options import CORE_DUMPED, ChildCode
 from procession.hardware.instruction import AVX_ISNT_EMULATED, LONGEST_INSTRUCTION, is_vector_extension
+from procession.hardware.registers import RAX, RSP
+from procession.kernel.observer import SENT_IGNORED, SIGNAL_SENT
 from procession.kernel.signal.info import (
     LAYOUT_CHILD,
     LAYOUT_FAULT,
@@ -24,10 +27,25 @@ from procession.kernel.signal.info import (
     LAYOUT_SYSTEM_CALL,
     LAYOUT_TIMER,
 )
+from procession.kernel.signal.wake import has_fatal_signal
 from procession.mm.peek import peek, peek_cstring
 from procession.syscalls.parameters import ARRAY, PATH_MAX, InOut, Kind, Out, Pointer, SizedIn
-from procession.trace.futex import futex_texts
-from procession.trace.socket import message_text, option_text, option_value_text, socket_address_text
+from procession.trace.descriptors import name_of_result, with_names
+from procession.trace.socket import (
+    message_length_text,
+    message_text,
+    option_text,
+    option_value_text,
+    socket_address_text,
+)
+from procession.trace.spelling import (
+    changed_text,
+    mask_text,
+    result_text,
+    text_at_return,
+    texts_at_entry,
+    variables_text,
+)
 from procession.trace.values import (
     LIST_LIMIT,
     STRING_LIMIT,
@@ -39,14 +57,17 @@ from procession.trace.values import (
     mode_text,
     names_of,
     quoted,
+    seconds_text,
     signal_code_text,
     signal_name,
     signal_set_text,
     structure_text,
+    time_of_day_text,
     wait_status_text,
 )
 
 if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
     from procession.kernel.signal.info import SigInfo
     from procession.kernel.task import Task, ThreadGroup
     from procession.mm.address_space import MemoryDescriptor
@@ -56,6 +77,7 @@ RESULT_COLUMN = 40
 FIRST_RESTART = 512
 """Errors from here on are between the kernel and itself: the call will be restarted, or end with EINTR."""
 IOVEC_SIZE = 16
+_MASK_IN_FRAME = Ucontext.OFFSETS["uc_sigmask"]
 
 
 class OpenCall:
@@ -65,13 +87,27 @@ class OpenCall:
     how many of them have been written out, -1 when nothing has been.
     """
 
-    __slots__ = ("arguments", "call", "shown_count", "texts")
+    __slots__ = ("arguments", "call", "late", "shown_count", "since_ns", "texts")
 
     def __init__(self, call: SystemCall, arguments: tuple[Any, ...], texts: list[str | None]) -> None:
         self.call = call
         self.arguments = arguments
         self.texts = texts
         self.shown_count = -1
+        self.since_ns = 0
+        self.late: list[str] = []
+        """What has happened to the caller since, and is told when the call has returned."""
+
+
+class TraceStyle(NamedTuple):
+    """What the lines of a trace hold beside the calls: the options of strace(1) that ask for it."""
+
+    shows_times: bool = False
+    """Begin lines with the time of day (-tt)."""
+    shows_durations: bool = False
+    """End them with how long the call took (-T)."""
+    shows_names: bool = False
+    """Say what descriptors have open (-y)."""
 
 
 class SystemCallTrace:
@@ -81,11 +117,16 @@ class SystemCallTrace:
     `ignored` does isn't written. `failure` says why nothing more is written, None while all is well.
     """
 
-    __slots__ = ("failure", "ignored", "live", "open_calls", "output", "pending_tid")
+    __slots__ = ("failure", "ignored", "kernel", "live", "open_calls", "output", "pending_tid", "style")
 
-    def __init__(self, output: TextIO, ignored: ThreadGroup | None = None) -> None:
+    def __init__(
+        self, output: TextIO, ignored: ThreadGroup | None = None, style: TraceStyle | None = None
+    ) -> None:
         self.output = output
         self.ignored = ignored
+        self.style = style or TraceStyle()
+        self.kernel: Kernel | None = None
+        """That of the last task heard of, as the time is its clock's."""
         self.failure: OSError | None = None
         self.open_calls: dict[int, OpenCall] = {}
         self.live: dict[int, None] = {}
@@ -98,20 +139,27 @@ class SystemCallTrace:
             return
         self.live[task.tid] = None
         self.write_unfinished()
+        self.kernel = task.kernel
         texts = [
             argument_at_entry(task, call.parameters, arguments, position)
             for position in range(len(arguments))
         ]
-        if call.name == "futex":
-            texts = futex_texts(texts, arguments)
-        self.open_calls[task.tid] = OpenCall(call, arguments, texts)
+        texts = texts_at_entry(call.name, task, texts, arguments)
+        if call.name == "rt_sigreturn":
+            texts = [mask_text(mask_in_frame(task))]
+        if self.style.shows_names:
+            texts = with_names(task, call, texts, arguments)
+        self.open_calls[task.tid] = opened = OpenCall(call, arguments, texts)
+        if self.style.shows_durations:
+            opened.since_ns = task.kernel.clock.now_ns
         self.pending_tid = task.tid
 
     def system_call_returned(
         self, task: Task, call: SystemCall, arguments: tuple[Any, ...], outcome: int | Errno | None
     ) -> None:
         """`task` comes back from `call` with `outcome`; None counts as 0."""
-        if task.group is self.ignored or task.is_exiting:
+        if task.group is self.ignored or task.is_exiting or has_fatal_signal(task):
+            # strace(1) hears of no return where there's none.
             return
         opened = self.open_calls.pop(task.tid, None)
         if opened is None:
@@ -121,10 +169,20 @@ class SystemCallTrace:
         result = -1 if isinstance(outcome, Errno) else outcome or 0
         arguments = opened.arguments
         shown = [
-            argument_at_return(call.parameters, arguments, position, text, task.mm, result)
+            argument_at_return(call, task, arguments, position, text, result)
             for position, text in enumerate(opened.texts)
         ]
-        self.write_call(task.tid, opened, shown, outcome_text(call, outcome or 0))
+        ending = result_text(call.name, task, arguments, result) if result >= 0 else None
+        if call.name == "rt_sigreturn" and result >= 0:
+            ending = restored_result_text(task)
+        ending = ending or outcome_text(call, outcome or 0)
+        if self.style.shows_names and result >= 0:
+            ending += name_of_result(task, call, arguments, result)
+        if self.style.shows_durations:
+            ending += f" <{seconds_text(task.kernel.clock.now_ns - opened.since_ns)}>"
+        self.write_call(task.tid, opened, shown, ending)
+        for line in opened.late:
+            self.write_line(task.tid, line)
 
     def unknown_call(self, task: Task, number: int) -> None:
         """`task` made a call that isn't built; it was answered ENOSYS."""
@@ -144,6 +202,14 @@ class SystemCallTrace:
         elif kind == "signal":
             note = f" ({AVX_ISNT_EMULATED})" if is_for_avx(task, detail) else ""
             self.write_line(task.tid, f"--- {signal_text(detail)} ---{note}")
+        elif kind == SIGNAL_SENT and detail[2] == SENT_IGNORED and not task.is_exiting:
+            # A tracer is told of those too.
+            line = f"--- {signal_text(detail[0])} ---"
+            opened = self.open_calls.get(task.tid)
+            if opened is None:
+                self.write_line(task.tid, line)
+            else:
+                opened.late.append(line)
         elif kind == "supersede":
             self.write_line(task.tid, f"+++ superseded by execve in pid {detail} +++")
             self.live.pop(detail, None)
@@ -215,6 +281,8 @@ class SystemCallTrace:
         if self.failure is not None:
             return
         prefix = f"[pid {tid:5}] " if len(self.live) > 1 else ""
+        if self.style.shows_times and self.kernel is not None:
+            prefix += time_of_day_text(self.kernel.clock.realtime_ns) + " "
         try:
             self.output.write(f"{prefix}{text}\n")
         except OSError as error:
@@ -254,17 +322,26 @@ def argument_at_entry(
 
 
 def argument_at_return(
-    parameters: tuple[Parameter, ...],
+    call: SystemCall,
+    task: Task,
     arguments: tuple[Any, ...],
     position: int,
     text: str | None,
-    mm: MemoryDescriptor,
     result: int,
 ) -> str:
     """An argument as it is when the call has ended; `text` is what was to be seen at entry.
 
     `result` is what the call returned, negative when it failed.
     """
+    parameters, mm = call.parameters, task.mm
+    if text is None:
+        own = text_at_return(call.name, task, arguments, position, result)
+        if own is not None:
+            return own
+    elif (changed := changed_text(call.name, task, arguments, position, result)) is not None:
+        return text[:-1] + changed
+    elif position >= len(parameters) or call.name in ("clone", "poll", "ppoll", "select", "pselect6"):
+        return text
     parameter, argument = parameters[position], arguments[position]
     if parameter.kind is not None:
         if text is not None:
@@ -281,13 +358,19 @@ def argument_at_return(
         return vector_text(mm, argument, arguments[position + 1], result)
     if isinstance(argument, Out):
         if result < 0:
+            if parameter.annotation is Msghdr:
+                return message_length_text(mm, argument.address)
             return address_text(argument.address)
         # As many as the call returned.
         return pointer_text(parameter, argument, (result,))
     assert text is not None
     if isinstance(argument, InOut) and result >= 0:
         after = pointer_text(parameter, argument, arguments[position + 1 :])
-        return text if after == text else f"{text} => {after}"
+        if after == text:
+            return text
+        if text.startswith("[") and after.startswith("["):
+            return f"{text[:-1]} => {after[1:]}"
+        return f"{text} => {after}"
     return text
 
 
@@ -456,7 +539,8 @@ def signal_text(info: SigInfo) -> str:
         status = str(info.status) if info.code == ChildCode.CLD_EXITED else signal_name(info.status)
         fields += [f"si_status={status}", f"si_utime={info.utime}", f"si_stime={info.stime}"]
     elif layout == LAYOUT_REAL_TIME:
-        fields.append(f"si_value={info.value:#x}")
+        if info.code != SignalCode.SI_TKILL:
+            fields.append(f"si_value={info.value:#x}")
     elif layout == LAYOUT_TIMER:
         fields += [
             f"si_timerid={info.timer_id:#x}",
@@ -470,6 +554,19 @@ def signal_text(info: SigInfo) -> str:
     elif layout not in (LAYOUT_KILL, LAYOUT_CHILD):
         fields.append(f"si_addr={address_text(info.address)}")
     return f"{name} {{{', '.join(fields)}}}"
+
+
+def mask_in_frame(task: Task) -> int:
+    """The mask that rt_sigreturn(2) is about to put back: the frame is where the stack ends."""
+    frame = task.kernel.registers_of(task).general[RSP]
+    return int.from_bytes(peek(task.mm, frame + _MASK_IN_FRAME, 8), "little")
+
+
+def restored_result_text(task: Task) -> str:
+    """What rt_sigreturn(2) seems to return: the register that was interrupted."""
+    value = task.kernel.registers_of(task).general[RAX]
+    kind = BY_NUMBER.get((1 << 64) - value)
+    return f"-1 {kind.__name__} ({kind.text})" if kind is not None else str(value)
 
 
 def is_for_avx(task: Task, info: SigInfo) -> bool:
@@ -487,7 +584,8 @@ def started_text(mm: MemoryDescriptor) -> str:
     variables = peek(mm, mm.environment_start, mm.environment_end - mm.environment_start).count(b"\0")
     name = peek_cstring(mm, mm.environment_end, PATH_MAX) or b""
     argv = list_text(quoted(string) for string in strings)
-    start = f"execve({quoted(name, PATH_MAX)}, {argv}, {mm.environment_start:#x} /* {variables} vars */)"
+    count = variables_text(variables)
+    start = f"execve({quoted(name, PATH_MAX)}, {argv}, {mm.environment_start:#x} {count})"
     return f"{start:<{RESULT_COLUMN - 1}} = 0"
 
 

@@ -12,6 +12,7 @@ from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.file_mode import FileType
 from procession.abi.open_flags import OpenFlag, OpenHow, ResolveFlag
 from procession.abi.poll import EpollEvent, EpollEvents, PollEvent, Pollfd
+from procession.abi.resource import Rlimit64
 from procession.abi.sigaction import Sigaction, SignalStack
 from procession.abi.signals import (
     BusCode,
@@ -26,13 +27,16 @@ from procession.abi.signals import (
     SysCode,
     TrapCode,
 )
+from procession.abi.stat import Stat, Statx, StatxMask
 from procession.abi.structure import Structure
+from procession.abi.time import Sigevent, SigevNotify
+from procession.abi.utsname import Utsname
 from procession.abi.wait_options import CONTINUED, CORE_DUMPED, STOPPED, ChildCode
 
 STRING_LIMIT = 32
 LIST_LIMIT = 32
 """strace's -s and the same limit for lists."""
-FIELD_LIMIT = 10
+FIELD_LIMIT = 16
 AT_FDCWD = -100
 
 ESCAPES = {
@@ -61,6 +65,13 @@ FLAG_FIELDS: dict[tuple[type[Structure], str], type[IntFlag]] = {
 """Fields of structures that hold flags."""
 ADDRESS_FIELDS = frozenset({"child_tid", "parent_tid", "pidfd", "set_tid", "stack", "tls"})
 """Fields that hold addresses and are declared as numbers."""
+_LAST_FLAGS = {"O_DIRECTORY": 1, "SOCK_NONBLOCK": 1, "SA_SIGINFO": 1, "SA_NOCLDSTOP": 2, "SA_NOCLDWAIT": 2}
+"""What strace writes after flags with higher bits."""
+_HEX_FIELDS = frozenset({"data"})
+_NS_PER_SECOND = 1_000_000_000
+_FILE_TYPE, _DEVICE_TYPES = 0o170000, (0o020000, 0o060000)
+_HANDLERS = {0: "SIG_DFL", 1: "SIG_IGN"}
+_NO_LIMIT = 0xFFFFFFFF_FFFFFFFF
 OCTAL_DIGITS = b"01234567"
 
 CODES: dict[int, type[IntEnum]] = {
@@ -106,6 +117,18 @@ def address_text(address: int) -> str:
 def descriptor_text(number: int) -> str:
     """A file descriptor."""
     return "AT_FDCWD" if number == AT_FDCWD else str(number)
+
+
+def seconds_text(duration_ns: int) -> str:
+    """`0.000123`: a duration in seconds."""
+    return f"{duration_ns // _NS_PER_SECOND}.{duration_ns % _NS_PER_SECOND // 1000:06}"
+
+
+def time_of_day_text(realtime_ns: int) -> str:
+    """`13:05:00.000123`, in the machine's time zone: UTC."""
+    second = realtime_ns // _NS_PER_SECOND % 86400
+    micro = realtime_ns % _NS_PER_SECOND // 1000
+    return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{micro:06}"
 
 
 def signal_name(number: int) -> str:
@@ -163,7 +186,7 @@ def flags_text(flags: type[IntFlag], value: int) -> str:
         if rest & bits == bits:
             found.append((bits, name))
             rest &= ~bits
-    names = [name for _, name in sorted(found)]
+    names = [name for _, name in sorted(found, key=lambda each: (_LAST_FLAGS.get(each[1], 0), each))]
     if zero_name and not value & low_bits:
         names.insert(0, zero_name)
     if rest:
@@ -217,11 +240,83 @@ def field_text(structure: type[Structure], name: str, value: Any) -> str:
     if flags := FLAG_FIELDS.get((structure, name)):
         # The 16 bits of struct pollfd are signed.
         return flags_text(flags, value & 0xFFFF if value < 0 else value)
-    return str(value)
+    return f"{value:#x}" if name in _HEX_FIELDS and value else str(value)
+
+
+def _stat_text(status: Stat) -> str:
+    kind = status.st_mode & _FILE_TYPE
+    what = f"st_size={status.st_size}"
+    if kind in _DEVICE_TYPES:
+        what = f"st_rdev=makedev({status.st_rdev >> 8 & 0xFFF:#x}, {status.st_rdev & 0xFF:#x})"
+    return f"{{st_mode={mode_text(status.st_mode)}, {what}, ...}}"
+
+
+def _statx_text(status: Statx) -> str:
+    basic = int(StatxMask.STATX_BASIC_STATS)
+    mask = status.stx_mask
+    parts = ["STATX_BASIC_STATS"] if mask & basic == basic else []
+    rest = mask & ~basic if parts else mask
+    if rest or not parts:
+        parts.append(flags_text(StatxMask, rest))
+    kind = status.stx_mode & _FILE_TYPE
+    what = f"stx_size={status.stx_size}"
+    if kind in _DEVICE_TYPES:
+        what = f"stx_rdev_major={status.stx_rdev_major}, stx_rdev_minor={status.stx_rdev_minor}"
+    return (
+        f"{{stx_mask={'|'.join(parts)}, stx_attributes={hex_text(status.stx_attributes)}, "
+        f"stx_mode={mode_text(status.stx_mode)}, {what}, ...}}"
+    )
+
+
+def hex_text(value: int) -> str:
+    """Hexadecimal, but for 0."""
+    return f"{value:#x}" if value else "0"
+
+
+def _event_text(event: Sigevent) -> str:
+    fields = [f"sigev_value={event.sigev_value:#x}"] if event.sigev_value else []
+    fields += [
+        f"sigev_signo={signal_name(event.sigev_signo)}",
+        f"sigev_notify={choice_text(SigevNotify, event.sigev_notify)}",
+    ]
+    if event.sigev_notify == SigevNotify.SIGEV_THREAD_ID:
+        fields.append(f"sigev_notify_thread_id={event.sigev_notify_thread_id}")
+    return f"{{{', '.join(fields)}}}"
+
+
+def _action_text(action: Sigaction) -> str:
+    handler = _HANDLERS.get(action.sa_handler) or f"{action.sa_handler:#x}"
+    flags = flags_text(SigactionFlag, action.sa_flags)
+    text = f"{{sa_handler={handler}, sa_mask={signal_set_text(action.sa_mask)}, sa_flags={flags}"
+    if action.sa_flags & int(SigactionFlag.SA_RESTORER):
+        text += f", sa_restorer={action.sa_restorer:#x}"
+    return text + "}"
+
+
+def _limit_text(limit: Rlimit64) -> str:
+    return f"{{rlim_cur={_limit_value(limit.rlim_cur)}, rlim_max={_limit_value(limit.rlim_max)}}}"
+
+
+def _limit_value(value: int) -> str:
+    if value == _NO_LIMIT:
+        return "RLIM64_INFINITY"
+    return f"{value // 1024}*1024" if value > 1024 and not value % 1024 else str(value)
 
 
 def structure_text(structure: Structure) -> str:
     """`{tv_sec=1, tv_nsec=0}`; long structures are cut."""
+    if isinstance(structure, Stat):
+        return _stat_text(structure)
+    if isinstance(structure, Sigaction):
+        return _action_text(structure)
+    if isinstance(structure, Statx):
+        return _statx_text(structure)
+    if isinstance(structure, Sigevent):
+        return _event_text(structure)
+    if isinstance(structure, Utsname):
+        return f"{{sysname={quoted(structure.sysname)}, nodename={quoted(structure.nodename)}, ...}}"
+    if isinstance(structure, Rlimit64):
+        return _limit_text(structure)
     fields = [
         f"{name}={field_text(type(structure), name, getattr(structure, name))}"
         for name in structure.FIELDS[:FIELD_LIMIT]

@@ -1,0 +1,54 @@
+"""What descriptors have open, as `strace -y` says it beside their numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from procession.abi.open_flags import AT_FDCWD, FcntlCommand
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+    from procession.syscalls.declaration import SystemCall
+
+_OPENING = frozenset(
+    (
+        *("accept", "accept4", "creat", "dup", "dup2", "dup3"),
+        *("epoll_create", "epoll_create1", "eventfd", "eventfd2", "fsmount", "fsopen"),
+        *("fspick", "inotify_init", "inotify_init1", "memfd_create", "mq_open", "open"),
+        *("open_by_handle_at", "open_tree", "openat", "openat2", "perf_event_open", "pidfd_getfd"),
+        *("pidfd_open", "signalfd", "signalfd4", "socket", "timerfd_create", "userfaultfd"),
+    )
+)
+"""Calls whose result is a descriptor."""
+_DUPLICATING = (int(FcntlCommand.F_DUPFD), int(FcntlCommand.F_DUPFD_CLOEXEC))
+
+
+def with_names(
+    task: Task, call: SystemCall, texts: list[str | None], arguments: tuple[Any, ...]
+) -> list[str | None]:
+    """The texts of a call's arguments, descriptors followed by what they have open."""
+    named = list(texts)
+    for position, parameter in enumerate(call.parameters[: len(texts)]):
+        text = texts[position]
+        if text is not None and parameter.kind is not None and parameter.kind.name == "fd":
+            named[position] = text + _name_text(task, arguments[position])
+    return named
+
+
+def name_of_result(task: Task, call: SystemCall, arguments: tuple[Any, ...], result: int) -> str:
+    """What a descriptor that `call` returned has open; "" if it returned something else."""
+    is_descriptor = call.name in _OPENING or (call.name == "fcntl" and arguments[1] in _DUPLICATING)
+    return _name_text(task, result) if is_descriptor else ""
+
+
+def _name_text(task: Task, number: int) -> str:
+    from procession.fs.dentry import absolute_path
+
+    if number == AT_FDCWD:
+        path = task.fs.cwd
+    else:
+        file = task.files.files.get(number)
+        if file is None:
+            return ""
+        path = file.path
+    return f"<{absolute_path(path, task.fs.root).decode(errors='backslashreplace')}>"

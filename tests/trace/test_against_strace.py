@@ -1,0 +1,133 @@
+"""Our traces of programs against those of the host's strace, line by line."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+COMMAND = "2"
+"""The id of the machine's first program."""
+PROGRAM = Path(__file__).with_name("program.c")
+ENVIRONMENT = ("/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "LC_ALL=C")
+SCRIPT = "(exit 3); echo *; test -d /etc && cd /etc; kill -WINCH $$; read line; exec true"
+
+MEANT = (
+    # A reason follows an error, which strace can't know.
+    (r"(?<=\)) /\* .* \*/$", ""),
+    # Where things lie, who is who, and what the time is, are those of another machine.
+    (r"0x[0-9a-f]{6,}", "ADDRESS"),
+    (r"/\* \d+ vars? \*/", "/* vars */"),
+    (r"(?<=si_pid=)\d+", "PID"),
+    (r"^(clone|clone3|fork|vfork|set_tid_address|wait4|get\w+|rt_sigreturn)(\(.*) = \d+$", r"\1\2 = NUMBER"),
+    (r"^(kill|tgkill|wait4|getpgid)\(\d+(, \d+(?=, SIG))?", r"\1(PID"),
+    (r"si_utime=\d+, si_stime=\d+", "TIMES"),
+    (r"\b(st_size|stx_size|tv_sec|tv_nsec)=\d+", r"\1=NUMBER"),
+    (r"^(getrandom|uname|sysinfo|prlimit64|sched_getaffinity|statfs|fstatfs|getgroups)\(.*", r"\1"),
+    (r"STATX_ALL\|STATX_MNT_ID", "STATX_BASIC_STATS|STATX_MNT_ID"),
+    (r"^read\(\d, \"nodev.*", "read of /proc/filesystems"),
+)
+"""Differences that are meant: each is spelt as one thing on both sides."""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    target = tmp_path_factory.mktemp("strace") / "program"
+    subprocess.run([compiler, "-O1", "-w", "-o", str(target), str(PROGRAM)], check=True)
+    return str(target)
+
+
+def of_strace(command: list[str], directory: Path) -> list[list[str]]:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace isn't installed")
+    output = directory / "trace"
+    started = subprocess.run(
+        [strace, "-f", "-o", str(output), *ENVIRONMENT, *command],
+        input=b"",
+        capture_output=True,
+        cwd=directory,
+        env={"PATH": "/usr/bin:/bin"},
+        check=False,
+    )
+    text = output.read_text(errors="replace") if output.exists() else ""
+    output.unlink(missing_ok=True)
+    if "exited with" not in text and "killed by" not in text:
+        pytest.skip(f"strace can't trace here: {started.stderr.decode()}")
+    return by_process(re.sub(r"^(\d+) +", r"[pid \1] ", text, flags=re.MULTILINE))
+
+
+def of_ours(command: list[str], directory: Path) -> list[list[str]]:
+    output = directory / "trace"
+    subprocess.run(
+        [sys.executable, "-m", "procession", "run", f"--trace={output}", "--", *ENVIRONMENT, *command],
+        input=b"",
+        capture_output=True,
+        cwd=directory,
+        check=False,
+    )
+    return by_process(output.read_text())
+
+
+def by_process(text: str) -> list[list[str]]:
+    """The lines of each process, halves put together, spelt without what may differ."""
+    processes: dict[str, list[str]] = defaultdict(list)
+    halves: dict[str, str] = {}
+    live: dict[str, None] = {COMMAND: None}
+    for each in text.splitlines():
+        # A process that is alone is not named.
+        found = re.match(r"\[pid +(\d+)\] (.*)", each)
+        owner, line = found.groups() if found else (next(iter(live)), each)
+        live[owner] = None
+        if line.startswith("+++"):
+            del live[owner]
+        if line.endswith(" <unfinished ...>"):
+            halves[owner] = line.removesuffix(" <unfinished ...>")
+            continue
+        if resumed := re.match(r"<\.\.\. \w+ resumed>(.*)", line):
+            line = halves.pop(owner) + resumed[1]
+        line = re.sub(r" += ", " = ", line)
+        for pattern, spelling in MEANT:
+            line = re.sub(pattern, spelling, line)
+        processes[owner].append(line)
+    return [processes[pid] for pid in sorted(processes, key=int)]
+
+
+def compare(command: list[str], tmp_path: Path) -> None:
+    # What it does to files stays in the machine.
+    ours = of_ours(command, tmp_path)
+    theirs = of_strace(command, tmp_path)
+    assert ours == theirs
+
+
+def test_a_program_of_many_calls(program: str, tmp_path: Path) -> None:
+    compare([program], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cat /etc/passwd",
+        "cp /etc/passwd copy",
+        "head -c 5 /etc/passwd",
+        "ls -la /etc/passwd",
+        "mkdir -p a/b",
+        "sed -n 1p /etc/passwd",
+        "sort /etc/passwd",
+    ],
+)
+def test_programs(command: str, tmp_path: Path) -> None:
+    compare(command.split(), tmp_path)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_a_shell(shell: str, tmp_path: Path) -> None:
+    compare([shell, "-c", SCRIPT], tmp_path)
