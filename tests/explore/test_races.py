@@ -106,6 +106,19 @@ def test_in_which_orders_four_processes_write_their_buffers() -> None:
     assert len(found) == 4 * 3 * 2 * 2
 
 
+def test_orphans_are_told_of_only_where_there_are_some() -> None:
+    sh = shutil.which("sh") or "/bin/sh"
+    [finding] = explored(sh, "-c", "(sleep 1 &)", oracles=("orphans",), preemptions=0).findings
+    assert "init had to adopt sleep" in finding.problem or "init had to adopt sh" in finding.problem
+    assert explored(sh, "-c", "sleep 1 & wait", oracles=("orphans",), preemptions=0).findings == ()
+
+
+def test_survivors_are_told_of() -> None:
+    sh = shutil.which("sh") or "/bin/sh"
+    [finding] = explored(sh, "-c", "sleep 5 & exit 0", oracles=("survivors",), preemptions=0).findings
+    assert "the command has ended, and s" in finding.problem
+
+
 def test_oracles_are_on_by_name() -> None:
     command = compiled("pause_after_check")
     assert explored(command, oracles=("status", "output")).findings == ()

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class Fact(NamedTuple):
     """One thing that happened to task `tid` of process `pid`.
 
-    `name` is "clone" (`detail` is its maker's tid, and whether it's a thread), "exit" (its wait status),
-    "reap" (nothing), "stale-pid" (the id that it named and the call's name), or "leak" (a descriptor, the
-    program that got it, and the thread that had opened it).
+    `name` is "clone" (`detail` is its maker's process, and whether it's a thread), "exit" (its wait status,
+    and its parent's process by then), "reap" (nothing), or "stale-pid" (the id that it named and the call's
+    name).
     """
 
     name: str
@@ -59,8 +59,10 @@ class FactWatcher:
         """See `Observer`."""
         if kind == told.CLONE:
             current = self.kernel.current
-            self._add("clone", task, 0 if current is None else current.tid, not task.is_leader)
+            maker = 0 if current is None else current.tgid
+            self._add("clone", task, maker, not task.is_leader)
         elif kind == told.EXIT:
-            self._add("exit", task, task.exit_code)
+            parent = task.parent
+            self._add("exit", task, task.exit_code, 0 if parent is None else parent.tgid)
         elif kind == told.REAP:
             self._add("reap", task)

@@ -103,8 +103,25 @@ def _zombies(run: Run, _expected: Expectation) -> str:
 
 
 def _orphans(run: Run, _expected: Expectation) -> str:
-    count = run.machine.kernel.adoption_count
-    return f"init had to adopt {count} processes" if count else ""
+    init = run.machine.kernel.init
+    assert init is not None
+    # Of the machine's first process nobody is the maker.
+    makers = {
+        fact.tid: fact.detail[0] or init.leader.tid
+        for fact in run.facts
+        if fact.name == "clone" and not fact.detail[1]
+    }
+    adopted = [
+        f"{fact.command} ({fact.tid})"
+        for fact in run.facts
+        if fact.name == "exit" and fact.detail[1] == init.leader.tid != makers.get(fact.tid, init.leader.tid)
+    ]
+    adopted += [
+        f"{task.command_name.decode(errors='replace')} ({task.tid})"
+        for task in init.leader.children
+        if task.state not in _ENDED and makers.get(task.tid, init.leader.tid) != init.leader.tid
+    ]
+    return f"init had to adopt {', '.join(adopted)}" if adopted else ""
 
 
 def _lost_child_signal(run: Run, _expected: Expectation) -> str:
