@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.inode import Inode
     from procession.kernel.kernel import Kernel
-    from procession.kernel.task import Task
+    from procession.kernel.task import Task, ThreadGroup
     from procession.syscalls.declaration import SystemCall
 
 Key = tuple[object, ...]
@@ -35,6 +35,8 @@ CLOCK_TID = 0
 _SIGCHLD = 17
 _DATA_FILES = (S_IFREG, S_IFDIR)
 _PIDS: Key = ("pids",)
+_END: Key = ("end",)
+"""What the command's end writes, and every step reads: whether it comes before the end matters."""
 
 
 class Footprint:
@@ -153,6 +155,7 @@ class FootprintWatcher:
     """
 
     __slots__ = (
+        "command",
         "dispositions",
         "footprint",
         "has_call",
@@ -168,6 +171,7 @@ class FootprintWatcher:
         self.kernel = kernel
         self.orders_output = orders_output
         self.footprint = Footprint()
+        self.command: ThreadGroup | None = None
         self.tid = CLOCK_TID
         self.has_call = False
         self.task: Task | None = None
@@ -198,7 +202,7 @@ class FootprintWatcher:
 
     def _switched_to(self, task: Task) -> None:
         """The machine's init has no segments of its own: it goes at once, whenever it can."""
-        if task.tid == self.tid or (task.group is self.kernel.init and not task.has_executed):
+        if task.tid == self.tid or self._is_reaper(task):
             return
         self._begin_segment_of(task)
         scheduler = self.kernel.scheduler
@@ -208,6 +212,14 @@ class FootprintWatcher:
         frame = task.frame
         if frame is not None and frame.number >= 0:
             self._note_call(task, TABLE[frame.number], frame.arguments)
+
+    def _note_parent(self, task: Task) -> None:
+        parent = task.parent
+        if parent is not None and not self._is_reaper(parent):
+            self.footprint.updates.add(("children", parent.tgid))
+
+    def _is_reaper(self, task: Task) -> bool:
+        return task.group is self.kernel.init and not task.has_executed
 
     def _end_segment(self) -> None:
         """What the segment's task does about signals changes what becomes of those that are sent to it."""
@@ -221,7 +233,7 @@ class FootprintWatcher:
         self.task, self.dispositions = task, _dispositions(task)
         footprint = self.footprint
         tgid = task.tgid
-        footprint.reads.add(("signals", tgid))
+        footprint.reads |= {_END, ("signals", tgid)}
         if len(task.group.threads) > 1:
             footprint.writes.add(("memory", tgid))
         if _shares_memory(task):
@@ -311,6 +323,9 @@ class FootprintWatcher:
         if kind == told.SWITCH:
             self._switched_to(task)
             return
+        if self._is_reaper(task):
+            # It reaps whom it gets at once: nobody hears of it.
+            return
         footprint = self.footprint
         if kind == told.WAKE:
             footprint.enabled.add(task.tid)
@@ -330,17 +345,17 @@ class FootprintWatcher:
             footprint.writes |= {_PIDS, ("pid", task.tid)}
             footprint.updates.add(("processes",))
         elif kind == told.EXIT:
-            footprint.writes.add(("pid", task.tid))
-            footprint.updates.add(("processes",))
-            if task.parent is not None:
-                footprint.updates.add(("children", task.parent.tgid))
+            # Of a parent and its child either may end first: whoever is left is init's, who reaps it.
+            footprint.updates |= {("pid", task.tid), ("children", task.tgid), ("processes",)}
+            self._note_parent(task)
             for child in task.children:
                 footprint.writes.add(("parent", child.tgid))
+            if task.group is self.command:
+                # Nothing comes after it.
+                footprint.writes.add(_END)
         elif kind == told.REAP:
-            footprint.writes.add(("pid", task.tid))
-            footprint.updates.add(("processes",))
-            if task.parent is not None:
-                footprint.updates.add(("children", task.parent.tgid))
+            footprint.updates |= {("pid", task.tid), ("processes",)}
+            self._note_parent(task)
         elif kind == told.EXEC:
             footprint.writes.add(("pid", task.tid))
         elif kind == told.LOOK_FOR_CHILDREN:

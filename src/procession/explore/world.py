@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EFAULT
 from procession.abi.syscall_numbers import name_of
@@ -16,15 +16,12 @@ from procession.hardware.registers import RAX
 from procession.inspection.steering import has_ended
 from procession.kernel.decider import NamedChoice, ScheduleLeft, SeededDecider
 from procession.kernel.sched.explored import NEXT_TASK, PAUSE, ExploredScheduler
-from procession.mm.peek import PeekedMemory
 from procession.syscalls.declaration import TABLE, TABLE_SIZE
-from procession.syscalls.dispatch import Onlooker
 from procession.trace.strace import argument_at_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from procession.kernel.task import Task
     from procession.machine import Machine
     from procession.snapshot.keeper import Snapshot
 
@@ -174,7 +171,7 @@ class World:
         self.facts = facts = FactWatcher(kernel)
         machine.observe(watcher)
         machine.observe(facts)
-        machine.start(program.command, pid1=program.is_pid1)
+        watcher.command = machine.start(program.command, pid1=program.is_pid1).group
         if program.stdin:
             machine.inlet.feed(program.stdin)
         machine.inlet.end_input()
@@ -252,19 +249,21 @@ class World:
 
     @property
     def pending_call(self) -> str:
-        """The system call in front of which the default task of the offer is, in words."""
+        """Where the task that would go on by default is, in words: in front of which system call."""
         task = self._scheduler.preferred
         assert task is not None
         registers = self.machine.kernel.registers_of(task).general
+        name = task.command_name.decode(errors="replace")
+        if task not in self._scheduler.at_call:
+            # It has just been let go by a call that woke somebody.
+            return f"{name} ({task.tid}) goes on in user mode"
         number = registers[RAX]
         call = TABLE[number] if number < TABLE_SIZE else None
-        name = task.command_name.decode(errors="replace")
         if call is None:
             return f"{name} ({task.tid}) calls {name_of(number)}"
-        onlooker = cast("Task", Onlooker(PeekedMemory(task.mm)))
         try:
             _, decode = call.compile()
-            arguments = decode(onlooker, registers)
+            arguments = decode(task, registers)
         except EFAULT:
             return f"{name} ({task.tid}) calls {call.name}"
         texts = [

@@ -1,0 +1,133 @@
+"""How fast schedules are searched: `python -m bench.explore [NAME ...]`; a table of what was measured.
+
+The programs are those of the tests (tests/explore/programs).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+
+from procession.explore.crew import Alone, Processes
+from procession.explore.explorer import Explorer
+from procession.explore.oracle import Expectation
+from procession.explore.program import Program
+from procession.explore.search import Reduction, Search
+from procession.explore.story import tell_story
+from procession.explore.world import World
+from tests.explore.races import compiled
+
+MEMORY_BYTES = 1 << 26
+BASH_PAIR = "(exit 1) & wait $!; echo $?"
+
+
+def program(*command: str) -> Program:
+    """A command on a small machine."""
+    return Program(command, {"memory": MEMORY_BYTES, "cwd": "/"})
+
+
+def rate(*command: str, seconds: float) -> str:
+    """Steps and schedules a second of a search without a bound or reduction, after a first run."""
+    world = World(program(*command))
+    world.begin()
+    began_s = time.perf_counter()
+    search = Search(
+        world,
+        lambda _: True,
+        reduction=Reduction.NONE,
+        alive=lambda _: time.perf_counter() - began_s < seconds,
+    )
+    search.run()
+    elapsed_s = time.perf_counter() - began_s
+    taken = world.step_count
+    world.close()
+    return (
+        f"{search.steps / elapsed_s:,.0f} new states/s, {taken / elapsed_s:,.0f} steps/s, "
+        f"{search.schedules / elapsed_s:,.0f} schedules/s"
+    )
+
+
+def two_programs() -> str:
+    """Two small C processes."""
+    return rate(compiled("appenders"), seconds=5)
+
+
+def two_shells() -> str:
+    """Two bash processes."""
+    return rate(shutil.which("bash") or "bash", "-c", BASH_PAIR, seconds=5)
+
+
+def fork_buf() -> str:
+    """Mosaic's fork-buf with N = 3, all schedules that differ in more than the order of the output."""
+    began_s = time.perf_counter()
+    world = World(program(compiled("fork_buf"), "3"), orders_output=False)
+    search = Search(world, lambda _: True, alive=lambda _: time.perf_counter() - began_s < 60)
+    search.run()
+    world.close()
+    done = "exhausted" if search.is_exhausted else "not exhausted"
+    return f"{done}, {search.schedules:,} schedules, {time.perf_counter() - began_s:.1f} s"
+
+
+def shell_lab() -> str:
+    """The shell lab's race found, minimised and told."""
+    began_s = time.perf_counter()
+    explorer = Explorer(program(compiled("shell_lab")), expected=Expectation(status=0))
+    report = explorer.run()
+    finding = explorer.minimised(report.findings[0])
+    tell_story(explorer.world, finding)
+    explorer.world.close()
+    return f"{finding.oracle}, {finding.deviations} preemption, {time.perf_counter() - began_s:.2f} s"
+
+
+def reduction() -> str:
+    """Schedules with and without the reduction, of the growth by one more preemption."""
+    lines = ["", "", "| preemptions | reduced | naive | classes |", "| --- | --- | --- | --- |"]
+    for bound in (0, 1, 2, 3, None):
+        figures = []
+        for kind in (Reduction.PARTIAL_ORDER, Reduction.NONE):
+            world = World(program(compiled("tocttou"), "2"))
+            search = Search(world, lambda _: True, bound=bound, reduction=kind)
+            search.run()
+            world.close()
+            figures.append((search.schedules, len(search.signatures)))
+        name = "any" if bound is None else bound
+        lines.append(f"| {name} | {figures[0][0]:,} | {figures[1][0]:,} | {figures[1][1]:,} |")
+    return "\n".join(lines)
+
+
+def jobs() -> str:
+    """Two processes beside one, on the same pieces."""
+    elapsed_s = []
+    for crew in (Alone(), Processes(2)):
+        explorer = Explorer(program(compiled("make_directory"), "safe"), preemptions=3)
+        began_s = time.perf_counter()
+        explorer.run_divided(crew, piece_s=0.3)
+        elapsed_s.append(time.perf_counter() - began_s)
+        crew.close()
+        explorer.world.close()
+    return f"{elapsed_s[0]:.1f} s alone, {elapsed_s[1]:.1f} s with two, {elapsed_s[0] / elapsed_s[1]:.2f}x"
+
+
+ROWS: dict[str, Callable[[], str]] = {
+    "two-programs": two_programs,
+    "two-shells": two_shells,
+    "fork-buf": fork_buf,
+    "shell-lab": shell_lab,
+    "reduction": reduction,
+    "jobs": jobs,
+}
+
+
+def main() -> int:
+    """Measure and print."""
+    wanted = sys.argv[1:] or list(ROWS)
+    for name in wanted:
+        row = ROWS[name]
+        print(f"{name}: {(row.__doc__ or '').rstrip('.')}: {row()}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
