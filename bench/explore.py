@@ -62,7 +62,7 @@ def two_shells() -> str:
 def fork_buf() -> str:
     """Mosaic's fork-buf with N = 3, all schedules that differ in more than the order of the output."""
     began_s = time.perf_counter()
-    world = World(program(compiled("fork_buf"), "3"), orders_output=False)
+    world = World(program(compiled("fork_buf"), "3", "stay"), orders_output=False)
     search = Search(world, lambda _: True, alive=lambda _: time.perf_counter() - began_s < 60)
     search.run()
     world.close()

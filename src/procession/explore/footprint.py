@@ -124,8 +124,7 @@ class FootprintEvents(Inotify):
 
     def closed(self, file: File) -> None:
         """See `FileEvents`."""
-        if file.inode.mode & S_IFMT not in _DATA_FILES:
-            self.watcher.note_file(file, is_written=True)
+        self.watcher.note_close(file)
         super().closed(file)
 
     def followed(self, target: bytes) -> None:
@@ -157,6 +156,7 @@ class FootprintWatcher:
     __slots__ = (
         "command",
         "dispositions",
+        "files",
         "footprint",
         "has_call",
         "kernel",
@@ -176,6 +176,7 @@ class FootprintWatcher:
         self.has_call = False
         self.task: Task | None = None
         self.dispositions: tuple[object, ...] = ()
+        self.files: list[File] = []
         self.segments: list[Segment] = []
         # For each call, by number: which of its arguments are descriptors, paths and ids.
         self.positions: dict[int, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {}
@@ -231,6 +232,8 @@ class FootprintWatcher:
     def _begin_segment_of(self, task: Task) -> None:
         self._begin_segment(task.tid)
         self.task, self.dispositions = task, _dispositions(task)
+        # An ending task has given them up by the time that its end is told.
+        self.files = list(task.files.files.values())
         footprint = self.footprint
         tgid = task.tgid
         footprint.reads |= {_END, ("signals", tgid)}
@@ -263,6 +266,12 @@ class FootprintWatcher:
             footprint.reads.add(("list", *key))
         if file.reference_count > 1:
             footprint.writes.add(("position", *key))
+
+    def note_close(self, file: File) -> None:
+        """One reference less: in which order those are given up that there are is nobody's business."""
+        inode = file.inode
+        if inode.mode & S_IFMT not in _DATA_FILES and not file.discards_writes:
+            self.footprint.updates.add(_special_key(file, _inode_key(inode)))
 
     def note_names(self, path: bytes) -> None:
         """A path is walked along."""
@@ -348,6 +357,8 @@ class FootprintWatcher:
             # Of a parent and its child either may end first: whoever is left is init's, who reaps it.
             footprint.updates |= {("pid", task.tid), ("children", task.tgid), ("processes",)}
             self._note_parent(task)
+            for file in self.files:
+                self.note_close(file)
             for child in task.children:
                 footprint.writes.add(("parent", child.tgid))
             if task.group is self.command:
@@ -357,6 +368,8 @@ class FootprintWatcher:
             footprint.updates |= {("pid", task.tid), ("processes",)}
             self._note_parent(task)
         elif kind == told.EXEC:
+            for file in self.files:
+                self.note_close(file)
             footprint.writes.add(("pid", task.tid))
         elif kind == told.LOOK_FOR_CHILDREN:
             footprint.reads.add(("children", task.tgid))

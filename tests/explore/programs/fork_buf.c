@@ -1,5 +1,5 @@
 /* fork() N times with an output buffer that each child inherits, as stdio has one. Nobody waits for children, but the
-   first process for the end of all, which closes the pipe. */
+   first process for the end of all, which closes the pipe; with a second argument it stays for ever. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +21,8 @@ int main(int argc, char **argv) {
 		return 2;
 	if (getpid() != first)
 		return 0;
+	if (argc > 2)
+		pause();
 	close(ends[1]);
 	return read(ends[0], buffer, 1);
 }
