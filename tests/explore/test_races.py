@@ -113,6 +113,18 @@ def test_orphans_are_told_of_only_where_there_are_some() -> None:
     assert explored(sh, "-c", "sleep 1 & wait", oracles=("orphans",), preemptions=0).findings == ()
 
 
+def test_a_descriptor_leaks_into_what_another_thread_spawns() -> None:
+    [finding] = explored(compiled("spawn_leak"), oracles=("leak",)).findings
+    assert "executes a program with descriptor 3" in finding.problem
+
+
+@pytest.mark.heavy
+def test_no_descriptor_leaks_that_is_opened_with_close_on_exec() -> None:
+    report = explored(compiled("spawn_leak"), "safe", oracles=("leak",), preemptions=1)
+    assert report.findings == ()
+    assert report.coverages[-1].is_exhausted
+
+
 def test_survivors_are_told_of() -> None:
     sh = shutil.which("sh") or "/bin/sh"
     [finding] = explored(sh, "-c", "sleep 5 & exit 0", oracles=("survivors",), preemptions=0).findings

@@ -416,7 +416,13 @@ EXPLORE_OPTIONS = (
         multiple=True,
         callback=comma_separated,
         metavar="LIST",
-        help="What is branched over: next-task, signal, wake-order, timer. [default: all but timer]",
+        help="What is branched over: next-task, signal, wake-order, timer, faults. [default: the first 3]",
+    ),
+    click.option(
+        "--faults",
+        "has_faults",
+        is_flag=True,
+        help="Branch over failures that Linux permits too: short transfers, EINTR, EAGAIN of fork, ENOMEM.",
     ),
     click.option(
         "--oracle",
@@ -425,7 +431,7 @@ EXPLORE_OPTIONS = (
         callback=comma_separated,
         metavar="LIST",
         help="What counts as wrong: status, output, deadlock, endless, crash, lost-sigchld; and survivors, "
-        "zombies, orphans, stale-pid, or all. [default: the first six]",
+        "zombies, orphans, leak, stale-pid, or all. [default: the first six]",
     ),
     click.option(
         "--expect-status", "expected_status", type=int, metavar="N", help="Not the first run's status, but N."

@@ -21,6 +21,7 @@ from procession.explore.statement import count, statement
 from procession.explore.story import moments_text, story_text, tell_story
 from procession.launch import StartFailure
 from procession.recording.schedule import KINDS
+from procession.syscalls.permitted import FAULTS
 
 if TYPE_CHECKING:
     from procession.explore.crew import Crew
@@ -46,6 +47,7 @@ class ExploreOptions:
         self.memory_bytes = 1 << 28
         self.preemptions: str = "2"
         self.branches: tuple[str, ...] = ()
+        self.has_faults = False
         self.oracles: tuple[str, ...] = ()
         self.expected_status: int | None = None
         self.expected_output: str | None = None
@@ -192,11 +194,14 @@ def make_explorer(options: ExploreOptions) -> Explorer:
         settings["image"] = options.image
     else:
         settings["rootfs"] = options.rootfs or "/"
+    kinds = options.branches or DEFAULT_KINDS
+    if options.has_faults and FAULTS not in kinds:
+        kinds = (*kinds, FAULTS)
     program = Program(
         options.command,
         settings,
         is_pid1=options.is_pid1 or options.image is not None,
-        kinds=options.branches or DEFAULT_KINDS,
+        kinds=kinds,
     )
     output = None if options.expected_output is None else options.expected_output.encode()
     return Explorer(

@@ -11,13 +11,22 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
+_OPENING = frozenset(
+    (
+        *("open", "openat", "openat2", "creat", "socket", "accept", "accept4"),
+        *("eventfd2", "memfd_create", "dup", "epoll_create1"),
+    )
+)
+_LAST_STREAM = 2
+
 
 class Fact(NamedTuple):
     """One thing that happened to task `tid` of process `pid`.
 
-    `name` is "clone" (`detail` is its maker's process, and whether it's a thread), "exit" (its wait status,
-    and its parent's process by then), "reap" (nothing), or "stale-pid" (the id that it named and the call's
-    name).
+    `name` is "clone" (`detail` is its maker's process, whether it's a thread, and its maker), "open" (a
+    descriptor that a thread among others got), "leak" (a descriptor that a new program has, and the thread
+    that opened it), "exit" (its wait status, and its parent's process by then), "reap" (nothing), or
+    "stale-pid" (the id that it named and the call's name).
     """
 
     name: str
@@ -47,10 +56,33 @@ class FactWatcher:
         self, task: Task, call: Any, arguments: tuple[Any, ...], outcome: int | Errno | None
     ) -> None:
         """See `Observer`."""
-        if isinstance(outcome, ESRCH) and arguments and isinstance(arguments[0], int):
+        if (
+            isinstance(outcome, int)
+            and call.name in _OPENING
+            and len(task.group.threads) > 1
+            and outcome in task.files.files
+        ):
+            self._add("open", task, outcome)
+        elif isinstance(outcome, ESRCH) and arguments and isinstance(arguments[0], int):
             number = abs(arguments[0])
             if any(fact.name == "reap" and fact.tid == number for fact in self.facts):
                 self._add("stale-pid", task, number, call.name)
+
+    def _note_leaks(self, task: Task) -> None:
+        """What the program that `task` executes has open that another thread than its maker had opened."""
+        born = next((fact for fact in self.facts if fact.name == "clone" and fact.tid == task.tid), None)
+        if born is None:
+            return
+        pid, _, tid = born.detail
+        for fact in self.facts:
+            if (
+                fact.name == "open"
+                and fact.pid == pid
+                and fact.tid != tid
+                and fact.detail[0] in task.files.files
+                and fact.detail[0] > _LAST_STREAM
+            ):
+                self._add("leak", task, fact.detail[0], fact.tid)
 
     def unknown_call(self, task: Task, number: int) -> None:
         """See `Observer`."""
@@ -59,8 +91,10 @@ class FactWatcher:
         """See `Observer`."""
         if kind == told.CLONE:
             current = self.kernel.current
-            maker = 0 if current is None else current.tgid
-            self._add("clone", task, maker, not task.is_leader)
+            pid, tid = (0, 0) if current is None else (current.tgid, current.tid)
+            self._add("clone", task, pid, not task.is_leader, tid)
+        elif kind == told.EXEC:
+            self._note_leaks(task)
         elif kind == told.EXIT:
             parent = task.parent
             self._add("exit", task, task.exit_code, 0 if parent is None else parent.tgid)

@@ -149,6 +149,17 @@ def _stale_pid(run: Run, _expected: Expectation) -> str:
     return ""
 
 
+def _leak(run: Run, _expected: Expectation) -> str:
+    for fact in run.facts:
+        if fact.name == "leak":
+            descriptor, opener = fact.detail
+            return (
+                f"{fact.command} ({fact.pid}) executes a program with descriptor {descriptor}, which thread "
+                f"{opener} of its maker had opened"
+            )
+    return ""
+
+
 ORACLES = {
     oracle.name: oracle
     for oracle in (
@@ -161,6 +172,7 @@ ORACLES = {
         Oracle("survivors", "the command ends while descendants of it live", _survivors),
         Oracle("zombies", "processes have ended whose parents live and don't wait for them", _zombies),
         Oracle("orphans", "init had to adopt processes", _orphans),
+        Oracle("leak", "a program is executed with a descriptor that another thread had opened", _leak),
         Oracle("stale-pid", "a call names a process that was reaped before", _stale_pid),
     )
 }

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from procession.kernel.decider import Decider, NamedChoice
-from procession.kernel.sched.explored import NEXT_TASK
+from procession.kernel.sched.explored import NEXT_TASK, WAKE_ORDER
 from procession.machine import Machine
-from procession.recording.schedule import SIGNAL_THREAD, WAKE_ORDER, explored_machine
+from procession.recording.schedule import SIGNAL_THREAD, explored_machine
 
 DEFAULT_KINDS = (NEXT_TASK, SIGNAL_THREAD, WAKE_ORDER)
 DEFAULT_MEMORY_BYTES = 1 << 28

@@ -166,7 +166,7 @@ class Search:
             # Only now, as what is above has been seen to by whoever gave this prefix.
             option, inner = self.prefix[len(self.nodes) - 1]
             self.nodes[-1].sleeping = self.sleeping
-            for variant in variants_of(step.choices[1:], len(inner)):
+            for variant in variants_of(step.inner, len(inner)):
                 self.wishes[len(self.nodes) - 1, (self.nodes[-1].offer.tids[option],), variant] = None
         self.root_count = len(self.nodes)
         while True:
@@ -221,7 +221,7 @@ class Search:
         option = node.offer.tids.index(tid)
         step = self.world.advance(option, inner)
         self.steps += 1
-        asked = step.choices[1:]
+        asked = step.inner
         self._cost = node.cost + node.cost_of(tid) + sum(1 for choice in asked if choice.option)
         for variant in variants_of(asked, len(inner)):
             self._want_variant(node, tid, variant)

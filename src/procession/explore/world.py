@@ -17,6 +17,7 @@ from procession.inspection.steering import has_ended
 from procession.kernel.decider import NamedChoice, ScheduleLeft, SeededDecider
 from procession.kernel.sched.explored import NEXT_TASK, PAUSE, ExploredScheduler
 from procession.syscalls.declaration import TABLE, TABLE_SIZE
+from procession.syscalls.permitted import FAULTS
 from procession.trace.strace import argument_at_entry
 
 if TYPE_CHECKING:
@@ -50,12 +51,12 @@ def deviations_of(offer: Offer, option: int) -> int:
 
 
 class Step(NamedTuple):
-    """What happened between two offers: what was chosen, beginning with who goes on, and what tasks did then.
+    """What happened between two offers: what was chosen but for who goes on, and what tasks did then.
 
     There is more than one segment where one task slept and only one other could go on.
     """
 
-    choices: tuple[NamedChoice, ...]
+    inner: tuple[NamedChoice, ...]
     segments: list[Segment]
 
 
@@ -171,7 +172,8 @@ class World:
         self.facts = facts = FactWatcher(kernel)
         machine.observe(watcher)
         machine.observe(facts)
-        watcher.command = machine.start(program.command, pid1=program.is_pid1).group
+        command = machine.start(program.command, pid1=program.is_pid1)
+        watcher.command = command.group
         if program.stdin:
             machine.inlet.feed(program.stdin)
         machine.inlet.end_input()
@@ -179,8 +181,13 @@ class World:
         self.output, self.steps = [], []
         self.deviations = 0
         watcher.begin()
-        self._go_on()
-        self.first_segments = watcher.take()
+        if FAULTS in program.kinds:
+            # A task alone has choices too: its whole way to the first that there is with others is a step.
+            self.offer = Offer((command.tid,), False)
+            self.first_segments = []
+        else:
+            self._go_on()
+            self.first_segments = watcher.take()
         if self.keeps_snapshots:
             self._keep()
 
@@ -192,13 +199,13 @@ class World:
         self.watcher.begin()
         self.deviations += deviations_of(offer, option) + sum(1 for other in inner if other)
         position = len(decider.asked)
-        decider.next_option, decider.inner = option, inner
+        decider.next_option, decider.inner = option if len(offer.tids) > 1 else PAUSE, inner
         self.steps.append((option, inner))
         self.step_count += 1
         self._go_on()
         if self.kept and self.offer is not None and len(self.steps) - self.kept[-1].length >= self.interval:
             self._keep()
-        return Step(tuple(decider.asked[position:]), self.watcher.take())
+        return Step(tuple(decider.asked[position + (len(offer.tids) > 1) :]), self.watcher.take())
 
     def _go_on(self) -> None:
         before_s = time.perf_counter()

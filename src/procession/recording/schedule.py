@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from procession.kernel.decider import Decider
-from procession.kernel.sched.explored import NEXT_TASK, ExploredScheduler
+from procession.kernel.sched.explored import NEXT_TASK, WAKE_ORDER, ExploredScheduler
 from procession.machine import Machine
+from procession.syscalls.permitted import FAULTS
 
-SIGNAL_THREAD, WAKE_ORDER, TIMER = "signal", "wake-order", "timer"
+SIGNAL_THREAD, TIMER = "signal", "timer"
 KINDS = {
     NEXT_TASK: "who runs next, at each system call and wake-up",
     SIGNAL_THREAD: "which thread takes a signal that was sent to its process",
     WAKE_ORDER: "which of those who wait for a futex is woken",
     TIMER: "how late the work is when a timer fires",
+    FAULTS: "whether a call fails in a way that Linux permits: short transfers, EINTR, no memory or process",
 }
 """What can be branched over, by the name under which it's chosen."""
 
@@ -27,6 +29,9 @@ def explored_machine(settings: Mapping[str, Any], kinds: Iterable[str], decider:
     machine = Machine(**{**settings, "decider": decider})
     kernel = machine.kernel
     kernel.scheduler = ExploredScheduler(
-        kernel, len(kernel.scheduler.processors), offers_timers=TIMER in kinds
+        kernel,
+        len(kernel.scheduler.processors),
+        offers_timers=TIMER in kinds,
+        has_faults=FAULTS in kinds,
     )
     return machine

@@ -73,6 +73,7 @@ from procession.kernel.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_except
 from procession.mm.fault import AccessViolation, handle_fault
 from procession.mm.peek import PeekedMemory
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
+from procession.syscalls.permitted import with_permitted_outcome
 from procession.syscalls.time_stamp import emulate_time_stamp
 
 if TYPE_CHECKING:
@@ -158,7 +159,9 @@ class Traps:
             if kernel.call_work & CALL_EXPLORED and kernel.scheduler.puts_back(task):
                 self.resume()
                 return
-            if kernel.call_work & _STEP_BY_STEP:
+            if kernel.call_work & _STEP_BY_STEP or (
+                kernel.call_work & CALL_EXPLORED and kernel.scheduler.offers_faults
+            ):
                 self._make_call(task, number)
                 kernel.is_saved = False
                 self.resume()
@@ -281,6 +284,8 @@ class Traps:
                 arguments = decode(task, registers)
                 if observer is not None:
                     observer.system_call_entered(task, call, arguments)
+                if kernel.scheduler.offers_faults:
+                    arguments = with_permitted_outcome(kernel, task, call, arguments)
                 outcome = call.handler(task, *arguments)
         except Errno as error:
             outcome = error

@@ -255,7 +255,10 @@ def wake_waiters(table: FutexTable, key: FutexKey, count: int, bitset: int = MAT
     if waiters is None:
         return 0
     woken = 0
-    for waiter in waiters.copy():
+    ordered = waiters.copy()
+    if len(ordered) > count:
+        ordered = ordered[0].task.kernel.scheduler.order_woken(ordered, count)
+    for waiter in ordered:
         if waiter.is_for_lock:
             raise EINVAL("somebody waits there for a lock")
         if waiter.bitset & bitset:

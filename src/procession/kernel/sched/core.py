@@ -30,6 +30,7 @@ from procession.kernel.timers.interval import cpu_time_left_ns
 
 if TYPE_CHECKING:
     from procession.fs.wait_queue import Sleep
+    from procession.kernel.futex.queue import FutexWaiter
     from procession.kernel.kernel import Kernel
 
 TIME_SLICE_NS = SLICE_NS
@@ -305,6 +306,16 @@ class Scheduler:
         if any(queue.count for queue in processors):
             return True
         return not task.entity.allowed >> task.entity.processor & 1
+
+    @property
+    def offers_faults(self) -> bool:
+        """Whether it's chosen for each system call if it fails in a way that Linux permits."""
+        return False
+
+    def order_woken(self, waiters: list[FutexWaiter], count: int) -> list[FutexWaiter]:
+        """The waiters of a futex in the order in which `count` of them are woken: as they came."""
+        del count
+        return waiters
 
     def puts_back(self, task: Task) -> bool:
         """Whether the running `task`, in front of a system call, shall wait until it's chosen to make it.

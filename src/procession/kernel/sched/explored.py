@@ -12,11 +12,12 @@ from procession.kernel.task import CALL_EXPLORED, NEED_RESCHED
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
+    from procession.kernel.futex.queue import FutexWaiter
     from procession.kernel.kernel import Kernel
     from procession.kernel.sched.run_queue import RunQueue
     from procession.kernel.task import Task
 
-NEXT_TASK = "next-task"
+NEXT_TASK, WAKE_ORDER = "next-task", "wake-order"
 PAUSE = -1
 """What a decider answers that doesn't know yet who runs next: nobody does, until it's asked again."""
 _SYSCALL_LENGTH = 2
@@ -36,14 +37,22 @@ class ExploredScheduler(Scheduler):
     `offers_timers`, one may be due before anybody goes on, as on a machine that is busy elsewhere.
     """
 
-    __slots__ = ("admitted", "at_call", "offered", "offers_timers", "preferred")
+    __slots__ = ("admitted", "at_call", "has_faults", "offered", "offers_timers", "preferred")
 
     OUTSIDE_STATE: ClassVar = ("offered",)
 
-    def __init__(self, kernel: Kernel, processor_count: int = 1, *, offers_timers: bool = False) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        processor_count: int = 1,
+        *,
+        offers_timers: bool = False,
+        has_faults: bool = False,
+    ) -> None:
         super().__init__(kernel, processor_count)
         self.offered: tuple[Task | None, ...] = ()
         self.offers_timers = offers_timers
+        self.has_faults = has_faults
         self.preferred: Task | None = None
         self.admitted: tuple[Task, int] | None = None
         self.at_call: dict[Task, int] = {}
@@ -54,6 +63,21 @@ class ExploredScheduler(Scheduler):
         kernel.add_call_work(task, CALL_EXPLORED)
         super().start(task)
         self._let_choose()
+
+    @property
+    def offers_faults(self) -> bool:
+        """See `Scheduler`."""
+        return self.has_faults
+
+    def order_woken(self, waiters: list[FutexWaiter], count: int) -> list[FutexWaiter]:
+        """See `Scheduler`; each of those that are woken is chosen, where not all are."""
+        left = list(waiters)
+        if len(left) <= count or any(waiter.is_for_lock for waiter in left):
+            return left
+        ordered: list[FutexWaiter] = []
+        while left and len(ordered) < count:
+            ordered.append(left.pop(self.kernel.choose(WAKE_ORDER, len(left)) if len(left) > 1 else 0))
+        return ordered + left
 
     def puts_back(self, task: Task) -> bool:
         """Whether the running `task`, in front of a system call, shall wait until it's chosen to make it."""
