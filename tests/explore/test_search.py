@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from procession.explore.explorer import Explorer
 from procession.explore.search import Coverage, Reduction, Search
+from procession.explore.story import tell_story
 from procession.explore.world import World
-from tests.explore.races import classes, compiled, explored, outcomes, program
+from tests.explore.races import PROGRAMS, classes, compiled, explored, outcomes, program
 
 COMMAND = [sys.executable, "-m", "procession"]
 
@@ -112,3 +114,21 @@ def test_a_recording_is_refused_whose_choices_are_others(tmp_path: Path) -> None
     again = subprocess.run([*COMMAND, "replay", str(path)], capture_output=True, text=True, check=False)
     assert again.returncode == 3
     assert "next-task of 2, not next-task of 5" in again.stderr
+
+
+def test_a_story_names_the_line_at_which_a_task_was_interrupted(
+    c_compiler: list[str], tmp_path: Path
+) -> None:
+    source = PROGRAMS / "appenders.c"
+    executable = tmp_path / "appenders"
+    subprocess.run([*c_compiler, "-g", "-O1", "-o", str(executable), str(source)], check=True)
+    explorer = Explorer(program(str(executable)))
+    [finding] = explorer.run().findings
+    story = tell_story(explorer.world, finding)
+    explorer.world.close()
+    [interrupted] = [turn.preempted for turn in story.turns if turn.preempted]
+    line = next(
+        number for number, text in enumerate(source.read_text().splitlines(), 1) if "write(fd" in text
+    )
+    assert "calls write(" in interrupted
+    assert interrupted.endswith(f", at appenders.c:{line} (append)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.explore.footprint import CLOCK_TID
+from procession.explore.source import SourceMap
 from procession.explore.world import deviations_of
 from procession.trace.strace import SystemCallTrace
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from io import StringIO
 
     from procession.explore.finding import Finding, Moment
-    from procession.explore.world import World
+    from procession.explore.source import SourceMap
+from procession.explore.world import World
 
 _MOST_LINES = 8
 _HEAD = 4
@@ -62,6 +64,7 @@ def tell_story(world: World, finding: Finding) -> Story:
     commands: dict[int, str] = {CLOCK_TID: "the clock"}
     world.begin()
     machine = world.machine
+    source = SourceMap(machine)
     listener.ignored = None if machine.is_pid1 else machine.init.group
     machine.observe(listener)
     for step, (option, inner) in enumerate(finding.steps):
@@ -70,7 +73,11 @@ def tell_story(world: World, finding: Finding) -> Story:
             break
         for task in machine.kernel.tasks:
             commands[task.tid] = task.command_name.decode(errors="replace")
-        preempted = world.pending_call if deviations_of(offer, option) and offer.goes_on else ""
+        preempted = ""
+        if deviations_of(offer, option) and offer.goes_on:
+            task = world.preferred
+            place = source.place_of(task)
+            preempted = world.pending_call + (f", at {place}" if place else "")
         taken = world.advance(option, inner)
         listener.write_unfinished()
         lines, listener.lines = listener.lines, []

@@ -23,6 +23,7 @@ from procession.trace.strace import argument_at_entry
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from procession.kernel.task import Task
     from procession.machine import Machine
     from procession.snapshot.keeper import Snapshot
 
@@ -255,10 +256,16 @@ class World:
         return scheduler
 
     @property
-    def pending_call(self) -> str:
-        """Where the task that would go on by default is, in words: in front of which system call."""
+    def preferred(self) -> Task:
+        """The task that goes on unless another is chosen, where there's one."""
         task = self._scheduler.preferred
         assert task is not None
+        return task
+
+    @property
+    def pending_call(self) -> str:
+        """Where the task that would go on by default is, in words: in front of which system call."""
+        task = self.preferred
         registers = self.machine.kernel.registers_of(task).general
         name = task.command_name.decode(errors="replace")
         if task not in self._scheduler.at_call:
