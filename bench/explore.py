@@ -31,8 +31,9 @@ def program(*command: str) -> Program:
 def rate(*command: str, seconds: float) -> str:
     """Steps and schedules a second of a search without a bound or reduction, after a first run."""
     world = World(program(*command))
-    world.begin()
+    world.warm_up()
     began_s = time.perf_counter()
+    steps_before = world.step_count
     search = Search(
         world,
         lambda _: True,
@@ -41,7 +42,7 @@ def rate(*command: str, seconds: float) -> str:
     )
     search.run()
     elapsed_s = time.perf_counter() - began_s
-    taken = world.step_count
+    taken = world.step_count - steps_before
     world.close()
     return (
         f"{search.steps / elapsed_s:,.0f} new states/s, {taken / elapsed_s:,.0f} steps/s, "

@@ -71,6 +71,7 @@ class Worker:
         self.task = task
         self.oracles = [ORACLES[name] if isinstance(name, str) else name for name in task.oracles]
         self.world = World(task.program, orders_output=task.orders_output)
+        self.world.warm_up()
 
     def do(self, piece: Piece) -> Result:
         """Search what begins with the steps of `piece`, for a while."""

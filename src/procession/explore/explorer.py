@@ -210,6 +210,7 @@ class Explorer:
     def _first_run(self) -> bool:
         """The run that is all default; what it gives is what's expected where nothing was said."""
         world = self.world
+        world.warm_up()
         world.begin()
         while world.offer is not None:
             world.advance(0)

@@ -16,6 +16,7 @@ from procession.hardware.registers import RAX
 from procession.inspection.steering import has_ended
 from procession.kernel.decider import NamedChoice, ScheduleLeft, SeededDecider
 from procession.kernel.sched.explored import NEXT_TASK, PAUSE, ExploredScheduler
+from procession.kernel.task_state import TaskState
 from procession.syscalls.declaration import TABLE, TABLE_SIZE
 from procession.syscalls.permitted import FAULTS
 from procession.trace.strace import argument_at_entry
@@ -154,6 +155,38 @@ class World:
         self.interval = _FIRST_INTERVAL
         self.stepping_s = 0.0
         self.is_open = False
+
+    def warm_up(self) -> None:
+        """Run once by default, then begin anew with the pages of files in memory that were read on the way.
+
+        Otherwise each run would read them again after going back, and the engine translate their code again.
+        """
+        self.begin()
+        machine = self.machine
+        if not self.kept:
+            return
+        memory = machine.kernel.memory
+        caches = {
+            id(area.pages): area.pages
+            for task in machine.kernel.tasks
+            if task.state not in (TaskState.ZOMBIE, TaskState.DEAD)
+            for area in task.mm.areas
+            if area.pages is not None and area.pages.backing is not None
+        }
+        while self.offer is not None:
+            self.advance(0)
+        read = [
+            (pages, index, frame in memory.executable)
+            for pages in caches.values()
+            for index, frame in pages.frames.items()
+        ]
+        self._restore(0)
+        for pages, index, is_executed in read:
+            frame = pages.frame(index)
+            if is_executed:
+                memory.executable.add(frame)
+        self.kept.clear()
+        self._keep()
 
     # From choice to choice
 
