@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from procession.machine import Machine
 
 EXITED, DEADLOCK, ENDLESS, STOPPED = "exited", "deadlock", "endless", "stopped"
-"""How a run ends: its command did; nobody can ever run again; it had made as many steps, or run for as long,
-as it
-may; the guest has turned the machine off."""
+"""How a run ends: its command did; nobody can ever run again; it took all the steps or the time that it may;
+the guest has turned the machine off."""
 _CRASHES = {
     int(Signal[name]) for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGSYS", "SIGTRAP")
 }
@@ -119,7 +118,7 @@ def _orphans(run: Run, _expected: Expectation) -> str:
     adopted += [
         f"{task.command_name.decode(errors='replace')} ({task.tid})"
         for task in init.leader.children
-        if task.state not in _ENDED and makers.get(task.tid, init.leader.tid) != init.leader.tid
+        if task.state not in ENDED and makers.get(task.tid, init.leader.tid) != init.leader.tid
     ]
     return f"init had to adopt {', '.join(adopted)}" if adopted else ""
 

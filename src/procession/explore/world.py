@@ -16,7 +16,7 @@ from procession.hardware.registers import RAX
 from procession.inspection.steering import has_ended
 from procession.kernel.decider import NamedChoice, ScheduleLeft, SeededDecider
 from procession.kernel.sched.explored import NEXT_TASK, PAUSE, ExploredScheduler
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 from procession.syscalls.declaration import TABLE, TABLE_SIZE
 from procession.syscalls.permitted import FAULTS
 from procession.trace.strace import argument_at_entry
@@ -169,7 +169,7 @@ class World:
         caches = {
             id(area.pages): area.pages
             for task in machine.kernel.tasks
-            if task.state not in (TaskState.ZOMBIE, TaskState.DEAD)
+            if task.state not in ENDED
             for area in task.mm.areas
             if area.pages is not None and area.pages.backing is not None
         }
