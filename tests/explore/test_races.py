@@ -98,6 +98,15 @@ def test_in_which_orders_two_processes_write_their_buffers() -> None:
     assert {stdout for _, _, stdout in found} == {b"3\n0\n", b"0\n3\n"}
 
 
+@pytest.mark.parametrize(("times", "threads"), [(1, 2), (2, 2), pytest.param(2, 3, marks=pytest.mark.heavy)])
+def test_what_threads_that_give_way_while_they_add_may_come_to(times: int, threads: int) -> None:
+    # The model switches where a thread gives way, and nowhere else: that is no preemption.
+    found, coverage = outcomes(compiled("parallel_inc"), str(times), str(threads), bound=0)
+    assert coverage.is_exhausted
+    least = 1 if times == 1 else 2
+    assert {int(stdout) for _, _, stdout in found} == set(range(least, times * threads + 1))
+
+
 @pytest.mark.heavy
 def test_in_which_orders_four_processes_write_their_buffers() -> None:
     found, coverage = outcomes(compiled("fork_buf"), "2")
