@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,20 @@ def test_a_story_names_the_line_at_which_a_task_was_interrupted(
     )
     assert "calls write(" in interrupted
     assert interrupted.endswith(f", at appenders.c:{line} (append)")
+
+
+def test_what_is_known_is_told_when_the_search_is_interrupted() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "explore", "--preemptions", "all", "--progress", "--", compiled("dead_holder"), "safe"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as explorer:
+        assert explorer.stderr is not None
+        # The first sign of life; after that it has begun.
+        explorer.stderr.read(1)
+        explorer.send_signal(signal.SIGINT)
+        stdout, _ = explorer.communicate()
+    assert explorer.returncode == 130
+    assert stdout.startswith("Nothing fails. ")
+    assert "(interrupted)" in stdout

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import Errno
+from procession.cli import INTERRUPTED
 from procession.cli.run import USE_ERROR, environment_of, fail, fail_to_execute
 from procession.explore.crew import WorkersDie
-from procession.explore.explorer import Explorer, Limits, Progress, Report
+from procession.explore.explorer import INTERRUPTION, Explorer, Limits, Progress, Report
 from procession.explore.ledger import OtherSearch
 from procession.explore.oracle import DEFAULT_ORACLES, ORACLES, Expectation
 from procession.explore.program import DEFAULT_KINDS, Program
@@ -132,7 +133,9 @@ def explore_program(options: ExploreOptions) -> int:
     finally:
         explorer.world.close()
     print(ending_text(report), end="")
-    return FOUND if report.findings else NOT_FOUND_ANY
+    if report.findings:
+        return FOUND
+    return INTERRUPTED if report.reason_to_end == INTERRUPTION else NOT_FOUND_ANY
 
 
 def search(explorer: Explorer, options: ExploreOptions) -> Report:

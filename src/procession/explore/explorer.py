@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from procession.explore.program import Program
 
 DEFAULT_PREEMPTIONS = 2
+INTERRUPTION = "interrupted"
 _MOMENT_SCHEDULES = 64
 _ORDERED_OUTPUT = ("output",)
 """The oracles for which the order matters in which tasks write to standard output."""
@@ -123,7 +124,7 @@ class Explorer:
             if self._first_run():
                 self._search_all()
         except KeyboardInterrupt:
-            self.reason_to_end = "interrupted"
+            self.reason_to_end = INTERRUPTION
         if self.search is not None:
             self._leave_search()
         return self.report
@@ -159,7 +160,7 @@ class Explorer:
                     self.is_complete = True
                     break
         except KeyboardInterrupt:
-            self.reason_to_end = "interrupted"
+            self.reason_to_end = INTERRUPTION
         finally:
             ledger.close()
         return self.report
@@ -203,7 +204,7 @@ class Explorer:
                     if not self._visit(self.world):
                         break
         except KeyboardInterrupt:
-            self.reason_to_end = "interrupted"
+            self.reason_to_end = INTERRUPTION
         self.chance = None if by_priority is None else by_priority.chance
         return self.report
 
