@@ -88,6 +88,7 @@ class Kernel:
         "pages_over_high",
         "reboot_command",
         "program_headers",
+        "ptrace_scope",
         "scheduler",
         "seccomp_logged",
         "signal_gate",
@@ -147,6 +148,8 @@ class Kernel:
         # The actions of seccomp that are logged, at first all but allow,
         # which never is: bits in the order of ACTION_NAMES.
         self.seccomp_logged = 0x7F
+        # kernel.yama.ptrace_scope, as Debian has it.
+        self.ptrace_scope = 0
         # kernel.unprivileged_userns_clone.
         self.allows_unprivileged_user_namespaces = True
         # Of the host name and the domain name, for who polls them in /proc/sys.

@@ -22,6 +22,7 @@ from procession.kernel.security.capability import (
 )
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.seccomp_mode import set_filter_mode, set_strict_mode
+from procession.kernel.security.yama import permit_tracer
 from procession.kernel.task import PF_IO_FLUSHER, PF_MCE_EARLY, PF_MCE_PROCESS, PF_TIME_STAMP_FAULTS
 from procession.mm.address_space import DENIAL_ENDS_HERE, DENIES_WRITE_EXECUTE, HUGE_PAGES_DISABLED
 
@@ -346,6 +347,11 @@ def _get_write_execute_denial(task: Task, arguments: Arguments) -> int:
     return task.mm.inherited_flags & (DENIES_WRITE_EXECUTE | DENIAL_ENDS_HERE)
 
 
+def _set_tracer(task: Task, arguments: Arguments) -> int:
+    permit_tracer(task, arguments[0])
+    return 0
+
+
 def _get_auxiliary_vector(task: Task, arguments: Arguments) -> int:
     """Linux: kernel/sys.c, prctl_get_auxv."""
     address, length, *unused = arguments
@@ -396,6 +402,7 @@ _OPTIONS: dict[int, Option] = {
         (PrctlOption.PR_SET_MDWE, _set_write_execute_denial),
         (PrctlOption.PR_GET_MDWE, _get_write_execute_denial),
         (PrctlOption.PR_GET_AUXV, _get_auxiliary_vector),
+        (PrctlOption.PR_SET_PTRACER, _set_tracer),
     )
 }
 
@@ -404,7 +411,7 @@ def control_process(task: Task, option: int, arguments: Arguments) -> int:
     """Do what `option` says; its result. Raises EINVAL for an option that there isn't, and the option's own.
 
     There aren't, as where they are configured out or for other processors: core scheduling, names
-    of anonymous memory, merging of equal pages, Yama, performance events. System calls can't be dispatched to
+    of anonymous memory, merging of equal pages, performance events. System calls can't be dispatched to
     user space. Linux: kernel/sys.c, SYSCALL_DEFINE5(prctl).
     """
     handler = _OPTIONS.get(option)

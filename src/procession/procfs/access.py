@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 
-def may_inspect(subject: Subject, task: Task) -> bool:
-    """Whether the running task may look into `task`, or `subject` where none runs.
+def may_inspect(subject: Subject, task: Task, *, attaches: bool = False) -> bool:
+    """Whether the running task may look into `task`, or with `attaches` change it; or `subject` where none
+    runs.
 
     Linux: kernel/ptrace.c, __ptrace_may_access with PTRACE_MODE_READ_FSCREDS.
     """
     current = task.kernel.current
     if current is not None:
-        return may_access(current, task, by_fs_ids=True)
+        return may_access(current, task, by_fs_ids=True, attaches=attaches)
     # Who opens files has a task's credentials.
     return credentials_allow(cast("Credentials", subject), task, by_fs_ids=True)
 
 
-def require_inspection(subject: Subject, task: Task) -> None:
+def require_inspection(subject: Subject, task: Task, *, attaches: bool = False) -> None:
     """Raise EACCES unless `may_inspect` says yes."""
-    if not may_inspect(subject, task):
+    if not may_inspect(subject, task, attaches=attaches):
         raise EACCES(f"process {task.tid} isn't the caller's to inspect")
 
 

@@ -298,7 +298,7 @@ class MemoryInode(ProcFile):
         self.name = name
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
-        require_inspection(subject, self.task)
+        require_inspection(subject, self.task, attaches=self.name == b"mem")
         if not has_memory(self.task):
             raise ESRCH(f"process {self.task.tid} has no memory any more")
         mm = self.task.mm

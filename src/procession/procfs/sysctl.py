@@ -34,6 +34,7 @@ from procession.procfs.sysctl_user import (
     show_unprivileged_user_namespaces,
     store_unprivileged_user_namespaces,
 )
+from procession.procfs.sysctl_yama import YAMA_SYSCTLS
 from procession.procfs.system import SystemFile, SystemTree
 from procession.procfs.terminal import (
     show_legacy_typing,
@@ -366,6 +367,7 @@ SYSCTL_TREE: SystemTree = {
             0o644, show_unprivileged_user_namespaces, store_unprivileged_user_namespaces
         ),
         b"version": SystemFile(0o444, show_version),
+        b"yama": YAMA_SYSCTLS,
     },
     b"net": NETWORK_SYSCTLS,
     b"user": USER_SYSCTLS,

@@ -70,7 +70,7 @@ def pidfd_getfd(task: Task, fd: Fd, target_fd: Fd, flags: Int) -> int:
     target = pid_file_of(task, fd).target
     if target is None or target.state is TaskState.ZOMBIE:
         raise ESRCH("the process or thread has ended")
-    if not may_access(task, target, by_fs_ids=False):
+    if not may_access(task, target, by_fs_ids=False, attaches=True):
         raise EPERM("the process may not be traced by this one")
     file = target.files.files.get(target_fd)
     if file is None:

@@ -70,7 +70,7 @@ def _find_buffers(
     target = find_task(task.pid_namespace, pid)
     if target is None:
         raise ESRCH(f"no task {pid}")
-    return mine, UserVector(memory_of(task, target, by_fs_ids=False), pieces, total)
+    return mine, UserVector(memory_of(task, target, by_fs_ids=False, attaches=True), pieces, total)
 
 
 def _cut_to_readable(buffers: UserVector) -> None:

@@ -19,6 +19,7 @@ from procession.kernel.ptrace.tracing import (
 )
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_PTRACE
 from procession.kernel.security.ptrace_access import may_access
+from procession.kernel.security.yama import check_traceme
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.parent import notify_parent
@@ -77,6 +78,7 @@ def trace_me(task: Task) -> None:
     )
     if not is_subset and not theirs.ns_capable(mine.user_namespace, CAP_SYS_PTRACE):
         raise EPERM("the parent may do less than the caller")
+    check_traceme(task, parent)
     if not parent.is_exiting:
         link(task, parent, Tracing(parent, theirs, is_seized=False, options=0))
 
@@ -106,7 +108,7 @@ def attach(kernel: Kernel, task: Task, target: Task, address: int, options: int,
         check_options(task, options)
     if target.group is task.group:
         raise EPERM("it's a thread of the caller's process")
-    if not may_access(task, target, by_fs_ids=False):
+    if not may_access(task, target, by_fs_ids=False, attaches=True):
         raise EPERM(f"task {target.tid} isn't the caller's to trace")
     if target.state in ENDED:
         raise EPERM("it has ended")

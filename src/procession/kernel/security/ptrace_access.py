@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EPERM, ESRCH
 from procession.fs.landlock import is_within
 from procession.kernel.security.capability import CAP_SYS_PTRACE
+from procession.kernel.security.yama import may_attach
 
 if TYPE_CHECKING:
     from procession.kernel.security.credentials import Credentials
@@ -14,12 +15,18 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
 
 
-def may_access(task: Task, target: Task, *, by_fs_ids: bool) -> bool:
-    """Whether `task` may access `target`, judged by its file system ids or by its real ones.
+def may_access(task: Task, target: Task, *, by_fs_ids: bool, attaches: bool = False) -> bool:
+    """Whether `task` may look into `target`, or with `attaches` take hold of it and change it.
 
+    It's judged by the file system ids of `task` or by its real ones.
     Linux: kernel/ptrace.c, __ptrace_may_access.
     """
-    return task.group is target.group or credentials_allow(task.credentials, target, by_fs_ids=by_fs_ids)
+    if task.group is target.group:
+        return True
+    mine = task.credentials
+    if not credentials_allow(mine, target, by_fs_ids=by_fs_ids):
+        return False
+    return not attaches or may_attach(task, mine, target)
 
 
 def credentials_allow(mine: Credentials, target: Task, *, by_fs_ids: bool) -> bool:
@@ -46,15 +53,17 @@ def has_memory(task: Task) -> bool:
     return not task.is_exiting and task.mm.reference_count > 0
 
 
-def memory_of(task: Task, target: Task, *, by_fs_ids: bool) -> MemoryDescriptor:
-    """The address space of `target`. Raises ESRCH if it has none any more, EPERM.
+def memory_of(task: Task, target: Task, *, by_fs_ids: bool, attaches: bool = False) -> MemoryDescriptor:
+    """The address space of `target`, to look at or with `attaches` to change.
+
+    Raises ESRCH if it has none any more, EPERM.
 
     Linux: kernel/fork.c, mm_access.
     """
     mm = target.mm
     if mm is task.mm:
         return mm
-    if not may_access(task, target, by_fs_ids=by_fs_ids):
+    if not may_access(task, target, by_fs_ids=by_fs_ids, attaches=attaches):
         raise EPERM(f"task {target.tid} isn't the caller's to access")
     if not has_memory(target):
         raise ESRCH(f"task {target.tid} has no memory any more")
