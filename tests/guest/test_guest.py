@@ -33,6 +33,7 @@ NEEDS_ROOT = {
     "network_namespace",
     "pid_namespace",
     "proc_files",
+    "acct",
     "set_user_id",
     "user_namespace",
     "user_namespace_entry",

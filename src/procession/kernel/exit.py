@@ -8,6 +8,7 @@ from procession.abi.errno import EFAULT
 from procession.abi.signals import SIG_IGN
 from procession.hardware.kernel_memory import GROUP_BYTES, STACK_BYTES, TASK, TASK_BYTES
 from procession.hardware.physical_memory import OutOfFrames
+from procession.kernel.accounting import record_end, stop_accounting
 from procession.kernel.cgroup.attach import leave
 from procession.kernel.futex.robust_list import release_futexes, wake_at_end
 from procession.kernel.ipc.shm import forget_creator
@@ -90,6 +91,8 @@ def finish_exit(kernel: Kernel, task: Task, code: int) -> None:
     frame = task.frame
     task.frame = None
     task.work |= NEED_RESCHED
+    if is_last and kernel.accounting_count:
+        record_end(kernel, task, code)
     release_memory(kernel, task)
     namespaces = task.namespaces
     if namespaces.ipc.segments.objects or task.semaphore_undo is not None:
@@ -140,6 +143,8 @@ def go_on_exiting(kernel: Kernel, task: Task) -> None:
         task.work |= EXIT_WAITS
         set_state(task, TaskState.INTERRUPTIBLE)
         return
+    if is_last and namespace.accounting is not None and namespace.child_reaper is group:
+        stop_accounting(kernel, task)
     _forget_original_parent(kernel, task)
     if is_last:
         kill_orphaned_process_group(kernel, task)

@@ -57,6 +57,8 @@ class Kernel:
     """
 
     __slots__ = (
+        "accounting_count",
+        "accounting_parameters",
         "adoption_count",
         "allows_unprivileged_user_namespaces",
         "charged_kernel_work_ns",
@@ -148,6 +150,9 @@ class Kernel:
         # The actions of seccomp that are logged, at first all but allow,
         # which never is: bits in the order of ACTION_NAMES.
         self.seccomp_logged = 0x7F
+        # How many pid namespaces record who ends; kernel.acct.
+        self.accounting_count = 0
+        self.accounting_parameters: tuple[int, int, int] = (4, 2, 30)
         # kernel.yama.ptrace_scope, as Debian has it.
         self.ptrace_scope = 0
         # kernel.unprivileged_userns_clone.

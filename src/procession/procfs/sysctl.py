@@ -200,6 +200,23 @@ def store_suid_dumpable(kernel: Kernel, data: bytes) -> None:
     kernel.core.suid_dumpable = value
 
 
+def show_accounting(kernel: Kernel) -> bytes:
+    """kernel.acct: the percentages of free room from which on records are written, and aren't; seconds."""
+    return b"%d\t%d\t%d\n" % kernel.accounting_parameters
+
+
+def store_accounting(kernel: Kernel, data: bytes) -> None:
+    """Set as many of the three as are given. Raises EINVAL."""
+    words = data.split()
+    if not words or len(words) > 3:
+        raise EINVAL("one to three numbers")
+    values = [parse_integer(word) for word in words]
+    if not all(-(1 << 31) <= value < 1 << 31 for value in values):
+        raise EINVAL("out of range")
+    resume, suspend, interval_s = (*values, *kernel.accounting_parameters[len(values) :])
+    kernel.accounting_parameters = (resume, suspend, interval_s)
+
+
 def show_cap_last_cap(kernel: Kernel) -> bytes:
     """kernel.cap_last_cap."""
     return number_line(CAP_LAST_CAP)
@@ -336,6 +353,7 @@ SYSCTL_TREE: SystemTree = {
     b"kernel": {
         **IPC_SYSCTLS,
         **LOG_SYSCTLS,
+        b"acct": SystemFile(0o644, show_accounting, store_accounting),
         b"cap_last_cap": SystemFile(0o444, show_cap_last_cap),
         b"core_pattern": SystemFile(0o644, show_core_pattern, store_core_pattern),
         b"core_pipe_limit": SystemFile(0o644, show_core_pipe_limit, store_core_pipe_limit),

@@ -11,6 +11,7 @@ from procession.kernel.security.capability import CAP_CHECKPOINT_RESTORE, CAP_SY
 
 if TYPE_CHECKING:
     from procession.fs.user_namespace import UserNamespace
+    from procession.kernel.accounting import AccountingFile
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task, ThreadGroup
 
@@ -31,10 +32,11 @@ class PidNamespace(Namespace):
 
     `child_reaper` is its init, the process with number 1 here, which gets the orphans; None until it's made.
     When that ends nobody can be made here any more (`is_closed`), and the last of its threads is `ending`
-    while it waits for the others to be gone.
+    while it waits for the others to be gone. `accounting` is where its processes are recorded (acct(2)).
     """
 
     __slots__ = (
+        "accounting",
         "ancestry",
         "by_number",
         "child_reaper",
@@ -64,6 +66,7 @@ class PidNamespace(Namespace):
         self.child_reaper: ThreadGroup | None = None
         self.ending: Task | None = None
         self.is_closed = False
+        self.accounting: AccountingFile | None = None
         self.pid_max: int = PID_MAX if parent is None else parent.pid_max
 
     def end(self) -> None:
