@@ -27,6 +27,7 @@ HEADERS_NEEDED = (6, 12)
 # library's: of several sets, the first that has a name is asked, and structures are looked for in the first.
 HEADERS: dict[str, tuple[str, ...]] = {
     "aio": ("linux/aio_abi.h",),
+    "acct": ("linux/acct.h",),
     "arch_prctl": ("asm/prctl.h",),
     "auxv": ("linux/auxvec.h",),
     "bpf": ("linux/filter.h",),
@@ -40,6 +41,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "fadvise": ("linux/fadvise.h",),
     "file_mode": ("linux/stat.h linux/fs.h dirent.h unistd.h",),
     "futex": ("linux/futex.h",),
+    "genetlink": ("linux/genetlink.h",),
     "inotify": ("linux/inotify.h",),
     "interface": ("sys/socket.h linux/if.h",),
     "internet": ("netinet/in.h linux/in.h linux/in6.h linux/tcp.h linux/udp.h", "netinet/tcp.h"),
@@ -88,6 +90,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "stat": ("asm/stat.h linux/stat.h",),
     "statfs": ("asm/statfs.h linux/magic.h sys/statvfs.h",),
     "sysinfo": ("linux/sysinfo.h",),
+    "taskstats": ("linux/taskstats.h",),
     "termios": ("asm/termios.h asm/termbits.h",),
     "time": ("linux/time.h linux/times.h asm/siginfo.h linux/timex.h",),
     "timerfd": ("linux/timerfd.h",),
@@ -130,7 +133,7 @@ UNNAMED = {
 }
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
-    "BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "CTRL_|TASKSTATS_[CT]|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
 
@@ -174,6 +177,8 @@ C_FIELDS = {
         )
     },
     "FutexWaitv.reserved": "__reserved",
+    # The compiler leaves it, since what follows is aligned.
+    "Taskstats.ac_gap": "ac_pad[3]",
     "PtraceSyscallInfoEntry.args": "entry.args",
     "PtraceSyscallInfoEntry.nr": "entry.nr",
     "PtraceSyscallInfoExit.is_error": "exit.is_error",

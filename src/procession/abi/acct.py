@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from procession.abi.enumeration import IntFlag
-from procession.abi.structure import U8, U16, U32, Structure
+from procession.abi.structure import I8, I32, U16, U32, Structure
 
-ACCT_VERSION = 3
 AHZ = 100
 """Ticks in a second."""
 
@@ -19,13 +18,14 @@ class AcctFlag(IntFlag):
     ASU = 0x02
     ACORE = 0x08
     AXSIG = 0x10
+    AGROUP = 0x20
 
 
 class AcctV3(Structure):
     """struct acct_v3; ac_etime is a float, here its 32 bits."""
 
-    ac_flag: U8 = 0
-    ac_version: U8 = ACCT_VERSION
+    ac_flag: I8 = 0
+    ac_version: I8 = 3
     ac_tty: U16 = 0
     ac_exitcode: U32 = 0
     ac_uid: U32 = 0
@@ -33,7 +33,7 @@ class AcctV3(Structure):
     ac_pid: U32 = 0
     ac_ppid: U32 = 0
     ac_btime: U32 = 0
-    ac_etime: U32 = 0
+    ac_etime: I32 = 0
     ac_utime: U16 = 0
     ac_stime: U16 = 0
     ac_mem: U16 = 0

@@ -91,6 +91,8 @@ def finish_exit(kernel: Kernel, task: Task, code: int) -> None:
     frame = task.frame
     task.frame = None
     task.work |= NEED_RESCHED
+    if kernel.taskstats is not None:
+        kernel.taskstats.tell_of_end(task, is_last=is_last)
     if is_last and kernel.accounting_count:
         record_end(kernel, task, code)
     release_memory(kernel, task)

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.observer import Observer, SignalGate
     from procession.kernel.task import Task, ThreadGroup
+    from procession.kernel.taskstats import TaskstatsFamily
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.page_cache import PageCache
+    from procession.net.netlink.generic import GenericFamily
     from procession.net.network import Network
 
 
@@ -96,6 +98,7 @@ class Kernel:
         "signal_gate",
         "task_limit",
         "tasks",
+        "taskstats",
         "timers",
         "total_forks",
         "unknown_calls",
@@ -153,6 +156,8 @@ class Kernel:
         # How many pid namespaces record who ends; kernel.acct.
         self.accounting_count = 0
         self.accounting_parameters: tuple[int, int, int] = (4, 2, 30)
+        # Who is told what ended tasks have used; None until somebody has asked.
+        self.taskstats: TaskstatsFamily | None = None
         # kernel.yama.ptrace_scope, as Debian has it.
         self.ptrace_scope = 0
         # kernel.unprivileged_userns_clone.
@@ -190,6 +195,19 @@ class Kernel:
         if not isinstance(namespace, Network):
             raise EINVAL("no network namespace")
         return namespace
+
+    def generic_families(self, network: Network) -> dict[int, GenericFamily]:
+        """The families of NETLINK_GENERIC that `network` has, by their ids."""
+        from procession.kernel.taskstats import FAMILY_ID, TaskstatsFamily
+        from procession.net.netlink.generic import CONTROL_ID, ControlFamily
+
+        families: dict[int, GenericFamily] = {}
+        families[CONTROL_ID] = ControlFamily(families)
+        if network is self.init_namespaces.network:
+            if self.taskstats is None:
+                self.taskstats = TaskstatsFamily(self)
+            families[FAMILY_ID] = self.taskstats
+        return families
 
     def network_of_process(self, number: int) -> Network:
         """The network of a process of the running task's pid namespace. Raises ESRCH.

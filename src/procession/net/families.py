@@ -26,6 +26,7 @@ _UDP = int(IpProtocol.IPPROTO_UDP)
 _UDP_LITE = int(IpProtocol.IPPROTO_UDPLITE)
 _LAST_PROTOCOL = 262
 _ROUTE = int(NetlinkProtocol.NETLINK_ROUTE)
+_GENERIC = int(NetlinkProtocol.NETLINK_GENERIC)
 _SOCK_DIAG = int(NetlinkProtocol.NETLINK_SOCK_DIAG)
 _UEVENT = int(NetlinkProtocol.NETLINK_KOBJECT_UEVENT)
 _NETLINK = int(AddressFamily.AF_NETLINK)
@@ -127,6 +128,10 @@ def _create_netlink(network: Network, kind: int, protocol: int, owner_uid: int) 
         from procession.net.diag.socket import DiagSocket
 
         return DiagSocket(network, kind, protocol, owner_uid)
+    if protocol == _GENERIC:
+        from procession.net.netlink.generic import GenericSocket
+
+        return GenericSocket(network, kind, protocol, owner_uid)
     if protocol == _UEVENT:
         from procession.net.netlink.uevent import UeventSocket
 

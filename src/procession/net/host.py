@@ -148,5 +148,8 @@ class Host(Protocol):
     def network_of_descriptor(self, fd: int) -> Any:
         """The network namespace that a descriptor of the running task stands for. Raises EBADF, EINVAL."""
 
+    def generic_families(self, network: Any) -> dict[int, Any]:
+        """The families of NETLINK_GENERIC that `network` has, by their ids."""
+
     def network_of_process(self, number: int) -> Any:
         """The network of a process, by its number in the running task's namespace. Raises ESRCH."""
