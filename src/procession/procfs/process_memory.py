@@ -108,11 +108,46 @@ def resident_entries(mm: MemoryDescriptor) -> Iterator[tuple[int, list[int]]]:
 
 
 def resident_pages(mm: MemoryDescriptor) -> ResidentPages:
-    """The resident pages of `mm` by kind."""
+    """The resident pages of `mm` by kind: as many as `resident_entries` has, but without its lists."""
     counts = [0, 0, 0]
-    for kind, entries in resident_entries(mm):
-        counts[kind] += len(entries)
+    words, leaves = mm.words, mm.leaves
+    for area in mm.areas:
+        pages = area.pages
+        frames = None if pages is None or area.is_shared else pages.frames
+        first, last = area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT
+        resident = of_file = 0
+        for region in range(first >> 9, (last + 511) >> 9):
+            leaf = leaves.get(region)
+            if leaf is None:
+                continue
+            start, end = max(first, region << 9), min(last, (region + 1) << 9)
+            base = (leaf << 9) - (region << 9)
+            entries = words[base + start : base + end].tolist()
+            resident += len(entries) - entries.count(0)
+            if frames is not None:
+                of_file += _shared_with_file(entries, frames, area.page_offset + start - first)
+        if pages is None:
+            counts[ANONYMOUS] += resident
+        elif type(pages) is SharedAnonymous:
+            counts[SHARED] += resident
+        else:
+            if frames is None:
+                of_file = resident
+            counts[ANONYMOUS] += resident - of_file
+            counts[SHARED if pages.backing is None else FILE] += of_file
     return ResidentPages(*counts)
+
+
+def _shared_with_file(entries: list[int], frames: dict[int, int], index: int) -> int:
+    """How many of `entries`, from page `index` of a file on, lead to the frames that the file has."""
+    frame_of, mask = frames.get, pte.ADDRESS_MASK
+    return len(
+        [
+            entry
+            for page, entry in enumerate(entries, index)
+            if entry and frame_of(page) == (entry & mask) >> PAGE_SHIFT
+        ]
+    )
 
 
 def area_header(area: VirtualMemoryArea, root: Path) -> bytes:
