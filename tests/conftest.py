@@ -57,6 +57,12 @@ def containers_root() -> Path:
     return find_tree("containers")
 
 
+@pytest.fixture(scope="session")
+def tools_root() -> Path:
+    """Return the root of a tree with what people look at processes with, for heavy tests."""
+    return find_tree("tools")
+
+
 def find_tree(name: str) -> Path:
     """Return the root of the tree that `scripts/guest-root` builds under this name."""
     command = [sys.executable, str(PROJECT / "scripts" / "guest-root"), "--tree", name]
