@@ -317,11 +317,15 @@ TEST(running)
 	char *directory = directory_of(child, 0);
 	unsigned long long ran, waited, count;
 	long long field[FIELDS + 1];
+	int tries;
 
 	if (child == 0)
 		for (;;)
 			;
-	sleep_ms(60);
+	for (tries = 0, ran = 0; tries < 1000 && ran < 60000000; tries++) {
+		sleep_ms(10);
+		ran = strtoull(text_of(child, "schedstat"), NULL, 10);
+	}
 	await_state(directory, 'R');
 	expect_files("running", directory, 0, 0);
 	CHECK_STRING(text_of(child, "syscall"), "running\n");

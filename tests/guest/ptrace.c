@@ -737,6 +737,25 @@ TEST(masks_and_pending_signals)
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(8));
 }
 
+TEST(rseq_registration)
+{
+	struct ptrace_rseq_configuration configuration;
+	pid_t child = traced(nothing, 0);
+
+	memset(&configuration, 0, sizeof(configuration));
+	CHECK_EQ(TRACE(PTRACE_GET_RSEQ_CONFIGURATION, child, sizeof(configuration), &configuration),
+		 sizeof(configuration));
+	CHECK(configuration.rseq_abi_pointer != 0);
+	CHECK_EQ(configuration.rseq_abi_pointer % 32, 0);
+	CHECK(configuration.rseq_abi_size >= 20);
+	CHECK_EQ(configuration.signature, 0x53053053);
+	CHECK_EQ(configuration.flags, 0);
+	memset(&configuration, 0, sizeof(configuration));
+	CHECK_EQ(TRACE(PTRACE_GET_RSEQ_CONFIGURATION, child, 4, &configuration), sizeof(configuration));
+	CHECK_EQ(configuration.signature, 0);
+	end(child);
+}
+
 static pid_t sleeper(void)
 {
 	pid_t child = (pid_t)MUST(fork());

@@ -275,7 +275,7 @@ static void act(pid_t child, enum action action, char *text, size_t size)
 		trace(PTRACE_DETACH, child, 0, first);
 		sleep_ms(20);
 		kill(child, SIGCONT);
-	} else if (trace(PTRACE_CONT, child, 0, first) != 0) {
+	} else if (action != AFTER_KILL && trace(PTRACE_CONT, child, 0, first) != 0) {
 		snprintf(text, size, " errno:%d", errno);
 	}
 	for (count = 0; count < MOST_STOPS; count++) {
@@ -302,6 +302,8 @@ static void try_one(enum stop stop, enum action action)
 	child = fork();
 	if (child == 0) {
 		signal(SIGCONT, SIG_IGN);
+		block(SIGCHLD);
+		block(SIGCONT);
 		be_traced(stop);
 	}
 	snprintf(what, sizeof(what), "at %s: %s", stop_names[stop], action_names[action]);
@@ -314,9 +316,13 @@ static void try_one(enum stop stop, enum action action)
 	else
 		check_string(__FILE_NAME__, __LINE__, what, text, expected[stop][action]);
 	kill(child, SIGKILL);
-	while ((child = waitpid(-1, &status, __WALL)) > 0)
-		if (WIFSTOPPED(status))
+	trace(PTRACE_CONT, child, 0, 0);
+	while ((child = waitpid(-1, &status, __WALL)) > 0) {
+		if (WIFSTOPPED(status)) {
 			kill(child, SIGKILL);
+			trace(PTRACE_CONT, child, 0, 0);
+		}
+	}
 	close(commands[0]);
 	close(commands[1]);
 }

@@ -51,7 +51,7 @@ def do_group_exit(kernel: Kernel, task: Task, code: int) -> None:
     if group.is_exiting:
         code = group.exit_code
     elif len(group.threads) > 1:
-        begin_group_exit(group, code)
+        begin_group_exit(group, code, task)
     do_exit(kernel, task, code)
 
 

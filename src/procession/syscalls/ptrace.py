@@ -8,6 +8,7 @@ from procession.abi.errno import EFAULT, EINVAL, EIO, ESRCH
 from procession.abi.ptrace import (
     PtracePeeksiginfoArgs,
     PtraceRequest,
+    PtraceRseqConfiguration,
     PtraceSyscallInfo,
     SeccompMetadata,
     UserRegsStruct,
@@ -229,6 +230,17 @@ def _get_filter_metadata(task: Task, tracee: Task, address: int, data: int) -> i
     return size
 
 
+def _get_rseq_configuration(task: Task, tracee: Task, address: int, data: int) -> int:
+    """`address` is how many bytes of the structure the caller knows. Linux: kernel/ptrace.c,
+    ptrace_get_rseq_configuration."""
+    area = tracee.rseq
+    configuration = PtraceRseqConfiguration()
+    if area is not None:
+        configuration = PtraceRseqConfiguration(area.address, area.length, area.signature)
+    task.mm.write(data, configuration.pack()[: min(address, PtraceRseqConfiguration.SIZE)])
+    return PtraceRseqConfiguration.SIZE
+
+
 def _arch_prctl(task: Task, tracee: Task, address: int, data: int) -> int:
     return arch_prctl_of(task, tracee, data, address)
 
@@ -265,5 +277,6 @@ _REQUESTS: dict[int, Request] = {
         (PtraceRequest.PTRACE_SECCOMP_GET_FILTER, _get_filter),
         (PtraceRequest.PTRACE_SECCOMP_GET_METADATA, _get_filter_metadata),
         (PtraceRequest.PTRACE_ARCH_PRCTL, _arch_prctl),
+        (PtraceRequest.PTRACE_GET_RSEQ_CONFIGURATION, _get_rseq_configuration),
     )
 }

@@ -232,13 +232,18 @@ def complete_signal(kernel: Kernel, task: Task, signo: int, *, is_group: bool) -
         wake_for_signal(task, is_fatal=False)
 
 
-def begin_group_exit(group: ThreadGroup, code: int) -> None:
-    """Make every thread end with the wait status `code` before it does anything else."""
+def begin_group_exit(group: ThreadGroup, code: int, ending: Task | None = None) -> None:
+    """Make every thread end with the wait status `code` before it does anything else.
+
+    `ending` is doing so already: it may still stop for its tracer. Linux: kernel/signal.c,
+    zap_other_threads.
+    """
     group.flags = SIGNAL_GROUP_EXIT
     group.exit_code = code
     group.stop_count = 0
     for thread in group.threads:
-        kill_thread(thread)
+        if thread is not ending:
+            kill_thread(thread)
 
 
 def kill_thread(thread: Task) -> None:
