@@ -132,6 +132,23 @@ ROWS = (
         counts=(0, 1_000),
     ),
     Row(
+        "traced-call",
+        "a system call that a tracer sees begin and end",
+        ("traced_getpid.c", "{count}"),
+        times_native(25),
+        native_counts=(1_000, 21_000),
+        counts=(200, 2_200),
+    ),
+    Row(
+        "ps",
+        "ps axf of 1,000 processes",
+        ("ps_of_many.c", "{count}"),
+        Target(1.0),
+        unit="ms",
+        native_counts=(0, 2),
+        counts=(0, 2),
+    ),
+    Row(
         "command",
         "the whole command: procession run -- /bin/true",
         ("/bin/true",),
