@@ -576,13 +576,20 @@ class NativeEngine:
         spaces = self.store.spaces
         space = spaces.get(root_frame)
         if space is None:
-            if len(spaces) >= MAXIMUM_STUBS:
+            if len(spaces) >= MAXIMUM_STUBS - _MOST_IDLE:
                 self._drop(min(spaces.values(), key=lambda each: each.last_used))
-            space = spaces[root_frame] = Space(self.store, self.processor, self.memory, root_frame)
+            space = spaces[root_frame] = self._make_space(root_frame)
         elif space.is_stale:
             space.compare()
         space.last_used = self.uses
         self.space = space
+
+    def _make_space(self, root_frame: int) -> Space:
+        if self.store.idle:
+            space = self.store.idle.pop()
+            space.adopt(root_frame)
+            return space
+        return Space(self.store, self.processor, self.memory, root_frame)
 
     def _renew(self, space: Space) -> None:
         """The stub has ended: another takes its place."""
@@ -614,9 +621,14 @@ class NativeEngine:
         """Give up the stub."""
         space = self.store.spaces.get(root_frame)
         if space is not None:
-            self._drop(space)
             if space is self.space:
                 self.space = None
+            if space.stub.is_alive and len(self.store.idle) < _MOST_IDLE:
+                del self.store.spaces[root_frame]
+                space.retire()
+                self.store.idle.append(space)
+            else:
+                self._drop(space)
 
     def flush_all(self) -> None:
         """Look anew at everything."""
@@ -684,11 +696,14 @@ class NativeEngine:
         """End all stubs."""
         if self.is_open:
             self.is_open = False
-            for space in list(self.store.spaces.values()):
-                self._drop(space)
+            for space in (*self.store.spaces.values(), *self.store.idle):
+                space.stub.end()
+            self.store.spaces.clear()
+            self.store.idle.clear()
             self.space = None
             self.processor.close()
             self.store.close()
 
 
 _STUB_FAILED = 8
+_MOST_IDLE = 8

@@ -28,16 +28,18 @@ class Absent(Exception):
 
 class CodeStore:
     """All code that is translated, whichever spaces run it. `code_frames` are the frames that have some:
-    no stub may write to them.
+    no stub may write to them. `spaces` are by the frame of their page tables' root; `idle` are those of
+    ended address spaces, whose stubs serve for others.
     """
 
-    __slots__ = ("cache", "code_frames", "spaces", "translator")
+    __slots__ = ("cache", "code_frames", "idle", "spaces", "translator")
 
     def __init__(self) -> None:
         self.cache = CodeCache()
         self.translator = Translator(self.cache)
         self.code_frames: set[int] = set()
         self.spaces: dict[int, Space] = {}
+        self.idle: list[Space] = []
 
     def settle_links(self) -> None:
         """Give each new link its stub, in all spaces. To be called after each translation."""
@@ -47,14 +49,14 @@ class CodeStore:
             number = cache.links[target]
             address = view_of(target) + self.translator.make_link_stub(target, number)
             cache.link_stubs[number] = address
-            for space in self.spaces.values():
+            for space in (*self.spaces.values(), *self.idle):
                 space.stub.links[number] = address
 
     def forget_all(self) -> None:
         """Drop all code."""
         self.cache.clear()
         self.code_frames.clear()
-        for space in self.spaces.values():
+        for space in (*self.spaces.values(), *self.idle):
             space.forget_all()
 
     def forget_frame(self, frame: int) -> None:
@@ -115,6 +117,17 @@ class Space:
         stubs = self.store.cache.link_stubs
         for number, address in enumerate(stubs):
             stub.links[number] = address
+
+    def retire(self) -> None:
+        """The address space is gone: keep the stub for another."""
+        for number in list(self.code_pages):
+            self.forget_page(number)
+        self.window.drop_all()
+
+    def adopt(self, root: int) -> None:
+        """Be another address space's."""
+        self.root = self.window.root = root
+        self.is_stale = False
 
     # Finding code
 
