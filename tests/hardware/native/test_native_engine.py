@@ -14,6 +14,7 @@ import pytest
 from procession import Machine
 from procession.hardware.engines.native import stub
 from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+from procession.hardware.engines.native.space import Space
 from tests.conftest import PROJECT
 from tests.guest.compile_c import FLAGS
 
@@ -167,6 +168,24 @@ def test_code_that_rewrites_itself(c_compiler: list[str], tmp_path: Path) -> Non
     """It runs as it was written last, in the same instant and by way of another mapping too."""
     result = Machine(engine="native").run([compiled(c_compiler, tmp_path, "rewriting.c")])
     assert result.stdout == b"1234\n7\n10\n1 9\n345\n012\n"
+
+
+def test_more_areas_than_the_host_allows(
+    c_compiler: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another stub takes over when one has no room for more mappings."""
+    renewed: list[int] = []
+    original = NativeEngine._renew
+
+    def renew(engine: NativeEngine, space: Space) -> None:
+        renewed.append(space.root)
+        original(engine, space)
+
+    monkeypatch.setattr(NativeEngine, "_renew", renew)
+    result = Machine(engine="native").run([compiled(c_compiler, tmp_path, "scattered.c")])
+    assert result.stdout == b"8916936\n"
+    areas = int(Path("/proc/sys/vm/max_map_count").read_text())
+    assert bool(renewed) == (areas < 70_000)
 
 
 def test_unusual_instructions(c_compiler: list[str], tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ class NativeEngine:
         self.is_open = False
         self.last_failure = ""
         self.uses = 0
+        self.renewals = 0
         self.switches = 0
 
     def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
@@ -192,11 +193,12 @@ class NativeEngine:
             try:
                 why = space.stub.hand_over(resume)
             except StubError as error:
-                if error.has_begun:
+                self.renewals += 1
+                if error.has_begun or self.renewals > _MOST_RENEWALS:
                     self._stub_failed(space, str(error))
                 resume = 0
                 continue
-            resume = 0
+            resume = self.renewals = 0
             if not 0 <= counter[0] <= before:
                 counter[0] = 0
                 self._stub_failed(space, "the counter was written to")
@@ -707,3 +709,4 @@ class NativeEngine:
 
 _STUB_FAILED = 8
 _MOST_IDLE = 8
+_MOST_RENEWALS = 3

@@ -245,7 +245,9 @@ class Stub:
         """Have the stub make a system call before it goes on."""
         self.commands.append(_COMMAND.pack(number, *arguments, *(0,) * (6 - len(arguments))))
         if len(self.commands) == layout.MAXIMUM_COMMANDS:
-            self.hand_over(0)
+            # If that ends the stub, its next hand-over tells.
+            with suppress(StubError):
+                self.hand_over(0)
 
     def hand_over(self, resume: int) -> int:
         """Let the stub obey, and run on at `resume` unless that is 0; why it has come back.
@@ -276,7 +278,9 @@ class Stub:
         if why == layout.COMMAND_FAILED:
             number = processor.words[layout.COMMAND_RESULT >> 3]
             self.end()
-            raise StubError(f"the host refused a mapping: {os.strerror(-number & 0xFFFF)}")
+            # There may be too many of them. Another stub has none yet.
+            reason = f"the host refused a mapping: {os.strerror(-number & 0xFFFF)}"
+            raise StubError(reason, has_begun=False)
         return why
 
     def _await(self) -> None:
