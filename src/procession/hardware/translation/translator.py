@@ -27,8 +27,6 @@ from procession.hardware.translation.assembler import (
     set_register,
     signed_32,
     store,
-    store_constant,
-    unsigned_64,
 )
 from procession.hardware.translation.code_cache import (
     ATTEND,
@@ -37,9 +35,7 @@ from procession.hardware.translation.code_cache import (
     CROSS,
     LINK,
     STEP,
-    STEP_INDIRECT,
     Block,
-    CodeCache,
     PageCode,
 )
 from procession.hardware.translation.decode import (
@@ -51,10 +47,10 @@ from procession.hardware.translation.decode import (
     Instruction,
     decode,
 )
+from procession.hardware.translation.emitter import NEAR, SIGNED_END, Emitter
 from procession.hardware.translation.opcodes import (
     APPROXIMATION,
     CALL_INDIRECT,
-    CARRY,
     CONDITIONAL,
     DESCRIPTOR,
     EXTENDED_RESTORE,
@@ -67,7 +63,6 @@ from procession.hardware.translation.opcodes import (
     PUSH_FLAGS,
     REPEATED_STRING,
     RETURN,
-    STATUS_FLAGS,
     SYSCALL,
     TRUNCATED,
     TWO_BYTE_TABLE,
@@ -85,54 +80,20 @@ from procession.hardware.translation.operand import (
 )
 
 SAVED, THREE, TWO = 0x20, 0x21, 0x40
-PAGE_BYTES: Final = 4096
 _LONGEST_TRACE: Final = 24
 _LONGEST_BLOCK: Final = 64
-_FLAGS_SOUGHT: Final = 12
-_COUNTED_FLAGS: Final = STATUS_FLAGS & ~CARRY
 _COPIED = (PLAIN, REPEATED_STRING, PUSH_FLAGS, FLOATING_STORE, APPROXIMATION)
-_NEAR: Final = (1 << 31) - (1 << 27)
 _COUNTERS = (11, 10, 9, 8, 15, 14, 13, 12, 1, 2, 6, 7, 0, 3, 5)
 """Registers that may have the counter, those first which the ABI lets functions spoil."""
 _LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
 _PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
-_SIGNED_END: Final = 1 << 31
 _WORDS: Final = 1 << 64
 
 
-class Translator:
-    """Puts units into a code cache."""
+class Translator(Emitter):
+    """Puts units of guest code into a code cache."""
 
-    __slots__ = (
-        "block",
-        "cache",
-        "counter_register",
-        "data",
-        "literals",
-        "origin",
-        "out",
-        "page",
-        "page_start",
-        "single",
-        "stubs",
-        "used",
-        "view",
-    )
-
-    def __init__(self, cache: CodeCache) -> None:
-        self.cache = cache
-        self.out = bytearray()
-        self.data = b""
-        self.page: PageCode | None = None
-        self.page_start = 0
-        self.origin = 0
-        self.view = 0
-        self.single = False
-        self.block = Block(0, 0)
-        self.counter_register = -1
-        self.used = 0
-        self.stubs: list[tuple[int, int, int]] = []
-        self.literals: list[tuple[int, int]] = []
+    __slots__ = ()
 
     # Units
 
@@ -188,54 +149,6 @@ class Translator:
             self._trace(pc)
         self._end()
         return page.stanzas[pc]
-
-    def straddler_stanza(self, pc: int, main: int) -> int:
-        """The same for an instruction in two pages, whose code begins at `main`."""
-        self._begin(pc, b"")
-        self.page = None
-        address = self._stanza(pc, main - self.view - self.origin)
-        self._end()
-        return address
-
-    def second_stanza(self, pc: int, first: int) -> int:
-        """Where the second table shall lead, whose first table's stanza is `first`."""
-        self._begin(pc, b"")
-        out = self.out
-        address = self.view + self.origin
-        hit = self._compare(pc, "missed")
-        out[hit - 1] = len(out) - hit
-        # Behind the comparison, which is as long as this one.
-        self._jump_to_offset(first - self.view + len(out))
-        self._end()
-        return address
-
-    def _begin(self, pc: int, data: bytes) -> None:
-        self.data = data
-        self.page_start = pc & ~4095
-        self.origin = self.cache.position
-        self.view = view_of(pc)
-        self.out = bytearray()
-
-    def _end(self) -> None:
-        """Put what is rarely executed behind the rest, and all into the cache."""
-        cache, out = self.cache, self.out
-        for kind, pc, place in self.stubs:
-            at = len(out)
-            if kind == BUDGET + 0x100:
-                out += fetch(RCX, layout.SAVED_RCX)
-                self._leave(BUDGET, pc)
-            elif kind == CROSS:
-                self._cross(pc)
-            else:
-                self._leave(kind, pc, self.origin + place if kind == LINK else 0)
-            out[place : place + 4] = signed_32(at - place - 4)
-        self.stubs = []
-        for value, place in self.literals:
-            out[place : place + 4] = signed_32(len(out) - place - 4)
-            out += unsigned_64(value)
-        self.literals = []
-        cache.add(out)
-        self.page = None
 
     def _trace(self, pc: int) -> None:
         """Blocks in the order in which they follow each other."""
@@ -341,11 +254,11 @@ class Translator:
         if instruction.prefixes & ADDRESS_SIZE:
             address &= 0xFFFF_FFFF
         here = self.view + self.origin + len(out) + len(raw)
-        if -_NEAR < address - here < _NEAR and not instruction.prefixes & ADDRESS_SIZE:
+        if -NEAR < address - here < NEAR and not instruction.prefixes & ADDRESS_SIZE:
             place = instruction.displacement
             out += raw[:place] + signed_32(address - here) + raw[place + 4 :]
             return 0
-        if address < _SIGNED_END and len(raw) < 15:
+        if address < SIGNED_END and len(raw) < 15:
             out += with_operand(instruction, raw, absolute_operand(address))
             return 0
         return self._copy_far(instruction, raw, address)
@@ -540,7 +453,7 @@ class Translator:
         elif instruction.displacement:
             address = (pc + instruction.target) % _WORDS
             here = self.view + self.origin + len(out) + 7 + len(prefix)
-            if -_NEAR < address - here < _NEAR:
+            if -NEAR < address - here < NEAR:
                 out += prefix + b"\x48\x8b\x0d" + signed_32(address - here)
             else:
                 out += set_register(RCX, address) + prefix + b"\x48\x8b\x09"
@@ -551,164 +464,7 @@ class Translator:
                 + operand[1:]
             )
 
-    def _indirect(self) -> None:
-        """Go to where rcx points; SAVED_RCX has what it was."""
-        out = self.out
-        if self.single:
-            out += store(RCX, layout.TARGET) + fetch(RCX, layout.SAVED_RCX)
-            self._leave(STEP_INDIRECT, 0)
-            return
-        # Not by way of rax, through which what functions return would wait for memory.
-        out += store(R11, layout.SAVED_R11) + b"\x44\x0f\xb7\xd9"  # movzx r11d, cx
-        out += b"\x65\x42\xff\x24\xdd" + signed_32(layout.FIRST_TABLE)  # jmp gs:[table + r11 * 8]
-
-    def _push(self, value: int) -> None:
-        """Push a return address."""
-        out = self.out
-        if value < _SIGNED_END:
-            out += b"\x68" + signed_32(value)
-        else:
-            out += b"\xff\x35\0\0\0\0"
-            self.literals.append((value, len(out) - 4))
-
-    def _jump(self, target: int, *, is_straddler: bool = False) -> None:
-        """Go to `target`, which isn't counted."""
-        if self.single:
-            self._leave(STEP, target)
-            return
-        page, out = self.page, self.out
-        if page is None or target & ~4095 != self.page_start or is_straddler:
-            self._cross(target)
-            return
-        out += b"\xe9\0\0\0\0"
-        known = page.entries.get(target)
-        if known is None:
-            self.stubs.append((LINK, target, len(out) - 4))
-        else:
-            out[-4:] = signed_32(known - self.view - self.origin - len(out))
-
-    def _counted_jump(self, target: int) -> None:
-        """Go to `target` and count a unit; with the last one the code leaves."""
-        if self.single:
-            self._leave(STEP, target)
-            return
-        out = self.out
-        if self._are_flags_dead(target):
-            out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER)  # dec qword gs:[counter]
-            out += b"\x0f\x84\0\0\0\0"
-            self.stubs.append((BUDGET, target, len(out) - 4))
-        else:
-            out += store(RCX, layout.SAVED_RCX) + fetch(RCX, layout.COUNTER)
-            out += b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER)  # lea rcx, [rcx - 1]
-            out += b"\xe3\x02\xeb\x05\xe9\0\0\0\0"  # jrcxz +2; jmp +5; jmp out
-            self.stubs.append((BUDGET + 0x100, target, len(out) - 4))
-            out += fetch(RCX, layout.SAVED_RCX)
-        self._jump(target)
-
-    def _are_flags_dead(self, pc: int) -> bool:
-        """Whether what is at `pc` in this page sets all flags that counting changes before it reads any."""
-        page = self.page
-        if page is None or pc & ~4095 != self.page_start:
-            return False
-        known = page.dead.get(pc)
-        if known is None:
-            known = page.dead[pc] = find_dead_flags(page.data, pc & 4095)
-        return known
-
-    def _cross(self, target: int) -> None:
-        """Go to another page, by this space's table of links."""
-        self.out += b"\x65\xff\x24\x25" + signed_32(layout.LINKS + 8 * self._link(target))
-
-    def _link(self, target: int) -> int:
-        cache = self.cache
-        number = cache.links.get(target)
-        if number is None:
-            number = cache.links[target] = len(cache.links)
-            cache.link_stubs.append(0)
-            cache.new_links.append(target)
-        return number
-
-    def make_link_stub(self, target: int, number: int) -> int:
-        """The code to which link `number` leads as long as it isn't resolved; its offset in the cache."""
-        self._begin(target, b"")
-        self._leave(CROSS, target, number)
-        start = self.origin
-        self._end()
-        return start
-
-    def _leave(self, kind: int, pc: int, place: int = 0) -> None:
-        """Leave for the machine."""
-        self.out += store_constant(layout.EXIT, self.cache.add_exit(kind, pc, place))
-        self._jump_to_offset(self.cache.labels["leave"])
-
-    def _jump_to_offset(self, offset: int) -> None:
-        """Go to an offset in the cache."""
-        out = self.out
-        out += b"\xe9" + signed_32(offset - self.origin - len(out) - 5)
-
-    # The tables' end of indirect jumps
-
-    def _stanza(self, pc: int, main: int) -> int:
-        """Whoever comes by the table may be meant for another address with the same low bits. If not, count
-        and go on at `main`, an offset from here, or behind this if that is 0.
-        """
-        out = self.out
-        self._restore()
-        self._leave(BUDGET, pc)
-        address = self.view + self.origin + len(out)
-        hit = self._compare(pc, "second_probe")
-        out[hit - 1] = len(out) - hit
-        if self._are_flags_dead(pc):
-            out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER)  # dec qword gs:[counter]
-            out += b"\x74%c" % (-(len(out) + 2) & 0xFF)  # jz, to the start
-        else:
-            out += fetch(RCX, layout.COUNTER) + b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER)
-            out += b"\xe3%c" % (-(len(out) + 2) & 0xFF)  # jrcxz, to the start
-        self._restore()
-        if main:
-            out += b"\xe9" + signed_32(main - len(out) - 5)
-        return address
-
-    def _restore(self) -> None:
-        self.out += fetch(RCX, layout.SAVED_RCX) + fetch(R11, layout.SAVED_R11)
-
-    def _compare(self, pc: int, otherwise: str) -> int:
-        """Compare rcx with `pc`, and go on at a label of the runtime if it's something else; where the jump
-        ends whose last byte is to lead to what comes if it's that.
-        """
-        out = self.out
-        # mov r11, -pc; lea rcx, [rcx + r11]; jrcxz
-        out += b"\x49\xbb" + unsigned_64(-pc) + b"\x4a\x8d\x0c\x19\xe3\0"
-        place = len(out)
-        out += b"\x49\xbb" + unsigned_64(pc) + b"\x4a\x8d\x0c\x19"
-        self._jump_to_offset(self.cache.labels[otherwise])
-        return place
-
 
 def is_harmless(instruction: Instruction) -> bool:
     """Whether what asks for a descriptor tells the same everywhere: lar, lsl, verr and verw do."""
     return instruction.opcode in (2, 3) or (instruction.opcode == 0 and instruction.modrm >> 3 & 7 in (4, 5))
-
-
-def view_of(pc: int) -> int:
-    """At which of its addresses the code cache has the code for `pc`."""
-    return layout.LOW_VIEW if -_NEAR < pc - layout.LOW_VIEW < _NEAR else layout.HIGH_VIEW
-
-
-def find_dead_flags(data: bytes, offset: int) -> bool:
-    """Whether code sets all flags but CF before it reads one, branches, or leaves its page."""
-    needed = _COUNTED_FLAGS
-    for _ in range(_FLAGS_SOUGHT):
-        if not 0 <= offset < len(data):
-            return False
-        instruction = decode(data, offset)
-        if instruction.kind in (JUMP, DIRECT_CALL):
-            offset += instruction.target
-            continue
-        if instruction.kind != PLAIN or instruction.flags_read & needed:
-            return False
-        needed &= ~(instruction.flags_written | instruction.flags_undefined)
-        if not needed:
-            return True
-        offset += instruction.length
-    return False

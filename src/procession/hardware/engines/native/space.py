@@ -11,8 +11,9 @@ from procession.hardware.engines.native.window import Window
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
 from procession.hardware.translation.code_cache import CodeCache, PageCode
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION
+from procession.hardware.translation.emitter import view_of
 from procession.hardware.translation.layout import HIGH_VIEW
-from procession.hardware.translation.translator import Translator, view_of
+from procession.hardware.translation.translator import Translator
 
 _TABLE_MASK: Final = 0xFFFF
 _PRESENT_AND_CODE: Final = pte.PRESENT | pte.NO_EXECUTE

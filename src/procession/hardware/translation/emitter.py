@@ -1,0 +1,288 @@
+"""The parts of a unit that aren't the guest's: jumps between units, the tables of indirect ones, ways out.
+
+Each unit of work is counted here: a backward direct jump, or an indirect transfer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from procession.hardware.translation import layout
+from procession.hardware.translation.assembler import (
+    R11,
+    RCX,
+    fetch,
+    signed_32,
+    store,
+    store_constant,
+    unsigned_64,
+)
+from procession.hardware.translation.code_cache import (
+    BUDGET,
+    CROSS,
+    LINK,
+    STEP,
+    STEP_INDIRECT,
+    Block,
+    CodeCache,
+    PageCode,
+)
+from procession.hardware.translation.decode import (
+    decode,
+)
+from procession.hardware.translation.opcodes import (
+    CALL as DIRECT_CALL,
+)
+from procession.hardware.translation.opcodes import (
+    CARRY,
+    JUMP,
+    PLAIN,
+    STATUS_FLAGS,
+)
+
+_FLAGS_SOUGHT: Final = 12
+_COUNTED_FLAGS: Final = STATUS_FLAGS & ~CARRY
+NEAR: Final = (1 << 31) - (1 << 27)
+SIGNED_END: Final = 1 << 31
+
+
+class Emitter:
+    """Puts code into a code cache, one unit at a time. `out` is the unit so far, which is going to be at
+    `origin` in the cache and executed at `view` and that; `stubs` are jumps to what is put behind the rest,
+    `literals` the numbers there. `page` is the page's code, or None for a unit that doesn't belong to one
+    page; `single` says that it's one instruction, behind which the code leaves.
+    """
+
+    __slots__ = (
+        "block",
+        "cache",
+        "counter_register",
+        "data",
+        "literals",
+        "origin",
+        "out",
+        "page",
+        "page_start",
+        "single",
+        "stubs",
+        "used",
+        "view",
+    )
+
+    def __init__(self, cache: CodeCache) -> None:
+        self.cache = cache
+        self.out = bytearray()
+        self.data = b""
+        self.page: PageCode | None = None
+        self.page_start = 0
+        self.origin = 0
+        self.view = 0
+        self.single = False
+        self.block = Block(0, 0)
+        self.counter_register = -1
+        self.used = 0
+        self.stubs: list[tuple[int, int, int]] = []
+        self.literals: list[tuple[int, int]] = []
+
+    def straddler_stanza(self, pc: int, main: int) -> int:
+        """The same for an instruction in two pages, whose code begins at `main`."""
+        self._begin(pc, b"")
+        self.page = None
+        address = self._stanza(pc, main - self.view - self.origin)
+        self._end()
+        return address
+
+    def second_stanza(self, pc: int, first: int) -> int:
+        """Where the second table shall lead, whose first table's stanza is `first`."""
+        self._begin(pc, b"")
+        out = self.out
+        address = self.view + self.origin
+        hit = self._compare(pc, "missed")
+        out[hit - 1] = len(out) - hit
+        # Behind the comparison, which is as long as this one.
+        self._jump_to_offset(first - self.view + len(out))
+        self._end()
+        return address
+
+    def make_link_stub(self, target: int, number: int) -> int:
+        """The code to which link `number` leads as long as it isn't resolved; its offset in the cache."""
+        self._begin(target, b"")
+        self._leave(CROSS, target, number)
+        start = self.origin
+        self._end()
+        return start
+
+    def _begin(self, pc: int, data: bytes) -> None:
+        self.data = data
+        self.page_start = pc & ~4095
+        self.origin = self.cache.position
+        self.view = view_of(pc)
+        self.out = bytearray()
+
+    def _end(self) -> None:
+        """Put what is rarely executed behind the rest, and all into the cache."""
+        cache, out = self.cache, self.out
+        for kind, pc, place in self.stubs:
+            at = len(out)
+            if kind == BUDGET + 0x100:
+                out += fetch(RCX, layout.SAVED_RCX)
+                self._leave(BUDGET, pc)
+            elif kind == CROSS:
+                self._cross(pc)
+            else:
+                self._leave(kind, pc, self.origin + place if kind == LINK else 0)
+            out[place : place + 4] = signed_32(at - place - 4)
+        self.stubs = []
+        for value, place in self.literals:
+            out[place : place + 4] = signed_32(len(out) - place - 4)
+            out += unsigned_64(value)
+        self.literals = []
+        cache.add(out)
+        self.page = None
+
+    def _indirect(self) -> None:
+        """Go to where rcx points; SAVED_RCX has what it was."""
+        out = self.out
+        if self.single:
+            out += store(RCX, layout.TARGET) + fetch(RCX, layout.SAVED_RCX)
+            self._leave(STEP_INDIRECT, 0)
+            return
+        # Not by way of rax, through which what functions return would wait for memory.
+        out += store(R11, layout.SAVED_R11) + b"\x44\x0f\xb7\xd9"  # movzx r11d, cx
+        out += b"\x65\x42\xff\x24\xdd" + signed_32(layout.FIRST_TABLE)  # jmp gs:[table + r11 * 8]
+
+    def _push(self, value: int) -> None:
+        """Push a return address."""
+        out = self.out
+        if value < SIGNED_END:
+            out += b"\x68" + signed_32(value)
+        else:
+            out += b"\xff\x35\0\0\0\0"
+            self.literals.append((value, len(out) - 4))
+
+    def _jump(self, target: int, *, is_straddler: bool = False) -> None:
+        """Go to `target`, which isn't counted."""
+        if self.single:
+            self._leave(STEP, target)
+            return
+        page, out = self.page, self.out
+        if page is None or target & ~4095 != self.page_start or is_straddler:
+            self._cross(target)
+            return
+        out += b"\xe9\0\0\0\0"
+        known = page.entries.get(target)
+        if known is None:
+            self.stubs.append((LINK, target, len(out) - 4))
+        else:
+            out[-4:] = signed_32(known - self.view - self.origin - len(out))
+
+    def _counted_jump(self, target: int) -> None:
+        """Go to `target` and count a unit; with the last one the code leaves."""
+        if self.single:
+            self._leave(STEP, target)
+            return
+        out = self.out
+        if self._are_flags_dead(target):
+            out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER)  # dec qword gs:[counter]
+            out += b"\x0f\x84\0\0\0\0"
+            self.stubs.append((BUDGET, target, len(out) - 4))
+        else:
+            out += store(RCX, layout.SAVED_RCX) + fetch(RCX, layout.COUNTER)
+            out += b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER)  # lea rcx, [rcx - 1]
+            out += b"\xe3\x02\xeb\x05\xe9\0\0\0\0"  # jrcxz +2; jmp +5; jmp out
+            self.stubs.append((BUDGET + 0x100, target, len(out) - 4))
+            out += fetch(RCX, layout.SAVED_RCX)
+        self._jump(target)
+
+    def _are_flags_dead(self, pc: int) -> bool:
+        """Whether what is at `pc` in this page sets all flags that counting changes before it reads any."""
+        page = self.page
+        if page is None or pc & ~4095 != self.page_start:
+            return False
+        known = page.dead.get(pc)
+        if known is None:
+            known = page.dead[pc] = find_dead_flags(page.data, pc & 4095)
+        return known
+
+    def _cross(self, target: int) -> None:
+        """Go to another page, by this space's table of links."""
+        self.out += b"\x65\xff\x24\x25" + signed_32(layout.LINKS + 8 * self._link(target))
+
+    def _link(self, target: int) -> int:
+        cache = self.cache
+        number = cache.links.get(target)
+        if number is None:
+            number = cache.links[target] = len(cache.links)
+            cache.link_stubs.append(0)
+            cache.new_links.append(target)
+        return number
+
+    def _leave(self, kind: int, pc: int, place: int = 0) -> None:
+        """Leave for the machine."""
+        self.out += store_constant(layout.EXIT, self.cache.add_exit(kind, pc, place))
+        self._jump_to_offset(self.cache.labels["leave"])
+
+    def _jump_to_offset(self, offset: int) -> None:
+        """Go to an offset in the cache."""
+        out = self.out
+        out += b"\xe9" + signed_32(offset - self.origin - len(out) - 5)
+
+    def _stanza(self, pc: int, main: int) -> int:
+        """Whoever comes by the table may be meant for another address with the same low bits. If not, count
+        and go on at `main`, an offset from here, or behind this if that is 0.
+        """
+        out = self.out
+        self._restore()
+        self._leave(BUDGET, pc)
+        address = self.view + self.origin + len(out)
+        hit = self._compare(pc, "second_probe")
+        out[hit - 1] = len(out) - hit
+        if self._are_flags_dead(pc):
+            out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER)  # dec qword gs:[counter]
+            out += b"\x74%c" % (-(len(out) + 2) & 0xFF)  # jz, to the start
+        else:
+            out += fetch(RCX, layout.COUNTER) + b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER)
+            out += b"\xe3%c" % (-(len(out) + 2) & 0xFF)  # jrcxz, to the start
+        self._restore()
+        if main:
+            out += b"\xe9" + signed_32(main - len(out) - 5)
+        return address
+
+    def _restore(self) -> None:
+        self.out += fetch(RCX, layout.SAVED_RCX) + fetch(R11, layout.SAVED_R11)
+
+    def _compare(self, pc: int, otherwise: str) -> int:
+        """Compare rcx with `pc`, and go on at a label of the runtime if it's something else; where the jump
+        ends whose last byte is to lead to what comes if it's that.
+        """
+        out = self.out
+        # mov r11, -pc; lea rcx, [rcx + r11]; jrcxz
+        out += b"\x49\xbb" + unsigned_64(-pc) + b"\x4a\x8d\x0c\x19\xe3\0"
+        place = len(out)
+        out += b"\x49\xbb" + unsigned_64(pc) + b"\x4a\x8d\x0c\x19"
+        self._jump_to_offset(self.cache.labels[otherwise])
+        return place
+
+
+def view_of(pc: int) -> int:
+    """At which of its addresses the code cache has the code for `pc`."""
+    return layout.LOW_VIEW if -NEAR < pc - layout.LOW_VIEW < NEAR else layout.HIGH_VIEW
+
+
+def find_dead_flags(data: bytes, offset: int) -> bool:
+    """Whether code sets all flags but CF before it reads one, branches, or leaves its page."""
+    needed = _COUNTED_FLAGS
+    for _ in range(_FLAGS_SOUGHT):
+        if not 0 <= offset < len(data):
+            return False
+        instruction = decode(data, offset)
+        if instruction.kind in (JUMP, DIRECT_CALL):
+            offset += instruction.target
+            continue
+        if instruction.kind != PLAIN or instruction.flags_read & needed:
+            return False
+        needed &= ~(instruction.flags_written | instruction.flags_undefined)
+        if not needed:
+            return True
+        offset += instruction.length
+    return False
