@@ -169,6 +169,7 @@ class NativeEngine:
         """Run until stopped or out of budget."""
         self.is_stopping = False
         general, words, counter = self.general, self.words, self.counter
+        exits = self.store.cache.exits
         resume = 0
         while not self.is_stopping:
             space = self.space
@@ -179,11 +180,14 @@ class NativeEngine:
                 if words[_FLAGS] & _TRAP_FLAG:
                     self._step(space)
                     continue
-                try:
-                    resume = space.entry(general[RIP])
-                except Absent as absent:
-                    self._fetch_fault(absent.address)
-                    continue
+                pc = general[RIP]
+                resume = space.entries.get(pc, 0)
+                if not resume:
+                    try:
+                        resume = space.entry(pc)
+                    except Absent as absent:
+                        self._fetch_fault(absent.address)
+                        continue
             assert space is not None
             if not space.stub.is_alive:
                 self._renew(space)
@@ -204,27 +208,26 @@ class NativeEngine:
                 self._stub_failed(space, "the counter was written to")
                 continue
             if why >= layout.FIRST_EXIT:
-                resume = self._left(space, why - layout.FIRST_EXIT)
+                number = why - layout.FIRST_EXIT
+                if number >= len(exits):
+                    self._stub_failed(space, "the stub came from nowhere")
+                    continue
+                exit_ = exits[number]
+                if exit_.kind == CALL:
+                    general[RIP] = general[RCX] = exit_.pc
+                    general[R11] = words[_FLAGS] & _USER_FLAGS
+                    self.traps.system_call()
+                else:
+                    resume = self._left(space, exit_)
             elif why == layout.MISSED:
                 resume = self._missed(space)
             elif why == layout.FAULTED:
                 resume = self._faulted(space)
 
-    def _left(self, space: Space, number: int) -> int:
+    def _left(self, space: Space, exit_: Exit) -> int:
         """The code has come to a place that leads out of it; where to go on, 0 to look."""
-        exits = self.store.cache.exits
-        if number >= len(exits):
-            self._stub_failed(space, "the stub came from nowhere")
-            return 0
-        exit_ = exits[number]
         kind, pc = exit_.kind, exit_.pc
-        general, words = self.general, self.words
-        general[RIP] = pc
-        if kind == CALL:
-            general[RCX] = pc
-            general[R11] = words[_FLAGS] & _USER_FLAGS
-            self.traps.system_call()
-            return 0
+        self.general[RIP] = pc
         try:
             if kind == CROSS:
                 return space.resolve_link(exit_.place, pc)
