@@ -10,6 +10,7 @@ from procession.fs.namespace import NamespaceTable
 from procession.fs.user_namespace import UserNamespace
 from procession.hardware.engine import EngineCapabilities
 from procession.hardware.physical_memory import PhysicalMemory
+from procession.hardware.processor_level import V2
 from procession.hardware.registers import RIP, RSP, Registers
 from procession.kernel.kernel import Kernel
 from procession.kernel.namespaces.pid import PidNamespace
@@ -58,21 +59,13 @@ class Window:
 class Processor:
     """An engine that runs nothing: floating point state is its FXSAVE image."""
 
-    initial = (b"\x7f\x03" + bytes(22) + b"\x80\x1f\0\0\xff\xff\0\0").ljust(512, b"\0")
-
     def save(self, registers: Registers) -> None:
         """Nothing is live here."""
 
     def load(self, registers: Registers) -> None:
         """Nothing is live here."""
 
-    def fxsave(self, registers: Registers) -> bytes:
-        return registers.floating or self.initial
-
-    def fxrstor(self, registers: Registers, image: bytes) -> None:
-        registers.floating = image
-
-    capabilities = EngineCapabilities("still", unit_ns=4)
+    capabilities = EngineCapabilities("still", unit_ns=4, level=V2)
 
     def set_budget(self, units: int) -> None:
         """Time stands still."""

@@ -29,15 +29,17 @@ class GeneralRegisters(Protocol):
 class EngineCapabilities:
     """What an engine says of itself, as data.
 
-    `unit_ns` is how long, in virtual time, the unit lasts in which it counts work. With `has_own_processes`
-    it's others than this process that write to the frames.
+    `unit_ns` is how long, in virtual time, the unit lasts in which it counts work; `level` the processor that
+    its programs find, one of `hardware.processor_level`. With `has_own_processes` it's others than this
+    process that write to the frames.
     """
 
-    __slots__ = ("has_own_processes", "name", "unit_ns")
+    __slots__ = ("has_own_processes", "level", "name", "unit_ns")
 
-    def __init__(self, name: str, unit_ns: int, *, has_own_processes: bool = False) -> None:
+    def __init__(self, name: str, unit_ns: int, level: int, *, has_own_processes: bool = False) -> None:
         self.name = name
         self.unit_ns = unit_ns
+        self.level = level
         self.has_own_processes = has_own_processes
 
 
@@ -130,18 +132,6 @@ class Engine(Protocol):
 
     def read_kept(self, value: object) -> object:
         """What `write_kept` gave, from whoever may have written it. Raises ValueError."""
-
-    def write_floating(self, image: bytes) -> bytes:
-        """The floating-point state of `Registers.floating`, to be written to a file."""
-
-    def read_floating(self, text: bytes) -> bytes:
-        """What `write_floating` gave, from whoever may have written it. Raises ValueError."""
-
-    def fxsave(self, registers: Registers) -> bytes:
-        """The 512-byte FXSAVE image of `registers.floating`."""
-
-    def fxrstor(self, registers: Registers, image: bytes) -> None:
-        """Put a 512-byte FXSAVE image into `registers.floating`; reserved MXCSR bits are cleared."""
 
     def close(self) -> None:
         """Give back what the engine holds of the host."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from procession.hardware.extended_state import INITIAL_STATE
+
 if TYPE_CHECKING:
     from procession.hardware.engine import GeneralRegisters
 
@@ -40,8 +42,8 @@ class Registers:
     """A task's registers while it isn't on the processor.
 
     `general` holds rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15 (the hardware's numbering) and rip
-    last, each an unsigned 64-bit int. `floating` is the engine's own image of x87, MMX and SSE state:
-    opaque bytes, which the engine turns into the architecture's 512-byte FXSAVE area and back.
+    last, each an unsigned 64-bit int. `floating` is the state of x87, MMX, SSE and AVX: an area as XSAVE
+    lays it out (`hardware.extended_state`), or no bytes for that of a fresh processor.
     """
 
     __slots__ = ("floating", "fs_base", "general", "gs_base", "rflags")
@@ -56,6 +58,11 @@ class Registers:
     def __repr__(self) -> str:
         named = (f"{name}={value:#x}" for name, value in zip(NAMES, self.general, strict=True) if value)
         return f"<Registers {' '.join(named)} rflags={self.rflags:#x} fs_base={self.fs_base:#x}>"
+
+    @property
+    def extended_state(self) -> bytes:
+        """The XSAVE area."""
+        return self.floating or INITIAL_STATE
 
     def copy(self) -> Registers:
         """Another set of registers with the same contents."""

@@ -71,7 +71,7 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
         if is_vector_extension(peek(task.mm, address, LONGEST_INSTRUCTION)):
             task.group.has_met_avx = True
     elif vector in (X87_ERROR, SIMD_ERROR):
-        code = floating_code(kernel.cpu.fxsave(kernel.registers_of(task)), vector)
+        code = floating_code(kernel.registers_of(task).extended_state, vector)
         if not code:
             return
         info = SigInfo(SIGFPE, code, address=address)

@@ -15,6 +15,7 @@ from procession.hardware.physical_memory import (
     OutOfFrames,
     PhysicalMemory,
 )
+from procession.hardware.processor_level import V2
 from procession.mm.area_list import AreaList
 from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
 from procession.mm.page_tables import PageTables
@@ -86,7 +87,7 @@ class MemoryDescriptor:
     `locks_future` are the flags of mlockall(2) for what will be mapped, 0 if it isn't locked.
     `aio_contexts` are those of io_setup(2), by their addresses.
     `has_fork_advice` is set once fork must look at every area: some aren't to be there in a child, or are
-    counted.
+    counted. `processor_level` is the processor that the program has found (`hardware.processor_level`).
     """
 
     __slots__ = (
@@ -116,6 +117,7 @@ class MemoryDescriptor:
         "locks_future",
         "memory",
         "mmap_base",
+        "processor_level",
         "peak_resident_pages",
         "peak_total_pages",
         "reference_count",
@@ -157,6 +159,7 @@ class MemoryDescriptor:
         self.environment_start = self.environment_end = 0
         self.auxiliary_vector = b""
         self.executable: object = None
+        self.processor_level = V2
         self.has_fork_advice = False
         memory.address_spaces[self] = None
         self.dumpable = DUMPABLE
@@ -220,6 +223,7 @@ class MemoryDescriptor:
         child.environment_end = self.environment_end
         child.environment_start = self.environment_start
         child.executable = self.executable
+        child.processor_level = self.processor_level
         child.has_fork_advice = self.has_fork_advice
         child.heap_start = self.heap_start
         child.mmap_base = self.mmap_base

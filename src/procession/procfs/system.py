@@ -13,6 +13,7 @@ from procession.fs.kernel_log import LogLinesFile
 from procession.hardware import page_table as pte
 from procession.hardware.kernel_memory import STACK_BYTES
 from procession.hardware.physical_memory import PAGE_SHIFT
+from procession.hardware.processor_level import LEVELS, ProcessorLevel
 from procession.kernel.cgroup.group import CONTROLLER_NAMES
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
@@ -348,26 +349,22 @@ def show_version(kernel: Kernel) -> bytes:
     return b"%s version %s (procession) %s\n" % (identity.system_name, identity.release, identity.version)
 
 
-CPU_FLAGS = (
-    b"fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2"
-    b" syscall nx lm rep_good nopl cpuid pni ssse3 cx16 sse4_1 sse4_2 popcnt hypervisor lahf_lm"
-)
-
-
 def show_cpuinfo(kernel: Kernel) -> bytes:
-    """/proc/cpuinfo: the processor that engines stand for. Linux: arch/x86/kernel/cpu/proc.c."""
+    """/proc/cpuinfo: the processor that the reader has found. Linux: arch/x86/kernel/cpu/proc.c."""
     count = processor_count(kernel)
-    return b"".join(processor_lines(number, count) for number in range(count))
+    reader = kernel.current
+    level = LEVELS[kernel.cpu.capabilities.level if reader is None else reader.mm.processor_level]
+    return b"".join(processor_lines(number, count, level) for number in range(count))
 
 
-def processor_lines(number: int, count: int) -> bytes:
+def processor_lines(number: int, count: int, level: ProcessorLevel) -> bytes:
     """The lines about processor `number` of `count`."""
     rows = (
         (b"processor\t", b"%d" % number),
         (b"vendor_id\t", b"GenuineIntel"),
         (b"cpu family\t", b"6"),
-        (b"model\t\t", b"26"),
-        (b"model name\t", b"Intel Core i7 9xx (Nehalem Class Core i7)"),
+        (b"model\t\t", b"%d" % level.model),
+        (b"model name\t", level.model_name),
         (b"stepping\t", b"3"),
         (b"cpu MHz\t\t", b"1000.000"),
         (b"cache size\t", b"4096 KB"),
@@ -381,7 +378,7 @@ def processor_lines(number: int, count: int) -> bytes:
         (b"fpu_exception\t", b"yes"),
         (b"cpuid level\t", b"11"),
         (b"wp\t\t", b"yes"),
-        (b"flags\t\t", CPU_FLAGS),
+        (b"flags\t\t", level.flags),
         (b"bugs\t\t", b""),
         (b"bogomips\t", b"2000.00"),
         (b"clflush size\t", b"64"),

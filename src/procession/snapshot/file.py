@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zstandard
 
+from procession.hardware.extended_state import readable_state
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.registers import Registers
 from procession.snapshot.frames import KeptFrames, Page
@@ -68,7 +69,7 @@ def write_snapshot(snapshot: Snapshot, engine: Engine, roots: Any, head: Head) -
             if isinstance(value, deque):
                 writer.value(value.maxlen)
         for value, record in zip(objects, chain.from_iterable(snapshot.records.leaves), strict=True):
-            _write_contents(body, value, record.contents, engine)
+            _write_contents(body, record.contents)
         body.value(roots)
         body.value((snapshot.budget, engine.write_kept(snapshot.engine), snapshot.beside))
     except UnknownClass as error:
@@ -111,21 +112,10 @@ def _kind_of(value: Any) -> tuple[str, tuple[str, ...]]:
     return name_of_class(kind), shape.fields
 
 
-def _write_contents(writer: ValueWriter, value: Any, contents: Contents, engine: Engine) -> None:
-    if isinstance(value, Registers):
-        fields = dict(zip(_fields(Registers), contents, strict=True))
-        if fields["floating"]:
-            fields["floating"] = engine.write_floating(fields["floating"])
-        contents = tuple(fields.values())
+def _write_contents(writer: ValueWriter, contents: Contents) -> None:
     writer.natural(len(contents))
     for item in contents:
         writer.value(item)
-
-
-def _fields(kind: type) -> tuple[str, ...]:
-    shape = shape_of(kind)
-    assert isinstance(shape, InstanceShape)
-    return shape.fields
 
 
 def unpack(data: bytes) -> bytes:
@@ -205,7 +195,7 @@ class SnapshotReader:
         body = ValueReader(self.body)
         body.objects, body.mapping, body.view = reader.objects, memory.bytes, memory.words
         body.classes_named(self.classes)
-        contents = [self._contents(body, shape, engine) for shape in shapes]
+        contents = [self._contents(body, shape) for shape in shapes]
         roots = body.value()
         rest = body.value()
         if not isinstance(rest, tuple) or len(rest) != 3 or not isinstance(rest[0], int):
@@ -220,7 +210,7 @@ class SnapshotReader:
         )
 
     @staticmethod
-    def _contents(body: ValueReader, shape: Shape, engine: Engine) -> Contents:
+    def _contents(body: ValueReader, shape: Shape) -> Contents:
         contents = tuple([body.value() for _ in range(body.count())])
         if not isinstance(shape, InstanceShape):
             return contents
@@ -230,8 +220,8 @@ class SnapshotReader:
             place = shape.fields.index("floating")
             if contents[place] != b"":
                 try:
-                    image = engine.read_floating(contents[place])
-                except (TypeError, ValueError):
+                    image = readable_state(contents[place])
+                except ValueError:
                     raise BadSnapshot("registers in it aren't readable") from None
                 return (*contents[:place], image, *contents[place + 1 :])
         return contents

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.physical_memory import PhysicalMemory
+from procession.hardware.processor_level import V2
 from procession.hardware.registers import R12, R13, RAX, RIP, Registers
 
 ARGUMENT_REGISTERS = (7, 6, 2, 10, 8, 9)
@@ -91,7 +92,7 @@ class ScriptedEngine:
     `results` holds the latest result of any task by the call's name, `results_of` those of each task by tid.
     """
 
-    capabilities = EngineCapabilities("scripted", unit_ns=4)
+    capabilities = EngineCapabilities("scripted", unit_ns=4, level=V2)
 
     def __init__(self) -> None:
         self.scripts: list[Script] = []
@@ -189,6 +190,7 @@ class ScriptedEngine:
         registers.rflags = self.live.rflags
         registers.fs_base = self.live.fs_base
         registers.gs_base = self.live.gs_base
+        registers.floating = self.live.floating
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -240,24 +242,5 @@ class ScriptedEngine:
         """It can't be read from one."""
         raise ValueError("a machine with the scripted engine can't be loaded")
 
-    def write_floating(self, image: bytes) -> bytes:
-        """Nor can the floating-point state be written."""
-        raise ValueError("a machine with the scripted engine can't be saved")
-
-    def read_floating(self, text: bytes) -> bytes:
-        """Nor can it be read."""
-        raise ValueError("a machine with the scripted engine can't be loaded")
-
-    def fxsave(self, registers: Registers) -> bytes:
-        """There is no floating-point state: an initial one."""
-        return (registers.floating or _INITIAL_FXSAVE).ljust(512, b"\0")
-
-    def fxrstor(self, registers: Registers, image: bytes) -> None:
-        """Keep the image as it is."""
-        registers.floating = image
-
     def close(self) -> None:
         """Nothing is held."""
-
-
-_INITIAL_FXSAVE = bytes.fromhex("7f03") + bytes(22) + bytes.fromhex("801f0000ffff0000")

@@ -23,7 +23,9 @@ from procession.hardware.engines.unicorn_state import (
     locate_state,
 )
 from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstructions
+from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
+from procession.hardware.processor_level import V2
 from procession.hardware.registers import RAX, RIP, WORD_MASK, Registers
 
 _EFER, _STAR = 0xC0000080, 0xC0000081
@@ -87,7 +89,7 @@ class UnicornEngine:
     stopped or when the budget of code blocks is spent, which a machine-code hook counts.
     """
 
-    capabilities = EngineCapabilities("unicorn", unit_ns=4)
+    capabilities = EngineCapabilities("unicorn", unit_ns=4, level=V2)
     """A unit is a block of code: some four instructions and a branch."""
 
     def __init__(self) -> None:
@@ -102,8 +104,7 @@ class UnicornEngine:
         self.general: memoryview[int]
         self.flags = c_uint32()
         self.flags_pointer = byref(self.flags)
-        self.saved: dict[bytes, bytes] = {}
-        self.restored: dict[bytes, bytes] = {}
+        self.known: dict[bytes, bytes] = {}
         self.flush_page: Callable[[int, int], None] | None = None
         self.settled = b""
         self.settled_image = b""
@@ -133,7 +134,9 @@ class UnicornEngine:
         self._enter_user_mode()
         self._add_hooks()
         self.format = FloatingFormat(layout)
-        self.settled = self.settled_image = self.initial_floating = self.format.image(bytes(self.floating))
+        self.settled = self.initial_floating = self.format.image(bytes(self.floating))
+        self.settled_image = INITIAL_STATE
+        self.known[INITIAL_STATE] = self.initial_floating
 
     def tell(self, traps: TrapHandler) -> None:
         """Take other entries."""
@@ -420,7 +423,7 @@ class UnicornEngine:
             self.exceptions.copy_marks()
         found = bytes(self.floating)
         if found != self.settled:
-            self.settled, self.settled_image = found, self.format.image(found)
+            self._settle(found)
         registers.floating = self.settled_image
 
     def load(self, registers: Registers) -> None:
@@ -435,8 +438,11 @@ class UnicornEngine:
         words = self.words64
         words[self.fs_index] = registers.fs_base
         words[self.gs_index] = registers.gs_base
-        floating = registers.floating or self.initial_floating
-        self.floating[:] = self.settled = self.settled_image = floating
+        image = registers.floating or INITIAL_STATE
+        # Most tasks go on with a state that they left not long ago.
+        state = self.known.get(image) or self._restored(image)
+        self.floating[:] = self.settled = state
+        self.settled_image = image
         self.exceptions.state_replaced()
 
     def use_address_space(self, root_frame: int) -> None:
@@ -492,21 +498,6 @@ class UnicornEngine:
         self.port_state = None
         self.is_stopping = False
 
-    def write_floating(self, image: bytes) -> bytes:
-        """The floating-point state `image` as bytes of which any can be read: none can hurt the library."""
-        layout, start = self.layout, self.layout.floating_start
-        marks = [image[mark - start : mark - start + 1] for mark in (layout.sse_mark, layout.x87_mark)]
-        return self.format.to_fxsave(image) + b"".join(marks)
-
-    def read_floating(self, text: bytes) -> bytes:
-        """The image that `write_floating` made `text` of. Raises ValueError for what can't be one."""
-        if len(text) != _WRITTEN_FLOATING:
-            raise ValueError("floating-point state isn't readable")
-        image = bytearray(self._restore(self.initial_floating, text[:-2]))
-        start, layout = self.layout.floating_start, self.layout
-        image[layout.sse_mark - start], image[layout.x87_mark - start] = text[-2] & 0x3F, text[-1] & 0x3F
-        return bytes(image)
-
     def write_kept(self, kept: object) -> object:
         """What `keep` gave as a value that any may be read again as."""
         assert isinstance(kept, tuple)
@@ -525,29 +516,23 @@ class UnicornEngine:
 
     # Floating-point state in the architecture's form
 
-    def fxsave(self, registers: Registers) -> bytes:
-        """The FXSAVE area for `registers`."""
-        image = registers.floating or self.initial_floating
-        # Most signals find a state that one before them has found, and most handlers leave it alone.
-        area = self.saved.get(image)
-        if area is None:
-            if len(self.saved) >= _REMEMBERED_STATES:
-                self.saved.clear()
-                self.restored.clear()
-            area = self.saved[image] = self.format.to_fxsave(image)
-            self.restored[area] = image
-        return area
+    def _settle(self, found: bytes) -> None:
+        """Take note of what is in the processor, as an XSAVE area."""
+        upper = self.settled_image[FXSAVE_BYTES:]
+        self.settled = found
+        image = self.settled_image = self.format.to_fxsave(found) + upper
+        if len(self.known) >= _REMEMBERED_STATES:
+            self.known.clear()
+        # Where the library notes exceptions is no part of the state: they have been copied into it.
+        state = bytearray(found)
+        start, layout = self.layout.floating_start, self.layout
+        state[layout.sse_mark - start] = state[layout.x87_mark - start] = 0
+        self.known[image] = bytes(state)
 
-    def fxrstor(self, registers: Registers, image: bytes) -> None:
-        """Put an FXSAVE area into `registers`."""
-        known = self.restored.get(image)
-        if known is None:
-            known = self._restore(registers.floating or self.initial_floating, image)
-        registers.floating = known
-
-    def _restore(self, old: bytes, image: bytes) -> bytes:
-        """The floating-point state `old` with an FXSAVE area in it."""
-        new, control, mxcsr = self.format.from_fxsave(old, image)
+    def _restored(self, image: bytes) -> bytes:
+        """The processor's own form of an XSAVE area."""
+        old = self.initial_floating
+        new, control, mxcsr = self.format.from_fxsave(old, image[:FXSAVE_BYTES])
         if (control, mxcsr) == self.format.control_words(old):
             return new
         # The library derives rounding and flushing modes when these two are written: let it do so.
@@ -567,8 +552,7 @@ class UnicornEngine:
             self.handle = c_void_p()
 
 
-_REMEMBERED_STATES = 32
-_WRITTEN_FLOATING = 512 + 2
+_REMEMBERED_STATES = 256
 _GENERAL = Words("<17Q")
 _FLUSH_TLB = c_uint32(uc.CTL_TLB_FLUSH | 1 << 30)
 _FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from procession.hardware.extended_state import MXCSR_MASK
+
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
 
-MXCSR_MASK = 0xFFFF
 _FXSAVE = Struct("<HHBx18xII" + 8 * "10s6x" + 16 * "16s" + "96x")
 _TOP_BITS = 0x3800
 _ALL_EMPTY = b"\1" * 8

@@ -23,9 +23,10 @@ from procession.abi.time import Timeval
 from procession.abi.word import Words, pack_array
 from procession.fs.dentry import absolute_path
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
+from procession.hardware.processor_level import LEVELS
 from procession.kernel.task import CpuTimes
 from procession.kernel.task_state import ENDED, TaskState
-from procession.kernel.user_registers import user_registers
+from procession.kernel.user_registers import extended_registers, floating_registers, user_registers
 from procession.mm.dump import dump_page, dump_size
 from procession.mm.peek import peek
 from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, SharedAnonymous, VirtualMemoryArea
@@ -173,11 +174,13 @@ def _notes(threads: Sequence[Task], info: SigInfo) -> tuple[list[bytes | int], i
             if files:
                 contents.append((NoteType.NT_FILE, files))
         kernel = thread.kernel
-        contents.append((NoteType.NT_PRFPREG, kernel.cpu.fxsave(kernel.registers_of(thread))))
+        contents.append((NoteType.NT_PRFPREG, floating_registers(kernel, thread)))
+        if LEVELS[mm.processor_level].components:
+            contents.append((NoteType.NT_X86_XSTATE, extended_registers(kernel, thread)))
     pieces: list[bytes | int] = []
     size = 0
     for kind, content in contents:
-        name = b"CORE\0"
+        name = b"LINUX\0" if kind == NoteType.NT_X86_XSTATE else b"CORE\0"
         pieces += (Elf64Nhdr(len(name), len(content), kind).pack(), name, -len(name) & 3, content)
         padding = -len(content) & 3
         if padding:

@@ -20,6 +20,7 @@ from procession.fs.mounts.mount import MS_NOSUID
 from procession.fs.user_namespace import NO_ID
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
+from procession.hardware.processor_level import LEVELS
 from procession.hardware.registers import RIP, RSP, Registers, set_register
 from procession.kernel.exit import release_memory, replace_leader
 from procession.kernel.observer import EXEC
@@ -131,6 +132,7 @@ class PreparedExec(Abandonable):
         parameters.note_reading(task, parameters.file)
         self.gained = _exec_credentials(task, parameters.privileged_program or parameters.file)
         self.mm = MemoryDescriptor(task.kernel.memory, task.group.limits)
+        self.mm.processor_level = task.kernel.cpu.capabilities.level
         protection = PROT_READ | PROT_WRITE | (PROT_EXEC if program.has_executable_stack else 0)
         try:
             self.strings_start = _map_stack(self.mm, parameters, protection)
@@ -478,6 +480,7 @@ def _fill_stack(
         random=random_address,
         name=name_address,
         platform=platform_address,
+        level=LEVELS[mm.processor_level],
         flags=parameters.vector_flags,
         program_fd=program_fd,
     )

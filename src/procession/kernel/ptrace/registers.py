@@ -5,9 +5,15 @@ from __future__ import annotations
 from struct import iter_unpack
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, EIO, ENODEV
+from procession.abi.errno import EFAULT, EINVAL, EIO
 from procession.abi.ptrace import User, UserFpregsStruct, UserRegsStruct
 from procession.abi.word import pack_array
+from procession.hardware.extended_state import (
+    XSAVE_BYTES,
+    UnloadableState,
+    restored,
+    with_fxsave_area,
+)
 from procession.hardware.page_table import USER_END
 from procession.hardware.registers import (
     R8,
@@ -31,7 +37,14 @@ from procession.hardware.registers import (
 )
 from procession.kernel.ptrace.debug_registers import debug_register, set_debug_register
 from procession.kernel.ptrace.tracing import TRAP_FLAG, TRAP_FLAG_FORCED
-from procession.kernel.user_registers import USER_CS, USER_DS, user_registers
+from procession.kernel.user_registers import (
+    USER_CS,
+    USER_DS,
+    extended_registers,
+    floating_registers,
+    state_components,
+    user_registers,
+)
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -48,7 +61,11 @@ _SEGMENTS = {"cs": USER_CS, "ss": USER_DS, "ds": 0, "es": 0, "fs": 0, "gs": 0}
 _SETTABLE_FLAGS = 0x54DD5
 """Linux: arch/x86/kernel/ptrace.c, FLAG_MASK."""
 _WORD = 8
-_MXCSR_OFFSET, _MXCSR_RESERVED = 24, 0xFFFF0000
+_SET_BYTES = {
+    NT_PRSTATUS: UserRegsStruct.SIZE,
+    NT_PRFPREG: UserFpregsStruct.SIZE,
+    NT_X86_XSTATE: XSAVE_BYTES,
+}
 _USER_BYTES = User.SIZE + 16
 """The kernel's struct user has two words that the C library's doesn't have."""
 _DEBUG_OFFSET = User.OFFSETS["u_debugreg"]
@@ -99,18 +116,28 @@ def _set_flags(task: Task, value: int) -> None:
     registers.rflags = registers.rflags & ~_SETTABLE_FLAGS | value & _SETTABLE_FLAGS
 
 
-def floating_registers(kernel: Kernel, task: Task) -> bytes:
-    """The 512 bytes of FXSAVE. Linux: arch/x86/kernel/fpu/regset.c, xfpregs_get."""
-    return kernel.cpu.fxsave(kernel.registers_of(task))
-
-
 def set_floating_registers(kernel: Kernel, task: Task, data: bytes) -> None:
     """Raises EINVAL. Linux: arch/x86/kernel/fpu/regset.c, xfpregs_set."""
     if len(data) != UserFpregsStruct.SIZE:
         raise EINVAL("all of it, or nothing")
-    if int.from_bytes(data[_MXCSR_OFFSET : _MXCSR_OFFSET + 4], "little") & _MXCSR_RESERVED:
-        raise EINVAL("MXCSR has reserved bits set")
-    kernel.cpu.fxrstor(kernel.registers_of(task), data)
+    registers = kernel.registers_of(task)
+    try:
+        registers.floating = with_fxsave_area(registers.extended_state, data)
+    except UnloadableState as error:
+        raise EINVAL(str(error)) from None
+    kernel.registers_changed(task)
+
+
+def set_extended_registers(kernel: Kernel, task: Task, data: bytes) -> None:
+    """Raises EFAULT, EINVAL, ENODEV. Linux: arch/x86/kernel/fpu/regset.c, xstateregs_set."""
+    components = state_components(task)
+    if len(data) != XSAVE_BYTES:
+        raise EFAULT("all of it, or nothing")
+    registers = kernel.registers_of(task)
+    try:
+        registers.floating = restored(data, components)
+    except UnloadableState as error:
+        raise EINVAL(str(error)) from None
     kernel.registers_changed(task)
 
 
@@ -120,30 +147,32 @@ def register_set(kernel: Kernel, task: Task, kind: int, length: int) -> bytes:
     Linux: kernel/ptrace.c, ptrace_regset.
     """
     _check_set(kind, length)
-    data = general_registers(task) if kind == NT_PRSTATUS else floating_registers(kernel, task)
-    return data[:length]
+    if kind == NT_PRSTATUS:
+        return general_registers(task)[:length]
+    if kind == NT_PRFPREG:
+        return floating_registers(kernel, task)[:length]
+    return extended_registers(kernel, task)[:length]
 
 
 def size_of_set(kind: int, length: int) -> int:
-    """How many of `length` bytes a set of registers takes. Raises EINVAL, ENODEV."""
+    """How many of `length` bytes a set of registers takes. Raises EINVAL."""
     _check_set(kind, length)
-    return min(length, UserRegsStruct.SIZE if kind == NT_PRSTATUS else UserFpregsStruct.SIZE)
+    return min(length, _SET_BYTES[kind])
 
 
 def set_register_set(kernel: Kernel, task: Task, kind: int, data: bytes) -> None:
     """Linux: kernel/ptrace.c, ptrace_regset."""
     if kind == NT_PRSTATUS:
         set_general_registers(kernel, task, 0, data)
-    else:
+    elif kind == NT_PRFPREG:
         set_floating_registers(kernel, task, data)
+    else:
+        set_extended_registers(kernel, task, data)
 
 
 def _check_set(kind: int, length: int) -> None:
-    if kind not in (NT_PRSTATUS, NT_PRFPREG, NT_X86_XSTATE) or length % _WORD:
+    if kind not in _SET_BYTES or length % _WORD:
         raise EINVAL(f"no set of registers {kind:#x} in words of 8 bytes")
-    if kind == NT_X86_XSTATE:
-        # Linux: arch/x86/kernel/fpu/regset.c, xstateregs_get.
-        raise ENODEV("the processor has no XSAVE")
 
 
 def user_word(task: Task, offset: int) -> int:

@@ -5,8 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
-from procession.abi.signal_frame import Fpstate, RtSigframe, UcontextFlag
-from procession.abi.word import Words
+from procession.abi.signal_frame import (
+    FP_XSTATE_MAGIC1,
+    FP_XSTATE_MAGIC2,
+    Fpstate,
+    FpxSwBytes,
+    RtSigframe,
+    UcontextFlag,
+)
+from procession.abi.word import Words, pack_array
+from procession.hardware.extended_state import (
+    AVX_OFFSET,
+    FXSAVE_BYTES,
+    INITIAL_STATE,
+    UnloadableState,
+    restored,
+    with_fxsave_area,
+)
+from procession.hardware.processor_level import LEVELS
 from procession.hardware.registers import (
     R8,
     R9,
@@ -39,6 +55,7 @@ from procession.kernel.signal.handlers import SA_ONSTACK, SA_RESTORER, SA_SIGINF
 from procession.kernel.signal.mask import set_blocked
 
 if TYPE_CHECKING:
+    from procession.hardware.processor_level import ProcessorLevel
     from procession.hardware.registers import Registers
     from procession.kernel.kernel import Kernel
     from procession.kernel.signal.handlers import SignalAction
@@ -48,10 +65,9 @@ if TYPE_CHECKING:
 _MASK_64 = (1 << 64) - 1
 _SIGN = 1 << 31
 _RED_ZONE = 128
-FXSAVE_SIZE = Fpstate.SIZE
 _FRAME = RtSigframe.STRUCT
 FRAME_SIZE = RtSigframe.SIZE
-"""The FXSAVE image lies above, aligned to 64."""
+"""The floating-point state lies above, aligned to 64."""
 _HEAD = Words(_FRAME.format.removesuffix("128s"))
 """The frame without the siginfo: pretcode, ucontext (flags, link, stack), sigcontext (18 registers, cs, gs,
 fs, ss, err, trapno, oldmask, cr2, fpstate), the saved mask."""
@@ -59,7 +75,6 @@ fs, ss, err, trapno, oldmask, cr2, fpstate), the saved mask."""
 _UCONTEXT_OFFSET = RtSigframe.OFFSETS["uc"]
 _INFO_OFFSET = RtSigframe.OFFSETS["info"]
 
-# The processor has no XSAVE, so UC_FP_XSTATE is never set.
 _UC_FLAGS = int(UcontextFlag.UC_SIGCONTEXT_SS | UcontextFlag.UC_STRICT_RESTORE_SS)
 _USER_CS = 0x33
 _USER_DS = 0x2B
@@ -71,9 +86,9 @@ _CLEARED_FLAGS = 0x100 | 0x400 | 0x10000
 _RESTORED_FLAGS = 0x50DD5
 """What of rflags a program may set itself (in Linux, FIX_EFLAGS): AC RF OF DF TF SF ZF AF PF CF."""
 
-_MXCSR = Words("<I")
-_MXCSR_OFFSET = 24
-_MXCSR_RESERVED = 0xFFFF0000
+_SOFTWARE_OFFSET = Fpstate.OFFSETS["sw_reserved"]
+_MAGIC2 = pack_array("I", (FP_XSTATE_MAGIC2,))
+_MAGIC_BYTES = len(_MAGIC2)
 
 
 def is_canonical(address: int) -> bool:
@@ -106,16 +121,18 @@ def build_frame(
         if flags & SA_ONSTACK and not is_on_alternate_stack(task, stack):
             stack = base + size
             is_alternate = True
-    floating = (stack - FXSAVE_SIZE) & ~63
+    level = LEVELS[task.mm.processor_level]
+    image = _floating_frame(registers.extended_state, level)
+    floating = (stack - len(image)) & ~63
     frame = ((floating - FRAME_SIZE) & ~15) - 8
     if is_alternate and not is_within_alternate_stack(task, frame):
         raise EFAULT("the alternate stack would overflow")
-    if frame < 0 or floating + FXSAVE_SIZE > _MASK_64:
+    if frame < 0 or floating + len(image) > _MASK_64:
         raise EFAULT("the stack pointer is no address")
     trap, error, fault_address = task.last_trap
     head = _FRAME.pack(
         action.restorer,
-        _UC_FLAGS,
+        _UC_FLAGS | UcontextFlag.UC_FP_XSTATE if level.components else _UC_FLAGS,
         0,
         base,
         (stack_flags ^ _SIGN) - _SIGN,
@@ -135,7 +152,6 @@ def build_frame(
         info.pack(task.pid_namespace) if flags & SA_SIGINFO else b"",
     )
     gap = bytes(floating - frame - FRAME_SIZE)
-    image = kernel.cpu.fxsave(registers)
     task.mm.write(frame, b"".join((head, gap, image)))
     if stack_flags & SS_AUTODISARM:
         task.alternate_stack = (0, 0, SS_DISABLE)
@@ -175,7 +191,43 @@ def _restore_floating(kernel: Kernel, task: Task, registers: Registers, address:
         return
     if address & 15:
         raise EFAULT("the floating point state isn't aligned")
-    image = task.mm.read(address, FXSAVE_SIZE)
-    if _MXCSR.unpack_from(image, _MXCSR_OFFSET)[0] & _MXCSR_RESERVED:
-        raise EFAULT("MXCSR has reserved bits set")
-    kernel.cpu.fxrstor(registers, image)
+    image = task.mm.read(address, FXSAVE_BYTES)
+    level = LEVELS[task.mm.processor_level]
+    try:
+        components = _components_in_frame(task, image, address, level) if level.components else 0
+        if components:
+            area = image + task.mm.read(address + FXSAVE_BYTES, level.state_bytes - FXSAVE_BYTES)
+            registers.floating = restored(area, components)
+        else:
+            registers.floating = with_fxsave_area(INITIAL_STATE, image)
+    except UnloadableState as error:
+        raise EFAULT(str(error)) from None
+
+
+def _floating_frame(image: bytes, level: ProcessorLevel) -> bytes:
+    """The floating-point state as a handler finds it. Linux: arch/x86/kernel/fpu/signal.c,
+    copy_fpstate_to_sigframe, save_xstate_epilog.
+    """
+    if not level.components:
+        return image[:FXSAVE_BYTES]
+    software = FpxSwBytes(
+        FP_XSTATE_MAGIC1, level.state_bytes + _MAGIC_BYTES, level.components, level.state_bytes
+    )
+    return image[:_SOFTWARE_OFFSET] + software.pack() + image[FXSAVE_BYTES : level.state_bytes] + _MAGIC2
+
+
+def _components_in_frame(task: Task, image: bytes, address: int, level: ProcessorLevel) -> int:
+    """What a frame says that it has beside FXSAVE's state; 0 if it doesn't say it as the kernel does.
+
+    Linux: arch/x86/kernel/fpu/signal.c, check_xstate_in_sigframe.
+    """
+    software = FpxSwBytes.unpack(image[_SOFTWARE_OFFSET:])
+    size = software.xstate_size
+    if (
+        software.magic1 != FP_XSTATE_MAGIC1
+        or not AVX_OFFSET <= size <= level.state_bytes
+        or size > software.extended_size
+        or task.mm.read(address + size, _MAGIC_BYTES) != _MAGIC2
+    ):
+        return 0
+    return software.xfeatures & level.components

@@ -668,20 +668,14 @@ class NativeEngine:
         self.switches += 1
 
     def write_kept(self, kept: object) -> object:
-        """It can't be written to a file."""
-        raise ValueError("a machine with the native engine can't be saved")
+        """Nothing was kept."""
+        return kept
 
     def read_kept(self, value: object) -> object:
-        """It can't be read from one."""
-        raise ValueError("a machine with the native engine can't be loaded")
-
-    def write_floating(self, image: bytes) -> bytes:
-        """Nor can the floating-point state be written."""
-        raise ValueError("a machine with the native engine can't be saved")
-
-    def read_floating(self, text: bytes) -> bytes:
-        """Nor can it be read."""
-        raise ValueError("a machine with the native engine can't be loaded")
+        """Nothing. Raises ValueError for something."""
+        if value is not None:
+            raise ValueError("the native engine keeps nothing")
+        return value
 
     def fxsave(self, registers: Registers) -> bytes:
         """The FXSAVE area for `registers`."""
