@@ -14,7 +14,7 @@ from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_blocks import bound_blocks
 from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
-from procession.hardware.engines.unicorn_floating import FloatingFormat
+from procession.hardware.engines.unicorn_floating import FloatingFormat, LiveState
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
 from procession.hardware.engines.unicorn_state import (
     locate_exception_fields,
@@ -134,6 +134,7 @@ class UnicornEngine:
         self._enter_user_mode()
         self._add_hooks()
         self.format = FloatingFormat(layout)
+        self.live_state = LiveState(layout, self.state)
         self.settled = self.initial_floating = self.format.image(bytes(self.floating))
         self.settled_image = INITIAL_STATE
         self.known[INITIAL_STATE] = self.initial_floating
@@ -520,7 +521,7 @@ class UnicornEngine:
         """Take note of what is in the processor, as an XSAVE area."""
         upper = self.settled_image[FXSAVE_BYTES:]
         self.settled = found
-        image = self.settled_image = self.format.to_fxsave(found) + upper
+        image = self.settled_image = (self.live_state.fxsave() or self.format.to_fxsave(found)) + upper
         if len(self.known) >= _REMEMBERED_STATES:
             self.known.clear()
         # Where the library notes exceptions is no part of the state: they have been copied into it.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from procession.hardware.extended_state import MXCSR_MASK
+from procession.hardware.engines.unicorn_library import UnicornError
+from procession.hardware.extended_state import FXSAVE_BYTES, MXCSR_MASK
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
@@ -14,6 +15,49 @@ _FXSAVE = Struct("<HHBx18xII" + 8 * "10s6x" + 16 * "16s" + "96x")
 _TOP_BITS = 0x3800
 _ALL_EMPTY = b"\1" * 8
 _X87_STRIDE = 16
+
+
+class LiveState:
+    """Takes FXSAVE areas from a processor's `state` as it is in memory, by strides and not by fields.
+
+    The area is put together in `area`. Raises UnicornError if the state isn't laid out in words.
+    """
+
+    __slots__ = ("area", "pairs", "source16", "source32", "tags", "top", "words")
+
+    def __init__(self, layout: StateLayout, state: memoryview) -> None:
+        if any(place % 8 for place in (layout.xmm, layout.xmm_stride, layout.x87_registers)):
+            raise UnicornError("the vector registers aren't in whole words")
+        area = memoryview(bytearray(FXSAVE_BYTES))
+        area64, area16 = area.cast("Q"), area.cast("H")
+        state64, state16 = state.cast("Q"), state.cast("H")
+        first, stride = layout.xmm // 8, layout.xmm_stride // 8
+        end = first + 16 * stride
+        x87 = layout.x87_registers
+        self.area = area
+        self.source16, self.source32 = state16, state.cast("I")
+        # Lower and upper halves of vector registers; significands and exponents of the x87's.
+        self.pairs = (
+            (area64[20:52:2], state64[first:end:stride]),
+            (area64[21:52:2], state64[first + 1 : end : stride]),
+            (area64[4:20:2], state64[x87 // 8 : x87 // 8 + 16 : 2]),
+            (area16[20:84:8], state16[x87 // 2 + 4 : x87 // 2 + 64 : 8]),
+        )
+        self.words = area16, layout.x87_control // 2, layout.x87_status // 2, layout.mxcsr // 4
+        self.top = layout.x87_top // 4
+        self.tags = state[layout.x87_tags : layout.x87_tags + 8]
+        area.cast("I")[7] = MXCSR_MASK
+
+    def fxsave(self) -> bytes | None:
+        """The area; None if the x87's stack isn't empty, so that it must be turned."""
+        if self.source32[self.top] or self.tags != _ALL_EMPTY:
+            return None
+        for target, source in self.pairs:
+            target[:] = source
+        words, control, status, mxcsr = self.words
+        words[0], words[1] = self.source16[control], self.source16[status] & ~_TOP_BITS
+        words[12] = self.source32[mxcsr] & MXCSR_MASK
+        return bytes(self.area)
 
 
 class FloatingFormat:
