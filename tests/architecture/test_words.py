@@ -17,6 +17,7 @@ MAY_USE_STRUCT = {
     "hardware/engines/unicorn_floating.py",
     "hardware/engines/unicorn_machine_code.py",
     "hardware/engines/unicorn_state.py",
+    "hardware/extended_state.py",
     "kernel/program/vdso.py",
     "kernel/state_hash.py",
     "snapshot/shape.py",
