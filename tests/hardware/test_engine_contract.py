@@ -1,0 +1,522 @@
+"""What every engine does for the kernel: hardware/engine.py's contract, tried on each."""
+
+from __future__ import annotations
+
+import random
+import struct
+import threading
+import time
+
+import pytest
+
+from procession.hardware.extended_state import canonical
+from procession.hardware.physical_memory import PAGE_SIZE
+from procession.hardware.processor_level import LEVELS, V3
+from procession.hardware.registers import (
+    R11,
+    RAX,
+    RBX,
+    RCX,
+    RDI,
+    RDX,
+    RIP,
+    RSI,
+    RSP,
+    Registers,
+)
+from tests.hardware.processor_bench import (
+    ABSENT,
+    CODE,
+    DATA,
+    EXECUTE,
+    READ,
+    STACK,
+    WRITE,
+    Bench,
+    Trap,
+)
+
+CALL = "0f05"
+TRAP_FLAG, DIRECTION_FLAG = 0x100, 0x400
+FAULT_PROTECTION, FAULT_WRITE, FAULT_USER, FAULT_FETCH = 1, 2, 4, 16
+
+
+# System calls
+
+
+def test_a_call_traps_behind_its_instruction(bench: Bench) -> None:
+    trap, registers = bench.run_code("b807000000" + CALL, rflags=0x202)
+    assert trap == ("call", 7, 0)
+    assert registers.general[RIP] == registers.general[RCX] == CODE + 7
+    assert registers.general[R11] & 0xFD5 == 0x202 & 0xFD5
+
+
+def test_a_result_is_put_into_rax_and_the_program_goes_on(bench: Bench) -> None:
+    def answer(trap: Trap) -> bool:
+        bench.engine.general[RAX] = 41
+        return len(bench.traps) < 2
+
+    bench.on_trap = answer
+    # mov eax, 1; syscall; inc rax; mov rbx, rax; syscall
+    bench.load(bytes.fromhex("b801000000" + CALL + "48ffc04889c3" + CALL))
+    registers = bench.run()
+    assert bench.traps == [("call", 1, 0), ("call", 42, 0)]
+    assert registers.general[RBX] == 42
+
+
+def test_another_task_can_go_on_after_a_trap(bench: Bench) -> None:
+    first = bench.load(bytes.fromhex("b801000000" + CALL + "b803000000" + CALL), {RDX: 5})
+    other = Registers()
+    other.general[RIP], other.general[RAX] = CODE + 12, 9
+    other.general[RDX] = 6
+    kept = Registers()
+
+    def switch(trap: Trap) -> bool:
+        if trap[1] == 1:
+            bench.engine.save(kept)
+            bench.engine.load(other)
+            return True
+        return False
+
+    bench.on_trap = switch
+    registers = bench.run()
+    assert bench.traps == [("call", 1, 0), ("call", 9, 0)]
+    assert registers.general[RDX] == 6
+    assert kept.general[RIP] == CODE + 7
+    assert kept.general[RDX] == first.general[RDX] == 5
+
+
+def test_stopping_leaves_all_as_it_is(bench: Bench) -> None:
+    bench.load(bytes.fromhex(CALL + "48ffc3" + CALL), {RAX: 1, RBX: 1})
+    assert bench.run().general[RBX] == 1
+    assert bench.run().general[RBX] == 2
+    assert [kind for kind, *_ in bench.traps] == ["call", "call"]
+
+
+# The budget
+
+COUNTING_LOOP = "48ffc3 48ffc6 75f8" + CALL
+"""inc rbx; inc rsi; jnz to the beginning"""
+
+
+def test_the_budget_ends_a_loop(bench: Bench) -> None:
+    bench.load(bytes.fromhex("48ffc3ebfb"))
+    registers = bench.run(1000)
+    assert bench.engine.budget_left() <= 0
+    assert 0 < registers.general[RBX] <= 2000
+    assert not bench.traps
+
+
+def test_the_same_budget_goes_equally_far(bench: Bench) -> None:
+    seen = set()
+    for _ in range(3):
+        bench.load(bytes.fromhex(COUNTING_LOOP))
+        seen.add(bench.run(12_345).general[RBX])
+    assert len(seen) == 1
+
+
+def test_many_small_budgets_go_about_as_far_as_one(bench: Bench) -> None:
+    """Where a budget ends may cost a unit, and always the same."""
+    runs = 300
+    bench.load(bytes.fromhex(COUNTING_LOOP))
+    whole = bench.run(10 * runs).general[RBX]
+    seen = set()
+    for _ in range(2):
+        bench.load(bytes.fromhex(COUNTING_LOOP))
+        for _ in range(runs):
+            registers = bench.run(10)
+        seen.add(registers.general[RBX])
+    assert len(seen) == 1
+    assert whole - runs <= seen.pop() <= whole + runs
+
+
+def test_a_unit_lasts(bench: Bench) -> None:
+    assert bench.engine.capabilities.unit_ns > 0
+    assert bench.engine.capabilities.level in LEVELS
+
+
+def test_another_thread_can_interrupt(bench: Bench) -> None:
+    bench.load(bytes.fromhex("48ffc3ebfb"))
+    done = threading.Event()
+
+    def interrupt() -> None:
+        # Once may be before it runs.
+        while not done.wait(0.02):
+            bench.engine.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    start = time.monotonic()
+    try:
+        bench.run(1 << 33)
+    finally:
+        done.set()
+        thread.join()
+    assert time.monotonic() - start < 30
+    assert bench.engine.budget_left() > 0
+
+
+# Faults
+
+FAULTS = {
+    "read of an absent page": ("8a03", {RBX: ABSENT}, ABSENT, FAULT_USER),
+    "write to an absent page": ("8803", {RBX: ABSENT + 5}, ABSENT + 5, FAULT_USER | FAULT_WRITE),
+    "write to a read-only page": (
+        "8803",
+        {RBX: CODE + 64},
+        CODE + 64,
+        FAULT_USER | FAULT_WRITE | FAULT_PROTECTION,
+    ),
+    "push to an absent page": ("50", {RSP: ABSENT + 16}, ABSENT + 8, FAULT_USER | FAULT_WRITE),
+    "string store into an absent page": (
+        "f3aa",
+        {RDI: DATA + PAGE_SIZE - 3, RCX: 10},
+        DATA + PAGE_SIZE,
+        FAULT_USER | FAULT_WRITE,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_told_with_what_it_was(bench: Bench, name: str) -> None:
+    code, values, address, error = FAULTS[name]
+    trap, registers = bench.run_code("4889c2" + code, values)
+    assert trap == ("fault", address, error)
+    assert registers.general[RIP] == CODE + 3
+
+
+@pytest.mark.parametrize("target", [ABSENT, DATA])
+def test_a_fetch_that_fails_is_told(bench: Bench, target: int) -> None:
+    trap, registers = bench.run_code("ffe0", {RAX: target})
+    protection = FAULT_PROTECTION if target == DATA else 0
+    assert trap == ("fault", target, FAULT_USER | FAULT_FETCH | protection)
+    assert registers.general[RIP] == target
+
+
+def test_code_goes_on_in_a_page_that_comes_when_asked_for(bench: Bench) -> None:
+    code = bytes.fromhex("b877665544" + CALL)
+
+    def map_next(trap: Trap) -> bool:
+        if trap[0] == "fault":
+            bench.space.map(CODE + PAGE_SIZE, READ | EXECUTE, code[3:])
+            return True
+        return False
+
+    bench.on_trap = map_next
+    page = bytes([0x90]) * (PAGE_SIZE - 3) + code[:3]
+    bench.load(page, {})
+    bench.run()
+    assert bench.traps == [
+        ("fault", CODE + PAGE_SIZE, FAULT_USER | FAULT_FETCH),
+        ("call", 0x44556677, 0),
+    ]
+
+
+def test_a_fault_that_the_kernel_mends_is_as_if_it_hadnt_been(bench: Bench) -> None:
+    def mend(trap: Trap) -> bool:
+        if trap[0] == "fault":
+            bench.space.map(ABSENT, READ | WRITE, b"\x11\x22")
+            return True
+        return False
+
+    bench.on_trap = mend
+    # A loop of one block that reads, adds and writes: the fault comes in its middle.
+    text = "31c9 ffc1 0fb703 01c8 668903 83f905 75f1" + CALL
+    bench.load(bytes.fromhex(text), {RBX: ABSENT, RAX: 0})
+    registers = bench.run()
+    assert [trap[0] for trap in bench.traps] == ["fault", "call"]
+    assert registers.general[RCX] == CODE + len(bytes.fromhex(text))
+    assert struct.unpack("<H", bench.space.read(ABSENT, 2))[0] == registers.general[RAX] & 0xFFFF
+
+
+def test_rights_that_come_by_a_fault_hold(bench: Bench) -> None:
+    frame = bench.space.map(ABSENT, READ)
+
+    def give(trap: Trap) -> bool:
+        if trap[0] == "fault":
+            bench.space.point(ABSENT, READ | WRITE, frame)
+            return True
+        return False
+
+    bench.on_trap = give
+    bench.load(bytes.fromhex("8a03ffc088038803" + CALL), {RBX: ABSENT})
+    bench.run()
+    assert bench.traps[0] == ("fault", ABSENT, FAULT_USER | FAULT_WRITE | FAULT_PROTECTION)
+    assert [trap[0] for trap in bench.traps] == ["fault", "call"]
+    assert bench.space.read(ABSENT, 1) == b"\1"
+
+
+# Exceptions
+
+EXCEPTIONS = {
+    "a division by zero": ("31c9f7f1", 0, 0, 2),
+    "int3": ("cc", 3, 0, 1),
+    "int 3": ("cd03", 3, 0, 2),
+    "an invalid opcode": ("0f0b", 6, 0, 0),
+    "one that was valid once": ("06", 6, 0, 0),
+    "hlt": ("f4", 13, 0, 0),
+    "a port": ("e460", 13, 0, 0),
+    "cli": ("fa", 13, 0, 0),
+    "an interrupt that isn't for programs": ("cd21", 13, 0x21 * 8 + 2, 0),
+    "rdtsc": ("0f31", 13, 0, 0),
+    "a non-canonical address": ("48b800000000000080008a00", 13, 0, 10),
+    "AVX-512": ("62f17c4858c1", 6, 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", EXCEPTIONS)
+def test_an_exception_is_told(bench: Bench, name: str) -> None:
+    text, vector, error, offset = EXCEPTIONS[name]
+    trap, registers = bench.run_code(text, {RDX: 0, RAX: 1})
+    assert trap == ("exception", vector, error)
+    assert registers.general[RIP] == CODE + offset
+
+
+def test_what_was_done_before_an_exception_is_done(bench: Bench) -> None:
+    _, registers = bench.run_code("48ffc3 48ffc3 f9 0f0b", {RBX: 5})
+    assert registers.general[RBX] == 7
+    assert registers.rflags & 1
+
+
+def test_the_trap_flag_steps(bench: Bench) -> None:
+    bench.on_trap = lambda trap: len(bench.traps) < 4
+    places: list[int] = []
+
+    def note(trap: Trap) -> bool:
+        registers = Registers()
+        bench.engine.save(registers)
+        places.append(registers.general[RIP] - CODE)
+        return len(places) < 4
+
+    bench.on_trap = note
+    # nop; jmp +1; int3; mov [rbx], al; inc eax
+    bench.load(bytes.fromhex("90 eb01 cc 8803 ffc0"), {RBX: DATA}, rflags=0x202 | TRAP_FLAG)
+    bench.run()
+    assert places == [1, 4, 6, 8]
+    assert bench.traps == [("exception", 1, 0)] * 4
+
+
+# Registers
+
+
+def test_what_is_loaded_is_saved(bench: Bench) -> None:
+    chance = random.Random(1)
+    for _ in range(20):
+        registers = Registers()
+        registers.general = [chance.getrandbits(64) for _ in range(16)] + [CODE]
+        registers.rflags = 0x202 | chance.getrandbits(12) & 0xCD5
+        registers.fs_base, registers.gs_base = chance.getrandbits(46), chance.getrandbits(46)
+        image = bytearray(chance.randbytes(832))
+        image[:32] = struct.pack("<HHBx18xII", 0x37F, 0, 0, 0x1F80 | chance.getrandbits(6), 0xFFFF)
+        registers.floating = canonical(bytes(image))
+        bench.engine.load(registers)
+        saved = Registers()
+        bench.engine.save(saved)
+        assert saved.general == registers.general
+        assert saved.rflags == registers.rflags
+        assert (saved.fs_base, saved.gs_base) == (registers.fs_base, registers.gs_base)
+        assert saved.floating == registers.floating
+
+
+def test_bases_count_for_addresses(bench: Bench) -> None:
+    bench.space.write(DATA, struct.pack("<QQ", 7, 9))
+    registers = bench.load(bytes.fromhex("64488b042500000000 65488b1c2500000000" + CALL))
+    registers.fs_base, registers.gs_base = DATA, DATA + 8
+    bench.engine.load(registers)
+    after = bench.run()
+    assert bench.traps == [("call", 7, 0)]
+    assert after.general[RBX] == 9
+    assert (after.fs_base, after.gs_base) == (DATA, DATA + 8)
+
+
+def test_vectors_are_computed_with(bench: Bench) -> None:
+    bench.space.write(DATA, struct.pack("<4f", 1, 2, 3, 4))
+    # movups xmm0, [rbx]; addps xmm0, xmm0; movups [rbx+16], xmm0; fld1; fld1; faddp
+    bench.load(bytes.fromhex("0f1003 0f58c0 0f114310 d9e8 d9e8 dec1" + CALL), {RBX: DATA})
+    registers = bench.run()
+    assert struct.unpack("<4f", bench.space.read(DATA + 16, 16)) == (2, 4, 6, 8)
+    assert registers.floating[160:176] == bench.space.read(DATA + 16, 16)
+    top = struct.unpack_from("<H", registers.floating, 2)[0] >> 11 & 7
+    assert top == 7
+    assert registers.floating[32:42] == bytes(7) + b"\x80\x00\x40"
+
+
+def test_avx_is_there_or_an_invalid_opcode(bench: Bench) -> None:
+    bench.space.write(DATA, struct.pack("<8f", *range(8)))
+    # vmovups ymm1, [rbx]; vaddps ymm1, ymm1, ymm1; vmovups [rbx+32], ymm1
+    trap, registers = bench.run_code("c5fc100b c5f458c9 c5fc114b20" + CALL, {RBX: DATA, RAX: 1})
+    if bench.engine.capabilities.level >= V3:
+        assert trap == ("call", 1, 0)
+        assert struct.unpack("<8f", bench.space.read(DATA + 32, 32)) == tuple(range(0, 16, 2))
+        assert registers.floating[592:608] == bench.space.read(DATA + 48, 16)
+    else:
+        assert trap == ("exception", 6, 0)
+        assert registers.general[RIP] == CODE
+
+
+def test_the_direction_flag_counts(bench: Bench) -> None:
+    bench.space.write(DATA, b"abcd")
+    bench.load(
+        bytes.fromhex("f3a4" + CALL), {RSI: DATA + 3, RDI: DATA + 13, RCX: 4}, rflags=0x202 | DIRECTION_FLAG
+    )
+    bench.run()
+    assert bench.space.read(DATA + 10, 4) == b"abcd"
+
+
+def test_cpuid_tells_the_level(bench: Bench) -> None:
+    # mov eax, 1; cpuid
+    _, registers = bench.run_code("b801000000 0fa2" + CALL)
+    has_avx = registers.general[RCX] >> 28 & 1
+    # syscall puts rip into rcx: the second time it's kept.
+    _, registers = bench.run_code("b801000000 0fa2 89cb" + CALL)
+    has_avx = registers.general[RBX] >> 28 & 1
+    assert has_avx == (bench.engine.capabilities.level >= V3)
+
+
+# Address spaces
+
+
+def test_each_space_has_its_own_pages(bench: Bench) -> None:
+    other = bench.new_space()
+    code = bytes.fromhex("8b03" + CALL)
+    for space, value in ((bench.space, 1), (other, 2)):
+        space.write(DATA, struct.pack("<I", value))
+        space.write(CODE, code)
+    seen = []
+    for space in (bench.space, other, bench.space, other):
+        bench.engine.use_address_space(space.root)
+        registers = Registers()
+        registers.general[RIP], registers.general[RBX] = CODE, DATA
+        bench.engine.load(registers)
+        bench.run()
+        seen.append(bench.traps.pop()[1])
+    assert seen == [1, 2, 1, 2]
+
+
+def look(bench: Bench, space_root: int) -> int:
+    """What a program reads at the beginning of the page of data."""
+    bench.engine.use_address_space(space_root)
+    registers = Registers()
+    registers.general[RIP], registers.general[RBX] = CODE, DATA
+    bench.engine.load(registers)
+    bench.run()
+    return bench.traps.pop()[1]
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_mapping_that_changes_is_dropped(bench: Bench, is_live: bool, is_whole: bool) -> None:
+    other = bench.new_space()
+    for space in (bench.space, other):
+        space.write(CODE, bytes.fromhex("8b03" + CALL))
+    bench.engine.forget_code(None)
+    bench.space.write(DATA, b"\1")
+    other.write(DATA, b"\2")
+    assert look(bench, bench.space.root) == 1
+    assert look(bench, other.root) == 2
+    changed = other if is_live else bench.space
+    changed.map(DATA, READ | WRITE, b"\3")
+    if is_whole:
+        bench.engine.flush_space(changed.root)
+    else:
+        bench.engine.flush_pages(changed.root, [DATA])
+    assert look(bench, other.root) == (3 if is_live else 2)
+    assert look(bench, bench.space.root) == (1 if is_live else 3)
+
+
+def test_rights_that_are_taken_away_are_gone(bench: Bench) -> None:
+    bench.on_trap = lambda trap: False
+    bench.load(bytes.fromhex("8803" + CALL + "8803" + CALL), {RBX: DATA})
+    bench.run()
+    bench.space.point(DATA, READ, bench.space.frame(DATA))
+    bench.engine.flush_pages(bench.space.root, [DATA])
+    bench.run()
+    assert bench.traps[1] == ("fault", DATA, FAULT_USER | FAULT_WRITE | FAULT_PROTECTION)
+
+
+def test_a_root_can_be_anothers(bench: Bench) -> None:
+    bench.space.write(CODE, bytes.fromhex("8b03" + CALL))
+    bench.space.write(DATA, b"\1")
+    assert look(bench, bench.space.root) == 1
+    bench.engine.end_space(bench.space.root)
+    # The same frame at the root, and another page below it.
+    bench.space.map(DATA, READ | WRITE, b"\2")
+    assert look(bench, bench.space.root) == 2
+
+
+def test_all_is_dropped_when_memory_is_replaced(bench: Bench) -> None:
+    other = bench.new_space()
+    for space in (bench.space, other):
+        space.write(CODE, bytes.fromhex("8b03" + CALL))
+        space.write(DATA, b"\1")
+        assert look(bench, space.root) == 1
+        space.map(DATA, READ | WRITE, b"\2")
+    bench.engine.flush_all()
+    assert [look(bench, space.root) for space in (bench.space, other)] == [2, 2]
+
+
+# Code that changes
+
+
+def test_code_that_the_kernel_writes_is_forgotten(bench: Bench) -> None:
+    for value in (1, 2, 3):
+        bench.space.write(CODE, bytes.fromhex(f"b8{value:02x}000000" + CALL))
+        bench.engine.forget_code([bench.space.frame(CODE)])
+        assert look(bench, bench.space.root) == value
+
+
+def test_a_program_can_change_its_own_code(bench: Bench) -> None:
+    page = ABSENT
+    bench.space.map(page, READ | WRITE | EXECUTE, bytes.fromhex("b801000000c3"))
+    # call rbx; add edx, eax; inc byte [rbx+1]; dec ecx; jnz to the beginning
+    bench.load(bytes.fromhex("ffd3 01c2 fe4301 ffc9 75f5 89d0" + CALL), {RBX: page, RCX: 5, RDX: 0})
+    bench.run()
+    assert bench.traps == [("call", 1 + 2 + 3 + 4 + 5, 0)]
+
+
+def test_an_instruction_can_change_the_next_one(bench: Bench) -> None:
+    # mov byte [rip+1], 7; mov eax, 1
+    code = bytes.fromhex("c6050100000007 b801000000" + CALL)
+    bench.space.map(ABSENT, READ | WRITE | EXECUTE, code)
+    bench.load(bytes.fromhex("ffe3"), {RBX: ABSENT})
+    bench.run()
+    assert bench.traps == [("call", 7, 0)]
+
+
+def test_two_mappings_of_one_page_are_one(bench: Bench) -> None:
+    frame = bench.space.map(ABSENT, READ | EXECUTE, bytes.fromhex("b801000000c3"))
+    # The kernel maps executable what is writable elsewhere.
+    bench.space.point(ABSENT + PAGE_SIZE, READ | WRITE | EXECUTE, frame)
+    bench.load(bytes.fromhex("ffd3 01c2 fe8301100000 ffc9 75f2 89d0" + CALL), {RBX: ABSENT, RCX: 3, RDX: 0})
+    bench.run()
+    assert bench.traps == [("call", 1 + 2 + 3, 0)]
+
+
+# Whatever a program does
+
+
+def random_state(chance: random.Random) -> dict[int, int]:
+    values = {}
+    for register in range(16):
+        kind = chance.random()
+        if kind < 0.5:
+            values[register] = DATA + chance.randrange(PAGE_SIZE)
+        elif kind < 0.7:
+            values[register] = chance.getrandbits(64)
+        else:
+            values[register] = chance.getrandbits(8)
+    values[RSP] = STACK + chance.randrange(64, PAGE_SIZE - 64)
+    return values
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_bytes_end_in_a_trap(bench: Bench, seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(100):
+        bench.traps.clear()
+        values = random_state(chance)
+        bench.load(chance.randbytes(256), values)
+        bench.run(2000)
+        assert bench.traps or bench.engine.budget_left() <= 0
+        for kind, *_ in bench.traps:
+            assert kind in ("call", "fault", "exception")
