@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from procession.hardware.physical_memory import PhysicalMemory
+from procession.hardware.processor_level import V2
 from procession.hardware.registers import Registers
 
 FAULT_PROTECTION = 1
@@ -36,7 +37,7 @@ class EngineCapabilities:
 
     __slots__ = ("has_own_processes", "level", "name", "unit_ns")
 
-    def __init__(self, name: str, unit_ns: int, level: int, *, has_own_processes: bool = False) -> None:
+    def __init__(self, name: str, unit_ns: int, level: int = V2, *, has_own_processes: bool = False) -> None:
         self.name = name
         self.unit_ns = unit_ns
         self.level = level
