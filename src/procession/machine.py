@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from procession.attachment import CapturedOutput, Doorbell, HostPace, HostStreams, JoinedTerminal
 from procession.ending import RunLimits, check_limits, reason_of_guest, status_for
@@ -23,6 +23,7 @@ from procession.hardware.engines.scripted import (
     ScriptedEngine,
     Step,
 )
+from procession.hardware.engines.tiered import HotEngine, HotEngineUnavailable, TieredEngine
 from procession.hardware.engines.unicorn import UnicornEngine
 from procession.hardware.instruction import AVX_ISNT_EMULATED
 from procession.hardware.physical_memory import PhysicalMemory
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from procession.exchange.image.opening import Image
     from procession.fs.host_source import HostSource
     from procession.fs.terminal.host import HostTerminal
-    from procession.hardware.engine import Engine
+    from procession.hardware.engine import Engine, TrapHandler
     from procession.hardware.fault_injection import FaultInjector
     from procession.inspection.call_counter import CallCounter
     from procession.inspection.event import Event
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from procession.snapshot.origin import Origin
 
 DEFAULT_MEMORY_BYTES = 1 << 30
+ENGINES = ("auto", "unicorn", "native")
 MAXIMUM_PROCESSORS = 64
 _FEWEST_TASKS = 2
 _SIGILL, _SIGKILL, _SIGCHLD = 4, 9, 17
@@ -112,7 +114,9 @@ class Machine(Steering):
     `pids_max` are then limits of its control group, and the machine has more memory. An empty command is the
     image's; `entrypoint` replaces that of the image and its arguments, "" does away with it.
     `fault_injector` may let allocations fail. `source` says what is below `rootfs`, if that isn't the host.
-    `engine` is "unicorn", "native", or "scripted" for tests without a processor.
+    `engine` is "auto", which runs programs that work hard on the host's processor, in processes that hold
+    nothing but their memory, and all others on "unicorn"; one of these two alone: "unicorn" or "native"; or
+    "scripted", for tests without a processor.
     """
 
     def __init__(
@@ -123,7 +127,7 @@ class Machine(Steering):
         memory: int | None = None,
         environment: Mapping[str, str] | None = None,
         cwd: str | None = None,
-        engine: str = "unicorn",
+        engine: str = "auto",
         decider: Decider | None = None,
         epoch_ns: int = DEFAULT_EPOCH_NS,
         cpus: int | None = None,
@@ -174,7 +178,7 @@ class Machine(Steering):
             PhysicalMemory(memory_bytes) if fault_injector is None else _failing(memory_bytes, fault_injector)
         )
         self.memory.reclaimer = PageReclaimer()
-        self.engine = _make_engine(engine)
+        self.engine = make_engine(engine)
         self.image: Image | None = None
         self.entrypoint = entrypoint
         self.shows_host = image is None and os.path.realpath(rootfs) == "/"
@@ -564,6 +568,20 @@ class Machine(Steering):
 
         return "\n".join(filter(None, (EVERY_TASK_SLEEPS, self.ipc_graph().explain())))
 
+    @property
+    def engine_of_run(self) -> str:
+        """The engine with which this run is to be done again."""
+        engine = self.engine
+        if isinstance(engine, TieredEngine) and engine.hot is None:
+            return "cold"
+        name: str = self.settings["engine"]
+        return name
+
+    @property
+    def why_slow(self) -> str:
+        """Why programs that work hard aren't run on the host's processor, if that was wanted; else empty."""
+        return self.engine.refusal if isinstance(self.engine, TieredEngine) else ""
+
     def count_calls(self) -> CallCounter:
         """Count the system calls that are made from now on."""
         from procession.inspection.call_counter import CallCounter
@@ -716,7 +734,7 @@ class Machine(Steering):
         for name in _SAME_IN_FORK:
             setattr(other, name, getattr(self, name))
         other._begin_outside()
-        other.engine = _make_engine(self.settings["engine"])
+        other.engine = make_engine(self.settings["engine"])
 
     def state_digest(self) -> bytes:
         """16 bytes that are equal for states whose `state_hash` is equal, and else differ.
@@ -830,12 +848,40 @@ def _failing(memory_bytes: int, injector: FaultInjector) -> PhysicalMemory:
     return FailingMemory(memory_bytes, injector)
 
 
-def _make_engine(name: str) -> Engine:
+def _make_hot_engine(memory: PhysicalMemory, traps: TrapHandler) -> HotEngine:
+    """The native engine, at work. Raises HotEngineUnavailable."""
+    # Few programs work so hard that they need it.
+    from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+
+    reason = why_unavailable()
+    if reason is not None:
+        raise HotEngineUnavailable(reason)
+    engine = NativeEngine()
+    engine.attach(memory, traps)
+    return engine
+
+
+def _refuse_hot_engine(memory: PhysicalMemory, traps: TrapHandler) -> NoReturn:
+    raise HotEngineUnavailable("the recorded run had none")
+
+
+def make_engine(name: str) -> Engine:
+    """A new engine: one of `ENGINES`, "scripted", or "cold", which is "auto" where nothing gets hot.
+
+    Raises ValueError if there's no such engine, or the host lacks what it needs.
+    """
+    if name == "auto":
+        return TieredEngine(UnicornEngine(), _make_hot_engine)
+    if name == "cold":
+        return TieredEngine(UnicornEngine(), _refuse_hot_engine)
     if name == "unicorn":
         return UnicornEngine()
     if name == "native":
-        from procession.hardware.engines.native.engine import NativeEngine
+        from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
 
+        reason = why_unavailable()
+        if reason is not None:
+            raise ValueError(f"the native engine can't be had: {reason}")
         return NativeEngine()
     if name == "scripted":
         return ScriptedEngine()

@@ -74,7 +74,7 @@ class Bench:
         self.on_trap: Callable[[Trap], bool] = lambda trap: False
         engine.attach(self.memory, self)
         self.space = self.new_space()
-        engine.use_address_space(self.space.root)
+        self.use(self.space)
 
     def new_space(self) -> Space:
         """An address space with the pages that every test has."""
@@ -84,7 +84,13 @@ class Bench:
         space.map(STACK, READ | WRITE)
         return space
 
+    def use(self, space: Space) -> None:
+        """Let the processor run in `space`."""
+        self.engine.use_address_space(space.root, self.engine.capabilities.level)
+
     # The kernel's entries
+
+    kernel_work_ns = 0
 
     def system_call(self) -> None:
         self._note(("call", self.engine.general[RAX], 0))

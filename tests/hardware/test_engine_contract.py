@@ -33,6 +33,7 @@ from tests.hardware.processor_bench import (
     STACK,
     WRITE,
     Bench,
+    Space,
     Trap,
 )
 
@@ -108,11 +109,13 @@ def test_the_budget_ends_a_loop(bench: Bench) -> None:
 
 
 def test_the_same_budget_goes_equally_far(bench: Bench) -> None:
-    seen = set()
-    for _ in range(3):
+    seen = []
+    for _ in range(4):
         bench.load(bytes.fromhex(COUNTING_LOOP))
-        seen.add(bench.run(12_345).general[RBX])
-    assert len(seen) == 1
+        seen.append(bench.run(12_345).general[RBX])
+    # The first time it may have been promoted on the way.
+    assert len(set(seen[1:])) == 1
+    assert abs(seen[0] - seen[1]) <= 1
 
 
 def test_many_small_budgets_go_about_as_far_as_one(bench: Bench) -> None:
@@ -136,7 +139,8 @@ def test_a_unit_lasts(bench: Bench) -> None:
 
 
 def test_another_thread_can_interrupt(bench: Bench) -> None:
-    bench.load(bytes.fromhex("48ffc3ebfb"))
+    bench.on_trap = lambda trap: True
+    bench.load(bytes.fromhex(CALL + "ebfc"))
     done = threading.Event()
 
     def interrupt() -> None:
@@ -384,7 +388,7 @@ def test_each_space_has_its_own_pages(bench: Bench) -> None:
         space.write(CODE, code)
     seen = []
     for space in (bench.space, other, bench.space, other):
-        bench.engine.use_address_space(space.root)
+        bench.use(space)
         registers = Registers()
         registers.general[RIP], registers.general[RBX] = CODE, DATA
         bench.engine.load(registers)
@@ -393,9 +397,9 @@ def test_each_space_has_its_own_pages(bench: Bench) -> None:
     assert seen == [1, 2, 1, 2]
 
 
-def look(bench: Bench, space_root: int) -> int:
+def look(bench: Bench, space: Space) -> int:
     """What a program reads at the beginning of the page of data."""
-    bench.engine.use_address_space(space_root)
+    bench.use(space)
     registers = Registers()
     registers.general[RIP], registers.general[RBX] = CODE, DATA
     bench.engine.load(registers)
@@ -412,16 +416,16 @@ def test_a_mapping_that_changes_is_dropped(bench: Bench, is_live: bool, is_whole
     bench.engine.forget_code(None)
     bench.space.write(DATA, b"\1")
     other.write(DATA, b"\2")
-    assert look(bench, bench.space.root) == 1
-    assert look(bench, other.root) == 2
+    assert look(bench, bench.space) == 1
+    assert look(bench, other) == 2
     changed = other if is_live else bench.space
     changed.map(DATA, READ | WRITE, b"\3")
     if is_whole:
         bench.engine.flush_space(changed.root)
     else:
         bench.engine.flush_pages(changed.root, [DATA])
-    assert look(bench, other.root) == (3 if is_live else 2)
-    assert look(bench, bench.space.root) == (1 if is_live else 3)
+    assert look(bench, other) == (3 if is_live else 2)
+    assert look(bench, bench.space) == (1 if is_live else 3)
 
 
 def test_rights_that_are_taken_away_are_gone(bench: Bench) -> None:
@@ -437,11 +441,11 @@ def test_rights_that_are_taken_away_are_gone(bench: Bench) -> None:
 def test_a_root_can_be_anothers(bench: Bench) -> None:
     bench.space.write(CODE, bytes.fromhex("8b03" + CALL))
     bench.space.write(DATA, b"\1")
-    assert look(bench, bench.space.root) == 1
+    assert look(bench, bench.space) == 1
     bench.engine.end_space(bench.space.root)
     # The same frame at the root, and another page below it.
     bench.space.map(DATA, READ | WRITE, b"\2")
-    assert look(bench, bench.space.root) == 2
+    assert look(bench, bench.space) == 2
 
 
 def test_all_is_dropped_when_memory_is_replaced(bench: Bench) -> None:
@@ -449,10 +453,10 @@ def test_all_is_dropped_when_memory_is_replaced(bench: Bench) -> None:
     for space in (bench.space, other):
         space.write(CODE, bytes.fromhex("8b03" + CALL))
         space.write(DATA, b"\1")
-        assert look(bench, space.root) == 1
+        assert look(bench, space) == 1
         space.map(DATA, READ | WRITE, b"\2")
     bench.engine.flush_all()
-    assert [look(bench, space.root) for space in (bench.space, other)] == [2, 2]
+    assert [look(bench, space) for space in (bench.space, other)] == [2, 2]
 
 
 # Code that changes
@@ -462,7 +466,7 @@ def test_code_that_the_kernel_writes_is_forgotten(bench: Bench) -> None:
     for value in (1, 2, 3):
         bench.space.write(CODE, bytes.fromhex(f"b8{value:02x}000000" + CALL))
         bench.engine.forget_code([bench.space.frame(CODE)])
-        assert look(bench, bench.space.root) == value
+        assert look(bench, bench.space) == value
 
 
 def test_a_program_can_change_its_own_code(bench: Bench) -> None:

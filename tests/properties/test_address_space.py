@@ -74,7 +74,7 @@ class AddressSpaces(RuleBasedStateMachine):
         engine: Any = self.machine.machine.engine
         engine.flush_space = self.forget_space
         engine.flush_pages = self.forget_pages
-        engine.use_address_space = lambda root: self.translations.clear()
+        engine.use_address_space = lambda root, level: self.translations.clear()
         self.files: dict[str, tuple[int, Store]] = {}
         disk, memfd = Store("disk", 0), Store("memfd", 0)
         expect = self.machine.expect

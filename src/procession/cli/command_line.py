@@ -137,6 +137,13 @@ MACHINE_OPTIONS = (
     ),
     click.option("--seed", type=int, default=0, metavar="N", help="Decides everything that chance decides."),
     click.option(
+        "--engine",
+        type=click.Choice(("auto", "unicorn", "native")),
+        default="auto",
+        help="What runs the programs' code: an emulator, the host's processor for code that was translated, "
+        "or of these two the one that is faster for each program.",
+    ),
+    click.option(
         "-i", "--interactive", "has_keyboard", is_flag=True, help="With -t: type into the program's terminal."
     ),
     click.option(

@@ -40,6 +40,7 @@ class RunOptions:
         self.image: str | None = None
         self.entrypoint: str | None = None
         self.seed = 0
+        self.engine = "auto"
         self.is_pid1 = False
         self.has_keyboard = False
         self.has_terminal = False
@@ -127,6 +128,7 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
         )
         machine = Machine(
             seed=options.seed,
+            engine=options.engine,
             rootfs=options.rootfs if options.rootfs is not None else "/",
             memory=options.memory_bytes,
             environment=environment,
@@ -184,6 +186,8 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
         and not save_recording(recorder, result, options.record_file, is_bundle=options.is_bundle)
     ):
         return CANNOT_WRITE
+    if machine.why_slow:
+        fail(f"programs run slowly here: {machine.why_slow}", 0)
     if view is not None:
         for message in view.finish():
             fail(message, 0)

@@ -51,6 +51,10 @@ class TrapHandler(Protocol):
     switch. If nothing shall go on, it has called `Engine.stop`.
     """
 
+    @property
+    def kernel_work_ns(self) -> int:
+        """How long, in virtual time, the kernel itself has worked so far."""
+
     def system_call(self) -> None:
         """The processor executed `syscall`; rip is past it."""
 
@@ -96,8 +100,11 @@ class Engine(Protocol):
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
 
-    def use_address_space(self, root_frame: int) -> None:
-        """Switch to the page tables whose root is in `root_frame` (cr3)."""
+    def use_address_space(self, root_frame: int, level: int) -> None:
+        """Switch to the page tables whose root is in `root_frame` (cr3), and to a processor of `level`."""
+
+    def offers(self, level: int) -> bool:
+        """Whether programs can have a processor of `level` here."""
 
     def flush_space(self, root_frame: int) -> None:
         """Drop cached address translations of the address space at `root_frame`, which may not be the live

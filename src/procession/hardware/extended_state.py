@@ -59,6 +59,11 @@ def mxcsr_of(area: bytes) -> int:
     return int.from_bytes(area[MXCSR_OFFSET : MXCSR_OFFSET + 4], "little")
 
 
+def has_avx(image: bytes) -> bool:
+    """Whether the upper halves of vector registers hold anything."""
+    return image[AVX_OFFSET:] != _NO_AVX
+
+
 def canonical(image: bytes) -> bytes:
     """An area that a processor has saved, with nothing in it that depends on which one that was."""
     state = int.from_bytes(image[:FXSAVE_BYTES], "little") & _STATE_BITS | _MASK_FIELD

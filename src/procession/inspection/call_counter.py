@@ -17,6 +17,11 @@ class CallCounter:
         self.traps = traps
         self.count = 0
 
+    @property
+    def kernel_work_ns(self) -> int:
+        """See `TrapHandler`."""
+        return self.traps.kernel_work_ns
+
     def system_call(self) -> None:
         """See `TrapHandler`."""
         self.count += 1

@@ -260,7 +260,7 @@ class Kernel:
             self.call_work = task.call_work if self.observer is None else task.call_work | CALL_OBSERVED
         if self.address_space is not task.mm:
             self.address_space = task.mm
-            self.cpu.use_address_space(task.mm.tables.root)
+            self.cpu.use_address_space(task.mm.tables.root, task.mm.processor_level)
 
     def observe(self, observer: Observer | None) -> None:
         """Tell `observer` of system calls and of what becomes of tasks from now on; None: nobody."""

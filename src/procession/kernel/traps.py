@@ -8,6 +8,7 @@ from procession.abi.errno import EFAULT
 from procession.abi.signals import BusCode, FpeCode, IllCode, TrapCode
 from procession.abi.word import Words
 from procession.hardware.instruction import LONGEST_INSTRUCTION, is_vector_extension
+from procession.hardware.processor_level import V3
 from procession.hardware.registers import RIP, set_register
 from procession.kernel.ptrace.debug_registers import debug_trap
 from procession.kernel.signal.generation import force_signal
@@ -68,7 +69,13 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
         info = SigInfo(SIGTRAP, SI_KERNEL)
     elif vector == INVALID_OPCODE:
         info = SigInfo(SIGILL, _ILL_ILLOPN, address=address)
-        if is_vector_extension(peek(task.mm, address, LONGEST_INSTRUCTION)):
+        mm = task.mm
+        if mm.processor_level < V3 and is_vector_extension(peek(mm, address, LONGEST_INSTRUCTION)):
+            if kernel.cpu.offers(V3):
+                # The program hasn't asked what there is: from now on it has what it needs.
+                mm.processor_level = V3
+                kernel.cpu.use_address_space(mm.tables.root, V3)
+                return
             task.group.has_met_avx = True
     elif vector in (X87_ERROR, SIMD_ERROR):
         code = floating_code(kernel.registers_of(task).extended_state, vector)

@@ -52,6 +52,7 @@ class Recorder:
         """
         machine = self.machine
         settings = dict(machine.settings)
+        settings["engine"] = machine.engine_of_run
         settings["environment"] = dict(machine.environment)
         if settings["cwd"] is None and machine.shows_host:
             settings["cwd"] = machine.start_directory or "/"

@@ -94,6 +94,12 @@ class ReplayedWorld:
 def machine_of(recording: Recording, **changed: Any) -> Machine:
     """A machine with the settings of `recording`, but for those `changed`. Raises what `Machine` does."""
     settings = {**recording.settings, **changed}
+    if settings["engine"] == "auto":
+        from procession.hardware.engines.native.engine import why_unavailable
+
+        reason = why_unavailable()
+        if reason is not None:
+            raise ValueError(f"the run used the native engine, which can't be had: {reason}")
     if recording.answers:
         root = os.path.realpath(os.fsencode(settings["rootfs"]))
         settings["source"] = RecordedSource(root, recording.answers, recording.contents)

@@ -130,7 +130,8 @@ def load(kernel: Kernel, engine: object, budget: int) -> None:
         cpu.load(kernel.live.registers)
     cpu.put_back(engine)
     if kernel.address_space is not None:
-        cpu.use_address_space(kernel.address_space.tables.root)
+        mm = kernel.address_space
+        cpu.use_address_space(mm.tables.root, mm.processor_level)
     cpu.flush_all()
     cpu.set_budget(budget)
     kernel.renew_call_work()

@@ -139,6 +139,11 @@ class Traps:
         counts[number] = counts.get(number, 0) + 1
         return -_ENOSYS
 
+    @property
+    def kernel_work_ns(self) -> int:
+        """What the clock says that the kernel has worked."""
+        return self.clock.kernel_work_ns
+
     # System calls
 
     def system_call(self) -> None:

@@ -197,8 +197,12 @@ class ScriptedEngine:
         self.general[:] = registers.general
         self.live = registers.copy()
 
-    def use_address_space(self, root_frame: int) -> None:
+    def use_address_space(self, root_frame: int, level: int) -> None:
         """Nothing is translated here but by the kernel itself."""
+
+    def offers(self, level: int) -> bool:
+        """Nothing beyond what every program finds."""
+        return level <= self.capabilities.level
 
     def flush_space(self, root_frame: int) -> None:
         """Nothing is cached."""

@@ -68,6 +68,10 @@ class _UnheardTraps:
     def __init__(self, engine: UnicornEngine) -> None:
         self.engine = engine
 
+    @property
+    def kernel_work_ns(self) -> int:
+        return self.engine.kernel_traps.kernel_work_ns
+
     def system_call(self) -> None:
         self._end()
 
@@ -446,10 +450,14 @@ class UnicornEngine:
         self.settled_image = image
         self.exceptions.state_replaced()
 
-    def use_address_space(self, root_frame: int) -> None:
+    def use_address_space(self, root_frame: int, level: int) -> None:
         """Switch page tables."""
         self.words64[self.cr3_index] = root_frame << PAGE_SHIFT
         self.library.control(self.handle, _FLUSH_TLB)
+
+    def offers(self, level: int) -> bool:
+        """Nothing beyond what every program finds."""
+        return level <= self.capabilities.level
 
     def flush_space(self, root_frame: int) -> None:
         """Drop cached address translations; there are only those of the live address space."""

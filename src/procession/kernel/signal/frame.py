@@ -15,10 +15,15 @@ from procession.abi.signal_frame import (
 )
 from procession.abi.word import Words, pack_array
 from procession.hardware.extended_state import (
+    AVX,
     AVX_OFFSET,
     FXSAVE_BYTES,
     INITIAL_STATE,
+    SSE,
+    X87,
+    XSAVE_BYTES,
     UnloadableState,
+    has_avx,
     restored,
     with_fxsave_area,
 )
@@ -121,8 +126,8 @@ def build_frame(
         if flags & SA_ONSTACK and not is_on_alternate_stack(task, stack):
             stack = base + size
             is_alternate = True
-    level = LEVELS[task.mm.processor_level]
-    image = _floating_frame(registers.extended_state, level)
+    image = _floating_frame(registers.extended_state, LEVELS[task.mm.processor_level])
+    has_components = len(image) > FXSAVE_BYTES
     floating = (stack - len(image)) & ~63
     frame = ((floating - FRAME_SIZE) & ~15) - 8
     if is_alternate and not is_within_alternate_stack(task, frame):
@@ -132,7 +137,7 @@ def build_frame(
     trap, error, fault_address = task.last_trap
     head = _FRAME.pack(
         action.restorer,
-        _UC_FLAGS | UcontextFlag.UC_FP_XSTATE if level.components else _UC_FLAGS,
+        _UC_FLAGS | UcontextFlag.UC_FP_XSTATE if has_components else _UC_FLAGS,
         0,
         base,
         (stack_flags ^ _SIGN) - _SIGN,
@@ -192,11 +197,10 @@ def _restore_floating(kernel: Kernel, task: Task, registers: Registers, address:
     if address & 15:
         raise EFAULT("the floating point state isn't aligned")
     image = task.mm.read(address, FXSAVE_BYTES)
-    level = LEVELS[task.mm.processor_level]
     try:
-        components = _components_in_frame(task, image, address, level) if level.components else 0
+        components = _components_in_frame(task, image, address)
         if components:
-            area = image + task.mm.read(address + FXSAVE_BYTES, level.state_bytes - FXSAVE_BYTES)
+            area = image + task.mm.read(address + FXSAVE_BYTES, XSAVE_BYTES - FXSAVE_BYTES)
             registers.floating = restored(area, components)
         else:
             registers.floating = with_fxsave_area(INITIAL_STATE, image)
@@ -208,15 +212,14 @@ def _floating_frame(image: bytes, level: ProcessorLevel) -> bytes:
     """The floating-point state as a handler finds it. Linux: arch/x86/kernel/fpu/signal.c,
     copy_fpstate_to_sigframe, save_xstate_epilog.
     """
-    if not level.components:
+    if not level.components and not has_avx(image):
         return image[:FXSAVE_BYTES]
-    software = FpxSwBytes(
-        FP_XSTATE_MAGIC1, level.state_bytes + _MAGIC_BYTES, level.components, level.state_bytes
-    )
-    return image[:_SOFTWARE_OFFSET] + software.pack() + image[FXSAVE_BYTES : level.state_bytes] + _MAGIC2
+    # A program may use AVX without having asked whether it's there.
+    software = FpxSwBytes(FP_XSTATE_MAGIC1, XSAVE_BYTES + _MAGIC_BYTES, X87 | SSE | AVX, XSAVE_BYTES)
+    return image[:_SOFTWARE_OFFSET] + software.pack() + image[FXSAVE_BYTES:] + _MAGIC2
 
 
-def _components_in_frame(task: Task, image: bytes, address: int, level: ProcessorLevel) -> int:
+def _components_in_frame(task: Task, image: bytes, address: int) -> int:
     """What a frame says that it has beside FXSAVE's state; 0 if it doesn't say it as the kernel does.
 
     Linux: arch/x86/kernel/fpu/signal.c, check_xstate_in_sigframe.
@@ -225,9 +228,9 @@ def _components_in_frame(task: Task, image: bytes, address: int, level: Processo
     size = software.xstate_size
     if (
         software.magic1 != FP_XSTATE_MAGIC1
-        or not AVX_OFFSET <= size <= level.state_bytes
+        or not AVX_OFFSET <= size <= XSAVE_BYTES
         or size > software.extended_size
         or task.mm.read(address + size, _MAGIC_BYTES) != _MAGIC2
     ):
         return 0
-    return software.xfeatures & level.components
+    return software.xfeatures & (X87 | SSE | AVX)

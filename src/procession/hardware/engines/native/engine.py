@@ -10,14 +10,15 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.processor_model import Attendant
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
 from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError, StubUnavailable
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
+from procession.hardware.extended_state import canonical
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
+from procession.hardware.processor_level import V3
 from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, RSP, WORD_MASK, Registers
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import (
@@ -50,18 +51,7 @@ _FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
     for offset in (layout.FAULT_ADDRESS, layout.FAULT_RIP, layout.FAULT_ERROR, layout.FAULT_VECTOR)
 )
 _SCRATCH, _SAVED_RCX, _LOOP_SAVED = layout.SCRATCH >> 3, layout.SAVED_RCX >> 3, layout.LOOP_SAVED >> 3
-_HEADER, _INSTRUCTION_POINTERS = 512, slice(8, 24)
-_MXCSR_MASK = 0xFFFF
 _FRAME_MASK: Final = 0x000F_FFFF_FFFF_F000
-_CONTROL, _MXCSR = Words("<H"), Words("<II")
-
-
-def initial_extended_state() -> bytes:
-    """The XSAVE area of a program's beginning."""
-    image = bytearray(layout.EXTENDED_BYTES)
-    _CONTROL.pack_into(image, 0, 0x37F)
-    _MXCSR.pack_into(image, 24, 0x1F80, _MXCSR_MASK)
-    return bytes(image)
 
 
 def why_unavailable() -> str | None:
@@ -82,7 +72,7 @@ def why_unavailable() -> str | None:
         engine = NativeEngine()
         try:
             engine.attach(memory, _Nobody())
-            engine.use_address_space(memory.allocate())
+            engine.use_address_space(memory.allocate(), V3)
         finally:
             engine.close()
     except (StubUnavailable, OSError) as error:
@@ -119,6 +109,8 @@ class _Unreadable(Exception):
 class _Nobody:
     """Takes no traps."""
 
+    kernel_work_ns = 0
+
     def system_call(self) -> None:
         """Nothing."""
 
@@ -135,7 +127,7 @@ class NativeEngine:
     `last_failure` says why the last stub that failed did.
     """
 
-    capabilities = EngineCapabilities("native", unit_ns=4, has_own_processes=True)
+    capabilities = EngineCapabilities("native", unit_ns=4, level=V3, has_own_processes=True)
     """A unit is a backward jump or an indirect transfer."""
 
     def __init__(self) -> None:
@@ -155,7 +147,6 @@ class NativeEngine:
         self.general, self.words, self.counter = processor.general, processor.words, processor.counter
         self.space: Space | None = None
         self.attendant = Attendant(self.general, self._read, self._write, self._segment_base)
-        self.initial = initial_extended_state()
         self.is_open = True
         self.load(Registers())
 
@@ -558,10 +549,7 @@ class NativeEngine:
         registers.rflags = words[_FLAGS] & _USER_FLAGS | _ALWAYS_SET
         registers.fs_base = words[_FS_BASE]
         registers.gs_base = words[_GS_BASE]
-        image = bytearray(self.processor.extended)
-        # Where the x87's last instruction was is the host's affair.
-        image[_INSTRUCTION_POINTERS] = bytes(16)
-        registers.floating = bytes(image)
+        registers.floating = canonical(bytes(self.processor.extended))
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -571,11 +559,12 @@ class NativeEngine:
         words[_FLAGS] = registers.rflags & (_HARDWARE_FLAGS | _TRAP_FLAG | 1 << 21) | _ALWAYS_SET
         words[_FS_BASE] = registers.fs_base
         words[_GS_BASE] = registers.gs_base
-        self.processor.extended[:] = registers.floating or self.initial
+        self.processor.extended[:] = registers.extended_state
         self.switches += 1
 
-    def use_address_space(self, root_frame: int) -> None:
+    def use_address_space(self, root_frame: int, level: int) -> None:
         """Switch page tables: to the stub that has them, or to a new one."""
+        self.attendant.level = level
         self.switches += 1
         self.uses += 1
         spaces = self.store.spaces
@@ -606,6 +595,18 @@ class NativeEngine:
     def _drop(self, space: Space) -> None:
         space.stub.end()
         self.store.spaces.pop(space.root, None)
+
+    def take_written_code(self) -> bool:
+        """Whether, since the last time that this was asked, a guest could write to what was ever code."""
+        found = False
+        for space in (*self.store.spaces.values(), *self.store.idle):
+            found = found or space.window.has_written_code
+            space.window.has_written_code = False
+        return found
+
+    def offers(self, level: int) -> bool:
+        """Nothing beyond what every program finds."""
+        return level <= self.capabilities.level
 
     def flush_space(self, root_frame: int) -> None:
         """Look anew at what is mapped."""
@@ -676,20 +677,6 @@ class NativeEngine:
         if value is not None:
             raise ValueError("the native engine keeps nothing")
         return value
-
-    def fxsave(self, registers: Registers) -> bytes:
-        """The FXSAVE area for `registers`."""
-        image = registers.floating or self.initial
-        return image[:416] + bytes(96)
-
-    def fxrstor(self, registers: Registers, image: bytes) -> None:
-        """Put an FXSAVE area into `registers`."""
-        new = bytearray(registers.floating or self.initial)
-        new[:416] = image[:416]
-        mxcsr, _ = _MXCSR.unpack_from(new, 24)
-        _MXCSR.pack_into(new, 24, mxcsr & _MXCSR_MASK, _MXCSR_MASK)
-        new[_HEADER] |= 3
-        registers.floating = bytes(new)
 
     def close(self) -> None:
         """End all stubs."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from procession.abi.word import Words, pack_u16, pack_u64
+from procession.hardware.processor_level import V3
 from procession.hardware.registers import RAX, RBX, RCX, RDX, RIP, RSP, WORD_MASK
 from procession.hardware.translation.decode import OPERAND_SIZE, WIDE, Instruction
 from procession.hardware.translation.opcodes import (
@@ -70,12 +71,31 @@ _LEAVES: dict[tuple[int, int], tuple[int, int, int, int]] = {
     (0x8000_0006, -1): (0, 0, 0x0100_6040, 0),
     (0x8000_0008, -1): (0x3028, 0, 0, 0),
 }
-"""By leaf, and by subleaf where that counts: eax, ebx, ecx, edx. What isn't here is zero."""
+"""Of x86-64-v3, by leaf, and by subleaf where that counts: eax, ebx, ecx, edx. What isn't here is zero."""
+_LEAVES_OF_V2: dict[tuple[int, int], tuple[int, int, int, int]] = {
+    (0, -1): (0xB, 0x756E_6547, 0x6C65_746E, 0x4965_6E69),
+    (1, -1): (0x0001_06A3, 0x800, 0x8098_2201, 0x078B_FBFD),
+    (2, -1): (1, 0, 0, 0x002C_307D),
+    (4, 0): (0x121, 0x01C0_003F, 0x3F, 1),
+    (4, 1): (0x122, 0x01C0_003F, 0x3F, 1),
+    (4, 2): (0x143, 0x03C0_003F, 0xFFF, 1),
+    (5, -1): (0, 0, 3, 0),
+    (0x8000_0000, -1): (0x8000_0008, 0x756E_6547, 0x6C65_746E, 0x4965_6E69),
+    (0x8000_0001, -1): (0x0001_06A3, 0, 1, 0x2010_0800),
+    (0x8000_0002, -1): (0x6574_6E49, 0x6F43_206C, 0x6920_6572, 0x7839_2037),
+    (0x8000_0003, -1): (0x4E28_2078, 0x6C61_6865, 0x4320_6D65, 0x7373_616C),
+    (0x8000_0004, -1): (0x726F_4320, 0x3769_2065, 0x29, 0),
+    (0x8000_0005, -1): (0x01FF_01FF, 0x01FF_01FF, 0x4002_0140, 0x4002_0140),
+    (0x8000_0006, -1): (0, 0x4200_4200, 0x0200_8140, 0),
+    (0x8000_0008, -1): (0x3028, 0, 0, 0),
+}
+"""What the other engine says, on which a program began that is told it."""
 
 
-def cpuid(leaf: int, subleaf: int) -> tuple[int, int, int, int]:
-    """What the processor says in eax, ebx, ecx, edx."""
-    found = _LEAVES.get((leaf, -1)) or _LEAVES.get((leaf, subleaf))
+def cpuid(leaf: int, subleaf: int, level: int) -> tuple[int, int, int, int]:
+    """What a processor of `level` says in eax, ebx, ecx, edx."""
+    leaves = _LEAVES if level >= V3 else _LEAVES_OF_V2
+    found = leaves.get((leaf, -1)) or leaves.get((leaf, subleaf))
     return found or (0, 0, 0, 0)
 
 
@@ -84,10 +104,10 @@ class Attendant:
 
     `read` gives bytes of the guest's memory at an address, `write` puts them there, and `segment_base` is
     what an instruction's segment adds to an address; whatever they raise ends the attempt. The flags are
-    handed in and back.
+    handed in and back. `level` is the processor that the program has found.
     """
 
-    __slots__ = ("flags", "fs_base", "general", "gs_base", "read", "segment_base", "write")
+    __slots__ = ("flags", "fs_base", "general", "gs_base", "level", "read", "segment_base", "write")
 
     def __init__(
         self,
@@ -100,6 +120,7 @@ class Attendant:
         self.read = read
         self.write = write
         self.segment_base = segment_base
+        self.level = V3
         self.flags = 0
         self.fs_base: int | None = None
         self.gs_base: int | None = None
@@ -121,9 +142,11 @@ class Attendant:
         if kind in (FAR, INTERRUPT_RETURN):
             return self._return_far(instruction)
         if kind == CPUID:
-            found = cpuid(general[RAX] & 0xFFFF_FFFF, general[RCX] & 0xFFFF_FFFF)
+            found = cpuid(general[RAX] & 0xFFFF_FFFF, general[RCX] & 0xFFFF_FFFF, self.level)
             general[RAX], general[RBX], general[RCX], general[RDX] = found
         elif kind == EXTENDED_CONTROL:
+            if self.level < V3:
+                return INVALID_OPCODE, 0
             if general[RCX] & 0xFFFF_FFFF:
                 return GENERAL_PROTECTION, 0
             general[RAX], general[RDX] = 7, 0

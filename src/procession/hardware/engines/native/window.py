@@ -66,16 +66,17 @@ class Walk:
 class Window:
     """The pages that `stub` has mapped, by leaf table (the address over 2 MiB) and page: each with its
     frame's address, and WRITABLE if it's that there. `seen` are the leaf tables as they were when last
-    compared.
+    compared. `has_written_code` is set once the guest can write to a frame that was ever executable.
     """
 
-    __slots__ = ("code_frames", "leaves", "memory", "root", "seen", "stub", "walk")
+    __slots__ = ("code_frames", "has_written_code", "leaves", "memory", "root", "seen", "stub", "walk")
 
     def __init__(self, stub: Stub, memory: PhysicalMemory, root: int, code_frames: set[int]) -> None:
         self.stub = stub
         self.memory = memory
         self.root = root
         self.code_frames = code_frames
+        self.has_written_code = False
         self.walk = Walk(memory)
         self.leaves: dict[int, dict[int, int]] = {}
         self.seen: dict[int, tuple[int, int, bytes]] = {}
@@ -89,6 +90,7 @@ class Window:
         if is_write and (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT in self.code_frames:
             return CODE_WRITTEN
         words, writable, code_frames = walk.words, walk.writable, self.code_frames
+        executable = self.memory.executable
         page = address >> PAGE_SHIFT
         first = page & -_AROUND
         pages = self.leaves.setdefault(page >> 9, {})
@@ -102,6 +104,8 @@ class Window:
                 frame = entry & pte.ADDRESS_MASK
                 if rights and frame >> PAGE_SHIFT in code_frames:
                     rights = 0
+                if rights and frame >> PAGE_SHIFT in executable:
+                    self.has_written_code = True
                 if pages.get(number) != frame | rights:
                     if not entry & pte.ACCESSED or (rights and not entry & pte.DIRTY):
                         words[slot] = entry | (_TOUCHED if rights else pte.ACCESSED)

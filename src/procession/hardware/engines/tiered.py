@@ -1,0 +1,331 @@
+"""Two engines as one: every program starts on the cold one, and what works hard goes on on the hot one.
+
+The cold engine forks and executes cheaply, the hot one computes fast and makes system calls dearly. Which of
+them an address space runs on follows from counts alone, of its work and of the kernel's for it, so that a run
+is the same each time: not from the host's clock, nor from how many processes there are.
+
+- It's promoted when it has worked for `PROMOTION_UNITS`, and at least as long as the kernel has for it.
+- It's demoted when its mappings are dropped as a whole, which fork does, after little work each time; and has
+  to work twice as much before it's promoted again.
+- What needs more of a processor than the cold engine has is promoted at once, and stays.
+
+Both engines count the same unit of work. Of a budget the cold one gets no more than what is left until a
+promotion is to be thought of; the rest is the `reserve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from procession.hardware.engine import Engine, EngineCapabilities, GeneralRegisters, TrapHandler
+from procession.hardware.physical_memory import PhysicalMemory
+from procession.hardware.processor_level import V2
+from procession.hardware.registers import Registers
+
+PROMOTION_UNITS = 200_000
+"""About as much as the cold engine does in 3 ms."""
+_DEMOTION_FLUSHES = 16
+_UNITS_PER_FLUSH = 20_000
+
+
+class HotEngine(Engine, Protocol):
+    """What the hot engine has beside the contract."""
+
+    def take_written_code(self) -> bool:
+        """Whether, since the last time that this was asked, a program could write to what was ever code."""
+
+
+class HotEngineUnavailable(Exception):
+    """The host doesn't have what the hot engine needs."""
+
+
+class SpaceWork:
+    """What is known of one address space's work.
+
+    `units` is what it has done, `kernel_ns` what the kernel has for it, and at `threshold` units a promotion
+    is thought of. `flushes` counts those since `flush_units`, its units when it was promoted.
+    """
+
+    __slots__ = ("flush_units", "flushes", "is_hot", "is_pinned", "kernel_ns", "threshold", "units")
+
+    def __init__(self) -> None:
+        self.units = 0
+        self.kernel_ns = 0
+        self.threshold = PROMOTION_UNITS
+        self.is_hot = False
+        self.is_pinned = False
+        self.flushes = 0
+        self.flush_units = 0
+
+    def keep(self) -> tuple[int, ...]:
+        """All of it."""
+        flags = self.is_hot | self.is_pinned << 1
+        return self.units, self.kernel_ns, self.threshold, self.flushes, self.flush_units, flags
+
+    def put_back(self, kept: tuple[int, ...]) -> None:
+        """What `keep` gave."""
+        self.units, self.kernel_ns, self.threshold, self.flushes, self.flush_units, flags = kept
+        self.is_hot, self.is_pinned = flags & 1 != 0, flags & 2 != 0
+
+
+class TieredEngine:
+    """One processor that is two. `engine` is the one that holds the live registers, `running` the one whose
+    `run` is under way, if any; `spaces` has what is known of address spaces by their roots.
+
+    `make_hot` makes the hot engine when it's first needed; it raises HotEngineUnavailable, and then `refusal`
+    says why there's none, and all stays cold.
+    """
+
+    def __init__(self, cold: Engine, make_hot: Callable[[PhysicalMemory, TrapHandler], HotEngine]) -> None:
+        self.capabilities = EngineCapabilities("auto", cold.capabilities.unit_ns, V2)
+        self.cold = cold
+        self.make_hot = make_hot
+        self.hot: HotEngine | None = None
+        self.refusal = ""
+        self.engine: Engine = cold
+        self.running: Engine | None = None
+        self.general: GeneralRegisters
+        self.spaces: dict[int, SpaceWork] = {}
+        self.root = 0
+        self.level = cold.capabilities.level
+        self.work = SpaceWork()
+        self.reserve = 0
+        self.marked_units = 0
+        self.marked_kernel_ns = 0
+        self.is_stopping = False
+        self.moved = Registers()
+
+    def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
+        """Open the cold engine."""
+        self.memory = memory
+        self.traps = traps
+        self.cold.attach(memory, traps)
+        self.general = self.cold.general
+
+    def tell(self, traps: TrapHandler) -> None:
+        """Take other entries."""
+        self.traps = traps
+        self.cold.tell(traps)
+        if self.hot is not None:
+            self.hot.tell(traps)
+
+    # Running
+
+    def run(self) -> None:
+        """Run on the one and the other until stopped or out of budget."""
+        self.is_stopping = False
+        try:
+            while True:
+                engine = self.running = self.engine
+                engine.run()
+                if self.is_stopping:
+                    return
+                if self.engine is not engine:
+                    continue
+                if engine.budget_left() > 0 or not self.reserve:
+                    return
+                self._consider()
+        finally:
+            self.running = None
+
+    def _consider(self) -> None:
+        """The cold engine has done its share of the budget: think of promotion, and give out the rest."""
+        self._account()
+        left, self.reserve = self.reserve + min(self.engine.budget_left(), 0), 0
+        work = self.work
+        if work.units * self.capabilities.unit_ns >= work.kernel_ns and self._has_hot():
+            self._promote(work)
+        else:
+            work.threshold = work.units + PROMOTION_UNITS
+        self._give(left)
+
+    def _account(self) -> None:
+        """What has been done since the last time was the present address space's."""
+        left, kernel_ns = self.engine.budget_left(), self.traps.kernel_work_ns
+        work = self.work
+        work.units += self.marked_units - left
+        work.kernel_ns += kernel_ns - self.marked_kernel_ns
+        self.marked_units, self.marked_kernel_ns = left, kernel_ns
+
+    def _give(self, units: int) -> None:
+        """Let `units` be the budget."""
+        share = units
+        if self.engine is self.cold and not self.refusal:
+            share = min(units, max(self.work.threshold - self.work.units, 1))
+        self.reserve = units - share
+        self.marked_units = share
+        self.engine.set_budget(share)
+
+    # Moving between the two
+
+    def _has_hot(self) -> bool:
+        if self.hot is None and not self.refusal:
+            try:
+                self.hot = self.make_hot(self.memory, self.traps)
+            except HotEngineUnavailable as error:
+                self.refusal = str(error)
+        return self.hot is not None
+
+    def _promote(self, work: SpaceWork) -> None:
+        work.is_hot = True
+        work.flushes, work.flush_units = 0, work.units
+        if work is self.work:
+            self._move()
+
+    def _move(self) -> None:
+        """Put the live registers on the engine that the present address space belongs to."""
+        old, new = self.engine, self._engine_of(self.work)
+        if new is old:
+            return
+        old.save(self.moved)
+        self._forget_written_code(new)
+        new.use_address_space(self.root, self.level)
+        new.load(self.moved)
+        self.engine = new
+        self.general = new.general
+        if self.running is not None:
+            self.running.stop()
+
+    def _engine_of(self, work: SpaceWork) -> Engine:
+        return self.hot if work.is_hot and self.hot is not None else self.cold
+
+    def _forget_written_code(self, new: Engine) -> None:
+        """The cold engine notices its own stores into code, and not the hot one's."""
+        hot = self.hot
+        if new is self.cold and hot is not None and hot.take_written_code():
+            new.forget_code(None)
+
+    # What the kernel asks for
+
+    def stop(self) -> None:
+        """Make `run` return after the present trap."""
+        self.is_stopping = True
+        if self.running is not None:
+            self.running.stop()
+
+    def interrupt(self) -> None:
+        """Make `run` return soon."""
+        running = self.running
+        if running is not None:
+            running.interrupt()
+
+    def save(self, registers: Registers) -> None:
+        """Copy the live registers into `registers`."""
+        self.engine.save(registers)
+
+    def load(self, registers: Registers) -> None:
+        """Make `registers` the live ones."""
+        self.engine.load(registers)
+
+    def use_address_space(self, root_frame: int, level: int) -> None:
+        """Switch to the page tables at `root_frame`, and to the engine that they run on."""
+        self._account()
+        left = self.budget_left()
+        work = self.spaces.get(root_frame)
+        if work is None:
+            work = self.spaces[root_frame] = SpaceWork()
+        self.root, self.level, self.work = root_frame, level, work
+        if level > self.cold.capabilities.level and not work.is_hot and self._has_hot():
+            work.is_hot = work.is_pinned = True
+        if self._engine_of(work) is self.engine:
+            self._forget_written_code(self.engine)
+            self.engine.use_address_space(root_frame, level)
+        else:
+            self._move()
+        self._give(left)
+
+    def offers(self, level: int) -> bool:
+        """What the hot engine has, if it can be had."""
+        if level <= self.cold.capabilities.level:
+            return True
+        return self._has_hot() and self.hot is not None and self.hot.offers(level)
+
+    def flush_space(self, root_frame: int) -> None:
+        """Both may know of it; and that it happens tells whether it's worth to be hot."""
+        self.cold.flush_space(root_frame)
+        hot = self.hot
+        if hot is None:
+            return
+        hot.flush_space(root_frame)
+        work = self.spaces.get(root_frame)
+        if work is None or not work.is_hot or work.is_pinned:
+            return
+        work.flushes += 1
+        if work.flushes < _DEMOTION_FLUSHES:
+            return
+        if work is self.work:
+            self._account()
+        if work.units - work.flush_units >= work.flushes * _UNITS_PER_FLUSH:
+            work.flushes, work.flush_units = 0, work.units
+            return
+        left = self.budget_left()
+        work.is_hot = False
+        work.threshold = work.units + max(2 * work.units, PROMOTION_UNITS)
+        hot.end_space(root_frame)
+        if work is self.work:
+            self._move()
+            self._give(left)
+
+    def flush_pages(self, root_frame: int, addresses: list[int]) -> None:
+        """Both may know of them."""
+        self.cold.flush_pages(root_frame, addresses)
+        if self.hot is not None:
+            self.hot.flush_pages(root_frame, addresses)
+
+    def end_space(self, root_frame: int) -> None:
+        """What was known of it is gone."""
+        if self.spaces.pop(root_frame, None) is self.work:
+            # It may be live still, until another is.
+            self.work = SpaceWork()
+            self.work.is_hot = self.engine is not self.cold
+        self.cold.end_space(root_frame)
+        if self.hot is not None:
+            self.hot.end_space(root_frame)
+
+    def flush_all(self) -> None:
+        """Both may know of anything."""
+        self.cold.flush_all()
+        if self.hot is not None:
+            self.hot.flush_all()
+
+    def forget_code(self, frames: Iterable[int] | None) -> None:
+        """Both may have translated it."""
+        self.cold.forget_code(frames)
+        if self.hot is not None:
+            self.hot.forget_code(frames)
+
+    def set_budget(self, units: int) -> None:
+        """Units of either engine until `run` returns."""
+        self._account()
+        self._give(units)
+
+    def budget_left(self) -> int:
+        """What is left of it."""
+        return self.engine.budget_left() + self.reserve
+
+    def keep(self) -> object:
+        """What is known of address spaces."""
+        return tuple((root, work.keep()) for root, work in self.spaces.items())
+
+    def put_back(self, kept: object) -> None:
+        """The same; each engine keeps nothing."""
+        assert isinstance(kept, tuple)
+        self.spaces.clear()
+        for root, values in kept:
+            work = self.spaces[root] = SpaceWork()
+            work.put_back(values)
+            if work.is_hot:
+                self._has_hot()
+        self.cold.put_back(None)
+        if self.hot is not None:
+            self.hot.put_back(None)
+        # Whose work was last has been put back with it.
+        self.work = SpaceWork()
+        self.marked_units, self.marked_kernel_ns = self.engine.budget_left(), self.traps.kernel_work_ns
+
+    def close(self) -> None:
+        """Close both."""
+        if self.hot is not None:
+            self.hot.close()
+        self.cold.close()
