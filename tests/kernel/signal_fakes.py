@@ -38,6 +38,7 @@ class Window:
     def __init__(self) -> None:
         self.bytes = bytearray(MEMORY_SIZE)
         self.dumpable = 1
+        self.processor_level = V2
 
     @property
     def is_dumpable(self) -> bool:
