@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from procession.abi.errno import EINVAL, ENOMEM, EPERM
 from procession.abi.siginfo import SiginfoFault
 from procession.abi.signal_frame import Fpstate, RtSigframe
+from procession.hardware.extended_state import canonical
 from procession.hardware.registers import RAX, RDI, RDX, RIP, RSI, RSP
 from procession.kernel.signal.alternate_stack import SS_AUTODISARM, set_alternate_stack, stack_flags
 from procession.kernel.signal.generation import force_signal, send_signal
@@ -169,7 +170,8 @@ class TestFrame:
 class TestReturn:
     def test_everything_comes_back(self, machine: Machine, task: Task) -> None:
         handle(task)
-        task.registers.floating = bytes(range(24)) + b"\x80\x1f\0\0" + bytes(range(200)) + bytes(284)
+        image = bytes(range(24)) + b"\x80\x1f\0\0" + bytes(range(200)) + bytes(604)
+        task.registers.floating = canonical(image)
         before = task.registers.copy()
         enter(machine, task)
         assert task.registers.floating == b""
