@@ -306,6 +306,7 @@ class TieredEngine:
 
     def keep(self) -> object:
         """What is known of address spaces."""
+        self._account()
         return tuple((root, work.keep()) for root, work in self.spaces.items())
 
     def put_back(self, kept: object) -> None:
