@@ -852,11 +852,12 @@ def _make_hot_engine(memory: PhysicalMemory, traps: TrapHandler) -> HotEngine:
     """The native engine, at work. Raises HotEngineUnavailable."""
     # Few programs work so hard that they need it.
     from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+    from procession.hardware.translation.kept_code import CodeKeeper, default_directory
 
     reason = why_unavailable()
     if reason is not None:
         raise HotEngineUnavailable(reason)
-    engine = NativeEngine()
+    engine = NativeEngine(CodeKeeper(default_directory()))
     engine.attach(memory, traps)
     return engine
 
@@ -878,11 +879,12 @@ def make_engine(name: str) -> Engine:
         return UnicornEngine()
     if name == "native":
         from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+        from procession.hardware.translation.kept_code import CodeKeeper, default_directory
 
         reason = why_unavailable()
         if reason is not None:
             raise ValueError(f"the native engine can't be had: {reason}")
-        return NativeEngine()
+        return NativeEngine(CodeKeeper(default_directory()))
     if name == "scripted":
         return ScriptedEngine()
     raise ValueError(f"no engine is called {name!r}")

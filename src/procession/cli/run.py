@@ -106,7 +106,6 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
     """Make the machine and run the program on it."""
     from procession.exchange.image.error import ImageError
     from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME
-    from procession.launch import StartFailure
     from procession.machine import Machine
 
     source = None
@@ -154,6 +153,16 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
         return fail(f"{error.filename}: {error.strerror}", USE_ERROR)
     except (OSError, ValueError) as error:
         return fail(str(error), USE_ERROR)
+    try:
+        return run_made(machine, options, view, source)
+    finally:
+        machine.close()
+
+
+def run_made(machine: Machine, options: RunOptions, view: View | None, source: RecordingSource | None) -> int:
+    """Run the program on a machine that has been made, and do what is to be done afterwards."""
+    from procession.launch import StartFailure
+
     for volume in options.volumes:
         try:
             machine.add_volume(volume.host_path, volume.guest_path, is_read_only=volume.is_read_only)

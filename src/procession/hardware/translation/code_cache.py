@@ -8,10 +8,11 @@ from bisect import bisect_right
 
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import signed_32
+from procession.hardware.translation.kept_code import FIRST_CODE, KeptCode, digest_of
 from procession.hardware.translation.runtime import assemble_runtime
 
 _LEAST_ROOM = 1 << 20
-_RUNTIME_BYTES = 0x1000
+_LEAST_NEWS = 1 << 14
 
 LINK, CROSS, CALL, BUDGET, ATTEND, STEP, STEP_INDIRECT = range(7)
 """Why code leaves: a jump within a page or beyond it that isn't linked yet, a system call, a budget that is
@@ -52,14 +53,15 @@ class Block:
 class PageCode:
     """What is translated of one frame, whoever maps it. By the guest's address: where code begins
     (`entries`), where the tables of jumps lead to it (`stanzas`, `second_stanzas`), and whether flags are
-    dead there.
+    dead there. `is_kept` is set if the page is a file's, so that other runs will have it too.
     """
 
-    __slots__ = ("data", "dead", "entries", "frame", "second_stanzas", "stanzas")
+    __slots__ = ("data", "dead", "entries", "frame", "is_kept", "second_stanzas", "stanzas")
 
     def __init__(self, frame: int, data: bytes) -> None:
         self.frame = frame
         self.data = data
+        self.is_kept = False
         self.entries: dict[int, int] = {}
         self.stanzas: dict[int, int] = {}
         self.second_stanzas: dict[int, int] = {}
@@ -79,6 +81,7 @@ class CodeCache:
         "descriptor",
         "exits",
         "generation",
+        "kept",
         "labels",
         "link_stubs",
         "links",
@@ -91,26 +94,39 @@ class CodeCache:
         "view",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, kept: KeptCode | None = None) -> None:
         self.descriptor = os.memfd_create("procession-code")
         os.ftruncate(self.descriptor, layout.CACHE_BYTES)
         self.memory = mmap.mmap(self.descriptor, layout.CACHE_BYTES)
         self.view = memoryview(self.memory)
         runtime = assemble_runtime()
         code = runtime.finish()
-        assert len(code) <= _RUNTIME_BYTES
+        assert len(code) <= FIRST_CODE
         self.view[: len(code)] = code
         self.labels = runtime.labels
         self.generation = 0
-        self.position = _RUNTIME_BYTES
-        self.exits: list[Exit] = []
-        self.blocks: list[Block] = []
+        self.position = FIRST_CODE
+        self.exits: list[Exit | None] = []
+        self.blocks: list[Block | None] = []
         self.starts: list[int] = []
         self.pages: dict[int, PageCode] = {}
         self.straddlers: dict[tuple[int, int, int], int] = {}
         self.links: dict[int, int] = {}
         self.link_stubs: list[int] = []
         self.new_links: list[int] = []
+        self.kept = kept
+        if kept is not None:
+            self._take(kept)
+
+    def _take(self, kept: KeptCode) -> None:
+        """Hold what was kept of an earlier run. What isn't code is made of it when it's needed."""
+        self.view[FIRST_CODE : kept.end] = kept.image
+        self.position = kept.end
+        self.exits = [None] * kept.exit_count
+        self.blocks = [None] * kept.block_count
+        self.starts = kept.starts()
+        self.links = dict(zip(kept.link_targets, range(len(kept.link_targets)), strict=True))
+        self.link_stubs = kept.link_stubs.tolist()
 
     @property
     def is_full(self) -> bool:
@@ -120,10 +136,19 @@ class CodeCache:
             or len(self.link_stubs) > layout.MAXIMUM_LINKS - 4096
         )
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is much code that wasn't kept yet."""
+        if self.generation:
+            return False
+        since = FIRST_CODE if self.kept is None else self.kept.end
+        return self.position - since >= max(_LEAST_NEWS, (since - FIRST_CODE) >> 5)
+
     def clear(self) -> None:
         """Drop all code but the runtime."""
         self.generation += 1
-        self.position = _RUNTIME_BYTES
+        self.kept = None
+        self.position = FIRST_CODE
         self.exits.clear()
         self.blocks.clear()
         self.starts.clear()
@@ -145,6 +170,47 @@ class CodeCache:
         self.exits.append(Exit(kind, pc, place))
         return len(self.exits) - 1 + layout.FIRST_EXIT
 
+    def exit_at(self, number: int) -> Exit:
+        """One of the places where code leaves."""
+        found = self.exits[number]
+        if found is None:
+            assert self.kept is not None
+            kind, pc, place = self.kept.exit_at(number)
+            found = self.exits[number] = Exit(kind if kind <= STEP_INDIRECT else BUDGET, pc, place)
+        return found
+
+    def block_number(self, number: int) -> Block:
+        """One of the blocks."""
+        found = self.blocks[number]
+        if found is None:
+            assert self.kept is not None
+            start, pc, register, marks = self.kept.block_at(number)
+            found = self.blocks[number] = Block(start, pc)
+            found.counter_register = register
+            found.marks += marks
+        return found
+
+    def page(self, frame: int, data: bytes) -> PageCode:
+        """What is translated of `frame`, which holds `data`; what was kept of it, if it's new."""
+        page = self.pages.get(frame)
+        if page is None:
+            page = self.pages[frame] = PageCode(frame, data)
+            known = None if self.kept is None else self.kept.page(data)
+            if known is not None:
+                page.entries, page.stanzas = known.entries, known.stanzas
+                page.second_stanzas, page.dead = known.second_stanzas, known.dead
+        return page
+
+    def straddler(self, pc: int, first: PageCode, second: PageCode) -> int | None:
+        """What is translated of an instruction in two pages."""
+        key = pc, first.frame, second.frame
+        known = self.straddlers.get(key)
+        if known is None and self.kept is not None and self.kept.straddlers:
+            known = self.kept.straddlers.get((pc, digest_of(first.data), digest_of(second.data)))
+            if known is not None:
+                self.straddlers[key] = known
+        return known
+
     def add_block(self, block: Block) -> None:
         """Take note of translated code, which lies behind all that there is."""
         self.blocks.append(block)
@@ -153,7 +219,7 @@ class CodeCache:
     def block_at(self, offset: int) -> Block | None:
         """The last block that begins at or before `offset` in the cache."""
         index = bisect_right(self.starts, offset)
-        return self.blocks[index - 1] if index else None
+        return self.block_number(index - 1) if index else None
 
     def patch(self, place: int, target: int) -> None:
         """Make the jump whose displacement is at `place` lead to offset `target`."""

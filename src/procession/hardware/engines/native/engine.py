@@ -30,6 +30,7 @@ from procession.hardware.translation.code_cache import (
     Exit,
 )
 from procession.hardware.translation.decode import FS, GS, LONGEST_INSTRUCTION, Instruction, decode
+from procession.hardware.translation.kept_code import CodeKeeper
 from procession.hardware.translation.opcodes import PUSH_FLAGS, TRUNCATED
 from procession.hardware.translation.translator import SAVED, THREE, TWO
 
@@ -130,7 +131,8 @@ class NativeEngine:
     capabilities = EngineCapabilities("native", unit_ns=4, level=V3, has_own_processes=True)
     """A unit is a backward jump or an indirect transfer."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeper: CodeKeeper | None = None) -> None:
+        self.keeper = keeper
         self.general: memoryview[int]
         self.is_stopping = False
         self.is_open = False
@@ -142,7 +144,7 @@ class NativeEngine:
     def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
         """Make the processor over `memory`. Raises StubUnavailable."""
         self.memory, self.traps = memory, traps
-        self.store = CodeStore()
+        self.store = CodeStore(self.keeper)
         self.processor = processor = Processor()
         self.general, self.words, self.counter = processor.general, processor.words, processor.counter
         self.space: Space | None = None
@@ -160,7 +162,8 @@ class NativeEngine:
         """Run until stopped or out of budget."""
         self.is_stopping = False
         general, words, counter = self.general, self.words, self.counter
-        exits = self.store.cache.exits
+        cache = self.store.cache
+        exits = cache.exits
         resume = 0
         while not self.is_stopping:
             space = self.space
@@ -203,7 +206,7 @@ class NativeEngine:
                 if number >= len(exits):
                     self._stub_failed(space, "the stub came from nowhere")
                     continue
-                exit_ = exits[number]
+                exit_ = exits[number] or cache.exit_at(number)
                 if exit_.kind == CALL:
                     general[RIP] = general[RCX] = exit_.pc
                     general[R11] = words[_FLAGS] & _USER_FLAGS
@@ -455,7 +458,7 @@ class NativeEngine:
                 break
             exit_ = None
             if why >= layout.FIRST_EXIT and why - layout.FIRST_EXIT < len(cache.exits):
-                exit_ = cache.exits[why - layout.FIRST_EXIT]
+                exit_ = cache.exit_at(why - layout.FIRST_EXIT)
         finally:
             fault = self._find(words[_FAULT_RIP])
             cache.position = position
@@ -688,6 +691,7 @@ class NativeEngine:
             self.store.idle.clear()
             self.space = None
             self.processor.close()
+            self.store.keep()
             self.store.close()
 
 

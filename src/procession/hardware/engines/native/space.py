@@ -12,6 +12,7 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalM
 from procession.hardware.translation.code_cache import CodeCache, PageCode
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION
 from procession.hardware.translation.emitter import view_of
+from procession.hardware.translation.kept_code import CodeKeeper
 from procession.hardware.translation.layout import HIGH_VIEW
 from procession.hardware.translation.translator import Translator
 
@@ -30,13 +31,14 @@ class Absent(Exception):
 class CodeStore:
     """All code that is translated, whichever spaces run it. `code_frames` are the frames that have some:
     no stub may write to them. `spaces` are by the frame of their page tables' root; `idle` are those of
-    ended address spaces, whose stubs serve for others.
+    ended address spaces, whose stubs serve for others. `keeper` keeps the code for other runs.
     """
 
-    __slots__ = ("cache", "code_frames", "idle", "spaces", "translator")
+    __slots__ = ("cache", "code_frames", "idle", "keeper", "spaces", "translator")
 
-    def __init__(self) -> None:
-        self.cache = CodeCache()
+    def __init__(self, keeper: CodeKeeper | None) -> None:
+        self.keeper = keeper
+        self.cache = CodeCache(None if keeper is None else keeper.load())
         self.translator = Translator(self.cache)
         self.code_frames: set[int] = set()
         self.spaces: dict[int, Space] = {}
@@ -68,6 +70,11 @@ class CodeStore:
             del self.cache.straddlers[key]
         for space in self.spaces.values():
             space.forget_frame(frame)
+
+    def keep(self) -> None:
+        """Keep the code for other runs, if there is enough that is new."""
+        if self.keeper is not None and self.cache.has_news:
+            self.keeper.save(self.cache)
 
     def close(self) -> None:
         """Give back what the host has given."""
@@ -147,7 +154,8 @@ class Space:
         if page is None:
             memory = window.memory
             data = memory.bytes[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT]
-            page = store.cache.pages[frame] = PageCode(frame, data)
+            page = store.cache.page(frame, data)
+            page.is_kept = entry & pte.CACHED != 0
             store.code_frames.add(frame)
             for space in store.spaces.values():
                 space.window.drop_frame(frame)
@@ -179,11 +187,11 @@ class Space:
     def _straddler(self, page: PageCode, pc: int) -> int:
         store = self.store
         following = self._page((pc | PAGE_MASK) + 1)
-        key = pc, page.frame, following.frame
-        known = store.cache.straddlers.get(key)
+        known = store.cache.straddler(pc, page, following)
         if known is None:
             code = page.data[pc & PAGE_MASK :] + following.data[:LONGEST_INSTRUCTION]
-            known = store.cache.straddlers[key] = store.translator.translate_straddler(pc, code)
+            known = store.translator.translate_straddler(pc, code)
+            store.cache.straddlers[pc, page.frame, following.frame] = known
         return known
 
     def _make_room(self) -> None:

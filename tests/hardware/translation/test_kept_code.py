@@ -1,0 +1,285 @@
+"""Code kept across runs: the same run with it and without, and files that aren't to be trusted."""
+
+from __future__ import annotations
+
+import os
+import random
+import zlib
+from pathlib import Path
+
+import pytest
+
+from procession import Machine
+from procession.hardware.engines.native.engine import why_unavailable
+from procession.hardware.translation import kept_code
+from procession.hardware.translation.code_cache import CodeCache
+from procession.hardware.translation.kept_code import FIRST_CODE, CodeKeeper, KeptCode, contents_of, digest_of
+
+VERSION = b"v" * 16
+DATA = b"\x90" * 4096
+LOOP = "for ((i = 0; i < 30000; i++)); do :; done; echo $i"
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache directory, which is empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "procession" / "code"
+
+
+def filled() -> CodeCache:
+    """A cache with some code, exits, blocks, links and pages."""
+    from procession.hardware.translation.code_cache import CALL, LINK, Block
+
+    cache = CodeCache()
+    start = cache.add(b"\xc3" * 100)
+    block = Block(start, 0x1000)
+    block.marks += bytes((1, 2, 3, 4, 5, 6))
+    block.counter_register = 11
+    cache.add_block(block)
+    cache.add_exit(CALL, 0x1002)
+    cache.add_exit(LINK, 0x1004, start + 8)
+    cache.links[0x2000] = 0
+    cache.link_stubs.append(1 << 46)
+    for frame, content in ((5, DATA), (6, DATA[::-1] + b"")):
+        page = cache.page(frame, content if frame == 5 else b"\xcc" * 4096)
+        page.is_kept = True
+        page.entries[0x1000 * frame] = start
+        page.dead[0x1000 * frame] = True
+    cache.straddlers[0x5FFF, 5, 6] = start + 4
+    return cache
+
+
+def reopened(data: bytes) -> CodeCache:
+    return CodeCache(KeptCode(data, VERSION))
+
+
+def test_what_is_kept_comes_back() -> None:
+    old = filled()
+    new = reopened(contents_of(old, VERSION))
+    assert new.position == old.position
+    assert bytes(new.view[: new.position]) == bytes(old.view[: old.position])
+    assert [(e.kind, e.pc, e.place) for e in map(new.exit_at, range(2))] == [
+        (e.kind, e.pc, e.place) for e in map(old.exit_at, range(2))
+    ]
+    block = new.block_at(FIRST_CODE + 50)
+    assert block is not None
+    assert (block.start, block.pc, block.counter_register) == (FIRST_CODE, 0x1000, 11)
+    assert block.marks == bytes((1, 2, 3, 4, 5, 6))
+    assert (new.links, new.link_stubs) == (old.links, old.link_stubs)
+    pages = [new.page(40, DATA), new.page(41, b"\xcc" * 4096)]
+    assert pages[0].entries == {0x5000: FIRST_CODE}
+    assert pages[1].dead == {0x6000: True}
+    assert new.straddler(0x5FFF, *pages) == FIRST_CODE + 4
+    assert new.page(42, b"\1" * 4096).entries == {}
+    old.close()
+    new.close()
+
+
+def test_pages_that_a_run_didnt_need_stay() -> None:
+    old = filled()
+    middle = reopened(contents_of(old, VERSION))
+    page = middle.page(9, b"\2" * 4096)
+    page.is_kept = True
+    page.entries[0x9000] = middle.add(b"\xc3" * 10)
+    new = reopened(contents_of(middle, VERSION))
+    assert new.page(1, DATA).entries == {0x5000: FIRST_CODE}
+    assert new.page(2, b"\2" * 4096).entries == {0x9000: FIRST_CODE + 100}
+    assert new.straddler(0x5FFF, new.page(1, DATA), new.page(3, b"\xcc" * 4096)) == FIRST_CODE + 4
+    for cache in (old, middle, new):
+        cache.close()
+
+
+def test_pages_that_arent_of_files_arent_kept() -> None:
+    old = filled()
+    page = old.page(7, b"\7" * 4096)
+    page.entries[0x7000] = FIRST_CODE
+    new = reopened(contents_of(old, VERSION))
+    assert new.page(1, b"\7" * 4096).entries == {}
+    old.close()
+    new.close()
+
+
+def test_a_page_is_known_by_what_it_holds() -> None:
+    assert digest_of(DATA) != digest_of(DATA[:-1] + b"\0")
+
+
+# Files that aren't to be trusted
+
+
+def test_any_change_is_noticed() -> None:
+    cache = filled()
+    data = contents_of(cache, VERSION)
+    cache.close()
+    chance = random.Random(3)
+    for _ in range(300):
+        broken = bytearray(data)
+        broken[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        with pytest.raises(ValueError, match=r"version|header|written|nothing"):
+            KeptCode(bytes(broken), VERSION)
+    for length in (0, 10, len(data) // 2, len(data) - 1):
+        with pytest.raises(ValueError, match=r"version|header|written"):
+            KeptCode(data[:length], VERSION)
+    with pytest.raises(ValueError, match="version"):
+        KeptCode(data, b"w" * 16)
+
+
+def sealed(data: bytearray) -> bytes:
+    """The same with the checksum that it should have."""
+    header = kept_code._HEADER
+    fields = list(header.unpack_from(data, 0))
+    fields[-1] = zlib.crc32(memoryview(data)[header.size :])
+    header.pack_into(data, 0, *fields)
+    return bytes(data)
+
+
+def test_whatever_it_says_nothing_fails_for_it() -> None:
+    """The checksum is right, and what's below it isn't: all that's looked up in it is numbers."""
+    cache = filled()
+    data = contents_of(cache, VERSION)
+    cache.close()
+    chance = random.Random(4)
+    accepted = 0
+    for _ in range(400):
+        broken = bytearray(data)
+        for _ in range(chance.choice((1, 5, 50))):
+            broken[chance.randrange(24, len(data))] = chance.randrange(256)
+        try:
+            kept = KeptCode(sealed(broken), VERSION)
+        except ValueError:
+            continue
+        accepted += 1
+        new = CodeCache(kept)
+        for number in range(len(new.exits)):
+            exit_ = new.exit_at(number)
+            if exit_.kind == 0:
+                new.patch(exit_.place, FIRST_CODE)
+        for offset in range(0, new.position, 7):
+            new.block_at(offset)
+        pages = [new.page(1, DATA), new.page(2, b"\xcc" * 4096)]
+        new.straddler(0x5FFF, *pages)
+        contents_of(new, VERSION)
+        new.close()
+    assert accepted > 100
+
+
+def keeper_with_file(directory: Path) -> CodeKeeper:
+    keeper = CodeKeeper(str(directory), VERSION)
+    cache = filled()
+    assert keeper.save(cache)
+    cache.close()
+    assert keeper.load() is not None
+    return keeper
+
+
+def test_only_a_private_file_is_read(tmp_path: Path) -> None:
+    keeper = keeper_with_file(tmp_path / "code")
+    path = Path(keeper.path)
+    for mode in (0o620, 0o602, 0o644, 0o666):
+        path.chmod(mode)
+        assert keeper.load() is None
+    path.chmod(0o600)
+    assert keeper.load() is not None
+    for mode in (0o770, 0o707, 0o755, 0o1777):
+        path.parent.chmod(mode)
+        assert keeper.load() is None
+        cache = filled()
+        assert not keeper.save(cache)
+        cache.close()
+    path.parent.chmod(0o700)
+    assert keeper.load() is not None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_only_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
+    keeper = keeper_with_file(tmp_path / "code")
+    os.chown(keeper.path, 65534, 65534)
+    assert keeper.load() is None
+    os.chown(keeper.path, 0, 0)
+    os.chown(keeper.directory, 65534, 65534)
+    assert keeper.load() is None
+
+
+def test_no_link_is_followed_and_no_pipe_waited_for(tmp_path: Path) -> None:
+    keeper = keeper_with_file(tmp_path / "code")
+    path = Path(keeper.path)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert keeper.load() is None
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    assert keeper.load() is None
+    path.unlink()
+    path.mkdir(0o700)
+    assert keeper.load() is None
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "code")
+    assert CodeKeeper(str(link), VERSION).load() is None
+
+
+def test_a_directory_that_cant_be_made_is_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    keeper = CodeKeeper(str(tmp_path / "file" / "code"), VERSION)
+    cache = filled()
+    assert not keeper.save(cache)
+    cache.close()
+    assert keeper.load() is None
+
+
+def test_too_much_is_forgotten(tmp_path: Path) -> None:
+    keeper = keeper_with_file(tmp_path / "code")
+    cache = filled()
+    cache.position = kept_code.MOST_CODE_BYTES + 1
+    assert keeper.save(cache)
+    cache.close()
+    assert keeper.load() is None
+    assert os.listdir(keeper.directory) == []
+
+
+# Runs
+
+
+def run(guest_root: Path, script: str) -> tuple[bytes, int, str]:
+    reason = why_unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    machine = Machine(rootfs=guest_root, engine="native", seed=1)
+    try:
+        result = machine.run(["bash", "-c", script])
+        return result.stdout, machine.kernel.clock.now_ns, machine.state_hash()
+    finally:
+        machine.close()
+
+
+def test_a_run_is_the_same_with_kept_code(guest_root: Path, directory: Path) -> None:
+    cold = run(guest_root, LOOP)
+    kept = CodeKeeper(str(directory)).load()
+    assert kept is not None
+    assert len(kept.pages) > 10
+    assert run(guest_root, LOOP) == cold
+    assert cold[0] == b"30000\n"
+
+
+def test_a_file_of_rubbish_is_replaced(guest_root: Path, directory: Path) -> None:
+    directory.mkdir(parents=True, mode=0o700)
+    path = directory / "translations"
+    path.write_bytes(b"PRCNCODE" + os.urandom(10_000))
+    path.chmod(0o600)
+    assert run(guest_root, "echo $((6 * 7))")[0] == b"42\n"
+    assert CodeKeeper(str(directory)).load() is not None
+
+
+def test_two_machines_at_once(guest_root: Path, directory: Path) -> None:
+    reason = why_unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    machines = [Machine(rootfs=guest_root, engine="native", seed=1) for _ in range(2)]
+    for machine in machines:
+        machine.start(["bash", "-c", LOOP])
+    for _ in range(50):
+        for machine in machines:
+            machine.step()
+    for machine in machines:
+        machine.close()
+    assert CodeKeeper(str(directory)).load() is not None
+    assert run(guest_root, LOOP)[0] == b"30000\n"
