@@ -127,7 +127,7 @@ class Machine(Steering):
         memory: int | None = None,
         environment: Mapping[str, str] | None = None,
         cwd: str | None = None,
-        engine: str = "auto",
+        engine: str = "unicorn",
         decider: Decider | None = None,
         epoch_ns: int = DEFAULT_EPOCH_NS,
         cpus: int | None = None,

@@ -78,7 +78,7 @@ class TieredEngine:
     """
 
     def __init__(self, cold: Engine, make_hot: Callable[[PhysicalMemory, TrapHandler], HotEngine]) -> None:
-        self.capabilities = EngineCapabilities("auto", cold.capabilities.unit_ns, V2)
+        self.capabilities = EngineCapabilities("auto", cold.capabilities.unit_ns, V2, has_own_processes=True)
         self.cold = cold
         self.make_hot = make_hot
         self.hot: HotEngine | None = None
