@@ -53,6 +53,8 @@ class PretendMachine:
         self.kernel = SimpleNamespace(current=None)
         self.init = SimpleNamespace(group=None)
         self.stream_failure = None
+        self.why_slow = ""
+        self.is_closed = False
         self.progress: Any = None
         self.inlet = SimpleNamespace(is_complete=False)
         PretendMachine.made = self
@@ -70,6 +72,10 @@ class PretendMachine:
     def forward_signal(self, name: str) -> None:
         """Keep the signal."""
         self.signals.append(name)
+
+    def close(self) -> None:
+        """Keep that it's done."""
+        self.is_closed = True
 
 
 @pytest.fixture(autouse=True)
