@@ -124,6 +124,7 @@ def test_options_reach_the_machine() -> None:
     machine = PretendMachine.made
     assert machine.settings == {
         "seed": 5,
+        "engine": "auto",
         "rootfs": "/tree",
         "memory": 256 << 20,
         "environment": {
