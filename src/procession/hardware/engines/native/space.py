@@ -149,7 +149,9 @@ class Space:
         if not entry & pte.ACCESSED:
             walk.words[walk.slot] |= pte.ACCESSED
         frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
-        self.code_pages[pc >> PAGE_SHIFT] = frame
+        number = pc >> PAGE_SHIFT
+        is_new = self.code_pages.get(number) != frame
+        self.code_pages[number] = frame
         page = store.cache.pages.get(frame)
         if page is None:
             memory = window.memory
@@ -159,7 +161,31 @@ class Space:
             store.code_frames.add(frame)
             for space in store.spaces.values():
                 space.window.drop_frame(frame)
+        if is_new and page.entries:
+            self._lead_to(page, number)
         return page
+
+    def _lead_to(self, page: PageCode, number: int) -> None:
+        """Let links and tables lead to what is translated of a page already, before any is missed.
+
+        Which of them do makes no difference to what is counted.
+        """
+        first, end = number << PAGE_SHIFT, (number + 1 << PAGE_SHIFT) - LONGEST_INSTRUCTION
+        links, leads = self.store.cache.links, self.stub.links
+        resolved = self.resolved_links.setdefault(number, [])
+        for pc, entry in page.entries.items():
+            link = links.get(pc)
+            if link is not None and first <= pc < end:
+                leads[link] = entry
+                resolved.append(link)
+        table = self.stub.first_table
+        empty = HIGH_VIEW + self.store.cache.labels["second_probe"]
+        landings = self.landings.setdefault(number, [])
+        for pc, stanza in page.stanzas.items():
+            place = pc & _TABLE_MASK
+            if table[place] == empty and first <= pc < end:
+                table[place] = stanza
+                landings.append((table, place))
 
     def entry(self, pc: int) -> int:
         """Where the code for `pc` begins. Raises Absent."""

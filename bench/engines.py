@@ -1,0 +1,110 @@
+"""Measures each engine's speed beside native and, where it's installed, qemu-user: `python -m
+bench.engines`.
+
+The figures are processor time, of the process and all that it made, less that of a run of /bin/true in
+the same way: what the guest's work took. The columns of a row are measured one after another, several
+times; the least counts, as what disturbs only adds. `cold` has no kept code, `warm` has that of the run
+before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.guest.compile_c import Linkage, compile_program
+
+BENCH = Path(__file__).resolve().parent
+WORK: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("bash, 100,000 loops", ("/bin/bash", "-c", "for ((i = 0; i < 100000; i++)); do :; done")),
+    ("integer arithmetic", ("integer.c", "100")),
+    ("memory walk", ("memory_walk.c", "100")),
+    ("python3, a million squares", ("/usr/bin/python3", "-S", "-c", "sum(i * i for i in range(10**6))")),
+    ("python3 -S -c 'print(1)'", ("/usr/bin/python3", "-S", "-c", "print(1)")),
+)
+NOTHING = ("/bin/true",)
+_RUN = """import sys
+from procession import Machine
+machine = Machine(engine=sys.argv[1])
+machine.run(sys.argv[2:])
+machine.close()
+"""
+
+Command = Callable[[Sequence[str]], list[str]]
+
+
+def processor_seconds(command: Sequence[str], cache_home: str) -> float:
+    """User and system time of a command that must succeed. Raises RuntimeError."""
+    environment = {**os.environ, "XDG_CACHE_HOME": cache_home}
+    null = os.open(os.devnull, os.O_RDWR)
+    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1)]
+    pid = os.posix_spawn(command[0], list(command), environment, file_actions=actions)
+    os.close(null)
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} ended with status {status:#x}")
+    return usage.ru_utime + usage.ru_stime
+
+
+def commands() -> dict[str, Command]:
+    """How each column runs a command."""
+
+    def on(engine: str) -> Command:
+        return lambda command: [sys.executable, "-c", _RUN, engine, *command]
+
+    found: dict[str, Command] = {
+        "native": list,
+        "unicorn": on("unicorn"),
+        "translated, cold": on("native"),
+        "translated, warm": on("native"),
+        "auto": on("auto"),
+    }
+    qemu = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
+    if qemu is not None:
+        found["qemu-user"] = lambda command: [qemu, *command]
+    return found
+
+
+def measure(command: Sequence[str], columns: dict[str, Command], repetitions: int) -> dict[str, float]:
+    """The least processor time of each column."""
+    least: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as kept:
+        for _ in range(repetitions):
+            for name, wrap in columns.items():
+                with tempfile.TemporaryDirectory() as empty:
+                    seconds = processor_seconds(wrap(command), empty if name.endswith("cold") else kept)
+                if name.endswith("warm") and name not in least:
+                    # The first one has found nothing to begin with.
+                    seconds = processor_seconds(wrap(command), kept)
+                least[name] = min(seconds, least.get(name, seconds))
+    return least
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="bench.engines", description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=3, metavar="N")
+    parser.add_argument("--only", metavar="TEXT", default="", help="rows whose name has this in it")
+    options = parser.parse_args()
+    columns = commands()
+    nothing = measure(NOTHING, columns, options.repetitions)
+    print(f"{'seconds, and ratio to native':30}" + "".join(f"{name:>20}" for name in columns))
+    print(f"{'/bin/true, all of it':30}" + "".join(f"{nothing[name]:13.3f}{'':7}" for name in columns))
+    for name, (program, *arguments) in WORK:
+        if options.only not in name:
+            continue
+        path = str(compile_program(BENCH / program, Linkage.STATIC)) if program.endswith(".c") else program
+        least = measure((path, *arguments), columns, options.repetitions)
+        work = {column: max(least[column] - nothing[column], 1e-4) for column in columns}
+        cells = (f"{work[column]:12.3f}{work[column] / work['native']:7.1f}x" for column in columns)
+        print(f"{name:30}" + "".join(cells), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
