@@ -68,7 +68,7 @@ def write_snapshot(snapshot: Snapshot, engine: Engine, roots: Any, head: Head) -
             writer.natural(kinds.setdefault(kind, len(kinds)))
             if isinstance(value, deque):
                 writer.value(value.maxlen)
-        for value, record in zip(objects, chain.from_iterable(snapshot.records.leaves), strict=True):
+        for record in chain.from_iterable(snapshot.records.leaves):
             _write_contents(body, record.contents)
         body.value(roots)
         body.value((snapshot.budget, engine.write_kept(snapshot.engine), snapshot.beside))

@@ -27,6 +27,8 @@ PROMOTION_UNITS = 200_000
 """About as much as the cold engine does in 3 ms."""
 _DEMOTION_FLUSHES = 16
 _UNITS_PER_FLUSH = 20_000
+_SPACE_VALUES = 7
+"""The root and what `SpaceWork.keep` gives."""
 
 
 class HotEngine(Engine, Protocol):
@@ -305,25 +307,43 @@ class TieredEngine:
         return self.engine.budget_left() + self.reserve
 
     def keep(self) -> object:
-        """What is known of address spaces."""
+        """What the cold engine keeps, and what is known of address spaces. The hot one keeps nothing."""
         self._account()
-        return tuple((root, work.keep()) for root, work in self.spaces.items())
+        return self.cold.keep(), tuple((root, *work.keep()) for root, work in self.spaces.items())
 
     def put_back(self, kept: object) -> None:
-        """The same; each engine keeps nothing."""
+        """The same. Whose work was last has been put back with it."""
         assert isinstance(kept, tuple)
+        of_cold, spaces = kept
         self.spaces.clear()
-        for root, values in kept:
+        for root, *values in spaces:
             work = self.spaces[root] = SpaceWork()
-            work.put_back(values)
+            work.put_back(tuple(values))
             if work.is_hot:
                 self._has_hot()
-        self.cold.put_back(None)
+        self.cold.put_back(of_cold)
         if self.hot is not None:
             self.hot.put_back(None)
-        # Whose work was last has been put back with it.
         self.work = SpaceWork()
         self.marked_units, self.marked_kernel_ns = self.engine.budget_left(), self.traps.kernel_work_ns
+
+    def write_kept(self, kept: object) -> object:
+        """It's plain already, but for the cold engine's."""
+        assert isinstance(kept, tuple)
+        of_cold, spaces = kept
+        return self.cold.write_kept(of_cold), spaces
+
+    def read_kept(self, value: object) -> object:
+        """The same again. Raises ValueError."""
+        match value:
+            case (of_cold, tuple(spaces)):
+                for values in spaces:
+                    if not isinstance(values, tuple) or len(values) != _SPACE_VALUES:
+                        raise ValueError("an address space's work isn't readable")
+                    if not all(isinstance(number, int) and 0 <= number < 1 << 63 for number in values):
+                        raise ValueError("an address space's work isn't readable")
+                return self.cold.read_kept(of_cold), spaces
+        raise ValueError("which engine ran what isn't readable")
 
     def close(self) -> None:
         """Close both."""
