@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from procession.hardware.translation import opcodes
-from procession.hardware.translation.decode import decode
+from procession.hardware.translation.decode import REX_PREFIX, decode
 from tests.hardware.translation.reference import difference
 
 PREFIXES = (
@@ -121,6 +121,16 @@ def test_what_begins_in_the_middle_of_bytes() -> None:
     kinds = [(decode(code, at).kind, decode(code, at).length) for at in (0, 1, 4, 6)]
     assert kinds == [(opcodes.PLAIN, 1), (opcodes.PLAIN, 3), (opcodes.JUMP, 2), (opcodes.SYSCALL, 2)]
     assert decode(code, 4).target == 7
+
+
+def test_rex_is_told_with_each_map_of_opcodes() -> None:
+    for text in ("418b05", "410fdf35", "66410f380035", "66410f3a0f35"):
+        code = bytes.fromhex(text) + bytes(8)
+        assert decode(code, 0).prefixes & REX_PREFIX, text
+        assert not decode(code.replace(b"\x41", b""), 0).prefixes & REX_PREFIX, text
+    # A prefix before it makes it nothing, and VEX has no such prefix.
+    assert not decode(bytes.fromhex("41660fdf35") + bytes(8), 0).prefixes & REX_PREFIX
+    assert not decode(bytes.fromhex("c4c17c1008") + bytes(8), 0).prefixes & REX_PREFIX
 
 
 def test_nothing_is_truncated() -> None:

@@ -248,7 +248,7 @@ def _decode(code: bytes, start: int) -> Instruction:
         vvvv = payload >> 3 & 0xF ^ 0xF
         prefixes |= VEX
         opcode = code[position]
-    elif rex:
+    if rex and not prefixes & VEX:
         prefixes |= REX_PREFIX
     entry = TABLES[table][opcode]
     instruction = Instruction(PLAIN, position + 1 - start)
