@@ -18,6 +18,8 @@ KNOWN = (
     "f6c4c5 f7c5c4c4c4c4 f7d4 f2480f38f1c4 660f3a0fc4c5 0f1f84c4c5c5c5c5 64488b04c5c4c4c4c4 66c7c5c4c4",
 )
 
+TRACED = (sys.executable, "-m", "procession", "run", "--engine", "unicorn", "--trace")
+
 
 @pytest.mark.parametrize("code", FOREIGN)
 @pytest.mark.parametrize("before", ["", *KNOWN])
@@ -52,7 +54,19 @@ def test_who_is_killed_for_one_is_told_why(c_compiler: list[str], tmp_path: Path
     listed = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(code))
     source.write_text(f'int main(void) {{ __asm__ volatile(".byte {listed}"); return 0; }}\n')
     subprocess.run([*c_compiler, "-static", "-o", program, source], check=True)
-    command = [sys.executable, "-m", "procession", "run", "--trace", "--rootfs", str(tmp_path), "--", "/avx"]
+    command = [
+        sys.executable,
+        "-m",
+        "procession",
+        "run",
+        "--engine",
+        "unicorn",
+        "--trace",
+        "--rootfs",
+        str(tmp_path),
+        "--",
+        "/avx",
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 128 + 4
     lines = run.stderr.splitlines()
@@ -65,7 +79,19 @@ def test_another_invalid_opcode_is_not_blamed_on_avx(c_compiler: list[str], tmp_
     source, program = tmp_path / "ud2.c", tmp_path / "ud2"
     source.write_text('int main(void) { __asm__ volatile("ud2"); return 0; }\n')
     subprocess.run([*c_compiler, "-static", "-o", program, source], check=True)
-    command = [sys.executable, "-m", "procession", "run", "--trace", "--rootfs", str(tmp_path), "--", "/ud2"]
+    command = [
+        sys.executable,
+        "-m",
+        "procession",
+        "run",
+        "--engine",
+        "unicorn",
+        "--trace",
+        "--rootfs",
+        str(tmp_path),
+        "--",
+        "/ud2",
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "AVX" not in run.stderr
     assert run.stderr.endswith("procession: killed by SIGILL\n")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import Errno
 from procession.abi.word import pack_u32, pack_u64
+from procession.hardware.extended_state import UnloadableState, with_fxsave_area
 from procession.hardware.registers import (
     R8,
     R9,
@@ -118,7 +118,7 @@ def register_value(kernel: Kernel, task: Task, number: int) -> bytes:
         return pack_u64(registers.fs_base)
     if name == "gs_base":
         return pack_u64(registers.gs_base)
-    return _floating_value(kernel.cpu.fxsave(registers), name)
+    return _floating_value(registers.extended_state, name)
 
 
 def _floating_value(image: bytes, name: str) -> bytes:
@@ -175,7 +175,7 @@ def set_register_value(kernel: Kernel, task: Task, number: int, value: bytes) ->
 
 def _set_floating(kernel: Kernel, task: Task, name: str, value: bytes) -> bool:
     registers = kernel.registers_of(task)
-    image = bytearray(kernel.cpu.fxsave(registers))
+    image = bytearray(registers.extended_state)
     places = {
         **{f"st{number}": (_X87 + 16 * number, 10) for number in range(8)},
         **{f"xmm{number}": (_SSE + 16 * number, 16) for number in range(16)},
@@ -188,7 +188,7 @@ def _set_floating(kernel: Kernel, task: Task, name: str, value: bytes) -> bool:
     start, size = place
     image[start : start + size] = value[:size]
     try:
-        kernel.cpu.fxrstor(registers, bytes(image))
-    except Errno:
+        registers.floating = with_fxsave_area(registers.extended_state, bytes(image))
+    except UnloadableState:
         return False
     return True
