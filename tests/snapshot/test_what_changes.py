@@ -1,0 +1,114 @@
+"""A change is seen wherever it happens, and only what has changed is kept anew."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from procession.hardware.physical_memory import PhysicalMemory
+from procession.kernel.kernel import Kernel
+from procession.machine import Machine
+from procession.snapshot.shape import InstanceShape, shape_of
+from procession.snapshot.shared_list import KeptList, SharedList
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 300)), max_size=60))
+def test_a_shared_list_is_what_it_was(steps: list[tuple[int, int]]) -> None:
+    """Against plain lists, whatever is done in whatever order; items that came later stay."""
+    shared: SharedList[object] = SharedList()
+    plain: list[object] = []
+    kept: list[tuple[KeptList[object], list[object]]] = []
+    for what, number in steps:
+        if what == 0:
+            more: list[object] = [object() for _ in range(number)]
+            shared.extend(more)
+            plain += more
+        elif what == 1 and plain:
+            plain[number % len(plain)] = shared[number % len(plain)] = object()
+        elif what == 2:
+            kept.append((shared.keep(), plain.copy()))
+        elif what == 3 and kept:
+            known, then = kept[number % len(kept)]
+            differing = {index: (now, old) for index, now, old in shared.differing(known)}
+            both = min(len(then), len(plain))
+            assert differing == {
+                index: (plain[index], then[index]) for index in range(both) if plain[index] is not then[index]
+            }
+            shared.put_back(known)
+            plain[: len(then)] = then
+        elif what == 4:
+            shared.truncate(number)
+            del plain[number:]
+        assert shared.count == len(plain)
+        assert [shared[index] for index in range(shared.count)] == plain
+        for known, then in kept:
+            assert [item for leaf in known.leaves for item in leaf][: known.count] == then
+
+
+def changed(value: Any) -> bool:
+    """Change `value` in the smallest way; whether there was one."""
+    if isinstance(value, list | deque):
+        if value and isinstance(value, deque):
+            value.rotate(1)
+            value.append(0)
+        else:
+            value.append(0)
+    elif isinstance(value, dict):
+        value["another" if any(type(key) is str for key in value) else -77] = None
+    elif isinstance(value, set):
+        value.add(-77)
+    elif isinstance(value, bytearray | array):
+        value.append(1)
+    else:
+        shape = shape_of(type(value))
+        assert isinstance(shape, InstanceShape)
+        for name in shape.fields:
+            known = getattr(value, name, None)
+            if isinstance(known, int) and not isinstance(value, Kernel | PhysicalMemory):
+                setattr(value, name, not known if isinstance(known, bool) else known + 1)
+                return True
+        return False
+    return True
+
+
+def test_every_objects_change_is_seen_and_taken_back(guest_root: Path) -> None:
+    """Of those that have changed lately, and of those that haven't for long."""
+    machine = Machine(seed=1, rootfs=guest_root, memory=64 << 20)
+    machine.start(["sh", "-c", "read a; (read b) & wait"])
+    assert machine.run_until(lambda machine: machine.input.is_wanted)
+    snapshot, first = machine.snapshot(), machine.state_digest()
+    for _ in range(70):
+        # Now what doesn't change is looked at in groups.
+        assert machine.state_digest() == first
+    objects = machine.objects_in_order()
+    count = 0
+    for value in objects:
+        if changed(value):
+            count += 1
+            assert machine.state_digest() != first, value
+            machine.restore(snapshot)
+            assert machine.state_digest() == first, value
+    assert count > 300
+
+
+def test_snapshots_share_what_is_the_same(guest_root: Path) -> None:
+    machine = Machine(seed=1, rootfs=guest_root, memory=64 << 20)
+    machine.start(["sh", "-c", "while :; do kill -0 $$; read a </etc/hostname; done"])
+    for _ in range(300):
+        machine.step_system_call()
+    first = machine.snapshot()
+    for _ in range(20):
+        machine.step_system_call()
+    second = machine.snapshot()
+    for old, new, most in (
+        (first.frames.pages, second.frames.pages, 30),
+        (first.records, second.records, 60),
+    ):
+        pairs = zip(chain.from_iterable(old.leaves), chain.from_iterable(new.leaves), strict=False)
+        assert 0 < sum(one is not other for one, other in pairs) < most < old.count
