@@ -21,56 +21,68 @@ from procession.snapshot.table import ObjectTable, Record
 _MARSHAL_VERSION = 2
 """The last one without references, whose text doesn't depend on who else holds a value."""
 _TEXT_BYTES = 16
+_REMEMBERED_WALKS = 256
 
 
 class StateDigest:
     """Makes digests of one table's objects.
 
     `texts` and `links` are of each object, by its number: a digest of what it holds itself, and the numbers
-    of what it refers to. `order` are the objects in the order of the walk, and `walk` the links along it, as
-    bytes: both hold until a link changes.
+    of what it refers to. `structure` is the sum of their `terms`, each of which stands for one object's
+    links. The walk depends on that alone, and `walks` are those that were made lately, by it and the roots:
+    the objects in their order, and the links along it as bytes. Whoever searches comes to few structures,
+    again and again.
     """
 
-    __slots__ = ("links", "order", "roots", "table", "texts", "walk")
+    __slots__ = ("links", "structure", "table", "terms", "texts", "walks")
 
     def __init__(self, table: ObjectTable) -> None:
         self.table = table
         self.texts: list[bytes] = []
         self.links: list[tuple[int, ...]] = []
-        self.order: list[int] = []
-        self.roots: tuple[int, ...] = ()
-        self.walk = b""
+        self.terms: list[int] = []
+        self.structure = 0
+        self.walks: dict[tuple[int, ...], tuple[list[int], bytes]] = {}
 
     def digest(self, roots: list[Any], rest: bytes) -> bytes:
         """The digest of all that `roots` lead to, and of `rest`, as the table saw it last: 16 bytes."""
-        table, texts, links = self.table, self.texts, self.links
+        table, texts, links, terms = self.table, self.texts, self.links, self.terms
         missing = len(table.objects) - len(texts)
         if missing > 0:
             texts += [b""] * missing
             links += [()] * missing
+            terms += [0] * missing
         elif missing < 0:
-            del texts[missing:], links[missing:]
-        numbers = tuple([table.numbers[id(root)] for root in roots])
-        has_moved = numbers != self.roots or not self.order
+            self.structure -= sum(terms[missing:])
+            del texts[missing:], links[missing:], terms[missing:]
         records = table.records
         for number in table.changed:
             record = records[number]
             if not record.text:
                 _describe(table, number, record)
             texts[number] = record.text
-            if record.links != links[number]:
-                links[number] = record.links
-                has_moved = True
+            links[number] = record.links
+            self.structure += record.term - terms[number]
+            terms[number] = record.term
         table.changed.clear()
-        if has_moved:
-            self.roots = numbers
-            self._walk(numbers)
-        text = blake2b(b"".join(map(texts.__getitem__, self.order)), digest_size=_TEXT_BYTES)
-        text.update(self.walk)
+        order, walk = self.walk(roots)
+        text = blake2b(b"".join(map(texts.__getitem__, order)), digest_size=_TEXT_BYTES)
+        text.update(walk)
         text.update(rest)
         return text.digest()
 
-    def _walk(self, roots: tuple[int, ...]) -> None:
+    def walk(self, roots: list[Any]) -> tuple[list[int], bytes]:
+        """The numbers of the objects in the order in which they're met, and the places of their links."""
+        numbers = [self.table.numbers[id(root)] for root in roots]
+        key = (self.structure, *numbers)
+        found = self.walks.get(key)
+        if found is None:
+            if len(self.walks) >= _REMEMBERED_WALKS:
+                self.walks.clear()
+            found = self.walks[key] = self._walk(numbers)
+        return found
+
+    def _walk(self, roots: list[int]) -> tuple[list[int], bytes]:
         links = self.links.__getitem__
         met: dict[int, None] = dict.fromkeys(roots)
         level = list(met)
@@ -79,8 +91,8 @@ class StateDigest:
             met.update(dict.fromkeys(chain.from_iterable(map(links, level))))
             level = list(islice(met, before, None))
         places = dict(zip(met, count()))
-        self.order = list(met)
-        self.walk = array("I", map(places.__getitem__, chain.from_iterable(map(links, met)))).tobytes()
+        walk = array("I", map(places.__getitem__, chain.from_iterable(map(links, met))))
+        return list(met), walk.tobytes()
 
 
 def _describe(table: ObjectTable, number: int, record: Record) -> None:
@@ -96,6 +108,8 @@ def _describe(table: ObjectTable, number: int, record: Record) -> None:
         parts[1:] = sorted(parts[1:], key=repr)
     text = marshal.dumps(tuple(parts), _MARSHAL_VERSION)
     record.links = tuple(links)
+    term = blake2b(array("I", (number, *links)), digest_size=_TEXT_BYTES).digest()
+    record.term = int.from_bytes(term, "little")
     record.text = blake2b(text, digest_size=_TEXT_BYTES).digest()
 
 

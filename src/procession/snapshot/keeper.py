@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from procession.kernel.decider import SeededDecider
@@ -15,10 +14,6 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 
-_FEWEST_TO_FORGET = 256
-"""So many objects that a restored state doesn't have are worth to look whether any other has them."""
-
-
 class Snapshot:
     """A machine's state at one moment. It belongs to the machine that it was taken of, and is never changed.
 
@@ -26,7 +21,7 @@ class Snapshot:
     the engine's part; `beside` is what the machine keeps of itself.
     """
 
-    __slots__ = ("__weakref__", "beside", "budget", "engine", "frames", "keeper", "records")
+    __slots__ = ("beside", "budget", "engine", "frames", "keeper", "records")
 
     def __init__(
         self,
@@ -43,6 +38,10 @@ class Snapshot:
         self.budget = budget
         self.engine = engine
         self.beside = beside
+        keeper.count_in(records.count)
+
+    def __del__(self) -> None:
+        self.keeper.count_out(self.records.count)
 
     def __repr__(self) -> str:
         return f"<Snapshot of {self.records.count} objects, {self.frames.pages.count} frames>"
@@ -50,9 +49,12 @@ class Snapshot:
 
 class StateKeeper:
     """Takes snapshots of one machine and goes back to them; the first looks at all there is, the others at
-    what has changed."""
+    what has changed.
 
-    __slots__ = ("digests", "frames", "kernel", "snapshots", "table")
+    `counts` says how many objects the snapshots have that somebody still holds, and how many of these do.
+    """
+
+    __slots__ = ("counts", "digests", "frames", "kernel", "table")
 
     def __init__(self, kernel: Kernel, *, compares_frames: bool = False) -> None:
         self.kernel = kernel
@@ -60,7 +62,7 @@ class StateKeeper:
         self.frames = FrameKeeper(kernel.memory, compares=compares_frames)
         self.table = ObjectTable()
         self.digests = StateDigest(self.table)
-        self.snapshots: weakref.WeakSet[Snapshot] = weakref.WeakSet()
+        self.counts: dict[int, int] = {}
 
     def keep(self, roots: tuple[Any, ...], beside: Any) -> Snapshot:
         """The state as it is now, between two runs of the engine; `roots` lead to it beside the kernel.
@@ -70,11 +72,21 @@ class StateKeeper:
         kernel = self.kernel
         self._look_at_objects(roots)
         cpu = kernel.cpu
-        snapshot = Snapshot(
+        return Snapshot(
             self, self.table.records.keep(), self.frames.keep(), cpu.budget_left(), cpu.keep(), beside
         )
-        self.snapshots.add(snapshot)
-        return snapshot
+
+    def count_in(self, count: int) -> None:
+        """There is one more snapshot of `count` objects."""
+        self.counts[count] = self.counts.get(count, 0) + 1
+
+    def count_out(self, count: int) -> None:
+        """There is one less."""
+        left = self.counts[count] - 1
+        if left:
+            self.counts[count] = left
+        else:
+            del self.counts[count]
 
     def _look_at_objects(self, roots: tuple[Any, ...]) -> None:
         kernel = self.kernel
@@ -97,7 +109,8 @@ class StateKeeper:
         """The objects of the state in an order that is the same for equal states."""
         self.digest()
         objects = self.table.objects
-        return [objects[number] for number in self.digests.order]
+        order, _ = self.digests.walk(self._state_roots())
+        return [objects[number] for number in order]
 
     def check(self, kernel: Kernel) -> None:
         """Raise ValueError unless this keeps the state of `kernel`."""
@@ -115,8 +128,8 @@ class StateKeeper:
         if stale:
             self.kernel.cpu.forget_code(stale)
         load(self.kernel, snapshot.engine, snapshot.budget)
-        if len(self.table.objects) > snapshot.records.count + _FEWEST_TO_FORGET:
-            self.table.truncate(max(known.records.count for known in self.snapshots))
+        # What no snapshot has is gone; the next new objects get the same numbers that the last ones had.
+        self.table.truncate(max(self.counts))
 
     def close(self) -> None:
         """Keep no more."""

@@ -35,12 +35,13 @@ addresses = _addresses if _addresses(_SAMPLE) == _addresses_by_id(_SAMPLE) else 
 
 
 class Group:
-    """Objects that aren't expected to change, by their `numbers`."""
+    """Objects that aren't expected to change, by their `numbers`, of which `last` is the highest."""
 
-    __slots__ = ("arguments", "held", "numbers", "seen")
+    __slots__ = ("arguments", "held", "last", "numbers", "seen")
 
     def __init__(self, numbers: list[int], objects: list[Any]) -> None:
         self.numbers = numbers
+        self.last = max(numbers)
         self.arguments: list[Any] = []
         for number in numbers:
             self.arguments += (objects[number], _SEPARATOR)

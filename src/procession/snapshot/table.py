@@ -18,14 +18,15 @@ _COOL_AGE = 16
 
 
 class Record:
-    """What an object held. `text` and `links` are what the digest takes of that, when it first asks."""
+    """What an object held. `text`, `links` and `term` are what the digest makes of that, once it asks."""
 
-    __slots__ = ("contents", "links", "text")
+    __slots__ = ("contents", "links", "term", "text")
 
     def __init__(self, contents: Contents) -> None:
         self.contents = contents
         self.text = b""
         self.links: tuple[int, ...] = ()
+        self.term = 0
 
 
 class ObjectTable:
@@ -202,12 +203,11 @@ class ObjectTable:
         self.records.truncate(count)
         self.hot = {number: age for number, age in self.hot.items() if number < count}
         self.changed = {number for number in self.changed if number < count}
-        for group in list(self.groups):
+        for group in [group for group in self.groups if group.last >= count]:
             gone = [number for number in group.numbers if number >= count]
-            if gone:
-                self._heat(group, gone)
-                for number in gone:
-                    del self.hot[number]
+            self._heat(group, gone)
+            for number in gone:
+                del self.hot[number]
 
 
 def is_same(now: Contents, then: Contents) -> bool:
