@@ -640,7 +640,8 @@ class Machine(Steering):
         """A second machine in the state of this one, which goes on by itself; nobody observes it.
 
         Volumes are the first one's alone: what the second changes in them is written nowhere. A decider or a
-        source of the caller's own serves both. Raises what `snapshot` does.
+        source of the caller's own serves both. Raises what `snapshot` does, and ValueError in a compiled
+        build.
         """
         from procession.snapshot.twin import Twin
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from procession import is_compiled
 from procession.abi.errno import Errno
 from procession.kernel.decider import SeededDecider
 from procession.machine import Machine
 from procession.snapshot.file import MAGIC
 from procession.snapshot.values import BadSnapshot
 
+pytestmark = pytest.mark.skipif(is_compiled(), reason="a compiled build makes no second state")
 SCRIPT = "for i in 1 2; do (echo $i; cat /etc/hostname) & done; wait; read x; echo $x | sort; exit 3"
 
 

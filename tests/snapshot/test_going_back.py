@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from procession import is_compiled
 from procession.machine import Machine
 from procession.recording.recorder import mark_of
 
@@ -41,11 +42,11 @@ def test_all_ways_lead_to_the_same_end(text: str, cpus: int) -> None:
     for number in (len(snapshots) - 1, 0, len(snapshots) // 2, 3, len(snapshots) // 3):
         machine.restore(snapshots[number])
         assert machine.state_hash() == hashes[number]
-        fork = machine.fork()
-        assert fork.state_hash() == hashes[number]
-        assert ended(machine)[1:] == expected[1:]
-        assert ended(fork)[1:] == expected[1:]
-        assert machine.state_hash() == fork.state_hash() == expected[0]
+        fork = None if is_compiled() else machine.fork()
+        assert ended(machine) == expected
+        if fork is not None:
+            assert fork.state_hash() == hashes[number]
+            assert ended(fork) == expected
 
 
 def test_without_the_hosts_help_frames_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +69,7 @@ def test_without_the_hosts_help_frames_are_compared(monkeypatch: pytest.MonkeyPa
     assert ended(machine) == expected
 
 
+@pytest.mark.skipif(is_compiled(), reason="a compiled build makes no second state")
 def test_a_fork_goes_its_own_way() -> None:
     """What is done to the one machine isn't done to the other."""
     machine = started("read line; echo got $line")

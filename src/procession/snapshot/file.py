@@ -20,7 +20,7 @@ from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalM
 from procession.hardware.registers import Registers
 from procession.snapshot.frames import KeptFrames, Page
 from procession.snapshot.registry import UnknownClass
-from procession.snapshot.shape import UNSET, Contents, InstanceShape, Shape, shape_of
+from procession.snapshot.shape import UNSET, Contents, InstanceShape, Shape, new_object, shape_of
 from procession.snapshot.shared_list import SharedList
 from procession.snapshot.values import BadSnapshot, ValueReader, ValueWriter
 
@@ -325,9 +325,8 @@ def _empty(kind: type, name: str, reader: ValueReader) -> Any:
         if length is not None and (not isinstance(length, int) or not 0 <= length < 1 << 32):
             raise BadSnapshot("a length in it isn't readable")
         return deque(maxlen=length)
-    new: Any = kind.__new__
     try:
-        return new(kind)
+        return new_object(kind)
     except TypeError:
         raise BadSnapshot(f"a {kind.__qualname__} can't be made") from None
 

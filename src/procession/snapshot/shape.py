@@ -189,6 +189,18 @@ def _find_shape(kind: type) -> Shape | None:
     raise NotPlain(f"a {kind.__module__}.{kind.__qualname__} isn't plain data")
 
 
+class NotMade(ValueError):
+    """An object can't be made without what its class does when it is."""
+
+
+def new_object(kind: type) -> Any:
+    """An object of `kind` that holds nothing yet. Raises NotMade: a compiled class makes none such."""
+    if hasattr(kind, "__mypyc_attrs__"):
+        raise NotMade("a compiled build goes back in a machine, but makes no second one of its state")
+    new: Any = kind.__new__
+    return new(kind)
+
+
 def is_layout(value: Any) -> bool:
     """Whether it says how bytes lie in memory."""
     return isinstance(value, Struct)

@@ -15,7 +15,7 @@ from procession.kernel.kernel import Kernel
 from procession.kernel.time.clock import Clock
 from procession.snapshot.frames import FrameKeeper
 from procession.snapshot.keeper import Snapshot, load
-from procession.snapshot.shape import UNSET, Contents, outside_of, shape_of
+from procession.snapshot.shape import UNSET, Contents, new_object, outside_of, shape_of
 
 if TYPE_CHECKING:
     from procession.hardware.engine import Engine
@@ -112,6 +112,4 @@ def _empty(value: Any) -> Any:
         return array(value.typecode)
     if isinstance(value, deque):
         return deque(maxlen=value.maxlen)
-    kind = type(value)
-    new: Any = kind.__new__
-    return new(kind)
+    return new_object(type(value))
