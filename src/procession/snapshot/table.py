@@ -33,10 +33,12 @@ class ObjectTable:
     """Knows the objects by numbers that they keep, in the order in which they were found.
 
     Those that have changed lately are `hot`, each with how often it was looked at since, and are compared one
-    by one; the others are in `groups`, compared as wholes. `changed` are those that the digest hasn't seen.
+    by one; the others are in `groups`, compared as wholes. `changed` are those that the digest hasn't seen;
+    of these, `absent` are no part of the state that was put back last, and may name what is forgotten.
     """
 
     __slots__ = (
+        "absent",
         "changed",
         "group_of",
         "groups",
@@ -57,6 +59,7 @@ class ObjectTable:
         self.groups: dict[Group, None] = {}
         self.group_of: dict[int, Group] = {}
         self.changed: set[int] = set()
+        self.absent: set[int] = set()
         self.looks = 0
 
     def look(self, roots: Iterable[Any]) -> None:
@@ -191,6 +194,9 @@ class ObjectTable:
         for group, changed in heated.items():
             self._heat(group, changed)
         records.put_back(kept)
+        unseen = self.changed | self.absent
+        self.changed = {number for number in unseen if number < count}
+        self.absent = unseen - self.changed
 
     def truncate(self, count: int) -> None:
         """Forget all objects but the first `count`, to which nothing leads."""
@@ -203,6 +209,7 @@ class ObjectTable:
         self.records.truncate(count)
         self.hot = {number: age for number, age in self.hot.items() if number < count}
         self.changed = {number for number in self.changed if number < count}
+        self.absent = {number for number in self.absent if number < count}
         for group in [group for group in self.groups if group.last >= count]:
             gone = [number for number in group.numbers if number >= count]
             self._heat(group, gone)
