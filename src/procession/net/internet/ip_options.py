@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 SOL_IP = int(SocketLevel.SOL_IP)
 _RAW = int(SocketType.SOCK_RAW)
+_SO_PRIORITY = int(SocketOption.SO_PRIORITY)
+_SERVICE_BITS = 0x1E
+_PRIORITIES = (0, 2, 6, 4)
+"""Of packets, by what service is asked for: the best effort, bulk, interactive, and both."""
 _STREAM = int(SocketType.SOCK_STREAM)
 _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 
@@ -136,6 +140,9 @@ def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> 
             number = (number & ~_CONGESTION_BITS) | (
                 socket.protocol_options.get((SOL_IP, IP_TOS), 0) & _CONGESTION_BITS
             )
+        if number != socket.protocol_options.get((SOL_IP, IP_TOS), 0):
+            # Linux: include/net/route.h, rt_tos2priority.
+            socket.options[_SO_PRIORITY] = _PRIORITIES[(number & _SERVICE_BITS) >> 3]
     elif name == _IP_TTL and number == 0:
         raise EINVAL("no time to live")
     elif name == _IP_MULTICAST_TTL:

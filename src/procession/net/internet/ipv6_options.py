@@ -10,7 +10,7 @@ from procession.abi.errno import (
     ENOPROTOOPT,
     ENOTCONN,
 )
-from procession.abi.internet import Ipv6Option
+from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption, SocketType
 from procession.abi.word import pack_address
 from procession.net.internet.address import AF_INET
@@ -95,6 +95,12 @@ _RULES: dict[int, Rule] = {
     )
 }
 
+_SHARED = {
+    int(Ipv6Option.IPV6_FREEBIND): (int(SocketLevel.SOL_IP), int(IpOption.IP_FREEBIND)),
+    _TRANSPARENT: (int(SocketLevel.SOL_IP), int(IpOption.IP_TRANSPARENT)),
+}
+"""Options that are one with those of IPv4 (Linux: include/net/inet_sock.h, INET_FLAGS_FREEBIND)."""
+
 
 def set_ipv6_option(socket: InternetSocket, name: int, value: bytes) -> None:
     """setsockopt(2) at SOL_IPV6. Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_setsockopt."""
@@ -126,16 +132,17 @@ def set_ipv6_option(socket: InternetSocket, name: int, value: bytes) -> None:
 
 
 def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> None:
-    number = 0 if name in _WITHOUT_LENGTH and len(value) < 4 else read_int(value)
     if name == _MULTICAST_HOPS and socket.protocol == TCP:
         raise ENOPROTOOPT("a stream has no groups")
+    number = 0 if name in _WITHOUT_LENGTH and len(value) < 4 else read_int(value)
     if name == _TRANSPARENT and number:
         require_net_admin(socket)
     elif name == _V6ONLY:
-        if socket.has_port:
+        if socket.has_port or socket.kind == _RAW:
             raise EINVAL("the socket has an address")
         socket.is_ipv6_only = number != 0
-    keep(socket, SOL_IPV6, name, rule, number)
+    level, name = _SHARED.get(name, (SOL_IPV6, name))
+    keep(socket, level, name, rule, number)
 
 
 def _change_family(socket: InternetSocket, family: int) -> None:
@@ -187,7 +194,7 @@ def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
     rule = _RULES.get(name)
     options = socket.protocol_options
     if rule is not None:
-        return pack_int(options.get((SOL_IPV6, name), rule.default))
+        return pack_int(options.get(_SHARED.get(name, (SOL_IPV6, name)), rule.default))
     if name in GROUP_OPTIONS_6:
         return get_group_option_6(socket, name, length)
     if name == _ADDRFORM:

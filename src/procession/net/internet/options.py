@@ -10,7 +10,7 @@ from procession.abi.socket import SocketType
 from procession.net.internet.address import AF_INET6
 from procession.net.internet.ip_options import SOL_IP, check_ip_option, get_ip_option, set_ip_option
 from procession.net.internet.ipv6_options import SOL_IPV6, get_ipv6_option, set_ipv6_option
-from procession.net.internet.packet import TCP, UDP, UDP_LITE
+from procession.net.internet.packet import ICMP6, TCP, UDP, UDP_LITE
 from procession.net.internet.tcp_options import SOL_TCP, get_tcp_option, set_tcp_option
 from procession.net.internet.udp_options import SOL_UDP, SOL_UDPLITE, get_udp_option, set_udp_option
 
@@ -24,6 +24,12 @@ FREE_BIND = (
     (SOL_IP, int(IpOption.IP_TRANSPARENT)),
 )
 _RAW = int(SocketType.SOCK_RAW)
+_ROUTING_4, _ROUTING_6 = range(200, 212), range(200, 213)
+"""The options of a multicast router, which has a raw socket of IGMP or ICMPv6.
+
+Linux: include/uapi/linux/mroute.h, MRT_BASE, MRT_MAX; include/uapi/linux/mroute6.h.
+"""
+_IGMP = 2
 _UDP_LEVELS = (SOL_UDP, SOL_UDPLITE)
 
 
@@ -39,18 +45,28 @@ def check_option(socket: InternetSocket, level: int, name: int, *, is_set: bool)
         return
     if socket.family == AF_INET6:
         if level == SOL_IPV6:
+            if name in _ROUTING_6 and not (socket.kind == _RAW and socket.protocol == ICMP6):
+                raise EOPNOTSUPP("not the socket of a multicast router")
             return
         if level == SOL_IP and socket.kind != _RAW:
+            _check_router(socket, name)
             if is_set:
                 check_ip_option(socket, name)
             return
     elif level == SOL_IP:
+        _check_router(socket, name)
         if is_set:
             check_ip_option(socket, name)
         return
     elif not is_set:
         raise EOPNOTSUPP(f"no options of level {level} here")
     raise ENOPROTOOPT(f"no options of level {level} here")
+
+
+def _check_router(socket: InternetSocket, name: int) -> None:
+    """Linux: net/ipv4/ipmr.c, ip_mroute_setsockopt."""
+    if name in _ROUTING_4 and not (socket.kind == _RAW and socket.protocol == _IGMP):
+        raise EOPNOTSUPP("not the socket of a multicast router")
 
 
 def set_internet_option(socket: InternetSocket, level: int, name: int, value: bytes) -> None:

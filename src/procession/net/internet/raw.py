@@ -13,7 +13,7 @@ from procession.abi.errno import (
     EOPNOTSUPP,
 )
 from procession.abi.internet import IpOption, Ipv6Option
-from procession.abi.socket import IpProtocol, SocketLevel
+from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
 from procession.abi.word import pack_port
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast, scope_of, unmapped
 from procession.net.internet.control import PacketChoice
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 LONGEST_PACKET = 65_535
 _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
 _SOL_RAW = int(SocketLevel.SOL_RAW)
+_SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SOL_ICMPV6 = ICMP6
 _ICMP_FILTER = 1
 _ICMP6_FILTER_BYTES = 32
@@ -57,6 +58,11 @@ class _MessageSocket(DatagramSocket):
     """What raw and ping sockets have in common."""
 
     __slots__ = ()
+
+    def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
+        super().__init__(network, family, kind, protocol, owner_uid)
+        # Linux: include/net/protocol.h, INET_PROTOSW_REUSE.
+        self.options[_SO_REUSEADDR] = 1
 
     def may_hear(self, packet: Packet, interface: Interface) -> bool:
         """Whether a packet of its protocol is for this socket."""
@@ -106,6 +112,8 @@ class RawSocket(_MessageSocket):
     """
 
     __slots__ = ("checksum_place", "unwanted_types")
+
+    can_peek_at_offset: ClassVar[bool] = False
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)

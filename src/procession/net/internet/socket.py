@@ -14,7 +14,7 @@ from procession.abi.errno import (
     ENODEV,
     ENOTCONN,
 )
-from procession.abi.internet import Ipv6Option
+from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption, SocketType
 from procession.net.internet.address import (
     AF_INET,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 CAP_NET_BIND_SERVICE = int(Capability.CAP_NET_BIND_SERVICE)
 _ONLY_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_V6ONLY))
+_MULTICAST_ALL = (int(SocketLevel.SOL_IP), int(IpOption.IP_MULTICAST_ALL))
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
 _STREAM = int(SocketType.SOCK_STREAM)
@@ -87,6 +88,9 @@ class InternetSocket(Socket):
         self.has_port = False
         self.is_ipv6_only = False
         self.protocol_options: dict[tuple[int, int], int] = {}
+        if family == AF_INET6:
+            # Linux: net/ipv6/af_inet6.c, inet6_create says nothing of mc_all.
+            self.protocol_options[_MULTICAST_ALL] = 0
         self.memberships: tuple[Membership, ...] = ()
 
     @property
