@@ -1,7 +1,7 @@
 /* Random calls on non-blocking sockets of one process, of one family each time: sockets FIRST END
  *
- * Left out is what depends on how new the kernel is: urgent bytes and shut-down senders of local sockets,
- * SO_PASSCRED of others. TCP doesn't delay short segments, which would be a matter of time.
+ * Left out is what depends on how new the kernel is: shut-down senders of local sockets, SO_PASSCRED of
+ * others. TCP doesn't delay short segments, which would be a matter of time.
  */
 #define _GNU_SOURCE
 #include "chance.h"
@@ -173,7 +173,7 @@ static void give(int which, int has_address)
 		buffer[index] = (char)chance(256);
 	if (!has_address && chance(6) == 0)
 		flags |= MSG_EOR;
-	if (!has_address && chance(6) == 0 && !is_local_of(endpoint, SOCK_STREAM))
+	if (!has_address && chance(6) == 0)
 		flags |= MSG_OOB;
 	if (!has_address && endpoint->is_shut && is_local_of(endpoint, SOCK_DGRAM))
 		return;
@@ -202,7 +202,7 @@ static void get(int which)
 				 .msg_namelen = sizeof(address)};
 	long result;
 
-	if (chance(6) == 0 && !is_local_of(endpoint, SOCK_STREAM))
+	if (chance(6) == 0)
 		flags |= MSG_OOB;
 	result = recvmsg(endpoint->fd, &message, flags);
 	printf("flags %x length %zu ", (unsigned int)flags, length);
@@ -242,10 +242,8 @@ static void ask(int which)
 	int value = -1;
 
 	show("unread", which, ioctl(endpoints[which].fd, FIONREAD, &value));
-	if (family != AF_UNIX) {
-		printf("%d ", value);
-		show("mark", which, ioctl(endpoints[which].fd, SIOCATMARK, &value));
-	}
+	printf("%d ", value);
+	show("mark", which, ioctl(endpoints[which].fd, SIOCATMARK, &value));
 	printf("%d\n", value);
 }
 

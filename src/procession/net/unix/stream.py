@@ -108,6 +108,8 @@ class UnixStream(UnixSocket):
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/unix/af_unix.c, unix_stream_sendmsg."""
+        if flags & MSG_OOB and not data:
+            raise EOPNOTSUPP("no byte to be urgent")
         if address is not None:
             raise EISCONN if self.state == ESTABLISHED else EOPNOTSUPP
         peer = self.peer
@@ -116,8 +118,6 @@ class UnixStream(UnixSocket):
         if self.ended & SENDING:
             raise EPIPE("the socket was shut down")
         if not data:
-            if flags & MSG_OOB:
-                raise EOPNOTSUPP("no byte to be urgent")
             return 0
         self.raise_error()
         if peer.is_dead or peer.ended & RECEIVING:
