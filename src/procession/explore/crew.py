@@ -7,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Protocol
 
-from procession.explore.division import Worker, do_piece
+from procession.explore.division import do_pieces, forget_workers
 
 if TYPE_CHECKING:
     from procession.explore.division import Piece, Result, Task
@@ -26,10 +26,10 @@ class Crew(Protocol):
 
     @property
     def room(self) -> int:
-        """How many more pieces may be handed out now."""
+        """How many more handfuls of pieces may be handed out now."""
 
-    def hand_out(self, task: Task, piece: Piece) -> None:
-        """Have `piece` done."""
+    def hand_out(self, task: Task, pieces: list[Piece]) -> None:
+        """Have `pieces` done, of which the last ones may come back undone."""
 
     def collect(self) -> list[tuple[Piece, Result | None]]:
         """What has been done since, after a short wait; None for what has to be done again."""
@@ -42,32 +42,25 @@ class Alone:
     """This process does them all."""
 
     def __init__(self) -> None:
-        self.worker: Worker | None = None
-        self.waiting: list[Piece] = []
+        self.given: list[tuple[Task, list[Piece]]] = []
 
     @property
     def room(self) -> int:
         """See `Crew`."""
-        return 1 - len(self.waiting)
+        return 1 - len(self.given)
 
-    def hand_out(self, task: Task, piece: Piece) -> None:
+    def hand_out(self, task: Task, pieces: list[Piece]) -> None:
         """See `Crew`."""
-        if self.worker is None or self.worker.task != task:
-            self.close()
-            self.worker = Worker(task)
-        self.waiting.append(piece)
+        self.given.append((task, pieces))
 
     def collect(self) -> list[tuple[Piece, Result | None]]:
         """See `Crew`."""
-        waiting, self.waiting = self.waiting, []
-        assert self.worker is not None
-        return [(piece, self.worker.do(piece)) for piece in waiting]
+        given, self.given = self.given, []
+        return [pair for task, pieces in given for pair in zip(pieces, do_pieces(task, pieces), strict=True)]
 
     def close(self) -> None:
         """See `Crew`."""
-        if self.worker is not None:
-            self.worker.close()
-            self.worker = None
+        forget_workers()
 
 
 class Processes:
@@ -76,7 +69,7 @@ class Processes:
     def __init__(self, count: int) -> None:
         self.count = count
         self.pool = self._new_pool()
-        self.pieces: dict[Future[Result], Piece] = {}
+        self.pieces: dict[Future[list[Result | None]], list[Piece]] = {}
         self.deaths = 0
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -88,14 +81,14 @@ class Processes:
         """See `Crew`."""
         return self.count * _PIECES_PER_WORKER - len(self.pieces)
 
-    def hand_out(self, task: Task, piece: Piece) -> None:
+    def hand_out(self, task: Task, pieces: list[Piece]) -> None:
         """See `Crew`."""
         try:
-            future = self.pool.submit(do_piece, task, piece)
+            future = self.pool.submit(do_pieces, task, pieces)
         except BrokenProcessPool:
             self._replace()
-            future = self.pool.submit(do_piece, task, piece)
-        self.pieces[future] = piece
+            future = self.pool.submit(do_pieces, task, pieces)
+        self.pieces[future] = pieces
 
     def collect(self) -> list[tuple[Piece, Result | None]]:
         """See `Crew`. Raises WorkersDie."""
@@ -103,15 +96,15 @@ class Processes:
         found: list[tuple[Piece, Result | None]] = []
         is_broken = False
         for future in done:
-            piece = self.pieces.pop(future)
+            pieces = self.pieces.pop(future)
             try:
-                found.append((piece, future.result()))
+                found += zip(pieces, future.result(), strict=True)
                 self.deaths = 0
             except BrokenProcessPool:
                 is_broken = True
-                found.append((piece, None))
+                found += [(piece, None) for piece in pieces]
         if is_broken:
-            found += [(piece, None) for piece in self.pieces.values()]
+            found += [(piece, None) for pieces in self.pieces.values() for piece in pieces]
             self.pieces.clear()
             self._replace()
         return found
@@ -136,7 +129,7 @@ class DaskCluster:
 
         library: Any = distributed
         self.client: Any = library.Client(address)
-        self.pieces: dict[Any, Piece] = {}
+        self.pieces: dict[Any, list[Piece]] = {}
 
     @property
     def room(self) -> int:
@@ -144,9 +137,9 @@ class DaskCluster:
         threads = sum(self.client.ncores().values())
         return max(int(threads), 1) * _PIECES_PER_WORKER - len(self.pieces)
 
-    def hand_out(self, task: Task, piece: Piece) -> None:
+    def hand_out(self, task: Task, pieces: list[Piece]) -> None:
         """See `Crew`."""
-        self.pieces[self.client.submit(do_piece, task, piece, pure=False)] = piece
+        self.pieces[self.client.submit(do_pieces, task, pieces, pure=False)] = pieces
 
     def collect(self) -> list[tuple[Piece, Result | None]]:
         """See `Crew`."""
@@ -159,11 +152,11 @@ class DaskCluster:
             return []
         found: list[tuple[Piece, Result | None]] = []
         for future in done:
-            piece = self.pieces.pop(future)
+            pieces = self.pieces.pop(future)
             try:
-                found.append((piece, future.result()))
+                found += zip(pieces, future.result(), strict=True)
             except library.KilledWorker:
-                found.append((piece, None))
+                found += [(piece, None) for piece in pieces]
         return found
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.explore.finding import Finding, Steps
@@ -65,17 +66,25 @@ class Result(NamedTuple):
 
 
 class Worker:
-    """Does pieces of one task, with one machine."""
+    """Does pieces of tasks that are alike but for their bound, with one machine."""
 
     def __init__(self, task: Task) -> None:
-        self.task = task
         self.oracles = [ORACLES[name] if isinstance(name, str) else name for name in task.oracles]
         self.world = World(task.program, orders_output=task.orders_output)
         self.world.warm_up()
 
-    def do(self, piece: Piece) -> Result:
+    def do_all(self, task: Task, pieces: Sequence[Piece]) -> list[Result | None]:
+        """Do one piece after the other, as long as there is time; None for those that there wasn't for."""
+        end_s = time.monotonic() + task.piece_s
+        results: list[Result | None] = []
+        for piece in pieces:
+            has_time = not results or time.monotonic() < end_s
+            results.append(self.do(task, piece) if has_time else None)
+        return results
+
+    def do(self, task: Task, piece: Piece) -> Result:
         """Search what begins with the steps of `piece`, for a while."""
-        task, world = self.task, self.world
+        world = self.world
         findings: list[Finding] = []
         end_s = time.monotonic() + task.piece_s
         steps_before = world.step_count
@@ -124,13 +133,18 @@ class Worker:
 _workers: dict[bytes, Worker] = {}
 
 
-def do_piece(task: Task, piece: Piece) -> Result:
-    """Do a piece in this process, which keeps the machine for the next one of the same task."""
-    key = pickle.dumps(task)
+def do_pieces(task: Task, pieces: Sequence[Piece]) -> list[Result | None]:
+    """Do pieces in this process, which keeps the machine for the next ones."""
+    key = pickle.dumps(task._replace(bound=None))
     worker = _workers.get(key)
     if worker is None:
-        for other in _workers.values():
-            other.close()
-        _workers.clear()
+        forget_workers()
         worker = _workers[key] = Worker(task)
-    return worker.do(piece)
+    return worker.do_all(task, pieces)
+
+
+def forget_workers() -> None:
+    """Close the machine that this process keeps."""
+    for worker in _workers.values():
+        worker.close()
+    _workers.clear()

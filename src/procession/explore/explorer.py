@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_PREEMPTIONS = 2
 INTERRUPTION = "interrupted"
 _MOMENT_SCHEDULES = 64
+_SHARE, _LARGEST_HANDFUL = 8, 32
+"""Which part of the open pieces is handed out at once, and how many at most."""
 _ORDERED_OUTPUT = ("output",)
 """The oracles for which the order matters in which tasks write to standard output."""
 _MOST_MOMENTS = 24
@@ -172,9 +174,11 @@ class Explorer:
         handed_out = 0
         while waiting or handed_out:
             while waiting and crew.room > 0:
-                # The shallowest are the largest; deep ones are for the end, when the others are busy.
-                crew.hand_out(task, waiting.pop())
-                handed_out += 1
+                # The shallowest are the largest, and go alone while there are few.
+                count = min(max(len(waiting) // _SHARE, 1), _LARGEST_HANDFUL)
+                handful = [waiting.pop() for _ in range(count)]
+                crew.hand_out(task, handful)
+                handed_out += count
             for piece, result in crew.collect():
                 handed_out -= 1
                 if result is None:
