@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +85,17 @@ def test_pictures_of_who_talks_to_whom_and_lives_where(recording: str, tmp_path:
         for part in parts:
             assert part in (tmp_path / file).read_text()
     assert "write ipc or namespaces" in procession("inspect", "--export", "x=y", recording).stderr
+
+
+def test_a_reader_that_has_gone(recording: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*COMMAND, "inspect", recording]
+    result = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_what_is_different_later(recording: str) -> None:

@@ -127,6 +127,8 @@ def explore_program(options: ExploreOptions) -> int:
     except (OtherSearch, StartFailure, ValueError, WorkersDie) as error:
         line.end()
         return fail(str(error), USE_ERROR)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         line.end()
         return fail(f"{error.filename}: {error.strerror}", USE_ERROR)

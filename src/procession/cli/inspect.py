@@ -65,6 +65,8 @@ def inspect_recording(
             click.echo(beside_nt(fields) if style == "nt" else report_text(fields), nl=False)
         else:
             click.echo(difference(recording, machine, pid, moment, second, rootfs), nl=False)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return fail(f"{error.filename or name}: {error.strerror}", USE_ERROR)
     except (Errno, RecordingError, ValueError) as error:
