@@ -69,7 +69,7 @@ class PageCode:
 
 
 class CodeCache:
-    """`position` is where the next code goes. `generation` grows when all code is dropped.
+    """`position` is where the next code goes. `generation` grows when code is dropped.
 
     `pages` has the translated code by frame, `straddlers` the instructions that lie in two frames, by address
     and both. `links` numbers the targets of jumps that leave their page; `link_stubs` are where each leads

@@ -10,39 +10,37 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-from procession.hardware import page_table as pte
 from procession.hardware.engine import EngineCapabilities, TrapHandler
+from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
+from procession.hardware.engines.native.place import Place, find_place
 from procession.hardware.engines.native.processor_model import Attendant
+from procession.hardware.engines.native.single_step import TRAP_FLAG, step, write_code
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
 from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError, StubUnavailable
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.extended_state import canonical
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
+from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
-from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, RSP, WORD_MASK, Registers
+from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, WORD_MASK, Registers
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import (
     ATTEND,
     CALL,
     CROSS,
     LINK,
-    STEP_INDIRECT,
     Exit,
 )
-from procession.hardware.translation.decode import FS, GS, LONGEST_INSTRUCTION, Instruction, decode
+from procession.hardware.translation.decode import decode
 from procession.hardware.translation.kept_code import CodeKeeper
-from procession.hardware.translation.opcodes import PUSH_FLAGS, TRUNCATED
 from procession.hardware.translation.translator import SAVED, THREE, TWO
 
 _USER_FLAGS: Final = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
 _HARDWARE_FLAGS: Final = 0x240CD5 & ~(1 << 21)
 """Those that the host's processor has while it runs a guest: status, direction, alignment check."""
-_TRAP_FLAG: Final = 1 << 8
 _ALWAYS_SET: Final = 0x202
-_DEBUG, _PAGE_FAULT = 1, 14
+_PAGE_FAULT = 14
 _WRITE, _USER, _FETCH, _PROTECTION = 2, 4, 16, 1
-_AT_HWCAP2, _HAS_FSGSBASE = 26, 2
 
 _FLAGS, _FS_BASE, _GS_BASE, _TARGET = (
     offset >> 3 for offset in (layout.FLAGS, layout.FS_BASE, layout.GS_BASE, layout.TARGET)
@@ -52,7 +50,6 @@ _FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
     for offset in (layout.FAULT_ADDRESS, layout.FAULT_RIP, layout.FAULT_ERROR, layout.FAULT_VECTOR)
 )
 _SCRATCH, _SAVED_RCX, _LOOP_SAVED = layout.SCRATCH >> 3, layout.SAVED_RCX >> 3, layout.LOOP_SAVED >> 3
-_FRAME_MASK: Final = 0x000F_FFFF_FFFF_F000
 
 
 def why_unavailable() -> str | None:
@@ -82,29 +79,6 @@ def why_unavailable() -> str | None:
         if memory is not None:
             memory.close()
     return None
-
-
-class Place:
-    """A guest's instruction: where its code begins on the host, its `pc`, and what a fault in it must have
-    restored.
-    """
-
-    __slots__ = ("counter_register", "pc", "restoration", "start")
-
-    def __init__(self, start: int, pc: int, restoration: int, counter_register: int) -> None:
-        self.start = start
-        self.pc = pc
-        self.restoration = restoration
-        self.counter_register = counter_register
-
-
-class _Unreadable(Exception):
-    """The guest can't read `address` now, or can't write there; `kind` is then FAULT_WRITE."""
-
-    def __init__(self, address: int, kind: int = 0) -> None:
-        super().__init__(address)
-        self.address = address
-        self.kind = kind
 
 
 class _Nobody:
@@ -147,8 +121,8 @@ class NativeEngine:
         self.store = CodeStore(self.keeper)
         self.processor = processor = Processor()
         self.general, self.words, self.counter = processor.general, processor.words, processor.counter
-        self.space: Space | None = None
-        self.attendant = Attendant(self.general, self._read, self._write, self._segment_base)
+        self.guest = guest = GuestMemory(memory, self.store, self.words)
+        self.attendant = Attendant(self.general, guest.read, guest.write, guest.segment_base)
         self.is_open = True
         self.load(Registers())
 
@@ -166,13 +140,13 @@ class NativeEngine:
         exits = cache.exits
         resume = 0
         while not self.is_stopping:
-            space = self.space
+            space = self.guest.space
             if resume == 0:
                 if counter[0] <= 0:
                     return
                 assert space is not None
-                if words[_FLAGS] & _TRAP_FLAG:
-                    self._step(space)
+                if words[_FLAGS] & TRAP_FLAG:
+                    step(self, space)
                     continue
                 pc = general[RIP]
                 resume = space.entries.get(pc, 0)
@@ -180,7 +154,7 @@ class NativeEngine:
                     try:
                         resume = space.entry(pc)
                     except Absent as absent:
-                        self._fetch_fault(absent.address)
+                        self.fetch_fault(absent.address)
                         continue
             assert space is not None
             if not space.stub.is_alive:
@@ -193,24 +167,22 @@ class NativeEngine:
             except StubError as error:
                 self.renewals += 1
                 if error.has_begun or self.renewals > _MOST_RENEWALS:
-                    self._stub_failed(space, str(error))
+                    self.stub_failed(space, str(error))
                 resume = 0
                 continue
             resume = self.renewals = 0
             if not 0 <= counter[0] <= before:
                 counter[0] = 0
-                self._stub_failed(space, "the counter was written to")
+                self.stub_failed(space, "the counter was written to")
                 continue
             if why >= layout.FIRST_EXIT:
                 number = why - layout.FIRST_EXIT
                 if number >= len(exits):
-                    self._stub_failed(space, "the stub came from nowhere")
+                    self.stub_failed(space, "the stub came from nowhere")
                     continue
                 exit_ = exits[number] or cache.exit_at(number)
                 if exit_.kind == CALL:
-                    general[RIP] = general[RCX] = exit_.pc
-                    general[R11] = words[_FLAGS] & _USER_FLAGS
-                    self.traps.system_call()
+                    self.call(exit_.pc)
                 else:
                     resume = self._left(space, exit_)
             elif why == layout.MISSED:
@@ -228,10 +200,10 @@ class NativeEngine:
             if kind == LINK:
                 return space.link_within(exit_.place, pc)
         except Absent as absent:
-            self._fetch_fault(absent.address)
+            self.fetch_fault(absent.address)
             return 0
         if kind == ATTEND:
-            self._attend()
+            self.attend()
         return 0
 
     def _missed(self, space: Space) -> int:
@@ -245,22 +217,20 @@ class NativeEngine:
             return 0
         return entry if self.counter[0] > 0 else 0
 
-    def _attend(self) -> bool:
+    def attend(self) -> bool:
         """The instruction at rip isn't for the host's processor. Whether it's done; else its fault is
         told.
         """
-        space, words, attendant = self.space, self.words, self.attendant
-        assert space is not None
+        words, attendant = self.words, self.attendant
         try:
-            code = self._code_at(space, self.general[RIP])
+            code = self.guest.code_at(self.general[RIP])
             attendant.flags = words[_FLAGS]
             vector, error_code = attendant.attend(decode(code, 0), code)
         except Absent as absent:
-            self._fetch_fault(absent.address)
+            self.fetch_fault(absent.address)
             return False
-        except _Unreadable as unreadable:
-            address = unreadable.address
-            self.traps.page_fault(address, _USER | unreadable.kind | self._is_present(address))
+        except Inaccessible as inaccessible:
+            self.access_fault(inaccessible.address, inaccessible.kind)
             return False
         if vector >= 0:
             self.traps.processor_exception(vector, error_code)
@@ -272,46 +242,21 @@ class NativeEngine:
             words[_GS_BASE], attendant.gs_base = attendant.gs_base, None
         return True
 
-    def _read(self, address: int, length: int) -> bytes:
-        """The guest's memory, as an instruction of its own reads it. Raises _Unreadable."""
-        space, parts = self.space, b""
-        assert space is not None
-        while len(parts) < length:
-            entry = space.window.walk.find(space.root, address)
-            if not entry:
-                raise _Unreadable(address)
-            start = (entry & _FRAME_MASK) + (address & PAGE_MASK)
-            parts += self.memory.bytes[start : min((start | PAGE_MASK) + 1, start + length - len(parts))]
-            address = (address | PAGE_MASK) + 1
-        return parts
+    def call(self, behind: int) -> None:
+        """The guest makes a system call; the next instruction is at `behind`."""
+        general = self.general
+        general[RIP] = general[RCX] = behind
+        general[R11] = self.words[_FLAGS] & _USER_FLAGS
+        self.traps.system_call()
 
-    def _write(self, address: int, data: bytes) -> None:
-        """Write the guest's memory, as an instruction of its own does. Raises _Unreadable."""
-        space, places = self.space, []
-        assert space is not None
-        for offset in range(len(data)):
-            entry = space.window.walk.find(space.root, address + offset & WORD_MASK)
-            if not entry & pte.WRITABLE:
-                raise _Unreadable(address + offset & WORD_MASK, _WRITE)
-            places.append((entry & _FRAME_MASK) + (address + offset & PAGE_MASK))
-        for place, byte in zip(places, data, strict=True):
-            if place >> PAGE_SHIFT in self.store.code_frames:
-                self.store.forget_frame(place >> PAGE_SHIFT)
-            self.memory.bytes[place] = byte
+    def fetch_fault(self, address: int) -> None:
+        """There is no code at `address`."""
+        self.access_fault(address, _FETCH)
 
-    def _segment_base(self, instruction: Instruction) -> int:
-        if instruction.prefixes & FS:
-            return self.words[_FS_BASE]
-        return self.words[_GS_BASE] if instruction.prefixes & GS else 0
-
-    def _fetch_fault(self, address: int) -> None:
-        self.traps.page_fault(address, _USER | _FETCH | self._is_present(address))
-
-    def _is_present(self, address: int) -> int:
-        space = self.space
-        if space is None or not space.window.walk.find(space.root, address):
-            return 0
-        return _PROTECTION
+    def access_fault(self, address: int, kind: int) -> None:
+        """The guest's access to `address` faults; `kind` is FAULT_WRITE, FAULT_FETCH or 0."""
+        present = _PROTECTION if self.guest.entry(address) else 0
+        self.traps.page_fault(address, _USER | kind | present)
 
     # Faults
 
@@ -319,26 +264,26 @@ class NativeEngine:
         """An instruction raised an exception on the host; where to go on, 0 to look."""
         words = self.words
         address, error, vector = words[_FAULT_ADDRESS], words[_FAULT_ERROR], words[_FAULT_VECTOR]
-        place = self._find(words[_FAULT_RIP])
+        place = self.find_place(words[_FAULT_RIP])
         if place is None:
-            self._stub_failed(space, "the stub failed outside of the guest's code")
+            self.stub_failed(space, "the stub failed outside of the guest's code")
             return 0
         pc = place.pc
         if vector != _PAGE_FAULT:
-            self._restore(place)
+            self.restore(place)
             self.general[RIP] = pc
             self.traps.processor_exception(vector & 0xFF, error & 0xFFFF)
             return 0
         is_write = error & _WRITE != 0
         outcome = space.window.fill(address, is_write=is_write)
-        self._restore(place)
+        self.restore(place)
         if outcome == DENIED:
             self.general[RIP] = pc
             if is_reserved(address):
-                self._stub_failed(space, f"the program uses {address:#x}, where the native engine is")
+                self.stub_failed(space, f"the program uses {address:#x}, where the native engine is")
                 return 0
             generation, switches = self.store.cache.generation, self.switches
-            self.traps.page_fault(address, _USER | error & _WRITE | self._is_present(address))
+            self.access_fault(address, error & _WRITE)
             if (
                 self.is_stopping
                 or self.general[RIP] != pc
@@ -352,33 +297,15 @@ class NativeEngine:
                 return 0
         if outcome == CODE_WRITTEN:
             self.general[RIP] = pc
-            self._write_code(space, address, pc)
+            write_code(self, space, address)
             return 0
         return self._go_on_at(place)
 
-    def _find(self, rip: int) -> Place | None:
-        """The guest's instruction that faulted at `rip` on the host; None if there's none."""
-        cache = self.store.cache
-        for view in layout.VIEWS:
-            offset = rip - view
-            if 0 <= offset < layout.CACHE_BYTES:
-                break
-        else:
-            return None
-        block = cache.block_at(offset)
-        if block is None:
-            return None
-        start, pc = block.start, block.pc
-        marks = bytes(block.marks)
-        for position in range(0, len(marks), 3):
-            end = start + marks[position + 1]
-            if start <= offset < end:
-                return Place(view + start, pc, marks[position + 2], block.counter_register)
-            start = end
-            pc += marks[position]
-        return None
+    def find_place(self, rip: int) -> Place | None:
+        """The guest's instruction that was executed at `rip` on the host."""
+        return find_place(self.store.cache, rip)
 
-    def _restore(self, place: Place) -> None:
+    def restore(self, place: Place) -> None:
         """Put registers back that a translation had borrowed."""
         general, words, restoration = self.general, self.words, place.restoration
         if restoration:
@@ -405,131 +332,7 @@ class NativeEngine:
             self.general[register] = self.counter[0] & WORD_MASK
         return place.start
 
-    def _write_code(self, space: Space, address: int, pc: int) -> None:
-        """The instruction at `pc` writes to a page with translated code: that goes, and the instruction runs
-        by itself, as it may lie in that page.
-        """
-        walk = space.window.walk
-        for byte in {address, address & ~PAGE_MASK}:
-            entry = walk.find(space.root, byte)
-            self.store.forget_frame(entry >> PAGE_SHIFT & 0xFF_FFFF_FFFF)
-        space.window.fill(address, is_write=True)
-        self._step(space, is_trapped=False)
-
-    def _step(self, space: Space, *, is_trapped: bool = True) -> None:
-        """Run the one instruction at rip; then, if `is_trapped`, tell of a debug exception."""
-        general, words, cache = self.general, self.words, self.store.cache
-        pc = general[RIP]
-        try:
-            code = self._code_at(space, pc)
-        except Absent as absent:
-            self._fetch_fault(absent.address)
-            return
-        if is_trapped:
-            self.counter[0] -= 1
-            pushes_flags = decode(code, 0).kind == PUSH_FLAGS
-        else:
-            pushes_flags = False
-        trap_flag = words[_FLAGS] & _TRAP_FLAG
-        position, exits, blocks = cache.position, len(cache.exits), len(cache.blocks)
-        entry = self.store.translator.translate_step(pc, code)
-        flags = words[_FLAGS]
-        words[_FLAGS] = flags & ~_TRAP_FLAG
-        try:
-            while True:
-                try:
-                    why = space.stub.hand_over(entry)
-                except StubError as error:
-                    self._stub_failed(space, str(error))
-                    return
-                words[_FLAGS] |= trap_flag
-                if why == layout.FAULTED and words[_FAULT_VECTOR] == _PAGE_FAULT:
-                    place = self._find(words[_FAULT_RIP])
-                    if place is not None:
-                        address, is_write = words[_FAULT_ADDRESS], words[_FAULT_ERROR] & _WRITE != 0
-                        outcome = space.window.fill(address, is_write=is_write)
-                        if outcome == CODE_WRITTEN:
-                            self.store.forget_frame(space.window.walk.entry >> PAGE_SHIFT & 0xFF_FFFF_FFFF)
-                            outcome = space.window.fill(address, is_write=is_write)
-                        if outcome != DENIED:
-                            self._restore(place)
-                            words[_FLAGS] &= ~_TRAP_FLAG
-                            continue
-                break
-            exit_ = None
-            if why >= layout.FIRST_EXIT and why - layout.FIRST_EXIT < len(cache.exits):
-                exit_ = cache.exit_at(why - layout.FIRST_EXIT)
-        finally:
-            fault = self._find(words[_FAULT_RIP])
-            cache.position = position
-            del cache.exits[exits:], cache.blocks[blocks:], cache.starts[blocks:]
-        if pushes_flags and why != layout.FAULTED:
-            # The host's processor didn't have the trap flag, the guest's has.
-            entry = space.window.walk.find(space.root, general[RSP])
-            if entry:
-                self.memory.bytes[(entry & _FRAME_MASK) + (general[RSP] + 1 & PAGE_MASK)] |= _TRAP_FLAG >> 8
-        self._stepped(space, why, exit_, fault, is_trapped=is_trapped)
-
-    def _stepped(
-        self,
-        space: Space,
-        why: int,
-        exit_: object,
-        fault: Place | None,
-        *,
-        is_trapped: bool,
-    ) -> None:
-        """What has come of a single instruction."""
-        general, words = self.general, self.words
-        if why == layout.FAULTED:
-            if fault is None:
-                self._stub_failed(space, "the stub failed outside of the guest's code")
-                return
-            self._restore(fault)
-            vector, error = words[_FAULT_VECTOR], words[_FAULT_ERROR]
-            if vector == _PAGE_FAULT:
-                address = words[_FAULT_ADDRESS]
-                self.traps.page_fault(address, _USER | error & _WRITE | self._is_present(address))
-            else:
-                self.traps.processor_exception(vector & 0xFF, error & 0xFFFF)
-            return
-        assert isinstance(exit_, Exit)
-        kind, pc = exit_.kind, exit_.pc
-        if kind == CALL:
-            general[RIP] = general[RCX] = pc
-            general[R11] = words[_FLAGS] & _USER_FLAGS
-            self.traps.system_call()
-            return
-        if kind == ATTEND:
-            if not self._attend():
-                return
-        elif kind == STEP_INDIRECT:
-            general[RIP] = words[_TARGET]
-        else:
-            general[RIP] = pc
-        if is_trapped:
-            self.traps.processor_exception(_DEBUG, 0)
-
-    def _code_at(self, space: Space, pc: int) -> bytes:
-        """The bytes of the instruction at `pc`, and more, without any note that they're code. Raises
-        Absent.
-        """
-        code = b""
-        for address in (pc, (pc | PAGE_MASK) + 1):
-            entry = space.window.walk.find(space.root, address)
-            if not entry or entry >> 63:
-                if not code:
-                    raise Absent(address)
-                if decode(code, 0).kind == TRUNCATED:
-                    raise Absent(address)
-                break
-            start = (entry & _FRAME_MASK) + (address & PAGE_MASK)
-            code += self.memory.bytes[start : (start | PAGE_MASK) + 1]
-            if len(code) >= LONGEST_INSTRUCTION:
-                break
-        return code[: LONGEST_INSTRUCTION + 1]
-
-    def _stub_failed(self, space: Space, reason: str) -> None:
+    def stub_failed(self, space: Space, reason: str) -> None:
         """What runs in the stub can't go on: an error of its guest, as a double fault."""
         self.last_failure = reason
         self._drop(space)
@@ -559,7 +362,7 @@ class NativeEngine:
         general, words = self.general, self.words
         for index, value in enumerate(registers.general):
             general[index] = value
-        words[_FLAGS] = registers.rflags & (_HARDWARE_FLAGS | _TRAP_FLAG | 1 << 21) | _ALWAYS_SET
+        words[_FLAGS] = registers.rflags & (_HARDWARE_FLAGS | TRAP_FLAG | 1 << 21) | _ALWAYS_SET
         words[_FS_BASE] = registers.fs_base
         words[_GS_BASE] = registers.gs_base
         self.processor.extended[:] = registers.extended_state
@@ -579,7 +382,7 @@ class NativeEngine:
         elif space.is_stale:
             space.compare()
         space.last_used = self.uses
-        self.space = space
+        self.guest.space = space
 
     def _make_space(self, root_frame: int) -> Space:
         if self.store.idle:
@@ -591,7 +394,7 @@ class NativeEngine:
     def _renew(self, space: Space) -> None:
         """The stub has ended: another takes its place."""
         self.store.spaces.pop(space.root, None)
-        self.space = self.store.spaces[space.root] = Space(
+        self.guest.space = self.store.spaces[space.root] = Space(
             self.store, self.processor, self.memory, space.root
         )
 
@@ -615,7 +418,7 @@ class NativeEngine:
         """Look anew at what is mapped."""
         space = self.store.spaces.get(root_frame)
         if space is not None:
-            if space is self.space:
+            if space is self.guest.space:
                 space.compare()
             else:
                 space.is_stale = True
@@ -630,8 +433,8 @@ class NativeEngine:
         """Give up the stub."""
         space = self.store.spaces.get(root_frame)
         if space is not None:
-            if space is self.space:
-                self.space = None
+            if space is self.guest.space:
+                self.guest.space = None
             if space.stub.is_alive and len(self.store.idle) < _MOST_IDLE:
                 del self.store.spaces[root_frame]
                 space.retire()
@@ -689,7 +492,7 @@ class NativeEngine:
                 space.stub.end()
             self.store.spaces.clear()
             self.store.idle.clear()
-            self.space = None
+            self.guest.space = None
             self.processor.close()
             self.store.keep()
             self.store.close()

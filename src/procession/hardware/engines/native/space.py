@@ -284,7 +284,8 @@ class Space:
 
     def forget_page(self, number: int) -> None:
         """What was at page `number` may be something else now."""
-        self.code_pages.pop(number, None)
+        if self.code_pages.pop(number, None) is not None:
+            self.store.cache.generation += 1
         for pc in self.entries_of.pop(number, ()):
             self.entries.pop(pc, None)
         stubs = self.store.cache.link_stubs

@@ -42,6 +42,11 @@ class Walk:
         self.entry = 0
         self.writable = 0
 
+    @property
+    def frame(self) -> int:
+        """The frame that was found."""
+        return (self.entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
+
     def find(self, root: int, address: int) -> int:
         """Walk from `root` to the page at `address`; its entry, 0 if there's none."""
         self.slot = self.entry = 0

@@ -1,0 +1,42 @@
+"""Which of the guest's instructions it was that faulted in translated code."""
+
+from __future__ import annotations
+
+from procession.hardware.translation import layout
+from procession.hardware.translation.code_cache import CodeCache
+
+
+class Place:
+    """A guest's instruction: where its code begins on the host, its `pc`, and what a fault in it must have
+    restored.
+    """
+
+    __slots__ = ("counter_register", "pc", "restoration", "start")
+
+    def __init__(self, start: int, pc: int, restoration: int, counter_register: int) -> None:
+        self.start = start
+        self.pc = pc
+        self.restoration = restoration
+        self.counter_register = counter_register
+
+
+def find_place(cache: CodeCache, rip: int) -> Place | None:
+    """The guest's instruction that was executed at `rip` on the host; None if there's none."""
+    for view in layout.VIEWS:
+        offset = rip - view
+        if 0 <= offset < layout.CACHE_BYTES:
+            break
+    else:
+        return None
+    block = cache.block_at(offset)
+    if block is None:
+        return None
+    start, pc = block.start, block.pc
+    marks = bytes(block.marks)
+    for position in range(0, len(marks), 3):
+        end = start + marks[position + 1]
+        if start <= offset < end:
+            return Place(view + start, pc, marks[position + 2], block.counter_register)
+        start = end
+        pc += marks[position]
+    return None

@@ -1,0 +1,126 @@
+"""One instruction at a time: for the trap flag, and for writes to pages with translated code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from procession.hardware.engines.native.space import Absent, Space
+from procession.hardware.engines.native.stub import StubError
+from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED
+from procession.hardware.registers import RIP, RSP
+from procession.hardware.translation import layout
+from procession.hardware.translation.code_cache import ATTEND, CALL, STEP_INDIRECT, Exit
+from procession.hardware.translation.decode import decode
+from procession.hardware.translation.opcodes import PUSH_FLAGS
+
+if TYPE_CHECKING:
+    from procession.hardware.engines.native.engine import NativeEngine
+    from procession.hardware.engines.native.place import Place
+
+TRAP_FLAG: Final = 1 << 8
+_DEBUG, _PAGE_FAULT = 1, 14
+_WRITE: Final = 2
+_FLAGS, _TARGET, _FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
+    offset >> 3
+    for offset in (
+        *(layout.FLAGS, layout.TARGET, layout.FAULT_ADDRESS, layout.FAULT_RIP, layout.FAULT_ERROR),
+        layout.FAULT_VECTOR,
+    )
+)
+
+
+def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None:
+    """Run the one instruction at rip; then, if `is_trapped`, tell of a debug exception."""
+    general, words, cache = engine.general, engine.words, engine.store.cache
+    pc = general[RIP]
+    try:
+        code = engine.guest.code_at(pc)
+    except Absent as absent:
+        engine.fetch_fault(absent.address)
+        return
+    if is_trapped:
+        engine.counter[0] -= 1
+    position, exits, blocks = cache.position, len(cache.exits), len(cache.blocks)
+    entry = engine.store.translator.translate_step(pc, code)
+    trap_flag = words[_FLAGS] & TRAP_FLAG
+    exit_, fault = None, None
+    try:
+        why = _run(engine, space, entry)
+        words[_FLAGS] |= trap_flag
+        if why == layout.FAULTED:
+            fault = engine.find_place(words[_FAULT_RIP])
+        elif layout.FIRST_EXIT <= why < layout.FIRST_EXIT + len(cache.exits):
+            exit_ = cache.exit_at(why - layout.FIRST_EXIT)
+    except StubError as error:
+        engine.stub_failed(space, str(error))
+        return
+    finally:
+        cache.position = position
+        del cache.exits[exits:], cache.blocks[blocks:], cache.starts[blocks:]
+    if fault is not None:
+        _raise_fault(engine, fault)
+    elif exit_ is None:
+        engine.stub_failed(space, "the stub failed outside of the guest's code")
+    else:
+        if is_trapped and decode(code, 0).kind == PUSH_FLAGS:
+            # The host's processor didn't have the trap flag, the guest's has.
+            engine.guest.set_bits(general[RSP] + 1, TRAP_FLAG >> 8)
+        _finish(engine, exit_, is_trapped=is_trapped)
+
+
+def _run(engine: NativeEngine, space: Space, entry: int) -> int:
+    """Run what was translated, and map what it touches; why it has left. Raises StubError."""
+    words, window = engine.words, space.window
+    while True:
+        words[_FLAGS] &= ~TRAP_FLAG
+        why = space.stub.hand_over(entry)
+        if why != layout.FAULTED or words[_FAULT_VECTOR] != _PAGE_FAULT:
+            return why
+        place = engine.find_place(words[_FAULT_RIP])
+        if place is None:
+            return why
+        address, is_write = words[_FAULT_ADDRESS], words[_FAULT_ERROR] & _WRITE != 0
+        outcome = window.fill(address, is_write=is_write)
+        if outcome == CODE_WRITTEN:
+            engine.store.forget_frame(window.walk.frame)
+            outcome = window.fill(address, is_write=is_write)
+        if outcome == DENIED:
+            return why
+        engine.restore(place)
+
+
+def _raise_fault(engine: NativeEngine, place: Place) -> None:
+    words = engine.words
+    engine.restore(place)
+    if words[_FAULT_VECTOR] == _PAGE_FAULT:
+        engine.access_fault(words[_FAULT_ADDRESS], words[_FAULT_ERROR] & _WRITE)
+    else:
+        engine.traps.processor_exception(words[_FAULT_VECTOR] & 0xFF, words[_FAULT_ERROR] & 0xFFFF)
+
+
+def _finish(engine: NativeEngine, exit_: Exit, *, is_trapped: bool) -> None:
+    """The instruction has been executed, but for what the machine does of it."""
+    general, kind = engine.general, exit_.kind
+    if kind == CALL:
+        engine.call(exit_.pc)
+        return
+    if kind == ATTEND:
+        if not engine.attend():
+            return
+    elif kind == STEP_INDIRECT:
+        general[RIP] = engine.words[_TARGET]
+    else:
+        general[RIP] = exit_.pc
+    if is_trapped:
+        engine.traps.processor_exception(_DEBUG, 0)
+
+
+def write_code(engine: NativeEngine, space: Space, address: int) -> None:
+    """The instruction at rip writes to a page with translated code: that goes, and the instruction runs by
+    itself, as it may lie in that page.
+    """
+    window = space.window
+    if window.walk.find(space.root, address):
+        engine.store.forget_frame(window.walk.frame)
+    window.fill(address, is_write=True)
+    step(engine, space, is_trapped=False)
