@@ -39,6 +39,8 @@ _PREFERENCES = int(Ipv6Option.IPV6_ADDR_PREFERENCES)
 _UNICAST_IF = int(Ipv6Option.IPV6_UNICAST_IF)
 _MULTICAST_IF = int(Ipv6Option.IPV6_MULTICAST_IF)
 _MULTICAST_HOPS = int(Ipv6Option.IPV6_MULTICAST_HOPS)
+_TCLASS = int(Ipv6Option.IPV6_TCLASS)
+_CONGESTION_BITS = 3
 _ROUTER_ALERT = int(Ipv6Option.IPV6_ROUTER_ALERT)
 _PATHMTU = int(Ipv6Option.IPV6_PATHMTU)
 _HDRINCL = int(Ipv6Option.IPV6_HDRINCL)
@@ -137,6 +139,9 @@ def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> 
     number = 0 if name in _WITHOUT_LENGTH and len(value) < 4 else read_int(value)
     if name == _TRANSPARENT and number:
         require_net_admin(socket)
+    elif name == _TCLASS and socket.protocol == TCP and number > 0:
+        # The two lowest bits are TCP's own.
+        number &= ~_CONGESTION_BITS
     elif name == _V6ONLY:
         if socket.has_port or socket.kind == _RAW:
             raise EINVAL("the socket has an address")

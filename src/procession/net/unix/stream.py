@@ -232,15 +232,19 @@ class UnixStream(UnixSocket):
         received.length = taken
         return received
 
+    def _find_nothing(self, flags: int) -> Received:
+        """There's nothing to be seen: the end, an error, or what is to come."""
+        self.raise_error()
+        if not self.ended & RECEIVING:
+            self.wait_to_receive(flags)
+        return Received(b"", 0)
+
     def _peek(self, length: int, flags: int) -> Received:
         """What `receive` would give, left where it is; past the SO_PEEK_OFF there may be nothing yet."""
         if self.peek_offset >= self.unread_bytes or (
             self.marked and next_readable(self, 0, flags, has_read=False) >= len(self.messages)
         ):
-            self.raise_error()
-            if self.ended & RECEIVING:
-                return Received(b"", 0)
-            self.wait_to_receive(flags)
+            return self._find_nothing(flags)
         parts: list[bytes] = []
         taken = 0
         skipped = max(self.peek_offset, 0)
@@ -270,6 +274,8 @@ class UnixStream(UnixSocket):
                 break
             if taken >= length:
                 break
+        if first is None:
+            return self._find_nothing(flags)
         if self.peek_offset >= 0:
             self.peek_offset += taken
         received.data = b"".join(parts)

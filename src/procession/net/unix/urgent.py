@@ -44,6 +44,8 @@ def receive_urgent_byte(socket: UnixStream, length: int, flags: int) -> Received
     if message is None or socket.options.get(_SO_OOBINLINE):
         raise EINVAL("no urgent byte")
     received = Received(message.data[:length], 1, MSG_OOB)
+    # Nothing is told of who sent it.
+    received.is_end = True
     if not flags & MSG_PEEK:
         socket.urgent = None
         message.offset = 1
@@ -52,6 +54,9 @@ def receive_urgent_byte(socket: UnixStream, length: int, flags: int) -> Received
 
 def is_at_mark(socket: UnixStream) -> bool:
     """SIOCATMARK: whether the urgent byte is the next one. Linux: net/unix/af_unix.c, unix_ioctl."""
+    if socket.connections:
+        # What waits in a listener's queue has no bytes, as the place of a byte that was read has none.
+        return True
     messages = socket.messages
     if not messages or not socket.marked:
         return False
