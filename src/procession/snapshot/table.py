@@ -34,12 +34,14 @@ class ObjectTable:
 
     Those that have changed lately are `hot`, each with how often it was looked at since, and are compared one
     by one; the others are in `groups`, compared as wholes. `changed` are those that the digest hasn't seen;
-    of these, `absent` are no part of the state that was put back last, and may name what is forgotten.
+    of these, `absent` are no part of the state that was put back last, and may name what is forgotten. `gone`
+    are the numbers of all that aren't.
     """
 
     __slots__ = (
         "absent",
         "changed",
+        "gone",
         "group_of",
         "groups",
         "hot",
@@ -60,6 +62,7 @@ class ObjectTable:
         self.group_of: dict[int, Group] = {}
         self.changed: set[int] = set()
         self.absent: set[int] = set()
+        self.gone = range(0)
         self.looks = 0
 
     def look(self, roots: Iterable[Any]) -> None:
@@ -71,7 +74,10 @@ class ObjectTable:
         for root in roots:
             if id(root) not in numbers:
                 waiting.append(root)
+        gone = self.gone
         for number, age in hot.items():
+            if number in gone:
+                continue
             now = shapes[number].read(objects[number])
             then = records[number].contents
             if is_same(now, then):
@@ -197,6 +203,7 @@ class ObjectTable:
         unseen = self.changed | self.absent
         self.changed = {number for number in unseen if number < count}
         self.absent = unseen - self.changed
+        self.gone = range(count, len(objects))
 
     def truncate(self, count: int) -> None:
         """Forget all objects but the first `count`, to which nothing leads."""
@@ -210,6 +217,7 @@ class ObjectTable:
         self.hot = {number: age for number, age in self.hot.items() if number < count}
         self.changed = {number for number in self.changed if number < count}
         self.absent = {number for number in self.absent if number < count}
+        self.gone = range(self.gone.start, min(self.gone.stop, count))
         for group in [group for group in self.groups if group.last >= count]:
             gone = [number for number in group.numbers if number >= count]
             self._heat(group, gone)
@@ -223,10 +231,20 @@ def is_same(now: Contents, then: Contents) -> bool:
         return False
     if all(map(is_, now, then)):
         return True
-    for item, old in zip(now, then, strict=True):
-        if item is not old and not (type(item) in _VALUES and type(old) is type(item) and item == old):
-            return False
-    return True
+    return all(item is old or _is_equal(item, old) for item, old in zip(now, then, strict=True))
+
+
+def _is_equal(item: Any, old: Any) -> bool:
+    """Whether both are the same value, of which it doesn't matter that it's two objects.
+
+    What a compiled class holds as numbers of C is made an object of Python's at each look, tuples of them
+    too.
+    """
+    if type(item) is not type(old):
+        return False
+    if type(item) is tuple:
+        return is_same(item, old)
+    return type(item) in _VALUES and bool(item == old)
 
 
 _VALUES = frozenset((int, bytes, str, float))
