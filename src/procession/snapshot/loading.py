@@ -121,7 +121,10 @@ class SavedMachine:
         tree = superblock.tree
         for value in state.objects:
             if isinstance(value, Kernel):
-                value.cpu, value.decider, value.observer, value.call_work = engine, decider, None, 0
+                for name in outside_of(Kernel):
+                    # Nobody watches or steers it.
+                    setattr(value, name, None)
+                value.cpu, value.decider, value.call_work = engine, decider, 0
             elif isinstance(value, Clock):
                 value.meter = engine
             elif isinstance(value, HostTree):

@@ -68,6 +68,9 @@ class Twin:
             self._write(new, contents)
             if isinstance(old, Kernel):
                 kernel = new
+                for name in outside_of(Kernel):
+                    # Nobody watches or steers this one.
+                    setattr(new, name, None)
             elif isinstance(old, Clock):
                 new.meter = engine
             else:
