@@ -195,7 +195,8 @@ class CgroupFile(Inode):
     __slots__ = ("group", "name", "cgroupfs")
 
     def __init__(self, directory: CgroupDirectory, name: bytes, control: ControlFile) -> None:
-        super().__init__(directory.superblock, S_IFREG | control.permissions, *directory.maker)
+        uid, gid = directory.maker
+        super().__init__(directory.superblock, S_IFREG | control.permissions, uid, gid)
         self.cgroupfs = directory.cgroupfs
         self.group = directory.group
         self.name = name
