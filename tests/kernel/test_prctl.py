@@ -147,7 +147,7 @@ class TestProcess:
         with pytest.raises(EPERM):
             prctl(alice, 57, 1)
         with pytest.raises(EPERM):
-            prctl(root, 35, 8, 0x10000)
+            prctl(alice, 35, 8, 0x10000)
         with pytest.raises(EINVAL):
             prctl(root, 35, 8, 0x10000, 1)
 

@@ -136,3 +136,39 @@ def test_locks(run_program: RunProgram) -> None:
         f"FLOCK  ADVISORY  READ {two} {whole} 0 EOF",
         f"POSIX  ADVISORY  READ {four} {records} 0 19",
     ]
+
+
+NAMING = """
+import ctypes, mmap
+
+libc = ctypes.CDLL(None, use_errno=True)
+PR_SET_VMA = 0x53564D41
+pages = mmap.mmap(-1, 3 * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+start = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+
+def name(address, length, text):
+    text = None if text is None else ctypes.c_char_p(text)
+    words = [ctypes.c_ulong(word) for word in (0, address, length)]
+    return ctypes.get_errno() if libc.prctl(PR_SET_VMA, *words, text) else 0
+
+def named():
+    return [line.split()[-1] for line in open("/proc/self/maps") if "anon:" in line]
+
+print(name(start, 3 * 4096, b"whole"), named())
+print(name(start + 4096, 4096, b"middle"), named())
+print(name(start, 3 * 4096, None), named())
+print(name(start, 4096, b"bad]"), name(start, 4096, b"x" * 80), name(start + 1, 4096, b"x"))
+print(name(1 << 40, 4096, b"x"), name(start, 4096, b"x" * 79))
+"""
+
+
+def test_names_of_memory(run_program: RunProgram) -> None:
+    result = run_program(["python3", "-c", NAMING])
+    assert result.stderr == b""
+    assert result.stdout.decode().splitlines() == [
+        "0 ['[anon:whole]']",
+        "0 ['[anon:whole]', '[anon:middle]', '[anon:whole]']",
+        "0 []",
+        "22 22 22",
+        "12 0",
+    ]

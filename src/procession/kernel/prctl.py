@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 
 from procession.abi.capability import CAP_LAST_CAP
 from procession.abi.errno import EINVAL, ENODEV, ENXIO, EPERM, ERANGE
-from procession.abi.prctl import CapAmbientOperation, MceKill, MceKillPolicy, PrctlOption, SetMmField, TscMode
+from procession.abi.prctl import (
+    CapAmbientOperation,
+    MceKill,
+    MceKillPolicy,
+    PrctlOption,
+    SetVmaOperation,
+    TscMode,
+)
 from procession.abi.seccomp import SeccompMode
 from procession.abi.word import pack_u32, pack_u64
+from procession.kernel.memory_layout import AUXV_BYTES, name_memory, set_memory_layout
 from procession.kernel.sched.priority import REAL_TIME
 from procession.kernel.security.capability import (
     CAP_SYS_RESOURCE,
@@ -37,10 +45,7 @@ NAME_LENGTH = 16
 """TASK_COMM_LEN: a name of 15 bytes and a NUL."""
 _SIGNAL_COUNT = 64
 _UINT_MAX = 0xFFFFFFFF
-_AUXV_SIZE = 448
-"""sizeof(mm->saved_auxv) on x86-64."""
 
-_TAKING_A_LENGTH = (SetMmField.PR_SET_MM_AUXV, SetMmField.PR_SET_MM_MAP, SetMmField.PR_SET_MM_MAP_SIZE)
 _PR_SPEC_STORE_BYPASS, _PR_SPEC_INDIRECT_BRANCH, _PR_SPEC_L1D_FLUSH = range(3)
 _PR_SPEC_ENABLE, _PR_SPEC_DISABLE, _PR_SPEC_FORCE_DISABLE = 2, 4, 8
 
@@ -190,12 +195,14 @@ def _get_memory_failure_policy(task: Task, arguments: Arguments) -> int:
 
 
 def _set_memory_layout(task: Task, arguments: Arguments) -> int:
-    del task
-    field, _, third, fourth = arguments
-    _expect_no(fourth)
-    if field not in _TAKING_A_LENGTH:
-        _expect_no(third)
-    raise EPERM("where a program's parts are can't be changed")
+    return set_memory_layout(task, *arguments)
+
+
+def _name_memory(task: Task, arguments: Arguments) -> int:
+    operation, start, length, name = arguments
+    if operation != SetVmaOperation.PR_SET_VMA_ANON_NAME:
+        raise EINVAL(f"no operation {operation}")
+    return name_memory(task, start, length, name)
 
 
 def _set_system_call_dispatch(task: Task, arguments: Arguments) -> int:
@@ -356,8 +363,8 @@ def _get_auxiliary_vector(task: Task, arguments: Arguments) -> int:
     """Linux: kernel/sys.c, prctl_get_auxv."""
     address, length, *unused = arguments
     _expect_no(*unused)
-    task.mm.write(address, task.mm.auxiliary_vector.ljust(_AUXV_SIZE, b"\0")[:length])
-    return _AUXV_SIZE
+    task.mm.write(address, task.mm.auxiliary_vector.ljust(AUXV_BYTES, b"\0")[:length])
+    return AUXV_BYTES
 
 
 _OPTIONS: dict[int, Option] = {
@@ -403,6 +410,7 @@ _OPTIONS: dict[int, Option] = {
         (PrctlOption.PR_GET_MDWE, _get_write_execute_denial),
         (PrctlOption.PR_GET_AUXV, _get_auxiliary_vector),
         (PrctlOption.PR_SET_PTRACER, _set_tracer),
+        (PrctlOption.PR_SET_VMA, _name_memory),
     )
 }
 
@@ -410,8 +418,8 @@ _OPTIONS: dict[int, Option] = {
 def control_process(task: Task, option: int, arguments: Arguments) -> int:
     """Do what `option` says; its result. Raises EINVAL for an option that there isn't, and the option's own.
 
-    There aren't, as where they are configured out or for other processors: core scheduling, names
-    of anonymous memory, merging of equal pages, performance events. System calls can't be dispatched to
+    There aren't, as where they are configured out or for other processors: core scheduling,
+    merging of equal pages, performance events. System calls can't be dispatched to
     user space. Linux: kernel/sys.c, SYSCALL_DEFINE5(prctl).
     """
     handler = _OPTIONS.get(option)

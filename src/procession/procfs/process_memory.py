@@ -168,7 +168,7 @@ def area_header(area: VirtualMemoryArea, root: Path) -> bytes:
         offset = area.page_offset << PAGE_SHIFT
         name = absolute_path(file.path, root).replace(b"\n", b"\\012")
     elif type(area.pages) is SharedAnonymous:
-        name = b"/dev/zero (deleted)"
+        name = area.name or b"/dev/zero (deleted)"
         offset = area.page_offset << PAGE_SHIFT
     line = b"%08x-%08x %s %08x %02x:%02x %d " % (
         area.start,
