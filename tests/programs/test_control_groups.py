@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from procession.machine import Result
 
 
-def run(guest_root: Path, script: str) -> Result:
+def run(guest_root: Path, script: str, cpus: int = 1) -> Result:
     """What a shell script prints and returns."""
-    machine = Machine(rootfs=guest_root, cwd="/sys/fs/cgroup")
+    machine = Machine(rootfs=guest_root, cwd="/sys/fs/cgroup", cpus=cpus)
     return machine.run(["sh", "-c", script], time_limit_s=120)
 
 
-def printed(guest_root: Path, script: str) -> list[str]:
+def printed(guest_root: Path, script: str, cpus: int = 1) -> list[str]:
     """The lines that a script prints, which ends well."""
-    result = run(guest_root, script)
+    result = run(guest_root, script, cpus)
     assert result.status == 0, (result.status, result.stdout, result.stderr, result.reason)
     return result.stdout.decode().splitlines()
 
@@ -277,3 +277,43 @@ def test_what_ends_gives_its_memory_back(guest_root: Path) -> None:
     assert counter.kernel_usage == 0
     owned = sum(1 for owner in machine.memory.owners.values() if owner is counter)
     assert counter.usage == owned * 4096
+
+
+def test_a_set_of_processors_restricts_what_tasks_may_use(guest_root: Path) -> None:
+    lines = printed(
+        guest_root,
+        """
+        allowed() { sed -n 's/^Cpus_allowed_list:.//p' /proc/$1/status; }
+        echo +cpuset > cgroup.subtree_control; mkdir set set/inner 2>/dev/null
+        cat cpuset.cpus.effective set/cpuset.cpus.effective; tr '\n' . < set/cpuset.cpus; echo
+        sleep 1000 & echo $! > set/cgroup.procs; allowed $!
+        echo 1-2 > set/cpuset.cpus; cat set/cpuset.cpus set/cpuset.mems.effective; allowed $!
+        taskset -pc 2-3 $! >/dev/null; allowed $!; taskset -pc 3 $! 2>/dev/null >&2 || echo refused
+        echo 0-1 > set/cpuset.cpus; allowed $!
+        echo 0-3 > set/cpuset.cpus; allowed $!
+        for wrong in 4 x 2-1 9999; do echo $wrong > set/cpuset.cpus || echo no; done 2>/dev/null
+        sh -c 'echo $$ > set/cgroup.procs; sleep 0.1 & sed -n "s/^Cpus_allowed_list:.//p" /proc/$!/status'
+        echo > set/cpuset.cpus; cat set/cpuset.cpus.effective
+        echo 2 > set/cpuset.cpus; echo +cpuset > set/cgroup.subtree_control 2>/dev/null || echo busy
+        echo $! > cgroup.procs; allowed $!
+        echo +cpuset > set/cgroup.subtree_control; cat set/inner/cpuset.cpus.effective
+        echo 3 > set/inner/cpuset.cpus; cat set/inner/cpuset.cpus.effective
+        echo root > set/cpuset.cpus.partition || echo no partition
+        """,
+        cpus=4,
+    )
+    assert lines == [
+        *("0-3", "0-3", "."),
+        "0-3",
+        *("1-2", "0", "1-2"),
+        *("2", "refused"),
+        # What was asked for isn't among them, and is remembered.
+        "0-1",
+        "2-3",
+        *("no", "no", "no", "no"),
+        "0-3",
+        "0-3",
+        "2-3",
+        *("2", "2"),
+        "no partition",
+    ]

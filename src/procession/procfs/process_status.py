@@ -15,6 +15,7 @@ from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTi
 from procession.kernel.task_state import ENDED, LETTERS, TaskState
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
 from procession.procfs.access import may_inspect
+from procession.procfs.bit_list import list_of_bits
 from procession.procfs.process_memory import resident_pages
 
 if TYPE_CHECKING:
@@ -358,25 +359,6 @@ def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         b"nonvoluntary_ctxt_switches:\t%d" % task.times.involuntary_switches,
     ]
     return b"\n".join(lines) + b"\n"
-
-
-def list_of_bits(mask: int) -> bytes:
-    """The numbers of the bits of `mask` as ranges: `0-2,5`.
-
-    Linux: lib/bitmap-str.c, bitmap_print_to_pagebuf.
-    """
-    ranges: list[bytes] = []
-    first = 0
-    while mask >> first:
-        if not mask >> first & 1:
-            first += 1
-            continue
-        end = first
-        while mask >> end & 1:
-            end += 1
-        ranges.append(b"%d" % first if end == first + 1 else b"%d-%d" % (first, end - 1))
-        first = end
-    return b",".join(ranges)
 
 
 def descriptor_table_size(task: Task) -> int:

@@ -11,6 +11,7 @@ from procession.abi.sched import SchedAttr, SchedParam, SchedPolicy
 from procession.abi.structure import U32
 from procession.abi.time import Timespec
 from procession.abi.word import pack_bits, pack_u32
+from procession.kernel.cgroup.cpuset import processors_of
 from procession.kernel.sched.core import TIME_SLICE_NS
 from procession.kernel.sched.priority import (
     HIGHEST_NICE,
@@ -229,12 +230,13 @@ def sched_setaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> None:
     target = task_or_self(task, pid)
     check_affinity_access(task, target)
     scheduler = task.kernel.scheduler
-    allowed = wanted & scheduler.all_processors
+    allowed = wanted & scheduler.all_processors & processors_of(target.cgroup)
     if not allowed:
-        raise EINVAL("none of the machine's processors is in the mask")
+        raise EINVAL("none of the processors that it may use is in the mask")
     if target.policy == SCHED_DEADLINE and allowed != scheduler.all_processors:
         raise EBUSY("a deadline task must be allowed on every processor")
     target.entity.allowed = allowed
+    target.entity.wanted = wanted
     if not allowed >> target.entity.processor & 1:
         scheduler.change(target)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.errno import EBUSY, ENOENT, EOPNOTSUPP, ESRCH
 from procession.hardware.kernel_memory import GROUP_BYTES, TASK_BYTES
+from procession.kernel.cgroup.cpuset import restrict
 from procession.kernel.cgroup.freezer import freeze_task, update_frozen
 from procession.kernel.pid import find_task
 from procession.kernel.signal.generation import send_group_signal
@@ -101,6 +102,8 @@ def move_task(task: Task, target: Cgroup) -> None:
             task.kernel.memory.payer = target.memory
     if source.cpu is not target.cpu:
         task.kernel.scheduler.change(task)
+    if source.cpuset is not target.cpuset:
+        restrict(task)
     if source.is_freezing != target.is_freezing:
         freeze_task(task, freeze=target.is_freezing)
     if source.is_freezing or target.is_freezing:
@@ -114,6 +117,8 @@ def join(task: Task, group: Cgroup) -> None:
         group.pids.charge()
     task.cgroup = group
     group.add(task)
+    if group.cpuset is not None:
+        restrict(task)
     if group.is_freezing:
         freeze_task(task, freeze=True)
         update_frozen(group)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from procession.kernel.cgroup.cpu import CpuShare
+    from procession.kernel.cgroup.cpuset import CpuSet
     from procession.kernel.cgroup.device import DevicePrograms
     from procession.kernel.cgroup.memory import MemoryCounter
     from procession.kernel.cgroup.pids import PidsCounter
@@ -24,6 +25,7 @@ NO_LIMIT = 0x7FFF_FFFF
 class Controller(IntFlag):
     """The controllers that there are, in Linux's order."""
 
+    CPUSET = 1
     CPU = 2
     IO = 4
     MEMORY = 8
@@ -34,7 +36,7 @@ CONTROLLER_NAMES: dict[bytes, int] = {
     each.name.lower().encode(): int(each) for each in Controller if each.name
 }
 ALL_CONTROLLERS = sum(CONTROLLER_NAMES.values())
-THREADED_CONTROLLERS = int(Controller.CPU | Controller.PIDS)
+THREADED_CONTROLLERS = int(Controller.CPUSET | Controller.CPU | Controller.PIDS)
 """Those that can tell the threads of a process apart."""
 
 
@@ -54,14 +56,16 @@ class Cgroup:
     `wants_freeze` is what cgroup.freeze says, `is_freezing` whether this or a group above says so,
     `is_frozen` whether all tasks of it and below are. `pids` is what forks in it are counted by, its own or
     that of a group above; None if there are no counters. `cpu` is the share of the processors that it has in
-    the same way. `devices` are the programs that are attached to this very group, None if there are none.
-    `user_ns`, `nice_ns` (of `user_ns`, at nice values above 0) and `system_ns` are the time that its tasks
-    and those of removed groups below have run; the root's isn't counted.
+    the same way, `cpuset` which of them. `devices` are the programs that are attached to this very group,
+    None if there are none. `user_ns`, `nice_ns` (of `user_ns`, at nice values above 0) and
+    `system_ns` are the time that its tasks and those of removed groups below have run; the root's isn't
+    counted.
     """
 
     __slots__ = (
         "children",
         "cpu",
+        "cpuset",
         "devices",
         "domain",
         "events",
@@ -108,6 +112,7 @@ class Cgroup:
         self.is_frozen = self.is_freezing
         self.pids: PidsCounter | None = None if parent is None else parent.pids
         self.cpu: CpuShare | None = None if parent is None else parent.cpu
+        self.cpuset: CpuSet | None = None if parent is None else parent.cpuset
         self.memory: MemoryCounter | None = None if parent is None else parent.memory
         self.devices: DevicePrograms | None = None
         self.user_ns = self.nice_ns = self.system_ns = 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBUSY, EINVAL, ENOENT, EOPNOTSUPP
 from procession.kernel.cgroup.cpu import CpuShare
+from procession.kernel.cgroup.cpuset import CpuSet, restrict
 from procession.kernel.cgroup.device import detach_all
 from procession.kernel.cgroup.freezer import update_frozen
 from procession.kernel.cgroup.group import CONTROLLER_NAMES, THREADED_CONTROLLERS, Cgroup, Controller
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PIDS = int(Controller.PIDS)
 CPU = int(Controller.CPU)
 MEMORY = int(Controller.MEMORY)
+CPUSET = int(Controller.CPUSET)
 
 
 class Hierarchy:
@@ -90,10 +92,16 @@ def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
             group.cpu = CpuShare(kernel, group, parent.cpu)
         elif own is not None:
             own.stop()
+    if changed & CPUSET:
+        group.cpuset = CpuSet(kernel, group, parent.cpuset) if new & CPUSET else parent.cpuset
     if changed & MEMORY:
         group.memory = MemoryCounter(kernel, group, parent.memory) if new & MEMORY else parent.memory
     if changed:
         _inherit(group)
+    if changed & CPUSET:
+        for each in group.subtree():
+            for task in list(each.tasks):
+                restrict(task)
     current = kernel.current
     if current is not None:
         kernel.memory.payer = current.cgroup.memory
@@ -107,6 +115,8 @@ def _inherit(group: Cgroup) -> None:
             child.pids = group.pids
         if not own & CPU:
             child.cpu = group.cpu
+        if not own & CPUSET:
+            child.cpuset = group.cpuset
         if not own & MEMORY:
             child.memory = group.memory
         _inherit(child)

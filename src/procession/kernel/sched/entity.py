@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from procession.kernel.cgroup.cpu import CpuShare
 
+EVERY_PROCESSOR = -1
+"""A mask of processors that leaves out none."""
 ROUND_ROBIN_SLICE_NS = 100_000_000
 """kernel.sched_rr_timeslice_ms."""
 
@@ -14,6 +16,9 @@ ROUND_ROBIN_SLICE_NS = 100_000_000
 class SchedulingEntity:
     """What the scheduler keeps of a task (Linux: include/linux/sched.h, struct sched_entity,
     sched_rt_entity, sched_dl_entity).
+
+    It may be on the processors of the mask `allowed`: those that it asked for, `wanted`, as far as its
+    control group has them.
 
     `virtual_runtime_ns` is the time that it ran, divided by its weight. `ticket` is its place in a queue, 0
     when it's in none: an entry with another ticket is void. `moved_ns` is when it came to its processor from
@@ -46,11 +51,12 @@ class SchedulingEntity:
         "virtual_runtime_ns",
         "waited_ns",
         "waits_since_ns",
+        "wanted",
     )
 
     def __init__(self) -> None:
         self.processor = 0
-        self.allowed = -1
+        self.allowed = self.wanted = EVERY_PROCESSOR
         self.moved_ns = 0
         self.move_count = 0
         self.run_count = 0
@@ -75,5 +81,6 @@ class SchedulingEntity:
         twin = SchedulingEntity()
         twin.processor = self.processor
         twin.allowed = self.allowed
+        twin.wanted = self.wanted
         twin.virtual_runtime_ns = self.virtual_runtime_ns
         return twin

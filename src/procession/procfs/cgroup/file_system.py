@@ -15,6 +15,7 @@ from procession.kernel.cgroup.directory import GroupDirectory
 from procession.procfs.cgroup.control_file import ControlFile, Opener
 from procession.procfs.cgroup.core_files import CORE_FILES
 from procession.procfs.cgroup.cpu_files import CPU_FILES
+from procession.procfs.cgroup.cpuset_files import CPUSET_FILES
 from procession.procfs.cgroup.io_files import IO_FILES
 from procession.procfs.cgroup.memory_files import MEMORY_FILES
 from procession.procfs.cgroup.pids_files import PIDS_FILES
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
 CONTROL_FILES: dict[bytes, ControlFile] = {
     **CORE_FILES,
+    **CPUSET_FILES,
     **CPU_FILES,
     **IO_FILES,
-    **MEMORY_FILES,
     **MEMORY_FILES,
     **PIDS_FILES,
 }

@@ -1,0 +1,100 @@
+"""The files of the cpuset controller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, ERANGE
+from procession.fs.mounts.context import parse_number
+from procession.kernel.cgroup.cpuset import NODES, CpuSet
+from procession.kernel.cgroup.group import Controller
+from procession.procfs.bit_list import list_of_bits
+from procession.procfs.cgroup.control_file import ControlFile, Opener
+
+if TYPE_CHECKING:
+    from procession.kernel.cgroup.group import Cgroup
+
+CPUSET = int(Controller.CPUSET)
+_MOST_BITS = 1024
+
+
+def _set(group: Cgroup) -> CpuSet:
+    assert group.cpuset is not None
+    return group.cpuset
+
+
+def parse_bit_list(text: bytes) -> int:
+    """A mask from ranges such as `0-2,5`. Raises EINVAL, ERANGE. Linux: lib/bitmap.c, bitmap_parselist."""
+    mask = 0
+    for part in text.replace(b"\n", b",").split(b","):
+        if not part.strip():
+            continue
+        first_text, dash, last_text = part.strip().partition(b"-")
+        first = parse_number(first_text, 10)
+        last = parse_number(last_text, 10) if dash else first
+        if first is None or last is None or last < first:
+            raise EINVAL("no list of numbers")
+        if last >= _MOST_BITS:
+            raise ERANGE("too large a number")
+        mask |= (1 << last + 1) - (1 << first)
+    return mask
+
+
+def show_processors(group: Cgroup, opener: Opener) -> bytes:
+    """cpuset.cpus: what was written."""
+    return list_of_bits(_set(group).processors) + b"\n"
+
+
+def store_processors(group: Cgroup, data: bytes, opener: Opener) -> None:
+    """Linux: kernel/cgroup/cpuset.c, update_cpumask."""
+    mask = parse_bit_list(data.strip())
+    if mask & ~opener.kernel.scheduler.all_processors:
+        raise EINVAL("no such processors")
+    cpuset = _set(group)
+    cpuset.processors = mask
+    cpuset.apply()
+
+
+def show_effective_processors(group: Cgroup, opener: Opener) -> bytes:
+    """cpuset.cpus.effective."""
+    own = group.cpuset
+    mask = opener.kernel.scheduler.all_processors if own is None else own.effective_processors
+    return list_of_bits(mask) + b"\n"
+
+
+def show_nodes(group: Cgroup, opener: Opener) -> bytes:
+    """cpuset.mems: what was written."""
+    return list_of_bits(_set(group).nodes) + b"\n"
+
+
+def store_nodes(group: Cgroup, data: bytes, opener: Opener) -> None:
+    """Linux: kernel/cgroup/cpuset.c, update_nodemask."""
+    mask = parse_bit_list(data.strip())
+    if mask & ~NODES:
+        raise EINVAL("no such nodes")
+    _set(group).nodes = mask
+
+
+def show_effective_nodes(group: Cgroup, opener: Opener) -> bytes:
+    """cpuset.mems.effective."""
+    return list_of_bits(NODES) + b"\n"
+
+
+def show_partition(group: Cgroup, opener: Opener) -> bytes:
+    """cpuset.cpus.partition: no group takes processors from the others."""
+    return b"member\n"
+
+
+def store_partition(group: Cgroup, data: bytes, opener: Opener) -> None:
+    """Linux: kernel/cgroup/cpuset.c, cpuset_partition_write."""
+    if data.strip() != b"member":
+        raise EINVAL("there are no partitions")
+
+
+CPUSET_FILES: dict[bytes, ControlFile] = {
+    b"cpuset.cpus": ControlFile(show_processors, store_processors, CPUSET),
+    b"cpuset.mems": ControlFile(show_nodes, store_nodes, CPUSET),
+    b"cpuset.cpus.effective": ControlFile(show_effective_processors, None, CPUSET, is_on_root=True),
+    b"cpuset.mems.effective": ControlFile(show_effective_nodes, None, CPUSET, is_on_root=True),
+    b"cpuset.cpus.partition": ControlFile(show_partition, store_partition, CPUSET),
+}
