@@ -317,3 +317,57 @@ def test_a_set_of_processors_restricts_what_tasks_may_use(guest_root: Path) -> N
         *("2", "2"),
         "no partition",
     ]
+
+
+def test_pressure_of_a_group_grows_while_it_waits(guest_root: Path) -> None:
+    lines = printed(
+        guest_root,
+        r"""
+        echo "+cpu +memory" > cgroup.subtree_control; mkdir a b
+        cat a/io.pressure /proc/pressure/memory; cat a/cpu.pressure b/cpu.pressure >/dev/null
+        for group in a b; do sh -c "echo \$\$ > $group/cgroup.procs; while :; do :; done" & done
+        sleep 4.1
+        for group in a b; do
+            awk '{ sub(/.*total=/, ""); print ($1 > 1800000 && $1 < 2300000) }' $group/cpu.pressure
+            awk '{ sub(/ avg60.*/, ""); print }' $group/cpu.pressure | grep -c 'avg10=[1-9]'
+        done
+        # One runs while the other waits: some of all are held up, but never all.
+        cat /proc/pressure/cpu | grep -c 'full.*total=0$'
+        echo 1 > a/cgroup.kill; echo 1 > b/cgroup.kill
+        for text in 'some 1' 'none 500000 1000000' 'some 100 1' 'some 2000000 1000000' 'some x 1000000'; do
+            echo $text > a/cpu.pressure || echo refused
+        done 2>/dev/null
+        """,
+    )
+    none = "avg10=0.00 avg60=0.00 avg300=0.00 total=0"
+    assert lines == [f"some {none}", f"full {none}"] * 2 + ["1", "1", "2"] * 2 + ["1"] + ["refused"] * 5
+
+
+def test_a_trigger_of_pressure_tells_who_polls(guest_root: Path) -> None:
+    script = r"""
+import os, select
+os.makedirs("group")
+fd = os.open("group/cpu.pressure", os.O_RDWR | os.O_NONBLOCK)
+os.write(fd, b"some 500000 1000000\0")
+try:
+    os.write(fd, b"some 500000 1000000")
+except OSError as error:
+    print(error.errno)
+poll = select.poll()
+poll.register(fd, select.POLLPRI)
+print(poll.poll(1500))
+for _ in range(2):
+    if os.fork() == 0:
+        with open("group/cgroup.procs", "w") as file:
+            file.write("0")
+        while True:
+            pass
+print(poll.poll(3000) == [(fd, select.POLLPRI)])
+with open("group/cgroup.kill", "w") as file:
+    file.write("1")
+poll.poll(100)
+print(poll.poll(1500))
+"""
+    machine = Machine(rootfs=guest_root, cwd="/sys/fs/cgroup")
+    result = machine.run(["python3", "-c", script], time_limit_s=60)
+    assert result.stdout.decode().splitlines() == ["16", "[]", "True", "[]"], result.stderr

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.observer import Observer, SignalGate
+    from procession.kernel.sched.pressure import PressureTracker
     from procession.kernel.task import Task, ThreadGroup
     from procession.kernel.taskstats import TaskstatsFamily
     from procession.mm.address_space import MemoryDescriptor
@@ -91,6 +92,7 @@ class Kernel:
         "oom_victim",
         "pages_over_high",
         "reboot_command",
+        "pressure",
         "program_headers",
         "ptrace_scope",
         "scheduler",
@@ -150,6 +152,8 @@ class Kernel:
         self.charged_work_ns = 0
         self.charged_kernel_work_ns = 0
         self.program_headers = ProgramHeaders()
+        # Whose pressure is counted; None until somebody asks.
+        self.pressure: PressureTracker | None = None
         # The actions of seccomp that are logged, at first all but allow,
         # which never is: bits in the order of ACTION_NAMES.
         self.seccomp_logged = 0x7F
@@ -311,6 +315,8 @@ class Kernel:
         self.charged_kernel_work_ns = kernel_work_ns
         self.charged_work_ns = work_ns
         self.scheduler.account(task, elapsed_ns)
+        if self.pressure is not None:
+            self.pressure.has_run(self, task, elapsed_ns)
         times = task.times
         times.system_ns += system_ns
         times.user_ns += elapsed_ns - system_ns

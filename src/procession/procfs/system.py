@@ -17,9 +17,11 @@ from procession.hardware.processor_level import LEVELS, ProcessorLevel
 from procession.kernel.cgroup.group import CONTROLLER_NAMES
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
+from procession.kernel.sched.pressure import RESOURCE_NAMES
 from procession.kernel.task_state import TaskState
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.locks import show_locks
+from procession.procfs.pressure import PressureInode
 from procession.procfs.process_memory import resident_entries
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
 from procession.procfs.terminal import show_disciplines, show_drivers
@@ -50,7 +52,13 @@ class SystemFile(NamedTuple):
     open_: Open | None = None
 
 
-SystemTree = Mapping[bytes, "SystemFile | SystemTree | bytes"]
+class PressureKind(NamedTuple):
+    """A file of pressure."""
+
+    resource: int
+
+
+SystemTree = Mapping[bytes, "SystemFile | SystemTree | PressureKind | bytes"]
 """Names and what is there: a file, a directory's own tree, or where a symbolic link leads."""
 
 
@@ -81,10 +89,12 @@ class SystemDirectory(ProcDirectory):
             inode = self.entries[name] = self.make(name, found)
         return inode
 
-    def make(self, name: bytes, found: SystemFile | SystemTree | bytes) -> Inode:
+    def make(self, name: bytes, found: SystemFile | SystemTree | PressureKind | bytes) -> Inode:
         """The inode for an entry of the tree."""
         superblock = self.proc
         number = superblock.allocate_static_number()
+        if isinstance(found, PressureKind):
+            return PressureInode(superblock, found.resource)
         if isinstance(found, SystemFile):
             return SystemInode(superblock, number, (*self.path, name))
         if isinstance(found, bytes):
@@ -520,6 +530,7 @@ TREE: SystemTree = {
     b"mounts": b"self/mounts",
     b"net": b"self/net",
     b"partitions": SystemFile(0o444, show_partitions),
+    b"pressure": {name: PressureKind(resource) for resource, name in enumerate(RESOURCE_NAMES)},
     b"softirqs": SystemFile(0o444, show_soft_interrupts),
     b"stat": SystemFile(0o444, show_stat),
     b"swaps": SystemFile(0o444, show_swaps),

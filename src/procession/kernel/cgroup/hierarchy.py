@@ -63,6 +63,8 @@ class Hierarchy:
         if group.cpu is not None and group.cpu.group is group:
             group.cpu.stop()
         detach_all(kernel, group)
+        if kernel.pressure is not None:
+            kernel.pressure.groups.pop(group, None)
         parent.user_ns += group.user_ns
         parent.nice_ns += group.nice_ns
         parent.system_ns += group.system_ns

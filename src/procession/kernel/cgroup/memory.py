@@ -244,5 +244,8 @@ def throttle_over_high(kernel: Kernel, task: Task) -> None:
             penalty_ns = max(penalty_ns, counter.penalty_ns())
     penalty_ns = min(penalty_ns * pages // _BATCH, _LONGEST_WAIT_NS)
     if penalty_ns > _SHORTEST_WAIT_NS:
-        task.sleep_timer = kernel.timers.add(kernel.clock.now_ns + penalty_ns, "wake", task)
+        until_ns = kernel.clock.now_ns + penalty_ns
+        if kernel.pressure is not None:
+            kernel.pressure.waits_for_memory(task, until_ns)
+        task.sleep_timer = kernel.timers.add(until_ns, "wake", task)
         set_state(task, TaskState.KILLABLE)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from procession.kernel.cgroup.event_file import EventFile
     from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
+    from procession.kernel.sched.pressure import PressureTrigger
     from procession.kernel.task import Task
     from procession.procfs.cgroup.file_system import CgroupFileSystem
 
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
 class Opener:
     """Who has opened a file of a control group: its rights then are what counts when it writes.
 
+    `trigger` is what was written to a file of pressure.
     Linux: kernel/cgroup/cgroup-internal.h, struct cgroup_file_ctx.
     """
 
-    __slots__ = ("file_system", "seen_root", "subject")
+    __slots__ = ("file_system", "seen_root", "subject", "trigger")
 
     def __init__(self, file_system: CgroupFileSystem, subject: Subject, seen_root: Cgroup) -> None:
         self.file_system = file_system
         self.subject = subject
         self.seen_root = seen_root
+        self.trigger: PressureTrigger | None = None
 
     @property
     def kernel(self) -> Kernel:
@@ -58,7 +61,8 @@ class ControlFile(NamedTuple):
     """A file of each control group, or of all but the root, or of the root alone.
 
     `controller` is the bit of the one that it belongs to, 0 for none. `is_delegatable` files of the root of
-    a cgroup namespace may be written from inside. `event` finds what tells of changes.
+    a cgroup namespace may be written from inside. `event` finds what tells of changes; a file
+    of pressure `has_trigger`.
     Linux: include/linux/cgroup-defs.h, struct cftype.
     """
 
@@ -69,6 +73,7 @@ class ControlFile(NamedTuple):
     is_below_root: bool = True
     is_delegatable: bool = False
     event: Callable[[Cgroup], EventFile] | None = None
+    has_trigger: bool = False
 
     @property
     def permissions(self) -> int:

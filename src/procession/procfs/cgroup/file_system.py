@@ -19,7 +19,9 @@ from procession.procfs.cgroup.cpuset_files import CPUSET_FILES
 from procession.procfs.cgroup.io_files import IO_FILES
 from procession.procfs.cgroup.memory_files import MEMORY_FILES
 from procession.procfs.cgroup.pids_files import PIDS_FILES
+from procession.procfs.cgroup.pressure_files import PRESSURE_FILES
 from procession.procfs.inode import GeneratedFile
+from procession.procfs.pressure import poll_trigger, pressure_of
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry, Path
@@ -36,6 +38,7 @@ CONTROL_FILES: dict[bytes, ControlFile] = {
     **IO_FILES,
     **MEMORY_FILES,
     **PIDS_FILES,
+    **PRESSURE_FILES,
 }
 """All files that there are, those of the hierarchy first."""
 _MAXIMUM_WRITE = 4096
@@ -238,6 +241,8 @@ class CgroupOpenFile(GeneratedFile):
         self.opener = inode.cgroupfs.opener(subject)
         self.control_inode = inode
         event = inode.control.event
+        if inode.control.has_trigger and not inode.is_gone():
+            pressure_of(self.opener.kernel, inode.group)
         self.seen_count = event(inode.group).count if event is not None and not inode.is_gone() else 0
         super().__init__(path, flags, subject, self)
 
@@ -275,7 +280,15 @@ class CgroupOpenFile(GeneratedFile):
             raise EINVAL("nothing can be written")
         control.store(group, data, opener)
 
+    def release(self) -> None:
+        super().release()
+        trigger, self.opener.trigger = self.opener.trigger, None
+        if trigger is not None and not self.control_inode.group.is_dead:
+            pressure_of(self.opener.kernel, self.control_inode.group).triggers.remove(trigger)
+
     def poll_mask(self) -> int:
+        if self.control_inode.control.has_trigger and not self.control_inode.is_gone():
+            return poll_trigger(self.opener.trigger)
         event = self.control_inode.control.event
         if event is None:
             return ALWAYS_READY
@@ -286,6 +299,9 @@ class CgroupOpenFile(GeneratedFile):
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
         event = self.control_inode.control.event
+        trigger = self.opener.trigger
+        if trigger is not None:
+            return (trigger.queue,)
         if event is None or self.control_inode.is_gone():
             return ()
         return (event(self.control_inode.group).queue,)
