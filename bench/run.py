@@ -21,6 +21,7 @@ BENCH = Path(__file__).resolve().parent
 # For `python bench/run.py`, which doesn't look for packages in the project's directory.
 sys.path.insert(0, str(BENCH.parent))
 
+from bench.container_rows import CONTAINER_ROWS  # noqa: E402
 from bench.ipc_rows import IPC_ROWS  # noqa: E402
 from bench.rows import ROWS, Row, Target  # noqa: E402
 from procession import is_compiled  # noqa: E402
@@ -32,7 +33,7 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0}
 THROUGHPUT = "MiB/s"
 # Each table's name is that of all its rows for --only.
-TABLES = {"kernel": ROWS, "ipc": IPC_ROWS}
+TABLES = {"kernel": ROWS, "ipc": IPC_ROWS, "containers": CONTAINER_ROWS}
 
 
 class MeasurementError(Exception):
