@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
@@ -127,6 +128,119 @@ static void try_mounts_outside(void)
 	CHECK_ERRNO(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND, NULL), EPERM);
 	CHECK_ERRNO(mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL), EPERM);
 	CHECK_ERRNO(sethostname("x", 1), EPERM);
+}
+
+static pid_t neighbour, insider;
+
+/* What may be done to another process by whoever may trace it. */
+static void try_to_trace(pid_t target, int want)
+{
+	long word = 0;
+	struct iovec mine = {&word, sizeof(word)}, theirs = {&neighbour, sizeof(neighbour)};
+	char path[64];
+	int pidfd;
+
+	CHECK_EQ(ERRNO_OF(ptrace(PTRACE_SEIZE, target, 0, 0)), want);
+	CHECK_EQ(ERRNO_OF(process_vm_readv(target, &mine, 1, &theirs, 1, 0)), want);
+	CHECK_EQ(ERRNO_OF(process_vm_writev(target, &mine, 1, &theirs, 1, 0)), want);
+	snprintf(path, sizeof(path), "/proc/%d/mem", target);
+	CHECK_EQ(ERRNO_OF(open(path, O_RDWR)), want ? EACCES : 0);
+	pidfd = (int)MUST(syscall(SYS_pidfd_open, target, 0));
+	CHECK_EQ(ERRNO_OF(syscall(SYS_pidfd_getfd, pidfd, STDERR_FILENO, 0)), want);
+	if (want)
+		CHECK_ERRNO(ptrace(PTRACE_ATTACH, target, 0, 0), want);
+	else
+		CHECK_EQ(ptrace(PTRACE_DETACH, target, 0, 0), -1);
+}
+
+static void trace_outside(void)
+{
+	try_to_trace(outside, EPERM);
+	/* One's own user outside isn't one's own either. */
+	try_to_trace(neighbour, EPERM);
+	CHECK_ERRNO(ptrace(PTRACE_SEIZE, 1, 0, 0), EPERM);
+}
+
+static pid_t make_neighbour(int namespaces)
+{
+	int ends[2];
+	pid_t child;
+	char byte;
+
+	MUST(pipe(ends));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(setresgid(NOBODY, NOBODY, NOBODY));
+		MUST(setresuid(NOBODY, NOBODY, NOBODY));
+		MUST(prctl(PR_SET_DUMPABLE, 1));
+		if (namespaces) {
+			MUST(unshare(namespaces));
+			MUST(prctl(PR_SET_DUMPABLE, 1));
+		}
+		MUST(write(ends[1], "x", 1));
+		for (;;)
+			pause();
+	}
+	MUST(read(ends[0], &byte, 1));
+	MUST(close(ends[0]));
+	MUST(close(ends[1]));
+	return child;
+}
+
+TEST(tracing_across_user_namespaces)
+{
+	MUST(setgroups(0, NULL));
+	neighbour = make_neighbour(0);
+	imprison(trace_outside, CLONE_NEWUSER);
+	imprison(trace_outside, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID);
+	MUST(kill(neighbour, SIGKILL));
+	wait_for(neighbour);
+}
+
+/* Who made a user namespace has every right over what is in it. */
+TEST(tracing_into_a_user_namespace)
+{
+	int status;
+	pid_t child;
+
+	MUST(setgroups(0, NULL));
+	insider = make_neighbour(CLONE_NEWUSER);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(setresgid(NOBODY, NOBODY, NOBODY));
+		MUST(setresuid(NOBODY, NOBODY, NOBODY));
+		try_to_trace(insider, 0);
+		_exit(0);
+	}
+	status = wait_for(child);
+	CHECK_EQ(status, EXITED(0));
+	MUST(kill(insider, SIGKILL));
+	wait_for(insider);
+}
+
+static void trace_beyond_the_pid_namespace(void)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		CHECK_EQ(getpid(), 1);
+		CHECK_ERRNO(ptrace(PTRACE_SEIZE, outside, 0, 0), ESRCH);
+		CHECK_ERRNO(ptrace(PTRACE_SEIZE, neighbour, 0, 0), ESRCH);
+		CHECK_ERRNO(ptrace(PTRACE_SEIZE, 1, 0, 0), EPERM);
+		CHECK_ERRNO(kill(neighbour, 0), ESRCH);
+		CHECK_ERRNO(syscall(SYS_pidfd_open, neighbour, 0), ESRCH);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(tracing_out_of_a_pid_namespace)
+{
+	MUST(setgroups(0, NULL));
+	neighbour = make_neighbour(0);
+	imprison(trace_beyond_the_pid_namespace, CLONE_NEWUSER | CLONE_NEWPID);
+	MUST(kill(neighbour, SIGKILL));
+	wait_for(neighbour);
 }
 
 TEST(mounts_of_the_namespace_outside)

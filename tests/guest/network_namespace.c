@@ -797,6 +797,38 @@ TEST(numbers)
 	CHECK_EQ(ask(&request), EINVAL);
 }
 
+/* The inode of a namespace is its number. */
+static ino_t number_of(int fd)
+{
+	struct stat status;
+
+	MUST(fstat(fd, &status));
+	return status.st_ino;
+}
+
+TEST(namespace_of_a_socket)
+{
+	int home = new_namespace(), mine = (int)MUST(open("/proc/self/ns/net", O_RDONLY)), old, fd;
+	int kinds[] = {AF_INET, AF_INET6, AF_UNIX, AF_NETLINK};
+
+	for (size_t i = 0; i < LENGTH(kinds); i++) {
+		int opened = (int)MUST(socket(kinds[i], SOCK_DGRAM, 0));
+
+		fd = (int)CHECK_OK(ioctl(opened, SIOCGSKNS));
+		CHECK_EQ(number_of(fd), number_of(mine));
+		CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+		MUST(close(fd));
+		MUST(close(opened));
+	}
+	old = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(setns(home, CLONE_NEWNET));
+	fd = (int)CHECK_OK(ioctl(old, SIOCGSKNS));
+	CHECK_EQ(number_of(fd), number_of(mine));
+	CHECK_OK(setns(fd, CLONE_NEWNET));
+	MUST(setresuid(NOBODY, NOBODY, NOBODY));
+	CHECK_ERRNO(ioctl(old, SIOCGSKNS), EPERM);
+}
+
 TEST(rights)
 {
 	int home = new_namespace(), fd;

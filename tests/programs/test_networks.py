@@ -124,3 +124,26 @@ def test_who_listens_is_told(run_program: RunProgram) -> None:
     assert "inet 1.2.3.4/24 scope global v0" in text
     assert "1.2.3.0/24 dev v0 proto kernel scope link src 1.2.3.4 linkdown" in text
     assert "Deleted 3: v0" in text
+
+
+INTERFACES = """
+cd /sys/class/net; ls; cat lo/mtu; cd /
+unshare -mn sh -c '
+    ip link add va type veth peer name vb; mount -t sysfs x /sys; cd /sys/class/net; ls
+    cat va/addr_len va/iflink va/operstate va/flags va/type; cat va/carrier
+    ip link set va up; ip link set vb up; cat va/operstate va/carrier va/flags
+    ip link set va down; ip link set va name vc; ls; ls vc/statistics | wc -l; readlink vc
+    ip link del vc; ls; cat vc/mtu; cd lo; realpath . subsystem' 2>&1
+"""
+
+
+def test_interfaces_in_sysfs(run_program: RunProgram) -> None:
+    assert output_of(run_program, INTERFACES).splitlines() == [
+        *("lo", "65536"),
+        *("lo", "va", "vb"),
+        *("6", "2", "down", "0x1002", "1", "cat: va/carrier: Invalid argument"),
+        *("up", "1", "0x1003"),
+        *("lo", "vb", "vc", "24", "../../devices/virtual/net/vc"),
+        *("lo", "cat: vc/mtu: No such file or directory"),
+        *("/sys/devices/virtual/net/lo", "/sys/class/net"),
+    ]

@@ -10,7 +10,7 @@ from procession.kernel.bpf.program import ProgramTable
 from procession.kernel.cgroup.hierarchy import Hierarchy
 from procession.kernel.dump.pattern import CoreSettings
 from procession.kernel.futex.queue import FutexTable
-from procession.kernel.namespaces.nsfs import namespace_of_file
+from procession.kernel.namespaces.nsfs import namespace_of_file, open_namespace
 from procession.kernel.namespaces.uts import NameChanges
 from procession.kernel.pid import find_task
 from procession.kernel.program.binary_format import BinaryFormats
@@ -212,6 +212,11 @@ class Kernel:
                 self.taskstats = TaskstatsFamily(self)
             families[FAMILY_ID] = self.taskstats
         return families
+    def open_network(self, network: Network) -> int:
+        """A descriptor of the running task for a network. Raises EMFILE, ENFILE."""
+        task = self.current
+        assert task is not None
+        return open_namespace(task, network)
 
     def network_of_process(self, number: int) -> Network:
         """The network of a process of the running task's pid namespace. Raises ESRCH.

@@ -27,6 +27,7 @@ _SHORT = Words("<H")
 _IFCONF = Words("<i4xQ")
 _AF_INET = pack_u16(2)
 
+_SIOCGSKNS = int(SocketIoctl.SIOCGSKNS)
 _SIOCGIFNAME = int(SocketIoctl.SIOCGIFNAME)
 _SIOCGIFCONF = int(SocketIoctl.SIOCGIFCONF)
 _SIOCGIFFLAGS = int(SocketIoctl.SIOCGIFFLAGS)
@@ -70,6 +71,10 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     net/core/dev_ioctl.c; net/ipv4/devinet.c, devinet_ioctl.
     """
     network = socket.network
+    if request == _SIOCGSKNS:
+        if not socket.caller.credentials.ns_capable(network.owner, CAP_NET_ADMIN):
+            raise EPERM("CAP_NET_ADMIN is needed")
+        return network.host.open_network(network)
     if request == _SIOCGIFCONF:
         _list_interfaces(network, argument, memory)
         return 0

@@ -1,4 +1,4 @@
-"""sysfs, what tools ask of it: which processors there are."""
+"""sysfs, what tools ask of it: which processors and network interfaces there are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from procession.abi.errno import EIO, ENOENT
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.procfs.inode import GeneratedFile
+from procession.procfs.sysfs_network import ATTRIBUTE_SIZE, NetworkDirectory
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 SYSFS_MAGIC = 0x62656572
-ATTRIBUTE_SIZE = 4096
-"""What stat(2) gives as the size of any attribute."""
 
+_OF_INTERFACES = ((b"class", b"net"), (b"devices", b"virtual", b"net"))
 Tree = Mapping[bytes, "bytes | Tree"]
 
 
@@ -99,9 +99,10 @@ def tree_for(processor_count: int) -> Tree:
     return {
         b"block": {},
         b"bus": {},
-        b"class": {},
+        b"class": {b"net": {}},
         b"dev": {b"block": {}, b"char": {}},
         b"devices": {
+            b"virtual": {b"net": {}},
             b"system": {
                 b"cpu": {
                     **processors,
@@ -196,9 +197,12 @@ class SysDirectory(Inode):
         if found is None:
             raise ENOENT
         superblock = self.sysfs
+        place = (*self.path, name)
+        if place in _OF_INTERFACES:
+            return NetworkDirectory(superblock, superblock.network, is_class=place == _OF_INTERFACES[0])
         if isinstance(found, bytes):
             return SysAttribute(superblock, found)
-        return SysDirectory(superblock, (*self.path, name))
+        return SysDirectory(superblock, place)
 
     def list_entries(self) -> list[DirectoryEntry]:
         # Numbers are given when a name is looked up; a listing needs any that isn't 0.

@@ -1,0 +1,222 @@
+"""Interfaces in sysfs: /sys/class/net and /sys/devices/virtual/net, of the network that mounted it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.abi.errno import EINVAL, EIO, ENOENT
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.net.link.interface import LOOPBACK
+from procession.procfs.inode import GeneratedFile
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import File
+    from procession.fs.inode import Superblock
+    from procession.fs.permission import Subject
+    from procession.net.link.interface import Interface
+    from procession.net.network import Network
+
+ATTRIBUTE_SIZE = 4096
+"""What stat(2) gives as the size of any attribute."""
+_STATES = (b"unknown", b"notpresent", b"down", b"lowerlayerdown", b"testing", b"dormant", b"up")
+_COUNTERS = (
+    *("collisions", "multicast", "rx_bytes", "rx_compressed", "rx_crc_errors", "rx_dropped", "rx_errors"),
+    *("rx_fifo_errors", "rx_frame_errors", "rx_length_errors", "rx_missed_errors", "rx_nohandler"),
+    *("rx_over_errors", "rx_packets", "tx_aborted_errors", "tx_bytes", "tx_carrier_errors", "tx_compressed"),
+    *("tx_dropped", "tx_errors", "tx_fifo_errors", "tx_heartbeat_errors", "tx_packets", "tx_window_errors"),
+)
+
+
+def _address(value: bytes) -> bytes:
+    return value.hex(":").encode()
+
+
+def _carrier(interface: Interface) -> bytes:
+    """Linux: net/core/net-sysfs.c, carrier_show."""
+    if not interface.is_up:
+        raise EINVAL("the interface is down")
+    return b"%d" % interface.has_carrier
+
+
+def _counter(interface: Interface, name: str) -> int:
+    if name == "rx_packets":
+        return interface.received_packets
+    if name == "rx_bytes":
+        return interface.received_bytes
+    if name == "tx_packets":
+        return interface.sent_packets
+    if name == "tx_bytes":
+        return interface.sent_bytes
+    return interface.drop_count if name == "tx_dropped" else 0
+
+
+_ATTRIBUTES: dict[bytes, Callable[[Interface], bytes]] = {
+    b"addr_assign_type": lambda each: b"%d" % (each.kind != LOOPBACK and not each.has_chosen_address),
+    b"addr_len": lambda each: b"%d" % len(each.hardware_address),
+    b"address": lambda each: _address(each.hardware_address),
+    b"broadcast": lambda each: _address(each.broadcast_hardware_address),
+    b"carrier": _carrier,
+    b"carrier_changes": lambda each: b"%d" % each.carrier_changes,
+    b"dev_id": lambda each: b"0x0",
+    b"dev_port": lambda each: b"0",
+    b"dormant": lambda each: b"0",
+    b"flags": lambda each: b"0x%x" % (each.shown_flags & 0xFFFF & ~0x40),
+    b"ifalias": lambda each: each.alias,
+    b"ifindex": lambda each: b"%d" % each.index,
+    b"iflink": lambda each: b"%d" % each.link_index,
+    b"link_mode": lambda each: b"0",
+    b"mtu": lambda each: b"%d" % each.mtu,
+    b"netdev_group": lambda each: b"%d" % each.group,
+    b"operstate": lambda each: _STATES[each.operational_state],
+    b"proto_down": lambda each: b"0",
+    b"tx_queue_len": lambda each: b"%d" % each.queue_length,
+    b"type": lambda each: b"%d" % each.hardware_type,
+    b"uevent": lambda each: b"INTERFACE=%s\nIFINDEX=%d" % (each.name, each.index),
+}
+
+
+class NetworkDirectory(Inode):
+    """A directory with an entry for each interface: links in the class, and directories with the devices."""
+
+    __slots__ = ("entries", "is_class", "network")
+
+    caches_lookups: ClassVar[bool] = False
+
+    def __init__(self, superblock: Superblock, network: Network, *, is_class: bool) -> None:
+        super().__init__(superblock, S_IFDIR | 0o755)
+        self.network = network
+        self.is_class = is_class
+        self.entries: dict[Interface, Inode] = {}
+
+    def lookup(self, name: bytes) -> Inode:
+        interface = self.network.interface_named(name)
+        if interface is None:
+            raise ENOENT
+        present = set(self.network.interfaces.values())
+        for gone in [each for each in self.entries if each not in present]:
+            del self.entries[gone]
+        found = self.entries.get(interface)
+        if found is None:
+            superblock = self.superblock
+            if self.is_class:
+                found = InterfaceLink(superblock, interface)
+            else:
+                found = InterfaceDirectory(superblock, interface)
+            self.entries[interface] = found
+        return found
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        kind = (S_IFLNK if self.is_class else S_IFDIR) >> 12
+        return [
+            DirectoryEntry(interface.name, interface.index, kind)
+            for interface in self.network.interfaces.values()
+        ]
+
+
+class InterfaceLink(Inode):
+    """An entry of /sys/class/net."""
+
+    __slots__ = ("interface",)
+
+    def __init__(self, superblock: Superblock, interface: Interface) -> None:
+        super().__init__(superblock, S_IFLNK | 0o777)
+        self.interface = interface
+
+    def readlink(self) -> bytes:
+        return b"../../devices/virtual/net/" + self.interface.name
+
+
+class SubsystemLink(Inode):
+    """Leads from an interface to its class."""
+
+    __slots__ = ()
+
+    def __init__(self, superblock: Superblock) -> None:
+        super().__init__(superblock, S_IFLNK | 0o777)
+
+    def readlink(self) -> bytes:
+        return b"../../../../class/net"
+
+
+class InterfaceDirectory(Inode):
+    """What there is to say of an interface."""
+
+    __slots__ = ("entries", "interface")
+
+    def __init__(self, superblock: Superblock, interface: Interface) -> None:
+        super().__init__(superblock, S_IFDIR | 0o755)
+        self.interface = interface
+        self.entries: dict[bytes, Inode] = {}
+
+    def lookup(self, name: bytes) -> Inode:
+        found = self.entries.get(name)
+        if found is None:
+            found = self.entries[name] = self._make(name)
+        return found
+
+    def _make(self, name: bytes) -> Inode:
+        if name == b"subsystem":
+            return SubsystemLink(self.superblock)
+        if name == b"statistics":
+            return StatisticsDirectory(self.superblock, self.interface)
+        if name not in _ATTRIBUTES:
+            raise ENOENT
+        return InterfaceAttribute(self.superblock, self.interface, name)
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        names = {**dict.fromkeys(_ATTRIBUTES, S_IFREG), b"statistics": S_IFDIR, b"subsystem": S_IFLNK}
+        return [
+            DirectoryEntry(name, position + 1, kind >> 12)
+            for position, (name, kind) in enumerate(sorted(names.items()))
+        ]
+
+
+class StatisticsDirectory(Inode):
+    """The counters of an interface."""
+
+    __slots__ = ("interface",)
+
+    def __init__(self, superblock: Superblock, interface: Interface) -> None:
+        super().__init__(superblock, S_IFDIR | 0o755)
+        self.interface = interface
+
+    def lookup(self, name: bytes) -> Inode:
+        if name.decode("latin-1") not in _COUNTERS:
+            raise ENOENT
+        return InterfaceAttribute(self.superblock, self.interface, name, is_counter=True)
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        return [
+            DirectoryEntry(name.encode(), position + 1, S_IFREG >> 12)
+            for position, name in enumerate(_COUNTERS)
+        ]
+
+
+class InterfaceAttribute(Inode):
+    """A file about an interface."""
+
+    __slots__ = ("interface", "is_counter", "name")
+
+    def __init__(
+        self, superblock: Superblock, interface: Interface, name: bytes, *, is_counter: bool = False
+    ) -> None:
+        super().__init__(superblock, S_IFREG | 0o444)
+        self.interface = interface
+        self.name = name
+        self.is_counter = is_counter
+        self.size = ATTRIBUTE_SIZE
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return GeneratedFile(path, flags, subject, self)
+
+    def show(self, subject: Subject) -> bytes:
+        """Linux: net/core/net-sysfs.c, netdev_show, netstat_show."""
+        if self.is_counter:
+            return b"%d\n" % _counter(self.interface, self.name.decode())
+        return _ATTRIBUTES[self.name](self.interface) + b"\n"
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        """Interfaces are changed by netlink and ioctls alone."""
+        raise EIO
