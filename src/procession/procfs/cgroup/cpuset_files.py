@@ -24,7 +24,10 @@ def _set(group: Cgroup) -> CpuSet:
 
 
 def parse_bit_list(text: bytes) -> int:
-    """A mask from ranges such as `0-2,5`. Raises EINVAL, ERANGE. Linux: lib/bitmap.c, bitmap_parselist."""
+    """A mask from ranges such as `0-2,5`. Raises EINVAL, ERANGE.
+
+    Linux: lib/bitmap-str.c, bitmap_parselist.
+    """
     mask = 0
     for part in text.replace(b"\n", b",").split(b","):
         if not part.strip():
@@ -86,7 +89,7 @@ def show_partition(group: Cgroup, opener: Opener) -> bytes:
 
 
 def store_partition(group: Cgroup, data: bytes, opener: Opener) -> None:
-    """Linux: kernel/cgroup/cpuset.c, cpuset_partition_write."""
+    """Linux: kernel/cgroup/cpuset.c, sched_partition_write."""
     if data.strip() != b"member":
         raise EINVAL("there are no partitions")
 
