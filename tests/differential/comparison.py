@@ -27,7 +27,10 @@ RECORDED_PROTECTION = {
 }
 """The sysctls with which the outcomes were recorded."""
 # A tmpfs as a guest's /dev/shm is, only the scripts' processes, and no signals ignored, as nohup(1) does.
-_UNSHARE = ("env", "--default-signal", "unshare", "--pid", "--fork", "--mount", "--mount-proc", "--")
+_UNSHARE = (
+    *("env", "--default-signal", "unshare", "--pid", "--fork", "--mount", "--mount-proc", "--uts", "--ipc"),
+    "--",
+)
 _MOUNT = 'mount -t tmpfs -o nosuid,nodev,mode=1777 none /dev/shm && exec "$@"'
 
 Script: TypeAlias = Sequence[Operation]

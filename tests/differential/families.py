@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.differential import descriptor_calls, file_calls, memory_calls, mount_calls, process_calls
+from tests.differential import (
+    descriptor_calls,
+    file_calls,
+    memory_calls,
+    mount_calls,
+    namespace_calls,
+    process_calls,
+)
 from tests.differential.maker import Chance, Family, Maker
 from tests.differential.script import At, Operation
 
@@ -13,6 +20,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "descriptors": descriptor_calls.FAMILIES,
     "memory": memory_calls.FAMILIES,
     "mounts": mount_calls.FAMILIES,
+    "namespaces": namespace_calls.FAMILIES,
     "processes": process_calls.FAMILIES,
     "users": (*file_calls.FAMILIES, *file_calls.FAMILIES, process_calls.identify),
 }
@@ -39,6 +47,8 @@ def make_script(name: str, seed: int, length: int) -> list[Operation]:
     elif name == "mounts":
         mount_calls.enter_namespace(make)
         length += len(make.operations)
+    elif name == "namespaces":
+        namespace_calls.begin(make)
     while len(make.operations) < length:
         make.actor = make.random.choice(make.actors)
         make.random.choice(families)(make)

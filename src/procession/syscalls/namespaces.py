@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EBADF
+from procession.fs.file import O_PATH
 from procession.kernel import clone
 from procession.kernel.namespaces.enter import set_namespaces
 from procession.syscalls.declaration import syscall
@@ -26,7 +27,7 @@ def unshare(task: Task, flags: Flags[CloneFlag]) -> int:
 def setns(task: Task, fd: Fd, flags: Flags[CloneFlag]) -> int:
     """setns(2). Linux: kernel/nsproxy.c, SYSCALL_DEFINE2(setns)."""
     file = task.files.files.get(fd)
-    if file is None:
+    if file is None or file.flags & O_PATH:
         raise EBADF
     set_namespaces(task, file, flags)
     return 0

@@ -13,6 +13,7 @@ from procession.fs.file import File
 from procession.fs.inode import S_IFDIR, S_IFREG, Inode, Superblock
 from procession.fs.mounts.mount import Mount
 from procession.fs.mounts.namespace import MountNamespace
+from procession.fs.permission import MAY_WRITE
 from procession.fs.user_namespace import UserNamespace
 from procession.kernel.namespaces.pid import PidNamespace
 from procession.kernel.pid import find_task
@@ -80,6 +81,12 @@ class NamespaceInode(Inode):
     @property
     def shown_link_count(self) -> int:
         return 1
+
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        """Linux: fs/namei.c, inode_permission: the inode is immutable, since 6.18."""
+        if mask & MAY_WRITE:
+            raise EPERM("a namespace's file can't be written to")
+        super().check_permission(subject, mask)
 
     @property
     def mount_namespace(self) -> MountNamespace | None:
