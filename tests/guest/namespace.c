@@ -96,6 +96,21 @@ TEST(files_of_namespaces)
 	CHECK_EQ(status.st_mode, S_IFLNK | 0777);
 }
 
+TEST(files_that_cant_be_changed)
+{
+	int fd = (int)MUST(open("/proc/self/ns/uts", O_RDONLY));
+
+	CHECK_ERRNO(open("/proc/self/ns/uts", O_WRONLY), EPERM);
+	CHECK_ERRNO(open("/proc/self/ns/uts", O_RDWR), EPERM);
+	CHECK_ERRNO(access("/proc/self/ns/uts", W_OK), EPERM);
+	CHECK_ERRNO(truncate("/proc/self/ns/uts", 0), EPERM);
+	CHECK_ERRNO(fchmod(fd, 0600), EPERM);
+	CHECK_ERRNO(fchown(fd, 1, 1), EPERM);
+	CHECK_ERRNO(futimens(fd, NULL), EPERM);
+	CHECK_ERRNO(setns((int)MUST(open("/proc/self/ns/uts", O_PATH)), 0), EBADF);
+	CHECK_ERRNO(setns((int)MUST(open("/proc/self/ns/uts", O_PATH)), CLONE_NEWUTS | CLONE_NEWIPC), EBADF);
+}
+
 TEST(kinds_and_owners)
 {
 	uint64_t id = 0;

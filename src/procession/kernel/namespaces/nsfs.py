@@ -88,6 +88,18 @@ class NamespaceInode(Inode):
             raise EPERM("a namespace's file can't be written to")
         super().check_permission(subject, mask)
 
+    def set_attributes(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        """Linux: fs/attr.c, notify_change."""
+        raise EPERM("a namespace's file can't be changed")
+
     @property
     def mount_namespace(self) -> MountNamespace | None:
         namespace = self.namespace
