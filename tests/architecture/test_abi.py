@@ -31,6 +31,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "arch_prctl": ("asm/prctl.h",),
     "auxv": ("linux/auxvec.h",),
     "bpf": ("linux/filter.h",),
+    "bpf_attributes": ("linux/bpf.h",),
     "ebpf": ("linux/bpf.h",),
     "capability": ("linux/capability.h linux/securebits.h",),
     "clone_flags": ("linux/sched.h",),

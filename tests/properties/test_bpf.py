@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procession.abi.ebpf import BpfCgroupDevCtx, BpfInsn, BpfProgLoad
+from procession.abi.bpf_attributes import BpfCgroupDevCtx, BpfInsn, BpfProgLoad
 from procession.abi.errno import EACCES, EINVAL
 from procession.kernel.bpf.form import _CODES, LOAD_DOUBLE_WORD, decode
 from procession.kernel.bpf.interpreter import run

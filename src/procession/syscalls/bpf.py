@@ -9,21 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.bpf import BPF_MAXINSNS
+from procession.abi.bpf_attributes import (
+    BpfCgroupDevCtx,
+    BpfGetId,
+    BpfGetInfo,
+    BpfInsn,
+    BpfProgAttach,
+    BpfProgInfo,
+    BpfProgLoad,
+    BpfProgQuery,
+)
 from procession.abi.ebpf import (
     BPF_F_QUERY_EFFECTIVE,
     BPF_OBJ_NAME_LEN,
     BpfAttachFlag,
     BpfAttachType,
-    BpfCgroupDevCtx,
     BpfCommand,
-    BpfGetId,
-    BpfGetInfo,
-    BpfInsn,
     BpfLoadFlag,
-    BpfProgAttach,
-    BpfProgInfo,
-    BpfProgLoad,
-    BpfProgQuery,
     BpfProgType,
 )
 from procession.abi.errno import E2BIG, EBADF, EBADFD, EINVAL, ENOENT, ENOSPC, EPERM, Errno
