@@ -212,6 +212,7 @@ class Kernel:
                 self.taskstats = TaskstatsFamily(self)
             families[FAMILY_ID] = self.taskstats
         return families
+
     def open_network(self, network: Network) -> int:
         """A descriptor of the running task for a network. Raises EMFILE, ENFILE."""
         task = self.current

@@ -150,6 +150,7 @@ class Host(Protocol):
 
     def generic_families(self, network: Any) -> dict[int, Any]:
         """The families of NETLINK_GENERIC that `network` has, by their ids."""
+
     def open_network(self, network: Any) -> int:
         """A descriptor of the running task for a network namespace. Raises EMFILE, ENFILE."""
 
