@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.attachment import CapturedOutput, Doorbell, HostPace, HostStreams, JoinedTerminal
 from procession.ending import RunLimits, check_limits, reason_of_guest, status_for
 from procession.first_mounts import devpts_options, find_place, make_directories, mount_first, register_types
 from procession.fs.file import O_NOCTTY, O_RDWR
-from procession.fs.host_source import Rewindable
 from procession.fs.host_stream import CAPTURED_BYTES, HostInput, HostOutput
 from procession.fs.mounts.attach import bind
 from procession.fs.mounts.mount import Mount
 from procession.fs.terminal.devpts import Devpts
+from procession.hardware.engines.choice import make_engine
 from procession.hardware.engines.scripted import (
     SCRATCH_ADDRESS,
     SCRATCH_BYTES,
@@ -23,13 +23,12 @@ from procession.hardware.engines.scripted import (
     ScriptedEngine,
     Step,
 )
-from procession.hardware.engines.tiered import HotEngine, HotEngineUnavailable, TieredEngine
-from procession.hardware.engines.unicorn import UnicornEngine
+from procession.hardware.engines.tiered import TieredEngine
 from procession.hardware.instruction import AVX_ISNT_EMULATED
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import R12, RIP, set_register
 from procession.inlet import Inlet
-from procession.inspection.steering import Steering, has_ended
+from procession.inspection.steering import has_ended
 from procession.interrupt import InterruptGuard
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.decider import Decider, SeededDecider
@@ -53,6 +52,7 @@ from procession.launch import (
 )
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
+from procession.snapshot.going_back import GoingBack
 from procession.syscalls import load_all
 from procession.syscalls.dispatch import Traps
 
@@ -61,17 +61,13 @@ if TYPE_CHECKING:
     from procession.exchange.image.opening import Image
     from procession.fs.host_source import HostSource
     from procession.fs.terminal.host import HostTerminal
-    from procession.hardware.engine import Engine, TrapHandler
     from procession.hardware.fault_injection import FaultInjector
     from procession.inspection.call_counter import CallCounter
-    from procession.inspection.event import Event
     from procession.login import Login
-    from procession.snapshot.history import Condition, History, StateCondition
-    from procession.snapshot.keeper import Snapshot, StateKeeper
-    from procession.snapshot.origin import Origin
+    from procession.snapshot.history import History
+    from procession.snapshot.keeper import StateKeeper
 
 DEFAULT_MEMORY_BYTES = 1 << 30
-ENGINES = ("auto", "unicorn", "native")
 MAXIMUM_PROCESSORS = 64
 _FEWEST_TASKS = 2
 _SIGILL, _SIGKILL, _SIGCHLD = 4, 9, 17
@@ -97,7 +93,7 @@ class Result(NamedTuple):
     note: str = ""
 
 
-class Machine(Steering):
+class Machine(GoingBack):
     """One deterministic Linux machine in this process.
 
     The same seed, program and files give the same run. `rootfs` is the directory of the host that the
@@ -615,178 +611,6 @@ class Machine(Steering):
 
         return state_hash(self.kernel)
 
-    # Going back
-
-    def snapshot(self) -> Snapshot:
-        """Keep the state as it is now, between two slices or steps, to go back to it by `restore`.
-
-        What hasn't changed since the last snapshot is shared with it. Raises ValueError while a slice runs,
-        as in an observer, and for a machine that is closed.
-        """
-        roots = self.input, self.output, self.inlet, self.init, self.command, self.terminal
-        return self._state_keeper().keep(roots, self._kept_beside())
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Be as `snapshot` was taken, any number of times and in any order.
-
-        Raises ValueError for another machine's, while a slice runs, and for a machine that is closed.
-        """
-        self._check_still()
-        snapshot.keeper.check(self.kernel)
-        snapshot.keeper.put_back(snapshot)
-        self._put_back_beside(snapshot.beside)
-
-    def fork(self) -> Machine:
-        """A second machine in the state of this one, which goes on by itself; nobody observes it.
-
-        Volumes are the first one's alone: what the second changes in them is written nowhere. A decider or a
-        source of the caller's own serves both. Raises what `snapshot` does, and ValueError in a compiled
-        build.
-        """
-        from procession.snapshot.twin import Twin
-
-        snapshot = self.snapshot()
-        twin = Twin(snapshot)
-        other = Machine.__new__(Machine)
-        self._become(other)
-        engine = other.engine
-        for name in _COPIED_BY_FORK:
-            setattr(other, name, twin.of(getattr(self, name)))
-        twin.fill(engine)
-        other.traps = Traps(other.kernel)
-        if isinstance(engine, ScriptedEngine):
-            assert isinstance(self.engine, ScriptedEngine)
-            engine.current_task = other._current_task
-            engine.scripts = self.engine.scripts.copy()
-        engine.attach(other.memory, other.traps)
-        twin.load(other.kernel)
-        other._put_back_beside(twin.of(snapshot.beside))
-        return other
-
-    def keep_history(self) -> History:
-        """Keep checkpoints from now on, so that the machine can go back to any moment: see `History`.
-
-        Raises ValueError before a program was started: to start it isn't done again.
-        """
-        if self.command is None:
-            raise ValueError("start a program first: its history begins where it is kept")
-        if self.history is None:
-            from procession.snapshot.history import History, Steps
-
-            self.history = History(self, Steps(self))
-        return self.history
-
-    def step_back(self, kind: str = "event") -> Event | None:
-        """Go back to the last event before the present one, or to the last "call", "switch" or "state".
-
-        The event behind which it stands then; None if there is none. Raises ValueError if no history is kept.
-        """
-        return self._kept_history().back(kind)
-
-    def back_to(self, condition: Condition | StateCondition | Origin) -> bool:
-        """Go back to the last moment before at which `condition` was met; stay where it is if there is none.
-
-        That is an event's name or class as in `stop_at`; a function of the machine, and then it's the moment
-        where it has become true for the last time; or an `Origin` of `snapshot.origin`: where a file was
-        opened, a page copied, a signal sent, a zombie born. A function has to name objects by their numbers:
-        run again, they are new ones. Raises ValueError if no history is kept.
-        """
-        return self._kept_history().back_to(condition)
-
-    def _kept_history(self) -> History:
-        if self.history is None:
-            raise ValueError("no history is kept: call keep_history() before it runs")
-        return self.history
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state as it is now to the file `path`, for `load` in any process.
-
-        Files of the host are named in it, not held. Raises OSError, and ValueError for a machine that has
-        something of the caller's own: scripts, volumes, an image, a source, a decider.
-        """
-        from procession.snapshot.loading import save_machine
-
-        save_machine(self, path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, rootfs: str | os.PathLike[str] | None = None) -> Machine:
-        """The machine whose state was written to the file `path`; its files are below `rootfs` now.
-
-        The file may be anybody's: what isn't a snapshot is refused with BadSnapshot (`snapshot.values`), and
-        a state that was made up reaches nothing of the host but files below `rootfs`, to read them. Raises
-        OSError.
-        """
-        from procession.snapshot.loading import SavedMachine
-
-        saved = SavedMachine(path)
-        base: Machine = saved.base(cls, rootfs)
-        other: Machine = cls.__new__(cls)
-        try:
-            base._become(other)
-            saved.give(base, other, _COPIED_BY_FORK)
-            other._put_back_beside(saved.beside)
-        finally:
-            base.close()
-        return other
-
-    def _become(self, other: Machine) -> None:
-        """Let `other` be a machine as this one is, that has no state yet."""
-        Steering.__init__(other)
-        for name in _SAME_IN_FORK:
-            setattr(other, name, getattr(self, name))
-        other._begin_outside()
-        other.engine = make_engine(self.settings["engine"])
-
-    def state_digest(self) -> bytes:
-        """16 bytes that are equal for states whose `state_hash` is equal, and else differ.
-
-        What hasn't changed since the last digest or snapshot costs next to nothing. Raises what `snapshot`
-        does.
-        """
-        return self._state_keeper().digest()
-
-    def objects_in_order(self) -> list[Any]:
-        """All objects of the state, in an order that is the same for equal states: it tells which object of
-        one stands for which of the other."""
-        return self._state_keeper().in_order()
-
-    def _state_keeper(self) -> StateKeeper:
-        self._check_still()
-        if self._keeper is None:
-            from procession.snapshot.keeper import StateKeeper
-
-            self._keeper = StateKeeper(self.kernel)
-        return self._keeper
-
-    def _check_still(self) -> None:
-        self._check_open()
-        if self._interrupts.is_open:
-            raise ValueError("this machine is in the middle of a slice")
-
-    def _kept_beside(self) -> tuple[Any, ...]:
-        """What the machine holds of its run beside the kernel."""
-        source = self.source
-        return (
-            tuple([getattr(self, name) for name in _KEPT_BESIDE]),
-            None if self._captured is None else self._captured.keep(),
-            source.keep() if source is not None and isinstance(source, Rewindable) else None,
-            (self.traps.return_at_ns, self.traps.has_returned),
-        )
-
-    def _put_back_beside(self, kept: tuple[Any, ...]) -> None:
-        values, captured, source_state, slice_end = kept
-        self.traps.return_at_ns, self.traps.has_returned = slice_end
-        for name, value in zip(_KEPT_BESIDE, values, strict=True):
-            setattr(self, name, value)
-        if captured is None:
-            self._captured = None
-        else:
-            self._captured_output().put_back(captured)
-        if self.source is not None and isinstance(self.source, Rewindable):
-            self.source.put_back(source_state)
-        self.shall_stop = False
-        self._pending.clear()
-
     def close(self) -> None:
         """Give back what the machine holds of the host. It can be looked at still, but not run."""
         if self.is_closed:
@@ -799,33 +623,6 @@ class Machine(Steering):
             self._keeper.close()
         for volume in self.volumes:
             volume.close()
-
-
-# The attributes of a Machine that a fork of it has too, and those for which it has something of its own.
-_SAME_IN_FORK = (
-    "cwd",
-    "entrypoint",
-    "environment",
-    "fault_injector",
-    "image",
-    "login",
-    "seed",
-    "settings",
-    "shows_host",
-    "source",
-)
-_COPIED_BY_FORK = ("init", "inlet", "input", "kernel", "memory", "output")
-# What a snapshot keeps of it beside the kernel.
-_KEPT_BESIDE = (
-    "arguments",
-    "command",
-    "is_in_slice",
-    "is_pid1",
-    "run_kind",
-    "start_directory",
-    "stream_failure",
-    "terminal",
-)
 
 
 def _point_at_script(task: Task, number: int) -> None:
@@ -847,45 +644,3 @@ def _failing(memory_bytes: int, injector: FaultInjector) -> PhysicalMemory:
     from procession.hardware.fault_injection import FailingMemory
 
     return FailingMemory(memory_bytes, injector)
-
-
-def _make_hot_engine(memory: PhysicalMemory, traps: TrapHandler) -> HotEngine:
-    """The native engine, at work. Raises HotEngineUnavailable."""
-    # Few programs work so hard that they need it.
-    from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
-    from procession.hardware.translation.kept_code import CodeKeeper, default_directory
-
-    reason = why_unavailable()
-    if reason is not None:
-        raise HotEngineUnavailable(reason)
-    engine = NativeEngine(CodeKeeper(default_directory()))
-    engine.attach(memory, traps)
-    return engine
-
-
-def _refuse_hot_engine(memory: PhysicalMemory, traps: TrapHandler) -> NoReturn:
-    raise HotEngineUnavailable("the recorded run had none")
-
-
-def make_engine(name: str) -> Engine:
-    """A new engine: one of `ENGINES`, "scripted", or "cold", which is "auto" where nothing gets hot.
-
-    Raises ValueError if there's no such engine, or the host lacks what it needs.
-    """
-    if name == "auto":
-        return TieredEngine(UnicornEngine(), _make_hot_engine)
-    if name == "cold":
-        return TieredEngine(UnicornEngine(), _refuse_hot_engine)
-    if name == "unicorn":
-        return UnicornEngine()
-    if name == "native":
-        from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
-        from procession.hardware.translation.kept_code import CodeKeeper, default_directory
-
-        reason = why_unavailable()
-        if reason is not None:
-            raise ValueError(f"the native engine can't be had: {reason}")
-        return NativeEngine(CodeKeeper(default_directory()))
-    if name == "scripted":
-        return ScriptedEngine()
-    raise ValueError(f"no engine is called {name!r}")

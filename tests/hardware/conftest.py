@@ -8,10 +8,10 @@ import pytest
 
 from procession.hardware.engine import Engine
 from procession.hardware.engines import tiered
+from procession.hardware.engines.choice import make_engine
 from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
 from procession.hardware.engines.tiered import TieredEngine
 from procession.hardware.engines.unicorn import UnicornEngine
-from procession.machine import make_engine
 from tests.hardware.processor_bench import Bench, processor_bench
 
 
