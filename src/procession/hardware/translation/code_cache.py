@@ -69,7 +69,8 @@ class PageCode:
 
 
 class CodeCache:
-    """`position` is where the next code goes. `generation` grows when code is dropped.
+    """`position` is where the next code goes. `generation` grows when code is dropped, or
+    isn't that of a page any more; `was_cleared` says that all of it has been dropped once.
 
     `pages` has the translated code by frame, `straddlers` the instructions that lie in two frames, by address
     and both. `links` numbers the targets of jumps that leave their page; `link_stubs` are where each leads
@@ -92,6 +93,7 @@ class CodeCache:
         "starts",
         "straddlers",
         "view",
+        "was_cleared",
     )
 
     def __init__(self, kept: KeptCode | None = None) -> None:
@@ -105,6 +107,7 @@ class CodeCache:
         self.view[: len(code)] = code
         self.labels = runtime.labels
         self.generation = 0
+        self.was_cleared = False
         self.position = FIRST_CODE
         self.exits: list[Exit | None] = []
         self.blocks: list[Block | None] = []
@@ -139,7 +142,7 @@ class CodeCache:
     @property
     def has_news(self) -> bool:
         """Whether there is much code that wasn't kept yet."""
-        if self.generation:
+        if self.was_cleared:
             return False
         since = FIRST_CODE if self.kept is None else self.kept.end
         return self.position - since >= max(_LEAST_NEWS, (since - FIRST_CODE) >> 5)
@@ -147,6 +150,7 @@ class CodeCache:
     def clear(self) -> None:
         """Drop all code but the runtime."""
         self.generation += 1
+        self.was_cleared = True
         self.kept = None
         self.position = FIRST_CODE
         self.exits.clear()
