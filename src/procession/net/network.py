@@ -9,9 +9,13 @@ from procession.fs.namespace import CLONE_NEWNET, Namespace
 from procession.hardware.kernel_memory import INTERFACE, INTERFACE_BYTES, ROUTE_BYTES
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.device_address import interface_came_up
+from procession.net.internet.port_table import PortTable
 from procession.net.internet.routing import Routes
+from procession.net.internet.tcp_connection import TcpConnections
 from procession.net.link.interface import IFF_UP, LOOPBACK, LOOPBACK_INDEX, LOOPBACK_NAME, Interface
+from procession.net.link_change import delete_interface
 from procession.net.sysctls import NetworkSysctls
+from procession.net.unix.names import UnixNames
 
 if TYPE_CHECKING:
     from procession.fs.inode import Superblock
@@ -114,8 +118,6 @@ class Network(Namespace):
     def unix(self) -> UnixNames:
         """The local sockets."""
         if self._local is None:
-            from procession.net.unix.names import UnixNames
-
             self._local = UnixNames()
         return self._local
 
@@ -123,8 +125,6 @@ class Network(Namespace):
     def tcp(self) -> TcpConnections:
         """TCP's connections and ports."""
         if self._tcp is None:
-            from procession.net.internet.tcp_connection import TcpConnections
-
             self._tcp = TcpConnections(self.host, self.sysctls)
         return self._tcp
 
@@ -150,8 +150,6 @@ class Network(Namespace):
         return self._ping_ports
 
     def _new_port_table(self) -> PortTable:
-        from procession.net.internet.port_table import PortTable
-
         return PortTable(self.sysctls, is_stream=False)
 
     def count(self, name: str) -> None:
@@ -189,8 +187,6 @@ class Network(Namespace):
 
     def end(self) -> None:
         """Linux: net/core/net_namespace.c, cleanup_net; net/core/dev.c, default_device_exit_batch."""
-        from procession.net.link_change import delete_interface
-
         for interface in list(self.interfaces.values()):
             if self.interfaces.get(interface.index) is interface and interface is not self.loopback:
                 delete_interface(interface)

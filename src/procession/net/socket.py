@@ -9,6 +9,7 @@ from procession.abi.poll import PollEvent
 from procession.abi.socket import MessageFlag, TcpState
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.net.message import Received
+from procession.net.socket_filter import drop_filter
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -154,8 +155,6 @@ class Socket:
         if not self.is_gone:
             self.is_gone = True
             if self.filter is not None:
-                from procession.net.socket_filter import drop_filter
-
                 drop_filter(self)
             self.network.system.remove_socket()
             self.network.put()

@@ -25,7 +25,9 @@ from procession.net.socket import (
     MOST_BUFFER_BYTES,
     Socket,
 )
+from procession.net.socket_filter import detach_filter
 from procession.net.timestamp import TIMESTAMPING, TIMESTAMPS, set_timestamping, switch_timestamp
+from procession.net.unix.socket import UnixSocket
 
 if TYPE_CHECKING:
     from procession.net.unix.socket import UnixSocket
@@ -249,8 +251,6 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
     elif name == _SO_DETACH_REUSEPORT_BPF:
         raise EINVAL("no program chooses the socket")
     elif name == _SO_DETACH_FILTER:
-        from procession.net.socket_filter import detach_filter
-
         detach_filter(socket)
     elif name in _NUMBERS:
         _check_number(socket, name, number)
@@ -304,8 +304,6 @@ def _timeout_ns(value: bytes) -> int | None:
 
 def _local(socket: Socket, error: type[Exception]) -> UnixSocket:
     """`socket` as a local one. Raises `error` for others."""
-    from procession.net.unix.socket import UnixSocket
-
     if not isinstance(socket, UnixSocket):
         raise error
     return socket
@@ -464,8 +462,6 @@ def _timeval(timeout_ns: int | None) -> bytes:
 
 def _peer_option(socket: Socket, name: int, length: int) -> bytes:
     """SO_PEERCRED and SO_PEERGROUPS of unix(7), socket(7)."""
-    from procession.net.unix.socket import UnixSocket
-
     identity = socket.peer_identity if isinstance(socket, UnixSocket) else None
     reader = socket.caller.credentials.user_namespace
     if name == _SO_PEERCRED:

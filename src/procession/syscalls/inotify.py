@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, ENOSYS
 from procession.abi.inotify import InotifyFlag, InotifyMask
 from procession.fs.file import O_CLOEXEC, O_NONBLOCK
+from procession.fs.inotify import InotifyFile
 from procession.fs.namei import lookup
 from procession.fs.permission import MAY_READ
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -40,8 +41,6 @@ def inotify_init1(task: Task, flags: Flags[InotifyFlag]) -> int:
 
 
 def _new_instance(task: Task, flags: int) -> int:
-    from procession.fs.inotify import InotifyFile
-
     file = InotifyFile(task.kernel.vfs, flags & O_NONBLOCK, task.credentials)
     return task.files.install(
         file, close_on_exec=bool(flags & O_CLOEXEC), limit=task.group.limits.soft[RLIMIT_NOFILE]
@@ -50,8 +49,6 @@ def _new_instance(task: Task, flags: int) -> int:
 
 def _instance(task: Task, fd: int) -> InotifyFile:
     """The inotify instance behind `fd`. Raises EBADF, EINVAL."""
-    from procession.fs.inotify import InotifyFile
-
     file = opened_file(task, fd)
     if not isinstance(file, InotifyFile):
         raise EINVAL("no inotify instance")

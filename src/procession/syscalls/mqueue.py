@@ -19,6 +19,7 @@ from procession.kernel.ipc.posix_queue import (
     set_notification,
 )
 from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.net.netlink.socket import NetlinkSocket
 from procession.net.socket_file import SocketFile
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
@@ -172,8 +173,6 @@ def _wanted_notification(task: Task, event: Sigevent) -> QueueNotification:
 
 def _netlink_socket(task: Task, fd: int) -> NetlinkSocket:
     """Raises EBADF, ENOTSOCK, EINVAL. Linux: net/netlink/af_netlink.c, netlink_getsockbyfilp."""
-    from procession.net.netlink.socket import NetlinkSocket
-
     file = task.files.file(fd)
     if not isinstance(file, SocketFile):
         raise ENOTSOCK

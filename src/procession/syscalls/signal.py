@@ -16,6 +16,7 @@ from procession.hardware.registers import RAX, RIP, RSP
 from procession.kernel.ptrace.debug_registers import arm
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.alternate_stack import set_alternate_stack, stack_flags
+from procession.kernel.signal.fd import SignalFile
 from procession.kernel.signal.frame import is_canonical, leave_frame
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.handlers import SA_IMMUTABLE, SignalAction
@@ -228,8 +229,6 @@ def signalfd4(task: Task, fd: Fd, mask: In[SignalSet], size: Size, flags: Flags[
 
 def _signalfd(task: Task, fd: int, mask: In[SignalSet], size: int, flags: int) -> int:
     """Linux: fs/signalfd.c, do_signalfd4."""
-    from procession.kernel.signal.fd import SignalFile
-
     _check_size(size)
     signals = mask.get() & ~UNBLOCKABLE
     if flags & ~(_SFD_CLOEXEC | _SFD_NONBLOCK):

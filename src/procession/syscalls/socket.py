@@ -15,6 +15,8 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.io import send_urgent
 from procession.kernel.time.queue import TIMER_ACTIONS
+from procession.net.internet.tcp import TcpSocket
+from procession.net.internet.tcp_handshake import connection_timed_out
 from procession.net.socket import MSG_DONTWAIT
 from procession.net.socket_file import SocketFile, open_socket
 from procession.syscalls.declaration import syscall
@@ -179,8 +181,6 @@ def _check_port(task: Task, socket: Socket, where: bytes, right: int) -> None:
 
     Linux: security/landlock/net.c, current_check_access_socket.
     """
-    from procession.net.internet.tcp import TcpSocket
-
     if not isinstance(socket, TcpSocket):
         return
     if len(where) < _FAMILY_SIZE:
@@ -264,8 +264,6 @@ def getpeername(task: Task, fd: Fd, address: OutSocketAddress, length: InOut[I32
 
 
 def _connection_timed_out(kernel: Kernel, timer: Timer) -> None:
-    from procession.net.internet.tcp_handshake import connection_timed_out
-
     connection_timed_out(timer.target)
 
 

@@ -14,6 +14,9 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.net.bpf import check_length
 from procession.net.socket_file import SocketFile
+from procession.net.socket_filter import attach_filter, check_unlocked, told_program
+from procession.net.socket_options import ShortBuffer, get_socket_option, set_socket_option
+from procession.net.unix.socket import UnixSocket
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, Fd, InOut, Int, OptionName, OptionValue, OutOptionValue
 from procession.syscalls.socket import socket_file
@@ -35,8 +38,6 @@ def setsockopt(
     task: Task, fd: Fd, level: Choice[SocketLevel], name: OptionName, value: OptionValue, length: Int
 ) -> int:
     """setsockopt(2). Linux: net/socket.c, __sys_setsockopt."""
-    from procession.net.socket_options import set_socket_option
-
     file = socket_file(task, fd)
     if length < 0:
         raise EINVAL("a negative length")
@@ -56,8 +57,6 @@ def setsockopt(
 
 def _attach_filter(task: Task, file: SocketFile, data: bytes) -> None:
     """SO_ATTACH_FILTER. Raises EINVAL, EPERM, EFAULT, ENOMEM. Linux: net/core/filter.c, __get_filter."""
-    from procession.net.socket_filter import attach_filter, check_unlocked
-
     if len(data) != SockFprog.SIZE:
         raise EINVAL("a struct sock_fprog is needed")
     header = SockFprog.unpack(data)
@@ -79,8 +78,6 @@ def getsockopt(
     length: InOut[I32],
 ) -> int:
     """getsockopt(2). Linux: net/socket.c, __sys_getsockopt."""
-    from procession.net.socket_options import ShortBuffer, get_socket_option
-
     file = socket_file(task, fd)
     if level != _SOL_SOCKET:
         file.socket.check_option(level, name, is_set=False)
@@ -110,8 +107,6 @@ def getsockopt(
 
 def _tell_filter(task: Task, file: SocketFile, value: int, length: InOut[I32]) -> int:
     """SO_GET_FILTER, whose length counts instructions. Linux: net/core/filter.c, sk_get_filter."""
-    from procession.net.socket_filter import told_program
-
     program, count = told_program(file.socket, length.get())
     if program:
         task.mm.write(value, program)
@@ -121,8 +116,6 @@ def _tell_filter(task: Task, file: SocketFile, value: int, length: InOut[I32]) -
 
 def _peer_pidfd(task: Task, file: SocketFile) -> bytes:
     """SO_PEERPIDFD: a pidfd of who is at the other end. Raises ENODATA. Linux: net/core/sock.c."""
-    from procession.net.unix.socket import UnixSocket
-
     socket = file.socket
     identity = socket.peer_identity if isinstance(socket, UnixSocket) else None
     if identity is None:

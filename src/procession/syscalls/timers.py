@@ -26,6 +26,7 @@ from procession.kernel.time.posix_clock import (
     CLOCK_MONOTONIC,
     CLOCK_REALTIME,
 )
+from procession.kernel.timers.descriptor import TimerFile
 from procession.kernel.timers.interval import ITIMER_REAL, ItimerSetting, get_itimer, set_itimer
 from procession.kernel.timers.posix import (
     TimerSetting,
@@ -171,8 +172,6 @@ def timer_delete(task: Task, timer: Int) -> None:
 @syscall(283)
 def timerfd_create(task: Task, clock: Choice[Clock], flags: Flags[TimerfdFlag]) -> int:
     """timerfd_create(2). Linux: fs/timerfd.c, SYSCALL_DEFINE2(timerfd_create)."""
-    from procession.kernel.timers.descriptor import TimerFile
-
     if flags & ~(_TFD_NONBLOCK | _TFD_CLOEXEC):
         raise EINVAL(f"unknown flags {flags:#x}")
     if clock not in _TIMERFD_CLOCKS:
@@ -186,8 +185,6 @@ def timerfd_create(task: Task, clock: Choice[Clock], flags: Flags[TimerfdFlag]) 
 
 
 def _find_timerfd(task: Task, fd: int) -> TimerFile:
-    from procession.kernel.timers.descriptor import TimerFile
-
     file = task.files.file(fd)
     if isinstance(file, PathFile):
         raise EBADF("opened with O_PATH")

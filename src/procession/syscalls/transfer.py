@@ -27,6 +27,7 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFram
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.net.socket import MSG_DONTWAIT
 from procession.net.socket_file import SocketFile
+from procession.net.unix.stream import UnixStream
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Fd, Flags, InOut, InVector, Size, UInt
@@ -381,8 +382,6 @@ def _read_at_once(source: File, length: int) -> bytes:
 
     Linux: net/unix/af_unix.c, unix_stream_splice_read.
     """
-    from procession.net.unix.stream import UnixStream
-
     if not (isinstance(source, SocketFile) and isinstance(source.socket, UnixStream)):
         return source.read(length)
     received = source.socket.receive(length, MSG_DONTWAIT)

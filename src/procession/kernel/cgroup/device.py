@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.bpf_attributes import BpfCgroupDevCtx
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.ebpf import BpfAttachFlag, BpfDeviceAccess, BpfDeviceType
 from procession.abi.errno import E2BIG, EINVAL, ENOENT, EPERM
@@ -53,7 +54,6 @@ class DeviceGate:
 
         `access` is of MKNOD, READ and WRITE. Linux: kernel/bpf/cgroup.c, __cgroup_bpf_check_dev_permission.
         """
-        from procession.abi.bpf_attributes import BpfCgroupDevCtx
         from procession.kernel.bpf.interpreter import run
 
         task = self.kernel.current

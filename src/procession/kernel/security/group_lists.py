@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.hardware.kernel_memory import GROUP_ID_BYTES, GROUPS
 from procession.net.socket_file import SocketFile
+from procession.net.unix.garbage import messages_of
+from procession.net.unix.socket import UnixSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,9 +70,6 @@ class GroupLists:
 
 def _lists_in_use(kernel: Kernel) -> Iterator[tuple[int, ...]]:
     """The groups of all tasks, of who opened files, and of who is at the other ends of connections."""
-    from procession.net.unix.garbage import messages_of
-    from procession.net.unix.socket import UnixSocket
-
     tables: dict[FdTable, None] = {}
     files: dict[File, None] = {}
     for task in kernel.tasks:
