@@ -29,6 +29,8 @@ from procession.recording.travel import ReplayedSteps, travel
 from procession.snapshot import origin
 from procession.snapshot.history import KINDS
 from procession.syscalls.declaration import TABLE
+from procession.trace.function_graph import FunctionGraph
+from procession.trace.graph_text import tree_lines
 
 if TYPE_CHECKING:
     from procession.inspection.event import Event
@@ -297,9 +299,6 @@ class Debugger:
 
     def do_graph(self, words: list[str]) -> None:
         """graph [CALL]: run to the end of the next system call, of a name if given; its functions."""
-        from procession.trace.function_graph import FunctionGraph
-        from procession.trace.graph_text import tree_lines
-
         if len(words) > 1:
             raise Mistake("graph takes the name of one system call")
         if words and words[0] not in NUMBERS:

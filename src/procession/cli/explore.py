@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from procession.abi.errno import Errno
 from procession.cli import INTERRUPTED
 from procession.cli.run import USE_ERROR, environment_of, fail, fail_to_execute
-from procession.explore.crew import WorkersDie
+from procession.explore.crew import Alone, DaskCluster, Processes, WorkersDie
 from procession.explore.explorer import INTERRUPTION, Explorer, Limits, Progress, Report
 from procession.explore.ledger import OtherSearch
 from procession.explore.oracle import DEFAULT_ORACLES, ORACLES, Expectation
@@ -145,8 +145,6 @@ def search(explorer: Explorer, options: ExploreOptions) -> Report:
     if options.jobs == 1 and options.dask is None and options.state_file is None:
         return explorer.run()
     import sqlite3
-
-    from procession.explore.crew import Alone, DaskCluster, Processes
 
     crew: Crew
     if options.dask is not None:

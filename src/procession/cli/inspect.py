@@ -10,6 +10,7 @@ import click
 from procession.abi.errno import Errno
 from procession.cli.replay import DIVERGED
 from procession.cli.run import USE_ERROR, fail
+from procession.export import diagram
 from procession.inspection.namespaces import namespace_places, namespace_tree
 from procession.inspection.nt_names import nt_name
 from procession.inspection.report import (
@@ -90,8 +91,6 @@ def picture_asked_for(text: str) -> tuple[str, Path]:
 
 def picture(machine: Machine, what: str, suffix: str) -> str:
     """The IPC graph or the namespaces for Mermaid (`.mmd`) or Graphviz (`.dot`)."""
-    from procession.export import diagram
-
     if what == "ipc":
         graph = machine.ipc_graph()
         return diagram.ipc_diagram(graph) if suffix == ".mmd" else diagram.ipc_dot(graph)

@@ -14,6 +14,8 @@ from procession.fs import namei
 from procession.fs.file import O_CREAT, O_NOATIME, O_RDONLY, O_TRUNC, O_WRONLY
 from procession.fs.fs_context import FsContext
 from procession.fs.host_stream import CAPTURED_BYTES
+from procession.fs.mounts.mount import MS_NODEV, MS_NOSUID, MS_RDONLY, MS_RELATIME
+from procession.fs.overlay import Overlay
 from procession.inspection.watchers import joined_observer
 from procession.kernel.task_state import ENDED
 
@@ -273,8 +275,6 @@ class Steering:
         ValueError for a guest path that isn't absolute, and the errno that mkdir(2) or mount(2) gives.
         """
         from procession.exchange.volume import Volume
-        from procession.fs.mounts.mount import MS_NODEV, MS_NOSUID, MS_RDONLY, MS_RELATIME
-        from procession.fs.overlay import Overlay
 
         if not guest_path.startswith("/"):
             raise ValueError(f"a volume's place in the guest is an absolute path, not {guest_path!r}")
@@ -306,7 +306,6 @@ class Steering:
         What was left out, in words. Other mounts, such as volumes, aren't in it. Raises OSError.
         """
         from procession.exchange.layer import write_layer
-        from procession.fs.overlay import Overlay
 
         overlay = self.kernel.init_namespaces.mounts.root_path.mount.superblock
         assert isinstance(overlay, Overlay)

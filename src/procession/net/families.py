@@ -8,6 +8,15 @@ from procession.abi.capability import Capability
 from procession.abi.errno import EACCES, EAFNOSUPPORT, EINVAL, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT
 from procession.abi.netlink import NetlinkProtocol
 from procession.abi.socket import AddressFamily, IpProtocol, SocketType
+from procession.net.diag.socket import DiagSocket
+from procession.net.internet.raw import PingSocket, RawSocket
+from procession.net.internet.tcp import TcpSocket
+from procession.net.internet.udp import UdpSocket
+from procession.net.netlink.generic import GenericSocket
+from procession.net.netlink.socket import NetlinkSocket
+from procession.net.netlink.uevent import UeventSocket
+from procession.net.unix.datagram import UnixDatagram, UnixSequenced
+from procession.net.unix.stream import UnixStream
 
 if TYPE_CHECKING:
     from procession.net.network import Network
@@ -59,11 +68,7 @@ def _create_unix(network: Network, kind: int, protocol: int, owner_uid: int) -> 
     if protocol not in (0, _UNIX):
         raise EPROTONOSUPPORT
     if kind == _STREAM:
-        from procession.net.unix.stream import UnixStream
-
         return UnixStream(network, kind, 0, owner_uid)
-    from procession.net.unix.datagram import UnixDatagram, UnixSequenced
-
     if kind in (_DATAGRAM, _RAW):
         # unix(7): SOCK_RAW means the same.
         return UnixDatagram(network, _DATAGRAM, 0, owner_uid)
@@ -77,21 +82,13 @@ def _create_internet(network: Network, family: int, kind: int, protocol: int, ow
     if not 0 <= protocol <= _LAST_PROTOCOL:
         raise EINVAL(f"no protocol {protocol}")
     if kind == _STREAM and protocol in (0, _TCP):
-        from procession.net.internet.tcp import TcpSocket
-
         return TcpSocket(network, family, kind, _TCP, owner_uid)
     if kind == _DATAGRAM and protocol in (0, _UDP, _UDP_LITE):
-        from procession.net.internet.udp import UdpSocket
-
         return UdpSocket(network, family, kind, protocol or _UDP, owner_uid)
     if kind == _DATAGRAM and (family, protocol) in ((_INET, _ICMP), (_INET6, _ICMP6)):
-        from procession.net.internet.raw import PingSocket
-
         _check_ping(network)
         return PingSocket(network, family, kind, protocol, owner_uid)
     if kind == _RAW and protocol:
-        from procession.net.internet.raw import RawSocket
-
         _check_raw(network)
         return RawSocket(network, family, kind, protocol, owner_uid)
     if kind in (_STREAM, _DATAGRAM, _RAW):
@@ -121,19 +118,11 @@ def _create_netlink(network: Network, kind: int, protocol: int, owner_uid: int) 
     if kind not in (_DATAGRAM, _RAW):
         raise ESOCKTNOSUPPORT
     if protocol == _ROUTE:
-        from procession.net.netlink.socket import NetlinkSocket
-
         return NetlinkSocket(network, kind, protocol, owner_uid)
     if protocol == _SOCK_DIAG:
-        from procession.net.diag.socket import DiagSocket
-
         return DiagSocket(network, kind, protocol, owner_uid)
     if protocol == _GENERIC:
-        from procession.net.netlink.generic import GenericSocket
-
         return GenericSocket(network, kind, protocol, owner_uid)
     if protocol == _UEVENT:
-        from procession.net.netlink.uevent import UeventSocket
-
         return UeventSocket(network, kind, protocol, owner_uid)
     raise EPROTONOSUPPORT

@@ -11,7 +11,9 @@ from procession.net.internet.device_address import addresses_of
 from procession.net.internet.flow import settle_flows
 from procession.net.internet.neighbour import PERMANENT
 from procession.net.internet.routing import LOCAL, MAIN_TABLE, SCOPE_HOST, SCOPE_LINK
+from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.tcp_connection import TimeWait
+from procession.net.internet.udp import UdpSocket
 from procession.procfs.network_counters import (
     show_igmp,
     show_igmp6,
@@ -128,8 +130,6 @@ def _tcp_line(position: int, socket: TcpSocket | TimeWait, now_ns: int) -> bytes
 
 def _show_tcp(kernel: Kernel, family: int) -> list[bytes]:
     """Those that listen, then the others."""
-    from procession.net.internet.tcp import TcpSocket
-
     connections = network_of(kernel).tcp
     connections.expire()
     holders = [holder for holder in connections.ports.all_holders() if holder.family == family]
@@ -162,8 +162,6 @@ def show_tcp6(kernel: Kernel) -> bytes:
 
 def _udp_lines(ports: PortTable, family: int) -> list[bytes]:
     """Linux: net/ipv4/udp.c, udp4_format_sock."""
-    from procession.net.internet.udp import UdpSocket
-
     holders = ports.all_holders()
     sockets = [holder for holder in holders if isinstance(holder, UdpSocket) and holder.family == family]
     return [_udp_line(socket) for socket in sockets]

@@ -6,8 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
+from procession.abi.socket import SOMAXCONN
 from procession.fs.user_namespace import NO_ID
+from procession.net.internet.tcp import MOST_RECEIVE_ROOM, MOST_SEND_ROOM, RECEIVE_ROOM, UNSENT_ROOM
+from procession.net.internet.tcp_connection import MOST_WAITING
+from procession.net.internet.tcp_options import CONGESTION_CONTROLS
+from procession.net.socket import DEFAULT_BUFFER_BYTES, MOST_BUFFER_BYTES
 from procession.net.sysctls import NO_GROUPS
+from procession.net.unix.socket import QUEUE_LENGTH
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
@@ -21,15 +27,11 @@ _LEAST_ROOM = 4096
 
 def _show_buffer(kernel: Kernel) -> bytes:
     """net.core.*mem_default and *mem_max, in bytes."""
-    from procession.net.socket import DEFAULT_BUFFER_BYTES
-
     return b"%d\n" % DEFAULT_BUFFER_BYTES
 
 
 def _show_most_buffer(kernel: Kernel) -> bytes:
     """net.core.wmem_max and rmem_max, in bytes."""
-    from procession.net.socket import MOST_BUFFER_BYTES
-
     return b"%d\n" % MOST_BUFFER_BYTES
 
 
@@ -151,43 +153,31 @@ def _store_time_to_live(kernel: Kernel, data: bytes) -> None:
 
 def _show_send_room(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_wmem: least, at first, at most."""
-    from procession.net.internet.tcp import MOST_SEND_ROOM, UNSENT_ROOM
-
     return b"%d\t%d\t%d\n" % (_LEAST_ROOM, UNSENT_ROOM, MOST_SEND_ROOM)
 
 
 def _show_receive_room(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_rmem: least, at first, at most."""
-    from procession.net.internet.tcp import MOST_RECEIVE_ROOM, RECEIVE_ROOM
-
     return b"%d\t%d\t%d\n" % (_LEAST_ROOM, RECEIVE_ROOM, MOST_RECEIVE_ROOM)
 
 
 def _show_congestion_controls(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_available_congestion_control."""
-    from procession.net.internet.tcp_options import CONGESTION_CONTROLS
-
     return b" ".join(CONGESTION_CONTROLS) + b"\n"
 
 
 def _show_most_waiting(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_max_tw_buckets."""
-    from procession.net.internet.tcp_connection import MOST_WAITING
-
     return b"%d\n" % MOST_WAITING
 
 
 def _show_backlog(kernel: Kernel) -> bytes:
     """net.core.somaxconn."""
-    from procession.abi.socket import SOMAXCONN
-
     return b"%d\n" % SOMAXCONN
 
 
 def _show_queue_length(kernel: Kernel) -> bytes:
     """net.unix.max_dgram_qlen."""
-    from procession.net.unix.socket import QUEUE_LENGTH
-
     return b"%d\n" % QUEUE_LENGTH
 
 

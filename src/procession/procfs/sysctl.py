@@ -11,6 +11,7 @@ from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE
 from procession.fs.pipe import pipe_file_system
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.dump.pattern import PATTERN_MAXIMUM
+from procession.kernel.kernel import MAXIMUM_TASKS
 from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
 from procession.kernel.rlimit import LARGEST_NOFILE
 from procession.mm.address_space import (
@@ -149,8 +150,6 @@ def show_version(kernel: Kernel) -> bytes:
 
 def show_threads_max(kernel: Kernel) -> bytes:
     """kernel.threads-max: how many tasks the machine may have."""
-    from procession.kernel.kernel import MAXIMUM_TASKS
-
     return number_line(MAXIMUM_TASKS)
 
 

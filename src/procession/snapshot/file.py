@@ -19,7 +19,7 @@ from procession.hardware.extended_state import readable_state
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.registers import Registers
 from procession.snapshot.frames import KeptFrames, Page
-from procession.snapshot.registry import UnknownClass
+from procession.snapshot.registry import UnknownClass, class_named, name_of_class
 from procession.snapshot.shape import UNSET, Contents, InstanceShape, Shape, new_object, shape_of
 from procession.snapshot.shared_list import SharedList
 from procession.snapshot.values import BadSnapshot, ValueReader, ValueWriter
@@ -99,8 +99,6 @@ def write_snapshot(snapshot: Snapshot, engine: Engine, roots: Any, head: Head) -
 
 def _kind_of(value: Any) -> tuple[str, tuple[str, ...]]:
     """How the kind of an object is named, and its attributes."""
-    from procession.snapshot.registry import name_of_class
-
     kind = type(value)
     for name, container in _CONTAINERS.items():
         if kind is container:
@@ -332,8 +330,6 @@ def _empty(kind: type, name: str, reader: ValueReader) -> Any:
 
 
 def _shape_named(name: str, fields: list[str]) -> tuple[type, Shape]:
-    from procession.snapshot.registry import class_named
-
     kind = _CONTAINERS.get(name)
     if kind is None and name in ("array B", "array l", "array q", "array Q", "array I"):
         kind = array

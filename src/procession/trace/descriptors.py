@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.open_flags import AT_FDCWD, FcntlCommand
+from procession.fs.dentry import absolute_path
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -42,8 +43,6 @@ def name_of_result(task: Task, call: SystemCall, arguments: tuple[Any, ...], res
 
 
 def _name_text(task: Task, number: int) -> str:
-    from procession.fs.dentry import absolute_path
-
     if number == AT_FDCWD:
         path = task.fs.cwd
     else:

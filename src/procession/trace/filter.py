@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.errno import BY_NUMBER, Errno
+from procession.fs.dentry import absolute_path
 from procession.kernel.observer import EXEC
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE, SystemCall
@@ -166,8 +167,6 @@ def _families(call: SystemCall) -> list[str]:
 
 
 def _paths_of(task: Task, call: SystemCall, arguments: tuple[Any, ...]) -> list[bytes]:
-    from procession.fs.dentry import absolute_path
-
     found = []
     for parameter, argument in zip(call.parameters, arguments, strict=False):
         kind = parameter.kind.name if parameter.kind is not None else ""

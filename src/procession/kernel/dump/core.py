@@ -24,6 +24,7 @@ from procession.kernel.signal.stop import withdraw_stop
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_PENDING
 from procession.kernel.task_state import ENDED, TaskState, set_state
+from procession.kernel.umh import start_program
 from procession.mm.address_space import DUMPABLE_BY_ROOT, UNDUMPABLE
 
 if TYPE_CHECKING:
@@ -247,8 +248,6 @@ def _write_at(file: File, position: int, data: bytes) -> bool:
 
 def _start_program(kernel: Kernel, task: Task, dump: CoreDump) -> None:
     """Start the program that kernel.core_pattern names with a pipe as its standard input."""
-    from procession.kernel.umh import start_program
-
     settings = kernel.core
     settings.pipe_count += 1
     dump.is_counted = True

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.fs.dentry import absolute_path
 from procession.fs.eventfd import EventFile
+from procession.fs.mqueue import QueueFile
 from procession.fs.pipe import FifoFile, PipeFile
+from procession.fs.terminal.tty import TtyFile
 from procession.kernel.ipc.namespace import IpcNamespace
 from procession.kernel.pidfd import PidFile
 from procession.kernel.task_state import ENDED
 from procession.mm.vma import PROT_WRITE
+from procession.net.socket_file import SocketFile
+from procession.net.unix.socket import UnixSocket
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -143,8 +147,6 @@ class ChannelMap:
 
     def _add_files_on_their_way(self) -> None:
         """Open files in messages that wait: whoever can receive a message has its files too."""
-        from procession.net.unix.socket import UnixSocket
-
         sockets = [end for end in self.holders if isinstance(end, UnixSocket)]
         for socket in sockets:
             receivers = dict.fromkeys(party.pid for party in self.holders[socket])
@@ -170,8 +172,6 @@ class ChannelMap:
         channel.add(party, reads=False, writes=True)
 
     def _add_socket(self, file: File, party: Party) -> None:
-        from procession.net.socket_file import SocketFile
-
         if not isinstance(file, SocketFile):
             return
         socket = file.socket
@@ -192,8 +192,6 @@ class ChannelMap:
         channel.add(party, reads=True, writes=True)
 
     def _add_queue(self, file: File, party: Party) -> None:
-        from procession.fs.mqueue import QueueFile
-
         if not isinstance(file, QueueFile):
             return
         queue = file.message_queue
@@ -204,8 +202,6 @@ class ChannelMap:
         channel.add(party, reads=file.is_readable, writes=file.is_writable)
 
     def _add_terminal(self, file: File, party: Party) -> None:
-        from procession.fs.terminal.tty import TtyFile
-
         if not isinstance(file, TtyFile):
             return
         tty = file.tty

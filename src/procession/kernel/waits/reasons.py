@@ -14,6 +14,9 @@ from procession.fs.pipe import FifoOpening, PipeFile
 from procession.kernel.futex.pi import PiWaiter
 from procession.kernel.futex.queue import FutexWaiter
 from procession.kernel.futex.vector import VectorWait
+from procession.kernel.ipc.msg import MessageReceiver, MessageSender
+from procession.kernel.ipc.posix_queue import QueueWait
+from procession.kernel.ipc.sem import SemaphoreWait
 from procession.kernel.pid import find_task
 from procession.kernel.pidfd import PidFile
 from procession.kernel.security.seccomp_listener import ListenerFile, Notification
@@ -35,6 +38,8 @@ from procession.kernel.waits.channels import (
     socket_name,
 )
 from procession.mm.peek import peek
+from procession.net.socket import LISTENING
+from procession.net.unix.socket import UnixSocket
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -291,10 +296,6 @@ def _record_lock(channels: ChannelMap, task: Task, wanted: RecordLock) -> _Reaso
 
 def _ipc_object(channels: ChannelMap, task: Task, progress: Any) -> _Reason | None:
     """System V semaphores and messages, and POSIX message queues."""
-    from procession.kernel.ipc.msg import MessageReceiver, MessageSender
-    from procession.kernel.ipc.posix_queue import QueueWait
-    from procession.kernel.ipc.sem import SemaphoreWait
-
     if isinstance(progress, SemaphoreWait):
         return _semaphore(channels, task, progress)
     if isinstance(progress, MessageReceiver):
@@ -403,9 +404,6 @@ def _by_queues(channels: ChannelMap, task: Task) -> tuple[_Reason, list[int]] | 
 
 def _by_place(channels: ChannelMap, task: Task) -> tuple[_Reason, list[int]] | None:
     """A place in the queue of a local socket that isn't the task's own: for a connection or a datagram."""
-    from procession.net.socket import LISTENING
-    from procession.net.unix.socket import UnixSocket
-
     for end, holders in channels.holders.items():
         if isinstance(end, UnixSocket) and end.place_queue in task.queues:
             what = "the backlog" if end.state == LISTENING else "the queue"

@@ -11,6 +11,7 @@ from procession.net.internet.address import AF_INET6
 from procession.net.internet.ip_options import SOL_IP, check_ip_option, get_ip_option, set_ip_option
 from procession.net.internet.ipv6_options import SOL_IPV6, get_ipv6_option, set_ipv6_option
 from procession.net.internet.packet import ICMP6, TCP, UDP, UDP_LITE
+from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.tcp_options import SOL_TCP, get_tcp_option, set_tcp_option
 from procession.net.internet.udp_options import SOL_UDP, SOL_UDPLITE, get_udp_option, set_udp_option
 
@@ -76,8 +77,6 @@ def set_internet_option(socket: InternetSocket, level: int, name: int, value: by
     elif level == SOL_IPV6:
         set_ipv6_option(socket, name, value)
     elif level == SOL_TCP:
-        from procession.net.internet.tcp import TcpSocket
-
         assert isinstance(socket, TcpSocket)
         set_tcp_option(socket, name, value)
     else:
@@ -91,8 +90,6 @@ def get_internet_option(socket: InternetSocket, level: int, name: int, length: i
     if level == SOL_IPV6:
         return get_ipv6_option(socket, name, length)
     if level == SOL_TCP:
-        from procession.net.internet.tcp import TcpSocket
-
         assert isinstance(socket, TcpSocket)
         return get_tcp_option(socket, name, length)
     return get_udp_option(socket, name, length)
