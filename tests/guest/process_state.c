@@ -419,6 +419,7 @@ TEST(leader_that_has_ended)
 	CHECK_EQ(field[35], 0);
 	read_fields(directory_of(child, child), field);
 	CHECK_EQ(field[35], 1);
+	await_state(directory_of(child, thread), 'S');
 	read_fields(directory_of(child, thread), field);
 	CHECK_EQ(field[3], 'S');
 	CHECK(field[23] > 0);

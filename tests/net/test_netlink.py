@@ -106,7 +106,7 @@ def test_only_the_kernel_answers_and_only_about_routes(call: SocketCaller, fd: i
     with pytest.raises(ECONNREFUSED):
         call.send(fd, b"x", 0, pack("<HHII", AF_NETLINK, 0, 77, 0))
     with pytest.raises(EPROTONOSUPPORT):
-        call.socket(AF_NETLINK, RAW, 4)
+        call.socket(AF_NETLINK, RAW, 21)
 
 
 def test_port_ids(call: SocketCaller, fd: int) -> None:
