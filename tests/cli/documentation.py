@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,11 +34,11 @@ class Workplace:
     """A tree of programs that a page may change, with its directory /work and the commands' environment."""
 
     def __init__(self, root: Path, programs: Path, scratch: Path, bytecode: Path) -> None:
-        # Links are enough, as nothing writes to the programs; they can't lead to another file system.
-        linked = subprocess.run(["cp", "-al", f"{programs}/.", root], stderr=subprocess.DEVNULL, check=False)
-        if linked.returncode:
+        # Copies, not links: how many links a file has is a part of a machine's state.
+        if not (root / "usr").exists():
             subprocess.run(["cp", "-a", f"{programs}/.", root], check=True)
         self.directory = root / "work"
+        shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir()
         shim = scratch / "procession"
         shim.write_text(SHIM.format(python=sys.executable, root=root))

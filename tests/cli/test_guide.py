@@ -17,12 +17,15 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bytecode")
 
 
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pages' programs are, one page after another."""
+    return tmp_path_factory.mktemp("tree")
+
+
 @pytest.fixture
-def workplace(guest_root: Path, tmp_path: Path, bytecode: Path) -> Workplace:
-    root, scratch = tmp_path / "tree", tmp_path / "scratch"
-    root.mkdir()
-    scratch.mkdir()
-    return Workplace(root, guest_root, scratch, bytecode)
+def workplace(guest_root: Path, tmp_path: Path, tree: Path, bytecode: Path) -> Workplace:
+    return Workplace(tree, guest_root, tmp_path, bytecode)
 
 
 @pytest.mark.timeout(300)
