@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from procession import is_compiled
@@ -12,9 +14,9 @@ SCRIPT = "for i in 1 2 3; do (echo $i; /bin/echo x$i) & done; trap 'echo got' US
 PIPELINE = "seq 300 | while read n; do echo $((n * n)); done | sort -r | head -n 3; exit 4"
 
 
-def started(text: str, cpus: int = 1) -> Machine:
-    """A machine in which a shell runs `text`."""
-    machine = Machine(memory=128 << 20, seed=5, cpus=cpus)
+def started(rootfs: Path, text: str, cpus: int = 1) -> Machine:
+    """A machine in which a shell runs `text`; in a tree that stays as it is, as what is seen of it counts."""
+    machine = Machine(memory=128 << 20, seed=5, cpus=cpus, rootfs=rootfs)
     machine.start(["/bin/sh", "-c", text])
     return machine
 
@@ -29,10 +31,10 @@ def ended(machine: Machine) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("text", [SCRIPT, PIPELINE])
 @pytest.mark.parametrize("cpus", [1, 2])
-def test_all_ways_lead_to_the_same_end(text: str, cpus: int) -> None:
+def test_all_ways_lead_to_the_same_end(guest_root: Path, text: str, cpus: int) -> None:
     """To look at a machine, to go back in it, to fork it: nothing changes what comes of it."""
-    expected = ended(started(text, cpus=cpus))
-    machine = started(text, cpus=cpus)
+    expected = ended(started(guest_root, text, cpus=cpus))
+    machine = started(guest_root, text, cpus=cpus)
     snapshots = [machine.snapshot()]
     hashes = [machine.state_hash()]
     while all(machine.step_system_call() for _ in range(20)):
@@ -49,11 +51,13 @@ def test_all_ways_lead_to_the_same_end(text: str, cpus: int) -> None:
             assert ended(fork) == expected
 
 
-def test_without_the_hosts_help_frames_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_hosts_help_frames_are_compared(
+    guest_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the host doesn't tell which pages were written to, all goes on as elsewhere."""
-    expected = ended(started(PIPELINE))
+    expected = ended(started(guest_root, PIPELINE))
     monkeypatch.setattr("procession.snapshot.frames.written_pages", lambda mapping: None)
-    machine = started(PIPELINE)
+    machine = started(guest_root, PIPELINE)
     digests = []
     snapshots = []
     for _ in range(4):
@@ -70,9 +74,9 @@ def test_without_the_hosts_help_frames_are_compared(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.skipif(is_compiled(), reason="a compiled build makes no second state")
-def test_a_fork_goes_its_own_way() -> None:
+def test_a_fork_goes_its_own_way(guest_root: Path) -> None:
     """What is done to the one machine isn't done to the other."""
-    machine = started("read line; echo got $line")
+    machine = started(guest_root, "read line; echo got $line")
     assert machine.run_until(lambda machine: machine.input.is_wanted)
     fork = machine.fork()
     fork.feed_input(b"something\n", is_last=True)
@@ -81,9 +85,9 @@ def test_a_fork_goes_its_own_way() -> None:
     assert ended(machine)[1] == (b"got\n", b"")
 
 
-def test_captured_output_goes_back_too() -> None:
+def test_captured_output_goes_back_too(guest_root: Path) -> None:
     """What was written after a snapshot isn't in the output after its restoration."""
-    machine = started("echo one; read line; echo two")
+    machine = started(guest_root, "echo one; read line; echo two")
     assert machine.run_until(lambda machine: machine.input.is_wanted)
     snapshot = machine.snapshot()
     machine.feed_input(b"\n")
@@ -96,9 +100,9 @@ def test_captured_output_goes_back_too() -> None:
     assert ended(machine)[1] == (b"one\ntwo\n", b"")
 
 
-def test_snapshots_of_another_machine_are_refused() -> None:
+def test_snapshots_of_another_machine_are_refused(guest_root: Path) -> None:
     """A snapshot belongs to its machine."""
-    machine, other = started("true"), started("true")
+    machine, other = started(guest_root, "true"), started(guest_root, "true")
     with pytest.raises(ValueError, match="another machine"):
         other.restore(machine.snapshot())
     machine.close()
@@ -106,9 +110,9 @@ def test_snapshots_of_another_machine_are_refused() -> None:
         machine.snapshot()
 
 
-def test_no_snapshot_in_the_middle_of_a_slice() -> None:
+def test_no_snapshot_in_the_middle_of_a_slice(guest_root: Path) -> None:
     """An observer can't take one: the kernel is in the middle of something."""
-    machine = started("true")
+    machine = started(guest_root, "true")
     failures: list[ValueError] = []
 
     class Watcher:

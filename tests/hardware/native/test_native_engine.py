@@ -205,12 +205,12 @@ def test_unusual_instructions(c_compiler: list[str], tmp_path: Path) -> None:
     assert result.stdout.count(b"\n") > 20
 
 
-def test_runs_are_the_same() -> None:
+def test_runs_are_the_same(guest_root: Path) -> None:
     """Two machines of the same seed are in the same state at the end."""
     command = ["/bin/sh", "-c", "for i in 1 2 3; do echo $i | cat & done; wait; echo $RANDOM $$"]
     digests: list[object] = []
     for _ in range(2):
-        machine = Machine(engine="native", seed=3, cpus=2)
+        machine = Machine(engine="native", seed=3, cpus=2, rootfs=guest_root)
         result = machine.run(command)
         digests.append((result.stdout, machine.kernel.clock.now_ns, machine.state_hash()))
         machine.close()
