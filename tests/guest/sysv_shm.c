@@ -444,8 +444,9 @@ TEST(proc_shows_segments)
 	while (fgets(line, sizeof(line), file) != NULL) {
 		if (strncmp(line, want, strlen(want)) == 0) {
 			lines++;
-			CHECK_EQ(strlen(line), 170);
-			CHECK_STRING(line + 126, "                 4096                     0\n");
+			/* From where the times begin: a process id may be wider than its column. */
+			CHECK_EQ(strlen(line + strlen(want)), 77);
+			CHECK_STRING(line + strlen(want) + 33, "                 4096                     0\n");
 		}
 	}
 	CHECK_EQ(lines, 1);
