@@ -213,3 +213,118 @@ TEST(a_child_has_no_contexts)
 	CHECK_EQ(wait_for(child), EXITED(0));
 	CHECK_OK(syscall(SYS_io_destroy, context));
 }
+
+#define LONG_WRITE (2 * 65536)
+
+static char sent[LONG_WRITE];
+
+/* Reads all that comes through the pipe: how much is it, as long as it's what was sent over and over? */
+static long drain(int end)
+{
+	static char got[LONG_WRITE];
+	long total = 0, count;
+
+	while ((count = MUST(read(end, got, sizeof got))) > 0)
+		for (long i = 0; i < count; i++, total++)
+			if (got[i] != sent[total % LONG_WRITE])
+				return -1;
+	return total;
+}
+
+static void fill(void)
+{
+	for (size_t i = 0; i < sizeof sent; i++)
+		sent[i] = (char)(i * 7 + i / 256);
+}
+
+TEST(writes_that_wait_for_room)
+{
+	int ends[2];
+	struct io_event events[3];
+	struct iovec pieces[2] = {{sent, 1000}, {sent + 1000, LONG_WRITE - 1000}};
+	struct iocb first, second, *pointers[2] = {&first, &second};
+	pid_t child;
+
+	fill();
+	MUST(pipe(ends));
+	set_up(4);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		close(ends[1]);
+		sleep_ms(20);
+		_exit(drain(ends[0]) == 2 * LONG_WRITE ? 0 : 1);
+	}
+	close(ends[0]);
+	first = request_of(IOCB_CMD_PWRITE, ends[1], sent, LONG_WRITE, 0);
+	second = request_of(IOCB_CMD_PWRITEV, ends[1], pieces, 2, 0);
+	CHECK_EQ(syscall(SYS_io_submit, context, 2L, pointers), 2);
+	close(ends[1]);
+	CHECK_EQ(events_of(2, 3, events, 0), 2);
+	CHECK_EQ(events[0].obj, (uintptr_t)&first);
+	CHECK_EQ(events[0].res, LONG_WRITE);
+	CHECK_EQ(events[1].obj, (uintptr_t)&second);
+	CHECK_EQ(events[1].res, LONG_WRITE);
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+static void note_alarm(int signal)
+{
+	(void)signal;
+}
+
+TEST(a_signal_ends_what_waits)
+{
+	int file = scratch_file(), ends[2], others[2];
+	struct io_event events[5];
+	struct iocb requests[4], *pointers[4] = {&requests[0], &requests[1], &requests[2], &requests[3]};
+	struct itimerval soon = {{0, 20000}, {0, 20000}};
+	char byte;
+
+	fill();
+	MUST(pipe(ends));
+	MUST(pipe(others));
+	set_up(4);
+	handle(SIGALRM, note_alarm, SA_RESTART);
+	requests[0] = request_of(IOCB_CMD_PWRITE, ends[1], sent, LONG_WRITE, 0);
+	requests[1] = request_of(IOCB_CMD_PWRITE, ends[1], sent, 1, 0);
+	requests[2] = request_of(IOCB_CMD_PREAD, others[0], &byte, 1, 0);
+	requests[3] = request_of(IOCB_CMD_PWRITE, file, sent, 5, 0);
+	MUST(setitimer(ITIMER_REAL, &soon, NULL));
+	CHECK_EQ(syscall(SYS_io_submit, context, 4L, pointers), 4);
+	soon = (struct itimerval){0};
+	MUST(setitimer(ITIMER_REAL, &soon, NULL));
+	CHECK_EQ(events_of(4, 5, events, 0), 4);
+	CHECK_EQ(events[0].res, 65536);
+	CHECK_EQ(events[1].res, -EINTR);
+	CHECK_EQ(events[2].res, -EINTR);
+	CHECK_EQ(events[3].res, 5);
+	close(ends[1]);
+	CHECK_EQ(drain(ends[0]), 65536);
+}
+
+TEST(a_ring_is_unmapped_by_its_size)
+{
+	size_t page = 4096, size;
+	unsigned char resident;
+	char *ring;
+
+	set_up(300);
+	ring = (char *)context;
+	size = (32 + ((unsigned int *)ring)[1] * sizeof(struct io_event) + page - 1) / page * page;
+	CHECK(size >= 4 * page);
+	/* Its second page is gone, and instead of the third there is something of the program's. */
+	MUST(munmap(ring + page, page));
+	MUST(mmap(ring + 2 * page, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	CHECK_OK(syscall(SYS_io_destroy, context));
+	for (size_t at = 0; at < size; at += page)
+		CHECK_ERRNO(mincore(ring + at, page, &resident), ENOMEM);
+	/* Of an area that begins before it, what is there is left. */
+	set_up(300);
+	ring = (char *)context;
+	MUST(munmap(ring, size));
+	MUST(mmap(ring - page, size + page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
+	CHECK_OK(syscall(SYS_io_destroy, context));
+	CHECK_OK(mincore(ring - page, page, &resident));
+	for (size_t at = 0; at < size; at += page)
+		CHECK_ERRNO(mincore(ring + at, page, &resident), ENOMEM);
+}

@@ -45,7 +45,7 @@ def ring_size(event_count: int, processor_count: int) -> int:
 
 
 class AioContext:
-    """One context (Linux: fs/aio.c, struct kioctx). `address` is its ring's and its id.
+    """One context (Linux: fs/aio.c, struct kioctx). `address` is its ring's and its id, `size` the ring's.
 
     The ring is the program's to read, and to take events from by moving its head; so is what is in it.
     `capacity` is how many events it has places for, `used` how many requests are on their way or have events
@@ -62,6 +62,7 @@ class AioContext:
         "polls",
         "queue",
         "seen_head",
+        "size",
         "tail",
         "used",
     )
@@ -73,6 +74,7 @@ class AioContext:
         self.memory = memory
         self.accounts = accounts
         self.address = address
+        self.size = size
         self.capacity = (size - HEADER_SIZE) // EVENT_SIZE
         self.asked_count = asked_count
         self.tail = self.seen_head = 0

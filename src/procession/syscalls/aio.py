@@ -6,6 +6,7 @@ for a file to be ready aren't.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.aio import Iocb, IocbCommand, IocbFlag
@@ -17,6 +18,10 @@ from procession.abi.errno import (
     EINTR,
     EINVAL,
     EOPNOTSUPP,
+    ERESTART_RESTARTBLOCK,
+    ERESTARTNOHAND,
+    ERESTARTNOINTR,
+    ERESTARTSYS,
     Errno,
 )
 from procession.abi.time import Timespec
@@ -27,6 +32,7 @@ from procession.fs.file import File, PathFile
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.signal.mask import set_temporary_mask
+from procession.kernel.signal.wake import has_fatal_signal
 from procession.mm.vma import DONT_FORK, PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, In, Long, UInt
@@ -48,6 +54,7 @@ _KNOWN_RW_FLAGS = 0x3F
 _SIGNAL_MASK = Words("<QQ")
 _SIGNAL_SET_SIZE = 8
 _POLL_EVENTS = 0xFFFF
+_RESTARTS = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
 
 
 @syscall(206)
@@ -98,9 +105,9 @@ def io_destroy(task: Task, context: Address) -> int:
     assert task.mm.aio_contexts is not None
     del task.mm.aio_contexts[context]
     found.release()
-    area = task.mm.find(context)
-    if area is not None and area.start == context:
-        task.mm.unmap(area.start, area.end)
+    # What the program has put there instead of the ring goes too, and nobody hears if it can't.
+    with suppress(Errno, OutOfFrames):
+        task.mm.unmap(context, context + found.size)
     return 0
 
 
@@ -113,26 +120,41 @@ def io_submit(task: Task, context: Address, count: Long, requests: Address) -> i
         raise EINVAL("a negative number of requests")
     found = _context(task, context)
     frame = task.frame
-    done = frame.progress if frame is not None and frame.progress is not None else 0
+    done, address = 0, 0
+    request: Iocb | None = None
+    if frame is not None and frame.progress is not None:
+        done, address, request, frame.progress = frame.progress
     count = min(count, found.capacity)
     while done < count:
         try:
-            _submit_one(task, found, task.mm.read_word(requests + 8 * done))
+            if request is None:
+                address = task.mm.read_word(requests + 8 * done)
+                request = _admit(task, found, address)
+            _submit_one(task, found, request, address)
         except Sleep as sleep:
-            sleep.progress = done
-            if done:
-                sleep.interrupted = done
+            assert request is not None
+            # How many requests are done, which one has begun, and how much of it has been done.
+            sleep.progress = (done, address, request, sleep.progress)
+            sleep.fds = (
+                (request.aio_fildes, request.aio_resfd)
+                if request.aio_flags & _RESFD
+                else (request.aio_fildes,)
+            )
             raise
-        except Errno:
+        except (Errno, OutOfFrames):
             if not done:
                 raise
             break
         done += 1
+        request = None
+        if frame is not None:
+            frame.progress = frame.deadline_ns = None
+            frame.release()
     return done
 
 
-def _submit_one(task: Task, context: AioContext, address: int) -> None:
-    """Do what a request asks for, or begin it. Linux: fs/aio.c, io_submit_one, __io_submit_one."""
+def _admit(task: Task, context: AioContext, address: int) -> Iocb:
+    """The request at `address`, for which a place in the ring is kept. Linux: fs/aio.c, io_submit_one."""
     request = Iocb.unpack(task.mm.read(address, Iocb.SIZE))
     if request.aio_reserved2:
         raise EINVAL("a reserved field")
@@ -140,12 +162,29 @@ def _submit_one(task: Task, context: AioContext, address: int) -> None:
         raise EINVAL("a negative length")
     if not context.has_room():
         raise EAGAIN("as many requests as the ring has places")
-    file = task.files.files.get(request.aio_fildes)
+    context.used += 1
+    return request
+
+
+def _submit_one(task: Task, context: AioContext, request: Iocb, address: int) -> None:
+    """Do what a request asks for, or begin it; it keeps its place only if it's done or has begun."""
+    try:
+        _do_or_begin(task, context, request, address)
+    except (Errno, OutOfFrames):
+        context.used -= 1
+        raise
+
+
+def _do_or_begin(task: Task, context: AioContext, request: Iocb, address: int) -> None:
+    """Linux: fs/aio.c, __io_submit_one."""
+    file = task.file_of_call(request.aio_fildes)
     if file is None or isinstance(file, PathFile):
         raise EBADF
     event_file: EventFile | None = None
     if request.aio_flags & _RESFD:
-        chosen = task.files.file(request.aio_resfd)
+        chosen = task.file_of_call(request.aio_resfd)
+        if chosen is None:
+            raise EBADF
         if not isinstance(chosen, EventFile):
             raise EINVAL("not an eventfd")
         event_file = chosen
@@ -154,7 +193,6 @@ def _submit_one(task: Task, context: AioContext, address: int) -> None:
         _poll(context, file, request, address, event_file)
         return
     result = _do_request(task, file, request)
-    context.used += 1
     context.complete(address, request.aio_data, result, event_file)
 
 
@@ -165,7 +203,6 @@ def _poll(context: AioContext, file: File, request: Iocb, address: int, event_fi
     if not file.can_poll or address in context.polls:
         raise EINVAL("a file that can't be polled, or a request that waits already")
     waiting = PollRequest(context, file, request.aio_buf, address, request.aio_data, event_file)
-    context.used += 1
     waiting.begin()
 
 
@@ -194,10 +231,20 @@ def _do_request(task: Task, file: File, request: Iocb) -> int:
         vector = single_buffer(task.mm, request.aio_buf, request.aio_nbytes)
     if file.is_seekable:
         verify_area(request.aio_offset, vector.total)
+    outcome: type[Errno] | int
     try:
         return _transfer(task, file, vector, request.aio_offset, is_read=is_read)
+    except Sleep as sleep:
+        # What a signal ends is done; the requests after it are begun all the same.
+        if not (task.has_pending_signal if sleep.is_interruptible else has_fatal_signal(task)):
+            raise
+        outcome = sleep.interrupted
     except Errno as error:
-        return -error.number
+        outcome = type(error)
+    if isinstance(outcome, int):
+        return outcome
+    # Linux: fs/aio.c, aio_rw_done.
+    return -EINTR.number if issubclass(outcome, _RESTARTS) else -outcome.number
 
 
 def _transfer(task: Task, file: File, vector: UserVector, offset: int, *, is_read: bool) -> int:
@@ -251,16 +298,16 @@ def _get_events(
     frame = task.frame
     done = frame.progress if frame is not None and frame.progress is not None else 0
     while done < maximum:
-        found = context.take(min(maximum - done, 64))
-        if not found:
-            break
         try:
+            found = context.take(min(maximum - done, 64))
+            if not found:
+                break
             task.mm.write(events + done * EVENT_SIZE, found)
-        except EFAULT:
+            context.drop(len(found) // EVENT_SIZE)
+        except (EFAULT, OutOfFrames):
             if not done:
                 raise
             return done
-        context.drop(len(found) // EVENT_SIZE)
         done += len(found) // EVENT_SIZE
     if done >= minimum:
         return done
