@@ -87,6 +87,11 @@ static int at_mark(int fd)
 	return ioctl(fd, SIOCATMARK, &mark) == -1 ? -errno : mark;
 }
 
+static void make_non_blocking(int fd)
+{
+	MUST(fcntl(fd, F_SETFL, O_NONBLOCK));
+}
+
 static int events_of(int fd)
 {
 	struct pollfd polled = {.fd = fd, .events = EVENTS};
@@ -290,6 +295,52 @@ TEST(connections_that_say_nothing)
 	sleep_ms(2);
 	CHECK_EQ(events_of(listener), POLLIN);
 	MUST(close(listener));
+}
+
+TEST(connections_that_say_nothing_have_a_backlog)
+{
+	struct sockaddr_in address;
+	struct linger at_once = {1, 0};
+	int listener = listen_tcp(&address), clients[4];
+
+	MUST(listen(listener, 1));
+	make_non_blocking(listener);
+	CHECK_EQ(set(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 60), 0);
+	for (size_t i = 0; i < LENGTH(clients); i++) {
+		clients[i] = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+		CHECK_EQ(connect(clients[i], (struct sockaddr *)&address, sizeof(address)), 0);
+	}
+	sleep_ms(2);
+	/* Two find a place where they may be silent; the others are acceptable at once. */
+	CHECK_OK(accept(listener, NULL, NULL));
+	CHECK_OK(accept(listener, NULL, NULL));
+	CHECK_ERRNO(accept(listener, NULL, NULL), EAGAIN);
+	/* One that is reset gives up its place, and nobody hears of it. */
+	MUST(setsockopt(clients[0], SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)));
+	MUST(close(clients[0]));
+	clients[0] = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_EQ(connect(clients[0], (struct sockaddr *)&address, sizeof(address)), 0);
+	sleep_ms(2);
+	CHECK_ERRNO(accept(listener, NULL, NULL), EAGAIN);
+	MUST(send(clients[1], "x", 1, 0));
+	sleep_ms(2);
+	CHECK_OK(accept(listener, NULL, NULL));
+	CHECK_ERRNO(accept(listener, NULL, NULL), EAGAIN);
+}
+
+TEST(bytes_held_back_from_nobody)
+{
+	int ends[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	tcp_pair(ends);
+	CHECK_EQ(send(ends[0], "abc", 3, MSG_MORE), 3);
+	MUST(close(ends[1]));
+	sleep_ms(2);
+	CHECK_EQ(set(ends[0], IPPROTO_TCP, TCP_NODELAY, 1), 0);
+	sleep_ms(2);
+	CHECK_ERRNO(send(ends[0], "def", 3, 0), EPIPE);
+	MUST(close(ends[0]));
 }
 
 TEST(an_orphan_that_does_not_linger)

@@ -20,7 +20,9 @@ from procession.abi.errno import (
     ERESTARTSYS,
     ETIMEDOUT,
 )
+from procession.abi.internet import TcpInfo
 from procession.fs.wait_queue import Sleep
+from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER
 from procession.net.internet.tcp_connection import CONNECT_TIMEOUT_NS, TIME_WAIT_NS
 from procession.net.sysctls import FIRST_EPHEMERAL, LAST_EPHEMERAL
 from tests.net.conftest import (
@@ -37,7 +39,9 @@ from tests.net.conftest import (
 )
 
 SECOND_NS = 10**9
-SO_ERROR, SO_REUSEADDR, SO_RCVTIMEO, SO_SNDBUF, SO_RCVBUF = 4, 2, 20, 7, 8
+SO_ERROR, SO_REUSEADDR, SO_RCVTIMEO, SO_SNDBUF, SO_RCVBUF, SO_LINGER = 4, 2, 20, 7, 8, 13
+SOL_TCP, TCP_NODELAY, TCP_MAXSEG, TCP_DEFER_ACCEPT, TCP_INFO = 6, 1, 2, 9, 11
+MSG_MORE, SIOCSIFMTU = 0x8000, 0x8922
 ELSEWHERE = (inet("8.8.8.8", 53), inet("10.0.0.1", 53), inet("224.0.0.1", 53), inet("255.255.255.255", 53))
 ELSEWHERE_6 = (inet6(b"\x20\x01" + bytes(13) + b"\1", 53),)
 ON_A_LINK = inet6(b"\xfe\x80" + bytes(13) + b"\1", 53)
@@ -249,3 +253,52 @@ def test_a_datagram_goes_to_the_socket_that_fits_best(call: SocketCaller) -> Non
     assert call.receive(exact) == b"to 2"
     assert call.receive(wildcard) == b"to 3"
     assert call.receive(six) == b"to ::1"
+
+
+def test_segments_keep_a_length_however_short_packets_are(call: SocketCaller) -> None:
+    client, _ = call.connection()
+    for mtu in (68, 52, 40, 0):
+        call("ioctl", client, SIOCSIFMTU, call.put(b"lo".ljust(16, b"\0") + pack("<i", mtu).ljust(24, b"\0")))
+        assert call.send(client, b"x" * 40, MSG_MORE) == 40
+        assert call.option(client, SOL_TCP, TCP_MAXSEG) == 36
+
+
+def test_held_bytes_that_find_nobody_are_given_back(call: SocketCaller) -> None:
+    """However they are let go: by an option, by shutdown(2), by close(2), or after a while."""
+    account = call.kernel.memory.account
+    for way in range(4):
+        client, server = call.connection()
+        assert call.send(client, b"abc", MSG_MORE) == 3
+        call("close", server)
+        assert account.kinds[SOCKET_BUFFER] == 3
+        if way == 0:
+            call.set_option(client, SOL_TCP, TCP_NODELAY, 1)
+        elif way == 1:
+            call("shutdown", client, 1)
+        elif way == 2:
+            call.pass_time(SECOND_NS)
+            call.kernel.timers.run_due()
+        call("close", client)
+        assert account.kinds[SOCKET_BUFFER] == 0
+    assert call.system.buffered_bytes == 0
+
+
+def test_what_is_held_back_is_not_among_what_was_sent(call: SocketCaller) -> None:
+    client, _ = call.connection()
+    call.send(client, b"abc", MSG_MORE)
+    address, length = call.space(256), call.put(pack("<i", 256))
+    call("getsockopt", client, SOL_TCP, TCP_INFO, address, length)
+    info = TcpInfo.unpack_from(call.read(address, TcpInfo.SIZE))
+    assert (info.tcpi_bytes_acked, info.tcpi_bytes_sent, info.tcpi_notsent_bytes) == (0, 0, 3)
+
+
+def test_deferred_connections_that_are_reset_are_gone(call: SocketCaller) -> None:
+    listener = call.listener(backlog=1)
+    call.set_option(listener, SOL_TCP, TCP_DEFER_ACCEPT, 60)
+    before = call.kernel.memory.account.kinds[SOCKET]
+    for _ in range(5):
+        client = call.socket(AF_INET, STREAM)
+        call.connect(client, inet("127.0.0.1", call.port(listener)))
+        call("setsockopt", client, SOL_SOCKET, SO_LINGER, pack("<ii", 1, 0), 8)
+        call("close", client)
+    assert call.kernel.memory.account.kinds[SOCKET] == before

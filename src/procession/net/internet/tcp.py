@@ -37,7 +37,13 @@ from procession.net.internet.address import (
 )
 from procession.net.internet.flow import DELIVERED, Flow
 from procession.net.internet.socket import InternetSocket
-from procession.net.internet.tcp_backlog import admit, become_acceptable, stop_listening
+from procession.net.internet.tcp_backlog import (
+    SYN_SENT,
+    admit,
+    become_acceptable,
+    leave_listener,
+    stop_listening,
+)
 from procession.net.internet.tcp_connection import (
     connect_to_itself,
     connection_is_over,
@@ -86,7 +92,6 @@ if TYPE_CHECKING:
     from procession.net.message import Control
     from procession.net.network import Network
 
-SYN_SENT = int(TcpState.TCP_SYN_SENT)
 FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 CLOSE_WAIT = int(TcpState.TCP_CLOSE_WAIT)
 _CONNECTED = (ESTABLISHED, FIN_WAIT2, CLOSE_WAIT)
@@ -289,9 +294,8 @@ class TcpSocket(InternetSocket):
         if self.held:
             self.network.system.uncharge_buffer(len(self.held))
             self.held = b""
-        if self.listener is not None and self.state == SYN_SENT:
-            self.listener.attempts.remove(self)
-            self.listener = None
+        if self.listener is not None:
+            leave_listener(self, self.listener)
         if error:
             self.error = error
             self.network.count("TcpAttemptFails" if self.state == SYN_SENT else "TcpEstabResets")
@@ -324,6 +328,9 @@ class TcpSocket(InternetSocket):
     def send_end(self) -> None:
         """Send a FIN. Linux: net/ipv4/tcp.c, tcp_shutdown; net/ipv4/tcp_input.c, tcp_fin."""
         self.push_held()
+        if self.state not in _CAN_SEND:
+            # What was held back was answered by a RST.
+            return
         peer = self.peer
         was_closing = self.state == CLOSE_WAIT
         if peer is not None:
@@ -489,10 +496,7 @@ class TcpSocket(InternetSocket):
         if flow.neighbours:
             flow.confirm()
         if peer.is_orphan:
-            # Nobody is there to receive it; that is known only when it has been sent.
-            self.reset()
-            peer.end(0)
-            peer.let_go()
+            self.meet_nobody(peer)
             return len(data)
         system = self.network.system
         room = self.send_room - self.on_the_way
@@ -515,6 +519,12 @@ class TcpSocket(InternetSocket):
         else:
             self.pass_on(data)
         return count
+
+    def meet_nobody(self, peer: TcpSocket) -> None:
+        """What was sent finds nobody there to receive it; that is known only when it has been sent."""
+        self.reset()
+        peer.end(0)
+        peer.let_go()
 
     def pass_on(self, data: bytes) -> None:
         """`data`, which has been charged, goes to the other end."""

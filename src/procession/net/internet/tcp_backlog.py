@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ECONNREFUSED, Errno
+from procession.abi.socket import TcpState
 from procession.net.internet.address import is_link_local
 from procession.net.internet.flow import DELIVERED, Flow, find_flow
 from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
@@ -15,6 +16,8 @@ from procession.net.socket_filter import copy_filter
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
     from procession.net.network import Network
+
+SYN_SENT = int(TcpState.TCP_SYN_SENT)
 
 
 def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
@@ -38,7 +41,7 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
         end.raise_send_room()
     connection.listener = listener
     retries = listener.protocol_options.get(DEFER_ACCEPT, 0)
-    if retries:
+    if retries and len(listener.deferred) <= listener.backlog:
         listener.deferred[connection] = None
         listener.network.tcp.start_timer(connection, seconds_of(retries) * 10**9)
     else:
@@ -61,6 +64,20 @@ def become_acceptable(connection: TcpSocket) -> None:
     connection.network.tcp.stop_timer(connection)
     listener.connections.append(connection)
     listener.read_queue.wake_all()
+
+
+def leave_listener(socket: TcpSocket, listener: TcpSocket) -> None:
+    """`socket` is over: it tries to connect to `listener` no more, or is deferred there no more.
+
+    Linux: net/ipv4/inet_connection_sock.c, inet_csk_reqsk_queue_drop.
+    """
+    if socket.state == SYN_SENT:
+        listener.attempts.remove(socket)
+        socket.listener = None
+    elif socket in listener.deferred:
+        del listener.deferred[socket]
+        socket.listener = None
+        socket.is_orphan = True
 
 
 def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:

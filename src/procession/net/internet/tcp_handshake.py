@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, Errno
 from procession.abi.socket import TcpState
 from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
-from procession.net.internet.tcp_backlog import become_acceptable, establish, find_way_back
+from procession.net.internet.tcp_backlog import SYN_SENT, become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
 
-SYN_SENT = int(TcpState.TCP_SYN_SENT)
 _FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 _SECOND_NS = 10**9
 _RETRIES_S = (1, 2, 3, 7, 15, 31, 63, 127)

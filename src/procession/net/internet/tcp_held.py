@@ -32,6 +32,11 @@ def hold(socket: TcpSocket, data: bytes, flags: int) -> None:
 
 def push_held(socket: TcpSocket) -> None:
     """Let go what is held: it has waited long enough, or nothing more will come."""
+    peer = socket.peer
+    if not socket.held or peer is None:
+        return
+    if peer.is_orphan:
+        socket.meet_nobody(peer)
+        return
     held, socket.held = socket.held, b""
-    if held and socket.peer is not None:
-        socket.pass_on(held)
+    socket.pass_on(held)

@@ -41,8 +41,10 @@ DEFER_ACCEPT = (SOL_TCP, _DEFER_ACCEPT)
 INQUEUE = (SOL_TCP, int(TcpOption.TCP_INQ))
 NOT_SENT_LOW_WATER = (SOL_TCP, int(TcpOption.TCP_NOTSENT_LOWAT))
 
-_HEADERS_BYTES, _LONGEST_PACKET = 52, 65_535
-"""What a segment's headers take of an MTU: IPv4's, TCP's, and the timestamps."""
+_HEADERS_BYTES, _TIMESTAMPS_BYTES, _LONGEST_PACKET = 40, 12, 65_535
+"""What a segment's headers take of an MTU: IPv4's and TCP's, and the timestamps."""
+_LEAST_SEGMENT_BYTES = 48
+"""net.ipv4.tcp_min_snd_mss: however short packets are, a segment has so many bytes with its options."""
 UNCONNECTED_SEGMENT_BYTES = 536
 CONGESTION_CONTROLS = (b"reno", b"cubic")
 """What tcp_available_congestion_control lists, by the number that is stored; at first cubic."""
@@ -198,8 +200,9 @@ def _mtu(socket: TcpSocket) -> int:
 
 
 def segment_bytes(socket: TcpSocket) -> int:
-    """The longest segment of a connection."""
+    """The longest segment of a connection. Linux: net/ipv4/tcp_output.c, tcp_mtu_to_mss."""
     longest = min(_mtu(socket), _LONGEST_PACKET) - _HEADERS_BYTES
+    longest = max(longest, _LEAST_SEGMENT_BYTES) - _TIMESTAMPS_BYTES
     chosen = socket.protocol_options.get((SOL_TCP, _MAXSEG), 0)
     return min(chosen, longest) if chosen else longest
 
@@ -220,7 +223,7 @@ def _tcp_info(socket: TcpSocket) -> bytes:
         info.tcpi_snd_cwnd = 10
         info.tcpi_reordering = 3
         info.tcpi_bytes_sent = socket.bytes_sent
-        info.tcpi_bytes_acked = socket.bytes_sent - socket.on_the_way
+        info.tcpi_bytes_acked = socket.bytes_sent + len(socket.held) - socket.on_the_way
         info.tcpi_bytes_received = socket.bytes_received
         info.tcpi_notsent_bytes = socket.on_the_way
         info.tcpi_rcv_space = socket.receive_room // 2
