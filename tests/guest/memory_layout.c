@@ -73,6 +73,41 @@ TEST(the_whole_layout)
 	CHECK(memcmp(text, wanted, sizeof(wanted)) == 0);
 }
 
+/* As long as the address space: whoever reads them gets what fits into the buffer, at once. */
+TEST(strings_without_an_end)
+{
+	const size_t size = 1UL << 40;
+	char *area = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	static const char zeros[256];
+	char text[256];
+	int fd;
+
+	CHECK(area != MAP_FAILED);
+	read_layout();
+	layout.arg_start = layout.env_start = (unsigned long)area;
+	layout.arg_end = layout.env_end = layout.arg_start + size;
+	CHECK_OK(set_layout(sizeof(layout)));
+	fd = (int)MUST(open("/proc/self/cmdline", O_RDONLY));
+	CHECK_EQ(read(fd, text, sizeof(text)), sizeof(text));
+	CHECK(memcmp(text, zeros, sizeof(text)) == 0);
+	close(fd);
+	fd = (int)MUST(open("/proc/self/environ", O_RDONLY));
+	CHECK_EQ(read(fd, text, sizeof(text)), sizeof(text));
+	CHECK(memcmp(text, zeros, sizeof(text)) == 0);
+	close(fd);
+}
+
+TEST(another_program_takes_an_open_file)
+{
+	int fd = (int)MUST(open("/proc/self/exe", O_PATH));
+
+	read_layout();
+	layout.exe_fd = (unsigned)fd;
+	CHECK_ERRNO(set_layout(sizeof(layout)), geteuid() == 0 ? EBADF : EPERM);
+	layout.exe_fd = 900;
+	CHECK_ERRNO(set_layout(sizeof(layout)), geteuid() == 0 ? EBADF : EPERM);
+}
+
 TEST(auxiliary_vector)
 {
 	unsigned long vector[6] = { AT_PAGESZ, 4096, AT_UID, 77, AT_NULL, 0 }, read_back[6];

@@ -8,14 +8,15 @@ from procession.abi.errno import EACCES, EBADF, EBUSY, EFAULT, EINVAL, ENOMEM, E
 from procession.abi.file_mode import S_IFMT
 from procession.abi.prctl import PrctlMmMap, SetMmField
 from procession.abi.word import pack_u32
+from procession.fs.file import PathFile
 from procession.fs.inode import S_IFREG
 from procession.fs.mounts.mount import MS_NOEXEC
 from procession.fs.permission import MAY_EXEC
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK
 from procession.kernel.program.exec import Program
-from procession.kernel.rlimit import RLIM_INFINITY
-from procession.kernel.security.capability import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN, CAP_SYS_RESOURCE
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_DATA
+from procession.kernel.security.capability import CAP_SYS_RESOURCE
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 AUXV_BYTES = 448
 """sizeof(mm->saved_auxv) on x86-64."""
 _LEAST_ADDRESS = 65536
-_RLIMIT_DATA = 2
 _NO_FILE = 0xFFFFFFFF
 _NAME_BYTES = 80
 _NOT_IN_NAMES = b"\\`$[]"
@@ -94,11 +94,7 @@ def _set_all(task: Task, address: int, length: int) -> None:
             raise EINVAL("no auxiliary vector of that size")
         vector = _read_vector(task, given.auxv, given.auxv_size)
     if given.exe_fd != _NO_FILE:
-        mine = task.credentials
-        namespace = mine.user_namespace
-        if not (
-            mine.ns_capable(namespace, CAP_CHECKPOINT_RESTORE) or mine.ns_capable(namespace, CAP_SYS_ADMIN)
-        ):
+        if not task.credentials.may_checkpoint(task.credentials.user_namespace):
             raise EPERM("another program takes CAP_CHECKPOINT_RESTORE")
         _set_executable(task, given.exe_fd)
     for attribute, value in wanted.items():
@@ -119,7 +115,7 @@ def _check_layout(task: Task, wanted: dict[str, int]) -> None:
         or wanted["environment_start"] > wanted["environment_end"]
     ):
         raise EINVAL("an end before its start")
-    limit = task.group.limits.soft[_RLIMIT_DATA]
+    limit = task.group.limits.soft[RLIMIT_DATA]
     data = wanted["brk"] - wanted["heap_start"] + wanted["data_end"] - wanted["data_start"]
     if limit != RLIM_INFINITY and data > limit:
         raise EINVAL("over RLIMIT_DATA")
@@ -134,9 +130,9 @@ def _read_vector(task: Task, address: int, length: int) -> bytes:
 
 def _set_executable(task: Task, fd: int) -> None:
     """Say that another file is what the program runs. Linux: kernel/sys.c, prctl_set_mm_exe_file."""
-    file = task.files.files.get(fd)
-    if file is None:
-        raise EBADF(f"no descriptor {fd}")
+    file = task.files.file(fd)
+    if isinstance(file, PathFile):
+        raise EBADF("opened with O_PATH")
     inode = file.inode
     if inode.mode & S_IFMT != S_IFREG or file.path.mount.flags & MS_NOEXEC:
         raise EACCES("no program")

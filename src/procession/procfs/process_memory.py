@@ -10,6 +10,7 @@ from procession.fs.dentry import absolute_path
 from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
+from procession.kernel.program.exec import ARG_MAXIMUM
 from procession.kernel.security.ptrace_access import has_memory
 from procession.mm.dump import DUMP_FILTER_BITS
 from procession.mm.peek import peek
@@ -361,7 +362,8 @@ def show_command_line(system: ProcFileSystem, task: Task, subject: Subject) -> b
     """/proc/PID/cmdline: the arguments, each ended by NUL, or what the program has made of them.
 
     A program may overwrite its arguments to show a title: if the last byte is no longer NUL, the title goes
-    on into the environment, up to the first NUL. Linux: fs/proc/base.c, get_mm_cmdline.
+    on into the environment, up to the first NUL. PR_SET_MM can put them anywhere and at any length: no more
+    is shown than exec can leave. Linux: fs/proc/base.c, get_mm_cmdline.
     """
     if not has_memory(task):
         return b""
@@ -369,7 +371,7 @@ def show_command_line(system: ProcFileSystem, task: Task, subject: Subject) -> b
     start, end = mm.arguments_start, mm.arguments_end
     if start >= end:
         return b""
-    arguments = peek(mm, start, end - start)
+    arguments = peek(mm, start, min(end - start, ARG_MAXIMUM))
     if not arguments or len(arguments) < end - start or arguments[-1] == 0:
         return arguments
     if mm.environment_start == end:
@@ -405,7 +407,10 @@ class AuxiliaryVector(OfOpenedProgram):
 
 
 class Environment(OfOpenedProgram):
-    """/proc/PID/environ, where exec left it. Linux: fs/proc/base.c, environ_read."""
+    """/proc/PID/environ, where exec left it or PR_SET_MM has put it; of that, as much as exec can leave.
+
+    Linux: fs/proc/base.c, environ_read.
+    """
 
     __slots__ = ()
 
@@ -413,7 +418,8 @@ class Environment(OfOpenedProgram):
         mm = self.mm
         if mm.reference_count <= 0:
             return b""
-        return peek(mm, mm.environment_start, mm.environment_end - mm.environment_start)
+        start = mm.environment_start
+        return peek(mm, start, min(mm.environment_end - start, ARG_MAXIMUM))
 
 
 def show_dump_filter(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

@@ -9,7 +9,7 @@ from procession.abi.word import pack_array
 from procession.fs.dentry import absolute_path
 from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
 from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
-from procession.fs.permission import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
+from procession.fs.permission import CAP_SYS_ADMIN
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS
 from procession.kernel.security.ptrace_access import has_memory
@@ -231,11 +231,9 @@ class MappedFileLink(ProcLink):
     def follow_magic_link(self) -> Path:
         # Who may follow reaches files that the process itself couldn't open any more. Linux:
         # fs/proc/base.c, proc_map_files_get_link.
-        current = self.proc.kernel.current
-        if current is not None and not (
-            current.credentials.has_capability(CAP_CHECKPOINT_RESTORE)
-            or current.credentials.has_capability(CAP_SYS_ADMIN)
-        ):
+        kernel = self.proc.kernel
+        current = kernel.current
+        if current is not None and not current.credentials.may_checkpoint(kernel.vfs.init_user_namespace):
             raise EPERM("takes CAP_CHECKPOINT_RESTORE")
         return self._path()
 

@@ -98,7 +98,7 @@ def store_last_pid(kernel: Kernel, data: bytes) -> None:
     Linux: kernel/pid_namespace.c, pid_ns_ctl_handler.
     """
     current = kernel.current
-    if current is not None and not kernel.seen_pid_namespace.may_choose(current.credentials):
+    if current is not None and not current.credentials.may_checkpoint(kernel.seen_pid_namespace.owner):
         raise EPERM("choosing a process id takes CAP_CHECKPOINT_RESTORE")
     value = parse_integer(data)
     if not 0 <= value < kernel.seen_pid_namespace.pid_max:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EAGAIN, EEXIST, EINVAL, ENOMEM, EPERM
 from procession.fs.namespace import CLONE_NEWPID, Namespace, NamespaceTable
 from procession.kernel.pid import Pid
-from procession.kernel.security.capability import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
 
 if TYPE_CHECKING:
     from procession.fs.user_namespace import UserNamespace
@@ -125,21 +124,11 @@ class PidNamespace(Namespace):
             raise EINVAL(f"no process id {number}")
         if number != 1 and self.child_reaper is None:
             raise EINVAL("the first process of a pid namespace is number 1")
-        if not self.may_choose(credentials):
+        if not credentials.may_checkpoint(self.owner):
             raise EPERM("choosing a process id takes CAP_CHECKPOINT_RESTORE")
         if number in self.by_number:
             raise EEXIST(f"{number} is in use")
         return number
-
-    def may_choose(self, credentials: Credentials) -> bool:
-        """Whether who has `credentials` may say which numbers are given here.
-
-        Linux: include/linux/capability.h, checkpoint_restore_ns_capable.
-        """
-        owner = self.owner
-        return credentials.ns_capable(owner, CAP_CHECKPOINT_RESTORE) or credentials.ns_capable(
-            owner, CAP_SYS_ADMIN
-        )
 
     def tasks(self) -> list[Task]:
         """All that are seen here, zombies included."""

@@ -59,7 +59,7 @@ STACK_TOP = 0x7FFF_FFFF_F000
 STACK_EXPAND = 131_072
 """How much of the stack is mapped at first below the strings (Linux: fs/exec.c, setup_arg_pages)."""
 MAX_ARG_STRLEN = 131_072
-_ARG_MINIMUM, _ARG_MAXIMUM = 131_072, 6 << 20
+_ARG_MINIMUM, ARG_MAXIMUM = 131_072, 6 << 20
 _HEAD_BYTES = 256
 _MAXIMUM_INTERPRETERS = 5
 _SIGSEGV = 11
@@ -181,7 +181,7 @@ def _check_process_limit(task: Task) -> None:
 def _check_argument_size(task: Task, parameters: BinaryParameters) -> None:
     """Raise E2BIG. Linux: fs/exec.c, bprm_stack_limits; execve(2), limits on size of arguments."""
     strings = [parameters.name, *parameters.environment, *parameters.arguments]
-    limit = min(task.group.limits.soft[RLIMIT_STACK] // 4, _ARG_MAXIMUM)
+    limit = min(task.group.limits.soft[RLIMIT_STACK] // 4, ARG_MAXIMUM)
     limit = max(limit, _ARG_MINIMUM)
     pointers = 8 * (len(parameters.arguments) + len(parameters.environment))
     if pointers >= limit:

@@ -9,10 +9,12 @@ from procession.fs.user_namespace import NO_ID
 from procession.hardware.kernel_memory import SIGNAL, SIGNAL_BYTES, KernelMemory
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.security.capability import (
+    CAP_CHECKPOINT_RESTORE,
     CAP_FS_SET,
     CAP_FULL_SET,
     CAP_SETGID,
     CAP_SETUID,
+    CAP_SYS_ADMIN,
     SECURE_KEEP_CAPS,
     SECURE_NO_SETUID_FIXUP,
     SECURE_NOROOT,
@@ -202,6 +204,13 @@ class Credentials:
                 return True
             namespace = parent
         return bool(self.cap_effective >> capability & 1)
+
+    def may_checkpoint(self, namespace: UserNamespace) -> bool:
+        """Whether it may put back what was kept of a process, where `namespace` owns what that is in.
+
+        Linux: include/linux/capability.h, checkpoint_restore_ns_capable.
+        """
+        return self.ns_capable(namespace, CAP_CHECKPOINT_RESTORE) or self.ns_capable(namespace, CAP_SYS_ADMIN)
 
     @property
     def uids(self) -> tuple[int, int, int, int]:
