@@ -74,6 +74,12 @@ child = sleeper(os.getpid())
 print("permitted", in_child(lambda: attempt(child))); end(child)
 child = sleeper((1 << 64) - 1)
 print("anybody", in_child(lambda: attempt(child))); end(child)
+child = sleeper((1 << 32) - 1)
+print("as an int", in_child(lambda: attempt(child))); end(child)
+gone = os.fork() or os._exit(0)
+waiter = sleeper(gone)
+os.waitpid(gone, 0)
+print("the dead", in_child(lambda: attempt(waiter))); end(waiter)
 child = sleeper(0)
 print("nobody", in_child(lambda: attempt(child))); end(child)
 print("parent", in_child(lambda: ctypes.get_errno() if libc.ptrace(PTRACE_TRACEME, 0, *words) else 0))
@@ -86,6 +92,8 @@ ALLOWED = {
     "memory": "0 exe 0",
     "permitted": "0",
     "anybody": "0",
+    "as an int": "0",
+    "the dead": "0",
     "nobody": "0",
     "parent": "0",
     "no such": "22",
@@ -97,19 +105,17 @@ ALLOWED = {
     [
         (0, 1000, {}),
         (1, 0, {}),
-        (1, 1000, {"sibling": "1", "memory": "13 exe 0", "nobody": "1"}),
+        (1, 1000, {"sibling": "1", "memory": "13 exe 0", "the dead": "1", "nobody": "1"}),
         (2, 0, {}),
         (
             2,
             1000,
-            dict.fromkeys(("child", "sibling", "permitted", "anybody", "nobody", "parent"), "1")
-            | {"memory": "13 exe 0"},
+            dict.fromkeys(ALLOWED.keys() - {"memory", "no such"}, "1") | {"memory": "13 exe 0"},
         ),
         (
             3,
             0,
-            dict.fromkeys(("child", "sibling", "permitted", "anybody", "nobody", "parent"), "1")
-            | {"memory": "13 exe 0"},
+            dict.fromkeys(ALLOWED.keys() - {"memory", "no such"}, "1") | {"memory": "13 exe 0"},
         ),
     ],
 )

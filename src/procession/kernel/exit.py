@@ -322,6 +322,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
             task.parent.zombies.pop(task, None)
         group.shared_pending.clear()
         group.handlers.reference_count -= 1
+        group.permitted_tracer = None
         forget_session_leader(group)
         leave_process_group(group)
     else:

@@ -427,7 +427,7 @@ class ThreadGroup:
     where the group's threads wait for their children, `exit_queue` where others wait for its end (pidfd);
     `stop_code` the signal that stopped it, until a parent has been told; `core_dump` is set while its core is
     being written; `io` sums what threads that have ended and reaped children read and wrote.
-    `permitted_tracer` is whom Yama lets trace it (kernel/security/yama.py).
+    `permitted_tracer` is the id of whom Yama lets trace it (kernel/security/yama.py).
     `has_met_avx` is set once an instruction was refused that no engine knows, for who wonders at the SIGILL.
     """
 
@@ -485,7 +485,7 @@ class ThreadGroup:
         self.next_posix_timer_id = 0
         self.start_time_ns = 0
         self.oom_score_adj = 0
-        self.permitted_tracer: ThreadGroup | None = None
+        self.permitted_tracer: Pid | None = None
         self.terminal: Tty | None = None
 
     def __repr__(self) -> str:

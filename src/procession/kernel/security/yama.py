@@ -1,7 +1,8 @@
 """Yama: who may trace whom beyond what ids and capabilities allow, as kernel.yama.ptrace_scope says.
 
 The scope is 0 at first, and then Yama asks nothing. `group.permitted_tracer` is what a process has said by
-PR_SET_PTRACER: a process that may trace it with its descendants, or its own group for anybody.
+PR_SET_PTRACER: the id of a process that may trace it with its descendants, or its own for anybody. It is an
+id, as that holds nothing of a process that is gone, and goes when the process does that has said it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, EPERM
 from procession.kernel.pid import find_task
 from procession.kernel.security.capability import CAP_SYS_PTRACE
-from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task, ThreadGroup
 
-_ANYBODY = (1 << 64) - 1
+_ANYBODY = 0xFFFFFFFF
 
 
 class Scope(IntEnum):
@@ -67,13 +67,14 @@ def permit_tracer(task: Task, number: int) -> None:
     group = task.group
     if number == 0:
         group.permitted_tracer = None
-    elif number == _ANYBODY:
-        group.permitted_tracer = group
+    elif number & 0xFFFFFFFF == _ANYBODY:
+        # Linux takes it for PR_SET_PTRACER_ANY as an int too.
+        group.permitted_tracer = group.pid
     else:
         tracer = find_task(task.pid_namespace, number & 0xFFFFFFFF)
         if tracer is None:
             raise EINVAL(f"no process {number}")
-        group.permitted_tracer = tracer.group
+        group.permitted_tracer = tracer.group.pid
 
 
 def _descends_from(group: ThreadGroup, ancestor: ThreadGroup) -> bool:
@@ -94,10 +95,7 @@ def _is_excepted(task: Task, target: Task) -> bool:
     permitted = target.group.permitted_tracer
     if permitted is None:
         return False
-    if permitted is target.group:
+    if permitted is target.group.pid:
         return True
-    if permitted.leader.state is TaskState.DEAD:
-        # Its id may be another's by now.
-        target.group.permitted_tracer = None
-        return False
-    return _descends_from(task.group, permitted)
+    tracer = permitted.task
+    return tracer is not None and _descends_from(task.group, tracer.group)
