@@ -36,9 +36,15 @@ class CpuSet:
     @property
     def effective_processors(self) -> int:
         """Those that its tasks may use. Linux: kernel/cgroup/cpuset.c, compute_effective_cpumask."""
-        above = self.parent
-        given = self.kernel.scheduler.all_processors if above is None else above.effective_processors
-        return given & self.processors or given
+        chain: list[CpuSet] = []
+        each: CpuSet | None = self
+        while each is not None:
+            chain.append(each)
+            each = each.parent
+        given = self.kernel.scheduler.all_processors
+        for each in reversed(chain):
+            given = given & each.processors or given
+        return given
 
     @property
     def effective_nodes(self) -> int:

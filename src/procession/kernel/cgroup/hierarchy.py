@@ -111,17 +111,19 @@ def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
 
 def _inherit(group: Cgroup) -> None:
     """Groups below that have none of a controller's of their own use what `group` has."""
-    for child in group.children.values():
+    for child in group.subtree():
+        parent = child.parent
+        if child is group or parent is None:
+            continue
         own = child.available_controllers
         if not own & PIDS:
-            child.pids = group.pids
+            child.pids = parent.pids
         if not own & CPU:
-            child.cpu = group.cpu
+            child.cpu = parent.cpu
         if not own & CPUSET:
-            child.cpuset = group.cpuset
+            child.cpuset = parent.cpuset
         if not own & MEMORY:
-            child.memory = group.memory
-        _inherit(child)
+            child.memory = parent.memory
 
 
 def parse_subtree_control(text: bytes) -> tuple[int, int]:
