@@ -737,6 +737,42 @@ TEST(masks_and_pending_signals)
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(8));
 }
 
+static void raise_by_turns(void)
+{
+	sigset_t set;
+	int i;
+
+	sigfillset(&set);
+	sigdelset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	for (i = 0; i < 3; i++) {
+		syscall(SYS_tgkill, getpid(), getpid(), SIGRTMIN + 1);
+		syscall(SYS_tgkill, getpid(), getpid(), SIGRTMIN);
+	}
+	syscall(SYS_tgkill, getpid(), getpid(), SIGUSR1);
+	raise(SIGUSR2);
+	_exit(8);
+}
+
+/* There is one queue for all numbers. */
+TEST(pending_signals_as_they_came)
+{
+	pid_t child = traced(raise_by_turns, 0);
+	siginfo_t infos[8];
+	struct ptrace_peeksiginfo_args args = {0, 0, 8};
+	int i;
+
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGUSR2));
+	CHECK_EQ(TRACE(PTRACE_PEEKSIGINFO, child, &args, infos), 7);
+	for (i = 0; i < 6; i++)
+		CHECK_EQ(infos[i].si_signo, i % 2 == 0 ? SIGRTMIN + 1 : SIGRTMIN);
+	CHECK_EQ(infos[6].si_signo, SIGUSR1);
+	args.off = 5;
+	CHECK_EQ(TRACE(PTRACE_PEEKSIGINFO, child, &args, infos), 2);
+	CHECK_EQ(infos[0].si_signo, SIGRTMIN);
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(8));
+}
+
 TEST(rseq_registration)
 {
 	struct ptrace_rseq_configuration configuration;

@@ -43,8 +43,7 @@ def pending_infos(task: Task, start: int, flags: int, count: int) -> list[bytes]
     if count < 0:
         raise EINVAL("fewer than none")
     pending = task.group.shared_pending if flags & _SHARED else task.pending
-    infos = [info for queue in pending.queues.values() for info in queue]
-    return [info.pack(task.pid_namespace) for info in infos[start : start + count]]
+    return [info.pack(task.pid_namespace) for info in pending.in_order()[start : start + count]]
 
 
 def set_mask(task: Task, mask: int) -> None:

@@ -34,7 +34,6 @@ EMULATE_CALLS = 2
 SINGLE_STEP = 4
 TRAP_FLAG_FORCED = 8
 """It's the tracer who has set the trap flag, which it doesn't see (in Linux, TIF_FORCED_TF)."""
-BLOCK_STEP = 16
 TRAP_FLAG = 0x100
 """The trap flag of rflags: the processor stops after each instruction."""
 
@@ -67,7 +66,8 @@ class Tracing:
     the task goes on: TRACE_CALLS and the flags beside it. `debug_registers` are dr0 to dr7, of
     which `watches` follows.
 
-    Neither this nor a stop is charged: only who lives has them, and a living task is charged a kernel stack.
+    Neither this nor a stop is charged: a living task is charged a kernel stack, and a traced zombie, which
+    keeps this but neither a stop nor debug registers, more than its structures take.
     """
 
     __slots__ = ("credentials", "debug_registers", "is_seized", "mode", "options", "tracer", "watches")
@@ -87,7 +87,7 @@ class Tracing:
         Linux: arch/x86/kernel/step.c, user_disable_single_step.
         """
         mode = self.mode
-        self.mode = mode & ~(SINGLE_STEP | BLOCK_STEP | TRAP_FLAG_FORCED)
+        self.mode = mode & ~(SINGLE_STEP | TRAP_FLAG_FORCED)
         if mode & TRAP_FLAG_FORCED:
             registers.rflags &= ~TRAP_FLAG
         return bool(mode & SINGLE_STEP)

@@ -90,13 +90,14 @@ class SigInfo:
     receiver is told; `pid` is the number that a program gave instead. `fields` holds the 32 bytes of
     the union as they were given by rt_sigqueueinfo(2). `account` is the user whose pending signals it
     counts among while it's queued (RLIMIT_SIGPENDING), None when it isn't counted; `timer` the POSIX timer
-    that owns this object.
+    that owns this object. `arrival` is its place among all that are queued with it.
     """
 
     __slots__ = (
         "account",
         "address",
         "architecture",
+        "arrival",
         "band",
         "code",
         "errno",
@@ -142,6 +143,7 @@ class SigInfo:
         self.stime = stime
         self.address = address
         self.architecture = 0
+        self.arrival = 0
         self.band = 0
         self.fd = 0
         self.timer_id = 0

@@ -14,12 +14,13 @@ class PendingSignals:
 
     A signal below 32 is pending once, however often it's sent; of the real-time signals each one queues.
     `queues` holds the infos by signal number; a pending signal has none there if it came when the
-    receiver's RLIMIT_SIGPENDING was reached.
+    receiver's RLIMIT_SIGPENDING was reached. `arrivals` counts those that came since there were none.
     """
 
-    __slots__ = ("mask", "queues")
+    __slots__ = ("arrivals", "mask", "queues")
 
     def __init__(self) -> None:
+        self.arrivals = 0
         self.mask = 0
         self.queues: dict[int, deque[SigInfo]] = {}
 
@@ -29,6 +30,9 @@ class PendingSignals:
 
     def append(self, info: SigInfo) -> None:
         """Queue `info`, which has been counted, after others of the same number."""
+        if not self.queues:
+            self.arrivals = 0
+        info.arrival = self.arrivals = self.arrivals + 1
         queue = self.queues.get(info.signo)
         if queue is None:
             self.queues[info.signo] = deque((info,))
@@ -36,9 +40,14 @@ class PendingSignals:
             queue.append(info)
         self.mask |= 1 << (info.signo - 1)
 
+    def in_order(self) -> list[SigInfo]:
+        """What is queued, of all numbers, as it came."""
+        return sorted((info for queue in self.queues.values() for info in queue), key=_arrival)
+
     def put_back(self, info: SigInfo) -> None:
         """Make `info`, which was taken and couldn't be delivered yet, the next of its number again."""
         info.timer = None
+        info.arrival = 0
         self.queues.setdefault(info.signo, deque()).appendleft(info)
         self.mask |= 1 << (info.signo - 1)
 
@@ -108,6 +117,10 @@ class PendingSignals:
     def clear(self) -> None:
         """Forget everything: the thread or process ends. Linux: kernel/signal.c, flush_sigqueue."""
         self.discard(self.mask)
+
+
+def _arrival(info: SigInfo) -> int:
+    return info.arrival
 
 
 def next_number(signals: int) -> int:
