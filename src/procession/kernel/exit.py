@@ -280,10 +280,6 @@ def announce(kernel: Kernel, leader: Task) -> None:
         release_task(kernel, leader)
 
 
-def _unlink(task: Task) -> None:
-    unlink(task)
-
-
 def release_thread(kernel: Kernel, task: Task) -> None:
     """Forget a task that has ended; if it's the last beside its leader, which has, that one is told of.
 
@@ -299,7 +295,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
     """Forget a task that has ended: its id is free again. Linux: kernel/exit.c, release_task."""
     group = task.group
     if task.ptrace is not None:
-        _unlink(task)
+        unlink(task)
     set_state(task, TaskState.DEAD)
     group.exit_queue.wake_all()
     pid = task.thread_pid
@@ -345,7 +341,7 @@ def replace_leader(task: Task) -> None:
     old_pid = task.thread_pid
     if leader.ptrace is not None:
         tracer = leader.ptrace.tracer
-        _unlink(leader)
+        unlink(leader)
         # It may wait for the leader's end, of which it won't hear.
         tracer.group.wait_queue.wake_all()
     del kernel.tasks[leader]

@@ -19,6 +19,7 @@ from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.core import Scheduler
 from procession.kernel.sched.loadavg import LoadAverages
 from procession.kernel.security.group_lists import GroupLists
+from procession.kernel.security.seccomp import ALL_LOGGED
 from procession.kernel.task import CALL_OBSERVED
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS, Clock
 from procession.kernel.time.queue import TimerQueue
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.page_cache import PageCache
     from procession.net.netlink.generic import GenericFamily
-    from procession.net.network import Network
 
 
 MAXIMUM_TASKS = 63_000
@@ -154,9 +154,8 @@ class Kernel:
         self.program_headers = ProgramHeaders()
         # Whose pressure is counted; None until somebody asks.
         self.pressure: PressureTracker | None = None
-        # The actions of seccomp that are logged, at first all but allow,
-        # which never is: bits in the order of ACTION_NAMES.
-        self.seccomp_logged = 0x7F
+        # kernel.seccomp.actions_logged.
+        self.seccomp_logged = ALL_LOGGED
         # How many pid namespaces record who ends; kernel.acct.
         self.accounting_count = 0
         self.accounting_parameters: tuple[int, int, int] = (4, 2, 30)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from procession.kernel.sched.entity import EVERY_PROCESSOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
@@ -51,18 +49,15 @@ class CpuSet:
         """The nodes of memory that its tasks may use."""
         return NODES
 
-    def apply(self) -> None:
-        """The tasks in the group and below use what they may from now on.
 
-        Linux: kernel/cgroup/cpuset.c, cpuset_update_tasks_cpumask.
-        """
-        for task in list(_tasks_below(self.group)):
-            restrict(task)
+def restrict_all(group: Cgroup) -> None:
+    """The tasks in `group` and below use what they may from now on.
 
-
-def _tasks_below(group: Cgroup) -> Iterator[Task]:
+    Linux: kernel/cgroup/cpuset.c, cpuset_update_tasks_cpumask.
+    """
     for each in group.subtree():
-        yield from each.tasks
+        for task in list(each.tasks):
+            restrict(task)
 
 
 def processors_of(group: Cgroup) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBUSY, EINVAL, ENOENT, EOPNOTSUPP
 from procession.kernel.cgroup.cpu import CpuShare
-from procession.kernel.cgroup.cpuset import CpuSet, restrict
+from procession.kernel.cgroup.cpuset import CpuSet, restrict_all
 from procession.kernel.cgroup.device import detach_all
 from procession.kernel.cgroup.freezer import update_frozen
 from procession.kernel.cgroup.group import CONTROLLER_NAMES, THREADED_CONTROLLERS, Cgroup, Controller
@@ -101,9 +101,7 @@ def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
     if changed:
         _inherit(group)
     if changed & CPUSET:
-        for each in group.subtree():
-            for task in list(each.tasks):
-                restrict(task)
+        restrict_all(group)
     current = kernel.current
     if current is not None:
         kernel.memory.payer = current.cgroup.memory

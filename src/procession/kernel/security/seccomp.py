@@ -76,6 +76,8 @@ ACTION_NAMES = (
     b"allow",
 )
 """The actions, the strongest first. Linux: kernel/seccomp.c, seccomp_actions_avail."""
+ALL_LOGGED = (1 << len(ACTION_NAMES) - 1) - 1
+"""Every action but to allow, which is never logged: bits in the order of ACTION_NAMES."""
 
 MAX_INSTRUCTIONS_PER_PATH = 32768
 """How long the programs of a task may be together. Linux: kernel/seccomp.c, MAX_INSNS_PER_PATH."""

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from procession.abi.signals import SIG_DFL, SIG_IGN, SigactionFlag
 from procession.fs.wait_queue import WaitQueue
-from procession.kernel.signal.set import SIGNAL_COUNT
+from procession.kernel.signal.set import SIGCHLD, SIGNAL_COUNT
 
-_SIGCHLD = 17
 SA_NOCLDSTOP = int(SigactionFlag.SA_NOCLDSTOP)
 SA_NOCLDWAIT = int(SigactionFlag.SA_NOCLDWAIT)
 SA_SIGINFO = int(SigactionFlag.SA_SIGINFO)
@@ -59,7 +58,7 @@ class SignalHandlers:
 
     def ignores_children(self) -> bool:
         """Whether children that end leave no zombies. Linux: kernel/ptrace.c, ignoring_children."""
-        action = self.actions[_SIGCHLD]
+        action = self.actions[SIGCHLD]
         return action.handler == SIG_IGN or bool(action.flags & SA_NOCLDWAIT)
 
     def reset_for_exec(self) -> None:

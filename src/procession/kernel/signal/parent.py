@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.signals import SIG_IGN
 from procession.abi.wait_options import ChildCode
 from procession.kernel.signal.generation import send_group_signal
-from procession.kernel.signal.handlers import SA_NOCLDSTOP, SA_NOCLDWAIT
+from procession.kernel.signal.handlers import SA_NOCLDSTOP
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.set import SIGCHLD, SIGCONT, SIGNAL_COUNT
 
@@ -47,11 +47,10 @@ def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
         signo = SIGCHLD
     is_reaped = False
     if signo == SIGCHLD and tracing is None:
-        action = parent.group.handlers.actions[SIGCHLD]
-        if action.handler == SIG_IGN or action.flags & SA_NOCLDWAIT:
-            is_reaped = True
-            if action.handler == SIG_IGN:
-                signo = 0
+        handlers = parent.group.handlers
+        is_reaped = handlers.ignores_children()
+        if handlers.actions[SIGCHLD].handler == SIG_IGN:
+            signo = 0
     # clone(2) takes any number from 0 to 255, and one that is no signal isn't sent.
     if 0 < signo <= SIGNAL_COUNT:
         info.signo = signo

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ERANGE
 from procession.fs.mounts.context import parse_number
-from procession.kernel.cgroup.cpuset import NODES, CpuSet
+from procession.kernel.cgroup.cpuset import NODES, CpuSet, restrict_all
 from procession.kernel.cgroup.group import Controller
 from procession.procfs.bit_list import list_of_bits
 from procession.procfs.cgroup.control_file import ControlFile, Opener
@@ -53,9 +53,8 @@ def store_processors(group: Cgroup, data: bytes, opener: Opener) -> None:
     mask = parse_bit_list(data.strip())
     if mask & ~opener.kernel.scheduler.all_processors:
         raise EINVAL("no such processors")
-    cpuset = _set(group)
-    cpuset.processors = mask
-    cpuset.apply()
+    _set(group).processors = mask
+    restrict_all(group)
 
 
 def show_effective_processors(group: Cgroup, opener: Opener) -> bytes:
