@@ -101,6 +101,12 @@ def test_the_end_and_the_output(recording: str) -> None:
     assert shown[5] == ""
 
 
+def test_a_time_may_have_any_number_of_digits(recording: str) -> None:
+    shown = answers(recording, "until 0.000000001s", f"until {'9' * 400}s", "step")
+    assert shown[2].startswith("the run has ended\n")
+    assert int(shown[0].split()[0]) < int(shown[1].split()[0])
+
+
 def test_a_mistake_ends_a_script(recording: str, tmp_path: Path) -> None:
     script = tmp_path / "script"
     for line, message in [

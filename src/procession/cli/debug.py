@@ -44,6 +44,7 @@ _MOST_STEPS = 10**6
 _LONGEST_HISTORY = 1000
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(s|ms|us|ns)")
 _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+_NEVER_NS = 1 << 63
 _ORIGINS = ("opened", "installed", "mapped", "sent", "ended", "made")
 
 
@@ -187,7 +188,7 @@ class Debugger:
         if text == "end":
             self.history.run_to_end()
         elif time is not None:
-            self.history.run_to_time(int(float(time[1]) * _UNITS[time[2]]))
+            self.history.run_to_time(int(min(float(time[1]) * _UNITS[time[2]], _NEVER_NS)))
         else:
             name, _, number = text.partition("#")
             for _ in range(_number(number or "1")):
