@@ -144,6 +144,12 @@ def test_signal_ends_the_program(program: Path) -> None:
     assert session.signal == 12
 
 
+def test_signal_is_sent_where_none_has_stopped_the_program(program: Path) -> None:
+    session = debug(program, "break square", "continue", "delete", "signal SIGTERM")
+    assert "terminated with signal SIGTERM" in session.printed
+    assert (session.stdout, session.signal) == (b"", 15)
+
+
 def test_memory_and_registers_are_written(program: Path) -> None:
     session = debug(
         program,

@@ -26,11 +26,13 @@ _FEATURES = (
     b"vContSupported+;QPassSignals+;QCatchSyscalls+;qXfer:features:read+;qXfer:auxv:read+;"
     b"qXfer:exec-file:read+;qXfer:siginfo:read+;qXfer:threads:read+;qXfer:osdata:read+"
 )
-_EVENTS = ((b"fork", b"fork-events+"), (b"exec", b"exec-events+"), (b"swbreak", b"swbreak+"))
+_FEATURE_OF_EVENT = ((b"fork", b"fork-events+"), (b"exec", b"exec-events+"), (b"swbreak", b"swbreak+"))
 _SIGKILL = 9
 _ANY = -1
 _ALL_MEMORY = 1 << 64
 _WATCH_LENGTHS = range(1, 4097)
+_MOST_BREAKPOINTS, _MOST_WATCHPOINTS = 1 << 13, 1 << 8
+"""Of a process, and of all together: each of the latter is looked at after every instruction."""
 
 
 class Commands:
@@ -42,7 +44,6 @@ class Commands:
         self.rest_of_threads: list[Task] = []
         self.files = transfers.GuestFiles(debugger.machine)
         self.goes_without_acknowledgement = False
-        self.is_extended = False
 
     def answer(self, body: bytes) -> bytes | None:
         """What is answered to a packet; None when the machine shall go on."""
@@ -86,7 +87,6 @@ class Commands:
                 return stop_reply(stop)
             return b"W00"
         if kind == b"!":
-            self.is_extended = True
             return _OK
         if kind == b"T":
             return _OK if self._thread(rest) is not None else b"E01"
@@ -171,20 +171,28 @@ class Commands:
     def _breakpoint(self, rest: bytes, *, is_set: bool) -> bytes:
         kind, address_text, length_text = rest.split(b";")[0].split(b",")
         address, length = int(address_text, 16), int(length_text, 16)
+        if not 0 <= address < _ALL_MEMORY:
+            return b"E01"
         debugger = self.debugger
         process = process_number(self._current())
         if kind in (b"0", b"1"):
             addresses = debugger.breakpoints.setdefault(process, set())
             if is_set:
+                if len(addresses) >= _MOST_BREAKPOINTS:
+                    return b"E01"
                 addresses.add(address)
             else:
                 addresses.discard(address)
             return _OK
         if kind != b"2" or length not in _WATCH_LENGTHS:
             return _UNSUPPORTED
+        if address + length > _ALL_MEMORY:
+            return b"E01"
         point = Watchpoint(process, address, length)
         debugger.watchpoints = [known for known in debugger.watchpoints if known.place != point.place]
         if is_set:
+            if len(debugger.watchpoints) >= _MOST_WATCHPOINTS:
+                return b"E01"
             debugger.watchpoints.append(point)
         return _OK
 
@@ -193,10 +201,15 @@ class Commands:
     def _go_on_simply(self, kind: bytes, rest: bytes) -> bytes | None:
         task = self._current()
         if kind in (b"C", b"S"):
-            self.debugger.signals[task] = from_protocol(int(rest.split(b";")[0], 16))
+            self._choose_signal(task, rest.split(b";")[0])
         if kind in (b"s", b"S"):
             self.debugger.steps[task] = (0, 0)
         return None
+
+    def _choose_signal(self, task: Task, text: bytes) -> None:
+        signal = from_protocol(int(text, 16))
+        if signal:
+            self.debugger.signals[task] = signal
 
     def _continue(self, actions: list[bytes]) -> bytes | None:
         """vCont: the first action that names a thread is its own."""
@@ -229,7 +242,7 @@ class Commands:
     def _act(self, task: Task, what: bytes) -> None:
         debugger = self.debugger
         if what[:1] in (b"C", b"S"):
-            debugger.signals[task] = from_protocol(int(what[1:], 16))
+            self._choose_signal(task, what[1:])
         if what[:1] in (b"s", b"S"):
             debugger.steps[task] = (0, 0)
         elif what[:1] == b"r":
@@ -262,15 +275,7 @@ class Commands:
         name, _, argument = rest.partition(b":")
         if name == b"Supported":
             wanted = argument.split(b";")
-            debugger.events = frozenset(
-                event
-                for event, feature in (
-                    (b"fork", b"fork-events+"),
-                    (b"exec", b"exec-events+"),
-                    (b"swbreak", b"swbreak+"),
-                )
-                if feature in wanted
-            )
+            debugger.events = frozenset(event for event, feature in _FEATURE_OF_EVENT if feature in wanted)
             return _FEATURES
         if name == b"Xfer":
             return self._transfer(argument)

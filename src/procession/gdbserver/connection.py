@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 from procession.gdbserver.packet import PacketReader, framed
@@ -67,19 +68,14 @@ class Connection:
                 self._send(bytes(replies))
                 replies.clear()
             if body is not None:
-                self.reader.was_interrupted = False
                 return body
             self._receive()
 
-    def look_for_interrupt(self) -> bool:
-        """Take what has arrived while the machine ran: whether it was a Ctrl-C. Raises ConnectionLost."""
-        self._receive()
-        pending = self.reader.pending
-        position = pending.find(b"\x03")
-        if position < 0:
-            return False
-        del pending[: position + 1]
-        return True
+    def take_interrupt(self) -> bool:
+        """Whether a Ctrl-C has come, be it before the machine went on. Raises ConnectionLost."""
+        if select.select([self.client], [], [], 0)[0]:
+            self._receive()
+        return self.reader.take_interrupt()
 
     def close(self) -> None:
         """The machine is done with this debugger."""

@@ -8,7 +8,6 @@ processes run or stand still together.
 
 from __future__ import annotations
 
-import select
 from typing import TYPE_CHECKING, Any
 
 from procession.gdbserver.commands import Commands
@@ -22,13 +21,14 @@ from procession.hardware.engines.unicorn_debug import InstructionWatch
 from procession.hardware.registers import RIP
 from procession.inspection.steering import has_ended
 from procession.kernel.observer import CLONE, EXEC, EXIT, FAULT
+from procession.kernel.signal.generation import send_signal
+from procession.kernel.signal.info import SigInfo
 from procession.mm.peek import peek
 
 if TYPE_CHECKING:
     import socket
 
     from procession.abi.errno import Errno
-    from procession.kernel.signal.info import SigInfo
     from procession.kernel.task import Task
     from procession.machine import Machine
 
@@ -38,9 +38,10 @@ class Debugger:
 
     `processes` are those that the debugger holds, by number: the others run as if there were none.
     `breakpoints` has the addresses of each. `steps` are the threads that shall stop after an instruction,
-    each with the range of addresses in which it goes on. `passing` are those whose next instruction, at that
-    address, has been stopped at already. `signals` are those that threads shall take instead of the one that
-    stopped them. `silent_signals` don't stop anybody. `caught_calls` are the system calls that do, None for
+    each with the range of addresses in which it goes on. `passing` are those whose next instruction, at
+    that address, has been stopped at already. `signals` are those that threads shall take instead of the
+    one that stopped them, `sent_signals` those that the debugger has sent to threads that something else
+    had stopped. `silent_signals` don't stop anybody. `caught_calls` are the system calls that do, None for
     all, by process.
     """
 
@@ -57,6 +58,7 @@ class Debugger:
         self.passing: dict[Task, int] = {}
         self.passed: tuple[Task, int] | None = None
         self.signals: dict[Task, int] = {}
+        self.sent_signals: dict[Task, int] = {}
         self.silent_signals: frozenset[int] = frozenset()
         self.caught_calls: dict[int, frozenset[int] | None] = {}
         self.events: frozenset[bytes] = frozenset()
@@ -105,10 +107,8 @@ class Debugger:
         """Whether the debugger has sent a Ctrl-C, or has gone."""
         connection = self.connection
         assert connection is not None
-        if not select.select([connection.client], [], [], 0)[0]:
-            return False
         try:
-            return connection.look_for_interrupt()
+            return connection.take_interrupt()
         except ConnectionLost:
             self.let_go()
             return False
@@ -156,6 +156,9 @@ class Debugger:
         """See `SignalGate`: the debugger may keep a signal from a process, or change it."""
         if process_number(task) not in self.processes or info.signo in self.silent_signals:
             return info.signo
+        if self.sent_signals.get(task) == info.signo:
+            del self.sent_signals[task]
+            return info.signo
         self._stand_still(Stop(task, info.signo, b"", info.pack(task.pid_namespace)))
         return self.signals.pop(task, 0) if self.connection is not None else info.signo
 
@@ -200,6 +203,8 @@ class Debugger:
     def _ended(self, task: Task) -> None:
         self.steps.pop(task, None)
         self.passing.pop(task, None)
+        self.signals.pop(task, None)
+        self.sent_signals.pop(task, None)
         number = process_number(task)
         group = task.group
         if number not in self.processes or any(
@@ -268,7 +273,20 @@ class Debugger:
             self.let_go()
             return
         if self.connection is not None:
+            self._send_signals()
             self._arm()
+
+    def _send_signals(self) -> None:
+        """Send the threads that no signal has stopped what they shall take; the debugger isn't told again."""
+        stop, kernel = self.stop, self.machine.kernel
+        for task, signal in list(self.signals.items()):
+            if stop is not None and stop.siginfo and stop.task is task:
+                continue
+            del self.signals[task]
+            if not task.is_exiting:
+                send_signal(kernel, task, SigInfo(signal))
+                if task.pending.mask >> (signal - 1) & 1:
+                    self.sent_signals[task] = signal
 
     def _arm(self) -> None:
         """Watch what has to be watched until the next stop."""
@@ -315,6 +333,8 @@ class Debugger:
         self.watchpoints = []
         self.steps.clear()
         self.passing.clear()
+        self.signals.clear()
+        self.sent_signals.clear()
         self.caught_calls.clear()
         self.watch.watch((), is_everywhere=False)
 

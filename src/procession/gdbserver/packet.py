@@ -49,7 +49,10 @@ def unescaped(body: bytes) -> bytes:
 
 
 class PacketReader:
-    """Takes packets out of what has arrived. `wants_acknowledgement` until the debugger does without."""
+    """Takes packets out of what has arrived. `wants_acknowledgement` until the debugger does without.
+
+    `was_interrupted` is whether a Ctrl-C has come that nobody has taken yet.
+    """
 
     def __init__(self) -> None:
         self.pending = bytearray()
@@ -63,15 +66,25 @@ class PacketReader:
         if len(self.pending) > LONGEST_PACKET:
             raise ValueError("a packet without an end")
 
+    def take_interrupt(self) -> bool:
+        """Whether there was a Ctrl-C in front of the next packet; it's told once."""
+        while self.pending and self.pending[0] != _START:
+            self._pass_by(self.pending[0])
+        was_interrupted, self.was_interrupted = self.was_interrupted, False
+        return was_interrupted
+
+    def _pass_by(self, first: int) -> None:
+        if first == INTERRUPT:
+            self.was_interrupted = True
+        del self.pending[0]
+
     def next_packet(self) -> bytes | None:
         """The body of the next whole packet, None if there is none yet; what isn't one is passed by."""
         pending = self.pending
         while pending:
             first = pending[0]
             if first != _START:
-                if first == INTERRUPT:
-                    self.was_interrupted = True
-                del pending[0]
+                self._pass_by(first)
                 continue
             end = pending.find(b"#")
             if end < 0 or len(pending) < end + 3:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.word import pack_u32, pack_u64
 from procession.hardware.extended_state import UnloadableState, with_fxsave_area
+from procession.hardware.page_table import USER_END
 from procession.hardware.registers import (
     R8,
     R9,
@@ -90,7 +91,6 @@ def _layout() -> list[tuple[str, int]]:
 
 
 LAYOUT = _layout()
-TOTAL_BYTES = sum(size for _, size in LAYOUT)
 _GENERAL_AT = dict(_GENERAL)
 
 
@@ -113,7 +113,7 @@ def register_value(kernel: Kernel, task: Task, number: int) -> bytes:
     if name in _SEGMENTS:
         return pack_u32(_SEGMENTS[name])
     if name == "orig_rax":
-        return pack_u64(task.call_number)
+        return pack_u64(task.call_in_progress)
     if name == "fs_base":
         return pack_u64(registers.fs_base)
     if name == "gs_base":
@@ -163,10 +163,10 @@ def set_register_value(kernel: Kernel, task: Task, number: int, value: bytes) ->
         return as_number == _SEGMENTS[name]
     elif name == "orig_rax":
         task.call_number = (as_number ^ 1 << 63) - (1 << 63)
-    elif name == "fs_base":
-        registers.fs_base = as_number
-    elif name == "gs_base":
-        registers.gs_base = as_number
+    elif name in ("fs_base", "gs_base"):
+        if as_number >= USER_END:
+            return False
+        setattr(registers, name, as_number)
     elif not _set_floating(kernel, task, name, value):
         return False
     kernel.registers_changed(task)

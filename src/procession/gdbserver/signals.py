@@ -14,8 +14,8 @@ SIGNALLED, INTERRUPTED = 5, 2
 
 
 def to_protocol(signal: int) -> int:
-    """Linux's signal as the protocol numbers it."""
-    return _FROM_LINUX.get(signal, _UNKNOWN)
+    """Linux's signal as the protocol numbers it; 0, which is none, in both."""
+    return _FROM_LINUX.get(signal, _UNKNOWN) if signal else 0
 
 
 def from_protocol(number: int) -> int:

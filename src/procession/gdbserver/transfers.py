@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from procession.abi.errno import EBADF, ENOENT, Errno
+from procession.abi.errno import EBADF, EMFILE, ENOENT, Errno
 from procession.abi.word import Words
 from procession.fs.dentry import absolute_path
 from procession.gdbserver.packet import escaped
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from procession.machine import Machine
 
 LONGEST_READ = 1 << 14
+_MOST_FILES, _MOST_FILE_BYTES = 64, 1 << 29
+"""What may be open at once: the guest chooses which files a debugger reads, and how large they are."""
 _STAT = Words(">IIIIIIIQQQIII")
 """The protocol's struct stat: dev, ino, mode, nlink, uid, gid, rdev, size, blksize, blocks, three times."""
 _REGULAR = 0o100644
@@ -150,9 +152,10 @@ class GuestFiles:
         return b""
 
     def _open(self, path: bytes) -> bytes:
-        if len(self.open_files) > 64:
-            raise EBADF("too many open files")
-        data = self._reader().read_file(path)
+        if len(self.open_files) >= _MOST_FILES:
+            raise EMFILE
+        room = _MOST_FILE_BYTES - sum(map(len, self.open_files.values()))
+        data = self._reader().read_file(path, most_bytes=room)
         self.last_number += 1
         self.open_files[self.last_number] = data
         return b"F%x" % self.last_number

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from procession.abi.errno import EINVAL, EISDIR, ENOENT
+from procession.abi.errno import EFBIG, EINVAL, EISDIR, ENOENT
 from procession.fs import namei
 from procession.fs.file import O_CREAT, O_NOATIME, O_RDONLY, O_TRUNC, O_WRONLY
 from procession.fs.fs_context import FsContext
@@ -321,11 +321,11 @@ class Steering:
         root = self.kernel.init_namespaces.mounts.root_path
         return copy_out(root, self.init.credentials.for_user(0, 0), guest_path, host_path)
 
-    def read_file(self, path: str | bytes) -> bytes:
+    def read_file(self, path: str | bytes, *, most_bytes: int | None = None) -> bytes:
         """What is in the guest's regular file at `path`, seen from its root directory by its root user.
 
-        Raises the errno that open(2) or read(2) gives: ENOENT, ENOTDIR, ELOOP, EISDIR ..., and EINVAL for
-        what isn't a regular file.
+        Raises the errno that open(2) or read(2) gives: ENOENT, ENOTDIR, ELOOP, EISDIR ..., EINVAL for what
+        isn't a regular file, and EFBIG for more than `most_bytes`.
         """
         context = FsContext(self.kernel.init_namespaces.mounts.root_path)
         try:
@@ -337,12 +337,21 @@ class Steering:
             raise EISDIR(os.fsdecode(path))
         if not inode.is_regular:
             raise EINVAL(f"{os.fsdecode(path)} isn't a regular file")
+        if most_bytes is not None and inode.size > most_bytes:
+            raise EFBIG(os.fsdecode(path))
         if inode.pages is not None:
             return inode.pages.read(0, inode.size)
         file = inode.open(place, O_RDONLY | O_NOATIME, self.init.credentials)
         file.acquire()
         try:
-            return b"".join(iter(lambda: file.read(_READ_CHUNK), b""))
+            parts: list[bytes] = []
+            total = 0
+            while part := file.read(_READ_CHUNK):
+                total += len(part)
+                if most_bytes is not None and total > most_bytes:
+                    raise EFBIG(os.fsdecode(path))
+                parts.append(part)
+            return b"".join(parts)
         finally:
             file.put()
 
