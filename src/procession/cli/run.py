@@ -90,6 +90,11 @@ def run_program(options: RunOptions, view: View | None = None) -> int:
         return fail("--entrypoint is for --image", USE_ERROR)
     if options.has_terminal and options.has_keyboard and not os.isatty(STDIN):
         return fail("-i and -t together need a terminal as standard input", USE_ERROR)
+    if options.debugger_port is not None:
+        if options.engine == "native":
+            return fail("--gdb doesn't go with --engine native, which can't stop at an address", USE_ERROR)
+        if options.record_file is not None:
+            return fail("--record doesn't go with --gdb: what a debugger changes isn't recorded", USE_ERROR)
     if view is None:
         return run_on_machine(options, None)
     try:
@@ -127,7 +132,8 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
         )
         machine = Machine(
             seed=options.seed,
-            engine=options.engine,
+            # The other engine shows the same processor, but can't be stopped at an instruction.
+            engine=options.engine if options.debugger_port is None else "unicorn",
             rootfs=options.rootfs if options.rootfs is not None else "/",
             memory=options.memory_bytes,
             environment=environment,
@@ -407,6 +413,8 @@ def leave_recording(machine: Machine, options: RunOptions) -> str:
 
     if options.image is not None:
         return "a machine with an image can't be recorded"
+    if options.debugger_port is not None:
+        return "a machine that a debugger holds can't be recorded"
     name = options.record_file
     if name is None:
         import tempfile
