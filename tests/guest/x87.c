@@ -131,6 +131,25 @@ TEST(results)
 	}
 }
 
+/* 2 to the power of x, less 1, is x times the natural logarithm of 2 there, at once. */
+TEST(f2xm1_of_tiny_operands)
+{
+	for (unsigned exponent = 16250; exponent > 1; exponent -= exponent > 100 ? 50 : 1) {
+		struct bits x = {1ULL << 63, exponent}, got = to_bits(apply(F2XM1, from_bits(x), 0));
+		int64_t distance = (int64_t)(got.significand - 0xb17217f7d1cf79acULL);
+
+		if (exponent & 1)
+			CHECK_EQ(to_bits(apply(F2XM1, -from_bits(x), 0)).head, 0x8000 | (exponent - 1));
+		CHECK(got.head == exponent - 1 && distance >= -1 && distance <= 1);
+	}
+	for (int bit = 63; bit > 8; bit--) {
+		struct bits x = {1ULL << bit, bit == 63}, got = to_bits(apply(F2XM1, from_bits(x), 0));
+		int64_t distance = (int64_t)(got.significand - (0xb17217f7d1cf79acULL >> (64 - bit)));
+
+		CHECK(got.head == 0 && distance >= -1 && distance <= 1);
+	}
+}
+
 static unsigned short status_of(enum function function, long double x, long double y)
 {
 	unsigned short status;
@@ -153,6 +172,9 @@ TEST(exceptions_and_conditions)
 	CHECK_EQ(status_of(FSIN, zero, 0) & 0x3f, 0);
 	CHECK_EQ(status_of(FSIN, 0x1p63L, 0) & 0x400, 0x400);
 	CHECK_EQ(status_of(FSIN, one, 0) & 0x400, 0);
+	CHECK_EQ(status_of(F2XM1, 0x1p-16000L, 0) & 0x3f, 0x20);
+	CHECK_EQ(status_of(F2XM1, 0x1p-16382L, 0) & 0x3f, 0x30);
+	CHECK_EQ(status_of(F2XM1, 0x1p-16400L, 0) & 0x3f, 0x32);
 	CHECK_EQ(status_of(FYL2X, zero, one) & 0x3f, 4);
 	CHECK_EQ(status_of(FYL2X, -one, one) & 0x3f, 1);
 	CHECK_EQ(status_of(FPREM, one, zero) & 0x3f, 1);

@@ -89,14 +89,11 @@ _LARGEST = Extended(False, _TOP_EXPONENT - 1, (1 << 64) - 1)
 class Outcome(NamedTuple):
     """What an instruction gives: the numbers to put on the stack, deepest first, the exceptions that it
     raises, and the condition bits that it sets.
-
-    `popped` is how many registers it takes off the stack first.
     """
 
     results: tuple[Extended, ...]
     exceptions: int = 0
     conditions: int = 0
-    popped: int = 1
 
 
 class _Real(NamedTuple):
@@ -152,31 +149,30 @@ def _round(real: _Real, rounding: int) -> tuple[Extended, int, bool]:
     return Extended(is_negative, exponent, significand), exceptions, is_up
 
 
-def _rounded(real: _Real, rounding: int, *, denormal: int = 0, popped: int = 1) -> Outcome:
+def _rounded(real: _Real, rounding: int, *, denormal: int = 0) -> Outcome:
     number, exceptions, is_up = _round(real, rounding)
-    return Outcome((number,), exceptions | denormal, C1 if is_up else 0, popped)
+    return Outcome((number,), exceptions | denormal, C1 if is_up else 0)
 
 
-def _exact(number: Extended, exceptions: int = 0, *, popped: int = 1) -> Outcome:
-    return Outcome((number,), exceptions, 0, popped)
+def _exact(number: Extended, exceptions: int = 0) -> Outcome:
+    return Outcome((number,), exceptions)
 
 
-def _invalid(popped: int = 1) -> Outcome:
-    return Outcome((INDEFINITE,), INVALID, 0, popped)
+def _invalid() -> Outcome:
+    return Outcome((INDEFINITE,), INVALID)
 
 
 def _not_a_number(*operands: Extended) -> Outcome | None:
     """What comes of operands that are no numbers; None if all are. Intel SDM volume 1, table 4-7."""
-    popped = len(operands)
     if any(operand.is_unsupported for operand in operands):
-        return _invalid(popped)
+        return _invalid()
     nans = [operand for operand in operands if operand.is_nan]
     if not nans:
         return None
     exceptions = INVALID if any(nan.is_signalling for nan in nans) else 0
     quiet = [nan for nan in nans if not nan.is_signalling]
     chosen = max(quiet if len(nans) == 2 and len(quiet) == 1 else nans, key=lambda nan: nan.significand)
-    return _exact(chosen._replace(significand=chosen.significand | _QUIET_BIT), exceptions, popped=popped)
+    return _exact(chosen._replace(significand=chosen.significand | _QUIET_BIT), exceptions)
 
 
 # Functions of integers: `bits` fixed-point bits after the point
@@ -289,7 +285,7 @@ def remainder(x: Extended, y: Extended, *, is_nearest: bool) -> Outcome:
     """
     special = _not_a_number(x, y)
     if special is not None:
-        return special._replace(popped=1)
+        return special
     if x.is_infinite or y.is_zero:
         return _invalid()
     denormal = DENORMAL if x.is_denormal or y.is_denormal else 0
@@ -333,8 +329,12 @@ def exponential(x: Extended, rounding: int) -> Outcome:
     if x.exponent > _BIAS:
         # Undefined there: processors leave it as it is.
         return _exact(x, denormal | INEXACT)
-    bits = _PRECISION + max(-(x.significand.bit_length() + x.scale), 0) + 8
     signed = -x.significand if x.is_negative else x.significand
+    if x.exponent < _BIAS - _PRECISION:
+        # 2^x - 1 is x ln 2 to all the bits that there are.
+        bits = _PRECISION + 16
+        return _rounded(_Real(signed * _ln2(bits), x.scale - bits), rounding, denormal=denormal)
+    bits = _PRECISION + max(-(x.significand.bit_length() + x.scale), 0) + 8
     argument = _shifted(signed * _ln2(bits), x.scale)
     return _rounded(_Real(_expm1(argument, bits), -bits), rounding, denormal=denormal)
 
@@ -365,31 +365,31 @@ def logarithm(x: Extended, y: Extended, rounding: int) -> Outcome:
     if special is not None:
         return special
     if x.is_negative and not x.is_zero:
-        return _invalid(2)
+        return _invalid()
     if x.is_zero:
         if y.is_zero:
-            return _invalid(2)
+            return _invalid()
         infinity = _INFINITY._replace(is_negative=not y.is_negative)
-        return _exact(infinity, 0 if y.is_infinite else ZERO_DIVIDE, popped=2)
+        return _exact(infinity, 0 if y.is_infinite else ZERO_DIVIDE)
     if x.is_infinite:
-        return _invalid(2) if y.is_zero else _exact(_INFINITY._replace(is_negative=y.is_negative), popped=2)
+        return _invalid() if y.is_zero else _exact(_INFINITY._replace(is_negative=y.is_negative))
     denormal = DENORMAL if x.is_denormal or y.is_denormal else 0
     shift = max(-x.scale, 0)
     log = _log2(x.significand << max(x.scale, 0), 1 << shift)
     if y.is_infinite:
         if not log.value:
-            return _invalid(2)
-        return _exact(_INFINITY._replace(is_negative=y.is_negative != (log.value < 0)), denormal, popped=2)
+            return _invalid()
+        return _exact(_INFINITY._replace(is_negative=y.is_negative != (log.value < 0)), denormal)
     return _times(y, log, rounding, denormal)
 
 
 def _times(y: Extended, log: _Real, rounding: int, denormal: int) -> Outcome:
     """ST(1) times a logarithm."""
     if y.is_zero or not log.value:
-        return _exact(_ZERO._replace(is_negative=y.is_negative != (log.value < 0)), denormal, popped=2)
+        return _exact(_ZERO._replace(is_negative=y.is_negative != (log.value < 0)), denormal)
     signed = -y.significand if y.is_negative else y.significand
     outcome = _rounded(
-        _Real(signed * log.value, log.scale + y.scale, log.is_exact), rounding, denormal=denormal, popped=2
+        _Real(signed * log.value, log.scale + y.scale, log.is_exact), rounding, denormal=denormal
     )
     # Processors don't look whether a logarithm came out even.
     is_tiny = outcome.results[0].exponent == 0
@@ -404,17 +404,17 @@ def logarithm_near_one(x: Extended, y: Extended, rounding: int) -> Outcome:
     denormal = DENORMAL if x.is_denormal or y.is_denormal else 0
     if x.is_zero:
         if y.is_infinite:
-            return _invalid(2)
-        return _exact(_ZERO._replace(is_negative=x.is_negative != y.is_negative), denormal, popped=2)
+            return _invalid()
+        return _exact(_ZERO._replace(is_negative=x.is_negative != y.is_negative), denormal)
     if x.is_infinite:
         if x.is_negative or y.is_zero:
-            return _invalid(2)
-        return _exact(_INFINITY._replace(is_negative=y.is_negative), popped=2)
+            return _invalid()
+        return _exact(_INFINITY._replace(is_negative=y.is_negative))
     if x.is_negative and x.exponent >= _BIAS:
         # Undefined there, as 1 + x isn't positive: processors leave it as it is.
-        return _exact(x, denormal | INEXACT, popped=2)
+        return _exact(x, denormal | INEXACT)
     if y.is_infinite:
-        return _exact(_INFINITY._replace(is_negative=x.is_negative != y.is_negative), denormal, popped=2)
+        return _exact(_INFINITY._replace(is_negative=x.is_negative != y.is_negative), denormal)
     signed = -x.significand if x.is_negative else x.significand
     if x.exponent < _BIAS - _PRECISION:
         # log2(1 + x) is x / ln 2 to all the bits that there are.
@@ -530,15 +530,15 @@ def arctangent(x: Extended, y: Extended, rounding: int) -> Outcome:
     sign = -1 if y.is_negative else 1
     if y.is_zero or (x.is_infinite and not y.is_infinite):
         if not x.is_negative:
-            return _exact(_ZERO._replace(is_negative=y.is_negative), denormal, popped=2)
-        return _rounded(_Real(sign * half_turn, -bits), rounding, denormal=denormal, popped=2)
+            return _exact(_ZERO._replace(is_negative=y.is_negative), denormal)
+        return _rounded(_Real(sign * half_turn, -bits), rounding, denormal=denormal)
     if y.is_infinite or x.is_zero:
         eighths = 4
         if y.is_infinite and x.is_infinite:
             eighths = 6 if x.is_negative else 2
         value = sign * half_turn * eighths
-        return _rounded(_Real(value, -bits - 3), rounding, denormal=denormal, popped=2)
-    return _rounded(_angle(x, y), rounding, denormal=denormal, popped=2)
+        return _rounded(_Real(value, -bits - 3), rounding, denormal=denormal)
+    return _rounded(_angle(x, y), rounding, denormal=denormal)
 
 
 def _angle(x: Extended, y: Extended) -> _Real:
