@@ -13,7 +13,7 @@ _LOAD, _EQUAL, _ANY_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X86_64 = 0xC000003E
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
-MMAP, MPROTECT, MUNMAP = 9, 10, 11
+MMAP, MUNMAP = 9, 11
 _WRITE, _FUTEX, _EXIT_GROUP = 1, 202, 231
 _FUTEX_WAIT = 0
 _NEITHER_READ_NOR_WRITE = 0xFFFF_FFFC
@@ -37,7 +37,6 @@ def assemble_filter(memory_descriptor: int, reply_descriptor: int) -> bytes:
         (_EQUAL, "futex", 0, _FUTEX),
         (_EQUAL, "allow", 0, MUNMAP),
         (_EQUAL, "allow", 0, _EXIT_GROUP),
-        (_EQUAL, "protection", 0, MPROTECT),
         (_EQUAL, 0, "kill", MMAP),
         argument(4),
         (_EQUAL, 0, "kill", memory_descriptor),
@@ -54,7 +53,7 @@ def assemble_filter(memory_descriptor: int, reply_descriptor: int) -> bytes:
         (_RETURN, 0, 0, _KILL),
     ]
     end = len(program)
-    places = {"protection": end - 8, "futex": end - 6, "write": end - 4, "allow": end - 2, "kill": end - 1}
+    places = {"futex": end - 6, "write": end - 4, "allow": end - 2, "kill": end - 1}
 
     def distance(place: int, target: int | str) -> int:
         return places[target] - place - 1 if isinstance(target, str) else target

@@ -17,7 +17,6 @@ from procession.hardware.translation import layout
 
 _AROUND: Final = 16
 _READ, _WRITE = 1, 2
-_LEAF_PAGES: Final = 512
 _RIGHTS: Final = pte.ADDRESS_MASK | pte.WRITABLE
 _ALLOWED: Final = pte.PRESENT | pte.USER
 _TRUSTED: Final = _ALLOWED | pte.ACCESSED
