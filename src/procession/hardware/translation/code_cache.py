@@ -73,8 +73,9 @@ class CodeCache:
     isn't that of a page any more; `was_cleared` says that all of it has been dropped once.
 
     `pages` has the translated code by frame, `straddlers` the instructions that lie in two frames, by address
-    and both. `links` numbers the targets of jumps that leave their page; `link_stubs` are where each leads
-    as long as it isn't resolved; `new_links` are the targets that have none yet.
+    and both; `straddlers_of` has their keys by each frame. `links` numbers the targets of jumps that leave
+    their page; `link_stubs` are where each leads as long as it isn't resolved; `new_links` are the targets
+    that have none yet.
     """
 
     __slots__ = (
@@ -92,6 +93,7 @@ class CodeCache:
         "position",
         "starts",
         "straddlers",
+        "straddlers_of",
         "view",
         "was_cleared",
     )
@@ -114,6 +116,7 @@ class CodeCache:
         self.starts: list[int] = []
         self.pages: dict[int, PageCode] = {}
         self.straddlers: dict[tuple[int, int, int], int] = {}
+        self.straddlers_of: dict[int, set[tuple[int, int, int]]] = {}
         self.links: dict[int, int] = {}
         self.link_stubs: list[int] = []
         self.new_links: list[int] = []
@@ -158,6 +161,7 @@ class CodeCache:
         self.starts.clear()
         self.pages.clear()
         self.straddlers.clear()
+        self.straddlers_of.clear()
         self.links.clear()
         self.link_stubs.clear()
         self.new_links.clear()
@@ -212,8 +216,23 @@ class CodeCache:
         if known is None and self.kept is not None and self.kept.straddlers:
             known = self.kept.straddlers.get((pc, digest_of(first.data), digest_of(second.data)))
             if known is not None:
-                self.straddlers[key] = known
+                self.add_straddler(key, known)
         return known
+
+    def add_straddler(self, key: tuple[int, int, int], entry: int) -> None:
+        """Take note of where the code of an instruction in two pages begins."""
+        self.straddlers[key] = entry
+        for frame in key[1:]:
+            self.straddlers_of.setdefault(frame, set()).add(key)
+
+    def forget_frame(self, frame: int) -> None:
+        """Drop what is translated of `frame`."""
+        self.pages.pop(frame, None)
+        for key in self.straddlers_of.pop(frame, ()):
+            del self.straddlers[key]
+            for other in key[1:]:
+                if other != frame:
+                    self.straddlers_of[other].discard(key)
 
     def add_block(self, block: Block) -> None:
         """Take note of translated code, which lies behind all that there is."""

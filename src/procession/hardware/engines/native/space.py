@@ -16,7 +16,8 @@ from procession.hardware.translation.kept_code import CodeKeeper
 from procession.hardware.translation.layout import HIGH_VIEW
 from procession.hardware.translation.translator import Translator
 
-_TABLE_MASK: Final = 0xFFFF
+_TABLE_ENTRIES: Final = 1 << 16
+_TABLE_MASK: Final = _TABLE_ENTRIES - 1
 _PRESENT_AND_CODE: Final = pte.PRESENT | pte.NO_EXECUTE
 
 
@@ -65,9 +66,7 @@ class CodeStore:
     def forget_frame(self, frame: int) -> None:
         """Drop the code of one frame."""
         self.code_frames.discard(frame)
-        self.cache.pages.pop(frame, None)
-        for key in [key for key in self.cache.straddlers if frame in key[1:]]:
-            del self.cache.straddlers[key]
+        self.cache.forget_frame(frame)
         for space in self.spaces.values():
             space.forget_frame(frame)
 
@@ -82,13 +81,15 @@ class CodeStore:
 
 
 class Space:
-    """`code_pages` has the frame of each page from which the space has run code; the tables of its stub
-    lead to code of these alone. By page, `resolved_links` has the links and `landings` the places in the
-    tables that do; `entries` are the beginnings of code that were asked for, `entries_of` has their
-    addresses by page. `root` is where its page tables begin.
+    """`code_pages` has the frame of each page from which the space has run code, `code_frames` the pages by
+    frame; the tables of its stub lead to code of these alone. By page, `resolved_links` has the links and
+    `landings` the places in the tables that do, those in the second one after those in the first; `entries`
+    are the beginnings of code that were asked for, `entries_of` has their addresses by page. `root` is where
+    its page tables begin.
     """
 
     __slots__ = (
+        "code_frames",
         "code_pages",
         "entries",
         "entries_of",
@@ -109,10 +110,11 @@ class Space:
         self.stub = stub = Stub(processor, store.cache, memory.descriptor)
         self.window = Window(stub, memory, root, store.code_frames)
         self.code_pages: dict[int, int] = {}
+        self.code_frames: dict[int, set[int]] = {}
         self.entries: dict[int, int] = {}
-        self.entries_of: dict[int, list[int]] = {}
-        self.resolved_links: dict[int, list[int]] = {}
-        self.landings: dict[int, list[tuple[memoryview[int], int]]] = {}
+        self.entries_of: dict[int, set[int]] = {}
+        self.resolved_links: dict[int, set[int]] = {}
+        self.landings: dict[int, set[int]] = {}
         self.is_stale = False
         self.last_used = 0
         self._empty_tables()
@@ -120,8 +122,8 @@ class Space:
     def _empty_tables(self) -> None:
         labels = self.store.cache.labels
         stub = self.stub
-        stub.first_table[:] = memoryview(pack_u64(HIGH_VIEW + labels["second_probe"]) * 65536).cast("Q")
-        stub.second_table[:] = memoryview(pack_u64(HIGH_VIEW + labels["missed"]) * 65536).cast("Q")
+        for table, label in ((stub.first_table, "second_probe"), (stub.second_table, "missed")):
+            table[:] = memoryview(pack_u64(HIGH_VIEW + labels[label]) * _TABLE_ENTRIES).cast("Q")
         stubs = self.store.cache.link_stubs
         for number, address in enumerate(stubs):
             stub.links[number] = address
@@ -150,8 +152,13 @@ class Space:
             walk.words[walk.slot] |= pte.ACCESSED
         frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
         number = pc >> PAGE_SHIFT
-        is_new = self.code_pages.get(number) != frame
-        self.code_pages[number] = frame
+        known = self.code_pages.get(number)
+        is_new = known != frame
+        if is_new:
+            if known is not None:
+                self.forget_page(number)
+            self.code_pages[number] = frame
+            self.code_frames.setdefault(frame, set()).add(number)
         page = store.cache.pages.get(frame)
         if page is None:
             memory = window.memory
@@ -172,20 +179,20 @@ class Space:
         """
         first, end = number << PAGE_SHIFT, (number + 1 << PAGE_SHIFT) - LONGEST_INSTRUCTION
         links, leads = self.store.cache.links, self.stub.links
-        resolved = self.resolved_links.setdefault(number, [])
+        resolved = self.resolved_links.setdefault(number, set())
         for pc, entry in page.entries.items():
             link = links.get(pc)
             if link is not None and first <= pc < end:
                 leads[link] = entry
-                resolved.append(link)
+                resolved.add(link)
         table = self.stub.first_table
         empty = HIGH_VIEW + self.store.cache.labels["second_probe"]
-        landings = self.landings.setdefault(number, [])
+        landings = self.landings.setdefault(number, set())
         for pc, stanza in page.stanzas.items():
             place = pc & _TABLE_MASK
             if table[place] == empty and first <= pc < end:
                 table[place] = stanza
-                landings.append((table, place))
+                landings.add(place)
 
     def entry(self, pc: int) -> int:
         """Where the code for `pc` begins. Raises Absent."""
@@ -195,9 +202,9 @@ class Space:
         entry = self._find_entry(pc)
         self.entries[pc] = entry
         number = pc >> PAGE_SHIFT
-        self.entries_of.setdefault(number, []).append(pc)
+        self.entries_of.setdefault(number, set()).add(pc)
         if pc & PAGE_MASK > PAGE_MASK - LONGEST_INSTRUCTION:
-            self.entries_of.setdefault(number + 1, []).append(pc)
+            self.entries_of.setdefault(number + 1, set()).add(pc)
         return entry
 
     def _find_entry(self, pc: int) -> int:
@@ -217,7 +224,7 @@ class Space:
         if known is None:
             code = page.data[pc & PAGE_MASK :] + following.data[:LONGEST_INSTRUCTION]
             known = store.translator.translate_straddler(pc, code)
-            store.cache.straddlers[pc, page.frame, following.frame] = known
+            store.cache.add_straddler((pc, page.frame, following.frame), known)
         return known
 
     def _make_room(self) -> None:
@@ -240,24 +247,31 @@ class Space:
         store.settle_links()
         table, place = self.stub.first_table, pc & _TABLE_MASK
         empty = HIGH_VIEW + store.cache.labels["second_probe"]
+        landing = place
         if table[place] != empty and table[place] != first:
-            second = page.second_stanzas.get(pc)
+            # An instruction in two pages isn't its first page's alone.
+            second = page.second_stanzas.get(pc) if pages[0] == pages[1] else None
             if second is None:
-                second = page.second_stanzas[pc] = store.translator.second_stanza(pc, first)
+                second = store.translator.second_stanza(pc, first)
+                if pages[0] == pages[1]:
+                    page.second_stanzas[pc] = second
             table, place, first = self.stub.second_table, hash_of(pc), second
+            landing = _TABLE_ENTRIES + place
         table[place] = first
         for number in pages:
-            self.landings.setdefault(number, []).append((table, place))
+            self.landings.setdefault(number, set()).add(landing)
         return entry
 
     def resolve_link(self, number: int, pc: int) -> int:
         """Let a link lead to `pc` from now on; where its code begins. Raises Absent."""
+        generation = self.store.cache.generation
         entry = self.entry(pc)
-        self.stub.links[number] = entry
-        page = pc >> PAGE_SHIFT
-        self.resolved_links.setdefault(page, []).append(number)
-        if pc & PAGE_MASK > PAGE_MASK - LONGEST_INSTRUCTION:
-            self.resolved_links.setdefault(page + 1, []).append(number)
+        if self.store.cache.generation == generation:
+            self.stub.links[number] = entry
+            page = pc >> PAGE_SHIFT
+            self.resolved_links.setdefault(page, set()).add(number)
+            if pc & PAGE_MASK > PAGE_MASK - LONGEST_INSTRUCTION:
+                self.resolved_links.setdefault(page + 1, set()).add(number)
         return entry
 
     def link_within(self, place: int, pc: int) -> int:
@@ -276,6 +290,7 @@ class Space:
     def forget_all(self) -> None:
         """All code is dropped."""
         self.code_pages.clear()
+        self.code_frames.clear()
         self.entries.clear()
         self.entries_of.clear()
         self.resolved_links.clear()
@@ -284,21 +299,28 @@ class Space:
 
     def forget_page(self, number: int) -> None:
         """What was at page `number` may be something else now."""
-        if self.code_pages.pop(number, None) is not None:
+        frame = self.code_pages.pop(number, None)
+        if frame is not None:
+            pages = self.code_frames[frame]
+            pages.discard(number)
+            if not pages:
+                del self.code_frames[frame]
             self.store.cache.generation += 1
         for pc in self.entries_of.pop(number, ()):
             self.entries.pop(pc, None)
         stubs = self.store.cache.link_stubs
         for link in self.resolved_links.pop(number, ()):
             self.stub.links[link] = stubs[link]
-        labels = self.store.cache.labels
-        for table, place in self.landings.pop(number, ()):
-            label = "second_probe" if table is self.stub.first_table else "missed"
-            table[place] = HIGH_VIEW + labels[label]
+        labels, stub = self.store.cache.labels, self.stub
+        for place in self.landings.pop(number, ()):
+            if place < _TABLE_ENTRIES:
+                stub.first_table[place] = HIGH_VIEW + labels["second_probe"]
+            else:
+                stub.second_table[place - _TABLE_ENTRIES] = HIGH_VIEW + labels["missed"]
 
     def forget_frame(self, frame: int) -> None:
         """The code of `frame` is dropped."""
-        for number in [number for number, found in self.code_pages.items() if found == frame]:
+        for number in list(self.code_frames.get(frame, ())):
             self.forget_page(number)
 
     def compare(self) -> None:

@@ -69,11 +69,22 @@ class Walk:
 
 class Window:
     """The pages that `stub` has mapped, by leaf table (the address over 2 MiB) and page: each with its
-    frame's address, and WRITABLE if it's that there. `seen` are the leaf tables as they were when last
-    compared. `has_written_code` is set once the guest can write to a frame that was ever executable.
+    frame's address, and WRITABLE if it's that there; no other frames than `writable_frames` are. `seen` are
+    the leaf tables as they were when last compared. `has_written_code` is set once the guest can write to a
+    frame that was ever executable.
     """
 
-    __slots__ = ("code_frames", "has_written_code", "leaves", "memory", "root", "seen", "stub", "walk")
+    __slots__ = (
+        "code_frames",
+        "has_written_code",
+        "leaves",
+        "memory",
+        "root",
+        "seen",
+        "stub",
+        "walk",
+        "writable_frames",
+    )
 
     def __init__(self, stub: Stub, memory: PhysicalMemory, root: int, code_frames: set[int]) -> None:
         self.stub = stub
@@ -84,6 +95,7 @@ class Window:
         self.walk = Walk(memory)
         self.leaves: dict[int, dict[int, int]] = {}
         self.seen: dict[int, tuple[int, int, bytes]] = {}
+        self.writable_frames: set[int] = set()
 
     def fill(self, address: int, *, is_write: bool) -> int:
         """Map the page at `address`, and others around it: DENIED, MAPPED or CODE_WRITTEN."""
@@ -108,8 +120,10 @@ class Window:
                 frame = entry & pte.ADDRESS_MASK
                 if rights and frame >> PAGE_SHIFT in code_frames:
                     rights = 0
-                if rights and frame >> PAGE_SHIFT in executable:
-                    self.has_written_code = True
+                if rights:
+                    self.writable_frames.add(frame >> PAGE_SHIFT)
+                    if frame >> PAGE_SHIFT in executable:
+                        self.has_written_code = True
                 if pages.get(number) != frame | rights:
                     if not entry & pte.ACCESSED or (rights and not entry & pte.DIRTY):
                         words[slot] = entry | (_TOUCHED if rights else pte.ACCESSED)
@@ -155,6 +169,9 @@ class Window:
 
     def drop_frame(self, frame: int) -> None:
         """Forget all writable mappings of `frame`: it has code now."""
+        if frame not in self.writable_frames:
+            return
+        self.writable_frames.discard(frame)
         wanted = frame << PAGE_SHIFT | pte.WRITABLE
         for pages in self.leaves.values():
             for page in [page for page, value in pages.items() if value == wanted]:
@@ -166,6 +183,7 @@ class Window:
         if self.leaves:
             self.leaves.clear()
             self.seen.clear()
+            self.writable_frames.clear()
             start = 0
             for first, end in sorted(layout.RESERVED):
                 self.stub.command(MUNMAP, start, first - start)
