@@ -58,7 +58,6 @@ def test_a_link_that_is_resolved_as_the_cache_is_emptied(native: Bench) -> None:
 
 def test_what_is_known_of_a_page_is_bounded(native: Bench) -> None:
     """However often the page behind it is another."""
-    space = space_of(native)
     native.space.write(NEXT, b"\0\0" + CALL)
     start = native.load(b"\xff\xe7".ljust(PAGE_SIZE - 3, b"\x90") + b"\xb8\7\0", {RDI: NEXT - 3})
     for _ in range(20):
@@ -66,6 +65,7 @@ def test_what_is_known_of_a_page_is_bounded(native: Bench) -> None:
         native.run()
         engine_of(native).forget_code([native.space.frame(NEXT)])
     assert native.traps == [("call", 7, 0)] * 20
+    space = space_of(native)
     for known in (space.landings, space.resolved_links, space.entries_of):
         assert max((len(each) for each in known.values()), default=0) <= 2
         assert len(known) <= 2

@@ -182,14 +182,14 @@ def test_more_areas_than_the_host_allows(
     c_compiler: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another stub takes over when one has no room for more mappings."""
-    renewed: list[int] = []
-    original = NativeEngine._renew
+    renewed: list[str] = []
+    original = NativeEngine.replace_stub
 
-    def renew(engine: NativeEngine, space: Space) -> None:
-        renewed.append(space.root)
-        original(engine, space)
+    def replace(engine: NativeEngine, error: stub.StubError) -> Space:
+        renewed.append(str(error))
+        return original(engine, error)
 
-    monkeypatch.setattr(NativeEngine, "_renew", renew)
+    monkeypatch.setattr(NativeEngine, "replace_stub", replace)
     result = Machine(engine="native").run([compiled(c_compiler, tmp_path, "scattered.c")])
     assert result.stdout == b"8916936\n"
     areas = int(Path("/proc/sys/vm/max_map_count").read_text())

@@ -10,29 +10,29 @@ from procession.hardware.engines.unicorn import UnicornEngine
 
 if TYPE_CHECKING:
     from procession.hardware.engine import Engine, TrapHandler
-    from procession.hardware.engines.native.engine import NativeEngine
     from procession.hardware.physical_memory import PhysicalMemory
 
 ENGINES = ("auto", "unicorn", "native")
 """Those that a user may choose."""
 
 
-def _native_engine() -> NativeEngine:
-    """Raises HotEngineUnavailable where the host lacks what it needs."""
-    # Few programs work so hard that they need it.
-    from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
-    from procession.hardware.translation.kept_code import CodeKeeper, default_directory
-
-    reason = why_unavailable()
-    if reason is not None:
-        raise HotEngineUnavailable(reason)
-    return NativeEngine(CodeKeeper(default_directory()))
-
-
 def _make_hot_engine(memory: PhysicalMemory, traps: TrapHandler) -> HotEngine:
     """The native engine, at work. Raises HotEngineUnavailable."""
-    engine = _native_engine()
-    engine.attach(memory, traps)
+    # Few programs work so hard that they need it.
+    from procession.hardware.engines.native.engine import NativeEngine, what_host_lacks
+    from procession.hardware.engines.native.stub import StubUnavailable
+    from procession.hardware.translation.kept_code import CodeKeeper, default_directory
+
+    reason = what_host_lacks()
+    if reason is not None:
+        raise HotEngineUnavailable(reason)
+    engine = NativeEngine(CodeKeeper(default_directory()))
+    try:
+        engine.attach(memory, traps)
+        engine.prepare()
+    except (StubUnavailable, OSError) as error:
+        engine.close()
+        raise HotEngineUnavailable(str(error)) from None
     return engine
 
 
@@ -52,10 +52,14 @@ def make_engine(name: str) -> Engine:
     if name == "unicorn":
         return UnicornEngine()
     if name == "native":
-        try:
-            return _native_engine()
-        except HotEngineUnavailable as error:
-            raise ValueError(f"the native engine can't be had: {error}") from None
+        # Nobody else starts it.
+        from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+        from procession.hardware.translation.kept_code import CodeKeeper, default_directory
+
+        reason = why_unavailable()
+        if reason is not None:
+            raise ValueError(f"the native engine can't be had: {reason}")
+        return NativeEngine(CodeKeeper(default_directory()))
     if name == "scripted":
         return ScriptedEngine()
     raise ValueError(f"no engine is called {name!r}")

@@ -14,7 +14,13 @@ from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
 from procession.hardware.engines.native.place import Place, find_place
 from procession.hardware.engines.native.processor_model import Attendant
-from procession.hardware.engines.native.single_step import TRAP_FLAG, step, write_code
+from procession.hardware.engines.native.single_step import (
+    ATTENDED_UNITS,
+    COUNTER_WRITTEN,
+    TRAP_FLAG,
+    step,
+    write_code,
+)
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
 from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError, StubUnavailable
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
@@ -52,8 +58,8 @@ _FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
 _SCRATCH, _SAVED_RCX, _LOOP_SAVED = layout.SCRATCH >> 3, layout.SAVED_RCX >> 3, layout.LOOP_SAVED >> 3
 
 
-def why_unavailable() -> str | None:
-    """What this host lacks for the native engine; None if that can be had."""
+def what_host_lacks() -> str | None:
+    """What this host lacks for the native engine, as far as can be seen without a stub; None if nothing."""
     if os.uname().machine != "x86_64" or os.uname().sysname != "Linux":
         return "the host isn't Linux on x86-64"
     try:
@@ -64,13 +70,21 @@ def why_unavailable() -> str | None:
     missing = [flag for flag in ("avx2", "bmi2", "fma", "fsgsbase", "xsave") if flag not in flags]
     if missing:
         return f"the host's processor has no {', '.join(missing)}"
+    return None
+
+
+def why_unavailable() -> str | None:
+    """Why this host can't have the native engine, a stub tried; None if it can."""
+    reason = what_host_lacks()
+    if reason is not None:
+        return reason
     memory = None
     try:
         memory = PhysicalMemory(1 << 20)
         engine = NativeEngine()
         try:
             engine.attach(memory, _Nobody())
-            engine.use_address_space(memory.allocate(), V3)
+            engine.prepare()
         finally:
             engine.close()
     except (StubUnavailable, OSError) as error:
@@ -99,7 +113,9 @@ class _Nobody:
 class NativeEngine:
     """One processor for all tasks of a machine, and a stub for each address space that has run lately.
 
-    `last_failure` says why the last stub that failed did.
+    `last_failure` says why the last stub that failed did. `root` is where the page tables of the present
+    address space begin, which may have no stub yet. `lent` is the register that has the counter as the code
+    is to go on, -1 if none; `renewals` counts the stubs in a row that ended before they ran anything.
     """
 
     capabilities = EngineCapabilities("native", unit_ns=4, level=V3, has_own_processes=True)
@@ -111,7 +127,9 @@ class NativeEngine:
         self.is_stopping = False
         self.is_open = False
         self.last_failure = ""
+        self.root = 0
         self.uses = 0
+        self.lent = -1
         self.renewals = 0
         self.switches = 0
 
@@ -125,6 +143,10 @@ class NativeEngine:
         self.attendant = Attendant(self.general, guest.read, guest.write, guest.segment_base)
         self.is_open = True
         self.load(Registers())
+
+    def prepare(self) -> None:
+        """Start a stub for the first address space that comes. Raises StubUnavailable."""
+        self.store.idle.append(Space(self.store, self.processor, self.memory, 0))
 
     def tell(self, traps: TrapHandler) -> None:
         """Take other entries."""
@@ -144,7 +166,12 @@ class NativeEngine:
             if resume == 0:
                 if counter[0] <= 0:
                     return
-                assert space is not None
+                if space is None:
+                    try:
+                        self._start_stub()
+                    except StubUnavailable as failure:
+                        self.stub_failed(str(failure))
+                    continue
                 if words[_FLAGS] & TRAP_FLAG:
                     step(self, space)
                     continue
@@ -157,28 +184,27 @@ class NativeEngine:
                         self.fetch_fault(absent.address)
                         continue
             assert space is not None
-            if not space.stub.is_alive:
-                self._renew(space)
-                resume = 0
-                continue
             before = counter[0]
             try:
                 why = space.stub.hand_over(resume)
             except StubError as error:
-                self.renewals += 1
-                if error.has_begun or self.renewals > _MOST_RENEWALS:
-                    self.stub_failed(space, str(error))
+                self._take_back()
                 resume = 0
+                try:
+                    self.replace_stub(error)
+                except (StubError, StubUnavailable) as failure:
+                    self.stub_failed(str(failure))
                 continue
             resume = self.renewals = 0
+            self.lent = -1
             if not 0 <= counter[0] <= before:
                 counter[0] = 0
-                self.stub_failed(space, "the counter was written to")
+                self.stub_failed(COUNTER_WRITTEN)
                 continue
             if why >= layout.FIRST_EXIT:
                 number = why - layout.FIRST_EXIT
                 if number >= len(exits):
-                    self.stub_failed(space, "the stub came from nowhere")
+                    self.stub_failed("the stub came from nowhere")
                     continue
                 exit_ = exits[number] or cache.exit_at(number)
                 if exit_.kind == CALL:
@@ -203,6 +229,7 @@ class NativeEngine:
             self.fetch_fault(absent.address)
             return 0
         if kind == ATTEND:
+            self.counter[0] -= ATTENDED_UNITS
             self.attend()
         return 0
 
@@ -266,7 +293,7 @@ class NativeEngine:
         address, error, vector = words[_FAULT_ADDRESS], words[_FAULT_ERROR], words[_FAULT_VECTOR]
         place = self.find_place(words[_FAULT_RIP])
         if place is None:
-            self.stub_failed(space, "the stub failed outside of the guest's code")
+            self.stub_failed("the stub failed outside of the guest's code")
             return 0
         pc = place.pc
         if vector != _PAGE_FAULT:
@@ -280,7 +307,7 @@ class NativeEngine:
         if outcome == DENIED:
             self.general[RIP] = pc
             if is_reserved(address):
-                self.stub_failed(space, f"the program uses {address:#x}, where the native engine is")
+                self.stub_failed(f"the program uses {address:#x}, where the native engine is")
                 return 0
             generation, switches = self.store.cache.generation, self.switches
             self.access_fault(address, error & _WRITE)
@@ -295,8 +322,8 @@ class NativeEngine:
             outcome = space.window.fill(address, is_write=is_write)
             if outcome == DENIED:
                 return 0
+        self.general[RIP] = pc
         if outcome == CODE_WRITTEN:
-            self.general[RIP] = pc
             write_code(self, space, address)
             return 0
         return self._go_on_at(place)
@@ -330,13 +357,44 @@ class NativeEngine:
         if register >= 0:
             self.words[_LOOP_SAVED] = self.general[register]
             self.general[register] = self.counter[0] & WORD_MASK
+            self.lent = register
         return place.start
 
-    def stub_failed(self, space: Space, reason: str) -> None:
+    def _take_back(self) -> None:
+        """The code doesn't go on as it was to: no register has the counter any more."""
+        if self.lent >= 0:
+            self.general[self.lent] = self.words[_LOOP_SAVED]
+            self.lent = -1
+
+    # Failures
+
+    def replace_stub(self, error: StubError) -> Space:
+        """The stub has ended with `error`: another takes its place, if it hadn't begun what it was to do.
+
+        Raises StubError if it had, or if one after the other ends, and StubUnavailable if there's none.
+        """
+        self.renewals += 1
+        if error.has_begun or self.renewals > _MOST_RENEWALS:
+            raise error
+        self._drop_present()
+        return self._start_stub()
+
+    def _start_stub(self) -> Space:
+        """Have a stub for the present address space. Raises StubUnavailable."""
+        space = self.guest.space = self.store.spaces[self.root] = self._make_space(self.root)
+        return space
+
+    def stub_failed(self, reason: str) -> None:
         """What runs in the stub can't go on: an error of its guest, as a double fault."""
         self.last_failure = reason
-        self._drop(space)
+        self._drop_present()
         self.traps.processor_exception(_STUB_FAILED, 0)
+
+    def _drop_present(self) -> None:
+        """End the present address space's stub, if it has one."""
+        if self.guest.space is not None:
+            self._drop(self.guest.space)
+            self.guest.space = None
 
     # What the kernel asks for
 
@@ -373,30 +431,29 @@ class NativeEngine:
         self.attendant.level = level
         self.switches += 1
         self.uses += 1
-        spaces = self.store.spaces
-        space = spaces.get(root_frame)
+        self.root = root_frame
+        space = self.store.spaces.get(root_frame)
         if space is None:
-            if len(spaces) >= MAXIMUM_STUBS - _MOST_IDLE:
-                self._drop(min(spaces.values(), key=lambda each: each.last_used))
-            space = spaces[root_frame] = self._make_space(root_frame)
-        elif space.is_stale:
+            # A stub is started when it's to run: who is told if there's none is live then.
+            self.guest.space = None
+            return
+        if space.is_stale:
             space.compare()
         space.last_used = self.uses
         self.guest.space = space
 
     def _make_space(self, root_frame: int) -> Space:
-        if self.store.idle:
-            space = self.store.idle.pop()
+        """What runs an address space, in the place of another's if there are many. Raises StubUnavailable."""
+        store = self.store
+        if store.idle:
+            space = store.idle.pop()
             space.adopt(root_frame)
-            return space
-        return Space(self.store, self.processor, self.memory, root_frame)
-
-    def _renew(self, space: Space) -> None:
-        """The stub has ended: another takes its place."""
-        self.store.spaces.pop(space.root, None)
-        self.guest.space = self.store.spaces[space.root] = Space(
-            self.store, self.processor, self.memory, space.root
-        )
+        else:
+            if len(store.spaces) >= MAXIMUM_STUBS - _MOST_IDLE:
+                self._drop(min(store.spaces.values(), key=lambda each: each.last_used))
+            space = Space(store, self.processor, self.memory, root_frame)
+        space.last_used = self.uses
+        return space
 
     def _drop(self, space: Space) -> None:
         space.stub.end()
@@ -450,6 +507,7 @@ class NativeEngine:
     def forget_code(self, frames: Iterable[int] | None) -> None:
         """Drop translated code."""
         if frames is None:
+            self.store.code_frames.clear()
             self.store.forget_all()
             return
         for frame in frames:

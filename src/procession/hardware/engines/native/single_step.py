@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from procession.hardware.engines.native.space import Absent, Space
-from procession.hardware.engines.native.stub import StubError
+from procession.hardware.engines.native.stub import StubError, StubUnavailable
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED
 from procession.hardware.registers import RIP, RSP
 from procession.hardware.translation import layout
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from procession.hardware.engines.native.place import Place
 
 TRAP_FLAG: Final = 1 << 8
+ATTENDED_UNITS: Final = 2_500
+"""What an instruction counts that the machine executes itself, or has a stub execute alone: 10 us."""
+COUNTER_WRITTEN: Final = "the counter was written to"
 _DEBUG, _PAGE_FAULT = 1, 14
 _WRITE: Final = 2
 _FLAGS, _TARGET, _FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
@@ -38,29 +41,31 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
     except Absent as absent:
         engine.fetch_fault(absent.address)
         return
-    if is_trapped:
-        engine.counter[0] -= 1
+    engine.counter[0] -= ATTENDED_UNITS
     position, exits, blocks = cache.position, len(cache.exits), len(cache.blocks)
     entry = engine.store.translator.translate_step(pc, code)
     trap_flag = words[_FLAGS] & TRAP_FLAG
-    exit_, fault = None, None
+    exit_, fault, failure = None, None, "the stub failed outside of the guest's code"
+    before = engine.counter[0]
     try:
         why = _run(engine, space, entry)
-        words[_FLAGS] |= trap_flag
-        if why == layout.FAULTED:
+        if engine.counter[0] != before:
+            engine.counter[0] = 0
+            failure = COUNTER_WRITTEN
+        elif why == layout.FAULTED:
             fault = engine.find_place(words[_FAULT_RIP])
         elif layout.FIRST_EXIT <= why < layout.FIRST_EXIT + len(cache.exits):
             exit_ = cache.exit_at(why - layout.FIRST_EXIT)
-    except StubError as error:
-        engine.stub_failed(space, str(error))
-        return
+    except (StubError, StubUnavailable) as error:
+        failure = str(error)
     finally:
+        words[_FLAGS] |= trap_flag
         cache.position = position
         del cache.exits[exits:], cache.blocks[blocks:], cache.starts[blocks:]
     if fault is not None:
         _raise_fault(engine, fault)
     elif exit_ is None:
-        engine.stub_failed(space, "the stub failed outside of the guest's code")
+        engine.stub_failed(failure)
     else:
         if is_trapped and decode(code, 0).kind == PUSH_FLAGS:
             # The host's processor didn't have the trap flag, the guest's has.
@@ -69,11 +74,20 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
 
 
 def _run(engine: NativeEngine, space: Space, entry: int) -> int:
-    """Run what was translated, and map what it touches; why it has left. Raises StubError."""
-    words, window = engine.words, space.window
+    """Run what was translated, and map what it touches; why it has left.
+
+    Raises StubError and StubUnavailable.
+    """
+    words = engine.words
     while True:
         words[_FLAGS] &= ~TRAP_FLAG
-        why = space.stub.hand_over(entry)
+        try:
+            why = space.stub.hand_over(entry)
+        except StubError as error:
+            space = engine.replace_stub(error)
+            continue
+        engine.renewals = 0
+        window = space.window
         if why != layout.FAULTED or words[_FAULT_VECTOR] != _PAGE_FAULT:
             return why
         place = engine.find_place(words[_FAULT_RIP])

@@ -30,9 +30,10 @@ class Absent(Exception):
 
 
 class CodeStore:
-    """All code that is translated, whichever spaces run it. `code_frames` are the frames that have some:
-    no stub may write to them. `spaces` are by the frame of their page tables' root; `idle` are those of
-    ended address spaces, whose stubs serve for others. `keeper` keeps the code for other runs.
+    """All code that is translated, whichever spaces run it. `code_frames` are the frames that have had some
+    since they were last written to: no stub may write to them. `spaces` are by the frame of their page
+    tables' root; `idle` are those of ended address spaces, whose stubs serve for others. `keeper` keeps the
+    code for other runs.
     """
 
     __slots__ = ("cache", "code_frames", "idle", "keeper", "spaces", "translator")
@@ -57,9 +58,10 @@ class CodeStore:
                 space.stub.links[number] = address
 
     def forget_all(self) -> None:
-        """Drop all code."""
+        """Drop all code. What has had some is still `code_frames`: when the cache is full makes no
+        difference to what is counted.
+        """
         self.cache.clear()
-        self.code_frames.clear()
         for space in (*self.spaces.values(), *self.idle):
             space.forget_all()
 

@@ -73,6 +73,7 @@ class Processor:
 
     def __init__(self) -> None:
         size = layout.CONTEXT_BYTES + MAXIMUM_STUBS * layout.ORDERS_BYTES
+        self.descriptor = self.orders_descriptor = self.reply_descriptor = -1
         self.descriptor = os.memfd_create("procession-processor")
         os.ftruncate(self.descriptor, size)
         self.orders_descriptor = os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
@@ -118,11 +119,13 @@ class Processor:
 
     def close(self) -> None:
         """Give back what the host has given."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            os.close(self.orders_descriptor)
-            os.close(self.reply_descriptor)
-            self.descriptor = -1
+        for descriptor in (self.descriptor, self.orders_descriptor, self.reply_descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.descriptor = self.orders_descriptor = self.reply_descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
 
 
 _CODE_OFFSET = 64
@@ -222,7 +225,11 @@ class Stub:
         request = (mailbox[1] + 1) & 0xFFFF_FFFF
         mailbox[1] = request
         words[0] = request
-        self.pid, self.memory_descriptor = _spawn(processor, cache, memory_descriptor, start)
+        try:
+            self.pid, self.memory_descriptor = _spawn(processor, cache, memory_descriptor, start)
+        except StubUnavailable:
+            processor.free_slots.append(slot)
+            raise
         self.is_alive = True
         self.finalizer = weakref.finalize(self, _end, self.pid, os.getpid())
         self._point_mailbox()
@@ -309,7 +316,7 @@ class Stub:
             processor = self.processor
             has_begun = processor.words[layout.TAKEN >> 3] & 0xFFFF_FFFF == processor.mailbox[1]
             code = os.waitstatus_to_exitcode(status)
-            how = f"with status {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+            how = f"with status {code}" if code >= 0 else f"by signal {-code}"
             raise StubError(f"the stub ended {how}", has_begun=has_begun)
 
     def end(self) -> None:
