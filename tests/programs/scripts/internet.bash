@@ -15,9 +15,10 @@ busybox wget -q -O - http://127.0.0.1:18127/missing || echo "wget: $?"
 kill $server
 wait $server
 echo "httpd: $?"
-(echo 'from the server' | busybox nc -l -p 18128) > /tmp/got &
-sleep 0.3
-echo 'from the client' | busybox nc 127.0.0.1 18128
+# What each sends lies ready before they meet: nc ends at the other's end, whatever it hasn't read by then.
+busybox nc -l -p 18128 <<< 'from the server' > /tmp/got &
+until grep -q ':46D0 .* 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.05; done
+busybox nc 127.0.0.1 18128 <<< 'from the client'
 wait
 cat /tmp/got
 exec 4> /dev/udp/127.0.0.1/18129 && echo 'opened udp'
