@@ -4,50 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.word import pack_u32, pack_u64
+from procession.abi.word import pack_u32, pack_u64, wrap_signed
 from procession.hardware.extended_state import UnloadableState, with_fxsave_area
 from procession.hardware.page_table import USER_END
-from procession.hardware.registers import (
-    R8,
-    R9,
-    R10,
-    R11,
-    R12,
-    R13,
-    R14,
-    R15,
-    RAX,
-    RBP,
-    RBX,
-    RCX,
-    RDI,
-    RDX,
-    RIP,
-    RSI,
-    RSP,
-    set_register,
-)
-from procession.kernel.user_registers import USER_CS, USER_DS
+from procession.hardware.registers import NUMBERS, set_register
+from procession.kernel.user_registers import SEGMENTS, SETTABLE_FLAGS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
 _GENERAL = (
-    *(("rax", RAX), ("rbx", RBX), ("rcx", RCX), ("rdx", RDX), ("rsi", RSI), ("rdi", RDI), ("rbp", RBP)),
-    *(("rsp", RSP), ("r8", R8), ("r9", R9), ("r10", R10), ("r11", R11), ("r12", R12), ("r13", R13)),
-    *(("r14", R14), ("r15", R15), ("rip", RIP)),
+    *("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"),
+    *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip"),
 )
+"""In the order of gdb's own description."""
 _POINTERS = {"rbp": "data_ptr", "rsp": "data_ptr", "rip": "code_ptr"}
-_SEGMENTS = {"cs": USER_CS, "ss": USER_DS, "ds": 0, "es": 0, "fs": 0, "gs": 0}
 _CONTROL = ("fctrl", "fstat", "ftag", "fiseg", "fioff", "foseg", "fooff", "fop")
-_SETTABLE_FLAGS = 0x54DD5
-"""What of the flags is the program's (Linux: arch/x86/kernel/ptrace.c, FLAG_MASK)."""
 _X87, _SSE, _MXCSR = 32, 160, 24
 """Where in an FXSAVE image they are."""
 
 _CORE = "".join(
-    f'<reg name="{name}" bitsize="64" type="{_POINTERS.get(name, "int64")}"/>' for name, _ in _GENERAL
+    f'<reg name="{name}" bitsize="64" type="{_POINTERS.get(name, "int64")}"/>' for name in _GENERAL
 )
 _FLAGS = (
     '<flags id="i386_eflags" size="4">'
@@ -62,7 +40,7 @@ TARGET_DESCRIPTION = (
     "<architecture>i386:x86-64</architecture><osabi>GNU/Linux</osabi>"
     f'<feature name="org.gnu.gdb.i386.core">{_FLAGS}{_CORE}'
     '<reg name="eflags" bitsize="32" type="i386_eflags"/>'
-    + "".join(f'<reg name="{name}" bitsize="32" type="int32"/>' for name in _SEGMENTS)
+    + "".join(f'<reg name="{name}" bitsize="32" type="int32"/>' for name in SEGMENTS)
     + "".join(f'<reg name="st{number}" bitsize="80" type="i387_ext"/>' for number in range(8))
     + "".join(f'<reg name="{name}" bitsize="32" type="int" group="float"/>' for name in _CONTROL)
     + '</feature><feature name="org.gnu.gdb.i386.sse">'
@@ -83,15 +61,14 @@ TARGET_DESCRIPTION = (
 
 def _layout() -> list[tuple[str, int]]:
     """Each register's name and size in bytes, in the order of the description."""
-    names = [(name, 8) for name, _ in _GENERAL] + [("eflags", 4)]
-    names += [(name, 4) for name in _SEGMENTS]
+    names = [(name, 8) for name in _GENERAL] + [("eflags", 4)]
+    names += [(name, 4) for name in SEGMENTS]
     names += [(f"st{number}", 10) for number in range(8)] + [(name, 4) for name in _CONTROL]
     names += [(f"xmm{number}", 16) for number in range(16)]
     return [*names, ("mxcsr", 4), ("orig_rax", 8), ("fs_base", 8), ("gs_base", 8)]
 
 
 LAYOUT = _layout()
-_GENERAL_AT = dict(_GENERAL)
 
 
 def all_registers(kernel: Kernel, task: Task) -> bytes:
@@ -105,13 +82,13 @@ def register_value(kernel: Kernel, task: Task, number: int) -> bytes:
         return b""
     name, _ = LAYOUT[number]
     registers = kernel.registers_of(task)
-    general = _GENERAL_AT.get(name)
+    general = NUMBERS.get(name)
     if general is not None:
         return pack_u64(registers.general[general])
     if name == "eflags":
         return pack_u32(registers.rflags)
-    if name in _SEGMENTS:
-        return pack_u32(_SEGMENTS[name])
+    if name in SEGMENTS:
+        return pack_u32(SEGMENTS[name])
     if name == "orig_rax":
         return pack_u64(task.call_in_progress)
     if name == "fs_base":
@@ -151,18 +128,18 @@ def set_register_value(kernel: Kernel, task: Task, number: int, value: bytes) ->
         return False
     registers = kernel.registers_of(task)
     as_number = int.from_bytes(value, "little")
-    general = _GENERAL_AT.get(name)
+    general = NUMBERS.get(name)
     if general is not None:
         set_register(registers.general, general, as_number)
         if name == "rip":
             # A call that was interrupted isn't made again somewhere else.
             task.call_number = -1
     elif name == "eflags":
-        registers.rflags = registers.rflags & ~_SETTABLE_FLAGS | as_number & _SETTABLE_FLAGS
-    elif name in _SEGMENTS:
-        return as_number == _SEGMENTS[name]
+        registers.rflags = registers.rflags & ~SETTABLE_FLAGS | as_number & SETTABLE_FLAGS
+    elif name in SEGMENTS:
+        return as_number == SEGMENTS[name]
     elif name == "orig_rax":
-        task.call_number = (as_number ^ 1 << 63) - (1 << 63)
+        task.call_number = wrap_signed(as_number, 64)
     elif name in ("fs_base", "gs_base"):
         if as_number >= USER_END:
             return False

@@ -36,20 +36,22 @@ NAMES = (
     *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
     *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip"),
 )
+"""In the order in which `Registers.general` holds them: the hardware's numbering, and rip."""
+NUMBERS = {name: number for number, name in enumerate(NAMES)}
 
 
 class Registers:
     """A task's registers while it isn't on the processor.
 
-    `general` holds rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15 (the hardware's numbering) and rip
-    last, each an unsigned 64-bit int. `floating` is the state of x87, MMX, SSE and AVX: an area as XSAVE
-    lays it out (`hardware.extended_state`), or no bytes for that of a fresh processor.
+    `general` holds those of NAMES in that order, each an unsigned 64-bit int. `floating` is the state of
+    x87, MMX, SSE and AVX: an area as XSAVE lays it out (`hardware.extended_state`), or no bytes for that of
+    a fresh processor.
     """
 
     __slots__ = ("floating", "fs_base", "general", "gs_base", "rflags")
 
     def __init__(self) -> None:
-        self.general: list[int] = [0] * 17
+        self.general: list[int] = [0] * len(NAMES)
         self.rflags = 0x202
         self.fs_base = 0
         self.gs_base = 0

@@ -10,31 +10,17 @@ from procession.abi.signal_frame import Fpstate
 from procession.abi.word import pack_array
 from procession.hardware.extended_state import FXSAVE_BYTES
 from procession.hardware.processor_level import LEVELS
-from procession.hardware.registers import (
-    R8,
-    R9,
-    R10,
-    R11,
-    R12,
-    R13,
-    R14,
-    R15,
-    RAX,
-    RBP,
-    RBX,
-    RCX,
-    RDI,
-    RDX,
-    RIP,
-    RSI,
-    RSP,
-)
+from procession.hardware.registers import NUMBERS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
 USER_CS, USER_DS = 0x33, 0x2B
+SEGMENTS = {"cs": USER_CS, "ss": USER_DS, "ds": 0, "es": 0, "fs": 0, "gs": 0}
+"""The segments that every program starts with: the engine has no others."""
+SETTABLE_FLAGS = 0x54DD5
+"""What of the flags is the program's (Linux: arch/x86/kernel/ptrace.c, FLAG_MASK)."""
 _NO_CALL = (1 << 64) - 1
 _WORD_BYTES = 8
 _COMPONENTS_OFFSET = Fpstate.OFFSETS["sw_reserved"]
@@ -48,27 +34,10 @@ def user_registers(task: Task) -> UserRegsStruct:
     registers = task.kernel.registers_of(task)
     general = registers.general
     return UserRegsStruct(
-        r15=general[R15],
-        r14=general[R14],
-        r13=general[R13],
-        r12=general[R12],
-        rbp=general[RBP],
-        rbx=general[RBX],
-        r11=general[R11],
-        r10=general[R10],
-        r9=general[R9],
-        r8=general[R8],
-        rax=general[RAX],
-        rcx=general[RCX],
-        rdx=general[RDX],
-        rsi=general[RSI],
-        rdi=general[RDI],
+        **{name: general[number] for name, number in NUMBERS.items()},
+        **SEGMENTS,
         orig_rax=task.call_in_progress & _NO_CALL,
-        rip=general[RIP],
-        cs=USER_CS,
         eflags=registers.rflags,
-        rsp=general[RSP],
-        ss=USER_DS,
         fs_base=registers.fs_base,
         gs_base=registers.gs_base,
     )

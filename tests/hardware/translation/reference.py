@@ -7,6 +7,7 @@ from typing import NamedTuple
 import iced_x86 as iced
 from iced_x86 import Code, CpuidFeature, FlowControl, Mnemonic, Register
 
+from procession.hardware.registers import NUMBERS
 from procession.hardware.translation import opcodes
 from procession.hardware.translation.decode import Instruction, decode
 
@@ -36,15 +37,7 @@ _FEATURES = frozenset(
 )
 """Of features that came later only the hints among the reserved no-operations."""
 
-_GENERAL = {
-    getattr(Register, name): number
-    for number, name in enumerate(
-        (
-            *("RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI"),
-            *("R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"),
-        )
-    )
-}
+_GENERAL = {getattr(Register, name.upper()): number for name, number in NUMBERS.items() if name != "rip"}
 
 
 def _mnemonics(*names: str) -> frozenset[int]:

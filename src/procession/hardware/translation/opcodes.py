@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from procession.hardware.registers import NUMBERS
 from procession.hardware.translation.opcode_lists import (
     ONE_BYTE,
     THREE_BYTE_3A_BY_PREFIX,
@@ -183,13 +184,6 @@ _OPERANDS = {
     "L1": ONLY_L1,
     "float": MODRM | IS_FLOATING,
 }  # fmt: skip
-_REGISTERS = {
-    name: number
-    for number, name in enumerate(
-        ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11")
-    )
-}
-
 _ARITHMETIC = (
     *("arithmetic", "logic", "carrying", "carrying", "logic", "arithmetic", "logic", "arithmetic"),
 )
@@ -208,7 +202,7 @@ def _entry(text: str, number: int = 0) -> int:
         elif word in _IMMEDIATES:
             entry |= _IMMEDIATES[word]
         elif word[0] == "+":
-            implicit |= 1 << _REGISTERS[word[1:]]
+            implicit |= 1 << NUMBERS[word[1:]]
         elif word in KIND_NAMES:
             kind = KIND_NAMES.index(word)
         else:

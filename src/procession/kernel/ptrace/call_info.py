@@ -14,6 +14,7 @@ from procession.abi.ptrace import (
     SyscallInfoOperation,
 )
 from procession.abi.seccomp import AUDIT_ARCH_X86_64
+from procession.abi.word import wrap_signed
 from procession.hardware.registers import ARGUMENT_REGISTERS, RAX, RIP, RSP, set_register
 from procession.kernel.ptrace.tracing import EVENT_SECCOMP
 
@@ -54,8 +55,7 @@ def call_info(kernel: Kernel, task: Task) -> bytes:
     if operation == _AT_EXIT:
         result = general[RAX]
         is_error = result >= _WORD - _MAX_ERRNO
-        signed = (result ^ 1 << 63) - (1 << 63)
-        return PtraceSyscallInfoExit(*head, signed, int(is_error)).pack()[:_EXIT_BYTES]
+        return PtraceSyscallInfoExit(*head, wrap_signed(result, 64), int(is_error)).pack()[:_EXIT_BYTES]
     if operation == _AT_SECCOMP:
         stop = task.trace_stop
         assert stop is not None
@@ -79,7 +79,7 @@ def set_call_info(kernel: Kernel, task: Task, data: bytes) -> None:
         set_register(general, RAX, leaving.rval)
     elif head.op in (_AT_ENTRY, _AT_SECCOMP):
         entering = PtraceSyscallInfoEntry.unpack(data[: PtraceSyscallInfoEntry.SIZE])
-        number = (entering.nr ^ 1 << 63) - (1 << 63)
+        number = wrap_signed(entering.nr, 64)
         if not -(1 << 31) <= number < 1 << 31:
             raise ERANGE(f"no number of a call: {number}")
         task.call_number = number

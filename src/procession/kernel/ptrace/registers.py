@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT, EINVAL, EIO
 from procession.abi.ptrace import User, UserFpregsStruct, UserRegsStruct
-from procession.abi.word import pack_array
+from procession.abi.word import pack_array, wrap_signed
 from procession.hardware.extended_state import (
     XSAVE_BYTES,
     UnloadableState,
@@ -15,31 +15,12 @@ from procession.hardware.extended_state import (
     with_fxsave_area,
 )
 from procession.hardware.page_table import USER_END
-from procession.hardware.registers import (
-    R8,
-    R9,
-    R10,
-    R11,
-    R12,
-    R13,
-    R14,
-    R15,
-    RAX,
-    RBP,
-    RBX,
-    RCX,
-    RDI,
-    RDX,
-    RIP,
-    RSI,
-    RSP,
-    set_register,
-)
+from procession.hardware.registers import NUMBERS, set_register
 from procession.kernel.ptrace.debug_registers import debug_register, set_debug_register
 from procession.kernel.ptrace.tracing import TRAP_FLAG, TRAP_FLAG_FORCED
 from procession.kernel.user_registers import (
-    USER_CS,
-    USER_DS,
+    SEGMENTS,
+    SETTABLE_FLAGS,
     extended_registers,
     floating_registers,
     state_components,
@@ -51,15 +32,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 NT_PRSTATUS, NT_PRFPREG, NT_X86_XSTATE = 1, 2, 0x202
-_GENERAL = {
-    **{"r15": R15, "r14": R14, "r13": R13, "r12": R12, "r11": R11, "r10": R10, "r9": R9, "r8": R8},
-    **{"rax": RAX, "rcx": RCX, "rdx": RDX, "rsi": RSI, "rdi": RDI, "rbp": RBP, "rbx": RBX},
-    **{"rip": RIP, "rsp": RSP},
-}
 _NAME_AT = {offset: name for name, offset in UserRegsStruct.OFFSETS.items()}
-_SEGMENTS = {"cs": USER_CS, "ss": USER_DS, "ds": 0, "es": 0, "fs": 0, "gs": 0}
-_SETTABLE_FLAGS = 0x54DD5
-"""Linux: arch/x86/kernel/ptrace.c, FLAG_MASK."""
 _WORD = 8
 _SET_BYTES = {
     NT_PRSTATUS: UserRegsStruct.SIZE,
@@ -88,19 +61,18 @@ def set_general_registers(kernel: Kernel, task: Task, offset: int, data: bytes) 
     registers = kernel.registers_of(task)
     for index, (value,) in enumerate(iter_unpack("<Q", data)):
         name = _NAME_AT[offset + _WORD * index]
-        register = _GENERAL.get(name)
+        register = NUMBERS.get(name)
         if register is not None:
             set_register(registers.general, register, value)
         elif name == "orig_rax":
-            task.call_number = (value ^ 1 << 63) - (1 << 63)
+            task.call_number = wrap_signed(value, 64)
         elif name == "eflags":
             _set_flags(task, value)
         elif name in ("fs_base", "gs_base"):
             if value >= USER_END:
                 raise EIO("a base beyond user space")
             setattr(registers, name, value)
-        elif value & 0xFFFF != _SEGMENTS[name]:
-            # The engine has the segments that every program starts with, and no others.
+        elif value & 0xFFFF != SEGMENTS[name]:
             raise EIO(f"{name} can't be {value:#x}")
     kernel.registers_changed(task)
 
@@ -113,7 +85,7 @@ def _set_flags(task: Task, value: int) -> None:
         tracing.mode &= ~TRAP_FLAG_FORCED
     elif tracing.mode & TRAP_FLAG_FORCED:
         value |= TRAP_FLAG
-    registers.rflags = registers.rflags & ~_SETTABLE_FLAGS | value & _SETTABLE_FLAGS
+    registers.rflags = registers.rflags & ~SETTABLE_FLAGS | value & SETTABLE_FLAGS
 
 
 def set_floating_registers(kernel: Kernel, task: Task, data: bytes) -> None:

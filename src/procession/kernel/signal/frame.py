@@ -11,6 +11,7 @@ from procession.abi.signal_frame import (
     Fpstate,
     FpxSwBytes,
     RtSigframe,
+    Sigcontext,
     UcontextFlag,
 )
 from procession.abi.word import Words, pack_array
@@ -29,18 +30,8 @@ from procession.hardware.extended_state import (
 )
 from procession.hardware.processor_level import LEVELS
 from procession.hardware.registers import (
-    R8,
-    R9,
-    R10,
-    R11,
-    R12,
-    R13,
-    R14,
-    R15,
+    NUMBERS,
     RAX,
-    RBP,
-    RBX,
-    RCX,
     RDI,
     RDX,
     RIP,
@@ -84,7 +75,7 @@ _UC_FLAGS = int(UcontextFlag.UC_SIGCONTEXT_SS | UcontextFlag.UC_STRICT_RESTORE_S
 _USER_CS = 0x33
 _USER_DS = 0x2B
 
-_SAVED_REGISTERS = (R8, R9, R10, R11, R12, R13, R14, R15, RDI, RSI, RBP, RBX, RDX, RAX, RCX, RSP, RIP)
+_SAVED_REGISTERS = tuple([NUMBERS[name] for name in Sigcontext.OFFSETS if name in NUMBERS])
 """The order in which they lie in struct sigcontext."""
 _CLEARED_FLAGS = 0x100 | 0x400 | 0x10000
 """TF, DF and RF are off in a handler."""
