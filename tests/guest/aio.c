@@ -202,6 +202,111 @@ TEST(waiting_for_a_file)
 	CHECK_OK(syscall(SYS_io_destroy, context));
 }
 
+static struct iocb signalling(int watched, int signalled)
+{
+	struct iocb request = request_of(IOCB_CMD_POLL, watched, (void *)POLLIN, 0, 0);
+
+	request.aio_flags = IOCB_FLAG_RESFD;
+	request.aio_resfd = (uint32_t)signalled;
+	return request;
+}
+
+static int readable(int file)
+{
+	struct pollfd polled = {file, POLLIN, 0};
+
+	return (int)MUST(poll(&polled, 1, 0));
+}
+
+static void read_number(int file, uint64_t wanted)
+{
+	uint64_t number;
+
+	CHECK_EQ(read(file, &number, 8), 8);
+	CHECK_EQ(number, wanted);
+}
+
+TEST(an_end_signals_what_is_waited_for_itself)
+{
+	int file = (int)MUST(eventfd(0, EFD_SEMAPHORE));
+	uint64_t one = 1;
+	struct io_event event;
+	struct iocb request = signalling(file, file);
+
+	set_up(8);
+	CHECK_EQ(submit(&request), 1);
+	write_all(file, &one, 8);
+	CHECK_EQ(events_of(1, 1, &event, -1), 1);
+	CHECK_EQ(event.res & POLLIN, POLLIN);
+	read_number(file, 1);
+	read_number(file, 1);
+	CHECK_EQ(readable(file), 0);
+	CHECK_EQ(events_of(0, 1, &event, 0), 0);
+}
+
+TEST(two_ends_signal_each_other)
+{
+	int files[2] = {(int)MUST(eventfd(0, EFD_SEMAPHORE)), (int)MUST(eventfd(0, EFD_SEMAPHORE))};
+	uint64_t one = 1;
+	struct io_event events[2];
+	struct iocb first = signalling(files[0], files[1]), second = signalling(files[1], files[0]);
+
+	set_up(8);
+	CHECK_EQ(submit(&first), 1);
+	CHECK_EQ(submit(&second), 1);
+	write_all(files[1], &one, 8);
+	CHECK_EQ(events_of(2, 2, events, -1), 2);
+	CHECK_EQ(events[0].obj, (uintptr_t)&second);
+	CHECK_EQ(events[1].obj, (uintptr_t)&first);
+	read_number(files[0], 1);
+	read_number(files[1], 1);
+	read_number(files[1], 1);
+	CHECK_EQ(readable(files[0]) + readable(files[1]), 0);
+}
+
+TEST(several_wait_for_what_one_of_them_signals)
+{
+	int file = (int)MUST(eventfd(0, EFD_SEMAPHORE)), k;
+	uint64_t one = 1;
+	struct io_event events[3];
+	struct iocb requests[3];
+
+	set_up(8);
+	for (k = 0; k < 3; k++) {
+		requests[k] = signalling(file, file);
+		CHECK_EQ(submit(&requests[k]), 1);
+	}
+	write_all(file, &one, 8);
+	CHECK_EQ(events_of(3, 3, events, -1), 3);
+	for (k = 0; k < 4; k++)
+		read_number(file, 1);
+	CHECK_EQ(readable(file), 0);
+}
+
+#define CHAIN 500
+
+TEST(a_chain_of_ends)
+{
+	static struct iocb requests[CHAIN];
+	static struct io_event events[CHAIN];
+	int files[CHAIN + 1], k;
+	uint64_t one = 1;
+
+	set_up(CHAIN);
+	for (k = 0; k <= CHAIN; k++)
+		files[k] = (int)MUST(eventfd(0, 0));
+	for (k = 0; k < CHAIN; k++) {
+		requests[k] = signalling(files[k], files[k + 1]);
+		CHECK_EQ(submit(&requests[k]), 1);
+	}
+	write_all(files[0], &one, 8);
+	CHECK_EQ(events_of(CHAIN, CHAIN, events, -1), CHAIN);
+	for (k = 0; k < CHAIN; k++)
+		CHECK_EQ(events[k].obj, (uintptr_t)&requests[k]);
+	for (k = 0; k <= CHAIN; k++)
+		read_number(files[k], 1);
+}
+
 TEST(a_child_has_no_contexts)
 {
 	pid_t child;

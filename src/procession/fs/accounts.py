@@ -6,6 +6,7 @@ host's objects: they are charged to the machine's memory, and each kind has a bo
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENFILE, ENOLCK, ENOSPC
@@ -25,6 +26,7 @@ from procession.hardware.kernel_memory import (
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry
+    from procession.fs.eventfd import EventFile
     from procession.fs.file import DirectoryFile
     from procession.hardware.kernel_memory import KernelMemory
 
@@ -53,6 +55,7 @@ class FileAccounts:
         "absent",
         "absent_count",
         "aio_requests",
+        "aio_signals",
         "account",
         "file_count",
         "inode_count",
@@ -81,6 +84,8 @@ class FileAccounts:
         # fs.aio-nr and fs.aio-max-nr: the requests of all contexts of asynchronous input and output.
         self.aio_requests = 0
         self.maximum_aio_requests = 65_536
+        # The eventfds that requests which have come to their end are signalling, the one at work first.
+        self.aio_signals: deque[EventFile] = deque()
         self.maximum_text_bytes = max(memory_bytes >> 3, 1 << 20)
         self.absent: dict[Dentry, None] = {}
         self.absent_count = 0

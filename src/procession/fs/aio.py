@@ -124,8 +124,21 @@ class AioContext:
             self.tail = place
             self.used -= 1
         if event_file is not None:
-            signal(event_file)
+            self._signal(event_file)
         self.queue.wake_all()
+
+    def _signal(self, event_file: EventFile) -> None:
+        """Signal an eventfd, whose own waiters may be requests that signal others, or this one: one after the
+        other, as Linux leaves what would signal while it signals to a worker.
+        """
+        waiting = self.accounts.aio_signals
+        event_file.acquire()
+        waiting.append(event_file)
+        if len(waiting) > 1:
+            return
+        while waiting:
+            signal(waiting[0])
+            waiting.popleft().put()
 
     def take(self, count: int) -> bytes:
         """Up to `count` events from the head on, which stay until `drop` is told. Raises EFAULT.
@@ -185,21 +198,30 @@ class PollRequest:
 
     def wake(self) -> None:
         """The file may be ready. Linux: fs/aio.c, aio_poll_wake."""
+        if self.context.polls.get(self.iocb) is not self:
+            # It has come to its end while those that waited before it were woken.
+            return
         ready = self.file.poll_mask() & self.events
         if ready:
             self.finish(ready)
 
     def finish(self, result: int) -> None:
         """It waits no longer: tell what came of it."""
-        event_file = self.event_file
-        self.context.complete(self.iocb, self.data, result, event_file)
-        self.end()
+        self._leave()
+        self.context.complete(self.iocb, self.data, result, self.event_file)
+        self._put()
 
     def end(self) -> None:
-        """It waits no longer."""
+        """It waits no longer, and nobody is told."""
+        self._leave()
+        self._put()
+
+    def _leave(self) -> None:
         del self.context.polls[self.iocb]
         for queue in self.file.wait_queues():
             queue.remove(self)
+
+    def _put(self) -> None:
         self.context.accounts.account.uncharge(WATCH, WATCH_BYTES)
         self.file.put()
         if self.event_file is not None:
