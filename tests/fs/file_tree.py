@@ -31,9 +31,11 @@ class TestClock:
     def __init__(self) -> None:
         self.realtime_ns = 1_700_000_000 * SECOND_NS
         self.now_ns = 0
+        self.walked_count = 0
 
     def spend_walking(self, component_count: int) -> None:
-        """Time stands still."""
+        """Time stands still; it's only counted."""
+        self.walked_count += component_count
 
     def spend_showing(self) -> None:
         """Here too."""

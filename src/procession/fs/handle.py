@@ -44,7 +44,8 @@ def find_by_handle(mount: Mount, handle: bytes) -> Path:
     generation, low, high = _HANDLE.unpack(handle[:HANDLE_SIZE])
     root = superblock.root
     assert isinstance(root, MemoryInode)
-    names = _names_to(root, high << 32 | low) if generation == _GENERATION else None
+    names, entry_count = _names_to(root, high << 32 | low) if generation == _GENERATION else (None, 0)
+    superblock.vfs.clock.spend_walking(entry_count)
     if names is None:
         raise ESTALE
     entry: Dentry = superblock.root_dentry or mount.root
@@ -56,15 +57,26 @@ def find_by_handle(mount: Mount, handle: bytes) -> Path:
     return Path(mount, entry)
 
 
-def _names_to(root: MemoryInode, number: int) -> list[bytes] | None:
-    """The names along which the file of that number is found; None if it has none."""
+def _names_to(root: MemoryInode, number: int) -> tuple[list[bytes] | None, int]:
+    """The names along which the file of that number is found, None if it has none; and how many were seen."""
     if root.number == number:
-        return []
-    waiting: list[tuple[MemoryInode, list[bytes]]] = [(root, [])]
-    for directory, names in waiting:
+        return [], 0
+    # Directories, each with the place in this list of the one that it's in, and its name there.
+    found: list[tuple[MemoryInode, int, bytes]] = [(root, 0, b"")]
+    seen_count = 0
+    for place, (directory, _, _) in enumerate(found):
         for name, inode in directory.entries.items():
+            seen_count += 1
             if inode.number == number:
-                return [*names, name]
+                return [*_names_of(found, place), name], seen_count
             if inode.entries:
-                waiting.append((inode, [*names, name]))
-    return None
+                found.append((inode, place, name))
+    return None, seen_count
+
+
+def _names_of(found: list[tuple[MemoryInode, int, bytes]], place: int) -> list[bytes]:
+    names = []
+    while place:
+        _, place, name = found[place]
+        names.append(name)
+    return names[::-1]
