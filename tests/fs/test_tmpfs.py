@@ -19,8 +19,11 @@ from procession.abi.errno import (
     EPERM,
     ERANGE,
 )
+from procession.abi.word import Words
+from procession.fs.acl import ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER, ACL_USER, ACL_USER_OBJ
 from procession.fs.attributes import NOW, OMIT, change_mode, change_owner, change_times, truncate
 from procession.fs.file import O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, SEEK_DATA, SEEK_HOLE
+from procession.fs.handle import encode_handle, find_by_handle
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFSOCK
 from procession.fs.mounts.mount import MS_NOATIME, MS_STRICTATIME
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, Tmpfs
@@ -416,3 +419,72 @@ def test_writing_to_code_is_told(tree: FileTree) -> None:
     memory.executable.add(pages.frame(0))
     tree.write("/program", b"b")
     assert memory.stale
+
+
+ACCESS_LIST, DEFAULT_LIST = b"system.posix_acl_access", b"system.posix_acl_default"
+ENTRY = Words("<HHI")
+NO_ID = 0xFFFFFFFF
+GROUP_WRITES = b"\2\0\0\0" + b"".join(
+    ENTRY.pack(tag, permissions, 7 if tag == ACL_USER else NO_ID)
+    for tag, permissions in (
+        (ACL_USER_OBJ, 7),
+        (ACL_USER, 7),
+        (ACL_GROUP_OBJ, 7),
+        (ACL_MASK, 7),
+        (ACL_OTHER, 0),
+    )
+)
+
+
+def test_nothing_is_made_without_room_for_the_lists_that_it_gets(tree: FileTree) -> None:
+    tree.mkdir("/directory", 0o777)
+    set_xattr(tree.path("/directory"), tree.user, DEFAULT_LIST, GROUP_WRITES, 0)
+    accounts = tree.vfs.accounts
+    accounts.maximum_text_bytes = accounts.text_bytes + 100
+    before = accounts.text_bytes, accounts.inode_count
+    with pytest.raises(ENOSPC):
+        tree.create("/directory/file")
+    with pytest.raises(ENOSPC):
+        tree.mkdir("/directory/below")
+    with pytest.raises(ENOSPC):
+        tree.mknod("/directory/node", S_IFIFO | 0o666)
+    assert tree.names("/directory") == []
+    assert (accounts.text_bytes, accounts.inode_count) == before
+    accounts.maximum_text_bytes += 1 << 20
+    tree.mkdir("/directory/below", 0o777)
+    tree.create("/directory/below/file", 0o600)
+    below = tree.path("/directory/below").inode
+    assert get_xattr(below, tree.user, DEFAULT_LIST) == GROUP_WRITES
+    assert get_xattr(below, tree.user, ACCESS_LIST) == GROUP_WRITES
+    tree.unlink("/directory/below/file")
+    tree.rmdir("/directory/below")
+    assert (accounts.text_bytes, accounts.inode_count) == before
+
+
+def test_a_list_without_room_leaves_the_mode(tree: FileTree) -> None:
+    tree.create("/file", 0o600)
+    path = tree.path("/file")
+    accounts = tree.vfs.accounts
+    limit, accounts.maximum_text_bytes = accounts.maximum_text_bytes, accounts.text_bytes
+    with pytest.raises(ENOSPC):
+        set_xattr(path, tree.user, ACCESS_LIST, GROUP_WRITES, 0)
+    assert path.inode.mode & 0o777 == 0o600
+    accounts.maximum_text_bytes = limit
+    set_xattr(path, tree.user, ACCESS_LIST, GROUP_WRITES, 0)
+    assert path.inode.mode & 0o777 == 0o770
+
+
+def test_a_handle_is_found_in_a_deep_tree(tree: FileTree) -> None:
+    depth = 200
+    for level in range(1, depth + 1):
+        tree.mkdir("/d" * level)
+        tree.create("/d" * level + "/file")
+    deepest = tree.path("/d" * depth + "/file")
+    clock = tree.vfs.clock
+    assert isinstance(clock, TestClock)
+    before = clock.walked_count
+    found = find_by_handle(deepest.mount, encode_handle(deepest.inode))
+    assert found.dentry is deepest.dentry
+    # Every entry that was looked at takes time.
+    assert clock.walked_count - before == 2 * depth
+    assert find_by_handle(deepest.mount, encode_handle(deepest.mount.root.inode)).dentry is deepest.mount.root

@@ -167,6 +167,12 @@ class FileAccounts:
             self.account.uncharge(TEXT, -change)
         self.text_bytes += change
 
+    def check_text(self, size: int) -> None:
+        """Raise ENOSPC or OutOfFrames unless `size` bytes may be added afterwards, by `count_text`."""
+        if self.text_bytes + size > self.maximum_text_bytes:
+            raise ENOSPC("no room left for links and attributes")
+        self._check_room(size)
+
     def count_text(self, change: int) -> None:
         """So many bytes more that the guest can't be refused."""
         self.account.charge_always(TEXT, change)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.errno import EINVAL, EOPNOTSUPP
+from procession.abi.errno import EINVAL, EOPNOTSUPP, Errno
 from procession.abi.file_mode import S_IFMT, FileType
 from procession.abi.word import Words, pack_u32
 from procession.fs.user_namespace import NO_ID
+from procession.hardware.physical_memory import OutOfFrames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,11 +163,14 @@ def allows(
 def inherited(directory: Inode, mode: int, umask: int) -> int:
     """The mode of what is made in `directory` with `mode`: its default list takes the place of the umask.
 
+    Raises ENOSPC or OutOfFrames if there's no room for the lists that `inherit` will give it.
+
     Linux: fs/posix_acl.c, posix_acl_create, posix_acl_create_masq.
     """
     lists = directory.acl
     if lists is None or lists.default is None:
         return mode & ~umask
+    directory.superblock.vfs.accounts.check_text(2 * _ENTRY_COST * len(lists.default))
     return mode & ~0o777 | mode & mode_of(lists.default)
 
 
@@ -180,11 +184,24 @@ def inherit(directory: Inode, made: Inode) -> None:
         own.access = with_mode(lists.default, made.mode)
     if made.is_directory:
         own.default = lists.default
-    put_lists(made, own)
+    if own.cost:
+        made.superblock.vfs.accounts.count_text(own.cost)
+        made.acl = own
 
 
-def put_lists(inode: Inode, lists: AccessLists) -> None:
-    """Let these be the inode's lists, and charge them."""
-    old_cost = 0 if inode.acl is None else inode.acl.cost
-    inode.superblock.vfs.accounts.add_text(lists.cost - old_cost)
+def put_lists(inode: Inode, lists: AccessLists, mode: int | None = None) -> None:
+    """Let these be the inode's lists, and charge them; `mode` its permission bits from then on, if given.
+
+    Raises ENOSPC, OutOfFrames or what setting the mode does, nothing changed.
+    """
+    growth = lists.cost - (0 if inode.acl is None else inode.acl.cost)
+    accounts = inode.superblock.vfs.accounts
+    accounts.add_text(max(growth, 0))
+    if mode is not None:
+        try:
+            inode.set_attributes(mode=mode)
+        except (Errno, OutOfFrames):
+            accounts.add_text(-max(growth, 0))
+            raise
+    accounts.add_text(min(growth, 0))
     inode.acl = lists if lists.cost else None

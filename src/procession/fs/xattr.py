@@ -126,6 +126,7 @@ def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
     if acl is not None:
         check_acl(acl)
     lists = AccessLists()
+    mode: int | None = None
     if inode.acl is not None:
         lists.access, lists.default = inode.acl.access, inode.acl.default
     if name == _DEFAULT_LIST:
@@ -136,8 +137,7 @@ def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
             mode = inode.mode & 0o7000 | mode_of(acl)
             if not is_in_group(subject, inode.gid) and not subject.has_capability_over(inode, CAP_FSETID):
                 mode &= ~S_ISGID
-            inode.set_attributes(mode=mode)
-    put_lists(inode, lists)
+    put_lists(inode, lists, mode)
     inode.ctime_ns = inode.now_ns()
     note_change(path.dentry, IN_ATTRIB)
 
