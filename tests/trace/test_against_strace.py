@@ -14,6 +14,7 @@ import pytest
 COMMAND = "2"
 """The id of the machine's first program."""
 PROGRAM = Path(__file__).with_name("program.c")
+NAMES = Path(__file__).with_name("names.c")
 ENVIRONMENT = ("/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "LC_ALL=C")
 SCRIPT = "(exit 3); echo *; test -d /etc && cd /etc; kill -WINCH $$; read line; exec true"
 
@@ -37,21 +38,24 @@ MEANT = (
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return compiled(PROGRAM, tmp_path_factory.mktemp("strace") / "program")
+
+
+def compiled(source: Path, target: Path) -> str:
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
-    target = tmp_path_factory.mktemp("strace") / "program"
-    subprocess.run([compiler, "-O1", "-w", "-o", str(target), str(PROGRAM)], check=True)
+    subprocess.run([compiler, "-O1", "-w", "-o", str(target), str(source)], check=True)
     return str(target)
 
 
-def of_strace(command: list[str], directory: Path) -> list[list[str]]:
+def of_strace(command: list[str], directory: Path, options: tuple[str, ...] = ()) -> list[list[str]]:
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace isn't installed")
     output = directory / "trace"
     started = subprocess.run(
-        [strace, "-f", "-o", str(output), *ENVIRONMENT, *command],
+        [strace, "-f", *options, "-o", str(output), *ENVIRONMENT, *command],
         input=b"",
         capture_output=True,
         cwd=directory,
@@ -65,10 +69,21 @@ def of_strace(command: list[str], directory: Path) -> list[list[str]]:
     return by_process(re.sub(r"^(\d+) +", r"[pid \1] ", text, flags=re.MULTILINE))
 
 
-def of_ours(command: list[str], directory: Path) -> list[list[str]]:
+def of_ours(command: list[str], directory: Path, options: tuple[str, ...] = ()) -> list[list[str]]:
     output = directory / "trace"
     subprocess.run(
-        [sys.executable, "-m", "procession", "run", f"--trace={output}", "--", *ENVIRONMENT, *command],
+        [
+            sys.executable,
+            "-m",
+            "procession",
+            "trace",
+            *options,
+            "-o",
+            str(output),
+            "--",
+            *ENVIRONMENT,
+            *command,
+        ],
         input=b"",
         capture_output=True,
         cwd=directory,
@@ -101,15 +116,19 @@ def by_process(text: str) -> list[list[str]]:
     return [processes[pid] for pid in sorted(processes, key=int)]
 
 
-def compare(command: list[str], tmp_path: Path) -> None:
+def compare(command: list[str], tmp_path: Path, options: tuple[str, ...] = ()) -> None:
     # What it does to files stays in the machine.
-    ours = of_ours(command, tmp_path)
-    theirs = of_strace(command, tmp_path)
+    ours = of_ours(command, tmp_path, options)
+    theirs = of_strace(command, tmp_path, options)
     assert ours == theirs
 
 
 def test_a_program_of_many_calls(program: str, tmp_path: Path) -> None:
     compare([program], tmp_path)
+
+
+def test_names_of_descriptors(tmp_path: Path) -> None:
+    compare([compiled(NAMES, tmp_path / "names")], tmp_path, ("-y",))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from procession.fs.mounts.mount import Mount
 
 
+DELETED = b" (deleted)"
+"""What follows the name of what has been removed."""
+
+
 class Dentry:
     """A name in a directory, and the inode it leads to (in Linux, struct dentry, a positive one).
 
@@ -113,7 +117,7 @@ def absolute_path(path: Path, root: Path) -> bytes:
     if mount.superblock.is_internal:
         return dentry.name
     name, _ = path_below(path, root)
-    return name + b" (deleted)" if is_unlinked(dentry) else name
+    return name + DELETED if is_unlinked(dentry) else name
 
 
 def is_unlinked(dentry: Dentry) -> bool:

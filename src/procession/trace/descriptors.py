@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.open_flags import AT_FDCWD, FcntlCommand
-from procession.fs.dentry import absolute_path
+from procession.fs.dentry import DELETED, absolute_path, is_unlinked
+from procession.trace.values import escaped
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -21,6 +22,7 @@ _OPENING = frozenset(
     )
 )
 """Calls whose result is a descriptor."""
+_BRACKETS = b"<>"
 _DUPLICATING = (int(FcntlCommand.F_DUPFD), int(FcntlCommand.F_DUPFD_CLOEXEC))
 
 
@@ -44,10 +46,15 @@ def name_of_result(task: Task, call: SystemCall, arguments: tuple[Any, ...], res
 
 def _name_text(task: Task, number: int) -> str:
     if number == AT_FDCWD:
-        path = task.fs.cwd
-    else:
-        file = task.files.files.get(number)
-        if file is None:
-            return ""
-        path = file.path
-    return f"<{absolute_path(path, task.fs.root).decode(errors='backslashreplace')}>"
+        # Only of what a number stands for strace sees that it was deleted.
+        return f"<{escaped(absolute_path(task.fs.cwd, task.fs.root), _BRACKETS)}>"
+    file = task.files.files.get(number)
+    if file is None:
+        return ""
+    path = file.path
+    name = absolute_path(path, task.fs.root)
+    # Files without a name, those of memfd_create(2), are called so too.
+    is_nameless = is_unlinked(path.dentry) or path.mount.superblock.is_internal
+    if is_nameless and name.endswith(DELETED):
+        return f"<{escaped(name.removesuffix(DELETED), _BRACKETS)}>(deleted)"
+    return f"<{escaped(name, _BRACKETS)}>"

@@ -27,9 +27,13 @@ from procession.abi.time import Timespec, Timeval
 from procession.mm.peek import peek, peek_cstring
 from procession.trace.futex import futex_texts
 from procession.trace.values import (
+    DEVICE_TYPES,
+    FILE_TYPE,
     LIST_LIMIT,
+    STRING_LIMIT,
     address_text,
     choice_text,
+    device_text,
     flags_text,
     hex_text,
     list_text,
@@ -303,6 +307,22 @@ def _without_access_mode(position: int) -> _FORM:
     return form
 
 
+def _device(position: int) -> _FORM:
+    """A device's number, which other files than devices don't have."""
+
+    def form(_task: Task, texts: Texts, arguments: Arguments) -> Texts:
+        if arguments[position - 1] & FILE_TYPE not in DEVICE_TYPES:
+            return texts[:position]
+        return [*texts[:position], device_text(arguments[position])]
+
+    return form
+
+
+def _memfd_create(task: Task, texts: Texts, arguments: Arguments) -> Texts:
+    name = peek_cstring(task.mm, arguments[0], STRING_LIMIT + 1)
+    return texts if name is None else [quoted(name), *texts[1:]]
+
+
 def _access(position: int) -> _FORM:
     """R_OK comes first, whatever the bits are."""
 
@@ -374,6 +394,9 @@ _AT_ENTRY: dict[str, _FORM] = {
     "getdents64": _known_later(1),
     "getgroups": _known_later(1),
     "ioctl": _ioctl,
+    "memfd_create": _memfd_create,
+    "mknod": _device(2),
+    "mknodat": _device(3),
     "mmap": _mmap,
     "pipe2": _without_access_mode(1),
     "poll": _poll,

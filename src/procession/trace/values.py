@@ -8,6 +8,7 @@ from inspect import get_annotations
 from typing import Any
 
 from procession.abi.clone_flags import CloneArgs, CloneFlag
+from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.file_mode import FileType
 from procession.abi.open_flags import OpenFlag, OpenHow, ResolveFlag
@@ -69,7 +70,7 @@ _LAST_FLAGS = {"O_DIRECTORY": 1, "SOCK_NONBLOCK": 1, "SA_SIGINFO": 1, "SA_NOCLDS
 """What strace writes after flags with higher bits."""
 _HEX_FIELDS = frozenset({"data"})
 _NS_PER_SECOND = 1_000_000_000
-_FILE_TYPE, _DEVICE_TYPES = 0o170000, (0o020000, 0o060000)
+FILE_TYPE, DEVICE_TYPES = 0o170000, (0o020000, 0o060000)
 _HANDLERS = {0: "SIG_DFL", 1: "SIG_IGN"}
 _NO_LIMIT = 0xFFFFFFFF_FFFFFFFF
 OCTAL_DIGITS = b"01234567"
@@ -88,19 +89,23 @@ CODES: dict[int, type[IntEnum]] = {
 
 def quoted(data: bytes, limit: int = STRING_LIMIT) -> str:
     """`data` as a C string: `"a\\n"`; what is past `limit` bytes becomes three dots."""
-    shown = data[:limit]
+    return f'"{escaped(data[:limit])}"' + ("..." if len(data) > limit else "")
+
+
+def escaped(shown: bytes, others: bytes = b"") -> str:
+    """`shown` as it stands in a C string, all of `others` in octal."""
     parts: list[str] = []
     for position, byte in enumerate(shown):
         if escape := ESCAPES.get(byte):
             parts.append(escape)
-        elif 32 <= byte < 127:
+        elif 32 <= byte < 127 and byte not in others:
             parts.append(chr(byte))
         elif shown[position + 1 : position + 2].strip(OCTAL_DIGITS) == b"" and position + 1 < len(shown):
             # A digit follows: the shortest octal escape would swallow it.
             parts.append(f"\\{byte:03o}")
         else:
             parts.append(f"\\{byte:o}")
-    return f'"{"".join(parts)}"' + ("..." if len(data) > limit else "")
+    return "".join(parts)
 
 
 @cache
@@ -243,11 +248,16 @@ def field_text(structure: type[Structure], name: str, value: Any) -> str:
     return f"{value:#x}" if name in _HEX_FIELDS and value else str(value)
 
 
+def device_text(device: int) -> str:
+    """A device's number."""
+    return f"makedev({hex_text(device_major(device))}, {hex_text(device_minor(device))})"
+
+
 def _stat_text(status: Stat) -> str:
-    kind = status.st_mode & _FILE_TYPE
+    kind = status.st_mode & FILE_TYPE
     what = f"st_size={status.st_size}"
-    if kind in _DEVICE_TYPES:
-        what = f"st_rdev=makedev({status.st_rdev >> 8 & 0xFFF:#x}, {status.st_rdev & 0xFF:#x})"
+    if kind in DEVICE_TYPES:
+        what = f"st_rdev={device_text(status.st_rdev)}"
     return f"{{st_mode={mode_text(status.st_mode)}, {what}, ...}}"
 
 
@@ -258,9 +268,9 @@ def _statx_text(status: Statx) -> str:
     rest = mask & ~basic if parts else mask
     if rest or not parts:
         parts.append(flags_text(StatxMask, rest))
-    kind = status.stx_mode & _FILE_TYPE
+    kind = status.stx_mode & FILE_TYPE
     what = f"stx_size={status.stx_size}"
-    if kind in _DEVICE_TYPES:
+    if kind in DEVICE_TYPES:
         what = f"stx_rdev_major={status.stx_rdev_major}, stx_rdev_minor={status.stx_rdev_minor}"
     return (
         f"{{stx_mask={'|'.join(parts)}, stx_attributes={hex_text(status.stx_attributes)}, "
