@@ -8,12 +8,13 @@ from procession.abi.errno import ENFILE, ENOENT, ENOLCK, ENOSPC
 from procession.fs import accounts
 from procession.fs.fd_table import FdTable
 from procession.fs.file import O_CREAT, O_RDWR
-from procession.fs.lock import F_RDLCK, F_UNLCK, RecordLock, set_lock
+from procession.fs.lock import F_RDLCK, F_UNLCK, RecordLock, locks_of, set_lock
 from procession.fs.mounts.attach import bind
 from procession.fs.mounts.namespace import copy_mount_namespace
 from procession.fs.mounts.unmount import MNT_DETACH, unmount
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.xattr import set_xattr
+from procession.hardware.kernel_memory import LOCK, LOCK_BYTES
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
 from tests.kernel.process_ids import pid_numbered
 
@@ -144,3 +145,27 @@ def test_listings(tree: FileTree) -> None:
     for directory in directories:
         directory.put()
     assert tree.vfs.accounts.listed_count == 0
+
+
+class NobodyToTell:
+    """Holds a lease."""
+
+    def lease_breaks(self) -> None:
+        """It doesn't care."""
+
+
+def test_leases(tree: FileTree) -> None:
+    kinds = tree.vfs.accounts.account.kinds
+    before = kinds[LOCK]
+    tree.create("/file")
+    files = [tree.open("/file") for _ in range(3)]
+    leases = locks_of(tree.path("/file").inode).leases
+    for number, file in enumerate(files, 1):
+        leases.set(file, F_RDLCK, tree.user, pid_numbered(1), NobodyToTell())
+        leases.set(file, F_RDLCK, tree.user, pid_numbered(1), NobodyToTell())
+        assert kinds[LOCK] == before + number * LOCK_BYTES
+    leases.set(files[0], F_UNLCK, tree.user, pid_numbered(1), NobodyToTell())
+    assert kinds[LOCK] == before + 2 * LOCK_BYTES
+    for file in files:
+        file.put()
+    assert kinds[LOCK] == before

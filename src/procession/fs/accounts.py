@@ -149,6 +149,17 @@ class FileAccounts:
         if self.lock_count >= LOCKS_LIMIT or not self.account.can_charge(_FEW_LOCKS_BYTES):
             raise ENOLCK
 
+    def add_lease(self) -> None:
+        """One more lease; there can't be more than open files. Raises OutOfFrames.
+
+        Linux: fs/locks.c, lease_alloc.
+        """
+        self.account.charge(LOCK, LOCK_BYTES)
+
+    def remove_lease(self) -> None:
+        """One lease less."""
+        self.account.uncharge(LOCK, LOCK_BYTES)
+
     def count_locks(self, change: int) -> None:
         """So many record locks more, or less; two more at the most, as `check_locks` allowed."""
         self.lock_count += change

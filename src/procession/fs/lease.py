@@ -85,7 +85,7 @@ class FileLeases:
         return F_UNLCK if lease is None else lease.target_kind
 
     def set(self, file: File, kind: int, subject: Subject, pid: ProcessId, holder: LeaseHolder) -> None:
-        """F_SETLEASE. Raises EINVAL, EACCES, EAGAIN.
+        """F_SETLEASE. Raises EINVAL, EACCES, EAGAIN, OutOfFrames.
 
         Linux: fs/locks.c, generic_setlease, generic_add_lease.
         """
@@ -112,6 +112,7 @@ class FileLeases:
         if mine is not None:
             self._change(mine, kind)
             return
+        inode.superblock.vfs.accounts.add_lease()
         self.leases.append(Lease(file, kind, pid, holder))
         self._note_change()
 
@@ -137,6 +138,7 @@ class FileLeases:
         if kind == F_UNLCK:
             lease.unlock_at_ns = None
             self.leases.remove(lease)
+            self.inode.superblock.vfs.accounts.remove_lease()
             self._note_change()
         self.queue.wake_all()
 
