@@ -38,7 +38,8 @@ LOG_USER = 1 << 3
 _RECORD_COST = 64
 _NS_PER_S, _NS_PER_US = 1_000_000_000, 1000
 _LEVELS = 7
-_FACILITY_MASK = 0xFF8
+_FACILITY_MASK = 0x7F8
+"""Linux: kernel/printk/printk.c, LOG_FACILITY."""
 _PREFIX = re.compile(rb"<(\d{1,10})>")
 
 

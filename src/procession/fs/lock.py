@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 F_RDLCK = int(LockType.F_RDLCK)
 F_WRLCK = int(LockType.F_WRLCK)
 F_UNLCK = int(LockType.F_UNLCK)
-# How far Linux follows who waits for whom (fs/locks.c, MAX_DEADLK_ITERATIONS).
 _FEW_REQUESTS = 16
 _DEADLOCK_STEPS = 10
+"""How far Linux follows who waits for whom (Linux: fs/locks.c, MAX_DEADLK_ITERATIONS)."""
 
 
 class RecordLock:

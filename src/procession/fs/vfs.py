@@ -15,11 +15,8 @@ from procession.fs.namespace import NamespaceTable
 from procession.fs.user_namespace import UserNamespace
 
 if TYPE_CHECKING:
-    from procession.fs.dentry import Path
     from procession.fs.file import File
     from procession.fs.file_events import FileEvents
-    from procession.fs.inode import Inode
-    from procession.fs.mounts.mount import Mount
     from procession.fs.permission import Subject
     from procession.hardware.physical_memory import PhysicalMemory
 
