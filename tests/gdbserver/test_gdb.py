@@ -31,14 +31,23 @@ class Session(NamedTuple):
     stdout: bytes
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiled(source: Path, directory: Path) -> Path:
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
-    target = tmp_path_factory.mktemp("gdb") / "program"
-    subprocess.run([compiler, "-g", "-O0", "-o", str(target), str(PROGRAM)], check=True)
+    target = directory / source.stem
+    subprocess.run([compiler, "-g", "-O0", "-o", str(target), str(source)], check=True)
     return target
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(PROGRAM, tmp_path_factory.mktemp("gdb"))
+
+
+@pytest.fixture(scope="module")
+def accesses(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(PROGRAM.with_name("accesses.c"), tmp_path_factory.mktemp("gdb"))
 
 
 def debug(program: Path, *commands: str, before: tuple[str, ...] = ()) -> Session:
@@ -75,6 +84,10 @@ def debug(program: Path, *commands: str, before: tuple[str, ...] = ()) -> Sessio
 
 @pytest.fixture(scope="module")
 def undisturbed(program: Path) -> bytes:
+    return output_of(program)
+
+
+def output_of(program: Path) -> bytes:
     machine = Machine(seed=1)
     try:
         return machine.run([str(program)]).stdout
@@ -103,6 +116,36 @@ def test_watchpoint(program: Path, undisturbed: bytes) -> None:
     found = re.findall(r"Old value = (\d+)\nNew value = (\d+)", session.printed)
     assert found == [("0", "4"), ("4", "13")]
     assert session.stdout == undisturbed
+
+
+def stops_of(printed: str) -> list[str]:
+    """The functions in which it stopped after the first breakpoint."""
+    after = printed.split("Breakpoint 1, ")[1].split("\n", 1)[1]
+    return re.findall(r"^(?:0x\w+ in )?(\w+) \(\) at .*accesses\.c:", after, re.MULTILINE)
+
+
+def test_watchpoint_for_reads(accesses: Path) -> None:
+    session = debug(
+        accesses, "break main", "continue", "rwatch watched", *(("continue",) * 4), "delete", "continue"
+    )
+    assert stops_of(session.printed) == ["only_read", "change", "change_at_once", "main"]
+    assert re.findall(r"^Value = (\d+)", session.printed, re.MULTILINE) == ["5", "5", "8", "8"]
+    assert session.stdout == output_of(accesses)
+
+
+def test_watchpoint_for_any_access(accesses: Path) -> None:
+    session = debug(
+        accesses, "break main", "continue", "awatch watched", *(("continue",) * 6), "delete", "continue"
+    )
+    assert stops_of(session.printed) == [
+        "only_read",
+        "write_the_same",
+        "change",
+        "change",
+        "change_at_once",
+        "main",
+    ]
+    assert session.stdout == output_of(accesses)
 
 
 def test_child_is_followed(program: Path) -> None:

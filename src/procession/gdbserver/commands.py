@@ -184,11 +184,11 @@ class Commands:
             else:
                 addresses.discard(address)
             return _OK
-        if kind != b"2" or length not in _WATCH_LENGTHS:
+        if kind not in (b"2", b"3", b"4") or length not in _WATCH_LENGTHS:
             return _UNSUPPORTED
         if address + length > _ALL_MEMORY:
             return b"E01"
-        point = Watchpoint(process, address, length)
+        point = Watchpoint(int(kind), process, address, length)
         debugger.watchpoints = [known for known in debugger.watchpoints if known.place != point.place]
         if is_set:
             if len(debugger.watchpoints) >= _MOST_WATCHPOINTS:

@@ -15,9 +15,9 @@ from procession.gdbserver.connection import Connection, ConnectionLost
 from procession.gdbserver.signals import INTERRUPTED, SIGNALLED
 from procession.gdbserver.stop import Stop, end_reply, process_number, stop_reply, thread_id
 from procession.gdbserver.transfers import program_name
-from procession.gdbserver.watchpoint import Watchpoint
+from procession.gdbserver.watchpoint import ACCESS, READ, Watchpoint
 from procession.hardware.engines.unicorn import UnicornEngine
-from procession.hardware.engines.unicorn_debug import InstructionWatch
+from procession.hardware.engines.unicorn_debug import AccessWatch, InstructionWatch
 from procession.hardware.registers import RIP
 from procession.inspection.steering import has_ended
 from procession.kernel.observer import CLONE, EXEC, EXIT, FAULT
@@ -39,7 +39,8 @@ class Debugger:
     `processes` are those that the debugger holds, by number: the others run as if there were none.
     `breakpoints` has the addresses of each. `steps` are the threads that shall stop after an instruction,
     each with the range of addresses in which it goes on. `passing` are those whose next instruction, at
-    that address, has been stopped at already. `signals` are those that threads shall take instead of the
+    that address, has been stopped at already. `accesses` are the watchpoints that their last instructions
+    have met. `signals` are those that threads shall take instead of the
     one that stopped them, `sent_signals` those that the debugger has sent to threads that something else
     had stopped. `silent_signals` don't stop anybody. `caught_calls` are the system calls that do, None for
     all, by process.
@@ -57,6 +58,7 @@ class Debugger:
         self.steps: dict[Task, tuple[int, int]] = {}
         self.passing: dict[Task, int] = {}
         self.passed: tuple[Task, int] | None = None
+        self.accesses: dict[Task, Watchpoint] = {}
         self.signals: dict[Task, int] = {}
         self.sent_signals: dict[Task, int] = {}
         self.silent_signals: frozenset[int] = frozenset()
@@ -65,6 +67,7 @@ class Debugger:
         self.stop: Stop | None = None
         self.commands = Commands(self)
         self.watch = InstructionWatch(machine.engine, self.shall_stop)
+        self.access_watch = AccessWatch(machine.engine, self.accessed)
         machine.observe(self)
         machine.kernel.signal_gate = self
 
@@ -125,9 +128,9 @@ class Debugger:
             self.passed = task, address
             return False
         self.passed = None
-        changed = self._changed_watchpoint(task, process) if self.watchpoints else None
-        if changed is not None:
-            self.stop = Stop(task, SIGNALLED, b"watch:%x;" % changed.address)
+        met = self._met_watchpoint(task, process) if self.watchpoints else None
+        if met is not None:
+            self.stop = Stop(task, SIGNALLED, met.detail)
             return True
         if address in self.breakpoints.get(process, ()):
             self.stop = Stop(task, SIGNALLED, b"swbreak:;" if b"swbreak" in self.events else b"")
@@ -138,10 +141,25 @@ class Debugger:
             return True
         return False
 
-    def _changed_watchpoint(self, task: Task, process: int) -> Watchpoint | None:
-        found: Watchpoint | None = None
+    def accessed(self, physical: int, size: int, *, is_write: bool) -> None:
+        """The live task's instruction reads or writes so many bytes of the machine's memory."""
+        task = self.machine.kernel.live
+        if task is None:
+            return
+        process = process_number(task)
         for point in self.watchpoints:
-            if point.process == process:
+            if (
+                point.process == process
+                and point.hears(is_write=is_write)
+                and point.is_at(task.mm, physical, size)
+            ):
+                self.accesses[task] = point
+
+    def _met_watchpoint(self, task: Task, process: int) -> Watchpoint | None:
+        """The watchpoint that the task's last instruction has met, or that has changed since it ran."""
+        found = self.accesses.pop(task, None)
+        for point in self.watchpoints:
+            if point.process == process and point.kind != READ:
                 value = peek(task.mm, point.address, point.length)
                 if value != point.value:
                     point.value = value
@@ -165,6 +183,8 @@ class Debugger:
     def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
         """See `Observer`."""
         if kind == FAULT:
+            # What the instruction has accessed it will access once more.
+            self.accesses.pop(task, None)
             passed = self.passed
             if passed is not None and passed[0] is task:
                 self.passed = None
@@ -203,6 +223,7 @@ class Debugger:
     def _ended(self, task: Task) -> None:
         self.steps.pop(task, None)
         self.passing.pop(task, None)
+        self.accesses.pop(task, None)
         self.signals.pop(task, None)
         self.sent_signals.pop(task, None)
         number = process_number(task)
@@ -299,6 +320,8 @@ class Debugger:
                 point.value = peek(holder.mm, point.address, point.length)
         addresses = {address for each in self.breakpoints.values() for address in each}
         self.watch.watch(addresses, is_everywhere=bool(self.steps or self.watchpoints))
+        kinds = {point.kind for point in self.watchpoints}
+        self.access_watch.watch(reads=bool(kinds & {READ, ACCESS}), writes=ACCESS in kinds)
 
     def threads(self) -> list[Task]:
         """Those that the debugger holds."""
@@ -321,6 +344,7 @@ class Debugger:
         self.breakpoints.pop(number, None)
         self.caught_calls.pop(number, None)
         self.watchpoints = [point for point in self.watchpoints if point.process != number]
+        self.accesses = {task: point for task, point in self.accesses.items() if point.process != number}
 
     def let_go(self) -> None:
         """The debugger is gone: the machine runs on as if there had been none."""
@@ -333,10 +357,12 @@ class Debugger:
         self.watchpoints = []
         self.steps.clear()
         self.passing.clear()
+        self.accesses.clear()
         self.signals.clear()
         self.sent_signals.clear()
         self.caught_calls.clear()
         self.watch.watch((), is_everywhere=False)
+        self.access_watch.watch(reads=False, writes=False)
 
     def close(self) -> None:
         """The run is over."""

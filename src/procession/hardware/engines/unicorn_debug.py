@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable
-from ctypes import byref, c_int, c_size_t, c_uint32, c_uint64, c_void_p
-from typing import TYPE_CHECKING
+from ctypes import byref, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from typing import TYPE_CHECKING, Protocol
 
-from procession.hardware.engines.unicorn_library import HOOK_CODE
+from procession.hardware.engines.unicorn_library import (
+    HOOK_CODE,
+    HOOK_MEMORY_READ,
+    HOOK_MEMORY_WRITE,
+    MEMORY_WRITE,
+)
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn import UnicornEngine
 
 _CODE_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_uint64, c_uint32, c_void_p)
 _EVERYWHERE = (1, 0)
+_ACCESS_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_uint64, c_int, c_int64, c_void_p)
 
 
 class InstructionWatch:
@@ -59,3 +65,44 @@ class InstructionWatch:
         self.is_stopped = True
         self.engine.budget[0] += 1
         self.engine.stop()
+
+
+class Accessed(Protocol):
+    """Who hears of accesses."""
+
+    def __call__(self, physical: int, size: int, *, is_write: bool) -> None:
+        """An instruction accesses `size` bytes at an address of the machine's memory."""
+
+
+class AccessWatch:
+    """Tells of what instructions read and write, by addresses of the machine's memory.
+
+    What the kernel reads and writes for a program isn't told.
+    """
+
+    def __init__(self, engine: UnicornEngine, accessed: Accessed) -> None:
+        self.engine = engine
+        self.accessed = accessed
+        self.callback = _ACCESS_CALLBACK(self._on_access)
+        self.hooks: dict[int, c_size_t] = {}
+
+    def watch(self, *, reads: bool, writes: bool) -> None:
+        """Tell of these from now on; between two runs."""
+        wanted = {
+            kind for kind, is_wanted in ((HOOK_MEMORY_READ, reads), (HOOK_MEMORY_WRITE, writes)) if is_wanted
+        }
+        added, gone = wanted - self.hooks.keys(), self.hooks.keys() - wanted
+        if not added and not gone:
+            return
+        library, handle = self.engine.library, self.engine.handle
+        for kind in gone:
+            library.check(library.hook_delete(handle, self.hooks.pop(kind)))
+        for kind in sorted(added):
+            self.hooks[kind] = library.add_hook(handle, kind, self.callback)
+        # The code that was translated before accesses memory without telling.
+        self.engine.forget_code(None)
+
+    def _on_access(
+        self, _handle: object, kind: int, address: int, size: int, _value: int, _data: object
+    ) -> None:
+        self.accessed(address, size, is_write=kind == MEMORY_WRITE)
