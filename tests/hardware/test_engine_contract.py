@@ -377,6 +377,67 @@ def test_cpuid_tells_the_level(bench: Bench) -> None:
     assert has_avx == (bench.engine.capabilities.level >= V3)
 
 
+NAMED_BITS = {
+    (1, RDX): "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn clflush - dts "
+    "acpi mmx fxsr sse sse2 ss ht tm ia64 pbe",
+    (1, RCX): "pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr pdcm - pcid "
+    "dca sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave osxsave avx f16c rdrand hypervisor",
+    (7, RBX): "fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm",
+    (0x8000_0001, RCX): "lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch",
+    (0x8000_0001, RDX): "- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr_opt pdpe1gb "
+    "rdtscp - lm",
+}
+"""Linux's names of CPUID's bits, as /proc/cpuinfo shows them. Linux: arch/x86/include/asm/cpufeatures.h."""
+NOT_OF_CPUID = {"rep_good", "nopl", "cpuid"}
+
+
+def test_what_a_program_is_told_is_what_cpuid_says(bench: Bench) -> None:
+    """/proc/cpuinfo and the auxiliary vector promise what CPUID does, and nothing else."""
+    level = LEVELS[bench.engine.capabilities.level]
+    said: set[str] = set()
+    for (leaf, register), names in NAMED_BITS.items():
+        # cpuid; mov esi, ecx; ud2
+        _, registers = bench.run_code("0fa2 89ce 0f0b", {RAX: leaf, RCX: 0})
+        value = registers.general[RSI if register == RCX else register]
+        said |= {name for place, name in enumerate(names.split()) if value >> place & 1} - {"osxsave"}
+        assert value >> len(names.split()) == 0
+        if (leaf, register) == (1, RDX):
+            assert value == level.capabilities
+    assert said == set(level.flags.decode().split()) - NOT_OF_CPUID
+    _, registers = bench.run_code("0fa2 0f0b", {RAX: 0})
+    assert registers.general[RAX] == level.maximum_leaf
+
+
+# Instructions that only some processors have, and what cpuinfo calls them.
+INSTRUCTIONS = {
+    "fsgsbase": "f3480faec0",
+    "rdrand": "0fc7f0",
+    "movbe": "0f38f003",
+    "erms": "f3aa",
+    "abm": "f30fbdc0",
+    "bmi1": "c4e278f2c0",
+    "bmi2": "c4e2fbf5c0",
+    "popcnt": "f30fb8c0",
+    "avx2": "c5fdfcc0",
+    "fma": "c4e2f998c0",
+    "f16c": "c4e27913c0",
+    "aes": "660f38dcc0",
+    "pclmulqdq": "660f3a44c000",
+    "sse4_2": "f20f38f0c0",
+}
+
+
+@pytest.mark.parametrize("name", INSTRUCTIONS)
+def test_what_is_promised_is_there(bench: Bench, name: str) -> None:
+    """An instruction that a flag is for works, where programs find the flag."""
+    values = {RAX: 1, RBX: DATA, RCX: 1, RDI: DATA}
+    trap, _ = bench.run_code(INSTRUCTIONS[name] + "b807000000" + CALL, values)
+    if name in LEVELS[bench.engine.capabilities.level].flags.decode().split():
+        assert trap == ("call", 7, 0)
+    elif name in {"fsgsbase", "rdrand"}:
+        assert trap == ("exception", 6, 0)
+
+
 # Address spaces
 
 

@@ -16,17 +16,18 @@ V2, V3 = 2, 3
 class ProcessorLevel:
     """What one level means. `components` and `state_bytes` are of the XSAVE area; 0 and FXSAVE's without.
 
-    `capabilities` and `more_capabilities` are AT_HWCAP and AT_HWCAP2, `minimum_signal_stack` AT_MINSIGSTKSZ.
+    `flags` names what CPUID says there is, `maximum_leaf` is the last that it answers, `capabilities` is
+    AT_HWCAP, the first leaf's edx, and `minimum_signal_stack` AT_MINSIGSTKSZ.
     """
 
     __slots__ = (
         "capabilities",
         "components",
         "flags",
+        "maximum_leaf",
         "minimum_signal_stack",
         "model",
         "model_name",
-        "more_capabilities",
         "state_bytes",
     )
 
@@ -38,8 +39,8 @@ class ProcessorLevel:
         flags: bytes,
         components: int,
         state_bytes: int,
+        maximum_leaf: int,
         capabilities: int,
-        more_capabilities: int,
         minimum_signal_stack: int,
     ) -> None:
         self.model = model
@@ -48,7 +49,7 @@ class ProcessorLevel:
         self.components = components
         self.state_bytes = state_bytes
         self.capabilities = capabilities
-        self.more_capabilities = more_capabilities
+        self.maximum_leaf = maximum_leaf
         self.minimum_signal_stack = minimum_signal_stack
 
 
@@ -57,14 +58,14 @@ LEVELS: Final = {
         model=26,
         model_name=b"Intel Core i7 9xx (Nehalem Class Core i7)",
         flags=(
-            b"fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr "
+            b"fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr "
             b"sse sse2 syscall nx lm rep_good nopl cpuid pni ssse3 cx16 sse4_1 sse4_2 popcnt "
             b"hypervisor lahf_lm"
         ),
         components=0,
         state_bytes=FXSAVE_BYTES,
-        capabilities=0x178B_FBFF,
-        more_capabilities=0,
+        maximum_leaf=0xB,
+        capabilities=0x078B_FBFD,
         minimum_signal_stack=2048,
     ),
     V3: ProcessorLevel(
@@ -73,12 +74,12 @@ LEVELS: Final = {
         flags=(
             b"fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr "
             b"sse sse2 syscall nx rdtscp lm rep_good nopl cpuid pni pclmulqdq ssse3 fma cx16 sse4_1 "
-            b"sse4_2 movbe popcnt aes xsave avx f16c rdrand lahf_lm abm fsgsbase bmi1 avx2 bmi2"
+            b"sse4_2 movbe popcnt aes xsave avx f16c lahf_lm abm bmi1 avx2 bmi2 erms"
         ),
         components=X87 | SSE | AVX,
         state_bytes=XSAVE_BYTES,
+        maximum_leaf=0xD,
         capabilities=0x078B_FBFF,
-        more_capabilities=1 << 1,
         minimum_signal_stack=1776,
     ),
 }

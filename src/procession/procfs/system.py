@@ -386,7 +386,7 @@ def processor_lines(number: int, count: int, level: ProcessorLevel) -> bytes:
         (b"initial apicid\t", b"%d" % number),
         (b"fpu\t\t", b"yes"),
         (b"fpu_exception\t", b"yes"),
-        (b"cpuid level\t", b"11"),
+        (b"cpuid level\t", b"%d" % level.maximum_leaf),
         (b"wp\t\t", b"yes"),
         (b"flags\t\t", level.flags),
         (b"bugs\t\t", b""),

@@ -55,7 +55,7 @@ def auxiliary_vector(
             AuxvType.AT_RANDOM,
             random,
         ),
-        *(AuxvType.AT_HWCAP2, level.more_capabilities, AuxvType.AT_EXECFN, name),
+        *(AuxvType.AT_HWCAP2, 0, AuxvType.AT_EXECFN, name),
         *(AuxvType.AT_PLATFORM, platform),
         *(() if program_fd is None else (AuxvType.AT_EXECFD, program_fd)),
         *(AuxvType.AT_RSEQ_FEATURE_SIZE, RSEQ_FEATURE_SIZE, AuxvType.AT_RSEQ_ALIGN, RSEQ_ALIGNMENT),

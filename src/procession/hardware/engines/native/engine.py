@@ -40,6 +40,11 @@ from procession.hardware.translation.decode import decode
 from procession.hardware.translation.kept_code import CodeKeeper
 from procession.hardware.translation.translator import SAVED, THREE, TWO
 
+_NEEDED_FLAGS = (
+    *("abm", "aes", "avx", "avx2", "bmi1", "bmi2", "erms", "f16c", "fma", "movbe", "pclmulqdq", "popcnt"),
+    *("ssse3", "sse4_1", "sse4_2", "fsgsbase", "xsave"),
+)
+"""What a program is told of that not all processors have, and what stubs use themselves."""
 _USER_FLAGS: Final = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
 _HARDWARE_FLAGS: Final = 0x240CD5 & ~(1 << 21)
@@ -67,7 +72,7 @@ def what_host_lacks() -> str | None:
             flags = next((line.split() for line in file if line.startswith("flags")), [])
     except OSError as error:
         return f"/proc/cpuinfo can't be read: {error.strerror}"
-    missing = [flag for flag in ("avx2", "bmi2", "fma", "fsgsbase", "xsave") if flag not in flags]
+    missing = [flag for flag in _NEEDED_FLAGS if flag not in flags]
     if missing:
         return f"the host's processor has no {', '.join(missing)}"
     return None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from procession.abi.word import Words, pack_u16, pack_u64
-from procession.hardware.processor_level import V3
+from procession.hardware.processor_level import LEVELS, V2, V3
 from procession.hardware.registers import RAX, RBX, RCX, RDX, RIP, RSP, WORD_MASK
 from procession.hardware.translation.decode import OPERAND_SIZE, WIDE, Instruction
 from procession.hardware.translation.opcodes import (
@@ -42,7 +42,9 @@ _SMSW_FIELD, _TASK_SEGMENT, _CONTROL_REGISTER = 4, 0x40, 0x8005_0033
 _DESCRIPTOR_TABLE, _INTERRUPT_TABLE = 0xFFFF_FFFF_FFFE_0000, 0xFFFF_FFFF_FFFF_0000
 _STACK_SEGMENT, _FS, _GS = 2, 4, 5
 
-_FEATURES = (0x3EB8_3203 & ~(1 << 30 | 1 << 31), 0x078B_FBFF)
+_MAKER = (0x756E_6547, 0x6C65_746E, 0x4965_6E69)
+"""GenuineIntel, in ebx, edx, ecx."""
+_FEATURES = (0x3ED8_3203, LEVELS[V3].capabilities)
 _MORE_FEATURES = 1 << 3 | 1 << 5 | 1 << 8 | 1 << 9
 _BRAND = b"Procession x86-64-v3".ljust(48, b"\0")
 
@@ -53,7 +55,7 @@ def _brand(part: int) -> tuple[int, int, int, int]:
 
 
 _LEAVES: dict[tuple[int, int], tuple[int, int, int, int]] = {
-    (0, -1): (0xD, 0x756E_6547, 0x6C65_746E, 0x4965_6E69),  # GenuineIntel, in ebx, edx, ecx
+    (0, -1): (LEVELS[V3].maximum_leaf, *_MAKER),
     (1, -1): (0x0003_06C3, 0x0001_0800, *_FEATURES),
     (2, -1): (1, 0, 0x4D, 0x002C_307D),
     (4, 0): (0x121, 0x01C0_003F, 0x3F, 1),
@@ -73,8 +75,8 @@ _LEAVES: dict[tuple[int, int], tuple[int, int, int, int]] = {
 }
 """Of x86-64-v3, by leaf, and by subleaf where that counts: eax, ebx, ecx, edx. What isn't here is zero."""
 _LEAVES_OF_V2: dict[tuple[int, int], tuple[int, int, int, int]] = {
-    (0, -1): (0xB, 0x756E_6547, 0x6C65_746E, 0x4965_6E69),
-    (1, -1): (0x0001_06A3, 0x800, 0x8098_2201, 0x078B_FBFD),
+    (0, -1): (LEVELS[V2].maximum_leaf, *_MAKER),
+    (1, -1): (0x0001_06A3, 0x800, 0x8098_2201, LEVELS[V2].capabilities),
     (2, -1): (1, 0, 0, 0x002C_307D),
     (4, 0): (0x121, 0x01C0_003F, 0x3F, 1),
     (4, 1): (0x122, 0x01C0_003F, 0x3F, 1),
