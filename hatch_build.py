@@ -20,7 +20,7 @@ COMPILED_LAYERS = ("hardware", "mm", "fs", "net", "kernel", "procfs", "syscalls"
 LEFT_INTERPRETED = frozenset(
     (
         # Structures of ctypes have a base class in C that mypyc can't name.
-        "hardware/engines/unicorn_blocks.py",
+        "hardware/engines/unicorn_image.py",
         "hardware/engines/unicorn_library.py",
         # No more than calls of `os`.
         "fs/host_source.py",

@@ -49,3 +49,28 @@ def test_functions_of_the_x87_take_their_time(c_compiler: list[str], tmp_path: P
     assert machine.run(["/cosine"]).status == 0
     machine.close()
     assert 10_000_000 <= machine.kernel.clock.now_ns <= 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("instruction", "least_ns"),
+    [
+        ("fsqrt", 12),
+        ("fdiv %%st(1), %%st", 8),
+        ("fadd %%st(1), %%st", 4),
+        ("fnsave (%%rsp); frstor (%%rsp)", 120),
+    ],
+)
+def test_arithmetic_of_the_x87_takes_its_time(
+    c_compiler: list[str], tmp_path: Path, instruction: str, least_ns: int
+) -> None:
+    """On the emulator each of these is the work of several blocks."""
+    source, program = tmp_path / "many.c", tmp_path / "many"
+    code = f"fninit; fldpi; fld1; sub $128, %%rsp; .rept 64; {instruction}; .endr; add $128, %%rsp; fninit"
+    source.write_text(
+        f'int main(void) {{ for (int i = 0; i < 1000; i++) __asm__ volatile("{code}" : : : "memory"); }}\n'
+    )
+    subprocess.run([*c_compiler, "-static", "-mno-red-zone", "-o", program, source], check=True)
+    machine = Machine(rootfs=tmp_path, engine="unicorn")
+    assert machine.run(["/many"]).status == 0
+    machine.close()
+    assert least_ns <= machine.kernel.clock.now_ns / 64_000 <= 2 * least_ns + 4

@@ -12,10 +12,12 @@ from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
-from procession.hardware.engines.unicorn_blocks import bound_blocks
+from procession.hardware.engines.unicorn_blocks import TRANSLATOR, bound_blocks
 from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
 from procession.hardware.engines.unicorn_floating import FloatingFormat, LiveState
+from procession.hardware.engines.unicorn_image import LibraryImage
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
+from procession.hardware.engines.unicorn_meter import CALL_PROBE, locate_budget, price_calls
 from procession.hardware.engines.unicorn_state import (
     locate_exception_fields,
     locate_mark,
@@ -59,6 +61,7 @@ _PROBE_CODE = bytes.fromhex(
 # 1 / 0, then 0 / 0, by SSE and by x87: where the pieces begin and end, and their code.
 _SSE_PROBE = ((0x2100, 0x2110, "b801000000 f30f2ac8 0f57c0 f30f5ec8"), (0x2110, 0x2117, "0f57c9 f30f5ec8"))
 _LOAD_PROBE = (0x2130, 0x2132, "8a03")  # mov al, [rbx]
+_CALL_PROBE = (0x2140, 0x2145, CALL_PROBE)
 _X87_PROBE = ((0x2120, 0x2126, "d9e8 d9ee def9"), (0x2128, 0x212E, "d9ee d9ee def9"))
 
 
@@ -118,7 +121,9 @@ class UnicornEngine:
         library = self.library
         self.memory = memory
         self.traps = self.kernel_traps = traps
-        bound_blocks(library)
+        image = LibraryImage(library.address_of(TRANSLATOR))
+        bound_blocks(library, image)
+        self.priced = price_calls(library, image)
         library.check(library.open(uc.ARCH_X86, uc.MODE_64, byref(self.handle)))
         library.set_control(self.handle, uc.CTL_CODE_BUFFER_SIZE, _CODE_BUFFER_BYTES)
         library.set_control(self.handle, uc.CTL_CPU_MODEL, uc.CPU_NEHALEM)
@@ -127,6 +132,7 @@ class UnicornEngine:
         size = memory.frame_count << PAGE_SHIFT
         library.check(library.map_memory(self.handle, 0, size, uc.PROT_ALL, c_void_p(base)))
         self.layout = layout = locate_state(library, self.handle)
+        layout.budget = locate_budget(library, self.handle, layout)
         array = (ctypes.c_char * layout.size).from_address(layout.address)
         self.state = memoryview(array).cast("B")
         self.general = self.state[:136].cast("Q")
@@ -158,7 +164,7 @@ class UnicornEngine:
         for upper, lower in pairwise(tables):
             words[upper << 9] = lower << PAGE_SHIFT | pte.TABLE
         probes = bytearray(_PROBE_CODE.ljust(PAGE_SIZE, b"\0"))
-        for start, end, text in (*_SSE_PROBE, *_X87_PROBE, _LOAD_PROBE):
+        for start, end, text in (*_SSE_PROBE, *_X87_PROBE, _LOAD_PROBE, _CALL_PROBE):
             probes[start & PAGE_MASK : end & PAGE_MASK] = bytes.fromhex(text)
         code, stack = memory.allocate_with(bytes(probes)), memory.allocate()
         boot = memory.allocate_with(_BOOT_CODE)
@@ -182,6 +188,8 @@ class UnicornEngine:
         self.user_mode_flags = self.words32[self.mode_index]
         locate_exception_fields(self.layout, self._observe_exceptions)
         self._locate_marks()
+        library.check(library.emulate(handle, *_CALL_PROBE[:2], 0, 0))
+        self.priced.count(self.layout)
         self.old_exception_index = self.layout.old_exception // 4
         self.error_code_index = self.layout.error_code // 4
         self.words32[self.old_exception_index] = 0xFFFFFFFF
@@ -557,6 +565,8 @@ class UnicornEngine:
     def close(self) -> None:
         """Close the processor."""
         if self.handle.value:
+            # What is left of it may be asked for, and goes with the processor's state.
+            self.budget = memoryview(self.budget.tobytes()).cast("q")
             self.library.close(self.handle)
             self.handle = c_void_p()
 

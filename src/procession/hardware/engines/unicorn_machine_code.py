@@ -35,8 +35,8 @@ ERROR_SUMMARY = 0x80
 UNMASKED, RAISED, PENDING = 1, 2, 3
 
 # Offsets from where rcx, the hooks' last argument, points.
-_BUDGET, _SSE_KNOWN, _X87_KNOWN, _IS_WATCHING, _REASON = 0, 8, 9, 10, 11
-_SSE_UNMASKED, _X87_UNMASKED, _SKIPS_CHECK = 12, 13, 14
+_SSE_KNOWN, _X87_KNOWN, _IS_WATCHING, _REASON = 0, 1, 2, 3
+_SSE_UNMASKED, _X87_UNMASKED, _SKIPS_CHECK, _DATA_BYTES = 4, 5, 6, 8
 _PAGE, _DATA, _WATCH_CODE, _SCAN_CODE, _CALL_CODE = 4096, 2048, 1024, 3072, 2560
 _FLAGS_READ = 16
 # Where a block's address and size are in what the library tells of it.
@@ -86,8 +86,8 @@ def _q(value: int) -> bytes:
 class HookCode:
     """A page of code and data for one processor whose state `layout` describes.
 
-    `budget` holds how many blocks may still be begun. `snapshot` is the state before the last instruction,
-    while `is_watching`. Raises UnicornError for a host whose instructions aren't these.
+    `budget`, in the state, holds how many blocks may still be begun. `snapshot` is the state before the last
+    instruction, while `is_watching`. Raises UnicornError for a host whose instructions aren't these.
     """
 
     __slots__ = ("address", "budget", "bytes", "data", "keeper", "snapshot")
@@ -106,8 +106,9 @@ class HookCode:
         self.keeper[: len(block)] = block
         self.keeper[_WATCH_CODE : _WATCH_CODE + len(watch)] = watch
         view = memoryview(self.keeper)
-        self.budget = view[_DATA : _DATA + 8].cast("q")
-        self.data = view[_DATA : _DATA + 16]
+        cell = (ctypes.c_char * 8).from_address(layout.address + layout.budget)
+        self.budget = memoryview(cell).cast("B").cast("q")
+        self.data = view[_DATA : _DATA + _DATA_BYTES]
         self.snapshot = view[_PAGE : _PAGE + layout.floating_end]
 
     def add_scan(self, cr3_address: int, memory_address: int, callback_address: int) -> int:
@@ -158,8 +159,8 @@ class HookCode:
 
     @property
     def flags(self) -> memoryview:
-        """All of the data but the budget, in a few bytes."""
-        return self.data[_SSE_KNOWN:]
+        """All of the data, in a few bytes."""
+        return self.data
 
     def skip_check(self) -> None:
         """Let the next instruction be executed whatever is pending."""
@@ -176,12 +177,15 @@ def _block_code(layout: StateLayout, stop_address: int) -> bytes:
     """Called as (uc, address, size, data); rdx is made to point at MXCSR.
 
     A block costs a unit of the budget, and one more for each 64 bytes of code: what is unrolled isn't free.
+    Instructions that are dear have prices of their own (`unicorn_meter`).
     """
     mxcsr = layout.mxcsr
     sse, x87 = layout.sse_mark - mxcsr, layout.x87_mark - mxcsr
     status, control = layout.x87_status - mxcsr, layout.x87_control - mxcsr
     code = _Assembly()
-    code.add("c1ea06 ffc2 482911")  # shr edx, 6; inc edx; sub [rcx], rdx
+    code.add("c1ea06 ffc2")  # shr edx, 6; inc edx
+    code.add("48b8", _q(layout.address + layout.budget))  # mov rax, the budget's address
+    code.add("482910")  # sub [rax], rdx
     code.jump("8e", "stop")  # jle stop
     code.add("48ba", _q(layout.address + mxcsr))  # mov rdx, MXCSR's address
     code.add("0fb682", _d32(sse))  # movzx eax, byte [the SSE mark]

@@ -42,11 +42,12 @@ class StateLayout:
     floating-point exceptions. `size` bytes of the state are a task's: what the library copies
     when it saves a context. The state lies in the library's object of the processor, at `holder`. From
     `mode_start` to `mode_end` are the flags of the processor's mode, with the privilege level, and the
-    segments.
+    segments. The meter's `budget` lies behind what is a task's.
     """
 
     __slots__ = (
         "address",
+        "budget",
         "cr2",
         "cr3",
         "error_code",
@@ -75,6 +76,7 @@ class StateLayout:
         self.address = address
         self.holder = holder
         self.size = size
+        self.budget = 0
         self.fs_base = 0
         self.gs_base = 0
         self.mode_start = 0

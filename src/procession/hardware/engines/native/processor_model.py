@@ -37,6 +37,7 @@ _CHANGEABLE_FLAGS: Final = 0x244DD5
 _MOV_SEGMENT, _INT1 = 0x8E, 0xF1
 _USER_CODE, _USER_DATA = 0x33, 0x2B
 _IRET, _FAR_RETURNS = 0xCF, (0xCA, 0xCB)
+_RETURNS = (_IRET, *_FAR_RETURNS)
 _FRAME, _HALF_FRAME = Words("<5Q"), Words("<2Q")
 _SMSW_FIELD, _TASK_SEGMENT, _CONTROL_REGISTER = 4, 0x40, 0x8005_0033
 _DESCRIPTOR_TABLE, _INTERRUPT_TABLE = 0xFFFF_FFFF_FFFE_0000, 0xFFFF_FFFF_FFFF_0000
@@ -175,7 +176,7 @@ class Attendant:
         """iretq and lretq, to the one code segment that there is."""
         general = self.general
         is_interrupt = instruction.kind == INTERRUPT_RETURN
-        if not instruction.rex & WIDE or instruction.opcode not in (_IRET, *_FAR_RETURNS):
+        if not instruction.rex & WIDE or instruction.opcode not in _RETURNS:
             return GENERAL_PROTECTION, 0
         words = _FRAME.unpack(self.read(general[RSP], 40)) if is_interrupt else ()
         words = words or (*_HALF_FRAME.unpack(self.read(general[RSP], 16)), self.flags, 0, _USER_DATA)
