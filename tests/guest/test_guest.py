@@ -35,6 +35,7 @@ NEEDS_ROOT = {
     "proc_files",
     "acct",
     "set_user_id",
+    "socket_filter",
     "taskstats",
     "user_namespace",
     "user_namespace_entry",

@@ -13,11 +13,11 @@ from procession.net.socket_filter import drop_filter
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
+    from procession.net.bpf import Program
     from procession.net.host import Caller
     from procession.net.message import Control
     from procession.net.network import Network
     from procession.net.socket_file import SocketFile
-    from procession.net.socket_filter import SocketFilter
 
 # Plain ints: the arithmetic of IntFlag is slow on the paths that use these.
 POLLIN = int(PollEvent.POLLIN | PollEvent.POLLRDNORM)
@@ -78,7 +78,8 @@ class Socket:
     and SO_RCVBUF in bytes, `used_room` is what messages on their way take of the former.
     `is_short_of_room` is set when somebody found no room to send. `peek_offset` (SO_PEEK_OFF) is where the
     next MSG_PEEK begins, -1 for the beginning, whatever was peeked at before. Timeouts are None for none.
-    `cookie` numbers the machine's sockets. `filter` decides what of that which arrives is let in.
+    `cookie` numbers the machine's sockets. `filter` decides what of that which arrives is let in: the
+    program of SO_ATTACH_FILTER (Linux: include/linux/filter.h, struct sk_filter), None for none.
 
     Readers, writers, and all who wait for a hang-up or an error have a queue each.
 
@@ -138,7 +139,7 @@ class Socket:
         self.is_short_of_room = False
         self.file: SocketFile | None = None
         self.options: dict[int, int] = {}
-        self.filter: SocketFilter | None = None
+        self.filter: Program | None = None
         self.send_room = DEFAULT_BUFFER_BYTES
         self.receive_room = DEFAULT_BUFFER_BYTES
         self.send_timeout_ns: int | None = None

@@ -8,7 +8,7 @@ from procession.abi.bpf import BpfClass, BpfMode, BpfSize, SockFilter
 from procession.abi.errno import EINVAL, ENOENT, ENOMEM, EPERM
 from procession.abi.socket import SocketOption
 from procession.abi.word import pack_port
-from procession.hardware.kernel_memory import SOCKET
+from procession.hardware.kernel_memory import INSTRUCTION_BYTES, SOCKET
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.bpf import START, Program, Suspension, check_program, run
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from procession.net.socket import Socket
 
 _SO_LOCK_FILTER = int(SocketOption.SO_LOCK_FILTER)
-_INSTRUCTION_BYTES = 96
 _ANCILLARY, _NETWORK, _LINK = 0xFFFFF000, 0xFFF00000, 0xFFE00000
 """SKF_AD_OFF, SKF_NET_OFF, SKF_LL_OFF."""
 _RANDOM, _XOR, _PROTOCOL, _INTERFACE, _HARDWARE = 56, 40, 0, 8, 28
@@ -43,16 +42,6 @@ class FilteredPacket(NamedTuple):
     interface_index: int = 0
 
 
-class SocketFilter:
-    """One socket's program, and as it was given (Linux: include/linux/filter.h, struct sk_filter)."""
-
-    __slots__ = ("original", "program")
-
-    def __init__(self, original: tuple[SockFilter, ...], program: Program) -> None:
-        self.original = original
-        self.program = program
-
-
 def attach_filter(socket: Socket, instructions: list[SockFilter]) -> None:
     """Filter what arrives at `socket` from now on. Raises EPERM, EINVAL, ENOMEM.
 
@@ -61,22 +50,22 @@ def attach_filter(socket: Socket, instructions: list[SockFilter]) -> None:
     check_program(instructions)
     program = tuple((each.code, each.jt, each.jf, each.k) for each in instructions)
     try:
-        socket.network.system.account.charge(SOCKET, len(program) * _INSTRUCTION_BYTES)
+        socket.network.system.account.charge(SOCKET, len(program) * INSTRUCTION_BYTES)
     except OutOfFrames:
         raise ENOMEM from None
     if socket.filter is not None:
         _uncharge(socket, socket.filter)
-    socket.filter = SocketFilter(tuple(instructions), program)
+    socket.filter = program
 
 
 def copy_filter(socket: Socket, new: Socket) -> None:
     """A new connection has its listener's filter, if there is memory for it."""
-    found = socket.filter
-    if found is not None and socket.network.system.account.can_charge(
-        len(found.program) * _INSTRUCTION_BYTES
-    ):
-        new.network.system.account.charge(SOCKET, len(found.program) * _INSTRUCTION_BYTES)
-        new.filter = SocketFilter(found.original, found.program)
+    program = socket.filter
+    if program is not None:
+        size, account = len(program) * INSTRUCTION_BYTES, new.network.system.account
+        if account.can_charge(size):
+            account.charge(SOCKET, size)
+            new.filter = program
 
 
 def check_unlocked(socket: Socket) -> None:
@@ -100,8 +89,8 @@ def drop_filter(socket: Socket) -> None:
         _uncharge(socket, found)
 
 
-def _uncharge(socket: Socket, found: SocketFilter) -> None:
-    socket.network.system.account.uncharge(SOCKET, len(found.program) * _INSTRUCTION_BYTES)
+def _uncharge(socket: Socket, program: Program) -> None:
+    socket.network.system.account.uncharge(SOCKET, len(program) * INSTRUCTION_BYTES)
 
 
 def told_program(socket: Socket, room: int) -> tuple[bytes, int]:
@@ -109,15 +98,15 @@ def told_program(socket: Socket, room: int) -> tuple[bytes, int]:
 
     Raises EINVAL. Linux: net/core/filter.c, sk_get_filter.
     """
-    found = socket.filter
-    if found is None:
+    program = socket.filter
+    if program is None:
         return b"", 0
-    count = len(found.original)
+    count = len(program)
     if not room:
         return b"", count
     if room < count:
         raise EINVAL(f"room for {room} of {count} instructions")
-    return b"".join(each.pack() for each in found.original), count
+    return b"".join(SockFilter(*each).pack() for each in program), count
 
 
 def accepted_bytes(socket: Socket, packet: FilteredPacket) -> int:
@@ -125,9 +114,8 @@ def accepted_bytes(socket: Socket, packet: FilteredPacket) -> int:
 
     Linux: net/core/filter.c, sk_filter_trim_cap.
     """
-    found = socket.filter
-    assert found is not None
-    program = found.program
+    program = socket.filter
+    assert program is not None
     state = START
     while True:
         answer = run(program, _NO_WORDS, 0, state)

@@ -89,7 +89,15 @@ class DatagramSocket(InternetSocket):
 
     def contents(self, packet: Packet) -> bytes:
         """What of a packet the program gets."""
-        return packet.data
+        return packet.data[: packet.most_bytes]
+
+    def filtered_bytes(self, packet: Packet) -> bytes:
+        """What a filter of this socket's calls the packet."""
+        return self.contents(packet)
+
+    def cut(self, packet: Packet, length: int) -> Packet:
+        """A copy for this socket, with the first `length` bytes of what its filter has seen."""
+        return packet.cut_to(length)
 
     def connect(self, address: bytes, flags: int) -> None:
         """Linux: net/ipv4/datagram.c, __ip4_datagram_connect; net/ipv6/datagram.c."""
@@ -194,8 +202,11 @@ class DatagramSocket(InternetSocket):
     def arrive(self, packet: Packet) -> None:
         """Keep a datagram if there is room. Linux: net/ipv4/udp.c, __udp_enqueue_schedule_skb."""
         system = self.network.system
-        if self.filter is not None and not self.filter_lets_in(packet):
-            return
+        if self.filter is not None:
+            kept = self._let_in(packet)
+            if kept is None:
+                return
+            packet = kept
         if self.arrived_bytes + packet.charge > self.receive_room and (
             self.packets or packet.charge > 2 * self.receive_room
         ):
@@ -216,19 +227,15 @@ class DatagramSocket(InternetSocket):
     def count_dropped(self, packet: Packet) -> None:
         """There was no room for a packet."""
 
-    def filtered_view(self, packet: Packet) -> FilteredPacket:
-        """What a filter of this socket's sees of a packet."""
+    def _let_in(self, packet: Packet) -> Packet | None:
+        """What SO_ATTACH_FILTER's program keeps of a packet: all, a copy with less, or nothing."""
         size = len(packet.target)
         whole = packet.with_header() if size == 4 else packet.with_header_6()
-        return FilteredPacket(self.contents(packet), whole, size, packet.interface_index)
-
-    def filter_lets_in(self, packet: Packet) -> bool:
-        """Whether SO_ATTACH_FILTER's program keeps a packet, which it may cut short."""
-        accepted = accepted_bytes(self, self.filtered_view(packet))
+        seen = self.filtered_bytes(packet)
+        accepted = accepted_bytes(self, FilteredPacket(seen, whole, size, packet.interface_index))
         if not accepted:
-            return False
-        packet.cut(accepted)
-        return True
+            return None
+        return packet if accepted >= len(seen) else self.cut(packet, accepted)
 
     def receive(self, length: int, flags: int) -> Received:
         """Linux: net/ipv4/udp.c, udp_recvmsg."""
@@ -276,7 +283,7 @@ class DatagramSocket(InternetSocket):
         """
         skipped = self.peek_offset
         for packet in self.packets:
-            size = len(packet.data)
+            size = len(self.contents(packet))
             if skipped < size or not (skipped or size):
                 break
             skipped -= size
@@ -286,7 +293,7 @@ class DatagramSocket(InternetSocket):
 
     @property
     def unread_bytes(self) -> int:
-        return sum(len(packet.data) for packet in self.packets)
+        return sum(len(self.contents(packet)) for packet in self.packets)
 
     def shutdown(self, how: int) -> None:
         """Linux: net/ipv4/af_inet.c, inet_shutdown."""

@@ -10,6 +10,7 @@ TCP = int(IpProtocol.IPPROTO_TCP)
 UDP, UDP_LITE = int(IpProtocol.IPPROTO_UDP), int(IpProtocol.IPPROTO_UDPLITE)
 ICMP, ICMP6 = int(IpProtocol.IPPROTO_ICMP), int(IpProtocol.IPPROTO_ICMPV6)
 IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, UDP_HEADER_BYTES = 20, 40, 8
+LONGEST_PACKET = 65_535
 _IPV4_HEADER = Words(">BBHHHBBH")
 _PORTS = Words(">HHHH")
 _DONT_FRAGMENT = 0x4000
@@ -18,12 +19,16 @@ _DONT_FRAGMENT = 0x4000
 class Packet:
     """A packet. `data` is what UDP carries, or all behind the header of IP for other protocols, whose ports
     are 0. `time_ns` is when it was sent, since the epoch; `interface_index` is where it has arrived.
+
+    All who hear it share it. What a filter cuts short is a copy for its socket alone, of which programs get
+    `most_bytes` at most, whatever they get of packets.
     """
 
     __slots__ = (
         "charge",
         "data",
         "interface_index",
+        "most_bytes",
         "protocol",
         "source",
         "source_port",
@@ -57,6 +62,7 @@ class Packet:
         self.ttl = ttl
         self.protocol = protocol
         self.interface_index = 0
+        self.most_bytes = LONGEST_PACKET
 
     def copy(self) -> Packet:
         """The same once more, for another who hears it."""
@@ -100,11 +106,13 @@ class Packet:
         header = first + pack_port(len(payload)) + pack_u8(self.protocol) + pack_u8(self.ttl)
         return header + self.source + self.target + payload
 
-    def cut(self, length: int) -> None:
-        """Keep the first `length` bytes, as a filter counts them."""
-        kept = length - UDP_HEADER_BYTES if self.protocol in (UDP, UDP_LITE) else length
-        if kept < len(self.data):
-            self.data = self.data[: max(kept, 0)]
+    def cut_to(self, length: int) -> Packet:
+        """The same for a program that gets the first `length` bytes; it takes the same room."""
+        packet = self.copy()
+        packet.charge = self.charge
+        packet.interface_index = self.interface_index
+        packet.most_bytes = length
+        return packet
 
 
 def header_bytes(target: bytes) -> int:

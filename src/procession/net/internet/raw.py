@@ -28,6 +28,7 @@ from procession.net.internet.packet import (
     ICMP6,
     IPV4_HEADER_BYTES,
     IPV6_HEADER_BYTES,
+    LONGEST_PACKET,
     Packet,
     header_bytes,
 )
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from procession.net.message import Control
     from procession.net.network import Network
 
-LONGEST_PACKET = 65_535
 _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
 _SOL_RAW = int(SocketLevel.SOL_RAW)
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
@@ -140,7 +140,8 @@ class RawSocket(_MessageSocket):
         return bool(options.get(_HEADER_INCLUDED if self.family == AF_INET else _HEADER_INCLUDED_6))
 
     def contents(self, packet: Packet) -> bytes:
-        return packet.with_header() if self.family == AF_INET else packet.payload
+        whole = packet.with_header() if self.family == AF_INET else packet.payload
+        return whole[: packet.most_bytes]
 
     def wants(self, packet: Packet, interface: Interface) -> bool:
         """Linux: net/ipv4/raw.c, raw_v4_match, icmp_filter."""

@@ -8,6 +8,7 @@ from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from procession.abi.internet import TcpInfo, TcpInfoOption, TcpOption
 from procession.abi.socket import SOMAXCONN, SocketLevel
 from procession.net.internet.option_rule import SWITCH, Rule, keep
+from procession.net.internet.packet import LONGEST_PACKET
 from procession.net.link.interface import LOOPBACK_MTU
 from procession.net.socket import CLOSED, LISTENING, MINIMUM_RECEIVE_BUFFER
 from procession.net.socket_options import pack_int, read_int
@@ -41,7 +42,7 @@ DEFER_ACCEPT = (SOL_TCP, _DEFER_ACCEPT)
 INQUEUE = (SOL_TCP, int(TcpOption.TCP_INQ))
 NOT_SENT_LOW_WATER = (SOL_TCP, int(TcpOption.TCP_NOTSENT_LOWAT))
 
-_HEADERS_BYTES, _TIMESTAMPS_BYTES, _LONGEST_PACKET = 40, 12, 65_535
+_HEADERS_BYTES, _TIMESTAMPS_BYTES = 40, 12
 """What a segment's headers take of an MTU: IPv4's and TCP's, and the timestamps."""
 _LEAST_SEGMENT_BYTES = 48
 """net.ipv4.tcp_min_snd_mss: however short packets are, a segment has so many bytes with its options."""
@@ -201,7 +202,7 @@ def _mtu(socket: TcpSocket) -> int:
 
 def segment_bytes(socket: TcpSocket) -> int:
     """The longest segment of a connection. Linux: net/ipv4/tcp_output.c, tcp_mtu_to_mss."""
-    longest = min(_mtu(socket), _LONGEST_PACKET) - _HEADERS_BYTES
+    longest = min(_mtu(socket), LONGEST_PACKET) - _HEADERS_BYTES
     longest = max(longest, _LEAST_SEGMENT_BYTES) - _TIMESTAMPS_BYTES
     chosen = socket.protocol_options.get((SOL_TCP, _MAXSEG), 0)
     return min(chosen, longest) if chosen else longest

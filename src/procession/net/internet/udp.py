@@ -15,11 +15,10 @@ from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.flow import DELIVERED
 from procession.net.internet.group import hears_group, is_joined
 from procession.net.internet.output import send_packet
-from procession.net.internet.packet import Packet
+from procession.net.internet.packet import UDP_HEADER_BYTES, Packet
 from procession.net.internet.port_table import reach
 from procession.net.internet.tcp_connection import hash_of
 from procession.net.socket import MSG_MORE, MSG_OOB, SENDING, QuietBrokenPipe
-from procession.net.socket_filter import FilteredPacket
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -53,11 +52,12 @@ class UdpSocket(DatagramSocket):
         self.held: bytes | None = None
         self.held_target: tuple[bytes, int, bytes | None, int] = (b"", 0, None, 0)
 
-    def filtered_view(self, packet: Packet) -> FilteredPacket:
-        """Linux: net/ipv4/udp.c, udp_queue_rcv_one_skb: the program sees UDP's header."""
-        size = len(packet.target)
-        whole = packet.with_header() if size == 4 else packet.with_header_6()
-        return FilteredPacket(packet.payload, whole, size, packet.interface_index)
+    def filtered_bytes(self, packet: Packet) -> bytes:
+        """UDP's header too. Linux: net/ipv4/udp.c, udp_queue_rcv_one_skb."""
+        return packet.payload
+
+    def cut(self, packet: Packet, length: int) -> Packet:
+        return packet.cut_to(max(length - UDP_HEADER_BYTES, 0))
 
     def count_received(self, packet: Packet) -> None:
         self.network.count("UdpInDatagrams" if len(packet.target) == 4 else "Udp6InDatagrams")
@@ -191,7 +191,7 @@ class UdpSocket(DatagramSocket):
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/ipv4/udp.c, udp_ioctl."""
         if request == _SIOCINQ:
-            value = len(self.packets[0].data) if self.packets else 0
+            value = len(self.contents(self.packets[0])) if self.packets else 0
         elif request == _SIOCOUTQ:
             value = 0
         else:

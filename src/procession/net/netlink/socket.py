@@ -40,6 +40,7 @@ from procession.net.socket import (
     POLLWRBAND,
     Socket,
 )
+from procession.net.socket_filter import FilteredPacket, accepted_bytes
 from procession.net.socket_options import CAP_NET_ADMIN, pack_int, read_int
 
 if TYPE_CHECKING:
@@ -299,6 +300,12 @@ class NetlinkSocket(Socket):
             self._queue(message, group)
 
     def _queue(self, message: bytes, group: int = 0) -> None:
+        """Linux: net/netlink/af_netlink.c, netlink_unicast, do_one_broadcast."""
+        if self.filter is not None:
+            accepted = accepted_bytes(self, FilteredPacket(message))
+            if not accepted:
+                return
+            message = message[:accepted]
         charge = datagram_charge(len(message))
         if self.answer_bytes + charge > self.receive_room and self.answers:
             self.error = ENOBUFS.number

@@ -1,0 +1,168 @@
+/* Filters of SO_ATTACH_FILTER: what arrives is dropped or cut for their own socket alone (socket(7)). */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+static char bytes[65536];
+
+static void new_namespace(void)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+
+	MUST(unshare(CLONE_NEWNET));
+	MUST(ioctl(MUST(socket(AF_INET, SOCK_DGRAM, 0)), SIOCSIFFLAGS, &request));
+}
+
+/* Let the socket have so many bytes of each packet. */
+static void keep(int fd, unsigned count)
+{
+	struct sock_filter program[] = {BPF_STMT(BPF_RET | BPF_K, count)};
+	struct sock_fprog filter = {1, program};
+
+	MUST(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)));
+}
+
+static struct sockaddr_in bind_any(int fd)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t length = sizeof(address);
+
+	MUST(bind(fd, (void *)&address, length));
+	MUST(getsockname(fd, (void *)&address, &length));
+	return address;
+}
+
+static int got(int fd)
+{
+	memset(bytes, 0, sizeof(bytes));
+	return (int)recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+}
+
+TEST(one_sockets_filter_is_no_others)
+{
+	int first, second, receiver, sender;
+	struct sockaddr_in address;
+
+	new_namespace();
+	first = (int)MUST(socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
+	second = (int)MUST(socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
+	receiver = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	sender = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	address = bind_any(receiver);
+	for (unsigned count = 8; count < 48; count += 6) {
+		keep(first, count);
+		MUST(sendto(sender, "0123456789", 10, 0, (void *)&address, sizeof(address)));
+		CHECK_EQ(got(first), count < 38 ? (int)count : 38);
+		/* The headers tell of the whole packet. */
+		CHECK_EQ(ntohs(((struct iphdr *)bytes)->tot_len), 38);
+		if (count >= 28)
+			CHECK_EQ(ntohs(((struct udphdr *)(bytes + 20))->len), 18);
+		CHECK_EQ(got(second), 38);
+		CHECK_EQ(got(receiver), 10);
+	}
+	keep(first, 0);
+	keep(receiver, 11);
+	MUST(sendto(sender, "0123456789", 10, 0, (void *)&address, sizeof(address)));
+	CHECK_EQ(got(first), -1);
+	CHECK_EQ(got(second), 38);
+	CHECK_EQ(got(receiver), 3);
+	keep(receiver, 1);
+	MUST(sendto(sender, "0123456789", 10, 0, (void *)&address, sizeof(address)));
+	CHECK_EQ(got(receiver), 0);
+	CHECK_EQ(got(second), 38);
+}
+
+TEST(a_group_hears_what_one_cuts)
+{
+	struct sockaddr_in group = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_ALLHOSTS_GROUP)}};
+	struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
+	int first, second, sender, one = 1;
+	socklen_t length = sizeof(group);
+
+	new_namespace();
+	first = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	second = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	sender = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(setsockopt(first, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)));
+	MUST(setsockopt(second, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)));
+	MUST(bind(first, (void *)&group, length));
+	MUST(getsockname(first, (void *)&group, &length));
+	MUST(bind(second, (void *)&group, length));
+	MUST(setsockopt(sender, IPPROTO_IP, IP_MULTICAST_IF, &loopback, sizeof(loopback)));
+	keep(first, 12);
+	MUST(sendto(sender, "0123456789", 10, 0, (void *)&group, length));
+	CHECK_EQ(got(first), 4);
+	CHECK_EQ(got(second), 10);
+	keep(second, 9);
+	MUST(sendto(sender, "0123456789", 10, 0, (void *)&group, length));
+	CHECK_EQ(got(first), 4);
+	CHECK_EQ(got(second), 1);
+}
+
+TEST(packets_of_ipv6)
+{
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int raw, receiver, sender;
+	socklen_t length = sizeof(address);
+
+	new_namespace();
+	raw = (int)MUST(socket(AF_INET6, SOCK_RAW, IPPROTO_UDP));
+	receiver = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	sender = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	MUST(bind(receiver, (void *)&address, length));
+	MUST(getsockname(receiver, (void *)&address, &length));
+	keep(raw, 10);
+	MUST(sendto(sender, "0123456789", 10, 0, (void *)&address, length));
+	CHECK_EQ(got(raw), 10);
+	CHECK_EQ(got(receiver), 10);
+	keep(receiver, 10);
+	MUST(sendto(sender, "0123456789", 10, 0, (void *)&address, length));
+	CHECK_EQ(got(receiver), 2);
+}
+
+/* Ask for all interfaces; the length of the first answer. */
+static int dump(int fd)
+{
+	struct {
+		struct nlmsghdr header;
+		struct ifinfomsg link;
+	} request = {{sizeof(request), RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 1, 0}, {0}};
+
+	MUST(send(fd, &request, sizeof(request), 0));
+	return got(fd);
+}
+
+TEST(answers_of_netlink)
+{
+	struct nlmsghdr nonsense = {sizeof(nonsense), 0x7f, NLM_F_REQUEST | NLM_F_ACK, 1, 0};
+	int fd;
+
+	new_namespace();
+	fd = (int)MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+	CHECK(dump(fd) > 100);
+	CHECK(got(fd) >= 20);
+	CHECK_EQ(got(fd), -1);
+	keep(fd, 20);
+	CHECK_EQ(dump(fd), 20);
+	CHECK_EQ(got(fd), 20);
+	CHECK_EQ(got(fd), -1);
+	keep(fd, 0);
+	CHECK_EQ(dump(fd), -1);
+	MUST(send(fd, &nonsense, sizeof(nonsense), 0));
+	CHECK_EQ(got(fd), -1);
+	keep(fd, 17);
+	MUST(send(fd, &nonsense, sizeof(nonsense), 0));
+	CHECK_EQ(got(fd), 17);
+}
