@@ -686,3 +686,50 @@ TEST(groups_of_ipv6)
 	CHECK_ERRNO(set(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, 9999), ENODEV);
 	CHECK_ERRNO(set(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 2), EINVAL);
 }
+
+/* Listen to a source of a group, both by their numbers. */
+static int hear(int fd, int group, int source, int option)
+{
+	struct group_source_req request = {.gsr_interface = 1};
+	struct sockaddr_in6 *to = (void *)&request.gsr_group, *from = (void *)&request.gsr_source;
+
+	to->sin6_family = from->sin6_family = AF_INET6;
+	MUST(inet_pton(AF_INET6, "ff02::1:0", &to->sin6_addr) == 1 ? 0 : -1);
+	MUST(inet_pton(AF_INET6, "2001:db8::1:0", &from->sin6_addr) == 1 ? 0 : -1);
+	to->sin6_addr.s6_addr16[7] = htons(group);
+	from->sin6_addr.s6_addr16[7] = htons(source);
+	return setsockopt(fd, IPPROTO_IPV6, option, &request, sizeof(request));
+}
+
+TEST(groups_have_an_end)
+{
+	int fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0)), count = 0;
+	struct ipv6_mreq request = {.ipv6mr_interface = 1};
+
+	while (count < 100 && hear(fd, 1, count, MCAST_JOIN_SOURCE_GROUP) == 0)
+		count++;
+	CHECK_EQ(errno, ENOBUFS);
+	CHECK_EQ(count, 64);
+	for (count = 0; count < 64; count++)
+		MUST(hear(fd, 1, count, MCAST_LEAVE_SOURCE_GROUP));
+	while (count < 1000 && hear(fd, count, 1, MCAST_JOIN_SOURCE_GROUP) == 0)
+		count++;
+	CHECK_EQ(errno, ENOMEM);
+	CHECK_EQ(count, 64 + 546);
+	/* There is room for ten sources each, not for more. */
+	for (count = 2; count < 20 && hear(fd, 100, count, MCAST_JOIN_SOURCE_GROUP) == 0;)
+		count++;
+	CHECK_EQ(errno, ENOBUFS);
+	CHECK_EQ(count, 11);
+	MUST(close(fd));
+	fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	MUST(inet_pton(AF_INET6, "ff02::2:0", &request.ipv6mr_multiaddr) == 1 ? 0 : -1);
+	for (count = 0; count < 4000; count++) {
+		request.ipv6mr_multiaddr.s6_addr16[7] = htons(count);
+		if (setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof(request)))
+			break;
+	}
+	CHECK_EQ(errno, ENOMEM);
+	CHECK_EQ(count, 2340);
+	MUST(close(fd));
+}

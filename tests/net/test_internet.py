@@ -42,6 +42,7 @@ SECOND_NS = 10**9
 SO_ERROR, SO_REUSEADDR, SO_RCVTIMEO, SO_SNDBUF, SO_RCVBUF, SO_LINGER = 4, 2, 20, 7, 8, 13
 SOL_TCP, TCP_NODELAY, TCP_MAXSEG, TCP_DEFER_ACCEPT, TCP_INFO = 6, 1, 2, 9, 11
 MSG_MORE, SIOCSIFMTU = 0x8000, 0x8922
+IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_BLOCK_SOURCE, IP_MSFILTER = 35, 36, 38, 41
 ELSEWHERE = (inet("8.8.8.8", 53), inet("10.0.0.1", 53), inet("224.0.0.1", 53), inet("255.255.255.255", 53))
 ELSEWHERE_6 = (inet6(b"\x20\x01" + bytes(13) + b"\1", 53),)
 ON_A_LINK = inet6(b"\xfe\x80" + bytes(13) + b"\1", 53)
@@ -302,3 +303,27 @@ def test_deferred_connections_that_are_reset_are_gone(call: SocketCaller) -> Non
         call("setsockopt", client, SOL_SOCKET, SO_LINGER, pack("<ii", 1, 0), 8)
         call("close", client)
     assert call.kernel.memory.account.kinds[SOCKET] == before
+
+
+def test_groups_and_their_sources_are_charged(call: SocketCaller) -> None:
+    account = call.kernel.memory.account
+    before = account.kinds[SOCKET]
+    fd = call.socket(AF_INET, DATAGRAM)
+    alone = account.kinds[SOCKET]
+    group, loopback = bytes((239, 1, 2, 3)), bytes((127, 0, 0, 1))
+    call("setsockopt", fd, 0, IP_ADD_MEMBERSHIP, group + loopback, 8)
+    joined = account.kinds[SOCKET]
+    assert joined - alone >= 320
+    for source in range(10):
+        value = group + loopback + bytes((10, 0, 0, source))
+        call("setsockopt", fd, 0, IP_BLOCK_SOURCE, value, len(value))
+    assert account.kinds[SOCKET] - joined >= 10 * 57
+    for count in (3, 10, 0):
+        value = group + loopback + pack("<ii", 0, count) + bytes(range(4 * count))
+        call("setsockopt", fd, 0, IP_MSFILTER, value, len(value))
+        assert account.kinds[SOCKET] - joined >= count * 57
+    call("setsockopt", fd, 0, IP_DROP_MEMBERSHIP, group + loopback, 8)
+    assert account.kinds[SOCKET] == alone
+    call("setsockopt", fd, 0, IP_ADD_MEMBERSHIP, group + loopback, 8)
+    call("close", fd)
+    assert account.kinds[SOCKET] == before

@@ -57,6 +57,9 @@ MOST_BUFFER_BYTES = 4 << 20
 MINIMUM_SEND_BUFFER = 4608
 MINIMUM_RECEIVE_BUFFER = 2304
 
+OPTION_MEMORY_BYTES = 131_072
+"""net.core.optmem_max: what control messages take at most, and what of a socket's options do."""
+
 
 class QuietBrokenPipe(Errno):
     """EPIPE of datagram sockets: no SIGPIPE goes with it."""

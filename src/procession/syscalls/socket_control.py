@@ -14,7 +14,7 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.net.message import Control, PassedFiles, Received
 from procession.net.peer_identity import SenderCredentials
-from procession.net.socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, Socket
+from procession.net.socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, OPTION_MEMORY_BYTES, Socket
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -36,8 +36,6 @@ _HEADER = Words("<Qii")
 _HEADER_SIZE = Cmsghdr.SIZE
 _MOST_FILES = 253
 """SCM_MAX_FD."""
-_LONGEST_CONTROL = 131_072
-"""net.core.optmem_max."""
 _LARGEST_INT = 0x7FFFFFFF
 _OVERFLOW_ID = 65_534
 _NO_ID = 0xFFFFFFFF
@@ -52,7 +50,7 @@ def read_control(task: Task, socket: Socket, address: int, length: int) -> Contr
 
     Linux: net/socket.c, ____sys_sendmsg; net/core/scm.c, __scm_send.
     """
-    if length > _LARGEST_INT or length > _LONGEST_CONTROL:
+    if length > _LARGEST_INT or length > OPTION_MEMORY_BYTES:
         raise ENOBUFS
     if not length:
         return None

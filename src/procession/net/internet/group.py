@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, ENODEV, Errno
+from procession.abi.errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, ENODEV, ENOMEM, Errno
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel
 from procession.hardware.kernel_memory import SOCKET
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.address import ANY_4, is_any, is_multicast
 from procession.net.internet.flow import find_flow
+from procession.net.socket import OPTION_MEMORY_BYTES
 
 if TYPE_CHECKING:
     from procession.net.internet.socket import InternetSocket
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
-MOST_GROUPS, MOST_SOURCES = 20, 10
-"""net.ipv4.igmp_max_memberships and igmp_max_msf."""
+MOST_GROUPS, MOST_SOURCES, MOST_SOURCES_6 = 20, 10, 64
+"""net.ipv4.igmp_max_memberships, igmp_max_msf and net.ipv6.mld_max_msf."""
+_SOURCES_AT_A_TIME = 10
+"""IP_SFBLOCK: for so many sources more there is room when one has none."""
+_LINUX_GROUP_BYTES, _LINUX_LIST_BYTES, _LINUX_SOURCE_BYTES = 56, 24, 16
+"""What of net.core.optmem_max IPv6's memberships take: each, its list of sources, and each source.
+
+Linux: include/net/if_inet6.h, struct ipv6_mc_socklist, struct ip6_sf_socklist.
+"""
 EVERYBODY = (bytes((224, 0, 0, 1)), b"\xff\2" + bytes(13) + b"\1", b"\xff\1" + bytes(13) + b"\1")
 """The groups that every interface is in."""
-_GROUP_BYTES = 128
+_GROUP_BYTES, _SOURCE_BYTES = 384, 96
 _ALL_4 = (int(SocketLevel.SOL_IP), int(IpOption.IP_MULTICAST_ALL))
 _ALL_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_MULTICAST_ALL))
 
@@ -30,10 +38,10 @@ class Membership:
     """One socket in one group at one interface (Linux: include/linux/igmp.h, struct ip_mc_socklist).
 
     `address` is how IPv4's program named the interface. `sources` are who may not be heard, or with
-    `is_inclusive` who alone may be; None until a source was named.
+    `is_inclusive` who alone may be; None until a source was named. There is `room` for so many.
     """
 
-    __slots__ = ("address", "group", "index", "is_inclusive", "sources")
+    __slots__ = ("address", "group", "index", "is_inclusive", "room", "sources")
 
     def __init__(self, group: bytes, index: int, address: bytes, *, is_inclusive: bool) -> None:
         self.group = group
@@ -41,6 +49,7 @@ class Membership:
         self.address = address
         self.is_inclusive = is_inclusive
         self.sources: list[bytes] | None = None
+        self.room = 0
 
     def lets_in(self, source: bytes) -> bool:
         """Whether what `source` sends is heard. Linux: net/ipv4/igmp.c, ip_mc_sf_allow."""
@@ -66,7 +75,7 @@ def interface_for(network: Network, group: bytes, index: int, address: bytes) ->
 
 
 def join(socket: InternetSocket, group: bytes, index: int, address: bytes, *, is_inclusive: bool) -> None:
-    """Listen to `group`. Raises EINVAL, ENODEV, EADDRINUSE, ENOBUFS.
+    """Listen to `group`. Raises EINVAL, ENODEV, EADDRINUSE, ENOBUFS; ENOMEM of IPv6.
 
     Linux: net/ipv4/igmp.c, __ip_mc_join_group; net/ipv6/mcast.c, __ipv6_sock_mc_join.
     """
@@ -86,13 +95,52 @@ def join(socket: InternetSocket, group: bytes, index: int, address: bytes, *, is
         raise EADDRINUSE("the socket is in this group")
     if not is_6 and len(mine) >= MOST_GROUPS:
         raise ENOBUFS("the socket is in too many groups")
+    if is_6 and not _has_room(socket, _LINUX_GROUP_BYTES):
+        raise ENOMEM("the socket is in too many groups")
     try:
         socket.network.system.account.charge(SOCKET, _GROUP_BYTES)
     except OutOfFrames:
-        raise ENOBUFS("no memory") from None
+        raise (ENOMEM if is_6 else ENOBUFS)("no memory") from None
     socket.memberships = (*socket.memberships, Membership(group, index, address, is_inclusive=is_inclusive))
     groups = socket.network.groups
     groups[index, group] = groups.get((index, group), 0) + 1
+
+
+def _has_room(socket: InternetSocket, size: int) -> bool:
+    """Whether IPv6's memberships may take `size` bytes more of what a socket has for its options.
+
+    Linux: net/core/sock.c, sock_kmalloc.
+    """
+    taken = 0
+    for found in socket.memberships:
+        if len(found.group) == 16:
+            taken += _LINUX_GROUP_BYTES
+            if found.room:
+                taken += _LINUX_LIST_BYTES + _LINUX_SOURCE_BYTES * found.room
+    return taken + size < OPTION_MEMORY_BYTES
+
+
+def _make_room(socket: InternetSocket, membership: Membership, room: int) -> None:
+    """Let a membership have room for so many sources. Raises ENOBUFS.
+
+    Linux allocates the new list before it frees the old one.
+    """
+    is_6 = len(membership.group) == 16
+    if is_6 and not _has_room(socket, _LINUX_LIST_BYTES + _LINUX_SOURCE_BYTES * room):
+        raise ENOBUFS("the socket has too many sources")
+    account = socket.network.system.account
+    try:
+        account.charge(SOCKET, room * _SOURCE_BYTES)
+    except OutOfFrames:
+        raise ENOBUFS("no memory") from None
+    account.uncharge(SOCKET, membership.room * _SOURCE_BYTES)
+    membership.room = room
+
+
+def set_sources(socket: InternetSocket, membership: Membership, sources: list[bytes]) -> None:
+    """All sources at once. Raises ENOBUFS."""
+    _make_room(socket, membership, len(sources))
+    membership.sources = sources or None
 
 
 def leave(socket: InternetSocket, group: bytes, index: int, address: bytes) -> None:
@@ -116,7 +164,7 @@ def leave(socket: InternetSocket, group: bytes, index: int, address: bytes) -> N
 
 def _remove(socket: InternetSocket, membership: Membership) -> None:
     socket.memberships = tuple(found for found in socket.memberships if found is not membership)
-    socket.network.system.account.uncharge(SOCKET, _GROUP_BYTES)
+    socket.network.system.account.uncharge(SOCKET, _GROUP_BYTES + membership.room * _SOURCE_BYTES)
     groups = socket.network.groups
     key = membership.index, membership.group
     groups[key] -= 1
@@ -173,14 +221,17 @@ def change_source(
         else:
             sources.remove(source)
         return
-    if sources is not None:
-        if len(sources) >= MOST_SOURCES:
-            raise ENOBUFS("too many sources")
-        if source in sources:
-            raise EADDRNOTAVAIL("the source is known")
-        sources.append(source)
-    else:
+    count = 0 if sources is None else len(sources)
+    if count >= (MOST_SOURCES if len(group) == 4 else MOST_SOURCES_6):
+        raise ENOBUFS("too many sources")
+    if count == membership.room:
+        _make_room(socket, membership, count + _SOURCES_AT_A_TIME)
+    if sources is None:
         membership.sources = [source]
+    elif source in sources:
+        raise EADDRNOTAVAIL("the source is known")
+    else:
+        sources.append(source)
 
 
 def is_joined(network: Network, interface: Interface, group: bytes) -> bool:

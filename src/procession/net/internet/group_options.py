@@ -17,6 +17,7 @@ from procession.net.internet.group import (
     join,
     leave,
     membership_at,
+    set_sources,
 )
 from procession.net.internet.packet import TCP
 from procession.net.socket_options import pack_int, read_int
@@ -211,8 +212,8 @@ def _set_filter(socket: InternetSocket, value: bytes) -> None:
     if membership is None:
         raise EINVAL("the socket isn't in this group")
     sources = [value[at : at + 4] for at in range(_FILTER_HEADER, _FILTER_HEADER + 4 * count, 4)]
+    set_sources(socket, membership, sources)
     membership.is_inclusive = mode == _INCLUDE
-    membership.sources = sources or None
 
 
 def get_group_option(socket: InternetSocket, name: int, length: int) -> bytes:
