@@ -358,6 +358,34 @@ TEST(an_orphan_that_does_not_linger)
 	CHECK_ERRNO(send(ends[1], "x", 1, 0), EPIPE);
 }
 
+/* How many times one byte can be sent before there is no more room. */
+static int fill(int fd, int flags, int most)
+{
+	int count = 0;
+
+	while (count < most && send(fd, "x", 1, flags | MSG_DONTWAIT) == 1)
+		count++;
+	return count;
+}
+
+TEST(urgent_bytes_take_room)
+{
+	int ends[2], most;
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	most = fill(ends[0], 0, 10000);
+	CHECK_ERRNO(send(ends[0], "x", 1, MSG_OOB | MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(events_of(ends[1]), POLLIN);
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	CHECK_EQ(fill(ends[0], MSG_OOB, 10000), most);
+	CHECK_ERRNO(send(ends[0], "x", 1, MSG_OOB | MSG_DONTWAIT), EAGAIN);
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	CHECK_EQ(fill(ends[0], 0, most - 1), most - 1);
+	CHECK_EQ(send(ends[0], "ab", 2, MSG_OOB | MSG_DONTWAIT), 1);
+	CHECK_EQ(events_of(ends[1]), POLLIN);
+	CHECK_EQ(waiting(ends[1]), most);
+}
+
 TEST(urgent_bytes_of_local_streams)
 {
 	int ends[2];

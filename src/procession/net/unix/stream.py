@@ -122,14 +122,14 @@ class UnixStream(UnixSocket):
         self.raise_error()
         if peer.is_dead or peer.ended & RECEIVING:
             raise EPIPE("nobody reads")
-        if flags & MSG_OOB and len(data) == 1:
-            send_urgent_byte(self, data, control)
-            return 1
         if not self.has_send_room():
             self.wait_to_send(flags)
-        urgent, whole = b"", len(data)
         if flags & MSG_OOB:
-            urgent, data = data[-1:], data[:-1]
+            if len(data) == 1:
+                send_urgent_byte(self, data, control)
+                return 1
+            # The last byte goes by itself, once there is room for it.
+            data = data[:-1]
         length = len(data)
         charge = stream_charge(length)
         if charge + self.used_room > self.send_room and length > STREAM_PIECE:
@@ -138,9 +138,6 @@ class UnixStream(UnixSocket):
         credentials = self.credentials_for(peer, control)
         self.charge(charge)
         self.queue(Message(data, charge, self, credentials), peer, control)
-        if urgent and length == whole - 1:
-            send_urgent_byte(self, urgent, control)
-            length = whole
         return length
 
     def _what_fits(self, data: bytes) -> tuple[bytes, int]:

@@ -19,7 +19,7 @@ SIGNAL_TIMER = "urgent-signal"
 
 
 def send_urgent_byte(socket: UnixStream, byte: bytes, control: Control | None) -> None:
-    """Queue one byte that is urgent, whatever room there is. Raises EPIPE.
+    """Queue one byte that is urgent; there is room. Raises EPIPE.
 
     The urgent byte before it becomes one like others. Linux: net/unix/af_unix.c, queue_oob.
     """
