@@ -885,3 +885,45 @@ TEST(settings)
 	CHECK_STRING(shown("/proc/sys/net/ipv4/ping_group_range"), "1\t0\n");
 	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_local_port_range"), "32768\t60999\n");
 }
+
+/* Ask twice at once for all objects of a kind, and say what comes: messages by their types or errors, a line
+ * for each datagram. */
+static const char *asked_twice(int type, int family)
+{
+	static char text[1024], answer[32768];
+	struct request request;
+	struct rtmsg body = {.rtm_family = family};
+	int fd = route_socket(0), length;
+	char twice[2 * NLMSG_LENGTH(sizeof(body))];
+
+	begin(&request, type, NLM_F_DUMP, &body, sizeof(body));
+	request.header.nlmsg_flags &= ~NLM_F_ACK;
+	memcpy(twice, &request, sizeof(twice) / 2);
+	memcpy(twice + sizeof(twice) / 2, &request, sizeof(twice) / 2);
+	MUST(send(fd, twice, sizeof(twice), 0));
+	text[0] = 0;
+	while ((length = recv(fd, answer, sizeof(answer), MSG_DONTWAIT)) > 0) {
+		for (struct nlmsghdr *each = (void *)answer; NLMSG_OK(each, length); each = NLMSG_NEXT(each, length)) {
+			int error = each->nlmsg_type == NLMSG_ERROR ? ((struct nlmsgerr *)NLMSG_DATA(each))->error : 0;
+
+			sprintf(text + strlen(text), "%d ", error ? error : each->nlmsg_type);
+		}
+		strcat(text, "\n");
+	}
+	MUST(close(fd));
+	return text;
+}
+
+TEST(lists)
+{
+	new_namespace();
+	MUST(-set_up("lo"));
+	/* What comes at once is over; what doesn't, has to be read before the next list. */
+	CHECK_STRING(asked_twice(RTM_GETLINK, AF_UNSPEC), "16 \n-16 \n3 \n");
+	CHECK_STRING(asked_twice(RTM_GETADDR, AF_UNSPEC), "20 20 \n-16 \n3 \n");
+	CHECK_STRING(asked_twice(RTM_GETADDR, AF_INET6), "20 3 \n20 3 \n");
+	CHECK_STRING(asked_twice(RTM_GETROUTE, AF_INET), "24 24 24 \n-16 \n3 \n");
+	CHECK_STRING(asked_twice(RTM_GETRULE, AF_INET), "32 32 32 3 \n32 32 32 3 \n");
+	CHECK_STRING(asked_twice(RTM_GETNEIGH, AF_INET), "3 \n3 \n");
+	CHECK_STRING(asked_twice(RTM_GETNSID, AF_UNSPEC), "3 \n3 \n");
+}

@@ -6,13 +6,15 @@ from struct import pack, unpack, unpack_from
 
 import pytest
 
-from procession.abi.errno import ECONNREFUSED, EPERM, EPROTONOSUPPORT
-from tests.net.conftest import AF_NETLINK, RAW, SocketCaller
+from procession.abi.errno import EBUSY, ECONNREFUSED, ENOBUFS, EPERM, EPROTONOSUPPORT
+from procession.hardware.kernel_memory import SOCKET_BUFFER
+from tests.net.conftest import AF_NETLINK, RAW, SOL_SOCKET, SocketCaller
 
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_GETROUTE = 16, 18, 20, 22, 26
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 REQUEST, ACK, DUMP = 1, 4, 0x301
 IFLA_IFNAME, IFA_ADDRESS = 3, 1
+SO_RCVBUF = 8
 
 
 def request(kind: int, flags: int, body: bytes, sequence: int = 7) -> bytes:
@@ -122,3 +124,40 @@ def test_malformed_requests_are_ignored(call: SocketCaller, fd: int) -> None:
     for data in (b"", b"short", pack("<IHHII", 5, RTM_GETLINK, DUMP, 0, 0), request(RTM_GETLINK, 0, b"")):
         call.send(fd, data)
     assert call.object(fd).poll_mask() & 1 == 0
+
+
+def test_a_list_is_refused_while_another_is_read(call: SocketCaller, fd: int) -> None:
+    """A call may ask for many: each takes time, and only one is made."""
+    before_ns = call.kernel.clock.now_ns
+    many = b"".join(request(RTM_GETLINK, REQUEST | DUMP, bytes(16), each) for each in range(1000))
+    assert call.send(fd, many) == len(many)
+    assert call.kernel.clock.now_ns - before_ns > 1_000_000
+    kinds = []
+    with pytest.raises(ENOBUFS):
+        call.receive(fd, 8192)
+    for _ in range(20):
+        kinds += [
+            kind if kind != NLMSG_ERROR else -error_in(body)
+            for kind, body in messages(call.receive(fd, 8192))
+        ]
+    assert kinds == [RTM_NEWLINK] + [-EBUSY.number] * 19
+
+
+def test_a_long_list_comes_as_it_is_read(call: SocketCaller, fd: int) -> None:
+    """However little room the socket has, nothing is lost; and what isn't read is given back."""
+    account = call.kernel.memory.account
+    before = account.kinds[SOCKET_BUFFER]
+    for number in range(40):
+        name = pack("<HH", 8, IFLA_IFNAME) + b"d%03d" % number
+        kind = pack("<HH", 10, 1) + b"dummy\0" + bytes(2)
+        body = bytes(16) + name + pack("<HH", 4 + len(kind), 18) + kind
+        call.send(fd, request(RTM_NEWLINK, REQUEST | ACK | 0x600, body))
+        assert error_in(call.receive(fd, 64)[16:]) == 0
+    call.set_option(fd, SOL_SOCKET, SO_RCVBUF, 1)
+    answers = ask(call, fd, request(RTM_GETLINK, REQUEST | DUMP, bytes(16)))
+    assert [kind for kind, _ in answers] == [RTM_NEWLINK] * 41 + [NLMSG_DONE]
+    assert account.kinds[SOCKET_BUFFER] == before
+    call.send(fd, request(RTM_GETLINK, REQUEST | DUMP, bytes(16)))
+    assert account.kinds[SOCKET_BUFFER] > before + 41 * 500
+    call("close", fd)
+    assert account.kinds[SOCKET_BUFFER] == before

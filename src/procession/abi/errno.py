@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
+
+TOLD: Final = True
+"""Behind an error's reason: it is the program's too."""
 
 
 class Errno(Exception):
@@ -18,12 +21,17 @@ class Errno(Exception):
     # The reason lives in BaseException.args: a constructor of our own would double the price of a raise.
     if TYPE_CHECKING:
 
-        def __init__(self, reason: str = "", /) -> None: ...
+        def __init__(self, reason: str = "", is_told: bool = False, /) -> None: ...
 
     @property
     def reason(self) -> str:
         """Why this call failed, in words; empty when there is no more to say than the error itself."""
         return self.args[0] if self.args else ""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the reason is in Linux's words, for programs that want them (NLMSGERR_ATTR_MSG)."""
+        return len(self.args) > 1
 
     @property
     def name(self) -> str:

@@ -116,6 +116,9 @@ class HostClock(Protocol):
     def realtime_ns(self) -> int:
         """Nanoseconds since the epoch."""
 
+    def spend_answering(self, message_count: int) -> None:
+        """So many messages of netlink have been read or made."""
+
 
 class HostTimers(Protocol):
     """The machine's timers."""

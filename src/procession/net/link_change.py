@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRNOTAVAIL, EBUSY, EEXIST, EINVAL, ELOOP, ENFILE, EOPNOTSUPP
+from procession.abi.errno import EADDRNOTAVAIL, EBUSY, EEXIST, EINVAL, ELOOP, ENFILE, EOPNOTSUPP, TOLD
 from procession.abi.word import pack_u8
 from procession.net.internet.device_address import (
     LEAST_IPV6_MTU,
@@ -265,9 +265,9 @@ def set_mtu(interface: Interface, mtu: int) -> None:
         return
     is_loopback = interface.kind == LOOPBACK
     if not (0 if is_loopback or interface.kind == DUMMY else LEAST_MTU) <= mtu:
-        raise EINVAL("mtu less than device minimum")
+        raise EINVAL("mtu less than device minimum", TOLD)
     if not is_loopback and interface.kind != DUMMY and mtu > LARGEST_MTU:
-        raise EINVAL("mtu greater than device maximum")
+        raise EINVAL("mtu greater than device maximum", TOLD)
     interface.mtu = mtu
     if mtu < LEAST_IPV6_MTU:
         for address in [found for found in interface.addresses if found.is_ipv6]:

@@ -6,7 +6,13 @@ from typing import ClassVar, Protocol
 
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.engine import EngineCapabilities
-from procession.kernel.time.costs import COPIED_BYTES, COPY_NS, PATH_COMPONENT_NS, PROC_FILE_NS
+from procession.kernel.time.costs import (
+    COPIED_BYTES,
+    COPY_NS,
+    NETLINK_MESSAGE_NS,
+    PATH_COMPONENT_NS,
+    PROC_FILE_NS,
+)
 
 DEFAULT_EPOCH_NS = 1_893_456_000 * 10**9
 """When a machine's life begins unless it's told otherwise: 2030-01-01, so that its files are of the past."""
@@ -151,6 +157,10 @@ class Clock:
     def spend_walking(self, component_count: int) -> None:
         """A path of so many names has been walked along."""
         self.spend(component_count * PATH_COMPONENT_NS)
+
+    def spend_answering(self, message_count: int) -> None:
+        """So many messages of netlink have been read or made: one call may ask for a lot."""
+        self.spend(message_count * NETLINK_MESSAGE_NS)
 
     def spend_showing(self) -> None:
         """A file that shows the kernel's state has been made."""

@@ -28,6 +28,8 @@ EXCEPTION_NS = 3_000
 """Any other trap: an exception that becomes a signal, an instruction that the kernel does itself."""
 PROC_FILE_NS = 6_000
 """A file of /proc, made when it's read."""
+NETLINK_MESSAGE_NS = 5_000
+"""A request of netlink, or one object in its answer."""
 FORK_NS, EXEC_NS, EXIT_NS = 50_000, 300_000, 30_000
 """Copying a task and its tables; replacing its program; giving everything back."""
 POLLED_FILE_NS = 300

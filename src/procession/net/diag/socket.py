@@ -51,6 +51,13 @@ class DiagSocket(NetlinkSocket):
             raise ENOENT("nothing is told of this family")
         return [(_BY_FAMILY, body) for body in answer]
 
+    def lists_all(self, request: Request) -> bool:
+        return request.is_dump
+
+    def ends_apart(self, request: Request, answers: Answer) -> bool:
+        """Linux: net/ipv4/inet_diag.c, inet_diag_dump; net/unix/diag.c, unix_diag_dump."""
+        return bool(answers) and request.body[0] != _NETLINK
+
     def check_groups(self) -> None:
         """Only who administrates the network hears of sockets' ends."""
         if not self.caller.credentials.ns_capable(self.network.owner, CAP_NET_ADMIN):

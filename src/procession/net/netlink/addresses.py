@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP
+from procession.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, TOLD
 from procession.abi.netlink import AddressAttribute, Ifaddrmsg, NetlinkFlag, RouteMessageType
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_link_local, is_multicast
@@ -131,7 +131,7 @@ def change_address(request: Request, *, is_new: bool) -> None:
             continue
         remove_address(address)
         return
-    raise EADDRNOTAVAIL(_NOT_FOUND[size == 16])
+    raise EADDRNOTAVAIL(_NOT_FOUND[size == 16], TOLD)
 
 
 def _add(
@@ -156,7 +156,7 @@ def _add(
     )
     if existing is not None:
         if request.has(NetlinkFlag.NLM_F_EXCL) or not request.has(NetlinkFlag.NLM_F_REPLACE):
-            raise EEXIST(_ASSIGNED[is_ipv6])
+            raise EEXIST(_ASSIGNED[is_ipv6], TOLD)
         return
     scope = header.ifa_scope
     if is_ipv6:

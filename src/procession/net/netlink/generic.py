@@ -130,6 +130,12 @@ class GenericSocket(NetlinkSocket):
             for command, contents in family.answer(request, header.cmd, found)
         ]
 
+    def lists_all(self, request: Request) -> bool:
+        return request.is_dump
+
+    def ends_apart(self, request: Request, answers: Answer) -> bool:
+        return False
+
     def release(self) -> None:
         if self.port_id:
             for family in self.network.host.generic_families(self.network).values():

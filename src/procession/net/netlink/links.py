@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM
+from procession.abi.errno import EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, TOLD
 from procession.abi.netlink import (
     VETH_INFO_PEER,
     Ifinfomsg,
@@ -217,7 +217,7 @@ def new_link(request: Request) -> None:
             raise EOPNOTSUPP("groups aren't changed as one")
         raise ENODEV
     if kind is None or kind not in KINDS:
-        raise EOPNOTSUPP("Unknown device type")
+        raise EOPNOTSUPP("Unknown device type", TOLD)
     home = target_network(request, found) or network
     _create(request, header, found, information, kind, home)
 

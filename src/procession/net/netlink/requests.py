@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from procession.abi.errno import EOPNOTSUPP, EPERM
 from procession.abi.netlink import RouteMessageType
+from procession.abi.word import pack_u8
+from procession.net.internet.address import AF_INET6
 from procession.net.netlink.addresses import change_address, list_addresses
 from procession.net.netlink.attributes import Answer, Request
 from procession.net.netlink.links import change_link, delete_link, list_links, new_link
@@ -21,8 +23,24 @@ _GETROUTE = int(RouteMessageType.RTM_GETROUTE)
 _NEWNEIGH, _DELNEIGH = int(RouteMessageType.RTM_NEWNEIGH), int(RouteMessageType.RTM_DELNEIGH)
 _GETNEIGH, _GETRULE = int(RouteMessageType.RTM_GETNEIGH), int(RouteMessageType.RTM_GETRULE)
 _NEWNSID, _GETNSID = int(RouteMessageType.RTM_NEWNSID), int(RouteMessageType.RTM_GETNSID)
+_IPV6 = pack_u8(AF_INET6)
 _GET = 2
 """Of the four numbers for an object, the one that asks for it."""
+
+
+def lists_all(request: Request) -> bool:
+    """Whether all objects of a kind are asked for."""
+    return request.is_dump and request.kind & 3 == _GET
+
+
+def ends_apart(request: Request) -> bool:
+    """Whether the end of a list comes by itself, as it always did: programs got used to that.
+
+    Linux: include/net/rtnetlink.h, RTNL_FLAG_DUMP_SPLIT_NLM_DONE.
+    """
+    if request.kind == _GETROUTE:
+        return True
+    return request.kind in (_GETLINK, _GETADDR) and request.body[:1] != _IPV6
 
 
 def answer(request: Request) -> Answer:

@@ -13,6 +13,7 @@ from procession.abi.errno import (
     ENOENT,
     EOPNOTSUPP,
     ESRCH,
+    TOLD,
     Errno,
 )
 from procession.abi.netlink import (
@@ -213,7 +214,7 @@ def change_route(request: Request, *, is_new: bool) -> None:
         raise EINVAL("the length of the destination")
     if masked(destination, header.rtm_dst_len) != destination:
         if size == 4:
-            raise EINVAL("Invalid prefix for given prefix length")
+            raise EINVAL("Invalid prefix for given prefix length", TOLD)
         destination = masked(destination, header.rtm_dst_len)
     if _MULTIPATH in found:
         raise EOPNOTSUPP("a route has one way")
@@ -255,7 +256,7 @@ def _wanted(
     interface = _interface(network, found)
     source = found.get(_PREFSRC)
     if source is not None and (len(source) != size or not network.routes.is_local(source)):
-        raise EINVAL("Invalid prefsrc address")
+        raise EINVAL("Invalid prefsrc address", TOLD)
     priority = number_in(found, _PRIORITY) or 0
     if size == 16 and not priority:
         priority = _IPV6_PRIORITY
@@ -273,7 +274,7 @@ def _wanted(
     elif interface is None:
         raise ENODEV("no interface")
     if interface is not None and not interface.is_up and kind not in _NOWHERE:
-        raise ENETDOWN("Device for nexthop is not up")
+        raise ENETDOWN("Device for nexthop is not up", TOLD)
     if size == 4 and kind == LOCAL and scope < SCOPE_HOST:
         scope = SCOPE_HOST
     return Route(
@@ -298,13 +299,13 @@ def _way_to_gateway(
 ) -> Interface:
     if is_onlink:
         if interface is None:
-            raise EINVAL("Nexthop device required for onlink")
+            raise EINVAL("Nexthop device required for onlink", TOLD)
         return interface
     route = network.routes.lookup(gateway, interface)
     if route is None or (route.kind == UNICAST and route.gateway is not None):
-        raise ENETUNREACH("Nexthop has invalid gateway")
+        raise ENETUNREACH("Nexthop has invalid gateway", TOLD)
     if route.kind != UNICAST or route.interface is None:
-        raise EINVAL("Nexthop has invalid gateway")
+        raise EINVAL("Nexthop has invalid gateway", TOLD)
     return route.interface
 
 

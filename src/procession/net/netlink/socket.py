@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import (
     EADDRINUSE,
+    EBUSY,
     ECONNREFUSED,
     EINVAL,
     EMSGSIZE,
@@ -28,7 +29,7 @@ from procession.abi.word import Words, pack_u16
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Received
 from procession.net.netlink.attributes import Answer, Request, attribute
-from procession.net.netlink.requests import answer
+from procession.net.netlink.requests import answer, ends_apart, lists_all
 from procession.net.socket import (
     ESTABLISHED,
     MSG_OOB,
@@ -66,20 +67,6 @@ _CAP_ACK = int(NetlinkOption.NETLINK_CAP_ACK)
 _EXT_ACK = int(NetlinkOption.NETLINK_EXT_ACK)
 _ACK_TLVS = int(NetlinkFlag.NLM_F_ACK_TLVS)
 _EXPLANATION = int(AcknowledgementAttribute.NLMSGERR_ATTR_MSG)
-EXPLANATIONS = frozenset(
-    (
-        *("Unknown device type", "mtu less than device minimum", "mtu greater than device maximum"),
-        *("ipv4: Address already assigned", "ipv4: Address not found"),
-        *("ipv6: address already assigned", "ipv6: address not found"),
-        *("Invalid prefix for given prefix length", "Invalid prefsrc address"),
-        *(
-            "Nexthop has invalid gateway",
-            "Device for nexthop is not up",
-            "Nexthop device required for onlink",
-        ),
-    )
-)
-"""The reasons for errors that are told with them, in Linux's words."""
 _SWITCHES = frozenset(
     int(option)
     for option in (
@@ -110,6 +97,30 @@ def parse_address(address: bytes) -> SockaddrNl:
     return parsed
 
 
+def _batches(messages: list[bytes]) -> list[bytes]:
+    """As many messages at a time as fit into a page, as netlink_dump packs them."""
+    batches: list[bytes] = []
+    batch: list[bytes] = []
+    size = 0
+    for message in messages:
+        if batch and size + len(message) > _BATCH_BYTES:
+            batches.append(b"".join(batch))
+            batch, size = [], 0
+        batch.append(message)
+        size += len(message)
+    if batch:
+        batches.append(b"".join(batch))
+    return batches
+
+
+class NetlinkMessage(NamedTuple):
+    """What waits to be received: the group that it was said to, 0 for none, and the room that it takes."""
+
+    data: bytes
+    group: int
+    charge: int
+
+
 class NetlinkSocket(Socket):
     """A netlink socket (Linux: net/netlink/af_netlink.h, struct netlink_sock), of NETLINK_ROUTE or
     what a subclass says.
@@ -117,17 +128,19 @@ class NetlinkSocket(Socket):
     `port_id` is its address, 0 until it's bound; `groups` a mask of the groups that it listens to. `target`
     is whom it's connected to: the kernel (0), or another socket, to which nothing may be sent. `answers` wait
     to be received, each with the group that it was said to, 0 for none; `answer_bytes` is what they take.
+    `dump` is the rest of a list, which is charged and follows when there is room.
     """
 
-    __slots__ = ("answer_bytes", "answers", "groups", "port_id", "protocol_options", "target")
+    __slots__ = ("answer_bytes", "answers", "dump", "groups", "port_id", "protocol_options", "target")
 
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, AF_NETLINK, kind, protocol, owner_uid)
         self.port_id = 0
         self.groups = 0
         self.target = 0
-        self.answers: deque[tuple[bytes, int]] = deque()
+        self.answers: deque[NetlinkMessage] = deque()
         self.answer_bytes = 0
+        self.dump: deque[bytes] = deque()
         self.protocol_options: dict[int, int] = {}
 
     # Names
@@ -238,57 +251,83 @@ class NetlinkSocket(Socket):
                 if header.nlmsg_flags & _ACK:
                     self._acknowledge(header, request, 0)
                 continue
-            body = request[_HEADER.size :]
-            asked = Request(
-                self.network,
-                self.caller.credentials,
-                header.nlmsg_type,
-                header.nlmsg_flags,
-                body,
-                header.nlmsg_seq,
-                self.port_id,
-            )
             try:
-                messages = self.answer_to(asked)
+                is_dump = self._answer(header, request[_HEADER.size :])
             except Errno as error:
-                self._acknowledge(header, request, error.number, error.reason)
+                self._acknowledge(header, request, error.number, error.reason if error.is_told else "")
                 continue
-            is_dump = asked.is_dump
-            self._queue_all(
-                [self._pack(kind, _MULTI if is_dump else 0, header, body) for kind, body in messages]
-            )
-            if is_dump:
-                self._queue(self._pack(NLMSG_DONE, _MULTI, header, bytes(4)))
-            elif header.nlmsg_flags & _ACK:
+            if header.nlmsg_flags & _ACK and not is_dump:
                 self._acknowledge(header, request, 0)
+
+    def _answer(self, header: Nlmsghdr, body: bytes) -> bool:
+        """Answer one request; whether by a list of all objects. Raises what it is answered by instead."""
+        asked = Request(
+            *(self.network, self.caller.credentials, header.nlmsg_type, header.nlmsg_flags),
+            *(body, header.nlmsg_seq, self.port_id),
+        )
+        clock = self.network.host.clock
+        clock.spend_answering(1)
+        is_dump = self.lists_all(asked)
+        if is_dump and self.dump:
+            raise EBUSY("the list before isn't read yet")
+        answers = self.answer_to(asked)
+        clock.spend_answering(len(answers))
+        messages = [self._pack(kind, _MULTI if is_dump else 0, header, body) for kind, body in answers]
+        if not is_dump:
+            for batch in _batches(messages):
+                self._queue(batch)
+            return False
+        end = self._pack(NLMSG_DONE, _MULTI, header, bytes(4))
+        self._start_dump(
+            [*_batches(messages), end] if self.ends_apart(asked, answers) else _batches([*messages, end])
+        )
+        return True
 
     def answer_to(self, request: Request) -> Answer:
         """What the kernel answers to one request. Raises what it answers instead."""
         return answer(request)
 
-    def _queue_all(self, messages: list[bytes]) -> None:
-        """Answer by as many messages at a time as fit into a page, as netlink_dump does."""
-        batch = b""
-        for message in messages:
-            if batch and len(batch) + len(message) > _BATCH_BYTES:
-                self._queue(batch)
-                batch = b""
-            batch += message
-        if batch:
-            self._queue(batch)
+    def lists_all(self, request: Request) -> bool:
+        """Whether all objects of a kind are asked for."""
+        return lists_all(request)
+
+    def ends_apart(self, request: Request, answers: Answer) -> bool:
+        """Whether what ends a list comes by itself, though there were room behind the last object."""
+        return ends_apart(request)
+
+    def _start_dump(self, batches: list[bytes]) -> None:
+        """List objects: some now, the rest as it's read. Raises ENOBUFS.
+
+        Linux: net/netlink/af_netlink.c, __netlink_dump_start, netlink_dump.
+        """
+        if not self.network.system.charge_arrived(sum(datagram_charge(len(batch)) for batch in batches)):
+            raise ENOBUFS("no memory")
+        self.dump.extend(batches)
+        if self.answer_bytes >= self.receive_room:
+            raise ENOBUFS("no room")
+        self._continue_dump()
+
+    def _continue_dump(self) -> None:
+        message = self.dump.popleft()
+        charge = datagram_charge(len(message))
+        kept = self._let_in(message)
+        if kept is None:
+            self.network.system.uncharge_buffer(charge)
+        else:
+            self._append(kept, 0, charge)
 
     def _pack(self, kind: int, flags: int, request: Nlmsghdr, body: bytes) -> bytes:
         message = _HEADER.pack(_HEADER.size + len(body), kind, flags, request.nlmsg_seq, self.port_id) + body
         return message + bytes(-len(message) % 4)
 
-    def _acknowledge(self, header: Nlmsghdr, request: bytes, error: int, reason: str = "") -> None:
+    def _acknowledge(self, header: Nlmsghdr, request: bytes, error: int, explanation: str = "") -> None:
         """Say that it was done, or why it wasn't. Linux: net/netlink/af_netlink.c, netlink_ack."""
         is_capped = not error or self.protocol_options.get(_CAP_ACK)
         flags = _CAPPED if is_capped else 0
         body = _ERROR_CODE.pack(-error) + (header.pack() if is_capped else request)
-        if reason in EXPLANATIONS and self.protocol_options.get(_EXT_ACK):
+        if explanation and self.protocol_options.get(_EXT_ACK):
             flags |= _ACK_TLVS
-            body += bytes(-len(body) % 4) + attribute(_EXPLANATION, reason.encode() + b"\0")
+            body += bytes(-len(body) % 4) + attribute(_EXPLANATION, explanation.encode() + b"\0")
         self._queue(self._pack(NLMSG_ERROR, flags, header, body))
 
     def tell(self, message: bytes, group: int = 0) -> None:
@@ -299,14 +338,19 @@ class NetlinkSocket(Socket):
         if self.file is not None:
             self._queue(message, group)
 
+    def _let_in(self, message: bytes) -> bytes | None:
+        """What SO_ATTACH_FILTER's program keeps of a message, None for nothing."""
+        if self.filter is None:
+            return message
+        accepted = accepted_bytes(self, FilteredPacket(message))
+        return message[:accepted] if accepted else None
+
     def _queue(self, message: bytes, group: int = 0) -> None:
         """Linux: net/netlink/af_netlink.c, netlink_unicast, do_one_broadcast."""
-        if self.filter is not None:
-            accepted = accepted_bytes(self, FilteredPacket(message))
-            if not accepted:
-                return
-            message = message[:accepted]
-        charge = datagram_charge(len(message))
+        kept = self._let_in(message)
+        if kept is None:
+            return
+        charge = datagram_charge(len(kept))
         if self.answer_bytes + charge > self.receive_room and self.answers:
             self.error = ENOBUFS.number
             self.state_changed()
@@ -315,7 +359,10 @@ class NetlinkSocket(Socket):
             self.error = ENOBUFS.number
             self.state_changed()
             return
-        self.answers.append((message, group))
+        self._append(kept, group, charge)
+
+    def _append(self, message: bytes, group: int, charge: int) -> None:
+        self.answers.append(NetlinkMessage(message, group, charge))
         self.answer_bytes += charge
         self.read_queue.wake_all()
 
@@ -326,26 +373,30 @@ class NetlinkSocket(Socket):
         self.raise_error()
         if not self.answers:
             self.wait_to_receive(flags)
-        data, group = self.answers[0]
+        message = self.answers[0]
+        data, group = message.data, message.group
         if not flags & MSG_PEEK:
             self.answers.popleft()
-            self._uncount(data)
+            self._uncount(message)
+        if self.dump and self.answer_bytes <= self.receive_room >> 1:
+            self._continue_dump()
         full = len(data)
         sender = SockaddrNl(AF_NETLINK, 0, 0, 1 << group - 1 & 0xFFFFFFFF if group else 0).pack()
         return Received(data[:length], full, MSG_TRUNC if full > length else 0, sender)
 
     @property
     def unread_bytes(self) -> int:
-        return sum(len(message) for message, _ in self.answers)
+        return sum(len(message.data) for message in self.answers)
 
-    def _uncount(self, message: bytes) -> None:
-        charge = datagram_charge(len(message))
-        self.answer_bytes -= charge
-        self.network.system.uncharge_buffer(charge)
+    def _uncount(self, message: NetlinkMessage) -> None:
+        self.answer_bytes -= message.charge
+        self.network.system.uncharge_buffer(message.charge)
 
     def release(self) -> None:
         while self.answers:
-            self._uncount(self.answers.popleft()[0])
+            self._uncount(self.answers.popleft())
+        while self.dump:
+            self.network.system.uncharge_buffer(datagram_charge(len(self.dump.popleft())))
         key = self.protocol, self.port_id
         if self.port_id and self.network.netlink_sockets.get(key) is self:
             del self.network.netlink_sockets[key]

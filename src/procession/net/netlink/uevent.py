@@ -35,6 +35,9 @@ class UeventSocket(NetlinkSocket):
         _broadcast(request.network, request.body + number)
         return []
 
+    def lists_all(self, request: Request) -> bool:
+        return False
+
 
 def next_number(network: Network) -> int:
     """The number of the next event: /sys/kernel/uevent_seqnum."""
