@@ -37,6 +37,15 @@ TEST(which_pages_are_there)
 	CHECK_ERRNO(pread(file, entries, 8, at + 4), EINVAL);
 	CHECK_EQ(pread(file, entries, 0, at), 0);
 	CHECK_EQ(pread(file, entries, 8, (off_t)(1UL << 47 >> 9)), 0);
+	CHECK_EQ(pread(file, entries, 8, at + 8), 8);
+	CHECK_EQ(entries[0] >> 63, 1);
+	CHECK_EQ(pread(file, entries, 16, at - 8), 16);
+	CHECK_EQ(entries[1] >> 63, 0);
+	CHECK_EQ(lseek(file, at, SEEK_SET), at);
+	CHECK_EQ(lseek(file, 8, SEEK_CUR), at + 8);
+	CHECK_EQ(read(file, entries, 8), 8);
+	CHECK_EQ(entries[0] >> 63, 1);
+	CHECK_ERRNO(lseek(file, 0, SEEK_END), EINVAL);
 }
 
 TEST(marks_of_use)
@@ -160,4 +169,23 @@ TEST(what_the_kernel_says_of_itself)
 	CHECK_EQ(strtol(read_file("/proc/self/syscall"), NULL, 10), SYS_read);
 	CHECK(strtol(read_file("/sys/devices/system/cpu/cpu0/topology/core_id"), NULL, 10) >= 0);
 	CHECK(strtol(read_file("/sys/devices/system/cpu/cpu0/topology/thread_siblings"), NULL, 16) & 1);
+}
+
+TEST(levels_of_messages)
+{
+	const char *file = "/proc/sys/kernel/printk";
+	char before[256];
+	int fd = (int)MUST(open(file, O_WRONLY));
+
+	strcpy(before, read_file(file));
+	CHECK_ERRNO(write(fd, "99999999999\n", 12), EINVAL);
+	CHECK_ERRNO(write(fd, "2147483648\n", 11), EINVAL);
+	CHECK_ERRNO(write(fd, "x\n", 2), EINVAL);
+	CHECK_ERRNO(write(fd, "\n", 1), EINVAL);
+	CHECK_STRING(read_file(file), before);
+	/* What comes before a number that is none is kept. */
+	CHECK_ERRNO(write(fd, "3 x\n", 4), EINVAL);
+	CHECK_EQ(strncmp(read_file(file), "3\t", 2), 0);
+	CHECK_EQ(write(fd, before, strlen(before)), (ssize_t)strlen(before));
+	CHECK_STRING(read_file(file), before);
 }

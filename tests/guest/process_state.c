@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 
 #define TEXT_SIZE 16384
 #define FIELDS 52
@@ -210,6 +211,30 @@ TEST(sleeping)
 	CHECK_STRING(line_of("voluntary_ctxt_switches"), "voluntary_ctxt_switches:\t1");
 	CHECK(strtol(text_of(child, "syscall"), NULL, 10) == SYS_pause);
 	CHECK_STRING(text_of(child, "wchan"), "__do_sys_pause");
+	end(child);
+}
+
+/* The first argument of many a call is no descriptor. */
+static void sleep_over_a_socket(void)
+{
+	struct timespec long_time = {1000, 0};
+	int ends[2];
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	MUST(dup2(ends[0], CLOCK_REALTIME));
+	clock_nanosleep(CLOCK_REALTIME, 0, &long_time, NULL);
+}
+
+TEST(sleeping_over_a_socket)
+{
+	pid_t child = MUST(fork());
+
+	if (child == 0) {
+		sleep_over_a_socket();
+		_exit(0);
+	}
+	await_state(directory_of(child, 0), 'S');
+	CHECK_STRING(text_of(child, "wchan"), "hrtimer_nanosleep");
 	end(child);
 }
 

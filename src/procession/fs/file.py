@@ -319,6 +319,23 @@ class File:
         return b""
 
 
+def set_position(file: File, offset: int, whence: int, end: int | None) -> int:
+    """lseek(2) in a file that ends at `end`, None if nothing counts from its end. Raises EINVAL.
+
+    Linux: fs/read_write.c, generic_file_llseek_size.
+    """
+    if whence == SEEK_CUR:
+        offset += file.position
+    elif whence == SEEK_END and end is not None:
+        offset += end
+    elif whence != SEEK_SET:
+        raise EINVAL
+    if not 0 <= offset <= MAXIMUM_SIZE:
+        raise EINVAL
+    file.position = offset
+    return offset
+
+
 class RegularFile(File):
     """An open file whose contents are pages of memory."""
 
@@ -404,20 +421,11 @@ class RegularFile(File):
 
     def seek(self, offset: int, whence: int) -> int:
         size = self.inode.size
-        if whence == SEEK_CUR:
-            offset += self.position
-        elif whence == SEEK_END:
-            offset += size
-        elif whence in (SEEK_DATA, SEEK_HOLE):
+        if whence in (SEEK_DATA, SEEK_HOLE):
             if not 0 <= offset < size:
                 raise ENXIO
-            offset = self._seek_hole_or_data(offset, whence)
-        elif whence != SEEK_SET:
-            raise EINVAL
-        if not 0 <= offset <= MAXIMUM_SIZE:
-            raise EINVAL
-        self.position = offset
-        return offset
+            offset, whence = self._seek_hole_or_data(offset, whence), SEEK_SET
+        return set_position(self, offset, whence, size)
 
     def _seek_hole_or_data(self, offset: int, whence: int) -> int:
         pages = self.inode.pages
@@ -526,17 +534,8 @@ class DirectoryFile(File):
         raise EISDIR
 
     def seek(self, offset: int, whence: int) -> int:
-        if whence == SEEK_CUR:
-            offset += self.position
-        elif whence == SEEK_END and self.inode.seeks_from_end:
-            # The size that stat(2) tells of some of them isn't the inode's.
-            pass
-        elif whence != SEEK_SET:
-            raise EINVAL
-        if not 0 <= offset <= MAXIMUM_SIZE:
-            raise EINVAL
-        self.position = offset
-        return offset
+        # The size that stat(2) tells of some of them isn't the inode's.
+        return set_position(self, offset, whence, 0 if self.inode.seeks_from_end else None)
 
     def sync(self) -> None:
         """Nothing to do: what is in memory is the directory."""

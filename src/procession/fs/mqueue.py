@@ -19,17 +19,14 @@ from procession.abi.mqueue import MQ_PRIO_MAX
 from procession.abi.open_flags import O_ACCMODE
 from procession.fs.dentry import Path
 from procession.fs.file import (
-    MAXIMUM_SIZE,
     O_CREAT,
     O_EXCL,
     POLLIN,
     POLLOUT,
     POLLRDNORM,
     POLLWRNORM,
-    SEEK_CUR,
-    SEEK_END,
-    SEEK_SET,
     File,
+    set_position,
 )
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.fs.mounts.mount import Mount
@@ -393,16 +390,7 @@ class QueueFile(File):
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/read_write.c, default_llseek."""
-        if whence == SEEK_CUR:
-            offset += self.position
-        elif whence == SEEK_END:
-            offset += self.inode.size
-        elif whence != SEEK_SET:
-            raise EINVAL
-        if not 0 <= offset <= MAXIMUM_SIZE:
-            raise EINVAL
-        self.position = offset
-        return offset
+        return set_position(self, offset, whence, self.inode.size)
 
     def flush(self) -> None:
         """A process that closes any descriptor of the queue isn't told any more.

@@ -57,6 +57,7 @@ PROPORTIONAL_SHIFT = 12
 
 
 ANONYMOUS, FILE, SHARED = range(3)
+LAST_PAGE = pte.USER_END >> PAGE_SHIFT
 
 
 class ResidentPages(NamedTuple):
@@ -67,18 +68,31 @@ class ResidentPages(NamedTuple):
     shared_memory: int
 
 
-def area_entries(mm: MemoryDescriptor, area: VirtualMemoryArea) -> list[tuple[int, int]]:
-    """The pages of `area` that are resident: their numbers and table entries."""
+def seek_memory(file: File, offset: int, whence: int) -> int:
+    """lseek(2) in what has no end. Raises EINVAL. Linux: fs/proc/base.c, mem_lseek."""
+    if whence == SEEK_CUR:
+        offset += file.position
+    elif whence != SEEK_SET:
+        raise EINVAL
+    # Linux lets addresses of the upper half through; here no such address has memory.
+    file.position = offset & MAXIMUM_SIZE
+    return offset
+
+
+def area_entries(
+    mm: MemoryDescriptor, area: VirtualMemoryArea, begin: int = 0, end: int = LAST_PAGE
+) -> list[tuple[int, int]]:
+    """The resident pages of `area`, from `begin` to before `end`: their numbers and table entries."""
     found: list[tuple[int, int]] = []
     words = mm.words
-    first, last = area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT
+    first, last = max(area.start >> PAGE_SHIFT, begin), min(area.end >> PAGE_SHIFT, end)
     for region in range(first >> 9, (last + 511) >> 9):
         leaf = mm.leaves.get(region)
         if leaf is None:
             continue
-        start, end = max(first, region << 9), min(last, (region + 1) << 9)
+        pages = range(max(first, region << 9), min(last, (region + 1) << 9))
         base = (leaf << 9) - (region << 9)
-        found += [(page, entry) for page in range(start, end) if (entry := words[base + page])]
+        found += [(page, entry) for page in pages if (entry := words[base + page])]
     return found
 
 
@@ -482,10 +496,4 @@ class MemoryFile(File):
         return count
 
     def seek(self, offset: int, whence: int) -> int:
-        if whence == SEEK_CUR:
-            offset += self.position
-        elif whence != SEEK_SET:
-            raise EINVAL
-        # Linux lets addresses of the upper half through; here no such address has memory.
-        self.position = offset & MAXIMUM_SIZE
-        return offset
+        return seek_memory(self, offset, whence)

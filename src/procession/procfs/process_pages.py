@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from procession.abi.errno import EINVAL, ENOENT, EPERM, ESRCH
 from procession.abi.word import pack_array
 from procession.fs.dentry import absolute_path
-from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
+from procession.fs.file import File
 from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.hardware import page_table as pte
@@ -18,7 +18,7 @@ from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, PROT_READ, PROT_WRITE
 from procession.procfs.access import may_inspect, require_inspection
 from procession.procfs.inode import ProcDirectory, ProcLink
 from procession.procfs.parse_integer import parse_integer
-from procession.procfs.process_memory import area_entries, is_anonymous, reader_root
+from procession.procfs.process_memory import LAST_PAGE, area_entries, is_anonymous, reader_root, seek_memory
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _ENTRY_BYTES = 8
 _CHUNK_ENTRIES = 1 << 15
 _EXCLUSIVE, _OF_FILE, _PRESENT = 1 << 56, 1 << 61, 1 << 63
-_LAST_PAGE = pte.USER_END >> PAGE_SHIFT
 _FIRST_KIND, _SOFT_DIRTY, _PEAK = 1, 4, 5
 """What may be written to clear_refs: from which pages the mark of use is taken, and two other things."""
 _OF_ANONYMOUS, _OF_FILES = 2, 3
@@ -59,15 +58,14 @@ class PageMapFile(File):
         if offset % _ENTRY_BYTES or length % _ENTRY_BYTES:
             raise EINVAL("no whole entries")
         first = offset // _ENTRY_BYTES
-        count = min(length // _ENTRY_BYTES, _CHUNK_ENTRIES, max(_LAST_PAGE - first, 0))
+        count = min(length // _ENTRY_BYTES, _CHUNK_ENTRIES, max(LAST_PAGE - first, 0))
         mm = self.mm
         if mm.reference_count <= 0 or not count:
             return b""
         entries = [0] * count
         for area in mm.areas_in(first << PAGE_SHIFT, first + count << PAGE_SHIFT):
-            for page, entry in area_entries(mm, area):
-                if first <= page < first + count:
-                    entries[page - first] = self._entry(area, page, entry)
+            for page, entry in area_entries(mm, area, first, first + count):
+                entries[page - first] = self._entry(area, page, entry)
         return pack_array("Q", entries)
 
     def _entry(self, area: VirtualMemoryArea, page: int, entry: int) -> int:
@@ -82,14 +80,7 @@ class PageMapFile(File):
         return shown | (frame if self.shows_frames else 0)
 
     def seek(self, offset: int, whence: int) -> int:
-        if whence == SEEK_CUR:
-            offset += self.position
-        elif whence != SEEK_SET:
-            raise EINVAL
-        if not 0 <= offset <= MAXIMUM_SIZE:
-            raise EINVAL
-        self.position = offset
-        return offset
+        return seek_memory(self, offset, whence)
 
 
 def store_clear_refs(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:

@@ -12,6 +12,8 @@ from procession.procfs.system import SystemFile, SystemTree
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
+_LARGEST_INT = 0x7FFFFFFF
+
 
 def show_levels(kernel: Kernel) -> bytes:
     """kernel.printk: the console's level, the default one, the least, and the console's at first."""
@@ -19,11 +21,20 @@ def show_levels(kernel: Kernel) -> bytes:
 
 
 def store_levels(kernel: Kernel, data: bytes) -> None:
-    """Set as many of them as there are numbers."""
+    """Set as many of them as there are numbers, up to what isn't one. Raises EPERM, EINVAL.
+
+    Linux: kernel/sysctl.c, do_proc_dointvec.
+    """
     _check_administrator(kernel)
-    values = [parse_integer(word) for word in data.split()]
     levels = kernel.vfs.log.console_levels
-    levels[: len(values[: len(levels)])] = values[: len(levels)]
+    words = data.split()[: len(levels)]
+    if not words:
+        raise EINVAL("no number")
+    for place, word in enumerate(words):
+        value = parse_integer(word)
+        if not -_LARGEST_INT - 1 <= value <= _LARGEST_INT:
+            raise EINVAL("no int")
+        levels[place] = value
 
 
 def show_restricted(kernel: Kernel) -> bytes:

@@ -84,8 +84,11 @@ CALLS: dict[str, Functions] = {
 """Where each call sleeps, the innermost first."""
 
 _READING = ("read", "readv", "recvfrom", "recvmsg", "recvmmsg", "pread64", "preadv", "preadv2")
+_WRITING = ("write", "writev", "pwrite64", "pwritev", "pwritev2")
 _RECEIVING = ("recvfrom", "recvmsg", "recvmmsg")
 _SENDING = ("sendto", "sendmsg", "sendmmsg")
+_ON_FILES = (*_READING, *_WRITING, *_SENDING, "accept", "accept4", "connect")
+"""Calls that sleep in what their first argument, a descriptor, leads to."""
 _OPENING = ("open", "openat", "openat2")
 _ENTRY = ("do_syscall_64", "entry_SYSCALL_64_after_hwframe")
 _TO_USER_MODE = ("arch_do_signal_or_restart", "exit_to_user_mode_loop", *_ENTRY)
@@ -184,13 +187,14 @@ def _call_functions(task: Task, frame: CallFrame, name: str) -> Functions:
         return outer if lock is None else ("rt_mutex_schedule", lock, *outer[-2:])
     if name in _OPENING:
         return ("wait_for_partner", "fifo_open", "do_dentry_open", "vfs_open", *outer)
-    file = task.file_of_call(arguments[0]) if arguments and isinstance(arguments[0], int) else None
+    first = arguments[0] if name in _ON_FILES else None
+    file = task.file_of_call(first) if isinstance(first, int) else None
     if file is None:
         return outer
     if isinstance(file, SocketFile):
         return _socket_functions(file.socket, name, outer)
     is_reading = name in _READING
-    if is_reading or name in ("write", "writev"):
+    if is_reading or name in _WRITING:
         if isinstance(file, FifoFile):
             return ("fifo_pipe_read" if is_reading else "fifo_pipe_write", *outer)
         for kind, reading, writing in FILES:

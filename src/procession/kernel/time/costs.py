@@ -28,6 +28,8 @@ EXCEPTION_NS = 3_000
 """Any other trap: an exception that becomes a signal, an instruction that the kernel does itself."""
 PROC_FILE_NS = 6_000
 """A file of /proc, made when it's read."""
+SEEN_FRAME_NS = 100
+"""One frame of all, looked at for whose it is."""
 NETLINK_MESSAGE_NS = 5_000
 """A request of netlink, or one object in its answer."""
 FORK_NS, EXEC_NS, EXIT_NS = 50_000, 300_000, 30_000

@@ -12,6 +12,7 @@ from procession.kernel.cgroup.group import Controller
 from procession.kernel.cgroup.memory import EVENT_NAMES, NO_LIMIT, MemoryCounter
 from procession.kernel.oom import out_of_memory
 from procession.kernel.signal.wake import has_fatal_signal
+from procession.kernel.time.costs import SEEN_FRAME_NS
 from procession.procfs.cgroup.control_file import ControlFile, Opener, Show, Store, parse_integer, show_limit
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def _page_counts(kernel: Kernel, group: Cgroup) -> tuple[int, int]:
         file = len(memory.reclaimable)
         return file, memory.used_frames - file
     counter = _counter(group)
+    kernel.clock.spend(len(memory.owners) * SEEN_FRAME_NS)
     owned = [frame for frame, owner in memory.owners.items() if owner.is_below(counter)]
     file = sum(1 for frame in owned if frame in memory.reclaimable)
     return file, len(owned) - file
