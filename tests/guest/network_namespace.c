@@ -927,3 +927,176 @@ TEST(lists)
 	CHECK_STRING(asked_twice(RTM_GETNEIGH, AF_INET), "3 \n3 \n");
 	CHECK_STRING(asked_twice(RTM_GETNSID, AF_UNSPEC), "3 \n3 \n");
 }
+
+static int set_int(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* From which address a datagram socket that goes out of an interface is connected to a target, or the error. */
+static const char *source_to(const char *target, const char *name)
+{
+	int fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	struct sockaddr_in address;
+	socklen_t length = sizeof(address);
+
+	MUST(set_int(fd, IPPROTO_IP, IP_UNICAST_IF, name ? (int)htonl(if_nametoindex(name)) : 0));
+	if (connect_to(fd, target, 9)) {
+		close(fd);
+		return strerrorname_np(errno);
+	}
+	MUST(getsockname(fd, (void *)&address, &length));
+	close(fd);
+	return inet_ntoa(address.sin_addr);
+}
+
+TEST(interfaces_chosen)
+{
+	int fd, v0;
+
+	new_namespace();
+	MUST(-set_up("lo"));
+	MUST(-make_veth("v0", "v1", -1));
+	MUST(-give_address("v0", "10.0.0.1", 24));
+	MUST(-give_address("v1", "10.0.1.1", 24));
+	MUST(-set_up("v0"));
+	MUST(-set_up("v1"));
+	CHECK_STRING(source_to("10.0.0.9", NULL), "10.0.0.1");
+	CHECK_STRING(source_to("10.0.0.9", "v1"), "10.0.1.1");
+	CHECK_STRING(source_to("8.8.8.8", NULL), "ENETUNREACH");
+	CHECK_STRING(source_to("8.8.8.8", "v0"), "10.0.0.1");
+	CHECK_STRING(source_to("127.0.0.1", NULL), "127.0.0.1");
+	v0 = if_nametoindex("v0");
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_ERRNO(set_int(fd, IPPROTO_IP, IP_UNICAST_IF, htonl(999)), EADDRNOTAVAIL);
+	CHECK_OK(set_int(fd, IPPROTO_IP, IP_UNICAST_IF, htonl(v0)));
+	struct sockaddr_in target = at("8.8.8.8", 9);
+	CHECK_EQ(sendto(fd, "x", 1, 0, (void *)&target, sizeof(target)), 1);
+	CHECK_OK(set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 1));
+	CHECK_ERRNO(set_int(fd, IPPROTO_IP, IP_UNICAST_IF, htonl(1)), EINVAL);
+	MUST(set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0));
+	/* Streams don't look at it. */
+	fd = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	CHECK_OK(set_int(fd, IPPROTO_IP, IP_UNICAST_IF, htonl(v0)));
+	CHECK_ERRNO(connect_to(fd, "8.8.8.8", 9), ENETUNREACH);
+	/* The interface goes. */
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(set_int(fd, IPPROTO_IP, IP_UNICAST_IF, htonl(v0)));
+	MUST(-delete_link("v0"));
+	CHECK_EQ(sendto(fd, "x", 1, 0, (void *)&target, sizeof(target)), -1);
+	CHECK_EQ(errno, ENODEV);
+	fd = MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	CHECK_OK(set_int(fd, IPPROTO_IPV6, IPV6_UNICAST_IF, htonl(1)));
+	CHECK_ERRNO(set_int(fd, IPPROTO_IPV6, IPV6_UNICAST_IF, htonl(999)), EADDRNOTAVAIL);
+}
+
+/* How many packets the loopback has carried. */
+static long packets(void)
+{
+	long count;
+	char *line = strstr(shown("/proc/self/net/dev"), "lo:");
+
+	return line && sscanf(line, "lo: %*d %ld", &count) == 1 ? count : -1;
+}
+
+TEST(lengths_of_packets)
+{
+	static char data[20000];
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	socklen_t length = sizeof(address);
+	int receiver, fd, mtu = 0;
+	long before;
+
+	new_namespace();
+	MUST(-set_up("lo"));
+	receiver = MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	MUST(bind(receiver, (void *)&address, length));
+	MUST(getsockname(receiver, (void *)&address, &length));
+	fd = MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	CHECK_ERRNO(set_int(fd, IPPROTO_IPV6, IPV6_MTU, 1279), EINVAL);
+	CHECK_OK(set_int(fd, IPPROTO_IPV6, IPV6_MTU, 1280));
+	MUST(connect(fd, (void *)&address, length));
+	for (int how = IPV6_PMTUDISC_DONT; how <= IPV6_PMTUDISC_OMIT; how++) {
+		MUST(set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, how));
+		CHECK_EQ(send(fd, data, 1232, 0), 1232);
+		if (how >= IPV6_PMTUDISC_DO && how != IPV6_PMTUDISC_OMIT)
+			CHECK_ERRNO(send(fd, data, 1233, 0), EMSGSIZE);
+		else
+			CHECK_EQ(send(fd, data, 1233, 0), 1233);
+	}
+	CHECK_OK(set_int(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1));
+	CHECK_ERRNO(send(fd, data, 1233, 0), EMSGSIZE);
+	CHECK_EQ(send(fd, data, 1232, 0), 1232);
+	length = sizeof(mtu);
+	CHECK_OK(getsockopt(fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &length));
+	CHECK_EQ(mtu, 65536);
+	MUST(set_int(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 0));
+	MUST(set_int(fd, IPPROTO_IPV6, IPV6_MTU, 0));
+	MUST(-set_link("lo", 0, 0, IFLA_MTU, 1500));
+	close(receiver);
+	receiver = bound(SOCK_DGRAM, "127.0.0.1", 777);
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(connect_to(fd, "127.0.0.1", 777));
+	for (int how = IP_PMTUDISC_DONT; how <= IP_PMTUDISC_OMIT; how++) {
+		MUST(set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, how));
+		if (how >= IP_PMTUDISC_DO && how != IP_PMTUDISC_OMIT)
+			CHECK_ERRNO(send(fd, data, 1473, 0), EMSGSIZE);
+		else
+			CHECK_EQ(send(fd, data, 1473, 0), 1473);
+	}
+	MUST(set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT));
+	/* Pieces are multiples of eight bytes. */
+	before = packets();
+	MUST(send(fd, data, 1472, 0));
+	CHECK_EQ(packets() - before, 1);
+	MUST(send(fd, data, 1473, 0));
+	CHECK_EQ(packets() - before, 3);
+	MUST(send(fd, data, 2 * 1480 - 8, 0));
+	CHECK_EQ(packets() - before, 5);
+	MUST(send(fd, data, 14 * 1480 - 7 - 720, 0));
+	CHECK_EQ(packets() - before, 19);
+}
+
+/* Bind or connect to a port out of the socket's own range, and say which it is: -1 for none. */
+static int chosen_port(int kind, unsigned first, unsigned last, int target)
+{
+	int fd = MUST(socket(AF_INET, kind, 0));
+	struct sockaddr_in address = at("127.0.0.1", 0);
+	socklen_t length = sizeof(address);
+
+	MUST(set_int(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, last << 16 | first));
+	if (target ? connect_to(fd, "127.0.0.1", target) : bind(fd, (void *)&address, length))
+		return -1;
+	MUST(getsockname(fd, (void *)&address, &length));
+	return ntohs(address.sin_port);
+}
+
+TEST(ranges_of_ports)
+{
+	int kinds[] = {SOCK_STREAM, SOCK_DGRAM}, listener, port;
+
+	new_namespace();
+	MUST(-set_up("lo"));
+	for (int i = 0; i < 2; i++) {
+		unsigned seen = 0;
+
+		for (int j = 0; j < 4; j++)
+			seen |= 1U << (chosen_port(kinds[i], 40000, 40003, 0) - 40000);
+		CHECK_EQ(seen, 15);
+		CHECK_EQ(chosen_port(kinds[i], 40000, 40003, 0), -1);
+		CHECK_EQ(errno, EADDRINUSE);
+		/* An end that isn't the network's either doesn't count. */
+		port = chosen_port(kinds[i], 90, 99, 0);
+		CHECK(port >= 32768 && port <= 60999);
+		port = chosen_port(kinds[i], 60990, 0, 0);
+		CHECK(port >= 60990 && port <= 60999);
+		port = chosen_port(kinds[i], 0, 32777, 0);
+		CHECK(port >= 32768 && port <= 32777);
+	}
+	listener = bound(SOCK_STREAM, "127.0.0.1", 777);
+	MUST(listen(listener, 5));
+	CHECK_EQ(chosen_port(SOCK_STREAM, 40100, 40101, 777) / 2, 20050);
+	CHECK_EQ(chosen_port(SOCK_STREAM, 40100, 40101, 777) / 2, 20050);
+	CHECK_EQ(chosen_port(SOCK_STREAM, 40100, 40101, 777), -1);
+	CHECK_EQ(errno, EADDRNOTAVAIL);
+}

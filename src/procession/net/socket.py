@@ -60,6 +60,9 @@ MINIMUM_RECEIVE_BUFFER = 2304
 OPTION_MEMORY_BYTES = 131_072
 """net.core.optmem_max: what control messages take at most, and what of a socket's options do."""
 
+URGENT_SIGNAL_TIMER = "urgent-signal"
+"""The kind of the timer that tells a socket's owner of an urgent byte: after the call that has sent it."""
+
 
 class QuietBrokenPipe(Errno):
     """EPIPE of datagram sockets: no SIGPIPE goes with it."""
@@ -153,6 +156,11 @@ class Socket:
         self.read_queue = WaitQueue(POLLIN | POLLRDHUP | POLLPRI)
         self.write_queue = WaitQueue(POLLOUT | POLLWRBAND)
         self.state_queue = WaitQueue(POLLERR | POLLHUP)
+
+    @property
+    def inode_number(self) -> int:
+        """What lists of sockets call it; 0 unless it's open."""
+        return self.file.inode.number if self.file is not None else 0
 
     def forget(self) -> None:
         """Nothing leads to this socket any more."""
@@ -254,9 +262,6 @@ class Socket:
 
     def start_numbering(self) -> None:
         """What is sent is numbered from now on (SOF_TIMESTAMPING_OPT_ID). Raises EINVAL."""
-
-    def interface_chosen(self) -> None:
-        """SO_BINDTODEVICE has been set."""
 
     def bind(self, address: bytes) -> None:
         """bind(2)."""

@@ -326,7 +326,6 @@ def _bind_to_index(socket: Socket, index: int) -> None:
     if index < 0:
         raise EINVAL("a negative index")
     socket.options[_SO_BINDTOIFINDEX] = index
-    socket.interface_chosen()
 
 
 def _set_zero_copy(socket: Socket, number: int) -> None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from procession.net.internet.udp import UdpSocket
     from procession.net.link.interface import Interface
     from procession.net.network import Network
-    from procession.net.socket import Socket
     from procession.net.unix.socket import UnixSocket
 
 _AF_INET = int(AddressFamily.AF_INET)
@@ -55,11 +54,6 @@ def network_of(kernel: Kernel) -> Network:
     return kernel.seen_namespaces.network
 
 
-def inode_of(socket: Socket) -> int:
-    """The number of a socket's inode, 0 for one that hasn't been accepted or is closed."""
-    return socket.file.inode.number if socket.file is not None else 0
-
-
 # Local sockets
 
 
@@ -79,7 +73,7 @@ def _unix_line(socket: UnixSocket) -> bytes:
     flags = _SO_ACCEPTCON if socket.state == _LISTEN else 0
     references = 2 + (socket.peer is not None)
     line = b"%016x: %08X %08X %08X %04X %02X %5d" % (
-        *(socket.cookie, references, 0, flags, socket.kind, state, inode_of(socket)),
+        *(socket.cookie, references, 0, flags, socket.kind, state, socket.inode_number),
     )
     name = socket.name
     if name is not None:
@@ -120,7 +114,7 @@ def _tcp_line(position: int, socket: TcpSocket | TimeWait, now_ns: int) -> bytes
         sending, waiting = 0, len(socket.connections)
     else:
         sending, waiting = socket.on_the_way, min(socket.arrived.length, socket.receive_room)
-    inode = inode_of(socket)
+    inode = socket.inode_number
     tail = b"100 0 0 10 0" if socket.state == _LISTEN else b"20 4 30 10 -1"
     return b"%4d: %s %s %02X %08X:%08X %02X:%08X %08X %5d %8d %d %d %016x %s" % (
         *(position, local, remote, socket.state, sending, waiting, 0, 0, 0),
@@ -174,7 +168,7 @@ def _udp_line(socket: UdpSocket) -> bytes:
         _endpoint(socket.local_address, socket.local_port, family),
         _endpoint(socket.remote_address or _any_address(family), socket.remote_port, family),
         *(socket.state, 0, socket.arrived_bytes, 0, 0, 0, socket.owner_uid, 0),
-        *(inode_of(socket), 2, socket.cookie, socket.drop_count),
+        *(socket.inode_number, 2, socket.cookie, socket.drop_count),
     )
 
 
@@ -238,7 +232,7 @@ def _raw_lines(kernel: Kernel, family: int) -> list[bytes]:
             _endpoint(socket.local_address, socket.protocol, family),
             _endpoint(socket.remote_address or _any_address(family), 0, family),
             *(socket.state, 0, socket.arrived_bytes, 0, 0, 0, socket.owner_uid, 0),
-            *(inode_of(socket), 2, socket.cookie, socket.drop_count),
+            *(socket.inode_number, 2, socket.cookie, socket.drop_count),
         )
         for socket in network_of(kernel).raw_sockets
         if socket.family == family
@@ -254,7 +248,7 @@ def show_netlink(kernel: Kernel) -> bytes:
         b"%016x %-3d %-10d %08x %-8d %-8d %-5d %-8d %-8d %-8d\n"
         % (
             *(socket.cookie, socket.protocol, port_id, socket.groups, socket.answer_bytes),
-            *(0, 0, 2, 0, inode_of(socket)),
+            *(0, 0, 2, 0, socket.inode_number),
         )
         for (_, port_id), socket in network_of(kernel).netlink_sockets.items()
     ]

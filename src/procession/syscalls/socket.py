@@ -15,9 +15,11 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.io import send_urgent
 from procession.kernel.time.queue import TIMER_ACTIONS
+from procession.net.internet.neighbour import NEIGHBOUR_TIMER
 from procession.net.internet.tcp import TcpSocket
+from procession.net.internet.tcp_connection import CONNECT_TIMER
 from procession.net.internet.tcp_handshake import connection_timed_out
-from procession.net.socket import MSG_DONTWAIT
+from procession.net.socket import MSG_DONTWAIT, URGENT_SIGNAL_TIMER
 from procession.net.socket_file import SocketFile, open_socket
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
@@ -277,6 +279,6 @@ def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
     send_urgent(kernel, timer.target)
 
 
-TIMER_ACTIONS["tcp-connect"] = _connection_timed_out
-TIMER_ACTIONS["urgent-signal"] = _signal_urgent_byte
-TIMER_ACTIONS["neighbour"] = _neighbour_timed_out
+TIMER_ACTIONS[CONNECT_TIMER] = _connection_timed_out
+TIMER_ACTIONS[URGENT_SIGNAL_TIMER] = _signal_urgent_byte
+TIMER_ACTIONS[NEIGHBOUR_TIMER] = _neighbour_timed_out

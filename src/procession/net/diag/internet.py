@@ -18,6 +18,7 @@ from procession.net.diag.filter import Ends, check_program, lets_through
 from procession.net.internet.address import AF_INET6, any_of, mapped
 from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.ip_options import IP_TOS, SOL_IP
+from procession.net.internet.ipv6_options import TRAFFIC_CLASS
 from procession.net.internet.packet import TCP, UDP, UDP_LITE
 from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.tcp_connection import TimeWait
@@ -155,7 +156,7 @@ def _message(request: Request, wanted: InetDiagReqV2, socket: Told) -> bytes:
         return message.pack()
     reader = request.credentials.user_namespace
     message.idiag_uid = reader.from_kuid_munged(socket.owner_uid)
-    message.idiag_inode = socket.file.inode.number if socket.file is not None else 0
+    message.idiag_inode = socket.inode_number
     if isinstance(socket, TcpSocket):
         if socket.state == LISTENING:
             message.idiag_rqueue, message.idiag_wqueue = len(socket.connections), socket.backlog
@@ -179,7 +180,7 @@ def _attributes(request: Request, wanted: InetDiagReqV2, socket: TcpSocket | Dat
         body += attribute(kinds.INET_DIAG_TOS, pack_u8(socket.protocol_options.get((SOL_IP, IP_TOS), 0)))
     if socket.family == AF_INET6:
         if is_asked(kinds.INET_DIAG_TCLASS):
-            body += attribute(kinds.INET_DIAG_TCLASS, pack_u8(0))
+            body += attribute(kinds.INET_DIAG_TCLASS, pack_u8(socket.protocol_options.get(TRAFFIC_CLASS, 0)))
         if socket.state in (CLOSED, LISTENING):
             body += attribute(kinds.INET_DIAG_SKV6ONLY, pack_u8(socket.is_ipv6_only))
     if request.credentials.ns_capable(request.network.owner, CAP_NET_ADMIN):

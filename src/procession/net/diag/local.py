@@ -33,22 +33,18 @@ def tell_local(request: Request) -> list[bytes]:
     if not wanted.udiag_ino:
         raise EINVAL("no inode")
     for socket in sockets:
-        if _inode_of(socket) == wanted.udiag_ino:
+        if socket.inode_number == wanted.udiag_ino:
             if wanted.udiag_cookie not in (_ANY_COOKIE, pack_u64(socket.cookie)):
                 raise ESTALE("another socket has the number now")
             return [_message(request, wanted, socket)]
     raise ENOENT("no such socket")
 
 
-def _inode_of(socket: UnixSocket) -> int:
-    return socket.file.inode.number if socket.file is not None else 0
-
-
 def _message(request: Request, wanted: UnixDiagReq, socket: UnixSocket) -> bytes:
     """Linux: net/unix/diag.c, sk_diag_fill."""
     show, kinds = wanted.udiag_show, UnixDiagAttribute
     message = UnixDiagMsg(
-        *(_AF_UNIX, socket.kind, socket.state, 0, _inode_of(socket), pack_u64(socket.cookie))
+        *(_AF_UNIX, socket.kind, socket.state, 0, socket.inode_number, pack_u64(socket.cookie))
     )
     body = message.pack()
     if show & UnixDiagShow.UDIAG_SHOW_NAME and socket.name is not None:
@@ -61,10 +57,10 @@ def _message(request: Request, wanted: UnixDiagReq, socket: UnixSocket) -> bytes
         body += attribute(kinds.UNIX_DIAG_VFS, pack_array("I", (inode.number, packed)))
     peer = socket.peer
     if show & UnixDiagShow.UDIAG_SHOW_PEER and peer is not None:
-        body += attribute(kinds.UNIX_DIAG_PEER, number(_inode_of(peer)))
+        body += attribute(kinds.UNIX_DIAG_PEER, number(peer.inode_number))
     if show & UnixDiagShow.UDIAG_SHOW_ICONS and socket.state == LISTENING:
         waiting = [each.peer for each in socket.connections]
-        inodes = [_inode_of(each) if each is not None else 0 for each in waiting]
+        inodes = [each.inode_number if each is not None else 0 for each in waiting]
         body += attribute(kinds.UNIX_DIAG_ICONS, pack_array("I", inodes))
     if show & UnixDiagShow.UDIAG_SHOW_RQLEN:
         if socket.state == LISTENING:

@@ -30,9 +30,17 @@ def tell_netlinks(request: Request) -> list[bytes]:
     for (protocol, port_id), socket in request.network.netlink_sockets.items():
         if wanted.sdiag_protocol not in (_ALL_PROTOCOLS, protocol):
             continue
-        inode = socket.file.inode.number if socket.file is not None else 0
         message = NetlinkDiagMsg(
-            *(_AF_NETLINK, socket.kind, protocol, socket.state, port_id, socket.target, 0, inode),
+            *(
+                _AF_NETLINK,
+                socket.kind,
+                protocol,
+                socket.state,
+                port_id,
+                socket.target,
+                0,
+                socket.inode_number,
+            ),
             pack_u64(socket.cookie),
         )
         body = message.pack()

@@ -30,6 +30,8 @@ from procession.net.internet.group_options import (
     MULTICAST_INTERFACE,
     MULTICAST_INTERFACE_6,
 )
+from procession.net.internet.ip_options import UNICAST_INTERFACE
+from procession.net.internet.ipv6_options import LONGEST_FRAGMENT, UNDIVIDED, UNICAST_INTERFACE_6
 from procession.net.internet.socket import InternetSocket
 from procession.net.message import Received
 from procession.net.socket import (
@@ -60,8 +62,8 @@ _DISCOVER_4 = (int(SocketLevel.SOL_IP), int(IpOption.IP_MTU_DISCOVER))
 _DISCOVER_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_MTU_DISCOVER))
 _LOOP_4 = (int(SocketLevel.SOL_IP), int(IpOption.IP_MULTICAST_LOOP))
 _LOOP_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_MULTICAST_LOOP))
-_NEVER_CUT = (2, 3)
-"""IP_PMTUDISC_DO and IP_PMTUDISC_PROBE."""
+_NEVER_CUT = (2, 3, 4)
+"""IP_PMTUDISC_DO, IP_PMTUDISC_PROBE and IP_PMTUDISC_INTERFACE."""
 _SO_BROADCAST = int(SocketOption.SO_BROADCAST)
 
 
@@ -130,12 +132,16 @@ class DatagramSocket(InternetSocket):
     def check_fits(self, size: int, flow: Flow) -> None:
         """Raise EMSGSIZE if a packet of `size` bytes is too long and mustn't be cut (IP_MTU_DISCOVER).
 
-        Linux: net/ipv4/ip_output.c, __ip_append_data.
+        Linux: net/ipv4/ip_output.c, __ip_append_data; net/ipv6/ip6_output.c, __ip6_append_data.
         """
-        if size > flow.mtu:
-            option = _DISCOVER_4 if len(flow.target) == 4 else _DISCOVER_6
-            if self.protocol_options.get(option) in _NEVER_CUT:
-                raise EMSGSIZE(f"longer than the {flow.mtu} bytes that an interface on the way carries")
+        options, mtu, is_4 = self.protocol_options, flow.mtu, len(flow.target) == 4
+        if not is_4:
+            mtu = min(options.get(LONGEST_FRAGMENT) or mtu, mtu)
+        if size > mtu and (
+            options.get(_DISCOVER_4 if is_4 else _DISCOVER_6) in _NEVER_CUT
+            or (not is_4 and options.get(UNDIVIDED))
+        ):
+            raise EMSGSIZE(f"longer than {mtu} bytes, and not to be cut")
 
     def loops_groups(self, target: bytes) -> bool:
         """IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP."""
@@ -154,7 +160,8 @@ class DatagramSocket(InternetSocket):
             return kept
         if is_multicast(target):
             return self._way_to_group(target, local, scope)
-        flow = self.flow_to(target, local, scope)
+        out = self.protocol_options.get(UNICAST_INTERFACE if len(target) == 4 else UNICAST_INTERFACE_6, 0)
+        flow = self.flow_to(target, local, scope, out)
         if flow.outcome == TO_ALL and not self.options.get(_SO_BROADCAST):
             raise EACCES("SO_BROADCAST isn't set")
         return flow

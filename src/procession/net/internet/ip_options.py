@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import (
     EADDRINUSE,
-    EADDRNOTAVAIL,
     EINVAL,
     ENOBUFS,
     ENOPROTOOPT,
@@ -20,9 +19,11 @@ from procession.net.internet.option_rule import (
     SWITCH,
     Rule,
     keep,
+    read_interface,
     require_net_admin,
 )
 from procession.net.internet.packet import TCP
+from procession.net.internet.socket import PORT_RANGE
 from procession.net.socket_options import pack_int, read_int
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _SERVICE_BITS = 0x1E
 _PRIORITIES = (0, 2, 6, 4)
 """Of packets, by what service is asked for: the best effort, bulk, interactive, and both."""
 _STREAM = int(SocketType.SOCK_STREAM)
-_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 
 IP_TOS = int(IpOption.IP_TOS)
 _IP_OPTIONS = int(IpOption.IP_OPTIONS)
@@ -53,7 +53,6 @@ _IP_MULTICAST_TTL = int(IpOption.IP_MULTICAST_TTL)
 _IP_TTL = int(IpOption.IP_TTL)
 
 UNICAST_INTERFACE = (SOL_IP, _IP_UNICAST_IF)
-PORT_RANGE = (SOL_IP, _IP_LOCAL_PORT_RANGE)
 _CONGESTION_BITS = 3
 """What of the type of service a stream keeps for itself (INET_ECN_MASK)."""
 
@@ -120,7 +119,7 @@ def set_ip_option(socket: InternetSocket, name: int, value: bytes) -> None:
     elif name == _IP_ROUTER_ALERT:
         _set_router_alert(socket, read_byte_or_int(value))
     elif name == _IP_UNICAST_IF:
-        _set_unicast_interface(socket, value)
+        socket.protocol_options[UNICAST_INTERFACE] = read_interface(socket, value)
     elif name == _IP_LOCAL_PORT_RANGE:
         _set_port_range(socket, value)
     elif name == _IP_OPTIONS and not value:
@@ -166,20 +165,6 @@ def _set_router_alert(socket: InternetSocket, number: int) -> None:
     if not number and not is_on:
         raise ENOBUFS
     socket.protocol_options[key] = int(number != 0)
-
-
-def _set_unicast_interface(socket: InternetSocket, value: bytes) -> None:
-    """IP_UNICAST_IF: an index in the network's order of bytes. Raises EADDRNOTAVAIL, EINVAL."""
-    if len(value) != 4:
-        raise EINVAL("an int is needed")
-    index = int.from_bytes(value, "big")
-    if index:
-        if index not in socket.network.interfaces:
-            raise EADDRNOTAVAIL("no such interface")
-        bound = socket.options.get(_SO_BINDTOIFINDEX)
-        if bound and bound != index:
-            raise EINVAL("the socket is bound to another interface")
-    socket.protocol_options[UNICAST_INTERFACE] = index
 
 
 def _set_port_range(socket: InternetSocket, value: bytes) -> None:

@@ -11,11 +11,11 @@ from procession.abi.errno import (
     ENOTCONN,
 )
 from procession.abi.internet import IpOption, Ipv6Option
-from procession.abi.socket import SocketLevel, SocketOption, SocketType
+from procession.abi.socket import SocketLevel, SocketType
 from procession.abi.word import pack_address
 from procession.net.internet.address import AF_INET
 from procession.net.internet.group_options import GROUP_OPTIONS_6, get_group_option_6, set_group_option_6
-from procession.net.internet.option_rule import SWITCH, Rule, keep, require_net_admin
+from procession.net.internet.option_rule import SWITCH, Rule, keep, read_interface, require_net_admin
 from procession.net.internet.packet import TCP, UDP, UDP_LITE
 from procession.net.socket import ESTABLISHED
 from procession.net.socket_options import pack_int, read_int
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _RAW = int(SocketType.SOCK_RAW)
-_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _LEAST_MTU = 1_280
 _AUTOMATIC = 0x500
 """The preferences that nobody chose: IPV6_PREFER_SRC_PUBTMP_DEFAULT and _HOME."""
@@ -59,6 +58,9 @@ _WITHOUT_LENGTH = tuple(
 )
 """For these a value that is too short is 0."""
 UNICAST_INTERFACE_6 = (SOL_IPV6, _UNICAST_IF)
+TRAFFIC_CLASS = (SOL_IPV6, _TCLASS)
+LONGEST_FRAGMENT = (SOL_IPV6, _MTU)
+UNDIVIDED = (SOL_IPV6, int(Ipv6Option.IPV6_DONTFRAG))
 
 _RULES: dict[int, Rule] = {
     int(option): rule
@@ -107,6 +109,7 @@ _SHARED = {
 def set_ipv6_option(socket: InternetSocket, name: int, value: bytes) -> None:
     """setsockopt(2) at SOL_IPV6. Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_setsockopt."""
     rule = _RULES.get(name)
+    options = socket.protocol_options
     if rule is not None:
         _set_number(socket, name, rule, value)
     elif name in GROUP_OPTIONS_6:
@@ -121,7 +124,7 @@ def set_ipv6_option(socket: InternetSocket, name: int, value: bytes) -> None:
     elif name == _PREFERENCES:
         _set_preferences(socket, read_int(value))
     elif name == _UNICAST_IF:
-        _set_unicast_interface(socket, value)
+        options[UNICAST_INTERFACE_6] = read_interface(socket, value)
     elif name == _ROUTER_ALERT:
         read_int(value)
         if socket.kind != _RAW:
@@ -177,18 +180,6 @@ def _set_preferences(socket: InternetSocket, wanted: int) -> None:
     if home:
         kept = kept & ~0x404 | home
     socket.protocol_options[SOL_IPV6, _PREFERENCES] = kept
-
-
-def _set_unicast_interface(socket: InternetSocket, value: bytes) -> None:
-    if len(value) != 4:
-        raise EINVAL("an int is needed")
-    index = int.from_bytes(value, "big")
-    if index:
-        if index not in socket.network.interfaces:
-            raise EADDRNOTAVAIL("no such interface")
-        if socket.options.get(_SO_BINDTOIFINDEX):
-            raise EINVAL("the socket is bound to an interface")
-    socket.protocol_options[UNICAST_INTERFACE_6] = index
 
 
 def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:

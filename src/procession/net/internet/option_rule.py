@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EINVAL, EPERM
+from procession.abi.errno import EADDRNOTAVAIL, EINVAL, EPERM
+from procession.abi.socket import SocketOption
 
 if TYPE_CHECKING:
     from procession.net.internet.socket import InternetSocket
 
 CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
 CAP_NET_RAW = int(Capability.CAP_NET_RAW)
+_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 LARGEST_INT = 0x7FFFFFFF
 
 
@@ -46,6 +48,22 @@ def keep(socket: InternetSocket, level: int, name: int, rule: Rule, number: int)
         socket.protocol_options.pop((level, name), None)
     else:
         socket.protocol_options[level, name] = number
+
+
+def read_interface(socket: InternetSocket, value: bytes) -> int:
+    """The index that IP_UNICAST_IF or IPV6_UNICAST_IF is told, in the network's order of bytes, 0 for none.
+
+    Raises EADDRNOTAVAIL, EINVAL.
+    """
+    if len(value) != 4:
+        raise EINVAL("an int is needed")
+    index = int.from_bytes(value, "big")
+    if index:
+        if index not in socket.network.interfaces:
+            raise EADDRNOTAVAIL("no such interface")
+        if socket.options.get(_SO_BINDTOIFINDEX):
+            raise EINVAL("the socket is bound to an interface")
+    return index
 
 
 def require_net_admin(socket: InternetSocket) -> None:

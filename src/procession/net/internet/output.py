@@ -21,11 +21,22 @@ from procession.net.internet.neighbour import (
     PROBE_NS,
     Neighbour,
 )
+from procession.net.internet.packet import header_bytes
 from procession.net.link.interface import LOOPBACK
 
 if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
     from procession.net.network import Network
+
+_FRAGMENT_HEADER_BYTES = 8
+"""IPv6's extension header of a piece."""
+
+
+def fragment_count(size: int, flow: Flow) -> int:
+    """Into how many pieces a packet of `size` bytes is cut. Linux: net/ipv4/ip_output.c, ip_do_fragment."""
+    header = header_bytes(flow.target)
+    piece = flow.mtu - header - (_FRAGMENT_HEADER_BYTES if len(flow.target) == 16 else 0)
+    return -(-(size - header) // max(piece & ~7, 8))
 
 
 def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool = True) -> None:
@@ -35,7 +46,7 @@ def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool
     """
     outcome = flow.outcome
     size = packet.wire_bytes
-    count = 1 if size <= flow.mtu else -(-size // max(flow.mtu - 20, 8) & ~7)
+    count = 1 if size <= flow.mtu else fragment_count(size, flow)
     if outcome != UNRESOLVED or flow.routers:
         flow.packet_count += count
         flow.byte_count += size

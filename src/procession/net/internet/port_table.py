@@ -92,13 +92,25 @@ class PortTable:
             return False
         return not (socket.reuses_port and holder.reuses_port and socket.owner_uid == holder.owner_uid)
 
-    def free_port(self, *, for_connection: bool) -> int:
+    def free_port(self, chosen: int = 0, *, for_connection: bool) -> int:
         """A port that nobody holds. Raises EADDRINUSE for bind(2), EADDRNOTAVAIL for connect(2).
+
+        `chosen` is IP_LOCAL_PORT_RANGE: a first port, and 65,536 times a last one, as far as they are in the
+        network's range.
 
         Linux: net/ipv4/inet_connection_sock.c, inet_csk_find_open_port; net/ipv4/inet_hashtables.c,
         __inet_hash_connect.
         """
         first, last = self.sysctls.first_ephemeral, self.sysctls.last_ephemeral
+        if chosen:
+            least, most = chosen & 0xFFFF, chosen >> 16
+            within = range(first, last + 1)
+            ports = range(least if least in within else first, (most if most in within else last) + 1)
+            for step in range(len(ports)):
+                port = ports[(self.next_offset + step) % len(ports)]
+                if port not in self.holders:
+                    return port
+            raise EADDRNOTAVAIL if for_connection else EADDRINUSE
         half = max((last + 1 - first) // 2, 1)
         parity = 0 if for_connection else 1
         for is_other in (0, 1):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 CAP_NET_BIND_SERVICE = int(Capability.CAP_NET_BIND_SERVICE)
+PORT_RANGE = (int(SocketLevel.SOL_IP), int(IpOption.IP_LOCAL_PORT_RANGE))
 _ONLY_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_V6ONLY))
 _MULTICAST_ALL = (int(SocketLevel.SOL_IP), int(IpOption.IP_MULTICAST_ALL))
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
@@ -133,7 +134,7 @@ class InternetSocket(Socket):
         if is_chosen:
             ports.check_bind(self, wanted, port)
         else:
-            port = ports.free_port(for_connection=False)
+            port = ports.free_port(self.protocol_options.get(PORT_RANGE, 0), for_connection=False)
         self.local_address, self.local_port = wanted, port
         self.has_chosen_address = not is_any(wanted)
         if len(wanted) == 16 and self.has_chosen_address:
@@ -186,7 +187,8 @@ class InternetSocket(Socket):
     def bind_automatically(self, *, for_connection: bool = False) -> None:
         """Get a port unless there is one (Linux: net/ipv4/af_inet.c, inet_autobind)."""
         if not self.has_port:
-            self.local_port = self.ports.free_port(for_connection=for_connection)
+            chosen = self.protocol_options.get(PORT_RANGE, 0)
+            self.local_port = self.ports.free_port(chosen, for_connection=for_connection)
             self.has_port = True
             self.ports.add(self)
 
@@ -214,11 +216,11 @@ class InternetSocket(Socket):
         index = self.options.get(_SO_BINDTOIFINDEX)
         return not index or index == interface.index
 
-    def flow_to(self, target: bytes, local: bytes | None = None, scope: int = 0) -> Flow:
+    def flow_to(self, target: bytes, local: bytes | None = None, scope: int = 0, out: int = 0) -> Flow:
         """Where packets to `target` go from `local`, or from the socket's own address.
 
-        `scope` is the index of the interface that a link-local address is meant at. Raises ENETUNREACH,
-        EHOSTUNREACH, EINVAL, ENODEV.
+        `scope` is the index of the interface that a link-local address is meant at, `out` that of the one to
+        go out of, unless the socket is bound to one. Raises ENETUNREACH, EHOSTUNREACH, EINVAL, ENODEV.
         """
         network = self.network
         if local is None:
@@ -237,7 +239,9 @@ class InternetSocket(Socket):
         if len(target) == 16 and is_link_local(target) and device is None:
             if not scope:
                 raise EINVAL("a link-local address needs an interface")
-            device = network.interfaces.get(scope)
+            out = scope
+        if device is None and out:
+            device = network.interfaces.get(out)
             if device is None:
                 raise ENODEV("no such interface")
         return find_flow(network, target, source, device)

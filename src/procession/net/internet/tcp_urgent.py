@@ -8,13 +8,12 @@ from procession.abi.errno import EINVAL, ENOTCONN
 from procession.abi.socket import SocketOption
 from procession.abi.word import pack_u8
 from procession.net.message import Received
-from procession.net.socket import CLOSED, MSG_OOB, MSG_PEEK, MSG_TRUNC
+from procession.net.socket import CLOSED, MSG_OOB, MSG_PEEK, MSG_TRUNC, URGENT_SIGNAL_TIMER
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
 
 _SO_OOBINLINE = int(SocketOption.SO_OOBINLINE)
-SIGNAL_TIMER = "urgent-signal"
 
 
 class UrgentByte:
@@ -45,7 +44,7 @@ class UrgentByte:
         self.is_pending = self.is_unread = True
         if socket.file is not None and socket.file.owner is not None:
             host = socket.network.host
-            host.timers.add(host.clock.now_ns, SIGNAL_TIMER, socket.file)
+            host.timers.add(host.clock.now_ns, URGENT_SIGNAL_TIMER, socket.file)
         socket.read_queue.wake_all()
 
     def is_at_mark(self, socket: TcpSocket) -> bool:

@@ -14,6 +14,7 @@ from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.flow import DELIVERED
 from procession.net.internet.group import hears_group, is_joined
+from procession.net.internet.ipv6_options import LONGEST_FRAGMENT
 from procession.net.internet.output import send_packet
 from procession.net.internet.packet import UDP_HEADER_BYTES, Packet
 from procession.net.internet.port_table import reach
@@ -175,7 +176,7 @@ class UdpSocket(DatagramSocket):
         if flow.outcome == DELIVERED and flow.is_short and not network.raw_sockets:
             # The shortest way: what follows is what receive_packet would do.
             size = len(data) + flow.header_bytes
-            if size <= flow.mtu:
+            if size <= flow.mtu and LONGEST_FRAGMENT not in self.protocol_options:
                 interface = flow.interface
                 receivers = find_receivers(network, packet, interface, is_for_all=False)
                 if receivers:

@@ -8,14 +8,13 @@ from procession.abi.errno import EINVAL, EPIPE
 from procession.abi.socket import SocketOption
 from procession.net.buffer_charge import stream_charge
 from procession.net.message import Message, Received
-from procession.net.socket import MSG_OOB, MSG_PEEK, RECEIVING
+from procession.net.socket import MSG_OOB, MSG_PEEK, RECEIVING, URGENT_SIGNAL_TIMER
 
 if TYPE_CHECKING:
     from procession.net.message import Control
     from procession.net.unix.stream import UnixStream
 
 _SO_OOBINLINE = int(SocketOption.SO_OOBINLINE)
-SIGNAL_TIMER = "urgent-signal"
 
 
 def send_urgent_byte(socket: UnixStream, byte: bytes, control: Control | None) -> None:
@@ -34,7 +33,7 @@ def send_urgent_byte(socket: UnixStream, byte: bytes, control: Control | None) -
     peer.marked[message] = None
     if peer.file is not None and peer.file.owner is not None:
         host = socket.network.host
-        host.timers.add(host.clock.now_ns, SIGNAL_TIMER, peer.file)
+        host.timers.add(host.clock.now_ns, URGENT_SIGNAL_TIMER, peer.file)
     socket.queue(message, peer, control)
 
 
