@@ -12,9 +12,11 @@ import pytest
 import zstandard
 
 from procession.explore.explorer import Explorer
+from procession.explore.program import DEFAULT_KINDS
 from procession.explore.search import Coverage, Reduction, Search
 from procession.explore.story import tell_story
 from procession.explore.world import World
+from procession.syscalls.permitted import FAULTS
 from tests.explore.races import PROGRAMS, classes, compiled, explored, outcomes, program
 
 COMMAND = [sys.executable, "-m", "procession"]
@@ -64,6 +66,30 @@ def test_the_reduced_search_sees_each_class_of_schedules_once(command: tuple[str
     assert reduced == naive
     assert few.schedules == few.distinct
     assert many.schedules >= 10 * few.schedules
+
+
+@pytest.mark.parametrize("how", ["view", "late", "space", "file", "copy", "read"])
+def test_the_reduction_leaves_out_no_order_of_accesses_to_memory(how: str) -> None:
+    reduced, few = outcomes(compiled("memory_race"), how)
+    naive, _ = outcomes(compiled("memory_race"), how, reduction=Reduction.NONE)
+    assert set(reduced) == set(naive) == {("exited", 0, b""), ("exited", 1, b"")}
+    assert few.schedules == few.distinct
+
+
+def test_memory_counts_as_shared_after_going_back_only_if_it_was_by_then() -> None:
+    # With faults the first choice is in front of all else.
+    world = World(program(compiled("memory_race"), "space", kinds=(*DEFAULT_KINDS, FAULTS)))
+    world.begin()
+    before = world.watcher.shared
+    start = world.checkpoint()
+    while world.offer is not None:
+        world.advance(0)
+    [root] = world.watcher.shared
+    world.back_to(start)
+    assert (before, world.watcher.shared) == (frozenset(), frozenset())
+    assert world.machine.command is not None
+    assert root == world.machine.command.mm.tables.root
+    world.close()
 
 
 @pytest.mark.parametrize("bound", [0, 1, 2])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from procession.abi.file_mode import S_IFMT
 from procession.fs.host_stream import OutputFile
-from procession.fs.inode import S_IFDIR, S_IFREG
+from procession.fs.inode import S_IFDIR, S_IFREG, Inode
 from procession.fs.inotify import Inotify
 from procession.kernel import observer as told
 from procession.kernel.sched.explored import ExploredScheduler
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from procession.abi.errno import Errno
     from procession.fs.dentry import Dentry
     from procession.fs.file import File
-    from procession.fs.inode import Inode
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task, ThreadGroup
+    from procession.mm.vma import MappedFile
     from procession.syscalls.declaration import SystemCall
 
 Key = tuple[object, ...]
@@ -35,6 +35,7 @@ CLOCK_TID = 0
 _SIGCHLD = 17
 _DATA_FILES = (S_IFREG, S_IFDIR)
 _PIDS: Key = ("pids",)
+_SHARED_MEMORY: Key = ("shared memory",)
 _END: Key = ("end",)
 """What the command's end writes, and every step reads: whether it comes before the end matters."""
 
@@ -150,7 +151,7 @@ class FootprintWatcher:
     """An observer that notes the footprint of each step; it changes nothing.
 
     With `orders_output` unset it's nobody's business in which order tasks write to the machine's standard
-    streams.
+    streams. `shared` are the address spaces in which more than one task has run, by their roots.
     """
 
     __slots__ = (
@@ -163,6 +164,7 @@ class FootprintWatcher:
         "orders_output",
         "positions",
         "segments",
+        "shared",
         "task",
         "tid",
     )
@@ -178,6 +180,7 @@ class FootprintWatcher:
         self.dispositions: tuple[object, ...] = ()
         self.files: list[File] = []
         self.segments: list[Segment] = []
+        self.shared: frozenset[int] = frozenset()
         # For each call, by number: which of its arguments are descriptors, paths and ids.
         self.positions: dict[int, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {}
 
@@ -223,10 +226,15 @@ class FootprintWatcher:
         return task.group is self.kernel.init and not task.has_executed
 
     def _end_segment(self) -> None:
-        """What the segment's task does about signals changes what becomes of those that are sent to it."""
+        """What the segment's task does about signals changes what becomes of those that are sent to it.
+
+        What it has mapped by now it has used, too.
+        """
         task = self.task
-        if task is not None and self.dispositions != _dispositions(task):
-            self.footprint.writes.add(("signals", task.tgid))
+        if task is not None:
+            if self.dispositions != _dispositions(task):
+                self.footprint.writes.add(("signals", task.tgid))
+            self._note_memory(task)
         self.task = None
 
     def _begin_segment_of(self, task: Task) -> None:
@@ -237,10 +245,34 @@ class FootprintWatcher:
         footprint = self.footprint
         tgid = task.tgid
         footprint.reads |= {_END, ("signals", tgid)}
-        if len(task.group.threads) > 1:
-            footprint.writes.add(("memory", tgid))
-        if _shares_memory(task):
-            footprint.writes.add(("shared memory",))
+        self._note_memory(task)
+
+    # Memory
+
+    def _note_memory(self, task: Task) -> None:
+        """A task may look at all that it has mapped, and change what others see of it where it may write."""
+        mm, footprint = task.mm, self.footprint
+        root = mm.tables.root
+        if root in self.shared:
+            footprint.writes.add(("memory", root))
+        last = None
+        for area in mm.areas:
+            file = area.file
+            if area.is_shared:
+                keys = footprint.writes if area.protection & PROT_WRITE else footprint.reads
+                keys.add(_SHARED_MEMORY if file is None else _mapped_key(file))
+            elif file is not None and file is not last:
+                # A private page that wasn't written to shows what becomes of the file.
+                last = file
+                footprint.reads.add(_mapped_key(file))
+
+    def _note_address_space(self, task: Task, maker: Task | None) -> None:
+        """`task` runs in another address space now: that of `maker`, or a new one."""
+        root = task.mm.tables.root
+        if maker is not None and maker.mm is task.mm:
+            self.shared |= {root}
+        else:
+            self.shared -= {root}
 
     # Files and names
 
@@ -332,6 +364,10 @@ class FootprintWatcher:
         if kind == told.SWITCH:
             self._switched_to(task)
             return
+        if kind == told.CLONE:
+            self._note_address_space(task, self.kernel.current)
+        elif kind == told.EXEC:
+            self._note_address_space(task, None)
         if self._is_reaper(task):
             # It reaps whom it gets at once: nobody hears of it.
             return
@@ -385,13 +421,15 @@ def _inode_key(inode: Inode) -> Key:
     return "inode", inode.superblock.device, inode.number
 
 
+def _mapped_key(file: MappedFile) -> Key:
+    inode = file.inode
+    assert isinstance(inode, Inode)
+    return _inode_key(inode)
+
+
 def _special_key(file: File, key: Key) -> Key:
     """The key of what isn't data on a file system: ends that are joined count as one."""
     name = type(file).__name__
     if "Pipe" in name or "Fifo" in name or "Output" in name or "Input" in name:
         return key
     return ("special", type(file).__module__.rpartition(".")[0])
-
-
-def _shares_memory(task: Task) -> bool:
-    return any(area.is_shared and area.protection & PROT_WRITE for area in task.mm.areas)

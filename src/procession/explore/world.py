@@ -113,6 +113,7 @@ class _Kept(NamedTuple):
     offer: Offer | None
     output_count: int
     fact_count: int
+    shared_memory: frozenset[int]
     deviations: int
 
 
@@ -372,6 +373,7 @@ class World:
                 self.offer,
                 len(self.output),
                 len(self.facts.facts),
+                self.watcher.shared,
                 self.deviations,
             )
         )
@@ -389,6 +391,7 @@ class World:
         del self.steps[last.length :]
         del self.output[last.output_count :]
         del self.facts.facts[last.fact_count :]
+        self.watcher.shared = last.shared_memory
         self.deviations = last.deviations
         self.offer, self.ending = last.offer, ""
 
