@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import threading
@@ -15,6 +16,8 @@ import pytest
 from procession.explore.crew import Alone, Crew, DaskCluster, Processes
 from procession.explore.explorer import Explorer, Limits, Report
 from procession.explore.ledger import OtherSearch
+from procession.explore.oracle import Expectation
+from procession.explore.program import Program
 from tests.explore.races import compiled, program
 
 pytestmark = pytest.mark.usefixtures("c_compiler")
@@ -110,6 +113,35 @@ def test_a_file_of_another_search_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"no database" * 100)
     with pytest.raises(sqlite3.DatabaseError):
         divided(Alone(), "shell_lab", "safe", state_file=str(tmp_path / "other"), preemptions=0)
+
+
+def test_a_search_of_what_has_changed_since_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable = tmp_path / "program"
+    shutil.copy(compiled("shell_lab"), executable)
+
+    def search(expected: Expectation | None = None) -> None:
+        explored = Program((str(executable), "safe"), {"memory": 1 << 26, "cwd": "/"})
+        explorer = Explorer(explored, preemptions=0, expected=expected)
+        try:
+            explorer.run_divided(Alone(), str(tmp_path / "state.sqlite"))
+        finally:
+            explorer.world.close()
+
+    search()
+    search()
+    with pytest.raises(OtherSearch):
+        search(Expectation(status=3))
+    with monkeypatch.context() as changed:
+        changed.setattr("procession.explore.ledger.version", lambda _: "0")
+        with pytest.raises(OtherSearch):
+            search()
+    search()
+    with executable.open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(OtherSearch):
+        search()
 
 
 @pytest.mark.heavy

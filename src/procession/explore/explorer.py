@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.explore.division import PIECE_S, Piece, Task
 from procession.explore.finding import Finding, Moment
-from procession.explore.ledger import Ledger
+from procession.explore.ledger import Ledger, identity_of
 from procession.explore.minimise import minimise
 from procession.explore.oracle import DEFAULT_ORACLES, ORACLES, Expectation, Oracle, problems
 from procession.explore.sampling import DEFAULT_DEPTH, Chance, PrioritySampler, UniformSampler
@@ -147,7 +147,7 @@ class Explorer:
             self.world.orders_output,
             piece_s,
         )
-        ledger = Ledger(task, state_file)
+        ledger = Ledger(identity_of(task, self.world.machine), state_file)
         try:
             for bound in self._bounds:
                 if ledger.begin(bound):

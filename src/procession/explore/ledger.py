@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from procession.explore.division import Piece
 from procession.explore.finding import Finding, Steps
 from procession.explore.search import Coverage
+from procession.recording.recorder import files_read
 
 if TYPE_CHECKING:
     from procession.explore.division import Result, Task
+    from procession.machine import Machine
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS pieces (
@@ -34,38 +38,56 @@ CREATE TABLE IF NOT EXISTS findings (finding TEXT PRIMARY KEY);
 
 
 class OtherSearch(Exception):
-    """The file is of the search of another program, or with other options."""
+    """The file is of the search of another program, of another Procession, or with other options."""
+
+
+def identity_of(task: Task, machine: Machine) -> str:
+    """All that makes the runs of a search, and what is found in them, what they are.
+
+    `machine` has run the program once: which of the host's files are used is known by then.
+    """
+    program, expected = task.program, task.expected
+    image = machine.image
+    return json.dumps(
+        [
+            _VERSION,
+            version("procession"),
+            [os.fsdecode(argument) for argument in machine.arguments],
+            machine.environment,
+            machine.start_directory,
+            {name: str(value) for name, value in sorted(program.settings.items())},
+            program.stdin.hex(),
+            program.is_pid1,
+            program.kinds,
+            [oracle if isinstance(oracle, str) else oracle.name for oracle in task.oracles],
+            [expected.status, None if expected.stdout is None else expected.stdout.hex()],
+            task.reduction.value,
+            {path: file.digest for path, file in files_read(machine)}
+            if image is None
+            else image.tree.root.decode(),
+        ]
+    )
 
 
 class Ledger:
-    """What is known of a divided search, in the SQLite file `path`, or only in memory.
+    """What is known of the divided search `what`, in the SQLite file `path`, or only in memory.
 
     A piece is open until its result is entered, in one transaction: whoever did it may be killed at any time,
     and nothing is lost. Raises OtherSearch, sqlite3.Error.
     """
 
-    def __init__(self, task: Task, path: str = ":memory:") -> None:
+    def __init__(self, what: str, path: str = ":memory:") -> None:
         self.connection = connection = sqlite3.connect(path)
         connection.executescript(_SCHEMA)
-        # The seed and all else that makes a run what it is.
-        what = json.dumps(
-            [
-                _VERSION,
-                task.program.command,
-                {name: str(value) for name, value in sorted(task.program.settings.items())},
-                task.program.stdin.hex(),
-                task.program.is_pid1,
-                task.program.kinds,
-                [oracle if isinstance(oracle, str) else oracle.name for oracle in task.oracles],
-                task.reduction.value,
-            ]
-        )
         known = connection.execute("SELECT value FROM about WHERE name = 'search'").fetchone()
         if known is None:
             with connection:
                 connection.execute("INSERT INTO about VALUES ('search', ?)", (what,))
         elif known[0] != what:
-            raise OtherSearch("it's of the search of another program, or with other options")
+            raise OtherSearch(
+                "it's of the search of another program, of files that have changed since, "
+                "by another Procession, or with other options"
+            )
 
     def begin(self, bound: int | None) -> bool:
         """Open the search with `bound`, or go on with it; False if it was exhausted before."""
