@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,10 +16,13 @@ from typing import Any
 import pytest
 
 from procession.explore.crew import Alone, Crew, DaskCluster, Processes
+from procession.explore.division import Piece, Result, Task
 from procession.explore.explorer import Explorer, Limits, Report
 from procession.explore.ledger import OtherSearch
 from procession.explore.oracle import Expectation
 from procession.explore.program import Program
+from procession.explore.search import Reduction
+from procession.explore.statement import statement
 from tests.explore.races import compiled, program
 
 pytestmark = pytest.mark.usefixtures("c_compiler")
@@ -103,6 +108,76 @@ def test_an_interrupted_search_goes_on_from_its_file(tmp_path: Path) -> None:
     third = divided(Alone(), "shell_lab", "safe", state_file=state)
     assert third.is_complete
     assert third.schedules == second.schedules
+
+
+class Interrupted(Alone):
+    """Does so many handfuls, and is interrupted then."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.left = count
+
+    def collect(self) -> list[tuple[Piece, Result | None]]:
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().collect()
+
+
+def test_an_interrupted_division_reports_what_it_has_seen() -> None:
+    report = divided(Interrupted(3), "shell_lab", "safe")
+    assert report.reason_to_end == "interrupted"
+    [coverage] = [each for each in report.coverages if not each.is_exhausted]
+    assert coverage is report.coverages[-1]
+    assert coverage.schedules > 0
+    assert report.schedules == sum(each.schedules for each in report.coverages)
+    assert "wasn't finished (interrupted)" in statement(report)
+
+
+def test_processes_leave_an_interrupt_to_who_searches() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "procession",
+        "explore",
+        "--preemptions",
+        "all",
+        "--jobs",
+        "2",
+        "--progress",
+    ]
+    with subprocess.Popen(
+        [*command, "--", compiled("dead_holder"), "safe"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as explorer:
+        assert explorer.stderr is not None
+        explorer.stderr.read(1)
+        os.killpg(explorer.pid, signal.SIGINT)
+        stdout, stderr = explorer.communicate()
+    assert explorer.returncode == 130
+    assert "(interrupted)" in stdout
+    assert "Traceback" not in stderr
+
+
+def test_machines_that_are_kept_are_their_crews_own() -> None:
+    first, second = Alone(), Alone()
+    for crew in (first, second):
+        crew.hand_out(task_of("shell_lab"), [Piece()])
+        crew.collect()
+    workers = [crew.keeper.worker for crew in (first, second)]
+    first.close()
+    assert [worker is not None and worker.world.is_open for worker in workers] == [False, True]
+    second.close()
+
+
+def task_of(name: str) -> Task:
+    """The search of a program of the tests without a bound, in small pieces."""
+    return Task(
+        program(compiled(name)), ("status",), Expectation(), None, Reduction.PARTIAL_ORDER, False, False, 0.0
+    )
 
 
 def test_a_file_of_another_search_is_refused(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import zstandard
 from procession.explore.explorer import Explorer
 from procession.explore.program import DEFAULT_KINDS
 from procession.explore.search import Coverage, Reduction, Search
+from procession.explore.statement import statement
 from procession.explore.story import tell_story
-from procession.explore.world import World
+from procession.explore.world import DEFAULT_STEP_LIMIT, World
 from procession.syscalls.permitted import FAULTS
 from tests.explore.races import PROGRAMS, classes, compiled, explored, outcomes, program
 
@@ -110,6 +111,23 @@ def test_without_snapshots_the_same_is_seen() -> None:
         world.close()
         found.append(search.coverage)
     assert found[0] == found[1]
+
+
+def test_a_run_that_is_cut_off_is_no_schedule_that_was_tried() -> None:
+    command = program(compiled("shell_lab"), "safe")
+    for step_limit in (4, DEFAULT_STEP_LIMIT):
+        # Whoever doesn't ask for endless runs is told of them too.
+        explorer = Explorer(
+            command, oracles=["crash"], preemptions=None, world=World(command, step_limit=step_limit)
+        )
+        report = explorer.run()
+        explorer.world.close()
+        assert report.findings == ()
+        assert report.coverages[-1].is_exhausted
+        is_cut_off = step_limit != DEFAULT_STEP_LIMIT
+        assert report.is_complete is not is_cut_off
+        assert ("cut off" in statement(report)) is is_cut_off
+        assert any(coverage.cut_off for coverage in report.coverages) is is_cut_off
 
 
 def test_the_command_tells_a_story_that_replay_runs_again(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Protocol
 
-from procession.explore.division import do_pieces, forget_workers
+from procession.explore.division import WorkerKeeper, do_pieces
 
 if TYPE_CHECKING:
     from procession.explore.division import Piece, Result, Task
@@ -43,6 +44,7 @@ class Alone:
 
     def __init__(self) -> None:
         self.given: list[tuple[Task, list[Piece]]] = []
+        self.keeper = WorkerKeeper()
 
     @property
     def room(self) -> int:
@@ -56,11 +58,15 @@ class Alone:
     def collect(self) -> list[tuple[Piece, Result | None]]:
         """See `Crew`."""
         given, self.given = self.given, []
-        return [pair for task, pieces in given for pair in zip(pieces, do_pieces(task, pieces), strict=True)]
+        return [
+            pair
+            for task, pieces in given
+            for pair in zip(pieces, self.keeper.do_pieces(task, pieces), strict=True)
+        ]
 
     def close(self) -> None:
         """See `Crew`."""
-        forget_workers()
+        self.keeper.close()
 
 
 class Processes:
@@ -74,7 +80,8 @@ class Processes:
 
     def _new_pool(self) -> ProcessPoolExecutor:
         # Not forked: the machine of this process, with all that the engine holds, is nothing for them.
-        return ProcessPoolExecutor(self.count, mp_context=get_context("forkserver"))
+        context = get_context("forkserver")
+        return ProcessPoolExecutor(self.count, mp_context=context, initializer=_ignore_interrupts)
 
     @property
     def room(self) -> int:
@@ -119,6 +126,11 @@ class Processes:
     def close(self) -> None:
         """See `Crew`."""
         self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C at a terminal reaches all its processes: what becomes of the search is this one's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class DaskCluster:

@@ -60,6 +60,7 @@ class Result(NamedTuple):
     redundant: int
     steps: int
     left: int
+    cut_off: int
     findings: tuple[Finding, ...]
     open_nodes: tuple[OpenNode, ...]
     wishes: tuple[Wish, ...]
@@ -120,6 +121,7 @@ class Worker:
             search.redundant,
             world.step_count - steps_before,
             search.left,
+            search.cut_off,
             tuple(findings),
             open_nodes,
             tuple(wishes),
@@ -130,21 +132,34 @@ class Worker:
         self.world.close()
 
 
-_workers: dict[bytes, Worker] = {}
+class WorkerKeeper:
+    """Does pieces, and keeps the machine for the next ones."""
+
+    __slots__ = ("key", "worker")
+
+    def __init__(self) -> None:
+        self.key = b""
+        self.worker: Worker | None = None
+
+    def do_pieces(self, task: Task, pieces: Sequence[Piece]) -> list[Result | None]:
+        """Do `pieces` as long as there is time; None for those that there wasn't for."""
+        key = pickle.dumps(task._replace(bound=None))
+        if self.worker is None or key != self.key:
+            self.close()
+            self.key, self.worker = key, Worker(task)
+        return self.worker.do_all(task, pieces)
+
+    def close(self) -> None:
+        """Close the machine that is kept."""
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
+
+
+_keeper = WorkerKeeper()
+"""That of a process that does nothing else: from one call to the next there is nothing but its modules."""
 
 
 def do_pieces(task: Task, pieces: Sequence[Piece]) -> list[Result | None]:
-    """Do pieces in this process, which keeps the machine for the next ones."""
-    key = pickle.dumps(task._replace(bound=None))
-    worker = _workers.get(key)
-    if worker is None:
-        forget_workers()
-        worker = _workers[key] = Worker(task)
-    return worker.do_all(task, pieces)
-
-
-def forget_workers() -> None:
-    """Close the machine that this process keeps."""
-    for worker in _workers.values():
-        worker.close()
-    _workers.clear()
+    """Do pieces in this process, which is there for that alone."""
+    return _keeper.do_pieces(task, pieces)

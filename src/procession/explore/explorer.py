@@ -10,7 +10,7 @@ from procession.explore.division import PIECE_S, Piece, Task
 from procession.explore.finding import Finding, Moment
 from procession.explore.ledger import Ledger, identity_of
 from procession.explore.minimise import minimise
-from procession.explore.oracle import DEFAULT_ORACLES, ORACLES, Expectation, Oracle, problems
+from procession.explore.oracle import DEFAULT_ORACLES, ENDLESS, ORACLES, Expectation, Oracle, problems
 from procession.explore.sampling import DEFAULT_DEPTH, Chance, PrioritySampler, UniformSampler
 from procession.explore.search import Coverage, Reduction, Search
 from procession.explore.world import World
@@ -40,15 +40,17 @@ class Report(NamedTuple):
     """What an exploration has found, and what it has seen.
 
     `coverages` are of the searches, one for each bound; `chance` is what runs by priorities promise,
-    `samples` how many runs by chance there were. `is_complete` says that there is no schedule at all that
-    wasn't seen, or is equal to one that was; `reason_to_end` why it ended before that, "" if it did all that
-    it was to do.
+    `samples` how many runs by chance there were, and `samples_cut_off` how many of these were ended as they
+    took too many steps or too long. `is_complete` says that there is no schedule at all that wasn't seen to
+    its end, or is equal to one that was; `reason_to_end` why it ended before that, "" if it did all that it
+    was to do.
     """
 
     findings: tuple[Finding, ...]
     coverages: tuple[Coverage, ...]
     chance: Chance | None
     samples: int
+    samples_cut_off: int
     is_complete: bool
     reason_to_end: str
     seconds: float
@@ -108,6 +110,7 @@ class Explorer:
         self.coverages: list[Coverage] = []
         self.chance: Chance | None = None
         self.samples = 0
+        self.samples_cut_off = 0
         self.search: Search | None = None
         self.divided: Coverage | None = None
         self.divided_steps = 0
@@ -136,7 +139,11 @@ class Explorer:
 
         Raises OtherSearch, sqlite3.Error, WorkersDie.
         """
-        self._first_run()
+        try:
+            self._first_run()
+        except KeyboardInterrupt:
+            self.reason_to_end = INTERRUPTION
+            return self.report
         task = Task(
             self.program,
             tuple(self.given_oracles),
@@ -150,8 +157,11 @@ class Explorer:
         ledger = Ledger(identity_of(task, self.world.machine), state_file)
         try:
             for bound in self._bounds:
-                if ledger.begin(bound):
-                    self._divide(task._replace(bound=bound), ledger, crew)
+                try:
+                    if ledger.begin(bound):
+                        self._divide(task._replace(bound=bound), ledger, crew)
+                except KeyboardInterrupt:
+                    self.reason_to_end = INTERRUPTION
                 coverage = ledger.coverage(bound)
                 self.coverages.append(coverage)
                 for finding in ledger.findings:
@@ -159,10 +169,10 @@ class Explorer:
                 if not coverage.is_exhausted or (self.findings and not self.finds_all):
                     break
                 if not coverage.left:
-                    self.is_complete = True
+                    self.is_complete = coverage.is_complete
                     break
-        except KeyboardInterrupt:
-            self.reason_to_end = INTERRUPTION
+                if self.reason_to_end:
+                    break
         finally:
             ledger.close()
         return self.report
@@ -201,10 +211,13 @@ class Explorer:
         sampler: PrioritySampler | UniformSampler = by_priority or UniformSampler(seed)
         try:
             if self._first_run():
+                if by_priority is not None:
+                    by_priority.expect(len(self.world.steps))
                 for _ in range(runs):
                     if not sampler.run(self.world, self._may_go_on):
                         break
                     self.samples += 1
+                    self.samples_cut_off += self.world.ending == ENDLESS
                     if not self._visit(self.world):
                         break
         except KeyboardInterrupt:
@@ -239,7 +252,7 @@ class Explorer:
             if not search.is_exhausted:
                 return
             if not search.left:
-                self.is_complete = True
+                self.is_complete = search.coverage.is_complete
                 return
 
     @property
@@ -351,6 +364,7 @@ class Explorer:
             tuple(self.coverages),
             self.chance,
             self.samples,
+            self.samples_cut_off,
             self.is_complete,
             self.reason_to_end,
             self.seconds,

@@ -30,8 +30,8 @@ CREATE TABLE IF NOT EXISTS tried (
 );
 CREATE TABLE IF NOT EXISTS signatures (bound TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (bound, value));
 CREATE TABLE IF NOT EXISTS counts (
-    bound TEXT PRIMARY KEY, schedules INTEGER, redundant INTEGER, steps INTEGER, lefts INTEGER, is_done
-    INTEGER
+    bound TEXT PRIMARY KEY, schedules INTEGER, redundant INTEGER, steps INTEGER, lefts INTEGER,
+    cut_offs INTEGER, is_done INTEGER
 );
 CREATE TABLE IF NOT EXISTS findings (finding TEXT PRIMARY KEY);
 """
@@ -64,7 +64,7 @@ def identity_of(task: Task, machine: Machine) -> str:
             task.reduction.value,
             {path: file.digest for path, file in files_read(machine)}
             if image is None
-            else image.tree.root.decode(),
+            else image.tree.digest.decode(),
         ]
     )
 
@@ -95,7 +95,7 @@ class Ledger:
         with self.connection as connection:
             row = connection.execute("SELECT is_done FROM counts WHERE bound = ?", (name,)).fetchone()
             if row is None:
-                connection.execute("INSERT INTO counts VALUES (?, 0, 0, 0, 0, 0)", (name,))
+                connection.execute("INSERT INTO counts VALUES (?, 0, 0, 0, 0, 0, 0)", (name,))
                 connection.execute("INSERT INTO pieces (bound, path) VALUES (?, ?)", (name, _text(())))
                 return True
         return not row[0]
@@ -159,8 +159,8 @@ class Ledger:
             )
             connection.execute(
                 "UPDATE counts SET schedules = schedules + ?, redundant = redundant + ?, steps = steps + ?, "
-                "lefts = lefts + ? WHERE bound = ?",
-                (result.schedules, result.redundant, result.steps, result.left, name),
+                "lefts = lefts + ?, cut_offs = cut_offs + ? WHERE bound = ?",
+                (result.schedules, result.redundant, result.steps, result.left, result.cut_off, name),
             )
             connection.executemany(
                 "INSERT OR IGNORE INTO findings VALUES (?)",
@@ -177,13 +177,14 @@ class Ledger:
         """What was seen with `bound`."""
         name = _bound_name(bound)
         row = self.connection.execute(
-            "SELECT schedules, redundant, steps, lefts, is_done FROM counts WHERE bound = ?", (name,)
+            "SELECT schedules, redundant, steps, lefts, cut_offs, is_done FROM counts WHERE bound = ?",
+            (name,),
         ).fetchone()
-        schedules, redundant, steps, left, is_done = row or (0, 0, 0, 0, 0)
+        schedules, redundant, steps, left, cut_off, is_done = row or (0, 0, 0, 0, 0, 0)
         (distinct,) = self.connection.execute(
             "SELECT count(*) FROM signatures WHERE bound = ?", (name,)
         ).fetchone()
-        return Coverage(bound, schedules, distinct, redundant, steps, left, bool(is_done))
+        return Coverage(bound, schedules, distinct, redundant, steps, left, cut_off, bool(is_done))
 
     @property
     def findings(self) -> list[Finding]:

@@ -14,10 +14,11 @@ DEFAULT_DEPTH = 3
 
 
 class Chance(NamedTuple):
-    """What runs by priorities promise: a bug of `depth` is missed by all of `runs` with `missed` probability
-    at most.
+    """What runs by priorities promise: a bug of `depth`, in schedules of at most `tasks` tasks and `steps`
+    steps, is missed by all of `runs` with `missed` probability at most.
 
-    `tasks` and `steps` are the most that any run had.
+    No run had more tasks or steps. `runs` are those that might change priorities at any of so many steps: of
+    the ones before, which weren't known to be so long, nothing is promised.
     """
 
     depth: int
@@ -36,21 +37,22 @@ class PrioritySampler:
     """Probabilistic concurrency testing: the task with the highest priority goes on.
 
     Tasks get priorities by chance when they are first seen; at `depth` - 1 steps chosen before the run, the
-    one that would go on gets the lowest of all.
+    one that would go on gets the lowest of all. They are chosen among as many steps as any run before had,
+    rounded up to a power of two: so few runs are longer than was thought.
     """
 
     def __init__(self, seed: int, depth: int = DEFAULT_DEPTH) -> None:
         self.random = Random(seed)
         self.depth = depth
         self.most_tasks = 1
-        self.most_steps = 1
+        self.range = 1
         self.runs = 0
 
     def run(self, world: World, alive: Callable[[], bool]) -> bool:
         """One run; whether it came to its end."""
         chance = self.random
         world.begin()
-        changes = {chance.randrange(self.most_steps): -place for place in range(1, self.depth)}
+        changes = {chance.randrange(self.range): -place for place in range(1, self.depth)}
         priorities: dict[int, float] = {}
         step = 0
         while world.offer is not None:
@@ -64,15 +66,22 @@ class PrioritySampler:
                 tid = max(world.offer.tids, key=priorities.__getitem__)
             world.advance(world.offer.tids.index(tid))
             step += 1
-        self.most_steps = max(self.most_steps, step)
         self.most_tasks = max(self.most_tasks, len(priorities))
         self.runs += 1
+        self.expect(step)
         return True
+
+    def expect(self, steps: int) -> None:
+        """There is a run of so many steps."""
+        if steps > self.range:
+            self.range = 1 << (steps - 1).bit_length()
+            if self.depth > 1:
+                self.runs = 0
 
     @property
     def chance(self) -> Chance:
         """What the runs so far promise."""
-        return Chance(self.depth, self.runs, self.most_tasks, self.most_steps)
+        return Chance(self.depth, self.runs, self.most_tasks, self.range)
 
 
 class UniformSampler:

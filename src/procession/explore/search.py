@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.explore.footprint import Footprint, footprint_text
+from procession.explore.oracle import ENDLESS
 from procession.explore.trace import Race, Trace
 from procession.explore.world import deviations_of
 
@@ -69,7 +70,8 @@ class Coverage(NamedTuple):
 
     `schedules` is how many runs there were, `distinct` how many of them differ in more than the order of what
     is independent, `redundant` how many were given up as they'd equal another, `steps` all that were taken.
-    `left` says how many alternatives were left out for the bound, `is_exhausted` that there were no others.
+    `left` says how many alternatives were left out for the bound, `cut_off` how many of the runs were ended
+    as they took too many steps or too long, `is_exhausted` that there were no others.
     """
 
     bound: int | None
@@ -78,7 +80,13 @@ class Coverage(NamedTuple):
     redundant: int
     steps: int
     left: int
+    cut_off: int
     is_exhausted: bool
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is no schedule that wasn't seen to its end, or is equal to one that was."""
+        return self.is_exhausted and not self.left and not self.cut_off
 
 
 _NOTHING = Footprint()
@@ -124,6 +132,7 @@ class Search:
         self.schedules = 0
         self.redundant = 0
         self.left = 0
+        self.cut_off = 0
         self.signatures: set[int] = set()
         self.steps = 0
         self.is_exhausted = False
@@ -141,6 +150,7 @@ class Search:
             self.redundant,
             self.steps,
             self.left,
+            self.cut_off,
             self.is_exhausted,
         )
 
@@ -197,6 +207,7 @@ class Search:
                 node.wanted.update(dict.fromkeys(node.offer.tids))
             self._step(node, tid, ())
         self.schedules += 1
+        self.cut_off += world.ending == ENDLESS
         self.signatures.add(self.trace.signature)
         return self.visit(world)
 

@@ -37,11 +37,18 @@ def statement(report: Report) -> str:
         parts.append(f"The search {bound} wasn't finished ({why}).")
     if report.samples:
         parts.append(f"{count(report.samples, 'run')} by chance {were(report.samples)} made.")
+    cut_off = sum(coverage.cut_off for coverage in report.coverages) + report.samples_cut_off
+    if cut_off:
+        parts.append(
+            f"{count(cut_off, 'run')} {were(cut_off)} cut off, after too many steps or too long: what comes "
+            "after that wasn't seen."
+        )
     chance = report.chance
     if chance is not None and chance.runs:
         parts.append(
-            f"A bug of depth {chance.depth} is missed by all of them with probability {chance.missed:.3g} at "
-            f"most ({count(chance.tasks, 'task')}, {count(chance.steps, 'step')})."
+            f"A bug of depth {chance.depth} that there is in schedules of at most "
+            f"{count(chance.tasks, 'task')} and {count(chance.steps, 'step')} is missed by all of them with "
+            f"probability {chance.missed:.3g} at most."
         )
     return " ".join(parts)
 
