@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -13,7 +14,7 @@ import pytest
 from procession.abi.errno import EACCES, EIO, ELOOP, ENOENT, ENOTDIR, ENOTEMPTY, ENXIO, EXDEV
 from procession.fs.attributes import change_mode, change_owner, change_times
 from procession.fs.file import O_CREAT, O_RDWR, O_TRUNC, O_WRONLY
-from procession.fs.host_source import OPEN_DIRECTORIES_LIMIT, OPEN_FILES_LIMIT
+from procession.fs.host_source import OPEN_DIRECTORIES_LIMIT, OPEN_FILES_LIMIT, HostDirectory
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.xattr import get_xattr, set_xattr
 from tests.fs.file_tree import SECOND_NS, FileTree, User, new_overlay_tree
@@ -469,3 +470,38 @@ def test_time_stamps_of_changes(tree: FileTree) -> None:
     assert (inode.mtime_ns, inode.ctime_ns) == (old_ns, now_ns)
     change_times(tree.path("/etc/passwd"), tree.user, 5 * SECOND_NS, -2)
     assert (inode.atime_ns, inode.mtime_ns) == (5 * SECOND_NS, old_ns)
+
+
+def test_which_names_are_one_files_depends_on_what_the_asker_has_met(root: Path) -> None:
+    (root / "a").write_bytes(b"one file")
+    (root / "b").hardlink_to(root / "a")
+    (root / "c").hardlink_to(root / "a")
+    source = HostDirectory(os.fsencode(root))
+    assert source.linked_path(b"a", {}) is None
+    assert source.linked_path(b"b", {b"a": None}) == b"a"
+    # Who asks has gone back to before it met a, or is another one.
+    assert source.linked_path(b"b", {}) is None
+    assert source.linked_path(b"a", {b"b": None}) == b"b"
+    assert source.linked_path(b"c", {b"a": None}) == b"a"
+    assert HostDirectory(os.fsencode(root)).linked_path(b"c", {b"b": None}) == b"b"
+
+
+def test_an_error_of_the_host_isnt_an_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = HostDirectory(os.fsencode(root))
+    assert source.exists(b"etc/passwd")
+    assert not source.exists(b"etc/none")
+    assert not source.exists(b"etc/passwd/none")
+    assert not source.exists(b"n" * 300)
+
+    def refuse(*_arguments: object, **_more: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr(os, "listxattr", refuse)
+    for ask in (
+        lambda: source.exists(b"etc/passwd"),
+        lambda: source.is_same_file(b"etc/passwd", b"bin/tool"),
+        lambda: source.xattrs(b"etc/passwd"),
+    ):
+        with pytest.raises(EIO):
+            ask()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import random
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import chain
+from mmap import mmap
 from pathlib import Path
 
 import pytest
@@ -12,10 +17,18 @@ import zstandard
 
 from procession import is_compiled
 from procession.abi.errno import Errno
+from procession.abi.word import Words
+from procession.hardware.engine import Engine
+from procession.hardware.engines.choice import make_engine
+from procession.hardware.engines.unicorn import UnicornEngine
+from procession.hardware.physical_memory import PhysicalMemory
 from procession.kernel.decider import SeededDecider
 from procession.machine import Machine
 from procession.snapshot.file import MAGIC
-from procession.snapshot.values import BadSnapshot
+from procession.snapshot.keeper import Snapshot
+from procession.snapshot.shape import InstanceShape, shape_of
+from procession.snapshot.values import BadSnapshot, ValueReader, ValueWriter
+from procession.snapshot.written_pages import written_pages
 
 pytestmark = pytest.mark.skipif(is_compiled(), reason="a compiled build makes no second state")
 SCRIPT = "for i in 1 2; do (echo $i; cat /etc/hostname) & done; wait; read x; echo $x | sort; exit 3"
@@ -163,6 +176,122 @@ def test_any_bytes_are_a_state_or_refused_often(saved: Path, tmp_path: Path) -> 
     found = [try_hostile(data, tmp_path / "file", chance) for _ in range(3000)]
     assert any(found)
     assert not all(found)
+
+
+def save_changed(machine: Machine, path: Path, change: Callable[[Snapshot], None]) -> None:
+    """Save `machine` as somebody would who wants to do harm."""
+    snapshot = machine.snapshot()
+    change(snapshot)
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(machine, "snapshot", lambda: snapshot)
+        machine.save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("next_fresh", 1 << 50), ("next_fresh", 2), ("frame_count", 1 << 50)]
+)
+def test_a_memory_that_isnt_that_of_its_frames_is_refused(
+    guest_root: Path, tmp_path: Path, name: str, value: int
+) -> None:
+    def change(snapshot: Snapshot) -> None:
+        shape = shape_of(PhysicalMemory)
+        assert isinstance(shape, InstanceShape)
+        place = shape.fields.index(name)
+        records = chain.from_iterable(snapshot.records.leaves)
+        for known, record in zip(snapshot.keeper.table.objects, records, strict=True):
+            if type(known) is PhysicalMemory:
+                record.contents = (*record.contents[:place], value, *record.contents[place + 1 :])
+
+    save_changed(started(guest_root), tmp_path / "file", change)
+    with pytest.raises(BadSnapshot, match="isn't that of its frames"):
+        Machine.load(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "what", ["short", "long", "arguments", "command", "kind", "failure", "terminal", "end"]
+)
+def test_what_the_machine_keeps_of_itself_is_looked_at(guest_root: Path, tmp_path: Path, what: str) -> None:
+    def change(snapshot: Snapshot) -> None:
+        values, captured, source, slice_end = snapshot.beside
+        arguments, command, is_in_slice, is_pid1, kind, directory, failure, terminal = values
+        changed = {
+            "short": values[:-1],
+            "long": (*values, None),
+            "arguments": ((*arguments, 1), *values[1:]),
+            "command": (arguments, b"sh", *values[2:]),
+            "kind": (arguments, command, is_in_slice, is_pid1, None, directory, failure, terminal),
+            "failure": (arguments, command, is_in_slice, is_pid1, kind, directory, "failed", terminal),
+            "terminal": (*values[:-1], command),
+        }
+        if what == "end":
+            slice_end = (*slice_end, 0)
+        snapshot.beside = changed.get(what, values), captured, source, slice_end
+
+    engines: list[Engine] = []
+
+    def make(name: str) -> Engine:
+        engines.append(make_engine(name))
+        return engines[-1]
+
+    save_changed(started(guest_root), tmp_path / "file", change)
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr("procession.snapshot.going_back.make_engine", make)
+        with pytest.raises(BadSnapshot, match="how far the run was"):
+            Machine.load(tmp_path / "file")
+    # Nothing is left of the machine that there was to be.
+    [engine] = engines
+    assert isinstance(engine, UnicornEngine)
+    assert not engine.handle.value
+
+
+def test_a_layout_that_isnt_one_is_refused() -> None:
+    writer = ValueWriter({})
+    writer.value(Words("<IQ"))
+    assert ValueReader(bytes(writer.data)).value().format == "<IQ"
+    for form in ("<n", "=P", "q" + "99999q" * 30, "é"):
+        writer = ValueWriter({})
+        writer.value(Words("<IQ"))
+        hostile = writer.data[:2]
+        text = ValueWriter({})
+        text.value(form)
+        try:
+            layout = ValueReader(bytes(hostile + text.data)).value()
+        except BadSnapshot:
+            continue
+        assert layout.size > 0
+
+
+def test_what_is_saved_is_no_more_than_what_is_loaded(
+    saved: Path, guest_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = started(guest_root)
+    for name, limit, message in (
+        ("_MOST_OBJECTS", 100, "100 are loaded"),
+        ("_LARGEST_BESIDE_FRAMES", 1000, "1000 are loaded"),
+        ("_LARGEST_FRAMES", 1 << 16, "65536 are loaded"),
+    ):
+        with monkeypatch.context() as context:
+            context.setattr(f"procession.snapshot.file.{name}", limit)
+            with pytest.raises(ValueError, match=message):
+                machine.save(tmp_path / "file")
+            with pytest.raises(BadSnapshot):
+                Machine.load(saved)
+    # What isn't frames is bounded by itself: a machine may be as full as it can.
+    monkeypatch.setattr("procession.snapshot.file._LARGEST_BESIDE_FRAMES", len(unpacked(saved)) // 2)
+    Machine.load(saved).close()
+
+
+def test_pages_that_arent_watched_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise OSError(errno.EPERM, "userfaultfd")
+
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    monkeypatch.setattr("procession.snapshot.written_pages._open_userfaultfd", refuse)
+    memory = mmap(-1, 1 << 16)
+    assert written_pages(memory) is None
+    gc.collect()
+    assert unraisable == []
 
 
 def test_paths_that_lead_elsewhere_are_refused(saved: Path, guest_root: Path) -> None:

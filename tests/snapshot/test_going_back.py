@@ -73,6 +73,27 @@ def test_without_the_hosts_help_frames_are_compared(
     assert ended(machine) == expected
 
 
+def test_two_names_are_one_files_whichever_is_met_first_after_going_back(guest_root: Path) -> None:
+    """What was met before the machine went back isn't known any more."""
+    names: dict[int, list[str]] = {}
+    for path in sorted((guest_root / "usr/bin").iterdir()):
+        names.setdefault(path.lstat().st_ino, []).append(f"/usr/bin/{path.name}")
+    first, second = next(paths for paths in names.values() if len(paths) > 1)[:2]
+    text = f"read order; for name in $order; do [ -e $name ]; done; [ {first} -ef {second} ]; echo $?"
+    machine = started(guest_root, text)
+    assert machine.run_until(lambda machine: machine.input.is_wanted)
+    snapshot = machine.snapshot()
+    for order in (f"{first} {second}\n", f"{second} {first}\n", f"{first} {second}\n"):
+        machine.restore(snapshot)
+        fork = None if is_compiled() else machine.fork()
+        for each in (machine, fork):
+            if each is not None:
+                each.feed_input(order.encode(), is_last=True)
+                while each.step_event() is not None:
+                    pass
+                assert each.take_output().stdout == b"0\n"
+
+
 @pytest.mark.skipif(is_compiled(), reason="a compiled build makes no second state")
 def test_a_fork_goes_its_own_way(guest_root: Path) -> None:
     """What is done to the one machine isn't done to the other."""

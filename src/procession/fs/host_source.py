@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from procession.abi.errno import EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, Errno
+from procession.abi.errno import EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, EOPNOTSUPP, Errno
 
 OPEN_DIRECTORIES_LIMIT = 64
 OPEN_FILES_LIMIT = 64
@@ -97,6 +97,8 @@ def _errno_of(error: OSError) -> Errno:
 
     if error.errno == errno.ENAMETOOLONG:
         return ENAMETOOLONG()
+    if error.errno == errno.EOPNOTSUPP:
+        return EOPNOTSUPP()
     if error.errno == errno.ELOOP:
         # O_NOFOLLOW met a link where there was a directory or a file before.
         return ELOOP("changed on the host")
@@ -114,6 +116,40 @@ class Rewindable(Protocol):
         """Be again where it was when it gave `kept`."""
 
 
+class MetNames:
+    """The names by which files with several were met, for who has to tell whether two are one file's.
+
+    Whose names count is said at each question: a machine that has gone back hasn't met those of later, and
+    several machines may have one source.
+    """
+
+    __slots__ = ("by_file", "count")
+
+    def __init__(self) -> None:
+        self.by_file: dict[object, dict[bytes, None]] = {}
+        self.count = 0
+
+    def first(
+        self, path: bytes, others: Mapping[bytes, object], identify: Callable[[bytes], object]
+    ) -> bytes | None:
+        """Which of `others` is the file at `path`; `identify` gives what two names of one file share.
+
+        Raises what `identify` does for `path`; others that aren't there any more are no file's.
+        """
+        if self.count < len(others):
+            for other in others:
+                with suppress(ENOENT):
+                    self._add(other, identify(other))
+        return next((name for name in self._add(path, identify(path)) if name in others), None)
+
+    def _add(self, path: bytes, identity: object) -> dict[bytes, None]:
+        names = self.by_file.setdefault(identity, {})
+        if path not in names:
+            names[path] = None
+            self.count += 1
+        return names
+
+
 class HostSource(Protocol):
     """Where what a `HostTree` shows comes from. Paths are as there."""
 
@@ -125,10 +161,10 @@ class HostSource(Protocol):
         """The metadata of what is at `path`, which isn't followed. Raises ENOENT, EACCES, EIO."""
 
     def exists(self, path: bytes) -> bool:
-        """Whether there is anything at `path`."""
+        """Whether there is anything at `path`. Raises EACCES, EIO."""
 
     def is_same_file(self, path: bytes, other: bytes) -> bool:
-        """Whether two paths are names of one file."""
+        """Whether two paths are names of one file. Raises EACCES, EIO."""
 
     def forget(self) -> None:
         """The tree was changed by whoever holds this: open its files anew, whichever they are now."""
@@ -146,7 +182,10 @@ class HostSource(Protocol):
         """Up to `length` bytes of the regular file at `path`. Raises EIO when it's gone from the host."""
 
     def xattrs(self, path: bytes) -> dict[bytes, bytes]:
-        """The attributes of a regular file that mean something to a guest: its capabilities, and user.*."""
+        """The attributes of a regular file that mean something to a guest: its capabilities, and user.*.
+
+        None of a file that can't be read. Raises ENOENT, EIO.
+        """
 
     def linked_path(self, path: bytes, others: Mapping[bytes, object]) -> bytes | None:
         """Which of `others`, files seen before, is the same file as `path` by another name, if any is."""
@@ -157,11 +196,10 @@ class HostDirectory:
 
     No component of a path is followed when it's a symbolic link, as every one is opened by itself relative to
     the one before. `root_descriptor` is the directory, opened at the first use and held, as its name may lead
-    elsewhere later. `opened` are the files that were read, by device and inode number, and `identities` the
-    first name that was met for each.
+    elsewhere later. `opened` are the files that were read, by device and inode number.
     """
 
-    __slots__ = ("directories", "files", "identities", "opened", "root", "root_descriptor")
+    __slots__ = ("directories", "files", "met", "opened", "root", "root_descriptor")
 
     def __init__(self, root: bytes) -> None:
         self.root = root
@@ -169,7 +207,7 @@ class HostDirectory:
         self.directories = HostFileCache(OPEN_DIRECTORIES_LIMIT)
         self.files = HostFileCache(OPEN_FILES_LIMIT)
         self.opened: dict[bytes, tuple[int, int]] = {}
-        self.identities: dict[tuple[int, int], bytes] = {}
+        self.met = MetNames()
 
     def _directory(self, path: bytes) -> HostDescriptor:
         """The directory at `path`, opened component by component."""
@@ -200,7 +238,7 @@ class HostDirectory:
         """See `HostSource`."""
         with _host_errors_as_errno():
             found = self._stat(path)
-        is_pseudo = found.st_dev in _devices_of_pseudo_file_systems()
+            is_pseudo = found.st_dev in _devices_of_pseudo_file_systems()
         return HostStatus(
             found.st_mode,
             found.st_uid,
@@ -221,25 +259,24 @@ class HostDirectory:
     def exists(self, path: bytes) -> bool:
         """See `HostSource`."""
         try:
-            self._stat(path)
-        except (OSError, ValueError):
+            self._identity(path)
+        except (ENOENT, ENAMETOOLONG):
             return False
         return True
 
     def is_same_file(self, path: bytes, other: bytes) -> bool:
         """See `HostSource`."""
         try:
-            first, second = self._stat(path), self._stat(other)
-        except (OSError, ValueError):
+            return self._identity(path) == self._identity(other)
+        except (ENOENT, ENAMETOOLONG):
             return False
-        return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
     def forget(self) -> None:
         """See `HostSource`."""
         self.directories.descriptors.clear()
         self.files.descriptors.clear()
         self.opened.clear()
-        self.identities.clear()
+        self.met = MetNames()
 
     def names(self, path: bytes) -> list[bytes]:
         """See `HostSource`."""
@@ -290,34 +327,27 @@ class HostDirectory:
         if not hasattr(os, "listxattr"):
             return {}
         try:
-            number = self.open(path).number
-            names = sorted(os.listxattr(number))
-            return {
-                os.fsencode(name): os.getxattr(number, name)
-                for name in names
-                if name == "security.capability" or name.startswith("user.")
-            }
-        except (Errno, OSError):
-            # A file system without attributes, or a file that we may not open.
+            with _host_errors_as_errno():
+                number = self.open(path).number
+                names = sorted(os.listxattr(number))
+                return {
+                    os.fsencode(name): os.getxattr(number, name)
+                    for name in names
+                    if name == "security.capability" or name.startswith("user.")
+                }
+        except (EACCES, EOPNOTSUPP):
+            # A file that we may not open, or a file system without attributes.
             return {}
 
     def linked_path(self, path: bytes, others: Mapping[bytes, object]) -> bytes | None:
         """See `HostSource`."""
-        identities = self.identities
-        if len(identities) < len(others):
-            for other in others:
-                self._identify(other, identities)
+        return self.met.first(path, others, self._identity)
+
+    def _identity(self, path: bytes) -> tuple[int, int]:
+        """Device and inode number of what is at `path`. Raises ENOENT, EACCES and the like."""
         with _host_errors_as_errno():
             found = self._stat(path)
-        first = identities.setdefault((found.st_dev, found.st_ino), path)
-        return first if first in others else None
-
-    def _identify(self, path: bytes, identities: dict[tuple[int, int], bytes]) -> None:
-        try:
-            found = self._stat(path)
-        except OSError:
-            return
-        identities[found.st_dev, found.st_ino] = path
+        return found.st_dev, found.st_ino
 
 
 def _devices_of_pseudo_file_systems() -> frozenset[int]:
@@ -332,7 +362,7 @@ def _devices_of_pseudo_file_systems() -> frozenset[int]:
                     if tail.split(b" ", 1)[0] in _PSEUDO_FILE_SYSTEMS:
                         major, _, minor = fields.split(b" ")[2].partition(b":")
                         devices.add(os.makedev(int(major), int(minor)))
-        except OSError:
+        except FileNotFoundError:
             devices.clear()
         _pseudo_devices = frozenset(devices)
     return _pseudo_devices

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from procession.abi.errno import EINVAL, EIO, ENOENT, ENOTDIR
 from procession.abi.file_mode import S_IFMT
-from procession.fs.host_source import HostDescriptor, HostStatus
+from procession.fs.host_source import HostDescriptor, HostStatus, MetNames
 from procession.fs.inode import S_IFDIR, S_IFREG
 
 Extent = tuple[int, int, int]
@@ -64,17 +64,16 @@ class ImageTree:
     Nothing of the image is unpacked: owners, modes, devices and attributes are those that the archives
     give, whatever the host's user may do, and no name in an archive is ever one on the host.
 
-    `digest` stands for the contents of all layers. `first_names` are the names by which files with several
-    were met first, by their number.
+    `digest` stands for the contents of all layers.
     """
 
-    __slots__ = ("digest", "first_names", "layers", "root")
+    __slots__ = ("digest", "layers", "met", "root")
 
     def __init__(self, digest: bytes, root: ImageNode, layers: list[HostDescriptor]) -> None:
         self.digest = digest
         self.root = root
         self.layers = layers
-        self.first_names: dict[int, bytes] = {}
+        self.met = MetNames()
 
     def _node(self, path: bytes) -> ImageNode:
         node = self.root
@@ -169,9 +168,7 @@ class ImageTree:
 
     def linked_path(self, path: bytes, others: Mapping[bytes, object]) -> bytes | None:
         """See `HostSource`."""
-        first_names = self.first_names
-        if len(first_names) < len(others):
-            for other in others:
-                first_names[self._node(other).number] = other
-        first = first_names.setdefault(self._node(path).number, path)
-        return first if first in others else None
+        return self.met.first(path, others, self._number_of)
+
+    def _number_of(self, path: bytes) -> int:
+        return self._node(path).number

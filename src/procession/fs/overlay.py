@@ -239,15 +239,20 @@ class OverlayInode(MemoryInode):
         self.entries[name] = inode
 
     def remove_entry(self, name: bytes) -> None:
+        if self._hides_lower(name):
+            if self.whiteouts is None:
+                self.whiteouts = {}
+            self.whiteouts[name] = None
         self._list_host().pop(name, None)
-        inode = self.entries.pop(name)
-        lower = self.lower
-        if lower is not None and isinstance(inode, OverlayInode) and inode.is_from_host:
-            path = lower + b"/" + name if lower else name
-            if inode.lower == path or self.overlay.tree.exists(path):
-                if self.whiteouts is None:
-                    self.whiteouts = {}
-                self.whiteouts[name] = None
+        del self.entries[name]
+
+    def _hides_lower(self, name: bytes) -> bool:
+        """Whether something on the host would come to light without the entry `name`. Raises EACCES, EIO."""
+        inode, lower = self.entries[name], self.lower
+        if lower is None or not isinstance(inode, OverlayInode) or not inode.is_from_host:
+            return False
+        path = lower + b"/" + name if lower else name
+        return inode.lower == path or self.overlay.tree.exists(path)
 
     def all_entries(self) -> list[tuple[bytes, MemoryInode]]:
         for name in list(self._list_host()):
@@ -261,13 +266,14 @@ class OverlayInode(MemoryInode):
 
     def read_xattrs(self) -> dict[bytes, bytes]:
         if self.xattrs is None:
-            self.xattrs = {}
+            xattrs: dict[bytes, bytes] = {}
             tree = self.overlay.tree
             if self.lower is not None and (self.mode & S_IFMT == S_IFREG or tree.is_image):
-                self.xattrs.update(tree.xattrs(self.lower))
+                xattrs.update(tree.xattrs(self.lower))
                 # These are the host's, not the guest's doing: they're counted, but not refused.
-                size = sum(len(name) + len(value) for name, value in self.xattrs.items())
+                size = sum(len(name) + len(value) for name, value in xattrs.items())
                 self.overlay.vfs.accounts.count_text(size)
+            self.xattrs = xattrs
         return self.xattrs
 
     def rename(

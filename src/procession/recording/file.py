@@ -16,6 +16,7 @@ import zstandard
 
 from procession.inlet import Argument, InletAction
 from procession.kernel.decider import NamedChoice
+from procession.snapshot.settings import BadSettings, checked_settings
 
 FORMAT = "procession-recording"
 VERSION = 1
@@ -71,20 +72,6 @@ class Recording(NamedTuple):
     choices: tuple[NamedChoice, ...] = ()
 
 
-SETTINGS: dict[str, tuple[type, ...]] = {
-    "seed": (int,),
-    "rootfs": (str,),
-    "memory": (int,),
-    "environment": (dict,),
-    "cwd": (str, type(None)),
-    "engine": (str,),
-    "epoch_ns": (int,),
-    "cpus": (int,),
-    "user": (str, type(None)),
-    "hostname": (str,),
-    "pids_max": (int, type(None)),
-}
-"""The settings of a machine that a recording holds, and their types."""
 KINDS = ("streams", "terminal", "captured")
 
 
@@ -228,15 +215,10 @@ def _data(value: Any) -> bytes:
 
 
 def _settings(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) != set(SETTINGS):
-        raise RecordingError("its settings aren't those of a machine")
-    for name, kinds in SETTINGS.items():
-        if not isinstance(value[name], kinds):
-            raise RecordingError(f"its setting {name} isn't readable")
-    for name, text in value["environment"].items():
-        _text(name)
-        _text(text)
-    return value
+    try:
+        return checked_settings(value)
+    except BadSettings as error:
+        raise RecordingError(str(error)) from None
 
 
 def _schedule(line: dict[str, Any]) -> tuple[tuple[str, ...], tuple[NamedChoice, ...]]:

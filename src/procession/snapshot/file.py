@@ -20,6 +20,7 @@ from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalM
 from procession.hardware.registers import Registers
 from procession.snapshot.frames import KeptFrames, Page
 from procession.snapshot.registry import UnknownClass, class_named, name_of_class
+from procession.snapshot.settings import BadSettings, checked_settings
 from procession.snapshot.shape import UNSET, Contents, InstanceShape, Shape, new_object, shape_of
 from procession.snapshot.shared_list import SharedList
 from procession.snapshot.values import BadSnapshot, ValueReader, ValueWriter
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 MAGIC = b"procession-snapshot\n"
 VERSION = 1
 _LEVEL = 3
-_LARGEST_BESIDE_FRAMES = 1 << 30
-"""How much a snapshot may hold when it's unpacked, beside its frames."""
-_LARGEST_MEMORY = 1 << 40
+_LARGEST_BESIDE_FRAMES = _LARGEST_FRAMES = 1 << 30
+"""How much a snapshot may hold when it's unpacked, beside its frames, and in them."""
+_MOST_OBJECTS = 1 << 22
+_LONGEST_LINE = 64
 _CONTAINERS: dict[str, type] = {
     "list": list,
     "deque": deque,
@@ -42,6 +44,8 @@ _CONTAINERS: dict[str, type] = {
     "bytearray": bytearray,
 }
 _COUNT_BYTES = 8
+_LARGEST_BESIDE_FRAME = 10
+"""The bytes of a frame's number."""
 
 
 class Head(NamedTuple):
@@ -94,6 +98,13 @@ def write_snapshot(snapshot: Snapshot, engine: Engine, roots: Any, head: Head) -
     for frame in present:
         frames.natural(frame)
     contents = [page.data for page in pages if page is not None]
+    for size, limit, what in (
+        (len(objects), _MOST_OBJECTS, "objects"),
+        (len(text) + len(writer.data) + len(body.data), _LARGEST_BESIDE_FRAMES, "bytes of objects"),
+        (len(present) << PAGE_SHIFT, _LARGEST_FRAMES, "bytes of memory in use"),
+    ):
+        if size > limit:
+            raise BadSnapshot(f"it has {size} {what}, and no more than {limit} are loaded")
     return MAGIC + packed.compress(b"".join([*parts, writer.data, body.data, frames.data, *contents]))
 
 
@@ -116,61 +127,78 @@ def _write_contents(writer: ValueWriter, contents: Contents) -> None:
         writer.value(item)
 
 
-def unpack(data: bytes) -> bytes:
-    """What is in the file `data`. Raises BadSnapshot."""
-    if not data.startswith(MAGIC):
-        raise BadSnapshot("not a snapshot of Procession's")
-    limit = _LARGEST_BESIDE_FRAMES
-    try:
-        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(data[len(MAGIC) :]) as reader:
-            start = reader.read(64)
-            line, _, _ = start.partition(b"\n")
-            _check_version(line)
-            unpacked = start + reader.read(limit + 1)
-    except (zstandard.ZstdError, MemoryError):
-        raise BadSnapshot("not a snapshot of Procession's") from None
-    if len(unpacked) > limit:
-        raise BadSnapshot(f"it unpacks to more than {limit} bytes")
-    return unpacked
+class _Unpacked:
+    """What is in the file `data`, from the beginning on. Raises BadSnapshot."""
 
+    def __init__(self, data: bytes) -> None:
+        if not data.startswith(MAGIC):
+            raise BadSnapshot("not a snapshot of Procession's")
+        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        self.reader = decompressor.stream_reader(data[len(MAGIC) :])
+        self.ahead = b""
 
-def _check_version(line: bytes) -> None:
-    words = line.split(b" ")
-    if len(words) != 2 or not all(word.isdigit() and len(word) < 20 for word in words):
-        raise BadSnapshot("not a snapshot of Procession's")
-    if int(words[0]) != VERSION:
-        raise BadSnapshot(f"its format is version {int(words[0])}, this Procession reads {VERSION}")
+    def some(self, most: int) -> bytes:
+        """The next `most` bytes, or all that there are."""
+        found, self.ahead = self.ahead[:most], self.ahead[most:]
+        try:
+            return found + self.reader.read(most - len(found)) if len(found) < most else found
+        except (zstandard.ZstdError, MemoryError):
+            raise BadSnapshot("not a snapshot of Procession's") from None
+
+    def exactly(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        if count > _LARGEST_BESIDE_FRAMES:
+            raise BadSnapshot(f"it unpacks to more than {_LARGEST_BESIDE_FRAMES} bytes beside its frames")
+        found = self.some(count)
+        if len(found) < count:
+            raise BadSnapshot("it's cut off")
+        return found
+
+    def two_numbers(self) -> tuple[int, int]:
+        """A line of two numbers."""
+        line, end, self.ahead = (self.ahead + self.some(_LONGEST_LINE)).partition(b"\n")
+        words = line.split(b" ")
+        if not end or len(words) != 2 or not all(word.isdigit() and len(word) < 20 for word in words):
+            raise BadSnapshot("not a snapshot of Procession's, or it's cut off")
+        return int(words[0]), int(words[1])
 
 
 class SnapshotReader:
     """Reads one file: first its `head`, by which a machine can be made, then the state for that machine."""
 
     def __init__(self, data: bytes) -> None:
-        unpacked = unpack(data)
-        line, _, rest = unpacked.partition(b"\n")
-        length = int(line.split(b" ")[1])
+        unpacked = _Unpacked(data)
+        number, length = unpacked.two_numbers()
+        if number != VERSION:
+            raise BadSnapshot(f"its format is version {number}, this Procession reads {VERSION}")
         try:
-            found = json.loads(rest[:length])
+            found = json.loads(unpacked.exactly(length))
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise BadSnapshot("its head isn't readable")
-        self.head = Head(checked_settings(_of(found, "settings", dict)), _of(found, "procession", str))
+        try:
+            settings = checked_settings(found.get("settings"))
+        except BadSettings as error:
+            raise BadSnapshot(str(error)) from None
+        self.head = Head(settings, _of(found, "procession", str))
         self.classes: list[str] = _texts(_of(found, "classes", list))
         self.kinds = [_kind(item) for item in _of(found, "kinds", list)]
         self.object_count: int = _of(found, "objects", int)
-        line, _, rest = rest[length:].partition(b"\n")
-        lengths = line.split(b" ")
-        if len(lengths) != 2 or not all(word.isdigit() and len(word) < 20 for word in lengths):
-            raise BadSnapshot("it's cut off")
-        first, second = map(int, lengths)
-        if first + second > len(rest):
-            raise BadSnapshot("it's cut off")
-        self.kinds_of_objects = rest[:first]
-        self.body = rest[first : first + second]
-        self.frames = rest[first + second :]
-        if not 0 <= self.object_count <= first:
-            raise BadSnapshot("it has fewer objects than it says")
+        first, second = unpacked.two_numbers()
+        if length + first + second > _LARGEST_BESIDE_FRAMES:
+            raise BadSnapshot(f"it unpacks to more than {_LARGEST_BESIDE_FRAMES} bytes beside its frames")
+        self.kinds_of_objects = unpacked.exactly(first)
+        self.body = unpacked.exactly(second)
+        most = min(settings["memory"], _LARGEST_FRAMES)
+        most += (most >> PAGE_SHIFT) * _LARGEST_BESIDE_FRAME + (
+            settings["memory"] >> PAGE_SHIFT
+        ) * _COUNT_BYTES
+        self.frames = unpacked.some(most + _LONGEST_LINE)
+        if len(self.frames) == most + _LONGEST_LINE:
+            raise BadSnapshot(f"its frames have more than {most} bytes")
+        if not 0 <= self.object_count <= min(first, _MOST_OBJECTS):
+            raise BadSnapshot("it has fewer objects than it says, or too many")
 
     def read(self, memory: PhysicalMemory, engine: Engine) -> LoadedState:
         """The state, for a machine whose `memory` and `engine` are new. Raises BadSnapshot."""
@@ -246,36 +274,6 @@ class SnapshotReader:
         return KeptFrames(kept.keep(), references)
 
 
-SETTINGS: dict[str, tuple[type, ...]] = {
-    "seed": (int,),
-    "rootfs": (str,),
-    "memory": (int,),
-    "environment": (dict,),
-    "cwd": (str, type(None)),
-    "engine": (str,),
-    "epoch_ns": (int,),
-    "cpus": (int,),
-    "user": (str, type(None)),
-    "hostname": (str,),
-    "pids_max": (int, type(None)),
-}
-"""The settings of a machine that a snapshot's file holds, and their types."""
-
-
-def checked_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """`settings` of a machine, if that's what they are. Raises BadSnapshot."""
-    if set(settings) != set(SETTINGS):
-        raise BadSnapshot("its settings aren't those of a machine")
-    for name, kinds in SETTINGS.items():
-        if not isinstance(settings[name], kinds) or isinstance(settings[name], bool):
-            raise BadSnapshot(f"its setting {name} isn't readable")
-    if not all(isinstance(value, str) for value in settings["environment"].values()):
-        raise BadSnapshot("its setting environment isn't readable")
-    if not 0 < settings["memory"] <= _LARGEST_MEMORY:
-        raise BadSnapshot("its setting memory isn't readable")
-    return settings
-
-
 class LoadedState(NamedTuple):
     """A state that was read: objects that are empty still, and what they are to hold."""
 
@@ -299,10 +297,14 @@ class LoadedState(NamedTuple):
                 _fill(value, shape, contents)
 
     def fill_memory(self) -> None:
-        """Give the memory its attributes."""
+        """Give the memory its attributes. Raises BadSnapshot."""
+        used_frames = len(self.frames.references) // _COUNT_BYTES
         for value, shape, contents in self._each():
             if isinstance(value, PhysicalMemory):
+                frame_count = value.frame_count
                 _fill(value, shape, contents)
+                if (value.frame_count, value.next_fresh) != (frame_count, used_frames):
+                    raise BadSnapshot("its memory isn't that of its frames")
 
     def _each(self) -> Iterator[tuple[Any, Shape, Contents]]:
         return zip(self.objects, self.shapes, self.contents, strict=True)

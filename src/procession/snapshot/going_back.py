@@ -192,6 +192,10 @@ class GoingBack(Steering):
             base._become(other)
             saved.give(base, other, _COPIED_BY_FORK)
             other._put_back_beside(saved.beside)
+        except BaseException:
+            if hasattr(other, "engine"):
+                other.engine.close()
+            raise
         finally:
             base.close()
         return other

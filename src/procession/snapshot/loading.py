@@ -13,6 +13,7 @@ from procession.fs.host_source import HostSource, HostStatus
 from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.host_tree import HostTree
 from procession.fs.overlay import Overlay
+from procession.fs.terminal.host import HostTerminal
 from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 from procession.inlet import Inlet
 from procession.kernel.decider import SeededDecider
@@ -145,9 +146,23 @@ class SavedMachine:
 
 
 def _checked_beside(beside: Any) -> Any:
-    """What the machine keeps of itself, if it's that."""
+    """What the machine keeps of itself, if it's that: see `GoingBack._kept_beside`."""
     match beside:
-        case (tuple(), None | (int(), str(), (bytes(), bytes())), None, (int(), bool())):
+        case (
+            (
+                tuple() as arguments,
+                Task() | None,
+                bool(),
+                bool(),
+                str(),
+                str() | None,
+                None,
+                HostTerminal() | None,
+            ),
+            None | (int(), str(), (bytes(), bytes())),
+            None,
+            (int(), bool()),
+        ) if all(isinstance(argument, bytes) for argument in arguments):
             return beside
     raise BadSnapshot("how far the run was isn't readable")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 from mmap import mmap
+from struct import error as StructError
 from typing import Any
 
 from procession.abi.word import Words
@@ -226,7 +227,10 @@ class ValueReader:
             wraps, form = self.value(depth + 1), self.value(depth + 1)
             if not isinstance(form, str) or not _FORMAT.fullmatch(form):
                 raise BadSnapshot("a layout in it isn't readable")
-            return layout(form, wraps=bool(wraps))
+            try:
+                return layout(form, wraps=bool(wraps))
+            except StructError:
+                raise BadSnapshot("a layout in it isn't one") from None
         if tag == _MAPPING:
             return self.mapping
         if tag == _VIEW:

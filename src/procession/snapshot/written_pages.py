@@ -39,8 +39,8 @@ class WrittenPages:
     __slots__ = ("address", "argument", "descriptor", "pagemap", "regions")
 
     def __init__(self, mapping: mmap) -> None:
+        self.descriptor = self.pagemap = -1
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
-        self.pagemap = -1
         self.descriptor = _open_userfaultfd()
         try:
             features = _WP_ASYNC | _WP_UNPOPULATED | _WP_HUGETLBFS_SHMEM
