@@ -8,6 +8,7 @@ from enum import Enum
 from mmap import mmap
 from operator import attrgetter
 from struct import Struct
+from struct import error as StructError
 from typing import Any
 
 from procession.abi.word import Words
@@ -207,8 +208,14 @@ def is_layout(value: Any) -> bool:
 
 
 def layout(form: str, *, wraps: bool) -> Struct:
-    """The layout of a format, whose numbers may be packed modulo their width."""
-    return Words(form) if wraps else Struct(form)
+    """The layout of a format, whose numbers may be packed modulo their width.
+
+    Raises ValueError if the format isn't one.
+    """
+    try:
+        return Words(form) if wraps else Struct(form)
+    except StructError as error:
+        raise ValueError(str(error)) from None
 
 
 def is_traced(value: Any, shape: Shape) -> bool:

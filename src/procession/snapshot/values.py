@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from enum import Enum
 from mmap import mmap
-from struct import error as StructError
 from typing import Any
 
 from procession.abi.word import Words
@@ -229,7 +228,7 @@ class ValueReader:
                 raise BadSnapshot("a layout in it isn't readable")
             try:
                 return layout(form, wraps=bool(wraps))
-            except StructError:
+            except ValueError:
                 raise BadSnapshot("a layout in it isn't one") from None
         if tag == _MAPPING:
             return self.mapping
