@@ -49,7 +49,7 @@ RECORDING = Recording(
     ),
     (Mark(16, 5, "ab"),),
     {"bin/sh": HostFile(1, 2, "cd")},
-    {("status", "bin"): [[1, 2], {"error": 2}], ("exists", "x"): [True]},
+    {("status", "bin"): [(0, [1, 2]), (7, {"error": 2})], ("exists", "x"): [(3, True)]},
     {"bin/sh": b"\x7fELF"},
     {"slices": 5, "status": 0},
 )
@@ -104,5 +104,5 @@ def test_a_bomb_is_refused(tmp_path: Path) -> None:
 def test_a_later_format_is_named(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(zstandard.compress(b'{"format": "procession-recording", "version": 99}'))
-    with pytest.raises(RecordingError, match="is version 99, this Procession reads 1"):
+    with pytest.raises(RecordingError, match="is version 99, this Procession reads 2"):
         read_recording(path)

@@ -376,7 +376,7 @@ def save_recording(recorder: Recorder, result: Result | None, name: str, *, is_b
     """Write what was recorded; False if it couldn't be, which has been told."""
     from procession.recording.file import write_recording
 
-    if not recorder.machine.inlet.is_complete:
+    if not recorder.is_complete:
         fail(f"--record {name}: more came in than is kept, so that it can't be repeated", 0)
         return False
     try:

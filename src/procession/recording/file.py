@@ -19,7 +19,7 @@ from procession.kernel.decider import NamedChoice
 from procession.snapshot.settings import BadSettings, checked_settings
 
 FORMAT = "procession-recording"
-VERSION = 1
+VERSION = 2
 LARGEST_BYTES = 1 << 30
 """How much a recording may hold when it's unpacked."""
 _LONGEST_LINE = 128 << 20
@@ -51,7 +51,8 @@ class Recording(NamedTuple):
 
     `settings` are `Machine`'s arguments, `environment` among them; `command` the program's. `kind` is
     "streams", "terminal" or "captured". `files` are by their paths below the rootfs; `answers` are what the
-    run was told of the host's files, and `contents` what is in those that it read, None unless it's a bundle.
+    run was told of the host's files, each with how many questions there were before it first was, and
+    `contents` what is in those that it read, None unless it's a bundle.
     `end` is how it ended: "status", "signal", "reason", "slices" and "state", the hash of the whole state.
     `kinds` is what was branched over if it's a schedule that a search has found, and `choices` is what was
     chosen; None for any other run.
@@ -65,7 +66,7 @@ class Recording(NamedTuple):
     actions: tuple[InletAction, ...]
     marks: tuple[Mark, ...]
     files: dict[str, HostFile]
-    answers: dict[tuple[str, ...], list[Any]]
+    answers: dict[tuple[str, ...], list[tuple[int, Any]]]
     contents: dict[str, bytes] | None
     end: dict[str, Any]
     kinds: tuple[str, ...] | None = None
@@ -105,8 +106,7 @@ def _lines(recording: Recording) -> Iterator[dict[str, Any]]:
     for name, file in recording.files.items():
         yield {"file": name, **file._asdict()}
     for question, answers in recording.answers.items():
-        is_same = all(answer == answers[0] for answer in answers)
-        yield {"asked": list(question), "answers": answers[:1] if is_same else answers}
+        yield {"asked": list(question), "answers": answers}
     for name, contents in (recording.contents or {}).items():
         yield {"contents": name, "bytes": base64.b64encode(contents).decode()}
     yield {"end": recording.end}
@@ -125,7 +125,7 @@ def read_recording(path: Path) -> Recording:
     actions: list[InletAction] = []
     marks: list[Mark] = []
     files: dict[str, HostFile] = {}
-    answers: dict[tuple[str, ...], list[Any]] = {}
+    answers: dict[tuple[str, ...], list[tuple[int, Any]]] = {}
     contents: dict[str, bytes] = {}
     end: dict[str, Any] | None = None
     kinds: tuple[str, ...] | None = None
@@ -142,7 +142,7 @@ def read_recording(path: Path) -> Recording:
         elif "asked" in line:
             if not isinstance(line["asked"], list) or not isinstance(line.get("answers"), list):
                 raise RecordingError("an answer in it isn't readable")
-            answers[tuple(map(_text, line["asked"]))] = line["answers"]
+            answers[tuple(map(_text, line["asked"]))] = _answers(line["answers"])
         elif "contents" in line:
             contents[_text(line["contents"])] = _data(line.get("bytes"))
         elif "branches" in line:
@@ -237,6 +237,15 @@ def _mark(value: Any) -> Mark:
     if not isinstance(value, list) or len(value) != 3:
         raise RecordingError("a mark in it isn't readable")
     return Mark(_number(value[0]), _number(value[1]), _text(value[2]))
+
+
+def _answers(value: list[Any]) -> list[tuple[int, Any]]:
+    found: list[tuple[int, Any]] = []
+    for item in value:
+        if not isinstance(item, list) or len(item) != 2 or (found and _number(item[0]) <= found[-1][0]):
+            raise RecordingError("an answer in it isn't readable")
+        found.append((_number(item[0]), item[1]))
+    return found
 
 
 def _pair(value: list[Any]) -> tuple[int, int]:

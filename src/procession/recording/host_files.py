@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -11,42 +12,111 @@ from procession.fs.host_source import HostDirectory, HostStatus
 Answer = TypeVar("Answer")
 Question = tuple[str, ...]
 """What was asked, as text: a method of HostSource and the paths that it was given."""
+Answers = dict[Question, list[tuple[int, Any]]]
+"""The answers to each question, each with the number of questions before it, from which on it holds."""
+_ENTRY_BYTES, _ITEM_BYTES = 256, 32
+"""What an answer takes beside its text, and what an item in it does."""
 
 
 class UnknownQuestion(Exception):
     """A replay asks for what the recorded run didn't ask."""
 
 
-class RecordingSource:
-    """Passes on what a directory of the host says, and keeps every answer by its question, in order."""
+class _Told:
+    """What was answered to a question, other than the time before: that is `last`, None at the first time.
 
-    def __init__(self, root: bytes) -> None:
+    `asked` is how many questions there had been before, `before` what was told before this, whatever the
+    question, `depth` how much that is, and `size` how many bytes are kept by now.
+    """
+
+    __slots__ = ("answer", "asked", "before", "depth", "last", "question", "size")
+
+    def __init__(
+        self, before: _Told | None, question: Question, asked: int, answer: Any, last: _Told | None, size: int
+    ) -> None:
+        self.before = before
+        self.question = question
+        self.asked = asked
+        self.answer = answer
+        self.last = last
+        self.size = size
+        self.depth: int = 1 if before is None else before.depth + 1
+
+
+class RecordingSource:
+    """Passes on what a directory of the host says, and keeps the answers by their questions.
+
+    An answer is kept if it isn't the one that was given to the same question before: so what is kept doesn't
+    grow with how often a program asks. Past `kept_bytes` no more is, and `is_complete` is unset. What is told
+    forms a chain, so that to keep it, and to put it back, costs what has been told between.
+    """
+
+    def __init__(self, root: bytes, kept_bytes: int = 64 << 20) -> None:
         self.directory = HostDirectory(root)
-        self.answers: dict[Question, list[Any]] = {}
+        self.kept_bytes = kept_bytes
+        self.asked = 0
+        self.is_complete = True
+        self.told: _Told | None = None
+        self.latest: dict[Question, _Told] = {}
 
     @property
     def opened(self) -> Iterable[bytes]:
         """See `HostSource`."""
         return self.directory.opened
 
-    def keep(self) -> dict[Question, int]:
+    @property
+    def answers(self) -> Answers:
+        """All that was told."""
+        found: Answers = {}
+        for told in reversed(_chain(self.told)):
+            found.setdefault(told.question, []).append((told.asked, told.answer))
+        return found
+
+    def keep(self) -> tuple[int, bool, _Told | None]:
         """See `Rewindable`."""
-        return {question: len(answers) for question, answers in self.answers.items()}
+        return self.asked, self.is_complete, self.told
 
     def put_back(self, kept: object) -> None:
         """See `Rewindable`; what was answered since is forgotten."""
-        assert isinstance(kept, dict)
-        self.answers = {question: self.answers[question][:count] for question, count in kept.items()}
+        assert isinstance(kept, tuple)
+        self.asked, self.is_complete, then = kept
+        now, again = self.told, []
+        while now is not then:
+            # Up from the deeper one, to where both come from.
+            if then is None or (now is not None and now.depth > then.depth):
+                assert now is not None
+                if now.last is None:
+                    del self.latest[now.question]
+                else:
+                    self.latest[now.question] = now.last
+                now = now.before
+            else:
+                again.append(then)
+                then = then.before
+        for told in reversed(again):
+            self.latest[told.question] = told
+        self.told = kept[2]
 
     def _ask(self, question: Question, ask: Callable[[], Answer]) -> Answer:
-        answers = self.answers.setdefault(question, [])
         try:
             answer = ask()
         except Errno as error:
-            answers.append({"error": error.number})
+            self._note(question, {"error": error.number})
             raise
-        answers.append(_plain(answer))
+        self._note(question, _plain(answer))
         return answer
+
+    def _note(self, question: Question, answer: Any) -> None:
+        asked, last = self.asked, self.latest.get(question)
+        self.asked = asked + 1
+        if not self.is_complete or (last is not None and last.answer == answer):
+            return
+        size = 0 if self.told is None else self.told.size
+        size += _ENTRY_BYTES + sum(map(len, question)) + _size_of(answer)
+        if size > self.kept_bytes:
+            self.is_complete = False
+            return
+        self.told = self.latest[question] = _Told(self.told, question, asked, answer, last, size)
 
     def status(self, path: bytes) -> HostStatus:
         """See `HostSource`."""
@@ -93,39 +163,42 @@ class RecordingSource:
 class RecordedSource:
     """Gives the answers that were recorded; contents are read from the host, or out of `contents`.
 
+    `asked` is how many questions there were: an answer holds from the question on at which it was given.
     Raises UnknownQuestion for what wasn't asked then: the run isn't the recorded one.
     """
 
     def __init__(
-        self, root: bytes, answers: Mapping[Question, list[Any]], contents: Mapping[str, bytes] | None
+        self,
+        root: bytes,
+        answers: Mapping[Question, list[tuple[int, Any]]],
+        contents: Mapping[str, bytes] | None,
     ) -> None:
         self.directory = HostDirectory(root)
         self.answers = answers
         self.contents = contents
-        self.positions: dict[Question, int] = {}
+        self.asked = 0
 
     @property
     def opened(self) -> Iterable[bytes]:
         """See `HostSource`."""
         return self.directory.opened
 
-    def keep(self) -> dict[Question, int]:
+    def keep(self) -> int:
         """See `Rewindable`."""
-        return self.positions.copy()
+        return self.asked
 
     def put_back(self, kept: object) -> None:
         """See `Rewindable`."""
-        assert isinstance(kept, dict)
-        self.positions = kept.copy()
+        assert isinstance(kept, int)
+        self.asked = kept
 
     def _answer(self, *question: str) -> Any:
         answers = self.answers.get(question)
         if not answers:
             raise UnknownQuestion(f"the recorded run didn't ask the host's files for {' '.join(question)}")
-        position = self.positions.get(question, 0)
-        # What was always answered alike is written down once.
-        answer = answers[min(position, len(answers) - 1)]
-        self.positions[question] = position + 1
+        asked = self.asked
+        self.asked = asked + 1
+        answer = answers[max(bisect_right(answers, asked, key=_asked_of) - 1, 0)][1]
         if isinstance(answer, dict) and isinstance(answer.get("error"), int):
             raise _errno(answer["error"])
         return answer
@@ -179,6 +252,28 @@ class RecordedSource:
         del others  # what they were, the recorded run knew
         answer = self._answer("linked_path", _text(path))
         return None if answer is None else _bytes(answer)
+
+
+def _chain(told: _Told | None) -> list[_Told]:
+    """What was told up to `told`, the last first."""
+    found: list[_Told] = []
+    while told is not None:
+        found.append(told)
+        told = told.before
+    return found
+
+
+def _size_of(answer: Any) -> int:
+    """How many bytes an answer takes, about."""
+    if isinstance(answer, str):
+        return len(answer)
+    if isinstance(answer, (list, dict)):
+        return sum(_ITEM_BYTES + _size_of(item) for item in answer)
+    return 0
+
+
+def _asked_of(answer: tuple[int, Any]) -> int:
+    return answer[0]
 
 
 def _errno(number: int) -> Errno:

@@ -45,6 +45,11 @@ class Recorder:
             del self.marks[::2]
             self.interval *= 2
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all was kept that came from outside."""
+        return self.machine.inlet.is_complete and (self.source is None or self.source.is_complete)
+
     def finish(self, result: Result | None, *, is_bundle: bool = False) -> Recording:
         """The whole recording, after the run; `result` is None if it ended by an error of Procession's.
 
