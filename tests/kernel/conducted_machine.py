@@ -147,6 +147,7 @@ class ConductedMachine:
                 kernel.charge(current)
                 kernel.scheduler.preempt(current)
             kernel.current = None
+            kernel.memory.payer = None
             task = next((task for task in kernel.tasks if self._has_to_go_on(task)), None)
             if task is None:
                 return
@@ -174,6 +175,7 @@ class ConductedMachine:
         kernel.scheduler.processors[task.entity.processor].remove(task)
         set_state(task, TaskState.RUNNING)
         kernel.current = task
+        kernel.memory.payer = task.cgroup.memory
         kernel.clock.start_slice(1 << 40)
 
     def _enter(self, task: Task, number: int, arguments: tuple[int | bytes, ...]) -> None:

@@ -206,7 +206,12 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     """
     flags = arguments.flags
     _check_clone(kernel, parent, arguments)
-    parts = TaskParts(kernel.memory.account)
+    memory = kernel.memory
+    parts = TaskParts(memory.account)
+    payer = memory.payer
+    if arguments.cgroup is not None:
+        # What the child has is given back to its own group, not to its parent's.
+        memory.payer = arguments.cgroup.memory
     try:
         _charge_task(parts, flags)
         copy_creds(parts, parent, flags)
@@ -222,6 +227,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     except Errno:
         parts.put()
         raise
+    finally:
+        memory.payer = payer
 
     task = dup_task_struct(kernel, parent, pid)
     copy_thread(task, arguments)

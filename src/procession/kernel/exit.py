@@ -305,11 +305,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
         task.cgroup.pids.uncharge()
     task.pending.clear()
     size = TASK_BYTES - STACK_BYTES
-    memory = kernel.memory
-    # It may be reaped by somebody in another control group than it was in.
-    memory.payer, payer = task.cgroup.memory, memory.payer
-    memory.account.uncharge(TASK, size + GROUP_BYTES if task.is_leader else size)
-    memory.payer = payer
+    _uncharge(task, size + GROUP_BYTES if task.is_leader else size)
     if kernel.group_lists.known:
         kernel.group_lists.task_is_gone(kernel, task.credentials.groups)
     if task.is_leader:
@@ -333,6 +329,14 @@ def release_task(kernel: Kernel, task: Task) -> None:
         kernel.observer.task_event(task, REAP)
 
 
+def _uncharge(task: Task, size: int) -> None:
+    """`task` is gone, and was charged `size`: it may be reaped in another control group than it was in."""
+    memory = task.kernel.memory
+    memory.payer, payer = task.cgroup.memory, memory.payer
+    memory.account.uncharge(TASK, size)
+    memory.payer = payer
+
+
 def replace_leader(task: Task) -> None:
     """Give `task` the place and id of its group's leader, which has ended. Linux: fs/exec.c, de_thread."""
     group = task.group
@@ -352,7 +356,7 @@ def replace_leader(task: Task) -> None:
     leader.pending.clear()
     leader.leave_views()
     task.leave_views()
-    kernel.memory.account.uncharge(TASK, TASK_BYTES - STACK_BYTES)
+    _uncharge(leader, TASK_BYTES - STACK_BYTES)
     pid = task.thread_pid = leader.thread_pid
     pid.task = task
     old_pid.task = None

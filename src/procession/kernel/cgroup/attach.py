@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.errno import EBUSY, ENOENT, EOPNOTSUPP, ESRCH
-from procession.hardware.kernel_memory import GROUP_BYTES, TASK_BYTES
 from procession.kernel.cgroup.cpuset import restrict
 from procession.kernel.cgroup.freezer import freeze_task, update_frozen
+from procession.kernel.cgroup.memory import task_bytes
 from procession.kernel.pid import find_task
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.info import SigInfo
@@ -93,7 +93,7 @@ def move_task(task: Task, target: Cgroup) -> None:
     source.remove(task)
     if source.memory is not target.memory:
         # The task itself goes along, as it's given back to the group where it ends; its pages stay.
-        size = TASK_BYTES + GROUP_BYTES if task.is_leader else TASK_BYTES
+        size = task_bytes(task)
         if source.memory is not None:
             source.memory.uncharge_kernel(size)
         if target.memory is not None:

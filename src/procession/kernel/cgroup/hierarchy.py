@@ -97,7 +97,10 @@ def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
     if changed & CPUSET:
         group.cpuset = CpuSet(kernel, group, parent.cpuset) if new & CPUSET else parent.cpuset
     if changed & MEMORY:
-        group.memory = MemoryCounter(kernel, group, parent.memory) if new & MEMORY else parent.memory
+        group.memory = parent.memory
+        if new & MEMORY:
+            group.memory = MemoryCounter(kernel, group, parent.memory)
+            group.memory.take_over(task for task in kernel.tasks if task.cgroup.is_below(group))
     if changed:
         _inherit(group)
     if changed & CPUSET:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+from procession.hardware.kernel_memory import GROUP_BYTES, STACK_BYTES, TASK_BYTES
 from procession.hardware.physical_memory import PAGE_SIZE, OutOfFrames
 from procession.kernel.cgroup.event_file import EventFile
 from procession.kernel.task import MEMORY_HIGH
 from procession.kernel.task_state import TaskState, set_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from procession.hardware.physical_memory import FrameOwner
     from procession.kernel.cgroup.group import Cgroup
@@ -155,6 +156,13 @@ class MemoryCounter:
             counter.usage -= size
             counter = counter.parent
 
+    def take_over(self, tasks: Iterable[Task]) -> None:
+        """The counter is new, and its group has `tasks`: they have been charged to those above.
+
+        They go along where they move, and are given back where they end; their pages stay.
+        """
+        self.usage = self.kernel_usage = self.peak = sum(map(task_bytes, tasks))
+
     def can_charge(self, size: int) -> bool:
         """Whether `size` bytes could be charged now, once pages are let go for it."""
         return all(
@@ -176,13 +184,15 @@ class MemoryCounter:
     def uncharge_kernel(self, size: int) -> None:
         """Objects that a task of this group has forgotten took `size` bytes.
 
-        Whoever made them may have been in another group: no more is given back than this one has.
+        Whoever made them may have been in another group, or this one had no counter yet: each gives back no
+        more than it has.
         """
-        size = min(size, self.kernel_usage)
-        if size:
-            self.uncharge(size)
-            for counter in self.chain():
-                counter.kernel_usage -= size
+        counter: MemoryCounter | None = self
+        while counter is not None:
+            given_back = min(size, counter.kernel_usage)
+            counter.usage -= given_back
+            counter.kernel_usage -= given_back
+            counter = counter.parent
 
     # When there is too much
 
@@ -224,6 +234,12 @@ class MemoryCounter:
             return 0
         overage = (self.usage - self.high << 20) // max(self.high, PAGE_SIZE)
         return (overage * overage * _HZ >> 34) * _JIFFY_NS
+
+
+def task_bytes(task: Task) -> int:
+    """What is charged for `task` itself: less for one that has ended and is to be reaped."""
+    size = TASK_BYTES + GROUP_BYTES if task.is_leader else TASK_BYTES
+    return size - STACK_BYTES if task.state is TaskState.ZOMBIE else size
 
 
 def throttle_over_high(kernel: Kernel, task: Task) -> None:
