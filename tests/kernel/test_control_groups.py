@@ -1,4 +1,4 @@
-"""Checks what control groups keep of their tasks, and that they may be nested as deeply as one likes."""
+"""Checks what control groups count and are charged, and that they may be nested as deeply as one likes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from struct import pack
 
 import pytest
 
+from procession.abi.bpf_attributes import BpfInsn
+from procession.hardware.kernel_memory import CGROUP, CONTROLLER_BYTES, PRESSURE_BYTES
+from procession.hardware.physical_memory import OutOfFrames
+from procession.kernel.bpf.form import decode
+from procession.kernel.bpf.program import BpfProgram
 from procession.kernel.cgroup.attach import move_task
 from procession.kernel.cgroup.cpuset import processors_of
+from procession.kernel.cgroup.device import attach
 from procession.kernel.cgroup.group import Cgroup, Controller
-from procession.kernel.cgroup.hierarchy import control_subtree
+from procession.kernel.cgroup.hierarchy import control_subtree, make_threaded
 from procession.kernel.cgroup.memory import task_bytes
 from procession.kernel.clone import CLONE_INTO_CGROUP
+from procession.kernel.sched.pressure import CPU
 from procession.kernel.task import Task
-from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
+from procession.kernel.time.costs import EBPF_INSTRUCTION_NS
+from procession.procfs.pressure import pressure_of
+from tests.kernel.conducted_machine import SLEEPS, ConductedMachine, conducted_machines
 
 CPUSET, PIDS, MEMORY = int(Controller.CPUSET), int(Controller.PIDS), int(Controller.MEMORY)
 DEEP = 1_500
@@ -128,3 +137,92 @@ class TestMemory:
             assert own.kernel_usage == task_bytes(task) + task_bytes(first)
             assert above.memory.kernel_usage == before
             disable(machine, above, MEMORY)
+
+    def test_a_threaded_group_has_no_counter_of_its_own(
+        self, machine: ConductedMachine, task: Task, above: Cgroup
+    ) -> None:
+        enable(machine, above, MEMORY)
+        below = make_directory(machine, task, b"above/below")
+        assert below.memory is not above.memory
+        disable(machine, above, MEMORY)
+        enable(machine, machine.kernel.cgroups.root, PIDS)
+        charged = machine.kernel.memory.account.kinds[CGROUP]
+        make_threaded(machine.kernel, above)
+        assert above.memory is None
+        assert above.pids is not None
+        assert machine.kernel.memory.account.kinds[CGROUP] == charged - CONTROLLER_BYTES
+
+
+class TestCharges:
+    def test_what_groups_count_is_charged(self, machine: ConductedMachine, task: Task) -> None:
+        kernel = machine.kernel
+        account, root = kernel.memory.account, kernel.cgroups.root
+        children = [make(machine, root, name) for name in (b"a", b"b", b"c")]
+        assert account.kinds[CGROUP] == 0
+        enable(machine, root, PIDS | MEMORY)
+        assert account.kinds[CGROUP] == 6 * CONTROLLER_BYTES
+        below = make(machine, children[0], b"below")
+        enable(machine, children[0], PIDS)
+        assert account.kinds[CGROUP] == 7 * CONTROLLER_BYTES
+        pressure_of(kernel, below)
+        pressure_of(kernel, below)
+        assert account.kinds[CGROUP] == 7 * CONTROLLER_BYTES + PRESSURE_BYTES
+        kernel.cgroups.remove(kernel, below)
+        disable(machine, root, MEMORY)
+        disable(machine, children[0], PIDS)
+        assert account.kinds[CGROUP] == 3 * CONTROLLER_BYTES
+        for child in children:
+            kernel.cgroups.remove(kernel, child)
+        assert account.kinds[CGROUP] == 0
+
+    def test_no_controller_is_given_without_memory(self, machine: ConductedMachine, task: Task) -> None:
+        kernel = machine.kernel
+        root = kernel.cgroups.root
+        enable(machine, root, MEMORY)
+        group = make(machine, root, b"a")
+        for number in range(8):
+            make(machine, group, b"%d" % number)
+        assert group.memory is not None
+        group.memory.maximum = group.memory.usage + 4 * CONTROLLER_BYTES
+        kernel.memory.payer = group.memory
+        with pytest.raises(OutOfFrames):
+            control_subtree(kernel, group, MEMORY, 0)
+        assert group.subtree_control == 0
+        assert all(child.memory is group.memory for child in group.children.values())
+
+
+class TestPressure:
+    def test_it_is_on_the_groups_of_who_waits(self, machine: ConductedMachine, task: Task) -> None:
+        kernel = machine.kernel
+        root = kernel.cgroups.root
+        waiting, sleeping = make(machine, root, b"waiting"), make(machine, root, b"sleeping")
+        below = make(machine, waiting, b"below")
+        runs, waits, sleeps = (machine.process() for _ in range(3))
+        move_task(waits, below)
+        move_task(sleeps, sleeping)
+        assert machine.call(sleeps, "pause") == SLEEPS
+        pressures = {group: pressure_of(kernel, group) for group in (root, waiting, below, sleeping)}
+        kernel.clock.jump_to(kernel.clock.now_ns + 1000)
+        assert kernel.pressure is not None
+        kernel.pressure.has_run(kernel, runs, 1000)
+        stalls = {
+            group: [line.total_ns for line in pressure.stalls[CPU]] for group, pressure in pressures.items()
+        }
+        assert stalls == {root: [1000, 0], waiting: [1000, 1000], below: [1000, 1000], sleeping: [0, 0]}
+
+
+class TestDevices:
+    def test_programs_take_time(self, machine: ConductedMachine, task: Task) -> None:
+        kernel = machine.kernel
+        begin, add, end = BpfInsn(0xB7, 2, 0, 1), BpfInsn(0x07, 2, 0, 1), BpfInsn(0xB7, 0, 0, 1)
+        code = begin.pack() + add.pack() * 1000 + end.pack() + BpfInsn(0x95).pack()
+        program = BpfProgram(
+            kernel, 15, code, decode(code), b"", uid=0, verified_count=1003, is_gpl_compatible=True
+        )
+        group = make(machine, kernel.cgroups.root, b"a")
+        move_task(task, group)
+        attach(kernel, group, program, 0, None)
+        machine.expect(task, "mknod", b"/null\0", 0o020666, 0x103)
+        before_ns = kernel.clock.now_ns
+        machine.expect(task, "open", b"/null\0", 0)
+        assert kernel.clock.now_ns - before_ns >= 1003 * EBPF_INSTRUCTION_NS

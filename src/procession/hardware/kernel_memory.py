@@ -34,6 +34,7 @@ LANDLOCK = 22
 INTERFACE = 23
 WAIT = 24
 BPF = 25
+CGROUP = 26
 KIND_NAMES = (
     "task",
     "address space",
@@ -61,6 +62,7 @@ KIND_NAMES = (
     "interface",
     "wait",
     "bpf",
+    "control group",
 )
 """Names of the kinds, by their numbers."""
 
@@ -121,6 +123,10 @@ BPF_BYTES = 4_096
 """A program of eBPF without its instructions; Linux takes a page at least."""
 EBPF_INSTRUCTION_BYTES = 256
 """An instruction of eBPF: a tuple of five ints."""
+CONTROLLER_BYTES = 1_024
+"""What a controller counts of one control group, which itself is charged as its directory."""
+PRESSURE_BYTES = 2_048
+"""The pressure on one control group: three pairs of lines with their averages."""
 TERMINAL_BYTES = 32_768
 """A pair of terminals with what is typed and not read: 4,096 bytes each way, kept as characters."""
 

@@ -36,6 +36,7 @@ from procession.kernel.bpf.program import BpfProgram, open_program, program_byte
 from procession.kernel.cgroup.device import MULTI, REPLACE, attach, detach, effective_programs
 from procession.kernel.cgroup.directory import GroupDirectory
 from procession.kernel.security.capability import CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN
+from procession.kernel.time.costs import EBPF_VERIFIED_NS
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, UInt
 from procession.syscalls.sized_structure import read_sized
@@ -161,6 +162,7 @@ def _make(task: Task, wanted: BpfProgLoad, address: int, size: int) -> BpfProgra
         context_bytes = BpfCgroupDevCtx.SIZE if wanted.prog_type == _DEVICE else 0
         highest = 3 if wanted.prog_type == _PACKET and wanted.expected_attach_type == _EGRESS else 1
         is_trusted = _has(task, CAP_PERFMON)
+        task.kernel.clock.spend(wanted.insn_cnt * EBPF_VERIFIED_NS)
         count = verify(instructions, context_bytes, highest, is_trusted=is_trusted)
     except Errno as error:
         _log(task, wanted, error.reason, 0)

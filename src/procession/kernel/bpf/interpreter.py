@@ -25,8 +25,8 @@ _STACK_ADDRESS = 0xFFFFC90000010000
 """Where the context and the stack are, for a program that compares their addresses."""
 
 
-def run(program: Program, context: bytes) -> int:
-    """What the program answers about `context`: at most as many instructions are run as it has.
+def run(program: Program, context: bytes) -> tuple[int, int]:
+    """What the program answers about `context`, and how many instructions that took: at most all it has.
 
     Linux: kernel/bpf/core.c, ___bpf_prog_run.
     """
@@ -34,15 +34,16 @@ def run(program: Program, context: bytes) -> int:
     values[1] = _CONTEXT_ADDRESS
     values[FRAME_POINTER] = _STACK_ADDRESS + STACK_BYTES
     stack = bytearray(STACK_BYTES)
-    position = 0
+    position = count = 0
     while True:
+        count += 1
         instruction = program[position]
         code = instruction.code
         kind = code & 7
         position += 1
         if kind in (JMP, JMP32):
             if code == JMP | EXIT:
-                return values[0] & 0xFFFFFFFF
+                return values[0] & 0xFFFFFFFF, count
             if code == JMP32 | ALWAYS:
                 position += instruction.immediate
             elif code == JMP | ALWAYS or _is_made(instruction, values):

@@ -9,6 +9,7 @@ from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.ebpf import BpfAttachFlag, BpfDeviceAccess, BpfDeviceType
 from procession.abi.errno import E2BIG, EINVAL, ENOENT, EPERM
 from procession.abi.file_mode import S_IFMT, FileType
+from procession.kernel.time.costs import EBPF_INSTRUCTION_NS
 
 if TYPE_CHECKING:
     from procession.kernel.bpf.program import BpfProgram
@@ -66,7 +67,9 @@ class DeviceGate:
                 context = BpfCgroupDevCtx(
                     access << 16 | kind, device_major(device), device_minor(device)
                 ).pack()
-            if not run(program.instructions, context):
+            answer, count = run(program.instructions, context)
+            self.kernel.clock.spend(count * EBPF_INSTRUCTION_NS)
+            if not answer:
                 raise EPERM("a control group's program refuses the device")
 
 

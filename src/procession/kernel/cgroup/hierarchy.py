@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBUSY, EINVAL, ENOENT, EOPNOTSUPP
+from procession.hardware.kernel_memory import CGROUP, CONTROLLER_BYTES
+from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.cgroup.cpu import CpuShare
 from procession.kernel.cgroup.cpuset import CpuSet, restrict_all
 from procession.kernel.cgroup.device import detach_all
@@ -21,6 +23,7 @@ PIDS = int(Controller.PIDS)
 CPU = int(Controller.CPU)
 MEMORY = int(Controller.MEMORY)
 CPUSET = int(Controller.CPUSET)
+_COUNTING = PIDS | CPU | MEMORY | CPUSET
 
 
 class Hierarchy:
@@ -44,10 +47,11 @@ class Hierarchy:
         return sum(1 for _ in self.root.subtree())
 
     def make(self, kernel: Kernel, parent: Cgroup, name: bytes, number: int) -> Cgroup:
-        """Make a group `name` in `parent`; limits have been checked.
+        """Make a group `name` in `parent`; limits have been checked. Raises OutOfFrames, nothing changed.
 
         Linux: kernel/cgroup/cgroup.c, cgroup_create.
         """
+        kernel.memory.account.charge(CGROUP, _counters_bytes(parent.subtree_control))
         group = Cgroup(parent, name, number)
         parent.children[name] = group
         _set_controllers(kernel, group, 0, group.available_controllers)
@@ -63,8 +67,9 @@ class Hierarchy:
         if group.cpu is not None and group.cpu.group is group:
             group.cpu.stop()
         detach_all(kernel, group)
+        kernel.memory.account.uncharge(CGROUP, _counters_bytes(group.available_controllers))
         if kernel.pressure is not None:
-            kernel.pressure.groups.pop(group, None)
+            kernel.pressure.forget(kernel, group)
         parent.user_ns += group.user_ns
         parent.nice_ns += group.nice_ns
         parent.system_ns += group.system_ns
@@ -72,6 +77,11 @@ class Hierarchy:
             parent.threaded_children -= 1
         del parent.children[group.name]
         update_frozen(parent)
+
+
+def _counters_bytes(controllers: int) -> int:
+    """What the counters of one group take."""
+    return (controllers & _COUNTING).bit_count() * CONTROLLER_BYTES
 
 
 def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
@@ -151,7 +161,7 @@ def parse_subtree_control(text: bytes) -> tuple[int, int]:
 
 
 def control_subtree(kernel: Kernel, group: Cgroup, enable: int, disable: int) -> None:
-    """Give the children of `group` controllers, or take them. Raises ENOENT, EBUSY, EOPNOTSUPP.
+    """Give the children of `group` controllers, or take them. Raises ENOENT, EBUSY, EOPNOTSUPP, OutOfFrames.
 
     Linux: kernel/cgroup/cgroup.c, cgroup_subtree_control_write.
     """
@@ -171,9 +181,32 @@ def control_subtree(kernel: Kernel, group: Cgroup, enable: int, disable: int) ->
     if enable:
         _check_enabling(group, enable)
     before = {child: child.available_controllers for child in group.children.values()}
-    group.subtree_control = (group.subtree_control | enable) & ~disable
+    given = group.subtree_control
+    group.subtree_control = (given | enable) & ~disable
+    more = sum(
+        _counters_bytes(child.available_controllers) - _counters_bytes(before[child]) for child in before
+    )
+    try:
+        kernel.memory.account.charge(CGROUP, max(more, 0))
+    except OutOfFrames:
+        group.subtree_control = given
+        raise
+    kernel.memory.account.uncharge(CGROUP, max(-more, 0))
     for child, old in before.items():
         _set_controllers(kernel, child, old, child.available_controllers)
+
+
+def make_threaded(kernel: Kernel, group: Cgroup) -> None:
+    """Let `group` be threaded, without controllers of domains. Raises EOPNOTSUPP.
+
+    Linux: kernel/cgroup/cgroup.c, cgroup_enable_threaded.
+    """
+    old = group.available_controllers
+    group.make_threaded()
+    new = group.available_controllers
+    kernel.memory.account.uncharge(CGROUP, _counters_bytes(old) - _counters_bytes(new))
+    if group.parent is not None:
+        _set_controllers(kernel, group, old, new)
 
 
 def _check_enabling(group: Cgroup, enable: int) -> None:

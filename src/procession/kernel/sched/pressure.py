@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.fs.wait_queue import WaitQueue
+from procession.hardware.kernel_memory import CGROUP, PRESSURE_BYTES
 from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE, damped, power
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
+    from procession.kernel.sched.run_queue import RunQueue
     from procession.kernel.task import Task
 
 IO, MEMORY, CPU = range(3)
@@ -172,11 +174,17 @@ class PressureTracker:
         self.groups: dict[Cgroup, PressureGroup] = {}
 
     def of(self, kernel: Kernel, group: Cgroup) -> PressureGroup:
-        """The pressure on a group, counted from now on if it wasn't before."""
+        """The pressure on a group, counted from now on if it wasn't before. Raises OutOfFrames."""
         found = self.groups.get(group)
         if found is None:
+            kernel.memory.account.charge(CGROUP, PRESSURE_BYTES)
             found = self.groups[group] = PressureGroup(kernel, group)
         return found
+
+    def forget(self, kernel: Kernel, group: Cgroup) -> None:
+        """`group` is removed."""
+        if self.groups.pop(group, None) is not None:
+            kernel.memory.account.uncharge(CGROUP, PRESSURE_BYTES)
 
     def has_run(self, kernel: Kernel, task: Task, elapsed_ns: int) -> None:
         """`task` has had its processor for so long, and others waited for it.
@@ -184,18 +192,10 @@ class PressureTracker:
         Linux: kernel/sched/psi.c, psi_task_switch.
         """
         now_ns = kernel.clock.now_ns
-        processor = task.entity.processor
-        waiting = [
-            each.cgroup
-            for each in kernel.tasks
-            if each.state is TaskState.RUNNABLE
-            and each.entity.processor == processor
-            and each.entity.parked_in is None
-            and each is not task
-        ]
+        held_up = self._held_up(kernel.scheduler.processors[task.entity.processor], task)
         start_ns = now_ns - elapsed_ns // max(kernel.scheduler.busy_count, 1)
         for group, pressure in self.groups.items():
-            if any(each.is_below(group) for each in waiting):
+            if group in held_up:
                 some, full = pressure.stalls[CPU]
                 some.add(start_ns, now_ns)
                 # Of the whole machine not all are ever held up: one of them runs.
@@ -203,6 +203,21 @@ class PressureTracker:
                     full.add(start_ns, now_ns)
             if pressure.triggers:
                 pressure.look()
+
+    def _held_up(self, run_queue: RunQueue, task: Task) -> dict[Cgroup, None]:
+        """The groups of which others than `task` wait there, in themselves or below: all of those counted."""
+        found: dict[Cgroup, None] = {}
+        missing = len(self.groups)
+        for waiting in run_queue.waiting():
+            group: Cgroup | None = None if waiting is task else waiting.cgroup
+            while group is not None and group not in found:
+                found[group] = None
+                if group in self.groups:
+                    missing -= 1
+                group = group.parent
+            if not missing:
+                break
+        return found
 
     def waits_for_memory(self, task: Task, until_ns: int) -> None:
         """`task` sleeps until then, as its group has too much. Linux: kernel/sched/psi.c,

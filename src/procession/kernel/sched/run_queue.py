@@ -17,6 +17,8 @@ from procession.kernel.sched.priority import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
     from procession.kernel.time.clock import Clock
@@ -272,6 +274,17 @@ class RunQueue:
         Linux: kernel/sched/fair.c, cpu_load.
         """
         return sum(weight_of(task) for task in self.waiting_fair())
+
+    def waiting(self) -> Iterator[Task]:
+        """All who wait here, in no order."""
+        for heap in (self.fair, self.deadlines):
+            for _, ticket, task in heap:
+                if task.entity.ticket == ticket:
+                    yield task
+        for queue in self.realtime.values():
+            for ticket, task in queue:
+                if task.entity.ticket == ticket:
+                    yield task
 
     def waiting_fair(self) -> list[Task]:
         """The fair tasks that wait here, in no order; the one whose turn it last was is among them."""

@@ -37,6 +37,9 @@ FORK_NS, EXEC_NS, EXIT_NS = 50_000, 300_000, 30_000
 POLLED_FILE_NS = 300
 """One file of those that select(2) or poll(2) asks."""
 
+EBPF_INSTRUCTION_NS, EBPF_VERIFIED_NS = 120, 600
+"""Running an instruction of an eBPF program, and verifying one before the program is taken."""
+
 _QUICK = (
     "getpid gettid getppid getuid geteuid getgid getegid getpgrp getpgid getsid alarm umask "
     "set_tid_address set_robust_list getpriority sched_getscheduler arch_prctl restart_syscall"

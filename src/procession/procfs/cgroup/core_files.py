@@ -8,7 +8,7 @@ from procession.abi.errno import EINVAL, EOPNOTSUPP, ERANGE
 from procession.kernel.cgroup.attach import attach, kill_all
 from procession.kernel.cgroup.freezer import set_freeze
 from procession.kernel.cgroup.group import NO_LIMIT, controller_names
-from procession.kernel.cgroup.hierarchy import control_subtree, parse_subtree_control
+from procession.kernel.cgroup.hierarchy import control_subtree, make_threaded, parse_subtree_control
 from procession.procfs.cgroup.control_file import ControlFile, Opener, parse_integer, show_limit
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def store_type(group: Cgroup, data: bytes, opener: Opener) -> None:
     """Only "threaded" can be said. Linux: kernel/cgroup/cgroup.c, cgroup_type_write."""
     if data.strip() != b"threaded":
         raise EINVAL("a group can only be made threaded")
-    group.make_threaded()
+    make_threaded(opener.kernel, group)
 
 
 def show_processes(group: Cgroup, opener: Opener) -> bytes:

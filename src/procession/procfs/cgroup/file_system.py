@@ -11,6 +11,7 @@ from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superbl
 from procession.fs.mounts.mount import root_dentry
 from procession.fs.namei import look_up_entry
 from procession.fs.permission import MAY_WRITE
+from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.cgroup.directory import GroupDirectory
 from procession.procfs.cgroup.control_file import ControlFile, Opener
 from procession.procfs.cgroup.core_files import CORE_FILES
@@ -164,7 +165,11 @@ class CgroupDirectory(GroupDirectory):
         group.check_limits()
         superblock.vfs.accounts.add_inode()
         kernel = superblock.kernel
-        child = kernel.cgroups.make(kernel, group, name, superblock.next_inode_number)
+        try:
+            child = kernel.cgroups.make(kernel, group, name, superblock.next_inode_number)
+        except OutOfFrames:
+            superblock.vfs.accounts.remove_inodes()
+            raise
         directory = CgroupDirectory(superblock, child, mode)
         directory.uid, directory.gid = directory.maker = subject.fsuid, subject.fsgid
         self.link_count += 1
