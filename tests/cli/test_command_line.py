@@ -222,7 +222,7 @@ def test_an_env_without_value_passes_the_callers_on(monkeypatch: pytest.MonkeyPa
         (["run", "--trace=/nowhere/file", "--", "y"], "can't write the trace to /nowhere/file"),
         (["run", "-it", "--", "y"], "-i and -t together need a terminal as standard input"),
         (["dance"], "dance"),
-        ([], "missing command"),
+        ([], "missing command: `procession --help` lists them"),
     ],
 )
 def test_a_mistake_in_the_use_is_one_line_and_status_2(

@@ -66,9 +66,34 @@ def test_where_things_came_from(recording: str) -> None:
     shown = dict(zip(range(len(commands)), answers(recording, *commands), strict=True))
     assert "/etc/passwd" in shown[1]
     assert "dup2" in shown[2]
-    assert "'openat'" in shown[4]
-    assert "'clone'" in shown[6]
-    assert "SignalDelivered of task 2, signal 10" in shown[8]
+    assert "name openat, result 3" in shown[4]
+    assert "name clone, result 3" in shown[6]
+    assert "SignalDelivered of task 2, signal SIGUSR1, code 0, action handler, handler 0x" in shown[8]
+
+
+def test_where_tasks_that_were_reaped_came_from_and_went(recording: str) -> None:
+    commands = [
+        "until exit 3",
+        "until end",
+        "back-to ended 3",
+        "back-to made 3",
+        "until 99s",
+        "back-to ended 99",
+    ]
+    shown = answers(recording, *commands)
+    assert "Exited of task 3, exit status 3\n" in shown[0]
+    assert shown[2].split()[0] == shown[0].split()[0]
+    assert "name clone, result 3" in shown[3]
+    assert shown[4].startswith("the run has ended before 99s\n")
+    assert shown[5].startswith("there is no such moment before\n")
+
+
+def test_events_are_told_in_words(recording: str) -> None:
+    shown = answers(recording, "until fork", "until exec", "until fault", "until exit 5")
+    assert "Cloned of task 3, maker_tid 2, parent_pid 2\n" in shown[0]
+    assert "path /usr/bin/" in shown[1]
+    assert "address 0x" in shown[2]
+    assert "Exited of task 5, exit status 0\n" in shown[3]
 
 
 def test_what_is_shown(recording: str) -> None:

@@ -98,6 +98,14 @@ def test_a_reader_that_has_gone(recording: str) -> None:
     assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, b"")
 
 
+def test_the_first_fork_is_the_commands_own(recording: str) -> None:
+    assert "`- 2 bash (RUNNING)\n   `- 3 bash (" in procession("inspect", "--at", "fork", recording).stdout
+    assert (
+        "comm                     cat"
+        in procession("inspect", "--at", "exec", "--pid", "4", recording).stdout
+    )
+
+
 def test_what_is_different_later(recording: str) -> None:
     shown = procession("inspect", "--at", "fork", "--diff", "1s", "--pid", "2", recording).stdout
     assert "~ state: call                          user mode -> wait4" in shown

@@ -98,7 +98,7 @@ def show_version(ctx: click.Context, _param: click.Parameter, is_asked_for: bool
         ctx.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.option(
     "--version",
     is_flag=True,
@@ -107,8 +107,11 @@ def show_version(ctx: click.Context, _param: click.Parameter, is_asked_for: bool
     expose_value=False,
     callback=show_version,
 )
-def procession() -> None:
+@click.pass_context
+def procession(context: click.Context) -> None:
     """Run Linux programs on a kernel that is a Python program."""
+    if context.invoked_subcommand is None:
+        context.fail("missing command: `procession --help` lists them, `procession run -- bash` runs a shell")
 
 
 def check_command(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -336,6 +339,13 @@ TRACE_OPTIONS = (
         callback=comma_separated,
         metavar="LIST",
         help="Only these system calls, or families such as %file; or, with ! before each, all but these.",
+    ),
+    click.option(
+        "-f",
+        "--follow",
+        is_flag=True,
+        expose_value=False,
+        help="As strace's -f, which always holds: every process is traced.",
     ),
     click.option("--pid", "pids", multiple=True, type=int, metavar="N", help="Only what process N does."),
     click.option(

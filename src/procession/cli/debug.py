@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,7 @@ from procession.cli.run import USE_ERROR, fail
 from procession.inspection.namespaces import namespace_tree
 from procession.inspection.report import report_difference, report_text, task_report
 from procession.inspection.stop import EVENTS
+from procession.inspection.timeline import end_text, signal_text
 from procession.launch import StartFailure
 from procession.recording.file import RecordingError, read_recording
 from procession.recording.host_files import UnknownQuestion
@@ -46,6 +47,7 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?)(s|ms|us|ns)")
 _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _NEVER_NS = 1 << 63
 _ORIGINS = ("opened", "installed", "mapped", "sent", "ended", "made")
+_EVENTS_OF_LIVES = {"ended": "exit", "made": "clone"}
 
 
 class Mistake(Exception):
@@ -58,8 +60,10 @@ def debug_recording(name: str, rootfs: str | None, script: str | None) -> int:
         lines = None if script is None else Path(script).read_text().splitlines()
         recording = read_recording(Path(name))
         history = travel(recording, rootfs)
-    except (OSError, UnicodeDecodeError) as error:
-        return fail(f"{getattr(error, 'filename', None) or name}: {error}", USE_ERROR)
+    except OSError as error:
+        return fail(f"{error.filename or name}: {error.strerror}", USE_ERROR)
+    except UnicodeDecodeError as error:
+        return fail(f"{script}: {error}", USE_ERROR)
     except (Errno, RecordingError, StartFailure, ValueError) as error:
         return fail(f"{name}: {error}", USE_ERROR)
     debugger = Debugger(history)
@@ -188,7 +192,8 @@ class Debugger:
         if text == "end":
             self.history.run_to_end()
         elif time is not None:
-            self.history.run_to_time(int(min(float(time[1]) * _UNITS[time[2]], _NEVER_NS)))
+            if not self.history.run_to_time(int(min(float(time[1]) * _UNITS[time[2]], _NEVER_NS))):
+                click.echo(f"the run has ended before {text}")
         else:
             name, _, number = text.partition("#")
             for _ in range(_number(number or "1")):
@@ -203,10 +208,10 @@ class Debugger:
 
         opened PID FD: where a descriptor's file was opened; installed PID FD: where it got this number
         mapped PID ADDRESS: where a page got its frame; sent PID SIGNAL: where a pending signal was sent
-        ended PID: where a zombie ended; made PID: where a task was made
+        ended PID: where a task ended; made PID: where it was made
         """
         if words and words[0] in _ORIGINS:
-            found = self.history.back_to(self._origin(words[0], words[1:]))
+            found = self._back_to_origin(words[0], words[1:])
         else:
             text, tid = _what(words)
             found = self.history.back_to(text, tid)
@@ -214,9 +219,16 @@ class Debugger:
             click.echo("there is no such moment before")
         self.do_where([])
 
+    def _back_to_origin(self, name: str, words: list[str]) -> bool:
+        if len(words) != (1 if name in _EVENTS_OF_LIVES else 2):
+            raise Mistake(f"{name} takes a pid{'' if name in _EVENTS_OF_LIVES else ' and what of it'}")
+        tid = _number(words[0])
+        if name in _EVENTS_OF_LIVES and all(task.tid != tid for task in self.machine.kernel.tasks):
+            # It has been reaped: its end and its beginning are events of the past.
+            return self.history.back_to(_EVENTS_OF_LIVES[name], tid)
+        return self.history.back_to(self._origin(name, words))
+
     def _origin(self, name: str, words: list[str]) -> origin.Origin:
-        if len(words) != (1 if name in ("ended", "made") else 2):
-            raise Mistake(f"{name} takes a pid{'' if name in ('ended', 'made') else ' and what of it'}")
         task = self.task(words[0])
         if name == "ended":
             return origin.ended(task)
@@ -380,13 +392,33 @@ def said(event: Event) -> str:
     values = event._asdict()
     tid, pid = values.pop("tid"), values.pop("pid")
     values.pop("time_ns")
+    if "name" in values:
+        del values["number"]
     whose = f"task {tid}" if tid == pid else f"task {tid} of {pid}"
-    rest = ", ".join(
-        f"{name} {getattr(value, 'name', None) or repr(value)}"
+    # What is empty or isn't so says nothing.
+    parts = [
+        name
+        if value is True
+        else end_text(value)
+        if name == "status"
+        else f"{name} {_value_text(name, value)}"
         for name, value in values.items()
-        if value != ""
-    )
-    return f"{type(event).__name__} of {whose}" + (f", {rest}" if rest else "")
+        if value is not False and value != ""
+    ]
+    return ", ".join([f"{type(event).__name__} of {whose}", *parts])
+
+
+def _value_text(name: str, value: Any) -> str:
+    """A field of an event as one reads it: a signal by its name, an address in hexadecimal."""
+    if name == "signal":
+        return signal_text(value)
+    if name in ("address", "error_code", "handler"):
+        return hex(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, tuple):
+        return "(" + ", ".join(_value_text("", each) for each in value) + ")"
+    return str(getattr(value, "name", value))
 
 
 def _count_and_kind(words: list[str]) -> tuple[int, str]:

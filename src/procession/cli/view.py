@@ -337,7 +337,7 @@ def write_export(what: str, path: Path, events: list[Event], timeline: Timeline)
 
 def states_text(timeline: Timeline) -> str:
     """Each task's states in order, how often which transition happened, and the latencies."""
-    lines: list[str] = []
+    lines = [f"{'begins':>14} {'lasts':>15}     state           why"]
     for life in timeline.lives:
         lines.append(f"{life.tid} {life.name}".rstrip())
         for span in life.spans:

@@ -32,6 +32,9 @@ class FdTable:
         self.next_fd = 0
         self.reference_count = 1
 
+    def __repr__(self) -> str:
+        return f"<FdTable of descriptors {sorted(self.files)}>"
+
     def lowest_free(self, minimum: int, limit: int) -> int:
         """The lowest free descriptor that isn't below `minimum`. Raises EMFILE if it isn't below `limit`.
 

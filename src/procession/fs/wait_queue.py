@@ -28,6 +28,9 @@ class WaitQueue:
         self.events = events
         self.waiters: dict[Waiter, None] = {}
 
+    def __repr__(self) -> str:
+        return f"<WaitQueue of {list(self.waiters)}>"
+
     def add(self, waiter: Waiter) -> None:
         """Put `waiter` at the end of the queue."""
         self.waiters[waiter] = None

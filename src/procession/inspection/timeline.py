@@ -118,7 +118,7 @@ class Timeline:
             # The kernel tells this when the task is a zombie already.
             last = life.spans[-1] if life.spans else None
             if last is not None and last.state is TaskState.ZOMBIE:
-                life.spans[-1] = last._replace(cause=_end_text(event.status))
+                life.spans[-1] = last._replace(cause=end_text(event.status))
         elif isinstance(event, SignalGenerated):
             if event.outcome == "queued":
                 receiver = -event.pid if event.is_for_process else event.tid
@@ -221,6 +221,7 @@ def signal_text(signal: int) -> str:
         return f"signal {signal}"
 
 
-def _end_text(status: int) -> str:
+def end_text(status: int) -> str:
+    """How a task ended, by its wait status: `exit status 3`, `killed by SIGTERM`."""
     signal = status & 0x7F
     return f"killed by {signal_text(signal)}" if signal else f"exit status {status >> 8}"

@@ -24,6 +24,9 @@ class PendingSignals:
         self.mask = 0
         self.queues: dict[int, deque[SigInfo]] = {}
 
+    def __repr__(self) -> str:
+        return f"<PendingSignals {[signo for signo in range(1, 65) if self.holds(signo)]}>"
+
     def holds(self, signo: int) -> bool:
         """Whether `signo` is pending."""
         return bool(self.mask >> (signo - 1) & 1)

@@ -93,6 +93,9 @@ class Clock:
         """What all processors together have done since the machine started."""
         return self.work_start_ns + self.slice_work_ns
 
+    def __repr__(self) -> str:
+        return f"<Clock, {self.now_ns / 10**9:.9f} s since the start>"
+
     @property
     def now_ns(self) -> int:
         """Nanoseconds since the machine started (CLOCK_MONOTONIC)."""
