@@ -193,7 +193,7 @@ class Debugger:
             self.history.run_to_end()
         elif time is not None:
             if not self.history.run_to_time(int(min(float(time[1]) * _UNITS[time[2]], _NEVER_NS))):
-                click.echo(f"the run has ended before {text}")
+                click.echo("the run has ended before that time")
         else:
             name, _, number = text.partition("#")
             for _ in range(_number(number or "1")):
