@@ -70,7 +70,7 @@ def machine_at(recording: Recording, moment: Moment, rootfs: str | None = None) 
         return machine
 
     def take(event: Event) -> None:
-        # How the command itself is made isn't of the run: its own first fork is `fork`, as to Machine.stop_at.
+        # How the command is made isn't of the run: its own first fork is `fork`, as to Machine.stop_at.
         if machine.command is not None and not machine.shall_stop and moment.has_come(event):
             machine.shall_stop = True
             machine.engine.stop()
