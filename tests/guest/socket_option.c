@@ -2,7 +2,9 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <linux/errqueue.h>
 #include <linux/filter.h>
+#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -760,4 +762,85 @@ TEST(groups_have_an_end)
 	CHECK_EQ(errno, ENOMEM);
 	CHECK_EQ(count, 2340);
 	MUST(close(fd));
+}
+
+/* Receive from the queue of errors: how many bytes, and what is told with them, "" for nothing. */
+static const char *stamp(int fd)
+{
+	static char text[256], data[256];
+	char control[512];
+	struct iovec vector = {data, sizeof(data)};
+	struct sockaddr_storage name;
+	struct msghdr header = {&name, sizeof(name), &vector, 1, control, sizeof(control), 0};
+	ssize_t count = recvmsg(fd, &header, MSG_ERRQUEUE | MSG_DONTWAIT);
+
+	if (count == -1)
+		return check_errno_name(errno);
+	sprintf(text, "%zd%s%s", count, header.msg_flags == MSG_ERRQUEUE ? "" : " flags", header.msg_namelen ? " name" : "");
+	for (struct cmsghdr *each = CMSG_FIRSTHDR(&header); each; each = CMSG_NXTHDR(&header, each)) {
+		char *end = text + strlen(text);
+
+		if (each->cmsg_level == SOL_SOCKET && each->cmsg_type == SO_TIMESTAMPING) {
+			struct timespec *times = (void *)CMSG_DATA(each);
+
+			sprintf(end, " time%s", times[0].tv_sec && !times[1].tv_sec && !times[2].tv_sec ? "" : "?");
+		} else {
+			struct sock_extended_err *error = (void *)CMSG_DATA(each);
+
+			sprintf(end, " errno %u origin %u info %u data %u from %u", error->ee_errno, error->ee_origin, error->ee_info,
+				error->ee_data, SO_EE_OFFENDER(error)->sa_family);
+		}
+	}
+	return text;
+}
+
+static int stamping(int flags, struct sockaddr_in *address)
+{
+	int fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+
+	CHECK_EQ(set(fd, SOL_SOCKET, SO_TIMESTAMPING, flags), 0);
+	for (int i = 0; i < 2; i++)
+		MUST(sendto(fd, "abc", 3, 0, (struct sockaddr *)address, sizeof(*address)));
+	return fd;
+}
+
+TEST(when_datagrams_were_sent)
+{
+	const int sent = SOF_TIMESTAMPING_TX_SOFTWARE, told = SOF_TIMESTAMPING_SOFTWARE;
+	struct sockaddr_in address;
+	struct pollfd polled = {.events = POLLIN | POLLOUT};
+	int receiver = bound_udp(&address), fd = stamping(sent | told, &address), count = 0;
+
+	polled.fd = fd;
+	MUST(poll(&polled, 1, 0));
+	CHECK_EQ(polled.revents, POLLERR | POLLOUT);
+	CHECK_EQ(get(fd, SOL_SOCKET, SO_ERROR), 0);
+	CHECK_STRING(got(fd, 9, 0), "EAGAIN");
+	CHECK_STRING(stamp(fd), "45 time errno 42 origin 4 info 0 data 0 from 0");
+	CHECK_STRING(stamp(fd), "45 time errno 42 origin 4 info 0 data 0 from 0");
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	MUST(poll(&polled, 1, 0));
+	CHECK_EQ(polled.revents, POLLOUT);
+	CHECK_STRING(stamp(stamping(sent, &address)), "45 errno 42 origin 4 info 0 data 0 from 0");
+	CHECK_STRING(stamp(stamping(told, &address)), "EAGAIN");
+	fd = stamping(sent | told | SOF_TIMESTAMPING_OPT_TSONLY | SOF_TIMESTAMPING_OPT_ID, &address);
+	CHECK_STRING(stamp(fd), "0 time errno 42 origin 4 info 0 data 0 from 0");
+	CHECK_STRING(stamp(fd), "0 time errno 42 origin 4 info 0 data 1 from 0");
+	MUST(sendto(fd, "abc", 3, 0, (struct sockaddr *)&address, sizeof(address)));
+	CHECK_STRING(stamp(fd), "0 time errno 42 origin 4 info 0 data 2 from 0");
+	fd = stamping(sent | told | SOF_TIMESTAMPING_TX_SCHED, &address);
+	CHECK_STRING(stamp(fd), "45 time errno 42 origin 4 info 1 data 0 from 0");
+	CHECK_STRING(stamp(fd), "45 time errno 42 origin 4 info 0 data 0 from 0");
+	CHECK_STRING(stamp(fd), "45 time errno 42 origin 4 info 1 data 0 from 0");
+	CHECK_STRING(stamp(stamping(sent | told | SOF_TIMESTAMPING_OPT_CMSG, &address)),
+		     "45 time errno 42 origin 4 info 0 data 0 from 2");
+	/* The queue has as much room as the buffer. */
+	fd = stamping(sent, &address);
+	CHECK_EQ(set(fd, SOL_SOCKET, SO_RCVBUF, 4096), 0);
+	for (int i = 0; i < 50; i++)
+		MUST(sendto(fd, "abc", 3, 0, (struct sockaddr *)&address, sizeof(address)));
+	while (strcmp(stamp(fd), "EAGAIN"))
+		count++;
+	CHECK(count > 5 && count < 15);
+	MUST(close(receiver));
 }

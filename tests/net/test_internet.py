@@ -41,7 +41,7 @@ from tests.net.conftest import (
 SECOND_NS = 10**9
 SO_ERROR, SO_REUSEADDR, SO_RCVTIMEO, SO_SNDBUF, SO_RCVBUF, SO_LINGER = 4, 2, 20, 7, 8, 13
 SOL_TCP, TCP_NODELAY, TCP_MAXSEG, TCP_DEFER_ACCEPT, TCP_INFO = 6, 1, 2, 9, 11
-MSG_MORE, SIOCSIFMTU = 0x8000, 0x8922
+MSG_MORE, SIOCSIFMTU, IP_RECVERR, ERRQUEUE = 0x8000, 0x8922, 11, 0x2040
 IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_BLOCK_SOURCE, IP_MSFILTER = 35, 36, 38, 41
 ELSEWHERE = (inet("8.8.8.8", 53), inet("10.0.0.1", 53), inet("224.0.0.1", 53), inet("255.255.255.255", 53))
 ELSEWHERE_6 = (inet6(b"\x20\x01" + bytes(13) + b"\1", 53),)
@@ -327,3 +327,21 @@ def test_groups_and_their_sources_are_charged(call: SocketCaller) -> None:
     call("setsockopt", fd, 0, IP_ADD_MEMBERSHIP, group + loopback, 8)
     call("close", fd)
     assert account.kinds[SOCKET] == before
+
+
+def test_queued_errors_take_room(call: SocketCaller) -> None:
+    account = call.kernel.memory.account
+    fd = call.socket(AF_INET, DATAGRAM)
+    call.set_option(fd, 0, IP_RECVERR, 1)
+    call.set_option(fd, SOL_SOCKET, SO_RCVBUF, 20_000)
+    target = inet("127.0.0.1", 9)
+    for _ in range(20):
+        try:
+            call.send(fd, b"x" * 9000, 0, target)
+        except ECONNREFUSED:
+            continue
+    assert 18_000 <= account.kinds[SOCKET_BUFFER] <= 40_000
+    assert len(call.receive(fd, 9999, ERRQUEUE)) == 9000
+    assert account.kinds[SOCKET_BUFFER] > 9_000
+    call("close", fd)
+    assert account.kinds[SOCKET_BUFFER] == 0

@@ -39,9 +39,15 @@ _THREE_TIMES = Words("<6q")
 _KNOWN = (1 << 18) - 1
 _REPORTED = int(Timestamping.SOF_TIMESTAMPING_SOFTWARE)
 _RECEIVED = int(Timestamping.SOF_TIMESTAMPING_RX_SOFTWARE)
-_SENT = int(Timestamping.SOF_TIMESTAMPING_TX_SOFTWARE)
+_SENT, _SCHEDULED = (
+    int(Timestamping.SOF_TIMESTAMPING_TX_SOFTWARE),
+    int(Timestamping.SOF_TIMESTAMPING_TX_SCHED),
+)
+_STAGES = ((_SCHEDULED, 1), (_SENT, 0))
+"""What a packet passes on its way, as it does, with SCM_TSTAMP_*: the interface's queue, and its driver."""
 NUMBERED = int(Timestamping.SOF_TIMESTAMPING_OPT_ID)
 TIME_ONLY = int(Timestamping.SOF_TIMESTAMPING_OPT_TSONLY)
+TOLD_OFFENDER = int(Timestamping.SOF_TIMESTAMPING_OPT_CMSG)
 _STATISTICS = int(Timestamping.SOF_TIMESTAMPING_OPT_STATS)
 _BOUND_TO_CLOCK = int(Timestamping.SOF_TIMESTAMPING_BIND_PHC)
 
@@ -83,9 +89,17 @@ def wants_time(options: Mapping[int, int]) -> bool:
     return any(name in options for name in TIMESTAMPS) or bool(timestamping_flags(options) & _RECEIVED)
 
 
-def wants_sending_time(flags: int) -> bool:
-    """Whether the flags of SO_TIMESTAMPING ask when a message was sent."""
-    return bool(flags & _SENT and flags & _REPORTED)
+def stamped_stages(options: Mapping[int, int]) -> tuple[int, ...]:
+    """When a socket with these options wants to know that a packet was on its way, as SCM_TSTAMP_*."""
+    flags = timestamping_flags(options)
+    if not flags & (_SENT | _SCHEDULED):
+        return ()
+    return tuple(stage for flag, stage in _STAGES if flags & flag)
+
+
+def sending_items(options: Mapping[int, int], time_ns: int) -> list[tuple[int, int, bytes]]:
+    """What is told of the time when a packet was sent: it's asked for by a flag of its own."""
+    return [timestamping_item(options, time_ns)] if timestamping_flags(options) & _REPORTED else []
 
 
 def timestamp_items(options: Mapping[int, int], time_ns: int) -> list[tuple[int, int, bytes]]:

@@ -22,7 +22,7 @@ from procession.net.internet.address import (
     scope_of,
 )
 from procession.net.internet.control import packet_items
-from procession.net.internet.error_queue import Undelivered, receive_error
+from procession.net.internet.error_queue import SentStamp, Undelivered, receive_error
 from procession.net.internet.flow import TO_ALL, Flow, find_flow
 from procession.net.internet.group import interface_for
 from procession.net.internet.group_options import (
@@ -71,12 +71,12 @@ class DatagramSocket(InternetSocket):
     """A socket of UDP, of ICMP or of raw packets.
 
     `packets` have arrived; `arrived_bytes` is what they take of the buffer, `drop_count` how many it had no
-    room for. `undelivered` are packets that didn't arrive, to be told by MSG_ERRQUEUE. `flow` is where those
-    to the connected address went when it was connected. `stamp_ns` is when the last packet came that was
-    received, 0 if none was.
+    room for. `error_queue` is told by MSG_ERRQUEUE: packets that didn't arrive, and when some were sent, of
+    which the next gets `sent_number`. `flow` is where packets to the connected address went when it was
+    connected. `stamp_ns` is when the last packet came that was received, 0 if none was.
     """
 
-    __slots__ = ("arrived_bytes", "drop_count", "flow", "packets", "stamp_ns", "undelivered")
+    __slots__ = ("arrived_bytes", "drop_count", "flow", "error_queue", "packets", "sent_number", "stamp_ns")
 
     can_peek_at_offset: ClassVar[bool] = True
 
@@ -86,8 +86,12 @@ class DatagramSocket(InternetSocket):
         self.arrived_bytes = 0
         self.drop_count = 0
         self.flow: Flow | None = None
-        self.undelivered: deque[Undelivered] = deque()
+        self.error_queue: deque[Undelivered | SentStamp] = deque()
+        self.sent_number = 0
         self.stamp_ns = 0
+
+    def start_numbering(self) -> None:
+        self.sent_number = 0
 
     def contents(self, packet: Packet) -> bytes:
         """What of a packet the program gets."""
@@ -313,6 +317,7 @@ class DatagramSocket(InternetSocket):
         self.network.system.uncharge_buffer(self.arrived_bytes)
         self.arrived_bytes = 0
         self.packets.clear()
+        self.error_queue.clear()
         self.leave_groups()
         self.give_up_port()
         self.forget()
@@ -327,7 +332,7 @@ class DatagramSocket(InternetSocket):
     def poll_mask(self) -> int:
         """Linux: net/core/datagram.c, datagram_poll."""
         ended = self.ended
-        mask = POLLERR if self.error or self.undelivered else 0
+        mask = POLLERR if self.error or self.error_queue else 0
         if ended & RECEIVING:
             mask |= POLLRDHUP | POLLIN
         if ended == BOTH_WAYS:

@@ -1,19 +1,31 @@
-"""A datagram socket's queue of errors: what became of packets, for IP_RECVERR and MSG_ERRQUEUE (ip(7))."""
+"""A datagram socket's queue of errors: what became of packets, and when they went (MSG_ERRQUEUE; ip(7))."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.errno import EAGAIN
+from procession.abi.errno import EAGAIN, ENOMSG
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel
-from procession.abi.word import Words
-from procession.net.internet.address import AF_INET, format_sockaddr
+from procession.abi.word import Words, pack_port
+from procession.net.buffer_charge import packet_charge
+from procession.net.internet.address import AF_INET, AF_INET6, format_sockaddr
+from procession.net.internet.flow import UNRESOLVED
+from procession.net.link.interface import LOOPBACK
 from procession.net.message import Received
 from procession.net.socket import MSG_ERRQUEUE, MSG_TRUNC
+from procession.net.timestamp import (
+    NUMBERED,
+    TIME_ONLY,
+    TOLD_OFFENDER,
+    sending_items,
+    stamped_stages,
+    timestamping_flags,
+)
 
 if TYPE_CHECKING:
     from procession.net.internet.datagram import DatagramSocket
+    from procession.net.internet.flow import Flow
     from procession.net.internet.icmp_error import IcmpError
     from procession.net.internet.packet import Packet
 
@@ -25,7 +37,11 @@ _EXTENDED_ERROR = Words("<IBBBBII")
 """struct sock_extended_err."""
 _ORIGIN_ICMP, _ORIGIN_ICMP6 = 2, 3
 """SO_EE_ORIGIN_ICMP and SO_EE_ORIGIN_ICMP6."""
-_LONGEST_QUEUE = 256
+_ORIGIN_TIMESTAMPING = 4
+"""SO_EE_ORIGIN_TIMESTAMPING."""
+_NO_OFFENDER = {AF_INET: bytes(16), AF_INET6: bytes(28)}
+_ETHERTYPES = {4: 0x0800, 16: 0x86DD}
+_WORD = 0xFFFFFFFF
 
 
 class Undelivered(NamedTuple):
@@ -41,6 +57,33 @@ class Undelivered(NamedTuple):
     def error_number(self) -> int:
         """The errno."""
         return self.error.error if len(self.target) == 4 else self.error.error_6
+
+    @property
+    def charge(self) -> int:
+        """What room it takes."""
+        return packet_charge(len(self.data))
+
+
+class SentStamp(NamedTuple):
+    """A packet that went at `time_ns`: all of it with its headers, b"" if that isn't wanted, from where, what
+    it passed then (SCM_TSTAMP_*), and its number among those of its socket.
+    """
+
+    frame: bytes
+    source: bytes
+    time_ns: int
+    stage: int
+    number: int
+
+    @property
+    def error_number(self) -> int:
+        """It's no error."""
+        return 0
+
+    @property
+    def charge(self) -> int:
+        """What room it takes."""
+        return packet_charge(len(self.frame))
 
 
 def wants_errors(socket: DatagramSocket, target: bytes) -> bool:
@@ -63,8 +106,7 @@ def report_undelivered(socket: DatagramSocket, packet: Packet, error: IcmpError,
         return False
     entry = Undelivered(packet.data, target, port, error, offender)
     if wants_errors(socket, target):
-        if len(socket.undelivered) < _LONGEST_QUEUE:
-            socket.undelivered.append(entry)
+        _queue(socket, entry)
     elif socket.remote_address is None or not error.is_fatal:
         return True
     socket.error = entry.error_number
@@ -72,13 +114,54 @@ def report_undelivered(socket: DatagramSocket, packet: Packet, error: IcmpError,
     return True
 
 
+def _queue(socket: DatagramSocket, entry: Undelivered | SentStamp) -> None:
+    """Linux: net/core/skbuff.c, sock_queue_err_skb."""
+    charge = entry.charge
+    if socket.arrived_bytes + charge < socket.receive_room and socket.network.system.charge_arrived(charge):
+        socket.arrived_bytes += charge
+        socket.error_queue.append(entry)
+
+
+def report_sent(socket: DatagramSocket, packet: Packet, flow: Flow) -> None:
+    """Tell when `packet` has gone, as SO_TIMESTAMPING wants it. Linux: net/core/skbuff.c, __skb_tstamp_tx."""
+    stages = stamped_stages(socket.options)
+    if not stages or (flow.outcome == UNRESOLVED and not flow.routers):
+        return
+    flags, number = timestamping_flags(socket.options), 0
+    if flags & NUMBERED:
+        number, socket.sent_number = socket.sent_number, socket.sent_number + 1 & _WORD
+    frame = b"" if flags & TIME_ONLY else _frame(packet, flow)
+    time_ns = socket.network.host.clock.realtime_ns
+    for stage in stages:
+        _queue(socket, SentStamp(frame, packet.source, time_ns, stage, number))
+    socket.state_changed()
+
+
+def _frame(packet: Packet, flow: Flow) -> bytes:
+    """A packet as it is on the wire, behind the addresses of the interfaces there; the loopback has none."""
+    size = len(packet.target)
+    whole = packet.with_header() if size == 4 else packet.with_header_6()
+    ends = bytes(6), bytes(6)
+    if flow.out.kind != LOOPBACK:
+        ends = flow.neighbours[0].hardware_address if flow.neighbours else b"", flow.out.hardware_address
+    return ends[0].ljust(6, b"\0") + ends[1].ljust(6, b"\0") + pack_port(_ETHERTYPES[size]) + whole
+
+
 def receive_error(socket: DatagramSocket, length: int) -> Received:
     """recv(2) with MSG_ERRQUEUE. Raises EAGAIN. Linux: net/ipv4/ip_sockglue.c, ip_recv_error."""
-    if not socket.undelivered:
+    if not socket.error_queue:
         raise EAGAIN("no queued errors")
-    entry = socket.undelivered.popleft()
+    entry = socket.error_queue.popleft()
+    socket.arrived_bytes -= entry.charge
+    socket.network.system.uncharge_buffer(entry.charge)
+    following = socket.error_queue[0].error_number if socket.error_queue else 0
+    if following or entry.error_number:
+        socket.error = following
+    # A socket of IPv6 is told as IPv6's, whatever its packets were.
+    option = (_SOL_IP, _IP_RECVERR) if socket.family == AF_INET else (_SOL_IPV6, _IPV6_RECVERR)
+    if isinstance(entry, SentStamp):
+        return _told_stamp(socket, entry, length, option)
     data, target = entry.data, entry.target
-    socket.error = socket.undelivered[0].error_number if socket.undelivered else 0
     received = Received(data[:length], len(data), MSG_ERRQUEUE)
     if len(data) > length:
         received.flags |= MSG_TRUNC
@@ -90,7 +173,22 @@ def receive_error(socket: DatagramSocket, length: int) -> Received:
         numbers = (_ORIGIN_ICMP6, answer.kind_6, answer.code_6)
     extended = _EXTENDED_ERROR.pack(entry.error_number, *numbers, 0, 0, 0)
     offender = format_sockaddr(entry.offender, 0, socket.family)
-    # A socket of IPv6 is told as IPv6's, whatever its packets were.
-    level, option = (_SOL_IP, _IP_RECVERR) if socket.family == AF_INET else (_SOL_IPV6, _IPV6_RECVERR)
-    received.items = [(level, option, extended + offender)]
+    received.items = [(*option, extended + offender)]
+    return received
+
+
+def _told_stamp(socket: DatagramSocket, entry: SentStamp, length: int, option: tuple[int, int]) -> Received:
+    """Linux: net/ipv4/ip_sockglue.c, ipv4_datagram_support_cmsg; net/ipv6/datagram.c,
+    ip6_datagram_support_cmsg."""
+    frame, options = entry.frame, socket.options
+    received = Received(frame[:length], len(frame), MSG_ERRQUEUE)
+    if len(frame) > length:
+        received.flags |= MSG_TRUNC
+    extended = _EXTENDED_ERROR.pack(
+        *(ENOMSG.number, _ORIGIN_TIMESTAMPING, 0, 0, 0, entry.stage, entry.number)
+    )
+    offender = _NO_OFFENDER[socket.family]
+    if frame and (socket.family == AF_INET6 or timestamping_flags(options) & TOLD_OFFENDER):
+        offender = format_sockaddr(entry.source, 0, socket.family)
+    received.items = [*sending_items(options, entry.time_ns), (*option, extended + offender)]
     return received

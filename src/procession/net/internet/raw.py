@@ -18,7 +18,7 @@ from procession.abi.word import pack_port
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast, scope_of, unmapped
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
-from procession.net.internet.error_queue import report_undelivered
+from procession.net.internet.error_queue import report_sent, report_undelivered
 from procession.net.internet.group import hears_group, is_joined
 from procession.net.internet.icmp import ECHO, ECHO_6, HEADER_BYTES, message_about, with_checksum
 from procession.net.internet.ipv6_options import IPV6_CHECKSUM
@@ -188,6 +188,7 @@ class RawSocket(_MessageSocket):
         self.check_fits(header_bytes(flow.target) + len(data), flow)
         packet = Packet(data, flow.source, 0, flow.target, 0, time_ns, tos, ttl, protocol)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
+        report_sent(self, packet, flow)
         return length
 
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
@@ -318,6 +319,7 @@ class PingSocket(_MessageSocket):
         self.check_fits(header_bytes(flow.target) + len(message), flow)
         packet = Packet(message, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
+        report_sent(self, packet, flow)
         return len(data)
 
     def release(self) -> None:

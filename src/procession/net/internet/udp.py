@@ -12,6 +12,7 @@ from procession.abi.word import pack_u32
 from procession.net.internet.address import AF_INET, AF_INET6, AF_UNSPEC, family_of, is_multicast, scope_of
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
+from procession.net.internet.error_queue import report_sent
 from procession.net.internet.flow import DELIVERED
 from procession.net.internet.group import hears_group, is_joined
 from procession.net.internet.ipv6_options import LONGEST_FRAGMENT
@@ -20,6 +21,7 @@ from procession.net.internet.packet import UDP_HEADER_BYTES, Packet
 from procession.net.internet.port_table import reach
 from procession.net.internet.tcp_connection import hash_of
 from procession.net.socket import MSG_MORE, MSG_OOB, SENDING, QuietBrokenPipe
+from procession.net.timestamp import stamped_stages
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -173,7 +175,8 @@ class UdpSocket(DatagramSocket):
         time_ns = self.network.host.clock.realtime_ns
         packet = Packet(data, flow.source, self.local_port, target, port, time_ns, tos, ttl, self.protocol)
         network = flow.network
-        if flow.outcome == DELIVERED and flow.is_short and not network.raw_sockets:
+        is_stamped = bool(self.options and stamped_stages(self.options))
+        if flow.outcome == DELIVERED and flow.is_short and not network.raw_sockets and not is_stamped:
             # The shortest way: what follows is what receive_packet would do.
             size = len(data) + flow.header_bytes
             if size <= flow.mtu and LONGEST_FRAGMENT not in self.protocol_options:
@@ -188,6 +191,8 @@ class UdpSocket(DatagramSocket):
                     return
         self.check_fits(len(data) + flow.header_bytes, flow)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(target))
+        if is_stamped:
+            report_sent(self, packet, flow)
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/ipv4/udp.c, udp_ioctl."""
