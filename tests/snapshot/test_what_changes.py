@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from procession.kernel.kernel import Kernel
 from procession.machine import Machine
 from procession.snapshot.shape import InstanceShape, shape_of
 from procession.snapshot.shared_list import KeptList, SharedList
+from procession.snapshot.table import ObjectTable
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 300)), max_size=60))
@@ -49,6 +51,41 @@ def test_a_shared_list_is_what_it_was(steps: list[tuple[int, int]]) -> None:
         assert [shared[index] for index in range(shared.count)] == plain
         for known, then in kept:
             assert [item for leaf in known.leaves for item in leaf][: known.count] == then
+
+
+@pytest.mark.parametrize("size", [0, 600])
+@pytest.mark.parametrize("is_root", [False, True])
+def test_what_had_gone_and_is_met_again_is_looked_at(size: int, is_root: bool) -> None:
+    """Something outside the state may hold it still; alone or among many, which are compared as one."""
+    table = ObjectTable()
+    root: list[Any] = []
+    other: list[Any] = [1, [2], [[0] for _ in range(size)]]
+    table.look([root])
+    before = table.records.keep()
+    if not is_root:
+        root.append(other)
+    table.look([root, other] if is_root else [root])
+    after = table.records.keep()
+    table.put_back(before)
+    assert root == []
+    other[0] = 7
+    other[1].append([3])
+    if not is_root:
+        root.append(other)
+    table.look([root, other] if is_root else [root])
+    for _ in range(2):
+        held = {id(value): table.records[number].contents for number, value in enumerate(table.objects)}
+        assert held[id(other)][0] == other[0]
+        assert held[id(other[1])] == tuple(other[1])
+        assert held[id(root)] == tuple(root)
+        if other[0] == 7:
+            assert held[id(other[1][1])] == (3,)
+        # From there on it's looked at as all others are.
+        other[0] += 1
+        table.look([root])
+    table.put_back(after)
+    assert (other[0], other[1], root) == (1, [2], [] if is_root else [other])
+    assert held
 
 
 def changed(value: Any) -> bool:

@@ -138,24 +138,26 @@ def _lost_child_signal(run: Run, _expected: Expectation) -> str:
 
 
 def _stale_pid(run: Run, _expected: Expectation) -> str:
-    for fact in run.facts:
-        if fact.name == "stale-pid":
-            number, call = fact.detail
-            return (
-                f"{fact.command} ({fact.pid}) names process {number} in {call}, which was reaped before: "
-                "by then the id may be another's"
-            )
-    return ""
+    return _first(
+        run,
+        "stale-pid",
+        "{who} names process {0} in {1}, which was reaped before: by then the id may be another's",
+    )
 
 
 def _leak(run: Run, _expected: Expectation) -> str:
+    return _first(
+        run,
+        "leak",
+        "{who} executes a program with descriptor {0}, which thread {1} of its maker had opened",
+    )
+
+
+def _first(run: Run, name: str, text: str) -> str:
+    """What the first fact called `name` says, its details put into `text`; "" if there is none."""
     for fact in run.facts:
-        if fact.name == "leak":
-            descriptor, opener = fact.detail
-            return (
-                f"{fact.command} ({fact.pid}) executes a program with descriptor {descriptor}, which thread "
-                f"{opener} of its maker had opened"
-            )
+        if fact.name == name:
+            return text.format(*fact.detail, who=f"{fact.command} ({fact.pid})")
     return ""
 
 

@@ -35,7 +35,8 @@ class ObjectTable:
     Those that have changed lately are `hot`, each with how often it was looked at since, and are compared one
     by one; the others are in `groups`, compared as wholes. `changed` are those that the digest hasn't seen;
     of these, `absent` are no part of the state that was put back last, and may name what is forgotten. `gone`
-    are the numbers of all that aren't.
+    are the numbers of all that aren't, but for those that were `met` again since: whatever lies outside the
+    state may have led back to them.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class ObjectTable:
         "groups",
         "hot",
         "looks",
+        "met",
         "numbers",
         "objects",
         "records",
@@ -63,6 +65,7 @@ class ObjectTable:
         self.changed: set[int] = set()
         self.absent: set[int] = set()
         self.gone = range(0)
+        self.met: set[int] = set()
         self.looks = 0
 
     def look(self, roots: Iterable[Any]) -> None:
@@ -71,12 +74,13 @@ class ObjectTable:
         self._heat_changed()
         waiting: list[Any] = []
         numbers = self.numbers
+        gone, met = self.gone, self.met
         for root in roots:
-            if id(root) not in numbers:
+            number = numbers.get(id(root), -1)
+            if number < 0 or number in gone:
                 waiting.append(root)
-        gone = self.gone
         for number, age in hot.items():
-            if number in gone:
+            if number in gone and number not in met:
                 continue
             now = shapes[number].read(objects[number])
             then = records[number].contents
@@ -128,10 +132,16 @@ class ObjectTable:
         first = len(objects)
         records: list[Record] = []
         tuples: set[int] = set()
+        gone = self.gone
         while waiting:
             value = waiting.pop()
             kind = type(value)
-            if kind in _ATOMS or id(value) in numbers:
+            if kind in _ATOMS:
+                continue
+            number = numbers.get(id(value))
+            if number is not None:
+                if number in gone and number not in self.met:
+                    waiting += self._meet_again(number)
                 continue
             shape = shape_of(kind)
             if shape is None:
@@ -153,6 +163,17 @@ class ObjectTable:
         else:
             for number in added:
                 self.hot[number] = 0
+
+    def _meet_again(self, number: int) -> Contents:
+        """What had gone is of the state again, and holds whatever it does now."""
+        contents = self.shapes[number].read(self.objects[number])
+        self.met.add(number)
+        self.changed.add(number)
+        self.records[number] = Record(contents)
+        group = self.group_of.get(number)
+        if group is not None:
+            self._heat(group, (number,))
+        return contents
 
     def _group(self, numbers: Iterable[int]) -> None:
         """Put those of `numbers` into groups of which all that changes is seen there."""
@@ -204,6 +225,7 @@ class ObjectTable:
         self.changed = {number for number in unseen if number < count}
         self.absent = unseen - self.changed
         self.gone = range(count, len(objects))
+        self.met.clear()
 
     def truncate(self, count: int) -> None:
         """Forget all objects but the first `count`, to which nothing leads."""
@@ -218,6 +240,7 @@ class ObjectTable:
         self.changed = {number for number in self.changed if number < count}
         self.absent = {number for number in self.absent if number < count}
         self.gone = range(self.gone.start, min(self.gone.stop, count))
+        self.met = {number for number in self.met if number < count}
         for group in [group for group in self.groups if group.last >= count]:
             gone = [number for number in group.numbers if number >= count]
             self._heat(group, gone)
