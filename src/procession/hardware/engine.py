@@ -116,6 +116,10 @@ class Engine(Protocol):
     def end_space(self, root_frame: int) -> None:
         """The address space at `root_frame` is gone; the frame may become the root of another."""
 
+    def give_way(self, root_frame: int) -> None:
+        """The address space at `root_frame` has mapped some of `translation.layout.RESERVED`: an engine that
+        has things of its own there can't run what looks at them."""
+
     def flush_all(self) -> None:
         """Drop cached address translations of all address spaces: memory isn't what it was."""
 

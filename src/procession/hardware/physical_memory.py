@@ -17,6 +17,7 @@ PAGE_MASK = PAGE_SIZE - 1
 STALE_TRANSLATIONS = 1
 STALE_CODE = 2
 ENDED_SPACES = 4
+RESERVED_ADDRESSES = 8
 
 
 _WORKING_SET = 2048
@@ -111,7 +112,8 @@ class PhysicalMemory:
     `stale` collects what the engine must drop before it runs user code again: STALE_TRANSLATIONS when a
     mapping lost rights or changed its frame (`stale_spaces`: by the frame of an address space's root the
     addresses of its pages, None for all), STALE_CODE when frames with code were written or reused
-    (`stale_code`), ENDED_SPACES when address spaces are gone (`ended_spaces`, by their roots).
+    (`stale_code`), ENDED_SPACES when address spaces are gone (`ended_spaces`, by their roots), and
+    RESERVED_ADDRESSES when some have mapped what an engine may have reserved (`reserving_spaces`).
 
     `reclaimable` are the frames whose contents can be read again from where they came, in the order in which
     they were filled or last seen in use; each with the page cache that holds it and its index there. When
@@ -162,6 +164,7 @@ class PhysicalMemory:
         "reclaimable",
         "reclaimer",
         "references",
+        "reserving_spaces",
         "stale",
         "stale_code",
         "stale_spaces",
@@ -199,6 +202,7 @@ class PhysicalMemory:
         self.stale_spaces: dict[int, list[int] | None] = {}
         self.stale_code: set[int] = set()
         self.ended_spaces: list[int] = []
+        self.reserving_spaces: dict[int, None] = {}
         self.counted: dict[int, dict[int, None]] = {}
         self.address_spaces: dict[AddressSpace, None] = {}
 
@@ -436,6 +440,12 @@ class PhysicalMemory:
         """The address space at `root` is gone, and the frame of its root may be another's soon."""
         self.stale |= ENDED_SPACES
         self.ended_spaces.append(root)
+        self.reserving_spaces.pop(root, None)
+
+    def space_reaches_reserved(self, root: int) -> None:
+        """The address space at `root` has mapped addresses that an engine may have reserved."""
+        self.stale |= RESERVED_ADDRESSES
+        self.reserving_spaces[root] = None
 
     def code_changed(self, frame: int) -> None:
         """The kernel wrote to `frame`, from which an engine may have translated code."""

@@ -16,6 +16,7 @@ from procession.hardware.physical_memory import (
     PhysicalMemory,
 )
 from procession.hardware.processor_level import V2
+from procession.hardware.translation.layout import RESERVED
 from procession.mm.area_list import AreaList
 from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
 from procession.mm.page_tables import PageTables
@@ -51,6 +52,7 @@ HUGE_PAGES_DISABLED = 4
 
 _READABLE = pte.PRESENT | pte.USER
 _WRITABLE = pte.PRESENT | pte.USER | pte.WRITABLE
+(_HIGH, _HIGH_END), (_LOW, _LOW_END) = RESERVED
 
 
 def flags_for_child(flags: int) -> int:
@@ -236,6 +238,8 @@ class MemoryDescriptor:
         child.inherited_flags = flags_for_child(self.inherited_flags)
         self.area_list.owner_count += 1
         child._use_areas(self.area_list)
+        if self.area_list.reaches_reserved:
+            self.memory.space_reaches_reserved(child.tables.root)
         self.memory.space_changed(self.tables.root)
         if self.has_fork_advice:
             try:
@@ -347,6 +351,7 @@ class MemoryDescriptor:
     def insert(self, area: VirtualMemoryArea) -> VirtualMemoryArea:
         """Put in an area where there is none, merging it with its neighbours; the one that it became."""
         self.own_areas()
+        self.note_reserved(area.start, area.end)
         index = bisect_right(self.starts, area.start)
         areas, starts = self.areas, self.starts
         self.area_list.total_bytes += area.end - area.start
@@ -368,6 +373,12 @@ class MemoryDescriptor:
         if self.area_list.gaps is not None:
             self.area_list.gaps.note_gap(areas, index)
         return area
+
+    def note_reserved(self, start: int, end: int) -> None:
+        """There is an area from `start` to `end` now: let the engine know if it may be in its way."""
+        if (start < _HIGH_END and end > _LOW) and (start < _LOW_END or end > _HIGH):
+            self.area_list.reaches_reserved = True
+            self.memory.space_reaches_reserved(self.tables.root)
 
     def split(self, address: int) -> None:
         """Make `address` a border between areas, if it lies inside one. Linux: mm/vma.c, split_vma."""

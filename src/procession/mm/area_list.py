@@ -20,10 +20,20 @@ class AreaList:
     After fork parent and child have the same list until one of them changes its areas: most children call
     exec or end before that. `owner_count` counts them; the list holds the areas' references.
     `charged_count` is for how many areas `account` has been charged. `total_bytes` is the size of all areas;
-    `gaps` tells where there is room, once they have been many.
+    `gaps` tells where there is room, once they have been many. `reaches_reserved` is set once one was where
+    an engine may have things of its own.
     """
 
-    __slots__ = ("account", "areas", "charged_count", "gaps", "owner_count", "starts", "total_bytes")
+    __slots__ = (
+        "account",
+        "areas",
+        "charged_count",
+        "gaps",
+        "owner_count",
+        "reaches_reserved",
+        "starts",
+        "total_bytes",
+    )
 
     def __init__(self, account: KernelMemory, areas: list[VirtualMemoryArea]) -> None:
         self.account = account
@@ -33,11 +43,14 @@ class AreaList:
         self.total_bytes = sum([area.end - area.start for area in areas])
         self.gaps: GapIndex | None = None
         self.owner_count = 1
+        self.reaches_reserved = False
 
     def copy(self) -> AreaList:
         """A list of its own for one owner, with areas of its own. Raises OutOfFrames."""
         self.account.charge(AREA, len(self.areas) * AREA_BYTES)
-        return AreaList(self.account, [area.copy(area.start, area.end) for area in self.areas])
+        copy = AreaList(self.account, [area.copy(area.start, area.end) for area in self.areas])
+        copy.reaches_reserved = self.reaches_reserved
+        return copy
 
     def put(self) -> None:
         """An owner is gone."""

@@ -16,7 +16,13 @@ from procession.abi.errno import (
 )
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
-from procession.hardware.physical_memory import ENDED_SPACES, STALE_CODE, STALE_TRANSLATIONS, OutOfFrames
+from procession.hardware.physical_memory import (
+    ENDED_SPACES,
+    RESERVED_ADDRESSES,
+    STALE_CODE,
+    STALE_TRANSLATIONS,
+    OutOfFrames,
+)
 from procession.hardware.registers import RAX, RIP, set_register
 from procession.kernel.cgroup.memory import throttle_over_high
 from procession.kernel.exit import finish_exit, go_on_exiting
@@ -530,6 +536,10 @@ class Traps:
                 memory.stale_spaces.pop(root, None)
                 cpu.end_space(root)
             memory.ended_spaces.clear()
+        if stale & RESERVED_ADDRESSES:
+            for root in memory.reserving_spaces:
+                cpu.give_way(root)
+            memory.reserving_spaces.clear()
         if stale & STALE_CODE:
             cpu.forget_code(memory.stale_code)
             memory.stale_code.clear()

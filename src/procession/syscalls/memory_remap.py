@@ -97,6 +97,7 @@ def mremap(
     if can_grow_here:
         mm.area_list.total_bytes += address + new_size - area.end
         area.end = address + new_size
+        mm.note_reserved(area.start, area.end)
         mm.merge_around(area.start, area.end)
         if is_locked:
             _populate_growth(mm, address + old_size, address + new_size)

@@ -213,6 +213,9 @@ class ScriptedEngine:
     def end_space(self, root_frame: int) -> None:
         """Nothing is kept of address spaces."""
 
+    def give_way(self, root_frame: int) -> None:
+        """Nothing is reserved."""
+
     def flush_all(self) -> None:
         """Nothing is cached."""
 

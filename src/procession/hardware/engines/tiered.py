@@ -8,6 +8,8 @@ is the same each time: not from the host's clock, nor from how many processes th
 - It's demoted when its mappings are dropped as a whole, which fork does, after little work each time; and has
   to work twice as much before it's promoted again.
 - What needs more of a processor than the cold engine has is promoted at once, and stays.
+- What the hot engine can't run is the cold one's from then on: it maps addresses that are the engine's, or
+  the host refuses a process.
 
 Both engines count the same unit of work. Of a budget the cold one gets no more than what is left until a
 promotion is to be thought of; the rest is the `reserve`.
@@ -27,12 +29,20 @@ PROMOTION_UNITS = 200_000
 """About as much as the cold engine does in 3 ms."""
 _DEMOTION_FLUSHES = 16
 _UNITS_PER_FLUSH = 20_000
+_NEVER = 1 << 62
+"""More units than anybody does."""
 _SPACE_VALUES = 7
 """The root and what `SpaceWork.keep` gives."""
 
 
 class HotEngine(Engine, Protocol):
-    """What the hot engine has beside the contract."""
+    """What the hot engine has beside the contract.
+
+    With `gives_back` its `run` returns, and `has_given_back` is set, when it can't run a program.
+    """
+
+    gives_back: bool
+    has_given_back: bool
 
     def take_written_code(self) -> bool:
         """Whether, since the last time that this was asked, a program could write to what was ever code."""
@@ -121,6 +131,11 @@ class TieredEngine:
             while True:
                 engine = self.running = self.engine
                 engine.run()
+                hot = self.hot
+                if hot is not None and hot.has_given_back:
+                    hot.has_given_back = False
+                    self._stay_cold(self.work, self.root)
+                    return
                 if self.is_stopping:
                     return
                 if self.engine is not engine:
@@ -182,6 +197,8 @@ class TieredEngine:
             return
         old.save(self.moved)
         self._forget_written_code(new)
+        if new is self.hot:
+            self.hot.gives_back = not self.work.is_pinned
         new.use_address_space(self.root, self.level)
         new.load(self.moved)
         self.engine = new
@@ -232,6 +249,8 @@ class TieredEngine:
             work.is_hot = work.is_pinned = True
         if self._engine_of(work) is self.engine:
             self._forget_written_code(self.engine)
+            if self.hot is not None:
+                self.hot.gives_back = not work.is_pinned
             self.engine.use_address_space(root_frame, level)
         else:
             self._move()
@@ -261,13 +280,31 @@ class TieredEngine:
         if work.units - work.flush_units >= work.flushes * _UNITS_PER_FLUSH:
             work.flushes, work.flush_units = 0, work.units
             return
+        self._demote(work, root_frame, work.units + max(2 * work.units, PROMOTION_UNITS))
+
+    def _demote(self, work: SpaceWork, root_frame: int, threshold: int) -> None:
+        """Go on on the cold engine, until `threshold` units are done."""
         left = self.budget_left()
-        work.is_hot = False
-        work.threshold = work.units + max(2 * work.units, PROMOTION_UNITS)
-        hot.end_space(root_frame)
+        was_hot, work.is_hot = work.is_hot, False
+        work.threshold = threshold
+        if was_hot and self.hot is not None:
+            self.hot.end_space(root_frame)
         if work is self.work:
             self._move()
             self._give(left)
+
+    def _stay_cold(self, work: SpaceWork, root_frame: int) -> None:
+        if work is self.work:
+            self._account()
+        self._demote(work, root_frame, _NEVER)
+
+    def give_way(self, root_frame: int) -> None:
+        """It's the cold engine's from now on, unless it needs a processor that only the other one has."""
+        work = self.spaces.get(root_frame)
+        if work is None:
+            work = self.spaces[root_frame] = SpaceWork()
+        if not work.is_pinned:
+            self._stay_cold(work, root_frame)
 
     def flush_pages(self, root_frame: int, addresses: list[int]) -> None:
         """Both may know of them."""

@@ -486,6 +486,9 @@ class UnicornEngine:
     def end_space(self, root_frame: int) -> None:
         """Nothing is kept of an address space that isn't the live one."""
 
+    def give_way(self, root_frame: int) -> None:
+        """Nothing is reserved."""
+
     def flush_all(self) -> None:
         """Drop cached address translations."""
         self.library.control(self.handle, _FLUSH_TLB)

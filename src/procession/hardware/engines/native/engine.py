@@ -121,6 +121,8 @@ class NativeEngine:
     `last_failure` says why the last stub that failed did. `root` is where the page tables of the present
     address space begin, which may have no stub yet. `lent` is the register that has the counter as the code
     is to go on, -1 if none; `renewals` counts the stubs in a row that ended before they ran anything.
+    With `gives_back` what can't be run here isn't an error of the program: `run` returns, and
+    `has_given_back` says so, for another engine to go on with it.
     """
 
     capabilities = EngineCapabilities("native", unit_ns=4, level=V3, has_own_processes=True)
@@ -131,6 +133,8 @@ class NativeEngine:
         self.general: memoryview[int]
         self.is_stopping = False
         self.is_open = False
+        self.gives_back = False
+        self.has_given_back = False
         self.last_failure = ""
         self.root = 0
         self.uses = 0
@@ -175,7 +179,7 @@ class NativeEngine:
                     try:
                         self._start_stub()
                     except StubUnavailable as failure:
-                        self.stub_failed(str(failure))
+                        self.fail(failure)
                     continue
                 if words[_FLAGS] & TRAP_FLAG:
                     step(self, space)
@@ -198,7 +202,7 @@ class NativeEngine:
                 try:
                     self.replace_stub(error)
                 except (StubError, StubUnavailable) as failure:
-                    self.stub_failed(str(failure))
+                    self.fail(failure)
                 continue
             resume = self.renewals = 0
             self.lent = -1
@@ -312,7 +316,7 @@ class NativeEngine:
         if outcome == DENIED:
             self.general[RIP] = pc
             if is_reserved(address):
-                self.stub_failed(f"the program uses {address:#x}, where the native engine is")
+                self.give_up(f"the program uses {address:#x}, where the native engine is")
                 return 0
             generation, switches = self.store.cache.generation, self.switches
             self.access_fault(address, error & _WRITE)
@@ -388,6 +392,22 @@ class NativeEngine:
         """Have a stub for the present address space. Raises StubUnavailable."""
         space = self.guest.space = self.store.spaces[self.root] = self._make_space(self.root)
         return space
+
+    def fail(self, error: StubError | StubUnavailable) -> None:
+        """The present address space's stub has ended with `error`, or can't be had."""
+        if isinstance(error, StubError) and error.has_begun:
+            self.stub_failed(str(error))
+        else:
+            self.give_up(str(error))
+
+    def give_up(self, reason: str) -> None:
+        """The program can't be run here. Its registers are as they were before the next instruction."""
+        if not self.gives_back:
+            self.stub_failed(reason)
+            return
+        self.last_failure = reason
+        self._drop_present()
+        self.has_given_back = self.is_stopping = True
 
     def stub_failed(self, reason: str) -> None:
         """What runs in the stub can't go on: an error of its guest, as a double fault."""
@@ -503,6 +523,9 @@ class NativeEngine:
                 self.store.idle.append(space)
             else:
                 self._drop(space)
+
+    def give_way(self, root_frame: int) -> None:
+        """There is no other engine here: what the program reads there is the stub's."""
 
     def flush_all(self) -> None:
         """Look anew at everything."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from procession.hardware.engines.native.space import Absent, Space
 from procession.hardware.engines.native.stub import StubError, StubUnavailable
-from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED
+from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.registers import RIP, RSP
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import ATTEND, CALL, STEP_INDIRECT, Exit
@@ -45,7 +45,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
     position, exits, blocks = cache.position, len(cache.exits), len(cache.blocks)
     entry = engine.store.translator.translate_step(pc, code)
     trap_flag = words[_FLAGS] & TRAP_FLAG
-    exit_, fault, failure = None, None, "the stub failed outside of the guest's code"
+    exit_, fault, failure, error = None, None, "the stub failed outside of the guest's code", None
     before = engine.counter[0]
     try:
         why = _run(engine, space, entry)
@@ -56,13 +56,15 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
             fault = engine.find_place(words[_FAULT_RIP])
         elif layout.FIRST_EXIT <= why < layout.FIRST_EXIT + len(cache.exits):
             exit_ = cache.exit_at(why - layout.FIRST_EXIT)
-    except (StubError, StubUnavailable) as error:
-        failure = str(error)
+    except (StubError, StubUnavailable) as found:
+        error = found
     finally:
         words[_FLAGS] |= trap_flag
         cache.position = position
         del cache.exits[exits:], cache.blocks[blocks:], cache.starts[blocks:]
-    if fault is not None:
+    if error is not None:
+        engine.fail(error)
+    elif fault is not None:
         _raise_fault(engine, fault)
     elif exit_ is None:
         engine.stub_failed(failure)
@@ -107,6 +109,9 @@ def _raise_fault(engine: NativeEngine, place: Place) -> None:
     words = engine.words
     engine.restore(place)
     if words[_FAULT_VECTOR] == _PAGE_FAULT:
+        if is_reserved(words[_FAULT_ADDRESS]):
+            engine.give_up(f"the program uses {words[_FAULT_ADDRESS]:#x}, where the native engine is")
+            return
         engine.access_fault(words[_FAULT_ADDRESS], words[_FAULT_ERROR] & _WRITE)
     else:
         engine.traps.processor_exception(words[_FAULT_VECTOR] & 0xFF, words[_FAULT_ERROR] & 0xFFFF)
