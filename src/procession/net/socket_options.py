@@ -240,7 +240,7 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
             raise EINVAL("a negative number")
         raise EOPNOTSUPP("sockets' memory isn't reserved")
     elif name in TIMESTAMPING:
-        set_timestamping(socket, name, number, value)
+        set_timestamping(socket, name, number)
     elif name == _SO_ZEROCOPY:
         _set_zero_copy(socket, number)
     elif name == _SO_BUSY_POLL_BUDGET:

@@ -52,7 +52,7 @@ _STATISTICS = int(Timestamping.SOF_TIMESTAMPING_OPT_STATS)
 _BOUND_TO_CLOCK = int(Timestamping.SOF_TIMESTAMPING_BIND_PHC)
 
 
-def set_timestamping(socket: Socket, name: int, flags: int, value: bytes) -> None:
+def set_timestamping(socket: Socket, name: int, flags: int) -> None:
     """SO_TIMESTAMPING. Raises EINVAL, EOPNOTSUPP. Linux: net/core/sock.c, sock_set_timestamping."""
     if flags & ~_KNOWN:
         raise EINVAL("unknown flags")

@@ -53,7 +53,7 @@ def tell_internet(request: Request) -> list[bytes]:
     wanted = InetDiagReqV2.unpack_from(request.body)
     sockets = _sockets(request.network, wanted)
     if not request.is_dump:
-        return [_message(request, wanted, _one(request.network, wanted, sockets))]
+        return [_message(request, wanted, _one(wanted, sockets))]
     program = attributes_in(request.body, InetDiagReqV2.SIZE).get(_BYTECODE, b"")
     check_program(program)
     return [
@@ -85,7 +85,7 @@ def _sockets(network: Network, wanted: InetDiagReqV2) -> list[Told]:
     return [each for each in found if each.family == family]
 
 
-def _one(network: Network, wanted: InetDiagReqV2, sockets: list[Told]) -> Told:
+def _one(wanted: InetDiagReqV2, sockets: list[Told]) -> Told:
     """The socket with the addresses and ports that are asked for. Raises ENOENT.
 
     Linux: net/ipv4/inet_diag.c, inet_diag_find_one_icsk.

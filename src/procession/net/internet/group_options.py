@@ -216,14 +216,14 @@ def _set_filter(socket: InternetSocket, value: bytes) -> None:
     membership.is_inclusive = mode == _INCLUDE
 
 
-def get_group_option(socket: InternetSocket, name: int, length: int) -> bytes:
+def get_group_option(socket: InternetSocket, name: int) -> bytes:
     """getsockopt(2) at SOL_IP. Raises EINVAL, ENODEV, EADDRNOTAVAIL, ENOPROTOOPT."""
     if name == _INTERFACE:
         return pack_address(socket.protocol_options.get(MULTICAST_ADDRESS, 0), 4)
     raise ENOPROTOOPT(f"option {name} tells nothing")
 
 
-def get_group_option_6(socket: InternetSocket, name: int, length: int) -> bytes:
+def get_group_option_6(socket: InternetSocket, name: int) -> bytes:
     """getsockopt(2) at SOL_IPV6. Raises ENOPROTOOPT."""
     if name == _INTERFACE_6:
         return pack_int(socket.protocol_options.get(MULTICAST_INTERFACE_6, 0))

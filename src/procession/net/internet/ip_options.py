@@ -190,7 +190,7 @@ def get_ip_option(socket: InternetSocket, name: int, length: int) -> bytes:
     if rule is not None:
         number = options.get((SOL_IP, name), rule.default)
     elif name in GROUP_OPTIONS_4:
-        return get_group_option(socket, name, length)
+        return get_group_option(socket, name)
     elif name in (_IP_HDRINCL, _IP_NODEFRAG, _IP_ROUTER_ALERT, _IP_LOCAL_PORT_RANGE):
         number = options.get((SOL_IP, name), 0)
     elif name == _IP_UNICAST_IF:

@@ -192,7 +192,7 @@ def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
     if rule is not None:
         return pack_int(options.get(_SHARED.get(name, (SOL_IPV6, name)), rule.default))
     if name in GROUP_OPTIONS_6:
-        return get_group_option_6(socket, name, length)
+        return get_group_option_6(socket, name)
     if name == _ADDRFORM:
         if socket.protocol not in (TCP, UDP, UDP_LITE):
             raise ENOPROTOOPT("neither TCP nor UDP")

@@ -250,14 +250,14 @@ def _create(
             join(interface, peer)
             peer.network.device_event(peer, b"add")
             peer.network.link_changed(peer)
-            _finish(request, peer_header, peer_found, peer)
+            _finish(peer_header, peer_found, peer)
         else:
             interface = _make(home, kind, header, found)
             made.append(interface)
         interface.network.topology_changed()
         interface.network.device_event(interface, b"add")
         interface.network.link_changed(interface)
-        _finish(request, header, found, interface)
+        _finish(header, found, interface)
     except Exception:
         for interface in made:
             if interface.network.interfaces.get(interface.index) is interface:
@@ -276,7 +276,7 @@ def _make(network: Network, kind: bytes, header: Ifinfomsg, found: dict[int, byt
     return make_interface(network, kind, name, index, address)
 
 
-def _finish(request: Request, header: Ifinfomsg, found: dict[int, bytes], interface: Interface) -> None:
+def _finish(header: Ifinfomsg, found: dict[int, bytes], interface: Interface) -> None:
     mtu = number_in(found, _MTU)
     if mtu is not None:
         set_mtu(interface, mtu)
