@@ -166,3 +166,161 @@ TEST(answers_of_netlink)
 	MUST(send(fd, &nonsense, sizeof(nonsense), 0));
 	CHECK_EQ(got(fd), 17);
 }
+
+static struct sockaddr_in listening(int *fd)
+{
+	struct sockaddr_in address;
+
+	*fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	address = bind_any(*fd);
+	MUST(listen(*fd, 5));
+	return address;
+}
+
+static void connected(int ends[2])
+{
+	int listener;
+	struct sockaddr_in address = listening(&listener);
+
+	ends[0] = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(connect(ends[0], (void *)&address, sizeof(address)));
+	ends[1] = (int)MUST(accept(listener, NULL, NULL));
+	MUST(close(listener));
+}
+
+static void keep_all(int fd)
+{
+	int nothing = 0;
+
+	MUST(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof(nothing)));
+}
+
+static int events(int fd, int wait_ms)
+{
+	struct pollfd polled = {.fd = fd, .events = POLLIN | POLLOUT | POLLRDHUP};
+
+	MUST(poll(&polled, 1, wait_ms));
+	return polled.revents;
+}
+
+TEST(bytes_of_a_stream)
+{
+	struct pollfd polled = {.events = POLLIN};
+	struct tcp_info info;
+	socklen_t length = sizeof(info);
+	int ends[2];
+
+	new_namespace();
+	connected(ends);
+	keep(ends[1], 0);
+	CHECK_EQ(send(ends[0], "abc", 3, 0), 3);
+	sleep_ms(100);
+	CHECK_EQ(got(ends[1]), -1);
+	CHECK_EQ(send(ends[0], "def", 3, 0), 3);
+	MUST(getsockopt(ends[0], IPPROTO_TCP, TCP_INFO, &info, &length));
+	CHECK_EQ(info.tcpi_state, TCP_ESTABLISHED);
+	/* They are sent again. */
+	keep_all(ends[1]);
+	polled.fd = ends[1];
+	MUST(poll(&polled, 1, 5000));
+	for (int count = 0; count < 6;) {
+		MUST(poll(&polled, 1, 5000));
+		count += (int)MUST(recv(ends[1], bytes + count, sizeof(bytes), 0));
+	}
+	CHECK_EQ(memcmp(bytes, "abcdef", 6), 0);
+	CHECK_EQ(send(ends[0], "ghi", 3, 0), 3);
+	CHECK_EQ(recv(ends[1], bytes, sizeof(bytes), 0), 3);
+	/* The header has 32 bytes, with the timestamps. */
+	keep(ends[1], 33);
+	CHECK_EQ(send(ends[0], "xyz", 3, 0), 3);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(recv(ends[1], bytes, sizeof(bytes), 0), 1);
+		CHECK_EQ(bytes[0], "xyz"[i]);
+	}
+}
+
+/* The state of a connection, once it is as wanted or after a while: FINs are acknowledged with delay. */
+static int state_soon(int fd, int wanted)
+{
+	struct tcp_info info;
+	socklen_t length = sizeof(info);
+
+	for (int i = 0; i < 100; i++) {
+		MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length));
+		if (info.tcpi_state == wanted)
+			break;
+		sleep_ms(20);
+	}
+	return info.tcpi_state;
+}
+
+TEST(ends_of_a_stream)
+{
+	int ends[2];
+
+	new_namespace();
+	connected(ends);
+	keep(ends[1], 0);
+	MUST(shutdown(ends[0], SHUT_WR));
+	CHECK_EQ(state_soon(ends[0], TCP_FIN_WAIT1), TCP_FIN_WAIT1);
+	CHECK_EQ(events(ends[1], 50), POLLOUT);
+	CHECK_ERRNO(send(ends[0], "x", 1, MSG_NOSIGNAL), EPIPE);
+	keep_all(ends[1]);
+	CHECK_EQ(recv(ends[1], bytes, sizeof(bytes), 0), 0);
+	CHECK_EQ(state_soon(ends[0], TCP_FIN_WAIT2), TCP_FIN_WAIT2);
+	/* The other end's, too, and nobody has it open any more. */
+	keep(ends[0], 0);
+	MUST(close(ends[1]));
+	CHECK_EQ(events(ends[0], 50), POLLOUT);
+	keep_all(ends[0]);
+	CHECK_EQ(recv(ends[0], bytes, sizeof(bytes), 0), 0);
+	/* What was written before comes first. */
+	connected(ends);
+	keep(ends[1], 0);
+	MUST(send(ends[0], "abc", 3, 0));
+	MUST(close(ends[0]));
+	sleep_ms(20);
+	CHECK_EQ(got(ends[1]), -1);
+	keep_all(ends[1]);
+	CHECK_EQ(recv(ends[1], bytes, sizeof(bytes), MSG_WAITALL), 3);
+	CHECK_EQ(recv(ends[1], bytes, sizeof(bytes), 0), 0);
+}
+
+TEST(connections_that_are_not_let_in)
+{
+	int listener, fd;
+	struct sockaddr_in address;
+	struct sock_filter program[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 5555, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0x40000),
+	};
+	struct sock_fprog filter = {4, program};
+
+	new_namespace();
+	address = listening(&listener);
+	keep(listener, 0);
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	CHECK_ERRNO(connect(fd, (void *)&address, sizeof(address)), EINPROGRESS);
+	CHECK_EQ(events(fd, 50), 0);
+	CHECK_EQ(events(listener, 0), 0);
+	/* The SYN is sent again after a second. */
+	keep_all(listener);
+	CHECK_EQ(events(fd, 5000), POLLOUT);
+	CHECK_EQ(events(listener, 0), POLLIN);
+	CHECK_OK(accept(listener, NULL, NULL));
+	/* By their ports. */
+	MUST(setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)));
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	MUST(bind(fd, (void *)&(struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(5555)}, sizeof(address)));
+	CHECK_ERRNO(connect(fd, (void *)&address, sizeof(address)), EINPROGRESS);
+	CHECK_EQ(events(fd, 50), 0);
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_OK(connect(fd, (void *)&address, sizeof(address)));
+	/* Who connects may not let in what answers. */
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	keep(fd, 0);
+	CHECK_ERRNO(connect(fd, (void *)&address, sizeof(address)), EINPROGRESS);
+	CHECK_EQ(events(fd, 50), 0);
+}

@@ -40,6 +40,7 @@ from tests.net.conftest import (
 
 SECOND_NS = 10**9
 SO_ERROR, SO_REUSEADDR, SO_RCVTIMEO, SO_SNDBUF, SO_RCVBUF, SO_LINGER = 4, 2, 20, 7, 8, 13
+SO_ATTACH_FILTER = 26
 SOL_TCP, TCP_NODELAY, TCP_MAXSEG, TCP_DEFER_ACCEPT, TCP_INFO = 6, 1, 2, 9, 11
 MSG_MORE, SIOCSIFMTU, IP_RECVERR, ERRQUEUE = 0x8000, 0x8922, 11, 0x2040
 IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_BLOCK_SOURCE, IP_MSFILTER = 35, 36, 38, 41
@@ -345,3 +346,27 @@ def test_queued_errors_take_room(call: SocketCaller) -> None:
     assert account.kinds[SOCKET_BUFFER] > 9_000
     call("close", fd)
     assert account.kinds[SOCKET_BUFFER] == 0
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_what_no_filter_lets_in_is_given_up(call: SocketCaller, is_closed: bool) -> None:
+    account = call.kernel.memory.account
+    before = account.kinds[SOCKET]
+    client, server = call.connection()
+    program = call.put(pack("<HBBI", 6, 0, 0, 0))
+    call("setsockopt", server, SOL_SOCKET, SO_ATTACH_FILTER, pack("<QQ", 1, program), 16)
+    call.send(client, b"abc")
+    if is_closed:
+        call("close", client)
+    for _ in range(20):
+        assert account.kinds[SOCKET_BUFFER] == 3
+        call.pass_time(130 * SECOND_NS)
+        call.kernel.timers.run_due()
+        if account.kinds[SOCKET_BUFFER] == 0:
+            break
+    assert account.kinds[SOCKET_BUFFER] == 0
+    if not is_closed:
+        assert call.option(client, SOL_SOCKET, SO_ERROR) == ETIMEDOUT.number
+        call("close", client)
+    call("close", server)
+    assert account.kinds[SOCKET] == before

@@ -49,6 +49,7 @@ from procession.net.internet.tcp_connection import (
     connection_is_over,
     take_place,
 )
+from procession.net.internet.tcp_filter import FIN_WAIT1, LAST_ACK, lose, loses_end, split
 from procession.net.internet.tcp_handshake import send_syn
 from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
@@ -94,7 +95,7 @@ if TYPE_CHECKING:
 
 FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 CLOSE_WAIT = int(TcpState.TCP_CLOSE_WAIT)
-_CONNECTED = (ESTABLISHED, FIN_WAIT2, CLOSE_WAIT)
+_CONNECTED = (ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK)
 _CAN_SEND = (ESTABLISHED, CLOSE_WAIT)
 
 UNSENT_ROOM = 16_384
@@ -126,7 +127,8 @@ class TcpSocket(InternetSocket):
     Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
     SYN finds no place there; `deferred` are connections that have said nothing yet (TCP_DEFER_ACCEPT).
     `phase` is how far connect(2) has come, `syn_count` how many SYNs were sent, and `flow` where the bytes
-    go. `held` is what MSG_MORE and TCP_CORK keep back, `window_clamp` TCP_WINDOW_CLAMP, 0 for none.
+    go. `held` is what MSG_MORE and TCP_CORK keep back, and what the other end's filter doesn't let in, which
+    was sent `lost_count` times in vain. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none.
     """
 
     __slots__ = (
@@ -142,6 +144,7 @@ class TcpSocket(InternetSocket):
         "held",
         "is_orphan",
         "listener",
+        "lost_count",
         "peer",
         "phase",
         "syn_count",
@@ -169,6 +172,7 @@ class TcpSocket(InternetSocket):
         self.attempts: deque[TcpSocket] = deque()
         self.deferred: dict[TcpSocket, None] = {}
         self.held = b""
+        self.lost_count = 0
         self.window_clamp = 0
         self.listener: TcpSocket | None = None
         self.backlog = 0
@@ -333,6 +337,8 @@ class TcpSocket(InternetSocket):
             return
         peer = self.peer
         was_closing = self.state == CLOSE_WAIT
+        if loses_end(self, peer, was_closing=was_closing):
+            return
         if peer is not None:
             peer.has_ended = True
             peer.ended |= RECEIVING
@@ -351,7 +357,7 @@ class TcpSocket(InternetSocket):
             return
         self.state = FIN_WAIT2
         if peer is not None:
-            peer.state = CLOSE_WAIT
+            peer.state = LAST_ACK if peer.state == FIN_WAIT1 else CLOSE_WAIT
             listener = peer.listener
             if listener is not None and peer in listener.deferred:
                 become_acceptable(peer)
@@ -434,20 +440,22 @@ class TcpSocket(InternetSocket):
                 self.ended = BOTH_WAYS
                 if self.state in _CAN_SEND:
                     self.send_end()
-                if self.state == FIN_WAIT2:
-                    self._wait_for_end()
         self.state_changed()
-        if self.state == CLOSED:
-            self.let_go()
+        self.wait_for_end()
 
-    def _wait_for_end(self) -> None:
-        """Nobody has this end open any more, and the other one hasn't ended: it has a while for that.
+    def wait_for_end(self) -> None:
+        """Nobody has this end open any more: if the other one hasn't ended, it has a while for that.
 
         Linux: net/ipv4/tcp.c, __tcp_close; net/ipv4/tcp_timer.c, tcp_keepalive_timer.
         """
+        if self.state == CLOSED:
+            self.let_go()
+        if self.state != FIN_WAIT2:
+            return
         linger_s = self.protocol_options.get(LINGER_2, FIN_TIMEOUT_S)
         if linger_s < 0:
             self.end(0)
+            self.let_go()
         else:
             self.network.tcp.stop_timer(self)
             self.network.tcp.start_timer(self, linger_s * 10**9)
@@ -531,6 +539,16 @@ class TcpSocket(InternetSocket):
         peer, flow = self.peer, self.flow
         assert peer is not None
         assert flow is not None
+        lost = b""
+        if peer.filter is not None:
+            data, lost = split(self, peer, flow, data)
+        if data:
+            self._arrive(peer, flow, data)
+        if lost:
+            self.held = lost + self.held
+            lose(self)
+
+    def _arrive(self, peer: TcpSocket, flow: Flow, data: bytes) -> None:
         count = len(data)
         peer.arrived.append(data)
         peer.bytes_received += count

@@ -9,6 +9,7 @@ from procession.abi.socket import TcpState
 from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
 from procession.net.internet.tcp_backlog import SYN_SENT, become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
+from procession.net.internet.tcp_filter import lets_connect, send_again
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -46,6 +47,9 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
             )
             if listener is None:
                 socket.end(ECONNREFUSED.number)
+            elif (listener.filter or socket.filter) and not lets_connect(listener, socket, flow):
+                socket.state = SYN_SENT
+                _wait_for_answer(socket)
             elif listener.is_backlog_full:
                 network.count("TcpExtListenOverflows")
                 network.count("TcpExtListenDrops")
@@ -100,5 +104,5 @@ def _look_again(socket: TcpSocket) -> None:
         socket.end(0)
         socket.let_go()
     else:
-        socket.push_held()
+        send_again(socket)
         socket.write_queue.wake_all()

@@ -24,7 +24,8 @@ def hold(socket: TcpSocket, data: bytes, flags: int) -> None:
     whole = len(held) if is_last else len(held) - len(held) % segment_bytes(socket)
     socket.held = held[whole:]
     if whole:
-        socket.network.tcp.stop_timer(socket)
+        if not socket.lost_count:
+            socket.network.tcp.stop_timer(socket)
         socket.pass_on(held[:whole])
     if socket.held and socket.timer is None:
         socket.network.tcp.start_timer(socket, LONGEST_HOLD_NS)
