@@ -844,3 +844,31 @@ TEST(when_datagrams_were_sent)
 	CHECK(count > 5 && count < 15);
 	MUST(close(receiver));
 }
+
+TEST(bytes_for_who_was_shut_down)
+{
+	struct pollfd polled = {.events = POLLIN | POLLOUT};
+	int ends[2];
+	char byte;
+
+	tcp_pair(ends);
+	CHECK_EQ(shutdown(ends[0], SHUT_RDWR), 0);
+	CHECK_EQ(recv(ends[1], &byte, 1, 0), 0);
+	CHECK_EQ(send(ends[1], "x", 1, MSG_NOSIGNAL), 1);
+	sleep_ms(2);
+	polled.fd = ends[0];
+	MUST(poll(&polled, 1, 0));
+	CHECK_EQ(polled.revents, POLLIN | POLLOUT | POLLERR | POLLHUP);
+	CHECK_ERRNO(send(ends[0], "x", 1, MSG_NOSIGNAL), ECONNRESET);
+	CHECK_ERRNO(send(ends[0], "x", 1, MSG_NOSIGNAL), EPIPE);
+	CHECK_EQ(recv(ends[0], &byte, 1, MSG_DONTWAIT), 0);
+	CHECK_ERRNO(send(ends[1], "x", 1, MSG_NOSIGNAL), EPIPE);
+	/* Who only doesn't want to read gets all the same. */
+	tcp_pair(ends);
+	CHECK_EQ(shutdown(ends[0], SHUT_RD), 0);
+	CHECK_EQ(send(ends[1], "x", 1, MSG_NOSIGNAL), 1);
+	sleep_ms(2);
+	CHECK_EQ(recv(ends[0], &byte, 1, MSG_DONTWAIT), 1);
+	CHECK_EQ(send(ends[0], "x", 1, MSG_NOSIGNAL), 1);
+	CHECK_EQ(recv(ends[1], &byte, 1, 0), 1);
+}

@@ -96,6 +96,7 @@ if TYPE_CHECKING:
 FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 CLOSE_WAIT = int(TcpState.TCP_CLOSE_WAIT)
 _CONNECTED = (ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK)
+_HAVE_ENDED = (FIN_WAIT1, FIN_WAIT2)
 _CAN_SEND = (ESTABLISHED, CLOSE_WAIT)
 
 UNSENT_ROOM = 16_384
@@ -549,7 +550,14 @@ class TcpSocket(InternetSocket):
             lose(self)
 
     def _arrive(self, peer: TcpSocket, flow: Flow, data: bytes) -> None:
+        """Linux: net/ipv4/tcp_input.c, tcp_rcv_state_process."""
         count = len(data)
+        if peer.state in _HAVE_ENDED and peer.ended & RECEIVING:
+            # Who was shut down both ways is reset by what comes.
+            self.network.system.uncharge_buffer(count)
+            peer.reset()
+            self.reset()
+            return
         peer.arrived.append(data)
         peer.bytes_received += count
         self.bytes_sent += count
