@@ -94,7 +94,7 @@ enum { TIMES = 100 };
 	X(punpcklbw, "", "punpcklbw %%xmm1, %%xmm0") \
 	X(pblendvb, "", "pblendvb %%xmm0, %%xmm1, %%xmm2") \
 	X(phminposuw, "", "phminposuw %%xmm1, %%xmm0") \
-	X(maskmovdqu, "", "maskmovdqu %%xmm1, %%xmm0") \
+	X(maskmovdqu, "pcmpeqd %%xmm1, %%xmm1", "maskmovdqu %%xmm1, %%xmm0") \
 	X(ldmxcsr, "movl $0x1f80, (%%rdi)", "ldmxcsr (%%rdi)") \
 	X(fld_pop, "fninit", "fld1; fstp %%st(0)") \
 	X(fxch, "fninit; fld1; fldz", "fxch") \

@@ -1,6 +1,6 @@
 """A second of the machine's clock costs its caller at most three, whatever calls a program makes in it.
 
-What instructions cost it on the emulator depends on them, but they stay within a few seconds too.
+What instructions cost it depends on them, but they stay near that too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from procession import Machine
+from procession.hardware.engines.native.engine import why_unavailable
 from tests.guest.compile_c import Linkage, compile_program
 
 LOOPS = Path(__file__).parents[2] / "bench" / "loops.c"
@@ -19,7 +20,7 @@ MOST_SECONDS = 3.0
 ATTEMPTS = 4
 SHORT_MS, LONG_MS = 1, 61
 INSTRUCTIONS = Path(__file__).parents[2] / "bench" / "instructions.c"
-MOST_SECONDS_OF_INSTRUCTIONS = 12.0
+MOST_SECONDS_OF_INSTRUCTIONS = {"unicorn": 12.0, "native": 20.0}
 SHORT_US, LONG_US = 1, 3000
 
 
@@ -41,6 +42,9 @@ def cost_of_a_second(
     """Seconds of processor time for a second of the machine's clock, starting and ending left out."""
     short_ns, short_s = run_loop(program, kind, durations[0], engine)
     long_ns, long_s = run_loop(program, kind, durations[1], engine)
+    if long_ns == short_ns:
+        # The loop's body takes longer than that, beside which starting is little.
+        return long_s / (long_ns / 1e9)
     return (long_s - short_s) / ((long_ns - short_ns) / 1e9)
 
 
@@ -70,6 +74,9 @@ def test_a_virtual_second_of_calls_costs_three_at_most(c_compiler: None) -> None
 
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
-def test_a_virtual_second_of_instructions_costs_a_few(c_compiler: None) -> None:
+@pytest.mark.parametrize("engine", MOST_SECONDS_OF_INSTRUCTIONS)
+def test_a_virtual_second_of_instructions_costs_a_few(c_compiler: None, engine: str) -> None:
+    if engine == "native" and why_unavailable():
+        pytest.skip(f"no native engine: {why_unavailable()}")
     program = compile_program(INSTRUCTIONS, Linkage.STATIC)
-    assert not dear_kinds(program, MOST_SECONDS_OF_INSTRUCTIONS, (SHORT_US, LONG_US), "unicorn")
+    assert not dear_kinds(program, MOST_SECONDS_OF_INSTRUCTIONS[engine], (SHORT_US, LONG_US), engine)

@@ -46,7 +46,7 @@ _PRICES = {
     4: "pause crc32",
     5: "fstenv",
     8: "fbst_ST0 pcmpestri_xmm pcmpestrm_xmm pcmpistri_xmm pcmpistrm_xmm",
-    9: "fbld_ST0",
+    9: "fbld_ST0 maskmov_xmm",
     15: "fsave frstor",
     36: "fxsave",
     43: "fxrstor",

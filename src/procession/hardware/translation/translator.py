@@ -6,8 +6,10 @@ own, so that a unit serves all spaces that map its frame at its address. Indirec
 by a table too, without touching the flags, and whoever is found there looks whether it's meant.
 
 One unit of work is counted for each backward direct jump and each indirect transfer: that bounds every loop
-and doesn't depend on how code is cut into units. The flags are changed by that only where the code that
-follows sets them before it reads any: at a fault before that they aren't what they would be.
+and doesn't depend on how code is cut into units. What takes much longer is counted besides: long blocks and
+dear instructions at a block's end (`price`), repeated string instructions by what they have done. The flags
+are changed by that only where the code that follows sets them before it reads any: at a fault before that
+they aren't what they would be.
 
 The restorations in a block's marks: 0, none; 1 + n, register n is in SCRATCH; SAVED, rcx is in SAVED_RCX;
 THREE, rax, rdx and rcx are in SCRATCH; TWO | n << 3 | m, registers n and m are there.
@@ -27,6 +29,7 @@ from procession.hardware.translation.assembler import (
     set_register,
     signed_32,
     store,
+    store_constant,
 )
 from procession.hardware.translation.code_cache import (
     ATTEND,
@@ -42,6 +45,7 @@ from procession.hardware.translation.decode import (
     ADDRESS_SIZE,
     FS,
     GS,
+    LOCK,
     OPERAND_SIZE,
     WIDE,
     Instruction,
@@ -78,6 +82,7 @@ from procession.hardware.translation.operand import (
     spare_registers,
     with_operand,
 )
+from procession.hardware.translation.price import DEAR_OPCODES, PLAIN_PRICE, UNIT, price_of
 
 SAVED, THREE, TWO = 0x20, 0x21, 0x40
 _LONGEST_TRACE: Final = 24
@@ -88,12 +93,14 @@ _COUNTERS = (11, 10, 9, 8, 15, 14, 13, 12, 1, 2, 6, 7, 0, 3, 5)
 _LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
 _PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
 _WORDS: Final = 1 << 64
+_MOVES, _MOVES_SHIFT, _SEARCHES_SHIFT = (0xA4, 0xA5, 0xAA, 0xAB), 6, 4
+"""How many repetitions count as a unit: of what moves and stores, and of what compares and loads."""
 
 
 class Translator(Emitter):
     """Puts units of guest code into a code cache."""
 
-    __slots__ = ()
+    __slots__ = ("is_counted",)
 
     # Units
 
@@ -195,30 +202,40 @@ class Translator(Emitter):
         """Straight-line code, and the transfer at its end; where the unit goes on, or -1."""
         out, data, marks = self.out, self.data, self.block.marks
         page_start = self.page_start
-        used = 0
+        used, price = 0, 0
+        self.is_counted = False
         for _ in range(1 if self.page is None else _LONGEST_BLOCK):
             offset = pc - page_start
             if offset == len(data):
-                return pc
+                break
             instruction = decode(data, offset)
             length, kind = instruction.length, instruction.kind
             start = len(out)
             used |= instruction.registers
+            if kind == TRUNCATED:
+                self._count(price)
+                if not marks and self.page is not None:
+                    del self.page.entries[pc]
+                self._jump(pc, is_straddler=True)
+                return -1
+            is_dear = instruction.opcode in DEAR_OPCODES or instruction.prefixes & LOCK
+            price += price_of(instruction) if is_dear else PLAIN_PRICE
             if kind == PLAIN and not instruction.displacement and not instruction.prefixes & GS:
                 out += data[offset : offset + length]
                 marks += b"%c%c\0" % (length, length)
                 pc += length
                 continue
-            if kind == TRUNCATED:
-                if not marks and self.page is not None:
-                    del self.page.entries[pc]
-                self._jump(pc, is_straddler=True)
-                return -1
             raw = data[offset : offset + length]
+            if kind == REPEATED_STRING and not self.single:
+                out += store(RCX, layout.SAVED_RCX)
+                marks += b"\0%c\0" % (len(out) - start)
+                start = len(out)
             if kind in _COPIED or (kind == DESCRIPTOR and is_harmless(instruction)):
                 restoration = self._copy(instruction, raw, pc)
                 if restoration < 0:
                     self._leave(ATTEND, pc)
+                elif kind == REPEATED_STRING and not self.single:
+                    self._count_repetitions(instruction)
                 marks += b"%c%c%c" % (length, len(out) - start, max(restoration, 0))
                 if restoration < 0:
                     return -1
@@ -230,11 +247,55 @@ class Translator(Emitter):
                 pc += length
                 continue
             self.used = used
+            self._count(price)
+            start = len(out)
             following = self._transfer(instruction, raw, pc)
             restoration = SAVED if kind in (JUMP_INDIRECT, CALL_INDIRECT, RETURN) else 0
             marks += b"%c%c%c" % (length, min(len(out) - start, 255), restoration)
             return following
+        self._count(price)
         return pc
+
+    # Counting what takes longer than a jump
+
+    def _count(self, price: int) -> None:
+        """At the end of a block whose instructions have that `price`: what is beyond a jump's unit."""
+        if price < UNIT or self.single or self.page is None:
+            return
+        out = self.out
+        start = len(out)
+        out += store(RCX, layout.SAVED_RCX) + fetch(RCX, layout.COUNTER)
+        out += b"\x48\x8d\x89" + signed_32(-(price // UNIT))  # lea rcx, [rcx - units]
+        out += store(RCX, layout.COUNTER) + b"\x48\x8d\x49\xff"  # lea rcx, [rcx - 1]
+        self._keep_counter()
+        out += fetch(RCX, layout.SAVED_RCX)
+        self.block.marks += b"\0%c\0" % (len(out) - start)
+
+    def _count_repetitions(self, instruction: Instruction) -> None:
+        """Behind a repeated string instruction, before which rcx was what SAVED_RCX has.
+
+        What isn't done yet when it faults, and what was done before, counts when it's executed anew.
+        """
+        out, opcode = self.out, instruction.opcode
+        out += store(RCX, layout.SCRATCH) + store(R11, layout.SAVED_R11)
+        out += b"\x48\xf7\xd1" + fetch(R11, layout.SAVED_RCX)  # not rcx
+        out += b"\x4a\x8d\x4c\x19\x01"  # lea rcx, [rcx + r11 + 1]
+        shift = _MOVES_SHIFT if opcode in _MOVES else _SEARCHES_SHIFT
+        out += set_register(R11, shift) + b"\xc4\xe2\xa3\xf7\xc9"  # shrx rcx, rcx, r11
+        out += b"\x48\xf7\xd1" + fetch(R11, layout.COUNTER)  # not rcx
+        out += b"\x4a\x8d\x0c\x19\x4c\x8d\x59\x01"  # lea rcx, [rcx + r11]; lea r11, [rcx + 1]
+        out += store(R11, layout.COUNTER)
+        self._keep_counter()
+        out += fetch(R11, layout.SAVED_R11) + fetch(RCX, layout.SCRATCH)
+
+    def _keep_counter(self) -> None:
+        """See to it that the counter is at least 1, so that the next jump that counts finds it spent.
+
+        rcx is one less than it, and is lost. The flags stay as they are.
+        """
+        self.is_counted = True
+        self.out += b"\x48\x0f\xc9\x0f\xb6\xc9\xe3\x0d"  # bswap rcx; movzx ecx, cl; jrcxz +13
+        self.out += store_constant(layout.COUNTER, 1)
 
     # Instructions that are copied
 
@@ -426,6 +487,8 @@ class Translator(Emitter):
         """The end of a block that goes back to its start, with the counter in a register. False if there is
         none yet; if one can be had, it is so from now on."""
         out, register, block = self.out, self.counter_register, self.block
+        if self.is_counted:
+            return False
         if register < 0:
             if self._are_flags_dead(target):
                 self.counter_register = next((each for each in _COUNTERS if not self.used >> each & 1), -1)

@@ -1,0 +1,94 @@
+"""How long instructions take on the host's processor, in quarters of a nanosecond, as far as that matters.
+
+A loop counts a unit for its jump, whatever is in it. Where a block takes much longer than that, the rest of
+its time is counted too: that of many instructions in a row, and of the few that take as long as dozens of
+others.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from procession.hardware.translation.decode import LOCK, REPEAT, Instruction
+from procession.hardware.translation.opcodes import (
+    THREE_BYTE_3A_TABLE,
+    THREE_BYTE_38_TABLE,
+    VEX_TABLE,
+)
+
+UNIT: Final = 48
+"""What a unit of work may take: then a second of them takes three of the host's."""
+PLAIN_PRICE: Final = 1
+_FIRST_ESCAPE, _LAST_ESCAPE, _X87, _DIVISION_FIELDS, _DIVISION = 0xD8, 0xDF, 8, (6, 7), 18
+_EXTENDED_GROUP, _EXCHANGE_GROUP = 0xAE, 0xC7
+_PAUSE, _PAUSE_PRICE, _OTHER_REGISTER = 0x90, 90, 1
+_EXCHANGES, _LOCKED = (0x86, 0x87), 24
+_DOT_PRODUCTS, _DOT_PRODUCT = (0x40, 0x41), 18
+
+_IN_MEMORY: Final = {
+    (0xD9, 4): 110,  # fldenv
+    (0xD9, 6): 120,  # fnstenv
+    (0xDD, 4): 140,  # frstor
+    (0xDD, 6): 160,  # fnsave
+    (0xDF, 4): 30,  # fbld
+    (0xDF, 6): 170,  # fbstp
+    (_EXTENDED_GROUP, 0): 80,  # fxsave
+    (_EXTENDED_GROUP, 1): 200,  # fxrstor
+    (_EXTENDED_GROUP, 4): 100,  # xsave
+    (_EXTENDED_GROUP, 5): 200,  # xrstor
+    (_EXTENDED_GROUP, 6): 300,  # clwb
+    (_EXTENDED_GROUP, 7): 300,  # clflush
+    (_EXCHANGE_GROUP, 1): 60,  # cmpxchg16b
+}
+_IN_REGISTERS: Final = {
+    (0xD9, 0xFA): 25,  # fsqrt
+    (0xDB, 0xE3): 100,  # fninit
+    (0xDF, 0xE0): 20,  # fnstsw
+    # f2xm1, fyl2x, fptan, fpatan, fprem1, fprem, fyl2xp1, fsincos, fsin, fcos
+    **{(0xD9, byte): 140 for byte in (0xF0, 0xF1, 0xF2, 0xF3, 0xF5, 0xF8, 0xF9, 0xFB, 0xFE, 0xFF)},
+    (_EXTENDED_GROUP, 0xF0): 80,  # mfence
+}
+_OF_TWO_BYTES: Final = {
+    0x02: 50,  # lar
+    0x03: 50,  # lsl
+    0x51: 22,  # square roots
+    **dict.fromkeys((0x2A, 0x2C, 0x2D, 0x58, 0x59, 0x5A, 0x5B, 0x5C, 0x5D, 0x5F, 0xAF, 0xC2, 0xF5), 6),
+    0x5E: 15,  # divisions; others on floating-point numbers, imul and pmaddwd stand before
+    0xF7: 20,  # maskmovdqu
+}
+_OF_ONE_BYTE: Final = {0xF6: 8, 0xF7: 12}
+"""Products and divisions."""
+DEAR_OPCODES: Final = frozenset(
+    [
+        *range(_FIRST_ESCAPE, _LAST_ESCAPE + 1),
+        *(_EXTENDED_GROUP, _EXCHANGE_GROUP, _PAUSE, *_EXCHANGES, *_DOT_PRODUCTS),
+        *(*_OF_TWO_BYTES, *_OF_ONE_BYTE),
+    ]
+)
+"""The opcodes, in any table, of what may have another price than most."""
+
+
+def price_of(instruction: Instruction) -> int:
+    """How long it takes, if its opcode is among the dear ones or it's locked."""
+    opcode, modrm, table = instruction.opcode, instruction.modrm, instruction.table
+    price = PLAIN_PRICE
+    if table == 0:
+        if _FIRST_ESCAPE <= opcode <= _LAST_ESCAPE:
+            field = modrm >> 3 & 7
+            if not opcode & 1 and field in _DIVISION_FIELDS:
+                return _DIVISION
+            prices = _IN_MEMORY if instruction.has_memory else _IN_REGISTERS
+            return prices.get((opcode, field if instruction.has_memory else modrm), _X87)
+        price = _OF_ONE_BYTE.get(opcode, PLAIN_PRICE)
+        if opcode == _PAUSE and instruction.prefixes & REPEAT and not instruction.rex & _OTHER_REGISTER:
+            price = _PAUSE_PRICE
+        elif opcode in _EXCHANGES and instruction.has_memory:
+            price = _LOCKED
+    elif table < THREE_BYTE_38_TABLE or VEX_TABLE <= table < VEX_TABLE + 4:
+        price = _OF_TWO_BYTES.get(opcode, PLAIN_PRICE)
+        if opcode in (_EXTENDED_GROUP, _EXCHANGE_GROUP):
+            prices = _IN_MEMORY if instruction.has_memory else _IN_REGISTERS
+            price = prices.get((opcode, modrm >> 3 & 7 if instruction.has_memory else modrm), PLAIN_PRICE)
+    elif THREE_BYTE_3A_TABLE <= table < VEX_TABLE and opcode in _DOT_PRODUCTS:
+        price = _DOT_PRODUCT
+    return max(price, _LOCKED) if instruction.prefixes & LOCK else price
