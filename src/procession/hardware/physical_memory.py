@@ -515,7 +515,11 @@ def _make_backing(size_bytes: int) -> int:
     """A file in memory of that size; -1, by which mmap knows memory without a file, if the host has none."""
     if not hasattr(os, "memfd_create"):
         return -1
-    descriptor = os.memfd_create("procession-memory")
+    try:
+        descriptor = os.memfd_create("procession-memory")
+    except OSError:
+        # A container's filter may not know it.
+        return -1
     try:
         os.ftruncate(descriptor, size_bytes)
     except OSError:

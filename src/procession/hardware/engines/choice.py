@@ -30,7 +30,7 @@ def _make_hot_engine(memory: PhysicalMemory, traps: TrapHandler) -> HotEngine:
     try:
         engine.attach(memory, traps)
         engine.prepare()
-    except (StubUnavailable, OSError) as error:
+    except StubUnavailable as error:
         engine.close()
         raise HotEngineUnavailable(str(error)) from None
     return engine

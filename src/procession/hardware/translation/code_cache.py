@@ -99,10 +99,16 @@ class CodeCache:
     )
 
     def __init__(self, kept: KeptCode | None = None) -> None:
-        self.descriptor = os.memfd_create("procession-code")
-        os.ftruncate(self.descriptor, layout.CACHE_BYTES)
-        self.memory = mmap.mmap(self.descriptor, layout.CACHE_BYTES)
+        self.descriptor = -1
+        descriptor = os.memfd_create("procession-code")
+        try:
+            os.ftruncate(descriptor, layout.CACHE_BYTES)
+            self.memory = mmap.mmap(descriptor, layout.CACHE_BYTES)
+        except OSError:
+            os.close(descriptor)
+            raise
         self.view = memoryview(self.memory)
+        self.descriptor = descriptor
         runtime = assemble_runtime()
         code = runtime.finish()
         assert len(code) <= FIRST_CODE

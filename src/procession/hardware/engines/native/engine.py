@@ -145,8 +145,11 @@ class NativeEngine:
     def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
         """Make the processor over `memory`. Raises StubUnavailable."""
         self.memory, self.traps = memory, traps
-        self.store = CodeStore(self.keeper)
-        self.processor = processor = Processor()
+        try:
+            self.store = CodeStore(self.keeper)
+            self.processor = processor = Processor()
+        except OSError as error:
+            raise StubUnavailable(f"the host refused what stubs share: {error.strerror}") from error
         self.general, self.words, self.counter = processor.general, processor.words, processor.counter
         self.guest = guest = GuestMemory(memory, self.store, self.words)
         self.attendant = Attendant(self.general, guest.read, guest.write, guest.segment_base)

@@ -1,7 +1,7 @@
 """The program that a stub starts as: an ELF file of one page, made for each stub.
 
-It maps what a stub holds, gives up all else, and goes to the runtime in the code cache. It ends with the
-number of the step that failed, if one does.
+It maps what a stub holds, gives up all else, and goes to the runtime in the code cache. If a system call of
+these fails, it ends with the call's place among them as its status.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class StubParts:
     on_signal: int
 
 
-def make_image(parts: StubParts) -> bytes:
-    """The ELF file."""
+def make_image(parts: StubParts) -> tuple[bytes, list[int]]:
+    """The ELF file, and the numbers of the system calls that it begins with, the status 1 being the first."""
     code = Assembler(BOOT + _HEADER_BYTES)
     steps = _Steps(code)
     for view in layout.VIEWS:
@@ -92,8 +92,7 @@ def make_image(parts: StubParts) -> bytes:
     steps.call(_SIGALTSTACK, "signal stack", 0)
     for signal in _SIGNALS:
         steps.call(_RT_SIGACTION, signal, "signal action", 0, _SET_SIZE)
-    if parts.memory:
-        steps.call(_CLOSE_RANGE, 0, parts.memory - 1, 0)
+    steps.call(_CLOSE_RANGE, 0, parts.memory - 1, 0)
     steps.call(_CLOSE_RANGE, parts.reply + 1, _LAST_DESCRIPTOR, 0)
     kept = sorted([(BOOT, BOOT + BOOT_BYTES), *layout.RESERVED])
     start = 0
@@ -115,14 +114,15 @@ def make_image(parts: StubParts) -> bytes:
         *(2, 62, 1, BOOT + _HEADER_BYTES, _ELF.size, 0, 0, _ELF.size, _SEGMENT.size, 1, 0, 0, 0),
     )
     segment = _SEGMENT.pack(1, _READ | _EXECUTE, 0, BOOT, BOOT, size, size, 0x1000)
-    return header + segment + body
+    return header + segment + body, steps.numbers
 
 
 class _Steps:
-    """System calls in a row; `ebx` counts them."""
+    """System calls in a row; `ebx` counts them, `numbers` are theirs."""
 
     def __init__(self, code: Assembler) -> None:
         self.code = code
+        self.numbers: list[int] = []
         code.put("31 db")  # xor ebx, ebx
 
     def map(self, address: int, size: int, protection: int, descriptor: int, offset: int) -> None:
@@ -130,6 +130,7 @@ class _Steps:
 
     def call(self, number: int, *arguments: int | str) -> None:
         code = self.code
+        self.numbers.append(number)
         code.put("ff c3")  # inc ebx
         for register, argument in zip((RDI, RSI, RDX, R10, R8, R9), arguments, strict=False):
             if isinstance(argument, str):

@@ -10,6 +10,7 @@ import signal
 import weakref
 from contextlib import suppress
 
+from procession.abi.syscall_numbers import name_of
 from procession.abi.word import Words, pack_u64
 from procession.hardware.engines.native.image import BOOT, BOOT_BYTES, StubParts, make_image
 from procession.hardware.engines.native.system_call_filter import MUNMAP
@@ -29,11 +30,14 @@ _COMMAND = Words("<7Q")
 
 
 class StubError(Exception):
-    """The stub is no more. `has_begun` says whether it has run what it was asked to: if not, another can."""
+    """The stub is no more. `has_begun` says whether it has run what it was asked to: if not, another can.
+    `status` is what it exited with, if it did.
+    """
 
-    def __init__(self, reason: str, *, has_begun: bool = True) -> None:
+    def __init__(self, reason: str, *, has_begun: bool = True, status: int = -1) -> None:
         super().__init__(reason)
         self.has_begun = has_begun
+        self.status = status
 
 
 class StubUnavailable(Exception):
@@ -226,7 +230,7 @@ class Stub:
         mailbox[1] = request
         words[0] = request
         try:
-            self.pid, self.memory_descriptor = _spawn(processor, cache, memory_descriptor, start)
+            self.pid, self.memory_descriptor, calls = _spawn(processor, cache, memory_descriptor, start)
         except StubUnavailable:
             processor.free_slots.append(slot)
             raise
@@ -236,7 +240,10 @@ class Stub:
         try:
             self._await()
         except StubError as error:
-            raise StubUnavailable(str(error)) from error
+            reason = str(error)
+            if 0 < error.status <= len(calls):
+                reason = f"the host refused a stub its {name_of(calls[error.status - 1])}"
+            raise StubUnavailable(reason) from error
         self.commands.append(_COMMAND.pack(MUNMAP, BOOT, BOOT_BYTES, 0, 0, 0, 0))
 
     def _point_mailbox(self) -> None:
@@ -317,7 +324,7 @@ class Stub:
             has_begun = processor.words[layout.TAKEN >> 3] & 0xFFFF_FFFF == processor.mailbox[1]
             code = os.waitstatus_to_exitcode(status)
             how = f"with status {code}" if code >= 0 else f"by signal {-code}"
-            raise StubError(f"the stub ended {how}", has_begun=has_begun)
+            raise StubError(f"the stub ended {how}", has_begun=has_begun, status=code)
 
     def end(self) -> None:
         """End the process, and have its number free for another."""
@@ -350,8 +357,10 @@ _RESUME, _COUNT, _DESCRIPTOR, _VALUE, _SPIN, _COMMANDS = (
 
 def _spawn(
     processor: Processor, cache: CodeCache, memory_descriptor: int, orders_offset: int
-) -> tuple[int, int]:
-    """Start the process; its pid, and its descriptor of the machine's memory. Raises StubUnavailable."""
+) -> tuple[int, int, list[int]]:
+    """Start the process; its pid, its descriptor of the machine's memory, and the numbers of the system calls
+    that it begins with. Raises StubUnavailable.
+    """
     if memory_descriptor < 0:
         raise StubUnavailable("the machine's memory isn't a file")
     image_descriptor = code_descriptor = -1
@@ -378,11 +387,12 @@ def _spawn(
             answer=cache.labels["answer"],
             on_signal=cache.labels["on_signal"],
         )
-        os.write(image_descriptor, make_image(parts))
+        image, calls = make_image(parts)
+        os.write(image_descriptor, image)
         processor.orders(orders_offset).cast("Q")[_DESCRIPTOR] = parts.reply
         actions = [(os.POSIX_SPAWN_DUP2, source, first + place) for place, source in enumerate(sources)]
         path = f"/proc/self/fd/{image_descriptor}"
-        return os.posix_spawn(path, ["procession-stub"], {}, file_actions=actions, setpgroup=0), first
+        return os.posix_spawn(path, ["procession-stub"], {}, file_actions=actions, setpgroup=0), first, calls
     except OSError as error:
         raise StubUnavailable(f"no process can be started from memory: {error.strerror}") from error
     finally:
