@@ -46,6 +46,9 @@ class MachineHolder(Protocol):
     def before_slice(self) -> None:
         """The processor is about to run; it does so when this returns."""
 
+    def join(self, attachment: Attachment) -> Attachment:
+        """What the machine shall exchange bytes with instead."""
+
 
 class RunProgress(Protocol):
     """Who shows how far a run is, told between two slices of it."""

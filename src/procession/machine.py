@@ -520,11 +520,18 @@ class Machine(GoingBack):
         kernel, command = self.kernel, self.command
         assert command is not None
         reason = ""
+        if self.debugger is not None:
+            attachment = self.debugger.join(attachment)
         with limits:
             while not reason and not has_ended(command.group):
                 if self.debugger is not None:
                     self.debugger.before_slice()
-                can_go_on = self.run_slice() or has_ended(command.group)
+                    can_go_on = self.run_on()
+                    if self.is_in_slice:
+                        continue
+                else:
+                    can_go_on = self.run_slice()
+                can_go_on = can_go_on or has_ended(command.group)
                 self.inlet.slice_count += 1
                 if self.slice_watcher is not None:
                     self.slice_watcher(self.inlet.slice_count)

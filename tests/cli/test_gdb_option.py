@@ -35,10 +35,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def machine_at(port: int, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+def machine_at(port: int, *command: str, options: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
     """`procession run` that waits for a debugger at `port`."""
     with subprocess.Popen(
-        [*COMMAND, "--gdb", str(port), "--", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, *options, "--gdb", str(port), "--", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         try:
             assert process.stderr is not None
@@ -110,6 +113,30 @@ def test_what_makes_no_sense_is_refused() -> None:
             assert (
                 client.ask(b"P%x=%s" % (number, (USER_END - 1).to_bytes(8, "little").hex().encode())) == b"OK"
             )
+
+
+def test_there_may_be_nothing_to_go_back_to(tmp_path: Path) -> None:
+    port = free_port()
+    with machine_at(port, "sh", "-c", "exit 3") as process, Client(port) as client:
+        assert b"ReverseContinue+" in client.ask(b"qSupported:")
+        for _ in range(2):
+            assert client.ask(b"bc") == b"T05thread:p2.2;replaylog:begin;"
+            assert client.ask(b"bs") == b"T05thread:p2.2;replaylog:begin;"
+        assert client.ask(b"b") == b""
+        assert client.ask(b"bx") == b""
+        assert client.ask(b"vCont;s") == b"T05thread:p2.2;"
+        assert client.ask(b"bs") == b"T05thread:p2.2;"
+        assert client.ask(b"bs") == b"T05thread:p2.2;replaylog:begin;"
+        assert client.ask(b"vCont;c") == b"W03;process:2"
+        assert client.ask(b"bc") == b"E01"
+        client.socket.close()
+        process.communicate(timeout=WAIT_S)
+    assert process.returncode == 3
+    port = free_port()
+    options = (f"--trace={tmp_path / 'trace'}",)
+    with machine_at(port, "true", options=options), Client(port) as client:
+        assert b"Reverse" not in client.ask(b"qSupported:")
+        assert client.ask(b"bc") == b"E01"
 
 
 def test_a_file_may_be_of_any_size() -> None:

@@ -36,7 +36,7 @@ def compiled(source: Path, directory: Path) -> Path:
     if compiler is None:
         pytest.skip("no C compiler")
     target = directory / source.stem
-    subprocess.run([compiler, "-g", "-O0", "-o", str(target), str(source)], check=True)
+    subprocess.run([compiler, "-g", "-O0", "-pthread", "-o", str(target), str(source)], check=True)
     return target
 
 
@@ -109,6 +109,12 @@ def test_breakpoints_steps_and_values(program: Path, undisturbed: bytes) -> None
     assert session.stdout == undisturbed
 
 
+def test_steps_take_no_time(program: Path, undisturbed: bytes) -> None:
+    # Blocks are cut in many places, long ones too.
+    session = debug(program, "break main", "stepi 300", "continue", "stepi 500", "next", "delete", "continue")
+    assert session.stdout == undisturbed
+
+
 def test_watchpoint(program: Path, undisturbed: bytes) -> None:
     session = debug(
         program, "break main", "continue", "watch counter", "continue", "continue", "delete", "continue"
@@ -146,6 +152,14 @@ def test_watchpoint_for_any_access(accesses: Path) -> None:
         "main",
     ]
     assert session.stdout == output_of(accesses)
+
+
+def test_breakpoint_in_a_thread(tmp_path: Path) -> None:
+    session = debug(
+        compiled(PROGRAM.with_name("past.c"), tmp_path), "break add", "continue", "next", "print k"
+    )
+    assert re.search(r"Thread 2 .*hit Breakpoint 1, add \(argument=0x0\)", session.printed)
+    assert "$1 = 0" in session.printed
 
 
 def test_child_is_followed(program: Path) -> None:

@@ -273,7 +273,7 @@ MACHINE_OPTIONS = (
         "debugger_port",
         type=click.IntRange(1, 65535),
         metavar="PORT",
-        help="Wait for a debugger on the loopback: gdb's `target remote :PORT`.",
+        help="Wait for a debugger on the loopback, which can go back too: gdb's `target remote :PORT`.",
     ),
     click.option("--bundle", "is_bundle", is_flag=True, help="Put the files that were read into --record."),
     click.argument(

@@ -181,7 +181,8 @@ def run_made(machine: Machine, options: RunOptions, view: View | None, source: R
     debugger = None
     if options.debugger_port is not None:
         try:
-            debugger = wait_for_debugger(machine, options.debugger_port)
+            # What is shown as it happens would be shown twice.
+            debugger = wait_for_debugger(machine, options.debugger_port, keeps_past=view is None)
         except OSError as error:
             return fail(f"--gdb {options.debugger_port}: {error.strerror}", USE_ERROR)
     try:
@@ -215,8 +216,10 @@ def run_made(machine: Machine, options: RunOptions, view: View | None, source: R
     return status
 
 
-def wait_for_debugger(machine: Machine, port: int) -> Debugger:
+def wait_for_debugger(machine: Machine, port: int, *, keeps_past: bool) -> Debugger:
     """Let a debugger at `port` of the loopback hold the machine from its first instruction on.
+
+    With `keeps_past` it can go back.
 
     Raises OSError.
     """
@@ -225,7 +228,7 @@ def wait_for_debugger(machine: Machine, port: int) -> Debugger:
 
     listener = listen(port)
     fail(f"a debugger is awaited: gdb -ex 'target remote :{port}'", 0)
-    machine.debugger = debugger = Debugger(machine, listener)
+    machine.debugger = debugger = Debugger(machine, listener, keeps_past=keeps_past)
     return debugger
 
 

@@ -8,7 +8,7 @@ from procession.gdbserver import transfers
 from procession.gdbserver.packet import unescaped
 from procession.gdbserver.registers import LAYOUT, all_registers, register_value, set_register_value
 from procession.gdbserver.signals import from_protocol
-from procession.gdbserver.stop import Stop, process_number, stop_reply, thread_id
+from procession.gdbserver.stop import Reversal, Stop, process_number, stop_reply, thread_id
 from procession.gdbserver.watchpoint import Watchpoint
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SigInfo
@@ -26,6 +26,7 @@ _FEATURES = (
     b"vContSupported+;QPassSignals+;QCatchSyscalls+;qXfer:features:read+;qXfer:auxv:read+;"
     b"qXfer:exec-file:read+;qXfer:siginfo:read+;qXfer:threads:read+;qXfer:osdata:read+"
 )
+_REVERSE_FEATURES = b";ReverseStep+;ReverseContinue+"
 _FEATURE_OF_EVENT = ((b"fork", b"fork-events+"), (b"exec", b"exec-events+"), (b"swbreak", b"swbreak+"))
 _SIGKILL = 9
 _ANY = -1
@@ -40,6 +41,7 @@ class Commands:
 
     def __init__(self, debugger: Debugger) -> None:
         self.debugger = debugger
+        # Whose registers and memory are meant: after a stop its thread's, until another is chosen.
         self.selected: Task | None = None
         self.rest_of_threads: list[Task] = []
         self.files = transfers.GuestFiles(debugger.machine)
@@ -84,6 +86,7 @@ class Commands:
         if kind == b"?":
             stop = debugger.stop
             if stop is not None and process_number(stop.task) in debugger.processes:
+                self.selected = stop.task
                 return stop_reply(stop)
             return b"W00"
         if kind == b"!":
@@ -95,6 +98,8 @@ class Commands:
         if kind == b"k":
             self._kill_all()
             return None
+        if kind == b"b" and rest in (b"s", b"c"):
+            return self._go_back(is_step=rest == b"s")
         return _UNSUPPORTED
 
     # Who is meant
@@ -144,6 +149,7 @@ class Commands:
         data = unescaped(data) if is_binary else bytes.fromhex(data.decode())
         if len(data) != length or not 0 <= address < _ALL_MEMORY:
             return b"E01"
+        self.debugger.changed()
         return _OK if write_forced(self._current().mm, address, data) == length else b"E0e"
 
     def _registers(self, kind: bytes, rest: bytes) -> bytes:
@@ -153,6 +159,7 @@ class Commands:
         if kind == b"p":
             value = register_value(kernel, task, int(rest, 16))
             return value.hex().encode() if value else b"E01"
+        self.debugger.changed()
         if kind == b"P":
             which, _, text = rest.partition(b"=")
             value = bytes.fromhex(text.decode())
@@ -204,6 +211,13 @@ class Commands:
             self._choose_signal(task, rest.split(b";")[0])
         if kind in (b"s", b"S"):
             self.debugger.steps[task] = (0, 0)
+        return None
+
+    def _go_back(self, *, is_step: bool) -> bytes | None:
+        stop, place = self.debugger.stop, self.debugger.place()
+        if stop is None or place is None:
+            return b"E01"
+        self.debugger.reversal = Reversal(is_step, process_number(stop.task), stop.task.tid, place)
         return None
 
     def _choose_signal(self, task: Task, text: bytes) -> None:
@@ -266,6 +280,7 @@ class Commands:
         task = self.debugger.thread_of(number)
         self.debugger.forget(number)
         if task is not None:
+            self.debugger.changed()
             send_signal(self.debugger.machine.kernel, task.group, SigInfo(_SIGKILL))
 
     # Queries
@@ -276,7 +291,7 @@ class Commands:
         if name == b"Supported":
             wanted = argument.split(b";")
             debugger.events = frozenset(event for event, feature in _FEATURE_OF_EVENT if feature in wanted)
-            return _FEATURES
+            return _FEATURES if debugger.past is None else _FEATURES + _REVERSE_FEATURES
         if name == b"Xfer":
             return self._transfer(argument)
         if name == b"fThreadInfo":
@@ -389,6 +404,7 @@ class Commands:
             debugger.processes.discard(number)
             return b"E01"
         debugger.stop = Stop(task, 0)
+        self.selected = task
         return stop_reply(debugger.stop)
 
 

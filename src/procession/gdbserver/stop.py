@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.gdbserver.signals import to_protocol
 
 if TYPE_CHECKING:
+    from procession.gdbserver.past import Place
     from procession.kernel.task import Task
 
 
@@ -21,6 +22,18 @@ class Stop(NamedTuple):
     signal: int
     detail: bytes = b""
     siginfo: bytes = b""
+
+
+class Reversal(NamedTuple):
+    """The debugger wants to go back: by an instruction of a thread, or to where it would have stopped.
+
+    `place` is where the machine stands.
+    """
+
+    is_step: bool
+    process: int
+    tid: int
+    place: Place
 
 
 def process_number(task: Task) -> int:

@@ -2,7 +2,7 @@
 
 The library calls a hook in front of each instruction that is watched. Where it shall stop, the processor
 stops there, with the registers as the instruction finds them. The rest of the block is a block of its own
-when it goes on; so that the meter counts as if it had never stopped, that one is paid for here.
+when it goes on; so that the meter counts as if it had never stopped, `settle` gives back what that one costs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from procession.hardware.engines.unicorn_library import (
     HOOK_MEMORY_WRITE,
     MEMORY_WRITE,
 )
+from procession.hardware.engines.unicorn_machine_code import block_price
+from procession.hardware.registers import RIP
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn import UnicornEngine
@@ -36,6 +38,14 @@ class InstructionWatch:
         self.callback = _CODE_CALLBACK(self._on_instruction)
         self.hooks: dict[tuple[int, int], c_size_t] = {}
         self.is_stopped = False
+        self.budget = 0
+
+    def settle(self) -> None:
+        """The processor has been stopped, at the `budget` that there was: it's to be so when it goes on."""
+        engine = self.engine
+        self.is_stopped = False
+        size = engine.library.block_size(engine.handle, engine.general[RIP])
+        engine.budget[0] = self.budget + block_price(size)
 
     def watch(self, addresses: Iterable[int], *, is_everywhere: bool) -> None:
         """Watch `addresses` from now on, or with `is_everywhere` every instruction; between two runs."""
@@ -63,7 +73,7 @@ class InstructionWatch:
         if self.is_stopped or not self.shall_stop(address):
             return
         self.is_stopped = True
-        self.engine.budget[0] += 1
+        self.budget = self.engine.budget[0]
         self.engine.stop()
 
 

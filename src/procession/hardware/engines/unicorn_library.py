@@ -13,12 +13,13 @@ PROT_ALL = 7
 CPU_NEHALEM = 15
 TLB_CPU = 0
 CTL_CPU_MODEL = 7
+CTL_TB_REQUEST_CACHE = 8
 CTL_TB_REMOVE_CACHE = 9
 CTL_TB_FLUSH = 10
 CTL_TLB_FLUSH = 11
 CTL_TLB_TYPE = 12
 CTL_CODE_BUFFER_SIZE = 13
-_CTL_WRITE = 1 << 30
+_CTL_WRITE, _CTL_READ = 1 << 30, 1 << 31
 _FLUSH_PAGE = "tlb_flush_page_x86_64"
 """What the library calls itself to drop one page's translation. It isn't published, so it may be missing."""
 
@@ -148,6 +149,14 @@ class UnicornLibrary:
         """Drop what was translated from code at `start` up to `end`."""
         control = c_uint32(CTL_TB_REMOVE_CACHE | 2 << 26 | _CTL_WRITE)
         self.check(self.control(handle, control, c_uint64(start), c_uint64(end)))
+
+    def block_size(self, handle: c_void_p, address: int) -> int:
+        """How many bytes the block at `address` has; it's translated if it hasn't been."""
+        block = TranslatedBlock()
+        control = c_uint32(CTL_TB_REQUEST_CACHE | 2 << 26 | _CTL_WRITE | _CTL_READ)
+        self.check(self.control(handle, control, c_uint64(address), byref(block)))
+        size: int = block.size
+        return size
 
     def add_hook(
         self, handle: c_void_p, kind: int, callback: object, instruction: int | None = None, data: int = 0

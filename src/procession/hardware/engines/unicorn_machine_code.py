@@ -173,6 +173,11 @@ class HookCode:
         data[_SSE_UNMASKED] = data[_X87_UNMASKED] = 0
 
 
+def block_price(size: int) -> int:
+    """How much of the budget a block of `size` bytes costs: see `_block_code`."""
+    return 1 + (size >> 6)
+
+
 def _block_code(layout: StateLayout, stop_address: int) -> bytes:
     """Called as (uc, address, size, data); rdx is made to point at MXCSR.
 

@@ -1,0 +1,173 @@
+"""gdb goes back in a machine's past, and forward again."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_gdb_option import WAIT_S, free_port, machine_at
+from tests.gdbserver.test_gdb import PROGRAM, compiled, debug, output_of
+
+BEGINNING = "Reached end of recorded history"
+
+pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb isn't installed")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(PROGRAM, tmp_path_factory.mktemp("gdb"))
+
+
+@pytest.fixture(scope="module")
+def overwriting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(PROGRAM.with_name("past.c"), tmp_path_factory.mktemp("gdb"))
+
+
+def values(printed: str) -> list[str]:
+    """What `print` printed, in order."""
+    return re.findall(r"^\$\d+ = (.*)", printed, re.MULTILINE)
+
+
+def test_back_to_breakpoints(program: Path) -> None:
+    session = debug(
+        program,
+        *("break square", "continue", "info registers", "continue", "continue", "print number"),
+        *("reverse-continue", "print number", "reverse-continue", "print number", "info registers"),
+        *("reverse-continue", "print $pc == (long)_start", "delete", "continue"),
+    )
+    assert values(session.printed)[:3] == ["4", "3", "2"]
+    assert BEGINNING in session.printed
+    first, second = re.findall(r"^rax .*?^gs_base .*?$", session.printed, re.MULTILINE | re.DOTALL)
+    assert first == second
+    assert "received signal SIGUSR2" in session.printed
+    # It was written once, at the same time as ever.
+    assert session.stdout == output_of(program)
+
+
+def test_back_by_instructions_and_lines(program: Path) -> None:
+    session = debug(
+        program,
+        *(
+            "break square",
+            "continue",
+            "continue",
+            "print $pc",
+            "stepi",
+            "stepi",
+            "reverse-stepi",
+            "reverse-stepi",
+        ),
+        *(
+            "print $pc",
+            "next",
+            "print result",
+            "reverse-next",
+            "reverse-finish",
+            "info line",
+            "delete",
+            "continue",
+        ),
+    )
+    printed = session.printed
+    before, after, result = values(printed)
+    assert (before, result) == (after, "9")
+    assert re.search(r'Line 31 of ".*program\.c"', printed)
+    assert session.stdout == output_of(program)
+
+
+def test_back_from_a_crash_to_what_caused_it(overwriting: Path) -> None:
+    session = debug(
+        overwriting,
+        *("continue", "print $pc", "reverse-stepi", "print $pc", "watch pointer", "reverse-continue"),
+        *("print round", "bt 1", "reverse-continue", "delete", "break clobber if round == 4", "continue"),
+        *("print round", "delete", "continue", "continue"),
+    )
+    printed = session.printed
+    assert printed.count("received signal SIGSEGV") == 2
+    assert "Old value = (int *) 0x8\n" in printed
+    crashed, before, overwritten, later = values(printed)
+    assert crashed != before
+    assert (overwritten, later) == ("7", "4")
+    assert re.search(r"^#0 .* clobber \(round=7\)", printed, re.MULTILINE)
+    assert (session.status, session.signal) == (139, 11)
+
+
+def test_back_in_a_thread(overwriting: Path) -> None:
+    session = debug(
+        overwriting,
+        *("break clobber", "continue", "delete", "break add", "reverse-continue", "print $_thread", "stepi"),
+        *("print $_thread", "reverse-continue", "print $_thread", "reverse-continue", "delete", "continue"),
+    )
+    assert 'Thread 2 "past" hit Breakpoint 2, add (' in session.printed
+    assert values(session.printed) == ["2", "2", "2"]
+    assert BEGINNING in session.printed
+    assert "received signal SIGSEGV" in session.printed
+
+
+def test_the_past_begins_where_something_was_changed(program: Path) -> None:
+    session = debug(
+        program,
+        *("break square", "continue", "continue", "set var counter = 100", "next", "next"),
+        *("reverse-continue", "reverse-continue", "print counter", "print number", "delete", "continue"),
+    )
+    assert BEGINNING in session.printed
+    assert values(session.printed) == ["100", "3"]
+    assert session.stdout.split()[1] == b"%d" % (100 + 9 + 16)
+
+
+def test_what_came_from_outside_comes_again(overwriting: Path) -> None:
+    port = free_port()
+    commands = (
+        *("set pagination off", "set sysroot /", f"target remote :{port}", "break main", "continue"),
+        *("watch total if total > 99", "continue", "delete", "break usleep", "reverse-continue"),
+        *(
+            "reverse-continue",
+            "reverse-continue",
+            "reverse-continue",
+            "delete",
+            "continue",
+            "print total",
+            "continue",
+        ),
+    )
+    written: list[bytes] = []
+    with machine_at(port, str(overwriting)) as process:
+
+        def type_lines() -> None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for number in (1, 20, 300):
+                process.stdin.write(b"%d\n" % number)
+                process.stdin.flush()
+                written.append(process.stdout.readline())
+            process.stdin.close()
+
+        typist = threading.Thread(target=type_lines)
+        typist.start()
+        gdb = subprocess.run(
+            [
+                "gdb",
+                "-q",
+                "-nx",
+                "-batch",
+                *(word for each in commands for word in ("-ex", each)),
+                str(overwriting),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=2 * WAIT_S,
+            check=False,
+        )
+        typist.join()
+        assert process.stdout is not None
+        rest = process.stdout.read()
+    assert "New value = 321" in gdb.stdout
+    assert gdb.stdout.count("hit Breakpoint") + gdb.stdout.count("Breakpoint 3, ") == 3
+    assert BEGINNING in gdb.stdout
+    assert (written, rest) == ([b"1\n", b"21\n", b"321\n"], b"")
