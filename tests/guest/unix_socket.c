@@ -1386,3 +1386,23 @@ TEST(receiving_no_bytes_waits_for_some)
 	CHECK_EQ(recv(ends[1], text, 0, MSG_DONTWAIT), 0);
 	CHECK_EQ(recv(ends[1], text, 4, 0), 3);
 }
+
+TEST(empty_packets_nobody_has_received)
+{
+	int ends[2];
+	char byte;
+
+	MUST(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
+	CHECK_EQ(send(ends[0], "", 0, 0), 0);
+	MUST(close(ends[1]));
+	CHECK_EQ(recv(ends[0], &byte, 1, 0), 0);
+	MUST(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
+	CHECK_EQ(send(ends[0], "", 0, 0), 0);
+	CHECK_EQ(send(ends[0], "", 0, 0), 0);
+	MUST(close(ends[1]));
+	CHECK_ERRNO(recv(ends[0], &byte, 1, 0), ECONNRESET);
+	MUST(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
+	CHECK_EQ(send(ends[0], "x", 1, 0), 1);
+	MUST(close(ends[1]));
+	CHECK_ERRNO(recv(ends[0], &byte, 1, 0), ECONNRESET);
+}

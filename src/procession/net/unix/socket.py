@@ -240,8 +240,11 @@ class UnixSocket(Socket):
 
     @property
     def has_unread(self) -> bool:
-        """Whether anything waits to be received."""
-        return bool(self.messages)
+        """Whether anything waits to be received. Linux takes an empty packet in front for an urgent byte that
+        was read: only what is behind it counts.
+        """
+        messages = self.messages
+        return len(messages) > 1 or any(message.offset < len(message.data) for message in messages)
 
     @property
     def unread_bytes(self) -> int:

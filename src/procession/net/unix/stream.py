@@ -308,10 +308,6 @@ class UnixStream(UnixSocket):
     def is_at_mark(self) -> bool:
         return is_at_mark(self)
 
-    @property
-    def has_unread(self) -> bool:
-        return any(message.offset < len(message.data) for message in self.messages)
-
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/unix/af_unix.c, unix_ioctl."""
         if request == _SIOCATMARK:
