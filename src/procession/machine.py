@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from procession.attachment import CapturedOutput, Doorbell, HostPace, HostStreams, JoinedTerminal
 from procession.ending import RunLimits, check_limits, reason_of_guest, status_for
@@ -73,6 +73,13 @@ _FEWEST_TASKS = 2
 _SIGILL, _SIGKILL, _SIGCHLD = 4, 9, 17
 _STDOUT, _STDERR = 1, 2
 _READ_CHUNK = 1 << 20
+
+
+class EngineRunner(Protocol):
+    """Runs a machine's engine, and does something more then."""
+
+    def run(self) -> None:
+        """See `Engine.run`."""
 
 
 class Result(NamedTuple):
@@ -245,6 +252,7 @@ class Machine(GoingBack):
         self.is_in_slice = False
         self.history: History | None = None
         self.debugger: MachineHolder | None = None
+        self.accesses: EngineRunner | None = None
         self._keeper: StateKeeper | None = None
 
     # Starting a program
@@ -388,7 +396,10 @@ class Machine(GoingBack):
                 self.traps.resume()
                 if self.shall_stop or kernel.current is None:
                     return False
-            self.engine.run()
+            if self.accesses is None:
+                self.engine.run()
+            else:
+                self.accesses.run()
             if self.engine.budget_left() <= 0:
                 self.traps.has_returned = True
                 self.traps.slice_over()

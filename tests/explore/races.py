@@ -66,10 +66,13 @@ def outcomes(
 
 
 def classes(
-    *command: str, bound: int | None = None, reduction: Reduction = Reduction.PARTIAL_ORDER
+    *command: str,
+    bound: int | None = None,
+    reduction: Reduction = Reduction.PARTIAL_ORDER,
+    kinds: tuple[str, ...] = DEFAULT_KINDS,
 ) -> tuple[set[int], Coverage]:
     """The signatures of all schedules within the bound: those that differ in more than independent steps."""
-    world = World(program(*command))
+    world = World(program(*command, kinds=kinds))
     search = Search(world, lambda _: True, bound=bound, reduction=reduction)
     try:
         search.run()

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from procession.explore.explorer import Explorer
+from procession.explore.save import save_finding
+from procession.explore.search import Reduction
+from procession.explore.story import tell_story
+from procession.kernel.decider import SeededDecider
 from procession.kernel.sched.explored import NEXT_TASK
-from procession.recording.schedule import KINDS, TIMER
+from procession.recording.file import read_recording
+from procession.recording.replay import ReplayedWorld, check_end, machine_of
+from procession.recording.schedule import KINDS, MEMORY, TIMER, explored_machine
 from procession.syscalls.permitted import FAULTS
-from tests.explore.races import compiled, explored
+from tests.explore.races import classes, compiled, explored, program
 
 pytestmark = pytest.mark.usefixtures("c_compiler")
 
@@ -33,6 +42,59 @@ def test_a_timer_may_be_early_if_that_is_branched_over() -> None:
     assert report.schedules > 1
 
 
+@pytest.mark.parametrize("shared", ["threads", "processes"])
+@pytest.mark.parametrize("how", ["plain", "flag"])
+def test_an_update_is_lost_between_two_instructions(shared: str, how: str) -> None:
+    """Only who asks after accesses to memory finds it, and needs no more than one preemption."""
+    command = compiled("lost_update"), shared, how
+    assert explored(*command, status=0, preemptions=None).is_complete
+    [finding] = explored(*command, status=0, kinds=(NEXT_TASK, MEMORY)).findings
+    assert (finding.oracle, finding.deviations, finding.status) == ("status", 1, 1)
+
+
+@pytest.mark.parametrize("shared", ["threads", "processes"])
+def test_no_update_is_lost_that_is_one_instruction(shared: str) -> None:
+    report = explored(
+        compiled("lost_update"), shared, "atomic", status=0, preemptions=None, kinds=(NEXT_TASK, MEMORY)
+    )
+    assert report.findings == ()
+    assert report.is_complete
+    assert report.schedules > 5
+
+
+@pytest.mark.parametrize("how", ["plain", "atomic", pytest.param("flag", marks=pytest.mark.heavy)])
+def test_the_reduction_leaves_out_no_order_of_accesses(how: str) -> None:
+    kinds = NEXT_TASK, MEMORY
+    command = "processes", how
+    reduced, few = classes(compiled("lost_update"), *command, kinds=kinds)
+    naive, many = classes(compiled("lost_update"), *command, kinds=kinds, reduction=Reduction.NONE)
+    assert few.is_exhausted
+    assert many.is_exhausted
+    assert reduced == naive
+    assert few.schedules == few.distinct
+
+
+def test_a_schedule_with_turns_between_instructions_is_recorded(tmp_path: Path) -> None:
+    explorer = Explorer(program(compiled("lost_update"), "threads", kinds=(NEXT_TASK, MEMORY)))
+    [finding] = explorer.run().findings
+    story = tell_story(explorer.world, finding)
+    assert any("goes on in user mode" in turn.preempted for turn in story.turns)
+    path = tmp_path / "run"
+    assert save_finding(explorer, finding, story, explorer.moments(finding), path)
+    explorer.world.close()
+    recording = read_recording(path)
+    machine = machine_of(recording)
+    world = ReplayedWorld(machine, recording, shows_output=False)
+    check_end(recording, machine, machine.run_again(world, recording.command, pid1=False))
+    machine.close()
+
+
+def test_another_processor_says_that_it_cant_tell_of_accesses() -> None:
+    settings = {"memory": 1 << 26, "engine": "scripted"}
+    with pytest.raises(ValueError, match="--engine unicorn"):
+        explored_machine(settings, (NEXT_TASK, MEMORY), SeededDecider(0))
+
+
 def test_all_kinds_have_a_meaning() -> None:
-    assert set(KINDS) == {"next-task", "signal", "wake-order", "timer", "faults"}
+    assert set(KINDS) == {"next-task", "signal", "wake-order", "memory", "timer", "faults"}
     assert all(KINDS.values())

@@ -433,7 +433,8 @@ EXPLORE_OPTIONS = (
         multiple=True,
         callback=comma_separated,
         metavar="LIST",
-        help="What is branched over: next-task, signal, wake-order, timer, faults. [default: the first 3]",
+        help="What is branched over: next-task, signal, wake-order, memory, timer, faults. "
+        "[default: the first 3]",
     ),
     click.option(
         "--faults",

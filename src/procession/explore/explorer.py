@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PREEMPTIONS = 2
 INTERRUPTION = "interrupted"
-_MOMENT_SCHEDULES = 64
+_MOMENT_SCHEDULES, _MOMENT_STEPS = 64, 1000
 _SHARE, _LARGEST_HANDFUL = 8, 32
 """Which part of the open pieces is handed out at once, and how many at most."""
 _ORDERED_OUTPUT = ("output",)
@@ -320,6 +320,7 @@ class Explorer:
                 bound=max(finding.deviations, 1),
                 reduction=self.reduction,
                 prefix=finding.steps[:place],
+                alive=lambda search: not search.schedules or search.steps < _MOMENT_STEPS,
             )
             search.run()
             found.append(Moment(place, failing, tried, search.is_exhausted))

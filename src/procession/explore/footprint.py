@@ -151,7 +151,8 @@ class FootprintWatcher:
     """An observer that notes the footprint of each step; it changes nothing.
 
     With `orders_output` unset it's nobody's business in which order tasks write to the machine's standard
-    streams. `shared` are the address spaces in which more than one task has run, by their roots.
+    streams. `shared` are the address spaces in which more than one task has run, by their roots. With
+    `knows_accesses` it's told of accesses to memory that tasks share, word by word.
     """
 
     __slots__ = (
@@ -161,6 +162,8 @@ class FootprintWatcher:
         "footprint",
         "has_call",
         "kernel",
+        "knows_accesses",
+        "made_call",
         "orders_output",
         "positions",
         "segments",
@@ -169,8 +172,10 @@ class FootprintWatcher:
         "tid",
     )
 
-    def __init__(self, kernel: Kernel, *, orders_output: bool = True) -> None:
+    def __init__(self, kernel: Kernel, *, orders_output: bool = True, knows_accesses: bool = False) -> None:
         self.kernel = kernel
+        self.knows_accesses = knows_accesses
+        self.made_call = False
         self.orders_output = orders_output
         self.footprint = Footprint()
         self.command: ThreadGroup | None = None
@@ -200,7 +205,7 @@ class FootprintWatcher:
     def _begin_segment(self, tid: int) -> None:
         self._end_segment()
         self.tid = tid
-        self.has_call = False
+        self.has_call = self.made_call = False
         self.footprint = Footprint()
         self.segments.append(Segment(tid, self.footprint))
 
@@ -250,16 +255,24 @@ class FootprintWatcher:
     # Memory
 
     def _note_memory(self, task: Task) -> None:
-        """A task may look at all that it has mapped, and change what others see of it where it may write."""
+        """A task may look at all that it has mapped, and change what others see of it where it may write.
+
+        Where it's known which words it accesses, these count among tasks in user mode, and all of the memory
+        against what the kernel may do to it in a call.
+        """
         mm, footprint = task.mm, self.footprint
         root = mm.tables.root
+        knows_words = self.knows_accesses and not self.made_call
         if root in self.shared:
-            footprint.writes.add(("memory", root))
+            (footprint.updates if knows_words else footprint.writes).add(("memory", root))
         last = None
         for area in mm.areas:
             file = area.file
             if area.is_shared:
-                keys = footprint.writes if area.protection & PROT_WRITE else footprint.reads
+                if knows_words:
+                    keys = footprint.updates
+                else:
+                    keys = footprint.writes if area.protection & PROT_WRITE else footprint.reads
                 keys.add(_SHARED_MEMORY if file is None else _mapped_key(file))
             elif file is not None and file is not last:
                 # A private page that wasn't written to shows what becomes of the file.
@@ -333,6 +346,9 @@ class FootprintWatcher:
                 tuple(at for at, kind in enumerate(kinds) if kind == "int"),
             )
         fds, paths, ids = positions
+        if self.knows_accesses:
+            self.made_call = True
+            self._note_memory(task)
         if call.handler.__module__.endswith("poll"):
             # It asks files that its arguments don't name by themselves.
             for polled in task.files.files.values():
@@ -368,6 +384,11 @@ class FootprintWatcher:
             self._note_address_space(task, self.kernel.current)
         elif kind == told.EXEC:
             self._note_address_space(task, None)
+        if kind == told.ACCESS:
+            region, words, is_write = detail
+            keys = self.footprint.writes if is_write else self.footprint.reads
+            keys.update([("word", *region, word) for word in words])
+            return
         if self._is_reaper(task):
             # It reaps whom it gets at once: nobody hears of it.
             return

@@ -17,6 +17,7 @@ from procession.inspection.steering import has_ended
 from procession.kernel.decider import NamedChoice, ScheduleLeft, SeededDecider
 from procession.kernel.sched.explored import NEXT_TASK, PAUSE, ExploredScheduler
 from procession.kernel.task_state import ENDED
+from procession.recording.schedule import MEMORY
 from procession.syscalls.declaration import TABLE, TABLE_SIZE
 from procession.syscalls.permitted import FAULTS
 from procession.trace.strace import argument_at_entry
@@ -202,7 +203,9 @@ class World:
         self.machine = machine = program.machine(self.decider)
         self.is_open = True
         kernel = machine.kernel
-        self.watcher = watcher = FootprintWatcher(kernel, orders_output=self.orders_output)
+        self.watcher = watcher = FootprintWatcher(
+            kernel, orders_output=self.orders_output, knows_accesses=MEMORY in program.kinds
+        )
         kernel.vfs.file_events = FootprintEvents(watcher)
         self.facts = facts = FactWatcher(kernel)
         machine.observe(watcher)

@@ -35,6 +35,9 @@ SIGNAL = "signal"
 """`task` is about to take a signal: its SigInfo."""
 FAULT = "fault"
 """`task` has made a page fault: the address, the processor's error code, and the outcome, of FAULT_."""
+ACCESS = "access"
+"""`task` accesses memory that others share, which is told where a schedule is chosen by that: a name of the
+region, the numbers of the words of 8 bytes in it, and whether it writes."""
 LOOK_FOR_CHILDREN, LOOK_FOR_PARENT = "look-for-children", "look-for-parent"
 """`task` asks what has become of its children, or who its parent is; nothing."""
 

@@ -458,6 +458,11 @@ class UnicornEngine:
         self.settled_image = image
         self.exceptions.state_replaced()
 
+    @property
+    def thread_pointer(self) -> int:
+        """The live base of fs."""
+        return self.words64[self.fs_index]
+
     def use_address_space(self, root_frame: int, level: int) -> None:
         """Switch page tables."""
         self.words64[self.cr3_index] = root_frame << PAGE_SHIFT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heapq import heapify
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from procession.hardware.registers import RIP, set_register
 from procession.kernel.sched.core import Scheduler
@@ -24,6 +24,13 @@ _SYSCALL_LENGTH = 2
 _SMALL = 32
 
 
+class AccessGate(Protocol):
+    """Who knows of accesses to memory."""
+
+    def begin(self) -> None:
+        """There is memory that tasks share: have the scheduler ask after accesses from now on."""
+
+
 class ExploredScheduler(Scheduler):
     """A scheduler that asks for the next task in front of each system call, after one has woken somebody, and
     whenever a task sleeps or ends.
@@ -33,13 +40,16 @@ class ExploredScheduler(Scheduler):
     what was chosen and nothing else. A task that makes a call while others could run is put back in front of
     it (`at_call` says where), and makes it when it's chosen: `admitted` is who was, and where.
 
+    With `accesses`, it's asked after accesses to memory that tasks share, too: who knows of these is told to
+    begin once there is such memory.
+
     `offered` are those among whom it's being asked, the default first, None standing for the next timer: with
     `offers_timers`, one may be due before anybody goes on, as on a machine that is busy elsewhere.
     """
 
-    __slots__ = ("admitted", "at_call", "has_faults", "offered", "offers_timers", "preferred")
+    __slots__ = ("accesses", "admitted", "at_call", "has_faults", "offered", "offers_timers", "preferred")
 
-    OUTSIDE_STATE: ClassVar = ("offered",)
+    OUTSIDE_STATE: ClassVar = ("accesses", "offered")
 
     def __init__(
         self,
@@ -53,6 +63,7 @@ class ExploredScheduler(Scheduler):
         self.offered: tuple[Task | None, ...] = ()
         self.offers_timers = offers_timers
         self.has_faults = has_faults
+        self.accesses: AccessGate | None = None
         self.preferred: Task | None = None
         self.admitted: tuple[Task, int] | None = None
         self.at_call: dict[Task, int] = {}
@@ -97,6 +108,15 @@ class ExploredScheduler(Scheduler):
         task.work |= NEED_RESCHED
         return True
 
+    def offer_after_access(self, task: Task) -> bool:
+        """Whether the running `task`, after an access to memory that others share, shall wait until it's
+        chosen."""
+        if self._is_reaper(task) or not (self.has_waiting or self._may_offer_timer()):
+            return False
+        self.preferred = task
+        task.work |= NEED_RESCHED
+        return True
+
     def shall_switch(self, task: Task) -> bool:
         """See `Scheduler`."""
         return self.preferred is task or super().shall_switch(task)
@@ -132,6 +152,8 @@ class ExploredScheduler(Scheduler):
             self.kernel.timers.jump_to_next()
         if reaper is None:
             self.preferred = None
+        if self.accesses is not None and _shares_memory(chosen):
+            self.accesses.begin()
         address = self.at_call.pop(chosen, None)
         self.admitted = None if address is None else (chosen, address)
         queue = self.processors[chosen.entity.processor]
@@ -174,6 +196,13 @@ class ExploredScheduler(Scheduler):
         if running is not None and running.state is TaskState.RUNNING and not self._is_reaper(running):
             running.work |= NEED_RESCHED
             self.preferred = running
+
+
+def _shares_memory(task: Task) -> bool:
+    """Whether others see what `task` writes; not the parent, while it waits for a child of vfork(2)."""
+    mm = task.mm
+    users = mm.reference_count - (task.vfork_queue is not None)
+    return users > 1 or any(area.is_shared for area in mm.areas)
 
 
 def _ticket_of(task: Task) -> int:

@@ -1,0 +1,159 @@
+"""Who goes on after an access to memory that tasks share: what a search has to ask beside system calls.
+
+The engine tells of each access once memory is shared at all. Where others could go on, the processor stops in
+front of the next instruction, and it's asked who does. What lies between two such accesses commutes with all
+that others do, so nothing is lost by not asking there. An instruction that reads and writes counts as one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.fs.inode import Inode
+from procession.hardware import page_table as pte
+from procession.hardware.engines.unicorn import UnicornEngine
+from procession.hardware.engines.unicorn_debug import AccessWatch, InstructionWatch
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
+from procession.hardware.registers import RSP
+from procession.kernel.observer import ACCESS
+from procession.kernel.sched.explored import ExploredScheduler
+from procession.mm.vma import PROT_WRITE
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+    from procession.machine import Machine
+    from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.vma import VirtualMemoryArea
+
+_WORD_SHIFT = 3
+_BEFORE_THREAD, _AFTER_THREAD = 256, 2304
+"""Around the thread pointer: what the C library keeps for each thread."""
+
+
+def _name_of(area: VirtualMemoryArea) -> tuple[object, ...]:
+    """What names a shared area for all who map it, if coarsely."""
+    if area.file is None:
+        return ("shared memory",)
+    inode = area.file.inode
+    assert isinstance(inode, Inode)
+    return "file", inode.superblock.device, inode.number
+
+
+class SharedAccesses:
+    """Runs the engine of `machine`, and stops it after accesses to memory that its tasks share.
+
+    What a thread has on its stack, and the C library beside its thread pointer, counts as its own, and so
+    does what nobody may write to. `pages` are the numbers of pages by the roots of their address spaces and
+    their frames, as they were found last.
+    """
+
+    __slots__ = (
+        "access_watch",
+        "engine",
+        "has_accessed",
+        "is_on",
+        "is_wanted",
+        "machine",
+        "pages",
+        "scheduler",
+        "watch",
+    )
+
+    def __init__(self, machine: Machine, scheduler: ExploredScheduler) -> None:
+        engine = machine.engine
+        if not isinstance(engine, UnicornEngine):
+            raise ValueError("accesses to memory can be branched over with --engine unicorn alone")
+        self.machine = machine
+        self.engine = engine
+        self.scheduler = scheduler
+        self.watch = InstructionWatch(engine, self._shall_stop)
+        self.access_watch = AccessWatch(engine, self._accessed)
+        self.is_wanted = self.is_on = False
+        self.has_accessed = False
+        self.pages: dict[tuple[int, int], int] = {}
+
+    def begin(self) -> None:
+        """See `AccessGate`; until now there was nothing to tell, and the engine ran without hooks."""
+        if not self.is_wanted:
+            self.is_wanted = True
+            self.engine.stop()
+
+    def run(self) -> None:
+        """Run as the engine does, and ask who goes on where it has stopped for that."""
+        engine, watch = self.engine, self.watch
+        if self.is_wanted and not self.is_on:
+            self.is_on = True
+            watch.watch((), is_everywhere=True)
+            self.access_watch.watch(reads=True, writes=True)
+        self.has_accessed = False
+        engine.run()
+        if watch.is_stopped:
+            watch.is_stopped = False
+            if engine.budget_left() > 0:
+                self.machine.kernel.is_saved = False
+                self.machine.traps.resume()
+
+    def _shall_stop(self, _address: int) -> bool:
+        if not self.has_accessed:
+            return False
+        self.has_accessed = False
+        task = self.machine.kernel.current
+        return task is not None and self.scheduler.offer_after_access(task)
+
+    def _accessed(self, physical: int, size: int, *, is_write: bool) -> None:
+        kernel = self.machine.kernel
+        task = kernel.current
+        if task is None:
+            return
+        place = self._place(task, physical)
+        if place is None:
+            return
+        if kernel.observer is not None:
+            region, address = place
+            words = range(address >> _WORD_SHIFT, (address + size - 1 >> _WORD_SHIFT) + 1)
+            kernel.observer.task_event(task, ACCESS, (region, words, is_write))
+        self.has_accessed = True
+
+    def _place(self, task: Task, physical: int) -> tuple[tuple[object, ...], int] | None:
+        """What names the accessed place for all who share it: a region, and the address in that; None for
+        what is the task's own."""
+        mm = task.mm
+        page = self._page(mm, physical >> PAGE_SHIFT)
+        if page is None:
+            return None
+        address = page << PAGE_SHIFT | physical & PAGE_MASK
+        area = mm.find(address)
+        if area is None:
+            return None
+        if area.is_shared:
+            start = area.start - (area.page_offset << PAGE_SHIFT)
+            return _name_of(area), address - start
+        if mm.reference_count < 2 or not area.protection & PROT_WRITE:
+            return None
+        engine = self.engine
+        if area.start <= engine.general[RSP] < area.end:
+            return None
+        if -_BEFORE_THREAD <= address - engine.thread_pointer < _AFTER_THREAD:
+            return None
+        return ("memory", mm.tables.root), address
+
+    def _page(self, mm: MemoryDescriptor, frame: int) -> int | None:
+        """The number of the page of `mm` that has `frame`."""
+        tables = mm.tables
+        key = tables.root, frame
+        page = self.pages.get(key)
+        if page is None or tables.entry(page) & pte.ADDRESS_MASK != frame << PAGE_SHIFT:
+            self._look(mm)
+            page = self.pages.get(key)
+        return page
+
+    def _look(self, mm: MemoryDescriptor) -> None:
+        """Find out where the frames of `mm` are mapped."""
+        tables = mm.tables
+        root, words, pages = tables.root, tables.memory.words, self.pages
+        for known in [known for known in pages if known[0] == root]:
+            del pages[known]
+        for region, leaf in tables.leaves.items():
+            for index, entry in enumerate(words[leaf << 9 : (leaf + 1) << 9]):
+                if entry & pte.PRESENT:
+                    pages[root, (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT] = region << 9 | index
