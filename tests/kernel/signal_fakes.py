@@ -50,6 +50,9 @@ class Window:
             raise EFAULT
         return bytes(self.bytes[at : at + length])
 
+    def read_word(self, address: int) -> int:
+        return int.from_bytes(self.read(address, 8), "little")
+
     def write(self, address: int, data: bytes) -> None:
         at = address - MEMORY_BASE
         if not 0 <= at <= MEMORY_SIZE - len(data):

@@ -90,6 +90,7 @@ def handle_event(kernel: Kernel, task: Task) -> None:
     """The running task was preempted, moved or is about to enter a handler: before user mode, leave the
     sequence that it was in, and tell it where it is.
 
+    Raises OutOfFrames: then it's still to be done, but for the sequence that may have been left.
     Linux: kernel/rseq.c, __rseq_handle_notify_resume.
     """
     task.work &= ~RSEQ_EVENT
@@ -103,8 +104,11 @@ def handle_event(kernel: Kernel, task: Task) -> None:
             concurrency_id = _concurrency_id(kernel, task)
             _write_ids(task, area.address, processor, processor, concurrency_id)
             area.processor, area.concurrency_id = processor, concurrency_id
-    except (EFAULT, EINVAL, OutOfFrames):
+    except (EFAULT, EINVAL):
         force_signal(kernel, task, SigInfo(_SIGSEGV, SI_KERNEL))
+    except OutOfFrames:
+        task.work |= RSEQ_EVENT
+        raise
 
 
 def _leave_section(kernel: Kernel, task: Task, area: RseqArea) -> None:

@@ -305,7 +305,7 @@ def _restart_call(kernel: Kernel, task: Task) -> None:
 
 
 def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
-    """Make the thread run the handler of `info`. Raises OutOfFrames, nothing changed.
+    """Make the thread run the handler of `info`. Raises OutOfFrames: it can be tried again.
 
     Linux: arch/x86/kernel/signal.c, handle_signal.
     """
@@ -322,18 +322,23 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
             set_register(general, RIP, general[RIP] - _SYSCALL_LENGTH)
         elif result in _INTERRUPTED:
             set_register(general, RAX, _EINTR)
-    if task.rseq is not None:
-        handle_event(kernel, task)
+    next_instruction = general[RIP]
     saved_mask = task.saved_mask if task.work & RESTORE_MASK else None
     old_mask = task.blocked if saved_mask is None else saved_mask
     has_frame = True
     try:
+        if task.rseq is not None:
+            handle_event(kernel, task)
         build_frame(kernel, task, registers, info, action, old_mask)
     except EFAULT:
         has_frame = False
     except OutOfFrames:
-        set_register(general, RAX, result)
-        set_register(general, RIP, instruction)
+        if general[RIP] == next_instruction:
+            set_register(general, RAX, result)
+            set_register(general, RIP, instruction)
+        else:
+            # The restartable sequence that it was in is left for good, and with it the call.
+            task.call_number = -1
         raise
     if task.ptrace is not None and task.ptrace.watches:
         arm(task, registers)

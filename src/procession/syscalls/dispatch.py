@@ -518,7 +518,10 @@ class Traps:
                 deliver_signals(kernel, task)
                 continue
             if task.work & RSEQ_EVENT:
-                handle_event(kernel, task)
+                try:
+                    handle_event(kernel, task)
+                except OutOfFrames:
+                    await_memory(kernel, task)
                 continue
             if not task.work:
                 break
