@@ -10,6 +10,7 @@ from procession.abi.errno import EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC
 from procession.fs.anonymous_inode import anonymous_inodes
 from procession.fs.epoll import EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, EpollFile, EpollItem
 from procession.fs.eventfd import EventFile
+from procession.fs.fd_table import FdTable
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, File
 from procession.fs.pipe import PipeFile, create_pipe
 from tests.fs.file_tree import FileTree, User, new_tmpfs_tree
@@ -262,6 +263,9 @@ def test_fdinfo_tells_what_is_watched(scene: Scene) -> None:
 
 def test_other_watchers_are_no_instances(scene: Scene) -> None:
     class Watcher:
+        def descriptor_closed(self, table: FdTable) -> None:
+            raise AssertionError
+
         def file_closed(self) -> None:
             raise AssertionError
 

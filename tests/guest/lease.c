@@ -185,6 +185,50 @@ TEST(what_happens_in_a_directory)
 	CHECK_OK(fcntl(file, F_NOTIFY, 0));
 }
 
+TEST(a_directory_tells_until_a_descriptor_is_closed)
+{
+	int directory, other;
+	pid_t child;
+
+	enter_scratch();
+	directory = file_of(".", O_RDONLY | O_DIRECTORY);
+	handle_info(SIGIO, note, SA_RESTART);
+	MUST(fcntl(directory, F_SETSIG, SIGIO));
+	/* It's the open file and the table that count, not which descriptor asked. */
+	other = (int)MUST(dup(directory));
+	CHECK_OK(fcntl(directory, F_NOTIFY, DN_MULTISHOT | DN_CREATE));
+	MUST(close(file_of("one", O_RDWR | O_CREAT)));
+	CHECK_EQ(calls, 1);
+	MUST(close(other));
+	MUST(close(file_of("two", O_RDWR | O_CREAT)));
+	CHECK_EQ(calls, 1);
+	CHECK_OK(fcntl(directory, F_NOTIFY, DN_MULTISHOT | DN_CREATE));
+	/* Another process's descriptors are in another table. */
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		close(directory);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	MUST(close(file_of("three", O_RDWR | O_CREAT)));
+	CHECK_EQ(calls, 2);
+	/* A child's wish ends with it, though its parent has the directory open. */
+	CHECK_OK(fcntl(directory, F_NOTIFY, 0));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(fcntl(directory, F_SETOWN, getppid()));
+		MUST(fcntl(directory, F_NOTIFY, DN_MULTISHOT | DN_CREATE));
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	MUST(close(file_of("four", O_RDWR | O_CREAT)));
+	CHECK_EQ(calls, 2);
+	MUST(unlink("one"));
+	MUST(unlink("two"));
+	MUST(unlink("three"));
+	MUST(unlink("four"));
+}
+
 TEST(what_an_open_tells_later)
 {
 	int file;

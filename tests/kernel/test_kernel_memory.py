@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from procession.abi.errno import EAGAIN, ENOMEM
-from procession.hardware.kernel_memory import IPC, KIND_NAMES, SIGNAL_BYTES
+from procession.hardware.kernel_memory import IPC, KIND_NAMES, SIGNAL_BYTES, WATCH, WATCH_BYTES
 from procession.hardware.physical_memory import OutOfFrames, PhysicalMemory
 from procession.machine import Machine
 from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
 
 MEMORY = 1 << 20
 FRAMES = MEMORY >> 12
+F_NOTIFY, DN_CREATE = 1026, 4
 
 
 @pytest.fixture
@@ -102,6 +103,34 @@ class TestAnswers:
         self.fill(machine, 4096)
         assert machine.call(task, "fork") == -ENOMEM.number
         assert machine.kernel.oom_kill_count == 0
+
+
+class TestWatches:
+    """Of what happens in a directory (F_NOTIFY)."""
+
+    def test_end_with_the_descriptor(self, machine: ConductedMachine) -> None:
+        task = machine.process()
+        kinds = machine.kernel.memory.account.kinds
+        before = kinds[WATCH]
+        directory = machine.expect(task, "open", b".\0", 0)
+        for _ in range(3):
+            copy = machine.expect(task, "dup", directory)
+            machine.expect(task, "fcntl", copy, F_NOTIFY, DN_CREATE)
+            assert kinds[WATCH] == before + WATCH_BYTES
+            machine.expect(task, "close", copy)
+            assert kinds[WATCH] == before
+
+    def test_end_with_the_process(self, machine: ConductedMachine) -> None:
+        task = machine.process()
+        kinds = machine.kernel.memory.account.kinds
+        before = kinds[WATCH]
+        directory = machine.expect(task, "open", b".\0", 0)
+        for _ in range(3):
+            child = machine.fork(task)
+            machine.expect(child, "fcntl", directory, F_NOTIFY, DN_CREATE)
+            assert kinds[WATCH] == before + WATCH_BYTES
+            machine.exit(child)
+            assert kinds[WATCH] == before
 
 
 def test_output_has_a_limit() -> None:

@@ -14,6 +14,7 @@ from procession.hardware.kernel_memory import WATCH, WATCH_BYTES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from procession.fs.fd_table import FdTable
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
 
@@ -53,6 +54,9 @@ class EpollItem:
             instance = self.instance
             instance.ready[self] = None
             instance.queue.wake_all()
+
+    def descriptor_closed(self, table: FdTable) -> None:
+        """It's the open file that is watched, until nobody holds it."""
 
     def file_closed(self) -> None:
         """Linux: fs/eventpoll.c, eventpoll_release_file."""

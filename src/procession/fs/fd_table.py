@@ -132,6 +132,9 @@ class FdTable:
     def _close_file(self, file: File) -> None:
         """Linux: fs/open.c, filp_flush."""
         file.flush()
+        if file.watchers is not None:
+            for watcher in list(file.watchers):
+                watcher.descriptor_closed(self)
         locks = file.inode.locks
         if locks is not None:
             # fcntl(2): closing any descriptor of a file gives up all its POSIX locks.

@@ -27,6 +27,7 @@ from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
+    from procession.fs.fd_table import FdTable
     from procession.fs.permission import Subject
     from procession.fs.wait_queue import WaitQueue
     from procession.mm.page_cache import PageCache
@@ -92,6 +93,9 @@ class UserMemory(Protocol):
 
 class Watcher(Protocol):
     """What must know that a file is closed."""
+
+    def descriptor_closed(self, table: FdTable) -> None:
+        """A descriptor of the file in `table` is no more."""
 
     def file_closed(self) -> None:
         """The file is about to be released."""

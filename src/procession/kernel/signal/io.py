@@ -15,6 +15,7 @@ from procession.kernel.task import Task, ThreadGroup
 from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
+    from procession.fs.fd_table import FdTable
     from procession.fs.wait_queue import WaitQueue
     from procession.kernel.kernel import Kernel
     from procession.kernel.pid import Pid
@@ -82,6 +83,9 @@ class ReadinessSignal:
         self.file = file
         self.fd = fd
         self.queues: list[QueueSignal] = []
+
+    def descriptor_closed(self, table: FdTable) -> None:
+        """It's the open file that is signalled, until nobody holds it."""
 
     def file_closed(self) -> None:
         """Nothing is signalled any more."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.inotify import InotifyMask
 from procession.abi.open_flags import DirectoryNotifyFlag, OwnerType
 from procession.abi.signals import PollCode
+from procession.hardware.kernel_memory import WATCH, WATCH_BYTES
 from procession.kernel.signal.io import owner_of, send_readiness
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ class LeaseSignal:
 class DirectoryNotification:
     """What F_NOTIFY asked for of an open directory (Linux: include/linux/dnotify.h, struct dnotify_struct).
 
-    `mask` is of DN_*; `owner` is the table of descriptors through which it was asked for.
+    `mask` is of DN_*; `owner` is the table of descriptors through which it was asked for. Raises OutOfFrames.
     """
 
     __slots__ = ("events", "fd", "file", "kernel", "mask", "owner")
 
     def __init__(self, kernel: Kernel, events: FileEvents, file: File, fd: int, owner: FdTable) -> None:
+        kernel.memory.account.charge(WATCH, WATCH_BYTES)
         self.kernel = kernel
         self.events = events
         self.file = file
@@ -92,15 +94,25 @@ class DirectoryNotification:
         """Nothing happens there any more."""
         self.end()
 
+    def descriptor_closed(self, table: FdTable) -> None:
+        """Who closes any descriptor of the directory isn't told any more, as with locks.
+
+        Linux: fs/notify/dnotify/dnotify.c, dnotify_flush.
+        """
+        if table is self.owner:
+            self.end()
+
     def file_closed(self) -> None:
         """Nobody is to be told any more."""
         self.end()
 
     def end(self) -> None:
         """It hears of nothing from now on."""
-        self.events.remove_watch(self.file.inode, self)
-        if self.file.watchers is not None:
-            self.file.watchers.pop(self, None)
+        watchers = self.file.watchers
+        if watchers is not None and self in watchers:
+            del watchers[self]
+            self.events.remove_watch(self.file.inode, self)
+            self.kernel.memory.account.uncharge(WATCH, WATCH_BYTES)
 
 
 def notify_of_directory(task: Task, events: FileEvents, file: File, fd: int, mask: int) -> None:
