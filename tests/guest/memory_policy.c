@@ -141,3 +141,23 @@ TEST(pages_that_are_asked_for)
 	mask = 0;
 	CHECK_ERRNO(syscall(SYS_migrate_pages, 0, 64UL, &mask, &mask), EINVAL);
 }
+
+TEST(more_pages_than_are_told_of_at_a_time)
+{
+	static int status[10000];
+	char *memory = map_pages(1);
+	void **pages = (void **)map_pages(21);
+
+	memory[0] = 1;
+	MUST(munmap((char *)pages + 20 * PAGE, PAGE));
+	for (int i = 0; i < 10000; i++) {
+		pages[i] = memory;
+		status[i] = -1;
+	}
+	CHECK_OK(syscall(SYS_move_pages, 0, 10000UL, pages, NULL, status, 0));
+	for (int i = 0; i < 10000; i++)
+		if (status[i] < 0 || status[i] != status[0])
+			CHECK_EQ(status[i], status[0]);
+	/* There is no limit but that of the memory which the numbers lie in. */
+	CHECK_ERRNO(syscall(SYS_move_pages, 0, 1UL << 60, pages, NULL, status, 0), EFAULT);
+}

@@ -19,6 +19,7 @@ READ, READ_WRITE = 1, 3
 # What is linear is 64 times as slow with 64 times as many.
 CONSTANT = 10
 AREAS = MAXIMUM_AREAS - 100
+WORDS = 0x4000_0000
 
 
 @pytest.fixture
@@ -89,3 +90,17 @@ def test_mappings_go_where_they_would_without_an_index(mm: MemoryDescriptor, see
             if not mm.areas_in(low, low + PAGE):
                 mm.map(VirtualMemoryArea(low, low + PAGE, READ))
         assert mm.total_pages == sum(area.size for area in mm.areas) // PAGE
+
+
+def test_nobody_waits_for_who_asks_of_many_pages(machine: ConductedMachine) -> None:
+    """Memory can be mapped over and over, so that what move_pages(2) is asked has no end."""
+    task = machine.process()
+    file = machine.expect(task, "memfd_create", b"words\0", 0)
+    machine.expect(task, "ftruncate", file, PAGE)
+    count = 20 * PAGE // 8
+    for page in range(20):
+        machine.expect(task, "mmap", WORDS + page * PAGE, PAGE, READ_WRITE, 0x11, file, 0)
+    started_ns, switches = machine.kernel.clock.now_ns, task.times.voluntary_switches
+    machine.expect(task, "move_pages", 0, count, WORDS, 0, WORDS, 0)
+    assert task.times.voluntary_switches == switches + 2
+    assert machine.kernel.clock.now_ns - started_ns > 10_000_000

@@ -16,10 +16,12 @@ from procession.abi.errno import (
 )
 from procession.abi.mempolicy import GetPolicyFlag, MemoryPolicyMode, MovePagesFlag
 from procession.abi.word import pack_u32, pack_u64
+from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.pid import find_task
 from procession.kernel.security.capability import CAP_SYS_NICE
 from procession.kernel.security.ptrace_access import memory_of
+from procession.kernel.time.costs import LOCATED_PAGE_NS
 from procession.mm.policy import (
     MAX_NODES,
     ONLINE_NODES,
@@ -42,6 +44,7 @@ _UNSIGNED_64 = (1 << 64) - 1
 _OTHER_FLAGS = (1 << POLICY_SHIFT) - 1
 _WORD_BITS = 64
 _PAGE_BITS = PAGE_SIZE * 8
+_PAGES_AT_A_TIME = 4096
 _NODE_WORDS_BYTES = 8
 """How many bytes of a mask there is anything to tell of."""
 
@@ -233,17 +236,29 @@ def move_pages(
     status: Address,
     flags: Flags[MovePagesFlag],
 ) -> int:
-    """move_pages(2). Linux: mm/migrate.c, kernel_move_pages."""
+    """move_pages(2). Others run in between: how many pages it's asked about has no bound, as the numbers'
+    memory can be mapped over and over. Linux: mm/migrate.c, kernel_move_pages.
+    """
     if flags & ~_MOVE_FLAGS:
         raise EINVAL("unknown flags")
     if flags & _MOVE_ALL and not task.credentials.has_capability(CAP_SYS_NICE):
         raise EPERM("moving what others use takes CAP_SYS_NICE")
-    mm = _memory_to_move(task, pid)
-    for index in range(count):
+    frame = task.frame
+    start = 0
+    if frame is None:
+        mm = _memory_to_move(task, pid)
+    else:
+        mm, start = frame.progress
+    end = min(count, start + _PAGES_AT_A_TIME)
+    clock = task.kernel.clock
+    clock.spend((end - start) * LOCATED_PAGE_NS)
+    for index in range(start, end):
         address = int.from_bytes(task.mm.read(pages + 8 * index, 8), "little")
         if nodes:
             _check_node(task, nodes + 4 * index)
         task.mm.write(status + 4 * index, pack_u32(_node_of_page(mm, address)))
+    if end < count:
+        raise Sleep(deadline_ns=clock.now_ns, progress=(mm, end), is_interruptible=False)
     return 0
 
 

@@ -36,6 +36,8 @@ FORK_NS, EXEC_NS, EXIT_NS = 50_000, 300_000, 30_000
 """Copying a task and its tables; replacing its program; giving everything back."""
 POLLED_FILE_NS = 300
 """One file of those that select(2) or poll(2) asks."""
+LOCATED_PAGE_NS = 1_000
+"""Telling of one page where it is."""
 
 EBPF_INSTRUCTION_NS, EBPF_VERIFIED_NS = 120, 600
 """Running an instruction of an eBPF program, and verifying one before the program is taken."""
