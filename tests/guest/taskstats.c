@@ -317,6 +317,10 @@ TEST(ends)
 	CHECK_EQ(error_in(message), 0);
 	message = ask(family, TASKSTATS_CMD_GET, NLM_F_ACK, TASKSTATS_CMD_ATTR_REGISTER_CPUMASK, "x", 2);
 	CHECK_EQ(error_in(message), EINVAL);
+	message = ask(family, TASKSTATS_CMD_GET, NLM_F_ACK, TASKSTATS_CMD_ATTR_REGISTER_CPUMASK, "0,99999", 8);
+	CHECK_EQ(error_in(message), ERANGE);
+	message = ask(family, TASKSTATS_CMD_GET, NLM_F_ACK, TASKSTATS_CMD_ATTR_DEREGISTER_CPUMASK, "", 1);
+	CHECK_EQ(error_in(message), 0);
 }
 
 TEST(refused)

@@ -164,7 +164,7 @@ def next_signal(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> Sig
                 task.ptrace is not None
                 and info.signo != SIGKILL
                 and not actions[info.signo].flags & SA_IMMUTABLE
-                and _show_tracer(kernel, task, info, is_group=is_group)
+                and stop_at_signal(kernel, task, info, is_group=is_group)
             ):
                 return None
         if kernel.signal_gate is not None:
@@ -212,10 +212,6 @@ def _announce_change(kernel: Kernel, task: Task) -> None:
     leader = group.leader
     if leader.ptrace is not None and leader.ptrace.is_reparented(leader):
         notify_tracer(kernel, leader, reason)
-
-
-def _show_tracer(kernel: Kernel, task: Task, info: SigInfo, *, is_group: bool) -> bool:
-    return stop_at_signal(kernel, task, info, is_group=is_group)
 
 
 def exit_signals(kernel: Kernel, task: Task) -> None:

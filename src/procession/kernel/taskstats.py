@@ -17,9 +17,10 @@ from procession.abi.taskstats import (
     TaskstatsType,
 )
 from procession.hardware.physical_memory import PAGE_SHIFT
+from procession.kernel.bit_list import parse_bit_list
 from procession.kernel.pid import find_task
 from procession.kernel.program.exec import Program
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED
 from procession.net.netlink.attributes import attribute, number, number_in, text_in
 from procession.net.netlink.generic import FIRST_FAMILY_ID, GenericFamily
 
@@ -37,7 +38,6 @@ _GET, _NEW = int(TaskstatsCommand.TASKSTATS_CMD_GET), int(TaskstatsCommand.TASKS
 _TASK_TYPES = int(TaskstatsType.TASKSTATS_TYPE_PID), int(TaskstatsType.TASKSTATS_TYPE_AGGR_PID)
 _PROCESS_TYPES = int(TaskstatsType.TASKSTATS_TYPE_TGID), int(TaskstatsType.TASKSTATS_TYPE_AGGR_TGID)
 _STATS = int(TaskstatsType.TASKSTATS_TYPE_STATS)
-_ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
 _KIB_MASK = ~1023
 _MASK_LENGTH = 100
 """Longest list of processors that is read."""
@@ -95,7 +95,13 @@ class TaskstatsFamily(GenericFamily):
         """Linux: kernel/taskstats.c, add_del_listener."""
         if asking.pid_namespace.level or asking.credentials.user_namespace.level:
             raise EINVAL("ends are told in the machine's first namespaces alone")
-        for processor in processors_in(text, len(self.kernel.scheduler.processors)):
+        if len(text) > _MASK_LENGTH:
+            raise EINVAL("too long a list of processors")
+        count = len(self.kernel.scheduler.processors)
+        mask = parse_bit_list(text, count)
+        for processor in range(count):
+            if not mask >> processor & 1:
+                continue
             here = self.listeners.setdefault(processor, {})
             if is_added:
                 here[port_id] = None
@@ -183,7 +189,7 @@ def stats_of_task(
         write_syscalls=task.io.write_calls,
     )
     mm = task.mm
-    if task.state not in _ENDED and mm.reference_count > 0:
+    if task.state not in ENDED and mm.reference_count > 0:
         stats.hiwater_rss = (mm.peak_resident_pages << PAGE_SHIFT) >> 10
         stats.hiwater_vm = (max(mm.peak_total_pages, mm.total_pages) << PAGE_SHIFT) >> 10
         if isinstance(mm.executable, Program):
@@ -198,7 +204,7 @@ def stats_of_process(kernel: Kernel, group: ThreadGroup) -> Taskstats:
     stats = Taskstats()
     now_ns = kernel.clock.now_ns
     for thread in group.threads:
-        if thread.state not in _ENDED:
+        if thread.state not in ENDED:
             stats.ac_etime += (now_ns - thread.start_time_ns) // _NS_PER_US
             add_times(stats, thread)
     return stats
@@ -219,19 +225,3 @@ def add_times(stats: Taskstats, task: Task) -> None:
     stats.cpu_run_real_total += run_ns
     stats.cpu_scaled_run_real_total += run_ns
     stats.cpu_run_virtual_total += run_ns
-
-
-def processors_in(text: bytes, count: int) -> list[int]:
-    """The processors of a list such as `0-2,5`. Raises EINVAL. Linux: lib/bitmap-str.c, bitmap_parselist."""
-    if len(text) > _MASK_LENGTH:
-        raise EINVAL("too long a list of processors")
-    found: list[int] = []
-    for part in text.strip().split(b","):
-        first, dash, last = part.partition(b"-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise EINVAL("no list of processors")
-        low, high = int(first), int(last) if dash else int(first)
-        if low > high or high >= count:
-            raise EINVAL("no such processor")
-        found += range(low, high + 1)
-    return found

@@ -61,7 +61,7 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
     elif vector == DEBUG:
         code = _TRAP_BRKPT if is_icebp else _TRAP_TRACE
         if task.ptrace is not None and not is_icebp:
-            code = _debug_trap(kernel, task)
+            code = debug_trap(kernel, task)
             if not code:
                 return
         info = SigInfo(SIGTRAP, code, address=address)
@@ -91,10 +91,6 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
     if vector in FAULTS:
         set_resume_flag(kernel, task)
     force_signal(kernel, task, info)
-
-
-def _debug_trap(kernel: Kernel, task: Task) -> int:
-    return debug_trap(kernel, task)
 
 
 def set_resume_flag(kernel: Kernel, task: Task) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RIP, RSP
+from procession.kernel.bit_list import list_of_bits
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.pid import number_of
 from procession.kernel.sched.run_queue import priority_of
@@ -15,7 +16,6 @@ from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTi
 from procession.kernel.task_state import ENDED, LETTERS, TaskState
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
 from procession.procfs.access import may_inspect
-from procession.procfs.bit_list import list_of_bits
 from procession.procfs.process_memory import resident_pages
 
 if TYPE_CHECKING:

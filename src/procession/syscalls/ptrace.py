@@ -14,6 +14,7 @@ from procession.abi.ptrace import (
     UserRegsStruct,
 )
 from procession.abi.word import pack_u64
+from procession.hardware.extended_state import FXSAVE_BYTES
 from procession.kernel.pid import find_task
 from procession.kernel.ptrace.call_info import call_info, set_call_info
 from procession.kernel.ptrace.filters import filter_of, flags_of
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _WORD_BYTES = 8
-_FXSAVE_BYTES = 512
 _SET_BYTES = 8
 _CALL_INFO_BYTES = 88
 _ATTACH, _SEIZE = int(PtraceRequest.PTRACE_ATTACH), int(PtraceRequest.PTRACE_SEIZE)
@@ -123,11 +123,11 @@ def _set_registers(task: Task, tracee: Task, address: int, data: int) -> None:
 
 
 def _get_floating(task: Task, tracee: Task, address: int, data: int) -> None:
-    task.mm.write(data, register_set(task.kernel, tracee, NT_PRFPREG, _FXSAVE_BYTES))
+    task.mm.write(data, register_set(task.kernel, tracee, NT_PRFPREG, FXSAVE_BYTES))
 
 
 def _set_floating(task: Task, tracee: Task, address: int, data: int) -> None:
-    set_register_set(task.kernel, tracee, NT_PRFPREG, task.mm.read(data, _FXSAVE_BYTES))
+    set_register_set(task.kernel, tracee, NT_PRFPREG, task.mm.read(data, FXSAVE_BYTES))
 
 
 def _read_vector(task: Task, address: int) -> tuple[int, int]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, ERANGE
-from procession.fs.mounts.context import parse_number
+from procession.abi.errno import EINVAL
+from procession.kernel.bit_list import list_of_bits, parse_bit_list
 from procession.kernel.cgroup.cpuset import NODES, CpuSet, restrict_all
 from procession.kernel.cgroup.group import Controller
-from procession.procfs.bit_list import list_of_bits
 from procession.procfs.cgroup.control_file import ControlFile, Opener
 
 if TYPE_CHECKING:
@@ -23,26 +22,6 @@ def _set(group: Cgroup) -> CpuSet:
     return group.cpuset
 
 
-def parse_bit_list(text: bytes) -> int:
-    """A mask from ranges such as `0-2,5`. Raises EINVAL, ERANGE.
-
-    Linux: lib/bitmap-str.c, bitmap_parselist.
-    """
-    mask = 0
-    for part in text.replace(b"\n", b",").split(b","):
-        if not part.strip():
-            continue
-        first_text, dash, last_text = part.strip().partition(b"-")
-        first = parse_number(first_text, 10)
-        last = parse_number(last_text, 10) if dash else first
-        if first is None or last is None or last < first:
-            raise EINVAL("no list of numbers")
-        if last >= _MOST_BITS:
-            raise ERANGE("too large a number")
-        mask |= (1 << last + 1) - (1 << first)
-    return mask
-
-
 def show_processors(group: Cgroup, opener: Opener) -> bytes:
     """cpuset.cpus: what was written."""
     return list_of_bits(_set(group).processors) + b"\n"
@@ -50,7 +29,7 @@ def show_processors(group: Cgroup, opener: Opener) -> bytes:
 
 def store_processors(group: Cgroup, data: bytes, opener: Opener) -> None:
     """Linux: kernel/cgroup/cpuset.c, update_cpumask."""
-    mask = parse_bit_list(data.strip())
+    mask = parse_bit_list(data.strip(), _MOST_BITS)
     if mask & ~opener.kernel.scheduler.all_processors:
         raise EINVAL("no such processors")
     _set(group).processors = mask
@@ -71,7 +50,7 @@ def show_nodes(group: Cgroup, opener: Opener) -> bytes:
 
 def store_nodes(group: Cgroup, data: bytes, opener: Opener) -> None:
     """Linux: kernel/cgroup/cpuset.c, update_nodemask."""
-    mask = parse_bit_list(data.strip())
+    mask = parse_bit_list(data.strip(), _MOST_BITS)
     if mask & ~NODES:
         raise EINVAL("no such nodes")
     _set(group).nodes = mask
