@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from procession.hardware.extended_state import INITIAL_STATE
@@ -22,12 +21,6 @@ def set_register(general: GeneralRegisters, register: int, value: int) -> None:
     A test of the architecture sees to it that no register is set otherwise.
     """
     general[register] = value & WORD_MASK
-
-
-def set_registers(general: GeneralRegisters, registers: Sequence[int], values: Sequence[int]) -> None:
-    """Put each of `values` into the register at the same place of `registers`."""
-    for register, value in zip(registers, values, strict=True):
-        general[register] = value & WORD_MASK
 
 
 ARGUMENT_REGISTERS = (RDI, RSI, RDX, R10, R8, R9)

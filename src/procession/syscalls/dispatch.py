@@ -495,6 +495,8 @@ class Traps:
                 task = self._schedule()
                 if task is None:
                     return
+            if not task.work and task.frame is None:
+                break
             if task.work & UNUSUAL_WORK:
                 if task.work & EXIT_WAITS:
                     task.work &= ~EXIT_WAITS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
@@ -14,7 +16,7 @@ from procession.abi.signal_frame import (
     Sigcontext,
     UcontextFlag,
 )
-from procession.abi.word import Words, pack_array
+from procession.abi.word import Words, pack_u32
 from procession.hardware.extended_state import (
     AVX,
     AVX_OFFSET,
@@ -38,7 +40,6 @@ from procession.hardware.registers import (
     RSI,
     RSP,
     set_register,
-    set_registers,
 )
 from procession.kernel.signal.alternate_stack import (
     SS_AUTODISARM,
@@ -77,14 +78,20 @@ _USER_DS = 0x2B
 
 _SAVED_REGISTERS = tuple([NUMBERS[name] for name in Sigcontext.OFFSETS if name in NUMBERS])
 """The order in which they lie in struct sigcontext."""
+_in_frame = itemgetter(*_SAVED_REGISTERS)
+"""All registers in that order."""
+_SAVED_FIRST = 6
+_of_frame = itemgetter(*(_SAVED_FIRST + _SAVED_REGISTERS.index(register) for register in range(RIP + 1)))
+"""The registers in the processor's order, out of a frame's fields."""
 _CLEARED_FLAGS = 0x100 | 0x400 | 0x10000
 """TF, DF and RF are off in a handler."""
 _RESTORED_FLAGS = 0x50DD5
 """What of rflags a program may set itself (in Linux, FIX_EFLAGS): AC RF OF DF TF SF ZF AF PF CF."""
 
 _SOFTWARE_OFFSET = Fpstate.OFFSETS["sw_reserved"]
-_MAGIC2 = pack_array("I", (FP_XSTATE_MAGIC2,))
+_MAGIC1, _MAGIC2 = pack_u32(FP_XSTATE_MAGIC1), pack_u32(FP_XSTATE_MAGIC2)
 _MAGIC_BYTES = len(_MAGIC2)
+_SOFTWARE = FpxSwBytes(FP_XSTATE_MAGIC1, XSAVE_BYTES + _MAGIC_BYTES, X87 | SSE | AVX, XSAVE_BYTES).pack()
 
 
 def is_canonical(address: int) -> bool:
@@ -133,7 +140,7 @@ def build_frame(
         base,
         (stack_flags ^ _SIGN) - _SIGN,
         size,
-        *[general[register] for register in _SAVED_REGISTERS],
+        *_in_frame(general),
         registers.rflags,
         _USER_CS,
         0,
@@ -173,7 +180,8 @@ def leave_frame(kernel: Kernel, task: Task, registers: Registers) -> None:
     fields = _HEAD.unpack(task.mm.read(frame, _HEAD.size))
     set_blocked(task, fields[33])
     task.restart_block = None
-    set_registers(general, _SAVED_REGISTERS, fields[6:23])
+    # Unpacked, they are words already.
+    general = registers.general = list(_of_frame(fields))
     rflags = fields[23]
     registers.rflags = registers.rflags & ~_RESTORED_FLAGS | rflags & _RESTORED_FLAGS
     _restore_floating(kernel, task, registers, fields[32])
@@ -194,9 +202,18 @@ def _restore_floating(kernel: Kernel, task: Task, registers: Registers, address:
             area = image + task.mm.read(address + FXSAVE_BYTES, XSAVE_BYTES - FXSAVE_BYTES)
             registers.floating = restored(area, components)
         else:
-            registers.floating = with_fxsave_area(INITIAL_STATE, image)
+            registers.floating = _state_of_fxsave(image)
     except UnloadableState as error:
         raise EFAULT(str(error)) from None
+
+
+@lru_cache(64)
+def _state_of_fxsave(image: bytes) -> bytes:
+    """The state that an FXSAVE area alone tells of. Raises UnloadableState.
+
+    A handler mostly returns to one of few states, and an engine knows one that it has seen by its identity.
+    """
+    return with_fxsave_area(INITIAL_STATE, image)
 
 
 def _floating_frame(image: bytes, level: ProcessorLevel) -> bytes:
@@ -206,8 +223,7 @@ def _floating_frame(image: bytes, level: ProcessorLevel) -> bytes:
     if not level.components and not has_avx(image):
         return image[:FXSAVE_BYTES]
     # A program may use AVX without having asked whether it's there.
-    software = FpxSwBytes(FP_XSTATE_MAGIC1, XSAVE_BYTES + _MAGIC_BYTES, X87 | SSE | AVX, XSAVE_BYTES)
-    return image[:_SOFTWARE_OFFSET] + software.pack() + image[FXSAVE_BYTES:] + _MAGIC2
+    return image[:_SOFTWARE_OFFSET] + _SOFTWARE + image[FXSAVE_BYTES:] + _MAGIC2
 
 
 def _components_in_frame(task: Task, image: bytes, address: int) -> int:
@@ -215,11 +231,12 @@ def _components_in_frame(task: Task, image: bytes, address: int) -> int:
 
     Linux: arch/x86/kernel/fpu/signal.c, check_xstate_in_sigframe.
     """
+    if not image.startswith(_MAGIC1, _SOFTWARE_OFFSET):
+        return 0
     software = FpxSwBytes.unpack(image[_SOFTWARE_OFFSET:])
     size = software.xstate_size
     if (
-        software.magic1 != FP_XSTATE_MAGIC1
-        or not AVX_OFFSET <= size <= XSAVE_BYTES
+        not AVX_OFFSET <= size <= XSAVE_BYTES
         or size > software.extended_size
         or task.mm.read(address + size, _MAGIC_BYTES) != _MAGIC2
     ):
