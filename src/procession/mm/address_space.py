@@ -295,9 +295,14 @@ class MemoryDescriptor:
 
     def areas_in(self, start: int, end: int) -> list[VirtualMemoryArea]:
         """The areas that have addresses in common with `start` to `end`, in order."""
-        first = max(bisect_right(self.starts, start) - 1, 0)
-        last = bisect_right(self.starts, end - 1)
-        return [area for area in self.areas[first:last] if area.end > start]
+        starts = self.starts
+        last = bisect_right(starts, end - 1)
+        if not last:
+            return []
+        found = self.areas[max(bisect_right(starts, start) - 1, 0) : last]
+        if found and found[0].end <= start:
+            del found[0]
+        return found
 
     def is_mapped(self, start: int, end: int) -> bool:
         """Whether areas cover all of `start` to `end`."""

@@ -63,9 +63,11 @@ class AreaList:
     def count(self) -> None:
         """Areas have been added, for which there is room, or removed: charge what there are."""
         change = len(self.areas) - self.charged_count
+        if not change:
+            return
         if change > 0:
             self.account.charge_always(AREA, change * AREA_BYTES)
-        elif change:
+        else:
             self.account.uncharge(AREA, -change * AREA_BYTES)
         self.charged_count += change
 

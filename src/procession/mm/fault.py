@@ -146,9 +146,11 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
     offset = area.page_offset - first
     cached = pages.frames
     if mm.memory.free_frames > _AROUND:
-        for index in range(near_first + offset, near_last + offset):
-            if index not in cached:
-                pages.frame(index)
+        near = range(near_first + offset, near_last + offset)
+        if not all(map(cached.__contains__, near)):
+            for index in near:
+                if index not in cached:
+                    pages.frame(index)
     else:
         # Those around it would take the place of others that are in use.
         pages.frame(page + offset)

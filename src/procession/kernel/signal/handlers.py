@@ -35,6 +35,7 @@ class SignalAction(NamedTuple):
 
 DEFAULT_ACTION = SignalAction()
 IGNORE_ACTION = SignalAction(SIG_IGN)
+_DEFAULT_ACTIONS = [DEFAULT_ACTION] * (SIGNAL_COUNT + 1)
 
 
 class SignalHandlers:
@@ -48,7 +49,7 @@ class SignalHandlers:
     __slots__ = ("actions", "reference_count", "wait_queue")
 
     def __init__(self, actions: list[SignalAction] | None = None) -> None:
-        self.actions = actions if actions is not None else [DEFAULT_ACTION] * (SIGNAL_COUNT + 1)
+        self.actions = actions if actions is not None else _DEFAULT_ACTIONS.copy()
         self.reference_count = 1
         self.wait_queue = WaitQueue()
 
@@ -66,7 +67,7 @@ class SignalHandlers:
 
         Linux: kernel/signal.c, flush_signal_handlers.
         """
-        self.actions[:] = [
-            DEFAULT_ACTION if action is DEFAULT_ACTION or action.handler != SIG_IGN else IGNORE_ACTION
-            for action in self.actions
-        ]
+        if self.actions != _DEFAULT_ACTIONS:
+            self.actions[:] = [
+                DEFAULT_ACTION if action.handler != SIG_IGN else IGNORE_ACTION for action in self.actions
+            ]
