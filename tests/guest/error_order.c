@@ -68,6 +68,79 @@ TEST(arguments_before_long_names)
 	CHECK_ERRNO(syscall(SYS_utimensat, AT_FDCWD, too_long, times, 1), EINVAL);
 }
 
+TEST(arguments_before_names_that_cannot_be_read)
+{
+	const char *bad = bad_address();
+	char buffer[64] = {0};
+	struct timespec times[2] = {{0, 0}, {0, 0}};
+	struct timeval no_times[2] = {{0, -1}, {0, 0}};
+	struct stat status;
+
+	enter_scratch();
+	CHECK_ERRNO(syscall(SYS_openat, AT_FDCWD, bad, O_TMPFILE), EINVAL);
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, bad, buffer, 3), EINVAL);
+	CHECK_ERRNO(syscall(SYS_openat, NOT_OPEN, bad, O_RDONLY), EFAULT);
+	CHECK_ERRNO(unlinkat(AT_FDCWD, bad, 77), EINVAL);
+	CHECK_ERRNO(unlinkat(NOT_OPEN, bad, 0), EFAULT);
+	CHECK_ERRNO(syscall(SYS_newfstatat, AT_FDCWD, bad, &status, 1 << 30), EINVAL);
+	CHECK_ERRNO(syscall(SYS_statx, AT_FDCWD, bad, 0x6000, 0, buffer), EINVAL);
+	CHECK_ERRNO(fchownat(AT_FDCWD, bad, 0, 0, 1 << 30), EINVAL);
+	CHECK_ERRNO(syscall(SYS_faccessat, AT_FDCWD, bad, 99), EINVAL);
+	CHECK_ERRNO(syscall(SYS_utimensat, AT_FDCWD, bad, times, 1 << 30), EINVAL);
+	CHECK_ERRNO(syscall(SYS_utimes, bad, no_times), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mknod, bad, S_IFDIR, 0), EPERM);
+	CHECK_ERRNO(syscall(SYS_mknod, bad, 0170000, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_readlink, bad, buffer, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_truncate, bad, -1L), EINVAL);
+	CHECK_ERRNO(syscall(SYS_inotify_add_watch, NOT_OPEN, bad, 1), EBADF);
+	CHECK_ERRNO(syscall(SYS_setxattr, bad, "user.x", "y", 1, 99), EINVAL);
+	CHECK_ERRNO(syscall(SYS_getxattr, bad, "", buffer, 1), ERANGE);
+	CHECK_ERRNO(syscall(SYS_name_to_handle_at, AT_FDCWD, bad, buffer, buffer + 32, 1 << 30), EINVAL);
+	CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, bad, NULL, NULL, 1 << 30), EFAULT);
+	CHECK_ERRNO(syscall(SYS_execveat, NOT_OPEN, bad, NULL, NULL, 0), EFAULT);
+	CHECK_ERRNO(syscall(SYS_mq_unlink, bad), EFAULT);
+}
+
+TEST(the_first_of_two_names_though_the_second_cannot_be_read)
+{
+	const char *bad = bad_address();
+	pid_t child;
+
+	memset(too_long, 'a', sizeof(too_long) - 1);
+	enter_scratch();
+	opened("file", O_RDWR | O_CREAT);
+	CHECK_ERRNO(rename("nothing/a", bad), ENOENT);
+	CHECK_ERRNO(rename("file/a", bad), ENOTDIR);
+	CHECK_ERRNO(rename("", bad), ENOENT);
+	CHECK_ERRNO(rename(too_long, bad), ENAMETOOLONG);
+	/* Whether it's there at all is asked behind both. */
+	CHECK_ERRNO(rename("nothing", bad), EFAULT);
+	CHECK_ERRNO(rename("file", bad), EFAULT);
+	CHECK_ERRNO(rename(bad, "file"), EFAULT);
+	CHECK_ERRNO(renameat2(NOT_OPEN, "file", AT_FDCWD, bad, 0), EBADF);
+	CHECK_ERRNO(renameat2(AT_FDCWD, bad, NOT_OPEN, bad, 7), EINVAL);
+	CHECK_ERRNO(link("nothing", bad), ENOENT);
+	CHECK_ERRNO(link("file", bad), EFAULT);
+	CHECK_ERRNO(linkat(NOT_OPEN, "file", AT_FDCWD, bad, 0), EBADF);
+	CHECK_ERRNO(linkat(AT_FDCWD, bad, AT_FDCWD, bad, 99), EINVAL);
+	CHECK_ERRNO(symlink("", bad), ENOENT);
+	CHECK_ERRNO(symlink(bad, ""), EFAULT);
+	CHECK_ERRNO(symlink("target", bad), EFAULT);
+	if (geteuid() != 0)
+		return;
+	MUST(mkdir("locked", 0));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(chmod(".", 0777));
+		MUST(setresuid(1000, 1000, 1000));
+		CHECK_ERRNO(rename("locked/a", bad), EACCES);
+		CHECK_ERRNO(link("locked/a", bad), EACCES);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	MUST(rmdir("locked"));
+}
+
 TEST(unnamed_files_of_links)
 {
 	enter_scratch();

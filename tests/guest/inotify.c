@@ -530,3 +530,37 @@ TEST(how_it_looks)
 		lines += strncmp(line, "inotify wd:1 ino:", 17) == 0 && strstr(line, " mask:fff ignored_mask:0 ") != NULL;
 	CHECK_EQ(lines, 1);
 }
+
+static volatile sig_atomic_t signal_count;
+
+static void count_signal(int signal)
+{
+	(void)signal;
+	signal_count++;
+}
+
+TEST(readiness_is_signalled)
+{
+	int on = 1, random = (int)MUST(open("/dev/urandom", O_RDONLY)), file;
+
+	enter_scratch();
+	instance = (int)MUST(inotify_init1(IN_NONBLOCK));
+	handle(SIGIO, count_signal, SA_RESTART);
+	MUST(fcntl(instance, F_SETOWN, getpid()));
+	CHECK_OK(ioctl(instance, FIOASYNC, &on));
+	CHECK_EQ(fcntl(instance, F_GETFL) & O_ASYNC, O_ASYNC);
+	MUST(inotify_add_watch(instance, ".", IN_CREATE));
+	file = (int)MUST(open("file", O_RDWR | O_CREAT, 0600));
+	CHECK_EQ(signal_count, 1);
+	on = 0;
+	CHECK_OK(ioctl(instance, FIOASYNC, &on));
+	MUST(mkdir("directory", 0700));
+	CHECK_EQ(signal_count, 1);
+	/* Some devices know it, though they're always ready; plain files don't. */
+	on = 1;
+	CHECK_OK(ioctl(random, FIOASYNC, &on));
+	CHECK_ERRNO(ioctl(file, FIOASYNC, &on), ENOTTY);
+	CHECK_OK(fcntl(file, F_SETFL, O_ASYNC));
+	CHECK_EQ(fcntl(file, F_GETFL) & O_ASYNC, 0);
+	MUST(rmdir("directory"));
+}

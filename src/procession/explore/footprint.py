@@ -15,6 +15,7 @@ from procession.abi.file_mode import S_IFMT
 from procession.fs.host_stream import OutputFile
 from procession.fs.inode import S_IFDIR, S_IFREG, Inode
 from procession.fs.inotify import Inotify
+from procession.fs.namei import address_of_unreadable
 from procession.kernel import observer as told
 from procession.kernel.sched.explored import ExploredScheduler
 from procession.mm.vma import PROT_WRITE
@@ -358,7 +359,7 @@ class FootprintWatcher:
             if file is not None:
                 self.note_file(file, is_written=False)
         for at in paths:
-            if arguments[at]:
+            if arguments[at] and address_of_unreadable(arguments[at]) is None:
                 self.note_names(arguments[at])
         for at in ids:
             number = arguments[at]

@@ -98,6 +98,8 @@ class RandomFile(DeviceFile):
 
     __slots__ = ()
 
+    knows_async: ClassVar[bool] = True
+
     def read(self, length: int) -> bytes:
         return self.inode.superblock.vfs.random.random_bytes(length)
 

@@ -142,6 +142,8 @@ class File:
     """Whether pwritev2(2) may ask for something special; else EOPNOTSUPP (in Linux, no write_iter)."""
     can_poll: ClassVar[bool] = True
     """Whether an epoll instance can watch it; else EPERM. Regular files and directories can't be watched."""
+    knows_async: ClassVar[bool] = False
+    """Whether it knows O_ASYNC though others of its file system don't (in Linux, has fasync)."""
     writes_whole: ClassVar[bool] = False
     """Whether a blocking write(2) calls `write` until all is written, as for pipes and stream sockets."""
     discards_writes: ClassVar[bool] = False

@@ -8,6 +8,7 @@ from procession.abi.errno import (
     EACCES,
     EBADF,
     EEXIST,
+    EFAULT,
     EINVAL,
     EISDIR,
     ELOOP,
@@ -22,6 +23,7 @@ from procession.abi.errno import (
 from procession.abi.file_mode import S_IFMT
 from procession.abi.limits import NAME_MAX, PATH_MAX
 from procession.abi.open_flags import O_ACCMODE, ResolveFlag
+from procession.abi.word import pack_u64
 from procession.fs.acl import inherit, inherited
 from procession.fs.attributes import truncate_inode
 from procession.fs.dentry import Dentry, Path
@@ -302,15 +304,27 @@ def _look_up_volatile(directory: Dentry, name: bytes) -> Dentry:
     return entry
 
 
+def unreadable_name(address: int) -> bytes:
+    """What stands for a name that a program's memory doesn't hold: no name has a NUL."""
+    return b"\0" + pack_u64(address)
+
+
+def address_of_unreadable(name: bytes) -> int | None:
+    """Where a program said that `name` was, None if it could be read."""
+    return int.from_bytes(name[1:], "little") if name[:1] == b"\0" else None
+
+
 def begin_walk(
     context: FsContext, subject: Subject, name: bytes, start: Path | None, resolve: int = 0
 ) -> Walk:
-    """A walk that begins at `start`, or at the current directory. Raises ENOENT, ENAMETOOLONG, EBADF.
+    """A walk that begins at `start`, or at the current directory. Raises ENOENT, EFAULT, ENAMETOOLONG, EBADF.
 
     Linux: fs/namei.c, path_init.
     """
     if not name:
         raise ENOENT
+    if not name[0]:
+        raise EFAULT
     if len(name) >= PATH_MAX:
         raise ENAMETOOLONG
     if start is None:

@@ -13,7 +13,9 @@ from procession.syscalls.parameters import (
     Layout,
     layout_of,
     read_optional_path,
+    read_optional_text,
     read_path,
+    read_text,
 )
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ class SystemCall:
             "handler": self.handler,
             "read_path": read_path,
             "read_optional_path": read_optional_path,
+            "read_text": read_text,
+            "read_optional_text": read_optional_text,
         }
         arguments: list[str] = []
         for position, parameter in enumerate(self.parameters):

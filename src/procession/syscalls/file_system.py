@@ -13,10 +13,11 @@ from procession.fs.mounts.context import MountContext, Parameter, ParameterKind,
 from procession.fs.mounts.context_file import ContextFile, open_detached
 from procession.fs.mounts.mount import Mount
 from procession.fs.mounts.visibility import check_visibility
+from procession.fs.namei import address_of_unreadable
 from procession.hardware.physical_memory import OutOfFrames
 from procession.syscalls.declaration import syscall
 from procession.syscalls.mount import install, own_namespace
-from procession.syscalls.parameters import Address, Choice, Fd, Flags, Int, OptionalPath
+from procession.syscalls.parameters import Address, Choice, Fd, Flags, Int, OptionalPath, OptionalText
 from procession.syscalls.paths import find, start_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def fsopen(task: Task, kind: OptionalPath, flags: Flags[FsopenFlag]) -> int:
     own_namespace(task)
     if flags & ~_CLOEXEC:
         raise EINVAL
-    if kind is None:
+    if kind is None or address_of_unreadable(kind) is not None:
         raise EFAULT
     if len(kind) >= _PAGE_SIZE:
         raise EINVAL("too long")
@@ -109,7 +110,7 @@ def fspick(task: Task, directory: Fd, path: OptionalPath, flags: Flags[FspickFla
 
 @syscall(431)
 def fsconfig(
-    task: Task, fd: Fd, command: Choice[FsconfigCommand], key: OptionalPath, value: Address, auxiliary: Int
+    task: Task, fd: Fd, command: Choice[FsconfigCommand], key: OptionalText, value: Address, auxiliary: Int
 ) -> int:
     """fsconfig(2). Linux: fs/fsopen.c, SYSCALL_DEFINE5(fsconfig)."""
     if fd < 0:

@@ -10,7 +10,7 @@ from procession.abi.open_flags import AT_FDCWD, AtFlag
 from procession.fs import directory as directories
 from procession.fs.permission import CAP_DAC_READ_SEARCH
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Fd, Flags, Mode, Path, UInt
+from procession.syscalls.parameters import Fd, Flags, Mode, Path, Text, UInt
 from procession.syscalls.paths import find, start_of
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ def _link(task: Task, old_fd: int, old: bytes, new_fd: int, new: bytes, flags: i
 
 
 @syscall(88)
-def symlink(task: Task, target: Path, path: Path) -> int:
+def symlink(task: Task, target: Text, path: Path) -> int:
     """symlink(2). Linux: fs/namei.c, SYSCALL_DEFINE2(symlink)."""
     directories.make_symlink(task.fs, task.credentials, target, path)
     return 0
 
 
 @syscall(266)
-def symlinkat(task: Task, target: Path, directory: Fd, path: Path) -> int:
+def symlinkat(task: Task, target: Text, directory: Fd, path: Path) -> int:
     """symlinkat(2). Linux: fs/namei.c, do_symlinkat."""
     directories.make_symlink(task.fs, task.credentials, target, path, start_of(task, directory, path))
     return 0

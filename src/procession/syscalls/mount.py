@@ -31,7 +31,7 @@ from procession.fs.namei import lookup, lookup_mount_point
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Flags, LongFlags, OptionalPath, Path
+from procession.syscalls.parameters import Address, Flags, LongFlags, OptionalText, Path
 
 if TYPE_CHECKING:
     from procession.fs import dentry
@@ -81,9 +81,9 @@ def _read_options(task: Task, address: int) -> bytes:
 @syscall(165)
 def mount(
     task: Task,
-    source: OptionalPath,
+    source: OptionalText,
     target: Path,
-    kind: OptionalPath,
+    kind: OptionalText,
     flags: LongFlags[MountFlag],
     data: Address,
 ) -> int:

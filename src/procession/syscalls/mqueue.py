@@ -30,8 +30,8 @@ from procession.syscalls.parameters import (
     InBuffer,
     Out,
     OutBuffer,
-    Path,
     Size,
+    Text,
     UInt,
 )
 from procession.syscalls.time import nanoseconds_of
@@ -48,7 +48,7 @@ _SIGNAL_COUNT = 64
 
 @syscall(240)
 def mq_open(
-    task: Task, name: Path, flags: Flags[OpenFlag], mode: CreationMode, attributes: In[MqAttr]
+    task: Task, name: Text, flags: Flags[OpenFlag], mode: CreationMode, attributes: In[MqAttr]
 ) -> int:
     """mq_open(2); the descriptor is closed by exec whatever `flags` say. Linux: ipc/mqueue.c, do_mq_open."""
     wanted = attributes.get() if attributes else None
@@ -68,7 +68,7 @@ def mq_open(
 
 
 @syscall(241)
-def mq_unlink(task: Task, name: Path) -> int:
+def mq_unlink(task: Task, name: Text) -> int:
     """mq_unlink(2). Linux: ipc/mqueue.c, SYSCALL_DEFINE1(mq_unlink)."""
     if not name:
         raise ENOENT("an empty name")

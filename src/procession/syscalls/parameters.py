@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_origin
 
+from procession.abi.errno import EFAULT
+from procession.abi.limits import PATH_MAX
 from procession.abi.structure import Structure
 from procession.abi.word import Words
-
-PATH_MAX = 4096
+from procession.fs.namei import unreadable_name
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ class Kind:
     """A kind of scalar argument: its name for the trace and the expression that decodes it.
 
     `expression` is Python source in which `{register}` stands for the unsigned 64-bit register value; it
-    may name `task`, `read_path` and `read_optional_path`.
+    may name `task` and the functions below that read strings.
     """
 
     __slots__ = ("expression", "name")
@@ -74,7 +75,11 @@ CreationMode = Annotated[int, Kind("creation_mode", "{register} & 0xFFFF")]
 Fd = Annotated[int, Kind("fd", _SIGNED_32)]
 SignalNumber = Annotated[int, Kind("signal", _SIGNED_32)]
 Path = Annotated[bytes, Kind("path", "read_path(task.mm, {register})")]
+"""A name to walk along. That it can't be read is found out by the walk."""
 OptionalPath = Annotated[bytes | None, Kind("path", "read_optional_path(task.mm, {register})")]
+Text = Annotated[bytes, Kind("path", "read_text(task.mm, {register})")]
+"""A string that is read before anything else is looked at."""
+OptionalText = Annotated[bytes | None, Kind("path", "read_optional_text(task.mm, {register})")]
 Flags = Annotated[T, Kind("flags", "{register} & 0xFFFFFFFF")]
 """A set of flags: `Flags[WaitOption]`. The class tells the trace their names; at run time it's a plain
 int, since arithmetic on an IntFlag costs 20 times as much."""
@@ -213,18 +218,29 @@ def layout_of(annotation: Any) -> Layout:
     raise TypeError(f"{annotation!r} has no layout in user memory")
 
 
-def read_path(memory: UserMemory, address: int) -> bytes:
-    """A path argument. Raises EFAULT. Linux: fs/namei.c, getname.
+def read_text(memory: UserMemory, address: int) -> bytes:
+    """A string. Raises EFAULT. One that is too long is read up to PATH_MAX."""
+    text = memory.read_cstring(address, PATH_MAX)
+    return memory.read(address, PATH_MAX) if text is None else text
 
-    One that is too long is read up to PATH_MAX: whoever walks along it finds that out (ENAMETOOLONG), after
-    the checks that Linux makes before.
+
+def read_optional_text(memory: UserMemory, address: int) -> bytes | None:
+    """A string that may be NULL. Raises EFAULT."""
+    return read_text(memory, address) if address else None
+
+
+def read_path(memory: UserMemory, address: int) -> bytes:
+    """A path argument. Linux: fs/namei.c, getname.
+
+    For one that is too long or can't be read it gives what a walk along it refuses (ENAMETOOLONG, EFAULT),
+    after the checks that Linux makes before: it carries such an error along with the name.
     """
-    path = memory.read_cstring(address, PATH_MAX)
-    return memory.read(address, PATH_MAX) if path is None else path
+    try:
+        return read_text(memory, address)
+    except EFAULT:
+        return unreadable_name(address)
 
 
 def read_optional_path(memory: UserMemory, address: int) -> bytes | None:
     """A path argument that may be NULL."""
-    if address == 0:
-        return None
-    return read_path(memory, address)
+    return read_path(memory, address) if address else None

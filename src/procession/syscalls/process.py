@@ -67,10 +67,10 @@ from procession.syscalls.parameters import (
     FlagsAndSignal,
     Int,
     Out,
-    Path,
     Size,
     SizedIn,
     StringArray,
+    Text,
     WaitStatus,
 )
 from procession.syscalls.sized_structure import read_sized
@@ -323,7 +323,7 @@ def read_strings(task: Task, address: int) -> list[bytes]:
 
 
 @syscall(59)
-def execve(task: Task, path: Path, arguments: StringArray, environment: Address) -> int:
+def execve(task: Task, path: Text, arguments: StringArray, environment: Address) -> int:
     """execve(2)."""
     if task.frame is not None:
         return _go_on_executing(task, task.frame.progress)
@@ -339,7 +339,7 @@ def execve(task: Task, path: Path, arguments: StringArray, environment: Address)
 def execveat(
     task: Task,
     directory: Fd,
-    path: Path,
+    path: Text,
     arguments: StringArray,
     environment: Address,
     flags: Flags[AtFlag],

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast, get_args
 from procession.abi.clone_flags import CSIGNAL
 from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.errno import BY_NUMBER, ENOSYS, Errno
+from procession.abi.limits import PATH_MAX
 from procession.abi.signal_frame import Ucontext
 from procession.abi.signals import Signal, SignalCode
 from procession.abi.socket import Msghdr
 from procession.abi.structure import Structure
 from procession.abi.syscall_numbers import name_of
 from procession.abi.wait_options import CORE_DUMPED, ChildCode
+from procession.fs.namei import address_of_unreadable
 from procession.hardware.instruction import AVX_ISNT_EMULATED, LONGEST_INSTRUCTION, is_vector_extension
 from procession.hardware.registers import RAX, RSP
 from procession.kernel.observer import SENT_IGNORED, SIGNAL_SENT
@@ -29,7 +31,7 @@ from procession.kernel.signal.info import (
 )
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.mm.peek import peek, peek_cstring
-from procession.syscalls.parameters import ARRAY, PATH_MAX, InOut, Kind, Out, Pointer, SizedIn
+from procession.syscalls.parameters import ARRAY, InOut, Kind, Out, Pointer, SizedIn
 from procession.trace.descriptors import name_of_result, with_names
 from procession.trace.socket import (
     message_length_text,
@@ -377,7 +379,10 @@ def argument_at_return(
 def scalar_text(mm: MemoryDescriptor, kind: str, annotation: Any, value: Any) -> str:
     """A value of one of the kinds of `syscalls.parameters`; "" for one that isn't shown."""
     if kind == "path":
-        return "NULL" if value is None else quoted(value, PATH_MAX)
+        if value is None:
+            return "NULL"
+        address = address_of_unreadable(value)
+        return quoted(value, PATH_MAX) if address is None else hex(address)
     if kind in ("flags", "choice", "choice_and_flags", "flags_and_signal"):
         return named_numbers_text(kind, annotation, value)
     if kind == "string_array":

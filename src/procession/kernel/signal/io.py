@@ -120,7 +120,9 @@ class QueueSignal:
 
 
 def can_signal_readiness(file: File) -> bool:
-    """Whether this kind of file knows O_ASYNC: pipes, sockets and terminals do."""
+    """Whether this kind of file knows O_ASYNC: pipes, sockets, terminals and few others do."""
+    if file.knows_async:
+        return True
     return file.can_poll and file.inode.superblock.type_name != "anon_inodefs" and bool(file.wait_queues())
 
 
