@@ -872,3 +872,22 @@ TEST(bytes_for_who_was_shut_down)
 	CHECK_EQ(send(ends[0], "x", 1, MSG_NOSIGNAL), 1);
 	CHECK_EQ(recv(ends[1], &byte, 1, 0), 1);
 }
+
+TEST(lengths_of_what_is_peeked_at)
+{
+	struct sockaddr_in address;
+	int fd = bound_udp(&address);
+	char text[16];
+
+	MUST(sendto(fd, "0123456789", 10, 0, (struct sockaddr *)&address, sizeof(address)));
+	CHECK_EQ(set(fd, SOL_SOCKET, SO_PEEK_OFF, 1), 0);
+	CHECK_EQ(recv(fd, text, 3, MSG_PEEK), 3);
+	CHECK_EQ(text[0], '1');
+	CHECK_EQ(get(fd, SOL_SOCKET, SO_PEEK_OFF), 4);
+	CHECK_EQ(recv(fd, text, 16, MSG_PEEK | MSG_TRUNC), 10);
+	CHECK_EQ(text[0], '4');
+	/* All of it counts, once more. */
+	CHECK_EQ(get(fd, SOL_SOCKET, SO_PEEK_OFF), 14);
+	CHECK_EQ(recv(fd, text, 16, 0), 10);
+	CHECK_EQ(get(fd, SOL_SOCKET, SO_PEEK_OFF), 4);
+}

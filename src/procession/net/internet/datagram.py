@@ -272,14 +272,12 @@ class DatagramSocket(InternetSocket):
         if skipped:
             data = data[skipped:]
         full = len(data)
+        # Linux: net/ipv4/udp.c, udp_recvmsg: MSG_TRUNC tells of the whole, whatever was skipped.
+        told = skipped + full if flags & MSG_TRUNC else min(full, length)
         if self.peek_offset >= 0:
-            if flags & MSG_PEEK:
-                self.peek_offset += min(full, length)
-            else:
-                taken = full if flags & MSG_TRUNC else min(full, length)
-                self.peek_offset = max(self.peek_offset - taken, 0)
+            self.peek_offset = max(self.peek_offset + (told if flags & MSG_PEEK else -told), 0)
         sender = format_sockaddr(packet.source, packet.source_port, self.family)
-        received = Received(data if full <= length else data[:length], full, 0, sender)
+        received = Received(data if full <= length else data[:length], skipped + full, 0, sender)
         if full > length or (skipped and full == length):
             # Linux's udp_recvmsg compares with the whole datagram once it has got all that was asked for.
             received.flags = MSG_TRUNC
