@@ -561,6 +561,7 @@ static int talk(void)
 	MUST(write(sockets[1], "x", 1));
 	CHECK_EQ(send_claiming(sockets[1], 1), 1);
 	CHECK_ERRNO(send_claiming(sockets[1], 99), ESRCH);
+	MUST(write(sockets[1], "x", 1));
 	for (;;)
 		pause();
 	return 0;
@@ -575,6 +576,7 @@ TEST(credentials_of_messages)
 	MUST(setsockopt(sockets[1], SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)));
 	init = init_that(talk);
 	MUST(write(sockets[0], "x", 1));
+	CHECK_EQ(received_pid(sockets[0]), init);
 	CHECK_EQ(received_pid(sockets[0]), init);
 	CHECK_EQ(received_pid(sockets[0]), init);
 	MUST(kill(init, SIGKILL));
