@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.errno import ESRCH, Errno
+from procession.explore.data_race import Access
 from procession.kernel import observer as told
 
 if TYPE_CHECKING:
+    from procession.explore.data_race import Happening
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
@@ -24,7 +26,8 @@ class Fact(NamedTuple):
     """One thing that happened to task `tid` of process `pid`.
 
     `name` is "clone" (`detail` is its maker's process, whether it's a thread, and its maker), "open" (a
-    descriptor that a thread among others got), "leak" (a descriptor that a new program has, and the thread
+    descriptor that a thread among others got), "use" (a descriptor that one is about to use, and the call),
+    "leak" (a descriptor that a new program has, and the thread
     that opened it), "exit" (its wait status, and its parent's process by then), "reap" (nothing), or
     "stale-pid" (the id that it named and the call's name).
     """
@@ -37,13 +40,23 @@ class Fact(NamedTuple):
 
 
 class FactWatcher:
-    """An observer that keeps the facts of a run in `facts`; it changes nothing."""
+    """An observer that keeps the facts of a run in `facts`; it changes nothing.
 
-    __slots__ = ("facts", "kernel")
+    `happenings` are the accesses to memory that tasks share, where these are told, with what puts an order
+    between them.
+    """
+
+    __slots__ = ("facts", "happenings", "kernel")
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.facts: list[Fact] = []
+        self.happenings: list[Happening] = []
+
+    def _pass_kernel(self, task: Task) -> None:
+        """`task` is in the kernel: with those that do nothing but that there is no race."""
+        if self.happenings and self.happenings[-1] != task.tid:
+            self.happenings.append(task.tid)
 
     def _add(self, name: str, task: Task, *detail: Any) -> None:
         command = task.command_name.decode(errors="replace")
@@ -51,11 +64,21 @@ class FactWatcher:
 
     def system_call_entered(self, task: Task, call: Any, arguments: tuple[Any, ...]) -> None:
         """See `Observer`."""
+        self._pass_kernel(task)
+        if len(task.group.threads) > 1:
+            for argument, parameter in zip(arguments, call.parameters, strict=False):
+                if (
+                    parameter.kind is not None
+                    and parameter.kind.name == "fd"
+                    and argument in task.files.files
+                ):
+                    self._add("use", task, argument, call.name)
 
     def system_call_returned(
         self, task: Task, call: Any, arguments: tuple[Any, ...], outcome: int | Errno | None
     ) -> None:
         """See `Observer`."""
+        self._pass_kernel(task)
         if (
             isinstance(outcome, int)
             and call.name in _OPENING
@@ -89,6 +112,18 @@ class FactWatcher:
 
     def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
         """See `Observer`."""
+        if kind == told.ACCESS:
+            region, words, is_write, is_locked, instruction = detail
+            places = tuple([(*region, word) for word in words])
+            if not self.happenings:
+                # All that has been is before it.
+                self.happenings += [each.tid for each in self.kernel.tasks]
+            self.happenings.append(Access(task.tid, places, is_write, is_locked, instruction))
+            return
+        if kind in (told.CLONE, told.EXIT):
+            if kind == told.CLONE and self.kernel.current is not None:
+                self._pass_kernel(self.kernel.current)
+            self._pass_kernel(task)
         if kind == told.CLONE:
             current = self.kernel.current
             pid, tid = (0, 0) if current is None else (current.tgid, current.tid)

@@ -386,7 +386,7 @@ class FootprintWatcher:
         elif kind == told.EXEC:
             self._note_address_space(task, None)
         if kind == told.ACCESS:
-            region, words, is_write = detail
+            region, words, is_write, _, _ = detail
             keys = self.footprint.writes if is_write else self.footprint.reads
             keys.update([("word", *region, word) for word in words])
             return

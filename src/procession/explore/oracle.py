@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.signals import Signal
+from procession.explore.data_race import first_race
 from procession.explore.finding import Finding
 from procession.kernel.task_state import ENDED, TaskState
 
 if TYPE_CHECKING:
+    from procession.explore.data_race import Happening
     from procession.explore.facts import Fact
     from procession.explore.world import World
     from procession.kernel.task import Task
@@ -33,6 +35,7 @@ class Run(NamedTuple):
     stdout: bytes
     stderr: bytes
     facts: list[Fact]
+    happenings: Sequence[Happening] = ()
 
 
 class Expectation(NamedTuple):
@@ -153,6 +156,44 @@ def _leak(run: Run, _expected: Expectation) -> str:
     )
 
 
+def _data_race(run: Run, _expected: Expectation) -> str:
+    found = first_race(run.happenings)
+    if found is None:
+        return ""
+    first, second = (f"{_named_in(run, each.tid)} {each.verb} (at {each.instruction:#x})" for each in found)
+    return f"{first} and {second} one word of memory, with no order between them"
+
+
+def _stale_descriptor(run: Run, _expected: Expectation) -> str:
+    """A descriptor is used that stood for something else when the thread used it last, by another's doing."""
+    opened: dict[tuple[int, int], tuple[int, int]] = {}
+    seen: dict[tuple[int, int], int] = {}
+    for number, fact in enumerate(run.facts):
+        if fact.name not in ("open", "use"):
+            continue
+        place = fact.pid, fact.detail[0]
+        mine = fact.tid, fact.detail[0]
+        if fact.name == "open":
+            opened[place], seen[mine] = (number, fact.tid), number
+        else:
+            now, opener = opened.get(place, (-1, fact.tid))
+            if seen.get(mine, now) != now and opener != fact.tid:
+                return (
+                    f"{fact.command} ({fact.tid}) uses descriptor {place[1]} in {fact.detail[1]}, which "
+                    f"thread {opener} has opened anew since it used it last"
+                )
+            seen[mine] = now
+            if fact.detail[1] == "close":
+                del seen[mine]
+    return ""
+
+
+def _named_in(run: Run, tid: int) -> str:
+    """A task by its name and id, whether it has ended or not."""
+    name = next((fact.command for fact in run.facts if fact.tid == tid), "")
+    return f"{name} ({tid})" if name else f"task {tid}"
+
+
 def _first(run: Run, name: str, text: str) -> str:
     """What the first fact called `name` says, its details put into `text`; "" if there is none."""
     for fact in run.facts:
@@ -174,6 +215,14 @@ ORACLES = {
         Oracle("zombies", "processes have ended whose parents live and don't wait for them", _zombies),
         Oracle("orphans", "init had to adopt processes", _orphans),
         Oracle("leak", "a program is executed with a descriptor that another thread had opened", _leak),
+        Oracle(
+            "stale-descriptor",
+            "a descriptor is used that another thread has closed and opened anew",
+            _stale_descriptor,
+        ),
+        Oracle(
+            "data-race", "two tasks access a word with no order between them (--branch memory)", _data_race
+        ),
         Oracle("stale-pid", "a call names a process that was reaped before", _stale_pid),
     )
 }

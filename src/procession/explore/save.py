@@ -45,7 +45,9 @@ def record_schedule(
     recording = recorder.finish(result)
     ending = EXITED if not result.reason else ENDLESS if result.status == 124 else DEADLOCK
     status = result.status if ending == EXITED else -1
-    return recording, Run(machine, ending, status, result.stdout, result.stderr, facts.facts)
+    return recording, Run(
+        machine, ending, status, result.stdout, result.stderr, facts.facts, facts.happenings
+    )
 
 
 def save_finding(

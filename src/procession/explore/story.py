@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from io import StringIO
 
     from procession.explore.finding import Finding, Moment
-    from procession.explore.source import SourceMap
-from procession.explore.world import World
+    from procession.explore.world import World
 
 _MOST_LINES = 8
 _HEAD = 4

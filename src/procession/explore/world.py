@@ -114,6 +114,7 @@ class _Kept(NamedTuple):
     offer: Offer | None
     output_count: int
     fact_count: int
+    happening_count: int
     shared_memory: frozenset[int]
     deviations: int
 
@@ -306,7 +307,7 @@ class World:
         registers = self.machine.kernel.registers_of(task).general
         name = task.command_name.decode(errors="replace")
         if task not in self._scheduler.at_call:
-            # It has just been let go by a call that woke somebody.
+            # It has just been let go by a call that woke somebody, or has accessed memory that others share.
             return f"{name} ({task.tid}) goes on in user mode"
         number = registers[RAX]
         call = TABLE[number] if number < TABLE_SIZE else None
@@ -339,7 +340,15 @@ class World:
         command = self.machine.command
         assert command is not None
         status = status_of_exit(command.group.exit_code) if self.ending == EXITED else -1
-        return Run(self.machine, self.ending, status, self.stream(1), self.stream(2), self.facts.facts)
+        return Run(
+            self.machine,
+            self.ending,
+            status,
+            self.stream(1),
+            self.stream(2),
+            self.facts.facts,
+            self.facts.happenings,
+        )
 
     # Back
 
@@ -376,6 +385,7 @@ class World:
                 self.offer,
                 len(self.output),
                 len(self.facts.facts),
+                len(self.facts.happenings),
                 self.watcher.shared,
                 self.deviations,
             )
@@ -394,6 +404,7 @@ class World:
         del self.steps[last.length :]
         del self.output[last.output_count :]
         del self.facts.facts[last.fact_count :]
+        del self.facts.happenings[last.happening_count :]
         self.watcher.shared = last.shared_memory
         self.deviations = last.deviations
         self.offer, self.ending = last.offer, ""

@@ -17,6 +17,7 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RSP
 from procession.kernel.observer import ACCESS
 from procession.kernel.sched.explored import ExploredScheduler
+from procession.mm.peek import peek
 from procession.mm.vma import PROT_WRITE
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from procession.mm.vma import VirtualMemoryArea
 
 _WORD_SHIFT = 3
+_LOCK, _REX = 0xF0, 0x40
+_PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3")
+_LONGEST_START = 8
 _BEFORE_THREAD, _AFTER_THREAD = 256, 2304
 """Around the thread pointer: what the C library keeps for each thread."""
 
@@ -37,6 +41,17 @@ def _name_of(area: VirtualMemoryArea) -> tuple[object, ...]:
     inode = area.file.inode
     assert isinstance(inode, Inode)
     return "file", inode.superblock.device, inode.number
+
+
+def _is_locked(code: bytes) -> bool:
+    """Whether the instruction that begins so has a lock prefix, or is an exchange, which needs none."""
+    for at, byte in enumerate(code):
+        if byte == _LOCK:
+            return True
+        if byte not in _PREFIXES:
+            opcode = code[at + 1 : at + 2] if byte & 0xF0 == _REX else code[at : at + 1]
+            return opcode in (b"\x86", b"\x87")
+    return False
 
 
 class SharedAccesses:
@@ -51,6 +66,7 @@ class SharedAccesses:
         "access_watch",
         "engine",
         "has_accessed",
+        "instruction",
         "is_on",
         "is_wanted",
         "machine",
@@ -70,6 +86,7 @@ class SharedAccesses:
         self.access_watch = AccessWatch(engine, self._accessed)
         self.is_wanted = self.is_on = False
         self.has_accessed = False
+        self.instruction = 0
         self.pages: dict[tuple[int, int], int] = {}
 
     def begin(self) -> None:
@@ -93,7 +110,8 @@ class SharedAccesses:
                 self.machine.kernel.is_saved = False
                 self.machine.traps.resume()
 
-    def _shall_stop(self, _address: int) -> bool:
+    def _shall_stop(self, address: int) -> bool:
+        self.instruction = address
         if not self.has_accessed:
             return False
         self.has_accessed = False
@@ -111,7 +129,8 @@ class SharedAccesses:
         if kernel.observer is not None:
             region, address = place
             words = range(address >> _WORD_SHIFT, (address + size - 1 >> _WORD_SHIFT) + 1)
-            kernel.observer.task_event(task, ACCESS, (region, words, is_write))
+            is_locked = _is_locked(peek(task.mm, self.instruction, _LONGEST_START))
+            kernel.observer.task_event(task, ACCESS, (region, words, is_write, is_locked, self.instruction))
         self.has_accessed = True
 
     def _place(self, task: Task, physical: int) -> tuple[tuple[object, ...], int] | None:
@@ -131,7 +150,8 @@ class SharedAccesses:
         if mm.reference_count < 2 or not area.protection & PROT_WRITE:
             return None
         engine = self.engine
-        if area.start <= engine.general[RSP] < area.end:
+        if area.start <= engine.general[RSP] < area.end and not mm.code_start <= area.start < mm.brk:
+            # A stack, unless it's one among the program's own data.
             return None
         if -_BEFORE_THREAD <= address - engine.thread_pointer < _AFTER_THREAD:
             return None

@@ -1,0 +1,34 @@
+/* A thread writes twice to a descriptor that the first thread closes meanwhile, and opens anew for something else:
+ * with "safe" as its argument it waits for the other to be done with it. It ends with 1 if the second write has
+ * gone to the other file. */
+
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static int file;
+
+static void *write_twice(void *unused) {
+	(void)unused;
+	if (write(file, "1", 1) != 1 || write(file, "2", 1) != 1) {
+		/* Closed, and not open again yet. */
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv) {
+	pthread_t thread;
+	char byte;
+	int is_safe = argc > 1;
+	(void)argv;
+	file = memfd_create("first", 0);
+	pthread_create(&thread, NULL, write_twice, NULL);
+	if (is_safe)
+		pthread_join(thread, NULL);
+	close(file);
+	int other = memfd_create("second", 0);
+	if (!is_safe)
+		pthread_join(thread, NULL);
+	return pread(other, &byte, 1, 0) == 1 && byte == '2';
+}

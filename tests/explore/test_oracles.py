@@ -1,0 +1,97 @@
+"""What the oracles say of runs: that there is a race where nothing puts an order, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from procession.explore.data_race import Access, Happening, first_race
+from procession.explore.explorer import Explorer
+from procession.explore.save import save_finding
+from procession.explore.story import tell_story
+from procession.kernel.sched.explored import NEXT_TASK
+from procession.recording.schedule import MEMORY
+from tests.explore.races import compiled, explored, program
+
+ONE, TWO, LOCK = (("memory", 1, number) for number in (1, 2, 9))
+
+
+def read(tid: int, *words: tuple[object, ...]) -> Access:
+    return Access(tid, words, is_write=False, is_locked=False, instruction=tid)
+
+
+def write(tid: int, *words: tuple[object, ...]) -> Access:
+    return Access(tid, words, is_write=True, is_locked=False, instruction=tid)
+
+
+def lock(tid: int, *words: tuple[object, ...]) -> Access:
+    return Access(tid, words, is_write=True, is_locked=True, instruction=tid)
+
+
+@pytest.mark.parametrize(
+    "happenings",
+    [
+        (write(1, ONE), read(2, ONE)),
+        (read(1, ONE), write(2, ONE)),
+        (write(1, ONE), write(2, ONE)),
+        (write(1, ONE, TWO), write(2, TWO)),
+        # Somebody else's way through the kernel puts no order between the two.
+        (write(1, ONE), 3, 2, read(2, ONE)),
+        # Nor does one in front of the first.
+        (1, 2, write(1, ONE), 2, read(2, ONE)),
+        (write(1, ONE), lock(1, LOCK), read(2, ONE), lock(2, LOCK)),
+        (read(1, ONE), read(3, ONE), 3, 2, write(2, ONE)),
+    ],
+)
+def test_nothing_puts_an_order_between(happenings: tuple[Happening, ...]) -> None:
+    found = first_race(happenings)
+    assert found is not None
+    first, second = found
+    assert first.tid == 1
+    assert second.tid == 2
+
+
+@pytest.mark.parametrize(
+    "happenings",
+    [
+        (),
+        (read(1, ONE), read(2, ONE)),
+        (write(1, ONE), write(1, ONE)),
+        (write(1, ONE), write(2, TWO)),
+        (write(1, ONE), 1, 2, write(2, ONE)),
+        (write(1, ONE), 1, 3, lock(3, LOCK), lock(2, LOCK), read(2, ONE)),
+        (write(1, ONE), lock(1, LOCK), lock(2, LOCK), write(2, ONE)),
+        # It's there to make an order, also where it's read by an ordinary instruction.
+        (write(1, ONE), write(1, LOCK), read(2, LOCK), read(2, ONE), lock(3, LOCK)),
+    ],
+)
+def test_something_puts_an_order_between(happenings: tuple[Happening, ...]) -> None:
+    assert first_race(happenings) is None
+
+
+@pytest.mark.parametrize("shared", ["threads", "processes"])
+def test_two_tasks_access_a_word_with_no_order(shared: str, tmp_path: Path) -> None:
+    kinds = NEXT_TASK, MEMORY
+    explorer = Explorer(program(compiled("lost_update"), shared, kinds=kinds), oracles=["data-race"])
+    [finding] = explorer.run().findings
+    # Whether an update is lost or not.
+    assert finding.deviations == 0
+    assert "with no order between them" in finding.problem
+    story = tell_story(explorer.world, finding)
+    assert save_finding(explorer, finding, story, [], tmp_path / "run")
+    explorer.world.close()
+    report = explored(
+        compiled("lost_update"), shared, "atomic", kinds=kinds, oracles=("data-race",), preemptions=None
+    )
+    assert report.findings == ()
+    assert report.is_complete
+
+
+def test_a_descriptor_is_another_files_by_now() -> None:
+    [finding] = explored(compiled("reused_descriptor"), oracles=("stale-descriptor",)).findings
+    assert "has opened anew since it used it last" in finding.problem
+    assert finding.status == 1
+    report = explored(compiled("reused_descriptor"), "safe", oracles=("stale-descriptor",), preemptions=1)
+    assert report.findings == ()
+    assert report.coverages[-1].is_exhausted
