@@ -15,6 +15,7 @@ from procession import Machine
 from procession.hardware.engines.native import stub
 from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
 from procession.hardware.engines.native.space import Space
+from procession.hardware.engines.tiered import TieredEngine
 from tests.conftest import PROJECT
 from tests.guest.compile_c import FLAGS
 
@@ -203,6 +204,21 @@ def test_unusual_instructions(c_compiler: list[str], tmp_path: Path) -> None:
     result = Machine(engine="native").run([program])
     assert result.stdout == outside.stdout
     assert result.stdout.count(b"\n") > 20
+
+
+@pytest.mark.parametrize(
+    ("command", "is_hot"),
+    [
+        (["/usr/bin/python3", "-S", "-c", "print(20000)"], False),
+        (["/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $i"], True),
+    ],
+)
+def test_who_is_promoted(command: list[str], is_hot: bool, guest_root: Path) -> None:
+    """Not who has only begun: that code runs once."""
+    machine = Machine(engine="auto", rootfs=guest_root)
+    assert machine.run(command).stdout == b"20000\n"
+    assert isinstance(machine.engine, TieredEngine)
+    assert (machine.engine.hot is not None) == is_hot
 
 
 def test_runs_are_the_same(guest_root: Path) -> None:

@@ -25,8 +25,10 @@ from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V2
 from procession.hardware.registers import Registers
 
-PROMOTION_UNITS = 200_000
-"""About as much as the cold engine does in 3 ms."""
+PROMOTION_UNITS = 10_000_000
+"""More than python3 does before its first line, and what a loop does on the cold engine in 0.1 s. Code that
+runs once is cheaper there: to translate it for the hot engine takes thrice as long, where that isn't kept.
+"""
 _DEMOTION_FLUSHES = 16
 _UNITS_PER_FLUSH = 20_000
 _NEVER = 1 << 62
