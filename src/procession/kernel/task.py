@@ -261,65 +261,82 @@ class Task:
     )
 
     def __init__(self, kernel: Kernel, pid: Pid, registers: Registers) -> None:
+        # Grouped as in Linux: include/linux/sched.h, struct task_struct.
         self.kernel = kernel
-        self.thread_pid = pid
         self.registers = registers
         self.state = TaskState.NEW
         self.work = 0
+        self.flags = 0
+        self.personality = 0
+        self.start_time_ns = 0
+        self.command_name = b""
+
+        # Which process it belongs to, and its family
+        self.thread_pid = pid
+        self.group: ThreadGroup
+        self.namespaces: NsProxy
+        self.parent: Task | None = None
+        self.children: dict[Task, None] = {}
+        self.zombies: dict[Task, None] = {}
+        self.sibling_number = 0
+        self.views: dict[TaskView, None] | None = None
+
+        # What it shares with others or has copied
+        self.mm: MemoryDescriptor
+        self.files: FdTable
+        self.fs: FsContext
+        self.credentials: Credentials
+        self.cgroup = kernel.cgroups.root
+        # What semop(2) with SEM_UNDO is to take back at the end, shared by CLONE_SYSVSEM.
+        self.semaphore_undo: UndoList | None = None
+
+        # The system call that it makes
         self.call_work = 0
         self.call_number = -1
         self.frame: CallFrame | None = None
         self.restart_block: RestartBlock | None = None
         self.queues: tuple[WaitQueue, ...] = ()
         self.sleep_timer: Timer | None = None
-        self.group: ThreadGroup
-        self.parent: Task | None = None
-        self.children: dict[Task, None] = {}
-        self.zombies: dict[Task, None] = {}
-        self.sibling_number = 0
-        self.exit_signal = 0
-        self.exit_code = 0
-        self.mm: MemoryDescriptor
-        self.files: FdTable
-        self.fs: FsContext
-        self.namespaces: NsProxy
-        self.credentials: Credentials
-        self.command_name = b""
+
+        # Scheduling
+        self.entity = SchedulingEntity()
+        self.policy = 0
+        self.nice = 0
+        self.realtime_priority = 0
+        self.resets_scheduling_on_fork = False
+        self.has_yielded = False
+        self.io_priority = 0
+        self.timer_slack_ns = self.default_timer_slack_ns = 50_000
+        self.memory_policy = 0
+        self.rseq: RseqArea | None = None
+
+        # Signals
+        self.pending: PendingSignals
         self.blocked = 0
         self.saved_mask: int | None = None
-        self.pending: PendingSignals
-        self.job_control = 0
-        self.is_exiting = False
-        self.last_trap: tuple[int, int, int] = (0, 0, 0)
         self.alternate_stack: tuple[int, int, int] = (0, 0, 2)  # address, size, flags (SS_DISABLE)
-        self.parent_death_signal = 0
-        self.clear_child_tid = 0
-        self.robust_list: tuple[int, int] = (0, 0)  # head, length
-        self.vfork_queue: WaitQueue | None = None
-        # What semop(2) with SEM_UNDO is to take back at the end, shared by CLONE_SYSVSEM.
-        self.semaphore_undo: UndoList | None = None
+        self.job_control = 0
+        self.last_trap: tuple[int, int, int] = (0, 0, 0)
+
+        # Exec and the end
         self.has_executed = False
         self.self_exec_id = 0
         self.parent_exec_id = 0
+        self.is_exiting = False
+        self.exit_code = 0
+        self.exit_signal = 0
+        self.parent_death_signal = 0
+        self.vfork_queue: WaitQueue | None = None
+        self.clear_child_tid = 0
+        self.robust_list: tuple[int, int] = (0, 0)  # head, length
+
+        # Accounting
         self.times = CpuTimes()
         self.io = IoCounts()
-        self.start_time_ns = 0
-        self.cgroup = kernel.cgroups.root
-        self.nice = 0
-        self.entity = SchedulingEntity()
-        self.has_yielded = False
-        self.policy = 0
-        self.personality = 0
-        self.memory_policy = 0
-        self.rseq: RseqArea | None = None
-        self.realtime_priority = 0
-        self.resets_scheduling_on_fork = False
-        self.io_priority = 0
-        self.timer_slack_ns = self.default_timer_slack_ns = 50_000
-        self.flags = 0
+
+        # Who filters its calls or traces it, and whom it traces
         self.seccomp_mode = 0
         self.seccomp_filter: SeccompFilter | None = None
-        self.views: dict[TaskView, None] | None = None
         self.ptrace: Tracing | None = None
         self.trace_stop: TraceStop | None = None
         self.tracees: dict[Task, None] | None = None
