@@ -71,7 +71,9 @@ class PageReclaimer:
     def _reclaim_of(self, memory: PhysicalMemory, wanted: int, owner: FrameOwner) -> int:
         """As `reclaim`, of the frames that `owner` has taken, or who is below it."""
         owners = memory.owners
-        owned = [frame for frame in memory.reclaimable if frame in owners and owners[frame].is_below(owner)]
+        # There are few owners, and many frames of each.
+        members = {each for each in set(owners.values()) if each.is_below(owner)}
+        owned = [frame for frame in memory.reclaimable if owners.get(frame) in members]
         # Without the last ones its programs would only fault, and nobody would be killed for want of memory.
         wanted = min(wanted, len(owned) - owner.working_set)
         mappings: Mappings = {}
