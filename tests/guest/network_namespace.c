@@ -1100,3 +1100,105 @@ TEST(ranges_of_ports)
 	CHECK_EQ(chosen_port(SOCK_STREAM, 40100, 40101, 777), -1);
 	CHECK_EQ(errno, EADDRNOTAVAIL);
 }
+
+static int set_hardware_address(const char *name, unsigned char last)
+{
+	struct ifinfomsg link = {.ifi_index = if_nametoindex(name)};
+	struct request request;
+	unsigned char address[6] = {2, 0, 0, 0, 0, last};
+
+	begin(&request, RTM_NEWLINK, 0, &link, sizeof(link));
+	add(&request, IFLA_ADDRESS, address, sizeof(address));
+	return ask(&request);
+}
+
+/* The lines of a file that are about an interface, once there are as many as wanted, without their beginnings. */
+static const char *lines_about(const char *path, const char *name, int wanted)
+{
+	static char found[2048];
+	int count = 0;
+
+	for (int i = 0; i < 100 && count != wanted; i++) {
+		char text[8192], *position = text, *line;
+
+		if (i)
+			sleep_ms(50);
+		found[0] = '\0';
+		count = 0;
+		strcpy(text, shown(path));
+		while ((line = strsep(&position, "\n"))) {
+			char *rest = strstr(line, name);
+
+			if (!rest)
+				continue;
+			rest += strlen(name);
+			strcat(strcat(found, rest + strspn(rest, " ")), "\n");
+			count++;
+		}
+	}
+	return found;
+}
+
+static void join_6(int fd, const char *group, const char *name)
+{
+	struct ipv6_mreq request = {.ipv6mr_interface = if_nametoindex(name)};
+
+	inet_pton(AF_INET6, group, &request.ipv6mr_multiaddr);
+	MUST(setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof(request)));
+}
+
+TEST(groups_of_interfaces)
+{
+	struct ip_mreq request = {0};
+	int fd;
+
+	new_namespace();
+	MUST(-set_up("lo"));
+	MUST(-make_veth("v0", "v1", -1));
+	MUST(-set_hardware_address("v0", 0x11));
+	MUST(-give_address("v0", "10.0.0.1", 24));
+	MUST(-set_up("v0"));
+	MUST(-set_up("v1"));
+	CHECK_STRING(lines_about("/proc/self/net/igmp6", "v0", 3),
+		     "ff0200000000000000000001ff000011     1 00000004 0\n"
+		     "ff020000000000000000000000000001     1 0000000C 0\n"
+		     "ff010000000000000000000000000001     1 00000008 0\n");
+	CHECK_STRING(lines_about("/proc/self/net/igmp6", "lo ", 2),
+		     "ff020000000000000000000000000001     1 0000000C 0\n"
+		     "ff010000000000000000000000000001     1 00000008 0\n");
+	CHECK_STRING(lines_about("/proc/self/net/dev_mcast", "v0", 3),
+		     "1     0     333300000001\n1     0     01005e000001\n1     0     3333ff000011\n");
+	CHECK(strstr(shown("/proc/self/net/dev_mcast"), "lo ") == NULL);
+	fd = MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	join_6(fd, "ff02::123", "v0");
+	join_6(fd, "ff02::1", "v0");
+	join_6(fd, "ff01::5", "v0");
+	join_6(fd, "ff02::1:ff00:11", "v0");
+	join_6(fd, "ff02::123", "lo");
+	CHECK_STRING(lines_about("/proc/self/net/igmp6", "v0", 5),
+		     "ff010000000000000000000000000005     1 00000008 0\n"
+		     "ff020000000000000000000000000123     1 00000004 0\n"
+		     "ff0200000000000000000001ff000011     2 00000004 0\n"
+		     "ff020000000000000000000000000001     2 0000000C 0\n"
+		     "ff010000000000000000000000000001     1 00000008 0\n");
+	CHECK_STRING(lines_about("/proc/self/net/igmp6", "lo ", 3),
+		     "ff020000000000000000000000000123     1 00000004 0\n"
+		     "ff020000000000000000000000000001     1 0000000C 0\n"
+		     "ff010000000000000000000000000001     1 00000008 0\n");
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	inet_pton(AF_INET, "10.0.0.1", &request.imr_interface);
+	inet_pton(AF_INET, "239.129.2.3", &request.imr_multiaddr);
+	MUST(setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof(request)));
+	inet_pton(AF_INET, "239.1.2.3", &request.imr_multiaddr);
+	MUST(setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof(request)));
+	CHECK_STRING(lines_about("/proc/self/net/dev_mcast", "v0", 5),
+		     "1     0     333300000001\n1     0     01005e000001\n1     0     3333ff000011\n"
+		     "1     0     333300000123\n2     0     01005e010203\n");
+	/* Routers listen to more. */
+	MUST(store("/proc/sys/net/ipv6/conf/all/forwarding", "1"));
+	CHECK_STRING(lines_about("/proc/self/net/igmp6", "lo ", 3),
+		     "ff020000000000000000000000000123     1 00000004 0\n"
+		     "ff020000000000000000000000000001     1 0000000C 0\n"
+		     "ff010000000000000000000000000001     1 00000008 0\n");
+	CHECK(strstr(lines_about("/proc/self/net/igmp6", "v1", 7), "ff050000000000000000000000000002     1 00000004 0\n"));
+}

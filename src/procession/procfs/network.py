@@ -15,12 +15,11 @@ from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.tcp_connection import TimeWait
 from procession.net.internet.udp import UdpSocket
 from procession.procfs.network_counters import (
-    show_igmp,
-    show_igmp6,
     show_netstat,
     show_snmp,
     show_snmp6,
 )
+from procession.procfs.network_groups import show_device_groups, show_igmp, show_igmp6
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
@@ -406,6 +405,7 @@ def show_sockstat6(kernel: Kernel) -> bytes:
 NETWORK_TREE: SystemTree = {
     b"arp": SystemFile(0o444, show_arp),
     b"dev": SystemFile(0o444, show_dev),
+    b"dev_mcast": SystemFile(0o444, show_device_groups),
     b"igmp": SystemFile(0o444, show_igmp),
     b"igmp6": SystemFile(0o444, show_igmp6),
     b"if_inet6": SystemFile(0o444, show_addresses_6),

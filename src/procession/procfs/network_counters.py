@@ -1,15 +1,13 @@
-"""/proc/net/snmp, snmp6 and netstat: what a network has counted (RFC 1213), and igmp, igmp6: its groups."""
+"""/proc/net/snmp, snmp6 and netstat: what a network has counted (RFC 1213)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from procession.net.internet.flow import settle_flows
-from procession.net.internet.group import EVERYBODY
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
-    from procession.net.link.interface import Interface
     from procession.net.network import Network
 
 _ESTABLISHED, _CLOSE_WAIT = 1, 8
@@ -115,47 +113,3 @@ def show_snmp6(kernel: Kernel) -> bytes:
     names += ["Icmp6InEchos", "Icmp6InEchoReplies", "Icmp6OutEchos", "Icmp6OutEchoReplies"]
     names += [f"Udp6{name}" for name in _UDP.split()]
     return "".join(f"{name:<32}\t{totals.get(name, 0)}\n" for name in names).encode()
-
-
-def _groups_at(network: Network, interface: Interface, size: int) -> list[tuple[bytes, int]]:
-    """The groups of addresses of so many bytes that are listened to at an interface, the newest first."""
-    found = [
-        (group, count)
-        for (index, group), count in network.groups.items()
-        if index == interface.index and len(group) == size
-    ]
-    own = [(group, 1) for group in EVERYBODY if len(group) == size]
-    return found[::-1] + [entry for entry in own if entry[0] not in dict(found)]
-
-
-def show_igmp(kernel: Kernel) -> bytes:
-    """/proc/net/igmp. Linux: net/ipv4/igmp.c, igmp_mc_seq_show."""
-    network = _network(kernel)
-    lines = [b"Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"]
-    for index in sorted(network.interfaces):
-        interface = network.interfaces[index]
-        if not interface.is_up:
-            continue
-        groups = _groups_at(network, interface, 4)
-        lines.append(b"%d\t%-10s: %5d      V3\n" % (index, interface.name, len(groups)))
-        lines += [
-            b"\t\t\t\t%08X %5d 0:00000000\t\t0\n" % (int.from_bytes(group, "little"), count)
-            for group, count in groups
-        ]
-    return b"".join(lines)
-
-
-def show_igmp6(kernel: Kernel) -> bytes:
-    """/proc/net/igmp6. Linux: net/ipv6/mcast.c, igmp6_mc_seq_show."""
-    network = _network(kernel)
-    lines: list[bytes] = []
-    for index in sorted(network.interfaces):
-        interface = network.interfaces[index]
-        if not interface.is_up:
-            continue
-        for group, count in _groups_at(network, interface, 16):
-            flags = 8 if group == EVERYBODY[2] else 0xC
-            lines.append(
-                b"%-4d %-15s %s %5d %08X 0\n" % (index, interface.name, group.hex().encode(), count, flags)
-            )
-    return b"".join(lines)
