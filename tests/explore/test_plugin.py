@@ -71,6 +71,27 @@ def test_a_deaf_entrypoint_is_told_of(guest: Callable[..., Guest]) -> None:
         deaf.assert_ends_on("SIGTERM", "sleep", "60", within=2)
 
 
+def test_why_a_signal_did_nothing_is_told(guest: Callable[..., Guest]) -> None:
+    dropped = "SIGTERM: it has no handler for it, and for process 1 the kernel drops such signals"
+    with pytest.raises(pytest.fail.Exception, match=dropped):
+        guest(["sleep", "60"], is_pid1=True).assert_ends_on("SIGTERM", within=2)
+    with pytest.raises(pytest.fail.Exception, match="SIGTERM: it ignores it"):
+        guest(["sh", "-c", "trap '' TERM; sleep 60"]).assert_forwards("SIGTERM", within=2)
+    assert guest(["sleep", "60"]).assert_ends_on("SIGTERM", within=2) == 128 + 15
+
+
+def test_what_cant_be_started_fails_with_a_line(guest: Callable[..., Guest]) -> None:
+    absent = guest(["absent"], is_pid1=True)
+    for assertion in (
+        absent.run,
+        absent.assert_no_schedule_fails,
+        absent.assert_reaps_orphans,
+        lambda: absent.assert_ends_on("SIGTERM"),
+    ):
+        with pytest.raises(pytest.fail.Exception, match="absent isn't on PATH"):
+            assertion()
+
+
 def test_a_careless_entrypoint_is_told_of(guest: Callable[..., Guest]) -> None:
     careless = guest([compiled("entrypoint"), "careless"], is_pid1=True)
     with pytest.raises(pytest.fail.Exception, match="it hasn't reaped"):

@@ -15,7 +15,7 @@ from procession.explore.explorer import Explorer
 from procession.explore.program import DEFAULT_KINDS
 from procession.explore.search import Coverage, Reduction, Search
 from procession.explore.statement import statement
-from procession.explore.story import tell_story
+from procession.explore.story import shortened, tell_story
 from procession.explore.world import DEFAULT_STEP_LIMIT, World
 from procession.syscalls.permitted import FAULTS
 from tests.explore.races import PROGRAMS, classes, compiled, explored, outcomes, program
@@ -194,3 +194,71 @@ def test_what_is_known_is_told_when_the_search_is_interrupted() -> None:
     assert explorer.returncode == 130
     assert stdout.startswith("Nothing fails. ")
     assert "(interrupted)" in stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "script", "problem"),
+    [
+        (["--expect-status", "0"], "exit 3", "status: the exit status is 3, not 0\n"),
+        (["--expect-output", "x"], "echo y", "output: the output is 'y\\n', not 'x'\n"),
+        ([], "kill -SEGV $$", "crash: sh (2) is killed by SIGSEGV\n"),
+        ([], "kill -STOP $$", "deadlock: every task sleeps"),
+    ],
+)
+def test_a_program_in_which_there_is_nothing_to_choose_fails_too(
+    tmp_path: Path, options: list[str], script: str, problem: str
+) -> None:
+    found = subprocess.run(
+        [*COMMAND, "explore", *options, "--", "sh", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (1, "")
+    assert found.stdout.startswith(problem)
+    assert "Nothing was to be chosen" in found.stdout
+    assert (tmp_path / "finding.rec").exists()
+
+
+def test_a_first_run_that_fails_is_told_of(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [*COMMAND, "explore", "--", "sh", "-c", "exit 3"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0
+    assert found.stdout.startswith("Nothing fails. The exit status is 3 in the first run. ")
+
+
+def test_zombies_that_a_parent_never_waited_for_are_found_after_its_end(tmp_path: Path) -> None:
+    command = [*COMMAND, "explore", "--oracle", "zombies", "--", compiled("careless_parent")]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    parent, child = "careless_parent (2)", "careless_parent (3)"
+    assert found.stdout.startswith(
+        f"zombies: {parent} ended without having waited for {child}, ended before\n"
+    )
+    # Who slept while another ran did first this and then that.
+    turns = [line for line in found.stdout.splitlines() if line[1:2] == "."]
+    assert turns == [f"1. {parent}", f"2. {child}", f"3. {parent}"]
+    again = subprocess.run([*command, "safe"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stdout[:14]) == (0, "Nothing fails.")
+
+
+def test_a_story_shows_what_matters_to_others() -> None:
+    quiet = tuple(f"rt_sigprocmask(SIG_BLOCK, [], [], 8) = {number}" for number in range(9))
+    lines = (
+        'execve("/bin/true", ["true"], 0x7fff /* 1 var */) = 0',
+        *quiet,
+        "--- SIGCHLD {} ---",
+        *quiet,
+        "fork() = 3",
+    )
+    assert shortened(lines) == [lines[0], "... 9 more", lines[10], "... 9 more", lines[-1]]
+    assert shortened(quiet[:8]) == list(quiet[:8])
+    many = tuple(f"write(1, x, {number}) = 1" for number in range(20))
+    assert shortened(many) == [*many[:4], "... 12 more", *many[-4:]]
+    assert shortened(("<... brk resumed> = 0", *many[:8])) == ["... 1 more", *many[:8]]

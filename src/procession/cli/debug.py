@@ -429,7 +429,8 @@ def _count_and_kind(words: list[str]) -> tuple[int, str]:
         elif word.isascii() and word.isdigit() and 0 < int(word) <= _MOST_STEPS:
             count = int(word)
         else:
-            raise Mistake(f"{word!r} is neither a number nor one of {', '.join(KINDS)}")
+            others = "; to other events lead until and back-to"
+            raise Mistake(f"{word!r} is neither a number nor one of {', '.join(KINDS)}{others}")
     return count, kind
 
 

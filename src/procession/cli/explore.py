@@ -228,6 +228,7 @@ def show_finding(explorer: Explorer, found: Finding, number: int, file_name: str
     print(moments_text(moments, story), end="")
     print()
     if explorer.program.settings.get("image") is not None:
+        print("there is no recording of it: runs of images can't be recorded\n")
         return
     path = Path(file_name or "finding.rec")
     if number > 1:
@@ -244,6 +245,8 @@ def show_finding(explorer: Explorer, found: Finding, number: int, file_name: str
 def ending_text(report: Report) -> str:
     """The end of what is printed: whether anything was found, and the statement of coverage."""
     head = f"{count(len(report.findings), 'finding')}." if report.findings else "Nothing fails."
+    if not report.findings and report.first_status:
+        head += f" The exit status is {report.first_status} in the first run."
     rate = report.steps / max(report.seconds, 1e-3)
     return (
         f"{head} {statement(report)}\n"

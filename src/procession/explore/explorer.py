@@ -239,6 +239,8 @@ class Explorer:
             self.expected = Expectation(
                 run.status if expected.status is None else expected.status,
                 run.stdout if expected.stdout is None else expected.stdout,
+                expected.status is None,
+                expected.stdout is None,
             )
         return True
 

@@ -39,10 +39,12 @@ class Run(NamedTuple):
 
 
 class Expectation(NamedTuple):
-    """What every run is to give; None for what the first one gives."""
+    """What every run is to give, None for what the first one gives; the last two say which of it that is."""
 
     status: int | None = None
     stdout: bytes | None = None
+    is_status_first: bool = False
+    is_stdout_first: bool = False
 
 
 class Oracle(NamedTuple):
@@ -55,14 +57,19 @@ class Oracle(NamedTuple):
 
 def _status(run: Run, expected: Expectation) -> str:
     if run.ending == EXITED and expected.status is not None and run.status != expected.status:
-        return f"the exit status is {run.status}, not {expected.status}"
+        return f"the exit status is {run.status}, not {expected.status}{_whose(expected.is_status_first)}"
     return ""
 
 
 def _output(run: Run, expected: Expectation) -> str:
     if run.ending == EXITED and expected.stdout is not None and run.stdout != expected.stdout:
-        return f"the output is {_shown(run.stdout)}, not {_shown(expected.stdout)}"
+        first = _whose(expected.is_stdout_first)
+        return f"the output is {_shown(run.stdout)}, not {_shown(expected.stdout)}{first}"
     return ""
+
+
+def _whose(is_first: bool) -> str:
+    return " as in the first run" if is_first else ""
 
 
 def _deadlock(run: Run, _expected: Expectation) -> str:
@@ -101,7 +108,20 @@ def _zombies(run: Run, _expected: Expectation) -> str:
             and parent.state not in ENDED
         ):
             found.append(task)
-    return f"{_named(found)} have ended, and their parents live and don't wait for them" if found else ""
+    if found:
+        return f"{_named(found)} have ended, and their parents live and don't wait for them"
+    # Who has ended since has left its zombies to init, which reaped them.
+    unreaped: dict[int, Fact] = {}
+    for fact in run.facts:
+        if fact.name == "reap":
+            unreaped.pop(fact.tid, None)
+        elif fact.name == "exit" and fact.tid == fact.pid:
+            left = [child for child in unreaped.values() if child.detail[1] == fact.pid]
+            if left:
+                names = ", ".join(f"{child.command} ({child.pid})" for child in left)
+                return f"{fact.command} ({fact.pid}) ended without having waited for {names}, ended before"
+            unreaped[fact.tid] = fact
+    return ""
 
 
 def _orphans(run: Run, _expected: Expectation) -> str:
@@ -212,7 +232,7 @@ ORACLES = {
         Oracle("crash", "a process is killed by SIGSEGV or its like", _crash),
         Oracle("lost-sigchld", "a parent sleeps for ever and hasn't reaped its children", _lost_child_signal),
         Oracle("survivors", "the command ends while descendants of it live", _survivors),
-        Oracle("zombies", "processes have ended whose parents live and don't wait for them", _zombies),
+        Oracle("zombies", "processes have ended whose parents don't wait for them", _zombies),
         Oracle("orphans", "init had to adopt processes", _orphans),
         Oracle("leak", "a program is executed with a descriptor that another thread had opened", _leak),
         Oracle(

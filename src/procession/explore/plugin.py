@@ -6,6 +6,7 @@ It is found by its entry point. Nothing of Procession is imported before a test 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,13 +88,13 @@ class Guest:
 
     def run(self, *arguments: str, time_limit_s: float | None = None) -> Result:
         """Run it once, with `arguments` after its own, by the schedule that its seed gives."""
-        machine = self._machine()
-        try:
-            return machine.run(
-                (*self.command, *arguments), stdin=self.stdin, pid1=self.is_pid1, time_limit_s=time_limit_s
-            )
-        finally:
-            machine.close()
+        command = (*self.command, *arguments)
+        with _start_failures_told(command):
+            machine = self._machine()
+            try:
+                return machine.run(command, stdin=self.stdin, pid1=self.is_pid1, time_limit_s=time_limit_s)
+            finally:
+                machine.close()
 
     # Every schedule
 
@@ -108,7 +109,8 @@ class Guest:
 
         options = self.options
         wanted = oracles or options.get("oracles") or DEFAULT_ORACLES
-        program = Program((*self.command, *arguments), self.settings, self.stdin, self.is_pid1)
+        command = (*self.command, *arguments)
+        program = Program(command, self.settings, self.stdin, self.is_pid1)
         explorer = Explorer(
             program,
             oracles=wanted,
@@ -116,7 +118,8 @@ class Guest:
             limits=Limits(options.get("schedules"), options.get("seconds")),
         )
         try:
-            report = explorer.run()
+            with _start_failures_told(command):
+                report = explorer.run()
             if not report.findings:
                 return report
             finding = explorer.minimised(report.findings[0])
@@ -150,7 +153,9 @@ class Guest:
             running.send(signal)
             running.pass_time(within)
             if not running.has_ended:
-                running.fail(f"it hasn't ended {within:g} s after {_name_of(signal)}")
+                running.fail(
+                    f"it hasn't ended {within:g} s after {_name_of(signal)}{running.deafness(signal)}"
+                )
             return running.status
 
     def assert_forwards(self, signal: int | str, *arguments: str, within: float = _DEFAULT_WITHIN_S) -> None:
@@ -170,7 +175,7 @@ class Guest:
                 for event in running.events[before:]
             )
             if not forwarded:
-                running.fail(f"no child of it got {_name_of(signal)}")
+                running.fail(f"no child of it got {_name_of(signal)}{running.deafness(signal)}")
 
     def assert_reaps_orphans(self, *orphaning: str, within: float = _DEFAULT_WITHIN_S) -> None:
         """Given `orphaning` as arguments, a command that leaves orphans, it leaves none of them a zombie."""
@@ -189,7 +194,9 @@ class Guest:
                     if left and not running.has_ended:
                         running.fail(f"it hasn't reaped {', '.join(str(task.tid) for task in left)}")
             if not running.has_adopted:
-                running.fail("nobody was orphaned: give a command that leaves orphans")
+                running.fail(
+                    "nobody was orphaned: give a command that leaves orphans, which the entrypoint runs"
+                )
 
     def assert_exit_status_is_its_childs(self, *arguments: str, status: int = 42) -> None:
         """Given arguments that end with `status`, or `sh -c "exit 42"`, it ends with that too."""
@@ -217,7 +224,9 @@ class _Running:
         machine = self.machine
         kinds = frozenset((Cloned, SignalGenerated))
         machine.observe(EventRecorder(machine.kernel, self.events.append, kinds))
-        self.command = machine.start((*self.subject.command, *self.arguments), pid1=self.subject.is_pid1)
+        command = (*self.subject.command, *self.arguments)
+        with _start_failures_told(command):
+            self.command = machine.start(command, pid1=self.subject.is_pid1)
         if self.subject.stdin:
             machine.feed_input(self.subject.stdin)
         machine.inlet.end_input()
@@ -261,6 +270,22 @@ class _Running:
 
         send_group_signal(self.machine.kernel, self.command.group, SigInfo(_number_of(signal), 0))
 
+    def deafness(self, signal: int | str) -> str:
+        """Why nothing came of `signal`, if the kernel dropped it: a half sentence, else empty."""
+        from procession.inspection.event import SignalGenerated
+
+        number, pid = _number_of(signal), self.command.tgid
+        for event in self.events:
+            if isinstance(event, SignalGenerated) and (event.pid, event.signal, event.outcome) == (
+                pid,
+                number,
+                "ignored",
+            ):
+                if self.subject.is_pid1:
+                    return ": it has no handler for it, and for process 1 the kernel drops such signals"
+                return ": it ignores it"
+        return ""
+
     def pass_time(self, seconds: float) -> None:
         """Let so much of the machine's time pass, or the command end."""
         machine = self.machine
@@ -283,6 +308,18 @@ class _Running:
         output = self.machine.take_output()
         shown = f"\n{output.stderr.decode(errors='replace')}" if output.stderr else ""
         pytest.fail(f"{what}\n{self.machine.process_table()}{shown}", pytrace=False)
+
+
+@contextmanager
+def _start_failures_told(command: tuple[str, ...]) -> Iterator[None]:
+    """A command that can't be started fails the test with a line, and not with the kernel's insides."""
+    from procession.abi.errno import Errno
+    from procession.launch import StartFailure
+
+    try:
+        yield
+    except (Errno, StartFailure) as error:
+        pytest.fail(f"{' '.join(command)}: {error}", pytrace=False)
 
 
 def _number_of(signal: int | str) -> int:

@@ -10,13 +10,41 @@ from procession.explore.world import deviations_of
 from procession.trace.strace import SystemCallTrace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from io import StringIO
 
     from procession.explore.finding import Finding, Moment
+    from procession.explore.footprint import Segment
     from procession.explore.world import World
 
 _MOST_LINES = 8
 _HEAD = 4
+_OF_MEMORY = frozenset(
+    (
+        *("brk", "mmap", "munmap", "mprotect", "madvise", "arch_prctl", "set_tid_address", "set_robust_list"),
+        *("rseq", "prlimit64", "getrandom", "pread64", "access", "uname", "sysinfo"),
+    )
+)
+_OF_ITSELF = frozenset(
+    (
+        *("rt_sigprocmask", "rt_sigreturn", "rt_sigaction", "sigaltstack", "getpid", "getppid", "gettid"),
+        *(
+            "getuid",
+            "geteuid",
+            "getgid",
+            "getegid",
+            "getpgrp",
+            "getpgid",
+            "fstat",
+            "close",
+            "fcntl",
+            "dup2",
+            "dup",
+        ),
+        *("lseek", "ioctl", "getcwd", "umask", "clock_gettime", "fadvise64"),
+    )
+)
+"""Calls that say little of what others see, such as those of the dynamic linker: the first to be left out."""
 
 
 class Turn(NamedTuple):
@@ -78,11 +106,12 @@ def tell_story(world: World, finding: Finding) -> Story:
             place = source.place_of(task)
             preempted = world.pending_call + (f", at {place}" if place else "")
         taken = world.advance(option, inner)
+        for task in machine.kernel.tasks:
+            commands.setdefault(task.tid, task.command_name.decode(errors="replace"))
         listener.write_unfinished()
         lines, listener.lines = listener.lines, []
         for number, segment in enumerate(taken.segments):
-            mine = [text for tid, text in lines if tid == segment.tid]
-            lines = [(tid, text) for tid, text in lines if tid != segment.tid]
+            mine, lines = _lines_of(segment.tid, lines, taken.segments[number + 1 :])
             name = commands.get(segment.tid, "?")
             if turns and turns[-1].tid == segment.tid:
                 last = turns[-1]
@@ -90,12 +119,28 @@ def tell_story(world: World, finding: Finding) -> Story:
             else:
                 turns.append(Turn(segment.tid, name, step, preempted if number == 0 else "", tuple(mine)))
     machine.unobserve(listener)
+    # In the last one a task may have been about to call, when the run was over.
+    if turns and not turns[-1].lines and not turns[-1].preempted:
+        turns.pop()
     return Story(tuple(turns), finding.oracle, finding.problem)
+
+
+def _lines_of(
+    tid: int, lines: list[tuple[int, str]], later: Sequence[Segment]
+) -> tuple[list[str], list[tuple[int, str]]]:
+    """Of the lines of a step those of a segment of `tid`, and the rest."""
+    # A task that goes on later in the step has written up to where another's lines begin.
+    if any(segment.tid == tid for segment in later):
+        end = next((number for number, (other, _) in enumerate(lines) if other != tid), len(lines))
+        return [text for _, text in lines[:end]], lines[end:]
+    return [text for other, text in lines if other == tid], [line for line in lines if line[0] != tid]
 
 
 def story_text(story: Story) -> str:
     """The story for a reader, a paragraph for each turn."""
     lines = [f"{story.oracle}: {story.problem}", ""]
+    if not story.turns:
+        lines.append("Nothing was to be chosen: only one task could go on, all the time.")
     for number, turn in enumerate(story.turns, 1):
         head = f"{number}. {turn.command} ({turn.tid})" if turn.tid else f"{number}. a timer is due"
         if turn.preempted:
@@ -106,15 +151,35 @@ def story_text(story: Story) -> str:
 
 
 def shortened(lines: tuple[str, ...]) -> list[str]:
-    """The first and the last of many lines."""
-    if len(lines) <= _MOST_LINES:
-        return list(lines)
-    tail = _MOST_LINES - _HEAD
-    return [*lines[:_HEAD], f"... {len(lines) - _MOST_LINES} more", *lines[-tail:]]
+    """Of many lines those that matter most to others, and of many of these the first and the last."""
+    kept = list(range(len(lines)))
+    for quiet in (_OF_MEMORY, _OF_ITSELF):
+        if len(kept) > _MOST_LINES:
+            kept = [number for number in kept if _call_of(lines[number]) not in quiet]
+    if len(kept) > _MOST_LINES:
+        kept = [*kept[:_HEAD], *kept[_HEAD - _MOST_LINES :]]
+    shown: list[str] = []
+    following = 0
+    for number in [*kept, len(lines)]:
+        if number > following:
+            shown.append(f"... {number - following} more")
+        if number < len(lines):
+            shown.append(lines[number])
+        following = number + 1
+    return shown
+
+
+def _call_of(line: str) -> str:
+    """The name of the call that a line of the trace is about, "" for a signal or an end."""
+    text = line.removeprefix("<... ")
+    end = text.find("(") if text is line else text.find(" ")
+    return text[:end] if end > 0 and text[:end].isidentifier() else ""
 
 
 def moments_text(moments: list[Moment], story: Story) -> str:
     """How the share of failing schedules grows along the way, and from which choice on all fail."""
+    if not story.turns:
+        return ""
     lines = ["   step  fail of those that begin so"]
     previous = (-1, -1)
     for moment in moments:

@@ -112,6 +112,7 @@ class _Kept(NamedTuple):
     length: int
     snapshot: Snapshot
     offer: Offer | None
+    ending: str
     output_count: int
     fact_count: int
     happening_count: int
@@ -383,6 +384,7 @@ class World:
                 len(self.steps),
                 snapshot,
                 self.offer,
+                self.ending,
                 len(self.output),
                 len(self.facts.facts),
                 len(self.facts.happenings),
@@ -407,7 +409,7 @@ class World:
         del self.facts.happenings[last.happening_count :]
         self.watcher.shared = last.shared_memory
         self.deviations = last.deviations
-        self.offer, self.ending = last.offer, ""
+        self.offer, self.ending = last.offer, last.ending
 
     def close(self) -> None:
         """Give back what the machine holds of the host."""
