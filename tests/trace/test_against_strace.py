@@ -14,6 +14,7 @@ import pytest
 COMMAND = "2"
 """The id of the machine's first program."""
 PROGRAM = Path(__file__).with_name("program.c")
+STACKS = Path(__file__).with_name("stacks.c")
 NAMES = Path(__file__).with_name("names.c")
 ENVIRONMENT = ("/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "LC_ALL=C")
 SCRIPT = "(exit 3); echo *; test -d /etc && cd /etc; kill -WINCH $$; read line; exec true"
@@ -41,11 +42,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> str:
     return compiled(PROGRAM, tmp_path_factory.mktemp("strace") / "program")
 
 
-def compiled(source: Path, target: Path) -> str:
+def compiled(source: Path, target: Path, *options: str) -> str:
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
-    subprocess.run([compiler, "-O1", "-w", "-o", str(target), str(source)], check=True)
+    subprocess.run([compiler, "-O1", "-w", *options, "-o", str(target), str(source)], check=True)
     return str(target)
 
 
@@ -129,6 +130,53 @@ def test_a_program_of_many_calls(program: str, tmp_path: Path) -> None:
 
 def test_names_of_descriptors(tmp_path: Path) -> None:
     compare([compiled(NAMES, tmp_path / "names")], tmp_path, ("-y",))
+
+
+def stacks(text: str, program: str) -> list[str]:
+    """The lines up to the end; of what has names in a file of its own elsewhere without its functions."""
+    lines: list[str] = []
+    for each in text.splitlines():
+        if each.startswith("exit_group"):
+            break
+        line = re.sub(r" += ", " = ", each)
+        if line.startswith(" > ") and not line.startswith(f" > {program}("):
+            line = re.sub(r"\(.*\)", "", line)
+        for pattern, spelling in MEANT:
+            line = re.sub(pattern, spelling, line)
+        lines.append(line)
+    return lines
+
+
+def test_stacks(tmp_path: Path) -> None:
+    program = compiled(STACKS, tmp_path / "stacks")
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace isn't installed")
+    command = [*ENVIRONMENT, program]
+    output = tmp_path / "trace"
+    result = subprocess.run(
+        [strace, "-k", "-o", str(output), *command],
+        input=b"",
+        capture_output=True,
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin"},
+        check=False,
+    )
+    text = output.read_text(errors="replace") if output.exists() else ""
+    output.unlink(missing_ok=True)
+    if "\n > " not in text or "exited with" not in text:
+        pytest.skip(f"strace tells no stacks here: {result.stderr.decode()}")
+    theirs = stacks(text, program)
+    subprocess.run(
+        [sys.executable, "-m", "procession", "trace", "-k", "-o", str(output), "--", *command],
+        input=b"",
+        capture_output=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    ours = stacks(output.read_text(), program)
+    assert ours == theirs
+    assert sum(line.startswith(f" > {program}(deep+") for line in ours) == 6
 
 
 @pytest.mark.parametrize(

@@ -363,6 +363,13 @@ TRACE_OPTIONS = (
     click.option("-T", "--durations", "shows_durations", is_flag=True, help="Say how long each call took."),
     click.option("-y", "--names", "shows_names", is_flag=True, help="Say what descriptors have open."),
     click.option(
+        "-k",
+        "--stack-traces",
+        "shows_stacks",
+        is_flag=True,
+        help="Say after each call and signal in which functions it was.",
+    ),
+    click.option(
         "-c", "--summary", "is_summary", is_flag=True, help="Only count the calls: a table at the end."
     ),
     click.option("--json", "is_json", is_flag=True, help="All events, as JSON, an object a line."),

@@ -58,6 +58,7 @@ class TraceOptions(NamedTuple):
     shows_times: bool
     shows_durations: bool
     shows_names: bool
+    shows_stacks: bool
     is_summary: bool
 
     @property
@@ -294,7 +295,9 @@ def make_view(options: TraceOptions) -> View:
         return SummaryView(options.file_name, None if is_empty else chosen)
     from procession.trace.strace import TraceStyle
 
-    style = TraceStyle(options.shows_times, options.shows_durations, options.shows_names)
+    style = TraceStyle(
+        options.shows_times, options.shows_durations, options.shows_names, options.shows_stacks
+    )
     return StraceView(options.file_name, None if is_empty else chosen, style)
 
 

@@ -32,6 +32,7 @@ from procession.kernel.signal.info import (
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.mm.peek import peek, peek_cstring
 from procession.syscalls.parameters import ARRAY, InOut, Kind, Out, Pointer, SizedIn
+from procession.trace.call_stack import CallStacks
 from procession.trace.descriptors import name_of_result, with_names
 from procession.trace.socket import (
     message_length_text,
@@ -89,7 +90,7 @@ class OpenCall:
     how many of them have been written out, -1 when nothing has been.
     """
 
-    __slots__ = ("arguments", "call", "late", "shown_count", "since_ns", "texts")
+    __slots__ = ("arguments", "call", "late", "shown_count", "since_ns", "stack", "texts")
 
     def __init__(self, call: SystemCall, arguments: tuple[Any, ...], texts: list[str | None]) -> None:
         self.call = call
@@ -97,6 +98,7 @@ class OpenCall:
         self.texts = texts
         self.shown_count = -1
         self.since_ns = 0
+        self.stack: list[str] = []
         self.late: list[str] = []
         """What has happened to the caller since, and is told when the call has returned."""
 
@@ -110,6 +112,8 @@ class TraceStyle(NamedTuple):
     """End them with how long the call took (-T)."""
     shows_names: bool = False
     """Say what descriptors have open (-y)."""
+    shows_stacks: bool = False
+    """Say after each call and signal in which functions it was (-k)."""
 
 
 class SystemCallTrace:
@@ -119,7 +123,17 @@ class SystemCallTrace:
     `ignored` does isn't written. `failure` says why nothing more is written, None while all is well.
     """
 
-    __slots__ = ("failure", "ignored", "kernel", "live", "open_calls", "output", "pending_tid", "style")
+    __slots__ = (
+        "failure",
+        "ignored",
+        "kernel",
+        "live",
+        "open_calls",
+        "output",
+        "pending_tid",
+        "stacks",
+        "style",
+    )
 
     def __init__(
         self, output: TextIO, ignored: ThreadGroup | None = None, style: TraceStyle | None = None
@@ -127,6 +141,7 @@ class SystemCallTrace:
         self.output = output
         self.ignored = ignored
         self.style = style or TraceStyle()
+        self.stacks = CallStacks() if self.style.shows_stacks else None
         self.kernel: Kernel | None = None
         """That of the last task heard of, as the time is its clock's."""
         self.failure: OSError | None = None
@@ -154,6 +169,8 @@ class SystemCallTrace:
         self.open_calls[task.tid] = opened = OpenCall(call, arguments, texts)
         if self.style.shows_durations:
             opened.since_ns = task.kernel.clock.now_ns
+        if self.stacks is not None:
+            opened.stack = self.stacks.lines_of(task)
         self.pending_tid = task.tid
 
     def system_call_returned(
@@ -183,8 +200,13 @@ class SystemCallTrace:
         if self.style.shows_durations:
             ending += f" <{seconds_text(task.kernel.clock.now_ns - opened.since_ns)}>"
         self.write_call(task.tid, opened, shown, ending)
+        stack = opened.stack
+        if self.stacks is not None and call.name == "rt_sigreturn":
+            stack = self.stacks.lines_of(task)
+        self.write_stack(stack)
         for line in opened.late:
             self.write_line(task.tid, line)
+            self.write_stack(stack)
 
     def unknown_call(self, task: Task, number: int) -> None:
         """`task` made a call that isn't built; it was answered ENOSYS."""
@@ -201,9 +223,13 @@ class SystemCallTrace:
             self.live[task.tid] = None
         elif kind == "exec" and task.tid not in self.open_calls:
             self.write_line(task.tid, started_text(task.mm))
+            if self.stacks is not None:
+                self.write_stack(self.stacks.lines_of(task))
         elif kind == "signal":
             note = f" ({AVX_ISNT_EMULATED})" if is_for_avx(task, detail) else ""
             self.write_line(task.tid, f"--- {signal_text(detail)} ---{note}")
+            if self.stacks is not None:
+                self.write_stack(self.stacks.lines_of(task))
         elif kind == SIGNAL_SENT and detail[2] == SENT_IGNORED and not task.is_exiting:
             # A tracer is told of those too.
             line = f"--- {signal_text(detail[0])} ---"
@@ -223,6 +249,7 @@ class SystemCallTrace:
             if opened is not None:
                 shown = [text if text is not None else "..." for text in opened.texts]
                 self.write_call(task.tid, opened, shown, "?")
+                self.write_stack(opened.stack)
             self.write_line(task.tid, f"+++ {exit_text(task.exit_code)} +++")
             self.live.pop(task.tid, None)
 
@@ -272,6 +299,15 @@ class SystemCallTrace:
         if known and len(known) < len(opened.texts):
             start += ", "
         self.put(tid, f"{opened.call.name}({start} <unfinished ...>")
+
+    def write_stack(self, lines: list[str]) -> None:
+        """The functions in which the call or signal was that has just been written."""
+        if self.failure is not None:
+            return
+        try:
+            self.output.writelines(f"{line}\n" for line in lines)
+        except OSError as error:
+            self.failure = error
 
     def write_line(self, tid: int, text: str) -> None:
         """Write a line of task `tid`, after the half line of another one."""
