@@ -235,6 +235,13 @@ def test_catchpoints_and_tables(program: Path) -> None:
     assert "call to syscall wait4" in printed
 
 
+def test_what_proc_says(program: Path) -> None:
+    session = debug(program, "break square", "continue", "info proc", "info proc mappings", "kill")
+    assert f"exe = '{program}'" in session.printed
+    assert re.search(r"^cwd = '/", session.printed, re.MULTILINE)
+    assert re.search(rf"r-xp +{program}", session.printed)
+
+
 def test_program_goes_on_without_its_debugger(program: Path, undisturbed: bytes) -> None:
     session = debug(program, "break square", "continue", "detach")
     assert session.stdout == undisturbed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from procession.abi.errno import EBADF, EMFILE, ENOENT, Errno
+from procession.abi.errno import EBADF, EMFILE, Errno
 from procession.abi.word import Words
 from procession.fs.dentry import absolute_path
 from procession.gdbserver.packet import escaped
@@ -148,7 +148,8 @@ class GuestFiles:
             status = _STAT.pack(0, 0, _REGULAR, 1, 0, 0, 0, size, _BLOCK, -(-size // 512), 0, 0, 0)
             return b"F%x;" % len(status) + escaped(status)
         if operation == b"readlink":
-            raise ENOENT
+            target = self._reader().read_link(bytes.fromhex(argument.decode()))
+            return b"F%x;" % len(target) + escaped(target)
         return b""
 
     def _open(self, path: bytes) -> bytes:

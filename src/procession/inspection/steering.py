@@ -321,18 +321,32 @@ class Steering:
         root = self.kernel.init_namespaces.mounts.root_path
         return copy_out(root, self.init.credentials.for_user(0, 0), guest_path, host_path)
 
+    def _looked_up(self, path: str | bytes, *, follow: bool) -> Path:
+        context = FsContext(self.kernel.init_namespaces.mounts.root_path)
+        try:
+            user = self.init.credentials.for_user(0, 0)
+            return namei.lookup(context, user, os.fsencode(path), follow=follow)
+        finally:
+            context.put()
+
+    def read_link(self, path: str | bytes) -> bytes:
+        """Where the guest's symbolic link at `path` leads, seen from its root directory by its root user.
+
+        Raises the errno that readlink(2) gives: ENOENT, EINVAL for what isn't a link ...
+        """
+        inode = self._looked_up(path, follow=False).inode
+        if not stat.S_ISLNK(inode.mode):
+            raise EINVAL(f"{os.fsdecode(path)} isn't a link")
+        return inode.readlink()
+
     def read_file(self, path: str | bytes, *, most_bytes: int | None = None) -> bytes:
         """What is in the guest's regular file at `path`, seen from its root directory by its root user.
 
         Raises the errno that open(2) or read(2) gives: ENOENT, ENOTDIR, ELOOP, EISDIR ..., EINVAL for what
         isn't a regular file, and EFBIG for more than `most_bytes`.
         """
-        context = FsContext(self.kernel.init_namespaces.mounts.root_path)
-        try:
-            place = namei.lookup(context, self.init.credentials.for_user(0, 0), os.fsencode(path))
-        finally:
-            context.put()
-        inode = place.dentry.inode
+        place = self._looked_up(path, follow=True)
+        inode = place.inode
         if inode.is_directory:
             raise EISDIR(os.fsdecode(path))
         if not inode.is_regular:
