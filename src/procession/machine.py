@@ -82,6 +82,15 @@ class EngineRunner(Protocol):
         """See `Engine.run`."""
 
 
+class ContainerSettings(NamedTuple):
+    """What a machine with an image was given: where that is, and the limits of its control group."""
+
+    image: str
+    memory: int | None
+    cpus: int | None
+    pids_max: int | None
+
+
 class Result(NamedTuple):
     """How a run ended.
 
@@ -183,12 +192,14 @@ class Machine(GoingBack):
         self.memory.reclaimer = PageReclaimer()
         self.engine = make_engine(engine)
         self.image: Image | None = None
+        self.container: ContainerSettings | None = None
         self.entrypoint = entrypoint
         self.shows_host = image is None and os.path.realpath(rootfs) == "/"
         if image is not None:
             from procession.exchange.image.opening import open_image
 
             self.image = open_image(image)
+            self.container = ContainerSettings(os.fspath(image), memory, cpus, pids_max)
             user = user or self.image.config.user or None
             cwd = cwd or self.image.config.directory or "/"
             environment = environment_in(

@@ -94,7 +94,10 @@ def test_limits_are_those_of_a_control_group(guest_root: Path, tmp_path: Path) -
             "--image {image}: there is no single image called 'other' in it",
         ),
         (("--image", "{image}"), "the image names no program: give a command"),
-        (("--image", "{image}", "--record", "/tmp/x", "true"), "--record doesn't go with --image"),
+        (
+            ("--image", "{image}", "--record", "/tmp/x", "--bundle", "true"),
+            "--bundle doesn't go with --image",
+        ),
         (("--entrypoint", "x", "true"), "--entrypoint is for --image"),
         ((), "missing argument"),
     ],

@@ -18,6 +18,7 @@ from procession.explore.statement import statement
 from procession.explore.story import shortened, tell_story
 from procession.explore.world import DEFAULT_STEP_LIMIT, World
 from procession.syscalls.permitted import FAULTS
+from tests.exchange.image_builder import LayerBuilder, make_saved_archive
 from tests.explore.races import PROGRAMS, classes, compiled, explored, outcomes, program
 
 COMMAND = [sys.executable, "-m", "procession"]
@@ -146,6 +147,29 @@ def test_the_command_tells_a_story_that_replay_runs_again(tmp_path: Path) -> Non
         [*COMMAND, "replay", "finding.rec"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (again.returncode, again.stdout, again.stderr) == (1, "1\n", "")
+
+
+def test_a_finding_in_an_image_is_recorded_too(guest_root: Path, tmp_path: Path) -> None:
+    layer = LayerBuilder().add("bin/busybox", (guest_root / "usr/bin/busybox").read_bytes(), mode=0o755)
+    layer.link("bin/sh", "bin/busybox")
+    image = make_saved_archive(tmp_path / "saved.tar", [layer.finish()], Entrypoint=["/bin/sh", "-c"])
+    found = subprocess.run(
+        [
+            *(*COMMAND, "explore", "--image", str(image), "--oracle", "output", "--preemptions", "1"),
+            *("--memory", "64M", "--", "echo one & echo two; wait"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (1, "")
+    again = subprocess.run(
+        [*COMMAND, "replay", "finding.rec"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert sorted(again.stdout.split()) == ["one", "two"]
+    assert (again.returncode, again.stderr) == (0, "")
+    assert f"the output is {again.stdout!r}, not" in found.stdout
 
 
 def test_a_recording_is_refused_whose_choices_are_others(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from procession.inlet import InletAction
 from procession.recording.file import (
     HostFile,
     Mark,
+    RecordedImage,
+    RecordedVolume,
     Recording,
     RecordingError,
     read_recording,
@@ -52,6 +54,10 @@ RECORDING = Recording(
     {("status", "bin"): [(0, [1, 2]), (7, {"error": 2})], ("exists", "x"): [(3, True)]},
     {"bin/sh": b"\x7fELF"},
     {"slices": 5, "status": 0},
+    None,
+    (),
+    RecordedImage("/image", "sha256:ab", 1 << 20, None, 7),
+    (RecordedVolume("/host", "/mnt", True, {("exists", "y"): [(0, False)]}, {"z": b"\xff"}),),
 )
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from procession import Machine
 from procession.recording.file import read_recording
+from procession.recording.travel import ReplayedSteps, travel
+from tests.exchange.image_builder import LayerBuilder, make_saved_archive
 
 COMMAND = [sys.executable, "-m", "procession"]
 PIPELINE = "ls / | sort | head -2; (exit 3) & wait $!; echo $?; read line; echo got $line; sleep 100; exit 5"
@@ -44,6 +46,76 @@ def test_what_the_kernel_did_can_be_seen_later(guest_root: Path, tmp_path: Path)
     record(path, guest_root, ["bash", "-c", "(exit 3) & wait"])
     assert b"kernel/fork.c, copy_process" in procession("replay", "--graph", "fork", str(path)).stderr
     assert b"exited with 3" in procession("replay", "--trace", str(path)).stderr
+
+
+CHANGES = (
+    "cat f d/g; ls -l .; echo new > n; echo more >> f; rm d/g; mv d e; cat f; test -e g || echo none; exit 4"
+)
+
+
+@pytest.mark.parametrize("is_bundle", [False, True])
+def test_what_was_in_a_volume_is_in_the_recording(guest_root: Path, tmp_path: Path, is_bundle: bool) -> None:
+    path, volume = tmp_path / "run", tmp_path / "volume"
+    (volume / "d").mkdir(parents=True)
+    (volume / "f").write_bytes(b"was\n")
+    (volume / "d/g").write_bytes(b"too\n")
+    read_only = tmp_path / "other"
+    read_only.mkdir()
+    (read_only / "x").write_bytes(b"other\n")
+    options = (
+        "--volume",
+        f"{volume}:/mnt/work",
+        "--volume",
+        f"{read_only}:/mnt/other:ro",
+        "--cwd",
+        "/mnt/work",
+    )
+    script = f"cat ../other/x; {CHANGES}"
+    output = record(path, guest_root, ["bash", "-c", script], *options, *["--bundle"] * is_bundle)
+    assert output.startswith(b"other\nwas\ntoo\n")
+    # The run has changed one itself, the other is gone.
+    assert (volume / "f").read_bytes() == b"was\nmore\n"
+    shutil.rmtree(read_only)
+    again = procession("replay", str(path))
+    assert (again.returncode, again.stdout, again.stderr) == (4, output, b"")
+    assert (volume / "f").read_bytes() == b"was\nmore\n"
+    history = travel(read_recording(path), interval=100)
+    history.run_to_end()
+    count = history.count
+    for place in (count // 2, count // 3, count - 1):
+        history.go_to(place)
+        history.back("call")
+    history.run_to_end()
+    driver = history.driver
+    assert isinstance(driver, ReplayedSteps)
+    assert history.count == count
+    assert driver.machine.state_hash() == read_recording(path).end["state"]
+
+
+@pytest.mark.parametrize("limits", [(), ("--memory", "64M", "--cpus", "2", "--pids-max", "20")])
+def test_a_run_of_an_image_is_repeated(guest_root: Path, tmp_path: Path, limits: tuple[str, ...]) -> None:
+    path, image = tmp_path / "run", tmp_path / "saved.tar"
+    layer = LayerBuilder().add("bin/busybox", (guest_root / "usr/bin/busybox").read_bytes(), mode=0o755)
+    for name in ("sh", "cat"):
+        layer.link(f"bin/{name}", "bin/busybox")
+    make_saved_archive(image, [layer.finish()], Entrypoint=["/bin/sh", "-c"], Env=["A=image"])
+    script = "echo $$ $A $B; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max; (exit 3) & wait $!"
+    run = procession(
+        *("run", "--image", str(image), *limits, "--env", "B=given", "--record", str(path), "--", script)
+    )
+    assert run.stdout.startswith(b"1 image given\n")
+    again = procession("replay", str(path))
+    assert (again.returncode, again.stdout, again.stderr) == (3, run.stdout, b"")
+    assert b"no other root" in procession("replay", "--rootfs", "/", str(path)).stderr
+    make_saved_archive(
+        image,
+        [layer.finish(), LayerBuilder().add("new").finish()],
+        Entrypoint=["/bin/sh", "-c"],
+        Env=["A=image"],
+    )
+    again = procession("replay", str(path))
+    assert again.returncode == 3
+    assert f"{image} has changed since it was recorded".encode() in again.stderr
 
 
 def test_changes_of_the_tree_that_do_not_matter_do_not_matter(guest_root: Path, tmp_path: Path) -> None:

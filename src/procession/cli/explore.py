@@ -227,9 +227,6 @@ def show_finding(explorer: Explorer, found: Finding, number: int, file_name: str
     print()
     print(moments_text(moments, story), end="")
     print()
-    if explorer.program.settings.get("image") is not None:
-        print("there is no recording of it: runs of images can't be recorded\n")
-        return
     path = Path(file_name or "finding.rec")
     if number > 1:
         path = path.with_stem(f"{path.stem}-{number}")

@@ -115,13 +115,10 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
 
     source = None
     if options.record_file is not None:
-        if options.image is not None:
-            return fail("--record doesn't go with --image: an image isn't recorded", USE_ERROR)
-        if options.volumes:
-            return fail("--record doesn't go with --volume: what is in a volume isn't recorded", USE_ERROR)
-        from procession.recording.host_files import RecordingSource
-
-        source = RecordingSource(os.path.realpath(os.fsencode(options.rootfs or "/")))
+        if options.image is not None and options.is_bundle:
+            return fail("--bundle doesn't go with --image: an image is one file already", USE_ERROR)
+        if options.image is None:
+            source = recording_source(options.rootfs or "/")
     try:
         from_files = [line for name in options.environment_files for line in read_environment_file(name)]
         environment = environment_of(
@@ -171,13 +168,18 @@ def run_made(machine: Machine, options: RunOptions, view: View | None, source: R
 
     for volume in options.volumes:
         try:
-            machine.add_volume(volume.host_path, volume.guest_path, is_read_only=volume.is_read_only)
+            machine.add_volume(
+                volume.host_path,
+                volume.guest_path,
+                is_read_only=volume.is_read_only,
+                source=None if options.record_file is None else recording_source(volume.host_path),
+            )
         except (Errno, OSError) as error:
             reason = error.text if isinstance(error, Errno) else error.strerror
             return fail(f"--volume {volume.host_path}:{volume.guest_path}: {reason}", USE_ERROR)
     if view is not None:
         view.watch(machine, ignored=None if options.is_pid1 else machine.init.group)
-    recorder = None if source is None else make_recorder(machine, source)
+    recorder = None if options.record_file is None else make_recorder(machine, source)
     debugger = None
     if options.debugger_port is not None:
         try:
@@ -368,7 +370,14 @@ def fail_to_execute(command: str, error: Errno) -> int:
     return fail(f"{command}: {error}", CANNOT_EXECUTE)
 
 
-def make_recorder(machine: Machine, source: RecordingSource) -> Recorder:
+def recording_source(path: str) -> RecordingSource:
+    """What keeps what a run is told of the directory `path` of the host."""
+    from procession.recording.host_files import RecordingSource
+
+    return RecordingSource(os.path.realpath(os.fsencode(path)))
+
+
+def make_recorder(machine: Machine, source: RecordingSource | None) -> Recorder:
     """Who records the run of `machine`."""
     from procession.recording.recorder import Recorder
 
@@ -414,8 +423,6 @@ def leave_recording(machine: Machine, options: RunOptions) -> str:
     """Write a recording that reproduces a bug; says in words where it is, or why there is none."""
     from procession.recording.recorder import Recorder
 
-    if options.image is not None:
-        return "a machine with an image can't be recorded"
     if options.debugger_port is not None:
         return "a machine that a debugger holds can't be recorded"
     name = options.record_file

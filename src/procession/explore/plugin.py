@@ -126,10 +126,9 @@ class Guest:
             story = tell_story(explorer.world, finding)
             moments = explorer.moments(finding)
             text = f"{story_text(story)}\n{moments_text(moments, story)}\n{statement(report)}"
-            if self.settings.get("image") is None:
-                path = self.directory / "finding.rec"
-                save_finding(explorer, finding, story, moments, path)
-                text += f"\n`procession replay {path}` runs it again"
+            path = self.directory / "finding.rec"
+            save_finding(explorer, finding, story, moments, path)
+            text += f"\n`procession replay {path}` runs it again"
         finally:
             explorer.world.close()
         pytest.fail(text, pytrace=False)

@@ -29,12 +29,14 @@ def record_schedule(
     program: Program, schedule: Schedule, time_limit_s: float | None
 ) -> tuple[Recording, Run]:
     """Run `schedule` on a machine of its own, as any program is run, and record that; the run for oracles."""
-    source = RecordingSource(os.path.realpath(os.fsencode(program.settings.get("rootfs", "/"))))
+    settings, source = dict(program.settings), None
+    if settings.get("image") is None:
+        source = RecordingSource(os.path.realpath(os.fsencode(settings.get("rootfs", "/"))))
+        settings["source"] = source
     decider = ScheduledDecider(
         int(program.settings.get("seed", 0)), program.kinds, schedule.trimmed().choices
     )
-    with_source = program._replace(settings={**program.settings, "source": source})
-    machine = with_source.machine(decider)
+    machine = program._replace(settings=settings).machine(decider)
     facts = FactWatcher(machine.kernel)
     machine.observe(facts)
     recorder = Recorder(machine, source)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from procession.attachment import CapturedOutput
     from procession.exchange.volume import Volume
     from procession.fs.dentry import Path
+    from procession.fs.host_source import HostSource
     from procession.fs.host_stream import HostInput, HostOutput
     from procession.fs.permission import Subject
     from procession.hardware.engine import Engine
@@ -66,6 +67,7 @@ class Steering:
         self.breakpoints: list[Breakpoint] = []
         self.shall_stop = False
         self.volumes: list[Volume] = []
+        self.shown: list[Overlay] = []
         self._observers: list[Observer] = []
         self._traced: Observer | None = None
         self._pending: deque[Event] = deque()
@@ -268,10 +270,13 @@ class Steering:
 
     # Files that go in and out
 
-    def add_volume(self, host_path: str, guest_path: str, *, is_read_only: bool = False) -> None:
+    def add_volume(
+        self, host_path: str, guest_path: str, *, is_read_only: bool = False, source: HostSource | None = None
+    ) -> None:
         """Show the host's directory `host_path` at `guest_path`, which is made if it isn't there.
 
-        What the guest changes in it stays in the machine's memory until `write_volumes`. Raises OSError,
+        What the guest changes in it stays in the machine's memory until `write_volumes`. `source` says what
+        is below it, if that isn't the host. Raises OSError,
         ValueError for a guest path that isn't absolute, and the errno that mkdir(2) or mount(2) gives.
         """
         from procession.exchange.volume import Volume
@@ -280,6 +285,13 @@ class Steering:
             raise ValueError(f"a volume's place in the guest is an absolute path, not {guest_path!r}")
         if not stat.S_ISDIR(os.stat(host_path).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), host_path)
+        overlay = self.show_directory(host_path, guest_path, is_read_only=is_read_only, source=source)
+        self.volumes.append(Volume(overlay, host_path, guest_path, is_read_only=is_read_only))
+
+    def show_directory(
+        self, host_path: str, guest_path: str, *, is_read_only: bool, source: HostSource | None
+    ) -> Overlay:
+        """As `add_volume`, but that nothing can be written back; with a `source` it needn't be there."""
         mounts = self.kernel.init_namespaces.mounts
         context = FsContext(mounts.root_path)
         credentials = self.init.credentials.for_user(0, 0)
@@ -287,10 +299,11 @@ class Steering:
             place = _make_directories(context, credentials, os.fsencode(guest_path))
         finally:
             context.put()
-        overlay = Overlay(self.kernel.vfs, host_path)
+        overlay = Overlay(self.kernel.vfs, host_path, source=source)
         flags = MS_NOSUID | MS_NODEV | MS_RELATIME | (MS_RDONLY if is_read_only else 0)
         mounts.mount(overlay, place, flags)
-        self.volumes.append(Volume(overlay, host_path, guest_path, is_read_only=is_read_only))
+        self.shown.append(overlay)
+        return overlay
 
     def write_volumes(self) -> list[str]:
         """Write what the guest has changed in its volumes to the host; what couldn't be, in words.

@@ -26,6 +26,9 @@ _LONGEST_LINE = 128 << 20
 _LEVEL = 3
 
 
+Answers = dict[tuple[str, ...], list[tuple[int, Any]]]
+
+
 class RecordingError(Exception):
     """A file isn't a recording, or one that this version can't read."""
 
@@ -36,6 +39,26 @@ class HostFile(NamedTuple):
     size: int
     mtime_ns: int
     digest: str
+
+
+class RecordedImage(NamedTuple):
+    """The image that was run: where it is, the digest of its layers, and the limits of its control group."""
+
+    path: str
+    digest: str
+    memory: int | None
+    cpus: int | None
+    pids_max: int | None
+
+
+class RecordedVolume(NamedTuple):
+    """A directory of the host, and where it was shown; what the run was told of it, and has read in it."""
+
+    path: str
+    place: str
+    is_read_only: bool
+    answers: dict[tuple[str, ...], list[tuple[int, Any]]]
+    contents: dict[str, bytes]
 
 
 class Mark(NamedTuple):
@@ -54,6 +77,7 @@ class Recording(NamedTuple):
     run was told of the host's files, each with how many questions there were before it first was, and
     `contents` what is in those that it read, None unless it's a bundle.
     `end` is how it ended: "status", "signal", "reason", "slices" and "state", the hash of the whole state.
+    With an `image` there are no files and no answers: its digest says what it holds.
     `kinds` is what was branched over if it's a schedule that a search has found, and `choices` is what was
     chosen; None for any other run.
     """
@@ -71,6 +95,8 @@ class Recording(NamedTuple):
     end: dict[str, Any]
     kinds: tuple[str, ...] | None = None
     choices: tuple[NamedChoice, ...] = ()
+    image: RecordedImage | None = None
+    volumes: tuple[RecordedVolume, ...] = ()
 
 
 KINDS = ("streams", "terminal", "captured")
@@ -91,6 +117,8 @@ def _lines(recording: Recording) -> Iterator[dict[str, Any]]:
         "command": list(recording.command),
         "pid1": recording.is_pid1,
         "kind": recording.kind,
+        "image": None if recording.image is None else recording.image._asdict(),
+        "volumes": [[volume.path, volume.place, volume.is_read_only] for volume in recording.volumes],
     }
     if recording.kinds is not None:
         yield {"branches": list(recording.kinds), "choices": [list(choice) for choice in recording.choices]}
@@ -105,11 +133,17 @@ def _lines(recording: Recording) -> Iterator[dict[str, Any]]:
         yield {"mark": list(mark)}
     for name, file in recording.files.items():
         yield {"file": name, **file._asdict()}
-    for question, answers in recording.answers.items():
-        yield {"asked": list(question), "answers": answers}
-    for name, contents in (recording.contents or {}).items():
-        yield {"contents": name, "bytes": base64.b64encode(contents).decode()}
+    yield from _told(recording.answers, recording.contents or {}, {})
+    for number, volume in enumerate(recording.volumes):
+        yield from _told(volume.answers, volume.contents, {"volume": number})
     yield {"end": recording.end}
+
+
+def _told(answers: Answers, contents: dict[str, bytes], where: dict[str, int]) -> Iterator[dict[str, Any]]:
+    for question, given in answers.items():
+        yield {"asked": list(question), "answers": given, **where}
+    for name, data in contents.items():
+        yield {"contents": name, "bytes": base64.b64encode(data).decode(), **where}
 
 
 def read_recording(path: Path) -> Recording:
@@ -125,7 +159,8 @@ def read_recording(path: Path) -> Recording:
     actions: list[InletAction] = []
     marks: list[Mark] = []
     files: dict[str, HostFile] = {}
-    answers: dict[tuple[str, ...], list[tuple[int, Any]]] = {}
+    volumes = _volumes(head.get("volumes"))
+    answers: Answers = {}
     contents: dict[str, bytes] = {}
     end: dict[str, Any] | None = None
     kinds: tuple[str, ...] | None = None
@@ -142,9 +177,11 @@ def read_recording(path: Path) -> Recording:
         elif "asked" in line:
             if not isinstance(line["asked"], list) or not isinstance(line.get("answers"), list):
                 raise RecordingError("an answer in it isn't readable")
-            answers[tuple(map(_text, line["asked"]))] = _answers(line["answers"])
+            known = answers if "volume" not in line else _volume(volumes, line["volume"]).answers
+            known[tuple(map(_text, line["asked"]))] = _answers(line["answers"])
         elif "contents" in line:
-            contents[_text(line["contents"])] = _data(line.get("bytes"))
+            held = contents if "volume" not in line else _volume(volumes, line["volume"]).contents
+            held[_text(line["contents"])] = _data(line.get("bytes"))
         elif "branches" in line:
             kinds, choices = _schedule(line)
         elif isinstance(line.get("end"), dict):
@@ -168,6 +205,8 @@ def read_recording(path: Path) -> Recording:
         end,
         kinds,
         choices,
+        _image(head.get("image")),
+        volumes,
     )
 
 
@@ -246,6 +285,35 @@ def _answers(value: list[Any]) -> list[tuple[int, Any]]:
             raise RecordingError("an answer in it isn't readable")
         found.append((_number(item[0]), item[1]))
     return found
+
+
+def _image(value: Any) -> RecordedImage | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != set(RecordedImage._fields):
+        raise RecordingError("its image isn't readable")
+    limits = [
+        None if value[name] is None else _number(value[name]) for name in ("memory", "cpus", "pids_max")
+    ]
+    return RecordedImage(_text(value["path"]), _text(value["digest"]), *limits)
+
+
+def _volumes(value: Any) -> tuple[RecordedVolume, ...]:
+    if not isinstance(value, list):
+        raise RecordingError("its volumes aren't readable")
+    found: list[RecordedVolume] = []
+    for item in value:
+        if not isinstance(item, list) or len(item) != 3 or not isinstance(item[2], bool):
+            raise RecordingError("a volume in it isn't readable")
+        found.append(RecordedVolume(_text(item[0]), _text(item[1]), item[2], {}, {}))
+    return tuple(found)
+
+
+def _volume(volumes: tuple[RecordedVolume, ...], value: Any) -> RecordedVolume:
+    number = _number(value)
+    if number >= len(volumes):
+        raise RecordingError("a volume that it speaks of isn't there")
+    return volumes[number]
 
 
 def _pair(value: list[Any]) -> tuple[int, int]:

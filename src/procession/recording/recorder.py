@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from procession.fs.overlay import Overlay
 from procession.kernel.decider import NamedChoice, ScheduledDecider
-from procession.recording.file import HostFile, Mark, Recording
+from procession.recording.file import HostFile, Mark, RecordedImage, RecordedVolume, Recording
+from procession.recording.host_files import RecordingSource
 
 if TYPE_CHECKING:
     from procession.fs.host_tree import HostTree
     from procession.machine import Machine, Result
-    from procession.recording.host_files import RecordingSource
 
 MARKS_LIMIT = 4096
 _SLICES_PER_MARK = 16
@@ -48,7 +48,10 @@ class Recorder:
     @property
     def is_complete(self) -> bool:
         """Whether all was kept that came from outside."""
-        return self.machine.inlet.is_complete and (self.source is None or self.source.is_complete)
+        sources = self.source, *(volume.overlay.tree.source for volume in self.machine.volumes)
+        return self.machine.inlet.is_complete and all(
+            source.is_complete for source in sources if isinstance(source, RecordingSource)
+        )
 
     def finish(self, result: Result | None, *, is_bundle: bool = False) -> Recording:
         """The whole recording, after the run; `result` is None if it ended by an error of Procession's.
@@ -82,6 +85,8 @@ class Recorder:
             dict(contents_read(machine)) if is_bundle else None,
             end,
             *self._schedule(),
+            _image_of(machine),
+            tuple(_volumes_of(machine)),
         )
 
     def _schedule(self) -> tuple[tuple[str, ...] | None, tuple[NamedChoice, ...]]:
@@ -89,6 +94,27 @@ class Recorder:
         if not isinstance(decider, ScheduledDecider):
             return None, ()
         return tuple(sorted(decider.kinds)), decider.choices
+
+
+def _image_of(machine: Machine) -> RecordedImage | None:
+    container, image = machine.container, machine.image
+    if container is None or image is None:
+        return None
+    return RecordedImage(os.path.realpath(container.image), image.tree.digest.decode(), *container[1:])
+
+
+def _volumes_of(machine: Machine) -> Iterator[RecordedVolume]:
+    """The volumes with all that was read in them, which the run may change. Raises OSError."""
+    for volume in machine.volumes:
+        tree = volume.overlay.tree
+        source = tree.source
+        answers = source.answers if isinstance(source, RecordingSource) else {}
+        contents = {
+            os.fsdecode(path): tree.read(path, 0, tree.status(path).size) for path in sorted(tree.opened)
+        }
+        yield RecordedVolume(
+            os.fsdecode(tree.root), volume.guest_path, volume.is_read_only, answers, contents
+        )
 
 
 def mark_of(machine: Machine) -> Mark:

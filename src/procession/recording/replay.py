@@ -100,17 +100,35 @@ def machine_of(recording: Recording, **changed: Any) -> Machine:
         reason = why_unavailable()
         if reason is not None:
             raise ValueError(f"the run used the native engine, which can't be had: {reason}")
-    if recording.answers:
+    image = recording.image
+    if image is not None:
+        if "rootfs" in changed:
+            raise ValueError("the run's files were an image's: there is no other root for it")
+        del settings["rootfs"]
+        settings.update(zip(("image", "memory", "cpus", "pids_max"), (image.path, *image[2:]), strict=True))
+        settings["entrypoint"] = ""
+    elif recording.answers:
         root = os.path.realpath(os.fsencode(settings["rootfs"]))
         settings["source"] = RecordedSource(root, recording.answers, recording.contents)
     if recording.kinds is not None:
         decider = ScheduledDecider(settings["seed"], recording.kinds, recording.choices)
-        return explored_machine(settings, recording.kinds, decider)
-    return Machine(**settings)
+        machine = explored_machine(settings, recording.kinds, decider)
+    else:
+        machine = Machine(**settings)
+    for volume in recording.volumes:
+        source = None
+        if volume.answers:
+            source = RecordedSource(os.fsencode(volume.path), volume.answers, volume.contents)
+        machine.show_directory(volume.path, volume.place, is_read_only=volume.is_read_only, source=source)
+    return machine
 
 
 def changed_files(recording: Recording, machine: Machine) -> list[str]:
-    """Which of the host's files that the run read aren't as they were then; none of a bundle's."""
+    """Which of the host's files that the run read aren't as they were then, or the image that it had; none of
+    a bundle's."""
+    if recording.image is not None and machine.image is not None:
+        is_same = machine.image.tree.digest.decode() == recording.image.digest
+        return [] if is_same else [recording.image.path.lstrip("/")]
     if recording.contents is not None:
         return []
     root = os.fsencode(machine.settings["rootfs"])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # The attributes of a machine that a fork of it has too, and those for which it has something of its own.
 _SAME_IN_FORK = (
+    "container",
     "cwd",
     "entrypoint",
     "environment",
@@ -236,16 +237,22 @@ class GoingBack(Steering):
 
     def _kept_beside(self) -> tuple[Any, ...]:
         """What the machine holds of its run beside the kernel."""
-        source = self.source
+        sources = tuple([source.keep() for source in self._rewindable])
         return (
             tuple([getattr(self, name) for name in _KEPT_BESIDE]),
             None if self._captured is None else self._captured.keep(),
-            source.keep() if source is not None and isinstance(source, Rewindable) else None,
+            sources or None,
             (self.traps.return_at_ns, self.traps.has_returned),
         )
 
+    @property
+    def _rewindable(self) -> list[Rewindable]:
+        """Those of the sources of files that can be put back to where they were."""
+        found = self.source, *(overlay.tree.source for overlay in self.shown)
+        return [source for source in found if isinstance(source, Rewindable)]
+
     def _put_back_beside(self, kept: tuple[Any, ...]) -> None:
-        values, captured, source_state, slice_end = kept
+        values, captured, sources, slice_end = kept
         self.traps.return_at_ns, self.traps.has_returned = slice_end
         for name, value in zip(_KEPT_BESIDE, values, strict=True):
             setattr(self, name, value)
@@ -253,7 +260,7 @@ class GoingBack(Steering):
             self._captured = None
         else:
             self._captured_output().put_back(captured)
-        if self.source is not None and isinstance(self.source, Rewindable):
-            self.source.put_back(source_state)
+        for source, state in zip(self._rewindable, sources or (), strict=False):
+            source.put_back(state)
         self.shall_stop = False
         self._pending.clear()
