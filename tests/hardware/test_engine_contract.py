@@ -250,6 +250,38 @@ def test_rights_that_come_by_a_fault_hold(bench: Bench) -> None:
     assert bench.space.read(ABSENT, 1) == b"\1"
 
 
+@pytest.mark.parametrize("order", ["upwards", "downwards", "at random"])
+def test_pages_are_touched_in_any_order(bench: Bench, order: str) -> None:
+    """Each that isn't there faults once, over the border of two tables too; others never do."""
+    chance = random.Random(order)
+    first = 0xA0_0000 - 40 * PAGE_SIZE
+    pages = [first + number * PAGE_SIZE for number in range(80)]
+    there = {page for page in pages if chance.random() < 0.4}
+    for page in there:
+        bench.space.map(page, READ | WRITE)
+    if order == "at random":
+        chance.shuffle(pages)
+    elif order == "downwards":
+        pages.reverse()
+
+    def bring(trap: Trap) -> bool:
+        if trap[0] == "fault":
+            bench.space.map(trap[1] & -PAGE_SIZE, READ | WRITE)
+            return True
+        return False
+
+    bench.on_trap = bring
+    start = bench.load(bytes.fromhex("0003 4889da" + CALL), {RAX: 7})
+    for _ in range(2):
+        for page in pages:
+            start.general[RBX] = page + 8
+            bench.engine.load(start)
+            bench.run()
+    faults = [trap[1] for trap in bench.traps if trap[0] == "fault"]
+    assert faults == [page + 8 for page in pages if page not in there]
+    assert all(bench.space.read(page + 8, 1) == b"\x0e" for page in pages)
+
+
 # Exceptions
 
 EXCEPTIONS = {

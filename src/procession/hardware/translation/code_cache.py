@@ -50,6 +50,20 @@ class Block:
         self.counter_register = -1
 
 
+class Place:
+    """A guest's instruction: where its code begins on the host, its `pc`, and what a fault in it must have
+    restored.
+    """
+
+    __slots__ = ("counter_register", "pc", "restoration", "start")
+
+    def __init__(self, start: int, pc: int, restoration: int, counter_register: int) -> None:
+        self.start = start
+        self.pc = pc
+        self.restoration = restoration
+        self.counter_register = counter_register
+
+
 class PageCode:
     """What is translated of one frame, whoever maps it. By the guest's address: where code begins
     (`entries`), where the tables of jumps lead to it (`stanzas`, `second_stanzas`), and whether flags are
@@ -70,7 +84,8 @@ class PageCode:
 
 class CodeCache:
     """`position` is where the next code goes. `generation` grows when code is dropped, or
-    isn't that of a page any more; `was_cleared` says that all of it has been dropped once.
+    isn't that of a page any more; `was_cleared` says that all of it has been dropped once. `places` are those
+    that have faulted lately, by the host's rip.
 
     `pages` has the translated code by frame, `straddlers` the instructions that lie in two frames, by address
     and both; `straddlers_of` has their keys by each frame. `links` numbers the targets of jumps that leave
@@ -90,6 +105,7 @@ class CodeCache:
         "memory",
         "new_links",
         "pages",
+        "places",
         "position",
         "starts",
         "straddlers",
@@ -121,6 +137,7 @@ class CodeCache:
         self.blocks: list[Block | None] = []
         self.starts: list[int] = []
         self.pages: dict[int, PageCode] = {}
+        self.places: dict[int, Place] = {}
         self.straddlers: dict[tuple[int, int, int], int] = {}
         self.straddlers_of: dict[int, set[tuple[int, int, int]]] = {}
         self.links: dict[int, int] = {}
@@ -166,6 +183,7 @@ class CodeCache:
         self.blocks.clear()
         self.starts.clear()
         self.pages.clear()
+        self.places.clear()
         self.straddlers.clear()
         self.straddlers_of.clear()
         self.links.clear()

@@ -12,7 +12,7 @@ from typing import Final
 
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
-from procession.hardware.engines.native.place import Place, find_place
+from procession.hardware.engines.native.place import find_place
 from procession.hardware.engines.native.processor_model import Attendant
 from procession.hardware.engines.native.single_step import (
     ATTENDED_UNITS,
@@ -35,6 +35,7 @@ from procession.hardware.translation.code_cache import (
     CROSS,
     LINK,
     Exit,
+    Place,
 )
 from procession.hardware.translation.decode import decode
 from procession.hardware.translation.kept_code import CodeKeeper
@@ -322,7 +323,8 @@ class NativeEngine:
                 self.give_up(f"the program uses {address:#x}, where the native engine is")
                 return 0
             generation, switches = self.store.cache.generation, self.switches
-            self.access_fault(address, error & _WRITE)
+            present = _PROTECTION if space.window.walk.entry else 0
+            self.traps.page_fault(address, _USER | error & _WRITE | present)
             if (
                 self.is_stopping
                 or self.general[RIP] != pc

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from procession.hardware.translation import layout
-from procession.hardware.translation.code_cache import CodeCache
+from procession.hardware.translation.code_cache import CodeCache, Place
 
-
-class Place:
-    """A guest's instruction: where its code begins on the host, its `pc`, and what a fault in it must have
-    restored.
-    """
-
-    __slots__ = ("counter_register", "pc", "restoration", "start")
-
-    def __init__(self, start: int, pc: int, restoration: int, counter_register: int) -> None:
-        self.start = start
-        self.pc = pc
-        self.restoration = restoration
-        self.counter_register = counter_register
+_MOST_PLACES = 4096
 
 
 def find_place(cache: CodeCache, rip: int) -> Place | None:
     """The guest's instruction that was executed at `rip` on the host; None if there's none."""
+    known = cache.places.get(rip)
+    if known is None:
+        known = _seek_place(cache, rip)
+        if known is not None:
+            if len(cache.places) >= _MOST_PLACES:
+                cache.places.clear()
+            cache.places[rip] = known
+    return known
+
+
+def _seek_place(cache: CodeCache, rip: int) -> Place | None:
     for view in layout.VIEWS:
         offset = rip - view
         if 0 <= offset < layout.CACHE_BYTES:

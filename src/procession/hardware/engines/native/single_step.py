@@ -15,7 +15,7 @@ from procession.hardware.translation.opcodes import PUSH_FLAGS
 
 if TYPE_CHECKING:
     from procession.hardware.engines.native.engine import NativeEngine
-    from procession.hardware.engines.native.place import Place
+    from procession.hardware.translation.code_cache import Place
 
 TRAP_FLAG: Final = 1 << 8
 ATTENDED_UNITS: Final = 2_500
@@ -61,6 +61,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
     finally:
         words[_FLAGS] |= trap_flag
         cache.position = position
+        cache.places.clear()
         del cache.exits[exits:], cache.blocks[blocks:], cache.starts[blocks:]
     if error is not None:
         engine.fail(error)

@@ -15,6 +15,7 @@ from procession.hardware.engines.native.system_call_filter import MAP_POPULATE, 
 from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 from procession.hardware.translation import layout
 
+(_HIGH, _HIGH_END), (_LOW, _LOW_END) = layout.RESERVED
 _AROUND: Final = 16
 _READ, _WRITE = 1, 2
 _RIGHTS: Final = pte.ADDRESS_MASK | pte.WRITABLE
@@ -108,12 +109,16 @@ class Window:
         words, writable, code_frames = walk.words, walk.writable, self.code_frames
         executable = self.memory.executable
         page = address >> PAGE_SHIFT
-        first = page & -_AROUND
         pages = self.leaves.setdefault(page >> 9, {})
         self.seen.pop(page >> 9, None)
+        if self._is_alone(page, pages):
+            first, end = page, page + 1
+        else:
+            first = page & -_AROUND
+            end = first + _AROUND
         slot = walk.slot - (page - first)
         run_page = run_frame = run_length = run_rights = 0
-        for number in range(first, first + _AROUND):
+        for number in range(first, end):
             entry = words[slot]
             if entry & _ALLOWED == _ALLOWED:
                 rights = entry & writable
@@ -147,6 +152,15 @@ class Window:
         if run_length:
             self._map(run_page, run_frame, run_length, run_rights)
         return MAPPED
+
+    def _is_alone(self, page: int, pages: dict[int, int]) -> bool:
+        """Whether the pages before and behind `page`, which was found last, are mapped already or not there:
+        as it is where a program touches new memory, one page after the other.
+        """
+        words, slot = self.walk.words, self.walk.slot
+        return (page - 1 in pages or not page & 511 or not words[slot - 1]) and (
+            page + 1 in pages or page & 511 == 511 or not words[slot + 1]
+        )
 
     def _map(self, page: int, frame: int, length: int, rights: int) -> None:
         protection = _READ | _WRITE if rights else _READ
@@ -230,4 +244,4 @@ class Window:
 
 def is_reserved(address: int) -> bool:
     """Whether a stub has something of its own at `address`, so that no guest's page can be there."""
-    return any(first <= address < end for first, end in layout.RESERVED)
+    return _HIGH <= address < _HIGH_END or _LOW <= address < _LOW_END
