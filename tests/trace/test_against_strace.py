@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from procession.syscalls import load_all
+from procession.syscalls.declaration import TABLE
+from procession.trace.filter import calls_named
+
 COMMAND = "2"
 """The id of the machine's first program."""
 PROGRAM = Path(__file__).with_name("program.c")
 STACKS = Path(__file__).with_name("stacks.c")
 NAMES = Path(__file__).with_name("names.c")
+EVERY_CALL = Path(__file__).with_name("every_call.c")
 ENVIRONMENT = ("/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "LC_ALL=C")
 SCRIPT = "(exit 3); echo *; test -d /etc && cd /etc; kill -WINCH $$; read line; exec true"
 
@@ -198,3 +203,30 @@ def test_programs(command: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_a_shell(shell: str, tmp_path: Path) -> None:
     compare([shell, "-c", SCRIPT], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "family", ["%process", "%signal", "%memory", "%network", "%ipc", "%creds", "%file", "%desc"]
+)
+def test_a_family_of_calls_is_straces(family: str, tmp_path: Path) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace isn't installed")
+    program = compiled(EVERY_CALL, tmp_path / "every_call")
+    # Calls that strace has no name for belong to each of its families.
+    shown = {
+        name: subprocess.run(
+            [strace, "-qq", "-e", f"trace={name}", program], capture_output=True, text=True, check=False
+        ).stderr
+        for name in (family, "all")
+    }
+    named = {
+        name: set(re.findall(r"^([a-z]\w*)\(.* = -1 ENOSYS", text, re.MULTILINE))
+        for name, text in shown.items()
+    }
+    assert len(named["all"]) > 300
+    load_all()
+    built = {call.name for call in TABLE if call is not None}
+    ours = calls_named([family])
+    assert ours & named["all"] == named[family] & built
+    assert len(ours) > 5

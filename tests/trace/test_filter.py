@@ -52,3 +52,15 @@ def test_by_path_and_outcome(guest_root: Path) -> None:
 def test_by_process(guest_root: Path) -> None:
     assert all("openat" not in line for line in trace_of(guest_root, TraceFilter(pids=frozenset({1}))))
     assert any("execve" in line for line in trace_of(guest_root, TraceFilter(pids=frozenset({3}))))
+
+
+def test_the_first_program_is_shown_where_execve_is(guest_root: Path) -> None:
+    started = 'execve("/usr/bin/bash", ["bash", "-c", '
+    for names in (["execve"], ["%process"], ["!%memory"]):
+        assert trace_of(guest_root, TraceFilter(calls=calls_named(names)))[0].startswith(started)
+    for chosen in (
+        TraceFilter(calls=calls_named(["openat"])),
+        TraceFilter(calls=calls_named(["execve"]), outcomes=outcomes_named(["ENOENT"])),
+        TraceFilter(paths=(b"/nothing",)),
+    ):
+        assert not any(started in line for line in trace_of(guest_root, chosen))

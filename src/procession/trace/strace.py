@@ -219,6 +219,7 @@ class SystemCallTrace:
         executed no program ("supersede", with the id that it had), or has ended ("exit")."""
         if task.group is self.ignored:
             return
+        self.kernel = task.kernel
         if kind == "clone":
             self.live[task.tid] = None
         elif kind == "exec" and task.tid not in self.open_calls:
