@@ -39,10 +39,11 @@ def test_what_is_shown_can_be_chosen(guest_root: Path) -> None:
 
 
 def test_lines_can_say_more(guest_root: Path) -> None:
-    plain = ("--time", "-T", "-y", "-e", "openat,write,close")
+    plain = ("--time", "-T", "-y", "-e", "openat,write,close,execve")
     lines = trace(guest_root, *plain, script="exec 5< /etc; exec 5<&-").stderr
     time = r"\d\d:\d\d:\d\d\.\d{6}"
     opened = rf'^{time} openat\(AT_FDCWD</\S*>, "/etc", O_RDONLY\) += 3</etc> <0\.\d{{6}}>$'
+    assert re.match(rf"{time} execve\(\"/", lines)
     assert re.search(opened, lines, re.MULTILINE)
     assert re.search(rf"^{time} close\(5</etc>\) += 0 <0\.\d{{6}}>$", lines, re.MULTILINE)
 
