@@ -222,11 +222,6 @@ class PhysicalMemory:
         return self.fresh_end - self.next_fresh + len(self.free) + len(self.free_executable)
 
     @property
-    def held_frames(self) -> int:
-        """How many frames are out of use, for what the kernel's objects take."""
-        return self.frame_count - self.fresh_end + len(self.held)
-
-    @property
     def spare_frames(self) -> int:
         """How many of the reclaimable frames may be taken: the last ones are what programs run from.
 

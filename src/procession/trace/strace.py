@@ -219,10 +219,10 @@ class SystemCallTrace:
         executed no program ("supersede", with the id that it had), or has ended ("exit")."""
         if task.group is self.ignored:
             return
-        self.kernel = task.kernel
         if kind == "clone":
             self.live[task.tid] = None
         elif kind == "exec" and task.tid not in self.open_calls:
+            self.kernel = task.kernel
             self.write_line(task.tid, started_text(task.mm))
             if self.stacks is not None:
                 self.write_stack(self.stacks.lines_of(task))

@@ -44,11 +44,6 @@ class CpuSet:
             given = given & each.processors or given
         return given
 
-    @property
-    def effective_nodes(self) -> int:
-        """The nodes of memory that its tasks may use."""
-        return NODES
-
 
 def restrict_all(group: Cgroup) -> None:
     """The tasks in `group` and below use what they may from now on.
