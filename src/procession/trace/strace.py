@@ -303,7 +303,7 @@ class SystemCallTrace:
 
     def write_stack(self, lines: list[str]) -> None:
         """The functions in which the call or signal was that has just been written."""
-        if self.failure is not None:
+        if not lines or self.failure is not None:
             return
         try:
             self.output.writelines(f"{line}\n" for line in lines)
