@@ -12,11 +12,13 @@ import pytest
 import zstandard
 
 from procession.explore.explorer import Explorer
+from procession.explore.oracle import custom_oracle
 from procession.explore.program import DEFAULT_KINDS
 from procession.explore.search import Coverage, Reduction, Search
 from procession.explore.statement import statement
 from procession.explore.story import shortened, tell_story
 from procession.explore.world import DEFAULT_STEP_LIMIT, World
+from procession.machine import Machine
 from procession.syscalls.permitted import FAULTS
 from tests.exchange.image_builder import LayerBuilder, make_saved_archive
 from tests.explore.races import PROGRAMS, classes, compiled, explored, outcomes, program
@@ -286,3 +288,18 @@ def test_a_story_shows_what_matters_to_others() -> None:
     many = tuple(f"write(1, x, {number}) = 1" for number in range(20))
     assert shortened(many) == [*many[:4], "... 12 more", *many[-4:]]
     assert shortened(("<... brk resumed> = 0", *many[:8])) == ["... 1 more", *many[:8]]
+
+
+def test_an_oracle_of_ones_own_is_asked_at_the_end_of_each_run() -> None:
+    def too_many_processes(machine: Machine) -> str | None:
+        """More than one process was made."""
+        made = machine.kernel.total_forks - 1
+        return f"{made} were made" if made > 1 else None
+
+    oracle = custom_oracle(too_many_processes)
+    assert (oracle.name, oracle.meaning) == ("too-many-processes", "More than one process was made.")
+    for name, problems in (("one_waitpid", ["2 were made"]), ("careless_parent", [])):
+        explorer = Explorer(program(compiled(name)), oracles=[oracle], preemptions=0)
+        report = explorer.run()
+        explorer.world.close()
+        assert [finding.problem for finding in report.findings] == problems
