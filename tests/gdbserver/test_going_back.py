@@ -97,6 +97,18 @@ def test_back_from_a_crash_to_what_caused_it(overwriting: Path) -> None:
     assert (session.status, session.signal) == (139, 11)
 
 
+def test_back_from_a_call_that_is_caught_no_more(program: Path) -> None:
+    session = debug(
+        program,
+        *("catch syscall wait4", "continue", "delete", "handle all nostop noprint"),
+        *("reverse-stepi", "x/i $pc"),
+        *("break square", "reverse-continue", "print number", "delete", "continue"),
+    )
+    assert re.search(r"^=> 0x\w+ <.*>:\tsyscall", session.printed, re.MULTILINE)
+    assert values(session.printed) == ["4"]
+    assert session.stdout == output_of(program)
+
+
 def test_back_in_a_thread(overwriting: Path) -> None:
     session = debug(
         overwriting,

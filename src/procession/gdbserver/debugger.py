@@ -220,7 +220,8 @@ class Debugger:
 
     def signal_for(self, task: Task, info: SigInfo) -> int:
         """See `SignalGate`: the debugger may keep a signal from a process, or change it."""
-        if process_number(task) not in self.processes or info.signo in self.silent_signals:
+        is_held = process_number(task) in self.processes and info.signo not in self.silent_signals
+        if not is_held and self.search is None:
             return info.signo
         if self.sent_signals.get(task) == info.signo:
             del self.sent_signals[task]
@@ -324,10 +325,10 @@ class Debugger:
 
     def _call_seen(self, task: Task, call: Any, what: bytes) -> None:
         number = process_number(task)
-        if number not in self.caught_calls or number not in self.processes:
-            return
-        caught = self.caught_calls[number]
-        if caught is None or call.number in caught:
+        is_caught = number in self.caught_calls and number in self.processes
+        caught = self.caught_calls.get(number)
+        # What is looked for while the machine runs again may have been caught before.
+        if self.search is not None or (is_caught and (caught is None or call.number in caught)):
             self._stand_still_in_kernel(Stop(task, SIGNALLED, b"%s:%x;" % (what, call.number)))
 
     # The debugger answers
