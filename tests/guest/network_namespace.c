@@ -648,6 +648,24 @@ TEST(router)
 	CHECK_OK(connect_to(fd, "10.2.0.2", 7000));
 	CHECK_ERRNO(connect_to(MUST(socket(AF_INET, SOCK_STREAM, 0)), "10.3.0.2", 7000), ENETUNREACH);
 	CHECK_ERRNO(connect_to(MUST(socket(AF_INET, SOCK_STREAM, 0)), "10.2.0.2", 7001), ECONNREFUSED);
+	/* The way there and back, as those on it see it. */
+	struct icmphdr message = {.type = ICMP_ECHO, .un.echo = {1, 1}};
+	unsigned char route[40] = {1, 7, 39, 4}, packet[128];
+	static const char *way[] = {"10.1.0.2", "10.2.0.1", "10.2.0.2", "10.2.0.2", "10.1.0.1", "10.1.0.2"};
+
+	message.checksum = checksum(&message, sizeof(message));
+	fd = MUST(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+	MUST(setsockopt(fd, IPPROTO_IP, IP_OPTIONS, route, sizeof(route)));
+	MUST(connect_to(fd, "10.2.0.2", 0));
+	MUST(send(fd, &message, sizeof(message), 0));
+	CHECK_EQ(recv(fd, packet, sizeof(packet), 0), 68);
+	CHECK_EQ(packet[22], 4 + 4 * 6);
+	for (int i = 0; i < 6; i++) {
+		struct in_addr passed;
+
+		memcpy(&passed, packet + 23 + 4 * i, 4);
+		CHECK_STRING(inet_ntoa(passed), way[i]);
+	}
 }
 
 TEST(bridge)
@@ -1201,4 +1219,139 @@ TEST(groups_of_interfaces)
 		     "ff020000000000000000000000000001     1 0000000C 0\n"
 		     "ff010000000000000000000000000001     1 00000008 0\n");
 	CHECK(strstr(lines_about("/proc/self/net/igmp6", "v1", 7), "ff050000000000000000000000000002     1 00000004 0\n"));
+}
+
+static const char *hex(const void *data, size_t length)
+{
+	static char text[4][256];
+	static int turn;
+	char *end = text[turn = (turn + 1) % 4];
+
+	for (size_t i = 0; i < length && i < 100; i++)
+		sprintf(end + 2 * i, "%02x", ((const unsigned char *)data)[i]);
+	end[2 * length] = '\0';
+	return end;
+}
+
+static size_t from_hex(const char *text, unsigned char *bytes)
+{
+	size_t count = 0;
+
+	for (; text[2 * count]; count++)
+		sscanf(text + 2 * count, "%2hhx", bytes + count);
+	return count;
+}
+
+/* Set options of the header; those that are kept then, or the error. */
+static const char *set_options(int fd, const char *text)
+{
+	unsigned char bytes[64];
+	socklen_t length = sizeof(bytes);
+
+	if (setsockopt(fd, IPPROTO_IP, IP_OPTIONS, bytes, from_hex(text, bytes)))
+		return strerrorname_np(errno);
+	MUST(getsockopt(fd, IPPROTO_IP, IP_OPTIONS, bytes, &length));
+	return hex(bytes, length);
+}
+
+/* The options that a datagram came with, and those for an answer. */
+static const char *options_of_datagram(int fd)
+{
+	static char text[512];
+	char byte[8], control[512];
+	struct iovec vector = {byte, sizeof(byte)};
+	struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+
+	if (recvmsg(fd, &header, MSG_DONTWAIT) == -1)
+		return strerrorname_np(errno);
+	text[0] = '\0';
+	for (struct cmsghdr *each = CMSG_FIRSTHDR(&header); each; each = CMSG_NXTHDR(&header, each))
+		sprintf(text + strlen(text), "%s%s", *text ? " " : "", hex(CMSG_DATA(each), each->cmsg_len - CMSG_LEN(0)));
+	return text;
+}
+
+static const char *sent_with(int fd, int receiver, const char *options)
+{
+	const char *kept = set_options(fd, options);
+
+	if (*kept == 'E')
+		return kept;
+	return send(fd, "x", 1, 0) == 1 ? options_of_datagram(receiver) : strerrorname_np(errno);
+}
+
+TEST(options_of_headers)
+{
+	int fd, receiver, raw, one = 1;
+	unsigned char packet[128], bytes[40];
+	struct iphdr *header = (void *)packet;
+	socklen_t length = sizeof(packet);
+
+	new_namespace();
+	MUST(-set_up("lo"));
+	receiver = bound(SOCK_DGRAM, "127.0.0.1", 777);
+	MUST(setsockopt(receiver, IPPROTO_IP, IP_RECVOPTS, &one, sizeof(one)));
+	MUST(setsockopt(receiver, IPPROTO_IP, IP_RETOPTS, &one, sizeof(one)));
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(connect_to(fd, "127.0.0.1", 777));
+	CHECK_OK(getsockopt(fd, IPPROTO_IP, IP_OPTIONS, bytes, &length));
+	CHECK_EQ(length, 0);
+	CHECK_STRING(set_options(fd, "070b040000000000000000"), "070b04000000000000000000");
+	CHECK_STRING(set_options(fd, "010101"), "01010100");
+	CHECK_STRING(set_options(fd, "000506"), "00000000");
+	CHECK_STRING(set_options(fd, "94040000"), "94040000");
+	CHECK_STRING(set_options(fd, "83070407000001"), "8307040700000100");
+	CHECK_STRING(set_options(fd, "07020400"), "EINVAL");
+	CHECK_STRING(set_options(fd, "07"), "EINVAL");
+	CHECK_STRING(set_options(fd, "070b030000000000000000"), "EINVAL");
+	CHECK_STRING(set_options(fd, "0707040000000007070400000000"), "EINVAL");
+	CHECK_STRING(set_options(fd, "8307050700000100"), "EINVAL");
+	CHECK_STRING(set_options(fd, "44080500"), "EINVAL");
+	CHECK_STRING(set_options(fd, "44080501000000000000"), "EINVAL");
+	CHECK_STRING(set_options(fd, "860600000001"), "EINVAL");
+	CHECK_ERRNO(setsockopt(fd, IPPROTO_IP, IP_OPTIONS, packet, 41), EINVAL);
+	CHECK_STRING(set_options(fd, ""), "");
+	/* What is gathered on the way: the sender's address and the receiver's. */
+	CHECK_STRING(sent_with(fd, receiver, ""), "");
+	CHECK_STRING(sent_with(fd, receiver, "070b040000000000000000"), "070b0c7f0000017f00000100 070b0c7f0000017f00000100");
+	CHECK_STRING(sent_with(fd, receiver, "01010101"), "01010101 ");
+	CHECK_STRING(sent_with(fd, receiver, "07070801020304"), "0707080102030400 0707080102030400");
+	CHECK_STRING(sent_with(fd, receiver, "4408090001020304"), "4408091001020304 4408091001020304");
+	CHECK_STRING(sent_with(fd, receiver, "440c05030808080800000000"), "440c05030808080800000000 440c05030808080800000000");
+	CHECK_EQ(strncmp(sent_with(fd, receiver, "44140501000000000000000000000000000000000000"), "441415017f000001", 16), 0);
+	CHECK_STRING(sent_with(fd, receiver, "440c05030a00000100000000"), "440c05030a00000100000000 440c05030a00000100000000");
+	CHECK_EQ(strncmp(sent_with(fd, receiver, "440c05037f00000100000000"), "440c0d037f000001", 16), 0);
+	/* Without a place for the receiver, it isn't taken in; nor are routes that the sender chooses. */
+	CHECK_STRING(sent_with(fd, receiver, "070904000000000000"), "EAGAIN");
+	CHECK_ERRNO(send(fd, "x", 1, 0), EPROTO);
+	CHECK_STRING(sent_with(fd, receiver, "8307047f000001"), "EAGAIN");
+	/* Raw sockets see the header, and an echo gathers on its way back too. */
+	CHECK_STRING(set_options(fd, "070b040000000000000000"), "070b04000000000000000000");
+	raw = MUST(socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
+	MUST(send(fd, "x", 1, 0));
+	CHECK_EQ(recv(raw, packet, sizeof(packet), MSG_DONTWAIT), 20 + 12 + 8 + 1);
+	CHECK_EQ(header->ihl, 8);
+	CHECK_EQ(ntohs(header->tot_len), 41);
+	CHECK_STRING(hex(packet + 20, 12), "070b0c7f0000017f00000100");
+	raw = MUST(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+	CHECK_STRING(set_options(raw, "01072704000000000000000000000000000000000000000000000000000000000000000000000000"),
+		     "01072704000000000000000000000000000000000000000000000000000000000000000000000000");
+	MUST(connect_to(raw, "127.0.0.1", 0));
+	struct icmphdr message = {.type = ICMP_ECHO, .un.echo = {1, 1}};
+	message.checksum = checksum(&message, sizeof(message));
+	MUST(send(raw, &message, sizeof(message), 0));
+	CHECK_EQ(recv(raw, packet, sizeof(packet), MSG_DONTWAIT), 68);
+	CHECK_STRING(hex(packet + 20, 13), "0107270c7f0000017f00000100");
+	CHECK_EQ(recv(raw, packet, sizeof(packet), MSG_DONTWAIT), 68);
+	CHECK_STRING(hex(packet + 20, 24), "0727147f0000017f0000017f0000017f0000010000000000");
+	/* Not all is for everybody. */
+	pid_t child = MUST(fork());
+	if (child == 0) {
+		fd = -1;
+		if (setresuid(1000, 1000, 1000) || (fd = socket(AF_INET, SOCK_DGRAM, 0)) == -1)
+			_exit(1);
+		_exit(strcmp(set_options(fd, "07070400000000"), "0707040000000000") ? 2
+		      : strcmp(set_options(fd, "8307047f000001"), "EPERM") ? 3
+		      : strcmp(set_options(fd, "820b000000000000000000"), "EINVAL") ? 4 : 0);
+	}
+	CHECK_EQ(wait_for(child), 0);
 }

@@ -18,6 +18,7 @@ from procession.net.internet.address import (
     unmapped,
 )
 from procession.net.internet.flow import find_flow
+from procession.net.internet.header_options import answered
 from procession.net.timestamp import timestamp_items
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _IP_TTL = int(IpOption.IP_TTL)
 _IP_TOS = int(IpOption.IP_TOS)
 _IP_RECVTTL = int(IpOption.IP_RECVTTL)
 _IP_RECVTOS = int(IpOption.IP_RECVTOS)
+_IP_RECVOPTS, _IP_RETOPTS = int(IpOption.IP_RECVOPTS), int(IpOption.IP_RETOPTS)
 _IP_RECVORIGDSTADDR = int(IpOption.IP_ORIGDSTADDR)
 _IPV6_PKTINFO = int(Ipv6Option.IPV6_PKTINFO)
 _IPV6_RECVPKTINFO = int(Ipv6Option.IPV6_RECVPKTINFO)
@@ -94,6 +96,10 @@ def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int,
             items.append((SOL_IP, _IP_TTL, _number(packet.ttl)))
         if options.get((SOL_IP, _IP_RECVTOS)):
             items.append((SOL_IP, _IP_TOS, pack_u8(packet.tos)))
+        if packet.options and options.get((SOL_IP, _IP_RECVOPTS)):
+            items.append((SOL_IP, _IP_RECVOPTS, packet.options))
+        if packet.options and options.get((SOL_IP, _IP_RETOPTS)):
+            items.append((SOL_IP, _IP_RETOPTS, answered(packet.options)))
         if options.get((SOL_IP, _IP_RECVORIGDSTADDR)):
             address = pack_u16(AF_INET) + pack_port(socket.local_port) + target + bytes(8)
             items.append((SOL_IP, _IP_RECVORIGDSTADDR, address))

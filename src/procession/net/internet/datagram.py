@@ -30,6 +30,7 @@ from procession.net.internet.group_options import (
     MULTICAST_INTERFACE,
     MULTICAST_INTERFACE_6,
 )
+from procession.net.internet.header_options import recorded
 from procession.net.internet.ip_options import UNICAST_INTERFACE
 from procession.net.internet.ipv6_options import LONGEST_FRAGMENT, UNDIVIDED, UNICAST_INTERFACE_6
 from procession.net.internet.socket import InternetSocket
@@ -146,6 +147,13 @@ class DatagramSocket(InternetSocket):
             or (not is_4 and options.get(UNDIVIDED))
         ):
             raise EMSGSIZE(f"longer than {mtu} bytes, and not to be cut")
+
+    def put_options(self, packet: Packet) -> None:
+        """Put what IP_OPTIONS set into the header of a packet of IPv4 that is to be sent."""
+        if self.header_options and len(packet.target) == 4:
+            is_own = self.network.routes.is_local
+            options = self.header_options
+            packet.options = recorded(options, packet.source, packet.time_ns, is_own, is_sender=True)
 
     def loops_groups(self, target: bytes) -> bool:
         """IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import Errno
+from procession.abi.errno import EINVAL, Errno
 from procession.abi.word import pack_address, pack_port, pack_u8
 from procession.net.internet.flow import find_flow
+from procession.net.internet.header_options import answered, recorded
 from procession.net.internet.output import send_packet
 from procession.net.internet.packet import ICMP, ICMP6, Packet, checksum
 
@@ -81,6 +82,13 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
             network.sysctls.time_to_live,
             packet.protocol,
         )
+        if packet.options:
+            is_own = network.routes.is_local
+            options = answered(packet.options)
+            try:
+                answer.options = recorded(options, answer.source, answer.time_ns, is_own, is_sender=True)
+            except EINVAL:
+                return
         count_message(network, answer.target, replies, "Out")
         send_packet(network, answer, flow)
     elif kind == (ECHO_REPLY_6 if is_6 else ECHO_REPLY):

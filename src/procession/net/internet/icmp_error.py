@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from procession.abi.errno import EACCES, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ENOPROTOOPT
+from procession.abi.errno import EACCES, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ENOPROTOOPT, EPROTO
 
 
 class IcmpError(NamedTuple):
@@ -24,10 +24,11 @@ class IcmpError(NamedTuple):
     @property
     def counter(self) -> str:
         """What counts such messages, behind their direction."""
-        return "TimeExcds" if self.kind == _TIME_EXCEEDED else "DestUnreachs"
+        return _COUNTERS.get(self.kind, "DestUnreachs")
 
 
-_TIME_EXCEEDED = 11
+_TIME_EXCEEDED, _PARAMETER_PROBLEM = 11, 12
+_COUNTERS = {_TIME_EXCEEDED: "TimeExcds", _PARAMETER_PROBLEM: "ParmProbs"}
 
 NET_UNREACHABLE = IcmpError(3, 0, 1, 0, ENETUNREACH.number, ENETUNREACH.number, False)
 HOST_UNREACHABLE = IcmpError(3, 1, 1, 3, EHOSTUNREACH.number, EHOSTUNREACH.number, False)
@@ -35,3 +36,4 @@ PROTOCOL_UNREACHABLE = IcmpError(3, 2, 4, 1, ENOPROTOOPT.number, ENOPROTOOPT.num
 PORT_UNREACHABLE = IcmpError(3, 3, 1, 4, ECONNREFUSED.number, ECONNREFUSED.number, True)
 PROHIBITED = IcmpError(3, 13, 1, 1, EHOSTUNREACH.number, EACCES.number, True)
 TIME_EXCEEDED = IcmpError(11, 0, 3, 0, EHOSTUNREACH.number, EHOSTUNREACH.number, False)
+PARAMETER_PROBLEM = IcmpError(12, 0, 4, 0, EPROTO.number, EPROTO.number, True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.net.internet.error_queue import report_undelivered
 from procession.net.internet.icmp import PING_PROTOCOLS, count_message, receive_message
 from procession.net.internet.icmp_error import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, IcmpError
-from procession.net.internet.output import send_error
+from procession.net.internet.output import record_arrival, send_error
 from procession.net.internet.packet import UDP, UDP_LITE, Packet
 from procession.net.internet.raw import deliver_raw, tell_ping, tell_raw
 from procession.net.internet.udp import UdpSocket, find_receivers
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 def receive_packet(
     network: Network, packet: Packet, interface: Interface, *, is_for_all: bool = False
 ) -> None:
-    """`packet` is at its end. Linux: net/ipv4/ip_input.c, ip_local_deliver_finish."""
+    """`packet` is at its end. Linux: net/ipv4/ip_input.c, ip_rcv_options, ip_local_deliver_finish."""
     packet.interface_index = interface.index
+    if packet.options and not record_arrival(packet, network):
+        return
     has_raw = network.raw_sockets and deliver_raw(network, packet, interface)
     protocol = packet.protocol
     if protocol in (UDP, UDP_LITE):

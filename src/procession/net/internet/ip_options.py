@@ -15,7 +15,9 @@ from procession.abi.internet import IpOption
 from procession.abi.socket import SocketLevel, SocketOption, SocketType
 from procession.abi.word import pack_address, pack_u8
 from procession.net.internet.group_options import GROUP_OPTIONS_4, get_group_option, set_group_option
+from procession.net.internet.header_options import checked_options
 from procession.net.internet.option_rule import (
+    CAP_NET_RAW,
     SWITCH,
     Rule,
     keep,
@@ -122,8 +124,10 @@ def set_ip_option(socket: InternetSocket, name: int, value: bytes) -> None:
         socket.protocol_options[UNICAST_INTERFACE] = read_interface(socket, value)
     elif name == _IP_LOCAL_PORT_RANGE:
         _set_port_range(socket, value)
-    elif name == _IP_OPTIONS and not value:
-        return
+    elif name == _IP_OPTIONS:
+        owner = socket.network.owner
+        is_privileged = socket.caller.credentials.ns_capable(owner, CAP_NET_RAW)
+        socket.header_options = checked_options(value, is_privileged=is_privileged)
     else:
         raise ENOPROTOOPT(f"no option {name} of SOL_IP")
 
@@ -199,7 +203,9 @@ def get_ip_option(socket: InternetSocket, name: int, length: int) -> bytes:
         if socket.remote_address is None:
             raise ENOTCONN
         number = socket.flow_to(socket.remote_address, None, socket.remote_scope).mtu
-    elif name == _IP_OPTIONS or (name == _IP_PKTOPTIONS and socket.kind == _STREAM):
+    elif name == _IP_OPTIONS:
+        return socket.header_options
+    elif name == _IP_PKTOPTIONS and socket.kind == _STREAM:
         return b""
     elif name == _IP_PROTOCOL:
         number = socket.protocol if socket.kind == _RAW else socket.local_port

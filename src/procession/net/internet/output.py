@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EHOSTUNREACH, Errno
+from procession.abi.errno import EHOSTUNREACH, EINVAL, Errno
 from procession.net.internet.flow import DELIVERED, LOST, REFUSED, TO_ALL, UNRESOLVED, Flow, find_flow
+from procession.net.internet.header_options import is_routed_by_source, recorded
 from procession.net.internet.icmp_error import (
     HOST_UNREACHABLE,
     NET_UNREACHABLE,
+    PARAMETER_PROBLEM,
     PROHIBITED,
     TIME_EXCEEDED,
     IcmpError,
@@ -39,6 +41,35 @@ def fragment_count(size: int, flow: Flow) -> int:
     return -(-(size - header) // max(piece & ~7, 8))
 
 
+def record_passage(packet: Packet, router: Network) -> bool:
+    """`router` writes itself into the header's options; whether it passes the packet on.
+
+    Linux: net/ipv4/ip_options.c, ip_forward_options.
+    """
+    onward = router.routes.lookup(packet.target)
+    out = onward.interface if onward is not None else None
+    addresses = out.addresses if out is not None else []
+    own = next((found.address for found in addresses if not found.is_ipv6), packet.source)
+    return _record(packet, router, own)
+
+
+def record_arrival(packet: Packet, network: Network) -> bool:
+    """The same of who receives it; whether it's taken in. Linux: net/ipv4/ip_input.c, ip_rcv_options."""
+    is_local = network.routes.is_local(packet.target)
+    return _record(packet, network, packet.target if is_local else packet.source)
+
+
+def _record(packet: Packet, network: Network, own: bytes) -> bool:
+    if is_routed_by_source(packet.options):
+        return False
+    try:
+        packet.options = recorded(packet.options, own, packet.time_ns, network.routes.is_local)
+    except EINVAL:
+        send_error(network, packet, PARAMETER_PROBLEM)
+        return False
+    return True
+
+
 def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool = True) -> None:
     """Let `packet` go from `network` along `flow`. Linux: net/ipv4/ip_output.c, ip_output.
 
@@ -54,6 +85,8 @@ def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool
     if passed and packet.ttl <= passed:
         router, _ = flow.routers[packet.ttl - 1]
         send_error(router, packet, TIME_EXCEEDED)
+        return
+    if packet.options and not all(record_passage(packet, router) for router, _ in flow.routers):
         return
     if flow.neighbours:
         flow.confirm()

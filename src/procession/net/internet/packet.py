@@ -18,7 +18,8 @@ _DONT_FRAGMENT = 0x4000
 
 class Packet:
     """A packet. `data` is what UDP carries, or all behind the header of IP for other protocols, whose ports
-    are 0. `time_ns` is when it was sent, since the epoch; `interface_index` is where it has arrived.
+    are 0. `options` are those in the header of IPv4. `time_ns` is when it was sent, since the epoch;
+    `interface_index` is where it has arrived.
 
     All who hear it share it. What a filter cuts short is a copy for its socket alone, of which programs get
     `most_bytes` at most, whatever they get of packets.
@@ -29,6 +30,7 @@ class Packet:
         "data",
         "interface_index",
         "most_bytes",
+        "options",
         "protocol",
         "source",
         "source_port",
@@ -63,13 +65,16 @@ class Packet:
         self.protocol = protocol
         self.interface_index = 0
         self.most_bytes = LONGEST_PACKET
+        self.options = b""
 
     def copy(self) -> Packet:
         """The same once more, for another who hears it."""
-        return Packet(
+        packet = Packet(
             *(self.data, self.source, self.source_port, self.target, self.target_port),
             *(self.time_ns, self.tos, self.ttl, self.protocol),
         )
+        packet.options = self.options
+        return packet
 
     @property
     def payload(self) -> bytes:
@@ -84,7 +89,7 @@ class Packet:
     @property
     def wire_bytes(self) -> int:
         """How long it is with its header of IP."""
-        header = header_bytes(self.target)
+        header = header_bytes(self.target) + len(self.options)
         if self.protocol in (UDP, UDP_LITE):
             header += UDP_HEADER_BYTES
         return header + len(self.data)
@@ -92,11 +97,20 @@ class Packet:
     def with_header(self) -> bytes:
         """All of a packet of IPv4, as raw sockets get it."""
         payload = self.payload
-        length = IPV4_HEADER_BYTES + len(payload)
+        length = IPV4_HEADER_BYTES + len(self.options) + len(payload)
         header = _IPV4_HEADER.pack(
-            *(0x45, self.tos, length & 0xFFFF, 0, _DONT_FRAGMENT, self.ttl, self.protocol, 0)
+            *(
+                0x45 + len(self.options) // 4,
+                self.tos,
+                length & 0xFFFF,
+                0,
+                _DONT_FRAGMENT,
+                self.ttl,
+                self.protocol,
+                0,
+            )
         )
-        header += self.source + self.target
+        header += self.source + self.target + self.options
         return header[:10] + pack_port(checksum(header)) + header[12:] + payload
 
     def with_header_6(self) -> bytes:

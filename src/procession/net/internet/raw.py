@@ -30,7 +30,6 @@ from procession.net.internet.packet import (
     IPV6_HEADER_BYTES,
     LONGEST_PACKET,
     Packet,
-    header_bytes,
 )
 from procession.net.internet.port_table import PortTable
 from procession.net.socket import ESTABLISHED, MSG_OOB, SENDING, QuietBrokenPipe
@@ -185,8 +184,10 @@ class RawSocket(_MessageSocket):
                 raise EINVAL("no place for the checksum")
             data = with_checksum(data, flow.source, flow.target, protocol, place)
         time_ns = self.network.host.clock.realtime_ns
-        self.check_fits(header_bytes(flow.target) + len(data), flow)
         packet = Packet(data, flow.source, 0, flow.target, 0, time_ns, tos, ttl, protocol)
+        if not self.has_own_header:
+            self.put_options(packet)
+        self.check_fits(packet.wire_bytes, flow)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         report_sent(self, packet, flow)
         return length
@@ -316,8 +317,9 @@ class PingSocket(_MessageSocket):
         message = data[:4] + pack_port(self.local_port) + data[6:]
         message = with_checksum(message, flow.source, flow.target)
         time_ns = self.network.host.clock.realtime_ns
-        self.check_fits(header_bytes(flow.target) + len(message), flow)
         packet = Packet(message, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
+        self.put_options(packet)
+        self.check_fits(packet.wire_bytes, flow)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         report_sent(self, packet, flow)
         return len(data)

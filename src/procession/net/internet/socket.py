@@ -60,13 +60,15 @@ class InternetSocket(Socket):
     getsockname(2) says, `has_port` whether it's held. `remote_address` is None unless there is a peer.
     `remote_scope` is the index of the interface that a link-local one of those is meant at.
     `has_chosen_address` and `has_chosen_port` say that bind(2) named them. `protocol_options` are those
-    beyond SOL_SOCKET, by level and name. `memberships` are the groups that it listens to.
+    beyond SOL_SOCKET, by level and name; `header_options` are what IP_OPTIONS sets. `memberships` are the
+    groups that it listens to.
     """
 
     __slots__ = (
         "has_chosen_address",
         "has_chosen_port",
         "has_port",
+        "header_options",
         "local_address",
         "local_port",
         "memberships",
@@ -87,6 +89,7 @@ class InternetSocket(Socket):
         self.has_chosen_address = False
         self.has_chosen_port = False
         self.has_port = False
+        self.header_options = b""
         self.is_ipv6_only = False
         self.protocol_options: dict[tuple[int, int], int] = {}
         if family == AF_INET6:

@@ -174,9 +174,15 @@ class UdpSocket(DatagramSocket):
         self.network.count("UdpOutDatagrams" if len(target) == 4 else "Udp6OutDatagrams")
         time_ns = self.network.host.clock.realtime_ns
         packet = Packet(data, flow.source, self.local_port, target, port, time_ns, tos, ttl, self.protocol)
+        if self.header_options:
+            self.put_options(packet)
         network = flow.network
         is_stamped = bool(self.options and stamped_stages(self.options))
-        if flow.outcome == DELIVERED and flow.is_short and not network.raw_sockets and not is_stamped:
+        if (
+            flow.outcome == DELIVERED
+            and flow.is_short
+            and not (network.raw_sockets or is_stamped or packet.options)
+        ):
             # The shortest way: what follows is what receive_packet would do.
             size = len(data) + flow.header_bytes
             if size <= flow.mtu and LONGEST_FRAGMENT not in self.protocol_options:
@@ -189,7 +195,7 @@ class UdpSocket(DatagramSocket):
                     for receiver in receivers:
                         receiver.arrive(packet)
                     return
-        self.check_fits(len(data) + flow.header_bytes, flow)
+        self.check_fits(len(data) + len(packet.options) + flow.header_bytes, flow)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(target))
         if is_stamped:
             report_sent(self, packet, flow)
