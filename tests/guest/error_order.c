@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -170,6 +171,62 @@ TEST(files_without_read_or_write)
 	CHECK_ERRNO(write(timer, bad_address(), too_much), EINVAL);
 	CHECK_ERRNO(readv(epoll, &nothing, 1), EINVAL);
 	CHECK_ERRNO(pwritev2(timer, &nothing, 1, -1, 1 << 30), EINVAL);
+}
+
+TEST(buffers_one_after_the_other)
+{
+	int counter = (int)MUST(eventfd(0, EFD_NONBLOCK)), instance = (int)MUST(inotify_init1(IN_NONBLOCK));
+	uint64_t one = 1, two = 2, most = UINT64_MAX - 1, got;
+	char events[64];
+	struct iovec both[2] = {{&one, 8}, {&two, 8}}, halves[2] = {{&one, 4}, {(char *)&one + 4, 4}};
+	struct iovec then_bad[2] = {{&one, 8}, {bad_address(), 8}}, first_bad[2] = {{bad_address(), 8}, {&one, 8}};
+	struct iovec then_short[2] = {{&one, 8}, {&two, 4}}, first_empty[2] = {{NULL, 0}, {&one, 8}};
+	struct iovec too_many[2] = {{&most, 8}, {&one, 8}};
+	struct iovec short_first[2] = {{events, 4}, {events, 60}}, two_events[2] = {{events, 32}, {events + 32, 32}};
+	struct iovec lost[2] = {{events, 32}, {bad_address(), 32}};
+
+	CHECK_EQ(writev(counter, both, 2), 16);
+	CHECK_EQ(read(counter, &got, 8), 8);
+	CHECK_EQ(got, 3);
+	CHECK_ERRNO(writev(counter, halves, 2), EINVAL);
+	CHECK_EQ(writev(counter, then_bad, 2), 8);
+	CHECK_ERRNO(writev(counter, first_bad, 2), EFAULT);
+	CHECK_EQ(writev(counter, then_short, 2), 8);
+	CHECK_ERRNO(writev(counter, first_empty, 2), EINVAL);
+	CHECK_EQ(read(counter, &got, 8), 8);
+	CHECK_EQ(got, 2);
+	CHECK_EQ(writev(counter, too_many, 2), 8);
+	CHECK_EQ(pwritev2(counter, both, 1, -1, 0), -1);
+	CHECK_EQ(read(counter, &got, 8), 8);
+	enter_scratch();
+	MUST(inotify_add_watch(instance, ".", IN_CREATE));
+	for (const char *name = "abcd"; *name != '\0'; name++) {
+		const char file[2] = {*name, '\0'};
+
+		MUST(close(opened(file, O_RDWR | O_CREAT)));
+		MUST(unlink(file));
+	}
+	CHECK_ERRNO(readv(instance, short_first, 2), EINVAL);
+	CHECK_EQ(readv(instance, lost, 2), 32);
+	CHECK_EQ(readv(instance, two_events, 2), 64);
+}
+
+TEST(a_buffer_that_waits_after_another)
+{
+	int counter = (int)MUST(eventfd(0, 0));
+	uint64_t most = UINT64_MAX - 1, one = 1, got;
+	struct iovec both[2] = {{&most, 8}, {&one, 8}};
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		sleep_ms(20);
+		MUST(read(counter, &got, 8));
+		_exit(got == most ? 0 : 1);
+	}
+	CHECK_EQ(writev(counter, both, 2), 16);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(read(counter, &got, 8), 8);
+	CHECK_EQ(got, 1);
 }
 
 TEST(nothing_is_read_from_anything)

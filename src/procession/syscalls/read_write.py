@@ -328,6 +328,8 @@ def read_vector(task: Task, file: File, target: UserVector) -> int:
     """Read at the position into `target`, in one go. Raises Sleep, EFAULT ..."""
     if not target.total:
         return 0
+    if not file.takes_read_flags:
+        return _by_pieces(task, file, target, is_read=True)
     if not file.is_seekable:
         wanted = target.total
         if file.writes_whole:
@@ -341,6 +343,50 @@ def read_vector(task: Task, file: File, target: UserVector) -> int:
             task.io.bytes_read += len(data)
         return len(data)
     return read_at_position(task, file, target, file.position, True)
+
+
+def _by_pieces(task: Task, file: File, vector: UserVector, *, is_read: bool) -> int:
+    """A file that knows only single buffers is read or written with one after the other, as far as they go.
+
+    Linux: fs/read_write.c, do_loop_readv_writev.
+    """
+    frame = task.frame
+    done = frame.progress if frame is not None and frame.progress is not None else 0
+    before = 0
+    for address, length in vector.segments:
+        before += length
+        if length and before <= done:
+            # It was full before the call slept.
+            continue
+        piece = UserVector(task.mm, [(address, length)], length)
+        try:
+            if is_read:
+                data = file.read(length)
+                count = len(data)
+                if piece.write(0, data) < count:
+                    file.put_back(data)
+                    raise EFAULT
+            else:
+                file.check_length(length)
+                count = file.write(_gathered(file, piece, 0, length))
+        except Sleep as sleep:
+            if done:
+                sleep.progress = sleep.interrupted = done
+            raise
+        except (Errno, OutOfFrames):
+            if not done:
+                raise
+            break
+        done += count
+        if count < length or done == vector.total:
+            break
+    if done and is_read:
+        note_access(file)
+        task.io.bytes_read += done
+    elif done:
+        note_modification(file)
+        task.io.bytes_written += done
+    return done
 
 
 @syscall(17)
@@ -402,8 +448,16 @@ def readv(task: Task, fd: Fd, vector: OutVector, count: Size) -> int:
 def writev(task: Task, fd: Fd, vector: InVector, count: Size) -> int:
     """writev(2). Linux: fs/read_write.c, do_writev."""
     file = writable_file(task, fd)
-    source = _import_source(task, file, vector, count)
-    return write_whole(task, file, source) if source.total else 0
+    return _write_vector(task, file, _import_source(task, file, vector, count))
+
+
+def _write_vector(task: Task, file: File, source: UserVector) -> int:
+    """Write `source` at the position. Raises what `write_whole` does."""
+    if not source.total:
+        return 0
+    if not file.takes_write_flags:
+        return _by_pieces(task, file, source, is_read=False)
+    return write_whole(task, file, source)
 
 
 @syscall(295)
@@ -464,7 +518,7 @@ def pwritev2(
     _check_write_flags(file, flags)
     if not file.is_seekable or not flags & (_RWF_APPEND | _RWF_NOAPPEND):
         try:
-            return write_whole(task, file, source)
+            return _write_vector(task, file, source)
         except Sleep as sleep:
             if not flags & _RWF_NOWAIT:
                 raise
