@@ -12,7 +12,8 @@ from procession.explore.save import save_finding
 from procession.explore.story import tell_story
 from procession.kernel.sched.explored import NEXT_TASK
 from procession.recording.schedule import MEMORY
-from tests.explore.races import compiled, explored, program
+from tests.explore.races import PROGRAMS, compiled, explored, program
+from tests.guest.compile_c import Linkage, compile_program
 
 ONE, TWO, LOCK = (("memory", 1, number) for number in (1, 2, 9))
 
@@ -86,6 +87,21 @@ def test_two_tasks_access_a_word_with_no_order(shared: str, tmp_path: Path) -> N
     )
     assert report.findings == ()
     assert report.is_complete
+
+
+@pytest.mark.parametrize("linkage", [Linkage.STATIC, Linkage.DYNAMIC])
+def test_a_handler_interrupts_a_function_that_it_calls(linkage: Linkage, tmp_path: Path) -> None:
+    executable = str(compile_program(PROGRAMS / "unsafe_handler.c", linkage))
+    explorer = Explorer(program(executable), oracles=["unsafe-handler"])
+    [finding] = explorer.run().findings
+    assert "a handler of signal 17 has interrupted" in finding.problem
+    assert " in puts, and calls puts" in finding.problem
+    story = tell_story(explorer.world, finding)
+    assert save_finding(explorer, finding, story, [], tmp_path / "run")
+    explorer.world.close()
+    report = explored(executable, "safe", oracles=("unsafe-handler",), preemptions=1)
+    assert report.findings == ()
+    assert report.coverages[-1].is_exhausted
 
 
 def test_a_descriptor_is_another_files_by_now() -> None:

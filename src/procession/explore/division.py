@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.explore.finding import Finding, Steps
 from procession.explore.footprint import footprint_of
-from procession.explore.oracle import ORACLES, Expectation, Oracle, problems
+from procession.explore.oracle import LOOK_AT_STACKS, ORACLES, Expectation, Oracle, problems
 from procession.explore.search import OpenNode, Reduction, Search, Sleeping
 from procession.explore.world import World
 
@@ -71,7 +71,12 @@ class Worker:
 
     def __init__(self, task: Task) -> None:
         self.oracles = [ORACLES[name] if isinstance(name, str) else name for name in task.oracles]
-        self.world = World(task.program, orders_output=task.orders_output)
+        names = {oracle.name for oracle in self.oracles}
+        self.world = World(
+            task.program,
+            orders_output=task.orders_output,
+            looks_at_stacks=not names.isdisjoint(LOOK_AT_STACKS),
+        )
         self.world.warm_up()
 
     def do_all(self, task: Task, pieces: Sequence[Piece]) -> list[Result | None]:

@@ -10,7 +10,15 @@ from procession.explore.division import PIECE_S, Piece, Task
 from procession.explore.finding import Finding, Moment
 from procession.explore.ledger import Ledger, identity_of
 from procession.explore.minimise import minimise
-from procession.explore.oracle import DEFAULT_ORACLES, ENDLESS, ORACLES, Expectation, Oracle, problems
+from procession.explore.oracle import (
+    DEFAULT_ORACLES,
+    ENDLESS,
+    LOOK_AT_STACKS,
+    ORACLES,
+    Expectation,
+    Oracle,
+    problems,
+)
 from procession.explore.sampling import DEFAULT_DEPTH, Chance, PrioritySampler, UniformSampler
 from procession.explore.search import Coverage, Reduction, Search
 from procession.explore.world import World
@@ -104,7 +112,11 @@ class Explorer:
         self.limits = limits or Limits()
         self.finds_all = finds_all
         names = {oracle.name for oracle in self.oracles}
-        self.world = world or World(program, orders_output=not names.isdisjoint(_ORDERED_OUTPUT))
+        self.world = world or World(
+            program,
+            orders_output=not names.isdisjoint(_ORDERED_OUTPUT),
+            looks_at_stacks=not names.isdisjoint(LOOK_AT_STACKS),
+        )
         self.tell = tell
         self.findings: dict[tuple[str, str], Finding] = {}
         self.coverages: list[Coverage] = []

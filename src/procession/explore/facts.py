@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.errno import ESRCH, Errno
+from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.explore.data_race import Access
+from procession.explore.signal_safety import above, unsafe_function
 from procession.kernel import observer as told
 
 if TYPE_CHECKING:
     from procession.explore.data_race import Happening
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
+    from procession.trace.call_stack import CallStacks
 
 _OPENING = frozenset(
     (
@@ -20,6 +23,8 @@ _OPENING = frozenset(
     )
 )
 _LAST_STREAM = 2
+_HANDLER, _HANDLER_END = "handler", "handler-end"
+_HANDLERS = (_HANDLER, _HANDLER_END)
 
 
 class Fact(NamedTuple):
@@ -27,9 +32,10 @@ class Fact(NamedTuple):
 
     `name` is "clone" (`detail` is its maker's process, whether it's a thread, and its maker), "open" (a
     descriptor that a thread among others got), "use" (a descriptor that one is about to use, and the call),
-    "leak" (a descriptor that a new program has, and the thread
-    that opened it), "exit" (its wait status, and its parent's process by then), "reap" (nothing), or
-    "stale-pid" (the id that it named and the call's name).
+    "leak" (a descriptor that a new program has, and the thread that opened it), "exit" (its wait status, and
+    its parent's process by then), "reap" (nothing), "handler" (one begins in an unsafe function: the signal,
+    the function and the stack), "handler-end" (nothing), "unsafe-handler" (the signal, the interrupted
+    function, and the one that was called), or "stale-pid" (the id that it named and the call's name).
     """
 
     name: str
@@ -43,13 +49,14 @@ class FactWatcher:
     """An observer that keeps the facts of a run in `facts`; it changes nothing.
 
     `happenings` are the accesses to memory that tasks share, where these are told, with what puts an order
-    between them.
+    between them. With `stacks` it's looked at what signal handlers interrupt, and what they call.
     """
 
-    __slots__ = ("facts", "happenings", "kernel")
+    __slots__ = ("facts", "happenings", "kernel", "stacks")
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, stacks: CallStacks | None = None) -> None:
         self.kernel = kernel
+        self.stacks = stacks
         self.facts: list[Fact] = []
         self.happenings: list[Happening] = []
 
@@ -65,6 +72,8 @@ class FactWatcher:
     def system_call_entered(self, task: Task, call: Any, arguments: tuple[Any, ...]) -> None:
         """See `Observer`."""
         self._pass_kernel(task)
+        if self.stacks is not None:
+            self._look_at_handler(self.stacks, task, call.name)
         if len(task.group.threads) > 1:
             for argument, parameter in zip(arguments, call.parameters, strict=False):
                 if (
@@ -90,6 +99,21 @@ class FactWatcher:
             number = abs(arguments[0])
             if any(fact.name == "reap" and fact.tid == number for fact in self.facts):
                 self._add("stale-pid", task, number, call.name)
+
+    def _look_at_handler(self, stacks: CallStacks, task: Task, call: str) -> None:
+        """What `task` calls in a handler that has interrupted a function, if both aren't safe for that."""
+        last = next(
+            (fact for fact in reversed(self.facts) if fact.tid == task.tid and fact.name in _HANDLERS), None
+        )
+        if last is None or last.name == _HANDLER_END:
+            return
+        if call == "rt_sigreturn":
+            self._add(_HANDLER_END, task)
+            return
+        signo, interrupted, stack = last.detail
+        called = unsafe_function(above(stacks.lines_of(task), stack))
+        if called:
+            self._add("unsafe-handler", task, signo, interrupted, called)
 
     def _note_leaks(self, task: Task) -> None:
         """What the program that `task` executes has open that another thread than its maker had opened."""
@@ -120,6 +144,13 @@ class FactWatcher:
                 self.happenings += [each.tid for each in self.kernel.tasks]
             self.happenings.append(Access(task.tid, places, is_write, is_locked, instruction))
             return
+        if kind == told.SIGNAL and self.stacks is not None:
+            handler = task.group.handlers.actions[detail.signo].handler
+            if handler not in (SIG_DFL, SIG_IGN):
+                stack = tuple(self.stacks.lines_of(task))
+                interrupted = unsafe_function(stack)
+                if interrupted:
+                    self._add(_HANDLER, task, detail.signo, interrupted, stack)
         if kind in (told.CLONE, told.EXIT):
             if kind == told.CLONE and self.kernel.current is not None:
                 self._pass_kernel(self.kernel.current)

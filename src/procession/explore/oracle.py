@@ -214,6 +214,14 @@ def _named_in(run: Run, tid: int) -> str:
     return f"{name} ({tid})" if name else f"task {tid}"
 
 
+def _unsafe_handler(run: Run, _expected: Expectation) -> str:
+    return _first(
+        run,
+        "unsafe-handler",
+        "a handler of signal {0} has interrupted {who} in {1}, and calls {2}: neither is safe for that",
+    )
+
+
 def _first(run: Run, name: str, text: str) -> str:
     """What the first fact called `name` says, its details put into `text`; "" if there is none."""
     for fact in run.facts:
@@ -241,11 +249,18 @@ ORACLES = {
             _stale_descriptor,
         ),
         Oracle(
+            "unsafe-handler",
+            "a signal handler interrupts a function that isn't safe and calls one",
+            _unsafe_handler,
+        ),
+        Oracle(
             "data-race", "two tasks access a word with no order between them (--branch memory)", _data_race
         ),
         Oracle("stale-pid", "a call names a process that was reaped before", _stale_pid),
     )
 }
+LOOK_AT_STACKS = frozenset(("unsafe-handler",))
+"""The oracles for which it's looked at the stacks of tasks."""
 DEFAULT_ORACLES = ("status", "output", "deadlock", "endless", "crash", "lost-sigchld")
 
 

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from procession.explore.program import Program, Schedule
     from procession.explore.story import Story
     from procession.recording.file import Recording
+    from procession.trace.call_stack import CallStacks
 
 _SCHEMA = "procession-finding"
 _VERSION = 1
 
 
 def record_schedule(
-    program: Program, schedule: Schedule, time_limit_s: float | None
+    program: Program, schedule: Schedule, time_limit_s: float | None, stacks: CallStacks | None = None
 ) -> tuple[Recording, Run]:
     """Run `schedule` on a machine of its own, as any program is run, and record that; the run for oracles."""
     settings, source = dict(program.settings), None
@@ -37,7 +38,7 @@ def record_schedule(
         int(program.settings.get("seed", 0)), program.kinds, schedule.trimmed().choices
     )
     machine = program._replace(settings=settings).machine(decider)
-    facts = FactWatcher(machine.kernel)
+    facts = FactWatcher(machine.kernel, stacks)
     machine.observe(facts)
     recorder = Recorder(machine, source)
     result = machine.run(
@@ -65,7 +66,7 @@ def save_finding(
         world.advance(option, inner)
     schedule = world.schedule
     limit_s = world.time_limit_ns / 1e9 if world.ending == ENDLESS else None
-    recording, run = record_schedule(explorer.program, schedule, limit_s)
+    recording, run = record_schedule(explorer.program, schedule, limit_s, world.stacks)
     is_same = any(
         oracle.name == finding.oracle and oracle.check(run, explorer.expected) for oracle in explorer.oracles
     )

@@ -20,6 +20,7 @@ from procession.kernel.task_state import ENDED
 from procession.recording.schedule import MEMORY
 from procession.syscalls.declaration import TABLE, TABLE_SIZE
 from procession.syscalls.permitted import FAULTS
+from procession.trace.call_stack import CallStacks
 from procession.trace.strace import argument_at_entry
 
 if TYPE_CHECKING:
@@ -138,8 +139,10 @@ class World:
         time_limit_s: float = DEFAULT_TIME_LIMIT_S,
         keeps_snapshots: bool = True,
         orders_output: bool = True,
+        looks_at_stacks: bool = False,
     ) -> None:
         self.program = program
+        self.stacks = CallStacks() if looks_at_stacks else None
         self.step_limit = step_limit
         self.time_limit_ns = int(time_limit_s * _NS_PER_S)
         self.machine: Machine
@@ -209,7 +212,7 @@ class World:
             kernel, orders_output=self.orders_output, knows_accesses=MEMORY in program.kinds
         )
         kernel.vfs.file_events = FootprintEvents(watcher)
-        self.facts = facts = FactWatcher(kernel)
+        self.facts = facts = FactWatcher(kernel, self.stacks)
         machine.observe(watcher)
         machine.observe(facts)
         command = machine.start(program.command, pid1=program.is_pid1)
