@@ -55,6 +55,7 @@ def _parent_for_creation(
             raise
     else:
         raise EEXIST
+    # Only now: `mkdir -p` asks for what is there already, on file systems that can't be written to as well.
     if mount.is_read_only:
         raise EROFS
     return found
@@ -110,6 +111,7 @@ def make_node(
         inode = directory.inode.create(last, permissions, subject)
     else:
         is_device = kind in (S_IFCHR, S_IFBLK)
+        # No driver has the number 0, 0: overlayfs marks a removed name with it, so anybody may make one.
         is_whiteout = kind == S_IFCHR and device == 0
         if is_device and not is_whiteout and not subject.has_capability(CAP_MKNOD):
             raise EPERM
@@ -153,8 +155,10 @@ def make_link(
     if inode.superblock is not directory.inode.superblock:
         raise EXDEV
     if inode.is_directory:
+        # With two parents the tree would have loops, and no walk up would be sure to end.
         raise EPERM
     if inode.link_count == 0:
+        # What has lost its last name is on its way out; what O_TMPFILE made never had one.
         if not inode.is_linkable:
             raise ENOENT
         inode.is_linkable = False
@@ -212,6 +216,7 @@ def remove_directory(context: FsContext, subject: Subject, name: bytes, start: P
     """Remove an empty directory. Linux: fs/namei.c, do_rmdir, vfs_rmdir."""
     (mount, directory), last, _ = _parent_for_removal(context, subject, name, start)
     if last in _DOTS:
+        # POSIX wants EINVAL for "."; ".." holds the directory that one is in, and "/" is always in use.
         raise {b"": EBUSY, b".": EINVAL, b"..": ENOTEMPTY}[last]
     victim = look_up_entry(directory, last)
     if subject.landlock:
@@ -267,6 +272,7 @@ def rename(
     if subject.landlock:
         check_reference(subject, old_mount, old, new_directory, new, is_removed=True, is_exchange=is_exchange)
     if new is not None and new.inode is old.inode:
+        # POSIX: of two names of one file none is removed.
         return
     _check_renaming(old_directory, old, new_directory, new, subject, is_exchange=is_exchange)
     _check_not_mounted(context, old)

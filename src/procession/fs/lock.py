@@ -307,6 +307,7 @@ def set_lock(file: File, wanted: RecordLock, *, is_blocking: bool) -> None:
 
 def _wait_for(inode: Inode, locks: FileLocks, wanted: RecordLock, held: RecordLock) -> None:
     vfs = inode.superblock.vfs
+    # An open file isn't one process: that one of its holders waits says nothing of the others.
     if not isinstance(wanted.owner, File) and _would_deadlock(vfs.lock_requests, wanted, held):
         raise EDEADLK
     request = LockRequest(locks, wanted)
@@ -356,6 +357,7 @@ def flock(file: File, pid: ProcessId, *, is_exclusive: bool, is_blocking: bool) 
     if had is not None:
         if had.is_exclusive is is_exclusive:
             return
+        # The change isn't atomic: who waits may come first, and then nothing is held any more (flock(2)).
         del locks.whole[file]
         locks.note_change()
         locks.queue.wake_all()

@@ -78,6 +78,7 @@ def _get_dumpable(task: Task, arguments: Arguments) -> int:
 
 
 def _set_dumpable(task: Task, arguments: Arguments) -> int:
+    # 2, a core that only root may read, was allowed once: anybody could have root write a file anywhere.
     if arguments[0] > 1:
         raise EINVAL("neither 0 nor 1")
     task.mm.dumpable = arguments[0]
@@ -97,6 +98,7 @@ def _set_keep_capabilities(task: Task, arguments: Arguments) -> int:
 
 
 def _get_timing(task: Task, arguments: Arguments) -> int:
+    # PR_TIMING_STATISTICAL: exact times were never built.
     del task, arguments
     return 0
 
@@ -108,6 +110,7 @@ def _set_timing(task: Task, arguments: Arguments) -> int:
 
 
 def _set_name(task: Task, arguments: Arguments) -> int:
+    # A longer name is cut, and no error: programs pass whole paths.
     length = NAME_LENGTH - 1
     name = task.mm.read_cstring(arguments[0], length)
     task.command_name = name if name is not None else task.mm.read(arguments[0], length)
@@ -156,6 +159,7 @@ def _set_securebits(task: Task, arguments: Arguments) -> int:
 
 
 def _set_timer_slack(task: Task, arguments: Arguments) -> int:
+    # Real-time threads have no slack, and keep what they had for the time after.
     if task.policy not in REAL_TIME:
         task.timer_slack_ns = arguments[0] or task.default_timer_slack_ns
     return 0

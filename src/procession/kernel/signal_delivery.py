@@ -149,6 +149,7 @@ def next_signal(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> Sig
             if task.job_control & TRAP_FREEZE:
                 enter_frozen(task)
                 return None
+            # Faults first: where their handler's frame says the thread was must be the faulting instruction.
             found = task.pending.take_fault(task.blocked)
             if found is None:
                 mine = task.pending.mask
@@ -187,6 +188,7 @@ def next_signal(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> Sig
         if group.flags & SIGNAL_UNKILLABLE and not bit & UNBLOCKABLE:
             continue
         if bit & STOPPING:
+            # With no parent in its session nobody would know to continue it.
             if signo != SIGSTOP and is_orphaned_process_group(group.process_group):
                 continue
             begin_group_stop(task, signo)
@@ -291,6 +293,7 @@ def _restart_call(kernel: Kernel, task: Task) -> None:
     if result in {_ERESTARTSYS, _ERESTARTNOINTR, _ERESTARTNOHAND}:
         set_register(general, RAX, task.call_number)
     elif result == _ERESTART_RESTARTBLOCK:
+        # Its arguments say a length of time, of which a part is over: another call goes on to the deadline.
         set_register(general, RAX, _RESTART_SYSCALL)
     else:
         task.call_number = -1

@@ -238,6 +238,7 @@ def _check_access(task: Task, directory_fd: int, name: bytes, mode: int, flags: 
     if mode & ~7 or flags & ~_ACCESS_FLAGS:
         raise EINVAL
     credentials = task.credentials
+    # A set-user-id program asks what the user who called it could do: the walk too is by the real ids.
     if not flags & _AT_EACCESS:
         credentials = real_credentials(credentials)
     own = task.credentials
