@@ -20,8 +20,8 @@ from procession.kernel.task_state import ENDED
 from procession.recording.schedule import MEMORY
 from procession.syscalls.declaration import TABLE, TABLE_SIZE
 from procession.syscalls.permitted import FAULTS
+from procession.trace.argument import argument_at_entry
 from procession.trace.call_stack import CallStacks
-from procession.trace.strace import argument_at_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

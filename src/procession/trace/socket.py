@@ -21,6 +21,7 @@ from procession.abi.socket import (
 from procession.abi.word import Words
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.peek import peek
+from procession.trace.memory import vector_text
 from procession.trace.values import address_text, choice_text, flags_text, list_text, quoted
 
 LONGEST_ADDRESS = 128
@@ -111,7 +112,7 @@ def message_text(mm: MemoryDescriptor, address: int, received: int | None) -> st
     fields = [
         f"msg_name={socket_address_text(mm, header.msg_name, header.msg_namelen)}",
         f"msg_namelen={header.msg_namelen}",
-        f"msg_iov={_buffers_text(mm, header, received)}",
+        f"msg_iov={vector_text(mm, header.msg_iov, header.msg_iovlen, received)}",
         f"msg_iovlen={header.msg_iovlen}",
     ]
     if header.msg_control and header.msg_controllen:
@@ -127,12 +128,6 @@ def message_length_text(mm: MemoryDescriptor, address: int) -> str:
     if len(data) < Msghdr.SIZE:
         return address_text(address)
     return f"{{msg_namelen={Msghdr.unpack(data).msg_namelen}}}"
-
-
-def _buffers_text(mm: MemoryDescriptor, header: Msghdr, received: int | None) -> str:
-    from procession.trace.strace import vector_text
-
-    return vector_text(mm, header.msg_iov, header.msg_iovlen, received)
 
 
 def control_text(mm: MemoryDescriptor, address: int, length: int) -> str:

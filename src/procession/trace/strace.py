@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, get_args
 
-from procession.abi.clone_flags import CSIGNAL
-from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.errno import BY_NUMBER, ENOSYS, Errno
 from procession.abi.limits import PATH_MAX
 from procession.abi.signal_frame import Ucontext
 from procession.abi.signals import Signal, SignalCode
-from procession.abi.socket import Msghdr
-from procession.abi.structure import Structure
 from procession.abi.syscall_numbers import name_of
 from procession.abi.wait_options import CORE_DUMPED, ChildCode
-from procession.fs.namei import address_of_unreadable
 from procession.hardware.instruction import AVX_ISNT_EMULATED, LONGEST_INSTRUCTION, is_vector_extension
 from procession.hardware.registers import RAX, RSP
 from procession.kernel.observer import SENT_IGNORED, SIGNAL_SENT
@@ -31,42 +25,24 @@ from procession.kernel.signal.info import (
 )
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.mm.peek import peek, peek_cstring
-from procession.syscalls.parameters import ARRAY, InOut, Kind, Out, Pointer, SizedIn
+from procession.syscalls.parameters import Kind
+from procession.trace.argument import argument_at_entry, argument_at_return
 from procession.trace.call_stack import CallStacks
 from procession.trace.descriptors import name_of_result, with_names
-from procession.trace.socket import (
-    message_length_text,
-    message_text,
-    option_text,
-    option_value_text,
-    socket_address_text,
-)
 from procession.trace.spelling import (
-    changed_text,
     mask_text,
     result_text,
-    text_at_return,
     texts_at_entry,
     variables_text,
 )
 from procession.trace.values import (
-    LIST_LIMIT,
-    STRING_LIMIT,
     address_text,
-    choice_text,
-    descriptor_text,
-    flags_text,
     list_text,
-    mode_text,
-    names_of,
     quoted,
     seconds_text,
     signal_code_text,
     signal_name,
-    signal_set_text,
-    structure_text,
     time_of_day_text,
-    wait_status_text,
 )
 
 if TYPE_CHECKING:
@@ -74,12 +50,11 @@ if TYPE_CHECKING:
     from procession.kernel.signal.info import SigInfo
     from procession.kernel.task import Task, ThreadGroup
     from procession.mm.address_space import MemoryDescriptor
-    from procession.syscalls.declaration import Parameter, SystemCall
+    from procession.syscalls.declaration import SystemCall
 
 RESULT_COLUMN = 40
 FIRST_RESTART = 512
 """Errors from here on are between the kernel and itself: the call will be restarted, or end with EINTR."""
-IOVEC_SIZE = 16
 _MASK_IN_FRAME = Ucontext.OFFSETS["uc_sigmask"]
 
 
@@ -331,217 +306,6 @@ class SystemCallTrace:
 def joined(texts: list[str]) -> str:
     """The arguments that are shown, separated by commas."""
     return ", ".join(filter(None, texts))
-
-
-def argument_at_entry(
-    task: Task, parameters: tuple[Parameter, ...], arguments: tuple[Any, ...], position: int
-) -> str | None:
-    """An argument as it is when the call starts; None when it holds nothing yet."""
-    parameter, argument = parameters[position], arguments[position]
-    if parameter.kind is not None:
-        kind = parameter.kind.name
-        if kind in OUTPUT_KINDS:
-            return None
-        if kind == "in_buffer":
-            return buffer_text(task.mm, argument, arguments[position + 1])
-        if kind == "in_vector":
-            return vector_text(task.mm, argument, arguments[position + 1])
-        if kind == "socket_address":
-            return socket_address_text(task.mm, argument, arguments[position + 1])
-        if kind == "option_name":
-            return option_text(arguments[position - 1], argument)
-        if kind == "option_value":
-            return option_value_text(task.mm, argument, arguments[position + 1])
-        return scalar_text(task.mm, kind, parameter.annotation, argument)
-    if isinstance(argument, Out):
-        return None
-    if isinstance(argument, SizedIn):
-        return sized_structure_text(task.mm, parameter.annotation, argument.address, arguments[position + 1])
-    return pointer_text(parameter, argument, arguments[position + 1 :])
-
-
-def argument_at_return(
-    call: SystemCall,
-    task: Task,
-    arguments: tuple[Any, ...],
-    position: int,
-    text: str | None,
-    result: int,
-) -> str:
-    """An argument as it is when the call has ended; `text` is what was to be seen at entry.
-
-    `result` is what the call returned, negative when it failed.
-    """
-    parameters, mm = call.parameters, task.mm
-    if text is None:
-        own = text_at_return(call.name, task, arguments, position, result)
-        if own is not None:
-            return own
-    elif (changed := changed_text(call.name, task, arguments, position, result)) is not None:
-        return text[:-1] + changed
-    elif position >= len(parameters) or call.name in ("clone", "poll", "ppoll", "select", "pselect6"):
-        return text
-    parameter, argument = parameters[position], arguments[position]
-    if parameter.kind is not None:
-        if text is not None:
-            return text
-        if result < 0:
-            return address_text(argument)
-        kind = parameter.kind.name
-        if kind == "out_buffer":
-            return buffer_text(mm, argument, result)
-        if kind == "out_socket_address":
-            return socket_address_text(mm, argument, int_at(mm, arguments[position + 1].address))
-        if kind == "out_option_value":
-            return option_value_text(mm, argument, int_at(mm, arguments[position + 1].address))
-        return vector_text(mm, argument, arguments[position + 1], result)
-    if isinstance(argument, Out):
-        if result < 0:
-            if parameter.annotation is Msghdr:
-                return message_length_text(mm, argument.address)
-            return address_text(argument.address)
-        # As many as the call returned.
-        return pointer_text(parameter, argument, (result,))
-    assert text is not None
-    if isinstance(argument, InOut) and result >= 0:
-        after = pointer_text(parameter, argument, arguments[position + 1 :])
-        if after == text:
-            return text
-        if text.startswith("[") and after.startswith("["):
-            return f"{text[:-1]} => {after[1:]}"
-        return f"{text} => {after}"
-    return text
-
-
-def scalar_text(mm: MemoryDescriptor, kind: str, annotation: Any, value: Any) -> str:
-    """A value of one of the kinds of `syscalls.parameters`; "" for one that isn't shown."""
-    if kind == "path":
-        if value is None:
-            return "NULL"
-        address = address_of_unreadable(value)
-        return quoted(value, PATH_MAX) if address is None else hex(address)
-    if kind in ("flags", "choice", "choice_and_flags", "flags_and_signal"):
-        return named_numbers_text(kind, annotation, value)
-    if kind == "string_array":
-        return string_array_text(mm, value)
-    if kind in ("address", "buffer"):
-        return address_text(value)
-    return PLAIN_KINDS.get(kind, str)(value)
-
-
-OUTPUT_KINDS = ("out_buffer", "out_option_value", "out_socket_address", "out_vector")
-"""What holds something only when the call has ended."""
-PLAIN_KINDS: dict[str, Callable[[int], str]] = {
-    "fd": descriptor_text,
-    "mode": mode_text,
-    "creation_mode": lambda mode: mode_text(mode) if mode else "",
-    "signal": signal_name,
-}
-
-
-def named_numbers_text(kind: str, names: Any, value: int) -> str:
-    """Flags or a choice by the names of the enumeration that the declaration gives."""
-    if kind == "choice_and_flags":
-        choices, flags = get_args(names)
-        bits = sum(names_of(flags)) & value
-        return "|".join((choice_text(choices, value & ~bits), *([flags_text(flags, bits)] if bits else [])))
-    if not (isinstance(names, type) and issubclass(names, IntEnum | IntFlag)):
-        return f"{value:#x}"
-    if not issubclass(names, IntFlag):
-        return choice_text(names, value)
-    if kind != "flags_and_signal":
-        return flags_text(names, value)
-    signal = value & CSIGNAL
-    parts = [flags_text(names, value & ~CSIGNAL)] if value & ~CSIGNAL or not signal else []
-    if signal:
-        parts.append(signal_name(signal))
-    return "|".join(parts)
-
-
-def pointer_text(parameter: Parameter, pointer: Pointer[Any], following: tuple[Any, ...]) -> str:
-    """What a pointer points at, or the address if that can't be read; `following` are the next arguments."""
-    if not pointer:
-        return "NULL"
-    layout = pointer.layout
-    if parameter.annotation is Msghdr:
-        received = following[0] if isinstance(pointer, Out) else None
-        return message_text(cast("MemoryDescriptor", pointer.memory), pointer.address, received)
-    meaning = get_args(parameter.annotation)[1:]
-    is_array = ARRAY in meaning
-    count = min(max(following[0], 0), LIST_LIMIT + 1) if is_array else 1
-    # A declared pointer's memory is the calling task's.
-    data = peek(cast("MemoryDescriptor", pointer.memory), pointer.address, layout.SIZE * count)
-    if len(data) < layout.SIZE * count:
-        return address_text(pointer.address)
-    if is_array:
-        starts = range(0, len(data), layout.SIZE)
-        return list_text(structure_text(layout.unpack(data[start : start + layout.SIZE])) for start in starts)
-    value = layout.unpack(data)
-    if isinstance(value, Structure):
-        return structure_text(value)
-    if "wait_status" in meaning:
-        return f"[{wait_status_text(value)}]"
-    if "signal_set" in meaning:
-        return signal_set_text(value)
-    return f"[{value}]"
-
-
-def int_at(mm: MemoryDescriptor, address: int) -> int:
-    """The int in memory, 0 if it can't be read."""
-    return int.from_bytes(peek(mm, address, 4), "little", signed=True)
-
-
-def sized_structure_text(mm: MemoryDescriptor, structure: type[Structure], address: int, size: int) -> str:
-    """A structure of which a program gives `size` bytes: what is missing is zero."""
-    if not address:
-        return "NULL"
-    wanted = min(max(size, 0), structure.SIZE)
-    data = peek(mm, address, wanted)
-    if len(data) < wanted:
-        return address_text(address)
-    return structure_text(structure.unpack(data.ljust(structure.SIZE, b"\0")))
-
-
-def buffer_text(mm: MemoryDescriptor, address: int, length: int) -> str:
-    """The first bytes of a buffer that holds `length`."""
-    if not address:
-        return "NULL"
-    wanted = min(max(length, 0), STRING_LIMIT + 1)
-    data = peek(mm, address, wanted)
-    return quoted(data) if len(data) == wanted else address_text(address)
-
-
-def vector_text(mm: MemoryDescriptor, address: int, count: int, filled: int | None = None) -> str:
-    """An array of `count` iovecs; `filled` is how many bytes they hold together, None if they are full."""
-    if not address:
-        return "NULL"
-    data = peek(mm, address, IOVEC_SIZE * min(max(count, 0), LIST_LIMIT + 1))
-    items: list[str] = []
-    for position in range(0, len(data) - IOVEC_SIZE + 1, IOVEC_SIZE):
-        base = int.from_bytes(data[position : position + 8], "little")
-        length = int.from_bytes(data[position + 8 : position + 16], "little")
-        held = length if filled is None else min(length, filled)
-        if filled is not None:
-            filled -= held
-        items.append(f"{{iov_base={buffer_text(mm, base, held)}, iov_len={length}}}")
-    return list_text(items)
-
-
-def string_array_text(mm: MemoryDescriptor, address: int) -> str:
-    """A list of strings that ends with NULL."""
-    if not address:
-        return "NULL"
-    items: list[str] = []
-    while len(items) <= LIST_LIMIT:
-        word = peek(mm, address, 8)
-        if len(word) < 8:
-            return address_text(address) if not items else list_text([*items, "???"])
-        if not any(word):
-            break
-        text = peek_cstring(mm, int.from_bytes(word, "little"), STRING_LIMIT + 1)
-        items.append(quoted(text) if text is not None else address_text(int.from_bytes(word, "little")))
-        address += 8
-    return list_text(items)
 
 
 def outcome_text(call: SystemCall, outcome: int | Errno) -> str:
