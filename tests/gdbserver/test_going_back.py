@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_gdb_option import WAIT_S, free_port, machine_at
+from procession import Machine
+from procession.gdbserver.connection import listen
+from procession.gdbserver.debugger import Debugger
+from tests.cli.test_gdb_option import WAIT_S, Client, free_port, machine_at
 from tests.gdbserver.test_gdb import PROGRAM, compiled, debug, output_of
 
 BEGINNING = "Reached end of recorded history"
@@ -183,3 +186,36 @@ def test_what_came_from_outside_comes_again(overwriting: Path) -> None:
     assert gdb.stdout.count("hit Breakpoint") + gdb.stdout.count("Breakpoint 3, ") == 3
     assert BEGINNING in gdb.stdout
     assert (written, rest) == ([b"1\n", b"21\n", b"321\n"], b"")
+
+
+def test_the_past_is_bounded(tmp_path: Path) -> None:
+    source = tmp_path / "writing.c"
+    source.write_text(
+        "static char room[20 << 20];\n"
+        "int main(void) { for (int round = 1; round < 400; round++)\n"
+        "for (int at = 0; at < sizeof room; at += 4096) room[at] = round;\n"
+        "__builtin_trap(); }\n"
+    )
+    machine = Machine(seed=1, memory=32 << 20)
+    listener = listen(0)
+    machine.debugger = debugger = Debugger(machine, listener)
+    past = debugger.past
+    assert past is not None
+    counts: list[tuple[int, int]] = []
+
+    def hold() -> None:
+        with Client(listener.getsockname()[1]) as client:
+            assert client.ask(b"vCont;c").startswith(b"T04")
+            counts.append((len(past.checkpoints), sum(known.page_count for known in past.checkpoints)))
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert machine.run([str(compiled(source, tmp_path))]).signal == 4
+    finally:
+        debugger.close()
+        thread.join()
+        machine.close()
+    ((checkpoint_count, page_count),) = counts
+    assert checkpoint_count >= 2
+    assert 0 < page_count <= machine.memory.frame_count

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from procession.machine import Machine
     from procession.snapshot.keeper import Snapshot
 
-_FIRST_INTERVAL_NS = 20_000_000
+_FIRST_INTERVAL_NS = 4_000_000
 """How much work of the processor lies between two checkpoints, until there are too many."""
-_MOST_CHECKPOINTS, _LATE_ONES = 128, 32
+_MOST_CHECKPOINTS, _LATE_ONES, _FEWEST_CHECKPOINTS = 128, 32, 2
 _INSTRUCTIONS_PER_CLOSE_CHECKPOINT = 1 << 15
 """Where somebody has gone back, checkpoints are this close: the next step back is near."""
 _MOST_CLOSE_CHECKPOINTS = 32
@@ -47,10 +47,11 @@ class Place(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """A place to which one can go back."""
+    """A place to which one can go back. `page_count` is how many pages it has that the one before hasn't."""
 
     place: Place
     snapshot: Snapshot
+    page_count: int
 
 
 class Found(NamedTuple):
@@ -85,6 +86,7 @@ class Search:
         self.checkpoint = past.checkpoints[0]
         self.count = 0
         self.goal = 0
+        self.limit = _INSTRUCTIONS_PER_CLOSE_CHECKPOINT
         self.last: Found | None = None
         self.last_but_one: Found | None = None
         self.is_over = False
@@ -96,6 +98,7 @@ class Search:
         """The machine stands at `checkpoint`; with `goal` it shall stop at the instruction of that number."""
         self.checkpoint = checkpoint
         self.count = 0
+        self.limit = _INSTRUCTIONS_PER_CLOSE_CHECKPOINT
         self.goal = goal
         self.is_over = False
         if goal or checkpoint.place.address < 0:
@@ -123,7 +126,12 @@ class Search:
             self.last_but_one = self.last
             if detail is not None:
                 self.last = Found(self.checkpoint, self.count, detail)
-        return self.count >= _INSTRUCTIONS_PER_CLOSE_CHECKPOINT
+        return self.count >= self.limit
+
+    def go_on(self) -> None:
+        """No checkpoint is kept where it has stopped: the instruction there will be met once more."""
+        self.count -= 1
+        self.limit += _INSTRUCTIONS_PER_CLOSE_CHECKPOINT
 
     def has_faulted(self, task: Task, address: int) -> None:
         """The task's instruction at `address` couldn't be executed: it will be tried again."""
@@ -206,14 +214,35 @@ class Past:
         work_ns = self.machine.kernel.clock.work_ns
         if checkpoints and work_ns - checkpoints[-1].place.work_ns < self.interval_ns:
             return
-        checkpoints.append(self._checkpoint())
+        checkpoints.append(self._checkpoint(checkpoints))
         if len(checkpoints) > _MOST_CHECKPOINTS:
             # The first is the beginning.
             del checkpoints[1:-_LATE_ONES:2]
+            self._count_again()
+            self.interval_ns *= 2
+        while len(checkpoints) > _FEWEST_CHECKPOINTS and not self._has_room(checkpoints):
+            # A program that changes much of its memory all the time has few.
+            del checkpoints[1:-1:2]
+            self._count_again()
             self.interval_ns *= 2
 
-    def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.here(), self.machine.snapshot())
+    def _checkpoint(self, earlier: list[Checkpoint]) -> Checkpoint:
+        return self._counted(self.here(), self.machine.snapshot(), earlier[-1] if earlier else None)
+
+    @staticmethod
+    def _counted(place: Place, snapshot: Snapshot, before: Checkpoint | None) -> Checkpoint:
+        count = 0 if before is None else snapshot.frames.pages_since(before.snapshot.frames)
+        return Checkpoint(place, snapshot, count)
+
+    def _has_room(self, checkpoints: list[Checkpoint]) -> bool:
+        """Whether all of them together hold no more than the machine's memory twice."""
+        return sum(known.page_count for known in checkpoints) <= self.machine.memory.frame_count
+
+    def _count_again(self) -> None:
+        checkpoints = self.checkpoints
+        for number in range(1, len(checkpoints)):
+            place, snapshot, _ = checkpoints[number]
+            checkpoints[number] = self._counted(place, snapshot, checkpoints[number - 1])
 
     def forget(self) -> None:
         """The debugger has changed something, which wouldn't be done again: the past begins here.
@@ -256,7 +285,8 @@ class Past:
                 found = search.last
                 if found is not None:
                     kept = close[: close.index(found.checkpoint) + 1] if found.checkpoint in close else []
-                    self.checkpoints = [*earlier[: number + 1], *kept[-_MOST_CLOSE_CHECKPOINTS:]]
+                    self.checkpoints = [*earlier[: number + 1], *kept]
+                    self._count_again()
                     self._restore(found.checkpoint)
                     begin()
                     search.begin(found.checkpoint, found.distance)
@@ -281,8 +311,13 @@ class Past:
         search.begin(start)
         close: list[Checkpoint] = []
         while not self._run():
-            close.append(self._checkpoint())
-            search.begin(close[-1])
+            made = self._checkpoint(close or [start])
+            if not self._has_room([*close, made]):
+                search.go_on()
+                continue
+            close.append(made)
+            search.begin(made)
+            del close[:-_MOST_CLOSE_CHECKPOINTS]
         return close
 
     def _run(self) -> bool:

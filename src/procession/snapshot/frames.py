@@ -38,6 +38,16 @@ class KeptFrames(NamedTuple):
     pages: KeptList[Page | None]
     references: bytes
 
+    def pages_since(self, earlier: KeptFrames) -> int:
+        """How many pages this has that aren't in `earlier` as well, at the same place."""
+        leaves, before = self.pages.leaves, earlier.pages.leaves
+        count = sum(len(leaf) for leaf in leaves[len(before) :])
+        for now, then in zip(leaves, before, strict=False):
+            if now is not then:
+                count += max(len(now) - len(then), 0)
+                count += sum(page is not old for page, old in zip(now, then, strict=False))
+        return count
+
 
 class FrameKeeper:
     """Keeps the frames of one memory.
