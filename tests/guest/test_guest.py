@@ -37,6 +37,7 @@ NEEDS_ROOT = {
     "set_user_id",
     "socket_filter",
     "taskstats",
+    "user_count",
     "user_namespace",
     "user_namespace_entry",
 }

@@ -370,7 +370,7 @@ class TestLimits:
         machine.reap(parent)
         machine.expect(parent, "setresuid", 1000, 1000, 1000)
         children = [machine.fork(parent), machine.fork(parent)]
-        assert parent.credentials.user.process_count == 3
+        assert parent.credentials.count_of(RLIMIT_NPROC) == 3
         assert machine.call(parent, "fork") == -EAGAIN.number
         assert machine.call(parent, "vfork") == -EAGAIN.number
         flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD

@@ -45,14 +45,14 @@ def machine() -> Machine:
 @pytest.fixture
 def root(machine: Machine) -> Task:
     task = machine.process(10)
-    task.credentials.user.add_process()
+    task.credentials.count(RLIMIT_NPROC, 1)
     return task
 
 
 @pytest.fixture
 def alice(machine: Machine) -> Task:
     task = machine.process(11, credentials=machine.credentials.for_user(ALICE, ALICE, (4, 24)))
-    task.credentials.user.add_process()
+    task.credentials.count(RLIMIT_NPROC, 1)
     return task
 
 
@@ -149,15 +149,14 @@ class TestUserIds:
         assert not root.credentials.is_in_group(4)
 
     def test_the_process_is_counted_for_its_new_user(self, root: Task) -> None:
-        before = root.credentials.user
-        count = before.process_count
+        before = root.credentials
+        count = before.count_of(RLIMIT_NPROC)
         ids.set_uid(root, ALICE)
-        assert before.process_count == count - 1
-        assert root.credentials.user is before.find(ALICE)
-        assert root.credentials.user.process_count == 1
+        assert before.count_of(RLIMIT_NPROC) == count - 1
+        assert root.credentials.count_of(RLIMIT_NPROC) == 1
 
     def test_too_many_processes_are_remembered_until_exec(self, root: Task, alice: Task) -> None:
-        alice.credentials.user.process_count = 3
+        alice.credentials.count(RLIMIT_NPROC, 2)
         root.group.limits.soft[RLIMIT_NPROC] = 2
         ids.set_uid(root, ALICE)
         assert root.credentials.exceeds_processes
@@ -313,9 +312,23 @@ def test_the_sets_stay_within_each_other(
         for mine in (task.credentials, task.credentials.for_exec(set_uid=set_uid).credentials):
             assert mine.cap_effective & ~mine.cap_permitted == 0
             assert mine.cap_ambient & ~(mine.cap_permitted & mine.cap_inheritable) == 0
-            assert mine.user is mine.user.find(mine.uid)
 
 
-def test_tables_of_users_are_each_machine_s_own() -> None:
-    owner = UserNamespace(NamespaceTable(), None)
-    assert Credentials.for_root(owner).user is not Credentials.for_root(owner).user
+def test_what_is_counted_is_bounded_around_a_namespace_too() -> None:
+    table = NamespaceTable()
+    first = UserNamespace(table, None)
+    inner = UserNamespace(table, first, ALICE, ALICE)
+    inner.limits = {RLIMIT_NPROC: 3}
+    for uid in (0, 1):
+        Credentials(inner, uid, 0).count(RLIMIT_NPROC, 1)
+    alice = Credentials(first, ALICE, ALICE)
+    assert alice.count_of(RLIMIT_NPROC) == 2
+    newest = Credentials(inner, 2, 0)
+    assert newest.has_room(RLIMIT_NPROC, 1, 1)
+    assert not newest.has_room(RLIMIT_NPROC, 2, 1)
+    alice.count(RLIMIT_NPROC, 1)
+    assert not newest.has_room(RLIMIT_NPROC, 1, 1)
+    for uid in (0, 1):
+        Credentials(inner, uid, 0).count(RLIMIT_NPROC, -1)
+    assert inner.counts == {}
+    assert first.counts == {(ALICE, RLIMIT_NPROC): 1}

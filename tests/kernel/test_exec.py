@@ -11,6 +11,7 @@ import pytest
 from procession.abi.errno import ENOENT, ENOEXEC, ENOMEM
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS, SCRATCH_BYTES
 from procession.hardware.registers import RIP, RSP
+from procession.kernel.rlimit import RLIMIT_NPROC, RLIMIT_SIGPENDING
 from procession.kernel.task import Task
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from tests.kernel.conducted_machine import (
@@ -154,7 +155,7 @@ class TestThreads:
         assert tasks_by_id(machine.kernel).keys() == {1, parent.tid, thread.tid, sibling.tid}
         assert tid not in tasks_by_id(machine.kernel)
         assert list(parent.children) == [thread, sibling]
-        assert parent.credentials.user.process_count == 4
+        assert parent.credentials.count_of(RLIMIT_NPROC) == 4
         map_scratch(thread)
         machine.kernel.registers_of(thread).general[RIP] = 0x40_0002
         machine.kernel.registers_changed(thread)
@@ -189,9 +190,9 @@ class TestThreads:
             parent, "rt_tgsigqueueinfo", parent.tgid, parent.tid, SIGRT, pack("<3i116x", SIGRT, 0, -1)
         )
         machine.expect(parent, "tgkill", parent.tgid, parent.tid, SIGRT)
-        assert parent.credentials.user.pending_signals == 2
+        assert parent.credentials.count_of(RLIMIT_SIGPENDING) == 2
         assert execute(machine, thread) == 0
-        assert parent.credentials.user.pending_signals == 0
+        assert parent.credentials.count_of(RLIMIT_SIGPENDING) == 0
 
     def test_two_at_once(self, machine: ConductedMachine, parent: Task) -> None:
         thread = machine.thread(parent)

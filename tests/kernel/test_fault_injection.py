@@ -12,6 +12,7 @@ from procession.abi.errno import EAGAIN, ENFILE, ENOMEM
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS
 from procession.hardware.fault_injection import FaultInjector
 from procession.hardware.kernel_memory import KIND_NAMES
+from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.mm.page_cache import PageCache
@@ -59,7 +60,7 @@ class Holdings:
         }
         mounts = {id(task.fs.root.mount): task.fs.root.mount for task in tasks}
         self.mount_users = [mount.user_count for mount in mounts.values()]
-        self.processes = machine.init.credentials.user.process_count
+        self.processes = machine.init.credentials.count_of(RLIMIT_NPROC)
         self.timers = kernel.timers.armed_count
         self.namespaces = {
             number: namespace.reference_count for number, namespace in kernel.vfs.namespaces.live.items()

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from procession.abi.signals import SignalCode
+from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.signal.generation import send_group_signal, send_signal
 from procession.kernel.signal.handlers import SignalAction
 from procession.kernel.signal.info import SI_USER, SigInfo
@@ -56,7 +57,7 @@ def check(machine: Machine, threads: list[Task]) -> None:
             assert any(task.has_pending_signal for task in takers)
     pendings = [group.shared_pending, *(task.pending for task in threads)]
     queued = [info for pending in pendings for queue in pending.queues.values() for info in queue]
-    assert threads[0].credentials.user.pending_signals == len(queued)
+    assert threads[0].credentials.count_of(RLIMIT_SIGPENDING) == len(queued)
     for pending in pendings:
         for signo, queue in pending.queues.items():
             assert queue

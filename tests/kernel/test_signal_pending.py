@@ -15,7 +15,10 @@ from procession.abi.siginfo import (
     SiginfoTimer,
 )
 from procession.abi.signals import SignalCode
-from procession.kernel.security.credentials import User
+from procession.fs.namespace import NamespaceTable
+from procession.fs.user_namespace import UserNamespace
+from procession.kernel.rlimit import RLIMIT_SIGPENDING
+from procession.kernel.security.credentials import Credentials
 from procession.kernel.signal.info import SI_TIMER, SI_TKILL, SI_USER, SigInfo
 from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.signal.set import mask_of
@@ -88,23 +91,23 @@ class TestOrder:
 
 
 class TestAccount:
-    def charged(self, user: User, signo: int) -> SigInfo:
+    def charged(self, account: Credentials, signo: int) -> SigInfo:
         info = SigInfo(signo)
-        info.account = user
-        user.pending_signals += 1
+        info.account = account
+        account.add_signal()
         return info
 
     def test_taking_and_discarding_give_back(self) -> None:
-        user = User(1000, {})
-        pending = queued(*(self.charged(user, signo) for signo in (2, 40, 40, 41)))
-        assert user.pending_signals == 4
+        account = Credentials(UserNamespace(NamespaceTable(), None), 1000, 1000)
+        pending = queued(*(self.charged(account, signo) for signo in (2, 40, 40, 41)))
+        assert account.count_of(RLIMIT_SIGPENDING) == 4
         pending.take_next(0)
-        assert user.pending_signals == 3
+        assert account.count_of(RLIMIT_SIGPENDING) == 3
         pending.discard(mask_of(40))
-        assert user.pending_signals == 1
+        assert account.count_of(RLIMIT_SIGPENDING) == 1
         assert pending.mask == mask_of(41)
         pending.clear()
-        assert user.pending_signals == 0
+        assert account.count_of(RLIMIT_SIGPENDING) == 0
         assert pending.mask == 0
 
 

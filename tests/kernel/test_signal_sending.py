@@ -214,12 +214,12 @@ class TestLimit:
 
     def test_user_is_charged_once_for_each(self, machine: Machine, task: Task) -> None:
         handle(task, 40)
-        user = task.credentials.user
+        mine = task.credentials
         for _ in range(2):
             send_signal(machine.kernel, task, SigInfo(40, SI_QUEUE))
-        assert user.pending_signals == 2
+        assert mine.count_of(RLIMIT_SIGPENDING) == 2
         task.pending.clear()
-        assert user.pending_signals == 0
+        assert mine.count_of(RLIMIT_SIGPENDING) == 0
 
 
 class TestPermission:

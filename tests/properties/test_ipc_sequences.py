@@ -13,6 +13,7 @@ from procession.fs.mqueue import QueueDirectory
 from procession.kernel.ipc.namespace import IpcNamespace
 from procession.kernel.ipc.posix_queue import QueueWait
 from procession.kernel.ipc.shm import Attachment
+from procession.kernel.rlimit import RLIMIT_MSGQUEUE
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from tests.kernel.conducted_machine import ConductedMachine
@@ -241,7 +242,7 @@ class Scene:
             self.conductor.call(cleaner, "mq_unlink", name)
         assert namespace.charged_bytes == 0
         assert namespace.used_pages == namespace.posix_queue_count == 0
-        assert self.conductor.init.credentials.user.message_queue_bytes == 0
+        assert self.conductor.init.credentials.count_of(RLIMIT_MSGQUEUE) == 0
 
 
 @settings(max_examples=150)

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.signal.handlers import SA_NOCLDWAIT
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
@@ -285,7 +286,7 @@ class LifeCycle(RuleBasedStateMachine):
     @invariant()
     def books_are_kept(self) -> None:
         tasks = self.kernel.tasks
-        assert self.machine.init.credentials.user.process_count == len(tasks)
+        assert self.machine.init.credentials.count_of(RLIMIT_NPROC) == len(tasks)
         queue = self.kernel.scheduler.processors[0]
         assert queue.count == sum(task.state is TaskState.RUNNABLE for task in tasks)
         for task in tasks:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from procession.hardware.registers import RDI, RDX, RIP, RSI
+from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.task import Task
@@ -72,7 +73,6 @@ STACK_BYTES = 0x4A00
 SI_SIZE, SIGSET_AT = 128, 296
 SA_SIGINFO, SA_RESTORER = 4, 0x04000000
 CLONE_THREAD = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000
-RLIMIT_SIGPENDING = 11
 
 picks = st.integers(0, 60)
 signals = st.sampled_from(CLASSIC * 4 + STOPS + REAL_TIME * 5 + (SIGKILL,))
@@ -487,7 +487,7 @@ class Signals(RuleBasedStateMachine):
             self.check_pending(group.shared_pending, process.pending)
             for thread in process.threads:
                 self.check_pending(self.task(thread).pending, thread.pending)
-        assert self.machine.init.credentials.user.pending_signals == self.model.queued
+        assert self.machine.init.credentials.count_of(RLIMIT_SIGPENDING) == self.model.queued
 
     def count_elsewhere(self) -> None:
         """Init is told of its children."""
@@ -514,7 +514,7 @@ class Signals(RuleBasedStateMachine):
         self.machine.exit(self.shell)
         self.machine.reap_orphans()
         self.count_elsewhere()
-        assert self.machine.init.credentials.user.pending_signals == self.model.queued_elsewhere
+        assert self.machine.init.credentials.count_of(RLIMIT_SIGPENDING) == self.model.queued_elsewhere
         self.machine.close()
         super().teardown()
 

@@ -17,6 +17,7 @@ from procession.abi.errno import (
 from procession.abi.limits import NAME_MAX
 from procession.abi.mqueue import MQ_PRIO_MAX
 from procession.abi.open_flags import O_ACCMODE
+from procession.abi.resource import RlimitResource
 from procession.fs.dentry import Path
 from procession.fs.file import (
     O_CREAT,
@@ -42,6 +43,7 @@ MQUEUE_MAGIC = 0x19800202
 CAP_SYS_RESOURCE = 24
 _DIRECTORY_ENTRY_SIZE = 20
 _FILE_SIZE = 80
+_RLIMIT_MSGQUEUE = int(RlimitResource.RLIMIT_MSGQUEUE)
 _HARD_MESSAGES = 65_536
 _HARD_LENGTH = 16 << 20
 _LARGEST_SIZE = (1 << 64) - 1
@@ -67,9 +69,10 @@ class QueueLimits(Protocol):
 
 
 class QueuePayer(Protocol):
-    """The user whom the largest size of a queue is charged to."""
+    """Whose user the largest size of a queue is charged to."""
 
-    message_queue_bytes: int
+    def count(self, resource: int, amount: int, /) -> None:
+        """So many bytes more, or fewer, of RLIMIT_MSGQUEUE."""
 
 
 class QueueKeeper(Protocol):
@@ -273,7 +276,7 @@ class QueueInode(Inode):
 
     def evict(self) -> None:
         superblock = self.file_system
-        self.payer.message_queue_bytes -= self.charged_bytes
+        self.payer.count(_RLIMIT_MSGQUEUE, -self.charged_bytes)
         superblock.limits.posix_queue_count -= 1
         for message in self.messages:
             superblock.limits.charge(-_BYTES_FOR_MESSAGE - len(message.data))

@@ -101,8 +101,11 @@ class UserNamespace(Namespace):
     `owner_gid` are the effective ids, as the machine's first namespace has them, of who made it.
     `uid_map`, `gid_map` and `projid_map` are empty until somebody writes them, once. `allows_setgroups` says
     whether setgroups(2) may be called, `capable_parent` whether its maker had CAP_SETFCAP around it.
-    `maximum` says for each kind of namespace how many a user may have in it (max_*_namespaces), `counts` how
-    many each user has. `charged_bytes` is what it takes of `memory`, which bounds maps as well.
+    `maximum` says for each kind of namespace how many a user may have in it (max_*_namespaces), and `limits`
+    for some of setrlimit(2)'s resources what its maker was allowed when it was made: no more of that may be
+    used in it and below. `counts` is how much of either each user has (Linux: include/linux/user_namespace.h,
+    struct ucounts), by user and kind; what is 0 isn't there. `charged_bytes` is what it takes of `memory`,
+    the machine's, which bounds maps as well.
     """
 
     __slots__ = (
@@ -112,6 +115,7 @@ class UserNamespace(Namespace):
         "counts",
         "gid_map",
         "level",
+        "limits",
         "maximum",
         "memory",
         "owner_gid",
@@ -133,6 +137,7 @@ class UserNamespace(Namespace):
         self.owner_uid = owner_uid
         self.owner_gid = owner_gid
         self.maximum: dict[int, int] = dict.fromkeys(KINDS, DEFAULT_MAXIMUM)
+        self.limits: dict[int, int] = {}
         self.counts: dict[tuple[int, int], int] = {}
         whole = WHOLE_MAP if parent is None else ()
         self.uid_map = IdMap(whole)
@@ -231,16 +236,43 @@ class UserNamespace(Namespace):
         accounts = self._accounts(uid, kind)
         if any(space.counts.get(key, 0) >= space.maximum[kind] for space, key in accounts):
             return False
-        for space, key in accounts:
-            space.counts[key] = space.counts.get(key, 0) + 1
+        self.count(uid, kind, 1)
         return True
 
     def uncharge(self, uid: int, kind: int) -> None:
         """One namespace less than `charge` counted. Linux: kernel/ucount.c, dec_ucount."""
-        for space, key in self._accounts(uid, kind):
-            space.counts[key] -= 1
-            if not space.counts[key]:
-                del space.counts[key]
+        self.count(uid, kind, -1)
+
+    def count(self, uid: int, kind: int, amount: int) -> None:
+        """`uid` has so much more of `kind` here, or less, and who made this in all around it.
+
+        Linux: kernel/ucount.c, inc_rlimit_ucounts, dec_rlimit_ucounts.
+        """
+        space: UserNamespace | None = self
+        while space is not None:
+            counts, key = space.counts, (uid, kind)
+            value = counts.get(key, 0) + amount
+            if value:
+                counts[key] = value
+            else:
+                counts.pop(key, None)
+            uid = space.owner_uid
+            space = space.parent
+
+    def has_room(self, uid: int, resource: int, amount: int, limit: int) -> bool:
+        """Whether `uid` can have so much more of `resource`: up to `limit` here, and all in this and each
+        namespace around it up to what its maker was allowed.
+
+        Linux: kernel/ucount.c, is_rlimit_overlimit.
+        """
+        space: UserNamespace | None = self
+        while space is not None:
+            if space.counts.get((uid, resource), 0) + amount > limit:
+                return False
+            limit = space.limits.get(resource, limit)
+            uid = space.owner_uid
+            space = space.parent
+        return True
 
     def _accounts(self, uid: int, kind: int) -> list[tuple[UserNamespace, tuple[int, int]]]:
         accounts: list[tuple[UserNamespace, tuple[int, int]]] = []

@@ -215,6 +215,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     try:
         _charge_task(parts, flags)
         copy_creds(parts, parent, flags)
+        _check_process_limit(parent, parts.credentials or parent.credentials)
         context = copy_fs(parts, parent, flags)
         files = copy_files(parts, parent, flags)
         mm = copy_mm(parts, parent, flags)
@@ -242,7 +243,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     task.credentials = (
         credentials if not credentials.exceeds_processes else credentials.replace(exceeds_processes=False)
     )
-    task.credentials.user.process_count += 1
+    task.credentials.count(RLIMIT_NPROC, 1)
     task.parent_exec_id = (
         parent.parent_exec_id if flags & (CLONE_PARENT | CLONE_THREAD) else parent.self_exec_id
     )
@@ -298,14 +299,6 @@ def _check_clone(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Non
     if parent.has_pending_signal:
         # A signal to the whole group must find the child or be handled before there is one.
         raise ERESTARTNOINTR
-    credentials = parent.credentials
-    if (
-        credentials.user.process_count >= parent.group.limits.soft[RLIMIT_NPROC]
-        and credentials.uid != 0
-        and not credentials.has_capability(CAP_SYS_RESOURCE)
-        and not credentials.has_capability(CAP_SYS_ADMIN)
-    ):
-        raise EAGAIN("RLIMIT_NPROC")
     if len(kernel.tasks) >= kernel.task_limit:
         raise EAGAIN(f"{kernel.task_limit} tasks, which is all that there may be")
     check_user_namespace(parent, flags)
@@ -325,6 +318,21 @@ def _charge_task(parts: TaskParts, flags: int) -> None:
         raise ENOMEM("no memory for a task")
     parts.account.charge(TASK, size)
     parts.charged_bytes = size
+
+
+def _check_process_limit(parent: Task, credentials: Credentials) -> None:
+    """Raise EAGAIN unless there can be one more process with `credentials`.
+
+    Linux: kernel/fork.c, copy_process.
+    """
+    mine = parent.credentials
+    if (
+        not credentials.has_room(RLIMIT_NPROC, 1, parent.group.limits.soft[RLIMIT_NPROC])
+        and credentials.uid != 0
+        and not mine.has_capability(CAP_SYS_RESOURCE)
+        and not mine.has_capability(CAP_SYS_ADMIN)
+    ):
+        raise EAGAIN("RLIMIT_NPROC")
 
 
 def copy_creds(parts: TaskParts, parent: Task, flags: int) -> None:

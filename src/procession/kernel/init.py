@@ -9,7 +9,7 @@ from procession.fs.fd_table import FdTable
 from procession.fs.fs_context import FsContext
 from procession.hardware.kernel_memory import GROUP_BYTES, TASK, TASK_BYTES
 from procession.hardware.registers import RIP, Registers, set_register
-from procession.kernel.rlimit import Limits
+from procession.kernel.rlimit import RLIMIT_NPROC, Limits
 from procession.kernel.security.credentials import Credentials
 from procession.kernel.session import create_session
 from procession.kernel.signal.handlers import SignalHandlers
@@ -52,7 +52,8 @@ def create_init(kernel: Kernel) -> Task:
     that it can wait for it: whoever makes a process from it unblocks that there.
     """
     user_namespace = kernel.vfs.init_user_namespace
-    task = make_process(kernel, Credentials.for_root(user_namespace, kernel.memory.account))
+    user_namespace.memory = kernel.memory.account
+    task = make_process(kernel, Credentials.for_root(user_namespace))
     task.group.flags = SIGNAL_UNKILLABLE
     task.command_name = b"init"
     task.blocked = _SIGCHLD_BIT
@@ -85,7 +86,7 @@ def make_process(kernel: Kernel, credentials: Credentials) -> Task:
     task.group = group
     task.pending = PendingSignals()
     task.credentials = credentials
-    credentials.user.add_process()
+    credentials.count(RLIMIT_NPROC, 1)
     task.files = FdTable()
     task.namespaces = kernel.init_namespaces.acquire()
     task.fs = FsContext(task.namespaces.mounts.root_path)

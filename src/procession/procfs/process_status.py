@@ -10,6 +10,7 @@ from procession.hardware.registers import RIP, RSP
 from procession.kernel.bit_list import list_of_bits
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.pid import number_of
+from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_RSS, RLIMIT_SIGPENDING
 from procession.kernel.sched.run_queue import priority_of
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTimes
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 NS_PER_TICK = 10_000_000
 """A clock tick as programs see it: 100 in a second (sysconf(_SC_CLK_TCK))."""
-RLIM_INFINITY = (1 << 64) - 1
-RLIMIT_RSS = 5
 PAGE_KB = 4
 WORD_MASK = 0x7FFFFFFF
 
@@ -299,7 +298,7 @@ def memory_lines(mm: MemoryDescriptor, *, is_dumping: bool) -> list[bytes]:
 
 def queued_signal_count(task: Task) -> int:
     """How many signals are queued for the task's user (SigQ)."""
-    return task.credentials.user.pending_signals
+    return task.credentials.count_of(RLIMIT_SIGPENDING)
 
 
 def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

@@ -18,7 +18,7 @@ from procession.kernel.task_state import TaskState
 if TYPE_CHECKING:
     from procession.kernel.ipc.namespace import IpcNamespace
     from procession.kernel.kernel import Kernel
-    from procession.kernel.security.credentials import User
+    from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task, ThreadGroup
     from procession.net.netlink.socket import NetlinkSocket
 
@@ -35,15 +35,15 @@ class QueueAccounts:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
 
-    def charge_queue(self, byte_count: int) -> User:
+    def charge_queue(self, byte_count: int) -> Credentials:
         """Raises EMFILE. Linux: ipc/mqueue.c, mqueue_get_inode."""
         task = self.kernel.current
         assert task is not None
-        user = task.credentials.user
-        if user.message_queue_bytes + byte_count > task.group.limits.soft[RLIMIT_MSGQUEUE]:
+        payer = task.credentials
+        if not payer.has_room(RLIMIT_MSGQUEUE, byte_count, task.group.limits.soft[RLIMIT_MSGQUEUE]):
             raise EMFILE(f"RLIMIT_MSGQUEUE: {byte_count} bytes more")
-        user.message_queue_bytes += byte_count
-        return user
+        payer.count(RLIMIT_MSGQUEUE, byte_count)
+        return payer
 
 
 def queues_of(kernel: Kernel, namespace: IpcNamespace) -> MqueueFileSystem:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from procession.kernel.ipc.namespace import IpcNamespace
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.pid import Pid
-    from procession.kernel.security.credentials import User
+    from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
 
 SHM_RDONLY = int(ShmatFlag.SHM_RDONLY)
@@ -69,7 +69,7 @@ class SharedSegment(IpcObject):
         self.creator_pid: Pid = task.group.pid
         self.last_pid: Pid | None = None
         self.creator: Task | None = task
-        self.locker: User | None = None
+        self.locker: Credentials | None = None
 
     @property
     def page_count(self) -> int:
@@ -142,11 +142,12 @@ class SharedSegment(IpcObject):
             raise EPERM("RLIMIT_MEMLOCK is 0")
         if self.locker is not None:
             return
-        user, length = task.credentials.user, self.page_count << PAGE_SHIFT
-        if not is_privileged and limit != RLIM_INFINITY and user.locked_bytes + length > limit:
+        # It's pages that are counted, but the maker of a user namespace leaves its limit in bytes.
+        most = limit if limit == RLIM_INFINITY else limit >> PAGE_SHIFT
+        if not is_privileged and not task.credentials.has_room(RLIMIT_MEMLOCK, self.page_count, most):
             raise ENOMEM("RLIMIT_MEMLOCK")
-        user.locked_bytes += length
-        self.locker = user
+        self.locker = task.credentials
+        self.locker.count(RLIMIT_MEMLOCK, self.page_count)
         self.mode |= SHM_LOCKED
 
     def unlock_by(self, task: Task) -> None:
@@ -157,7 +158,7 @@ class SharedSegment(IpcObject):
     def unlock(self) -> None:
         """Charge it to nobody any more."""
         if self.locker is not None:
-            self.locker.locked_bytes -= self.page_count << PAGE_SHIFT
+            self.locker.count(RLIMIT_MEMLOCK, -self.page_count)
             self.locker = None
             self.mode &= ~SHM_LOCKED
 

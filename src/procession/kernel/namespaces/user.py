@@ -8,11 +8,22 @@ from procession.abi.errno import EINVAL, ENOSPC, EPERM
 from procession.fs.user_namespace import MAXIMUM_LEVEL, NO_ID, UserNamespace
 from procession.hardware.kernel_memory import USER_NAMESPACE_BYTES
 from procession.hardware.physical_memory import OutOfFrames
+from procession.kernel.rlimit import (
+    RLIM_INFINITY,
+    RLIMIT_MEMLOCK,
+    RLIMIT_MSGQUEUE,
+    RLIMIT_NPROC,
+    RLIMIT_SIGPENDING,
+)
 from procession.kernel.security.capability import CAP_FULL_SET, CAP_SETFCAP, CAP_SYS_ADMIN
 from procession.kernel.security.credentials import Credentials
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
+
+
+_LEFT_TO_NAMESPACE = (RLIMIT_NPROC, RLIMIT_MSGQUEUE, RLIMIT_SIGPENDING, RLIMIT_MEMLOCK)
+"""What of the maker's limits bounds a new user namespace."""
 
 
 def may_set_groups(namespace: UserNamespace) -> bool:
@@ -46,6 +57,11 @@ def new_user_namespace(task: Task) -> Credentials:
     except (EPERM, OutOfFrames):
         namespace.put()
         raise
+    soft = task.group.limits.soft
+    namespace.limits = {resource: soft[resource] for resource in _LEFT_TO_NAMESPACE}
+    if old.uid == 0 and not parent.level:
+        # The superuser's processes aren't bounded (in Linux, enforced_nproc_rlimit).
+        namespace.limits[RLIMIT_NPROC] = RLIM_INFINITY
     namespace.capable_parent = old.has_own_capability(CAP_SETFCAP)
     return with_every_capability(old, namespace)
 

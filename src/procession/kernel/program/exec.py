@@ -173,7 +173,7 @@ def _check_process_limit(task: Task) -> None:
     Linux: fs/exec.c, do_execveat_common.
     """
     credentials = task.credentials
-    if credentials.user.process_count > task.group.limits.soft[RLIMIT_NPROC]:
+    if not credentials.has_room(RLIMIT_NPROC, 0, task.group.limits.soft[RLIMIT_NPROC]):
         raise EAGAIN("RLIMIT_NPROC")
     commit_credentials(task, credentials.replace(exceeds_processes=False))
 

@@ -1,4 +1,4 @@
-"""Whose a task is and what it may do: user and group ids, capabilities, and the accounts of each user."""
+"""Whose a task is and what it may do: user and group ids, capabilities, and what is counted for its user."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import EINVAL, EPERM
 from procession.fs.user_namespace import NO_ID
-from procession.hardware.kernel_memory import SIGNAL, SIGNAL_BYTES, KernelMemory
-from procession.kernel.rlimit import RLIMIT_NPROC
+from procession.hardware.kernel_memory import SIGNAL, SIGNAL_BYTES
+from procession.kernel.rlimit import RLIMIT_NPROC, RLIMIT_SIGPENDING
 from procession.kernel.security.capability import (
     CAP_CHECKPOINT_RESTORE,
     CAP_FS_SET,
@@ -29,69 +29,6 @@ if TYPE_CHECKING:
 
 UNCHANGED = 0xFFFFFFFF
 """(uid_t) -1: in setreuid(2) and its like, leave this id as it is; anywhere else no valid id."""
-
-
-class User:
-    """What is counted for one real user id, against its limits (Linux: include/linux/sched/user.h, struct
-    user_struct; include/linux/user_namespace.h, struct ucounts).
-
-    `process_count` counts tasks (RLIMIT_NPROC), `pending_signals` queued siginfos (RLIMIT_SIGPENDING),
-    `locked_bytes` and `message_queue_bytes` what RLIMIT_MEMLOCK and RLIMIT_MSGQUEUE bound. `table` has the
-    other users by their ids. What is counted takes memory of `account`, None outside of a machine.
-    """
-
-    __slots__ = (
-        "account",
-        "locked_bytes",
-        "message_queue_bytes",
-        "pending_signals",
-        "process_count",
-        "table",
-        "uid",
-    )
-
-    def __init__(self, uid: int, table: dict[int, User], account: KernelMemory | None = None) -> None:
-        self.uid = uid
-        self.table = table
-        self.account = account
-        self.process_count = 0
-        self.pending_signals = 0
-        self.locked_bytes = 0
-        self.message_queue_bytes = 0
-
-    def find(self, uid: int) -> User:
-        """The user `uid` of the same machine. Linux: kernel/user.c, alloc_uid."""
-        user = self.table.get(uid)
-        if user is None:
-            user = self.table[uid] = User(uid, self.table, self.account)
-        return user
-
-    def add_process(self) -> None:
-        """Count one more task (Linux: kernel/cred.c, copy_creds)."""
-        self.process_count += 1
-
-    def remove_process(self) -> None:
-        """Count one task less (Linux: kernel/exit.c, release_task)."""
-        self.process_count -= 1
-
-    def can_add_signal(self) -> bool:
-        """Whether there is memory for one more queued signal (GFP_ATOMIC)."""
-        return self.account is None or self.account.can_charge(SIGNAL_BYTES)
-
-    def add_signal(self) -> None:
-        """Count one more, for which there is memory. Linux: kernel/signal.c, __sigqueue_alloc."""
-        self.pending_signals += 1
-        if self.account is not None:
-            self.account.charge_always(SIGNAL, SIGNAL_BYTES)
-
-    def remove_signal(self) -> None:
-        """Count one less. Linux: kernel/signal.c, __sigqueue_free."""
-        self.pending_signals -= 1
-        if self.account is not None:
-            self.account.uncharge(SIGNAL, SIGNAL_BYTES)
-
-    def __repr__(self) -> str:
-        return f"<User {self.uid}>"
 
 
 class ExecCredentials:
@@ -118,6 +55,10 @@ class Credentials:
     `exceeds_processes` is set when a change of the real user id went over
     RLIMIT_NPROC: execve(2) fails with EAGAIN while it still does (Linux: include/linux/sched.h,
     PF_NPROC_EXCEEDED).
+
+    What is counted for a user and bounded by limits (RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE,
+    RLIMIT_MEMLOCK) is the real user's, in the user namespace: whoever has counted something keeps the
+    credentials, to give it back to the same (in Linux, cred->ucounts).
     """
 
     __slots__ = (
@@ -139,20 +80,17 @@ class Credentials:
         "sgid",
         "suid",
         "uid",
-        "user",
         "user_namespace",
     )
 
     def __init__(
         self,
         user_namespace: UserNamespace,
-        user: User,
         uid: int,
         gid: int,
         groups: tuple[int, ...] = (),
     ) -> None:
         self.user_namespace = user_namespace
-        self.user = user
         self.uid = self.euid = self.suid = self.fsuid = uid
         self.gid = self.egid = self.sgid = self.fsgid = gid
         self.groups = groups
@@ -167,20 +105,49 @@ class Credentials:
         self.exceeds_processes = False
 
     @classmethod
-    def for_root(cls, user_namespace: UserNamespace, account: KernelMemory | None = None) -> Credentials:
-        """Those of a machine's first task: user 0 with every capability, and a new table of users."""
-        table: dict[int, User] = {}
-        user = table[0] = User(0, table, account)
-        credentials = cls(user_namespace, user, 0, 0)
+    def for_root(cls, user_namespace: UserNamespace) -> Credentials:
+        """Those of a machine's first task: user 0 with every capability."""
+        credentials = cls(user_namespace, 0, 0)
         credentials.cap_permitted = credentials.cap_effective = CAP_FULL_SET
         return credentials
 
     def for_user(self, uid: int, gid: int, groups: tuple[int, ...] = ()) -> Credentials:
         """Those of a login of `uid` on the same machine; every capability if that is 0, none otherwise."""
-        credentials = Credentials(self.user_namespace, self.user.find(uid), uid, gid, groups)
+        credentials = Credentials(self.user_namespace, uid, gid, groups)
         if uid == 0:
             credentials.cap_permitted = credentials.cap_effective = CAP_FULL_SET
         return credentials
+
+    def count_of(self, resource: int) -> int:
+        """How much of `resource` the user has. Linux: include/linux/user_namespace.h, get_rlimit_value."""
+        return self.user_namespace.counts.get((self.uid, resource), 0)
+
+    def count(self, resource: int, amount: int) -> None:
+        """The user has so much more of `resource`, or less."""
+        self.user_namespace.count(self.uid, resource, amount)
+
+    def has_room(self, resource: int, amount: int, limit: int) -> bool:
+        """Whether the user can have so much more of `resource` up to `limit`, and its namespace too."""
+        return self.user_namespace.has_room(self.uid, resource, amount, limit)
+
+    def can_hold_signal(self) -> bool:
+        """Whether there is memory for one more queued signal (GFP_ATOMIC)."""
+        memory = self.user_namespace.memory
+        return memory is None or memory.can_charge(SIGNAL_BYTES)
+
+    def add_signal(self) -> None:
+        """Count one more, for which there is memory. Linux: kernel/signal.c, __sigqueue_alloc."""
+        namespace = self.user_namespace
+        namespace.count(self.uid, RLIMIT_SIGPENDING, 1)
+        if namespace.memory is not None:
+            namespace.memory.charge_always(SIGNAL, SIGNAL_BYTES)
+
+    def remove_signal(self) -> None:
+        """Count one less. Linux: kernel/signal.c, __sigqueue_free."""
+        namespace = self.user_namespace
+        namespace.count(self.uid, RLIMIT_SIGPENDING, -1)
+        if namespace.memory is not None:
+            namespace.memory.uncharge(SIGNAL, SIGNAL_BYTES)
 
     def has_capability(self, capability: int) -> bool:
         """Whether `capability` (CAP_KILL is 5) is effective over the whole machine.
@@ -254,7 +221,7 @@ class Credentials:
 
         Linux: kernel/cred.c, prepare_creds.
         """
-        twin = Credentials(self.user_namespace, self.user, self.uid, self.gid, self.groups)
+        twin = Credentials(self.user_namespace, self.uid, self.gid, self.groups)
         twin.cap_ambient = self.cap_ambient
         twin.cap_bounding = self.cap_bounding
         twin.cap_effective = self.cap_effective
@@ -347,7 +314,7 @@ def release_credentials(task: Task) -> None:
     Linux: kernel/cred.c, exit_creds.
     """
     credentials = task.credentials
-    credentials.user.process_count -= 1
+    credentials.count(RLIMIT_NPROC, -1)
     if credentials.user_namespace.level:
         credentials.user_namespace.put()
 
@@ -375,6 +342,9 @@ def commit_credentials(task: Task, new: Credentials) -> None:
     Linux: kernel/cred.c, commit_creds.
     """
     old = task.credentials
+    if new.uid != old.uid or new.user_namespace is not old.user_namespace:
+        new.count(RLIMIT_NPROC, 1)
+        old.count(RLIMIT_NPROC, -1)
     if new.user_namespace is not old.user_namespace:
         # The machine's first is there in any case: tasks don't hold it.
         if new.user_namespace.level:
@@ -390,9 +360,6 @@ def commit_credentials(task: Task, new: Credentials) -> None:
     ):
         task.mm.dumpable = task.kernel.core.suid_dumpable
         task.parent_death_signal = 0
-    if new.user is not old.user:
-        new.user.add_process()
-        old.user.remove_process()
     task.credentials = new
 
 
@@ -414,9 +381,8 @@ def _commit_users(task: Task, new: Credentials) -> None:
         elif old.euid != root and new.euid == root:
             new.cap_effective = new.cap_permitted
     if new.uid != old.uid:
-        new.user = old.user.find(new.uid)
         soft = task.group.limits.soft[RLIMIT_NPROC]
-        new.exceeds_processes = new.uid != 0 and new.user.process_count > soft
+        new.exceeds_processes = new.uid != 0 and not new.has_room(RLIMIT_NPROC, 0, soft)
     commit_credentials(task, new)
 
 

@@ -88,19 +88,19 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
     if signo == SIGKILL:
         pending.mask |= bit
     else:
-        user = task.credentials.user
+        receiver = task.credentials
         current = kernel.current
-        if task.credentials.user_namespace.level or (
+        if receiver.user_namespace.level or (
             current is not None and current.credentials.user_namespace.level
         ):
             _name_sender(task, current, info)
         # A signal that can't be queued is sent without its info, unless the sender can be told.
         if (
-            user.pending_signals < group.limits.soft[RLIMIT_SIGPENDING]
-            or (signo < FIRST_REAL_TIME and info.code >= 0)
-        ) and user.can_add_signal():
-            user.add_signal()
-            info.account = user
+            (signo < FIRST_REAL_TIME and info.code >= 0)
+            or receiver.has_room(RLIMIT_SIGPENDING, 1, group.limits.soft[RLIMIT_SIGPENDING])
+        ) and receiver.can_hold_signal():
+            receiver.add_signal()
+            info.account = receiver
             pending.append(info)
         elif signo >= FIRST_REAL_TIME and info.code not in {SI_USER, SI_KERNEL}:
             if kernel.observer is not None:

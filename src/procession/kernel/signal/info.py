@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.pid import Pid
-    from procession.kernel.security.credentials import User
+    from procession.kernel.security.credentials import Credentials
 
 KERNEL_SIZE = 48
 """What of the 128 bytes Linux keeps (sizeof(struct kernel_siginfo))."""
@@ -88,9 +88,9 @@ class SigInfo:
     Which fields hold something depends on `signal` and `code`, see `layout`. `utime` and `stime` are in
     clock ticks of 10 ms. `sender` is the process or thread that it's about, whose number is said when the
     receiver is told; `pid` is the number that a program gave instead. `fields` holds the 32 bytes of
-    the union as they were given by rt_sigqueueinfo(2). `account` is the user whose pending signals it
-    counts among while it's queued (RLIMIT_SIGPENDING), None when it isn't counted; `timer` the POSIX timer
-    that owns this object. `arrival` is its place among all that are queued with it.
+    the union as they were given by rt_sigqueueinfo(2). `account` are the credentials for whose user it counts
+    among the pending signals while it's queued (RLIMIT_SIGPENDING), None when it isn't counted; `timer` the
+    POSIX timer that owns this object. `arrival` is its place among all that are queued with it.
     """
 
     __slots__ = (
@@ -150,7 +150,7 @@ class SigInfo:
         self.overrun = 0
         self.timer: QueuingTimer | None = None
         self.fields: bytes | None = None
-        self.account: User | None = None
+        self.account: Credentials | None = None
 
     @property
     def layout(self) -> int:

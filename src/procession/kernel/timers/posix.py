@@ -30,7 +30,7 @@ from procession.kernel.timers.interval import note_armed, unwatch_cpu_timer, wat
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
-    from procession.kernel.security.credentials import User
+    from procession.kernel.security.credentials import Credentials
     from procession.kernel.signal.pending import PendingSignals
     from procession.kernel.task import Task, ThreadGroup, Timer
 
@@ -103,7 +103,7 @@ class PosixTimer:
         self.info.timer_id = id
         self.info.timer = self
         self.cpu_clock: CpuClock | None = None
-        self.account: User
+        self.account: Credentials
         self.expires_ns = 0
         self.interval_ns = 0
         self.follows_realtime = False
@@ -285,8 +285,7 @@ def create_posix_timer(
     Linux: kernel/time/posix-timers.c, do_timer_create.
     """
     group = task.group
-    user = task.credentials.user
-    if user.pending_signals >= group.limits.soft[RLIMIT_SIGPENDING]:
+    if not task.credentials.has_room(RLIMIT_SIGPENDING, 1, group.limits.soft[RLIMIT_SIGPENDING]):
         raise EAGAIN("RLIMIT_SIGPENDING")
     account = task.kernel.memory.account
     if not account.can_charge(SIGNAL_BYTES + POSIX_TIMER_BYTES):
@@ -299,8 +298,8 @@ def create_posix_timer(
         task.kernel, group, id, clock_id, notification or Notification(SIGEV_SIGNAL, _SIGALRM, id, None)
     )
     timer.cpu_clock = cpu_clock
-    timer.account = user
-    user.add_signal()
+    timer.account = task.credentials
+    timer.account.add_signal()
     account.charge_always(TIMER, POSIX_TIMER_BYTES)
     group.posix_timers[id] = timer
     return timer
