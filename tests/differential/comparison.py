@@ -31,7 +31,11 @@ _UNSHARE = (
     *("env", "--default-signal", "unshare", "--pid", "--fork", "--mount", "--mount-proc", "--uts", "--ipc"),
     "--",
 )
-_MOUNT = 'mount -t tmpfs -o nosuid,nodev,mode=1777 none /dev/shm && exec "$@"'
+_MOUNT = "mount -t tmpfs -o nosuid,nodev,mode=1777 none /dev/shm"
+# A control group for everybody, where scripts find it.
+_ENTER_GROUP = """
+mkdir "$0" /dev/shm/groups && echo 0 > "$0/cgroup.procs" && mount --bind "$0" /dev/shm/groups && exec "$@"
+"""
 
 Script: TypeAlias = Sequence[Operation]
 
@@ -65,23 +69,45 @@ def why_not_natively() -> str:
         return "it takes root"
     if subprocess.run([*_UNSHARE, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
         return "the host makes no namespaces"
+    if control_groups() is None:
+        return "the host has no cgroup2"
     return ""
 
 
+def control_groups() -> Path | None:
+    """Where the host has cgroup2 mounted."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, place, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return Path(place)
+    return None
+
+
 def run_natively(scripts: Sequence[Script]) -> list[list[str]]:
-    """Run scripts on the host, in namespaces of their own."""
+    """Run scripts on the host, in namespaces and a control group of their own."""
+    groups = control_groups()
+    assert groups is not None
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "scripts"
         path.write_bytes(pack_all(scripts))
         executor = compile_program(EXECUTOR, Linkage.DYNAMIC)
-        result = subprocess.run(
-            [*_UNSHARE, "sh", "-c", _MOUNT, "sh", executor, path, DIRECTORY],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            timeout=NATIVE_TIMEOUT_S,
-            check=False,
-        )
+        group = groups / f"procession-{Path(scratch).name}"
+        try:
+            result = subprocess.run(
+                [*_UNSHARE, "sh", "-c", f"{_MOUNT} && {_ENTER_GROUP}", group, executor, path, DIRECTORY],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                timeout=NATIVE_TIMEOUT_S,
+                check=False,
+            )
+        finally:
+            _remove_group(group)
     return read_outcomes(scripts, result.stdout)
+
+
+def _remove_group(group: Path) -> None:
+    for place, _, _ in os.walk(group, topdown=False):
+        os.rmdir(place)
 
 
 def host_protection() -> dict[str, int]:
@@ -100,7 +126,8 @@ def run_inside(scripts: Sequence[Script], protection: dict[str, int]) -> list[li
         machine = Machine(seed=1)
         for name, level in protection.items():
             setattr(machine.kernel.vfs, name, level)
-        result = machine.run([os.fspath(executor), os.fspath(path), DIRECTORY])
+        command = [os.fspath(executor), os.fspath(path), DIRECTORY]
+        result = machine.run(["sh", "-c", _ENTER_GROUP, "/sys/fs/cgroup/scripts", *command])
     return read_outcomes(scripts, result.stdout)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.differential import (
+    cgroup_calls,
     descriptor_calls,
     file_calls,
     memory_calls,
@@ -22,6 +23,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "mounts": mount_calls.FAMILIES,
     "namespaces": namespace_calls.FAMILIES,
     "processes": process_calls.FAMILIES,
+    "cgroups": cgroup_calls.FAMILIES,
     "users": (*file_calls.FAMILIES, *file_calls.FAMILIES, process_calls.identify),
 }
 
@@ -49,6 +51,9 @@ def make_script(name: str, seed: int, length: int) -> list[Operation]:
         length += len(make.operations)
     elif name == "namespaces":
         namespace_calls.begin(make)
+    elif name == "cgroups":
+        cgroup_calls.begin(make)
+        length += len(make.operations)
     while len(make.operations) < length:
         make.actor = make.random.choice(make.actors)
         make.random.choice(families)(make)

@@ -248,6 +248,8 @@ def show_result(operation: Operation, result: int, data: bytes, naming: Naming) 
     elif operation.result == "pidfd" and -result == errno.ENOENT:
         # Since Linux 6.15 a thread that isn't the first is no entry, and not invalid.
         text = "EINVAL"
+    elif operation.result == "hidden":
+        text = "something"
     elif -4096 < result < 0:
         text = errno.errorcode.get(-result, str(result))
     elif result <= -4096 and operation.kind in {LOAD, STORE}:
