@@ -236,7 +236,8 @@ class UserNamespace(Namespace):
         accounts = self._accounts(uid, kind)
         if any(space.counts.get(key, 0) >= space.maximum[kind] for space, key in accounts):
             return False
-        self.count(uid, kind, 1)
+        for space, key in accounts:
+            space.counts[key] = space.counts.get(key, 0) + 1
         return True
 
     def uncharge(self, uid: int, kind: int) -> None:
