@@ -321,10 +321,7 @@ def _charge_task(parts: TaskParts, flags: int) -> None:
 
 
 def _check_process_limit(parent: Task, credentials: Credentials) -> None:
-    """Raise EAGAIN unless there can be one more process with `credentials`.
-
-    Linux: kernel/fork.c, copy_process.
-    """
+    """Raise EAGAIN unless there can be one more process with `credentials`."""
     mine = parent.credentials
     if (
         not credentials.has_room(RLIMIT_NPROC, 1, parent.group.limits.soft[RLIMIT_NPROC])
