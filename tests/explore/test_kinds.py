@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from procession.explore.explorer import Explorer
+from procession.explore.oracle import Expectation
 from procession.explore.save import save_finding
 from procession.explore.search import Reduction
 from procession.explore.story import tell_story
@@ -15,6 +16,7 @@ from procession.kernel.sched.explored import NEXT_TASK
 from procession.recording.file import read_recording
 from procession.recording.replay import ReplayedWorld, check_end, machine_of
 from procession.recording.schedule import KINDS, MEMORY, TIMER, explored_machine
+from procession.recording.travel import ReplayedSteps, travel
 from procession.syscalls.permitted import FAULTS
 from tests.explore.races import classes, compiled, explored, program
 
@@ -87,6 +89,31 @@ def test_a_schedule_with_turns_between_instructions_is_recorded(tmp_path: Path) 
     world = ReplayedWorld(machine, recording, shows_output=False)
     check_end(recording, machine, machine.run_again(world, recording.command, pid1=False))
     machine.close()
+
+
+def test_an_instruction_that_faults_after_an_access_is_one_still(tmp_path: Path) -> None:
+    """Wherever one stops in it, when it's looked at later: the choices are the same ones."""
+    explorer = Explorer(
+        program(compiled("copied_string"), kinds=(NEXT_TASK, MEMORY)),
+        expected=Expectation(status=0),
+        finds_all=True,
+        preemptions=None,
+    )
+    report = explorer.run()
+    assert report.is_complete
+    [finding] = [each for each in report.findings if each.oracle == "status"]
+    assert finding.status == 1
+    path = tmp_path / "run"
+    assert save_finding(explorer, finding, tell_story(explorer.world, finding), [], path)
+    explorer.world.close()
+    recording = read_recording(path)
+    history = travel(recording, interval=5)
+    while history.step() is not None:
+        pass
+    driver = history.driver
+    assert isinstance(driver, ReplayedSteps)
+    assert driver.machine.state_hash() == recording.end["state"]
+    driver.machine.close()
 
 
 def test_another_processor_says_that_it_cant_tell_of_accesses() -> None:

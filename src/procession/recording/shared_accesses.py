@@ -59,13 +59,13 @@ class SharedAccesses:
 
     What a thread has on its stack, and the C library beside its thread pointer, counts as its own, and so
     does what nobody may write to. `pages` are the numbers of pages by the roots of their address spaces and
-    their frames, as they were found last.
+    their frames, as they were found last. `accessor` is who has just accessed such memory, by `instruction`.
     """
 
     __slots__ = (
         "access_watch",
+        "accessor",
         "engine",
-        "has_accessed",
         "instruction",
         "is_on",
         "is_wanted",
@@ -85,7 +85,7 @@ class SharedAccesses:
         self.watch = InstructionWatch(engine, self._shall_stop)
         self.access_watch = AccessWatch(engine, self._accessed)
         self.is_wanted = self.is_on = False
-        self.has_accessed = False
+        self.accessor: Task | None = None
         self.instruction = 0
         self.pages: dict[tuple[int, int], int] = {}
 
@@ -102,7 +102,7 @@ class SharedAccesses:
             self.is_on = True
             watch.watch((), is_everywhere=True)
             self.access_watch.watch(reads=True, writes=True)
-        self.has_accessed = False
+        self.accessor = None
         engine.run()
         if watch.is_stopped:
             watch.is_stopped = False
@@ -111,12 +111,15 @@ class SharedAccesses:
                 self.machine.traps.resume()
 
     def _shall_stop(self, address: int) -> bool:
-        self.instruction = address
-        if not self.has_accessed:
-            return False
-        self.has_accessed = False
-        task = self.machine.kernel.current
-        return task is not None and self.scheduler.offer_after_access(task)
+        """Not in the same instruction again: it has faulted after an access, or goes on with a string."""
+        is_other, self.instruction = address != self.instruction, address
+        accessor, self.accessor = self.accessor, None
+        return (
+            accessor is not None
+            and is_other
+            and accessor is self.machine.kernel.current
+            and self.scheduler.offer_after_access(accessor)
+        )
 
     def _accessed(self, physical: int, size: int, *, is_write: bool) -> None:
         kernel = self.machine.kernel
@@ -131,7 +134,7 @@ class SharedAccesses:
             words = range(address >> _WORD_SHIFT, (address + size - 1 >> _WORD_SHIFT) + 1)
             is_locked = _is_locked(peek(task.mm, self.instruction, _LONGEST_START))
             kernel.observer.task_event(task, ACCESS, (region, words, is_write, is_locked, self.instruction))
-        self.has_accessed = True
+        self.accessor = task
 
     def _place(self, task: Task, physical: int) -> tuple[tuple[object, ...], int] | None:
         """What names the accessed place for all who share it: a region, and the address in that; None for
