@@ -8,11 +8,13 @@ import io
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from procession import Machine
 from procession.cli.command_line import procession
+from procession.syscalls import parameters
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
@@ -74,3 +76,19 @@ def test_the_python_of_a_page_runs_and_prints_what_stands_below(
             exec(code.replace("from procession import Machine\n", ""), names)
         if expected:
             assert shown.getvalue() == expected
+
+
+def test_every_kind_of_argument_is_described() -> None:
+    page = (PROJECT / "docs" / "adding-a-system-call.md").read_text()
+    described = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+        for name in re.findall(r"`(\w+)", row)
+    }
+    kinds = {
+        name
+        for name, value in vars(parameters).items()
+        if any(isinstance(part, parameters.Kind) for part in get_args(value)[1:])
+    }
+    assert len(kinds) > 20
+    assert described == kinds | {kind.__name__ for kind in parameters.POINTER_CLASSES}

@@ -32,7 +32,6 @@ LETTERS = {
 } | dict.fromkeys(
     (
         "address",
-        "buffer",
         "in_buffer",
         "out_buffer",
         "socket_address",

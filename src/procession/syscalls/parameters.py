@@ -48,7 +48,6 @@ Long = Annotated[int, Kind("long", "({register} ^ 0x8000000000000000) - 0x800000
 U64 = Annotated[int, Kind("u64", "{register}")]
 Size = Annotated[int, Kind("size", "{register}")]
 Address = Annotated[int, Kind("address", "{register}")]
-Buffer = Annotated[int, Kind("buffer", "{register}")]
 InBuffer = Annotated[int, Kind("in_buffer", "{register}")]
 """Bytes that the call reads; the next `Size` says how many."""
 OutBuffer = Annotated[int, Kind("out_buffer", "{register}")]

@@ -138,7 +138,7 @@ def scalar_text(mm: MemoryDescriptor, kind: str, annotation: Any, value: Any) ->
         return named_numbers_text(kind, annotation, value)
     if kind == "string_array":
         return string_array_text(mm, value)
-    if kind in ("address", "buffer"):
+    if kind == "address":
         return address_text(value)
     return PLAIN_KINDS.get(kind, str)(value)
 
