@@ -536,25 +536,23 @@ class TcpSocket(InternetSocket):
         peer.let_go()
 
     def pass_on(self, data: bytes) -> None:
-        """`data`, which has been charged, goes to the other end."""
+        """`data`, which has been charged, goes to the other end.
+
+        Linux: net/ipv4/tcp_input.c, tcp_rcv_state_process.
+        """
         peer, flow = self.peer, self.flow
         assert peer is not None
         assert flow is not None
         lost = b""
         if peer.filter is not None:
             data, lost = split(self, peer, flow, data)
-        if data:
-            self._arrive(peer, flow, data)
-        if lost:
-            self.held = lost + self.held
-            lose(self)
-
-    def _arrive(self, peer: TcpSocket, flow: Flow, data: bytes) -> None:
-        """Linux: net/ipv4/tcp_input.c, tcp_rcv_state_process."""
+            if not data:
+                lose(self, lost)
+                return
         count = len(data)
-        if peer.state in _HAVE_ENDED and peer.ended & RECEIVING:
+        if peer.ended & RECEIVING and peer.state in _HAVE_ENDED:
             # Who was shut down both ways is reset by what comes.
-            self.network.system.uncharge_buffer(count)
+            self.network.system.uncharge_buffer(count + len(lost))
             peer.reset()
             self.reset()
             return
@@ -568,6 +566,8 @@ class TcpSocket(InternetSocket):
             become_acceptable(peer)
         if peer.read_queue.waiters:
             peer.read_queue.wake_all()
+        if lost:
+            lose(self, lost)
 
     def push_held(self) -> None:
         """Let go what MSG_MORE or TCP_CORK held back."""

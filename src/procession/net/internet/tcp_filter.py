@@ -77,11 +77,12 @@ def split(sender: TcpSocket, receiver: TcpSocket, flow: Flow, data: bytes) -> tu
     return data, b""
 
 
-def lose(sender: TcpSocket) -> None:
-    """Something didn't get through: it's sent again after a while, or given up.
+def lose(sender: TcpSocket, data: bytes = b"") -> None:
+    """A FIN or `data` didn't get through: it's sent again after a while, or given up.
 
     Linux: net/ipv4/tcp_timer.c, tcp_retransmit_timer, tcp_write_timeout.
     """
+    sender.held = data + sender.held
     if sender.timer is not None:
         return
     if sender.lost_count >= _MOST_TIMES:
