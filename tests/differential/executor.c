@@ -490,6 +490,21 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
 	return remove(path) == -1 && errno != ENOENT;
 }
 
+/* Until none is left: one that was thawed or woken at last may have made another meanwhile. */
+static void end_actors(void)
+{
+	pid_t ended;
+
+	do {
+		for (int number = 0; number < ACTORS; number++)
+			if (control->actors[number].tid != 0 && !control->actors[number].is_gone)
+				kill(control->actors[number].tid, SIGKILL);
+		ended = waitpid(-1, NULL, __WALL | WNOHANG);
+		if (ended == 0)
+			pause_briefly(MILLISECOND);
+	} while (ended >= 0 || errno == EINTR);
+}
+
 static void run_script(const char *directory, const char *base, const char *content, uint32_t length)
 {
 	/* So deep that the ".." of a script don't lead out. */
@@ -520,11 +535,7 @@ static void run_script(const char *directory, const char *base, const char *cont
 			end.result = tid;
 			fwrite(&end, sizeof(end), 1, output);
 		}
-	for (int number = 0; number < ACTORS; number++)
-		if (control->actors[number].tid != 0 && !control->actors[number].is_gone)
-			kill(control->actors[number].tid, SIGKILL);
-	while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
-		continue;
+	end_actors();
 	if (chdir(base) == -1)
 		fail(base);
 	nftw(directory, remove_one, 20, FTW_DEPTH | FTW_PHYS);
