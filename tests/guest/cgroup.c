@@ -218,6 +218,7 @@ TEST(file_system)
 	CHECK_EQ(rmdir(file_of("a", "")), 0);
 	CHECK_ERRNO(pread(fd, buffer, 10, 0), ENODEV);
 	CHECK_ERRNO(pwrite(fd, "1", 1, 0), ENODEV);
+	CHECK_ERRNO(pwrite(fd, "", 0, 0), ENODEV);
 	MUST(close(fd));
 	drop("");
 }

@@ -267,12 +267,12 @@ class CgroupOpenFile(GeneratedFile):
         """Take what is written at once. Linux: kernel/cgroup/cgroup.c, cgroup_file_write."""
         inode, opener = self.control_inode, self.opener
         control, group = inode.control, inode.group
-        if not data:
-            return
         if len(data) > _MAXIMUM_WRITE:
             raise E2BIG("more than a page")
         if inode.is_gone():
             raise ENODEV("the group has been removed")
+        if not data:
+            return
         kernel = opener.kernel
         if (
             kernel.cgroups.is_namespace_delegated
