@@ -15,19 +15,22 @@ from procession.recording.schedule import MEMORY
 from tests.explore.races import PROGRAMS, compiled, explored, program
 from tests.guest.compile_c import Linkage, compile_program
 
-ONE, TWO, LOCK = (("memory", 1, number) for number in (1, 2, 9))
+Place = tuple[int, int]
+"""An address and a number of bytes."""
+ONE, TWO, LOCK = (8, 8), (16, 8), (64, 4)
+BOTH, HALF, OTHER_HALF = (8, 16), (8, 4), (12, 4)
 
 
-def read(tid: int, *words: tuple[object, ...]) -> Access:
-    return Access(tid, words, is_write=False, is_locked=False, instruction=tid)
+def read(tid: int, place: Place) -> Access:
+    return Access(tid, ("memory",), *place, is_write=False, is_locked=False, instruction=tid)
 
 
-def write(tid: int, *words: tuple[object, ...]) -> Access:
-    return Access(tid, words, is_write=True, is_locked=False, instruction=tid)
+def write(tid: int, place: Place) -> Access:
+    return Access(tid, ("memory",), *place, is_write=True, is_locked=False, instruction=tid)
 
 
-def lock(tid: int, *words: tuple[object, ...]) -> Access:
-    return Access(tid, words, is_write=True, is_locked=True, instruction=tid)
+def lock(tid: int, place: Place) -> Access:
+    return Access(tid, ("memory",), *place, is_write=True, is_locked=True, instruction=tid)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,9 @@ def lock(tid: int, *words: tuple[object, ...]) -> Access:
         (write(1, ONE), read(2, ONE)),
         (read(1, ONE), write(2, ONE)),
         (write(1, ONE), write(2, ONE)),
-        (write(1, ONE, TWO), write(2, TWO)),
+        (write(1, BOTH), write(2, TWO)),
+        (write(1, ONE), read(2, OTHER_HALF)),
+        (write(1, ONE)._replace(library=5), read(2, ONE)),
         # Somebody else's way through the kernel puts no order between the two.
         (write(1, ONE), 3, 2, read(2, ONE)),
         # Nor does one in front of the first.
@@ -60,6 +65,8 @@ def test_nothing_puts_an_order_between(happenings: tuple[Happening, ...]) -> Non
         (read(1, ONE), read(2, ONE)),
         (write(1, ONE), write(1, ONE)),
         (write(1, ONE), write(2, TWO)),
+        (write(1, HALF), write(2, OTHER_HALF)),
+        (write(1, ONE)._replace(library=5), read(2, ONE)._replace(library=5)),
         (write(1, ONE), 1, 2, write(2, ONE)),
         (write(1, ONE), 1, 3, lock(3, LOCK), lock(2, LOCK), read(2, ONE)),
         (write(1, ONE), lock(1, LOCK), lock(2, LOCK), write(2, ONE)),

@@ -1,6 +1,6 @@
-"""Accesses to one word of memory between which nothing puts an order, at least one of them a write.
+"""Accesses to one byte of memory between which nothing puts an order, at least one of them a write.
 
-An order is put by locked instructions on one word, by ending and cloning, and by the kernel: whoever makes a
+An order is put by locked instructions on one byte, by ending and cloning, and by the kernel: whoever makes a
 system call comes after all who have made one before. That is more order than there is, but then another
 schedule has less of it.
 """
@@ -10,22 +10,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-Word = tuple[object, ...]
+from procession.kernel.observer import LINKER
+
+Byte = tuple[object, ...]
 VectorClock = dict[int, int]
 
 
 class Access(NamedTuple):
-    """Task `tid` accesses `words` by the instruction at an address; `is_locked` if no other comes between."""
+    """Task `tid` accesses `size` bytes at `address` of a region; `is_locked` if no other comes between.
+
+    `instruction` is the address of the one that does it, `library` the number of the file that it's in if
+    that isn't the program's own.
+    """
 
     tid: int
-    words: tuple[Word, ...]
+    region: tuple[object, ...]
+    address: int
+    size: int
     is_write: bool
     is_locked: bool
     instruction: int
+    library: int = 0
+
+    @property
+    def bytes(self) -> list[Byte]:
+        """What it accesses, byte by byte."""
+        return [(*self.region, self.address + at) for at in range(self.size)]
 
     @property
     def verb(self) -> str:
-        """What it does, in a word."""
+        """What it does, in a byte."""
         return "writes" if self.is_write else "reads"
 
 
@@ -36,47 +50,54 @@ Happening = Access | int
 def first_race(happenings: Sequence[Happening]) -> tuple[Access, Access] | None:
     """Two accesses without an order between them, as they came after each other; None if there are none.
 
-    What a locked instruction ever accesses is there to make an order: it's no race, whatever accesses it.
+    Two accesses of one library are its own business, and what the dynamic linker does: they may use C's
+    atomic operations without an order, which look like any others. What a locked instruction ever accesses is
+    there to make an order: it's no race, whatever accesses it.
     """
     locked = {
-        word for each in happenings if isinstance(each, Access) and each.is_locked for word in each.words
+        byte for each in happenings if isinstance(each, Access) and each.is_locked for byte in each.bytes
     }
     clocks: dict[int, VectorClock] = {}
     kernel: VectorClock = {}
-    released: dict[Word, VectorClock] = {}
-    writes: dict[Word, tuple[int, Access]] = {}
-    reads: dict[Word, dict[int, tuple[int, Access]]] = {}
+    released: dict[Byte, VectorClock] = {}
+    writes: dict[Byte, tuple[int, Access]] = {}
+    reads: dict[Byte, dict[int, tuple[int, Access]]] = {}
     for each in happenings:
         tid = each if isinstance(each, int) else each.tid
         clock = clocks.setdefault(tid, {tid: 1})
         if isinstance(each, int):
             _meet(clock, tid, kernel)
             continue
-        for word in each.words:
-            if word in locked:
-                _meet(clock, tid, released.setdefault(word, {}))
+        for byte in each.bytes:
+            if byte in locked:
+                _meet(clock, tid, released.setdefault(byte, {}))
                 continue
-            for count, other in _rivals(word, each, writes, reads):
+            for count, other in _rivals(byte, each, writes, reads):
+                if (each.library and each.library == other.library) or LINKER in (
+                    each.library,
+                    other.library,
+                ):
+                    continue
                 if other.tid != tid and clock.get(other.tid, 0) < count:
                     return other, each
             if each.is_write:
-                writes[word] = clock[tid], each
-                reads.pop(word, None)
+                writes[byte] = clock[tid], each
+                reads.pop(byte, None)
             else:
-                reads.setdefault(word, {})[tid] = clock[tid], each
+                reads.setdefault(byte, {})[tid] = clock[tid], each
     return None
 
 
 def _rivals(
-    word: Word,
+    byte: Byte,
     access: Access,
-    writes: dict[Word, tuple[int, Access]],
-    reads: dict[Word, dict[int, tuple[int, Access]]],
+    writes: dict[Byte, tuple[int, Access]],
+    reads: dict[Byte, dict[int, tuple[int, Access]]],
 ) -> Iterator[tuple[int, Access]]:
-    if word in writes:
-        yield writes[word]
-    if access.is_write and word in reads:
-        yield from reads[word].values()
+    if byte in writes:
+        yield writes[byte]
+    if access.is_write and byte in reads:
+        yield from reads[byte].values()
 
 
 def _meet(clock: VectorClock, tid: int, common: VectorClock) -> None:

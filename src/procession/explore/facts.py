@@ -137,12 +137,13 @@ class FactWatcher:
     def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
         """See `Observer`."""
         if kind == told.ACCESS:
-            region, words, is_write, is_locked, instruction = detail
-            places = tuple([(*region, word) for word in words])
+            region, address, size, is_write, is_locked, instruction, library = detail
             if not self.happenings:
                 # All that has been is before it.
                 self.happenings += [each.tid for each in self.kernel.tasks]
-            self.happenings.append(Access(task.tid, places, is_write, is_locked, instruction))
+            self.happenings.append(
+                Access(task.tid, region, address, size, is_write, is_locked, instruction, library)
+            )
             return
         if kind == told.SIGNAL and self.stacks is not None:
             handler = task.group.handlers.actions[detail.signo].handler

@@ -34,6 +34,7 @@ Key = tuple[object, ...]
 CLOCK_TID = 0
 """Stands for the clock where it's chosen as if it were a task: the next timer is due."""
 _SIGCHLD = 17
+_WORD_SHIFT = 3
 _DATA_FILES = (S_IFREG, S_IFDIR)
 _PIDS: Key = ("pids",)
 _SHARED_MEMORY: Key = ("shared memory",)
@@ -386,7 +387,8 @@ class FootprintWatcher:
         elif kind == told.EXEC:
             self._note_address_space(task, None)
         if kind == told.ACCESS:
-            region, words, is_write, _, _ = detail
+            region, address, size, is_write, *_ = detail
+            words = range(address >> _WORD_SHIFT, (address + size - 1 >> _WORD_SHIFT) + 1)
             keys = self.footprint.writes if is_write else self.footprint.reads
             keys.update([("word", *region, word) for word in words])
             return

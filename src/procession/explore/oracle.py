@@ -181,7 +181,7 @@ def _data_race(run: Run, _expected: Expectation) -> str:
     if found is None:
         return ""
     first, second = (f"{_named_in(run, each.tid)} {each.verb} (at {each.instruction:#x})" for each in found)
-    return f"{first} and {second} one word of memory, with no order between them"
+    return f"{first} and {second} one byte of memory, with no order between them"
 
 
 def _stale_descriptor(run: Run, _expected: Expectation) -> str:
@@ -254,7 +254,7 @@ ORACLES = {
             _unsafe_handler,
         ),
         Oracle(
-            "data-race", "two tasks access a word with no order between them (--branch memory)", _data_race
+            "data-race", "two tasks access a byte with no order between them (--branch memory)", _data_race
         ),
         Oracle("stale-pid", "a call names a process that was reaped before", _stale_pid),
     )

@@ -37,8 +37,10 @@ FAULT = "fault"
 """`task` has made a page fault: the address, the processor's error code, and the outcome, of FAULT_."""
 ACCESS = "access"
 """`task` accesses memory that others share, which is told where a schedule is chosen by that: a name of the
-region, the numbers of the words of 8 bytes in it, whether it writes, whether nothing comes between its
-reading and writing, and the address of the instruction."""
+region, the address in it, how many bytes, whether it writes, whether nothing comes between its reading and
+writing, the address of the instruction, and the number of the library's file that it's in, or 0."""
+LINKER = -1
+"""The library that is the dynamic linker: what it writes, any other may read by its leave alone."""
 LOOK_FOR_CHILDREN, LOOK_FOR_PARENT = "look-for-children", "look-for-parent"
 """`task` asks what has become of its children, or who its parent is; nothing."""
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.auxv import AuxvType
+from procession.abi.word import Words
 from procession.fs.inode import Inode
 from procession.hardware import page_table as pte
 from procession.hardware.engines.unicorn import UnicornEngine
 from procession.hardware.engines.unicorn_debug import AccessWatch, InstructionWatch
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RSP
-from procession.kernel.observer import ACCESS
+from procession.kernel.observer import ACCESS, LINKER
+from procession.kernel.program.exec import Program
 from procession.kernel.sched.explored import ExploredScheduler
 from procession.mm.peek import peek
 from procession.mm.vma import PROT_WRITE
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.vma import VirtualMemoryArea
 
-_WORD_SHIFT = 3
 _LOCK, _REX = 0xF0, 0x40
+_PAIR = Words("<QQ")
 _PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3")
 _LONGEST_START = 8
 _BEFORE_THREAD, _AFTER_THREAD = 256, 2304
@@ -41,6 +44,23 @@ def _name_of(area: VirtualMemoryArea) -> tuple[object, ...]:
     inode = area.file.inode
     assert isinstance(inode, Inode)
     return "file", inode.superblock.device, inode.number
+
+
+def _library_of(task: Task, instruction: int) -> int:
+    """The number of the file of a library in which an instruction is; 0 if it's the program's own, and LINKER
+    if it's the dynamic linker's."""
+    mm = task.mm
+    area, program = mm.find(instruction), mm.executable
+    if area is None or area.file is None:
+        return 0
+    inode = area.file.inode
+    assert isinstance(inode, Inode)
+    pairs = _PAIR.iter_unpack(mm.auxiliary_vector[: len(mm.auxiliary_vector) & -_PAIR.size])
+    base = next((value for kind, value in pairs if kind == AuxvType.AT_BASE), 0)
+    linker = mm.find(base) if base else None
+    if linker is not None and linker.file is not None and linker.file.inode is inode:
+        return LINKER
+    return 0 if isinstance(program, Program) and inode is program.path.inode else inode.number
 
 
 def _is_locked(code: bytes) -> bool:
@@ -131,9 +151,20 @@ class SharedAccesses:
             return
         if kernel.observer is not None:
             region, address = place
-            words = range(address >> _WORD_SHIFT, (address + size - 1 >> _WORD_SHIFT) + 1)
             is_locked = _is_locked(peek(task.mm, self.instruction, _LONGEST_START))
-            kernel.observer.task_event(task, ACCESS, (region, words, is_write, is_locked, self.instruction))
+            kernel.observer.task_event(
+                task,
+                ACCESS,
+                (
+                    region,
+                    address,
+                    size,
+                    is_write,
+                    is_locked,
+                    self.instruction,
+                    _library_of(task, self.instruction),
+                ),
+            )
         self.accessor = task
 
     def _place(self, task: Task, physical: int) -> tuple[tuple[object, ...], int] | None:
