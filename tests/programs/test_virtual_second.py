@@ -42,8 +42,8 @@ def cost_of_a_second(
     """Seconds of processor time for a second of the machine's clock, starting and ending left out."""
     short_ns, short_s = run_loop(program, kind, durations[0], engine)
     long_ns, long_s = run_loop(program, kind, durations[1], engine)
-    if long_ns == short_ns:
-        # The loop's body takes longer than that, beside which starting is little.
+    if long_ns < 2 * short_ns:
+        # The loop's body alone takes longer than that, and starting is little beside it.
         return long_s / (long_ns / 1e9)
     return (long_s - short_s) / ((long_ns - short_ns) / 1e9)
 
