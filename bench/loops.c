@@ -5,16 +5,25 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/ptrace.h>
+#include <sys/sem.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <sys/user.h>
 #include <time.h>
 
 static char page[65536];
@@ -431,6 +440,199 @@ static void do_compute(void)
 		sum += at;
 }
 
+/* A tracee that makes calls for ever, stopped at one. */
+static pid_t tracee;
+
+static void start_tracee(void)
+{
+	tracee = (pid_t)must(fork());
+	if (tracee == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		for (;;)
+			syscall(SYS_getpid);
+	}
+	must(waitpid(tracee, NULL, 0));
+	must(ptrace(PTRACE_SETOPTIONS, tracee, NULL, PTRACE_O_EXITKILL));
+}
+
+static void do_trace_calls(void)
+{
+	must(ptrace(PTRACE_SYSCALL, tracee, NULL, NULL));
+	must(waitpid(tracee, NULL, 0));
+}
+
+static void do_trace_registers(void)
+{
+	struct user_regs_struct registers;
+
+	must(ptrace(PTRACE_GETREGS, tracee, NULL, &registers));
+}
+
+static void do_trace_step(void)
+{
+	must(ptrace(PTRACE_SINGLESTEP, tracee, NULL, NULL));
+	must(waitpid(tracee, NULL, 0));
+}
+
+static void make_watch(void)
+{
+	make_directory();
+	others[0] = (int)must(inotify_init());
+	must(inotify_add_watch(others[0], ".", IN_ALL_EVENTS));
+}
+
+static void do_watch(void)
+{
+	close((int)must(open("new", O_CREAT | O_WRONLY, 0600)));
+	must(unlink("new"));
+	must(read(others[0], page, sizeof(page)));
+}
+
+static void make_timer(void)
+{
+	ends[0] = (int)must(timerfd_create(CLOCK_MONOTONIC, 0));
+}
+
+static void do_timer(void)
+{
+	struct itimerspec soon = {{0, 0}, {0, 1}};
+	uint64_t count;
+
+	must(timerfd_settime(ends[0], 0, &soon, NULL));
+	must(read(ends[0], &count, sizeof(count)));
+}
+
+static void do_clone_files(void)
+{
+	pid_t child = (pid_t)must(syscall(SYS_clone, CLONE_FILES | CLONE_FS | SIGCHLD, 0, 0, 0, 0));
+
+	if (child == 0)
+		_exit(0);
+	reap(child);
+}
+
+static void read_whole(const char *path)
+{
+	int fd = (int)must(open(path, O_RDONLY));
+
+	while (must(read(fd, page, sizeof(page))) > 0)
+		continue;
+	close(fd);
+}
+
+static void do_read_maps(void) { read_whole("/proc/self/maps"); }
+static void do_read_smaps(void) { read_whole("/proc/self/smaps"); }
+static void do_read_status(void) { read_whole("/proc/self/status"); }
+static void do_read_meminfo(void) { read_whole("/proc/meminfo"); }
+static void do_read_mounts(void) { read_whole("/proc/self/mountinfo"); }
+static void do_read_cpuinfo(void) { read_whole("/proc/cpuinfo"); }
+
+static void do_list_proc(void)
+{
+	DIR *stream = opendir("/proc");
+
+	while (readdir(stream))
+		continue;
+	closedir(stream);
+}
+
+static void make_udp(void)
+{
+	struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+	ends[0] = (int)must(socket(AF_INET, SOCK_DGRAM, 0));
+	must(bind(ends[0], (struct sockaddr *)&local, sizeof(local)));
+	must(getsockname(ends[0], (struct sockaddr *)&address, &address_length));
+	must(connect(ends[0], (struct sockaddr *)&address, address_length));
+}
+
+static void do_udp(void)
+{
+	char byte = 0;
+
+	must(send(ends[0], &byte, 1, 0));
+	must(recv(ends[0], &byte, 1, 0));
+}
+
+static void do_semaphore(void)
+{
+	static int id = -1;
+	struct sembuf up = {0, 1, 0}, down = {0, -1, 0};
+
+	if (id < 0)
+		id = (int)must(semget(IPC_PRIVATE, 1, 0600));
+	must(semop(id, &up, 1));
+	must(semop(id, &down, 1));
+}
+
+static void do_message(void)
+{
+	static int id = -1;
+	struct { long type; char text[8]; } message = {1, "text"};
+
+	if (id < 0)
+		id = (int)must(msgget(IPC_PRIVATE, 0600));
+	must(msgsnd(id, &message, 8, 0));
+	must(msgrcv(id, &message, 8, 0, 0));
+}
+
+static void do_sendfile(void)
+{
+	off_t start = 0;
+
+	must(sendfile(others[0], ends[0], &start, sizeof(page)));
+}
+
+static void make_file_and_null(void)
+{
+	make_directory();
+	others[0] = (int)must(open("/dev/null", O_WRONLY));
+}
+
+static void do_lock(void)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_len = 1};
+
+	must(fcntl(ends[0], F_SETLK, &lock));
+	lock.l_type = F_UNLCK;
+	must(fcntl(ends[0], F_SETLK, &lock));
+}
+
+static void do_unshare(void) { must(unshare(CLONE_NEWUTS)); }
+static void do_mount(void)
+{
+	must(mount("none", "a", "tmpfs", 0, NULL));
+	must(umount("a"));
+}
+static void do_read_random(void) { must(syscall(SYS_getrandom, page, 256, 0)); }
+static void do_write_file(void) { must(pwrite(ends[0], page, sizeof(page), 0)); }
+static void do_map_file(void)
+{
+	volatile char *memory = mmap(NULL, sizeof(page), PROT_READ, MAP_SHARED, ends[0], 0);
+
+	for (size_t at = 0; at < sizeof(page); at += 4096)
+		(void)memory[at];
+	munmap((void *)memory, sizeof(page));
+}
+static void do_cow(void)
+{
+	static char *memory;
+	pid_t child;
+
+	if (memory == NULL)
+		memory = map_pages(64);
+	for (int at = 0; at < 64; at++)
+		memory[at * 4096] = 1;
+	child = (pid_t)must(fork());
+	if (child == 0) {
+		for (int at = 0; at < 64; at++)
+			memory[at * 4096] = 2;
+		_exit(0);
+	}
+	reap(child);
+}
+
 static const struct kind {
 	const char *name;
 	void (*prepare)(void);
@@ -495,6 +697,30 @@ static const struct kind {
 	{"ioctl", make_pipe, do_ioctl},
 	{"setitimer", NULL, do_itimer},
 	{"nanosleep", NULL, do_sleep},
+	{"timerfd", make_timer, do_timer},
+	{"trace-calls", start_tracee, do_trace_calls},
+	{"trace-registers", start_tracee, do_trace_registers},
+	{"trace-step", start_tracee, do_trace_step},
+	{"inotify", make_watch, do_watch},
+	{"clone-files", NULL, do_clone_files},
+	{"read-maps", NULL, do_read_maps},
+	{"read-smaps", NULL, do_read_smaps},
+	{"read-status", NULL, do_read_status},
+	{"read-meminfo", NULL, do_read_meminfo},
+	{"read-mountinfo", NULL, do_read_mounts},
+	{"read-cpuinfo", NULL, do_read_cpuinfo},
+	{"list-proc", NULL, do_list_proc},
+	{"udp", make_udp, do_udp},
+	{"semop", NULL, do_semaphore},
+	{"message", NULL, do_message},
+	{"sendfile", make_file_and_null, do_sendfile},
+	{"lock-unlock", make_directory, do_lock},
+	{"unshare", NULL, do_unshare},
+	{"mount-umount", make_directory, do_mount},
+	{"getrandom", NULL, do_read_random},
+	{"pwrite-64K", make_directory, do_write_file},
+	{"map-file", make_directory, do_map_file},
+	{"fork-write-64", NULL, do_cow},
 };
 
 int main(int argc, char **argv)

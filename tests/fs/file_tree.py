@@ -37,8 +37,11 @@ class TestClock:
         """Time stands still; it's only counted."""
         self.walked_count += component_count
 
-    def spend_showing(self) -> None:
+    def spend_showing(self, byte_count: int) -> None:
         """Here too."""
+
+    def spend_telling(self) -> None:
+        """And here."""
 
 
 class CountingSource:

@@ -783,6 +783,17 @@ TEST(mountinfo_can_be_polled)
 	CHECK_EQ(polled.revents, POLLPRI | POLLERR);
 }
 
+TEST(mountinfo_isnt_written)
+{
+	int fd;
+
+	fd = (int)MUST(open("/proc/self/mountinfo", O_RDWR));
+	CHECK_ERRNO(write(fd, "x", 1), EINVAL);
+	close(fd);
+	fd = (int)MUST(open("/proc/self/mounts", O_RDWR));
+	CHECK_ERRNO(write(fd, "x", 1), EINVAL);
+}
+
 TEST(numbers_of_mounts)
 {
 	struct statx first, second, unique, again;

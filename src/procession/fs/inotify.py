@@ -227,6 +227,7 @@ class InotifyFile(File):
             if (descriptor, mask, name) == (event[0], event[1], event[3]) and not mask & IN_IGNORED:
                 return
         self.memory.charge_always(EVENT, size)
+        self.inode.superblock.vfs.clock.spend_telling()
         events.append(event)
         self.queue.wake_all()
 

@@ -35,8 +35,11 @@ class Clock(Protocol):
     def spend_walking(self, component_count: int, /) -> None:
         """A path of so many names has been walked along: that takes time."""
 
-    def spend_showing(self) -> None:
-        """A file that shows the kernel's state has been made."""
+    def spend_showing(self, byte_count: int, /) -> None:
+        """A file of so many bytes that shows the kernel's state has been made."""
+
+    def spend_telling(self) -> None:
+        """An event of a file has been told."""
 
 
 class RandomSource(Protocol):

@@ -142,10 +142,10 @@ class GeneratedFile(File):
     def read_at(self, offset: int, length: int) -> bytes:
         contents = self.contents
         if contents is None or offset == 0:
-            self.inode.superblock.vfs.clock.spend_showing()
             account = self.inode.superblock.vfs.memory.account
             old_size = len(contents) if contents is not None else 0
             contents = self.source.show(self.subject)
+            self.inode.superblock.vfs.clock.spend_showing(len(contents))
             account.charge(TEXT, len(contents))
             account.uncharge(TEXT, old_size)
             self.contents = contents

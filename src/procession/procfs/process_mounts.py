@@ -112,7 +112,7 @@ class MountsFile(GeneratedFile):
     can_poll = True
 
     def __init__(self, path: Path, flags: int, subject: Subject, inode: MountsInode) -> None:
-        super().__init__(path, flags, subject, inode)
+        super().__init__(path, flags, subject, self)
         self.kind = inode.name
         self.namespace = inode.task.namespaces.mounts
         self.root = inode.task.fs.root
@@ -121,16 +121,15 @@ class MountsFile(GeneratedFile):
         self.root.mount.user_count += 1
 
     def release(self) -> None:
+        super().release()
         self.root.mount.put_user()
         self.namespace.put()
 
-    def read_at(self, offset: int, length: int) -> bytes:
-        contents = self.contents
-        if contents is None or offset == 0:
-            contents = self.contents = self.show()
-        return contents[offset : offset + length]
+    def store(self, data: bytes, subject: Subject) -> None:
+        """Linux has no way to write these."""
+        raise EINVAL("there is nothing to write")
 
-    def show(self) -> bytes:
+    def show(self, subject: Subject) -> bytes:
         """The contents now."""
         if self.kind == b"mounts":
             return show_mounts(self.namespace, self.root)

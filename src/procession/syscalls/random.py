@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT, EINVAL
 from procession.abi.random import GetrandomFlag
+from procession.kernel.time.costs import RANDOM_BYTES, RANDOM_NS
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Flags, OutBuffer, Size
 from procession.syscalls.user_vector import MAX_RW_COUNT, check_user_range
@@ -38,6 +39,7 @@ def getrandom(task: Task, buffer: OutBuffer, length: Size, flags: Flags[Getrando
                 raise
             break
         task.mm.write(buffer + done, task.kernel.random_bytes(count))
+        task.kernel.clock.spend(count // RANDOM_BYTES * RANDOM_NS)
         done += count
         if done < length and task.has_pending_signal:
             break

@@ -410,6 +410,8 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
             if not done:
                 raise
             return done
+        if len(data) > MUCH:
+            task.kernel.clock.spend_copying(len(data))
         task.io.bytes_read += len(data)
     return len(data)
 
@@ -430,6 +432,8 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
             # What can be read of it is written.
             return write_whole(task, file, single_buffer(task.mm, buffer, count), offset=offset)
         done = file.write_at(offset, data)
+        if done > MUCH:
+            task.kernel.clock.spend_copying(done)
         if done:
             note_modification(file)
             task.io.bytes_written += done

@@ -9,9 +9,11 @@ from procession.hardware.engine import EngineCapabilities
 from procession.kernel.time.costs import (
     COPIED_BYTES,
     COPY_NS,
+    FILE_EVENT_NS,
     NETLINK_MESSAGE_NS,
     PATH_COMPONENT_NS,
     PROC_FILE_NS,
+    SHOWN_BYTE_NS,
 )
 
 DEFAULT_EPOCH_NS = 1_893_456_000 * 10**9
@@ -165,9 +167,13 @@ class Clock:
         """So many messages of netlink have been read or made: one call may ask for a lot."""
         self.spend(message_count * NETLINK_MESSAGE_NS)
 
-    def spend_showing(self) -> None:
-        """A file that shows the kernel's state has been made."""
-        self.spend(PROC_FILE_NS)
+    def spend_showing(self, byte_count: int) -> None:
+        """A file of so many bytes that shows the kernel's state has been made."""
+        self.spend(PROC_FILE_NS + byte_count * SHOWN_BYTE_NS)
+
+    def spend_telling(self) -> None:
+        """An event of a file has been told."""
+        self.spend(FILE_EVENT_NS)
 
     def jump_to(self, deadline_ns: int) -> None:
         """Nobody can run before `deadline_ns`: it is now."""

@@ -14,6 +14,9 @@ from procession.abi.syscall_numbers import NUMBERS
 COPIED_BYTES, COPY_NS = 32, 4
 """How many bytes are copied in how long: 8 GB a second."""
 
+RANDOM_BYTES, RANDOM_NS = 32, 500
+"""How many random bytes are made in how long."""
+
 QUICK_NS, ORDINARY_NS = 400, 1_400
 """A call that only looks at the caller; one that finds a descriptor or an address and copies a structure."""
 SWITCH_NS = 6_000
@@ -26,8 +29,10 @@ FAULT_NS = 1_000
 """A page fault: the area is found, a page taken and cleared or copied."""
 EXCEPTION_NS = 3_000
 """Any other trap: an exception that becomes a signal, an instruction that the kernel does itself."""
-PROC_FILE_NS = 6_000
-"""A file of /proc, made when it's read."""
+PROC_FILE_NS, SHOWN_BYTE_NS = 6_000, 24
+"""A file of /proc, made when it's read, and each of its bytes."""
+FILE_EVENT_NS = 1_200
+"""An event of a file that is told who watches it."""
 SEEN_FRAME_NS = 100
 """One frame of all, looked at for whose it is."""
 NETLINK_MESSAGE_NS = 5_000
@@ -58,11 +63,31 @@ _DEARER = (
         "write clock_getres futex sched_yield close dup dup2 dup3 lseek "
         "rt_sigprocmask getcwd sched_getaffinity",
     ),
+    # They bring a message on its way, through addresses and filters.
+    (
+        1_800,
+        "sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg",
+    ),
+    # They change objects that others wait for.
+    (
+        2_000,
+        "semop semtimedop msgsnd msgrcv",
+    ),
+    # It has a stopped process's registers and memory at hand, or lets it go on.
+    (
+        4_000,
+        "ptrace",
+    ),
     # They fill large structures, or ask every thread of the process.
     (
         3_000,
         "sysinfo getrusage times prlimit64 statfs fstatfs select pselect6 setitimer getitimer timer_create "
-        "timer_settime timer_delete timerfd_settime getdents getdents64",
+        "timer_settime timer_delete",
+    ),
+    # They make a list.
+    (
+        6_000,
+        "getdents getdents64",
     ),
     # They change the address space and its tables.
     (
@@ -86,6 +111,11 @@ _DEARER = (
         "unlink unlinkat mkdir mkdirat rmdir rename renameat renameat2 link linkat symlink symlinkat mknod "
         "mknodat chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utimensat truncate ftruncate "
         "setxattr getxattr listxattr",
+    ),
+    # It sets a timer that may be due at once.
+    (
+        8_000,
+        "timerfd_settime",
     ),
     # The processor idles, and a timer wakes it: on Linux not before the timer's slack of 50 us.
     (
