@@ -144,7 +144,9 @@ def spawn(make: Maker) -> None:
     """One more actor, sometimes made in a group."""
     if len(make.actors) > 4:
         return
-    if make.odds(30):
+    # Linux 6.18 kills who is made in another group than its maker's if that was killed some time before.
+    has_killed = any(operation.data.endswith(b"cgroup.kill\0") for operation in make.operations)
+    if has_killed or make.odds(30):
         make.spawn("fork")
         return
     name = make.random.choice(_NEVER_FROZEN)
