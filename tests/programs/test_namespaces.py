@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.machine import Machine, Result
 
 NESTED = """
@@ -134,7 +135,8 @@ def test_everything_is_given_back(guest_root: Path) -> None:
     kernel = machine.kernel
     assert {namespace.kind for namespace in kernel.vfs.namespaces.live.values() if namespace.account} == set()
     assert len(kernel.vfs.namespaces.live) == 8
-    assert not kernel.vfs.init_user_namespace.counts
+    # The process 1 is left.
+    assert kernel.vfs.init_user_namespace.counts == {(0, RLIMIT_NPROC): 1}
     assert set(kernel.init_pid_namespace.by_number) == {1}
     machine.close()
 
