@@ -19,6 +19,7 @@ from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.sched.pressure import RESOURCE_NAMES
 from procession.kernel.task_state import TaskState
+from procession.kernel.time.costs import SEEN_FRAME_NS
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
 from procession.procfs.locks import show_locks
 from procession.procfs.pressure import PressureInode
@@ -294,15 +295,17 @@ def show_meminfo(kernel: Kernel) -> bytes:
     # A page, or a table, that several processes map is one, and threads share one address space.
     frames: tuple[set[int], set[int], set[int]] = (set(), set(), set())
     table_frames: set[int] = set()
-    locked = 0
+    locked = seen_count = 0
     for mm in dict.fromkeys(task.mm for task in kernel.tasks if task.mm.reference_count > 0):
         for kind, entries in resident_entries(mm):
             frames[kind].update(entry & pte.ADDRESS_MASK for entry in entries)
+            seen_count += len(entries)
         locked += locked_bytes(mm) >> PAGE_SHIFT
         tables = mm.tables
         table_frames.update(
             (tables.root,), tables.upper.values(), tables.middle.values(), tables.leaves.values()
         )
+    kernel.clock.spend(seen_count * SEEN_FRAME_NS)
     anonymous, file, shared = map(len, frames)
     total, free = memory.frame_count, memory.free_frames
     account = memory.account

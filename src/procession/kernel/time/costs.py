@@ -114,7 +114,7 @@ _DEARER = (
     ),
     # It sets a timer that may be due at once.
     (
-        8_000,
+        9_000,
         "timerfd_settime",
     ),
     # The processor idles, and a timer wakes it: on Linux not before the timer's slack of 50 us.
