@@ -261,6 +261,21 @@ CHECK_API pid_t child_that_pauses(void)
 	return child;
 }
 
+/* Writes `text` to a file that exists, in one call: 0, or -1 with errno. */
+CHECK_API int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), saved;
+	ssize_t result;
+
+	if (fd == -1)
+		return -1;
+	result = write(fd, text, strlen(text));
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return result == (ssize_t)strlen(text) ? 0 : -1;
+}
+
 /* Waits until the child is a zombie, and leaves it one. */
 CHECK_API void await_zombie(pid_t child)
 {

@@ -231,20 +231,6 @@ static const char *shown(const char *path)
 	return text;
 }
 
-static int store(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), saved;
-	ssize_t result;
-
-	if (fd == -1)
-		return -1;
-	result = write(fd, text, strlen(text));
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return result == (ssize_t)strlen(text) ? 0 : -1;
-}
-
 static int get_flags(const char *name)
 {
 	struct ifreq request = {0};
@@ -637,7 +623,7 @@ TEST(router)
 	CHECK_EQ(echo("10.2.0.1", 0, 1000), ICMP_ECHOREPLY);
 	MUST(setns(router, CLONE_NEWNET));
 	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_forward"), "0\n");
-	CHECK_OK(store("/proc/sys/net/ipv4/ip_forward", "1"));
+	CHECK_OK(write_text("/proc/sys/net/ipv4/ip_forward", "1"));
 	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_forward"), "1\n");
 	MUST(setns(one, CLONE_NEWNET));
 	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_forward"), "0\n");
@@ -863,7 +849,7 @@ TEST(rights)
 	CHECK_EQ(give_address("lo", "10.0.0.1", 8), EPERM);
 	CHECK_ERRNO(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP), EPERM);
 	CHECK_ERRNO(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP), EACCES);
-	CHECK_ERRNO(store("/proc/sys/net/ipv4/ip_forward", "1"), EACCES);
+	CHECK_ERRNO(write_text("/proc/sys/net/ipv4/ip_forward", "1"), EACCES);
 	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
 	CHECK_ERRNO(bind(fd, (void *)&(struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(80)}, 16), EACCES);
 }
@@ -878,7 +864,7 @@ TEST(settings)
 	MUST(-set_up("lo"));
 	CHECK_STRING(shown("/proc/sys/net/ipv4/ping_group_range"), "1\t0\n");
 	CHECK_ERRNO(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP), EACCES);
-	CHECK_OK(store("/proc/sys/net/ipv4/ping_group_range", "0 100"));
+	CHECK_OK(write_text("/proc/sys/net/ipv4/ping_group_range", "0 100"));
 	CHECK_STRING(shown("/proc/sys/net/ipv4/ping_group_range"), "0\t100\n");
 	fd = CHECK_OK(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP));
 	CHECK_OK(connect_to(fd, "127.0.0.1", 0));
@@ -888,17 +874,17 @@ TEST(settings)
 	CHECK_EQ(text[0], ICMP_ECHOREPLY);
 	message.header.type = ICMP_ECHOREPLY;
 	CHECK_ERRNO(send(fd, &message, sizeof(message), 0), EINVAL);
-	CHECK_OK(store("/proc/sys/net/ipv4/ip_unprivileged_port_start", "80"));
+	CHECK_OK(write_text("/proc/sys/net/ipv4/ip_unprivileged_port_start", "80"));
 	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_unprivileged_port_start"), "80\n");
-	CHECK_OK(store("/proc/sys/net/ipv4/ip_local_port_range", "40000 40010"));
+	CHECK_OK(write_text("/proc/sys/net/ipv4/ip_local_port_range", "40000 40010"));
 	fd = bound(SOCK_STREAM, "127.0.0.1", 0);
 	struct sockaddr_in address;
 	socklen_t length = sizeof(address);
 	MUST(getsockname(fd, (void *)&address, &length));
 	CHECK(ntohs(address.sin_port) >= 40000 && ntohs(address.sin_port) <= 40010);
-	CHECK_OK(store("/proc/sys/net/ipv4/icmp_echo_ignore_all", "1"));
+	CHECK_OK(write_text("/proc/sys/net/ipv4/icmp_echo_ignore_all", "1"));
 	CHECK_EQ(echo("127.0.0.1", 0, 100), -1);
-	CHECK_ERRNO(store("/proc/sys/net/ipv4/ip_local_port_range", "5 4"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/net/ipv4/ip_local_port_range", "5 4"), EINVAL);
 	new_namespace();
 	CHECK_STRING(shown("/proc/sys/net/ipv4/ping_group_range"), "1\t0\n");
 	CHECK_STRING(shown("/proc/sys/net/ipv4/ip_local_port_range"), "32768\t60999\n");
@@ -1213,7 +1199,7 @@ TEST(groups_of_interfaces)
 		     "1     0     333300000001\n1     0     01005e000001\n1     0     3333ff000011\n"
 		     "1     0     333300000123\n2     0     01005e010203\n");
 	/* Routers listen to more. */
-	MUST(store("/proc/sys/net/ipv6/conf/all/forwarding", "1"));
+	MUST(write_text("/proc/sys/net/ipv6/conf/all/forwarding", "1"));
 	CHECK_STRING(lines_about("/proc/self/net/igmp6", "lo ", 3),
 		     "ff020000000000000000000000000123     1 00000004 0\n"
 		     "ff020000000000000000000000000001     1 0000000C 0\n"

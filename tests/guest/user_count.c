@@ -25,20 +25,6 @@ static void allow(int resource, rlim_t soft)
 	MUST(setrlimit(resource, &limit));
 }
 
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), saved;
-	ssize_t result;
-
-	if (fd == -1)
-		return -1;
-	result = write(fd, text, strlen(text));
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return result == (ssize_t)strlen(text) ? 0 : -1;
-}
-
 /* A new user namespace, in which the user and the group have an id. */
 static void become_inner_root(void)
 {

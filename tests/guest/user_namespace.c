@@ -18,20 +18,6 @@
 #define OVERFLOW 65534
 #define NO_ID 0xffffffffU
 
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), saved;
-	ssize_t result;
-
-	if (fd == -1)
-		return -1;
-	result = write(fd, text, strlen(text));
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return result == (ssize_t)strlen(text) ? 0 : -1;
-}
-
 static const char *read_text(const char *path)
 {
 	static char text[8192];

@@ -9,15 +9,6 @@
 #include <sys/prctl.h>
 #include <sys/utsname.h>
 
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t result = write(fd, text, strlen(text));
-
-	close(fd);
-	return result == (ssize_t)strlen(text) ? 0 : -1;
-}
-
 static uint64_t effective(void)
 {
 	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};

@@ -55,13 +55,14 @@ def compiled(source: Path, target: Path, *options: str) -> str:
     return str(target)
 
 
-def of_strace(command: list[str], directory: Path, options: tuple[str, ...] = ()) -> list[list[str]]:
+def strace_output(arguments: list[str], directory: Path) -> tuple[str, str]:
+    """What the host's strace wrote to its file, and what it said of itself."""
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace isn't installed")
     output = directory / "trace"
     started = subprocess.run(
-        [strace, "-f", *options, "-o", str(output), *ENVIRONMENT, *command],
+        [strace, "-o", str(output), *arguments],
         input=b"",
         capture_output=True,
         cwd=directory,
@@ -70,8 +71,13 @@ def of_strace(command: list[str], directory: Path, options: tuple[str, ...] = ()
     )
     text = output.read_text(errors="replace") if output.exists() else ""
     output.unlink(missing_ok=True)
+    return text, started.stderr.decode()
+
+
+def of_strace(command: list[str], directory: Path, options: tuple[str, ...] = ()) -> list[list[str]]:
+    text, complaint = strace_output(["-f", *options, *ENVIRONMENT, *command], directory)
     if "exited with" not in text and "killed by" not in text:
-        pytest.skip(f"strace can't trace here: {started.stderr.decode()}")
+        pytest.skip(f"strace can't trace here: {complaint}")
     return by_process(re.sub(r"^(\d+) +", r"[pid \1] ", text, flags=re.MULTILINE))
 
 
@@ -154,24 +160,12 @@ def stacks(text: str, program: str) -> list[str]:
 
 def test_stacks(tmp_path: Path) -> None:
     program = compiled(STACKS, tmp_path / "stacks")
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace isn't installed")
     command = [*ENVIRONMENT, program]
-    output = tmp_path / "trace"
-    result = subprocess.run(
-        [strace, "-k", "-o", str(output), *command],
-        input=b"",
-        capture_output=True,
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin"},
-        check=False,
-    )
-    text = output.read_text(errors="replace") if output.exists() else ""
-    output.unlink(missing_ok=True)
+    text, complaint = strace_output(["-k", *command], tmp_path)
     if "\n > " not in text or "exited with" not in text:
-        pytest.skip(f"strace tells no stacks here: {result.stderr.decode()}")
+        pytest.skip(f"strace tells no stacks here: {complaint}")
     theirs = stacks(text, program)
+    output = tmp_path / "trace"
     subprocess.run(
         [sys.executable, "-m", "procession", "trace", "-k", "-o", str(output), "--", *command],
         input=b"",
