@@ -366,7 +366,8 @@ EXPLORE_OPTIONS = (
         callback=comma_separated,
         metavar="LIST",
         help="What counts as wrong: status, output, deadlock, endless, crash, lost-sigchld; and survivors, "
-        "zombies, orphans, leak, stale-pid, or all. [default: the first six]",
+        "zombies, orphans, leak, stale-pid, stale-descriptor, data-race, unsafe-handler, or all. "
+        "[default: the first six]",
     ),
     click.option(
         "--expect-status", "expected_status", type=int, metavar="N", help="Not the first run's status, but N."
