@@ -64,7 +64,7 @@ def debug_recording(name: str, rootfs: str | None, script: str | None) -> int:
         return fail(f"{error.filename or name}: {error.strerror}", USE_ERROR)
     except UnicodeDecodeError as error:
         return fail(f"{script}: {error}", USE_ERROR)
-    except (Errno, RecordingError, StartFailure, ValueError) as error:
+    except (Errno, RecordingError, StartFailure, UnknownQuestion, ValueError) as error:
         return fail(f"{name}: {error}", USE_ERROR)
     debugger = Debugger(history)
     is_terminal = lines is None and sys.stdin.isatty()

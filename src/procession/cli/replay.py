@@ -38,7 +38,7 @@ def replay_file(name: str, rootfs: str | None, view: View | None, *, shows_outpu
         world = ReplayedWorld(machine, recording, shows_output=shows_output)
     except OSError as error:
         return fail(f"{error.filename or name}: {error.strerror}", USE_ERROR)
-    except (Errno, RecordingError, ValueError) as error:
+    except (Errno, RecordingError, UnknownQuestion, ValueError) as error:
         return fail(f"{name}: {error}", USE_ERROR)
     changed = changed_files(recording, machine)
     try:

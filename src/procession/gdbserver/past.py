@@ -297,6 +297,8 @@ class Past:
             self._restore(self.checkpoints[0])
             return None
         except LostPlace:
+            # The others lie ahead of where it stands now.
+            self.checkpoints = self.checkpoints[:1]
             self._restore(self.checkpoints[0])
             return None
         finally:

@@ -43,6 +43,7 @@ def grow_stack(mm: MemoryDescriptor, address: int) -> VirtualMemoryArea | None:
     area.page_offset -= (area.start - start) >> PAGE_SHIFT
     mm.area_list.total_bytes += area.start - start
     area.start = start
+    mm.note_reserved(start, area.end)
     mm.starts[index] = start
     if mm.area_list.gaps is not None:
         mm.area_list.gaps.note_gap(mm.areas, index)

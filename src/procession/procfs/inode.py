@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from procession.abi.errno import EINVAL, EIO, ENOENT, EPERM
-from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
+from procession.abi.errno import EIO, ENOENT, EPERM
+from procession.fs.file import File, set_position
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
 from procession.hardware.kernel_memory import TEXT
 
@@ -161,11 +161,4 @@ class GeneratedFile(File):
         return len(data)
 
     def seek(self, offset: int, whence: int) -> int:
-        if whence == SEEK_CUR:
-            offset += self.position
-        elif whence != SEEK_SET:
-            raise EINVAL
-        if not 0 <= offset <= MAXIMUM_SIZE:
-            raise EINVAL
-        self.position = offset
-        return offset
+        return set_position(self, offset, whence, None)

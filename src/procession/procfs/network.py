@@ -8,7 +8,7 @@ from procession.abi.socket import AddressFamily, SocketType, TcpState
 from procession.abi.word import pack_address
 from procession.net.buffer_charge import stream_charge
 from procession.net.internet.device_address import addresses_of
-from procession.net.internet.flow import settle_flows
+from procession.net.internet.flow import settle_all
 from procession.net.internet.neighbour import PERMANENT
 from procession.net.internet.routing import LOCAL, MAIN_TABLE, SCOPE_HOST, SCOPE_LINK
 from procession.net.internet.tcp import TcpSocket
@@ -265,8 +265,7 @@ def show_packet(kernel: Kernel) -> bytes:
 def _interfaces(kernel: Kernel) -> list[Interface]:
     """All of the network, their counters up to date."""
     network = network_of(kernel)
-    for other in network.system.networks():
-        settle_flows(other)
+    settle_all(network)
     return [network.interfaces[index] for index in sorted(network.interfaces)]
 
 

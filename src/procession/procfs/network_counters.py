@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.net.internet.flow import settle_flows
+from procession.net.internet.flow import settle_all
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -47,8 +47,7 @@ _IP_EXTENDED = (
 def _network(kernel: Kernel) -> Network:
     """The network that is shown, with its interfaces' counters up to date."""
     network = kernel.seen_namespaces.network
-    for other in network.system.networks():
-        settle_flows(other)
+    settle_all(network)
     return network
 
 

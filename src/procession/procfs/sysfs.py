@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EIO, ENOENT
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.kernel.bit_list import list_of_bits
 from procession.procfs.inode import GeneratedFile
 from procession.procfs.sysfs_network import ATTRIBUTE_SIZE, NetworkDirectory
 
@@ -26,9 +27,9 @@ _OF_INTERFACES = ((b"class", b"net"), (b"devices", b"virtual", b"net"))
 Tree = Mapping[bytes, "bytes | Tree"]
 
 
-def _as_list(first: int, last: int) -> bytes:
-    """A range of processors as sysfs lists them."""
-    return b"%d\n" % first if first == last else b"%d-%d\n" % (first, last)
+def _as_list(mask: int) -> bytes:
+    """A set of processors as sysfs lists them."""
+    return list_of_bits(mask) + b"\n"
 
 
 def _as_mask(mask: int, processor_count: int) -> bytes:
@@ -42,8 +43,9 @@ def _as_mask(mask: int, processor_count: int) -> bytes:
 
 def _topology(number: int, processor_count: int) -> Tree:
     """Every processor is a core of its own, all in one package. Linux: drivers/base/topology.c."""
-    all_of_them = _as_mask((1 << processor_count) - 1, processor_count), _as_list(0, processor_count - 1)
-    own = _as_mask(1 << number, processor_count), _as_list(number, number)
+    every, this = (1 << processor_count) - 1, 1 << number
+    all_of_them = _as_mask(every, processor_count), _as_list(every)
+    own = _as_mask(this, processor_count), _as_list(this)
     tree: dict[bytes, bytes] = {
         b"core_id": b"%d\n" % number,
         b"die_id": b"0\n",
@@ -74,7 +76,7 @@ def _caches(number: int, processor_count: int) -> Tree:
             b"level": b"%d\n" % level,
             b"number_of_sets": b"%d\n" % ((size << 10) // _LINE_BYTES // ways),
             b"physical_line_partition": b"1\n",
-            b"shared_cpu_list": _as_list(number, number),
+            b"shared_cpu_list": _as_list(1 << number),
             b"shared_cpu_map": _as_mask(1 << number, processor_count),
             b"size": b"%dK\n" % size,
             b"type": kind + b"\n",
@@ -87,7 +89,7 @@ def _caches(number: int, processor_count: int) -> Tree:
 @cache
 def tree_for(processor_count: int) -> Tree:
     """What is in the sysfs of a machine: attributes with their contents, and directories."""
-    every = _as_list(0, processor_count - 1)
+    every = _as_list((1 << processor_count) - 1)
     mask = _as_mask((1 << processor_count) - 1, processor_count)
     processors: dict[bytes, bytes | Tree] = {
         b"cpu%d" % number: {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, EIO, ENOENT
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.net.internet.flow import settle_all
 from procession.net.link.interface import LOOPBACK
 from procession.procfs.inode import GeneratedFile
 
@@ -214,6 +215,7 @@ class InterfaceAttribute(Inode):
     def show(self, subject: Subject) -> bytes:
         """Linux: net/core/net-sysfs.c, netdev_show, netstat_show."""
         if self.is_counter:
+            settle_all(self.interface.network)
             return b"%d\n" % _counter(self.interface, self.name.decode())
         return _ATTRIBUTES[self.name](self.interface) + b"\n"
 

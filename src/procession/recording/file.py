@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ import zstandard
 
 from procession.inlet import Argument, InletAction
 from procession.kernel.decider import NamedChoice
-from procession.snapshot.settings import BadSettings, checked_settings
+from procession.snapshot.settings import LARGEST_MEMORY, BadSettings, checked_settings
 
 FORMAT = "procession-recording"
 VERSION = 2
@@ -103,8 +105,11 @@ KINDS = ("streams", "terminal", "captured")
 
 
 def write_recording(recording: Recording, path: Path) -> None:
-    """Write `recording` to `path`. Raises OSError."""
-    data = "".join(json.dumps(line, ensure_ascii=True) + "\n" for line in _lines(recording)).encode()
+    """Write `recording` to `path`. Raises OSError, also for one that would be too large to be read."""
+    lines = [json.dumps(line, ensure_ascii=True).encode() + b"\n" for line in _lines(recording)]
+    if max(map(len, lines)) > _LONGEST_LINE or sum(map(len, lines)) > LARGEST_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    data = b"".join(lines)
     path.write_bytes(zstandard.ZstdCompressor(level=_LEVEL).compress(data))
 
 
@@ -295,6 +300,8 @@ def _image(value: Any) -> RecordedImage | None:
     limits = [
         None if value[name] is None else _number(value[name]) for name in ("memory", "cpus", "pids_max")
     ]
+    if (limits[0] or 0) > LARGEST_MEMORY:
+        raise RecordingError(f"no machine has {limits[0]} bytes of memory")
     return RecordedImage(_text(value["path"]), _text(value["digest"]), *limits)
 
 

@@ -206,7 +206,11 @@ class RecordedSource:
     def status(self, path: bytes) -> HostStatus:
         """See `HostSource`."""
         fields = self._answer("status", _text(path))
-        if not isinstance(fields, list) or len(fields) != len(HostStatus._fields):
+        if (
+            not isinstance(fields, list)
+            or len(fields) != len(HostStatus._fields)
+            or not all(isinstance(field, int) for field in fields)
+        ):
             raise EIO("the recording has no such status")
         mode, uid, gid, rdev, size, link_count, mtime_ns = map(int, fields[:-1])
         return HostStatus(mode, uid, gid, rdev, size, link_count, mtime_ns, bool(fields[-1]))
@@ -224,7 +228,10 @@ class RecordedSource:
 
     def names(self, path: bytes) -> list[bytes]:
         """See `HostSource`."""
-        return [_bytes(name) for name in self._answer("names", _text(path))]
+        names = self._answer("names", _text(path))
+        if not isinstance(names, list):
+            raise EIO("the recording has no such names")
+        return [_bytes(name) for name in names]
 
     def link_target(self, path: bytes) -> bytes:
         """See `HostSource`."""
@@ -245,7 +252,10 @@ class RecordedSource:
 
     def xattrs(self, path: bytes) -> dict[bytes, bytes]:
         """See `HostSource`."""
-        return {_bytes(name): _bytes(value) for name, value in self._answer("xattrs", _text(path)).items()}
+        known = self._answer("xattrs", _text(path))
+        if not isinstance(known, dict):
+            raise EIO("the recording has no such attributes")
+        return {_bytes(name): _bytes(value) for name, value in known.items()}
 
     def linked_path(self, path: bytes, others: Mapping[bytes, object]) -> bytes | None:
         """See `HostSource`."""

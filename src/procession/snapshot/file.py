@@ -35,6 +35,8 @@ _LEVEL = 3
 _LARGEST_BESIDE_FRAMES = _LARGEST_FRAMES = 1 << 30
 """How much a snapshot may hold when it's unpacked, beside its frames, and in them."""
 _MOST_OBJECTS = 1 << 22
+_LARGEST_COUNTS = 1 << 28
+"""The bytes of how often each frame is held."""
 _LONGEST_LINE = 64
 _CONTAINERS: dict[str, type] = {
     "list": list,
@@ -44,7 +46,7 @@ _CONTAINERS: dict[str, type] = {
     "bytearray": bytearray,
 }
 _COUNT_BYTES = 8
-_LARGEST_BESIDE_FRAME = 10
+_LONGEST_NUMBER_BYTES = 10
 """The bytes of a frame's number."""
 
 
@@ -102,6 +104,7 @@ def write_snapshot(snapshot: Snapshot, engine: Engine, roots: Any, head: Head) -
         (len(objects), _MOST_OBJECTS, "objects"),
         (len(text) + len(writer.data) + len(body.data), _LARGEST_BESIDE_FRAMES, "bytes of objects"),
         (len(present) << PAGE_SHIFT, _LARGEST_FRAMES, "bytes of memory in use"),
+        (len(snapshot.frames.references), _LARGEST_COUNTS, "bytes of frames' counts"),
     ):
         if size > limit:
             raise BadSnapshot(f"it has {size} {what}, and no more than {limit} are loaded")
@@ -156,7 +159,7 @@ class _Unpacked:
 
     def two_numbers(self) -> tuple[int, int]:
         """A line of two numbers."""
-        line, end, self.ahead = (self.ahead + self.some(_LONGEST_LINE)).partition(b"\n")
+        line, end, self.ahead = self.some(_LONGEST_LINE).partition(b"\n")
         words = line.split(b" ")
         if not end or len(words) != 2 or not all(word.isdigit() and len(word) < 20 for word in words):
             raise BadSnapshot("not a snapshot of Procession's, or it's cut off")
@@ -191,9 +194,8 @@ class SnapshotReader:
         self.kinds_of_objects = unpacked.exactly(first)
         self.body = unpacked.exactly(second)
         most = min(settings["memory"], _LARGEST_FRAMES)
-        most += (most >> PAGE_SHIFT) * _LARGEST_BESIDE_FRAME + (
-            settings["memory"] >> PAGE_SHIFT
-        ) * _COUNT_BYTES
+        counts = (settings["memory"] >> PAGE_SHIFT) * _COUNT_BYTES
+        most += (most >> PAGE_SHIFT) * _LONGEST_NUMBER_BYTES + min(counts, _LARGEST_COUNTS)
         self.frames = unpacked.some(most + _LONGEST_LINE)
         if len(self.frames) == most + _LONGEST_LINE:
             raise BadSnapshot(f"its frames have more than {most} bytes")

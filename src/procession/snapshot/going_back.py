@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from procession.snapshot.history import Condition, History, StateCondition
     from procession.snapshot.keeper import Snapshot, StateKeeper
     from procession.snapshot.origin import Origin
+    from procession.snapshot.twin import Twin
 
 # The attributes of a machine that a fork of it has too, and those for which it has something of its own.
 _SAME_IN_FORK = (
@@ -117,6 +118,15 @@ class GoingBack(Steering):
         twin = Twin(snapshot)
         other = type(self).__new__(type(self))
         self._become(other)
+        try:
+            self._fill_twin(other, twin)
+        except BaseException:
+            other.engine.close()
+            raise
+        other._put_back_beside(twin.of(snapshot.beside))
+        return other
+
+    def _fill_twin(self, other: Self, twin: Twin) -> None:
         engine = other.engine
         for name in _COPIED_BY_FORK:
             setattr(other, name, twin.of(getattr(self, name)))
@@ -128,8 +138,6 @@ class GoingBack(Steering):
             engine.scripts = self.engine.scripts.copy()
         engine.attach(other.memory, other.traps)
         twin.load(other.kernel)
-        other._put_back_beside(twin.of(snapshot.beside))
-        return other
 
     def keep_history(self) -> History:
         """Keep checkpoints from now on, so that the machine can go back to any moment: see `History`.

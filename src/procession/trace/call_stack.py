@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from procession.abi.elf import Elf64Ehdr, Elf64Phdr
+from procession.abi.errno import Errno
 from procession.abi.word import Words
 from procession.fs.dentry import absolute_path
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames
 from procession.hardware.registers import NUMBERS
 from procession.mm.peek import peek
 from procession.trace.unwind import FRAME_ORDER, RETURN_ADDRESS, RSP, BadTable, FrameTable, caller_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 DEEPEST = 256
 _MOST_SYMBOLS, _MOST_SYMBOLS_TOGETHER = 1 << 18, 1 << 20
 _LARGEST_TABLE = 1 << 24
-_MOST_SECTIONS = 1 << 12
+_MOST_SECTIONS, _MOST_LOADS = 1 << 12, 64
 _MAGIC = b"\x7fELF"
 _PT_LOAD, _PT_GNU_EH_FRAME = 1, 0x6474E550
 _TABLES = b".eh_frame\0"
@@ -68,10 +69,13 @@ class Module:
         self.addresses = [symbol.address for symbol in self.symbols]
 
     def _read(self, offset: int, length: int) -> bytes:
-        """Bytes of the file. Raises BadTable where there are none."""
+        """Bytes of the file. Raises BadTable where there are none, or the host has lost them."""
         if not 0 <= offset <= self.length - length or length > _LARGEST_TABLE:
             raise BadTable
-        return self.pages.read(offset, length)
+        try:
+            return self.pages.read(offset, length)
+        except (Errno, OutOfFrames):
+            raise BadTable from None
 
     def read_at(self, address: int, length: int) -> bytes:
         """Bytes by the file's own addresses. Raises BadTable."""
@@ -89,6 +93,8 @@ class Module:
             place = header.e_phoff + number * Elf64Phdr.SIZE
             segment = Elf64Phdr.unpack(self._read(place, Elf64Phdr.SIZE))
             if segment.p_type == _PT_LOAD:
+                if len(self.loads) >= _MOST_LOADS:
+                    raise BadTable
                 self.loads.append(segment)
             elif segment.p_type == _PT_GNU_EH_FRAME:
                 index_address = segment.p_vaddr
@@ -208,7 +214,10 @@ def _line(module: Module, address: int, name: str) -> str:
 
 
 def _word(mm: MemoryDescriptor, address: int) -> int:
-    data = peek(mm, address, _WORD)
+    try:
+        data = peek(mm, address, _WORD)
+    except (Errno, OutOfFrames):
+        raise BadTable from None
     if len(data) < _WORD:
         raise BadTable
     return int.from_bytes(data, "little")

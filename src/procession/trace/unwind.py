@@ -23,7 +23,7 @@ _LONGEST_ENTRY = 1 << 16
 _TABLE_ENTRY = 8
 _SORTED_TABLE = 0x3B
 """How the index's table is encoded: 32-bit offsets from the index."""
-_OMITTED, _INDIRECT = 0xFF, 0x80
+_INDIRECT = 0x80
 _PC_RELATIVE = 0x10
 
 _UNDEFINED, _SAME, _AT_OFFSET, _OFFSET, _REGISTER, _AT_EXPRESSION, _EXPRESSION = range(7)
@@ -163,7 +163,9 @@ class FrameTable:
         found: list[tuple[int, int]] = []
         encodings: dict[int, int] = {}
         place, end = address, address + size
-        while place + 4 < end and len(found) < _MOST_SCANNED:
+        for _ in range(_MOST_SCANNED):
+            if place + 4 >= end:
+                break
             length = int.from_bytes(read(place, 4), "little")
             if not length:
                 break
@@ -257,7 +259,9 @@ def _run(common: Common, program: bytes, start: int, address: int) -> FrameRules
     _execute(common, common.program, state, {}, start, address)
     initial = dict(state.rules)
     _execute(common, program, state, initial, start, address)
-    return FrameRules(state.base_register, state.base, state.rules, common.is_signal)
+    # Of other registers nobody asks, and these are kept.
+    rules = {register: rule for register, rule in state.rules.items() if register < len(FRAME_ORDER)}
+    return FrameRules(state.base_register, state.base, rules, common.is_signal)
 
 
 def _execute(
@@ -377,8 +381,6 @@ def caller_of(rules: FrameRules, registers: list[int], memory: Memory) -> list[i
     if rules.rules.get(RETURN_ADDRESS, (_UNDEFINED, 0))[0] == _UNDEFINED:
         return None
     for register, (kind, operand) in rules.rules.items():
-        if not register < len(found):
-            continue
         if isinstance(operand, bytes):
             value = _evaluate(operand, registers, memory, base_address)
             found[register] = memory(value) if kind == _AT_EXPRESSION else value

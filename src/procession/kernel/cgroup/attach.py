@@ -117,8 +117,8 @@ def join(task: Task, group: Cgroup) -> None:
         group.pids.charge()
     task.cgroup = group
     group.add(task)
-    if group.cpuset is not None:
-        restrict(task)
+    # What it has from its parent is as the parent's group has it.
+    restrict(task)
     if group.is_freezing:
         freeze_task(task, freeze=True)
         update_frozen(group)

@@ -39,7 +39,7 @@ class QueueAccounts:
         """Raises EMFILE. Linux: ipc/mqueue.c, mqueue_get_inode."""
         task = self.kernel.current
         assert task is not None
-        payer = task.credentials
+        payer = task.credentials.counted
         if not payer.has_room(RLIMIT_MSGQUEUE, byte_count, task.group.limits.soft[RLIMIT_MSGQUEUE]):
             raise EMFILE(f"RLIMIT_MSGQUEUE: {byte_count} bytes more")
         payer.count(RLIMIT_MSGQUEUE, byte_count)

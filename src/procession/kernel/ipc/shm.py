@@ -146,7 +146,7 @@ class SharedSegment(IpcObject):
         most = limit if limit == RLIM_INFINITY else limit >> PAGE_SHIFT
         if not is_privileged and not task.credentials.has_room(RLIMIT_MEMLOCK, self.page_count, most):
             raise ENOMEM("RLIMIT_MEMLOCK")
-        self.locker = task.credentials
+        self.locker = task.credentials.counted
         self.locker.count(RLIMIT_MEMLOCK, self.page_count)
         self.mode |= SHM_LOCKED
 

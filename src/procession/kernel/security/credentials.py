@@ -118,6 +118,13 @@ class Credentials:
             credentials.cap_permitted = credentials.cap_effective = CAP_FULL_SET
         return credentials
 
+    @property
+    def counted(self) -> Credentials:
+        """These, for who keeps them only to give back what was counted: without the groups, as lists of them
+        are charged no longer than somebody has them (`GroupLists`).
+        """
+        return self.replace(groups=()) if self.groups else self
+
     def count_of(self, resource: int) -> int:
         """How much of `resource` the user has. Linux: include/linux/user_namespace.h, get_rlimit_value."""
         return self.user_namespace.counts.get((self.uid, resource), 0)

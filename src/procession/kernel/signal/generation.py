@@ -100,7 +100,7 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
             or receiver.has_room(RLIMIT_SIGPENDING, 1, group.limits.soft[RLIMIT_SIGPENDING])
         ) and receiver.can_hold_signal():
             receiver.add_signal()
-            info.account = receiver
+            info.account = receiver.counted
             pending.append(info)
         elif signo >= FIRST_REAL_TIME and info.code not in {SI_USER, SI_KERNEL}:
             if kernel.observer is not None:

@@ -298,7 +298,7 @@ def create_posix_timer(
         task.kernel, group, id, clock_id, notification or Notification(SIGEV_SIGNAL, _SIGALRM, id, None)
     )
     timer.cpu_clock = cpu_clock
-    timer.account = task.credentials
+    timer.account = task.credentials.counted
     timer.account.add_signal()
     account.charge_always(TIMER, POSIX_TIMER_BYTES)
     group.posix_timers[id] = timer

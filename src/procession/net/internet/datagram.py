@@ -33,6 +33,7 @@ from procession.net.internet.group_options import (
 from procession.net.internet.header_options import recorded
 from procession.net.internet.ip_options import UNICAST_INTERFACE
 from procession.net.internet.ipv6_options import LONGEST_FRAGMENT, UNDIVIDED, UNICAST_INTERFACE_6
+from procession.net.internet.packet import LONGEST_PACKET
 from procession.net.internet.socket import InternetSocket
 from procession.net.message import Received
 from procession.net.socket import (
@@ -142,6 +143,8 @@ class DatagramSocket(InternetSocket):
         options, mtu, is_4 = self.protocol_options, flow.mtu, len(flow.target) == 4
         if not is_4:
             mtu = min(options.get(LONGEST_FRAGMENT) or mtu, mtu)
+        if is_4 and size > LONGEST_PACKET:
+            raise EMSGSIZE("longer than IPv4 can say")
         if size > mtu and (
             options.get(_DISCOVER_4 if is_4 else _DISCOVER_6) in _NEVER_CUT
             or (not is_4 and options.get(UNDIVIDED))

@@ -151,6 +151,12 @@ def settle_flows(network: Network) -> None:
         flow.settle()
 
 
+def settle_all(network: Network) -> None:
+    """Make the counters of all interfaces of all networks true: packets of one are counted in others."""
+    for each in network.system.networks():
+        settle_flows(each)
+
+
 def _first_route(network: Network, target: bytes, device: Interface | None) -> Route:
     if device is not None and not device.is_up:
         raise ENETUNREACH("the interface is down")

@@ -188,8 +188,8 @@ class RawSocket(_MessageSocket):
         if not self.has_own_header:
             self.put_options(packet)
         self.check_fits(packet.wire_bytes, flow)
-        send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         report_sent(self, packet, flow)
+        send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         return length
 
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
@@ -320,8 +320,8 @@ class PingSocket(_MessageSocket):
         packet = Packet(message, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
         self.put_options(packet)
         self.check_fits(packet.wire_bytes, flow)
-        send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         report_sent(self, packet, flow)
+        send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         return len(data)
 
     def release(self) -> None:

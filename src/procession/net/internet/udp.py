@@ -196,9 +196,10 @@ class UdpSocket(DatagramSocket):
                         receiver.arrive(packet)
                     return
         self.check_fits(len(data) + len(packet.options) + flow.header_bytes, flow)
-        send_packet(self.network, packet, flow, is_looped=self.loops_groups(target))
         if is_stamped:
+            # What changes on its way isn't to be told.
             report_sent(self, packet, flow)
+        send_packet(self.network, packet, flow, is_looped=self.loops_groups(target))
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/ipv4/udp.c, udp_ioctl."""

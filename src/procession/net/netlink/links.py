@@ -14,7 +14,7 @@ from procession.abi.netlink import (
     RouteMessageType,
 )
 from procession.abi.word import pack_array, pack_u8
-from procession.net.internet.flow import settle_flows
+from procession.net.internet.flow import settle_all
 from procession.net.link.interface import BRIDGE, LOOPBACK, VETH
 from procession.net.link_change import (
     KINDS,
@@ -132,8 +132,7 @@ def _find(network: Network, header: Ifinfomsg, found: dict[int, bytes]) -> Inter
 def list_links(request: Request) -> Answer:
     """RTM_GETLINK. Raises ENODEV, EINVAL. Linux: net/core/rtnetlink.c, rtnl_dump_ifinfo, rtnl_getlink."""
     network = request.network
-    for other in network.system.networks():
-        settle_flows(other)
+    settle_all(network)
     if not request.is_dump:
         header = _header(request)
         found = attributes_in(request.body, Ifinfomsg.SIZE)
