@@ -460,23 +460,23 @@ TEST(ports)
 {
 	struct {
 		uint64_t allowed, port;
-	} rule = {1, 47321};
+	} rule = {1, 27321};
 	int rules = (int)MUST(ruleset(0, 3));
 
 	MUST(syscall(SYS_landlock_add_rule, rules, 2, &rule, 0));
 	rule.allowed = 2;
-	rule.port = 47322;
+	rule.port = 27322;
 	MUST(syscall(SYS_landlock_add_rule, rules, 2, &rule, 0));
 	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	MUST(restrict_by(rules));
-	CHECK_EQ(bind_to(47321, SOCK_STREAM), 0);
-	CHECK_EQ(bind_to(47322, SOCK_STREAM), EACCES);
+	CHECK_EQ(bind_to(27321, SOCK_STREAM), 0);
+	CHECK_EQ(bind_to(27322, SOCK_STREAM), EACCES);
 	CHECK_EQ(bind_to(0, SOCK_STREAM), EACCES);
-	CHECK_EQ(bind_to(47322, SOCK_DGRAM), 0);
-	CHECK_EQ(connect_to(47322, AF_INET), ECONNREFUSED);
-	CHECK_EQ(connect_to(47321, AF_INET), EACCES);
-	CHECK_EQ(connect_to(47321, AF_UNSPEC), 0);
-	CHECK_EQ(connect_to(47321, AF_INET6), EINVAL);
+	CHECK_EQ(bind_to(27322, SOCK_DGRAM), 0);
+	CHECK_EQ(connect_to(27322, AF_INET), ECONNREFUSED);
+	CHECK_EQ(connect_to(27321, AF_INET), EACCES);
+	CHECK_EQ(connect_to(27321, AF_UNSPEC), 0);
+	CHECK_EQ(connect_to(27321, AF_INET6), EINVAL);
 }
 
 TEST(mounting)

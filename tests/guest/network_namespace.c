@@ -1312,6 +1312,10 @@ TEST(options_of_headers)
 	CHECK_STRING(sent_with(fd, receiver, "8307047f000001"), "EAGAIN");
 	/* Raw sockets see the header, and an echo gathers on its way back too. */
 	CHECK_STRING(set_options(fd, "070b040000000000000000"), "070b04000000000000000000");
+	static char much[65507];
+	CHECK_ERRNO(send(fd, much, sizeof(much) - 11, 0), EMSGSIZE);
+	CHECK_EQ(send(fd, much, sizeof(much) - 12, 0), sizeof(much) - 12);
+	CHECK_EQ(recv(receiver, much, sizeof(much), MSG_DONTWAIT), sizeof(much) - 12);
 	raw = MUST(socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
 	MUST(send(fd, "x", 1, 0));
 	CHECK_EQ(recv(raw, packet, sizeof(packet), MSG_DONTWAIT), 20 + 12 + 8 + 1);

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from procession.abi.errno import ENOENT, Errno
+from procession.abi.errno import EIO, ENOENT, Errno
 from procession.recording.host_files import RecordedSource, RecordingSource
 
 
@@ -65,6 +65,22 @@ def test_what_was_told_is_told_again_when_it_was(root: Path) -> None:
     for place in (9, 2, 6, 11, 0):
         again.put_back(kept[place])
         assert told(asked[place], again) == expected[place]
+
+
+@pytest.mark.parametrize("answer", [5, None, "x", [5], [[], 0, 0, 0, 0, 0, 0, 0], {"a": 5}, [None] * 8])
+def test_forged_answers_are_errors_of_the_host(answer: object) -> None:
+    asked: dict[str, Callable[[RecordedSource], object]] = {
+        "status": lambda source: source.status(b"file"),
+        "names": lambda source: source.names(b"file"),
+        "xattrs": lambda source: source.xattrs(b"file"),
+        "link_target": lambda source: source.link_target(b"file"),
+        "linked_path": lambda source: source.linked_path(b"file", {}),
+    }
+    for name, ask in asked.items():
+        source = RecordedSource(b"/nowhere", {(name, "file"): [(0, answer)]}, {})
+        if (name, answer) not in (("link_target", "x"), ("linked_path", "x"), ("linked_path", None)):
+            with pytest.raises(EIO):
+                ask(source)
 
 
 def test_what_is_kept_grows_with_what_is_told_and_not_with_the_asking(root: Path) -> None:
