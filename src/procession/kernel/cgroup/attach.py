@@ -117,8 +117,9 @@ def join(task: Task, group: Cgroup) -> None:
         group.pids.charge()
     task.cgroup = group
     group.add(task)
-    # What it has from its parent is as the parent's group has it.
-    restrict(task)
+    # What it has from its parent may be as the parent's group has it, which needn't be this one.
+    if group.cpuset is not None or task.entity.allowed != task.entity.wanted:
+        restrict(task)
     if group.is_freezing:
         freeze_task(task, freeze=True)
         update_frozen(group)
