@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 STDIN = 0
 _DONE = b"."
-_IGNORED_BY_WATCHER = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGTSTP", "SIGTTOU", "SIGTTIN")
 
 Modes = list[object]
 
@@ -77,14 +76,16 @@ def start_watcher(modes: Modes) -> tuple[int, int]:
     reading_end, writing_end = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    # Blocked before the fork, and for good in the watcher: where this process leads the session, its death hangs
+    # the terminal up, which would end a watcher that hasn't run yet.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(reading_end)
         return writing_end, child
     try:
         os.close(writing_end)
-        for name in _IGNORED_BY_WATCHER:
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
         if not os.read(reading_end, len(_DONE)):
             restore(modes)
     finally:
