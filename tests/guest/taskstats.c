@@ -14,7 +14,7 @@
 
 static char buffer[BUFFER_SIZE];
 static int control;
-static unsigned sequence;
+static unsigned sequence, port;
 
 static struct nlattr *add_attribute(struct nlmsghdr *message, int type, const void *data, size_t length)
 {
@@ -30,12 +30,16 @@ static struct nlattr *add_attribute(struct nlmsghdr *message, int type, const vo
 static void open_socket(void)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+	socklen_t length = sizeof(address);
 
 	control = (int)MUST(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC));
 	MUST(bind(control, (struct sockaddr *)&address, sizeof(address)));
+	MUST(getsockname(control, (struct sockaddr *)&address, &length));
+	port = address.nl_pid;
 }
 
-/* Sends a request with one attribute, and returns the first message of the answer. */
+/* Sends a request with one attribute, and returns the first message of the answer: one to this port, for what is said
+ * of the ends of all processes to who has asked for that goes to nobody's. */
 static struct nlmsghdr *ask(int family, int command, int flags, int type, const void *data, size_t length)
 {
 	static char request[512];
@@ -52,8 +56,10 @@ static struct nlmsghdr *ask(int family, int command, int flags, int type, const 
 	if (data != NULL)
 		add_attribute(message, type, data, length);
 	MUST(send(control, message, message->nlmsg_len, 0));
-	memset(buffer, 0, sizeof(buffer));
-	MUST(recv(control, buffer, sizeof(buffer), 0));
+	do {
+		memset(buffer, 0, sizeof(buffer));
+		MUST(recv(control, buffer, sizeof(buffer), 0));
+	} while (((struct nlmsghdr *)buffer)->nlmsg_pid != port);
 	return (struct nlmsghdr *)buffer;
 }
 
