@@ -76,8 +76,8 @@ def start_watcher(modes: Modes) -> tuple[int, int]:
     reading_end, writing_end = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Blocked before the fork, and for good in the watcher: where this process leads the session, its death hangs
-    # the terminal up, which would end a watcher that hasn't run yet.
+    # Blocked before the fork, and for good in the watcher: where this process leads the session, its death
+    # hangs the terminal up, which would end a watcher that hasn't run yet.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     child = os.fork()
     if child:
