@@ -12,7 +12,7 @@
 #define CONTEXT 0x7ffffc000000
 #define ORDERS (CONTEXT + 0x10000)
 #define COUNTER (CONTEXT + 0xc0)
-#define REPLY (CONTEXT + 0x100)
+#define TAKEN (CONTEXT + 0x118)
 
 #define AT(address) (*(volatile uint64_t *)(address))
 
@@ -31,10 +31,10 @@ static void attempt(int number, uint64_t seed)
 	case 7: AT(COUNTER) = UINT64_MAX >> 1; break;
 	case 8: AT(COUNTER) = 0; break;
 	case 9: AT(COUNTER) = UINT64_MAX; break;
-	case 10: AT(REPLY) = *(volatile uint32_t *)ORDERS; break;
+	case 10: AT(TAKEN) = *(volatile uint32_t *)ORDERS; break;
 	case 11:
 		for (uint32_t place = 0;; place++)
-			AT(REPLY) = *(volatile uint32_t *)ORDERS + 1;
+			AT(TAKEN) = *(volatile uint32_t *)ORDERS + 1;
 	case 12:
 		for (int count = 0; count < 100000; count++) {
 			seed = seed * 6364136223846793005 + 1442695040888963407;

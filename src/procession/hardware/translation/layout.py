@@ -8,7 +8,8 @@ A stub holds the guest's pages at the guest's addresses, and these things of its
 - the orders, read-only: what the machine wants, where to go on, and the tables of jumps. So nothing that says
   where the stub goes on can be written by what runs in it.
 
-That a stub has answered is said by a system call, which the guest's code can't make: it writes to an eventfd.
+That a stub has answered is said by a system call, which the guest's code can't make: it writes the request's
+number to a file that it hasn't mapped. If the machine sleeps, an eventfd is the bell that wakes it.
 
 The file of a processor begins with the context; then each stub has a part for its orders.
 """
@@ -43,8 +44,6 @@ GS_BASE = 0xF8
 """The guest's own."""
 LOOP_SAVED = 0x110
 """What the register was that has the counter in a loop."""
-REPLY = 0x100
-"""The request that was answered last: a hint, as the guest can write it too."""
 COMMAND_RESULT = 0x108
 TAKEN = 0x118
 """The request that the stub obeys, or has obeyed."""
@@ -62,11 +61,14 @@ REQUEST = ORDERS
 RESUME = ORDERS + 0x8
 COMMAND_COUNT = ORDERS + 0x10
 REPLY_DESCRIPTOR = ORDERS + 0x18
-REPLY_VALUE = ORDERS + 0x30
-"""What is written there: 1."""
+BELL_DESCRIPTOR = ORDERS + 0x1C
 SPIN = ORDERS + 0x20
 SLOT = ORDERS + 0x28
 """Which word of ASLEEP is this stub's: its offset from gs."""
+BELL_VALUE = ORDERS + 0x30
+"""What is written to the eventfd: 1."""
+WAITING = ORDERS + 0x38
+"""Whether the machine sleeps until the bell rings."""
 COMMANDS = ORDERS + 0x40
 COMMAND_BYTES = 56
 MAXIMUM_COMMANDS = 256

@@ -27,7 +27,7 @@ from procession.hardware.translation.assembler import (
     store_constant,
 )
 
-_FUTEX = 202
+_PWRITE64, _FUTEX = 18, 202
 _COMPONENTS = 7
 """x87, SSE and AVX: what of the extended state is the guest's."""
 
@@ -81,9 +81,15 @@ def _wait(code: Assembler) -> None:
     code.label("answer")
     code.put("65 8b 1c 25", signed_32(layout.REQUEST))  # mov ebx, gs:[request]
     code.put("65 8b 3c 25", signed_32(layout.REPLY_DESCRIPTOR))  # mov edi, gs:[descriptor]
-    code.put("f3 48 0f ae ce", "48 8d b6", signed_32(layout.REPLY_VALUE))  # lea rsi, the value
+    code.put("f3 48 0f ae ce", "48 8d b6", signed_32(layout.REQUEST))  # lea rsi, the request
+    code.put("ba 04000000", "4d 31 d2")  # mov edx, 4; xor r10, r10
+    code.put(b"\xb8%c\0\0\0" % _PWRITE64, "0f 05")  # mov eax, pwrite64; syscall
+    code.put("65 83 3c 25", signed_32(layout.WAITING), "00")  # cmp dword gs:[waiting], 0
+    code.branch(ZERO, "answered")
+    code.put("65 8b 3c 25", signed_32(layout.BELL_DESCRIPTOR))  # mov edi, gs:[descriptor]
+    code.put("f3 48 0f ae ce", "48 8d b6", signed_32(layout.BELL_VALUE))  # lea rsi, the value
     code.put("ba 08000000", "b8 01000000", "0f 05")  # mov edx, 8; mov eax, write; syscall
-    code.put("89 d8", "65 87 04 25", signed_32(layout.REPLY))  # mov eax, ebx; xchg gs:[reply], eax
+    code.label("answered")
     code.put("65 8b 0c 25", signed_32(layout.SPIN))  # mov ecx, gs:[spin]
     code.label("spin")
     code.put("65 39 1c 25", signed_32(layout.REQUEST))  # cmp gs:[request], ebx

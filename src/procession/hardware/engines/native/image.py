@@ -58,12 +58,13 @@ _LAST_DESCRIPTOR = 0xFFFF_FFFF
 class StubParts:
     """What one stub is made of: descriptors in the stub, and where its orders are in the processor's file.
 
-    `memory` and `reply`, the next one, are kept open; all others are closed.
-    `wait` and `on_signal` are offsets in the code cache.
+    `memory`, `reply` and `bell`, in a row, are kept open; all others are closed.
+    `answer` and `on_signal` are offsets in the code cache.
     """
 
     memory: int
     reply: int
+    bell: int
     cache: int
     context: int
     orders: int
@@ -93,7 +94,7 @@ def make_image(parts: StubParts) -> tuple[bytes, list[int]]:
     for signal in _SIGNALS:
         steps.call(_RT_SIGACTION, signal, "signal action", 0, _SET_SIZE)
     steps.call(_CLOSE_RANGE, 0, parts.memory - 1, 0)
-    steps.call(_CLOSE_RANGE, parts.reply + 1, _LAST_DESCRIPTOR, 0)
+    steps.call(_CLOSE_RANGE, parts.bell + 1, _LAST_DESCRIPTOR, 0)
     kept = sorted([(BOOT, BOOT + BOOT_BYTES), *layout.RESERVED])
     start = 0
     for first, end in kept:
@@ -153,7 +154,7 @@ def _put_data(code: Assembler, parts: StubParts) -> None:
     flags = _SA_SIGINFO | _SA_ONSTACK | _SA_RESTORER | _SA_NODEFER
     # It never returns, so that the restorer is never called.
     code.put(handler, unsigned_64(flags), handler, bytes(8))
-    instructions = assemble_filter(parts.memory, parts.reply)
+    instructions = assemble_filter(parts.memory, parts.reply, parts.bell)
     code.label("filter program")
     at = code.base + len(code.code) + 16
     code.put(unsigned_64(len(instructions) // 8), unsigned_64(at), instructions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
 import select
@@ -47,12 +48,15 @@ class StubUnavailable(Exception):
 class Processor:
     """The file that stubs share with the machine: one context, and for each stub its orders.
 
+    `replies` is another file, which stubs have no mapping of: its first word is the request that was answered
+    last, written by a system call.
     `general` are the live registers of whoever runs, `counter` the budget, `words` the context's quadwords.
     `pointed` is the stub to which `hand_over` speaks. `spins` is how often who waits looks again at present,
     `sleeps` how often that was in vain.
     """
 
     __slots__ = (
+        "bell_descriptor",
         "code",
         "context",
         "counter",
@@ -67,7 +71,9 @@ class Processor:
         "orders_descriptor",
         "pointed",
         "poller",
+        "replies",
         "reply_descriptor",
+        "reply_words",
         "sleeps",
         "spins",
         "system_call",
@@ -77,7 +83,7 @@ class Processor:
 
     def __init__(self) -> None:
         size = layout.CONTEXT_BYTES + MAXIMUM_STUBS * layout.ORDERS_BYTES
-        self.descriptor = self.orders_descriptor = self.reply_descriptor = -1
+        self.descriptor = self.orders_descriptor = self.reply_descriptor = self.bell_descriptor = -1
         self.descriptor = os.memfd_create("procession-processor")
         os.ftruncate(self.descriptor, size)
         self.orders_descriptor = os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
@@ -89,14 +95,21 @@ class Processor:
         self.counter = self.context[layout.COUNTER : layout.COUNTER + 8].cast("q")
         self.extended = self.context[layout.EXTENDED : layout.EXTENDED + layout.EXTENDED_BYTES]
         self.free_slots = list(range(MAXIMUM_STUBS - 1, -1, -1))
-        self.reply_descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.reply_descriptor = os.memfd_create("procession-replies", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.reply_descriptor, mmap.PAGESIZE)
+        fcntl.fcntl(self.reply_descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+        self.replies = mmap.mmap(self.reply_descriptor, mmap.PAGESIZE)
+        self.reply_words = memoryview(self.replies).cast("I")
+        self.bell_descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.poller = select.poll()
-        self.poller.register(self.reply_descriptor, select.POLLIN)
-        self.code, self.mailbox = _map_hand_over(ctypes.addressof(ctypes.c_char.from_buffer(self.memory)))
-        self.hand_over = ctypes.CFUNCTYPE(ctypes.c_int)(
+        self.poller.register(self.bell_descriptor, select.POLLIN)
+        self.code, self.mailbox = _map_hand_over(
+            ctypes.addressof(ctypes.c_char.from_buffer(self.memory)),
+            ctypes.addressof(ctypes.c_char.from_buffer(self.replies)),
+        )
+        self.hand_over = ctypes.PYFUNCTYPE(ctypes.c_int)(
             ctypes.addressof(ctypes.c_char.from_buffer(self.code)) + _CODE_OFFSET
         )
-        self.mailbox[4] = self.reply_descriptor
         self.pointed: Stub | None = None
         self.most_spins = self.spins = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
         self.sleeps = 0
@@ -123,10 +136,15 @@ class Processor:
 
     def close(self) -> None:
         """Give back what the host has given."""
-        for descriptor in (self.descriptor, self.orders_descriptor, self.reply_descriptor):
+        for descriptor in (
+            self.descriptor,
+            self.orders_descriptor,
+            self.reply_descriptor,
+            self.bell_descriptor,
+        ):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.descriptor = self.orders_descriptor = self.reply_descriptor = -1
+        self.descriptor = self.orders_descriptor = self.reply_descriptor = self.bell_descriptor = -1
 
     def __del__(self) -> None:
         self.close()
@@ -135,21 +153,22 @@ class Processor:
 _CODE_OFFSET = 64
 
 
-def _map_hand_over(processor: int) -> tuple[mmap.mmap, memoryview[int]]:
+def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[int]]:
     """Code that makes a request and waits briefly for its answer; and its mailbox: where the orders are in
     this process, the last request's number, how often to look, the address of the stub's word in
-    ASLEEP, and the eventfd. Who looks sees the word that the guest can write too: the eventfd is what
-    counts.
+    ASLEEP, and where the stub is to go on.
 
-    It returns 0 if the answer is there. It's called without Python's lock.
+    It returns 0 if the answer is there; if not, the stub will ring the bell. It's called with Python's lock,
+    as giving that up costs more than a system call of the guest's should.
     """
     code = Assembler()
     code.put("53")  # push rbx
     code.address(RDX, "mailbox")
     code.put("48 8b 1a", "8b 42 08", "ff c0", "89 42 08")  # mov rbx, [rdx]; mov eax, [rdx + 8]; inc; mov back
-    code.put("89 c1", "87 03")  # mov ecx, eax; xchg [rbx], eax
+    code.put("89 c1", "48 8b 72 20", b"\x48\x89\x73%c" % (8 * _RESUME))  # mov ecx, eax; copy the place
+    code.put("87 03")  # xchg [rbx], eax
     code.put("8b 42 10", "48 8b 52 18")  # mov eax, [rdx + 16]; mov rdx, [rdx + 24]
-    code.put("48 be", pack_u64(processor + layout.REPLY))  # mov rsi, the reply's address
+    code.put("48 be", pack_u64(replies))  # mov rsi, the reply's address
     code.put("83 3a 00")  # cmp dword [rdx], 0
     code.branch(ZERO, "look")
     code.put("c7 02 00000000")  # mov dword [rdx], 0
@@ -161,11 +180,18 @@ def _map_hand_over(processor: int) -> tuple[mmap.mmap, memoryview[int]]:
     code.branch(ZERO, "answered")
     code.put("f3 90", "83 e8 01")  # pause; sub eax, 1
     code.branch(9, "look")
+    # The stub looks at this after it has answered: so one of the two sees what the other one did.
+    code.put(set_register(RAX, 1), b"\x87\x43%c" % (8 * _WAITING))  # mov eax, 1; xchg [rbx + waiting], eax
+    code.put("39 0e")  # cmp [rsi], ecx
+    code.branch(ZERO, "answered late")
     code.put(set_register(RAX, 1), "5b", "c3")
+    code.label("answered late")
+    code.put(b"\xc7\x43%c\0\0\0\0" % (8 * _WAITING))  # mov dword [rbx + waiting], 0
     code.label("answered")
-    code.address(RDX, "mailbox")
-    code.put("8b 7a 20", "48 8d 72 28", "ba 08000000", "31 c0", "0f 05")  # read(mailbox[4], &mailbox[5], 8)
-    code.put("48 83 f8 08", "0f 95 c0", "0f b6 c0", "5b", "c3")  # cmp rax, 8; setne al; movzx eax, al
+    code.put("48 be", pack_u64(context))  # mov rsi, the context's address
+    code.put("0f 0d 0e", "0f 0d 4e 40")  # prefetchw [rsi]; prefetchw [rsi + 64]
+    code.put("0f 0d 8e 80000000", "0f 0d 8e c0000000")  # prefetchw [rsi + 128]; prefetchw [rsi + 192]
+    code.put("31 c0", "5b", "c3")  # xor eax, eax
     code.labels["mailbox"] = -_CODE_OFFSET
     descriptor = os.memfd_create("procession-hand-over")
     try:
@@ -224,7 +250,7 @@ class Stub:
         words[_SPIN] = processor.most_spins
         words[(layout.SLOT - layout.ORDERS) >> 3] = self.sleeps
         words[_RESUME] = words[_COUNT] = 0
-        words[_VALUE] = 1
+        words[_VALUE] = words[_WAITING] = 1
         mailbox = processor.mailbox
         request = (mailbox[1] + 1) & 0xFFFF_FFFF
         mailbox[1] = request
@@ -275,9 +301,9 @@ class Stub:
         if commands:
             self.orders[_COMMANDS : _COMMANDS + layout.COMMAND_BYTES * len(commands)] = b"".join(commands)
             words[_COUNT] = len(commands)
-        words[_RESUME] = resume
         if processor.pointed is not self:
             self._point_mailbox()
+        processor.mailbox[4] = resume
         if processor.hand_over():
             self._await()
             processor.spin_less()
@@ -305,13 +331,17 @@ class Stub:
         )
         processor.system_call(_FUTEX, asked, _FUTEX_WAKE, 1, None, None, 0)
         waited_ms = 0
-        while not processor.poller.poll(_WAIT_MS):
+        while processor.reply_words[0] != processor.mailbox[1]:
+            if processor.poller.poll(_WAIT_MS):
+                # It may have rung for an answer that was found without.
+                os.eventfd_read(processor.bell_descriptor)
+                continue
             self._check_alive()
             waited_ms += _WAIT_MS
             if waited_ms > _STUCK_AFTER_MS:
                 self.end()
                 raise StubError("the stub doesn't answer")
-        os.eventfd_read(processor.reply_descriptor)
+        self.orders_words[_WAITING] = 0
 
     def _check_alive(self) -> None:
         try:
@@ -345,12 +375,13 @@ class Stub:
 
 
 _PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-_RESUME, _COUNT, _DESCRIPTOR, _VALUE, _SPIN, _COMMANDS = (
+_RESUME, _COUNT, _DESCRIPTORS, _VALUE, _SPIN, _WAITING, _COMMANDS = (
     (layout.RESUME - layout.ORDERS) >> 3,
     (layout.COMMAND_COUNT - layout.ORDERS) >> 3,
     (layout.REPLY_DESCRIPTOR - layout.ORDERS) >> 3,
-    (layout.REPLY_VALUE - layout.ORDERS) >> 3,
+    (layout.BELL_VALUE - layout.ORDERS) >> 3,
     (layout.SPIN - layout.ORDERS) >> 3,
+    (layout.WAITING - layout.ORDERS) >> 3,
     layout.COMMANDS - layout.ORDERS,
 )
 
@@ -367,10 +398,10 @@ def _spawn(
     try:
         image_descriptor = os.memfd_create("procession-stub", os.MFD_CLOEXEC)
         code_descriptor = os.open(f"/proc/self/fd/{cache.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-        replies = processor.reply_descriptor
         sources = (
             memory_descriptor,
-            replies,
+            processor.reply_descriptor,
+            processor.bell_descriptor,
             code_descriptor,
             processor.descriptor,
             processor.orders_descriptor,
@@ -379,9 +410,10 @@ def _spawn(
         parts = StubParts(
             memory=first,
             reply=first + 1,
-            cache=first + 2,
-            context=first + 3,
-            orders=first + 4,
+            bell=first + 2,
+            cache=first + 3,
+            context=first + 4,
+            orders=first + 5,
             orders_offset=orders_offset,
             parent_pid=os.getpid(),
             answer=cache.labels["answer"],
@@ -389,7 +421,7 @@ def _spawn(
         )
         image, calls = make_image(parts)
         os.write(image_descriptor, image)
-        processor.orders(orders_offset).cast("Q")[_DESCRIPTOR] = parts.reply
+        processor.orders(orders_offset).cast("Q")[_DESCRIPTORS] = parts.reply | parts.bell << 32
         actions = [(os.POSIX_SPAWN_DUP2, source, first + place) for place, source in enumerate(sources)]
         path = f"/proc/self/fd/{image_descriptor}"
         return os.posix_spawn(path, ["procession-stub"], {}, file_actions=actions, setpgroup=0), first, calls

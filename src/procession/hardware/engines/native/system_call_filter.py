@@ -14,15 +14,15 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X86_64 = 0xC000003E
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 MMAP, MUNMAP = 9, 11
-_WRITE, _FUTEX, _EXIT_GROUP = 1, 202, 231
+_WRITE, _PWRITE64, _FUTEX, _EXIT_GROUP = 1, 18, 202, 231
 _FUTEX_WAIT = 0
 _NEITHER_READ_NOR_WRITE = 0xFFFF_FFFC
 MAP_SHARED_FIXED, MAP_POPULATE = 0x11, 0x8000
 
 
-def assemble_filter(memory_descriptor: int, reply_descriptor: int) -> bytes:
-    """The filter's instructions, eight bytes each, for a stub that has the machine's memory and the eventfd
-    for its replies there.
+def assemble_filter(memory_descriptor: int, reply_descriptor: int, bell_descriptor: int) -> bytes:
+    """The filter's instructions, eight bytes each, for a stub that has the machine's memory, the file of
+    replies and the eventfd there.
     """
 
     def argument(number: int) -> tuple[int, int | str, int | str, int]:
@@ -33,7 +33,8 @@ def assemble_filter(memory_descriptor: int, reply_descriptor: int) -> bytes:
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 0, "kill", _X86_64),
         (_LOAD, 0, 0, _NUMBER),
-        (_EQUAL, "write", 0, _WRITE),
+        (_EQUAL, "reply", 0, _PWRITE64),
+        (_EQUAL, "bell", 0, _WRITE),
         (_EQUAL, "futex", 0, _FUTEX),
         (_EQUAL, "allow", 0, MUNMAP),
         (_EQUAL, "allow", 0, _EXIT_GROUP),
@@ -49,11 +50,13 @@ def assemble_filter(memory_descriptor: int, reply_descriptor: int) -> bytes:
         (_EQUAL, "allow", "kill", _FUTEX_WAIT),
         argument(0),
         (_EQUAL, "allow", "kill", reply_descriptor),
+        argument(0),
+        (_EQUAL, "allow", "kill", bell_descriptor),
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _KILL),
     ]
     end = len(program)
-    places = {"futex": end - 6, "write": end - 4, "allow": end - 2, "kill": end - 1}
+    places = {"futex": end - 8, "reply": end - 6, "bell": end - 4, "allow": end - 2, "kill": end - 1}
 
     def distance(place: int, target: int | str) -> int:
         return places[target] - place - 1 if isinstance(target, str) else target
