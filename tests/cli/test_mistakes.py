@@ -98,9 +98,19 @@ def test_a_programs_output_that_is_lost() -> None:
     assert run("run", "--", "sh", "-c", "echo hi; exit 7", shell=">/dev/full") == (7, "", message)
 
 
-def test_a_trace_that_is_lost() -> None:
+@pytest.mark.parametrize("how", ["", "--json", "--summary", "--states", "--graph=wait"])
+def test_a_trace_that_is_lost(how: str) -> None:
     message = "procession: the trace is incomplete: No space left on device\n"
-    assert run("run", "--trace=/dev/full", "--", "echo", "hi") == (0, "hi\n", message)
+    command = ["trace", "-o", "/dev/full", how] if how else ["run", "--trace=/dev/full"]
+    script = "(echo hi); exit"
+    assert run(*command, "--", "sh", "-c", script) == (1, "hi\n", message)
+    assert run(*command, "--", "sh", "-c", f"{script} 3") == (3, "hi\n", message)
+
+
+def test_who_reads_stderr_is_gone() -> None:
+    """Nobody can be told then, but by the status."""
+    assert run("run", "--trace", "--", "echo", "hi", shell="2>/dev/full") == (1, "hi\n", "")
+    assert run("run", "--cwd", "/nosuch", "--", "true", shell="2>/dev/full") == (2, "", "")
 
 
 @pytest.mark.parametrize("limit", ["nan", "inf", "NaN"])

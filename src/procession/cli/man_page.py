@@ -7,7 +7,7 @@ import click
 from procession.cli.command_line import procession
 
 STATUSES = (
-    ("1", "The program's output, or what was to be taken out of the machine, couldn't be written."),
+    ("1", "The program's output, the trace, or what was to be taken out, couldn't be written."),
     ("2", "The command was used wrongly."),
     ("70", "A bug of Procession's kernel; a report says where."),
     ("124", "The time limit has passed."),

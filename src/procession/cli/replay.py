@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import Errno
-from procession.cli.run import KERNEL_BUG, USE_ERROR, fail, status_of
+from procession.cli.run import CANNOT_WRITE, KERNEL_BUG, USE_ERROR, fail, finish_view, status_of
 from procession.kernel.decider import ScheduleLeft
 from procession.launch import StartFailure
 from procession.recording.file import RecordingError, read_recording
@@ -72,11 +72,9 @@ def replay_file(name: str, rootfs: str | None, view: View | None, *, shows_outpu
 def replay(recording: Recording, machine: Machine, world: ReplayedWorld, view: View | None) -> int:
     """Run it, and check how it ends. Raises Divergence."""
     result = machine.run_again(world, recording.command, pid1=recording.is_pid1)
-    if view is not None:
-        for message in view.finish():
-            fail(message, 0)
+    is_complete = view is None or finish_view(view)
     check_end(recording, machine, result)
-    return status_of(result)
+    return status_of(result) or (0 if is_complete else CANNOT_WRITE)
 
 
 def tell_changed(changed: list[str]) -> None:

@@ -206,16 +206,24 @@ def run_made(machine: Machine, options: RunOptions, view: View | None, source: R
         return CANNOT_WRITE
     if machine.why_slow:
         fail(f"programs run slowly here: {machine.why_slow}", 0)
-    if view is not None:
-        for message in view.finish():
-            fail(message, 0)
+    is_complete = view is None or finish_view(view)
     status = status_of(result)
+    if not is_complete:
+        status = status or CANNOT_WRITE
     if not take_out(machine, options):
         status = status or CANNOT_WRITE
     failure = machine.stream_failure
     if failure is not None:
         return fail(f"can't write the program's output: {failure.strerror}", status or CANNOT_WRITE)
     return status
+
+
+def finish_view(view: View) -> bool:
+    """Let `view` write what is left, and tell what it couldn't write; whether that was nothing."""
+    messages = view.finish()
+    for message in messages:
+        fail(message, 0)
+    return not messages
 
 
 def wait_for_debugger(machine: Machine, port: int, *, keeps_past: bool) -> Debugger:

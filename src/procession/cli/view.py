@@ -96,6 +96,11 @@ class View:
 
     def finish(self) -> list[str]:
         """Write what is left when the program has ended; what couldn't be written, in words."""
+        if self.failure is None:
+            try:
+                self.output.flush()
+            except OSError as error:
+                self.failure = error
         return [] if self.failure is None else [f"the trace is incomplete: {self.failure.strerror}"]
 
     def close(self) -> None:
