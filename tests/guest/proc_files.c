@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/utsname.h>
 
@@ -188,4 +189,31 @@ TEST(levels_of_messages)
 	CHECK_EQ(strncmp(read_file(file), "3\t", 2), 0);
 	CHECK_EQ(write(fd, before, strlen(before)), (ssize_t)strlen(before));
 	CHECK_STRING(read_file(file), before);
+}
+
+TEST(how_many_areas_there_may_be)
+{
+	char text[20] = "";
+	int fd = (int)MUST(open("/proc/sys/vm/max_map_count", O_RDWR)), status;
+	struct stat attributes;
+
+	MUST(read(fd, text, sizeof text - 1));
+	CHECK(atoi(text) > 1000);
+	MUST(fstat(fd, &attributes));
+	CHECK_EQ(attributes.st_mode, S_IFREG | 0644);
+	CHECK_ERRNO(pwrite(fd, "-1", 2, 0), EINVAL);
+	CHECK_ERRNO(pwrite(fd, "2147483648", 10, 0), EINVAL);
+	CHECK_ERRNO(pwrite(fd, "many", 4, 0), EINVAL);
+	if (fork() == 0) {
+		int refused;
+
+		/* Rights over a user namespace of one's own are none over the machine. */
+		if (setresgid(1000, 1000, 1000) != 0 || setresuid(1000, 1000, 1000) != 0)
+			_exit(1);
+		refused = open("/proc/sys/vm/max_map_count", O_WRONLY) == -1 && errno == EACCES;
+		unshare(CLONE_NEWUSER);
+		_exit(refused && open("/proc/sys/vm/max_map_count", O_WRONLY) == -1 && errno == EACCES ? 0 : 2);
+	}
+	MUST(wait(&status));
+	CHECK_EQ(status, 0);
 }

@@ -121,6 +121,19 @@ def test_parameters_can_be_read_and_set(proc: Proc) -> None:
             proc.write("sys/kernel/pid_max", wrong)
 
 
+def test_how_many_areas_there_may_be_is_the_machines(proc: Proc) -> None:
+    assert proc.read("sys/vm/max_map_count") == b"65530\n"
+    proc.write("sys/vm/max_map_count", b"100000\n")
+    assert proc.read("sys/vm/max_map_count") == b"100000\n"
+    assert proc.kernel.memory.maximum_areas == 100_000
+    for wrong in (b"-1", b"2147483648", b"many", b""):
+        with pytest.raises(EINVAL):
+            proc.write("sys/vm/max_map_count", wrong)
+    proc.task.credentials = proc.task.credentials.for_user(1000, 1000)
+    with pytest.raises(EACCES):
+        proc.write("sys/vm/max_map_count", b"65530")
+
+
 def test_a_parameter_without_write_permission_refuses_even_root(proc: Proc) -> None:
     with pytest.raises(EACCES):
         proc.write("sys/kernel/ostype", b"x")

@@ -19,6 +19,8 @@ STALE_CODE = 2
 ENDED_SPACES = 4
 RESERVED_ADDRESSES = 8
 
+MAXIMUM_AREAS = 65530
+"""vm.max_map_count as a machine starts. Linux: include/linux/mm.h, DEFAULT_MAX_MAP_COUNT."""
 
 _WORKING_SET = 2048
 """So many pages of files are kept at least, an eighth of a small memory: what a few programs run from."""
@@ -128,7 +130,8 @@ class PhysicalMemory:
     `is_exhausted` says that a frame was asked for and there was none; the OOM killer takes note of it.
 
     `counted` belongs to the page tables: it's about their frames, whoever shares them. `address_spaces` are
-    those that exist, in the order of their making.
+    those that exist, in the order of their making; each has no more than about `maximum_areas` areas
+    (vm.max_map_count).
 
     `account` is what the kernel's objects take. The frames that it has for them are out of use, and the host
     has their memory back: `held` were in use before, and the fresh ones from `fresh_end` on never were.
@@ -158,6 +161,7 @@ class PhysicalMemory:
         "given_frames",
         "held",
         "is_exhausted",
+        "maximum_areas",
         "next_fresh",
         "owners",
         "payer",
@@ -205,6 +209,7 @@ class PhysicalMemory:
         self.reserving_spaces: dict[int, None] = {}
         self.counted: dict[int, dict[int, None]] = {}
         self.address_spaces: dict[AddressSpace, None] = {}
+        self.maximum_areas: int = MAXIMUM_AREAS
 
     @property
     def used_frames(self) -> int:

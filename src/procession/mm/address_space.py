@@ -34,8 +34,6 @@ RLIMIT_DATA, RLIMIT_STACK, RLIMIT_AS = 2, 3, 9
 RLIM_INFINITY = (1 << 64) - 1
 MMAP_BASE = 0x7FFF_F7FF_F000
 """Where mappings are placed downwards from: addresses are the same in every run."""
-MAXIMUM_AREAS = 65530
-"""vm.max_map_count."""
 
 UNDUMPABLE, DUMPABLE, DUMPABLE_BY_ROOT = range(3)
 """Who may read a core of the process: nobody, for there is none; its user; root alone. Only a process that
@@ -404,14 +402,12 @@ class MemoryDescriptor:
 
         Who is unmapping them may split more: only a hole in the middle of one area leaves more than before.
         """
-        count = len(self.areas)
-        if count + 2 > MAXIMUM_AREAS:
+        count, maximum = len(self.areas), self.memory.maximum_areas
+        if count + 2 > maximum:
             first, last = self.find(start), self.find(end - 1)
             added = (first is not None and first.start < start) + (last is not None and last.end > end)
             makes_hole = added == 2 and first is last
-            if (makes_hole and count >= MAXIMUM_AREAS) or (
-                added and not is_unmapping and count + added > MAXIMUM_AREAS
-            ):
+            if (makes_hole and count >= maximum) or (added and not is_unmapping and count + added > maximum):
                 raise ENOMEM("too many areas")
         self.area_list.check_room()
         self.split(start)
@@ -504,7 +500,7 @@ class MemoryDescriptor:
         for old in self.areas_in(area.start, area.end):
             overlapped += min(old.end, area.end) - max(old.start, area.start)
         self.check_limits(area.size, area.is_data, overlapped)
-        if len(self.areas) > MAXIMUM_AREAS:
+        if len(self.areas) > self.memory.maximum_areas:
             # One more than the sysctl says, as on Linux.
             raise ENOMEM("too many areas")
         if area.is_data and not is_overcommitted and area.size >> PAGE_SHIFT > self.memory.frame_count:

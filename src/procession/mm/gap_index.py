@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 FEWEST_AREAS = 512
 """With fewer areas to look at, an index doesn't pay."""
 _AREAS_OF_PART = 128
+_PARTS_OF_GROUP = 32
 MMAP_MINIMUM = 0x10000
 """The lowest address that mmap gives (vm.mmap_min_addr)."""
 
@@ -20,11 +21,11 @@ class GapIndex:
 
     Part `n` has the areas that start at `borders[n]` or above, up to the next border, and the gaps right
     below each of them. A gap that gets shorter leaves a bound too high, until the part is next searched;
-    one that gets longer, or lies below another area now, must be told of by `note_gap`. Linux has
-    the longest gap in each node of its maple tree.
+    one that gets longer, or lies below another area now, must be told of by `note_gap`. `group_bounds` has
+    bounds for so many parts each, in the same way. Linux has the longest gap in each node of its maple tree.
     """
 
-    __slots__ = ("borders", "bounds")
+    __slots__ = ("borders", "bounds", "group_bounds")
 
     def __init__(self, areas: list[VirtualMemoryArea], starts: list[int]) -> None:
         self.borders = [0, *starts[_AREAS_OF_PART::_AREAS_OF_PART]]
@@ -32,6 +33,8 @@ class GapIndex:
         for first in range(0, len(starts), _AREAS_OF_PART):
             last = min(first + _AREAS_OF_PART, len(starts))
             self.bounds.append(max(_gap_below(areas, position) for position in range(first, last)))
+        self.group_bounds: list[int] = []
+        self._group()
 
     def find(self, areas: list[VirtualMemoryArea], starts: list[int], length: int, ceiling: int) -> int:
         """The highest start of `length` free bytes between areas below `ceiling`, 0 if there is none."""
@@ -52,20 +55,42 @@ class GapIndex:
                 if found >= 0:
                     if position - found > _AREAS_OF_PART:
                         # What lies above is a part of its own, which needn't be searched again.
-                        borders.insert(part + 1, starts[found + 1])
-                        bounds.insert(part + 1, longest)
+                        self._insert_part(part + 1, starts[found + 1], longest)
                     return areas[found].start - length
                 bounds[part] = longest
                 if position - first > 2 * _AREAS_OF_PART:
-                    borders.insert(part + 1, starts[(first + position) // 2])
-                    bounds.insert(part + 1, longest)
-            part -= 1
-            while part >= 0 and bounds[part] < length:
-                part -= 1
+                    self._insert_part(part + 1, starts[(first + position) // 2], longest)
+            part = self._part_below(part, length)
             if part < 0:
                 return 0
             position = self._end(starts, part) - 1
             is_whole = True
+
+    def _part_below(self, part: int, length: int) -> int:
+        """The highest part below `part` that may have a gap of `length` bytes, -1 if there is none."""
+        bounds, group_bounds = self.bounds, self.group_bounds
+        part -= 1
+        while part >= 0:
+            first = part - part % _PARTS_OF_GROUP
+            if group_bounds[part // _PARTS_OF_GROUP] >= length:
+                for candidate in range(part, first - 1, -1):
+                    if bounds[candidate] >= length:
+                        return candidate
+                group_bounds[first // _PARTS_OF_GROUP] = max(bounds[first : first + _PARTS_OF_GROUP])
+            part = first - 1
+        return -1
+
+    def _insert_part(self, part: int, border: int, bound: int) -> None:
+        """The part before `part` is two: the upper one begins at `border`."""
+        self.borders.insert(part, border)
+        self.bounds.insert(part, bound)
+        self._group()
+
+    def _group(self) -> None:
+        bounds = self.bounds
+        self.group_bounds[:] = [
+            max(bounds[first : first + _PARTS_OF_GROUP]) for first in range(0, len(bounds), _PARTS_OF_GROUP)
+        ]
 
     def _end(self, starts: list[int], part: int) -> int:
         """Behind the last area of a part."""
@@ -76,7 +101,10 @@ class GapIndex:
         """There is another gap below the area at `position`: one is new, has moved, or something is gone."""
         if position < len(areas):
             part = bisect_right(self.borders, areas[position].start) - 1
-            self.bounds[part] = max(self.bounds[part], _gap_below(areas, position))
+            gap = _gap_below(areas, position)
+            self.bounds[part] = max(self.bounds[part], gap)
+            group = part // _PARTS_OF_GROUP
+            self.group_bounds[group] = max(self.group_bounds[group], gap)
 
 
 def _gap_below(areas: list[VirtualMemoryArea], position: int) -> int:

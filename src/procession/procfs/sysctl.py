@@ -14,12 +14,7 @@ from procession.kernel.dump.pattern import PATTERN_MAXIMUM
 from procession.kernel.kernel import MAXIMUM_TASKS
 from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
 from procession.kernel.rlimit import LARGEST_NOFILE
-from procession.mm.address_space import (
-    DUMPABLE,
-    DUMPABLE_BY_ROOT,
-    MAXIMUM_AREAS,
-    UNDUMPABLE,
-)
+from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
 from procession.mm.gap_index import MMAP_MINIMUM
 from procession.procfs.network_sysctl import NETWORK_SYSCTLS
 from procession.procfs.parse_integer import parse_integer
@@ -53,6 +48,7 @@ PID_MAX_LIMIT = 1 << 22
 PID_MAX_MINIMUM = 301
 """Linux: kernel/pid.c, pid_max_min: RESERVED_PIDS + 1."""
 OVERFLOW_ID = 65534
+INT_MAX = 0x7FFFFFFF
 UINT_MAX = 0xFFFFFFFF
 
 
@@ -275,7 +271,18 @@ def show_nr_open(kernel: Kernel) -> bytes:
 
 def show_max_map_count(kernel: Kernel) -> bytes:
     """vm.max_map_count: how many areas an address space may have."""
-    return number_line(MAXIMUM_AREAS)
+    return number_line(kernel.memory.maximum_areas)
+
+
+def store_max_map_count(kernel: Kernel, data: bytes) -> None:
+    """Set vm.max_map_count, for address spaces that have more already too. Raises EINVAL.
+
+    Linux: kernel/sysctl.c, vm_table.
+    """
+    value = parse_integer(data)
+    if not 0 <= value <= INT_MAX:
+        raise EINVAL("no count")
+    kernel.memory.maximum_areas = value
 
 
 def show_mmap_min_addr(kernel: Kernel) -> bytes:
@@ -389,7 +396,7 @@ SYSCTL_TREE: SystemTree = {
     b"net": NETWORK_SYSCTLS,
     b"user": USER_SYSCTLS,
     b"vm": {
-        b"max_map_count": SystemFile(0o444, show_max_map_count),
+        b"max_map_count": SystemFile(0o644, show_max_map_count, store_max_map_count),
         b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),
         b"overcommit_memory": SystemFile(0o444, show_zero),
         b"overcommit_ratio": SystemFile(0o444, show_overcommit_ratio),
