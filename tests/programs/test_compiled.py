@@ -52,6 +52,36 @@ print(json.dumps([is_compiled(), seen]))
 """
 
 
+SECOND_MACHINES = """
+import json, sys
+from pathlib import Path
+from procession import Machine, is_compiled
+settings, saved, own = json.loads(sys.argv[1]), *map(Path, sys.argv[2:4])
+def ended(machine):
+    while machine.step_event() is not None:
+        pass
+    result = machine.take_output(), machine.kernel.clock.now_ns, machine.state_hash()
+    machine.close()
+    return repr(result)
+seen = []
+machine = Machine(**settings["machine"])
+machine.start(settings["argv"])
+for count in (1, 100, 700, 2000):
+    for _ in range(count):
+        machine.step_system_call()
+    machine.save(own / str(count))
+    forked, loaded = machine.fork(), Machine.load(own / str(count))
+    others = Machine.load(saved / str(count)) if saved.exists() else machine.fork()
+    states = {each.state_hash() for each in (machine, forked, loaded, others)}
+    assert len(states) == 1, count
+    ends = {ended(each) for each in (forked, loaded, others)}
+    assert len(ends) == 1, count
+    seen += [*states, *ends]
+seen.append(ended(machine))
+print(json.dumps([is_compiled(), seen]))
+"""
+
+
 @pytest.fixture(scope="module")
 def compiled() -> Path:
     """Return the directory of a compiled build of these sources, made unless there is one."""
@@ -59,15 +89,17 @@ def compiled() -> Path:
     return COMPILED
 
 
-def run_elsewhere(place: Path, name: str, guest_root: Path) -> list[object]:
-    """Run a script in another process with the package that is in `place`."""
+def run_elsewhere(
+    place: Path, name: str, guest_root: Path, program: str = RUN, *arguments: str
+) -> list[object]:
+    """Run a script in another process with the package that is in `place`, as `program` does it."""
     settings = {
         "machine": {"seed": 5, "rootfs": str(guest_root), "environment": ENVIRONMENT, "cwd": DIRECTORY},
         "argv": ProgramScript(SCRIPTS / name).argv,
         "time_limit_s": TIME_LIMIT_S,
     }
     result = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(settings)],
+        [sys.executable, "-c", program, json.dumps(settings), *arguments],
         env={**os.environ, "PYTHONPATH": str(place)},
         capture_output=True,
         check=True,
@@ -84,3 +116,25 @@ def test_compiled_build_runs_alike(name: str, compiled: Path, guest_root: Path) 
     interpreted = run_elsewhere(PROJECT / "src", name, guest_root)
     assert interpreted[0] is False
     assert run_elsewhere(compiled, name, guest_root) == [True, interpreted[1]]
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "name", ["shell.dash", "signals_and_options.bash", "system_v.perl", "threads.python"]
+)
+def test_machines_of_a_compiled_build_are_forked_saved_and_loaded(
+    name: str, compiled: Path, guest_root: Path, tmp_path: Path
+) -> None:
+    """Each build goes on from the state of the other."""
+    saved, own = tmp_path / "interpreted", tmp_path / "compiled"
+    own.mkdir()
+    before = tmp_path / "none"
+    saved.mkdir()
+    interpreted = run_elsewhere(PROJECT / "src", name, guest_root, SECOND_MACHINES, str(before), str(saved))
+    assert interpreted[0] is False
+    found = run_elsewhere(compiled, name, guest_root, SECOND_MACHINES, str(saved), str(own))
+    assert found == [True, interpreted[1]]
+    # And back.
+    again = run_elsewhere(PROJECT / "src", name, guest_root, SECOND_MACHINES, str(own), str(saved))
+    assert again == interpreted

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from procession import is_compiled
 from procession.abi.errno import Errno
 from procession.abi.word import Words
 from procession.hardware.engine import Engine
@@ -30,7 +29,6 @@ from procession.snapshot.shape import InstanceShape, shape_of
 from procession.snapshot.values import BadSnapshot, ValueReader, ValueWriter
 from procession.snapshot.written_pages import written_pages
 
-pytestmark = pytest.mark.skipif(is_compiled(), reason="a compiled build makes no second state")
 SCRIPT = "for i in 1 2; do (echo $i; cat /etc/hostname) & done; wait; read x; echo $x | sort; exit 3"
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from procession import is_compiled
 from procession.machine import Machine
 from procession.recording.recorder import mark_of
 
@@ -44,11 +43,10 @@ def test_all_ways_lead_to_the_same_end(guest_root: Path, text: str, cpus: int) -
     for number in (len(snapshots) - 1, 0, len(snapshots) // 2, 3, len(snapshots) // 3):
         machine.restore(snapshots[number])
         assert machine.state_hash() == hashes[number]
-        fork = None if is_compiled() else machine.fork()
+        fork = machine.fork()
         assert ended(machine) == expected
-        if fork is not None:
-            assert fork.state_hash() == hashes[number]
-            assert ended(fork) == expected
+        assert fork.state_hash() == hashes[number]
+        assert ended(fork) == expected
 
 
 def test_without_the_hosts_help_frames_are_compared(
@@ -85,16 +83,13 @@ def test_two_names_are_one_files_whichever_is_met_first_after_going_back(guest_r
     snapshot = machine.snapshot()
     for order in (f"{first} {second}\n", f"{second} {first}\n", f"{first} {second}\n"):
         machine.restore(snapshot)
-        fork = None if is_compiled() else machine.fork()
-        for each in (machine, fork):
-            if each is not None:
-                each.feed_input(order.encode(), is_last=True)
-                while each.step_event() is not None:
-                    pass
-                assert each.take_output().stdout == b"0\n"
+        for each in (machine, machine.fork()):
+            each.feed_input(order.encode(), is_last=True)
+            while each.step_event() is not None:
+                pass
+            assert each.take_output().stdout == b"0\n"
 
 
-@pytest.mark.skipif(is_compiled(), reason="a compiled build makes no second state")
 def test_a_fork_goes_its_own_way(guest_root: Path) -> None:
     """What is done to the one machine isn't done to the other."""
     machine = started(guest_root, "read line; echo got $line")

@@ -19,7 +19,7 @@ FXSAVE_STATE_BYTES = 416
 MXCSR_OFFSET, MXCSR_MASK = 24, 0xFFFF
 _CONTROL, _MXCSR, _HEADER = Words("<H"), Words("<II"), Words("<QQ48x")
 _INITIAL_CONTROL, _INITIAL_MXCSR = 0x37F, 0x1F80
-_X87_REGISTERS, _XMM_REGISTERS = slice(32, 160), slice(160, FXSAVE_STATE_BYTES)
+_X87_OFFSET, _XMM_OFFSET = 32, 160
 _NO_AVX = bytes(XSAVE_BYTES - AVX_OFFSET)
 _WITHOUT_AVX, _WITH_AVX = _HEADER.pack(X87 | SSE, 0), _HEADER.pack(X87 | SSE | AVX, 0)
 
@@ -29,7 +29,7 @@ def _state_bits() -> int:
     area = bytearray(b"\xff" * FXSAVE_STATE_BYTES)
     area[5:MXCSR_OFFSET] = bytes(MXCSR_OFFSET - 5)
     area[MXCSR_OFFSET + 2 : MXCSR_OFFSET + 8] = bytes(6)
-    for start in range(_X87_REGISTERS.start, _X87_REGISTERS.stop, 16):
+    for start in range(_X87_OFFSET, _XMM_OFFSET, 16):
         area[start + 10 : start + 16] = bytes(6)
     return int.from_bytes(area, "little")
 
@@ -97,9 +97,9 @@ def restored(area: bytes, components: int) -> bytes:
     components &= present
     if components & X87:
         image[:MXCSR_OFFSET] = area[:MXCSR_OFFSET]
-        image[_X87_REGISTERS] = area[_X87_REGISTERS]
+        image[_X87_OFFSET:_XMM_OFFSET] = area[_X87_OFFSET:_XMM_OFFSET]
     if components & SSE:
-        image[_XMM_REGISTERS] = area[_XMM_REGISTERS]
+        image[_XMM_OFFSET:FXSAVE_STATE_BYTES] = area[_XMM_OFFSET:FXSAVE_STATE_BYTES]
     if components & AVX:
         image[AVX_OFFSET:] = area[AVX_OFFSET:XSAVE_BYTES]
     return canonical(bytes(image))

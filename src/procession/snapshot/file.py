@@ -244,6 +244,9 @@ class SnapshotReader:
             return contents
         if len(contents) != len(shape.fields):
             raise BadSnapshot("an object in it hasn't the attributes of its class")
+        if shape.is_compiled and any(item is UNSET for item in contents):
+            # Compiled code doesn't look whether what `__init__` always sets is there.
+            raise BadSnapshot("an object in it lacks an attribute")
         if shape is shape_of(Registers):
             place = shape.fields.index("floating")
             if contents[place] != b"":

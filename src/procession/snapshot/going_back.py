@@ -109,8 +109,7 @@ class GoingBack(Steering):
         """A second machine in the state of this one, which goes on by itself; nobody observes it.
 
         Volumes are the first one's alone: what the second changes in them is written nowhere. A decider or a
-        source of the caller's own serves both. Raises what `snapshot` does, and ValueError in a compiled
-        build.
+        source of the caller's own serves both. Raises what `snapshot` does.
         """
         from procession.snapshot.twin import Twin
 

@@ -19,10 +19,10 @@ from procession.inlet import Inlet
 from procession.kernel.decider import SeededDecider
 from procession.kernel.kernel import Kernel
 from procession.kernel.task import Task
-from procession.kernel.time.clock import Clock
 from procession.snapshot.file import Head, LoadedState, SnapshotReader, write_snapshot
 from procession.snapshot.frames import FrameKeeper
 from procession.snapshot.keeper import Snapshot, load
+from procession.snapshot.outside import join_engine
 from procession.snapshot.shape import outside_of
 from procession.snapshot.values import BadSnapshot
 from procession.syscalls.dispatch import Traps
@@ -121,14 +121,9 @@ class SavedMachine:
         assert isinstance(superblock, Overlay)
         tree = superblock.tree
         for value in state.objects:
-            if isinstance(value, Kernel):
-                for name in outside_of(Kernel):
-                    # Nobody watches or steers it.
-                    setattr(value, name, None)
-                value.cpu, value.decider, value.call_work = engine, decider, 0
-            elif isinstance(value, Clock):
-                value.meter = engine
-            elif isinstance(value, HostTree):
+            if join_engine(value, engine, decider):
+                continue
+            if isinstance(value, HostTree):
                 if getattr(value, "is_image", None) is not False:
                     raise BadSnapshot("it has files of an image")
                 value.root, value.source = tree.root, CheckedSource(tree.source)

@@ -13,6 +13,7 @@ from typing import Any
 
 from procession.abi.word import Words
 from procession.kernel.state_hash import fields_of, outside_of
+from procession.snapshot.compiled_objects import empty_object, is_compiled_class
 
 Contents = tuple[Any, ...]
 """What an object held at one moment. It is never changed, and keeps alive what it names."""
@@ -128,7 +129,7 @@ class InstanceShape(Shape):
 
     def __init__(self, kind: type) -> None:
         self.fields = fields_of(kind)
-        self.is_compiled = hasattr(kind, "__mypyc_attrs__")
+        self.is_compiled = is_compiled_class(kind)
         self.read_all = attrgetter(*self.fields) if len(self.fields) > 1 else None
 
     def read(self, value: Any) -> Contents:
@@ -190,14 +191,10 @@ def _find_shape(kind: type) -> Shape | None:
     raise NotPlain(f"a {kind.__module__}.{kind.__qualname__} isn't plain data")
 
 
-class NotMade(ValueError):
-    """An object can't be made without what its class does when it is."""
-
-
 def new_object(kind: type) -> Any:
-    """An object of `kind` that holds nothing yet. Raises NotMade: a compiled class makes none such."""
-    if hasattr(kind, "__mypyc_attrs__"):
-        raise NotMade("a compiled build goes back in a machine, but makes no second one of its state")
+    """An object of `kind` that holds nothing yet. Raises NotMade."""
+    if is_compiled_class(kind):
+        return empty_object(kind)
     new: Any = kind.__new__
     return new(kind)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from procession.hardware.fault_injection import FailingMemory
 from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 from procession.kernel.kernel import Kernel
-from procession.kernel.time.clock import Clock
 from procession.snapshot.frames import FrameKeeper
 from procession.snapshot.keeper import Snapshot, load
+from procession.snapshot.outside import join_engine
 from procession.snapshot.shape import UNSET, Contents, new_object, outside_of, shape_of
 
 if TYPE_CHECKING:
@@ -61,25 +61,16 @@ class Twin:
 
     def fill(self, engine: Engine) -> Kernel:
         """Give the new objects their contents, all but the memory, which an engine has to be given first."""
-        kernel: Kernel
+        kernel = self.of(self.snapshot.keeper.kernel)
+        decider = self.of(self.snapshot.keeper.kernel.decider)
         for old, new, contents in self._each():
             if isinstance(old, PhysicalMemory):
                 continue
             self._write(new, contents)
-            if isinstance(old, Kernel):
-                kernel = new
-                for name in outside_of(Kernel):
-                    # Nobody watches or steers this one.
-                    setattr(new, name, None)
-            elif isinstance(old, Clock):
-                new.meter = engine
-            else:
+            if not join_engine(new, engine, decider):
                 for name in outside_of(type(old)):
                     setattr(new, name, getattr(old, name))
-        kernel.cpu = engine
-        kernel.decider = self.of(self.snapshot.keeper.kernel.decider)
-        kernel.observer = None
-        kernel.call_work = 0
+        assert isinstance(kernel, Kernel)
         return kernel
 
     def load(self, kernel: Kernel) -> None:

@@ -88,6 +88,16 @@ class _UnheardTraps:
         self.engine.library.stop(self.engine.handle)
 
 
+def _is_block(place: object) -> bool:
+    """Whether a block of code may lie from the one address of `place` to the other; or there's none."""
+    match place:
+        case None:
+            return True
+        case (int(start), int(end)):
+            return 0 <= start <= end <= min(start + PAGE_SIZE, WORD_MASK)
+    return False
+
+
 class UnicornEngine:
     """One Unicorn processor for all tasks of a machine.
 
@@ -532,10 +542,8 @@ class UnicornEngine:
     def read_kept(self, value: object) -> object:
         """What `write_kept` gave. Raises ValueError for what isn't that."""
         match value:
-            case ((int(), bytes(flags), None | b""), int(address), None | (int(), int()) as stale, int()):
-                start, end = stale or (0, 0)
-                is_block = 0 <= start <= end <= min(start + PAGE_SIZE, WORD_MASK)
-                if is_block and 0 <= address <= WORD_MASK and len(flags) == len(self.exceptions.code.flags):
+            case ((int(), bytes(flags), None | b""), int(address), stale, int()) if _is_block(stale):
+                if 0 <= address <= WORD_MASK and len(flags) == len(self.exceptions.code.flags):
                     return value
         raise ValueError("what the processor was watched for isn't readable")
 
