@@ -13,7 +13,7 @@ from procession.cli import INTERRUPTED
 from procession.cli.run import USE_ERROR, environment_of, fail, fail_to_execute
 from procession.explore.crew import Alone, DaskCluster, Processes, WorkersDie
 from procession.explore.explorer import INTERRUPTION, Explorer, Limits, Progress, Report
-from procession.explore.ledger import OtherSearch
+from procession.explore.ledger import IN_MEMORY, OtherSearch
 from procession.explore.oracle import DEFAULT_ORACLES, ORACLES, Expectation
 from procession.explore.program import DEFAULT_KINDS, Program
 from procession.explore.save import save_finding
@@ -159,7 +159,7 @@ def search(explorer: Explorer, options: ExploreOptions) -> Report:
     else:
         crew = Alone() if options.jobs == 1 else Processes(options.jobs)
     try:
-        return explorer.run_divided(crew, options.state_file or ":memory:")
+        return explorer.run_divided(crew, options.state_file or IN_MEMORY)
     except sqlite3.Error as error:
         raise ValueError(f"--state {options.state_file}: {error}") from None
     finally:

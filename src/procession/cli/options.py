@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from procession.cli.values import parse_copy, parse_date, parse_volume
+from procession.snapshot.settings import LARGEST_MEMORY
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 TRACE_TO_STDERR = "-"
 SMALLEST_MEMORY = 16 << 20
-LARGEST_MEMORY = 1 << 40
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 

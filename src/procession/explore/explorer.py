@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.explore.division import PIECE_S, Piece, Task
 from procession.explore.finding import Finding, Moment
-from procession.explore.ledger import Ledger, identity_of
+from procession.explore.ledger import IN_MEMORY, Ledger, identity_of
 from procession.explore.minimise import minimise
 from procession.explore.oracle import (
     DEFAULT_ORACLES,
@@ -146,7 +146,7 @@ class Explorer:
             self._leave_search()
         return self.report
 
-    def run_divided(self, crew: Crew, state_file: str = ":memory:", piece_s: float = PIECE_S) -> Report:
+    def run_divided(self, crew: Crew, state_file: str = IN_MEMORY, piece_s: float = PIECE_S) -> Report:
         """As `run`, in pieces that `crew` does, with the state of the search in an SQLite file.
 
         Raises OtherSearch, sqlite3.Error, WorkersDie.
@@ -166,7 +166,9 @@ class Explorer:
             self.world.orders_output,
             piece_s,
         )
-        ledger = Ledger(identity_of(task, self.world.machine), state_file)
+        # Nobody else sees what is kept in memory: the files needn't be read for that.
+        what = "" if state_file == IN_MEMORY else identity_of(task, self.world.machine)
+        ledger = Ledger(what, state_file)
         try:
             for bound in self._bounds:
                 try:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from procession.explore.division import Result, Task
     from procession.machine import Machine
 
+IN_MEMORY = ":memory:"
 _VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -76,7 +77,7 @@ class Ledger:
     and nothing is lost. Raises OtherSearch, sqlite3.Error.
     """
 
-    def __init__(self, what: str, path: str = ":memory:") -> None:
+    def __init__(self, what: str, path: str = IN_MEMORY) -> None:
         self.connection = connection = sqlite3.connect(path)
         connection.executescript(_SCHEMA)
         known = connection.execute("SELECT value FROM about WHERE name = 'search'").fetchone()

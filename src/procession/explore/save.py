@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -29,7 +30,10 @@ _VERSION = 1
 def record_schedule(
     program: Program, schedule: Schedule, time_limit_s: float | None, stacks: CallStacks | None = None
 ) -> tuple[Recording, Run]:
-    """Run `schedule` on a machine of its own, as any program is run, and record that; the run for oracles."""
+    """Run `schedule` on a machine of its own, as any program is run, and record that; the run for oracles.
+
+    Raises OSError if more came from outside than is kept, so that the recording wouldn't repeat the run.
+    """
     settings, source = dict(program.settings), None
     if settings.get("image") is None:
         source = RecordingSource(os.path.realpath(os.fsencode(settings.get("rootfs", "/"))))
@@ -45,6 +49,9 @@ def record_schedule(
         program.command, stdin=program.stdin, pid1=program.is_pid1, time_limit_s=time_limit_s
     )
     machine.unobserve(facts)
+    if not recorder.is_complete:
+        machine.close()
+        raise OSError(errno.EFBIG, "more came in than is kept, so that it can't be repeated", "the recording")
     recording = recorder.finish(result)
     ending = EXITED if not result.reason else ENDLESS if result.status == 124 else DEADLOCK
     status = result.status if ending == EXITED else -1

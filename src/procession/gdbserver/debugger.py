@@ -186,6 +186,11 @@ class Debugger:
         return False
 
     @property
+    def _breakpoint_addresses(self) -> set[int]:
+        """Where any process has a breakpoint."""
+        return {address for each in self.breakpoints.values() for address in each}
+
+    @property
     def _breakpoint_detail(self) -> bytes:
         return b"swbreak:;" if b"swbreak" in self.events else b""
 
@@ -398,8 +403,7 @@ class Debugger:
         for task in self.steps:
             self.passing[task] = kernel.registers_of(task).general[RIP]
         self._look_at_watchpoints()
-        addresses = {address for each in self.breakpoints.values() for address in each}
-        self._watch(addresses, is_everywhere=bool(self.steps))
+        self._watch(self._breakpoint_addresses, is_everywhere=bool(self.steps))
 
     # Going back
 
@@ -434,7 +438,7 @@ class Debugger:
             point = self._met_watchpoint(task, process_number(task)) if self.watchpoints else None
             return None if point is None else point.detail
 
-        addresses = {address for each in self.breakpoints.values() for address in each}
+        addresses = self._breakpoint_addresses
         addresses |= {known.place.address for known in past.checkpoints if known.place.address >= 0}
         if reversal.place.address >= 0:
             addresses.add(reversal.place.address)

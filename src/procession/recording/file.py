@@ -18,6 +18,7 @@ import zstandard
 
 from procession.inlet import Argument, InletAction
 from procession.kernel.decider import NamedChoice
+from procession.recording.host_files import Answers
 from procession.snapshot.settings import LARGEST_MEMORY, BadSettings, checked_settings
 
 FORMAT = "procession-recording"
@@ -26,9 +27,6 @@ LARGEST_BYTES = 1 << 30
 """How much a recording may hold when it's unpacked."""
 _LONGEST_LINE = 128 << 20
 _LEVEL = 3
-
-
-Answers = dict[tuple[str, ...], list[tuple[int, Any]]]
 
 
 class RecordingError(Exception):
@@ -59,7 +57,7 @@ class RecordedVolume(NamedTuple):
     path: str
     place: str
     is_read_only: bool
-    answers: dict[tuple[str, ...], list[tuple[int, Any]]]
+    answers: Answers
     contents: dict[str, bytes]
 
 
@@ -92,7 +90,7 @@ class Recording(NamedTuple):
     actions: tuple[InletAction, ...]
     marks: tuple[Mark, ...]
     files: dict[str, HostFile]
-    answers: dict[tuple[str, ...], list[tuple[int, Any]]]
+    answers: Answers
     contents: dict[str, bytes] | None
     end: dict[str, Any]
     kinds: tuple[str, ...] | None = None

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import Errno
 from procession.fs.overlay import Overlay
 from procession.kernel.decider import NamedChoice, ScheduledDecider
 from procession.recording.file import HostFile, Mark, RecordedImage, RecordedVolume, Recording
-from procession.recording.host_files import RecordingSource
+from procession.recording.host_files import Answers, RecordingSource
 
 if TYPE_CHECKING:
     from procession.fs.host_tree import HostTree
@@ -82,7 +83,7 @@ class Recorder:
             tuple(self.marks),
             dict(files_read(machine)),
             {} if self.source is None else self.source.answers,
-            dict(contents_read(machine)) if is_bundle else None,
+            dict(contents_read(host_tree(machine))) if is_bundle else None,
             end,
             *self._schedule(),
             _image_of(machine),
@@ -108,10 +109,11 @@ def _volumes_of(machine: Machine) -> Iterator[RecordedVolume]:
     for volume in machine.volumes:
         tree = volume.overlay.tree
         source = tree.source
-        answers = source.answers if isinstance(source, RecordingSource) else {}
-        contents = {
-            os.fsdecode(path): tree.read(path, 0, tree.status(path).size) for path in sorted(tree.opened)
-        }
+        answers: Answers = {}
+        contents: dict[str, bytes] = {}
+        if isinstance(source, RecordingSource):
+            # Without the answers a replay has no use for the contents.
+            answers, contents = source.answers, dict(contents_read(tree))
         yield RecordedVolume(
             os.fsdecode(tree.root), volume.guest_path, volume.is_read_only, answers, contents
         )
@@ -142,12 +144,17 @@ def files_read(machine: Machine) -> Iterator[tuple[str, HostFile]]:
             yield os.fsdecode(path), found
 
 
-def contents_read(machine: Machine) -> Iterator[tuple[str, bytes]]:
-    """What is in the host's files that the run has read. Raises OSError."""
-    tree = host_tree(machine)
+def contents_read(tree: HostTree) -> Iterator[tuple[str, bytes]]:
+    """What is in the files of `tree` that the run has read. Raises OSError."""
     for path in sorted(tree.opened):
-        with open(os.path.join(tree.root, path), "rb") as file:
-            yield os.fsdecode(path), file.read()
+        contents = bytearray()
+        try:
+            while chunk := tree.read(path, len(contents), _CHUNK):
+                contents += chunk
+        except Errno as error:
+            name = os.fsdecode(os.path.join(tree.root, path))
+            raise OSError(error.number, str(error.reason), name) from None
+        yield os.fsdecode(path), bytes(contents)
 
 
 def file_now(root: bytes, path: bytes) -> HostFile | None:

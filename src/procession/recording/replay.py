@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from procession.attachment import write_all
 from procession.kernel.decider import ScheduledDecider
-from procession.machine import Machine
+from procession.machine import Machine, Result
 from procession.recording.file import Recording, RecordingError
 from procession.recording.host_files import RecordedSource
 from procession.recording.recorder import file_now, mark_of
 from procession.recording.schedule import explored_machine
-
-if TYPE_CHECKING:
-    from procession.machine import Machine, Result
 
 _STDOUT = 1
 

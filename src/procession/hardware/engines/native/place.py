@@ -20,6 +20,16 @@ def find_place(cache: CodeCache, rip: int) -> Place | None:
     return known
 
 
+def forget_places(cache: CodeCache, count: int) -> None:
+    """Forget all places but the first `count`, as many as there were before code that is dropped again."""
+    places = cache.places
+    if len(places) < count:
+        # They have been forgotten since, and there are others.
+        places.clear()
+    while len(places) > count:
+        places.popitem()
+
+
 def _seek_place(cache: CodeCache, rip: int) -> Place | None:
     for view in layout.VIEWS:
         offset = rip - view

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from procession.hardware.engines.native.place import forget_places
 from procession.hardware.engines.native.space import Absent, Space
 from procession.hardware.engines.native.stub import StubError, StubUnavailable
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
@@ -43,6 +44,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         return
     engine.counter[0] -= ATTENDED_UNITS
     position, exits, blocks = cache.position, len(cache.exits), len(cache.blocks)
+    places = len(cache.places)
     entry = engine.store.translator.translate_step(pc, code)
     trap_flag = words[_FLAGS] & TRAP_FLAG
     exit_, fault, failure, error = None, None, "the stub failed outside of the guest's code", None
@@ -61,7 +63,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
     finally:
         words[_FLAGS] |= trap_flag
         cache.position = position
-        cache.places.clear()
+        forget_places(cache, places)
         del cache.exits[exits:], cache.blocks[blocks:], cache.starts[blocks:]
     if error is not None:
         engine.fail(error)
