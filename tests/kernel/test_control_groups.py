@@ -8,7 +8,7 @@ from struct import pack
 import pytest
 
 from procession.abi.bpf_attributes import BpfInsn
-from procession.hardware.kernel_memory import CGROUP, CONTROLLER_BYTES, PRESSURE_BYTES
+from procession.hardware.kernel_memory import CGROUP, CONTROLLER_BYTES, PRESSURE_BYTES, WATCH, WATCH_BYTES
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.bpf.form import decode
 from procession.kernel.bpf.program import BpfProgram
@@ -19,7 +19,7 @@ from procession.kernel.cgroup.group import Cgroup, Controller
 from procession.kernel.cgroup.hierarchy import control_subtree, make_threaded
 from procession.kernel.cgroup.memory import task_bytes
 from procession.kernel.clone import CLONE_INTO_CGROUP
-from procession.kernel.sched.pressure import CPU
+from procession.kernel.sched.pressure import CPU, SOME
 from procession.kernel.task import Task
 from procession.kernel.time.costs import EBPF_INSTRUCTION_NS
 from procession.procfs.pressure import pressure_of
@@ -27,6 +27,7 @@ from tests.kernel.conducted_machine import SLEEPS, ConductedMachine, conducted_m
 
 CPUSET, PIDS, MEMORY = int(Controller.CPUSET), int(Controller.PIDS), int(Controller.MEMORY)
 DEEP = 1_500
+WINDOW_NS = 1_000_000_000
 
 
 @pytest.fixture
@@ -209,6 +210,43 @@ class TestPressure:
             group: [line.total_ns for line in pressure.stalls[CPU]] for group, pressure in pressures.items()
         }
         assert stalls == {root: [1000, 0], waiting: [1000, 1000], below: [1000, 1000], sleeping: [0, 0]}
+
+    def test_triggers_are_charged_until_their_files_are_closed(
+        self, machine: ConductedMachine, task: Task
+    ) -> None:
+        kernel = machine.kernel
+        account = kernel.memory.account
+        charged = account.kinds[WATCH]
+        group = make(machine, kernel.cgroups.root, b"group")
+        pressure = pressure_of(kernel, group)
+        kept, gone = (pressure.add_trigger(CPU, SOME, 1, WINDOW_NS) for _ in range(2))
+        assert account.kinds[WATCH] == charged + 2 * WATCH_BYTES
+        gone.remove()
+        assert pressure.triggers == [kept]
+        kernel.cgroups.remove(kernel, group)
+        kept.remove()
+        assert account.kinds[WATCH] == charged
+
+    def test_a_switch_looks_at_triggers_ten_times_in_a_window(
+        self, machine: ConductedMachine, task: Task
+    ) -> None:
+        kernel = machine.kernel
+        machine.process()
+        pressure = pressure_of(kernel, kernel.cgroups.root)
+        assert kernel.pressure is not None
+        trigger = pressure.add_trigger(CPU, SOME, WINDOW_NS, WINDOW_NS)
+        step_ns = WINDOW_NS // 10
+        for step in range(1, 11):
+            assert kernel.pressure.next_look_ns == trigger.begin_ns + step * step_ns
+            assert not trigger.take()
+            for elapsed_ns in (step_ns - 1, 1):
+                kernel.clock.jump_to(kernel.clock.now_ns + elapsed_ns)
+                kernel.pressure.has_run(kernel, task, elapsed_ns)
+        assert trigger.take()
+        trigger.remove()
+        kernel.clock.jump_to(kernel.clock.now_ns + step_ns)
+        kernel.pressure.has_run(kernel, task, step_ns)
+        assert kernel.pressure.next_look_ns > kernel.clock.now_ns + 100 * WINDOW_NS
 
 
 class TestDevices:

@@ -95,7 +95,7 @@ GROUP_ID_BYTES = 48
 """One supplementary group: an int and its place in a tuple."""
 BINARY_FORMAT_BYTES = 4_096
 WATCH_BYTES = 768
-"""What an epoll instance or inotify watches."""
+"""What an epoll instance or inotify watches, and a trigger of pressure."""
 EVENT_BYTES = 256
 """An event of inotify, without its name."""
 LOCK_BYTES = 768

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from procession.procfs.file_system import ProcFileSystem
 
 _LINES = {b"some": SOME, b"full": FULL}
-_US = 1000
+_NS_PER_US = 1000
 _SHORTEST_WINDOW_US, _LONGEST_WINDOW_US = 500_000, 10_000_000
 _COMMON_WINDOW_US = 2_000_000
 """The windows of who has no privilege are multiples of this, when averages are taken anyway."""
@@ -34,27 +34,51 @@ def pressure_of(kernel: Kernel, group: Cgroup) -> PressureGroup:
     return kernel.pressure.of(kernel, group)
 
 
-def add_trigger(pressure: PressureGroup, resource: int, data: bytes, subject: Subject) -> PressureTrigger:
-    """What was written to a file: `some` or `full`, a threshold and a window in microseconds. Raises EINVAL.
+class TriggerSlot:
+    """Where an open file of pressure keeps the trigger that was written to it: one, until it's closed."""
 
-    Linux: kernel/sched/psi.c, psi_trigger_create.
-    """
-    words = data.rstrip(b"\0\n").split()
-    numbers = [parse_number(word, 10) for word in words[1:3]]
-    if len(numbers) < 2 or words[0] not in _LINES:
-        raise EINVAL("no trigger")
-    threshold_us, window_us = numbers
-    if threshold_us is None or window_us is None:
-        raise EINVAL("no numbers")
-    if not _SHORTEST_WINDOW_US <= window_us <= _LONGEST_WINDOW_US or not 0 < threshold_us <= window_us:
-        raise EINVAL("no such window")
-    if window_us % _COMMON_WINDOW_US and not subject.has_capability(CAP_SYS_RESOURCE):
-        raise EINVAL("a window of others than CAP_SYS_RESOURCE is a multiple of two seconds")
-    trigger = PressureTrigger(resource, _LINES[words[0]], threshold_us * _US, window_us * _US)
-    trigger.begin_ns = pressure.kernel.clock.now_ns
-    trigger.begin_total_ns = pressure.total_ns(resource, trigger.line)
-    pressure.triggers.append(trigger)
-    return trigger
+    __slots__ = ("trigger",)
+
+    def __init__(self) -> None:
+        self.trigger: PressureTrigger | None = None
+
+    def store(self, pressure: PressureGroup, resource: int, data: bytes, subject: Subject) -> None:
+        """What was written: `some` or `full`, a threshold and a window in microseconds.
+
+        Raises EBUSY, EINVAL, OutOfFrames. Linux: kernel/sched/psi.c, psi_write, psi_trigger_create.
+        """
+        if self.trigger is not None:
+            raise EBUSY("the file has a trigger")
+        words = data.rstrip(b"\0\n").split()
+        numbers = [parse_number(word, 10) for word in words[1:3]]
+        if len(numbers) < 2 or words[0] not in _LINES:
+            raise EINVAL("no trigger")
+        threshold_us, window_us = numbers
+        if threshold_us is None or window_us is None:
+            raise EINVAL("no numbers")
+        if not _SHORTEST_WINDOW_US <= window_us <= _LONGEST_WINDOW_US or not 0 < threshold_us <= window_us:
+            raise EINVAL("no such window")
+        if window_us % _COMMON_WINDOW_US and not subject.has_capability(CAP_SYS_RESOURCE):
+            raise EINVAL("a window of others than CAP_SYS_RESOURCE is a multiple of two seconds")
+        self.trigger = pressure.add_trigger(
+            resource, _LINES[words[0]], threshold_us * _NS_PER_US, window_us * _NS_PER_US
+        )
+
+    def release(self) -> None:
+        """The file is closed."""
+        if self.trigger is not None:
+            self.trigger.remove()
+            self.trigger = None
+
+    def poll_mask(self) -> int:
+        """What poll(2) says of the file. Linux: kernel/sched/psi.c, psi_trigger_poll."""
+        if self.trigger is None:
+            return ALWAYS_READY | POLLERR | POLLPRI
+        return ALWAYS_READY | (POLLPRI if self.trigger.take() else 0)
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        """What wakes who polls."""
+        return () if self.trigger is None else (self.trigger.queue,)
 
 
 class PressureInode(ProcInode):
@@ -74,9 +98,9 @@ class PressureInode(ProcInode):
 
 
 class PressureFile(GeneratedFile):
-    """An open file of /proc/pressure, and the trigger that was written to it."""
+    """An open file of /proc/pressure."""
 
-    __slots__ = ("pressure", "resource", "trigger")
+    __slots__ = ("pressure", "resource", "slot")
 
     can_poll = True
 
@@ -84,7 +108,7 @@ class PressureFile(GeneratedFile):
         kernel = inode.proc.kernel
         self.pressure = pressure_of(kernel, kernel.cgroups.root)
         self.resource = inode.resource
-        self.trigger: PressureTrigger | None = None
+        self.slot = TriggerSlot()
         super().__init__(path, flags, subject, self)
 
     def show(self, subject: Subject) -> bytes:
@@ -92,27 +116,14 @@ class PressureFile(GeneratedFile):
         return self.pressure.show(self.resource)
 
     def store(self, data: bytes, subject: Subject) -> None:
-        """Linux: kernel/sched/psi.c, psi_write."""
-        if self.trigger is not None:
-            raise EBUSY("the file has a trigger")
-        self.trigger = add_trigger(self.pressure, self.resource, data, self.subject)
+        self.slot.store(self.pressure, self.resource, data, self.subject)
 
     def release(self) -> None:
         super().release()
-        if self.trigger is not None:
-            self.pressure.triggers.remove(self.trigger)
-            self.trigger = None
+        self.slot.release()
 
     def poll_mask(self) -> int:
-        """Linux: kernel/sched/psi.c, psi_trigger_poll."""
-        return poll_trigger(self.trigger)
+        return self.slot.poll_mask()
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
-        return () if self.trigger is None else (self.trigger.queue,)
-
-
-def poll_trigger(trigger: PressureTrigger | None) -> int:
-    """What poll(2) says of a file with a trigger, or without. Linux: kernel/sched/psi.c, psi_trigger_poll."""
-    if trigger is None:
-        return ALWAYS_READY | POLLERR | POLLPRI
-    return ALWAYS_READY | (POLLPRI if trigger.take() else 0)
+        return self.slot.wait_queues()

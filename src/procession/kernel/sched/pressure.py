@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.fs.wait_queue import WaitQueue
-from procession.hardware.kernel_memory import CGROUP, PRESSURE_BYTES
+from procession.hardware.kernel_memory import CGROUP, PRESSURE_BYTES, WATCH, WATCH_BYTES
 from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE, damped, power
 from procession.kernel.task_state import TaskState
 
@@ -27,6 +27,9 @@ PERIOD_NS = 2_004_000_000
 """How often averages are taken: two seconds and a tick (in Linux, psi_period)."""
 _DAMPING = (1677, 1981, 2034)
 """What stays of an average from one period to the next: 1/exp(2 s/10 s), /60 s, /300 s, times ONE."""
+_LOOKS_PER_WINDOW = 10
+"""How often triggers are looked at (in Linux, UPDATES_PER_WINDOW)."""
+_NEVER_NS = 1 << 63
 
 
 class Stall:
@@ -85,6 +88,8 @@ class Stall:
 class PressureTrigger:
     """Tells who polls when a stall has grown by `threshold_ns` within `window_ns`.
 
+    The window that `begin_ns` begins follows one in which the stall grew by `last_growth_ns`. `is_due` says
+    that it has grown enough, `has_happened` that who polls may hear of it: once in a window.
     Linux: include/linux/psi_types.h, struct psi_trigger.
     """
 
@@ -92,37 +97,64 @@ class PressureTrigger:
         "begin_ns",
         "begin_total_ns",
         "has_happened",
+        "is_due",
+        "last_growth_ns",
         "line",
+        "pressure",
         "queue",
         "resource",
+        "seen_total_ns",
         "silent_until_ns",
         "threshold_ns",
         "window_ns",
     )
 
-    def __init__(self, resource: int, line: int, threshold_ns: int, window_ns: int) -> None:
+    def __init__(
+        self, pressure: PressureGroup, resource: int, line: int, threshold_ns: int, window_ns: int
+    ) -> None:
+        self.pressure = pressure
         self.resource = resource
         self.line = line
         self.threshold_ns = threshold_ns
         self.window_ns = window_ns
-        self.begin_ns = self.begin_total_ns = 0
+        self.begin_ns = pressure.kernel.clock.now_ns
+        self.begin_total_ns = self.seen_total_ns = pressure.total_ns(resource, line)
+        self.last_growth_ns = 0
         self.silent_until_ns = 0
-        self.has_happened = False
+        self.is_due = self.has_happened = False
         self.queue = WaitQueue()
 
-    def look(self, now_ns: int, total_ns: int) -> None:
-        """Linux: kernel/sched/psi.c, update_triggers."""
-        if now_ns - self.begin_ns > self.window_ns:
-            self.begin_ns, self.begin_total_ns = now_ns, total_ns
-        elif total_ns - self.begin_total_ns >= self.threshold_ns and now_ns >= self.silent_until_ns:
+    def look(self, now_ns: int) -> None:
+        """See what has grown. Linux: kernel/sched/psi.c, update_triggers."""
+        total_ns = self.pressure.total_ns(self.resource, self.line)
+        if total_ns != self.seen_total_ns:
+            self.seen_total_ns = total_ns
+            self.is_due = self._growth_ns(now_ns, total_ns) >= self.threshold_ns or self.is_due
+        if self.is_due and now_ns >= self.silent_until_ns:
+            self.is_due = False
             self.has_happened = True
             self.silent_until_ns = now_ns + self.window_ns
             self.queue.wake_all()
+
+    def _growth_ns(self, now_ns: int, total_ns: int) -> int:
+        """By how much it has grown in the last `window_ns`. Linux: kernel/sched/psi.c, window_update."""
+        elapsed_ns = now_ns - self.begin_ns
+        growth_ns = total_ns - self.begin_total_ns
+        if elapsed_ns > self.window_ns:
+            self.begin_ns, self.begin_total_ns, self.last_growth_ns = now_ns, total_ns, growth_ns
+            return growth_ns
+        # As if it had grown evenly in the window before.
+        return growth_ns + self.last_growth_ns * (self.window_ns - elapsed_ns) // self.window_ns
 
     def take(self) -> bool:
         """Whether it has happened since this was last asked."""
         has_happened, self.has_happened = self.has_happened, False
         return has_happened
+
+    def remove(self) -> None:
+        """Nobody is to be told any more. Linux: kernel/sched/psi.c, psi_trigger_destroy."""
+        self.pressure.triggers.remove(self)
+        self.pressure.kernel.memory.account.uncharge(WATCH, WATCH_BYTES)
 
 
 class PressureGroup:
@@ -158,20 +190,25 @@ class PressureGroup:
             text += stall.line(name, total_ns)
         return text
 
-    def look(self) -> None:
-        """Let triggers see what has grown."""
-        now_ns = self.kernel.clock.now_ns
-        for trigger in self.triggers:
-            trigger.look(now_ns, self.total_ns(trigger.resource, trigger.line))
+    def add_trigger(self, resource: int, line: int, threshold_ns: int, window_ns: int) -> PressureTrigger:
+        """One more that is told. Raises OutOfFrames."""
+        self.kernel.memory.account.charge(WATCH, WATCH_BYTES)
+        trigger = PressureTrigger(self, resource, line, threshold_ns, window_ns)
+        self.triggers.append(trigger)
+        tracker = self.kernel.pressure
+        assert tracker is not None
+        tracker.next_look_ns = min(tracker.next_look_ns, trigger.begin_ns + window_ns // _LOOKS_PER_WINDOW)
+        return trigger
 
 
 class PressureTracker:
-    """The groups whose pressure somebody has asked for."""
+    """The groups whose pressure somebody has asked for, and when their triggers are looked at again."""
 
-    __slots__ = ("groups",)
+    __slots__ = ("groups", "next_look_ns")
 
     def __init__(self) -> None:
         self.groups: dict[Cgroup, PressureGroup] = {}
+        self.next_look_ns = _NEVER_NS
 
     def of(self, kernel: Kernel, group: Cgroup) -> PressureGroup:
         """The pressure on a group, counted from now on if it wasn't before. Raises OutOfFrames."""
@@ -201,8 +238,17 @@ class PressureTracker:
                 # Of the whole machine not all are ever held up: one of them runs.
                 if not task.cgroup.is_below(group):
                     full.add(start_ns, now_ns)
-            if pressure.triggers:
-                pressure.look()
+        if now_ns >= self.next_look_ns:
+            self._look(now_ns)
+
+    def _look(self, now_ns: int) -> None:
+        """Let all triggers see what has grown. Linux: kernel/sched/psi.c, psi_rtpoll_work."""
+        shortest_ns = _NEVER_NS
+        for pressure in self.groups.values():
+            for trigger in pressure.triggers:
+                trigger.look(now_ns)
+                shortest_ns = min(shortest_ns, trigger.window_ns)
+        self.next_look_ns = min(now_ns + shortest_ns // _LOOKS_PER_WINDOW, _NEVER_NS)
 
     def _held_up(self, run_queue: RunQueue, task: Task) -> dict[Cgroup, None]:
         """The groups of which others than `task` wait there, in themselves or below: all of those counted."""
@@ -230,4 +276,5 @@ class PressureTracker:
                 others = (each for below in group.subtree() for each in below.tasks if each is not task)
                 if not any(each.state in (TaskState.RUNNABLE, TaskState.RUNNING) for each in others):
                     full.add(now_ns, until_ns)
-                pressure.look()
+        if now_ns >= self.next_look_ns:
+            self._look(now_ns)

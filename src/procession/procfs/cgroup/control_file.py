@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from procession.kernel.cgroup.event_file import EventFile
     from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
-    from procession.kernel.sched.pressure import PressureTrigger
     from procession.kernel.task import Task
     from procession.procfs.cgroup.file_system import CgroupFileSystem
+    from procession.procfs.pressure import TriggerSlot
 
 
 class Opener:
     """Who has opened a file of a control group: its rights then are what counts when it writes.
 
-    `trigger` is what was written to a file of pressure.
+    `slot` is for what is written to a file of pressure.
     Linux: kernel/cgroup/cgroup-internal.h, struct cgroup_file_ctx.
     """
 
-    __slots__ = ("file_system", "seen_root", "subject", "trigger")
+    __slots__ = ("file_system", "seen_root", "slot", "subject")
 
     def __init__(self, file_system: CgroupFileSystem, subject: Subject, seen_root: Cgroup) -> None:
         self.file_system = file_system
         self.subject = subject
         self.seen_root = seen_root
-        self.trigger: PressureTrigger | None = None
+        self.slot: TriggerSlot | None = None
 
     @property
     def kernel(self) -> Kernel:

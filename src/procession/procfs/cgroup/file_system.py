@@ -22,7 +22,7 @@ from procession.procfs.cgroup.memory_files import MEMORY_FILES
 from procession.procfs.cgroup.pids_files import PIDS_FILES
 from procession.procfs.cgroup.pressure_files import PRESSURE_FILES
 from procession.procfs.inode import GeneratedFile
-from procession.procfs.pressure import poll_trigger, pressure_of
+from procession.procfs.pressure import TriggerSlot, pressure_of
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry, Path
@@ -248,6 +248,7 @@ class CgroupOpenFile(GeneratedFile):
         event = inode.control.event
         if inode.control.has_trigger and not inode.is_gone():
             pressure_of(self.opener.kernel, inode.group)
+            self.opener.slot = TriggerSlot()
         self.seen_count = event(inode.group).count if event is not None and not inode.is_gone() else 0
         super().__init__(path, flags, subject, self)
 
@@ -287,13 +288,13 @@ class CgroupOpenFile(GeneratedFile):
 
     def release(self) -> None:
         super().release()
-        trigger, self.opener.trigger = self.opener.trigger, None
-        if trigger is not None and not self.control_inode.group.is_dead:
-            pressure_of(self.opener.kernel, self.control_inode.group).triggers.remove(trigger)
+        if self.opener.slot is not None:
+            self.opener.slot.release()
 
     def poll_mask(self) -> int:
-        if self.control_inode.control.has_trigger and not self.control_inode.is_gone():
-            return poll_trigger(self.opener.trigger)
+        slot = self.opener.slot
+        if slot is not None and not self.control_inode.is_gone():
+            return slot.poll_mask()
         event = self.control_inode.control.event
         if event is None:
             return ALWAYS_READY
@@ -304,9 +305,8 @@ class CgroupOpenFile(GeneratedFile):
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
         event = self.control_inode.control.event
-        trigger = self.opener.trigger
-        if trigger is not None:
-            return (trigger.queue,)
+        if self.opener.slot is not None:
+            return self.opener.slot.wait_queues()
         if event is None or self.control_inode.is_gone():
             return ()
         return (event(self.control_inode.group).queue,)

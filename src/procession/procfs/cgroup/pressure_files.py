@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBUSY
 from procession.kernel.sched.pressure import CPU, IO, MEMORY
 from procession.procfs.cgroup.control_file import ControlFile, Opener
-from procession.procfs.pressure import add_trigger, pressure_of
+from procession.procfs.pressure import pressure_of
 
 if TYPE_CHECKING:
     from procession.kernel.cgroup.group import Cgroup
@@ -21,10 +20,8 @@ def _show(group: Cgroup, opener: Opener, resource: int) -> bytes:
 
 def _store(group: Cgroup, data: bytes, opener: Opener, resource: int) -> None:
     """Linux: kernel/cgroup/cgroup.c, pressure_write."""
-    if opener.trigger is not None:
-        raise EBUSY("the file has a trigger")
-    pressure = pressure_of(opener.kernel, group)
-    opener.trigger = add_trigger(pressure, resource, data, opener.subject)
+    assert opener.slot is not None
+    opener.slot.store(pressure_of(opener.kernel, group), resource, data, opener.subject)
 
 
 def show_cpu(group: Cgroup, opener: Opener) -> bytes:
