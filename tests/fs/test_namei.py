@@ -17,7 +17,7 @@ from procession.abi.errno import (
     EXDEV,
 )
 from procession.fs import namei
-from procession.fs.dentry import Path
+from procession.fs.dentry import SMALLEST_SWEEP, Path
 from procession.fs.file import (
     O_APPEND,
     O_CREAT,
@@ -33,7 +33,7 @@ from procession.fs.file import (
     PathFile,
 )
 from procession.fs.fs_context import FsContext
-from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.mounts.mount import MS_RDONLY
 from procession.fs.namei import (
     RESOLVE_BENEATH,
@@ -229,6 +229,43 @@ class ChangingDirectory(Inode):
 
     def list_entries(self) -> list[DirectoryEntry]:
         return []
+
+
+class PassingDirectory(Inode):
+    """A directory of files that come and go without a word."""
+
+    __slots__ = ("files",)
+    files: dict[bytes, Inode]
+    caches_lookups = False
+
+    def lookup(self, name: bytes) -> Inode:
+        try:
+            return self.files[name]
+        except KeyError:
+            raise ENOENT from None
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        return []
+
+
+def test_names_of_what_went_by_itself_are_not_kept_for_ever(tree: FileTree) -> None:
+    superblock = Tmpfs(tree.vfs)
+    superblock.root = root = PassingDirectory(superblock, S_IFDIR | 0o755)
+    tree.namespace.mount(superblock, tree.path("/other"))
+    kept = Inode(superblock, S_IFREG)
+    root.files = {b"kept": kept, b"passing 0": Inode(superblock, S_IFREG)}
+    directory = tree.path("/other").dentry
+    before, passing = tree.path("/other/kept").dentry, tree.path("/other/passing 0").dentry
+    for number in range(1000):
+        root.files = {b"kept": kept, b"passing %d" % number: Inode(superblock, S_IFREG)}
+        tree.path(f"/other/passing {number}")
+        assert len(directory.volatile_children or {}) <= SMALLEST_SWEEP
+    assert tree.path("/other/kept").dentry is before
+    assert passing.is_deleted
+    # Those that are there all stay, however many.
+    root.files = {b"%d" % number: Inode(superblock, S_IFREG) for number in range(1000)}
+    entries = [tree.path(f"/other/{number}").dentry for number in range(1000)]
+    assert entries == [tree.path(f"/other/{number}").dentry for number in range(1000)]
 
 
 @pytest.fixture

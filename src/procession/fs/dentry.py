@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 DELETED = b" (deleted)"
 """What follows the name of what has been removed."""
 
+SMALLEST_SWEEP = 64
+"""So many names that come and go a directory keeps at least before it looks which of them have gone."""
+
 
 class Dentry:
     """A name in a directory, and the inode it leads to (in Linux, struct dentry, a positive one).
 
     The root of a file system is its own parent. `children` holds what is known of a directory: a dentry,
     or None for a name that is known to be absent. Directories whose inode has `caches_lookups` unset keep
-    their children in `volatile_children`, to be looked up each time. `is_plain` is unset on symbolic
+    their children in `volatile_children`, to be looked up each time; when there are `sweep_size` of them,
+    those are dropped whose files have gone by themselves. `is_plain` is unset on symbolic
     links and mount points, which the walk must treat differently. `mounted` are the mounts that cover it,
     in whatever parent mount and namespace; None if there are none.
     """
@@ -33,6 +37,7 @@ class Dentry:
         "mounted",
         "name",
         "parent",
+        "sweep_size",
         "volatile_children",
     )
 
@@ -42,6 +47,7 @@ class Dentry:
         self.inode = inode
         self.children: dict[bytes, Dentry | None] = {}
         self.volatile_children: dict[bytes, Dentry] | None = None
+        self.sweep_size = SMALLEST_SWEEP
         self.is_deleted = False
         self.is_plain = inode.mode & S_IFMT != S_IFLNK
         self.mounted: dict[Mount, None] | None = None

@@ -26,7 +26,7 @@ from procession.abi.open_flags import O_ACCMODE, ResolveFlag
 from procession.abi.word import pack_u64
 from procession.fs.acl import inherit, inherited
 from procession.fs.attributes import truncate_inode
-from procession.fs.dentry import Dentry, Path
+from procession.fs.dentry import SMALLEST_SWEEP, Dentry, Path
 from procession.fs.file import (
     O_CREAT,
     O_DIRECT,
@@ -300,8 +300,23 @@ def _look_up_volatile(directory: Dentry, name: bytes) -> Dentry:
         return known
     if known is not None:
         known.is_deleted = True
+    if len(entries) >= directory.sweep_size:
+        _sweep(directory, entries)
     entry = entries[name] = Dentry(name, directory, found)
     return entry
+
+
+def _sweep(directory: Dentry, entries: dict[bytes, Dentry]) -> None:
+    """Drop the entries whose files have gone: nothing else tells, and they aren't charged to anybody."""
+    for name, entry in list(entries.items()):
+        try:
+            is_there = directory.inode.lookup(name) is entry.inode
+        except ENOENT:
+            is_there = False
+        if not is_there:
+            del entries[name]
+            entry.is_deleted = True
+    directory.sweep_size = max(2 * len(entries), SMALLEST_SWEEP)
 
 
 def unreadable_name(address: int) -> bytes:

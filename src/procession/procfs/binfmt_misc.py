@@ -75,9 +75,12 @@ class FormatDirectory(Inode):
             return self.register
         if name == b"status":
             return self.status
-        found = self.file_system.kernel.binary_formats.formats.get(name)
+        formats = self.file_system.kernel.binary_formats.formats
+        found = formats.get(name)
         if found is None:
             raise ENOENT
+        if len(self.shown) > len(formats):
+            self.shown = {each: inode for each, inode in self.shown.items() if each in formats}
         inode = self.shown.get(name)
         if inode is None or inode.format is not found:
             inode = self.shown[name] = FormatFile(self.file_system, found)

@@ -95,9 +95,9 @@ class NetworkDirectory(Inode):
         interface = self.network.interface_named(name)
         if interface is None:
             raise ENOENT
-        present = set(self.network.interfaces.values())
-        for gone in [each for each in self.entries if each not in present]:
-            del self.entries[gone]
+        if len(self.entries) > len(self.network.interfaces):
+            present = set(self.network.interfaces.values())
+            self.entries = {each: inode for each, inode in self.entries.items() if each in present}
         found = self.entries.get(interface)
         if found is None:
             superblock = self.superblock
