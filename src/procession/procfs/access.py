@@ -9,9 +9,11 @@ from procession.kernel.security.ptrace_access import credentials_allow, has_memo
 from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
+    from procession.fs.dentry import Path
     from procession.fs.permission import Subject
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
+    from procession.procfs.file_system import ProcFileSystem
 
 
 def may_inspect(subject: Subject, task: Task, *, attaches: bool = False) -> bool:
@@ -31,6 +33,12 @@ def require_inspection(subject: Subject, task: Task, *, attaches: bool = False) 
     """Raise EACCES unless `may_inspect` says yes."""
     if not may_inspect(subject, task, attaches=attaches):
         raise EACCES(f"process {task.tid} isn't the caller's to inspect")
+
+
+def reader_root(system: ProcFileSystem, task: Task) -> Path:
+    """The root directory from which names are shown: the reader's."""
+    current = system.kernel.current
+    return (current if current is not None else task).fs.root
 
 
 def is_dumpable(task: Task) -> bool:

@@ -216,13 +216,21 @@ class SelfLink(ProcLink):
         super().__init__(superblock, superblock.allocate_static_number())
 
     def readlink(self) -> bytes:
+        return b"%d" % self.number_shown(self.looker().group.leader)
+
+    def looker(self) -> Task:
+        """The task that looks. Raises ENOENT."""
         task = self.proc.kernel.current
         if task is None:
             raise ENOENT
-        number = self.proc.number_of(task.group.leader)
+        return task
+
+    def number_shown(self, task: Task) -> int:
+        """The id of `task`. Raises ENOENT if it has none in the file system's pid namespace."""
+        number = self.proc.number_of(task)
         if not number:
             raise ENOENT
-        return b"%d" % number
+        return number
 
 
 class ThreadSelfLink(SelfLink):
@@ -231,10 +239,5 @@ class ThreadSelfLink(SelfLink):
     __slots__ = ()
 
     def readlink(self) -> bytes:
-        task = self.proc.kernel.current
-        if task is None:
-            raise ENOENT
-        number = self.proc.number_of(task)
-        if not number:
-            raise ENOENT
-        return b"%d/task/%d" % (self.proc.number_of(task.group.leader), number)
+        task = self.looker()
+        return b"%d/task/%d" % (self.number_shown(task.group.leader), self.number_shown(task))

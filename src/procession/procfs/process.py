@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ESRCH
-from procession.fs.dentry import Path, absolute_path
+from procession.abi.errno import EINVAL, ENOENT, EPERM, ESRCH
+from procession.fs.dentry import Path
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.kernel.program.exec import Program
 from procession.kernel.security.ptrace_access import has_memory
@@ -22,9 +22,10 @@ from procession.procfs import (
     process_timers,
     wait_channel,
 )
-from procession.procfs.access import has_files, is_dumpable, may_inspect, require_inspection
+from procession.procfs.access import has_files, is_dumpable, require_inspection
 from procession.procfs.id_map import KINDS, IdMapInode
-from procession.procfs.inode import GeneratedFile, ProcDirectory, ProcFile, ProcLink
+from procession.procfs.inode import GeneratedFile, ProcDirectory, ProcFile
+from procession.procfs.magic_link import MagicLink
 from procession.procfs.process_attributes import AttributesDirectory
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
 from procession.procfs.process_mounts import MountsInode
@@ -333,20 +334,16 @@ class NetworkDirectory(SystemDirectory):
         return super().list_entries()
 
 
-class ProcessLink(ProcLink):
+class ProcessLink(MagicLink):
     """/proc/PID/cwd, root and exe: they lead to the very place, whatever its name has become."""
 
-    __slots__ = ("name", "task")
-
-    is_magic_link = True
+    __slots__ = ("name",)
 
     def __init__(self, superblock: ProcFileSystem, number: int, task: Task, name: bytes) -> None:
-        super().__init__(superblock, number)
-        self.task = task
+        super().__init__(superblock, number, task)
         self.name = name
 
     def target(self) -> Path:
-        """Where it leads. Raises ENOENT when the process has no such thing any more."""
         task = self.task
         if self.name == b"exe":
             program = task.mm.executable if has_memory(task) else None
@@ -356,18 +353,6 @@ class ProcessLink(ProcLink):
         if not has_files(task):
             raise ENOENT
         return task.fs.cwd if self.name == b"cwd" else task.fs.root
-
-    def follow_magic_link(self) -> Path:
-        current = self.proc.kernel.current
-        # Linux: fs/proc/base.c, proc_pid_get_link.
-        if current is not None and not may_inspect(current.credentials, self.task):
-            raise EACCES(f"process {self.task.tid} isn't the caller's to inspect")
-        return self.target()
-
-    def readlink(self) -> bytes:
-        path = self.follow_magic_link()
-        current = self.proc.kernel.current
-        return absolute_path(path, (current if current is not None else self.task).fs.root)
 
 
 class ThreadsDirectory(ProcDirectory):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, ENOENT
-from procession.fs.dentry import Path, absolute_path
+from procession.abi.errno import ENOENT
+from procession.fs.dentry import Path
 from procession.fs.file import O_CLOEXEC
 from procession.fs.inode import S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.permission import check_permission
 from procession.kernel.task_state import TaskState
-from procession.procfs.access import has_files, may_inspect, require_inspection
-from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
+from procession.procfs.access import has_files, require_inspection
+from procession.procfs.inode import ProcDirectory, ProcFile
 from procession.procfs.locks import show_locks_of_file
+from procession.procfs.magic_link import MagicLink
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -107,12 +108,10 @@ class DescriptorDetailsDirectory(DescriptorDirectory):
         return super().number_of(fd) + 1
 
 
-class DescriptorLink(ProcLink):
+class DescriptorLink(MagicLink):
     """/proc/PID/fd/N. Its mode says for what the file is open."""
 
-    __slots__ = ("fd", "task")
-
-    is_magic_link = True
+    __slots__ = ("fd",)
 
     def __init__(self, superblock: ProcFileSystem, number: int, task: Task, fd: int, file: File) -> None:
         permissions = 0o100
@@ -120,22 +119,13 @@ class DescriptorLink(ProcLink):
             permissions |= 0o400
         if file.is_writable:
             permissions |= 0o200
-        super().__init__(superblock, number, permissions)
-        self.task = task
+        super().__init__(superblock, number, task, permissions)
         self.fd = fd
         self.size = LINK_SIZE
         self.uid, self.gid = task.credentials.euid, task.credentials.egid
 
-    def follow_magic_link(self) -> Path:
-        current = self.proc.kernel.current
-        if current is not None and not may_inspect(current.credentials, self.task):
-            raise EACCES(f"process {self.task.tid} isn't the caller's to inspect")
+    def target(self) -> Path:
         return open_file(self.task, self.fd).path
-
-    def readlink(self) -> bytes:
-        path = self.follow_magic_link()
-        current = self.proc.kernel.current
-        return absolute_path(path, (current if current is not None else self.task).fs.root)
 
 
 class DescriptorDetails(ProcFile):

@@ -34,6 +34,7 @@ from procession.mm.vma import (
     SharedAnonymous,
     VirtualMemoryArea,
 )
+from procession.procfs.access import reader_root
 from procession.procfs.parse_integer import parse_integer
 
 if TYPE_CHECKING:
@@ -205,12 +206,6 @@ def show_maps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         return b""
     root = reader_root(system, task)
     return b"".join(area_header(area, root) for area in task.mm.areas)
-
-
-def reader_root(system: ProcFileSystem, task: Task) -> Path:
-    """The root directory from which names are shown: the reader's."""
-    current = system.kernel.current
-    return (current if current is not None else task).fs.root
 
 
 class AreaUse(NamedTuple):

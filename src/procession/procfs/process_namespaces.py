@@ -10,8 +10,8 @@ from procession.fs.dentry import absolute_path
 from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
 from procession.kernel.namespaces.nsfs import namespace_of_task, namespace_path
 from procession.kernel.task_state import ENDED, TaskState
-from procession.procfs.access import may_inspect
-from procession.procfs.inode import ProcDirectory, ProcLink
+from procession.procfs.inode import ProcDirectory
+from procession.procfs.magic_link import MagicLink
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -59,23 +59,17 @@ class NamespacesDirectory(ProcDirectory):
         return [DirectoryEntry(name, self._number_of(name), S_IFLNK >> 12) for name in NAMES]
 
 
-class NamespaceLink(ProcLink):
+class NamespaceLink(MagicLink):
     """/proc/PID/ns/NAME: it leads to the namespace's file, which has no other name."""
 
-    __slots__ = ("name", "task")
-
-    is_magic_link = True
+    __slots__ = ("name",)
 
     def __init__(self, superblock: ProcFileSystem, number: int, task: Task, name: bytes) -> None:
-        super().__init__(superblock, number)
-        self.task = task
+        super().__init__(superblock, number, task)
         self.name = name
 
-    def follow_magic_link(self) -> Path:
+    def target(self) -> Path:
         """Linux: fs/proc/namespaces.c, proc_ns_get_link."""
-        current = self.proc.kernel.current
-        if current is not None and not may_inspect(current.credentials, self.task):
-            raise EACCES(f"process {self.task.tid} isn't the caller's to inspect")
         return namespace_path(self.proc.kernel, namespace_of_task(self.task, self.name))
 
     def readlink(self) -> bytes:

@@ -15,10 +15,11 @@ from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS
 from procession.kernel.security.ptrace_access import has_memory
 from procession.mm.policy import policy_text
 from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, PROT_READ, PROT_WRITE
-from procession.procfs.access import may_inspect, require_inspection
-from procession.procfs.inode import ProcDirectory, ProcLink
+from procession.procfs.access import may_inspect, reader_root, require_inspection
+from procession.procfs.inode import ProcDirectory
+from procession.procfs.magic_link import MagicLink
 from procession.procfs.parse_integer import parse_integer
-from procession.procfs.process_memory import LAST_PAGE, area_entries, is_anonymous, reader_root, seek_memory
+from procession.procfs.process_memory import LAST_PAGE, area_entries, is_anonymous, seek_memory
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -201,22 +202,19 @@ def _mapped_at(task: Task, name: bytes) -> VirtualMemoryArea:
     raise ENOENT
 
 
-class MappedFileLink(ProcLink):
+class MappedFileLink(MagicLink):
     """A link in map_files."""
 
-    __slots__ = ("name", "task")
-
-    is_magic_link = True
+    __slots__ = ("name",)
 
     def __init__(
         self, superblock: ProcFileSystem, number: int, task: Task, name: bytes, permissions: int
     ) -> None:
-        super().__init__(superblock, number, permissions)
-        self.task = task
+        super().__init__(superblock, number, task, permissions)
         self.name = name
         self.size = 64
 
-    def _path(self) -> Path:
+    def target(self) -> Path:
         return cast("File", _mapped_at(self.task, self.name).file).path
 
     def follow_magic_link(self) -> Path:
@@ -226,7 +224,7 @@ class MappedFileLink(ProcLink):
         current = kernel.current
         if current is not None and not current.credentials.may_checkpoint(kernel.vfs.init_user_namespace):
             raise EPERM("takes CAP_CHECKPOINT_RESTORE")
-        return self._path()
+        return self.target()
 
     def readlink(self) -> bytes:
-        return absolute_path(self._path(), reader_root(self.proc, self.task))
+        return absolute_path(self.target(), reader_root(self.proc, self.task))

@@ -1,0 +1,41 @@
+"""Magic links of /proc/PID: they lead to something of a task, past all names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.fs.dentry import absolute_path
+from procession.procfs.access import reader_root, require_inspection
+from procession.procfs.inode import ProcLink
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.kernel.task import Task
+    from procession.procfs.file_system import ProcFileSystem
+
+
+class MagicLink(ProcLink):
+    """A link to something of `task`, for who may inspect it; subclasses say where it leads."""
+
+    __slots__ = ("task",)
+
+    is_magic_link = True
+
+    def __init__(self, superblock: ProcFileSystem, number: int, task: Task, permissions: int = 0o777) -> None:
+        super().__init__(superblock, number, permissions)
+        self.task = task
+
+    def target(self) -> Path:
+        """Where it leads. Raises ENOENT when the task has no such thing any more."""
+        raise NotImplementedError
+
+    def follow_magic_link(self) -> Path:
+        """Linux: fs/proc/base.c, proc_pid_get_link."""
+        current = self.proc.kernel.current
+        if current is not None:
+            require_inspection(current.credentials, self.task)
+        return self.target()
+
+    def readlink(self) -> bytes:
+        """Linux: fs/proc/base.c, proc_pid_readlink."""
+        return absolute_path(self.follow_magic_link(), reader_root(self.proc, self.task))
