@@ -486,6 +486,20 @@ def test_which_names_are_one_files_depends_on_what_the_asker_has_met(root: Path)
     assert HostDirectory(os.fsencode(root)).linked_path(b"c", {b"b": None}) == b"b"
 
 
+def test_what_another_machine_has_met_counts_however_few_it_is(root: Path) -> None:
+    for name in ("a", "c", "e"):
+        (root / name).write_bytes(name.encode())
+        (root / (name + "2")).hardlink_to(root / name)
+    source = HostDirectory(os.fsencode(root))
+    mine: dict[bytes, object] = {}
+    for met in (b"a", b"c"):
+        assert source.linked_path(met, mine) is None
+        mine[met] = None
+    # The other was saved, with a name that was never asked for here.
+    assert source.linked_path(b"e2", {b"e": None}) == b"e"
+    assert source.linked_path(b"e", mine) is None
+
+
 def test_an_error_of_the_host_isnt_an_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = HostDirectory(os.fsencode(root))
     assert source.exists(b"etc/passwd")

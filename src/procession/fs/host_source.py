@@ -120,14 +120,16 @@ class MetNames:
     """The names by which files with several were met, for who has to tell whether two are one file's.
 
     Whose names count is said at each question: a machine that has gone back hasn't met those of later, and
-    several machines may have one source.
+    several machines may have one source. Another machine's may be unknown here, for it was saved elsewhere:
+    `asked_with` are the ones of the last question.
     """
 
-    __slots__ = ("by_file", "count")
+    __slots__ = ("asked_with", "by_file", "known")
 
     def __init__(self) -> None:
         self.by_file: dict[object, dict[bytes, None]] = {}
-        self.count = 0
+        self.known: dict[bytes, None] = {}
+        self.asked_with: Mapping[bytes, object] | None = None
 
     def first(
         self, path: bytes, others: Mapping[bytes, object], identify: Callable[[bytes], object]
@@ -136,17 +138,17 @@ class MetNames:
 
         Raises what `identify` does for `path`; others that aren't there any more are no file's.
         """
-        if self.count < len(others):
+        if self.asked_with is not others:
+            self.asked_with = others
             for other in others:
-                with suppress(ENOENT):
-                    self._add(other, identify(other))
+                if other not in self.known:
+                    with suppress(ENOENT):
+                        self._add(other, identify(other))
         return next((name for name in self._add(path, identify(path)) if name in others), None)
 
     def _add(self, path: bytes, identity: object) -> dict[bytes, None]:
         names = self.by_file.setdefault(identity, {})
-        if path not in names:
-            names[path] = None
-            self.count += 1
+        names[path] = self.known[path] = None
         return names
 
 
