@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
 from procession.abi.signals import SIG_IGN
-from procession.hardware.kernel_memory import GROUP_BYTES, STACK_BYTES, TASK, TASK_BYTES
+from procession.hardware.kernel_memory import STACK_BYTES, TASK, TASK_BYTES
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.accounting import record_end, stop_accounting
 from procession.kernel.cgroup.attach import leave
+from procession.kernel.cgroup.memory import task_bytes
 from procession.kernel.futex.robust_list import release_futexes, wake_at_end
 from procession.kernel.ipc.shm import forget_creator
 from procession.kernel.observer import EXIT, REAP, SUPERSEDE
@@ -304,8 +305,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
     if task.cgroup.pids is not None:
         task.cgroup.pids.uncharge()
     task.pending.clear()
-    size = TASK_BYTES - STACK_BYTES
-    _uncharge(task, size + GROUP_BYTES if task.is_leader else size)
+    _uncharge(task, task_bytes(task))
     if kernel.group_lists.known:
         kernel.group_lists.task_is_gone(kernel, task.credentials.groups)
     if task.is_leader:

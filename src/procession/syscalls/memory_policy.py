@@ -251,8 +251,8 @@ def move_pages(
         mm, start = frame.progress
     end = min(count, start + _PAGES_AT_A_TIME)
     clock = task.kernel.clock
-    clock.spend((end - start) * LOCATED_PAGE_NS)
     for index in range(start, end):
+        clock.spend(LOCATED_PAGE_NS)
         address = int.from_bytes(task.mm.read(pages + 8 * index, 8), "little")
         if nodes:
             _check_node(task, nodes + 4 * index)

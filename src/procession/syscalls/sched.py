@@ -11,7 +11,7 @@ from procession.abi.sched import SchedAttr, SchedParam, SchedPolicy
 from procession.abi.structure import U32
 from procession.abi.time import Timespec
 from procession.abi.word import pack_bits, pack_u32
-from procession.kernel.cgroup.cpuset import processors_of
+from procession.kernel.cgroup.cpuset import processors_of, restrict
 from procession.kernel.sched.core import TIME_SLICE_NS
 from procession.kernel.sched.priority import (
     HIGHEST_NICE,
@@ -235,10 +235,8 @@ def sched_setaffinity(task: Task, pid: Int, size: UInt, mask: Address) -> None:
         raise EINVAL("none of the processors that it may use is in the mask")
     if target.policy == SCHED_DEADLINE and allowed != scheduler.all_processors:
         raise EBUSY("a deadline task must be allowed on every processor")
-    target.entity.allowed = allowed
-    target.entity.wanted = wanted
-    if not allowed >> target.entity.processor & 1:
-        scheduler.change(target)
+    target.entity.wanted = wanted & scheduler.all_processors
+    restrict(target)
 
 
 @syscall(204)

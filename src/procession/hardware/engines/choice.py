@@ -10,23 +10,30 @@ from procession.hardware.engines.unicorn import UnicornEngine
 
 if TYPE_CHECKING:
     from procession.hardware.engine import Engine, TrapHandler
+    from procession.hardware.engines.native.engine import NativeEngine
     from procession.hardware.physical_memory import PhysicalMemory
 
 ENGINES = ("auto", "unicorn", "native")
 """Those that a user may choose."""
 
 
-def _make_hot_engine(memory: PhysicalMemory, traps: TrapHandler) -> HotEngine:
-    """The native engine, at work. Raises HotEngineUnavailable."""
+def _new_native_engine() -> NativeEngine:
+    """The native engine, not at work yet. Raises HotEngineUnavailable."""
     # Few programs work so hard that they need it.
     from procession.hardware.engines.native.engine import NativeEngine, what_host_lacks
-    from procession.hardware.engines.native.stub import StubUnavailable
     from procession.hardware.translation.kept_code import CodeKeeper, default_directory
 
     reason = what_host_lacks()
     if reason is not None:
         raise HotEngineUnavailable(reason)
-    engine = NativeEngine(CodeKeeper(default_directory()))
+    return NativeEngine(CodeKeeper(default_directory()))
+
+
+def _make_hot_engine(memory: PhysicalMemory, traps: TrapHandler) -> HotEngine:
+    """The native engine, at work. Raises HotEngineUnavailable."""
+    from procession.hardware.engines.native.stub import StubUnavailable
+
+    engine = _new_native_engine()
     try:
         engine.attach(memory, traps)
         engine.prepare()
@@ -52,14 +59,12 @@ def make_engine(name: str) -> Engine:
     if name == "unicorn":
         return UnicornEngine()
     if name == "native":
-        # Nobody else starts it.
-        from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
-        from procession.hardware.translation.kept_code import CodeKeeper, default_directory
+        from procession.hardware.engines.native.engine import why_unavailable
 
         reason = why_unavailable()
         if reason is not None:
             raise ValueError(f"the native engine can't be had: {reason}")
-        return NativeEngine(CodeKeeper(default_directory()))
+        return _new_native_engine()
     if name == "scripted":
         return ScriptedEngine()
     raise ValueError(f"no engine is called {name!r}")

@@ -8,7 +8,7 @@ from procession.hardware.kernel_memory import GROUP_BYTES, STACK_BYTES, TASK_BYT
 from procession.hardware.physical_memory import PAGE_SIZE, OutOfFrames
 from procession.kernel.cgroup.event_file import EventFile
 from procession.kernel.task import MEMORY_HIGH
-from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.task_state import ENDED, TaskState, set_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -239,7 +239,7 @@ class MemoryCounter:
 def task_bytes(task: Task) -> int:
     """What is charged for `task` itself: less for one that has ended and is to be reaped."""
     size = TASK_BYTES + GROUP_BYTES if task.is_leader else TASK_BYTES
-    return size - STACK_BYTES if task.state is TaskState.ZOMBIE else size
+    return size - STACK_BYTES if task.state in ENDED else size
 
 
 def throttle_over_high(kernel: Kernel, task: Task) -> None:
