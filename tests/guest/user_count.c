@@ -342,3 +342,74 @@ TEST(namespaces_below)
 		CHECK_ERRNO(unshare(kinds[i].flag), ENOSPC);
 	}
 }
+
+/* What execve(2) gives under a limit of `soft`. There's no such file. */
+static int errno_of_exec(rlim_t soft)
+{
+	char *none[] = {NULL};
+
+	allow(RLIMIT_NPROC, soft);
+	execve("/nonexistent", none, none);
+	return errno;
+}
+
+/* Whether /proc/self/stat says PF_NPROC_EXCEEDED. */
+static int is_told_to_exceed(void)
+{
+	FILE *stat = fopen("/proc/self/stat", "r");
+	unsigned flags = 0;
+
+	CHECK_EQ(fscanf(stat, "%*d %*s %*c %*d %*d %*d %*d %*d %u", &flags), 1);
+	fclose(stat);
+	return (flags & 0x1000) != 0;
+}
+
+TEST(who_has_become_a_user_with_too_many_processes_executes_nothing)
+{
+	uid_t user = new_user();
+	pid_t others[2], child;
+	int pipe_fds[2], byte;
+
+	MUST(pipe(pipe_fds));
+	for (int i = 0; i < 2; i++) {
+		others[i] = (pid_t)MUST(fork());
+		if (others[i] == 0) {
+			MUST(setuid(user));
+			MUST(prctl(PR_SET_PDEATHSIG, SIGKILL));
+			MUST(write(pipe_fds[1], "x", 1));
+			pause();
+			_exit(0);
+		}
+		MUST(read(pipe_fds[0], &byte, 1));
+	}
+	allow(RLIMIT_NPROC, 1);
+	CHECK_EQ(is_told_to_exceed(), 0);
+	MUST(setresuid(user, user, -1));
+	CHECK_EQ(is_told_to_exceed(), 1);
+	/* That comes before any look at the file. */
+	CHECK_EQ(errno_of_exec(1), EAGAIN);
+	CHECK_EQ(errno_of_exec(2), EAGAIN);
+	/* A child still exceeds the limit, its parent doesn't any more. */
+	allow(RLIMIT_NPROC, RAISED);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK_EQ(is_told_to_exceed(), 1);
+		CHECK_EQ(errno_of_exec(1), EAGAIN);
+		CHECK_EQ(errno_of_exec(RAISED), ENOENT);
+		CHECK_EQ(is_told_to_exceed(), 0);
+		CHECK_EQ(errno_of_exec(1), ENOENT);
+		_exit(0);
+	}
+	CHECK_EQ(is_told_to_exceed(), 0);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(errno_of_exec(1), ENOENT);
+	/* So is who becomes another one, and that user again. */
+	MUST(setresuid(-1, 0, -1));
+	allow(RLIMIT_NPROC, 0);
+	MUST(setresuid(0, -1, -1));
+	CHECK_EQ(is_told_to_exceed(), 0);
+	MUST(setresuid(user, -1, -1));
+	CHECK_EQ(is_told_to_exceed(), 1);
+	end(others[0]);
+	end(others[1]);
+}

@@ -30,7 +30,7 @@ from procession.kernel.security.capability import (
     set_securebits,
 )
 from procession.kernel.security.credentials import UNCHANGED, Credentials, commit_credentials
-from procession.kernel.task import Task
+from procession.kernel.task import PF_NPROC_EXCEEDED, Task
 from tests.kernel.signal_fakes import Machine
 
 ALICE, BOB = 1000, 2000
@@ -159,7 +159,7 @@ class TestUserIds:
         alice.credentials.count(RLIMIT_NPROC, 2)
         root.group.limits.soft[RLIMIT_NPROC] = 2
         ids.set_uid(root, ALICE)
-        assert root.credentials.exceeds_processes
+        assert root.flags & PF_NPROC_EXCEEDED
 
     def test_a_process_that_changed_its_id_is_not_dumpable(self, root: Task) -> None:
         root.parent_death_signal = 9

@@ -28,7 +28,13 @@ from procession.kernel.security.seccomp import copy_seccomp
 from procession.kernel.session import join_process_group
 from procession.kernel.signal.mask import recalculate_pending
 from procession.kernel.signal.pending import PendingSignals
-from procession.kernel.task import SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task, ThreadGroup
+from procession.kernel.task import (
+    PF_NPROC_EXCEEDED,
+    SIGNAL_PENDING,
+    SIGNAL_UNKILLABLE,
+    Task,
+    ThreadGroup,
+)
 
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
@@ -232,6 +238,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         memory.payer = payer
 
     task = dup_task_struct(kernel, parent, pid)
+    # The child still exceeds the limit, if anybody does.
+    parent.flags &= ~PF_NPROC_EXCEEDED
     copy_thread(task, arguments)
     task.mm = mm
     task.files = files
@@ -240,9 +248,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     if parts.credentials is None and credentials.user_namespace.level:
         # A new namespace's first holder is the task.
         credentials.user_namespace.acquire()
-    task.credentials = (
-        credentials if not credentials.exceeds_processes else credentials.replace(exceeds_processes=False)
-    )
+    task.credentials = credentials
     task.credentials.count(RLIMIT_NPROC, 1)
     task.parent_exec_id = (
         parent.parent_exec_id if flags & (CLONE_PARENT | CLONE_THREAD) else parent.self_exec_id

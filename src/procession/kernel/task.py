@@ -66,6 +66,8 @@ PF_MCE_EARLY = 2
 PF_IO_FLUSHER = 4
 PF_TIME_STAMP_FAULTS = 8
 """rdtsc raises SIGSEGV (Linux: arch/x86/include/asm/thread_info.h, TIF_NOTSC)."""
+PF_NPROC_EXCEEDED = 16
+"""A change of the real user id went over RLIMIT_NPROC: execve(2) fails with EAGAIN while it's still so."""
 
 NOT_ENTERED = -1
 """The number of a `CallFrame` whose call hasn't begun: a supervisor looks at it first."""

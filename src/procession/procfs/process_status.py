@@ -13,7 +13,7 @@ from procession.kernel.pid import number_of
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_RSS, RLIMIT_SIGPENDING
 from procession.kernel.sched.run_queue import priority_of
 from procession.kernel.security.ptrace_access import has_memory
-from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTimes
+from procession.kernel.task import PF_NPROC_EXCEEDED, SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTimes
 from procession.kernel.task_state import ENDED, LETTERS, TaskState
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
 from procession.procfs.access import may_inspect
@@ -36,6 +36,7 @@ WORD_MASK = 0x7FFFFFFF
 PF_EXITING = 0x00000004
 PF_FORKNOEXEC = 0x00000040
 PF_SIGNALED = 0x00000400
+_NPROC_EXCEEDED = 0x00001000
 PF_RANDOMIZE = 0x00400000
 
 STATE_NAMES = {
@@ -97,6 +98,8 @@ def task_flags(task: Task) -> int:
         flags |= PF_EXITING
         if task.exit_code & 0x7F:
             flags |= PF_SIGNALED
+    if task.flags & PF_NPROC_EXCEEDED:
+        flags |= _NPROC_EXCEEDED
     return flags | PF_RANDOMIZE
 
 

@@ -36,7 +36,7 @@ from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.observer import LOOK_FOR_PARENT
 from procession.kernel.pid import find_pid
 from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of
-from procession.kernel.program.exec import PreparedExec, begin_new_exec, do_execve
+from procession.kernel.program.exec import PreparedExec, begin_new_exec, check_process_limit, do_execve
 from procession.kernel.ptrace.link import clone_event
 from procession.kernel.ptrace.stop import ptrace_event
 from procession.kernel.ptrace.tracing import EVENT_EXEC, EVENT_VFORK_DONE, IN_CALL, EventStop
@@ -327,6 +327,7 @@ def execve(task: Task, path: Text, arguments: StringArray, environment: Address)
     """execve(2)."""
     if task.frame is not None:
         return _go_on_executing(task, task.frame.progress)
+    check_process_limit(task)
     place = namei.lookup(task.fs, task.credentials, path)
     old_number = _number_seen(task)
     do_execve(task.kernel, task, place, path, read_strings(task, arguments), read_strings(task, environment))
@@ -347,6 +348,7 @@ def execveat(
     """execveat(2)."""
     if task.frame is not None:
         return _go_on_executing(task, task.frame.progress)
+    check_process_limit(task)
     if flags & ~(_AT_EMPTY_PATH | _AT_SYMLINK_NOFOLLOW):
         raise EINVAL("unknown flags")
     start: PathPlace | None = None

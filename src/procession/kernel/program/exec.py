@@ -41,7 +41,7 @@ from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.file_capability import capabilities_of
 from procession.kernel.signal.generation import force_signal, kill_thread
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
-from procession.kernel.task import Task
+from procession.kernel.task import PF_NPROC_EXCEEDED, Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import EXEC_NS
 from procession.kernel.timers.posix import delete_all
@@ -154,8 +154,6 @@ def do_execve(
     Raises the errno that execve(2) gives. After the point of no return the process has SIGSEGV pending as
     well, which ends it. Linux: fs/exec.c, do_execveat_common, bprm_execve.
     """
-    if task.credentials.exceeds_processes:
-        _check_process_limit(task)
     parameters = BinaryParameters(name, arguments or [b""], environment)
     try:
         parameters.file = parameters.open(task, path)
@@ -167,15 +165,16 @@ def do_execve(
     begin_new_exec(kernel, task, prepared)
 
 
-def _check_process_limit(task: Task) -> None:
-    """setuid(2) went over RLIMIT_NPROC: exec refuses while that is still so.
+def check_process_limit(task: Task) -> None:
+    """Raise EAGAIN if a change of the user went over RLIMIT_NPROC, and that is still so: before all else.
 
     Linux: fs/exec.c, do_execveat_common.
     """
-    credentials = task.credentials
-    if not credentials.has_room(RLIMIT_NPROC, 0, task.group.limits.soft[RLIMIT_NPROC]):
+    if not task.flags & PF_NPROC_EXCEEDED:
+        return
+    if not task.credentials.has_room(RLIMIT_NPROC, 0, task.group.limits.soft[RLIMIT_NPROC]):
         raise EAGAIN("RLIMIT_NPROC")
-    commit_credentials(task, credentials.replace(exceeds_processes=False))
+    task.flags &= ~PF_NPROC_EXCEEDED
 
 
 def _check_argument_size(task: Task, parameters: BinaryParameters) -> None:

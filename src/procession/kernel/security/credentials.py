@@ -19,6 +19,7 @@ from procession.kernel.security.capability import (
     SECURE_NO_SETUID_FIXUP,
     SECURE_NOROOT,
 )
+from procession.kernel.task import PF_NPROC_EXCEEDED
 
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
@@ -52,9 +53,6 @@ class Credentials:
     The capabilities are over what `user_namespace` owns. Never changed once a task has it: make another with
     `replace` and give it with `commit_credentials`, so tasks and open files may share one. Capability sets
     are ints, bit n for capability n. `landlock` is the domain in which the task is.
-    `exceeds_processes` is set when a change of the real user id went over
-    RLIMIT_NPROC: execve(2) fails with EAGAIN while it still does (Linux: include/linux/sched.h,
-    PF_NPROC_EXCEEDED).
 
     What is counted for a user and bounded by limits (RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE,
     RLIMIT_MEMLOCK) is the real user's, in the user namespace: whoever has counted something keeps the
@@ -69,7 +67,6 @@ class Credentials:
         "cap_permitted",
         "egid",
         "euid",
-        "exceeds_processes",
         "fsgid",
         "fsuid",
         "gid",
@@ -102,7 +99,6 @@ class Credentials:
         self.securebits = 0
         self.landlock: Domain = ()
         self.no_new_privs = False
-        self.exceeds_processes = False
 
     @classmethod
     def for_root(cls, user_namespace: UserNamespace) -> Credentials:
@@ -236,7 +232,6 @@ class Credentials:
         twin.cap_permitted = self.cap_permitted
         twin.egid = self.egid
         twin.euid = self.euid
-        twin.exceeds_processes = self.exceeds_processes
         twin.fsgid = self.fsgid
         twin.fsuid = self.fsuid
         twin.landlock = self.landlock
@@ -389,7 +384,10 @@ def _commit_users(task: Task, new: Credentials) -> None:
             new.cap_effective = new.cap_permitted
     if new.uid != old.uid:
         soft = task.group.limits.soft[RLIMIT_NPROC]
-        new.exceeds_processes = new.uid != 0 and not new.has_room(RLIMIT_NPROC, 0, soft)
+        if new.uid != 0 and not new.has_room(RLIMIT_NPROC, 0, soft):
+            task.flags |= PF_NPROC_EXCEEDED
+        else:
+            task.flags &= ~PF_NPROC_EXCEEDED
     commit_credentials(task, new)
 
 
