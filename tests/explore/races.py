@@ -47,7 +47,7 @@ def explored(
 
 
 def outcomes(
-    *command: str, bound: int | None = None, reduction: Reduction = Reduction.PARTIAL_ORDER
+    *command: str, bound: int | None = None, reduction: Reduction = Reduction.STATES
 ) -> tuple[Counter[tuple[str, int, bytes]], Coverage]:
     """How often each ending, status and output occurs in all schedules within the bound."""
     world = World(program(*command))
@@ -68,7 +68,7 @@ def outcomes(
 def classes(
     *command: str,
     bound: int | None = None,
-    reduction: Reduction = Reduction.PARTIAL_ORDER,
+    reduction: Reduction = Reduction.STATES,
     kinds: tuple[str, ...] = DEFAULT_KINDS,
 ) -> tuple[set[int], Coverage]:
     """The signatures of all schedules within the bound: those that differ in more than independent steps."""

@@ -176,7 +176,7 @@ def test_machines_that_are_kept_are_their_crews_own() -> None:
 def task_of(name: str) -> Task:
     """The search of a program of the tests without a bound, in small pieces."""
     return Task(
-        program(compiled(name)), ("status",), Expectation(), None, Reduction.PARTIAL_ORDER, False, False, 0.0
+        program(compiled(name)), ("status",), Expectation(), None, Reduction.STATES, False, False, 0.0
     )
 
 

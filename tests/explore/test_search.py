@@ -17,6 +17,7 @@ from procession.explore.program import DEFAULT_KINDS
 from procession.explore.search import Coverage, Reduction, Search
 from procession.explore.statement import statement
 from procession.explore.story import shortened, tell_story
+from procession.explore.visited import Visit, Visited
 from procession.explore.world import DEFAULT_STEP_LIMIT, World
 from procession.machine import Machine
 from procession.syscalls.permitted import FAULTS
@@ -96,13 +97,56 @@ def test_memory_counts_as_shared_after_going_back_only_if_it_was_by_then() -> No
     world.close()
 
 
-@pytest.mark.parametrize("bound", [0, 1, 2])
-def test_a_bounded_search_sees_each_class_within_the_bound(bound: int) -> None:
-    reduced, few = classes(compiled("appenders"), bound=bound)
-    naive, many = classes(compiled("appenders"), bound=bound, reduction=Reduction.NONE)
+@pytest.mark.parametrize("reduction", [Reduction.STATES, Reduction.PARTIAL_ORDER])
+@pytest.mark.parametrize(
+    ("bound", "command"),
+    [
+        (0, ("appenders",)),
+        (1, ("appenders",)),
+        (2, ("appenders",)),
+        (1, ("lock_file",)),
+        pytest.param(2, ("lock_file",), marks=pytest.mark.heavy),
+        (2, ("tocttou", "2")),
+        (3, ("tocttou", "2")),
+        (0, ("fork_buf", "2")),
+        (1, ("parallel_inc", "1", "2")),
+        pytest.param(2, ("pause_after_check",), marks=pytest.mark.heavy),
+        pytest.param(2, ("shell_lab",), marks=pytest.mark.heavy),
+    ],
+)
+def test_a_bounded_search_sees_each_class_within_the_bound(
+    bound: int, command: tuple[str, ...], reduction: Reduction
+) -> None:
+    name, *arguments = command
+    reduced, few = classes(compiled(name), *arguments, bound=bound, reduction=reduction)
+    naive, many = classes(compiled(name), *arguments, bound=bound, reduction=Reduction.NONE)
     assert few.is_exhausted
     assert many.is_exhausted
     assert reduced == naive
+    assert few.schedules <= many.schedules
+
+
+def test_a_state_is_not_searched_again_with_fewer_preemptions_to_spare() -> None:
+    with_states, few = classes(compiled("lock_file"), bound=2)
+    without, more = classes(compiled("lock_file"), bound=2, reduction=Reduction.PARTIAL_ORDER)
+    assert with_states == without
+    assert few.redundant > more.redundant == 0
+    assert 2 * few.schedules < more.schedules
+
+
+def test_what_is_known_of_a_state_depends_on_who_ran_and_at_what_cost() -> None:
+    visited = Visited()
+    visited.add(1, Visit(2, 1, ()))
+    assert visited.find(1, 2, 0) is None
+    assert visited.find(1, 2, 1) is not None
+    # What was a preemption then may be none now.
+    assert visited.find(1, 3, 1) is None
+    assert visited.find(1, None, 1) is None
+    assert visited.find(1, 3, 2) is not None
+    assert visited.find(2, 2, 5) is None
+    visited.add(1, Visit(None, 0, ()))
+    assert visited.visits[1] == (Visit(None, 0, ()),)
+    assert visited.find(1, 7, 0) is not None
 
 
 def test_without_snapshots_the_same_is_seen() -> None:

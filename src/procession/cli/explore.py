@@ -53,7 +53,7 @@ class ExploreOptions:
         self.expected_status: int | None = None
         self.expected_output: str | None = None
         self.strategy = "search"
-        self.reduction = Reduction.PARTIAL_ORDER.value
+        self.reduction = Reduction.STATES.value
         self.runs = 1000
         self.depth = 3
         self.schedule_limit: int | None = None

@@ -383,9 +383,10 @@ EXPLORE_OPTIONS = (
     ),
     click.option(
         "--reduction",
-        type=click.Choice(["partial-order", "none"]),
-        default="partial-order",
-        help="Whether schedules are left out that differ in the order of independent steps alone.",
+        type=click.Choice(["states", "partial-order", "none"]),
+        default="states",
+        help="Leave out schedules that differ in the order of independent steps alone, and with a bound "
+        "those that come to a state from which all was tried; the former alone; or none. [default: states]",
     ),
     click.option(
         "--runs", type=click.IntRange(min=1), default=1000, metavar="N", help="So many runs by chance."

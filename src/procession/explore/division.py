@@ -11,6 +11,7 @@ from procession.explore.finding import Finding, Steps
 from procession.explore.footprint import footprint_of
 from procession.explore.oracle import LOOK_AT_STACKS, ORACLES, Expectation, Oracle, problems
 from procession.explore.search import OpenNode, Reduction, Search, Sleeping
+from procession.explore.visited import Visited
 from procession.explore.world import World
 
 if TYPE_CHECKING:
@@ -67,7 +68,11 @@ class Result(NamedTuple):
 
 
 class Worker:
-    """Does pieces of tasks that are alike but for their bound, with one machine."""
+    """Does pieces of tasks that are alike but for their bound, with one machine.
+
+    States that were searched to their end in one piece aren't searched in a later one: what was found there
+    is in the results by then, or both are lost.
+    """
 
     def __init__(self, task: Task) -> None:
         self.oracles = [ORACLES[name] if isinstance(name, str) else name for name in task.oracles]
@@ -78,6 +83,8 @@ class Worker:
             looks_at_stacks=not names.isdisjoint(LOOK_AT_STACKS),
         )
         self.world.warm_up()
+        self.bound: int | None = None
+        self.visited = Visited()
 
     def do_all(self, task: Task, pieces: Sequence[Piece]) -> list[Result | None]:
         """Do one piece after the other, as long as there is time; None for those that there wasn't for."""
@@ -93,6 +100,8 @@ class Worker:
         world = self.world
         findings: list[Finding] = []
         end_s = time.monotonic() + task.piece_s
+        if self.bound != task.bound:
+            self.bound, self.visited = task.bound, Visited()
         steps_before = world.step_count
 
         def visit(ended: World) -> bool:
@@ -110,6 +119,7 @@ class Worker:
             reduction=task.reduction,
             prefix=piece.steps,
             sleeping={tid: footprint_of(text) for tid, text in piece.sleeping},
+            visited=self.visited,
         )
         search.run()
         open_nodes = () if search.is_exhausted else tuple(search.open_branches())

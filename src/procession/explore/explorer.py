@@ -97,7 +97,7 @@ class Explorer:
         oracles: Sequence[Oracle | str] = DEFAULT_ORACLES,
         preemptions: int | None = DEFAULT_PREEMPTIONS,
         expected: Expectation | None = None,
-        reduction: Reduction = Reduction.PARTIAL_ORDER,
+        reduction: Reduction = Reduction.STATES,
         limits: Limits | None = None,
         finds_all: bool = False,
         world: World | None = None,

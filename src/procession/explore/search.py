@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.explore.footprint import Footprint, footprint_text
 from procession.explore.oracle import ENDLESS
 from procession.explore.trace import Race, Trace
+from procession.explore.visited import PastRace, Visit, Visited
 from procession.explore.world import deviations_of
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
 
 class Reduction(Enum):
-    """Which schedules are left out: none, or those that differ from another in nothing that matters."""
+    """Which schedules are left out: none, or those that differ from another in nothing that matters; and,
+    with a bound, those too that come to a state from which all was tried before."""
 
     NONE = "none"
     PARTIAL_ORDER = "partial-order"
+    STATES = "states"
 
 
 class Node:
@@ -30,13 +33,32 @@ class Node:
     `wanted` are the tasks that shall be tried, `done` those that were, with what their first segment touched.
     `sleeping` are tasks whose turn now leads to what was seen already. `variants` are the options of the
     other choices in a step that are still to be tried, each with the task that steps. `cost` is how many
-    deviations from the default led here, of which a bound allows so many.
+    deviations from the default led here, of which a bound allows so many. `signature` stands for what led
+    here, and `races` are those of what was done from here on with it: the position of the step that races,
+    the task that does, and whether it's but with the turn which that step is of.
     """
 
-    __slots__ = ("checkpoint", "cost", "done", "length", "offer", "sleeping", "variants", "wanted")
+    __slots__ = (
+        "checkpoint",
+        "cost",
+        "done",
+        "length",
+        "offer",
+        "races",
+        "signature",
+        "sleeping",
+        "variants",
+        "wanted",
+    )
 
     def __init__(
-        self, checkpoint: Checkpoint, offer: Offer, length: int, cost: int, sleeping: dict[int, Footprint]
+        self,
+        checkpoint: Checkpoint,
+        offer: Offer,
+        length: int,
+        cost: int,
+        sleeping: dict[int, Footprint],
+        signature: int,
     ) -> None:
         self.checkpoint = checkpoint
         self.offer = offer
@@ -46,6 +68,13 @@ class Node:
         self.wanted: dict[int, None] = {}
         self.done: dict[int, Footprint] = {}
         self.variants: list[tuple[int, tuple[int, ...]]] = []
+        self.signature = signature
+        self.races: set[tuple[int, int, bool]] = set()
+
+    @property
+    def runner(self) -> int | None:
+        """Who goes on unless it's preempted, None where nobody would be."""
+        return self.offer.tids[0] if self.offer.goes_on else None
 
     def cost_of(self, tid: int) -> int:
         """How many deviations it is to let `tid` go on: preempting who runs, or letting a timer be early."""
@@ -105,7 +134,8 @@ class Search:
     done there (Flanagan and Godefroid 2005), and without a bound only one of those is that lead to the other
     order (source sets, Abdulla and others 2014), and not where that equals what was seen (sleep sets,
     Godefroid 1996). With a bound, where a preemption would be needed, the task is tried at the beginning of
-    the other's turn too (Coons, Musuvathi and McKinley 2013): then nothing within the bound is missed.
+    the other's turn too (Coons, Musuvathi and McKinley 2013): then nothing within the bound is missed. States
+    that were searched before with the bound are in `visited`, and aren't again.
     """
 
     def __init__(
@@ -114,16 +144,20 @@ class Search:
         visit: Visitor,
         *,
         bound: int | None = None,
-        reduction: Reduction = Reduction.PARTIAL_ORDER,
+        reduction: Reduction = Reduction.STATES,
         sleeping: Mapping[int, Footprint] | None = None,
         prefix: Sequence[tuple[int, tuple[int, ...]]] = (),
         alive: Callable[[Search], bool] | None = None,
+        visited: Visited | None = None,
     ) -> None:
         self.world = world
         self.visit = visit
         self.bound = bound
         self.reduction = reduction
         self.sleeps = bound is None and reduction is not Reduction.NONE
+        self.visited: Visited | None = None
+        if bound is not None and reduction is Reduction.STATES:
+            self.visited = Visited() if visited is None else visited
         self.sleeping = dict(sleeping or {})
         self.prefix = tuple(prefix)
         self.alive = alive
@@ -168,10 +202,10 @@ class Search:
             offer = world.offer
             if offer is None:
                 break
-            self.nodes.append(Node(world.checkpoint(), offer, len(self.trace.entries), self._cost, {}))
+            self.nodes.append(self._new_node(offer))
             self._cost += deviations_of(offer, option) + sum(1 for other in inner if other)
             step = world.advance(option, inner)
-            self._note(step.segments, len(self.nodes) - 1)
+            self._note(step.segments, len(self.nodes) - 1, options_of(step.inner))
         if self.nodes:
             # Only now, as what is above has been seen to by whoever gave this prefix.
             option, inner = self.prefix[len(self.nodes) - 1]
@@ -198,6 +232,9 @@ class Search:
             if self.alive is not None and not self.alive(self):
                 return False
             node = self._new_node(world.offer)
+            if self._was_visited(node):
+                self.redundant += 1
+                return True
             tid = next((tid for tid in node.offer.tids if tid not in node.sleeping), None)
             if tid is None:
                 self.redundant += 1
@@ -215,7 +252,19 @@ class Search:
         sleeping: dict[int, Footprint] = {}
         if self.nodes and self.sleeps:
             sleeping = self._sleeping_after(self.nodes[-1])
-        return Node(self.world.checkpoint(), offer, len(self.trace.entries), self._cost, sleeping)
+        trace = self.trace
+        return Node(self.world.checkpoint(), offer, len(trace.entries), self._cost, sleeping, trace.signature)
+
+    def _was_visited(self, node: Node) -> bool:
+        """Whether all that is to be tried at `node` was tried before; what races with that is seen to."""
+        if self.visited is None:
+            return False
+        visit = self.visited.find(node.signature, node.runner, node.cost)
+        if visit is None:
+            return False
+        for race in visit.races:
+            self._reverse(self.trace.position_of(race.other, race.nth), race.tid, race.is_block)
+        return True
 
     def _sleeping_after(self, parent: Node) -> dict[int, Footprint]:
         """Who is asleep, or was tried before, at `parent`, and isn't touched by what was done there now."""
@@ -236,7 +285,7 @@ class Search:
         self._cost = node.cost + node.cost_of(tid) + sum(1 for choice in asked if choice.option)
         for variant in variants_of(asked, len(inner)):
             self._want_variant(node, tid, variant)
-        self._note(step.segments, self.nodes.index(node))
+        self._note(step.segments, len(self.nodes) - 1, options_of(asked))
         first = next((segment for segment in step.segments if segment.tid == tid), step.segments[0])
         known = node.done.get(tid)
         if known is not None:
@@ -249,18 +298,48 @@ class Search:
         else:
             node.variants.append((tid, inner))
 
-    def _note(self, segments: list[Segment], node: int | None) -> None:
+    def _note(self, segments: list[Segment], node: int | None, options: tuple[int, ...] = ()) -> None:
         """Put what was done into the trace, and have tried in the other order what races."""
         for segment in segments:
-            for race in self.trace.append(segment, node):
+            for race in self.trace.append(segment, node, options):
                 if self.reduction is Reduction.NONE:
                     continue
                 if self.bound is None:
                     self._try_initials(race)
                 else:
-                    self._try_before(race.position, race.tid)
-                    self._try_before(self.trace.block_start(race.position), race.tid)
-            node = None
+                    self._reverse(race.position, race.tid, is_block=False)
+            node, options = None, ()
+
+    def _reverse(self, position: int, tid: int, is_block: bool) -> None:
+        """Have `tid` tried before the entry at `position`, but with `is_block`, and before the turn that it's
+        of."""
+        if not is_block:
+            self._try_before(position, tid)
+        self._try_before(self.trace.block_start(position), tid)
+        if self.visited is not None and self.nodes:
+            self._keep_race(self.nodes[-1], position, tid, is_block)
+
+    def _keep_race(self, node: Node, position: int, tid: int, is_block: bool) -> None:
+        """What was done from `node` on races with what led there, or with the turn in which it lies."""
+        if position < node.length:
+            node.races.add((position, tid, is_block))
+        elif self.trace.block_start(position) < node.length:
+            node.races.add((node.length - 1, tid, True))
+
+    def _leave(self, node: Node) -> None:
+        """All has been tried that there is to try at `node`, which is the last."""
+        visited, trace = self.visited, self.trace
+        self.nodes.pop()
+        if visited is None:
+            return
+        if self.nodes:
+            for position, tid, is_block in node.races:
+                self._keep_race(self.nodes[-1], position, tid, is_block)
+        races = [
+            PastRace(trace.entries[position].segment.tid, trace.entries[position].nth, tid, is_block)
+            for position, tid, is_block in node.races
+        ]
+        visited.add(node.signature, Visit(node.runner, node.cost, tuple(races)))
 
     def _try_initials(self, race: Race) -> None:
         """Have one of those tried with which the two of `race` come in the other order."""
@@ -329,8 +408,13 @@ class Search:
                     node.sleeping[tid] = _NOTHING
                     continue
                 return node, tid, ()
-            nodes.pop()
+            self._leave(node)
         return None
+
+
+def options_of(asked: Sequence[NamedChoice]) -> tuple[int, ...]:
+    """What was chosen in a step but for who goes on."""
+    return tuple(choice.option for choice in asked)
 
 
 def variants_of(asked: Sequence[NamedChoice], known: int) -> Iterator[tuple[int, ...]]:

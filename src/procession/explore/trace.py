@@ -16,7 +16,7 @@ class TraceEntry(NamedTuple):
     """One segment of a run: the `nth` of its task, with its clock, and the index of the node that chose it.
 
     `waker` is the position of who has woken the task for it, None if nobody had to. `undo` is what has to be
-    put back when it's taken away again.
+    put back when it's taken away again, `term` what it adds to the signature.
     """
 
     segment: Segment
@@ -25,6 +25,7 @@ class TraceEntry(NamedTuple):
     node: int | None
     waker: int | None
     undo: list[tuple[str, object, object]]
+    term: int
 
 
 class Race(NamedTuple):
@@ -35,9 +36,12 @@ class Race(NamedTuple):
 
 
 class Trace:
-    """A run's segments with the order between them (happens-before), as a stack."""
+    """A run's segments with the order between them (happens-before), as a stack.
 
-    __slots__ = ("clocks", "entries", "readers", "updaters", "wakers", "writers")
+    `signature` is a number that is the same for runs that differ in the order of independent segments alone.
+    """
+
+    __slots__ = ("clocks", "entries", "positions", "readers", "signature", "updaters", "wakers", "writers")
 
     def __init__(self) -> None:
         self.entries: list[TraceEntry] = []
@@ -46,9 +50,11 @@ class Trace:
         self.readers: dict[Key, dict[int, int]] = {}
         self.updaters: dict[Key, dict[int, int]] = {}
         self.wakers: dict[int, int] = {}
+        self.positions: dict[int, list[int]] = {}
+        self.signature = 0
 
-    def append(self, segment: Segment, node: int | None) -> list[Race]:
-        """Add a segment; the races that it closes, each with an entry before."""
+    def append(self, segment: Segment, node: int | None, options: tuple[int, ...] = ()) -> list[Race]:
+        """Add a segment, with what was chosen in it; the races that it closes, each with an entry before."""
         tid, footprint = segment
         position = len(self.entries)
         undo: list[tuple[str, object, object]] = [("clock", tid, self.clocks.get(tid))]
@@ -116,8 +122,15 @@ class Trace:
             self.wakers[woken] = position
         waker_position = self.wakers.pop(tid, None)
         undo.append(("waker", tid, waker_position))
-        self.entries.append(TraceEntry(segment, nth, clock, node, waker_position, undo))
+        term = hash((tid, nth, tuple(sorted(clock.items())), options))
+        self.signature = self.signature + term & _WORD
+        self.positions.setdefault(tid, []).append(position)
+        self.entries.append(TraceEntry(segment, nth, clock, node, waker_position, undo, term))
         return races
+
+    def position_of(self, tid: int, nth: int) -> int:
+        """Where the `nth` segment of `tid` is."""
+        return self.positions[tid][nth - 1]
 
     def cut(self, length: int) -> None:
         """Take away all entries from `length` on."""
@@ -129,7 +142,10 @@ class Trace:
             "waker": self.wakers,
         }
         while len(self.entries) > length:
-            for name, key, value in reversed(self.entries.pop().undo):
+            entry = self.entries.pop()
+            self.signature = self.signature - entry.term & _WORD
+            self.positions[entry.segment.tid].pop()
+            for name, key, value in reversed(entry.undo):
                 if value is None:
                     tables[name].pop(key, None)
                 else:
@@ -168,14 +184,6 @@ class Trace:
         while position and entries[position - 1].segment.tid == tid:
             position -= 1
         return position
-
-    @property
-    def signature(self) -> int:
-        """A number that is the same for runs that differ in the order of independent segments alone."""
-        total = 0
-        for entry in self.entries:
-            total += hash((entry.segment.tid, entry.nth, tuple(sorted(entry.clock.items()))))
-        return total & _WORD
 
 
 def joined(first: VectorClock, second: VectorClock) -> VectorClock:
