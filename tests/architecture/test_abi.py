@@ -65,6 +65,10 @@ HEADERS: dict[str, tuple[str, ...]] = {
         "linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h linux/if.h linux/veth.h "
         "linux/neighbour.h linux/fib_rules.h linux/net_namespace.h",
     ),
+    "nftables": (
+        "linux/netlink.h linux/netfilter.h linux/netfilter/nfnetlink.h linux/netfilter/nf_tables.h "
+        "linux/netfilter/nf_tables_compat.h linux/netfilter/nf_conntrack_common.h",
+    ),
     "open_flags": ("linux/fcntl.h linux/openat2.h linux/close_range.h linux/fs.h linux/falloc.h",),
     "personality": ("linux/personality.h",),
     "pidfd": ("linux/pidfd.h",),
@@ -135,6 +139,7 @@ UNNAMED = {
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
     "CTRL_|TASKSTATS_[CT]|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "|NFT_|NFTA_|NFNL_BATCH|NF_INET|NFPROTO_|IP_CT_|IPS_"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
 

@@ -20,7 +20,7 @@ ROOMS = {
         ("waits",),
     ),
     "fs": (("mounts",), ("overlayfs", "terminal")),
-    "net": (("link",), ("internet", "unix"), ("netlink",), ("diag",)),
+    "net": (("link",), ("internet", "unix"), ("netlink",), ("diag", "netfilter")),
 }
 """The rooms of each layer: each imports from those before it, and not from those beside it."""
 EXCEPTIONS = {

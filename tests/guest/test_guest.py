@@ -31,6 +31,7 @@ NEEDS_ROOT = {
     "lease",
     "namespace",
     "network_namespace",
+    "packet_filter",
     "pid_namespace",
     "proc_files",
     "acct",

@@ -35,6 +35,7 @@ INTERFACE = 23
 WAIT = 24
 BPF = 25
 CGROUP = 26
+PACKET_FILTER = 27
 KIND_NAMES = (
     "task",
     "address space",
@@ -63,6 +64,7 @@ KIND_NAMES = (
     "wait",
     "bpf",
     "control group",
+    "packet filter",
 )
 """Names of the kinds, by their numbers."""
 

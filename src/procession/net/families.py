@@ -12,6 +12,7 @@ from procession.net.diag.socket import DiagSocket
 from procession.net.internet.raw import PingSocket, RawSocket
 from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.udp import UdpSocket
+from procession.net.netfilter.socket import NetfilterSocket
 from procession.net.netlink.generic import GenericSocket
 from procession.net.netlink.socket import NetlinkSocket
 from procession.net.netlink.uevent import UeventSocket
@@ -37,6 +38,7 @@ _LAST_PROTOCOL = 262
 _ROUTE = int(NetlinkProtocol.NETLINK_ROUTE)
 _GENERIC = int(NetlinkProtocol.NETLINK_GENERIC)
 _SOCK_DIAG = int(NetlinkProtocol.NETLINK_SOCK_DIAG)
+_NETFILTER = int(NetlinkProtocol.NETLINK_NETFILTER)
 _UEVENT = int(NetlinkProtocol.NETLINK_KOBJECT_UEVENT)
 _NETLINK = int(AddressFamily.AF_NETLINK)
 _STREAM = int(SocketType.SOCK_STREAM)
@@ -123,6 +125,8 @@ def _create_netlink(network: Network, kind: int, protocol: int, owner_uid: int) 
         return DiagSocket(network, kind, protocol, owner_uid)
     if protocol == _GENERIC:
         return GenericSocket(network, kind, protocol, owner_uid)
+    if protocol == _NETFILTER:
+        return NetfilterSocket(network, kind, protocol, owner_uid)
     if protocol == _UEVENT:
         return UeventSocket(network, kind, protocol, owner_uid)
     raise EPROTONOSUPPORT

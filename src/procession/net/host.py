@@ -85,6 +85,10 @@ class Caller(Protocol):
         """Its process."""
 
     @property
+    def command_name(self) -> bytes:
+        """What its program is called (PR_SET_NAME)."""
+
+    @property
     def pid_namespace(self) -> Any:
         """In which it's told process ids."""
 

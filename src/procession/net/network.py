@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENOBUFS
 from procession.fs.namespace import CLONE_NEWNET, Namespace
-from procession.hardware.kernel_memory import INTERFACE, INTERFACE_BYTES, ROUTE_BYTES
+from procession.hardware.kernel_memory import INTERFACE, INTERFACE_BYTES, PACKET_FILTER, ROUTE_BYTES
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.device_address import interface_came_up
 from procession.net.internet.port_table import PortTable
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from procession.net.internet.raw import PingSocket, RawSocket
     from procession.net.internet.routing import Route
     from procession.net.internet.tcp_connection import TcpConnections
+    from procession.net.netfilter.hooks import PacketHooks
+    from procession.net.netfilter.ruleset import Ruleset
     from procession.net.netlink.socket import NetlinkSocket
     from procession.net.socket_file import SocketFileSystem
     from procession.net.unix.names import UnixNames
@@ -47,6 +49,8 @@ class Network(Namespace):
     `groups` counts, by an interface's index and a multicast address, how many sockets listen there.
     `counters` are those of /proc/net/snmp and netstat by their names, each behind its group's.
 
+    `ruleset` are the packet filter's rules, and `hooks` the chains that see packets: None until there are.
+
     `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
     UDP's ports. What isn't used is never made. `netlink_sockets` are by protocol and port id. `sysfs` is
     what shows it, None while it's nowhere.
@@ -64,6 +68,7 @@ class Network(Namespace):
         "flow_generation",
         "flows",
         "groups",
+        "hooks",
         "host",
         "interfaces",
         "last_index",
@@ -74,6 +79,7 @@ class Network(Namespace):
         "ping_sockets",
         "raw_sockets",
         "routes",
+        "ruleset",
         "sysctls",
         "sysfs",
         "system",
@@ -94,6 +100,8 @@ class Network(Namespace):
         self.flow_generation = 0
         self.neighbours: dict[tuple[Interface, bytes], Neighbour] = {}
         self.address_count = 0
+        self.ruleset: Ruleset | None = None
+        self.hooks: PacketHooks | None = None
         self.numbers: dict[Network, int] = {}
         self.counters: dict[str, int] = {}
         self.groups: dict[tuple[int, bytes], int] = {}
@@ -191,6 +199,9 @@ class Network(Namespace):
             if self.interfaces.get(interface.index) is interface and interface is not self.loopback:
                 delete_interface(interface)
         self.account_address(-self.address_count)
+        if self.ruleset is not None:
+            self.system.account.uncharge(PACKET_FILTER, self.ruleset.size)
+            self.ruleset = self.hooks = None
         for other in self.system.networks():
             other.numbers.pop(self, None)
         self.flows.clear()

@@ -46,7 +46,8 @@ class Flow:
     `network` and `interface` are where it ends; `routers` are the networks that pass packets on, each with
     the interface at which they arrive. `senders` and `receivers` are the interfaces that it goes out and in
     by: `packet_count` and `byte_count` are what has gone, which is added to theirs when somebody asks, or
-    when anything changes: `generation` tells. `neighbours` are the entries that it confirms.
+    when anything changes: `generation` tells. `neighbours` are the entries that it confirms. `is_filtered`
+    says that a network on the way has a packet filter.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Flow:
         "generation",
         "heard",
         "interface",
+        "is_filtered",
         "mtu",
         "neighbours",
         "network",
@@ -87,6 +89,7 @@ class Flow:
         self.packet_count = 0
         self.byte_count = 0
         self.generation = network.system.topology
+        self.is_filtered = False
 
     @property
     def is_short(self) -> bool:
@@ -140,9 +143,16 @@ def find_flow(network: Network, target: bytes, source: bytes | None, device: Int
             settle_flows(network)
             flows.clear()
         found = _trace(network, source, target, device)
+        found.is_filtered = _is_filtered(network, found)
         if found.generation == network.system.topology:
             flows[key] = found
     return found
+
+
+def _is_filtered(sender: Network, flow: Flow) -> bool:
+    networks = [sender, flow.network, *(router for router, _ in flow.routers)]
+    networks += [heard.interface.network for heard in flow.heard]
+    return any(network.hooks is not None for network in networks)
 
 
 def settle_flows(network: Network) -> None:

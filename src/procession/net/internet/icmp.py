@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, Errno
+from procession.abi.errno import EINVAL, EPERM, Errno
 from procession.abi.word import pack_address, pack_port, pack_u8
 from procession.net.internet.flow import find_flow
 from procession.net.internet.header_options import answered, recorded
@@ -90,7 +90,11 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
             except EINVAL:
                 return
         count_message(network, answer.target, replies, "Out")
-        send_packet(network, answer, flow)
+        try:
+            send_packet(network, answer, flow)
+        except EPERM:
+            # The packet filter drops it: there is nobody to tell.
+            return
     elif kind == (ECHO_REPLY_6 if is_6 else ECHO_REPLY):
         for socket in network.ping_sockets:
             if (

@@ -8,8 +8,10 @@ from procession.net.internet.error_queue import report_undelivered
 from procession.net.internet.icmp import PING_PROTOCOLS, count_message, receive_message
 from procession.net.internet.icmp_error import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, IcmpError
 from procession.net.internet.output import record_arrival, send_error
-from procession.net.internet.packet import UDP, UDP_LITE, Packet
+from procession.net.internet.packet import TCP, UDP, UDP_LITE, Packet
+from procession.net.internet.passage import SEGMENT_HEADER
 from procession.net.internet.raw import deliver_raw, tell_ping, tell_raw
+from procession.net.internet.tcp_backlog import SYN_SENT
 from procession.net.internet.udp import UdpSocket, find_receivers
 
 if TYPE_CHECKING:
@@ -51,7 +53,22 @@ def receive_error(network: Network, packet: Packet, error: IcmpError, offender: 
         for holder in ports.at(packet.source_port):
             if isinstance(holder, UdpSocket) and report_undelivered(holder, packet, error, offender):
                 break
+    elif protocol == TCP:
+        _tell_connection(network, packet, error)
     elif protocol in PING_PROTOCOLS and network.ping_sockets:
         tell_ping(network, packet, error, offender)
     if network.raw_sockets:
         tell_raw(network, packet, error, offender)
+
+
+def _tell_connection(network: Network, packet: Packet, error: IcmpError) -> None:
+    """Who waits for an answer to its SYN gives up; a connection sends again what got lost.
+
+    Linux: net/ipv4/tcp_ipv4.c, tcp_v4_err; net/ipv6/tcp_ipv6.c, tcp_v6_err.
+    """
+    if len(packet.data) < SEGMENT_HEADER.size:
+        return
+    port, target_port = SEGMENT_HEADER.unpack_from(packet.data)[:2]
+    sender = network.tcp.connections.get((packet.source, port, packet.target, target_port))
+    if sender is not None and sender.state == SYN_SENT:
+        sender.end(error.error if len(packet.target) == 4 else error.error_6)

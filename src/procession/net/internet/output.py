@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EHOSTUNREACH, EINVAL, Errno
+from procession.abi.errno import EHOSTUNREACH, EINVAL, EPERM, Errno
 from procession.net.internet.flow import DELIVERED, LOST, REFUSED, TO_ALL, UNRESOLVED, Flow, find_flow
 from procession.net.internet.header_options import is_routed_by_source, recorded
 from procession.net.internet.icmp_error import (
@@ -24,6 +24,7 @@ from procession.net.internet.neighbour import (
     Neighbour,
 )
 from procession.net.internet.packet import header_bytes
+from procession.net.internet.passage import passes_in, passes_on, passes_out, passes_whole_way
 from procession.net.link.interface import LOOPBACK
 
 if TYPE_CHECKING:
@@ -71,10 +72,18 @@ def _record(packet: Packet, network: Network, own: bytes) -> bool:
 
 
 def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool = True) -> None:
-    """Let `packet` go from `network` along `flow`. Linux: net/ipv4/ip_output.c, ip_output.
+    """Let `packet` go from `network` along `flow`. Raises EPERM if the packet filter doesn't let it.
 
     Unless `is_looped` the sender's own network doesn't hear what goes to a group on another link.
+    Linux: net/ipv4/ip_output.c, ip_output.
     """
+    if flow.is_filtered and not passes_out(network, packet, flow):
+        raise EPERM("the packet filter drops it")
+    _carry(network, packet, flow, is_looped=is_looped)
+
+
+def _carry(network: Network, packet: Packet, flow: Flow, *, is_looped: bool = True) -> None:
+    """`packet` has left its sender."""
     outcome = flow.outcome
     size = packet.wire_bytes
     count = 1 if size <= flow.mtu else fragment_count(size, flow)
@@ -82,6 +91,8 @@ def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool
         flow.packet_count += count
         flow.byte_count += size
     passed = len(flow.routers)
+    if passed and flow.is_filtered and not passes_on(packet, flow):
+        return
     if passed and packet.ttl <= passed:
         router, _ = flow.routers[packet.ttl - 1]
         send_error(router, packet, TIME_EXCEEDED)
@@ -94,6 +105,8 @@ def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool
         from procession.net.internet.input import receive_packet
 
         packet.ttl -= passed
+        if flow.is_filtered and not passes_in(flow.network, packet, flow.interface):
+            return
         receive_packet(flow.network, packet, flow.interface)
     elif outcome == TO_ALL:
         from procession.net.internet.input import receive_packet
@@ -101,7 +114,9 @@ def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool
         for heard in flow.heard:
             if heard.interface is flow.out and not is_looped and flow.out.kind != LOOPBACK:
                 continue
-            receive_packet(heard.interface.network, packet.copy(), heard.interface, is_for_all=True)
+            copy, network = packet.copy(), heard.interface.network
+            if not flow.is_filtered or passes_in(network, copy, heard.interface):
+                receive_packet(network, copy, heard.interface, is_for_all=True)
     elif outcome == REFUSED:
         router, _ = flow.routers[-1]
         kind = NET_UNREACHABLE
@@ -125,7 +140,7 @@ def send_error(router: Network, packet: Packet, error: IcmpError) -> None:
 
     Linux: net/ipv4/icmp.c, __icmp_send; net/ipv6/icmp.c, icmp6_send.
     """
-    from procession.net.internet.icmp import count_message, is_error_message
+    from procession.net.internet.icmp import count_message, is_error_message, message_about
     from procession.net.internet.input import receive_error
 
     if not any(packet.source) or is_error_message(packet):
@@ -135,6 +150,8 @@ def send_error(router: Network, packet: Packet, error: IcmpError) -> None:
     except Errno:
         return
     if flow.outcome != DELIVERED:
+        return
+    if flow.is_filtered and not passes_whole_way(router, message_about(packet, error, flow.source), flow):
         return
     flow.packet_count += 1
     flow.byte_count += 56 + (len(packet.target) - 4)
@@ -171,7 +188,7 @@ def neighbour_timed_out(entry: Neighbour) -> None:
         if flow.outcome == UNRESOLVED and flow.unresolved is entry:
             still.append((sender, packet))
         else:
-            send_packet(sender, packet, flow)
+            _carry(sender, packet, flow)
     if entry.state != INCOMPLETE:
         return
     host = network.host

@@ -544,10 +544,10 @@ class TcpSocket(InternetSocket):
         assert peer is not None
         assert flow is not None
         lost = b""
-        if peer.filter is not None:
+        if peer.filter is not None or flow.is_filtered:
             data, lost = split(self, peer, flow, data)
-            if not data:
-                lose(self, lost)
+            if not data or self.state == CLOSED:
+                lose(self, data + lost)
                 return
         count = len(data)
         if peer.ended & RECEIVING and peer.state in _HAVE_ENDED:

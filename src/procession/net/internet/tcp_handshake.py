@@ -9,7 +9,7 @@ from procession.abi.socket import TcpState
 from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
 from procession.net.internet.tcp_backlog import SYN_SENT, become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
-from procession.net.internet.tcp_filter import lets_connect, send_again
+from procession.net.internet.tcp_filter import lets_connect, send_again, syn_passes
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -26,6 +26,12 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
     """Try to reach the other end. Linux: net/ipv4/tcp_output.c, tcp_connect."""
     socket.flow = flow
     outcome = flow.outcome
+    if flow.is_filtered:
+        # What refuses it looks for who has sent it.
+        socket.state = SYN_SENT
+        if not syn_passes(socket, flow):
+            _wait_unless_refused(socket)
+            return
     if outcome == REFUSED and socket.syn_count == 0:
         assert flow.error is not None
         socket.end(flow.error.number)
@@ -45,11 +51,15 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
                 socket.local_port,
                 flow.interface,
             )
-            if listener is None:
-                socket.end(ECONNREFUSED.number)
-            elif (listener.filter or socket.filter) and not lets_connect(listener, socket, flow):
+            is_filtered = flow.is_filtered or way_back.is_filtered or socket.filter is not None
+            if listener is not None and listener.filter is not None:
+                is_filtered = True
+            if is_filtered:
                 socket.state = SYN_SENT
-                _wait_for_answer(socket)
+            if is_filtered and not lets_connect(listener, socket, flow, way_back):
+                _wait_unless_refused(socket)
+            elif listener is None:
+                socket.end(ECONNREFUSED.number)
             elif listener.is_backlog_full:
                 network.count("TcpExtListenOverflows")
                 network.count("TcpExtListenDrops")
@@ -62,6 +72,12 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
             return
     socket.state = SYN_SENT
     _wait_for_answer(socket)
+
+
+def _wait_unless_refused(socket: TcpSocket) -> None:
+    """A filter has dropped something: it's sent again, unless the filter has said so."""
+    if socket.state == SYN_SENT:
+        _wait_for_answer(socket)
 
 
 def _wait_for_answer(socket: TcpSocket) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.net.internet.tcp_filter import current_flow
 from procession.net.internet.tcp_options import CORK, segment_bytes
 from procession.net.socket import MSG_MORE, MSG_OOB
 
@@ -39,5 +40,6 @@ def push_held(socket: TcpSocket) -> None:
     if peer.is_orphan:
         socket.meet_nobody(peer)
         return
+    current_flow(socket)
     held, socket.held = socket.held, b""
     socket.pass_on(held)

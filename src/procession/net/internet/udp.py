@@ -181,6 +181,7 @@ class UdpSocket(DatagramSocket):
         if (
             flow.outcome == DELIVERED
             and flow.is_short
+            and not flow.is_filtered
             and not (network.raw_sockets or is_stamped or packet.options)
         ):
             # The shortest way: what follows is what receive_packet would do.

@@ -79,6 +79,30 @@ def attributes_in(body: bytes, offset: int) -> dict[int, bytes]:
     return found
 
 
+def list_in(body: bytes) -> list[tuple[int, bytes]]:
+    """The attributes of a list, whose kinds may come again, up to the first that has no right length.
+
+    Linux: include/net/netlink.h, nla_for_each_attr.
+    """
+    found: list[tuple[int, bytes]] = []
+    offset = 0
+    while len(body) - offset >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+        if not _ATTRIBUTE.size <= length <= len(body) - offset:
+            break
+        found.append((kind & _TYPE_MASK, body[offset + _ATTRIBUTE.size : offset + length]))
+        offset += length + 3 & ~3
+    return found
+
+
+def nested_in(body: bytes) -> dict[int, bytes]:
+    """The attributes in another one, of each kind the last: what comes behind a wrong length is left out.
+
+    Linux: lib/nlattr.c, __nla_validate_parse with NL_VALIDATE_LIBERAL.
+    """
+    return dict(list_in(body))
+
+
 def number_in(found: dict[int, bytes], kind: int) -> int | None:
     """The number of 32 bits in an attribute, None if it isn't there. Raises ERANGE."""
     data = found.get(kind)

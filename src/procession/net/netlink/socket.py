@@ -234,10 +234,10 @@ class NetlinkSocket(Socket):
         self.check_length(len(data))
         if target:
             raise ECONNREFUSED("only the kernel answers")
-        self._answer_all(data)
+        self.answer_all(data)
         return len(data)
 
-    def _answer_all(self, data: bytes) -> None:
+    def answer_all(self, data: bytes) -> None:
         """Answer each request in `data`. Linux: net/netlink/af_netlink.c, netlink_rcv_skb."""
         offset = 0
         while len(data) - offset >= _HEADER.size:
@@ -249,15 +249,15 @@ class NetlinkSocket(Socket):
             offset += length + 3 & ~3
             if not header.nlmsg_flags & _REQUEST or header.nlmsg_type < _FIRST_REAL_TYPE:
                 if header.nlmsg_flags & _ACK:
-                    self._acknowledge(header, request, 0)
+                    self.acknowledge(header, request, 0)
                 continue
             try:
                 is_dump = self._answer(header, request[_HEADER.size :])
             except Errno as error:
-                self._acknowledge(header, request, error.number, error.reason if error.is_told else "")
+                self.acknowledge(header, request, error.number, error.reason if error.is_told else "")
                 continue
             if header.nlmsg_flags & _ACK and not is_dump:
-                self._acknowledge(header, request, 0)
+                self.acknowledge(header, request, 0)
 
     def _answer(self, header: Nlmsghdr, body: bytes) -> bool:
         """Answer one request; whether by a list of all objects. Raises what it is answered by instead."""
@@ -320,7 +320,7 @@ class NetlinkSocket(Socket):
         message = _HEADER.pack(_HEADER.size + len(body), kind, flags, request.nlmsg_seq, self.port_id) + body
         return message + bytes(-len(message) % 4)
 
-    def _acknowledge(self, header: Nlmsghdr, request: bytes, error: int, explanation: str = "") -> None:
+    def acknowledge(self, header: Nlmsghdr, request: bytes, error: int, explanation: str = "") -> None:
         """Say that it was done, or why it wasn't. Linux: net/netlink/af_netlink.c, netlink_ack."""
         is_capped = not error or self.protocol_options.get(_CAP_ACK)
         flags = _CAPPED if is_capped else 0

@@ -1,0 +1,223 @@
+"""A draft: a network's tables as a batch of requests leaves them, published as a whole or not at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, EMLINK, ENOENT, ENOMEM, EOPNOTSUPP
+from procession.abi.nftables import DataAttribute, VerdictAttribute
+from procession.hardware.kernel_memory import PACKET_FILTER
+from procession.hardware.physical_memory import OutOfFrames
+from procession.net.netfilter.expression import be32_in
+from procession.net.netfilter.hooks import PacketHooks
+from procession.net.netfilter.ruleset import ruleset_of
+from procession.net.netfilter.verdict import ACCEPT, BREAK, CONTINUE, DROP, GOTO, JUMP, RETURN, Verdict
+from procession.net.netlink.attributes import nested_in, text_in
+
+if TYPE_CHECKING:
+    from procession.net.netfilter.ruleset import Chain, FilterSet, Rule, Table, TableKey
+    from procession.net.network import Network
+
+MOST_JUMPS = 16
+"""NFT_JUMP_STACK_SIZE."""
+_CODE, _CHAIN = int(VerdictAttribute.NFTA_VERDICT_CODE), int(VerdictAttribute.NFTA_VERDICT_CHAIN)
+_CHAIN_ID = int(VerdictAttribute.NFTA_VERDICT_CHAIN_ID)
+_VERDICT = int(DataAttribute.NFTA_DATA_VERDICT)
+
+
+class Draft:
+    """Changes to the tables of a network, until they are published.
+
+    `tables` are those that will be there, of which those in `owned` are the draft's own and may be changed.
+    What is added is charged at once: `added` bytes so far, and `removed` is given back at the end.
+    `chain_ids`, `set_ids` and `rule_ids` are the numbers by which the batch calls what it makes.
+    """
+
+    __slots__ = (
+        "added",
+        "base",
+        "chain_ids",
+        "handle_count",
+        "is_changed",
+        "network",
+        "owned",
+        "removed",
+        "rule_ids",
+        "set_ids",
+        "tables",
+    )
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.base = ruleset_of(network)
+        self.tables = self.base.tables.copy()
+        self.owned: set[TableKey] = set()
+        self.handle_count = self.base.handle_count
+        self.added = self.removed = 0
+        self.is_changed = False
+        self.chain_ids: dict[int, tuple[TableKey, bytes]] = {}
+        self.set_ids: dict[int, tuple[TableKey, bytes]] = {}
+        self.rule_ids: dict[int, tuple[TableKey, bytes, int]] = {}
+
+    # Memory
+
+    def charge(self, size: int) -> None:
+        """Something of `size` bytes is added. Raises ENOMEM."""
+        try:
+            self.network.system.account.charge(PACKET_FILTER, size)
+        except OutOfFrames:
+            raise ENOMEM("no memory for rules") from None
+        self.added += size
+        self.is_changed = True
+
+    def discharge(self, size: int) -> None:
+        """Something of `size` bytes won't be there any more."""
+        self.removed += size
+        self.is_changed = True
+
+    # What is there
+
+    def table_named(self, family: int, name: bytes | None) -> Table:
+        """A table to look at. Raises EINVAL, ENOENT. Linux: net/netfilter/nf_tables_api.c,
+        nft_table_lookup."""
+        if name is None:
+            raise EINVAL("a table's name is needed")
+        table = self.tables.get((family, name))
+        if table is None:
+            raise ENOENT("no such table")
+        return table
+
+    def own(self, table: Table) -> Table:
+        """The same to change."""
+        key = table.key
+        if key not in self.owned:
+            self.tables[key] = table = table.copy()
+            self.owned.add(key)
+        return self.tables[key]
+
+    def chain_named(self, table: Table, name: bytes | None, number: int | None = None) -> Chain:
+        """A chain of `table`, or the one that the batch calls `number`. Raises EINVAL, ENOENT."""
+        if name is None:
+            if number is None:
+                raise EINVAL("a chain's name is needed")
+            key, name = self.chain_ids.get(number, ((0, b""), b""))
+            if key != table.key:
+                raise ENOENT("no such chain in this batch")
+        chain = table.chains.get(name)
+        if chain is None:
+            raise ENOENT("no such chain")
+        return chain
+
+    def set_named(self, table: Table, name: bytes | None, number: int | None = None) -> FilterSet:
+        """A set of `table`, or the one that the batch calls `number`.
+
+        Raises EINVAL, ENOENT. Linux: net/netfilter/nf_tables_api.c, nft_set_lookup_global.
+        """
+        found = table.sets.get(name.split(b"\0", 1)[0]) if name is not None else None
+        if found is None and number is not None:
+            key, made = self.set_ids.get(number, ((0, b""), b""))
+            found = table.sets.get(made) if key == table.key else None
+        if found is None:
+            raise ENOENT("no such set")
+        return found
+
+    def verdict_in(self, table: Table, data: dict[int, bytes]) -> Verdict:
+        """The verdict in the attributes of data. Raises EINVAL, ENOENT, EOPNOTSUPP.
+
+        Linux: net/netfilter/nf_tables_api.c, nft_verdict_init.
+        """
+        if _VERDICT not in data:
+            raise EINVAL("a verdict is needed")
+        found = nested_in(data[_VERDICT])
+        told = be32_in(found, _CODE)
+        if told is None:
+            raise EINVAL("a verdict without a code")
+        code = told - (1 << 32) if told >> 31 else told
+        if code in (DROP, ACCEPT, CONTINUE, BREAK, RETURN):
+            return Verdict(code)
+        if code not in (JUMP, GOTO):
+            raise EINVAL("no such verdict")
+        chain = self.chain_named(table, text_in(found, _CHAIN), be32_in(found, _CHAIN_ID))
+        if chain.is_base:
+            raise EOPNOTSUPP("a base chain is nowhere to go to")
+        return Verdict(code, chain.name)
+
+    # Removing
+
+    def remove_rule(self, table: Table, chain: Chain, rule: Rule) -> None:
+        """`rule` won't be there, nor the sets without a name that it looks into."""
+        chain.rules.remove(rule)
+        self.discharge(rule.size)
+        for name in rule.set_names():
+            if table.sets[name].is_anonymous:
+                self.remove_set(table, table.sets[name])
+
+    def remove_set(self, table: Table, found: FilterSet) -> None:
+        """The set won't be there, nor its elements."""
+        del table.sets[found.name]
+        self.discharge(found.size + sum(element.size for element in found.elements.values()))
+
+    def remove_table(self, table: Table) -> None:
+        """The table won't be there, nor what is in it."""
+        del self.tables[table.key]
+        self.owned.discard(table.key)
+        self.discharge(table.whole_size)
+
+    # The end
+
+    def abandon(self) -> None:
+        """Nothing of it will be there."""
+        self.network.system.account.uncharge(PACKET_FILTER, self.added)
+
+    def check(self) -> None:
+        """Raise EMLINK if chains lead too deep or in a circle, EOPNOTSUPP for what can't be at its hook.
+
+        Linux: net/netfilter/nf_tables_api.c, nft_table_validate.
+        """
+        for key in self.owned:
+            table = self.tables[key]
+            for chain in table.chains.values():
+                if chain.is_base:
+                    _check_chain(table, chain, chain.hook)
+
+    def publish(self) -> None:
+        """From now on packets pass by the draft. Raises EMLINK, EOPNOTSUPP, and isn't there then.
+
+        Linux: net/netfilter/nf_tables_api.c, nf_tables_commit.
+        """
+        if not self.is_changed:
+            return
+        self.check()
+        network = self.network
+        ruleset = self.base
+        network.system.account.uncharge(PACKET_FILTER, self.removed)
+        ruleset.size += self.added - self.removed
+        ruleset.tables = self.tables
+        ruleset.handle_count = self.handle_count
+        ruleset.generation = ruleset.generation + 1 & 0xFFFFFFFF or 1
+        hooks = PacketHooks(network, self.tables)
+        network.hooks = hooks if hooks.chains else None
+        network.topology_changed()
+
+
+def _check_chain(table: Table, base: Chain, hook: int) -> None:
+    """Follow all that `base` leads to, each chain as deep as it may be. Linux: net/netfilter/nf_tables_api.c,
+    nft_chain_validate."""
+    depths: dict[bytes, int] = {}
+    waiting = [(base, 0)]
+    while waiting:
+        chain, depth = waiting.pop()
+        if depth >= MOST_JUMPS:
+            raise EMLINK("chains lead too deep")
+        if depths.get(chain.name, -1) >= depth:
+            continue
+        depths[chain.name] = depth
+        verdicts = []
+        for rule in chain.rules:
+            if any(not each.hooks >> hook & 1 for each in rule.expressions):
+                raise EOPNOTSUPP("not at this hook")
+            verdicts += rule.verdicts()
+            for name in rule.set_names():
+                verdicts += table.sets[name].verdicts()
+        for name in dict.fromkeys(verdict.chain for verdict in verdicts if verdict.leads_on):
+            waiting.append((table.chains[name], depth + 1))

@@ -1,0 +1,96 @@
+"""The hooks of a network: which chains see a packet there, and what they say of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.nftables import ProtocolFamily
+from procession.net.netfilter.passing import IPV4, IPV6, Passing
+from procession.net.netfilter.registers import REGISTERS_BYTES
+from procession.net.netfilter.verdict import ACCEPT, DROP, GOTO, JUMP, RETURN
+
+if TYPE_CHECKING:
+    from procession.net.internet.packet import Packet
+    from procession.net.link.interface import Interface
+    from procession.net.netfilter.ruleset import Chain, Rule, Table, TableKey
+    from procession.net.network import Network
+
+_INET = int(ProtocolFamily.NFPROTO_INET)
+_FAMILIES = {IPV4: (IPV4,), IPV6: (IPV6,), _INET: (IPV4, IPV6)}
+"""Whose packets the tables of a family see."""
+
+
+class PacketHooks:
+    """The base chains of a network: `chains` has them by family and hook, those of less priority first."""
+
+    __slots__ = ("chains", "network")
+
+    def __init__(self, network: Network, tables: dict[TableKey, Table]) -> None:
+        self.network = network
+        self.chains: dict[tuple[int, int], list[tuple[Table, Chain]]] = {}
+        for table in tables.values():
+            if table.is_dormant:
+                continue
+            for chain in table.chains.values():
+                for family in _FAMILIES[table.family] if chain.is_base else ():
+                    self.chains.setdefault((family, chain.hook), []).append((table, chain))
+        for found in self.chains.values():
+            found.sort(key=_priority)
+
+    def lets_pass(self, hook: int, packet: Packet, arrived: Interface | None, out: Interface | None) -> bool:
+        """Whether `packet` goes on. Linux: net/netfilter/core.c, nf_hook_slow."""
+        chains = self.chains.get((IPV4 if len(packet.target) == 4 else IPV6, hook))
+        if chains is None:
+            return True
+        passing = Passing(self.network, packet, hook, arrived, out)
+        return all(is_accepted(passing, table, chain) for table, chain in chains)
+
+
+def _priority(found: tuple[Table, Chain]) -> int:
+    return found[1].priority
+
+
+def is_accepted(passing: Passing, table: Table, base: Chain) -> bool:
+    """What a base chain says. How deep chains lead was checked when they were made.
+
+    Linux: net/netfilter/nf_tables_core.c, nft_do_chain.
+    """
+    passing.table = table
+    registers = bytearray(REGISTERS_BYTES)
+    waiting: list[tuple[list[Rule], int]] = []
+    rules, at = base.rules, 0
+    while True:
+        if at == len(rules):
+            if not waiting:
+                return _is_let_by_policy(passing, base)
+            rules, at = waiting.pop()
+            continue
+        rule = rules[at]
+        at += 1
+        for expression in rule.expressions:
+            verdict = expression.evaluate(registers, passing)
+            if verdict is not None:
+                break
+        else:
+            continue
+        code = verdict.code
+        if code == ACCEPT:
+            return True
+        if code == DROP:
+            return False
+        if code in (JUMP, GOTO):
+            if code == JUMP:
+                waiting.append((rules, at))
+            rules, at = table.chains[verdict.chain].rules, 0
+        elif code == RETURN:
+            if not waiting:
+                return _is_let_by_policy(passing, base)
+            rules, at = waiting.pop()
+        # NFT_CONTINUE and NFT_BREAK go on to the next rule.
+
+
+def _is_let_by_policy(passing: Passing, base: Chain) -> bool:
+    """No rule has said anything: the policy does, and counts."""
+    if base.counter is not None:
+        base.counter.add(passing)
+    return base.policy == ACCEPT

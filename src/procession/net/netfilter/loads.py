@@ -1,0 +1,133 @@
+"""Expressions that fill registers: `payload` from the packet, and `meta` from what isn't in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, EOPNOTSUPP
+from procession.abi.nftables import MetaAttribute, MetaKey, PayloadAttribute, PayloadBase
+from procession.abi.word import pack_port, pack_u8, pack_u16, pack_u32
+from procession.net.netfilter.expression import Expression, be32, byte_of, needed
+from procession.net.netfilter.passing import IPV4
+from procession.net.netfilter.registers import number_of, store
+from procession.net.netfilter.verdict import NO_MATCH
+from procession.net.netlink.attributes import attribute
+
+if TYPE_CHECKING:
+    from procession.net.link.interface import Interface
+    from procession.net.netfilter.expression import Reading
+    from procession.net.netfilter.passing import Passing
+    from procession.net.netfilter.verdict import Verdict
+
+_NETWORK_HEADER = int(PayloadBase.NFT_PAYLOAD_NETWORK_HEADER)
+_TRANSPORT_HEADER = int(PayloadBase.NFT_PAYLOAD_TRANSPORT_HEADER)
+_BASE, _OFFSET = int(PayloadAttribute.NFTA_PAYLOAD_BASE), int(PayloadAttribute.NFTA_PAYLOAD_OFFSET)
+_LENGTH, _TARGET = int(PayloadAttribute.NFTA_PAYLOAD_LEN), int(PayloadAttribute.NFTA_PAYLOAD_DREG)
+_SOURCE = int(PayloadAttribute.NFTA_PAYLOAD_SREG)
+
+_META_KEY, _META_TARGET = int(MetaAttribute.NFTA_META_KEY), int(MetaAttribute.NFTA_META_DREG)
+_META_SOURCE = int(MetaAttribute.NFTA_META_SREG)
+_LEN, _PROTOCOL = int(MetaKey.NFT_META_LEN), int(MetaKey.NFT_META_PROTOCOL)
+_IIF, _OIF = int(MetaKey.NFT_META_IIF), int(MetaKey.NFT_META_OIF)
+_IIFNAME, _OIFNAME = int(MetaKey.NFT_META_IIFNAME), int(MetaKey.NFT_META_OIFNAME)
+_IIFTYPE, _OIFTYPE = int(MetaKey.NFT_META_IIFTYPE), int(MetaKey.NFT_META_OIFTYPE)
+_NFPROTO, _L4PROTO = int(MetaKey.NFT_META_NFPROTO), int(MetaKey.NFT_META_L4PROTO)
+_NAME_BYTES = 16
+_META_BYTES = {
+    **dict.fromkeys((_LEN, _IIF, _OIF), 4),
+    **dict.fromkeys((_PROTOCOL, _IIFTYPE, _OIFTYPE), 2),
+    **dict.fromkeys((_IIFNAME, _OIFNAME), _NAME_BYTES),
+    **dict.fromkeys((_NFPROTO, _L4PROTO), 1),
+}
+"""How long what can be asked for is."""
+_INCOMING = (_IIF, _IIFNAME, _IIFTYPE)
+_ETHERTYPE_4, _ETHERTYPE_6 = 0x0800, 0x86DD
+
+
+class Payload(Expression):
+    """Linux: net/netfilter/nft_payload.c, nft_payload_eval."""
+
+    __slots__ = ("base", "length", "offset", "place")
+
+    name = b"payload"
+
+    def __init__(self, reading: Reading, found: dict[int, bytes]) -> None:
+        if _SOURCE in found:
+            raise EOPNOTSUPP("packets aren't changed")
+        if _BASE not in found or _TARGET not in found:
+            raise EINVAL("an attribute is missing")
+        self.base = needed(found, _BASE)
+        if self.base not in (_NETWORK_HEADER, _TRANSPORT_HEADER):
+            raise EOPNOTSUPP("there is no such header")
+        self.offset = byte_of(found, _OFFSET)
+        self.length = byte_of(found, _LENGTH)
+        self.place = reading.loaded.target(needed(found, _TARGET), self.length)
+
+    def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
+        start = self.offset
+        if self.base == _TRANSPORT_HEADER:
+            start += passing.transport_offset
+        data = passing.whole[start : start + self.length]
+        if len(data) < self.length:
+            return NO_MATCH
+        store(registers, self.place, data)
+        return None
+
+    def attributes(self) -> bytes:
+        return b"".join(
+            (
+                attribute(_TARGET, be32(number_of(self.place))),
+                attribute(_BASE, be32(self.base)),
+                attribute(_OFFSET, be32(self.offset)),
+                attribute(_LENGTH, be32(self.length)),
+            )
+        )
+
+
+class Meta(Expression):
+    """Linux: net/netfilter/nft_meta.c, nft_meta_get_eval."""
+
+    __slots__ = ("key", "place")
+
+    name = b"meta"
+
+    def __init__(self, reading: Reading, found: dict[int, bytes]) -> None:
+        if _META_KEY not in found:
+            raise EINVAL("an attribute is missing")
+        if _META_SOURCE in found:
+            raise EOPNOTSUPP("nothing of a packet can be set")
+        self.key = needed(found, _META_KEY)
+        length = _META_BYTES.get(self.key)
+        if length is None:
+            raise EOPNOTSUPP("no such key")
+        self.place = reading.loaded.target(needed(found, _META_TARGET), length)
+
+    def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
+        data = self._data(passing)
+        if data is None:
+            return NO_MATCH
+        store(registers, self.place, data)
+        return None
+
+    def _data(self, passing: Passing) -> bytes | None:
+        key = self.key
+        if key == _LEN:
+            return pack_u32(len(passing.whole))
+        if key == _PROTOCOL:
+            return pack_port(_ETHERTYPE_4 if passing.family == IPV4 else _ETHERTYPE_6)
+        if key == _NFPROTO:
+            return pack_u8(passing.family)
+        if key == _L4PROTO:
+            return pack_u8(passing.packet.protocol)
+        return self._of_interface(passing.arrived if key in _INCOMING else passing.out)
+
+    def _of_interface(self, interface: Interface | None) -> bytes | None:
+        """Without an interface there is neither a number nor a name, but no type is no match."""
+        if self.key in (_IIF, _OIF):
+            return pack_u32(interface.index if interface is not None else 0)
+        if self.key in (_IIFNAME, _OIFNAME):
+            return (interface.name if interface is not None else b"").ljust(_NAME_BYTES, b"\0")
+        return pack_u16(interface.hardware_type) if interface is not None else None
+
+    def attributes(self) -> bytes:
+        return attribute(_META_KEY, be32(self.key)) + attribute(_META_TARGET, be32(number_of(self.place)))
