@@ -154,6 +154,63 @@ class TestMemory:
         assert machine.kernel.memory.account.kinds[CGROUP] == charged - CONTROLLER_BYTES
 
 
+class TestCpuset:
+    """On four processors, with the cpuset controller given to all groups."""
+
+    @pytest.fixture
+    def machine(self) -> Iterator[ConductedMachine]:
+        yield from conducted_machines(cpus=4)
+
+    @pytest.fixture
+    def middle(self, machine: ConductedMachine, task: Task) -> Cgroup:
+        """A group whose tasks may use the processors 1 and 2."""
+        machine.expect(task, "mkdir", b"/g\0", 0o755)
+        machine.expect(task, "mount", b"none\0", b"/g\0", b"cgroup2\0", 0, 0)
+        enable(machine, machine.kernel.cgroups.root, CPUSET)
+        group = make_directory(machine, task, b"middle")
+        assert group.cpuset is not None
+        group.cpuset.processors = 0b0110
+        return group
+
+    def test_a_child_is_confined_as_its_own_group_is(
+        self, machine: ConductedMachine, task: Task, middle: Cgroup
+    ) -> None:
+        last = make_directory(machine, task, b"last")
+        assert last.cpuset is not None
+        last.cpuset.processors = 0b1000
+        into_root, into_middle, into_last = (
+            machine.expect(task, "open", name, 0o200000) for name in (b"/g\0", b"/g/middle\0", b"/g/last\0")
+        )
+
+        def processors_of_child(number: int) -> int:
+            arguments = pack("<11Q", CLONE_INTO_CGROUP, 0, 0, 0, 17, 0, 0, 0, 0, 0, number)
+            child = machine.task(machine.expect(task, "clone3", arguments, len(arguments)))
+            allowed = child.entity.allowed & machine.kernel.scheduler.all_processors
+            assert allowed >> child.entity.processor & 1
+            machine.exit(child)
+            machine.reap(task)
+            return allowed
+
+        assert processors_of_child(into_middle) == 0b0110
+        # What the parent may use is its own group's, and isn't handed on to another.
+        move_task(task, middle)
+        assert task.entity.allowed == 0b0110
+        assert processors_of_child(into_root) == 0b1111
+        assert processors_of_child(into_last) == 0b1000
+        # What it asked for itself is, where that can be.
+        machine.expect(task, "sched_setaffinity", 0, 8, pack("<Q", 0b1100))
+        assert task.entity.allowed == 0b0100
+        assert processors_of_child(into_middle) == 0b0100
+        assert processors_of_child(into_root) == 0b1100
+        assert processors_of_child(into_last) == 0b1000
+
+    def test_a_fork_stays_where_its_parent_is(
+        self, machine: ConductedMachine, task: Task, middle: Cgroup
+    ) -> None:
+        move_task(task, middle)
+        assert machine.fork(task).entity.allowed == 0b0110
+
+
 class TestCharges:
     def test_what_groups_count_is_charged(self, machine: ConductedMachine, task: Task) -> None:
         kernel = machine.kernel
