@@ -7,6 +7,7 @@ import select
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from procession.abi.signals import Signal
 from procession.fs.host_stream import OUTPUT_LIMIT_REASON
 
 if TYPE_CHECKING:
@@ -343,8 +344,6 @@ class JoinedTerminal:
 
     def take_signal(self, name: str) -> bool:
         """What a terminal does about a signal: it changes its size, passes it on, or is gone."""
-        from procession.abi.signals import Signal
-
         if name == "SIGWINCH":
             self.resize()
         elif name in ("SIGINT", "SIGQUIT"):

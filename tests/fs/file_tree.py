@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path as HostPath
 
 from procession.abi.capability import CAP_LAST_CAP
-from procession.fs import directory, namei
+from procession.fs import directory, namei, opening
 from procession.fs.dentry import Path, absolute_path
 from procession.fs.file import O_CREAT, O_RDWR, O_WRONLY, File
 from procession.fs.fs_context import FsContext
@@ -102,7 +102,7 @@ class FileTree:
 
     def open(self, name: str | bytes, flags: int = 0, mode: int = 0o644) -> File:
         """Open a file that somebody holds."""
-        file = namei.open(self.context, self.user, encode(name), None, flags, mode)
+        file = opening.open(self.context, self.user, encode(name), None, flags, mode)
         file.acquire()
         return file
 

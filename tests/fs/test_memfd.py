@@ -16,7 +16,7 @@ from procession.fs.memfd import (
     MemfdFile,
     create_memfd,
 )
-from procession.fs.namei import open_path
+from procession.fs.opening import open_path
 from procession.kernel.rlimit import Limits
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.vma import VirtualMemoryArea

@@ -16,7 +16,7 @@ from procession.abi.errno import (
     ETXTBSY,
     EXDEV,
 )
-from procession.fs import namei
+from procession.fs import opening
 from procession.fs.dentry import SMALLEST_SWEEP, Path
 from procession.fs.file import (
     O_APPEND,
@@ -369,7 +369,7 @@ def test_a_path_file_is_a_place_only(tree: FileTree) -> None:
     link = tree.open("/relative", O_PATH | O_NOFOLLOW)
     assert link.inode.is_symlink
     with pytest.raises(EACCES):
-        namei.open(tree.context, tree.user, b"", file.path, O_RDONLY, allow_empty=True)
+        opening.open(tree.context, tree.user, b"", file.path, O_RDONLY, allow_empty=True)
 
 
 def test_a_new_file_opens_whatever_its_mode(tree: FileTree) -> None:

@@ -22,6 +22,8 @@ from procession.kernel.security.capability import (
     SECURE_KEEP_CAPS,
     SECURE_NO_SETUID_FIXUP,
     SECURE_NOROOT,
+)
+from procession.kernel.security.commoncap import (
     drop_from_bounding_set,
     keep_capabilities,
     lower_ambient,

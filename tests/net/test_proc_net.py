@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from procession.fs import namei
+from procession.fs import opening
 from tests.net.conftest import AF_INET, AF_INET6, AF_UNIX, DATAGRAM, STREAM, SocketCaller, inet, inet6, unix
 
 
 def read(call: SocketCaller, name: str) -> list[bytes]:
     """The lines of a file below /proc."""
     task = call.task
-    file = namei.open(task.fs, task.credentials, b"/proc/" + name.encode())
+    file = opening.open(task.fs, task.credentials, b"/proc/" + name.encode())
     data = file.read(65_536)
     file.release_if_unheld()
     return data.splitlines()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from procession.abi.errno import Errno
-from procession.fs import namei
+from procession.fs import namei, opening
 from procession.fs.file import O_RDONLY, O_WRONLY, File
 from procession.fs.inode import DirectoryEntry, Inode
 from procession.kernel.clone import CloneArguments, copy_process
@@ -42,7 +42,7 @@ class Proc:
     def open(self, name: str, flags: int = O_RDONLY) -> File:
         """What is at `name` below /proc, opened by the task."""
         path = namei.lookup(self.task.fs, self.task.credentials, b"/proc/" + name.encode())
-        return namei.open_path(path, self.task.credentials, flags)
+        return opening.open_path(path, self.task.credentials, flags)
 
     def read(self, name: str) -> bytes:
         """The contents of the file `name` below /proc."""

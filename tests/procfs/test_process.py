@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ESRCH
-from procession.fs import namei
+from procession.fs import namei, opening
 from procession.fs.pipe import create_pipe
 from procession.kernel.clone import CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
 from procession.kernel.exit import do_exit, release_task
@@ -187,7 +187,7 @@ def test_command_line_and_environment(proc: Proc) -> None:
 def test_maps_has_the_columns_of_linux(proc: Proc) -> None:
     mm = proc.task.mm
     path = namei.lookup(proc.task.fs, proc.task.credentials, b"/file")
-    file = namei.open_path(path, proc.task.credentials, 0)
+    file = opening.open_path(path, proc.task.credentials, 0)
     mm.map(
         VirtualMemoryArea(
             0x7F00_0000_0000,

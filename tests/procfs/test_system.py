@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from procession.abi.errno import EACCES, EINVAL, EIO, ENOENT
-from procession.fs import namei
+from procession.fs import namei, opening
 from procession.fs.dentry import Path as Place
 from procession.hardware.kernel_memory import IPC
 from procession.kernel.sched.core import Scheduler
@@ -175,8 +175,10 @@ def test_sysfs_says_which_processors_there_are(proc: Proc) -> None:
 
     for name in (b"online", b"possible", b"present"):
         path = find(b"devices/system/cpu/" + name)
-        assert namei.open_path(path, proc.task.credentials, 0).read(100) == b"0\n"
-    assert namei.open_path(find(b"kernel/mm/transparent_hugepage/enabled"), proc.task.credentials, 0).read(99)
+        assert opening.open_path(path, proc.task.credentials, 0).read(100) == b"0\n"
+    assert opening.open_path(find(b"kernel/mm/transparent_hugepage/enabled"), proc.task.credentials, 0).read(
+        99
+    )
     with pytest.raises(ENOENT):
         find(b"fs/ext4")
     first, second = find(b"devices"), find(b"devices")
@@ -197,4 +199,4 @@ def test_several_processors_are_counted_everywhere(proc: Proc) -> None:
     path = namei.lookup(proc.task.fs, proc.task.credentials, b"/sys/devices/system/cpu")
     assert [entry.name for entry in path.dentry.inode.list_entries()][:3] == [b"cpu0", b"cpu1", b"cpu2"]
     online = namei.lookup(proc.task.fs, proc.task.credentials, b"online", path)
-    assert namei.open_path(online, proc.task.credentials, 0).read(10) == b"0-2\n"
+    assert opening.open_path(online, proc.task.credentials, 0).read(10) == b"0-2\n"

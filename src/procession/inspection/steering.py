@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from procession.abi.errno import EFBIG, EINVAL, EISDIR, ENOENT
-from procession.fs import namei
+from procession.attachment import CapturedOutput
+from procession.fs import namei, opening
 from procession.fs.file import O_CREAT, O_NOATIME, O_RDONLY, O_TRUNC, O_WRONLY
 from procession.fs.fs_context import FsContext
 from procession.fs.host_stream import CAPTURED_BYTES
@@ -20,7 +21,6 @@ from procession.inspection.watchers import joined_observer
 from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
-    from procession.attachment import CapturedOutput
     from procession.exchange.volume import Volume
     from procession.fs.dentry import Path
     from procession.fs.host_source import HostSource
@@ -231,8 +231,6 @@ class Steering:
 
     def _captured_output(self) -> CapturedOutput:
         if self._captured is None:
-            from procession.attachment import CapturedOutput
-
             self._captured = CapturedOutput(self.inlet, CAPTURED_BYTES)
         return self._captured
 
@@ -391,7 +389,7 @@ class Steering:
         context = FsContext(self.kernel.init_namespaces.mounts.root_path, umask=0)
         credentials = self.init.credentials.for_user(0, 0)
         try:
-            file = namei.open(
+            file = opening.open(
                 context, credentials, os.fsencode(path), None, O_WRONLY | O_CREAT | O_TRUNC, mode
             )
         finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from procession.abi.acct import AHZ, AcctFlag, AcctV3
 from procession.abi.errno import EACCES, EPERM, Errno
 from procession.abi.file_mode import S_IFMT
-from procession.fs import namei
+from procession.fs import opening
 from procession.fs.file import O_APPEND, O_LARGEFILE, O_WRONLY
 from procession.fs.inode import S_IFREG
 from procession.fs.pipe import FifoOpening
@@ -65,7 +65,7 @@ def start_accounting(kernel: Kernel, task: Task, name: bytes | None) -> None:
     if frame is not None and isinstance(frame.progress, FifoOpening):
         file = frame.progress.go_on()
     else:
-        file = namei.open(task.fs, task.credentials, name, None, O_WRONLY | O_APPEND | O_LARGEFILE, 0)
+        file = opening.open(task.fs, task.credentials, name, None, O_WRONLY | O_APPEND | O_LARGEFILE, 0)
     file.acquire()
     if file.inode.mode & S_IFMT != S_IFREG:
         file.put()

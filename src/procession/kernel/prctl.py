@@ -19,9 +19,8 @@ from procession.abi.seccomp import SeccompMode
 from procession.abi.word import pack_u32, pack_u64
 from procession.kernel.memory_layout import AUXV_BYTES, name_memory, set_memory_layout
 from procession.kernel.sched.priority import REAL_TIME
-from procession.kernel.security.capability import (
-    CAP_SYS_RESOURCE,
-    SECURE_KEEP_CAPS,
+from procession.kernel.security.capability import CAP_SYS_RESOURCE, SECURE_KEEP_CAPS
+from procession.kernel.security.commoncap import (
     drop_from_bounding_set,
     keep_capabilities,
     lower_ambient,

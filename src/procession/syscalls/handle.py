@@ -9,7 +9,7 @@ from procession.abi.open_flags import AT_FDCWD, HandleFlag, OpenFlag
 from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.file import O_CLOEXEC, O_LARGEFILE, O_PATH
 from procession.fs.handle import FILEID_INO32_GEN, HANDLE_SIZE, can_be_opened, encode_handle, find_by_handle
-from procession.fs.namei import open_path
+from procession.fs.opening import open_path
 from procession.fs.permission import CAP_DAC_READ_SEARCH
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall

@@ -13,7 +13,8 @@ from procession.abi.word import pack_array, pack_u32
 from procession.fs.user_namespace import NO_ID
 from procession.kernel.namespaces.user import may_set_groups
 from procession.kernel.pid import find_task
-from procession.kernel.security.capability import CAP_FULL_SET, CAP_SETGID, set_capabilities
+from procession.kernel.security.capability import CAP_FULL_SET, CAP_SETGID
+from procession.kernel.security.commoncap import set_capabilities
 from procession.kernel.security.credentials import (
     set_all_gids,
     set_all_uids,

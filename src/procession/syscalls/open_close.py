@@ -12,7 +12,7 @@ from procession.abi.open_flags import (
     OpenHow,
     ResolveFlag,
 )
-from procession.fs import namei
+from procession.fs import opening
 from procession.fs.file import (
     FASYNC,
     O_APPEND,
@@ -123,7 +123,7 @@ def open_file(task: Task, directory_fd: int, name: bytes, flags: int, mode: int,
         # A full table must not leave a new file behind.
         files.lowest_free(0, limit)
         start = start_of(task, directory_fd, name, is_in_root=bool(resolve & _RESOLVE_IN_ROOT))
-        file = namei.open(task.fs, task.credentials, name, start, flags, mode, resolve=resolve)
+        file = opening.open(task.fs, task.credentials, name, start, flags, mode, resolve=resolve)
     return files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EPERM, Errno
-from procession.fs import namei
+from procession.fs import opening
 from procession.fs.directory import remove_file
 from procession.fs.file import O_CREAT, O_EXCL, O_LARGEFILE, O_NOFOLLOW, O_WRONLY
 from procession.fs.fs_context import FsContext
@@ -203,12 +203,12 @@ def _create_file(kernel: Kernel, task: Task, dump: CoreDump, name: bytes) -> Fil
             raise EPERM("a relative name is no place for a privileged process's core")
         context = FsContext(kernel.init_namespaces.mounts.root_path, umask=task.fs.umask)
         try:
-            return namei.open(context, dump.credentials, name, None, flags, _MODE)
+            return opening.open(context, dump.credentials, name, None, flags, _MODE)
         finally:
             context.put()
     with suppress(Errno):
         remove_file(task.fs, dump.credentials, name)
-    return namei.open(task.fs, dump.credentials, name, None, flags, _MODE)
+    return opening.open(task.fs, dump.credentials, name, None, flags, _MODE)
 
 
 def _write_file(kernel: Kernel, task: Task, file: File, core: Core) -> None:
