@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "procession"
+from tests.architecture.sources import sources
 
 NUMBERS_FROM_OUTSIDE = {"tid", "tgid", "global_number"}
 """What says the number in the machine's first namespace; `pid.numbers` has those for all readers."""
-LAYERS = ("fs", "net", "kernel", "procfs", "syscalls")
+LAYERS = ("fs/", "net/", "kernel/", "procfs/", "syscalls/")
 WHO_WATCHES_FROM_OUTSIDE = {
     "kernel/pid.py",
     "kernel/task.py",
@@ -34,12 +33,15 @@ def attributes(tree: ast.AST, *, is_message: bool = False) -> Iterator[tuple[ast
         yield from attributes(node, is_message=told)
 
 
-def problems_in(text: str, name: str) -> list[str]:
+def problems_in(name: str, text: str, tree: ast.Module) -> list[str]:
     """Where the source file `name` makes a number for nobody in particular, or looks one up by itself."""
     problems = []
-    for node, is_message in attributes(ast.parse(text)):
+    lines = text.splitlines()
+    for node, is_message in attributes(tree):
+        if node.attr not in NUMBERS_FROM_OUTSIDE | {"numbers", TABLE}:
+            continue
         written = ast.unparse(node)
-        is_for_all = written.endswith("pid.numbers") and "[-1]" not in text.splitlines()[node.lineno - 1]
+        is_for_all = written.endswith("pid.numbers") and "[-1]" not in lines[node.lineno - 1]
         if (
             (node.attr in NUMBERS_FROM_OUTSIDE or is_for_all)
             and not is_message
@@ -54,17 +56,21 @@ def problems_in(text: str, name: str) -> list[str]:
 
 def test_numbers_are_made_for_a_reader() -> None:
     problems = []
-    for layer in LAYERS:
-        for path in sorted((SOURCE / layer).rglob("*.py")):
-            problems += problems_in(path.read_text(), str(path.relative_to(SOURCE)))
+    for source in sources():
+        if source.name.startswith(LAYERS):
+            problems += problems_in(*source)
     assert not problems, "\n".join(problems)
 
 
+def problems_found(name: str, text: str) -> list[str]:
+    return problems_in(name, text, ast.parse(text))
+
+
 def test_what_the_check_finds() -> None:
-    assert problems_in("def f(task):\n    return task.tid\n", "syscalls/x.py") == [
+    assert problems_found("syscalls/x.py", "def f(task):\n    return task.tid\n") == [
         "syscalls/x.py:2: task.tid"
     ]
-    assert problems_in("x = space.by_number.get(7)\n", "kernel/x.py") == ["kernel/x.py:1: space.by_number"]
-    assert problems_in("y = pid.numbers[0]\n", "fs/x.py") == ["fs/x.py:1: pid.numbers"]
-    assert not problems_in('raise ESRCH(f"no task {task.tid}")\n', "kernel/x.py")
-    assert not problems_in("y = pid.numbers[-1]\n", "kernel/x.py")
+    assert problems_found("kernel/x.py", "x = space.by_number.get(7)\n") == ["kernel/x.py:1: space.by_number"]
+    assert problems_found("fs/x.py", "y = pid.numbers[0]\n") == ["fs/x.py:1: pid.numbers"]
+    assert not problems_found("kernel/x.py", 'raise ESRCH(f"no task {task.tid}")\n')
+    assert not problems_found("kernel/x.py", "y = pid.numbers[-1]\n")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[2] / "src" / "procession"
+from tests.architecture.sources import PACKAGE, sources
 
 ROOMS = {
     "kernel": (
@@ -35,13 +34,14 @@ FEWEST_LETTERS = 4
 
 def imports() -> Iterator[tuple[str, str]]:
     """Pairs of modules, the importing one first; imports for the type checker alone don't count."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        tree = ast.parse(path.read_text())
+    for name, _, tree in sources():
+        module = name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
         typing = {
             child
             for node in ast.walk(tree)
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            if isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name)
+            and node.test.id == "TYPE_CHECKING"
             for child in ast.walk(node)
         }
         for node in ast.walk(tree):

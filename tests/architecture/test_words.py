@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "src" / "procession"
+from tests.architecture.sources import sources
+
 UNPACKING = {"unpack", "unpack_from", "iter_unpack"}
 # What knows of machine code and of the library's state, in which there are no numbers of a guest; and the
 # state hash, which recognises formats.
@@ -24,11 +24,6 @@ MAY_USE_STRUCT = {
 }
 MASKS = {"_MASK", "WORD_MASK"}
 REGISTER_FILES = {"general", "registers"}
-
-
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text())
 
 
 def packing(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -89,7 +84,7 @@ def is_masked(value: ast.expr) -> bool:
 def test_one_module_packs_numbers() -> None:
     found = [
         f"{name}:{line}: {what}"
-        for name, tree in modules()
+        for name, _, tree in sources()
         if name not in MAY_USE_STRUCT
         for line, what in packing(tree)
     ]
@@ -99,7 +94,7 @@ def test_one_module_packs_numbers() -> None:
 def test_registers_are_set_modulo_their_width() -> None:
     found = [
         f"{name}:{line}: {what}"
-        for name, tree in modules()
+        for name, _, tree in sources()
         if not name.startswith("hardware/engines/")
         for line, what in register_stores(tree)
     ]

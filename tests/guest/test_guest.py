@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
+import fcntl
+import json
 import os
 import re
 import subprocess
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,31 @@ def why_not_natively(source: Path) -> str:
     return ""
 
 
-@functools.cache
+class NativeRuns:
+    """What programs gave on the host: each runs once, whichever of the session's processes wants it first."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(exist_ok=True)
+
+    def outcome(self, source: Path, linkage: Linkage) -> Outcome:
+        """What the program gives, or gave before. Others who want it wait meanwhile."""
+        kept = self.directory / f"{source.stem}-{linkage.name.lower()}.json"
+        with kept.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                kept.write_text(json.dumps(astuple(run_natively(source, linkage))))
+        return Outcome(*json.loads(kept.read_text()))
+
+
+@pytest.fixture(scope="session")
+def native_runs(tmp_path_factory: pytest.TempPathFactory) -> NativeRuns:
+    """Those of this session."""
+    directory = tmp_path_factory.getbasetemp()
+    # A process of pytest-xdist has a directory of its own in the session's.
+    return NativeRuns((directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory) / "native")
+
+
 def run_natively(source: Path, linkage: Linkage) -> Outcome:
     """Runs the program on the host."""
     result = subprocess.run(
@@ -120,29 +145,29 @@ def expect_success(outcome: Outcome) -> None:
 class TestGuest:
     """One program, one linkage."""
 
-    def test_native(self, source: Path, linkage: Linkage) -> None:
+    def test_native(self, source: Path, linkage: Linkage, native_runs: NativeRuns) -> None:
         """The assertions are true of Linux."""
         reason = why_not_natively(source)
         if reason:
             pytest.skip(reason)
-        expect_success(run_natively(source, linkage))
+        expect_success(native_runs.outcome(source, linkage))
 
-    def test_procession(self, source: Path, linkage: Linkage) -> None:
+    def test_procession(self, source: Path, linkage: Linkage, native_runs: NativeRuns) -> None:
         """The assertions are true of Procession, and they are the same ones."""
         inside = run_inside(source, linkage)
         expect_success(inside)
         if not why_not_natively(source):
-            assert inside.assertions() == run_natively(source, linkage).assertions()
+            assert inside.assertions() == native_runs.outcome(source, linkage).assertions()
 
 
 @pytest.mark.timeout(HOST_TIMEOUT_S)
-def test_enough_is_asserted() -> None:
+def test_enough_is_asserted(native_runs: NativeRuns) -> None:
     """No part of the suite may go missing unnoticed."""
     distinct: set[str] = set()
     for source in SOURCES:
         if why_not_natively(source):
             continue
-        assertions = run_natively(source, Linkage.DYNAMIC).assertions()
+        assertions = native_runs.outcome(source, Linkage.DYNAMIC).assertions()
         assert assertions, f"{source.name} asserts nothing"
         distinct |= assertions.keys()
     assert len(distinct) >= LEAST_ASSERTIONS
