@@ -3,7 +3,9 @@
 
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <net/if.h>
@@ -179,6 +181,58 @@ static void reject(struct batch *batch, int type, uint8_t code)
 	end_expression(batch, begun);
 }
 
+static void lookup(struct batch *batch, int source, const char *set, int target)
+{
+	struct expression begun = begin_expression(batch, "lookup");
+
+	add_text(batch, NFTA_LOOKUP_SET, set);
+	add_number(batch, NFTA_LOOKUP_SREG, source);
+	if (target != -1)
+		add_number(batch, NFTA_LOOKUP_DREG, target);
+	end_expression(batch, begun);
+}
+
+/* Take only packets whose connection is in one of these states. */
+static void match_state(struct batch *batch, uint32_t states)
+{
+	struct expression begun = begin_expression(batch, "ct");
+	struct nlattr *nest;
+	uint32_t zero = 0;
+
+	add_number(batch, NFTA_CT_DREG, NFT_REG_1);
+	add_number(batch, NFTA_CT_KEY, NFT_CT_STATE);
+	end_expression(batch, begun);
+	begun = begin_expression(batch, "bitwise");
+	add_number(batch, NFTA_BITWISE_SREG, NFT_REG_1);
+	add_number(batch, NFTA_BITWISE_DREG, NFT_REG_1);
+	add_number(batch, NFTA_BITWISE_LEN, sizeof(states));
+	nest = add(batch, NFTA_BITWISE_MASK | NEST, NULL, 0);
+	add(batch, NFTA_DATA_VALUE, &states, sizeof(states));
+	end_nest(batch, nest);
+	nest = add(batch, NFTA_BITWISE_XOR | NEST, NULL, 0);
+	add(batch, NFTA_DATA_VALUE, &zero, sizeof(zero));
+	end_nest(batch, nest);
+	end_expression(batch, begun);
+	begun = begin_expression(batch, "cmp");
+	add_number(batch, NFTA_CMP_SREG, NFT_REG_1);
+	add_number(batch, NFTA_CMP_OP, NFT_CMP_NEQ);
+	nest = add(batch, NFTA_CMP_DATA | NEST, NULL, 0);
+	add(batch, NFTA_DATA_VALUE, &zero, sizeof(zero));
+	end_nest(batch, nest);
+	end_expression(batch, begun);
+}
+
+/* One of iptables' matches. */
+static void extension(struct batch *batch, const char *name, int revision, const void *info, size_t length)
+{
+	struct expression begun = begin_expression(batch, "match");
+
+	add_text(batch, NFTA_MATCH_NAME, name);
+	add_number(batch, NFTA_MATCH_REV, revision);
+	add(batch, NFTA_MATCH_INFO, info, length);
+	end_expression(batch, begun);
+}
+
 static void counter(struct batch *batch)
 {
 	end_expression(batch, begin_expression(batch, "counter"));
@@ -197,6 +251,46 @@ static void match_port(struct batch *batch, uint8_t protocol, int port)
 	match_protocol(batch, protocol);
 	payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, NFT_REG_1);
 	compare(batch, NFT_REG_1, &number, sizeof(number));
+}
+
+static void new_set(struct batch *batch, const char *name, int id, int flags, int key_length)
+{
+	begin(batch, NFT(NEWSET), NLM_F_CREATE | NLM_F_EXCL, NFPROTO_IPV4, 0);
+	add_text(batch, NFTA_SET_TABLE, "t");
+	add_text(batch, NFTA_SET_NAME, name);
+	add_number(batch, NFTA_SET_ID, id);
+	add_number(batch, NFTA_SET_FLAGS, flags);
+	add_number(batch, NFTA_SET_KEY_TYPE, 13);
+	add_number(batch, NFTA_SET_KEY_LEN, key_length);
+	if (flags & NFT_SET_MAP)
+		add_number(batch, NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
+}
+
+/* An element whose key is a port; of a map with a verdict, unless `code` is NFT_CONTINUE. */
+static void change_element(struct batch *batch, int type, int flags, const char *set, int port, int mark, int code)
+{
+	struct nlattr *list, *element, *data, *nest;
+	uint16_t key = htons(port);
+
+	begin(batch, type, flags, NFPROTO_IPV4, 0);
+	add_text(batch, NFTA_SET_ELEM_LIST_TABLE, "t");
+	add_text(batch, NFTA_SET_ELEM_LIST_SET, set);
+	list = add(batch, NFTA_SET_ELEM_LIST_ELEMENTS | NEST, NULL, 0);
+	element = add(batch, NFTA_LIST_ELEM | NEST, NULL, 0);
+	nest = add(batch, NFTA_SET_ELEM_KEY | NEST, NULL, 0);
+	add(batch, NFTA_DATA_VALUE, &key, sizeof(key));
+	end_nest(batch, nest);
+	if (mark)
+		add_number(batch, NFTA_SET_ELEM_FLAGS, mark);
+	if (code != NFT_CONTINUE) {
+		data = add(batch, NFTA_SET_ELEM_DATA | NEST, NULL, 0);
+		nest = add(batch, NFTA_DATA_VERDICT | NEST, NULL, 0);
+		add_number(batch, NFTA_VERDICT_CODE, code);
+		end_nest(batch, nest);
+		end_nest(batch, data);
+	}
+	end_nest(batch, element);
+	end_nest(batch, list);
 }
 
 /* Talking */
@@ -693,4 +787,246 @@ TEST(wrong_rules)
 	rule->nla_len = 3;
 	CHECK_EQ(commit(&batch), 0);
 	CHECK_EQ(count_of(NFT(GETRULE)), 1);
+}
+
+static void load_port(struct batch *batch)
+{
+	match_protocol(batch, IPPROTO_UDP);
+	payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, NFT_REG_1);
+}
+
+TEST(sets)
+{
+	struct batch batch;
+	struct nlattr *rule;
+
+	enter();
+	batch = new_batch();
+	new_set(&batch, "s", 1, 0, 2);
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "s", 1000, 0, NFT_CONTINUE);
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "s", 1001, 0, NFT_CONTINUE);
+	rule = one_rule(&batch, NF_INET_LOCAL_IN);
+	load_port(&batch);
+	lookup(&batch, NFT_REG_1, "s", -1);
+	verdict(&batch, NF_DROP, NULL);
+	CHECK_EQ(finish(&batch, rule), 0);
+	CHECK_EQ(datagram_to(1000), 0);
+	CHECK_EQ(datagram_to(1001), 0);
+	CHECK_EQ(datagram_to(1002), 1);
+	CHECK_EQ(count_of(NFT(GETSET)), 1);
+	batch = new_batch();
+	change_element(&batch, NFT(DELSETELEM), 0, "s", 1001, 0, NFT_CONTINUE);
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "s", 1002, 0, NFT_CONTINUE);
+	CHECK_EQ(commit(&batch), 0);
+	CHECK_EQ(datagram_to(1001), 1);
+	CHECK_EQ(datagram_to(1002), 0);
+	batch = new_batch();
+	change_element(&batch, NFT(DELSETELEM), 0, "s", 1001, 0, NFT_CONTINUE);
+	CHECK_EQ(commit(&batch), ENOENT);
+	batch = new_batch();
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE | NLM_F_EXCL, "s", 1002, 0, NFT_CONTINUE);
+	CHECK_EQ(commit(&batch), EEXIST);
+	batch = new_batch();
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "s", 1003, 0, NF_DROP);
+	CHECK_EQ(commit(&batch), EINVAL);
+	batch = new_batch();
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "s", 1003, NFT_SET_ELEM_INTERVAL_END, NFT_CONTINUE);
+	CHECK_EQ(commit(&batch), EINVAL);
+	batch = new_batch();
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "none", 1003, 0, NFT_CONTINUE);
+	CHECK_EQ(commit(&batch), ENOENT);
+	batch = new_batch();
+	new_set(&batch, "s", 1, 0, 2);
+	CHECK_EQ(commit(&batch), EEXIST);
+	batch = new_batch();
+	new_set(&batch, "long", 1, 0, 65);
+	CHECK_EQ(commit(&batch), EINVAL);
+	batch = new_batch();
+	new_set(&batch, "wide", 1, 0, 4);
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "wide", 1003, 0, NFT_CONTINUE);
+	CHECK_EQ(commit(&batch), EINVAL);
+	batch = new_batch();
+	new_set(&batch, "flags", 1, 0x8000, 2);
+	CHECK_EQ(commit(&batch), EOPNOTSUPP);
+	batch = new_batch();
+	begin(&batch, NFT(DELSET), 0, NFPROTO_IPV4, 0);
+	add_text(&batch, NFTA_SET_TABLE, "t");
+	add_text(&batch, NFTA_SET_NAME, "s");
+	CHECK_EQ(commit(&batch), EBUSY);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	load_port(&batch);
+	lookup(&batch, NFT_REG_1, "s", NFT_REG_VERDICT);
+	CHECK_EQ(finish(&batch, rule), EINVAL);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	load_port(&batch);
+	lookup(&batch, NFT_REG_1, "none", -1);
+	CHECK_EQ(finish(&batch, rule), ENOENT);
+}
+
+TEST(intervals_and_maps)
+{
+	struct batch batch;
+	struct nlattr *rule;
+
+	enter();
+	batch = new_batch();
+	new_set(&batch, "i", 1, NFT_SET_INTERVAL, 2);
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "i", 1000, 0, NFT_CONTINUE);
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "i", 1003, NFT_SET_ELEM_INTERVAL_END, NFT_CONTINUE);
+	new_set(&batch, "m", 2, NFT_SET_MAP, 2);
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "m", 2000, 0, NF_DROP);
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "m", 2001, 0, NF_ACCEPT);
+	rule = one_rule(&batch, NF_INET_LOCAL_IN);
+	load_port(&batch);
+	lookup(&batch, NFT_REG_1, "i", -1);
+	verdict(&batch, NF_DROP, NULL);
+	end_nest(&batch, rule);
+	rule = begin_rule(&batch, "c");
+	load_port(&batch);
+	lookup(&batch, NFT_REG_1, "m", NFT_REG_VERDICT);
+	end_nest(&batch, rule);
+	rule = begin_rule(&batch, "c");
+	match_port(&batch, IPPROTO_UDP, 2001);
+	verdict(&batch, NF_DROP, NULL);
+	CHECK_EQ(finish(&batch, rule), 0);
+	CHECK_EQ(datagram_to(999), 1);
+	CHECK_EQ(datagram_to(1000), 0);
+	CHECK_EQ(datagram_to(1002), 0);
+	CHECK_EQ(datagram_to(1003), 1);
+	CHECK_EQ(datagram_to(2000), 0);
+	CHECK_EQ(datagram_to(2001), 1);
+	CHECK_EQ(datagram_to(2002), 1);
+	batch = new_batch();
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "m", 2000, 0, NF_ACCEPT);
+	CHECK_EQ(commit(&batch), EEXIST);
+	batch = new_batch();
+	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "m", 2003, 0, NFT_CONTINUE);
+	CHECK_EQ(commit(&batch), EINVAL);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	load_port(&batch);
+	lookup(&batch, NFT_REG_1, "m", -1);
+	verdict(&batch, NF_DROP, NULL);
+	CHECK_EQ(finish(&batch, rule), 0);
+	CHECK_EQ(datagram_to(2002), 1);
+}
+
+/* Whether an answer comes back to who has sent a datagram there. */
+static int is_answered(int port)
+{
+	struct sockaddr_in address = at(port);
+	socklen_t length = sizeof(address);
+	int server = bound(SOCK_DGRAM, port), client = MUST(socket(AF_INET, SOCK_DGRAM, 0)), result = 0;
+	char byte = 'x';
+
+	MUST(connect(client, (void *)&address, sizeof(address)));
+	MUST(send(client, &byte, 1, 0));
+	if (recvfrom(server, &byte, 1, MSG_DONTWAIT, (void *)&address, &length) == 1) {
+		MUST(sendto(server, &byte, 1, 0, (void *)&address, length));
+		result = recv(client, &byte, 1, MSG_DONTWAIT) == 1;
+	}
+	close(client);
+	close(server);
+	return result;
+}
+
+TEST(connections)
+{
+	struct batch batch;
+	struct nlattr *rule;
+
+	enter();
+	batch = new_batch();
+	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_DROP);
+	rule = begin_rule(&batch, "c");
+	match_port(&batch, IPPROTO_UDP, 1000);
+	verdict(&batch, NF_ACCEPT, NULL);
+	end_nest(&batch, rule);
+	rule = begin_rule(&batch, "c");
+	match_port(&batch, IPPROTO_TCP, 1000);
+	verdict(&batch, NF_ACCEPT, NULL);
+	CHECK_EQ(finish(&batch, rule), 0);
+	CHECK_EQ(is_answered(1000), 0);
+	CHECK_EQ(connect_to(1000), EINPROGRESS);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	match_state(&batch, NF_CT_STATE_BIT(IP_CT_ESTABLISHED));
+	verdict(&batch, NF_ACCEPT, NULL);
+	CHECK_EQ(finish(&batch, rule), 0);
+	CHECK_EQ(is_answered(1000), 1);
+	CHECK_EQ(is_answered(1001), 0);
+	CHECK_EQ(connect_to(1000), 0);
+	CHECK_EQ(connect_to(1001), EINPROGRESS);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	match_state(&batch, NF_CT_STATE_BIT(IP_CT_NEW));
+	verdict(&batch, NF_ACCEPT, NULL);
+	CHECK_EQ(finish(&batch, rule), 0);
+	CHECK_EQ(is_answered(1001), 1);
+	CHECK_EQ(connect_to(1001), 0);
+}
+
+/* Whether iptables may use a match or target: 0, or the errno. */
+static int is_there(const char *name, int revision, int is_target)
+{
+	struct batch batch = {.length = 0};
+
+	begin(&batch, NFNL_SUBSYS_NFT_COMPAT << 8 | NFNL_MSG_COMPAT_GET, NLM_F_ACK, NFPROTO_IPV4, 0);
+	add_text(&batch, NFTA_COMPAT_NAME, name);
+	add_number(&batch, NFTA_COMPAT_REV, revision);
+	add_number(&batch, NFTA_COMPAT_TYPE, is_target);
+	/* An answer, and its acknowledgement behind it. */
+	return send_all(&batch) > 0;
+}
+
+TEST(matches)
+{
+	struct { uint16_t source[2], target[2]; uint8_t inverted; char rest[7]; } udp = {{0, 65535}, {1000, 1001}, 0, {0}};
+	struct batch batch;
+	struct nlattr *rule, *compat;
+	char nothing[512] = {0};
+
+	enter();
+	CHECK_EQ(is_there("udp", 0, 0), 0);
+	CHECK_EQ(is_there("udp", 9, 0), 1);
+	CHECK_EQ(is_there("none", 0, 0), 1);
+	CHECK_EQ(is_there("REJECT", 0, 1), 0);
+	CHECK_EQ(is_there("REJECT", 0, 0), 1);
+	batch = new_batch();
+	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_ACCEPT);
+	rule = begin_rule(&batch, "c");
+	match_protocol(&batch, IPPROTO_UDP);
+	extension(&batch, "udp", 0, &udp, sizeof(udp));
+	verdict(&batch, NF_DROP, NULL);
+	end_nest(&batch, rule);
+	compat = add(&batch, NFTA_RULE_COMPAT | NEST, NULL, 0);
+	add_number(&batch, NFTA_RULE_COMPAT_PROTO, IPPROTO_UDP);
+	add_number(&batch, NFTA_RULE_COMPAT_FLAGS, 0);
+	end_nest(&batch, compat);
+	CHECK_EQ(commit(&batch), 0);
+	CHECK_EQ(datagram_to(999), 1);
+	CHECK_EQ(datagram_to(1000), 0);
+	CHECK_EQ(datagram_to(1001), 0);
+	CHECK_EQ(datagram_to(1002), 1);
+	/* Without the protocol. */
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	extension(&batch, "udp", 0, &udp, sizeof(udp));
+	CHECK_EQ(finish(&batch, rule), EINVAL);
+	/* Of another size. */
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	extension(&batch, "comment", 0, nothing, 8);
+	CHECK_EQ(finish(&batch, rule), EINVAL);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	extension(&batch, "comment", 0, nothing, 256);
+	CHECK_EQ(finish(&batch, rule), 0);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	extension(&batch, "none", 0, nothing, 8);
+	CHECK_EQ(finish(&batch, rule), ENOENT);
+	CHECK_EQ(count_of(NFT(GETRULE)), 2);
 }

@@ -379,3 +379,67 @@ class RejectAttribute(IntEnum):
 
     NFTA_REJECT_TYPE = 1
     NFTA_REJECT_ICMP_CODE = 2
+
+
+class RuleCompatAttribute(IntEnum):
+    """NFTA_RULE_COMPAT: what iptables says of a rule's packets."""
+
+    NFTA_RULE_COMPAT_PROTO = 1
+    NFTA_RULE_COMPAT_FLAGS = 2
+
+
+class MatchAttribute(IntEnum):
+    """Attributes of `match`."""
+
+    NFTA_MATCH_NAME = 1
+    NFTA_MATCH_REV = 2
+    NFTA_MATCH_INFO = 3
+
+
+class TargetAttribute(IntEnum):
+    """Attributes of `target`."""
+
+    NFTA_TARGET_NAME = 1
+    NFTA_TARGET_REV = 2
+    NFTA_TARGET_INFO = 3
+
+
+class CompatAttribute(IntEnum):
+    """Attributes of the question whether there is a match or target, in NFNL_SUBSYS_NFT_COMPAT."""
+
+    NFTA_COMPAT_NAME = 1
+    NFTA_COMPAT_REV = 2
+    NFTA_COMPAT_TYPE = 3
+
+
+class ConnectionKey(IntEnum):
+    """What of a connection is asked for (NFTA_CT_KEY)."""
+
+    NFT_CT_STATE = 0
+    NFT_CT_DIRECTION = 1
+    NFT_CT_STATUS = 2
+
+
+class ConnectionAttribute(IntEnum):
+    """Attributes of `ct`."""
+
+    NFTA_CT_DREG = 1
+    NFTA_CT_KEY = 2
+    NFTA_CT_DIRECTION = 3
+    NFTA_CT_SREG = 4
+
+
+class ConnectionPlace(IntEnum):
+    """What a packet is to its connection."""
+
+    IP_CT_ESTABLISHED = 0
+    IP_CT_RELATED = 1
+    IP_CT_NEW = 2
+
+
+class ConnectionStatus(IntFlag):
+    """What has been seen of a connection."""
+
+    IPS_SEEN_REPLY = 2
+    IPS_ASSURED = 4
+    IPS_CONFIRMED = 8

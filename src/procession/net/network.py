@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from procession.net.internet.tcp_connection import TcpConnections
     from procession.net.netfilter.hooks import PacketHooks
     from procession.net.netfilter.ruleset import Ruleset
+    from procession.net.netfilter.tracking import Tracker
     from procession.net.netlink.socket import NetlinkSocket
     from procession.net.socket_file import SocketFileSystem
     from procession.net.unix.names import UnixNames
@@ -49,7 +50,8 @@ class Network(Namespace):
     `groups` counts, by an interface's index and a multicast address, how many sockets listen there.
     `counters` are those of /proc/net/snmp and netstat by their names, each behind its group's.
 
-    `ruleset` are the packet filter's rules, and `hooks` the chains that see packets: None until there are.
+    `ruleset` are the packet filter's rules, and `hooks` the chains that see packets: None until there are;
+    `tracker` knows the connections, None unless a rule asks for them.
 
     `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
     UDP's ports. What isn't used is never made. `netlink_sockets` are by protocol and port id. `sysfs` is
@@ -83,6 +85,7 @@ class Network(Namespace):
         "sysctls",
         "sysfs",
         "system",
+        "tracker",
     )
 
     kind: ClassVar[int] = CLONE_NEWNET
@@ -102,6 +105,7 @@ class Network(Namespace):
         self.address_count = 0
         self.ruleset: Ruleset | None = None
         self.hooks: PacketHooks | None = None
+        self.tracker: Tracker | None = None
         self.numbers: dict[Network, int] = {}
         self.counters: dict[str, int] = {}
         self.groups: dict[tuple[int, bytes], int] = {}
@@ -202,6 +206,9 @@ class Network(Namespace):
         if self.ruleset is not None:
             self.system.account.uncharge(PACKET_FILTER, self.ruleset.size)
             self.ruleset = self.hooks = None
+        if self.tracker is not None:
+            self.tracker.end()
+            self.tracker = None
         for other in self.system.networks():
             other.numbers.pop(self, None)
         self.flows.clear()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from procession.abi.socket import IpProtocol
 from procession.abi.word import Words, pack_address, pack_port, pack_u8
 from procession.net.buffer_charge import packet_charge
+
+if TYPE_CHECKING:
+    from procession.net.netfilter.tracking import Tracked
+    from procession.net.network import Network
 
 TCP = int(IpProtocol.IPPROTO_TCP)
 UDP, UDP_LITE = int(IpProtocol.IPPROTO_UDP), int(IpProtocol.IPPROTO_UDPLITE)
@@ -20,6 +26,8 @@ class Packet:
     """A packet. `data` is what UDP carries, or all behind the header of IP for other protocols, whose ports
     are 0. `options` are those in the header of IPv4. `time_ns` is when it was sent, since the epoch;
     `interface_index` is where it has arrived.
+
+    `tracked` is what the connection tracking of the network where it is says of it.
 
     All who hear it share it. What a filter cuts short is a copy for its socket alone, of which programs get
     `most_bytes` at most, whatever they get of packets.
@@ -38,6 +46,7 @@ class Packet:
         "target_port",
         "time_ns",
         "tos",
+        "tracked",
         "ttl",
     )
 
@@ -66,6 +75,7 @@ class Packet:
         self.interface_index = 0
         self.most_bytes = LONGEST_PACKET
         self.options = b""
+        self.tracked: tuple[Network, Tracked | None] | None = None
 
     def copy(self) -> Packet:
         """The same once more, for another who hears it."""

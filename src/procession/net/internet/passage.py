@@ -86,10 +86,12 @@ def passes_in(network: Network, packet: Packet, interface: Interface) -> bool:
     Linux: net/ipv4/ip_input.c, ip_rcv, ip_local_deliver.
     """
     hooks = network.hooks
-    return hooks is None or (
+    is_passed = hooks is None or (
         hooks.lets_pass(PRE_ROUTING, packet, interface, None)
         and hooks.lets_pass(LOCAL_IN, packet, interface, None)
     )
+    packet.tracked = None
+    return is_passed
 
 
 def passes_whole_way(network: Network, packet: Packet, flow: Flow) -> bool:

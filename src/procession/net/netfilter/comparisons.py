@@ -190,9 +190,8 @@ class Lookup(Expression):
             raise EINVAL("no such flag")
         self.is_inverted = bool(flags)
         self.target: int | None = None
-        is_map = bool(looked_into.flags & _MAP)
         if _LOOKUP_TARGET in found:
-            if self.is_inverted or not is_map:
+            if self.is_inverted or not looked_into.flags & _MAP:
                 raise EINVAL("only a map gives data")
             number = needed(found, _LOOKUP_TARGET)
             if looked_into.gives_verdicts:
@@ -201,8 +200,6 @@ class Lookup(Expression):
                     raise EINVAL("verdicts go into their own register")
             else:
                 self.target = reading.loaded.target(number, looked_into.data_length)
-        elif is_map:
-            raise EINVAL("a map gives data")
         self.set_name = looked_into.name
 
     def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:

@@ -11,6 +11,7 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.net.netfilter.expression import be32_in
 from procession.net.netfilter.hooks import PacketHooks
 from procession.net.netfilter.ruleset import ruleset_of
+from procession.net.netfilter.tracking import Tracker
 from procession.net.netfilter.verdict import ACCEPT, BREAK, CONTINUE, DROP, GOTO, JUMP, RETURN, Verdict
 from procession.net.netlink.attributes import nested_in, text_in
 
@@ -197,7 +198,25 @@ class Draft:
         ruleset.generation = ruleset.generation + 1 & 0xFFFFFFFF or 1
         hooks = PacketHooks(network, self.tables)
         network.hooks = hooks if hooks.chains else None
+        self._track()
         network.topology_changed()
+
+    def _track(self) -> None:
+        """Connections are known as long as a rule asks for them. Linux: net/netfilter/nf_conntrack_proto.c,
+        nf_ct_netns_get, nf_ct_netns_put."""
+        network = self.network
+        is_asked = any(
+            expression.is_tracking
+            for table in self.tables.values()
+            for chain in table.chains.values()
+            for rule in chain.rules
+            for expression in rule.expressions
+        )
+        if is_asked and network.tracker is None:
+            network.tracker = Tracker(network)
+        elif not is_asked and network.tracker is not None:
+            network.tracker.end()
+            network.tracker = None
 
 
 def _check_chain(table: Table, base: Chain, hook: int) -> None:

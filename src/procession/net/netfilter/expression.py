@@ -20,11 +20,15 @@ _VALUE = int(DataAttribute.NFTA_DATA_VALUE)
 
 
 class Reading:
-    """A rule that is being read: of which table and chain, and which registers are filled so far."""
+    """A rule that is being read: of which table and chain, and which registers are filled so far.
 
-    __slots__ = ("chain", "draft", "loaded", "table")
+    `protocol` is what iptables says that its packets have, 0 for any.
+    """
 
-    def __init__(self, draft: Draft, table: Table, chain: Chain) -> None:
+    __slots__ = ("chain", "draft", "loaded", "protocol", "table")
+
+    def __init__(self, draft: Draft, table: Table, chain: Chain, protocol: int) -> None:
+        self.protocol = protocol
         self.draft = draft
         self.table = table
         self.chain = chain
@@ -35,7 +39,8 @@ class Expression:
     """One expression (Linux: include/net/netfilter/nf_tables.h, struct nft_expr_ops).
 
     `verdict` is where it may lead, `set_name` the set that it looks into, b"" for none; `size` is what it
-    takes beside what every expression does. `hooks` has a bit for each hook at which it may be evaluated.
+    takes beside what every expression does. `hooks` has a bit for each hook at which it may be evaluated;
+    `is_tracking` says that it asks for a packet's connection.
     """
 
     __slots__ = ()
@@ -45,6 +50,7 @@ class Expression:
     set_name: bytes = b""
     size: int = 0
     hooks: int = 0x1F
+    is_tracking: bool = False
 
     def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
         """Go on to the next expression (None), to the next rule (NFT_BREAK), or to a verdict."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.nftables import ProtocolFamily
+from procession.abi.nftables import Hook, ProtocolFamily
 from procession.net.netfilter.passing import IPV4, IPV6, Passing
 from procession.net.netfilter.registers import REGISTERS_BYTES
 from procession.net.netfilter.verdict import ACCEPT, DROP, GOTO, JUMP, RETURN
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 _INET = int(ProtocolFamily.NFPROTO_INET)
+_LAST_HOOKS = (int(Hook.NF_INET_LOCAL_IN), int(Hook.NF_INET_POST_ROUTING))
 _FAMILIES = {IPV4: (IPV4,), IPV6: (IPV6,), _INET: (IPV4, IPV6)}
 """Whose packets the tables of a family see."""
 
@@ -40,10 +41,16 @@ class PacketHooks:
     def lets_pass(self, hook: int, packet: Packet, arrived: Interface | None, out: Interface | None) -> bool:
         """Whether `packet` goes on. Linux: net/netfilter/core.c, nf_hook_slow."""
         chains = self.chains.get((IPV4 if len(packet.target) == 4 else IPV6, hook))
-        if chains is None:
+        tracker = self.network.tracker
+        if chains is None and tracker is None:
             return True
         passing = Passing(self.network, packet, hook, arrived, out)
-        return all(is_accepted(passing, table, chain) for table, chain in chains)
+        if tracker is not None:
+            passing.tracked = tracked = tracker.look_at(packet)
+            if not all(is_accepted(passing, table, chain) for table, chain in chains or ()):
+                return False
+            return tracked is None or hook not in _LAST_HOOKS or tracker.confirm(tracked, packet)
+        return all(is_accepted(passing, table, chain) for table, chain in chains or ())
 
 
 def _priority(found: tuple[Table, Chain]) -> int:

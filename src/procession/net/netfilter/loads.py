@@ -1,11 +1,18 @@
-"""Expressions that fill registers: `payload` from the packet, and `meta` from what isn't in it."""
+"""Expressions that fill registers: `payload` from the packet, `meta` and `ct` from what isn't in it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EOPNOTSUPP
-from procession.abi.nftables import MetaAttribute, MetaKey, PayloadAttribute, PayloadBase
+from procession.abi.nftables import (
+    ConnectionAttribute,
+    ConnectionKey,
+    MetaAttribute,
+    MetaKey,
+    PayloadAttribute,
+    PayloadBase,
+)
 from procession.abi.word import pack_port, pack_u8, pack_u16, pack_u32
 from procession.net.netfilter.expression import Expression, be32, byte_of, needed
 from procession.net.netfilter.passing import IPV4
@@ -41,6 +48,11 @@ _META_BYTES = {
 }
 """How long what can be asked for is."""
 _INCOMING = (_IIF, _IIFNAME, _IIFTYPE)
+_CT_KEY, _CT_TARGET = int(ConnectionAttribute.NFTA_CT_KEY), int(ConnectionAttribute.NFTA_CT_DREG)
+_CT_SOURCE = int(ConnectionAttribute.NFTA_CT_SREG)
+_CT_DIRECTION = int(ConnectionAttribute.NFTA_CT_DIRECTION)
+_STATE, _DIRECTION = int(ConnectionKey.NFT_CT_STATE), int(ConnectionKey.NFT_CT_DIRECTION)
+_STATUS = int(ConnectionKey.NFT_CT_STATUS)
 _ETHERTYPE_4, _ETHERTYPE_6 = 0x0800, 0x86DD
 
 
@@ -131,3 +143,39 @@ class Meta(Expression):
 
     def attributes(self) -> bytes:
         return attribute(_META_KEY, be32(self.key)) + attribute(_META_TARGET, be32(number_of(self.place)))
+
+
+class ConnectionLoad(Expression):
+    """Linux: net/netfilter/nft_ct.c, nft_ct_get_eval."""
+
+    __slots__ = ("key", "place")
+
+    name = b"ct"
+    is_tracking = True
+
+    def __init__(self, reading: Reading, found: dict[int, bytes]) -> None:
+        if _CT_KEY not in found:
+            raise EINVAL("an attribute is missing")
+        self.key = needed(found, _CT_KEY)
+        if _CT_SOURCE in found or self.key not in (_STATE, _DIRECTION, _STATUS):
+            raise EOPNOTSUPP("no such key, or nothing to set")
+        if _CT_DIRECTION in found:
+            raise EINVAL("the same for both directions")
+        length = 1 if self.key == _DIRECTION else 4
+        self.place = reading.loaded.target(needed(found, _CT_TARGET), length)
+
+    def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
+        tracked = passing.tracked
+        if self.key == _STATE:
+            data = pack_u32(passing.connection_state)
+        elif tracked is None:
+            return NO_MATCH
+        elif self.key == _DIRECTION:
+            data = pack_u8(int(tracked.is_answer))
+        else:
+            data = pack_u32(tracked.connection.status)
+        store(registers, self.place, data)
+        return None
+
+    def attributes(self) -> bytes:
+        return attribute(_CT_TARGET, be32(number_of(self.place))) + attribute(_CT_KEY, be32(self.key))

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
     from procession.net.link.interface import Interface
     from procession.net.netfilter.ruleset import Table
+    from procession.net.netfilter.tracking import Tracked
     from procession.net.network import Network
 
+_INVALID = 1
+"""NF_CT_STATE_INVALID_BIT."""
 IPV4, IPV6 = int(ProtocolFamily.NFPROTO_IPV4), int(ProtocolFamily.NFPROTO_IPV6)
 
 
@@ -21,7 +24,8 @@ class Passing:
 
     `arrived` and `out` are the interfaces, None where there is none at this hook. `family` is NFPROTO_IPV4 or
     NFPROTO_IPV6; `table` is that whose chain is evaluated. `whole` is all of the packet from its header of IP
-    on, of which `transport_offset` bytes are that header.
+    on, of which `transport_offset` bytes are that header. `tracked` is what it is to its connection, None if
+    it belongs to none or nobody asks.
     """
 
     __slots__ = (
@@ -32,6 +36,7 @@ class Passing:
         "out",
         "packet",
         "table",
+        "tracked",
         "transport_offset",
         "whole",
     )
@@ -45,7 +50,13 @@ class Passing:
         self.arrived = arrived
         self.out = out
         self.table: Table | None = None
+        self.tracked: Tracked | None = None
         is_4 = len(packet.target) == 4
         self.family = IPV4 if is_4 else IPV6
         self.whole = packet.with_header() if is_4 else packet.with_header_6()
         self.transport_offset = header_bytes(packet.target) + len(packet.options)
+
+    @property
+    def connection_state(self) -> int:
+        """The bit of its state, as NF_CT_STATE_BIT says."""
+        return _INVALID if self.tracked is None else 2 << self.tracked.place

@@ -6,16 +6,25 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import E2BIG, EEXIST, EINVAL, ENOENT, EOPNOTSUPP
 from procession.abi.netlink import NetlinkFlag
-from procession.abi.nftables import ExpressionAttribute, FilterMessage, ListAttribute, RuleAttribute
+from procession.abi.nftables import (
+    ExpressionAttribute,
+    FilterMessage,
+    ListAttribute,
+    RuleAttribute,
+    RuleCompatAttribute,
+)
 from procession.net.netfilter.actions import Counter, Immediate, Reject
 from procession.net.netfilter.comparisons import Bitwise, Compare, Lookup, Range
 from procession.net.netfilter.expression import Expression, Reading, be32_in, be64, be64_in
-from procession.net.netfilter.loads import Meta, Payload
+from procession.net.netfilter.loads import ConnectionLoad, Meta, Payload
+from procession.net.netfilter.matches import read_match, read_target
 from procession.net.netfilter.ruleset import Rule, ruleset_of
 from procession.net.netfilter.tables import UNSPECIFIED, header, name_in, userdata_in
 from procession.net.netlink.attributes import attribute, list_in, nested_in, text_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from procession.net.netfilter.draft import Draft
     from procession.net.netfilter.request import FilterRequest
     from procession.net.netfilter.ruleset import Chain, Table
@@ -24,11 +33,11 @@ if TYPE_CHECKING:
 
 MOST_EXPRESSIONS = 128
 """NFT_RULE_MAXEXPRS."""
-EXPRESSIONS: dict[
-    bytes, type[Immediate | Counter | Reject | Bitwise | Compare | Lookup | Range | Meta | Payload]
-]
-EXPRESSIONS = {
-    each.name: each for each in (Immediate, Counter, Reject, Bitwise, Compare, Lookup, Range, Meta, Payload)
+EXPRESSIONS: dict[bytes, Callable[[Reading, dict[int, bytes]], Expression]] = {
+    **{each.name: each for each in (Immediate, Counter, Reject, Bitwise, Compare, Lookup, Range)},
+    **{each.name: each for each in (Meta, Payload, ConnectionLoad)},
+    b"match": read_match,
+    b"target": read_target,
 }
 """By their names."""
 _NEW = int(FilterMessage.NFT_MSG_NEWRULE)
@@ -36,6 +45,8 @@ _TABLE, _CHAIN = int(RuleAttribute.NFTA_RULE_TABLE), int(RuleAttribute.NFTA_RULE
 _HANDLE, _EXPRESSIONS = int(RuleAttribute.NFTA_RULE_HANDLE), int(RuleAttribute.NFTA_RULE_EXPRESSIONS)
 _POSITION, _USERDATA = int(RuleAttribute.NFTA_RULE_POSITION), int(RuleAttribute.NFTA_RULE_USERDATA)
 _ID, _POSITION_ID = int(RuleAttribute.NFTA_RULE_ID), int(RuleAttribute.NFTA_RULE_POSITION_ID)
+_COMPAT = int(RuleAttribute.NFTA_RULE_COMPAT)
+_COMPAT_PROTOCOL = int(RuleCompatAttribute.NFTA_RULE_COMPAT_PROTO)
 _CHAIN_ID = int(RuleAttribute.NFTA_RULE_CHAIN_ID)
 _ELEMENT = int(ListAttribute.NFTA_LIST_ELEM)
 _NAME, _DATA = int(ExpressionAttribute.NFTA_EXPR_NAME), int(ExpressionAttribute.NFTA_EXPR_DATA)
@@ -137,7 +148,8 @@ def new_rule(draft: Draft, request: FilterRequest) -> None:
         raise EINVAL("which rule?")
     else:
         at = _neighbour_in(draft, chain, found)
-    reading = Reading(draft, table, chain)
+    compat = nested_in(found.get(_COMPAT, b""))
+    reading = Reading(draft, table, chain, be32_in(compat, _COMPAT_PROTOCOL) or 0)
     expressions = _expressions_in(reading, found.get(_EXPRESSIONS, b""))
     rule = Rule(table.next_handle(), expressions, userdata_in(found, _USERDATA))
     draft.charge(rule.size)

@@ -306,7 +306,7 @@ def new_elements(draft: Draft, request: FilterRequest) -> None:
         old = kept_in.elements.get(key)
         if old is not None:
             if (old.data, old.verdict) != (element.data, element.verdict):
-                raise EBUSY("the key leads to something else")
+                raise EEXIST("the key leads to something else")
             if request.has(NetlinkFlag.NLM_F_EXCL):
                 raise EEXIST("there is such an element")
             continue

@@ -10,14 +10,17 @@ from procession.abi.netlink import NetlinkFlag, Nlmsghdr
 from procession.abi.nftables import (
     BatchAttribute,
     BatchMessage,
+    CompatAttribute,
     FilterMessage,
     GenerationAttribute,
     Nfgenmsg,
     Subsystem,
 )
+from procession.abi.word import pack_u8
 from procession.net.netfilter.chains import delete_chain, list_chains, new_chain
 from procession.net.netfilter.draft import Draft
 from procession.net.netfilter.expression import be32, be32_in
+from procession.net.netfilter.matches import check_revision
 from procession.net.netfilter.request import FilterRequest
 from procession.net.netfilter.rules import delete_rule, list_rules, new_rule
 from procession.net.netfilter.ruleset import ruleset_of
@@ -30,14 +33,14 @@ from procession.net.netfilter.sets import (
     new_set,
 )
 from procession.net.netfilter.tables import delete_table, header, list_tables, new_table
-from procession.net.netlink.attributes import Request, attribute, nested_in
+from procession.net.netlink.attributes import Request, attribute, nested_in, text_in
 from procession.net.netlink.socket import NetlinkSocket
 from procession.net.socket_options import CAP_NET_ADMIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from procession.net.netlink.attributes import Answer
+    from procession.net.netlink.attributes import Answer, Message
 
 _BEGIN, _END = int(BatchMessage.NFNL_MSG_BATCH_BEGIN), int(BatchMessage.NFNL_MSG_BATCH_END)
 _WANTED_GENERATION = int(BatchAttribute.NFNL_BATCH_GENID)
@@ -48,6 +51,9 @@ _NEW_GENERATION = int(FilterMessage.NFT_MSG_NEWGEN)
 _GENERATION_ID = int(GenerationAttribute.NFTA_GEN_ID)
 _GENERATION_PROCESS = int(GenerationAttribute.NFTA_GEN_PROC_PID)
 _GENERATION_NAME = int(GenerationAttribute.NFTA_GEN_PROC_NAME)
+_COMPAT = int(Subsystem.NFNL_SUBSYS_NFT_COMPAT)
+_COMPAT_NAME, _COMPAT_REVISION = int(CompatAttribute.NFTA_COMPAT_NAME), int(CompatAttribute.NFTA_COMPAT_REV)
+_COMPAT_TYPE = int(CompatAttribute.NFTA_COMPAT_TYPE)
 _LONGEST_COMMAND = 15
 
 _CHANGES: dict[int, Callable[[Draft, FilterRequest], None]] = {
@@ -78,6 +84,22 @@ def _nothing(request: FilterRequest) -> Answer:
     if not request.is_dump:
         raise ENOENT("there is none")
     return []
+
+
+def _compatible(request: FilterRequest) -> Message:
+    """Whether there is a match or target, as iptables asks. Raises EINVAL, ENOENT, EPROTONOSUPPORT.
+
+    Linux: net/netfilter/nft_compat.c, nfnl_compat_get_rcu.
+    """
+    found = request.found
+    name = text_in(found, _COMPAT_NAME)
+    revision, kind = be32_in(found, _COMPAT_REVISION), be32_in(found, _COMPAT_TYPE)
+    if name is None or revision is None or kind is None:
+        raise EINVAL("an attribute is missing")
+    check_revision(request.family, name, revision, is_target=kind != 0)
+    told = attribute(_COMPAT_NAME, name + b"\0") + attribute(_COMPAT_REVISION, be32(revision))
+    told += attribute(_COMPAT_TYPE, be32(kind))
+    return _COMPAT << 8, pack_u8(request.family) + bytes(3) + told
 
 
 _QUESTIONS: dict[int, Callable[[FilterRequest], Answer]] = {
@@ -118,6 +140,8 @@ class NetfilterSocket(NetlinkSocket):
         if len(request.body) < Nfgenmsg.SIZE:
             return []
         asked = FilterRequest(request)
+        if asked.subsystem == _COMPAT and asked.operation == 0:
+            return [_compatible(asked)]
         if asked.subsystem != _NFTABLES:
             raise EINVAL("no such subsystem")
         if asked.operation == _GET_GENERATION:

@@ -1,0 +1,336 @@
+"""iptables' matches and targets, which are expressions of its rules (iptables-extensions(8))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP, EPROTONOSUPPORT
+from procession.abi.nftables import MatchAttribute, TargetAttribute
+from procession.abi.word import Words
+from procession.net.internet.packet import ICMP, ICMP6, TCP, UDP, UDP_LITE
+from procession.net.netfilter.actions import REJECT_HOOKS
+from procession.net.netfilter.expression import Expression, be32, needed
+from procession.net.netfilter.passing import IPV4, IPV6
+from procession.net.netfilter.refusal import REASONS_4, REASONS_6, refuse_with_error, refuse_with_reset
+from procession.net.netfilter.verdict import DROPPED, NO_MATCH
+from procession.net.netlink.attributes import attribute, text_in
+
+if TYPE_CHECKING:
+    from procession.net.netfilter.expression import Reading
+    from procession.net.netfilter.passing import Passing
+    from procession.net.netfilter.verdict import Verdict
+
+_NAME, _REVISION = int(MatchAttribute.NFTA_MATCH_NAME), int(MatchAttribute.NFTA_MATCH_REV)
+_INFO = int(MatchAttribute.NFTA_MATCH_INFO)
+_TARGET_NAME, _TARGET_REVISION = (
+    int(TargetAttribute.NFTA_TARGET_NAME),
+    int(TargetAttribute.NFTA_TARGET_REV),
+)
+_TARGET_INFO = int(TargetAttribute.NFTA_TARGET_INFO)
+_MOST_REVISION = 255
+_WITH_PORTS = (TCP, UDP, UDP_LITE)
+_PORTS = Words(">HH")
+_FILTER = b"filter"
+
+
+class Match(Expression):
+    """A match (Linux: net/netfilter/nft_compat.c, nft_match_eval).
+
+    `info` is what iptables keeps in it, of `info_bytes`; `protocol` is the only one whose packets it's for,
+    0 for all.
+    """
+
+    __slots__ = ("info",)
+
+    name = b"match"
+    size = 256
+    title: ClassVar[bytes]
+    revision: ClassVar[int] = 0
+    info_bytes: ClassVar[int]
+    families: ClassVar[tuple[int, ...]] = (IPV4, IPV6)
+    protocol: ClassVar[int] = 0
+
+    def __init__(self, reading: Reading, info: bytes) -> None:
+        if len(info) != self.info_bytes:
+            raise EINVAL("another size than the match's")
+        if self.protocol and reading.protocol != self.protocol:
+            raise EINVAL("a match of another protocol")
+        self.info = info
+        self.check()
+
+    def check(self) -> None:
+        """Raise EINVAL, EOPNOTSUPP for what it can't match."""
+
+    def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
+        return None if self.matches(passing) else NO_MATCH
+
+    def matches(self, passing: Passing) -> bool:
+        """Whether it matches a packet."""
+        raise NotImplementedError
+
+    def attributes(self) -> bytes:
+        told = attribute(_NAME, self.title + b"\0") + attribute(_REVISION, be32(self.revision))
+        return told + attribute(_INFO, self.info)
+
+
+def _ports_of(passing: Passing) -> tuple[int, int] | None:
+    whole, at = passing.whole, passing.transport_offset
+    if passing.packet.protocol not in _WITH_PORTS or len(whole) < at + _PORTS.size:
+        return None
+    source, target = _PORTS.unpack_from(whole, at)
+    return source, target
+
+
+class CommentMatch(Match):
+    """Linux: net/netfilter/xt_comment.c, comment_mt."""
+
+    __slots__ = ()
+
+    title = b"comment"
+    info_bytes = 256
+
+    def matches(self, passing: Passing) -> bool:
+        return True
+
+
+class TcpMatch(Match):
+    """Linux: net/netfilter/xt_tcpudp.c, tcp_mt; include/uapi/linux/netfilter/xt_tcpudp.h, struct xt_tcp."""
+
+    __slots__ = ()
+
+    title = b"tcp"
+    info_bytes = 16
+    protocol = TCP
+    layout: ClassVar[Words] = Words("<HHHHBBBB")
+    _not_source, _not_target, _not_flags, _not_option = 1, 2, 4, 8
+
+    def check(self) -> None:
+        option, inverted = self.info[8], self.info[11]
+        if inverted & ~0xF:
+            raise EINVAL("no such inversion")
+        if option:
+            raise EOPNOTSUPP("segments have no options to look for")
+
+    def matches(self, passing: Passing) -> bool:
+        first, last, target_first, target_last, _, mask, flags, inverted = self.layout.unpack_from(self.info)
+        ports = _ports_of(passing)
+        whole, at = passing.whole, passing.transport_offset
+        if ports is None or passing.packet.protocol != TCP or len(whole) < at + 20:
+            return False
+        has_source = (first <= ports[0] <= last) != bool(inverted & self._not_source)
+        has_target = (target_first <= ports[1] <= target_last) != bool(inverted & self._not_target)
+        has_flags = (whole[at + 13] & mask == flags) != bool(inverted & self._not_flags)
+        return bool(has_source and has_target and has_flags)
+
+
+class UdpMatch(Match):
+    """Linux: net/netfilter/xt_tcpudp.c, udp_mt; include/uapi/linux/netfilter/xt_tcpudp.h, struct xt_udp."""
+
+    __slots__ = ()
+
+    title = b"udp"
+    info_bytes = 16
+    protocol = UDP
+    layout: ClassVar[Words] = Words("<HHHHB")
+
+    def check(self) -> None:
+        if self.info[8] & ~3:
+            raise EINVAL("no such inversion")
+
+    def matches(self, passing: Passing) -> bool:
+        first, last, target_first, target_last, inverted = self.layout.unpack_from(self.info)
+        ports = _ports_of(passing)
+        return (
+            ports is not None
+            and passing.packet.protocol == UDP
+            and (first <= ports[0] <= last) != bool(inverted & 1)
+            and (target_first <= ports[1] <= target_last) != bool(inverted & 2)
+        )
+
+
+class IcmpMatch(Match):
+    """Linux: net/netfilter/xt_tcpudp.c, icmp_match; include/uapi/linux/netfilter_ipv4/ip_tables.h,
+    struct ipt_icmp."""
+
+    __slots__ = ()
+
+    title = b"icmp"
+    info_bytes = 8
+    families = (IPV4,)
+    protocol = ICMP
+    _any = 0xFF
+
+    def check(self) -> None:
+        if self.info[3] & ~1:
+            raise EINVAL("no such inversion")
+
+    def matches(self, passing: Passing) -> bool:
+        kind, first, last, inverted = self.info[:4]
+        data = passing.whole[passing.transport_offset :]
+        if passing.packet.protocol != self.protocol or len(data) < 4:
+            return False
+        is_so = kind == self._any or (data[0] == kind and first <= data[1] <= last)
+        return is_so != bool(inverted)
+
+
+class Icmp6Match(IcmpMatch):
+    """Linux: net/netfilter/xt_tcpudp.c, icmp6_match."""
+
+    __slots__ = ()
+
+    title = b"icmp6"
+    families = (IPV6,)
+    protocol = ICMP6
+    _any = -1
+
+
+class MultiportMatch(Match):
+    """Linux: net/netfilter/xt_multiport.c, multiport_mt, ports_match_v1; include/uapi/linux/netfilter/
+    xt_multiport.h, struct xt_multiport_v1."""
+
+    __slots__ = ()
+
+    title = b"multiport"
+    revision = 1
+    info_bytes = 48
+    _source, _target, _either, _most = 0, 1, 2, 15
+    layout: ClassVar[Words] = Words("<BB15H15BB")
+
+    def check(self) -> None:
+        which, count = self.info[:2]
+        if which > self._either or count > self._most:
+            raise EINVAL("too many ports")
+
+    def matches(self, passing: Passing) -> bool:
+        ports = _ports_of(passing)
+        if ports is None:
+            return False
+        which, count, *rest = self.layout.unpack_from(self.info)
+        numbers, begins, inverted = rest[:15], rest[15:30], rest[30]
+        chosen = ports[:1] if which == self._source else ports[1:] if which == self._target else ports
+        found, at = False, 0
+        while at < count:
+            first = last = numbers[at]
+            if begins[at] and at + 1 < count:
+                at += 1
+                last = numbers[at]
+            found = found or any(first <= port <= last for port in chosen)
+            at += 1
+        return found != bool(inverted)
+
+
+class ConntrackMatch(Match):
+    """Linux: net/netfilter/xt_conntrack.c, conntrack_mt; include/uapi/linux/netfilter/xt_conntrack.h, struct
+    xt_conntrack_mtinfo3."""
+
+    __slots__ = ()
+
+    title = b"conntrack"
+    revision = 3
+    info_bytes = 168
+    is_tracking = True
+    layout: ClassVar[Words] = Words("<HHHH")
+    _place = 146
+    """Where what is asked for begins, behind addresses and ports."""
+    _state, _alias = 1, 1 << 13
+
+    def check(self) -> None:
+        flags, _, _, _ = self.layout.unpack_from(self.info, self._place)
+        if flags & ~(self._state | self._alias):
+            raise EOPNOTSUPP("only the state of a connection")
+
+    def matches(self, passing: Passing) -> bool:
+        flags, inverted, states, _ = self.layout.unpack_from(self.info, self._place)
+        if not flags & self._state:
+            return True
+        return bool(states & passing.connection_state) != bool(inverted & self._state)
+
+
+class RejectTarget(Expression):
+    """REJECT (Linux: net/ipv4/netfilter/ipt_REJECT.c, reject_tg; net/ipv6/netfilter/ip6t_REJECT.c)."""
+
+    __slots__ = ("info",)
+
+    name = b"target"
+    title: ClassVar[bytes] = b"REJECT"
+    revision: ClassVar[int] = 0
+    info_bytes: ClassVar[int] = 8
+    families: ClassVar[tuple[int, ...]] = (IPV4, IPV6)
+    hooks = REJECT_HOOKS & ~1
+    _codes_4: ClassVar = {0: 0, 1: 1, 2: 2, 3: 3, 5: 9, 6: 10, 8: 13}
+    """enum ipt_reject_with, and the codes of ICMP."""
+    _codes_6: ClassVar = {0: 0, 1: 1, 3: 3, 4: 4, 7: 5, 8: 6}
+    _reset_4, _reset_6 = 7, 6
+
+    def __init__(self, reading: Reading, info: bytes) -> None:
+        if len(info) != self.info_bytes or reading.table.name != _FILTER:
+            raise EINVAL("another size, or another table than REJECT's")
+        self.info = info
+        how = self._how
+        is_4 = reading.table.family == IPV4
+        if how == (self._reset_4 if is_4 else self._reset_6):
+            if reading.protocol != TCP:
+                raise EINVAL("only TCP is reset")
+        elif how not in (self._codes_4 if is_4 else self._codes_6):
+            raise EINVAL("no such answer")
+
+    @property
+    def _how(self) -> int:
+        return int.from_bytes(self.info[:4], "little")
+
+    def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
+        how = self._how
+        is_4 = passing.family == IPV4
+        if how == (self._reset_4 if is_4 else self._reset_6):
+            refuse_with_reset(passing)
+        else:
+            code = (self._codes_4 if is_4 else self._codes_6)[how]
+            refuse_with_error(passing, (REASONS_4 if is_4 else REASONS_6)[code])
+        return DROPPED
+
+    def attributes(self) -> bytes:
+        told = attribute(_TARGET_NAME, self.title + b"\0") + attribute(_TARGET_REVISION, be32(self.revision))
+        return told + attribute(_TARGET_INFO, self.info)
+
+
+MATCHES: dict[bytes, type[Match]] = {
+    each.title: each
+    for each in (CommentMatch, TcpMatch, UdpMatch, IcmpMatch, Icmp6Match, MultiportMatch, ConntrackMatch)
+}
+TARGETS: dict[bytes, type[RejectTarget]] = {RejectTarget.title: RejectTarget}
+"""By their names: there is one revision of each."""
+
+
+def read_match(reading: Reading, found: dict[int, bytes]) -> Match:
+    """Linux: net/netfilter/nft_compat.c, nft_match_select_ops."""
+    name, revision, info = text_in(found, _NAME), needed(found, _REVISION), found.get(_INFO)
+    if name is None or info is None or revision > _MOST_REVISION:
+        raise EINVAL("a name, a revision and what it matches are needed")
+    made = MATCHES.get(name)
+    if made is None or made.revision != revision or reading.table.family not in made.families:
+        raise ENOENT("no such match")
+    return made(reading, info)
+
+
+def read_target(reading: Reading, found: dict[int, bytes]) -> RejectTarget:
+    """Linux: net/netfilter/nft_compat.c, nft_target_select_ops."""
+    name, revision = text_in(found, _TARGET_NAME), needed(found, _TARGET_REVISION)
+    info = found.get(_TARGET_INFO)
+    if name is None or info is None or revision > _MOST_REVISION:
+        raise EINVAL("a name, a revision and what it does are needed")
+    made = TARGETS.get(name)
+    if made is None or made.revision != revision or reading.table.family not in made.families:
+        raise ENOENT("no such target")
+    return made(reading, info)
+
+
+def check_revision(family: int, name: bytes, revision: int, *, is_target: bool) -> None:
+    """Whether there is such a match or target. Raises ENOENT, EPROTONOSUPPORT.
+
+    Linux: net/netfilter/x_tables.c, xt_find_revision.
+    """
+    made: type[Match] | type[RejectTarget] | None = (TARGETS if is_target else MATCHES).get(name)
+    if made is None or family not in made.families:
+        raise ENOENT("no such match or target")
+    if made.revision != revision:
+        raise EPROTONOSUPPORT("another revision")

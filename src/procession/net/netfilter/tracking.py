@@ -1,0 +1,254 @@
+"""Connection tracking: which packets belong to one connection, and what has been seen of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.nftables import ConnectionPlace, ConnectionStatus
+from procession.abi.word import Words
+from procession.hardware.kernel_memory import PACKET_FILTER
+from procession.net.internet.packet import (
+    ICMP,
+    ICMP6,
+    IPV4_HEADER_BYTES,
+    IPV6_HEADER_BYTES,
+    TCP,
+    UDP,
+    UDP_LITE,
+)
+from procession.net.internet.passage import ACKNOWLEDGED, FIN, RESET, SEGMENT_HEADER, SYN
+
+if TYPE_CHECKING:
+    from procession.net.internet.packet import Packet
+    from procession.net.network import Network
+
+CONNECTION_BYTES = 1_024
+"""What a connection takes of the machine's memory."""
+MOST_CONNECTIONS = 65_536
+"""net.netfilter.nf_conntrack_max."""
+_FIRST_SWEEP = 1_024
+_SECOND_NS = 10**9
+_GENERIC_S, _ICMP_S, _UDP_S, _UDP_STREAM_S = 600, 30, 30, 120
+_SYN_SENT_S, _SYN_RECEIVED_S, _ESTABLISHED_S, _ENDING_S, _CLOSED_S = 120, 60, 432_000, 120, 10
+"""How long a connection is remembered after a packet (net.netfilter.nf_conntrack_*_timeout)."""
+ESTABLISHED, RELATED = int(ConnectionPlace.IP_CT_ESTABLISHED), int(ConnectionPlace.IP_CT_RELATED)
+NEW = int(ConnectionPlace.IP_CT_NEW)
+SEEN_REPLY, ASSURED = int(ConnectionStatus.IPS_SEEN_REPLY), int(ConnectionStatus.IPS_ASSURED)
+CONFIRMED = int(ConnectionStatus.IPS_CONFIRMED)
+_PORTS = Words(">HH")
+_ECHO, _FLAGS_PLACE = Words(">BBHH"), 13
+_ANSWERS = {ICMP: {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17}, ICMP6: {128: 129, 129: 128}}
+"""The types of ICMP's questions and answers, by each other."""
+_QUESTIONS = {ICMP: (8, 13, 15, 17), ICMP6: (128,)}
+_ERRORS = {ICMP: (3, 4, 5, 11, 12), ICMP6: (1, 2, 3, 4)}
+_MESSAGE_HEADER_BYTES = 8
+
+Tuple = tuple[int, bytes, int, bytes, int]
+"""A protocol, and from which address and port to which other: of ICMP the identifier, and type and code."""
+
+
+class Connection:
+    """A connection (Linux: include/net/netfilter/nf_conntrack.h, struct nf_conn).
+
+    It's known by its two tuples, that of the first packet and that of an answer, and forgotten at
+    `expiry_ns`. `status` are flags of IPS_*; `is_ending` says that a FIN was seen.
+    """
+
+    __slots__ = ("answer", "expiry_ns", "is_ending", "original", "status")
+
+    def __init__(self, original: Tuple, answer: Tuple) -> None:
+        self.original = original
+        self.answer = answer
+        self.status = 0
+        self.is_ending = False
+        self.expiry_ns = 0
+
+
+class Tracked(NamedTuple):
+    """What a packet is to its connection: `place` is IP_CT_NEW ..., `is_answer` its direction."""
+
+    connection: Connection
+    place: int
+    is_answer: bool
+
+
+class Tracker:
+    """The connections of a network, by both tuples. What isn't confirmed isn't there yet.
+
+    `sweep_count` is at how many those are forgotten that have expired.
+    """
+
+    __slots__ = ("connections", "network", "sweep_count")
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.connections: dict[Tuple, Connection] = {}
+        self.sweep_count = _FIRST_SWEEP
+
+    def look_at(self, packet: Packet) -> Tracked | None:
+        """The same at every hook of a network, also when the packet comes back by the loopback."""
+        if packet.tracked is None or packet.tracked[0] is not self.network:
+            packet.tracked = self.network, self.track(packet)
+        return packet.tracked[1]
+
+    def track(self, packet: Packet) -> Tracked | None:
+        """What `packet` is; None for what belongs to nothing (invalid).
+
+        Linux: net/netfilter/nf_conntrack_core.c, nf_conntrack_in, resolve_normal_ct.
+        """
+        if packet.protocol in _ERRORS and packet.data and packet.data[0] in _ERRORS[packet.protocol]:
+            return self._related(packet)
+        key = _tuple_of(packet)
+        answer = _turned(key) if key is not None else None
+        if key is None or answer is None:
+            return None
+        found = self._find(key)
+        if found is None:
+            if not _may_begin(packet):
+                return None
+            return Tracked(Connection(key, answer), NEW, is_answer=False)
+        if found.original == key:
+            tracked = Tracked(found, ESTABLISHED if found.status & SEEN_REPLY else NEW, is_answer=False)
+        else:
+            if packet.protocol in (UDP, UDP_LITE, TCP) and found.status & SEEN_REPLY:
+                found.status |= ASSURED
+            found.status |= SEEN_REPLY
+            tracked = Tracked(found, ESTABLISHED, is_answer=True)
+        self._renew(found, packet)
+        return tracked
+
+    def confirm(self, tracked: Tracked, packet: Packet) -> bool:
+        """The packet has come through: its connection is there from now on, if there is room.
+
+        Linux: net/netfilter/nf_conntrack_core.c, __nf_conntrack_confirm.
+        """
+        connection = tracked.connection
+        if connection.status & CONFIRMED or tracked.place == RELATED:
+            return True
+        if len(self.connections) >= 2 * min(self.sweep_count, MOST_CONNECTIONS):
+            self._sweep()
+        account = self.network.system.account
+        if len(self.connections) >= 2 * MOST_CONNECTIONS or not account.can_charge(CONNECTION_BYTES):
+            return False
+        account.charge(PACKET_FILTER, CONNECTION_BYTES)
+        connection.status |= CONFIRMED
+        self._renew(connection, packet)
+        self.connections[connection.original] = connection
+        self.connections[connection.answer] = connection
+        return True
+
+    def end(self) -> None:
+        """Nobody asks any more."""
+        for connection in list(self.connections.values()):
+            self._forget(connection)
+
+    def _find(self, key: Tuple) -> Connection | None:
+        found = self.connections.get(key)
+        if found is not None and found.expiry_ns <= self.network.host.clock.now_ns:
+            self._forget(found)
+            return None
+        return found
+
+    def _forget(self, connection: Connection) -> None:
+        if self.connections.pop(connection.original, None) is not None:
+            self.connections.pop(connection.answer, None)
+            self.network.system.account.uncharge(PACKET_FILTER, CONNECTION_BYTES)
+
+    def _sweep(self) -> None:
+        """Forget all that have expired. Linux: net/netfilter/nf_conntrack_core.c, gc_worker."""
+        now_ns = self.network.host.clock.now_ns
+        for connection in list(self.connections.values()):
+            if connection.expiry_ns <= now_ns:
+                self._forget(connection)
+        self.sweep_count = max(_FIRST_SWEEP, len(self.connections))
+
+    def _related(self, packet: Packet) -> Tracked | None:
+        """A message about a packet of some connection. Linux: net/netfilter/nf_conntrack_proto_icmp.c,
+        nf_conntrack_inet_error."""
+        key = _quoted_tuple(packet)
+        found = self._find(key) if key is not None else None
+        if found is None:
+            return None
+        return Tracked(found, RELATED, is_answer=found.original == key)
+
+    def _renew(self, connection: Connection, packet: Packet) -> None:
+        seconds = _GENERIC_S
+        if packet.protocol in _ANSWERS:
+            seconds = _ICMP_S
+        elif packet.protocol in (UDP, UDP_LITE):
+            seconds = _UDP_STREAM_S if connection.status & ASSURED else _UDP_S
+        elif packet.protocol == TCP:
+            flags = packet.data[_FLAGS_PLACE]
+            connection.is_ending |= bool(flags & FIN)
+            if flags & RESET:
+                seconds = _CLOSED_S
+            elif connection.is_ending:
+                seconds = _ENDING_S
+            elif not connection.status & SEEN_REPLY:
+                seconds = _SYN_SENT_S
+            else:
+                seconds = _SYN_RECEIVED_S if flags & SYN else _ESTABLISHED_S
+        connection.expiry_ns = self.network.host.clock.now_ns + seconds * _SECOND_NS
+
+
+def _may_begin(packet: Packet) -> bool:
+    """Linux: net/netfilter/nf_conntrack_proto_tcp.c, tcp_new; net/netfilter/nf_conntrack_proto_icmp.c,
+    nf_conntrack_icmp_packet."""
+    if packet.protocol in _QUESTIONS:
+        return packet.data[0] in _QUESTIONS[packet.protocol]
+    if packet.protocol != TCP:
+        return True
+    flags = packet.data[_FLAGS_PLACE]
+    # A connection that is there already may be picked up in the middle.
+    return (
+        bool(flags & (SYN | ACKNOWLEDGED))
+        and flags & (SYN | ACKNOWLEDGED) != SYN | ACKNOWLEDGED
+        and not (flags & (RESET | FIN))
+    )
+
+
+def _tuple_of(packet: Packet) -> Tuple | None:
+    protocol = packet.protocol
+    if protocol in (UDP, UDP_LITE):
+        return protocol, packet.source, packet.source_port, packet.target, packet.target_port
+    return _tuple_in(protocol, packet.source, packet.target, packet.data, SEGMENT_HEADER.size)
+
+
+def _tuple_in(protocol: int, source: bytes, target: bytes, data: bytes, least: int) -> Tuple | None:
+    """The tuple of a packet whose `data` is behind the header of IP; None if that is too short."""
+    if protocol in _ANSWERS:
+        if len(data) < _MESSAGE_HEADER_BYTES:
+            return None
+        kind, code, _, identifier = _ECHO.unpack_from(data)
+        return protocol, source, identifier, target, kind << 8 | code
+    if protocol in (TCP, UDP, UDP_LITE):
+        if len(data) < least:
+            return None
+        port, target_port = _PORTS.unpack_from(data)
+        return protocol, source, port, target, target_port
+    return protocol, source, 0, target, 0
+
+
+def _turned(key: Tuple) -> Tuple | None:
+    """The tuple of an answer, None if there is none."""
+    protocol, source, port, target, target_port = key
+    if protocol in _ANSWERS:
+        kind = _ANSWERS[protocol].get(target_port >> 8)
+        return None if kind is None else (protocol, target, port, source, kind << 8 | target_port & 0xFF)
+    return protocol, target, target_port, source, port
+
+
+def _quoted_tuple(packet: Packet) -> Tuple | None:
+    """The tuple of the packet that a message of ICMP is about."""
+    quoted = packet.data[_MESSAGE_HEADER_BYTES:]
+    if packet.protocol == ICMP:
+        if len(quoted) < IPV4_HEADER_BYTES:
+            return None
+        size = (quoted[0] & 15) * 4
+        protocol, source, target = quoted[9], quoted[12:16], quoted[16:20]
+    else:
+        if len(quoted) < IPV6_HEADER_BYTES:
+            return None
+        size = IPV6_HEADER_BYTES
+        protocol, source, target = quoted[6], quoted[8:24], quoted[24:40]
+    return _tuple_in(protocol, source, target, quoted[size:], _PORTS.size)
