@@ -29,7 +29,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def filled() -> CodeCache:
     """A cache with some code, exits, blocks, links and pages."""
-    from procession.hardware.translation.code_cache import CALL, LINK, Block
+    from procession.hardware.translation.code_cache import ATTEND, LINK, Block
 
     cache = CodeCache()
     start = cache.add(b"\xc3" * 100)
@@ -37,7 +37,7 @@ def filled() -> CodeCache:
     block.marks += bytes((1, 2, 3, 4, 5, 6))
     block.counter_register = 11
     cache.add_block(block)
-    cache.add_exit(CALL, 0x1002)
+    cache.add_exit(ATTEND, 0x1002)
     cache.add_exit(LINK, 0x1004, start + 8)
     cache.links[0x2000] = 0
     cache.link_stubs.append(1 << 46)

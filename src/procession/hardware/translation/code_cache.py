@@ -14,9 +14,9 @@ from procession.hardware.translation.runtime import assemble_runtime
 _LEAST_ROOM = 1 << 20
 _LEAST_NEWS = 1 << 14
 
-LINK, CROSS, CALL, BUDGET, ATTEND, STEP, STEP_INDIRECT = range(7)
-"""Why code leaves: a jump within a page or beyond it that isn't linked yet, a system call, a budget that is
-spent, an instruction that the machine attends to, an instruction that has been stepped over.
+LINK, CROSS, BUDGET, ATTEND, STEP, STEP_INDIRECT = range(6)
+"""Why code leaves: a jump within a page or beyond it that isn't linked yet, a budget that is spent, an
+instruction that the machine attends to, an instruction that has been stepped over.
 """
 
 
@@ -24,8 +24,7 @@ class Exit:
     """One place where code leaves: `kind` as above, and the guest's `pc` there.
 
     LINK, CROSS, BUDGET, STEP: `pc` is where to go on; of LINK `place` is the jump's displacement in the
-    cache, of CROSS the link's number. CALL: `pc` is behind the instruction. ATTEND: `pc` is the
-    instruction.
+    cache, of CROSS the link's number. ATTEND: `pc` is the instruction.
     """
 
     __slots__ = ("kind", "pc", "place")

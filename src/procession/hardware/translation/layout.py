@@ -26,6 +26,7 @@ CONTEXT = HIGH_VIEW + CACHE_BYTES
 CONTEXT_BYTES = 0x10000
 
 # In the context: offsets from gs. The general registers come first, and rip after them.
+RIP = 0x80
 FLAGS = 0x88
 FS_BASE = 0x90
 SAVED_RCX = 0x98
@@ -80,7 +81,7 @@ ORDERS_BYTES = LINKS + 8 * MAXIMUM_LINKS - ORDERS
 CONTEXT_END = CONTEXT + CONTEXT_BYTES + ORDERS_BYTES
 
 # Why a stub has come back; from FIRST_EXIT on, which place of the code it left.
-MISSED, COMMAND_FAILED, COMMANDS_DONE, FAULTED = range(4)
+MISSED, COMMAND_FAILED, COMMANDS_DONE, FAULTED, CALLED = range(5)
 FIRST_EXIT = 16
 
 VIEWS = (HIGH_VIEW, LOW_VIEW)

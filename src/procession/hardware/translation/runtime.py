@@ -18,6 +18,7 @@ from procession.hardware.translation.assembler import (
     RDI,
     RDX,
     RSI,
+    RSP,
     SIGN,
     ZERO,
     Assembler,
@@ -41,8 +42,9 @@ _LEGACY_WORDS, _SOFTWARE_BYTES, _REST_WORDS = 58, 48, 40
 
 
 def assemble_runtime() -> Assembler:
-    """The code, with the labels `leave`, `missed`, `second_probe`, `enter`, `wait` and `on_signal`."""
+    """The code, with the labels `call`, `leave`, `missed`, `second_probe`, `enter`, `answer`, `on_signal`."""
     code = Assembler()
+    _call(code)
     _leave(code)
     _wait(code)
     _enter(code)
@@ -62,6 +64,16 @@ def assemble_runtime() -> Assembler:
 def _take_stack(code: Assembler) -> None:
     code.put("f3 48 0f ae cc")  # rdgsbase rsp
     code.put("48 8d a4 24", signed_32(layout.STACK_TOP))  # lea rsp, [rsp + stack]
+
+
+def _call(code: Assembler) -> None:
+    """The guest makes a system call and goes on at rcx: set what the instruction sets, and leave."""
+    code.label("call")
+    code.put(store(RCX, layout.RIP), store_constant(layout.EXIT, layout.CALLED))
+    code.put(store(RSP, layout.SCRATCH))
+    _take_stack(code)
+    code.put("9c", "41 5b")  # pushfq; pop r11
+    code.put(fetch(RSP, layout.SCRATCH))
 
 
 def _leave(code: Assembler) -> None:

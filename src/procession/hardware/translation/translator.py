@@ -34,7 +34,6 @@ from procession.hardware.translation.assembler import (
 from procession.hardware.translation.code_cache import (
     ATTEND,
     BUDGET,
-    CALL,
     CROSS,
     LINK,
     STEP,
@@ -455,7 +454,8 @@ class Translator(Emitter):
                 out += b"\x48\x8d\xa4\x24" + signed_32(instruction.immediate)  # lea rsp, [rsp + n]
             self._indirect()
         elif kind == SYSCALL:
-            self._leave(CALL, behind)
+            out += set_register(RCX, behind)
+            self._jump_to_offset(self.cache.labels["call"])
         else:
             self._leave(ATTEND, pc)
         return -1

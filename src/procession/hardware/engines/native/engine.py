@@ -22,16 +22,22 @@ from procession.hardware.engines.native.single_step import (
     write_code,
 )
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
-from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError, StubUnavailable
+from procession.hardware.engines.native.stub import (
+    MAXIMUM_STUBS,
+    NOT_ANSWERED,
+    PLACE,
+    Processor,
+    StubError,
+    StubUnavailable,
+)
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.extended_state import canonical
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
-from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, WORD_MASK, Registers
+from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, Registers
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import (
     ATTEND,
-    CALL,
     CROSS,
     LINK,
     Exit,
@@ -171,8 +177,8 @@ class NativeEngine:
         """Run until stopped or out of budget."""
         self.is_stopping = False
         general, words, counter = self.general, self.words, self.counter
-        cache = self.store.cache
-        exits = cache.exits
+        processor, cache = self.processor, self.store.cache
+        exits, mailbox, hand_over = cache.exits, processor.mailbox, processor.hand_over
         resume = 0
         while not self.is_stopping:
             space = self.guest.space
@@ -198,8 +204,15 @@ class NativeEngine:
                         continue
             assert space is not None
             before = counter[0]
+            stub = space.stub
             try:
-                why = space.stub.hand_over(resume)
+                if stub is processor.prompt and not stub.commands:
+                    mailbox[PLACE] = resume
+                    why = hand_over()
+                    if why == NOT_ANSWERED:
+                        why = stub.await_late_answer()
+                else:
+                    why = stub.hand_over(resume)
             except StubError as error:
                 self._take_back()
                 resume = 0
@@ -213,17 +226,14 @@ class NativeEngine:
             if not 0 <= counter[0] <= before:
                 counter[0] = 0
                 self.stub_failed(COUNTER_WRITTEN)
-                continue
-            if why >= layout.FIRST_EXIT:
+            elif why == layout.CALLED:
+                self.traps.system_call()
+            elif why >= layout.FIRST_EXIT:
                 number = why - layout.FIRST_EXIT
                 if number >= len(exits):
                     self.stub_failed("the stub came from nowhere")
                     continue
-                exit_ = exits[number] or cache.exit_at(number)
-                if exit_.kind == CALL:
-                    self.call(exit_.pc)
-                else:
-                    resume = self._left(space, exit_)
+                resume = self._left(space, exits[number] or cache.exit_at(number))
             elif why == layout.MISSED:
                 resume = self._missed(space)
             elif why == layout.FAULTED:
@@ -281,13 +291,6 @@ class NativeEngine:
         if attendant.gs_base is not None:
             words[_GS_BASE], attendant.gs_base = attendant.gs_base, None
         return True
-
-    def call(self, behind: int) -> None:
-        """The guest makes a system call; the next instruction is at `behind`."""
-        general = self.general
-        general[RIP] = general[RCX] = behind
-        general[R11] = self.words[_FLAGS] & _USER_FLAGS
-        self.traps.system_call()
 
     def fetch_fault(self, address: int) -> None:
         """There is no code at `address`."""

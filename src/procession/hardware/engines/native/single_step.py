@@ -8,9 +8,9 @@ from procession.hardware.engines.native.place import forget_places
 from procession.hardware.engines.native.space import Absent, Space
 from procession.hardware.engines.native.stub import StubError, StubUnavailable
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
-from procession.hardware.registers import RIP, RSP
+from procession.hardware.registers import R11, RIP, RSP
 from procession.hardware.translation import layout
-from procession.hardware.translation.code_cache import ATTEND, CALL, STEP_INDIRECT, Exit
+from procession.hardware.translation.code_cache import ATTEND, STEP_INDIRECT, Exit
 from procession.hardware.translation.decode import decode
 from procession.hardware.translation.opcodes import PUSH_FLAGS
 
@@ -48,12 +48,15 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
     entry = engine.store.translator.translate_step(pc, code)
     trap_flag = words[_FLAGS] & TRAP_FLAG
     exit_, fault, failure, error = None, None, "the stub failed outside of the guest's code", None
+    is_call = False
     before = engine.counter[0]
     try:
         why = _run(engine, space, entry)
         if engine.counter[0] != before:
             engine.counter[0] = 0
             failure = COUNTER_WRITTEN
+        elif why == layout.CALLED:
+            is_call = True
         elif why == layout.FAULTED:
             fault = engine.find_place(words[_FAULT_RIP])
         elif layout.FIRST_EXIT <= why < layout.FIRST_EXIT + len(cache.exits):
@@ -69,6 +72,10 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         engine.fail(error)
     elif fault is not None:
         _raise_fault(engine, fault)
+    elif is_call:
+        # The host's processor didn't have the trap flag, the guest's has.
+        general[R11] |= trap_flag
+        engine.traps.system_call()
     elif exit_ is None:
         engine.stub_failed(failure)
     else:
@@ -123,9 +130,6 @@ def _raise_fault(engine: NativeEngine, place: Place) -> None:
 def _finish(engine: NativeEngine, exit_: Exit, *, is_trapped: bool) -> None:
     """The instruction has been executed, but for what the machine does of it."""
     general, kind = engine.general, exit_.kind
-    if kind == CALL:
-        engine.call(exit_.pc)
-        return
     if kind == ATTEND:
         if not engine.attend():
             return

@@ -12,7 +12,7 @@ import weakref
 from contextlib import suppress
 
 from procession.abi.syscall_numbers import name_of
-from procession.abi.word import Words, pack_u64
+from procession.abi.word import Words, pack_u32, pack_u64
 from procession.hardware.engines.native.image import BOOT, BOOT_BYTES, StubParts, make_image
 from procession.hardware.engines.native.system_call_filter import MUNMAP
 from procession.hardware.translation import layout
@@ -20,9 +20,15 @@ from procession.hardware.translation.assembler import RAX, RDX, RSI, ZERO, Assem
 from procession.hardware.translation.code_cache import CodeCache
 
 MAXIMUM_STUBS = 64
+NOT_ANSWERED = -1
+"""What a hand-over returns instead of why the stub has come back."""
+_ORDERS, _NUMBER, _SPINS, _SLEEPER, PLACE = range(5)
+"""The words of the mailbox: the address of the orders, the last request's number, how often to look for its
+answer, the address of the stub's word in ASLEEP, and where the stub is to go on.
+"""
 _SPIN_ROUNDS = 400
 """How long who waits looks again before it sleeps: about 20 microseconds."""
-_FEWEST_SPINS, _TRIES = 16, 64
+_MOST_PATIENCE = 64
 _FUTEX, _FUTEX_WAKE = 202, 1
 _WAIT_MS = 50
 _STUCK_AFTER_MS = 30_000
@@ -51,8 +57,9 @@ class Processor:
     `replies` is another file, which stubs have no mapping of: its first word is the request that was answered
     last, written by a system call.
     `general` are the live registers of whoever runs, `counter` the budget, `words` the context's quadwords.
-    `pointed` is the stub to which `hand_over` speaks. `spins` is how often who waits looks again at present,
-    `sleeps` how often that was in vain.
+    `pointed` is the stub to which `hand_over` speaks, `prompt` the same one if it answers while somebody
+    looks. `spins` is how often who waits looks again at present, `sleeps` how often that was in vain; after
+    it both sides sleep at once `patience` times, `until_try` of which are left.
     """
 
     __slots__ = (
@@ -69,14 +76,17 @@ class Processor:
         "memory",
         "most_spins",
         "orders_descriptor",
+        "patience",
         "pointed",
         "poller",
+        "prompt",
         "replies",
         "reply_descriptor",
         "reply_words",
         "sleeps",
         "spins",
         "system_call",
+        "until_try",
         "view",
         "words",
     )
@@ -111,8 +121,11 @@ class Processor:
             ctypes.addressof(ctypes.c_char.from_buffer(self.code)) + _CODE_OFFSET
         )
         self.pointed: Stub | None = None
+        self.prompt: Stub | None = None
         self.most_spins = self.spins = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
         self.sleeps = 0
+        self.patience = 1
+        self.until_try = 0
         self.system_call = ctypes.CDLL(None, use_errno=True).syscall
 
     def orders_offset(self, slot: int) -> int:
@@ -123,16 +136,31 @@ class Processor:
         """The orders that begin at `offset` in the file."""
         return self.view[offset : offset + layout.ORDERS_BYTES]
 
-    def spin_less(self) -> None:
-        """Looking again didn't help: where others keep the host's processors busy, it keeps them busier."""
-        self.sleeps += 1
-        self.spins = 0 if self.sleeps % _TRIES else self.most_spins
-        self.mailbox[2] = self.spins
+    def answered_late(self) -> None:
+        """Looking again didn't help. Where others keep the host's processors busy it keeps them busier, and
+        where the guest computes long it's in vain: so it's tried less and less often.
+        """
+        if self.spins:
+            self.sleeps += 1
+            self.prompt = None
+            self.spins = 0
+            self.patience = self.until_try = min(2 * self.patience, _MOST_PATIENCE)
+        else:
+            self._count_down()
 
-    def spin_more(self) -> None:
-        """An answer came while somebody looked, if only once."""
-        self.spins = min(max(2 * self.spins, _FEWEST_SPINS), self.most_spins)
-        self.mailbox[2] = self.spins
+    def answered_promptly(self) -> None:
+        """An answer came while somebody looked, if only once, or while the stub was woken."""
+        if self.spins:
+            self.patience = max(self.patience >> 1, 1)
+            if self.patience == 1:
+                self.prompt = self.pointed
+        else:
+            self._count_down()
+
+    def _count_down(self) -> None:
+        self.until_try -= 1
+        if self.until_try <= 0:
+            self.spins = self.most_spins
 
     def close(self) -> None:
         """Give back what the host has given."""
@@ -154,12 +182,10 @@ _CODE_OFFSET = 64
 
 
 def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[int]]:
-    """Code that makes a request and waits briefly for its answer; and its mailbox: where the orders are in
-    this process, the last request's number, how often to look, the address of the stub's word in
-    ASLEEP, and where the stub is to go on.
+    """Code that makes a request and waits briefly for its answer; and its mailbox.
 
-    It returns 0 if the answer is there; if not, the stub will ring the bell. It's called with Python's lock,
-    as giving that up costs more than a system call of the guest's should.
+    It returns why the stub has come back, or NOT_ANSWERED, and then the stub will ring the bell. It's called
+    with Python's lock, as giving that up costs more than a system call of the guest's should.
     """
     code = Assembler()
     code.put("53")  # push rbx
@@ -184,14 +210,14 @@ def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[in
     code.put(set_register(RAX, 1), b"\x87\x43%c" % (8 * _WAITING))  # mov eax, 1; xchg [rbx + waiting], eax
     code.put("39 0e")  # cmp [rsi], ecx
     code.branch(ZERO, "answered late")
-    code.put(set_register(RAX, 1), "5b", "c3")
+    code.put("83 c8 ff", "5b", "c3")  # or eax, -1
     code.label("answered late")
     code.put(b"\xc7\x43%c\0\0\0\0" % (8 * _WAITING))  # mov dword [rbx + waiting], 0
     code.label("answered")
     code.put("48 be", pack_u64(context))  # mov rsi, the context's address
     code.put("0f 0d 0e", "0f 0d 4e 40")  # prefetchw [rsi]; prefetchw [rsi + 64]
     code.put("0f 0d 8e 80000000", "0f 0d 8e c0000000")  # prefetchw [rsi + 128]; prefetchw [rsi + 192]
-    code.put("31 c0", "5b", "c3")  # xor eax, eax
+    code.put("8b 86", pack_u32(layout.EXIT), "5b", "c3")  # mov eax, [rsi + exit]
     code.labels["mailbox"] = -_CODE_OFFSET
     descriptor = os.memfd_create("procession-hand-over")
     try:
@@ -252,8 +278,8 @@ class Stub:
         words[_RESUME] = words[_COUNT] = 0
         words[_VALUE] = words[_WAITING] = 1
         mailbox = processor.mailbox
-        request = (mailbox[1] + 1) & 0xFFFF_FFFF
-        mailbox[1] = request
+        request = (mailbox[_NUMBER] + 1) & 0xFFFF_FFFF
+        mailbox[_NUMBER] = request
         words[0] = request
         try:
             self.pid, self.memory_descriptor, calls = _spawn(processor, cache, memory_descriptor, start)
@@ -276,10 +302,10 @@ class Stub:
         processor = self.processor
         mailbox = processor.mailbox
         base = ctypes.addressof(ctypes.c_char.from_buffer(processor.memory))
-        mailbox[0] = base + processor.orders_offset(self.slot)
-        mailbox[2] = self.orders_words[_SPIN] = processor.spins
-        mailbox[3] = base + self.sleeps
+        mailbox[_ORDERS] = base + processor.orders_offset(self.slot)
+        mailbox[_SLEEPER] = base + self.sleeps
         processor.pointed = self
+        processor.prompt = None
 
     def command(self, number: int, *arguments: int) -> None:
         """Have the stub make a system call before it goes on."""
@@ -303,24 +329,31 @@ class Stub:
             words[_COUNT] = len(commands)
         if processor.pointed is not self:
             self._point_mailbox()
-        processor.mailbox[4] = resume
-        if processor.hand_over():
-            self._await()
-            processor.spin_less()
-            words[_SPIN] = processor.spins
-        elif processor.spins != processor.most_spins:
-            processor.spin_more()
-            words[_SPIN] = processor.spins
+        mailbox = processor.mailbox
+        mailbox[PLACE] = resume
+        mailbox[_SPINS] = words[_SPIN] = processor.spins
+        why: int = processor.hand_over()
+        if why == NOT_ANSWERED:
+            why = self.await_late_answer()
+        else:
+            processor.answered_promptly()
         if commands:
             words[_COUNT] = 0
             commands.clear()
-        why: int = processor.words[layout.EXIT >> 3]
         if why == layout.COMMAND_FAILED:
             number = processor.words[layout.COMMAND_RESULT >> 3]
             self.end()
             # There may be too many of them. Another stub has none yet.
             reason = f"the host refused a mapping: {os.strerror(-number & 0xFFFF)}"
             raise StubError(reason, has_begun=False)
+        return why
+
+    def await_late_answer(self) -> int:
+        """Sleep until the stub answers; why it has come back. Raises StubError."""
+        self._await()
+        processor = self.processor
+        processor.answered_late()
+        why: int = processor.words[layout.EXIT >> 3]
         return why
 
     def _await(self) -> None:
@@ -331,7 +364,7 @@ class Stub:
         )
         processor.system_call(_FUTEX, asked, _FUTEX_WAKE, 1, None, None, 0)
         waited_ms = 0
-        while processor.reply_words[0] != processor.mailbox[1]:
+        while processor.reply_words[0] != processor.mailbox[_NUMBER]:
             if processor.poller.poll(_WAIT_MS):
                 # It may have rung for an answer that was found without.
                 os.eventfd_read(processor.bell_descriptor)
@@ -351,7 +384,7 @@ class Stub:
         if ended:
             self._gone()
             processor = self.processor
-            has_begun = processor.words[layout.TAKEN >> 3] & 0xFFFF_FFFF == processor.mailbox[1]
+            has_begun = processor.words[layout.TAKEN >> 3] & 0xFFFF_FFFF == processor.mailbox[_NUMBER]
             code = os.waitstatus_to_exitcode(status)
             how = f"with status {code}" if code >= 0 else f"by signal {-code}"
             raise StubError(f"the stub ended {how}", has_begun=has_begun, status=code)
@@ -369,7 +402,7 @@ class Stub:
         self.is_alive = False
         self.finalizer.detach()
         if self.processor.pointed is self:
-            self.processor.pointed = None
+            self.processor.pointed = self.processor.prompt = None
         self.commands.clear()
         self.processor.free_slots.append(self.slot)
 
