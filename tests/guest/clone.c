@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/signalfd.h>
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -89,6 +90,66 @@ TEST(other_exit_signals)
 	CHECK_ERRNO(waitpid(child, NULL, 0), ECHILD);
 	CHECK_EQ(status_with(child, __WCLONE), EXITED(8));
 	CHECK_EQ(signals, 2);
+}
+
+static siginfo_t announced;
+
+static void keep_info(int signal, siginfo_t *info, void *context)
+{
+	(void)signal, (void)context;
+	announced = *info;
+}
+
+/* A child's id and user are where they are for SIGCHLD, whatever the signal makes of these bytes. */
+TEST(what_other_exit_signals_tell)
+{
+	static const int exit_signals[] = {SIGIO, SIGSEGV, SIGILL, SIGBUS, SIGTRAP, SIGSYS, SIGUSR1, SIGALRM};
+	uid_t user = geteuid() == 0 ? 4000000000U : getuid();
+
+	for (size_t at = 0; at < sizeof(exit_signals) / sizeof(*exit_signals); at++) {
+		struct signalfd_siginfo read_info;
+		int signal = exit_signals[at], fd;
+		sigset_t set = set_of(signal);
+		uint64_t told;
+		pid_t child;
+
+		handle_info(signal, keep_info, 0);
+		child = (pid_t)MUST(raw_clone((unsigned long)signal, NULL, NULL));
+		if (child == 0) {
+			MUST(setresuid(user, user, user));
+			_exit(40);
+		}
+		CHECK_EQ(status_with(child, __WALL), EXITED(40));
+		CHECK_EQ(announced.si_signo, signal);
+		CHECK_EQ(announced.si_code, CLD_EXITED);
+		CHECK_EQ(announced.si_pid, child);
+		CHECK_EQ(announced.si_uid, user);
+		CHECK_EQ(announced.si_status, 40);
+		told = (uint64_t)child | (uint64_t)user << 32;
+		CHECK_EQ((uint64_t)announced.si_addr, told);
+		MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+		fd = (int)MUST(signalfd(-1, &set, 0));
+		child = (pid_t)MUST(raw_clone((unsigned long)signal, NULL, NULL));
+		if (child == 0) {
+			MUST(setresuid(user, user, user));
+			_exit(41);
+		}
+		CHECK_EQ(status_with(child, __WALL), EXITED(41));
+		told = (uint64_t)child | (uint64_t)user << 32;
+		CHECK_EQ(read(fd, &read_info, sizeof read_info), sizeof read_info);
+		CHECK_EQ(read_info.ssi_code, CLD_EXITED);
+		if (signal == SIGIO || signal == SIGUSR1 || signal == SIGALRM) {
+			CHECK_EQ(read_info.ssi_band, (uint32_t)told);
+			CHECK_EQ(read_info.ssi_fd, 41);
+		} else if (signal == SIGSYS) {
+			CHECK_EQ(read_info.ssi_call_addr, told);
+			CHECK_EQ(read_info.ssi_syscall, 41);
+		} else {
+			CHECK_EQ(read_info.ssi_addr, told);
+		}
+		CHECK_EQ(read_info.ssi_pid, 0);
+		MUST(close(fd));
+	}
 }
 
 TEST(wait_options_for_clones)

@@ -104,6 +104,7 @@ class SignalFile(File):
 
 def _pack(info: SigInfo, namespace: PidNamespace) -> bytes:
     """Linux: fs/signalfd.c, signalfd_copyinfo."""
+    info = info.seen_in(namespace)
     new = SignalfdSiginfo(info.signo, info.errno, info.code)
     layout = info.layout
     if layout in (LAYOUT_KILL, LAYOUT_REAL_TIME, LAYOUT_CHILD):
@@ -120,7 +121,7 @@ def _pack(info: SigInfo, namespace: PidNamespace) -> bytes:
         new.ssi_utime = info.utime & _U64
         new.ssi_stime = info.stime & _U64
     elif layout == LAYOUT_POLL:
-        new.ssi_band = info.band_in(namespace) & _U32
+        new.ssi_band = info.band & _U32
         new.ssi_fd = info.fd
     elif layout == LAYOUT_FAULT:
         new.ssi_addr = info.address

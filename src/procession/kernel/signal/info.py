@@ -176,9 +176,15 @@ class SigInfo:
         """The number of the sender for a receiver in `namespace`."""
         return self.pid if self.sender is None else self.sender.number_in(namespace)
 
-    def band_in(self, namespace: PidNamespace) -> int:
-        """What SIGPOLL's member of the union says: also of a child that announces its end by that signal."""
-        return self.band if self.sender is None else self.pid_in(namespace) | self.uid << 32
+    def seen_in(self, namespace: PidNamespace) -> SigInfo:
+        """What a receiver there finds who reads the union as `layout` says.
+
+        That is something else where a child announces its end, or a tracee its stop, by a signal whose codes
+        have a meaning of their own: the union's bytes are a child's then.
+        """
+        if self.sender is None or self.has_sender:
+            return self
+        return SigInfo.unpack(self.signo, self.pack(namespace))
 
     def pack(self, namespace: PidNamespace) -> bytes:
         """The 128 bytes that a receiver in `namespace` sees. Linux: kernel/signal.c, copy_siginfo_to_user."""
@@ -188,7 +194,7 @@ class SigInfo:
         layout = self.layout
         if layout == LAYOUT_KILL:
             return SiginfoKill.STRUCT.pack(signo, errno, code, self.pid_in(namespace), self.uid)
-        if layout == LAYOUT_CHILD:
+        if layout == LAYOUT_CHILD or (self.sender is not None and layout != LAYOUT_REAL_TIME):
             number = self.pid_in(namespace)
             return SiginfoChild.STRUCT.pack(
                 signo, errno, code, number, self.uid, self.status, self.utime, self.stime
@@ -201,7 +207,7 @@ class SigInfo:
             return SiginfoFault.STRUCT.pack(signo, errno, code, self.address, self.value)
         if layout == LAYOUT_SYSTEM_CALL:
             return SiginfoSys.STRUCT.pack(signo, errno, code, self.address, self.value, self.architecture)
-        return SiginfoPoll.STRUCT.pack(signo, errno, code, self.band_in(namespace), self.fd)
+        return SiginfoPoll.STRUCT.pack(signo, errno, code, self.band, self.fd)
 
     @classmethod
     def unpack(cls, signo: int, data: bytes) -> SigInfo:

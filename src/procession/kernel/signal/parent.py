@@ -98,7 +98,7 @@ def _notify_of_stop(kernel: Kernel, task: Task, parent: Task, reason: int) -> No
 
 def _child_info(task: Task, parent: Task, reason: int, status: int) -> SigInfo:
     times, group_times = task.times, task.group.times
-    info = SigInfo(
+    return SigInfo(
         SIGCHLD,
         reason,
         sender=task.thread_pid,
@@ -107,6 +107,3 @@ def _child_info(task: Task, parent: Task, reason: int, status: int) -> SigInfo:
         utime=(times.user_ns + group_times.user_ns) // _NS_PER_TICK,
         stime=(times.system_ns + group_times.system_ns) // _NS_PER_TICK,
     )
-    # A child may announce its end by another signal, with whose code Linux takes the union for SIGPOLL's.
-    info.fd = status
-    return info
