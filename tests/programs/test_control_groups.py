@@ -45,7 +45,7 @@ echo +pids > cgroup.subtree_control
 mkdir bomb
 echo 20 > bomb/pids.max
 sh -c 'echo $$ > bomb/cgroup.procs; exec 2>/dev/null; bomb() { bomb | bomb & }; bomb' &
-sleep 1
+sleep 0.2
 cat bomb/pids.peak
 # Outside, there is room as before.
 for i in 1 2 3 4 5 6 7 8 9 10; do true & done
@@ -94,7 +94,7 @@ def test_a_frozen_spinner_stands_still(guest_root: Path) -> None:
         cut -d' ' -f3,14 /proc/$spinner/stat > /tmp/before
         sleep 1
         cut -d' ' -f3,14 /proc/$spinner/stat | cmp /tmp/before - && cut -c1 /tmp/before
-        echo 0 > a/cgroup.freeze; sleep 0.5
+        echo 0 > a/cgroup.freeze; sleep 0.1
         cut -d' ' -f3,14 /proc/$spinner/stat | cmp -s /tmp/before - || echo goes on
         kill $spinner; wait $spinner; echo $?
         rmdir a
@@ -134,7 +134,7 @@ def test_weights_share_the_processor(guest_root: Path) -> None:
         group=a; {SPIN}
         {SPIN}
         group=b; {SPIN}
-        sleep 1.5
+        sleep 0.6
         head -n 1 a/cpu.stat; head -n 1 b/cpu.stat; cat a/cpu.weight b/cpu.weight.nice
         echo 1 > a/cgroup.kill; echo 1 > b/cgroup.kill; wait
         """,
@@ -150,7 +150,7 @@ def test_shares_are_shared_on_below(guest_root: Path) -> None:
         echo +cpu > cgroup.subtree_control; mkdir a b; echo +cpu > a/cgroup.subtree_control
         mkdir a/c a/d; echo 50 > a/d/cpu.weight
         for group in b a/c a/d; do {SPIN} done
-        sleep 1.5
+        sleep 0.6
         for group in b a a/c a/d; do head -n 1 $group/cpu.stat; done
         echo 1 > a/cgroup.kill; echo 1 > b/cgroup.kill; wait
         """,
@@ -169,7 +169,7 @@ def test_a_quota_throttles_a_spinner_to_its_share(guest_root: Path) -> None:
         group=a; {SPIN}
         sleep 1.05
         cat a/cpu.stat
-        echo max > a/cpu.max; cat a/cpu.max; sleep 0.5
+        echo max > a/cpu.max; cat a/cpu.max; sleep 0.2
         head -n 1 a/cpu.stat
         echo 1 > a/cgroup.kill; wait; rmdir a
         """,
@@ -180,7 +180,7 @@ def test_a_quota_throttles_a_spinner_to_its_share(guest_root: Path) -> None:
     assert figures["nr_periods"] == figures["nr_throttled"] == 10
     assert 780_000 <= figures["throttled_usec"] <= 850_000
     assert lines[-2] == "max 100000"
-    assert used_us(lines[-1]) - figures["usage_usec"] > 450_000
+    assert used_us(lines[-1]) - figures["usage_usec"] > 150_000
 
 
 def test_a_quota_counts_all_processors_together(guest_root: Path) -> None:
@@ -189,11 +189,11 @@ def test_a_quota_counts_all_processors_together(guest_root: Path) -> None:
         echo +cpu > cgroup.subtree_control; mkdir a; echo '100000 100000' > a/cpu.max
         group=a; {SPIN}
         {SPIN}
-        sleep 1
+        sleep 0.5
         head -n 1 a/cpu.stat; echo 1 > a/cgroup.kill; wait
     """
     result = machine.run(["sh", "-c", script])
-    assert 950_000 <= used_us(result.stdout.decode()) <= 1_080_000
+    assert 450_000 <= used_us(result.stdout.decode()) <= 580_000
 
 
 def test_what_can_t_be_said_of_processors(guest_root: Path) -> None:
@@ -326,9 +326,9 @@ def test_pressure_of_a_group_grows_while_it_waits(guest_root: Path) -> None:
         echo "+cpu +memory" > cgroup.subtree_control; mkdir a b
         cat a/io.pressure /proc/pressure/memory; cat a/cpu.pressure b/cpu.pressure >/dev/null
         for group in a b; do sh -c "echo \$\$ > $group/cgroup.procs; while :; do :; done" & done
-        sleep 4.1
+        sleep 2.1
         for group in a b; do
-            awk '{ sub(/.*total=/, ""); print ($1 > 1800000 && $1 < 2300000) }' $group/cpu.pressure
+            awk '{ sub(/.*total=/, ""); print ($1 > 900000 && $1 < 1200000) }' $group/cpu.pressure
             awk '{ sub(/ avg60.*/, ""); print }' $group/cpu.pressure | grep -c 'avg10=[1-9]'
         done
         # One runs while the other waits: some of all are held up, but never all.
