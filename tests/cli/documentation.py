@@ -21,6 +21,8 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 COMMAND = re.compile(r"^\$ (?P<command>.*(?:\n> .*)*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
+TIME = re.compile(r" *(?<![\w.])(?P<number>\d+(?:\.\d+)?) (?P<unit>ns|us|s)\b")
+NS = {"ns": 1, "us": 1000, "s": 10**9}
 SHIM = """#!/bin/sh
 verb=$1; shift
 case $verb in
@@ -28,6 +30,12 @@ run|trace) exec "{python}" -m procession "$verb" --rootfs "{root}" --cwd /work "
 *) exec "{python}" -m procession "$verb" "$@" ;;
 esac
 """
+
+
+def times_apart(page: str) -> tuple[str, list[float]]:
+    """`page` with a hash for each time, whatever its width; and the times, in nanoseconds."""
+    times_ns = [float(time["number"]) * NS[time["unit"]] for time in TIME.finditer(page)]
+    return TIME.sub(" #", page), times_ns
 
 
 class Workplace:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.documentation import BLOCK, COMMAND, Workplace
+from tests.cli.documentation import BLOCK, COMMAND, Workplace, times_apart
 
+TOLERANCE, ROUNDING_NS = 0.01, 200
+"""A Debian program that was compiled anew takes a few instructions more or less; nothing else may change."""
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
 PAGES = sorted(GUIDE.glob("*.md"))
 
@@ -32,8 +34,18 @@ def workplace(guest_root: Path, tmp_path: Path, tree: Path, bytecode: Path) -> W
 @pytest.mark.usefixtures("c_compiler")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_shows_what_happens(page: Path, workplace: Workplace) -> None:
-    text = page.read_text()
-    assert workplace.rendered(text) == text
+    shown, shown_ns = times_apart(page.read_text())
+    rendered, rendered_ns = times_apart(workplace.rendered(page.read_text()))
+    assert rendered == shown
+    assert rendered_ns == pytest.approx(shown_ns, rel=TOLERANCE, abs=ROUNDING_NS)
+
+
+def test_times_are_told_apart_from_the_rest_of_a_page() -> None:
+    text, times_ns = times_apart(
+        "  326.1 us   1074.8 us  RUNNING\nvruntime   12 ns\npid 3 s0 5.2.1 s\nat 0.5 s."
+    )
+    assert text == " # #  RUNNING\nvruntime #\npid 3 s0 5.2.1 s\nat #."
+    assert times_ns == [326100, 1074800, 12, 5e8]
 
 
 def test_the_pages_show_something() -> None:
