@@ -123,6 +123,9 @@ class HostClock(Protocol):
     def spend_answering(self, message_count: int) -> None:
         """So many messages of netlink have been read or made."""
 
+    def spend_filtering(self, step_count: int) -> None:
+        """So many expressions of rules have been run for a packet, or looked through."""
+
 
 class HostTimers(Protocol):
     """The machine's timers."""

@@ -10,6 +10,7 @@ from procession.kernel.time.costs import (
     COPIED_BYTES,
     COPY_NS,
     FILE_EVENT_NS,
+    FILTER_STEP_NS,
     NETLINK_MESSAGE_NS,
     PATH_COMPONENT_NS,
     PROC_FILE_NS,
@@ -166,6 +167,10 @@ class Clock:
     def spend_answering(self, message_count: int) -> None:
         """So many messages of netlink have been read or made: one call may ask for a lot."""
         self.spend(message_count * NETLINK_MESSAGE_NS)
+
+    def spend_filtering(self, step_count: int) -> None:
+        """So many expressions of rules have been run for a packet, or looked through."""
+        self.spend(step_count * FILTER_STEP_NS)
 
     def spend_showing(self, byte_count: int) -> None:
         """A file of so many bytes that shows the kernel's state has been made."""

@@ -37,6 +37,8 @@ SEEN_FRAME_NS = 100
 """One frame of all, looked at for whose it is."""
 NETLINK_MESSAGE_NS = 5_000
 """A request of netlink, or one object in its answer."""
+FILTER_STEP_NS = 400
+"""One expression of a packet filter's rule, run or checked, and one element of its sets."""
 FORK_NS, EXEC_NS, EXIT_NS = 50_000, 300_000, 30_000
 """Copying a task and its tables; replacing its program; giving everything back."""
 POLLED_FILE_NS = 300

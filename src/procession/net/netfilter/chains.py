@@ -47,6 +47,7 @@ def chain_message(network: Network, table: Table, chain: Chain) -> Message:
             told += attribute(_COUNTERS, chain.counter.attributes())
     if chain.flags:
         told += attribute(_FLAGS, be32(chain.flags))
+    network.host.clock.spend_filtering(table.step_count)
     told += attribute(_USE, be32(len(chain.rules) + table.references(chain.name)))
     if chain.userdata:
         told += attribute(_USERDATA, chain.userdata)
@@ -203,7 +204,7 @@ def delete_chain(draft: Draft, request: FilterRequest) -> None:
     own = [verdict for rule in chain.rules for verdict in rule.verdicts()]
     from_itself = sum(verdict.leads_on and verdict.chain == chain.name for verdict in own)
     is_empty_needed = request.has(NetlinkFlag.NLM_F_REPLACE)
-    if table.references(chain.name) > from_itself or (is_empty_needed and chain.rules):
+    if draft.references(table, chain.name) > from_itself or (is_empty_needed and chain.rules):
         raise EBUSY("the chain is used")
     for rule in chain.rules.copy():
         draft.remove_rule(table, chain, rule)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MOST_JUMPS = 16
 """NFT_JUMP_STACK_SIZE."""
+MOST_STEPS = 1 << 18
+"""How many expressions may be run for one packet in a network, if it takes the longest way at each base
+chain. Linux bounds the jumps alone, and not in all versions; but a few chains that lead to each other many
+times over would keep a packet for hours."""
 _CODE, _CHAIN = int(VerdictAttribute.NFTA_VERDICT_CODE), int(VerdictAttribute.NFTA_VERDICT_CHAIN)
 _CHAIN_ID = int(VerdictAttribute.NFTA_VERDICT_CHAIN_ID)
 _VERDICT = int(DataAttribute.NFTA_DATA_VERDICT)
@@ -92,9 +96,23 @@ class Draft:
         """The same to change."""
         key = table.key
         if key not in self.owned:
+            self._look_through(table)
             self.tables[key] = table = table.copy()
             self.owned.add(key)
         return self.tables[key]
+
+    def _look_through(self, table: Table) -> None:
+        self.network.host.clock.spend_filtering(table.step_count)
+
+    def references(self, table: Table, name: bytes) -> int:
+        """How many verdicts of rules and maps lead to the chain `name`."""
+        self._look_through(table)
+        return table.references(name)
+
+    def has_reader(self, table: Table, name: bytes) -> bool:
+        """Whether a rule looks into the set `name`."""
+        self._look_through(table)
+        return table.has_reader(name)
 
     def chain_named(self, table: Table, name: bytes | None, number: int | None = None) -> Chain:
         """A chain of `table`, or the one that the batch calls `number`. Raises EINVAL, ENOENT."""
@@ -171,15 +189,18 @@ class Draft:
         self.network.system.account.uncharge(PACKET_FILTER, self.added)
 
     def check(self) -> None:
-        """Raise EMLINK if chains lead too deep or in a circle, EOPNOTSUPP for what can't be at its hook.
+        """Raise EMLINK if chains lead too deep, in a circle or too far, EOPNOTSUPP for what isn't at a hook.
 
         Linux: net/netfilter/nf_tables_api.c, nft_table_validate.
         """
         for key in self.owned:
             table = self.tables[key]
+            self._look_through(table)
             for chain in table.chains.values():
                 if chain.is_base:
                     _check_chain(table, chain, chain.hook)
+        if sum(map(_longest_way, self.tables.values())) > MOST_STEPS:
+            raise EMLINK("a packet would pass too many rules")
 
     def publish(self) -> None:
         """From now on packets pass by the draft. Raises EMLINK, EOPNOTSUPP, and isn't there then.
@@ -219,6 +240,31 @@ class Draft:
             network.tracker = None
 
 
+def _longest_way(table: Table) -> int:
+    """How many expressions are run for a packet that comes to all base chains and is sent wherever they lead;
+    more than MOST_STEPS may be told as that and one. The chains have been checked: none leads to itself."""
+    chains: dict[bytes, int] = {}
+    sets: dict[bytes, int] = {}
+
+    def chain_length(name: bytes) -> int:
+        found = chains.get(name)
+        if found is None:
+            found = 0
+            for rule in table.chains[name].rules:
+                further = [chain_length(each.chain) for each in rule.verdicts() if each.leads_on]
+                further += [set_length(each) for each in rule.set_names()]
+                found = min(found + 1 + len(rule.expressions) + max(further, default=0), MOST_STEPS + 1)
+            chains[name] = found
+        return found
+
+    def set_length(name: bytes) -> int:
+        if name not in sets:
+            sets[name] = max(map(chain_length, table.sets[name].targets()), default=0)
+        return sets[name]
+
+    return sum(chain_length(chain.name) for chain in table.chains.values() if chain.is_base)
+
+
 def _check_chain(table: Table, base: Chain, hook: int) -> None:
     """Follow all that `base` leads to, each chain as deep as it may be. Linux: net/netfilter/nf_tables_api.c,
     nft_chain_validate."""
@@ -231,12 +277,13 @@ def _check_chain(table: Table, base: Chain, hook: int) -> None:
         if depths.get(chain.name, -1) >= depth:
             continue
         depths[chain.name] = depth
-        verdicts = []
+        targets: dict[bytes, None] = {}
+        set_names: dict[bytes, None] = {}
         for rule in chain.rules:
             if any(not each.hooks >> hook & 1 for each in rule.expressions):
                 raise EOPNOTSUPP("not at this hook")
-            verdicts += rule.verdicts()
-            for name in rule.set_names():
-                verdicts += table.sets[name].verdicts()
-        for name in dict.fromkeys(verdict.chain for verdict in verdicts if verdict.leads_on):
-            waiting.append((table.chains[name], depth + 1))
+            targets.update((each.chain, None) for each in rule.verdicts() if each.leads_on)
+            set_names.update(dict.fromkeys(rule.set_names()))
+        for name in set_names:
+            targets.update(dict.fromkeys(table.sets[name].targets()))
+        waiting += [(table.chains[name], depth + 1) for name in targets]

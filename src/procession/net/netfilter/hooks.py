@@ -45,12 +45,12 @@ class PacketHooks:
         if chains is None and tracker is None:
             return True
         passing = Passing(self.network, packet, hook, arrived, out)
-        if tracker is not None:
-            passing.tracked = tracked = tracker.look_at(packet)
-            if not all(is_accepted(passing, table, chain) for table, chain in chains or ()):
-                return False
-            return tracked is None or hook not in _LAST_HOOKS or tracker.confirm(tracked, packet)
-        return all(is_accepted(passing, table, chain) for table, chain in chains or ())
+        passing.tracked = tracked = None if tracker is None else tracker.look_at(packet)
+        is_let = all(is_accepted(passing, table, chain) for table, chain in chains or ())
+        self.network.host.clock.spend_filtering(passing.step_count)
+        if not is_let or tracker is None or tracked is None or hook not in _LAST_HOOKS:
+            return is_let
+        return tracker.confirm(tracked, packet)
 
 
 def _priority(found: tuple[Table, Chain]) -> int:
@@ -74,6 +74,7 @@ def is_accepted(passing: Passing, table: Table, base: Chain) -> bool:
             continue
         rule = rules[at]
         at += 1
+        passing.step_count += 1 + len(rule.expressions)
         for expression in rule.expressions:
             verdict = expression.evaluate(registers, passing)
             if verdict is not None:

@@ -25,7 +25,7 @@ class Passing:
     `arrived` and `out` are the interfaces, None where there is none at this hook. `family` is NFPROTO_IPV4 or
     NFPROTO_IPV6; `table` is that whose chain is evaluated. `whole` is all of the packet from its header of IP
     on, of which `transport_offset` bytes are that header. `tracked` is what it is to its connection, None if
-    it belongs to none or nobody asks.
+    it belongs to none or nobody asks. `step_count` expressions have been run.
     """
 
     __slots__ = (
@@ -35,6 +35,7 @@ class Passing:
         "network",
         "out",
         "packet",
+        "step_count",
         "table",
         "tracked",
         "transport_offset",
@@ -51,6 +52,7 @@ class Passing:
         self.out = out
         self.table: Table | None = None
         self.tracked: Tracked | None = None
+        self.step_count = 0
         is_4 = len(packet.target) == 4
         self.family = IPV4 if is_4 else IPV6
         self.whole = packet.with_header() if is_4 else packet.with_header_6()

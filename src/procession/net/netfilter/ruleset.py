@@ -223,6 +223,10 @@ class FilterSet:
         """Where a map leads."""
         return [each.verdict for each in self.elements.values() if each.verdict is not None]
 
+    def targets(self) -> list[bytes]:
+        """The names of the chains that a map leads to, each once."""
+        return list(dict.fromkeys(verdict.chain for verdict in self.verdicts() if verdict.leads_on))
+
 
 class Table:
     """A table: chains and sets by their names, which only its own rules see.
@@ -266,6 +270,13 @@ class Table:
         for each in self.sets.values():
             size += each.size + sum(element.size for element in each.elements.values())
         return size
+
+    @property
+    def step_count(self) -> int:
+        """How much there is to look through: rules with their expressions, and the elements of sets."""
+        return sum(1 + len(rule.expressions) for chain in self.chains.values() for rule in chain.rules) + sum(
+            len(each.elements) for each in self.sets.values()
+        )
 
     def next_handle(self) -> int:
         """A handle for something new in it."""

@@ -243,7 +243,7 @@ def delete_set(draft: Draft, request: FilterRequest) -> None:
         raise EINVAL("a set's name is needed")
     wanted = draft.set_named(table, name)
     is_empty_needed = request.has(NetlinkFlag.NLM_F_REPLACE)
-    if table.has_reader(wanted.name) or (is_empty_needed and wanted.elements):
+    if draft.has_reader(table, wanted.name) or (is_empty_needed and wanted.elements):
         raise EBUSY("the set is used")
     draft.remove_set(table, wanted)
 
@@ -296,7 +296,7 @@ def new_elements(draft: Draft, request: FilterRequest) -> None:
         raise EINVAL("which elements?")
     table = draft.own(draft.table_named(request.family, name_in(found, _LIST_TABLE)))
     kept_in = draft.set_named(table, found.get(_LIST_SET), be32_in(found, _LIST_SET_ID))
-    if kept_in.flags & _CONSTANT and table.has_reader(kept_in.name):
+    if kept_in.flags & _CONSTANT and draft.has_reader(table, kept_in.name):
         raise EBUSY("the set doesn't change any more")
     most = be32_in(nested_in(kept_in.description), _SIZE)
     kept_in.boundaries = None
@@ -324,7 +324,7 @@ def delete_elements(draft: Draft, request: FilterRequest) -> None:
     found = request.found
     table = draft.own(draft.table_named(request.family, name_in(found, _LIST_TABLE)))
     kept_in = draft.set_named(table, found.get(_LIST_SET), be32_in(found, _LIST_SET_ID))
-    if kept_in.flags & _CONSTANT and table.has_reader(kept_in.name):
+    if kept_in.flags & _CONSTANT and draft.has_reader(table, kept_in.name):
         raise EBUSY("the set doesn't change any more")
     kept_in.boundaries = None
     if _LIST_ELEMENTS not in found:
