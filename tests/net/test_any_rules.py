@@ -66,46 +66,90 @@ attributes = st.recursive(
 )
 
 
+REGISTERS = (1, 1, 1, 2, 8, 9, 12, 23)
+KINDS = {
+    b"payload\0": ((1, REGISTERS), (2, (0, 1, 2, 3)), (3, (0, 9, 12, 255)), (4, (1, 2, 4, 16, 255))),
+    b"meta\0": ((2, range(8)), (1, REGISTERS)),
+    b"cmp\0": ((1, REGISTERS), (2, range(7))),
+    b"bitwise\0": ((1, REGISTERS), (2, REGISTERS), (3, (1, 2, 4, 16)), (6, (0, 1))),
+    b"lookup\0": ((2, REGISTERS), (3, REGISTERS), (5, (0, 1))),
+    b"reject\0": ((1, (0, 1, 2)),),
+    b"range\0": ((1, REGISTERS), (2, (0, 1))),
+    b"immediate\0": ((1, (DREG_VERDICT, 1, 8)),),
+    b"ct\0": ((2, range(8)), (1, REGISTERS)),
+    b"counter\0": (),
+}
+"""The numbers that expressions are made of."""
+LOADED = b"".join(
+    attribute(
+        1 | NESTED,
+        attribute(1, b"payload\0")
+        + attribute(2 | NESTED, b"".join(attribute(kind, pack(">I", number)) for kind, number in load)),
+    )
+    for load in (((1, 1), (2, 1), (3, 0), (4, 16)), ((1, 2), (2, 1), (3, 4), (4, 16)))
+)
+"""Expressions that load registers, which may only be read then."""
+NESTS = {b"cmp\0": (3,), b"bitwise\0": (4, 5), b"range\0": (3, 4), b"immediate\0": (2,)}
+"""Where their values are."""
+
+
+@st.composite
+def verdicts(draw: st.DrawFn) -> bytes:
+    code = draw(st.sampled_from((ACCEPT, DROP, JUMP, 0xFFFFFFFC, 0xFFFFFFFB, 0xFFFFFFFF, 7)))
+    target = (
+        attribute(2, draw(st.sampled_from((b"c\0", b"d\0", b"a\0")))) if code in (JUMP, 0xFFFFFFFC) else b""
+    )
+    return attribute(2 | NESTED, attribute(1, pack(">I", code)) + target)
+
+
 @st.composite
 def expressions(draw: st.DrawFn) -> bytes:
     """One expression of a rule, mostly well made."""
-    name = draw(st.sampled_from(EXPRESSIONS))
-    data = b"".join(
-        attribute(kind, pack(">I", draw(numbers)))
-        for kind in draw(st.lists(st.integers(1, 6), max_size=6, unique=True))
-    )
-    value = attribute(1, draw(st.binary(max_size=8)))
-    verdict = attribute(
-        2 | NESTED,
-        attribute(1, pack(">I", draw(st.sampled_from((ACCEPT, DROP, JUMP, 0xFFFFFFFB)))))
-        + attribute(2, draw(st.sampled_from(NAMES))),
-    )
-    nested = draw(st.sampled_from((b"", value, verdict)))
-    if nested:
-        data += attribute(draw(st.integers(2, 6)) | NESTED, nested)
-    if name == b"immediate\0" and draw(st.booleans()):
-        data = attribute(1, pack(">I", DREG_VERDICT)) + attribute(2 | NESTED, verdict)
+    name = draw(st.sampled_from(sorted(KINDS)))
+    data = b"".join(attribute(kind, pack(">I", draw(st.sampled_from(some)))) for kind, some in KINDS[name])
+    length = draw(st.sampled_from((1, 2, 4, 4, 16)))
+    for kind in NESTS.get(name, ()):
+        value = attribute(1, draw(st.binary(min_size=length, max_size=length)))
+        nested = draw(verdicts()) if name == b"immediate\0" else value
+        data += attribute(kind | NESTED, nested)
+    if name == b"lookup\0":
+        data += attribute(1, draw(st.sampled_from((b"s\0", b"m\0"))))
+    if draw(st.integers(0, 9)) == 0:
+        data += draw(attributes)
     return attribute(1 | NESTED, attribute(1, name) + attribute(2 | NESTED, data))
+
+
+@st.composite
+def elements(draw: st.DrawFn) -> bytes:
+    """Elements of one of the sets."""
+    keys = draw(st.lists(st.sampled_from((b"\x7f\0\0\1", bytes(4), b"\0\0\x13\x88")), max_size=3))
+    into = draw(st.sampled_from((b"s\0", b"m\0")))
+    listed = b""
+    for key in keys:
+        element = attribute(1 | NESTED, attribute(1, key))
+        if into == b"m\0":
+            element += attribute(2 | NESTED, draw(verdicts()))
+        listed += attribute(1 | NESTED, element)
+    return attribute(1, b"t\0") + attribute(2, into) + attribute(3 | NESTED, listed)
 
 
 @st.composite
 def changes(draw: st.DrawFn) -> bytes:
     """One request of a batch, most of which the kernel takes for good."""
-    flags = REQUEST | draw(st.sampled_from((CREATE, CREATE, CREATE | 0x800, CREATE | 0x200, 0x100, 0, ACK)))
-    kind = draw(st.one_of(st.sampled_from((NEW_CHAIN, NEW_RULE, NEW_RULE, NEW_SET)), st.integers(0, 40)))
-    family = draw(st.sampled_from((2, 2, 2, 1, 10, 7)))
-    table = attribute(1, b"t\0")
-    name = attribute(2, draw(st.sampled_from((b"a\0", b"b\0", b"c\0"))))
-    if kind == NEW_CHAIN and draw(st.booleans()):
-        name = attribute(3, name[4:])
-        hook = attribute(1, pack(">I", draw(st.integers(0, 5)))) + attribute(2, pack(">I", draw(numbers)))
-        is_base = draw(st.booleans())
-        base = attribute(4 | NESTED, hook) + attribute(7, b"filter\0") if is_base else b""
-        return message(kind, flags, table + name + base, family)
-    if kind == NEW_RULE and draw(st.booleans()):
-        rule = b"".join(draw(st.lists(expressions(), max_size=4)))
-        return message(kind, flags, table + name + attribute(4 | NESTED, rule), family)
-    return message(kind, flags, table + b"".join(draw(st.lists(attributes, max_size=6))), family)
+    flags = REQUEST | CREATE | draw(st.sampled_from((0, 0x800, 0x200, 0x100, ACK)))
+    family = draw(st.sampled_from((*[2] * 8, 1, 10, 7)))
+    kind = draw(st.sampled_from((NEW_RULE, NEW_RULE, NEW_RULE, NEW_ELEMENT, 14, 8, 5, -1)))
+    table, name = attribute(1, b"t\0"), draw(st.sampled_from((b"a\0", b"b\0", b"c\0", b"d\0")))
+    if kind == NEW_RULE:
+        flags = REQUEST | CREATE | draw(st.sampled_from((0, 0x800, 0x800 | ACK)))
+        rule = LOADED + b"".join(draw(st.lists(expressions(), min_size=1, max_size=3)))
+        return message(kind, flags, table + attribute(2, name) + attribute(4 | NESTED, rule), family)
+    if kind in (NEW_ELEMENT, 14):
+        return message(kind, flags, draw(elements()), family)
+    if kind in (8, 5):
+        return message(kind, flags, table + attribute(2 if kind == 8 else 3, name), family)
+    body = table + b"".join(draw(st.lists(attributes, max_size=6)))
+    return message(draw(st.integers(0, 40)), flags, body, family)
 
 
 def tell(call: SocketCaller, data: bytes) -> list[bytes]:
@@ -198,12 +242,25 @@ def test_passing_rules_takes_time(alone: SocketCaller) -> None:
     assert time_of_a_packet() > without_ns + 200 * 400
 
 
+def filter_set(name: bytes, number: int, flags: int = 0, data: bytes = b"") -> bytes:
+    body = attribute(1, b"t\0") + attribute(2, name) + attribute(3, pack(">I", flags))
+    body += attribute(5, pack(">I", 4)) + data + attribute(10, pack(">I", number))
+    return message(NEW_SET, REQUEST | CREATE, body)
+
+
+IS_MAP, TO_VERDICTS = 8, attribute(6, pack(">I", 0xFFFFFF00)) + attribute(7, pack(">I", 16))
+FIRST = (
+    *(chain(b"a\0", 3), chain(b"b\0", 1), chain(b"c\0"), chain(b"d\0")),
+    *(filter_set(b"s\0", 1), filter_set(b"m\0", 2, IS_MAP, TO_VERDICTS)),
+)
+
+
 @settings(
     max_examples=60,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-@given(st.lists(st.lists(changes(), max_size=6), max_size=8), st.lists(st.integers(0, 2000), max_size=4))
+@given(st.lists(st.lists(changes(), max_size=2), max_size=20), st.lists(st.integers(0, 2000), max_size=4))
 def test_batches_answer_and_give_everything_back(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[bytes]], flipped: list[int]
 ) -> None:
@@ -218,6 +275,7 @@ def test_batches_answer_and_give_everything_back(
         call("unshare", CLONE_NEWNET)
         account = machine.kernel.memory.account
         taken = account.kinds[PACKET_FILTER]
+        assert tell(call, with_one_table(*FIRST)) == []
         for number, messages in enumerate(batches):
             data = bytearray(with_one_table(*messages))
             if number % 2:
