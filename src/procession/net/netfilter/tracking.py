@@ -157,6 +157,7 @@ class Tracker:
     def _sweep(self) -> None:
         """Forget all that have expired. Linux: net/netfilter/nf_conntrack_core.c, gc_worker."""
         now_ns = self.network.host.clock.now_ns
+        self.network.host.clock.spend_filtering(len(self.connections))
         for connection in list(self.connections.values()):
             if connection.expiry_ns <= now_ns:
                 self._forget(connection)
