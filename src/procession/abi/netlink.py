@@ -65,6 +65,7 @@ class AcknowledgementAttribute(IntEnum):
     """rta_type in an acknowledgement (NETLINK_EXT_ACK)."""
 
     NLMSGERR_ATTR_MSG = 1
+    NLMSGERR_ATTR_OFFS = 2
 
 
 class RouteMessageType(IntEnum):

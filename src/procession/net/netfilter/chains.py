@@ -10,7 +10,7 @@ from procession.abi.nftables import ChainAttribute, ChainFlag, FilterMessage, Ho
 from procession.net.netfilter.actions import Counter
 from procession.net.netfilter.expression import be32, be32_in, be64, be64_in
 from procession.net.netfilter.ruleset import Chain, ruleset_of
-from procession.net.netfilter.tables import UNSPECIFIED, header, name_in, userdata_in
+from procession.net.netfilter.tables import UNSPECIFIED, header, userdata_in
 from procession.net.netfilter.verdict import ACCEPT, DROP
 from procession.net.netlink.attributes import attribute, nested_in, text_in
 
@@ -56,7 +56,7 @@ def chain_message(network: Network, table: Table, chain: Chain) -> Message:
 
 def list_chains(request: FilterRequest) -> Answer:
     """NFT_MSG_GETCHAIN. Raises EINVAL, ENOENT. Linux: net/netfilter/nf_tables_api.c, nf_tables_getchain."""
-    network, found = request.network, request.found
+    network = request.network
     tables = ruleset_of(network).tables
     if request.is_dump:
         return [
@@ -65,7 +65,7 @@ def list_chains(request: FilterRequest) -> Answer:
             if request.family in (UNSPECIFIED, table.family)
             for chain in table.chains.values()
         ]
-    table_name, name = name_in(found, _TABLE), name_in(found, _NAME)
+    table_name, name = request.name(_TABLE), request.name(_NAME)
     if table_name is None or name is None:
         raise EINVAL("the names of a table and a chain are needed")
     table = tables.get((request.family, table_name))
@@ -108,8 +108,10 @@ def new_chain(draft: Draft, request: FilterRequest) -> None:
     Linux: net/netfilter/nf_tables_api.c, nf_tables_newchain.
     """
     found = request.found
-    table = draft.table_named(request.family, name_in(found, _TABLE))
-    name, handle = name_in(found, _NAME), be64_in(found, _HANDLE)
+    table = draft.table_named(request.family, request.name(_TABLE))
+    name, handle = request.name(_NAME), be64_in(found, _HANDLE)
+    if handle is not None:
+        request.blame(_HANDLE)
     chain: Chain | None = None
     if handle is not None:
         chain = next((each for each in table.chains.values() if each.handle == handle), None)
@@ -192,15 +194,16 @@ def delete_chain(draft: Draft, request: FilterRequest) -> None:
     Linux: net/netfilter/nf_tables_api.c, nf_tables_delchain.
     """
     found = request.found
-    table = draft.own(draft.table_named(request.family, name_in(found, _TABLE)))
+    table = draft.own(draft.table_named(request.family, request.name(_TABLE)))
     handle = be64_in(found, _HANDLE)
     if handle is not None:
+        request.blame(_HANDLE)
         wanted = next((each for each in table.chains.values() if each.handle == handle), None)
         if wanted is None:
             raise ENOENT("no such chain")
         chain = wanted
     else:
-        chain = draft.chain_named(table, name_in(found, _NAME))
+        chain = draft.chain_named(table, request.name(_NAME))
     own = [verdict for rule in chain.rules for verdict in rule.verdicts()]
     from_itself = sum(verdict.leads_on and verdict.chain == chain.name for verdict in own)
     is_empty_needed = request.has(NetlinkFlag.NLM_F_REPLACE)

@@ -19,7 +19,7 @@ from procession.net.netfilter.expression import Expression, Reading, be32_in, be
 from procession.net.netfilter.loads import ConnectionLoad, Meta, Payload
 from procession.net.netfilter.matches import read_match, read_target
 from procession.net.netfilter.ruleset import Rule, ruleset_of
-from procession.net.netfilter.tables import UNSPECIFIED, header, name_in, userdata_in
+from procession.net.netfilter.tables import UNSPECIFIED, header, userdata_in
 from procession.net.netlink.attributes import attribute, list_in, nested_in, text_in
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def list_rules(request: FilterRequest) -> Answer:
     """NFT_MSG_GETRULE. Raises EINVAL, ENOENT. Linux: net/netfilter/nf_tables_api.c, nf_tables_getrule."""
     network, found = request.network, request.found
     tables = ruleset_of(network).tables
-    table_name, chain_name = name_in(found, _TABLE), name_in(found, _CHAIN)
+    table_name, chain_name = request.name(_TABLE), request.name(_CHAIN)
     if request.is_dump:
         return [
             rule_message(network, table, chain, rule, before)
@@ -103,13 +103,14 @@ def _place_of(chain: Chain, handle: int) -> int:
     raise ENOENT("no such rule")
 
 
-def _expressions_in(reading: Reading, data: bytes) -> tuple[Expression, ...]:
+def _expressions_in(reading: Reading, request: FilterRequest) -> tuple[Expression, ...]:
     """Raises EINVAL, ENOENT, E2BIG, and what each expression does.
 
     Linux: net/netfilter/nf_tables_api.c, nf_tables_expr_parse.
     """
     read: list[Expression] = []
-    for kind, nested in list_in(data):
+    for index, (kind, nested) in enumerate(list_in(request.found.get(_EXPRESSIONS, b""))):
+        request.blame(_EXPRESSIONS, index)
         if kind != _ELEMENT:
             raise EINVAL("no expression")
         if len(read) == MOST_EXPRESSIONS:
@@ -133,12 +134,13 @@ def new_rule(draft: Draft, request: FilterRequest) -> None:
     Linux: net/netfilter/nf_tables_api.c, nf_tables_newrule.
     """
     found = request.found
-    table = draft.own(draft.table_named(request.family, name_in(found, _TABLE)))
-    chain = draft.chain_named(table, name_in(found, _CHAIN), be32_in(found, _CHAIN_ID))
+    table = draft.own(draft.table_named(request.family, request.name(_TABLE)))
+    chain = draft.chain_named(table, request.name(_CHAIN), be32_in(found, _CHAIN_ID))
     handle = be64_in(found, _HANDLE)
     is_replacing = request.has(NetlinkFlag.NLM_F_REPLACE)
     at = -1
     if handle is not None:
+        request.blame(_HANDLE)
         at = _place_of(chain, handle)
         if request.has(NetlinkFlag.NLM_F_EXCL):
             raise EEXIST("there is such a rule")
@@ -147,10 +149,10 @@ def new_rule(draft: Draft, request: FilterRequest) -> None:
     elif not request.has(NetlinkFlag.NLM_F_CREATE) or is_replacing:
         raise EINVAL("which rule?")
     else:
-        at = _neighbour_in(draft, chain, found)
+        at = _neighbour_in(draft, chain, request)
     compat = nested_in(found.get(_COMPAT, b""))
     reading = Reading(draft, table, chain, be32_in(compat, _COMPAT_PROTOCOL) or 0)
-    expressions = _expressions_in(reading, found.get(_EXPRESSIONS, b""))
+    expressions = _expressions_in(reading, request)
     rule = Rule(table.next_handle(), expressions, userdata_in(found, _USERDATA))
     draft.charge(rule.size)
     if is_replacing:
@@ -166,11 +168,14 @@ def new_rule(draft: Draft, request: FilterRequest) -> None:
         draft.rule_ids[number] = table.key, chain.name, rule.handle
 
 
-def _neighbour_in(draft: Draft, chain: Chain, found: dict[int, bytes]) -> int:
+def _neighbour_in(draft: Draft, chain: Chain, request: FilterRequest) -> int:
     """Before or after which rule the new one comes, -1 if none is said."""
+    found = request.found
+    request.blame(_POSITION)
     position = be64_in(found, _POSITION)
     if position is not None:
         return _place_of(chain, position)
+    request.blame(_POSITION_ID)
     number = be32_in(found, _POSITION_ID)
     if number is None:
         return -1
@@ -185,8 +190,8 @@ def delete_rule(draft: Draft, request: FilterRequest) -> None:
     Linux: net/netfilter/nf_tables_api.c, nf_tables_delrule.
     """
     found = request.found
-    table = draft.own(draft.table_named(request.family, name_in(found, _TABLE)))
-    name = name_in(found, _CHAIN)
+    table = draft.own(draft.table_named(request.family, request.name(_TABLE)))
+    name = request.name(_CHAIN)
     if name is None:
         for chain in table.chains.values():
             for rule in chain.rules.copy():
@@ -194,6 +199,7 @@ def delete_rule(draft: Draft, request: FilterRequest) -> None:
         return
     chain = draft.chain_named(table, name)
     handle, number = be64_in(found, _HANDLE), be32_in(found, _ID)
+    request.blame(_HANDLE if handle is not None else _ID)
     if handle is not None:
         draft.remove_rule(table, chain, chain.rules[_place_of(chain, handle)])
     elif number is not None:

@@ -19,7 +19,7 @@ from procession.abi.nftables import (
 )
 from procession.net.netfilter.expression import be32, be32_in, be64, value_data
 from procession.net.netfilter.ruleset import VERDICT_TYPE, Element, FilterSet, ruleset_of
-from procession.net.netfilter.tables import UNSPECIFIED, header, name_in, userdata_in
+from procession.net.netfilter.tables import UNSPECIFIED, header, userdata_in
 from procession.net.netlink.attributes import attribute, list_in, nested_in
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def set_message(network: Network, table: Table, found: FilterSet) -> Message:
 
 def list_sets(request: FilterRequest) -> Answer:
     """NFT_MSG_GETSET. Raises EINVAL, ENOENT. Linux: net/netfilter/nf_tables_api.c, nf_tables_getset."""
-    network, found = request.network, request.found
+    network = request.network
     tables = ruleset_of(network).tables
-    table_name = name_in(found, _TABLE)
+    table_name = request.name(_TABLE)
     if request.is_dump:
         return [
             set_message(network, table, each)
@@ -93,7 +93,7 @@ def list_sets(request: FilterRequest) -> Answer:
             if request.family in (UNSPECIFIED, table.family) and table_name in (None, table.name)
             for each in table.sets.values()
         ]
-    table, wanted = _set_of(request, table_name, name_in(found, _NAME))
+    table, wanted = _set_of(request, table_name, request.name(_NAME))
     return [set_message(network, table, wanted)]
 
 
@@ -113,7 +113,7 @@ def list_elements(request: FilterRequest) -> Answer:
     Linux: net/netfilter/nf_tables_api.c, nf_tables_dump_set, nft_get_set_elem.
     """
     network, found = request.network, request.found
-    table, wanted = _set_of(request, name_in(found, _LIST_TABLE), name_in(found, _LIST_SET))
+    table, wanted = _set_of(request, request.name(_LIST_TABLE), request.name(_LIST_SET))
     if request.is_dump:
         chosen = [wanted.elements[key] for key in sorted(wanted.elements, key=_place)]
     else:
@@ -163,7 +163,7 @@ def new_set(draft: Draft, request: FilterRequest) -> None:
     """
     found = request.found
     key_length = be32_in(found, _KEY_LENGTH)
-    name, number = name_in(found, _NAME), be32_in(found, _ID)
+    name, number = request.name(_NAME), be32_in(found, _ID)
     if name is None or key_length is None or number is None or _TABLE not in found:
         raise EINVAL("an attribute is missing")
     flags = be32_in(found, _FLAGS) or 0
@@ -175,7 +175,8 @@ def new_set(draft: Draft, request: FilterRequest) -> None:
     policy = be32_in(found, _POLICY) or 0
     if policy > _MOST_POLICY:
         raise EOPNOTSUPP("no such policy")
-    table = draft.own(draft.table_named(request.family, name_in(found, _TABLE)))
+    table = draft.own(draft.table_named(request.family, request.name(_TABLE)))
+    request.blame(_NAME)
     if name in table.sets:
         if request.has(NetlinkFlag.NLM_F_EXCL):
             raise EEXIST("there is such a set")
@@ -236,9 +237,8 @@ def _free_name(table: Table, name: bytes) -> bytes:
 def delete_set(draft: Draft, request: FilterRequest) -> None:
     """NFT_MSG_DELSET. Raises EINVAL, ENOENT, EBUSY. Linux: net/netfilter/nf_tables_api.c,
     nf_tables_delset."""
-    found = request.found
-    table = draft.own(draft.table_named(request.family, name_in(found, _TABLE)))
-    name = name_in(found, _NAME)
+    table = draft.own(draft.table_named(request.family, request.name(_TABLE)))
+    name = request.name(_NAME)
     if name is None:
         raise EINVAL("a set's name is needed")
     wanted = draft.set_named(table, name)
@@ -294,13 +294,15 @@ def new_elements(draft: Draft, request: FilterRequest) -> None:
     found = request.found
     if _LIST_ELEMENTS not in found:
         raise EINVAL("which elements?")
-    table = draft.own(draft.table_named(request.family, name_in(found, _LIST_TABLE)))
+    table = draft.own(draft.table_named(request.family, request.name(_LIST_TABLE)))
+    request.blame(_LIST_SET)
     kept_in = draft.set_named(table, found.get(_LIST_SET), be32_in(found, _LIST_SET_ID))
     if kept_in.flags & _CONSTANT and draft.has_reader(table, kept_in.name):
         raise EBUSY("the set doesn't change any more")
     most = be32_in(nested_in(kept_in.description), _SIZE)
     kept_in.boundaries = None
-    for _, nested in list_in(found[_LIST_ELEMENTS]):
+    for index, (_, nested) in enumerate(list_in(found[_LIST_ELEMENTS])):
+        request.blame(_LIST_ELEMENTS, index)
         element = _element_in(draft, table, kept_in, nested)
         key = element.key, element.is_end
         old = kept_in.elements.get(key)
@@ -322,7 +324,8 @@ def delete_elements(draft: Draft, request: FilterRequest) -> None:
     Linux: net/netfilter/nf_tables_api.c, nf_tables_delsetelem.
     """
     found = request.found
-    table = draft.own(draft.table_named(request.family, name_in(found, _LIST_TABLE)))
+    table = draft.own(draft.table_named(request.family, request.name(_LIST_TABLE)))
+    request.blame(_LIST_SET)
     kept_in = draft.set_named(table, found.get(_LIST_SET), be32_in(found, _LIST_SET_ID))
     if kept_in.flags & _CONSTANT and draft.has_reader(table, kept_in.name):
         raise EBUSY("the set doesn't change any more")
@@ -331,7 +334,8 @@ def delete_elements(draft: Draft, request: FilterRequest) -> None:
         draft.discharge(sum(element.size for element in kept_in.elements.values()))
         kept_in.elements.clear()
         return
-    for _, nested in list_in(found[_LIST_ELEMENTS]):
+    for index, (_, nested) in enumerate(list_in(found[_LIST_ELEMENTS])):
+        request.blame(_LIST_ELEMENTS, index)
         element = _element_in(None, table, kept_in, nested)
         old = kept_in.elements.pop((element.key, element.is_end), None)
         if old is None:

@@ -192,15 +192,16 @@ class NetfilterSocket(NetlinkSocket):
         failures, is_whole = self._draft(draft, data, len(whole) + 3 & ~3)
         failed = self._finish(draft, is_good=is_whole and not any(each[2] for each in failures))
         if failed:
-            failures = [(begin, whole, failed)]
-        for header_, request, number in failures:
-            self.acknowledge(header_, request, number)
+            failures = [(begin, whole, failed, 0)]
+        for header_, request, number, blamed in failures:
+            self.acknowledge(header_, request, number, blamed=blamed)
 
     def _draft(
         self, draft: Draft, data: bytes, offset: int
-    ) -> tuple[list[tuple[Nlmsghdr, bytes, int]], bool]:
-        """Do all of a batch in `draft`: what is to be acknowledged by which errno, and whether it ends."""
-        told: list[tuple[Nlmsghdr, bytes, int]] = []
+    ) -> tuple[list[tuple[Nlmsghdr, bytes, int, int]], bool]:
+        """Do all of a batch in `draft`: what is to be acknowledged by which errno because of which attribute,
+        and whether it ends."""
+        told: list[tuple[Nlmsghdr, bytes, int, int]] = []
         while len(data) - offset >= Nlmsghdr.SIZE:
             header_ = Nlmsghdr.unpack_from(data, offset)
             length = header_.nlmsg_len
@@ -210,28 +211,35 @@ class NetfilterSocket(NetlinkSocket):
             offset += length + 3 & ~3
             if header_.nlmsg_type == _END:
                 return told, True
-            number = 0
+            number = blamed = 0
             is_request = header_.nlmsg_flags & _REQUEST and header_.nlmsg_type > _BEGIN
             if not is_request:
                 number = EINVAL.number
             else:
-                try:
-                    self._change(draft, header_, request[Nlmsghdr.SIZE :])
-                except Errno as error:
-                    number = error.number
+                number, blamed = self._change(draft, header_, request[Nlmsghdr.SIZE :])
             if number or header_.nlmsg_flags & _ACK:
-                told.append((header_, request, number))
+                told.append((header_, request, number, blamed))
         return told, False
 
-    def _change(self, draft: Draft, header_: Nlmsghdr, body: bytes) -> None:
-        """One change of a batch. Raises EINVAL, and what each change does."""
+    def _change(self, draft: Draft, header_: Nlmsghdr, body: bytes) -> tuple[int, int]:
+        """One change of a batch: the errno or 0, and where the attribute is that it's about."""
         self.network.host.clock.spend_answering(1)
+        if len(body) < Nfgenmsg.SIZE:
+            return EINVAL.number, 0
         asked = FilterRequest(
             Request(
                 *(self.network, self.caller.credentials, header_.nlmsg_type, header_.nlmsg_flags),
                 *(body, header_.nlmsg_seq, self.port_id),
             )
         )
+        try:
+            self._do(draft, asked)
+        except Errno as error:
+            return error.number, asked.blamed_offset
+        return 0, 0
+
+    def _do(self, draft: Draft, asked: FilterRequest) -> None:
+        """Raises EINVAL, and what each change does."""
         if asked.subsystem != _NFTABLES:
             raise EINVAL("another subsystem than the batch's")
         change = _CHANGES.get(asked.operation)

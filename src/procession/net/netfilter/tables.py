@@ -10,7 +10,7 @@ from procession.abi.nftables import FilterMessage, ProtocolFamily, TableAttribut
 from procession.abi.word import pack_port, pack_u8
 from procession.net.netfilter.expression import be32, be32_in, be64, be64_in
 from procession.net.netfilter.ruleset import Table, ruleset_of
-from procession.net.netlink.attributes import attribute, text_in
+from procession.net.netlink.attributes import attribute
 
 if TYPE_CHECKING:
     from procession.net.netfilter.draft import Draft
@@ -24,8 +24,6 @@ FAMILIES = (
     int(ProtocolFamily.NFPROTO_IPV6),
 )
 UNSPECIFIED = int(ProtocolFamily.NFPROTO_UNSPEC)
-LONGEST_NAME = 255
-"""NFT_NAME_MAXLEN without the NUL."""
 LONGEST_USERDATA = 256
 """NFT_USERDATA_MAXLEN."""
 _NEW = int(FilterMessage.NFT_MSG_NEWTABLE)
@@ -35,14 +33,6 @@ _USERDATA = int(TableAttribute.NFTA_TABLE_USERDATA)
 _VERSION = pack_u8(0)
 """NFNETLINK_V0."""
 _KNOWN_FLAGS = int(TableFlag.NFT_TABLE_F_DORMANT)
-
-
-def name_in(found: dict[int, bytes], kind: int) -> bytes | None:
-    """The name in an attribute, None if it isn't there. Raises ERANGE."""
-    name = text_in(found, kind)
-    if name is not None and len(name) > LONGEST_NAME:
-        raise ERANGE("a name too long")
-    return name
 
 
 def userdata_in(found: dict[int, bytes], kind: int) -> bytes:
@@ -78,7 +68,7 @@ def list_tables(request: FilterRequest) -> Answer:
             for table in tables.values()
             if request.family in (UNSPECIFIED, table.family)
         ]
-    name = name_in(request.found, _NAME)
+    name = request.name(_NAME)
     if name is None:
         raise EINVAL("a table's name is needed")
     found = tables.get((request.family, name))
@@ -95,7 +85,7 @@ def new_table(draft: Draft, request: FilterRequest) -> None:
     family, found = request.family, request.found
     if family not in FAMILIES:
         raise EOPNOTSUPP("no such family")
-    name = name_in(found, _NAME)
+    name = request.name(_NAME)
     if name is None:
         raise EINVAL("a table's name is needed")
     flags = be32_in(found, _FLAGS)
@@ -126,7 +116,7 @@ def delete_table(draft: Draft, request: FilterRequest) -> None:
     family, found = request.family, request.found
     if family == UNSPECIFIED or (_NAME not in found and _HANDLE not in found):
         chosen = [table for table in draft.tables.values() if family in (UNSPECIFIED, table.family)]
-        name = name_in(found, _NAME)
+        name = request.name(_NAME)
         for table in chosen:
             if name is None or table.name == name:
                 draft.remove_table(table)
@@ -140,7 +130,7 @@ def delete_table(draft: Draft, request: FilterRequest) -> None:
             raise ENOENT("no such table")
         table = wanted
     else:
-        table = draft.table_named(family, name_in(found, _NAME))
+        table = draft.table_named(family, request.name(_NAME))
     if request.has(NetlinkFlag.NLM_F_REPLACE) and (table.chains or table.sets):
         # NLM_F_NONREC, which has the same number.
         raise EBUSY("the table isn't empty")

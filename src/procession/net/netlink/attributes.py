@@ -16,6 +16,9 @@ _ATTRIBUTE = Words("<HH")
 _TYPE_MASK = 0x3FFF
 _ROOT_OR_MATCH = int(NetlinkFlag.NLM_F_DUMP)
 
+ATTRIBUTE_BYTES = _ATTRIBUTE.size
+"""What comes before an attribute's data."""
+
 Message = tuple[int, bytes]
 """Its type and body."""
 Answer = list[Message]
@@ -93,6 +96,18 @@ def list_in(body: bytes) -> list[tuple[int, bytes]]:
         found.append((kind & _TYPE_MASK, body[offset + _ATTRIBUTE.size : offset + length]))
         offset += length + 3 & ~3
     return found
+
+
+def attribute_offset(body: bytes, offset: int, kind: int) -> int:
+    """Where in `body`, behind `offset`, the attribute of this kind begins; 0 if it isn't there."""
+    while len(body) - offset >= _ATTRIBUTE.size:
+        length, found = _ATTRIBUTE.unpack_from(body, offset)
+        if length < _ATTRIBUTE.size:
+            break
+        if found & _TYPE_MASK == kind:
+            return offset
+        offset += length + 3 & ~3
+    return 0
 
 
 def nested_in(body: bytes) -> dict[int, bytes]:

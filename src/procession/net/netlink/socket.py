@@ -25,7 +25,7 @@ from procession.abi.netlink import (
     Nlmsghdr,
 )
 from procession.abi.socket import AddressFamily, SockaddrNl, SocketLevel
-from procession.abi.word import Words, pack_u16
+from procession.abi.word import Words, pack_u16, pack_u32
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Received
 from procession.net.netlink.attributes import Answer, Request, attribute
@@ -66,6 +66,7 @@ _LIST_MEMBERSHIPS = int(NetlinkOption.NETLINK_LIST_MEMBERSHIPS)
 _CAP_ACK = int(NetlinkOption.NETLINK_CAP_ACK)
 _EXT_ACK = int(NetlinkOption.NETLINK_EXT_ACK)
 _ACK_TLVS = int(NetlinkFlag.NLM_F_ACK_TLVS)
+_BLAMED = int(AcknowledgementAttribute.NLMSGERR_ATTR_OFFS)
 _EXPLANATION = int(AcknowledgementAttribute.NLMSGERR_ATTR_MSG)
 _SWITCHES = frozenset(
     int(option)
@@ -320,14 +321,21 @@ class NetlinkSocket(Socket):
         message = _HEADER.pack(_HEADER.size + len(body), kind, flags, request.nlmsg_seq, self.port_id) + body
         return message + bytes(-len(message) % 4)
 
-    def acknowledge(self, header: Nlmsghdr, request: bytes, error: int, explanation: str = "") -> None:
-        """Say that it was done, or why it wasn't. Linux: net/netlink/af_netlink.c, netlink_ack."""
+    def acknowledge(
+        self, header: Nlmsghdr, request: bytes, error: int, explanation: str = "", blamed: int = 0
+    ) -> None:
+        """Say that it was done, or why it wasn't: because of the attribute at `blamed` in the request, if
+        that isn't 0. Linux: net/netlink/af_netlink.c, netlink_ack.
+        """
         is_capped = not error or self.protocol_options.get(_CAP_ACK)
         flags = _CAPPED if is_capped else 0
         body = _ERROR_CODE.pack(-error) + (header.pack() if is_capped else request)
         if explanation and self.protocol_options.get(_EXT_ACK):
             flags |= _ACK_TLVS
             body += bytes(-len(body) % 4) + attribute(_EXPLANATION, explanation.encode() + b"\0")
+        if blamed and self.protocol_options.get(_EXT_ACK):
+            flags |= _ACK_TLVS
+            body += bytes(-len(body) % 4) + attribute(_BLAMED, pack_u32(blamed))
         self._queue(self._pack(NLMSG_ERROR, flags, header, body))
 
     def tell(self, message: bytes, group: int = 0) -> None:
