@@ -96,6 +96,22 @@ def test_events_are_told_in_words(recording: str) -> None:
     assert "Exited of task 5, exit status 0\n" in shown[3]
 
 
+def test_checkpoints(recording: str) -> None:
+    commands = ["until fork", "checkpoint", "until exec", "checkpoint there", "checkpoint", "checkpoints"]
+    commands += ["until end", "restart 1", "restart there", "step", "delete 2", "checkpoints", "restart 1"]
+    commands += ["back-to exec", "restart 1", "back", "until fork"]
+    shown = answers(recording, *commands)
+    fork, there = shown[0].split()[0], shown[2].split()[0]
+    assert shown[1].startswith(f"1: {fork}, SystemCallReturned of task 2, name clone")
+    assert shown[3].startswith(f"there: {there}, ")
+    assert shown[5] == shown[1] + shown[3] + shown[4]
+    assert shown[7] == shown[12] == shown[14]
+    assert (shown[7].split()[0], shown[8].split()[0]) == (fork, there)
+    assert int(shown[9].split()[0]) > int(there)
+    assert shown[11] == shown[1] + shown[3]
+    assert shown[16] == shown[0]
+
+
 def test_what_is_shown(recording: str) -> None:
     shown = answers(
         recording,
@@ -144,6 +160,8 @@ def test_a_mistake_ends_a_script(recording: str, tmp_path: Path) -> None:
         ("go somewhere", "'somewhere' is no number"),
         ("print '", "No closing quotation"),
         ("graph nonsense", "'nonsense' is no system call"),
+        ("restart 1", "it takes the name of a checkpoint: there is none"),
+        ("checkpoint one two", "checkpoint takes one name"),
     ]:
         script.write_text(f"# a comment\n\n{line}\nwhere\n")
         run = procession("debug", "--script", str(script), recording)

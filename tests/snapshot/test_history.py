@@ -9,6 +9,7 @@ import pytest
 from procession.inspection.event import Cloned, Event, SystemCallReturned
 from procession.machine import Machine
 from procession.snapshot import origin
+from procession.snapshot.checkpoints import EVENT_COST_NS
 from procession.snapshot.history import History
 
 SCRIPT = "for i in 1 2 3; do (echo $i; /bin/echo x$i) & done; wait; exec 5</etc/passwd; read x <&5; echo done"
@@ -18,7 +19,7 @@ def started(rootfs: Path, interval: int = 300) -> tuple[Machine, History]:
     machine = Machine(seed=3, rootfs=rootfs, memory=64 << 20)
     machine.start(["bash", "-c", SCRIPT])
     history = machine.keep_history()
-    history.interval = interval
+    history.interval_ns = interval * EVENT_COST_NS
     return machine, history
 
 

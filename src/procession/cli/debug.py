@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from procession.inspection.event import Event
     from procession.kernel.task import Task
     from procession.machine import Machine
-    from procession.snapshot.history import History
+    from procession.snapshot.history import Checkpoint, History
 
 PROMPT = "(procession) "
 _FAILED = 1
 _MOST_STEPS = 10**6
+_MOST_CHECKPOINTS = 100
 _LONGEST_HISTORY = 1000
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(s|ms|us|ns)")
 _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
@@ -98,6 +99,8 @@ class Debugger:
         assert isinstance(driver, ReplayedSteps)
         self.machine: Machine = driver.machine
         self.world = driver.world
+        self.checkpoints: dict[str, Checkpoint] = {}
+        self.next_number = 1
         self.wants_end = False
 
     # Lines
@@ -251,6 +254,45 @@ class Debugger:
             click.echo("the run ends before")
         self.do_where([])
 
+    # Checkpoints
+
+    def do_checkpoint(self, words: list[str]) -> None:
+        """checkpoint [NAME]: remember this place, by a number without a name; `restart` leads back to it."""
+        if len(words) > 1:
+            raise Mistake("checkpoint takes one name")
+        name = words[0] if words else str(self.next_number)
+        if name not in self.checkpoints and len(self.checkpoints) >= _MOST_CHECKPOINTS:
+            raise Mistake(f"there are {_MOST_CHECKPOINTS} already: `delete` one")
+        self.next_number += not words
+        self.checkpoints[name] = here = self.history.here()
+        self.tell_checkpoint(name, here)
+
+    def do_checkpoints(self, words: list[str]) -> None:
+        """checkpoints: those there are."""
+        for name, checkpoint in self.checkpoints.items():
+            self.tell_checkpoint(name, checkpoint)
+
+    def do_restart(self, words: list[str]) -> None:
+        """restart NAME: be where that checkpoint was made, earlier or later."""
+        self.history.return_to(self.checkpoints[self.name_of_checkpoint(words)])
+        self.do_where([])
+
+    def do_delete(self, words: list[str]) -> None:
+        """delete NAME: forget a checkpoint."""
+        del self.checkpoints[self.name_of_checkpoint(words)]
+
+    def name_of_checkpoint(self, words: list[str]) -> str:
+        """The one name in `words`. Raises Mistake."""
+        if len(words) != 1 or words[0] not in self.checkpoints:
+            known = f"there are {', '.join(self.checkpoints)}" if self.checkpoints else "there is none"
+            raise Mistake(f"it takes the name of a checkpoint: {known}")
+        return words[0]
+
+    def tell_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
+        """Say where a checkpoint was made."""
+        event = checkpoint.event
+        click.echo(f"{name}: {checkpoint.count}, {'the beginning' if event is None else said(event)}")
+
     # Looking
 
     def do_where(self, words: list[str]) -> None:
@@ -371,6 +413,8 @@ class Debugger:
             known = list(NUMBERS)
         elif name == "go":
             known = ["start", "end"]
+        elif name in ("restart", "delete"):
+            known = list(self.checkpoints)
         elif name in ("print", "tree", "diff"):
             known = [str(task.tid) for task in self.machine.kernel.tasks]
         elif name == "help":

@@ -7,7 +7,7 @@ at the end of a trap: where several events happened in it, they are behind it to
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,8 @@ from procession.inspection.event import Event, StateChanged, Switched, SystemCal
 from procession.inspection.recorder import EventRecorder
 from procession.inspection.steering import has_ended
 from procession.inspection.stop import Breakpoint
+from procession.snapshot.checkpoints import EVENT_COST_NS, cost_ns, insert, next_after, thin_out
+from procession.snapshot.checkpoints import Checkpoint as AnyCheckpoint
 from procession.snapshot.origin import Origin
 
 if TYPE_CHECKING:
@@ -37,13 +39,11 @@ KINDS: dict[str, type[Event] | None] = {
 }
 """What may be stepped by."""
 EVENTS_PER_CHECKPOINT = 8192
-_EVENTS_PER_CLOSE_CHECKPOINT = 512
-"""Where somebody goes back, checkpoints are this close: the next step back is near."""
-_MOST_CHECKPOINTS = 256
-_NOWHERE = 1 << 62
-_LATE_ONES = 32
-_LONGEST_TRAP = 32
-"""So many events before a place one starts to look for the last trap in front of it."""
+"""How far checkpoints are apart, or as far as what takes as long."""
+_CLOSE_CHECKPOINTS = 16
+"""Where somebody goes back, so many are made between two: the next step back is near."""
+_CLOSEST_NS = 512 * EVENT_COST_NS
+_NOWHERE = _NEVER_NS = 1 << 62
 
 
 class Machine(Protocol):
@@ -116,16 +116,22 @@ class Steps:
         """See `Driver`."""
 
 
-class Checkpoint:
+class Checkpoint(AnyCheckpoint):
     """A moment to which one can go back: `count` events were behind it, the last of them `event`."""
 
-    __slots__ = ("count", "driver", "event", "last_tid", "snapshot")
+    __slots__ = ("count", "driver", "event", "last_tid")
 
     def __init__(
-        self, count: int, snapshot: Snapshot, driver: Any, event: Event | None, last_tid: int
+        self,
+        cost_ns: int,
+        snapshot: Snapshot,
+        count: int,
+        driver: Any,
+        event: Event | None,
+        last_tid: int,
     ) -> None:
+        super().__init__(cost_ns, snapshot)
         self.count = count
-        self.snapshot = snapshot
         self.driver = driver
         self.event = event
         self.last_tid = last_tid
@@ -142,7 +148,7 @@ class History:
     def __init__(self, machine: Machine, driver: Driver, *, interval: int = EVENTS_PER_CHECKPOINT) -> None:
         self.machine = machine
         self.driver = driver
-        self.interval = interval
+        self.interval_ns = interval * EVENT_COST_NS
         self.count = 0
         self.event: Event | None = None
         self.checkpoints: list[Checkpoint] = []
@@ -176,22 +182,31 @@ class History:
 
     def note(self) -> None:
         """The machine stands still: keep a checkpoint if the last one is far enough."""
-        if self.count - self.checkpoints[-1].count >= self.interval:
+        if self._cost_ns >= next_after(self.checkpoints[-1], self.interval_ns):
             self._add_checkpoint()
 
-    def _here(self) -> Checkpoint:
-        snapshot = self.machine.snapshot()
-        return Checkpoint(self.count, snapshot, self.driver.keep(), self.event, self.recorder.last_tid)
+    @property
+    def _cost_ns(self) -> int:
+        return cost_ns(self.count, self.machine.kernel.clock.work_ns)
+
+    def here(self) -> Checkpoint:
+        """The present moment, for `return_to`."""
+        driver, last_tid = self.driver.keep(), self.recorder.last_tid
+        return Checkpoint(self._cost_ns, self.machine.snapshot(), self.count, driver, self.event, last_tid)
+
+    def return_to(self, checkpoint: Checkpoint) -> None:
+        """Be at a moment that `here` gave, earlier or later. Raises ValueError but for a recorded run."""
+        if not self.is_certain:
+            raise ValueError("only a recorded run is the same run each time")
+        self._restore(checkpoint)
 
     def _add_checkpoint(self) -> None:
-        place = bisect_left(self.checkpoints, self.count, key=_count_of)
-        if place < len(self.checkpoints) and self.checkpoints[place].count == self.count:
+        here = self.here()
+        place = bisect_left(self.checkpoints, here.cost_ns, key=_cost_of)
+        if place < len(self.checkpoints) and self.checkpoints[place].cost_ns == here.cost_ns:
             return
-        self.checkpoints.insert(place, self._here())
-        if len(self.checkpoints) > _MOST_CHECKPOINTS:
-            # The first is the beginning.
-            del self.checkpoints[1:-_LATE_ONES:2]
-            self.interval *= 2
+        insert(self.checkpoints, place, here)
+        thin_out(self.checkpoints, here.cost_ns, self.machine.kernel.memory.frame_count)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.machine.restore(checkpoint.snapshot)
@@ -205,17 +220,21 @@ class History:
 
     # Forward
 
-    def _run(self, is_wanted: Callable[[Event, int], bool], interval: int = 0) -> bool:
+    def _run(self, is_wanted: Callable[[Event, int], bool], interval_ns: int = 0) -> bool:
         """Run until an event is wanted, and to the end of its trap. False if the run has ended first."""
         self._is_wanted, self._is_met = is_wanted, False
-        machine, interval = self.machine, interval or self.interval
+        machine, interval_ns = self.machine, interval_ns or self.interval_ns
         try:
             while not self._is_met:
                 machine.shall_stop = False
-                self._checkpoint_at = self._last_before(self.count + 1).count + interval
+                here_ns = self._cost_ns
+                last = self.checkpoints[bisect_right(self.checkpoints, here_ns, key=_cost_of) - 1]
+                due_ns = next_after(last, interval_ns)
+                # Work makes it due before that many events, it's looked for at the ends of slices.
+                self._checkpoint_at = self.count + max((due_ns - here_ns) // EVENT_COST_NS, 1)
                 if not self.driver.advance() and not self._is_met:
                     return False
-                if self.count >= self._checkpoint_at:
+                if self._cost_ns >= due_ns:
                     self._add_checkpoint()
         finally:
             machine.shall_stop = False
@@ -291,18 +310,18 @@ class History:
 
     def _forget_later(self) -> None:
         if not self.is_certain:
-            del self.checkpoints[bisect_left(self.checkpoints, self.count + 1, key=_count_of) :]
+            del self.checkpoints[bisect_right(self.checkpoints, self._cost_ns, key=_cost_of) :]
 
     def _back_to_event(self, fits: Callable[[Event], bool]) -> Event | None:
         """Go to the last place before this one in front of which an event fits, which is given out.
 
         Stay here if there is none.
         """
-        here = self._here()
+        here = self.here()
         bound = here.count
         for start in self._checkpoints_before(here.count):
             finder = _Finder(fits)
-            self._scan(start, bound, finder)
+            self._scan(start, bound, finder, keeps=bound == here.count)
             while finder.found:
                 count, event = finder.found.pop()
                 if self._go_before(count, here.count):
@@ -314,7 +333,7 @@ class History:
     def _back_to_state(self, holds: StateCondition) -> bool:
         """Go to where `holds` has become true for the last time before this place."""
         machine = self.machine
-        here = self._here()
+        here = self.here()
         bound = here.count
         for start in self._checkpoints_before(here.count):
             self._restore(start)
@@ -327,7 +346,7 @@ class History:
                 if held and not before:
                     became.append(count)
 
-            self._scan(start, bound, watch)
+            self._scan(start, bound, watch, keeps=bound == here.count)
             while became:
                 if self._go_before(became.pop(), here.count) and holds(machine):
                     return True
@@ -346,10 +365,10 @@ class History:
         the way; from one run to another they're named by their places in the state.
         """
         machine = self.machine
-        here = bound = self._here()
+        here = bound = self.here()
         objects = origin.objects
         for start in self._checkpoints_before(here.count):
-            places = self._places(start, bound.count, _EVENTS_PER_CLOSE_CHECKPOINT)
+            places = self._places(start, bound.count, _part_of(bound.count - start.count))
             objects = self._standing_for(objects, bound, places[-1])
             for number in range(len(places) - 2, -1, -1):
                 self._restore(places[number])
@@ -363,24 +382,29 @@ class History:
     def _find_origin(
         self, origin: Origin, objects: tuple[Any, ...], start: Checkpoint, end: Checkpoint, here: int
     ) -> bool:
-        places = self._places(start, end.count, 1)
-        objects = self._standing_for(objects, end, places[-1])
-        number = len(places) - 1
-        while number > 0:
-            self._restore(places[number - 1])
-            if not origin.holds(self.machine, *objects):
-                break
-            number -= 1
-        self._restore(places[number])
+        """Go to the first place after `start`, where it isn't so, from which on it is up to `end`."""
+        interval = end.count - start.count
+        while interval > 1:
+            interval = _part_of(interval)
+            places = self._places(start, end.count, interval)
+            objects = self._standing_for(objects, end, places[-1])
+            number = len(places) - 1
+            while number > 1:
+                self._restore(places[number - 1])
+                if not origin.holds(self.machine, *objects):
+                    break
+                number -= 1
+            start, end = places[number - 1], places[number]
+        self._restore(end)
         return self.count <= here
 
     def _places(self, start: Checkpoint, end: int, interval: int) -> list[Checkpoint]:
         """Run from `start` until `end` events are behind; places on the way, `interval` events apart."""
         self._restore(start)
-        places = [self._here()]
+        places = [self.here()]
         while self.count < end:
             self._run_past(min(self.count + interval, end))
-            places.append(self._here())
+            places.append(self.here())
         return places
 
     def _run_past(self, wanted: int) -> None:
@@ -396,11 +420,17 @@ class History:
         return tuple([found[number] for number in numbers])
 
     def _checkpoints_before(self, count: int) -> list[Checkpoint]:
-        """Those with fewer events behind them, the last first."""
-        return self.checkpoints[: bisect_left(self.checkpoints, count, key=_count_of)][::-1]
+        """Those with fewer events behind them, the last first; of several with the same events the last."""
+        earlier = self.checkpoints[: bisect_left(self.checkpoints, count, key=_count_of)]
+        return list({known.count: known for known in earlier}.values())[::-1]
 
-    def _scan(self, start: Checkpoint, end: int, look: Callable[[Event, int], object]) -> None:
-        """Run from `start` until `end` events are behind, and give each to `look`."""
+    def _scan(
+        self, start: Checkpoint, end: int, look: Callable[[Event, int], object], *, keeps: bool
+    ) -> None:
+        """Run from `start` until `end` events are behind, and give each to `look`.
+
+        With `keeps` checkpoints are kept on the way, for what is looked for is near, and so is the next.
+        """
         self._restore(start)
 
         def is_end(event: Event, count: int) -> bool:
@@ -408,15 +438,23 @@ class History:
                 look(event, count)
             return count >= end
 
-        self._run(is_end, _EVENTS_PER_CLOSE_CHECKPOINT)
+        self._run(is_end, self._close_interval_ns(start) if keeps else _NEVER_NS)
 
     def _go_before(self, count: int, here: int) -> bool:
         """Go to the last place at or after event `count` that is before `here`; False if there is none."""
-        start = self._last_before(max(count - _LONGEST_TRAP, 0) + 1)
+        start = self._last_before(count)
+        interval_ns = self._close_interval_ns(start)
         self._restore(start)
         if self.count < count:
-            self._run(lambda _event, now: now >= count)
+            self._run(lambda _event, now: now >= count, interval_ns)
         return self.count < here
+
+    def _close_interval_ns(self, start: Checkpoint) -> int:
+        """How close checkpoints are to be from `start` to the next one, where somebody goes back."""
+        checkpoints = self.checkpoints
+        place = bisect_right(checkpoints, start.cost_ns, key=_cost_of)
+        end_ns = checkpoints[place].cost_ns if place < len(checkpoints) else self._cost_ns
+        return max((end_ns - start.cost_ns) // _CLOSE_CHECKPOINTS, _CLOSEST_NS)
 
 
 class _Finder:
@@ -435,6 +473,15 @@ class _Finder:
 
 def _count_of(checkpoint: Checkpoint) -> int:
     return checkpoint.count
+
+
+def _cost_of(checkpoint: Checkpoint) -> int:
+    return checkpoint.cost_ns
+
+
+def _part_of(interval: int) -> int:
+    """How many events apart places are that divide so many."""
+    return max(interval // _CLOSE_CHECKPOINTS, 1)
 
 
 def _never(_event: Event, _count: int) -> bool:
