@@ -15,7 +15,7 @@ ROOMS = {
         ("futex", "timers"),
         ("program",),
         ("ipc",),
-        ("cgroup", "dump", "namespaces", "ptrace"),
+        ("cgroup", "dump", "namespaces", "ptrace", "userfault"),
         ("waits",),
     ),
     "fs": (("mounts",), ("overlayfs", "terminal")),

@@ -41,6 +41,8 @@ NEEDS_ROOT = {
     "taskstats",
     "user_count",
     "user_namespace",
+    "userfault_pages",
+    "userfaultfd",
     "user_namespace_entry",
 }
 # Programs that the kernel tells something only in the first pid namespace: who ends (kernel/taskstats.c).

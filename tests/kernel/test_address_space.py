@@ -10,7 +10,8 @@ import pytest
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.task import Task
-from procession.mm.fault import SIGBUS, AccessViolation, handle_fault
+from procession.mm.fault import SIGBUS, handle_fault
+from procession.mm.user_fault import AccessViolation
 from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
 
 PAGE = 4096

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from procession.abi.errno import ERESTARTSYS, Errno
 
@@ -70,7 +70,11 @@ class Sleep(Exception):
     that is Abandonable is abandoned when a signal ends the call.
 
     The open files behind the call's arguments of the kind `Fd`, and behind `fds`, are held until it ends.
+
+    With `is_fault` it's an access to user memory that waits, at whatever point of the call.
     """
+
+    is_fault: ClassVar[bool] = False
 
     __slots__ = ("deadline_ns", "fds", "interrupted", "is_interruptible", "progress", "queues")
 

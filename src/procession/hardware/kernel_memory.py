@@ -36,6 +36,7 @@ WAIT = 24
 BPF = 25
 CGROUP = 26
 PACKET_FILTER = 27
+USER_FAULT = 28
 KIND_NAMES = (
     "task",
     "address space",
@@ -65,6 +66,7 @@ KIND_NAMES = (
     "bpf",
     "control group",
     "packet filter",
+    "user fault",
 )
 """Names of the kinds, by their numbers."""
 
@@ -131,6 +133,10 @@ PRESSURE_BYTES = 2_048
 """The pressure on one control group: three pairs of lines with their averages."""
 TERMINAL_BYTES = 32_768
 """A pair of terminals with what is typed and not read: 4,096 bytes each way, kept as characters."""
+USER_FAULT_BYTES = 128
+"""What is marked of one page for userfaultfd(2): its place in a table."""
+USER_FAULT_EVENT_BYTES = 512
+"""A fault or another event of userfaultfd(2) that waits, beside the bytes that are to be written."""
 
 _BATCH = 64
 """So many frames are held at a time, and kept to spare, in a machine of 64 MiB or more."""

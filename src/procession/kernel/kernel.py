@@ -64,6 +64,7 @@ class Kernel:
         "accounting_parameters",
         "adoption_count",
         "allows_unprivileged_user_namespaces",
+        "allows_unprivileged_userfaultfd",
         "charged_kernel_work_ns",
         "charged_work_ns",
         "address_space",
@@ -165,6 +166,8 @@ class Kernel:
         self.ptrace_scope = 0
         # kernel.unprivileged_userns_clone.
         self.allows_unprivileged_user_namespaces = True
+        # Who lacks CAP_SYS_PTRACE isn't to hold up the kernel (Linux: fs/userfaultfd.c).
+        self.allows_unprivileged_userfaultfd = False
         # Of the host name and the domain name, for who polls them in /proc/sys.
         self.name_changes = (NameChanges(), NameChanges())
         self.total_forks = 0

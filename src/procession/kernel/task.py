@@ -11,6 +11,7 @@ from procession.kernel.sched.entity import SchedulingEntity
 from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Iterable
 
     from procession.abi.errno import Errno
@@ -49,7 +50,9 @@ TRACE_STOPPED = 16
 """It has stopped for its tracer, and goes on where `trace_stop` says."""
 CALL_EXIT_WORK = 32
 """It is in a system call of whose end its tracer may want to know."""
-UNUSUAL_WORK = EXIT_WAITS | TRACE_STOPPED
+UNFINISHED = 256
+"""Its call has been made, and something is to be done before it returns."""
+UNUSUAL_WORK = EXIT_WAITS | TRACE_STOPPED | UNFINISHED
 """What comes before all else."""
 
 # What is done for each of a task's system calls beside the call itself (Linux: include/linux/thread_info.h,
@@ -70,7 +73,8 @@ PF_NPROC_EXCEEDED = 16
 """A change of the real user id went over RLIMIT_NPROC: execve(2) fails with EAGAIN while it's still so."""
 
 NOT_ENTERED = -1
-"""The number of a `CallFrame` whose call hasn't begun: a supervisor looks at it first."""
+"""The number of a `CallFrame` whose call hasn't begun: a supervisor looks at it first, or a program handles a
+fault in its arguments."""
 
 SIGNAL_GROUP_EXIT = 1
 """The group is ending with one exit code (in Linux, SIGNAL_GROUP_EXIT in include/linux/sched/signal.h)."""
@@ -116,6 +120,37 @@ class CallFrame:
             self.files = {}
             for file in files.values():
                 file.put()
+
+
+class Unfinished:
+    """What a call leaves to be done before it returns: see `Task.unfinished`.
+
+    `size` is for how many bytes it was charged, in the account's kind USER_FAULT.
+    """
+
+    __slots__ = ("size",)
+
+    size: int
+
+    def finish(self) -> None:
+        """Do it now. Raises Sleep if it can't be done yet, EFAULT, OutOfFrames."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """It's done, or won't be."""
+
+
+class FaultedEntry:
+    """The progress of a call in front of whose beginning a program handles a fault: the call is made then.
+
+    `number` is the call's; `is_shown` says that who watches has been told of it.
+    """
+
+    __slots__ = ("is_shown", "number")
+
+    def __init__(self, number: int, *, is_shown: bool) -> None:
+        self.number = number
+        self.is_shown = is_shown
 
 
 class RestartBlock:
@@ -183,7 +218,8 @@ class Task:
     reaped, in any order. `sibling_number` grows from the elder to the younger.
 
     `work` says why the task may not simply go on in user mode: a signal is pending, another task shall
-    run. `frame` is the system call in which it sleeps. `parent` is the real parent and
+    run. `frame` is the system call in which it sleeps, `unfinished` what the call that it has made leaves
+    to be done before it returns, in order. `parent` is the real parent and
     `exit_signal` what it gets (0: none, -1: the task isn't a group's leader). `job_control` holds the
     thread's part of a group stop (kernel/signal/stop.py); `last_trap` is the vector, the error code and the
     cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
@@ -256,6 +292,7 @@ class Task:
         "timer_slack_ns",
         "trace_stop",
         "tracees",
+        "unfinished",
         "vfork_queue",
         "views",
         "work",
@@ -297,6 +334,7 @@ class Task:
         self.call_number = -1
         self.frame: CallFrame | None = None
         self.restart_block: RestartBlock | None = None
+        self.unfinished: deque[Unfinished] | None = None
         self.queues: tuple[WaitQueue, ...] = ()
         self.sleep_timer: Timer | None = None
 
@@ -400,7 +438,7 @@ class Task:
         frame = self.frame
         if frame is None:
             return self.call_number
-        return frame.number if frame.number != NOT_ENTERED else int(frame.progress.data.nr)
+        return frame.number if frame.number != NOT_ENTERED else int(frame.progress.number)
 
     def file_of_call(self, fd: int) -> File | None:
         """The open file behind the argument `fd` of its system call, None if there is none.

@@ -20,12 +20,21 @@ from procession.hardware.translation.layout import RESERVED
 from procession.mm.area_list import AreaList
 from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
 from procession.mm.page_tables import PageTables
+from procession.mm.user_fault import (
+    ALL_MARKS,
+    POISONED,
+    AccessViolation,
+    copy_marks,
+    reason_to_wait,
+    unmark,
+)
 from procession.mm.vma import (
     ANY_LOCK,
     DONT_FORK,
     PROT_EXEC,
     PROT_WRITE,
     SEALED,
+    USER_HANDLES,
     WIPE_ON_FORK,
     VirtualMemoryArea,
 )
@@ -87,7 +96,9 @@ class MemoryDescriptor:
     `locks_future` are the flags of mlockall(2) for what will be mapped, 0 if it isn't locked.
     `aio_contexts` are those of io_setup(2), by their addresses.
     `has_fork_advice` is set once fork must look at every area: some aren't to be there in a child, or are
-    counted. `processor_level` is the processor that the program has found (`hardware.processor_level`).
+    counted. `page_marks` are what userfaultfd(2) has said of single pages, by their numbers, None for nothing
+    (`mm.user_fault`); `has_user_faults` is set once any area's faults were a program's to handle.
+    `processor_level` is the processor that the program has found (`hardware.processor_level`).
     """
 
     __slots__ = (
@@ -110,6 +121,7 @@ class MemoryDescriptor:
         "environment_start",
         "executable",
         "has_fork_advice",
+        "has_user_faults",
         "heap_start",
         "inherited_flags",
         "leaves",
@@ -117,6 +129,7 @@ class MemoryDescriptor:
         "locks_future",
         "memory",
         "mmap_base",
+        "page_marks",
         "processor_level",
         "peak_resident_pages",
         "peak_total_pages",
@@ -161,6 +174,8 @@ class MemoryDescriptor:
         self.executable: object = None
         self.processor_level = V2
         self.has_fork_advice = False
+        self.has_user_faults = False
+        self.page_marks: dict[int, int] | None = None
         memory.address_spaces[self] = None
         self.dumpable = DUMPABLE
         self.dump_filter = DEFAULT_DUMP_FILTER
@@ -194,6 +209,8 @@ class MemoryDescriptor:
             del self.memory.address_spaces[self]
             self.memory.space_ended(self.tables.root)
             self.tables.release()
+            if self.page_marks is not None:
+                unmark(self, 0, pte.USER_END, ALL_MARKS)
             self.area_list.put()
             self._use_areas(AreaList(self.memory.account, []))
             self.memory.account.uncharge(ADDRESS_SPACE, ADDRESS_SPACE_BYTES)
@@ -225,6 +242,7 @@ class MemoryDescriptor:
         child.executable = self.executable
         child.processor_level = self.processor_level
         child.has_fork_advice = self.has_fork_advice
+        child.has_user_faults = self.has_user_faults
         child.heap_start = self.heap_start
         child.mmap_base = self.mmap_base
         child.resident_pages = self.resident_pages
@@ -242,13 +260,16 @@ class MemoryDescriptor:
         if self.has_fork_advice:
             try:
                 child._follow_fork_advice()
+                copy_marks(self, child)
             except OutOfFrames:
                 child.put()
                 raise
         return child
 
     def _follow_fork_advice(self) -> None:
-        """A new child drops what MADV_DONTFORK and MADV_WIPEONFORK say, and locks nothing."""
+        """A new child drops what MADV_DONTFORK and MADV_WIPEONFORK say, and locks nothing; its faults are the
+        kernel's, but where who handles them wants to hear of children.
+        """
         self.own_areas()
         for area in list(self.areas):
             if area.flags & DONT_FORK:
@@ -258,6 +279,10 @@ class MemoryDescriptor:
             elif area.flags & WIPE_ON_FORK:
                 self.zap(area.start, area.end)
             area.flags &= ~ANY_LOCK
+            if area.user_faults is not None:
+                area.user_faults = area.user_faults.forked(self)
+                if area.user_faults is None:
+                    area.flags &= ~USER_HANDLES
 
     def _use_areas(self, area_list: AreaList) -> None:
         self.area_list = area_list
@@ -439,12 +464,19 @@ class MemoryDescriptor:
         area_list.total_bytes -= sum([area.end - area.start for area in doomed])
         if area_list.gaps is not None:
             area_list.gaps.note_gap(self.areas, first)
+        for handler in dict.fromkeys(area.user_faults for area in doomed):
+            if handler is not None:
+                handler.unmapped(start, end)
         for area in doomed:
             area.release()
 
-    def zap(self, start: int, end: int) -> None:
-        """Drop the pages that are mapped from `start` to `end`; the areas stay."""
+    def zap(self, start: int, end: int, *, keeps_marks: bool = False) -> None:
+        """Drop the pages that are mapped from `start` to `end`; the areas stay, and marks of what a file has
+        if they are to be kept.
+        """
         count = self.tables.zap(start, end)
+        if self.page_marks is not None:
+            unmark(self, start, end, POISONED if keeps_marks else ALL_MARKS)
         if count:
             self.resident_pages -= count
             self.memory.translations_changed(self.tables.root, start, end)
@@ -581,13 +613,32 @@ class MemoryDescriptor:
         done = 0
         memory = self.memory
         while done < length:
-            base = self._resolve(address, is_write=True)
             count = min(length - done, PAGE_SIZE - (address & PAGE_MASK))
+            if self.has_user_faults and self._writes_later(address, data[done : done + count]):
+                address += count
+                done += count
+                continue
+            base = self._resolve(address, is_write=True)
             self.bytes[base : base + count] = data[done : done + count]
             if base >> PAGE_SHIFT in memory.executable:
                 memory.code_changed(base >> PAGE_SHIFT)
             address += count
             done += count
+
+    def _writes_later(self, address: int, data: bytes) -> bool:
+        """Whether `data`, within one page, is written once the program has handled the fault: a call can't be
+        made again that has got the bytes already. Raises EFAULT.
+        """
+        area = self.find(address)
+        if area is None or area.user_faults is None or not area.protection & PROT_WRITE:
+            return False
+        if not reason_to_wait(self, area, address, is_write=True):
+            return False
+        try:
+            area.user_faults.write_later(self, address, data)
+        except AccessViolation:
+            raise EFAULT(f"{address:#x} can't be written now") from None
+        return True
 
     def read_cstring(self, address: int, limit: int) -> bytes | None:
         """The bytes before the NUL at `address`; None if `limit` bytes hold none. Raises EFAULT."""
@@ -627,7 +678,7 @@ class MemoryDescriptor:
         needed = _WRITABLE if is_write else _READABLE
         entry = self.tables.entry(address >> PAGE_SHIFT)
         if entry & needed != needed or (is_write and self.memory.references[self.leaves[address >> 21]] > 1):
-            from procession.mm.fault import AccessViolation, handle_fault
+            from procession.mm.fault import handle_fault
 
             try:
                 is_major = handle_fault(self, address, 2 if is_write else 0)

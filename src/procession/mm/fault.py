@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import Errno
 from procession.hardware import page_table as pte
-from procession.hardware.engine import FAULT_FETCH, FAULT_WRITE
+from procession.hardware.engine import FAULT_FETCH, FAULT_USER, FAULT_WRITE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.mm.page_cache import FileSystemFull
 from procession.mm.stack import grow_stack
+from procession.mm.user_fault import POISONED, AccessViolation, is_read_alone, mark_of, reason_to_wait
 from procession.mm.vma import PROT_EXEC, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -22,17 +23,9 @@ _AROUND = 16
 """How many pages of a file are mapped at a read fault (in Linux, fault_around_bytes)."""
 
 
-class AccessViolation(Exception):
-    """An access that isn't allowed: the signal and si_code that it deserves."""
-
-    def __init__(self, signal: int, code: int) -> None:
-        super().__init__(signal, code)
-        self.signal = signal
-        self.code = code
-
-
 def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
-    """Make the access to `address` possible; `error_code` holds FAULT_WRITE and FAULT_FETCH.
+    """Make the access to `address` possible; `error_code` holds FAULT_WRITE, FAULT_FETCH
+    and, if it's the program itself that makes it, FAULT_USER.
 
     Returns whether the fault was a major one: the page had to be read from where the file is kept.
     Raises AccessViolation, OutOfFrames. Linux: arch/x86/mm/fault.c, do_user_addr_fault; mm/memory.c,
@@ -51,6 +44,10 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
     elif not protection or (error_code & FAULT_FETCH and not protection & PROT_EXEC):
         raise AccessViolation(SIGSEGV, SEGV_ACCERR)
     page = address >> PAGE_SHIFT
+    if (area.user_faults is not None or mm.page_marks is not None) and _fault_user(
+        mm, area, address, error_code
+    ):
+        return False
     leaf = mm.tables.own_leaf(page >> 9)
     slot = (leaf << 9) + (page & 511)
     entry = mm.words[slot]
@@ -67,7 +64,7 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
         return False
     pages = area.pages
     if pages is None:
-        mm.words[slot] = _install(mm, mm.memory.allocate(), area.entry_bits())
+        mm.words[slot] = new_entry(mm, mm.memory.allocate(), area.entry_bits())
         mm.memory.counted[leaf][page & 511] = None
         return False
     index = area.page_index(address)
@@ -89,9 +86,9 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
             elif frame in mm.memory.reclaimable or (file is not None and file.inode.is_written_back):
                 # The first write must be noticed. Linux: mm/vma.c, vma_wants_writenotify.
                 bits &= ~pte.WRITABLE
-            mm.words[slot] = _install(mm, frame, bits)
+            mm.words[slot] = new_entry(mm, frame, bits)
         elif is_write:
-            mm.words[slot] = _install(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
+            mm.words[slot] = new_entry(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
             mm.memory.counted[leaf][page & 511] = None
         else:
             _map_around(mm, area, page, leaf)
@@ -101,7 +98,43 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
     return is_major
 
 
-def _install(mm: MemoryDescriptor, frame: int, bits: int) -> int:
+def _fault_user(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, error_code: int) -> bool:
+    """A fault where the program handles some itself: it waits for that, or the fault has been resolved, or
+    is for the kernel to handle. Raises AccessViolation.
+
+    Linux: mm/memory.c, handle_pte_marker; fs/userfaultfd.c, handle_userfault.
+    """
+    page = address >> PAGE_SHIFT
+    is_write = error_code & FAULT_WRITE != 0
+    if mark_of(mm, page) & POISONED and not mm.tables.entry(page):
+        # Broken memory would say BUS_MCEERR_AR, but what knows of that is configured out
+        # (CONFIG_MEMORY_FAILURE).
+        raise AccessViolation(SIGBUS, BUS_ADRERR)
+    if area.user_faults is not None:
+        reason = reason_to_wait(mm, area, address, is_write=is_write)
+        if reason:
+            area.user_faults.wait(address, reason, is_write=is_write, is_user=error_code & FAULT_USER != 0)
+    if is_write or not is_read_alone(mm, area, address):
+        return False
+    pages = area.pages
+    leaf = mm.tables.own_leaf(page >> 9)
+    bits = area.entry_bits() & ~pte.WRITABLE
+    if pages is None:
+        entry = new_entry(mm, mm.memory.allocate(), bits)
+        mm.memory.counted[leaf][page & 511] = None
+    else:
+        index = area.page_index(address)
+        if index > area.last_index:
+            raise AccessViolation(SIGBUS, BUS_ADRERR)
+        try:
+            entry = new_entry(mm, pages.frame(index), bits | pte.CACHED)
+        except (Errno, FileSystemFull) as error:
+            raise AccessViolation(SIGBUS, BUS_ADRERR) from error
+    mm.words[(leaf << 9) + (page & 511)] = entry
+    return True
+
+
+def new_entry(mm: MemoryDescriptor, frame: int, bits: int) -> int:
     """The entry for `frame`, counted as resident."""
     mm.resident_pages += 1
     mm.peak_resident_pages = max(mm.peak_resident_pages, mm.resident_pages)
@@ -145,14 +178,14 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
     near_first, near_last = max(page & -_AROUND, first), min((page & -_AROUND) + _AROUND, last)
     offset = area.page_offset - first
     cached = pages.frames
-    if mm.memory.free_frames > _AROUND:
+    if pages.backing is not None and mm.memory.free_frames > _AROUND:
         near = range(near_first + offset, near_last + offset)
         if not all(map(cached.__contains__, near)):
             for index in near:
                 if index not in cached:
                     pages.frame(index)
     else:
-        # Those around it would take the place of others that are in use.
+        # Those around it are holes that would be filled, or would take the place of others that are in use.
         pages.frame(page + offset)
     bits = area.entry_bits() & ~pte.WRITABLE | pte.CACHED
     first, last = max(first, page & -pte.ENTRIES), min(last, (page & -pte.ENTRIES) + pte.ENTRIES)

@@ -214,22 +214,25 @@ class PageTables:
                         memory.executable.add(frame)
         return bool(ranges)
 
+    def present_pages(self, first: int, last: int) -> list[int]:
+        """The numbers of the pages from `first` up to `last` that are mapped, in order."""
+        pages: list[int] = []
+        for region in sorted(region for region in self.leaves if first >> 9 <= region <= (last - 1) >> 9):
+            base = self.leaves[region] << 9
+            entries = self.memory.words[base : base + pte.ENTRIES].tolist()
+            start = region << 9
+            pages += [
+                page for page in range(max(first, start), min(last, start + 512)) if entries[page - start]
+            ]
+        return pages
+
     def prepare_move(self, source: int, target: int, length: int) -> list[int]:
         """The pages that are present in `length` bytes from `source`: they can be moved to `target`.
 
         Raises OutOfFrames, nothing changed.
         """
-        memory = self.memory
-        first, last = source >> PAGE_SHIFT, (source + length) >> PAGE_SHIFT
         shift = (target - source) >> PAGE_SHIFT
-        pages: list[int] = []
-        for region in sorted(region for region in self.leaves if first >> 9 <= region <= (last - 1) >> 9):
-            base = self.leaves[region] << 9
-            entries = memory.words[base : base + pte.ENTRIES].tolist()
-            start = region << 9
-            pages += [
-                page for page in range(max(first, start), min(last, start + 512)) if entries[page - start]
-            ]
+        pages = self.present_pages(source >> PAGE_SHIFT, (source + length) >> PAGE_SHIFT)
         for region in dict.fromkeys(region for page in pages for region in (page >> 9, (page + shift) >> 9)):
             self.own_leaf(region)
         return pages

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EFAULT
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, OutOfFrames
+from procession.mm.user_fault import POISONED, mark_of, reason_to_wait
 from procession.mm.vma import PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -39,11 +40,26 @@ def _read_page(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, coun
     if entry & pte.PRESENT:
         base = (entry & pte.ADDRESS_MASK) + (address & PAGE_MASK)
         return mm.bytes[base : base + count]
+    if waits_for_user(mm, area, address, is_write=False):
+        return None
     if area.pages is None:
         return bytes(count)
     if area.page_index(address) > area.last_index:
         return None
     return area.pages.read((area.page_index(address) << PAGE_SHIFT) + (address & PAGE_MASK), count)
+
+
+def waits_for_user(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, *, is_write: bool) -> bool:
+    """Whether a program would have to handle the fault first, for which nobody waits in this way of access.
+
+    It can't let go of the lock of the address space. Linux: mm/gup.c, get_user_pages_remote.
+    """
+    if area.user_faults is None and mm.page_marks is None:
+        return False
+    page = address >> PAGE_SHIFT
+    if mark_of(mm, page) & POISONED and not mm.tables.entry(page):
+        return True
+    return area.user_faults is not None and reason_to_wait(mm, area, address, is_write=is_write) != 0
 
 
 def write_forced(mm: MemoryDescriptor, address: int, data: bytes) -> int:
@@ -61,6 +77,8 @@ def write_forced(mm: MemoryDescriptor, address: int, data: bytes) -> int:
         part = data[done : done + count]
         try:
             if area.protection & PROT_WRITE:
+                if waits_for_user(mm, area, address, is_write=True):
+                    break
                 mm.write(address, part)
             elif area.is_shared or not _write_private(mm, area, address, part):
                 break

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.mmap_flags import LockAll, Protection
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
 from procession.mm.page_cache import PageCache
+
+if TYPE_CHECKING:
+    from procession.mm.user_fault import UserFaultHandler
 
 PROT_READ, PROT_WRITE, PROT_EXEC = (
     int(right) for right in (Protection.PROT_READ, Protection.PROT_WRITE, Protection.PROT_EXEC)
@@ -29,7 +32,14 @@ NO_HUGE_PAGES = 2048
 MERGEABLE = 4096
 SEALED = 8192
 """Neither its place nor its rights change any more (mseal(2))."""
-POLICY_SHIFT = 16
+USER_HANDLES_MISSING = 16384
+"""The program handles accesses to pages that aren't there (userfaultfd(2); in Linux, VM_UFFD_MISSING)."""
+USER_HANDLES_WRITE = 32768
+"""It handles writes to those that it has protected (VM_UFFD_WP)."""
+USER_HANDLES_MINOR = 65536
+"""It handles accesses to what is in memory but not mapped (VM_UFFD_MINOR)."""
+USER_HANDLES = USER_HANDLES_MISSING | USER_HANDLES_WRITE | USER_HANDLES_MINOR
+POLICY_SHIFT = 20
 """Where in the flags the policy of its memory is, as mm/policy.py writes it; 0 for none."""
 ANY_LOCK = LOCKED | LOCKED_ON_FAULT
 
@@ -119,6 +129,7 @@ class VirtualMemoryArea:
     `protection` is of PROT_* bits, `is_shared` tells MAP_SHARED from MAP_PRIVATE, `flags` are this
     module's. `pages` holds what is mapped, from page index `page_offset` on; None for private anonymous
     memory. `file` is the open file if there is one; `name` what /proc/PID/maps shows otherwise.
+    `user_faults` is who handles those of its faults that USER_HANDLES in the flags say.
     """
 
     __slots__ = (
@@ -132,6 +143,7 @@ class VirtualMemoryArea:
         "pages",
         "protection",
         "start",
+        "user_faults",
     )
 
     def __init__(
@@ -158,6 +170,7 @@ class VirtualMemoryArea:
         self.flags = flags
         self.may_write = may_write
         self.name = name
+        self.user_faults: UserFaultHandler | None = None
 
     def __repr__(self) -> str:
         rights = "".join(
@@ -214,6 +227,7 @@ class VirtualMemoryArea:
             may_write=self.may_write,
             name=self.name,
         )
+        twin.user_faults = self.user_faults
         twin.acquire()
         return twin
 
@@ -247,5 +261,6 @@ class VirtualMemoryArea:
             and self.file is other.file
             and self.may_write == other.may_write
             and self.name == other.name
+            and self.user_faults is other.user_faults
             and (self.pages is None or other.page_offset == self.page_index(other.start))
         )

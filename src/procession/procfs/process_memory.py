@@ -30,6 +30,9 @@ from procession.mm.vma import (
     RANDOM_READ,
     SEALED,
     SEQUENTIAL_READ,
+    USER_HANDLES_MINOR,
+    USER_HANDLES_MISSING,
+    USER_HANDLES_WRITE,
     WIPE_ON_FORK,
     SharedAnonymous,
     VirtualMemoryArea,
@@ -313,6 +316,9 @@ def flag_line(area: VirtualMemoryArea) -> bytes:
             (b"hg", flags & HUGE_PAGES),
             (b"nh", flags & NO_HUGE_PAGES),
             (b"mg", flags & MERGEABLE),
+            (b"um", flags & USER_HANDLES_MISSING),
+            (b"uw", flags & USER_HANDLES_WRITE),
+            (b"ui", flags & USER_HANDLES_MINOR),
             (b"sl", flags & SEALED),
         )
         if is_set

@@ -290,6 +290,19 @@ def show_mmap_min_addr(kernel: Kernel) -> bytes:
     return number_line(MMAP_MINIMUM)
 
 
+def show_unprivileged_userfaultfd(kernel: Kernel) -> bytes:
+    """vm.unprivileged_userfaultfd: whether who lacks CAP_SYS_PTRACE may handle faults of the kernel's own."""
+    return number_line(kernel.allows_unprivileged_userfaultfd)
+
+
+def store_unprivileged_userfaultfd(kernel: Kernel, data: bytes) -> None:
+    """Set vm.unprivileged_userfaultfd. Raises EINVAL but for 0 and 1."""
+    value = parse_integer(data)
+    if value not in (0, 1):
+        raise EINVAL("0 or 1")
+    kernel.allows_unprivileged_userfaultfd = bool(value)
+
+
 def show_overcommit_ratio(kernel: Kernel) -> bytes:
     """vm.overcommit_ratio."""
     return b"50\n"
@@ -400,5 +413,8 @@ SYSCTL_TREE: SystemTree = {
         b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),
         b"overcommit_memory": SystemFile(0o444, show_zero),
         b"overcommit_ratio": SystemFile(0o444, show_overcommit_ratio),
+        b"unprivileged_userfaultfd": SystemFile(
+            0o644, show_unprivileged_userfaultfd, store_unprivileged_userfaultfd
+        ),
     },
 }

@@ -14,7 +14,7 @@ from procession.kernel.ptrace.tracing import AT_CALL_ENTRY, AT_CALL_EXIT, AT_EXI
 from procession.kernel.security.capability import CAP_SYS_ADMIN
 from procession.kernel.signal.fd import SignalFile
 from procession.kernel.signal.stop import FROZEN
-from procession.kernel.task import EXIT_WAITS, NOT_ENTERED
+from procession.kernel.task import EXIT_WAITS, NOT_ENTERED, FaultedEntry
 from procession.kernel.task_state import TaskState
 from procession.kernel.timers.descriptor import TimerFile
 from procession.net.internet.tcp import TcpSocket
@@ -91,6 +91,9 @@ _ON_FILES = (*_READING, *_WRITING, *_SENDING, "accept", "accept4", "connect")
 """Calls that sleep in what their first argument, a descriptor, leads to."""
 _OPENING = ("open", "openat", "openat2")
 _ENTRY = ("do_syscall_64", "entry_SYSCALL_64_after_hwframe")
+_PAGE_FAULT = ("do_user_addr_fault", "exc_page_fault", "asm_exc_page_fault")
+_USER_FAULT = ("handle_userfault", "do_anonymous_page", "handle_mm_fault", *_PAGE_FAULT)
+_UNFINISHED = ("userfaultfd_event_wait_completion", *_ENTRY)
 _TO_USER_MODE = ("arch_do_signal_or_restart", "exit_to_user_mode_loop", *_ENTRY)
 _LOCK_OPERATIONS = {6: "futex_lock_pi", 13: "futex_lock_pi", 11: "futex_wait_requeue_pi"}
 _SLEEPING = (
@@ -154,8 +157,12 @@ def sleeping_functions(task: Task) -> Functions:
     if frame is None:
         if task.group.core_dump is not None:
             return ("vfs_coredump", "get_signal", *_TO_USER_MODE)
+        if task.queues:
+            return _USER_FAULT if task.unfinished is None else _UNFINISHED
         # It waits for memory.
         return ("__alloc_pages_slowpath", "exc_page_fault", "asm_exc_page_fault")
+    if isinstance(frame.progress, FaultedEntry):
+        return _USER_FAULT
     if frame.number == NOT_ENTERED:
         return ("seccomp_do_user_notification", "__seccomp_filter", "syscall_trace_enter", *_ENTRY)
     name = name_of(frame.number)

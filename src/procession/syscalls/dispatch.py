@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from procession.abi.errno import (
     BY_NUMBER,
     EFAULT,
+    EINTR,
     ERESTART_RESTARTBLOCK,
     ERESTARTNOHAND,
     ERESTARTNOINTR,
@@ -15,7 +16,7 @@ from procession.abi.errno import (
     Errno,
 )
 from procession.fs.wait_queue import Abandonable, Sleep
-from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_WRITE
+from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_USER, FAULT_WRITE
 from procession.hardware.physical_memory import (
     ENDED_SPACES,
     RESERVED_ADDRESSES,
@@ -69,15 +70,20 @@ from procession.kernel.task import (
     RESTORE_MASK,
     RSEQ_EVENT,
     SIGNAL_PENDING,
+    TRACE_STOPPED,
+    UNFINISHED,
     UNUSUAL_WORK,
     CallFrame,
+    FaultedEntry,
     Task,
 )
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import EXCEPTION_NS, FAULT_NS, QUICK_NS, call_cost_ns
 from procession.kernel.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
-from procession.mm.fault import AccessViolation, handle_fault
+from procession.kernel.userfault.unfinished import finish_call
+from procession.mm.fault import handle_fault
 from procession.mm.peek import PeekedMemory
+from procession.mm.user_fault import AccessViolation
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
 from procession.syscalls.permitted import with_permitted_outcome
 from procession.syscalls.time_stamp import emulate_time_stamp
@@ -94,6 +100,7 @@ _ENOSYS = 38
 _SEEN_BY_TRACER, _TOLD_BY_FILTER, _ENTERED = 1, 2, 3
 _RT_SIGRETURN = 15
 """What it leaves in the registers isn't its result: it's no call that a signal could interrupt."""
+_FAULT_BITS = FAULT_WRITE | FAULT_FETCH | FAULT_USER
 _PUSHED_BITS = 0x1F
 """What of a page fault's error code the processor pushes; the rest is the engine's own."""
 _LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
@@ -188,7 +195,10 @@ class Traps:
             if isinstance(error, _RESTARTS):
                 task.call_number = number
         except Sleep as sleep:
-            self._block(task, number, sleep)
+            if sleep.is_fault and sleep.progress is None:
+                self._block_in_fault(task, sleep, number, is_shown=False)
+            else:
+                self._block(task, number, sleep)
             self.resume()
             return
         except OutOfFrames as failure:
@@ -264,10 +274,11 @@ class Traps:
         self._make_call(task, number & 0xFFFF_FFFF, _SEEN_BY_TRACER if is_entry else _TOLD_BY_FILTER)
         kernel.is_saved = False
 
-    def _make_call(self, task: Task, number: int, progress: int = 0) -> None:
+    def _make_call(self, task: Task, number: int, progress: int = 0, *, is_shown: bool = False) -> None:
         """Make a system call of the live task, step by step: somebody watches, or a supervisor let it go on.
 
-        `progress` says how far it has come already: _SEEN_BY_TRACER, _TOLD_BY_FILTER or _ENTERED.
+        `progress` says how far it has come already: _SEEN_BY_TRACER, _TOLD_BY_FILTER or _ENTERED; `is_shown`
+        that who watches has been told of it.
         """
         kernel, registers = self.kernel, self.cpu.general
         observer = kernel.observer
@@ -293,8 +304,9 @@ class Traps:
             else:
                 _, decode = call.compile()
                 arguments = decode(task, registers)
-                if observer is not None:
+                if observer is not None and not is_shown:
                     observer.system_call_entered(task, call, arguments)
+                    is_shown = True
                 if kernel.scheduler.offers_faults:
                     arguments = with_permitted_outcome(kernel, task, call, arguments)
                 outcome = call.handler(task, *arguments)
@@ -303,7 +315,10 @@ class Traps:
             if isinstance(error, _RESTARTS):
                 task.call_number = number
         except Sleep as sleep:
-            self._block(task, number, sleep, arguments)
+            if sleep.is_fault and sleep.progress is None:
+                self._block_in_fault(task, sleep, number, is_shown=is_shown)
+            else:
+                self._block(task, number, sleep, arguments)
             return
         except EventStop as event:
             self._stop_in_call(task, CallFrame(number, arguments), event)
@@ -350,6 +365,17 @@ class Traps:
         else:
             self.kernel.scheduler.sleep(task, sleep, CallFrame(NOT_ENTERED, ()))
 
+    def _block_in_fault(self, task: Task, sleep: Sleep, number: int, *, is_shown: bool) -> None:
+        """The call has looked at memory of which a program handles the faults, and done nothing yet: it's
+        made from the beginning then.
+        """
+        if self._is_interrupted(task, sleep):
+            set_register(self.cpu.general, RAX, -EINTR.number)
+            self.kernel.is_saved = False
+            return
+        sleep.progress = FaultedEntry(number, is_shown=is_shown)
+        self.kernel.scheduler.sleep(task, sleep, CallFrame(NOT_ENTERED, ()))
+
     @staticmethod
     def _leave_entry(task: Task, notification: Notification) -> int:
         """A signal ends the wait for a supervisor: the call is made anew after it, and filtered anew."""
@@ -362,10 +388,16 @@ class Traps:
 
         Its arguments are decoded now only, from what the task's memory holds by now.
         """
-        notification: Notification = frame.progress
-        number = notification.number
         kernel = self.kernel
         kernel.switch_to(task)
+        if isinstance(frame.progress, FaultedEntry):
+            task.frame = None
+            entry = frame.progress
+            self._make_call(task, entry.number, _ENTERED, is_shown=entry.is_shown)
+            kernel.is_saved = False
+            return
+        notification: Notification = frame.progress
+        number = notification.number
         try:
             result = reply_to(notification)
         except Sleep as sleep:
@@ -501,13 +533,15 @@ class Traps:
                 if task.work & EXIT_WAITS:
                     task.work &= ~EXIT_WAITS
                     go_on_exiting(kernel, task)
+                elif not task.work & TRACE_STOPPED:
+                    finish_call(kernel, task)
                 else:
                     self._go_on_traced(task)
                 continue
             frame = task.frame
             if frame is not None:
                 self._continue_call(task, frame)
-                if task.state is not TaskState.RUNNING:
+                if task.state is not TaskState.RUNNING or task.work & UNFINISHED:
                     continue
             if task.work & MEMORY_HIGH:
                 throttle_over_high(kernel, task)
@@ -524,6 +558,9 @@ class Traps:
                     handle_event(kernel, task)
                 except OutOfFrames:
                     await_memory(kernel, task)
+                except Sleep as sleep:
+                    task.work |= RSEQ_EVENT
+                    kernel.scheduler.sleep(task, sleep, None)
                 continue
             if not task.work:
                 break
@@ -610,7 +647,12 @@ class Traps:
         task = kernel.current
         assert task is not None
         try:
-            is_major = handle_fault(task.mm, address, error_code & (FAULT_WRITE | FAULT_FETCH))
+            is_major = handle_fault(task.mm, address, error_code & _FAULT_BITS)
+        except Sleep as sleep:
+            if not task.has_pending_signal:
+                kernel.scheduler.sleep(task, sleep, None)
+            self.resume()
+            return
         except AccessViolation as violation:
             if not is_canonical(address):
                 # No page tables can map it: it isn't a page fault at all.

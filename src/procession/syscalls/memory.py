@@ -40,7 +40,8 @@ from procession.kernel.program.personality import READ_IMPLIES_EXEC, effective_p
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.brk import set_brk
-from procession.mm.fault import AccessViolation, handle_fault
+from procession.mm.fault import handle_fault
+from procession.mm.user_fault import AccessViolation, protect_marked
 from procession.mm.vma import (
     GROWS_DOWN,
     LOCKED,
@@ -302,6 +303,7 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
                 area.pages.note_executable_area()
             try:
                 has_pages = mm.tables.protect(area.start, area.end, area.entry_bits())
+                protect_marked(mm, area.start, area.end)
             except OutOfFrames:
                 area.protection = old_protection
                 mm.merge_around(start, end)

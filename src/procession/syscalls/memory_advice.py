@@ -7,7 +7,8 @@ from procession.abi.mmap_flags import Advice
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
-from procession.mm.fault import AccessViolation, handle_fault
+from procession.mm.fault import handle_fault
+from procession.mm.user_fault import AccessViolation
 from procession.mm.vma import (
     DONT_DUMP,
     DONT_FORK,
@@ -71,9 +72,13 @@ def _follow(mm: MemoryDescriptor, area: VirtualMemoryArea, advice: Advice, start
         if bits & (DONT_FORK | WIPE_ON_FORK):
             mm.has_fork_advice = True
     elif advice in (Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_FREE):
-        mm.zap(start, end)
+        mm.zap(start, end, keeps_marks=area.pages is not None)
+        if area.user_faults is not None:
+            area.user_faults.removed(start, end)
     elif advice == Advice.MADV_REMOVE:
         _punch(area, start, end)
+        if area.user_faults is not None:
+            area.user_faults.removed(start, end)
 
 
 _REFUSED = frozenset((Advice.MADV_COLLAPSE, Advice.MADV_HWPOISON, Advice.MADV_SOFT_OFFLINE))

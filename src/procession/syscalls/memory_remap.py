@@ -10,7 +10,8 @@ from procession.fs.file import MAXIMUM_SIZE
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_growth
-from procession.mm.vma import ANY_LOCK, LOCKED, LOCKED_ON_FAULT, PROT_WRITE, SEALED
+from procession.mm.user_fault import move_marks
+from procession.mm.vma import ANY_LOCK, LOCKED, LOCKED_ON_FAULT, PROT_WRITE, SEALED, USER_HANDLES
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align, populate
 from procession.syscalls.parameters import Address, Flags, Int, Size
@@ -109,6 +110,9 @@ def mremap(
     moved = area.copy(address, address + (old_size or old_size_checked))
     moved.end = target + new_size
     moved.start = target
+    if moved.user_faults is not None and not moved.user_faults.moved(address, target, old_size):
+        moved.user_faults = None
+        moved.flags &= ~USER_HANDLES
     if flags & MremapFlag.MREMAP_DONTUNMAP and area.flags & ANY_LOCK:
         # All of the area, as Linux does (dontunmap_complete).
         area.flags &= ~ANY_LOCK
@@ -116,6 +120,8 @@ def mremap(
     mm.insert(moved)
     if old_size:
         mm.tables.move(pages, target - address)
+        is_handled = moved.user_faults is not None
+        move_marks(mm, address, old_size, target, keeps_protection=is_handled)
         mm.memory.space_changed(mm.tables.root)
         if not flags & MremapFlag.MREMAP_DONTUNMAP:
             resident = mm.resident_pages
@@ -129,7 +135,9 @@ def mremap(
 def _populate_growth(mm: MemoryDescriptor, start: int, end: int) -> None:
     """What a locked mapping has grown by is locked in memory too, unless it is so at a fault only."""
     area = mm.find(start)
-    if area is not None and area.protection and not area.flags & LOCKED_ON_FAULT:
+    # A program's own faults are left to the next access: the mapping has moved, the call can't be made anew.
+    left_for_later = LOCKED_ON_FAULT | USER_HANDLES
+    if area is not None and area.protection and not area.flags & left_for_later:
         is_private_writable = bool(area.protection & PROT_WRITE) and not area.is_shared
         populate(mm, start, end, is_write=is_private_writable)
 

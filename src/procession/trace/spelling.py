@@ -24,6 +24,7 @@ from procession.abi.prctl import PrctlOption
 from procession.abi.socket import AddressFamily, IpProtocol
 from procession.abi.termios import Winsize
 from procession.abi.time import Timespec, Timeval
+from procession.abi.userfaultfd import UffdIoctl
 from procession.mm.peek import peek, peek_cstring
 from procession.trace.futex import futex_texts
 from procession.trace.values import (
@@ -66,7 +67,7 @@ _WITHOUT_ARGUMENT = frozenset(
         *(FcntlCommand.F_GETLEASE, FcntlCommand.F_GETPIPE_SZ, FcntlCommand.F_GET_SEALS),
     )
 )
-_IOCTLS: tuple[type[IntEnum], ...] = (FileIoctl, TerminalIoctl, SocketIoctl)
+_IOCTLS: tuple[type[IntEnum], ...] = (FileIoctl, TerminalIoctl, SocketIoctl, UffdIoctl)
 _NUMBERS = frozenset(
     int(request)
     for request in (

@@ -87,12 +87,15 @@ class Scheduler:
         if queue.count == 1 and len(self.processors) > 1:
             self._give_turn(queue, task)
 
-    def sleep(self, task: Task, sleep: Sleep, frame: CallFrame) -> None:
-        """Put the running task to sleep in a system call until a queue is woken or the deadline has come."""
-        frame.deadline_ns = sleep.deadline_ns
-        frame.progress = sleep.progress
-        frame.interrupted = sleep.interrupted
-        task.frame = frame
+    def sleep(self, task: Task, sleep: Sleep, frame: CallFrame | None) -> None:
+        """Put the running task to sleep until a queue is woken or the deadline has come: in the system call
+        of `frame`, or in none, or behind it.
+        """
+        if frame is not None:
+            frame.deadline_ns = sleep.deadline_ns
+            frame.progress = sleep.progress
+            frame.interrupted = sleep.interrupted
+            task.frame = frame
         task.queues = sleep.queues
         if len(sleep.queues) > FEW_QUEUES:
             charge_wait(self.kernel.memory.account, len(sleep.queues))

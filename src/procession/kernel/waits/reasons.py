@@ -26,6 +26,7 @@ from procession.kernel.task import EXIT_WAITS, Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.timers.descriptor import TimerFile
 from procession.kernel.timers.interval import ITIMER_REAL, IntervalTimer
+from procession.kernel.userfault.file import UserFaultFile
 from procession.kernel.waits.channels import (
     ChannelMap,
     Party,
@@ -111,9 +112,17 @@ def describe_wait(channels: ChannelMap, task: Task) -> Wait:
             name = task.cgroup.path().decode(errors="replace")
             reason = _Reason(f"cgroup.freeze of {name}: it's frozen", (), True)
         else:
-            reason = _by_core_dump(channels, task) or _Reason("nothing that is known", (), True)
+            reason = (
+                _by_core_dump(channels, task)
+                or _by_user_fault(channels, task)
+                or _Reason("nothing that is known", (), True)
+            )
     else:
-        reason = _by_progress(channels, task, frame.progress) or _by_call(channels, task, frame)
+        reason = (
+            _by_user_fault(channels, task)
+            or _by_progress(channels, task, frame.progress)
+            or _by_call(channels, task, frame)
+        )
         if reason is None:
             found = _by_queues(channels, task) or _by_place(channels, task)
             if found is not None:
@@ -177,6 +186,16 @@ def _by_core_dump(channels: ChannelMap, task: Task) -> _Reason | None:
         for party in parties
     ]
     return _Reason(f"the program that gets its core: {_join(readers)}", _pids(channels, readers))
+
+
+def _by_user_fault(channels: ChannelMap, task: Task) -> _Reason | None:
+    """A task whose fault a program handles, or that has changed what such a program is to hear of."""
+    for file, readers in channels.holders.items():
+        if isinstance(file, UserFaultFile) and file.context.waits_for(task):
+            return _Reason(
+                f"its fault or its change to be handled by {_join(readers)}", _pids(channels, readers)
+            )
+    return None
 
 
 def _join(parties: list[Party]) -> str:

@@ -1,0 +1,357 @@
+/* userfaultfd: protected pages, those of shared memory, poison, moves, and the events that are told. */
+#include "userfault.h"
+
+/* Writes that are handled. */
+
+TEST(a_protected_page_waits_for_leave_to_be_written)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+	char *memory = map_some(3, PRIVATE);
+	struct work work = {.memory = memory, .number = 4};
+	struct uffd_msg message;
+
+	memory[0] = 3;
+	CHECK_ERRNO(protect(fd, memory, 1, UFFDIO_WRITEPROTECT_MODE_WP), ENOENT);
+	MUST(enroll(fd, memory, 3, UFFDIO_REGISTER_MODE_WP));
+	CHECK_ERRNO(protect(fd, memory, 1, 4), EINVAL);
+	CHECK_ERRNO(protect(fd, memory, 1, 3), EINVAL);
+	CHECK_ERRNO(protect(fd, memory, 0, 1), EINVAL);
+	CHECK_OK(protect(fd, memory, 2, UFFDIO_WRITEPROTECT_MODE_WP));
+	CHECK_EQ(memory[0], 3);
+	/* What wasn't there isn't protected, but by a feature. */
+	CHECK_EQ(touch(memory + PAGE, WRITE), 0);
+	/* Other rights leave it so. */
+	MUST(mprotect(memory, PAGE, PROT_READ));
+	MUST(mprotect(memory, PAGE, RW));
+	begin(&work, write_byte);
+	message = next_message(fd);
+	CHECK_EQ(message.arg.pagefault.address, (uintptr_t)memory);
+	CHECK_EQ(message.arg.pagefault.flags, UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP);
+	CHECK_EQ(memory[0], 3);
+	CHECK_OK(protect(fd, memory, 1, 0));
+	finish(&work);
+	CHECK_EQ(work.result, 4);
+	CHECK_EQ(touch(memory, WRITE), 0);
+	/* A call's write waits as well. */
+	CHECK_OK(protect(fd, memory, 1, UFFDIO_WRITEPROTECT_MODE_WP));
+	begin(&work, ask_status);
+	next_message(fd);
+	CHECK_OK(protect(fd, memory, 1, 0));
+	finish(&work);
+	CHECK_EQ(work.result, 0);
+	close(fd);
+}
+
+TEST(a_page_can_be_filled_protected)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+	char *memory = map_some(1, PRIVATE), *source = map_some(1, PRIVATE);
+	struct work work = {.memory = memory, .number = 6};
+
+	source[0] = 5;
+	MUST(enroll(fd, memory, 1, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP));
+	CHECK_OK(copy_page(fd, memory, source, UFFDIO_COPY_MODE_WP));
+	CHECK_EQ(memory[0], 5);
+	begin(&work, write_byte);
+	CHECK_EQ(next_message(fd).arg.pagefault.flags, UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP);
+	CHECK_OK(protect(fd, memory, 1, 0));
+	finish(&work);
+	CHECK_EQ(work.result, 6);
+	close(fd);
+}
+
+TEST(what_is_not_there_can_be_protected)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_UNPOPULATED);
+	char *memory = map_some(3, PRIVATE);
+	struct work work = {.memory = memory, .number = 7};
+
+	MUST(enroll(fd, memory, 3, UFFDIO_REGISTER_MODE_WP));
+	CHECK_OK(protect(fd, memory, 3, UFFDIO_WRITEPROTECT_MODE_WP));
+	CHECK_EQ(memory[0], 0);
+	begin(&work, write_byte);
+	CHECK_EQ(next_message(fd).arg.pagefault.flags, UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP);
+	CHECK_OK(protect(fd, memory, 1, 0));
+	finish(&work);
+	CHECK_EQ(work.result, 7);
+	work.memory = memory + PAGE;
+	begin(&work, write_byte);
+	CHECK_EQ(next_message(fd).arg.pagefault.address, (uintptr_t)memory + PAGE);
+	CHECK_OK(protect(fd, memory + PAGE, 1, 0));
+	finish(&work);
+	/* What is dropped is unprotected. */
+	MUST(madvise(memory + 2 * PAGE, PAGE, MADV_DONTNEED));
+	CHECK_EQ(touch(memory + 2 * PAGE, WRITE), 0);
+	close(fd);
+}
+
+TEST(protection_can_just_end_at_the_first_write)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_ASYNC);
+	char *memory = map_some(2, PRIVATE);
+	struct uffd_msg message;
+
+	memory[0] = 1;
+	MUST(enroll(fd, memory, 2, UFFDIO_REGISTER_MODE_WP));
+	CHECK_OK(protect(fd, memory, 2, UFFDIO_WRITEPROTECT_MODE_WP));
+	CHECK_EQ(touch(memory, WRITE), 0);
+	CHECK_EQ(touch(memory + PAGE, WRITE), 0);
+	CHECK_ERRNO(read(fd, &message, sizeof(message)), EAGAIN);
+	close(fd);
+}
+
+TEST(shared_memory_has_minor_faults)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_MINOR_SHMEM), file = (int)MUST(memfd_create("minor", MFD_CLOEXEC));
+	char *memory, *alias;
+	struct work work;
+	struct uffd_msg message;
+	struct uffdio_continue go_on = {0};
+
+	MUST(ftruncate(file, 2 * PAGE));
+	memory = mmap(NULL, 3 * PAGE, RW, MAP_SHARED, file, 0);
+	alias = mmap(NULL, 2 * PAGE, RW, MAP_SHARED, file, 0);
+	MUST(enroll(fd, memory, 3, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR));
+	work = (struct work){.memory = memory};
+	begin(&work, read_byte);
+	message = next_message(fd);
+	CHECK_EQ(message.arg.pagefault.flags, 0);
+	go_on.range = (struct uffdio_range){(uintptr_t)memory, PAGE};
+	CHECK_ERRNO(ioctl(fd, UFFDIO_CONTINUE, &go_on), EFAULT);
+	CHECK_EQ(go_on.mapped, -EFAULT);
+	CHECK_OK(zero_page(fd, memory));
+	finish(&work);
+	alias[PAGE] = 8;
+	work.memory = memory + PAGE;
+	begin(&work, read_byte);
+	message = next_message(fd);
+	CHECK_EQ(message.arg.pagefault.flags, UFFD_PAGEFAULT_FLAG_MINOR);
+	CHECK_ERRNO(copy_page(fd, memory + PAGE, alias, 0), EEXIST);
+	alias[PAGE] = 9;
+	go_on.range.start += PAGE;
+	CHECK_OK(ioctl(fd, UFFDIO_CONTINUE, &go_on));
+	CHECK_EQ(go_on.mapped, PAGE);
+	finish(&work);
+	CHECK_EQ(work.result, 9);
+	CHECK_ERRNO(ioctl(fd, UFFDIO_CONTINUE, &go_on), EEXIST);
+	memory[PAGE] = 10;
+	CHECK_EQ(alias[PAGE], 10);
+	CHECK_EQ(touch(memory + 2 * PAGE, READ), SIGBUS);
+	CHECK_ERRNO(zero_page(fd, memory + 2 * PAGE), EFAULT);
+	close(fd);
+}
+
+TEST(shared_memory_is_protected)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_HUGETLBFS_SHMEM), file = (int)MUST(memfd_create("wp", MFD_CLOEXEC));
+	char *memory, *alias;
+	struct work work;
+
+	MUST(ftruncate(file, 2 * PAGE));
+	memory = mmap(NULL, 2 * PAGE, RW, MAP_SHARED, file, 0);
+	alias = mmap(NULL, 2 * PAGE, RW, MAP_SHARED, file, 0);
+	memory[0] = 1;
+	MUST(enroll(fd, memory, 2, UFFDIO_REGISTER_MODE_WP));
+	CHECK_OK(protect(fd, memory, 2, UFFDIO_WRITEPROTECT_MODE_WP));
+	alias[0] = 2;
+	CHECK_EQ(memory[0], 2);
+	MUST(madvise(memory, 2 * PAGE, MADV_DONTNEED));
+	for (int page = 0; page < 2; page++) {
+		work = (struct work){.memory = memory + page * PAGE, .number = 30 + page};
+		begin(&work, write_byte);
+		CHECK_EQ(next_message(fd).arg.pagefault.flags, UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP);
+		CHECK_OK(protect(fd, work.memory, 1, 0));
+		finish(&work);
+		CHECK_EQ(alias[page * PAGE], 30 + page);
+	}
+	close(fd);
+}
+
+TEST(a_page_can_be_poisoned)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_POISON);
+	char *memory = map_some(2, PRIVATE), *source = map_some(1, PRIVATE);
+	struct uffdio_poison poison = {.range = {(uintptr_t)memory, PAGE}};
+	pid_t child;
+
+	MUST(enroll(fd, memory, 2, 1));
+	CHECK_OK(ioctl(fd, UFFDIO_POISON, &poison));
+	CHECK_EQ(poison.updated, PAGE);
+	CHECK_ERRNO(ioctl(fd, UFFDIO_POISON, &poison), EEXIST);
+	CHECK_EQ(poison.updated, -EEXIST);
+	CHECK_EQ(touch(memory + 9, READ), SIGBUS);
+	CHECK_ERRNO(open(memory, O_RDONLY), EFAULT);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK_EQ(touch(memory, WRITE), SIGBUS);
+		CHECK_EQ(touch(memory + PAGE, WRITE), 0);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_ERRNO(zero_page(fd, memory), EEXIST);
+	CHECK_OK(copy_page(fd, memory, source, 0));
+	CHECK_EQ(touch(memory, WRITE), 0);
+	close(fd);
+}
+
+TEST(pages_are_moved)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_MOVE);
+	char *memory = map_some(3, PRIVATE), *source = map_some(3, PRIVATE);
+	struct uffdio_move move = {.dst = (uintptr_t)memory, .src = (uintptr_t)source, .len = PAGE};
+	struct work work = {.memory = memory};
+
+	MUST(enroll(fd, memory, 3, 1));
+	source[0] = 'm';
+	begin(&work, read_byte);
+	next_message(fd);
+	CHECK_OK(ioctl(fd, UFFDIO_MOVE, &move));
+	CHECK_EQ(move.move, PAGE);
+	finish(&work);
+	CHECK_EQ(work.result, 'm');
+	CHECK_EQ(source[0], 0);
+	CHECK_ERRNO(ioctl(fd, UFFDIO_MOVE, &move), EEXIST);
+	CHECK_EQ(move.move, -EEXIST);
+	move.dst += PAGE;
+	move.src += PAGE;
+	CHECK_ERRNO(ioctl(fd, UFFDIO_MOVE, &move), ENOENT);
+	move.mode = UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES;
+	CHECK_OK(ioctl(fd, UFFDIO_MOVE, &move));
+	move.mode = 8;
+	CHECK_ERRNO(ioctl(fd, UFFDIO_MOVE, &move), EINVAL);
+	move.mode = 0;
+	move.src = (uintptr_t)map_some(1, SHARED);
+	CHECK_ERRNO(ioctl(fd, UFFDIO_MOVE, &move), EINVAL);
+	close(fd);
+}
+
+/* Events. */
+
+static void *drop_pages(void *argument)
+{
+	struct work *work = argument;
+
+	work->result = madvise(work->memory, PAGE, MADV_DONTNEED);
+	return NULL;
+}
+
+static void *unmap_pages(void *argument)
+{
+	struct work *work = argument;
+
+	work->result = munmap(work->memory, 2 * PAGE);
+	return NULL;
+}
+
+static void *move_mapping(void *argument)
+{
+	struct work *work = argument;
+
+	work->result = (long)mremap(work->memory, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, work->memory + 16 * PAGE);
+	return NULL;
+}
+
+TEST(the_reader_hears_of_changes)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_EVENT_REMAP);
+	char *memory = map_some(32, PRIVATE);
+	struct work work = {.memory = memory + 2 * PAGE};
+	struct uffd_msg message;
+
+	MUST(enroll(fd, memory, 4, 1));
+	MUST(zero_page(fd, memory + 2 * PAGE));
+	MUST(zero_page(fd, memory + 3 * PAGE));
+	begin(&work, drop_pages);
+	MUST(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1));
+	CHECK_ERRNO(zero_page(fd, memory), EAGAIN);
+	message = next_message(fd);
+	CHECK_EQ(message.event, UFFD_EVENT_REMOVE);
+	CHECK_EQ(message.arg.remove.start, (uintptr_t)memory + 2 * PAGE);
+	CHECK_EQ(message.arg.remove.end, (uintptr_t)memory + 3 * PAGE);
+	finish(&work);
+	CHECK_EQ(work.result, 0);
+	CHECK_OK(zero_page(fd, memory));
+	work.memory = memory + 3 * PAGE;
+	begin(&work, move_mapping);
+	message = next_message(fd);
+	CHECK_EQ(message.event, UFFD_EVENT_REMAP);
+	CHECK_EQ(message.arg.remap.from, (uintptr_t)memory + 3 * PAGE);
+	CHECK_EQ(message.arg.remap.to, (uintptr_t)memory + 19 * PAGE);
+	CHECK_EQ(message.arg.remap.len, PAGE);
+	message = next_message(fd);
+	CHECK_EQ(message.event, UFFD_EVENT_UNMAP);
+	CHECK_EQ(message.arg.remove.start, (uintptr_t)memory + 3 * PAGE);
+	CHECK_EQ(message.arg.remove.end, (uintptr_t)memory + 4 * PAGE);
+	finish(&work);
+	CHECK_EQ(work.result, (long)memory + 19 * (long)PAGE);
+	CHECK_OK(leave(fd, memory + 19 * PAGE, 1));
+	work.memory = memory + PAGE;
+	begin(&work, unmap_pages);
+	message = next_message(fd);
+	CHECK_EQ(message.event, UFFD_EVENT_UNMAP);
+	CHECK_EQ(message.arg.remove.start, (uintptr_t)memory + PAGE);
+	CHECK_EQ(message.arg.remove.end, (uintptr_t)memory + 3 * PAGE);
+	finish(&work);
+	CHECK_EQ(work.result, 0);
+	close(fd);
+}
+
+static void *fork_reader(void *argument)
+{
+	struct work *work = argument;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(*(volatile char *)work->memory);
+	work->result = child;
+	return NULL;
+}
+
+TEST(the_reader_handles_the_faults_of_a_child)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_EVENT_FORK), child;
+	char *memory = map_some(1, PRIVATE), *source = map_some(1, PRIVATE);
+	struct work work = {.memory = memory};
+	struct uffd_msg message;
+
+	MUST(enroll(fd, memory, 1, 1));
+	begin(&work, fork_reader);
+	message = next_message(fd);
+	CHECK_EQ(message.event, UFFD_EVENT_FORK);
+	child = (int)message.arg.fork.ufd;
+	CHECK_EQ(fcntl(child, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	finish(&work);
+	message = next_message(child);
+	CHECK_EQ(message.event, UFFD_EVENT_PAGEFAULT);
+	CHECK_EQ(message.arg.pagefault.address, (uintptr_t)memory);
+	source[0] = 42;
+	CHECK_OK(copy_page(child, memory, source, 0));
+	CHECK_EQ(wait_for((pid_t)work.result), EXITED(42));
+	CHECK_ERRNO(copy_page(child, memory, source, 0), ESRCH);
+	/* The parent's page is still missing. */
+	CHECK_OK(zero_page(fd, memory));
+	close(child);
+	close(fd);
+}
+
+TEST(a_child_has_its_own_faults)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_UNPOPULATED);
+	char *memory = map_some(2, PRIVATE);
+	pid_t child;
+
+	memory[0] = 1;
+	MUST(enroll(fd, memory, 2, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP));
+	CHECK_OK(protect(fd, memory, 2, UFFDIO_WRITEPROTECT_MODE_WP));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		memory[0] = 2;
+		memory[PAGE] = 3;
+		CHECK_EQ(memory[PAGE], 3);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(memory[0], 1);
+	CHECK_ERRNO(read(fd, &child, 1), EINVAL);
+	close(fd);
+}
