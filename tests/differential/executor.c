@@ -567,6 +567,9 @@ int main(int argc, char **argv)
 
 	if (argc != 3)
 		return 2;
+	/* What scripts ask and may do depends on it, and the hunter may be run with nice(1). */
+	if (setpriority(PRIO_PROCESS, 0, 0) != 0)
+		return 2;
 	input = fopen(argv[1], "re");
 	output = fdopen(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 100), "w");
 	content = malloc(SCRIPT_BYTES);
