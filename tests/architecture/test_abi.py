@@ -100,7 +100,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "time": ("linux/time.h linux/times.h asm/siginfo.h linux/timex.h",),
     "timerfd": ("linux/timerfd.h",),
     "uio": ("linux/uio.h linux/fs.h",),
-    "userfaultfd": ("linux/ioctl.h linux/userfaultfd.h",),
+    "userfaultfd": ("linux/fcntl.h linux/ioctl.h linux/userfaultfd.h",),
     "utsname": ("linux/utsname.h",),
     "wait_options": ("linux/wait.h asm/siginfo.h",),
     "xattr": ("linux/xattr.h linux/limits.h",),

@@ -87,7 +87,7 @@ CHECK_API struct uffd_msg next_message(int fd)
 	memset(&message, 0xFF, sizeof(message));
 	if (fcntl(fd, F_GETFL) & O_NONBLOCK)
 		MUST(poll(&waits, 1, -1));
-	CHECK_EQ(read(fd, &message, sizeof(message)), sizeof(message));
+	MUST(read(fd, &message, sizeof(message)) == sizeof(message) ? 0 : -1);
 	return message;
 }
 

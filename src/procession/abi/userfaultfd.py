@@ -13,6 +13,8 @@ class UserfaultfdFlag(IntFlag):
     """userfaultfd(2)."""
 
     UFFD_USER_MODE_ONLY = 1
+    O_NONBLOCK = 0o4000
+    O_CLOEXEC = 0o2000000
 
 
 class UffdIoctl(IntEnum):
