@@ -10,6 +10,7 @@ from tests.differential import (
     mount_calls,
     namespace_calls,
     process_calls,
+    userfault_calls,
 )
 from tests.differential.maker import Chance, Family, Maker
 from tests.differential.script import At, Operation
@@ -24,6 +25,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "namespaces": namespace_calls.FAMILIES,
     "processes": process_calls.FAMILIES,
     "cgroups": cgroup_calls.FAMILIES,
+    "userfaults": userfault_calls.FAMILIES,
     "users": (*file_calls.FAMILIES, *file_calls.FAMILIES, process_calls.identify),
 }
 
@@ -51,6 +53,8 @@ def make_script(name: str, seed: int, length: int) -> list[Operation]:
         length += len(make.operations)
     elif name == "namespaces":
         namespace_calls.begin(make)
+    elif name == "userfaults":
+        userfault_calls.begin(make)
     elif name == "cgroups":
         cgroup_calls.begin(make)
         length += len(make.operations)

@@ -1,6 +1,7 @@
 /* Odd arguments of the calls on memory, and which of several errors they tell: found by tests/differential. */
 #include "fault.h"
 
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 
@@ -57,6 +58,18 @@ TEST(a_file_ends_at_the_last_offset)
 
 	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, last), EOVERFLOW);
 	CHECK_OK((long)mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, last - PAGE));
+}
+
+TEST(what_has_no_contents_is_not_mapped)
+{
+	int fd = (int)MUST(eventfd(0, EFD_CLOEXEC));
+
+	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0), ENODEV);
+	/* No number of a page goes so far, whatever the file. */
+	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, -(off_t)PAGE), EOVERFLOW);
+	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, -3 * (off_t)PAGE), ENODEV);
+	/* Nothing of anonymous inodes is executed. */
+	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0), EPERM);
 }
 
 TEST(flags_that_are_to_be_known)

@@ -25,6 +25,7 @@ from procession.abi.mmap_flags import (
     MsyncFlag,
     Protection,
 )
+from procession.fs.anonymous_inode import AnonymousInode
 from procession.fs.file import MAXIMUM_SIZE, O_NOATIME
 from procession.fs.mounts.mount import MS_NOEXEC
 from procession.hardware import page_table as pte
@@ -168,7 +169,10 @@ def _anonymous_area(
 def _file_area(file: File, start: int, size: int, rights: int, flags: int, offset: int) -> VirtualMemoryArea:
     """What maps `file` from `offset` on. Raises EOVERFLOW, EOPNOTSUPP, EINVAL, EACCES, EPERM, ENODEV."""
     # Linux: mm/mmap.c, file_mmap_ok.
-    if file.inode.is_regular and offset + size > MAXIMUM_SIZE + 1 - PAGE_SIZE:
+    if file.inode.is_regular:
+        if offset + size > MAXIMUM_SIZE + 1 - PAGE_SIZE:
+            raise EOVERFLOW
+    elif offset >> PAGE_SHIFT > (_UNSIGNED_64 - size) >> PAGE_SHIFT:
         raise EOVERFLOW
     kind = flags & MAP_TYPE
     if kind == MapFlag.MAP_SHARED_VALIDATE and flags & ~_KNOWN_TO_VALIDATE:
@@ -180,7 +184,9 @@ def _file_area(file: File, start: int, size: int, rights: int, flags: int, offse
         raise EACCES("a shared writable mapping of a file that isn't open for writing")
     if not file.is_readable:
         raise EACCES("the file isn't open for reading")
-    if rights & PROT_EXEC and file.path.mount.flags & MS_NOEXEC:
+    # Nothing without a file system is executed, whatever its mount says: fs/anon_inodes.c sets SB_I_NOEXEC.
+    is_noexec = file.path.mount.flags & MS_NOEXEC or isinstance(file.inode, AnonymousInode)
+    if rights & PROT_EXEC and is_noexec:
         raise EPERM("on a mount without execution")
     may_write = file.check_mapping(is_shared=is_shared, is_writable=bool(rights & PROT_WRITE))
     pages = file.mappable()
