@@ -13,6 +13,7 @@ from procession.abi.time import Timespec
 from procession.abi.word import pack_bits, pack_u32
 from procession.kernel.cgroup.cpuset import processors_of, restrict
 from procession.kernel.sched.core import TIME_SLICE_NS
+from procession.kernel.sched.deadline import has_bandwidth_for
 from procession.kernel.sched.priority import (
     HIGHEST_NICE,
     LOWEST_NICE,
@@ -168,7 +169,7 @@ def _reservation(task: Task, target: Task, value: SchedAttr) -> tuple[int, int, 
     scheduler = task.kernel.scheduler
     if target.entity.allowed & scheduler.all_processors != scheduler.all_processors:
         raise EPERM("a deadline task must be allowed on every processor")
-    if not scheduler.has_bandwidth_for(target, value.sched_runtime, period):
+    if not has_bandwidth_for(target, value.sched_runtime, period):
         raise EBUSY("the processors' bandwidth is reserved")
     return value.sched_runtime, value.sched_deadline, period
 

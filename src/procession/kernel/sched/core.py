@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from procession.kernel.observer import CAUSE_QUEUE, WAKE
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
+from procession.kernel.sched.deadline import renew_deadline, throttle
 from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
 from procession.kernel.sched.many_queues import FEW_QUEUES, charge_wait, uncharge_wait
 from procession.kernel.sched.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_RR
 from procession.kernel.sched.run_queue import (
-    CLASS_DEADLINE,
     CLASS_FAIR,
     CLASS_REALTIME,
     NICE_0_WEIGHT,
@@ -22,10 +22,9 @@ from procession.kernel.sched.run_queue import (
     priority_of,
     weight_of,
 )
-from procession.kernel.task import NEED_RESCHED, CallFrame, Task, Timer
+from procession.kernel.task import NEED_RESCHED, CallFrame, Task
 from procession.kernel.task_state import TaskState, set_state
 from procession.kernel.time.costs import SWITCH_NS
-from procession.kernel.time.queue import TIMER_ACTIONS
 from procession.kernel.timers.interval import cpu_time_left_ns
 
 if TYPE_CHECKING:
@@ -41,8 +40,6 @@ BALANCE_NS = 12_000_000
 """How often a processor compares its load with the others'."""
 _SLICE_VARIANTS = 8
 _ON_QUEUE = (TaskState.RUNNABLE, TaskState.RUNNING)
-_BANDWIDTH_SHIFT = 20
-_BANDWIDTH_LIMIT = (95 << _BANDWIDTH_SHIFT) // 100
 
 
 class Scheduler:
@@ -131,7 +128,7 @@ class Scheduler:
 
     def _enqueue_woken(self, task: Task) -> None:
         kernel = self.kernel
-        if task.policy == SCHED_DEADLINE and not self._renew_deadline(task):
+        if task.policy == SCHED_DEADLINE and not renew_deadline(task):
             return
         run_queue = self._place(task)
         self._add(run_queue, task, has_slept=True)
@@ -203,7 +200,7 @@ class Scheduler:
                 entity.slice_left_ns = ROUND_ROBIN_SLICE_NS
         elif task.policy == SCHED_DEADLINE:
             if entity.budget_left_ns <= 0:
-                self._throttle(task)
+                throttle(task)
                 return
         elif task.policy == SCHED_FIFO or entity.inherited_priority:
             at_head = not task.has_yielded
@@ -549,68 +546,6 @@ class Scheduler:
                 self._move(min(movable, key=_moved_at), donor, queue)
                 return
 
-    # SCHED_DEADLINE (Linux: kernel/sched/deadline.c)
-
-    def reserved_bandwidth(self, besides: Task) -> int:
-        """What the deadline tasks have reserved, in parts of 1 << 20 of a processor."""
-        return sum(
-            bandwidth_of(task.entity.runtime_ns, task.entity.period_ns)
-            for task in self.kernel.tasks
-            if task.policy == SCHED_DEADLINE and task is not besides and task.state < TaskState.ZOMBIE
-        )
-
-    def has_bandwidth_for(self, task: Task, runtime_ns: int, period_ns: int) -> bool:
-        """Whether a reservation fits beside the others: 95% of the processors may be reserved."""
-        wanted = self.reserved_bandwidth(task) + bandwidth_of(runtime_ns, period_ns)
-        return wanted <= _BANDWIDTH_LIMIT * len(self.processors)
-
-    def _renew_deadline(self, task: Task) -> bool:
-        """Give a task that wakes a deadline; False if it has used up the present one's time.
-
-        Linux: kernel/sched/deadline.c, update_dl_entity.
-        """
-        entity = task.entity
-        now_ns = self.kernel.clock.now_ns
-        overflows = (
-            entity.budget_left_ns * entity.relative_deadline_ns
-            > (entity.deadline_ns - now_ns) * entity.runtime_ns
-        )
-        if entity.deadline_ns <= now_ns or overflows:
-            entity.deadline_ns = now_ns + entity.relative_deadline_ns
-            entity.budget_left_ns = entity.runtime_ns
-        if entity.budget_left_ns <= 0:
-            self._throttle(task)
-            return False
-        return True
-
-    def _throttle(self, task: Task) -> None:
-        """Let `task` wait for its next period."""
-        entity = task.entity
-        entity.is_throttled = True
-        next_period_ns = entity.deadline_ns - entity.relative_deadline_ns + entity.period_ns
-        self.kernel.timers.add(max(next_period_ns, self.kernel.clock.now_ns + 1), "deadline", task)
-
-
-def bandwidth_of(runtime_ns: int, period_ns: int) -> int:
-    """The part of a processor that a reservation takes, in units of 1 << 20."""
-    return (runtime_ns << _BANDWIDTH_SHIFT) // period_ns if period_ns else 0
-
-
-def _replenish(kernel: Kernel, timer: Timer) -> None:
-    """A throttled task's next period begins."""
-    task: Task = timer.target
-    entity = task.entity
-    if not entity.is_throttled or task.state is not TaskState.RUNNABLE:
-        return
-    entity.is_throttled = False
-    entity.deadline_ns = max(entity.deadline_ns + entity.period_ns, kernel.clock.now_ns + 1)
-    entity.budget_left_ns = entity.runtime_ns
-    run_queue = kernel.scheduler.processors[entity.processor]
-    run_queue.add(task)
-    running = kernel.current
-    if running is not None and class_of(running) != CLASS_DEADLINE:
-        running.work |= NEED_RESCHED
-
 
 def _count_of(queue: RunQueue) -> int:
     return queue.count
@@ -626,6 +561,3 @@ def _runtime_of(task: Task) -> tuple[int, int]:
 
 def _moved_at(task: Task) -> tuple[int, int]:
     return task.entity.moved_ns, task.entity.ticket
-
-
-TIMER_ACTIONS["deadline"] = _replenish

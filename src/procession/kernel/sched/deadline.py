@@ -1,0 +1,89 @@
+"""Tasks of SCHED_DEADLINE: what they reserve of the processors, and their deadlines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.kernel.sched.priority import SCHED_DEADLINE
+from procession.kernel.sched.run_queue import CLASS_DEADLINE, class_of
+from procession.kernel.task import NEED_RESCHED
+from procession.kernel.task_state import TaskState
+from procession.kernel.time.queue import TIMER_ACTIONS
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task, Timer
+
+_BANDWIDTH_SHIFT = 20
+_BANDWIDTH_LIMIT = (95 << _BANDWIDTH_SHIFT) // 100
+"""What may be reserved of each processor, in parts of 1 << 20."""
+
+
+def has_bandwidth_for(task: Task, runtime_ns: int, period_ns: int) -> bool:
+    """Whether a reservation for `task` fits beside the others': 95% of the processors may be reserved.
+
+    Linux: kernel/sched/deadline.c, sched_dl_overflow.
+    """
+    kernel = task.kernel
+    reserved = sum(
+        _bandwidth_of(other.entity.runtime_ns, other.entity.period_ns)
+        for other in kernel.tasks
+        if other.policy == SCHED_DEADLINE and other is not task and other.state < TaskState.ZOMBIE
+    )
+    return reserved + _bandwidth_of(runtime_ns, period_ns) <= _BANDWIDTH_LIMIT * len(
+        kernel.scheduler.processors
+    )
+
+
+def _bandwidth_of(runtime_ns: int, period_ns: int) -> int:
+    """The part of a processor that a reservation takes, in units of 1 << 20. Linux: kernel/sched/core.c,
+    to_ratio.
+    """
+    return (runtime_ns << _BANDWIDTH_SHIFT) // period_ns if period_ns else 0
+
+
+def renew_deadline(task: Task) -> bool:
+    """Give a task that wakes a deadline; False if it has used up the present one's time.
+
+    Linux: kernel/sched/deadline.c, update_dl_entity.
+    """
+    entity = task.entity
+    now_ns = task.kernel.clock.now_ns
+    overflows = (
+        entity.budget_left_ns * entity.relative_deadline_ns
+        > (entity.deadline_ns - now_ns) * entity.runtime_ns
+    )
+    if entity.deadline_ns <= now_ns or overflows:
+        entity.deadline_ns = now_ns + entity.relative_deadline_ns
+        entity.budget_left_ns = entity.runtime_ns
+    if entity.budget_left_ns <= 0:
+        throttle(task)
+        return False
+    return True
+
+
+def throttle(task: Task) -> None:
+    """Let `task` wait for its next period. Linux: kernel/sched/deadline.c, start_dl_timer."""
+    entity, kernel = task.entity, task.kernel
+    entity.is_throttled = True
+    next_period_ns = entity.deadline_ns - entity.relative_deadline_ns + entity.period_ns
+    kernel.timers.add(max(next_period_ns, kernel.clock.now_ns + 1), "deadline", task)
+
+
+def _replenish(kernel: Kernel, timer: Timer) -> None:
+    """A throttled task's next period begins. Linux: kernel/sched/deadline.c, dl_task_timer."""
+    task: Task = timer.target
+    entity = task.entity
+    if not entity.is_throttled or task.state is not TaskState.RUNNABLE:
+        return
+    entity.is_throttled = False
+    entity.deadline_ns = max(entity.deadline_ns + entity.period_ns, kernel.clock.now_ns + 1)
+    entity.budget_left_ns = entity.runtime_ns
+    run_queue = kernel.scheduler.processors[entity.processor]
+    run_queue.add(task)
+    running = kernel.current
+    if running is not None and class_of(running) != CLASS_DEADLINE:
+        running.work |= NEED_RESCHED
+
+
+TIMER_ACTIONS["deadline"] = _replenish
