@@ -148,21 +148,15 @@ class TerminalModes:
 
     def unpack(self, data: bytes) -> TerminalModes:
         """These modes with what a struct termios says."""
-        flags = Termios.unpack_from(data)
-        return TerminalModes(
-            flags.c_iflag,
-            flags.c_oflag,
-            flags.c_cflag,
-            flags.c_lflag,
-            flags.c_cc,
-            flags.c_line,
-            self.input_speed,
-            self.output_speed,
-        ).with_speeds()
+        return self._unpack(Termios.unpack_from(data), self.input_speed, self.output_speed)
 
     def unpack_with_speeds(self, data: bytes) -> TerminalModes:
         """What a struct termios2 says."""
         flags = Termios2.unpack_from(data)
+        return self._unpack(flags, flags.c_ispeed, flags.c_ospeed)
+
+    @staticmethod
+    def _unpack(flags: Termios | Termios2, input_speed: int, output_speed: int) -> TerminalModes:
         return TerminalModes(
             flags.c_iflag,
             flags.c_oflag,
@@ -170,8 +164,8 @@ class TerminalModes:
             flags.c_lflag,
             flags.c_cc,
             flags.c_line,
-            flags.c_ispeed,
-            flags.c_ospeed,
+            input_speed,
+            output_speed,
         ).with_speeds()
 
     def unpack_old(self, data: bytes) -> TerminalModes:
