@@ -599,3 +599,24 @@ TEST(a_stream_read_into_a_page_before_a_hole)
 	CHECK_EQ(read(ends[0], memory, 8192), 3000);
 	CHECK_EQ(read(ends[0], data, sizeof data), 3000);
 }
+
+TEST(a_vector_is_cut_before_it_is_looked_at)
+{
+	/* One that is alone is cut to what a call moves; of several each must lie in user space, however long. */
+	char *buffer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	struct iovec alone = {buffer, 1UL << 48}, several[2] = {{buffer, 1}, {buffer, 1UL << 46}};
+	int pipes[2];
+
+	MUST(buffer == MAP_FAILED ? -1 : 0);
+	MUST(pipe2(pipes, O_CLOEXEC));
+	MUST(write(pipes[1], "hello", 5));
+	CHECK_EQ(readv(pipes[0], &alone, 1), 5);
+	MUST(write(pipes[1], "hello", 5));
+	CHECK_EQ(readv(pipes[0], several, 2), 5);
+	several[1].iov_len = 1UL << 48;
+	CHECK_ERRNO(readv(pipes[0], several, 2), EFAULT);
+	several[1].iov_len = 1UL << 63;
+	CHECK_ERRNO(readv(pipes[0], several, 2), EINVAL);
+	alone.iov_len = 1UL << 63;
+	CHECK_ERRNO(readv(pipes[0], &alone, 1), EINVAL);
+}

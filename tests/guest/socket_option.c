@@ -891,3 +891,35 @@ TEST(lengths_of_what_is_peeked_at)
 	CHECK_EQ(recv(fd, text, 16, 0), 10);
 	CHECK_EQ(get(fd, SOL_SOCKET, SO_PEEK_OFF), 4);
 }
+
+TEST(repair_is_not_for_everybody)
+{
+	int options[] = {TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_REPAIR_OPTIONS, TCP_REPAIR_WINDOW};
+	int refusals[] = {EPERM, EINVAL, EINVAL, EPERM};
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		int fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0)), value = 1;
+		struct tcp_repair_window window = {0};
+		socklen_t length = sizeof(value);
+
+		if (geteuid() == 0)
+			MUST(setresuid(NOBODY, NOBODY, NOBODY));
+		CHECK_ERRNO(setsockopt(fd, SOL_TCP, TCP_REPAIR, &value, sizeof(value)), EPERM);
+		value = 3;
+		CHECK_ERRNO(setsockopt(fd, SOL_TCP, TCP_REPAIR, &value, sizeof(value)), EPERM);
+		CHECK_OK(getsockopt(fd, SOL_TCP, TCP_REPAIR, &value, &length));
+		CHECK_EQ(value, 0);
+		for (size_t at = 0; at < LENGTH(options); at++)
+			CHECK_EQ(ERRNO_OF(setsockopt(fd, SOL_TCP, options[at], &value, sizeof(value))), refusals[at]);
+		CHECK_ERRNO(getsockopt(fd, SOL_TCP, TCP_REPAIR_QUEUE, &value, &length), EINVAL);
+		CHECK_ERRNO(getsockopt(fd, SOL_TCP, TCP_QUEUE_SEQ, &value, &length), EINVAL);
+		CHECK_ERRNO(getsockopt(fd, SOL_TCP, TCP_REPAIR_WINDOW, &value, &length), EINVAL);
+		length = sizeof(window);
+		CHECK_ERRNO(getsockopt(fd, SOL_TCP, TCP_REPAIR_WINDOW, &window, &length), EPERM);
+		MUST(listen(fd, 1));
+		CHECK_ERRNO(setsockopt(fd, SOL_TCP, TCP_QUEUE_SEQ, &value, sizeof(value)), EPERM);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, EPERM
+from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, EPERM, Errno
 from procession.abi.internet import TcpInfo, TcpInfoOption, TcpOption
 from procession.abi.socket import SOMAXCONN, SocketLevel
 from procession.net.internet.option_rule import SWITCH, Rule, keep
@@ -32,6 +32,16 @@ _TIMESTAMP = int(TcpOption.TCP_TIMESTAMP)
 _WINDOW_CLAMP = int(TcpOption.TCP_WINDOW_CLAMP)
 _CC_INFO = int(TcpOption.TCP_CC_INFO)
 _SAVED_SYN = int(TcpOption.TCP_SAVED_SYN)
+_REPAIR = int(TcpOption.TCP_REPAIR)
+_REPAIR_QUEUE = int(TcpOption.TCP_REPAIR_QUEUE)
+_QUEUE_SEQ = int(TcpOption.TCP_QUEUE_SEQ)
+_REPAIR_OPTIONS = int(TcpOption.TCP_REPAIR_OPTIONS)
+_REPAIR_WINDOW = int(TcpOption.TCP_REPAIR_WINDOW)
+_REPAIR_WINDOW_BYTES = 20
+"""The size of struct tcp_repair_window."""
+_OF_REPAIR = (_REPAIR, _REPAIR_QUEUE, _QUEUE_SEQ, _REPAIR_OPTIONS, _REPAIR_WINDOW)
+"""What takes a connection apart and makes it anew elsewhere, of which only the refusals are built: bytes here
+have no sequence numbers that could be told, and so nobody is let repair."""
 _NUMBERLESS = (_CONGESTION, _ULP)
 """Options whose value is a name."""
 
@@ -106,6 +116,8 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
         options[SOL_TCP, name] = number
     elif name == _TIMESTAMP:
         raise EPERM("only of a socket under repair")
+    elif name in _OF_REPAIR:
+        raise _refusal_of_repair(socket, name)
     elif rule is None:
         raise ENOPROTOOPT(f"no option {name} of SOL_TCP")
     else:
@@ -115,6 +127,13 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
         elif name == _THIN_DUPACK:
             # In Linux, it has done nothing since 2017.
             del options[SOL_TCP, name]
+
+
+def _refusal_of_repair(socket: TcpSocket, name: int) -> Errno:
+    """What is said of a socket that isn't under repair. Linux: net/ipv4/tcp.c, tcp_can_repair_sock."""
+    if name == _REPAIR_OPTIONS or (name == _QUEUE_SEQ and socket.state == CLOSED):
+        return EINVAL("not under repair")
+    return EPERM("repair isn't for anybody here")
 
 
 def _set_name(socket: TcpSocket, name: int, value: bytes) -> None:
@@ -188,8 +207,12 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
         return pack_int(chosen or (UNCONNECTED_SEGMENT_BYTES if is_idle else segment_bytes(socket)))
     if name == _TIMESTAMP:
         return pack_int(socket.network.host.clock.now_ns // 1_000_000)
-    if name == _FASTOPEN_CONNECT:
+    if name in (_FASTOPEN_CONNECT, _REPAIR):
         return pack_int(0)
+    if name == _REPAIR_WINDOW and length == _REPAIR_WINDOW_BYTES:
+        raise EPERM("not under repair")
+    if name in (_REPAIR_QUEUE, _QUEUE_SEQ, _REPAIR_WINDOW):
+        raise EINVAL("not under repair, or not the structure's length")
     if name in (_ULP, _CC_INFO, _SAVED_SYN):
         return b""
     raise ENOPROTOOPT(f"no option {name} of SOL_TCP")
