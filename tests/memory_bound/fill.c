@@ -224,6 +224,17 @@ static int step_areas(void)
 	return map_area(number % 60000);
 }
 
+/* As many as there is room for in one address space: the machine's root says how many there may be. */
+static int step_many_areas(void)
+{
+	if (number == 0) {
+		int maximum = open("/proc/sys/vm/max_map_count", O_WRONLY);
+		if (maximum >= 0 && write(maximum, "2147483647", 10) != 10)
+			perror("max_map_count");
+	}
+	return map_area(number);
+}
+
 /* Copies of 30,000 areas in many forked address spaces. */
 static int step_forked_areas(void)
 {
@@ -850,7 +861,7 @@ static const struct way {
 #define WAY(name) {#name, step_##name}
 	WAY(sockets), WAY(tcp), WAY(udp), WAY(stream_buffers), WAY(forced_buffers), WAY(small_datagrams),
 	WAY(udp_datagrams), WAY(tcp_buffers), WAY(orphans), WAY(pipes), WAY(large_pipes), WAY(packet_pipes),
-	WAY(signals), WAY(timers), WAY(areas), WAY(forked_areas), WAY(tasks), WAY(zombies), WAY(threads),
+	WAY(signals), WAY(timers), WAY(areas), WAY(many_areas), WAY(forked_areas), WAY(tasks), WAY(zombies), WAY(threads),
 	WAY(groups), WAY(binfmt), WAY(files), WAY(directories), WAY(links), WAY(names), WAY(attributes),
 	WAY(overlay_files), WAY(open_files), WAY(eventfds), WAY(timerfds), WAY(memfds), WAY(terminals),
 	WAY(signalfds), WAY(epolls), WAY(epoll_items), WAY(watches), WAY(watch_events), WAY(locks), WAY(mounts),

@@ -31,6 +31,7 @@ WAYS = (
         "large_polls",
         "filters",
     ),
+    "many_areas",
     *("user_namespaces", "uts_namespaces", "ipc_namespaces", "mount_namespaces", "network_namespaces"),
     *(
         "pid_namespaces",
