@@ -45,6 +45,11 @@ enum { TIMES = 100 };
 	X(pushf, "", "pushf; popf") \
 	X(load, "", "mov (%%rdi), %%rax") \
 	X(store, "", "mov %%rax, (%%rdi)") \
+	X(load_edge, "", "mov 4092(%%rdi), %%rax") \
+	X(load_edge_32, "", "mov 4093(%%rdi), %%eax") \
+	X(store_edge, "", "mov %%rax, 4092(%%rdi)") \
+	X(store_edge_16, "", "mov %%ax, 4095(%%rdi)") \
+	X(store_edge_sse, "", "movdqu %%xmm0, 4092(%%rdi)") \
 	X(lock_add, "", "lock addq $1, (%%rdi)") \
 	X(lock_cmpxchg, "", "lock cmpxchg %%rcx, (%%rdi)") \
 	X(xchg, "", "xchg %%rcx, (%%rdi)") \

@@ -74,3 +74,40 @@ def test_arithmetic_of_the_x87_takes_its_time(
     assert machine.run(["/many"]).status == 0
     machine.close()
     assert least_ns <= machine.kernel.clock.now_ns / 64_000 <= 2 * least_ns + 4
+
+
+@pytest.mark.parametrize(
+    ("instruction", "more_ns"),
+    [
+        ("mov (%%rdi), %%rax", 12),
+        ("mov 2(%%rdi), %%eax", 12),
+        ("mov 3(%%rdi), %%ax", 12),
+        ("mov %%rax, (%%rdi)", 24),
+        ("mov %%ax, 3(%%rdi)", 24),
+        ("movdqu %%xmm0, (%%rdi)", 24),
+        ("mov (%%rdi), %%eax", 0),
+        ("mov %%rax, 4(%%rdi)", 0),
+        ("mov %%al, 3(%%rdi)", 0),
+    ],
+)
+def test_accesses_across_the_edge_of_a_page_take_their_time(
+    c_compiler: list[str], tmp_path: Path, instruction: str, more_ns: int
+) -> None:
+    """On the emulator: each four bytes before the edge, or elsewhere in the page."""
+    source, program = tmp_path / "edge.c", tmp_path / "edge"
+    code = f".rept 64; {instruction}; .endr"
+    source.write_text(
+        "static char memory[8192] __attribute__((aligned(4096)));\n"
+        "int main(int count, char **arguments) {\n"
+        "memory[0] = memory[4096] = 1; (void)arguments;\n"
+        "for (int i = 0; i < 1000; i++)\n"
+        f'__asm__ volatile("{code}" : : "D"(memory + (count == 2 ? 4092 : 2048)) : "rax", "memory"); }}\n'
+    )
+    subprocess.run([*c_compiler, "-O1", "-static", "-o", program, source], check=True)
+    spent_ns: list[int] = []
+    for where in ("edge", "-"):
+        machine = Machine(rootfs=tmp_path, engine="unicorn")
+        assert machine.run(["/edge", *([where] if where == "edge" else [where, where])]).status == 0
+        spent_ns.append(machine.kernel.clock.now_ns)
+        machine.close()
+    assert (spent_ns[0] - spent_ns[1]) / 64_000 == pytest.approx(more_ns, abs=0.1)

@@ -13,6 +13,7 @@ from procession.hardware import page_table as pte
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_blocks import TRANSLATOR, bound_blocks
+from procession.hardware.engines.unicorn_edges import price_edges
 from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
 from procession.hardware.engines.unicorn_floating import FloatingFormat, LiveState
 from procession.hardware.engines.unicorn_image import LibraryImage
@@ -134,6 +135,7 @@ class UnicornEngine:
         image = LibraryImage(library.address_of(TRANSLATOR))
         bound_blocks(library, image)
         self.priced = price_calls(library, image)
+        self.edges = price_edges(library, image)
         library.check(library.open(uc.ARCH_X86, uc.MODE_64, byref(self.handle)))
         library.set_control(self.handle, uc.CTL_CODE_BUFFER_SIZE, _CODE_BUFFER_BYTES)
         library.set_control(self.handle, uc.CTL_CPU_MODEL, uc.CPU_NEHALEM)
@@ -200,6 +202,7 @@ class UnicornEngine:
         self._locate_marks()
         library.check(library.emulate(handle, *_CALL_PROBE[:2], 0, 0))
         self.priced.count(self.layout)
+        self.edges.count(self.layout)
         self.old_exception_index = self.layout.old_exception // 4
         self.error_code_index = self.layout.error_code // 4
         self.words32[self.old_exception_index] = 0xFFFFFFFF

@@ -104,6 +104,23 @@ class LibraryImage:
                 words[index] = replacements[address]
         self._protect(_PROT_READ)
 
+    def replace_row(self, functions: list[int], replacements: list[int]) -> None:
+        """Put other addresses in place of those of functions that stand one behind the other in one table.
+
+        Raises UnicornError unless they do, once.
+        """
+        region = self.read_only
+        words = memoryview((ctypes.c_char * len(region)).from_address(region.start)).cast("B").cast("Q")
+        row = b"".join(map(_INFO.pack, functions))
+        table = words.tobytes()
+        first = _find(table, row, 8, 0)
+        if first < 0 or _find(table[8 * first + 8 :], row, 8, 0) >= 0:
+            raise UnicornError("the library doesn't keep the addresses of what accesses memory as it should")
+        self._protect(_PROT_READ | _PROT_WRITE)
+        for index, replacement in enumerate(replacements, first):
+            words[index] = replacement
+        self._protect(_PROT_READ)
+
     def _protect(self, rights: int) -> None:
         region = self.read_only
         if ctypes.CDLL(None).mprotect(c_void_p(region.start), ctypes.c_size_t(len(region)), rights):
