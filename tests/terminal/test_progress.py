@@ -109,6 +109,22 @@ def test_sigusr1_prints_the_processes(guest_root: Path) -> None:
     process.end()
 
 
+def test_who_asks_too_early_ends_nothing(guest_root: Path) -> None:
+    """The handler is there before the machine is."""
+    arguments = [*COMMAND, str(guest_root), "--", "sh", "-c", "echo whole"]
+    process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    status = Path(f"/proc/{process.pid}/status")
+    handles = re.compile(r"^SigCgt:\t([0-9a-f]+)$", re.MULTILINE)
+    while (found := handles.search(status.read_text())) is not None:
+        if int(found[1], 16) >> (signal.SIGUSR1 - 1) & 1:
+            break
+        assert process.poll() is None
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGUSR1)
+    output, _ = process.communicate()
+    assert (process.returncode, output) == (0, b"whole\n")
+
+
 def test_the_table_comes_in_a_terminal_too(guest_root: Path) -> None:
     process = AtTerminal(*COMMAND, str(guest_root), "-it", "--", "sh", "-c", "echo ready; sleep 100")
     process.wait_for("ready")

@@ -23,6 +23,13 @@ class SignalTaker(Protocol):
         """The host process was asked what the guest's processes do; called as `forward_signal` is."""
 
 
+def outlive_reports() -> None:
+    """Who asks for the table before there's a machine, or when it has ended, gets none, and ends nothing."""
+    number = signal.Signals[REPORTING]
+    if signal.getsignal(number) is signal.SIG_DFL:
+        signal.signal(number, lambda _number, _frame: None)
+
+
 @contextmanager
 def forward_host_signals(machine: SignalTaker) -> Iterator[None]:
     """While this is open, hand the signals that this process gets to `machine`.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import ENOENT, Errno
+from procession.cli.host_signals import forward_host_signals, outlive_reports
 from procession.cli.values import VolumeOption, read_environment_file
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class RunOptions:
 
 def run_program(options: RunOptions, view: View | None = None) -> int:
     """Run what `options` ask for, to its end, seen by `view`; the status with which to exit."""
+    outlive_reports()
     if options.rootfs == "":
         # An unset variable, most of the time: the host's own tree is none that somebody asked for.
         return fail("--rootfs '': name a directory; without --rootfs it's the host's /", USE_ERROR)
@@ -291,8 +293,6 @@ def run_joined(machine: Machine, options: RunOptions) -> Result:
 
 def run_with_signals(machine: Machine, options: RunOptions) -> Result:
     """Run the program with this process's signals passed on to it."""
-    from procession.cli.host_signals import forward_host_signals
-
     if not options.has_terminal:
         with forward_host_signals(machine):
             return machine.run_attached(
