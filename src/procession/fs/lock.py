@@ -217,6 +217,8 @@ class FileLocks:
     def release_posix(self, owner: FdTable) -> None:
         """`owner` closes a descriptor of this file: its POSIX locks go.
 
+        All of them, though they were taken by another descriptor that stays open: POSIX has it so, and
+        fcntl(2) names it as what open-file-description locks were made against.
         Linux: fs/locks.c, locks_remove_posix.
         """
         self._release_owner(owner)
@@ -267,6 +269,7 @@ def lock_range(file: File, whence: int, start: int, length: int) -> tuple[int, i
             raise EOVERFLOW
         return start, start + length - 1
     if length < 0:
+        # The bytes before `start` (fcntl(2)); of 0 they are all that may ever come behind it.
         if start + length < 0:
             raise EINVAL
         return start + length, start - 1

@@ -153,6 +153,7 @@ def signal_after_stop(kernel: Kernel, task: Task, stop: TraceStop) -> SigInfo | 
     if not signo or signo > SIGNAL_COUNT:
         return None
     if signo != info.signo:
+        # Nothing of the old info is true of another signal: the tracer sent this one.
         tracing = task.ptrace
         giver = task.parent if tracing is None else tracing.tracer
         info = SigInfo(signo, SI_USER)
@@ -160,6 +161,7 @@ def signal_after_stop(kernel: Kernel, task: Task, stop: TraceStop) -> SigInfo | 
             info.sender = giver.group.pid
             info.uid = task.credentials.user_namespace.from_kuid_munged(giver.credentials.uid)
     if task.blocked >> (signo - 1) & 1 or has_fatal_signal(task):
+        # The tracer may have blocked it during the stop: it waits again, as if it had just been sent.
         send_signal(kernel, task.group if stop.argument else task, info)
         return None
     return info
@@ -174,6 +176,7 @@ def stop_for_trap(kernel: Kernel, task: Task) -> bool:
     assert tracing is not None
     signo = task.job_control & STOP_SIGNAL_MASK
     if not tracing.is_seized:
+        # Without siginfo, by which PTRACE_GETSIGINFO's EINVAL tells a group stop (ptrace(2)).
         return ptrace_stop(kernel, task, signo, CLD_STOPPED, None, AT_TRAP)
     group = task.group
     if not group.stop_count and not group.flags & SIGNAL_STOP_STOPPED:

@@ -82,10 +82,12 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
     pending = group.shared_pending if is_group else task.pending
     bit = 1 << (signo - 1)
     if pending.mask & bit and signo < FIRST_REAL_TIME:
+        # The first one's info stays: Linux: kernel/signal.c, legacy_queue.
         if kernel.observer is not None:
             kernel.observer.task_event(task, SIGNAL_SENT, (info, is_group, SENT_PENDING))
         return True
     if signo == SIGKILL:
+        # Nobody will ever look at its info.
         pending.mask |= bit
     else:
         receiver = task.credentials
@@ -94,7 +96,8 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
             current is not None and current.credentials.user_namespace.level
         ):
             _name_sender(task, current, info)
-        # A signal that can't be queued is sent without its info, unless the sender can be told.
+        # A signal that can't be queued is sent without its info, unless the sender can be told. What the
+        # kernel or kill(2) says passes the limit: of each classic signal there is one at most.
         if (
             (signo < FIRST_REAL_TIME and info.code >= 0)
             or receiver.has_room(RLIMIT_SIGPENDING, 1, group.limits.soft[RLIMIT_SIGPENDING])

@@ -436,6 +436,7 @@ class TcpSocket(InternetSocket):
             self.end(0)
         elif self.state in _CONNECTED:
             if had_unread or self.options.get(_SO_LINGER) == 0:
+                # Who sent what was never read is to learn that it's lost (RFC 2525, 2.17).
                 self._send_reset()
             else:
                 self.ended = BOTH_WAYS
