@@ -111,8 +111,9 @@ def test_a_handler_interrupts_a_function_that_it_calls(linkage: Linkage, tmp_pat
     assert report.coverages[-1].is_exhausted
 
 
-def test_a_descriptor_is_another_files_by_now() -> None:
-    [finding] = explored(compiled("reused_descriptor"), oracles=("stale-descriptor",)).findings
+@pytest.mark.parametrize("arguments", [(), ("dup2",)])
+def test_a_descriptor_is_another_files_by_now(arguments: tuple[str, ...]) -> None:
+    [finding] = explored(compiled("reused_descriptor"), *arguments, oracles=("stale-descriptor",)).findings
     assert "has opened anew since it used it last" in finding.problem
     assert finding.status == 1
     report = explored(compiled("reused_descriptor"), "safe", oracles=("stale-descriptor",), preemptions=1)

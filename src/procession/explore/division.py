@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.explore.finding import Finding, Steps
 from procession.explore.footprint import footprint_of
-from procession.explore.oracle import LOOK_AT_STACKS, ORACLES, Expectation, Oracle, problems
+from procession.explore.oracle import (
+    LOOK_AT_STACKS,
+    ORACLES,
+    Expectation,
+    Oracle,
+    looks_at_descriptors,
+    problems,
+)
 from procession.explore.search import OpenNode, Reduction, Search, Sleeping
 from procession.explore.visited import Visited
 from procession.explore.world import World
@@ -81,6 +88,7 @@ class Worker:
             task.program,
             orders_output=task.orders_output,
             looks_at_stacks=not names.isdisjoint(LOOK_AT_STACKS),
+            looks_at_descriptors=looks_at_descriptors(self.oracles),
         )
         self.world.warm_up()
         self.bound: int | None = None

@@ -17,6 +17,7 @@ from procession.explore.oracle import (
     ORACLES,
     Expectation,
     Oracle,
+    looks_at_descriptors,
     problems,
 )
 from procession.explore.sampling import DEFAULT_DEPTH, Chance, PrioritySampler, UniformSampler
@@ -116,6 +117,7 @@ class Explorer:
             program,
             orders_output=not names.isdisjoint(_ORDERED_OUTPUT),
             looks_at_stacks=not names.isdisjoint(LOOK_AT_STACKS),
+            looks_at_descriptors=looks_at_descriptors(self.oracles),
         )
         self.tell = tell
         self.findings: dict[tuple[str, str], Finding] = {}

@@ -9,6 +9,7 @@ from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.explore.data_race import Access
 from procession.explore.signal_safety import above, unsafe_function
 from procession.kernel import observer as told
+from procession.trace.descriptors import returns_descriptor
 
 if TYPE_CHECKING:
     from procession.explore.data_race import Happening
@@ -16,15 +17,8 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.trace.call_stack import CallStacks
 
-_OPENING = frozenset(
-    (
-        *("open", "openat", "openat2", "creat", "socket", "accept", "accept4"),
-        *("eventfd2", "memfd_create", "dup", "epoll_create1"),
-    )
-)
 _LAST_STREAM = 2
 _HANDLER, _HANDLER_END = "handler", "handler-end"
-_HANDLERS = (_HANDLER, _HANDLER_END)
 
 
 class Fact(NamedTuple):
@@ -49,16 +43,37 @@ class FactWatcher:
     """An observer that keeps the facts of a run in `facts`; it changes nothing.
 
     `happenings` are the accesses to memory that tasks share, where these are told, with what puts an order
-    between them. With `stacks` it's looked at what signal handlers interrupt, and what they call.
+    between them. With `stacks` it's looked at what signal handlers interrupt, and what they call: `handlers`
+    are those that tasks are in now. Without `looks_at_descriptors` it's nobody's business which of these
+    threads open and use.
     """
 
-    __slots__ = ("facts", "happenings", "kernel", "stacks")
+    __slots__ = ("facts", "handlers", "happenings", "kernel", "looks_at_descriptors", "stacks")
 
-    def __init__(self, kernel: Kernel, stacks: CallStacks | None = None) -> None:
+    def __init__(
+        self, kernel: Kernel, stacks: CallStacks | None = None, *, looks_at_descriptors: bool = True
+    ) -> None:
         self.kernel = kernel
         self.stacks = stacks
+        self.looks_at_descriptors = looks_at_descriptors
         self.facts: list[Fact] = []
         self.happenings: list[Happening] = []
+        self.handlers: dict[int, Fact] = {}
+
+    def cut(self, fact_count: int, happening_count: int) -> None:
+        """Forget what came later than so many facts and happenings."""
+        del self.facts[fact_count:]
+        del self.happenings[happening_count:]
+        self.handlers.clear()
+        if self.stacks is not None:
+            for fact in self.facts:
+                self._note_handler(fact)
+
+    def _note_handler(self, fact: Fact) -> None:
+        if fact.name == _HANDLER:
+            self.handlers[fact.tid] = fact
+        elif fact.name == _HANDLER_END:
+            self.handlers.pop(fact.tid, None)
 
     def _pass_kernel(self, task: Task) -> None:
         """`task` is in the kernel: with those that do nothing but that there is no race."""
@@ -67,14 +82,16 @@ class FactWatcher:
 
     def _add(self, name: str, task: Task, *detail: Any) -> None:
         command = task.command_name.decode(errors="replace")
-        self.facts.append(Fact(name, task.tid, task.tgid, command, detail))
+        fact = Fact(name, task.tid, task.tgid, command, detail)
+        self.facts.append(fact)
+        self._note_handler(fact)
 
     def system_call_entered(self, task: Task, call: Any, arguments: tuple[Any, ...]) -> None:
         """See `Observer`."""
         self._pass_kernel(task)
         if self.stacks is not None:
             self._look_at_handler(self.stacks, task, call.name)
-        if len(task.group.threads) > 1:
+        if self.looks_at_descriptors and len(task.group.threads) > 1:
             for argument, parameter in zip(arguments, call.parameters, strict=False):
                 if (
                     parameter.kind is not None
@@ -89,10 +106,13 @@ class FactWatcher:
         """See `Observer`."""
         self._pass_kernel(task)
         if (
-            isinstance(outcome, int)
-            and call.name in _OPENING
+            self.looks_at_descriptors
+            and isinstance(outcome, int)
             and len(task.group.threads) > 1
             and outcome in task.files.files
+            and returns_descriptor(call, arguments)
+            # dup2(2) of a descriptor to itself does nothing.
+            and not (call.name == "dup2" and outcome == arguments[0])
         ):
             self._add("open", task, outcome)
         elif isinstance(outcome, ESRCH) and arguments and isinstance(arguments[0], int):
@@ -102,10 +122,8 @@ class FactWatcher:
 
     def _look_at_handler(self, stacks: CallStacks, task: Task, call: str) -> None:
         """What `task` calls in a handler that has interrupted a function, if both aren't safe for that."""
-        last = next(
-            (fact for fact in reversed(self.facts) if fact.tid == task.tid and fact.name in _HANDLERS), None
-        )
-        if last is None or last.name == _HANDLER_END:
+        last = self.handlers.get(task.tid)
+        if last is None:
             return
         if call == "rt_sigreturn":
             self._add(_HANDLER_END, task)

@@ -261,6 +261,7 @@ ORACLES = {
 }
 LOOK_AT_STACKS = frozenset(("unsafe-handler",))
 """The oracles for which it's looked at the stacks of tasks."""
+_LOOK_AT_DESCRIPTORS = frozenset(("leak", "stale-descriptor"))
 DEFAULT_ORACLES = ("status", "output", "deadlock", "endless", "crash", "lost-sigchld")
 
 
@@ -274,6 +275,13 @@ def problems(oracles: Iterable[Oracle], world: World, expected: Expectation) -> 
     text = "; ".join(problem for _, problem in found)
     return Finding(
         found[0][0], text, tuple(world.steps), world.deviations, run.status, run.stdout, run.stderr
+    )
+
+
+def looks_at_descriptors(oracles: Iterable[Oracle]) -> bool:
+    """Whether it's to be noted which descriptors threads open and use; a user's own oracle may ask for it."""
+    return any(
+        oracle.name in _LOOK_AT_DESCRIPTORS or ORACLES.get(oracle.name) is not oracle for oracle in oracles
     )
 
 

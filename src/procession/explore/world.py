@@ -140,9 +140,11 @@ class World:
         keeps_snapshots: bool = True,
         orders_output: bool = True,
         looks_at_stacks: bool = False,
+        looks_at_descriptors: bool = True,
     ) -> None:
         self.program = program
         self.stacks = CallStacks() if looks_at_stacks else None
+        self.looks_at_descriptors = looks_at_descriptors
         self.step_limit = step_limit
         self.time_limit_ns = int(time_limit_s * _NS_PER_S)
         self.machine: Machine
@@ -212,7 +214,7 @@ class World:
             kernel, orders_output=self.orders_output, knows_accesses=MEMORY in program.kinds
         )
         kernel.vfs.file_events = FootprintEvents(watcher)
-        self.facts = facts = FactWatcher(kernel, self.stacks)
+        self.facts = facts = FactWatcher(kernel, self.stacks, looks_at_descriptors=self.looks_at_descriptors)
         machine.observe(watcher)
         machine.observe(facts)
         command = machine.start(program.command, pid1=program.is_pid1)
@@ -408,8 +410,7 @@ class World:
         self.machine.restore(last.snapshot)
         del self.steps[last.length :]
         del self.output[last.output_count :]
-        del self.facts.facts[last.fact_count :]
-        del self.facts.happenings[last.happening_count :]
+        self.facts.cut(last.fact_count, last.happening_count)
         self.watcher.shared = last.shared_memory
         self.deviations = last.deviations
         self.offer, self.ending = last.offer, last.ending

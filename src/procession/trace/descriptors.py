@@ -40,8 +40,12 @@ def with_names(
 
 def name_of_result(task: Task, call: SystemCall, arguments: tuple[Any, ...], result: int) -> str:
     """What a descriptor that `call` returned has open; "" if it returned something else."""
-    is_descriptor = call.name in _OPENING or (call.name == "fcntl" and arguments[1] in _DUPLICATING)
-    return _name_text(task, result) if is_descriptor else ""
+    return _name_text(task, result) if returns_descriptor(call, arguments) else ""
+
+
+def returns_descriptor(call: SystemCall, arguments: tuple[Any, ...]) -> bool:
+    """Whether the result of a call that succeeds is a descriptor."""
+    return call.name in _OPENING or (call.name == "fcntl" and arguments[1] in _DUPLICATING)
 
 
 def _name_text(task: Task, number: int) -> str:

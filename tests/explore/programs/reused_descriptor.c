@@ -1,9 +1,10 @@
-/* A thread writes twice to a descriptor that the first thread closes meanwhile, and opens anew for something else:
- * with "safe" as its argument it waits for the other to be done with it. It ends with 1 if the second write has
- * gone to the other file. */
+/* A thread writes twice to a descriptor that the first thread closes meanwhile, and opens anew for something else,
+ * with "dup2" as its argument by that alone; with "safe" it waits for the other to be done with it. It ends with 1 if
+ * the second write has gone to the other file. */
 
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,14 +21,16 @@ static void *write_twice(void *unused) {
 int main(int argc, char **argv) {
 	pthread_t thread;
 	char byte;
-	int is_safe = argc > 1;
-	(void)argv;
+	int is_safe = argc > 1 && strcmp(argv[1], "safe") == 0, replaces = argc > 1 && !is_safe;
 	file = memfd_create("first", 0);
 	pthread_create(&thread, NULL, write_twice, NULL);
 	if (is_safe)
 		pthread_join(thread, NULL);
-	close(file);
+	if (!replaces)
+		close(file);
 	int other = memfd_create("second", 0);
+	if (replaces && dup2(other, file) != file)
+		return 2;
 	if (!is_safe)
 		pthread_join(thread, NULL);
 	return pread(other, &byte, 1, 0) == 1 && byte == '2';

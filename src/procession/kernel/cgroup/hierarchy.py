@@ -18,6 +18,7 @@ from procession.kernel.cgroup.pids import PidsCounter
 if TYPE_CHECKING:
     from procession.fs.inode import Superblock
     from procession.kernel.kernel import Kernel
+    from procession.kernel.task import Task
 
 PIDS = int(Controller.PIDS)
 CPU = int(Controller.CPU)
@@ -54,7 +55,7 @@ class Hierarchy:
         kernel.memory.account.charge(CGROUP, _counters_bytes(parent.subtree_control))
         group = Cgroup(parent, name, number)
         parent.children[name] = group
-        _set_controllers(kernel, group, 0, group.available_controllers)
+        _set_controllers(kernel, group, 0, group.available_controllers, [])
         if parent.is_freezing:
             update_frozen(group)
         return group
@@ -84,8 +85,8 @@ def _counters_bytes(controllers: int) -> int:
     return (controllers & _COUNTING).bit_count() * CONTROLLER_BYTES
 
 
-def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
-    """`group` has the controllers `new` from now on, in place of `old`.
+def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int, tasks: list[Task]) -> None:
+    """`group` has the controllers `new` from now on, in place of `old`; `tasks` are those in it and below.
 
     Linux: kernel/cgroup/cgroup.c, cgroup_apply_control.
     """
@@ -96,7 +97,7 @@ def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
         group.pids = parent.pids
         if new & PIDS:
             group.pids = PidsCounter(parent.pids)
-            group.pids.count = sum(1 for task in kernel.tasks if task.cgroup.is_below(group))
+            group.pids.count = len(tasks)
             group.pids.peak = group.pids.count
     if changed & CPU:
         own, group.cpu = group.cpu, parent.cpu
@@ -110,7 +111,7 @@ def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int) -> None:
         group.memory = parent.memory
         if new & MEMORY:
             group.memory = MemoryCounter(kernel, group, parent.memory)
-            group.memory.take_over(task for task in kernel.tasks if task.cgroup.is_below(group))
+            group.memory.take_over(tasks)
     if changed:
         _inherit(group)
     if changed & CPUSET:
@@ -192,8 +193,9 @@ def control_subtree(kernel: Kernel, group: Cgroup, enable: int, disable: int) ->
         group.subtree_control = given
         raise
     kernel.memory.account.uncharge(CGROUP, max(-more, 0))
+    tasks = _tasks_below(kernel, group)
     for child, old in before.items():
-        _set_controllers(kernel, child, old, child.available_controllers)
+        _set_controllers(kernel, child, old, child.available_controllers, tasks.get(child, []))
 
 
 def make_threaded(kernel: Kernel, group: Cgroup) -> None:
@@ -206,7 +208,21 @@ def make_threaded(kernel: Kernel, group: Cgroup) -> None:
     new = group.available_controllers
     kernel.memory.account.uncharge(CGROUP, _counters_bytes(old) - _counters_bytes(new))
     if group.parent is not None:
-        _set_controllers(kernel, group, old, new)
+        _set_controllers(kernel, group, old, new, _tasks_below(kernel, group.parent).get(group, []))
+
+
+def _tasks_below(kernel: Kernel, group: Cgroup) -> dict[Cgroup, list[Task]]:
+    """The tasks in and below each child of `group`; also those that have ended and aren't reaped yet, as they
+    are counted still.
+    """
+    found: dict[Cgroup, list[Task]] = {}
+    for task in kernel.tasks:
+        child = task.cgroup
+        while child.level > group.level + 1 and child.parent is not None:
+            child = child.parent
+        if child.parent is group:
+            found.setdefault(child, []).append(task)
+    return found
 
 
 def _check_enabling(group: Cgroup, enable: int) -> None:

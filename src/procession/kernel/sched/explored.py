@@ -25,7 +25,9 @@ _SMALL = 32
 
 
 class AccessGate(Protocol):
-    """Who knows of accesses to memory."""
+    """Who knows of accesses to memory; `is_wanted` once it has been told to begin, for good."""
+
+    is_wanted: bool
 
     def begin(self) -> None:
         """There is memory that tasks share: have the scheduler ask after accesses from now on."""
@@ -152,8 +154,9 @@ class ExploredScheduler(Scheduler):
             self.kernel.timers.jump_to_next()
         if reaper is None:
             self.preferred = None
-        if self.accesses is not None and _shares_memory(chosen):
-            self.accesses.begin()
+        accesses = self.accesses
+        if accesses is not None and not accesses.is_wanted and _shares_memory(chosen):
+            accesses.begin()
         address = self.at_call.pop(chosen, None)
         self.admitted = None if address is None else (chosen, address)
         queue = self.processors[chosen.entity.processor]
