@@ -84,18 +84,33 @@ def shell_lab() -> str:
 
 def reduction() -> str:
     """Schedules with and without the reduction, of the growth by one more preemption."""
-    lines = ["", "", "| preemptions | reduced | naive | classes |", "| --- | --- | --- | --- |"]
-    for bound in (0, 1, 2, 3, None):
-        figures = []
-        for kind in (Reduction.PARTIAL_ORDER, Reduction.NONE):
-            world = World(program(compiled("tocttou"), "2"))
-            search = Search(world, lambda _: True, bound=bound, reduction=kind)
-            search.run()
-            world.close()
-            figures.append((search.schedules, len(search.signatures)))
-        name = "any" if bound is None else bound
-        lines.append(f"| {name} | {figures[0][0]:,} | {figures[1][0]:,} | {figures[1][1]:,} |")
+    shell = (shutil.which("bash") or "bash", "-c", BASH_PAIR)
+    commands: dict[str, tuple[tuple[str, ...], int]] = {
+        # With the largest bound that can be exhausted without a reduction.
+        "tocttou": ((compiled("tocttou"), "2"), 3),
+        "lock_file": ((compiled("lock_file"),), 3),
+        "two bash processes": (shell, 3),
+        "fork_buf 2": ((compiled("fork_buf"), "2"), 1),
+        "parallel_inc": ((compiled("parallel_inc"), "2", "2"), 1),
+    }
+    kinds = Reduction.STATES, Reduction.PARTIAL_ORDER, Reduction.NONE
+    lines = ["", "", "| program | preemptions | states | partial order | none | that differ |"]
+    lines.append("|" + " --- |" * 6)
+    for name, (command, most) in commands.items():
+        for bound in range(most + 1):
+            searches = [_search(command, bound, kind) for kind in kinds]
+            figures = " | ".join(f"{search.schedules:,}" for search in searches)
+            lines.append(f"| {name} | {bound} | {figures} | {len(searches[-1].signatures):,} |")
     return "\n".join(lines)
+
+
+def _search(command: tuple[str, ...], bound: int | None, kind: Reduction) -> Search:
+    """A search that has been made."""
+    world = World(program(*command))
+    search = Search(world, lambda _: True, bound=bound, reduction=kind)
+    search.run()
+    world.close()
+    return search
 
 
 def jobs() -> str:
