@@ -29,8 +29,12 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <linux/filter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <linux/netfilter.h>
 #include <poll.h>
 #include <time.h>
 #include <unistd.h>
@@ -778,6 +782,134 @@ static int step_mount_namespaces(void) { raise_namespaces(); return keep_in_chil
 static int step_network_namespaces(void) { raise_namespaces(); return keep_in_child(make_network_namespace); }
 static int step_pid_namespaces(void) { raise_namespaces(); return keep_in_child(make_pid_namespace); }
 
+/* A batch of requests to the packet filter. */
+static struct nlmsghdr *last;
+static size_t used;
+
+static void begin_request(int type, int flags, int resource)
+{
+	struct nfgenmsg body = {.nfgen_family = NFPROTO_IPV4, .res_id = htons(resource)};
+	last = (void *)(data + used);
+	memset(last, 0, 20);
+	last->nlmsg_type = type;
+	last->nlmsg_flags = NLM_F_REQUEST | flags;
+	last->nlmsg_len = 20;
+	memcpy(NLMSG_DATA(last), &body, sizeof body);
+	used += 20;
+}
+
+static struct nlattr *put(int type, const void *value, size_t length)
+{
+	struct nlattr *attribute = (void *)(data + used);
+	attribute->nla_type = type;
+	attribute->nla_len = NLA_HDRLEN + length;
+	memcpy(attribute + 1, value, length);
+	used += NLA_HDRLEN + NLA_ALIGN(length);
+	last->nlmsg_len = data + used - (char *)last;
+	return attribute;
+}
+
+static void put_number(int type, uint32_t value)
+{
+	value = htonl(value);
+	put(type, &value, 4);
+}
+
+static void end_attribute(struct nlattr *nest)
+{
+	nest->nla_len = data + used - (char *)nest;
+}
+
+static void begin_batch(void)
+{
+	used = 0;
+	begin_request(NFNL_MSG_BATCH_BEGIN, 0, NFNL_SUBSYS_NFTABLES);
+	begin_request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE, NLM_F_CREATE, 0);
+	put(NFTA_TABLE_NAME, "t", 2);
+}
+
+static int send_batch(void)
+{
+	char answer[8192];
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER), result = 0;
+	begin_request(NFNL_MSG_BATCH_END, 0, NFNL_SUBSYS_NFTABLES);
+	if (send(fd, data, used, 0) < 0)
+		result = -1;
+	if (recv(fd, answer, sizeof answer, MSG_DONTWAIT) >= 20) {
+		memcpy(&errno, answer + 16, 4);
+		errno = -errno;
+		result = -1;
+	}
+	close(fd);
+	return result;
+}
+
+/* A hundred rules of ten counters each. */
+static int step_filter_rules(void)
+{
+	begin_batch();
+	begin_request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, NLM_F_CREATE, 0);
+	put(NFTA_CHAIN_TABLE, "t", 2);
+	put(NFTA_CHAIN_NAME, "c", 2);
+	for (int i = 0; i < 100; i++) {
+		begin_request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, 0);
+		put(NFTA_RULE_TABLE, "t", 2);
+		put(NFTA_RULE_CHAIN, "c", 2);
+		struct nlattr *list = put(NFTA_RULE_EXPRESSIONS, "", 0);
+		for (int j = 0; j < 10; j++) {
+			struct nlattr *element = put(NFTA_LIST_ELEM, "", 0);
+			put(NFTA_EXPR_NAME, "counter", 8);
+			struct nlattr *counts = put(NFTA_EXPR_DATA, "", 0);
+			uint64_t many = -1 - number;
+			put(NFTA_COUNTER_PACKETS, &many, 8);
+			put(NFTA_COUNTER_BYTES, &many, 8);
+			end_attribute(counts);
+			end_attribute(element);
+		}
+		end_attribute(list);
+	}
+	return send_batch();
+}
+
+/* Two hundred chains. */
+static int step_filter_chains(void)
+{
+	char name[200];
+	begin_batch();
+	for (int i = 0; i < 200; i++) {
+		begin_request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, NLM_F_CREATE, 0);
+		put(NFTA_CHAIN_TABLE, "t", 2);
+		put(NFTA_CHAIN_NAME, name, snprintf(name, sizeof name, "%0150ld.%d", number, i) + 1);
+	}
+	return send_batch();
+}
+
+/* A hundred elements of a set of its own. */
+static int step_filter_elements(void)
+{
+	char name[200];
+	begin_batch();
+	begin_request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET, NLM_F_CREATE, 0);
+	put(NFTA_SET_TABLE, "t", 2);
+	put(NFTA_SET_NAME, name, snprintf(name, sizeof name, "%0150ld", number) + 1);
+	put_number(NFTA_SET_ID, 1);
+	put_number(NFTA_SET_KEY_LEN, 16);
+	begin_request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM, NLM_F_CREATE, 0);
+	put(NFTA_SET_ELEM_LIST_TABLE, "t", 2);
+	put(NFTA_SET_ELEM_LIST_SET, name, strlen(name) + 1);
+	struct nlattr *list = put(NFTA_SET_ELEM_LIST_ELEMENTS, "", 0);
+	for (int i = 0; i < 100; i++) {
+		int key[4] = {i};
+		struct nlattr *element = put(NFTA_LIST_ELEM, "", 0);
+		struct nlattr *nest = put(NFTA_SET_ELEM_KEY, "", 0);
+		put(NFTA_DATA_VALUE, key, sizeof key);
+		end_attribute(nest);
+		end_attribute(element);
+	}
+	end_attribute(list);
+	return send_batch();
+}
+
 /* What a mount is made of, told and not yet made, with long options. */
 static int step_mount_contexts(void)
 {
@@ -868,7 +1000,8 @@ static const struct way {
 	WAY(tmpfs_mounts), WAY(messages), WAY(empty_messages), WAY(semaphores), WAY(undo), WAY(segments),
 	WAY(posix_queues), WAY(temporary), WAY(unknown_calls), WAY(pages), WAY(page_tables), WAY(descriptors),
 	WAY(passed_files), WAY(polls), WAY(large_polls), WAY(filters), WAY(user_namespaces), WAY(uts_namespaces),
-	WAY(ipc_namespaces), WAY(mount_namespaces), WAY(network_namespaces), WAY(pid_namespaces),
+	WAY(ipc_namespaces), WAY(mount_namespaces), WAY(network_namespaces), WAY(filter_rules),
+	WAY(filter_chains), WAY(filter_elements), WAY(pid_namespaces),
 	WAY(mount_contexts), WAY(rulesets), WAY(pid_files), WAY(groups_of_tasks),
 	WAY(nested_tasks), WAY(tracees), WAY(output),
 };

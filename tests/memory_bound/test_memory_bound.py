@@ -34,6 +34,9 @@ WAYS = (
     "many_areas",
     *("user_namespaces", "uts_namespaces", "ipc_namespaces", "mount_namespaces", "network_namespaces"),
     *(
+        "filter_rules",
+        "filter_chains",
+        "filter_elements",
         "pid_namespaces",
         "mount_contexts",
         "rulesets",

@@ -110,6 +110,7 @@ def expect_the_same(inside: str, native: str) -> None:
     assert inside.splitlines() == native.splitlines()
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.heavy
 def test_iptables(containers_root: Path, tmp_path: Path) -> None:
     """Debian's iptables, which is iptables-nft."""
@@ -126,6 +127,7 @@ def test_iptables(containers_root: Path, tmp_path: Path) -> None:
     expect_the_same(text, native.stdout.decode())
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.heavy
 def test_nft() -> None:
     """The host's own nft."""

@@ -15,6 +15,8 @@ from procession.net.netfilter.verdict import ACCEPT, DROP
 from procession.net.netlink.attributes import attribute, nested_in, text_in
 
 if TYPE_CHECKING:
+    import collections
+
     from procession.net.netfilter.draft import Draft
     from procession.net.netfilter.request import FilterRequest
     from procession.net.netfilter.ruleset import Table
@@ -35,7 +37,7 @@ _FILTER = b"filter"
 _WORD = 0xFFFFFFFF
 
 
-def chain_message(network: Network, table: Table, chain: Chain) -> Message:
+def chain_message(network: Network, table: Table, chain: Chain, references: int) -> Message:
     """Linux: net/netfilter/nf_tables_api.c, nf_tables_fill_chain_info."""
     told = attribute(_TABLE, table.name + b"\0") + attribute(_NAME, chain.name + b"\0")
     told += attribute(_HANDLE, be64(chain.handle))
@@ -47,11 +49,15 @@ def chain_message(network: Network, table: Table, chain: Chain) -> Message:
             told += attribute(_COUNTERS, chain.counter.attributes())
     if chain.flags:
         told += attribute(_FLAGS, be32(chain.flags))
-    network.host.clock.spend_filtering(table.step_count)
-    told += attribute(_USE, be32(len(chain.rules) + table.references(chain.name)))
+    told += attribute(_USE, be32(len(chain.rules) + references))
     if chain.userdata:
         told += attribute(_USERDATA, chain.userdata)
     return _NEW, header(network, table.family) + told
+
+
+def _references_in(network: Network, table: Table) -> collections.Counter[bytes]:
+    network.host.clock.spend_filtering(table.step_count)
+    return table.references()
 
 
 def list_chains(request: FilterRequest) -> Answer:
@@ -60,9 +66,10 @@ def list_chains(request: FilterRequest) -> Answer:
     tables = ruleset_of(network).tables
     if request.is_dump:
         return [
-            chain_message(network, table, chain)
+            chain_message(network, table, chain, references[chain.name])
             for table in tables.values()
             if request.family in (UNSPECIFIED, table.family)
+            for references in (_references_in(network, table),)
             for chain in table.chains.values()
         ]
     table_name, name = request.name(_TABLE), request.name(_NAME)
@@ -72,7 +79,7 @@ def list_chains(request: FilterRequest) -> Answer:
     chain = table.chains.get(name) if table is not None else None
     if table is None or chain is None:
         raise ENOENT("no such chain")
-    return [chain_message(network, table, chain)]
+    return [chain_message(network, table, chain, _references_in(network, table)[chain.name])]
 
 
 class _Hooking:
@@ -146,6 +153,7 @@ def new_chain(draft: Draft, request: FilterRequest) -> None:
         chain.counter = _counter_in(found)
     draft.charge(chain.size)
     table.chains[name] = chain
+    draft.owned.add(chain)
     number = be32_in(found, _ID)
     if number is not None:
         draft.chain_ids[number] = table.key, name
@@ -180,7 +188,7 @@ def _change(
         raise EEXIST("the chain is at no hook")
     if counter is not None and not chain.is_base:
         raise EOPNOTSUPP("only base chains count")
-    chain = draft.own(table).chains[chain.name]
+    chain = draft.own_chain(draft.own(table), chain)
     draft.is_changed = True
     if policy is not None:
         chain.policy = policy
@@ -209,6 +217,7 @@ def delete_chain(draft: Draft, request: FilterRequest) -> None:
     is_empty_needed = request.has(NetlinkFlag.NLM_F_REPLACE)
     if draft.references(table, chain.name) > from_itself or (is_empty_needed and chain.rules):
         raise EBUSY("the chain is used")
+    chain = draft.own_chain(table, chain)
     for rule in chain.rules.copy():
         draft.remove_rule(table, chain, rule)
     del table.chains[chain.name]

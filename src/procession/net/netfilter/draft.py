@@ -33,8 +33,9 @@ _VERDICT = int(DataAttribute.NFTA_DATA_VERDICT)
 class Draft:
     """Changes to the tables of a network, until they are published.
 
-    `tables` are those that will be there, of which those in `owned` are the draft's own and may be changed.
-    What is added is charged at once: `added` bytes so far, and `removed` is given back at the end.
+    `tables` are those that will be there. Of those, and of their chains and sets, the draft may change what
+    is in `owned`: the others are published ones. What is added is charged at once: `added` bytes so far, and
+    `removed` is given back at the end.
     `chain_ids`, `set_ids` and `rule_ids` are the numbers by which the batch calls what it makes.
     """
 
@@ -56,7 +57,7 @@ class Draft:
         self.network = network
         self.base = ruleset_of(network)
         self.tables = self.base.tables.copy()
-        self.owned: set[TableKey] = set()
+        self.owned: set[Table | Chain | FilterSet] = set()
         self.handle_count = self.base.handle_count
         self.added = self.removed = 0
         self.is_changed = False
@@ -94,20 +95,38 @@ class Draft:
 
     def own(self, table: Table) -> Table:
         """The same to change."""
-        key = table.key
-        if key not in self.owned:
-            self._look_through(table)
-            self.tables[key] = table = table.copy()
-            self.owned.add(key)
-        return self.tables[key]
+        if table not in self.owned:
+            self._spend(len(table.chains) + len(table.sets))
+            self.tables[table.key] = table = table.copy()
+            self.owned.add(table)
+        return table
+
+    def own_chain(self, table: Table, chain: Chain) -> Chain:
+        """A chain of a table that is the draft's own, to change."""
+        if chain not in self.owned:
+            self._spend(len(chain.rules))
+            table.chains[chain.name] = chain = chain.copy()
+            self.owned.add(chain)
+        return chain
+
+    def own_set(self, table: Table, found: FilterSet) -> FilterSet:
+        """A set of a table that is the draft's own, to change."""
+        if found not in self.owned:
+            self._spend(len(found.elements))
+            table.sets[found.name] = found = found.copy()
+            self.owned.add(found)
+        return found
 
     def _look_through(self, table: Table) -> None:
-        self.network.host.clock.spend_filtering(table.step_count)
+        self._spend(table.step_count)
+
+    def _spend(self, step_count: int) -> None:
+        self.network.host.clock.spend_filtering(step_count)
 
     def references(self, table: Table, name: bytes) -> int:
         """How many verdicts of rules and maps lead to the chain `name`."""
         self._look_through(table)
-        return table.references(name)
+        return table.references()[name]
 
     def has_reader(self, table: Table, name: bytes) -> bool:
         """Whether a rule looks into the set `name`."""
@@ -164,7 +183,7 @@ class Draft:
     # Removing
 
     def remove_rule(self, table: Table, chain: Chain, rule: Rule) -> None:
-        """`rule` won't be there, nor the sets without a name that it looks into."""
+        """`rule` of the draft's own chain won't be there, nor the sets without a name that it looks into."""
         chain.rules.remove(rule)
         self.discharge(rule.size)
         for name in rule.set_names():
@@ -179,7 +198,6 @@ class Draft:
     def remove_table(self, table: Table) -> None:
         """The table won't be there, nor what is in it."""
         del self.tables[table.key]
-        self.owned.discard(table.key)
         self.discharge(table.whole_size)
 
     # The end
@@ -193,8 +211,9 @@ class Draft:
 
         Linux: net/netfilter/nf_tables_api.c, nft_table_validate.
         """
-        for key in self.owned:
-            table = self.tables[key]
+        for table in self.tables.values():
+            if table not in self.owned:
+                continue
             self._look_through(table)
             for chain in table.chains.values():
                 if chain.is_base:

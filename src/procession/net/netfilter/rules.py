@@ -135,7 +135,7 @@ def new_rule(draft: Draft, request: FilterRequest) -> None:
     """
     found = request.found
     table = draft.own(draft.table_named(request.family, request.name(_TABLE)))
-    chain = draft.chain_named(table, request.name(_CHAIN), be32_in(found, _CHAIN_ID))
+    chain = draft.own_chain(table, draft.chain_named(table, request.name(_CHAIN), be32_in(found, _CHAIN_ID)))
     handle = be64_in(found, _HANDLE)
     is_replacing = request.has(NetlinkFlag.NLM_F_REPLACE)
     at = -1
@@ -193,11 +193,12 @@ def delete_rule(draft: Draft, request: FilterRequest) -> None:
     table = draft.own(draft.table_named(request.family, request.name(_TABLE)))
     name = request.name(_CHAIN)
     if name is None:
-        for chain in table.chains.values():
-            for rule in chain.rules.copy():
-                draft.remove_rule(table, chain, rule)
+        for each in list(table.chains.values()):
+            own = draft.own_chain(table, each)
+            for rule in own.rules.copy():
+                draft.remove_rule(table, own, rule)
         return
-    chain = draft.chain_named(table, name)
+    chain = draft.own_chain(table, draft.chain_named(table, name))
     handle, number = be64_in(found, _HANDLE), be32_in(found, _ID)
     request.blame(_HANDLE if handle is not None else _ID)
     if handle is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from procession.abi.nftables import ElementFlag, SetFlag, TableFlag
 from procession.net.netfilter.verdict import ACCEPT
 
 if TYPE_CHECKING:
-    from procession.net.netfilter.actions import Counter
+    from procession.net.netfilter.actions import Counter as PacketCounter
     from procession.net.netfilter.expression import Expression
     from procession.net.netfilter.verdict import Verdict
     from procession.net.network import Network
@@ -78,7 +79,7 @@ class Chain:
         self.priority = 0
         self.policy = ACCEPT
         self.type_name = b""
-        self.counter: Counter | None = None
+        self.counter: PacketCounter | None = None
         self.rules: list[Rule] = []
 
     @property
@@ -284,20 +285,20 @@ class Table:
         return self.handle_count
 
     def copy(self) -> Table:
-        """The same for a draft, which may change what is in it."""
+        """The same for a draft, which may put other chains and sets into it."""
         table = Table(self.family, self.name, self.handle, self.flags, self.userdata)
         table.handle_count = self.handle_count
-        table.chains = {name: chain.copy() for name, chain in self.chains.items()}
-        table.sets = {name: each.copy() for name, each in self.sets.items()}
+        table.chains = self.chains.copy()
+        table.sets = self.sets.copy()
         return table
 
-    def references(self, name: bytes) -> int:
-        """How many verdicts of rules and maps lead to the chain `name`."""
+    def references(self) -> Counter[bytes]:
+        """How many verdicts of rules and maps lead to each chain, by its name."""
         verdicts = [
             verdict for chain in self.chains.values() for rule in chain.rules for verdict in rule.verdicts()
         ]
         verdicts += [verdict for each in self.sets.values() for verdict in each.verdicts()]
-        return sum(verdict.leads_on and verdict.chain == name for verdict in verdicts)
+        return Counter(verdict.chain for verdict in verdicts if verdict.leads_on)
 
     def has_reader(self, name: bytes) -> bool:
         """Whether a rule looks into the set `name`."""

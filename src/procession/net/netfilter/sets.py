@@ -192,6 +192,7 @@ def new_set(draft: Draft, request: FilterRequest) -> None:
     )
     draft.charge(made.size)
     table.sets[made.name] = made
+    draft.owned.add(made)
     draft.set_ids[number] = table.key, made.name
 
 
@@ -300,6 +301,7 @@ def new_elements(draft: Draft, request: FilterRequest) -> None:
     if kept_in.flags & _CONSTANT and draft.has_reader(table, kept_in.name):
         raise EBUSY("the set doesn't change any more")
     most = be32_in(nested_in(kept_in.description), _SIZE)
+    kept_in = draft.own_set(table, kept_in)
     kept_in.boundaries = None
     for index, (_, nested) in enumerate(list_in(found[_LIST_ELEMENTS])):
         request.blame(_LIST_ELEMENTS, index)
@@ -329,6 +331,7 @@ def delete_elements(draft: Draft, request: FilterRequest) -> None:
     kept_in = draft.set_named(table, found.get(_LIST_SET), be32_in(found, _LIST_SET_ID))
     if kept_in.flags & _CONSTANT and draft.has_reader(table, kept_in.name):
         raise EBUSY("the set doesn't change any more")
+    kept_in = draft.own_set(table, kept_in)
     kept_in.boundaries = None
     if _LIST_ELEMENTS not in found:
         draft.discharge(sum(element.size for element in kept_in.elements.values()))

@@ -105,7 +105,7 @@ def new_table(draft: Draft, request: FilterRequest) -> None:
     table = Table(family, name, draft.handle_count, flags or 0, userdata_in(found, _USERDATA))
     draft.charge(table.size)
     draft.tables[table.key] = table
-    draft.owned.add(table.key)
+    draft.owned.add(table)
 
 
 def delete_table(draft: Draft, request: FilterRequest) -> None:
