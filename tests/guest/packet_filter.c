@@ -233,6 +233,23 @@ static void extension(struct batch *batch, const char *name, int revision, const
 	end_expression(batch, begun);
 }
 
+static void put_long(struct batch *batch, int type, uint64_t number)
+{
+	number = (uint64_t)htonl(number) << 32 | htonl(number >> 32);
+	add(batch, type, &number, sizeof(number));
+}
+
+static void limit(struct batch *batch, uint64_t rate, uint64_t unit_s, int burst, int type)
+{
+	struct expression begun = begin_expression(batch, "limit");
+
+	put_long(batch, NFTA_LIMIT_RATE, rate);
+	put_long(batch, NFTA_LIMIT_UNIT, unit_s);
+	add_number(batch, NFTA_LIMIT_BURST, burst);
+	add_number(batch, NFTA_LIMIT_TYPE, type);
+	end_expression(batch, begun);
+}
+
 static void counter(struct batch *batch)
 {
 	end_expression(batch, begin_expression(batch, "counter"));
@@ -1029,4 +1046,54 @@ TEST(matches)
 	extension(&batch, "none", 0, nothing, 8);
 	CHECK_EQ(finish(&batch, rule), ENOENT);
 	CHECK_EQ(count_of(NFT(GETRULE)), 2);
+}
+
+TEST(limits)
+{
+	struct { uint32_t period, burst; char rest[32]; } hour = {36000000, 2, {0}}, never = {864000000, 20, {0}};
+	struct batch batch;
+	struct nlattr *rule;
+
+	enter();
+	batch = new_batch();
+	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_DROP);
+	rule = begin_rule(&batch, "c");
+	match_port(&batch, IPPROTO_UDP, 1000);
+	limit(&batch, 1, 86400, 2, NFT_LIMIT_PKTS);
+	verdict(&batch, NF_ACCEPT, NULL);
+	end_nest(&batch, rule);
+	rule = begin_rule(&batch, "c");
+	match_port(&batch, IPPROTO_UDP, 1001);
+	limit(&batch, 50, 86400, 0, NFT_LIMIT_PKT_BYTES);
+	verdict(&batch, NF_ACCEPT, NULL);
+	end_nest(&batch, rule);
+	rule = begin_rule(&batch, "c");
+	match_port(&batch, IPPROTO_UDP, 1002);
+	extension(&batch, "limit", 0, &hour, sizeof(hour));
+	verdict(&batch, NF_ACCEPT, NULL);
+	CHECK_EQ(finish(&batch, rule), 0);
+	CHECK_EQ(datagram_to(1000), 1);
+	CHECK_EQ(datagram_to(1000), 1);
+	CHECK_EQ(datagram_to(1000), 0);
+	CHECK_EQ(datagram_to(1001), 1);
+	CHECK_EQ(datagram_to(1001), 0);
+	CHECK_EQ(datagram_to(1002), 1);
+	CHECK_EQ(datagram_to(1002), 1);
+	CHECK_EQ(datagram_to(1002), 0);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	limit(&batch, 0, 1, 2, NFT_LIMIT_PKTS);
+	CHECK_EQ(finish(&batch, rule), EINVAL);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	limit(&batch, 1, UINT64_MAX, 2, NFT_LIMIT_PKTS);
+	CHECK_EQ(finish(&batch, rule), EOVERFLOW);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	limit(&batch, 1, 1, 2, 9);
+	CHECK_EQ(finish(&batch, rule), EOPNOTSUPP);
+	batch = new_batch();
+	rule = begin_rule(&batch, "c");
+	extension(&batch, "limit", 0, &never, sizeof(never));
+	CHECK_EQ(finish(&batch, rule), ERANGE);
 }

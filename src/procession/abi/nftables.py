@@ -366,6 +366,23 @@ class CounterAttribute(IntEnum):
     NFTA_COUNTER_PACKETS = 2
 
 
+class LimitType(IntEnum):
+    """What a limit counts."""
+
+    NFT_LIMIT_PKTS = 0
+    NFT_LIMIT_PKT_BYTES = 1
+
+
+class LimitAttribute(IntEnum):
+    """Attributes of `limit`, whose only flag inverts it."""
+
+    NFTA_LIMIT_RATE = 1
+    NFTA_LIMIT_UNIT = 2
+    NFTA_LIMIT_BURST = 3
+    NFTA_LIMIT_TYPE = 4
+    NFTA_LIMIT_FLAGS = 5
+
+
 class RejectType(IntEnum):
     """How a packet is refused."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP, EPROTONOSUPPORT
+from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP, EPROTONOSUPPORT, ERANGE
 from procession.abi.nftables import MatchAttribute, TargetAttribute
 from procession.abi.word import Words
 from procession.net.internet.packet import ICMP, ICMP6, TCP, UDP, UDP_LITE
 from procession.net.netfilter.actions import REJECT_HOOKS
 from procession.net.netfilter.expression import Expression, be32, needed
+from procession.net.netfilter.limit import Bucket
 from procession.net.netfilter.passing import IPV4, IPV6
 from procession.net.netfilter.refusal import REASONS_4, REASONS_6, refuse_with_error, refuse_with_reset
 from procession.net.netfilter.verdict import DROPPED, NO_MATCH
@@ -31,6 +32,10 @@ _MOST_REVISION = 255
 _WITH_PORTS = (TCP, UDP, UDP_LITE)
 _PORTS = Words(">HH")
 _FILTER = b"filter"
+_SCALE, _CREDITS = 10_000, 32_000
+"""XT_LIMIT_SCALE, in whose parts of a second iptables counts, and in whose the kernel does."""
+_SCALE_NS = 10**9 // _SCALE
+_WORD = 0xFFFFFFFF
 
 
 class Match(Expression):
@@ -246,6 +251,35 @@ class ConntrackMatch(Match):
         return bool(states & passing.connection_state) != bool(inverted & self._state)
 
 
+def _credits(period: int) -> int:
+    """Linux: net/netfilter/xt_limit.c, user2credits."""
+    if period > _WORD // _CREDITS:
+        return period // _SCALE * _CREDITS & _WORD
+    return period * _CREDITS // _SCALE
+
+
+class LimitMatch(Match):
+    """Linux: net/netfilter/xt_limit.c, limit_mt, limit_mt_check; include/uapi/linux/netfilter/xt_limit.h,
+    struct xt_rateinfo."""
+
+    __slots__ = ("bucket", "cost")
+
+    title = b"limit"
+    info_bytes = 40
+    layout: ClassVar[Words] = Words("<II")
+
+    def __init__(self, reading: Reading, info: bytes) -> None:
+        super().__init__(reading, info)
+        period, burst = self.layout.unpack_from(info)
+        if not burst or _credits(period * burst & _WORD) < _credits(period):
+            raise ERANGE("no burst, or too long a time")
+        self.cost = period * _SCALE_NS
+        self.bucket = Bucket(self.cost * burst, reading.draft.network.host.clock.now_ns)
+
+    def matches(self, passing: Passing) -> bool:
+        return self.bucket.take(self.cost, passing.network.host.clock.now_ns)
+
+
 class RejectTarget(Expression):
     """REJECT (Linux: net/ipv4/netfilter/ipt_REJECT.c, reject_tg; net/ipv6/netfilter/ip6t_REJECT.c)."""
 
@@ -295,7 +329,10 @@ class RejectTarget(Expression):
 
 MATCHES: dict[bytes, type[Match]] = {
     each.title: each
-    for each in (CommentMatch, TcpMatch, UdpMatch, IcmpMatch, Icmp6Match, MultiportMatch, ConntrackMatch)
+    for each in (
+        *(CommentMatch, TcpMatch, UdpMatch, IcmpMatch, Icmp6Match),
+        *(MultiportMatch, ConntrackMatch, LimitMatch),
+    )
 }
 TARGETS: dict[bytes, type[RejectTarget]] = {RejectTarget.title: RejectTarget}
 """By their names: there is one revision of each."""

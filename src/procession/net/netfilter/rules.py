@@ -16,6 +16,7 @@ from procession.abi.nftables import (
 from procession.net.netfilter.actions import Counter, Immediate, Reject
 from procession.net.netfilter.comparisons import Bitwise, Compare, Lookup, Range
 from procession.net.netfilter.expression import Expression, Reading, be32_in, be64, be64_in
+from procession.net.netfilter.limit import Limit
 from procession.net.netfilter.loads import ConnectionLoad, Meta, Payload
 from procession.net.netfilter.matches import read_match, read_target
 from procession.net.netfilter.ruleset import Rule, ruleset_of
@@ -35,7 +36,7 @@ MOST_EXPRESSIONS = 128
 """NFT_RULE_MAXEXPRS."""
 EXPRESSIONS: dict[bytes, Callable[[Reading, dict[int, bytes]], Expression]] = {
     **{each.name: each for each in (Immediate, Counter, Reject, Bitwise, Compare, Lookup, Range)},
-    **{each.name: each for each in (Meta, Payload, ConnectionLoad)},
+    **{each.name: each for each in (Meta, Payload, ConnectionLoad, Limit)},
     b"match": read_match,
     b"target": read_target,
 }
