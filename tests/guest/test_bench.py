@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.container_rows import CONTAINER_ROWS
+from bench.engines import SOURCE, WORK, command_of, processor_seconds, write_source
 from bench.ipc_rows import IPC_ROWS
 from bench.rows import ROWS, Row, mebibytes_per_second, microseconds, times_native
 from bench.run import BENCH, TABLES, Outcome, chosen, line_of, measure, quick
@@ -107,6 +108,18 @@ def test_targets_are_compared_with_what_was_measured() -> None:
     assert relative.ratio == 5.0
     assert relative.as_json()["is_met"] is False
     assert relative.as_json()["is_later_met"] is None
+
+
+def test_what_engines_are_measured_with_is_there(tmp_path: Path) -> None:
+    """The compiler's work has as many lines as its row says, and is a program."""
+    source = tmp_path / "source.c"
+    write_source(source)
+    assert len(source.read_text().splitlines()) == 2000
+    for _, words in WORK:
+        command = command_of(words, source)
+        assert os.access(command[0], os.X_OK)
+        if SOURCE in words:
+            assert processor_seconds(command, str(tmp_path)) > 0
 
 
 def test_command_writes_json(tmp_path: Path) -> None:
