@@ -84,7 +84,7 @@ class TaskstatsFamily(GenericFamily):
             task = find_task(namespace, pid)
             if task is None:
                 raise ESRCH(f"no task {pid}")
-            if types is _TASK_TYPES:
+            if types == _TASK_TYPES:
                 stats = stats_of_task(kernel, task, namespace, users)
             else:
                 stats = stats_of_process(kernel, task.group)
