@@ -60,18 +60,30 @@ def seen(report: Report) -> list[tuple[int | None, int, bool]]:
     return [(each.bound, each.distinct, each.is_exhausted) for each in report.coverages]
 
 
+def sees_all(report: Report, expected: Report) -> bool:
+    """Whether both are complete, and have seen as much with each bound that both have tried.
+
+    A search in pieces may go on to a larger bound: what one of them leaves out may be what another has seen
+    with fewer preemptions.
+    """
+    common = min(len(report.coverages), len(expected.coverages))
+    return (
+        report.is_complete
+        and expected.is_complete
+        and seen(report)[:common] == seen(expected)[:common]
+        and seen(report)[-1][1:] == seen(expected)[-1][1:]
+    )
+
+
 def test_pieces_see_what_the_whole_sees() -> None:
-    expected = whole("pause_after_check", "safe")
     report = divided(Alone(), "pause_after_check", "safe")
-    assert report.is_complete
-    assert seen(report) == seen(expected)
+    assert sees_all(report, whole("pause_after_check", "safe"))
 
 
 @pytest.mark.heavy
 def test_two_processes_see_what_one_sees() -> None:
     report = divided(Processes(2), "pause_after_check", "safe")
-    assert report.is_complete
-    assert seen(report) == seen(whole("pause_after_check", "safe"))
+    assert sees_all(report, whole("pause_after_check", "safe"))
 
 
 def test_two_processes_find_a_race() -> None:
@@ -93,8 +105,7 @@ def test_a_worker_that_is_killed_loses_nothing() -> None:
     killer.start()
     report = divided(crew, "shell_lab", "safe")
     killer.join()
-    assert report.is_complete
-    assert seen(report) == seen(whole("shell_lab", "safe"))
+    assert sees_all(report, whole("shell_lab", "safe"))
 
 
 def test_an_interrupted_search_goes_on_from_its_file(tmp_path: Path) -> None:
@@ -103,8 +114,7 @@ def test_an_interrupted_search_goes_on_from_its_file(tmp_path: Path) -> None:
     assert first.reason_to_end == "the limit of 10 schedules"
     assert not first.is_complete
     second = divided(Alone(), "shell_lab", "safe", state_file=state)
-    assert second.is_complete
-    assert seen(second) == seen(whole("shell_lab", "safe"))
+    assert sees_all(second, whole("shell_lab", "safe"))
     third = divided(Alone(), "shell_lab", "safe", state_file=state)
     assert third.is_complete
     assert third.schedules == second.schedules
@@ -229,5 +239,4 @@ def test_a_cluster_sees_what_one_process_sees() -> None:
         n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
     ) as cluster:
         report = divided(DaskCluster(cluster.scheduler_address), "shell_lab", "safe")
-    assert report.is_complete
-    assert seen(report) == seen(whole("shell_lab", "safe"))
+    assert sees_all(report, whole("shell_lab", "safe"))
