@@ -138,6 +138,8 @@ TEST(shared_memory_has_minor_faults)
 	CHECK_EQ(alias[PAGE], 10);
 	CHECK_EQ(touch(memory + 2 * PAGE, READ), SIGBUS);
 	CHECK_ERRNO(zero_page(fd, memory + 2 * PAGE), EFAULT);
+	go_on.range.start += PAGE;
+	CHECK_ERRNO(ioctl(fd, UFFDIO_CONTINUE, &go_on), EINVAL);
 	close(fd);
 }
 

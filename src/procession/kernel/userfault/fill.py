@@ -96,13 +96,17 @@ def fill(
 def _fill_page(
     mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, kind: int, data: bytes, *, protects: bool
 ) -> None:
-    """Fill one page. Raises EEXIST, EFAULT, OutOfFrames. Linux: mm/userfaultfd.c, mfill_atomic_pte."""
+    """Fill one page. Raises EEXIST, EFAULT, EINVAL, OutOfFrames.
+
+    Linux: mm/userfaultfd.c, mfill_atomic_pte.
+    """
     page = address >> PAGE_SHIFT
     pages, index = area.pages, area.page_index(address)
+    if index > area.last_index and pages is not None:
+        # Only what looks for a page asks the file system first (Linux: mm/shmem.c, shmem_get_folio_gfp).
+        raise EINVAL if kind == CONTINUE else EFAULT("past the end of what is mapped")
     if kind == CONTINUE and pages is not None and index not in pages.frames:
         raise EFAULT("no page that could be mapped")
-    if area.file is not None and index > area.last_index:
-        raise EFAULT("past the end of the file")
     # What fills a page doesn't look at marks, but for those that leave no page of their own.
     is_marked = mark_of(mm, page) and (kind == POISON or (kind == ZERO and not area.is_shared))
     if mm.tables.entry(page) or is_marked:
