@@ -14,6 +14,9 @@ from typing import NamedTuple
 import jsonschema
 import pytest
 
+from procession.recording.file import read_recording
+from procession.recording.travel import ReplayedSteps, travel
+from procession.snapshot.keeper import StateKeeper
 from tests.conftest import find_tree
 from tests.guest.compile_c import Linkage, compile_program
 
@@ -175,3 +178,51 @@ def test_it_can_be_recorded_replayed_and_looked_at(procession: Command, tmp_path
         assert task.returncode == 0, task.stderr
         groups = [line for line in task.stdout.splitlines() if not line.startswith(" ")]
         assert groups[:6] == ["identity", "state", "scheduling", "memory", "files", "signals"]
+
+
+def test_one_can_go_back_in_it(procession: Command, tmp_path: Path) -> None:
+    path = tmp_path / "run.rec"
+    recorded = procession("run", "--record", str(path))
+    recording = read_recording(path)
+    history = travel(recording)
+    assert isinstance(history.driver, ReplayedSteps)
+    machine = history.driver.machine
+    places = []
+    for condition in ("exec", "fork", "exit", "SIGCHLD"):
+        history.go_to(0)
+        if history.run_to(condition) is not None:
+            fresh = StateKeeper(machine.kernel, compares_frames=True)
+            digest = machine.state_digest()
+            assert fresh.digest() == digest
+            fresh.close()
+            places.append((history.here(), history.count, history.event, digest, machine.state_hash()))
+    assert len(places) >= 2
+    history.run_to_end()
+    end = history.count, machine.state_hash()
+    for number, (here, count, event, digest, state_hash) in enumerate(reversed(places)):
+        history.return_to(here)
+        assert (history.count, history.event) == (count, event)
+        assert (machine.state_digest(), machine.state_hash()) == (digest, state_hash)
+        if number < 2:
+            history.run_to_end()
+            assert (history.count, machine.state_hash()) == end
+    for kind in ("event", "call", "switch", "state"):
+        history.go_to(end[0])
+        assert history.back(kind) is not None
+        assert history.count < end[0]
+    script = ["until exit", "checkpoint", "back", "back call", "back-to exec", "print 1", "restart 1"]
+    script += ["back 3", "restart 1", "until end", "output"]
+    told = subprocess.run(
+        [sys.executable, "-m", "procession", "debug", path],
+        input="\n".join(script) + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, told.stderr) == (0, "")
+    parts = [part.partition("\n") for part in told.stdout.split("(procession) ")[1:]]
+    assert [part[0] for part in parts] == script
+    shown = [part[2] for part in parts]
+    assert shown[6] == shown[8]
+    assert shown[6].split()[0] == shown[0].split()[0]
+    assert recorded.stdout in shown[10]
