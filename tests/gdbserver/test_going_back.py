@@ -52,6 +52,34 @@ def test_back_to_breakpoints(program: Path) -> None:
     assert session.stdout == output_of(program)
 
 
+def test_checkpoints(program: Path) -> None:
+    session = debug(
+        program,
+        *("monitor restart 1", "break square", "continue", "print number", "monitor checkpoint"),
+        *("continue", "continue", "print number", "monitor checkpoint"),
+        *("monitor restart 1", "continue", "print number", "info breakpoints", "continue", "print number"),
+        # And forward again, over what was never stopped at.
+        *("monitor restart 2", "stepi", "print number", "monitor delete 2", "monitor restart 2"),
+        *("reverse-continue", "print number", "delete", "continue"),
+    )
+    assert values(session.printed) == ["2", "4", "2", "3", "4", "3"]
+    assert "there is no such checkpoint, but none" in session.printed
+    assert "there is no such checkpoint, but 1" in session.printed
+    assert session.printed.count("leads there") == 2
+    assert session.stdout == output_of(program)
+
+
+def test_what_gdb_changes_ends_the_checkpoints(program: Path) -> None:
+    session = debug(
+        program,
+        *("break square", "continue", "monitor checkpoint", "monitor restart 1", "set variable number = 4"),
+        *("continue", "print number", "monitor restart 1", "delete", "continue"),
+    )
+    assert values(session.printed) == ["3"]
+    assert session.printed.count("leads there") == 1
+    assert "there is no such checkpoint, but none" in session.printed
+
+
 def test_back_by_instructions_and_lines(program: Path) -> None:
     session = debug(
         program,

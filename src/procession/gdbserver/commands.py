@@ -17,9 +17,13 @@ from procession.mm.remote_access import read_forced, write_forced
 if TYPE_CHECKING:
     from procession.gdbserver.connection import Connection
     from procession.gdbserver.debugger import Debugger
+    from procession.gdbserver.past import Checkpoint
     from procession.kernel.task import Task
 
 _OK, _UNSUPPORTED = b"OK", b""
+_MONITOR_HELP = (
+    b"there are: monitor ps, monitor time, monitor checkpoint, monitor restart N, monitor delete N\n"
+)
 _LONGEST_MEMORY = 1 << 15
 _FEATURES = (
     b"PacketSize=8000;QStartNoAckMode+;multiprocess+;swbreak+;hwbreak+;fork-events+;exec-events+;"
@@ -46,6 +50,8 @@ class Commands:
         self.rest_of_threads: list[Task] = []
         self.files = transfers.GuestFiles(debugger.machine)
         self.goes_without_acknowledgement = False
+        # Where to go as soon as the debugger goes on, by its number.
+        self.chosen_mark = 0
 
     def answer(self, body: bytes) -> bytes | None:
         """What is answered to a packet; None when the machine shall go on."""
@@ -61,6 +67,12 @@ class Commands:
 
     def _answer(self, body: bytes) -> bytes | None:
         kind, rest = body[:1], body[1:]
+        if self.chosen_mark and (kind in (b"c", b"s", b"b") or body.startswith(b"vCont;")):
+            # However the debugger goes on, it has asked for that place.
+            past, number = self.debugger.past, self.chosen_mark
+            self.chosen_mark = 0
+            if past is not None and number in past.marks:
+                return self._go_back(is_step=False, mark=past.marks[number])
         if kind == b"q":
             return self._query(rest)
         if kind == b"Q":
@@ -213,11 +225,11 @@ class Commands:
             self.debugger.steps[task] = (0, 0)
         return None
 
-    def _go_back(self, *, is_step: bool) -> bytes | None:
+    def _go_back(self, *, is_step: bool, mark: Checkpoint | None = None) -> bytes | None:
         stop, place = self.debugger.stop, self.debugger.place()
         if stop is None or place is None:
             return b"E01"
-        self.debugger.reversal = Reversal(is_step, process_number(stop.task), stop.task.tid, place)
+        self.debugger.reversal = Reversal(is_step, process_number(stop.task), stop.task.tid, place, mark)
         return None
 
     def _choose_signal(self, task: Task, text: bytes) -> None:
@@ -322,8 +334,11 @@ class Commands:
         return b"m" + b",".join(map(thread_id, found)) if found else b"l"
 
     def _monitor(self, text: bytes) -> bytes:
-        """`monitor ps` and `monitor time`: what the machine says of itself."""
+        """What the machine says of itself, and checkpoints in its past: see `_MONITOR_HELP`."""
         kernel = self.debugger.machine.kernel
+        verb, _, number = text.partition(b" ")
+        if verb in (b"checkpoint", b"restart", b"delete"):
+            return self._checkpoint(verb, number).hex().encode()
         if text == b"ps":
             lines = [
                 b"%6d %6d %s\n" % (process_number(task), task.tid, task.command_name) for task in kernel.tasks
@@ -331,7 +346,29 @@ class Commands:
             return b"".join(lines).hex().encode()
         if text == b"time":
             return (b"%d.%09d s\n" % divmod(kernel.clock.now_ns, 10**9)).hex().encode()
-        return b"there are: monitor ps, monitor time\n".hex().encode()
+        return _MONITOR_HELP.hex().encode()
+
+    def _checkpoint(self, verb: bytes, text: bytes) -> bytes:
+        debugger = self.debugger
+        past = debugger.past
+        if past is None or not past.can_go_back:
+            return b"there is no past to go back in\n"
+        if verb == b"checkpoint":
+            if debugger.is_in_kernel:
+                return b"not in the middle of what the kernel does: go on to an instruction\n"
+            try:
+                return b"checkpoint %d\n" % past.mark()
+            except ValueError as error:
+                return f"{error}\n".encode()
+        number = int(text) if text.isdigit() and len(text) < 10 else 0
+        if number not in past.marks:
+            known = b", ".join(b"%d" % each for each in past.marks)
+            return b"there is no such checkpoint, but %s\n" % (known or b"none")
+        if verb == b"delete":
+            del past.marks[number]
+            return b"deleted\n"
+        self.chosen_mark = number
+        return b"`continue` leads there\n"
 
     def _transfer(self, argument: bytes) -> bytes:
         what, direction, annex, place = argument.split(b":")

@@ -443,7 +443,11 @@ class Debugger:
         if reversal.place.address >= 0:
             addresses.add(reversal.place.address)
         self._watch(addresses, is_everywhere=reversal.is_step)
-        detail = past.go_back(reversal.place, wanted, met, self._look_at_watchpoints)
+        if reversal.mark is None:
+            detail = past.go_back(reversal.place, wanted, met, self._look_at_watchpoints)
+        else:
+            past.return_to(reversal.mark, self._look_at_watchpoints)
+            detail = b""
         self._forget_tasks()
         task = kernel.live
         if detail is None or task is None or process_number(task) not in self.processes:
@@ -452,6 +456,10 @@ class Debugger:
             return
         if self.machine.is_in_slice:
             self.passing[task] = kernel.registers_of(task).general[RIP]
+        if reversal.mark is not None:
+            # Whatever gdb was about, such as a step over a breakpoint, it stops for this.
+            self._stand_still(Stop(task, INTERRUPTED))
+            return
         self._stand_still(Stop(task, SIGNALLED, b"replaylog:begin;" if detail is None else detail))
 
     def _look_at_watchpoints(self) -> None:
@@ -506,6 +514,7 @@ class Debugger:
         self.commands.files.close()
         if self.past is not None:
             self.past.checkpoints.clear()
+            self.past.marks.clear()
         self.processes.clear()
         self.breakpoints.clear()
         self.watchpoints = []

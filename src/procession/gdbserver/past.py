@@ -28,6 +28,7 @@ _MOST_CHECKPOINTS, _LATE_ONES, _FEWEST_CHECKPOINTS = 128, 32, 2
 _INSTRUCTIONS_PER_CLOSE_CHECKPOINT = 1 << 15
 """Where somebody has gone back, checkpoints are this close: the next step back is near."""
 _MOST_CLOSE_CHECKPOINTS = 32
+_MOST_MARKS = 16
 _GENERAL_BYTES = 128
 _BETWEEN_SLICES, _IN_KERNEL = -1, -2
 _PASSING_OF_TIME = ("jump_to_next", "pass_to")
@@ -174,6 +175,9 @@ class Past:
         self.pending: deque[InletAction] = deque()
         self.shown_count = 0
         self.search: Search | None = None
+        # Those that the debugger has asked for, by their numbers.
+        self.marks: dict[int, Checkpoint] = {}
+        self.next_mark = 1
 
     def join(self, attachment: Attachment) -> Attachment:
         """What the machine is to exchange bytes with instead."""
@@ -250,6 +254,7 @@ class Past:
         What was typed after this place, if the machine has gone back, it will be told at the same time still.
         """
         self.checkpoints.clear()
+        self.marks.clear()
         self.shown_count = 0
         self.pending = deque(action for action in self.pending if action.name not in _PASSING_OF_TIME)
 
@@ -257,7 +262,30 @@ class Past:
         machine = self.machine
         known = [*machine.inlet.actions, *self.pending]
         machine.restore(checkpoint.snapshot)
+        # Where it stands is told by this, until the processor has run again.
+        self.watch.budget = checkpoint.place.budget
         self.pending = deque(known[len(machine.inlet.actions) :])
+
+    def mark(self) -> int:
+        """Keep this place, between two runs of the processor, for `return_to`; its number.
+
+        Raises ValueError if there are too many.
+        """
+        if len(self.marks) >= _MOST_MARKS:
+            raise ValueError(f"there are {_MOST_MARKS} already")
+        number, self.next_mark = self.next_mark, self.next_mark + 1
+        self.marks[number] = self._checkpoint([])
+        return number
+
+    def return_to(self, mark: Checkpoint, begin: Callable[[], None]) -> None:
+        """Be where `mark` was kept, earlier or later; `begin` is called there."""
+        self.shown_count = max(self.shown_count, self.machine.inlet.slice_count)
+        work_ns = mark.place.work_ns
+        self.checkpoints = [known for known in self.checkpoints if known.place.work_ns < work_ns]
+        self.checkpoints.append(mark)
+        self._count_again()
+        self._restore(mark)
+        begin()
 
     # Going back
 

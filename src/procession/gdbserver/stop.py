@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.gdbserver.signals import to_protocol
 
 if TYPE_CHECKING:
-    from procession.gdbserver.past import Place
+    from procession.gdbserver.past import Checkpoint, Place
     from procession.kernel.task import Task
 
 
@@ -27,13 +27,14 @@ class Stop(NamedTuple):
 class Reversal(NamedTuple):
     """The debugger wants to go back: by an instruction of a thread, or to where it would have stopped.
 
-    `place` is where the machine stands.
+    `place` is where the machine stands. With `mark` it wants to be there, earlier or later.
     """
 
     is_step: bool
     process: int
     tid: int
     place: Place
+    mark: Checkpoint | None = None
 
 
 def process_number(task: Task) -> int:
