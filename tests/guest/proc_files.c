@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 
 static char contents[1 << 16];
@@ -216,4 +217,72 @@ TEST(how_many_areas_there_may_be)
 	}
 	MUST(wait(&status));
 	CHECK_EQ(status, 0);
+}
+
+/* These know only single buffers: writev() writes one after the other, and none moves the position. */
+TEST(buffers_are_written_one_by_one)
+{
+	struct iovec parts[] = {{"ab", 2}, {"cde", 3}};
+	struct iovec numbers[] = {{"7", 1}, {"3x", 2}};
+	int fd = (int)MUST(open("/proc/self/comm", O_RDWR));
+
+	CHECK_EQ(writev(fd, parts, 2), 5);
+	CHECK_STRING(read_file("/proc/self/comm"), "cde\n");
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 0);
+	CHECK_EQ(pwritev2(fd, parts, 2, -1, 0), 5);
+	CHECK_EQ(write(fd, "ab", 2), 2);
+	CHECK_STRING(read_file("/proc/self/comm"), "ab\n");
+	/* It has been opened as a sequence, which has no offsets to write at. */
+	CHECK_ERRNO(pwrite(fd, "cde", 3, 0), ESPIPE);
+	CHECK_ERRNO(pwrite(fd, "cde", 3, 5), ESPIPE);
+	CHECK_ERRNO(pwrite(fd, "cde", 3, -1), EINVAL);
+	CHECK_ERRNO(pwritev(fd, parts, 2, 0), ESPIPE);
+	CHECK_ERRNO(pwritev2(fd, parts, 2, 0, 0), ESPIPE);
+	CHECK_STRING(read_file("/proc/self/comm"), "ab\n");
+	MUST(close(fd));
+	fd = (int)MUST(open("/proc/self/timerslack_ns", O_WRONLY));
+	CHECK_ERRNO(pwrite(fd, "7", 1, 0), ESPIPE);
+	CHECK_EQ(writev(fd, numbers, 2), 1);
+	CHECK_STRING(read_file("/proc/self/timerslack_ns"), "7\n");
+	MUST(close(fd));
+	/* This one hasn't, and doesn't look at them. */
+	fd = (int)MUST(open("/proc/self/coredump_filter", O_WRONLY));
+	CHECK_EQ(writev(fd, numbers, 2), 1);
+	CHECK_STRING(read_file("/proc/self/coredump_filter"), "00000007\n");
+	CHECK_EQ(pwrite(fd, "1f", 2, 0), -1);
+	CHECK_EQ(pwrite(fd, "5", 1, 100), 1);
+	CHECK_STRING(read_file("/proc/self/coredump_filter"), "00000005\n");
+	CHECK_EQ(pwritev(fd, numbers, 1, 100), 1);
+	CHECK_STRING(read_file("/proc/self/coredump_filter"), "00000007\n");
+	CHECK_ERRNO(pwritev2(fd, numbers, 1, 0, RWF_SYNC), EOPNOTSUPP);
+	MUST(close(fd));
+	/* What it sets to zero is counted elsewhere. */
+	fd = (int)MUST(open("/proc/self/sched", O_WRONLY));
+	CHECK_EQ(write(fd, "0", 1), 1);
+	CHECK_EQ(writev(fd, parts, 2), 5);
+	CHECK_ERRNO(pwrite(fd, "0", 1, 0), ESPIPE);
+	MUST(close(fd));
+}
+
+TEST(a_map_of_ids_is_written_in_one_buffer)
+{
+	struct iovec parts[] = {{"deny", 4}, {"deny", 4}};
+	char line[64];
+	struct iovec map[] = {{line, 0}, {line, 1}};
+	int fd;
+
+	map[0].iov_len = (size_t)snprintf(line, sizeof line, "0 %d 1", (int)geteuid());
+	MUST(unshare(CLONE_NEWUSER));
+	fd = (int)MUST(open("/proc/self/setgroups", O_WRONLY));
+	CHECK_ERRNO(pwrite(fd, "deny", 4, 0), ESPIPE);
+	/* The second one isn't at the beginning any more. */
+	CHECK_EQ(writev(fd, parts, 2), 4);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 4);
+	CHECK_ERRNO(write(fd, "deny", 4), EINVAL);
+	MUST(close(fd));
+	fd = (int)MUST(open("/proc/self/uid_map", O_WRONLY));
+	CHECK_ERRNO(pwritev(fd, map, 1, 0), ESPIPE);
+	CHECK_EQ(writev(fd, map, 2), (ssize_t)map[0].iov_len);
+	CHECK_EQ(geteuid(), 0);
+	MUST(close(fd));
 }

@@ -9,7 +9,7 @@ from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.kernel.program.binary_format import parse_registration
 from procession.kernel.program.exec import open_interpreter
-from procession.procfs.inode import GeneratedFile
+from procession.procfs.inode import SingleBufferFile
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -109,7 +109,7 @@ class ControlFile(Inode):
         """Without effect: `echo 1 > FILE` opens with O_TRUNC."""
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
-        return GeneratedFile(path, flags, subject, self)
+        return SingleBufferFile(path, flags, subject, self)
 
     def show(self, subject: Subject) -> bytes:
         """The contents now. Raises EIO when there are none."""

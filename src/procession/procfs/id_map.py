@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from procession.abi.errno import EACCES, EINVAL
 from procession.abi.open_flags import O_ACCMODE
@@ -67,6 +67,9 @@ class IdMapFile(GeneratedFile):
     """An open one of these files, which is written at its beginning alone."""
 
     __slots__ = ()
+
+    takes_write_flags: ClassVar[bool] = False
+    takes_write_offset: ClassVar[bool] = False
 
     def write_at(self, offset: int, data: bytes) -> int:
         if offset:

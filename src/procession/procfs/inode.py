@@ -162,3 +162,22 @@ class GeneratedFile(File):
 
     def seek(self, offset: int, whence: int) -> int:
         return set_position(self, offset, whence, None)
+
+
+class SingleBufferFile(GeneratedFile):
+    """One that is written a buffer at a time, which doesn't move its position (in Linux, no write_iter)."""
+
+    __slots__ = ()
+
+    takes_write_flags: ClassVar[bool] = False
+
+    def write(self, data: bytes) -> int:
+        return self.write_at(self.position, data)
+
+
+class SequenceFile(SingleBufferFile):
+    """One that has no offsets to write at, either. Linux: fs/seq_file.c, seq_open."""
+
+    __slots__ = ()
+
+    takes_write_offset: ClassVar[bool] = False

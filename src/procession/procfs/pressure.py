@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EBUSY, EINVAL
 from procession.fs.file import ALWAYS_READY, POLLERR, POLLPRI, File
@@ -103,6 +103,8 @@ class PressureFile(GeneratedFile):
     __slots__ = ("pressure", "resource", "slot")
 
     can_poll = True
+    takes_write_flags: ClassVar[bool] = False
+    takes_write_offset: ClassVar[bool] = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, inode: PressureInode) -> None:
         kernel = inode.proc.kernel

@@ -24,7 +24,7 @@ from procession.procfs import (
 )
 from procession.procfs.access import has_files, is_dumpable, require_inspection
 from procession.procfs.id_map import KINDS, IdMapInode
-from procession.procfs.inode import GeneratedFile, ProcDirectory, ProcFile
+from procession.procfs.inode import GeneratedFile, ProcDirectory, ProcFile, SequenceFile, SingleBufferFile
 from procession.procfs.magic_link import MagicLink
 from procession.procfs.process_attributes import AttributesDirectory
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     """A file in the directory of a process.
 
     `is_private` files are opened only by who may inspect the process, those that need memory only while it
-    has any.
+    has any. Those that can be written and are sequences have no offsets to write at (in Linux, single_open).
     """
 
     permissions: int
@@ -59,13 +59,16 @@ class Entry(NamedTuple):
     store: Store | None = None
     is_private: bool = False
     needs_memory: bool = False
+    is_sequence: bool = False
 
 
 COMMON_FILES: dict[bytes, Entry] = {
     b"cgroup": Entry(0o444, process_status.show_cgroup),
     b"clear_refs": Entry(0o200, process_pages.show_nothing, process_pages.store_clear_refs),
     b"cmdline": Entry(0o444, process_memory.show_command_line),
-    b"comm": Entry(0o644, process_settings.show_command_name, process_settings.store_command_name),
+    b"comm": Entry(
+        0o644, process_settings.show_command_name, process_settings.store_command_name, is_sequence=True
+    ),
     b"limits": Entry(0o444, process_status.show_limits),
     b"loginuid": Entry(0o644, process_settings.show_loginuid),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
@@ -76,7 +79,7 @@ COMMON_FILES: dict[bytes, Entry] = {
         0o644, process_settings.show_oom_score_adjustment, process_settings.store_oom_score_adjustment
     ),
     b"personality": Entry(0o400, process_settings.show_personality, is_private=True),
-    b"sched": Entry(0o644, process_scheduling.show_sched),
+    b"sched": Entry(0o644, process_scheduling.show_sched, process_scheduling.store_sched, is_sequence=True),
     b"schedstat": Entry(0o444, process_scheduling.show_schedstat),
     b"sessionid": Entry(0o444, process_settings.show_loginuid),
     b"smaps": Entry(0o444, process_memory.show_smaps, is_private=True),
@@ -93,10 +96,12 @@ PROCESS_FILES: dict[bytes, Entry] = {
     b"io": Entry(0o400, process_io.show_process_io),
     b"stat": Entry(0o444, process_status.show_process_stat),
     b"timens_offsets": Entry(
-        0o644, process_namespaces.show_time_offsets, process_namespaces.store_time_offsets
+        0o644, process_namespaces.show_time_offsets, process_namespaces.store_time_offsets, is_sequence=True
     ),
     b"timers": Entry(0o444, process_timers.show_timers),
-    b"timerslack_ns": Entry(0o666, process_settings.show_timer_slack, process_settings.store_timer_slack),
+    b"timerslack_ns": Entry(
+        0o666, process_settings.show_timer_slack, process_settings.store_timer_slack, is_sequence=True
+    ),
 }
 THREAD_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
@@ -234,15 +239,6 @@ def entry_type(name: bytes) -> int:
     return (S_IFDIR if name in DIRECTORIES else S_IFREG) >> 12
 
 
-class OpenProcessFile(GeneratedFile):
-    """An open file about a process: writing to it doesn't move its position, as it does in /proc/sys."""
-
-    __slots__ = ()
-
-    def write(self, data: bytes) -> int:
-        return self.write_at(self.position, data)
-
-
 class ProcessFile(ProcFile):
     """A file about a process whose contents are made by an entry of the tables above."""
 
@@ -263,7 +259,8 @@ class ProcessFile(ProcFile):
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         self.check_open(subject)
-        return OpenProcessFile(path, flags, subject, self)
+        is_sequence = self.entry.is_sequence
+        return (SequenceFile if is_sequence else SingleBufferFile)(path, flags, subject, self)
 
     def check_open(self, subject: Subject) -> None:
         if self.entry.is_private:

@@ -59,6 +59,13 @@ def show_sched(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     return heading + b"-" * 67 + b"\n" + b"".join(b"%-45s:%21s\n" % row for row in rows)
 
 
+def store_sched(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
+    """Take anything: what it sets to zero is counted only with kernel.sched_schedstats, which isn't built.
+
+    Linux: kernel/sched/debug.c, proc_sched_set_task.
+    """
+
+
 def milliseconds(time_ns: int) -> bytes:
     """Milliseconds with six decimals, as the scheduler's debug files have them."""
     return b"%d.%06d" % (time_ns // 1_000_000, time_ns % 1_000_000)

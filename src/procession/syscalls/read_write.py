@@ -324,6 +324,14 @@ def file_with_offsets(task: Task, fd: int, offset: int) -> File:
     return file
 
 
+def _file_to_write_at(task: Task, fd: int, offset: int) -> File:
+    """As `file_with_offsets`, for a write."""
+    file = file_with_offsets(task, fd, offset)
+    if not file.takes_write_offset:
+        raise ESPIPE("it's written from the beginning on")
+    return file
+
+
 def read_vector(task: Task, file: File, target: UserVector) -> int:
     """Read at the position into `target`, in one go. Raises Sleep, EFAULT ..."""
     if not target.total:
@@ -345,10 +353,12 @@ def read_vector(task: Task, file: File, target: UserVector) -> int:
     return read_at_position(task, file, target, file.position, True)
 
 
-def _by_pieces(task: Task, file: File, vector: UserVector, *, is_read: bool) -> int:
+def _by_pieces(
+    task: Task, file: File, vector: UserVector, *, is_read: bool, offset: int | None = None
+) -> int:
     """A file that knows only single buffers is read or written with one after the other, as far as they go.
 
-    Linux: fs/read_write.c, do_loop_readv_writev.
+    It's written at its position, or at `offset`. Linux: fs/read_write.c, do_loop_readv_writev.
     """
     frame = task.frame
     done = frame.progress if frame is not None and frame.progress is not None else 0
@@ -368,7 +378,8 @@ def _by_pieces(task: Task, file: File, vector: UserVector, *, is_read: bool) -> 
                     raise EFAULT
             else:
                 file.check_length(length)
-                count = file.write(_gathered(file, piece, 0, length))
+                data = _gathered(file, piece, 0, length)
+                count = file.write(data) if offset is None else file.write_at(offset + done, data)
         except Sleep as sleep:
             if done:
                 sleep.progress = sleep.interrupted = done
@@ -419,7 +430,7 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
 @syscall(18)
 def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) -> int:
     """pwrite(2). Linux: fs/read_write.c, ksys_pwrite64."""
-    file = file_with_offsets(task, fd, offset)
+    file = _file_to_write_at(task, fd, offset)
     if not file.is_writable:
         raise EBADF
     task.io.write_calls += 1
@@ -547,12 +558,14 @@ def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: i
 
 
 def _write_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: int = 0) -> int:
-    file = file_with_offsets(task, fd, offset)
+    file = _file_to_write_at(task, fd, offset)
     source = _import_source(task, file, vector, count)
     if not source.total:
         return 0
     verify_area(offset, source.total)
     _check_write_flags(file, flags)
+    if not file.takes_write_flags:
+        return _by_pieces(task, file, source, is_read=False, offset=offset)
     if flags & (_RWF_APPEND | _RWF_NOAPPEND):
         return _write_with_append(task, file, source, offset, bool(flags & _RWF_APPEND))
     return write_whole(task, file, source, offset=offset)
