@@ -644,6 +644,64 @@ TEST(debug_registers)
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(2));
 }
 
+#define WATCH_ACCESSES(number, length_bits) (WATCH_WRITES(number, length_bits) | 2UL << (16 + 4 * (number)))
+
+static struct {
+	long before;
+	int first, second;
+	char bytes[8];
+} accessed __attribute__((aligned(8)));
+
+/* Its fourth instruction that touches the watched word compares the same value again. */
+static void access_in_many_ways(void)
+{
+	long sum = 0;
+	int copy = 0;
+
+	__asm__ volatile("mov %[first], %k[sum]\n"
+			 "add %[before], %[sum]\n"
+			 "mov %k[sum], %[first]\n"
+			 "cmp %[whole], %[sum]\n"
+			 "lea %[first], %[sum]\n"
+			 "mov %[second], %[copy]\n"
+			 "push %[whole]\n"
+			 "pop %[sum]\n"
+			 : [sum] "+r"(sum), [copy] "+r"(copy), [first] "+m"(accessed.first)
+			 : [before] "m"(accessed.before), [second] "m"(accessed.second), [whole] "m"(*(long *)&accessed.first)
+			 : "memory");
+	__asm__ volatile("cld; rep movsb" : : "S"(&accessed.first), "D"(accessed.bytes), "c"(8) : "memory");
+	_exit(copy + 4);
+}
+
+TEST(watchpoints_for_reads)
+{
+	pid_t child = traced(access_in_many_ways, 0);
+	unsigned long status = 0;
+	siginfo_t info;
+	int meetings = 0, state;
+
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(2), &accessed.first), 0);
+	/* There are none for reads alone, and those of ports aren't for programs. */
+	CHECK_ERRNO(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), 1UL << 4 | 2UL << 24), EINVAL);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), WATCH_ACCESSES(2, 3UL)), 0);
+	/* Read, written, compared, pushed; an address that is computed is none, nor is what lies beside it. */
+	for (; meetings < 4; meetings++) {
+		CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGTRAP));
+		CHECK_EQ(siginfo_of(child, &info), 0);
+		CHECK_EQ(info.si_code, TRAP_HWBKPT);
+		CHECK_EQ(TRACE(PTRACE_PEEKUSR, child, DEBUG_REGISTER(6), &status), 0);
+		CHECK_EQ(status & 0xF, 4);
+		CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(6), 0), 0);
+	}
+	/* Each byte of four that is copied. A processor may copy some at once. */
+	meetings = 0;
+	while ((state = go_on(PTRACE_CONT, child, 0)) == STOPPED_BY(SIGTRAP))
+		meetings++;
+	CHECK(meetings >= 1);
+	CHECK(meetings <= 4);
+	CHECK_EQ(state, EXITED(4));
+}
+
 TEST(step_into_a_handler)
 {
 	pid_t child = traced(raise_user, 0);

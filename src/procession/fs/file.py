@@ -139,8 +139,8 @@ class File:
     takes_read_flags: ClassVar[bool] = True
     """Whether preadv2(2) may ask for something special; else EOPNOTSUPP (in Linux, no read_iter)."""
     takes_write_flags: ClassVar[bool] = True
-    """Whether pwritev2(2) may ask for something special; else EOPNOTSUPP, and writev(2) writes one buffer after
-    the other (in Linux, no write_iter)."""
+    """Whether pwritev2(2) may ask for something special; else EOPNOTSUPP, and writev(2) writes one after the
+    other (in Linux, no write_iter)."""
     takes_write_offset: ClassVar[bool] = True
     """Whether pwrite(2) works where pread(2) does; else ESPIPE (FMODE_PWRITE)."""
     can_poll: ClassVar[bool] = True

@@ -49,7 +49,7 @@ def effective_address(
     mode, register = modrm >> 6, modrm & 7
     end = operand_end(instruction, raw)
     length = (0, 1, 4)[mode]
-    address = base
+    address = 0
     if register == 4:
         sib = raw[instruction.opcode_offset + 2]
         index = sib >> 3 & 7 | (rex & 2) << 2
@@ -66,7 +66,9 @@ def effective_address(
     else:
         address += general[register | (rex & 1) << 3]
     address += int.from_bytes(raw[end - length : end], "little", signed=True)
-    return address & (0xFFFF_FFFF if instruction.prefixes & ADDRESS_SIZE else WORD_MASK)
+    if instruction.prefixes & ADDRESS_SIZE:
+        address &= 0xFFFF_FFFF
+    return address + base & WORD_MASK
 
 
 def operand_at(register: int) -> bytes:

@@ -1,18 +1,20 @@
-"""The debug registers of a tracee: breakpoints, and watchpoints for what changes memory.
+"""The debug registers of a tracee: breakpoints, and watchpoints for writes or for any access.
 
-No engine has such registers: a task with any of them enabled runs one instruction at a time, and after each
-the kernel looks whether it has come to a breakpoint and whether what is watched has changed. So a write of
-the value that was there already isn't seen, and what would tell of reads is refused.
+No engine has such registers: a task with any of them enabled runs one instruction at a time. After each the
+kernel looks whether it has come to a breakpoint, whether what is watched for writes has changed, so that a
+write of the value that was there already isn't seen, and before each what the instruction will access.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, EIO, ENOSPC
+from procession.abi.errno import EINVAL, EIO
 from procession.abi.signals import TrapCode
 from procession.hardware.page_table import USER_END
 from procession.hardware.registers import RIP
+from procession.hardware.translation.decode import LONGEST_INSTRUCTION
+from procession.hardware.translation.memory_access import accesses
 from procession.kernel.ptrace.tracing import SINGLE_STEP, TRAP_FLAG, TRAP_FLAG_FORCED
 from procession.mm.peek import peek
 
@@ -25,7 +27,7 @@ _STATUS, _CONTROL = 6, 7
 _STATUS_RESERVED = 0xFFFF0FF0
 _STEP_BIT = 0x4000
 _LENGTHS = (1, 2, 8, 4)
-_EXECUTE, _WRITE, _PORT = 0, 1, 2
+_EXECUTE, _WRITE, _PORT, _ACCESS = 0, 1, 2, 3
 _BREAKPOINTS = 4
 _TRAP_TRACE, _TRAP_HWBKPT = int(TrapCode.TRAP_TRACE), int(TrapCode.TRAP_HWBKPT)
 
@@ -33,15 +35,18 @@ _TRAP_TRACE, _TRAP_HWBKPT = int(TrapCode.TRAP_TRACE), int(TrapCode.TRAP_HWBKPT)
 class Watch:
     """What one debug register watches: `length` bytes at `address`, which were `value`.
 
-    With a length of 0 it's a breakpoint: whether the instruction there is reached.
+    With a length of 0 it's a breakpoint: whether the instruction there is reached. One that `sees_reads` is
+    met by any access, and `is_due` when the next instruction has one.
     """
 
-    __slots__ = ("address", "length", "number", "value")
+    __slots__ = ("address", "is_due", "length", "number", "sees_reads", "value")
 
-    def __init__(self, number: int, address: int, length: int) -> None:
+    def __init__(self, number: int, address: int, length: int, *, sees_reads: bool) -> None:
         self.number = number
         self.address = address
         self.length = length
+        self.sees_reads = sees_reads
+        self.is_due = False
         self.value = b""
 
 
@@ -54,7 +59,7 @@ def debug_register(task: Task, number: int) -> int:
 
 
 def set_debug_register(task: Task, number: int, value: int) -> None:
-    """Raises EIO, EINVAL; ENOSPC for a watchpoint that would tell of reads.
+    """Raises EIO, EINVAL.
 
     Linux: arch/x86/kernel/ptrace.c, ptrace_set_debugreg.
     """
@@ -86,9 +91,8 @@ def _watches(values: list[int]) -> list[Watch]:
         # Linux: arch/x86/kernel/hw_breakpoint.c, arch_build_bp_info.
         if kind == _PORT or (kind == _EXECUTE and length != 1) or values[number] & (length - 1):
             raise EINVAL("not a breakpoint that a program can have")
-        if kind not in (_EXECUTE, _WRITE):
-            raise ENOSPC("reads can't be watched")
-        watches.append(Watch(number, values[number], length if kind == _WRITE else 0))
+        length = 0 if kind == _EXECUTE else length
+        watches.append(Watch(number, values[number], length, sees_reads=kind == _ACCESS))
     return watches
 
 
@@ -99,9 +103,21 @@ def arm(task: Task, registers: Registers) -> None:
         return
     for watch in tracing.watches:
         watch.value = peek(task.mm, watch.address, watch.length)
+    _look_ahead(task, tracing.watches, registers)
     if not registers.rflags & TRAP_FLAG:
         registers.rflags |= TRAP_FLAG
         tracing.mode |= TRAP_FLAG_FORCED
+
+
+def _look_ahead(task: Task, watches: list[Watch], registers: Registers) -> None:
+    """Note which watchpoints for accesses the instruction at rip will meet, if nothing else happens first."""
+    if not any(watch.sees_reads for watch in watches):
+        return
+    code = peek(task.mm, registers.general[RIP], LONGEST_INSTRUCTION)
+    coming = accesses(code, registers)
+    for watch in watches:
+        start, end = watch.address, watch.address + watch.length
+        watch.is_due = any(address < end and start < address + length for address, length in coming)
 
 
 def debug_trap(kernel: Kernel, task: Task) -> int:
@@ -117,11 +133,14 @@ def debug_trap(kernel: Kernel, task: Task) -> int:
     for watch in tracing.watches:
         if not watch.length:
             hits |= (instruction == watch.address) << watch.number
+        elif watch.sees_reads:
+            hits |= watch.is_due << watch.number
         else:
             value = peek(task.mm, watch.address, watch.length)
             if value != watch.value:
                 watch.value = value
                 hits |= 1 << watch.number
+    _look_ahead(task, tracing.watches, kernel.registers_of(task))
     is_step = tracing.mode & SINGLE_STEP or not tracing.mode & TRAP_FLAG_FORCED
     tracing.debug_registers[_STATUS] = hits | (_STEP_BIT if is_step else 0)
     if is_step:
