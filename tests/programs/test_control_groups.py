@@ -319,6 +319,28 @@ def test_a_set_of_processors_restricts_what_tasks_may_use(guest_root: Path) -> N
     ]
 
 
+def test_limits_of_devices_are_of_none(guest_root: Path) -> None:
+    lines = printed(
+        guest_root,
+        """
+        exec 2>&1
+        echo +io > cgroup.subtree_control; mkdir a; cat a/io.weight a/io.max a/io.stat
+        reason() { cut -d: -f5; }
+        for weight in 'default 200' 300; do echo "$weight" > a/io.weight && cat a/io.weight; done
+        bash -c 'for weight in "default 0" 10001 default; do echo $weight > a/io.weight; done' 2>&1 | reason
+        bash -c 'for limit in "8:0 rbps=1" 8:0 rbps=1; do echo $limit > a/io.max; done' 2>&1 | reason
+        bash -c 'echo 8:0 50 > a/io.weight' 2>&1 | reason
+        echo -io > cgroup.subtree_control; ls a/io.*; echo +io > cgroup.subtree_control; cat a/io.weight
+        """,
+    )
+    invalid, no_device = " Invalid argument", " No such device"
+    assert lines == [
+        *("default 100", "default 200", "default 300"),
+        *(invalid, invalid, invalid, no_device, no_device, invalid, no_device),
+        *("a/io.pressure", "default 100"),
+    ]
+
+
 def test_pressure_of_a_group_grows_while_it_waits(guest_root: Path) -> None:
     lines = printed(
         guest_root,

@@ -101,7 +101,8 @@ def tree_for(processor_count: int) -> Tree:
     return {
         b"block": {},
         b"bus": {},
-        b"class": {b"net": {}},
+        # What the machine has of devices is interfaces: the other kinds are those that tools expect to list.
+        b"class": {b"block": {}, b"hwmon": {}, b"net": {}, b"power_supply": {}, b"thermal": {}},
         b"dev": {b"block": {}, b"char": {}},
         b"devices": {
             b"virtual": {b"net": {}},

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NO_LIMIT = 0x7FFF_FFFF
 """Of cgroup.max.descendants and cgroup.max.depth: "max"."""
+DEFAULT_IO_WEIGHT = 100
 
 
 class Controller(IntFlag):
@@ -57,9 +58,9 @@ class Cgroup:
     `is_frozen` whether all tasks of it and below are. `pids` is what forks in it are counted by, its own or
     that of a group above; None if there are no counters. `cpu` is the share of the processors that it has in
     the same way, `cpuset` which of them. `devices` are the programs that are attached to this very group,
-    None if there are none. `user_ns`, `nice_ns` (of `user_ns`, at nice values above 0) and
-    `system_ns` are the time that its tasks and those of removed groups below have run; the root's isn't
-    counted.
+    None if there are none. `io_weight` is what io.weight says for all devices. `user_ns`, `nice_ns` (of
+    `user_ns`, at nice values above 0) and `system_ns` are the time that its tasks and those of removed groups
+    below have run; the root's isn't counted.
     """
 
     __slots__ = (
@@ -69,6 +70,7 @@ class Cgroup:
         "devices",
         "domain",
         "events",
+        "io_weight",
         "is_dead",
         "is_freezing",
         "is_frozen",
@@ -115,6 +117,7 @@ class Cgroup:
         self.cpuset: CpuSet | None = None if parent is None else parent.cpuset
         self.memory: MemoryCounter | None = None if parent is None else parent.memory
         self.devices: DevicePrograms | None = None
+        self.io_weight = DEFAULT_IO_WEIGHT
         self.user_ns = self.nice_ns = self.system_ns = 0
 
     def __repr__(self) -> str:

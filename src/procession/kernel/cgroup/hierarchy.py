@@ -11,7 +11,13 @@ from procession.kernel.cgroup.cpu import CpuShare
 from procession.kernel.cgroup.cpuset import CpuSet, restrict_all
 from procession.kernel.cgroup.device import detach_all
 from procession.kernel.cgroup.freezer import update_frozen
-from procession.kernel.cgroup.group import CONTROLLER_NAMES, THREADED_CONTROLLERS, Cgroup, Controller
+from procession.kernel.cgroup.group import (
+    CONTROLLER_NAMES,
+    DEFAULT_IO_WEIGHT,
+    THREADED_CONTROLLERS,
+    Cgroup,
+    Controller,
+)
 from procession.kernel.cgroup.memory import MemoryCounter
 from procession.kernel.cgroup.pids import PidsCounter
 
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 PIDS = int(Controller.PIDS)
 CPU = int(Controller.CPU)
 MEMORY = int(Controller.MEMORY)
+IO = int(Controller.IO)
 CPUSET = int(Controller.CPUSET)
 _COUNTING = PIDS | CPU | MEMORY | CPUSET
 
@@ -112,6 +119,8 @@ def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int, tasks: l
         if new & MEMORY:
             group.memory = MemoryCounter(kernel, group, parent.memory)
             group.memory.take_over(tasks)
+    if changed & IO:
+        group.io_weight = DEFAULT_IO_WEIGHT
     if changed:
         _inherit(group)
     if changed & CPUSET:
