@@ -1005,6 +1005,45 @@ TEST(seccomp_event)
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(5));
 }
 
+static void filter_no_call(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, -1U, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EL2HLT),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {LENGTH(code), code};
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+		_exit(1);
+	raise(SIGUSR1);
+	if (syscall(-1) != -1 || errno != EL2HLT)
+		_exit(2);
+	raise(SIGUSR1);
+	_exit(syscall(SYS_getppid) == -1 && errno == EL2HLT ? 3 : 4);
+}
+
+/* Filters are asked after the tracer, also of a call that it doesn't want made. */
+TEST(seccomp_of_no_call)
+{
+	pid_t child = traced(filter_no_call, PTRACE_O_TRACESYSGOOD);
+
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGUSR1));
+	CHECK_EQ(go_on(PTRACE_SYSCALL, child, 0), CALL_STOP);
+	CHECK_EQ(registers_of(child).orig_rax, -1UL);
+	CHECK_EQ(go_on(PTRACE_SYSCALL, child, 0), CALL_STOP);
+	CHECK_EQ(registers_of(child).rax, -(unsigned long)EL2HLT);
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGUSR1));
+	CHECK_EQ(go_on(PTRACE_SYSCALL, child, 0), CALL_STOP);
+	CHECK_EQ(registers_of(child).orig_rax, SYS_getppid);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, offsetof(struct user, regs.orig_rax), -1L), 0);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, offsetof(struct user, regs.rax), 7L), 0);
+	CHECK_EQ(go_on(PTRACE_SYSCALL, child, 0), CALL_STOP);
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(3));
+}
+
 TEST(seccomp_filters_as_they_are)
 {
 	pid_t child = traced(filtered, PTRACE_O_TRACESECCOMP);

@@ -95,6 +95,8 @@ _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _RESTARTS = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
 _STEP_BY_STEP = CALL_OBSERVED | CALL_TRACED
 _ENOSYS = 38
+_NO_CALL = 0xFFFF_FFFF
+"""The number of a call that its tracer doesn't want made."""
 # How far a call has come that is made step by step: its tracer has seen it, the filters have been asked and
 # its tracer told, or they have let it pass.
 _SEEN_BY_TRACER, _TOLD_BY_FILTER, _ENTERED = 1, 2, 3
@@ -266,7 +268,7 @@ class Traps:
             take_call_stop(kernel, task, stop)
         if (
             has_fatal_signal(task)
-            or number == -1
+            or (number == -1 and not task.call_work & CALL_SECCOMP)
             or (is_entry and stop.argument)
             or (number < 0 and not is_entry)
         ):
@@ -295,6 +297,9 @@ class Traps:
             ):
                 if task.frame is None and task.trace_stop is None:
                     self._show_refusal(task, number)
+                return
+            if number == _NO_CALL and progress == _SEEN_BY_TRACER:
+                # Filters have been asked; the result is what the tracer has put into rax.
                 return
         try:
             if call is None:
