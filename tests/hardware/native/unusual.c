@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 static uint64_t words[8] = {0x1111, 0x2222, 0x3333, 0x4444};
-static uint64_t area[512] __attribute__((aligned(64)));
+/* With room for AMX, where the processor has that. */
+static uint64_t area[2048] __attribute__((aligned(64)));
 static sigjmp_buf back;
 static volatile uint64_t seen;
 

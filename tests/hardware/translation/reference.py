@@ -89,6 +89,8 @@ _INVALID_IN_USER_MODE = _mnemonics(
 )
 _HINTS = _mnemonics("RDSSPD", "RDSSPQ")
 """No operations as long as there are no shadow stacks."""
+_NO_HINTS = frozenset(getattr(Code, f"RESERVEDNOP_RM{bits}_R{bits}_0F0D") for bits in (16, 32, 64))
+"""Prefetches of a register, which are invalid on some processors and do nothing on others."""
 _BY_OFFSET = frozenset(range(Code.MOV_AL_MOFFS8, Code.MOV_MOFFS64_RAX + 1)) | {Code.XLAT_M8}
 _NO_OPERATIONS = _mnemonics("NOP", "RESERVEDNOP", "XCHG", "PAUSE", "ENDBR32", "ENDBR64")
 _SHIFTS = _mnemonics("SHL", "SAL", "SHR", "SAR", "ROL", "ROR", "RCL", "RCR", "SHLD", "SHRD")
@@ -128,7 +130,7 @@ def kind_of(instruction: iced.Instruction) -> int:
     features = instruction.cpuid_features()
     if mnemonic in _HINTS:
         return opcodes.PLAIN
-    if not set(features) <= _FEATURES or mnemonic in _INVALID_IN_USER_MODE:
+    if not set(features) <= _FEATURES or mnemonic in _INVALID_IN_USER_MODE or instruction.code in _NO_HINTS:
         return opcodes.INVALID
     if mnemonic in _KIND_OF_MNEMONIC:
         return _KIND_OF_MNEMONIC[mnemonic]

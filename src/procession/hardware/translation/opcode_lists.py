@@ -108,7 +108,7 @@ ff { E lock increment ; E lock increment ; E call-indirect +rsp ; M far +rsp \
 TWO_BYTE = """
 05 syscall +rcx +r11 read-all
 06-09 privileged
-0d E
+0d M
 18-1d E
 1e E
 1f E
