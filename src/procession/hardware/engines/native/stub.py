@@ -28,6 +28,8 @@ answer, the address of the stub's word in ASLEEP, and where the stub is to go on
 """
 _SPIN_ROUNDS = 400
 """How long who waits looks again before it sleeps: about 20 microseconds."""
+_WAKING = 8
+"""How many times as long it takes a stub that sleeps to answer: on some virtual machines 70 microseconds."""
 _MOST_PATIENCE = 64
 _FUTEX, _FUTEX_WAKE = 202, 1
 _WAIT_MS = 50
@@ -58,8 +60,9 @@ class Processor:
     last, written by a system call.
     `general` are the live registers of whoever runs, `counter` the budget, `words` the context's quadwords.
     `pointed` is the stub to which `hand_over` speaks, `prompt` the same one if it answers while somebody
-    looks. `spins` is how often who waits looks again at present, `sleeps` how often that was in vain; after
-    it both sides sleep at once `patience` times, `until_try` of which are left.
+    looks. `spins` is how often a stub looks again at present before it sleeps and `looks` how often the
+    machine does, `sleeps` how often that was in vain; after it both sides sleep at once `patience` times,
+    `until_try` of which are left.
     """
 
     __slots__ = (
@@ -72,6 +75,7 @@ class Processor:
         "free_slots",
         "general",
         "hand_over",
+        "looks",
         "mailbox",
         "memory",
         "most_spins",
@@ -123,6 +127,7 @@ class Processor:
         self.pointed: Stub | None = None
         self.prompt: Stub | None = None
         self.most_spins = self.spins = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
+        self.looks = _WAKING * self.spins
         self.sleeps = 0
         self.patience = 1
         self.until_try = 0
@@ -143,7 +148,7 @@ class Processor:
         if self.spins:
             self.sleeps += 1
             self.prompt = None
-            self.spins = 0
+            self.spins = self.looks = 0
             self.patience = self.until_try = min(2 * self.patience, _MOST_PATIENCE)
         else:
             self._count_down()
@@ -151,6 +156,7 @@ class Processor:
     def answered_promptly(self) -> None:
         """An answer came while somebody looked, if only once, or while the stub was woken."""
         if self.spins:
+            self.looks = self.mailbox[_SPINS] = self.spins
             self.patience = max(self.patience >> 1, 1)
             if self.patience == 1:
                 self.prompt = self.pointed
@@ -161,6 +167,8 @@ class Processor:
         self.until_try -= 1
         if self.until_try <= 0:
             self.spins = self.most_spins
+            # The stub sleeps until this request wakes it: from then on both look.
+            self.looks = _WAKING * self.spins
 
     def close(self) -> None:
         """Give back what the host has given."""
@@ -306,6 +314,7 @@ class Stub:
         mailbox[_SLEEPER] = base + self.sleeps
         processor.pointed = self
         processor.prompt = None
+        processor.looks = _WAKING * processor.spins
 
     def command(self, number: int, *arguments: int) -> None:
         """Have the stub make a system call before it goes on."""
@@ -331,7 +340,7 @@ class Stub:
             self._point_mailbox()
         mailbox = processor.mailbox
         mailbox[PLACE] = resume
-        mailbox[_SPINS] = words[_SPIN] = processor.spins
+        mailbox[_SPINS], words[_SPIN] = processor.looks, processor.spins
         why: int = processor.hand_over()
         if why == NOT_ANSWERED:
             why = self.await_late_answer()
