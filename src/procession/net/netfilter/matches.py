@@ -107,7 +107,10 @@ class TcpMatch(Match):
     info_bytes = 16
     protocol = TCP
     layout: ClassVar[Words] = Words("<HHHHBBBB")
-    _not_source, _not_target, _not_flags, _not_option = 1, 2, 4, 8
+    _not_source: ClassVar[int] = 1
+    _not_target: ClassVar[int] = 2
+    _not_flags: ClassVar[int] = 4
+    _not_option: ClassVar[int] = 8
 
     def check(self) -> None:
         option, inverted = self.info[8], self.info[11]
@@ -198,7 +201,10 @@ class MultiportMatch(Match):
     title = b"multiport"
     revision = 1
     info_bytes = 48
-    _source, _target, _either, _most = 0, 1, 2, 15
+    _source: ClassVar[int] = 0
+    _target: ClassVar[int] = 1
+    _either: ClassVar[int] = 2
+    _most: ClassVar[int] = 15
     layout: ClassVar[Words] = Words("<BB15H15BB")
 
     def check(self) -> None:
@@ -237,7 +243,8 @@ class ConntrackMatch(Match):
     layout: ClassVar[Words] = Words("<HHHH")
     _place = 146
     """Where what is asked for begins, behind addresses and ports."""
-    _state, _alias = 1, 1 << 13
+    _state: ClassVar[int] = 1
+    _alias: ClassVar[int] = 1 << 13
 
     def check(self) -> None:
         flags, _, _, _ = self.layout.unpack_from(self.info, self._place)
@@ -294,7 +301,8 @@ class RejectTarget(Expression):
     _codes_4: ClassVar = {0: 0, 1: 1, 2: 2, 3: 3, 5: 9, 6: 10, 8: 13}
     """enum ipt_reject_with, and the codes of ICMP."""
     _codes_6: ClassVar = {0: 0, 1: 1, 3: 3, 4: 4, 7: 5, 8: 6}
-    _reset_4, _reset_6 = 7, 6
+    _reset_4: ClassVar[int] = 7
+    _reset_6: ClassVar[int] = 6
 
     def __init__(self, reading: Reading, info: bytes) -> None:
         if len(info) != self.info_bytes or reading.table.name != _FILTER:

@@ -1,0 +1,88 @@
+"""Checks what the compiler of Python refuses and mypy does not see (CONTRIBUTING.md, on compiled code)."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.architecture.sources import PACKAGE, sources
+
+BASES_THAT_DONT_COUNT = {"ABC", "Generic", "Protocol"}
+
+
+def builder() -> ModuleType:
+    """`hatch_build.py`, which has the list of what is compiled."""
+    path = PACKAGE.parents[1] / "hatch_build.py"
+    spec = importlib.util.spec_from_file_location("hatch_build", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def refused_in_class(definition: ast.ClassDef) -> Iterator[tuple[int, str]]:
+    bases = {
+        ast.unparse(base.value if isinstance(base, ast.Subscript) else base) for base in definition.bases
+    }
+    if len(bases - BASES_THAT_DONT_COUNT) > 1:
+        yield definition.lineno, "several bases"
+    for statement in definition.body:
+        if isinstance(statement, ast.Assign) and not all(
+            isinstance(target, ast.Name) for target in statement.targets
+        ):
+            yield statement.lineno, "an assignment to more than a name in a class"
+        elif isinstance(statement, ast.For | ast.While | ast.With | ast.Try):
+            yield statement.lineno, "a statement in a class"
+
+
+def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """What of a module can't be compiled: lines, and why."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from refused_in_class(node)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr == "__new__":
+                yield node.lineno, "a call of __new__"
+        elif isinstance(node, ast.Attribute) and node.attr == "__slots__":
+            yield node.lineno, "a look at __slots__"
+        elif isinstance(node, ast.Compare) and any(isinstance(how, ast.In | ast.NotIn) for how in node.ops):
+            for where in node.comparators:
+                if isinstance(where, ast.Tuple) and any(isinstance(item, ast.Starred) for item in where.elts):
+                    yield node.lineno, "a tuple with a starred part after `in`"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class A:\n    x, y = 1, 2",
+        "class A(B, C): pass",
+        "class A(B[int], Generic[T], C): pass",
+        "class A:\n    for x in y: pass",
+        "a = A.__new__(A)",
+        "names = kind.__slots__",
+        "b = c in (*D, e)",
+    ],
+)
+def test_what_is_refused_is_found(text: str) -> None:
+    assert list(refused(ast.parse(text)))
+
+
+def test_compiled_modules_have_nothing_that_the_compiler_refuses() -> None:
+    compiled = {
+        path.relative_to("procession").as_posix()
+        for path in builder().modules_to_compile(Path(PACKAGE.parent))
+    }
+    assert len(compiled) > 300
+    found = [
+        f"{source.name}:{line}: {why}"
+        for source in sources()
+        if source.name in compiled
+        for line, why in refused(source.tree)
+    ]
+    assert not found
