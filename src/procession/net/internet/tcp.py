@@ -22,7 +22,7 @@ from procession.abi.errno import (
     EPIPE,
     Errno,
 )
-from procession.abi.socket import SocketOption, TcpState
+from procession.abi.socket import SocketOption
 from procession.abi.word import pack_u32
 from procession.hardware.kernel_memory import SOCKET_BUFFER
 from procession.net.byte_queue import ByteQueue
@@ -42,22 +42,29 @@ from procession.net.internet.tcp_backlog import (
     admit,
     become_acceptable,
     leave_listener,
-    stop_listening,
+)
+from procession.net.internet.tcp_close import (
+    CAN_SEND,
+    CLOSE_WAIT,
+    FIN_WAIT2,
+    close,
+    disconnect,
+    send_end,
+    send_reset,
+    shut_down,
+    wait_for_end,
 )
 from procession.net.internet.tcp_connection import (
     connect_to_itself,
-    connection_is_over,
     take_place,
 )
-from procession.net.internet.tcp_filter import FIN_WAIT1, LAST_ACK, lose, loses_end, split
+from procession.net.internet.tcp_filter import FIN_WAIT1, lose, split
 from procession.net.internet.tcp_handshake import send_syn
 from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
 from procession.net.internet.tcp_options import (
     CORK,
-    FIN_TIMEOUT_S,
     INQUEUE,
-    LINGER_2,
     NOT_SENT_LOW_WATER,
 )
 from procession.net.internet.tcp_phase import (
@@ -65,7 +72,6 @@ from procession.net.internet.tcp_phase import (
     CONNECTING,
     DISCONNECTING,
     UNCONNECTED,
-    phase_after_shutdown,
 )
 from procession.net.internet.tcp_poll import ready_events
 from procession.net.internet.tcp_urgent import UrgentByte
@@ -73,7 +79,6 @@ from procession.net.message import Received
 from procession.net.socket import (
     BOTH_WAYS,
     CLOSED,
-    ESTABLISHED,
     LISTENING,
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
@@ -93,11 +98,7 @@ if TYPE_CHECKING:
     from procession.net.message import Control
     from procession.net.network import Network
 
-FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
-CLOSE_WAIT = int(TcpState.TCP_CLOSE_WAIT)
-_CONNECTED = (ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK)
 _HAVE_ENDED = (FIN_WAIT1, FIN_WAIT2)
-_CAN_SEND = (ESTABLISHED, CLOSE_WAIT)
 
 UNSENT_ROOM = 16_384
 """SO_SNDBUF of a socket without a connection, unless it was set (net.ipv4.tcp_wmem)."""
@@ -112,7 +113,6 @@ PRESSED_ROOM = 4096
 """How much a connection may have on the way when all the machine's buffers are full."""
 
 _SO_OOBINLINE = int(SocketOption.SO_OOBINLINE)
-_SO_LINGER = int(SocketOption.SO_LINGER)
 _SO_BUF_LOCK = int(SocketOption.SO_BUF_LOCK)
 _SEND_LOCK = 1
 
@@ -322,83 +322,14 @@ class TcpSocket(InternetSocket):
         if self.is_orphan:
             self.let_go()
 
-    def _send_reset(self) -> None:
-        """End the connection here and there."""
-        peer = self.peer
-        self.end(0)
-        self.network.count("TcpOutRsts")
-        if peer is not None and peer is not self:
-            peer.reset()
-
     def send_end(self) -> None:
-        """Send a FIN. Linux: net/ipv4/tcp.c, tcp_shutdown; net/ipv4/tcp_input.c, tcp_fin."""
-        self.push_held()
-        if self.state not in _CAN_SEND:
-            # What was held back was answered by a RST.
-            return
-        peer = self.peer
-        was_closing = self.state == CLOSE_WAIT
-        if loses_end(self, peer, was_closing=was_closing):
-            return
-        if peer is not None:
-            peer.has_ended = True
-            peer.ended |= RECEIVING
-        if peer is self:
-            connection_is_over(self)
-            self.end(0)
-            return
-        if was_closing:
-            # The other end has been waiting for this: it keeps the port for a while.
-            self.end(0)
-            if peer is not None and peer.state != CLOSED:
-                connection_is_over(peer)
-                peer.end(0)
-                if peer.is_orphan:
-                    peer.let_go()
-            return
-        self.state = FIN_WAIT2
-        if peer is not None:
-            peer.state = LAST_ACK if peer.state == FIN_WAIT1 else CLOSE_WAIT
-            listener = peer.listener
-            if listener is not None and peer in listener.deferred:
-                become_acceptable(peer)
-            peer.state_changed()
+        send_end(self)
 
     def shutdown(self, how: int) -> None:
-        """Linux: net/ipv4/af_inet.c, inet_shutdown."""
-        state = self.state
-        self.phase = phase_after_shutdown(self.phase, state)
-        if state == CLOSED:
-            self.ended |= how
-            self.state_changed()
-            raise ENOTCONN
-        if state == LISTENING:
-            if how & RECEIVING:
-                self.disconnect()
-            return
-        if state == SYN_SENT:
-            self.disconnect()
-            return
-        self.ended |= how
-        if how & SENDING and state in _CAN_SEND:
-            self.send_end()
-        self.state_changed()
+        shut_down(self, how)
 
     def disconnect(self) -> None:
-        """Back to a socket without a connection. Linux: net/ipv4/tcp.c, tcp_disconnect."""
-        if self.state == LISTENING:
-            stop_listening(self)
-            self.state = CLOSED
-        elif self.state != CLOSED:
-            self._send_reset()
-            self.error = ECONNRESET.number
-        self.discard()
-        self.peek_offset = -1
-        self.ended = 0
-        self.has_ended = False
-        self.phase = UNCONNECTED
-        self.forget_connection()
-        self.state_changed()
+        disconnect(self)
 
     def forget_connection(self) -> None:
         """There is no other end any more, and what bind(2) didn't name is free again."""
@@ -415,7 +346,7 @@ class TcpSocket(InternetSocket):
     def abort(self) -> None:
         """This connection will never be accepted."""
         self.discard()
-        self._send_reset()
+        send_reset(self)
         self.let_go()
 
     def discard(self) -> None:
@@ -425,42 +356,10 @@ class TcpSocket(InternetSocket):
         self.urgent = UrgentByte()
 
     def release(self) -> None:
-        """Linux: net/ipv4/tcp.c, __tcp_close."""
-        if self.state == LISTENING:
-            stop_listening(self)
-        had_unread = self.arrived.length > 0
-        self.discard()
-        self.leave_groups()
-        self.is_orphan = True
-        if self.state == SYN_SENT:
-            self.end(0)
-        elif self.state in _CONNECTED:
-            if had_unread or self.options.get(_SO_LINGER) == 0:
-                # Who sent what was never read is to learn that it's lost (RFC 2525, 2.17).
-                self._send_reset()
-            else:
-                self.ended = BOTH_WAYS
-                if self.state in _CAN_SEND:
-                    self.send_end()
-        self.state_changed()
-        self.wait_for_end()
+        close(self)
 
     def wait_for_end(self) -> None:
-        """Nobody has this end open any more: if the other one hasn't ended, it has a while for that.
-
-        Linux: net/ipv4/tcp.c, __tcp_close; net/ipv4/tcp_timer.c, tcp_keepalive_timer.
-        """
-        if self.state == CLOSED:
-            self.let_go()
-        if self.state != FIN_WAIT2:
-            return
-        linger_s = self.protocol_options.get(LINGER_2, FIN_TIMEOUT_S)
-        if linger_s < 0:
-            self.end(0)
-            self.let_go()
-        else:
-            self.network.tcp.stop_timer(self)
-            self.network.tcp.start_timer(self, linger_s * 10**9)
+        wait_for_end(self)
 
     def let_go(self) -> None:
         """Nobody has this socket open, and it has no connection: it's gone."""
@@ -490,7 +389,7 @@ class TcpSocket(InternetSocket):
         """Linux: net/ipv4/tcp.c, tcp_sendmsg_locked."""
         if flags & MSG_FASTOPEN:
             raise EOPNOTSUPP("net.ipv4.tcp_fastopen is 0")
-        if self.state not in _CAN_SEND:
+        if self.state not in CAN_SEND:
             self._refuse_to_send(flags)
         if self.error or self.ended & SENDING:
             self.raise_error()
