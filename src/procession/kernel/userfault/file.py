@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from procession.abi.errno import EAGAIN, EBUSY, EINVAL, ENOMEM, EPERM, ESRCH, Errno
+from procession.abi.structure import Structure
 from procession.abi.userfaultfd import (
     UFFD_API,
     UFFD_MSG,
@@ -80,12 +81,36 @@ RANGE_IOCTLS = (
 """Those that a registered range can have (UFFD_API_RANGE_IOCTLS)."""
 _RESULT_BYTES = 8
 """The last word of most arguments, which is written and never read."""
+_DONT_WAKE = int(UffdCopyMode.UFFDIO_COPY_MODE_DONTWAKE)
+"""Whoever waits for what is filled waits on: the same bit in the modes of all requests that fill."""
 
 _MODES = {
     int(UffdRegisterMode.UFFDIO_REGISTER_MODE_MISSING): USER_HANDLES_MISSING,
     int(UffdRegisterMode.UFFDIO_REGISTER_MODE_WP): USER_HANDLES_WRITE,
     int(UffdRegisterMode.UFFDIO_REGISTER_MODE_MINOR): USER_HANDLES_MINOR,
 }
+
+
+_Argument = TypeVar("_Argument", bound=Structure)
+
+
+class ResultWord:
+    """The last word of a request's argument, of structure `kind` at `argument`: what came of it."""
+
+    __slots__ = ("address", "memory")
+
+    def __init__(self, kind: type[Structure], argument: int, memory: UserMemory) -> None:
+        self.address = argument + kind.SIZE - _RESULT_BYTES
+        self.memory = memory
+
+    def put(self, value: int) -> None:
+        """Write it, -errno for an error. Raises EFAULT."""
+        self.memory.write(self.address, pack_u64(value))
+
+
+def read_but_result(kind: type[_Argument], argument: int, memory: UserMemory) -> _Argument:
+    """The argument of a request without its last word. Raises EFAULT."""
+    return kind.unpack(memory.read(argument, kind.SIZE - _RESULT_BYTES) + bytes(_RESULT_BYTES))
 
 
 class UserFaultFile(File):
@@ -225,20 +250,13 @@ class UserFaultFile(File):
     def _register(self, argument: int, memory: UserMemory) -> None:
         """UFFDIO_REGISTER. Linux: fs/userfaultfd.c, userfaultfd_register; mm/userfaultfd.c,
         userfaultfd_register_range."""
-        wanted = UffdioRegister.unpack(
-            memory.read(argument, UffdioRegister.SIZE - _RESULT_BYTES) + bytes(_RESULT_BYTES)
-        )
+        wanted = read_but_result(UffdioRegister, argument, memory)
         if not wanted.mode or wanted.mode & ~sum(_MODES):
             raise EINVAL("no mode, or an unknown one")
         start, end = checked_range(wanted.range)
         flags = sum(flag for mode, flag in _MODES.items() if wanted.mode & mode)
         context, mm = self.context, self.context.mm
-        if not mm.reference_count:
-            raise ENOMEM("the address space is gone")
-        areas = mm.areas_in(start, end)
-        if not areas:
-            raise EINVAL("nothing is mapped there")
-        for area in areas:
+        for area in self._areas_in(start, end):
             self._check_area(area, flags)
             if not area.may_write:
                 raise EPERM("the file behind it isn't open for writing")
@@ -255,7 +273,17 @@ class UserFaultFile(File):
             ioctls &= ~_bit(UffdIoctl.UFFDIO_WRITEPROTECT)
         if not flags & USER_HANDLES_MINOR:
             ioctls &= ~_bit(UffdIoctl.UFFDIO_CONTINUE)
-        memory.write(argument + UffdioRegister.SIZE - _RESULT_BYTES, pack_u64(ioctls))
+        ResultWord(UffdioRegister, argument, memory).put(ioctls)
+
+    def _areas_in(self, start: int, end: int) -> list[VirtualMemoryArea]:
+        """The areas whose faults are to be handled or no longer. Raises ENOMEM, EINVAL if there are none."""
+        mm = self.context.mm
+        if not mm.reference_count:
+            raise ENOMEM("the address space is gone")
+        areas = mm.areas_in(start, end)
+        if not areas:
+            raise EINVAL("nothing is mapped there")
+        return areas
 
     def _check_area(self, area: VirtualMemoryArea, flags: int) -> None:
         """Raise EINVAL for an area whose faults can't be handled.
@@ -274,12 +302,7 @@ class UserFaultFile(File):
         """UFFDIO_UNREGISTER. Linux: fs/userfaultfd.c, userfaultfd_unregister."""
         start, end = checked_range(UffdioRange.unpack(memory.read(argument, UffdioRange.SIZE)))
         context, mm = self.context, self.context.mm
-        if not mm.reference_count:
-            raise ENOMEM("the address space is gone")
-        areas = mm.areas_in(start, end)
-        if not areas:
-            raise EINVAL("nothing is mapped there")
-        for area in areas:
+        for area in self._areas_in(start, end):
             if area.user_faults is not None and area.user_faults is not context:
                 raise EINVAL("another one handles its faults")
             self._check_area(area, area.flags & USER_HANDLES)
@@ -296,7 +319,7 @@ class UserFaultFile(File):
 
     def _copy(self, argument: int, memory: UserMemory) -> None:
         """UFFDIO_COPY. Linux: fs/userfaultfd.c, userfaultfd_copy."""
-        wanted = self._read_copy(argument, memory)
+        wanted, result = self._begin_filling(UffdioCopy, argument, memory)
         check_place(wanted.src, wanted.len)
         start, end = checked_range(UffdioRange(wanted.dst, wanted.len))
         check_mode(wanted.mode, int(sum(UffdCopyMode)))
@@ -307,30 +330,11 @@ class UserFaultFile(File):
                 self.context, start, end - start, COPY, protects=protects, source=wanted.src, memory=memory
             )
 
-        self._finish_filling(
-            copy,
-            (start, end),
-            argument + UffdioCopy.SIZE - _RESULT_BYTES,
-            memory,
-            wakes=not wanted.mode & UffdCopyMode.UFFDIO_COPY_MODE_DONTWAKE,
-        )
-
-    def _read_copy(self, argument: int, memory: UserMemory) -> UffdioCopy:
-        place = argument + UffdioCopy.SIZE - _RESULT_BYTES
-        self._check_changing(place, memory)
-        return UffdioCopy.unpack(
-            memory.read(argument, UffdioCopy.SIZE - _RESULT_BYTES) + bytes(_RESULT_BYTES)
-        )
-
-    def _check_changing(self, place: int, memory: UserMemory) -> None:
-        """Raise EAGAIN, which the word at `place` says too, while the mappings are changing."""
-        if self.context.events:
-            memory.write(place, pack_u64(-EAGAIN.number))
-            raise EAGAIN("the mappings are changing")
+        self._finish_filling(copy, start, end, wanted.mode, result)
 
     def _move(self, argument: int, memory: UserMemory) -> None:
         """UFFDIO_MOVE. Linux: fs/userfaultfd.c, userfaultfd_move."""
-        wanted = self._read_copy(argument, memory)
+        wanted, result = self._begin_filling(UffdioCopy, argument, memory)
         if memory is not self.context.mm:
             raise EINVAL("only within the caller's own memory")
         start, end = checked_range(UffdioRange(wanted.dst, wanted.len))
@@ -340,13 +344,7 @@ class UserFaultFile(File):
         def move() -> int:
             return move_pages(self.context, start, source, end - start, wanted.mode)
 
-        self._finish_filling(
-            move,
-            (start, end),
-            argument + UffdioCopy.SIZE - _RESULT_BYTES,
-            memory,
-            wakes=not wanted.mode & UffdMoveMode.UFFDIO_MOVE_MODE_DONTWAKE,
-        )
+        self._finish_filling(move, start, end, wanted.mode, result)
 
     def _zeropage(self, argument: int, memory: UserMemory) -> None:
         """UFFDIO_ZEROPAGE. Linux: fs/userfaultfd.c, userfaultfd_zeropage."""
@@ -362,11 +360,7 @@ class UserFaultFile(File):
 
     def _fill_range(self, argument: int, memory: UserMemory, kind: int, modes: int) -> None:
         """What has no source: the modes of all are the same bits, WP among them for CONTINUE alone."""
-        place = argument + UffdioZeropage.SIZE - _RESULT_BYTES
-        self._check_changing(place, memory)
-        wanted = UffdioZeropage.unpack(
-            memory.read(argument, UffdioZeropage.SIZE - _RESULT_BYTES) + bytes(_RESULT_BYTES)
-        )
+        wanted, result = self._begin_filling(UffdioZeropage, argument, memory)
         start, end = checked_range(wanted.range)
         check_mode(wanted.mode, modes)
         protects = bool(wanted.mode & UffdContinueMode.UFFDIO_CONTINUE_MODE_WP)
@@ -374,29 +368,33 @@ class UserFaultFile(File):
         def fill_all() -> int:
             return fill(self.context, start, end - start, kind, protects=protects)
 
-        wakes = not wanted.mode & UffdContinueMode.UFFDIO_CONTINUE_MODE_DONTWAKE
-        self._finish_filling(fill_all, (start, end), place, memory, wakes=wakes)
+        self._finish_filling(fill_all, start, end, wanted.mode, result)
+
+    def _begin_filling(
+        self, kind: type[_Argument], argument: int, memory: UserMemory
+    ) -> tuple[_Argument, ResultWord]:
+        """What is asked for, and where the outcome goes. Raises EAGAIN, and writes it, while the mappings
+        are changing.
+        """
+        result = ResultWord(kind, argument, memory)
+        if self.context.events:
+            result.put(-EAGAIN.number)
+            raise EAGAIN("the mappings are changing")
+        return read_but_result(kind, argument, memory), result
 
     def _finish_filling(
-        self,
-        work: Callable[[], int],
-        place: tuple[int, int],
-        result_address: int,
-        memory: UserMemory,
-        *,
-        wakes: bool,
+        self, work: Callable[[], int], start: int, end: int, mode: int, result: ResultWord
     ) -> None:
-        """Do `work` for the range `place` and write how far it came, or the errno, to the argument."""
-        start, end = place
+        """Do `work` from `start` to `end` and say how far it came, or the errno."""
         if not self.context.mm.reference_count:
             raise ESRCH("the address space is gone")
         try:
             done = work()
         except Errno as error:
-            memory.write(result_address, pack_u64(-error.number))
+            result.put(-error.number)
             raise
-        memory.write(result_address, pack_u64(done))
-        if wakes:
+        result.put(done)
+        if not mode & _DONT_WAKE:
             self.context.wake(start, start + done)
         if done < end - start:
             raise EAGAIN("a part of it")
