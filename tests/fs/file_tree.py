@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path as HostPath
 
-from procession.abi.capability import CAP_LAST_CAP
+from procession.abi.capability import CAP_LAST_CAP, Capability
 from procession.fs import directory, namei, opening
 from procession.fs.dentry import Path, absolute_path
 from procession.fs.file import O_CREAT, O_RDWR, O_WRONLY, File
@@ -62,8 +62,8 @@ class User:
     def __init__(
         self, uid: int, gid: int = 0, groups: Iterable[int] = (), capabilities: Iterable[int] | None = None
     ) -> None:
-        self.fsuid = uid
-        self.fsgid = gid
+        self.euid = self.fsuid = uid
+        self.egid = self.fsgid = gid
         self.groups = frozenset(groups)
         if capabilities is None:
             capabilities = range(CAP_LAST_CAP + 1) if uid == 0 else ()
@@ -82,6 +82,9 @@ class User:
 
     def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
         return not namespace.level and capability in self.capabilities
+
+    def may_checkpoint(self, namespace: UserNamespace) -> bool:
+        return self.ns_capable(namespace, Capability.CAP_CHECKPOINT_RESTORE)
 
     def has_capability_over(self, inode: Inode, capability: int) -> bool:
         return capability in self.capabilities

@@ -38,6 +38,7 @@ NEEDS_ROOT = {
     "acct",
     "set_user_id",
     "socket_filter",
+    "sysctl",
     "taskstats",
     "user_count",
     "user_namespace",

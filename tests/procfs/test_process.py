@@ -10,6 +10,8 @@ import pytest
 
 from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ESRCH
 from procession.fs import namei, opening
+from procession.fs.directory import make_directory
+from procession.fs.file import O_CREAT, O_WRONLY
 from procession.fs.pipe import create_pipe
 from procession.kernel.clone import CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
 from procession.kernel.exit import do_exit, release_task
@@ -335,11 +337,12 @@ def test_others_see_little_of_a_process(proc: Proc) -> None:
 
 def test_nothing_can_be_created_removed_or_given_a_mode(proc: Proc) -> None:
     for name in ("", "self", "sys", "sys/kernel", "self/fd"):
-        directory = proc.inode(name)
+        directory, subject = proc.inode(name), proc.task.credentials
+        place = b"/proc/" + name.encode() + b"/new"
         with pytest.raises(ENOENT):
-            directory.create(b"new", 0o644, proc.task.credentials)
+            opening.open(proc.task.fs, subject, place, None, O_CREAT | O_WRONLY, 0o644)
         with pytest.raises(ENOENT):
-            directory.mkdir(b"new", 0o755, proc.task.credentials)
+            make_directory(proc.task.fs, subject, place)
         with pytest.raises(EPERM):
             directory.unlink(b"stat")
         with pytest.raises(EPERM):

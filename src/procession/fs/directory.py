@@ -51,7 +51,7 @@ def _parent_for_creation(
     try:
         look_up_entry(directory, last)
     except ENOENT:
-        if ends_in_slash and not is_directory:
+        if (ends_in_slash and not is_directory) or not directory.inode.can_get_names:
             raise
     else:
         raise EEXIST

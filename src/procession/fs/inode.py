@@ -219,6 +219,8 @@ class Inode:
     """Whether lseek(2) on the directory knows SEEK_END, as generic_file_llseek does of any file."""
     can_be_bound: ClassVar[bool] = False
     """Whether it may be bound to a place though its own mount is in no namespace: files of namespaces."""
+    can_get_names: ClassVar[bool] = True
+    """Whether a name that isn't there may be made, by who has the right to; else it's ENOENT to everybody."""
 
     def __init__(self, superblock: Superblock, mode: int, uid: int = 0, gid: int = 0, rdev: int = 0) -> None:
         self.superblock = superblock

@@ -122,6 +122,8 @@ def _open_or_create(
         try:
             child = look_up_entry(directory, last)
         except ENOENT:
+            if not directory.inode.can_get_names:
+                raise
             path = _create(context, walk, directory, last, mode)
             return _open_created(path, subject, flags)
         walk.step_into(child, False)

@@ -42,6 +42,14 @@ class Subject(Protocol):
     """Whose permissions count: the credentials of a task."""
 
     @property
+    def euid(self) -> int:
+        """The effective user id, which counts for the kernel's parameters."""
+
+    @property
+    def egid(self) -> int:
+        """The effective group id."""
+
+    @property
     def fsuid(self) -> int:
         """The user whose files these are (in Linux, cred.fsuid)."""
 
@@ -66,6 +74,9 @@ class Subject(Protocol):
 
     def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
         """Whether `capability` is effective over what `namespace` owns."""
+
+    def may_checkpoint(self, namespace: UserNamespace) -> bool:
+        """Whether it may put back what was kept of a process, where `namespace` owns what that is in."""
 
     def has_capability_over(self, inode: Inode, capability: int) -> bool:
         """Whether `capability` is effective over a file whose owner and group have ids for the subject."""

@@ -57,6 +57,9 @@ class Identity(Protocol):
     def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
         """Whether it is effective over what `namespace` owns."""
 
+    def may_checkpoint(self, namespace: UserNamespace) -> bool:
+        """Whether it may put back what was kept of a process, where `namespace` owns what that is in."""
+
     def has_capability_over(self, inode: Inode, capability: int) -> bool:
         """Whether it is effective over a file."""
 

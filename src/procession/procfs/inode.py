@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from procession.abi.errno import EIO, ENOENT, EPERM
+from procession.abi.errno import EIO, EPERM
 from procession.fs.file import File, set_position
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
 from procession.hardware.kernel_memory import TEXT
@@ -62,21 +62,10 @@ class ProcDirectory(ProcInode):
     __slots__ = ()
 
     seeks_from_end: ClassVar[bool] = True
+    can_get_names: ClassVar[bool] = False
 
     def __init__(self, superblock: ProcFileSystem, number: int, permissions: int = 0o555) -> None:
         super().__init__(superblock, S_IFDIR | permissions, number)
-
-    def create(self, name: bytes, mode: int, subject: Subject) -> Inode:
-        raise ENOENT
-
-    def mkdir(self, name: bytes, mode: int, subject: Subject) -> Inode:
-        raise ENOENT
-
-    def mknod(self, name: bytes, mode: int, rdev: int, subject: Subject) -> Inode:
-        raise ENOENT
-
-    def symlink(self, name: bytes, target: bytes, subject: Subject) -> Inode:
-        raise ENOENT
 
 
 class ProcLink(ProcInode):

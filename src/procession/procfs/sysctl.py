@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import CAP_LAST_CAP
-from procession.abi.errno import EACCES, EINVAL, EPERM
+from procession.abi.errno import EINVAL, EPERM
 from procession.abi.limits import NGROUPS_MAX
-from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE
 from procession.fs.pipe import pipe_file_system
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.dump.pattern import PATTERN_MAXIMUM
@@ -26,7 +25,6 @@ from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
 from procession.procfs.sysctl_seccomp import SECCOMP_SYSCTLS
 from procession.procfs.sysctl_user import (
     USER_SYSCTLS,
-    granted_to,
     show_unprivileged_user_namespaces,
     store_unprivileged_user_namespaces,
 )
@@ -41,7 +39,6 @@ from procession.procfs.terminal import (
 )
 
 if TYPE_CHECKING:
-    from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
 
 PID_MAX_LIMIT = 1 << 22
@@ -50,19 +47,6 @@ PID_MAX_MINIMUM = 301
 OVERFLOW_ID = 65534
 INT_MAX = 0x7FFFFFFF
 UINT_MAX = 0xFFFFFFFF
-
-
-def check_sysctl_permission(mode: int, subject: Subject, mask: int, *, is_user: bool) -> None:
-    """Raise EACCES unless the mode grants `mask`: capabilities don't help here, but in /proc/sys/user.
-
-    Linux: fs/proc/proc_sysctl.c, test_perm.
-    """
-    if is_user:
-        granted = granted_to(subject, mode)
-    else:
-        granted = mode >> 6 if subject.fsuid == 0 else mode >> 3 if subject.fsgid == 0 else mode
-    if mask & ~granted & (MAY_READ | MAY_WRITE | MAY_EXEC):
-        raise EACCES
 
 
 def number_line(value: int) -> bytes:

@@ -107,6 +107,9 @@ def show_zero(kernel: Kernel) -> bytes:
     return b"0\n"
 
 
+NEXT_IDS = frozenset({b"msg_next_id", b"sem_next_id", b"shm_next_id"})
+"""Those that who restores a process may set."""
+
 IPC_SYSCTLS: SystemTree = {
     b"auto_msgmni": SystemFile(0o444, show_zero),
     b"msg_next_id": _next_id("messages"),

@@ -16,12 +16,10 @@ from procession.fs.namespace import (
     CLONE_NEWUSER,
     CLONE_NEWUTS,
 )
-from procession.fs.permission import CAP_SYS_RESOURCE, MAY_READ
 from procession.procfs.parse_integer import parse_integer
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
-    from procession.fs.permission import Subject
     from procession.fs.user_namespace import UserNamespace
     from procession.kernel.kernel import Kernel
 
@@ -53,16 +51,6 @@ def _store(kind: int, kernel: Kernel, data: bytes) -> None:
     if not 0 <= value <= _INT_MAX:
         raise EINVAL("no count")
     _seen_namespace(kernel).maximum[kind] = value
-
-
-def granted_to(subject: Subject, mode: int) -> int:
-    """What `subject` may do with a file of /proc/sys/user: all that the mode grants, or read it.
-
-    Linux: kernel/ucount.c, set_permissions.
-    """
-    if subject.ns_capable(subject.user_namespace, CAP_SYS_RESOURCE):
-        return mode >> 6
-    return mode & MAY_READ
 
 
 def show_unprivileged_user_namespaces(kernel: Kernel) -> bytes:

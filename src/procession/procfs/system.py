@@ -76,6 +76,10 @@ class SystemDirectory(ProcDirectory):
         self.path = path
         self.entries: dict[bytes, Inode] = {}
 
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        if not _check_sysctl(self, self.path, subject, mask):
+            super().check_permission(subject, mask)
+
     @property
     def tree(self) -> SystemTree:
         """What is in this directory."""
@@ -143,11 +147,7 @@ class SystemInode(ProcFile):
         return file
 
     def check_permission(self, subject: Subject, mask: int) -> None:
-        if self.path[0] == b"sys":
-            from procession.procfs.sysctl import check_sysctl_permission
-
-            check_sysctl_permission(self.mode, subject, mask, is_user=self.path[1] == b"user")
-        else:
+        if not _check_sysctl(self, self.path, subject, mask):
             super().check_permission(subject, mask)
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
@@ -174,6 +174,18 @@ class SystemInode(ProcFile):
         if store is None:
             raise EIO("can't be written")
         store(self.proc.kernel, data)
+
+
+def _check_sysctl(
+    inode: SystemDirectory | SystemInode, path: tuple[bytes, ...], subject: Subject, mask: int
+) -> bool:
+    """Whether it's one of /proc/sys. Raises EACCES if it is and doesn't grant `mask`."""
+    if not path or path[0] != b"sys":
+        return False
+    from procession.procfs.sysctl_permission import check_sysctl_permission
+
+    check_sysctl_permission(inode.proc.kernel, path[1:], inode.mode, subject, mask)
+    return True
 
 
 _COUNTED_NAMES = ((b"kernel", b"hostname"), (b"kernel", b"domainname"))

@@ -1,0 +1,116 @@
+/* Who may open the kernel's parameters in /proc/sys, and that nobody makes names there. */
+#include "check.h"
+
+#include <sched.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+
+#define HOST_NAME "/proc/sys/kernel/hostname"
+#define FORWARDING "/proc/sys/net/ipv4/ip_forward"
+#define QUEUES "/proc/sys/kernel/msgmni"
+#define NEXT_QUEUE "/proc/sys/kernel/msg_next_id"
+#define MESSAGES "/proc/sys/fs/mqueue/msg_max"
+
+static int writable(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		MUST(close(fd));
+	return fd < 0 ? -1 : 0;
+}
+
+static void become_inner_root(int namespaces)
+{
+	MUST(setgid(NOBODY));
+	MUST(setuid(NOBODY));
+	MUST(prctl(PR_SET_DUMPABLE, 1));
+	MUST(unshare(CLONE_NEWUSER | namespaces));
+	MUST(write_text("/proc/self/uid_map", "0 65534 1\n"));
+	MUST(write_text("/proc/self/setgroups", "deny"));
+	MUST(write_text("/proc/self/gid_map", "0 65534 1\n"));
+}
+
+TEST(whose_files_these_are_says_nothing)
+{
+	setfsuid(NOBODY);
+	setfsgid(NOBODY);
+	CHECK_OK(writable(HOST_NAME));
+	CHECK_OK(writable(FORWARDING));
+	CHECK_OK(writable(QUEUES));
+	CHECK_OK(writable(MESSAGES));
+}
+
+TEST(the_effective_user_counts)
+{
+	MUST(setresuid(NOBODY, NOBODY, 0));
+	setfsuid(0);
+	CHECK_ERRNO(writable(HOST_NAME), EACCES);
+	CHECK_ERRNO(writable(FORWARDING), EACCES);
+	CHECK_ERRNO(writable(QUEUES), EACCES);
+	CHECK_ERRNO(writable(NEXT_QUEUE), EACCES);
+	CHECK_ERRNO(writable(MESSAGES), EACCES);
+	/* access(2) looks by the real user's files and capabilities, and that user is still effective. */
+	CHECK_ERRNO(access(HOST_NAME, W_OK), EACCES);
+	MUST(setresuid(NOBODY, 0, 0));
+	CHECK_OK(access(HOST_NAME, W_OK));
+	CHECK_OK(access(FORWARDING, W_OK));
+	MUST(setresuid(0, NOBODY, 0));
+	CHECK_ERRNO(access(HOST_NAME, W_OK), EACCES);
+	/* Root's capabilities come back with its real id: it administers the network. */
+	CHECK_OK(access(FORWARDING, W_OK));
+}
+
+TEST(who_owns_the_network_administers_it)
+{
+	become_inner_root(CLONE_NEWNET);
+	CHECK_OK(write_text(FORWARDING, "1"));
+	CHECK_ERRNO(writable(HOST_NAME), EACCES);
+	CHECK_ERRNO(writable(QUEUES), EACCES);
+}
+
+TEST(who_owns_the_queues_bounds_them)
+{
+	become_inner_root(CLONE_NEWIPC);
+	CHECK_OK(write_text(QUEUES, "100"));
+	CHECK_OK(writable(NEXT_QUEUE));
+	CHECK_OK(write_text(MESSAGES, "11"));
+	CHECK_ERRNO(writable(FORWARDING), EACCES);
+}
+
+TEST(a_user_namespace_alone_owns_nothing)
+{
+	become_inner_root(0);
+	CHECK_ERRNO(writable(FORWARDING), EACCES);
+	CHECK_ERRNO(writable(QUEUES), EACCES);
+	CHECK_ERRNO(writable(NEXT_QUEUE), EACCES);
+	CHECK_ERRNO(writable(MESSAGES), EACCES);
+}
+
+static void make_nothing_in(const char *directory)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s/none", directory);
+	CHECK_ERRNO(mkdir(name, 0700), ENOENT);
+	CHECK_ERRNO(open(name, O_CREAT | O_WRONLY, 0600), ENOENT);
+	CHECK_ERRNO(open(name, O_CREAT | O_EXCL | O_WRONLY, 0600), ENOENT);
+	CHECK_ERRNO(symlink("somewhere", name), ENOENT);
+	CHECK_ERRNO(link("/etc/passwd", name), ENOENT);
+	CHECK_ERRNO(mkfifo(name, 0600), ENOENT);
+	CHECK_ERRNO(rmdir(name), ENOENT);
+}
+
+TEST(names_are_absent_before_they_are_forbidden)
+{
+	CHECK_ERRNO(access("/proc/sys", W_OK), EACCES);
+	CHECK_ERRNO(access("/proc/sys/kernel", W_OK), EACCES);
+	CHECK_ERRNO(access("/proc/sys/net/ipv4", W_OK), EACCES);
+	CHECK_OK(access("/proc/sys/kernel", R_OK | X_OK));
+	make_nothing_in("/proc/sys/kernel");
+	MUST(setuid(NOBODY));
+	make_nothing_in("/proc");
+	make_nothing_in("/proc/self");
+	make_nothing_in("/proc/sys");
+	make_nothing_in("/proc/sys/net");
+}
