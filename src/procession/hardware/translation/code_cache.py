@@ -65,11 +65,12 @@ class Place:
 
 class PageCode:
     """What is translated of one frame, whoever maps it. By the guest's address: where code begins
-    (`entries`), where the tables of jumps lead to it (`stanzas`, `second_stanzas`), and whether flags are
-    dead there. `is_kept` is set if the page is a file's, so that other runs will have it too.
+    (`entries`), where the tables of jumps lead to it (`stanzas`, `second_stanzas`, `third_stanzas`), and
+    whether flags are dead there. `is_kept` is set if the page is a file's, so that other runs will have it
+    too.
     """
 
-    __slots__ = ("data", "dead", "entries", "frame", "is_kept", "second_stanzas", "stanzas")
+    __slots__ = ("data", "dead", "entries", "frame", "is_kept", "second_stanzas", "stanzas", "third_stanzas")
 
     def __init__(self, frame: int, data: bytes) -> None:
         self.frame = frame
@@ -78,6 +79,7 @@ class PageCode:
         self.entries: dict[int, int] = {}
         self.stanzas: dict[int, int] = {}
         self.second_stanzas: dict[int, int] = {}
+        self.third_stanzas: dict[int, int] = {}
         self.dead: dict[int, bool] = {}
 
 
@@ -229,7 +231,8 @@ class CodeCache:
             known = None if self.kept is None else self.kept.page(data)
             if known is not None:
                 page.entries, page.stanzas = known.entries, known.stanzas
-                page.second_stanzas, page.dead = known.second_stanzas, known.dead
+                page.second_stanzas, page.third_stanzas = known.second_stanzas, known.third_stanzas
+                page.dead = known.dead
         return page
 
     def straddler(self, pc: int, first: PageCode, second: PageCode) -> int | None:

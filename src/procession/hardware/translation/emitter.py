@@ -28,6 +28,7 @@ from procession.hardware.translation.code_cache import (
     PageCode,
 )
 from procession.hardware.translation.decode import (
+    LONGEST_INSTRUCTION,
     decode,
 )
 from procession.hardware.translation.opcodes import (
@@ -38,6 +39,7 @@ from procession.hardware.translation.opcodes import (
     JUMP,
     PLAIN,
     STATUS_FLAGS,
+    TRUNCATED,
 )
 
 _FLAGS_SOUGHT: Final = 12
@@ -92,12 +94,14 @@ class Emitter:
         self._end()
         return address
 
-    def second_stanza(self, pc: int, first: int) -> int:
-        """Where the second table shall lead, whose first table's stanza is `first`."""
+    def further_stanza(self, pc: int, first: int, otherwise: str) -> int:
+        """Where the second or third table shall lead, whose first table's stanza is `first`; who isn't meant
+        for `pc` goes on at a label of the runtime.
+        """
         self._begin(pc, b"")
         out = self.out
         address = self.view + self.origin
-        hit = self._compare(pc, "missed")
+        hit = self._compare(pc, otherwise)
         out[hit - 1] = len(out) - hit
         # Behind the comparison, which is as long as this one.
         self._jump_to_offset(first - self.view + len(out))
@@ -160,13 +164,20 @@ class Emitter:
             out += b"\xff\x35\0\0\0\0"
             self.literals.append((value, len(out) - 4))
 
-    def _jump(self, target: int, *, is_straddler: bool = False) -> None:
+    def _is_elsewhere(self, target: int) -> bool:
+        """Whether what is at `target` isn't wholly in this page, so that its code isn't the page's alone."""
+        if self.page is None or target & ~4095 != self.page_start:
+            return True
+        offset = target & 4095
+        return offset > 4096 - LONGEST_INSTRUCTION and decode(self.data, offset).kind == TRUNCATED
+
+    def _jump(self, target: int) -> None:
         """Go to `target`, which isn't counted."""
         if self.single:
             self._leave(STEP, target)
             return
         page, out = self.page, self.out
-        if page is None or target & ~4095 != self.page_start or is_straddler:
+        if page is None or self._is_elsewhere(target):
             self._cross(target)
             return
         out += b"\xe9\0\0\0\0"

@@ -34,7 +34,7 @@ MOST_CODE_BYTES = 32 << 20
 """A run that begins with more than that doesn't begin with any."""
 _MAGIC = b"PRCNCODE"
 _HEADER = Words("<8s16s9I")
-_PAGE = Words("<16sI4I")
+_PAGE = Words("<16sI5I")
 _STRADDLER = Words("<Q16s16sQ")
 _DIGEST_BYTES = 16
 _OTHERS = 0o077
@@ -71,10 +71,10 @@ def translator_version() -> bytes:
 class KeptPage:
     """What is kept of one page: its pairs of the guest's address and something, as `PageCode` has them."""
 
-    __slots__ = ("dead", "entries", "second_stanzas", "stanzas")
+    __slots__ = ("dead", "entries", "second_stanzas", "stanzas", "third_stanzas")
 
     def __init__(self, pairs: Sequence[dict[int, int]]) -> None:
-        self.entries, self.stanzas, self.second_stanzas, dead = pairs
+        self.entries, self.stanzas, self.second_stanzas, self.third_stanzas, dead = pairs
         self.dead = {pc: flag != 0 for pc, flag in dead.items()}
 
 
@@ -296,7 +296,10 @@ def _pages_of(code: CodeCache) -> tuple[list[bytes], list[int], dict[int, bytes]
     for frame, digest in digests.items():
         page = code.pages[frame]
         first, counts = len(words), []
-        for pairs in (page.entries, page.stanzas, page.second_stanzas, page.dead):
+        for pairs in (
+            *(page.entries, page.stanzas, page.second_stanzas, page.third_stanzas),
+            page.dead,
+        ):
             counts.append(len(pairs))
             words += pairs
             words += map(int, pairs.values())

@@ -42,7 +42,9 @@ _LEGACY_WORDS, _SOFTWARE_BYTES, _REST_WORDS = 58, 48, 40
 
 
 def assemble_runtime() -> Assembler:
-    """The code, with the labels `call`, `leave`, `missed`, `second_probe`, `enter`, `answer`, `on_signal`."""
+    """The code, with the labels `call`, `leave`, `missed`, `second_probe`, `third_probe`, `enter`, `answer`
+    and `on_signal`.
+    """
     code = Assembler()
     _call(code)
     _leave(code)
@@ -58,6 +60,10 @@ def assemble_runtime() -> Assembler:
     code.put("f2 4c 0f 38 f1 d9")  # crc32 r11, rcx
     code.put("45 0f b7 db")  # movzx r11d, r11w
     code.put("65 42 ff 24 dd", signed_32(layout.SECOND_TABLE))  # jmp gs:[table + r11 * 8]
+    code.label("third_probe")
+    code.put("41 bb 00000000", "f2 4c 0f 38 f1 d9")
+    code.put("c4 43 7b f0 db 10")  # rorx r11d, r11d, 16
+    code.put("45 0f b7 db", "65 42 ff 24 dd", signed_32(layout.THIRD_TABLE))
     return code
 
 

@@ -215,7 +215,7 @@ class Translator(Emitter):
                 self._count(price)
                 if not marks and self.page is not None:
                     del self.page.entries[pc]
-                self._jump(pc, is_straddler=True)
+                self._jump(pc)
                 return -1
             is_dear = instruction.opcode in DEAR_OPCODES or instruction.prefixes & LOCK
             price += price_of(instruction) if is_dear else PLAIN_PRICE
@@ -474,7 +474,7 @@ class Translator(Emitter):
         place = len(out) - 4
         if self.single:
             self.stubs.append((STEP, target, place))
-        elif self.page is None or target & ~4095 != self.page_start:
+        elif self.page is None or self._is_elsewhere(target):
             self.stubs.append((CROSS, target, place))
         else:
             known = self.page.entries.get(target)

@@ -18,6 +18,8 @@ from procession.hardware.translation.translator import Translator
 
 _TABLE_ENTRIES: Final = 1 << 16
 _TABLE_MASK: Final = _TABLE_ENTRIES - 1
+_OTHERWISE: Final = ("second_probe", "third_probe", "missed")
+"""Where the code goes on that finds nothing at its place in each table."""
 _PRESENT_AND_CODE: Final = pte.PRESENT | pte.NO_EXECUTE
 
 
@@ -85,14 +87,16 @@ class CodeStore:
 class Space:
     """`code_pages` has the frame of each page from which the space has run code, `code_frames` the pages by
     frame; the tables of its stub lead to code of these alone. By page, `resolved_links` has the links and
-    `landings` the places in the tables that do, those in the second one after those in the first; `entries`
-    are the beginnings of code that were asked for, `entries_of` has their addresses by page. `root` is where
-    its page tables begin.
+    `landings` the places in the tables that do, those of each table after those of the one before; `empty`
+    is what each table has where it leads nowhere, `turn` which of the last two gave way last. `entries` are
+    the beginnings of code that were asked for, `entries_of` has their addresses by page. `root` is where its
+    page tables begin.
     """
 
     __slots__ = (
         "code_frames",
         "code_pages",
+        "empty",
         "entries",
         "entries_of",
         "is_stale",
@@ -102,6 +106,7 @@ class Space:
         "root",
         "store",
         "stub",
+        "turn",
         "window",
     )
 
@@ -119,13 +124,14 @@ class Space:
         self.landings: dict[int, set[int]] = {}
         self.is_stale = False
         self.last_used = 0
+        self.turn = 1
+        self.empty = [HIGH_VIEW + store.cache.labels[label] for label in _OTHERWISE]
         self._empty_tables()
 
     def _empty_tables(self) -> None:
-        labels = self.store.cache.labels
         stub = self.stub
-        for table, label in ((stub.first_table, "second_probe"), (stub.second_table, "missed")):
-            table[:] = memoryview(pack_u64(HIGH_VIEW + labels[label]) * _TABLE_ENTRIES).cast("Q")
+        for table, address in zip(stub.tables, self.empty, strict=True):
+            table[:] = memoryview(pack_u64(address) * _TABLE_ENTRIES).cast("Q")
         stubs = self.store.cache.link_stubs
         for number, address in enumerate(stubs):
             stub.links[number] = address
@@ -187,14 +193,16 @@ class Space:
             if link is not None and first <= pc < end:
                 leads[link] = entry
                 resolved.add(link)
-        table = self.stub.first_table
-        empty = HIGH_VIEW + self.store.cache.labels["second_probe"]
         landings = self.landings.setdefault(number, set())
+        empty, [table, *_] = self.empty[0], self.stub.tables
         for pc, stanza in page.stanzas.items():
-            place = pc & _TABLE_MASK
-            if table[place] == empty and first <= pc < end:
-                table[place] = stanza
-                landings.add(place)
+            if first <= pc < end:
+                place = pc & _TABLE_MASK
+                if table[place] == empty:
+                    table[place] = stanza
+                    landings.add(place)
+                elif pc in page.second_stanzas or pc in page.third_stanzas:
+                    landings.add(self._lead_further(pc, stanza, page))
 
     def entry(self, pc: int) -> int:
         """Where the code for `pc` begins. Raises Absent."""
@@ -247,22 +255,37 @@ class Space:
             entry = page.entries[pc]
             pages = pc >> PAGE_SHIFT, pc >> PAGE_SHIFT
         store.settle_links()
-        table, place = self.stub.first_table, pc & _TABLE_MASK
-        empty = HIGH_VIEW + store.cache.labels["second_probe"]
-        landing = place
-        if table[place] != empty and table[place] != first:
+        table, landing = self.stub.tables[0], pc & _TABLE_MASK
+        if table[landing] in (self.empty[0], first):
+            table[landing] = first
+        else:
             # An instruction in two pages isn't its first page's alone.
-            second = page.second_stanzas.get(pc) if pages[0] == pages[1] else None
-            if second is None:
-                second = store.translator.second_stanza(pc, first)
-                if pages[0] == pages[1]:
-                    page.second_stanzas[pc] = second
-            table, place, first = self.stub.second_table, hash_of(pc), second
-            landing = _TABLE_ENTRIES + place
-        table[place] = first
+            landing = self._lead_further(pc, first, page if pages[0] == pages[1] else None)
         for number in pages:
             self.landings.setdefault(number, set()).add(landing)
         return entry
+
+    def _lead_further(self, pc: int, first: int, page: PageCode | None) -> int:
+        """Let the second or third table lead to `pc`, whose first table's stanza is `first`; the landing.
+
+        Where both places are taken one of those goes, which finds its other place free the next time.
+        """
+        value = hash_of(pc)
+        tables, empty = self.stub.tables, self.empty
+        seconds = {} if page is None else page.second_stanzas
+        thirds = {} if page is None else page.third_stanzas
+        places = 0, value & _TABLE_MASK, value >> 16
+        if tables[1][places[1]] in (empty[1], seconds.get(pc)):
+            number = 1
+        elif tables[2][places[2]] in (empty[2], thirds.get(pc)):
+            number = 2
+        else:
+            number = self.turn = 3 - self.turn
+        known = (seconds, thirds)[number - 1]
+        if pc not in known:
+            known[pc] = self.store.translator.further_stanza(pc, first, _OTHERWISE[number])
+        tables[number][places[number]] = known[pc]
+        return number * _TABLE_ENTRIES + places[number]
 
     def resolve_link(self, number: int, pc: int) -> int:
         """Let a link lead to `pc` from now on; where its code begins. Raises Absent."""
@@ -313,12 +336,10 @@ class Space:
         stubs = self.store.cache.link_stubs
         for link in self.resolved_links.pop(number, ()):
             self.stub.links[link] = stubs[link]
-        labels, stub = self.store.cache.labels, self.stub
-        for place in self.landings.pop(number, ()):
-            if place < _TABLE_ENTRIES:
-                stub.first_table[place] = HIGH_VIEW + labels["second_probe"]
-            else:
-                stub.second_table[place - _TABLE_ENTRIES] = HIGH_VIEW + labels["missed"]
+        tables, empty = self.stub.tables, self.empty
+        for landing in self.landings.pop(number, ()):
+            table = landing // _TABLE_ENTRIES
+            tables[table][landing & _TABLE_MASK] = empty[table]
 
     def forget_frame(self, frame: int) -> None:
         """The code of `frame` is dropped."""
@@ -348,11 +369,11 @@ class Space:
 
 
 def hash_of(pc: int) -> int:
-    """Where the second table has `pc`: as `crc32 rax, rcx` computes it."""
+    """Where the second table has `pc`, and above that where the third has it: as `crc32` computes it."""
     value = 0
     for byte in pack_u64(pc):
         value = value >> 8 ^ _CRC32C[(value ^ byte) & 0xFF]
-    return value & _TABLE_MASK
+    return value
 
 
 def _crc32c_table() -> tuple[int, ...]:

@@ -244,13 +244,12 @@ def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[in
 
 
 class Stub:
-    """One stub process. `first_table`, `second_table` and `links` are its tables of jumps."""
+    """One stub process. `tables` (the first, second and third) and `links` are its tables of jumps."""
 
     __slots__ = (
         "__weakref__",
         "commands",
         "finalizer",
-        "first_table",
         "is_alive",
         "links",
         "memory_descriptor",
@@ -258,9 +257,9 @@ class Stub:
         "orders_words",
         "pid",
         "processor",
-        "second_table",
         "sleeps",
         "slot",
+        "tables",
     )
 
     def __init__(self, processor: Processor, cache: CodeCache, memory_descriptor: int) -> None:
@@ -275,8 +274,8 @@ class Stub:
             offset -= layout.ORDERS
             return orders[offset : offset + 8 * entries].cast("Q")
 
-        self.first_table = table(layout.FIRST_TABLE, 1 << 16)
-        self.second_table = table(layout.SECOND_TABLE, 1 << 16)
+        places = (layout.FIRST_TABLE, layout.SECOND_TABLE, layout.THIRD_TABLE)
+        self.tables = [table(offset, 1 << 16) for offset in places]
         self.links = table(layout.LINKS, layout.MAXIMUM_LINKS)
         self.commands: list[bytes] = []
         self.sleeps = layout.ASLEEP + 4 * slot
