@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 Handler = Callable[[int, FrameType | None], object]
@@ -19,15 +20,54 @@ class InterruptGuard:
     `is_open` says that the kernel or the engine is at work.
     """
 
-    __slots__ = ("is_noted", "is_open", "outer")
+    __slots__ = ("is_held", "is_noted", "is_open", "outer")
 
     def __init__(self) -> None:
         self.is_open = False
         self.is_noted = False
+        self.is_held = False
         self.outer: Handler | None = None
 
     def __enter__(self) -> None:
         self.is_open = True
+        if not self.is_held:
+            self._begin()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.is_open = False
+        outer = self.outer
+        if outer is None:
+            return
+        if not self.is_held:
+            self._end()
+        if self.is_noted and kind is None:
+            self.is_noted = False
+            outer(signal.SIGINT, None)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For who opens this very often: note the signal in between too, until the next end of work.
+
+        To change the signal's handler takes longer than many a stretch of work.
+        """
+        if not self.is_held:
+            self._begin()
+        outer = self.outer
+        if outer is None or self.is_held:
+            yield
+            return
+        self.is_held = True
+        try:
+            yield
+        finally:
+            self.is_held = False
+            self._end()
+        if self.is_noted:
+            outer(signal.SIGINT, None)
+
+    def _begin(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
         handler = signal.getsignal(signal.SIGINT)
@@ -36,16 +76,9 @@ class InterruptGuard:
             self.is_noted = False
             signal.signal(signal.SIGINT, self._note)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.is_open = False
-        outer, self.outer = self.outer, None
-        if outer is None:
-            return
-        signal.signal(signal.SIGINT, outer)
-        if self.is_noted and kind is None:
-            outer(signal.SIGINT, None)
+    def _end(self) -> None:
+        signal.signal(signal.SIGINT, self.outer)
+        self.outer = None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.is_noted and self.outer is not None:

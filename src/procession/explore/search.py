@@ -195,8 +195,12 @@ class Search:
 
     def run(self) -> None:
         """Search until all is seen, `visit` wants no more, or it's not `alive`."""
+        self.world.begin()
+        with self.world.machine.holding_interrupts():
+            self._run()
+
+    def _run(self) -> None:
         world = self.world
-        world.begin()
         self._note(world.first_segments, None)
         for option, inner in self.prefix:
             offer = world.offer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EFAULT
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 DEFAULT_STEP_LIMIT = 20_000
 DEFAULT_TIME_LIMIT_S = 60.0
-_FIRST_INTERVAL, _LEAST_INTERVAL, _LARGEST_INTERVAL = 8, 4, 64
+_FIRST_INTERVAL, _LARGEST_INTERVAL = 4, 64
+_FEW = 4
+"""So few snapshots and ways back say nothing of what one costs and how often one is needed."""
 _NS_PER_S = 10**9
 _LARGEST_OUTPUT = 16 << 20
 
@@ -127,8 +130,9 @@ class World:
     After `begin`, `first_segments` are what happened before the first choice, `offer` is what is open now,
     None once the run has ended; then `ending` says how. `advance` takes a step, all of which are in `steps`.
     `checkpoint` and `back_to` are how a searcher comes to the other options of a choice on the way: to the
-    last snapshot before it, and from there by the same steps. Snapshots are taken so that one costs no more
-    than the steps that it saves; with `keeps_snapshots` unset there are none, and the run begins anew.
+    last snapshot before it, and from there by the same steps. Snapshots are taken so far apart that they and
+    the steps that are taken again cost the least; with `keeps_snapshots` unset there are none, and the run
+    begins anew.
     """
 
     def __init__(
@@ -162,7 +166,8 @@ class World:
         self.orders_output = orders_output
         self.kept: list[_Kept] = []
         self.interval = _FIRST_INTERVAL
-        self.stepping_s = 0.0
+        self.stepping_s = self.keeping_s = 0.0
+        self.keep_count = self.return_count = self.new_count = 0
         self.is_open = False
 
     def warm_up(self) -> None:
@@ -247,6 +252,7 @@ class World:
         decider.next_option, decider.inner = option if len(offer.tids) > 1 else PAUSE, inner
         self.steps.append((option, inner))
         self.step_count += 1
+        self.new_count += 1
         self._go_on()
         if self.kept and self.offer is not None and len(self.steps) - self.kept[-1].length >= self.interval:
             self._keep()
@@ -368,10 +374,12 @@ class World:
         Raises ScheduleLeft if the run isn't the same, which is a bug.
         """
         steps = self.steps[: checkpoint.length]
+        self.return_count += 1
         if self.kept:
             self._restore(checkpoint.length)
         else:
             self.begin()
+        self.new_count -= len(steps) - len(self.steps)
         for option, inner in steps[len(self.steps) :]:
             if self.offer is None:
                 raise ScheduleLeft("the run ended before the choice")
@@ -380,10 +388,11 @@ class World:
             raise ScheduleLeft(f"{self.offer} is open, not {checkpoint.offer}")
 
     def _keep(self) -> None:
-        """Take a snapshot here, and have the next ones as far apart as they cost steps."""
+        """Take a snapshot here."""
         before_s = time.perf_counter()
         snapshot = self.machine.snapshot()
-        cost_s = time.perf_counter() - before_s
+        self.keeping_s += time.perf_counter() - before_s
+        self.keep_count += 1
         self.kept.append(
             _Kept(
                 len(self.steps),
@@ -397,9 +406,19 @@ class World:
                 self.deviations,
             )
         )
-        if len(self.kept) > 1 and self.step_count:
-            wanted = round(cost_s * self.step_count / max(self.stepping_s, 1e-6))
-            self.interval = min(max(wanted, _LEAST_INTERVAL), _LARGEST_INTERVAL, 2 * self.interval)
+        if self.return_count > _FEW and self.keep_count > _FEW:
+            self.interval = self._best_interval()
+
+    def _best_interval(self) -> int:
+        """How many steps apart snapshots cost the least, together with the steps that are taken again.
+
+        With n steps between two, each new step costs a snapshot's n-th part, and each way back half of n
+        steps on average; there are so many ways back for each new step.
+        """
+        step_s = self.stepping_s / self.step_count
+        returns = self.return_count / max(self.new_count, 1)
+        best = sqrt(2 * self.keeping_s / self.keep_count / max(returns * step_s, 1e-9))
+        return min(max(round(best), 1), _LARGEST_INTERVAL)
 
     def _restore(self, length: int) -> None:
         """Be where the last snapshot was taken at or before `length` steps; later ones are forgotten."""

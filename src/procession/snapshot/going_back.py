@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 from procession.fs.host_source import Rewindable
 from procession.hardware.engines.choice import make_engine
@@ -229,6 +230,10 @@ class GoingBack(Steering):
         one stands for which of the other."""
         return self._state_keeper().in_order()
 
+    def holding_interrupts(self) -> AbstractContextManager[None]:
+        """For who goes forth and back very often: while this is open, Ctrl-C is noted until a slice ends."""
+        return self._interrupts.held()
+
     def _state_keeper(self) -> StateKeeper:
         self._check_still()
         if self._keeper is None:
@@ -256,7 +261,7 @@ class GoingBack(Steering):
     def _rewindable(self) -> list[Rewindable]:
         """Those of the sources of files that can be put back to where they were."""
         found = self.source, *(overlay.tree.source for overlay in self.shown)
-        return [source for source in found if isinstance(source, Rewindable)]
+        return [source for source in found if _is_rewindable(source)]
 
     def _put_back_beside(self, kept: tuple[Any, ...]) -> None:
         values, captured, sources, slice_end = kept
@@ -271,3 +276,14 @@ class GoingBack(Steering):
             source.put_back(state)
         self.shall_stop = False
         self._pending.clear()
+
+
+_REWINDABLE: dict[type, bool] = {}
+"""The classes of sources that were met: to ask whether one is of a protocol takes long."""
+
+
+def _is_rewindable(source: object) -> TypeGuard[Rewindable]:
+    kind = type(source)
+    if kind not in _REWINDABLE:
+        _REWINDABLE[kind] = isinstance(source, Rewindable)
+    return _REWINDABLE[kind]

@@ -8,12 +8,14 @@ from typing import Any
 
 from procession.snapshot.referents import Group
 from procession.snapshot.shape import Contents, Shape, is_traced, shape_of
-from procession.snapshot.shared_list import KeptList, SharedList
+from procession.snapshot.shared_list import LEAF_SIZE, KeptList, SharedList
 
 _GROUP_SIZE = 256
 _MANY_NEW = 512
 """So many at once are no news: they go where nothing is expected to change."""
 _COOLING_INTERVAL = 32
+_LEAF_BITS = LEAF_SIZE.bit_length() - 1
+_LEAF_MASK = LEAF_SIZE - 1
 _COOL_AGE = 16
 
 
@@ -203,14 +205,15 @@ class ObjectTable:
         """Let the objects that there were then hold what they held."""
         objects, shapes, records, hot = self.objects, self.shapes, self.records, self.hot
         self._heat_changed()
-        count = kept.count
+        count, leaves = kept.count, kept.leaves
         for number in hot:
             if number < count:
-                then = kept.leaves[number >> 6][number & 63]
+                then_contents = leaves[number >> _LEAF_BITS][number & _LEAF_MASK].contents
                 value, shape = objects[number], shapes[number]
                 now = shape.read(value)
-                if not is_same(now, then.contents):
-                    shape.write(value, now, then.contents)
+                # Where only what's equal isn't the same, to write it does no harm.
+                if len(now) != len(then_contents) or not all(map(is_, now, then_contents)):
+                    shape.write(value, now, then_contents)
         heated: dict[Group, list[int]] = {}
         for number, now_record, then in records.differing(kept):
             self.changed.add(number)
@@ -254,7 +257,10 @@ def is_same(now: Contents, then: Contents) -> bool:
         return False
     if all(map(is_, now, then)):
         return True
-    return all(item is old or _is_equal(item, old) for item, old in zip(now, then, strict=True))
+    for item, old in zip(now, then, strict=True):
+        if item is not old and not _is_equal(item, old):
+            return False
+    return True
 
 
 def _is_equal(item: Any, old: Any) -> bool:
