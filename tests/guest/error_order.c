@@ -503,3 +503,27 @@ TEST(sizes_beyond_user_space)
 	CHECK_ERRNO(write(event, bad_address(), PAGE), EINVAL);
 	CHECK_ERRNO(write(event, bad_address(), 8), EFAULT);
 }
+
+/* What comes behind the most that one call moves isn't looked at, but for what no iovec may be. */
+TEST(vectors_beyond_the_most_that_is_moved)
+{
+	char *memory = mmap((void *)0x10000000, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	struct iovec vector[2] = {{memory, 0x7ffff000}, {bad_address(), 10}};
+	int ends[2], null = opened("/dev/null", O_WRONLY);
+
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	MUST(pipe2(ends, O_NONBLOCK));
+	CHECK_ERRNO(readv(ends[0], vector, 2), EAGAIN);
+	CHECK_EQ(writev(null, vector, 2), 0x7ffff000);
+	vector[1].iov_base = memory;
+	vector[1].iov_len = 1UL << 40;
+	CHECK_EQ(writev(null, vector, 2), 0x7ffff000);
+	vector[1].iov_len = SIZE_MAX;
+	CHECK_ERRNO(writev(null, vector, 2), EINVAL);
+	vector[1].iov_len = SSIZE_MAX;
+	CHECK_ERRNO(writev(null, vector, 2), EFAULT);
+	vector[1] = (struct iovec){BEYOND, 10};
+	CHECK_ERRNO(writev(null, vector, 2), EFAULT);
+	vector[0].iov_len = 1UL << 47;
+	CHECK_ERRNO(readv(ends[0], vector, 2), EFAULT);
+}

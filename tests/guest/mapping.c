@@ -604,3 +604,31 @@ TEST(written_back)
 	memory[0] = 2;
 	CHECK((changed_ns(file) != 1000000000000) == !is_memory);
 }
+
+TEST(what_is_in_the_page_cache)
+{
+	int file;
+	unsigned char resident[3] = {9, 9, 9};
+	char *memory;
+
+	enter_scratch();
+	file = (int)MUST(open("file", O_RDWR | O_CREAT, 0600));
+	MUST(ftruncate(file, 3 * PAGE));
+	memory = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	CHECK_OK(mincore(memory, 3 * PAGE, resident));
+	CHECK_EQ((resident[0] | resident[1] | resident[2]) & 1, 0);
+	/* Whoever brings it in, and whether it's mapped or not. */
+	MUST(pwrite(file, "x", 1, PAGE));
+	CHECK_OK(mincore(memory, 3 * PAGE, resident));
+	CHECK_EQ(resident[0] & 1, 0);
+	CHECK_EQ(resident[1] & 1, 1);
+	CHECK_EQ(resident[2] & 1, 0);
+	memory[2 * PAGE] = 1;
+	CHECK_OK(mincore(memory, 3 * PAGE, resident));
+	CHECK_EQ(resident[2] & 1, 1);
+	MUST(munmap(memory, 3 * PAGE));
+	memory = mmap(NULL, 3 * PAGE, PROT_READ, MAP_PRIVATE, file, 0);
+	CHECK_OK(mincore(memory, 3 * PAGE, resident));
+	CHECK_EQ(resident[1] & 1, 1);
+	CHECK_EQ(resident[2] & 1, 1);
+}

@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 
@@ -9,6 +10,10 @@
 #define SYS_mseal 462
 #endif
 
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#define PR_GET_MEMORY_MERGE 68
+#endif
 #define RW (PROT_READ | PROT_WRITE)
 #define AREAS_END (1UL << 47)
 
@@ -282,4 +287,53 @@ TEST(advice_of_huge_and_equal_pages)
 	CHECK(!has_flag(memory, " hg "));
 	CHECK_OK(madvise(memory, 2 * PAGE, MADV_MERGEABLE));
 	CHECK_OK(madvise(memory, 2 * PAGE, MADV_UNMERGEABLE));
+}
+
+ROLE(has_mergeable_memory)
+{
+	return prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0) == 1 && has_flag(map_pages(1), " mg ") ? 7 : 8;
+}
+
+TEST(all_equal_pages)
+{
+	static char variable;
+	char *memory = map_pages(2), *shared = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0), *later, text[300];
+	int fd;
+	pid_t child;
+
+	CHECK_OK(madvise(memory, PAGE, MADV_MERGEABLE));
+	CHECK(has_flag(memory, " mg "));
+	CHECK(!has_flag(memory + PAGE, " mg "));
+	/* Shared memory isn't merged, but may be advised so. */
+	CHECK_OK(madvise(shared, PAGE, MADV_MERGEABLE));
+	CHECK(!has_flag(shared, " mg "));
+	CHECK_OK(madvise(memory, PAGE, MADV_UNMERGEABLE));
+	CHECK(!has_flag(memory, " mg "));
+	CHECK_ERRNO(prctl(PR_SET_MEMORY_MERGE, 1, 1, 0, 0), EINVAL);
+	CHECK_ERRNO(prctl(PR_GET_MEMORY_MERGE, 1, 0, 0, 0), EINVAL);
+	CHECK_EQ(prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0), 0);
+	CHECK_EQ(prctl(PR_SET_MEMORY_MERGE, 7, 0, 0, 0), 0);
+	CHECK_EQ(prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0), 1);
+	CHECK(has_flag(memory, " mg "));
+	CHECK(has_flag(&variable, " mg "));
+	CHECK(!has_flag(shared, " mg "));
+	later = map_pages(1);
+	CHECK(has_flag(later, " mg "));
+	CHECK_OK(madvise(later, PAGE, MADV_UNMERGEABLE));
+	CHECK(!has_flag(later, " mg "));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK(has_flag(memory, " mg "));
+		execl(check_self, check_self, "has_mergeable_memory", NULL);
+		_exit(1);
+	}
+	CHECK_EQ(wait_for(child), EXITED(7));
+	CHECK_EQ(prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0), 0);
+	CHECK_EQ(prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0), 0);
+	CHECK(!has_flag(memory, " mg "));
+	fd = (int)MUST(open("/proc/self/ksm_stat", O_RDONLY));
+	text[MUST(read(fd, text, sizeof(text) - 1))] = '\0';
+	CHECK(strncmp(text, "ksm_rmap_items 0\nksm_zero_pages 0\nksm_merging_pages 0\n", 54) == 0);
+	CHECK_EQ(access("/sys/kernel/mm/ksm/run", R_OK), 0);
+	CHECK_EQ(access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK), 0);
 }

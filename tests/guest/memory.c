@@ -565,3 +565,24 @@ TEST(bad_pointers_in_calls)
 	CHECK_ERRNO(open(bad_address(), O_RDONLY), EFAULT);
 	CHECK_ERRNO(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, memory + PAGE), EFAULT);
 }
+
+/* Whole areas may go however many there are, but not parts, which would make one more. */
+TEST(as_many_areas_as_there_may_be)
+{
+	char text[20] = "", *memory;
+	int fd = (int)MUST(open("/proc/sys/vm/max_map_count", O_RDONLY));
+	size_t pages, made = 0;
+
+	MUST(read(fd, text, sizeof(text) - 1));
+	pages = 2 * (size_t)atol(text) + 20;
+	memory = mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	while (made + 4 < pages && mprotect(memory + made * PAGE, PAGE, PROT_READ) == 0)
+		made += 2;
+	CHECK_EQ(errno, ENOMEM);
+	CHECK(made + 100 > pages / 2);
+	CHECK_ERRNO(munmap(memory + (made + 3) * PAGE, PAGE), ENOMEM);
+	CHECK_EQ(munmap(memory + 10 * PAGE, PAGE), 0);
+	CHECK_EQ(munmap(memory + 20 * PAGE, 5 * PAGE), 0);
+	CHECK_EQ(munmap(memory + (made + 3) * PAGE, PAGE), 0);
+}

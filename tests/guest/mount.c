@@ -828,3 +828,147 @@ TEST(how_many_mounts_there_may_be)
 	CHECK(atoi(text) > 1000);
 	CHECK_ERRNO(pwrite(fd, "0", 1, 0), EINVAL);
 }
+
+TEST(nothing_is_executed_of_a_noexec_mount)
+{
+	char *arguments[] = {"file", NULL}, *memory;
+	int fd;
+
+	enter_own_namespace();
+	make_directories("a", NULL);
+	MUST(mount("none", "a", "tmpfs", MS_NOEXEC, NULL));
+	fd = (int)MUST(open("a/file", O_RDWR | O_CREAT, 0700));
+	MUST(ftruncate(fd, 4096));
+	CHECK_ERRNO((long)mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0), EPERM);
+	memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	CHECK_ERRNO(mprotect(memory, 4096, PROT_READ | PROT_EXEC), EACCES);
+	CHECK_ERRNO(mprotect(memory, 4096, PROT_EXEC), EACCES);
+	CHECK_EQ(mprotect(memory, 4096, PROT_READ), 0);
+	CHECK_ERRNO(execve("a/file", arguments, NULL), EACCES);
+}
+
+static long used_blocks(const char *where)
+{
+	struct statfs figures;
+
+	MUST(statfs(where, &figures));
+	return (long)(figures.f_blocks - figures.f_bfree);
+}
+
+TEST(what_takes_room_in_tmpfs)
+{
+	char target[4000], name[16];
+	struct stat status;
+	int fd, made;
+
+	enter_own_namespace();
+	make_directories("a", NULL);
+	MUST(mount("none", "a", "tmpfs", 0, "size=64k,nr_inodes=12,mode=1770"));
+	MUST(stat("a", &status));
+	CHECK_EQ(status.st_mode, S_IFDIR | 01770);
+	MUST(chdir("a"));
+	memset(target, 't', sizeof target);
+	target[sizeof target - 1] = '\0';
+	CHECK_EQ(symlink(target, "long"), 0);
+	CHECK_EQ(used_blocks("."), 1);
+	CHECK_EQ(symlink("target", "short"), 0);
+	CHECK_EQ(used_blocks("."), 1);
+	fd = (int)MUST(open("file", O_RDWR | O_CREAT, 0600));
+	CHECK_EQ(fallocate(fd, 0, 0, 40960), 0);
+	CHECK_EQ(used_blocks("."), 11);
+	/* What can't be had whole isn't taken in part. */
+	CHECK_ERRNO(fallocate(fd, 0, 40960, 40960), ENOSPC);
+	CHECK_EQ(used_blocks("."), 11);
+	MUST(fstat(fd, &status));
+	CHECK_EQ(status.st_size, 40960);
+	CHECK_EQ(fallocate(fd, 0, 40960, 20480), 0);
+	CHECK_ERRNO(symlink(target, "longer"), ENOSPC);
+	CHECK_EQ(unlink("long"), 0);
+	CHECK_EQ(symlink(target, "longer"), 0);
+	CHECK_EQ(used_blocks("."), 16);
+	/* A name more counts as a file more. */
+	for (made = 0; made < 20; made++) {
+		snprintf(name, sizeof name, "name%d", made);
+		if (link("file", name) == -1)
+			break;
+	}
+	CHECK_EQ(errno, ENOSPC);
+	CHECK_EQ(made, 8);
+}
+
+TEST(unmounted_where_one_stands)
+{
+	enter_own_namespace();
+	make_directories("a", NULL);
+	mount_tmpfs("a");
+	MUST(chdir("a"));
+	CHECK_ERRNO(umount("."), EBUSY);
+	CHECK_EQ(umount2(".", MNT_DETACH), 0);
+	CHECK_ERRNO(umount2(".", MNT_DETACH), EINVAL);
+	CHECK_EQ(mkdir("still", 0700), 0);
+	CHECK_EQ(count_mounts("a"), 0);
+}
+
+TEST(numbers_of_groups_are_used_again)
+{
+	int first;
+
+	enter_own_namespace();
+	make_directories("a", "b", "c", NULL);
+	mount_tmpfs("a");
+	mount_tmpfs("b");
+	MUST(mount("", "c", "tmpfs", 0, NULL));
+	CHECK(has("c", " - tmpfs  rw"));
+	MUST(propagate("a", MS_SHARED));
+	MUST(propagate("b", MS_SHARED));
+	first = tag("a", "shared:");
+	CHECK_EQ(tag("b", "shared:"), first + 1);
+	MUST(propagate("a", MS_PRIVATE));
+	MUST(propagate("c", MS_SHARED));
+	CHECK_EQ(tag("c", "shared:"), first);
+	MUST(umount("a"));
+	MUST(mount(NULL, "a", "tmpfs", 0, NULL));
+	CHECK(has("a", " - tmpfs none rw"));
+}
+
+/* Whether reading changes the time of access of a file, and of a directory (bits 0 and 1). */
+static int notes_access(unsigned long flags)
+{
+	struct timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+	struct stat before, after;
+	char buffer[512];
+	int file, directory, result;
+
+	MUST(mount("none", "a", "tmpfs", flags, NULL));
+	file = (int)MUST(open("a/file", O_RDWR | O_CREAT, 0600));
+	MUST(write(file, "x", 1));
+	MUST(mkdir("a/directory", 0700));
+	directory = (int)MUST(open("a/directory", O_RDONLY));
+	/* Later than the last change, so that only who is strict notes the next access. */
+	sleep_ms(20);
+	MUST(futimens(file, times));
+	MUST(futimens(directory, times));
+	times[1].tv_nsec = times[0].tv_nsec = UTIME_OMIT;
+	sleep_ms(20);
+	MUST(fstat(file, &before));
+	MUST(pread(file, buffer, 1, 0));
+	MUST(fstat(file, &after));
+	result = before.st_atim.tv_nsec != after.st_atim.tv_nsec;
+	MUST(fstat(directory, &before));
+	MUST(syscall(SYS_getdents64, directory, buffer, sizeof buffer));
+	MUST(fstat(directory, &after));
+	result |= (before.st_atim.tv_nsec != after.st_atim.tv_nsec) << 1;
+	MUST(close(file));
+	MUST(close(directory));
+	MUST(umount("a"));
+	return result;
+}
+
+TEST(which_accesses_are_noted)
+{
+	enter_own_namespace();
+	make_directories("a", NULL);
+	CHECK_EQ(notes_access(MS_STRICTATIME), 3);
+	CHECK_EQ(notes_access(MS_STRICTATIME | MS_NODIRATIME), 1);
+	CHECK_EQ(notes_access(MS_NOATIME), 0);
+}

@@ -1,6 +1,7 @@
 /* Pid namespaces: who sees whom by which number, and the end of an init (pid_namespaces(7)). */
 #include "check.h"
 
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -850,4 +851,38 @@ TEST(a_signal_to_everybody_stays_inside)
 	CHECK_EQ(kill(bystander, 0), 0);
 	MUST(kill(bystander, SIGKILL));
 	CHECK_EQ(wait_for(bystander), KILLED(SIGKILL));
+}
+
+/* A new process in `number`, made by who has one capability over the namespace: the result, or -errno. */
+static pid_t clone_by_right(int capability, pid_t number)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2] = {{0}};
+	pid_t child;
+
+	data[capability / 32].effective = data[capability / 32].permitted = 1U << capability % 32;
+	MUST(syscall(SYS_capset, &header, data));
+	child = clone_as(0, &number, 1);
+	return child == -1 ? -errno : child;
+}
+
+TEST(who_chooses_numbers)
+{
+	pid_t free_number = child_that_exits(0), child;
+
+	CHECK_EQ(wait_for(free_number), EXITED(0));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK_EQ(clone_by_right(CAP_CHECKPOINT_RESTORE, free_number), free_number);
+		CHECK_EQ(wait_for(free_number), EXITED(0));
+		CHECK_EQ(write_text("/proc/sys/kernel/ns_last_pid", "1000"), 0);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK_EQ(clone_by_right(CAP_SYS_PTRACE, free_number), -EPERM);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
 }

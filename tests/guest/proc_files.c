@@ -123,6 +123,90 @@ TEST(ends_of_directories)
 
 	CHECK_EQ(lseek(directory, 0, SEEK_END), 0);
 	CHECK_EQ(lseek((int)MUST(open("/proc", O_RDONLY)), 0, SEEK_END), 0);
+	CHECK_EQ(lseek((int)MUST(open("/proc/sys/kernel", O_RDONLY)), 5, SEEK_END), 5);
+	CHECK_EQ(lseek((int)MUST(open("/sys/class/net/", O_RDONLY)), 3, SEEK_END), 3);
+}
+
+TEST(which_lists_of_mounts_are_polled)
+{
+	int queue = (int)MUST(epoll_create1(0)), file = (int)MUST(open("/proc/self/mountstats", O_RDONLY));
+	struct epoll_event event = {.events = EPOLLERR | EPOLLPRI | EPOLLIN};
+
+	CHECK_ERRNO(epoll_ctl(queue, EPOLL_CTL_ADD, file, &event), EPERM);
+	CHECK_OK(epoll_ctl(queue, EPOLL_CTL_ADD, (int)MUST(open("/proc/mounts", O_RDONLY)), &event));
+	CHECK_EQ(epoll_wait(queue, &event, 1, 0), 1);
+	CHECK_EQ(event.events, EPOLLIN);
+	CHECK_OK(epoll_ctl(queue, EPOLL_CTL_ADD, (int)MUST(open("/proc/self/mountinfo", O_RDONLY)), &event));
+}
+
+TEST(maps_of_a_zombie_s_ids)
+{
+	pid_t child = child_that_exits(0);
+	const char *names[] = {"uid_map", "gid_map", "projid_map"};
+	char name[64];
+
+	await_zombie(child);
+	for (size_t at = 0; at < LENGTH(names); at++) {
+		snprintf(name, sizeof name, "/proc/%d/%s", child, names[at]);
+		CHECK_EQ(strlen(read_file(name)), 33);
+	}
+	snprintf(name, sizeof name, "/proc/%d/setgroups", child);
+	CHECK_STRING(read_file(name), "allow\n");
+	MUST(wait_for(child));
+}
+
+/* What is read of a file that can't be written to is nobody's but the mapper's, and clean. */
+TEST(shared_pages_that_are_only_read)
+{
+	char name[] = "/tmp/check-XXXXXX", line[300], start[40];
+	int writer = (int)MUST(mkstemp(name)), file = (int)MUST(open(name, O_RDONLY)), is_wanted = 0;
+	long resident = -1, proportional = -1, private_clean = -1, shared = 0, value;
+	char *memory;
+	FILE *smaps;
+
+	MUST(unlink(name));
+	MUST(ftruncate(writer, PAGE));
+	MUST(fsync(writer));
+	memory = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, file, 0);
+	CHECK_EQ(touch(memory, READ), 0);
+	snprintf(start, sizeof start, "%lx-", (long)memory);
+	smaps = fopen("/proc/self/smaps", "r");
+	MUST(smaps == NULL ? -1 : 0);
+	while (fgets(line, sizeof line, smaps) != NULL) {
+		if (strncmp(line, start, strlen(start)) == 0) {
+			CHECK(strstr(line, " r--s ") != NULL);
+			is_wanted = 1;
+		} else if (is_wanted && strncmp(line, "VmFlags: ", 9) == 0) {
+			CHECK_STRING(line, "VmFlags: rd mr me ms \n");
+			break;
+		} else if (is_wanted) {
+			sscanf(line, "Rss: %ld", &resident);
+			sscanf(line, "Pss: %ld", &proportional);
+			sscanf(line, "Private_Clean: %ld", &private_clean);
+			if (sscanf(line, "Shared_Clean: %ld", &value) == 1 || sscanf(line, "Shared_Dirty: %ld", &value) == 1 ||
+			    sscanf(line, "Private_Dirty: %ld", &value) == 1)
+				shared += value;
+		}
+	}
+	fclose(smaps);
+	CHECK_EQ(resident, 4);
+	CHECK_EQ(proportional, 4);
+	CHECK_EQ(private_clean, 4);
+	CHECK_EQ(shared, 0);
+}
+
+TEST(files_that_tools_read)
+{
+	CHECK(strstr(read_file("/proc/cpuinfo"), "\ncache size\t: ") != NULL);
+	CHECK_EQ(strncmp(read_file("/proc/cgroups"), "#subsys_name\thierarchy\tnum_cgroups\tenabled\n", 42), 0);
+	CHECK_EQ(strncmp(read_file("/proc/pressure/cpu"), "some avg10=", 11), 0);
+	CHECK(strstr(read_file("/proc/pressure/memory"), "\nfull avg10=") != NULL);
+	CHECK_EQ(strncmp(read_file("/proc/pressure/io"), "some avg10=", 11), 0);
+	CHECK_EQ(access("/proc/diskstats", R_OK), 0);
+	CHECK_EQ(strncmp(read_file("/proc/net/netstat"), "TcpExt: SyncookiesSent ", 23), 0);
+	CHECK(strstr(read_file("/proc/net/netstat"), "\nIpExt: InNoRoutes ") != NULL);
+	CHECK(strtol(read_file("/proc/sys/net/core/wmem_max"), NULL, 10) >= 212992);
+	CHECK(strtol(read_file("/proc/sys/net/core/rmem_max"), NULL, 10) >= 212992);
 }
 
 TEST(entries_before_a_missing_page)

@@ -249,3 +249,31 @@ TEST(the_same_open_file)
 	CHECK_ERRNO(syscall(SYS_kcmp, self, self, KCMP_EPOLL_TFD, ends[0], bad_address()), EFAULT);
 	release(child);
 }
+
+/* A page that its owner may not write to is copied first, if nobody else would see it. */
+TEST(written_through_the_file_of_memory)
+{
+	int fd = (int)MUST(open("/proc/self/mem", O_RDWR)), file = (int)MUST(memfd_create("file", 0));
+	char *anonymous = map_pages(1), *private, *shared, *none, byte = 'b';
+
+	MUST(ftruncate(file, PAGE));
+	MUST(mprotect(anonymous, PAGE, PROT_READ));
+	private = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, file, 0);
+	shared = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, file, 0);
+	none = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK_EQ(pwrite(fd, "a", 1, (off_t)anonymous), 1);
+	CHECK_EQ(anonymous[0], 'a');
+	CHECK_EQ(touch(anonymous, WRITE), SIGSEGV);
+	CHECK_EQ(pwrite(fd, "a", 1, (off_t)private), 1);
+	CHECK_EQ(private[0], 'a');
+	CHECK_EQ(shared[0], 0);
+	CHECK_EQ(pread(file, &byte, 1, 0), 1);
+	CHECK_EQ(byte, 0);
+	CHECK_ERRNO(pwrite(fd, "a", 1, (off_t)shared), EIO);
+	CHECK_EQ(pwrite(fd, "a", 1, (off_t)none), 1);
+	CHECK_EQ(pread(fd, &byte, 1, (off_t)none), 1);
+	CHECK_EQ(byte, 'a');
+	/* Code is a private mapping of a file that nobody may write to. */
+	CHECK_EQ(pread(fd, &byte, 1, (off_t)(uintptr_t)stopped_child), 1);
+	CHECK_EQ(pwrite(fd, &byte, 1, (off_t)(uintptr_t)stopped_child), 1);
+}

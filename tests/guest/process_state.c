@@ -32,6 +32,8 @@ static const struct expectation {
 	{ "environ", ANYTHING, ESRCH, EMPTY, EMPTY },
 	{ "gid_map", SAYS, SAYS, SAYS, SAYS },
 	{ "io", SAYS, SAYS, SAYS, ESRCH },
+	{ "ksm_merging_pages", SAYS, EMPTY, EMPTY, ESRCH },
+	{ "ksm_stat", SAYS, EMPTY, EMPTY, ESRCH },
 	{ "limits", SAYS, SAYS, SAYS, ESRCH },
 	{ "loginuid", SAYS, SAYS, SAYS, ESRCH },
 	{ "maps", SAYS, EMPTY, EMPTY, ESRCH },

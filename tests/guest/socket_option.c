@@ -472,6 +472,32 @@ TEST(the_handler_of_sigurg_finds_the_byte)
 	CHECK_EQ(wait_for(child), 0);
 }
 
+TEST(where_datagrams_were_sent_to)
+{
+	struct sockaddr_in address, *told;
+	char control[200], data[4];
+	struct iovec vector = {data, sizeof(data)};
+	struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+				.msg_controllen = sizeof(control)};
+	struct cmsghdr *message;
+	int fd = bound_udp(&address);
+
+	CHECK_EQ(set(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, 1), 0);
+	CHECK_EQ(set(fd, IPPROTO_IP, IP_RECVTTL, 1), 0);
+	MUST(sendto(fd, "x", 1, 0, (struct sockaddr *)&address, sizeof(address)));
+	CHECK_EQ(recvmsg(fd, &header, 0), 1);
+	message = CMSG_FIRSTHDR(&header);
+	CHECK(message != NULL && message->cmsg_level == IPPROTO_IP && message->cmsg_type == IP_TTL);
+	message = message == NULL ? NULL : CMSG_NXTHDR(&header, message);
+	CHECK(message != NULL && message->cmsg_level == IPPROTO_IP && message->cmsg_type == IP_ORIGDSTADDR);
+	if (message != NULL) {
+		told = (void *)CMSG_DATA(message);
+		CHECK_EQ(message->cmsg_len, CMSG_LEN(sizeof(*told)));
+		CHECK_EQ(told->sin_port, address.sin_port);
+		CHECK_EQ(told->sin_addr.s_addr, address.sin_addr.s_addr);
+	}
+}
+
 TEST(udp_connected_to_port_0)
 {
 	struct sockaddr_in any = {.sin_family = AF_INET}, name;

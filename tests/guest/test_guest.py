@@ -31,6 +31,7 @@ NEEDS_ROOT = {
     "kernel_messages",
     "lease",
     "namespace",
+    "netlink",
     "network_namespace",
     "packet_filter",
     "pid_namespace",

@@ -480,8 +480,7 @@ class RegularFile(File):
             elif last - first > inode.superblock.memory.available_frames + len(pages.frames):
                 raise ENOSPC
             else:
-                for index in range(first, last + 1):
-                    pages.reserve(index)
+                pages.reserve(first, last)
         except OutOfFrames:
             raise ENOSPC from None
         if not mode & (_KEEP_SIZE | _PUNCH_HOLE):

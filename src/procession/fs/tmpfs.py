@@ -202,6 +202,10 @@ class TmpfsPages(PageCache):
         super().zero(start, end)
         self.superblock.page_count -= before - len(self.frames)
 
+    def drop(self, index: int) -> None:
+        super().drop(index)
+        self.superblock.page_count -= 1
+
     def evict(self, index: int) -> None:
         super().evict(index)
         self.superblock.page_count -= 1

@@ -31,7 +31,13 @@ from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.seccomp_mode import set_filter_mode, set_strict_mode
 from procession.kernel.security.yama import permit_tracer
 from procession.kernel.task import PF_IO_FLUSHER, PF_MCE_EARLY, PF_MCE_PROCESS, PF_TIME_STAMP_FAULTS
-from procession.mm.address_space import DENIAL_ENDS_HERE, DENIES_WRITE_EXECUTE, HUGE_PAGES_DISABLED
+from procession.mm.address_space import (
+    DENIAL_ENDS_HERE,
+    DENIES_WRITE_EXECUTE,
+    HUGE_PAGES_DISABLED,
+    MERGES_ANY,
+)
+from procession.mm.ksm import mark_all, unmark_all
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -270,6 +276,25 @@ def _get_huge_pages_disabled(task: Task, arguments: Arguments) -> int:
     return int(bool(task.mm.inherited_flags & HUGE_PAGES_DISABLED))
 
 
+def _set_memory_merge(task: Task, arguments: Arguments) -> int:
+    """Linux: mm/ksm.c, ksm_enable_merge_any, ksm_disable_merge_any."""
+    is_wanted, *unused = arguments
+    _expect_no(*unused)
+    mm = task.mm
+    if is_wanted and not mm.inherited_flags & MERGES_ANY:
+        mark_all(mm)
+        mm.inherited_flags |= MERGES_ANY
+    elif not is_wanted and mm.inherited_flags & MERGES_ANY:
+        unmark_all(mm)
+        mm.inherited_flags &= ~MERGES_ANY
+    return 0
+
+
+def _get_memory_merge(task: Task, arguments: Arguments) -> int:
+    _expect_no(*arguments)
+    return int(bool(task.mm.inherited_flags & MERGES_ANY))
+
+
 def _change_ambient_set(task: Task, arguments: Arguments) -> int:
     """Linux: security/commoncap.c, cap_task_prctl."""
     operation, capability, *unused = arguments
@@ -411,6 +436,8 @@ _OPTIONS: dict[int, Option] = {
         (PrctlOption.PR_SET_SYSCALL_USER_DISPATCH, _set_system_call_dispatch),
         (PrctlOption.PR_SET_MDWE, _set_write_execute_denial),
         (PrctlOption.PR_GET_MDWE, _get_write_execute_denial),
+        (PrctlOption.PR_SET_MEMORY_MERGE, _set_memory_merge),
+        (PrctlOption.PR_GET_MEMORY_MERGE, _get_memory_merge),
         (PrctlOption.PR_GET_AUXV, _get_auxiliary_vector),
         (PrctlOption.PR_SET_PTRACER, _set_tracer),
         (PrctlOption.PR_SET_VMA, _name_memory),
@@ -421,9 +448,8 @@ _OPTIONS: dict[int, Option] = {
 def control_process(task: Task, option: int, arguments: Arguments) -> int:
     """Do what `option` says; its result. Raises EINVAL for an option that there isn't, and the option's own.
 
-    There aren't, as where they are configured out or for other processors: core scheduling,
-    merging of equal pages, performance events. System calls can't be dispatched to
-    user space. Linux: kernel/sys.c, SYSCALL_DEFINE5(prctl).
+    There aren't, as where they are configured out or for other processors: core scheduling, performance
+    events. System calls can't be dispatched to user space. Linux: kernel/sys.c, SYSCALL_DEFINE5(prctl).
     """
     handler = _OPTIONS.get(option)
     if handler is None:

@@ -19,6 +19,7 @@ from procession.hardware.processor_level import V2
 from procession.hardware.translation.layout import RESERVED
 from procession.mm.area_list import AreaList
 from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
+from procession.mm.ksm import can_be_merged
 from procession.mm.page_tables import PageTables
 from procession.mm.user_fault import (
     ALL_MARKS,
@@ -31,6 +32,7 @@ from procession.mm.user_fault import (
 from procession.mm.vma import (
     ANY_LOCK,
     DONT_FORK,
+    MERGEABLE,
     PROT_EXEC,
     PROT_WRITE,
     SEALED,
@@ -56,6 +58,8 @@ DENIAL_ENDS_HERE = 2
 """DENIES_WRITE_EXECUTE isn't inherited (PR_MDWE_NO_INHERIT)."""
 HUGE_PAGES_DISABLED = 4
 """PR_SET_THP_DISABLE: there are no huge pages, but a program may ask what it said."""
+MERGES_ANY = 8
+"""PR_SET_MEMORY_MERGE: all that can be merged asks for it, what is mapped later too (`mm.ksm`)."""
 
 _READABLE = pte.PRESENT | pte.USER
 _WRITABLE = pte.PRESENT | pte.USER | pte.WRITABLE
@@ -542,6 +546,8 @@ class MemoryDescriptor:
         if overlapped:
             self.unmap(area.start, area.end)
         area.acquire()
+        if self.inherited_flags & MERGES_ANY and can_be_merged(area):
+            area.flags |= MERGEABLE
         return self.insert(area)
 
     def place(self, address: int, length: int, *, is_fixed: bool, must_be_free: bool = False) -> int:

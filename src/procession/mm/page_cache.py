@@ -145,15 +145,25 @@ class PageCache:
             self.frames[index] = frame
         return frame
 
-    def reserve(self, index: int) -> None:
-        """Have a frame for page `index`, whatever is written to it. Raises OutOfFrames.
+    def reserve(self, first: int, last: int) -> None:
+        """Have frames for the pages from `first` to `last`, whatever is written to them.
 
-        Linux: include/linux/fs.h, fallocate.
+        Raises OutOfFrames, and then has none that it hadn't before. Linux: mm/shmem.c, shmem_fallocate.
         """
-        if index not in self.frames:
-            self.frame(index)
-            if not self.area_count:
-                self.unwritten.add(index)
+        added = [index for index in range(first, last + 1) if index not in self.frames]
+        for position, index in enumerate(added):
+            try:
+                self.frame(index)
+            except OutOfFrames:
+                for undone in added[:position]:
+                    self.drop(undone)
+                raise
+        if not self.area_count:
+            self.unwritten.update(added)
+
+    def drop(self, index: int) -> None:
+        """Forget page `index`, whatever it holds."""
+        self._drop(self.frames.pop(index))
 
     def has_data(self, index: int) -> bool:
         """Whether there is more at page `index` than a hole. Linux: mm/filemap.c, mapping_seek_hole_data."""

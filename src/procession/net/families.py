@@ -16,6 +16,7 @@ from procession.net.netfilter.socket import NetfilterSocket
 from procession.net.netlink.generic import GenericSocket
 from procession.net.netlink.socket import NetlinkSocket
 from procession.net.netlink.uevent import UeventSocket
+from procession.net.netlink.user import UserSocket
 from procession.net.unix.datagram import UnixDatagram, UnixSequenced
 from procession.net.unix.stream import UnixStream
 
@@ -40,6 +41,7 @@ _GENERIC = int(NetlinkProtocol.NETLINK_GENERIC)
 _SOCK_DIAG = int(NetlinkProtocol.NETLINK_SOCK_DIAG)
 _NETFILTER = int(NetlinkProtocol.NETLINK_NETFILTER)
 _UEVENT = int(NetlinkProtocol.NETLINK_KOBJECT_UEVENT)
+_USER = int(NetlinkProtocol.NETLINK_USERSOCK)
 _NETLINK = int(AddressFamily.AF_NETLINK)
 _STREAM = int(SocketType.SOCK_STREAM)
 _DATAGRAM = int(SocketType.SOCK_DGRAM)
@@ -129,4 +131,6 @@ def _create_netlink(network: Network, kind: int, protocol: int, owner_uid: int) 
         return NetfilterSocket(network, kind, protocol, owner_uid)
     if protocol == _UEVENT:
         return UeventSocket(network, kind, protocol, owner_uid)
+    if protocol == _USER:
+        return UserSocket(network, kind, protocol, owner_uid)
     raise EPROTONOSUPPORT

@@ -11,6 +11,7 @@ from procession.hardware.kernel_memory import TEXT
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
+    from procession.fs.inode import Superblock
     from procession.fs.permission import Subject
     from procession.procfs.file_system import ProcFileSystem
 
@@ -66,6 +67,17 @@ class ProcDirectory(ProcInode):
 
     def __init__(self, superblock: ProcFileSystem, number: int, permissions: int = 0o555) -> None:
         super().__init__(superblock, S_IFDIR | permissions, number)
+
+
+class KernfsDirectory(Inode):
+    """A directory of sysfs. It seeks as any file does: in Linux, kernfs_dir_fops has generic_file_llseek."""
+
+    __slots__ = ()
+
+    seeks_from_end: ClassVar[bool] = True
+
+    def __init__(self, superblock: Superblock) -> None:
+        super().__init__(superblock, S_IFDIR | 0o755)
 
 
 class ProcLink(ProcInode):

@@ -69,6 +69,8 @@ COMMON_FILES: dict[bytes, Entry] = {
     b"comm": Entry(
         0o644, process_settings.show_command_name, process_settings.store_command_name, is_sequence=True
     ),
+    b"ksm_merging_pages": Entry(0o400, process_pages.show_merging_pages),
+    b"ksm_stat": Entry(0o400, process_pages.show_merge_counts),
     b"limits": Entry(0o444, process_status.show_limits),
     b"loginuid": Entry(0o644, process_settings.show_loginuid),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),

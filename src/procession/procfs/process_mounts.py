@@ -8,7 +8,7 @@ from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.errno import EINVAL
 from procession.abi.word import pack_u8
 from procession.fs.dentry import Path, path_below
-from procession.fs.file import POLLERR, POLLIN, POLLPRI, POLLRDNORM, File
+from procession.fs.file import ALWAYS_READY, POLLERR, POLLIN, POLLPRI, POLLRDNORM, File
 from procession.fs.mounts.context import MS_DIRSYNC, MS_LAZYTIME, MS_MANDLOCK, MS_SYNCHRONOUS
 from procession.fs.mounts.mount import (
     MS_NOATIME,
@@ -98,7 +98,8 @@ class MountsInode(ProcFile):
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         if not has_files(self.task):
             raise EINVAL(f"process {self.task.tid} has no mounts any more")
-        return MountsFile(path, flags, subject, self)
+        kind = MountStatsFile if self.name == b"mountstats" else MountsFile
+        return kind(path, flags, subject, self)
 
 
 class MountsFile(GeneratedFile):
@@ -131,21 +132,35 @@ class MountsFile(GeneratedFile):
 
     def show(self, subject: Subject) -> bytes:
         """The contents now."""
-        if self.kind == b"mounts":
-            return show_mounts(self.namespace, self.root)
-        if self.kind == b"mountinfo":
-            return show_mountinfo(self.namespace, self.root)
-        return show_mountstats(self.namespace, self.root)
+        show = show_mounts if self.kind == b"mounts" else show_mountinfo
+        return show(self.namespace, self.root)
 
     def poll_mask(self) -> int:
         mask = POLLIN | POLLRDNORM
-        if self.kind != b"mountstats" and self.event != self.namespace.event:
+        if self.event != self.namespace.event:
             self.event = self.namespace.event
             mask |= POLLERR | POLLPRI
         return mask
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
         return (self.namespace.changed,)
+
+
+class MountStatsFile(MountsFile):
+    """/proc/PID/mountstats, which tells nobody of changes. Linux: fs/proc_namespace.c, mountstats_open."""
+
+    __slots__ = ()
+
+    can_poll = False
+
+    def show(self, subject: Subject) -> bytes:
+        return show_mountstats(self.namespace, self.root)
+
+    def poll_mask(self) -> int:
+        return ALWAYS_READY
+
+    def wait_queues(self) -> tuple[WaitQueue, ...]:
+        return ()
 
 
 def show_mounts(namespace: MountNamespace, root: Path) -> bytes:

@@ -114,6 +114,22 @@ def show_nothing(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     raise EINVAL("for writing only")
 
 
+def show_merging_pages(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/ksm_merging_pages: equal pages are never merged (`mm.ksm`).
+
+    Linux: fs/proc/base.c, proc_pid_ksm_merging_pages.
+    """
+    return b"0\n" if has_memory(task) else b""
+
+
+def show_merge_counts(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/ksm_stat. Linux: fs/proc/base.c, proc_pid_ksm_stat."""
+    if not has_memory(task):
+        return b""
+    names = (b"ksm_rmap_items", b"ksm_zero_pages", b"ksm_merging_pages", b"ksm_process_profit")
+    return b"".join(name + b" 0\n" for name in names)
+
+
 def show_numa_maps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/numa_maps. Linux: fs/proc/task_mmu.c, show_numa_map."""
     if not has_memory(task):

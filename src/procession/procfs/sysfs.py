@@ -10,7 +10,7 @@ from procession.abi.errno import EIO, ENOENT
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.kernel.bit_list import list_of_bits
-from procession.procfs.inode import GeneratedFile
+from procession.procfs.inode import GeneratedFile, KernfsDirectory
 from procession.procfs.sysfs_network import ATTRIBUTE_SIZE, NetworkDirectory
 
 if TYPE_CHECKING:
@@ -86,6 +86,32 @@ def _caches(number: int, processor_count: int) -> Tree:
     }
 
 
+_KSM = {
+    **dict.fromkeys(
+        (
+            *(b"full_scans", b"general_profit", b"ksm_zero_pages", b"pages_scanned", b"pages_shared"),
+            *(b"pages_sharing", b"pages_skipped", b"pages_unshared", b"pages_volatile", b"run"),
+            *(b"stable_node_chains", b"stable_node_dups", b"use_zero_pages"),
+        ),
+        b"0\n",
+    ),
+    b"max_page_sharing": b"256\n",
+    b"merge_across_nodes": b"1\n",
+    b"pages_to_scan": b"100\n",
+    b"sleep_millisecs": b"20\n",
+    b"smart_scan": b"1\n",
+    b"stable_node_chains_prune_millisecs": b"2000\n",
+}
+"""Equal pages are never merged: the scanner stands still (`mm.ksm`). Linux: mm/ksm.c, ksm_attrs."""
+_HUGE_PAGES = {
+    b"defrag": b"always defer defer+madvise [madvise] never\n",
+    b"enabled": b"always madvise [never]\n",
+    b"hpage_pmd_size": b"2097152\n",
+    b"shmem_enabled": b"always within_size advise [never] deny force\n",
+    b"use_zero_page": b"1\n",
+}
+
+
 @cache
 def tree_for(processor_count: int) -> Tree:
     """What is in the sysfs of a machine: attributes with their contents, and directories."""
@@ -128,7 +154,7 @@ def tree_for(processor_count: int) -> Tree:
         },
         b"firmware": {},
         b"fs": {b"cgroup": {}},
-        b"kernel": {b"mm": {b"transparent_hugepage": {b"enabled": b"always madvise [never]\n"}}},
+        b"kernel": {b"mm": {b"ksm": _KSM, b"transparent_hugepage": _HUGE_PAGES}},
         b"module": {},
         b"power": {},
     }
@@ -175,13 +201,13 @@ class SysfsType(FileSystemType):
         return sysfs_of(context.kernel, context.namespace)
 
 
-class SysDirectory(Inode):
+class SysDirectory(KernfsDirectory):
     """A directory of sysfs; `path` is its place in the tree. Nothing can be made or removed in it."""
 
     __slots__ = ("path", "sysfs")
 
     def __init__(self, superblock: SysFileSystem, path: tuple[bytes, ...]) -> None:
-        super().__init__(superblock, S_IFDIR | 0o755)
+        super().__init__(superblock)
         self.sysfs = superblock
         self.path = path
 

@@ -9,7 +9,7 @@ from procession.abi.errno import EINVAL, EIO, ENOENT
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.net.internet.flow import settle_all
 from procession.net.link.interface import LOOPBACK
-from procession.procfs.inode import GeneratedFile
+from procession.procfs.inode import GeneratedFile, KernfsDirectory
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -78,7 +78,7 @@ _ATTRIBUTES: dict[bytes, Callable[[Interface], bytes]] = {
 }
 
 
-class NetworkDirectory(Inode):
+class NetworkDirectory(KernfsDirectory):
     """A directory with an entry for each interface: links in the class, and directories with the devices."""
 
     __slots__ = ("entries", "is_class", "network")
@@ -86,7 +86,7 @@ class NetworkDirectory(Inode):
     caches_lookups: ClassVar[bool] = False
 
     def __init__(self, superblock: Superblock, network: Network, *, is_class: bool) -> None:
-        super().__init__(superblock, S_IFDIR | 0o755)
+        super().__init__(superblock)
         self.network = network
         self.is_class = is_class
         self.entries: dict[Interface, Inode] = {}
@@ -141,13 +141,13 @@ class SubsystemLink(Inode):
         return b"../../../../class/net"
 
 
-class InterfaceDirectory(Inode):
+class InterfaceDirectory(KernfsDirectory):
     """What there is to say of an interface."""
 
     __slots__ = ("entries", "interface")
 
     def __init__(self, superblock: Superblock, interface: Interface) -> None:
-        super().__init__(superblock, S_IFDIR | 0o755)
+        super().__init__(superblock)
         self.interface = interface
         self.entries: dict[bytes, Inode] = {}
 
@@ -174,13 +174,13 @@ class InterfaceDirectory(Inode):
         ]
 
 
-class StatisticsDirectory(Inode):
+class StatisticsDirectory(KernfsDirectory):
     """The counters of an interface."""
 
     __slots__ = ("interface",)
 
     def __init__(self, superblock: Superblock, interface: Interface) -> None:
-        super().__init__(superblock, S_IFDIR | 0o755)
+        super().__init__(superblock)
         self.interface = interface
 
     def lookup(self, name: bytes) -> Inode:

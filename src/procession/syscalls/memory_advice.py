@@ -8,6 +8,7 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.fault import handle_fault
+from procession.mm.ksm import can_be_merged
 from procession.mm.user_fault import AccessViolation
 from procession.mm.vma import (
     DONT_DUMP,
@@ -67,6 +68,9 @@ def _follow(mm: MemoryDescriptor, area: VirtualMemoryArea, advice: Advice, start
     """Do what `advice` says for the part of `area` from `start` to `end`."""
     if advice in _AREA_FLAGS:
         bits, cleared = _AREA_FLAGS[advice]
+        if bits == MERGEABLE and not can_be_merged(area):
+            # Linux: mm/ksm.c, ksm_madvise.
+            return
         for part in mm.isolate(start, end):
             part.flags = part.flags & ~cleared | bits
         if bits & (DONT_FORK | WIPE_ON_FORK):

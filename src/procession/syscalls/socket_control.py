@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
+_AF_NETLINK = int(AddressFamily.AF_NETLINK)
 _AF_UNIX = int(AddressFamily.AF_UNIX)
 _SCM_RIGHTS = int(ControlMessageType.SCM_RIGHTS)
 _SCM_CREDENTIALS = int(ControlMessageType.SCM_CREDENTIALS)
@@ -58,6 +59,7 @@ def read_control(task: Task, socket: Socket, address: int, length: int) -> Contr
     control = Control()
     files: list[File] = []
     is_local = socket.family == _AF_UNIX
+    takes_credentials = is_local or socket.family == _AF_NETLINK
     offset = 0
     while offset + _HEADER_SIZE <= length:
         size, level, kind = _HEADER.unpack_from(data, offset)
@@ -65,11 +67,11 @@ def read_control(task: Task, socket: Socket, address: int, length: int) -> Contr
             raise EINVAL("the length of a control message")
         body = data[offset + _HEADER_SIZE : offset + size]
         offset += _aligned(size)
-        if not is_local:
+        if not takes_credentials:
             control.items.append((level, kind, body))
         elif level != _SOL_SOCKET:
             continue
-        elif kind == _SCM_RIGHTS:
+        elif kind == _SCM_RIGHTS and is_local:
             _add_files(task, files, control.fds, body)
         elif kind == _SCM_CREDENTIALS:
             control.credentials = _checked_credentials(task, body)
@@ -211,7 +213,9 @@ def write_control(task: Task, socket: Socket, received: Received, address: int, 
         sender = received.credentials
         if wants_credentials:
             if sender is None:
-                claim = Ucred(0, _OVERFLOW_ID, _OVERFLOW_ID)
+                # A message of the kernel's is root's.
+                somebody = 0 if socket.family == _AF_NETLINK else _OVERFLOW_ID
+                claim = Ucred(0, somebody, somebody)
             else:
                 reader = task.credentials.user_namespace
                 uid, gid = reader.from_kuid_munged(sender.uid), reader.from_kgid_munged(sender.gid)

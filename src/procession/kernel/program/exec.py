@@ -45,7 +45,8 @@ from procession.kernel.task import PF_NPROC_EXCEEDED, Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import EXEC_NS
 from procession.kernel.timers.posix import delete_all
-from procession.mm.address_space import UNDUMPABLE, MemoryDescriptor, flags_for_child
+from procession.mm.address_space import MERGES_ANY, UNDUMPABLE, MemoryDescriptor, flags_for_child
+from procession.mm.ksm import mark_all
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ STACK_TOP = 0x7FFF_FFFF_F000
 STACK_EXPAND = 131_072
 """How much of the stack is mapped at first below the strings (Linux: fs/exec.c, setup_arg_pages)."""
 MAX_ARG_STRLEN = 131_072
+_ELF_OF_32_BITS = b"\x7fELF\x01"
 _ARG_MINIMUM, ARG_MAXIMUM = 131_072, 6 << 20
 _HEAD_BYTES = 256
 _MAXIMUM_INTERPRETERS = 5
@@ -211,6 +213,8 @@ def _search_handler(task: Task, parameters: BinaryParameters) -> ElfProgram:
         else:
             program = task.kernel.program_headers.read(parameters.file, head)
             if program is None or not program.is_loadable:
+                if head.startswith(_ELF_OF_32_BITS):
+                    raise ENOEXEC("a program of 32 bits, as without CONFIG_IA32_EMULATION")
                 raise ENOEXEC("neither ELF for x86-64 nor a script")
             return program
         if opened is not None:
@@ -517,6 +521,8 @@ def _switch_program(
         namespaces.put()
     release_memory(kernel, task)
     mm.inherited_flags = flags_for_child(task.mm.inherited_flags)
+    if mm.inherited_flags & MERGES_ANY:
+        mark_all(mm)
     mm.dump_filter = task.mm.dump_filter
     task.mm = mm
     if not parameters.is_readable or old.euid != old.uid or old.egid != old.gid:

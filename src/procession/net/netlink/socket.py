@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, NoReturn
 
 from procession.abi.errno import (
     EADDRINUSE,
+    EAGAIN,
     EBUSY,
-    ECONNREFUSED,
     EINVAL,
     EMSGSIZE,
     ENOBUFS,
@@ -29,9 +29,12 @@ from procession.abi.word import Words, pack_u16, pack_u32
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Received
 from procession.net.netlink.attributes import Answer, Request, attribute
+from procession.net.netlink.peers import broadcast, unicast
 from procession.net.netlink.requests import answer, ends_apart, lists_all
+from procession.net.peer_identity import credentials_of
 from procession.net.socket import (
     ESTABLISHED,
+    MSG_DONTWAIT,
     MSG_OOB,
     MSG_PEEK,
     MSG_TRUNC,
@@ -47,6 +50,7 @@ from procession.net.socket_options import CAP_NET_ADMIN, pack_int, read_int
 if TYPE_CHECKING:
     from procession.net.message import Control
     from procession.net.network import Network
+    from procession.net.peer_identity import SenderCredentials
 
 AF_NETLINK = int(AddressFamily.AF_NETLINK)
 AF_UNSPEC = int(AddressFamily.AF_UNSPEC)
@@ -65,6 +69,7 @@ _DROP_MEMBERSHIP = int(NetlinkOption.NETLINK_DROP_MEMBERSHIP)
 _LIST_MEMBERSHIPS = int(NetlinkOption.NETLINK_LIST_MEMBERSHIPS)
 _CAP_ACK = int(NetlinkOption.NETLINK_CAP_ACK)
 _EXT_ACK = int(NetlinkOption.NETLINK_EXT_ACK)
+_PKTINFO = int(NetlinkOption.NETLINK_PKTINFO)
 _ACK_TLVS = int(NetlinkFlag.NLM_F_ACK_TLVS)
 _BLAMED = int(AcknowledgementAttribute.NLMSGERR_ATTR_OFFS)
 _EXPLANATION = int(AcknowledgementAttribute.NLMSGERR_ATTR_MSG)
@@ -115,11 +120,16 @@ def _batches(messages: list[bytes]) -> list[bytes]:
 
 
 class NetlinkMessage(NamedTuple):
-    """What waits to be received: the group that it was said to, 0 for none, and the room that it takes."""
+    """What waits to be received: the group that it was said to, 0 for none, and the room that it takes.
+
+    `sender` is the port of who said it, 0 for the kernel, and `credentials` tell whose that is.
+    """
 
     data: bytes
     group: int
     charge: int
+    sender: int = 0
+    credentials: SenderCredentials | None = None
 
 
 class NetlinkSocket(Socket):
@@ -127,18 +137,30 @@ class NetlinkSocket(Socket):
     what a subclass says.
 
     `port_id` is its address, 0 until it's bound; `groups` a mask of the groups that it listens to. `target`
-    is whom it's connected to: the kernel (0), or another socket, to which nothing may be sent. `answers` wait
-    to be received, each with the group that it was said to, 0 for none; `answer_bytes` is what they take.
+    and `target_groups` are whom it's connected to: the kernel (0), or another socket, and groups. `answers`
+    wait to be received; `answer_bytes` is what they take.
     `dump` is the rest of a list, which is charged and follows when there is room.
     """
 
-    __slots__ = ("answer_bytes", "answers", "dump", "groups", "port_id", "protocol_options", "target")
+    __slots__ = (
+        "answer_bytes",
+        "answers",
+        "dump",
+        "groups",
+        "port_id",
+        "protocol_options",
+        "target",
+        "target_groups",
+    )
+
+    is_for_everybody: ClassVar[bool] = False
 
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, AF_NETLINK, kind, protocol, owner_uid)
         self.port_id = 0
         self.groups = 0
         self.target = 0
+        self.target_groups = 0
         self.answers: deque[NetlinkMessage] = deque()
         self.answer_bytes = 0
         self.dump: deque[bytes] = deque()
@@ -191,23 +213,29 @@ class NetlinkSocket(Socket):
         if len(address) < 2:
             raise EINVAL
         if address[:2] == pack_u16(AF_UNSPEC):
-            self.state, self.target = 7, 0
+            self.state, self.target, self.target_groups = 7, 0, 0
             return
         wanted = parse_address(address)
-        if (wanted.nl_groups or wanted.nl_pid) and not self._may_speak_to_others:
+        if (wanted.nl_groups or wanted.nl_pid) and not self.may_speak_to_others:
             raise EPERM
         self.bind_automatically()
-        self.state, self.target = ESTABLISHED, wanted.nl_pid
+        self.state, self.target, self.target_groups = ESTABLISHED, wanted.nl_pid, wanted.nl_groups
 
     @property
-    def _may_speak_to_others(self) -> bool:
+    def may_administrate(self) -> bool:
+        """Whether the caller administrates the network."""
         return self.caller.credentials.ns_capable(self.network.owner, CAP_NET_ADMIN)
+
+    @property
+    def may_speak_to_others(self) -> bool:
+        """Whether the caller may send to other sockets, and to groups (in Linux, NL_CFG_F_NONROOT_SEND)."""
+        return self.is_for_everybody or self.may_administrate
 
     def own_sockaddr(self) -> bytes:
         return SockaddrNl(AF_NETLINK, 0, self.port_id, self.groups).pack()
 
     def peer_sockaddr(self) -> bytes:
-        return SockaddrNl(AF_NETLINK, 0, self.target, 0).pack()
+        return SockaddrNl(AF_NETLINK, 0, self.target, self.target_groups & -self.target_groups).pack()
 
     # Messages
 
@@ -225,17 +253,24 @@ class NetlinkSocket(Socket):
         """Linux: net/netlink/af_netlink.c, netlink_sendmsg."""
         if flags & MSG_OOB:
             raise EOPNOTSUPP
-        target = self.target
+        target, groups = self.target, self.target_groups
         if address is not None:
             wanted = parse_address(address)
-            target = wanted.nl_pid
-            if (wanted.nl_groups or wanted.nl_pid) and not self._may_speak_to_others:
+            target, groups = wanted.nl_pid, wanted.nl_groups
+            if (groups or target) and not self.may_speak_to_others:
                 raise EPERM
         self.bind_automatically()
         self.check_length(len(data))
+        claimed = None if control is None else control.credentials
+        identity = claimed or credentials_of(self.caller)
+        # Only the first of several groups hears it. Linux: net/netlink/af_netlink.c, netlink_sendmsg.
+        group = (groups & -groups).bit_length()
+        if group:
+            broadcast(self, data, group, target, identity)
         if target:
-            raise ECONNREFUSED("only the kernel answers")
-        self.answer_all(data)
+            unicast(self, data, target, group, flags, identity)
+        else:
+            self.answer_all(data)
         return len(data)
 
     def answer_all(self, data: bytes) -> None:
@@ -311,11 +346,11 @@ class NetlinkSocket(Socket):
     def _continue_dump(self) -> None:
         message = self.dump.popleft()
         charge = datagram_charge(len(message))
-        kept = self._let_in(message)
+        kept = self.let_in(message)
         if kept is None:
             self.network.system.uncharge_buffer(charge)
         else:
-            self._append(kept, 0, charge)
+            self.append(kept, 0, charge)
 
     def _pack(self, kind: int, flags: int, request: Nlmsghdr, body: bytes) -> bytes:
         message = _HEADER.pack(_HEADER.size + len(body), kind, flags, request.nlmsg_seq, self.port_id) + body
@@ -346,7 +381,7 @@ class NetlinkSocket(Socket):
         if self.file is not None:
             self._queue(message, group)
 
-    def _let_in(self, message: bytes) -> bytes | None:
+    def let_in(self, message: bytes) -> bytes | None:
         """What SO_ATTACH_FILTER's program keeps of a message, None for nothing."""
         if self.filter is None:
             return message
@@ -354,25 +389,43 @@ class NetlinkSocket(Socket):
         return message[:accepted] if accepted else None
 
     def _queue(self, message: bytes, group: int = 0) -> None:
-        """Linux: net/netlink/af_netlink.c, netlink_unicast, do_one_broadcast."""
-        kept = self._let_in(message)
+        """The kernel says something. Linux: net/netlink/af_netlink.c, netlink_unicast."""
+        self.hear(message, group, 0, None)
+
+    def hear(self, data: bytes, group: int, sender: int, credentials: SenderCredentials | None) -> None:
+        """Keep `data`, or note that it was missed. Linux: net/netlink/af_netlink.c, do_one_broadcast."""
+        kept = self.let_in(data)
         if kept is None:
             return
         charge = datagram_charge(len(kept))
-        if self.answer_bytes + charge > self.receive_room and self.answers:
+        has_room = not self.answers or self.answer_bytes + charge <= self.receive_room
+        if not has_room or not self.network.system.charge_arrived(charge):
             self.error = ENOBUFS.number
             self.state_changed()
             return
-        if not self.network.system.charge_arrived(charge):
-            self.error = ENOBUFS.number
-            self.state_changed()
-            return
-        self._append(kept, group, charge)
+        self.append(kept, group, charge, sender, credentials)
 
-    def _append(self, message: bytes, group: int, charge: int) -> None:
-        self.answers.append(NetlinkMessage(message, group, charge))
+    def append(
+        self,
+        message: bytes,
+        group: int,
+        charge: int,
+        sender: int = 0,
+        credentials: SenderCredentials | None = None,
+    ) -> None:
+        """Let `message`, which has been charged, wait to be received."""
+        self.answers.append(NetlinkMessage(message, group, charge, sender, credentials))
         self.answer_bytes += charge
         self.read_queue.wake_all()
+
+    def wait_for_room(self, sender: NetlinkSocket, flags: int) -> NoReturn:
+        """`sender` waits until something has been received. Raises EAGAIN, or Sleep.
+
+        Linux: net/netlink/af_netlink.c, netlink_attachskb.
+        """
+        if flags & MSG_DONTWAIT:
+            raise EAGAIN
+        sender.sleep(self.write_queue, sender.send_timeout_ns)
 
     def receive(self, length: int, flags: int) -> Received:
         """Linux: net/netlink/af_netlink.c, netlink_recvmsg."""
@@ -386,11 +439,19 @@ class NetlinkSocket(Socket):
         if not flags & MSG_PEEK:
             self.answers.popleft()
             self._uncount(message)
+            if not self.answers:
+                # Linux: net/netlink/af_netlink.c, netlink_rcv_wake.
+                self.write_queue.wake_all()
         if self.dump and self.answer_bytes <= self.receive_room >> 1:
             self._continue_dump()
         full = len(data)
-        sender = SockaddrNl(AF_NETLINK, 0, 0, 1 << group - 1 & 0xFFFFFFFF if group else 0).pack()
-        return Received(data[:length], full, MSG_TRUNC if full > length else 0, sender)
+        groups = 1 << group - 1 & 0xFFFFFFFF if group else 0
+        sender = SockaddrNl(AF_NETLINK, 0, message.sender, groups).pack()
+        received = Received(data[:length], full, MSG_TRUNC if full > length else 0, sender)
+        received.credentials = message.credentials
+        if self.protocol_options.get(_PKTINFO):
+            received.items = [(SOL_NETLINK, _PKTINFO, pack_u32(group))]
+        return received
 
     @property
     def unread_bytes(self) -> int:

@@ -107,6 +107,7 @@ class CgroupDirectory(GroupDirectory):
     __slots__ = ("cgroupfs", "files", "maker")
 
     caches_lookups = False
+    seeks_from_end: ClassVar[bool] = True
 
     def __init__(self, superblock: CgroupFileSystem, group: Cgroup, permissions: int) -> None:
         super().__init__(superblock, group, S_IFDIR | permissions)
