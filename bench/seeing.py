@@ -25,7 +25,8 @@ from procession.recording.file import read_recording, write_recording  # noqa: E
 from procession.recording.host_files import RecordingSource  # noqa: E402
 from procession.recording.recorder import Recorder  # noqa: E402
 from procession.recording.replay import ReplayedWorld, check_end, machine_of  # noqa: E402
-from procession.trace.function_graph import FunctionGraph  # noqa: E402
+from procession.trace.function_graph import FunctionGraph, GraphTree  # noqa: E402
+from procession.trace.graph_text import tree_lines  # noqa: E402
 from procession.trace.strace import SystemCallTrace  # noqa: E402
 from tests.guest.compile_c import Linkage, compile_program  # noqa: E402
 
@@ -98,14 +99,18 @@ def traced(command: list[str]) -> float:
 
 
 def graphed(command: list[str]) -> float:
-    """The run with the graph of each getpid."""
+    """The run with the graph of each getpid, written as text."""
     machine = Machine(seed=1)
-    trees: list[object] = []
-    with FunctionGraph(machine, ["getpid"], trees.append):
+    output = io.StringIO()
+
+    def show(tree: GraphTree) -> None:
+        output.write("\n".join(tree_lines(tree)) + "\n")
+
+    with FunctionGraph(machine, ["getpid"], show):
         start = time.process_time()
         machine.run(command)
         spent = time.process_time() - start
-    assert len(trees) >= FEW
+    assert output.getvalue().count("getpid(") >= FEW
     machine.close()
     return spent
 

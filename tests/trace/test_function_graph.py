@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from procession import Machine
+from procession.abi.syscall_numbers import NUMBERS
 from procession.trace.function_graph import FunctionGraph, GraphNode, GraphTree
 from procession.trace.graph_text import tree_lines, tree_record
 
@@ -66,6 +67,26 @@ def test_a_wait_that_sleeps_goes_on_later(guest_root: Path) -> None:
     ends = [tree for tree in trees if tree.task == "bash[3]"]
     assert [tree.outcome for tree in ends] == ["doesn't return"]
     assert {"do_exit", "exit_notify", "do_notify_parent"} <= set(symbols(ends[0].root))
+
+
+def test_a_wait_that_slept_before_is_seen_to_go_on(guest_root: Path) -> None:
+    machine = Machine(seed=1, rootfs=guest_root)
+    machine.start(["bash", "-c", "(exit 3) & wait; exit 4"])
+    waiting: list[str] = []
+    while not waiting:
+        assert machine.step_event() is not None
+        waiting = [
+            task.command_name.decode()
+            for task in machine.kernel.tasks
+            if task.frame is not None and task.frame.number == NUMBERS["wait4"] and task.tid == 2
+        ]
+    trees: list[GraphTree] = []
+    with FunctionGraph(machine, ["wait"], trees.append):
+        while machine.step_event() is not None:
+            pass
+    mine = [tree for tree in trees if tree.task == "bash[2]"]
+    assert mine[0].outcome == "3"
+    assert "release_task" in symbols(mine[0].root)
 
 
 def test_moments_that_no_call_asks_for(guest_root: Path) -> None:

@@ -2,52 +2,59 @@
 
 from __future__ import annotations
 
+import dis
 import sys
 from collections.abc import Callable
-from opcode import opmap
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
-_RETURNS = frozenset(opmap[name] for name in ("RETURN_VALUE", "RETURN_CONST") if name in opmap)
+_RETURNS = frozenset(("RETURN_VALUE", "RETURN_CONST"))
 _GENERATORS = 0x2A0
 """CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR: they come and go in the midst of a call."""
 FAILED = object()
 """What a call gave that ended by an exception."""
 
+Site = TypeVar("Site")
+_WatchedSite = TypeVar("_WatchedSite")
+_Profile = Callable[[FrameType, str, Any], None]
 
-class CallWatcher(Protocol):
+
+class CallWatcher(Protocol[Site]):
     """Who is told of calls; it keeps the machine from nothing and changes nothing in it."""
 
-    def wants(self, code: CodeType) -> bool:
-        """Whether calls of `code` are to be told; asked once for each function."""
+    def site_of(self, code: CodeType) -> Site | None:
+        """What is to be told with calls of `code`, None if they aren't; asked once for each function."""
 
-    def called(self, code: CodeType, frame: FrameType) -> None:
+    def called(self, site: Site, frame: FrameType) -> None:
         """A function is entered; `frame` has its arguments."""
 
-    def returned(self, code: CodeType, result: Any) -> None:
+    def returned(self, site: Site, result: Any) -> None:
         """It has ended with `result`, or with FAILED."""
 
 
-class CallWatch:
-    """Tells a `CallWatcher` of calls while it's used as a context manager.
+class CallWatch(Generic[_WatchedSite]):
+    """Tells a `CallWatcher` of calls while it's used as a context manager, from `start` until `stop`.
 
     `sys.monitoring` is used where there is one (Python 3.12): it costs nothing in functions that nobody
-    wants to hear of. Otherwise it's `sys.setprofile`, which is called at every function. Code that was
-    compiled by mypyc makes neither speak.
+    wants to hear of, and to switch it costs more than to leave it on. Otherwise it's `sys.setprofile`, which
+    is called at every function, C's too. Code that was compiled by mypyc makes neither speak.
     """
 
-    def __init__(self, watcher: CallWatcher) -> None:
+    def __init__(self, watcher: CallWatcher[_WatchedSite]) -> None:
         self.watcher = watcher
-        self.wanted: dict[CodeType, bool] = {}
+        # By the codes' ids, as a code's hash is that of all it consists of; they are kept alive by `codes`.
+        self.sites: dict[int, _WatchedSite | None] = {}
+        self.codes: list[CodeType] = []
+        self.returns: dict[int, frozenset[int]] = {}
+        self.is_on = False
         self.tool: int | None = None
+        self.profile = self._profiler()
 
-    def __enter__(self) -> CallWatch:
+    def __enter__(self) -> CallWatch[_WatchedSite]:
         if sys.version_info >= (3, 12):
             self._use_monitoring()
-        else:
-            sys.setprofile(self._profile)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -60,26 +67,68 @@ class CallWatch:
         else:
             sys.setprofile(None)
 
-    def _is_wanted(self, code: CodeType) -> bool:
-        wanted = self.wanted.get(code)
-        if wanted is None:
-            wanted = self.wanted[code] = (
-                code.co_filename.startswith(PACKAGE)
-                and not code.co_flags & _GENERATORS
-                and code.co_name[:1] != "<"
-                and self.watcher.wants(code)
-            )
-        return wanted
+    def start(self) -> None:
+        """Tell of calls from now on."""
+        self.is_on = True
+        if self.tool is None:
+            sys.setprofile(self.profile)
 
-    def _profile(self, frame: FrameType, event: str, result: Any) -> None:
+    def stop(self) -> None:
+        """Tell of none until the next start."""
+        self.is_on = False
+        if self.tool is None:
+            sys.setprofile(None)
+
+    def _site(self, code: CodeType) -> _WatchedSite | None:
+        try:
+            return self.sites[id(code)]
+        except KeyError:
+            pass
+        site = None
+        if (
+            code.co_filename.startswith(PACKAGE)
+            and not code.co_flags & _GENERATORS
+            and code.co_name[:1] != "<"
+        ):
+            site = self.watcher.site_of(code)
+        self.codes.append(code)
+        self.sites[id(code)] = site
+        return site
+
+    def _profiler(self) -> _Profile:
+        """The function for `sys.setprofile`, which is called more often than anything else: what it needs
+        is at hand."""
+        sites, find, is_return = self.sites, self._site, self._is_return
+        called, returned = self.watcher.called, self.watcher.returned
+
+        def profile(frame: FrameType, event: str, result: Any) -> None:
+            if event == "call":
+                try:
+                    site = sites[id(frame.f_code)]
+                except KeyError:
+                    site = find(frame.f_code)
+                if site is not None:
+                    called(site, frame)
+            elif event == "return":
+                try:
+                    site = sites[id(frame.f_code)]
+                except KeyError:
+                    site = find(frame.f_code)
+                if site is not None:
+                    # The profiler isn't told why a function ends.
+                    returned(site, FAILED if result is None and not is_return(frame) else result)
+
+        return profile
+
+    def _is_return(self, frame: FrameType) -> bool:
+        """Whether `frame`, which ends, does so by a return: the instruction at which it stands says so."""
         code = frame.f_code
-        if event == "call":
-            if self._is_wanted(code):
-                self.watcher.called(code, frame)
-        elif event == "return" and self._is_wanted(code):
-            # The profiler isn't told why a function ends: the instruction at which it stands says so.
-            is_return = code.co_code[frame.f_lasti] in _RETURNS
-            self.watcher.returned(code, result if is_return else FAILED)
+        offsets = self.returns.get(id(code))
+        if offsets is None:
+            offsets = self.returns[id(code)] = frozenset(
+                each.offset for each in dis.get_instructions(code) if each.opname in _RETURNS
+            )
+        return frame.f_lasti in offsets
 
     if sys.version_info >= (3, 12):
 
@@ -98,17 +147,23 @@ class CallWatch:
             monitoring.set_events(tool, events.PY_START | events.PY_RETURN | events.PY_UNWIND)
 
         def _started(self, code: CodeType, _offset: int) -> Any:
-            if not self._is_wanted(code):
+            site = self._site(code)
+            if site is None:
                 return sys.monitoring.DISABLE
-            self.watcher.called(code, sys._getframe(1))
+            if self.is_on:
+                self.watcher.called(site, sys._getframe(1))
             return None
 
         def _returned(self, code: CodeType, _offset: int, result: Any) -> Any:
-            if not self._is_wanted(code):
+            site = self._site(code)
+            if site is None:
                 return sys.monitoring.DISABLE
-            self.watcher.returned(code, result)
+            if self.is_on:
+                self.watcher.returned(site, result)
             return None
 
         def _unwound(self, code: CodeType, _offset: int, _exception: BaseException) -> None:
-            if self._is_wanted(code):
-                self.watcher.returned(code, FAILED)
+            if self.is_on:
+                site = self._site(code)
+                if site is not None:
+                    self.watcher.returned(site, FAILED)

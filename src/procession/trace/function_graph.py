@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.errno import Errno
 from procession.kernel import signal_delivery as delivery
 from procession.kernel.kernel import Kernel
+from procession.kernel.observer import EXIT, STATE
 from procession.kernel.signal import generation
-from procession.kernel.task import Task
+from procession.kernel.task import NOT_ENTERED, Task
+from procession.kernel.task_state import TaskState
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE, SystemCall
 from procession.syscalls.dispatch import Traps
@@ -85,9 +87,11 @@ class GraphNode:
         self.host_ns = 0
         self.virtual_ns = 0
 
-    def shape(self) -> tuple[Any, ...]:
-        """What makes two calls alike for a reader: everything but numbers and times."""
-        return self.name, tuple(child.shape() for child in self.children)
+    def is_like(self, other: GraphNode) -> bool:
+        """Whether two calls are alike for a reader: in everything but numbers and times."""
+        if self.name != other.name or len(self.children) != len(other.children):
+            return False
+        return all(map(GraphNode.is_like, self.children, other.children))
 
 
 class GraphTree:
@@ -108,15 +112,20 @@ class GraphTree:
         self.outcome = ""
 
 
-class _Open(NamedTuple):
-    """A call that hasn't ended, and how things were when it began."""
+class _Site(NamedTuple):
+    """What there is to tell of a function at each of its calls.
 
-    code: CodeType
-    node: GraphNode
-    effect: str
-    host_ns: int
-    virtual_ns: int
-    free_frames: int
+    `name` and its `places` in Linux; the `parameters` that are shown, and whether it's a method, whose object
+    is shown too; whether it's told as an effect; whether a tree begins in it, and of which `call`.
+    """
+
+    name: str
+    places: list[Citation]
+    parameters: tuple[str, ...]
+    is_method: bool
+    is_effect: bool
+    is_root: bool
+    call: SystemCall | None
 
 
 class FunctionGraph:
@@ -147,18 +156,25 @@ class FunctionGraph:
         self.ignored = ignored
         self.names = ObjectNames()
         self.roots = _roots(chosen)
-        self.watch = CallWatch(self)
-        self.infos: dict[CodeType, tuple[str, list[Citation], tuple[str, ...]]] = {}
+        self.calls = {call for call in self.roots.values() if call is not None}
+        self.is_always_watching = None in self.roots.values()
+        self.watch: CallWatch[_Site] = CallWatch(self)
         self.tree: GraphTree | None = None
-        self.stack: list[_Open] = []
+        # The calls that haven't ended, each with what it does to its object.
+        self.stack: list[tuple[_Site, GraphNode, str]] = []
         # A system call's tree whose outcome isn't known yet.
         self.unfinished: GraphTree | None = None
         # The tasks whose call has gone to sleep, by their names in the graph.
         self.sleepers: set[str] = set()
+        # The tasks that are about to go on with a chosen call.
+        self.awake: set[Task] = set()
 
     def __enter__(self) -> FunctionGraph:
         self.machine.observe(self)
         self.watch.__enter__()
+        self.awake.update(task for task in self.kernel.tasks if self._goes_on(task))
+        if self.is_always_watching or self.awake:
+            self.watch.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -166,16 +182,22 @@ class FunctionGraph:
         self._flush()
         self.machine.unobserve(self)
 
-    # The observer's part: what user space was told
+    # The observer's part: what user space was told, and when there's something to watch
 
     def system_call_entered(self, task: Task, call: SystemCall, arguments: tuple[Any, ...]) -> None:
         """Its handler is called next."""
-        self._flush()
+        if self.unfinished is not None:
+            self._flush()
+        if call in self.calls and task.group is not self.ignored:
+            self.watch.start()
 
     def system_call_returned(
         self, task: Task, call: SystemCall, arguments: tuple[Any, ...], outcome: int | Errno | None
     ) -> None:
         """The handler is done, and this is what it gave; an error comes with its reason."""
+        if self.watch.is_on:
+            self.awake.discard(task)
+            self._rest()
         tree, self.unfinished = self.unfinished, None
         if tree is None or tree.call is not call:
             return
@@ -192,53 +214,87 @@ class FunctionGraph:
         """A call that isn't built has no functions."""
 
     def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
-        """What happens to tasks is seen in the functions."""
+        """What happens to tasks is seen in the functions; but who slept in a chosen call goes on with it."""
+        if kind == STATE:
+            if self._goes_on(task):
+                self.awake.add(task)
+                self.watch.start()
+        elif kind == EXIT and task in self.awake:
+            self.awake.discard(task)
+            self._rest()
+
+    def _goes_on(self, task: Task) -> bool:
+        """Whether `task` can run and is in the midst of a chosen call, or may be about to make one."""
+        frame = task.frame
+        if frame is None or task.state is not TaskState.RUNNING or task.group is self.ignored:
+            return False
+        return frame.number == NOT_ENTERED or TABLE[frame.number] in self.calls
+
+    def _rest(self) -> None:
+        """Watch no calls until there's something to see again: to be told of one costs much."""
+        if not (self.is_always_watching or self.awake or self.stack):
+            self.watch.stop()
 
     # The watcher's part
 
-    def wants(self, code: CodeType) -> bool:
+    def site_of(self, code: CodeType) -> _Site | None:
         """All functions of the kernel's layers, and the trap handlers."""
-        return code in self.roots or code.co_filename.startswith(_LAYERS)
-
-    def called(self, code: CodeType, frame: FrameType) -> None:
-        """A function is entered: a root begins a tree, in a tree it becomes a node."""
-        if self.tree is None and (code not in self.roots or not self._begin(self.roots[code], frame)):
-            return
-        name, places, parameters = self._info(code)
-        node = GraphNode(name, places)
-        effect = ""
-        if code.co_name in EFFECTS and self.stack:
-            effect = self._effect(code, frame)
-        else:
-            node.arguments = self._arguments(frame, parameters)
-        kernel = self.kernel
-        self.stack.append(
-            _Open(code, node, effect, time.perf_counter_ns(), kernel.clock.now_ns, kernel.memory.free_frames)
+        is_root = code in self.roots
+        if not is_root and not code.co_filename.startswith(_LAYERS):
+            return None
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        return _Site(
+            code.co_qualname.replace("._", ".").lstrip("_"),
+            citations_of(code),
+            tuple(name for name in names if name not in _UNSAID and not name.startswith("_")),
+            names[:1] == ("self",),
+            code.co_name in EFFECTS,
+            is_root,
+            self.roots.get(code),
         )
 
-    def returned(self, code: CodeType, result: Any) -> None:
-        """It has ended: its node is complete, and put in its place."""
-        if not self.stack or self.stack[-1].code is not code:
+    def called(self, site: _Site, frame: FrameType) -> None:
+        """A function is entered: a root begins a tree, in a tree it becomes a node."""
+        stack = self.stack
+        if not stack and not (site.is_root and self._begin(site.call, frame)):
             return
-        call = self.stack.pop()
-        node = call.node
-        node.host_ns = time.perf_counter_ns() - call.host_ns
-        node.virtual_ns = self.kernel.clock.now_ns - call.virtual_ns
-        node.frames = call.free_frames - self.kernel.memory.free_frames
+        values = frame.f_locals
+        node = GraphNode(site.name, site.places)
+        effect = ""
+        if site.is_effect and stack:
+            effect = self._effect(frame.f_code.co_name, values.get("self"))
+        else:
+            node.arguments = self._arguments(site, values)
+        stack.append((site, node, effect))
+        kernel = self.kernel
+        node.frames = kernel.memory.free_frames
+        node.virtual_ns = -kernel.clock.now_ns
+        node.host_ns = -time.perf_counter_ns()
+
+    def returned(self, site: _Site, result: Any) -> None:
+        """It has ended: its node is complete, and put in its place."""
+        stack = self.stack
+        if not stack or stack[-1][0] is not site:
+            return
+        _, node, effect = stack.pop()
+        node.host_ns += time.perf_counter_ns()
+        node.virtual_ns += self.kernel.clock.now_ns
+        node.frames -= self.kernel.memory.free_frames
         if result is FAILED:
             node.is_failed = True
         elif result is not None:
             node.result = self.names.text(result)
-        if not self.stack:
+        if not stack:
             self._end(node)
             return
-        parent = self.stack[-1].node
-        if call.effect:
-            _join(parent.effects, [call.effect])
-        if node.places or (self.shows_all and not call.effect):
+        parent = stack[-1][1]
+        if effect:
+            _join(parent.effects, [effect])
+        if node.places or (self.shows_all and not effect):
             _append(parent.children, node)
         else:
-            _join(parent.effects, node.effects)
+            if node.effects:
+                _join(parent.effects, node.effects)
             for child in node.children:
                 _append(parent.children, child)
 
@@ -251,12 +307,15 @@ class FunctionGraph:
         name = self.names.name(task) if isinstance(task, Task) else "idle"
         is_resumed = call is not None and name in self.sleepers
         self.tree = GraphTree(name, call, self.kernel.clock.now_ns, is_resumed=is_resumed)
+        if call is not None and isinstance(task, Task):
+            self.awake.discard(task)
         return True
 
     def _end(self, root: GraphNode) -> None:
         tree, self.tree = self.tree, None
         assert tree is not None
         tree.root = root
+        self._rest()
         if tree.call is None:
             self.show(tree)
         else:
@@ -270,36 +329,19 @@ class FunctionGraph:
             self.sleepers.add(tree.task)
             self.show(tree)
 
-    def _info(self, code: CodeType) -> tuple[str, list[Citation], tuple[str, ...]]:
-        info = self.infos.get(code)
-        if info is None:
-            count = code.co_argcount + code.co_kwonlyargcount
-            info = self.infos[code] = (
-                code.co_qualname.replace("._", ".").lstrip("_"),
-                citations_of(code),
-                code.co_varnames[:count],
-            )
-        return info
+    def _arguments(self, site: _Site, values: Mapping[str, Any]) -> str:
+        text = self.names.text
+        shown = [text(values[name]) for name in site.parameters if name in values]
+        if site.is_method and (subject := values.get("self")) is not None:
+            shown.insert(0, text(subject))
+        if len(shown) > _MOST_ARGUMENTS:
+            return ", ".join(shown[:_MOST_ARGUMENTS]) + ", ..."
+        return ", ".join(shown)
 
-    def _arguments(self, frame: FrameType, parameters: tuple[str, ...]) -> str:
-        values = frame.f_locals
-        shown = [
-            self.names.text(values[name])
-            for name in parameters
-            if name not in _UNSAID and name in values and not name.startswith("_")
-        ]
-        subject = values.get("self")
-        if subject is not None and parameters[:1] == ("self",):
-            shown.insert(0, self.names.text(subject))
-        more = ", ..." if len(shown) > _MOST_ARGUMENTS else ""
-        return ", ".join(shown[:_MOST_ARGUMENTS]) + more
-
-    def _effect(self, code: CodeType, frame: FrameType) -> str:
+    def _effect(self, kind: str, subject: Any) -> str:
         """What a call that makes, shares or drops an object does to it, "" if Linux has no such object."""
-        subject = frame.f_locals.get("self")
         if not is_kernel_object(subject):
             return ""
-        kind = code.co_name
         if isinstance(subject, Task):
             # It has no name yet.
             return "+task"
@@ -341,7 +383,7 @@ def _roots(chosen: Iterable[str]) -> dict[CodeType, SystemCall | None]:
 
 def _append(nodes: list[GraphNode], node: GraphNode) -> None:
     """Add `node` to its siblings; a like one right before it counts for both."""
-    if nodes and nodes[-1].shape() == node.shape():
+    if nodes and nodes[-1].is_like(node):
         last = nodes[-1]
         last.count += node.count
         last.host_ns += node.host_ns

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sized
 from enum import Enum
+from types import NoneType
 from typing import Any
 
 from procession.kernel.task import Task
@@ -33,11 +35,12 @@ class ObjectNames:
         self.counts: dict[str, int] = {}
         # An object that ended would leave its address, and so its number, to another.
         self.kept: list[Any] = []
+        self.ways: dict[type, Callable[[Any], str]] = {}
 
     def name(self, value: Any) -> str:
         """How `value` is called: tasks and groups by their program and id, others by kind and number."""
         if isinstance(value, Task):
-            return f"{value.command_name.decode(errors='replace') or 'task'}[{value.tid}]"
+            return _task_text(value)
         kind = type(value).__name__
         word = SHORT_NAMES.get(kind, kind)
         number = self.numbers.get(id(value))
@@ -48,26 +51,64 @@ class ObjectNames:
 
     def text(self, value: Any) -> str:
         """`value` as an argument or a result is shown, "" for what says nothing."""
-        if value is None or isinstance(value, bool):
-            return str(value)
-        if isinstance(value, Enum):
-            return value.name
-        if isinstance(value, int):
-            return hex(value) if abs(value) >= _HEXADECIMAL_FROM else str(int(value))
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            shown = repr(bytes(value[:_TEXT_LIMIT]))[1:]
-            return shown + "..." if len(value) > _TEXT_LIMIT else shown
-        if isinstance(value, str):
-            return value if len(value) <= _TEXT_LIMIT else value[:_TEXT_LIMIT] + "..."
-        if isinstance(value, tuple):
-            if type(value) is not tuple:
-                return type(value).__name__
-            return f"({', '.join(map(self.text, value[:4]))}{', ...' if len(value) > 4 else ''})"
-        if isinstance(value, (list, dict, set, frozenset)):
-            return f"{len(value)} items" if len(value) != 1 else "1 item"
-        if type(value).__module__.startswith("procession."):
-            return self.name(value)
-        return type(value).__name__
+        kind = type(value)
+        way = self.ways.get(kind)
+        if way is None:
+            way = self.ways[kind] = self._way_of(kind)
+        return way(value)
+
+    def _way_of(self, kind: type) -> Callable[[Any], str]:
+        """How values of `kind` are shown."""
+        for kinds, way in (
+            ((NoneType, bool), str),
+            ((Enum,), _member_text),
+            ((int,), _number_text),
+            ((bytes, bytearray, memoryview), _bytes_text),
+            ((str,), _string_text),
+            ((Task,), _task_text),
+        ):
+            if issubclass(kind, kinds):
+                return way
+        if kind is tuple:
+            return self._tuple_text
+        if not issubclass(kind, tuple):
+            if issubclass(kind, (list, dict, set, frozenset)):
+                return _count_text
+            if kind.__module__.startswith("procession."):
+                return self.name
+        return _kind_text
+
+    def _tuple_text(self, value: tuple[Any, ...]) -> str:
+        return f"({', '.join(map(self.text, value[:4]))}{', ...' if len(value) > 4 else ''})"
+
+
+def _task_text(task: Task) -> str:
+    return f"{task.command_name.decode(errors='replace') or 'task'}[{task.tid}]"
+
+
+def _member_text(value: Enum) -> str:
+    return value.name
+
+
+def _number_text(value: int) -> str:
+    return hex(value) if abs(value) >= _HEXADECIMAL_FROM else str(int(value))
+
+
+def _bytes_text(value: bytes | bytearray | memoryview) -> str:
+    shown = repr(bytes(value[:_TEXT_LIMIT]))[1:]
+    return shown + "..." if len(value) > _TEXT_LIMIT else shown
+
+
+def _string_text(value: str) -> str:
+    return value if len(value) <= _TEXT_LIMIT else value[:_TEXT_LIMIT] + "..."
+
+
+def _count_text(value: Sized) -> str:
+    return f"{len(value)} items" if len(value) != 1 else "1 item"
+
+
+def _kind_text(value: object) -> str:
+    return type(value).__name__
 
 
 def is_kernel_object(value: Any) -> bool:
