@@ -21,7 +21,7 @@ from procession.kernel.task_state import ENDED
 from procession.recording.schedule import MEMORY
 from procession.syscalls.declaration import TABLE, TABLE_SIZE
 from procession.syscalls.permitted import FAULTS
-from procession.trace.argument import argument_at_entry
+from procession.trace.argument import arguments_at_entry
 from procession.trace.call_stack import CallStacks
 
 if TYPE_CHECKING:
@@ -330,10 +330,7 @@ class World:
             arguments = decode(task, registers)
         except EFAULT:
             return f"{name} ({task.tid}) calls {call.name}"
-        texts = [
-            argument_at_entry(task, call.parameters, arguments, position)
-            for position in range(len(arguments))
-        ]
+        texts = arguments_at_entry(task, call, arguments)
         shown = ", ".join("..." if text is None else text for text in texts if text != "")
         return f"{name} ({task.tid}) calls {call.name}({shown})"
 

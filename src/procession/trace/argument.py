@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from procession.abi.clone_flags import CSIGNAL
@@ -47,34 +48,74 @@ if TYPE_CHECKING:
     from procession.syscalls.declaration import Parameter, SystemCall
 
 
-def argument_at_entry(
-    task: Task, parameters: tuple[Parameter, ...], arguments: tuple[Any, ...], position: int
-) -> str | None:
-    """An argument as it is when the call starts; None when it holds nothing yet."""
-    parameter, argument = parameters[position], arguments[position]
-    if parameter.kind is not None:
-        kind = parameter.kind.name
-        if kind in OUTPUT_KINDS:
-            return None
-        if kind == "in_buffer":
-            return buffer_text(task.mm, argument, arguments[position + 1])
-        if kind == "in_vector":
-            return vector_text(task.mm, argument, arguments[position + 1])
-        if kind == "socket_address":
-            return socket_address_text(task.mm, argument, arguments[position + 1])
-        if kind == "option_name":
-            return option_text(arguments[position - 1], argument)
-        if kind == "option_value":
-            return option_value_text(task.mm, argument, arguments[position + 1])
-        return scalar_text(task.mm, kind, parameter.annotation, argument)
-    if isinstance(argument, Out):
-        return None
-    if isinstance(argument, SizedIn):
-        return sized_structure_text(task.mm, parameter.annotation, argument.address, arguments[position + 1])
-    return pointer_text(parameter, argument, arguments[position + 1 :])
+_Form = Callable[["Task", tuple[Any, ...]], "str | None"]
+"""Gives the text of one argument when the call starts, from all of them; None when it holds nothing yet."""
 
 
-def argument_at_return(
+def arguments_at_entry(task: Task, call: SystemCall, arguments: tuple[Any, ...]) -> list[str | None]:
+    """The arguments as they are when the call starts; None for what holds nothing yet."""
+    return [form(task, arguments) for form in _forms(call)]
+
+
+@cache
+def _changes_arguments(call: SystemCall) -> bool:
+    """Whether a call may write where arguments point that are shown at its entry already."""
+    return call.name == "clone3" or any(each.pointer in (InOut, Out) for each in call.parameters)
+
+
+@cache
+def _forms(call: SystemCall) -> tuple[_Form, ...]:
+    """How each argument of `call` is written at its entry, made out of the declaration."""
+    return tuple(
+        _pointer_form(parameter, position)
+        if parameter.kind is None
+        else _kind_form(parameter.kind.name, parameter.annotation, position)
+        for position, parameter in enumerate(call.parameters)
+    )
+
+
+def _kind_form(kind: str, annotation: Any, position: int) -> _Form:
+    sized = _SIZED_KINDS.get(kind)
+    if kind in OUTPUT_KINDS:
+        return lambda task, arguments: None
+    if sized is not None:
+        return lambda task, arguments: sized(task.mm, arguments[position], arguments[position + 1])
+    if kind == "option_name":
+        return lambda task, arguments: option_text(arguments[position - 1], arguments[position])
+    if kind in ("path", "string_array", *_NAMED_KINDS):
+        return lambda task, arguments: scalar_text(task.mm, kind, annotation, arguments[position])
+    plain = PLAIN_KINDS.get(kind, str)
+    return lambda task, arguments: plain(arguments[position])
+
+
+def _pointer_form(parameter: Parameter, position: int) -> _Form:
+    if parameter.pointer is Out:
+        return lambda task, arguments: None
+    if parameter.pointer is SizedIn:
+        return lambda task, arguments: sized_structure_text(
+            task.mm, parameter.annotation, arguments[position].address, arguments[position + 1]
+        )
+    return lambda task, arguments: pointer_text(parameter, arguments[position], arguments[position + 1 :])
+
+
+def texts_at_end(
+    call: SystemCall, task: Task, arguments: tuple[Any, ...], texts: list[str | None], result: int
+) -> list[str]:
+    """The arguments as they are when the call has ended; `texts` is what was to be seen at entry.
+
+    `result` is what the call returned, negative when it failed.
+    """
+    if not _changes_arguments(call):
+        known = [text for text in texts if text is not None]
+        if len(known) == len(texts):
+            return known
+    return [
+        _argument_at_return(call, task, arguments, position, text, result)
+        for position, text in enumerate(texts)
+    ]
+
+
+def _argument_at_return(
     call: SystemCall,
     task: Task,
     arguments: tuple[Any, ...],
@@ -82,10 +123,7 @@ def argument_at_return(
     text: str | None,
     result: int,
 ) -> str:
-    """An argument as it is when the call has ended; `text` is what was to be seen at entry.
-
-    `result` is what the call returned, negative when it failed.
-    """
+    """One argument of `texts_at_end`."""
     parameters, mm = call.parameters, task.mm
     if text is None:
         own = text_at_return(call.name, task, arguments, position, result)
@@ -128,24 +166,29 @@ def argument_at_return(
 
 
 def scalar_text(mm: MemoryDescriptor, kind: str, annotation: Any, value: Any) -> str:
-    """A value of one of the kinds of `syscalls.parameters`; "" for one that isn't shown."""
+    """A path, a list of strings, or a number that the declaration has names for."""
     if kind == "path":
         if value is None:
             return "NULL"
         address = address_of_unreadable(value)
         return quoted(value, PATH_MAX) if address is None else hex(address)
-    if kind in ("flags", "choice", "choice_and_flags", "flags_and_signal"):
-        return named_numbers_text(kind, annotation, value)
     if kind == "string_array":
         return string_array_text(mm, value)
-    if kind == "address":
-        return address_text(value)
-    return PLAIN_KINDS.get(kind, str)(value)
+    return named_numbers_text(kind, annotation, value)
 
 
+_NAMED_KINDS = ("flags", "choice", "choice_and_flags", "flags_and_signal")
+_SIZED_KINDS: dict[str, Callable[[MemoryDescriptor, int, int], str]] = {
+    "in_buffer": buffer_text,
+    "in_vector": vector_text,
+    "socket_address": socket_address_text,
+    "option_value": option_value_text,
+}
+"""What lies in memory and whose length the next argument tells."""
 OUTPUT_KINDS = ("out_buffer", "out_option_value", "out_socket_address", "out_vector")
 """What holds something only when the call has ended."""
 PLAIN_KINDS: dict[str, Callable[[int], str]] = {
+    "address": address_text,
     "fd": descriptor_text,
     "mode": mode_text,
     "creation_mode": lambda mode: mode_text(mode) if mode else "",
@@ -153,6 +196,7 @@ PLAIN_KINDS: dict[str, Callable[[int], str]] = {
 }
 
 
+@lru_cache(4096)
 def named_numbers_text(kind: str, names: Any, value: int) -> str:
     """Flags or a choice by the names of the enumeration that the declaration gives."""
     if kind == "choice_and_flags":

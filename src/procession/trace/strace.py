@@ -26,7 +26,7 @@ from procession.kernel.signal.info import (
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.mm.peek import peek, peek_cstring
 from procession.syscalls.parameters import Kind
-from procession.trace.argument import argument_at_entry, argument_at_return
+from procession.trace.argument import arguments_at_entry, texts_at_end
 from procession.trace.call_stack import CallStacks
 from procession.trace.descriptors import name_of_result, with_names
 from procession.trace.spelling import (
@@ -132,11 +132,7 @@ class SystemCallTrace:
         self.live[task.tid] = None
         self.write_unfinished()
         self.kernel = task.kernel
-        texts = [
-            argument_at_entry(task, call.parameters, arguments, position)
-            for position in range(len(arguments))
-        ]
-        texts = texts_at_entry(call.name, task, texts, arguments)
+        texts = texts_at_entry(call.name, task, arguments_at_entry(task, call, arguments), arguments)
         if call.name == "rt_sigreturn":
             texts = [mask_text(mask_in_frame(task))]
         if self.style.shows_names:
@@ -162,10 +158,7 @@ class SystemCallTrace:
             return
         result = -1 if isinstance(outcome, Errno) else outcome or 0
         arguments = opened.arguments
-        shown = [
-            argument_at_return(call, task, arguments, position, text, result)
-            for position, text in enumerate(opened.texts)
-        ]
+        shown = texts_at_end(call, task, arguments, opened.texts, result)
         ending = result_text(call.name, task, arguments, result) if result >= 0 else None
         if call.name == "rt_sigreturn" and result >= 0:
             ending = restored_result_text(task)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from inspect import get_annotations
 from typing import Any
 
@@ -39,6 +40,8 @@ LIST_LIMIT = 32
 """strace's -s and the same limit for lists."""
 FIELD_LIMIT = 16
 AT_FDCWD = -100
+_SETS_KEPT = 4096
+"""How many sets of flags, and of signals, are kept with their texts: a program may use any number."""
 
 ESCAPES = {
     0x22: '\\"',
@@ -51,6 +54,7 @@ ESCAPES = {
     12: "\\f",
     13: "\\r",
 }
+_PLAIN = re.compile(rb"[ !#-\[\]-~]*")
 SIGNAL_SET_FIELDS = frozenset({"sa_mask"})
 SIGNAL_FIELDS = frozenset({"exit_signal"})
 FLAG_FIELDS: dict[tuple[type[Structure], str], type[IntFlag]] = {
@@ -94,6 +98,8 @@ def quoted(data: bytes, limit: int = STRING_LIMIT) -> str:
 
 def escaped(shown: bytes, others: bytes = b"") -> str:
     """`shown` as it stands in a C string, all of `others` in octal."""
+    if not others and _PLAIN.fullmatch(shown):
+        return shown.decode("ascii")
     parts: list[str] = []
     for position, byte in enumerate(shown):
         if escape := ESCAPES.get(byte):
@@ -146,6 +152,7 @@ def signal_name(number: int) -> str:
     return str(number)
 
 
+@lru_cache(_SETS_KEPT)
 def signal_set_text(mask: int) -> str:
     """A set of signals: `[INT CHLD]`, or by what it lacks when that is shorter: `~[KILL STOP]`."""
     members = [number for number in range(1, 65) if mask >> (number - 1) & 1]
@@ -182,6 +189,7 @@ def flag_names(flags: type[IntFlag]) -> tuple[tuple[tuple[int, str], ...], str, 
     return tuple(ordered), zero_name, low_bits
 
 
+@lru_cache(_SETS_KEPT)
 def flags_text(flags: type[IntFlag], value: int) -> str:
     """`O_RDWR|O_CLOEXEC`; bits without a name are added in hexadecimal."""
     members, zero_name, low_bits = flag_names(flags)
