@@ -94,6 +94,64 @@ def test_stopping_leaves_all_as_it_is(bench: Bench) -> None:
     assert [kind for kind, *_ in bench.traps] == ["call", "call"]
 
 
+# Calls of functions
+
+CALLED = "e804000000 ffc3 0f0b"
+"""call, over what comes; inc ebx; ud2"""
+
+
+def test_a_call_leaves_its_return_address_in_memory(bench: Bench) -> None:
+    """Above the stack pointer and, after the return, below it, as anybody can see."""
+    # mov eax, [rsp]; ret 0 by three ways: c3, f3 c3, pop rcx and jmp rcx
+    for text in ("8b0424 c3", "8b0424 f3c3", "8b0424 59 ffe1"):
+        trap, registers = bench.run_code(CALLED.replace(" 0f0b", "0f0b") + text)
+        assert trap == ("exception", 6, 0)
+        assert (registers.general[RAX], registers.general[RBX]) == (CODE + 5, 1)
+        assert registers.general[RSP] == STACK + PAGE_SIZE // 2
+        below = bench.space.read(STACK + PAGE_SIZE // 2 - 8, 8)
+        assert below == struct.pack("<Q", CODE + 5)
+
+
+def test_a_return_goes_where_its_stack_says(bench: Bench) -> None:
+    """Not where the call came from, if the two aren't the same; the flags and registers stay as they are."""
+    # call; inc ebx; ud2; add qword [rsp], 2; stc; ret
+    code = "e804000000 ffc3 0f0b 4883042402 f9 c3"
+    for _ in range(3):
+        trap, registers = bench.run_code(code, {RCX: 1 << 63, R11: 7})
+        assert trap == ("exception", 6, 0)
+        assert (registers.general[RIP], registers.general[RBX]) == (CODE + 7, 0)
+        assert (registers.general[RCX], registers.general[R11]) == (1 << 63, 7)
+        assert registers.rflags & 1
+
+
+def test_a_return_needs_no_right_to_write(bench: Bench) -> None:
+    """What it only reads may be read-only, as after a fork."""
+    frame = bench.space.frame(STACK)
+    stack = STACK + PAGE_SIZE // 2
+    for text, rights in (("c3", READ), ("f3c3", READ), ("c3", READ | WRITE)):
+        bench.space.point(STACK, rights, frame)
+        bench.engine.flush_space(bench.space.root)
+        bench.space.write(stack, struct.pack("<Q", CODE + 16))
+        trap, registers = bench.run_code(text.ljust(32, "c") + "ffc3 0f0b", {RCX: 5, R11: 6})
+        assert trap == ("exception", 6, 0)
+        assert (registers.general[RIP], registers.general[RSP]) == (CODE + 18, stack + 8)
+        assert (registers.general[RBX], registers.general[RCX], registers.general[R11]) == (1, 5, 6)
+        assert bench.space.read(stack, 8) == struct.pack("<Q", CODE + 16)
+
+
+def test_returns_to_nowhere(bench: Bench) -> None:
+    """To address 0 and others whose low bits are the same."""
+    stack = STACK + PAGE_SIZE // 2
+    for target in (0, 1, 7, 8, 1 << 19, (1 << 64) - 8, 1 << 63):
+        bench.space.write(stack, struct.pack("<Q", target))
+        trap, registers = bench.run_code("c3")
+        if trap[0] == "fault":
+            assert (trap[1], registers.general[RIP]) == (target, target)
+        else:
+            # What isn't canonical is a general protection fault.
+            assert (trap[:2], target) == (("exception", 13), 1 << 63)
+
+
 # The budget
 
 COUNTING_LOOP = "48ffc3 48ffc6 75f8" + CALL

@@ -48,6 +48,17 @@ static void attempt(int number, uint64_t seed)
 		/* Once there is nothing left of the loop for which its code would be left. */
 		for (uint64_t count = 0;; count++)
 			*places[count >> 16 != 0] = UINT64_MAX >> 1;
+	case 17:
+		for (uint64_t place = CONTEXT + 16; place < CONTEXT + 0x400; place += 4) {
+			if (fork() == 0) {
+				__asm__ volatile("mov %%rsp, %%rbx; lea 1f(%%rip), %%rax; mov %0, %%rsp;"
+				                 "push %%rax; ret; 1: mov %%rbx, %%rsp" ::"r"(place)
+				                 : "rax", "rbx", "memory");
+				_exit(0);
+			}
+			wait(NULL);
+		}
+		break;
 	}
 }
 

@@ -14,10 +14,13 @@ import pytest
 from procession import Machine
 from procession.hardware.engines.native import stub
 from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+from procession.hardware.engines.native.single_step import ATTENDED_UNITS
 from procession.hardware.engines.native.space import Space
 from procession.hardware.engines.tiered import TieredEngine
+from procession.hardware.registers import R8, RAX, RBX, RDX, RIP
 from tests.conftest import PROJECT
 from tests.guest.compile_c import FLAGS
+from tests.hardware.processor_bench import CODE, DATA, processor_bench
 
 REASON = why_unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no native engine on this host: {REASON}")
@@ -152,6 +155,70 @@ def test_who_does_away_with_its_counter_ends(
     assert result.stdout == KILLED
     assert isinstance(machine.engine, NativeEngine)
     assert machine.engine.last_failure == "the stub doesn't answer"
+
+
+def test_returning_by_a_stack_in_the_context(
+    c_compiler: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever a program returns from, it comes to code of its own, or is told of a fault: no stub ends."""
+    reasons: list[str] = []
+    original = NativeEngine.stub_failed
+
+    def stub_failed(engine: NativeEngine, reason: str) -> None:
+        reasons.append(reason)
+        original(engine, reason)
+
+    monkeypatch.setattr(NativeEngine, "stub_failed", stub_failed)
+    result = Machine(engine="native").run([compiled(c_compiler, tmp_path, "hostile.c"), "17"])
+    assert (result.status, result.stdout) == (0, b"exited\n")
+    assert set(reasons) <= {"the counter was written to"}
+
+
+COUNTED = bytes.fromhex(
+    "e80a000000"  # call, to the end: 0
+    "ffc0"  # inc eax
+    "ffd3"  # call rbx, there too: 1
+    "ffc0"  # inc eax
+    "ebf3"  # jmp, to the beginning: 1
+    "0f0b"
+    "c3"  # ret: 1
+)
+STOPS = (0, 5, 15, 9)
+"""Where it stops after how many units, modulo 4."""
+
+
+@pytest.mark.parametrize("given", [(1, 1), (1 << 30, 1), (1, 1 << 30)])
+def test_jumps_and_transfers_count_alike(given: tuple[int, int]) -> None:
+    """However a budget is parted among them, each unit of it is used."""
+    with processor_bench(NativeEngine) as bench:
+        engine = bench.engine
+        assert isinstance(engine, NativeEngine)
+        for units in (*range(1, 40), 1000, 100_001, 2_000_002):
+            bench.load(COUNTED, {RBX: CODE + 15})
+            engine.counter[0], engine.transfers[0] = 1, 1
+            engine.given = given
+            registers = bench.run(units)
+            assert bench.engine.budget_left() == 0
+            assert registers.general[RIP] == CODE + STOPS[units % 4]
+            assert registers.general[RAX] == units // 4 * 2 + (units % 4 > 1)
+        assert not bench.traps
+
+
+@pytest.mark.parametrize("given", [(1, 1), (1 << 30, 1), (1, 1 << 30)])
+def test_what_counts_more_counts_the_same(given: tuple[int, int]) -> None:
+    """A repeated instruction's units are those of the whole budget."""
+    with processor_bench(NativeEngine) as bench:
+        engine = bench.engine
+        assert isinstance(engine, NativeEngine)
+        # call, over a jump; rdi from r8; mov ecx, 4096; rep stosb; dec edx; jnz; ud2; ret
+        code = "e802000000 eb01 c3 4c89c7 b900100000 f3aa ffca 75ea 0f0b"
+        bench.load(bytes.fromhex(code), {R8: DATA, RDX: 1000})
+        engine.counter[0], engine.transfers[0] = 1, 1
+        engine.given = given
+        bench.run(1 << 20)
+        assert bench.traps == [("exception", 6, 0)]
+        # Of each turn: the call's return, the repetitions, and the jump but for the last; then ud2.
+        assert (1 << 20) - engine.budget_left() == 1000 * (1 + 64 + 1) - 1 + ATTENDED_UNITS
 
 
 def test_a_killed_stub_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

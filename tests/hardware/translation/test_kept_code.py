@@ -128,7 +128,8 @@ def sealed(data: bytearray) -> bytes:
     """The same with the checksum that it should have."""
     header = kept_code._HEADER
     fields = list(header.unpack_from(data, 0))
-    fields[-1] = zlib.crc32(memoryview(data)[header.size :])
+    view = memoryview(data)
+    fields[-1] = zlib.crc32(view[header.size :], zlib.crc32(view[: header.size - 4]))
     header.pack_into(data, 0, *fields)
     return bytes(data)
 

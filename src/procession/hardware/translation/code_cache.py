@@ -13,10 +13,14 @@ from procession.hardware.translation.runtime import assemble_runtime
 
 _LEAST_ROOM = 1 << 20
 _LEAST_NEWS = 1 << 14
+_COLD_BYTES = 1 << 16
+_COLD_ROOM = 1 << 14
+"""More than a unit has: of each of its blocks a few exits of some 40 bytes."""
 
-LINK, CROSS, BUDGET, ATTEND, STEP, STEP_INDIRECT = range(6)
+LINK, CROSS, BUDGET, ATTEND, STEP, STEP_INDIRECT, SETTLE = range(7)
 """Why code leaves: a jump within a page or beyond it that isn't linked yet, a budget that is spent, an
-instruction that the machine attends to, an instruction that has been stepped over.
+instruction that the machine attends to, an instruction that has been stepped over, a counter that isn't
+enough for what a block counts.
 """
 
 
@@ -24,7 +28,8 @@ class Exit:
     """One place where code leaves: `kind` as above, and the guest's `pc` there.
 
     LINK, CROSS, BUDGET, STEP: `pc` is where to go on; of LINK `place` is the jump's displacement in the
-    cache, of CROSS the link's number. ATTEND: `pc` is the instruction.
+    cache, of CROSS the link's number. ATTEND: `pc` is the instruction. SETTLE: `place` is where to go on in
+    the cache.
     """
 
     __slots__ = ("kind", "pc", "place")
@@ -65,12 +70,22 @@ class Place:
 
 class PageCode:
     """What is translated of one frame, whoever maps it. By the guest's address: where code begins
-    (`entries`), where the tables of jumps lead to it (`stanzas`, `second_stanzas`, `third_stanzas`), and
-    whether flags are dead there. `is_kept` is set if the page is a file's, so that other runs will have it
-    too.
+    (`entries`), where the tables of jumps lead to it (`stanzas`, `second_stanzas`, `third_stanzas`) and that
+    of returns (`pads`), and whether flags are dead there. `is_kept` is set if the page is a file's, so that
+    other runs will have it too.
     """
 
-    __slots__ = ("data", "dead", "entries", "frame", "is_kept", "second_stanzas", "stanzas", "third_stanzas")
+    __slots__ = (
+        "data",
+        "dead",
+        "entries",
+        "frame",
+        "is_kept",
+        "pads",
+        "second_stanzas",
+        "stanzas",
+        "third_stanzas",
+    )
 
     def __init__(self, frame: int, data: bytes) -> None:
         self.frame = frame
@@ -80,13 +95,15 @@ class PageCode:
         self.stanzas: dict[int, int] = {}
         self.second_stanzas: dict[int, int] = {}
         self.third_stanzas: dict[int, int] = {}
+        self.pads: dict[int, int] = {}
         self.dead: dict[int, bool] = {}
 
 
 class CodeCache:
-    """`position` is where the next code goes. `generation` grows when code is dropped, or
-    isn't that of a page any more; `was_cleared` says that all of it has been dropped once. `places` are those
-    that have faulted lately, by the host's rip.
+    """`position` is where the next code goes, `cold_position` what is rarely executed, until `cold_end`.
+    `generation` grows when code is dropped, or isn't that of a page any more; `was_cleared` says that all of
+    it has been dropped once. `places` are those that have faulted lately, by the host's rip; `return_pushes`
+    are where the runtime writes to the guest's stack.
 
     `pages` has the translated code by frame, `straddlers` the instructions that lie in two frames, by address
     and both; `straddlers_of` has their keys by each frame. `links` numbers the targets of jumps that leave
@@ -96,6 +113,8 @@ class CodeCache:
 
     __slots__ = (
         "blocks",
+        "cold_end",
+        "cold_position",
         "descriptor",
         "exits",
         "generation",
@@ -108,6 +127,7 @@ class CodeCache:
         "pages",
         "places",
         "position",
+        "return_pushes",
         "starts",
         "straddlers",
         "straddlers_of",
@@ -131,9 +151,11 @@ class CodeCache:
         assert len(code) <= FIRST_CODE
         self.view[: len(code)] = code
         self.labels = runtime.labels
+        self.return_pushes = tuple(view + runtime.labels["return_push"] for view in layout.VIEWS)
         self.generation = 0
         self.was_cleared = False
         self.position = FIRST_CODE
+        self.cold_position = self.cold_end = 0
         self.exits: list[Exit | None] = []
         self.blocks: list[Block | None] = []
         self.starts: list[int] = []
@@ -152,6 +174,7 @@ class CodeCache:
         """Hold what was kept of an earlier run. What isn't code is made of it when it's needed."""
         self.view[FIRST_CODE : kept.end] = kept.image
         self.position = kept.end
+        self.cold_position, self.cold_end = kept.cold_position, kept.cold_end
         self.exits = [None] * kept.exit_count
         self.blocks = [None] * kept.block_count
         self.starts = kept.starts()
@@ -180,6 +203,7 @@ class CodeCache:
         self.was_cleared = True
         self.kept = None
         self.position = FIRST_CODE
+        self.cold_position = self.cold_end = 0
         self.exits.clear()
         self.blocks.clear()
         self.starts.clear()
@@ -198,6 +222,23 @@ class CodeCache:
         self.view[start:end] = code
         return start
 
+    def put(self, start: int, code: bytes | bytearray) -> None:
+        """Put code into the cache where there is some."""
+        self.view[start : start + len(code)] = code
+
+    def make_cold_room(self) -> None:
+        """See to it that there's room for what is rarely executed of one unit, beside code that is often."""
+        if self.cold_end - self.cold_position < _COLD_ROOM:
+            self.cold_position = self.position
+            self.position = self.cold_end = self.position + _COLD_BYTES
+
+    def add_cold(self, code: bytes | bytearray) -> None:
+        """Put code there."""
+        start = self.cold_position
+        self.cold_position = end = start + len(code)
+        assert end <= self.cold_end
+        self.view[start:end] = code
+
     def add_exit(self, kind: int, pc: int, place: int = 0) -> int:
         """The number of a new place where code leaves."""
         self.exits.append(Exit(kind, pc, place))
@@ -209,7 +250,7 @@ class CodeCache:
         if found is None:
             assert self.kept is not None
             kind, pc, place = self.kept.exit_at(number)
-            found = self.exits[number] = Exit(kind if kind <= STEP_INDIRECT else BUDGET, pc, place)
+            found = self.exits[number] = Exit(kind if kind <= SETTLE else BUDGET, pc, place)
         return found
 
     def block_number(self, number: int) -> Block:
@@ -232,7 +273,7 @@ class CodeCache:
             if known is not None:
                 page.entries, page.stanzas = known.entries, known.stanzas
                 page.second_stanzas, page.third_stanzas = known.second_stanzas, known.third_stanzas
-                page.dead = known.dead
+                page.pads, page.dead = known.pads, known.dead
         return page
 
     def straddler(self, pc: int, first: PageCode, second: PageCode) -> int | None:

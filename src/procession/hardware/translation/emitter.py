@@ -21,6 +21,7 @@ from procession.hardware.translation.code_cache import (
     BUDGET,
     CROSS,
     LINK,
+    SETTLE,
     STEP,
     STEP_INDIRECT,
     Block,
@@ -46,13 +47,19 @@ _FLAGS_SOUGHT: Final = 12
 _COUNTED_FLAGS: Final = STATUS_FLAGS & ~CARRY
 NEAR: Final = (1 << 31) - (1 << 27)
 SIGNED_END: Final = 1 << 31
+SPENT_FREE, SPENT_FOUND = 0x100, 0x200
+"""Kinds of `stubs` beside those of exits: a budget is spent, and rcx is in SAVED_RCX, or it and r11 are where
+an indirect jump has saved them.
+"""
 
 
 class Emitter:
     """Puts code into a code cache, one unit at a time. `out` is the unit so far, which is going to be at
-    `origin` in the cache and executed at `view` and that; `stubs` are jumps to what is put behind the rest,
-    `literals` the numbers there. `page` is the page's code, or None for a unit that doesn't belong to one
-    page; `single` says that it's one instruction, behind which the code leaves.
+    `origin` in the cache and executed at `view` and that; `stubs` are jumps to what is put elsewhere,
+    `literals` the numbers there, and `thunks` what calls go through: the address behind the call, its own,
+    the target (0: it's in rcx) and the place of the jump. `new_pads` are where calls return to, by address;
+    where the one behind a transfer begins is `end`, or -1. `page` is the page's code, or None for a unit that
+    doesn't belong to one page; `single` says that it's one instruction, behind which the code leaves.
     """
 
     __slots__ = (
@@ -60,13 +67,16 @@ class Emitter:
         "cache",
         "counter_register",
         "data",
+        "end",
         "literals",
+        "new_pads",
         "origin",
         "out",
         "page",
         "page_start",
         "single",
         "stubs",
+        "thunks",
         "used",
         "view",
     )
@@ -83,8 +93,11 @@ class Emitter:
         self.block = Block(0, 0)
         self.counter_register = -1
         self.used = 0
+        self.end = -1
         self.stubs: list[tuple[int, int, int]] = []
         self.literals: list[tuple[int, int]] = []
+        self.thunks: list[tuple[int, int, int, int]] = []
+        self.new_pads: list[tuple[int, int]] = []
 
     def straddler_stanza(self, pc: int, main: int) -> int:
         """The same for an instruction in two pages, whose code begins at `main`."""
@@ -99,12 +112,10 @@ class Emitter:
         for `pc` goes on at a label of the runtime.
         """
         self._begin(pc, b"")
-        out = self.out
         address = self.view + self.origin
-        hit = self._compare(pc, otherwise)
-        out[hit - 1] = len(out) - hit
+        self._compare(pc, otherwise)
         # Behind the comparison, which is as long as this one.
-        self._jump_to_offset(first - self.view + len(out))
+        self._jump_to_offset(first - self.view + len(self.out))
         self._end()
         return address
 
@@ -119,29 +130,44 @@ class Emitter:
     def _begin(self, pc: int, data: bytes) -> None:
         self.data = data
         self.page_start = pc & ~4095
+        self.cache.make_cold_room()
         self.origin = self.cache.position
         self.view = view_of(pc)
         self.out = bytearray()
 
     def _end(self) -> None:
-        """Put what is rarely executed behind the rest, and all into the cache."""
-        cache, out = self.cache, self.out
-        for kind, pc, place in self.stubs:
-            at = len(out)
-            if kind == BUDGET + 0x100:
-                out += fetch(RCX, layout.SAVED_RCX)
-                self._leave(BUDGET, pc)
-            elif kind == CROSS:
-                self._cross(pc)
-            else:
-                self._leave(kind, pc, self.origin + place if kind == LINK else 0)
-            out[place : place + 4] = signed_32(at - place - 4)
-        self.stubs = []
-        for value, place in self.literals:
+        """Put all into the cache: calls' thunks behind the rest, and elsewhere what is rarely executed."""
+        cache, out, stubs = self.cache, self.out, self.stubs
+        for behind, pc, target, place in self.thunks:
             out[place : place + 4] = signed_32(len(out) - place - 4)
-            out += unsigned_64(value)
+            self._thunk(behind, pc, target)
+        for kind, pc, place in stubs:
+            if kind == CROSS:
+                out[place : place + 4] = signed_32(len(out) - place - 4)
+                self._cross(pc)
+        origin = self.origin
+        assert cache.add(out) == origin
+        self.origin = cache.cold_position
+        self.out = cold = bytearray()
+        for kind, pc, place in stubs:
+            if kind == CROSS:
+                continue
+            out[place : place + 4] = signed_32(self.origin + len(cold) - origin - place - 4)
+            if kind == SPENT_FREE:
+                cold += fetch(RCX, layout.SAVED_RCX)
+            elif kind == SPENT_FOUND:
+                self._restore()
+            is_spent = kind in (SPENT_FREE, SPENT_FOUND)
+            at = {LINK: place, SETTLE: place + 4}.get(kind)
+            self._leave(BUDGET if is_spent else kind, pc, 0 if at is None else origin + at)
+        for value, place in self.literals:
+            out[place : place + 4] = signed_32(self.origin + len(cold) - origin - place - 4)
+            cold += unsigned_64(value)
+        cache.put(origin, out)
+        cache.add_cold(cold)
+        self.thunks = []
+        self.stubs = []
         self.literals = []
-        cache.add(out)
         self.page = None
 
     def _indirect(self) -> None:
@@ -154,6 +180,45 @@ class Emitter:
         # Not by way of rax, through which what functions return would wait for memory.
         out += store(R11, layout.SAVED_R11) + b"\x44\x0f\xb7\xd9"  # movzx r11d, cx
         out += b"\x65\x42\xff\x24\xdd" + signed_32(layout.FIRST_TABLE)  # jmp gs:[table + r11 * 8]
+
+    def _is_expected(self, behind: int) -> bool:
+        """Whether a call that returns to `behind` is one for the host's processor, too."""
+        return not self.single and not self._is_elsewhere(behind)
+
+    def _call(self, behind: int, pc: int, target: int) -> None:
+        """Call `target`, or where rcx points if that is 0, by a call of the host's processor, so that it
+        expects the return. What it pushes is replaced at once by the guest's return address.
+        """
+        out = self.out
+        out += b"\xe8\0\0\0\0"
+        self.thunks.append((behind, pc, target, len(out) - 4))
+
+    def _thunk(self, behind: int, pc: int, target: int) -> None:
+        """Where a call of the host's processor leads."""
+        out = self.out
+        if behind < SIGNED_END:
+            out += b"\x48\xc7\x04\x24" + signed_32(behind)  # mov qword [rsp], behind
+        else:
+            out += b"\x48\x8d\x64\x24\x08"  # lea rsp, [rsp + 8]
+            self._push(behind)
+        if not target:
+            self._indirect()
+        elif target <= pc:
+            self._counted_jump(target)
+        else:
+            self._jump(target)
+
+    def _pad(self, pc: int) -> None:
+        """Where a return to `pc` comes, right behind the call: [rsp - 8], where the host's address was, is as
+        it was before.
+        """
+        page = self.page
+        assert page is not None
+        self.end = len(self.out)
+        address = page.pads[pc] = self.view + self.origin + self.end
+        self.new_pads.append((pc, address))
+        self._push(pc)
+        self.out += b"\x48\x8d\x64\x24\x08"  # lea rsp, [rsp + 8]
 
     def _push(self, value: int) -> None:
         """Push a return address."""
@@ -197,13 +262,16 @@ class Emitter:
             out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER)  # dec qword gs:[counter]
             out += b"\x0f\x84\0\0\0\0"
             self.stubs.append((BUDGET, target, len(out) - 4))
-        else:
-            out += store(RCX, layout.SAVED_RCX) + fetch(RCX, layout.COUNTER)
-            out += b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER)  # lea rcx, [rcx - 1]
-            out += b"\xe3\x02\xeb\x05\xe9\0\0\0\0"  # jrcxz +2; jmp +5; jmp out
-            self.stubs.append((BUDGET + 0x100, target, len(out) - 4))
-            out += fetch(RCX, layout.SAVED_RCX)
+            self._jump(target)
+            return
+        out += store(RCX, layout.SAVED_RCX) + fetch(RCX, layout.COUNTER)
+        out += b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER) + b"\xe3\0"  # lea rcx, [rcx - 1]; jrcxz
+        over = len(out)
+        out += fetch(RCX, layout.SAVED_RCX)
         self._jump(target)
+        out[over - 1] = len(out) - over
+        out += b"\xe9\0\0\0\0"
+        self.stubs.append((SPENT_FREE, target, len(out) - 4))
 
     def _are_flags_dead(self, pc: int) -> bool:
         """Whether what is at `pc` in this page sets all flags that counting changes before it reads any."""
@@ -243,16 +311,18 @@ class Emitter:
         and go on at `main`, an offset from here, or behind this if that is 0.
         """
         out = self.out
-        self._restore()
-        self._leave(BUDGET, pc)
+        is_dead = self._are_flags_dead(pc)
+        if not is_dead:
+            out += b"\xe9\0\0\0\0"
+            self.stubs.append((SPENT_FOUND, pc, len(out) - 4))
         address = self.view + self.origin + len(out)
-        hit = self._compare(pc, "second_probe")
-        out[hit - 1] = len(out) - hit
-        if self._are_flags_dead(pc):
-            out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER)  # dec qword gs:[counter]
-            out += b"\x74%c" % (-(len(out) + 2) & 0xFF)  # jz, to the start
+        self._compare(pc, "second_probe")
+        if is_dead:
+            out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.TRANSFERS)  # dec qword gs:[transfers]
+            out += b"\x0f\x84\0\0\0\0"
+            self.stubs.append((SPENT_FOUND, pc, len(out) - 4))
         else:
-            out += fetch(RCX, layout.COUNTER) + b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER)
+            out += fetch(RCX, layout.TRANSFERS) + b"\x48\x8d\x49\xff" + store(RCX, layout.TRANSFERS)
             out += b"\xe3%c" % (-(len(out) + 2) & 0xFF)  # jrcxz, to the start
         self._restore()
         if main:
@@ -262,17 +332,11 @@ class Emitter:
     def _restore(self) -> None:
         self.out += fetch(RCX, layout.SAVED_RCX) + fetch(R11, layout.SAVED_R11)
 
-    def _compare(self, pc: int, otherwise: str) -> int:
-        """Compare rcx with `pc`, and go on at a label of the runtime if it's something else; where the jump
-        ends whose last byte is to lead to what comes if it's that.
-        """
-        out = self.out
-        # mov r11, -pc; lea rcx, [rcx + r11]; jrcxz
-        out += b"\x49\xbb" + unsigned_64(-pc) + b"\x4a\x8d\x0c\x19\xe3\0"
-        place = len(out)
-        out += b"\x49\xbb" + unsigned_64(pc) + b"\x4a\x8d\x0c\x19"
-        self._jump_to_offset(self.cache.labels[otherwise])
-        return place
+    def _compare(self, pc: int, otherwise: str) -> None:
+        """Compare rcx with `pc`, and go on at a label of the runtime if it's something else."""
+        # mov r11, -pc; lea rcx, [rcx + r11]; jrcxz, over the jump
+        self.out += b"\x49\xbb" + unsigned_64(-pc) + b"\x4a\x8d\x0c\x19\xe3\x05"
+        self._jump_to_offset(self.cache.labels[f"not {otherwise}"])
 
 
 def view_of(pc: int) -> int:

@@ -33,16 +33,17 @@ FIRST_CODE = 0x1000
 MOST_CODE_BYTES = 32 << 20
 """A run that begins with more than that doesn't begin with any."""
 _MAGIC = b"PRCNCODE"
-_HEADER = Words("<8s16s9I")
-_PAGE = Words("<16sI5I")
+_HEADER = Words("<8s16s11I")
+_PAGE = Words("<16sI6I")
 _STRADDLER = Words("<Q16s16sQ")
+_CHECKSUM = Words("<I")
 _DIGEST_BYTES = 16
 _OTHERS = 0o077
 _PAIR, _WORD, _HALF_WORD = 16, 8, 4
 _ONE_WORD, _TWO_WORDS = Words("<Q"), Words("<QQ")
 _MOST_FILE_BYTES = 4 * MOST_CODE_BYTES
 _REGISTERS = 16
-_LINK, _CROSS = 0, 1
+_LINK, _CROSS, _SETTLE = 0, 1, 6
 """The kinds of exits whose places are looked at."""
 
 
@@ -71,24 +72,27 @@ def translator_version() -> bytes:
 class KeptPage:
     """What is kept of one page: its pairs of the guest's address and something, as `PageCode` has them."""
 
-    __slots__ = ("dead", "entries", "second_stanzas", "stanzas", "third_stanzas")
+    __slots__ = ("dead", "entries", "pads", "second_stanzas", "stanzas", "third_stanzas")
 
     def __init__(self, pairs: Sequence[dict[int, int]]) -> None:
-        self.entries, self.stanzas, self.second_stanzas, self.third_stanzas, dead = pairs
+        self.entries, self.stanzas, self.second_stanzas, self.third_stanzas, self.pads, dead = pairs
         self.dead = {pc: flag != 0 for pc, flag in dead.items()}
 
 
 class KeptCode:
     """What a file holds. Raises ValueError if that isn't what a file should hold.
 
-    `image` is the code, from FIRST_CODE to `end`. Of exits there are pairs of words: the kind with the place
-    above it, and the pc; of blocks the start with the register above it, and the pc, and where their marks
-    end. `straddlers` has instructions in two pages by address and both pages' digests.
+    `image` is the code, from FIRST_CODE to `end`, in which there's room from `cold_position` to `cold_end`.
+    Of exits there are pairs of words: the kind with the place above it, and the pc; of blocks the start with
+    the register above it, and the pc, and where their marks end. `straddlers` has instructions in two pages
+    by address and both pages' digests.
     """
 
     __slots__ = (
         "block_count",
         "blocks",
+        "cold_end",
+        "cold_position",
         "end",
         "exit_count",
         "exits",
@@ -109,7 +113,8 @@ class KeptCode:
         magic, made_by, *numbers = _HEADER.unpack_from(data, 0)
         if magic != _MAGIC or made_by != version:
             raise ValueError("another version's")
-        end, exits, blocks, mark_bytes, links, pages, page_words, straddlers, checksum = numbers
+        end, cold_position, cold_end, *numbers = numbers
+        exits, blocks, mark_bytes, links, pages, page_words, straddlers, checksum = numbers
         sizes = (
             *(end - FIRST_CODE, exits * _PAIR, blocks * _PAIR, blocks * _WORD, mark_bytes, links * _WORD),
             *(links * _WORD, pages * _PAGE.size, page_words * _WORD, straddlers * _STRADDLER.size),
@@ -117,9 +122,11 @@ class KeptCode:
         view = memoryview(data)
         if (
             not FIRST_CODE <= end <= MOST_CODE_BYTES
+            or not 0 <= cold_position <= cold_end <= end
+            or 0 < cold_position < FIRST_CODE
             or links > layout.MAXIMUM_LINKS // 2
             or sum(sizes) != len(data) - _HEADER.size
-            or zlib.crc32(view[_HEADER.size :]) != checksum
+            or _checksum(view[: _HEADER.size - _HALF_WORD], view[_HEADER.size :]) != checksum
         ):
             raise ValueError("not what was written")
         parts: list[memoryview] = []
@@ -128,6 +135,7 @@ class KeptCode:
             parts.append(view[position : position + size])
             position += size
         self.end = end
+        self.cold_position, self.cold_end = cold_position, cold_end
         self.exit_count, self.block_count = exits, blocks
         self.image, self.exits, self.blocks, self.mark_ends, self.marks = parts[:5]
         self.link_targets, self.link_stubs = words_of(parts[5]), words_of(parts[6])
@@ -147,7 +155,7 @@ class KeptCode:
         first, pc = _TWO_WORDS.unpack_from(self.exits, number * _PAIR)
         kind, place = first & 0xFF, first >> 8
         limit = len(self.link_targets) if kind == _CROSS else self.end - _HALF_WORD
-        if place >= limit or (kind == _LINK and place < FIRST_CODE):
+        if place >= limit or (kind in (_LINK, _SETTLE) and place < FIRST_CODE):
             return 0xFF, pc, 0
         return kind, pc, place
 
@@ -282,10 +290,23 @@ def contents_of(code: CodeCache, version: bytes) -> bytes:
         )
     )
     numbers = (
-        *(code.position, len(code.exits), len(code.blocks), len(marks), len(code.links)),
-        *(len(pages), len(page_words), len(straddlers), zlib.crc32(body)),
+        *(
+            code.position,
+            code.cold_position,
+            code.cold_end,
+            len(code.exits),
+            len(code.blocks),
+            len(marks),
+            len(code.links),
+        ),
+        *(len(pages), len(page_words), len(straddlers)),
     )
-    return _HEADER.pack(_MAGIC, version, *numbers) + body
+    header = _HEADER.pack(_MAGIC, version, *numbers, 0)[:-_HALF_WORD]
+    return header + _CHECKSUM.pack(_checksum(header, body)) + body
+
+
+def _checksum(header: bytes | memoryview, body: bytes | memoryview) -> int:
+    return zlib.crc32(body, zlib.crc32(header))
 
 
 def _pages_of(code: CodeCache) -> tuple[list[bytes], list[int], dict[int, bytes]]:
@@ -298,7 +319,7 @@ def _pages_of(code: CodeCache) -> tuple[list[bytes], list[int], dict[int, bytes]
         first, counts = len(words), []
         for pairs in (
             *(page.entries, page.stanzas, page.second_stanzas, page.third_stanzas),
-            page.dead,
+            *(page.pads, page.dead),
         ):
             counts.append(len(pairs))
             words += pairs

@@ -43,6 +43,8 @@ FAULT_ERROR = 0xE8
 FAULT_VECTOR = 0xF0
 GS_BASE = 0xF8
 """The guest's own."""
+TRANSFERS = 0x100
+"""The counter of indirect transfers, apart from that of jumps, as each waits for itself only."""
 LOOP_SAVED = 0x110
 """What the register was that has the counter in a loop."""
 COMMAND_RESULT = 0x108
@@ -76,13 +78,17 @@ MAXIMUM_COMMANDS = 256
 FIRST_TABLE = ORDERS + 0x10000
 SECOND_TABLE = FIRST_TABLE + (8 << 16)
 THIRD_TABLE = SECOND_TABLE + (8 << 16)
-LINKS = THIRD_TABLE + (8 << 16)
+RETURN_TABLE = THIRD_TABLE + (8 << 16)
+"""Of pairs: an address to return to, negated, and where that leads."""
+RETURN_SHIFT = 3
+"""Returns to addresses that are equal but for so many low bits have the same place."""
+LINKS = RETURN_TABLE + (16 << 16)
 MAXIMUM_LINKS = 1 << 18
 ORDERS_BYTES = LINKS + 8 * MAXIMUM_LINKS - ORDERS
 CONTEXT_END = CONTEXT + CONTEXT_BYTES + ORDERS_BYTES
 
 # Why a stub has come back; from FIRST_EXIT on, which place of the code it left.
-MISSED, COMMAND_FAILED, COMMANDS_DONE, FAULTED, CALLED = range(5)
+MISSED, COMMAND_FAILED, COMMANDS_DONE, FAULTED, CALLED, SPENT = range(6)
 FIRST_EXIT = 16
 
 VIEWS = (HIGH_VIEW, LOW_VIEW)

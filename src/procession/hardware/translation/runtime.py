@@ -42,8 +42,9 @@ _LEGACY_WORDS, _SOFTWARE_BYTES, _REST_WORDS = 58, 48, 40
 
 
 def assemble_runtime() -> Assembler:
-    """The code, with the labels `call`, `leave`, `missed`, `second_probe`, `third_probe`, `enter`, `answer`
-    and `on_signal`.
+    """The code, with the labels `call`, `leave`, `return`, `return_push`, `missed`, `second_probe`,
+    `third_probe`, these three with `not` before them for who has compared in vain, `enter`, `answer` and
+    `on_signal`.
     """
     code = Assembler()
     _call(code)
@@ -51,20 +52,67 @@ def assemble_runtime() -> Assembler:
     _wait(code)
     _enter(code)
     _on_signal(code)
-    code.label("missed")
+    _return(code)
+    _probes(code)
+    return code
+
+
+def _return(code: Assembler) -> None:
+    """The guest returns to rcx, which was popped; SAVED_RCX has what it was. The host's processor returns
+    too, to where it expects: what it takes from the guest's stack is pushed right before, and the code there
+    puts back what was in that place. Between the two nothing may be stored, as the guest's stack may lie
+    anywhere.
+    """
+
+    def find_place() -> None:
+        code.put("c4 63 fb f0 d9", b"%c" % layout.RETURN_SHIFT)  # rorx r11, rcx, ...
+        code.put("45 0f b7 db", "4f 8d 1c 1b")  # movzx r11d, r11w; lea r11, [r11 + r11]
+
+    code.label("return")
+    code.put(store(R11, layout.SAVED_R11), store(RCX, layout.TARGET))
+    find_place()
+    code.put("65 4e 8b 1c dd", signed_32(layout.RETURN_TABLE))  # mov r11, gs:[table + r11 * 8]
+    code.put("4a 8d 0c 19")  # lea rcx, [rcx + r11]
+    code.put(b"\xe3%c" % 22)  # jrcxz, over what comes
+    code.put(fetch(RCX, layout.TARGET), "44 0f b7 d9")  # movzx r11d, cx
+    code.put("65 42 ff 24 dd", signed_32(layout.FIRST_TABLE))  # jmp gs:[table + r11 * 8]
+    code.put(fetch(RCX, layout.TRANSFERS), "48 8d 49 ff", store(RCX, layout.TRANSFERS))  # lea rcx, [rcx - 1]
+    code.put("e3 00")
+    over = len(code.code)
+    code.put(fetch(RCX, layout.TARGET))
+    find_place()
+    code.label("return_push")
+    code.put("65 42 ff 34 dd", signed_32(layout.RETURN_TABLE + 8))  # push gs:[table + 8 + r11 * 8]
+    code.put(fetch(R11, layout.SAVED_R11), fetch(RCX, layout.SAVED_RCX), "c3")
+    code.code[over - 1] = len(code.code) - over
+    code.put(fetch(RCX, layout.SAVED_RCX), fetch(R11, layout.SAVED_R11))
+    code.put(store_constant(layout.EXIT, layout.SPENT))
+    code.jump("leave")
+
+
+def _probes(code: Assembler) -> None:
+    """An indirect jump to rcx isn't meant for who was found. Where it was compared, r11 has that one's
+    address, negated, and rcx the sum of it and what it was.
+    """
+
+    def label(name: str) -> None:
+        code.label(f"not {name}")
+        code.put("49 f7 d3", "4a 8d 4c 19 01")  # not r11; lea rcx, [rcx + r11 + 1]
+        code.label(name)
+
+    label("missed")
     code.put(store(RCX, layout.TARGET), fetch(RCX, layout.SAVED_RCX), fetch(R11, layout.SAVED_R11))
     code.put(store_constant(layout.EXIT, layout.MISSED))
     code.jump("leave")
-    code.label("second_probe")
+    label("second_probe")
     code.put("41 bb 00000000")  # mov r11d, 0
     code.put("f2 4c 0f 38 f1 d9")  # crc32 r11, rcx
     code.put("45 0f b7 db")  # movzx r11d, r11w
     code.put("65 42 ff 24 dd", signed_32(layout.SECOND_TABLE))  # jmp gs:[table + r11 * 8]
-    code.label("third_probe")
+    label("third_probe")
     code.put("41 bb 00000000", "f2 4c 0f 38 f1 d9")
     code.put("c4 43 7b f0 db 10")  # rorx r11d, r11d, 16
     code.put("45 0f b7 db", "65 42 ff 24 dd", signed_32(layout.THIRD_TABLE))
-    return code
 
 
 def _take_stack(code: Assembler) -> None:

@@ -29,13 +29,13 @@ from procession.hardware.translation.assembler import (
     set_register,
     signed_32,
     store,
-    store_constant,
 )
 from procession.hardware.translation.code_cache import (
     ATTEND,
     BUDGET,
     CROSS,
     LINK,
+    SETTLE,
     STEP,
     Block,
     PageCode,
@@ -249,8 +249,10 @@ class Translator(Emitter):
             self._count(price)
             start = len(out)
             following = self._transfer(instruction, raw, pc)
+            end = len(out) if self.end < 0 else self.end
             restoration = SAVED if kind in (JUMP_INDIRECT, CALL_INDIRECT, RETURN) else 0
-            marks += b"%c%c%c" % (length, min(len(out) - start, 255), restoration)
+            marks += b"%c%c%c" % (length, min(end - start, 255), restoration)
+            self.end = -1
             return following
         self._count(price)
         return pc
@@ -266,7 +268,7 @@ class Translator(Emitter):
         out += store(RCX, layout.SAVED_RCX) + fetch(RCX, layout.COUNTER)
         out += b"\x48\x8d\x89" + signed_32(-(price // UNIT))  # lea rcx, [rcx - units]
         out += store(RCX, layout.COUNTER) + b"\x48\x8d\x49\xff"  # lea rcx, [rcx - 1]
-        self._keep_counter()
+        self._settle_counter(self.block.pc)
         out += fetch(RCX, layout.SAVED_RCX)
         self.block.marks += b"\0%c\0" % (len(out) - start)
 
@@ -284,17 +286,19 @@ class Translator(Emitter):
         out += b"\x48\xf7\xd1" + fetch(R11, layout.COUNTER)  # not rcx
         out += b"\x4a\x8d\x0c\x19\x4c\x8d\x59\x01"  # lea rcx, [rcx + r11]; lea r11, [rcx + 1]
         out += store(R11, layout.COUNTER)
-        self._keep_counter()
+        self._settle_counter(self.block.pc)
         out += fetch(R11, layout.SAVED_R11) + fetch(RCX, layout.SCRATCH)
 
-    def _keep_counter(self) -> None:
-        """See to it that the counter is at least 1, so that the next jump that counts finds it spent.
+    def _settle_counter(self, pc: int) -> None:
+        """See to it that the counter isn't spent when the code goes on: if it is, the machine gives out what
+        is left anew, and comes back here.
 
         rcx is one less than it, and is lost. The flags stay as they are.
         """
         self.is_counted = True
-        self.out += b"\x48\x0f\xc9\x0f\xb6\xc9\xe3\x0d"  # bswap rcx; movzx ecx, cl; jrcxz +13
-        self.out += store_constant(layout.COUNTER, 1)
+        self.out += b"\x48\x0f\xc9\x0f\xb6\xc9\xe3\x05"  # bswap rcx; movzx ecx, cl; jrcxz +5
+        self.out += b"\xe9\0\0\0\0"
+        self.stubs.append((SETTLE, pc, len(self.out) - 4))
 
     # Instructions that are copied
 
@@ -429,6 +433,10 @@ class Translator(Emitter):
             return behind
         if kind in (JUMP, DIRECT_CALL):
             if kind == DIRECT_CALL:
+                if self._is_expected(behind):
+                    self._call(behind, pc, target)
+                    self._pad(behind)
+                    return behind
                 self._push(behind)
             if target <= pc:
                 self._counted_jump(target)
@@ -446,13 +454,21 @@ class Translator(Emitter):
         if kind in (JUMP_INDIRECT, CALL_INDIRECT):
             self._load_target(instruction, raw, pc)
             if kind == CALL_INDIRECT:
+                if self._is_expected(behind):
+                    self._call(behind, pc, 0)
+                    self._pad(behind)
+                    return behind
                 self._push(behind)
             self._indirect()
         elif kind == RETURN:
             out += store(RCX, layout.SAVED_RCX) + b"\x59"  # pop rcx
             if instruction.opcode == 0xC2:
                 out += b"\x48\x8d\xa4\x24" + signed_32(instruction.immediate)  # lea rsp, [rsp + n]
-            self._indirect()
+                self._indirect()
+            elif self.single or self.page is None:
+                self._indirect()
+            else:
+                self._jump_to_offset(self.cache.labels["return"])
         elif kind == SYSCALL:
             out += set_register(RCX, behind)
             self._jump_to_offset(self.cache.labels["call"])

@@ -30,20 +30,22 @@ from procession.hardware.engines.native.stub import (
     StubError,
     StubUnavailable,
 )
-from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
+from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, MAPPED, is_reserved
 from procession.hardware.extended_state import canonical
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
-from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, Registers
+from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, WORD_MASK, Registers
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import (
     ATTEND,
     CROSS,
     LINK,
+    SETTLE,
     Exit,
     Place,
 )
 from procession.hardware.translation.decode import decode
+from procession.hardware.translation.emitter import view_of
 from procession.hardware.translation.kept_code import CodeKeeper
 from procession.hardware.translation.translator import SAVED, THREE, TWO
 
@@ -127,7 +129,8 @@ class NativeEngine:
 
     `last_failure` says why the last stub that failed did. `root` is where the page tables of the present
     address space begin, which may have no stub yet. `lent` is the register that has the counter as the code
-    is to go on, -1 if none; `renewals` counts the stubs in a row that ended before they ran anything.
+    is to go on, -1 if none; `renewals` counts the stubs in a row that ended before they ran anything; `given`
+    is what the two counters were given last.
     With `gives_back` what can't be run here isn't an error of the program: `run` returns, and
     `has_given_back` says so, for another engine to go on with it.
     """
@@ -157,7 +160,9 @@ class NativeEngine:
             self.processor = processor = Processor()
         except OSError as error:
             raise StubUnavailable(f"the host refused what stubs share: {error.strerror}") from error
-        self.general, self.words, self.counter = processor.general, processor.words, processor.counter
+        self.general, self.words = processor.general, processor.words
+        self.counter, self.transfers = processor.counter, processor.transfers
+        self.given = 1, 1
         self.guest = guest = GuestMemory(memory, self.store, self.words)
         self.attendant = Attendant(self.general, guest.read, guest.write, guest.segment_base)
         self.is_open = True
@@ -176,14 +181,14 @@ class NativeEngine:
     def run(self) -> None:
         """Run until stopped or out of budget."""
         self.is_stopping = False
-        general, words, counter = self.general, self.words, self.counter
+        general, words, counter, transfers = self.general, self.words, self.counter, self.transfers
         processor, cache = self.processor, self.store.cache
         exits, mailbox, hand_over = cache.exits, processor.mailbox, processor.hand_over
         resume = 0
         while not self.is_stopping:
             space = self.guest.space
             if resume == 0:
-                if counter[0] <= 0:
+                if (counter[0] <= 0 or transfers[0] <= 0) and not self._give_out(self.budget_left()):
                     return
                 if space is None:
                     try:
@@ -203,7 +208,7 @@ class NativeEngine:
                         self.fetch_fault(absent.address)
                         continue
             assert space is not None
-            before = counter[0]
+            jumps_before, transfers_before = counter[0], transfers[0]
             stub = space.stub
             try:
                 if stub is processor.prompt and not stub.commands:
@@ -223,8 +228,10 @@ class NativeEngine:
                 continue
             resume = self.renewals = 0
             self.lent = -1
-            if not 0 <= counter[0] <= before:
-                counter[0] = 0
+            if not (0 <= transfers[0] <= transfers_before and counter[0] <= jumps_before) or (
+                counter[0] < 0 and not self._is_to_settle(why)
+            ):
+                self.set_budget(0)
                 self.stub_failed(COUNTER_WRITTEN)
             elif why == layout.CALLED:
                 self.traps.system_call()
@@ -238,6 +245,14 @@ class NativeEngine:
                 resume = self._missed(space)
             elif why == layout.FAULTED:
                 resume = self._faulted(space)
+            elif why == layout.SPENT:
+                general[RIP] = words[_TARGET]
+
+    def _is_to_settle(self, why: int) -> bool:
+        """Whether the code has left because it counts more than its counter has."""
+        number = why - layout.FIRST_EXIT
+        cache = self.store.cache
+        return 0 <= number < len(cache.exits) and cache.exit_at(number).kind == SETTLE
 
     def _left(self, space: Space, exit_: Exit) -> int:
         """The code has come to a place that leads out of it; where to go on, 0 to look."""
@@ -251,6 +266,9 @@ class NativeEngine:
         except Absent as absent:
             self.fetch_fault(absent.address)
             return 0
+        if kind == SETTLE:
+            self._give_out(max(self.budget_left(), 1))
+            return view_of(pc) + exit_.place
         if kind == ATTEND:
             self.counter[0] -= ATTENDED_UNITS
             self.attend()
@@ -260,12 +278,12 @@ class NativeEngine:
         """An indirect jump isn't in the tables."""
         pc = self.words[_TARGET]
         self.general[RIP] = pc
-        self.counter[0] -= 1
+        self.transfers[0] -= 1
         try:
             entry = space.land(pc)
         except Absent:
             return 0
-        return entry if self.counter[0] > 0 else 0
+        return entry if self.transfers[0] > 0 else 0
 
     def attend(self) -> bool:
         """The instruction at rip isn't for the host's processor. Whether it's done; else its fault is
@@ -308,6 +326,8 @@ class NativeEngine:
         words = self.words
         address, error, vector = words[_FAULT_ADDRESS], words[_FAULT_ERROR], words[_FAULT_VECTOR]
         place = self.find_place(words[_FAULT_RIP])
+        if place is None and words[_FAULT_RIP] in self.store.cache.return_pushes:
+            return self._return_without(space)
         if place is None:
             self.stub_failed("the stub failed outside of the guest's code")
             return 0
@@ -334,6 +354,7 @@ class NativeEngine:
                 or generation != self.store.cache.generation
                 or switches != self.switches
                 or self.counter[0] <= 0
+                or self.transfers[0] <= 0
             ):
                 return 0
             outcome = space.window.fill(address, is_write=is_write)
@@ -344,6 +365,19 @@ class NativeEngine:
             write_code(self, space, address)
             return 0
         return self._go_on_at(place)
+
+    def _return_without(self, space: Space) -> int:
+        """A return couldn't have the host's processor return, which takes a write to the guest's stack; where
+        to go on. It's counted already, and rsp is as it's going to be.
+        """
+        general, words = self.general, self.words
+        address = words[_FAULT_ADDRESS]
+        if words[_FAULT_VECTOR] == _PAGE_FAULT and space.window.fill(address, is_write=True) == MAPPED:
+            return words[_FAULT_RIP]
+        words[_TARGET] = general[RCX]
+        general[RCX], general[R11] = words[_SAVED_RCX : _SAVED_RCX + 2]
+        self.transfers[0] += 1
+        return self._missed(space)
 
     def find_place(self, rip: int) -> Place | None:
         """The guest's instruction that was executed at `rip` on the host."""
@@ -552,12 +586,30 @@ class NativeEngine:
 
     def set_budget(self, units: int) -> None:
         """Backward jumps and indirect transfers until `run` returns."""
-        self.counter[0] = units
+        self._give_out(units)
 
     def budget_left(self) -> int:
-        """Units left."""
-        left: int = self.counter[0]
-        return left
+        """Units left: whoever of the two counters is spent, the other one is still 1 at least."""
+        jumps: int = self.counter[0]
+        transfers: int = self.transfers[0]
+        return jumps + transfers - 1
+
+    def _give_out(self, units: int) -> bool:
+        """Part `units` among the two counters as they were used lately; whether there are any.
+
+        When the one is spent what is left of the other is parted again, so that it makes no difference to
+        what is counted how they are.
+        """
+        if units <= 0:
+            self.counter[0], self.transfers[0] = units, 1
+            self.given = 1, 1
+            return False
+        jumps = max(self.given[0] - self.counter[0], 0) + 1
+        transfers = max(self.given[1] - self.transfers[0], 0) + 1
+        share = min(max(units * jumps // (jumps + transfers), 1), units)
+        self.given = share, units + 1 - share
+        self.counter[0], self.transfers[0] = self.given
+        return True
 
     def keep(self) -> None:
         """Nothing: all is in the registers and the memory."""

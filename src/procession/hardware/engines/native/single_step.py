@@ -43,17 +43,18 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         engine.fetch_fault(absent.address)
         return
     engine.counter[0] -= ATTENDED_UNITS
-    position, exits, blocks = cache.position, len(cache.exits), len(cache.blocks)
+    positions = cache.position, cache.cold_position, cache.cold_end
+    exits, blocks = len(cache.exits), len(cache.blocks)
     places = len(cache.places)
     entry = engine.store.translator.translate_step(pc, code)
     trap_flag = words[_FLAGS] & TRAP_FLAG
     exit_, fault, failure, error = None, None, "the stub failed outside of the guest's code", None
     is_call = False
-    before = engine.counter[0]
+    before = engine.counter[0], engine.transfers[0]
     try:
         why = _run(engine, space, entry)
-        if engine.counter[0] != before:
-            engine.counter[0] = 0
+        if (engine.counter[0], engine.transfers[0]) != before:
+            engine.set_budget(0)
             failure = COUNTER_WRITTEN
         elif why == layout.CALLED:
             is_call = True
@@ -65,7 +66,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         error = found
     finally:
         words[_FLAGS] |= trap_flag
-        cache.position = position
+        cache.position, cache.cold_position, cache.cold_end = positions
         forget_places(cache, places)
         del cache.exits[exits:], cache.blocks[blocks:], cache.starts[blocks:]
     if error is not None:

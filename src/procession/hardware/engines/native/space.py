@@ -9,6 +9,8 @@ from procession.hardware import page_table as pte
 from procession.hardware.engines.native.stub import Processor, Stub
 from procession.hardware.engines.native.window import Window
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
+from procession.hardware.registers import WORD_MASK
+from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import CodeCache, PageCode
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION
 from procession.hardware.translation.emitter import view_of
@@ -20,6 +22,8 @@ _TABLE_ENTRIES: Final = 1 << 16
 _TABLE_MASK: Final = _TABLE_ENTRIES - 1
 _OTHERWISE: Final = ("second_probe", "third_probe", "missed")
 """Where the code goes on that finds nothing at its place in each table."""
+_RETURNS: Final = 3
+"""The landings in the table of returns come after those in as many others."""
 _PRESENT_AND_CODE: Final = pte.PRESENT | pte.NO_EXECUTE
 
 
@@ -132,6 +136,8 @@ class Space:
         stub = self.stub
         for table, address in zip(stub.tables, self.empty, strict=True):
             table[:] = memoryview(pack_u64(address) * _TABLE_ENTRIES).cast("Q")
+        stub.empty_returns()
+        self._leave_empty(0)
         stubs = self.store.cache.link_stubs
         for number, address in enumerate(stubs):
             stub.links[number] = address
@@ -203,6 +209,36 @@ class Space:
                     landings.add(place)
                 elif pc in page.second_stanzas or pc in page.third_stanzas:
                     landings.add(self._lead_further(pc, stanza, page))
+        for pc, pad in page.pads.items():
+            if first <= pc < end:
+                self._lead_back(pc, pad)
+
+    def _lead_back(self, pc: int, pad: int) -> bool:
+        """Let returns to `pc` come to `pad`, if no other address has its place; whether that's new."""
+        returns, place = self.stub.returns, pc >> layout.RETURN_SHIFT & _TABLE_MASK
+        if returns[2 * place + 1]:
+            return False
+        returns[2 * place], returns[2 * place + 1] = -pc & WORD_MASK, pad
+        self.landings.setdefault(pc >> PAGE_SHIFT, set()).add(_RETURNS * _TABLE_ENTRIES + place)
+        return True
+
+    def _leave_empty(self, place: int) -> None:
+        """Let a place in the table of returns lead nowhere: only address 0 equals what's empty, and has the
+        first place.
+        """
+        returns = self.stub.returns
+        returns[2 * place], returns[2 * place + 1] = (
+            0 if place else -(1 << layout.RETURN_SHIFT) & WORD_MASK,
+            0,
+        )
+
+    def _settle(self) -> None:
+        """Let links and returns lead to what was translated. To be called after each translation."""
+        self.store.settle_links()
+        new_pads = self.store.translator.new_pads
+        for pc, pad in new_pads:
+            self._lead_back(pc, pad)
+        new_pads.clear()
 
     def entry(self, pc: int) -> int:
         """Where the code for `pc` begins. Raises Absent."""
@@ -224,7 +260,7 @@ class Space:
             self._make_room()
             page = self._page(pc)
             entry = self.store.translator.translate(page, pc) or self._straddler(page, pc)
-            self.store.settle_links()
+            self._settle()
         return entry
 
     def _straddler(self, page: PageCode, pc: int) -> int:
@@ -246,6 +282,9 @@ class Space:
         store = self.store
         self._make_room()
         page = self._page(pc)
+        pad = page.pads.get(pc)
+        if pad is not None and self._lead_back(pc, pad):
+            return self.entry(pc)
         first = store.translator.stanza(page, pc)
         if not first:
             entry = self.entry(pc)
@@ -254,7 +293,7 @@ class Space:
         else:
             entry = page.entries[pc]
             pages = pc >> PAGE_SHIFT, pc >> PAGE_SHIFT
-        store.settle_links()
+        self._settle()
         table, landing = self.stub.tables[0], pc & _TABLE_MASK
         if table[landing] in (self.empty[0], first):
             table[landing] = first
@@ -339,7 +378,10 @@ class Space:
         tables, empty = self.stub.tables, self.empty
         for landing in self.landings.pop(number, ()):
             table = landing // _TABLE_ENTRIES
-            tables[table][landing & _TABLE_MASK] = empty[table]
+            if table == _RETURNS:
+                self._leave_empty(landing & _TABLE_MASK)
+            else:
+                tables[table][landing & _TABLE_MASK] = empty[table]
 
     def forget_frame(self, frame: int) -> None:
         """The code of `frame` is dropped."""

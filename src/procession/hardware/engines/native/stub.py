@@ -58,7 +58,8 @@ class Processor:
 
     `replies` is another file, which stubs have no mapping of: its first word is the request that was answered
     last, written by a system call.
-    `general` are the live registers of whoever runs, `counter` the budget, `words` the context's quadwords.
+    `general` are the live registers of whoever runs, `counter` and `transfers` the budget, `words` the
+    context's quadwords.
     `pointed` is the stub to which `hand_over` speaks, `prompt` the same one if it answers while somebody
     looks. `spins` is how often a stub looks again at present before it sleeps and `looks` how often the
     machine does, `sleeps` how often that was in vain; after it both sides sleep at once `patience` times,
@@ -90,6 +91,7 @@ class Processor:
         "sleeps",
         "spins",
         "system_call",
+        "transfers",
         "until_try",
         "view",
         "words",
@@ -107,6 +109,7 @@ class Processor:
         self.words = self.context.cast("Q")
         self.general = self.context[:136].cast("Q")
         self.counter = self.context[layout.COUNTER : layout.COUNTER + 8].cast("q")
+        self.transfers = self.context[layout.TRANSFERS : layout.TRANSFERS + 8].cast("q")
         self.extended = self.context[layout.EXTENDED : layout.EXTENDED + layout.EXTENDED_BYTES]
         self.free_slots = list(range(MAXIMUM_STUBS - 1, -1, -1))
         self.reply_descriptor = os.memfd_create("procession-replies", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -244,7 +247,9 @@ def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[in
 
 
 class Stub:
-    """One stub process. `tables` (the first, second and third) and `links` are its tables of jumps."""
+    """One stub process. `tables` (the first, second and third), `returns` and `links` are its tables of
+    jumps.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -257,6 +262,7 @@ class Stub:
         "orders_words",
         "pid",
         "processor",
+        "returns",
         "sleeps",
         "slot",
         "tables",
@@ -274,8 +280,9 @@ class Stub:
             offset -= layout.ORDERS
             return orders[offset : offset + 8 * entries].cast("Q")
 
-        places = (layout.FIRST_TABLE, layout.SECOND_TABLE, layout.THIRD_TABLE)
+        places = layout.FIRST_TABLE, layout.SECOND_TABLE, layout.THIRD_TABLE
         self.tables = [table(offset, 1 << 16) for offset in places]
+        self.returns = table(layout.RETURN_TABLE, 2 << 16)
         self.links = table(layout.LINKS, layout.MAXIMUM_LINKS)
         self.commands: list[bytes] = []
         self.sleeps = layout.ASLEEP + 4 * slot
@@ -314,6 +321,11 @@ class Stub:
         processor.pointed = self
         processor.prompt = None
         processor.looks = _WAKING * processor.spins
+
+    def empty_returns(self) -> None:
+        """Fill the table of returns with zeros."""
+        start = self.processor.orders_offset(self.slot) + layout.RETURN_TABLE - layout.ORDERS
+        self.processor.memory.madvise(mmap.MADV_REMOVE, start, 16 << 16)
 
     def command(self, number: int, *arguments: int) -> None:
         """Have the stub make a system call before it goes on."""
