@@ -21,8 +21,9 @@ from procession.explore.explorer import Explorer, Limits, Report
 from procession.explore.ledger import OtherSearch
 from procession.explore.oracle import Expectation
 from procession.explore.program import Program
-from procession.explore.search import Reduction
+from procession.explore.search import Reduction, Search
 from procession.explore.statement import statement
+from procession.explore.world import World
 from tests.explore.races import compiled, program
 
 pytestmark = pytest.mark.usefixtures("c_compiler")
@@ -36,9 +37,12 @@ def divided(
     limits: Limits | None = None,
     preemptions: int | None = None,
     piece_s: float = 0.0,
+    finds_all: bool = False,
 ) -> Report:
     """What a divided exploration of a program of the tests reports."""
-    explorer = Explorer(program(compiled(name), *arguments), preemptions=preemptions, limits=limits)
+    explorer = Explorer(
+        program(compiled(name), *arguments), preemptions=preemptions, limits=limits, finds_all=finds_all
+    )
     try:
         return explorer.run_divided(crew, state_file, piece_s)
     finally:
@@ -46,9 +50,9 @@ def divided(
         explorer.world.close()
 
 
-def whole(name: str, *arguments: str, preemptions: int | None = None) -> Report:
+def whole(name: str, *arguments: str, preemptions: int | None = None, finds_all: bool = False) -> Report:
     """The same in one piece."""
-    explorer = Explorer(program(compiled(name), *arguments), preemptions=preemptions)
+    explorer = Explorer(program(compiled(name), *arguments), preemptions=preemptions, finds_all=finds_all)
     try:
         return explorer.run()
     finally:
@@ -78,6 +82,34 @@ def sees_all(report: Report, expected: Report) -> bool:
 def test_pieces_see_what_the_whole_sees() -> None:
     report = divided(Alone(), "pause_after_check", "safe")
     assert sees_all(report, whole("pause_after_check", "safe"))
+
+
+def test_what_the_first_step_of_a_piece_races_with_is_wished_above() -> None:
+    # The search that gave the piece hasn't taken that step.
+    world = World(program(compiled("lock_file")))
+    offers: list[int] = []
+    world.begin()
+    while world.offer is not None:
+        offers.append(len(world.offer.tids))
+        world.advance(0)
+    whole_run = list(world.steps)
+    wished: list[int] = []
+    for length, count in enumerate(offers):
+        prefix = [*whole_run[:length], (count - 1, ())]
+        search = Search(world, lambda _: True, bound=2, prefix=prefix, alive=lambda _: False)
+        search.run()
+        assert len(search.nodes) == search.root_count == len(prefix)
+        wished += [index for index, _, _ in search.wishes]
+    world.close()
+    assert wished
+    assert max(wished) < len(offers)
+
+
+@pytest.mark.heavy
+def test_pieces_of_one_run_each_see_what_the_whole_sees() -> None:
+    report = divided(Alone(), "lock_file", preemptions=3, finds_all=True)
+    assert seen(report) == seen(whole("lock_file", preemptions=3, finds_all=True))
+    assert seen(report)[-1] == (3, 113, True)
 
 
 @pytest.mark.heavy

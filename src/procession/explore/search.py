@@ -209,14 +209,14 @@ class Search:
             self.nodes.append(self._new_node(offer))
             self._cost += deviations_of(offer, option) + sum(1 for other in inner if other)
             step = world.advance(option, inner)
+            # Whoever gave this prefix hasn't taken its last step: what that races with is to be tried above.
+            self.root_count = len(self.nodes)
             self._note(step.segments, len(self.nodes) - 1, options_of(step.inner))
         if self.nodes:
-            # Only now, as what is above has been seen to by whoever gave this prefix.
             option, inner = self.prefix[len(self.nodes) - 1]
             self.nodes[-1].sleeping = self.sleeping
             for variant in variants_of(step.inner, len(inner)):
                 self.wishes[len(self.nodes) - 1, (self.nodes[-1].offer.tids[option],), variant] = None
-        self.root_count = len(self.nodes)
         while True:
             if not self._run_on():
                 return
