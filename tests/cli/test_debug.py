@@ -134,6 +134,12 @@ def test_what_is_shown(recording: str) -> None:
     assert "step [N]" in shown[8]
 
 
+def test_the_output_is_there_again_further_on(recording: str) -> None:
+    commands = ["until end", "checkpoint", "go start", "checkpoint", "output"]
+    shown = answers(recording, *commands, "restart 1", "output", "restart 2", "output")
+    assert (shown[4], shown[6], shown[8]) == ("", "hello\n", "")
+
+
 def test_the_end_and_the_output(recording: str) -> None:
     shown = answers(recording, "output", "until end", "output", "step", "back-to exec", "output")
     assert shown[0] == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.ending import reason_of_guest
 from procession.inspection.steering import has_ended
@@ -18,30 +18,49 @@ if TYPE_CHECKING:
 _STDOUT = 1
 
 
+class _Written(NamedTuple):
+    """Bytes that were written to a stream, and what had been `before`."""
+
+    before: _Written | None
+    stream: int
+    data: bytes
+
+
 class TravelledWorld(ReplayedWorld):
-    """A recorded world that can be put back to where it was. `shown` is what was written, by stream."""
+    """A recorded world that can be put back to where it was, or on to where it was later."""
 
     def __init__(self, machine: Machine, recording: Recording) -> None:
-        self.shown: list[tuple[int, bytes]] = []
+        # A chain: what is kept at one moment is shared with what is at a later one, and never changed.
+        self._last: _Written | None = None
         super().__init__(machine, recording, shows_output=False)
 
     def _show(self) -> None:
         machine = self.machine
         if machine.terminal is not None:
             if machine.terminal.has_output:
-                self.shown.append((_STDOUT, machine.terminal.take()))
+                self._last = _Written(self._last, _STDOUT, machine.terminal.take())
         else:
-            self.shown += machine.output.take()
+            for stream, data in machine.output.take():
+                self._last = _Written(self._last, stream, data)
 
-    def keep(self) -> tuple[tuple[InletAction, ...], tuple[Mark, ...], str, int]:
-        """What is still to come, and how much was shown."""
-        return tuple(self.actions), tuple(self.marks), self.reason_to_end, len(self.shown)
+    @property
+    def shown(self) -> list[tuple[int, bytes]]:
+        """What was written so far, with its streams."""
+        found: list[tuple[int, bytes]] = []
+        written = self._last
+        while written is not None:
+            found.append((written.stream, written.data))
+            written = written.before
+        return found[::-1]
 
-    def put_back(self, kept: tuple[tuple[InletAction, ...], tuple[Mark, ...], str, int]) -> None:
+    def keep(self) -> tuple[tuple[InletAction, ...], tuple[Mark, ...], str, _Written | None]:
+        """What is still to come, and what was shown."""
+        return tuple(self.actions), tuple(self.marks), self.reason_to_end, self._last
+
+    def put_back(self, kept: tuple[tuple[InletAction, ...], tuple[Mark, ...], str, _Written | None]) -> None:
         """Be where `keep` gave that."""
-        actions, marks, self.reason_to_end, count = kept
+        actions, marks, self.reason_to_end, self._last = kept
         self.actions, self.marks = deque(actions), deque(marks)
-        del self.shown[count:]
 
 
 class ReplayedSteps:
