@@ -6,9 +6,11 @@
 #include <linux/filter.h>
 #include <linux/net_tstamp.h>
 #include <linux/sockios.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -72,6 +74,16 @@ static int get(int fd, int level, int name)
 	socklen_t length = sizeof(value);
 
 	return getsockopt(fd, level, name, &value, &length) == -1 ? -errno : value;
+}
+
+static void bring_up_loopback(void)
+{
+	struct ifreq request = {.ifr_name = "lo"};
+	int fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+
+	request.ifr_flags = IFF_UP;
+	MUST(ioctl(fd, SIOCSIFFLAGS, &request));
+	MUST(close(fd));
 }
 
 static int waiting(int fd)
@@ -869,6 +881,171 @@ TEST(when_datagrams_were_sent)
 		count++;
 	CHECK(count > 5 && count < 15);
 	MUST(close(receiver));
+}
+
+/* Turns stamps on, sends after something that isn't stamped, and gives what is told to be read one by one. */
+static int stamped_stream(int flags, const char *text, int ends[2])
+{
+	tcp_pair(ends);
+	MUST(send(ends[0], "before", 6, 0));
+	sleep_ms(2);
+	CHECK_EQ(set(ends[0], SOL_SOCKET, SO_TIMESTAMPING, flags), 0);
+	MUST(send(ends[0], text, strlen(text), 0));
+	sleep_ms(2);
+	return ends[0];
+}
+
+TEST(when_bytes_were_sent_and_acknowledged)
+{
+	const int sent = SOF_TIMESTAMPING_TX_SOFTWARE, told = SOF_TIMESTAMPING_SOFTWARE;
+	const int others = SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_ACK;
+	const int numbered = sent | told | SOF_TIMESTAMPING_OPT_ID, time_only = SOF_TIMESTAMPING_OPT_TSONLY;
+	struct pollfd polled = {.events = POLLIN | POLLOUT};
+	int ends[2], fd = stamped_stream(sent | told, "abc", ends);
+	static char much[200000];
+	char byte;
+
+	polled.fd = fd;
+	MUST(poll(&polled, 1, 0));
+	CHECK_EQ(polled.revents, POLLERR | POLLOUT);
+	CHECK_STRING(stamp(fd), "69 time errno 42 origin 4 info 0 data 0 from 0");
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	MUST(poll(&polled, 1, 0));
+	CHECK_EQ(polled.revents, POLLOUT);
+	CHECK_EQ(get(fd, SOL_SOCKET, SO_ERROR), 0);
+	/* Who isn't to be told the time is told the rest; what is acknowledged has no headers any more. */
+	fd = stamped_stream(sent | others, "abcd", ends);
+	CHECK_STRING(stamp(fd), "70 errno 42 origin 4 info 1 data 0 from 0");
+	CHECK_STRING(stamp(fd), "70 errno 42 origin 4 info 0 data 0 from 0");
+	CHECK_STRING(stamp(fd), "4 errno 42 origin 4 info 2 data 0 from 0");
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	/* The number is that of the last byte, from where the stream was. */
+	fd = stamped_stream(numbered | others | time_only, "abc", ends);
+	CHECK_STRING(stamp(fd), "0 time errno 42 origin 4 info 1 data 2 from 0");
+	CHECK_STRING(stamp(fd), "0 time errno 42 origin 4 info 0 data 2 from 0");
+	CHECK_STRING(stamp(fd), "0 time errno 42 origin 4 info 2 data 2 from 0");
+	MUST(send(fd, "defg", 4, 0));
+	MUST(recv(ends[1], &byte, 1, 0));
+	sleep_ms(2);
+	CHECK_STRING(stamp(fd), "0 time errno 42 origin 4 info 1 data 6 from 0");
+	fd = stamped_stream(numbered | SOF_TIMESTAMPING_OPT_ID_TCP | SOF_TIMESTAMPING_OPT_CMSG, "abc", ends);
+	CHECK_STRING(stamp(fd), "69 time errno 42 origin 4 info 0 data 2 from 2");
+	/* What is held back goes in one segment, which has one stamp. */
+	MUST(send(fd, "x", 1, MSG_MORE));
+	MUST(send(fd, "y", 1, MSG_MORE));
+	sleep_ms(2);
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	MUST(send(fd, "z", 1, 0));
+	sleep_ms(2);
+	CHECK_STRING(stamp(fd), "69 time errno 42 origin 4 info 0 data 5 from 2");
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	/* One call has one, however long: its last byte's, which waits until there is room. */
+	fd = stamped_stream(numbered | time_only, "abc", ends);
+	CHECK_STRING(stamp(fd), "0 time errno 42 origin 4 info 0 data 2 from 0");
+	CHECK_EQ(send(fd, much, sizeof(much), MSG_DONTWAIT), (ssize_t)sizeof(much));
+	sleep_ms(2);
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	for (size_t count = 0; count < sizeof(much) + 9; count += (size_t)MUST(recv(ends[1], much, sizeof(much), 0)))
+		continue;
+	sleep_ms(2);
+	CHECK_STRING(stamp(fd), "0 time errno 42 origin 4 info 0 data 200002 from 0");
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	/* What finds no room at the other end waits, and becomes one segment meanwhile. */
+	tcp_pair(ends);
+	CHECK_EQ(set(ends[1], SOL_SOCKET, SO_RCVBUF, 4096), 0);
+	while (send(ends[0], much, sizeof(much), MSG_DONTWAIT) > 0)
+		sleep_ms(2);
+	CHECK_EQ(set(ends[0], SOL_SOCKET, SO_TIMESTAMPING, sent | told | time_only), 0);
+	while (send(ends[0], "x", 1, MSG_DONTWAIT) != 1)
+		MUST(recv(ends[1], much, sizeof(much), MSG_DONTWAIT));
+	for (int count = 0; count < 9; count++)
+		MUST(send(ends[0], "x", 1, MSG_DONTWAIT));
+	CHECK_STRING(stamp(ends[0]), "EAGAIN");
+	make_non_blocking(ends[1]);
+	for (int count = 0; count < 20000 && strcmp(stamp(ends[0]), "EAGAIN") == 0; count++) {
+		if (recv(ends[1], much, sizeof(much), 0) == -1)
+			sleep_ms(1);
+	}
+	sleep_ms(2);
+	CHECK_STRING(stamp(ends[0]), "EAGAIN");
+	CHECK_ERRNO(set(fd, SOL_SOCKET, SO_TIMESTAMPING, SOF_TIMESTAMPING_OPT_ID_TCP), EINVAL);
+	CHECK_ERRNO(set(fd, SOL_SOCKET, SO_TIMESTAMPING, told | SOF_TIMESTAMPING_OPT_STATS), EINVAL);
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_ERRNO(set(fd, SOL_SOCKET, SO_TIMESTAMPING, numbered), EINVAL);
+	CHECK_EQ(set(fd, SOL_SOCKET, SO_TIMESTAMPING, sent | told), 0);
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	MUST(bind(fd, (struct sockaddr *)&(struct sockaddr_in){.sin_family = AF_INET}, sizeof(struct sockaddr_in)));
+	MUST(listen(fd, 1));
+	CHECK_STRING(stamp(fd), "EAGAIN");
+}
+
+TEST(figures_that_go_with_a_stamp)
+{
+	const int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY |
+			  SOF_TIMESTAMPING_OPT_STATS;
+	char data[1024], control[1024];
+	struct iovec vector = {data, sizeof(data)};
+	struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+				.msg_controllen = sizeof(control)};
+	struct cmsghdr *message;
+	int ends[2], fd = stamped_stream(flags, "abc", ends);
+	ssize_t count = recvmsg(fd, &header, MSG_ERRQUEUE | MSG_DONTWAIT);
+	uint64_t sent = 0;
+
+	CHECK(count > 200);
+	message = CMSG_FIRSTHDR(&header);
+	CHECK(message != NULL && message->cmsg_type == SO_TIMESTAMPING);
+	message = message == NULL ? NULL : CMSG_NXTHDR(&header, message);
+	CHECK(message != NULL && message->cmsg_level == SOL_SOCKET && message->cmsg_type == SCM_TIMESTAMPING_OPT_STATS);
+	CHECK(message != NULL && message->cmsg_len == CMSG_LEN((size_t)count) &&
+	      memcmp(CMSG_DATA(message), data, (size_t)count) == 0);
+	for (ssize_t at = 0; at + 4 <= count && ((uint16_t *)(data + at))[0] >= 4;
+	     at += (((uint16_t *)(data + at))[0] + 3) & ~3) {
+		if (((uint16_t *)(data + at))[1] == 18 /* TCP_NLA_BYTES_SENT */)
+			memcpy(&sent, data + at + 4, 8);
+	}
+	CHECK_EQ(sent, 9);
+}
+
+/* With tstamp_allow_data off, a stamp tells bytes only to who may see all packets. */
+static void send_and_look(int is_root)
+{
+	const int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+	struct sockaddr_in address;
+	int receiver = bound_udp(&address), ends[2], fd;
+
+	CHECK_STRING(stamp(stamping(flags, &address)), is_root ? "45 time errno 42 origin 4 info 0 data 0 from 0" : "EAGAIN");
+	CHECK_STRING(stamp(stamping(flags | SOF_TIMESTAMPING_OPT_TSONLY, &address)),
+		     "0 time errno 42 origin 4 info 0 data 0 from 0");
+	fd = stamped_stream(flags, "abc", ends);
+	CHECK_STRING(stamp(fd), is_root ? "69 time errno 42 origin 4 info 0 data 0 from 0" : "EAGAIN");
+	fd = stamped_stream(flags | SOF_TIMESTAMPING_OPT_TSONLY, "abc", ends);
+	CHECK_STRING(stamp(fd), "0 time errno 42 origin 4 info 0 data 0 from 0");
+	MUST(close(receiver));
+}
+
+TEST(whom_stamps_tell_bytes)
+{
+	const char *name = "/proc/sys/net/core/tstamp_allow_data";
+	pid_t child;
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNET) == -1)
+		return;
+	/* Before Linux 6.13 there is one for all networks. */
+	if (access(name, W_OK) == -1)
+		return;
+	bring_up_loopback();
+	CHECK_ERRNO(write_text(name, "2"), EINVAL);
+	CHECK_EQ(write_text(name, "0"), 0);
+	send_and_look(1);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		drop_root();
+		send_and_look(0);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(write_text(name, "1"), 0);
 }
 
 TEST(bytes_for_who_was_shut_down)

@@ -235,6 +235,7 @@ class ControlMessageType(IntEnum):
     SCM_CREDENTIALS = 2
     SCM_SECURITY = 3
     SCM_PIDFD = 4
+    SCM_TIMESTAMPING_OPT_STATS = 54
 
 
 class IpProtocol(IntEnum):

@@ -37,6 +37,8 @@ MSG_WAITALL = int(MessageFlag.MSG_WAITALL)
 MSG_ERRQUEUE = int(MessageFlag.MSG_ERRQUEUE)
 MSG_FASTOPEN = int(MessageFlag.MSG_FASTOPEN)
 MSG_MORE = int(MessageFlag.MSG_MORE)
+MSG_NOT_LAST = 0x20000
+"""More bytes of the same call follow: the kernel's own, no program can say so."""
 MSG_NOSIGNAL = int(MessageFlag.MSG_NOSIGNAL)
 MSG_CMSG_CLOEXEC = int(MessageFlag.MSG_CMSG_CLOEXEC)
 
@@ -260,8 +262,8 @@ class Socket:
 
     # What a family does
 
-    def start_numbering(self) -> None:
-        """What is sent is numbered from now on (SOF_TIMESTAMPING_OPT_ID). Raises EINVAL."""
+    def start_numbering(self, flags: int) -> None:
+        """What is sent is numbered from now on (SOF_TIMESTAMPING_OPT_ID; `flags` are all). Raises EINVAL."""
 
     def bind(self, address: bytes) -> None:
         """bind(2)."""

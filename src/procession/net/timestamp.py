@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP
 from procession.abi.ioctls import SocketIoctl
-from procession.abi.socket import SocketLevel, SocketOption, Timestamping
+from procession.abi.socket import ControlMessageType, SocketLevel, SocketOption, Timestamping
 from procession.abi.word import Words
 
 if TYPE_CHECKING:
@@ -43,12 +43,17 @@ _SENT, _SCHEDULED = (
     int(Timestamping.SOF_TIMESTAMPING_TX_SOFTWARE),
     int(Timestamping.SOF_TIMESTAMPING_TX_SCHED),
 )
+_ACKNOWLEDGED = int(Timestamping.SOF_TIMESTAMPING_TX_ACK)
 _STAGES = ((_SCHEDULED, 1), (_SENT, 0))
 """What a packet passes on its way, as it does, with SCM_TSTAMP_*: the interface's queue, and its driver."""
+ACKNOWLEDGED_STAGE = 2
+"""SCM_TSTAMP_ACK: the other end has the last byte."""
 NUMBERED = int(Timestamping.SOF_TIMESTAMPING_OPT_ID)
 TIME_ONLY = int(Timestamping.SOF_TIMESTAMPING_OPT_TSONLY)
 TOLD_OFFENDER = int(Timestamping.SOF_TIMESTAMPING_OPT_CMSG)
-_STATISTICS = int(Timestamping.SOF_TIMESTAMPING_OPT_STATS)
+NUMBERED_FROM_LAST = int(Timestamping.SOF_TIMESTAMPING_OPT_ID_TCP)
+STATISTICS = int(Timestamping.SOF_TIMESTAMPING_OPT_STATS)
+_TOLD_STATISTICS = int(ControlMessageType.SCM_TIMESTAMPING_OPT_STATS)
 _BOUND_TO_CLOCK = int(Timestamping.SOF_TIMESTAMPING_BIND_PHC)
 
 
@@ -56,10 +61,12 @@ def set_timestamping(socket: Socket, name: int, flags: int) -> None:
     """SO_TIMESTAMPING. Raises EINVAL, EOPNOTSUPP. Linux: net/core/sock.c, sock_set_timestamping."""
     if flags & ~_KNOWN:
         raise EINVAL("unknown flags")
+    if flags & NUMBERED_FROM_LAST and not flags & NUMBERED:
+        raise EINVAL("what isn't numbered has no first number")
     before = timestamping_flags(socket.options)
     if flags & NUMBERED and not before & NUMBERED:
-        socket.start_numbering()
-    if flags & _STATISTICS and not flags & TIME_ONLY:
+        socket.start_numbering(flags)
+    if flags & STATISTICS and not flags & TIME_ONLY:
         raise EINVAL("statistics go only with the time alone")
     if flags & _BOUND_TO_CLOCK:
         raise EOPNOTSUPP("no interface has a clock")
@@ -97,9 +104,28 @@ def stamped_stages(options: Mapping[int, int]) -> tuple[int, ...]:
     return tuple(stage for flag, stage in _STAGES if flags & flag)
 
 
-def sending_items(options: Mapping[int, int], time_ns: int) -> list[tuple[int, int, bytes]]:
-    """What is told of the time when a packet was sent: it's asked for by a flag of its own."""
-    return [timestamping_item(options, time_ns)] if timestamping_flags(options) & _REPORTED else []
+def stream_stages(options: Mapping[int, int]) -> tuple[int, ...]:
+    """The same for bytes of a stream, of which it's known when they are acknowledged."""
+    flags = timestamping_flags(options)
+    if not flags:
+        return ()
+    stages = tuple(stage for flag, stage in _STAGES if flags & flag)
+    return (*stages, ACKNOWLEDGED_STAGE) if flags & _ACKNOWLEDGED else stages
+
+
+def sending_items(
+    options: Mapping[int, int], time_ns: int, statistics: bytes
+) -> list[tuple[int, int, bytes]]:
+    """What is told of the time when a packet was sent, asked for by a flag of its own, and of the connection.
+
+    Linux: net/socket.c, __sock_recv_timestamp.
+    """
+    if not timestamping_flags(options) & _REPORTED:
+        return []
+    items = [timestamping_item(options, time_ns)]
+    if statistics:
+        items.append((_SOL_SOCKET, _TOLD_STATISTICS, statistics))
+    return items
 
 
 def timestamp_items(options: Mapping[int, int], time_ns: int) -> list[tuple[int, int, bytes]]:

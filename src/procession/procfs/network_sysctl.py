@@ -176,6 +176,16 @@ def _show_backlog(kernel: Kernel) -> bytes:
     return b"%d\n" % SOMAXCONN
 
 
+def _show_tells_data(kernel: Kernel) -> bytes:
+    """net.core.tstamp_allow_data."""
+    return b"%d\n" % _sysctls(kernel).tells_data
+
+
+def _store_tells_data(kernel: Kernel, data: bytes) -> None:
+    """Linux: net/core/sysctl_net_core.c, netns_core_table."""
+    (_sysctls(kernel).tells_data,) = _numbers(data, 0, 1)
+
+
 def _show_queue_length(kernel: Kernel) -> bytes:
     """net.unix.max_dgram_qlen."""
     return b"%d\n" % QUEUE_LENGTH
@@ -216,6 +226,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"rmem_default": _file(_show_buffer),
         b"rmem_max": _file(_show_most_buffer),
         b"somaxconn": _file(_show_backlog),
+        b"tstamp_allow_data": _setting(_show_tells_data, _store_tells_data),
         b"wmem_default": _file(_show_buffer),
         b"wmem_max": _file(_show_most_buffer),
     },

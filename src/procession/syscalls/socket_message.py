@@ -17,6 +17,7 @@ from procession.net.socket import (
     MSG_CMSG_CLOEXEC,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
+    MSG_NOT_LAST,
     MSG_PEEK,
     MSG_TRUNC,
     MSG_WAITALL,
@@ -139,7 +140,10 @@ def _send_stream(
                 data = data[: socket.whole_write(len(data))]
                 if not data:
                     raise EFAULT
-            count = socket.send(data, flags, address, control)
+            is_last = done + wanted == total
+            count = socket.send(
+                data, flags & ~MSG_NOT_LAST if is_last else flags | MSG_NOT_LAST, address, control
+            )
         except Sleep as sleep:
             if done:
                 sleep.progress = sleep.interrupted = done

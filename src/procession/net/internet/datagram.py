@@ -88,11 +88,11 @@ class DatagramSocket(InternetSocket):
         self.arrived_bytes = 0
         self.drop_count = 0
         self.flow: Flow | None = None
-        self.error_queue: deque[Undelivered | SentStamp] = deque()
+        self.error_queue: deque[Undelivered | SentStamp] | None = None
         self.sent_number = 0
         self.stamp_ns = 0
 
-    def start_numbering(self) -> None:
+    def start_numbering(self, flags: int) -> None:
         self.sent_number = 0
 
     def contents(self, packet: Packet) -> bytes:
@@ -312,6 +312,11 @@ class DatagramSocket(InternetSocket):
         return packet, skipped
 
     @property
+    def waiting_bytes(self) -> int:
+        """What is taken of the room for receiving."""
+        return self.arrived_bytes
+
+    @property
     def unread_bytes(self) -> int:
         return sum(len(self.contents(packet)) for packet in self.packets)
 
@@ -326,7 +331,7 @@ class DatagramSocket(InternetSocket):
         self.network.system.uncharge_buffer(self.arrived_bytes)
         self.arrived_bytes = 0
         self.packets.clear()
-        self.error_queue.clear()
+        self.error_queue = None
         self.leave_groups()
         self.give_up_port()
         self.forget()

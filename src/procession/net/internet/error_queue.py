@@ -1,7 +1,8 @@
-"""A datagram socket's queue of errors: what became of packets, and when they went (MSG_ERRQUEUE; ip(7))."""
+"""A socket's queue of errors: what became of packets, and when they went (MSG_ERRQUEUE; ip(7))."""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, ENOMSG
@@ -14,6 +15,7 @@ from procession.net.internet.flow import UNRESOLVED
 from procession.net.link.interface import LOOPBACK
 from procession.net.message import Received
 from procession.net.socket import MSG_ERRQUEUE, MSG_TRUNC
+from procession.net.socket_options import CAP_NET_RAW
 from procession.net.timestamp import (
     NUMBERED,
     TIME_ONLY,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
     from procession.net.internet.icmp_error import IcmpError
     from procession.net.internet.packet import Packet
+    from procession.net.internet.tcp import TcpSocket
+    from procession.net.socket import Socket
 
 _SOL_IP = int(SocketLevel.SOL_IP)
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
@@ -66,7 +70,8 @@ class Undelivered(NamedTuple):
 
 class SentStamp(NamedTuple):
     """A packet that went at `time_ns`: all of it with its headers, b"" if that isn't wanted, from where, what
-    it passed then (SCM_TSTAMP_*), and its number among those of its socket.
+    it passed then (SCM_TSTAMP_*), and its number among those of its socket. With `has_statistics` the frame
+    is figures of the connection instead. `source` is b"" where that isn't known.
     """
 
     frame: bytes
@@ -74,6 +79,7 @@ class SentStamp(NamedTuple):
     time_ns: int
     stage: int
     number: int
+    has_statistics: bool = False
 
     @property
     def error_number(self) -> int:
@@ -106,7 +112,7 @@ def report_undelivered(socket: DatagramSocket, packet: Packet, error: IcmpError,
         return False
     entry = Undelivered(packet.data, target, port, error, offender)
     if wants_errors(socket, target):
-        _queue(socket, entry)
+        queue_entry(socket, entry)
     elif socket.remote_address is None or not error.is_fatal:
         return True
     socket.error = entry.error_number
@@ -114,12 +120,25 @@ def report_undelivered(socket: DatagramSocket, packet: Packet, error: IcmpError,
     return True
 
 
-def _queue(socket: DatagramSocket, entry: Undelivered | SentStamp) -> None:
-    """Linux: net/core/skbuff.c, sock_queue_err_skb."""
+def queue_entry(socket: DatagramSocket | TcpSocket, entry: Undelivered | SentStamp) -> None:
+    """Let `entry` wait, if there is room for it. Linux: net/core/skbuff.c, sock_queue_err_skb."""
     charge = entry.charge
-    if socket.arrived_bytes + charge < socket.receive_room and socket.network.system.charge_arrived(charge):
+    if socket.waiting_bytes + charge >= socket.receive_room:
+        return
+    if socket.network.system.charge_arrived(charge):
         socket.arrived_bytes += charge
+        if socket.error_queue is None:
+            socket.error_queue = deque()
         socket.error_queue.append(entry)
+
+
+def may_tell_data(socket: Socket) -> bool:
+    """Whether a stamp may hold what was sent: who doesn't see all packets gets the time alone where
+    net.core.tstamp_allow_data is 0. Linux: net/core/skbuff.c, skb_may_tx_timestamp.
+    """
+    if socket.network.sysctls.tells_data:
+        return True
+    return socket.file is not None and socket.file.subject.has_capability(CAP_NET_RAW)
 
 
 def report_sent(socket: DatagramSocket, packet: Packet, flow: Flow) -> None:
@@ -130,14 +149,16 @@ def report_sent(socket: DatagramSocket, packet: Packet, flow: Flow) -> None:
     flags, number = timestamping_flags(socket.options), 0
     if flags & NUMBERED:
         number, socket.sent_number = socket.sent_number, socket.sent_number + 1 & _WORD
-    frame = b"" if flags & TIME_ONLY else _frame(packet, flow)
+    if not flags & TIME_ONLY and not may_tell_data(socket):
+        return
+    frame = b"" if flags & TIME_ONLY else whole_frame(packet, flow)
     time_ns = socket.network.host.clock.realtime_ns
     for stage in stages:
-        _queue(socket, SentStamp(frame, packet.source, time_ns, stage, number))
+        queue_entry(socket, SentStamp(frame, packet.source if frame else b"", time_ns, stage, number))
     socket.state_changed()
 
 
-def _frame(packet: Packet, flow: Flow) -> bytes:
+def whole_frame(packet: Packet, flow: Flow) -> bytes:
     """A packet as it is on the wire, behind the addresses of the interfaces there; the loopback has none."""
     size = len(packet.target)
     whole = packet.with_header() if size == 4 else packet.with_header_6()
@@ -147,7 +168,7 @@ def _frame(packet: Packet, flow: Flow) -> bytes:
     return ends[0].ljust(6, b"\0") + ends[1].ljust(6, b"\0") + pack_port(_ETHERTYPES[size]) + whole
 
 
-def receive_error(socket: DatagramSocket, length: int) -> Received:
+def receive_error(socket: DatagramSocket | TcpSocket, length: int) -> Received:
     """recv(2) with MSG_ERRQUEUE. Raises EAGAIN. Linux: net/ipv4/ip_sockglue.c, ip_recv_error."""
     if not socket.error_queue:
         raise EAGAIN("no queued errors")
@@ -177,7 +198,9 @@ def receive_error(socket: DatagramSocket, length: int) -> Received:
     return received
 
 
-def _told_stamp(socket: DatagramSocket, entry: SentStamp, length: int, option: tuple[int, int]) -> Received:
+def _told_stamp(
+    socket: DatagramSocket | TcpSocket, entry: SentStamp, length: int, option: tuple[int, int]
+) -> Received:
     """Linux: net/ipv4/ip_sockglue.c, ipv4_datagram_support_cmsg; net/ipv6/datagram.c,
     ip6_datagram_support_cmsg."""
     frame, options = entry.frame, socket.options
@@ -188,7 +211,10 @@ def _told_stamp(socket: DatagramSocket, entry: SentStamp, length: int, option: t
         *(ENOMSG.number, _ORIGIN_TIMESTAMPING, 0, 0, 0, entry.stage, entry.number)
     )
     offender = _NO_OFFENDER[socket.family]
-    if frame and (socket.family == AF_INET6 or timestamping_flags(options) & TOLD_OFFENDER):
+    if entry.source and (socket.family == AF_INET6 or timestamping_flags(options) & TOLD_OFFENDER):
         offender = format_sockaddr(entry.source, 0, socket.family)
-    received.items = [*sending_items(options, entry.time_ns), (*option, extended + offender)]
+    received.items = [
+        *sending_items(options, entry.time_ns, frame if entry.has_statistics else b""),
+        (*option, extended + offender),
+    ]
     return received

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import (
     BY_NUMBER,
-    EAGAIN,
     EALREADY,
     ECONNABORTED,
     ECONNREFUSED,
@@ -35,6 +34,7 @@ from procession.net.internet.address import (
     parse,
     scope_of,
 )
+from procession.net.internet.error_queue import receive_error
 from procession.net.internet.flow import DELIVERED, Flow
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.tcp_backlog import (
@@ -74,6 +74,7 @@ from procession.net.internet.tcp_phase import (
     UNCONNECTED,
 )
 from procession.net.internet.tcp_poll import ready_events
+from procession.net.internet.tcp_stamps import Stamps, note_stamp, start_numbering, tell_gone
 from procession.net.internet.tcp_urgent import UrgentByte
 from procession.net.message import Received
 from procession.net.socket import (
@@ -84,16 +85,18 @@ from procession.net.socket import (
     MSG_ERRQUEUE,
     MSG_FASTOPEN,
     MSG_MORE,
+    MSG_NOT_LAST,
     MSG_OOB,
     MSG_PEEK,
     RECEIVING,
     SENDING,
     Socket,
 )
-from procession.net.timestamp import STAMP_REQUESTS, tell_stamp
+from procession.net.timestamp import STAMP_REQUESTS, stream_stages, tell_stamp
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
+    from procession.net.internet.error_queue import SentStamp, Undelivered
     from procession.net.internet.port_table import PortTable
     from procession.net.message import Control
     from procession.net.network import Network
@@ -129,17 +132,20 @@ class TcpSocket(InternetSocket):
     SYN finds no place there; `deferred` are connections that have said nothing yet (TCP_DEFER_ACCEPT).
     `phase` is how far connect(2) has come, `syn_count` how many SYNs were sent, and `flow` where the bytes
     go. `held` is what MSG_MORE and TCP_CORK keep back, and what the other end's filter doesn't let in, which
-    was sent `lost_count` times in vain. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none.
+    was sent `lost_count` times in vain. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none. `stamps` are still to
+    be told to the `error_queue`, whose entries take `arrived_bytes`.
     """
 
     __slots__ = (
         "arrived",
+        "arrived_bytes",
         "attempts",
         "backlog",
         "bytes_received",
         "bytes_sent",
         "connections",
         "deferred",
+        "error_queue",
         "flow",
         "has_ended",
         "held",
@@ -148,6 +154,7 @@ class TcpSocket(InternetSocket):
         "lost_count",
         "peer",
         "phase",
+        "stamps",
         "syn_count",
         "timer",
         "urgent",
@@ -183,14 +190,18 @@ class TcpSocket(InternetSocket):
         self.urgent = UrgentByte()
         self.bytes_sent = 0
         self.bytes_received = 0
+        self.stamps: Stamps | None = None
+        self.error_queue: deque[Undelivered | SentStamp] | None = None
+        self.arrived_bytes = 0
 
     @property
     def ports(self) -> PortTable:
         return self.network.tcp.ports
 
-    def start_numbering(self) -> None:
+    def start_numbering(self, flags: int) -> None:
         if self.state in (CLOSED, LISTENING):
             raise EINVAL("no connection whose bytes could be counted")
+        start_numbering(self, flags)
 
     # Connecting
 
@@ -423,6 +434,8 @@ class TcpSocket(InternetSocket):
             data = data[:room]
         elif flags & MSG_OOB:
             peer.urgent.arrive(peer, data[-1], peer.bytes_received + len(self.held) + count - 1)
+        if self.options and not flags & MSG_NOT_LAST and stream_stages(self.options):
+            note_stamp(self, data)
         if self.held or flags & MSG_MORE or self.protocol_options.get(CORK):
             hold(self, data, flags)
         else:
@@ -461,6 +474,8 @@ class TcpSocket(InternetSocket):
         self.bytes_sent += count
         flow.packet_count += 1
         flow.byte_count += count
+        if self.stamps is not None:
+            tell_gone(self, self.stamps)
         listener = peer.listener
         if listener is not None and peer in listener.deferred:
             become_acceptable(peer)
@@ -502,10 +517,10 @@ class TcpSocket(InternetSocket):
 
     def receive(self, length: int, flags: int) -> Received:
         """Linux: net/ipv4/tcp.c, tcp_recvmsg_locked."""
+        if flags & MSG_ERRQUEUE:
+            return receive_error(self, length)
         if self.state == LISTENING:
             raise ENOTCONN
-        if flags & MSG_ERRQUEUE:
-            raise EAGAIN("no queued errors")
         if flags & MSG_OOB:
             return self.urgent.receive(self, length, flags)
         peeked = max(self.peek_offset, 0) if flags & MSG_PEEK else 0
@@ -555,6 +570,8 @@ class TcpSocket(InternetSocket):
         data = self.arrived.take(length)
         self.network.system.uncharge_buffer(len(data))
         peer = self.peer
+        if peer is not None and peer.stamps is not None:
+            tell_gone(peer, peer.stamps)
         if peer is not None and peer.is_short_of_room and peer.is_writable:
             # Linux: net/core/stream.c, sk_stream_write_space.
             peer.is_short_of_room = False
@@ -577,6 +594,11 @@ class TcpSocket(InternetSocket):
         if low_water and waiting << 1 >= low_water & 0xFFFFFFFF:
             return False
         return self.send_room - waiting >= waiting >> 1
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What is taken of the room for receiving."""
+        return self.arrived.length + self.arrived_bytes
 
     @property
     def unread_bytes(self) -> int:

@@ -11,6 +11,7 @@ from procession.net.internet.tcp_connection import connection_is_over
 from procession.net.internet.tcp_filter import FIN_WAIT1, LAST_ACK, loses_end
 from procession.net.internet.tcp_options import FIN_TIMEOUT_S, LINGER_2
 from procession.net.internet.tcp_phase import UNCONNECTED, phase_after_shutdown
+from procession.net.internet.tcp_stamps import forget_stamps
 from procession.net.socket import BOTH_WAYS, CLOSED, ESTABLISHED, LISTENING, RECEIVING, SENDING
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def close(socket: TcpSocket) -> None:
         stop_listening(socket)
     had_unread = socket.arrived.length > 0
     socket.discard()
+    forget_stamps(socket)
     socket.leave_groups()
     socket.is_orphan = True
     if socket.state == SYN_SENT:

@@ -32,7 +32,7 @@ def ready_events(socket: TcpSocket) -> int:
     if state == LISTENING:
         return POLLIN if socket.connections else 0
     ended = socket.ended
-    mask = POLLERR if socket.error else 0
+    mask = POLLERR if socket.error or socket.error_queue else 0
     if ended == BOTH_WAYS or state == CLOSED:
         mask |= POLLHUP
     if ended & RECEIVING:
