@@ -233,6 +233,10 @@ TEST(remapped_file_pages)
 	CHECK_EQ(memory[0], 'd');
 	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, PAGE, PROT_READ, 0, 0), EINVAL);
 	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, 0, 0, 0, 0), EINVAL);
+	/* Its areas must be alike, in what was advised too; that is asked before how far files go. */
+	CHECK_OK(madvise(memory, PAGE, MADV_DONTDUMP));
+	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, 2 * PAGE, 0, 1UL << 60, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, PAGE, 0, 1UL << 60, 0), EOVERFLOW);
 	CHECK_ERRNO(syscall(SYS_remap_file_pages, private_memory, PAGE, 0, 0, 0), EINVAL);
 }
 

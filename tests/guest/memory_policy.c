@@ -101,6 +101,25 @@ TEST(the_policy_of_memory)
 	CHECK_OK(bind_pages(memory, PAGE, MPOL_BIND, NODE_0, MPOL_MF_STRICT | MPOL_MF_MOVE));
 }
 
+static char *pages_with(int protection)
+{
+	char *memory = mmap(NULL, PAGE, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	return memory;
+}
+
+TEST(nodes_of_what_cannot_be_read)
+{
+	const int rights[] = {PROT_NONE, PROT_WRITE, PROT_EXEC};
+
+	CHECK_EQ(mode_of(pages_with(PROT_READ), MPOL_F_ADDR | MPOL_F_NODE), 0);
+	for (size_t at = 0; at < LENGTH(rights); at++) {
+		CHECK_EQ(mode_of(pages_with(rights[at]), MPOL_F_ADDR | MPOL_F_NODE), -EFAULT);
+		CHECK_EQ(mode_of(pages_with(rights[at]), MPOL_F_ADDR), MPOL_DEFAULT);
+	}
+}
+
 TEST(homes)
 {
 	char *memory = map_pages(2);

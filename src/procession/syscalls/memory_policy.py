@@ -31,7 +31,7 @@ from procession.mm.policy import (
     nodes_of,
     split_mode,
 )
-from procession.mm.vma import POLICY_SHIFT
+from procession.mm.vma import POLICY_SHIFT, PROT_READ
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align
 from procession.syscalls.parameters import Address, Flags, Int, Size
@@ -120,7 +120,7 @@ def _find_policy(task: Task, address: int, flags: int) -> tuple[int, int]:
         if flags & (_F_NODE | _F_ADDR):
             raise EINVAL("either what is allowed or what is")
         return 0, ONLINE_NODES
-    policy = task.memory_policy
+    policy, area = task.memory_policy, None
     if flags & _F_ADDR:
         area = task.mm.find(address)
         if area is None:
@@ -130,7 +130,11 @@ def _find_policy(task: Task, address: int, flags: int) -> tuple[int, int]:
         raise EINVAL("an address without MPOL_F_ADDR")
     told = mode_and_flags_of(policy)
     if flags & _F_NODE:
-        if flags & _F_ADDR:
+        if area is not None:
+            # The page is looked up for reading, which memory for writing or executing alone refuses, though
+            # the processor reads it. Linux: mm/gup.c, check_vma_flags.
+            if not area.protection & PROT_READ:
+                raise EFAULT("not readable")
             task.mm.read(address, 1)
         elif mode_of(policy) not in _INTERLEAVES:
             raise EINVAL("no interleaving, so there is no next node")

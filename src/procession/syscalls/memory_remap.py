@@ -164,7 +164,7 @@ def remap_file_pages(
     if area is None or not area.is_shared or area.pages is None:
         raise EINVAL("not a shared mapping")
     for other in mm.areas_in(start, end):
-        if other.pages is not area.pages or other.protection != area.protection:
+        if other.pages is not area.pages or other.protection != area.protection or other.flags != area.flags:
             raise EINVAL("not one mapping all through")
     if not mm.is_mapped(start, end):
         raise EINVAL("part of the range isn't mapped")
