@@ -25,6 +25,11 @@ class Linkage(Enum):
     STATIC = ("-static",)
 
 
+def is_static_to_be_had() -> bool:
+    """Whether the compiler that `find_compiler` prefers has a static glibc."""
+    return importlib.util.find_spec("ziglang") is None
+
+
 @functools.cache
 def find_compiler() -> tuple[str, ...]:
     """Return the command that compiles C, to which arguments like `-o FILE SOURCE` are added.
@@ -32,7 +37,7 @@ def find_compiler() -> tuple[str, ...]:
     `scripts/setup --compiler` installs the first one only where it can't have gcc. Raise
     FileNotFoundError when there is neither.
     """
-    if importlib.util.find_spec("ziglang") is not None:
+    if not is_static_to_be_had():
         # By default it compiles for the host's processor, which has instructions that the guest's lacks,
         # and with a sanitizer that traps what C programs of the kernel's kind do.
         return (sys.executable, "-m", "ziglang", "cc", "-mcpu=x86_64", "-fno-sanitize=undefined")
@@ -54,7 +59,7 @@ def compile_program(source: Path, linkage: Linkage) -> Path:
     Raise subprocess.CalledProcessError, after the compiler has printed why, for an error or a warning. Skip
     the test where the compiler can't link so.
     """
-    if linkage is Linkage.STATIC and "ziglang" in find_compiler():
+    if linkage is Linkage.STATIC and not is_static_to_be_had():
         pytest.skip("this compiler has no static glibc; gcc has")
     digest = digest_of(source)
     executable = CACHE / f"{source.stem}-{linkage.name.lower()}-{digest}"
