@@ -67,7 +67,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     ),
     "nftables": (
         "linux/netlink.h linux/netfilter.h linux/netfilter/nfnetlink.h linux/netfilter/nf_tables.h "
-        "linux/netfilter/nf_tables_compat.h linux/netfilter/nf_conntrack_common.h",
+        "linux/netfilter/nf_tables_compat.h linux/netfilter/nf_conntrack_common.h linux/netfilter/nf_nat.h",
     ),
     "open_flags": ("linux/fcntl.h linux/openat2.h linux/close_range.h linux/fs.h linux/falloc.h",),
     "personality": ("linux/personality.h",),

@@ -64,6 +64,81 @@ ip6tables -A INPUT -p icmpv6 --icmpv6-type echo-request -j REJECT; ip6tables -S
 ping -c1 -W1 ::1 | grep -i unreach
 iptables -F; iptables -P INPUT ACCEPT; iptables -Z; iptables -X; iptables -S; talk udp:1000 tcp:1000
 """
+NETWORKS = """
+mkdir -p /run/netns
+ip link set lo up
+ip link add br0 type bridge; ip addr add 10.1.0.1/24 dev br0; ip link set br0 up
+ip netns add inner; ip netns add other; ip netns add outer
+for name in inner:2 other:3; do
+    n=${name%:*}
+    ip link add v$n type veth peer name eth0 netns $n; ip link set v$n master br0 up
+    ip -n $n link set lo up; ip -n $n addr add 10.1.0.${name#*:}/24 dev eth0; ip -n $n link set eth0 up
+    ip -n $n route add default via 10.1.0.1
+done
+ip link add vout type veth peer name eth0 netns outer; ip addr add 10.9.0.1/24 dev vout; ip link set vout up
+ip -n outer addr add 10.9.0.2/24 dev eth0; ip -n outer link set eth0 up; ip -n outer link set lo up
+echo 1 >/proc/sys/net/ipv4/ip_forward
+ask() { n=$1; shift; ip netns exec $n python3 -c "$ENDS" ask "$@"; }
+talk() {
+    rm -f /tmp/serving; ip netns exec $1 python3 -c "$ENDS" serve $2 0.0.0.0 $3 &
+    until [ -e /tmp/serving ]; do sleep 0.05; done; shift 3; ask "$@"; wait
+}
+alias iptables='iptables-nft -t nat'
+"""
+"""Two containers on a bridge, and a router with a way out."""
+NAT = """
+iptables -P FORWARD ACCEPT 2>&1
+iptables -N DOCKER; iptables -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+iptables -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+iptables -A POSTROUTING -s 10.1.0.0/24 ! -o br0 -j MASQUERADE
+iptables -A POSTROUTING -s 10.1.0.0/24 -d 10.1.0.2 -j MASQUERADE
+iptables -A DOCKER -p tcp --dport 8080 -j DNAT --to-destination 10.1.0.2:80
+iptables -A DOCKER -p udp --dport 5353 -j DNAT --to-destination 10.1.0.2:53
+iptables -A DOCKER -p tcp --dport 8081 -j REDIRECT --to-ports 90
+echo out; talk outer tcp 1000 inner tcp 10.9.0.2 1000; talk outer udp 1000 inner udp 10.9.0.2 1000
+ip netns exec inner ping -c1 -W1 10.9.0.2 | grep received
+echo in; talk inner tcp 80 outer tcp 10.9.0.1 8080; talk inner udp 53 outer udp 10.9.0.1 5353
+echo round; talk inner tcp 80 other tcp 10.9.0.1 8080
+echo refused; ask inner tcp 10.9.0.2 7; ask inner udp 10.9.0.2 7
+ask outer tcp 10.9.0.1 8080; ask outer udp 10.9.0.1 5353; ask outer tcp 10.9.0.1 8081
+echo nowhere; ask inner tcp 10.9.0.77 7; ask inner udp 10.77.0.1 7
+ip netns exec inner ping -c1 -t1 -W1 10.9.0.2 | grep -i exceeded
+iptables-nft -A FORWARD -p tcp --dport 80 -j REJECT --reject-with tcp-reset
+iptables-nft -A FORWARD -p udp --dport 53 -j REJECT
+echo rejected; ask outer tcp 10.9.0.1 8080; ask outer udp 10.9.0.1 5353
+iptables -t mangle -A FORWARD -m mark ! --mark 5 -j MARK --set-mark 5
+iptables -I POSTROUTING -p udp --dport 1001 -j SNAT --to-source 10.9.0.1:3000-3000
+talk outer udp 1001 inner udp 10.9.0.2 1001
+iptables -L -n; iptables -S; iptables-nft-save -t nat | grep -v '^#' | grep -v '^:'
+iptables -A PREROUTING -j MASQUERADE; iptables-nft -A INPUT -j SNAT --to-source 1.2.3.4
+iptables-nft-save | iptables-nft-restore; iptables -S | wc -l; iptables -F; iptables -X; iptables -S
+"""
+ENDS = r"""
+import socket, sys
+what, kind, address, port = sys.argv[1:]
+one = socket.socket(type=socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+one.settimeout(5)
+try:
+    if what == "ask":
+        one.connect((address, int(port)))
+        one.sendall(b"x" * 5000 if kind == "tcp" else b"question")
+        print("told", one.recv(1000).decode(), "by", one.getpeername())
+    else:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((address, int(port)))
+        if kind == "tcp": one.listen()
+        open("/tmp/serving", "w").close()
+        if kind == "tcp":
+            connection, sender = one.accept()
+            count = 0
+            while count < 5000: count += len(connection.recv(5000))
+            connection.sendall(f"{count} from {sender[0]} to {connection.getsockname()}".encode())
+        else:
+            text, sender = one.recvfrom(100)
+            one.sendto(f"{len(text)} from {sender[0]}".encode(), sender)
+except OSError as error:
+    print(what, type(error).__name__, error.errno)
+"""
 NFT = """
 ip link set lo up
 talk() { python3 -c "$TALK" "$@"; }
@@ -102,7 +177,7 @@ nft flush ruleset; nft list ruleset; talk udp:1000 tcp:1000
 
 
 def script_of(commands: str) -> list[str]:
-    talk = f"TALK='{TALK.replace(chr(39), chr(34))}'; exec 2>&1\n"
+    talk = f"TALK='{TALK.replace(chr(39), chr(34))}' ENDS='{ENDS.replace(chr(39), chr(34))}'; exec 2>&1\n"
     return ["unshare", "--net", "dash", "-c", talk + commands]
 
 
@@ -124,6 +199,23 @@ def test_iptables(containers_root: Path, tmp_path: Path) -> None:
     text = inside.stdout.decode()
     assert "udp 53 b'answer'" in text
     assert "tcp 113 ConnectionRefusedError 111" in text
+    expect_the_same(text, native.stdout.decode())
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.heavy
+def test_networks_of_containers(containers_root: Path, tmp_path: Path) -> None:
+    """What docker and podman do with iptables: masquerade, and forwarded ports."""
+    linux = NativeLinux(containers_root, tmp_path)
+    if linux.why_not():
+        pytest.skip(f"programs can't be run natively here: {linux.why_not()}")
+    native = linux.run(script_of(NETWORKS + NAT))
+    machine = Machine(rootfs=containers_root, environment=ENVIRONMENT, cwd=DIRECTORY)
+    inside = machine.run(script_of(NETWORKS + NAT))
+    machine.close()
+    text = inside.stdout.decode()
+    assert "told 5000 from 10.9.0.1 to " in text
+    assert "by ('10.9.0.1', 8080)" in text
     expect_the_same(text, native.stdout.decode())
 
 

@@ -341,6 +341,7 @@ class MetaKey(IntEnum):
 
     NFT_META_LEN = 0
     NFT_META_PROTOCOL = 1
+    NFT_META_MARK = 3
     NFT_META_IIF = 4
     NFT_META_OIF = 5
     NFT_META_IIFNAME = 6
@@ -460,3 +461,81 @@ class ConnectionStatus(IntFlag):
     IPS_SEEN_REPLY = 2
     IPS_ASSURED = 4
     IPS_CONFIRMED = 8
+    IPS_SRC_NAT = 0x10
+    IPS_DST_NAT = 0x20
+    IPS_SRC_NAT_DONE = 0x80
+    IPS_DST_NAT_DONE = 0x100
+
+
+class NatFlag(IntFlag):
+    """How addresses and ports are chosen."""
+
+    NF_NAT_RANGE_MAP_IPS = 1
+    NF_NAT_RANGE_PROTO_SPECIFIED = 2
+    NF_NAT_RANGE_PROTO_RANDOM = 4
+    NF_NAT_RANGE_PERSISTENT = 8
+    NF_NAT_RANGE_PROTO_RANDOM_FULLY = 16
+    NF_NAT_RANGE_PROTO_OFFSET = 32
+    NF_NAT_RANGE_NETMAP = 64
+
+
+class NatType(IntEnum):
+    """What `nat` changes."""
+
+    NFT_NAT_SNAT = 0
+    NFT_NAT_DNAT = 1
+
+
+class NatAttribute(IntEnum):
+    """Attributes of `nat`."""
+
+    NFTA_NAT_TYPE = 1
+    NFTA_NAT_FAMILY = 2
+    NFTA_NAT_REG_ADDR_MIN = 3
+    NFTA_NAT_REG_ADDR_MAX = 4
+    NFTA_NAT_REG_PROTO_MIN = 5
+    NFTA_NAT_REG_PROTO_MAX = 6
+    NFTA_NAT_FLAGS = 7
+
+
+class MasqueradeAttribute(IntEnum):
+    """Attributes of `masq`."""
+
+    NFTA_MASQ_FLAGS = 1
+    NFTA_MASQ_REG_PROTO_MIN = 2
+    NFTA_MASQ_REG_PROTO_MAX = 3
+
+
+class RedirectAttribute(IntEnum):
+    """Attributes of `redir`."""
+
+    NFTA_REDIR_REG_PROTO_MIN = 1
+    NFTA_REDIR_REG_PROTO_MAX = 2
+    NFTA_REDIR_FLAGS = 3
+
+
+class FibAttribute(IntEnum):
+    """Attributes of `fib`."""
+
+    NFTA_FIB_DREG = 1
+    NFTA_FIB_RESULT = 2
+    NFTA_FIB_FLAGS = 3
+
+
+class FibResult(IntEnum):
+    """What the routes are asked for."""
+
+    NFT_FIB_RESULT_OIF = 1
+    NFT_FIB_RESULT_OIFNAME = 2
+    NFT_FIB_RESULT_ADDRTYPE = 3
+
+
+class FibFlag(IntFlag):
+    """About which address, and through which interface."""
+
+    NFTA_FIB_F_SADDR = 1
+    NFTA_FIB_F_DADDR = 2
+    NFTA_FIB_F_MARK = 4
+    NFTA_FIB_F_IIF = 8
+    NFTA_FIB_F_OIF = 16
+    NFTA_FIB_F_PRESENT = 32

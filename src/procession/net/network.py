@@ -99,7 +99,7 @@ class Network(Namespace):
         system.network_count = self.cookie = system.network_count + 1
         self.sysctls = NetworkSysctls()
         self.routes = Routes()
-        self.flows: dict[tuple[bytes, bytes | None, Interface | None], Flow] = {}
+        self.flows: dict[tuple[bytes, bytes | None, Interface | None, bool], Flow] = {}
         self.flow_generation = 0
         self.neighbours: dict[tuple[Interface, bytes], Neighbour] = {}
         self.address_count = 0
@@ -180,6 +180,15 @@ class Network(Namespace):
     def forwards(self, *, is_ipv6: bool) -> bool:
         """Whether packets for others are passed on."""
         return bool(self.sysctls.forwards_6 if is_ipv6 else self.sysctls.forwards_4)
+
+    @property
+    def translates(self) -> bool:
+        """Whether rules may change the addresses of packets."""
+        return self.hooks is not None and bool(self.hooks.translating)
+
+    def routes_loopback(self, interface: Interface) -> bool:
+        """Whether the loopback's addresses count behind `interface` too (route_localnet)."""
+        return interface.routes_loopback or bool(self.sysctls.routes_loopback)
 
     def number_of(self, other: Network) -> int:
         """What this network calls `other`; it gets the least free number the first time.

@@ -13,7 +13,8 @@ class NetworkSysctls:
     `forwards_4` and `forwards_6` are ip_forward and conf/all/forwarding; `ping_groups` the first and last
     group that may send echo requests (ping_group_range); `first_free_port` ip_unprivileged_port_start;
     `first_ephemeral` and `last_ephemeral` ip_local_port_range; `binds_anywhere` ip_nonlocal_bind;
-    `ignores_echo` icmp_echo_ignore_all; `time_to_live` ip_default_ttl; `tells_data` tstamp_allow_data.
+    `ignores_echo` icmp_echo_ignore_all; `time_to_live` ip_default_ttl; `tells_data` tstamp_allow_data;
+    `routes_loopback` conf/all/route_localnet.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class NetworkSysctls:
         "ignores_echo",
         "last_ephemeral",
         "ping_groups",
+        "routes_loopback",
         "tells_data",
         "time_to_live",
     )
@@ -38,4 +40,5 @@ class NetworkSysctls:
         self.ignores_echo = 0
         self.ping_groups = NO_GROUPS
         self.tells_data = 1
+        self.routes_loopback = 0
         self.time_to_live = 64

@@ -27,6 +27,8 @@ REFUSED = 3
 """The last router on the way has no route: it answers with `error`."""
 UNRESOLVED = 4
 """The last router, or the sender, asks for a hardware address, and nobody answers yet."""
+TRANSLATED = 5
+"""They arrive in `network`, at `interface`, where their addresses may be changed before they go on."""
 
 MOST_HOPS = 255
 ETHERNET_HEADER_BYTES = 14
@@ -47,7 +49,8 @@ class Flow:
     the interface at which they arrive. `senders` and `receivers` are the interfaces that it goes out and in
     by: `packet_count` and `byte_count` are what has gone, which is added to theirs when somebody asks, or
     when anything changes: `generation` tells. `neighbours` are the entries that it confirms. `is_filtered`
-    says that a network on the way has a packet filter.
+    says that a network on the way has a packet filter. `is_onward` are those that begin where another has
+    ended: its packets are in the first of `routers`, or at their end, and have passed PRE_ROUTING there.
     """
 
     __slots__ = (
@@ -57,6 +60,7 @@ class Flow:
         "heard",
         "interface",
         "is_filtered",
+        "is_onward",
         "mtu",
         "neighbours",
         "network",
@@ -90,6 +94,7 @@ class Flow:
         self.byte_count = 0
         self.generation = network.system.topology
         self.is_filtered = False
+        self.is_onward = False
 
     @property
     def is_short(self) -> bool:
@@ -132,21 +137,54 @@ def find_flow(network: Network, target: bytes, source: bytes | None, device: Int
     """
     flows = network.flows
     if network.flow_generation != network.system.topology:
-        for flow in flows.values():
-            flow.settle()
-        flows.clear()
-        network.flow_generation = network.system.topology
-    key = target, source, device
+        _forget_flows(network)
+    key = target, source, device, False
     found = flows.get(key)
     if found is None:
-        if len(flows) >= _MOST_FLOWS:
-            settle_flows(network)
-            flows.clear()
         found = _trace(network, source, target, device)
-        found.is_filtered = _is_filtered(network, found)
-        if found.generation == network.system.topology:
-            flows[key] = found
+        _keep(network, key, found)
     return found
+
+
+def find_onward(network: Network, interface: Interface, source: bytes, target: bytes) -> Flow:
+    """The flow of what is in `network`, has come by `interface`, and goes to `target` now.
+
+    Linux: net/ipv4/ip_input.c, ip_rcv_finish_core; net/ipv4/route.c, ip_route_input_slow.
+    """
+    flows = network.flows
+    if network.flow_generation != network.system.topology:
+        _forget_flows(network)
+    key = target, source, interface, True
+    found = flows.get(key)
+    if found is None:
+        found = Flow(network, source, target)
+        found.is_onward = True
+        found.interface = interface
+        found.mtu = interface.mtu
+        onward = _pass_on(found)
+        if onward is not None:
+            assert onward.interface is not None
+            found.out = onward.interface
+            _follow(found, onward)
+        _keep(network, key, found)
+    return found
+
+
+def _forget_flows(network: Network) -> None:
+    """Anything may lead another way now."""
+    settle_flows(network)
+    network.flows.clear()
+    network.flow_generation = network.system.topology
+
+
+def _keep(network: Network, key: tuple[bytes, bytes | None, Interface | None, bool], flow: Flow) -> None:
+    """`flow` is known from now on, unless finding it has changed something."""
+    if len(network.flows) >= _MOST_FLOWS:
+        settle_flows(network)
+        network.flows.clear()
+    flow.is_filtered = _is_filtered(network, flow)
+    if flow.generation == network.system.topology:
+        network.flows[key] = flow
 
 
 def _is_filtered(sender: Network, flow: Flow) -> bool:
@@ -198,40 +236,55 @@ def _trace(network: Network, source: bytes | None, target: bytes, device: Interf
             if route.interface is not None:
                 flow.interface = loopback
         return flow
-    current = network
     assert route.interface is not None
     flow.mtu = route.mtu or route.interface.mtu
     flow.out = route.interface
+    _follow(flow, route)
+    return flow
+
+
+def _follow(flow: Flow, route: Route) -> None:
+    """From `flow.network` by `route`, and on from there."""
+    target = flow.target
     for _ in range(MOST_HOPS + 1):
         out = route.interface
         assert out is not None
         flow.mtu = min(flow.mtu, route.mtu or out.mtu)
         if route.kind == BROADCAST:
             _shout(flow, out)
-            return flow
+            return
         next_hop = route.gateway if route.gateway is not None else target
-        if not _cross(flow, current, out, next_hop):
-            return flow
-        current, arrived = flow.interface.network, flow.interface
-        flow.network = current
-        if len(target) == 4 and source[0] == 127:
-            # A martian. Linux: net/ipv4/route.c, ip_route_input_slow.
-            return flow
-        if current.routes.is_local(target):
-            flow.outcome = DELIVERED
-            return flow
-        if not current.forwards(is_ipv6=len(target) == 16):
-            return flow
-        flow.routers.append((current, arrived))
-        onward = current.routes.lookup(target)
-        if onward is None or onward.kind in _ERRORS:
-            flow.outcome = REFUSED
-            flow.error = ENETUNREACH if onward is None else _ERRORS[onward.kind]
-            return flow
-        if onward.kind == BROADCAST:
-            return flow
+        if not _cross(flow, flow.network, out, next_hop):
+            return
+        flow.network = flow.interface.network
+        if flow.network.translates:
+            flow.outcome = TRANSLATED
+            return
+        onward = _pass_on(flow)
+        if onward is None:
+            return
         route = onward
-    return flow
+
+
+def _pass_on(flow: Flow) -> Route | None:
+    """Where packets go that are in `flow.network` now, None if that is the end of `flow`."""
+    target, current, arrived = flow.target, flow.network, flow.interface
+    is_martian = len(target) == 4 and 127 in (flow.source[0], target[0]) and arrived.kind != LOOPBACK
+    if is_martian and not current.routes_loopback(arrived):
+        # Linux: net/ipv4/route.c, ip_route_input_slow.
+        return None
+    if current.routes.is_local(target):
+        flow.outcome = DELIVERED
+        return None
+    if not current.forwards(is_ipv6=len(target) == 16):
+        return None
+    flow.routers.append((current, arrived))
+    onward = current.routes.lookup(target)
+    if onward is None or onward.kind in _ERRORS:
+        flow.outcome = REFUSED
+        flow.error = ENETUNREACH if onward is None else _ERRORS[onward.kind]
+        return None
+    return None if onward.kind == BROADCAST else onward
 
 
 def _trace_to_group(network: Network, source: bytes | None, target: bytes, device: Interface | None) -> Flow:

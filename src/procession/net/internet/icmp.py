@@ -9,7 +9,16 @@ from procession.abi.word import pack_address, pack_port, pack_u8
 from procession.net.internet.flow import find_flow
 from procession.net.internet.header_options import answered, recorded
 from procession.net.internet.output import send_packet
-from procession.net.internet.packet import ICMP, ICMP6, Packet, checksum
+from procession.net.internet.packet import (
+    ICMP,
+    ICMP6,
+    IPV6_HEADER_BYTES,
+    UDP,
+    UDP_HEADER_BYTES,
+    UDP_LITE,
+    Packet,
+    checksum,
+)
 
 if TYPE_CHECKING:
     from procession.net.internet.icmp_error import IcmpError
@@ -103,6 +112,22 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
                 and socket.may_hear(packet, interface)
             ):
                 socket.arrive(packet)
+
+
+def quoted_packet(message: Packet) -> Packet:
+    """The packet that a message is about, as far as that quotes it."""
+    quoted = message.data[HEADER_BYTES:]
+    if message.protocol == ICMP:
+        size, protocol, ttl, tos = (quoted[0] & 15) * 4, quoted[9], quoted[8], quoted[1]
+        source, target = quoted[12:16], quoted[16:20]
+    else:
+        size, protocol, ttl, tos = IPV6_HEADER_BYTES, quoted[6], quoted[7], 0
+        source, target = quoted[8:24], quoted[24:40]
+    data, port, target_port = quoted[size:], 0, 0
+    if protocol in (UDP, UDP_LITE):
+        port, target_port = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
+        data = data[UDP_HEADER_BYTES:]
+    return Packet(data, source, port, target, target_port, message.time_ns, tos, ttl, protocol)
 
 
 def message_about(packet: Packet, error: IcmpError, offender: bytes) -> Packet:

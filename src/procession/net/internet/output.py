@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EHOSTUNREACH, EINVAL, EPERM, Errno
-from procession.net.internet.flow import DELIVERED, LOST, REFUSED, TO_ALL, UNRESOLVED, Flow, find_flow
+from procession.net.internet.flow import (
+    DELIVERED,
+    LOST,
+    REFUSED,
+    TO_ALL,
+    TRANSLATED,
+    UNRESOLVED,
+    Flow,
+    find_flow,
+)
 from procession.net.internet.header_options import is_routed_by_source, recorded
 from procession.net.internet.icmp_error import (
     HOST_UNREACHABLE,
@@ -24,7 +33,7 @@ from procession.net.internet.neighbour import (
     Neighbour,
 )
 from procession.net.internet.packet import header_bytes
-from procession.net.internet.passage import passes_in, passes_on, passes_out, passes_whole_way
+from procession.net.internet.passage import attach, enter, leave, pass_whole_way, passes_in, passes_on
 from procession.net.link.interface import LOOPBACK
 
 if TYPE_CHECKING:
@@ -77,13 +86,30 @@ def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool
     Unless `is_looped` the sender's own network doesn't hear what goes to a group on another link.
     Linux: net/ipv4/ip_output.c, ip_output.
     """
-    if flow.is_filtered and not passes_out(network, packet, flow):
-        raise EPERM("the packet filter drops it")
+    if flow.is_filtered:
+        way = leave(network, packet, flow)
+        if way is None:
+            raise EPERM("the packet filter drops it")
+        flow = way
     _carry(network, packet, flow, is_looped=is_looped)
 
 
 def _carry(network: Network, packet: Packet, flow: Flow, *, is_looped: bool = True) -> None:
     """`packet` has left its sender."""
+    while _is_brought(packet, flow):
+        if flow.outcome != TRANSLATED:
+            _end(network, packet, flow, is_looped=is_looped)
+            return
+        packet.ttl -= len(flow.routers)
+        network = flow.network
+        onward = enter(packet, flow)
+        if onward is None:
+            return
+        flow = onward
+
+
+def _is_brought(packet: Packet, flow: Flow) -> bool:
+    """Whether `packet` gets to the end of `flow`."""
     outcome = flow.outcome
     size = packet.wire_bytes
     count = 1 if size <= flow.mtu else fragment_count(size, flow)
@@ -92,20 +118,26 @@ def _carry(network: Network, packet: Packet, flow: Flow, *, is_looped: bool = Tr
         flow.byte_count += size
     passed = len(flow.routers)
     if passed and flow.is_filtered and not passes_on(packet, flow):
-        return
+        return False
     if passed and packet.ttl <= passed:
         router, _ = flow.routers[packet.ttl - 1]
         send_error(router, packet, TIME_EXCEEDED)
-        return
+        return False
     if packet.options and not all(record_passage(packet, router) for router, _ in flow.routers):
-        return
+        return False
     if flow.neighbours:
         flow.confirm()
+    return True
+
+
+def _end(network: Network, packet: Packet, flow: Flow, *, is_looped: bool) -> None:
+    """`packet` is at the end of `flow`."""
+    outcome = flow.outcome
     if outcome == DELIVERED:
         from procession.net.internet.input import receive_packet
 
-        packet.ttl -= passed
-        if flow.is_filtered and not passes_in(flow.network, packet, flow.interface):
+        packet.ttl -= len(flow.routers)
+        if flow.is_filtered and not passes_in(flow.network, packet, flow.interface, is_onward=flow.is_onward):
             return
         receive_packet(flow.network, packet, flow.interface)
     elif outcome == TO_ALL:
@@ -135,12 +167,18 @@ def _carry(network: Network, packet: Packet, flow: Flow, *, is_looped: bool = Tr
 _EACCES = 13
 
 
-def send_error(router: Network, packet: Packet, error: IcmpError) -> None:
+def send_error(router: Network, packet: Packet, error: IcmpError, *, is_attached: bool = False) -> None:
     """`router` tells the sender of `packet` what became of it, if it has a way there; never of an error.
 
+    What rules answer is attached to the packet's connection.
     Linux: net/ipv4/icmp.c, __icmp_send; net/ipv6/icmp.c, icmp6_send.
     """
-    from procession.net.internet.icmp import count_message, is_error_message, message_about
+    from procession.net.internet.icmp import (
+        count_message,
+        is_error_message,
+        message_about,
+        quoted_packet,
+    )
     from procession.net.internet.input import receive_error
 
     if not any(packet.source) or is_error_message(packet):
@@ -149,14 +187,23 @@ def send_error(router: Network, packet: Packet, error: IcmpError) -> None:
         flow = find_flow(router, packet.source, None, None)
     except Errno:
         return
-    if flow.outcome != DELIVERED:
+    if flow.outcome not in (DELIVERED, TRANSLATED):
         return
-    if flow.is_filtered and not passes_whole_way(router, message_about(packet, error, flow.source), flow):
-        return
+    network, offender = flow.network, flow.source
+    if flow.is_filtered:
+        message = message_about(packet, error, flow.source)
+        if is_attached:
+            attach(message, packet, router, is_error=True)
+        way = pass_whole_way(router, message, flow)
+        if way is None or way.outcome != DELIVERED:
+            return
+        network, offender = way.network, message.source
+        if message.is_quoting_anew:
+            packet = quoted_packet(message)
     flow.packet_count += 1
     flow.byte_count += 56 + (len(packet.target) - 4)
     count_message(router, packet.target, error.counter, "Out")
-    receive_error(flow.network, packet, error, flow.source)
+    receive_error(network, packet, error, offender)
 
 
 def _wait_for_neighbour(network: Network, packet: Packet, entry: Neighbour) -> None:

@@ -27,7 +27,9 @@ class Packet:
     are 0. `options` are those in the header of IPv4. `time_ns` is when it was sent, since the epoch;
     `interface_index` is where it has arrived.
 
-    `tracked` is what the connection tracking of the network where it is says of it.
+    `tracked` is what the connection tracking of the network where it is says of it, and `mark` what rules
+    have marked it with there. `is_quoting_anew` says that it's a message about a packet whose addresses were
+    changed back in it.
 
     All who hear it share it. What a filter cuts short is a copy for its socket alone, of which programs get
     `most_bytes` at most, whatever they get of packets.
@@ -37,6 +39,8 @@ class Packet:
         "charge",
         "data",
         "interface_index",
+        "is_quoting_anew",
+        "mark",
         "most_bytes",
         "options",
         "protocol",
@@ -76,6 +80,8 @@ class Packet:
         self.most_bytes = LONGEST_PACKET
         self.options = b""
         self.tracked: tuple[Network, Tracked | None] | None = None
+        self.mark = 0
+        self.is_quoting_anew = False
 
     def copy(self) -> Packet:
         """The same once more, for another who hears it."""

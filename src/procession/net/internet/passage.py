@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import Errno
 from procession.abi.nftables import Hook
 from procession.abi.word import Words
-from procession.net.internet.flow import DELIVERED, REFUSED, find_flow
+from procession.net.internet.address import LOOPBACK_4
+from procession.net.internet.flow import (
+    DELIVERED,
+    REFUSED,
+    TRANSLATED,
+    find_flow,
+    find_onward,
+)
 from procession.net.internet.packet import TCP, Packet
+from procession.net.link.interface import LOOPBACK
 
 if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
@@ -45,13 +53,27 @@ def segment(
     return Packet(header + options + data, source[0], 0, target[0], 0, 0, 0, _TIME_TO_LIVE, TCP)
 
 
-def passes_out(network: Network, packet: Packet, flow: Flow) -> bool:
-    """Whether `packet` leaves its sender. Linux: net/ipv4/ip_output.c, __ip_local_out, ip_output."""
+def leave(network: Network, packet: Packet, flow: Flow) -> Flow | None:
+    """Where `packet` goes that `network` sends along `flow`, another way if its addresses are changed; None
+    if it doesn't leave.
+
+    Raises ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL. Linux: net/ipv4/ip_output.c, __ip_local_out, ip_output;
+    net/ipv4/netfilter.c, ip_route_me_harder.
+    """
     hooks = network.hooks
-    return hooks is None or (
-        hooks.lets_pass(LOCAL_OUT, packet, None, flow.out)
-        and hooks.lets_pass(POST_ROUTING, packet, None, flow.out)
-    )
+    if hooks is None:
+        return flow
+    source, target = packet.source, packet.target
+    if not hooks.lets_pass(LOCAL_OUT, packet, None, flow.out):
+        return None
+    if packet.target != target:
+        flow = find_flow(network, packet.target, packet.source, None)
+    if not hooks.lets_pass(POST_ROUTING, packet, None, flow.out):
+        return None
+    if packet.source != source and source[0] == LOOPBACK_4[0]:
+        # It was a martian, and isn't any more.
+        flow = find_flow(network, packet.target, packet.source, None)
+    return flow
 
 
 def passes_on(packet: Packet, flow: Flow) -> bool:
@@ -63,7 +85,10 @@ def passes_on(packet: Packet, flow: Flow) -> bool:
         if hooks is None:
             continue
         packet.ttl = before - hop + 1
-        is_passed = hooks.lets_pass(PRE_ROUTING, packet, arrived, None)
+        is_passed = True
+        if hop > 1 or not flow.is_onward:
+            packet.tracked, packet.mark = None, 0
+            is_passed = hooks.lets_pass(PRE_ROUTING, packet, arrived, None)
         if is_passed and packet.ttl > 1 and not (flow.outcome == REFUSED and hop == last):
             packet.ttl -= 1
             onward = router.routes.lookup(packet.target)
@@ -80,25 +105,74 @@ def passes_on(packet: Packet, flow: Flow) -> bool:
     return True
 
 
-def passes_in(network: Network, packet: Packet, interface: Interface) -> bool:
-    """Whether `packet`, which has arrived at `interface`, is taken in.
+def enter(packet: Packet, flow: Flow) -> Flow | None:
+    """Where `packet` goes on that `flow` has led to a network which may change its addresses; None if it is
+    dropped. Linux: net/ipv4/ip_input.c, ip_rcv."""
+    network, interface = flow.network, flow.interface
+    hooks = network.hooks
+    packet.tracked, packet.mark = None, 0
+    if hooks is not None and not hooks.lets_pass(PRE_ROUTING, packet, interface, None):
+        return None
+    return find_onward(network, interface, packet.source, packet.target)
+
+
+def passes_in(network: Network, packet: Packet, interface: Interface, *, is_onward: bool = False) -> bool:
+    """Whether `packet`, which has arrived at `interface`, is taken in: it `is_onward` if it has passed the
+    first hook.
 
     Linux: net/ipv4/ip_input.c, ip_rcv, ip_local_deliver.
     """
     hooks = network.hooks
-    is_passed = hooks is None or (
-        hooks.lets_pass(PRE_ROUTING, packet, interface, None)
-        and hooks.lets_pass(LOCAL_IN, packet, interface, None)
+    if hooks is None:
+        packet.tracked = None
+        return True
+    if interface.kind != LOOPBACK and not is_onward:
+        packet.tracked, packet.mark = None, 0
+    is_passed = (is_onward or hooks.lets_pass(PRE_ROUTING, packet, interface, None)) and hooks.lets_pass(
+        LOCAL_IN, packet, interface, None
     )
     packet.tracked = None
     return is_passed
 
 
-def passes_whole_way(network: Network, packet: Packet, flow: Flow) -> bool:
-    """Whether `packet`, which is made only to be looked at, would get from `network` to the end of `flow`."""
-    if not passes_out(network, packet, flow) or not passes_on(packet, flow):
-        return False
-    return flow.outcome != DELIVERED or passes_in(flow.network, packet, flow.interface)
+def pass_whole_way(network: Network, packet: Packet, flow: Flow) -> Flow | None:
+    """The last part of the way from `network` of `packet`, which is made only to be looked at; None if it is
+    dropped. It's `packet` as it arrives then.
+    """
+    try:
+        way = leave(network, packet, flow)
+    except Errno:
+        return None
+    while way is not None and passes_on(packet, way):
+        if way is not flow:
+            way.packet_count += 1
+            way.byte_count += packet.wire_bytes
+        if way.outcome == DELIVERED:
+            is_in = passes_in(way.network, packet, way.interface, is_onward=way.is_onward)
+            return way if is_in else None
+        if way.outcome != TRANSLATED:
+            return way
+        packet.ttl -= len(way.routers)
+        if packet.ttl <= 0:
+            return None
+        way = enter(packet, way)
+    return None
+
+
+def attach(answer: Packet, packet: Packet, network: Network, *, is_error: bool) -> None:
+    """What `network` answers to `packet` belongs to its connection.
+
+    Linux: net/netfilter/nf_conntrack_core.c, nf_conntrack_attach.
+    """
+    tracked = packet.tracked
+    if tracked is not None and tracked[0] is network and tracked[1] is not None:
+        answer.tracked = network, tracked[1].answered(is_error=is_error)
+
+
+def receiver_key(segment: Packet) -> tuple[bytes, int, bytes, int]:
+    """What tells the connection that a segment of TCP is for from others where it arrives."""
+    port, target_port = SEGMENT_HEADER.unpack_from(segment.data)[:2]
+    return segment.target, target_port, segment.source, port
 
 
 def send_reset(network: Network, packet: Packet) -> None:
@@ -115,16 +189,15 @@ def send_reset(network: Network, packet: Packet) -> None:
         flow = find_flow(network, packet.source, None, None)
     except Errno:
         return
-    if flow.outcome != DELIVERED:
+    answer = segment(
+        *((packet.target, other_port), (packet.source, port)),
+        *(acknowledged, sequence, RESET | ACKNOWLEDGED),
+    )
+    attach(answer, packet, network, is_error=False)
+    way = pass_whole_way(network, answer, flow) if flow.is_filtered else flow
+    if way is None or way.outcome != DELIVERED:
         return
-    if flow.is_filtered:
-        answer = segment(
-            *((packet.target, other_port), (packet.source, port)),
-            *(acknowledged, sequence, RESET | ACKNOWLEDGED),
-        )
-        if not passes_whole_way(network, answer, flow):
-            return
-    sender = flow.network.tcp.connections.get((packet.source, port, packet.target, other_port))
+    sender = way.network.tcp.connections.get(receiver_key(answer))
     if sender is None or (sender.bytes_sent & _WORD, sender.bytes_received & _WORD) != (
         sequence,
         acknowledged,

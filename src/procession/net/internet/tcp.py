@@ -35,7 +35,7 @@ from procession.net.internet.address import (
     scope_of,
 )
 from procession.net.internet.error_queue import receive_error
-from procession.net.internet.flow import DELIVERED, Flow
+from procession.net.internet.flow import Flow
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.tcp_backlog import (
     SYN_SENT,
@@ -55,10 +55,11 @@ from procession.net.internet.tcp_close import (
     wait_for_end,
 )
 from procession.net.internet.tcp_connection import (
+    Key,
     connect_to_itself,
     take_place,
 )
-from procession.net.internet.tcp_filter import FIN_WAIT1, lose, split
+from procession.net.internet.tcp_filter import FIN_WAIT1, leads_to, lose, split
 from procession.net.internet.tcp_handshake import send_syn
 from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
@@ -130,10 +131,11 @@ class TcpSocket(InternetSocket):
 
     Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
     SYN finds no place there; `deferred` are connections that have said nothing yet (TCP_DEFER_ACCEPT).
-    `phase` is how far connect(2) has come, `syn_count` how many SYNs were sent, and `flow` where the bytes
-    go. `held` is what MSG_MORE and TCP_CORK keep back, and what the other end's filter doesn't let in, which
-    was sent `lost_count` times in vain. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none. `stamps` are still to
-    be told to the `error_queue`, whose entries take `arrived_bytes`.
+    `phase` is how far connect(2) has come, `syn_count` how many SYNs were sent, `seen_as` the key that the
+    other end has for the last of them, and `flow` where the bytes go. `held` is what MSG_MORE and TCP_CORK
+    keep back, and what the other end's filter doesn't let in, which was sent `lost_count` times in vain.
+    `window_clamp` is TCP_WINDOW_CLAMP, 0 for none. `stamps` are still to be told to the `error_queue`, whose
+    entries take `arrived_bytes`.
     """
 
     __slots__ = (
@@ -154,6 +156,7 @@ class TcpSocket(InternetSocket):
         "lost_count",
         "peer",
         "phase",
+        "seen_as",
         "stamps",
         "syn_count",
         "timer",
@@ -186,6 +189,7 @@ class TcpSocket(InternetSocket):
         self.backlog = 0
         self.timer: object = None
         self.syn_count = 0
+        self.seen_as: Key | None = None
         self.flow: Flow | None = None
         self.urgent = UrgentByte()
         self.bytes_sent = 0
@@ -274,7 +278,7 @@ class TcpSocket(InternetSocket):
             self.send_room = SEND_ROOM
 
     @property
-    def key(self) -> tuple[bytes, int, bytes, int]:
+    def key(self) -> Key:
         """What tells this connection from others."""
         assert self.remote_address is not None
         return self.local_address, self.local_port, self.remote_address, self.remote_port
@@ -502,7 +506,7 @@ class TcpSocket(InternetSocket):
             found = None
         peer = self.peer
         assert peer is not None
-        if found is None or found.outcome != DELIVERED or found.network is not peer.network:
+        if found is None or not leads_to(found, peer.network):
             self.network.tcp.start_search(self)
             self.wait_to_send(flags)
         self.flow = found

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ECONNREFUSED, Errno
 from procession.abi.socket import TcpState
 from procession.net.internet.address import is_link_local
-from procession.net.internet.flow import DELIVERED, Flow, find_flow
+from procession.net.internet.flow import Flow, find_flow
+from procession.net.internet.tcp_filter import leads_to
 from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
 from procession.net.socket import CLOSED, ESTABLISHED, SENDING
 from procession.net.socket_filter import copy_filter
@@ -22,13 +23,13 @@ SYN_SENT = int(TcpState.TCP_SYN_SENT)
 
 def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     """The handshake with `listener`: its end of the connection waits to be accepted."""
-    assert socket.remote_address is not None
+    assert socket.seen_as is not None
     connection = type(listener)(
         listener.network, listener.family, listener.kind, socket.protocol, listener.owner_uid
     )
     _pass_on(listener, connection)
-    connection.local_address, connection.local_port = socket.remote_address, socket.remote_port
-    connection.remote_address, connection.remote_port = socket.local_address, socket.local_port
+    connection.local_address, connection.local_port = socket.seen_as[:2]
+    connection.remote_address, connection.remote_port = socket.seen_as[2:]
     connection.peer, socket.peer = socket, connection
     connection.flow = way_back
     connection.has_port = True
@@ -99,14 +100,15 @@ def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
 
 def find_way_back(socket: TcpSocket, network: Network) -> Flow | None:
     """How what answers `socket` in `network` comes back to it; None if it doesn't."""
-    assert socket.remote_address is not None
-    source, flow = socket.remote_address, socket.flow
-    device = flow.interface if flow is not None and is_link_local(socket.local_address) else None
+    assert socket.seen_as is not None
+    source, _, target, _ = socket.seen_as
+    flow = socket.flow
+    device = flow.interface if flow is not None and is_link_local(target) else None
     try:
-        found = find_flow(network, socket.local_address, source, device)
+        found = find_flow(network, target, source, device)
     except Errno:
         return None
-    return found if found.outcome == DELIVERED and found.network is socket.network else None
+    return found if leads_to(found, socket.network) else None
 
 
 def admit(listener: TcpSocket) -> None:

@@ -154,20 +154,15 @@ def connect_to_itself(socket: TcpSocket) -> None:
     socket.state_changed()
 
 
-def find_listener(
-    connections: TcpConnections,
-    target: bytes,
-    port: int,
-    source: bytes,
-    source_port: int,
-    interface: Interface,
-) -> TcpSocket | None:
-    """Who listens at `target` and `port`; of several with SO_REUSEPORT one that the source's port chooses.
+def find_listener(connections: TcpConnections, key: Key, interface: Interface) -> TcpSocket | None:
+    """Who listens where a connection with this key would be; of several with SO_REUSEPORT one that the
+    source's port chooses.
 
     Linux: net/ipv4/inet_hashtables.c, __inet_lookup_listener.
     """
     from procession.net.internet.tcp import TcpSocket
 
+    target, port, source, source_port = key
     found: list[TcpSocket] = []
     best = 0
     for holder in connections.ports.at(port):

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import ETIMEDOUT, Errno
 from procession.abi.socket import TcpState
-from procession.net.internet.flow import DELIVERED
+from procession.net.internet.flow import DELIVERED, TRANSLATED
 from procession.net.internet.passage import (
     ACKNOWLEDGED,
     FIN,
     PUSH,
     RESET,
-    SEGMENT_HEADER,
     SYN,
-    passes_whole_way,
+    pass_whole_way,
+    receiver_key,
     segment,
 )
 from procession.net.internet.tcp_options import segment_bytes
@@ -26,7 +26,10 @@ from procession.net.socket_filter import FilteredPacket, accepted_bytes
 
 if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
+    from procession.net.internet.packet import Packet
     from procession.net.internet.tcp import TcpSocket
+    from procession.net.internet.tcp_connection import Key
+    from procession.net.network import Network
 
 FIN_WAIT1, LAST_ACK = int(TcpState.TCP_FIN_WAIT1), int(TcpState.TCP_LAST_ACK)
 _OPTIONS, _SYN_OPTIONS = bytes(12), bytes(20)
@@ -41,69 +44,86 @@ def kept_bytes(receiver: TcpSocket, sender: TcpSocket, flow: Flow, flags: int, d
     Segments aren't made: programs see a header with the ports, the flags, and how far the stream is.
     Linux: net/ipv4/tcp_ipv4.c, tcp_filter.
     """
-    target: tuple[bytes, int]
-    if sender.remote_address is None:
-        # A listening socket answers: `receiver` has the addresses.
-        assert receiver.remote_address is not None
-        source = receiver.remote_address, receiver.remote_port
-        target = receiver.local_address, receiver.local_port
-    else:
-        source = sender.local_address, sender.local_port
-        target = sender.remote_address, sender.remote_port
-    options = _SYN_OPTIONS if flags & SYN else _OPTIONS
-    packet = segment(source, target, sender.bytes_sent, sender.bytes_received, flags, options, data)
-    if flow.is_filtered and not passes_whole_way(sender.network, packet, flow):
+    packet = _segment_of(sender, flags, data)
+    if flow.is_filtered and not _reaches(receiver, sender.network, packet, flow):
         return -1
+    return _let_in(receiver, packet, flow.interface.index, len(data))
+
+
+def _segment_of(sender: TcpSocket, flags: int, data: bytes = b"") -> Packet:
+    assert sender.remote_address is not None
+    return segment(
+        *((sender.local_address, sender.local_port), (sender.remote_address, sender.remote_port)),
+        *(sender.bytes_sent, sender.bytes_received, flags),
+        *(_SYN_OPTIONS if flags & SYN else _OPTIONS, data),
+    )
+
+
+def _reaches(receiver: TcpSocket, network: Network, packet: Packet, flow: Flow) -> bool:
+    """Whether a segment gets from `network` to `receiver`, where it mayn't be known by its addresses."""
+    way = pass_whole_way(network, packet, flow)
+    return (
+        way is not None
+        and way.outcome == DELIVERED
+        and way.network is receiver.network
+        and receiver_key(packet) == receiver.key
+    )
+
+
+def _let_in(receiver: TcpSocket, packet: Packet, interface_index: int, length: int) -> int:
+    """How many of the `length` bytes of a segment the filter of `receiver` takes, -1 if it drops all."""
     if receiver.filter is None:
-        return len(data)
-    whole = packet.with_header() if len(target[0]) == 4 else packet.with_header_6()
-    seen = FilteredPacket(packet.data, whole, len(target[0]), flow.interface.index)
+        return length
+    whole = packet.with_header() if len(packet.target) == 4 else packet.with_header_6()
+    seen = FilteredPacket(packet.data, whole, len(packet.target), interface_index)
     accepted = accepted_bytes(receiver, seen)
-    size = SEGMENT_HEADER.size + len(options)
-    return min(max(accepted - size, 0), len(data)) if accepted else -1
+    size = len(packet.data) - length
+    return min(max(accepted - size, 0), length) if accepted else -1
 
 
-def lets_connect(listener: TcpSocket | None, socket: TcpSocket, flow: Flow, way_back: Flow) -> bool:
+def lets_connect(
+    listener: TcpSocket | None, socket: TcpSocket, seen_as: Key, flow: Flow, way: Flow, way_back: Flow
+) -> bool:
     """Whether the SYN of `socket`, what answers it and the ACK of that get through.
 
-    Without a `listener` it is answered by a RST.
+    It came by `way`, and is from the end that `seen_as` names. Without a `listener` it is answered by a RST.
     """
-    assert socket.remote_address is not None
+    flags = RESET if listener is None else SYN
+    options = b"" if listener is None else _SYN_OPTIONS
+    answer = segment(seen_as[:2], seen_as[2:], 0, 0, flags | ACKNOWLEDGED, options)
+    if listener is not None and listener.filter is not None:
+        syn = segment(seen_as[2:], seen_as[:2], 0, 0, SYN, _SYN_OPTIONS)
+        if _let_in(listener, syn, way.interface.index, 0) < 0:
+            return False
+    if way_back.is_filtered and not _reaches(socket, way.network, answer, way_back):
+        return False
     if listener is None:
-        return not way_back.is_filtered or passes_whole_way(
-            flow.network,
-            segment(
-                *((socket.remote_address, socket.remote_port), (socket.local_address, socket.local_port)),
-                *(0, 0, RESET | ACKNOWLEDGED),
-            ),
-            way_back,
-        )
-    if listener.filter is not None and kept_bytes(listener, socket, flow, SYN) < 0:
+        return True
+    if _let_in(socket, answer, way_back.interface.index, 0) < 0:
         return False
-    if (socket.filter is not None or way_back.is_filtered) and kept_bytes(
-        socket, listener, way_back, SYN | ACKNOWLEDGED
-    ) < 0:
-        return False
-    return not flow.is_filtered or _passes(socket, flow, ACKNOWLEDGED)
+    if not flow.is_filtered:
+        return True
+    last = pass_whole_way(socket.network, _segment_of(socket, ACKNOWLEDGED), flow)
+    return last is not None and last.outcome == DELIVERED
 
 
-def syn_passes(socket: TcpSocket, flow: Flow) -> bool:
-    """Whether networks on the way let the SYN of `socket` through, which may have been refused then."""
-    return _passes(socket, flow, SYN)
-
-
-def _passes(socket: TcpSocket, flow: Flow, flags: int) -> bool:
+def arriving_syn(socket: TcpSocket, flow: Flow) -> tuple[Flow, Key] | None:
+    """The end of the way of a SYN, and what it's for there; None if it's lost, and may have been refused
+    then."""
     assert socket.remote_address is not None
-    options = _SYN_OPTIONS if flags & SYN else _OPTIONS
-    packet = segment(
-        (socket.local_address, socket.local_port),
-        (socket.remote_address, socket.remote_port),
-        socket.bytes_sent,
-        socket.bytes_received,
-        flags,
-        options,
-    )
-    return passes_whole_way(socket.network, packet, flow)
+    if not flow.is_filtered:
+        return flow, (
+            *(socket.remote_address, socket.remote_port),
+            *(socket.local_address, socket.local_port),
+        )
+    syn = _segment_of(socket, SYN)
+    way = pass_whole_way(socket.network, syn, flow)
+    return None if way is None else (way, receiver_key(syn))
+
+
+def leads_to(flow: Flow, network: Network) -> bool:
+    """Whether segments that follow `flow` may arrive in `network`: who translates them, sees to it."""
+    return flow.outcome == TRANSLATED or (flow.outcome == DELIVERED and flow.network is network)
 
 
 def current_flow(sender: TcpSocket) -> Flow | None:
@@ -115,7 +135,7 @@ def current_flow(sender: TcpSocket) -> Flow | None:
         found: Flow = sender.flow_to(flow.target, flow.source, sender.remote_scope)
     except Errno:
         return flow
-    if found.outcome == DELIVERED and found.network is flow.network:
+    if leads_to(found, flow.network):
         flow.settle()
         sender.flow = flow = found
     return flow

@@ -9,7 +9,7 @@ from procession.abi.socket import TcpState
 from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
 from procession.net.internet.tcp_backlog import SYN_SENT, become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
-from procession.net.internet.tcp_filter import lets_connect, send_again, syn_passes
+from procession.net.internet.tcp_filter import arriving_syn, lets_connect, send_again
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -25,38 +25,36 @@ _NEIGHBOUR_FAILS_S = 3
 def send_syn(socket: TcpSocket, flow: Flow) -> None:
     """Try to reach the other end. Linux: net/ipv4/tcp_output.c, tcp_connect."""
     socket.flow = flow
-    outcome = flow.outcome
     if flow.is_filtered:
         # What refuses it looks for who has sent it.
         socket.state = SYN_SENT
-        if not syn_passes(socket, flow):
-            _wait_unless_refused(socket)
-            return
-    if outcome == REFUSED and socket.syn_count == 0:
-        assert flow.error is not None
-        socket.end(flow.error.number)
+    arrived = arriving_syn(socket, flow)
+    if arrived is None:
+        _wait_unless_refused(socket)
         return
-    if outcome == DELIVERED:
-        assert socket.remote_address is not None
-        network = flow.network
+    way, seen_as = arrived
+    if way.outcome == REFUSED and socket.syn_count == 0:
+        assert way.error is not None
+        socket.end(way.error.number)
+        return
+    count = socket.syn_count
+    if way.outcome == UNRESOLVED and count and _RETRIES_S[count - 1] >= _NEIGHBOUR_FAILS_S:
+        socket.end(EHOSTUNREACH.number)
+        return
+    if way.outcome == DELIVERED:
+        network = way.network
+        socket.seen_as = seen_as
         way_back = find_way_back(socket, network)
         if way_back is not None:
             flow.packet_count += 1
             way_back.packet_count += 1
-            listener = find_listener(
-                network.tcp,
-                socket.remote_address,
-                socket.remote_port,
-                socket.local_address,
-                socket.local_port,
-                flow.interface,
-            )
+            listener = find_listener(network.tcp, seen_as, way.interface)
             is_filtered = flow.is_filtered or way_back.is_filtered or socket.filter is not None
             if listener is not None and listener.filter is not None:
                 is_filtered = True
             if is_filtered:
                 socket.state = SYN_SENT
-            if is_filtered and not lets_connect(listener, socket, flow, way_back):
+            if is_filtered and not lets_connect(listener, socket, seen_as, flow, way, way_back):
                 _wait_unless_refused(socket)
             elif listener is None:
                 socket.end(ECONNREFUSED.number)
@@ -104,9 +102,6 @@ def connection_timed_out(socket: TcpSocket) -> None:
         flow = socket.flow_to(socket.remote_address, socket.local_address, socket.remote_scope)
     except Errno:
         _wait_for_answer(socket)
-        return
-    if flow.outcome == UNRESOLVED and _RETRIES_S[socket.syn_count - 1] >= _NEIGHBOUR_FAILS_S:
-        socket.end(EHOSTUNREACH.number)
         return
     send_syn(socket, flow)
 

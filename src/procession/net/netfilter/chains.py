@@ -9,6 +9,7 @@ from procession.abi.netlink import NetlinkFlag
 from procession.abi.nftables import ChainAttribute, ChainFlag, FilterMessage, Hook, HookAttribute
 from procession.net.netfilter.actions import Counter
 from procession.net.netfilter.expression import be32, be32_in, be64, be64_in
+from procession.net.netfilter.hooks import NAT, PRIORITIES
 from procession.net.netfilter.ruleset import Chain, ruleset_of
 from procession.net.netfilter.tables import UNSPECIFIED, header, userdata_in
 from procession.net.netfilter.verdict import ACCEPT, DROP
@@ -32,8 +33,16 @@ _FLAGS, _ID = int(ChainAttribute.NFTA_CHAIN_FLAGS), int(ChainAttribute.NFTA_CHAI
 _USERDATA = int(ChainAttribute.NFTA_CHAIN_USERDATA)
 _NUMBER, _PRIORITY = int(HookAttribute.NFTA_HOOK_HOOKNUM), int(HookAttribute.NFTA_HOOK_PRIORITY)
 _BASE = int(ChainFlag.NFT_CHAIN_BASE)
-_LAST_HOOK = int(Hook.NF_INET_POST_ROUTING)
 _FILTER = b"filter"
+_HOOKS = {
+    _FILTER: tuple(map(int, Hook)),
+    NAT: tuple(PRIORITIES),
+    b"route": (int(Hook.NF_INET_LOCAL_OUT),),
+}
+"""Where the chains of a type may be. Those of type route have a packet look for its way again if that depends
+on what they have set: on marks no way does here."""
+_TRACKING = -200
+"""NF_IP_PRI_CONNTRACK."""
 _WORD = 0xFFFFFFFF
 
 
@@ -101,12 +110,15 @@ class _Hooking:
             number, priority = chain.hook, chain.priority & _WORD
         if number is None or priority is None:
             raise ENOENT("a hook and a priority are needed")
-        if self.type_name != _FILTER:
-            raise ENOENT("chains filter, and do nothing else")
-        if number > _LAST_HOOK:
+        hooks = _HOOKS.get(self.type_name)
+        if hooks is None:
+            raise ENOENT("no such type of chains")
+        if number not in hooks:
             raise EOPNOTSUPP("no such hook")
         self.number = number
         self.priority = priority - (1 << 32) if priority >> 31 else priority
+        if self.type_name == NAT and self.priority <= _TRACKING:
+            raise EOPNOTSUPP("connections aren't tracked yet")
 
 
 def new_chain(draft: Draft, request: FilterRequest) -> None:

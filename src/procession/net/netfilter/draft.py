@@ -9,7 +9,7 @@ from procession.abi.nftables import DataAttribute, VerdictAttribute
 from procession.hardware.kernel_memory import PACKET_FILTER
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.netfilter.expression import be32_in
-from procession.net.netfilter.hooks import PacketHooks
+from procession.net.netfilter.hooks import NAT, PacketHooks
 from procession.net.netfilter.ruleset import ruleset_of
 from procession.net.netfilter.tracking import Tracker
 from procession.net.netfilter.verdict import ACCEPT, BREAK, CONTINUE, DROP, GOTO, JUMP, RETURN, Verdict
@@ -237,7 +237,7 @@ class Draft:
         ruleset.handle_count = self.handle_count
         ruleset.generation = ruleset.generation + 1 & 0xFFFFFFFF or 1
         hooks = PacketHooks(network, self.tables)
-        network.hooks = hooks if hooks.chains else None
+        network.hooks = None if hooks.is_empty else hooks
         self._track()
         network.topology_changed()
 
@@ -299,8 +299,9 @@ def _check_chain(table: Table, base: Chain, hook: int) -> None:
         targets: dict[bytes, None] = {}
         set_names: dict[bytes, None] = {}
         for rule in chain.rules:
-            if any(not each.hooks >> hook & 1 for each in rule.expressions):
-                raise EOPNOTSUPP("not at this hook")
+            for each in rule.expressions:
+                if not each.hooks >> hook & 1 or (each.is_translating and base.type_name != NAT):
+                    raise each.misplaced("not in such a chain")
             targets.update((each.chain, None) for each in rule.verdicts() if each.leads_on)
             set_names.update(dict.fromkeys(rule.set_names()))
         for name in set_names:

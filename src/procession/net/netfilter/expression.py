@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL, EOVERFLOW, ERANGE
+from procession.abi.errno import EINVAL, EOPNOTSUPP, EOVERFLOW, ERANGE, Errno
 from procession.abi.nftables import DataAttribute
 from procession.abi.word import pack_address
 from procession.net.netfilter.registers import LONGEST_DATA, Loaded
@@ -40,7 +40,8 @@ class Expression:
 
     `verdict` is where it may lead, `set_name` the set that it looks into, b"" for none; `size` is what it
     takes beside what every expression does. `hooks` has a bit for each hook at which it may be evaluated;
-    `is_tracking` says that it asks for a packet's connection.
+    `is_tracking` says that it asks for a packet's connection, `is_translating` that it's for chains of type
+    nat alone.
     """
 
     __slots__ = ()
@@ -51,6 +52,8 @@ class Expression:
     size: int = 0
     hooks: int = 0x1F
     is_tracking: bool = False
+    is_translating: bool = False
+    misplaced: type[Errno] = EOPNOTSUPP
 
     def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
         """Go on to the next expression (None), to the next rule (NFT_BREAK), or to a verdict."""

@@ -35,13 +35,14 @@ _SOURCE = int(PayloadAttribute.NFTA_PAYLOAD_SREG)
 _META_KEY, _META_TARGET = int(MetaAttribute.NFTA_META_KEY), int(MetaAttribute.NFTA_META_DREG)
 _META_SOURCE = int(MetaAttribute.NFTA_META_SREG)
 _LEN, _PROTOCOL = int(MetaKey.NFT_META_LEN), int(MetaKey.NFT_META_PROTOCOL)
+_MARK = int(MetaKey.NFT_META_MARK)
 _IIF, _OIF = int(MetaKey.NFT_META_IIF), int(MetaKey.NFT_META_OIF)
 _IIFNAME, _OIFNAME = int(MetaKey.NFT_META_IIFNAME), int(MetaKey.NFT_META_OIFNAME)
 _IIFTYPE, _OIFTYPE = int(MetaKey.NFT_META_IIFTYPE), int(MetaKey.NFT_META_OIFTYPE)
 _NFPROTO, _L4PROTO = int(MetaKey.NFT_META_NFPROTO), int(MetaKey.NFT_META_L4PROTO)
 _NAME_BYTES = 16
 _META_BYTES = {
-    **dict.fromkeys((_LEN, _IIF, _OIF), 4),
+    **dict.fromkeys((_LEN, _MARK, _IIF, _OIF), 4),
     **dict.fromkeys((_PROTOCOL, _IIFTYPE, _OIFTYPE), 2),
     **dict.fromkeys((_IIFNAME, _OIFNAME), _NAME_BYTES),
     **dict.fromkeys((_NFPROTO, _L4PROTO), 1),
@@ -96,6 +97,34 @@ class Payload(Expression):
         )
 
 
+def read_meta(reading: Reading, found: dict[int, bytes]) -> Expression:
+    """Linux: net/netfilter/nft_meta.c, nft_meta_select_ops."""
+    if _META_KEY not in found or (_META_TARGET in found and _META_SOURCE in found):
+        raise EINVAL("an attribute is missing, or one too many is there")
+    return MetaChange(reading, found) if _META_SOURCE in found else Meta(reading, found)
+
+
+class MetaChange(Expression):
+    """`meta` that sets what isn't in a packet: its mark. Linux: net/netfilter/nft_meta.c,
+    nft_meta_set_eval."""
+
+    __slots__ = ("place",)
+
+    name = b"meta"
+
+    def __init__(self, reading: Reading, found: dict[int, bytes]) -> None:
+        if needed(found, _META_KEY) != _MARK:
+            raise EOPNOTSUPP("nothing of a packet can be set but its mark")
+        self.place = reading.loaded.source(needed(found, _META_SOURCE), _META_BYTES[_MARK])
+
+    def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
+        passing.packet.mark = int.from_bytes(registers[self.place : self.place + 4], "little")
+        return None
+
+    def attributes(self) -> bytes:
+        return attribute(_META_KEY, be32(_MARK)) + attribute(_META_SOURCE, be32(number_of(self.place)))
+
+
 class Meta(Expression):
     """Linux: net/netfilter/nft_meta.c, nft_meta_get_eval."""
 
@@ -104,10 +133,6 @@ class Meta(Expression):
     name = b"meta"
 
     def __init__(self, reading: Reading, found: dict[int, bytes]) -> None:
-        if _META_KEY not in found:
-            raise EINVAL("an attribute is missing")
-        if _META_SOURCE in found:
-            raise EOPNOTSUPP("nothing of a packet can be set")
         self.key = needed(found, _META_KEY)
         length = _META_BYTES.get(self.key)
         if length is None:
@@ -125,6 +150,8 @@ class Meta(Expression):
         key = self.key
         if key == _LEN:
             return pack_u32(len(passing.whole))
+        if key == _MARK:
+            return pack_u32(passing.packet.mark)
         if key == _PROTOCOL:
             return pack_port(_ETHERTYPE_4 if passing.family == IPV4 else _ETHERTYPE_6)
         if key == _NFPROTO:

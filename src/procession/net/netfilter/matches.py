@@ -1,19 +1,18 @@
-"""iptables' matches and targets, which are expressions of its rules (iptables-extensions(8))."""
+"""iptables' matches, which are expressions of its rules (iptables-extensions(8))."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP, EPROTONOSUPPORT, ERANGE
-from procession.abi.nftables import MatchAttribute, TargetAttribute
+from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP, ERANGE
+from procession.abi.nftables import MatchAttribute
 from procession.abi.word import Words
 from procession.net.internet.packet import ICMP, ICMP6, TCP, UDP, UDP_LITE
-from procession.net.netfilter.actions import REJECT_HOOKS
 from procession.net.netfilter.expression import Expression, be32, needed
+from procession.net.netfilter.fib import address_type
 from procession.net.netfilter.limit import Bucket
 from procession.net.netfilter.passing import IPV4, IPV6
-from procession.net.netfilter.refusal import REASONS_4, REASONS_6, refuse_with_error, refuse_with_reset
-from procession.net.netfilter.verdict import DROPPED, NO_MATCH
+from procession.net.netfilter.verdict import NO_MATCH
 from procession.net.netlink.attributes import attribute, text_in
 
 if TYPE_CHECKING:
@@ -23,15 +22,9 @@ if TYPE_CHECKING:
 
 _NAME, _REVISION = int(MatchAttribute.NFTA_MATCH_NAME), int(MatchAttribute.NFTA_MATCH_REV)
 _INFO = int(MatchAttribute.NFTA_MATCH_INFO)
-_TARGET_NAME, _TARGET_REVISION = (
-    int(TargetAttribute.NFTA_TARGET_NAME),
-    int(TargetAttribute.NFTA_TARGET_REV),
-)
-_TARGET_INFO = int(TargetAttribute.NFTA_TARGET_INFO)
-_MOST_REVISION = 255
+MOST_REVISION = 255
 _WITH_PORTS = (TCP, UDP, UDP_LITE)
 _PORTS = Words(">HH")
-_FILTER = b"filter"
 _SCALE, _CREDITS = 10_000, 32_000
 """XT_LIMIT_SCALE, in whose parts of a second iptables counts, and in whose the kernel does."""
 _SCALE_NS = 10**9 // _SCALE
@@ -287,95 +280,73 @@ class LimitMatch(Match):
         return self.bucket.take(self.cost, passing.network.host.clock.now_ns)
 
 
-class RejectTarget(Expression):
-    """REJECT (Linux: net/ipv4/netfilter/ipt_REJECT.c, reject_tg; net/ipv6/netfilter/ip6t_REJECT.c)."""
+class MarkMatch(Match):
+    """Linux: net/netfilter/xt_mark.c, mark_mt; include/uapi/linux/netfilter/xt_mark.h, struct
+    xt_mark_mtinfo1."""
 
-    __slots__ = ("info",)
+    __slots__ = ()
 
-    name = b"target"
-    title: ClassVar[bytes] = b"REJECT"
-    revision: ClassVar[int] = 0
-    info_bytes: ClassVar[int] = 8
-    families: ClassVar[tuple[int, ...]] = (IPV4, IPV6)
-    hooks = REJECT_HOOKS & ~1
-    _codes_4: ClassVar = {0: 0, 1: 1, 2: 2, 3: 3, 5: 9, 6: 10, 8: 13}
-    """enum ipt_reject_with, and the codes of ICMP."""
-    _codes_6: ClassVar = {0: 0, 1: 1, 3: 3, 4: 4, 7: 5, 8: 6}
-    _reset_4: ClassVar[int] = 7
-    _reset_6: ClassVar[int] = 6
+    title = b"mark"
+    revision = 1
+    info_bytes = 16
+    layout: ClassVar[Words] = Words("<IIB")
 
-    def __init__(self, reading: Reading, info: bytes) -> None:
-        if len(info) != self.info_bytes or reading.table.name != _FILTER:
-            raise EINVAL("another size, or another table than REJECT's")
-        self.info = info
-        how = self._how
-        is_4 = reading.table.family == IPV4
-        if how == (self._reset_4 if is_4 else self._reset_6):
-            if reading.protocol != TCP:
-                raise EINVAL("only TCP is reset")
-        elif how not in (self._codes_4 if is_4 else self._codes_6):
-            raise EINVAL("no such answer")
+    def matches(self, passing: Passing) -> bool:
+        mark, mask, inverted = self.layout.unpack_from(self.info)
+        return bool((passing.packet.mark & mask == mark) != bool(inverted))
 
-    @property
-    def _how(self) -> int:
-        return int.from_bytes(self.info[:4], "little")
 
-    def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
-        how = self._how
-        is_4 = passing.family == IPV4
-        if how == (self._reset_4 if is_4 else self._reset_6):
-            refuse_with_reset(passing)
-        else:
-            code = (self._codes_4 if is_4 else self._codes_6)[how]
-            refuse_with_error(passing, (REASONS_4 if is_4 else REASONS_6)[code])
-        return DROPPED
+class AddressTypeMatch(Match):
+    """Linux: net/netfilter/xt_addrtype.c, addrtype_mt_v1; include/uapi/linux/netfilter/xt_addrtype.h, struct
+    xt_addrtype_info_v1."""
 
-    def attributes(self) -> bytes:
-        told = attribute(_TARGET_NAME, self.title + b"\0") + attribute(_TARGET_REVISION, be32(self.revision))
-        return told + attribute(_TARGET_INFO, self.info)
+    __slots__ = ()
+
+    title = b"addrtype"
+    revision = 1
+    info_bytes = 8
+    families = (IPV4,)
+    layout: ClassVar[Words] = Words("<HHI")
+    _not_source: ClassVar[int] = 1
+    _not_target: ClassVar[int] = 2
+    _arrived: ClassVar[int] = 4
+    _out: ClassVar[int] = 8
+
+    def check(self) -> None:
+        flags = self.layout.unpack_from(self.info)[2]
+        if flags & self._arrived and flags & self._out:
+            raise EINVAL("the interface of one way")
+
+    def matches(self, passing: Passing) -> bool:
+        sources, targets, flags = self.layout.unpack_from(self.info)
+        device = passing.arrived if flags & self._arrived else passing.out if flags & self._out else None
+        packet = passing.packet
+        for address, wanted, inversion in (
+            (packet.source, sources, self._not_source),
+            (packet.target, targets, self._not_target),
+        ):
+            kind = 1 << address_type(passing.network, address, device)
+            if wanted and bool(kind & wanted) == bool(flags & inversion):
+                return False
+        return True
 
 
 MATCHES: dict[bytes, type[Match]] = {
     each.title: each
     for each in (
         *(CommentMatch, TcpMatch, UdpMatch, IcmpMatch, Icmp6Match),
-        *(MultiportMatch, ConntrackMatch, LimitMatch),
+        *(MultiportMatch, ConntrackMatch, LimitMatch, MarkMatch, AddressTypeMatch),
     )
 }
-TARGETS: dict[bytes, type[RejectTarget]] = {RejectTarget.title: RejectTarget}
 """By their names: there is one revision of each."""
 
 
 def read_match(reading: Reading, found: dict[int, bytes]) -> Match:
     """Linux: net/netfilter/nft_compat.c, nft_match_select_ops."""
     name, revision, info = text_in(found, _NAME), needed(found, _REVISION), found.get(_INFO)
-    if name is None or info is None or revision > _MOST_REVISION:
+    if name is None or info is None or revision > MOST_REVISION:
         raise EINVAL("a name, a revision and what it matches are needed")
     made = MATCHES.get(name)
     if made is None or made.revision != revision or reading.table.family not in made.families:
         raise ENOENT("no such match")
     return made(reading, info)
-
-
-def read_target(reading: Reading, found: dict[int, bytes]) -> RejectTarget:
-    """Linux: net/netfilter/nft_compat.c, nft_target_select_ops."""
-    name, revision = text_in(found, _TARGET_NAME), needed(found, _TARGET_REVISION)
-    info = found.get(_TARGET_INFO)
-    if name is None or info is None or revision > _MOST_REVISION:
-        raise EINVAL("a name, a revision and what it does are needed")
-    made = TARGETS.get(name)
-    if made is None or made.revision != revision or reading.table.family not in made.families:
-        raise ENOENT("no such target")
-    return made(reading, info)
-
-
-def check_revision(family: int, name: bytes, revision: int, *, is_target: bool) -> None:
-    """Whether there is such a match or target. Raises ENOENT, EPROTONOSUPPORT.
-
-    Linux: net/netfilter/x_tables.c, xt_find_revision.
-    """
-    made: type[Match] | type[RejectTarget] | None = (TARGETS if is_target else MATCHES).get(name)
-    if made is None or family not in made.families:
-        raise ENOENT("no such match or target")
-    if made.revision != revision:
-        raise EPROTONOSUPPORT("another revision")

@@ -55,8 +55,14 @@ class Passing:
         self.step_count = 0
         is_4 = len(packet.target) == 4
         self.family = IPV4 if is_4 else IPV6
-        self.whole = packet.with_header() if is_4 else packet.with_header_6()
+        self.whole = b""
         self.transport_offset = header_bytes(packet.target) + len(packet.options)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """The packet has changed."""
+        packet = self.packet
+        self.whole = packet.with_header() if self.family == IPV4 else packet.with_header_6()
 
     @property
     def connection_state(self) -> int:

@@ -50,7 +50,7 @@ icmp_code_v6)."""
 
 def refuse_with_error(passing: Passing, error: IcmpError) -> None:
     """Linux: net/ipv4/netfilter/nf_reject_ipv4.c, nf_send_unreach."""
-    send_error(passing.network, passing.packet, error)
+    send_error(passing.network, passing.packet, error, is_attached=True)
 
 
 def refuse_with_reset(passing: Passing) -> None:

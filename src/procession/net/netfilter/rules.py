@@ -16,11 +16,14 @@ from procession.abi.nftables import (
 from procession.net.netfilter.actions import Counter, Immediate, Reject
 from procession.net.netfilter.comparisons import Bitwise, Compare, Lookup, Range
 from procession.net.netfilter.expression import Expression, Reading, be32_in, be64, be64_in
+from procession.net.netfilter.fib import Fib
 from procession.net.netfilter.limit import Limit
-from procession.net.netfilter.loads import ConnectionLoad, Meta, Payload
-from procession.net.netfilter.matches import read_match, read_target
+from procession.net.netfilter.loads import ConnectionLoad, Payload, read_meta
+from procession.net.netfilter.matches import read_match
+from procession.net.netfilter.nat import Masquerade, Nat, Redirect
 from procession.net.netfilter.ruleset import Rule, ruleset_of
 from procession.net.netfilter.tables import UNSPECIFIED, header, userdata_in
+from procession.net.netfilter.targets import read_target
 from procession.net.netlink.attributes import attribute, list_in, nested_in, text_in
 
 if TYPE_CHECKING:
@@ -36,7 +39,8 @@ MOST_EXPRESSIONS = 128
 """NFT_RULE_MAXEXPRS."""
 EXPRESSIONS: dict[bytes, Callable[[Reading, dict[int, bytes]], Expression]] = {
     **{each.name: each for each in (Immediate, Counter, Reject, Bitwise, Compare, Lookup, Range)},
-    **{each.name: each for each in (Meta, Payload, ConnectionLoad, Limit)},
+    **{each.name: each for each in (Payload, ConnectionLoad, Limit, Fib, Nat, Masquerade, Redirect)},
+    b"meta": read_meta,
     b"match": read_match,
     b"target": read_target,
 }
@@ -123,7 +127,7 @@ def _expressions_in(reading: Reading, request: FilterRequest) -> tuple[Expressio
         made = EXPRESSIONS.get(name)
         if made is None:
             raise ENOENT("no such expression")
-        if _DATA not in found and made is not Counter:
+        if _DATA not in found and made not in (Counter, Masquerade, Redirect):
             raise EINVAL("an expression without data")
         read.append(made(reading, nested_in(found.get(_DATA, b""))))
     return tuple(read)

@@ -20,7 +20,6 @@ from procession.abi.word import pack_u8
 from procession.net.netfilter.chains import delete_chain, list_chains, new_chain
 from procession.net.netfilter.draft import Draft
 from procession.net.netfilter.expression import be32, be32_in
-from procession.net.netfilter.matches import check_revision
 from procession.net.netfilter.request import FilterRequest
 from procession.net.netfilter.rules import delete_rule, list_rules, new_rule
 from procession.net.netfilter.ruleset import ruleset_of
@@ -33,6 +32,7 @@ from procession.net.netfilter.sets import (
     new_set,
 )
 from procession.net.netfilter.tables import delete_table, header, list_tables, new_table
+from procession.net.netfilter.targets import check_revision
 from procession.net.netlink.attributes import Request, attribute, nested_in, text_in
 from procession.net.netlink.socket import NetlinkSocket
 from procession.net.socket_options import CAP_NET_ADMIN

@@ -41,7 +41,7 @@ _ANSWERS = {ICMP: {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17}, 
 """The types of ICMP's questions and answers, by each other."""
 _QUESTIONS = {ICMP: (8, 13, 15, 17), ICMP6: (128,)}
 _ERRORS = {ICMP: (3, 4, 5, 11, 12), ICMP6: (1, 2, 3, 4)}
-_MESSAGE_HEADER_BYTES = 8
+MESSAGE_HEADER_BYTES = 8
 
 Tuple = tuple[int, bytes, int, bytes, int]
 """A protocol, and from which address and port to which other: of ICMP the identifier, and type and code."""
@@ -51,7 +51,8 @@ class Connection:
     """A connection (Linux: include/net/netfilter/nf_conntrack.h, struct nf_conn).
 
     It's known by its two tuples, that of the first packet and that of an answer, and forgotten at
-    `expiry_ns`. `status` are flags of IPS_*; `is_ending` says that a FIN was seen.
+    `expiry_ns`. `status` are flags of IPS_*; `is_ending` says that a FIN was seen. Where addresses are
+    translated, the answer isn't the first turned round, but goes to what the first packet was changed to.
     """
 
     __slots__ = ("answer", "expiry_ns", "is_ending", "original", "status")
@@ -70,6 +71,10 @@ class Tracked(NamedTuple):
     connection: Connection
     place: int
     is_answer: bool
+
+    def answered(self, *, is_error: bool) -> Tracked:
+        """What an answer to such a packet is, or a message about it."""
+        return Tracked(self.connection, RELATED if is_error else ESTABLISHED, not self.is_answer)
 
 
 class Tracker:
@@ -99,10 +104,10 @@ class Tracker:
         if packet.protocol in _ERRORS and packet.data and packet.data[0] in _ERRORS[packet.protocol]:
             return self._related(packet)
         key = _tuple_of(packet)
-        answer = _turned(key) if key is not None else None
+        answer = turned(key) if key is not None else None
         if key is None or answer is None:
             return None
-        found = self._find(key)
+        found = self.find(key)
         if found is None:
             if not _may_begin(packet):
                 return None
@@ -125,6 +130,9 @@ class Tracker:
         connection = tracked.connection
         if connection.status & CONFIRMED or tracked.place == RELATED:
             return True
+        if self.find(connection.original) is not None or self.find(connection.answer) is not None:
+            # Another packet has begun it meanwhile.
+            return False
         if len(self.connections) >= 2 * min(self.sweep_count, MOST_CONNECTIONS):
             self._sweep()
         account = self.network.system.account
@@ -142,7 +150,7 @@ class Tracker:
         for connection in list(self.connections.values()):
             self._forget(connection)
 
-    def _find(self, key: Tuple) -> Connection | None:
+    def find(self, key: Tuple) -> Connection | None:
         found = self.connections.get(key)
         if found is not None and found.expiry_ns <= self.network.host.clock.now_ns:
             self._forget(found)
@@ -166,11 +174,12 @@ class Tracker:
     def _related(self, packet: Packet) -> Tracked | None:
         """A message about a packet of some connection. Linux: net/netfilter/nf_conntrack_proto_icmp.c,
         nf_conntrack_inet_error."""
-        key = _quoted_tuple(packet)
-        found = self._find(key) if key is not None else None
+        quoted = _quoted_tuple(packet)
+        key = turned(quoted) if quoted is not None else None
+        found = self.find(key) if key is not None else None
         if found is None:
             return None
-        return Tracked(found, RELATED, is_answer=found.original == key)
+        return Tracked(found, RELATED, is_answer=found.answer == key)
 
     def _renew(self, connection: Connection, packet: Packet) -> None:
         seconds = _GENERIC_S
@@ -218,7 +227,7 @@ def _tuple_of(packet: Packet) -> Tuple | None:
 def _tuple_in(protocol: int, source: bytes, target: bytes, data: bytes, least: int) -> Tuple | None:
     """The tuple of a packet whose `data` is behind the header of IP; None if that is too short."""
     if protocol in _ANSWERS:
-        if len(data) < _MESSAGE_HEADER_BYTES:
+        if len(data) < MESSAGE_HEADER_BYTES:
             return None
         kind, code, _, identifier = _ECHO.unpack_from(data)
         return protocol, source, identifier, target, kind << 8 | code
@@ -230,7 +239,7 @@ def _tuple_in(protocol: int, source: bytes, target: bytes, data: bytes, least: i
     return protocol, source, 0, target, 0
 
 
-def _turned(key: Tuple) -> Tuple | None:
+def turned(key: Tuple) -> Tuple | None:
     """The tuple of an answer, None if there is none."""
     protocol, source, port, target, target_port = key
     if protocol in _ANSWERS:
@@ -241,7 +250,7 @@ def _turned(key: Tuple) -> Tuple | None:
 
 def _quoted_tuple(packet: Packet) -> Tuple | None:
     """The tuple of the packet that a message of ICMP is about."""
-    quoted = packet.data[_MESSAGE_HEADER_BYTES:]
+    quoted = packet.data[MESSAGE_HEADER_BYTES:]
     if packet.protocol == ICMP:
         if len(quoted) < IPV4_HEADER_BYTES:
             return None

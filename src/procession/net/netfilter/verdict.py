@@ -37,3 +37,4 @@ class Verdict(NamedTuple):
 
 NO_MATCH = Verdict(BREAK)
 DROPPED = Verdict(DROP)
+ACCEPTED = Verdict(ACCEPT)
