@@ -10,11 +10,11 @@ from procession.hardware.kernel_memory import INTERFACE, INTERFACE_BYTES, PACKET
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.device_address import interface_came_up
 from procession.net.internet.port_table import PortTable
-from procession.net.internet.routing import Routes
+from procession.net.internet.routing import UNICAST, Routes
 from procession.net.internet.tcp_connection import TcpConnections
 from procession.net.link.interface import IFF_UP, LOOPBACK, LOOPBACK_INDEX, LOOPBACK_NAME, Interface
 from procession.net.link_change import delete_interface
-from procession.net.sysctls import NetworkSysctls
+from procession.net.sysctls import FORWARDING, REVERSE_PATH, ROUTE_LOCALNET, NetworkSysctls
 from procession.net.unix.names import UnixNames
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 FREE_ROUTES = 8
 """So many come with the network: the loopback's."""
+_LOOSE = 2
 MOST_ROUTES = 65_536
 """Of routes, addresses and neighbours that a network may have."""
 
@@ -177,9 +178,9 @@ class Network(Namespace):
                 return interface
         return None
 
-    def forwards(self, *, is_ipv6: bool) -> bool:
-        """Whether packets for others are passed on."""
-        return bool(self.sysctls.forwards_6 if is_ipv6 else self.sysctls.forwards_4)
+    def forwards(self, interface: Interface, *, is_ipv6: bool) -> bool:
+        """Whether packets for others that come by `interface` are passed on."""
+        return bool(interface.settings[FORWARDING[is_ipv6]])
 
     @property
     def translates(self) -> bool:
@@ -187,8 +188,19 @@ class Network(Namespace):
         return self.hooks is not None and bool(self.hooks.translating)
 
     def routes_loopback(self, interface: Interface) -> bool:
-        """Whether the loopback's addresses count behind `interface` too (route_localnet)."""
-        return interface.routes_loopback or bool(self.sysctls.routes_loopback)
+        """Whether the loopback's addresses count behind `interface` too."""
+        return bool(interface.settings[ROUTE_LOCALNET] or self.sysctls.of_every[ROUTE_LOCALNET])
+
+    def expects(self, source: bytes, interface: Interface) -> bool:
+        """Whether `interface` may bring packets from `source`: by rp_filter 1 if answers go out there,
+        by 2 if they go anywhere. Linux: net/ipv4/fib_frontend.c, __fib_validate_source."""
+        mode = max(interface.settings[REVERSE_PATH], self.sysctls.of_every[REVERSE_PATH])
+        if mode <= 0 or interface.kind == LOOPBACK or not any(source):
+            return True
+        route = self.routes.lookup(source)
+        if route is None or route.kind != UNICAST:
+            return False
+        return mode == _LOOSE or route.interface is interface
 
     def number_of(self, other: Network) -> int:
         """What this network calls `other`; it gets the least free number the first time.

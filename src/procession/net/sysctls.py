@@ -5,6 +5,25 @@ from __future__ import annotations
 NO_GROUPS = (1, 0)
 FIRST_EPHEMERAL, LAST_EPHEMERAL = 32_768, 60_999
 """What ip_local_port_range is at first."""
+ALL, DEFAULT = b"all", b"default"
+"""What is set for all interfaces, and for those that are made from now on."""
+ROUTE_LOCALNET, REVERSE_PATH = b"ipv4/route_localnet", b"ipv4/rp_filter"
+FORWARDING = (b"ipv4/forwarding", b"ipv6/forwarding")
+INTERFACE_SETTINGS = {
+    FORWARDING[0]: 0,
+    ROUTE_LOCALNET: 0,
+    REVERSE_PATH: 0,
+    b"ipv4/arp_notify": 0,
+    FORWARDING[1]: 0,
+    b"ipv6/accept_dad": 1,
+    b"ipv6/accept_ra": 1,
+    b"ipv6/autoconf": 1,
+    b"ipv6/disable_ipv6": 0,
+}
+"""The settings of an interface and what they are at first. Of those about ARP and IPv6's addresses nothing
+comes: nobody asks whether an address is taken, and no router advertises itself."""
+READ_ONLY = (b"ipv6/disable_ipv6",)
+"""It's always on."""
 
 
 class NetworkSysctls:
@@ -13,8 +32,8 @@ class NetworkSysctls:
     `forwards_4` and `forwards_6` are ip_forward and conf/all/forwarding; `ping_groups` the first and last
     group that may send echo requests (ping_group_range); `first_free_port` ip_unprivileged_port_start;
     `first_ephemeral` and `last_ephemeral` ip_local_port_range; `binds_anywhere` ip_nonlocal_bind;
-    `ignores_echo` icmp_echo_ignore_all; `time_to_live` ip_default_ttl; `tells_data` tstamp_allow_data;
-    `routes_loopback` conf/all/route_localnet.
+    `ignores_echo` icmp_echo_ignore_all; `time_to_live` ip_default_ttl; `tells_data` tstamp_allow_data.
+    `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
     """
 
     __slots__ = (
@@ -25,8 +44,9 @@ class NetworkSysctls:
         "forwards_6",
         "ignores_echo",
         "last_ephemeral",
+        "of_every",
+        "of_new",
         "ping_groups",
-        "routes_loopback",
         "tells_data",
         "time_to_live",
     )
@@ -40,5 +60,24 @@ class NetworkSysctls:
         self.ignores_echo = 0
         self.ping_groups = NO_GROUPS
         self.tells_data = 1
-        self.routes_loopback = 0
+        self.of_every = INTERFACE_SETTINGS.copy()
+        self.of_new = INTERFACE_SETTINGS.copy()
         self.time_to_live = 64
+
+    def of_all(self, key: bytes) -> int:
+        """What conf/all says."""
+        if key in FORWARDING:
+            return self.forwards_4 if key == FORWARDING[0] else self.forwards_6
+        return self.of_every[key]
+
+    def set_all(self, key: bytes, value: int) -> None:
+        """Set it; forwarding is new interfaces' too.
+
+        Linux: net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c, addrconf_fixup_forwarding.
+        """
+        if key == FORWARDING[0]:
+            self.forwards_4 = self.of_new[key] = value
+        elif key == FORWARDING[1]:
+            self.forwards_6 = self.of_new[key] = value
+        else:
+            self.of_every[key] = value

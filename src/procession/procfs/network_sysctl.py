@@ -12,9 +12,10 @@ from procession.net.internet.tcp import MOST_RECEIVE_ROOM, MOST_SEND_ROOM, RECEI
 from procession.net.internet.tcp_connection import MOST_WAITING
 from procession.net.internet.tcp_options import CONGESTION_CONTROLS
 from procession.net.socket import DEFAULT_BUFFER_BYTES, MOST_BUFFER_BYTES
-from procession.net.sysctls import NO_GROUPS
+from procession.net.sysctls import FORWARDING, NO_GROUPS
 from procession.net.unix.socket import QUEUE_LENGTH
-from procession.procfs.system import SystemFile, SystemTree
+from procession.procfs.interface_sysctl import set_for_all
+from procession.procfs.system import InterfaceSettings, SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -106,22 +107,7 @@ def _show_forwarding(kernel: Kernel) -> bytes:
 def _store_forwarding(kernel: Kernel, data: bytes) -> None:
     """Linux: net/ipv4/devinet.c, devinet_sysctl_forward."""
     (value,) = _numbers(data, -(2**31), 2**31 - 1)
-    network = kernel.seen_namespaces.network
-    network.sysctls.forwards_4 = value
-    network.topology_changed()
-
-
-def _show_forwarding_6(kernel: Kernel) -> bytes:
-    """net.ipv6.conf.all.forwarding."""
-    return b"%d\n" % _sysctls(kernel).forwards_6
-
-
-def _store_forwarding_6(kernel: Kernel, data: bytes) -> None:
-    """Linux: net/ipv6/addrconf.c, addrconf_sysctl_forward."""
-    (value,) = _numbers(data, -(2**31), 2**31 - 1)
-    network = kernel.seen_namespaces.network
-    network.sysctls.forwards_6 = value
-    network.topology_changed()
+    set_for_all(kernel.seen_namespaces.network, FORWARDING[0], value)
 
 
 def _show_binds_anywhere(kernel: Kernel) -> bytes:
@@ -219,8 +205,6 @@ def _file(show: Callable[[Kernel], bytes]) -> SystemFile:
     return SystemFile(0o444, show)
 
 
-_INTERFACE_SYSCTLS: SystemTree = {b"disable_ipv6": _file(_show_zero)}
-
 NETWORK_SYSCTLS: SystemTree = {
     b"core": {
         b"rmem_default": _file(_show_buffer),
@@ -231,9 +215,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"wmem_max": _file(_show_most_buffer),
     },
     b"ipv4": {
-        b"conf": {
-            b"all": {b"forwarding": _setting(_show_forwarding, _store_forwarding)},
-        },
+        b"conf": InterfaceSettings(b"ipv4"),
         b"icmp_echo_ignore_all": _setting(_show_ignores_echo, _store_ignores_echo),
         b"ip_default_ttl": _setting(_show_time_to_live, _store_time_to_live),
         b"ip_forward": _setting(_show_forwarding, _store_forwarding),
@@ -252,14 +234,7 @@ NETWORK_SYSCTLS: SystemTree = {
     },
     b"ipv6": {
         b"bindv6only": _file(_show_zero),
-        b"conf": {
-            b"all": {
-                **_INTERFACE_SYSCTLS,
-                b"forwarding": _setting(_show_forwarding_6, _store_forwarding_6),
-            },
-            b"default": _INTERFACE_SYSCTLS,
-            b"lo": _INTERFACE_SYSCTLS,
-        },
+        b"conf": InterfaceSettings(b"ipv6"),
     },
     b"unix": {b"max_dgram_qlen": _file(_show_queue_length)},
 }

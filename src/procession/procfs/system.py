@@ -59,7 +59,13 @@ class PressureKind(NamedTuple):
     resource: int
 
 
-SystemTree = Mapping[bytes, "SystemFile | SystemTree | PressureKind | bytes"]
+class InterfaceSettings(NamedTuple):
+    """The directory of the settings of a protocol at each interface."""
+
+    protocol: bytes
+
+
+SystemTree = Mapping[bytes, "SystemFile | SystemTree | PressureKind | InterfaceSettings | bytes"]
 """Names and what is there: a file, a directory's own tree, or where a symbolic link leads."""
 
 
@@ -94,12 +100,18 @@ class SystemDirectory(ProcDirectory):
             inode = self.entries[name] = self.make(name, found)
         return inode
 
-    def make(self, name: bytes, found: SystemFile | SystemTree | PressureKind | bytes) -> Inode:
+    def make(
+        self, name: bytes, found: SystemFile | SystemTree | PressureKind | InterfaceSettings | bytes
+    ) -> Inode:
         """The inode for an entry of the tree."""
         superblock = self.proc
         number = superblock.allocate_static_number()
         if isinstance(found, PressureKind):
             return PressureInode(superblock, found.resource)
+        if isinstance(found, InterfaceSettings):
+            from procession.procfs.interface_sysctl import SettingsDirectory
+
+            return SettingsDirectory(superblock, number, found.protocol)
         if isinstance(found, SystemFile):
             return SystemInode(superblock, number, (*self.path, name))
         if isinstance(found, bytes):

@@ -273,10 +273,12 @@ def _pass_on(flow: Flow) -> Route | None:
     if is_martian and not current.routes_loopback(arrived):
         # Linux: net/ipv4/route.c, ip_route_input_slow.
         return None
+    if len(target) == 4 and not current.expects(flow.source, arrived):
+        return None
     if current.routes.is_local(target):
         flow.outcome = DELIVERED
         return None
-    if not current.forwards(is_ipv6=len(target) == 16):
+    if not current.forwards(arrived, is_ipv6=len(target) == 16):
         return None
     flow.routers.append((current, arrived))
     onward = current.routes.lookup(target)

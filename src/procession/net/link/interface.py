@@ -54,7 +54,7 @@ class Interface:
     address of its ports unless one was chosen. `state_without_carrier` is the operational state without a
     wire. `addresses` are those of both protocols. `was_up` says whether it has ever been up. The four
     counters are of what packets' flows have settled (`net/internet/flow.py`); `drop_count` counts what was
-    sent into nothing. `routes_loopback` is net.ipv4.conf.*.route_localnet.
+    sent into nothing. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS).
     """
 
     __slots__ = (
@@ -78,9 +78,9 @@ class Interface:
         "queue_length",
         "received_bytes",
         "received_packets",
-        "routes_loopback",
         "sent_bytes",
         "sent_packets",
+        "settings",
         "state_without_carrier",
         "was_up",
     )
@@ -113,7 +113,7 @@ class Interface:
         self.state_without_carrier = _DOWN
         self.carrier_changes = 0
         self.drop_count = 0
-        self.routes_loopback = False
+        self.settings = network.sysctls.of_new.copy()
         self.received_packets = self.received_bytes = 0
         self.sent_packets = self.sent_bytes = 0
 

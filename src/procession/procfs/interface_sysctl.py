@@ -1,0 +1,153 @@
+"""/proc/sys/net/ipv4/conf and ipv6/conf: the settings of each interface of a network (ip-sysctl)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, ENOENT
+from procession.abi.file_mode import S_IFMT
+from procession.fs.inode import DirectoryEntry, Inode
+from procession.net.sysctls import ALL, DEFAULT, FORWARDING, INTERFACE_SETTINGS, READ_ONLY
+from procession.procfs.inode import ProcDirectory, ProcFile
+from procession.procfs.sysctl_permission import check_sysctl_permission
+from procession.procfs.sysctl_poll import ParameterFile
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import File
+    from procession.fs.permission import Subject
+    from procession.net.network import Network
+    from procession.procfs.file_system import ProcFileSystem
+
+_LEAST, _MOST = -(2**31), 2**31 - 1
+
+
+class SettingsDirectory(ProcDirectory):
+    """conf: a directory for each interface of the reader's network, one for all and one for new ones.
+
+    `entries` are the inodes that have been looked up.
+    """
+
+    __slots__ = ("entries", "protocol")
+
+    def __init__(self, superblock: ProcFileSystem, number: int, protocol: bytes) -> None:
+        super().__init__(superblock, number)
+        self.protocol = protocol
+        self.entries: dict[bytes, Inode] = {}
+
+    def names(self) -> list[bytes]:
+        """Those of the directories."""
+        network: Network = self.proc.kernel.seen_namespaces.network
+        return [ALL, DEFAULT, *(each.name for each in network.interfaces.values())]
+
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        check_sysctl_permission(self.proc.kernel, (b"net",), self.mode, subject, mask)
+
+    def lookup(self, name: bytes) -> Inode:
+        names = self.names()
+        if name not in names:
+            raise ENOENT
+        found = self.entries.get(name)
+        if found is None:
+            self.entries = {each: inode for each, inode in self.entries.items() if each in names}
+            number = self.proc.allocate_static_number()
+            found = self.entries[name] = OwnSettingsDirectory(self.proc, number, self.protocol, name)
+        return found
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        return _listed(self, self.names())
+
+
+class OwnSettingsDirectory(ProcDirectory):
+    """The settings of one interface, or those for all or for new ones."""
+
+    __slots__ = ("entries", "owner", "protocol")
+
+    def __init__(self, superblock: ProcFileSystem, number: int, protocol: bytes, owner: bytes) -> None:
+        super().__init__(superblock, number)
+        self.protocol = protocol
+        self.owner = owner
+        self.entries: dict[bytes, Inode] = {}
+
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        check_sysctl_permission(self.proc.kernel, (b"net",), self.mode, subject, mask)
+
+    def lookup(self, name: bytes) -> Inode:
+        key = self.protocol + b"/" + name
+        if key not in INTERFACE_SETTINGS:
+            raise ENOENT
+        found = self.entries.get(name)
+        if found is None:
+            number = self.proc.allocate_static_number()
+            found = self.entries[name] = SettingFile(self.proc, number, self.owner, key)
+        return found
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        start = self.protocol + b"/"
+        return _listed(self, [key[len(start) :] for key in INTERFACE_SETTINGS if key.startswith(start)])
+
+
+def _listed(directory: ProcDirectory, names: list[bytes]) -> list[DirectoryEntry]:
+    return [
+        DirectoryEntry(name, inode.number, (inode.mode & S_IFMT) >> 12)
+        for name in names
+        for inode in (directory.lookup(name),)
+    ]
+
+
+class SettingFile(ProcFile):
+    """One setting, a number. Linux: net/ipv4/devinet.c, devinet_conf_proc; net/ipv6/addrconf.c,
+    addrconf_sysctl_forward."""
+
+    __slots__ = ("key", "owner")
+
+    def __init__(self, superblock: ProcFileSystem, number: int, owner: bytes, key: bytes) -> None:
+        super().__init__(superblock, number, 0o444 if key in READ_ONLY else 0o644)
+        self.owner = owner
+        self.key = key
+
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        check_sysctl_permission(self.proc.kernel, (b"net",), self.mode, subject, mask)
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return ParameterFile(path, flags, subject, self, None)
+
+    def show(self, subject: Subject) -> bytes:
+        network: Network = self.proc.kernel.seen_namespaces.network
+        if self.owner == ALL:
+            value = network.sysctls.of_all(self.key)
+        elif self.owner == DEFAULT:
+            value = network.sysctls.of_new[self.key]
+        else:
+            interface = network.interface_named(self.owner)
+            if interface is None:
+                raise ENOENT("the interface is gone")
+            value = interface.settings[self.key]
+        return b"%d\n" % value
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        try:
+            value = int(data.split(b"\0", 1)[0])
+        except ValueError:
+            raise EINVAL("not a number") from None
+        if not _LEAST <= value <= _MOST:
+            raise EINVAL("not a number of 32 bits")
+        network: Network = self.proc.kernel.seen_namespaces.network
+        if self.owner == ALL:
+            set_for_all(network, self.key, value)
+        elif self.owner == DEFAULT:
+            network.sysctls.of_new[self.key] = value
+        else:
+            found = network.interface_named(self.owner)
+            if found is None:
+                raise ENOENT("the interface is gone")
+            found.settings[self.key] = value
+        network.topology_changed()
+
+
+def set_for_all(network: Network, key: bytes, value: int) -> None:
+    """Set it for all interfaces. Forwarding is given to each, others count beside each one's own."""
+    network.sysctls.set_all(key, value)
+    for interface in network.interfaces.values() if key in FORWARDING else ():
+        interface.settings[key] = value
+    network.topology_changed()
