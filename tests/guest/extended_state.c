@@ -186,6 +186,55 @@ TEST(handler_breaks_the_state)
 	CHECK_EQ(WIFSIGNALED(status) ? WTERMSIG(status) : 0, SIGSEGV);
 }
 
+static volatile uint64_t refused_low, refused_mxcsr;
+
+static void spoil(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *frame = context;
+
+	(void)signal;
+	(void)info;
+	/* No processor loads MXCSR with reserved bits set. */
+	frame->uc_mcontext.fpregs->mxcsr = 0xFFFFFFFF;
+	__asm__ volatile("pcmpeqd %%xmm7, %%xmm7" ::: "xmm7");
+}
+
+static void look(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *frame = context;
+
+	(void)signal;
+	(void)info;
+	memcpy((void *)&refused_low, &frame->uc_mcontext.fpregs->_xmm[7], sizeof(refused_low));
+	refused_mxcsr = frame->uc_mcontext.fpregs->mxcsr;
+	_exit(refused_low == 0 && refused_mxcsr == 0x1F80 ? 3 : 4);
+}
+
+/* What can't be put back leaves the state of a fresh processor: neither the handler's nor what was before. */
+TEST(what_no_processor_loads_is_cleared)
+{
+	struct sigaction action = {.sa_sigaction = spoil, .sa_flags = SA_SIGINFO};
+	struct sigaction last = {.sa_sigaction = look, .sa_flags = SA_SIGINFO};
+	pid_t child = (pid_t)MUST(fork());
+	int status;
+
+	if (child == 0) {
+		long result, self = getpid();
+		uint64_t before = 0x1122334455667788;
+
+		sigaction(SIGUSR1, &action, NULL);
+		sigaction(SIGSEGV, &last, NULL);
+		__asm__ volatile("movq %4, %%xmm7\n"
+				 "syscall\n"
+				 : "=a"(result)
+				 : "a"(SYS_kill), "D"(self), "S"(SIGUSR1), "r"(before)
+				 : "rcx", "r11", "memory", "xmm7");
+		_exit(1);
+	}
+	CHECK_EQ(MUST(waitpid(child, &status, 0)), child);
+	CHECK_EQ(status, EXITED(3));
+}
+
 TEST(child_has_it)
 {
 	pid_t child = (pid_t)MUST(fork());

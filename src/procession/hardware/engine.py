@@ -97,8 +97,14 @@ class Engine(Protocol):
     def save(self, registers: Registers) -> None:
         """Copy the live registers into `registers`."""
 
+    def save_integers(self, registers: Registers) -> None:
+        """Copy the live registers into `registers`, but for the floating-point state."""
+
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
+
+    def load_bases(self, registers: Registers) -> None:
+        """Make the bases of fs and gs in `registers` the live ones."""
 
     def use_address_space(self, root_frame: int, level: int) -> None:
         """Switch to the page tables whose root is in `root_frame` (cr3), and to a processor of `level`."""

@@ -252,6 +252,17 @@ class Kernel:
             self.is_saved = True
         return task.registers
 
+    def integers_of(self, task: Task) -> Registers:
+        """The registers of `task` as they are now, but for the floating-point state, which may be old."""
+        if task is self.live and not self.is_saved:
+            self.cpu.save_integers(task.registers)
+        return task.registers
+
+    def bases_changed(self, task: Task) -> None:
+        """The caller has changed the bases of fs and gs in what `integers_of` gave it."""
+        if task is self.live:
+            self.cpu.load_bases(task.registers)
+
     def registers_changed(self, task: Task) -> None:
         """The caller has changed what `registers_of` gave it."""
         if task is self.live:

@@ -30,14 +30,14 @@ def arch_prctl_of(task: Task, target: Task, option: int, argument: int) -> int:
     if option in (_ARCH_SET_FS, _ARCH_SET_GS):
         if argument >= USER_END:
             raise EPERM("past user space")
-        registers = kernel.registers_of(target)
+        registers = kernel.integers_of(target)
         if option == _ARCH_SET_FS:
             registers.fs_base = argument
         else:
             registers.gs_base = argument
-        kernel.registers_changed(target)
+        kernel.bases_changed(target)
     elif option in (_ARCH_GET_FS, _ARCH_GET_GS):
-        registers = kernel.registers_of(target)
+        registers = kernel.integers_of(target)
         base = registers.fs_base if option == _ARCH_GET_FS else registers.gs_base
         task.mm.write(argument, pack_u64(base))
     elif option == _ARCH_GET_CPUID:

@@ -17,7 +17,7 @@ from procession.kernel.ptrace.debug_registers import arm
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.alternate_stack import set_alternate_stack, stack_flags
 from procession.kernel.signal.fd import SignalFile
-from procession.kernel.signal.frame import is_canonical, leave_frame
+from procession.kernel.signal.frame import is_canonical, leave_frame, read_frame
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.handlers import SA_IMMUTABLE, SignalAction
 from procession.kernel.signal.info import SigInfo
@@ -164,12 +164,18 @@ def rt_sigreturn(task: Task) -> int:
     Linux: arch/x86/kernel/signal_64.c, SYSCALL_DEFINE0(rt_sigreturn).
     """
     kernel = task.kernel
-    registers = kernel.registers_of(task)
+    # The rest is the frame's to say.
+    registers = kernel.integers_of(task)
     task.call_number = -1
     try:
-        leave_frame(kernel, task, registers)
+        fields = read_frame(task, registers.general[RSP])
     except EFAULT:
-        # The frame can't be believed: what was read of it before the fault stays, as in Linux.
+        force_signal(kernel, task, SigInfo(SIGSEGV))
+        return 0
+    try:
+        leave_frame(kernel, task, registers, fields)
+    except EFAULT:
+        # The frame can't be believed: what was read of it before stays, as in Linux.
         kernel.registers_changed(task)
         force_signal(kernel, task, SigInfo(SIGSEGV))
         return 0
@@ -185,7 +191,7 @@ def rt_sigreturn(task: Task) -> int:
 def sigaltstack(task: Task, new_stack: In[SignalStack], old_stack: Out[SignalStack]) -> None:
     """sigaltstack(2). Linux: kernel/signal.c, SYSCALL_DEFINE2(sigaltstack)."""
     new = new_stack.get() if new_stack else None
-    pointer = task.kernel.registers_of(task).general[RSP]
+    pointer = task.kernel.integers_of(task).general[RSP]
     base, old_size, _ = task.alternate_stack
     flags = stack_flags(task, pointer)
     if new is not None:

@@ -186,16 +186,25 @@ class ScriptedEngine:
 
     def save(self, registers: Registers) -> None:
         """Copy the live registers into `registers`."""
+        self.save_integers(registers)
+        registers.floating = self.live.floating
+
+    def save_integers(self, registers: Registers) -> None:
+        """Copy them but for the floating-point state."""
         registers.general = list(self.general)
         registers.rflags = self.live.rflags
         registers.fs_base = self.live.fs_base
         registers.gs_base = self.live.gs_base
-        registers.floating = self.live.floating
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
         self.general[:] = registers.general
         self.live = registers.copy()
+
+    def load_bases(self, registers: Registers) -> None:
+        """Make the bases of fs and gs the live ones."""
+        self.live.fs_base = registers.fs_base
+        self.live.gs_base = registers.gs_base
 
     def use_address_space(self, root_frame: int, level: int) -> None:
         """Nothing is translated here but by the kernel itself."""

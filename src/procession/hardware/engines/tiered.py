@@ -235,9 +235,17 @@ class TieredEngine:
         """Copy the live registers into `registers`."""
         self.engine.save(registers)
 
+    def save_integers(self, registers: Registers) -> None:
+        """Copy them but for the floating-point state."""
+        self.engine.save_integers(registers)
+
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
         self.engine.load(registers)
+
+    def load_bases(self, registers: Registers) -> None:
+        """Make the bases of fs and gs the live ones."""
+        self.engine.load_bases(registers)
 
     def use_address_space(self, root_frame: int, level: int) -> None:
         """Switch to the page tables at `root_frame`, and to the engine that they run on."""

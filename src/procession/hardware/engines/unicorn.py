@@ -436,6 +436,17 @@ class UnicornEngine:
 
     def save(self, registers: Registers) -> None:
         """Copy the live registers into `registers`."""
+        self.save_integers(registers)
+        state, layout = self.state, self.layout
+        if state[layout.sse_mark] or state[layout.x87_mark]:
+            self.exceptions.copy_marks()
+        found = bytes(self.floating)
+        if found != self.settled:
+            self._settle(found)
+        registers.floating = self.settled_image
+
+    def save_integers(self, registers: Registers) -> None:
+        """Copy them but for the floating-point state."""
         general = self.general.tolist()
         general[RIP] = (general[RIP] + self.advance) & WORD_MASK
         registers.general = general
@@ -444,13 +455,6 @@ class UnicornEngine:
         words = self.words64
         registers.fs_base = words[self.fs_index]
         registers.gs_base = words[self.gs_index]
-        state, layout = self.state, self.layout
-        if state[layout.sse_mark] or state[layout.x87_mark]:
-            self.exceptions.copy_marks()
-        found = bytes(self.floating)
-        if found != self.settled:
-            self._settle(found)
-        registers.floating = self.settled_image
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -470,6 +474,12 @@ class UnicornEngine:
         self.floating[:] = self.settled = state
         self.settled_image = image
         self.exceptions.state_replaced()
+
+    def load_bases(self, registers: Registers) -> None:
+        """Make the bases of fs and gs the live ones."""
+        words = self.words64
+        words[self.fs_index] = registers.fs_base
+        words[self.gs_index] = registers.gs_base
 
     @property
     def thread_pointer(self) -> int:
@@ -557,20 +567,28 @@ class UnicornEngine:
         upper = self.settled_image[FXSAVE_BYTES:]
         self.settled = found
         image = self.settled_image = (self.live_state.fxsave() or self.format.to_fxsave(found)) + upper
-        if len(self.known) >= _REMEMBERED_STATES:
-            self.known.clear()
         # Where the library notes exceptions is no part of the state: they have been copied into it.
         state = bytearray(found)
         start, layout = self.layout.floating_start, self.layout
         state[layout.sse_mark - start] = state[layout.x87_mark - start] = 0
-        self.known[image] = bytes(state)
+        self._remember(image, bytes(state))
+
+    def _remember(self, image: bytes, state: bytes) -> bytes:
+        """Know `state` as the processor's own form of an XSAVE area."""
+        known = self.known
+        if len(known) >= _REMEMBERED_STATES:
+            known.clear()
+            # Every handler of a signal begins with this one.
+            known[INITIAL_STATE] = self.initial_floating
+        known[image] = state
+        return state
 
     def _restored(self, image: bytes) -> bytes:
         """The processor's own form of an XSAVE area."""
         old = self.initial_floating
         new, control, mxcsr = self.format.from_fxsave(old, image[:FXSAVE_BYTES])
         if (control, mxcsr) == self.format.control_words(old):
-            return new
+            return self._remember(image, new)
         # The library derives rounding and flushing modes when these two are written: let it do so.
         live = bytes(self.floating)
         self.floating[:] = new
@@ -579,7 +597,7 @@ class UnicornEngine:
         library.register_write(handle, uc.REG_MXCSR, byref(c_uint32(mxcsr)))
         new = self.format.image(bytes(self.floating))
         self.floating[:] = live
-        return new
+        return self._remember(image, new)
 
     def close(self) -> None:
         """Close the processor."""

@@ -169,15 +169,21 @@ def build_frame(
     registers.floating = b""
 
 
-def leave_frame(kernel: Kernel, task: Task, registers: Registers) -> None:
-    """Put back what the frame says, which the program may have changed.
+FrameHead = tuple[int, ...]
+"""The fields of the frame before the siginfo."""
 
-    Raises EFAULT for a frame that can't be read or whose floating point state no processor would load.
+
+def read_frame(task: Task, stack_pointer: int) -> FrameHead:
+    """What the frame says to which a handler that returns has left the stack pointer. Raises EFAULT."""
+    return _HEAD.unpack(task.mm.read(stack_pointer - 8, _HEAD.size))
+
+
+def leave_frame(kernel: Kernel, task: Task, registers: Registers, fields: FrameHead) -> None:
+    """Put back what the frame says, which the program may have changed, all of it but the bases.
+
+    Raises EFAULT when no processor would load its floating-point state, which is that of a fresh one then.
     Linux: arch/x86/kernel/signal_64.c, SYSCALL_DEFINE0(rt_sigreturn), restore_sigcontext.
     """
-    general = registers.general
-    frame = general[RSP] - 8
-    fields = _HEAD.unpack(task.mm.read(frame, _HEAD.size))
     set_blocked(task, fields[33])
     task.restart_block = None
     # Unpacked, they are words already.
@@ -190,8 +196,8 @@ def leave_frame(kernel: Kernel, task: Task, registers: Registers) -> None:
 
 def _restore_floating(kernel: Kernel, task: Task, registers: Registers, address: int) -> None:
     """Linux: arch/x86/kernel/fpu/signal.c, fpu__restore_sig."""
+    registers.floating = b""
     if address == 0:
-        registers.floating = b""
         return
     if address & 15:
         raise EFAULT("the floating point state isn't aligned")

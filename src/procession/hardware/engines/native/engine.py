@@ -475,12 +475,16 @@ class NativeEngine:
 
     def save(self, registers: Registers) -> None:
         """Copy the live registers into `registers`."""
+        self.save_integers(registers)
+        registers.floating = canonical(bytes(self.processor.extended))
+
+    def save_integers(self, registers: Registers) -> None:
+        """Copy them but for the floating-point state."""
         words = self.words
         registers.general = self.general.tolist()
         registers.rflags = words[_FLAGS] & _USER_FLAGS | _ALWAYS_SET
         registers.fs_base = words[_FS_BASE]
         registers.gs_base = words[_GS_BASE]
-        registers.floating = canonical(bytes(self.processor.extended))
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -488,10 +492,15 @@ class NativeEngine:
         for index, value in enumerate(registers.general):
             general[index] = value
         words[_FLAGS] = registers.rflags & (_HARDWARE_FLAGS | TRAP_FLAG | 1 << 21) | _ALWAYS_SET
-        words[_FS_BASE] = registers.fs_base
-        words[_GS_BASE] = registers.gs_base
+        self.load_bases(registers)
         self.processor.extended[:] = registers.extended_state
         self.switches += 1
+
+    def load_bases(self, registers: Registers) -> None:
+        """Make the bases of fs and gs the live ones."""
+        words = self.words
+        words[_FS_BASE] = registers.fs_base
+        words[_GS_BASE] = registers.gs_base
 
     def use_address_space(self, root_frame: int, level: int) -> None:
         """Switch page tables: to the stub that has them, or to a new one."""
