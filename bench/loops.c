@@ -1,7 +1,5 @@
-/* Loops of system calls of many kinds, each run for a time of the clock: `loops KIND MILLISECONDS`.
- *
- * Prints how often the body ran and the nanoseconds that it took by the clock. `loops` lists the kinds. */
-#include "bench.h"
+/* Loops of the system calls that programs make most, each run for a time of the clock. */
+#include "loops.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -24,7 +22,6 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/user.h>
-#include <time.h>
 
 static char page[65536];
 static int ends[2], others[2];
@@ -35,14 +32,6 @@ static void handle(int signo)
 {
 	(void)signo;
 	handled++;
-}
-
-static long nanoseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000L + now.tv_nsec;
 }
 
 /* A process at the other end of two pipes, which sends back what it gets. */
@@ -633,11 +622,7 @@ static void do_cow(void)
 	reap(child);
 }
 
-static const struct kind {
-	const char *name;
-	void (*prepare)(void);
-	void (*body)(void);
-} kinds[] = {
+static const struct kind kinds[] = {
 	{"compute", NULL, do_compute},
 	{"getpid", NULL, do_getpid},
 	{"clock_gettime", NULL, do_gettime},
@@ -725,34 +710,9 @@ static const struct kind {
 
 int main(int argc, char **argv)
 {
-	const struct kind *kind = NULL;
-	long start, now, end, count = 0;
+	const struct kind *kind = run_loops(kinds, sizeof(kinds) / sizeof(*kinds), argc, argv);
 
-	for (size_t at = 0; at < sizeof(kinds) / sizeof(*kinds); at++) {
-		if (argc == 1)
-			puts(kinds[at].name);
-		else if (strcmp(argv[1], kinds[at].name) == 0)
-			kind = &kinds[at];
-	}
-	if (argc == 1)
-		return 0;
-	if (argc != 3 || kind == NULL)
-		return 2;
-	if (kind->prepare != NULL)
-		kind->prepare();
-	if (atol(argv[2]) == 0)
-		return 0;
-	now = start = nanoseconds();
-	end = start + atol(argv[2]) * 1000000;
-	while (now < end) {
-		for (int at = 0; at < 16; at++)
-			kind->body();
-		count += 16;
-		now = nanoseconds();
-	}
-	printf("%ld %ld\n", count, now - start);
-	fflush(stdout);
-	if (kind->prepare == make_directory) {
+	if (kind != NULL && kind->prepare == make_directory) {
 		char line[64];
 
 		snprintf(line, sizeof(line), "rm -rf %s", directory);

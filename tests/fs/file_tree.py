@@ -40,6 +40,9 @@ class TestClock:
     def spend_showing(self, byte_count: int) -> None:
         """Here too."""
 
+    def spend_making(self) -> None:
+        """And here."""
+
     def spend_telling(self) -> None:
         """And here."""
 

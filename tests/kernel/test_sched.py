@@ -379,10 +379,12 @@ class TestProcessors:
         woken = pair.start(affinity(2), *forever(Note(pair), Work(100)))
         stop, go_on = Call(62, woken.tid, 19), Call(62, woken.tid, 18)
         waker = pair.start(affinity(1), *forever(Note(pair), go_on, Work(5), stop, sleep(20 * MS)))
-        pair.run_for(SECOND)
+        pair.run_for(2 * SECOND)
         turns = [tid for tid, _ in groupby(tid for _, tid in pair.log)]
-        assert sum(tid == waker.tid for _, tid in pair.log) > 30
-        assert turns.count(woken.tid) > 30
+        wake_ups = sum(tid == waker.tid for _, tid in pair.log)
+        assert wake_ups > 60
+        # Chance says who of the two comes first; a slice later it would be never.
+        assert turns.count(woken.tid) > wake_ups // 2
 
     @pytest.mark.parametrize("cpus", [1, 2, 3, 8])
     def test_time_never_goes_back(self, cpus: int) -> None:

@@ -15,11 +15,12 @@ from procession import Machine
 from procession.hardware.engines.native.engine import why_unavailable
 from tests.guest.compile_c import Linkage, compile_program
 
-LOOPS = Path(__file__).parents[2] / "bench" / "loops.c"
+BENCH = Path(__file__).parents[2] / "bench"
+LOOPS = (BENCH / "loops.c", BENCH / "rare_loops.c")
 MOST_SECONDS = 3.0
 ATTEMPTS = 4
 SHORT_MS, LONG_MS = 1, 61
-INSTRUCTIONS = Path(__file__).parents[2] / "bench" / "instructions.c"
+INSTRUCTIONS = BENCH / "instructions.c"
 MOST_SECONDS_OF_INSTRUCTIONS = {"unicorn": 12.0, "native": 20.0}
 SHORT_US, LONG_US = 1, 3000
 
@@ -67,8 +68,9 @@ def dear_kinds(
 
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
-def test_a_virtual_second_of_calls_costs_three_at_most(c_compiler: None) -> None:
-    program = compile_program(LOOPS, Linkage.STATIC)
+@pytest.mark.parametrize("loops", LOOPS, ids=lambda loops: loops.stem)
+def test_a_virtual_second_of_calls_costs_three_at_most(c_compiler: None, loops: Path) -> None:
+    program = compile_program(loops, Linkage.STATIC)
     assert not dear_kinds(program, MOST_SECONDS, (SHORT_MS, LONG_MS), "auto")
 
 

@@ -156,6 +156,7 @@ def _create(context: FsContext, walk: Walk, directory: Dentry, name: bytes, mode
     inode.check_permission(walk.subject, MAY_WRITE | MAY_EXEC)
     inode.superblock.vfs.accounts.check_files()
     created = inode.create(name, inherited(inode, mode & 0o7777, context.umask), walk.subject)
+    inode.superblock.vfs.clock.spend_making()
     inherit(inode, created)
     entry = directory.add(name, created)
     note_creation(entry)
@@ -212,6 +213,7 @@ def _open_unnamed(
     directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
     directory.inode.superblock.vfs.accounts.check_files()
     inode = directory.inode.create_unnamed(inherited(directory.inode, mode & 0o7777, context.umask), subject)
+    inode.superblock.vfs.clock.spend_making()
     inherit(directory.inode, inode)
     inode.is_linkable = not flags & O_EXCL
     dentry = Dentry(b"#%d" % inode.number, directory.dentry, inode)

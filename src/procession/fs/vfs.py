@@ -38,6 +38,9 @@ class Clock(Protocol):
     def spend_showing(self, byte_count: int, /) -> None:
         """A file of so many bytes that shows the kernel's state has been made."""
 
+    def spend_making(self) -> None:
+        """A file has been made."""
+
     def spend_telling(self) -> None:
         """An event of a file has been told."""
 

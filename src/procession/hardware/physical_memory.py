@@ -18,6 +18,7 @@ STALE_TRANSLATIONS = 1
 STALE_CODE = 2
 ENDED_SPACES = 4
 RESERVED_ADDRESSES = 8
+PAGES_WORKED = 16
 
 MAXIMUM_AREAS = 65530
 """vm.max_map_count as a machine starts. Linux: include/linux/mm.h, DEFAULT_MAX_MAP_COUNT."""
@@ -116,6 +117,9 @@ class PhysicalMemory:
     addresses of its pages, None for all), STALE_CODE when frames with code were written or reused
     (`stale_code`), ENDED_SPACES when address spaces are gone (`ended_spaces`, by their roots), and
     RESERVED_ADDRESSES when some have mapped what an engine may have reserved (`reserving_spaces`).
+    PAGES_WORKED is there for the clock: how many entries of page tables have been changed or given back
+    (`changed_pages`), and how many pages filled without a trap (`filled_pages`), that no time has been
+    counted for yet.
 
     `reclaimable` are the frames whose contents can be read again from where they came, in the order in which
     they were filled or last seen in use; each with the page cache that holds it and its index there. When
@@ -148,12 +152,14 @@ class PhysicalMemory:
         "address_spaces",
         "backed_frames",
         "bytes",
+        "changed_pages",
         "counted",
         "descriptor",
         "ended_spaces",
         "executable",
         "exhausted_owner",
         "fault_counts",
+        "filled_pages",
         "frame_count",
         "free",
         "free_executable",
@@ -203,6 +209,7 @@ class PhysicalMemory:
         self.account = KernelMemory(self)
         self.backed_frames = 1
         self.stale = 0
+        self.changed_pages = self.filled_pages = 0
         self.stale_spaces: dict[int, list[int] | None] = {}
         self.stale_code: set[int] = set()
         self.ended_spaces: list[int] = []
@@ -430,6 +437,16 @@ class PhysicalMemory:
         pages = self.stale_spaces.setdefault(root, [])
         if pages is not None:
             pages += range(start, end, PAGE_SIZE)
+
+    def note_changed(self, count: int) -> None:
+        """So many entries of page tables have been changed: that takes time."""
+        self.changed_pages += count
+        self.stale |= PAGES_WORKED
+
+    def note_filled(self) -> None:
+        """A page has been filled for whom no trap was needed."""
+        self.filled_pages += 1
+        self.stale |= PAGES_WORKED
 
     def space_changed(self, root: int) -> None:
         """Any mapping of the address space at `root` may not be what it was."""

@@ -61,6 +61,9 @@ HUGE_PAGES_DISABLED = 4
 MERGES_ANY = 8
 """PR_SET_MEMORY_MERGE: all that can be merged asks for it, what is mapped later too (`mm.ksm`)."""
 
+_PAGES_OF_AREA = 4
+"""Copying an area is as much work as changing so many pages."""
+
 _READABLE = pte.PRESENT | pte.USER
 _WRITABLE = pte.PRESENT | pte.USER | pte.WRITABLE
 (_HIGH, _HIGH_END), (_LOW, _LOW_END) = RESERVED
@@ -298,6 +301,7 @@ class MemoryDescriptor:
         shared = self.area_list
         if shared.owner_count > 1:
             self._use_areas(shared.copy())
+            self.memory.note_changed(_PAGES_OF_AREA * len(self.areas))
             shared.put()
 
     def denies(self, old_protection: int, new_protection: int) -> bool:
@@ -700,5 +704,6 @@ class MemoryDescriptor:
                 # What the processor has cached for this page may be the frame that was copied from.
                 page = address & ~PAGE_MASK
                 self.memory.translations_changed(self.tables.root, page, page + PAGE_SIZE)
+            self.memory.note_filled()
             entry = self.tables.entry(address >> PAGE_SHIFT)
         return (entry & pte.ADDRESS_MASK) | (address & PAGE_MASK)

@@ -153,6 +153,8 @@ class PageTables:
                     if not entry & pte.CACHED:
                         del counted[index]
                         memory.release((entry & _FRAME_MASK) >> PAGE_SHIFT)
+        if count:
+            memory.note_changed(count)
         return count
 
     def _own_used(self, region: int, first: int, past: int) -> None:
@@ -212,6 +214,7 @@ class PageTables:
                     words[place] = new
                     if not bits & pte.NO_EXECUTE:
                         memory.executable.add(frame)
+            memory.note_changed(len(places))
         return bool(ranges)
 
     def present_pages(self, first: int, last: int) -> list[int]:

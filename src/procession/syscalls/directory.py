@@ -13,6 +13,7 @@ from procession.fs.dentry import path_below
 from procession.fs.file_events import note_access
 from procession.fs.namei import lookup
 from procession.fs.permission import MAY_EXEC
+from procession.kernel.time.costs import LISTED_NAME_NS
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Fd, Mode, OutBuffer, Path, Size, UInt
 from procession.syscalls.paths import start_of
@@ -69,6 +70,7 @@ def _list(task: Task, fd: int, buffer: int, size: int, pack: Callable[[Directory
         packed.append(record)
         total += len(record)
     if packed:
+        task.kernel.clock.spend(len(packed) * LISTED_NAME_NS)
         try:
             task.mm.write(buffer, b"".join(packed))
         except EFAULT:

@@ -19,6 +19,7 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_USER, FAULT_WRITE
 from procession.hardware.physical_memory import (
     ENDED_SPACES,
+    PAGES_WORKED,
     RESERVED_ADDRESSES,
     STALE_CODE,
     STALE_TRANSLATIONS,
@@ -78,7 +79,14 @@ from procession.kernel.task import (
     Task,
 )
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.costs import EXCEPTION_NS, FAULT_NS, QUICK_NS, call_cost_ns
+from procession.kernel.time.costs import (
+    CHANGED_PAGE_NS,
+    EXCEPTION_NS,
+    FAULT_NS,
+    FILLED_PAGE_NS,
+    QUICK_NS,
+    call_cost_ns,
+)
 from procession.kernel.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
 from procession.kernel.userfault.unfinished import finish_call
 from procession.mm.fault import handle_fault
@@ -578,6 +586,10 @@ class Traps:
         """Let the engine drop what the kernel has made untrue since user code ran last."""
         memory, cpu = self.memory, self.cpu
         stale, memory.stale = memory.stale, 0
+        if stale & PAGES_WORKED:
+            work_ns = memory.changed_pages * CHANGED_PAGE_NS + memory.filled_pages * FILLED_PAGE_NS
+            memory.changed_pages = memory.filled_pages = 0
+            self.clock.spend(work_ns)
         if stale & ENDED_SPACES:
             for root in memory.ended_spaces:
                 memory.stale_spaces.pop(root, None)
@@ -671,6 +683,7 @@ class Traps:
                 error_code |= FAULT_PROTECTION
             if kernel.observer is not None:
                 kernel.observer.task_event(task, FAULT, (address, error_code, FAULT_SIGNAL))
+            self.clock.spend(EXCEPTION_NS)
             task.last_trap = (PAGE_FAULT, error_code, address)
             set_resume_flag(kernel, task)
             force_signal(kernel, task, info)

@@ -49,6 +49,7 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.io import FileOwner, can_signal_readiness, owner_of, set_async
 from procession.kernel.signal.message import LeaseSignal, become_owner, notify_of_directory
 from procession.kernel.task import Task
+from procession.kernel.time.costs import LOCK_NS
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Fd, Flags
@@ -311,6 +312,7 @@ def _wanted_lock(task: Task, file: File, command: int, lock: Flock) -> RecordLoc
 
 def _set_record_lock(task: Task, fd: int, file: File, command: int, argument: int) -> int:
     """F_SETLK, F_SETLKW and their OFD kin. Linux: fs/locks.c, fcntl_setlk."""
+    task.kernel.clock.spend(LOCK_NS)
     frame = task.frame
     if frame is not None and isinstance(frame.progress, RecordLock):
         wanted = frame.progress
@@ -410,6 +412,7 @@ def flock(task: Task, fd: Fd, operation: Flags[FlockOperation]) -> int:
     if kind not in (_LOCK_SH, _LOCK_EX, _LOCK_UN):
         raise EINVAL
     file = opened_file(task, fd)
+    task.kernel.clock.spend(LOCK_NS)
     if kind == _LOCK_UN:
         unlock(file)
         return 0

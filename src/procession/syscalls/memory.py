@@ -39,6 +39,7 @@ from procession.hardware.physical_memory import (
 from procession.kernel.memory_lock import check_lock_limit
 from procession.kernel.program.personality import READ_IMPLIES_EXEC, effective_protection
 from procession.kernel.task import Task
+from procession.kernel.time.costs import SEEN_PAGE_NS
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.brk import set_brk
 from procession.mm.fault import handle_fault
@@ -217,6 +218,7 @@ def populate(mm: MemoryDescriptor, start: int, end: int, *, is_write: bool) -> b
     for address in range(start, end, PAGE_SIZE):
         try:
             handle_fault(mm, address, 2 if is_write else 0)
+            mm.memory.note_filled()
         except AccessViolation:
             return False
     return True
@@ -417,6 +419,7 @@ def mincore(task: Task, address: Address, length: Size, vector: Address) -> int:
         for page in range(address >> PAGE_SHIFT, last >> PAGE_SHIFT):
             cached = area.pages is not None and area.page_index(page << PAGE_SHIFT) in area.pages.frames
             present.append(1 if cached or mm.tables.entry(page) else 0)
+        task.kernel.clock.spend(len(present) * SEEN_PAGE_NS)
         mm.write(vector, bytes(present))
         vector += len(present)
         address = last

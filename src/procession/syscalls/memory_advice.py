@@ -140,6 +140,7 @@ def populate_strictly(mm: MemoryDescriptor, start: int, end: int, *, is_write: b
             raise EINVAL("an area without that right")
         try:
             handle_fault(mm, address, 2 if is_write else 0)
+            mm.memory.note_filled()
         except AccessViolation:
             raise EFAULT("past the file's end") from None
 

@@ -55,6 +55,7 @@ def _find_buffers(
     if flags:
         raise EINVAL("there are no flags")
     mine = import_vector(task.mm, *local)
+    task.kernel.clock.spend_gathering(local[1] & 0xFFFF_FFFF)
     nothing = UserVector(task.mm, [], 0)
     if not mine.total:
         return mine, nothing

@@ -297,7 +297,7 @@ def _import_target(task: Task, file: File, vector: int, count: int) -> UserVecto
     if not file.has_read:
         raise EINVAL
     count_calls(task, reads=1)
-    return import_vector(task.mm, vector, count)
+    return _import_vector(task, vector, count)
 
 
 def _import_source(task: Task, file: File, vector: int, count: int) -> UserVector:
@@ -307,7 +307,13 @@ def _import_source(task: Task, file: File, vector: int, count: int) -> UserVecto
     if not file.has_write:
         raise EINVAL
     count_calls(task, writes=1)
-    return import_vector(task.mm, vector, count)
+    return _import_vector(task, vector, count)
+
+
+def _import_vector(task: Task, vector: int, count: int) -> UserVector:
+    buffers = import_vector(task.mm, vector, count)
+    task.kernel.clock.spend_gathering(count & 0xFFFF_FFFF)
+    return buffers
 
 
 def file_with_offsets(task: Task, fd: int, offset: int) -> File:

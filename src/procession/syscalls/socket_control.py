@@ -12,6 +12,7 @@ from procession.kernel.pid import find_task
 from procession.kernel.pidfd import PidFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
+from procession.kernel.time.costs import PASSED_FILE_NS
 from procession.net.message import Control, PassedFiles, Received
 from procession.net.peer_identity import SenderCredentials
 from procession.net.socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, OPTION_MEMORY_BYTES, Socket
@@ -186,6 +187,7 @@ class ControlWriter:
         if len(fds) < len(passed.files):
             self.flags |= MSG_CTRUNC
         if fds:
+            self.task.kernel.clock.spend(len(fds) * PASSED_FILE_NS)
             body = pack_array("I", fds)
             record = _HEADER.pack(_HEADER_SIZE + len(body), _SOL_SOCKET, _SCM_RIGHTS) + body
             self.task.mm.write(self.address + self.used, record)

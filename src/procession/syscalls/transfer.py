@@ -438,6 +438,7 @@ def vmsplice(task: Task, fd: Fd, vector: InVector, count: Size, flags: Flags[Spl
     if not (file.is_readable or file.is_writable):
         raise EBADF
     buffers = import_vector(task.mm, vector, count)
+    task.kernel.clock.spend_gathering(count & 0xFFFF_FFFF)
     if not buffers.total:
         return 0
     if not isinstance(file, PipeFile):

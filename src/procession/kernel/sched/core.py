@@ -24,7 +24,7 @@ from procession.kernel.sched.run_queue import (
 )
 from procession.kernel.task import NEED_RESCHED, CallFrame, Task
 from procession.kernel.task_state import TaskState, set_state
-from procession.kernel.time.costs import SWITCH_NS
+from procession.kernel.time.costs import SWITCH_NS, TIMER_NS
 from procession.kernel.timers.interval import cpu_time_left_ns
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class Scheduler:
         for queue in sleep.queues:
             queue.waiters[task] = None
         if sleep.deadline_ns is not None:
+            self.kernel.clock.spend(TIMER_NS)
             task.sleep_timer = self.kernel.timers.add(sleep.deadline_ns, "wake", task)
         self.processors[task.entity.processor].last = None
         set_state(task, TaskState.INTERRUPTIBLE if sleep.is_interruptible else TaskState.KILLABLE)

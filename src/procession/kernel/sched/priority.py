@@ -9,6 +9,7 @@ from procession.abi.errno import EACCES, EAGAIN, EINVAL, EPERM, ESRCH
 from procession.kernel.pid import find_pid, find_task
 from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_NICE
+from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_TASK_NS
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -180,11 +181,14 @@ def selected_tasks(task: Task, which: int, who: int) -> Iterator[Task]:
         group = None if named is None else named.process_group
         if group is not None:
             for member in group.members:
+                kernel.clock.spend(len(member.threads) * SEEN_TASK_NS)
                 yield from member.threads
     else:
         uid = task.credentials.user_namespace.make_kuid(who) if who else task.credentials.uid
+        kernel.clock.spend(len(kernel.tasks) * SEEN_FRAME_NS)
         for target in kernel.tasks:
             if target.credentials.uid == uid and target.thread_pid.number_in(task.pid_namespace):
+                kernel.clock.spend(SEEN_TASK_NS)
                 yield target
 
 

@@ -10,6 +10,7 @@ from procession.kernel.security.capability import CAP_KILL
 from procession.kernel.signal.generation import send_group_signal, send_signal
 from procession.kernel.signal.info import SI_USER, SigInfo
 from procession.kernel.signal.set import SIGCONT, SIGNAL_COUNT
+from procession.kernel.time.costs import SEEN_TASK_NS
 
 if TYPE_CHECKING:
     from procession.kernel.session import ProcessGroup
@@ -69,6 +70,7 @@ def signal_group_members(sender: Task, process_group: ProcessGroup | None, info:
     """
     failure: Errno | None = ESRCH("no such process group")
     for member in list(process_group.members) if process_group is not None else ():
+        sender.kernel.clock.spend(SEEN_TASK_NS)
         try:
             signal_process(sender, member.leader, _copy(info))
         except (EINVAL, EPERM, EAGAIN) as error:
@@ -91,6 +93,7 @@ def signal_everybody(sender: Task, info: SigInfo) -> None:
     failure: Errno | None = None
     namespace = sender.pid_namespace
     for target in list(sender.kernel.tasks):
+        sender.kernel.clock.spend(SEEN_TASK_NS)
         if (
             not target.is_leader
             or target.thread_pid.number_in(namespace) <= 1

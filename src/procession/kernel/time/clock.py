@@ -12,9 +12,11 @@ from procession.kernel.time.costs import (
     FILE_EVENT_NS,
     FILTER_STEP_NS,
     NETLINK_MESSAGE_NS,
+    NEW_FILE_NS,
     PATH_COMPONENT_NS,
     PROC_FILE_NS,
     SHOWN_BYTE_NS,
+    VECTOR_PART_NS,
 )
 
 DEFAULT_EPOCH_NS = 1_893_456_000 * 10**9
@@ -163,6 +165,15 @@ class Clock:
     def spend_walking(self, component_count: int) -> None:
         """A path of so many names has been walked along."""
         self.spend(component_count * PATH_COMPONENT_NS)
+
+    def spend_gathering(self, part_count: int) -> None:
+        """A vector of so many buffers has been taken, of which the first is the call's own."""
+        if part_count > 1:
+            self.spend((part_count - 1) * VECTOR_PART_NS)
+
+    def spend_making(self) -> None:
+        """A file has been made."""
+        self.spend(NEW_FILE_NS)
 
     def spend_answering(self, message_count: int) -> None:
         """So many messages of netlink have been read or made: one call may ask for a lot."""

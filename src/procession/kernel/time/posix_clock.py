@@ -8,6 +8,7 @@ from procession.abi.errno import EINVAL
 from procession.abi.time import Clock
 from procession.kernel.pid import find_task
 from procession.kernel.task import Task
+from procession.kernel.time.costs import CPU_CLOCK_NS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -129,6 +130,7 @@ def read_clock(task: Task, clock_id: int) -> int:
     cpu_clock = find_cpu_clock(task, clock_id, is_reading=True)
     if cpu_clock is None:
         raise EINVAL(f"no clock {clock_id}")
+    clock.spend(CPU_CLOCK_NS)
     charge_running(task.kernel)
     return cpu_clock.read_ns()
 

@@ -9,6 +9,7 @@ from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.run_queue import CLASS_REALTIME, class_of
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SigInfo
+from procession.kernel.time.costs import TIMER_NS
 from procession.kernel.time.posix_clock import (
     KTIME_MAX,
     TICK_NS,
@@ -161,6 +162,7 @@ def _fire_itimer(kernel: Kernel, timer: Timer) -> None:
     """Linux: kernel/time/itimer.c, it_real_fn."""
     entry = timer.target
     entry.timer = None
+    kernel.clock.spend(TIMER_NS)
     send_signal(kernel, entry.group, SigInfo(_SIGALRM))
 
 

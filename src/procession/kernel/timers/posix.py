@@ -11,6 +11,7 @@ from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.security.capability import CAP_WAKE_ALARM
 from procession.kernel.signal.generation import send_timer_signal
 from procession.kernel.signal.info import SI_TIMER, SigInfo
+from procession.kernel.time.costs import TIMER_NS
 from procession.kernel.time.posix_clock import (
     ALARM_CLOCKS,
     CLOCK_BOOTTIME,
@@ -182,6 +183,7 @@ class PosixTimer:
         if self.is_silent:
             self.status = DISARMED
             return
+        kernel.clock.spend(TIMER_NS)
         self.status = REQUEUE_PENDING if self.interval_ns else DISARMED
         self.info.overrun = 0
         send_timer_signal(kernel, self.thread or self.group, self.info)
