@@ -16,13 +16,15 @@ from typing import Any
 import pytest
 
 from procession.explore.crew import Alone, Crew, DaskCluster, Processes
-from procession.explore.division import Piece, Result, Task
+from procession.explore.division import Piece, Result, Task, Worker
 from procession.explore.explorer import Explorer, Limits, Report
 from procession.explore.ledger import OtherSearch
 from procession.explore.oracle import Expectation
 from procession.explore.program import Program
 from procession.explore.search import Reduction, Search
+from procession.explore.shared_visits import SharedVisits
 from procession.explore.statement import statement
+from procession.explore.visited import PastRace, Visit
 from procession.explore.world import World
 from tests.explore.races import compiled, program
 
@@ -110,6 +112,49 @@ def test_pieces_of_one_run_each_see_what_the_whole_sees() -> None:
     report = divided(Alone(), "lock_file", preemptions=3, finds_all=True)
     assert seen(report) == seen(whole("lock_file", preemptions=3, finds_all=True))
     assert seen(report)[-1] == (3, 113, True)
+
+
+def test_a_worker_does_not_search_what_another_has_told_of(tmp_path: Path) -> None:
+    command, expected = program(compiled("lock_file")), Expectation()
+    task = Task(
+        command, ("crash",), expected, 2, Reduction.STATES, True, True, piece_s=60, directory=str(tmp_path)
+    )
+    first, second = Worker(task), Worker(task)
+    [done], [again] = first.do_all(task, [Piece()]), second.do_all(task, [Piece()])
+    first.close()
+    second.close()
+    assert done is not None
+    assert again is not None
+    # It comes to the first choice, and knows all that there is to see.
+    assert (len(done.signatures), again.schedules, again.redundant) == (81, 0, 1)
+    assert (again.open_nodes, again.wishes) == ((), ())
+
+
+def test_what_is_half_told_is_known_later(tmp_path: Path) -> None:
+    teller, learner = SharedVisits(str(tmp_path), 1), SharedVisits(str(tmp_path), 1)
+    elsewhere = SharedVisits(str(tmp_path), 2)
+    for each in (teller, learner, elsewhere):
+        each.look_for_others()
+    visit = Visit(3, 1, (PastRace(2, 7, 3, True),))
+    teller.tell(1 << 63, visit)
+    assert list(learner.exchange()) == []
+    assert list(teller.exchange()) == []
+    assert list(learner.exchange()) == [(1 << 63, visit)]
+    os.write(teller.own, b"[5, null, ")
+    assert list(learner.exchange()) == []
+    os.write(teller.own, b"0, []]\n")
+    assert list(learner.exchange()) == [(5, Visit(None, 0, ()))]
+    assert list(elsewhere.exchange()) == []
+    for each in (teller, learner, elsewhere):
+        each.close()
+
+
+def test_nothing_is_left_of_what_workers_tell_each_other() -> None:
+    crew = Processes(2)
+    directory = Path(crew.directory.name)
+    report = divided(crew, "lock_file", preemptions=2, finds_all=True)
+    assert seen(report)[-1] == (2, 81, True)
+    assert not directory.exists()
 
 
 @pytest.mark.heavy

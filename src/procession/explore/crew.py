@@ -6,9 +6,11 @@ import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 from procession.explore.division import WorkerKeeper, do_pieces
+from procession.explore.shared_visits import ask_for_work
 
 if TYPE_CHECKING:
     from procession.explore.division import Piece, Result, Task
@@ -31,6 +33,9 @@ class Crew(Protocol):
 
     def hand_out(self, task: Task, pieces: list[Piece]) -> None:
         """Have `pieces` done, of which the last ones may come back undone."""
+
+    def ask_for_work(self, is_asked: bool) -> None:
+        """Say whether those who are at work shall give back soon what they haven't searched."""
 
     def collect(self) -> list[tuple[Piece, Result | None]]:
         """What has been done since, after a short wait; None for what has to be done again."""
@@ -55,6 +60,9 @@ class Alone:
         """See `Crew`."""
         self.given.append((task, pieces))
 
+    def ask_for_work(self, is_asked: bool) -> None:
+        """See `Crew`."""
+
     def collect(self) -> list[tuple[Piece, Result | None]]:
         """See `Crew`."""
         given, self.given = self.given, []
@@ -70,18 +78,32 @@ class Alone:
 
 
 class Processes:
-    """So many processes of this machine. Should one be killed, its pieces are done again by others."""
+    """So many processes of this machine, which know which states the others have searched.
+
+    Should one be killed, all are replaced, what they know of states is forgotten, and their pieces are done
+    again.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.directory = self._new_directory()
+        self.is_work_asked_for = False
         self.pool = self._new_pool()
         self.pieces: dict[Future[list[Result | None]], list[Piece]] = {}
         self.deaths = 0
 
+    def _new_directory(self) -> TemporaryDirectory[str]:
+        return TemporaryDirectory(prefix="procession-explore-", ignore_cleanup_errors=True)
+
     def _new_pool(self) -> ProcessPoolExecutor:
         # Not forked: the machine of this process, with all that the engine holds, is nothing for them.
         context = get_context("forkserver")
-        return ProcessPoolExecutor(self.count, mp_context=context, initializer=_ignore_interrupts)
+        context.set_forkserver_preload([do_pieces.__module__])
+        pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=_ignore_interrupts)
+        # They start now, and not one after the other when there is work.
+        for _ in range(self.count):
+            pool.submit(_begin)
+        return pool
 
     @property
     def room(self) -> int:
@@ -91,11 +113,20 @@ class Processes:
     def hand_out(self, task: Task, pieces: list[Piece]) -> None:
         """See `Crew`."""
         try:
-            future = self.pool.submit(do_pieces, task, pieces)
+            future = self._submit(task, pieces)
         except BrokenProcessPool:
             self._replace()
-            future = self.pool.submit(do_pieces, task, pieces)
+            future = self._submit(task, pieces)
         self.pieces[future] = pieces
+
+    def _submit(self, task: Task, pieces: list[Piece]) -> Future[list[Result | None]]:
+        return self.pool.submit(do_pieces, task._replace(directory=self.directory.name), pieces)
+
+    def ask_for_work(self, is_asked: bool) -> None:
+        """See `Crew`."""
+        if is_asked != self.is_work_asked_for:
+            self.is_work_asked_for = is_asked
+            ask_for_work(self.directory.name, is_asked)
 
     def collect(self) -> list[tuple[Piece, Result | None]]:
         """See `Crew`. Raises WorkersDie."""
@@ -120,12 +151,22 @@ class Processes:
         self.deaths += 1
         if self.deaths > _MOST_DEATHS:
             raise WorkersDie(f"workers were killed {self.deaths} times, with nothing done between")
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        # What the dead have told is in no result.
+        self.directory.cleanup()
+        self.directory = self._new_directory()
+        self.is_work_asked_for = False
         self.pool = self._new_pool()
 
     def close(self) -> None:
         """See `Crew`."""
+        self.ask_for_work(True)
         self.pool.shutdown(wait=True, cancel_futures=True)
+        self.directory.cleanup()
+
+
+def _begin() -> None:
+    """A worker has started."""
 
 
 def _ignore_interrupts() -> None:
@@ -152,6 +193,9 @@ class DaskCluster:
     def hand_out(self, task: Task, pieces: list[Piece]) -> None:
         """See `Crew`."""
         self.pieces[self.client.submit(do_pieces, task, pieces, pure=False)] = pieces
+
+    def ask_for_work(self, is_asked: bool) -> None:
+        """See `Crew`."""
 
     def collect(self) -> list[tuple[Piece, Result | None]]:
         """See `Crew`."""

@@ -18,6 +18,7 @@ from procession.explore.oracle import (
     problems,
 )
 from procession.explore.search import OpenNode, Reduction, Search, Sleeping
+from procession.explore.shared_visits import SharedVisits, is_work_asked_for
 from procession.explore.visited import Visited
 from procession.explore.world import World
 
@@ -26,10 +27,16 @@ if TYPE_CHECKING:
 
 PIECE_S = 0.5
 """How long a piece of work takes, about: what it hasn't searched by then becomes pieces of its own."""
+_SHORTEST, _LONGEST = 0.1, 4
+"""Where workers know of each other, a piece takes as many times as long if nobody waits for work, and may be
+over as soon as that if somebody does: each that is cut leaves states half searched, which isn't told."""
 
 
 class Task(NamedTuple):
-    """What is the same for all pieces of a search; plain values, to be sent to another process."""
+    """What is the same for all pieces of a search; plain values, to be sent to another process.
+
+    In `directory`, if there is one, workers tell each other which states they have searched.
+    """
 
     program: Program
     oracles: tuple[Oracle | str, ...]
@@ -39,6 +46,7 @@ class Task(NamedTuple):
     finds_all: bool
     orders_output: bool
     piece_s: float = PIECE_S
+    directory: str = ""
 
 
 class Piece(NamedTuple):
@@ -92,14 +100,15 @@ class Worker:
         )
         self.world.warm_up()
         self.bound: int | None = None
+        self.sharer: SharedVisits | None = None
         self.visited = Visited()
 
     def do_all(self, task: Task, pieces: Sequence[Piece]) -> list[Result | None]:
         """Do one piece after the other, as long as there is time; None for those that there wasn't for."""
-        end_s = time.monotonic() + task.piece_s
+        began_s = time.monotonic()
         results: list[Result | None] = []
         for piece in pieces:
-            has_time = not results or time.monotonic() < end_s
+            has_time = not results or not _is_over(task, time.monotonic() - began_s)
             results.append(self.do(task, piece) if has_time else None)
         return results
 
@@ -107,10 +116,8 @@ class Worker:
         """Search what begins with the steps of `piece`, for a while."""
         world = self.world
         findings: list[Finding] = []
-        end_s = time.monotonic() + task.piece_s
-        if self.bound != task.bound:
-            self.bound, self.visited = task.bound, Visited()
-        steps_before = world.step_count
+        began_s = time.monotonic()
+        self._set_bound(task)
 
         def visit(ended: World) -> bool:
             found = problems(self.oracles, ended, task.expected)
@@ -118,7 +125,7 @@ class Worker:
                 findings.append(found)
                 if not task.finds_all:
                     return False
-            return time.monotonic() < end_s
+            return not _is_over(task, time.monotonic() - began_s)
 
         search = Search(
             world,
@@ -130,6 +137,7 @@ class Worker:
             visited=self.visited,
         )
         search.run()
+        self.visited.exchange()
         open_nodes = () if search.is_exhausted else tuple(search.open_branches())
         wishes: list[Wish] = []
         for index, tids, inner in search.wishes:
@@ -142,7 +150,7 @@ class Worker:
             search.schedules,
             tuple(search.signatures),
             search.redundant,
-            world.step_count - steps_before,
+            search.steps,
             search.left,
             search.cut_off,
             tuple(findings),
@@ -150,9 +158,35 @@ class Worker:
             tuple(wishes),
         )
 
+    def _set_bound(self, task: Task) -> None:
+        """Know what is known of states with this bound."""
+        if self.bound != task.bound:
+            self._stop_sharing()
+            self.bound = task.bound
+            if task.directory and task.bound is not None:
+                self.sharer = SharedVisits(task.directory, task.bound)
+            self.visited = Visited(self.sharer)
+        if self.sharer is not None:
+            self.sharer.look_for_others()
+
+    def _stop_sharing(self) -> None:
+        if self.sharer is not None:
+            self.sharer.close()
+            self.sharer = None
+
     def close(self) -> None:
         """Give back what the machine holds of the host."""
+        self._stop_sharing()
         self.world.close()
+
+
+def _is_over(task: Task, taken_s: float) -> bool:
+    """Whether a piece that has taken so long is to end between two runs."""
+    if not task.directory:
+        return taken_s > task.piece_s
+    return taken_s > _LONGEST * task.piece_s or (
+        taken_s > _SHORTEST * task.piece_s and is_work_asked_for(task.directory)
+    )
 
 
 class WorkerKeeper:

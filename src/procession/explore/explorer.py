@@ -205,6 +205,7 @@ class Explorer:
                 handful = [waiting.pop() for _ in range(count)]
                 crew.hand_out(task, handful)
                 handed_out += count
+            crew.ask_for_work(not waiting and crew.room > 0)
             for piece, result in crew.collect():
                 handed_out -= 1
                 if result is None:
@@ -361,7 +362,7 @@ class Explorer:
             return Progress(
                 None if divided is None else divided.bound,
                 schedules + (0 if divided is None else divided.schedules),
-                self.world.step_count + self.divided_steps,
+                self.world.new_count + self.divided_steps,
                 self.frontier,
                 len(self.findings),
                 self.seconds,
@@ -369,7 +370,7 @@ class Explorer:
         return Progress(
             search.bound,
             schedules + search.schedules,
-            self.world.step_count,
+            self.world.new_count,
             search.frontier,
             len(self.findings),
             self.seconds,
@@ -387,7 +388,7 @@ class Explorer:
             self.is_complete,
             self.reason_to_end,
             self.seconds,
-            self.world.step_count + self.divided_steps,
+            self.world.new_count + self.divided_steps,
             self.first_status,
             self.first_stdout,
         )

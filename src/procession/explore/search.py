@@ -232,6 +232,8 @@ class Search:
     def _run_on(self) -> bool:
         """Take default steps to the end of the run; whether the search goes on."""
         world = self.world
+        if self.visited is not None:
+            self.visited.exchange()
         while world.offer is not None:
             if self.alive is not None and not self.alive(self):
                 return False

@@ -9,7 +9,8 @@ stateful dynamic partial order reduction): so it's kept which races there were.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 MOST_VISITED = 1 << 20
 """So many states are remembered at most: more are searched as often as they're come to."""
@@ -44,13 +45,25 @@ class Visit(NamedTuple):
         return self.cost + (self.runner is not None and self.runner != runner) <= cost
 
 
+class VisitSharer(Protocol):
+    """Who tells others of visits, and knows of theirs."""
+
+    def tell(self, signature: int, visit: Visit) -> None:
+        """Have the others know of a visit."""
+
+    def exchange(self) -> Iterable[tuple[int, Visit]]:
+        """What others have told since."""
+
+
 class Visited:
-    """The states that were searched with one bound, by the signatures of what led to them."""
+    """The states that were searched with one bound, by the signatures of what led to them; with a `sharer`
+    those too that others have searched."""
 
-    __slots__ = ("visits",)
+    __slots__ = ("sharer", "visits")
 
-    def __init__(self) -> None:
+    def __init__(self, sharer: VisitSharer | None = None) -> None:
         self.visits: dict[int, tuple[Visit, ...]] = {}
+        self.sharer = sharer
 
     def find(self, signature: int, runner: int | None, cost: int) -> Visit | None:
         """A visit of that state which saw all that is to be seen from it now; None if there was none."""
@@ -59,9 +72,21 @@ class Visited:
                 return visit
         return None
 
+    def exchange(self) -> None:
+        """Learn of what others have searched."""
+        if self.sharer is not None:
+            for signature, visit in self.sharer.exchange():
+                self._remember(signature, visit)
+
     def add(self, signature: int, visit: Visit) -> None:
         """All has been tried that there is to try in a state."""
+        if self._remember(signature, visit) and self.sharer is not None:
+            self.sharer.tell(signature, visit)
+
+    def _remember(self, signature: int, visit: Visit) -> bool:
         known = self.visits.get(signature, ())
         if known or len(self.visits) < MOST_VISITED:
             left = tuple(each for each in known if not visit.covers(each.runner, each.cost))
             self.visits[signature] = (*left, visit)
+            return True
+        return False

@@ -129,6 +129,7 @@ class World:
 
     After `begin`, `first_segments` are what happened before the first choice, `offer` is what is open now,
     None once the run has ended; then `ending` says how. `advance` takes a step, all of which are in `steps`.
+    `new_count` says how many there were, without those that were taken again after going back.
     `checkpoint` and `back_to` are how a searcher comes to the other options of a choice on the way: to the
     last snapshot before it, and from there by the same steps. Snapshots are taken so far apart that they and
     the steps that are taken again cost the least; with `keeps_snapshots` unset there are none, and the run
