@@ -153,6 +153,9 @@ class NobodyToTell:
     def lease_breaks(self) -> None:
         """It doesn't care."""
 
+    def lease_ends(self) -> None:
+        """Nor here."""
+
 
 def test_leases(tree: FileTree) -> None:
     kinds = tree.vfs.accounts.account.kinds

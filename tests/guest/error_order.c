@@ -142,6 +142,33 @@ TEST(the_first_of_two_names_though_the_second_cannot_be_read)
 	MUST(rmdir("locked"));
 }
 
+/* Whose descriptor it is counts though there is a name below it. */
+TEST(links_by_another_s_descriptor)
+{
+	pid_t child;
+	int file, directory;
+
+	enter_scratch();
+	file = opened("file", O_RDWR | O_CREAT);
+	directory = opened(".", O_RDONLY);
+	CHECK_ERRNO(linkat(file, "name", AT_FDCWD, "link", AT_EMPTY_PATH), ENOTDIR);
+	CHECK_ERRNO(linkat(directory, "nothing", AT_FDCWD, "link", AT_EMPTY_PATH), ENOENT);
+	if (geteuid() != 0)
+		return;
+	MUST(chmod(".", 0777));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(setresuid(1000, 1000, 1000));
+		CHECK_ERRNO(linkat(file, "name", AT_FDCWD, "link", AT_EMPTY_PATH), ENOENT);
+		CHECK_ERRNO(linkat(directory, "file", AT_FDCWD, "link", AT_EMPTY_PATH), ENOENT);
+		CHECK_ERRNO(linkat(NOT_OPEN, "file", AT_FDCWD, "link", AT_EMPTY_PATH), EBADF);
+		CHECK_ERRNO(linkat(file, "/nothing", AT_FDCWD, "link", AT_EMPTY_PATH), ENOENT);
+		CHECK_ERRNO(linkat(file, "name", AT_FDCWD, "link", 0), ENOTDIR);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
 TEST(unnamed_files_of_links)
 {
 	enter_scratch();

@@ -229,6 +229,30 @@ TEST(a_directory_tells_until_a_descriptor_is_closed)
 	MUST(unlink("four"));
 }
 
+TEST(what_a_lease_makes_of_its_file)
+{
+	int file;
+
+	enter_scratch();
+	MUST(close(file_of("file", O_RDWR | O_CREAT)));
+	file = file_of("file", O_RDONLY);
+	CHECK_EQ(fcntl(file, F_GETFL) & O_ASYNC, 0);
+	MUST(fcntl(file, F_SETSIG, SIGUSR1));
+	CHECK_EQ(fcntl(file, F_SETLEASE, F_RDLCK), 0);
+	CHECK_EQ(fcntl(file, F_GETFL) & O_ASYNC, O_ASYNC);
+	CHECK_EQ(fcntl(file, F_GETOWN), getpid());
+	CHECK_EQ(fcntl(file, F_GETSIG), SIGUSR1);
+	/* A file of this kind isn't told to say so or not. */
+	CHECK_EQ(fcntl(file, F_SETFL, 0), 0);
+	CHECK_EQ(fcntl(file, F_GETFL) & O_ASYNC, O_ASYNC);
+	CHECK_EQ(fcntl(file, F_SETLEASE, F_UNLCK), 0);
+	CHECK_EQ(fcntl(file, F_GETFL) & O_ASYNC, 0);
+	CHECK_EQ(fcntl(file, F_GETOWN), 0);
+	CHECK_EQ(fcntl(file, F_GETSIG), 0);
+	CHECK_EQ(fcntl(file, F_SETFL, O_ASYNC), 0);
+	CHECK_EQ(fcntl(file, F_GETFL) & O_ASYNC, 0);
+}
+
 TEST(what_an_open_tells_later)
 {
 	int file;

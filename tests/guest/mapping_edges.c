@@ -237,6 +237,10 @@ TEST(remapped_file_pages)
 	CHECK_OK(madvise(memory, PAGE, MADV_DONTDUMP));
 	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, 2 * PAGE, 0, 1UL << 60, 0), EINVAL);
 	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, PAGE, 0, 1UL << 60, 0), EOVERFLOW);
+	MUST(munmap(memory, 3 * PAGE));
+	memory = mmap(NULL, 3 * PAGE, PROT_READ, MAP_SHARED, (int)MUST(open("/proc/self/exe", O_RDONLY)), 0);
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, PAGE, 0, 1, 0), EINVAL);
 	CHECK_ERRNO(syscall(SYS_remap_file_pages, private_memory, PAGE, 0, 0, 0), EINVAL);
 }
 

@@ -42,6 +42,23 @@ TEST(a_protected_page_waits_for_leave_to_be_written)
 	close(fd);
 }
 
+/* Who handles the faults says whether what isn't there is protected too, not who asks for it. */
+TEST(another_may_protect)
+{
+	int fd = new_uffd(O_NONBLOCK, 0), other = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_UNPOPULATED);
+	char *memory = map_some(2, PRIVATE), *more = map_some(1, PRIVATE);
+
+	MUST(enroll(fd, memory, 2, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP));
+	CHECK_OK(protect(other, memory, 2, UFFDIO_WRITEPROTECT_MODE_WP));
+	CHECK_OK(zero_page(fd, memory));
+	CHECK_OK(zero_page(fd, memory + PAGE));
+	MUST(enroll(other, more, 1, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP));
+	CHECK_OK(protect(fd, more, 1, UFFDIO_WRITEPROTECT_MODE_WP));
+	CHECK_ERRNO(zero_page(fd, more), EEXIST);
+	close(fd);
+	close(other);
+}
+
 TEST(a_page_can_be_filled_protected)
 {
 	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_PAGEFAULT_FLAG_WP);

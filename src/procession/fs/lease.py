@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.errno import EACCES, EAGAIN, EINVAL
-from procession.abi.open_flags import LockType
+from procession.abi.open_flags import LockType, OpenFlag
 from procession.fs.permission import CAP_LEASE
 from procession.fs.wait_queue import Sleep, WaitQueue
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 F_RDLCK = int(LockType.F_RDLCK)
 F_WRLCK = int(LockType.F_WRLCK)
 F_UNLCK = int(LockType.F_UNLCK)
+_FASYNC = int(OpenFlag.FASYNC)
 _NS_PER_S = 1_000_000_000
 _NEVER = 1 << 63
 
@@ -27,6 +28,9 @@ class LeaseHolder(Protocol):
 
     def lease_breaks(self) -> None:
         """Somebody wants the file."""
+
+    def lease_ends(self) -> None:
+        """There will be nothing more to tell."""
 
 
 class Lease:
@@ -114,6 +118,8 @@ class FileLeases:
             return
         inode.superblock.vfs.accounts.add_lease()
         self.leases.append(Lease(file, kind, pid, holder))
+        # The holder is told as of readiness, and F_GETFL says so. Linux: fs/fcntl.c, fasync_insert_entry.
+        file.flags |= _FASYNC
         self._note_change()
 
     def _check_openers(self, file: File, kind: int) -> None:
@@ -137,6 +143,8 @@ class FileLeases:
             lease.downgrade_at_ns = None
         if kind == F_UNLCK:
             lease.unlock_at_ns = None
+            lease.file.flags &= ~_FASYNC
+            lease.holder.lease_ends()
             self.leases.remove(lease)
             self.inode.superblock.vfs.accounts.remove_lease()
             self._note_change()

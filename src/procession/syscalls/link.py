@@ -38,7 +38,8 @@ def linkat(
 
 
 def _link(task: Task, old_fd: int, old: bytes, new_fd: int, new: bytes, flags: int) -> int:
-    if flags & _AT_EMPTY_PATH and not old and old_fd != AT_FDCWD:
+    if flags & _AT_EMPTY_PATH and old_fd != AT_FDCWD and not old.startswith(b"/"):
+        # Asked of the descriptor whether there is a name below it or not. Linux: fs/namei.c, path_init.
         file = task.files.file(old_fd)
         if file.subject is not task.credentials and not task.credentials.has_capability(CAP_DAC_READ_SEARCH):
             raise ENOENT

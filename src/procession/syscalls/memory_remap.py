@@ -161,8 +161,10 @@ def remap_file_pages(
         raise EINVAL("past the end of what a file can be")
     mm = task.mm
     area = mm.find(start)
-    if area is None or not area.is_shared or area.pages is None:
-        raise EINVAL("not a shared mapping")
+    if area is None or not area.is_shared or not area.may_write or area.pages is None:
+        # A shared mapping that can't be written to has nothing but its file's pages in common with others:
+        # Linux takes VM_SHARED from it. Linux: mm/mmap.c, do_mmap.
+        raise EINVAL("not a shared mapping that can be written to")
     for other in mm.areas_in(start, end):
         if other.pages is not area.pages or other.protection != area.protection or other.flags != area.flags:
             raise EINVAL("not one mapping all through")

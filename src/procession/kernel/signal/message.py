@@ -8,7 +8,7 @@ from procession.abi.inotify import InotifyMask
 from procession.abi.open_flags import DirectoryNotifyFlag, OwnerType
 from procession.abi.signals import PollCode
 from procession.hardware.kernel_memory import WATCH, WATCH_BYTES
-from procession.kernel.signal.io import owner_of, send_readiness
+from procession.kernel.signal.io import FileOwner, owner_of, send_readiness
 
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
@@ -58,6 +58,12 @@ class LeaseSignal:
     def lease_breaks(self) -> None:
         """Linux: fs/fcntl.c, kill_fasync."""
         send_readiness(self.kernel, self.file, self.fd, _POLL_MSG)
+
+    def lease_ends(self) -> None:
+        """Nobody is told any more, by no signal. Linux: fs/locks.c, lease_modify."""
+        owner = self.file.owner
+        if isinstance(owner, FileOwner):
+            owner.kind, owner.pid, owner.signo = int(OwnerType.F_OWNER_PID), None, 0
 
 
 class DirectoryNotification:

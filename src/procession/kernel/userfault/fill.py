@@ -13,6 +13,7 @@ from procession.fs.overlay import Overlay
 from procession.fs.tmpfs import Tmpfs
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, OutOfFrames
+from procession.kernel.userfault.context import UserFaultContext
 from procession.mm.fault import new_entry
 from procession.mm.user_fault import (
     ALL_MARKS,
@@ -27,7 +28,6 @@ from procession.mm.vma import ANY_LOCK, PROT_WRITE, USER_HANDLES_WRITE
 
 if TYPE_CHECKING:
     from procession.fs.file import File, UserMemory
-    from procession.kernel.userfault.context import UserFaultContext
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.vma import VirtualMemoryArea
 
@@ -159,8 +159,11 @@ def write_protect(context: UserFaultContext, start: int, length: int, *, protect
             unmark(mm, first, end)
             continue
         try:
-            # What isn't there is marked too, if the page table of such an area has room for that on Linux.
-            if area.pages is not None or context.has(_WP_UNPOPULATED):
+            # What isn't there is marked too, if the page table of such an area has room for that on Linux, as
+            # who handles its faults has said. That needn't be who protects.
+            handler = area.user_faults
+            assert isinstance(handler, UserFaultContext)
+            if area.pages is not None or handler.has(_WP_UNPOPULATED):
                 mark(mm, range(first >> PAGE_SHIFT, end >> PAGE_SHIFT), PROTECTED)
             else:
                 mark(mm, mm.tables.present_pages(first >> PAGE_SHIFT, end >> PAGE_SHIFT), PROTECTED)
