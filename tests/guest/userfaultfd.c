@@ -441,3 +441,30 @@ TEST(users_handle_what_user_mode_does)
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
+
+/* What the device gives; without one, as where only the call is allowed, what the call gives. */
+static int from_device(int device, unsigned int flags)
+{
+	return device == -1 ? (int)syscall(SYS_userfaultfd, flags | UFFD_USER_MODE_ONLY) :
+			      ioctl(device, USERFAULTFD_IOC_NEW, flags);
+}
+
+TEST(who_may_open_the_device_needs_no_right)
+{
+	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), fd = (int)CHECK_OK(from_device(device, O_CLOEXEC));
+	struct uffdio_api api = {.api = UFFD_API};
+	pid_t child;
+
+	CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(ioctl(fd, UFFDIO_API, &api), 0);
+	CHECK_ERRNO(from_device(device, 4), EINVAL);
+	CHECK_EQ(ERRNO_OF(ioctl(device, UFFDIO_API, &api)), device == -1 ? EBADF : EINVAL);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(setuid(NOBODY));
+		CHECK_OK(from_device(device, 0));
+		CHECK_EQ(ERRNO_OF(open("/dev/userfaultfd", O_RDWR)), device == -1 ? ENOENT : EACCES);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}

@@ -20,6 +20,7 @@ class UserfaultfdFlag(IntFlag):
 class UffdIoctl(IntEnum):
     """The requests of such a file."""
 
+    USERFAULTFD_IOC_NEW = 0xAA00
     UFFDIO_API = 0xC018AA3F
     UFFDIO_REGISTER = 0xC020AA00
     UFFDIO_UNREGISTER = 0x8010AA01

@@ -1,11 +1,11 @@
-"""devtmpfs, and the devices of memory in it: null, zero, full, random, urandom."""
+"""devtmpfs, and the devices of memory in it: null, zero, full, random, urandom; and userfaultfd."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.device_numbers import Major, device_minor, encode_device
-from procession.abi.errno import EINVAL, ENOSPC, ENXIO, EPERM
+from procession.abi.errno import EINVAL, ENODEV, ENOSPC, ENXIO, EPERM
 from procession.abi.ioctls import RandomIoctl
 from procession.abi.word import pack_u32
 from procession.fs.file import File
@@ -135,6 +135,28 @@ class MemoryDriver:
         return file_class(path, flags, subject)
 
 
+class UserFaultDevice(DeviceFile):
+    """/dev/userfaultfd: who may open it may have userfaultfds.
+
+    Linux: fs/userfaultfd.c, userfaultfd_dev_fops.
+    """
+
+    __slots__ = ()
+
+    can_poll = False
+
+
+class MiscellaneousDriver:
+    """The devices of major number 10 (Linux: drivers/char/misc.c)."""
+
+    __slots__ = ()
+
+    def open(self, path: Path, flags: int, subject: Subject) -> File:
+        if device_minor(path.inode.rdev) != _USERFAULT_MINOR:
+            raise ENODEV
+        return UserFaultDevice(path, flags, subject)
+
+
 _FILES_OF_MINORS: dict[int, type[DeviceFile]] = {
     3: NullFile,
     5: ZeroFile,
@@ -144,6 +166,8 @@ _FILES_OF_MINORS: dict[int, type[DeviceFile]] = {
 }
 
 _LOG_MINOR = 11
+_USERFAULT_MINOR = 256
+"""The first of those that Linux gives out as they are asked for."""
 
 _NODES = (
     (b"null", Major.MEM_MAJOR, 3, 0o666),
@@ -155,6 +179,7 @@ _NODES = (
     (b"tty", Major.TTYAUX_MAJOR, 0, 0o666),
     (b"console", Major.TTYAUX_MAJOR, 1, 0o600),
     (b"ptmx", Major.TTYAUX_MAJOR, 2, 0o666),
+    (b"userfaultfd", Major.MISC_MAJOR, _USERFAULT_MINOR, 0o600),
 )
 _LINKS = (
     (b"fd", b"/proc/self/fd"),
@@ -197,6 +222,7 @@ class Devtmpfs(Tmpfs):
         # The kernel's own mount keeps it.
         vfs.pseudo_mounts["devtmpfs"] = Mount(self)
         vfs.character_drivers.setdefault(Major.MEM_MAJOR, MemoryDriver())
+        vfs.character_drivers.setdefault(Major.MISC_MAJOR, MiscellaneousDriver())
         for name, major, minor, mode in _NODES:
             self.add_device(name, S_IFCHR | mode, encode_device(major, minor))
         for name, target in _LINKS:

@@ -8,6 +8,7 @@ from procession.abi.errno import EACCES, EBADF, EINVAL, EISDIR, ENOTTY, EOPNOTSU
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl, SocketIoctl, TerminalIoctl
 from procession.abi.word import pack_u32, pack_u64
+from procession.fs.devices import UserFaultDevice
 from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, File
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFSOCK
 from procession.fs.landlock import IOCTL_DEV
@@ -21,6 +22,7 @@ from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.fcntl import change_flags, set_owner_number, signed_owner_number
 from procession.syscalls.parameters import Address, Fd, UInt
+from procession.syscalls.userfaultfd import control_device
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -93,6 +95,8 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         else:
             task.mm.write(argument, pack_u32(signed_owner_number(task, file)))
         return 0
+    if isinstance(file, UserFaultDevice):
+        return control_device(task, request, argument)
     if isinstance(file, ListenerFile):
         return control_listener(task, file, request, argument)
     return file.ioctl(request, argument, task.mm)
