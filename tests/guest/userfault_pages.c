@@ -273,15 +273,20 @@ static void *move_mapping(void *argument)
 TEST(the_reader_hears_of_changes)
 {
 	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_EVENT_REMAP);
-	char *memory = map_some(32, PRIVATE);
+	char *memory = map_some(32, PRIVATE), *source = map_some(1, PRIVATE);
 	struct work work = {.memory = memory + 2 * PAGE};
 	struct uffd_msg message;
+	unsigned char resident = 9;
 
 	MUST(enroll(fd, memory, 4, 1));
-	MUST(zero_page(fd, memory + 2 * PAGE));
+	source[0] = 5;
+	MUST(copy_page(fd, memory + 2 * PAGE, source, 0));
 	MUST(zero_page(fd, memory + 3 * PAGE));
 	begin(&work, drop_pages);
 	MUST(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1));
+	/* It's told before: what was there can still be read, and kept. */
+	sleep_ms(5);
+	CHECK_EQ(memory[2 * PAGE], 5);
 	CHECK_ERRNO(zero_page(fd, memory), EAGAIN);
 	message = next_message(fd);
 	CHECK_EQ(message.event, UFFD_EVENT_REMOVE);
@@ -289,6 +294,8 @@ TEST(the_reader_hears_of_changes)
 	CHECK_EQ(message.arg.remove.end, (uintptr_t)memory + 3 * PAGE);
 	finish(&work);
 	CHECK_EQ(work.result, 0);
+	CHECK_OK(mincore(memory + 2 * PAGE, PAGE, &resident));
+	CHECK_EQ(resident & 1, 0);
 	CHECK_OK(zero_page(fd, memory));
 	work.memory = memory + 3 * PAGE;
 	begin(&work, move_mapping);

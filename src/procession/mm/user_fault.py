@@ -53,8 +53,8 @@ class UserFaultHandler(Protocol):
     def unmapped(self, start: int, end: int) -> None:
         """What was mapped from `start` to `end` isn't any more."""
 
-    def removed(self, start: int, end: int) -> None:
-        """The pages from `start` to `end` are gone, by madvise(2)."""
+    def removed(self, start: int, end: int) -> bool:
+        """The pages from `start` to `end` will be gone, by madvise(2); whether somebody is told before."""
 
     def moved(self, start: int, target: int, length: int) -> bool:
         """A part of an area is somewhere else now; whether its faults are still handled here."""

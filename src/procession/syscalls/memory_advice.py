@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from procession.abi.errno import EACCES, EFAULT, EINVAL, ENOMEM, EPERM
 from procession.abi.mmap_flags import Advice
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
 from procession.kernel.task import Task
+from procession.kernel.userfault.removal import remove_pages
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.fault import handle_fault
 from procession.mm.ksm import can_be_merged
@@ -55,7 +56,7 @@ def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -
         # What comes before an area that can't follow the advice has followed it.
         for area in areas:
             _check_advice(area, advice)
-            _follow(mm, area, advice, max(area.start, address), min(area.end, end))
+            _follow(task, area, advice, max(area.start, address), min(area.end, end))
     finally:
         if advice in _AREA_FLAGS:
             mm.merge_around(address, end)
@@ -64,25 +65,19 @@ def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -
     return 0
 
 
-def _follow(mm: MemoryDescriptor, area: VirtualMemoryArea, advice: Advice, start: int, end: int) -> None:
+def _follow(task: Task, area: VirtualMemoryArea, advice: Advice, start: int, end: int) -> None:
     """Do what `advice` says for the part of `area` from `start` to `end`."""
     if advice in _AREA_FLAGS:
         bits, cleared = _AREA_FLAGS[advice]
         if bits == MERGEABLE and not can_be_merged(area):
             # Linux: mm/ksm.c, ksm_madvise.
             return
-        for part in mm.isolate(start, end):
+        for part in task.mm.isolate(start, end):
             part.flags = part.flags & ~cleared | bits
         if bits & (DONT_FORK | WIPE_ON_FORK):
-            mm.has_fork_advice = True
-    elif advice in (Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_FREE):
-        mm.zap(start, end, keeps_marks=area.pages is not None)
-        if area.user_faults is not None:
-            area.user_faults.removed(start, end)
-    elif advice == Advice.MADV_REMOVE:
-        _punch(area, start, end)
-        if area.user_faults is not None:
-            area.user_faults.removed(start, end)
+            task.mm.has_fork_advice = True
+    elif advice in (Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_FREE, Advice.MADV_REMOVE):
+        remove_pages(task, area, start, end, is_hole=advice == Advice.MADV_REMOVE)
 
 
 _REFUSED = frozenset((Advice.MADV_COLLAPSE, Advice.MADV_HWPOISON, Advice.MADV_SOFT_OFFLINE))
@@ -143,12 +138,3 @@ def populate_strictly(mm: MemoryDescriptor, start: int, end: int, *, is_write: b
             mm.memory.note_filled()
         except AccessViolation:
             raise EFAULT("past the file's end") from None
-
-
-def _punch(area: VirtualMemoryArea, start: int, end: int) -> None:
-    """Zero a range of a shared mapping's pages (MADV_REMOVE)."""
-    assert area.pages is not None
-    first = area.page_index(start)
-    for index in range(first, first + ((end - start) >> PAGE_SHIFT)):
-        if index in area.pages.frames or area.pages.backing is not None:
-            area.pages.write(index << PAGE_SHIFT, bytes(PAGE_SIZE))

@@ -203,14 +203,14 @@ class UserFaultContext:
 
     # Events
 
-    def _tell(self, kind: UffdEvent, *words: int, child: UserFaultContext | None = None) -> None:
-        """Let the reader know, for which the running task waits before its call returns.
+    def _tell(self, kind: UffdEvent, *words: int, child: UserFaultContext | None = None) -> bool:
+        """Let the reader know, for which the running task waits before its call returns; whether it does.
 
         Linux: fs/userfaultfd.c, userfaultfd_event_wait_completion.
         """
         task = self.kernel.current
         if task is None or task.is_exiting or self.is_released:
-            return
+            return False
         first, second, third = (*words, 0, 0, 0)[:3]
         event = UserFaultEvent(self, UFFD_MSG.pack(kind, first, second, third), child)
         # The areas of an address space bound how many there are.
@@ -218,6 +218,7 @@ class UserFaultContext:
         self.events[event] = None
         finish_later(task, EventWait(event))
         self.read_queue.wake_all()
+        return True
 
     def forked(self, child: MemoryDescriptor) -> UserFaultContext | None:
         """Linux: fs/userfaultfd.c, dup_userfaultfd."""
@@ -236,14 +237,12 @@ class UserFaultContext:
         if self.has(_EVENT_UNMAP):
             self._tell(UffdEvent.UFFD_EVENT_UNMAP, start, end)
 
-    def removed(self, start: int, end: int) -> None:
-        """What was there from `start` to `end` is zeros, as by madvise(2), or what the file has.
+    def removed(self, start: int, end: int) -> bool:
+        """What is there from `start` to `end` will be zeros, by madvise(2), or what the file has.
 
-        Linux lets the reader know before; here too it has heard of it when the call returns.
-        Linux: fs/userfaultfd.c, userfaultfd_remove.
+        The result says whether the reader is told. Linux: fs/userfaultfd.c, userfaultfd_remove.
         """
-        if self.has(_EVENT_REMOVE):
-            self._tell(UffdEvent.UFFD_EVENT_REMOVE, start, end)
+        return self.has(_EVENT_REMOVE) and self._tell(UffdEvent.UFFD_EVENT_REMOVE, start, end)
 
     def moved(self, start: int, target: int, length: int) -> bool:
         """A copy of an area is where mremap(2) has moved it; whether its faults are still handled here.

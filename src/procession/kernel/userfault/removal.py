@@ -1,0 +1,67 @@
+"""What madvise(2) throws away: at once, or when who handles the faults there has been told of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.hardware.kernel_memory import USER_FAULT, USER_FAULT_EVENT_BYTES
+from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
+from procession.kernel.task import Unfinished
+from procession.kernel.userfault.unfinished import finish_later
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+    from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.vma import VirtualMemoryArea
+
+
+class PendingRemoval(Unfinished):
+    """Pages that go before the call returns, from `start` to `end_address`.
+
+    `is_hole` says that their file loses them too.
+    """
+
+    __slots__ = ("end_address", "is_hole", "mm", "start")
+
+    def __init__(self, mm: MemoryDescriptor, start: int, end: int, *, is_hole: bool) -> None:
+        self.size = USER_FAULT_EVENT_BYTES
+        mm.memory.account.charge(USER_FAULT, self.size)
+        self.mm = mm
+        self.start = start
+        self.end_address = end
+        self.is_hole = is_hole
+
+    def finish(self) -> None:
+        """Remove what is mapped there by now. Linux: mm/madvise.c, madvise_dontneed_free."""
+        mm = self.mm
+        if not mm.reference_count:
+            return
+        for area in mm.areas_in(self.start, self.end_address):
+            start, end = max(area.start, self.start), min(area.end, self.end_address)
+            _remove(mm, area, start, end, is_hole=self.is_hole)
+
+    def end(self) -> None:
+        self.mm.memory.account.uncharge(USER_FAULT, self.size)
+
+
+def remove_pages(task: Task, area: VirtualMemoryArea, start: int, end: int, *, is_hole: bool) -> None:
+    """Throw away the pages of `area` from `start` to `end`; with `is_hole` from its file, too.
+
+    Who is to hear of it hears first, and may look at them until it has read of it. Raises OutOfFrames.
+    Linux: mm/madvise.c, madvise_dontneed_free, madvise_remove; fs/userfaultfd.c, userfaultfd_remove.
+    """
+    handler = area.user_faults
+    if handler is not None and handler.removed(start, end):
+        finish_later(task, PendingRemoval(task.mm, start, end, is_hole=is_hole))
+    else:
+        _remove(task.mm, area, start, end, is_hole=is_hole)
+
+
+def _remove(mm: MemoryDescriptor, area: VirtualMemoryArea, start: int, end: int, *, is_hole: bool) -> None:
+    if not is_hole:
+        mm.zap(start, end, keeps_marks=area.pages is not None)
+    elif area.pages is not None:
+        first = area.page_index(start)
+        for index in range(first, first + ((end - start) >> PAGE_SHIFT)):
+            if index in area.pages.frames or area.pages.backing is not None:
+                area.pages.write(index << PAGE_SHIFT, bytes(PAGE_SIZE))
