@@ -47,10 +47,28 @@ def test_a_task_in_full(recording: str) -> None:
         "state                    INTERRUPTIBLE",
         "uid                      real 0, effective 0",
         "user:[4026531837]",
+        "tracer                   none",
     ):
         assert text in shown
+    forked = procession("inspect", "--at", "fork#2", "--pid", "3", recording).stdout
+    assert "blocked                  all but SIGKILL, SIGSTOP\n" in forked
     beside = procession("inspect", "--at", "1s", "--pid", "2", "--as", "nt", recording).stdout
     assert "EPROCESS.UniqueProcessId" in beside
+
+
+def test_who_traces_whom(guest_root: Path, tmp_path: Path) -> None:
+    path = str(tmp_path / "run")
+    command = ["strace", "-o", "/dev/null", "sh", "-c", "exit 3"]
+    assert procession("run", "--rootfs", str(guest_root), "--record", path, "--", *command).returncode == 3
+    tree = procession("inspect", "--at", "exec", path).stdout
+    child = next(line.split()[1] for line in tree.splitlines() if "- " in line and " sh (TRACED)" in line)
+    traced = procession("inspect", "--at", "exec", "--pid", child, path).stdout
+    assert "tracer                   2 strace, seized\n" in traced
+    assert "PTRACE_O_TRACEEXEC" in traced
+    assert f"stopped                  at an event in a call, message {child}\n" in traced
+    assert "tracees                  none\n" in traced
+    tracer = procession("inspect", "--at", "exec", "--pid", "2", "--as", "nt", path).stdout
+    assert f"tracees                  {child} sh " in tracer
 
 
 def test_a_zombie_that_nobody_reaps(guest_root: Path, tmp_path: Path) -> None:

@@ -6,12 +6,23 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.capability import Capability
+from procession.abi.ptrace import PtraceOption
 from procession.abi.signals import SIG_DFL, SIG_IGN, Signal
 from procession.fs.dentry import absolute_path
 from procession.fs.file import File
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.pid import Pid
+from procession.kernel.ptrace.tracing import (
+    AT_CALL_ENTRY,
+    AT_CALL_EXIT,
+    AT_EXIT,
+    AT_HANDLER,
+    AT_SECCOMP,
+    AT_SIGNAL,
+    AT_TRAP,
+    IN_CALL,
+)
 from procession.kernel.task_state import TaskState
 from procession.kernel.waits.channels import ChannelMap
 from procession.kernel.waits.reasons import describe_wait
@@ -32,6 +43,7 @@ _POLICIES = {
     6: "SCHED_DEADLINE",
 }
 _MOST_SHARERS = 8
+_ALL_SIGNALS = (1 << 64) - 1
 
 
 class Field(NamedTuple):
@@ -294,6 +306,39 @@ def _namespaces(_kernel: Kernel, task: Task) -> Lines:
     return [(name, f"{name.partition('_')[0]}:[{namespace.number}]") for name, namespace in found.items()]
 
 
+def _ptrace(_kernel: Kernel, task: Task) -> Lines:
+    tracing, stop, permitted = task.ptrace, task.trace_stop, task.group.permitted_tracer
+    lines = [("tracer", "none")]
+    if tracing is not None:
+        how = "seized" if tracing.is_seized else "attached"
+        options = [option.name for option in PtraceOption if tracing.options & option]
+        lines = [
+            ("tracer", f"{tracing.tracer.tid} {_name(tracing.tracer)}, {how}"),
+            ("options", ", ".join(map(str, options)) or "none"),
+        ]
+    if stop is not None:
+        signal = f" {_signal(stop.info.signo)}" if stop.stage == AT_SIGNAL and stop.info is not None else ""
+        # Elsewhere it's a number of ptrace's own.
+        message = f", message {stop.message}" if stop.stage in (AT_SECCOMP, IN_CALL, AT_EXIT) else ""
+        lines.append(("stopped", _STOPS[stop.stage] + signal + message))
+    lines.append(("tracees", ", ".join(f"{each.tid} {_name(each)}" for each in task.tracees or ()) or "none"))
+    if permitted is not None:
+        lines.append(("permitted tracer", _numbers(permitted)))
+    return lines
+
+
+_STOPS = {
+    AT_SIGNAL: "before it takes",
+    AT_TRAP: "at a trap",
+    AT_CALL_ENTRY: "entering a call",
+    AT_SECCOMP: "where a filter tells of a call",
+    AT_CALL_EXIT: "leaving a call",
+    IN_CALL: "at an event in a call",
+    AT_EXIT: "before its end",
+    AT_HANDLER: "entering a handler",
+}
+
+
 def _accounting(_kernel: Kernel, task: Task) -> Lines:
     io, times = task.io, task.times
     return [
@@ -315,6 +360,7 @@ _SECTIONS: dict[str, Callable[[Kernel, Task], Lines]] = {
     "signals": _signals,
     "credentials": _credentials,
     "namespaces": _namespaces,
+    "ptrace": _ptrace,
     "accounting": _accounting,
 }
 
@@ -344,6 +390,9 @@ def _signal(number: int) -> str:
 
 
 def _signals_of(mask: int) -> str:
+    if mask.bit_count() > _ALL_SIGNALS.bit_count() // 2:
+        others = _ALL_SIGNALS & ~mask
+        return f"all but {_signals_of(others)}" if others else "all"
     return ", ".join(_signal(number) for number in range(1, 65) if mask >> number - 1 & 1) or "none"
 
 
