@@ -22,7 +22,7 @@ from procession.trace.filter import FilteredObserver, TraceFilter, calls_named, 
 
 if TYPE_CHECKING:
     from procession.inspection.event import Event
-    from procession.inspection.timeline import Timeline
+    from procession.inspection.timeline import LatencySummary, Timeline
     from procession.kernel.observer import Observer
     from procession.kernel.task import Task, ThreadGroup
     from procession.machine import Machine
@@ -365,7 +365,14 @@ def states_text(timeline: Timeline) -> str:
     for kind in (RUNNABLE_TO_RUNNING, ZOMBIE_TO_REAPED, GENERATED_TO_DELIVERED):
         summary = timeline.summary(kind)
         if summary is not None:
-            least, median, most = (ns / _NS_PER_US for ns in summary[1:4])
-            figures = f"{least:.1f} us at least, {median:.1f} median, {most:.1f} at most"
-            lines.append(f"{summary.times:>8}  {kind}: {figures}")
+            lines.append(_latency_text(kind, summary))
+            own = [(life, life.summary(kind)) for life in timeline.lives]
+            lines += [
+                _latency_text(f"  {life.tid} {life.name}", each) for life, each in own if each is not None
+            ]
     return "\n".join(lines) + "\n"
+
+
+def _latency_text(what: str, summary: LatencySummary) -> str:
+    least, median, most = (ns / _NS_PER_US for ns in summary[1:4])
+    return f"{summary.times:>8}  {what}: {least:.1f} us at least, {median:.1f} median, {most:.1f} at most"

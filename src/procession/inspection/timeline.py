@@ -74,7 +74,7 @@ class LatencySummary(NamedTuple):
 class Life:
     """One task: `name` is its program's, `spans` are its states in order, `parent_tid` who made it."""
 
-    __slots__ = ("events", "name", "parent_tid", "pid", "spans", "tid")
+    __slots__ = ("events", "latencies", "name", "parent_tid", "pid", "spans", "tid")
 
     def __init__(self, tid: int, pid: int) -> None:
         self.tid = tid
@@ -83,6 +83,11 @@ class Life:
         self.parent_tid = 0
         self.spans: list[Span] = []
         self.events: list[Event] = []
+        self.latencies: list[Latency] = []
+
+    def summary(self, kind: str) -> LatencySummary | None:
+        """What its latencies of one kind come to; None if there were none."""
+        return _summary(latency for latency in self.latencies if latency.kind == kind)
 
 
 class Timeline:
@@ -149,14 +154,11 @@ class Timeline:
 
     def summary(self, kind: str, tid: int | None = None) -> LatencySummary | None:
         """What the latencies of one kind come to, of one task or in all; None if there were none."""
-        lengths = sorted(
-            latency.length_ns
+        return _summary(
+            latency
             for latency in self.latencies
             if latency.kind == kind and (tid is None or latency.tid == tid)
         )
-        if not lengths:
-            return None
-        return LatencySummary(len(lengths), lengths[0], lengths[len(lengths) // 2], lengths[-1], sum(lengths))
 
     def _life(self, event: Event) -> Life:
         life = self._current.get(event.tid)
@@ -175,13 +177,14 @@ class Timeline:
         cause, waker_tid = self._cause(event)
         spans.append(Span(event.after, now_ns, -1, cause, waker_tid))
         if event.after is TaskState.RUNNING and event.before is TaskState.RUNNABLE:
-            self._note(RUNNABLE_TO_RUNNING, event, spans)
+            self._note(life, RUNNABLE_TO_RUNNING, event, spans[-2].start_ns)
         elif event.after is TaskState.DEAD and event.before is TaskState.ZOMBIE:
-            self._note(ZOMBIE_TO_REAPED, event, spans)
+            self._note(life, ZOMBIE_TO_REAPED, event, spans[-2].start_ns)
 
-    def _note(self, kind: str, event: StateChanged, spans: list[Span]) -> None:
-        start_ns = spans[-2].start_ns
-        self.latencies.append(Latency(kind, event.tid, start_ns, event.time_ns - start_ns))
+    def _note(self, life: Life, kind: str, event: Event, start_ns: int) -> None:
+        latency = Latency(kind, event.tid, start_ns, event.time_ns - start_ns)
+        self.latencies.append(latency)
+        life.latencies.append(latency)
 
     def _cause(self, event: StateChanged) -> tuple[str, int]:
         """Why `event` happened, and whose doing it was."""
@@ -207,9 +210,7 @@ class Timeline:
         for receiver in (event.tid, -event.pid):
             times = self._sent.get((receiver, event.signal))
             if times:
-                start_ns = times.pop(0)
-                length_ns = event.time_ns - start_ns
-                self.latencies.append(Latency(GENERATED_TO_DELIVERED, event.tid, start_ns, length_ns))
+                self._note(self._life(event), GENERATED_TO_DELIVERED, event, times.pop(0))
                 return
 
 
@@ -225,3 +226,10 @@ def end_text(status: int) -> str:
     """How a task ended, by its wait status: `exit status 3`, `killed by SIGTERM`."""
     signal = status & 0x7F
     return f"killed by {signal_text(signal)}" if signal else f"exit status {status >> 8}"
+
+
+def _summary(latencies: Iterable[Latency]) -> LatencySummary | None:
+    lengths = sorted(latency.length_ns for latency in latencies)
+    if not lengths:
+        return None
+    return LatencySummary(len(lengths), lengths[0], lengths[len(lengths) // 2], lengths[-1], sum(lengths))
