@@ -198,6 +198,36 @@ def test_what_becomes_of_producers_and_consumers_that_wake_one(
     assert {(ending, status) for ending, status, _ in found} == endings
 
 
+@pytest.mark.heavy
+def test_what_a_crash_leaves_of_a_file_that_was_appended_to() -> None:
+    # Any of the four writes may have reached the disk; the second block is only read if the inode names it.
+    found, coverage = outcomes(compiled("disk_crash"), "append", bound=0)
+    assert coverage.is_exhausted
+    assert {stdout.decode() for _, _, stdout in found} == {
+        f"{inode};{used}|{first}{second}\n"
+        for inode, seconds in (("#1", ("",)), ("#1 #2", (" old", " new")))
+        for used in ("#1", "#1 #2")
+        for first in ("old", "new")
+        for second in seconds
+    }
+
+
+@pytest.mark.parametrize(
+    ("how", "preemptions", "homes"),
+    [
+        ("log", 0, {"old old", "new new"}),
+        pytest.param("log", 1, {"old old", "new new"}, marks=pytest.mark.heavy),
+        ("hasty", 0, {"old old", "new new", "new none", "none new", "none none"}),
+    ],
+)
+def test_what_a_crash_leaves_of_two_blocks_that_go_through_a_log(
+    how: str, preemptions: int, homes: set[str]
+) -> None:
+    found, coverage = outcomes(compiled("disk_crash"), how, bound=preemptions)
+    assert coverage.is_exhausted
+    assert {stdout.decode() for _, _, stdout in found} == {f"{home}\n" for home in homes}
+
+
 def test_orphans_are_told_of_only_where_there_are_some() -> None:
     sh = shutil.which("sh") or "/bin/sh"
     [finding] = explored(sh, "-c", "(sleep 1 &)", oracles=("orphans",), preemptions=0).findings
