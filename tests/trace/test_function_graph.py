@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,13 @@ def test_moments_that_no_call_asks_for(guest_root: Path) -> None:
     found = {symbol for tree in trees for symbol in symbols(tree.root)}
     assert {"handle_mm_fault", "context_switch", "__send_signal_locked", "handle_signal"} <= found
     assert all(tree.call is None for tree in trees)
+
+
+def test_only_switches_to_another_task_are_switches(guest_root: Path) -> None:
+    trees, _ = graph_of(guest_root, "switch")
+    tasks = [tree.task for tree in trees]
+    assert {"bash[2]", "bash[3]"} <= set(tasks)
+    assert all(one != next_one for one, next_one in pairwise(tasks))
 
 
 def test_watching_changes_nothing(guest_root: Path) -> None:

@@ -212,7 +212,7 @@ def _area(area: VirtualMemoryArea, task: Task, owners: FrameOwners) -> str:
         counts[kind] = counts.get(kind, 0) + 1
     parts = [f"{count} {kind}" for kind, count in counts.items()]
     if sharers:
-        named = ", ".join(map(str, list(sharers)[:_MOST_SHARERS]))
+        named = ", ".join(map(str, sorted(sharers)[:_MOST_SHARERS]))
         parts.append(f"with {named}{' ...' if len(sharers) > _MOST_SHARERS else ''}")
     return f"{rights} {name.decode(errors='backslashreplace')} [{', '.join(parts) or 'no frames'}]"
 

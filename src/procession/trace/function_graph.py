@@ -156,6 +156,7 @@ class FunctionGraph:
         self.ignored = ignored
         self.names = ObjectNames()
         self.roots = _roots(chosen)
+        self.switch: CodeType = _code_of(Kernel.switch_to)
         self.calls = {call for call in self.roots.values() if call is not None}
         self.is_always_watching = None in self.roots.values()
         self.watch: CallWatch[_Site] = CallWatch(self)
@@ -299,11 +300,14 @@ class FunctionGraph:
                 _append(parent.children, child)
 
     def _begin(self, call: SystemCall | None, frame: FrameType) -> bool:
-        """Begin a tree; False for what the ignored process does."""
-        self._flush()
+        """Begin a tree; False for what the ignored process does, and for a switch that is none."""
         task = frame.f_locals.get("task") if call is not None else self.kernel.current
         if isinstance(task, Task) and task.group is self.ignored:
             return False
+        if frame.f_code is self.switch and task is self.kernel.live:
+            # It goes on.
+            return False
+        self._flush()
         name = self.names.name(task) if isinstance(task, Task) else "idle"
         is_resumed = call is not None and name in self.sleepers
         self.tree = GraphTree(name, call, self.kernel.clock.now_ns, is_resumed=is_resumed)
@@ -367,18 +371,22 @@ def _roots(chosen: Iterable[str]) -> dict[CodeType, SystemCall | None]:
     roots: dict[CodeType, SystemCall | None] = {}
     for name in chosen:
         if name in MOMENTS:
-            roots.update((function.__code__, None) for function in MOMENTS[name])
+            roots.update((_code_of(function), None) for function in MOMENTS[name])
             continue
         for call_name in FAMILIES.get(name, (name,)):
             call = by_name.get(call_name)
             if call is None:
                 known = ", ".join((*FAMILIES, *MOMENTS))
                 raise ValueError(f"'{name}' is no system call that is built, nor one of {known}")
-            handler = inspect.unwrap(call.handler)
-            if not hasattr(handler, "__code__"):
-                raise ValueError("compiled code can't be watched: take the interpreted build")
-            roots[handler.__code__] = call
+            roots[_code_of(inspect.unwrap(call.handler))] = call
     return roots
+
+
+def _code_of(function: Callable[..., Any]) -> CodeType:
+    """Raises ValueError for a function that mypyc has compiled."""
+    if not hasattr(function, "__code__"):
+        raise ValueError("compiled code can't be watched: take the interpreted build")
+    return function.__code__
 
 
 def _append(nodes: list[GraphNode], node: GraphNode) -> None:
