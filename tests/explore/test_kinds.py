@@ -10,7 +10,7 @@ from procession.explore.explorer import Explorer
 from procession.explore.oracle import Expectation
 from procession.explore.save import save_finding
 from procession.explore.search import Reduction
-from procession.explore.story import tell_story
+from procession.explore.story import shortened, story_text, tell_story
 from procession.kernel.decider import SeededDecider
 from procession.kernel.sched.explored import NEXT_TASK
 from procession.recording.file import read_recording
@@ -27,6 +27,18 @@ def test_a_short_write_is_found_where_it_is_not_looked_at() -> None:
     assert explored(compiled("short_write")).findings == ()
     [finding] = explored(compiled("short_write"), kinds=(NEXT_TASK, FAULTS), status=0).findings
     assert (finding.oracle, finding.deviations, finding.status) == ("status", 1, 1)
+
+
+def test_a_story_names_the_call_that_was_chosen_to_fail() -> None:
+    # Among many others: it's what the reader looks for.
+    explorer = Explorer(program(compiled("short_write"), kinds=(NEXT_TASK, FAULTS)), oracles=("status",))
+    [finding] = explorer.run().findings
+    text = story_text(tell_story(explorer.world, finding))
+    explorer.world.close()
+    assert " ".join(text.split()).count('write(3, "abcdefgh", 8) = 4 /* it was chosen to be short */') == 1
+    error = "mmap(NULL, 8192) = -1 ENOMEM (Cannot allocate memory) /* it was chosen to fail so */"
+    many = tuple(f"write(1, {number}) = 1" for number in range(20))
+    assert error in shortened((*many[:10], error, *many[10:]))
 
 
 def test_no_permitted_failure_breaks_the_repaired_program() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.explore.footprint import CLOCK_TID
 from procession.explore.source import SourceMap
 from procession.explore.world import deviations_of
+from procession.syscalls.permitted import CHOSEN_TO_FAIL, FAULTS
 from procession.trace.strace import SystemCallTrace
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from procession.explore.finding import Finding, Moment
     from procession.explore.footprint import Segment
-    from procession.explore.world import World
+    from procession.explore.world import SearchDecider, World
 
 _MOST_LINES = 8
 _HEAD = 4
@@ -47,6 +48,9 @@ _OF_ITSELF = frozenset(
 """Calls that say little of what others see, such as those of the dynamic linker: the first to be left out."""
 
 
+_CHOSEN_TO_BE_SHORT = "it was chosen to be short"
+
+
 class Turn(NamedTuple):
     """What one task did until another went on: its calls as strace prints them, signals and its end.
 
@@ -70,27 +74,38 @@ class Story(NamedTuple):
 
 
 class _Listener(SystemCallTrace):
-    """Keeps the lines of the trace with who wrote them, instead of writing them."""
+    """Keeps the lines of the trace with who wrote them, instead of writing them.
 
-    __slots__ = ("lines",)
+    Of what was chosen, `decider` knows, the transfers that were made short are marked: of errors the trace
+    says it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("decider", "lines", "seen")
+
+    def __init__(self, decider: SearchDecider) -> None:
         output: StringIO | None = None
         super().__init__(output)  # type: ignore[arg-type]
         self.lines: list[tuple[int, str]] = []
+        self.decider = decider
+        self.seen = len(decider.asked)
 
     def put(self, tid: int, text: str) -> None:
         """See `SystemCallTrace`."""
+        asked = self.decider.asked
+        is_chosen = any(choice.kind == FAULTS and choice.option for choice in asked[self.seen :])
+        if is_chosen and CHOSEN_TO_FAIL not in text:
+            text += f" /* {_CHOSEN_TO_BE_SHORT} */"
+        self.seen = len(asked)
         self.lines.append((tid, text))
 
 
 def tell_story(world: World, finding: Finding) -> Story:
     """Take the steps of `finding` again, and write down who did what."""
-    listener = _Listener()
     turns: list[Turn] = []
     commands: dict[int, str] = {CLOCK_TID: "the clock"}
     world.begin()
     machine = world.machine
+    listener = _Listener(world.decider)
     source = SourceMap(machine)
     listener.ignored = None if machine.is_pid1 else machine.init.group
     machine.observe(listener)
@@ -151,13 +166,18 @@ def story_text(story: Story) -> str:
 
 
 def shortened(lines: tuple[str, ...]) -> list[str]:
-    """Of many lines those that matter most to others, and of many of these the first and the last."""
+    """Of many lines those that matter most to others, and of many of these the first and the last.
+
+    A call that was chosen to fail is always there.
+    """
+    chosen = [number for number, line in enumerate(lines) if _is_chosen(line)]
     kept = list(range(len(lines)))
     for quiet in (_OF_MEMORY, _OF_ITSELF):
         if len(kept) > _MOST_LINES:
             kept = [number for number in kept if _call_of(lines[number]) not in quiet]
     if len(kept) > _MOST_LINES:
         kept = [*kept[:_HEAD], *kept[_HEAD - _MOST_LINES :]]
+    kept = sorted({*kept, *chosen})
     shown: list[str] = []
     following = 0
     for number in [*kept, len(lines)]:
@@ -167,6 +187,10 @@ def shortened(lines: tuple[str, ...]) -> list[str]:
             shown.append(lines[number])
         following = number + 1
     return shown
+
+
+def _is_chosen(line: str) -> bool:
+    return CHOSEN_TO_FAIL in line or _CHOSEN_TO_BE_SHORT in line
 
 
 def _call_of(line: str) -> str:

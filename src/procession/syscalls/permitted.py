@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from procession.syscalls.declaration import SystemCall
 
 FAULTS = "faults"
+CHOSEN_TO_FAIL = "it was chosen to fail so"
+"""The reason of such an error."""
 _MAKING = frozenset(("fork", "vfork", "clone", "clone3"))
 _MAPPING = frozenset(("mmap", "mremap"))
 _READING, _WRITING = frozenset(("read", "recvfrom")), frozenset(("write", "sendto"))
@@ -55,7 +57,7 @@ def with_permitted_outcome(
     if chosen > len(errors):
         return (*arguments[:_COUNT], arguments[_COUNT] // 2, *arguments[_COUNT + 1 :])
     if chosen:
-        raise errors[chosen - 1]("it was chosen to fail so")
+        raise errors[chosen - 1](CHOSEN_TO_FAIL)
     return arguments
 
 
