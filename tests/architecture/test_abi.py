@@ -70,6 +70,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
         "linux/netfilter/nf_tables_compat.h linux/netfilter/nf_conntrack_common.h linux/netfilter/nf_nat.h",
     ),
     "open_flags": ("linux/fcntl.h linux/openat2.h linux/close_range.h linux/fs.h linux/falloc.h",),
+    "page_scan": ("linux/fs.h",),
     "personality": ("linux/personality.h",),
     "pidfd": ("linux/pidfd.h",),
     "poll": ("asm/poll.h linux/eventpoll.h",),

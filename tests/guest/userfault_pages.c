@@ -1,6 +1,8 @@
 /* userfaultfd: protected pages, those of shared memory, poison, moves, and the events that are told. */
 #include "userfault.h"
 
+#include <linux/fs.h>
+
 /* Writes that are handled. */
 
 TEST(a_protected_page_waits_for_leave_to_be_written)
@@ -379,5 +381,147 @@ TEST(a_child_has_its_own_faults)
 	CHECK_EQ(wait_for(child), EXITED(0));
 	CHECK_EQ(memory[0], 1);
 	CHECK_ERRNO(read(fd, &child, 1), EINVAL);
+	close(fd);
+}
+
+#define ANY_STATE (PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN | PAGE_IS_FILE | PAGE_IS_PRESENT | PAGE_IS_SWAPPED)
+
+static struct page_region found[8];
+static struct pm_scan_arg scan;
+
+/* Scans pages as `scan` says, which keeps its masks; how many ranges, or -errno. */
+static int scan_pages(const char *start, size_t pages, size_t most_ranges)
+{
+	static int fd = -1;
+
+	if (fd == -1)
+		fd = (int)MUST(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+	memset(found, 0, sizeof(found));
+	scan.size = sizeof(scan);
+	scan.start = (uintptr_t)start;
+	scan.end = (uintptr_t)start + pages * PAGE;
+	scan.vec = most_ranges == 0 ? 0 : (uintptr_t)found;
+	scan.vec_len = most_ranges;
+	scan.walk_end = 7;
+	return ioctl(fd, PAGEMAP_SCAN, &scan) == -1 ? -errno : ioctl(fd, PAGEMAP_SCAN, &scan);
+}
+
+/* The first ranges, in pages from `start` on, with their categories. */
+static const char *told(const char *start, int count)
+{
+	static char text[200];
+
+	text[0] = '\0';
+	for (int at = 0; at < count; at++)
+		sprintf(text + strlen(text), "%s%lld-%lld:%llx", at == 0 ? "" : " ",
+			((long long)found[at].start - (long long)start) / (long long)PAGE,
+			((long long)found[at].end - (long long)start) / (long long)PAGE, (long long)found[at].categories);
+	return text;
+}
+
+TEST(pages_are_looked_for)
+{
+	int file = (int)MUST(memfd_create("file", MFD_CLOEXEC));
+	char *memory = map_some(600, PRIVATE) + 8 * PAGE, *shared;
+
+	MUST(mprotect(memory + 16 * PAGE, PAGE, PROT_READ));
+	memory[0] = memory[PAGE] = memory[3 * PAGE] = 1;
+	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_PRESENT, .return_mask = ANY_STATE};
+	CHECK_EQ(scan_pages(memory, 8, 8), 2);
+	CHECK_STRING(told(memory, 2), "0-2:a 3-4:a");
+	CHECK_EQ(scan.walk_end, (uintptr_t)memory + 8 * PAGE);
+	scan.return_mask = 0;
+	CHECK_EQ(scan_pages(memory, 8, 8), 2);
+	CHECK_STRING(told(memory, 2), "0-2:0 3-4:0");
+	/* Enough has been found. */
+	CHECK_EQ(scan_pages(memory, 8, 1), 1);
+	CHECK_EQ(scan.walk_end, (uintptr_t)memory + 3 * PAGE);
+	scan.max_pages = 1;
+	CHECK_EQ(scan_pages(memory, 8, 8), 1);
+	CHECK_STRING(told(memory, 1), "0-1:0");
+	CHECK_EQ(scan.walk_end, (uintptr_t)memory + PAGE);
+	scan.max_pages = 0;
+	CHECK_EQ(scan_pages(memory, 8, 0), 0);
+	/* What isn't of a kind. */
+	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_PRESENT, .category_inverted = PAGE_IS_PRESENT,
+				    .return_mask = PAGE_IS_PRESENT | PAGE_IS_FILE};
+	CHECK_EQ(scan_pages(memory, 8, 8), 2);
+	CHECK_STRING(told(memory, 2), "2-3:0 4-8:0");
+	MUST(ftruncate(file, 2 * PAGE));
+	shared = mmap(NULL, 2 * PAGE, RW, MAP_SHARED, file, 0);
+	MUST(shared == MAP_FAILED ? -1 : 0);
+	shared[PAGE] = 1;
+	scan = (struct pm_scan_arg){.category_anyof_mask = PAGE_IS_FILE | PAGE_IS_SWAPPED, .return_mask = ANY_STATE};
+	CHECK_EQ(scan_pages(shared, 2, 8), 1);
+	CHECK_STRING(told(shared, 1), "1-2:e");
+	/* Nothing is mapped there. */
+	MUST(munmap(shared, 2 * PAGE));
+	CHECK_EQ(scan_pages(shared, 2, 8), 0);
+	CHECK_EQ(scan.walk_end, (uintptr_t)shared + 2 * PAGE);
+	CHECK_EQ(scan_pages(memory, 0, 8), 0);
+	CHECK_EQ(scan_pages(memory + 1, 1, 8), -EINVAL);
+	scan.vec_len = 3;
+	scan.flags = 4;
+	CHECK_EQ(scan_pages(memory, 1, 8), -EINVAL);
+	scan.flags = PM_SCAN_CHECK_WPASYNC;
+	CHECK_EQ(scan_pages(memory, 1, 8), -EPERM);
+	scan.flags = 0;
+	scan.category_mask = 1 << 20;
+	CHECK_EQ(scan_pages(memory, 1, 8), -EINVAL);
+	scan.category_mask = 0;
+	CHECK_EQ(scan_pages((char *)(1UL << 47), 1, 8), -EFAULT);
+	CHECK_ERRNO(ioctl((int)MUST(open("/proc/self/pagemap", O_RDONLY)), PAGEMAP_SCAN, bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl((int)MUST(open("/proc/self/pagemap", O_RDONLY)), 5, &scan), EINVAL);
+}
+
+TEST(written_pages_are_protected_again)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_ASYNC), pagemap = (int)MUST(open("/proc/self/pagemap", O_RDONLY));
+	char *memory = map_some(8, PRIVATE), *other = map_some(1, PRIVATE);
+
+	other[0] = memory[0] = memory[2 * PAGE] = 1;
+	MUST(enroll(fd, memory, 8, UFFDIO_REGISTER_MODE_WP));
+	CHECK_OK(protect(fd, memory, 8, UFFDIO_WRITEPROTECT_MODE_WP));
+	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_WRITTEN, .return_mask = PAGE_IS_WRITTEN};
+	CHECK_EQ(scan_pages(memory, 8, 8), 0);
+	memory[0] = memory[PAGE] = memory[5 * PAGE] = 2;
+	CHECK_EQ(scan_pages(memory, 8, 8), 2);
+	CHECK_STRING(told(memory, 2), "0-2:2 5-6:2");
+	scan.return_mask = ANY_STATE;
+	CHECK_EQ(scan_pages(memory, 8, 8), 2);
+	CHECK_STRING(told(memory, 2), "0-2:b 5-6:b");
+	/* What was never there but is marked looks as if it were swapped. */
+	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_SWAPPED, .return_mask = ANY_STATE};
+	CHECK_EQ(scan_pages(memory, 8, 8), 2);
+	CHECK_STRING(told(memory, 2), "3-5:11 6-8:11");
+	/* Told and protected in one. */
+	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_WRITTEN, .return_mask = PAGE_IS_WRITTEN,
+				    .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC, .size = sizeof(scan),
+				    .start = (uintptr_t)memory, .end = (uintptr_t)memory + 8 * PAGE,
+				    .vec = (uintptr_t)found, .vec_len = 8, .max_pages = 1};
+	CHECK_EQ(ioctl(pagemap, PAGEMAP_SCAN, &scan), 1);
+	CHECK_STRING(told(memory, 1), "0-1:2");
+	scan.max_pages = 0;
+	CHECK_EQ(ioctl(pagemap, PAGEMAP_SCAN, &scan), 2);
+	CHECK_STRING(told(memory, 2), "1-2:2 5-6:2");
+	CHECK_EQ(ioctl(pagemap, PAGEMAP_SCAN, &scan), 0);
+	CHECK_EQ(memory[PAGE], 2);
+	memory[PAGE] = 3;
+	CHECK_EQ(ioctl(pagemap, PAGEMAP_SCAN, &scan), 1);
+	/* Without anything to be told all are protected. */
+	memory[3 * PAGE] = memory[4 * PAGE] = 1;
+	scan.vec = scan.vec_len = 0;
+	CHECK_EQ(ioctl(pagemap, PAGEMAP_SCAN, &scan), 0);
+	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_WRITTEN, .return_mask = PAGE_IS_WRITTEN};
+	CHECK_EQ(scan_pages(memory, 8, 8), 0);
+	/* Other memory can't be protected so, and is passed by, or refused. */
+	scan.flags = PM_SCAN_WP_MATCHING;
+	CHECK_EQ(scan_pages(other, 1, 8), 0);
+	scan.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC;
+	CHECK_EQ(scan_pages(other, 1, 8), -EPERM);
+	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_WPALLOWED, .return_mask = PAGE_IS_WPALLOWED};
+	CHECK_EQ(scan_pages(other, 1, 8), 0);
+	CHECK_EQ(scan_pages(memory, 8, 8), 1);
+	CHECK_STRING(told(memory, 1), "0-8:1");
 	close(fd);
 }

@@ -13,16 +13,19 @@ from procession.fs.permission import CAP_SYS_ADMIN
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS
 from procession.kernel.security.ptrace_access import has_memory
+from procession.kernel.time.costs import SEEN_FRAME_NS
 from procession.mm.policy import policy_text
 from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, PROT_READ, PROT_WRITE
 from procession.procfs.access import may_inspect, reader_root, require_inspection
 from procession.procfs.inode import ProcDirectory
 from procession.procfs.magic_link import MagicLink
+from procession.procfs.page_scan import PAGEMAP_SCAN, scan_pages
 from procession.procfs.parse_integer import parse_integer
 from procession.procfs.process_memory import LAST_PAGE, area_entries, is_anonymous, seek_memory
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
+    from procession.fs.file import UserMemory
     from procession.fs.permission import Subject
     from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
@@ -82,6 +85,15 @@ class PageMapFile(File):
 
     def seek(self, offset: int, whence: int) -> int:
         return seek_memory(self, offset, whence)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Linux: fs/proc/task_mmu.c, do_pagemap_cmd."""
+        if request != PAGEMAP_SCAN:
+            raise EINVAL
+        count, seen_count = scan_pages(self.mm, argument, memory)
+        system = cast("ProcFileSystem", self.inode.superblock)
+        system.kernel.clock.spend(seen_count * SEEN_FRAME_NS)
+        return count
 
 
 def store_clear_refs(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
