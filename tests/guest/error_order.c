@@ -148,6 +148,7 @@ TEST(links_by_another_s_descriptor)
 	pid_t child;
 	int file, directory;
 
+	memset(too_long, 'a', sizeof(too_long) - 1);
 	enter_scratch();
 	file = opened("file", O_RDWR | O_CREAT);
 	directory = opened(".", O_RDONLY);
@@ -162,6 +163,10 @@ TEST(links_by_another_s_descriptor)
 		CHECK_ERRNO(linkat(file, "name", AT_FDCWD, "link", AT_EMPTY_PATH), ENOENT);
 		CHECK_ERRNO(linkat(directory, "file", AT_FDCWD, "link", AT_EMPTY_PATH), ENOENT);
 		CHECK_ERRNO(linkat(NOT_OPEN, "file", AT_FDCWD, "link", AT_EMPTY_PATH), EBADF);
+		CHECK_ERRNO(linkat(NOT_OPEN, "", AT_FDCWD, "link", AT_EMPTY_PATH), EBADF);
+		CHECK_ERRNO(linkat(NOT_OPEN, too_long, AT_FDCWD, "link", AT_EMPTY_PATH), ENAMETOOLONG);
+		CHECK_ERRNO(linkat(file, too_long, AT_FDCWD, "link", AT_EMPTY_PATH), ENAMETOOLONG);
+		CHECK_ERRNO(linkat(file, bad_address(), AT_FDCWD, "link", AT_EMPTY_PATH), EFAULT);
 		CHECK_ERRNO(linkat(file, "/nothing", AT_FDCWD, "link", AT_EMPTY_PATH), ENOENT);
 		CHECK_ERRNO(linkat(file, "name", AT_FDCWD, "link", 0), ENOTDIR);
 		_exit(0);

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOENT
 from procession.abi.file_mode import RenameFlag
+from procession.abi.limits import PATH_MAX
 from procession.abi.open_flags import AT_FDCWD, AtFlag
 from procession.fs import directory as directories
 from procession.fs.permission import CAP_DAC_READ_SEARCH
@@ -37,12 +38,22 @@ def linkat(
     return _link(task, old_directory, old, new_directory, new, flags)
 
 
+def _check_owner_of_descriptor(task: Task, fd: int, name: bytes) -> None:
+    """Raise ENOENT unless who opened a descriptor makes the link, whether there is a name below it or not.
+
+    Linux: fs/namei.c, path_init.
+    """
+    file = task.files.files.get(fd)
+    if file is None or name[:1] in (b"/", b"\0") or len(name) >= PATH_MAX:
+        # The walk tells what's wrong, if anything is.
+        return
+    if file.subject is not task.credentials and not task.credentials.has_capability(CAP_DAC_READ_SEARCH):
+        raise ENOENT
+
+
 def _link(task: Task, old_fd: int, old: bytes, new_fd: int, new: bytes, flags: int) -> int:
-    if flags & _AT_EMPTY_PATH and old_fd != AT_FDCWD and not old.startswith(b"/"):
-        # Asked of the descriptor whether there is a name below it or not. Linux: fs/namei.c, path_init.
-        file = task.files.file(old_fd)
-        if file.subject is not task.credentials and not task.credentials.has_capability(CAP_DAC_READ_SEARCH):
-            raise ENOENT
+    if flags & _AT_EMPTY_PATH:
+        _check_owner_of_descriptor(task, old_fd, old)
     place = find(
         task,
         old_fd,
