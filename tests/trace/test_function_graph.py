@@ -57,6 +57,14 @@ def test_a_fork_is_followed_down_to_its_copies(guest_root: Path) -> None:
     lines = tree_lines(trees[0])
     assert any("+task" in line and "kernel/fork.c, dup_task_struct" in line for line in lines)
     assert any("+files#2" in line for line in lines)
+    assert any("+pid[3]" in line and "kernel/pid.c, alloc_pid" in line for line in lines)
+
+
+def test_an_id_is_shown_by_its_numbers_at_each_level(guest_root: Path) -> None:
+    command = "unshare -p --fork true; echo $?"
+    trees, _ = graph_of(guest_root, "fork", command)
+    inner = next(tree for tree in trees if tree.task.startswith("unshare["))
+    assert any("-> pid[4/1]  [+pid[4/1]" in line for line in tree_lines(inner))
 
 
 def test_a_wait_that_sleeps_goes_on_later(guest_root: Path) -> None:

@@ -12,6 +12,7 @@ from procession.abi.errno import Errno
 from procession.kernel import signal_delivery as delivery
 from procession.kernel.kernel import Kernel
 from procession.kernel.observer import EXIT, STATE
+from procession.kernel.pid import Pid
 from procession.kernel.signal import generation
 from procession.kernel.task import NOT_ENTERED, Task
 from procession.kernel.task_state import TaskState
@@ -20,7 +21,7 @@ from procession.syscalls.declaration import TABLE, SystemCall
 from procession.syscalls.dispatch import Traps
 from procession.trace.call_watch import FAILED, PACKAGE, CallWatch
 from procession.trace.citation import Citation, citations_of
-from procession.trace.graph_values import ObjectNames, is_kernel_object
+from procession.trace.graph_values import ObjectNames, is_kernel_object, pid_text
 
 if TYPE_CHECKING:
     from procession.kernel.task import ThreadGroup
@@ -263,7 +264,7 @@ class FunctionGraph:
         node = GraphNode(site.name, site.places)
         effect = ""
         if site.is_effect and stack:
-            effect = self._effect(frame.f_code.co_name, values.get("self"))
+            effect = self._effect(frame.f_code.co_name, values)
         else:
             node.arguments = self._arguments(site, values)
         stack.append((site, node, effect))
@@ -342,13 +343,16 @@ class FunctionGraph:
             return ", ".join(shown[:_MOST_ARGUMENTS]) + ", ..."
         return ", ".join(shown)
 
-    def _effect(self, kind: str, subject: Any) -> str:
+    def _effect(self, kind: str, values: Mapping[str, Any]) -> str:
         """What a call that makes, shares or drops an object does to it, "" if Linux has no such object."""
+        subject = values.get("self")
         if not is_kernel_object(subject):
             return ""
+        # These have no name yet.
         if isinstance(subject, Task):
-            # It has no name yet.
             return "+task"
+        if isinstance(subject, Pid):
+            return f"+{pid_text(values['numbers'])}"
         users = getattr(subject, "reference_count", None)
         name = self.names.name(subject)
         if kind == _MAKING:

@@ -1,4 +1,4 @@
-"""Kernel objects as the function graph names them: `bash[3]`, `mm#2`, `files#5`."""
+"""Kernel objects as the function graph names them: `bash[3]`, `pid[3/1]`, `mm#2`, `files#5`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import Enum
 from types import NoneType
 from typing import Any
 
+from procession.kernel.pid import Pid
 from procession.kernel.task import Task
 
 _TEXT_LIMIT = 32
@@ -38,9 +39,12 @@ class ObjectNames:
         self.ways: dict[type, Callable[[Any], str]] = {}
 
     def name(self, value: Any) -> str:
-        """How `value` is called: tasks and groups by their program and id, others by kind and number."""
+        """How `value` is called: tasks by program and id, ids by their numbers in each pid namespace from the
+        machine's first down, others by kind and number."""
         if isinstance(value, Task):
             return _task_text(value)
+        if isinstance(value, Pid):
+            return pid_text(value.numbers)
         kind = type(value).__name__
         word = SHORT_NAMES.get(kind, kind)
         number = self.numbers.get(id(value))
@@ -84,6 +88,11 @@ class ObjectNames:
 
 def _task_text(task: Task) -> str:
     return f"{task.command_name.decode(errors='replace') or 'task'}[{task.tid}]"
+
+
+def pid_text(numbers: tuple[int, ...]) -> str:
+    """How an id is called that has these numbers."""
+    return f"pid[{'/'.join(map(str, numbers))}]"
 
 
 def _member_text(value: Enum) -> str:
