@@ -1,10 +1,13 @@
 """Measures each engine's speed beside native and, where it's installed, qemu-user: `python -m
 bench.engines`.
 
-The figures are processor time, of the process and all that it made, less that of a run of /bin/true in
-the same way: what the guest's work took. The columns of a row are measured one after another, several
-times; the least counts, as what disturbs only adds. `cold` has no kept code, `warm` has that of the run
-before. gcc is its compiler proper, as qemu-user leaves what a program executes to the host.
+The figures of the first table are processor time, of the process and all that it made, less that of a run of
+/bin/true in the same way: what the guest's work took. The columns of a row are measured one after another,
+several times; the least counts, as what disturbs only adds. `cold` has no kept code, `warm` has that of the
+run before. gcc is its compiler proper, as qemu-user leaves what a program executes to the host.
+
+Those of the second table are microseconds by the host's clock, of one of what a program asks of the kernel.
+With `translated` each starts on the host's processor; with `auto` it gets there if the engine finds so.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,10 +37,23 @@ WORK: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("gcc -O2 of 2,000 lines", ("cc1", "-quiet", "-O2", SOURCE, "-o", "/dev/null")),
 )
 NOTHING = ("/bin/true",)
+OPERATIONS: tuple[tuple[str, str, tuple[int, int], float | None], ...] = (
+    ("system call", "getpid.c", (1_000, 101_000), 1.5),
+    ("first touch of a page", "first_touch.c", (100, 10_100), 12),
+    ("switch to another process", "sched_yield.c", (1_000, 11_000), 5),
+    ("signal to oneself, with a handler", "kill_self.c", (1_000, 11_000), None),
+    ("fork, _exit and wait", "fork_exit.c", (50, 1_050), None),
+)
+"""What a program asks of the kernel: a program, how often it does that, and how many microseconds one may
+take on the host's processor, with two cores of the host.
+"""
 _RUN = """import sys
+import time
 from procession import Machine
 machine = Machine(engine=sys.argv[1])
+start_ns = time.perf_counter_ns()
 machine.run(sys.argv[2:])
+print(time.perf_counter_ns() - start_ns)
 machine.close()
 """
 
@@ -119,8 +136,38 @@ def measure(command: Sequence[str], columns: dict[str, Command], repetitions: in
     return least
 
 
+def microseconds(program: str, counts: tuple[int, int], engine: str | None, repetitions: int) -> float:
+    """What one operation takes of the host's time, natively if `engine` is None: the least of several."""
+    path = str(compile_program(BENCH / program, Linkage.STATIC))
+
+    def once(count: int) -> float:
+        if engine is None:
+            start_ns = time.perf_counter_ns()
+            subprocess.run([path, str(count)], check=True)
+            return time.perf_counter_ns() - start_ns
+        command = [sys.executable, "-c", _RUN, engine, path, str(count)]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    few, many = counts
+    fewest = min(once(few) for _ in range(repetitions))
+    return (min(once(many) for _ in range(repetitions)) - fewest) / (many - few) / 1000
+
+
+def print_operations(only: str, repetitions: int) -> None:
+    """Print the second table."""
+    engines = {"native": None, "unicorn": "unicorn", "translated": "native", "auto": "auto"}
+    print(f"{'microseconds of one':36}" + "".join(f"{name:>12}" for name in engines) + f"{'at most':>12}")
+    for name, program, counts, bound in OPERATIONS:
+        if only in name:
+            cells = (
+                f"{microseconds(program, counts, engine, repetitions):12.2f}" for engine in engines.values()
+            )
+            at_most = f"{'-' if bound is None else bound:>12}"
+            print(f"{name:36}" + "".join(cells) + at_most, flush=True)
+
+
 def main() -> int:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="bench.engines", description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3, metavar="N")
     parser.add_argument("--only", metavar="TEXT", default="", help="rows whose name has this in it")
@@ -139,6 +186,7 @@ def main() -> int:
             work = {column: max(least[column] - nothing[column], 1e-4) for column in columns}
             cells = (f"{work[column]:12.3f}{work[column] / work['native']:7.1f}x" for column in columns)
             print(f"{name:30}" + "".join(cells), flush=True)
+    print_operations(options.only, options.repetitions)
     return 0
 
 

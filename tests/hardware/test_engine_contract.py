@@ -13,6 +13,7 @@ from procession.hardware.extended_state import canonical
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.processor_level import LEVELS, V3
 from procession.hardware.registers import (
+    R8,
     R11,
     RAX,
     RBX,
@@ -150,6 +151,13 @@ def test_returns_to_nowhere(bench: Bench) -> None:
         else:
             # What isn't canonical is a general protection fault.
             assert (trap[:2], target) == (("exception", 13), 1 << 63)
+
+
+def test_a_pause_of_another_register_exchanges(bench: Bench) -> None:
+    """Whatever the host's processor makes of `f3 41 90`."""
+    for text, exchanged in (("f34190", True), ("f34990", True), ("f36690", False), ("f390", False)):
+        _, registers = bench.run_code(text + "0f0b", {RAX: 1, R8: 2})
+        assert (registers.general[RAX], registers.general[R8]) == ((2, 1) if exchanged else (1, 2))
 
 
 # The budget

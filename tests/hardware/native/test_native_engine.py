@@ -196,7 +196,7 @@ def test_jumps_and_transfers_count_alike(given: tuple[int, int]) -> None:
         for units in (*range(1, 40), 1000, 100_001, 2_000_002):
             bench.load(COUNTED, {RBX: CODE + 15})
             engine.counter[0], engine.transfers[0] = 1, 1
-            engine.given = given
+            engine.budget.given = given
             registers = bench.run(units)
             assert bench.engine.budget_left() == 0
             assert registers.general[RIP] == CODE + STOPS[units % 4]
@@ -214,7 +214,7 @@ def test_what_counts_more_counts_the_same(given: tuple[int, int]) -> None:
         code = "e802000000 eb01 c3 4c89c7 b900100000 f3aa ffca 75ea 0f0b"
         bench.load(bytes.fromhex(code), {R8: DATA, RDX: 1000})
         engine.counter[0], engine.transfers[0] = 1, 1
-        engine.given = given
+        engine.budget.given = given
         bench.run(1 << 20)
         assert bench.traps == [("exception", 6, 0)]
         # Of each turn: the call's return, the repetitions, and the jump but for the last; then ud2.

@@ -20,7 +20,8 @@ ENGINES = ("auto", "unicorn", "native")
 def _new_native_engine() -> NativeEngine:
     """The native engine, not at work yet. Raises HotEngineUnavailable."""
     # Few programs work so hard that they need it.
-    from procession.hardware.engines.native.engine import NativeEngine, what_host_lacks
+    from procession.hardware.engines.native.engine import NativeEngine
+    from procession.hardware.engines.native.host_processor import what_host_lacks
     from procession.hardware.translation.kept_code import CodeKeeper, default_directory
 
     reason = what_host_lacks()

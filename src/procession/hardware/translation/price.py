@@ -68,6 +68,16 @@ DEAR_OPCODES: Final = frozenset(
 """The opcodes, in any table, of what may have another price than most."""
 
 
+def is_exchange(instruction: Instruction) -> bool:
+    """Whether it would be a pause, but exchanges rax with r8."""
+    return (
+        instruction.opcode == _PAUSE
+        and instruction.table == 0
+        and instruction.prefixes & REPEAT != 0
+        and instruction.rex & _OTHER_REGISTER != 0
+    )
+
+
 def price_of(instruction: Instruction) -> int:
     """How long it takes, if its opcode is among the dear ones or it's locked."""
     opcode, modrm, table = instruction.opcode, instruction.modrm, instruction.table
@@ -80,7 +90,7 @@ def price_of(instruction: Instruction) -> int:
             prices = _IN_MEMORY if instruction.has_memory else _IN_REGISTERS
             return prices.get((opcode, field if instruction.has_memory else modrm), _X87)
         price = _OF_ONE_BYTE.get(opcode, PLAIN_PRICE)
-        if opcode == _PAUSE and instruction.prefixes & REPEAT and not instruction.rex & _OTHER_REGISTER:
+        if opcode == _PAUSE and instruction.prefixes & REPEAT and not is_exchange(instruction):
             price = _PAUSE_PRICE
         elif opcode in _EXCHANGES and instruction.has_memory:
             price = _LOCKED

@@ -81,7 +81,13 @@ from procession.hardware.translation.operand import (
     spare_registers,
     with_operand,
 )
-from procession.hardware.translation.price import DEAR_OPCODES, PLAIN_PRICE, UNIT, price_of
+from procession.hardware.translation.price import (
+    DEAR_OPCODES,
+    PLAIN_PRICE,
+    UNIT,
+    is_exchange,
+    price_of,
+)
 
 SAVED, THREE, TWO = 0x20, 0x21, 0x40
 _LONGEST_TRACE: Final = 24
@@ -90,6 +96,7 @@ _COPIED = (PLAIN, REPEATED_STRING, PUSH_FLAGS, FLOATING_STORE, APPROXIMATION)
 _COUNTERS = (11, 10, 9, 8, 15, 14, 13, 12, 1, 2, 6, 7, 0, 3, 5)
 """Registers that may have the counter, those first which the ABI lets functions spoil."""
 _LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
+_REPEAT_PREFIX: Final = b"\xf3"
 _PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
 _WORDS: Final = 1 << 64
 _MOVES, _MOVES_SHIFT, _SEARCHES_SHIFT = (0xA4, 0xA5, 0xAA, 0xAB), 6, 4
@@ -219,6 +226,13 @@ class Translator(Emitter):
                 return -1
             is_dear = instruction.opcode in DEAR_OPCODES or instruction.prefixes & LOCK
             price += price_of(instruction) if is_dear else PLAIN_PRICE
+            if is_dear and is_exchange(instruction):
+                # What looks like a pause isn't one with r8, and not all processors say so.
+                code = data[offset : offset + length].replace(_REPEAT_PREFIX, b"")
+                out += code
+                marks += b"%c%c\0" % (length, len(code))
+                pc += length
+                continue
             if kind == PLAIN and not instruction.displacement and not instruction.prefixes & GS:
                 out += data[offset : offset + length]
                 marks += b"%c%c\0" % (length, length)

@@ -6,12 +6,12 @@ there is taken for what a guest may have made up: registers, and the number of a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Final
 
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
+from procession.hardware.engines.native.host_processor import what_host_lacks
 from procession.hardware.engines.native.place import find_place
 from procession.hardware.engines.native.processor_model import Attendant
 from procession.hardware.engines.native.single_step import (
@@ -49,11 +49,6 @@ from procession.hardware.translation.emitter import view_of
 from procession.hardware.translation.kept_code import CodeKeeper
 from procession.hardware.translation.translator import SAVED, THREE, TWO
 
-_NEEDED_FLAGS = (
-    *("abm", "aes", "avx", "avx2", "bmi1", "bmi2", "erms", "f16c", "fma", "movbe", "pclmulqdq", "popcnt"),
-    *("ssse3", "sse4_1", "sse4_2", "fsgsbase", "xsave"),
-)
-"""What a program is told of that not all processors have, and what stubs use themselves."""
 _USER_FLAGS: Final = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
 _HARDWARE_FLAGS: Final = 0x240CD5 & ~(1 << 21)
@@ -70,21 +65,6 @@ _FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
     for offset in (layout.FAULT_ADDRESS, layout.FAULT_RIP, layout.FAULT_ERROR, layout.FAULT_VECTOR)
 )
 _SCRATCH, _SAVED_RCX, _LOOP_SAVED = layout.SCRATCH >> 3, layout.SAVED_RCX >> 3, layout.LOOP_SAVED >> 3
-
-
-def what_host_lacks() -> str | None:
-    """What this host lacks for the native engine, as far as can be seen without a stub; None if nothing."""
-    if os.uname().machine != "x86_64" or os.uname().sysname != "Linux":
-        return "the host isn't Linux on x86-64"
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            flags = next((line.split() for line in file if line.startswith("flags")), [])
-    except OSError as error:
-        return f"/proc/cpuinfo can't be read: {error.strerror}"
-    missing = [flag for flag in _NEEDED_FLAGS if flag not in flags]
-    if missing:
-        return f"the host's processor has no {', '.join(missing)}"
-    return None
 
 
 def why_unavailable() -> str | None:
@@ -129,8 +109,7 @@ class NativeEngine:
 
     `last_failure` says why the last stub that failed did. `root` is where the page tables of the present
     address space begin, which may have no stub yet. `lent` is the register that has the counter as the code
-    is to go on, -1 if none; `renewals` counts the stubs in a row that ended before they ran anything; `given`
-    is what the two counters were given last.
+    is to go on, -1 if none; `renewals` counts the stubs in a row that ended before they ran anything.
     With `gives_back` what can't be run here isn't an error of the program: `run` returns, and
     `has_given_back` says so, for another engine to go on with it.
     """
@@ -161,8 +140,8 @@ class NativeEngine:
         except OSError as error:
             raise StubUnavailable(f"the host refused what stubs share: {error.strerror}") from error
         self.general, self.words = processor.general, processor.words
-        self.counter, self.transfers = processor.counter, processor.transfers
-        self.given = 1, 1
+        self.budget = processor.budget
+        self.counter, self.transfers = self.budget.jumps, self.budget.transfers
         self.guest = guest = GuestMemory(memory, self.store, self.words)
         self.attendant = Attendant(self.general, guest.read, guest.write, guest.segment_base)
         self.is_open = True
@@ -188,7 +167,7 @@ class NativeEngine:
         while not self.is_stopping:
             space = self.guest.space
             if resume == 0:
-                if (counter[0] <= 0 or transfers[0] <= 0) and not self._give_out(self.budget_left()):
+                if (counter[0] <= 0 or transfers[0] <= 0) and not self.budget.give(self.budget.left):
                     return
                 if space is None:
                     try:
@@ -267,7 +246,7 @@ class NativeEngine:
             self.fetch_fault(absent.address)
             return 0
         if kind == SETTLE:
-            self._give_out(max(self.budget_left(), 1))
+            self.budget.give(max(self.budget.left, 1))
             return view_of(pc) + exit_.place
         if kind == ATTEND:
             self.counter[0] -= ATTENDED_UNITS
@@ -353,8 +332,7 @@ class NativeEngine:
                 or self.general[RIP] != pc
                 or generation != self.store.cache.generation
                 or switches != self.switches
-                or self.counter[0] <= 0
-                or self.transfers[0] <= 0
+                or self.budget.is_spent
             ):
                 return 0
             outcome = space.window.fill(address, is_write=is_write)
@@ -595,30 +573,11 @@ class NativeEngine:
 
     def set_budget(self, units: int) -> None:
         """Backward jumps and indirect transfers until `run` returns."""
-        self._give_out(units)
+        self.budget.give(units)
 
     def budget_left(self) -> int:
-        """Units left: whoever of the two counters is spent, the other one is still 1 at least."""
-        jumps: int = self.counter[0]
-        transfers: int = self.transfers[0]
-        return jumps + transfers - 1
-
-    def _give_out(self, units: int) -> bool:
-        """Part `units` among the two counters as they were used lately; whether there are any.
-
-        When the one is spent what is left of the other is parted again, so that it makes no difference to
-        what is counted how they are.
-        """
-        if units <= 0:
-            self.counter[0], self.transfers[0] = units, 1
-            self.given = 1, 1
-            return False
-        jumps = max(self.given[0] - self.counter[0], 0) + 1
-        transfers = max(self.given[1] - self.transfers[0], 0) + 1
-        share = min(max(units * jumps // (jumps + transfers), 1), units)
-        self.given = share, units + 1 - share
-        self.counter[0], self.transfers[0] = self.given
-        return True
+        """Units left."""
+        return self.budget.left
 
     def keep(self) -> None:
         """Nothing: all is in the registers and the memory."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from procession.abi.syscall_numbers import name_of
 from procession.abi.word import Words, pack_u32, pack_u64
+from procession.hardware.engines.native.budget import Budget
 from procession.hardware.engines.native.image import BOOT, BOOT_BYTES, StubParts, make_image
 from procession.hardware.engines.native.system_call_filter import MUNMAP
 from procession.hardware.translation import layout
@@ -58,8 +59,8 @@ class Processor:
 
     `replies` is another file, which stubs have no mapping of: its first word is the request that was answered
     last, written by a system call.
-    `general` are the live registers of whoever runs, `counter` and `transfers` the budget, `words` the
-    context's quadwords.
+    `general` are the live registers of whoever runs, `budget` what they may do, `words` the context's
+    quadwords.
     `pointed` is the stub to which `hand_over` speaks, `prompt` the same one if it answers while somebody
     looks. `spins` is how often a stub looks again at present before it sleeps and `looks` how often the
     machine does, `sleeps` how often that was in vain; after it both sides sleep at once `patience` times,
@@ -68,9 +69,9 @@ class Processor:
 
     __slots__ = (
         "bell_descriptor",
+        "budget",
         "code",
         "context",
-        "counter",
         "descriptor",
         "extended",
         "free_slots",
@@ -91,7 +92,6 @@ class Processor:
         "sleeps",
         "spins",
         "system_call",
-        "transfers",
         "until_try",
         "view",
         "words",
@@ -108,8 +108,10 @@ class Processor:
         self.context = self.view[: layout.CONTEXT_BYTES]
         self.words = self.context.cast("Q")
         self.general = self.context[:136].cast("Q")
-        self.counter = self.context[layout.COUNTER : layout.COUNTER + 8].cast("q")
-        self.transfers = self.context[layout.TRANSFERS : layout.TRANSFERS + 8].cast("q")
+        jumps, transfers = (
+            self.context[offset : offset + 8].cast("q") for offset in (layout.COUNTER, layout.TRANSFERS)
+        )
+        self.budget = Budget(jumps, transfers)
         self.extended = self.context[layout.EXTENDED : layout.EXTENDED + layout.EXTENDED_BYTES]
         self.free_slots = list(range(MAXIMUM_STUBS - 1, -1, -1))
         self.reply_descriptor = os.memfd_create("procession-replies", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
