@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from procession.abi.word import pack_u64
+from procession.abi.word import pack_array, pack_u64
 from procession.hardware import page_table as pte
 from procession.hardware.engines.native.stub import Processor, Stub
 from procession.hardware.engines.native.window import Window
@@ -24,6 +24,8 @@ _OTHERWISE: Final = ("second_probe", "third_probe", "missed")
 """Where the code goes on that finds nothing at its place in each table."""
 _RETURNS: Final = 3
 """The landings in the table of returns come after those in as many others."""
+_MANY_PAGES: Final = 64
+"""To empty all tables takes less than to empty the places of so many pages."""
 _PRESENT_AND_CODE: Final = pte.PRESENT | pte.NO_EXECUTE
 
 
@@ -139,13 +141,16 @@ class Space:
         stub.empty_returns()
         self._leave_empty(0)
         stubs = self.store.cache.link_stubs
-        for number, address in enumerate(stubs):
-            stub.links[number] = address
+        stub.links[: len(stubs)] = memoryview(pack_array("Q", stubs)).cast("Q")
 
     def retire(self) -> None:
         """The address space is gone: keep the stub for another."""
-        for number in list(self.code_pages):
-            self.forget_page(number)
+        if len(self.code_pages) > _MANY_PAGES:
+            self.store.cache.generation += 1
+            self.forget_all()
+        else:
+            for number in list(self.code_pages):
+                self.forget_page(number)
         self.window.drop_all()
 
     def adopt(self, root: int) -> None:
