@@ -70,6 +70,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
         "linux/netfilter/nf_tables_compat.h linux/netfilter/nf_conntrack_common.h linux/netfilter/nf_nat.h",
     ),
     "open_flags": ("linux/fcntl.h linux/openat2.h linux/close_range.h linux/fs.h linux/falloc.h",),
+    "packet": ("linux/if_packet.h",),
     "page_scan": ("linux/fs.h",),
     "personality": ("linux/personality.h",),
     "pidfd": ("linux/pidfd.h",),
@@ -87,7 +88,9 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "signal_frame": ("asm/signal.h asm/siginfo.h asm/sigcontext.h asm/ucontext.h",),
     "signalfd": ("linux/signalfd.h",),
     "signals": ("asm/signal.h linux/signal.h asm/siginfo.h",),
-    "sock_diag": ("linux/sock_diag.h linux/inet_diag.h linux/unix_diag.h linux/netlink_diag.h",),
+    "sock_diag": (
+        "linux/sock_diag.h linux/inet_diag.h linux/unix_diag.h linux/netlink_diag.h linux/packet_diag.h",
+    ),
     "socket": (
         "sys/socket.h linux/un.h linux/netlink.h linux/net_tstamp.h netinet/in.h netinet/tcp.h netinet/udp.h",
         "asm/socket.h netinet/tcp.h linux/net_tstamp.h",
@@ -141,7 +144,7 @@ UNNAMED = {
 }
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
-    "CTRL_|TASKSTATS_[CT]|TCP_NLA_|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "CTRL_|TASKSTATS_[CT]|TCP_NLA_|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|PACKET_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|NFT_|NFTA_|NFNL_BATCH|NF_INET|NFPROTO_|IP_CT_|IPS_"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )

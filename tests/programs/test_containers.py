@@ -421,6 +421,31 @@ def test_podman_keeps_a_service(run_script: RunScript) -> None:
     assert result.stdout.decode().splitlines() == ["service running", "1", "service", "5", "service"]
 
 
+def test_podman_s_network_leads_in_and_out(run_script: RunScript) -> None:
+    """A bridge with a forwarded port, and a machine beyond that the containers reach as their host."""
+    script = (
+        f"DRIVER=vfs\n{BUSYBOX_TREE}echo hello >/tree/etc/page\n{PODMAN}"
+        + """
+    mkdir -p /run/netns; ip link set lo up; ip netns add far
+    ip link add out type veth peer name eth0 netns far; ip addr add 10.9.0.1/24 dev out; ip link set out up
+    ip -n far addr add 10.9.0.2/24 dev eth0; ip -n far link set eth0 up; ip -n far link set lo up
+    get() { busybox wget -q -T 5 -O - http://$1/page; }
+    podman run -d --name web --network=bridge -p 8080:80 box /bin/busybox httpd -f -p 80 -h /etc >/dev/null
+    get 127.0.0.1:8080; get 10.9.0.1:8080; get 10.88.0.2
+    ip netns exec far busybox wget -q -T 5 -O - http://10.9.0.1:8080/page
+    ip netns exec far busybox httpd -f -p 90 -h /tree/etc &
+    sleep 0.5
+    podman run --rm --network=bridge box /bin/busybox wget -q -T 5 -O - http://10.9.0.2:90/page
+    podman run --rm --network=bridge box /bin/busybox wget -q -T 5 -O - http://10.88.0.2/page
+    podman port web; nft list ruleset | grep -c 'dnat ip to 10.88.0.2:80'
+    podman rm -f -t 0 web; nft list ruleset | grep -c 'dnat ip'
+    """
+    )
+    result = run_script(script, environment={**ENVIRONMENT, "HOME": "/root"})
+    lines = result.stdout.decode().splitlines()
+    assert lines == ["hello"] * 6 + ["80/tcp -> 0.0.0.0:8080", "1", "web", "0"]
+
+
 # Namespaces by hand
 
 

@@ -162,3 +162,41 @@ class NetlinkDiagMsg(Structure):
     ndiag_dst_group: U32 = 0
     ndiag_ino: U32 = 0
     ndiag_cookie: Annotated[bytes, 8] = b""
+
+
+class PacketDiagShow(IntFlag):
+    """pdiag_show: which attributes the answer has."""
+
+    PACKET_SHOW_INFO = 1
+    PACKET_SHOW_MCLIST = 2
+    PACKET_SHOW_MEMINFO = 0x10
+
+
+class PacketDiagAttribute(IntEnum):
+    """rta_type in an answer about a packet socket."""
+
+    PACKET_DIAG_INFO = 0
+    PACKET_DIAG_MCLIST = 1
+    PACKET_DIAG_UID = 5
+    PACKET_DIAG_MEMINFO = 6
+
+
+class PacketDiagReq(Structure):
+    """struct packet_diag_req."""
+
+    sdiag_family: U8 = 0
+    sdiag_protocol: U8 = 0
+    pad: U16 = 0
+    pdiag_ino: U32 = 0
+    pdiag_show: U32 = 0
+    pdiag_cookie: Annotated[bytes, 8] = b""
+
+
+class PacketDiagMsg(Structure):
+    """struct packet_diag_msg."""
+
+    pdiag_family: U8 = 0
+    pdiag_type: U8 = 0
+    pdiag_num: U16 = 0
+    pdiag_ino: U32 = 0
+    pdiag_cookie: Annotated[bytes, 8] = b""

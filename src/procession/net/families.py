@@ -17,6 +17,7 @@ from procession.net.netlink.generic import GenericSocket
 from procession.net.netlink.socket import NetlinkSocket
 from procession.net.netlink.uevent import UeventSocket
 from procession.net.netlink.user import UserSocket
+from procession.net.packet.socket import PacketSocket
 from procession.net.unix.datagram import UnixDatagram, UnixSequenced
 from procession.net.unix.stream import UnixStream
 
@@ -42,6 +43,7 @@ _SOCK_DIAG = int(NetlinkProtocol.NETLINK_SOCK_DIAG)
 _NETFILTER = int(NetlinkProtocol.NETLINK_NETFILTER)
 _UEVENT = int(NetlinkProtocol.NETLINK_KOBJECT_UEVENT)
 _USER = int(NetlinkProtocol.NETLINK_USERSOCK)
+_PACKET = int(AddressFamily.AF_PACKET)
 _NETLINK = int(AddressFamily.AF_NETLINK)
 _STREAM = int(SocketType.SOCK_STREAM)
 _DATAGRAM = int(SocketType.SOCK_DGRAM)
@@ -62,6 +64,13 @@ def create_socket(network: Network, family: int, kind: int, protocol: int, owner
         return _create_unix(network, kind, protocol, owner_uid)
     if family in (_INET, _INET6):
         return _create_internet(network, family, kind, protocol, owner_uid)
+    if family == _PACKET:
+        # Linux: net/packet/af_packet.c, packet_create.
+        _check_raw(network)
+        if kind not in (_DATAGRAM, _RAW):
+            raise ESOCKTNOSUPPORT
+        # The protocol is in network byte order.
+        return PacketSocket(network, kind, (protocol & 0xFF) << 8 | protocol >> 8 & 0xFF, owner_uid)
     if family == _NETLINK:
         return _create_netlink(network, kind, protocol, owner_uid)
     raise EAFNOSUPPORT(f"address family {family} is not built in")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from procession.net.netfilter.ruleset import Ruleset
     from procession.net.netfilter.tracking import Tracker
     from procession.net.netlink.socket import NetlinkSocket
+    from procession.net.packet.socket import PacketSocket
     from procession.net.socket_file import SocketFileSystem
     from procession.net.unix.names import UnixNames
 
@@ -79,6 +80,7 @@ class Network(Namespace):
         "neighbours",
         "netlink_sockets",
         "numbers",
+        "packet_sockets",
         "ping_sockets",
         "raw_sockets",
         "routes",
@@ -113,6 +115,7 @@ class Network(Namespace):
         self.netlink_sockets: dict[tuple[int, int], NetlinkSocket] = {}
         self.raw_sockets: dict[RawSocket, None] = {}
         self.ping_sockets: dict[PingSocket, None] = {}
+        self.packet_sockets: dict[PacketSocket, None] = {}
         self._local: UnixNames | None = None
         self._tcp: TcpConnections | None = None
         self._udp_ports: PortTable | None = None

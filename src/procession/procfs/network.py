@@ -255,8 +255,15 @@ def show_netlink(kernel: Kernel) -> bytes:
 
 
 def show_packet(kernel: Kernel) -> bytes:
-    """/proc/net/packet: there are no packet sockets."""
-    return b"sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n"
+    """/proc/net/packet. Linux: net/packet/af_packet.c, packet_seq_show."""
+    return b"sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n" + b"".join(
+        b"%016x %-6d %-4d %04x   %-5d %1d %-6d %-6d %-6d\n"
+        % (
+            *(socket.cookie, 3, socket.kind, socket.protocol, socket.interface_index),
+            *(int(socket.protocol != 0), socket.heard_bytes, socket.owner_uid, socket.inode_number),
+        )
+        for socket in network_of(kernel).packet_sockets
+    )
 
 
 # Interfaces and routes

@@ -10,6 +10,7 @@ from procession.abi.socket import AddressFamily
 from procession.net.diag.internet import tell_internet
 from procession.net.diag.local import tell_local
 from procession.net.diag.netlinks import tell_netlinks
+from procession.net.diag.packets import tell_packets
 from procession.net.netlink.socket import NetlinkSocket
 from procession.net.socket_options import CAP_NET_ADMIN
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _BY_FAMILY = int(SockDiagMessageType.SOCK_DIAG_BY_FAMILY)
 _DESTROY = int(SockDiagMessageType.SOCK_DESTROY)
 _UNIX, _NETLINK = int(AddressFamily.AF_UNIX), int(AddressFamily.AF_NETLINK)
+_PACKET = int(AddressFamily.AF_PACKET)
 _INTERNET = (int(AddressFamily.AF_INET), int(AddressFamily.AF_INET6))
 _FAMILY_BYTES, _LAST_FAMILY = 2, 46
 
@@ -45,6 +47,8 @@ class DiagSocket(NetlinkSocket):
             answer = tell_internet(request)
         elif family == _NETLINK:
             answer = tell_netlinks(request)
+        elif family == _PACKET:
+            answer = tell_packets(request)
         elif family >= _LAST_FAMILY:
             raise EINVAL("no such family")
         else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, Errno
 from procession.abi.netlink import RouteType
 from procession.net.internet.address import is_multicast
+from procession.net.internet.crossing import Crossing, crossings, group_hardware_address
 from procession.net.internet.device_address import has_arp, select_source
 from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, learn
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
@@ -47,14 +48,16 @@ class Flow:
 
     `network` and `interface` are where it ends; `routers` are the networks that pass packets on, each with
     the interface at which they arrive. `senders` and `receivers` are the interfaces that it goes out and in
-    by: `packet_count` and `byte_count` are what has gone, which is added to theirs when somebody asks, or
-    when anything changes: `generation` tells. `neighbours` are the entries that it confirms. `is_filtered`
-    says that a network on the way has a packet filter. `is_onward` are those that begin where another has
-    ended: its packets are in the first of `routers`, or at their end, and have passed PRE_ROUTING there.
+    by, in their order among `crossings`. `packet_count` and `byte_count` are what has gone, which is added to
+    theirs when somebody asks, or when anything changes: `generation` tells. `neighbours` are the entries that
+    it confirms. `is_filtered` says that a network on the way has a packet filter, or sockets that hear its
+    packets. `is_onward` are those that begin where another has ended: its packets are in the first of
+    `routers`, or at their end, and have passed PRE_ROUTING there.
     """
 
     __slots__ = (
         "byte_count",
+        "crossings",
         "error",
         "generation",
         "heard",
@@ -90,6 +93,7 @@ class Flow:
         self.neighbours: list[Neighbour] = []
         self.unresolved: Neighbour | None = None
         self.heard: list[Hearer] = []
+        self.crossings: list[Crossing] = []
         self.packet_count = 0
         self.byte_count = 0
         self.generation = network.system.topology
@@ -190,7 +194,8 @@ def _keep(network: Network, key: tuple[bytes, bytes | None, Interface | None, bo
 def _is_filtered(sender: Network, flow: Flow) -> bool:
     networks = [sender, flow.network, *(router for router, _ in flow.routers)]
     networks += [heard.interface.network for heard in flow.heard]
-    return any(network.hooks is not None for network in networks)
+    networks += [crossing.interface.network for crossing in flow.crossings]
+    return any(network.hooks is not None or network.packet_sockets for network in networks)
 
 
 def settle_flows(network: Network) -> None:
@@ -233,6 +238,7 @@ def _trace(network: Network, source: bytes | None, target: bytes, device: Interf
         if loopback.is_up:
             flow.outcome = DELIVERED
             flow.senders = flow.receivers = (loopback,)
+            flow.crossings = crossings(flow.senders, flow.receivers, 0)
             if route.interface is not None:
                 flow.interface = loopback
         return flow
@@ -266,14 +272,20 @@ def _follow(flow: Flow, route: Route) -> None:
         route = onward
 
 
+def _is_martian(source: bytes, target: bytes, network: Network, arrived: Interface) -> bool:
+    """Whether addresses of IPv4 can't be what they seem. Linux: net/ipv4/route.c, ip_route_input_slow."""
+    if 127 in (source[0], target[0]) and not network.routes_loopback(arrived):
+        return True
+    is_own = any(
+        address.address == source for own in network.interfaces.values() for address in own.addresses
+    )
+    return is_own or not network.expects(source, arrived)
+
+
 def _pass_on(flow: Flow) -> Route | None:
     """Where packets go that are in `flow.network` now, None if that is the end of `flow`."""
     target, current, arrived = flow.target, flow.network, flow.interface
-    is_martian = len(target) == 4 and 127 in (flow.source[0], target[0]) and arrived.kind != LOOPBACK
-    if is_martian and not current.routes_loopback(arrived):
-        # Linux: net/ipv4/route.c, ip_route_input_slow.
-        return None
-    if len(target) == 4 and not current.expects(flow.source, arrived):
+    if len(target) == 4 and _is_martian(flow.source, target, current, arrived):
         return None
     if current.routes.is_local(target):
         flow.outcome = DELIVERED
@@ -336,8 +348,10 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
     """Go over one wire to the neighbour `next_hop`; whether that is where the flow is now."""
     if not out.is_up:
         return False
+    hop = len(flow.routers)
     if not has_arp(out):
         flow.senders = (*flow.senders, out)
+        flow.crossings.append(Crossing(out, True, hop, bytes(6), out.hardware_address))
         return False
     entry = current.neighbours.get((out, next_hop))
     everybody = hearers(out)
@@ -370,6 +384,9 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
         flow.neighbours.append(learn(other, own, out.hardware_address, STALE))
     flow.senders += found.senders
     flow.receivers += found.receivers
+    flow.crossings += crossings(
+        found.senders, found.receivers, hop, other.hardware_address, out.hardware_address
+    )
     flow.interface = other
     return True
 
@@ -386,3 +403,7 @@ def _shout(flow: Flow, out: Interface) -> None:
     flow.receivers = tuple(dict.fromkeys(other for heard in flow.heard for other in heard.receivers))
     if out.kind == LOOPBACK:
         flow.receivers = (out,)
+    flow.crossings += crossings(
+        *(flow.senders, flow.receivers, len(flow.routers)),
+        *(group_hardware_address(out, flow.target), out.hardware_address),
+    )

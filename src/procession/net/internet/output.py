@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EHOSTUNREACH, EINVAL, EPERM, Errno
+from procession.net.internet.address import BROADCAST_4, is_multicast
+from procession.net.internet.crossing import show_packet
 from procession.net.internet.flow import (
     DELIVERED,
     LOST,
@@ -14,6 +16,7 @@ from procession.net.internet.flow import (
     UNRESOLVED,
     Flow,
     find_flow,
+    find_onward,
 )
 from procession.net.internet.header_options import is_routed_by_source, recorded
 from procession.net.internet.icmp_error import (
@@ -33,11 +36,20 @@ from procession.net.internet.neighbour import (
     Neighbour,
 )
 from procession.net.internet.packet import header_bytes
-from procession.net.internet.passage import attach, enter, leave, pass_whole_way, passes_in, passes_on
+from procession.net.internet.passage import (
+    PRE_ROUTING,
+    attach,
+    enter,
+    leave,
+    pass_whole_way,
+    passes_in,
+    passes_on,
+)
 from procession.net.link.interface import LOOPBACK
 
 if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
+    from procession.net.link.interface import Interface
     from procession.net.network import Network
 
 _FRAGMENT_HEADER_BYTES = 8
@@ -108,6 +120,21 @@ def _carry(network: Network, packet: Packet, flow: Flow, *, is_looped: bool = Tr
         flow = onward
 
 
+def receive_frame(network: Network, packet: Packet, interface: Interface) -> None:
+    """`packet`, which a program has made, comes by `interface`. Linux: net/ipv4/ip_input.c, ip_rcv."""
+    hooks = network.hooks
+    if hooks is not None and not hooks.lets_pass(PRE_ROUTING, packet, interface, None):
+        return
+    target, routes = packet.target, network.routes
+    if is_multicast(target) or target == BROADCAST_4 or routes.is_broadcast(target):
+        from procession.net.internet.input import receive_packet
+
+        if passes_in(network, packet, interface, is_onward=True):
+            receive_packet(network, packet, interface, is_for_all=True)
+        return
+    _carry(network, packet, find_onward(network, interface, packet.source, target))
+
+
 def _is_brought(packet: Packet, flow: Flow) -> bool:
     """Whether `packet` gets to the end of `flow`."""
     outcome = flow.outcome
@@ -117,6 +144,8 @@ def _is_brought(packet: Packet, flow: Flow) -> bool:
         flow.packet_count += count
         flow.byte_count += size
     passed = len(flow.routers)
+    if flow.is_filtered and outcome != UNRESOLVED:
+        show_packet(packet, flow, 0)
     if passed and flow.is_filtered and not passes_on(packet, flow):
         return False
     if passed and packet.ttl <= passed:

@@ -8,6 +8,7 @@ from procession.abi.errno import Errno
 from procession.abi.nftables import Hook
 from procession.abi.word import Words
 from procession.net.internet.address import LOOPBACK_4
+from procession.net.internet.crossing import show_packet
 from procession.net.internet.flow import (
     DELIVERED,
     REFUSED,
@@ -83,6 +84,10 @@ def passes_on(packet: Packet, flow: Flow) -> bool:
     for hop, (router, arrived) in enumerate(flow.routers, 1):
         hooks = router.hooks
         if hooks is None:
+            packet.ttl = before - hop
+            if packet.ttl > 0:
+                show_packet(packet, flow, hop)
+            packet.ttl = before
             continue
         packet.ttl = before - hop + 1
         is_passed = True
@@ -97,6 +102,8 @@ def passes_on(packet: Packet, flow: Flow) -> bool:
                 POST_ROUTING, packet, None, out
             )
         is_over = packet.ttl <= 1
+        if is_passed and packet.ttl == before - hop:
+            show_packet(packet, flow, hop)
         packet.ttl = before
         if not is_passed:
             return False
@@ -143,7 +150,10 @@ def pass_whole_way(network: Network, packet: Packet, flow: Flow) -> Flow | None:
         way = leave(network, packet, flow)
     except Errno:
         return None
-    while way is not None and passes_on(packet, way):
+    while way is not None:
+        show_packet(packet, way, 0)
+        if not passes_on(packet, way):
+            return None
         if way is not flow:
             way.packet_count += 1
             way.byte_count += packet.wire_bytes

@@ -21,9 +21,9 @@ class Hearer(NamedTuple):
 def hearers(start: Interface) -> list[Hearer]:
     """Everybody who hears what `start` sends to all, nearest first.
 
-    A bridge passes a frame on to its other ports, and hears it itself. No port sends one twice, as if a
-    spanning tree kept bridges from loops. Linux: drivers/net/veth.c, veth_xmit; net/bridge/br_input.c,
-    br_handle_frame_finish.
+    A bridge passes a frame on to its other ports, the newest first, and hears it itself. No port sends one
+    twice, as if a spanning tree kept bridges from loops. Linux: drivers/net/veth.c, veth_xmit;
+    net/bridge/br_input.c, br_handle_frame_finish.
     """
     found: list[Hearer] = []
     seen: set[Interface] = set()
@@ -34,7 +34,7 @@ def hearers(start: Interface) -> list[Hearer]:
         seen.add(sender)
         senders = (*earlier, sender)
         if sender.kind == BRIDGE:
-            waiting += [(port, senders, received) for port in sender.ports]
+            waiting += [(port, senders, received) for port in reversed(sender.ports)]
             continue
         peer = sender.peer
         if sender.kind != VETH or peer is None or not peer.is_up:
@@ -45,5 +45,5 @@ def hearers(start: Interface) -> list[Hearer]:
             found.append(Hearer(peer, senders, receivers))
         elif bridge.is_up:
             found.append(Hearer(bridge, senders, (*receivers, bridge)))
-            waiting += [(port, senders, receivers) for port in bridge.ports if port is not peer]
+            waiting += [(port, senders, receivers) for port in reversed(bridge.ports) if port is not peer]
     return found

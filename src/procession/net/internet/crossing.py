@@ -1,0 +1,71 @@
+"""Crossings: the interfaces that packets of a flow go out and in by, and who hears them there (packet(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procession.abi.word import pack_port, pack_u8
+from procession.net.internet.address import is_multicast
+from procession.net.link.interface import BRIDGE, LOOPBACK
+
+if TYPE_CHECKING:
+    from procession.net.internet.flow import Flow
+    from procession.net.internet.packet import Packet
+    from procession.net.link.interface import Interface
+
+ETHERTYPES = {4: 0x0800, 16: 0x86DD}
+"""By the length of addresses."""
+_NOBODY = bytes(6)
+
+
+class Crossing(NamedTuple):
+    """A packet goes out (`is_out`) or in by an interface after `hop` routers. In front of it are the
+    hardware addresses `target` and `source`."""
+
+    interface: Interface
+    is_out: bool
+    hop: int
+    target: bytes = _NOBODY
+    source: bytes = _NOBODY
+
+
+def crossings(
+    senders: tuple[Interface, ...],
+    receivers: tuple[Interface, ...],
+    hop: int,
+    target: bytes = _NOBODY,
+    source: bytes = _NOBODY,
+) -> list[Crossing]:
+    """Those of one way between two networks, in their order: what goes out of a bridge goes out of a port
+    too, and what comes to one has come to a port."""
+    found: list[Crossing] = []
+    left = list(receivers)
+    for sender in senders:
+        found.append(Crossing(sender, True, hop, target, source))
+        if sender.kind != BRIDGE and left:
+            found.append(Crossing(left.pop(0), False, hop, target, source))
+    return found + [Crossing(receiver, False, hop, target, source) for receiver in left]
+
+
+def group_hardware_address(interface: Interface, target: bytes) -> bytes:
+    """Where a frame to a group or to everybody goes. Linux: include/net/ip.h, ip_eth_mc_map;
+    include/net/if_inet6.h, ipv6_eth_mc_map."""
+    if not is_multicast(target) or interface.kind == LOOPBACK:
+        return interface.broadcast_hardware_address
+    if len(target) == 4:
+        return b"\x01\x00\x5e" + pack_u8(target[1] & 0x7F) + target[2:]
+    return b"\x33\x33" + target[12:]
+
+
+def show_packet(packet: Packet, flow: Flow, hop: int) -> None:
+    """Who listens hears `packet` between two routers. Linux: net/core/dev.c, dev_queue_xmit_nit,
+    __netif_receive_skb_core."""
+    for crossing in flow.crossings:
+        sockets = crossing.interface.network.packet_sockets
+        if crossing.hop != hop or not sockets:
+            continue
+        size = len(packet.target)
+        header = crossing.target + crossing.source + pack_port(ETHERTYPES[size])
+        whole = packet.with_header() if size == 4 else packet.with_header_6()
+        for socket in list(sockets):
+            socket.hear(crossing, header, whole)

@@ -1,0 +1,1 @@
+"""Packet sockets: frames as they pass interfaces (packet(7))."""

@@ -1,0 +1,324 @@
+/* Packet sockets: frames on the loopback, who hears them, and frames of one's own (packet(7)). */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/udp.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+static void enter(void)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	struct ifreq address = {.ifr_name = "lo:1"};
+	struct sockaddr_in own = {.sin_family = AF_INET};
+	int fd;
+
+	MUST(unshare(CLONE_NEWNET));
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(ioctl(fd, SIOCSIFFLAGS, &request));
+	own.sin_addr.s_addr = inet_addr("10.1.1.1");
+	memcpy(&address.ifr_addr, &own, sizeof(own));
+	MUST(ioctl(fd, SIOCSIFADDR, &address));
+	close(fd);
+}
+
+static int listener(int kind, int protocol)
+{
+	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(protocol), .sll_ifindex = 1};
+	int fd = MUST(socket(AF_PACKET, kind | SOCK_NONBLOCK, 0));
+
+	MUST(bind(fd, (void *)&address, sizeof(address)));
+	return fd;
+}
+
+static int server(int port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int fd = MUST(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+
+	MUST(bind(fd, (void *)&address, sizeof(address)));
+	return fd;
+}
+
+static void say(int port, const char *text)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	MUST(sendto(fd, text, strlen(text), 0, (void *)&address, sizeof(address)));
+	close(fd);
+}
+
+static char frame[4096];
+static struct sockaddr_ll from;
+
+/* The length of the next frame, or -errno; it's in `frame`, and its sender in `from`. */
+static int next(int fd, int flags)
+{
+	socklen_t length = sizeof(from);
+	int result = recvfrom(fd, frame, sizeof(frame), flags, (void *)&from, &length);
+
+	return result == -1 ? -errno : result;
+}
+
+TEST(who_may)
+{
+	int fd;
+
+	enter();
+	CHECK_ERRNO(socket(AF_PACKET, SOCK_STREAM, htons(ETH_P_ALL)), ESOCKTNOSUPPORT);
+	fd = CHECK_OK(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
+	close(fd);
+	MUST(setresuid(NOBODY, NOBODY, NOBODY));
+	CHECK_ERRNO(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)), EPERM);
+	CHECK_ERRNO(socket(AF_PACKET, SOCK_STREAM, htons(ETH_P_ALL)), EPERM);
+	CHECK_OK(unshare(CLONE_NEWUSER));
+	CHECK_ERRNO(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)), EPERM);
+	CHECK_OK(unshare(CLONE_NEWNET));
+	CHECK_OK(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
+}
+
+TEST(names)
+{
+	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP), .sll_ifindex = 1};
+	socklen_t length = sizeof(address);
+	int fd;
+
+	enter();
+	fd = MUST(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
+	CHECK_OK(getsockname(fd, (void *)&address, &length));
+	CHECK_EQ(length, 12);
+	CHECK_EQ(address.sll_family, AF_PACKET);
+	CHECK_EQ(ntohs(address.sll_protocol), ETH_P_ALL);
+	CHECK_EQ(address.sll_ifindex, 0);
+	address.sll_ifindex = 99;
+	CHECK_ERRNO(bind(fd, (void *)&address, sizeof(address)), ENODEV);
+	address.sll_ifindex = 1;
+	CHECK_ERRNO(bind(fd, (void *)&address, 12), EINVAL);
+	address.sll_family = AF_INET;
+	CHECK_ERRNO(bind(fd, (void *)&address, sizeof(address)), EINVAL);
+	address.sll_family = AF_PACKET;
+	address.sll_protocol = htons(ETH_P_IPV6);
+	CHECK_OK(bind(fd, (void *)&address, sizeof(address)));
+	length = sizeof(address);
+	CHECK_OK(getsockname(fd, (void *)&address, &length));
+	CHECK_EQ(length, 18);
+	CHECK_EQ(ntohs(address.sll_protocol), ETH_P_IPV6);
+	CHECK_EQ(address.sll_ifindex, 1);
+	CHECK_EQ(address.sll_hatype, 772);
+	CHECK_EQ(address.sll_halen, 6);
+	CHECK_ERRNO(getpeername(fd, (void *)&address, &length), EOPNOTSUPP);
+	CHECK_ERRNO(listen(fd, 1), EOPNOTSUPP);
+	CHECK_ERRNO(connect(fd, (void *)&address, sizeof(address)), EOPNOTSUPP);
+	CHECK_ERRNO(shutdown(fd, SHUT_RD), EOPNOTSUPP);
+}
+
+TEST(what_is_heard)
+{
+	struct iphdr *header = (void *)(frame + 14);
+	struct udphdr *ports = (void *)(frame + 34);
+	int all, ip, cooked, other, fd;
+
+	enter();
+	all = listener(SOCK_RAW, ETH_P_ALL);
+	ip = listener(SOCK_RAW, ETH_P_IP);
+	cooked = listener(SOCK_DGRAM, ETH_P_IP);
+	other = listener(SOCK_RAW, ETH_P_IPV6);
+	fd = server(1000);
+	CHECK_EQ(next(all, 0), -EAGAIN);
+	say(1000, "hello");
+	/* On the way out and in again. */
+	CHECK_EQ(next(all, 0), 14 + 20 + 8 + 5);
+	CHECK_EQ(from.sll_pkttype, PACKET_OUTGOING);
+	CHECK_EQ(ntohs(from.sll_protocol), ETH_P_IP);
+	CHECK_EQ(from.sll_ifindex, 1);
+	CHECK_EQ(from.sll_hatype, 772);
+	CHECK_EQ(from.sll_halen, 6);
+	CHECK(!memcmp(frame, "\0\0\0\0\0\0\0\0\0\0\0\0\x08\0", 14));
+	CHECK_EQ(header->version, 4);
+	CHECK_EQ(ntohs(header->tot_len), 20 + 8 + 5);
+	CHECK_EQ(header->protocol, IPPROTO_UDP);
+	CHECK_EQ(header->ttl, 64);
+	CHECK_EQ(ntohl(header->daddr), INADDR_LOOPBACK);
+	CHECK_EQ(ntohs(ports->dest), 1000);
+	CHECK(!memcmp(frame + 42, "hello", 5));
+	CHECK_EQ(next(all, 0), 47);
+	CHECK_EQ(from.sll_pkttype, PACKET_HOST);
+	CHECK_EQ(next(all, 0), -EAGAIN);
+	/* One protocol is heard where it comes in. */
+	CHECK_EQ(next(ip, 0), 47);
+	CHECK_EQ(from.sll_pkttype, PACKET_HOST);
+	CHECK_EQ(next(ip, 0), -EAGAIN);
+	CHECK_EQ(next(cooked, 0), 33);
+	CHECK_EQ(frame[0] & 0xf0, 0x40);
+	CHECK_EQ(next(other, 0), -EAGAIN);
+	CHECK_EQ(recv(fd, frame, sizeof(frame), 0), 5);
+	/* What nobody wanted is told of. */
+	say(1001, "nobody");
+	CHECK_EQ(next(ip, 0), 48);
+	CHECK_EQ(next(ip, 0), 14 + 20 + 8 + 20 + 8 + 6);
+	CHECK_EQ(header->protocol, IPPROTO_ICMP);
+}
+
+TEST(connections)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(1000)};
+	int ip, fd, client, end;
+	unsigned char *flags = (void *)(frame + 14 + 20 + 13);
+	int has_syn = 0, has_answer = 0, has_data = 0, has_end = 0;
+
+	enter();
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ip = listener(SOCK_RAW, ETH_P_IP);
+	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(bind(fd, (void *)&address, sizeof(address)));
+	MUST(listen(fd, 1));
+	client = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_OK(connect(client, (void *)&address, sizeof(address)));
+	end = CHECK_OK(accept(fd, NULL, NULL));
+	CHECK_EQ(send(client, "hello", 5, 0), 5);
+	CHECK_EQ(recv(end, frame, 5, MSG_WAITALL), 5);
+	CHECK_OK(shutdown(client, SHUT_WR));
+	CHECK_EQ(recv(end, frame, 5, 0), 0);
+	for (int length; (length = next(ip, 0)) > 0;) {
+		int start = 14 + 20 + (flags[-1] >> 4) * 4;
+
+		has_syn |= (*flags & 0x12) == 2;
+		has_answer |= (*flags & 0x12) == 0x12;
+		has_data |= length == start + 5 && !memcmp(frame + start, "hello", 5);
+		has_end |= *flags & 1;
+	}
+	CHECK(has_syn);
+	CHECK(has_answer);
+	CHECK(has_data);
+	CHECK(has_end);
+}
+
+TEST(filters_and_counts)
+{
+	/* The first twenty bytes of UDP's packets to port 1000. */
+	struct sock_filter code[] = {
+		{BPF_LD | BPF_B | BPF_ABS, 0, 0, 23},
+		{BPF_JMP | BPF_JEQ | BPF_K, 0, 3, IPPROTO_UDP},
+		{BPF_LD | BPF_H | BPF_ABS, 0, 0, 36},
+		{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 1000},
+		{BPF_RET | BPF_K, 0, 0, 20},
+		{BPF_RET | BPF_K, 0, 0, 0},
+	};
+	struct sock_fprog program = {.len = LENGTH(code), .filter = code};
+	struct tpacket_stats counts;
+	socklen_t length = sizeof(counts);
+	int all, one = 1, fd;
+
+	enter();
+	fd = server(1000);
+	all = listener(SOCK_RAW, ETH_P_ALL);
+	CHECK_OK(setsockopt(all, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)));
+	say(1000, "hello");
+	say(1001, "hello");
+	CHECK_EQ(next(all, MSG_PEEK), 20);
+	CHECK_EQ(next(all, 0), 20);
+	CHECK_EQ(recv(all, frame, 10, MSG_TRUNC), 20);
+	CHECK_EQ(next(all, 0), -EAGAIN);
+	CHECK_OK(getsockopt(all, SOL_PACKET, PACKET_STATISTICS, &counts, &length));
+	CHECK_EQ(length, sizeof(counts));
+	CHECK_EQ(counts.tp_packets, 2);
+	CHECK_EQ(counts.tp_drops, 0);
+	CHECK_OK(getsockopt(all, SOL_PACKET, PACKET_STATISTICS, &counts, &length));
+	CHECK_EQ(counts.tp_packets, 0);
+	CHECK_OK(setsockopt(all, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)));
+	say(1000, "hello");
+	CHECK_EQ(next(all, 0), 20);
+	CHECK_EQ(from.sll_pkttype, PACKET_HOST);
+	CHECK_EQ(next(all, 0), -EAGAIN);
+	/* A queue that is full. */
+	for (int sent = 0; sent < 400; sent++)
+		say(1000, "hello"), recv(fd, frame, sizeof(frame), 0);
+	CHECK_OK(getsockopt(all, SOL_PACKET, PACKET_STATISTICS, &counts, &length));
+	CHECK_EQ(counts.tp_packets, 401);
+	CHECK(counts.tp_drops > 0 && counts.tp_drops < 400);
+	CHECK_ERRNO(setsockopt(all, SOL_PACKET, 999, &one, sizeof(one)), ENOPROTOOPT);
+	CHECK_ERRNO(getsockopt(all, SOL_PACKET, 999, &one, &length), ENOPROTOOPT);
+}
+
+static uint16_t sum_of(const void *data, size_t length)
+{
+	const uint16_t *words = data;
+	uint32_t sum = 0;
+
+	for (size_t at = 0; at < length / 2; at++)
+		sum += words[at];
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~((sum & 0xffff) + (sum >> 16));
+}
+
+TEST(frames_of_ones_own)
+{
+	struct {
+		struct ether_header ether;
+		struct iphdr ip;
+		struct udphdr udp;
+		char data[4];
+	} __attribute__((packed)) made = {
+		.ether.ether_type = htons(ETH_P_IP),
+		.ip = {.version = 4, .ihl = 5, .tot_len = htons(32), .ttl = 64, .protocol = IPPROTO_UDP},
+		.udp = {.source = htons(7), .dest = htons(1000), .len = htons(12)},
+		.data = "made",
+	};
+	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP), .sll_ifindex = 1};
+	struct sockaddr_in sender;
+	socklen_t length = sizeof(sender);
+	int raw, cooked, fd, hearer;
+
+	enter();
+	fd = server(1000);
+	hearer = listener(SOCK_RAW, ETH_P_ALL);
+	raw = MUST(socket(AF_PACKET, SOCK_RAW, 0));
+	CHECK_ERRNO(send(raw, &made, sizeof(made), 0), ENXIO);
+	CHECK_ERRNO(sendto(raw, &made, sizeof(made), 0, (void *)&address, 12), EINVAL);
+	made.ip.saddr = inet_addr("10.1.1.2");
+	made.ip.daddr = inet_addr("10.1.1.1");
+	made.ip.check = sum_of(&made.ip, sizeof(made.ip));
+	CHECK_EQ(sendto(raw, &made, sizeof(made), 0, (void *)&address, sizeof(address)), sizeof(made));
+	CHECK_EQ(recvfrom(fd, frame, sizeof(frame), 0, (void *)&sender, &length), 4);
+	CHECK(!memcmp(frame, "made", 4));
+	CHECK_EQ(ntohs(sender.sin_port), 7);
+	CHECK_EQ(sender.sin_addr.s_addr, made.ip.saddr);
+	CHECK_EQ(next(hearer, 0), sizeof(made));
+	CHECK_EQ(from.sll_pkttype, PACKET_OUTGOING);
+	CHECK(!memcmp(frame, &made, sizeof(made)));
+	CHECK_EQ(next(hearer, 0), sizeof(made));
+	CHECK_EQ(from.sll_pkttype, PACKET_HOST);
+	cooked = MUST(socket(AF_PACKET, SOCK_DGRAM, 0));
+	CHECK_EQ(sendto(cooked, &made.ip, 32, 0, (void *)&address, sizeof(address)), 32);
+	CHECK_EQ(recv(fd, frame, sizeof(frame), 0), 4);
+	/* A broken header, and addresses that can't come from elsewhere. */
+	made.ip.check ^= 1;
+	CHECK_EQ(sendto(raw, &made, sizeof(made), 0, (void *)&address, sizeof(address)), sizeof(made));
+	CHECK_ERRNO(recv(fd, frame, sizeof(frame), 0), EAGAIN);
+	made.ip.saddr = htonl(INADDR_LOOPBACK);
+	made.ip.check = 0;
+	made.ip.check = sum_of(&made.ip, sizeof(made.ip));
+	CHECK_EQ(sendto(raw, &made, sizeof(made), 0, (void *)&address, sizeof(address)), sizeof(made));
+	CHECK_ERRNO(recv(fd, frame, sizeof(frame), 0), EAGAIN);
+	/* Any protocol is heard. */
+	made.ether.ether_type = address.sll_protocol = htons(0x88b5);
+	while (next(hearer, 0) > 0)
+		;
+	CHECK_EQ(sendto(raw, &made, 20, 0, (void *)&address, sizeof(address)), 20);
+	CHECK_EQ(next(hearer, 0), 20);
+	CHECK_EQ(ntohs(from.sll_protocol), 0x88b5);
+	address.sll_ifindex = 99;
+	CHECK_ERRNO(sendto(raw, &made, sizeof(made), 0, (void *)&address, sizeof(address)), ENXIO);
+	address.sll_ifindex = 1;
+	CHECK_ERRNO(sendto(raw, &made, 10, 0, (void *)&address, sizeof(address)), EINVAL);
+}
