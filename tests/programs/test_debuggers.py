@@ -69,6 +69,28 @@ def in_order(text: str, *patterns: str) -> None:
 class TestGdb:
     """gdb and gdbserver."""
 
+    def test_reads_are_watched(self, run_gdb: RunGdb) -> None:
+        """Each addition reads and writes: the processor tells of both, and gdb leaves the writes out."""
+        quiet = "handle SIGUSR1 nostop noprint pass"
+        text = run_gdb(quiet, "break add", "run", "rwatch counter", "delete 1", "continue", "continue")
+        in_order(
+            text,
+            r"Hardware read watchpoint 2: counter",
+            r"Hardware read watchpoint 2: counter\n\nValue = 0\n.*add \(left=1, right=2\)",
+            r"Hardware read watchpoint 2: counter\n\nValue = 1\n.*add \(left=1, right=3\)",
+        )
+
+    def test_reads_and_writes_are_watched(self, run_gdb: RunGdb) -> None:
+        quiet = "handle SIGUSR1 nostop noprint pass"
+        text = run_gdb(quiet, "break add", "run", "awatch counter", "delete 1", *["continue"] * 3)
+        in_order(
+            text,
+            r"Hardware access \(read/write\) watchpoint 2: counter",
+            r"watchpoint 2: counter\n\nValue = 0\n.*add \(left=1, right=2\)",
+            r"watchpoint 2: counter\n\nOld value = 0\nNew value = 1\nadd \(left=1, right=2\)",
+            r"watchpoint 2: counter\n\nValue = 1\n.*add \(left=1, right=3\)",
+        )
+
     def test_breakpoints(self, run_gdb: RunGdb) -> None:
         text = run_gdb(
             "break add", "run", "bt", "print left + right", "finish", "delete", "continue", "continue"
