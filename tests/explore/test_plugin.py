@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,15 +12,15 @@ import pytest
 
 from procession.explore.plugin import Guest
 from procession.machine import Machine
-from tests.exchange.image_builder import LayerBuilder, make_saved_archive
+from tests.exchange.image_builder import LayerBuilder, make_layout, make_saved_archive
 from tests.explore.races import compiled
 
 pytestmark = pytest.mark.usefixtures("c_compiler")
 
 
-@pytest.fixture(params=["tree", "image"])
+@pytest.fixture(params=["tree", "saved archive", "OCI archive"])
 def entrypoint(
-    request: pytest.FixtureRequest, guest: Callable[..., Guest], tmp_path: Path
+    request: pytest.FixtureRequest, guest: Callable[..., Guest], tmp_path: Path, guest_root: Path
 ) -> Callable[[str], Guest]:
     """Give a function that makes an entrypoint of a kind a guest."""
     executable = compiled("entrypoint")
@@ -29,16 +29,18 @@ def entrypoint(
         return guest([executable, kind], is_pid1=True)
 
     def on_image(kind: str) -> Guest:
-        busybox = shutil.which("busybox")
-        if busybox is None:
-            pytest.skip("there is no busybox here")
+        archive, settings = tmp_path / f"{kind}.tar", {"Entrypoint": ["/entrypoint", kind]}
+        if archive.exists():
+            return guest(image=archive)
         layer = LayerBuilder().directory("bin").directory("tmp")
         layer.add("entrypoint", Path(executable).read_bytes(), mode=0o755)
-        layer.add("bin/busybox", Path(busybox).read_bytes(), mode=0o755)
+        layer.add("bin/busybox", (guest_root / "bin/busybox").read_bytes(), mode=0o755)
         layer.symlink("bin/sh", "busybox").symlink("bin/sleep", "busybox")
-        archive = make_saved_archive(
-            tmp_path / "image.tar", [layer.finish()], Entrypoint=["/entrypoint", kind]
-        )
+        if request.param == "saved archive":
+            return guest(image=make_saved_archive(archive, [layer.finish()], **settings))
+        layout = make_layout(tmp_path / "layout", [layer.finish()], **settings)
+        with tarfile.open(archive, "w") as packed:
+            packed.add(layout, ".")
         return guest(image=archive)
 
     return on_tree if request.param == "tree" else on_image
