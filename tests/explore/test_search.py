@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from procession.cli.command_line import run_command_line
 from procession.explore.explorer import Explorer
+from procession.explore.finding import Finding
 from procession.explore.oracle import custom_oracle
 from procession.explore.program import DEFAULT_KINDS
 from procession.explore.search import Coverage, Reduction, Search
@@ -264,6 +266,25 @@ def test_what_is_known_is_told_when_the_search_is_interrupted() -> None:
     assert explorer.returncode == 130
     assert stdout.startswith("Nothing fails. ")
     assert "(interrupted)" in stdout
+
+
+def test_what_is_known_of_a_finding_is_told_when_that_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: Explorer, finding: Finding) -> Finding:
+        signal.raise_signal(signal.SIGINT)
+        return finding
+
+    path = tmp_path / "finding.rec"
+    monkeypatch.setattr(Explorer, "minimised", interrupt)
+    monkeypatch.setattr(Explorer, "moments", interrupt)
+    assert run_command_line(["explore", "-o", str(path), "--", compiled("appenders")]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("Interrupted: this may not be the simplest schedule that fails so.\n\nstatus: ")
+    assert "goes on before" in told
+    assert "Interrupted: from which step on it fails wasn't worked out.\n" in told
+    assert "1 finding. " in told
+    assert path.exists()
 
 
 @pytest.mark.parametrize(

@@ -219,13 +219,27 @@ def make_explorer(options: ExploreOptions) -> Explorer:
 
 
 def show_finding(explorer: Explorer, found: Finding, number: int, file_name: str) -> None:
-    """Print the story of a finding, and write it down. Raises OSError."""
-    finding = explorer.minimised(found)
+    """Print the story of a finding, and write it down. Raises OSError.
+
+    Ctrl-C cuts short what takes long; what is known by then is printed.
+    """
+    finding = found
+    interrupts = explorer.world.machine.holding_interrupts
+    try:
+        with interrupts():
+            finding = explorer.minimised(found)
+    except KeyboardInterrupt:
+        print("Interrupted: this may not be the simplest schedule that fails so.\n")
     story = tell_story(explorer.world, finding)
-    moments = explorer.moments(finding)
-    print(story_text(story), end="")
-    print()
-    print(moments_text(moments, story), end="")
+    print(story_text(story), flush=True)
+    try:
+        with interrupts():
+            moments = explorer.moments(finding)
+    except KeyboardInterrupt:
+        moments = []
+        print("Interrupted: from which step on it fails wasn't worked out.")
+    else:
+        print(moments_text(moments, story), end="")
     print()
     path = Path(file_name or "finding.rec")
     if number > 1:
