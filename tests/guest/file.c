@@ -479,6 +479,43 @@ TEST(rlimit_fsize)
 	CHECK_EQ(errno_of_shrinking, 0);
 }
 
+/* What has ended is sent past any limit, for nothing is written then. */
+TEST(rlimit_fsize_of_what_is_sent)
+{
+	struct rlimit limit, old;
+	int in, out, ends[2], sent_nothing, errno_of_sending, signals_of_sending, signals_of_a_part;
+	ssize_t sent, spliced;
+
+	enter_scratch();
+	in = opened("in", O_RDWR | O_CREAT);
+	out = opened("out", O_RDWR | O_CREAT);
+	MUST(getrlimit(RLIMIT_FSIZE, &old));
+	limit = (struct rlimit){100, old.rlim_max};
+	handle(SIGXFSZ, count_limit, 0);
+	MUST(lseek(out, 200, SEEK_SET));
+	MUST(setrlimit(RLIMIT_FSIZE, &limit));
+	sent_nothing = (int)sendfile(out, in, NULL, 50);
+	MUST(pwrite(in, "0123456789", 10, 0));
+	errno_of_sending = ERRNO_OF(sendfile(out, in, NULL, 50));
+	signals_of_sending = limit_signals;
+	MUST(lseek(out, 95, SEEK_SET));
+	MUST(lseek(in, 0, SEEK_SET));
+	sent = sendfile(out, in, NULL, 50);
+	signals_of_a_part = limit_signals;
+	MUST(pipe(ends));
+	MUST(write(ends[1], "0123456789", 10));
+	MUST(lseek(out, 95, SEEK_SET));
+	spliced = splice(ends[0], NULL, out, NULL, 50, 0);
+	MUST(setrlimit(RLIMIT_FSIZE, &old));
+	CHECK_EQ(sent_nothing, 0);
+	CHECK_EQ(errno_of_sending, EFBIG);
+	CHECK_EQ(signals_of_sending, 1);
+	CHECK_EQ(sent, 5);
+	CHECK_EQ(signals_of_a_part, 2);
+	CHECK_EQ(spliced, 5);
+	CHECK_EQ(limit_signals, 3);
+}
+
 TEST(sendfile_and_copy_file_range)
 {
 	int in, out, ends[2];

@@ -143,6 +143,13 @@ class TestSetting:
         assert result(task, "2i") == (-120, 1)
         with pytest.raises(EINVAL):
             call(task, "settimeofday", 0, put(task, "2i", 901, 0))
+        # A time that nobody may set is refused first, one that this machine can't have had behind the zone.
+        for seconds, zone in ((1 << 62, (-120, 1)), (0, (60, 0))):
+            times = put(task, "2q2i", seconds, 0, 60, 0)
+            with pytest.raises(EINVAL):
+                call(task, "settimeofday", times, times + 16)
+            call(task, "gettimeofday", 0, RESULT)
+            assert result(task, "2i") == zone
 
     def test_the_clock_is_not_disciplined(self, task: Task) -> None:
         task.mm.write(RESULT, bytes(208))

@@ -73,6 +73,7 @@ class PipeFile(File):
                 pipe.read_queue.wake_all()
                 pipe.write_queue.wake_all()
         elif pipe.writer_count:
+            # Who waits to write learns that nobody will read any more: EPIPE.
             pipe.read_queue.wake_all()
             pipe.write_queue.wake_all()
         else:
@@ -140,6 +141,8 @@ class PipeFile(File):
             if not pipe.writer_count and self.seen_openings != pipe.writer_openings:
                 mask |= POLLHUP
         if self.is_writable:
+            # Room is counted in pages. What would still fit into the last one doesn't count, so that a short
+            # write may go where this says that none would.
             if pipe.used_slots < pipe.slot_count:
                 mask |= POLLOUT | POLLWRNORM
             if not pipe.reader_count:
@@ -222,6 +225,8 @@ def open_fifo(path: Path, flags: int, subject: Subject, progress: object = None)
         inode.pipe = pipe
     elif is_named and access == O_WRONLY and flags & O_NONBLOCK and not pipe.reader_count:
         raise ENXIO
+    # Who opens both sides is its own partner, and never waits: POSIX leaves that open (fifo(7)). Nor does
+    # who opens a pipe by its name in /proc, whose two ends have met.
     file = FifoFile(path, flags, subject, pipe) if is_named else PipeFile(path, flags, subject, pipe)
     if access != O_WRONLY and pipe.reader_count == 1:
         pipe.write_queue.wake_all()

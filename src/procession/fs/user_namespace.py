@@ -233,6 +233,8 @@ class UserNamespace(Namespace):
         False, and nothing is counted, if one of them has as many as it may.
         Linux: kernel/ucount.c, inc_ucount.
         """
+        # Whoever the user is in here, the namespace counts as its makers' all the way out: else making one in
+        # which one is somebody else would be a way around the limit.
         accounts = self._accounts(uid, kind)
         if any(space.counts.get(key, 0) >= space.maximum[kind] for space, key in accounts):
             return False

@@ -78,6 +78,7 @@ class Request(Protocol):
 
 
 def _peek(task: Task, tracee: Task, address: int, data: int) -> None:
+    # The call stores the word; that ptrace(3) returns it is the C library's doing.
     word = read_forced(tracee.mm, address, _WORD_BYTES)
     if len(word) < _WORD_BYTES:
         raise EIO(f"nothing to read at {address:#x}")

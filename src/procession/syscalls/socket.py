@@ -83,6 +83,7 @@ def write_address(value: bytes, task: Task, address: int, length: InOut[I32]) ->
         raise EINVAL("a negative length")
     if room and value:
         task.mm.write(address, value[:room])
+    # All of it is told, so that the caller sees that it was cut.
     length.put(len(value))
 
 
@@ -126,6 +127,7 @@ def socketpair(
     if kind & ~_TYPE_MASK & ~_TYPE_FLAGS:
         raise EINVAL("unknown flags in the type")
     files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
+    # The numbers and the memory for them are tried first, so that nothing has to be undone.
     files.lowest_free(files.lowest_free(0, limit) + 1, limit)
     task.mm.probe_write(descriptors.address, _PAIR.size)
     accounts = task.kernel.vfs.accounts
@@ -163,6 +165,7 @@ def bind(task: Task, fd: Fd, address: SocketAddress, length: Int) -> int:
 def listen(task: Task, fd: Fd, backlog: Int) -> int:
     """listen(2). Linux: net/socket.c, __sys_listen."""
     file = socket_file(task, fd)
+    # Taken as unsigned: -1 asks for as much as there is.
     file.socket.listen(backlog if 0 <= backlog <= SOMAXCONN else SOMAXCONN)
     return 0
 
@@ -172,6 +175,7 @@ def connect(task: Task, fd: Fd, address: SocketAddress, length: Int) -> int:
     """connect(2). Linux: net/socket.c, __sys_connect."""
     file = socket_file(task, fd)
     where = read_address(task, address, length)
+    # Who goes on after having slept was asked before.
     if task.credentials.landlock and task.frame is None:
         _check_port(task, file.socket, where, _CONNECT_TCP)
     file.socket.connect(where, blocking_flags(file))
@@ -187,6 +191,7 @@ def _check_port(task: Task, socket: Socket, where: bytes, right: int) -> None:
         return
     if len(where) < _FAMILY_SIZE:
         raise EINVAL("no family")
+    # Landlock looks at an address before the protocol does, and refuses with the errno that this would give.
     family = int.from_bytes(where[:_FAMILY_SIZE], "little")
     if family == _AF_UNSPEC:
         if right == _CONNECT_TCP:

@@ -66,6 +66,7 @@ def nanoseconds_of(time: Timespec) -> int:
 @syscall(228)
 def clock_gettime(task: Task, clock: Choice[Clock], time: Out[Timespec]) -> None:
     """clock_gettime(2). Linux: kernel/time/posix-timers.c, SYSCALL_DEFINE2(clock_gettime)."""
+    # The two that programs ask for all the time, without a look at the others.
     if clock == CLOCK_MONOTONIC:
         now_ns = task.kernel.clock.now_ns + task.namespaces.time.monotonic_offset_ns
     elif clock == CLOCK_REALTIME:
@@ -83,10 +84,15 @@ def clock_getres(task: Task, clock: Choice[Clock], resolution: Out[Timespec]) ->
         resolution.put(Timespec(0, resolution_ns))
 
 
-def _set_time_of_day(task: Task, realtime_ns: int) -> None:
-    """Raises EINVAL and EPERM. Linux: kernel/time/time.c, do_sys_settimeofday64."""
+def _check_settable(realtime_ns: int) -> None:
+    """Raise EINVAL for a time that nobody may set. Linux: include/linux/time64.h, timespec64_valid_settod."""
     if realtime_ns >= _LARGEST_SETTABLE_S * _NS_PER_S:
         raise EINVAL("too far in the future")
+
+
+def _set_time_of_day(task: Task, realtime_ns: int) -> None:
+    """Raises EINVAL and EPERM. Linux: kernel/time/time.c, do_sys_settimeofday64."""
+    _check_settable(realtime_ns)
     if not task.credentials.has_capability(CAP_SYS_TIME):
         raise EPERM("setting the time takes CAP_SYS_TIME")
     if realtime_ns < task.kernel.clock.now_ns:
@@ -126,12 +132,14 @@ def settimeofday(task: Task, time: In[Timeval], zone: In[Timezone]) -> None:
         if value.tv_sec < 0 or not 0 <= value.tv_usec < 1_000_000:
             raise EINVAL("no time")
         realtime_ns = value.tv_sec * _NS_PER_S + value.tv_usec * _NS_PER_US
+        _check_settable(realtime_ns)
     new_zone = zone.get() if zone else None
     if not task.credentials.has_capability(CAP_SYS_TIME):
         raise EPERM("setting the time takes CAP_SYS_TIME")
     if new_zone is not None:
         if not -15 * 60 <= new_zone.tz_minuteswest <= 15 * 60:
             raise EINVAL("no time zone")
+        # It stays set if the time is refused below: Linux has done the one before it looks at the other.
         task.kernel.clock.time_zone = (new_zone.tz_minuteswest, new_zone.tz_dsttime)
     if realtime_ns is not None:
         _set_time_of_day(task, realtime_ns)
@@ -165,6 +173,7 @@ def _adjust(task: Task, buffer: InOut[Timex]) -> int:
             tick=10_000,
         )
     )
+    # No failure: the state of a clock that nothing has disciplined since the start.
     return _TIME_ERROR
 
 
@@ -218,11 +227,14 @@ def clock_nanosleep(
     deadline_ns = wanted_ns
     if clock in WALL_CLOCKS:
         deadline_ns -= kernel.clock.realtime_offset_ns
+        # Who sets this clock brings the time nearer, or takes it further away.
         queues = (kernel.clock.set_queue,)
     else:
         deadline_ns = task.namespaces.time.to_machine_ns(clock, wanted_ns)
     if kernel.clock.now_ns >= deadline_ns:
         return 0
+    # A time can be waited for again by the same call, so nothing is told of what is left, and
+    # restart_syscall(2) isn't needed.
     raise Sleep(*queues, deadline_ns=deadline_ns, interrupted=ERESTARTNOHAND)
 
 
@@ -238,6 +250,7 @@ def _sleep_until(
         return 0
     if task.has_pending_signal:
         if left:
+            # Told in any case: whether a handler runs, so that the program sees it, isn't known yet.
             left.put(Timespec(left_ns // _NS_PER_S, left_ns % _NS_PER_S))
         task.restart_block = RestartBlock(number, arguments, deadline_ns)
         raise ERESTART_RESTARTBLOCK

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import (
     EAGAIN,
     EBADF,
     EFAULT,
+    EFBIG,
     EINVAL,
     EISDIR,
     EOVERFLOW,
@@ -104,7 +106,6 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
     # Where the call began: the place has moved on with what was sent before it slept.
     position -= done
     total = min(count, MAX_RW_COUNT)
-    total = done + _limit(task, target, total - done)
     try:
         done = _send(task, source, target, position, done, total)
     except Sleep as sleep:
@@ -146,6 +147,9 @@ def _send(task: Task, source: File, target: File, position: int, done: int, tota
         if not done:
             _check_can_splice(target)
         try:
+            # Not before there is something to write: what has ended breaks no limit. What comes up to one is
+            # written, and the rest tried as well, so that there is a signal in any case.
+            data = data[: _limit(task, target, len(data))]
             count = target.write(data)
             task.kernel.clock.spend_copying(count)
             task.io.moved(count)
@@ -330,8 +334,8 @@ def _pipe_to_file(
     _check_can_splice(target)
     if not _wait_for_bytes(source, blocks):
         return 0
-    length = _limit(task, target, length, start)
-    data = source.pipe.peek(length)
+    available = min(length, source.pipe.length)
+    data = source.pipe.peek(_limit(task, target, available, start))
     try:
         done = target.write(data) if start is None else target.write_at(start, data)
     except EPIPE:
@@ -342,6 +346,10 @@ def _pipe_to_file(
         _note_transfer(source, target)
     if start is not None:
         offset.put(start + done)
+    if done == len(data) < available:
+        # The rest is tried as well, and signalled for.
+        with suppress(EFBIG):
+            _limit(task, target, available - done, None if start is None else start + done)
     return done
 
 

@@ -108,6 +108,7 @@ def attach_everywhere(mount: Mount, parent: Mount, mountpoint: Dentry) -> None:
         assert place is not None
         assert entry is not None
         assert place.namespace is not None
+        # Who gets mounts from more privileged ones mustn't take them apart, and look at what they hide.
         if place.namespace.owner is not namespace.owner:
             lock_tree(copy)
         covered = place.children.get(entry)
@@ -131,6 +132,7 @@ def copy_for_bind(namespace: MountNamespace, source: Path, *, is_recursive: bool
     mount = source.mount
     if mount.is_unbindable:
         raise EINVAL("an unbindable mount")
+    # Files of namespaces are mounted nowhere, and binding them is the way to keep a namespace alive.
     if not namespace.may_use(mount) and not source.inode.can_be_bound:
         raise EINVAL("in another namespace")
     if not is_recursive and has_locked_children(mount, source.dentry):
@@ -190,6 +192,7 @@ def move(
     if mount.namespace is namespace:
         if mount.parent is None or mount.is_locked:
             raise EINVAL("it can't be taken from where it is")
+        # It would have to vanish from the parent's peers, of whom the mover may know nothing.
         if mount.parent.group:
             raise EINVAL("its parent is shared")
         if parent.namespace is not namespace:
@@ -287,6 +290,7 @@ def pivot_root(namespace: MountNamespace, root: Path, new_root: Path, put_old: P
         raise EINVAL("not below the root")
     base, mountpoint = root_mount.parent, root_mount.mountpoint
     new_mount.detach()
+    # What is at the very bottom is what keeps anybody from looking beneath it.
     if root_mount.is_locked:
         root_mount.is_locked, new_mount.is_locked = False, True
     root_mount.detach()

@@ -150,6 +150,7 @@ class FutexTable:
             self.waiters[waiter.key] = [waiter]
             return
         place = len(waiters)
+        # Nice values don't count: ordinary threads are woken in the order in which they came.
         while place and waiters[place - 1].priority > waiter.priority:
             place -= 1
         waiters.insert(place, waiter)
@@ -200,6 +201,8 @@ def futex_key(task: Task, address: int, *, is_private: bool, is_written: bool = 
     pages = area.pages
     if pages is not None and (area.is_shared or mm.tables.entry(address >> PAGE_SHIFT) & pte.CACHED):
         return pages, area.page_index(address) << PAGE_SHIFT | address & PAGE_MASK, False
+    # Linux looks the page up for writing first; without that right only a file's page will do, which others
+    # may change.
     if not can_be_written:
         raise EFAULT("a private page that can't be written never changes")
     return mm, address, False
@@ -259,11 +262,13 @@ def wake_waiters(table: FutexTable, key: FutexKey, count: int, bitset: int = MAT
     if len(ordered) > count:
         ordered = ordered[0].task.kernel.scheduler.order_woken(ordered, count)
     for waiter in ordered:
+        # Who was woken before it stays so, though the call fails.
         if waiter.is_for_lock:
             raise EINVAL("somebody waits there for a lock")
         if waiter.bitset & bitset:
             waiter.wake()
             woken += 1
+            # Looked at after a waiter was woken: so 0 wakes one, on Linux too.
             if woken >= count:
                 break
     return woken

@@ -314,6 +314,7 @@ class PingSocket(_MessageSocket):
         flow = self.way_to(target, choice.source, scope)
         self.bind_automatically()
         tos, ttl = choice.service_and_limit(self, flow.target)
+        # Whatever identifier the program has put there: answers find their socket by it.
         message = data[:4] + pack_port(self.local_port) + data[6:]
         message = with_checksum(message, flow.source, flow.target)
         time_ns = self.network.host.clock.realtime_ns
