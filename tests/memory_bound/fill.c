@@ -1,5 +1,6 @@
 /* Fills a machine with one kind of kernel object, until there is no more or COUNT have been made. */
-#define _GNU_SOURCE
+#include "fill.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -39,8 +40,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static char data[1 << 20];
-static long number;
 
 static int pair(int type, int domain, int ends[2]) { return socketpair(domain, type, 0, ends); }
 
@@ -986,10 +985,7 @@ static int step_pid_files(void) { return syscall(SYS_pidfd_open, getpid(), 0); }
 
 static int step_output(void) { return write(1, data, 65536) < 0 ? -1 : 0; }
 
-static const struct way {
-	const char *name;
-	int (*step)(void);
-} ways[] = {
+static const struct way ways[] = {
 #define WAY(name) {#name, step_##name}
 	WAY(sockets), WAY(tcp), WAY(udp), WAY(stream_buffers), WAY(forced_buffers), WAY(small_datagrams),
 	WAY(udp_datagrams), WAY(tcp_buffers), WAY(orphans), WAY(pipes), WAY(large_pipes), WAY(packet_pipes),
@@ -1006,27 +1002,4 @@ static const struct way {
 	WAY(nested_tasks), WAY(tracees), WAY(output),
 };
 
-int main(int count, char **arguments)
-{
-	long limit = count > 2 ? atol(arguments[2]) : 1L << 40;
-	struct rlimit files = {1 << 20, 1 << 20};
-	setrlimit(RLIMIT_NOFILE, &files);
-	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-		if (strcmp(ways[i].name, arguments[1]))
-			continue;
-		long made = 0;
-		int refused = 0, error = 0;
-		/* Being refused isn't the end: one may ask again, for a while. */
-		for (number = 0; made < limit && refused < 200; number++) {
-			if (ways[i].step() < 0) {
-				refused++;
-				error = errno;
-			} else {
-				made++;
-			}
-		}
-		dprintf(2, "%ld made, %s\n", made, error ? strerrorname_np(error) : "no error");
-		kill(0, SIGKILL);
-	}
-	return 2;
-}
+int main(int count, char **arguments) { return fill(ways, sizeof ways / sizeof *ways, count, arguments); }

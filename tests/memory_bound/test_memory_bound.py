@@ -13,7 +13,16 @@ import pytest
 from tests.guest.compile_c import Linkage, compile_program
 
 HERE = Path(__file__).parent
-QUICK = ("forced_buffers", "stream_buffers", "orphans", "large_pipes", "signals", "groups", "temporary")
+QUICK = (
+    *("forced_buffers", "stream_buffers", "orphans", "large_pipes", "signals", "groups", "temporary"),
+    *("netlink_messages", "user_fault_marks"),
+)
+NETWORKS = (
+    *("interfaces", "addresses", "routes", "neighbours", "netlink_events", "netlink_messages", "memberships"),
+    *("error_queues", "time_wait", "user_fault_files", "user_fault_marks", "poisoned", "absent_names"),
+    *("pressure_triggers", "bpf_programs", "aio_contexts", "leases", "process_names"),
+)
+"""What fill_networks.c has, the others fill.c."""
 WAYS = (
     *("sockets", "tcp", "udp", "stream_buffers", "forced_buffers", "small_datagrams", "udp_datagrams"),
     *("tcp_buffers", "orphans", "pipes", "large_pipes", "packet_pipes", "signals", "timers", "areas"),
@@ -45,10 +54,14 @@ WAYS = (
         "nested_tasks",
         "tracees",
     ),
+    *NETWORKS,
 )
-ENDLESS = {"unknown_calls": 100_000, "large_polls": 8}
+ENDLESS = {"unknown_calls": 100_000, "large_polls": 8, "absent_names": 30_000}
 """What isn't refused at any number."""
-SLOW = {"mounts": 10_000, "tmpfs_mounts": 10_000}
+SLOW = {
+    **{"mounts": 10_000, "tmpfs_mounts": 10_000},
+    **{"interfaces": 5_000, "addresses": 2_000, "neighbours": 10_000, "time_wait": 5_000},
+}
 """What takes minutes to the end: so many are enough to see what one costs."""
 FIXED_BYTES = 16 << 20
 """What a machine may take beside its memory, however large that is, once it runs."""
@@ -56,7 +69,8 @@ FIXED_BYTES = 16 << 20
 
 def fill(way: str, memory_mib: int) -> dict[str, Any]:
     """Fill a machine in a process of its own; what `measure` says of it."""
-    program = compile_program(HERE / "fill.c", Linkage.STATIC)
+    source = "fill_networks.c" if way.split(",", maxsplit=1)[0] in NETWORKS else "fill.c"
+    program = compile_program(HERE / source, Linkage.STATIC)
     count = ENDLESS.get(way, SLOW.get(way))
     command = [sys.executable, str(HERE / "measure.py"), str(program), way, str(memory_mib)]
     if count is not None:

@@ -42,7 +42,8 @@ class DeviceAddress:
     """One address of an interface (Linux: include/linux/inetdevice.h, struct in_ifaddr;
     include/net/if_inet6.h, struct inet6_ifaddr).
 
-    `peer` is whose net the prefix is of: the address itself, or that of the other end. `broadcast` and
+    `peer` is whose net the prefix is of: the address itself, or that of the other end; `net` the address of
+    that net, by which each new address is compared with all that are there. `broadcast` and
     `label` are IPv4's. `flags` are IFA_F_*.
     """
 
@@ -52,6 +53,7 @@ class DeviceAddress:
         "flags",
         "interface",
         "label",
+        "net",
         "peer",
         "prefix_length",
         "protocol",
@@ -74,6 +76,7 @@ class DeviceAddress:
         self.address = address
         self.prefix_length = prefix_length
         self.peer = address if peer is None else peer
+        self.net = masked(self.peer, prefix_length)
         self.broadcast = broadcast
         self.label = label or interface.name
         self.scope = scope
@@ -89,11 +92,6 @@ class DeviceAddress:
     def is_secondary(self) -> bool:
         """Whether there was another address of the same net before this one."""
         return bool(self.flags & IFA_F_SECONDARY)
-
-    @property
-    def net(self) -> bytes:
-        """The address of the net that it's in."""
-        return masked(self.peer, self.prefix_length)
 
 
 def addresses_of(interface: Interface, *, is_ipv6: bool) -> list[DeviceAddress]:
