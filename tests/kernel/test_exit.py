@@ -45,7 +45,7 @@ class TestZombie:
         assert child.state.name == "ZOMBIE"
         assert machine.zombies == [child.tid]
         assert machine.kernel.memory.used_frames == frames
-        assert child.mm.areas == []
+        assert not len(child.mm.areas)
         assert parent.files.file(0).reference_count == 1
         assert child.group in parent.group.process_group.members
         # It can be signalled, to no effect.

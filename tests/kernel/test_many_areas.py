@@ -9,6 +9,7 @@ import pytest
 
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
+from procession.mm.area_sequence import LONGEST_ROW, AreaSequence
 from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM
 from procession.mm.vma import VirtualMemoryArea
 from tests.fs.growth import growth
@@ -16,9 +17,8 @@ from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
 
 PAGE = 4096
 READ, READ_WRITE = 1, 3
-# What is linear is a hundred times as slow with a hundred times as many. Places in two lists are moved, which
-# is quick, but with so many areas more than all the rest.
-CONSTANT = 16
+# What is linear is a hundred times as slow with a hundred times as many.
+CONSTANT = 4
 AREAS = 100_000
 WORDS = 0x4000_0000
 
@@ -71,6 +71,54 @@ def test_the_cost_of_one_of_many(mm: MemoryDescriptor) -> None:
     map_and_unmap(0)
     assert growth(map_and_unmap, 2000, sample=1000) < CONSTANT
     assert growth(lambda n: mm.unmap(starts[-1 - 2 * n], starts[-1 - 2 * n] + PAGE), 10_000) < CONSTANT
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_are_the_list_that_they_stand_for(mm: MemoryDescriptor, seed: int) -> None:
+    """Each change at random places leaves what the same change of a list leaves."""
+    chance = random.Random(seed)
+    areas, model = AreaSequence([]), list[VirtualMemoryArea]()
+    for _ in range(600):
+        action = chance.randrange(8)
+        if action < 5 or not model:
+            # A run of new ones, somewhere: rows become longer than they may be.
+            position = chance.randrange(len(model) + 1)
+            low = model[position - 1].end if position else 0
+            high = model[position].start if position < len(model) else low + (PAGE << 20)
+            count = min(chance.randrange(1, 200), (high - low) // (2 * PAGE))
+            for number in range(count):
+                start = low + (2 * number + 1) * PAGE
+                area = VirtualMemoryArea(start, start + PAGE, READ)
+                areas.insert(position + number, area)
+                model.insert(position + number, area)
+        elif action < 7:
+            first = chance.randrange(len(model))
+            count = min(chance.choice((1, 1, 5, 3000)), len(model) - first)
+            areas.delete(first, count)
+            del model[first : first + count]
+        else:
+            position = chance.randrange(len(model))
+            floor = model[position - 1].end if position else 0
+            if model[position].start > floor:
+                model[position].start -= PAGE
+                areas.set_start(position, model[position].start)
+        assert len(areas) == len(model)
+        assert max(len(row) for row in areas.rows) <= LONGEST_ROW
+        assert len(areas.rows) == 1 or all(areas.rows)
+        assert areas.firsts == [starts[0] if starts else 0 for starts in areas.starts]
+        for _ in range(5 if model else 0):
+            position = chance.randrange(len(model))
+            area, address = model[position], chance.randrange(model[-1].end + PAGE)
+            assert areas.at(position) is area
+            assert areas.find(area.start) is area
+            assert areas.count_to(area.start) == position + 1
+            assert areas.count_below(area.start) == position
+            assert areas.count_to(address) == sum(each.start <= address for each in model)
+            last = chance.randrange(position, len(model) + 1)
+            assert areas.between(position, last) == model[position:last]
+    assert list(areas) == model
+    assert list(reversed(areas)) == model[::-1]
+    assert AreaSequence(list(model)).starts[0][:5] == [area.start for area in model[:5]]
 
 
 @pytest.mark.parametrize("seed", range(3))

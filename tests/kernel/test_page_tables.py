@@ -129,7 +129,7 @@ class TestUnmapping:
         space.fork()
         taken = take_all_but(memory, 0)
         space.unmap(BORDER - (1 << 21), BORDER + (1 << 21))
-        assert space.areas == []
+        assert not len(space.areas)
         check(memory, taken)
 
 

@@ -485,7 +485,7 @@ class AddressSpaces(RuleBasedStateMachine):
     def areas_are_the_models(self) -> None:
         for task, space in self.tasks:
             mm = task.mm
-            assert mm.starts == [area.start for area in mm.areas]
+            assert mm.areas.starts == [[area.start for area in row] for row in mm.areas.rows]
             found = [seen(area) for area in mm.areas if area.start // PAGE not in OUTSIDE]
             assert found == [foreseen(*area) for area in space.areas()]
             assert mm.total_pages == len(space.pages) + len(OUTSIDE)

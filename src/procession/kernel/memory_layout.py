@@ -75,7 +75,7 @@ def set_memory_layout(task: Task, field: int, address: int, length: int, fifth: 
     wanted = {each: getattr(mm, each) for each, _ in _FIELDS.values()}
     wanted[attribute] = address
     _check_layout(task, wanted)
-    if attribute in _IN_AREAS and not any(area.end > address for area in mm.areas[-1:]):
+    if attribute in _IN_AREAS and (not len(mm.areas) or mm.areas[-1].end <= address):
         raise EFAULT("nothing is mapped there or above")
     setattr(mm, attribute, address)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import Protocol
 
 from procession.abi.errno import EEXIST, EFAULT, EINVAL, ENOMEM, EPERM
@@ -16,9 +15,8 @@ from procession.hardware.physical_memory import (
     PhysicalMemory,
 )
 from procession.hardware.processor_level import V2
-from procession.hardware.translation.layout import RESERVED
 from procession.mm.area_list import AreaList
-from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
+from procession.mm.area_map import AreaMap, MemoryLimits
 from procession.mm.ksm import can_be_merged
 from procession.mm.page_tables import PageTables
 from procession.mm.user_fault import (
@@ -41,11 +39,6 @@ from procession.mm.vma import (
     VirtualMemoryArea,
 )
 
-RLIMIT_DATA, RLIMIT_STACK, RLIMIT_AS = 2, 3, 9
-RLIM_INFINITY = (1 << 64) - 1
-MMAP_BASE = 0x7FFF_F7FF_F000
-"""Where mappings are placed downwards from: addresses are the same in every run."""
-
 UNDUMPABLE, DUMPABLE, DUMPABLE_BY_ROOT = range(3)
 """Who may read a core of the process: nobody, for there is none; its user; root alone. Only a process that
 is DUMPABLE may be inspected by its user (in Linux, SUID_DUMP_DISABLE, _USER and _ROOT)."""
@@ -61,12 +54,8 @@ HUGE_PAGES_DISABLED = 4
 MERGES_ANY = 8
 """PR_SET_MEMORY_MERGE: all that can be merged asks for it, what is mapped later too (`mm.ksm`)."""
 
-_PAGES_OF_AREA = 4
-"""Copying an area is as much work as changing so many pages."""
-
 _READABLE = pte.PRESENT | pte.USER
 _WRITABLE = pte.PRESENT | pte.USER | pte.WRITABLE
-(_HIGH, _HIGH_END), (_LOW, _LOW_END) = RESERVED
 
 
 def flags_for_child(flags: int) -> int:
@@ -76,12 +65,6 @@ def flags_for_child(flags: int) -> int:
     return flags
 
 
-class MemoryLimits(Protocol):
-    """The resource limits that bound an address space; `soft` is indexed by RLIMIT_*, in bytes."""
-
-    soft: list[int]
-
-
 class Releasable(Protocol):
     """What ends with an address space."""
 
@@ -89,11 +72,9 @@ class Releasable(Protocol):
         """The address space is gone."""
 
 
-class MemoryDescriptor:
+class MemoryDescriptor(AreaMap):
     """One address space (Linux: include/linux/mm_types.h, struct mm_struct).
 
-    `areas` is sorted by address and free of overlaps; `starts` holds their start addresses. Both belong to
-    `area_list`, which may be another's too: whoever changes an area calls `own_areas` before it looks for it.
     `reference_count` counts the tasks that run in it. `resident_pages` is its RSS and `peak_resident_pages`
     the most that it was; `peak_total_pages` is the most that all areas were before one of them was removed.
     The `*_start` and `*_end` attributes say where exec put things (PR_SET_MM's).
@@ -110,8 +91,6 @@ class MemoryDescriptor:
 
     __slots__ = (
         "aio_contexts",
-        "area_list",
-        "areas",
         "arguments_end",
         "arguments_start",
         "auxiliary_vector",
@@ -132,10 +111,7 @@ class MemoryDescriptor:
         "heap_start",
         "inherited_flags",
         "leaves",
-        "limits",
         "locks_future",
-        "memory",
-        "mmap_base",
         "page_marks",
         "processor_level",
         "peak_resident_pages",
@@ -143,8 +119,6 @@ class MemoryDescriptor:
         "reference_count",
         "resident_pages",
         "stack_start",
-        "starts",
-        "tables",
         "words",
     )
 
@@ -154,24 +128,19 @@ class MemoryDescriptor:
         account = memory.account
         account.charge(ADDRESS_SPACE, ADDRESS_SPACE_BYTES)
         try:
-            self.tables = PageTables(memory) if parent is None else parent.fork()
+            tables = PageTables(memory) if parent is None else parent.fork()
         except OutOfFrames:
             account.uncharge(ADDRESS_SPACE, ADDRESS_SPACE_BYTES)
             raise
-        self.memory = memory
-        self.limits = limits
-        self.leaves = self.tables.leaves
+        super().__init__(memory, limits, tables)
+        self.leaves = tables.leaves
         self.words = memory.words
         self.bytes = memory.bytes
-        self.area_list = AreaList(account, [])
-        self.areas = self.area_list.areas
-        self.starts = self.area_list.starts
         self.reference_count = 1
         self.resident_pages = 0
         self.peak_resident_pages = 0
         self.peak_total_pages = 0
         self.locks_future = 0
-        self.mmap_base = MMAP_BASE
         self.heap_start = self.brk = 0
         self.stack_start = 0
         self.code_start = self.code_end = self.data_start = self.data_end = 0
@@ -219,7 +188,7 @@ class MemoryDescriptor:
             if self.page_marks is not None:
                 unmark(self, 0, pte.USER_END, ALL_MARKS)
             self.area_list.put()
-            self._use_areas(AreaList(self.memory.account, []))
+            self.use_areas(AreaList(self.memory.account, []))
             self.memory.account.uncharge(ADDRESS_SPACE, ADDRESS_SPACE_BYTES)
             self.resident_pages = 0
             put = getattr(self.executable, "put", None)
@@ -260,7 +229,7 @@ class MemoryDescriptor:
         child.peak_resident_pages = self.resident_pages
         child.inherited_flags = flags_for_child(self.inherited_flags)
         self.area_list.owner_count += 1
-        child._use_areas(self.area_list)
+        child.use_areas(self.area_list)
         if self.area_list.reaches_reserved:
             self.memory.space_reaches_reserved(child.tables.root)
         self.memory.space_changed(self.tables.root)
@@ -291,19 +260,6 @@ class MemoryDescriptor:
                 if area.user_faults is None:
                     area.flags &= ~USER_HANDLES
 
-    def _use_areas(self, area_list: AreaList) -> None:
-        self.area_list = area_list
-        self.areas = area_list.areas
-        self.starts = area_list.starts
-
-    def own_areas(self) -> None:
-        """Make the areas this address space's alone, before one is changed. Raises OutOfFrames."""
-        shared = self.area_list
-        if shared.owner_count > 1:
-            self._use_areas(shared.copy())
-            self.memory.note_changed(_PAGES_OF_AREA * len(self.areas))
-            shared.put()
-
     def denies(self, old_protection: int, new_protection: int) -> bool:
         """Whether PR_SET_MDWE forbids that memory gets `new_protection`.
 
@@ -312,140 +268,6 @@ class MemoryDescriptor:
         if not self.inherited_flags & DENIES_WRITE_EXECUTE or not new_protection & PROT_EXEC:
             return False
         return bool(new_protection & PROT_WRITE) or not old_protection & PROT_EXEC
-
-    # Finding areas
-
-    def find(self, address: int) -> VirtualMemoryArea | None:
-        """The area that holds `address`."""
-        index = bisect_right(self.starts, address) - 1
-        if index >= 0:
-            area = self.areas[index]
-            if address < area.end:
-                return area
-        return None
-
-    def areas_in(self, start: int, end: int) -> list[VirtualMemoryArea]:
-        """The areas that have addresses in common with `start` to `end`, in order."""
-        starts = self.starts
-        last = bisect_right(starts, end - 1)
-        if not last:
-            return []
-        found = self.areas[max(bisect_right(starts, start) - 1, 0) : last]
-        if found and found[0].end <= start:
-            del found[0]
-        return found
-
-    def is_mapped(self, start: int, end: int) -> bool:
-        """Whether areas cover all of `start` to `end`."""
-        for area in self.areas_in(start, end):
-            if area.start > start:
-                return False
-            start = area.end
-        return start >= end
-
-    def find_gap(self, length: int, hint: int = 0, below: int | None = None) -> int:
-        """Where `length` bytes are free: at `hint` if they are, else the highest place below the mmap base.
-
-        Raises ENOMEM. Linux: mm/mmap.c, arch_get_unmapped_area_topdown.
-        """
-        if length > pte.USER_END - MMAP_MINIMUM:
-            raise ENOMEM("longer than the address space")
-        if hint:
-            hint = (hint + PAGE_MASK) & ~PAGE_MASK
-            if MMAP_MINIMUM <= hint <= pte.USER_END - length and not self.areas_in(hint, hint + length):
-                return hint
-        ceiling = self.mmap_base if below is None else below
-        if len(self.areas) >= FEWEST_AREAS:
-            gaps = self.area_list.gaps
-            if gaps is None:
-                gaps = self.area_list.gaps = GapIndex(self.areas, self.starts)
-            start = gaps.find(self.areas, self.starts, length, ceiling)
-            if start:
-                return start
-            ceiling = min(ceiling, self.starts[0])
-        else:
-            for area in reversed(self.areas):
-                if area.start >= ceiling:
-                    continue
-                floor = area.end
-                if ceiling - length >= floor:
-                    return ceiling - length
-                ceiling = min(ceiling, area.start)
-        if ceiling - length >= MMAP_MINIMUM:
-            return ceiling - length
-        if below is None:
-            return self.find_gap(length, below=pte.USER_END)
-        raise ENOMEM("no gap of that length")
-
-    @property
-    def total_pages(self) -> int:
-        """The size of all areas in pages (VmSize)."""
-        return self.area_list.total_bytes >> PAGE_SHIFT
-
-    # Changing areas
-
-    def insert(self, area: VirtualMemoryArea) -> VirtualMemoryArea:
-        """Put in an area where there is none, merging it with its neighbours; the one that it became."""
-        self.own_areas()
-        self.note_reserved(area.start, area.end)
-        index = bisect_right(self.starts, area.start)
-        areas, starts = self.areas, self.starts
-        self.area_list.total_bytes += area.end - area.start
-        if index > 0 and areas[index - 1].can_be_followed_by(area):
-            previous = areas[index - 1]
-            previous.end = area.end
-            area.release()
-            area = previous
-            index -= 1
-        else:
-            areas.insert(index, area)
-            starts.insert(index, area.start)
-        if index + 1 < len(areas) and area.can_be_followed_by(areas[index + 1]):
-            following = areas.pop(index + 1)
-            starts.pop(index + 1)
-            area.end = following.end
-            following.release()
-        self.area_list.count()
-        if self.area_list.gaps is not None:
-            self.area_list.gaps.note_gap(areas, index)
-        return area
-
-    def note_reserved(self, start: int, end: int) -> None:
-        """There is an area from `start` to `end` now: let the engine know if it may be in its way."""
-        if (start < _HIGH_END and end > _LOW) and (start < _LOW_END or end > _HIGH):
-            self.area_list.reaches_reserved = True
-            self.memory.space_reaches_reserved(self.tables.root)
-
-    def split(self, address: int) -> None:
-        """Make `address` a border between areas, if it lies inside one. Linux: mm/vma.c, split_vma."""
-        self.own_areas()
-        index = bisect_right(self.starts, address) - 1
-        if index < 0:
-            return
-        area = self.areas[index]
-        if area.start < address < area.end:
-            upper = area.copy(address, area.end)
-            area.end = address
-            self.areas.insert(index + 1, upper)
-            self.starts.insert(index + 1, address)
-            self.area_list.count()
-
-    def isolate(self, start: int, end: int, *, is_unmapping: bool = False) -> list[VirtualMemoryArea]:
-        """Split at both ends and give the areas between. Raises ENOMEM past vm.max_map_count, OutOfFrames.
-
-        Who is unmapping them may split more: only a hole in the middle of one area leaves more than before.
-        """
-        count, maximum = len(self.areas), self.memory.maximum_areas
-        if count + 2 > maximum:
-            first, last = self.find(start), self.find(end - 1)
-            added = (first is not None and first.start < start) + (last is not None and last.end > end)
-            makes_hole = added == 2 and first is last
-            if (makes_hole and count >= maximum) or (added and not is_unmapping and count + added > maximum):
-                raise ENOMEM("too many areas")
-        self.area_list.check_room()
-        self.split(start)
-        self.split(end)
-        return self.areas_in(start, end)
 
     def unmap(self, start: int, end: int) -> None:
         """Remove whatever is mapped from `start` to `end`. Linux: mm/vma.c, do_vmi_align_munmap.
@@ -464,9 +286,8 @@ class MemoryDescriptor:
             self.merge_around(start, end)
             raise
         self.peak_total_pages = max(self.peak_total_pages, self.total_pages)
-        first = bisect_right(self.starts, doomed[0].start) - 1
-        del self.areas[first : first + len(doomed)]
-        del self.starts[first : first + len(doomed)]
+        first = self.areas.count_below(doomed[0].start)
+        self.areas.delete(first, len(doomed))
         area_list = self.area_list
         area_list.count()
         area_list.total_bytes -= sum([area.end - area.start for area in doomed])
@@ -515,21 +336,6 @@ class MemoryDescriptor:
                 if self.tables.protect(area.start, area.end, bits):
                     self.memory.translations_changed(self.tables.root, area.start, area.end)
 
-    def check_limits(self, length: int, is_data: bool, freed: int = 0) -> None:
-        """Raise ENOMEM if `length` more bytes would pass RLIMIT_AS, or RLIMIT_DATA for private data.
-
-        Linux: mm/vma.c, may_expand_vm.
-        """
-        soft = self.limits.soft
-        if soft[RLIMIT_AS] != RLIM_INFINITY and (
-            (self.total_pages << PAGE_SHIFT) + length - freed > soft[RLIMIT_AS]
-        ):
-            raise ENOMEM("RLIMIT_AS")
-        if is_data and soft[RLIMIT_DATA] != RLIM_INFINITY:
-            data = sum(area.size for area in self.areas if area.is_data)
-            if data + length - freed > soft[RLIMIT_DATA]:
-                raise ENOMEM("RLIMIT_DATA")
-
     def map(self, area: VirtualMemoryArea, *, is_overcommitted: bool = False) -> VirtualMemoryArea:
         """Put `area` in, replacing what it overlaps; it takes its own references.
 
@@ -540,7 +346,7 @@ class MemoryDescriptor:
         for old in self.areas_in(area.start, area.end):
             overlapped += min(old.end, area.end) - max(old.start, area.start)
         self.check_limits(area.size, area.is_data, overlapped)
-        if len(self.areas) > self.memory.maximum_areas:
+        if self.areas.length > self.memory.maximum_areas:
             # One more than the sysctl says, as on Linux.
             raise ENOMEM("too many areas")
         if area.is_data and not is_overcommitted and area.size >> PAGE_SHIFT > self.memory.frame_count:
@@ -565,21 +371,6 @@ class MemoryDescriptor:
         if must_be_free and self.areas_in(address, address + length):
             raise EEXIST("something is mapped there")
         return address
-
-    def merge_around(self, start: int, end: int) -> None:
-        """Merge areas from the one before `start` to the one after `end` where they have become alike."""
-        self.own_areas()
-        index = max(bisect_right(self.starts, start) - 2, 0)
-        while index + 1 < len(self.areas) and self.areas[index].start <= end:
-            area, following = self.areas[index], self.areas[index + 1]
-            if area.can_be_followed_by(following):
-                area.end = following.end
-                self.areas.pop(index + 1)
-                self.starts.pop(index + 1)
-                following.release()
-            else:
-                index += 1
-        self.area_list.count()
 
     # The kernel's access to user memory
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.hardware.kernel_memory import AREA, AREA_BYTES, KernelMemory
+from procession.mm.area_sequence import AreaSequence
 
 if TYPE_CHECKING:
     from procession.mm.gap_index import GapIndex
@@ -15,7 +16,7 @@ _FEW_AREAS_BYTES = 4 * AREA_BYTES
 
 
 class AreaList:
-    """The areas of an address space, sorted by address, with their starts.
+    """The areas of an address space, sorted by address.
 
     After fork parent and child have the same list until one of them changes its areas: most children call
     exec or end before that. `owner_count` counts them; the list holds the areas' references.
@@ -31,15 +32,13 @@ class AreaList:
         "gaps",
         "owner_count",
         "reaches_reserved",
-        "starts",
         "total_bytes",
     )
 
     def __init__(self, account: KernelMemory, areas: list[VirtualMemoryArea]) -> None:
         self.account = account
-        self.areas = areas
+        self.areas = AreaSequence(areas)
         self.charged_count = len(areas)
-        self.starts = [area.start for area in areas]
         self.total_bytes = sum([area.end - area.start for area in areas])
         self.gaps: GapIndex | None = None
         self.owner_count = 1
@@ -62,7 +61,7 @@ class AreaList:
 
     def count(self) -> None:
         """Areas have been added, for which there is room, or removed: charge what there are."""
-        change = len(self.areas) - self.charged_count
+        change = self.areas.length - self.charged_count
         if not change:
             return
         if change > 0:

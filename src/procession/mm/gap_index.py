@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from procession.mm.area_sequence import AreaSequence
     from procession.mm.vma import VirtualMemoryArea
 
 FEWEST_AREAS = 512
@@ -27,43 +29,45 @@ class GapIndex:
 
     __slots__ = ("borders", "bounds", "group_bounds")
 
-    def __init__(self, areas: list[VirtualMemoryArea], starts: list[int]) -> None:
-        self.borders = [0, *starts[_AREAS_OF_PART::_AREAS_OF_PART]]
-        self.bounds: list[int] = []
-        for first in range(0, len(starts), _AREAS_OF_PART):
-            last = min(first + _AREAS_OF_PART, len(starts))
-            self.bounds.append(max(_gap_below(areas, position) for position in range(first, last)))
+    def __init__(self, areas: AreaSequence) -> None:
+        every = list(areas)
+        self.borders = [0, *(area.start for area in every[_AREAS_OF_PART::_AREAS_OF_PART])]
+        gaps = [every[0].start - MMAP_MINIMUM, *(above.start - below.end for below, above in pairwise(every))]
+        self.bounds = [
+            max(gaps[first : first + _AREAS_OF_PART]) for first in range(0, len(gaps), _AREAS_OF_PART)
+        ]
         self.group_bounds: list[int] = []
         self._group()
 
-    def find(self, areas: list[VirtualMemoryArea], starts: list[int], length: int, ceiling: int) -> int:
+    def find(self, areas: AreaSequence, length: int, ceiling: int) -> int:
         """The highest start of `length` free bytes between areas below `ceiling`, 0 if there is none."""
-        position = bisect_left(starts, ceiling) - 1
+        position = areas.count_below(ceiling) - 1
         if position < 0:
             return 0
-        if ceiling - areas[position].end >= length:
+        highest = areas.at(position)
+        if ceiling - highest.end >= length:
             return ceiling - length
         borders, bounds = self.borders, self.bounds
-        part = bisect_right(borders, starts[position]) - 1
-        is_whole = position + 1 == self._end(starts, part)
+        part = bisect_right(borders, highest.start) - 1
+        is_whole = position + 1 == self._end(areas, part)
         while True:
             if bounds[part] >= length:
-                first = bisect_left(starts, borders[part])
+                first = areas.count_below(borders[part])
                 found, longest = _search(areas, first, position, length)
                 if not is_whole:
                     longest = max(longest, bounds[part])
                 if found >= 0:
                     if position - found > _AREAS_OF_PART:
                         # What lies above is a part of its own, which needn't be searched again.
-                        self._insert_part(part + 1, starts[found + 1], longest)
-                    return areas[found].start - length
+                        self._insert_part(part + 1, areas.at(found + 1).start, longest)
+                    return areas.at(found).start - length
                 bounds[part] = longest
                 if position - first > 2 * _AREAS_OF_PART:
-                    self._insert_part(part + 1, starts[(first + position) // 2], longest)
+                    self._insert_part(part + 1, areas.at((first + position) // 2).start, longest)
             part = self._part_below(part, length)
             if part < 0:
                 return 0
-            position = self._end(starts, part) - 1
+            position = self._end(areas, part) - 1
             is_whole = True
 
     def _part_below(self, part: int, length: int) -> int:
@@ -92,36 +96,33 @@ class GapIndex:
             max(bounds[first : first + _PARTS_OF_GROUP]) for first in range(0, len(bounds), _PARTS_OF_GROUP)
         ]
 
-    def _end(self, starts: list[int], part: int) -> int:
+    def _end(self, areas: AreaSequence, part: int) -> int:
         """Behind the last area of a part."""
         borders = self.borders
-        return bisect_left(starts, borders[part + 1]) if part + 1 < len(borders) else len(starts)
+        return areas.count_below(borders[part + 1]) if part + 1 < len(borders) else len(areas)
 
-    def note_gap(self, areas: list[VirtualMemoryArea], position: int) -> None:
+    def note_gap(self, areas: AreaSequence, position: int) -> None:
         """There is another gap below the area at `position`: one is new, has moved, or something is gone."""
         if position < len(areas):
-            part = bisect_right(self.borders, areas[position].start) - 1
-            gap = _gap_below(areas, position)
+            area = areas.at(position)
+            part = bisect_right(self.borders, area.start) - 1
+            gap = area.start - (areas.at(position - 1).end if position else MMAP_MINIMUM)
             self.bounds[part] = max(self.bounds[part], gap)
             group = part // _PARTS_OF_GROUP
             self.group_bounds[group] = max(self.group_bounds[group], gap)
 
 
-def _gap_below(areas: list[VirtualMemoryArea], position: int) -> int:
-    """How many bytes are free between an area and the one below, or the lowest address that is given."""
-    floor = areas[position - 1].end if position else MMAP_MINIMUM
-    return areas[position].start - floor
-
-
-def _search(areas: list[VirtualMemoryArea], first: int, last: int, length: int) -> tuple[int, int]:
+def _search(areas: AreaSequence, first: int, last: int, length: int) -> tuple[int, int]:
     """From area `last` down to `first`: which has `length` free bytes below it, -1 if none has.
 
     With it the longest gap of those that were looked at before.
     """
     longest = 0
-    for position in range(last, first - 1, -1):
-        gap = _gap_below(areas, position)
+    floor = areas.at(first - 1).end if first else MMAP_MINIMUM
+    row: list[VirtualMemoryArea] = areas.between(first, last + 1)
+    for index in range(len(row) - 1, -1, -1):
+        gap = row[index].start - (row[index - 1].end if index else floor)
         if gap >= length:
-            return position, longest
+            return first + index, longest
         longest = max(longest, gap)
     return -1, longest

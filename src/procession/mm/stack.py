@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENOMEM
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
-from procession.mm.address_space import RLIMIT_STACK
+from procession.mm.area_map import RLIMIT_STACK
 from procession.mm.gap_index import MMAP_MINIMUM
 from procession.mm.vma import GROWS_DOWN, VirtualMemoryArea
 
@@ -20,17 +19,19 @@ _GUARD_GAP_PAGES = 256
 
 def grow_stack(mm: MemoryDescriptor, address: int) -> VirtualMemoryArea | None:
     """Extend a stack down to `address` if one lies above it and may grow. Linux: mm/mmap.c, expand_stack."""
-    index = bisect_right(mm.starts, address)
-    if index >= len(mm.areas):
+    areas = mm.areas
+    index = areas.count_to(address)
+    if index >= len(areas):
         return None
-    area = mm.areas[index]
+    area = areas.at(index)
     if not area.flags & GROWS_DOWN:
         return None
     start = address & ~PAGE_MASK
     if area.end - start > mm.limits.soft[RLIMIT_STACK]:
         return None
-    gap_floor = mm.areas[index - 1].end if index else MMAP_MINIMUM
-    if start < gap_floor + (_GUARD_GAP_PAGES << PAGE_SHIFT) and index and mm.areas[index - 1].protection:
+    below = areas.at(index - 1) if index else None
+    gap_floor = below.end if below is not None else MMAP_MINIMUM
+    if start < gap_floor + (_GUARD_GAP_PAGES << PAGE_SHIFT) and below is not None and below.protection:
         return None
     if start < gap_floor:
         return None
@@ -39,12 +40,12 @@ def grow_stack(mm: MemoryDescriptor, address: int) -> VirtualMemoryArea | None:
     except ENOMEM:
         return None
     mm.own_areas()
-    area = mm.areas[index]
+    area = mm.areas.at(index)
     area.page_offset -= (area.start - start) >> PAGE_SHIFT
     mm.area_list.total_bytes += area.start - start
     area.start = start
     mm.note_reserved(start, area.end)
-    mm.starts[index] = start
+    mm.areas.set_start(index, start)
     if mm.area_list.gaps is not None:
         mm.area_list.gaps.note_gap(mm.areas, index)
     return area

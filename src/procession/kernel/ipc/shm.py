@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, ENOMEM, ENOSPC, EPERM
@@ -313,7 +312,7 @@ def detach(task: Task, address: int) -> None:
     file: Attachment | None = None
     doomed: list[tuple[int, int]] = []
     length = 0
-    for area in mm.areas[max(bisect_right(mm.starts, address) - 1, 0) :]:
+    for area in mm.areas.between(max(mm.areas.count_to(address) - 1, 0), len(mm.areas)):
         if file is not None and area.end - address > length:
             break
         mapped = area.file

@@ -1,0 +1,242 @@
+"""What is mapped where in an address space: its areas, found, split and merged, and where there is room."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Protocol
+
+from procession.abi.errno import ENOMEM
+from procession.hardware import page_table as pte
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
+from procession.hardware.translation.layout import RESERVED
+from procession.mm.area_list import AreaList
+from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
+from procession.mm.page_tables import PageTables
+from procession.mm.vma import VirtualMemoryArea
+
+RLIMIT_DATA, RLIMIT_STACK, RLIMIT_AS = 2, 3, 9
+RLIM_INFINITY = (1 << 64) - 1
+MMAP_BASE = 0x7FFF_F7FF_F000
+"""Where mappings are placed downwards from: addresses are the same in every run."""
+
+_PAGES_OF_AREA = 4
+"""Copying an area is as much work as changing so many pages."""
+(_HIGH, _HIGH_END), (_LOW, _LOW_END) = RESERVED
+
+
+class MemoryLimits(Protocol):
+    """The resource limits that bound an address space; `soft` is indexed by RLIMIT_*, in bytes."""
+
+    soft: list[int]
+
+
+class AreaMap:
+    """The areas of an address space, in whose page tables `tables` they show.
+
+    `areas` are sorted by address and free of overlaps. They belong to `area_list`, which may be another's
+    too: whoever changes an area calls `own_areas` before it looks for it. New ones go below `mmap_base`.
+    """
+
+    __slots__ = ("area_list", "areas", "limits", "memory", "mmap_base", "tables")
+
+    def __init__(self, memory: PhysicalMemory, limits: MemoryLimits, tables: PageTables) -> None:
+        self.memory = memory
+        self.limits = limits
+        self.tables = tables
+        self.area_list = AreaList(memory.account, [])
+        self.areas = self.area_list.areas
+        self.mmap_base = MMAP_BASE
+
+    def use_areas(self, area_list: AreaList) -> None:
+        """Have the areas of `area_list`."""
+        self.area_list = area_list
+        self.areas = area_list.areas
+
+    def own_areas(self) -> None:
+        """Make the areas this address space's alone, before one is changed. Raises OutOfFrames."""
+        shared = self.area_list
+        if shared.owner_count > 1:
+            self.use_areas(shared.copy())
+            self.memory.note_changed(_PAGES_OF_AREA * len(self.areas))
+            shared.put()
+
+    # Finding areas
+
+    def find(self, address: int) -> VirtualMemoryArea | None:
+        """The area that holds `address`."""
+        areas = self.areas
+        if len(areas.rows) > 1:
+            return areas.find(address)
+        index = bisect_right(areas.starts[0], address) - 1
+        if index >= 0:
+            area = areas.rows[0][index]
+            if address < area.end:
+                return area
+        return None
+
+    def areas_in(self, start: int, end: int) -> list[VirtualMemoryArea]:
+        """The areas that have addresses in common with `start` to `end`, in order."""
+        areas = self.areas
+        if len(areas.rows) == 1:
+            starts = areas.starts[0]
+            last = bisect_right(starts, end - 1)
+            if not last:
+                return []
+            found = areas.rows[0][max(bisect_right(starts, start) - 1, 0) : last]
+        else:
+            found = areas.between(max(areas.count_to(start) - 1, 0), areas.count_to(end - 1))
+        if found and found[0].end <= start:
+            del found[0]
+        return found
+
+    def is_mapped(self, start: int, end: int) -> bool:
+        """Whether areas cover all of `start` to `end`."""
+        for area in self.areas_in(start, end):
+            if area.start > start:
+                return False
+            start = area.end
+        return start >= end
+
+    def find_gap(self, length: int, hint: int = 0, below: int | None = None) -> int:
+        """Where `length` bytes are free: at `hint` if they are, else the highest place below the mmap base.
+
+        Raises ENOMEM. Linux: mm/mmap.c, arch_get_unmapped_area_topdown.
+        """
+        if length > pte.USER_END - MMAP_MINIMUM:
+            raise ENOMEM("longer than the address space")
+        if hint:
+            hint = (hint + PAGE_MASK) & ~PAGE_MASK
+            if MMAP_MINIMUM <= hint <= pte.USER_END - length and not self.areas_in(hint, hint + length):
+                return hint
+        ceiling = self.mmap_base if below is None else below
+        if self.areas.length >= FEWEST_AREAS:
+            gaps = self.area_list.gaps
+            if gaps is None:
+                gaps = self.area_list.gaps = GapIndex(self.areas)
+            start = gaps.find(self.areas, length, ceiling)
+            if start:
+                return start
+            ceiling = min(ceiling, self.areas.firsts[0])
+        else:
+            rows = self.areas.rows
+            for area in reversed(rows[0] if len(rows) == 1 else list(self.areas)):
+                if area.start >= ceiling:
+                    continue
+                floor = area.end
+                if ceiling - length >= floor:
+                    return ceiling - length
+                ceiling = min(ceiling, area.start)
+        if ceiling - length >= MMAP_MINIMUM:
+            return ceiling - length
+        if below is None:
+            return self.find_gap(length, below=pte.USER_END)
+        raise ENOMEM("no gap of that length")
+
+    @property
+    def total_pages(self) -> int:
+        """The size of all areas in pages (VmSize)."""
+        return self.area_list.total_bytes >> PAGE_SHIFT
+
+    # Changing areas
+
+    def insert(self, area: VirtualMemoryArea) -> VirtualMemoryArea:
+        """Put in an area where there is none, merging it with its neighbours; the one that it became."""
+        self.own_areas()
+        self.note_reserved(area.start, area.end)
+        areas = self.areas
+        row = 0 if len(areas.rows) == 1 else areas.row_of(area.start)
+        members = areas.rows[row]
+        index = bisect_right(areas.starts[row], area.start)
+        # Only the first row can begin above it.
+        previous = members[index - 1] if index else None
+        following: VirtualMemoryArea | None = None
+        if index < len(members):
+            following = members[index]
+        elif row + 1 < len(areas.rows):
+            following = areas.rows[row + 1][0]
+        self.area_list.total_bytes += area.end - area.start
+        if previous is not None and previous.can_be_followed_by(area):
+            previous.end = area.end
+            area.release()
+            area = previous
+        else:
+            areas.insert_in(row, index, area)
+        if following is not None and area.can_be_followed_by(following):
+            areas.delete(areas.count_below(following.start), 1)
+            area.end = following.end
+            following.release()
+        self.area_list.count()
+        if self.area_list.gaps is not None:
+            self.area_list.gaps.note_gap(areas, areas.count_below(area.start))
+        return area
+
+    def note_reserved(self, start: int, end: int) -> None:
+        """There is an area from `start` to `end` now: let the engine know if it may be in its way."""
+        if (start < _HIGH_END and end > _LOW) and (start < _LOW_END or end > _HIGH):
+            self.area_list.reaches_reserved = True
+            self.memory.space_reaches_reserved(self.tables.root)
+
+    def split(self, address: int) -> None:
+        """Make `address` a border between areas, if it lies inside one. Linux: mm/vma.c, split_vma."""
+        self.own_areas()
+        areas = self.areas
+        row = 0 if len(areas.rows) == 1 else areas.row_of(address)
+        index = bisect_right(areas.starts[row], address) - 1
+        if index < 0:
+            return
+        area = areas.rows[row][index]
+        if area.start < address < area.end:
+            upper = area.copy(address, area.end)
+            area.end = address
+            areas.insert_in(row, index + 1, upper)
+            self.area_list.count()
+
+    def isolate(self, start: int, end: int, *, is_unmapping: bool = False) -> list[VirtualMemoryArea]:
+        """Split at both ends and give the areas between. Raises ENOMEM past vm.max_map_count, OutOfFrames.
+
+        Who is unmapping them may split more: only a hole in the middle of one area leaves more than before.
+        """
+        count, maximum = self.areas.length, self.memory.maximum_areas
+        if count + 2 > maximum:
+            first, last = self.find(start), self.find(end - 1)
+            added = (first is not None and first.start < start) + (last is not None and last.end > end)
+            makes_hole = added == 2 and first is last
+            if (makes_hole and count >= maximum) or (added and not is_unmapping and count + added > maximum):
+                raise ENOMEM("too many areas")
+        self.area_list.check_room()
+        self.split(start)
+        self.split(end)
+        return self.areas_in(start, end)
+
+    def check_limits(self, length: int, is_data: bool, freed: int = 0) -> None:
+        """Raise ENOMEM if `length` more bytes would pass RLIMIT_AS, or RLIMIT_DATA for private data.
+
+        Linux: mm/vma.c, may_expand_vm.
+        """
+        soft = self.limits.soft
+        if soft[RLIMIT_AS] != RLIM_INFINITY and (
+            (self.total_pages << PAGE_SHIFT) + length - freed > soft[RLIMIT_AS]
+        ):
+            raise ENOMEM("RLIMIT_AS")
+        if is_data and soft[RLIMIT_DATA] != RLIM_INFINITY:
+            data = sum(area.size for area in self.areas if area.is_data)
+            if data + length - freed > soft[RLIMIT_DATA]:
+                raise ENOMEM("RLIMIT_DATA")
+
+    def merge_around(self, start: int, end: int) -> None:
+        """Merge areas from the one before `start` to the one after `end` where they have become alike."""
+        self.own_areas()
+        areas = self.areas
+        index = max(areas.count_to(start) - 2, 0)
+        row = areas.rows[0] if len(areas.rows) == 1 else None
+        area = areas.at(index) if areas.length else None
+        while area is not None and index + 1 < areas.length and area.start <= end:
+            following = row[index + 1] if row is not None else areas.at(index + 1)
+            if area.can_be_followed_by(following):
+                area.end = following.end
+                areas.delete(index + 1, 1)
+                following.release()
+            else:
+                index += 1
+                area = following
+        self.area_list.count()
