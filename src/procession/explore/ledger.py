@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from procession.machine import Machine
 
 IN_MEMORY = ":memory:"
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS pieces (
