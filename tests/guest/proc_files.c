@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
 
@@ -369,4 +370,44 @@ TEST(a_map_of_ids_is_written_in_one_buffer)
 	CHECK_EQ(writev(fd, map, 2), (ssize_t)map[0].iov_len);
 	CHECK_EQ(geteuid(), 0);
 	MUST(close(fd));
+}
+
+TEST(shared_memory_is_a_file)
+{
+	char *start = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char link[64], line[300], name[200] = "", byte;
+	unsigned long first, number = 0;
+	unsigned int major_number = 0, minor_number = 0;
+	struct stat status, again;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	int fd;
+
+	strcpy(start, "hello");
+	snprintf(link, sizeof(link), "/proc/self/map_files/%lx-%lx", (long)start, (long)start + 8192);
+	CHECK_OK(stat(link, &status));
+	CHECK_EQ(status.st_size, 8192);
+	CHECK_EQ(status.st_mode, S_IFREG | 0777);
+	CHECK_EQ(status.st_nlink, 0);
+	while (fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-%*x %*s %*x %x:%x %lu %199[^\n]", &first, &major_number, &minor_number, &number, name) == 5 &&
+		    first == (unsigned long)start)
+			break;
+	CHECK_EQ(makedev(major_number, minor_number), status.st_dev);
+	CHECK_EQ(number, status.st_ino);
+	CHECK(!strcmp(name, "/dev/zero (deleted)"));
+	CHECK_EQ(readlink(link, line, sizeof(line)), 19);
+	fd = CHECK_OK(open(link, O_RDWR));
+	CHECK_OK(fstat(fd, &again));
+	CHECK_EQ(again.st_ino, status.st_ino);
+	CHECK_EQ(pread(fd, &byte, 1, 1), 1);
+	CHECK_EQ(byte, 'e');
+	CHECK_EQ(pwrite(fd, "J", 1, 0), 1);
+	CHECK_EQ(*start, 'J');
+	/* The file holds what nobody maps any more. */
+	MUST(munmap(start, 8192));
+	CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+	CHECK_EQ(byte, 'J');
+	CHECK_ERRNO(stat(link, &status), ENOENT);
+	close(fd);
+	fclose(maps);
 }

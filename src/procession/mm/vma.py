@@ -109,13 +109,15 @@ class SharedAnonymous(PageCache):
     """The pages of a MAP_SHARED|MAP_ANONYMOUS mapping: no file, gone with the last area that maps them.
 
     There are `page_count` of them, as many as the mapping had first: mremap(2) adds addresses, not pages.
+    `number` is what files call it, 0 until one is asked for.
     """
 
-    __slots__ = ("page_count",)
+    __slots__ = ("number", "page_count")
 
     def __init__(self, memory: PhysicalMemory, page_count: int) -> None:
         super().__init__(memory)
         self.page_count = page_count
+        self.number = 0
 
     def release_area(self) -> None:
         super().release_area()

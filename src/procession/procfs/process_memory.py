@@ -8,6 +8,8 @@ from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.errno import EINVAL, EIO, ESRCH
 from procession.fs.dentry import absolute_path
 from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
+from procession.fs.memfd import shared_memory_mount
+from procession.fs.shared_anonymous import NAME, number_of
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.program.exec import ARG_MAXIMUM
@@ -187,7 +189,9 @@ def area_header(area: VirtualMemoryArea, root: Path) -> bytes:
         offset = area.page_offset << PAGE_SHIFT
         name = absolute_path(file.path, root).replace(b"\n", b"\\012")
     elif type(area.pages) is SharedAnonymous:
-        name = area.name or b"/dev/zero (deleted)"
+        vfs = root.mount.superblock.vfs
+        device, number = shared_memory_mount(vfs).superblock.device, number_of(vfs, area.pages)
+        name = area.name or NAME
         offset = area.page_offset << PAGE_SHIFT
     line = b"%08x-%08x %s %08x %02x:%02x %d " % (
         area.start,

@@ -10,12 +10,13 @@ from procession.fs.dentry import absolute_path
 from procession.fs.file import File
 from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
 from procession.fs.permission import CAP_SYS_ADMIN
+from procession.fs.shared_anonymous import path_of
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.time.costs import SEEN_FRAME_NS
 from procession.mm.policy import policy_text
-from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, PROT_READ, PROT_WRITE
+from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, PROT_READ, PROT_WRITE, SharedAnonymous
 from procession.procfs.access import may_inspect, reader_root, require_inspection
 from procession.procfs.inode import ProcDirectory
 from procession.procfs.magic_link import MagicLink
@@ -211,8 +212,13 @@ class MappedFilesDirectory(ProcDirectory):
         return [
             DirectoryEntry(b"%x-%x" % (area.start, area.end), self.number, S_IFLNK >> 12)
             for area in self.task.mm.areas
-            if area.file is not None
+            if _is_of_file(area)
         ]
+
+
+def _is_of_file(area: VirtualMemoryArea) -> bool:
+    """Whether it maps a file, as which shared anonymous memory counts."""
+    return area.file is not None or isinstance(area.pages, SharedAnonymous)
 
 
 def _mapped_at(task: Task, name: bytes) -> VirtualMemoryArea:
@@ -225,7 +231,7 @@ def _mapped_at(task: Task, name: bytes) -> VirtualMemoryArea:
             area = task.mm.find(int(first, 16))
         except ValueError:
             raise ENOENT from None
-        if area is not None and area.file is not None and name == b"%x-%x" % (area.start, area.end):
+        if area is not None and _is_of_file(area) and name == b"%x-%x" % (area.start, area.end):
             return area
     raise ENOENT
 
@@ -243,7 +249,11 @@ class MappedFileLink(MagicLink):
         self.size = 64
 
     def target(self) -> Path:
-        return cast("File", _mapped_at(self.task, self.name).file).path
+        area = _mapped_at(self.task, self.name)
+        pages = area.pages
+        if isinstance(pages, SharedAnonymous):
+            return path_of(self.proc.kernel.vfs, pages)
+        return cast("File", area.file).path
 
     def follow_magic_link(self) -> Path:
         # Who may follow reaches files that the process itself couldn't open any more. Linux:
