@@ -105,6 +105,8 @@ def texts_at_end(
 
     `result` is what the call returned, negative when it failed.
     """
+    if not texts:
+        return []
     if not _changes_arguments(call):
         known = [text for text in texts if text is not None]
         if len(known) == len(texts):

@@ -484,6 +484,10 @@ def text_at_return(name: str, task: Task, arguments: Arguments, position: int, r
     return None
 
 
+EXPLAINED_RESULTS = frozenset(("fcntl", "poll", "ppoll", "prctl", "pselect6", "select", "umask"))
+"""The calls for which there's a `result_text`."""
+
+
 def result_text(name: str, task: Task, arguments: Arguments, result: int) -> str | None:
     """A result that strace explains, or writes otherwise; None for a plain number."""
     if name in ("poll", "ppoll"):

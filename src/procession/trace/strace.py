@@ -30,6 +30,7 @@ from procession.trace.argument import arguments_at_entry, texts_at_end
 from procession.trace.call_stack import CallStacks
 from procession.trace.descriptors import name_of_result, with_names
 from procession.trace.spelling import (
+    EXPLAINED_RESULTS,
     mask_text,
     result_text,
     texts_at_entry,
@@ -101,6 +102,7 @@ class SystemCallTrace:
     __slots__ = (
         "failure",
         "ignored",
+        "is_plain",
         "kernel",
         "live",
         "open_calls",
@@ -116,6 +118,8 @@ class SystemCallTrace:
         self.output = output
         self.ignored = ignored
         self.style = style or TraceStyle()
+        self.is_plain = not any(self.style)
+        """Whether its lines hold nothing beside the calls."""
         self.stacks = CallStacks() if self.style.shows_stacks else None
         self.kernel: Kernel | None = None
         """That of the last task heard of, as the time is its clock's."""
@@ -129,20 +133,26 @@ class SystemCallTrace:
         """`task` calls `call`; `arguments` are decoded."""
         if task.group is self.ignored:
             return
-        self.live[task.tid] = None
-        self.write_unfinished()
+        tid = task.tid
+        self.live[tid] = None
+        if self.pending_tid is not None:
+            self.write_unfinished()
         self.kernel = task.kernel
         texts = texts_at_entry(call.name, task, arguments_at_entry(task, call, arguments), arguments)
         if call.name == "rt_sigreturn":
             texts = [mask_text(mask_in_frame(task))]
+        if self.is_plain:
+            self.open_calls[tid] = OpenCall(call, arguments, texts)
+            self.pending_tid = tid
+            return
         if self.style.shows_names:
             texts = with_names(task, call, texts, arguments)
-        self.open_calls[task.tid] = opened = OpenCall(call, arguments, texts)
+        self.open_calls[tid] = opened = OpenCall(call, arguments, texts)
         if self.style.shows_durations:
             opened.since_ns = task.kernel.clock.now_ns
         if self.stacks is not None:
             opened.stack = self.stacks.lines_of(task)
-        self.pending_tid = task.tid
+        self.pending_tid = tid
 
     def system_call_returned(
         self, task: Task, call: SystemCall, arguments: tuple[Any, ...], outcome: int | Errno | None
@@ -151,29 +161,35 @@ class SystemCallTrace:
         if task.group is self.ignored or task.is_exiting or has_fatal_signal(task):
             # strace(1) hears of no return where there's none.
             return
-        opened = self.open_calls.pop(task.tid, None)
+        tid = task.tid
+        opened = self.open_calls.pop(tid, None)
         if opened is None:
             # The arguments couldn't be decoded: a path at an address where there is none.
-            self.write_result(task.tid, f"{call.name}(...)", outcome_text(call, outcome or 0))
+            self.write_result(tid, f"{call.name}(...)", outcome_text(call, outcome or 0))
             return
         result = -1 if isinstance(outcome, Errno) else outcome or 0
         arguments = opened.arguments
         shown = texts_at_end(call, task, arguments, opened.texts, result)
-        ending = result_text(call.name, task, arguments, result) if result >= 0 else None
-        if call.name == "rt_sigreturn" and result >= 0:
+        ending = None
+        if result >= 0 and call.name in EXPLAINED_RESULTS:
+            ending = result_text(call.name, task, arguments, result)
+        elif result >= 0 and call.name == "rt_sigreturn":
             ending = restored_result_text(task)
         ending = ending or outcome_text(call, outcome or 0)
+        if self.is_plain and not opened.late:
+            self.write_call(tid, opened, shown, ending)
+            return
         if self.style.shows_names and result >= 0:
             ending += name_of_result(task, call, arguments, result)
         if self.style.shows_durations:
             ending += f" <{seconds_text(task.kernel.clock.now_ns - opened.since_ns)}>"
-        self.write_call(task.tid, opened, shown, ending)
+        self.write_call(tid, opened, shown, ending)
         stack = opened.stack
         if self.stacks is not None and call.name == "rt_sigreturn":
             stack = self.stacks.lines_of(task)
         self.write_stack(stack)
         for line in opened.late:
-            self.write_line(task.tid, line)
+            self.write_line(tid, line)
             self.write_stack(stack)
 
     def unknown_call(self, task: Task, number: int) -> None:
@@ -237,6 +253,7 @@ class SystemCallTrace:
         if opened.shown_count < 0:
             start = f"{name}({joined(shown)})"
             self.pending_tid = None
+            self.put(tid, f"{start:<{RESULT_COLUMN - 1}} = {result}")
         else:
             changed = [
                 # What a value has become that was written out already.
@@ -245,7 +262,7 @@ class SystemCallTrace:
                 if before is not None and after != before
             ]
             start = f"<... {name} resumed>{''.join(changed)}{joined(shown[opened.shown_count :])})"
-        self.write_result(tid, start, result)
+            self.write_result(tid, start, result)
 
     def write_result(self, tid: int, start: str, result: str) -> None:
         """A whole line that ends in a result."""
