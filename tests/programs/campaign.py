@@ -21,7 +21,7 @@ from tests.programs.elf_case import elf
 
 FILES_AT_ONCE = 50
 PATIENCE_S = 240
-"""How long a seed may take: no call of a guest's takes the machine for good."""
+"""How long a seed may take, twice what its machine may: no call of a guest's takes the machine for good."""
 PROGRAMS = ("true", "echo", "ldd", "../lib64/ld-linux-x86-64.so.2")
 
 
