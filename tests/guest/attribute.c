@@ -139,6 +139,33 @@ TEST(file_creation_mask)
 	CHECK_EQ(status_of("c").st_mode, S_IFDIR | 0700);
 }
 
+TEST(nothing_asked_of_another_s_file)
+{
+	pid_t child;
+
+	if (geteuid() != 0)
+		return;
+	enter_scratch();
+	write_file("plain", "", 0755);
+	write_file("setuid", "", 04755);
+	write_file("setgid", "", 02755);
+	write_file("locking", "", 02745);
+	MUST(mkdir("directory", 0755));
+	MUST(chmod("directory", 06755));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		drop_root();
+		CHECK_EQ(chown("plain", (uid_t)-1, (gid_t)-1), 0);
+		CHECK_ERRNO(chown("setuid", (uid_t)-1, (gid_t)-1), EPERM);
+		CHECK_ERRNO(chown("setgid", (uid_t)-1, (gid_t)-1), EPERM);
+		CHECK_ERRNO(chown("locking", (uid_t)-1, (gid_t)-1), EPERM);
+		CHECK_EQ(chown("directory", (uid_t)-1, (gid_t)-1), 0);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(status_of("setuid").st_mode & 07777, 04755);
+}
+
 TEST(owners)
 {
 	int was_root = geteuid() == 0;

@@ -456,6 +456,33 @@ TEST(resource_limits)
 	CHECK_ERRNO(prlimit(child, RLIMIT_NOFILE, NULL, &seen), ESRCH);
 }
 
+/* The errno is that of who joined the group first. */
+TEST(priorities_of_a_group)
+{
+	pid_t leader, member;
+
+	if (geteuid() != 0)
+		return;
+	leader = (pid_t)MUST(fork());
+	if (leader == 0) {
+		MUST(setpgid(0, 0));
+		member = (pid_t)MUST(fork());
+		if (member == 0) {
+			MUST(setreuid((uid_t)-1, NOBODY));
+			CHECK_ERRNO(setpriority(PRIO_PROCESS, 0, -5), EACCES);
+			CHECK_ERRNO(setpriority(PRIO_PGRP, 0, -5), EPERM);
+			_exit(0);
+		}
+		CHECK_EQ(wait_for(member), EXITED(0));
+		member = child_that_pauses();
+		MUST(setreuid((uid_t)-1, NOBODY));
+		CHECK_ERRNO(setpriority(PRIO_PGRP, 0, -5), EACCES);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(leader), EXITED(0));
+	MUST(kill(-leader, SIGKILL));
+}
+
 TEST(priorities)
 {
 	int own = getpriority(PRIO_PROCESS, 0);

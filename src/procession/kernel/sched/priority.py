@@ -180,7 +180,8 @@ def selected_tasks(task: Task, which: int, who: int) -> Iterator[Task]:
         named = find_pid(task.pid_namespace, who) if who else task.group.process_group.pid
         group = None if named is None else named.process_group
         if group is not None:
-            for member in group.members:
+            # Who joined last comes first, as in Linux's list: the errno is what is said of the last one.
+            for member in reversed(group.members):
                 kernel.clock.spend(len(member.threads) * SEEN_TASK_NS)
                 yield from member.threads
     else:
