@@ -173,12 +173,12 @@ def test_it_can_be_recorded_replayed_and_looked_at(procession: Command, tmp_path
 
     repeated = look("replay")
     assert (repeated.returncode, repeated.stdout) == (plain.returncode, plain.stdout), repeated.stderr
-    for moment in ("exec", "exit", "end"):
+    for moment in ("fork", "exit", "end"):
         overview = look("inspect", "--at", moment)
         assert overview.returncode == 0, overview.stderr
         assert "pid namespaces" in overview.stdout
     for form in ("linux", "nt"):
-        task = look("inspect", "--at", "exec", "--pid", "1", "--as", form)
+        task = look("inspect", "--at", "fork", "--pid", "1", "--as", form)
         assert task.returncode == 0, task.stderr
         groups = [line for line in task.stdout.splitlines() if not line.startswith(" ")]
         assert tuple(groups) == GROUPS
