@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -173,6 +171,26 @@ nft delete set inet filter ports; nft delete chain inet filter refused
 nft 'add rule inet filter refused jump refused'
 nft flush chain inet filter input; nft list chain inet filter input; talk udp:53
 nft flush ruleset; nft list ruleset; talk udp:1000 tcp:1000
+nft -f - <<END
+table ip nat {
+    chain post {
+        type nat hook postrouting priority srcnat;
+        oifname "out" counter masquerade random
+        ip saddr 10.1.0.0/16 meta l4proto tcp snat to 10.0.0.1-10.0.0.9:1000-2000 persistent
+    }
+    chain pre {
+        type nat hook prerouting priority dstnat;
+        tcp dport 80 dnat to 10.0.0.2:8080
+        fib daddr type local tcp dport 81 redirect to :90
+    }
+    chain mark { type route hook output priority mangle; meta mark set meta mark | 0x2000; }
+}
+table inet both {
+    chain pre { type nat hook prerouting priority 0; tcp dport 80 dnat ip to 10.0.0.2; }
+}
+END
+nft -a list ruleset; nft add chain ip nat f '{ type nat hook forward priority 0; }'
+nft add rule ip nat pre masquerade; nft add rule ip nat post redirect
 """
 
 
@@ -221,16 +239,15 @@ def test_networks_of_containers(containers_root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(1800)
 @pytest.mark.heavy
-def test_nft() -> None:
-    """The host's own nft."""
-    if shutil.which("nft") is None:
-        pytest.skip("the host has no nft")
-    native = subprocess.run(script_of(NFT), capture_output=True, text=True, check=False)
-    if "Operation not permitted" in native.stderr:
-        pytest.skip("there are no network namespaces here")
-    machine = Machine()
+def test_nft(containers_root: Path, tmp_path: Path) -> None:
+    """Debian's nft."""
+    linux = NativeLinux(containers_root, tmp_path)
+    if linux.why_not():
+        pytest.skip(f"programs can't be run natively here: {linux.why_not()}")
+    native = linux.run(script_of(NFT))
+    machine = Machine(rootfs=containers_root, environment=ENVIRONMENT, cwd=DIRECTORY)
     inside = machine.run(script_of(NFT))
     machine.close()
     text = inside.stdout.decode()
     assert "tcp 8010 b'noitseuq'" in text
-    expect_the_same(text, native.stdout)
+    expect_the_same(text, native.stdout.decode())
