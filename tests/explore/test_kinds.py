@@ -49,6 +49,7 @@ def test_no_permitted_failure_breaks_the_repaired_program() -> None:
     assert report.schedules > 5
 
 
+@pytest.mark.heavy
 def test_a_timer_may_be_early_if_that_is_branched_over() -> None:
     script = "(sleep 1; echo late) & sleep 5; echo end"
     assert explored("/bin/sh", "-c", script, preemptions=1, oracles=("output",)).findings == ()

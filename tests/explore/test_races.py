@@ -235,6 +235,7 @@ def test_orphans_are_told_of_only_where_there_are_some() -> None:
     assert explored(sh, "-c", "sleep 1 & wait", oracles=("orphans",), preemptions=0).findings == ()
 
 
+@pytest.mark.heavy
 def test_a_descriptor_leaks_into_what_another_thread_spawns() -> None:
     [finding] = explored(compiled("spawn_leak"), oracles=("leak",)).findings
     assert "executes a program with descriptor 3" in finding.problem

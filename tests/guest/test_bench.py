@@ -37,6 +37,7 @@ ROW_KEYS = {
 NEED_ROOT = ("pid-namespace", "bwrap", "crun")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("row", [*ROWS, *IPC_ROWS, *CONTAINER_ROWS], ids=lambda row: row.name)
 def test_program_runs_on_both_sides(row: Row) -> None:
     """A program that fails, natively or inside, would leave a row without figures."""

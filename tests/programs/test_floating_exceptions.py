@@ -35,6 +35,7 @@ def is_watching(machine: Machine) -> bool:
     return machine.engine.exceptions.hook is not None
 
 
+@pytest.mark.heavy
 def test_instructions_are_watched_only_while_it_is_needed(program: Path) -> None:
     machine, _ = run("true")
     assert not is_watching(machine)

@@ -13,6 +13,8 @@ from tests.guest.test_guest import expect_success, outcome_of
 GUEST = Path(__file__).parents[1] / "guest"
 HERE = Path(__file__).parent
 NATIVE_ROUND_TRIP_NS = 8_000
+MOST_TIMES_LINUX = 10
+"""What `kernel/time/costs.py` keeps to. Who waits for a slice takes hundreds of times as long."""
 
 
 def run(source: Path, *arguments: str, cpus: int, seed: int = 1) -> str:
@@ -33,7 +35,7 @@ def test_the_assertions_hold_on_several(c_compiler: list[str], name: str, cpus: 
 @pytest.mark.parametrize("cpus", [1, 2, 4])
 def test_a_ping_pong_beside_a_spinner(c_compiler: list[str], cpus: int) -> None:
     round_trip_ns = int(run(HERE / "ping_pong.c", "1000", cpus=cpus))
-    assert round_trip_ns < 6 * NATIVE_ROUND_TRIP_NS
+    assert round_trip_ns < MOST_TIMES_LINUX * NATIVE_ROUND_TRIP_NS
 
 
 @pytest.mark.parametrize(("cpus", "spinners"), [(1, 3), (2, 3), (3, 7), (4, 2)])
