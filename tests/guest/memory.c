@@ -566,6 +566,22 @@ TEST(bad_pointers_in_calls)
 	CHECK_ERRNO(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, memory + PAGE), EFAULT);
 }
 
+/* What is removed of a large mapping costs by what is there, not by how long it is. */
+TEST(remove_from_a_large_shared_mapping)
+{
+	size_t length = (size_t)1 << 42;
+	char *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	memory[PAGE] = memory[length - 1] = 'x';
+	CHECK_EQ(madvise(memory + 2 * PAGE, length - 2 * PAGE, MADV_REMOVE), 0);
+	CHECK_EQ(memory[PAGE], 'x');
+	CHECK_EQ(memory[length - 1], 0);
+	CHECK_EQ(madvise(memory, length, MADV_REMOVE), 0);
+	CHECK_EQ(memory[PAGE], 0);
+	MUST(munmap(memory, length));
+}
+
 /* Whole areas may go however many there are, but not parts, which would make one more. */
 TEST(as_many_areas_as_there_may_be)
 {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.hardware.kernel_memory import USER_FAULT, USER_FAULT_EVENT_BYTES
-from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
+from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.task import Unfinished
 from procession.kernel.userfault.unfinished import finish_later
 
@@ -61,7 +61,5 @@ def _remove(mm: MemoryDescriptor, area: VirtualMemoryArea, start: int, end: int,
     if not is_hole:
         mm.zap(start, end, keeps_marks=area.pages is not None)
     elif area.pages is not None:
-        first = area.page_index(start)
-        for index in range(first, first + ((end - start) >> PAGE_SHIFT)):
-            if index in area.pages.frames or area.pages.backing is not None:
-                area.pages.write(index << PAGE_SHIFT, bytes(PAGE_SIZE))
+        first = area.page_index(start) << PAGE_SHIFT
+        area.pages.zero(first, first + end - start)
