@@ -10,9 +10,11 @@ from procession import Machine
 
 
 def main() -> None:
-    """Run the command that the arguments are; what the guest wrote isn't shown unless it failed."""
+    """Run the command that the arguments are behind its root; what the guest wrote isn't shown unless it
+    failed."""
+    root, *command = sys.argv[1:]
     start_ns = time.perf_counter_ns()
-    result = Machine(seed=1).run(sys.argv[1:])
+    result = Machine(seed=1, rootfs=root).run(command)
     seconds = (time.perf_counter_ns() - start_ns) / 1e9
     errors = result.stderr.decode("utf-8", "replace")
     print(json.dumps({"seconds": seconds, "status": result.status, "errors": errors}))

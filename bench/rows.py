@@ -29,7 +29,8 @@ class Row:
     for the host, `counts` for Procession. With a `baseline` that command's time is subtracted instead. The
     figure stands for `per` counts and is shown in `unit`, one of us, ms and s, or MiB/s where `per` counts
     move one MiB. Without a target nothing is judged. With `is_whole_command`
-    nothing is subtracted and Procession's side is the command line tool.
+    nothing is subtracted and Procession's side is the command line tool. The command's root is the host's, or
+    the `tree` of that name (`scripts/guest-root`), natively in namespaces over it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Row:
     is_dynamic: bool = False
     baseline: tuple[str, ...] | None = None
     is_whole_command: bool = False
+    tree: str | None = None
 
     @property
     def has_counts(self) -> bool:

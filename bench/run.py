@@ -10,10 +10,12 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from bench.ipc_rows import IPC_ROWS  # noqa: E402
 from bench.rows import ROWS, Row, Target  # noqa: E402
 from procession import is_compiled  # noqa: E402
 from tests.guest.compile_c import Linkage, compile_program  # noqa: E402
+from tests.programs.native_linux import NativeLinux  # noqa: E402
 
 TIMEOUT_S = 120
 DEFAULT_REPETITIONS = 5
@@ -140,13 +143,38 @@ def native_seconds(command: list[str]) -> float:
     return host_seconds(command, ENVIRONMENT)
 
 
-def machine_seconds(command: list[str]) -> float:
-    """Return how long a machine takes that runs the command, by the host's clock.
+def find_tree(name: str) -> Path:
+    """Return the root of the tree that `scripts/guest-root` builds under this name.
+
+    Raise MeasurementError.
+    """
+    command = [sys.executable, str(BENCH.parent / "scripts" / "guest-root"), "--tree", name]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise MeasurementError(last_line(result.stderr))
+    return Path(result.stdout.strip())
+
+
+def native_tree_seconds(tree: Path, command: list[str]) -> float:
+    """Return how long the command takes on the host's Linux, in namespaces over the tree.
+
+    Raise MeasurementError where the host lets nobody make them.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        linux = NativeLinux(tree, Path(place))
+        reason = linux.why_not()
+        if reason:
+            raise MeasurementError(f"the host doesn't run programs of another tree: {reason}")
+        return host_seconds(linux.command(command), ENVIRONMENT)
+
+
+def machine_seconds(command: list[str], root: Path = Path("/")) -> float:
+    """Return how long a machine takes that runs the command over `root`, by the host's clock.
 
     Each machine has a process of its own, in which only the machine's making and running is timed: so no
     measurement warms, fills or stops another.
     """
-    result = finished([sys.executable, str(BENCH / "measure.py"), *command], None)
+    result = finished([sys.executable, str(BENCH / "measure.py"), str(root), *command], None)
     if result.returncode != 0:
         raise MeasurementError(last_line(result.stderr))
     report = json.loads(result.stdout)
@@ -188,11 +216,19 @@ def sample(row: Row, counts: tuple[int, int], seconds: Callable[[list[str]], flo
 def measure(row: Row, repetitions: int, *, is_judged: bool = True) -> Outcome:
     """Measure a row natively and in Procession by turns, so that both meet the same noise."""
     outcome = Outcome(row, is_judged)
-    ours = tool_seconds if row.is_whole_command else machine_seconds
+    natively: Callable[[list[str]], float] = native_seconds
+    ours: Callable[[list[str]], float] = tool_seconds if row.is_whole_command else machine_seconds
+    if row.tree is not None:
+        try:
+            tree = find_tree(row.tree)
+        except MeasurementError as error:
+            outcome.native_failure = outcome.failure = str(error)
+            return outcome
+        natively, ours = partial(native_tree_seconds, tree), partial(machine_seconds, root=tree)
     for _ in range(repetitions):
         if outcome.native_failure is None:
             try:
-                outcome.native.append(sample(row, row.native_counts, native_seconds))
+                outcome.native.append(sample(row, row.native_counts, natively))
             except MeasurementError as error:
                 outcome.native_failure = str(error)
         if outcome.failure is None:
