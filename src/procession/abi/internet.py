@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from procession.abi.enumeration import IntEnum, IntFlag
+from procession.abi.socket import AddressFamily
 from procession.abi.structure import I32, U8, U16, U32, U64, Structure
+
+ADDRESS_BYTES = {int(AddressFamily.AF_INET): 4, int(AddressFamily.AF_INET6): 16}
+"""How long an address of a family is. The netfilter's NFPROTO_IPV4 and NFPROTO_IPV6 are the same numbers."""
+ETHERTYPES = {4: 0x0800, 16: 0x86DD}
+"""ETH_P_IP and ETH_P_IPV6, by how long their addresses are."""
+ADDRESS_BYTES_OF_ETHERTYPE = {ethertype: size for size, ethertype in ETHERTYPES.items()}
 
 
 class TcpOption(IntEnum):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.bpf import BpfClass, BpfMode, BpfSize, SockFilter
 from procession.abi.errno import EINVAL, ENOENT, ENOMEM, EPERM
+from procession.abi.internet import ETHERTYPES
 from procession.abi.socket import SocketOption
 from procession.abi.word import pack_port
 from procession.hardware.kernel_memory import INSTRUCTION_BYTES, SOCKET
@@ -19,7 +20,6 @@ _SO_LOCK_FILTER = int(SocketOption.SO_LOCK_FILTER)
 _ANCILLARY, _NETWORK, _LINK = 0xFFFFF000, 0xFFF00000, 0xFFE00000
 """SKF_AD_OFF, SKF_NET_OFF, SKF_LL_OFF."""
 _RANDOM, _XOR, _PROTOCOL, _INTERFACE, _HARDWARE = 56, 40, 0, 8, 28
-_ETHERTYPES = {4: 0x0800, 16: 0x86DD}
 _LINK_HEADER_BYTES = 14
 _WIDTHS = {int(BpfSize.BPF_W): 4, int(BpfSize.BPF_H): 2, int(BpfSize.BPF_B): 1}
 _ARPHRD_LOOPBACK = 772
@@ -168,7 +168,7 @@ def _bytes_at(packet: FilteredPacket, offset: int, width: int) -> int | None:
             offset -= _NETWORK
         else:
             offset -= _LINK
-            data = bytes(_LINK_HEADER_BYTES - 2) + pack_port(_ETHERTYPES[packet.address_bytes]) + data
+            data = bytes(_LINK_HEADER_BYTES - 2) + pack_port(ETHERTYPES[packet.address_bytes]) + data
     if offset + width > len(data):
         return None
     return int.from_bytes(data[offset : offset + width], "big")
@@ -181,7 +181,7 @@ def _ancillary(socket: Socket, packet: FilteredPacket, which: int, at: Suspensio
     if which == _XOR:
         return at.a ^ at.x
     if which == _PROTOCOL:
-        return _ETHERTYPES.get(packet.address_bytes, 0)
+        return ETHERTYPES.get(packet.address_bytes, 0)
     if which == _INTERFACE:
         return packet.interface_index
     if which == _HARDWARE:

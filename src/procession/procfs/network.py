@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.socket import AddressFamily, SocketType, TcpState
+from procession.abi.internet import ADDRESS_BYTES
+from procession.abi.socket import SocketType, TcpState
 from procession.abi.word import pack_address
 from procession.net.buffer_charge import stream_charge
+from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.device_address import addresses_of
 from procession.net.internet.flow import settle_all
 from procession.net.internet.neighbour import PERMANENT
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from procession.net.network import Network
     from procession.net.unix.socket import UnixSocket
 
-_AF_INET = int(AddressFamily.AF_INET)
-_AF_INET6 = int(AddressFamily.AF_INET6)
 _STREAM = int(SocketType.SOCK_STREAM)
 _ESTABLISHED = int(TcpState.TCP_ESTABLISHED)
 _LISTEN = int(TcpState.TCP_LISTEN)
@@ -85,7 +85,7 @@ def _unix_line(socket: UnixSocket) -> bytes:
 
 def _endpoint(address: bytes, port: int, family: int) -> bytes:
     """An address as words in the processor's order, and the port."""
-    if family == _AF_INET6 and len(address) == 4:
+    if family == AF_INET6 and len(address) == 4:
         address = bytes(10) + b"\xff\xff" + address
     words = (
         b"%08X" % int.from_bytes(address[start : start + 4], "little") for start in range(0, len(address), 4)
@@ -94,7 +94,7 @@ def _endpoint(address: bytes, port: int, family: int) -> bytes:
 
 
 def _any_address(family: int) -> bytes:
-    return bytes(4 if family == _AF_INET else 16)
+    return bytes(ADDRESS_BYTES[family])
 
 
 def _tcp_line(position: int, socket: TcpSocket | TimeWait, now_ns: int) -> bytes:
@@ -141,7 +141,7 @@ def show_tcp(kernel: Kernel) -> bytes:
     heading = (
         b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
     )
-    return b"".join(line.ljust(_LINE_LENGTH) + b"\n" for line in (heading, *_show_tcp(kernel, _AF_INET)))
+    return b"".join(line.ljust(_LINE_LENGTH) + b"\n" for line in (heading, *_show_tcp(kernel, AF_INET)))
 
 
 def show_tcp6(kernel: Kernel) -> bytes:
@@ -150,7 +150,7 @@ def show_tcp6(kernel: Kernel) -> bytes:
         b"  sl  local_address                         remote_address                        st tx_queue"
         b" rx_queue tr tm->when retrnsmt   uid  timeout inode"
     )
-    return b"".join(line + b"\n" for line in (heading, *_show_tcp(kernel, _AF_INET6)))
+    return b"".join(line + b"\n" for line in (heading, *_show_tcp(kernel, AF_INET6)))
 
 
 def _udp_lines(ports: PortTable, family: int) -> list[bytes]:
@@ -186,7 +186,7 @@ def _show_udp(ports: PortTable) -> bytes:
         b"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
         b" ref pointer drops"
     )
-    return b"".join(line.ljust(127) + b"\n" for line in (heading, *_udp_lines(ports, _AF_INET)))
+    return b"".join(line.ljust(127) + b"\n" for line in (heading, *_udp_lines(ports, AF_INET)))
 
 
 def show_udp6(kernel: Kernel) -> bytes:
@@ -204,7 +204,7 @@ def _show_udp6(ports: PortTable) -> bytes:
         b"  sl  local_address                         remote_address                        st tx_queue"
         b" rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
     )
-    return b"".join(line + b"\n" for line in (heading, *_udp_lines(ports, _AF_INET6)))
+    return b"".join(line + b"\n" for line in (heading, *_udp_lines(ports, AF_INET6)))
 
 
 def show_raw(kernel: Kernel) -> bytes:
@@ -212,7 +212,7 @@ def show_raw(kernel: Kernel) -> bytes:
     return (
         b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
         b" ref pointer drops\n"
-    ) + b"".join(_raw_lines(kernel, _AF_INET))
+    ) + b"".join(_raw_lines(kernel, AF_INET))
 
 
 def show_raw6(kernel: Kernel) -> bytes:
@@ -220,7 +220,7 @@ def show_raw6(kernel: Kernel) -> bytes:
     return (
         b"  sl  local_address                         remote_address                        st tx_queue"
         b" rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"
-    ) + b"".join(_raw_lines(kernel, _AF_INET6))
+    ) + b"".join(_raw_lines(kernel, AF_INET6))
 
 
 def _raw_lines(kernel: Kernel, family: int) -> list[bytes]:
@@ -400,8 +400,8 @@ def show_sockstat(kernel: Kernel) -> bytes:
 def show_sockstat6(kernel: Kernel) -> bytes:
     """/proc/net/sockstat6. Linux: net/ipv6/proc.c, sockstat6_seq_show."""
     network = network_of(kernel)
-    tcp = sum(holder.family == _AF_INET6 for holder in network.tcp.ports.all_holders())
-    udp = sum(holder.family == _AF_INET6 for holder in network.udp_ports.all_holders())
+    tcp = sum(holder.family == AF_INET6 for holder in network.tcp.ports.all_holders())
+    udp = sum(holder.family == AF_INET6 for holder in network.udp_ports.all_holders())
     return b"TCP6: inuse %d\nUDP6: inuse %d\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n" % (
         tcp,
         udp,

@@ -15,6 +15,7 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.io import send_urgent
 from procession.kernel.time.queue import TIMER_ACTIONS
+from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.neighbour import NEIGHBOUR_TIMER
 from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.tcp_connection import CONNECT_TIMER
@@ -89,7 +90,7 @@ def write_address(value: bytes, task: Task, address: int, length: InOut[I32]) ->
 
 _BIND_TCP = int(LandlockAccessNet.LANDLOCK_ACCESS_NET_BIND_TCP)
 _CONNECT_TCP = int(LandlockAccessNet.LANDLOCK_ACCESS_NET_CONNECT_TCP)
-_AF_UNSPEC, _AF_INET, _AF_INET6 = 0, 2, 10
+_AF_UNSPEC = int(AddressFamily.AF_UNSPEC)
 _FAMILY_SIZE, _SOCKADDR_IN_SIZE, _SOCKADDR_IN6_LEAST = 2, 16, 24
 
 
@@ -198,8 +199,8 @@ def _check_port(task: Task, socket: Socket, where: bytes, right: int) -> None:
             return
         if len(where) < _SOCKADDR_IN_SIZE:
             raise EINVAL("no address")
-    elif family in (_AF_INET, _AF_INET6):
-        if len(where) < (_SOCKADDR_IN_SIZE if family == _AF_INET else _SOCKADDR_IN6_LEAST):
+    elif family in (AF_INET, AF_INET6):
+        if len(where) < (_SOCKADDR_IN_SIZE if family == AF_INET else _SOCKADDR_IN6_LEAST):
             raise EINVAL("no address")
         if family != socket.family:
             raise EINVAL("another family's address")

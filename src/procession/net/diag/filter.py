@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from procession.abi.errno import EINVAL
+from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.sock_diag import InetDiagOperation
+from procession.abi.socket import AddressFamily
 from procession.abi.word import Words
+from procession.net.internet.address import AF_INET, AF_INET6
 
 _OPERATION = Words("<BBH")
 _CONDITION = Words("<BBxxi")
@@ -45,7 +48,7 @@ _PORTS = {
 }
 """Whether the source's port is compared, and whether it may be more, less or neither."""
 _MAPPED_PREFIX = bytes(10) + b"\xff\xff"
-_AF_UNSPEC, _AF_INET, _AF_INET6 = 0, 2, 10
+_AF_UNSPEC = int(AddressFamily.AF_UNSPEC)
 
 
 class Ends(NamedTuple):
@@ -93,7 +96,7 @@ def _size_of(program: bytes, position: int, code: int) -> int:
         raise EINVAL("half an instruction")
     if code in (_SOURCE, _TARGET):
         family, prefix, _ = _CONDITION.unpack_from(program, position + _STEP)
-        longest = {_AF_UNSPEC: 0, _AF_INET: 4, _AF_INET6: 16}.get(family, -1)
+        longest = 0 if family == _AF_UNSPEC else ADDRESS_BYTES.get(family, -1)
         if longest < 0 or prefix > 8 * longest or position + size + longest > len(program):
             raise EINVAL("no such address")
         size += longest
@@ -143,7 +146,7 @@ def _matches(program: bytes, operand: int, family: int, address: bytes, port: in
         return False
     wanted = program[operand + _CONDITION.size : operand + _CONDITION.size + 16]
     if wanted_family not in (_AF_UNSPEC, family):
-        if not (family == _AF_INET6 and wanted_family == _AF_INET and address[:12] == _MAPPED_PREFIX):
+        if not (family == AF_INET6 and wanted_family == AF_INET and address[:12] == _MAPPED_PREFIX):
             return False
         address = address[12:]
     if prefix <= 0:

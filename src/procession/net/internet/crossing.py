@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from procession.abi.internet import ETHERTYPES
 from procession.abi.word import pack_port, pack_u8
 from procession.net.internet.address import is_multicast
 from procession.net.link.interface import BRIDGE, LOOPBACK
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
     from procession.net.link.interface import Interface
 
-ETHERTYPES = {4: 0x0800, 16: 0x86DD}
-"""By the length of addresses."""
 _NOBODY = bytes(6)
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, ENOMSG
-from procession.abi.internet import IpOption, Ipv6Option
+from procession.abi.internet import ETHERTYPES, IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel
 from procession.abi.word import Words, pack_port
 from procession.net.buffer_charge import packet_charge
@@ -44,7 +44,6 @@ _ORIGIN_ICMP, _ORIGIN_ICMP6 = 2, 3
 _ORIGIN_TIMESTAMPING = 4
 """SO_EE_ORIGIN_TIMESTAMPING."""
 _NO_OFFENDER = {AF_INET: bytes(16), AF_INET6: bytes(28)}
-_ETHERTYPES = {4: 0x0800, 16: 0x86DD}
 _WORD = 0xFFFFFFFF
 
 
@@ -165,7 +164,7 @@ def whole_frame(packet: Packet, flow: Flow) -> bytes:
     ends = bytes(6), bytes(6)
     if flow.out.kind != LOOPBACK:
         ends = flow.neighbours[0].hardware_address if flow.neighbours else b"", flow.out.hardware_address
-    return ends[0].ljust(6, b"\0") + ends[1].ljust(6, b"\0") + pack_port(_ETHERTYPES[size]) + whole
+    return ends[0].ljust(6, b"\0") + ends[1].ljust(6, b"\0") + pack_port(ETHERTYPES[size]) + whole
 
 
 def receive_error(socket: DatagramSocket | TcpSocket, length: int) -> Received:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EOPNOTSUPP
+from procession.abi.internet import ADDRESS_BYTES, ETHERTYPES
 from procession.abi.nftables import (
     ConnectionAttribute,
     ConnectionKey,
@@ -15,7 +16,6 @@ from procession.abi.nftables import (
 )
 from procession.abi.word import pack_port, pack_u8, pack_u16, pack_u32
 from procession.net.netfilter.expression import Expression, be32, byte_of, needed
-from procession.net.netfilter.passing import IPV4
 from procession.net.netfilter.registers import number_of, store
 from procession.net.netfilter.verdict import NO_MATCH
 from procession.net.netlink.attributes import attribute
@@ -54,7 +54,6 @@ _CT_SOURCE = int(ConnectionAttribute.NFTA_CT_SREG)
 _CT_DIRECTION = int(ConnectionAttribute.NFTA_CT_DIRECTION)
 _STATE, _DIRECTION = int(ConnectionKey.NFT_CT_STATE), int(ConnectionKey.NFT_CT_DIRECTION)
 _STATUS = int(ConnectionKey.NFT_CT_STATUS)
-_ETHERTYPE_4, _ETHERTYPE_6 = 0x0800, 0x86DD
 
 
 class Payload(Expression):
@@ -153,7 +152,7 @@ class Meta(Expression):
         if key == _MARK:
             return pack_u32(passing.packet.mark)
         if key == _PROTOCOL:
-            return pack_port(_ETHERTYPE_4 if passing.family == IPV4 else _ETHERTYPE_6)
+            return pack_port(ETHERTYPES[ADDRESS_BYTES[passing.family]])
         if key == _NFPROTO:
             return pack_u8(passing.family)
         if key == _L4PROTO:

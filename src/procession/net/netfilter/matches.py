@@ -8,21 +8,17 @@ from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP, ERANGE
 from procession.abi.nftables import MatchAttribute
 from procession.abi.word import Words
 from procession.net.internet.packet import ICMP, ICMP6, TCP, UDP, UDP_LITE
-from procession.net.netfilter.expression import Expression, be32, needed
+from procession.net.netfilter.extension import Extension, extension_in
 from procession.net.netfilter.fib import address_type
 from procession.net.netfilter.limit import Bucket
 from procession.net.netfilter.passing import IPV4, IPV6
 from procession.net.netfilter.verdict import NO_MATCH
-from procession.net.netlink.attributes import attribute, text_in
 
 if TYPE_CHECKING:
     from procession.net.netfilter.expression import Reading
     from procession.net.netfilter.passing import Passing
     from procession.net.netfilter.verdict import Verdict
 
-_NAME, _REVISION = int(MatchAttribute.NFTA_MATCH_NAME), int(MatchAttribute.NFTA_MATCH_REV)
-_INFO = int(MatchAttribute.NFTA_MATCH_INFO)
-MOST_REVISION = 255
 _WITH_PORTS = (TCP, UDP, UDP_LITE)
 _PORTS = Words(">HH")
 _SCALE, _CREDITS = 10_000, 32_000
@@ -31,29 +27,26 @@ _SCALE_NS = 10**9 // _SCALE
 _WORD = 0xFFFFFFFF
 
 
-class Match(Expression):
+class Match(Extension):
     """A match (Linux: net/netfilter/nft_compat.c, nft_match_eval).
 
-    `info` is what iptables keeps in it, of `info_bytes`; `protocol` is the only one whose packets it's for,
-    0 for all.
+    `protocol` is the only one whose packets it's for, 0 for all.
     """
 
-    __slots__ = ("info",)
+    __slots__ = ()
 
     name = b"match"
-    size = 256
-    title: ClassVar[bytes]
-    revision: ClassVar[int] = 0
-    info_bytes: ClassVar[int]
-    families: ClassVar[tuple[int, ...]] = (IPV4, IPV6)
+    kinds = (
+        int(MatchAttribute.NFTA_MATCH_NAME),
+        int(MatchAttribute.NFTA_MATCH_REV),
+        int(MatchAttribute.NFTA_MATCH_INFO),
+    )
     protocol: ClassVar[int] = 0
 
     def __init__(self, reading: Reading, info: bytes) -> None:
-        if len(info) != self.info_bytes:
-            raise EINVAL("another size than the match's")
+        super().__init__(reading, info)
         if self.protocol and reading.protocol != self.protocol:
             raise EINVAL("a match of another protocol")
-        self.info = info
         self.check()
 
     def check(self) -> None:
@@ -65,10 +58,6 @@ class Match(Expression):
     def matches(self, passing: Passing) -> bool:
         """Whether it matches a packet."""
         raise NotImplementedError
-
-    def attributes(self) -> bytes:
-        told = attribute(_NAME, self.title + b"\0") + attribute(_REVISION, be32(self.revision))
-        return told + attribute(_INFO, self.info)
 
 
 def _ports_of(passing: Passing) -> tuple[int, int] | None:
@@ -343,9 +332,7 @@ MATCHES: dict[bytes, type[Match]] = {
 
 def read_match(reading: Reading, found: dict[int, bytes]) -> Match:
     """Linux: net/netfilter/nft_compat.c, nft_match_select_ops."""
-    name, revision, info = text_in(found, _NAME), needed(found, _REVISION), found.get(_INFO)
-    if name is None or info is None or revision > MOST_REVISION:
-        raise EINVAL("a name, a revision and what it matches are needed")
+    name, revision, info = extension_in(found, Match.kinds)
     made = MATCHES.get(name)
     if made is None or made.revision != revision or reading.table.family not in made.families:
         raise ENOENT("no such match")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAFNOSUPPORT, EINVAL, EOPNOTSUPP
+from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.nftables import (
     Hook,
     MasqueradeAttribute,
@@ -19,9 +20,9 @@ from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6
 from procession.net.internet.device_address import addresses_of, select_source
 from procession.net.internet.routing import SCOPE_UNIVERSE
 from procession.net.netfilter.expression import Expression, be32, be32_in, needed
-from procession.net.netfilter.passing import IPV4, IPV6
+from procession.net.netfilter.passing import IPV4
 from procession.net.netfilter.registers import number_of
-from procession.net.netfilter.translation import ADDRESSES, PORTS, Span, settle
+from procession.net.netfilter.translation import ADDRESSES, PORTS, SOURCE_HOOKS, Span, settle
 from procession.net.netfilter.verdict import ACCEPTED, DROPPED
 from procession.net.netlink.attributes import attribute
 
@@ -50,10 +51,8 @@ KNOWN_FLAGS = 0x7F
 """NF_NAT_RANGE_MASK."""
 _INET = int(ProtocolFamily.NFPROTO_INET)
 _LOCAL_OUT = int(Hook.NF_INET_LOCAL_OUT)
-SOURCE_HOOKS = 1 << int(Hook.NF_INET_POST_ROUTING) | 1 << int(Hook.NF_INET_LOCAL_IN)
 TARGET_HOOKS = 1 << int(Hook.NF_INET_PRE_ROUTING) | 1 << _LOCAL_OUT
 MASQUERADE_HOOKS = 1 << int(Hook.NF_INET_POST_ROUTING)
-_ADDRESS_BYTES = {IPV4: 4, IPV6: 16}
 _PORT_BYTES = 2
 _NOWHERE = 0
 """The place of no register."""
@@ -159,7 +158,7 @@ class Nat(_Translation):
         self.family = needed(found, _FAMILY)
         if reading.table.family not in (_INET, self.family):
             raise EOPNOTSUPP("another family than the table's")
-        length = _ADDRESS_BYTES.get(self.family)
+        length = ADDRESS_BYTES.get(self.family)
         if length is None and _FIRST in found:
             raise EAFNOSUPPORT("addresses of no such family")
         self.first, self.last = _registers(reading, found, (_FIRST, _LAST), length or 0)
@@ -178,7 +177,7 @@ class Nat(_Translation):
             return None
         first = last = b""
         if self.first:
-            size = _ADDRESS_BYTES[self.family]
+            size = ADDRESS_BYTES[self.family]
             first = bytes(registers[self.first : self.first + size])
             last = bytes(registers[self.last : self.last + size])
             if self.flags & _NETMAP:

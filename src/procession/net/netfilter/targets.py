@@ -9,62 +9,47 @@ from procession.abi.nftables import TargetAttribute
 from procession.abi.word import Words
 from procession.net.internet.packet import TCP
 from procession.net.netfilter.actions import REJECT_HOOKS
-from procession.net.netfilter.expression import Expression, be32, needed
-from procession.net.netfilter.matches import MATCHES, MOST_REVISION
-from procession.net.netfilter.nat import (
-    MASQUERADE_HOOKS,
-    SOURCE_HOOKS,
-    TARGET_HOOKS,
-    masquerade,
-    redirect,
-)
+from procession.net.netfilter.extension import Extension, extension_in
+from procession.net.netfilter.matches import MATCHES
+from procession.net.netfilter.nat import MASQUERADE_HOOKS, TARGET_HOOKS, masquerade, redirect
 from procession.net.netfilter.passing import IPV4, IPV6
 from procession.net.netfilter.refusal import REASONS_4, REASONS_6, refuse_with_error, refuse_with_reset
-from procession.net.netfilter.translation import Span, settle
+from procession.net.netfilter.translation import SOURCE_HOOKS, Span, settle
 from procession.net.netfilter.verdict import ACCEPTED, DROPPED
-from procession.net.netlink.attributes import attribute, text_in
 
 if TYPE_CHECKING:
     from procession.net.netfilter.expression import Reading
     from procession.net.netfilter.passing import Passing
     from procession.net.netfilter.verdict import Verdict
 
-_NAME, _REVISION = int(TargetAttribute.NFTA_TARGET_NAME), int(TargetAttribute.NFTA_TARGET_REV)
-_INFO = int(TargetAttribute.NFTA_TARGET_INFO)
 
-
-class Target(Expression):
+class Target(Extension):
     """A target (Linux: net/netfilter/nft_compat.c, nft_target_eval_xt).
 
-    `info` is what iptables keeps in it, of `info_bytes`; `table` is the only one whose rules may have it, b""
-    for all.
+    `table` is the only one whose rules may have it, b"" for all.
     """
 
-    __slots__ = ("info",)
+    __slots__ = ()
 
     name = b"target"
-    size = 256
+    kinds = (
+        int(TargetAttribute.NFTA_TARGET_NAME),
+        int(TargetAttribute.NFTA_TARGET_REV),
+        int(TargetAttribute.NFTA_TARGET_INFO),
+    )
     misplaced = EINVAL
-    title: ClassVar[bytes]
-    revision: ClassVar[int] = 0
-    info_bytes: ClassVar[int]
-    families: ClassVar[tuple[int, ...]] = (IPV4, IPV6)
     table: ClassVar[bytes] = b""
 
     def __init__(self, reading: Reading, info: bytes) -> None:
-        if len(info) != self.info_bytes or (self.table and reading.table.name != self.table):
-            raise EINVAL("another size, or another table than the target's")
+        super().__init__(reading, info)
+        if self.table and reading.table.name != self.table:
+            raise EINVAL("another table than the target's")
         if reading.chain.is_base and not self.hooks >> reading.chain.hook & 1:
             raise EINVAL("not at this hook")
-        self.info = info
         self.check(reading)
 
     def check(self, reading: Reading) -> None:
         """Raise EINVAL for what it can't do."""
-
-    def attributes(self) -> bytes:
-        told = attribute(_NAME, self.title + b"\0") + attribute(_REVISION, be32(self.revision))
-        return told + attribute(_INFO, self.info)
 
 
 class RejectTarget(Target):
@@ -126,21 +111,43 @@ class MarkTarget(Target):
 _FORM_OF_4, _FORM, _FORM_WITH_BASE = 24, 40, 48
 """How long a range is in the form that knows IPv4 alone, in the newer one, and with a port to count from."""
 
+TRANSLATIONS: dict[tuple[bytes, int, int], tuple[int, int]] = {
+    (b"SNAT", 0, IPV4): (_FORM_OF_4, SOURCE_HOOKS),
+    (b"SNAT", 1, IPV4): (_FORM, SOURCE_HOOKS),
+    (b"SNAT", 1, IPV6): (_FORM, SOURCE_HOOKS),
+    (b"DNAT", 0, IPV4): (_FORM_OF_4, TARGET_HOOKS),
+    (b"DNAT", 1, IPV4): (_FORM, TARGET_HOOKS),
+    (b"DNAT", 1, IPV6): (_FORM, TARGET_HOOKS),
+    (b"DNAT", 2, IPV4): (_FORM_WITH_BASE, TARGET_HOOKS),
+    (b"DNAT", 2, IPV6): (_FORM_WITH_BASE, TARGET_HOOKS),
+    (b"MASQUERADE", 0, IPV4): (_FORM_OF_4, MASQUERADE_HOOKS),
+    (b"MASQUERADE", 0, IPV6): (_FORM, MASQUERADE_HOOKS),
+    (b"REDIRECT", 0, IPV4): (_FORM_OF_4, TARGET_HOOKS),
+    (b"REDIRECT", 0, IPV6): (_FORM, TARGET_HOOKS),
+}
+"""The targets of the table nat by their names, revisions and families: how long their range is, and the hooks
+where they may stand."""
 
-class _TranslatingTarget(Target):
-    """Targets of the table nat: flags, and the first and last of addresses and ports.
+
+class TranslatingTarget(Target):
+    """A target of TRANSLATIONS: what `info` has are flags, and the first and last of addresses and ports.
 
     Linux: include/uapi/linux/netfilter/nf_nat.h, struct nf_nat_ipv4_multi_range_compat, struct nf_nat_range,
     struct nf_nat_range2.
     """
 
-    __slots__ = ()
+    __slots__ = ("hooks", "info_bytes", "revision", "title")
 
     table = b"nat"
     is_tracking = True
     is_translating = True
     layout_4: ClassVar[Words] = Words("<II4s4s2s2s")
     layout: ClassVar[Words] = Words("<I16s16s2s2s2s")
+
+    def __init__(self, reading: Reading, title: bytes, revision: int, info: bytes) -> None:
+        self.title, self.revision = title, revision
+        self.info_bytes, self.hooks = TRANSLATIONS[title, revision, reading.table.family]
+        super().__init__(reading, info)
 
     def check(self, reading: Reading) -> None:
         if self.info_bytes == _FORM_OF_4 and self.layout_4.unpack_from(self.info)[0] != 1:
@@ -160,131 +167,34 @@ class _TranslatingTarget(Target):
         return Span(flags, first[:size], last[:size], first_port, last_port, int.from_bytes(base, "big"))
 
     def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
-        """Linux: net/netfilter/xt_nat.c, xt_snat_target_v1, xt_dnat_target_v1."""
+        """Linux: net/netfilter/xt_nat.c, xt_snat_target_v1, xt_dnat_target_v1; net/netfilter/xt_MASQUERADE.c,
+        masquerade_tg; net/netfilter/xt_REDIRECT.c, redirect_tg4."""
+        span = self.span(passing)
+        if self.title == b"MASQUERADE":
+            return masquerade(passing, span.flags, (span.first_port, span.last_port))
+        if self.title == b"REDIRECT":
+            return redirect(passing, span.flags, (span.first_port, span.last_port))
         tracked = passing.tracked
         if tracked is not None:
-            settle(passing, tracked, self.span(passing))
+            settle(passing, tracked, span)
         return ACCEPTED
-
-
-class SourceTarget(_TranslatingTarget):
-    """SNAT."""
-
-    __slots__ = ()
-
-    title = b"SNAT"
-    revision = 1
-    info_bytes = _FORM
-    hooks = SOURCE_HOOKS
-
-
-class SourceTarget4(SourceTarget):
-    """SNAT for IPv4 alone."""
-
-    __slots__ = ()
-
-    revision = 0
-    info_bytes = _FORM_OF_4
-    families = (IPV4,)
-
-
-class TargetTarget(_TranslatingTarget):
-    """DNAT."""
-
-    __slots__ = ()
-
-    title = b"DNAT"
-    revision = 1
-    info_bytes = _FORM
-    hooks = TARGET_HOOKS
-
-
-class TargetTargetWithBase(TargetTarget):
-    """DNAT with a port to count from."""
-
-    __slots__ = ()
-
-    revision = 2
-    info_bytes = _FORM_WITH_BASE
-
-
-class TargetTarget4(TargetTarget):
-    """DNAT for IPv4 alone."""
-
-    __slots__ = ()
-
-    revision = 0
-    info_bytes = _FORM_OF_4
-    families = (IPV4,)
-
-
-class MasqueradeTarget(_TranslatingTarget):
-    """MASQUERADE (Linux: net/netfilter/xt_MASQUERADE.c, masquerade_tg, masquerade_tg6)."""
-
-    __slots__ = ()
-
-    title = b"MASQUERADE"
-    info_bytes = _FORM
-    families = (IPV6,)
-    hooks = MASQUERADE_HOOKS
-
-    def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
-        span = self.span(passing)
-        return masquerade(passing, span.flags, (span.first_port, span.last_port))
-
-
-class MasqueradeTarget4(MasqueradeTarget):
-    """MASQUERADE for IPv4."""
-
-    __slots__ = ()
-
-    info_bytes = _FORM_OF_4
-    families = (IPV4,)
-
-
-class RedirectTarget(_TranslatingTarget):
-    """REDIRECT (Linux: net/netfilter/xt_REDIRECT.c, redirect_tg4, redirect_tg6)."""
-
-    __slots__ = ()
-
-    title = b"REDIRECT"
-    info_bytes = _FORM
-    families = (IPV6,)
-    hooks = TARGET_HOOKS
-
-    def evaluate(self, registers: bytearray, passing: Passing) -> Verdict | None:
-        span = self.span(passing)
-        return redirect(passing, span.flags, (span.first_port, span.last_port))
-
-
-class RedirectTarget4(RedirectTarget):
-    """REDIRECT for IPv4."""
-
-    __slots__ = ()
-
-    info_bytes = _FORM_OF_4
-    families = (IPV4,)
 
 
 TARGETS: dict[tuple[bytes, int, int], type[Target]] = {
     (each.title, each.revision, family): each
-    for each in (
-        *(RejectTarget, MarkTarget, SourceTarget, SourceTarget4),
-        *(TargetTarget, TargetTargetWithBase, TargetTarget4),
-        *(MasqueradeTarget, MasqueradeTarget4, RedirectTarget, RedirectTarget4),
-    )
+    for each in (RejectTarget, MarkTarget)
     for family in each.families
 }
-"""By their names, revisions and families."""
+"""The others, by the same."""
 
 
 def read_target(reading: Reading, found: dict[int, bytes]) -> Target:
     """Linux: net/netfilter/nft_compat.c, nft_target_select_ops."""
-    name, revision = text_in(found, _NAME), needed(found, _REVISION)
-    info = found.get(_INFO)
-    if name is None or info is None or revision > MOST_REVISION:
-        raise EINVAL("a name, a revision and what it does are needed")
-    made = TARGETS.get((name, revision, reading.table.family))
+    name, revision, info = extension_in(found, Target.kinds)
+    key = (name, revision, reading.table.family)
+    if key in TRANSLATIONS:
+        return TranslatingTarget(reading, name, revision, info)
+    made = TARGETS.get(key)
     if made is None:
         raise ENOENT("no such target")
     return made(reading, info)
@@ -296,7 +206,11 @@ def check_revision(family: int, name: bytes, revision: int, *, is_target: bool) 
     Linux: net/netfilter/x_tables.c, xt_find_revision.
     """
     if is_target:
-        revisions = {number for title, number, known in TARGETS if (title, known) == (name, family)}
+        revisions = {
+            number
+            for title, number, of_family in (*TARGETS, *TRANSLATIONS)
+            if (title, of_family) == (name, family)
+        }
     else:
         made = MATCHES.get(name)
         revisions = {made.revision} if made is not None and family in made.families else set()

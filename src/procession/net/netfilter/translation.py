@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from procession.net.netfilter.passing import Passing
     from procession.net.netfilter.tracking import Connection, Tracked, Tracker, Tuple
 
-SOURCE_HOOKS = (int(Hook.NF_INET_POST_ROUTING), int(Hook.NF_INET_LOCAL_IN))
-"""Where sources are changed, and targets of answers; at the other two it's the other way round."""
+SOURCE_HOOKS = 1 << int(Hook.NF_INET_POST_ROUTING) | 1 << int(Hook.NF_INET_LOCAL_IN)
+"""A bit for each hook where sources are changed, and targets of answers; at the others it's the other way
+round."""
 _SOURCE, _TARGET = int(ConnectionStatus.IPS_SRC_NAT), int(ConnectionStatus.IPS_DST_NAT)
 _BOTH = _SOURCE | _TARGET
 _SOURCE_DONE, _TARGET_DONE = int(ConnectionStatus.IPS_SRC_NAT_DONE), int(ConnectionStatus.IPS_DST_NAT_DONE)
@@ -57,7 +58,7 @@ class Span(NamedTuple):
 def changes_source(passing: Passing) -> bool:
     """Whether it's sources that are changed at this hook. Linux: include/net/netfilter/nf_nat.h,
     HOOK2MANIP."""
-    return passing.hook in SOURCE_HOOKS
+    return bool(SOURCE_HOOKS >> passing.hook & 1)
 
 
 def is_translated(passing: Passing, tracked: Tracked) -> bool:

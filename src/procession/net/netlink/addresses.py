@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, TOLD
+from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import AddressAttribute, Ifaddrmsg, NetlinkFlag, RouteMessageType
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_link_local, is_multicast
@@ -103,7 +104,7 @@ def change_address(request: Request, *, is_new: bool) -> None:
     header = Ifaddrmsg.unpack_from(body)
     if header.ifa_family not in (AF_INET, AF_INET6):
         raise EOPNOTSUPP("no such protocol")
-    size = 4 if header.ifa_family == AF_INET else 16
+    size = ADDRESS_BYTES[header.ifa_family]
     found = attributes_in(body, Ifaddrmsg.SIZE)
     interface = request.network.interfaces.get(header.ifa_index)
     local, peer = found.get(_LOCAL), found.get(_ADDRESS)

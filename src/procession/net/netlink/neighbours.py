@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EEXIST, EINVAL, ENODEV, ENOENT, EOPNOTSUPP
+from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import Ndmsg, NeighbourAttribute, NetlinkFlag, RouteMessageType, RouteType
 from procession.abi.word import pack_array
 from procession.net.internet.address import AF_INET, AF_INET6
@@ -74,7 +75,7 @@ def change_neighbour(request: Request, *, is_new: bool) -> None:
     interface = network.interfaces.get(header.ndm_ifindex)
     if interface is None:
         raise ENODEV
-    if len(address) != (4 if header.ndm_family == AF_INET else 16):
+    if len(address) != ADDRESS_BYTES[header.ndm_family]:
         raise EINVAL("invalid network address")
     entry = network.neighbours.get((interface, address))
     if not is_new:

@@ -16,6 +16,7 @@ from procession.abi.errno import (
     TOLD,
     Errno,
 )
+from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import (
     RTAX_MTU,
     RTM_F_CLONED,
@@ -165,7 +166,7 @@ def route_to(request: Request) -> Answer:
     family = header.rtm_family
     found = attributes_in(request.body, Rtmsg.SIZE)
     target = found.get(_DST, b"")
-    if family not in (AF_INET, AF_INET6) or len(target) != (4 if family == AF_INET else 16):
+    if len(target) != ADDRESS_BYTES.get(family):
         raise EINVAL("an address is needed")
     index = number_in(found, _OIF)
     device: Interface | None = None
@@ -208,7 +209,7 @@ def change_route(request: Request, *, is_new: bool) -> None:
     found = attributes_in(request.body, Rtmsg.SIZE)
     if header.rtm_family not in (AF_INET, AF_INET6):
         raise EOPNOTSUPP("no such protocol")
-    size = 4 if header.rtm_family == AF_INET else 16
+    size = ADDRESS_BYTES[header.rtm_family]
     destination = found.get(_DST, bytes(size))
     if len(destination) != size or header.rtm_dst_len > 8 * size:
         raise EINVAL("the length of the destination")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
 from procession.abi.word import Words
-from procession.net.internet.crossing import ETHERTYPES, Crossing
+from procession.net.internet.crossing import Crossing
 from procession.net.internet.output import receive_frame
 from procession.net.internet.packet import (
     IPV4_HEADER_BYTES,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 HEADER_BYTES = 14
 _UDP_PORTS = Words(">HHH")
 _FRAGMENT_BITS = 0x3FFF
-_ADDRESS_BYTES = {ethertype: size for size, ethertype in ETHERTYPES.items()}
 
 
 def send_frame(sender: PacketSocket, interface: Interface, header: bytes, whole: bytes) -> None:
@@ -69,7 +69,7 @@ def _arrive(interface: Interface, header: bytes, whole: bytes, *, is_for_it: boo
 
 def packet_in(ethertype: int, whole: bytes, time_ns: int) -> Packet | None:
     """The packet of IP that a frame carries, None for none, for a broken one and for a piece of one."""
-    size = _ADDRESS_BYTES.get(ethertype, 0)
+    size = ADDRESS_BYTES_OF_ETHERTYPE.get(ethertype, 0)
     options = b""
     if size == 4:
         start = (whole[0] & 15) * 4 if whole else 0

@@ -14,6 +14,7 @@ from procession.abi.errno import (
     ENXIO,
     EOPNOTSUPP,
 )
+from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
 from procession.abi.packet import (
     MembershipKind,
     PacketKind,
@@ -25,7 +26,6 @@ from procession.abi.packet import (
 from procession.abi.socket import AddressFamily, SocketLevel, SocketType
 from procession.abi.word import pack_port
 from procession.net.buffer_charge import packet_charge
-from procession.net.internet.crossing import ETHERTYPES
 from procession.net.link.interface import LOOPBACK
 from procession.net.message import Received
 from procession.net.packet.sending import HEADER_BYTES, send_frame
@@ -52,7 +52,6 @@ _SOL_PACKET = int(SocketLevel.SOL_PACKET)
 _RAW = int(SocketType.SOCK_RAW)
 _ALL = 3
 """ETH_P_ALL."""
-_ADDRESS_BYTES = {ethertype: size for size, ethertype in ETHERTYPES.items()}
 _OUTGOING, _HOST = int(PacketKind.PACKET_OUTGOING), int(PacketKind.PACKET_HOST)
 _BROADCAST, _MULTICAST = int(PacketKind.PACKET_BROADCAST), int(PacketKind.PACKET_MULTICAST)
 _OTHER_HOST = int(PacketKind.PACKET_OTHERHOST)
@@ -148,7 +147,7 @@ class PacketSocket(Socket):
         data = header + whole if self.kind == _RAW else whole
         length = len(data)
         if self.filter is not None:
-            seen = FilteredPacket(data, whole, _ADDRESS_BYTES.get(ethertype, 0), interface.index)
+            seen = FilteredPacket(data, whole, ADDRESS_BYTES_OF_ETHERTYPE.get(ethertype, 0), interface.index)
             data = data[: accepted_bytes(self, seen)]
             if not data:
                 return
