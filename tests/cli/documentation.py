@@ -41,7 +41,7 @@ def times_apart(page: str) -> tuple[str, list[float]]:
 class Workplace:
     """A tree of programs that a page may change, with its directory /work and the commands' environment."""
 
-    def __init__(self, root: Path, programs: Path, scratch: Path, bytecode: Path) -> None:
+    def __init__(self, root: Path, programs: Path, scratch: Path) -> None:
         # Copies, not links: how many links a file has is a part of a machine's state.
         if not (root / "usr").exists():
             subprocess.run(["cp", "-a", f"{programs}/.", root], check=True)
@@ -51,13 +51,7 @@ class Workplace:
         shim = scratch / "procession"
         shim.write_text(SHIM.format(python=sys.executable, root=root))
         shim.chmod(0o755)
-        self.environment = {
-            **os.environ,
-            "PATH": f"{scratch}:{os.environ['PATH']}",
-            "LC_ALL": "C",
-            "PYTHONPYCACHEPREFIX": str(bytecode),
-        }
-        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.environment = {**os.environ, "PATH": f"{scratch}:{os.environ['PATH']}", "LC_ALL": "C"}
 
     def run(self, command: str) -> str:
         """What a command prints on both streams."""

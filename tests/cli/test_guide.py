@@ -15,19 +15,14 @@ PAGES = sorted(GUIDE.glob("*.md"))
 
 
 @pytest.fixture(scope="session")
-def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bytecode")
-
-
-@pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the pages' programs are, one page after another."""
     return tmp_path_factory.mktemp("tree")
 
 
 @pytest.fixture
-def workplace(guest_root: Path, tmp_path: Path, tree: Path, bytecode: Path) -> Workplace:
-    return Workplace(tree, guest_root, tmp_path, bytecode)
+def workplace(guest_root: Path, tmp_path: Path, tree: Path) -> Workplace:
+    return Workplace(tree, guest_root, tmp_path)
 
 
 @pytest.mark.timeout(300)

@@ -119,7 +119,6 @@ def procession(case: Case, tmp_path: Path) -> Command:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode")},
         )
         assert result.returncode != 70, result.stderr
         return result
