@@ -100,7 +100,7 @@ class Network(Namespace):
         self.host = host
         self.sysfs: Superblock | None = None
         system.network_count = self.cookie = system.network_count + 1
-        self.sysctls = NetworkSysctls()
+        self.sysctls: NetworkSysctls = NetworkSysctls()
         self.routes = Routes()
         self.flows: dict[tuple[bytes, bytes | None, Interface | None, bool], Flow] = {}
         self.flow_generation = 0
