@@ -107,6 +107,29 @@ static void append(const char *path, const char *text)
 	MUST(close(fd));
 }
 
+TEST(a_sparse_file_is_copied_with_its_holes)
+{
+	char byte = 0;
+	struct stat status;
+	int fd;
+
+	make_layers();
+	fd = (int)MUST(open("l/f", O_RDWR));
+	MUST(ftruncate(fd, (off_t)1 << 60));
+	MUST(pwrite(fd, "s", 1, (off_t)1 << 59));
+	MUST(close(fd));
+	MUST(mount("overlay", "m", "overlay", 0, LAYERS));
+	fd = (int)MUST(open("m/f", O_RDWR));
+	CHECK_OK(stat("u/f", &status));
+	CHECK_EQ(status.st_size, (off_t)1 << 60);
+	CHECK(status.st_blocks * 512 <= 2 << 20);
+	CHECK_EQ(pread(fd, &byte, 1, (off_t)1 << 59), 1);
+	CHECK_EQ(byte, 's');
+	CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+	CHECK_EQ(byte, 'l');
+	close(fd);
+}
+
 TEST(what_is_seen)
 {
 	struct statfs figures;

@@ -246,6 +246,28 @@ TEST(pages_are_moved)
 	close(fd);
 }
 
+TEST(holes_are_moved_however_many)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_MOVE);
+	size_t pages = (size_t)1 << 21;
+	char *memory = map_some(pages, PRIVATE | MAP_NORESERVE), *source = map_some(pages, PRIVATE | MAP_NORESERVE);
+	struct uffdio_move move = {.dst = (uintptr_t)memory, .src = (uintptr_t)source, .len = pages * PAGE};
+
+	MUST(enroll(fd, memory, pages, 1));
+	source[5 * PAGE] = source[(pages - 1) * PAGE] = 'h';
+	move.mode = UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES;
+	CHECK_OK(ioctl(fd, UFFDIO_MOVE, &move));
+	CHECK_EQ(move.move, pages * PAGE);
+	CHECK_EQ(memory[5 * PAGE], 'h');
+	CHECK_EQ(memory[(pages - 1) * PAGE], 'h');
+	CHECK_EQ(source[5 * PAGE], 0);
+	/* There is a page on the way now. */
+	move.move = 0;
+	CHECK_ERRNO(ioctl(fd, UFFDIO_MOVE, &move), EAGAIN);
+	CHECK_EQ(move.move, 5 * PAGE);
+	close(fd);
+}
+
 /* Events. */
 
 static void *drop_pages(void *argument)

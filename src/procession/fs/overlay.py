@@ -113,6 +113,11 @@ class HostFile:
         """See `Backing`."""
         return index << PAGE_SHIFT < self.size
 
+    @property
+    def page_count(self) -> int:
+        """See `Backing`."""
+        return (self.size + PAGE_SIZE - 1) >> PAGE_SHIFT
+
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`; zeros where the host's file ends sooner. Raises EIO."""
         available = min(length, self.size - offset)

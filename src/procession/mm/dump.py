@@ -48,13 +48,26 @@ def has_own_pages(mm: MemoryDescriptor, area: VirtualMemoryArea) -> bool:
     """Whether a page of the private `area` is no file's, or no longer (in Linux, vm_area_struct.anon_vma)."""
     counted = mm.memory.counted
     first, last = area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT
-    for region in range(first >> 9, (last + 511) >> 9):
-        leaf = mm.leaves.get(region)
-        if leaf is not None and counted[leaf]:
+    for region in mm.tables.regions(first, last):
+        leaf = mm.leaves[region]
+        if counted[leaf]:
             start, end = first - (region << 9), last - (region << 9)
             if any(start <= index < end for index in counted[leaf]):
                 return True
     return False
+
+
+def pages_to_dump(mm: MemoryDescriptor, area: VirtualMemoryArea, length: int) -> tuple[list[int], int]:
+    """Which pages within `length` bytes of `area` `dump_page` may have: the numbers of some, in order, and
+    the number below which it may have all.
+    """
+    first = area.start >> PAGE_SHIFT
+    last = first + (length >> PAGE_SHIFT)
+    backed_end = first
+    if area.pages is not None:
+        backed_end = min(last, first + max(area.pages.backed_count - area.page_offset, 0))
+    there = {*mm.tables.present_pages(backed_end, last), *area.cached_pages(backed_end, last)}
+    return sorted(there), backed_end
 
 
 def dump_page(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int) -> bytes | None:

@@ -28,6 +28,10 @@ class Backing(Protocol):
     def has_page(self, index: int) -> bool:
         """Whether page `index` comes from here; what lies beyond is zeros."""
 
+    @property
+    def page_count(self) -> int:
+        """How many pages, from the first on, come from here."""
+
 
 class EntryRun:
     """Page table entries for pages in a row: `entries` as bytes, of which `present_count` aren't 0.
@@ -165,6 +169,19 @@ class PageCache:
         """Forget page `index`, whatever it holds."""
         self._drop(self.frames.pop(index))
 
+    @property
+    def backed_count(self) -> int:
+        """How many pages, from the first on, come from elsewhere where they aren't in memory."""
+        return 0 if self.backing is None else self.backing.page_count
+
+    def cached_between(self, first: int, last: int) -> list[int]:
+        """Which pages from `first` to before `last` are in memory, in order, found by what there is less of:
+        such pages or indexes between.
+        """
+        if last - first > len(self.frames):
+            return sorted(index for index in self.frames if first <= index < last)
+        return [index for index in range(first, last) if index in self.frames]
+
     def has_data(self, index: int) -> bool:
         """Whether there is more at page `index` than a hole. Linux: mm/filemap.c, mapping_seek_hole_data."""
         return index in self.frames and index not in self.unwritten
@@ -247,7 +264,7 @@ class PageCache:
         """Make zeros of the bytes from `start` up to `end`; what isn't in memory must be a hole already."""
         data = self.memory.bytes
         first, last = start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT
-        for index in [index for index in self.frames if first <= index <= last]:
+        for index in self.cached_between(first, last + 1):
             base = index << PAGE_SHIFT
             since, until = max(start - base, 0), min(end - base, PAGE_SIZE)
             if until - since == PAGE_SIZE and self.backing is None and not self.area_count:

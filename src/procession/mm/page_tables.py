@@ -38,6 +38,16 @@ class PageTables:
         leaf = self.leaves.get(page >> 9)
         return 0 if leaf is None else self.memory.words[(leaf << 9) + (page & 511)]
 
+    def regions(self, first: int, last: int) -> list[int]:
+        """Which 2 MiB, in order, have tables of the pages from number `first` to before `last`.
+
+        What is looked at goes by what is less, the tables or the range: a program maps 128 TiB at no cost.
+        """
+        low, high = first >> 9, (last + 511) >> 9
+        if high - low > len(self.leaves):
+            return sorted(region for region in self.leaves if low <= region < high)
+        return [region for region in range(low, high) if region in self.leaves]
+
     def own_leaf(self, region: int) -> int:
         """The leaf table of `region` (address >> 21), present and this address space's alone.
 
@@ -129,12 +139,8 @@ class PageTables:
             self._own_used(page >> 9, page & 511, min(last - (page & ~511), 512))
         if last & 511 and last >> 9 != page >> 9:
             self._own_used(last >> 9, 0, last & 511)
-        if (last >> 9) - (page >> 9) > len(self.leaves):
-            regions = [region for region in self.leaves if page >> 9 <= region <= (last - 1) >> 9]
-        else:
-            regions = [region for region in range(page >> 9, ((last - 1) >> 9) + 1) if region in self.leaves]
         count = 0
-        for region in regions:
+        for region in self.regions(page, last):
             first = max(page, region << 9) & 511
             past = min(last - (region << 9), 512)
             leaf = self.leaves[region]
@@ -193,7 +199,7 @@ class PageTables:
         words, references = memory.words, memory.references
         page, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
         ranges: list[range] = []
-        for region in [region for region in self.leaves if page >> 9 <= region <= (last - 1) >> 9]:
+        for region in self.regions(page, last):
             first = max(page, region << 9) & 511
             past = min(last - (region << 9), 512)
             leaf = self.leaves[region]
@@ -220,7 +226,7 @@ class PageTables:
     def present_pages(self, first: int, last: int) -> list[int]:
         """The numbers of the pages from `first` up to `last` that are mapped, in order."""
         pages: list[int] = []
-        for region in sorted(region for region in self.leaves if first >> 9 <= region <= (last - 1) >> 9):
+        for region in self.regions(first, last):
             base = self.leaves[region] << 9
             entries = self.memory.words[base : base + pte.ENTRIES].tolist()
             start = region << 9

@@ -201,6 +201,13 @@ class VirtualMemoryArea:
         """The index in `pages` of the page at `address`."""
         return self.page_offset + ((address - self.start) >> PAGE_SHIFT)
 
+    def cached_pages(self, first: int, last: int) -> list[int]:
+        """The numbers, in order, of the pages from `first` to before `last` that the page cache has."""
+        if self.pages is None:
+            return []
+        distance = self.page_offset - (self.start >> PAGE_SHIFT)
+        return [index - distance for index in self.pages.cached_between(first + distance, last + distance)]
+
     @property
     def last_index(self) -> int:
         """The index of the last page that can be accessed: what is mapped may be shorter than the area."""

@@ -116,9 +116,8 @@ class PageScan:
     def _walk(self, area: VirtualMemoryArea, category: int, start: int, end: int) -> bool:
         """Look at an area's pages from `start` to `end`; whether enough has been found."""
         first, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
-        regions = (first // _TABLE_PAGES, (last - 1) // _TABLE_PAGES)
         at = first
-        for region in sorted(region for region in self.mm.leaves if regions[0] <= region <= regions[1]):
+        for region in self.mm.tables.regions(first, last):
             begin = max(region * _TABLE_PAGES, first)
             if at < begin and self._pass_hole(category, at, begin):
                 return True

@@ -92,12 +92,9 @@ def area_entries(
     found: list[tuple[int, int]] = []
     words = mm.words
     first, last = max(area.start >> PAGE_SHIFT, begin), min(area.end >> PAGE_SHIFT, end)
-    for region in range(first >> 9, (last + 511) >> 9):
-        leaf = mm.leaves.get(region)
-        if leaf is None:
-            continue
+    for region in mm.tables.regions(first, last):
         pages = range(max(first, region << 9), min(last, (region + 1) << 9))
-        base = (leaf << 9) - (region << 9)
+        base = (mm.leaves[region] << 9) - (region << 9)
         found += [(page, entry) for page in pages if (entry := words[base + page])]
     return found
 
@@ -137,12 +134,9 @@ def resident_pages(mm: MemoryDescriptor) -> ResidentPages:
         frames = None if pages is None or area.is_shared else pages.frames
         first, last = area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT
         resident = of_file = 0
-        for region in range(first >> 9, (last + 511) >> 9):
-            leaf = leaves.get(region)
-            if leaf is None:
-                continue
+        for region in mm.tables.regions(first, last):
             start, end = max(first, region << 9), min(last, (region + 1) << 9)
-            base = (leaf << 9) - (region << 9)
+            base = (leaves[region] << 9) - (region << 9)
             entries = words[base + start : base + end].tolist()
             resident += len(entries) - entries.count(0)
             if frames is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, cast
 
 from procession.abi.errno import (
@@ -413,14 +414,19 @@ def mincore(task: Task, address: Address, length: Size, vector: Address) -> int:
         area = mm.find(address)
         if area is None:
             raise ENOMEM("part of the range isn't mapped")
-        # As many at once as one page of the caller's can tell.
-        last = min(area.end, end, address + (PAGE_SIZE << PAGE_SHIFT))
-        present = bytearray()
-        for page in range(address >> PAGE_SHIFT, last >> PAGE_SHIFT):
-            cached = area.pages is not None and area.page_index(page << PAGE_SHIFT) in area.pages.frames
-            present.append(1 if cached or mm.tables.entry(page) else 0)
-        task.kernel.clock.spend(len(present) * SEEN_PAGE_NS)
-        mm.write(vector, bytes(present))
-        vector += len(present)
-        address = last
+        area_end = min(area.end, end)
+        cached = area.cached_pages(address >> PAGE_SHIFT, area_end >> PAGE_SHIFT)
+        while address < area_end:
+            # As many at once as one page of the caller's can tell.
+            last = min(area_end, address + (PAGE_SIZE << PAGE_SHIFT))
+            first, past = address >> PAGE_SHIFT, last >> PAGE_SHIFT
+            present = bytearray(past - first)
+            for page in mm.tables.present_pages(first, past):
+                present[page - first] = 1
+            for page in cached[bisect_left(cached, first) : bisect_left(cached, past)]:
+                present[page - first] = 1
+            task.kernel.clock.spend(len(present) * SEEN_PAGE_NS)
+            mm.write(vector, bytes(present))
+            vector += len(present)
+            address = last
     return 0

@@ -19,13 +19,14 @@ from procession.fs.overlayfs.layer import (
     set_layer_xattr,
 )
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_WHITEOUT
-from procession.hardware.physical_memory import OutOfFrames
+from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
 
 if TYPE_CHECKING:
     from procession.fs.overlayfs.superblock import OverlayFileSystem
     from procession.fs.permission import Subject
 
 _COPY_CHUNK = 1 << 20
+_CHUNK_PAGES = _COPY_CHUNK >> PAGE_SHIFT
 
 
 class OverlayFile(RegularFile):
@@ -468,8 +469,12 @@ def _copy_contents(source: Inode, target: Inode) -> None:
     if pages is None or copy is None:
         return
     size = source.size
+    # A file may be large with little in it. Linux: fs/overlayfs/copy_up.c, ovl_copy_up_file.
+    backed = range(min(-(-pages.backed_count // _CHUNK_PAGES), -(-size // _COPY_CHUNK)))
+    cached = {index // _CHUNK_PAGES for index in pages.frames if index << PAGE_SHIFT < size}
     try:
-        for offset in range(0, size, _COPY_CHUNK):
+        for chunk in sorted(cached.union(backed)):
+            offset = chunk * _COPY_CHUNK
             data = pages.read(offset, min(_COPY_CHUNK, size - offset))
             if data.strip(b"\0"):
                 copy.write(offset, data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EPERM, Errno
 from procession.fs import opening
 from procession.fs.directory import remove_file
-from procession.fs.file import O_CREAT, O_EXCL, O_LARGEFILE, O_NOFOLLOW, O_WRONLY
+from procession.fs.file import MAXIMUM_SIZE, O_CREAT, O_EXCL, O_LARGEFILE, O_NOFOLLOW, O_WRONLY
 from procession.fs.fs_context import FsContext
 from procession.fs.pipe import PipeFile, create_pipe
 from procession.fs.wait_queue import Sleep, WaitQueue
@@ -217,7 +217,7 @@ def _write_file(kernel: Kernel, task: Task, file: File, core: Core) -> None:
     left = soft[RLIMIT_CORE]
     largest = soft[RLIMIT_FSIZE]
     position = written = gap = 0
-    while (piece := core.next_piece()) is not None:
+    while (piece := core.next_piece(MAXIMUM_SIZE)) is not None:
         if isinstance(piece, int):
             gap += piece
             continue
@@ -304,7 +304,7 @@ def _take_unwritten(dump: CoreDump) -> bool:
     """Have something to write; False at the core's end."""
     while not dump.unwritten:
         assert dump.core is not None
-        piece = dump.core.next_piece()
+        piece = dump.core.next_piece(PAGE_SIZE)
         if piece is None:
             return False
         dump.unwritten = bytes(piece)

@@ -22,12 +22,12 @@ from procession.abi.elf import (
 from procession.abi.time import Timeval
 from procession.abi.word import Words, pack_array
 from procession.fs.dentry import absolute_path
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.hardware.processor_level import LEVELS
 from procession.kernel.task import CpuTimes
 from procession.kernel.task_state import ENDED, TaskState
 from procession.kernel.user_registers import extended_registers, floating_registers, user_registers
-from procession.mm.dump import dump_page, dump_size
+from procession.mm.dump import dump_page, dump_size, pages_to_dump
 from procession.mm.peek import peek
 from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, SharedAnonymous, VirtualMemoryArea
 
@@ -63,10 +63,23 @@ class Core:
     """A core, piece by piece (Linux: fs/binfmt_elf.c, elf_core_dump).
 
     `head` is what comes before the memory: bytes, and ints for gaps of so many zero bytes. `ranges` is the
-    memory, `tail` what comes after it. `next_piece` goes through all.
+    memory, `tail` what comes after it. `next_piece` goes through all. Of the range that it's in, `pages` are
+    the numbers of the pages that are in memory, in order, and `page_index` is where among them it is; all
+    pages below number `backed_end` can be read from elsewhere.
     """
 
-    __slots__ = ("head", "head_index", "mm", "offset", "range_index", "ranges", "tail")
+    __slots__ = (
+        "backed_end",
+        "head",
+        "head_index",
+        "mm",
+        "offset",
+        "page_index",
+        "pages",
+        "range_index",
+        "ranges",
+        "tail",
+    )
 
     def __init__(self, threads: Sequence[Task], info: SigInfo) -> None:
         """`threads` begins with the one that got the signal of `info`; the others' registers are saved."""
@@ -77,17 +90,35 @@ class Core:
         self.head_index = 0
         self.range_index = 0
         self.offset = 0
+        self.pages: list[int] = []
+        self.page_index = 0
+        self.backed_end = 0
 
-    def next_piece(self) -> bytes | int | None:
-        """The next bytes, or how many zeros are next, or None at the end."""
+    def next_piece(self, most_zeros: int) -> bytes | int | None:
+        """The next bytes, or how many zeros are next, `most_zeros` at a time, or None at the end.
+
+        Areas are large with little in them: what is there is gone through, not each page.
+        """
         if self.head_index < len(self.head):
             self.head_index += 1
             return self.head[self.head_index - 1]
         while self.range_index < len(self.ranges):
             area, length = self.ranges[self.range_index]
+            if not self.offset:
+                self.pages, self.backed_end = pages_to_dump(self.mm, area, length)
+                self.page_index = 0
             if self.offset < length:
-                page = dump_page(self.mm, area, area.start + self.offset)
+                address = area.start + self.offset
+                if address >> PAGE_SHIFT >= self.backed_end:
+                    is_last = self.page_index == len(self.pages)
+                    following = area.start + length if is_last else self.pages[self.page_index] << PAGE_SHIFT
+                    if following > address:
+                        gap = min(following - address, most_zeros)
+                        self.offset += gap
+                        return gap
+                    self.page_index += 1
                 self.offset += PAGE_SIZE
+                page = dump_page(self.mm, area, address)
                 return PAGE_SIZE if page is None else page
             self.range_index += 1
             self.offset = 0

@@ -21,6 +21,7 @@ from procession.mm.user_fault import (
     PROTECTED,
     mark,
     mark_of,
+    marked_pages,
     protect_marked,
     unmark,
 )
@@ -195,11 +196,14 @@ def move_pages(context: UserFaultContext, target: int, source: int, length: int,
         or not origin.is_anonymous
     ):
         raise EINVAL("areas between which nothing can be moved")
+    allows_holes = bool(mode & _ALLOW_HOLES)
+    pages = range(length >> PAGE_SHIFT) if not allows_holes else _pages_that_matter(mm, target, source, length)
     done = 0
     try:
-        while done < length:
-            _move_page(mm, source + done, target + done, allows_holes=bool(mode & _ALLOW_HOLES))
-            done += PAGE_SIZE
+        for page in pages:
+            done = page << PAGE_SHIFT
+            _move_page(mm, source + done, target + done, allows_holes=allows_holes)
+        done = length
     except Errno:
         if not done:
             raise
@@ -209,6 +213,16 @@ def move_pages(context: UserFaultContext, target: int, source: int, length: int,
     finally:
         mm.memory.translations_changed(mm.tables.root, source, source + length)
     return done
+
+
+def _pages_that_matter(mm: MemoryDescriptor, target: int, source: int, length: int) -> list[int]:
+    """Which pages of a move aren't just holes, which are many where an area is large, by their place in it."""
+    present, first, to = mm.tables.present_pages, source >> PAGE_SHIFT, target >> PAGE_SHIFT
+    count = length >> PAGE_SHIFT
+    places = {page - first for page in present(first, first + count)}
+    places.update(page - to for page in present(to, to + count))
+    places.update(page - to for page in marked_pages(mm, target, target + length))
+    return sorted(places)
 
 
 def _move_page(mm: MemoryDescriptor, source: int, target: int, *, allows_holes: bool) -> None:

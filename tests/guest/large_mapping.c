@@ -1,0 +1,129 @@
+/* Large mappings and files with little in them: what a call costs follows from what is there, not from lengths. */
+#include "core_file.h"
+
+#include <sys/resource.h>
+
+#define PAGE 4096UL
+#define RW (PROT_READ | PROT_WRITE)
+
+static char *map_large(size_t length, int flags, int fd)
+{
+	char *memory = mmap(NULL, length, RW, flags | MAP_NORESERVE, fd, 0);
+
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	return memory;
+}
+
+/* The number in kB on the line of /proc/self/FILE that begins with `name`, in the area that begins at `start`. */
+static long kilobytes(const char *path, const char *name, const void *start)
+{
+	static char line[300];
+	unsigned long first, end;
+	int is_wanted = start == NULL;
+	long number = -1;
+	FILE *file = fopen(path, "re");
+
+	MUST(file == NULL ? -1 : 0);
+	while (number == -1 && fgets(line, sizeof(line), file) != NULL) {
+		if (sscanf(line, "%lx-%lx ", &first, &end) == 2)
+			is_wanted = start == NULL || first == (uintptr_t)start;
+		else if (is_wanted && strncmp(line, name, strlen(name)) == 0)
+			number = atol(line + strlen(name));
+	}
+	fclose(file);
+	return number;
+}
+
+TEST(resident_pages_of_large_areas_are_counted)
+{
+	size_t length = (size_t)1 << 45;
+	char *private = map_large(length, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	char *shared = map_large(length, MAP_SHARED | MAP_ANONYMOUS, -1);
+	long before = kilobytes("/proc/self/status", "RssAnon:", NULL);
+	int fd;
+
+	for (int part = 0; part < 4; part++)
+		private[part * (length / 4)] = shared[part * (length / 4)] = 1;
+	CHECK(kilobytes("/proc/self/status", "RssAnon:", NULL) >= before + 16);
+	CHECK_EQ(kilobytes("/proc/self/smaps", "Rss:", private), 16);
+	CHECK_EQ(kilobytes("/proc/self/smaps", "Rss:", shared), 16);
+	CHECK_EQ(kilobytes("/proc/self/smaps", "Size:", private), (long)(length >> 10));
+	fd = (int)MUST(open("/proc/self/clear_refs", O_WRONLY));
+	CHECK_EQ(write(fd, "1", 1), 1);
+	close(fd);
+	CHECK_EQ(kilobytes("/proc/self/smaps", "Referenced:", private), 0);
+	MUST(munmap(private, length));
+	MUST(munmap(shared, length));
+}
+
+TEST(mincore_tells_of_each_page)
+{
+	size_t length = (size_t)1 << 36, count = length / PAGE, found = 0;
+	int fd = (int)MUST(memfd_create("large", 0));
+	unsigned char *told = (unsigned char *)map_large(count, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	char *private = map_large(length, MAP_PRIVATE | MAP_ANONYMOUS, -1), *shared;
+
+	MUST(ftruncate(fd, (off_t)1 << 62));
+	shared = map_large(length, MAP_SHARED, fd);
+	private[5 * PAGE] = private[length - 1] = 1;
+	CHECK_EQ(mincore(private, length, told), 0);
+	for (size_t page = 0; page < count; page++)
+		found += told[page] & 1;
+	CHECK_EQ(found, 2);
+	CHECK_EQ(told[5] & 1, 1);
+	CHECK_EQ(told[count - 1] & 1, 1);
+	/* What the file has counts, mapped or not. */
+	MUST(pwrite(fd, "x", 1, 7 * PAGE));
+	shared[9 * PAGE] = 1;
+	found = 0;
+	CHECK_EQ(mincore(shared + PAGE, length - PAGE, told), 0);
+	for (size_t page = 0; page < count - 1; page++)
+		found += told[page] & 1;
+	CHECK_EQ(found, 2);
+	CHECK_EQ(told[6] & 1, 1);
+	CHECK_EQ(told[8] & 1, 1);
+	MUST(munmap(private, length));
+	MUST(munmap(shared, length));
+	MUST(munmap(told, count));
+	close(fd);
+}
+
+/* Whether cores go to files called core in the current directory. */
+static int is_usual(void)
+{
+	char value[200] = "";
+	int fd = (int)MUST(open("/proc/sys/kernel/core_pattern", O_RDONLY | O_CLOEXEC));
+
+	MUST(read(fd, value, sizeof(value) - 1));
+	MUST(close(fd));
+	return strcmp(value, "core\n") == 0;
+}
+
+TEST(a_core_of_a_large_area_has_holes)
+{
+	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+	size_t length = (size_t)1 << 34;
+	struct stat file = {0};
+	int status, has_core;
+	pid_t child;
+
+	enter_scratch();
+	MUST(setrlimit(RLIMIT_CORE, &limit));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		char *memory = map_large(length, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+		memory[3 * PAGE] = memory[length / 2] = 'c';
+		abort();
+	}
+	status = wait_for(child);
+	CHECK_EQ(WTERMSIG(status), SIGABRT);
+	has_core = stat("core", &file) == 0;
+	if (is_usual()) {
+		CHECK(WCOREDUMP(status) && has_core);
+		CHECK((size_t)file.st_size > length);
+		CHECK(file.st_blocks * 512 < 16 << 20);
+	}
+	if (has_core)
+		unlink("core");
+}
