@@ -497,3 +497,30 @@ TEST(descriptors_flags_do_not_limit_the_other_end)
 	SHOWS("x");
 	CHECK_EQ(write(writer, "", 0), 0);
 }
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+/* A line that is too long is thrown away: no number of bytes fills the terminal, and a signal ends the write. */
+TEST(a_signal_ends_a_write_that_never_fills)
+{
+	struct sigaction action = {.sa_handler = nothing};
+	struct itimerval soon = {.it_value = {.tv_usec = 20000}};
+	size_t length = (size_t)1 << 30;
+	char *bytes = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct termios modes;
+	ssize_t written;
+
+	MUST(bytes == MAP_FAILED ? -1 : 0);
+	open_terminal();
+	MUST(tcgetattr(slave, &modes));
+	modes.c_lflag &= ~(tcflag_t)ECHO;
+	MUST(tcsetattr(slave, TCSANOW, &modes));
+	MUST(sigaction(SIGALRM, &action, NULL));
+	MUST(setitimer(ITIMER_REAL, &soon, NULL));
+	written = write(master, bytes, length);
+	CHECK(written > 4096 && (size_t)written < length);
+	MUST(munmap(bytes, length));
+}

@@ -149,6 +149,9 @@ class File:
     """Whether it knows O_ASYNC though others of its file system don't (in Linux, has fasync)."""
     writes_whole: ClassVar[bool] = False
     """Whether a blocking write(2) calls `write` until all is written, as for pipes and stream sockets."""
+    gives_way: ClassVar[bool] = False
+    """Whether others run in the middle of a long write, and a signal ends it there: a terminal that throws
+    away what it has no room for takes any number of bytes. Linux: drivers/tty/tty_io.c, iterate_tty_write."""
     discards_writes: ClassVar[bool] = False
     """Whether writing does nothing at all: write(2) doesn't even read the bytes from the program's memory."""
 

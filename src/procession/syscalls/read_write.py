@@ -50,6 +50,8 @@ MUCH = 4096
 """From where on the copying of bytes is felt."""
 STREAM_CHUNK = 1 << 16
 """How much is handed to a pipe or stream socket at a time."""
+PIECES_AT_ONCE = 4
+"""After how many of these a file that gives way lets others run."""
 
 _SIGPIPE = int(Signal.SIGPIPE)
 _SIGXFSZ = int(Signal.SIGXFSZ)
@@ -204,7 +206,11 @@ def write_whole(
         file.check_length(total)
     # The odd bytes go first, as in pipe_write: the pieces after them are whole pages.
     first = chunk - (chunk & 4095) + (total - done & 4095) if file.writes_whole else chunk
+    pieces = 0
     while True:
+        if pieces == PIECES_AT_ONCE and file.gives_way:
+            raise Sleep(deadline_ns=task.kernel.clock.now_ns, progress=done, interrupted=done)
+        pieces += 1
         wanted = min(total - done, chunk if done else first)
         try:
             data = _gathered(file, source, done, wanted)

@@ -35,6 +35,7 @@ from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Fd, Flags, InOut, InVector, Size, UInt
 from procession.syscalls.read_write import (
     CHUNK,
+    PIECES_AT_ONCE,
     STREAM_CHUNK,
     count_calls,
     limited_count,
@@ -140,6 +141,8 @@ def _send(task: Task, source: File, target: File, position: int, done: int, tota
     # A small file that is sent to its own end never ends, and each piece is as small: Linux is busy with it
     # for as long as it likes, but here nobody else would run meanwhile.
     while done < total and pieces < _MOST_PIECES:
+        if pieces == PIECES_AT_ONCE and target.gives_way:
+            raise Sleep(deadline_ns=task.kernel.clock.now_ns, progress=done, interrupted=done)
         pieces += 1
         data = source.read_at(position + done, min(total - done, chunk))
         if not data:

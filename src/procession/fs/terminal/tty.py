@@ -360,6 +360,7 @@ class TtyFile(File):
     __slots__ = ("is_hung_up", "tty")
 
     writes_whole = True
+    gives_way = True
 
     def __init__(self, path: Path, flags: int, subject: Subject, tty: Tty) -> None:
         super().__init__(path, flags, subject)
