@@ -1,7 +1,7 @@
 """A campaign of fuzzers: `python -m tests.programs.campaign KIND SEEDS FIRST_SEED [GUEST_ROOT]`.
 
-KIND is calls, frames, code or files. Says for each seed how much was tried, prints what is raised, with its
-seed, and goes on; the last line is how much was tried in all, and how many seeds raised something.
+KIND is calls, large, frames, code or files. Says for each seed how much was tried, prints what is raised with
+its seed, and goes on; the last line is how much was tried in all, and how many seeds raised something.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ PROGRAMS = ("true", "echo", "ldd", "../lib64/ld-linux-x86-64.so.2")
 def try_calls(seed: int) -> int:
     program = compile_program(test_fuzz_calls.SOURCE, Linkage.DYNAMIC)
     return test_fuzz_calls.fuzz_calls(program, seed, 20, 2000)
+
+
+def try_large(seed: int) -> int:
+    program = compile_program(test_fuzz_calls.SOURCE, Linkage.DYNAMIC)
+    return test_fuzz_calls.fuzz_calls(program, seed, 20, 600, is_large=True)
 
 
 def try_frames(seed: int) -> int:
@@ -59,6 +64,7 @@ def try_files(seed: int) -> int:
 
 KINDS: dict[str, Callable[[int], int]] = {
     "calls": try_calls,
+    "large": try_large,
     "frames": try_frames,
     "code": try_code,
     "files": try_files,

@@ -1,14 +1,16 @@
 /* System calls at random, whose arguments and structures are what their declarations say:
  *
- *     fuzz_calls SEED PROCESSES CALLS < DESCRIPTIONS
+ *     fuzz_calls SEED PROCESSES CALLS [large] < DESCRIPTIONS
  *
  * A line of DESCRIPTIONS is a call's number and a word for each argument: what kind it is, and of what it's
  * made (see call_text.py). PROCESSES processes, a few at once, make up to CALLS calls each; most run as nobody. What
  * sleeps is interrupted, and what blocks signals is killed. Prints how many calls were made. Nothing for a
- * machine that is anybody's: root's processes may do all that root may.
+ * machine that is anybody's: root's processes may do all that root may. With "large" there are large objects with
+ * little in them, and most numbers are large.
  */
 #define _GNU_SOURCE
 #include "every_descriptor.h"
+#include "large_objects.h"
 
 #include <grp.h>
 #include <setjmp.h>
@@ -22,7 +24,7 @@
 #define ARENA ((unsigned char *)0x10000000)
 #define ARENA_SIZE 0x10000
 #define WORDS_SIZE 0x8000
-#define DESCRIPTORS 36
+#define DESCRIPTORS 44
 #define NOBODY 65534
 #define AT_ONCE 3
 #define PATIENCE_NS 60000000
@@ -54,6 +56,7 @@ static int call_count;
 static uint64_t state;
 static uint64_t last_result;
 static int is_wild;
+static int is_large;
 static sigjmp_buf way_back;
 static unsigned char alternate[16384] __attribute__((aligned(16)));
 static uint64_t *made;
@@ -66,9 +69,37 @@ static uint64_t chance(uint64_t below)
 	return ((state * 0x2545F4914F6CDD1DULL) >> 20) % below;
 }
 
+/* As long as a large object, or as far into one. */
+static uint64_t large_number(void)
+{
+	uint64_t number = 1ULL << (12 + chance(52));
+
+	switch (chance(8)) {
+	case 0:
+		return number - 1;
+	case 1:
+		return number + chance(8192);
+	case 2:
+		return chance(number) & ~4095ULL;
+	case 3:
+		return (1ULL << 63) - 4096;
+	default:
+		return number;
+	}
+}
+
+static uint64_t large_address(void)
+{
+	uint64_t start = LARGE_STARTS[chance(LARGE_COUNT)];
+
+	return chance(3) ? start : start + (chance(LARGE_SIZE) & ~4095ULL);
+}
+
 /* Numbers at the borders of what calls take, and what else a word may mean. */
 static uint64_t word(void)
 {
+	if (is_large && chance(2))
+		return large_number();
 	switch (chance(16)) {
 	case 0:
 	case 1:
@@ -166,8 +197,10 @@ static uint64_t place_vector(void)
 	unsigned char *start = somewhere(64);
 
 	for (uint64_t entry = 0; entry < 4; entry++) {
-		put(start + 16 * entry, chance(6) ? (uint64_t)ARENA + chance(ARENA_SIZE) : word(), 8);
-		put(start + 16 * entry + 8, chance(6) ? chance(300) : word(), 8);
+		put(start + 16 * entry, is_large && chance(2) ? large_address()
+				      : chance(6)             ? (uint64_t)ARENA + chance(ARENA_SIZE)
+							      : word(), 8);
+		put(start + 16 * entry + 8, chance(is_large ? 2 : 6) ? chance(300) : word(), 8);
 	}
 	return (uint64_t)start;
 }
@@ -208,11 +241,15 @@ static uint64_t value_for(const struct argument *argument)
 	case 'm':
 		return some_flags(argument);
 	case 'z':
+		if (is_large && chance(3))
+			return large_number();
 		return chance(3) == 0 ? word()
 		       : argument->count && chance(2) ? argument->values[chance((uint64_t)argument->count)]
 		       : chance(2)                    ? chance(600)
 						      : chance(16) << 12;
 	case 'a':
+		if (is_large && chance(2))
+			return large_address();
 		return (uint64_t)somewhere(256) & (chance(3) ? ~0ULL : ~4095ULL);
 	case 'v':
 		return place_vector();
@@ -281,6 +318,8 @@ static void clean_up(void)
 	struct itimerval tick = {{0, TICK_US}, {0, TICK_US}};
 	sigset_t none;
 
+	if (is_large)
+		map_large_objects();
 	mmap(ARENA, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	for (int count = 0; count < 400; count++)
 		put(ARENA + chance(WORDS_SIZE) / 8 * 8, chance(2) ? word() : chance(40), 8);
@@ -299,6 +338,8 @@ static void make_calls(uint64_t *made_here, long count, int is_root)
 	volatile long left = count;
 
 	open_everything();
+	if (is_large)
+		open_large_objects();
 	if (!is_root) {
 		setgroups(0, NULL);
 		setresgid(NOBODY, NOBODY, NOBODY);
@@ -337,6 +378,7 @@ int main(int argc, char **argv)
 	sigset_t ended;
 	int null, left = 0;
 
+	is_large = argc > 4 && !strcmp(argv[4], "large");
 	read_descriptions();
 	for (int signal = 1; signal <= 64; signal++) {
 		if (signal != SIGCHLD)

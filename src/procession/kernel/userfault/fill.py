@@ -197,7 +197,7 @@ def move_pages(context: UserFaultContext, target: int, source: int, length: int,
     ):
         raise EINVAL("areas between which nothing can be moved")
     allows_holes = bool(mode & _ALLOW_HOLES)
-    pages = range(length >> PAGE_SHIFT) if not allows_holes else _pages_that_matter(mm, target, source, length)
+    pages = _not_holes(mm, target, source, length) if allows_holes else range(length >> PAGE_SHIFT)
     done = 0
     try:
         for page in pages:
@@ -215,8 +215,8 @@ def move_pages(context: UserFaultContext, target: int, source: int, length: int,
     return done
 
 
-def _pages_that_matter(mm: MemoryDescriptor, target: int, source: int, length: int) -> list[int]:
-    """Which pages of a move aren't just holes, which are many where an area is large, by their place in it."""
+def _not_holes(mm: MemoryDescriptor, target: int, source: int, length: int) -> list[int]:
+    """Which pages of a move aren't just holes, of which large areas have many: their places in it."""
     present, first, to = mm.tables.present_pages, source >> PAGE_SHIFT, target >> PAGE_SHIFT
     count = length >> PAGE_SHIFT
     places = {page - first for page in present(first, first + count)}
