@@ -144,7 +144,7 @@ UNNAMED = {
 }
 # Enumerators, which the preprocessor can't see.
 WITHOUT_MACRO = re.compile(
-    "CTRL_|TASKSTATS_[CT]|TCP_NLA_|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|PACKET_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
+    "CTRL_|TASKSTATS_[CT]|TCP_NLA_|TCP_(NO|RECV|SEND)_QUEUE|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|PACKET_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|NFT_|NFTA_|NFNL_BATCH|NF_INET|NFPROTO_|IP_CT_|IPS_"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
 )
@@ -235,6 +235,7 @@ UNCOMPARED = {
     **dict.fromkeys(
         (
             *("BpfInsn.registers", "BpfInsn.registers in bytes", "BpfInsn.registers's sign"),
+            *("TcpInfo.tcpi_scales", "TcpInfo.tcpi_scales in bytes", "TcpInfo.tcpi_scales's sign"),
             *(f"BpfProgInfo.gpl_compatible{what}" for what in ("", " in bytes", "'s sign")),
         ),
         "a bit field in C, which has no address",

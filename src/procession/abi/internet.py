@@ -188,6 +188,48 @@ class Ipv6Option(IntEnum):
     IPV6_FREEBIND = 78
 
 
+class TcpRepairMode(IntEnum):
+    """What TCP_REPAIR is set to; the last sends no probe of the other end's window."""
+
+    TCP_REPAIR_OFF = 0
+    TCP_REPAIR_ON = 1
+    TCP_REPAIR_OFF_NO_WP = -1
+
+
+class TcpRepairQueue(IntEnum):
+    """What TCP_REPAIR_QUEUE chooses."""
+
+    TCP_NO_QUEUE = 0
+    TCP_RECV_QUEUE = 1
+    TCP_SEND_QUEUE = 2
+
+
+class TcpHeaderOption(IntEnum):
+    """Options in the headers of segments, as far as TCP_REPAIR_OPTIONS knows them."""
+
+    TCPOPT_MAXSEG = 2
+    TCPOPT_WINDOW = 3
+    TCPOPT_SACK_PERMITTED = 4
+    TCPOPT_TIMESTAMP = 8
+
+
+class TcpRepairOpt(Structure):
+    """struct tcp_repair_opt, of TCP_REPAIR_OPTIONS."""
+
+    opt_code: U32 = 0
+    opt_val: U32 = 0
+
+
+class TcpRepairWindow(Structure):
+    """struct tcp_repair_window, of TCP_REPAIR_WINDOW."""
+
+    snd_wl1: U32 = 0
+    snd_wnd: U32 = 0
+    max_window: U32 = 0
+    rcv_wnd: U32 = 0
+    rcv_wup: U32 = 0
+
+
 class TcpInfoOption(IntFlag):
     """What tcpi_options says."""
 
@@ -197,7 +239,8 @@ class TcpInfoOption(IntFlag):
 
 
 class TcpInfo(Structure):
-    """struct tcp_info; its two bytes of bit fields are left out."""
+    """struct tcp_info; of its two bytes of bit fields, the first are the windows' scales: 4 bits of what is
+    sent, and then of what is received."""
 
     tcpi_state: U8 = 0
     tcpi_ca_state: U8 = 0
@@ -205,6 +248,7 @@ class TcpInfo(Structure):
     tcpi_probes: U8 = 0
     tcpi_backoff: U8 = 0
     tcpi_options: U8 = 0
+    tcpi_scales: U8 = 0
     tcpi_rto: U32 = 0
     tcpi_ato: U32 = 0
     tcpi_snd_mss: U32 = 0

@@ -17,6 +17,7 @@ from procession.net.internet.flow import (
     find_onward,
 )
 from procession.net.internet.packet import TCP, Packet
+from procession.net.internet.tcp_repair import received_number, sent_number
 from procession.net.link.interface import LOOPBACK
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def send_reset(network: Network, packet: Packet) -> None:
     if way is None or way.outcome != DELIVERED:
         return
     sender = way.network.tcp.connections.get(receiver_key(answer))
-    if sender is None or (sender.bytes_sent & _WORD, sender.bytes_received & _WORD) != (
+    if sender is None or (sent_number(sender), received_number(sender)) != (
         sequence,
         acknowledged,
     ):

@@ -51,6 +51,8 @@ _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
 _STREAM = int(SocketType.SOCK_STREAM)
 _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
+FORCED_REUSE = 2
+"""What SO_REUSEADDR tells of a socket that may have any address (SK_FORCE_REUSE)."""
 
 
 class InternetSocket(Socket):
@@ -135,7 +137,8 @@ class InternetSocket(Socket):
             self.has_chosen_address = not is_any(wanted)
             return
         if is_chosen:
-            ports.check_bind(self, wanted, port)
+            if self.options.get(_SO_REUSEADDR) != FORCED_REUSE:
+                ports.check_bind(self, wanted, port)
         else:
             port = ports.free_port(self.protocol_options.get(PORT_RANGE, 0), for_connection=False)
         self.local_address, self.local_port = wanted, port

@@ -75,12 +75,15 @@ from procession.net.internet.tcp_phase import (
     UNCONNECTED,
 )
 from procession.net.internet.tcp_poll import ready_events
+from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
+from procession.net.internet.tcp_repair import Repair, is_under_repair
 from procession.net.internet.tcp_stamps import Stamps, note_stamp, start_numbering, tell_gone
 from procession.net.internet.tcp_urgent import UrgentByte
 from procession.net.message import Received
 from procession.net.socket import (
     BOTH_WAYS,
     CLOSED,
+    ESTABLISHED,
     LISTENING,
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
@@ -134,8 +137,8 @@ class TcpSocket(InternetSocket):
     `phase` is how far connect(2) has come, `syn_count` how many SYNs were sent, `seen_as` the key that the
     other end has for the last of them, and `flow` where the bytes go. `held` is what MSG_MORE and TCP_CORK
     keep back, and what the other end's filter doesn't let in, which was sent `lost_count` times in vain.
-    `window_clamp` is TCP_WINDOW_CLAMP, 0 for none. `stamps` are still to be told to the `error_queue`, whose
-    entries take `arrived_bytes`.
+    `window_clamp` is TCP_WINDOW_CLAMP, 0 for none, `repair` what TCP_REPAIR has changed. `stamps` are still
+    to be told to the `error_queue`, whose entries take `arrived_bytes`.
     """
 
     __slots__ = (
@@ -156,6 +159,7 @@ class TcpSocket(InternetSocket):
         "lost_count",
         "peer",
         "phase",
+        "repair",
         "seen_as",
         "stamps",
         "syn_count",
@@ -195,6 +199,7 @@ class TcpSocket(InternetSocket):
         self.bytes_sent = 0
         self.bytes_received = 0
         self.stamps: Stamps | None = None
+        self.repair: Repair | None = None
         self.error_queue: deque[Undelivered | SentStamp] | None = None
         self.arrived_bytes = 0
 
@@ -238,7 +243,7 @@ class TcpSocket(InternetSocket):
             raise EISCONN
         if phase == UNCONNECTED:
             self._start_connecting(address)
-            if flags & MSG_DONTWAIT:
+            if flags & MSG_DONTWAIT and not is_under_repair(self):
                 raise EINPROGRESS
         elif self.state == SYN_SENT and flags & MSG_DONTWAIT:
             raise EALREADY
@@ -264,6 +269,15 @@ class TcpSocket(InternetSocket):
         take_place(self, flow.source, flow.target, port)
         self.phase = CONNECTING
         self.error = 0
+        repair = self.repair
+        if repair is not None:
+            if repair.is_on:
+                repair.shake_no_hands()
+                self.flow, self.state = flow, ESTABLISHED
+                self.raise_send_room()
+                self.state_changed()
+                return
+            repair.start_anew()
         if (flow.source, self.local_port) == (flow.target, port):
             self.flow = flow
             connect_to_itself(self)
@@ -373,6 +387,9 @@ class TcpSocket(InternetSocket):
     def release(self) -> None:
         close(self)
 
+    def be_repaired(self, *, is_probed: bool) -> None:
+        be_repaired(self, is_probed=is_probed)
+
     def wait_for_end(self) -> None:
         wait_for_end(self)
 
@@ -393,7 +410,7 @@ class TcpSocket(InternetSocket):
         """How many bytes the other end's buffer hasn't had room for, and those that are held back."""
         peer = self.peer
         if peer is None:
-            return 0
+            return len(self.held)
         window = peer.receive_room
         if peer.window_clamp and peer.window_clamp < window:
             window = peer.window_clamp
@@ -409,9 +426,12 @@ class TcpSocket(InternetSocket):
         if self.error or self.ended & SENDING:
             self.raise_error()
             raise EPIPE("the socket was shut down")
+        if self.repair is not None and self.repair.is_on:
+            return send_under_repair(self, self.repair, data, flags)
         peer = self.peer
         flow = self.flow
-        assert peer is not None
+        if peer is None:
+            return send_alone(self, data, flags)
         assert flow is not None
         if not data:
             return 0
@@ -527,6 +547,10 @@ class TcpSocket(InternetSocket):
             raise ENOTCONN
         if flags & MSG_OOB:
             return self.urgent.receive(self, length, flags)
+        if self.repair is not None and self.repair.is_on:
+            waiting = look_at_queue(self, self.repair, length, flags)
+            if waiting is not None:
+                return waiting
         peeked = max(self.peek_offset, 0) if flags & MSG_PEEK else 0
         if self.arrived.length <= peeked:
             if self.has_ended:
@@ -590,7 +614,7 @@ class TcpSocket(InternetSocket):
         """
         peer = self.peer
         if peer is None:
-            return True
+            return self.send_room - len(self.held) >= len(self.held) >> 1
         if self.network.system.is_under_pressure and peer.arrived.length >= PRESSED_ROOM:
             return False
         waiting = self.on_the_way

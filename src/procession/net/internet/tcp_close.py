@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import ECONNRESET, ENOTCONN
+from procession.abi.errno import ECONNABORTED, ECONNRESET, ENOTCONN
 from procession.abi.socket import SocketOption, TcpState
 from procession.net.internet.tcp_backlog import SYN_SENT, become_acceptable, stop_listening
 from procession.net.internet.tcp_connection import connection_is_over
 from procession.net.internet.tcp_filter import FIN_WAIT1, LAST_ACK, loses_end
 from procession.net.internet.tcp_options import FIN_TIMEOUT_S, LINGER_2
 from procession.net.internet.tcp_phase import UNCONNECTED, phase_after_shutdown
+from procession.net.internet.tcp_rejoin import HAVE_CONNECTION, end_alone, meet, vanish
+from procession.net.internet.tcp_repair import is_under_repair
 from procession.net.internet.tcp_stamps import forget_stamps
 from procession.net.socket import BOTH_WAYS, CLOSED, ESTABLISHED, LISTENING, RECEIVING, SENDING
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 CLOSE_WAIT = int(TcpState.TCP_CLOSE_WAIT)
 CAN_SEND = (ESTABLISHED, CLOSE_WAIT)
-_CONNECTED = (ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK)
 _SO_LINGER = int(SocketOption.SO_LINGER)
 
 
@@ -56,6 +57,9 @@ def send_end(socket: TcpSocket) -> None:
         return
     peer = socket.peer
     was_closing = socket.state == CLOSE_WAIT
+    if peer is None and end_alone(socket, was_closing=was_closing):
+        return
+    peer = socket.peer
     if loses_end(socket, peer, was_closing=was_closing):
         return
     if peer is not None:
@@ -89,9 +93,14 @@ def disconnect(socket: TcpSocket) -> None:
         stop_listening(socket)
         socket.state = CLOSED
     elif socket.state != CLOSED:
-        send_reset(socket)
-        socket.error = ECONNRESET.number
+        is_silent = is_under_repair(socket)
+        if is_silent:
+            vanish(socket)
+        else:
+            send_reset(socket)
+        socket.error = ECONNABORTED.number if is_silent else ECONNRESET.number
     socket.discard()
+    socket.bytes_sent = socket.bytes_received = 0
     socket.peek_offset = -1
     socket.ended = 0
     socket.has_ended = False
@@ -111,8 +120,10 @@ def close(socket: TcpSocket) -> None:
     socket.is_orphan = True
     if socket.state == SYN_SENT:
         socket.end(0)
-    elif socket.state in _CONNECTED:
-        if had_unread or socket.options.get(_SO_LINGER) == 0:
+    elif socket.state in HAVE_CONNECTION:
+        if is_under_repair(socket):
+            vanish(socket)
+        elif had_unread or socket.options.get(_SO_LINGER) == 0:
             # Who sent what was never read is to learn that it's lost (RFC 2525, 2.17).
             send_reset(socket)
         else:
@@ -143,6 +154,8 @@ def wait_for_end(socket: TcpSocket) -> None:
 
 def send_reset(socket: TcpSocket) -> None:
     """Send a RST: the connection ends here and there. Linux: net/ipv4/tcp_output.c, tcp_send_active_reset."""
+    if socket.peer is None and socket.state in HAVE_CONNECTION:
+        meet(socket)
     peer = socket.peer
     socket.end(0)
     socket.network.count("TcpOutRsts")

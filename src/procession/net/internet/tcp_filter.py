@@ -21,6 +21,7 @@ from procession.net.internet.passage import (
     segment,
 )
 from procession.net.internet.tcp_options import segment_bytes
+from procession.net.internet.tcp_repair import received_number, sent_number
 from procession.net.socket import CLOSED, ESTABLISHED
 from procession.net.socket_filter import FilteredPacket, accepted_bytes
 
@@ -54,7 +55,7 @@ def _segment_of(sender: TcpSocket, flags: int, data: bytes = b"") -> Packet:
     assert sender.remote_address is not None
     return segment(
         *((sender.local_address, sender.local_port), (sender.remote_address, sender.remote_port)),
-        *(sender.bytes_sent, sender.bytes_received, flags),
+        *(sent_number(sender), received_number(sender), flags),
         *(_SYN_OPTIONS if flags & SYN else _OPTIONS, data),
     )
 
@@ -107,18 +108,18 @@ def lets_connect(
     return last is not None and last.outcome == DELIVERED
 
 
-def arriving_syn(socket: TcpSocket, flow: Flow) -> tuple[Flow, Key] | None:
-    """The end of the way of a SYN, and what it's for there; None if it's lost, and may have been refused
-    then."""
+def arrival(socket: TcpSocket, flow: Flow, flags: int) -> tuple[Flow, Key] | None:
+    """The end of the way of a segment with these flags, and what it's for there; None if it's lost, and may
+    have been refused then."""
     assert socket.remote_address is not None
     if not flow.is_filtered:
         return flow, (
             *(socket.remote_address, socket.remote_port),
             *(socket.local_address, socket.local_port),
         )
-    syn = _segment_of(socket, SYN)
-    way = pass_whole_way(socket.network, syn, flow)
-    return None if way is None else (way, receiver_key(syn))
+    sent = _segment_of(socket, flags)
+    way = pass_whole_way(socket.network, sent, flow)
+    return None if way is None else (way, receiver_key(sent))
 
 
 def leads_to(flow: Flow, network: Network) -> bool:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, Errno
 from procession.abi.socket import TcpState
 from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
+from procession.net.internet.passage import SYN
 from procession.net.internet.tcp_backlog import SYN_SENT, become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
-from procession.net.internet.tcp_filter import arriving_syn, lets_connect, send_again
+from procession.net.internet.tcp_filter import arrival, lets_connect, send_again
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -28,7 +29,7 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
     if flow.is_filtered:
         # What refuses it looks for who has sent it.
         socket.state = SYN_SENT
-    arrived = arriving_syn(socket, flow)
+    arrived = arrival(socket, flow, SYN)
     if arrived is None:
         _wait_unless_refused(socket)
         return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.net.internet.tcp_filter import current_flow
+from procession.net.internet.tcp_filter import current_flow, lose
 from procession.net.internet.tcp_options import CORK, segment_bytes
+from procession.net.internet.tcp_rejoin import meet
+from procession.net.internet.tcp_repair import is_under_repair
 from procession.net.socket import MSG_MORE, MSG_OOB
 
 if TYPE_CHECKING:
@@ -35,7 +37,11 @@ def hold(socket: TcpSocket, data: bytes, flags: int) -> None:
 def push_held(socket: TcpSocket) -> None:
     """Let go what is held: it has waited long enough, or nothing more will come."""
     peer = socket.peer
-    if not socket.held or peer is None:
+    if not socket.held or is_under_repair(socket):
+        return
+    if peer is None:
+        if not meet(socket):
+            lose(socket)
         return
     if peer.is_orphan:
         socket.meet_nobody(peer)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, EPERM, Errno
+from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP
 from procession.abi.internet import TcpInfo, TcpInfoOption, TcpOption
 from procession.abi.socket import SOMAXCONN, SocketLevel
 from procession.net.internet.option_rule import SWITCH, Rule, keep
 from procession.net.internet.packet import LONGEST_PACKET
+from procession.net.internet.tcp_repair import (
+    REPAIR_OPTIONS,
+    get_repair_option,
+    is_under_repair,
+    repaired_segment_bytes,
+    set_repair_option,
+)
 from procession.net.link.interface import LOOPBACK_MTU
 from procession.net.socket import CLOSED, LISTENING, MINIMUM_RECEIVE_BUFFER
 from procession.net.socket_options import pack_int, read_int
@@ -28,20 +35,10 @@ _FASTOPEN = int(TcpOption.TCP_FASTOPEN)
 _FASTOPEN_CONNECT = int(TcpOption.TCP_FASTOPEN_CONNECT)
 _ULP = int(TcpOption.TCP_ULP)
 _THIN_DUPACK = int(TcpOption.TCP_THIN_DUPACK)
-_TIMESTAMP = int(TcpOption.TCP_TIMESTAMP)
 _WINDOW_CLAMP = int(TcpOption.TCP_WINDOW_CLAMP)
 _CC_INFO = int(TcpOption.TCP_CC_INFO)
-_SAVED_SYN = int(TcpOption.TCP_SAVED_SYN)
-_REPAIR = int(TcpOption.TCP_REPAIR)
-_REPAIR_QUEUE = int(TcpOption.TCP_REPAIR_QUEUE)
-_QUEUE_SEQ = int(TcpOption.TCP_QUEUE_SEQ)
 _REPAIR_OPTIONS = int(TcpOption.TCP_REPAIR_OPTIONS)
-_REPAIR_WINDOW = int(TcpOption.TCP_REPAIR_WINDOW)
-_REPAIR_WINDOW_BYTES = 20
-"""The size of struct tcp_repair_window."""
-_OF_REPAIR = (_REPAIR, _REPAIR_QUEUE, _QUEUE_SEQ, _REPAIR_OPTIONS, _REPAIR_WINDOW)
-"""What takes a connection apart and makes it anew elsewhere, of which only the refusals are built: bytes here
-have no sequence numbers that could be told, and so nobody is let repair."""
+_SAVED_SYN = int(TcpOption.TCP_SAVED_SYN)
 _NUMBERLESS = (_CONGESTION, _ULP)
 """Options whose value is a name."""
 
@@ -114,10 +111,8 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
         if number and not 88 <= number <= 32_767:
             raise EINVAL("no length of a segment")
         options[SOL_TCP, name] = number
-    elif name == _TIMESTAMP:
-        raise EPERM("only of a socket under repair")
-    elif name in _OF_REPAIR:
-        raise _refusal_of_repair(socket, name)
+    elif name in REPAIR_OPTIONS:
+        set_repair_option(socket, name, value)
     elif rule is None:
         raise ENOPROTOOPT(f"no option {name} of SOL_TCP")
     else:
@@ -127,13 +122,6 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
         elif name == _THIN_DUPACK:
             # In Linux, it has done nothing since 2017.
             del options[SOL_TCP, name]
-
-
-def _refusal_of_repair(socket: TcpSocket, name: int) -> Errno:
-    """What is said of a socket that isn't under repair. Linux: net/ipv4/tcp.c, tcp_can_repair_sock."""
-    if name == _REPAIR_OPTIONS or (name == _QUEUE_SEQ and socket.state == CLOSED):
-        return EINVAL("not under repair")
-    return EPERM("repair isn't for anybody here")
 
 
 def _set_name(socket: TcpSocket, name: int, value: bytes) -> None:
@@ -203,16 +191,14 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
         return CONGESTION_CONTROLS[number].ljust(_NAME_BYTES, b"\0")
     if name == _MAXSEG:
         is_idle = socket.state in (CLOSED, LISTENING)
+        if is_under_repair(socket):
+            return pack_int(repaired_segment_bytes(socket, _longest_segment(socket)))
         chosen = options.get((SOL_TCP, name), 0)
         return pack_int(chosen or (UNCONNECTED_SEGMENT_BYTES if is_idle else segment_bytes(socket)))
-    if name == _TIMESTAMP:
-        return pack_int(socket.network.host.clock.now_ns // 1_000_000)
-    if name in (_FASTOPEN_CONNECT, _REPAIR):
+    if name in REPAIR_OPTIONS and name != _REPAIR_OPTIONS:
+        return get_repair_option(socket, name, length)
+    if name == _FASTOPEN_CONNECT:
         return pack_int(0)
-    if name == _REPAIR_WINDOW and length == _REPAIR_WINDOW_BYTES:
-        raise EPERM("not under repair")
-    if name in (_REPAIR_QUEUE, _QUEUE_SEQ, _REPAIR_WINDOW):
-        raise EINVAL("not under repair, or not the structure's length")
     if name in (_ULP, _CC_INFO, _SAVED_SYN):
         return b""
     raise ENOPROTOOPT(f"no option {name} of SOL_TCP")
@@ -222,10 +208,16 @@ def _mtu(socket: TcpSocket) -> int:
     return socket.flow.mtu if socket.flow is not None else LOOPBACK_MTU
 
 
+def _longest_segment(socket: TcpSocket) -> int:
+    """How much of an MTU is left behind the headers without options."""
+    return min(_mtu(socket), LONGEST_PACKET) - _HEADERS_BYTES
+
+
 def segment_bytes(socket: TcpSocket) -> int:
     """The longest segment of a connection. Linux: net/ipv4/tcp_output.c, tcp_mtu_to_mss."""
-    longest = min(_mtu(socket), LONGEST_PACKET) - _HEADERS_BYTES
-    longest = max(longest, _LEAST_SEGMENT_BYTES) - _TIMESTAMPS_BYTES
+    longest = max(_longest_segment(socket), _LEAST_SEGMENT_BYTES) - _TIMESTAMPS_BYTES
+    if socket.repair is not None:
+        longest = max(repaired_segment_bytes(socket, longest), _LEAST_SEGMENT_BYTES)
     chosen = socket.protocol_options.get((SOL_TCP, _MAXSEG), 0)
     return min(chosen, longest) if chosen else longest
 
@@ -233,6 +225,7 @@ def segment_bytes(socket: TcpSocket) -> int:
 def _tcp_info(socket: TcpSocket) -> bytes:
     """What is known of a connection without loss or delay. Linux: net/ipv4/tcp.c, tcp_get_info."""
     info = TcpInfo(tcpi_state=socket.state)
+    repair = socket.repair
     if socket.state == LISTENING:
         info.tcpi_unacked = len(socket.connections)
         info.tcpi_sacked = socket.backlog
@@ -240,6 +233,8 @@ def _tcp_info(socket: TcpSocket) -> bytes:
     if socket.state != CLOSED or socket.bytes_sent or socket.bytes_received:
         options = TcpInfoOption.TCPI_OPT_TIMESTAMPS | TcpInfoOption.TCPI_OPT_SACK
         info.tcpi_options = int(options | TcpInfoOption.TCPI_OPT_WSCALE)
+        if repair is not None and repair.options is not None:
+            info.tcpi_options, info.tcpi_scales = repair.options, repair.scales
         info.tcpi_rto = 200_000
         info.tcpi_snd_mss = info.tcpi_rcv_mss = info.tcpi_advmss = segment_bytes(socket)
         info.tcpi_pmtu = _mtu(socket)

@@ -10,6 +10,7 @@ from procession.abi.word import Words
 from procession.net.internet.error_queue import SentStamp, may_tell_data, queue_entry, whole_frame
 from procession.net.internet.passage import ACKNOWLEDGED, PUSH, segment
 from procession.net.internet.tcp_options import segment_bytes
+from procession.net.internet.tcp_repair import received_number, sent_number
 from procession.net.timestamp import (
     ACKNOWLEDGED_STAGE,
     NUMBERED,
@@ -146,8 +147,8 @@ def _entry(socket: TcpSocket, stamp: PendingStamp, stage: int, flags: int) -> Se
     packet = segment(
         (socket.local_address, socket.local_port),
         (socket.remote_address, socket.remote_port),
-        stamp.end - len(stamp.data),
-        socket.bytes_received,
+        sent_number(socket) + stamp.end - len(stamp.data) - socket.bytes_sent,
+        received_number(socket),
         PUSH | ACKNOWLEDGED,
         _OPTIONS,
         stamp.data,
