@@ -16,8 +16,9 @@ import pytest
 from procession.hardware.engines.choice import make_engine
 from procession.hardware.engines.native import stub
 from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+from procession.hardware.engines.native.machine_code import StubUnavailable
 from procession.hardware.engines.native.single_step import ATTENDED_UNITS
-from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, Stub, StubUnavailable
+from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, Stub
 from procession.hardware.engines.native.window import Window
 from procession.hardware.engines.tiered import TieredEngine
 from procession.hardware.processor_level import V3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import zlib
@@ -11,9 +12,11 @@ import pytest
 
 from procession import Machine
 from procession.hardware.engines.native.engine import why_unavailable
-from procession.hardware.translation import kept_code
+from procession.hardware.engines.native.table_filler import TableFiller
+from procession.hardware.translation import kept_code, layout
 from procession.hardware.translation.code_cache import CodeCache
 from procession.hardware.translation.kept_code import FIRST_CODE, CodeKeeper, KeptCode, contents_of, digest_of
+from procession.hardware.translation.page_code import PageCode
 
 VERSION = b"v" * 16
 DATA = b"\x90" * 4096
@@ -46,12 +49,20 @@ def filled() -> CodeCache:
         page.is_kept = True
         page.entries[0x1000 * frame] = start
         page.dead[0x1000 * frame] = True
+        page.stanzas[0x1000 * frame + 4] = start + 8
     cache.straddlers[0x5FFF, 5, 6] = start + 4
     return cache
 
 
 def reopened(data: bytes) -> CodeCache:
     return CodeCache(KeptCode(data, VERSION))
+
+
+def kept_page(cache: CodeCache, frame: int, data: bytes, number: int) -> PageCode:
+    """A frame's page, with what was kept of it as page `number`."""
+    page = cache.page(frame, data)
+    assert cache.kept_page(page, number) is not None
+    return page
 
 
 def test_what_is_kept_comes_back() -> None:
@@ -67,11 +78,16 @@ def test_what_is_kept_comes_back() -> None:
     assert (block.start, block.pc, block.counter_register) == (FIRST_CODE, 0x1000, 11)
     assert block.marks == bytes((1, 2, 3, 4, 5, 6))
     assert (new.links, new.link_stubs) == (old.links, old.link_stubs)
-    pages = [new.page(40, DATA), new.page(41, b"\xcc" * 4096)]
-    assert pages[0].entries == {0x5000: FIRST_CODE}
+    pages = [kept_page(new, 40, DATA, 5), kept_page(new, 41, b"\xcc" * 4096, 6)]
+    assert pages[0].entry(0x5000) == FIRST_CODE
+    assert pages[0].entry(0x5001) is pages[0].entry(0x6000) is None
+    pages[0].unfold()
+    assert (pages[0].entries, pages[0].stanzas) == ({0x5000: FIRST_CODE}, {0x5004: FIRST_CODE + 8})
+    pages[1].unfold()
     assert pages[1].dead == {0x6000: True}
     assert new.straddler(0x5FFF, *pages) == FIRST_CODE + 4
-    assert new.page(42, b"\1" * 4096).entries == {}
+    assert new.kept_page(new.page(42, b"\1" * 4096), 5) is None
+    assert new.kept_page(new.page(40, DATA), 4) is None
     old.close()
     new.close()
 
@@ -83,8 +99,8 @@ def test_pages_that_a_run_didnt_need_stay() -> None:
     page.is_kept = True
     page.entries[0x9000] = middle.add(b"\xc3" * 10)
     new = reopened(contents_of(middle, VERSION))
-    assert new.page(1, DATA).entries == {0x5000: FIRST_CODE}
-    assert new.page(2, b"\2" * 4096).entries == {0x9000: FIRST_CODE + 100}
+    assert kept_page(new, 1, DATA, 5).entry(0x5000) == FIRST_CODE
+    assert kept_page(new, 2, b"\2" * 4096, 9).entry(0x9000) == FIRST_CODE + 100
     assert new.straddler(0x5FFF, new.page(1, DATA), new.page(3, b"\xcc" * 4096)) == FIRST_CODE + 4
     for cache in (old, middle, new):
         cache.close()
@@ -95,7 +111,7 @@ def test_pages_that_arent_of_files_arent_kept() -> None:
     page = old.page(7, b"\7" * 4096)
     page.entries[0x7000] = FIRST_CODE
     new = reopened(contents_of(old, VERSION))
-    assert new.page(1, b"\7" * 4096).entries == {}
+    assert new.kept_page(new.page(1, b"\7" * 4096), 7) is None
     old.close()
     new.close()
 
@@ -141,6 +157,8 @@ def test_whatever_it_says_nothing_fails_for_it() -> None:
     cache.close()
     chance = random.Random(4)
     accepted = 0
+    filler = TableFiller(0)
+    tables = ctypes.create_string_buffer(layout.ORDERS_BYTES)
     for _ in range(400):
         broken = bytearray(data)
         for _ in range(chance.choice((1, 5, 50))):
@@ -158,6 +176,12 @@ def test_whatever_it_says_nothing_fails_for_it() -> None:
         for offset in range(0, new.position, 7):
             new.block_at(offset)
         pages = [new.page(1, DATA), new.page(2, b"\xcc" * 4096)]
+        for page, number in zip(pages, (5, 6), strict=True):
+            found = new.kept_page(page, number)
+            if found is not None:
+                filler.fill(found, ctypes.addressof(tables))
+            page.entry(number << 12)
+            page.unfold()
         new.straddler(0x5FFF, *pages)
         contents_of(new, VERSION)
         new.close()

@@ -32,7 +32,7 @@ def _new_native_engine() -> NativeEngine:
 
 def _make_hot_engine(memory: PhysicalMemory, traps: TrapHandler) -> HotEngine:
     """The native engine, at work. Raises HotEngineUnavailable."""
-    from procession.hardware.engines.native.stub import StubUnavailable
+    from procession.hardware.engines.native.machine_code import StubUnavailable
 
     engine = _new_native_engine()
     try:

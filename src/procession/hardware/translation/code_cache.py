@@ -8,7 +8,8 @@ from bisect import bisect_right
 
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import signed_32
-from procession.hardware.translation.kept_code import FIRST_CODE, KeptCode, digest_of
+from procession.hardware.translation.kept_code import FIRST_CODE, KeptCode, KeptPage, digest_of
+from procession.hardware.translation.page_code import PageCode
 from procession.hardware.translation.runtime import assemble_runtime
 
 _LEAST_ROOM = 1 << 20
@@ -66,37 +67,6 @@ class Place:
         self.pc = pc
         self.restoration = restoration
         self.counter_register = counter_register
-
-
-class PageCode:
-    """What is translated of one frame, whoever maps it. By the guest's address: where code begins
-    (`entries`), where the tables of jumps lead to it (`stanzas`, `second_stanzas`, `third_stanzas`) and that
-    of returns (`pads`), and whether flags are dead there. `is_kept` is set if the page is a file's, so that
-    other runs will have it too.
-    """
-
-    __slots__ = (
-        "data",
-        "dead",
-        "entries",
-        "frame",
-        "is_kept",
-        "pads",
-        "second_stanzas",
-        "stanzas",
-        "third_stanzas",
-    )
-
-    def __init__(self, frame: int, data: bytes) -> None:
-        self.frame = frame
-        self.data = data
-        self.is_kept = False
-        self.entries: dict[int, int] = {}
-        self.stanzas: dict[int, int] = {}
-        self.second_stanzas: dict[int, int] = {}
-        self.third_stanzas: dict[int, int] = {}
-        self.pads: dict[int, int] = {}
-        self.dead: dict[int, bool] = {}
 
 
 class CodeCache:
@@ -177,7 +147,6 @@ class CodeCache:
         self.cold_position, self.cold_end = kept.cold_position, kept.cold_end
         self.exits = [None] * kept.exit_count
         self.blocks = [None] * kept.block_count
-        self.starts = kept.starts()
         self.links = dict(zip(kept.link_targets, range(len(kept.link_targets)), strict=True))
         self.link_stubs = kept.link_stubs.tolist()
 
@@ -265,26 +234,46 @@ class CodeCache:
         return found
 
     def page(self, frame: int, data: bytes) -> PageCode:
-        """What is translated of `frame`, which holds `data`; what was kept of it, if it's new."""
+        """What is translated of `frame`, which holds `data`."""
         page = self.pages.get(frame)
         if page is None:
             page = self.pages[frame] = PageCode(frame, data)
-            known = None if self.kept is None else self.kept.page(data)
-            if known is not None:
-                page.entries, page.stanzas = known.entries, known.stanzas
-                page.second_stanzas, page.third_stanzas = known.second_stanzas, known.third_stanzas
-                page.pads, page.dead = known.pads, known.dead
         return page
+
+    def kept_page(self, page: PageCode, number: int) -> KeptPage | None:
+        """What was kept of `page` as the guest's page `number`. From now on the page has it."""
+        known = page.folded.get(number)
+        if known is None and self.kept is not None and number in self.kept.numbers:
+            known = self.kept.page(self.digest(page), number)
+            if known is not None:
+                page.fold(number, known)
+        return known
+
+    def digest(self, page: PageCode) -> bytes:
+        """What `page` is known by."""
+        if not page.digest:
+            page.digest = digest_of(page.data)
+        return page.digest
 
     def straddler(self, pc: int, first: PageCode, second: PageCode) -> int | None:
         """What is translated of an instruction in two pages."""
         key = pc, first.frame, second.frame
         known = self.straddlers.get(key)
-        if known is None and self.kept is not None and self.kept.straddlers:
-            known = self.kept.straddlers.get((pc, digest_of(first.data), digest_of(second.data)))
+        if known is None:
+            known = self.kept_straddlers(first, second).get(pc)
             if known is not None:
                 self.add_straddler(key, known)
         return known
+
+    def kept_straddlers(self, first: PageCode, second: PageCode) -> dict[int, int]:
+        """What was kept of instructions in two pages, by their address."""
+        if self.kept is None or not self.kept.straddlers:
+            return {}
+        known = self.kept.straddlers.get(self.digest(first))
+        if known is None:
+            return {}
+        behind = self.digest(second)
+        return {pc: entry for (pc, digest), entry in known.items() if digest == behind}
 
     def add_straddler(self, key: tuple[int, int, int], entry: int) -> None:
         """Take note of where the code of an instruction in two pages begins."""
@@ -309,6 +298,8 @@ class CodeCache:
     def block_at(self, offset: int) -> Block | None:
         """The last block that begins at or before `offset` in the cache."""
         index = bisect_right(self.starts, offset)
+        if self.kept is not None:
+            index = index + self.kept.block_count if index else bisect_right(self.kept.starts, offset)
         return self.block_number(index - 1) if index else None
 
     def patch(self, place: int, target: int) -> None:

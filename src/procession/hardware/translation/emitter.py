@@ -26,7 +26,6 @@ from procession.hardware.translation.code_cache import (
     STEP_INDIRECT,
     Block,
     CodeCache,
-    PageCode,
 )
 from procession.hardware.translation.decode import (
     LONGEST_INSTRUCTION,
@@ -42,6 +41,7 @@ from procession.hardware.translation.opcodes import (
     STATUS_FLAGS,
     TRUNCATED,
 )
+from procession.hardware.translation.page_code import PageCode
 
 _FLAGS_SOUGHT: Final = 12
 _COUNTED_FLAGS: Final = STATUS_FLAGS & ~CARRY

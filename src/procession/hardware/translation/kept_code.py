@@ -16,17 +16,20 @@ import os
 import stat
 import tempfile
 import zlib
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from procession.abi.word import Words, pack_array
+from procession.abi.word import Words, pack_array, pack_u64
 from procession.hardware.translation import layout
+from procession.hardware.translation.decode import LONGEST_INSTRUCTION
 
 if TYPE_CHECKING:
     from procession.hardware.translation.code_cache import CodeCache
+    from procession.hardware.translation.page_code import PageCode
 
 FIRST_CODE = 0x1000
 """Where in the cache of code what is kept begins, behind the runtime."""
@@ -34,17 +37,22 @@ MOST_CODE_BYTES = 32 << 20
 """A run that begins with more than that doesn't begin with any."""
 _MAGIC = b"PRCNCODE"
 _HEADER = Words("<8s16s11I")
-_PAGE = Words("<16sI6I")
+_PAGE = Words("<16sQI7I")
+_KEY_BYTES = 24
+"""What a page's record begins with: its digest and its number."""
 _STRADDLER = Words("<Q16s16sQ")
 _CHECKSUM = Words("<I")
 _DIGEST_BYTES = 16
 _OTHERS = 0o077
+_PAGE_SHIFT, _PAGE_MASK = 12, 4095
 _PAIR, _WORD, _HALF_WORD = 16, 8, 4
 _ONE_WORD, _TWO_WORDS = Words("<Q"), Words("<QQ")
 _MOST_FILE_BYTES = 4 * MOST_CODE_BYTES
 _REGISTERS = 16
 _LINK, _CROSS, _SETTLE = 0, 1, 6
 """The kinds of exits whose places are looked at."""
+_LEADS, _STANZAS, _PADS, _ENTRIES, _SECOND_STANZAS, _THIRD_STANZAS, _DEAD = range(7)
+"""What is kept of a page, in its order in the file."""
 
 
 def default_directory() -> str:
@@ -55,7 +63,7 @@ def default_directory() -> str:
 
 def digest_of(data: bytes) -> bytes:
     """What a page is known by."""
-    return blake2b(data, digest_size=_DIGEST_BYTES).digest()
+    return sha256(data).digest()[:_DIGEST_BYTES]
 
 
 @cache
@@ -70,27 +78,76 @@ def translator_version() -> bytes:
 
 
 class KeptPage:
-    """What is kept of one page: its pairs of the guest's address and something, as `PageCode` has them."""
+    """What is kept of one page at one of its addresses, as `PageCode` has it, and `leads`: links, by number,
+    that lead there.
 
-    __slots__ = ("dead", "entries", "pads", "second_stanzas", "stanzas", "third_stanzas")
+    In `words`, from `first` on, each kind has its keys, in their order, and then what belongs to them.
+    """
 
-    def __init__(self, pairs: Sequence[dict[int, int]]) -> None:
-        self.entries, self.stanzas, self.second_stanzas, self.third_stanzas, self.pads, dead = pairs
-        self.dead = {pc: flag != 0 for pc, flag in dead.items()}
+    __slots__ = ("counts", "first", "words")
+
+    def __init__(self, words: memoryview[int], first: int, counts: Sequence[int]) -> None:
+        self.words = words
+        self.first = first
+        self.counts = counts
+
+    def entry(self, pc: int) -> int | None:
+        """Where the code for `pc` begins."""
+        words, start, count = self.words, self._start(_ENTRIES), self.counts[_ENTRIES]
+        place = bisect_left(words, pc, start, start + count)
+        return words[place + count] if place < start + count and words[place] == pc else None
+
+    def leads(self) -> dict[int, int]:
+        """Where links lead that lead here."""
+        return self._pairs(_LEADS)
+
+    def stanzas(self) -> dict[int, int]:
+        """Where the first table of jumps leads."""
+        return self._pairs(_STANZAS)
+
+    def pads(self) -> dict[int, int]:
+        """Where the table of returns leads."""
+        return self._pairs(_PADS)
+
+    def entries(self) -> dict[int, int]:
+        """Where code begins."""
+        return self._pairs(_ENTRIES)
+
+    def second_stanzas(self) -> dict[int, int]:
+        """Where the second table of jumps leads."""
+        return self._pairs(_SECOND_STANZAS)
+
+    def third_stanzas(self) -> dict[int, int]:
+        """Where the third table of jumps leads."""
+        return self._pairs(_THIRD_STANZAS)
+
+    def dead(self) -> dict[int, int]:
+        """Whether flags are dead."""
+        return self._pairs(_DEAD)
+
+    def _start(self, kind: int) -> int:
+        return self.first + 2 * sum(self.counts[:kind])
+
+    def _pairs(self, kind: int) -> dict[int, int]:
+        start, count = self._start(kind), self.counts[kind]
+        middle = start + count
+        return dict(zip(self.words[start:middle], self.words[middle : middle + count], strict=True))
 
 
 class KeptCode:
     """What a file holds. Raises ValueError if that isn't what a file should hold.
 
     `image` is the code, from FIRST_CODE to `end`, in which there's room from `cold_position` to `cold_end`.
-    Of exits there are pairs of words: the kind with the place above it, and the pc; of blocks the start with
-    the register above it, and the pc, and where their marks end. `straddlers` has instructions in two pages
-    by address and both pages' digests.
+    Of exits there are pairs of words: the kind with the place above it, and the pc; of blocks, which are in
+    the order of their `starts`, the pc, the register, and where their marks end. `pages` says where the
+    record of each page is, by its digest and number, and `numbers` has these; `straddlers` has instructions
+    in two pages by the first one's digest, their address and the second one's digest.
     """
 
     __slots__ = (
         "block_count",
-        "blocks",
+        "block_registers",
+        "block_words",
         "cold_end",
         "cold_position",
         "end",
@@ -101,9 +158,11 @@ class KeptCode:
         "link_targets",
         "mark_ends",
         "marks",
+        "numbers",
         "page_records",
         "page_words",
         "pages",
+        "starts",
         "straddlers",
     )
 
@@ -116,8 +175,9 @@ class KeptCode:
         end, cold_position, cold_end, *numbers = numbers
         exits, blocks, mark_bytes, links, pages, page_words, straddlers, checksum = numbers
         sizes = (
-            *(end - FIRST_CODE, exits * _PAIR, blocks * _PAIR, blocks * _WORD, mark_bytes, links * _WORD),
-            *(links * _WORD, pages * _PAGE.size, page_words * _WORD, straddlers * _STRADDLER.size),
+            *(exits * _PAIR, blocks * _WORD, blocks * _HALF_WORD, blocks * _HALF_WORD, blocks),
+            *(mark_bytes, links * _WORD, links * _WORD, pages * _PAGE.size, page_words * _WORD),
+            *(straddlers * _STRADDLER.size, end - FIRST_CODE),
         )
         view = memoryview(data)
         if (
@@ -137,18 +197,19 @@ class KeptCode:
         self.end = end
         self.cold_position, self.cold_end = cold_position, cold_end
         self.exit_count, self.block_count = exits, blocks
-        self.image, self.exits, self.blocks, self.mark_ends, self.marks = parts[:5]
-        self.link_targets, self.link_stubs = words_of(parts[5]), words_of(parts[6])
-        self.page_records, self.page_words = parts[7], words_of(parts[8])
-        self.pages: dict[bytes, int] = {}
-        for offset in range(0, pages * _PAGE.size, _PAGE.size):
-            digest, first, *counts = _PAGE.unpack_from(self.page_records, offset)
-            if first + 2 * sum(counts) > page_words:
-                raise ValueError("a page of nothing")
-            self.pages[digest] = offset
-        self.straddlers = {
-            (pc, first, second): entry for pc, first, second, entry in _STRADDLER.iter_unpack(parts[9])
-        }
+        self.exits, self.block_words = parts[0], words_of(parts[1])
+        self.starts, self.mark_ends = half_words_of(parts[2]), half_words_of(parts[3])
+        self.block_registers, self.marks = parts[4:6]
+        self.link_targets, self.link_stubs = words_of(parts[6]), words_of(parts[7])
+        self.page_records, self.image = parts[8], parts[11]
+        # Machine code reads them, which ctypes gives the address of what could be written alone.
+        self.page_words = memoryview(bytearray(parts[9])).cast("Q")
+        records, size = bytes(parts[8]), _PAGE.size
+        self.pages = {records[at : at + _KEY_BYTES]: at for at in range(0, len(records), size)}
+        self.numbers = {int.from_bytes(key[_DIGEST_BYTES:], "little") for key in self.pages}
+        self.straddlers: dict[bytes, dict[tuple[int, bytes], int]] = {}
+        for pc, digest, second, entry in _STRADDLER.iter_unpack(parts[10]):
+            self.straddlers.setdefault(digest, {})[pc, second] = entry
 
     def exit_at(self, number: int) -> tuple[int, int, int]:
         """The kind, pc and place of an exit; a kind that there isn't if the place is none."""
@@ -161,38 +222,34 @@ class KeptCode:
 
     def block_at(self, number: int) -> tuple[int, int, int, bytes]:
         """The start, pc, counter's register (-1: none) and marks of a block."""
-        first, pc = _TWO_WORDS.unpack_from(self.blocks, number * _PAIR)
-        since = _ONE_WORD.unpack_from(self.mark_ends, (number - 1) * _WORD)[0] if number else 0
-        [until] = _ONE_WORD.unpack_from(self.mark_ends, number * _WORD)
-        register = (first >> 32) - 1
+        since = self.mark_ends[number - 1] if number else 0
+        register = self.block_registers[number] - 1
         return (
-            first & 0xFFFF_FFFF,
-            pc,
+            self.starts[number],
+            self.block_words[number],
             register if register < _REGISTERS else -1,
-            bytes(self.marks[since:until]),
+            bytes(self.marks[since : self.mark_ends[number]]),
         )
 
-    def starts(self) -> list[int]:
-        """Where each block starts."""
-        return [first & 0xFFFF_FFFF for first in words_of(self.blocks)[::2]]
-
-    def page(self, data: bytes) -> KeptPage | None:
-        """What is kept of a page with these contents."""
-        offset = self.pages.get(digest_of(data)) if self.pages else None
+    def page(self, digest: bytes, number: int) -> KeptPage | None:
+        """What is kept of a page with that digest, as the guest's page `number`."""
+        offset = self.pages.get(digest + pack_u64(number))
         if offset is None:
             return None
-        _, first, *counts = _PAGE.unpack_from(self.page_records, offset)
-        pairs: list[dict[int, int]] = []
-        for count in counts:
-            middle, end = first + count, first + 2 * count
-            pairs.append(dict(zip(self.page_words[first:middle], self.page_words[middle:end], strict=True)))
-            first = end
-        return KeptPage(pairs)
+        _, _, first, *counts = _PAGE.unpack_from(self.page_records, offset)
+        if first + 2 * sum(counts) > len(self.page_words):
+            return None
+        return KeptPage(self.page_words, first, counts)
 
 
 def words_of(view: memoryview) -> memoryview:
     """The quadwords of a part, which begins anywhere."""
     return memoryview(bytes(view)).cast("Q")
+
+
+def half_words_of(view: memoryview) -> memoryview:
+    """The doublewords of a part."""
+    return memoryview(bytes(view)).cast("I")
 
 
 class CodeKeeper:
@@ -265,28 +322,37 @@ def contents_of(code: CodeCache, version: bytes) -> bytes:
     for number in range(0 if kept is None else kept.exit_count, len(code.exits)):
         exit_ = code.exit_at(number)
         exits += (exit_.kind | exit_.place << 8, exit_.pc)
-    blocks: list[int] = []
+    starts: list[int] = []
+    addresses: list[int] = []
+    registers: list[int] = []
     mark_ends: list[int] = []
     marks = bytearray(b"" if kept is None else kept.marks)
     for number in range(0 if kept is None else kept.block_count, len(code.blocks)):
         block = code.block_number(number)
-        blocks += (block.start | block.counter_register + 1 << 32, block.pc)
+        starts.append(block.start)
+        addresses.append(block.pc)
+        registers.append(block.counter_register + 1)
         marks += block.marks
         mark_ends.append(len(marks))
     pages, page_words, digests = _pages_of(code)
-    straddlers = {} if kept is None else kept.straddlers.copy()
+    straddlers: dict[tuple[int, bytes, bytes], int] = {}
+    if kept is not None:
+        for digest, known in kept.straddlers.items():
+            straddlers |= {(pc, digest, second): entry for (pc, second), entry in known.items()}
     for (pc, first, second), entry in code.straddlers.items():
         if first in digests and second in digests:
             straddlers[pc, digests[first], digests[second]] = entry
     body = b"".join(
         (
-            bytes(code.view[FIRST_CODE : code.position]),
             *(b"" if kept is None else bytes(kept.exits), pack_array("Q", exits)),
-            *(b"" if kept is None else bytes(kept.blocks), pack_array("Q", blocks)),
-            *(b"" if kept is None else bytes(kept.mark_ends), pack_array("Q", mark_ends)),
+            *(b"" if kept is None else bytes(kept.block_words), pack_array("Q", addresses)),
+            *(b"" if kept is None else bytes(kept.starts), pack_array("I", starts)),
+            *(b"" if kept is None else bytes(kept.mark_ends), pack_array("I", mark_ends)),
+            *(b"" if kept is None else bytes(kept.block_registers), bytes(registers)),
             *(bytes(marks), pack_array("Q", tuple(code.links)), pack_array("Q", code.link_stubs)),
             *(b"".join(pages), pack_array("Q", page_words)),
             *(_STRADDLER.pack(*key, entry) for key, entry in straddlers.items()),
+            bytes(code.view[FIRST_CODE : code.position]),
         )
     )
     numbers = (
@@ -311,25 +377,67 @@ def _checksum(header: bytes | memoryview, body: bytes | memoryview) -> int:
 
 def _pages_of(code: CodeCache) -> tuple[list[bytes], list[int], dict[int, bytes]]:
     """The records of all pages of files, their words, and the digests of those that this run has by frame."""
-    digests = {frame: digest_of(page.data) for frame, page in code.pages.items() if page.is_kept}
+    digests = {frame: code.digest(page) for frame, page in code.pages.items() if page.is_kept}
     words: list[int] = []
     records: dict[bytes, bytes] = {}
+
+    def add(key: bytes, kinds: Sequence[dict[int, int]]) -> None:
+        first = len(words)
+        for pairs in kinds:
+            order = sorted(pairs)
+            words.extend(order)
+            words.extend(map(pairs.__getitem__, order))
+        records[key] = key + _PAGE.pack(b"", 0, first, *map(len, kinds))[_KEY_BYTES:]
+
     for frame, digest in digests.items():
         page = code.pages[frame]
-        first, counts = len(words), []
-        for pairs in (
-            *(page.entries, page.stanzas, page.second_stanzas, page.third_stanzas),
-            *(page.pads, page.dead),
-        ):
-            counts.append(len(pairs))
-            words += pairs
-            words += map(int, pairs.values())
-        records[digest] = _PAGE.pack(digest, first, *counts)
+        if page.is_unfolded or not page.folded:
+            for number, kinds in _by_number(page).items():
+                kinds[_LEADS] = _leads_to(kinds[_ENTRIES], code.links)
+                add(digest + pack_u64(number), kinds)
     kept = code.kept
     if kept is not None:
-        for digest, offset in kept.pages.items():
-            if digest not in records:
-                _, since, *counts = _PAGE.unpack_from(kept.page_records, offset)
-                records[digest] = _PAGE.pack(digest, len(words), *counts)
-                words += kept.page_words[since : since + 2 * sum(counts)]
+        new_links = _new_links(code, len(kept.link_targets))
+        for key in kept.pages:
+            found = kept.page(key[:_DIGEST_BYTES], int.from_bytes(key[_DIGEST_BYTES:], "little"))
+            if key in records or found is None:
+                continue
+            leads = _leads_to(found.entries(), new_links.get(key[_DIGEST_BYTES:], {}))
+            kinds = [{**found.leads(), **leads}, found.stanzas(), found.pads(), found.entries()]
+            add(key, [*kinds, found.second_stanzas(), found.third_stanzas(), found.dead()])
     return list(records.values()), words, digests
+
+
+def _by_number(page: PageCode) -> dict[int, list[dict[int, int]]]:
+    """What is known of a page, for each of its numbers."""
+    found: dict[int, list[dict[int, int]]] = {}
+    none: dict[int, int] = {}
+    dead = {pc: int(flag) for pc, flag in page.dead.items()}
+    kinds = none, page.stanzas, page.pads, page.entries, page.second_stanzas, page.third_stanzas, dead
+    for kind, pairs in enumerate(kinds):
+        for pc, value in pairs.items():
+            number = pc >> _PAGE_SHIFT
+            if number not in found:
+                found[number] = [{} for _ in kinds]
+            found[number][kind][pc] = value
+    return found
+
+
+def _leads_to(entries: dict[int, int], links: dict[int, int]) -> dict[int, int]:
+    """Where those of `links` lead, by number, that lead to one of `entries`. What begins at a page's end may
+    be an instruction in two pages, which isn't this one's alone.
+    """
+    return {
+        links[pc]: entry
+        for pc, entry in entries.items()
+        if pc in links and pc & _PAGE_MASK <= _PAGE_MASK - LONGEST_INSTRUCTION
+    }
+
+
+def _new_links(code: CodeCache, known: int) -> dict[bytes, dict[int, int]]:
+    """The numbers of links from `known` on by the pages and addresses that they lead to."""
+    found: dict[bytes, dict[int, int]] = {}
+    for target, link in code.links.items():
+        if link >= known:
+            found.setdefault(pack_u64(target >> _PAGE_SHIFT), {})[target] = link
+    return found

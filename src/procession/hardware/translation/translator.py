@@ -38,7 +38,6 @@ from procession.hardware.translation.code_cache import (
     SETTLE,
     STEP,
     Block,
-    PageCode,
 )
 from procession.hardware.translation.decode import (
     ADDRESS_SIZE,
@@ -81,6 +80,7 @@ from procession.hardware.translation.operand import (
     spare_registers,
     with_operand,
 )
+from procession.hardware.translation.page_code import PageCode
 from procession.hardware.translation.price import (
     DEAR_OPCODES,
     PLAIN_PRICE,
@@ -111,13 +111,10 @@ class Translator(Emitter):
     # Units
 
     def translate(self, page: PageCode, pc: int) -> int:
-        """Translate what begins at `pc` in a page; where its code begins. 0 if the first instruction goes
-        beyond the page.
-        """
+        """Translate what begins at `pc` in a page, the first instruction wholly; where its code begins."""
+        page.unfold()
         self._begin(pc, page.data)
         self.page = page
-        if decode(page.data, pc & 4095).kind == TRUNCATED:
-            return 0
         self._trace(pc)
         self._end()
         return page.entries[pc]
@@ -148,7 +145,10 @@ class Translator(Emitter):
         return entry
 
     def stanza(self, page: PageCode, pc: int) -> int:
-        """Where the first table of indirect jumps shall lead to reach `pc`. 0 as of `translate`."""
+        """Where the first table of indirect jumps shall lead to reach `pc`. 0 if the first instruction goes
+        beyond the page.
+        """
+        page.unfold()
         known = page.stanzas.get(pc)
         if known is not None:
             return known

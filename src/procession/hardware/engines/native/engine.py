@@ -12,6 +12,7 @@ from typing import Final
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
 from procession.hardware.engines.native.host_processor import what_host_lacks
+from procession.hardware.engines.native.machine_code import StubUnavailable
 from procession.hardware.engines.native.place import find_place
 from procession.hardware.engines.native.processor_model import Attendant
 from procession.hardware.engines.native.single_step import (
@@ -28,7 +29,6 @@ from procession.hardware.engines.native.stub import (
     PLACE,
     Processor,
     StubError,
-    StubUnavailable,
 )
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, MAPPED, is_reserved
 from procession.hardware.extended_state import canonical

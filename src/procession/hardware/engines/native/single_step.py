@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from procession.hardware.engines.native.machine_code import StubUnavailable
 from procession.hardware.engines.native.place import forget_places
 from procession.hardware.engines.native.space import Absent, Space
-from procession.hardware.engines.native.stub import StubError, StubUnavailable
+from procession.hardware.engines.native.stub import StubError
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.registers import R11, RIP, RSP
 from procession.hardware.translation import layout
@@ -44,7 +45,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         return
     engine.counter[0] -= ATTENDED_UNITS
     positions = cache.position, cache.cold_position, cache.cold_end
-    exits, blocks = len(cache.exits), len(cache.blocks)
+    exits, blocks, starts = len(cache.exits), len(cache.blocks), len(cache.starts)
     places = len(cache.places)
     entry = engine.store.translator.translate_step(pc, code)
     trap_flag = words[_FLAGS] & TRAP_FLAG
@@ -68,7 +69,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         words[_FLAGS] |= trap_flag
         cache.position, cache.cold_position, cache.cold_end = positions
         forget_places(cache, places)
-        del cache.exits[exits:], cache.blocks[blocks:], cache.starts[blocks:]
+        del cache.exits[exits:], cache.blocks[blocks:], cache.starts[starts:]
     if error is not None:
         engine.fail(error)
     elif fault is not None:

@@ -6,16 +6,20 @@ from typing import Final
 
 from procession.abi.word import pack_array, pack_u64
 from procession.hardware import page_table as pte
+from procession.hardware.engines.native.machine_code import address_of
 from procession.hardware.engines.native.stub import Processor, Stub
+from procession.hardware.engines.native.table_filler import TableFiller
 from procession.hardware.engines.native.window import Window
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.registers import WORD_MASK
 from procession.hardware.translation import layout
-from procession.hardware.translation.code_cache import CodeCache, PageCode
-from procession.hardware.translation.decode import LONGEST_INSTRUCTION
+from procession.hardware.translation.code_cache import CodeCache
+from procession.hardware.translation.decode import LONGEST_INSTRUCTION, decode
 from procession.hardware.translation.emitter import view_of
-from procession.hardware.translation.kept_code import CodeKeeper
+from procession.hardware.translation.kept_code import CodeKeeper, KeptPage
 from procession.hardware.translation.layout import HIGH_VIEW
+from procession.hardware.translation.opcodes import TRUNCATED
+from procession.hardware.translation.page_code import PageCode
 from procession.hardware.translation.translator import Translator
 
 _TABLE_ENTRIES: Final = 1 << 16
@@ -27,6 +31,11 @@ _RETURNS: Final = 3
 _MANY_PAGES: Final = 64
 """To empty all tables takes less than to empty the places of so many pages."""
 _PRESENT_AND_CODE: Final = pte.PRESENT | pte.NO_EXECUTE
+_AROUND: Final = 16
+_LIKE_CODE: Final = pte.PRESENT | pte.USER | pte.CACHED
+_OF_FILE: Final = _LIKE_CODE | pte.WRITABLE | pte.NO_EXECUTE
+"""What an entry has of these that is looked at where there's code next to it: a file's page, that can't be
+written to here."""
 
 
 class Absent(Exception):
@@ -44,12 +53,13 @@ class CodeStore:
     code for other runs.
     """
 
-    __slots__ = ("cache", "code_frames", "idle", "keeper", "spaces", "translator")
+    __slots__ = ("cache", "code_frames", "filler", "idle", "keeper", "spaces", "translator")
 
     def __init__(self, keeper: CodeKeeper | None) -> None:
         self.keeper = keeper
         self.cache = CodeCache(None if keeper is None else keeper.load())
         self.translator = Translator(self.cache)
+        self.filler = TableFiller(HIGH_VIEW + self.cache.labels[_OTHERWISE[0]])
         self.code_frames: set[int] = set()
         self.spaces: dict[int, Space] = {}
         self.idle: list[Space] = []
@@ -93,8 +103,10 @@ class CodeStore:
 class Space:
     """`code_pages` has the frame of each page from which the space has run code, `code_frames` the pages by
     frame; the tables of its stub lead to code of these alone. By page, `resolved_links` has the links and
-    `landings` the places in the tables that do, those of each table after those of the one before; `empty`
-    is what each table has where it leads nowhere, `turn` which of the last two gave way last. `entries` are
+    `landings` the places in the tables that do, those of each table after those of the one before; `led` has
+    what was kept of pages, to which the tables lead besides, `seen` the leaf tables of code's pages as they
+    were when last compared. `empty` is what each table has where it leads
+    nowhere, `turn` which of the last two gave way last. `entries` are
     the beginnings of code that were asked for, `entries_of` has their addresses by page. `root` is where its
     page tables begin.
     """
@@ -108,8 +120,11 @@ class Space:
         "is_stale",
         "landings",
         "last_used",
+        "led",
+        "orders_address",
         "resolved_links",
         "root",
+        "seen",
         "store",
         "stub",
         "turn",
@@ -128,6 +143,9 @@ class Space:
         self.entries_of: dict[int, set[int]] = {}
         self.resolved_links: dict[int, set[int]] = {}
         self.landings: dict[int, set[int]] = {}
+        self.led: dict[int, KeptPage] = {}
+        self.seen: dict[int, bytes] = {}
+        self.orders_address = address_of(processor.memory) + processor.orders_offset(stub.slot)
         self.is_stale = False
         self.last_used = 0
         self.turn = 1
@@ -151,6 +169,7 @@ class Space:
         else:
             for number in list(self.code_pages):
                 self.forget_page(number)
+            self.seen.clear()
         self.window.drop_all()
 
     def adopt(self, root: int) -> None:
@@ -167,29 +186,91 @@ class Space:
         entry = walk.find(self.root, pc)
         if entry & _PRESENT_AND_CODE != pte.PRESENT:
             raise Absent(pc)
+        slot = walk.slot
         if not entry & pte.ACCESSED:
-            walk.words[walk.slot] |= pte.ACCESSED
+            walk.words[slot] |= pte.ACCESSED
         frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
         number = pc >> PAGE_SHIFT
-        known = self.code_pages.get(number)
-        is_new = known != frame
-        if is_new:
-            if known is not None:
-                self.forget_page(number)
-            self.code_pages[number] = frame
-            self.code_frames.setdefault(frame, set()).add(number)
+        if self.code_pages.get(number) == frame:
+            return store.cache.pages[frame]
+        page = self._take(number, frame, entry)
+        self._take_around(number, slot)
+        return page
+
+    def _take(self, number: int, frame: int, entry: int) -> PageCode:
+        """Page `number` is `frame` from now on, as code."""
+        store = self.store
+        if number in self.code_pages:
+            self.forget_page(number)
+        self.code_pages[number] = frame
+        self.seen.pop(number >> 9, None)
+        self.code_frames.setdefault(frame, set()).add(number)
         page = store.cache.pages.get(frame)
         if page is None:
-            memory = window.memory
-            data = memory.bytes[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT]
+            data = self.window.memory.bytes[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT]
             page = store.cache.page(frame, data)
             page.is_kept = entry & pte.CACHED != 0
             store.code_frames.add(frame)
             for space in store.spaces.values():
                 space.window.drop_frame(frame)
-        if is_new and page.entries:
-            self._lead_to(page, number)
+        kept = store.cache.kept_page(page, number)
+        if page.is_unfolded or kept is None:
+            if page.entries:
+                self._lead_to(page, number)
+        else:
+            self.led[number] = kept
+            if store.filler.fill(kept, self.orders_address):
+                self._lead_further_to(page, kept)
         return page
+
+    def _take_around(self, number: int, slot: int) -> None:
+        """Take the pages around page `number` as code, too, as far as they're those of a file: what was kept
+        of them is led to at once, and they're used all the same if nothing was.
+        """
+        first = number & -_AROUND
+        slot -= number - first
+        words = self.window.walk.words
+        code_pages = self.code_pages
+        taken = [number]
+        for other in range(first, first + _AROUND):
+            entry = words[slot]
+            if entry & _OF_FILE == _LIKE_CODE:
+                frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
+                if code_pages.get(other) != frame:
+                    words[slot] = entry | pte.ACCESSED
+                    self._take(other, frame, entry)
+                    taken.append(other)
+            slot += 1
+        if self.store.cache.kept is not None:
+            for other in {before for number in taken for before in (number - 1, number)}:
+                self._lead_over_edge(other)
+
+    def _lead_over_edge(self, number: int) -> None:
+        """Let links lead to what was kept of instructions that begin in page `number` and end in the next."""
+        cache, frames = self.store.cache, self.code_pages
+        if number not in frames or number + 1 not in frames:
+            return
+        first, second = frames[number], frames[number + 1]
+        for pc, entry in cache.kept_straddlers(cache.pages[first], cache.pages[second]).items():
+            link = cache.links.get(pc)
+            if link is not None and pc >> PAGE_SHIFT == number:
+                cache.add_straddler((pc, first, second), entry)
+                self.stub.links[link] = entry
+                for each in (number, number + 1):
+                    self.resolved_links.setdefault(each, set()).add(link)
+
+    def _lead_further_to(self, page: PageCode, kept: KeptPage) -> None:
+        """Let the further tables lead to those of what was kept of `page` whose places in the first one
+        others have.
+        """
+        stanzas, table = kept.stanzas(), self.stub.tables[0]
+        further = {**kept.second_stanzas(), **kept.third_stanzas()}
+        if further:
+            page.unfold()
+        for pc in further:
+            stanza = stanzas.get(pc)
+            if stanza is not None and table[pc & _TABLE_MASK] != stanza:
+                self.landings.setdefault(pc >> PAGE_SHIFT, set()).add(self._lead_further(pc, stanza, page))
 
     def _lead_to(self, page: PageCode, number: int) -> None:
         """Let links and tables lead to what is translated of a page already, before any is missed.
@@ -260,11 +341,14 @@ class Space:
 
     def _find_entry(self, pc: int) -> int:
         page = self._page(pc)
-        entry = page.entries.get(pc)
+        entry = page.entry(pc)
         if entry is None:
             self._make_room()
             page = self._page(pc)
-            entry = self.store.translator.translate(page, pc) or self._straddler(page, pc)
+            if decode(page.data, pc & PAGE_MASK).kind == TRUNCATED:
+                entry = self._straddler(page, pc)
+            else:
+                entry = self.store.translator.translate(page, pc)
             self._settle()
         return entry
 
@@ -287,6 +371,7 @@ class Space:
         store = self.store
         self._make_room()
         page = self._page(pc)
+        page.unfold()
         pad = page.pads.get(pc)
         if pad is not None and self._lead_back(pc, pad):
             return self.entry(pc)
@@ -350,7 +435,7 @@ class Space:
         entry = self.entry(pc)
         if store.cache.generation == generation:
             page = self._page(pc)
-            if page.entries.get(pc) == entry:
+            if page.entry(pc) == entry:
                 store.cache.patch(place, entry - view_of(pc))
         return entry
 
@@ -364,6 +449,8 @@ class Space:
         self.entries_of.clear()
         self.resolved_links.clear()
         self.landings.clear()
+        self.led.clear()
+        self.seen.clear()
         self._empty_tables()
 
     def forget_page(self, number: int) -> None:
@@ -380,6 +467,9 @@ class Space:
         stubs = self.store.cache.link_stubs
         for link in self.resolved_links.pop(number, ()):
             self.stub.links[link] = stubs[link]
+        kept = self.led.pop(number, None)
+        if kept is not None:
+            self._lead_away_from(kept)
         tables, empty = self.stub.tables, self.empty
         for landing in self.landings.pop(number, ()):
             table = landing // _TABLE_ENTRIES
@@ -387,6 +477,22 @@ class Space:
                 self._leave_empty(landing & _TABLE_MASK)
             else:
                 tables[table][landing & _TABLE_MASK] = empty[table]
+
+    def _lead_away_from(self, kept: KeptPage) -> None:
+        """Let nothing lead to what was kept of a page any more."""
+        links, stubs = self.stub.links, self.store.cache.link_stubs
+        for link in kept.leads():
+            if link < len(stubs):
+                links[link] = stubs[link]
+        table, empty = self.stub.tables[0], self.empty[0]
+        for pc, stanza in kept.stanzas().items():
+            if table[pc & _TABLE_MASK] == stanza:
+                table[pc & _TABLE_MASK] = empty
+        returns = self.stub.returns
+        for pc, pad in kept.pads().items():
+            place = pc >> layout.RETURN_SHIFT & _TABLE_MASK
+            if returns[2 * place + 1] == pad:
+                self._leave_empty(place)
 
     def forget_frame(self, frame: int) -> None:
         """The code of `frame` is dropped."""
@@ -397,13 +503,20 @@ class Space:
         """Forget what the page tables don't say any longer."""
         self.is_stale = False
         self.window.compare(self.root)
-        walk = self.window.walk
-        for number, frame in list(self.code_pages.items()):
+        memory, walk, code_pages = self.window.memory, self.window.walk, self.code_pages
+        changed: set[int] = set()
+        for leaf in {number >> 9 for number in code_pages}:
+            walk.find(self.root, leaf << pte.LEAF_SHIFT)
+            now = memory.bytes[walk.slot << 3 : (walk.slot << 3) + PAGE_SIZE] if walk.slot else b""
+            if self.seen.get(leaf) != now:
+                self.seen[leaf] = now
+                changed.add(leaf)
+        for number in [number for number in code_pages if number >> 9 in changed] if changed else ():
             entry = walk.find(self.root, number << PAGE_SHIFT)
             if (
                 entry & _PRESENT_AND_CODE != pte.PRESENT
                 or not entry & pte.ACCESSED
-                or (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT != frame
+                or (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT != code_pages[number]
             ):
                 self.forget_page(number)
 

@@ -15,6 +15,7 @@ from procession.abi.syscall_numbers import name_of
 from procession.abi.word import Words, pack_u32, pack_u64
 from procession.hardware.engines.native.budget import Budget
 from procession.hardware.engines.native.image import BOOT, BOOT_BYTES, StubParts, make_image
+from procession.hardware.engines.native.machine_code import StubUnavailable, address_of, map_code
 from procession.hardware.engines.native.system_call_filter import MUNMAP
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import RAX, RDX, RSI, ZERO, Assembler, set_register
@@ -48,10 +49,6 @@ class StubError(Exception):
         super().__init__(reason)
         self.has_begun = has_begun
         self.status = status
-
-
-class StubUnavailable(Exception):
-    """This host doesn't let us have stubs; why."""
 
 
 class Processor:
@@ -123,12 +120,10 @@ class Processor:
         self.poller = select.poll()
         self.poller.register(self.bell_descriptor, select.POLLIN)
         self.code, self.mailbox = _map_hand_over(
-            ctypes.addressof(ctypes.c_char.from_buffer(self.memory)),
-            ctypes.addressof(ctypes.c_char.from_buffer(self.replies)),
+            address_of(self.memory),
+            address_of(self.replies),
         )
-        self.hand_over = ctypes.PYFUNCTYPE(ctypes.c_int)(
-            ctypes.addressof(ctypes.c_char.from_buffer(self.code)) + _CODE_OFFSET
-        )
+        self.hand_over = ctypes.PYFUNCTYPE(ctypes.c_int)(address_of(self.code) + _CODE_OFFSET)
         self.pointed: Stub | None = None
         self.prompt: Stub | None = None
         self.most_spins = self.spins = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
@@ -231,21 +226,7 @@ def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[in
     code.put("0f 0d 0e", "0f 0d 4e 40")  # prefetchw [rsi]; prefetchw [rsi + 64]
     code.put("0f 0d 8e 80000000", "0f 0d 8e c0000000")  # prefetchw [rsi + 128]; prefetchw [rsi + 192]
     code.put("8b 86", pack_u32(layout.EXIT), "5b", "c3")  # mov eax, [rsi + exit]
-    code.labels["mailbox"] = -_CODE_OFFSET
-    descriptor = os.memfd_create("procession-hand-over")
-    try:
-        os.ftruncate(descriptor, mmap.PAGESIZE)
-        writable = mmap.mmap(descriptor, mmap.PAGESIZE)
-        writable[_CODE_OFFSET : _CODE_OFFSET + len(code.code)] = code.finish()
-        try:
-            mapped = mmap.mmap(
-                descriptor, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
-            )
-        except OSError as error:
-            raise StubUnavailable(f"executable mappings aren't allowed: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
-    return mapped, memoryview(mapped)[:_CODE_OFFSET].cast("Q")
+    return map_code(code, _CODE_OFFSET)
 
 
 class Stub:
@@ -317,7 +298,7 @@ class Stub:
     def _point_mailbox(self) -> None:
         processor = self.processor
         mailbox = processor.mailbox
-        base = ctypes.addressof(ctypes.c_char.from_buffer(processor.memory))
+        base = address_of(processor.memory)
         mailbox[_ORDERS] = base + processor.orders_offset(self.slot)
         mailbox[_SLEEPER] = base + self.sleeps
         processor.pointed = self
@@ -381,9 +362,7 @@ class Stub:
     def _await(self) -> None:
         """Wait until the stub answers. Raises StubError if it ends or doesn't."""
         processor = self.processor
-        asked = ctypes.c_void_p(
-            ctypes.addressof(ctypes.c_char.from_buffer(processor.memory)) + processor.orders_offset(self.slot)
-        )
+        asked = ctypes.c_void_p(address_of(processor.memory) + processor.orders_offset(self.slot))
         processor.system_call(_FUTEX, asked, _FUTEX_WAKE, 1, None, None, 0)
         waited_ms = 0
         while processor.reply_words[0] != processor.mailbox[_NUMBER]:
