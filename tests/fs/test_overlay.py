@@ -161,6 +161,25 @@ def test_removed_names_stay_away(tree: FileTree) -> None:
     assert tree.names("/etc") == []
 
 
+def test_what_is_made_needs_no_list_of_the_host(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists: list[bytes] = []
+    names = HostDirectory.names
+
+    def counted(directory: HostDirectory, path: bytes) -> list[bytes]:
+        lists.append(path)
+        return names(directory, path)
+
+    monkeypatch.setattr(HostDirectory, "names", counted)
+    tree = new_overlay_tree(root)
+    for _ in range(2):
+        tree.write("/etc/lock", b"1")
+        tree.rename("/etc/lock", "/etc/held")
+        tree.unlink("/etc/held")
+    assert lists == []
+    tree.write("/etc/group", b"root")
+    assert (tree.names("/etc"), lists) == ([b"group", b"passwd"], [b"etc"])
+
+
 def test_a_directory_with_unseen_entries_is_not_empty(tree: FileTree) -> None:
     with pytest.raises(ENOTEMPTY):
         tree.rmdir("/deep")

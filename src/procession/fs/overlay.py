@@ -165,7 +165,8 @@ class OverlayInode(MemoryInode):
 
     `lower` is its place on the host, None for what the guest has made. A directory's `entries` holds what
     has been made or looked up so far. `unseen` are the names on the host that haven't been looked up yet:
-    it's None until the directory is first listed or changed, and until then the host is asked by name.
+    it's None until the directory is first listed or one of these is removed or replaced, and until then the
+    host is asked by name.
     `lower_time_ns` is what the host said when it was changed last: whatever the guest changes has another
     `ctime_ns`. `whiteouts` are the names on the host that the guest has removed, None while
     there are none; `entries` may have others of these names.
@@ -240,7 +241,11 @@ class OverlayInode(MemoryInode):
         return self.unseen
 
     def set_entry(self, name: bytes, inode: MemoryInode) -> None:
-        self._list_host().pop(name, None)
+        if name in self.entries:
+            # What's replaced may be the host's, whom nobody must ask for it again.
+            self._list_host()
+        if self.unseen is not None:
+            self.unseen.pop(name, None)
         self.entries[name] = inode
 
     def remove_entry(self, name: bytes) -> None:
@@ -248,7 +253,10 @@ class OverlayInode(MemoryInode):
             if self.whiteouts is None:
                 self.whiteouts = {}
             self.whiteouts[name] = None
-        self._list_host().pop(name, None)
+            # From now on the host isn't asked by name.
+            self._list_host()
+        if self.unseen is not None:
+            self.unseen.pop(name, None)
         del self.entries[name]
 
     def _hides_lower(self, name: bytes) -> bool:
