@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 VectorClock = dict[int, int]
 """How many segments of each task come before, or are, this one."""
+Undo = tuple[dict[Any, Any], object, object]
+"""A table, a key in it, and what was there; None for nothing."""
 _WORD = (1 << 64) - 1
 
 
@@ -24,7 +26,7 @@ class TraceEntry(NamedTuple):
     clock: VectorClock
     node: int | None
     waker: int | None
-    undo: list[tuple[str, object, object]]
+    undo: list[Undo]
     term: int
 
 
@@ -57,28 +59,24 @@ class Trace:
         """Add a segment, with what was chosen in it; the races that it closes, each with an entry before."""
         tid, footprint = segment
         position = len(self.entries)
-        undo: list[tuple[str, object, object]] = [("clock", tid, self.clocks.get(tid))]
-        before = self.clocks.get(tid, {})
+        clocks, writers, readers, updaters = self.clocks, self.writers, self.readers, self.updaters
+        reads, updates, writes = footprint.reads, footprint.updates, footprint.writes
+        known_clock = clocks.get(tid)
+        undo: list[Undo] = [(clocks, tid, known_clock)]
+        before = known_clock or {}
         nth = before.get(tid, 0) + 1
         clock = {**before, tid: nth}
         races: list[Race] = []
         rivals: set[int] = set()
-        for key in footprint.reads:
-            writer = self.writers.get(key)
-            if writer is not None:
-                rivals.add(writer)
-            rivals.update(self.updaters.get(key, {}).values())
-        for key in footprint.updates:
-            writer = self.writers.get(key)
-            if writer is not None:
-                rivals.add(writer)
-            rivals.update(self.readers.get(key, {}).values())
-        for key in footprint.writes:
-            rivals.update(self.updaters.get(key, {}).values())
-            writer = self.writers.get(key)
-            if writer is not None:
-                rivals.add(writer)
-            rivals.update(self.readers.get(key, {}).values())
+        for keys, others in ((reads, (updaters,)), (updates, (readers,)), (writes, (updaters, readers))):
+            for key in keys:
+                writer = writers.get(key)
+                if writer is not None:
+                    rivals.add(writer)
+                for other_tasks in others:
+                    positions = other_tasks.get(key)
+                    if positions is not None:
+                        rivals.update(positions.values())
         for rival in sorted(rivals, reverse=True):
             entry = self.entries[rival]
             other = entry.segment.tid
@@ -94,34 +92,34 @@ class Trace:
             for name, count in entry.clock.items():
                 if clock.get(name, 0) < count:
                     clock[name] = count
-        for key in footprint.writes:
-            undo.append(("writer", key, self.writers.get(key)))
-            undo.append(("readers", key, self.readers.get(key)))
-            undo.append(("updaters", key, self.updaters.get(key)))
-            self.writers[key] = position
-            self.readers[key] = {}
-            self.updaters[key] = {}
-        for key in footprint.reads:
-            if key in footprint.writes:
+        for key in writes:
+            undo.append((writers, key, writers.get(key)))
+            writers[key] = position
+            for table in (readers, updaters):
+                known = table.pop(key, None)
+                if known is not None:
+                    undo.append((table, key, known))
+        for key in reads:
+            if key in writes:
                 continue
-            known = self.readers.get(key)
-            undo.append(("readers", key, known))
-            self.readers[key] = {tid: position} if known is None else {**known, tid: position}
-        for key in footprint.updates:
-            known = self.updaters.get(key)
-            undo.append(("updaters", key, known))
-            self.updaters[key] = {tid: position} if known is None else {**known, tid: position}
-        self.clocks[tid] = clock
+            known = readers.get(key)
+            undo.append((readers, key, known))
+            readers[key] = {tid: position} if known is None else {**known, tid: position}
+        for key in updates:
+            known = updaters.get(key)
+            undo.append((updaters, key, known))
+            updaters[key] = {tid: position} if known is None else {**known, tid: position}
+        clocks[tid] = clock
         for woken in footprint.enabled:
             if woken == tid:
                 continue
-            known_clock = self.clocks.get(woken)
-            undo.append(("clock", woken, known_clock))
-            self.clocks[woken] = joined(known_clock or {}, clock)
-            undo.append(("waker", woken, self.wakers.get(woken)))
+            known_clock = clocks.get(woken)
+            undo.append((clocks, woken, known_clock))
+            clocks[woken] = joined(known_clock or {}, clock)
+            undo.append((self.wakers, woken, self.wakers.get(woken)))
             self.wakers[woken] = position
         waker_position = self.wakers.pop(tid, None)
-        undo.append(("waker", tid, waker_position))
+        undo.append((self.wakers, tid, waker_position))
         term = hash((tid, nth, tuple(sorted(clock.items())), options))
         self.signature = self.signature + term & _WORD
         self.positions.setdefault(tid, []).append(position)
@@ -134,22 +132,15 @@ class Trace:
 
     def cut(self, length: int) -> None:
         """Take away all entries from `length` on."""
-        tables: dict[str, dict[Any, Any]] = {
-            "clock": self.clocks,
-            "writer": self.writers,
-            "readers": self.readers,
-            "updaters": self.updaters,
-            "waker": self.wakers,
-        }
         while len(self.entries) > length:
             entry = self.entries.pop()
             self.signature = self.signature - entry.term & _WORD
             self.positions[entry.segment.tid].pop()
-            for name, key, value in reversed(entry.undo):
+            for table, key, value in reversed(entry.undo):
                 if value is None:
-                    tables[name].pop(key, None)
+                    table.pop(key, None)
                 else:
-                    tables[name][key] = value
+                    table[key] = value
 
     def initials(self, position: int) -> list[int]:
         """The tasks one of which has to go on instead of the entry at `position`, for the last to come before

@@ -47,6 +47,8 @@ class StateDigest:
     def digest(self, roots: list[Any], rest: bytes) -> bytes:
         """The digest of all that `roots` lead to, and of `rest`, as the table saw it last: 16 bytes."""
         table, texts, links, terms = self.table, self.texts, self.links, self.terms
+        if not table.has_digest:
+            table.begin_digest()
         missing = len(table.objects) - len(texts)
         if missing > 0:
             texts += [b""] * missing

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
+from itertools import compress
 from mmap import mmap
-from operator import attrgetter
+from operator import attrgetter, is_, is_not
 from struct import Struct
 from struct import error as StructError
 from typing import Any
@@ -32,9 +34,15 @@ UNSET = Unset()
 
 
 class Shape:
-    """A kind of object that can change. `contents` are what it refers to, in an order of its own."""
+    """A kind of object that can change. `contents` are what it refers to, in an order of its own.
 
-    __slots__ = ()
+    `reader` does what `read` does, in C where that can be; it raises AttributeError where it can't.
+    """
+
+    __slots__ = ("reader",)
+
+    def __init__(self, reader: Callable[[Any], Contents] | None = None) -> None:
+        self.reader: Callable[[Any], Contents] = self.read if reader is None else reader
 
     def read(self, value: Any) -> Contents:
         """What `value` holds now."""
@@ -44,11 +52,23 @@ class Shape:
         """Let `value`, which holds `now`, hold `then`."""
         raise NotImplementedError
 
+    def put_back(self, value: Any, then: Contents) -> None:
+        """Let `value` hold `then`, whatever it holds now.
+
+        What's equal and isn't the same may be written or not: neither does harm.
+        """
+        now = self.read(value)
+        if len(now) != len(then) or not all(map(is_, now, then)):
+            self.write(value, now, then)
+
 
 class ListShape(Shape):
     """A list."""
 
     __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(tuple)
 
     def read(self, value: Any) -> Contents:
         return tuple(value)
@@ -56,11 +76,18 @@ class ListShape(Shape):
     def write(self, value: Any, now: Contents, then: Contents) -> None:
         value[:] = then
 
+    def put_back(self, value: Any, then: Contents) -> None:
+        # To write is cheaper than to look.
+        value[:] = then
+
 
 class DequeShape(Shape):
     """A deque."""
 
     __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(tuple)
 
     def read(self, value: Any) -> Contents:
         return tuple(value)
@@ -88,6 +115,9 @@ class SetShape(Shape):
     """A set, of numbers and strings alone: their order is nobody's business."""
 
     __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(tuple)
 
     def read(self, value: Any) -> Contents:
         return tuple(value)
@@ -125,30 +155,32 @@ class ArrayShape(Shape):
 class InstanceShape(Shape):
     """An object of one of the package's own classes: its attributes, by `fields`."""
 
-    __slots__ = ("fields", "is_compiled", "read_all")
+    __slots__ = ("fields", "is_compiled")
 
     def __init__(self, kind: type) -> None:
         self.fields = fields_of(kind)
         self.is_compiled = is_compiled_class(kind)
-        self.read_all = attrgetter(*self.fields) if len(self.fields) > 1 else None
+        super().__init__(attrgetter(*self.fields) if len(self.fields) > 1 else self._read_each)
 
     def read(self, value: Any) -> Contents:
-        if self.read_all is not None:
-            try:
-                contents: Contents = self.read_all(value)
-            except AttributeError:
-                pass
-            else:
-                return contents
+        try:
+            return self.reader(value)
+        except AttributeError:
+            return self._read_each(value)
+
+    def _read_each(self, value: Any) -> Contents:
         return tuple([getattr(value, name, UNSET) for name in self.fields])
 
     def write(self, value: Any, now: Contents, then: Contents) -> None:
-        for name, item, old in zip(self.fields, now, then, strict=True):
-            if item is not old:
-                if old is UNSET:
-                    self._unset(value, name)
-                else:
-                    setattr(value, name, old)
+        # C code finds what differs.
+        for name, old in compress(zip(self.fields, then, strict=True), map(is_not, now, then)):
+            if old is UNSET:
+                self._unset(value, name)
+            else:
+                setattr(value, name, old)
+
+    def put_back(self, value: Any, then: Contents) -> None:
+        self.write(value, self.read(value), then)
 
     def _unset(self, value: Any, name: str) -> None:
         """Take an attribute away; a compiled class doesn't let go of one, and nobody asks for it yet."""

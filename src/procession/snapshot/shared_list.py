@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import compress, count
+from operator import is_not
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -85,10 +87,8 @@ class SharedList(Generic[Item]):
         """Where it differs from what it was: index, item now and item then, as far as both reach."""
         for leaf, (now, then) in enumerate(zip(self.leaves, kept.leaves, strict=False)):
             if now is not then:
-                start = leaf << _BITS
-                for index, (item, old) in enumerate(zip(now, then, strict=False), start):
-                    if item is not old:
-                        yield index, item, old
+                differing = map(is_not, now, then)
+                yield from compress(zip(count(leaf << _BITS), now, then), differing)
 
     def put_back(self, kept: KeptList[Item]) -> None:
         """Be what it was, but for the items that it has got since: they stay."""
@@ -96,9 +96,11 @@ class SharedList(Generic[Item]):
         self.leaves[:whole] = kept.leaves[:whole]
         self.count = max(self.count, whole << _BITS)
         self.owned = {leaf for leaf in self.owned if leaf >= whole}
-        for index in range(whole << _BITS, kept.count):
-            item = kept.leaves[whole][index & _MASK]
-            if index >= self.count:
-                self.append(item)
-            elif self[index] is not item:
-                self[index] = item
+        rest = kept.count & _MASK
+        if rest:
+            then = kept.leaves[whole][:rest]
+            now = self.leaves[whole] if whole < len(self.leaves) else []
+            if len(now) < rest or any(map(is_not, now, then)):
+                self.leaves[whole : whole + 1] = [then + now[rest:]]
+                self.owned.add(whole)
+            self.count = max(self.count, kept.count)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import is_
+from itertools import compress
+from operator import is_not
 from typing import Any
 
 from procession.snapshot.referents import Group
@@ -35,8 +36,9 @@ class ObjectTable:
     """Knows the objects by numbers that they keep, in the order in which they were found.
 
     Those that have changed lately are `hot`, each with how often it was looked at since, and are compared one
-    by one; the others are in `groups`, compared as wholes. `changed` are those that the digest hasn't seen;
-    of these, `absent` are no part of the state that was put back last, and may name what is forgotten. `gone`
+    by one; the others are in `groups`, compared as wholes. `changed` are those that the digest hasn't seen,
+    once there is one; of these, `absent` are no part of the state that was put back last, and may name what
+    is forgotten. `gone`
     are the numbers of all that aren't, but for those that were `met` again since: whatever lies outside the
     state may have led back to them.
     """
@@ -47,6 +49,7 @@ class ObjectTable:
         "gone",
         "group_of",
         "groups",
+        "has_digest",
         "hot",
         "looks",
         "met",
@@ -64,19 +67,27 @@ class ObjectTable:
         self.hot: dict[int, int] = {}
         self.groups: dict[Group, None] = {}
         self.group_of: dict[int, Group] = {}
+        self.has_digest = False
         self.changed: set[int] = set()
         self.absent: set[int] = set()
         self.gone = range(0)
         self.met: set[int] = set()
         self.looks = 0
 
+    def begin_digest(self) -> None:
+        """From now on there's a digest, which hasn't seen anything."""
+        self.has_digest = True
+        self.absent = set(self.gone) - self.met
+        self.changed = set(range(len(self.objects))) - self.absent
+
     def look(self, roots: Iterable[Any]) -> None:
         """Find out what has changed, and what is new. Raises NotPlain."""
         objects, shapes, records, hot = self.objects, self.shapes, self.records, self.hot
+        leaves = records.leaves
         self._heat_changed()
         waiting: list[Any] = []
         numbers = self.numbers
-        gone, met = self.gone, self.met
+        gone, met, has_digest = self.gone, self.met, self.has_digest
         for root in roots:
             number = numbers.get(id(root), -1)
             if number < 0 or number in gone:
@@ -84,18 +95,20 @@ class ObjectTable:
         for number, age in hot.items():
             if number in gone and number not in met:
                 continue
-            now = shapes[number].read(objects[number])
-            then = records[number].contents
+            value, shape = objects[number], shapes[number]
+            try:
+                now = shape.reader(value)
+            except AttributeError:
+                now = shape.read(value)
+            then = leaves[number >> _LEAF_BITS][number & _LEAF_MASK].contents
             if is_same(now, then):
                 hot[number] = age + 1
                 continue
             hot[number] = 0
             records[number] = Record(now)
-            self.changed.add(number)
-            if len(now) == len(then):
-                waiting += [item for item, old in zip(now, then, strict=True) if item is not old]
-            else:
-                waiting += now
+            if has_digest:
+                self.changed.add(number)
+            waiting += compress(now, map(is_not, now, then)) if len(now) == len(then) else now
         if waiting:
             self._add_all(waiting)
         self.looks += 1
@@ -159,7 +172,8 @@ class ObjectTable:
             waiting += [item for item in contents if type(item) not in _ATOMS]
         self.records.extend(records)
         added = range(first, len(objects))
-        self.changed.update(added)
+        if self.has_digest:
+            self.changed.update(added)
         if len(added) > _MANY_NEW:
             self._group(added)
         else:
@@ -170,7 +184,8 @@ class ObjectTable:
         """What had gone is of the state again, and holds whatever it does now."""
         contents = self.shapes[number].read(self.objects[number])
         self.met.add(number)
-        self.changed.add(number)
+        if self.has_digest:
+            self.changed.add(number)
         self.records[number] = Record(contents)
         group = self.group_of.get(number)
         if group is not None:
@@ -209,14 +224,12 @@ class ObjectTable:
         for number in hot:
             if number < count:
                 then_contents = leaves[number >> _LEAF_BITS][number & _LEAF_MASK].contents
-                value, shape = objects[number], shapes[number]
-                now = shape.read(value)
-                # Where only what's equal isn't the same, to write it does no harm.
-                if len(now) != len(then_contents) or not all(map(is_, now, then_contents)):
-                    shape.write(value, now, then_contents)
+                shapes[number].put_back(objects[number], then_contents)
         heated: dict[Group, list[int]] = {}
+        has_digest = self.has_digest
         for number, now_record, then in records.differing(kept):
-            self.changed.add(number)
+            if has_digest:
+                self.changed.add(number)
             group = self.group_of.get(number)
             if group is not None:
                 shapes[number].write(objects[number], now_record.contents, then.contents)
@@ -224,9 +237,10 @@ class ObjectTable:
         for group, changed in heated.items():
             self._heat(group, changed)
         records.put_back(kept)
-        unseen = self.changed | self.absent
-        self.changed = {number for number in unseen if number < count}
-        self.absent = unseen - self.changed
+        if has_digest:
+            unseen = self.changed | self.absent
+            self.changed = {number for number in unseen if number < count}
+            self.absent = unseen - self.changed
         self.gone = range(count, len(objects))
         self.met.clear()
 
@@ -255,10 +269,9 @@ def is_same(now: Contents, then: Contents) -> bool:
     """Whether both name the same objects; equal numbers are the same."""
     if len(now) != len(then):
         return False
-    if all(map(is_, now, then)):
-        return True
-    for item, old in zip(now, then, strict=True):
-        if item is not old and not _is_equal(item, old):
+    # What differs is found by C code.
+    for item, old in compress(zip(now, then, strict=True), map(is_not, now, then)):
+        if not _is_equal(item, old):
             return False
     return True
 
