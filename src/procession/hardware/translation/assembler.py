@@ -5,7 +5,7 @@ from __future__ import annotations
 from procession.abi.word import pack_u32, pack_u64
 
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)
-OVERFLOW, CARRY, ZERO, SIGN = 0, 2, 4, 8
+OVERFLOW, CARRY, ZERO, SIGN, NOT_GREATER = 0, 2, 4, 8, 14
 """Conditions of jumps; with 1 added each is its opposite."""
 
 WORD_MASK = (1 << 64) - 1

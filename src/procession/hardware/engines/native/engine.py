@@ -25,7 +25,6 @@ from procession.hardware.engines.native.single_step import (
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
 from procession.hardware.engines.native.stub import (
     MAXIMUM_STUBS,
-    NOT_ANSWERED,
     PLACE,
     Processor,
     StubError,
@@ -190,11 +189,11 @@ class NativeEngine:
             jumps_before, transfers_before = counter[0], transfers[0]
             stub = space.stub
             try:
-                if stub is processor.prompt and not stub.commands:
+                if stub is processor.prompt and not stub.command_count:
                     mailbox[PLACE] = resume
                     why = hand_over()
-                    if why == NOT_ANSWERED:
-                        why = stub.await_late_answer()
+                    if why < 0:
+                        why = stub.answered_late(why)
                 else:
                     why = stub.hand_over(resume)
             except StubError as error:
@@ -332,7 +331,8 @@ class NativeEngine:
                 or self.general[RIP] != pc
                 or generation != self.store.cache.generation
                 or switches != self.switches
-                or self.budget.is_spent
+                or self.counter[0] <= 0
+                or self.transfers[0] <= 0
             ):
                 return 0
             outcome = space.window.fill(address, is_write=is_write)

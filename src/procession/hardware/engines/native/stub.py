@@ -12,32 +12,52 @@ import weakref
 from contextlib import suppress
 
 from procession.abi.syscall_numbers import name_of
-from procession.abi.word import Words, pack_u32, pack_u64
+from procession.abi.word import pack_u32, pack_u64
 from procession.hardware.engines.native.budget import Budget
 from procession.hardware.engines.native.image import BOOT, BOOT_BYTES, StubParts, make_image
 from procession.hardware.engines.native.machine_code import StubUnavailable, address_of, map_code
-from procession.hardware.engines.native.system_call_filter import MUNMAP
+from procession.hardware.engines.native.system_call_filter import (
+    MAP_POPULATE,
+    MAP_SHARED_FIXED,
+    MMAP,
+    MUNMAP,
+)
 from procession.hardware.translation import layout
-from procession.hardware.translation.assembler import RAX, RDX, RSI, ZERO, Assembler, set_register
+from procession.hardware.translation.assembler import (
+    NOT_GREATER,
+    R12,
+    RAX,
+    RDX,
+    RSI,
+    ZERO,
+    Assembler,
+    set_register,
+    signed_32,
+)
 from procession.hardware.translation.code_cache import CodeCache
 
 MAXIMUM_STUBS = 64
-NOT_ANSWERED = -1
-"""What a hand-over returns instead of why the stub has come back."""
-_ORDERS, _NUMBER, _SPINS, _SLEEPER, PLACE = range(5)
+_NOT_ANSWERED, _ANSWERED_LATE = -1, -2
+"""What a hand-over returns that had to sleep: instead of why the stub has come back, and less that."""
+_ORDERS, _NUMBER, _SPINS, _SLEEPER, PLACE, _STUB_SPINS, _ANSWERED_AT, _BELL, _RINGS = range(9)
 """The words of the mailbox: the address of the orders, the last request's number, how often to look for its
-answer, the address of the stub's word in ASLEEP, and where the stub is to go on.
+answer, the address of the stub's word in ASLEEP, where the stub is to go on, how often the stub looks for the
+next request, when the last answer came (in the processor's ticks), the `struct pollfd` of the bell, and how
+often that has rung.
 """
 _SPIN_ROUNDS = 400
 """How long who waits looks again before it sleeps: about 20 microseconds."""
 _WAKING = 8
 """How many times as long it takes a stub that sleeps to answer: on some virtual machines 70 microseconds."""
 _MOST_PATIENCE = 64
-_FUTEX, _FUTEX_WAKE = 202, 1
+_POLL, _FUTEX, _FUTEX_WAKE = 7, 202, 1
+_NAP_MS = 1
+"""How long who waits sleeps with Python's lock: that costs less than to give it up."""
+_SHORT_WORK_TICKS = 50_000
+"""If it works longer than that between an answer and a request, some 20 microseconds, the stub may sleep."""
 _WAIT_MS = 50
 _STUCK_AFTER_MS = 30_000
 """No slice takes so long: a stub that doesn't answer has done away with its counter."""
-_COMMAND = Words("<7Q")
 
 
 class StubError(Exception):
@@ -123,6 +143,7 @@ class Processor:
             address_of(self.memory),
             address_of(self.replies),
         )
+        self.mailbox[_BELL] = self.bell_descriptor | select.POLLIN << 32
         self.hand_over = ctypes.PYFUNCTYPE(ctypes.c_int)(address_of(self.code) + _CODE_OFFSET)
         self.pointed: Stub | None = None
         self.prompt: Stub | None = None
@@ -156,7 +177,7 @@ class Processor:
     def answered_promptly(self) -> None:
         """An answer came while somebody looked, if only once, or while the stub was woken."""
         if self.spins:
-            self.looks = self.mailbox[_SPINS] = self.spins
+            self.looks = self.mailbox[_SPINS] = self.mailbox[_STUB_SPINS] = self.spins
             self.patience = max(self.patience >> 1, 1)
             if self.patience == 1:
                 self.prompt = self.pointed
@@ -186,22 +207,32 @@ class Processor:
         self.close()
 
 
-_CODE_OFFSET = 64
+_CODE_OFFSET = 128
 
 
 def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[int]]:
     """Code that makes a request and waits briefly for its answer; and its mailbox.
 
-    It returns why the stub has come back, or NOT_ANSWERED, and then the stub will ring the bell. It's called
-    with Python's lock, as giving that up costs more than a system call of the guest's should.
+    It returns why the stub has come back; less than that if it has slept for a moment; or NOT_ANSWERED, and
+    then the stub will ring the bell. It's called with Python's lock, as giving that up costs more than a
+    system call of the guest's should.
     """
     code = Assembler()
-    code.put("53")  # push rbx
-    code.address(RDX, "mailbox")
-    code.put("48 8b 1a", "8b 42 08", "ff c0", "89 42 08")  # mov rbx, [rdx]; mov eax, [rdx + 8]; inc; mov back
-    code.put("89 c1", "48 8b 72 20", b"\x48\x89\x73%c" % (8 * _RESUME))  # mov ecx, eax; copy the place
+
+    def read_ticks() -> None:
+        code.put("0f 31", "48 c1 e2 20", "48 09 d0")  # rdtsc; shl rdx, 32; or rax, rdx
+
+    code.put("53", "41 54")  # push rbx; push r12
+    code.address(R12, "mailbox")
+    # Whether the stub looks for the next request or sleeps, by how long this one took to be made.
+    read_ticks()
+    code.put("49 2b 44 24 30", "49 8b 1c 24", "31 d2")  # sub rax, [r12 + 48]; mov rbx, [r12]; xor edx, edx
+    code.put("48 3d", pack_u32(_SHORT_WORK_TICKS), "41 0f 42 54 24 28")  # cmp rax, ...; cmovb edx, [r12 + 40]
+    code.put(b"\x89\x53%c" % (8 * _SPIN))  # mov [rbx + spin], edx
+    code.put("41 8b 44 24 08", "ff c0", "41 89 44 24 08")  # mov eax, [r12 + 8]; inc eax; mov [r12 + 8], eax
+    code.put("89 c1", "49 8b 74 24 20", b"\x48\x89\x73%c" % (8 * _RESUME))  # mov ecx, eax; copy the place
     code.put("87 03")  # xchg [rbx], eax
-    code.put("8b 42 10", "48 8b 52 18")  # mov eax, [rdx + 16]; mov rdx, [rdx + 24]
+    code.put("41 8b 44 24 10", "49 8b 54 24 18")  # mov eax, [r12 + 16]; mov rdx, [r12 + 24]
     code.put("48 be", pack_u64(replies))  # mov rsi, the reply's address
     code.put("83 3a 00")  # cmp dword [rdx], 0
     code.branch(ZERO, "look")
@@ -213,19 +244,40 @@ def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[in
     code.put("39 0e")  # cmp [rsi], ecx
     code.branch(ZERO, "answered")
     code.put("f3 90", "83 e8 01")  # pause; sub eax, 1
-    code.branch(9, "look")
+    code.branch(NOT_GREATER ^ 1, "look")
     # The stub looks at this after it has answered: so one of the two sees what the other one did.
     code.put(set_register(RAX, 1), b"\x87\x43%c" % (8 * _WAITING))  # mov eax, 1; xchg [rbx + waiting], eax
+    code.label("sleep")
     code.put("39 0e")  # cmp [rsi], ecx
     code.branch(ZERO, "answered late")
-    code.put("83 c8 ff", "5b", "c3")  # or eax, -1
+    code.put("51", "56", "49 8d 7c 24 38")  # push rcx; push rsi; lea rdi, [r12 + 56]
+    code.put(set_register(RSI, 1), set_register(RDX, _NAP_MS), set_register(RAX, _POLL), "0f 05")
+    code.put("5e", "59", "85 c0")  # pop rsi; pop rcx; test eax, eax
+    code.branch(NOT_GREATER ^ 1, "rung")
+    code.put("39 0e")
+    code.branch(ZERO, "answered late")
+    code.put("83 c8 ff")  # or eax, -1
+    code.jump("return")
+    code.label("rung")
+    # It may have rung for an answer that was found without.
+    code.put("51", "56", "41 8b 7c 24 38", "49 8d 74 24 40")  # ...; mov edi, [r12 + 56]; lea ...
+    code.put(set_register(RDX, 8), "31 c0", "0f 05", "5e", "59")  # mov edx, 8; xor eax, eax (read); syscall
+    code.jump("sleep")
     code.label("answered late")
     code.put(b"\xc7\x43%c\0\0\0\0" % (8 * _WAITING))  # mov dword [rbx + waiting], 0
+    code.put("48 be", pack_u64(context), b"\xb9", signed_32(_ANSWERED_LATE))  # mov rsi, ...; mov ecx, ...
+    code.put("2b 8e", pack_u32(layout.EXIT))  # sub ecx, [rsi + exit]
+    code.jump("note the time")
     code.label("answered")
     code.put("48 be", pack_u64(context))  # mov rsi, the context's address
     code.put("0f 0d 0e", "0f 0d 4e 40")  # prefetchw [rsi]; prefetchw [rsi + 64]
     code.put("0f 0d 8e 80000000", "0f 0d 8e c0000000")  # prefetchw [rsi + 128]; prefetchw [rsi + 192]
-    code.put("8b 86", pack_u32(layout.EXIT), "5b", "c3")  # mov eax, [rsi + exit]
+    code.put("8b 8e", pack_u32(layout.EXIT))  # mov ecx, [rsi + exit]
+    code.label("note the time")
+    read_ticks()
+    code.put("49 89 44 24 30", "89 c8")  # mov [r12 + 48], rax; mov eax, ecx
+    code.label("return")
+    code.put("41 5c", "5b", "c3")  # pop r12; pop rbx; ret
     return map_code(code, _CODE_OFFSET)
 
 
@@ -236,7 +288,7 @@ class Stub:
 
     __slots__ = (
         "__weakref__",
-        "commands",
+        "command_count",
         "finalizer",
         "is_alive",
         "links",
@@ -267,7 +319,7 @@ class Stub:
         self.tables = [table(offset, 1 << 16) for offset in places]
         self.returns = table(layout.RETURN_TABLE, 2 << 16)
         self.links = table(layout.LINKS, layout.MAXIMUM_LINKS)
-        self.commands: list[bytes] = []
+        self.command_count = 0
         self.sleeps = layout.ASLEEP + 4 * slot
         words = self.orders_words
         words[_SPIN] = processor.most_spins
@@ -293,7 +345,7 @@ class Stub:
             if 0 < error.status <= len(calls):
                 reason = f"the host refused a stub its {name_of(calls[error.status - 1])}"
             raise StubUnavailable(reason) from error
-        self.commands.append(_COMMAND.pack(MUNMAP, BOOT, BOOT_BYTES, 0, 0, 0, 0))
+        self.unmap(BOOT, BOOT_BYTES)
 
     def _point_mailbox(self) -> None:
         processor = self.processor
@@ -310,10 +362,31 @@ class Stub:
         start = self.processor.orders_offset(self.slot) + layout.RETURN_TABLE - layout.ORDERS
         self.processor.memory.madvise(mmap.MADV_REMOVE, start, 16 << 16)
 
-    def command(self, number: int, *arguments: int) -> None:
+    def map(self, address: int, length: int, protection: int, offset: int) -> None:
+        """Have the stub map the machine's memory at `offset`, before it goes on."""
+        flags = MAP_SHARED_FIXED | MAP_POPULATE
+        self._command(MMAP, address, length, protection, flags, self.memory_descriptor, offset)
+
+    def unmap(self, address: int, length: int) -> None:
+        """Have the stub unmap pages before it goes on."""
+        self._command(MUNMAP, address, length, 0, 0, 0, 0)
+
+    def _command(
+        self, number: int, first: int, second: int, third: int, fourth: int, fifth: int, sixth: int
+    ) -> None:
         """Have the stub make a system call before it goes on."""
-        self.commands.append(_COMMAND.pack(number, *arguments, *(0,) * (6 - len(arguments))))
-        if len(self.commands) == layout.MAXIMUM_COMMANDS:
+        count = self.command_count
+        at = _COMMANDS + count * _COMMAND_WORDS
+        words = self.orders_words
+        words[at] = number
+        words[at + 1] = first
+        words[at + 2] = second
+        words[at + 3] = third
+        words[at + 4] = fourth
+        words[at + 5] = fifth
+        words[at + 6] = sixth
+        self.command_count = count + 1
+        if count + 1 == layout.MAXIMUM_COMMANDS:
             # If that ends the stub, its next hand-over tells.
             with suppress(StubError):
                 self.hand_over(0)
@@ -325,24 +398,21 @@ class Stub:
         """
         if not self.is_alive:
             raise StubError("the stub has ended", has_begun=False)
-        words, processor = self.orders_words, self.processor
-        commands = self.commands
-        if commands:
-            self.orders[_COMMANDS : _COMMANDS + layout.COMMAND_BYTES * len(commands)] = b"".join(commands)
-            words[_COUNT] = len(commands)
+        words, processor, count = self.orders_words, self.processor, self.command_count
+        if count:
+            words[_COUNT] = count
         if processor.pointed is not self:
             self._point_mailbox()
         mailbox = processor.mailbox
         mailbox[PLACE] = resume
-        mailbox[_SPINS], words[_SPIN] = processor.looks, processor.spins
+        mailbox[_SPINS], mailbox[_STUB_SPINS] = processor.looks, processor.spins
         why: int = processor.hand_over()
-        if why == NOT_ANSWERED:
-            why = self.await_late_answer()
+        if why < 0:
+            why = self.answered_late(why)
         else:
             processor.answered_promptly()
-        if commands:
-            words[_COUNT] = 0
-            commands.clear()
+        if count:
+            words[_COUNT] = self.command_count = 0
         if why == layout.COMMAND_FAILED:
             number = processor.words[layout.COMMAND_RESULT >> 3]
             self.end()
@@ -351,12 +421,17 @@ class Stub:
             raise StubError(reason, has_begun=False)
         return why
 
-    def await_late_answer(self) -> int:
-        """Sleep until the stub answers; why it has come back. Raises StubError."""
-        self._await()
+    def answered_late(self, answer: int) -> int:
+        """A hand-over has given the negative `answer`: sleep on if there's none yet; why the stub has come
+        back. Raises StubError.
+        """
         processor = self.processor
+        if answer == _NOT_ANSWERED:
+            self._await()
+            why: int = processor.words[layout.EXIT >> 3]
+        else:
+            why = _ANSWERED_LATE - answer
         processor.answered_late()
-        why: int = processor.words[layout.EXIT >> 3]
         return why
 
     def _await(self) -> None:
@@ -404,7 +479,7 @@ class Stub:
         self.finalizer.detach()
         if self.processor.pointed is self:
             self.processor.pointed = self.processor.prompt = None
-        self.commands.clear()
+        self.command_count = 0
         self.processor.free_slots.append(self.slot)
 
 
@@ -416,8 +491,9 @@ _RESUME, _COUNT, _DESCRIPTORS, _VALUE, _SPIN, _WAITING, _COMMANDS = (
     (layout.BELL_VALUE - layout.ORDERS) >> 3,
     (layout.SPIN - layout.ORDERS) >> 3,
     (layout.WAITING - layout.ORDERS) >> 3,
-    layout.COMMANDS - layout.ORDERS,
+    (layout.COMMANDS - layout.ORDERS) >> 3,
 )
+_COMMAND_WORDS = layout.COMMAND_BYTES >> 3
 
 
 def _spawn(

@@ -11,7 +11,6 @@ from typing import Final
 
 from procession.hardware import page_table as pte
 from procession.hardware.engines.native.stub import Stub
-from procession.hardware.engines.native.system_call_filter import MAP_POPULATE, MAP_SHARED_FIXED, MMAP, MUNMAP
 from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 from procession.hardware.translation import layout
 
@@ -52,15 +51,18 @@ class Walk:
         self.slot = self.entry = 0
         if not 0 <= address < pte.USER_END:
             return 0
-        words, table, writable = self.words, root, pte.WRITABLE
-        for shift in (39, 30, 21):
-            entry = words[(table << 9) + (address >> shift & 511)]
-            if not entry & pte.PRESENT:
-                return 0
-            writable &= entry
-            table = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
-        self.writable = writable
-        self.slot = slot = (table << 9) + (address >> 12 & 511)
+        words = self.words
+        upper = words[(root << 9) + (address >> 39)]
+        if not upper & pte.PRESENT:
+            return 0
+        middle = words[((upper & pte.ADDRESS_MASK) >> 3) + (address >> 30 & 511)]
+        if not middle & pte.PRESENT:
+            return 0
+        lower = words[((middle & pte.ADDRESS_MASK) >> 3) + (address >> 21 & 511)]
+        if not lower & pte.PRESENT:
+            return 0
+        self.writable = writable = upper & middle & lower & pte.WRITABLE
+        self.slot = slot = ((lower & pte.ADDRESS_MASK) >> 3) + (address >> 12 & 511)
         entry = words[slot]
         if entry & _ALLOWED != _ALLOWED:
             return 0
@@ -112,10 +114,10 @@ class Window:
         pages = self.leaves.setdefault(page >> 9, {})
         self.seen.pop(page >> 9, None)
         if self._is_alone(page, pages):
-            first, end = page, page + 1
-        else:
-            first = page & -_AROUND
-            end = first + _AROUND
+            self._fill_one(page, pages, entry)
+            return MAPPED
+        first = page & -_AROUND
+        end = first + _AROUND
         slot = walk.slot - (page - first)
         run_page = run_frame = run_length = run_rights = 0
         for number in range(first, end):
@@ -153,6 +155,24 @@ class Window:
             self._map(run_page, run_frame, run_length, run_rights)
         return MAPPED
 
+    def _fill_one(self, page: int, pages: dict[int, int], entry: int) -> None:
+        """Map `page` alone, whose `entry` was found last."""
+        frame, rights = entry & pte.ADDRESS_MASK, entry & pte.WRITABLE
+        number = frame >> PAGE_SHIFT
+        if rights:
+            if number in self.code_frames:
+                rights = 0
+            else:
+                self.writable_frames.add(number)
+                if number in self.memory.executable:
+                    self.has_written_code = True
+        if pages.get(page) != frame | rights:
+            wanted = _TOUCHED if rights else pte.ACCESSED
+            if entry & wanted != wanted:
+                self.walk.words[self.walk.slot] |= wanted
+            pages[page] = frame | rights
+            self._map(page, frame, 1, rights)
+
     def _is_alone(self, page: int, pages: dict[int, int]) -> bool:
         """Whether the pages before and behind `page`, which was found last, are mapped already or not there:
         as it is where a program touches new memory, one page after the other.
@@ -164,14 +184,10 @@ class Window:
 
     def _map(self, page: int, frame: int, length: int, rights: int) -> None:
         protection = _READ | _WRITE if rights else _READ
-        flags = MAP_SHARED_FIXED | MAP_POPULATE
-        descriptor = self.stub.memory_descriptor
-        self.stub.command(
-            MMAP, page << PAGE_SHIFT, length << PAGE_SHIFT, protection, flags, descriptor, frame
-        )
+        self.stub.map(page << PAGE_SHIFT, length << PAGE_SHIFT, protection, frame)
 
     def _unmap(self, first: int, end: int) -> None:
-        self.stub.command(MUNMAP, first << PAGE_SHIFT, (end - first) << PAGE_SHIFT)
+        self.stub.unmap(first << PAGE_SHIFT, (end - first) << PAGE_SHIFT)
 
     def drop(self, addresses: list[int]) -> None:
         """Forget the pages at `addresses`."""
@@ -200,9 +216,9 @@ class Window:
             self.writable_frames.clear()
             start = 0
             for first, end in sorted(layout.RESERVED):
-                self.stub.command(MUNMAP, start, first - start)
+                self.stub.unmap(start, first - start)
                 start = end
-            self.stub.command(MUNMAP, start, pte.USER_END - start)
+            self.stub.unmap(start, pte.USER_END - start)
 
     def compare(self, root: int) -> None:
         """Forget what isn't any longer as the page tables below `root` say."""
