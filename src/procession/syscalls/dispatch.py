@@ -131,7 +131,8 @@ class Traps:
     A system call's entry in `entries` is a function of (task, live registers), compiled at the first use.
     `return_at_ns`, in time worked by all processors, is when the engine shall return to whoever runs the
     machine: tasks that keep switching never use up a slice. `has_returned` says that it does so for this, or
-    because nobody can run.
+    because nobody can run; `gave_way` that nobody is in user mode then, as a call that lets others run goes
+    on and on.
     """
 
     def __init__(self, kernel: Kernel) -> None:
@@ -143,6 +144,7 @@ class Traps:
         self.cpu = kernel.cpu
         self.return_at_ns = 0
         self.has_returned = False
+        self.gave_way = False
 
     def _first_use(self, number: int) -> Entry:
         def compile_and_run(task: Task, registers: Any) -> int | None:
@@ -524,6 +526,7 @@ class Traps:
         Linux: kernel/entry/common.c, exit_to_user_mode_loop; kernel/sched/core.c, __schedule.
         """
         kernel = self.kernel
+        has_scheduled = False
         while True:
             task = kernel.current
             if task is not None:
@@ -537,9 +540,13 @@ class Traps:
                         kernel.scheduler.preempt(task)
                         task = None
             if task is None:
+                if has_scheduled and kernel.clock.work_ns >= self.return_at_ns:
+                    self._give_way()
+                    return
                 task = self._schedule()
                 if task is None:
                     return
+                has_scheduled = True
             if not task.work and task.frame is None:
                 break
             if task.work & UNUSUAL_WORK:
@@ -609,6 +616,15 @@ class Traps:
                 else:
                     cpu.flush_pages(root, pages)
             memory.stale_spaces.clear()
+
+    def _give_way(self) -> None:
+        """Go back to whoever runs the machine with all tasks in the kernel: it's time to."""
+        kernel = self.kernel
+        kernel.current = None
+        self.memory.fault_counts = None
+        self.memory.payer = None
+        self.has_returned = self.gave_way = True
+        self.cpu.stop()
 
     def _schedule(self) -> Task | None:
         """The next task, made the current one; None, with the engine stopped, if nobody can run now."""
