@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from procession.abi.reboot import RebootCommand
+from procession.abi.signals import Signal
+from procession.breaking_off import GRACE_S, Breaker, BrokenOff
 from procession.fs.host_stream import OUTPUT_LIMIT_REASON
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ STATUS_DEADLOCK = 125
 STATUS_TIME_LIMIT = 124
 STATUS_RESTART = 133
 """The status of a machine that a guest has told to start again, as containers have it."""
+ENDING_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM")
+"""What is sent to this process to end it: it mustn't wait for long before the guest gets it."""
 _REPEAT_S = 0.05
 _NS_PER_S = 10**9
 
@@ -49,6 +53,9 @@ def status_for(reason: str) -> int:
         return 0
     if reason == _RESTART:
         return STATUS_RESTART
+    signal_name = reason.partition(" ")[0]
+    if signal_name in ENDING_SIGNALS:
+        return 128 + int(Signal[signal_name])
     is_limit = reason.startswith((_TIME_LIMIT, _WALL_LIMIT, OUTPUT_LIMIT_REASON))
     return STATUS_TIME_LIMIT if is_limit else STATUS_DEADLOCK
 
@@ -65,7 +72,8 @@ class RunLimits:
 
     While `wall_s` counts, a thread waits for it: a slice of the machine's time may take the host seconds, and
     waiting for input any time. It calls `interrupt` then, again and again, as the processor may be between
-    two runs and not hear it.
+    two runs and not hear it. Where the kernel itself goes on, it's broken off in the middle (BrokenOff) after
+    GRACE_S: by the wall limit, and where a signal can't be delivered, which is `overdue` then.
     """
 
     def __init__(
@@ -83,6 +91,9 @@ class RunLimits:
         self.wall_deadline_s = None if wall_s is None else time.monotonic() + wall_s
         self.has_ended = threading.Event()
         self.watchdog: threading.Thread | None = None
+        self.signal_watch: threading.Thread | None = None
+        self.breaker = Breaker()
+        self.overdue = ""
 
     @property
     def reason(self) -> str:
@@ -102,12 +113,50 @@ class RunLimits:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            self._end()
+        except BrokenOff:
+            # It was on its way, and the run has come to its end by itself.
+            self._end()
+        self.breaker.withdraw()
+
+    def _end(self) -> None:
         self.has_ended.set()
-        if self.watchdog is not None:
-            self.watchdog.join()
+        for watcher in (self.watchdog, self.signal_watch):
+            if watcher is not None:
+                watcher.join()
 
     def _watch(self, deadline_s: float) -> None:
         left_s = deadline_s - time.monotonic()
         while not self.has_ended.wait(max(left_s, 0)):
             self.interrupt()
             left_s = _REPEAT_S
+            if time.monotonic() >= deadline_s + GRACE_S:
+                self.breaker.break_off()
+                left_s = GRACE_S
+
+    def await_delivery(self, name: str, is_waiting: Callable[[], bool]) -> None:
+        """A signal that is meant to end something has come, and waits to be delivered: not for ever."""
+        if self.signal_watch is None or not self.signal_watch.is_alive():
+            watcher = threading.Thread(target=self._watch_signal, args=(name, is_waiting), daemon=True)
+            self.signal_watch = watcher
+            watcher.start()
+
+    def _watch_signal(self, name: str, is_waiting: Callable[[], bool]) -> None:
+        work: object = None
+        since_s = 0.0
+        while is_waiting() and not self.has_ended.wait(_REPEAT_S):
+            present, now_s = self.breaker.kernel_work(), time.monotonic()
+            if present is None or present is not work:
+                work, since_s = present, now_s
+            elif now_s - since_s >= GRACE_S:
+                self.overdue = name
+                self.breaker.break_off()
+                since_s = now_s
+
+    def why_broken_off(self, call_name: str) -> str:
+        """What is told of a run that ended in the middle of a system call, or with "" of other work."""
+        work = f"{call_name}(2)" if call_name else "the kernel's work"
+        if self.reason:
+            return f"{self.reason}, in the middle of {work}"
+        return f"{self.overdue} came in the middle of {work}, which takes long"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from procession.attachment import CapturedOutput, Doorbell, HostPace, HostStreams, JoinedTerminal
-from procession.ending import RunLimits, check_limits, reason_of_guest, status_for
+from procession.breaking_off import BrokenOff, call_in_traceback
+from procession.ending import ENDING_SIGNALS, RunLimits, check_limits, reason_of_guest, status_for
 from procession.first_mounts import devpts_options, find_place, make_directories, mount_first, register_types
 from procession.fs.file import O_NOCTTY, O_RDWR
 from procession.fs.host_stream import CAPTURED_BYTES, HostInput, HostOutput
@@ -253,6 +254,8 @@ class Machine(GoingBack):
         self.forwarded: list[str] = []
         self.progress: RunProgress | None = None
         self.is_closed = False
+        self.is_broken_off = False
+        self.limits: RunLimits | None = None
         self.stream_failure: OSError | None = None
         self._interrupts = InterruptGuard()
         self.arguments: tuple[bytes, ...] = ()
@@ -404,9 +407,10 @@ class Machine(GoingBack):
             if kernel.reboot_command is not None:
                 return False
             if kernel.current is None:
+                self.traps.gave_way = False
                 self.traps.resume()
                 if self.shall_stop or kernel.current is None:
-                    return False
+                    return self.traps.gave_way
             if self.accesses is None:
                 self.engine.run()
             else:
@@ -419,6 +423,8 @@ class Machine(GoingBack):
     def _check_open(self) -> None:
         if self.is_closed:
             raise ValueError("this machine is closed")
+        if self.is_broken_off:
+            raise ValueError("this machine was broken off in the middle of the kernel's work")
 
     def run_until(self, condition: Callable[[Machine], bool]) -> bool:
         """Run until `condition` holds, looked at after each step. False if it never came true."""
@@ -539,42 +545,53 @@ class Machine(GoingBack):
 
     def _run_command(self, attachment: Attachment, limits: RunLimits) -> str:
         """Run until the command has ended; why the machine ended it otherwise, "" if it didn't."""
+        if self.debugger is not None:
+            attachment = self.debugger.join(attachment)
+        self.limits = limits
+        try:
+            with limits:
+                reason = self._run_slices(attachment, limits)
+        except BrokenOff as error:
+            self.is_broken_off = True
+            reason = limits.why_broken_off(call_in_traceback(error))
+        finally:
+            self.limits = None
+        attachment.exchange()
+        return reason
+
+    def _run_slices(self, attachment: Attachment, limits: RunLimits) -> str:
         kernel, command = self.kernel, self.command
         assert command is not None
         reason = ""
-        if self.debugger is not None:
-            attachment = self.debugger.join(attachment)
-        with limits:
-            while not reason and not has_ended(command.group):
-                if self.debugger is not None:
-                    self.debugger.before_slice()
-                    can_go_on = self.run_on()
-                    if self.is_in_slice:
-                        continue
-                else:
-                    can_go_on = self.run_slice()
-                can_go_on = can_go_on or has_ended(command.group)
-                self.inlet.slice_count += 1
-                if self.slice_watcher is not None:
-                    self.slice_watcher(self.inlet.slice_count)
-                progress = self.progress
-                if progress is not None and self.output.chunks:
-                    progress.before_output()
-                attachment.exchange()
-                reason = reason_of_guest(kernel) or limits.reason
-                if reason:
-                    break
-                if progress is not None:
-                    progress.after_slice()
-                    if not can_go_on and not self.forwarded and not kernel.scheduler.has_waiting:
-                        progress.before_waiting()
-                if self.forwarded:
-                    self._deliver_forwarded(attachment)
-                elif not can_go_on and not kernel.scheduler.has_waiting and not attachment.pass_time():
-                    reason = self._why_all_sleep()
-                    break
-                reason = attachment.reason_to_end
-        attachment.exchange()
+        while not reason and not has_ended(command.group):
+            if self.debugger is not None:
+                self.debugger.before_slice()
+                can_go_on = self.run_on()
+                if self.is_in_slice:
+                    continue
+            else:
+                can_go_on = self.run_slice()
+            can_go_on = can_go_on or has_ended(command.group)
+            self.inlet.slice_count += 1
+            if self.slice_watcher is not None:
+                self.slice_watcher(self.inlet.slice_count)
+            progress = self.progress
+            if progress is not None and self.output.chunks:
+                progress.before_output()
+            attachment.exchange()
+            reason = reason_of_guest(kernel) or limits.reason
+            if reason:
+                break
+            if progress is not None:
+                progress.after_slice()
+                if not can_go_on and not self.forwarded and not kernel.scheduler.has_waiting:
+                    progress.before_waiting()
+            if self.forwarded:
+                self._deliver_forwarded(attachment)
+            elif not can_go_on and not kernel.scheduler.has_waiting and not attachment.pass_time():
+                reason = self._why_all_sleep()
+                break
+            reason = attachment.reason_to_end
         return reason
 
     def _result(self, reason: str, stdout: bytes, stderr: bytes) -> Result:
@@ -627,6 +644,8 @@ class Machine(GoingBack):
         self.forwarded.append(name)
         if self.doorbell is not None:
             self.doorbell.ring()
+        if self.limits is not None and name in ENDING_SIGNALS:
+            self.limits.await_delivery(name, lambda: bool(self.forwarded))
 
     def _deliver_forwarded(self, attachment: Attachment) -> None:
         names, self.forwarded = self.forwarded, []
@@ -644,7 +663,7 @@ class Machine(GoingBack):
         """Give back what the machine holds of the host. It can be looked at still, but not run."""
         if self.is_closed:
             return
-        if self.kernel.live is not None:
+        if self.kernel.live is not None and not self.is_broken_off:
             self.kernel.registers_of(self.kernel.live)
         self.is_closed = True
         self.engine.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,10 +14,31 @@ import pytest
 
 from procession import Machine
 from procession.ending import STATUS_RESTART, STATUS_TIME_LIMIT
+from procession.syscalls import load_all
+from procession.syscalls.declaration import TABLE
 
 RUN = [sys.executable, "-m", "procession", "run"]
 WALL_LIMIT_S = 0.5
 PATIENCE_S = 20
+MOVES_PAGES = r"""
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PART (1L << 21)
+#define ALL (1L << 33)
+
+int main(void)
+{
+	int fd = memfd_create("numbers", 0);
+
+	ftruncate(fd, PART);
+	for (long at = 0; at < 2 * ALL; at += PART)
+		mmap((char *)(1L << 44) + at, PART, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	syscall(SYS_move_pages, 0, ALL / 8, 1L << 44, 0, (1L << 44) + ALL, 0);
+}
+"""
+"""It asks for the nodes of a milliard of pages, whose addresses are in the same memory over and over."""
 X87_HEAVY = "int main(void) { for (;;) { " + '__asm__ volatile("fldpi; fsin; fstp %st(0)"); ' * 400 + "} }"
 
 
@@ -54,6 +76,108 @@ def test_the_wall_limit_holds_in_code_that_takes_the_host_long(c_compiler: list[
     result = machine.run(["/x87"], wall_limit_s=WALL_LIMIT_S)
     assert time.monotonic() - start < WALL_LIMIT_S + 5
     assert (result.status, result.reason) == (STATUS_TIME_LIMIT, "the wall limit of 0.5 s has passed")
+    machine.close()
+
+
+NEVER_ENDS = """
+import sys
+from procession.__main__ import main
+from procession.syscalls import load_all
+from procession.syscalls.declaration import TABLE
+
+def sync(task):
+    while True:
+        pass
+
+load_all()
+TABLE[162].handler = sync
+sys.argv[0] = "procession"
+sys.exit(main())
+"""
+"""The command in which the call that `busybox sync` makes keeps the kernel for ever."""
+
+
+def start_endless_call(guest_root: Path, *options: str) -> subprocess.Popen[str]:
+    """Run a program that says something and then makes a call without an end."""
+    command = [sys.executable, "-c", NEVER_ENDS, "run", "--rootfs", str(guest_root), *options, "--"]
+    script = "trap '' TERM INT; echo before; sleep 1; exec busybox sync"
+    return subprocess.Popen(
+        [*command, "bash", "-c", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_wall_limit_ends_a_call_that_never_ends(guest_root: Path) -> None:
+    with start_endless_call(guest_root, "--wall-limit", "3") as process:
+        stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, stdout) == (STATUS_TIME_LIMIT, "before\n")
+    assert stderr == "procession: the wall limit of 3.0 s has passed, in the middle of sync(2)\n"
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_call_that_never_ends(guest_root: Path, signal_number: signal.Signals) -> None:
+    """Whether the guest ignores it or not: it can't be asked."""
+    with start_endless_call(guest_root) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "before\n"
+        # The first may come before the call has begun.
+        while process.poll() is None:
+            process.send_signal(signal_number)
+            time.sleep(0.5)
+        _, stderr = process.communicate()
+    assert process.returncode == 128 + signal_number
+    assert stderr == f"procession: {signal_number.name} came in the middle of sync(2), which takes long\n"
+
+
+def test_what_cannot_be_written_after_a_call_was_broken_off(guest_root: Path, tmp_path: Path) -> None:
+    recording, layer = tmp_path / "recording", tmp_path / "layer.tar"
+    options = ("--record", str(recording), "--save-changes", str(layer), "--wall-limit", "3")
+    with start_endless_call(guest_root, *options) as process:
+        _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == STATUS_TIME_LIMIT
+    reason = "nothing was written, as the machine was in the middle of a change"
+    assert stderr.splitlines()[1:] == [
+        f"procession: --record {recording}: {reason}",
+        f"procession: --save-changes {layer}: {reason}",
+    ]
+    assert not recording.exists()
+    assert not layer.exists()
+
+
+def test_a_machine_that_was_broken_off_does_not_go_on(
+    guest_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sync(task: object) -> int:
+        while True:
+            pass
+
+    load_all()
+    call = TABLE[162]
+    assert call is not None
+    monkeypatch.setattr(call, "handler", sync)
+    monkeypatch.setattr(call, "_compiled", None)
+    machine = Machine(rootfs=guest_root)
+    result = machine.run(["busybox", "sync"], wall_limit_s=2)
+    assert result.status == STATUS_TIME_LIMIT
+    assert result.reason == "the wall limit of 2 s has passed, in the middle of sync(2)"
+    with pytest.raises(ValueError, match="broken off"):
+        machine.step()
+    machine.close()
+
+
+def test_a_call_that_gives_way_comes_back_to_who_runs_the_machine(
+    c_compiler: list[str], tmp_path: Path
+) -> None:
+    source, program = tmp_path / "moves.c", tmp_path / "moves"
+    source.write_text(MOVES_PAGES)
+    subprocess.run([*c_compiler, "-static", "-w", "-o", program, source], check=True)
+    machine = Machine(rootfs=tmp_path)
+    result = machine.run(["/moves"], wall_limit_s=WALL_LIMIT_S)
+    assert (result.status, result.reason) == (STATUS_TIME_LIMIT, "the wall limit of 0.5 s has passed")
+    assert machine.step()
     machine.close()
 
 

@@ -200,6 +200,8 @@ def run_made(machine: Machine, options: RunOptions, view: View | None, source: R
     finally:
         if debugger is not None:
             debugger.close()
+    if machine.is_broken_off:
+        return tell_of_broken_off(machine, options, view, result)
     if (
         recorder is not None
         and options.record_file is not None
@@ -217,6 +219,26 @@ def run_made(machine: Machine, options: RunOptions, view: View | None, source: R
     failure = machine.stream_failure
     if failure is not None:
         return fail(f"can't write the program's output: {failure.strerror}", status or CANNOT_WRITE)
+    return status
+
+
+def tell_of_broken_off(machine: Machine, options: RunOptions, view: View | None, result: Result) -> int:
+    """The run has ended in the middle of the kernel's work: nothing can be said of the machine's state, nor
+    taken out of it; the status.
+    """
+    status = status_of(result)
+    if view is not None:
+        finish_view(view)
+    lost = [f"--record {options.record_file}"] if options.record_file is not None else []
+    lost += [f"--volume {volume.host_path}:{volume.guest_path}" for volume in options.volumes]
+    lost += [f"--copy-out {guest_path}:{host_path}" for guest_path, host_path in options.copies]
+    if options.layer_file is not None:
+        lost.append(f"--save-changes {options.layer_file}")
+    for name in lost:
+        fail(f"{name}: nothing was written, as the machine was in the middle of a change", 0)
+    failure = machine.stream_failure
+    if failure is not None:
+        fail(f"can't write the program's output: {failure.strerror}", 0)
     return status
 
 
@@ -411,6 +433,8 @@ def report_kernel_bug(machine: Machine, error: Exception, options: RunOptions) -
     """Tell all that helps to mend a bug of the kernel, and leave a recording; gives the status for it."""
     import traceback
 
+    from procession.breaking_off import call_in_traceback
+
     lines = ["procession: a bug in Procession's kernel; the program that it ran isn't to blame"]
     task = machine.kernel.current
     if task is not None:
@@ -442,19 +466,3 @@ def leave_recording(machine: Machine, options: RunOptions) -> str:
     if save_recording(Recorder(machine), None, name):
         return f"`procession replay {name}` reproduces it"
     return "it couldn't be recorded"
-
-
-def call_in_traceback(error: Exception) -> str:
-    """The system call whose handler raised `error`, "" if none did."""
-    from traceback import walk_tb
-
-    from procession.abi.syscall_numbers import name_of
-
-    for frame, _ in walk_tb(error.__traceback__):
-        # The decoder of a call's arguments bears its name.
-        if frame.f_code.co_filename.startswith("<decoder of "):
-            return frame.f_code.co_name
-        slept = frame.f_locals.get("frame")
-        if frame.f_code.co_name == "_continue_call" and slept is not None:
-            return name_of(slept.number)
-    return ""
