@@ -1303,6 +1303,9 @@ TEST(newer_calls)
 	words[0].val = 7;
 	CHECK_ERRNO(syscall(SYS_futex_requeue, words, 0, 1, 1), EAGAIN);
 	words[0].val = 3;
+	words[1].flags = FUTEX_32;
+	CHECK_ERRNO(syscall(SYS_futex_requeue, words, 0, 1, 1), EINVAL);
+	words[1].flags = words[0].flags;
 	CHECK_EQ(syscall(SYS_futex_requeue, words, 0, 1, 1), 2);
 	CHECK_EQ(finish(&waiters[0]), 0);
 	CHECK_EQ(futex(&word, PRIVATE_WAKE, 1, NULL, NULL, 0), 0);

@@ -178,6 +178,7 @@ static int speak_as_a_user(void)
 
 	set(two, SOL_SOCKET, SO_PASSCRED, 1);
 	drop_root();
+	CHECK_ERRNO(send(one, "", 0, 0), ENODATA);
 	CHECK_EQ(say(one, "a", 0, 2), ECONNREFUSED);
 	CHECK_STRING(heard(two, ports), "a from 0 to 2 pid 1 uid 65534");
 	CHECK_EQ(say(one, "b", ports[1], 0), 0);

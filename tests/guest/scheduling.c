@@ -95,6 +95,27 @@ TEST(policies_for_everybody)
 	CHECK_EQ(set_policy(SCHED_IDLE, 0), 0);
 }
 
+TEST(parameters_are_kept)
+{
+	static struct attributes attributes = {.size = 56, .policy = SCHED_FIFO, .flags = 0x10};
+
+	/* SCHED_FLAG_KEEP_PARAMS: what is asked for must go together, and then nothing of it is done. */
+	become_ordinary();
+	CHECK_ERRNO(set_attributes(0, &attributes, 0), EINVAL);
+	attributes.policy = SCHED_OTHER;
+	attributes.priority = 3;
+	CHECK_ERRNO(set_attributes(0, &attributes, 0), EINVAL);
+	attributes.flags = 0x18;
+	CHECK_ERRNO(set_attributes(0, &attributes, 0), EINVAL);
+	attributes.priority = 0;
+	attributes.flags = 0x10;
+	attributes.policy = SCHED_BATCH;
+	attributes.nice = 5;
+	CHECK_OK(set_attributes(0, &attributes, 0));
+	CHECK_EQ(sched_getscheduler(0), SCHED_OTHER);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 0);
+}
+
 TEST(policies_are_inherited)
 {
 	int status;

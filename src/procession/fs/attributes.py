@@ -76,6 +76,8 @@ def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None)
         if mode != inode.mode & 0o7777 and not owns_or_has_capability(subject, inode):
             # Taking bits away changes the mode, which isn't everybody's to do, though nothing else is asked.
             raise EPERM
+        if mode == inode.mode & 0o7777:
+            mode = None
         drop_file_capabilities(inode)
     inode.set_attributes(mode=mode, uid=uid, gid=gid)
     if uid is not None or gid is not None:

@@ -8,7 +8,7 @@ from procession.abi.device_numbers import Major, device_minor, encode_device
 from procession.abi.errno import EINVAL, ENODEV, ENOSPC, ENXIO, EPERM
 from procession.abi.ioctls import RandomIoctl
 from procession.abi.word import pack_u32
-from procession.fs.file import File
+from procession.fs.file import ALWAYS_READY, POLLIN, POLLRDNORM, File
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK, Superblock
 from procession.fs.kernel_log import open_log_file
@@ -85,6 +85,7 @@ class FullFile(DeviceFile):
     __slots__ = ()
 
     can_poll = False
+    takes_write_flags: ClassVar[bool] = False
 
     def read(self, length: int) -> bytes:
         return bytes(length)
@@ -99,6 +100,10 @@ class RandomFile(DeviceFile):
     __slots__ = ()
 
     knows_async: ClassVar[bool] = True
+
+    def poll_mask(self) -> int:
+        """Linux: drivers/char/random.c, random_poll."""
+        return POLLIN | POLLRDNORM
 
     def read(self, length: int) -> bytes:
         return self.inode.superblock.vfs.random.random_bytes(length)
@@ -115,6 +120,17 @@ class RandomFile(DeviceFile):
         if request == RandomIoctl.RNDGETPOOL or request not in set(RandomIoctl):
             raise EINVAL
         raise EPERM
+
+
+class UnlimitedRandomFile(RandomFile):
+    """/dev/urandom, which was never waited for."""
+
+    __slots__ = ()
+
+    can_poll = False
+
+    def poll_mask(self) -> int:
+        return ALWAYS_READY
 
 
 class MemoryDriver:
@@ -162,7 +178,7 @@ _FILES_OF_MINORS: dict[int, type[DeviceFile]] = {
     5: ZeroFile,
     7: FullFile,
     8: RandomFile,
-    9: RandomFile,
+    9: UnlimitedRandomFile,
 }
 
 _LOG_MINOR = 11

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from procession.fs.fd_table import FdTable
+    from procession.fs.file import UserMemory
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
 
@@ -134,6 +135,10 @@ class EpollFile(File):
         self.items: dict[tuple[File, int], EpollItem] = {}
         self.ready: dict[EpollItem, None] = {}
         self.queue = WaitQueue(POLLIN | POLLRDNORM)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Linux: fs/eventpoll.c, ep_eventpoll_ioctl; nothing is polled busily."""
+        raise EINVAL
 
     def release(self) -> None:
         """Linux: fs/eventpoll.c, ep_eventpoll_release."""

@@ -9,7 +9,6 @@ from procession.abi.errno import (
     EFBIG,
     EINVAL,
     EISDIR,
-    ENODEV,
     ENOENT,
     ENOSPC,
     ENOTDIR,
@@ -146,7 +145,7 @@ class File:
     can_poll: ClassVar[bool] = True
     """Whether an epoll instance can watch it; else EPERM. Regular files and directories can't be watched."""
     knows_async: ClassVar[bool] = False
-    """Whether it knows O_ASYNC though others of its file system don't (in Linux, has fasync)."""
+    """Whether it knows O_ASYNC (in Linux, has fasync): pipes, sockets, terminals and few others do."""
     writes_whole: ClassVar[bool] = False
     """Whether a blocking write(2) calls `write` until all is written, as for pipes and stream sockets."""
     gives_way: ClassVar[bool] = False
@@ -285,8 +284,8 @@ class File:
         raise EINVAL
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
-        """fallocate(2), for arguments that have been checked for sign."""
-        raise ENODEV
+        """fallocate(2) of a regular file, for arguments that have been checked for sign."""
+        raise EOPNOTSUPP
 
     def list_directory(self) -> list[DirectoryEntry]:
         """The entries from the current position on, "." and ".." included. Raises ENOTDIR.
@@ -346,6 +345,16 @@ def set_position(file: File, offset: int, whence: int, end: int | None) -> int:
         raise EINVAL
     file.position = offset
     return offset
+
+
+def seek_empty(file: File, offset: int, whence: int) -> int:
+    """lseek(2) in a file whose inode has no size, whatever can be read of it. Raises EINVAL, ENXIO.
+
+    Linux: fs/read_write.c, default_llseek.
+    """
+    if whence in (SEEK_DATA, SEEK_HOLE):
+        raise ENXIO
+    return set_position(file, offset, whence, 0)
 
 
 class RegularFile(File):
@@ -546,10 +555,16 @@ class DirectoryFile(File):
 
     def seek(self, offset: int, whence: int) -> int:
         # The size that stat(2) tells of some of them isn't the inode's.
-        return set_position(self, offset, whence, 0 if self.inode.seeks_from_end else None)
+        return (
+            seek_empty(self, offset, whence)
+            if self.inode.seeks_from_end
+            else set_position(self, offset, whence, None)
+        )
 
     def sync(self) -> None:
-        """Nothing to do: what is in memory is the directory."""
+        """Nothing to do: what is in memory is the directory. Raises EINVAL where none can be synced."""
+        if not self.inode.can_be_synced:
+            raise EINVAL
 
 
 class PathFile(File):

@@ -175,6 +175,8 @@ class InputFile(File):
 
     __slots__ = ("stream",)
 
+    knows_async = True
+
     def __init__(self, path: Path, flags: int, subject: Subject, stream: HostInput) -> None:
         super().__init__(path, flags, subject)
         self.stream = stream
@@ -213,6 +215,8 @@ class OutputFile(File):
     """An open stream of a HostOutput; it behaves as the writing end of a pipe."""
 
     __slots__ = ("number", "stream")
+
+    knows_async = True
 
     writes_whole = True
 

@@ -217,6 +217,8 @@ class Inode:
     """Whether `follow_magic_link` may answer: /proc/PID/fd/N, /proc/PID/exe, ns/*."""
     seeks_from_end: ClassVar[bool] = False
     """Whether lseek(2) on the directory knows SEEK_END, as generic_file_llseek does of any file."""
+    can_be_synced: ClassVar[bool] = True
+    """Whether fsync(2) of the directory does anything; else EINVAL."""
     can_be_bound: ClassVar[bool] = False
     """Whether it may be bound to a place though its own mount is in no namespace: files of namespaces."""
     can_get_names: ClassVar[bool] = True

@@ -48,6 +48,8 @@ class PipeFile(File):
 
     __slots__ = ("pipe", "seen_openings")
 
+    knows_async = True
+
     writes_whole = True
 
     def __init__(self, path: Path, flags: int, subject: Subject, pipe: Pipe) -> None:

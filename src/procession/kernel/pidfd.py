@@ -45,6 +45,7 @@ class PidFile(File):
 
     __slots__ = ("group", "kernel", "pid")
 
+    is_seekable = True
     has_read: ClassVar[bool] = False
     has_write: ClassVar[bool] = False
 

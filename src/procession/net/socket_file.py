@@ -140,6 +140,8 @@ class SocketFile(File):
 
     __slots__ = ("socket",)
 
+    knows_async: ClassVar[bool] = True
+
     def __init__(self, socket: Socket, flags: int, subject: Subject) -> None:
         system = socket.network.system
         inode = Inode(system, S_IFSOCK | 0o777, subject.fsuid, subject.fsgid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from procession.abi.errno import EIO, EPERM
-from procession.fs.file import File, set_position
+from procession.fs.file import File, seek_empty, set_position
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
 from procession.hardware.kernel_memory import TEXT
 
@@ -63,6 +63,7 @@ class ProcDirectory(ProcInode):
     __slots__ = ()
 
     seeks_from_end: ClassVar[bool] = True
+    can_be_synced: ClassVar[bool] = False
     can_get_names: ClassVar[bool] = False
 
     def __init__(self, superblock: ProcFileSystem, number: int, permissions: int = 0o555) -> None:
@@ -75,6 +76,7 @@ class KernfsDirectory(Inode):
     __slots__ = ()
 
     seeks_from_end: ClassVar[bool] = True
+    can_be_synced: ClassVar[bool] = False
 
     def __init__(self, superblock: Superblock) -> None:
         super().__init__(superblock, S_IFDIR | 0o755)
@@ -162,18 +164,27 @@ class GeneratedFile(File):
         return len(data)
 
     def seek(self, offset: int, whence: int) -> int:
+        """Linux: fs/seq_file.c, seq_lseek."""
         return set_position(self, offset, whence, None)
+
+    def truncate(self, size: int) -> None:
+        self.inode.truncate(size)
 
 
 class SingleBufferFile(GeneratedFile):
-    """One that is written a buffer at a time, which doesn't move its position (in Linux, no write_iter)."""
+    """One that is read and written a buffer at a time, which doesn't move its position (in Linux, it has
+    neither read_iter nor write_iter)."""
 
     __slots__ = ()
 
+    takes_read_flags: ClassVar[bool] = False
     takes_write_flags: ClassVar[bool] = False
 
     def write(self, data: bytes) -> int:
         return self.write_at(self.position, data)
+
+    def seek(self, offset: int, whence: int) -> int:
+        return seek_empty(self, offset, whence)
 
 
 class SequenceFile(SingleBufferFile):
@@ -182,3 +193,6 @@ class SequenceFile(SingleBufferFile):
     __slots__ = ()
 
     takes_write_offset: ClassVar[bool] = False
+
+    def seek(self, offset: int, whence: int) -> int:
+        return set_position(self, offset, whence, None)

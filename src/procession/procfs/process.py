@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     """A file in the directory of a process.
 
     `is_private` files are opened only by who may inspect the process, those that need memory only while it
-    has any. Those that can be written and are sequences have no offsets to write at (in Linux, single_open).
+    has any. Sequences have no offsets to write at and no end to seek from (in Linux, single_open).
     """
 
     permissions: int
@@ -59,31 +59,36 @@ class Entry(NamedTuple):
     store: Store | None = None
     is_private: bool = False
     needs_memory: bool = False
-    is_sequence: bool = False
+    is_sequence: bool = True
 
 
 COMMON_FILES: dict[bytes, Entry] = {
     b"cgroup": Entry(0o444, process_status.show_cgroup),
-    b"clear_refs": Entry(0o200, process_pages.show_nothing, process_pages.store_clear_refs),
-    b"cmdline": Entry(0o444, process_memory.show_command_line),
-    b"comm": Entry(
-        0o644, process_settings.show_command_name, process_settings.store_command_name, is_sequence=True
+    b"clear_refs": Entry(
+        0o200, process_pages.show_nothing, process_pages.store_clear_refs, is_sequence=False
     ),
+    b"cmdline": Entry(0o444, process_memory.show_command_line, is_sequence=False),
+    b"comm": Entry(0o644, process_settings.show_command_name, process_settings.store_command_name),
     b"ksm_merging_pages": Entry(0o400, process_pages.show_merging_pages),
     b"ksm_stat": Entry(0o400, process_pages.show_merge_counts),
     b"limits": Entry(0o444, process_status.show_limits),
-    b"loginuid": Entry(0o644, process_settings.show_loginuid),
+    b"loginuid": Entry(0o644, process_settings.show_loginuid, is_sequence=False),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
     b"numa_maps": Entry(0o444, process_pages.show_numa_maps, is_private=True),
-    b"oom_adj": Entry(0o644, process_settings.show_oom_adjustment, process_settings.store_oom_adjustment),
+    b"oom_adj": Entry(
+        0o644, process_settings.show_oom_adjustment, process_settings.store_oom_adjustment, is_sequence=False
+    ),
     b"oom_score": Entry(0o444, process_settings.show_oom_score),
     b"oom_score_adj": Entry(
-        0o644, process_settings.show_oom_score_adjustment, process_settings.store_oom_score_adjustment
+        0o644,
+        process_settings.show_oom_score_adjustment,
+        process_settings.store_oom_score_adjustment,
+        is_sequence=False,
     ),
     b"personality": Entry(0o400, process_settings.show_personality, is_private=True),
-    b"sched": Entry(0o644, process_scheduling.show_sched, process_scheduling.store_sched, is_sequence=True),
+    b"sched": Entry(0o644, process_scheduling.show_sched, process_scheduling.store_sched),
     b"schedstat": Entry(0o444, process_scheduling.show_schedstat),
-    b"sessionid": Entry(0o444, process_settings.show_loginuid),
+    b"sessionid": Entry(0o444, process_settings.show_loginuid, is_sequence=False),
     b"smaps": Entry(0o444, process_memory.show_smaps, is_private=True),
     b"smaps_rollup": Entry(0o444, process_memory.show_smaps_rollup, is_private=True, needs_memory=True),
     b"stack": Entry(0o400, wait_channel.show_stack, is_private=True),
@@ -94,16 +99,16 @@ COMMON_FILES: dict[bytes, Entry] = {
 }
 PROCESS_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
-    b"coredump_filter": Entry(0o644, process_memory.show_dump_filter, process_memory.store_dump_filter),
+    b"coredump_filter": Entry(
+        0o644, process_memory.show_dump_filter, process_memory.store_dump_filter, is_sequence=False
+    ),
     b"io": Entry(0o400, process_io.show_process_io),
     b"stat": Entry(0o444, process_status.show_process_stat),
     b"timens_offsets": Entry(
-        0o644, process_namespaces.show_time_offsets, process_namespaces.store_time_offsets, is_sequence=True
+        0o644, process_namespaces.show_time_offsets, process_namespaces.store_time_offsets
     ),
     b"timers": Entry(0o444, process_timers.show_timers),
-    b"timerslack_ns": Entry(
-        0o666, process_settings.show_timer_slack, process_settings.store_timer_slack, is_sequence=True
-    ),
+    b"timerslack_ns": Entry(0o666, process_settings.show_timer_slack, process_settings.store_timer_slack),
 }
 THREAD_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,

@@ -114,11 +114,11 @@ class DescriptorLink(MagicLink):
     __slots__ = ("fd",)
 
     def __init__(self, superblock: ProcFileSystem, number: int, task: Task, fd: int, file: File) -> None:
-        permissions = 0o100
+        permissions = 0
         if file.is_readable:
-            permissions |= 0o400
+            permissions |= 0o500
         if file.is_writable:
-            permissions |= 0o200
+            permissions |= 0o300
         super().__init__(superblock, number, task, permissions)
         self.fd = fd
         self.size = LINK_SIZE

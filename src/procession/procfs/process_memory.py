@@ -460,6 +460,8 @@ class MemoryFile(File):
 
     is_seekable = True
     can_poll = False
+    takes_read_flags = False
+    takes_write_flags = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, mm: MemoryDescriptor | None) -> None:
         super().__init__(path, flags, subject)

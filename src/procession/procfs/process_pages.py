@@ -48,6 +48,7 @@ class PageMapFile(File):
 
     is_seekable = True
     can_poll = False
+    takes_read_flags = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, mm: MemoryDescriptor) -> None:
         super().__init__(path, flags, subject)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.fs.file import ALWAYS_READY, POLLERR, POLLIN, POLLPRI, POLLRDNORM
+from procession.fs.file import ALWAYS_READY, POLLERR, POLLIN, POLLPRI, POLLRDNORM, seek_empty
 from procession.procfs.inode import GeneratedFile
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ class ParameterFile(GeneratedFile):
         super().__init__(path, flags, subject, source)
         self.changes = changes
         self.seen_count = changes.count if changes is not None else 0
+
+    def seek(self, offset: int, whence: int) -> int:
+        return seek_empty(self, offset, whence)
 
     def poll_mask(self) -> int:
         """Linux: fs/proc/proc_sysctl.c, proc_sys_poll."""

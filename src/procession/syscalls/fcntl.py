@@ -26,8 +26,9 @@ from procession.fs.file import (
     O_NONBLOCK,
     File,
     PathFile,
+    RegularFile,
 )
-from procession.fs.inode import S_IFIFO, S_IFREG
+from procession.fs.inode import S_IFIFO
 from procession.fs.inotify import inotify_of
 from procession.fs.lock import (
     F_UNLCK,
@@ -128,10 +129,12 @@ def change_flags(task: Task, fd: int, file: File, flags: int) -> None:
         and not owns_or_has_capability(task.credentials, file.inode)
     ):
         raise EPERM
-    if flags & O_DIRECT and file.inode.mode & S_IFMT not in (S_IFIFO, S_IFREG):
-        raise EINVAL("there is no direct access")
-    if flags & O_DIRECT and file.inode.is_regular and file.inode.superblock.is_internal:
-        raise EINVAL("there is no direct access to a memfd")
+    if (
+        flags & O_DIRECT
+        and file.inode.mode & S_IFMT != S_IFIFO
+        and (not isinstance(file, RegularFile) or file.inode.superblock.is_internal)
+    ):
+        raise EINVAL("there is no direct access to a file that is made up, nor to a memfd")
     if (flags ^ file.flags) & FASYNC and can_signal_readiness(file):
         set_async(task.kernel, file, fd, bool(flags & FASYNC))
         file.flags ^= FASYNC
@@ -398,6 +401,7 @@ _FOR_PATHS = frozenset(
         FcntlCommand.F_GETFD,
         FcntlCommand.F_SETFD,
         FcntlCommand.F_GETFL,
+        FcntlCommand.F_CREATED_QUERY,
     )
 )
 

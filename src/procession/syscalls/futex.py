@@ -230,6 +230,8 @@ def futex_requeue(task: Task, waiters: Address, flags: UInt, wake_count: Int, re
     if flags or not waiters:
         raise EINVAL("unknown flags, or no futexes")
     source, target = _parse_vector(task, waiters, 2)
+    if source.is_private != target.is_private:
+        raise EINVAL("one is private, the other shared")
     return requeue_waiters(
         task,
         (source.address, source.is_private),

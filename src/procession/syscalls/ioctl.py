@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from procession.abi.errno import EACCES, EBADF, EINVAL, EISDIR, ENOTTY, EOPNOTSUPP, EPERM, EXDEV
+from procession.abi.errno import EACCES, EBADF, EINVAL, EISDIR, ENOMEM, ENOTTY, EOPNOTSUPP, EPERM, EXDEV
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl, SocketIoctl, TerminalIoctl
-from procession.abi.word import pack_u32, pack_u64
+from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.devices import UserFaultDevice
 from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, File
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFSOCK
@@ -15,7 +15,9 @@ from procession.fs.landlock import IOCTL_DEV
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.devpts import open_peer
 from procession.fs.terminal.tty import TtyFile
+from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.security.capability import CAP_SYS_RAWIO
 from procession.kernel.security.seccomp_listener import ListenerFile, control_listener
 from procession.kernel.signal.io import can_signal_readiness
 from procession.syscalls.attributes import opened_file
@@ -40,7 +42,11 @@ _TIOCGPTPEER = int(TerminalIoctl.TIOCGPTPEER)
 _OWNER_SETTERS = (int(SocketIoctl.FIOSETOWN), int(SocketIoctl.SIOCSPGRP))
 _OWNER_REQUESTS = (*_OWNER_SETTERS, int(SocketIoctl.FIOGETOWN), int(SocketIoctl.SIOCGPGRP))
 _FREEZING = (int(FileIoctl.FIFREEZE), int(FileIoctl.FITHAW))
-_UNSUPPORTED = (int(FileIoctl.FS_IOC_FIEMAP), int(FileIoctl.FIDEDUPERANGE))
+_FIEMAP = int(FileIoctl.FS_IOC_FIEMAP)
+_FIDEDUPERANGE = int(FileIoctl.FIDEDUPERANGE)
+_FIBMAP = int(FileIoctl.FIBMAP)
+_DEDUPE_HEADER = Words("<QQHHI")
+_DEDUPE_ENTRY_SIZE = 32
 
 
 @syscall(16)
@@ -76,10 +82,14 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         if not task.credentials.has_capability(CAP_SYS_ADMIN):
             raise EPERM
         raise EOPNOTSUPP
-    if request in _UNSUPPORTED:
+    if request == _FIEMAP:
         raise EOPNOTSUPP
+    if request == _FIDEDUPERANGE:
+        _refuse_deduplication(task, file, argument)
     if request in (_FICLONE, _FICLONERANGE):
         _refuse_clone(task, file, request, argument)
+    if request == _FIBMAP and inode.is_regular:
+        _refuse_block_map(task, argument)
     if request == _FIONREAD and inode.is_regular:
         left = (inode.size - file.position) & 0xFFFFFFFF
         task.mm.write(argument, pack_u32(left))
@@ -129,3 +139,31 @@ def _refuse_clone(task: Task, file: File, request: int, argument: int) -> None:
     if not source.is_readable or not file.is_writable:
         raise EBADF
     raise EOPNOTSUPP
+
+
+def _refuse_deduplication(task: Task, file: File, argument: int) -> NoReturn:
+    """Say why a file's ranges can't be made the same as others'.
+
+    Linux: fs/ioctl.c, ioctl_file_dedupe_range; fs/remap_range.c, vfs_dedupe_file_range.
+    """
+    header = task.mm.read(argument, _DEDUPE_HEADER.size)
+    _, _, count, first_reserved, second_reserved = _DEDUPE_HEADER.unpack(header)
+    size = _DEDUPE_HEADER.size + count * _DEDUPE_ENTRY_SIZE
+    if size > PAGE_SIZE:
+        raise ENOMEM("more than a page of ranges")
+    task.mm.read(argument, size)
+    if not file.is_readable or first_reserved or second_reserved:
+        raise EINVAL
+    if file.inode.is_directory:
+        raise EISDIR
+    if not file.inode.is_regular:
+        raise EINVAL
+    raise EOPNOTSUPP
+
+
+def _refuse_block_map(task: Task, argument: int) -> NoReturn:
+    """No file system here has blocks on a device. Linux: fs/ioctl.c, ioctl_fibmap."""
+    if not task.credentials.has_capability(CAP_SYS_RAWIO):
+        raise EPERM("it takes CAP_SYS_RAWIO")
+    task.mm.read(argument, 4)
+    raise EINVAL

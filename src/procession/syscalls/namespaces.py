@@ -10,14 +10,14 @@ from procession.fs.file import O_PATH
 from procession.kernel import clone
 from procession.kernel.namespaces.enter import set_namespaces
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Fd, Flags
+from procession.syscalls.parameters import Fd, Flags, LongFlags
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 
 @syscall(272)
-def unshare(task: Task, flags: Flags[CloneFlag]) -> int:
+def unshare(task: Task, flags: LongFlags[CloneFlag]) -> int:
     """unshare(2)."""
     clone.unshare(task, flags)
     return 0

@@ -295,9 +295,9 @@ def _select(task: Task, count: int, addresses: tuple[int, int, int], deadline_ns
             fd = 8 * index + bit.bit_length() - 1
             file = files.get(fd)
             if file is None or isinstance(file, PathFile):
-                if task.frame is None:
+                if file is None and task.frame is None:
                     raise EBADF
-                # Another thread has closed it meanwhile: that's ready for everything.
+                # What another thread has closed meanwhile is ready for everything, as what O_PATH opened is.
                 mask = POLLNVAL
             else:
                 mask = file.poll_mask()

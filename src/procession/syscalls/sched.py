@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import E2BIG, EBUSY, EINVAL, EOPNOTSUPP, EPERM
+from procession.abi.errno import E2BIG, EBUSY, EINVAL, EPERM
 from procession.abi.ioprio import IoprioWho
 from procession.abi.resource import PriorityWhich
 from procession.abi.sched import SchedAttr, SchedParam, SchedPolicy
@@ -17,7 +17,6 @@ from procession.kernel.sched.deadline import has_bandwidth_for
 from procession.kernel.sched.priority import (
     HIGHEST_NICE,
     LOWEST_NICE,
-    POLICIES,
     REAL_TIME,
     SCHED_DEADLINE,
     SCHED_RR,
@@ -139,21 +138,33 @@ def sched_setattr(task: Task, pid: Int, attr: InOut[SchedAttr], flags: UInt) -> 
         policy = None
     target = task_or_self(task, pid)
     nice, priority = value.sched_nice, value.sched_priority
-    if value.sched_flags & _FLAG_KEEP_PARAMS:
-        nice, priority = target.nice, target.realtime_priority
-        if policy is not None and policy not in POLICIES:
-            raise EINVAL(f"no policy {policy}")
-        policy = target.policy
+    keeps_parameters = bool(value.sched_flags & _FLAG_KEEP_PARAMS)
+    if keeps_parameters:
+        # Of those that the policy asked for needs, only what the present one has is taken from there.
+        if target.policy in REAL_TIME:
+            priority = target.realtime_priority
+        elif target.policy == SCHED_DEADLINE:
+            value.sched_runtime = target.entity.runtime_ns
+            value.sched_deadline = target.entity.relative_deadline_ns
+            value.sched_period = target.entity.period_ns
+        else:
+            nice = target.nice
     if value.sched_flags & ~_FLAGS_ALL:
         raise EINVAL(f"unknown flags {value.sched_flags:#x}")
     reservation = _reservation(task, target, value) if policy == SCHED_DEADLINE else None
-    if value.sched_flags & _FLAGS_UTIL_CLAMP:
-        raise EOPNOTSUPP("utilization isn't clamped")
     resets_on_fork = bool(value.sched_flags & _FLAG_RESET_ON_FORK)
     set_scheduling(
         task,
         target,
-        SchedulingChange(policy, priority, nice, resets_on_fork=resets_on_fork, reservation=reservation),
+        SchedulingChange(
+            policy,
+            priority,
+            nice,
+            resets_on_fork=resets_on_fork,
+            reservation=reservation,
+            keeps_parameters=keeps_parameters,
+            clamps=bool(value.sched_flags & _FLAGS_UTIL_CLAMP),
+        ),
     )
 
 

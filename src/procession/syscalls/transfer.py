@@ -24,6 +24,7 @@ from procession.fs.devices import NullFile
 from procession.fs.file import O_APPEND, O_NONBLOCK, SEEK_CUR, File
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.pipe import PipeFile
+from procession.fs.terminal.tty import TtyFile
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
@@ -63,8 +64,26 @@ def _note_transfer(source: File, target: File) -> None:
 
 def _check_can_splice(file: File) -> None:
     """Raise EINVAL for files that only their own calls read or write: event counters, directories."""
-    if file.inode.is_directory or file.inode.superblock.type_name == "anon_inodefs":
+    if (
+        file.inode.is_directory
+        or file.inode.superblock.type_name == "anon_inodefs"
+        or (isinstance(file, TtyFile) and file.is_hung_up)
+    ):
         raise EINVAL
+
+
+def _check_can_splice_from(file: File) -> None:
+    """Raise EINVAL for a file that isn't read by pages (in Linux, has no splice_read)."""
+    _check_can_splice(file)
+    if not file.takes_read_flags or isinstance(file, (NullFile, PipeFile)):
+        raise EINVAL("there is nothing to take pages from")
+
+
+def _check_can_splice_to(file: File) -> None:
+    """Raise EINVAL for a file that isn't written by pages (in Linux, has no splice_write)."""
+    _check_can_splice(file)
+    if not file.takes_write_flags or not file.has_write:
+        raise EINVAL("it takes no pages")
 
 
 def _limit(task: Task, file: File, count: int, offset: int | None = None) -> int:
@@ -88,18 +107,22 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
     position = source.position if start is None else start
     verify_area(position, count)
     target = writable_file(task, output)
-    # Only what has a position can be read again if the other side doesn't take it.
     if isinstance(target, PipeFile):
-        _wait_for_room(task, target, _blocks(0, target))
-    else:
-        if target.is_seekable:
-            verify_area(target.position, count)
-        if target.flags & O_APPEND or not _has_position(source):
-            raise EINVAL
+        length = min(count, MAX_RW_COUNT)
+        moved = _fill_pipe(task, source, start, target, length, _blocks(0, source, target))
+        if start is not None:
+            offset.put(start + moved)
+        task.io.moved(moved)
+        return moved
+    if target.is_seekable:
+        verify_area(target.position, count)
+    # Only what has a position can be read again if the other side doesn't take it.
+    if target.flags & O_APPEND or not _has_position(source):
+        raise EINVAL
     if not count:
         return 0
-    _check_can_splice(source)
-    if isinstance(source, NullFile) or not source.is_seekable:
+    _check_can_splice_from(source)
+    if not source.is_seekable:
         raise EINVAL
     frame = task.frame
     count_calls(task, reads=1, writes=1)
@@ -148,7 +171,7 @@ def _send(task: Task, source: File, target: File, position: int, done: int, tota
         if not data:
             break
         if not done:
-            _check_can_splice(target)
+            _check_can_splice_to(target)
         try:
             # Not before there is something to write: what has ended breaks no limit. What comes up to one is
             # written, and the rest tried as well, so that there is a signal in any case.
@@ -159,8 +182,6 @@ def _send(task: Task, source: File, target: File, position: int, done: int, tota
             _note_transfer(source, target)
         except Sleep as sleep:
             if done:
-                if isinstance(target, PipeFile):
-                    break
                 sleep.progress = sleep.interrupted = done
             raise
         except EPIPE:
@@ -272,7 +293,7 @@ def splice(
     raise EINVAL("neither is a pipe")
 
 
-def _blocks(flags: int, *pipes: PipeFile) -> bool:
+def _blocks(flags: int, *pipes: File) -> bool:
     """Whether a call waits for its pipes, each of which may have been told not to."""
     return not (flags & _SPLICE_F_NONBLOCK or any(file.flags & O_NONBLOCK for file in pipes))
 
@@ -313,6 +334,10 @@ def _pipe_to_pipe(
     if source.pipe is target.pipe:
         raise EINVAL("the same pipe")
     if not _wait_for_bytes(source, blocks):
+        # Who would read is asked for before the end is seen.
+        if not target.pipe.reader_count:
+            send_sigpipe(task)
+            raise EPIPE
         return 0
     _wait_for_room(task, target, blocks)
     done = source.pipe.copy_pages(target.pipe, length)
@@ -334,7 +359,7 @@ def _pipe_to_file(
         raise EINVAL
     if target.is_seekable:
         verify_area(target.position if start is None else start, length)
-    _check_can_splice(target)
+    _check_can_splice_to(target)
     if not _wait_for_bytes(source, blocks):
         return 0
     available = min(length, source.pipe.length)
@@ -367,12 +392,23 @@ def _file_to_pipe(
         start = offset.get()
     if source.is_seekable:
         verify_area(source.position if start is None else start, length)
+    done = _fill_pipe(task, source, start, target, length, blocks)
+    if start is not None and done:
+        offset.put(start + done)
+    return done
+
+
+def _fill_pipe(
+    task: Task, source: File, start: int | None, target: PipeFile, length: int, blocks: bool
+) -> int:
+    """Put what a pipe has room for into it, from `start` or the position on. Raises EINVAL, EAGAIN, Sleep.
+
+    Linux: fs/splice.c, splice_file_to_pipe.
+    """
     # A file's pages are handed over as they lie in it.
     in_page = (source.position if start is None else start) & PAGE_MASK if source.is_seekable else 0
     wanted = min(length, _wait_for_room(task, target, blocks, in_page))
-    _check_can_splice(source)
-    if isinstance(source, NullFile):
-        raise EINVAL("there is nothing to take pages from")
+    _check_can_splice_from(source)
     if start is not None:
         data = source.read_at(start, wanted)
     elif not blocks and source.inode.superblock.type_name == "sockfs":
@@ -383,8 +419,6 @@ def _file_to_pipe(
         return 0
     done = target.pipe.add_pages(data, in_page)
     _note_transfer(source, target)
-    if start is not None:
-        offset.put(start + done)
     return done
 
 

@@ -359,6 +359,8 @@ class TtyFile(File):
 
     __slots__ = ("is_hung_up", "tty")
 
+    knows_async: ClassVar[bool] = True
+
     writes_whole = True
     gives_way = True
 

@@ -97,8 +97,9 @@ class NamespaceInode(Inode):
         atime_ns: int | None = None,
         mtime_ns: int | None = None,
     ) -> None:
-        """Linux: fs/attr.c, notify_change."""
-        raise EPERM("a namespace's file can't be changed")
+        """Linux: fs/attr.c, may_setattr."""
+        if (mode, uid, gid, atime_ns, mtime_ns) != (None,) * 5:
+            raise EPERM("a namespace's file can't be changed")
 
     @property
     def mount_namespace(self) -> MountNamespace | None:
@@ -152,9 +153,14 @@ def namespace_of_task(task: Task, name: bytes) -> Namespace:
 
 
 class NamespaceFile(File):
-    """An open namespace."""
+    """An open namespace: nothing is read of it, at no offset."""
 
     __slots__ = ()
+
+    is_seekable = True
+    has_read: ClassVar[bool] = False
+    has_write: ClassVar[bool] = False
+    can_poll = False
 
     @property
     def namespace(self) -> Namespace:

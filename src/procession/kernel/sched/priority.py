@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EACCES, EAGAIN, EINVAL, EPERM, ESRCH
+from procession.abi.errno import EACCES, EAGAIN, EINVAL, EOPNOTSUPP, EPERM, ESRCH
 from procession.kernel.pid import find_pid, find_task
 from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_NICE
@@ -81,9 +81,21 @@ def _is_within_limit(target: Task, nice: int) -> bool:
 
 
 class SchedulingChange:
-    """What sched_setscheduler(2) or sched_setattr(2) asks for: policy None keeps the present one."""
+    """What sched_setscheduler(2) or sched_setattr(2) asks for: policy None keeps the present one.
 
-    __slots__ = ("nice", "policy", "realtime_priority", "reservation", "resets_on_fork")
+    With `keeps_parameters` it's only checked, and neither policy nor parameters change. `clamps` asks for
+    bounds of utilization.
+    """
+
+    __slots__ = (
+        "clamps",
+        "keeps_parameters",
+        "nice",
+        "policy",
+        "realtime_priority",
+        "reservation",
+        "resets_on_fork",
+    )
 
     def __init__(
         self,
@@ -93,6 +105,8 @@ class SchedulingChange:
         *,
         resets_on_fork: bool,
         reservation: tuple[int, int, int] | None = None,
+        keeps_parameters: bool = False,
+        clamps: bool = False,
     ) -> None:
         # SCHED_DEADLINE's runtime, relative deadline and period in nanoseconds.
         self.reservation = reservation
@@ -100,6 +114,8 @@ class SchedulingChange:
         self.realtime_priority = realtime_priority
         self.nice = nice
         self.resets_on_fork = resets_on_fork
+        self.keeps_parameters = keeps_parameters
+        self.clamps = clamps
 
 
 def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
@@ -121,9 +137,13 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
         not task.credentials.has_capability(CAP_SYS_NICE)
     ):
         raise EPERM("takes CAP_SYS_NICE")
+    if change.clamps:
+        raise EOPNOTSUPP("utilization isn't clamped")
+    target.resets_scheduling_on_fork = resets_on_fork
+    if change.keeps_parameters:
+        return
     target.policy = policy
     target.realtime_priority = priority
-    target.resets_scheduling_on_fork = resets_on_fork
     if policy in FAIR:
         target.nice = change.nice
     entity = target.entity

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import ENOTTY
 from procession.abi.open_flags import OwnerType
 from procession.abi.poll import PollEvent
 from procession.abi.signals import Signal
@@ -120,10 +121,13 @@ class QueueSignal:
 
 
 def can_signal_readiness(file: File) -> bool:
-    """Whether this kind of file knows O_ASYNC: pipes, sockets, terminals and few others do."""
-    if file.knows_async:
-        return True
-    return file.can_poll and file.inode.superblock.type_name != "anon_inodefs" and bool(file.wait_queues())
+    """Whether this kind of file knows O_ASYNC. Raises ENOTTY for a terminal that is hung up.
+
+    Linux: drivers/tty/tty_io.c, hung_up_tty_fasync.
+    """
+    if isinstance(file, TtyFile) and file.is_hung_up:
+        raise ENOTTY("the terminal is hung up")
+    return file.knows_async
 
 
 def readiness_signal(file: File) -> ReadinessSignal | None:

@@ -12,6 +12,7 @@ from procession.abi.errno import (
     EINVAL,
     EMSGSIZE,
     ENOBUFS,
+    ENODATA,
     ENOPROTOOPT,
     EOPNOTSUPP,
     EPERM,
@@ -253,6 +254,8 @@ class NetlinkSocket(Socket):
         """Linux: net/netlink/af_netlink.c, netlink_sendmsg."""
         if flags & MSG_OOB:
             raise EOPNOTSUPP
+        if not data:
+            raise ENODATA("a message without even a header")
         target, groups = self.target, self.target_groups
         if address is not None:
             wanted = parse_address(address)
