@@ -6,7 +6,7 @@ from struct import pack, unpack, unpack_from
 
 import pytest
 
-from procession.abi.errno import EBUSY, ECONNREFUSED, ENOBUFS, EPERM, EPROTONOSUPPORT
+from procession.abi.errno import EBUSY, ECONNREFUSED, ENOBUFS, ENODATA, EPERM, EPROTONOSUPPORT
 from procession.hardware.kernel_memory import SOCKET_BUFFER
 from tests.net.conftest import AF_NETLINK, RAW, SOL_SOCKET, SocketCaller
 
@@ -121,7 +121,9 @@ def test_port_ids(call: SocketCaller, fd: int) -> None:
 
 
 def test_malformed_requests_are_ignored(call: SocketCaller, fd: int) -> None:
-    for data in (b"", b"short", pack("<IHHII", 5, RTM_GETLINK, DUMP, 0, 0), request(RTM_GETLINK, 0, b"")):
+    with pytest.raises(ENODATA):
+        call.send(fd, b"")
+    for data in (b"short", pack("<IHHII", 5, RTM_GETLINK, DUMP, 0, 0), request(RTM_GETLINK, 0, b"")):
         call.send(fd, data)
     assert call.object(fd).poll_mask() & 1 == 0
 

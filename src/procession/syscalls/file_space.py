@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.cachestat import Cachestat, CachestatRange
 from procession.abi.errno import EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, ESPIPE
 from procession.abi.fadvise import FileAdvice
 from procession.abi.file_mode import S_IFMT
@@ -15,13 +16,15 @@ from procession.fs.file_events import IN_MODIFY, note_change, note_modification
 from procession.fs.inode import S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
 from procession.fs.landlock import TRUNCATE
 from procession.fs.namei import lookup
+from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_USER
 from procession.kernel.signal.kill import sender_info
+from procession.kernel.time.costs import SEEN_PAGE_NS
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Choice, Fd, Flags, Long, Path, Size, UInt
+from procession.syscalls.parameters import Choice, Fd, Flags, In, Long, Out, Path, Size, UInt
 from procession.syscalls.read_write import readable_file
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ _OPERATIONS = {
     int(FallocateFlag.FALLOC_FL_UNSHARE_RANGE): (False, True),
 }
 _SYNC_FILE_RANGE_FLAGS = 7
+_U64_MAX = (1 << 64) - 1
 _HAS_RANGES = (S_IFREG, S_IFBLK, S_IFDIR, S_IFLNK)
 
 
@@ -164,4 +168,25 @@ def sync_file_range(task: Task, fd: Fd, offset: Long, length: Long, flags: UInt)
         raise EINVAL
     if file.inode.mode & S_IFMT not in _HAS_RANGES:
         raise ESPIPE
+    return 0
+
+
+@syscall(451)
+def cachestat(task: Task, fd: Fd, span: In[CachestatRange], counts: Out[Cachestat], flags: UInt) -> int:
+    """cachestat(2): what is in memory is the file, so that no page is dirty, and none was ever evicted.
+
+    Linux: mm/filemap.c, SYSCALL_DEFINE4(cachestat).
+    """
+    file = opened_file(task, fd)
+    wanted = span.get()
+    if flags:
+        raise EINVAL("there are no flags")
+    first = wanted.off >> PAGE_SHIFT
+    last = (wanted.off + wanted.len - 1 & _U64_MAX) >> PAGE_SHIFT if wanted.len else _U64_MAX
+    pages = file.inode.pages
+    count = 0
+    if pages is not None:
+        count = sum(first <= index <= last for index in pages.frames)
+        task.kernel.clock.spend(len(pages.frames) * SEEN_PAGE_NS)
+    counts.put(Cachestat(nr_cache=count))
     return 0

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBADF, EBUSY, EFAULT, EINVAL, EOPNOTSUPP, Errno
-from procession.abi.mount_flags import FsconfigCommand, FsmountFlag, FsopenFlag, FspickFlag, MountAttribute
+from procession.abi.errno import EBADF, EBUSY, EFAULT, EINVAL, ENAMETOOLONG, ENOENT, EOPNOTSUPP, Errno
+from procession.abi.limits import PATH_MAX
+from procession.abi.mount_flags import (
+    FsconfigCommand,
+    FsmountFlag,
+    FsopenFlag,
+    FspickFlag,
+    MountAttribute,
+    SysfsOption,
+)
 from procession.abi.open_flags import AT_FDCWD
-from procession.fs.file_system_type import find_type, type_of
+from procession.fs.file_system_type import FILE_SYSTEM_TYPES, find_type, type_of
 from procession.fs.mounts.attributes import ATIME_MASK, FSMOUNT_ATTRIBUTES, flags_of, time_flags_of
 from procession.fs.mounts.context import MountContext, Parameter, ParameterKind, Phase
 from procession.fs.mounts.context_file import ContextFile, open_detached
@@ -191,3 +199,27 @@ def fsmount(task: Task, fd: Fd, flags: Flags[FsmountFlag], attributes: Flags[Mou
     context.finish()
     file = open_detached(mount, namespace.owner, None, task.credentials)
     return install(task, file, close_on_exec=bool(flags & _CLOEXEC))
+
+
+@syscall(139)
+def sysfs(task: Task, option: Choice[SysfsOption], first: Address, second: Address) -> int:
+    """sysfs(2): the kinds of file system by number. Linux: fs/filesystems.c, SYSCALL_DEFINE3(sysfs)."""
+    names = list(FILE_SYSTEM_TYPES)
+    if option == SysfsOption.GET_INDEX:
+        name = task.mm.read_cstring(first, PATH_MAX)
+        if name is None:
+            raise ENAMETOOLONG
+        if not name:
+            raise ENOENT
+        if name not in names:
+            raise EINVAL("no such kind")
+        return names.index(name)
+    if option == SysfsOption.GET_NAME:
+        index = first & 0xFFFFFFFF
+        if index >= len(names):
+            raise EINVAL("no such number")
+        task.mm.write(second, names[index] + b"\0")
+        return 0
+    if option == SysfsOption.GET_COUNT:
+        return len(names)
+    raise EINVAL(f"no option {option}")

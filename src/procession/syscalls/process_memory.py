@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
 from procession.abi.mmap_flags import Advice
+from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.kernel.pid import find_task
-from procession.kernel.pidfd import PidFile
+from procession.kernel.pidfd import PidFile, pid_file_of
 from procession.kernel.security.capability import CAP_SYS_NICE
 from procession.kernel.security.ptrace_access import memory_of
+from procession.kernel.task_state import ENDED
 from procession.mm.vma import LOCKED, PROT_READ
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Fd, Int, InVector, OutVector, Size, UInt
@@ -151,3 +153,27 @@ def _advise(mm: MemoryDescriptor, address: int, length: int, advice: int) -> Non
         raise EINVAL("locked pages")
     if end > address and not mm.is_mapped(address, end):
         raise ENOMEM("part of the range isn't mapped")
+
+
+@syscall(448)
+def process_mrelease(task: Task, pidfd: Fd, flags: UInt) -> int:
+    """process_mrelease(2): a process that is dying gives back its own memory at once.
+
+    Linux: mm/oom_kill.c, SYSCALL_DEFINE2(process_mrelease), task_will_free_mem, __oom_reap_task_mm.
+    """
+    if flags:
+        raise EINVAL("there are no flags")
+    group = pid_file_of(task, pidfd).group
+    dying = next((thread for thread in group.threads if thread.state not in ENDED), None)
+    if dying is None:
+        raise ESRCH("the process has no memory any more")
+    mm = dying.mm
+    sharers = {
+        other.group: None for other in task.kernel.tasks if other.mm is mm and other.state not in ENDED
+    }
+    if not all(sharer.is_exiting and sharer.core_dump is None for sharer in sharers):
+        raise EINVAL("the process isn't dying, or others that aren't share its memory")
+    for area in mm.areas_in(0, USER_END):
+        if area.pages is None or not area.is_shared:
+            mm.zap(area.start, area.end)
+    return 0

@@ -15,18 +15,21 @@ from procession.abi.open_flags import (
     AtFlag,
 )
 from procession.abi.stat import Stat, Statx, StatxAttribute, StatxMask, StatxTimestamp
-from procession.abi.statfs import Statfs, StatfsFlag
+from procession.abi.statfs import Statfs, StatfsFlag, Ustat
 from procession.abi.word import Words
 from procession.fs.attributes import check_access
 from procession.fs.inode import S_IFLNK, Inode
 from procession.fs.mounts.mount import MS_NOATIME, Mount
+from procession.fs.mounts.namespace import MountNamespace
 from procession.fs.namei import lookup
 from procession.kernel.security.capability import SECURE_NO_SETUID_FIXUP
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Fd, Flags, Int, OptionalPath, Out, OutBuffer, Path
+from procession.syscalls.parameters import Fd, Flags, Int, OptionalPath, Out, OutBuffer, Path, UInt
 from procession.syscalls.paths import find
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from procession.fs import dentry
     from procession.fs.user_namespace import UserNamespace
     from procession.kernel.security.credentials import Credentials
@@ -186,6 +189,25 @@ def fstatfs(task: Task, fd: Fd, buffer: Out[Statfs]) -> int:
     """fstatfs(2). Linux: fs/statfs.c, fd_statfs."""
     buffer.put(_statistics(task.files.file(fd).path.mount))
     return 0
+
+
+@syscall(136)
+def ustat(task: Task, device: UInt, buffer: Out[Ustat]) -> int:
+    """ustat(2). Linux: fs/statfs.c, SYSCALL_DEFINE2(ustat)."""
+    vfs = task.kernel.vfs
+    for mount in (*vfs.pseudo_mounts.values(), *_seen_mounts(task)):
+        if mount.superblock.device == device:
+            _, _, free_blocks, _, free_inodes = mount.superblock.statistics()
+            buffer.put(Ustat(f_tfree=free_blocks, f_tinode=free_inodes))
+            return 0
+    raise EINVAL("no file system is on that device")
+
+
+def _seen_mounts(task: Task) -> Iterator[Mount]:
+    """The mounts of every mount namespace."""
+    for namespace in task.kernel.vfs.namespaces.live.values():
+        if isinstance(namespace, MountNamespace):
+            yield from namespace.mounts.values()
 
 
 def _statistics(mount: Mount) -> Statfs:

@@ -1,0 +1,144 @@
+/* Calls that few programs make: cachestat, process_mrelease, ustat, sysfs, lsm_list_modules and its kin. */
+#include "check.h"
+
+#include <sys/eventfd.h>
+#include <sys/sysmacros.h>
+
+#define CACHESTAT 451
+#define PROCESS_MRELEASE 448
+#define LSM_GET_SELF_ATTR 459
+#define LSM_SET_SELF_ATTR 460
+#define LSM_LIST_MODULES 461
+
+/* An address whose page ends after `length` bytes. */
+static void *room_for(size_t length)
+{
+	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MUST(pages == MAP_FAILED ? -1 : 0);
+	MUST(munmap(pages + 4096, 4096));
+	return pages + 4096 - length;
+}
+
+TEST(pages_of_a_file_in_memory)
+{
+	static char data[3 * 4096];
+	uint64_t range[2] = {0, 0}, counts[5] = {9, 9, 9, 9, 9};
+	int fd, ends[2];
+
+	enter_scratch();
+	fd = (int)MUST(open("file", O_RDWR | O_CREAT, 0600));
+	write_all(fd, data, sizeof(data));
+	MUST(fsync(fd));
+	CHECK_OK(syscall(CACHESTAT, fd, range, counts, 0));
+	CHECK_EQ(counts[0] + counts[3], 3);
+	CHECK_EQ(counts[1], 0);
+	range[1] = 4097;
+	CHECK_OK(syscall(CACHESTAT, fd, range, counts, 0));
+	CHECK_EQ(counts[0] + counts[3], 2);
+	range[0] = 4096;
+	range[1] = 1;
+	CHECK_OK(syscall(CACHESTAT, fd, range, counts, 0));
+	CHECK_EQ(counts[0] + counts[3], 1);
+	range[0] = 1 << 20;
+	CHECK_OK(syscall(CACHESTAT, fd, range, counts, 0));
+	CHECK_EQ(counts[0] + counts[3], 0);
+	CHECK_ERRNO(syscall(CACHESTAT, -1, range, counts, 0), EBADF);
+	CHECK_ERRNO(syscall(CACHESTAT, open("file", O_PATH), range, counts, 0), EBADF);
+	CHECK_ERRNO(syscall(CACHESTAT, fd, bad_address(), counts, 1), EFAULT);
+	CHECK_ERRNO(syscall(CACHESTAT, fd, range, counts, 1), EINVAL);
+	CHECK_ERRNO(syscall(CACHESTAT, fd, range, bad_address(), 0), EFAULT);
+	MUST(pipe(ends));
+	range[0] = 0;
+	CHECK_OK(syscall(CACHESTAT, ends[0], range, counts, 0));
+	CHECK_EQ(counts[0], 0);
+}
+
+TEST(memory_of_the_dying)
+{
+	pid_t child = child_that_pauses();
+	int process = (int)MUST(syscall(SYS_pidfd_open, child, 0)), own = (int)MUST(syscall(SYS_pidfd_open, getpid(), 0));
+	long result;
+
+	CHECK_ERRNO(syscall(PROCESS_MRELEASE, own, 0), EINVAL);
+	CHECK_ERRNO(syscall(PROCESS_MRELEASE, process, 0), EINVAL);
+	CHECK_ERRNO(syscall(PROCESS_MRELEASE, -1, 1), EINVAL);
+	CHECK_ERRNO(syscall(PROCESS_MRELEASE, -1, 0), EBADF);
+	CHECK_ERRNO(syscall(PROCESS_MRELEASE, eventfd(0, 0), 0), EBADF);
+	MUST(kill(child, SIGKILL));
+	result = syscall(PROCESS_MRELEASE, process, 0);
+	CHECK(result == 0 || errno == ESRCH);
+	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
+	CHECK_ERRNO(syscall(PROCESS_MRELEASE, process, 0), ESRCH);
+}
+
+TEST(file_systems_by_device)
+{
+	struct stat status;
+	char *buffer = room_for(32);
+
+	memset(buffer, 7, 32);
+	MUST(stat("/proc", &status));
+	CHECK_OK(syscall(SYS_ustat, (unsigned int)status.st_dev, buffer));
+	CHECK_EQ(buffer[20], 0);
+	MUST(stat("/", &status));
+	CHECK_OK(syscall(SYS_ustat, (unsigned int)status.st_dev, buffer));
+	CHECK(*(int *)buffer > 0);
+	CHECK_ERRNO(syscall(SYS_ustat, (unsigned int)status.st_dev, buffer + 1), EFAULT);
+	CHECK_ERRNO(syscall(SYS_ustat, 0, bad_address()), EINVAL);
+	CHECK_ERRNO(syscall(SYS_ustat, (unsigned int)makedev(200, 77), buffer), EINVAL);
+}
+
+TEST(kinds_of_file_system)
+{
+	char name[64];
+	long count = CHECK_OK(syscall(SYS_sysfs, 3)), at = CHECK_OK(syscall(SYS_sysfs, 1, "proc"));
+
+	CHECK(at < count);
+	CHECK_OK(syscall(SYS_sysfs, 2, at, name));
+	CHECK_STRING(name, "proc");
+	CHECK_ERRNO(syscall(SYS_sysfs, 2, count, name), EINVAL);
+	CHECK_ERRNO(syscall(SYS_sysfs, 2, at, bad_address()), EFAULT);
+	CHECK_ERRNO(syscall(SYS_sysfs, 1, "no such"), EINVAL);
+	CHECK_ERRNO(syscall(SYS_sysfs, 1, ""), ENOENT);
+	CHECK_ERRNO(syscall(SYS_sysfs, 1, bad_address()), EFAULT);
+	CHECK_ERRNO(syscall(SYS_sysfs, 4), EINVAL);
+}
+
+TEST(security_modules)
+{
+	uint64_t ids[16] = {0};
+	uint32_t size = sizeof(ids), needed;
+	long count = CHECK_OK(syscall(LSM_LIST_MODULES, ids, &size, 0));
+
+	CHECK_EQ(size, count * 8);
+	CHECK(ids[0] == 100 || ids[1] == 100);
+	needed = size--;
+	CHECK_ERRNO(syscall(LSM_LIST_MODULES, ids, &size, 0), E2BIG);
+	CHECK_EQ(size, needed);
+	CHECK_ERRNO(syscall(LSM_LIST_MODULES, ids, &size, 1), EINVAL);
+	CHECK_ERRNO(syscall(LSM_LIST_MODULES, bad_address(), &size, 0), EFAULT);
+	CHECK_ERRNO(syscall(LSM_LIST_MODULES, ids, NULL, 0), EFAULT);
+}
+
+TEST(attributes_of_security_modules)
+{
+	uint64_t context[8] = {0};
+	uint32_t size = sizeof(context);
+
+	CHECK_ERRNO(syscall(LSM_GET_SELF_ATTR, 0, context, &size, 0), EINVAL);
+	CHECK_ERRNO(syscall(LSM_GET_SELF_ATTR, 100, context, NULL, 0), EINVAL);
+	CHECK_ERRNO(syscall(LSM_GET_SELF_ATTR, 100, context, bad_address(), 0), EFAULT);
+	CHECK_ERRNO(syscall(LSM_GET_SELF_ATTR, 100, context, &size, 2), EINVAL);
+	CHECK_ERRNO(syscall(LSM_GET_SELF_ATTR, 100, NULL, &size, 1), EINVAL);
+	CHECK_ERRNO(syscall(LSM_GET_SELF_ATTR, 100, context, &size, 1), EINVAL);
+	CHECK_ERRNO(syscall(LSM_GET_SELF_ATTR, 999, context, &size, 0), EOPNOTSUPP);
+	CHECK_EQ(size, 0);
+	CHECK_ERRNO(syscall(LSM_SET_SELF_ATTR, 100, context, sizeof(context), 1), EINVAL);
+	CHECK_ERRNO(syscall(LSM_SET_SELF_ATTR, 100, context, 31, 0), EINVAL);
+	CHECK_ERRNO(syscall(LSM_SET_SELF_ATTR, 100, context, 4097, 0), E2BIG);
+	CHECK_ERRNO(syscall(LSM_SET_SELF_ATTR, 100, bad_address(), 64, 0), EFAULT);
+	CHECK_ERRNO(syscall(LSM_SET_SELF_ATTR, 100, context, sizeof(context), 0), EINVAL);
+	context[2] = 32;
+	CHECK_ERRNO(syscall(LSM_SET_SELF_ATTR, 100, context, sizeof(context), 0), EOPNOTSUPP);
+}
