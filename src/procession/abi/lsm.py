@@ -32,7 +32,7 @@ class LsmFlag(IntFlag):
     LSM_FLAG_SINGLE = 1
 
 
-class LsmContext(Structure):
+class LsmCtx(Structure):
     """struct lsm_ctx, without the context that follows it."""
 
     id: U64 = 0

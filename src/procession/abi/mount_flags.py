@@ -213,11 +213,3 @@ class StatmountFields(Structure, size=512):
     mnt_uidmap: U32 = 0
     mnt_gidmap_num: U32 = 0
     mnt_gidmap: U32 = 0
-
-
-class SysfsOption(IntEnum):
-    """sysfs(2), which has no names for them."""
-
-    GET_INDEX = 1
-    GET_NAME = 2
-    GET_COUNT = 3

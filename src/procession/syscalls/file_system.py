@@ -12,7 +12,6 @@ from procession.abi.mount_flags import (
     FsopenFlag,
     FspickFlag,
     MountAttribute,
-    SysfsOption,
 )
 from procession.abi.open_flags import AT_FDCWD
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES, find_type, type_of
@@ -41,6 +40,8 @@ _CREATE = int(FsconfigCommand.FSCONFIG_CMD_CREATE)
 _CREATE_EXCL = int(FsconfigCommand.FSCONFIG_CMD_CREATE_EXCL)
 _RECONFIGURE = int(FsconfigCommand.FSCONFIG_CMD_RECONFIGURE)
 _CLOEXEC = 1
+# What sysfs(2) does: its options have no names.
+_GET_INDEX, _GET_NAME, _GET_COUNT = 1, 2, 3
 _FSPICK_FLAGS = int(
     FspickFlag.FSPICK_CLOEXEC
     | FspickFlag.FSPICK_SYMLINK_NOFOLLOW
@@ -202,10 +203,10 @@ def fsmount(task: Task, fd: Fd, flags: Flags[FsmountFlag], attributes: Flags[Mou
 
 
 @syscall(139)
-def sysfs(task: Task, option: Choice[SysfsOption], first: Address, second: Address) -> int:
+def sysfs(task: Task, option: Int, first: Address, second: Address) -> int:
     """sysfs(2): the kinds of file system by number. Linux: fs/filesystems.c, SYSCALL_DEFINE3(sysfs)."""
     names = list(FILE_SYSTEM_TYPES)
-    if option == SysfsOption.GET_INDEX:
+    if option == _GET_INDEX:
         name = task.mm.read_cstring(first, PATH_MAX)
         if name is None:
             raise ENAMETOOLONG
@@ -214,12 +215,12 @@ def sysfs(task: Task, option: Choice[SysfsOption], first: Address, second: Addre
         if name not in names:
             raise EINVAL("no such kind")
         return names.index(name)
-    if option == SysfsOption.GET_NAME:
+    if option == _GET_NAME:
         index = first & 0xFFFFFFFF
         if index >= len(names):
             raise EINVAL("no such number")
         task.mm.write(second, names[index] + b"\0")
         return 0
-    if option == SysfsOption.GET_COUNT:
+    if option == _GET_COUNT:
         return len(names)
     raise EINVAL(f"no option {option}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import E2BIG, EINVAL, EOPNOTSUPP
-from procession.abi.lsm import LsmAttribute, LsmContext, LsmFlag, LsmId
+from procession.abi.lsm import LsmAttribute, LsmCtx, LsmFlag, LsmId
 from procession.abi.structure import U32
 from procession.abi.word import pack_array
 from procession.syscalls.declaration import syscall
@@ -50,7 +50,7 @@ def lsm_get_self_attr(
     if flags:
         if flags != _SINGLE or not contexts:
             raise EINVAL("unknown flags, or nothing to say whose")
-        if not LsmContext.unpack(task.mm.read(contexts, LsmContext.SIZE)).id:
+        if not LsmCtx.unpack(task.mm.read(contexts, LsmCtx.SIZE)).id:
             raise EINVAL("no module")
     size.put(0)
     raise EOPNOTSUPP("no module has such attributes")
@@ -64,11 +64,11 @@ def lsm_set_self_attr(
     del attribute
     if flags:
         raise EINVAL("there are no flags")
-    if size < LsmContext.SIZE:
+    if size < LsmCtx.SIZE:
         raise EINVAL("no room for the header")
     if size > _PAGE_SIZE:
         raise E2BIG
-    header = LsmContext.unpack(task.mm.read(context, size)[: LsmContext.SIZE])
-    if size < header.len or header.len < LsmContext.SIZE + header.ctx_len:
+    header = LsmCtx.unpack(task.mm.read(context, size)[: LsmCtx.SIZE])
+    if size < header.len or header.len < LsmCtx.SIZE + header.ctx_len:
         raise EINVAL("lengths that contradict each other")
     raise EOPNOTSUPP("no module takes such attributes")
