@@ -99,7 +99,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     ),
     "splice": ("fcntl.h",),
     "stat": ("asm/stat.h linux/stat.h",),
-    "statfs": ("linux/types.h asm/statfs.h linux/magic.h sys/statvfs.h",),
+    "statfs": ("asm/statfs.h linux/magic.h sys/statvfs.h",),
     "sysinfo": ("linux/sysinfo.h",),
     "tcp_statistic": ("linux/tcp.h",),
     "taskstats": ("linux/taskstats.h",),

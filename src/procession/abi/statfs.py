@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from procession.abi.enumeration import IntEnum, IntFlag
-from procession.abi.structure import I32, I64, U64, Structure
+from procession.abi.structure import I32, I64, Structure
 
 
 class Magic(IntEnum):
@@ -64,12 +64,3 @@ class Statfs(Structure):
     f_frsize: I64 = 0
     f_flags: I64 = 0
     f_spare: Annotated[tuple[int, ...], I64, 4] = (0, 0, 0, 0)
-
-
-class Ustat(Structure):
-    """struct ustat; the names have always been empty."""
-
-    f_tfree: I32 = 0
-    f_tinode: U64 = 0
-    f_fname: Annotated[bytes, 6] = b""
-    f_fpack: Annotated[bytes, 6] = b""

@@ -15,7 +15,7 @@ from procession.abi.open_flags import (
     AtFlag,
 )
 from procession.abi.stat import Stat, Statx, StatxAttribute, StatxMask, StatxTimestamp
-from procession.abi.statfs import Statfs, StatfsFlag, Ustat
+from procession.abi.statfs import Statfs, StatfsFlag
 from procession.abi.word import Words
 from procession.fs.attributes import check_access
 from procession.fs.inode import S_IFLNK, Inode
@@ -24,7 +24,7 @@ from procession.fs.mounts.namespace import MountNamespace
 from procession.fs.namei import lookup
 from procession.kernel.security.capability import SECURE_NO_SETUID_FIXUP
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Fd, Flags, Int, OptionalPath, Out, OutBuffer, Path, UInt
+from procession.syscalls.parameters import Address, Fd, Flags, Int, OptionalPath, Out, OutBuffer, Path, UInt
 from procession.syscalls.paths import find
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _STAT = Words("<QQQIII4xQqqqqqqqqq24x")
+# struct ustat, which headers no longer have; its two names have always been empty.
+_USTAT = Words("<i4xQ16x")
 _NS = 10**9
 
 _AT_SYMLINK_NOFOLLOW = int(AtFlag.AT_SYMLINK_NOFOLLOW)
@@ -192,13 +194,13 @@ def fstatfs(task: Task, fd: Fd, buffer: Out[Statfs]) -> int:
 
 
 @syscall(136)
-def ustat(task: Task, device: UInt, buffer: Out[Ustat]) -> int:
+def ustat(task: Task, device: UInt, buffer: Address) -> int:
     """ustat(2). Linux: fs/statfs.c, SYSCALL_DEFINE2(ustat)."""
     vfs = task.kernel.vfs
     for mount in (*vfs.pseudo_mounts.values(), *_seen_mounts(task)):
         if mount.superblock.device == device:
             _, _, free_blocks, _, free_inodes = mount.superblock.statistics()
-            buffer.put(Ustat(f_tfree=free_blocks, f_tinode=free_inodes))
+            task.mm.write(buffer, _USTAT.pack(free_blocks, free_inodes))
             return 0
     raise EINVAL("no file system is on that device")
 
