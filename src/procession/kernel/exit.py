@@ -29,7 +29,7 @@ from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.parent import notify_parent
 from procession.kernel.signal_delivery import exit_signals
 from procession.kernel.task import EXIT_WAITS, NEED_RESCHED, SIGNAL_GROUP_EXIT, Task, ThreadGroup
-from procession.kernel.task_state import ENDED, TaskState, set_state
+from procession.kernel.task_state import DEAD, ENDED, INTERRUPTIBLE, ZOMBIE, set_state
 from procession.kernel.terminal import session_leader_ended
 from procession.kernel.time.costs import EXIT_NS
 from procession.kernel.timers.interval import cancel_all
@@ -144,7 +144,7 @@ def go_on_exiting(kernel: Kernel, task: Task) -> None:
     if is_last and namespace.level and namespace.child_reaper is group and not namespace.has_only(group):
         namespace.ending = task
         task.work |= EXIT_WAITS
-        set_state(task, TaskState.INTERRUPTIBLE)
+        set_state(task, INTERRUPTIBLE)
         return
     if is_last and namespace.accounting is not None and namespace.child_reaper is group:
         stop_accounting(kernel, task)
@@ -152,7 +152,7 @@ def go_on_exiting(kernel: Kernel, task: Task) -> None:
     if is_last:
         kill_orphaned_process_group(kernel, task)
     task.times.voluntary_switches += 1
-    set_state(task, TaskState.ZOMBIE)
+    set_state(task, ZOMBIE)
     kernel.memory.account.uncharge(TASK, STACK_BYTES)
     kernel.discard_live(task)
     if kernel.observer is not None:
@@ -288,7 +288,7 @@ def release_thread(kernel: Kernel, task: Task) -> None:
     """
     group, leader = task.group, task.group.leader
     release_task(kernel, task)
-    if leader is not task and leader.state is TaskState.ZOMBIE and len(group.threads) == 1:
+    if leader is not task and leader.state is ZOMBIE and len(group.threads) == 1:
         announce(kernel, leader)
 
 
@@ -297,7 +297,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
     group = task.group
     if task.ptrace is not None:
         unlink(task)
-    set_state(task, TaskState.DEAD)
+    set_state(task, DEAD)
     group.exit_queue.wake_all()
     pid = task.thread_pid
     del kernel.tasks[task]
@@ -349,7 +349,7 @@ def replace_leader(task: Task) -> None:
         # It may wait for the leader's end, of which it won't hear.
         tracer.group.wait_queue.wake_all()
     del kernel.tasks[leader]
-    set_state(leader, TaskState.DEAD)
+    set_state(leader, DEAD)
     release_credentials(leader)
     if leader.cgroup.pids is not None:
         leader.cgroup.pids.uncharge()

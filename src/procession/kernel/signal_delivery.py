@@ -58,7 +58,7 @@ from procession.kernel.task import (
     SIGNAL_PENDING,
     SIGNAL_UNKILLABLE,
 )
-from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.task_state import RUNNING, STOPPED, set_state
 from procession.kernel.time.costs import SIGNAL_NS
 from procession.kernel.timers.interval import alarm_taken
 
@@ -98,7 +98,7 @@ def deliver_signals(kernel: Kernel, task: Task, shown: SigInfo | None = None) ->
                 recalculate_pending(task)
                 await_memory(kernel, task)
             return
-        if task.state is not TaskState.RUNNING:
+        if task.state is not RUNNING:
             return
     if task.call_number >= 0:
         _restart_call(kernel, task)
@@ -251,7 +251,7 @@ def _stop(kernel: Kernel, task: Task) -> None:
     is_complete = participate_in_stop(task)
     task.work |= SIGNAL_PENDING
     task.times.voluntary_switches += 1
-    set_state(task, TaskState.STOPPED)
+    set_state(task, STOPPED)
     if task.cgroup.is_freezing:
         update_frozen(task.cgroup)
     if is_complete:

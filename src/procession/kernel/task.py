@@ -8,7 +8,7 @@ from procession.abi.syscall_numbers import name_of
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.io_accounting import IoCounts
 from procession.kernel.sched.entity import SchedulingEntity
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import NEW, ZOMBIE
 
 if TYPE_CHECKING:
     from collections import deque
@@ -303,7 +303,7 @@ class Task:
         # Grouped as in Linux: include/linux/sched.h, struct task_struct.
         self.kernel = kernel
         self.registers = registers
-        self.state = TaskState.NEW
+        self.state = NEW
         self.work = 0
         self.flags = 0
         self.personality = 0
@@ -402,7 +402,7 @@ class Task:
     @property
     def has_ended_wholly(self) -> bool:
         """Whether this leader is a zombie without other threads, for its parent to reap."""
-        return self.state is TaskState.ZOMBIE and len(self.group.threads) == 1
+        return self.state is ZOMBIE and len(self.group.threads) == 1
 
     @property
     def pid_namespace(self) -> PidNamespace:
@@ -466,7 +466,7 @@ class Task:
 
     def __repr__(self) -> str:
         text = f"<Task {self.tid} {self.command_name.decode(errors='replace')} {self.state.name}"
-        if self.state >= TaskState.ZOMBIE:
+        if self.state >= ZOMBIE:
             return f"{text}, {ending_text(self.exit_code)}>"
         return f"{text} in {self.call_name}>" if self.call_in_progress >= 0 else f"{text}>"
 

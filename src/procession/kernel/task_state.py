@@ -26,36 +26,48 @@ class TaskState(IntEnum):
     DEAD = 9
 
 
+# To look a member up in its class takes ten times as long, before Python 3.12.
+NEW = TaskState.NEW
+RUNNABLE = TaskState.RUNNABLE
+RUNNING = TaskState.RUNNING
+INTERRUPTIBLE = TaskState.INTERRUPTIBLE
+UNINTERRUPTIBLE = TaskState.UNINTERRUPTIBLE
+KILLABLE = TaskState.KILLABLE
+STOPPED = TaskState.STOPPED
+TRACED = TaskState.TRACED
+ZOMBIE = TaskState.ZOMBIE
+DEAD = TaskState.DEAD
+
 LETTERS = {
-    TaskState.NEW: "R",
-    TaskState.RUNNABLE: "R",
-    TaskState.RUNNING: "R",
-    TaskState.INTERRUPTIBLE: "S",
-    TaskState.UNINTERRUPTIBLE: "D",
-    TaskState.KILLABLE: "D",
-    TaskState.STOPPED: "T",
-    TaskState.TRACED: "t",
-    TaskState.ZOMBIE: "Z",
-    TaskState.DEAD: "X",
+    NEW: "R",
+    RUNNABLE: "R",
+    RUNNING: "R",
+    INTERRUPTIBLE: "S",
+    UNINTERRUPTIBLE: "D",
+    KILLABLE: "D",
+    STOPPED: "T",
+    TRACED: "t",
+    ZOMBIE: "Z",
+    DEAD: "X",
 }
 """What /proc/PID/stat shows."""
 
-ENDED = (TaskState.ZOMBIE, TaskState.DEAD)
+ENDED = (ZOMBIE, DEAD)
 """It runs no more."""
-_SLEEPING = (TaskState.INTERRUPTIBLE, TaskState.UNINTERRUPTIBLE, TaskState.KILLABLE)
-_HALTED = (TaskState.STOPPED, TaskState.TRACED)
+_SLEEPING = (INTERRUPTIBLE, UNINTERRUPTIBLE, KILLABLE)
+_HALTED = (STOPPED, TRACED)
 
 LEGAL: dict[TaskState, frozenset[TaskState]] = {
-    TaskState.NEW: frozenset({TaskState.RUNNABLE, TaskState.STOPPED, TaskState.TRACED}),
-    TaskState.RUNNABLE: frozenset({TaskState.RUNNING}),
-    TaskState.RUNNING: frozenset({TaskState.RUNNABLE, *_SLEEPING, *_HALTED, TaskState.ZOMBIE}),
-    TaskState.INTERRUPTIBLE: frozenset({TaskState.RUNNABLE}),
-    TaskState.UNINTERRUPTIBLE: frozenset({TaskState.RUNNABLE}),
-    TaskState.KILLABLE: frozenset({TaskState.RUNNABLE}),
-    TaskState.STOPPED: frozenset({TaskState.RUNNABLE, TaskState.TRACED}),
-    TaskState.TRACED: frozenset({TaskState.RUNNABLE, TaskState.STOPPED}),
-    TaskState.ZOMBIE: frozenset({TaskState.DEAD}),
-    TaskState.DEAD: frozenset(),
+    NEW: frozenset({RUNNABLE, STOPPED, TRACED}),
+    RUNNABLE: frozenset({RUNNING}),
+    RUNNING: frozenset({RUNNABLE, *_SLEEPING, *_HALTED, ZOMBIE}),
+    INTERRUPTIBLE: frozenset({RUNNABLE}),
+    UNINTERRUPTIBLE: frozenset({RUNNABLE}),
+    KILLABLE: frozenset({RUNNABLE}),
+    STOPPED: frozenset({RUNNABLE, TRACED}),
+    TRACED: frozenset({RUNNABLE, STOPPED}),
+    ZOMBIE: frozenset({DEAD}),
+    DEAD: frozenset(),
 }
 
 

@@ -23,7 +23,7 @@ from procession.kernel.signal.parent import (
 )
 from procession.kernel.signal.stop import LISTENING
 from procession.kernel.task import SIGNAL_STOP_CONTINUED, SIGNAL_STOP_STOPPED, CpuTimes, Task
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import TRACED, ZOMBIE
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -68,11 +68,7 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
     for child in _candidates(kernel, task, selection):
         if is_eligible(child, selection):
             # Nothing can come of what has ended but its end.
-            if (
-                selection.options & WEXITED
-                or child.state is not TaskState.ZOMBIE
-                or len(child.group.threads) > 1
-            ):
+            if selection.options & WEXITED or child.state is not ZOMBIE or len(child.group.threads) > 1:
                 has_candidate = True
             found = wait_consider_task(kernel, task, child, selection.options)
             if found is not None:
@@ -131,7 +127,7 @@ def _tracees(task: Task, selection: WaitSelection) -> list[Task]:
         for tracee in tracer.tracees
         if _is_named(tracee, selection)
         # Of a tracee that has ended only its end, or that its group goes on, can come.
-        and (tracee.state is not TaskState.ZOMBIE or selection.options & (WEXITED | WCONTINUED))
+        and (tracee.state is not ZOMBIE or selection.options & (WEXITED | WCONTINUED))
     ]
 
 
@@ -174,12 +170,10 @@ def wait_consider_task(kernel: Kernel, waiter: Task, child: Task, options: int) 
     Linux: kernel/exit.c, wait_consider_task.
     """
     group = child.group
-    if child.ptrace is not None and (
-        child.state is TaskState.ZOMBIE or not child.ptrace.is_reparented(child)
-    ):
+    if child.ptrace is not None and (child.state is ZOMBIE or not child.ptrace.is_reparented(child)):
         # Only its tracer sees the zombie; and one stop isn't told twice to who is both tracer and parent.
         return None
-    if child.state is TaskState.ZOMBIE:
+    if child.state is ZOMBIE:
         # A leader whose threads live on isn't dead yet to its parent.
         if len(group.threads) > 1 or not options & WEXITED:
             return None
@@ -199,12 +193,12 @@ def wait_consider_task(kernel: Kernel, waiter: Task, child: Task, options: int) 
 def wait_for_tracee(kernel: Kernel, waiter: Task, tracee: Task, options: int) -> WaitedChild | None:
     """Whether `tracee` has stopped for its tracer, or ended. Linux: kernel/exit.c, wait_consider_task."""
     group = tracee.group
-    if tracee.state is TaskState.ZOMBIE:
+    if tracee.state is ZOMBIE:
         if options & WEXITED and (not tracee.is_leader or len(group.threads) == 1):
             return _wait_zombie(kernel, waiter, tracee, options)
         return None
     stop = tracee.trace_stop
-    if stop is not None and stop.code and tracee.state is TaskState.TRACED:
+    if stop is not None and stop.code and tracee.state is TRACED:
         if not tracee.job_control & LISTENING:
             code = stop.code
             if not options & WNOWAIT:

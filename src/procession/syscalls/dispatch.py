@@ -78,7 +78,7 @@ from procession.kernel.task import (
     FaultedEntry,
     Task,
 )
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import RUNNING
 from procession.kernel.time.costs import (
     CHANGED_PAGE_NS,
     EXCEPTION_NS,
@@ -217,7 +217,7 @@ class Traps:
             out_of_memory(kernel)
             result = -failure.errno_number
         registers[RAX] = (result or 0) & _MASK
-        if task.work or task.state is not TaskState.RUNNING or self.memory.stale:
+        if task.work or task.state is not RUNNING or self.memory.stale:
             if number < TABLE_SIZE and number != _RT_SIGRETURN:
                 task.call_number = number
             kernel.is_saved = False
@@ -530,7 +530,7 @@ class Traps:
         while True:
             task = kernel.current
             if task is not None:
-                if task.state is not TaskState.RUNNING:
+                if task.state is not RUNNING:
                     kernel.charge(task)
                     task = None
                 elif task.work & NEED_RESCHED:
@@ -561,7 +561,7 @@ class Traps:
             frame = task.frame
             if frame is not None:
                 self._continue_call(task, frame)
-                if task.state is not TaskState.RUNNING or task.work & UNFINISHED:
+                if task.state is not RUNNING or task.work & UNFINISHED:
                     continue
             if task.work & MEMORY_HIGH:
                 throttle_over_high(kernel, task)
@@ -662,7 +662,7 @@ class Traps:
             return
         scheduler = kernel.scheduler
         kernel.charge(task)
-        if task.state is TaskState.RUNNING and scheduler.must_give_way(task):
+        if task.state is RUNNING and scheduler.must_give_way(task):
             task.work |= NEED_RESCHED
             if task.rseq is not None:
                 # Who gives way in a system call isn't in a restartable sequence, which makes none.

@@ -26,7 +26,7 @@ from procession.kernel.signal.parent import notify_parent
 from procession.kernel.signal.set import SIGCHLD, SIGKILL, SIGNAL_COUNT, SIGSTOP, mask_of
 from procession.kernel.signal.stop import STOP_PENDING, TRAP_MASK, TRAP_STOP, request_stop
 from procession.kernel.task import CALL_TRACED, SIGNAL_PENDING, SIGNAL_STOP_STOPPED, TRACE_STOPPED
-from procession.kernel.task_state import ENDED, TaskState
+from procession.kernel.task_state import ENDED, STOPPED, TRACED, ZOMBIE
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -60,7 +60,7 @@ def unlink(task: Task) -> None:
     group = task.group
     if not task.is_exiting and (group.flags & SIGNAL_STOP_STOPPED or group.stop_count):
         task.job_control |= STOP_PENDING
-    if task.job_control & STOP_PENDING or task.state is TaskState.TRACED:
+    if task.job_control & STOP_PENDING or task.state is TRACED:
         signal_wake_up(task, resumes=True)
 
 
@@ -121,7 +121,7 @@ def attach(kernel: Kernel, task: Task, target: Task, address: int, options: int,
     )
     if not is_seized:
         send_signal(kernel, target, SigInfo(SIGSTOP))
-    if target.state is TaskState.STOPPED and request_stop(target, TRAP_STOP):
+    if target.state is STOPPED and request_stop(target, TRAP_STOP):
         stop_for_trap(kernel, target)
 
 
@@ -147,7 +147,7 @@ def leave_tracer(kernel: Kernel, tracer: Task, task: Task) -> None:
     from procession.kernel.exit import announce, release_thread
 
     unlink(task)
-    if task.state is not TaskState.ZOMBIE:
+    if task.state is not ZOMBIE:
         return
     if not task.is_leader:
         release_thread(kernel, task)
@@ -214,7 +214,7 @@ def inherit_tracer(parent: Task, child: Task, flags: int, exit_signal: int) -> N
 
 def is_stopped(task: Task) -> bool:
     """Whether `task` has stopped for its tracer, and nobody has let it go on yet."""
-    return task.state is TaskState.TRACED and bool(task.work & TRACE_STOPPED)
+    return task.state is TRACED and bool(task.work & TRACE_STOPPED)
 
 
 def tell_parent_of_zombie(kernel: Kernel, task: Task) -> bool:

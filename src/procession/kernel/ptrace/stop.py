@@ -41,7 +41,7 @@ from procession.kernel.signal.stop import (
 )
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_PENDING, SIGNAL_STOP_STOPPED, TRACE_STOPPED
-from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.task_state import INTERRUPTIBLE, RUNNING, TRACED, set_state
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -79,9 +79,9 @@ def ptrace_stop(
     if info is not None and info.code >> 8 == EVENT_STOP:
         task.job_control &= ~TRAP_NOTIFY
     task.work |= TRACE_STOPPED
-    if task.state is TaskState.RUNNING:
+    if task.state is RUNNING:
         task.times.voluntary_switches += 1
-    set_state(task, TaskState.TRACED)
+    set_state(task, TRACED)
     notify_tracer(kernel, task, why)
     if is_complete and tracing.is_reparented(task):
         notify_parent_of_stop(kernel, task, CLD_STOPPED)
@@ -245,5 +245,5 @@ def signal_wake_up(task: Task, *, resumes: bool) -> None:
     """
     task.work |= SIGNAL_PENDING
     state = task.state
-    if state is TaskState.INTERRUPTIBLE or (resumes and state is TaskState.TRACED):
+    if state is INTERRUPTIBLE or (resumes and state is TRACED):
         task.kernel.scheduler.wake(task, CAUSE_CONTINUE)

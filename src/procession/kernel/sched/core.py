@@ -23,7 +23,7 @@ from procession.kernel.sched.run_queue import (
     weight_of,
 )
 from procession.kernel.task import NEED_RESCHED, CallFrame, Task
-from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.task_state import INTERRUPTIBLE, KILLABLE, RUNNABLE, RUNNING, TRACED, set_state
 from procession.kernel.time.costs import SWITCH_NS, TIMER_NS
 from procession.kernel.timers.interval import cpu_time_left_ns
 
@@ -39,7 +39,7 @@ TURN_NS = 1_000_000
 BALANCE_NS = 12_000_000
 """How often a processor compares its load with the others'."""
 _SLICE_VARIANTS = 8
-_ON_QUEUE = (TaskState.RUNNABLE, TaskState.RUNNING)
+_ON_QUEUE = (RUNNABLE, RUNNING)
 
 
 class Scheduler:
@@ -69,7 +69,7 @@ class Scheduler:
 
     def start(self, task: Task) -> None:
         """Let a new task run (Linux: kernel/sched/core.c, wake_up_new_task)."""
-        set_state(task, TaskState.RUNNABLE)
+        set_state(task, RUNNABLE)
         queue = self._place(task)
         if class_of(task) == CLASS_FAIR:
             # It starts where its parent is, and not behind: two that only ever send each other messages would
@@ -102,7 +102,7 @@ class Scheduler:
             self.kernel.clock.spend(TIMER_NS)
             task.sleep_timer = self.kernel.timers.add(sleep.deadline_ns, "wake", task)
         self.processors[task.entity.processor].last = None
-        set_state(task, TaskState.INTERRUPTIBLE if sleep.is_interruptible else TaskState.KILLABLE)
+        set_state(task, INTERRUPTIBLE if sleep.is_interruptible else KILLABLE)
         task.times.voluntary_switches += 1
 
     def wake(self, task: Task, cause: str = CAUSE_QUEUE) -> None:
@@ -110,7 +110,7 @@ class Scheduler:
 
         Linux: kernel/sched/core.c, try_to_wake_up.
         """
-        if TaskState.INTERRUPTIBLE <= task.state <= TaskState.TRACED:
+        if INTERRUPTIBLE <= task.state <= TRACED:
             observer = self.kernel.observer
             if observer is not None:
                 observer.task_event(task, WAKE, cause)
@@ -123,7 +123,7 @@ class Scheduler:
             if task.sleep_timer is not None:
                 self.kernel.timers.cancel(task.sleep_timer)
                 task.sleep_timer = None
-            set_state(task, TaskState.RUNNABLE)
+            set_state(task, RUNNABLE)
             task.entity.realtime_ns = 0
             self._enqueue_woken(task)
 
@@ -134,11 +134,7 @@ class Scheduler:
         run_queue = self._place(task)
         self._add(run_queue, task, has_slept=True)
         running = kernel.current
-        if (
-            running is not None
-            and running.state is TaskState.RUNNING
-            and running.entity.processor == run_queue.number
-        ):
+        if running is not None and running.state is RUNNING and running.entity.processor == run_queue.number:
             runtime_ns = running.entity.virtual_runtime_ns + kernel.uncharged_ns
             if run_queue.shall_preempt(task, running, runtime_ns, kernel.clock.now_ns):
                 running.work |= NEED_RESCHED
@@ -152,16 +148,12 @@ class Scheduler:
         would be a whole slice ahead of them each time.
         """
         running = self.kernel.current
-        if (
-            running is None
-            or running.state is not TaskState.RUNNING
-            or running.entity.processor == run_queue.number
-        ):
+        if running is None or running.state is not RUNNING or running.entity.processor == run_queue.number:
             return
         last = run_queue.last
         if run_queue.count == 1 or (
             last is not None
-            and last.state is TaskState.RUNNABLE
+            and last.state is RUNNABLE
             and last.entity.ticket
             and last.entity.processor == run_queue.number
             and run_queue.shall_preempt(task, last, last.entity.virtual_runtime_ns, self.kernel.clock.now_ns)
@@ -187,7 +179,7 @@ class Scheduler:
 
     def preempt(self, task: Task) -> None:
         """The running task waits for its next turn."""
-        set_state(task, TaskState.RUNNABLE)
+        set_state(task, RUNNABLE)
         entity = task.entity
         run_queue = self.processors[entity.processor]
         if not entity.allowed >> run_queue.number & 1:
@@ -212,16 +204,14 @@ class Scheduler:
         """The policy, priority or processors of `task` have changed: it may have to wait elsewhere."""
         entity = task.entity
         parked_in = entity.parked_in
-        if task.state is TaskState.RUNNABLE and (
-            entity.ticket or entity.is_throttled or parked_in is not None
-        ):
+        if task.state is RUNNABLE and (entity.ticket or entity.is_throttled or parked_in is not None):
             self.processors[entity.processor].remove(task)
             entity.is_throttled = False
             if parked_in is not None:
                 del parked_in.parked[task]
                 entity.parked_in = None
             self._enqueue_woken(task)
-        elif task.state is TaskState.RUNNING:
+        elif task.state is RUNNING:
             task.work |= NEED_RESCHED
 
     def requeue(self, task: Task) -> None:
@@ -243,7 +233,7 @@ class Scheduler:
         """Make `task`, which was taken from `run_queue`, the running one."""
         last = run_queue.last
         if last is not task:
-            if last is not None and last.state is TaskState.RUNNABLE:
+            if last is not None and last.state is RUNNABLE:
                 last.times.involuntary_switches += 1
             run_queue.last = task
             self.switch_count += 1
@@ -252,7 +242,7 @@ class Scheduler:
         entity.run_count += 1
         entity.waited_ns += now_ns - entity.waits_since_ns
         entity.run_since_ns = now_ns
-        set_state(task, TaskState.RUNNING)
+        set_state(task, RUNNING)
         return task
 
     def _whose_turn(self, now_ns: int) -> RunQueue:
@@ -458,7 +448,7 @@ class Scheduler:
             return processors[0]
         entity = task.entity
         running = self.kernel.current
-        if running is not None and running.state is not TaskState.RUNNING:
+        if running is not None and running.state is not RUNNING:
             running = None
         best: list[RunQueue] = []
         best_load = (0, 0)

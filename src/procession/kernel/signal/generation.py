@@ -31,13 +31,13 @@ from procession.kernel.signal.set import (
 from procession.kernel.signal.stop import FREEZING, STOP_SIGNAL_MASK, continue_group
 from procession.kernel.signal.wake import wake_for_signal
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import INTERRUPTIBLE, RUNNING, STOPPED, TRACED
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import ThreadGroup
 
-_HALTED = (TaskState.STOPPED, TaskState.TRACED)
+_HALTED = (STOPPED, TRACED)
 _NOT_ENDING_AT_ONCE = IGNORED_BY_DEFAULT | STOPPING | DUMPING
 _CONT_BIT = 1 << (SIGCONT - 1)
 
@@ -199,7 +199,7 @@ def _wants_signal(task: Task, bit: int) -> bool:
         return True
     if task.state in _HALTED:
         return False
-    return task.state is TaskState.RUNNING or not task.work & SIGNAL_PENDING
+    return task.state is RUNNING or not task.work & SIGNAL_PENDING
 
 
 def complete_signal(kernel: Kernel, task: Task, signo: int, *, is_group: bool) -> None:
@@ -229,7 +229,7 @@ def complete_signal(kernel: Kernel, task: Task, signo: int, *, is_group: bool) -
         begin_group_exit(group, signo)
     elif task.blocked & bit:
         # It sleeps in rt_sigtimedwait for this: it looks again, and nothing is interrupted.
-        if task.state is TaskState.INTERRUPTIBLE:
+        if task.state is INTERRUPTIBLE:
             kernel.scheduler.wake(task, CAUSE_SIGNAL)
     else:
         wake_for_signal(task, is_fatal=False)

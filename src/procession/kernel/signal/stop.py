@@ -18,7 +18,7 @@ from procession.kernel.task import (
     SIGNAL_STOP_CONTINUED,
     SIGNAL_STOP_STOPPED,
 )
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import INTERRUPTIBLE, STOPPED, TRACED
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -83,7 +83,7 @@ def notify_trap(thread: Task) -> None:
     is_listening = thread.job_control & LISTENING
     thread.work |= SIGNAL_PENDING
     state = thread.state
-    if state is TaskState.INTERRUPTIBLE or (is_listening and state is TaskState.TRACED):
+    if state is INTERRUPTIBLE or (is_listening and state is TRACED):
         thread.kernel.scheduler.wake(thread, CAUSE_CONTINUE)
 
 
@@ -118,7 +118,7 @@ def begin_group_stop(task: Task, signo: int) -> bool:
     request = signo | STOP_PENDING | STOP_CONSUME
     group.stop_count = 1 if request_stop(task, request) else 0
     for thread in group.threads:
-        if thread is not task and thread.state is not TaskState.STOPPED and request_stop(thread, request):
+        if thread is not task and thread.state is not STOPPED and request_stop(thread, request):
             group.stop_count += 1
             if thread.ptrace is not None and thread.ptrace.is_seized:
                 notify_trap(thread)
@@ -133,7 +133,7 @@ def continue_group(kernel: Kernel, group: ThreadGroup) -> None:
         withdraw_stop(thread)
         if thread.ptrace is not None and thread.ptrace.is_seized:
             notify_trap(thread)
-        elif thread.state is TaskState.STOPPED:
+        elif thread.state is STOPPED:
             kernel.scheduler.wake(thread, CAUSE_CONTINUE)
     flags = 0
     if group.flags & SIGNAL_STOP_STOPPED:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from procession.kernel.observer import CAUSE_SIGNAL
 from procession.kernel.signal.set import KILL_BIT
 from procession.kernel.task import SIGNAL_PENDING
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import INTERRUPTIBLE, KILLABLE, STOPPED, TRACED
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_KILL_WAKES = (TaskState.INTERRUPTIBLE, TaskState.KILLABLE, TaskState.STOPPED, TaskState.TRACED)
+_KILL_WAKES = (INTERRUPTIBLE, KILLABLE, STOPPED, TRACED)
 
 
 def has_fatal_signal(task: Task) -> bool:
@@ -27,5 +27,5 @@ def wake_for_signal(task: Task, *, is_fatal: bool) -> None:
     """
     task.work |= SIGNAL_PENDING
     state = task.state
-    if state is TaskState.INTERRUPTIBLE or (is_fatal and state in _KILL_WAKES):
+    if state is INTERRUPTIBLE or (is_fatal and state in _KILL_WAKES):
         task.kernel.scheduler.wake(task, CAUSE_SIGNAL)
