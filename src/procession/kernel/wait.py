@@ -48,13 +48,24 @@ class WaitSelection(NamedTuple):
 
 
 class WaitedChild(NamedTuple):
-    """What a wait found: the child's id and user, a wait status and a CLD_* code, and what it used."""
+    """What a wait found: the child's id and user, a wait status and a CLD_* code.
+
+    `times` is what one that has ended used; one that lives may be asked.
+    """
 
     pid: "Pid"  # noqa: UP037
     uid: int
     status: int
     code: int
-    times: CpuTimes
+    times: CpuTimes | None
+
+    @property
+    def usage(self) -> CpuTimes:
+        """What it has used, with its waited-for children (RUSAGE_BOTH)."""
+        if self.times is not None:
+            return self.times
+        assert self.pid.task is not None
+        return total_times(self.pid.task)
 
 
 def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild | None:
@@ -213,7 +224,7 @@ def wait_for_tracee(kernel: Kernel, waiter: Task, tracee: Task, options: int) ->
 
 
 def _found(child: Task, status: int, code: int) -> WaitedChild:
-    return WaitedChild(child.thread_pid, child.credentials.uid, status, code, total_times(child))
+    return WaitedChild(child.thread_pid, child.credentials.uid, status, code, None)
 
 
 def total_times(leader: Task) -> CpuTimes:
@@ -236,14 +247,15 @@ def _wait_zombie(kernel: Kernel, waiter: Task, child: Task, options: int) -> Wai
         code = CLD_KILLED
     else:
         code = CLD_EXITED
-    found = WaitedChild(child.thread_pid, child.credentials.uid, status, code, total_times(child))
+    times = total_times(child)
+    found = WaitedChild(child.thread_pid, child.credentials.uid, status, code, times)
     if not options & WNOWAIT:
         if child.is_leader:
             is_reparented = child.ptrace is not None and child.ptrace.is_reparented(child)
             if is_reparented and not tell_parent_of_zombie(kernel, child):
                 # It's a zombie still, for its parent.
                 return found
-            waiter.group.children_times.add(found.times)
+            waiter.group.children_times.add(times)
             waiter.group.io.add(process_io(group))
         release_thread(kernel, child)
     return found

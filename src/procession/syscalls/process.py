@@ -442,7 +442,7 @@ def wait4(
     if status:
         status.put(found.status)
     if usage:
-        usage.put(rusage_of(found.times))
+        usage.put(rusage_of(found.usage))
     return found.pid.number_in(task.pid_namespace)
 
 
@@ -525,7 +525,7 @@ def waitid(
         raise
     if usage and found is not None:
         # If that can't be put, `info` stays as it was.
-        usage.put(rusage_of(found.times))
+        usage.put(rusage_of(found.usage))
     if info:
         if found is None:
             _put_info(task, info.address, SiginfoChild())

@@ -45,13 +45,14 @@ if TYPE_CHECKING:
 _WORD_BYTES = 8
 _SET_BYTES = 8
 _CALL_INFO_BYTES = 88
+_TRACEME = int(PtraceRequest.PTRACE_TRACEME)
 _ATTACH, _SEIZE = int(PtraceRequest.PTRACE_ATTACH), int(PtraceRequest.PTRACE_SEIZE)
 
 
 @syscall(101)
 def ptrace(task: Task, request: Choice[PtraceRequest], pid: Int, address: Address, data: Address) -> int:
     """ptrace(2). Linux: kernel/ptrace.c, SYSCALL_DEFINE4(ptrace)."""
-    if request == PtraceRequest.PTRACE_TRACEME:
+    if request == _TRACEME:
         trace_me(task)
         return 0
     tracee = find_task(task.pid_namespace, pid)

@@ -311,6 +311,7 @@ class UnicornEngine:
         self.unknown = UnknownInstructions(self.exceptions, self.memory_address)
         self.budget = self.exceptions.code.budget
         self.budget[0] = 0
+        self.call_flags = self.exceptions.code.call_flags
         called = uc.SYSCALL_CALLBACK(self._on_system_call)
         self.callbacks.append(called)
         entry = self.exceptions.code.add_call(
@@ -450,8 +451,11 @@ class UnicornEngine:
         general = self.general.tolist()
         general[RIP] = (general[RIP] + self.advance) & WORD_MASK
         registers.general = general
-        self.library.register_read(self.handle, uc.REG_EFLAGS, self.flags_pointer)
-        registers.rflags = self.flags.value & _USER_FLAGS
+        if self.advance:
+            registers.rflags = self.call_flags[0] & _USER_FLAGS
+        else:
+            self.library.register_read(self.handle, uc.REG_EFLAGS, self.flags_pointer)
+            registers.rflags = self.flags.value & _USER_FLAGS
         words = self.words64
         registers.fs_base = words[self.fs_index]
         registers.gs_base = words[self.gs_index]
@@ -459,10 +463,12 @@ class UnicornEngine:
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
         _GENERAL.pack_into(self.state, 0, *registers.general)
+        flags = registers.rflags & _USER_FLAGS | 0x202
         if self.advance:
             self.general[RIP] = (registers.general[RIP] - self.advance) & WORD_MASK
-        self.flags.value = registers.rflags & _USER_FLAGS | 0x202
-        self.library.register_write(self.handle, uc.REG_EFLAGS, self.flags_pointer)
+        if not self.advance or flags != self.call_flags[0]:
+            self.flags.value = self.call_flags[0] = flags
+            self.library.register_write(self.handle, uc.REG_EFLAGS, self.flags_pointer)
         # What a task has made of the segments isn't the next one's.
         self.mode[:] = self.user_mode
         words = self.words64

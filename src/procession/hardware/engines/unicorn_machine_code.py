@@ -119,6 +119,12 @@ class HookCode:
         self.keeper[_SCAN_CODE : _SCAN_CODE + len(code)] = code
         return self.address + _SCAN_CODE
 
+    @property
+    def call_flags(self) -> memoryview:
+        """One number: the flags when the system call was made that is being handled, see `_call_code`."""
+        place = _DATA + _FLAGS_READ
+        return memoryview(self.keeper)[place : place + 4].cast("I")
+
     def add_call(self, layout: StateLayout, read_address: int, callback_address: int) -> int:
         """The address of code to call at a system call, which then calls back, see `_call_code`."""
         code = _call_code(layout, read_address, self.address + _DATA + _FLAGS_READ, callback_address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ERANGE
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 _ENTRY = int(PtraceEventMessage.PTRACE_EVENTMSG_SYSCALL_ENTRY)
 _EXIT = int(PtraceEventMessage.PTRACE_EVENTMSG_SYSCALL_EXIT)
 _NONE, _AT_ENTRY, _AT_EXIT, _AT_SECCOMP = (int(operation) for operation in SyscallInfoOperation)
+_OF_MESSAGE = {_ENTRY: _AT_ENTRY, _EXIT: _AT_EXIT}
 _CALL_STOP, _SECCOMP_STOP = 5 | 0x80, 5 | EVENT_SECCOMP << 8
 _WORD = 1 << 64
 _MAX_ERRNO = 4095
 # How many bytes there are for each: up to the last member, without C's room after it.
 _HEAD_BYTES, _ENTRY_BYTES, _EXIT_BYTES, _SECCOMP_BYTES = 24, 80, 33, 84
+_arguments_of = itemgetter(*ARGUMENT_REGISTERS)
 
 
 def call_operation(task: Task) -> int:
@@ -38,7 +41,7 @@ def call_operation(task: Task) -> int:
     assert stop is not None
     code = 0 if stop.info is None else stop.info.code
     if code == _CALL_STOP:
-        return {_ENTRY: _AT_ENTRY, _EXIT: _AT_EXIT}.get(stop.message, _NONE)
+        return _OF_MESSAGE.get(stop.message, _NONE)
     return _AT_SECCOMP if code == _SECCOMP_STOP else _NONE
 
 
@@ -48,18 +51,20 @@ def call_info(kernel: Kernel, task: Task) -> bytes:
     operation = call_operation(task)
     instruction, stack = general[RIP], general[RSP]
     head = (operation, AUDIT_ARCH_X86_64, instruction, stack)
-    number = task.call_number % _WORD
-    arguments = tuple(general[register] for register in ARGUMENT_REGISTERS)
     if operation == _AT_ENTRY:
-        return PtraceSyscallInfoEntry(*head, number, arguments).pack()[:_ENTRY_BYTES]
+        number = task.call_number % _WORD
+        return PtraceSyscallInfoEntry.STRUCT.pack(*head, number, *_arguments_of(general))[:_ENTRY_BYTES]
     if operation == _AT_EXIT:
         result = general[RAX]
         is_error = result >= _WORD - _MAX_ERRNO
-        return PtraceSyscallInfoExit(*head, wrap_signed(result, 64), int(is_error)).pack()[:_EXIT_BYTES]
+        result = wrap_signed(result, 64)
+        return PtraceSyscallInfoExit.STRUCT.pack(*head, result, is_error)[:_EXIT_BYTES]
     if operation == _AT_SECCOMP:
         stop = task.trace_stop
         assert stop is not None
-        return PtraceSyscallInfoSeccomp(*head, number, arguments, stop.message).pack()[:_SECCOMP_BYTES]
+        number = task.call_number % _WORD
+        fields = (*head, number, *_arguments_of(general), stop.message)
+        return PtraceSyscallInfoSeccomp.STRUCT.pack(*fields)[:_SECCOMP_BYTES]
     return PtraceSyscallInfo(*head).pack()[:_HEAD_BYTES]
 
 

@@ -136,7 +136,7 @@ class Scheduler:
         running = kernel.current
         if running is not None and running.state is RUNNING and running.entity.processor == run_queue.number:
             runtime_ns = running.entity.virtual_runtime_ns + kernel.uncharged_ns
-            if run_queue.shall_preempt(task, running, runtime_ns, kernel.clock.now_ns):
+            if run_queue.shall_preempt(task, running, runtime_ns, kernel.clock):
                 running.work |= NEED_RESCHED
         elif len(self.processors) > 1:
             self._give_turn(run_queue, task)
@@ -156,7 +156,7 @@ class Scheduler:
             and last.state is RUNNABLE
             and last.entity.ticket
             and last.entity.processor == run_queue.number
-            and run_queue.shall_preempt(task, last, last.entity.virtual_runtime_ns, self.kernel.clock.now_ns)
+            and run_queue.shall_preempt(task, last, last.entity.virtual_runtime_ns, self.kernel.clock)
         ):
             running.work |= NEED_RESCHED
             self.turn_given_to = run_queue

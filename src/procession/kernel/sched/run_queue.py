@@ -229,7 +229,7 @@ class RunQueue:
             return top is not None and top < task.entity.deadline_ns
         return False
 
-    def shall_preempt(self, woken: Task, running: Task, running_runtime_ns: int, now_ns: int) -> bool:
+    def shall_preempt(self, woken: Task, running: Task, running_runtime_ns: int, clock: Clock) -> bool:
         """Whether `woken`, which has just come here, takes the processor from `running`.
 
         Linux: kernel/sched/fair.c, check_preempt_wakeup_fair.
@@ -241,7 +241,7 @@ class RunQueue:
                 return False
             granularity_ns = WAKEUP_GRANULARITY_NS * NICE_0_WEIGHT // weight_of(woken)
             return running_runtime_ns - woken.entity.virtual_runtime_ns > granularity_ns
-        return self.is_better_than(running, now_ns)
+        return self.is_better_than(running, clock.now_ns)
 
     def account(self, task: Task, work_ns: int, clock: Clock) -> None:
         """`task` has run for `work_ns`. In Linux, update_curr, update_min_vruntime and their like."""
@@ -257,9 +257,10 @@ class RunQueue:
             # One that runs alone never waits here: whoever comes is to start from where it is by now.
             least_ns = entity.virtual_runtime_ns
             first_ns = self._top_fair()
-            if first_ns is not None:
-                least_ns = min(least_ns, first_ns)
-            self.minimum_runtime_ns = max(self.minimum_runtime_ns, least_ns)
+            if first_ns is not None and first_ns < least_ns:
+                least_ns = first_ns
+            floor_ns = self.minimum_runtime_ns
+            self.minimum_runtime_ns = least_ns if least_ns > floor_ns else floor_ns
         elif kind == CLASS_REALTIME:
             entity.slice_left_ns -= work_ns
             entity.realtime_ns += work_ns

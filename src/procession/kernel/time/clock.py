@@ -96,7 +96,12 @@ class Clock:
     @property
     def work_ns(self) -> int:
         """What all processors together have done since the machine started."""
-        return self.work_start_ns + self.slice_work_ns
+        return (
+            self.work_start_ns
+            + (self.slice_units - self.meter.budget_left()) * self.unit_ns
+            + self.kernel_work_ns
+            - self.slice_kernel_work_ns
+        )
 
     def __repr__(self) -> str:
         return f"<Clock, {self.now_ns / 10**9:.9f} s since the start>"
@@ -129,10 +134,14 @@ class Clock:
         self.work_start_ns += work_ns
         self.busy_count = busy_count
         self.slice_kernel_work_ns = self.kernel_work_ns
-        self.slice_units = max(length_ns // self.unit_ns, 1)
-        self.meter.set_budget(self.slice_units)
+        units = length_ns // self.unit_ns
+        self.slice_units = units = units if units > 0 else 1
+        self.meter.set_budget(units)
         # When half of it may have gone on the kernel's work; then half of the rest, and so on.
-        self.check_at_work_ns = self.kernel_work_ns + max(length_ns // 2, _LEAST_CHECK_NS)
+        check_ns = length_ns // 2
+        self.check_at_work_ns = self.kernel_work_ns + (
+            check_ns if check_ns > _LEAST_CHECK_NS else _LEAST_CHECK_NS
+        )
 
     def check_slice(self) -> None:
         """Let the kernel's work in this slice count: what is left of it is less than the engine knows."""
