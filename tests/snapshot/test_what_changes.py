@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.kernel.kernel import Kernel
 from procession.machine import Machine
+from procession.snapshot.referents import Group
 from procession.snapshot.shape import InstanceShape, shape_of
 from procession.snapshot.shared_list import KeptList, SharedList
 from procession.snapshot.table import ObjectTable
@@ -51,6 +52,32 @@ def test_a_shared_list_is_what_it_was(steps: list[tuple[int, int]]) -> None:
         assert [shared[index] for index in range(shared.count)] == plain
         for known, then in kept:
             assert [item for leaf in known.leaves for item in leaf][: known.count] == then
+
+
+class Compiled:
+    """Stands for a class that mypyc has compiled: what it holds is seen by the bytes of its objects."""
+
+    __slots__ = ("first", "second")
+    __mypyc_attrs__ = ("first", "second")
+
+    def __init__(self, first: object, second: object) -> None:
+        self.first, self.second = first, second
+
+
+def test_objects_of_compiled_classes_are_compared_by_their_bytes() -> None:
+    shape = InstanceShape(Compiled)
+    value, other = Compiled(1 << 70, [2]), Compiled("x", None)
+    group = Group([0, 1], [value, other], [shape, shape])
+    assert (len(group.raw), group.arguments) == (2, [])
+    seen = [group.is_unchanged]
+    then = value.second
+    value.second = [2]
+    seen.append(group.is_unchanged)
+    value.second = then
+    seen.append(group.is_unchanged)
+    del other.first
+    seen.append(group.is_unchanged)
+    assert seen == [True, False, True, False]
 
 
 @pytest.mark.parametrize("size", [0, 600])

@@ -5,6 +5,10 @@ The interpreter's collector knows what each object refers to and tells of thousa
 than their attributes are read one by one. Two such lists are the same if they hold the same addresses in the
 same order, which is one comparison of bytes; the older list keeps alive what it names, so that no address
 can have come to mean another object.
+
+Of objects of compiled classes the collector doesn't tell what they keep as numbers of C. But these lie beside
+the addresses in the object itself, so that its bytes are compared: where they are the same, so is all that it
+holds.
 """
 
 from __future__ import annotations
@@ -12,12 +16,18 @@ from __future__ import annotations
 import ctypes
 import gc
 from array import array
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from procession.snapshot.shape import is_compiled_instance
+
+if TYPE_CHECKING:
+    from procession.snapshot.shape import Shape
 
 _SEPARATOR = (object(),)
 """Between two objects, so that what one has lost another can't have got unseen."""
 _ITEMS_AT = list.__basicsize__ - 16
 _POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
+_HEADER_BYTES = object.__basicsize__
 
 
 def _addresses(items: list[Any]) -> bytes:
@@ -35,20 +45,41 @@ addresses = _addresses if _addresses(_SAMPLE) == _addresses_by_id(_SAMPLE) else 
 
 
 class Group:
-    """Objects that aren't expected to change, by their `numbers`, of which `last` is the highest."""
+    """Objects that aren't expected to change, by their `numbers`, of which `last` is the highest.
 
-    __slots__ = ("arguments", "held", "last", "numbers", "seen")
+    `raw` are the bytes of those of compiled classes, where they lie, and `arguments` the others.
+    """
 
-    def __init__(self, numbers: list[int], objects: list[Any]) -> None:
+    __slots__ = ("arguments", "bytes_seen", "held", "last", "numbers", "raw", "seen")
+
+    def __init__(self, numbers: list[int], objects: list[Any], shapes: list[Shape]) -> None:
         self.numbers = numbers
         self.last = max(numbers)
         self.arguments: list[Any] = []
+        self.raw: list[ctypes.Array[ctypes.c_char]] = []
+        compiled: list[Any] = []
         for number in numbers:
-            self.arguments += (objects[number], _SEPARATOR)
-        self.held = gc.get_referents(*self.arguments)
-        self.seen = addresses(self.held)
+            value = objects[number]
+            if is_compiled_instance(shapes[number]):
+                compiled.append(value)
+                self.raw.append(_bytes_of(value))
+            else:
+                self.arguments += (value, _SEPARATOR)
+        held = gc.get_referents(*self.arguments)
+        self.seen = addresses(held)
+        self.bytes_seen = b"".join(self.raw)
+        self.held = held, compiled, gc.get_referents(*compiled)
 
     @property
     def is_unchanged(self) -> bool:
         """Whether all of them refer to what they did."""
-        return addresses(gc.get_referents(*self.arguments)) == self.seen
+        return (
+            addresses(gc.get_referents(*self.arguments)) == self.seen
+            and b"".join(self.raw) == self.bytes_seen
+        )
+
+
+def _bytes_of(value: Any) -> ctypes.Array[ctypes.c_char]:
+    """What an object without a dictionary of attributes holds, as it lies in memory behind its header."""
+    length = type(value).__basicsize__ - _HEADER_BYTES
+    return (ctypes.c_char * length).from_address(id(value) + _HEADER_BYTES)

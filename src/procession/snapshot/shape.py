@@ -247,14 +247,19 @@ def layout(form: str, *, wraps: bool) -> Struct:
         raise ValueError(str(error)) from None
 
 
-def is_traced(value: Any, shape: Shape) -> bool:
-    """Whether the interpreter's collector tells of all that `value` holds.
+def is_compiled_instance(shape: Shape) -> bool:
+    """Whether it's the shape of objects of a compiled class."""
+    return isinstance(shape, InstanceShape) and shape.is_compiled
 
-    It knows nothing of bytes, of the keys of a dict that are all strings, and of what compiled classes keep
-    as numbers of C.
+
+def is_seen_in_group(value: Any, shape: Shape) -> bool:
+    """Whether a group tells of all that `value` holds.
+
+    The interpreter's collector knows nothing of bytes, and of the keys of a dict that are all strings; and
+    the bytes of an object are all that it holds if it has no dictionary of attributes.
     """
     if isinstance(shape, InstanceShape):
-        return not shape.is_compiled
+        return not shape.is_compiled or not type(value).__dictoffset__
     if isinstance(shape, DictShape):
         return not any(type(key) is str for key in value)
     return not isinstance(shape, BytesShape | ArrayShape)

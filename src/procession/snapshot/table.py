@@ -8,7 +8,7 @@ from operator import is_not
 from typing import Any
 
 from procession.snapshot.referents import Group
-from procession.snapshot.shape import Contents, Shape, is_traced, shape_of
+from procession.snapshot.shape import Contents, Shape, is_seen_in_group, shape_of
 from procession.snapshot.shared_list import LEAF_SIZE, KeptList, SharedList
 
 _GROUP_SIZE = 256
@@ -136,7 +136,7 @@ class ObjectTable:
             self._make_group(rest)
 
     def _make_group(self, numbers: list[int]) -> None:
-        group = Group(numbers, self.objects)
+        group = Group(numbers, self.objects, self.shapes)
         self.groups[group] = None
         for number in numbers:
             self.group_of[number] = group
@@ -196,7 +196,7 @@ class ObjectTable:
         """Put those of `numbers` into groups of which all that changes is seen there."""
         cold: list[int] = []
         for number in numbers:
-            if is_traced(self.objects[number], self.shapes[number]):
+            if is_seen_in_group(self.objects[number], self.shapes[number]):
                 cold.append(number)
             else:
                 self.hot[number] = 0
