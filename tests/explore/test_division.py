@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -84,6 +85,69 @@ def sees_all(report: Report, expected: Report) -> bool:
 def test_pieces_see_what_the_whole_sees() -> None:
     report = divided(Alone(), "pause_after_check", "safe")
     assert sees_all(report, whole("pause_after_check", "safe"))
+
+
+class AnyOrder(Alone):
+    """Does the pieces in an order that follows a seed."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.random = random.Random(seed)
+
+    @property
+    def room(self) -> int:
+        return 8 - len(self.given)
+
+    def collect(self) -> list[tuple[Piece, Result | None]]:
+        self.random.shuffle(self.given)
+        task, pieces = self.given.pop()
+        return list(zip(pieces, self.keeper.do_pieces(task, pieces), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "preemptions"), [("tocttou", 3), pytest.param("lock_file", 2, marks=pytest.mark.heavy)]
+)
+def test_pieces_in_any_order_see_what_is_seen_with_nothing_left_out(name: str, preemptions: int) -> None:
+    # A piece goes on from what its worker's run has in common with it, whichever was the one before.
+    arguments = {"tocttou": ("2",)}.get(name, ())
+    world = World(program(compiled(name), *arguments))
+    naive = Search(world, lambda _: True, bound=preemptions, reduction=Reduction.NONE)
+    naive.run()
+    world.close()
+    for seed in range(2):
+        report = divided(AnyOrder(seed), name, *arguments, preemptions=preemptions, finds_all=True)
+        assert seen(report)[-1] == (preemptions, len(naive.signatures), True)
+
+
+def test_a_crew_does_one_search_after_the_other() -> None:
+    # What was seen in the first is in its own report alone.
+    crew = Alone()
+    reports: list[Report] = []
+    for status in (0, 7, 7):
+        expected = Expectation(status=status)
+        explorer = Explorer(
+            program(compiled("lock_file"), "safe"), expected=expected, preemptions=0, finds_all=True
+        )
+        reports.append(explorer.run_divided(crew))
+        explorer.world.close()
+    crew.close()
+    assert [bool(report.findings) for report in reports] == [False, True, True]
+    assert [seen(report) for report in reports] == [[(0, 4, True)]] * 3
+
+
+def test_a_program_without_a_guarded_main_part_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "search.py"
+    script.write_text(
+        "from procession.explore.crew import Processes\n"
+        "from procession.explore.explorer import Explorer\n"
+        "from procession.explore.program import Program\n"
+        f"explorer = Explorer(Program(({compiled('lock_file')!r},), {{'cwd': '/'}}), preemptions=0)\n"
+        "explorer.run_divided(Processes(2))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert done.stderr.splitlines()[-1].endswith('has to be under `if __name__ == "__main__":`')
 
 
 def test_what_the_first_step_of_a_piece_races_with_is_wished_above() -> None:

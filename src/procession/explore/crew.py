@@ -5,14 +5,17 @@ from __future__ import annotations
 import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import suppress
+from multiprocessing import current_process, get_context
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
-from procession.explore.division import WorkerKeeper, do_pieces
+from procession.explore.division import WorkerKeeper, do_pieces, prepare
 from procession.explore.shared_visits import ask_for_work
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
     from procession.explore.division import Piece, Result, Task
 
 _PIECES_PER_WORKER = 2
@@ -20,8 +23,14 @@ _WAIT_S = 0.2
 _MOST_DEATHS = 20
 
 
+_NO_GUARD = (
+    "workers end before they have begun: they import the program that started them, whose main part has to "
+    'be under `if __name__ == "__main__":`'
+)
+
+
 class WorkersDie(Exception):
-    """Workers end again and again before they have done anything."""
+    """Workers end again and again before they have done anything, or can't begin."""
 
 
 class Crew(Protocol):
@@ -30,6 +39,9 @@ class Crew(Protocol):
     @property
     def room(self) -> int:
         """How many more handfuls of pieces may be handed out now."""
+
+    def prepare(self, task: Task) -> None:
+        """Pieces of tasks with the `world` of this one will be handed out."""
 
     def hand_out(self, task: Task, pieces: list[Piece]) -> None:
         """Have `pieces` done, of which the last ones may come back undone."""
@@ -56,6 +68,9 @@ class Alone:
         """See `Crew`."""
         return 1 - len(self.given)
 
+    def prepare(self, task: Task) -> None:
+        """See `Crew`."""
+
     def hand_out(self, task: Task, pieces: list[Piece]) -> None:
         """See `Crew`."""
         self.given.append((task, pieces))
@@ -81,13 +96,18 @@ class Processes:
     """So many processes of this machine, which know which states the others have searched.
 
     Should one be killed, all are replaced, what they know of states is forgotten, and their pieces are done
-    again.
+    again. Workers import the caller's main module; SystemExit in one that does, and so would have workers of
+    its own.
     """
 
     def __init__(self, count: int) -> None:
+        if getattr(current_process(), "_inheriting", False):
+            raise SystemExit(_NO_GUARD)
         self.count = count
         self.directory = self._new_directory()
         self.is_work_asked_for = False
+        self.beginnings: list[Future[None]] = []
+        self.workers: list[BaseProcess] = []
         self.pool = self._new_pool()
         self.pieces: dict[Future[list[Result | None]], list[Piece]] = {}
         self.deaths = 0
@@ -101,8 +121,8 @@ class Processes:
         context.set_forkserver_preload([do_pieces.__module__])
         pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=_ignore_interrupts)
         # They start now, and not one after the other when there is work.
-        for _ in range(self.count):
-            pool.submit(_begin)
+        self.beginnings = [pool.submit(_begin) for _ in range(self.count)]
+        self.workers = list(pool._processes.values())
         return pool
 
     @property
@@ -110,17 +130,27 @@ class Processes:
         """See `Crew`."""
         return self.count * _PIECES_PER_WORKER - len(self.pieces)
 
+    def prepare(self, task: Task) -> None:
+        """See `Crew`."""
+        # It's one for each as long as that takes; who has done it does it in no time.
+        with suppress(BrokenProcessPool):
+            for _ in range(self.count):
+                self.pool.submit(prepare, task)
+
     def hand_out(self, task: Task, pieces: list[Piece]) -> None:
         """See `Crew`."""
-        try:
-            future = self._submit(task, pieces)
-        except BrokenProcessPool:
+        future = self._submit(task, pieces)
+        while future is None:
             self._replace()
             future = self._submit(task, pieces)
         self.pieces[future] = pieces
 
-    def _submit(self, task: Task, pieces: list[Piece]) -> Future[list[Result | None]]:
-        return self.pool.submit(do_pieces, task._replace(directory=self.directory.name), pieces)
+    def _submit(self, task: Task, pieces: list[Piece]) -> Future[list[Result | None]] | None:
+        """Have `pieces` done; None if a worker has died meanwhile."""
+        try:
+            return self.pool.submit(do_pieces, task._replace(directory=self.directory.name), pieces)
+        except BrokenProcessPool:
+            return None
 
     def ask_for_work(self, is_asked: bool) -> None:
         """See `Crew`."""
@@ -149,6 +179,9 @@ class Processes:
 
     def _replace(self) -> None:
         self.deaths += 1
+        if not any(map(_is_done, self.beginnings)) and any((each.exitcode or 0) > 0 for each in self.workers):
+            # Nobody has killed them: it would be the same again.
+            raise WorkersDie(_NO_GUARD)
         if self.deaths > _MOST_DEATHS:
             raise WorkersDie(f"workers were killed {self.deaths} times, with nothing done between")
         self.pool.shutdown(wait=True, cancel_futures=True)
@@ -163,6 +196,11 @@ class Processes:
         self.ask_for_work(True)
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.directory.cleanup()
+
+
+def _is_done(future: Future[None]) -> bool:
+    """Whether that was done, and hasn't failed."""
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def _begin() -> None:
@@ -189,6 +227,9 @@ class DaskCluster:
         """See `Crew`."""
         threads = sum(self.client.ncores().values())
         return max(int(threads), 1) * _PIECES_PER_WORKER - len(self.pieces)
+
+    def prepare(self, task: Task) -> None:
+        """See `Crew`."""
 
     def hand_out(self, task: Task, pieces: list[Piece]) -> None:
         """See `Crew`."""

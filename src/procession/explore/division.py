@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 PIECE_S = 0.5
 """How long a piece of work takes, about: what it hasn't searched by then becomes pieces of its own."""
-_SHORTEST, _LONGEST = 0.1, 4
+_SHORTEST, _LONGEST = 0.05, 4
 """Where workers know of each other, a piece takes as many times as long if nobody waits for work, and may be
 over as soon as that if somebody does: each that is cut leaves states half searched, which isn't told."""
 
@@ -35,7 +36,8 @@ over as soon as that if somebody does: each that is cut leaves states half searc
 class Task(NamedTuple):
     """What is the same for all pieces of a search; plain values, to be sent to another process.
 
-    In `directory`, if there is one, workers tell each other which states they have searched.
+    In `directory`, if there is one, workers tell each other which states they have searched. `search` is
+    another for each search: what was seen in one says nothing of what the next has to see.
     """
 
     program: Program
@@ -47,6 +49,12 @@ class Task(NamedTuple):
     orders_output: bool
     piece_s: float = PIECE_S
     directory: str = ""
+    search: str = ""
+
+    @property
+    def world(self) -> bytes:
+        """Equal for tasks that one machine does."""
+        return pickle.dumps((self.program, self.oracles, self.orders_output))
 
 
 class Piece(NamedTuple):
@@ -83,7 +91,7 @@ class Result(NamedTuple):
 
 
 class Worker:
-    """Does pieces of tasks that are alike but for their bound, with one machine.
+    """Does pieces of tasks that have the same `world`, with one machine.
 
     States that were searched to their end in one piece aren't searched in a later one: what was found there
     is in the results by then, or both are lost.
@@ -99,16 +107,16 @@ class Worker:
             looks_at_descriptors=looks_at_descriptors(self.oracles),
         )
         self.world.warm_up()
-        self.bound: int | None = None
+        self.known: tuple[object, ...] = ()
         self.sharer: SharedVisits | None = None
         self.visited = Visited()
 
     def do_all(self, task: Task, pieces: Sequence[Piece]) -> list[Result | None]:
         """Do one piece after the other, as long as there is time; None for those that there wasn't for."""
-        began_s = time.monotonic()
+        began_s = time.process_time()
         results: list[Result | None] = []
         for piece in pieces:
-            has_time = not results or not _is_over(task, time.monotonic() - began_s)
+            has_time = not results or not _is_over(task, time.process_time() - began_s)
             results.append(self.do(task, piece) if has_time else None)
         return results
 
@@ -116,8 +124,8 @@ class Worker:
         """Search what begins with the steps of `piece`, for a while."""
         world = self.world
         findings: list[Finding] = []
-        began_s = time.monotonic()
-        self._set_bound(task)
+        began_s = time.process_time()
+        self._begin(task)
 
         def visit(ended: World) -> bool:
             found = problems(self.oracles, ended, task.expected)
@@ -125,7 +133,7 @@ class Worker:
                 findings.append(found)
                 if not task.finds_all:
                     return False
-            return not _is_over(task, time.monotonic() - began_s)
+            return not _is_over(task, time.process_time() - began_s)
 
         search = Search(
             world,
@@ -158,11 +166,12 @@ class Worker:
             tuple(wishes),
         )
 
-    def _set_bound(self, task: Task) -> None:
-        """Know what is known of states with this bound."""
-        if self.bound != task.bound:
+    def _begin(self, task: Task) -> None:
+        """Know what is known of states in this search with this bound."""
+        known = task.search, task.bound, task.directory
+        if self.known != known:
             self._stop_sharing()
-            self.bound = task.bound
+            self.known = known
             if task.directory and task.bound is not None:
                 self.sharer = SharedVisits(task.directory, task.bound)
             self.visited = Visited(self.sharer)
@@ -181,7 +190,7 @@ class Worker:
 
 
 def _is_over(task: Task, taken_s: float) -> bool:
-    """Whether a piece that has taken so long is to end between two runs."""
+    """Whether a piece that has taken the processor so long is to end between two runs."""
     if not task.directory:
         return taken_s > task.piece_s
     return taken_s > _LONGEST * task.piece_s or (
@@ -200,11 +209,15 @@ class WorkerKeeper:
 
     def do_pieces(self, task: Task, pieces: Sequence[Piece]) -> list[Result | None]:
         """Do `pieces` as long as there is time; None for those that there wasn't for."""
-        key = pickle.dumps(task._replace(bound=None))
+        return self.worker_for(task).do_all(task, pieces)
+
+    def worker_for(self, task: Task) -> Worker:
+        """Who does pieces of `task`."""
+        key = task.world
         if self.worker is None or key != self.key:
             self.close()
             self.key, self.worker = key, Worker(task)
-        return self.worker.do_all(task, pieces)
+        return self.worker
 
     def close(self) -> None:
         """Close the machine that is kept."""
@@ -215,8 +228,17 @@ class WorkerKeeper:
 
 _keeper = WorkerKeeper()
 """That of a process that does nothing else: from one call to the next there is nothing but its modules."""
+_one_at_a_time = threading.Lock()
+"""A worker of a Dask cluster may have several threads."""
 
 
 def do_pieces(task: Task, pieces: Sequence[Piece]) -> list[Result | None]:
     """Do pieces in this process, which is there for that alone."""
-    return _keeper.do_pieces(task, pieces)
+    with _one_at_a_time:
+        return _keeper.do_pieces(task, pieces)
+
+
+def prepare(task: Task) -> None:
+    """Make the machine for pieces of `task` before there are any."""
+    with _one_at_a_time:
+        _keeper.worker_for(task)

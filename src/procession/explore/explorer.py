@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from secrets import token_hex
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.explore.division import PIECE_S, Piece, Task
@@ -36,6 +37,7 @@ _SHARE, _LARGEST_HANDFUL = 8, 32
 _ORDERED_OUTPUT = ("output",)
 """The oracles for which the order matters in which tasks write to standard output."""
 _MOST_MOMENTS = 24
+_NAME_BYTES = 16
 
 
 class Limits(NamedTuple):
@@ -153,11 +155,6 @@ class Explorer:
 
         Raises OtherSearch, sqlite3.Error, WorkersDie.
         """
-        try:
-            self._first_run()
-        except KeyboardInterrupt:
-            self.reason_to_end = INTERRUPTION
-            return self.report
         task = Task(
             self.program,
             tuple(self.given_oracles),
@@ -167,7 +164,15 @@ class Explorer:
             self.finds_all,
             self.world.orders_output,
             piece_s,
+            search=token_hex(_NAME_BYTES),
         )
+        crew.prepare(task)
+        try:
+            self._first_run()
+        except KeyboardInterrupt:
+            self.reason_to_end = INTERRUPTION
+            return self.report
+        task = task._replace(expected=self.expected)
         # Nobody else sees what is kept in memory: the files needn't be read for that.
         what = "" if state_file == IN_MEMORY else identity_of(task, self.world.machine)
         ledger = Ledger(what, state_file)

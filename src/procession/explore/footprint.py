@@ -56,12 +56,14 @@ class Footprint:
         self.updates: set[Key] = set()
         self.enabled: set[int] = set()
 
-    def absorb(self, other: Footprint) -> None:
-        """Count what `other` has touched too."""
-        self.reads |= other.reads
-        self.writes |= other.writes
-        self.updates |= other.updates
-        self.enabled |= other.enabled
+    def joined(self, other: Footprint) -> Footprint:
+        """What either has touched."""
+        both = Footprint()
+        both.reads = self.reads | other.reads
+        both.writes = self.writes | other.writes
+        both.updates = self.updates | other.updates
+        both.enabled = self.enabled | other.enabled
+        return both
 
     def meets(self, other: Footprint) -> bool:
         """Whether the order of the two steps may matter."""

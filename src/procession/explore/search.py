@@ -10,11 +10,11 @@ from procession.explore.footprint import Footprint, footprint_text
 from procession.explore.oracle import ENDLESS
 from procession.explore.trace import Race, Trace
 from procession.explore.visited import PastRace, Visit, Visited
-from procession.explore.world import deviations_of
+from procession.explore.world import Checkpoint, deviations_of
 
 if TYPE_CHECKING:
     from procession.explore.footprint import Segment
-    from procession.explore.world import Checkpoint, Offer, World
+    from procession.explore.world import Offer, World
     from procession.kernel.decider import NamedChoice
 
 
@@ -195,20 +195,22 @@ class Search:
 
     def run(self) -> None:
         """Search until all is seen, `visit` wants no more, or it's not `alive`."""
-        self.world.begin()
+        self.world.begin(self.prefix)
         with self.world.machine.holding_interrupts():
             self._run()
 
     def _run(self) -> None:
         world = self.world
         self._note(world.first_segments, None)
-        for option, inner in self.prefix:
-            offer = world.offer
+        known = world.path.copy()
+        for length, (option, inner) in enumerate(self.prefix):
+            # What the world has come by before needn't be done again.
+            offer = known[length][0] if length < len(known) else world.offer
             if offer is None:
                 break
-            self.nodes.append(self._new_node(offer))
+            self.nodes.append(self._new_node(offer, length))
             self._cost += deviations_of(offer, option) + sum(1 for other in inner if other)
-            step = world.advance(option, inner)
+            step = known[length][1] if length < len(known) else world.advance(option, inner)
             # Whoever gave this prefix hasn't taken its last step: what that races with is to be tried above.
             self.root_count = len(self.nodes)
             self._note(step.segments, len(self.nodes) - 1, options_of(step.inner))
@@ -237,7 +239,7 @@ class Search:
         while world.offer is not None:
             if self.alive is not None and not self.alive(self):
                 return False
-            node = self._new_node(world.offer)
+            node = self._new_node(world.offer, len(world.steps))
             if self._was_visited(node):
                 self.redundant += 1
                 return True
@@ -254,12 +256,14 @@ class Search:
         self.signatures.add(self.trace.signature)
         return self.visit(world)
 
-    def _new_node(self, offer: Offer) -> Node:
+    def _new_node(self, offer: Offer, length: int) -> Node:
+        """The choice after so many steps."""
         sleeping: dict[int, Footprint] = {}
         if self.nodes and self.sleeps:
             sleeping = self._sleeping_after(self.nodes[-1])
         trace = self.trace
-        return Node(self.world.checkpoint(), offer, len(trace.entries), self._cost, sleeping, trace.signature)
+        checkpoint = Checkpoint(length, offer)
+        return Node(checkpoint, offer, len(trace.entries), self._cost, sleeping, trace.signature)
 
     def _was_visited(self, node: Node) -> bool:
         """Whether all that is to be tried at `node` was tried before; what races with that is seen to."""
@@ -294,9 +298,8 @@ class Search:
         self._note(step.segments, len(self.nodes) - 1, options_of(asked))
         first = next((segment for segment in step.segments if segment.tid == tid), step.segments[0])
         known = node.done.get(tid)
-        if known is not None:
-            first.footprint.absorb(known)
-        node.done[tid] = first.footprint
+        # The step's own footprint stays as it is: the world knows it too.
+        node.done[tid] = first.footprint if known is None else first.footprint.joined(known)
 
     def _want_variant(self, node: Node, tid: int, inner: tuple[int, ...]) -> None:
         if self.is_beyond(node, tid, inner):

@@ -25,7 +25,7 @@ from procession.trace.argument import arguments_at_entry
 from procession.trace.call_stack import CallStacks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from procession.kernel.task import Task
     from procession.machine import Machine
@@ -128,8 +128,9 @@ class World:
     """A run of `program` that waits at each choice of who goes on.
 
     After `begin`, `first_segments` are what happened before the first choice, `offer` is what is open now,
-    None once the run has ended; then `ending` says how. `advance` takes a step, all of which are in `steps`.
-    `new_count` says how many there were, without those that were taken again after going back.
+    None once the run has ended; then `ending` says how. `advance` takes a step, all of which are in `steps`,
+    and in `path` what was open before each and what happened in it. `new_count` says how many there were,
+    without those that were taken again after going back.
     `checkpoint` and `back_to` are how a searcher comes to the other options of a choice on the way: to the
     last snapshot before it, and from there by the same steps. Snapshots are taken so far apart that they and
     the steps that are taken again cost the least; with `keeps_snapshots` unset there are none, and the run
@@ -161,6 +162,7 @@ class World:
         self.ending = ""
         self.output: list[tuple[int, bytes]] = []
         self.steps: list[tuple[int, tuple[int, ...]]] = []
+        self.path: list[tuple[Offer, Step]] = []
         self.step_count = 0
         self.deviations = 0
         self.keeps_snapshots = keeps_snapshots
@@ -205,10 +207,14 @@ class World:
 
     # From choice to choice
 
-    def begin(self) -> None:
-        """Run from the beginning to the first choice. Raises what `Machine` and its `start` do."""
+    def begin(self, prefix: Sequence[tuple[int, tuple[int, ...]]] = ()) -> None:
+        """Run from the beginning to the first choice. Raises what `Machine` and its `start` do.
+
+        If the present run has begun as `prefix` does, be where the last snapshot was taken of what they have
+        in common: there may be `steps` by then.
+        """
         if self.kept:
-            self._restore(0)
+            self._restore(self._common_length(prefix))
             return
         self.close()
         program = self.program
@@ -229,7 +235,7 @@ class World:
             machine.inlet.feed(program.stdin)
         machine.inlet.end_input()
         self.offer, self.ending = None, ""
-        self.output, self.steps = [], []
+        self.output, self.steps, self.path = [], [], []
         self.deviations = 0
         watcher.begin()
         if FAULTS in program.kinds:
@@ -241,6 +247,15 @@ class World:
             self.first_segments = watcher.take()
         if self.keeps_snapshots:
             self._keep()
+
+    def _common_length(self, prefix: Sequence[tuple[int, tuple[int, ...]]]) -> int:
+        """How many steps of the present run are the first ones of `prefix`."""
+        length = 0
+        for step, _ in zip(self.steps, self.path, strict=False):
+            if length == len(prefix) or step != prefix[length]:
+                break
+            length += 1
+        return length
 
     def advance(self, option: int, inner: tuple[int, ...] = ()) -> Step:
         """Let `option` of the offer go on, up to the next choice."""
@@ -257,7 +272,9 @@ class World:
         self._go_on()
         if self.kept and self.offer is not None and len(self.steps) - self.kept[-1].length >= self.interval:
             self._keep()
-        return Step(tuple(decider.asked[position + (len(offer.tids) > 1) :]), self.watcher.take())
+        step = Step(tuple(decider.asked[position + (len(offer.tids) > 1) :]), self.watcher.take())
+        self.path.append((offer, step))
+        return step
 
     def _go_on(self) -> None:
         before_s = time.process_time()
@@ -425,7 +442,7 @@ class World:
             kept.pop()
         last = kept[-1]
         self.machine.restore(last.snapshot)
-        del self.steps[last.length :]
+        del self.steps[last.length :], self.path[last.length :]
         del self.output[last.output_count :]
         self.facts.cut(last.fact_count, last.happening_count)
         self.watcher.shared = last.shared_memory
