@@ -28,6 +28,7 @@ from procession.kernel.namespaces.proxy import first_namespaces
 from procession.kernel.namespaces.uts import RELEASE
 from procession.kernel.security.credentials import Credentials
 from procession.kernel.terminal import TerminalJobs
+from procession.net.tun.file import install_tun
 from procession.procfs.binfmt_misc import BinaryFormatType
 from procession.procfs.cgroup.file_system_type import CGROUP_MOUNT_FLAGS, CgroupType, cgroups_of
 from procession.procfs.file_system import ProcFileSystem
@@ -90,6 +91,7 @@ def mount_first(
 
         inject_failures(kernel, injector)
     install_terminals(vfs, TerminalJobs(kernel), console)
+    install_tun(vfs, kernel)
     mounts = first_namespace(Overlay(vfs, rootfs, source=source))
     mounts.root_path.mount.flags = MS_RELATIME
     kernel.init_namespaces = first_namespaces(kernel, mounts, host_name)

@@ -106,6 +106,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "termios": ("asm/termios.h asm/termbits.h",),
     "time": ("linux/time.h linux/times.h asm/siginfo.h linux/timex.h",),
     "timerfd": ("linux/timerfd.h",),
+    "tun": ("sys/ioctl.h linux/filter.h linux/if_tun.h linux/if_link.h",),
     "uio": ("linux/uio.h linux/fs.h",),
     "userfaultfd": ("linux/fcntl.h linux/ioctl.h linux/userfaultfd.h",),
     "utsname": ("linux/utsname.h",),

@@ -19,7 +19,7 @@ ROOMS = {
         ("waits",),
     ),
     "fs": (("mounts",), ("overlayfs", "terminal")),
-    "net": (("link",), ("internet", "unix"), ("netlink", "packet"), ("diag", "netfilter")),
+    "net": (("link",), ("internet", "unix"), ("netlink", "packet", "tun"), ("diag", "netfilter")),
 }
 """The rooms of each layer: each imports from those before it, and not from those beside it."""
 EXCEPTIONS = {

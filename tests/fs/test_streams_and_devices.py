@@ -72,7 +72,8 @@ def test_what_is_in_dev(tree: FileTree) -> None:
     assert tree.path("/dev/shm").inode.mode & 0o7777 == 0o1777
     with pytest.raises(ENXIO):
         tree.open("/dev/tty")
-    assert tree.path("/dev").inode.link_count == 5
+    assert tree.path("/dev/net/tun").inode.rdev == 0xAC8
+    assert tree.path("/dev").inode.link_count == 6
     tree.create("/dev/new")
 
 

@@ -527,7 +527,8 @@ TEST(how_it_looks)
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", instance);
 	file = fopen(path, "r");
 	while (fgets(line, sizeof(line), file) != NULL)
-		lines += strncmp(line, "inotify wd:1 ino:", 17) == 0 && strstr(line, " mask:fff ignored_mask:0 ") != NULL;
+		lines += strncmp(line, "inotify wd:1 ino:", 17) == 0 &&
+			 strstr(line, " mask:fff ignored_mask:0 fhandle-bytes:") != NULL && strstr(line, " f_handle:") != NULL;
 	CHECK_EQ(lines, 1);
 }
 

@@ -47,6 +47,36 @@ connection.sendall(b"hello")
 print(connection.recv(100), connection.getsockname()[0])
 """
 
+TAP_ON_A_BRIDGE = """
+import fcntl, os, socket, struct, subprocess
+file = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(file, 0x400454CA, struct.pack("16sH22x", b"tap0", 0x1002))
+subprocess.run("ip link set tap0 master br0; ip link set tap0 up", shell=True, check=True)
+mine, here = bytes.fromhex("020000000009"), socket.inet_aton("192.168.7.9")
+ask = "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'there', ('192.168.7.9', 9))"
+def frame():
+    while True:
+        data = os.read(file, 2000)
+        if data[12:14] in (bytes.fromhex("0806"), bytes.fromhex("0800")):
+            return data
+def arp(operation, to, target):
+    front = bytes.fromhex("08060001080006040000")
+    os.write(file, to + mine + front[:9] + bytes([operation]) + mine + here + to + target)
+socket.socket(type=socket.SOCK_DGRAM).sendto(b"hello", ("192.168.7.9", 9))
+asked = frame()
+arp(2, asked[6:12], asked[28:32])
+told = frame()
+print(asked[21], socket.inet_ntoa(asked[28:32]), told[:6] == mine, told[-5:])
+subprocess.run(["ip", "netns", "exec", "n1", "python3", "-c", ask], check=True)
+asked = frame()
+arp(2, asked[6:12], asked[28:32])
+told = frame()
+print(asked[21], socket.inet_ntoa(asked[28:32]), told[6:12] == asked[6:12], told[-5:])
+arp(1, b"\\xff" * 6, socket.inet_aton("192.168.7.2"))
+told = frame()
+print(told[21], socket.inet_ntoa(told[28:32]), told[6:12] != asked[6:12])
+"""
+
 
 def output_of(run_program: RunProgram, script: str) -> str:
     result = run_program(["sh", "-c", script])
@@ -147,3 +177,28 @@ def test_interfaces_in_sysfs(run_program: RunProgram) -> None:
         *("lo", "cat: vc/mtu: No such file or directory"),
         *("/sys/devices/virtual/net/lo", "/sys/class/net"),
     ]
+
+
+def test_a_program_is_behind_a_port_of_a_bridge(run_program: RunProgram) -> None:
+    """It answers questions for its address, from the bridge's network and another one, and asks itself."""
+    text = output_of(run_program, f"{BRIDGE}\npython3 - <<'END'\n{TAP_ON_A_BRIDGE}\nEND\n")
+    assert text.splitlines() == [
+        "1 192.168.7.254 True b'hello'",
+        "1 192.168.7.1 True b'there'",
+        "2 192.168.7.2 True",
+    ]
+
+
+def test_tuns_are_made_and_listed(run_program: RunProgram) -> None:
+    script = (
+        "ip tuntap add t0 mode tun user 5; ip tuntap add t1 mode tap multi_queue; ip tuntap;"
+        " ip -d link show dev t0; ip link add t2 type tun; ip tuntap del t0 mode tun; ip -br link show up"
+    )
+    result = run_program(["sh", "-c", script + "; ip -br link show type tun | cut -d' ' -f1"])
+    lines = result.stdout.decode().splitlines()
+    assert lines[:2] == ["t0: tun persist user 5", "t1: tap multi_queue persist"]
+    assert "<POINTOPOINT,MULTICAST,NOARP> mtu 1500 qdisc noop state DOWN" in lines[2]
+    assert "link/none" in lines[3]
+    assert "tun type tun pi off vnet_hdr off persist on user games" in lines[4]
+    assert lines[-1] == "t1"
+    assert result.stderr == b"Error: tun/tap creation via rtnetlink is not supported.\n"

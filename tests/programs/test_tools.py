@@ -273,3 +273,6 @@ print(process.wait())
         text = run_tool("rr record true", status=134)
         assert "ENOSYS" in text
         assert "Failed to initialize counter" in text
+
+    def test_criu_finds_what_it_needs(self, run_tool: RunTool) -> None:
+        assert run_tool("criu check 2>&1").splitlines()[-1] == "Looks good."

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import UserMemory
     from procession.fs.permission import Subject
-    from procession.fs.vfs import Vfs
+    from procession.fs.vfs import CharacterDriver, Vfs
 
 _ENTROPY_BITS = 256
 
@@ -163,14 +163,24 @@ class UserFaultDevice(DeviceFile):
 
 
 class MiscellaneousDriver:
-    """The devices of major number 10 (Linux: drivers/char/misc.c)."""
+    """The devices of major number 10 (Linux: drivers/char/misc.c).
 
-    __slots__ = ()
+    `drivers` are those by minor number that layers above have.
+    """
+
+    __slots__ = ("drivers",)
+
+    def __init__(self) -> None:
+        self.drivers: dict[int, CharacterDriver] = {}
 
     def open(self, path: Path, flags: int, subject: Subject) -> File:
-        if device_minor(path.inode.rdev) != _USERFAULT_MINOR:
+        minor = device_minor(path.inode.rdev)
+        if minor == _USERFAULT_MINOR:
+            return UserFaultDevice(path, flags, subject)
+        driver = self.drivers.get(minor)
+        if driver is None:
             raise ENODEV
-        return UserFaultDevice(path, flags, subject)
+        return driver.open(path, flags, subject)
 
 
 _FILES_OF_MINORS: dict[int, type[DeviceFile]] = {
@@ -203,6 +213,7 @@ _LINKS = (
     (b"stdout", b"/proc/self/fd/1"),
     (b"stderr", b"/proc/self/fd/2"),
 )
+TUN_MINOR = 200
 _DIRECTORIES = ((b"pts", 0o755), (b"shm", 0o1777), (b"mqueue", 0o1777))
 
 
@@ -243,6 +254,10 @@ class Devtmpfs(Tmpfs):
             self.add_device(name, S_IFCHR | mode, encode_device(major, minor))
         for name, target in _LINKS:
             self._add(name, S_IFLNK | 0o777).set_target(target)
+        net = self._add(b"net", S_IFDIR | 0o755)
+        tun = encode_device(Major.MISC_MAJOR, TUN_MINOR)
+        net.set_entry(b"tun", self.new_inode(S_IFCHR | 0o666, 0, 0, tun))
+        self.root.link_count += 1
         for name, mode in _DIRECTORIES:
             self._add(name, S_IFDIR | mode)
             self.root.link_count += 1

@@ -12,6 +12,7 @@ from procession.abi.word import pack_u32
 from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDONLY, POLLIN, POLLRDNORM, File
 from procession.fs.file_events import IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_UNMOUNT, FileEvents
+from procession.fs.handle import FILEID_INO32_GEN, HANDLE_SIZE, encode_handle
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.hardware.kernel_memory import EVENT, EVENT_BYTES, WATCH, WATCH_BYTES, KernelMemory
 
@@ -279,10 +280,14 @@ class InotifyFile(File):
         return (self.queue,)
 
     def show_details(self) -> bytes:
-        """Linux: fs/notify/fdinfo.c, inotify_fdinfo; the newest first, and without file handles."""
+        """Linux: fs/notify/fdinfo.c, inotify_fdinfo, show_mark_fhandle; the newest first."""
         return b"".join(
-            b"inotify wd:%x ino:%x sdev:%x mask:%x ignored_mask:0 \n"
-            % (watch.descriptor, watch.inode.number, watch.inode.superblock.device, watch.mask)
+            b"inotify wd:%x ino:%x sdev:%x mask:%x ignored_mask:0 "
+            b"fhandle-bytes:%x fhandle-type:%x f_handle:%s\n"
+            % (
+                *(watch.descriptor, watch.inode.number, watch.inode.superblock.device, watch.mask),
+                *(HANDLE_SIZE, FILEID_INO32_GEN, encode_handle(watch.inode).hex().encode()),
+            )
             for watch in reversed(self.watches.values())
         )
 

@@ -221,6 +221,10 @@ class Kernel:
         assert task is not None
         return open_namespace(task, network)
 
+    def network_of_caller(self) -> Network:
+        """The network of the running task."""
+        return self.seen_namespaces.network
+
     def network_of_process(self, number: int) -> Network:
         """The network of a process of the running task's pid namespace. Raises ESRCH.
 

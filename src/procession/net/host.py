@@ -167,5 +167,8 @@ class Host(Protocol):
     def open_network(self, network: Any) -> int:
         """A descriptor of the running task for a network namespace. Raises EMFILE, ENFILE."""
 
+    def network_of_caller(self) -> Any:
+        """The network of the running task."""
+
     def network_of_process(self, number: int) -> Any:
         """The network of a process, by its number in the running task's namespace. Raises ESRCH."""

@@ -21,16 +21,18 @@ from procession.net.link.interface import (
     ETHERNET_MTU,
     IFF_UP,
     LOOPBACK,
+    TUN,
     VETH,
     Interface,
 )
 
 if TYPE_CHECKING:
     from procession.net.network import Network
+    from procession.net.tun.device import TunDevice
 
 NAME_BYTES = 16
 KINDS = (VETH, BRIDGE, DUMMY)
-LEAST_MTU, LARGEST_MTU = 68, 65_535
+LEAST_MTU, LARGEST_MTU, LARGEST_TAP_MTU = 68, 65_535, 65_521
 _MOST_NAMES = 32_768
 MOST_PORTS = 1_024
 _SPACE = b" \t\n\v\f\r\xa0"
@@ -125,6 +127,8 @@ def delete_interface(interface: Interface) -> None:
 
 def _forget(interface: Interface) -> None:
     network = interface.network
+    if interface.tun is not None:
+        interface.tun.interface_gone()
     if interface.master is not None:
         leave_bridge(interface)
     for port in list(interface.ports):
@@ -186,6 +190,24 @@ def set_up(interface: Interface, *, is_up: bool) -> None:
     _tell_joined(joined, before)
 
 
+def set_carrier(interface: Interface, tun: TunDevice, *, has_carrier: bool) -> None:
+    """Somebody is at the other end of a tun, or nobody any more. Linux: drivers/net/tun.c,
+    tun_net_change_carrier."""
+    if tun.has_carrier == has_carrier:
+        return
+    joined = _joined(interface)
+    before = [other.has_carrier for other in joined]
+    tun.has_carrier = has_carrier
+    interface.carrier_changes += 1
+    if not has_carrier:
+        interface.carrier_lost()
+    interface.network.topology_changed()
+    if interface.is_up:
+        carrier_changed(interface)
+        interface.network.link_changed(interface)
+    _tell_joined(joined, before)
+
+
 def _joined(interface: Interface) -> list[Interface]:
     """Those whose wires may lead to `interface`: a veth's other end, and the bridges of both."""
     found = [interface.peer] if interface.peer is not None else []
@@ -217,8 +239,8 @@ def join_bridge(interface: Interface, bridge: Interface) -> None:
         raise EOPNOTSUPP("no bridge")
     if interface.master is bridge:
         return
-    if interface.kind == LOOPBACK:
-        raise EINVAL("the loopback is no port")
+    if interface.kind == LOOPBACK or not interface.has_frames:
+        raise EINVAL("an interface without frames is no port")
     if interface.kind == BRIDGE:
         raise ELOOP("a bridge is no port")
     if len(bridge.ports) >= MOST_PORTS:
@@ -259,6 +281,14 @@ def _take_least_address(bridge: Interface) -> None:
         bridge.hardware_address = min((port.hardware_address for port in bridge.ports), default=bytes(6))
 
 
+def largest_mtu(interface: Interface) -> int:
+    """How much an interface may carry: a tap's header counts.
+
+    Linux: drivers/net/tun.c, tun_net_initialize.
+    """
+    return LARGEST_TAP_MTU if interface.kind == TUN and interface.has_frames else LARGEST_MTU
+
+
 def set_mtu(interface: Interface, mtu: int) -> None:
     """Raises EINVAL. Linux: net/core/dev.c, dev_validate_mtu."""
     if mtu == interface.mtu:
@@ -266,7 +296,7 @@ def set_mtu(interface: Interface, mtu: int) -> None:
     is_loopback = interface.kind == LOOPBACK
     if not (0 if is_loopback or interface.kind == DUMMY else LEAST_MTU) <= mtu:
         raise EINVAL("mtu less than device minimum", TOLD)
-    if not is_loopback and interface.kind != DUMMY and mtu > LARGEST_MTU:
+    if not is_loopback and interface.kind != DUMMY and mtu > largest_mtu(interface):
         raise EINVAL("mtu greater than device maximum", TOLD)
     interface.mtu = mtu
     if mtu < LEAST_IPV6_MTU:
@@ -281,8 +311,8 @@ def set_hardware_address(interface: Interface, address: bytes) -> None:
     if len(address) < 6:
         raise EINVAL("no hardware address")
     address = address[:6]
-    if interface.kind == LOOPBACK:
-        raise EOPNOTSUPP("the loopback has none")
+    if interface.kind == LOOPBACK or not interface.has_frames:
+        raise EOPNOTSUPP("the interface has none")
     if address[0] & 1 or not any(address):
         raise EADDRNOTAVAIL("no address of one interface")
     interface.hardware_address = address

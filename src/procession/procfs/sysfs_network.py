@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.net.link.interface import Interface
     from procession.net.network import Network
+    from procession.net.tun.device import TunDevice
 
 ATTRIBUTE_SIZE = 4096
 """What stat(2) gives as the size of any attribute."""
@@ -76,6 +77,14 @@ _ATTRIBUTES: dict[bytes, Callable[[Interface], bytes]] = {
     b"type": lambda each: b"%d" % each.hardware_type,
     b"uevent": lambda each: b"INTERFACE=%s\nIFINDEX=%d" % (each.name, each.index),
 }
+
+
+_TUN_ATTRIBUTES: dict[bytes, Callable[[TunDevice], bytes]] = {
+    b"group": lambda each: b"%d" % (-1 if each.owner_gid is None else each.owner_gid),
+    b"owner": lambda each: b"%d" % (-1 if each.owner_uid is None else each.owner_uid),
+    b"tun_flags": lambda each: b"0x%x" % each.flags,
+}
+"""What a tun or tap has beside. Linux: drivers/net/tun.c, tun_flags_show."""
 
 
 class NetworkDirectory(KernfsDirectory):
@@ -162,12 +171,14 @@ class InterfaceDirectory(KernfsDirectory):
             return SubsystemLink(self.superblock)
         if name == b"statistics":
             return StatisticsDirectory(self.superblock, self.interface)
-        if name not in _ATTRIBUTES:
+        if name not in _ATTRIBUTES and not (self.interface.tun is not None and name in _TUN_ATTRIBUTES):
             raise ENOENT
         return InterfaceAttribute(self.superblock, self.interface, name)
 
     def list_entries(self) -> list[DirectoryEntry]:
         names = {**dict.fromkeys(_ATTRIBUTES, S_IFREG), b"statistics": S_IFDIR, b"subsystem": S_IFLNK}
+        if self.interface.tun is not None:
+            names |= dict.fromkeys(_TUN_ATTRIBUTES, S_IFREG)
         return [
             DirectoryEntry(name, position + 1, kind >> 12)
             for position, (name, kind) in enumerate(sorted(names.items()))
@@ -217,6 +228,11 @@ class InterfaceAttribute(Inode):
         if self.is_counter:
             settle_all(self.interface.network)
             return b"%d\n" % _counter(self.interface, self.name.decode())
+        tun = self.interface.tun
+        if self.name in _TUN_ATTRIBUTES:
+            if tun is None:
+                raise EINVAL("no tun")
+            return _TUN_ATTRIBUTES[self.name](tun) + b"\n"
         return _ATTRIBUTES[self.name](self.interface) + b"\n"
 
     def store(self, data: bytes, subject: Subject) -> None:

@@ -24,6 +24,7 @@ from procession.abi.prctl import PrctlOption
 from procession.abi.socket import AddressFamily, IpProtocol
 from procession.abi.termios import Winsize
 from procession.abi.time import Timespec, Timeval
+from procession.abi.tun import TunIoctl
 from procession.abi.userfaultfd import UffdIoctl
 from procession.mm.peek import peek, peek_cstring
 from procession.trace.futex import futex_texts
@@ -67,7 +68,7 @@ _WITHOUT_ARGUMENT = frozenset(
         *(FcntlCommand.F_GETLEASE, FcntlCommand.F_GETPIPE_SZ, FcntlCommand.F_GET_SEALS),
     )
 )
-_IOCTLS: tuple[type[IntEnum], ...] = (FileIoctl, TerminalIoctl, SocketIoctl, UffdIoctl)
+_IOCTLS: tuple[type[IntEnum], ...] = (FileIoctl, TerminalIoctl, SocketIoctl, TunIoctl, UffdIoctl)
 _NUMBERS = frozenset(
     int(request)
     for request in (

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
     from procession.net.internet.packet import Packet
     from procession.net.link.interface import Interface
+    from procession.net.packet.socket import PacketSocket
 
 _NOBODY = bytes(6)
 
@@ -49,6 +50,8 @@ def crossings(
 def group_hardware_address(interface: Interface, target: bytes) -> bytes:
     """Where a frame to a group or to everybody goes. Linux: include/net/ip.h, ip_eth_mc_map;
     include/net/if_inet6.h, ipv6_eth_mc_map."""
+    if not interface.has_frames:
+        return _NOBODY
     if not is_multicast(target) or interface.kind == LOOPBACK:
         return interface.broadcast_hardware_address
     if len(target) == 4:
@@ -65,6 +68,11 @@ def show_packet(packet: Packet, flow: Flow, hop: int) -> None:
             continue
         size = len(packet.target)
         header = crossing.target + crossing.source + pack_port(ETHERTYPES[size])
-        whole = packet.with_header() if size == 4 else packet.with_header_6()
-        for socket in list(sockets):
+        show_frame(crossing, header, packet.with_header() if size == 4 else packet.with_header_6())
+
+
+def show_frame(crossing: Crossing, header: bytes, whole: bytes, sender: PacketSocket | None = None) -> None:
+    """Who listens at an interface hears a frame, but not its sender."""
+    for socket in list(crossing.interface.network.packet_sockets):
+        if socket is not sender:
             socket.hear(crossing, header, whole)

@@ -13,7 +13,7 @@ from procession.abi.netlink import (
     RTPROT_KERNEL,
 )
 from procession.abi.word import pack_u8
-from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6
+from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6, is_link_local
 from procession.net.internet.routing import (
     BROADCAST,
     LOCAL,
@@ -274,6 +274,12 @@ def carrier_changed(interface: Interface) -> None:
     if interface.mtu < LEAST_IPV6_MTU or (interface.master is not None):
         return
     hardware = interface.hardware_address
+    if not hardware:
+        # Linux: net/ipv6/addrconf.c, addrconf_dev_config: IN6_ADDR_GEN_MODE_RANDOM.
+        if not any(is_link_local(found.address) for found in interface.addresses):
+            chosen = LINK_LOCAL_PREFIX + interface.network.host.random_bytes(8)
+            add_address(DeviceAddress(interface, chosen, 64, scope=SCOPE_LINK, protocol=IFAPROT_KERNEL_LL))
+        return
     address = LINK_LOCAL_PREFIX + pack_u8(hardware[0] ^ 2) + hardware[1:3] + b"\xff\xfe" + hardware[3:]
     if not any(found.address == address for found in interface.addresses):
         add_address(DeviceAddress(interface, address, 64, scope=SCOPE_LINK, protocol=IFAPROT_KERNEL_LL))
@@ -340,4 +346,4 @@ def _select_source_6(network_interfaces: list[Interface], out: Interface, target
 
 def has_arp(interface: Interface) -> bool:
     """Whether neighbours must be asked for their hardware addresses."""
-    return not interface.flags & IFF_NOARP and interface.kind != LOOPBACK
+    return not interface.flags & IFF_NOARP and interface.kind != LOOPBACK and interface.has_frames

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, Errno
 from procession.abi.netlink import RouteType
 from procession.net.internet.address import is_multicast
-from procession.net.internet.crossing import Crossing, crossings, group_hardware_address
+from procession.net.internet.arp import REQUEST, ArpMessage, answer, question
+from procession.net.internet.crossing import Crossing, crossings, group_hardware_address, show_frame
 from procession.net.internet.device_address import has_arp, select_source
 from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, learn
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
-from procession.net.link.interface import LOOPBACK
-from procession.net.link.segment import Hearer, hearers
+from procession.net.link.interface import LOOPBACK, TUN
+from procession.net.link.segment import Hearer, reach
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -28,6 +29,8 @@ REFUSED = 3
 """The last router on the way has no route: it answers with `error`."""
 UNRESOLVED = 4
 """The last router, or the sender, asks for a hardware address, and nobody answers yet."""
+TAKEN = 6
+"""They go to programs behind `devices`."""
 TRANSLATED = 5
 """They arrive in `network`, at `interface`, where their addresses may be changed before they go on."""
 
@@ -50,7 +53,8 @@ class Flow:
     the interface at which they arrive. `senders` and `receivers` are the interfaces that it goes out and in
     by, in their order among `crossings`. `packet_count` and `byte_count` are what has gone, which is added to
     theirs when somebody asks, or when anything changes: `generation` tells. `neighbours` are the entries that
-    it confirms. `is_filtered` says that a network on the way has a packet filter, or sockets that hear its
+    it confirms, `devices` the interfaces to whose programs they go.
+    `is_filtered` says that a network on the way has a packet filter, or sockets that hear its
     packets. `is_onward` are those that begin where another has ended: its packets are in the first of
     `routers`, or at their end, and have passed PRE_ROUTING there.
     """
@@ -58,6 +62,7 @@ class Flow:
     __slots__ = (
         "byte_count",
         "crossings",
+        "devices",
         "error",
         "generation",
         "heard",
@@ -93,6 +98,7 @@ class Flow:
         self.neighbours: list[Neighbour] = []
         self.unresolved: Neighbour | None = None
         self.heard: list[Hearer] = []
+        self.devices: list[Interface] = []
         self.crossings: list[Crossing] = []
         self.packet_count = 0
         self.byte_count = 0
@@ -351,22 +357,31 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
     hop = len(flow.routers)
     if not has_arp(out):
         flow.senders = (*flow.senders, out)
-        flow.crossings.append(Crossing(out, True, hop, bytes(6), out.hardware_address))
+        flow.crossings.append(Crossing(out, True, hop, bytes(6), out.hardware_address or bytes(6)))
+        if out.kind == TUN:
+            _take_out(flow, current, out, [out])
         return False
     entry = current.neighbours.get((out, next_hop))
-    everybody = hearers(out)
+    everybody, devices = reach(out)
     if entry is not None and entry.state == PERMANENT:
         everybody = [
             heard for heard in everybody if heard.interface.hardware_address == entry.hardware_address
         ]
-        if not everybody:
+        if not everybody and not devices:
             flow.senders = (*flow.senders, out)
             return False
-        found: Hearer | None = everybody[0]
+        found: Hearer | None = everybody[0] if everybody else None
     else:
         found = next(
             (heard for heard in everybody if heard.interface.network.routes.is_local(next_hop)), None
         )
+    if found is None and devices and entry is not None and entry.is_resolved:
+        # A bridge that doesn't know where an address is, passes a frame on to all ports.
+        for device in dict.fromkeys((out, *devices)):
+            flow.senders = (*flow.senders, device)
+            flow.crossings.append(Crossing(device, True, hop, entry.hardware_address, out.hardware_address))
+        _take_out(flow, current, out, devices)
+        return False
     if found is None:
         flow.outcome = UNRESOLVED
         flow.network = current
@@ -377,9 +392,11 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
         flow.unresolved = entry
         return False
     other = found.interface
+    own = select_source(list(current.interfaces.values()), out, next_hop, SCOPE_UNIVERSE)
+    if (entry is None or not entry.is_resolved) and own is not None and len(own) == 4:
+        _show_question(out, everybody, found, own, next_hop)
     entry = learn(out, next_hop, other.hardware_address, REACHABLE)
     flow.neighbours.append(entry)
-    own = select_source(list(current.interfaces.values()), out, next_hop, SCOPE_UNIVERSE)
     if own is not None and other.network.routes.is_local(next_hop):
         flow.neighbours.append(learn(other, own, out.hardware_address, STALE))
     flow.senders += found.senders
@@ -391,6 +408,29 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
     return True
 
 
+def _take_out(flow: Flow, current: Network, out: Interface, devices: list[Interface]) -> None:
+    """Programs get what follows `flow`."""
+    flow.outcome = TAKEN
+    flow.network, flow.interface = current, out
+    flow.devices = devices
+
+
+def _show_question(out: Interface, everybody: list[Hearer], found: Hearer, own: bytes, target: bytes) -> None:
+    """Who listens hears the frames of ARP by which `found` is asked for. They aren't sent: it's known."""
+    networks = (out.network, *(heard.interface.network for heard in everybody))
+    if not any(network.packet_sockets for network in networks):
+        return
+    header, whole = question(out, own, target)
+    show_frame(Crossing(out, True, 0), header, whole)
+    for receiver in dict.fromkeys(other for heard in everybody for other in heard.receivers):
+        show_frame(Crossing(receiver, False, 0), header, whole)
+    asked = ArpMessage(REQUEST, out.hardware_address, own, b"", target)
+    header, whole = answer(found.interface.hardware_address, asked)
+    senders, receivers = found.receivers[::-1], found.senders[::-1]
+    for crossing in crossings(senders, receivers, 0):
+        show_frame(crossing, header, whole)
+
+
 def _shout(flow: Flow, out: Interface) -> None:
     """What goes to everybody in a net reaches the sender's own network too."""
     if not out.is_up:
@@ -398,12 +438,14 @@ def _shout(flow: Flow, out: Interface) -> None:
     flow.outcome = TO_ALL
     flow.heard = [Hearer(out, (), ())]
     if out.kind != LOOPBACK:
-        flow.heard += hearers(out)
+        everybody = reach(out)
+        flow.heard += everybody.hearers
+        flow.devices = everybody.devices
     flow.senders = tuple(dict.fromkeys(sender for heard in flow.heard for sender in heard.senders)) or (out,)
     flow.receivers = tuple(dict.fromkeys(other for heard in flow.heard for other in heard.receivers))
     if out.kind == LOOPBACK:
         flow.receivers = (out,)
     flow.crossings += crossings(
         *(flow.senders, flow.receivers, len(flow.routers)),
-        *(group_hardware_address(out, flow.target), out.hardware_address),
+        *(group_hardware_address(out, flow.target), out.hardware_address or bytes(6)),
     )

@@ -8,10 +8,12 @@ from procession.abi.errno import EINVAL, EPERM, Errno
 from procession.abi.word import pack_address, pack_port, pack_u8
 from procession.net.internet.flow import find_flow
 from procession.net.internet.header_options import answered, recorded
+from procession.net.internet.icmp_error import ICMP_ERRORS
 from procession.net.internet.output import send_packet
 from procession.net.internet.packet import (
     ICMP,
     ICMP6,
+    IPV4_HEADER_BYTES,
     IPV6_HEADER_BYTES,
     UDP,
     UDP_HEADER_BYTES,
@@ -128,6 +130,27 @@ def quoted_packet(message: Packet) -> Packet:
         port, target_port = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
         data = data[UDP_HEADER_BYTES:]
     return Packet(data, source, port, target, target_port, message.time_ns, tos, ttl, protocol)
+
+
+def error_told(message: Packet) -> tuple[Packet, IcmpError] | None:
+    """What a message that has come from outside says of which packet; None if it's none of ours.
+
+    Linux: net/ipv4/icmp.c, icmp_unreach; net/ipv6/icmp.c, icmpv6_notify.
+    """
+    data = message.data
+    is_6 = message.protocol == ICMP6
+    if not is_error_message(message) or len(data) < HEADER_BYTES + 1:
+        return None
+    header = IPV6_HEADER_BYTES if is_6 else (data[HEADER_BYTES] & 15) * 4
+    if data[HEADER_BYTES] >> 4 != (6 if is_6 else 4) or header < IPV4_HEADER_BYTES:
+        return None
+    if len(data) < HEADER_BYTES + header + UDP_HEADER_BYTES:
+        return None
+    found = (data[0], data[1])
+    for error in ICMP_ERRORS:
+        if found == ((error.kind_6, error.code_6) if is_6 else (error.kind, error.code)):
+            return quoted_packet(message), error
+    return None
 
 
 def message_about(packet: Packet, error: IcmpError, offender: bytes) -> Packet:

@@ -37,3 +37,8 @@ PORT_UNREACHABLE = IcmpError(3, 3, 1, 4, ECONNREFUSED.number, ECONNREFUSED.numbe
 PROHIBITED = IcmpError(3, 13, 1, 1, EHOSTUNREACH.number, EACCES.number, True)
 TIME_EXCEEDED = IcmpError(11, 0, 3, 0, EHOSTUNREACH.number, EHOSTUNREACH.number, False)
 PARAMETER_PROBLEM = IcmpError(12, 0, 4, 0, EPROTO.number, EPROTO.number, True)
+ICMP_ERRORS = (
+    *(NET_UNREACHABLE, HOST_UNREACHABLE, PROTOCOL_UNREACHABLE, PORT_UNREACHABLE, PROHIBITED),
+    *(TIME_EXCEEDED, PARAMETER_PROBLEM),
+)
+"""Those that are understood when others send them."""

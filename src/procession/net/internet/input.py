@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.net.internet.error_queue import report_undelivered
-from procession.net.internet.icmp import PING_PROTOCOLS, count_message, receive_message
+from procession.net.internet.icmp import PING_PROTOCOLS, count_message, error_told, receive_message
 from procession.net.internet.icmp_error import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, IcmpError
 from procession.net.internet.output import record_arrival, send_error
 from procession.net.internet.packet import TCP, UDP, UDP_LITE, Packet
 from procession.net.internet.passage import SEGMENT_HEADER
 from procession.net.internet.raw import deliver_raw, tell_ping, tell_raw
 from procession.net.internet.tcp_backlog import SYN_SENT
+from procession.net.internet.tcp_outside import answer_segment
 from procession.net.internet.udp import UdpSocket, find_receivers
 
 if TYPE_CHECKING:
@@ -35,7 +36,14 @@ def receive_packet(
             send_error(network, packet, PORT_UNREACHABLE)
         for receiver in receivers:
             receiver.arrive(packet)
+    elif protocol == TCP:
+        if not is_for_all:
+            answer_segment(network, packet)
     elif protocol in PING_PROTOCOLS:
+        told = error_told(packet)
+        if told is not None:
+            receive_error(network, *told, packet.source)
+            return
         receive_message(network, packet, interface, is_for_all=is_for_all)
     elif not has_raw and not is_for_all:
         send_error(network, packet, PROTOCOL_UNREACHABLE)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EHOSTUNREACH, EINVAL, EPERM, Errno
+from procession.abi.internet import ETHERTYPES
+from procession.abi.word import pack_port
 from procession.net.internet.address import BROADCAST_4, is_multicast
+from procession.net.internet.arp import question
 from procession.net.internet.crossing import show_packet
+from procession.net.internet.device_address import select_source
 from procession.net.internet.flow import (
     DELIVERED,
     LOST,
     REFUSED,
+    TAKEN,
     TO_ALL,
     TRANSLATED,
     UNRESOLVED,
@@ -18,6 +23,7 @@ from procession.net.internet.flow import (
     find_flow,
     find_onward,
 )
+from procession.net.internet.fragment import pieces_of
 from procession.net.internet.header_options import is_routed_by_source, recorded
 from procession.net.internet.icmp_error import (
     HOST_UNREACHABLE,
@@ -45,6 +51,7 @@ from procession.net.internet.passage import (
     passes_in,
     passes_on,
 )
+from procession.net.internet.routing import SCOPE_UNIVERSE
 from procession.net.link.interface import LOOPBACK
 
 if TYPE_CHECKING:
@@ -178,6 +185,10 @@ def _end(network: Network, packet: Packet, flow: Flow, *, is_looped: bool) -> No
             copy, network = packet.copy(), heard.interface.network
             if not flow.is_filtered or passes_in(network, copy, heard.interface):
                 receive_packet(network, copy, heard.interface, is_for_all=True)
+        if flow.devices:
+            take_out(packet, flow)
+    elif outcome == TAKEN:
+        take_out(packet, flow)
     elif outcome == REFUSED:
         router, _ = flow.routers[-1]
         kind = NET_UNREACHABLE
@@ -216,14 +227,17 @@ def send_error(router: Network, packet: Packet, error: IcmpError, *, is_attached
         flow = find_flow(router, packet.source, None, None)
     except Errno:
         return
-    if flow.outcome not in (DELIVERED, TRANSLATED):
+    if flow.outcome not in (DELIVERED, TRANSLATED, TAKEN):
         return
     network, offender = flow.network, flow.source
-    if flow.is_filtered:
+    if flow.is_filtered or flow.outcome == TAKEN:
         message = message_about(packet, error, flow.source)
         if is_attached:
             attach(message, packet, router, is_error=True)
         way = pass_whole_way(router, message, flow)
+        if way is not None and way.outcome == TAKEN:
+            count_message(router, packet.target, error.counter, "Out")
+            take_out(message, way)
         if way is None or way.outcome != DELIVERED:
             return
         network, offender = way.network, message.source
@@ -235,6 +249,34 @@ def send_error(router: Network, packet: Packet, error: IcmpError, *, is_attached
     receive_error(network, packet, error, offender)
 
 
+def take_out(packet: Packet, flow: Flow) -> None:
+    """Programs get `packet`, cut into pieces if it's too long.
+
+    Linux: net/ipv4/ip_output.c, ip_finish_output2.
+    """
+    last = flow.crossings[-1]
+    header = last.target + last.source + pack_port(ETHERTYPES[len(packet.target)])
+    packet.ttl -= len(flow.routers)
+    for whole in pieces_of(packet, flow.mtu):
+        for device in flow.devices:
+            assert device.tun is not None
+            device.tun.take(header, whole)
+
+
+def _ask(entry: Neighbour) -> None:
+    """Who has this address? Nobody of whom we know: so programs are asked. Linux: net/ipv4/arp.c,
+    arp_solicit."""
+    interface = entry.interface
+    if len(entry.address) != 4 or not interface.has_frames:
+        return
+    from procession.net.internet.frame import transmit
+
+    interfaces = list(interface.network.interfaces.values())
+    own = select_source(interfaces, interface, entry.address, SCOPE_UNIVERSE)
+    if own is not None:
+        transmit(interface, *question(interface, own, entry.address))
+
+
 def _wait_for_neighbour(network: Network, packet: Packet, entry: Neighbour) -> None:
     """Linux: net/core/neighbour.c, __neigh_event_send."""
     if entry.state == FAILED or (entry.state == INCOMPLETE and not entry.waiting and not entry.probe_count):
@@ -243,7 +285,25 @@ def _wait_for_neighbour(network: Network, packet: Packet, entry: Neighbour) -> N
         host = entry.interface.network.host
         entry.updated_ns = host.clock.now_ns
         host.timers.add(entry.updated_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
+        entry.keep(network, packet)
+        _ask(entry)
+        return
     entry.keep(network, packet)
+
+
+def send_waiting(entry: Neighbour) -> list[tuple[Network, Packet]]:
+    """Send what has waited for `entry`, and return what has to wait on."""
+    still: list[tuple[Network, Packet]] = []
+    for sender, packet in entry.take():
+        try:
+            flow = find_flow(sender, packet.target, packet.source, None)
+        except Errno:
+            continue
+        if flow.outcome == UNRESOLVED and flow.unresolved is entry:
+            still.append((sender, packet))
+        else:
+            _carry(sender, packet, flow)
+    return still
 
 
 def neighbour_timed_out(entry: Neighbour) -> None:
@@ -254,17 +314,7 @@ def neighbour_timed_out(entry: Neighbour) -> None:
     network = entry.interface.network
     if network.neighbours.get((entry.interface, entry.address)) is not entry:
         return
-    waiting = entry.take()
-    still: list[tuple[Network, Packet]] = []
-    for sender, packet in waiting:
-        try:
-            flow = find_flow(sender, packet.target, packet.source, None)
-        except Errno:
-            continue
-        if flow.outcome == UNRESOLVED and flow.unresolved is entry:
-            still.append((sender, packet))
-        else:
-            _carry(sender, packet, flow)
+    still = send_waiting(entry)
     if entry.state != INCOMPLETE:
         return
     host = network.host
@@ -273,6 +323,7 @@ def neighbour_timed_out(entry: Neighbour) -> None:
         for sender, packet in still:
             entry.keep(sender, packet)
         host.timers.add(host.clock.now_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
+        _ask(entry)
         return
     entry.state = FAILED
     entry.probe_count = 0

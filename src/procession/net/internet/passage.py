@@ -35,7 +35,7 @@ SEGMENT_HEADER = Words(">HHIIBBHHH")
 _WINDOW = 512
 _TIME_TO_LIVE = 64
 _WORD = 0xFFFFFFFF
-_FLAGS_PLACE = 13
+FLAGS_PLACE = 13
 
 
 def segment(
@@ -193,7 +193,7 @@ def send_reset(network: Network, packet: Packet) -> None:
     Linux: net/ipv4/netfilter/nf_reject_ipv4.c, nf_send_reset; net/ipv4/tcp_input.c, tcp_reset.
     """
     data = packet.data
-    if packet.protocol != TCP or len(data) < SEGMENT_HEADER.size or data[_FLAGS_PLACE] & RESET:
+    if packet.protocol != TCP or len(data) < SEGMENT_HEADER.size or data[FLAGS_PLACE] & RESET:
         return
     port, other_port, sequence, acknowledged = SEGMENT_HEADER.unpack_from(data)[:4]
     try:

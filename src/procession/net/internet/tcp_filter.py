@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import ETIMEDOUT, Errno
 from procession.abi.socket import TcpState
-from procession.net.internet.flow import DELIVERED, TRANSLATED
+from procession.net.internet.flow import DELIVERED, TAKEN, TRANSLATED
+from procession.net.internet.output import take_out
 from procession.net.internet.passage import (
     ACKNOWLEDGED,
     FIN,
@@ -113,12 +114,16 @@ def arrival(socket: TcpSocket, flow: Flow, flags: int) -> tuple[Flow, Key] | Non
     have been refused then."""
     assert socket.remote_address is not None
     if not flow.is_filtered:
+        if flow.outcome == TAKEN:
+            take_out(_segment_of(socket, flags), flow)
         return flow, (
             *(socket.remote_address, socket.remote_port),
             *(socket.local_address, socket.local_port),
         )
     sent = _segment_of(socket, flags)
     way = pass_whole_way(socket.network, sent, flow)
+    if way is not None and way.outcome == TAKEN:
+        take_out(sent, way)
     return None if way is None else (way, receiver_key(sent))
 
 

@@ -10,6 +10,7 @@ from procession.abi.netlink import OperationalState
 if TYPE_CHECKING:
     from procession.net.internet.device_address import DeviceAddress
     from procession.net.network import Network
+    from procession.net.tun.device import TunDevice
 
 IFF_UP = int(InterfaceFlag.IFF_UP)
 IFF_BROADCAST = int(InterfaceFlag.IFF_BROADCAST)
@@ -28,7 +29,7 @@ CHANGEABLE_FLAGS = int(
     | InterfaceFlag.IFF_MULTICAST
 )
 
-LOOPBACK, VETH, BRIDGE, DUMMY = b"", b"veth", b"bridge", b"dummy"
+LOOPBACK, VETH, BRIDGE, DUMMY, TUN = b"", b"veth", b"bridge", b"dummy", b"tun"
 """The kinds, as IFLA_INFO_KIND names them; the loopback has none."""
 LOOPBACK_NAME = b"lo"
 LOOPBACK_INDEX = 1
@@ -38,6 +39,7 @@ QUEUE_LENGTH = 1_000
 HARDWARE_TYPES = {LOOPBACK: 772}
 """ARPHRD_*, by kind; others are Ethernet."""
 ARPHRD_ETHER = 1
+ARPHRD_NONE = 65_534
 _NO_ADDRESS = bytes(6)
 _BROADCAST_ADDRESS = b"\xff" * 6
 
@@ -54,7 +56,8 @@ class Interface:
     address of its ports unless one was chosen. `state_without_carrier` is the operational state without a
     wire. `addresses` are those of both protocols. `was_up` says whether it has ever been up. The four
     counters are of what packets' flows have settled (`net/internet/flow.py`); `drop_count` counts what was
-    sent into nothing. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS).
+    sent into nothing. `tun` is what a tun or tap has
+    beside. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS).
     """
 
     __slots__ = (
@@ -82,6 +85,7 @@ class Interface:
         "sent_packets",
         "settings",
         "state_without_carrier",
+        "tun",
         "was_up",
     )
 
@@ -104,6 +108,7 @@ class Interface:
         self.group = 0
         self.alias = b""
         self.peer: Interface | None = None
+        self.tun: TunDevice | None = None
         self.master: Interface | None = None
         self.ports: dict[Interface, None] = {}
         self.addresses: list[DeviceAddress] = []
@@ -120,11 +125,18 @@ class Interface:
     @property
     def hardware_type(self) -> int:
         """ARPHRD_*."""
-        return HARDWARE_TYPES.get(self.kind, ARPHRD_ETHER)
+        return HARDWARE_TYPES.get(self.kind, ARPHRD_ETHER if self.has_frames else ARPHRD_NONE)
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether packets have the header of a frame in front, with hardware addresses."""
+        return bool(self.hardware_address)
 
     @property
     def broadcast_hardware_address(self) -> bytes:
         """Where a frame for everybody goes."""
+        if not self.has_frames:
+            return b""
         return _NO_ADDRESS if self.kind == LOOPBACK else _BROADCAST_ADDRESS
 
     @property
@@ -137,14 +149,15 @@ class Interface:
         """Whether something is at the other end of the wire (Linux: include/linux/netdevice.h,
         netif_carrier_ok).
 
-        A veth's is there while both ends are up, a bridge's while one of its ports works.
+        A veth's is there while both ends are up, a bridge's while one of its ports works, a tun's while a
+        program has it.
         """
         if self.kind == VETH:
             peer = self.peer
             return peer is not None and self.is_up and peer.is_up
         if self.kind == BRIDGE and self.had_ports:
             return any(port.is_up and port.has_carrier for port in self.ports)
-        return True
+        return self.tun is None or self.tun.has_carrier
 
     @property
     def operational_state(self) -> int:
@@ -152,6 +165,8 @@ class Interface:
         if not self.is_up:
             return _DOWN
         if self.kind in (LOOPBACK, DUMMY) or (self.kind == BRIDGE and not self.had_ports):
+            return _UNKNOWN
+        if self.kind == TUN and not self.carrier_changes:
             return _UNKNOWN
         return _UP if self.has_carrier else self.state_without_carrier
 

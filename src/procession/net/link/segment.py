@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.net.link.interface import BRIDGE, VETH
+from procession.net.link.interface import BRIDGE, TUN, VETH
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -18,14 +18,22 @@ class Hearer(NamedTuple):
     receivers: tuple[Interface, ...]
 
 
-def hearers(start: Interface) -> list[Hearer]:
-    """Everybody who hears what `start` sends to all, nearest first.
+class Reach(NamedTuple):
+    """Who hears what an interface sends to all, nearest first: `hearers`, and programs behind `devices`."""
+
+    hearers: list[Hearer]
+    devices: list[Interface]
+
+
+def reach(start: Interface) -> Reach:
+    """Everybody who hears what `start` sends to all.
 
     A bridge passes a frame on to its other ports, the newest first, and hears it itself. No port sends one
     twice, as if a spanning tree kept bridges from loops. Linux: drivers/net/veth.c, veth_xmit;
     net/bridge/br_input.c, br_handle_frame_finish.
     """
     found: list[Hearer] = []
+    devices: list[Interface] = []
     seen: set[Interface] = set()
     waiting: list[tuple[Interface, tuple[Interface, ...], tuple[Interface, ...]]] = [(start, (), ())]
     for sender, earlier, received in waiting:
@@ -35,6 +43,9 @@ def hearers(start: Interface) -> list[Hearer]:
         senders = (*earlier, sender)
         if sender.kind == BRIDGE:
             waiting += [(port, senders, received) for port in reversed(sender.ports)]
+            continue
+        if sender.kind == TUN:
+            devices.append(sender)
             continue
         peer = sender.peer
         if sender.kind != VETH or peer is None or not peer.is_up:
@@ -46,4 +57,4 @@ def hearers(start: Interface) -> list[Hearer]:
         elif bridge.is_up:
             found.append(Hearer(bridge, senders, (*receivers, bridge)))
             waiting += [(port, senders, receivers) for port in reversed(bridge.ports) if port is not peer]
-    return found
+    return Reach(found, devices)

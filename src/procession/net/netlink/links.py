@@ -13,14 +13,16 @@ from procession.abi.netlink import (
     NetlinkFlag,
     RouteMessageType,
 )
+from procession.abi.tun import TunAttribute, TunFlag
 from procession.abi.word import pack_array, pack_u8
 from procession.net.internet.flow import settle_all
-from procession.net.link.interface import BRIDGE, LOOPBACK, VETH
+from procession.net.link.interface import BRIDGE, LOOPBACK, TUN, VETH
 from procession.net.link_change import (
     KINDS,
     delete_interface,
     join,
     join_bridge,
+    largest_mtu,
     leave_bridge,
     make_interface,
     move,
@@ -45,6 +47,7 @@ from procession.net.socket_options import CAP_NET_ADMIN
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
     from procession.net.network import Network
+    from procession.net.tun.device import TunDevice
 
 _AF_BRIDGE = 7
 _ADDRESS, _NAME = int(LinkAttribute.IFLA_ADDRESS), int(LinkAttribute.IFLA_IFNAME)
@@ -60,6 +63,7 @@ _INFO_SLAVE_KIND = int(LinkInformation.IFLA_INFO_SLAVE_KIND)
 _NEWLINK = int(RouteMessageType.RTM_NEWLINK)
 _STATISTICS_64_BYTES, _STATISTICS_BYTES = 200, 96
 _LONGEST_ALIAS = 255
+_TUN_KINDS = int(TunFlag.IFF_TUN | TunFlag.IFF_TAP)
 _LARGEST_INDEX = 0x7FFF_FFFF
 
 
@@ -78,7 +82,7 @@ def link_body(interface: Interface, asker: Network, *, change: int = 0) -> bytes
         (LinkAttribute.IFLA_LINKMODE, b"\0"),
         (LinkAttribute.IFLA_MTU, number(interface.mtu)),
         (LinkAttribute.IFLA_MIN_MTU, number(0 if is_loopback else 68)),
-        (LinkAttribute.IFLA_MAX_MTU, number(0 if is_loopback else 65_535)),
+        (LinkAttribute.IFLA_MAX_MTU, number(0 if is_loopback else largest_mtu(interface))),
         (LinkAttribute.IFLA_GROUP, number(interface.group)),
         (LinkAttribute.IFLA_PROMISCUITY, number(int(interface.master is not None))),
         (LinkAttribute.IFLA_NUM_TX_QUEUES, number(1)),
@@ -95,22 +99,46 @@ def link_body(interface: Interface, asker: Network, *, change: int = 0) -> bytes
         (LinkAttribute.IFLA_CARRIER, pack_u8(interface.has_carrier)),
         (LinkAttribute.IFLA_QDISC, interface.queueing_discipline + b"\0"),
         (LinkAttribute.IFLA_CARRIER_CHANGES, number(interface.carrier_changes)),
-        (LinkAttribute.IFLA_ADDRESS, interface.hardware_address),
-        (LinkAttribute.IFLA_BROADCAST, interface.broadcast_hardware_address),
         (LinkAttribute.IFLA_STATS64, pack_array("Q", counters).ljust(_STATISTICS_64_BYTES, b"\0")),
         (
             LinkAttribute.IFLA_STATS,
             b"".join(number(count & 0xFFFFFFFF) for count in counters).ljust(_STATISTICS_BYTES, b"\0"),
         ),
     ]
+    if interface.has_frames:
+        found.append((LinkAttribute.IFLA_ADDRESS, interface.hardware_address))
+        found.append((LinkAttribute.IFLA_BROADCAST, interface.broadcast_hardware_address))
     if not is_loopback:
         information = attribute(_INFO_KIND, interface.kind + b"\0")
+        if interface.tun is not None:
+            information += attribute(_INFO_DATA, _tun_data(interface.tun, asker))
         if interface.master is not None:
             information += attribute(_INFO_SLAVE_KIND, interface.master.kind + b"\0")
         found.append((LinkAttribute.IFLA_LINKINFO, information))
     if peer is not None and peer.network is not asker:
         found.append((LinkAttribute.IFLA_LINK_NETNSID, number(asker.number_of(peer.network))))
     return header.pack() + b"".join(attribute(int(kind), data) for kind, data in found)
+
+
+def _tun_data(tun: TunDevice, asker: Network) -> bytes:
+    """What a tun is. Linux: drivers/net/tun.c, tun_fill_info."""
+    flags, told = tun.flags, TunAttribute
+    found: list[tuple[TunAttribute, bytes]] = [(told.IFLA_TUN_TYPE, pack_u8(flags & _TUN_KINDS))]
+    if tun.owner_uid is not None:
+        found.append((told.IFLA_TUN_OWNER, number(asker.owner.from_kuid_munged(tun.owner_uid))))
+    if tun.owner_gid is not None:
+        found.append((told.IFLA_TUN_GROUP, number(asker.owner.from_kgid_munged(tun.owner_gid))))
+    is_multiple = bool(flags & TunFlag.IFF_MULTI_QUEUE)
+    found += [
+        (told.IFLA_TUN_PI, pack_u8(not flags & TunFlag.IFF_NO_PI)),
+        (told.IFLA_TUN_VNET_HDR, pack_u8(bool(flags & TunFlag.IFF_VNET_HDR))),
+        (told.IFLA_TUN_PERSIST, pack_u8(bool(flags & TunFlag.IFF_PERSIST))),
+        (told.IFLA_TUN_MULTI_QUEUE, pack_u8(is_multiple)),
+    ]
+    if is_multiple:
+        found.append((told.IFLA_TUN_NUM_QUEUES, number(len(tun.files))))
+        found.append((told.IFLA_TUN_NUM_DISABLED_QUEUES, number(len(tun.detached))))
+    return b"".join(attribute(int(kind), data) for kind, data in found)
 
 
 def _header(request: Request) -> Ifinfomsg:
@@ -215,6 +243,8 @@ def new_link(request: Request) -> None:
         if header.ifi_index == 0 and name is None and _GROUP in found:
             raise EOPNOTSUPP("groups aren't changed as one")
         raise ENODEV
+    if kind == TUN:
+        raise EOPNOTSUPP("tun/tap creation via rtnetlink is not supported.", TOLD)
     if kind is None or kind not in KINDS:
         raise EOPNOTSUPP("Unknown device type", TOLD)
     home = target_network(request, found) or network

@@ -26,9 +26,9 @@ from procession.abi.packet import (
 from procession.abi.socket import AddressFamily, SocketLevel, SocketType
 from procession.abi.word import pack_port
 from procession.net.buffer_charge import packet_charge
+from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.link.interface import LOOPBACK
 from procession.net.message import Received
-from procession.net.packet.sending import HEADER_BYTES, send_frame
 from procession.net.socket import (
     BOTH_WAYS,
     MSG_PEEK,
@@ -125,12 +125,13 @@ class PacketSocket(Socket):
     def own_sockaddr(self) -> bytes:
         """Linux: net/packet/af_packet.c, packet_getname."""
         interface = self.network.interfaces.get(self.interface_index)
+        hardware = interface.hardware_address if interface is not None else b""
         name = SockaddrLl(
             *(_FAMILY, pack_port(self.protocol), self.interface_index),
             *(interface.hardware_type if interface is not None else 0, 0),
-            *((_HARDWARE_BYTES, interface.hardware_address) if interface is not None else (0, b"")),
+            *(len(hardware), hardware),
         ).pack()
-        return name[: _SHORTEST_NAME + (_HARDWARE_BYTES if interface is not None else 0)]
+        return name[: _SHORTEST_NAME + len(hardware)]
 
     # Frames
 
@@ -144,7 +145,7 @@ class PacketSocket(Socket):
             crossing.is_out and (protocol != _ALL or self.ignores_outgoing)
         ):
             return
-        data = header + whole if self.kind == _RAW else whole
+        data = header + whole if self.kind == _RAW and interface.has_frames else whole
         length = len(data)
         if self.filter is not None:
             seen = FilteredPacket(data, whole, ADDRESS_BYTES_OF_ETHERTYPE.get(ethertype, 0), interface.index)
@@ -160,7 +161,7 @@ class PacketSocket(Socket):
         self.heard_bytes += charge
         sender = SockaddrLl(
             *(_FAMILY, header[-2:], interface.index, interface.hardware_type),
-            *(_kind_of(crossing, header), _HARDWARE_BYTES, header[6:12]),
+            *(_kind_of(crossing, header), _HARDWARE_BYTES if interface.has_frames else 0, header[6:12]),
         )
         self.frames.append(HeardFrame(data, length, sender.pack(), charge))
         self.read_queue.wake_all()
@@ -197,17 +198,17 @@ class PacketSocket(Socket):
         if not interface.is_up:
             raise ENETDOWN("the interface is down")
         header = b""
-        if self.kind == _RAW:
+        if self.kind == _RAW and interface.has_frames:
             if len(data) < HEADER_BYTES:
                 raise EINVAL("no header of a frame")
             header, whole = data[:HEADER_BYTES], data[HEADER_BYTES:]
         else:
-            own = interface.hardware_address
+            own = interface.hardware_address or bytes(_HARDWARE_BYTES)
             header, whole = target.ljust(_HARDWARE_BYTES, b"\0") + own + pack_port(protocol), data
         if len(whole) > interface.mtu:
             raise EMSGSIZE("longer than the interface carries")
         self.raise_error()
-        send_frame(self, interface, header, whole)
+        transmit(interface, header, whole, self)
         return len(data)
 
     # The rest
@@ -286,7 +287,7 @@ def _kind_of(crossing: Crossing, header: bytes) -> int:
     target, interface = header[:6], crossing.interface
     if crossing.is_out:
         return _OUTGOING
-    if interface.kind == LOOPBACK or target == interface.hardware_address:
+    if interface.kind == LOOPBACK or not interface.has_frames or target == interface.hardware_address:
         return _HOST
     if target == b"\xff" * 6:
         return _BROADCAST

@@ -1,0 +1,161 @@
+"""Frames that don't follow a flow: who hears them, and what networks take out of them (packet(7), arp(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
+from procession.abi.word import Words
+from procession.net.internet.address import is_multicast
+from procession.net.internet.arp import ARP, REQUEST, answer, unpack_arp
+from procession.net.internet.crossing import Crossing, show_frame
+from procession.net.internet.neighbour import REACHABLE, STALE, learn
+from procession.net.internet.output import receive_frame, send_waiting
+from procession.net.internet.packet import (
+    IPV4_HEADER_BYTES,
+    IPV6_HEADER_BYTES,
+    UDP,
+    UDP_HEADER_BYTES,
+    UDP_LITE,
+    Packet,
+    checksum,
+)
+from procession.net.link.interface import LOOPBACK
+from procession.net.link.segment import reach
+
+if TYPE_CHECKING:
+    from procession.net.link.interface import Interface
+    from procession.net.packet.socket import PacketSocket
+
+HEADER_BYTES = 14
+_UDP_PORTS = Words(">HHH")
+_FRAGMENT_BITS = 0x3FFF
+
+
+def transmit(interface: Interface, header: bytes, whole: bytes, sender: PacketSocket | None = None) -> None:
+    """A frame goes out of `interface`, which others hear, but not who has sent it.
+
+    Linux: net/core/dev.c, __dev_queue_xmit, dev_loopback_xmit; drivers/net/veth.c, veth_xmit.
+    """
+    show_frame(Crossing(interface, True, 0), header, whole, sender)
+    interface.sent_packets += 1
+    interface.sent_bytes += len(header) + len(whole)
+    if interface.kind == LOOPBACK:
+        _arrive(interface, header, whole, is_for_it=True)
+        return
+    everybody = reach(interface)
+    for heard in everybody.hearers:
+        for other in heard.receivers[:-1]:
+            show_frame(Crossing(other, False, 0), header, whole)
+        _arrive(heard.interface, header, whole, is_for_it=_is_for(heard.interface, header))
+    for device in everybody.devices:
+        if device is not interface:
+            show_frame(Crossing(device, True, 0), header, whole)
+        assert device.tun is not None
+        device.tun.take(header, whole)
+
+
+def bring_in(interface: Interface, header: bytes, whole: bytes) -> None:
+    """A frame comes in by `interface` from a program at its other end; a bridge passes it on.
+
+    Linux: drivers/net/tun.c, tun_get_user; net/bridge/br_input.c, br_handle_frame_finish.
+    """
+    bridge = interface.master
+    if bridge is None:
+        _arrive(interface, header, whole, is_for_it=_is_for(interface, header))
+        return
+    interface.received_packets += 1
+    interface.received_bytes += len(header) + len(whole)
+    show_frame(Crossing(interface, False, 0), header, whole)
+    if not bridge.is_up:
+        return
+    _arrive(bridge, header, whole, is_for_it=_is_for(bridge, header))
+    if header[:6] != bridge.hardware_address:
+        for port in [found for found in reversed(bridge.ports) if found is not interface]:
+            transmit(port, header, whole)
+
+
+def _is_for(interface: Interface, header: bytes) -> bool:
+    is_for_all = bool(header[0] & 1)
+    return is_for_all or not interface.hardware_address or header[:6] == interface.hardware_address
+
+
+def _arrive(interface: Interface, header: bytes, whole: bytes, *, is_for_it: bool) -> None:
+    """Linux: net/core/dev.c, __netif_receive_skb_core; net/ipv4/ip_input.c, ip_rcv_core."""
+    interface.received_packets += 1
+    interface.received_bytes += len(header) + len(whole)
+    show_frame(Crossing(interface, False, 0), header, whole)
+    if not is_for_it:
+        return
+    ethertype = int.from_bytes(header[12:14], "big")
+    if ethertype == ARP:
+        _receive_arp(interface, whole)
+        return
+    time_ns = interface.network.host.clock.realtime_ns
+    packet = packet_in(ethertype, whole, time_ns)
+    if packet is not None:
+        receive_frame(interface.network, packet, interface)
+
+
+def _receive_arp(interface: Interface, whole: bytes) -> None:
+    """Who asks is known from then on, if it asks for us or was asked for; who asks for us is answered.
+
+    Linux: net/ipv4/arp.c, arp_process.
+    """
+    message, network = unpack_arp(whole), interface.network
+    if message is None or message.hardware[0] & 1 or is_multicast(message.target):
+        return
+    is_ours = network.routes.is_local(message.target)
+    is_question = message.operation == REQUEST
+    entry = network.neighbours.get((interface, message.address))
+    if any(message.address) and (entry is not None or (is_question and is_ours)):
+        state = STALE if is_question else REACHABLE
+        before = entry.hardware_address if entry is not None and entry.is_resolved else b""
+        entry = learn(interface, message.address, message.hardware, state)
+        if before != entry.hardware_address:
+            network.topology_changed()
+        send_waiting(entry)
+    if is_question and is_ours:
+        transmit(interface, *answer(interface.hardware_address, message))
+
+
+def packet_in(ethertype: int, whole: bytes, time_ns: int) -> Packet | None:
+    """The packet of IP that a frame carries, None for none, for a broken one and for a piece of one."""
+    size = ADDRESS_BYTES_OF_ETHERTYPE.get(ethertype, 0)
+    options = b""
+    if size == 4:
+        start = (whole[0] & 15) * 4 if whole else 0
+        if (
+            len(whole) < IPV4_HEADER_BYTES
+            or whole[0] >> 4 != 4
+            or not IPV4_HEADER_BYTES <= start <= len(whole)
+        ):
+            return None
+        length = int.from_bytes(whole[2:4], "big")
+        is_piece = int.from_bytes(whole[6:8], "big") & _FRAGMENT_BITS
+        if not start <= length <= len(whole) or is_piece or checksum(whole[:start]):
+            return None
+        tos, ttl, protocol, source, target = whole[1], whole[8], whole[9], whole[12:16], whole[16:20]
+        options = whole[IPV4_HEADER_BYTES:start]
+    elif size:
+        start = IPV6_HEADER_BYTES
+        if len(whole) < start or whole[0] >> 4 != 6:
+            return None
+        length = start + int.from_bytes(whole[4:6], "big")
+        if length > len(whole):
+            return None
+        tos, ttl, protocol = int.from_bytes(whole[:2], "big") >> 4 & 0xFF, whole[7], whole[6]
+        source, target = whole[8:24], whole[24:40]
+    else:
+        return None
+    data, port, target_port = whole[start:length], 0, 0
+    if protocol in (UDP, UDP_LITE):
+        if len(data) < UDP_HEADER_BYTES:
+            return None
+        port, target_port, told = _UDP_PORTS.unpack_from(data)
+        if protocol == UDP and not UDP_HEADER_BYTES <= told <= len(data):
+            return None
+        data = data[UDP_HEADER_BYTES : told if protocol == UDP else len(data)]
+    packet = Packet(data, source, port, target, target_port, time_ns, tos, ttl, protocol)
+    packet.options = options
+    return packet

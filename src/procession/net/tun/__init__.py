@@ -1,0 +1,1 @@
+"""Interfaces whose other end is a program: tun and tap."""
