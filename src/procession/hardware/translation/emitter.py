@@ -209,16 +209,40 @@ class Emitter:
             self._jump(target)
 
     def _pad(self, pc: int) -> None:
-        """Where a return to `pc` comes, right behind the call: [rsp - 8], where the host's address was, is as
-        it was before.
+        """Where a return comes that has the place of one to `pc`, right behind the call: [rsp - 8], where the
+        host's address was, is as it was before; whether `pc` is meant, rcx tells. If so, it's counted.
         """
-        page = self.page
+        page, out = self.page, self.out
         assert page is not None
-        self.end = len(self.out)
+        self.end = len(out)
         address = page.pads[pc] = self.view + self.origin + self.end
         self.new_pads.append((pc, address))
-        self._push(pc)
-        self.out += b"\x48\x8d\x64\x24\x08"  # lea rsp, [rsp + 8]
+        out += b"\x48\x89\x4c\x24\xf8"  # mov [rsp - 8], rcx
+        self._compare(pc, "returned")
+        if self._are_flags_dead(pc):
+            self._count_transfer(pc)
+            self._restore()
+            return
+        self._count_transfer_in_rcx()
+        out += b"\xe3\0"  # jrcxz, to the end
+        over = len(out)
+        self._restore()
+        out += b"\xeb\x05"  # jmp, over what comes
+        out[over - 1] = len(out) - over
+        out += b"\xe9\0\0\0\0"
+        self.stubs.append((SPENT_FOUND, pc, len(out) - 4))
+
+    def _count_transfer(self, pc: int) -> None:
+        """Count an indirect transfer to `pc`, which doesn't look at the flags."""
+        out = self.out
+        out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.TRANSFERS)  # dec qword gs:[transfers]
+        out += b"\x0f\x84\0\0\0\0"
+        self.stubs.append((SPENT_FOUND, pc, len(out) - 4))
+
+    def _count_transfer_in_rcx(self) -> None:
+        """Count an indirect transfer; rcx is what is left."""
+        out = self.out
+        out += fetch(RCX, layout.TRANSFERS) + b"\x48\x8d\x49\xff" + store(RCX, layout.TRANSFERS)
 
     def _push(self, value: int) -> None:
         """Push a return address."""
@@ -318,11 +342,9 @@ class Emitter:
         address = self.view + self.origin + len(out)
         self._compare(pc, "second_probe")
         if is_dead:
-            out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.TRANSFERS)  # dec qword gs:[transfers]
-            out += b"\x0f\x84\0\0\0\0"
-            self.stubs.append((SPENT_FOUND, pc, len(out) - 4))
+            self._count_transfer(pc)
         else:
-            out += fetch(RCX, layout.TRANSFERS) + b"\x48\x8d\x49\xff" + store(RCX, layout.TRANSFERS)
+            self._count_transfer_in_rcx()
             out += b"\xe3%c" % (-(len(out) + 2) & 0xFF)  # jrcxz, to the start
         self._restore()
         if main:

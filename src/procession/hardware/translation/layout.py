@@ -79,10 +79,10 @@ FIRST_TABLE = ORDERS + 0x10000
 SECOND_TABLE = FIRST_TABLE + (8 << 16)
 THIRD_TABLE = SECOND_TABLE + (8 << 16)
 RETURN_TABLE = THIRD_TABLE + (8 << 16)
-"""Of pairs: an address to return to, negated, and where that leads."""
+"""Where returns lead, by the address to return to."""
 RETURN_SHIFT = 3
 """Returns to addresses that are equal but for so many low bits have the same place."""
-LINKS = RETURN_TABLE + (16 << 16)
+LINKS = RETURN_TABLE + (8 << 16)
 MAXIMUM_LINKS = 1 << 18
 ORDERS_BYTES = LINKS + 8 * MAXIMUM_LINKS - ORDERS
 CONTEXT_END = CONTEXT + CONTEXT_BYTES + ORDERS_BYTES

@@ -37,14 +37,16 @@ _GENERAL, _FLOATING = 40, 224
 _REGISTERS = (8, 9, 10, 11, 12, 13, 14, 15, 7, 6, 5, 3, 2, 0, 1, 4)
 """Which register each of its words holds; rip, flags and others come after them."""
 _RIP, _FLAGS, _ERROR, _VECTOR, _ADDRESS = 16, 17, 19, 20, 22
+_TARGET_AGAIN = "49 f7 d3 4a 8d 4c 19 01"
+"""not r11; lea rcx, [rcx + r11 + 1]: from what was added to each other in vain."""
 _LEGACY_WORDS, _SOFTWARE_BYTES, _REST_WORDS = 58, 48, 40
 """What of an XSAVE area the processor writes: 464 bytes, then 48 left to software, then all of the rest."""
 
 
 def assemble_runtime() -> Assembler:
-    """The code, with the labels `call`, `leave`, `return`, `return_push`, `missed`, `second_probe`,
-    `third_probe`, these three with `not` before them for who has compared in vain, `enter`, `answer` and
-    `on_signal`.
+    """The code, with the labels `call`, `leave`, `return`, `return_push`, `returned`, `missed`,
+    `second_probe`, `third_probe`, these four with `not` before them for who has compared in vain, `enter`,
+    `answer` and `on_signal`.
     """
     code = Assembler()
     _call(code)
@@ -60,34 +62,21 @@ def assemble_runtime() -> Assembler:
 def _return(code: Assembler) -> None:
     """The guest returns to rcx, which was popped; SAVED_RCX has what it was. The host's processor returns
     too, to where it expects: what it takes from the guest's stack is pushed right before, and the code there
-    puts back what was in that place. Between the two nothing may be stored, as the guest's stack may lie
-    anywhere.
+    puts back what was in that place, and looks whether it's meant. Between the two nothing may be stored, as
+    the guest's stack may lie anywhere.
     """
-
-    def find_place() -> None:
-        code.put("c4 63 fb f0 d9", b"%c" % layout.RETURN_SHIFT)  # rorx r11, rcx, ...
-        code.put("45 0f b7 db", "4f 8d 1c 1b")  # movzx r11d, r11w; lea r11, [r11 + r11]
-
     code.label("return")
-    code.put(store(R11, layout.SAVED_R11), store(RCX, layout.TARGET))
-    find_place()
-    code.put("65 4e 8b 1c dd", signed_32(layout.RETURN_TABLE))  # mov r11, gs:[table + r11 * 8]
-    code.put("4a 8d 0c 19")  # lea rcx, [rcx + r11]
-    code.put(b"\xe3%c" % 22)  # jrcxz, over what comes
-    code.put(fetch(RCX, layout.TARGET), "44 0f b7 d9")  # movzx r11d, cx
-    code.put("65 42 ff 24 dd", signed_32(layout.FIRST_TABLE))  # jmp gs:[table + r11 * 8]
-    code.put(fetch(RCX, layout.TRANSFERS), "48 8d 49 ff", store(RCX, layout.TRANSFERS))  # lea rcx, [rcx - 1]
-    code.put("e3 00")
-    over = len(code.code)
-    code.put(fetch(RCX, layout.TARGET))
-    find_place()
+    code.put(store(R11, layout.SAVED_R11))
+    code.put("c4 63 fb f0 d9", b"%c" % layout.RETURN_SHIFT)  # rorx r11, rcx, ...
+    code.put("45 0f b7 db")  # movzx r11d, r11w
     code.label("return_push")
-    code.put("65 42 ff 34 dd", signed_32(layout.RETURN_TABLE + 8))  # push gs:[table + 8 + r11 * 8]
-    code.put(fetch(R11, layout.SAVED_R11), fetch(RCX, layout.SAVED_RCX), "c3")
-    code.code[over - 1] = len(code.code) - over
-    code.put(fetch(RCX, layout.SAVED_RCX), fetch(R11, layout.SAVED_R11))
-    code.put(store_constant(layout.EXIT, layout.SPENT))
-    code.jump("leave")
+    code.put("65 42 ff 34 dd", signed_32(layout.RETURN_TABLE), "c3")  # push gs:[table + r11 * 8]; ret
+    code.label("not returned")
+    code.put(_TARGET_AGAIN)
+    code.label("returned")
+    code.put("48 89 4c 24 f8")  # mov [rsp - 8], rcx
+    code.put("44 0f b7 d9")  # movzx r11d, cx
+    code.put("65 42 ff 24 dd", signed_32(layout.FIRST_TABLE))  # jmp gs:[table + r11 * 8]
 
 
 def _probes(code: Assembler) -> None:
@@ -97,7 +86,7 @@ def _probes(code: Assembler) -> None:
 
     def label(name: str) -> None:
         code.label(f"not {name}")
-        code.put("49 f7 d3", "4a 8d 4c 19 01")  # not r11; lea rcx, [rcx + r11 + 1]
+        code.put(_TARGET_AGAIN)
         code.label(name)
 
     label("missed")

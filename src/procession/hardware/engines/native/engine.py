@@ -346,7 +346,7 @@ class NativeEngine:
 
     def _return_without(self, space: Space) -> int:
         """A return couldn't have the host's processor return, which takes a write to the guest's stack; where
-        to go on. It's counted already, and rsp is as it's going to be.
+        to go on. rsp is as it's going to be.
         """
         general, words = self.general, self.words
         address = words[_FAULT_ADDRESS]
@@ -354,7 +354,6 @@ class NativeEngine:
             return words[_FAULT_RIP]
         words[_TARGET] = general[RCX]
         general[RCX], general[R11] = words[_SAVED_RCX : _SAVED_RCX + 2]
-        self.transfers[0] += 1
         return self._missed(space)
 
     def find_place(self, rip: int) -> Place | None:

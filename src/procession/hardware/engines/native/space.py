@@ -11,7 +11,6 @@ from procession.hardware.engines.native.stub import Processor, Stub
 from procession.hardware.engines.native.table_filler import TableFiller
 from procession.hardware.engines.native.window import Window
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
-from procession.hardware.registers import WORD_MASK
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import CodeCache
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION, decode
@@ -24,10 +23,10 @@ from procession.hardware.translation.translator import Translator
 
 _TABLE_ENTRIES: Final = 1 << 16
 _TABLE_MASK: Final = _TABLE_ENTRIES - 1
-_OTHERWISE: Final = ("second_probe", "third_probe", "missed")
+_OTHERWISE: Final = ("second_probe", "third_probe", "missed", "returned")
 """Where the code goes on that finds nothing at its place in each table."""
 _RETURNS: Final = 3
-"""The landings in the table of returns come after those in as many others."""
+"""Which of them is that of returns."""
 _MANY_PAGES: Final = 64
 """To empty all tables takes less than to empty the places of so many pages."""
 _PRESENT_AND_CODE: Final = pte.PRESENT | pte.NO_EXECUTE
@@ -50,16 +49,29 @@ class CodeStore:
     """All code that is translated, whichever spaces run it. `code_frames` are the frames that have had some
     since they were last written to: no stub may write to them. `spaces` are by the frame of their page
     tables' root; `idle` are those of ended address spaces, whose stubs serve for others. `keeper` keeps the
-    code for other runs.
+    code for other runs. `empty` is what each table of a stub has where it leads nowhere, `empty_tables` such
+    tables.
     """
 
-    __slots__ = ("cache", "code_frames", "filler", "idle", "keeper", "spaces", "translator")
+    __slots__ = (
+        "cache",
+        "code_frames",
+        "empty",
+        "empty_tables",
+        "filler",
+        "idle",
+        "keeper",
+        "spaces",
+        "translator",
+    )
 
     def __init__(self, keeper: CodeKeeper | None) -> None:
         self.keeper = keeper
         self.cache = CodeCache(None if keeper is None else keeper.load())
         self.translator = Translator(self.cache)
-        self.filler = TableFiller(HIGH_VIEW + self.cache.labels[_OTHERWISE[0]])
+        self.empty = [HIGH_VIEW + self.cache.labels[label] for label in _OTHERWISE]
+        self.empty_tables = b"".join(pack_u64(address) * _TABLE_ENTRIES for address in self.empty)
+        self.filler = TableFiller(self.empty[0], self.empty[_RETURNS])
         self.code_frames: set[int] = set()
         self.spaces: dict[int, Space] = {}
         self.idle: list[Space] = []
@@ -105,10 +117,9 @@ class Space:
     frame; the tables of its stub lead to code of these alone. By page, `resolved_links` has the links and
     `landings` the places in the tables that do, those of each table after those of the one before; `led` has
     what was kept of pages, to which the tables lead besides, `seen` the leaf tables of code's pages as they
-    were when last compared. `empty` is what each table has where it leads
-    nowhere, `turn` which of the last two gave way last. `entries` are
-    the beginnings of code that were asked for, `entries_of` has their addresses by page. `root` is where its
-    page tables begin.
+    were when last compared. `empty` is the store's, `turn` says which of the last two tables of indirect
+    jumps gave way last. `entries` are the beginnings of code that were asked for, `entries_of` has their
+    addresses by page. `root` is where its page tables begin.
     """
 
     __slots__ = (
@@ -149,17 +160,13 @@ class Space:
         self.is_stale = False
         self.last_used = 0
         self.turn = 1
-        self.empty = [HIGH_VIEW + store.cache.labels[label] for label in _OTHERWISE]
+        self.empty = store.empty
         self._empty_tables()
 
     def _empty_tables(self) -> None:
-        stub = self.stub
-        for table, address in zip(stub.tables, self.empty, strict=True):
-            table[:] = memoryview(pack_u64(address) * _TABLE_ENTRIES).cast("Q")
-        stub.empty_returns()
-        self._leave_empty(0)
+        self.stub.fill_tables(self.store.empty_tables)
         stubs = self.store.cache.link_stubs
-        stub.links[: len(stubs)] = memoryview(pack_array("Q", stubs)).cast("Q")
+        self.stub.links[: len(stubs)] = memoryview(pack_array("Q", stubs)).cast("Q")
 
     def retire(self) -> None:
         """The address space is gone: keep the stub for another."""
@@ -301,22 +308,12 @@ class Space:
 
     def _lead_back(self, pc: int, pad: int) -> bool:
         """Let returns to `pc` come to `pad`, if no other address has its place; whether that's new."""
-        returns, place = self.stub.returns, pc >> layout.RETURN_SHIFT & _TABLE_MASK
-        if returns[2 * place + 1]:
+        table, place = self.stub.tables[_RETURNS], pc >> layout.RETURN_SHIFT & _TABLE_MASK
+        if table[place] != self.empty[_RETURNS]:
             return False
-        returns[2 * place], returns[2 * place + 1] = -pc & WORD_MASK, pad
+        table[place] = pad
         self.landings.setdefault(pc >> PAGE_SHIFT, set()).add(_RETURNS * _TABLE_ENTRIES + place)
         return True
-
-    def _leave_empty(self, place: int) -> None:
-        """Let a place in the table of returns lead nowhere: only address 0 equals what's empty, and has the
-        first place.
-        """
-        returns = self.stub.returns
-        returns[2 * place], returns[2 * place + 1] = (
-            0 if place else -(1 << layout.RETURN_SHIFT) & WORD_MASK,
-            0,
-        )
 
     def _settle(self) -> None:
         """Let links and returns lead to what was translated. To be called after each translation."""
@@ -473,10 +470,7 @@ class Space:
         tables, empty = self.stub.tables, self.empty
         for landing in self.landings.pop(number, ()):
             table = landing // _TABLE_ENTRIES
-            if table == _RETURNS:
-                self._leave_empty(landing & _TABLE_MASK)
-            else:
-                tables[table][landing & _TABLE_MASK] = empty[table]
+            tables[table][landing & _TABLE_MASK] = empty[table]
 
     def _lead_away_from(self, kept: KeptPage) -> None:
         """Let nothing lead to what was kept of a page any more."""
@@ -484,15 +478,14 @@ class Space:
         for link in kept.leads():
             if link < len(stubs):
                 links[link] = stubs[link]
-        table, empty = self.stub.tables[0], self.empty[0]
-        for pc, stanza in kept.stanzas().items():
-            if table[pc & _TABLE_MASK] == stanza:
-                table[pc & _TABLE_MASK] = empty
-        returns = self.stub.returns
-        for pc, pad in kept.pads().items():
-            place = pc >> layout.RETURN_SHIFT & _TABLE_MASK
-            if returns[2 * place + 1] == pad:
-                self._leave_empty(place)
+        for number, shift, pairs in (
+            (0, 0, kept.stanzas()),
+            (_RETURNS, layout.RETURN_SHIFT, kept.pads()),
+        ):
+            table, empty = self.stub.tables[number], self.empty[number]
+            for pc, address in pairs.items():
+                if table[pc >> shift & _TABLE_MASK] == address:
+                    table[pc >> shift & _TABLE_MASK] = empty
 
     def forget_frame(self, frame: int) -> None:
         """The code of `frame` is dropped."""

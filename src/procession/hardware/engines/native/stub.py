@@ -56,6 +56,7 @@ _NAP_MS = 1
 _SHORT_WORK_TICKS = 50_000
 """If it works longer than that between an answer and a request, some 20 microseconds, the stub may sleep."""
 _WAIT_MS = 50
+_MADV_POPULATE_WRITE = 23
 _STUCK_AFTER_MS = 30_000
 """No slice takes so long: a stub that doesn't answer has done away with its counter."""
 
@@ -282,8 +283,8 @@ def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[in
 
 
 class Stub:
-    """One stub process. `tables` (the first, second and third), `returns` and `links` are its tables of
-    jumps.
+    """One stub process. `tables` (the first, second and third, and that of returns) and `links` are its
+    tables of jumps.
     """
 
     __slots__ = (
@@ -297,7 +298,6 @@ class Stub:
         "orders_words",
         "pid",
         "processor",
-        "returns",
         "sleeps",
         "slot",
         "tables",
@@ -315,9 +315,8 @@ class Stub:
             offset -= layout.ORDERS
             return orders[offset : offset + 8 * entries].cast("Q")
 
-        places = layout.FIRST_TABLE, layout.SECOND_TABLE, layout.THIRD_TABLE
+        places = layout.FIRST_TABLE, layout.SECOND_TABLE, layout.THIRD_TABLE, layout.RETURN_TABLE
         self.tables = [table(offset, 1 << 16) for offset in places]
-        self.returns = table(layout.RETURN_TABLE, 2 << 16)
         self.links = table(layout.LINKS, layout.MAXIMUM_LINKS)
         self.command_count = 0
         self.sleeps = layout.ASLEEP + 4 * slot
@@ -357,10 +356,14 @@ class Stub:
         processor.prompt = None
         processor.looks = _WAKING * processor.spins
 
-    def empty_returns(self) -> None:
-        """Fill the table of returns with zeros."""
-        start = self.processor.orders_offset(self.slot) + layout.RETURN_TABLE - layout.ORDERS
-        self.processor.memory.madvise(mmap.MADV_REMOVE, start, 16 << 16)
+    def fill_tables(self, contents: bytes) -> None:
+        """Let all tables but that of links hold `contents`."""
+        start = layout.FIRST_TABLE - layout.ORDERS
+        in_file = self.processor.orders_offset(self.slot) + start
+        with suppress(OSError):
+            # The host's memory at once, where it can do that (Linux 5.14), costs less than page by page.
+            self.processor.memory.madvise(_MADV_POPULATE_WRITE, in_file, len(contents))
+        self.orders[start : start + len(contents)] = contents
 
     def map(self, address: int, length: int, protection: int, offset: int) -> None:
         """Have the stub map the machine's memory at `offset`, before it goes on."""

@@ -14,10 +14,10 @@ from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import CARRY, RDX, ZERO, Assembler, signed_32
 from procession.hardware.translation.kept_code import KeptPage
 
-_MAILBOX_BYTES = 64
-_FROM, _LEADS, _STANZAS, _PADS, _LINK_TABLE, _FIRST_TABLE, _RETURN_TABLE, _EMPTY = range(8)
+_MAILBOX_BYTES = 128
+_FROM, _LEADS, _STANZAS, _PADS, _LINK_TABLE, _FIRST_TABLE, _RETURN_TABLE, _EMPTY, _NO_RETURN = range(9)
 """The words of the mailbox: where a page's words are, how many each kind has, in their order there, where the
-stub's tables are, and what the first table has where it leads nowhere.
+stub's tables are, and what the first table and that of returns have where they lead nowhere.
 """
 _LINK_MASK: Final = layout.MAXIMUM_LINKS - 1
 
@@ -27,11 +27,14 @@ class TableFiller:
 
     __slots__ = ("base", "call", "code", "mailbox", "words")
 
-    def __init__(self, empty: int) -> None:
-        """`empty` is what the first table has where it leads nowhere. Raises StubUnavailable."""
+    def __init__(self, empty: int, no_return: int) -> None:
+        """`empty` and `no_return` are what the first table and that of returns have where they lead nowhere.
+
+        Raises StubUnavailable.
+        """
         self.code, self.mailbox = map_code(_assemble(), _MAILBOX_BYTES)
         self.call = ctypes.PYFUNCTYPE(ctypes.c_int)(address_of(self.code) + _MAILBOX_BYTES)
-        self.mailbox[_EMPTY] = empty
+        self.mailbox[_EMPTY], self.mailbox[_NO_RETURN] = empty, no_return
         self.base = 0
         self.words: memoryview[int] | None = None
 
@@ -82,13 +85,13 @@ def _assemble() -> Assembler:
     code.label("taken")
     code.put("41 ff c3")  # inc r11d
     end(_STANZAS)
+    code.put(b"\x4c\x8b\x52%c" % (8 * _NO_RETURN))  # mov r10, [rdx + ...]
     begin(_PADS, _RETURN_TABLE)
-    code.put("4c 8b 0c ce", "4c 89 c8")  # mov r9, [rsi + rcx * 8]; mov rax, r9
-    code.put(b"\x48\xc1\xe8%c" % layout.RETURN_SHIFT, "0f b7 c0", "48 01 c0")  # shr rax, ...; movzx; add
-    code.put("48 83 7c c7 08 00")  # cmp qword [rdi + rax * 8 + 8], 0
+    code.put("48 8b 04 ce")  # mov rax, [rsi + rcx * 8]
+    code.put(b"\x48\xc1\xe8%c" % layout.RETURN_SHIFT, "0f b7 c0")  # shr rax, ...; movzx eax, ax
+    code.put("4d 8b 0c c8", "4c 39 14 c7")  # mov r9, [r8 + rcx * 8]; cmp [rdi + rax * 8], r10
     code.branch(ZERO ^ 1, f"next {_PADS}")
-    code.put("49 f7 d9", "4c 89 0c c7")  # neg r9; mov [rdi + rax * 8], r9
-    code.put("4d 8b 0c c8", "4c 89 4c c7 08")  # mov r9, [r8 + rcx * 8]; mov [rdi + rax * 8 + 8], r9
+    code.put("4c 89 0c c7")  # mov [rdi + rax * 8], r9
     end(_PADS)
     code.put("44 89 d8", "c3")  # mov eax, r11d
     return code
