@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 import zlib
+
+# Module hashlib loads OpenSSL, which takes longer than all that is hashed here.
+from _blake2 import blake2b
 from bisect import bisect_left
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
-from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,7 @@ _STRADDLER = Words("<Q16s16sQ")
 _CHECKSUM = Words("<I")
 _DIGEST_BYTES = 16
 _OTHERS = 0o077
+_MOST_BESIDE = 1000
 _PAGE_SHIFT, _PAGE_MASK = 12, 4095
 _PAIR, _WORD, _HALF_WORD = 16, 8, 4
 _ONE_WORD, _TWO_WORDS = Words("<Q"), Words("<QQ")
@@ -63,7 +66,7 @@ def default_directory() -> str:
 
 def digest_of(data: bytes) -> bytes:
     """What a page is known by."""
-    return sha256(data).digest()[:_DIGEST_BYTES]
+    return blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
 
 @cache
@@ -298,7 +301,7 @@ class CodeKeeper:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             if not self._is_private():
                 return False
-            descriptor, name = tempfile.mkstemp(dir=self.directory)
+            descriptor, name = self._create_beside()
             try:
                 with open(descriptor, "wb") as file:
                     file.write(contents_of(code, self.version))
@@ -309,6 +312,16 @@ class CodeKeeper:
         except OSError:
             return False
         return True
+
+    def _create_beside(self) -> tuple[int, str]:
+        """A new file to be written, and its name. Raises OSError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        for number in range(_MOST_BESIDE):
+            name = f"{self.path}.{os.getpid()}.{number}"
+            # It may be another machine's, or what one has left that was ended.
+            with suppress(FileExistsError):
+                return os.open(name, flags, 0o600), name
+        raise FileExistsError
 
     def _is_private(self) -> bool:
         found = os.lstat(self.directory)

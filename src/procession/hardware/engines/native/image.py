@@ -6,7 +6,7 @@ these fails, it ends with the call's place among them as its status.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from procession.abi.word import Words, pack_u32
 from procession.hardware.engines.native.system_call_filter import (
@@ -54,8 +54,7 @@ _USER_END = 0x7FFF_FFFF_F000
 _LAST_DESCRIPTOR = 0xFFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
-class StubParts:
+class StubParts(NamedTuple):
     """What one stub is made of: descriptors in the stub, and where its orders are in the processor's file.
 
     `memory`, `reply` and `bell`, in a row, are kept open; all others are closed.
