@@ -137,33 +137,40 @@ class CallWatch(Generic[_WatchedSite]):
             events = monitoring.events
             tool = self.tool = monitoring.PROFILER_ID
             monitoring.use_tool_id(tool, "procession")
-            hooks: dict[int, Callable[..., Any]] = {
-                events.PY_START: self._started,
-                events.PY_RETURN: self._returned,
-                events.PY_UNWIND: self._unwound,
-            }
-            for event, hook in hooks.items():
+            for event, hook in self._hooks().items():
                 monitoring.register_callback(tool, event, hook)
             monitoring.set_events(tool, events.PY_START | events.PY_RETURN | events.PY_UNWIND)
 
-        def _started(self, code: CodeType, _offset: int) -> Any:
-            site = self._site(code)
-            if site is None:
-                return sys.monitoring.DISABLE
-            if self.is_on:
-                self.watcher.called(site, sys._getframe(1))
-            return None
+        def _hooks(self) -> dict[int, Callable[..., Any]]:
+            """The functions for `sys.monitoring`, by events; what they need is at hand."""
+            events, disable, frame_at = sys.monitoring.events, sys.monitoring.DISABLE, sys._getframe
+            sites, find = self.sites, self._site
+            called, returned = self.watcher.called, self.watcher.returned
 
-        def _returned(self, code: CodeType, _offset: int, result: Any) -> Any:
-            site = self._site(code)
-            if site is None:
-                return sys.monitoring.DISABLE
-            if self.is_on:
-                self.watcher.returned(site, result)
-            return None
+            def started(code: CodeType, _offset: int) -> Any:
+                try:
+                    site = sites[id(code)]
+                except KeyError:
+                    site = find(code)
+                if site is None:
+                    return disable
+                if self.is_on:
+                    called(site, frame_at(1))
+                return None
 
-        def _unwound(self, code: CodeType, _offset: int, _exception: BaseException) -> None:
-            if self.is_on:
-                site = self._site(code)
-                if site is not None:
-                    self.watcher.returned(site, FAILED)
+            def ended(code: CodeType, _offset: int, result: Any) -> Any:
+                try:
+                    site = sites[id(code)]
+                except KeyError:
+                    site = find(code)
+                if site is None:
+                    return disable
+                if self.is_on:
+                    returned(site, result)
+                return None
+
+            def unwound(code: CodeType, _offset: int, _exception: BaseException) -> None:
+                if self.is_on and (site := find(code)) is not None:
+                    returned(site, FAILED)
+
+            return {events.PY_START: started, events.PY_RETURN: ended, events.PY_UNWIND: unwound}

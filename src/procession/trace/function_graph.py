@@ -258,9 +258,12 @@ class FunctionGraph:
     def called(self, site: _Site, frame: FrameType) -> None:
         """A function is entered: a root begins a tree, in a tree it becomes a node."""
         stack = self.stack
-        if not stack and not (site.is_root and self._begin(site.call, frame)):
+        if not stack and not site.is_root:
             return
+        # To make it costs the more the newer the interpreter.
         values = frame.f_locals
+        if not stack and not self._begin(site.call, frame.f_code, values):
+            return
         node = GraphNode(site.name, site.places)
         effect = ""
         if site.is_effect and stack:
@@ -300,12 +303,12 @@ class FunctionGraph:
             for child in node.children:
                 _append(parent.children, child)
 
-    def _begin(self, call: SystemCall | None, frame: FrameType) -> bool:
+    def _begin(self, call: SystemCall | None, code: CodeType, values: Mapping[str, Any]) -> bool:
         """Begin a tree; False for what the ignored process does, and for a switch that is none."""
-        task = frame.f_locals.get("task") if call is not None else self.kernel.current
+        task = values.get("task") if call is not None else self.kernel.current
         if isinstance(task, Task) and task.group is self.ignored:
             return False
-        if frame.f_code is self.switch and task is self.kernel.live:
+        if code is self.switch and task is self.kernel.live:
             # It goes on.
             return False
         self._flush()
@@ -336,7 +339,7 @@ class FunctionGraph:
 
     def _arguments(self, site: _Site, values: Mapping[str, Any]) -> str:
         text = self.names.text
-        shown = [text(values[name]) for name in site.parameters if name in values]
+        shown = [text(values[name]) for name in site.parameters]
         if site.is_method and (subject := values.get("self")) is not None:
             shown.insert(0, text(subject))
         if len(shown) > _MOST_ARGUMENTS:
