@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from procession.explore.crew import Alone
 from procession.explore.explorer import Explorer
 from procession.explore.oracle import Expectation
+from procession.explore.program import DEFAULT_KINDS
 from procession.explore.save import save_finding
 from procession.explore.search import Reduction
+from procession.explore.statement import statement
 from procession.explore.story import shortened, story_text, tell_story
 from procession.kernel.decider import SeededDecider
 from procession.kernel.sched.explored import NEXT_TASK
@@ -62,9 +65,25 @@ def test_a_timer_may_be_early_if_that_is_branched_over() -> None:
 def test_an_update_is_lost_between_two_instructions(shared: str, how: str) -> None:
     """Only who asks after accesses to memory finds it, and needs no more than one preemption."""
     command = compiled("lost_update"), shared, how
-    assert explored(*command, status=0, preemptions=None).is_complete
+    report = explored(*command, status=0, preemptions=None)
+    assert report.is_complete
+    assert "between two calls wasn't tried in every order" in statement(report)
     [finding] = explored(*command, status=0, kinds=(NEXT_TASK, MEMORY)).findings
     assert (finding.oracle, finding.deviations, finding.status) == ("status", 1, 1)
+
+
+@pytest.mark.parametrize("kinds", [DEFAULT_KINDS, (NEXT_TASK, MEMORY)])
+@pytest.mark.parametrize("command", [("lost_update", "threads", "atomic"), ("lock_file",)])
+def test_that_memory_is_shared_is_told_where_it_isnt_branched_over(
+    command: tuple[str, ...], kinds: tuple[str, ...]
+) -> None:
+    name, *arguments = command
+    explorer = Explorer(program(compiled(name), *arguments, kinds=kinds), preemptions=0)
+    crew = Alone()
+    report = explorer.run_divided(crew)
+    crew.close()
+    explorer.world.close()
+    assert report.has_unwatched_memory is (name == "lost_update" and MEMORY not in kinds)
 
 
 @pytest.mark.parametrize("shared", ["threads", "processes"])

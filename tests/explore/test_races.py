@@ -23,6 +23,7 @@ RACES = {
     "make_directory": ("status", 1),
     "double_fork": ("status", 0),
     "dead_holder": ("deadlock", 2),
+    "fork_in_malloc": ("deadlock", 2),
 }
 
 
@@ -43,7 +44,7 @@ def test_no_schedule_of_a_repaired_program_fails(name: str) -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(
-    "name", ["one_waitpid", "lock_file", "make_directory", "dead_holder", "fork_with_lock"]
+    "name", ["one_waitpid", "lock_file", "make_directory", "dead_holder", "fork_with_lock", "fork_in_malloc"]
 )
 def test_no_schedule_with_two_preemptions_of_a_repaired_program_fails(name: str) -> None:
     report = explored(compiled(name), "safe", preemptions=2, status=0)

@@ -76,7 +76,7 @@ class Result(NamedTuple):
     it.
 
     `wishes` are pairs: how many steps of the piece's own lead to a choice, and the option that is to be tried
-    there.
+    there. `has_unwatched_memory` says that tasks share some in a run that the worker has made.
     """
 
     schedules: int
@@ -88,6 +88,7 @@ class Result(NamedTuple):
     findings: tuple[Finding, ...]
     open_nodes: tuple[OpenNode, ...]
     wishes: tuple[Wish, ...]
+    has_unwatched_memory: bool
 
 
 class Worker:
@@ -164,6 +165,7 @@ class Worker:
             tuple(findings),
             open_nodes,
             tuple(wishes),
+            world.has_unwatched_memory,
         )
 
     def _begin(self, task: Task) -> None:

@@ -52,9 +52,10 @@ class Report(NamedTuple):
 
     `coverages` are of the searches, one for each bound; `chance` is what runs by priorities promise,
     `samples` how many runs by chance there were, and `samples_cut_off` how many of these were ended as they
-    took too many steps or too long. `is_complete` says that there is no schedule at all that wasn't seen to
-    its end, or is equal to one that was; `reason_to_end` why it ended before that, "" if it did all that it
-    was to do.
+    took too many steps or too long. `is_complete` says that there is no schedule at all, of those that differ
+    in what is branched over, that wasn't seen to its end, or is equal to one that was; `reason_to_end` why it
+    ended before that, "" if it did all that it was to do. `has_unwatched_memory` says that tasks share memory
+    and were interrupted at calls alone.
     """
 
     findings: tuple[Finding, ...]
@@ -68,6 +69,7 @@ class Report(NamedTuple):
     steps: int
     first_status: int
     first_stdout: bytes
+    has_unwatched_memory: bool
 
     @property
     def schedules(self) -> int:
@@ -130,6 +132,7 @@ class Explorer:
         self.search: Search | None = None
         self.divided: Coverage | None = None
         self.divided_steps = 0
+        self.has_unwatched_memory = False
         self.frontier = 0
         self.is_complete = False
         self.reason_to_end = ""
@@ -194,6 +197,7 @@ class Explorer:
                     break
                 if self.reason_to_end:
                     break
+            self.has_unwatched_memory = ledger.has_unwatched_memory
         finally:
             ledger.close()
         return self.report
@@ -396,6 +400,7 @@ class Explorer:
             self.world.new_count + self.divided_steps,
             self.first_status,
             self.first_stdout,
+            self.has_unwatched_memory or (self.world.is_begun and self.world.has_unwatched_memory),
         )
 
 

@@ -156,7 +156,8 @@ class FootprintWatcher:
 
     With `orders_output` unset it's nobody's business in which order tasks write to the machine's standard
     streams. `shared` are the address spaces in which more than one task has run, by their roots. With
-    `knows_accesses` it's told of accesses to memory that tasks share, word by word.
+    `knows_accesses` it's told of accesses to memory that tasks share, word by word. `has_shared_memory` says
+    whether there was any that can be written to, in whatever run.
     """
 
     __slots__ = (
@@ -165,6 +166,7 @@ class FootprintWatcher:
         "files",
         "footprint",
         "has_call",
+        "has_shared_memory",
         "kernel",
         "knows_accesses",
         "made_call",
@@ -190,6 +192,7 @@ class FootprintWatcher:
         self.files: list[File] = []
         self.segments: list[Segment] = []
         self.shared: frozenset[int] = frozenset()
+        self.has_shared_memory = False
         # For each call, by number: which of its arguments are descriptors, paths and ids.
         self.positions: dict[int, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {}
 
@@ -268,6 +271,7 @@ class FootprintWatcher:
         root = mm.tables.root
         knows_words = self.knows_accesses and not self.made_call
         if root in self.shared:
+            self.has_shared_memory = True
             (footprint.updates if knows_words else footprint.writes).add(("memory", root))
         last = None
         for area in mm.areas:
@@ -278,6 +282,8 @@ class FootprintWatcher:
                 else:
                     keys = footprint.writes if area.protection & PROT_WRITE else footprint.reads
                 keys.add(_SHARED_MEMORY if file is None else _mapped_key(file))
+                if area.protection & PROT_WRITE:
+                    self.has_shared_memory = True
             elif file is not None and file is not last:
                 # A private page that wasn't written to shows what becomes of the file.
                 last = file

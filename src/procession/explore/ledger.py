@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from procession.machine import Machine
 
 IN_MEMORY = ":memory:"
-_VERSION = 3
+_VERSION = 4
+_UNWATCHED_MEMORY = "unwatched memory"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS pieces (
@@ -163,6 +164,8 @@ class Ledger:
                 "lefts = lefts + ?, cut_offs = cut_offs + ? WHERE bound = ?",
                 (result.schedules, result.redundant, result.steps, result.left, result.cut_off, name),
             )
+            if result.has_unwatched_memory:
+                connection.execute("INSERT OR IGNORE INTO about VALUES (?, '')", (_UNWATCHED_MEMORY,))
             connection.executemany(
                 "INSERT OR IGNORE INTO findings VALUES (?)",
                 [(_finding_text(each),) for each in result.findings],
@@ -191,6 +194,12 @@ class Ledger:
     def findings(self) -> list[Finding]:
         """All that was found."""
         return [_finding(text) for (text,) in self.connection.execute("SELECT finding FROM findings")]
+
+    @property
+    def has_unwatched_memory(self) -> bool:
+        """Whether tasks share memory in some run, and where they access it wasn't branched over."""
+        row = self.connection.execute("SELECT 1 FROM about WHERE name = ?", (_UNWATCHED_MEMORY,)).fetchone()
+        return row is not None
 
     def close(self) -> None:
         """Close the file."""

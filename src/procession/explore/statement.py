@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def statement(report: Report) -> str:
-    """One to three sentences that are true."""
+    """A few sentences that are true."""
     parts: list[str] = []
     exhausted = [coverage for coverage in report.coverages if coverage.is_exhausted]
     runs = report.schedules
@@ -42,6 +42,11 @@ def statement(report: Report) -> str:
         parts.append(
             f"{count(cut_off, 'run')} {were(cut_off)} cut off, after too many steps or too long: what comes "
             "after that wasn't seen."
+        )
+    if report.has_unwatched_memory:
+        parts.append(
+            "Tasks share memory, and were interrupted at calls alone: what they do to it between two calls "
+            "wasn't tried in every order (--branch next-task,memory tries that)."
         )
     chance = report.chance
     if chance is not None and chance.runs:

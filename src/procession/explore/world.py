@@ -171,7 +171,7 @@ class World:
         self.interval = _FIRST_INTERVAL
         self.stepping_s = self.keeping_s = 0.0
         self.keep_count = self.return_count = self.new_count = 0
-        self.is_open = False
+        self.is_open = self.is_begun = False
 
     def warm_up(self) -> None:
         """Run once by default, then begin anew with the pages of files in memory that were read on the way.
@@ -222,9 +222,12 @@ class World:
         self.machine = machine = program.machine(self.decider)
         self.is_open = True
         kernel = machine.kernel
+        has_shared_memory = self.is_begun and self.watcher.has_shared_memory
         self.watcher = watcher = FootprintWatcher(
             kernel, orders_output=self.orders_output, knows_accesses=MEMORY in program.kinds
         )
+        watcher.has_shared_memory = has_shared_memory
+        self.is_begun = True
         kernel.vfs.file_events = FootprintEvents(watcher)
         self.facts = facts = FactWatcher(kernel, self.stacks, looks_at_descriptors=self.looks_at_descriptors)
         machine.observe(watcher)
@@ -322,6 +325,11 @@ class World:
         scheduler = self.machine.kernel.scheduler
         assert isinstance(scheduler, ExploredScheduler)
         return scheduler
+
+    @property
+    def has_unwatched_memory(self) -> bool:
+        """Whether tasks have shared memory in some run, and where they access it wasn't branched over."""
+        return self.watcher.has_shared_memory and MEMORY not in self.program.kinds
 
     @property
     def preferred(self) -> Task:
