@@ -26,6 +26,7 @@ NEEDS_ROOT = {
     "capability",
     "cgroup",
     "escape",
+    "file_flags",
     "handle",
     "kernel_log",
     "kernel_messages",

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from procession.abi.enumeration import IntEnum
+from procession.abi.enumeration import IntEnum, IntFlag
+
+
+class FileFlag(IntFlag):
+    """What FS_IOC_GETFLAGS tells of a file: chattr(1)."""
+
+    FS_IMMUTABLE_FL = 0x10
+    FS_APPEND_FL = 0x20
+    FS_NODUMP_FL = 0x40
+    FS_NOATIME_FL = 0x80
 
 
 class FileIoctl(IntEnum):

@@ -8,12 +8,13 @@ from procession.abi.errno import EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROF
 from procession.abi.file_mode import S_IFMT
 from procession.fs.acl import with_mode
 from procession.fs.file_events import IN_ACCESS, IN_ATTRIB, IN_MODIFY, note_change
-from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
+from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
 from procession.fs.landlock import TRUNCATE, check_right
 from procession.fs.mounts.mount import MS_NOEXEC
 from procession.fs.permission import (
     CAP_CHOWN,
     CAP_FSETID,
+    CAP_LINUX_IMMUTABLE,
     MAY_EXEC,
     MAY_WRITE,
     Subject,
@@ -40,6 +41,7 @@ def change_mode(path: Path, subject: Subject, mode: int) -> None:
         raise EROFS
     if inode.mode & S_IFMT == S_IFLNK:
         raise EOPNOTSUPP
+    check_unchanging(inode)
     if not owns_or_has_capability(subject, inode):
         raise EPERM
     mode &= 0o7777
@@ -57,6 +59,8 @@ def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None)
     inode = path.inode
     if path.mount.is_read_only:
         raise EROFS
+    if uid is not None or gid is not None:
+        check_unchanging(inode)
     is_owner = subject.fsuid == inode.uid
     if (
         uid is not None
@@ -84,6 +88,12 @@ def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None)
         note_change(path.dentry, IN_ATTRIB)
 
 
+def check_unchanging(inode: Inode) -> None:
+    """Raise EPERM for a file that is immutable or only appended to. Linux: fs/attr.c, may_setattr."""
+    if inode.flags & (IMMUTABLE | APPEND_ONLY):
+        raise EPERM("the file is immutable, or only appended to")
+
+
 def _set_id_bits_to_drop(inode: Inode, subject: Subject) -> int:
     """Linux: fs/attr.c, setattr_should_drop_suidgid."""
     dropped = inode.mode & S_ISUID
@@ -106,10 +116,14 @@ def change_times(path: Path, subject: Subject, atime_ns: int, mtime_ns: int) -> 
     if path.mount.is_read_only:
         raise EROFS
     if atime_ns == NOW and mtime_ns == NOW:
+        if inode.flags & IMMUTABLE:
+            raise EPERM("the file is immutable")
         if not owns_or_has_capability(subject, inode):
             inode.check_permission(subject, MAY_WRITE)
-    elif not owns_or_has_capability(subject, inode):
-        raise EPERM
+    else:
+        check_unchanging(inode)
+        if not owns_or_has_capability(subject, inode):
+            raise EPERM
     now_ns = inode.now_ns()
     times = {NOW: now_ns, OMIT: None}
     inode.set_attributes(atime_ns=times.get(atime_ns, atime_ns), mtime_ns=times.get(mtime_ns, mtime_ns))
@@ -133,6 +147,8 @@ def truncate(path: Path, subject: Subject, size: int) -> None:
     if path.mount.is_read_only:
         raise EROFS
     inode.check_permission(subject, MAY_WRITE)
+    if inode.flags & APPEND_ONLY:
+        raise EPERM("the file is only appended to")
     if inode.writer_count < 0:
         raise ETXTBSY
     if subject.landlock:
@@ -180,3 +196,21 @@ def check_access(path: Path, subject: Subject, mask: int) -> None:
     inode.check_permission(subject, mask)
     if mask & MAY_WRITE and kind in (S_IFREG, S_IFDIR, S_IFLNK) and path.mount.is_read_only:
         raise EROFS
+
+
+def set_file_flags(path: Path, subject: Subject, flags: int) -> None:
+    """What chattr(1) does: set FileFlag's bits. Raises EROFS, EPERM, EOPNOTSUPP for bits that aren't kept.
+
+    Linux: fs/file_attr.c, vfs_fileattr_set; mm/shmem.c, shmem_fileattr_set.
+    """
+    inode = path.inode
+    if path.mount.is_read_only:
+        raise EROFS
+    if not owns_or_has_capability(subject, inode):
+        raise EPERM
+    if (flags ^ inode.flags) & (IMMUTABLE | APPEND_ONLY) and not subject.has_capability(CAP_LINUX_IMMUTABLE):
+        raise EPERM("it takes CAP_LINUX_IMMUTABLE")
+    if flags & ~inode.settable_flags:
+        raise EOPNOTSUPP
+    inode.flags = flags
+    inode.ctime_ns = inode.now_ns()

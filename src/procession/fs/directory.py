@@ -21,9 +21,21 @@ from procession.abi.errno import (
 from procession.abi.file_mode import S_IFMT
 from procession.abi.limits import PATH_MAX
 from procession.fs.acl import inherit, inherited
+from procession.fs.attributes import check_unchanging
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file_events import note_creation, note_deletion
-from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, S_ISVTX, Inode
+from procession.fs.inode import (
+    APPEND_ONLY,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+    S_IFSOCK,
+    S_ISVTX,
+    Inode,
+)
 from procession.fs.landlock import REMOVE_DIR, REMOVE_FILE, check_reference, check_right, making
 from procession.fs.mounts.unmount import detach_mounts
 from procession.fs.namei import ParentLookup, look_up_entry, lookup_parent
@@ -154,6 +166,7 @@ def make_link(
     _check_creation(directory, subject)
     if inode.superblock is not directory.inode.superblock:
         raise EXDEV
+    check_unchanging(inode)
     if inode.is_directory:
         # With two parents the tree would have loops, and no walk up would be sure to end.
         raise EPERM
@@ -181,7 +194,10 @@ def _parent_for_removal(
 def _check_removal(directory: Dentry, victim: Dentry, subject: Subject, *, is_directory: bool) -> None:
     """Raise unless `victim` may be taken out of `directory`. Linux: fs/namei.c, may_delete."""
     directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
+    if directory.inode.flags & APPEND_ONLY:
+        raise EPERM("nothing is taken from a directory that is only appended to")
     check_sticky(directory.inode, victim.inode, subject)
+    check_unchanging(victim.inode)
     if is_directory:
         if not victim.inode.is_directory:
             raise ENOTDIR

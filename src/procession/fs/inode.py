@@ -9,6 +9,7 @@ from procession.abi.device_numbers import device_major
 from procession.abi.ebpf import BpfDeviceAccess
 from procession.abi.errno import EACCES, EINVAL, ENODEV, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, ETXTBSY
 from procession.abi.file_mode import S_IFMT, FileType, Permission
+from procession.abi.ioctls import FileFlag
 from procession.abi.mount_flags import MountFlag
 from procession.fs.permission import (
     MAY_READ,
@@ -172,6 +173,10 @@ class Superblock:
         """Called when `inode` is gone for good: no name, no open file."""
 
 
+IMMUTABLE = int(FileFlag.FS_IMMUTABLE_FL)
+APPEND_ONLY = int(FileFlag.FS_APPEND_FL)
+
+
 class Inode:
     """A file, whatever its names (Linux: include/linux/fs.h, struct inode).
 
@@ -189,6 +194,7 @@ class Inode:
         "acl",
         "atime_ns",
         "ctime_ns",
+        "flags",
         "gid",
         "is_evicted",
         "is_linkable",
@@ -221,6 +227,8 @@ class Inode:
     """Whether fsync(2) of the directory does anything; else EINVAL."""
     can_be_bound: ClassVar[bool] = False
     """Whether it may be bound to a place though its own mount is in no namespace: files of namespaces."""
+    settable_flags: ClassVar[int] = 0
+    """Which of FileFlag's bits chattr(1) may set; with none it's ENOTTY."""
     can_get_names: ClassVar[bool] = True
     """Whether a name that isn't there may be made, by who has the right to; else it's ENOENT to everybody."""
 
@@ -248,6 +256,8 @@ class Inode:
         self.writer_count = 0
         # How long what is written will live: fcntl(F_SET_RW_HINT).
         self.write_hint = 0
+        # FileFlag: what chattr(1) sets, and what the kernel itself does.
+        self.flags = 0
         # Who is told what happens to this file; None for nobody.
         self.watches: list[FileWatch] | None = None
 
@@ -277,6 +287,11 @@ class Inode:
     def block_size(self) -> int:
         """What st_blksize says."""
         return 4096
+
+    @property
+    def birth_ns(self) -> int | None:
+        """When it was made, if its file system remembers that."""
+        return None
 
     def now_ns(self) -> int:
         """The time for a time stamp."""
@@ -383,6 +398,8 @@ class Inode:
         """
         if mask & MAY_WRITE:
             check_writable_file_system(self)
+            if self.flags & IMMUTABLE:
+                raise EPERM("the file is immutable")
         check_permission(self, subject, mask)
         if self.rdev:
             self._check_device(mask)

@@ -22,6 +22,7 @@ from procession.fs.acl import inherit, inherited
 from procession.fs.attributes import truncate_inode
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file import (
+    O_APPEND,
     O_CREAT,
     O_DIRECT,
     O_DIRECTORY,
@@ -39,7 +40,7 @@ from procession.fs.file import (
     PathFile,
 )
 from procession.fs.file_events import IN_MODIFY, note_change, note_creation
-from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG
+from procession.fs.inode import APPEND_ONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG
 from procession.fs.landlock import (
     EVERY_RIGHT,
     TRUNCATE,
@@ -252,6 +253,10 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
     elif kind in (S_IFCHR, S_IFBLK) and mount.flags & MS_NODEV:
         raise EACCES
     inode.check_permission(subject, mask)
+    if inode.flags & APPEND_ONLY and (
+        (mask & MAY_WRITE and access != O_RDONLY and not flags & O_APPEND) or flags & O_TRUNC
+    ):
+        raise EPERM("the file is only appended to")
     if flags & O_NOATIME and not owns_or_has_capability(subject, inode):
         raise EPERM
     if mask & MAY_WRITE and kind == S_IFREG:

@@ -188,6 +188,7 @@ class OverlayInode(MemoryInode):
     def become_lower(self, path: bytes, status: HostStatus) -> None:
         """Take over what the host says. Times and sizes that differ from host to host are made alike."""
         self.is_from_host = True
+        self.born_ns = 0
         self.atime_ns = self.mtime_ns = self.ctime_ns = self.lower_time_ns = status.mtime_ns
         kind = status.mode & S_IFMT
         if kind == S_IFDIR:

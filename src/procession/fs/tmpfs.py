@@ -17,11 +17,14 @@ from procession.abi.errno import (
     Errno,
 )
 from procession.abi.file_mode import S_IFMT, RenameFlag
+from procession.abi.ioctls import FileFlag
 from procession.abi.limits import NAME_MAX
 from procession.abi.statfs import Magic
 from procession.fs.acl import AccessLists, put_lists
 from procession.fs.file import MAXIMUM_SIZE
 from procession.fs.inode import (
+    APPEND_ONLY,
+    IMMUTABLE,
     S_IFCHR,
     S_IFDIR,
     S_IFLNK,
@@ -215,14 +218,21 @@ class TmpfsPages(PageCache):
         super().release()
 
 
+INHERITED_FLAGS = int(FileFlag.FS_NODUMP_FL | FileFlag.FS_NOATIME_FL)
+"""What a new file has from its directory. Linux: include/linux/shmem_fs.h, SHMEM_FL_INHERITED."""
+
+
 class MemoryInode(Inode):
     """A file of a file system whose changes are kept in memory.
 
     `entries` are a directory's, in the order in which they were made. `target` is a symbolic link's.
-    `extra_names` are those that were made by `link`; each counts as an inode.
+    `extra_names` are those that were made by `link`; each counts as an inode. `born_ns` is when it was made,
+    0 if that isn't known.
     """
 
-    __slots__ = ("entries", "extra_names", "target", "tmpfs")
+    __slots__ = ("born_ns", "entries", "extra_names", "target", "tmpfs")
+
+    settable_flags: ClassVar[int] = INHERITED_FLAGS | IMMUTABLE | APPEND_ONLY
 
     def __init__(self, superblock: Tmpfs, mode: int, uid: int, gid: int, rdev: int = 0) -> None:
         super().__init__(superblock, mode, uid, gid, rdev)
@@ -230,10 +240,15 @@ class MemoryInode(Inode):
         self.entries: dict[bytes, MemoryInode] = {}
         self.target = b""
         self.extra_names = 0
+        self.born_ns = self.ctime_ns
         if mode & S_IFMT == S_IFREG:
             self.pages = superblock.new_pages()
         elif mode & S_IFMT == S_IFDIR:
             self.size = 2 * _DIRECTORY_ENTRY_SIZE
+
+    @property
+    def birth_ns(self) -> int | None:
+        return self.born_ns or None
 
     @property
     def block_count(self) -> int:
@@ -287,7 +302,9 @@ class MemoryInode(Inode):
             and not subject.has_capability_over(self, CAP_FSETID)
         ):
             mode &= ~S_ISGID
-        return self.tmpfs.new_inode(mode, subject.fsuid, gid, rdev)
+        inode = self.tmpfs.new_inode(mode, subject.fsuid, gid, rdev)
+        inode.flags = self.flags & INHERITED_FLAGS
+        return inode
 
     def _add_child(self, name: bytes, mode: int, rdev: int, subject: Subject) -> MemoryInode:
         if len(name) > NAME_MAX:

@@ -18,6 +18,7 @@ from procession.abi.errno import (
 )
 from procession.abi.file_mode import S_IFMT
 from procession.fs.acl import AccessLists, check_acl, format_acl, is_minimal, mode_of, parse_acl, put_lists
+from procession.fs.attributes import check_unchanging
 from procession.fs.capability_attribute import CAPABILITY_NAME, kept_capability, shown_capability
 from procession.fs.file_events import IN_ATTRIB, note_change
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISVTX, Inode
@@ -60,6 +61,8 @@ def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) ->
 
 
 def _check_permission(inode: Inode, subject: Subject, name: bytes, family: bytes, *, writes: bool) -> None:
+    if writes:
+        check_unchanging(inode)
     if family == b"trusted":
         if not subject.has_capability(CAP_SYS_ADMIN):
             raise EPERM if writes else ENODATA

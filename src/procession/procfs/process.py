@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EINVAL, ENOENT, EPERM, ESRCH
 from procession.fs.dentry import Path
-from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.fs.inode import IMMUTABLE, S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.kernel.program.exec import Program
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
@@ -151,6 +151,8 @@ class ProcessDirectory(ProcDirectory):
         self.is_thread = is_thread
         self.inodes: dict[bytes, Inode] = {}
         self.link_count = DIRECTORY_LINKS
+        # Linux: fs/proc/base.c, proc_pid_instantiate.
+        self.flags = IMMUTABLE
 
     @property
     def shown_group(self) -> ThreadGroup | None:

@@ -28,7 +28,7 @@ from procession.fs.file import (
     PathFile,
     RegularFile,
 )
-from procession.fs.inode import S_IFIFO
+from procession.fs.inode import APPEND_ONLY, S_IFIFO
 from procession.fs.inotify import inotify_of
 from procession.fs.lock import (
     F_UNLCK,
@@ -123,6 +123,8 @@ def _set_flags(task: Task, fd: int, file: File, command: int, argument: int) -> 
 
 def change_flags(task: Task, fd: int, file: File, flags: int) -> None:
     """Set what F_SETFL can set of an open file's flags. Raises EPERM, EINVAL. Linux: fs/fcntl.c, setfl."""
+    if (flags ^ file.flags) & O_APPEND and file.inode.flags & APPEND_ONLY:
+        raise EPERM("the file is only appended to")
     if (
         flags & O_NOATIME
         and not file.flags & O_NOATIME

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.cachestat import Cachestat, CachestatRange
-from procession.abi.errno import EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, ESPIPE
+from procession.abi.errno import EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, EPERM, ESPIPE
 from procession.abi.fadvise import FileAdvice
 from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import FallocateFlag
@@ -13,7 +13,7 @@ from procession.abi.signals import Signal
 from procession.fs.attributes import truncate as truncate_path
 from procession.fs.file import MAXIMUM_SIZE
 from procession.fs.file_events import IN_MODIFY, note_change, note_modification
-from procession.fs.inode import S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
+from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
 from procession.fs.landlock import TRUNCATE
 from procession.fs.namei import lookup
 from procession.hardware.physical_memory import PAGE_SHIFT
@@ -81,6 +81,8 @@ def ftruncate(task: Task, fd: Fd, length: Long) -> int:
     _check_size_limit(task, file.inode.size, length)
     if not file.landlock_rights & TRUNCATE:
         raise EACCES("the Landlock domain of who opened it forbids it")
+    if file.inode.flags & APPEND_ONLY:
+        raise EPERM("the file is only appended to")
     file.truncate(length)
     note_change(file.path.dentry, IN_MODIFY)
     return 0
@@ -97,6 +99,8 @@ def fallocate(task: Task, fd: Fd, mode: Flags[FallocateFlag], offset: Long, leng
         raise EOPNOTSUPP
     if not file.is_writable:
         raise EBADF
+    if file.inode.flags & IMMUTABLE or (operation and file.inode.flags & APPEND_ONLY):
+        raise EPERM("the file is immutable, or only appended to")
     kind = file.inode.mode & S_IFMT
     if kind == S_IFIFO:
         raise ESPIPE

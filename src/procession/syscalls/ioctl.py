@@ -8,6 +8,7 @@ from procession.abi.errno import EACCES, EBADF, EINVAL, EISDIR, ENOMEM, ENOTTY, 
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl, SocketIoctl, TerminalIoctl
 from procession.abi.word import Words, pack_u32, pack_u64
+from procession.fs.attributes import set_file_flags
 from procession.fs.devices import UserFaultDevice
 from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, File
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFSOCK
@@ -44,6 +45,8 @@ _OWNER_REQUESTS = (*_OWNER_SETTERS, int(SocketIoctl.FIOGETOWN), int(SocketIoctl.
 _FREEZING = (int(FileIoctl.FIFREEZE), int(FileIoctl.FITHAW))
 _FIEMAP = int(FileIoctl.FS_IOC_FIEMAP)
 _FIDEDUPERANGE = int(FileIoctl.FIDEDUPERANGE)
+_GET_FLAGS = int(FileIoctl.FS_IOC_GETFLAGS)
+_SET_FLAGS = int(FileIoctl.FS_IOC_SETFLAGS)
 _FIBMAP = int(FileIoctl.FIBMAP)
 _DEDUPE_HEADER = Words("<QQHHI")
 _DEDUPE_ENTRY_SIZE = 32
@@ -86,6 +89,16 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         raise EOPNOTSUPP
     if request == _FIDEDUPERANGE:
         _refuse_deduplication(task, file, argument)
+    if (
+        request in (_GET_FLAGS, _SET_FLAGS)
+        and inode.settable_flags
+        and (inode.is_regular or inode.is_directory)
+    ):
+        if request == _GET_FLAGS:
+            task.mm.write(argument, pack_u32(inode.flags))
+        else:
+            set_file_flags(file.path, task.credentials, _read_int(task, argument))
+        return 0
     if request in (_FICLONE, _FICLONERANGE):
         _refuse_clone(task, file, request, argument)
     if request == _FIBMAP and inode.is_regular:

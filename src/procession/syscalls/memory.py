@@ -28,6 +28,7 @@ from procession.abi.mmap_flags import (
 )
 from procession.fs.anonymous_inode import AnonymousInode
 from procession.fs.file import MAXIMUM_SIZE, O_NOATIME
+from procession.fs.inode import APPEND_ONLY
 from procession.fs.mounts.mount import MS_NOEXEC
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
@@ -184,6 +185,8 @@ def _file_area(file: File, start: int, size: int, rights: int, flags: int, offse
     is_shared = kind != MapFlag.MAP_PRIVATE
     if is_shared and rights & PROT_WRITE and not file.is_writable:
         raise EACCES("a shared writable mapping of a file that isn't open for writing")
+    if is_shared and file.is_writable and file.inode.flags & APPEND_ONLY:
+        raise EACCES("a shared mapping of a file that is only appended to")
     if not file.is_readable:
         raise EACCES("the file isn't open for reading")
     # Nothing without a file system is executed, whatever its mount says: fs/anon_inodes.c sets SB_I_NOEXEC.

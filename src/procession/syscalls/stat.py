@@ -47,10 +47,14 @@ _AT_EACCESS = int(AccessFlag.AT_EACCESS)
 _ACCESS_FLAGS = _AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH | _AT_EACCESS
 _RESERVED_MASK = int(StatxMask.STATX__RESERVED)
 _STATX_MASK = int(StatxMask.STATX_BASIC_STATS | StatxMask.STATX_MNT_ID)
+_STATX_BTIME = int(StatxMask.STATX_BTIME)
 _STATX_MNT_ID = int(StatxMask.STATX_MNT_ID)
 _STATX_MNT_ID_UNIQUE = int(StatxMask.STATX_MNT_ID_UNIQUE)
 _MOUNT_ROOT = int(StatxAttribute.STATX_ATTR_MOUNT_ROOT)
 _KNOWN_ATTRIBUTES = _MOUNT_ROOT | int(StatxAttribute.STATX_ATTR_AUTOMOUNT | StatxAttribute.STATX_ATTR_DAX)
+_FLAG_ATTRIBUTES = int(
+    StatxAttribute.STATX_ATTR_IMMUTABLE | StatxAttribute.STATX_ATTR_APPEND | StatxAttribute.STATX_ATTR_NODUMP
+)
 _NAME_MAX = 255
 _MOUNT_FLAGS = (
     (MountFlag.MS_NOSUID, StatfsFlag.ST_NOSUID),
@@ -149,12 +153,18 @@ def statx(
     is_root = place.dentry is place.mount.root
     is_unique = mask & _STATX_MNT_ID_UNIQUE
     namespace = task.credentials.user_namespace
+    filled = _STATX_MASK & ~_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE if is_unique else _STATX_MASK
+    birth_ns = inode.birth_ns if mask & _STATX_BTIME else None
+    known = _FLAG_ATTRIBUTES if inode.settable_flags else 0
+    # Each attribute has the number of its flag. Linux: mm/shmem.c, shmem_getattr.
+    attributes = inode.flags & known | (_MOUNT_ROOT if is_root else 0)
     buffer.put(
         Statx(
-            stx_mask=_STATX_MASK & ~_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE if is_unique else _STATX_MASK,
+            stx_mask=filled if birth_ns is None else filled | _STATX_BTIME,
+            stx_btime=_timestamp(birth_ns or 0),
             stx_blksize=inode.block_size,
-            stx_attributes=_MOUNT_ROOT if is_root else 0,
-            stx_attributes_mask=_KNOWN_ATTRIBUTES,
+            stx_attributes=attributes,
+            stx_attributes_mask=_KNOWN_ATTRIBUTES | known,
             stx_nlink=inode.shown_link_count,
             stx_uid=namespace.from_kuid_munged(inode.uid),
             stx_gid=namespace.from_kgid_munged(inode.gid),

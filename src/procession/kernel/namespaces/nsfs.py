@@ -10,10 +10,9 @@ from procession.abi.statfs import Magic
 from procession.abi.word import pack_u32, pack_u64
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file import File
-from procession.fs.inode import S_IFDIR, S_IFREG, Inode, Superblock
+from procession.fs.inode import IMMUTABLE, S_IFDIR, S_IFREG, Inode, Superblock
 from procession.fs.mounts.mount import Mount
 from procession.fs.mounts.namespace import MountNamespace
-from procession.fs.permission import MAY_WRITE
 from procession.fs.user_namespace import UserNamespace
 from procession.kernel.namespaces.pid import PidNamespace
 from procession.kernel.pid import find_task
@@ -76,30 +75,13 @@ class NamespaceInode(Inode):
         super().__init__(system, S_IFREG | 0o444)
         self.number = namespace.number
         self.link_count = 0
+        # Since 6.18. Linux: fs/nsfs.c, nsfs_init_inode.
+        self.flags = IMMUTABLE
         self.namespace = namespace
 
     @property
     def shown_link_count(self) -> int:
         return 1
-
-    def check_permission(self, subject: Subject, mask: int) -> None:
-        """Linux: fs/namei.c, inode_permission: the inode is immutable, since 6.18."""
-        if mask & MAY_WRITE:
-            raise EPERM("a namespace's file can't be written to")
-        super().check_permission(subject, mask)
-
-    def set_attributes(
-        self,
-        *,
-        mode: int | None = None,
-        uid: int | None = None,
-        gid: int | None = None,
-        atime_ns: int | None = None,
-        mtime_ns: int | None = None,
-    ) -> None:
-        """Linux: fs/attr.c, may_setattr."""
-        if (mode, uid, gid, atime_ns, mtime_ns) != (None,) * 5:
-            raise EPERM("a namespace's file can't be changed")
 
     @property
     def mount_namespace(self) -> MountNamespace | None:
