@@ -201,7 +201,7 @@ def check_access(path: Path, subject: Subject, mask: int) -> None:
 def set_file_flags(path: Path, subject: Subject, flags: int) -> None:
     """What chattr(1) does: set FileFlag's bits. Raises EROFS, EPERM, EOPNOTSUPP for bits that aren't kept.
 
-    Linux: fs/file_attr.c, vfs_fileattr_set; mm/shmem.c, shmem_fileattr_set.
+    Linux: fs/ioctl.c, vfs_fileattr_set; mm/shmem.c, shmem_fileattr_set.
     """
     inode = path.inode
     if path.mount.is_read_only:
