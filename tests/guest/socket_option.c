@@ -1126,3 +1126,32 @@ TEST(repair_is_not_for_everybody)
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
+
+TEST(options_of_other_kinds_of_socket)
+{
+	struct sockaddr_in address;
+	int ends[2], stream = (int)MUST(socket(AF_INET, SOCK_STREAM, 0)), six = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	int udp = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), other = bound_udp(&address);
+
+	bring_up_loopback();
+	/* The kernel computes any socket's checksums, but fragments are a datagram's. */
+	CHECK_EQ(set(stream, SOL_IP, 23, 1), 0);
+	CHECK_ERRNO(set(stream, SOL_IP, 25, 1), EINVAL);
+	CHECK_EQ(set(udp, SOL_IP, 25, 1), 0);
+	/* IPv6 takes no value for 0. */
+	CHECK_EQ(set(six, SOL_IPV6, IPV6_RECVTCLASS, 1), 0);
+	CHECK_OK(setsockopt(six, SOL_IPV6, IPV6_RECVTCLASS, NULL, 4));
+	CHECK_EQ(get(six, SOL_IPV6, IPV6_RECVTCLASS), 0);
+	CHECK_ERRNO(setsockopt(udp, SOL_IP, IP_RECVTTL, NULL, 4), EFAULT);
+	/* No packet is longer than its length can say. */
+	MUST(connect(udp, (struct sockaddr *)&address, sizeof(address)));
+	CHECK_EQ(get(udp, SOL_IP, IP_MTU), 65535);
+	MUST(close(other));
+	/* A buffer that was chosen bounds what is waited for. */
+	tcp_pair(ends);
+	MUST(set(ends[0], SOL_SOCKET, SO_RCVBUF, 8192));
+	CHECK_EQ(set(ends[0], SOL_SOCKET, SO_RCVLOWAT, 1 << 20), 0);
+	CHECK_EQ(get(ends[0], SOL_SOCKET, SO_RCVLOWAT), 8192);
+	CHECK_ERRNO(set(ends[0], IPPROTO_TCP, 34, 1), EINVAL);
+	CHECK_EQ(set(stream, IPPROTO_TCP, 34, 1), 0);
+}

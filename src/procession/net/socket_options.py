@@ -202,7 +202,11 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
     elif name == _SO_RCVLOWAT:
         if number < 0:
             number = _LARGEST_INT
-        socket.receive_low_water = min(number or 1, socket.most_low_water)
+        most = socket.most_low_water
+        if most < _LARGEST_INT and socket.options.get(_SO_BUF_LOCK, 0) & _RECEIVE_LOCK:
+            # Linux: net/ipv4/tcp.c, tcp_set_rcvlowat.
+            most = socket.receive_room >> 1
+        socket.receive_low_water = min(number or 1, most)
         socket.read_queue.wake_all()
     elif name == _SO_LINGER:
         if len(value) < Linger.SIZE:

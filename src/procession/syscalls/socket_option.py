@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
+_SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
 _SO_ATTACH_FILTER = _SO_GET_FILTER = int(SocketOption.SO_ATTACH_FILTER)
 _SO_BINDTODEVICE = int(SocketOption.SO_BINDTODEVICE)
@@ -45,7 +46,11 @@ def setsockopt(
         file.socket.check_option(level, name, is_set=True)
     elif name != _SO_BINDTODEVICE and length < _INT_SIZE:
         raise EINVAL("an int is needed")
-    data = task.mm.read(value, min(length, _LONGEST_VALUE)) if length else b""
+    if level == _SOL_IPV6 and not value:
+        # IPv6's options take that for 0. Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_setsockopt.
+        data = bytes(min(length, _LONGEST_VALUE))
+    else:
+        data = task.mm.read(value, min(length, _LONGEST_VALUE)) if length else b""
     if level == _SOL_SOCKET and name == _SO_ATTACH_FILTER:
         _attach_filter(task, file, data)
     elif level == _SOL_SOCKET:

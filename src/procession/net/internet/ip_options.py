@@ -44,13 +44,15 @@ _IP_OPTIONS = int(IpOption.IP_OPTIONS)
 _IP_HDRINCL = int(IpOption.IP_HDRINCL)
 _IP_ROUTER_ALERT = int(IpOption.IP_ROUTER_ALERT)
 _IP_PKTOPTIONS = int(IpOption.IP_PKTOPTIONS)
+# Linux: include/net/ip.h, IP_MAX_MTU: a packet's length has 16 bits.
+_LARGEST_PACKET = 0xFFFF
 _IP_MTU = int(IpOption.IP_MTU)
 _IP_NODEFRAG = int(IpOption.IP_NODEFRAG)
 _IP_TRANSPARENT = int(IpOption.IP_TRANSPARENT)
 _IP_UNICAST_IF = int(IpOption.IP_UNICAST_IF)
 _IP_LOCAL_PORT_RANGE = int(IpOption.IP_LOCAL_PORT_RANGE)
 _IP_PROTOCOL = int(IpOption.IP_PROTOCOL)
-_IP_CHECKSUM = int(IpOption.IP_CHECKSUM)
+_IP_RECVFRAGSIZE = int(IpOption.IP_RECVFRAGSIZE)
 _IP_MULTICAST_TTL = int(IpOption.IP_MULTICAST_TTL)
 _IP_TTL = int(IpOption.IP_TTL)
 
@@ -151,8 +153,8 @@ def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> 
     elif name == _IP_MULTICAST_TTL:
         if is_stream:
             raise EINVAL("a stream has no groups")
-    elif name == _IP_CHECKSUM and is_stream:
-        raise EINVAL("a stream has no checksum")
+    elif name == _IP_RECVFRAGSIZE and is_stream:
+        raise EINVAL("a stream has no fragments")
     elif name == _IP_TRANSPARENT and number:
         require_net_admin(socket)
     keep(socket, SOL_IP, name, rule, number)
@@ -202,7 +204,8 @@ def get_ip_option(socket: InternetSocket, name: int, length: int) -> bytes:
     elif name == _IP_MTU:
         if socket.remote_address is None:
             raise ENOTCONN
-        number = socket.flow_to(socket.remote_address, None, socket.remote_scope).mtu
+        mtu = socket.flow_to(socket.remote_address, None, socket.remote_scope).mtu
+        number = min(mtu, _LARGEST_PACKET)
     elif name == _IP_OPTIONS:
         return socket.header_options
     elif name == _IP_PKTOPTIONS and socket.kind == _STREAM:

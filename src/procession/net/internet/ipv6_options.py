@@ -40,6 +40,7 @@ _MULTICAST_IF = int(Ipv6Option.IPV6_MULTICAST_IF)
 _MULTICAST_HOPS = int(Ipv6Option.IPV6_MULTICAST_HOPS)
 _TCLASS = int(Ipv6Option.IPV6_TCLASS)
 _CONGESTION_BITS = 3
+_IPPROTO_RAW = 255
 _ROUTER_ALERT = int(Ipv6Option.IPV6_ROUTER_ALERT)
 _PATHMTU = int(Ipv6Option.IPV6_PATHMTU)
 _HDRINCL = int(Ipv6Option.IPV6_HDRINCL)
@@ -127,8 +128,8 @@ def set_ipv6_option(socket: InternetSocket, name: int, value: bytes) -> None:
         options[UNICAST_INTERFACE_6] = read_interface(socket, value)
     elif name == _ROUTER_ALERT:
         read_int(value)
-        if socket.kind != _RAW:
-            raise ENOPROTOOPT("only raw sockets hear of alerts")
+        if socket.kind != _RAW or socket.protocol != _IPPROTO_RAW:
+            raise ENOPROTOOPT("only raw sockets of every protocol hear of alerts")
         socket.protocol_options[SOL_IPV6, name] = int(read_int(value) != 0)
     elif name in _EXTENSIONS and not value:
         return

@@ -32,6 +32,7 @@ _LINGER2 = int(TcpOption.TCP_LINGER2)
 _MAXSEG = int(TcpOption.TCP_MAXSEG)
 _NODELAY = int(TcpOption.TCP_NODELAY)
 _FASTOPEN = int(TcpOption.TCP_FASTOPEN)
+_FASTOPEN_NO_COOKIE = int(TcpOption.TCP_FASTOPEN_NO_COOKIE)
 _FASTOPEN_CONNECT = int(TcpOption.TCP_FASTOPEN_CONNECT)
 _ULP = int(TcpOption.TCP_ULP)
 _THIN_DUPACK = int(TcpOption.TCP_THIN_DUPACK)
@@ -105,6 +106,8 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
         if number < 0 or socket.state not in (CLOSED, LISTENING):
             raise EINVAL("the socket has a connection")
         options[SOL_TCP, name] = min(number, SOMAXCONN)
+    elif name == _FASTOPEN_NO_COOKIE and number in (0, 1) and socket.state not in (CLOSED, LISTENING):
+        raise EINVAL("the socket has a connection")
     elif name == _FASTOPEN_CONNECT:
         raise EOPNOTSUPP("net.ipv4.tcp_fastopen is 0")
     elif name == _MAXSEG:
