@@ -78,6 +78,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "pidfd": ("linux/pidfd.h",),
     "poll": ("asm/poll.h linux/eventpoll.h",),
     "prctl": ("linux/prctl.h",),
+    "procmap": ("linux/fs.h",),
     "ptrace": ("asm/ptrace-abi.h linux/ptrace.h sys/user.h",),
     "random": ("linux/random.h",),
     "reboot": ("linux/reboot.h",),

@@ -15,6 +15,7 @@ from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_UNKILLABLE
 from procession.kernel.task_state import ENDED, TaskState, set_state
 from procession.kernel.time.queue import TIMER_ACTIONS
+from procession.mm.vma import DROPPABLE
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -67,6 +68,19 @@ def _has_dying_victim(kernel: Kernel) -> bool:
     return kernel.oom_victim is not None
 
 
+def _drop_pages(kernel: Kernel) -> bool:
+    """Take the pages that may be dropped from everybody; whether there were any.
+
+    In Linux, reclaim does that before anybody is killed (mm/rmap.c, try_to_unmap_one).
+    """
+    before = kernel.memory.available_frames
+    for mm in dict.fromkeys(task.mm for task in kernel.tasks if task.state not in ENDED):
+        for area in mm.areas:
+            if area.flags & DROPPABLE:
+                mm.zap(area.start, area.end)
+    return kernel.memory.available_frames > before
+
+
 def out_of_memory(kernel: Kernel) -> None:
     """Kill the process that holds most, or do nothing if one is dying already; init only if it is alone.
 
@@ -81,6 +95,8 @@ def out_of_memory(kernel: Kernel) -> None:
     if domain is not None:
         domain.note(OOM)
     if _has_dying_victim(kernel):
+        return
+    if domain is None and _drop_pages(kernel):
         return
     victim: Task | None = None
     worst = 0

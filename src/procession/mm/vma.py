@@ -39,6 +39,8 @@ USER_HANDLES_WRITE = 32768
 USER_HANDLES_MINOR = 65536
 """It handles accesses to what is in memory but not mapped (VM_UFFD_MINOR)."""
 USER_HANDLES = USER_HANDLES_MISSING | USER_HANDLES_WRITE | USER_HANDLES_MINOR
+DROPPABLE = 131072
+"""Its pages may go when memory is short (in Linux, VM_DROPPABLE)."""
 POLICY_SHIFT = 20
 """Where in the flags the policy of its memory is, as mm/policy.py writes it; 0 for none."""
 ANY_LOCK = LOCKED | LOCKED_ON_FAULT

@@ -22,10 +22,11 @@ from procession.procfs import (
     process_timers,
     wait_channel,
 )
-from procession.procfs.access import has_files, is_dumpable, require_inspection
+from procession.procfs.access import has_files, is_dumpable, reader_root, require_inspection
 from procession.procfs.id_map import KINDS, IdMapInode
 from procession.procfs.inode import GeneratedFile, ProcDirectory, ProcFile, SequenceFile, SingleBufferFile
 from procession.procfs.magic_link import MagicLink
+from procession.procfs.map_query import MapsFile
 from procession.procfs.process_attributes import AttributesDirectory
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
 from procession.procfs.process_mounts import MountsInode
@@ -268,6 +269,9 @@ class ProcessFile(ProcFile):
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         self.check_open(subject)
+        if self.name == b"maps":
+            mm = self.task.mm if has_memory(self.task) else None
+            return MapsFile(path, flags, subject, self, mm, reader_root(self.proc, self.task))
         is_sequence = self.entry.is_sequence
         return (SequenceFile if is_sequence else SingleBufferFile)(path, flags, subject, self)
 

@@ -20,6 +20,7 @@ from procession.mm.remote_access import read_forced, write_forced
 from procession.mm.vma import (
     DONT_DUMP,
     DONT_FORK,
+    DROPPABLE,
     GROWS_DOWN,
     HUGE_PAGES,
     LOCKED,
@@ -165,6 +166,27 @@ def _shared_with_file(entries: list[int], frames: dict[int, int], index: int) ->
     )
 
 
+def area_place(area: VirtualMemoryArea, root: Path) -> tuple[int, int, int, bytes]:
+    """What an area maps: the device, the inode's number, the offset in bytes, and its name below `root`.
+
+    Linux: fs/proc/task_mmu.c, get_vma_name.
+    """
+    device = number = offset = 0
+    name = area.name
+    # What mm knows of an open file is less than what it is.
+    file = cast("File | None", area.file)
+    if file is not None:
+        device, number = file.inode.superblock.device, file.inode.number
+        offset = area.page_offset << PAGE_SHIFT
+        name = absolute_path(file.path, root)
+    elif type(area.pages) is SharedAnonymous:
+        vfs = root.mount.superblock.vfs
+        device, number = shared_memory_mount(vfs).superblock.device, number_of(vfs, area.pages)
+        name = area.name or NAME
+        offset = area.page_offset << PAGE_SHIFT
+    return device, number, offset, name
+
+
 def area_header(area: VirtualMemoryArea, root: Path) -> bytes:
     """The line of `area` in maps. Linux: fs/proc/task_mmu.c, show_map_vma."""
     protection = area.protection
@@ -174,19 +196,8 @@ def area_header(area: VirtualMemoryArea, root: Path) -> bytes:
         b"x" if protection & PROT_EXEC else b"-",
         b"s" if area.is_shared else b"p",
     )
-    device = number = offset = 0
-    name = area.name
-    # What mm knows of an open file is less than what it is.
-    file = cast("File | None", area.file)
-    if file is not None:
-        device, number = file.inode.superblock.device, file.inode.number
-        offset = area.page_offset << PAGE_SHIFT
-        name = absolute_path(file.path, root).replace(b"\n", b"\\012")
-    elif type(area.pages) is SharedAnonymous:
-        vfs = root.mount.superblock.vfs
-        device, number = shared_memory_mount(vfs).superblock.device, number_of(vfs, area.pages)
-        name = area.name or NAME
-        offset = area.page_offset << PAGE_SHIFT
+    device, number, offset, name = area_place(area, root)
+    name = name.replace(b"\n", b"\\012")
     line = b"%08x-%08x %s %08x %02x:%02x %d " % (
         area.start,
         area.end,
@@ -317,6 +328,7 @@ def flag_line(area: VirtualMemoryArea) -> bytes:
             (b"um", flags & USER_HANDLES_MISSING),
             (b"uw", flags & USER_HANDLES_WRITE),
             (b"ui", flags & USER_HANDLES_MINOR),
+            (b"dp", flags & DROPPABLE),
             (b"sl", flags & SEALED),
         )
         if is_set

@@ -40,6 +40,7 @@ from procession.hardware.physical_memory import (
 )
 from procession.kernel.memory_lock import check_lock_limit
 from procession.kernel.program.personality import READ_IMPLIES_EXEC, effective_protection
+from procession.kernel.security.commoncap import check_mapping_address
 from procession.kernel.task import Task
 from procession.kernel.time.costs import SEEN_PAGE_NS
 from procession.mm.address_space import MemoryDescriptor
@@ -47,6 +48,8 @@ from procession.mm.brk import set_brk
 from procession.mm.fault import handle_fault
 from procession.mm.user_fault import AccessViolation, protect_marked
 from procession.mm.vma import (
+    DONT_DUMP,
+    DROPPABLE,
     GROWS_DOWN,
     LOCKED,
     NO_RESERVE,
@@ -54,6 +57,7 @@ from procession.mm.vma import (
     PROT_READ,
     PROT_WRITE,
     SEALED,
+    WIPE_ON_FORK,
     SharedAnonymous,
     VirtualMemoryArea,
     future_lock,
@@ -112,12 +116,17 @@ def mmap(
     if size >= 1 << 47 or size == 0:
         raise ENOMEM("longer than the address space")
     mm = task.mm
-    start = _place(mm, address, size, flags)
+    start = _place(task, address, size, flags)
     is_locked = bool(flags & MapFlag.MAP_LOCKED or mm.locks_future)
     if is_locked:
         check_lock_limit(task, size)
     rights = effective_protection(task, protection & (PROT_READ | PROT_WRITE | PROT_EXEC), file)
     area_flags = LOCKED | future_lock(mm.locks_future) if is_locked else 0
+    if flags & MAP_TYPE == MapFlag.MAP_DROPPABLE and file is None:
+        if flags & (MapFlag.MAP_LOCKED | MapFlag.MAP_GROWSDOWN):
+            raise EINVAL("what may be dropped is neither locked nor a stack")
+        area_flags |= DROPPABLE | NO_RESERVE | WIPE_ON_FORK | DONT_DUMP
+        mm.has_fork_advice = True
     if flags & MapFlag.MAP_NORESERVE:
         area_flags |= NO_RESERVE
         mm.has_fork_advice = True
@@ -138,13 +147,16 @@ def mmap(
     return start
 
 
-def _place(mm: MemoryDescriptor, address: int, size: int, flags: int) -> int:
-    """Where a mapping goes that mmap(2) is asked for. Raises EINVAL, ENOMEM, EEXIST."""
+def _place(task: Task, address: int, size: int, flags: int) -> int:
+    """Where a mapping goes that mmap(2) is asked for. Raises EINVAL, ENOMEM, EPERM, EEXIST."""
+    mm = task.mm
     is_fixed = bool(flags & (MapFlag.MAP_FIXED | MapFlag.MAP_FIXED_NOREPLACE))
     if not is_fixed:
         if flags & MapFlag.MAP_32BIT:
             return mm.find_gap(size, below=1 << 31)
         address = align(address) if 0 < address < pte.USER_END else 0
+    elif not address & PAGE_MASK:
+        check_mapping_address(task, address)
     return mm.place(address, size, is_fixed=is_fixed, must_be_free=bool(flags & MapFlag.MAP_FIXED_NOREPLACE))
 
 
@@ -153,7 +165,7 @@ def _anonymous_area(
 ) -> VirtualMemoryArea:
     """What maps no file. Raises EINVAL."""
     kind = flags & MAP_TYPE
-    if kind not in (MapFlag.MAP_SHARED, MapFlag.MAP_PRIVATE):
+    if kind not in (MapFlag.MAP_SHARED, MapFlag.MAP_PRIVATE, MapFlag.MAP_DROPPABLE):
         raise EINVAL("neither MAP_SHARED nor MAP_PRIVATE")
     is_shared = kind == MapFlag.MAP_SHARED
     if is_shared and flags & MapFlag.MAP_GROWSDOWN:

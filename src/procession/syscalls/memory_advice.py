@@ -14,6 +14,7 @@ from procession.mm.user_fault import AccessViolation
 from procession.mm.vma import (
     DONT_DUMP,
     DONT_FORK,
+    DROPPABLE,
     HUGE_PAGES,
     LOCKED,
     MERGEABLE,
@@ -69,6 +70,8 @@ def _follow(task: Task, area: VirtualMemoryArea, advice: Advice, start: int, end
     """Do what `advice` says for the part of `area` from `start` to `end`."""
     if advice in _AREA_FLAGS:
         bits, cleared = _AREA_FLAGS[advice]
+        if area.flags & DROPPABLE and advice in (Advice.MADV_DODUMP, Advice.MADV_KEEPONFORK):
+            raise EINVAL("memory that may be dropped is neither dumped nor inherited")
         if bits == MERGEABLE and not can_be_merged(area):
             # Linux: mm/ksm.c, ksm_madvise.
             return

@@ -8,7 +8,7 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_limit
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
-from procession.mm.vma import ANY_LOCK, LOCKED, PROT_WRITE, VirtualMemoryArea, future_lock
+from procession.mm.vma import ANY_LOCK, DROPPABLE, LOCKED, PROT_WRITE, VirtualMemoryArea, future_lock
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align, populate
 from procession.syscalls.parameters import Address, Flags, Int, Size
@@ -51,7 +51,9 @@ def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on
         mm.has_fork_advice = True
         lock = 0 if not is_locked else ANY_LOCK if is_on_fault else LOCKED
         for area in mm.isolate(start, mapped_end):
-            area.flags = area.flags & ~ANY_LOCK | lock
+            # What may be dropped stays so, without a word. Linux: mm/mlock.c, mlock_fixup.
+            if not area.flags & DROPPABLE:
+                area.flags = area.flags & ~ANY_LOCK | lock
         mm.merge_around(start, mapped_end)
     if mapped_end < end:
         # What comes before the hole is locked all the same.
@@ -111,6 +113,8 @@ def mlockall(task: Task, flags: Flags[LockAll]) -> int:
         mm.own_areas()
         mm.has_fork_advice = True
         for area in list(mm.areas):
+            if area.flags & DROPPABLE:
+                continue
             area.flags = area.flags & ~ANY_LOCK | future_lock(flags)
             if not flags & _MCL_ONFAULT:
                 bring_in(mm, area, area.start, area.end)

@@ -10,6 +10,7 @@ from procession.fs.file import MAXIMUM_SIZE
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_growth
+from procession.kernel.security.commoncap import check_mapping_address
 from procession.mm.user_fault import move_marks
 from procession.mm.vma import ANY_LOCK, LOCKED, LOCKED_ON_FAULT, PROT_WRITE, SEALED, USER_HANDLES
 from procession.syscalls.declaration import syscall
@@ -72,6 +73,7 @@ def mremap(
             raise EFAULT("the range goes past its area")
     if flags & MremapFlag.MREMAP_FIXED:
         mm.unmap(new_address, new_address + new_size)
+        check_mapping_address(task, new_address)
         if mm.find(address) is None:
             raise EFAULT("nothing is mapped there any more")
     if new_size < old_size and address + old_size > pte.USER_END:

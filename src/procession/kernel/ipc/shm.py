@@ -17,6 +17,7 @@ from procession.kernel.pid import number_of
 from procession.kernel.program.personality import effective_protection
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_MEMLOCK
 from procession.kernel.security.capability import CAP_IPC_LOCK
+from procession.kernel.security.commoncap import check_mapping_address
 from procession.mm.vma import COUNTED, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -276,6 +277,8 @@ def attach(task: Task, namespace: IpcNamespace, id: int, address: int, flags: in
             raise EINVAL("past the end of the address space")
         if mm.areas_in(address, min(address + segment.size, pte.USER_END)):
             raise EINVAL("something is mapped there")
+    if address:
+        check_mapping_address(task, address)
     start = mm.place(address, length, is_fixed=bool(address))
     if mm.denies(protection, protection):
         raise EACCES("writable and executable at once (PR_SET_MDWE)")

@@ -1,4 +1,4 @@
-"""Changing a thread's capability sets and securebits, as capset(2) and prctl(2) do."""
+"""What capabilities allow, and changing sets and securebits, as capset(2) and prctl(2) do."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from procession.abi.capability import CAP_LAST_CAP
 from procession.abi.errno import EINVAL, EPERM
 from procession.kernel.security.capability import (
     CAP_SETPCAP,
+    CAP_SYS_RAWIO,
     SECURE_ALL_BITS,
     SECURE_ALL_LOCKS,
     SECURE_KEEP_CAPS,
     SECURE_NO_CAP_AMBIENT_RAISE,
 )
 from procession.kernel.security.credentials import commit_credentials
+from procession.mm.gap_index import MMAP_MINIMUM
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -88,3 +90,12 @@ def lower_ambient(task: Task, capabilities: int) -> None:
     """PR_CAP_AMBIENT_LOWER and PR_CAP_AMBIENT_CLEAR_ALL: take the set `capabilities` out."""
     old = task.credentials
     commit_credentials(task, old.replace(cap_ambient=old.cap_ambient & ~capabilities))
+
+
+def check_mapping_address(task: Task, address: int) -> None:
+    """Raise EPERM for a mapping below vm.mmap_min_addr, where a kernel's NULL might lead.
+
+    Linux: security/commoncap.c, cap_mmap_addr.
+    """
+    if address < MMAP_MINIMUM and not task.credentials.has_capability(CAP_SYS_RAWIO):
+        raise EPERM("below vm.mmap_min_addr")
