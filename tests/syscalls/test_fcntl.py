@@ -214,7 +214,7 @@ def test_requests_that_all_files_know(call: Caller) -> None:
     assert call("fcntl", reader, F_GETFL, 0) & O_NONBLOCK
     call("ioctl", reader, FIOCLEX)
     assert call("fcntl", reader, F_GETFD, 0) == 1
-    for request in (0x5401, 0x80086601):
+    for request in (0x5401, 0x80087601):
         with pytest.raises(ENOTTY):
             call("ioctl", file, request, answer)
     device = call("open", b"/dev/null\0", O_RDWR)

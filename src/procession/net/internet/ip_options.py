@@ -44,7 +44,7 @@ _IP_OPTIONS = int(IpOption.IP_OPTIONS)
 _IP_HDRINCL = int(IpOption.IP_HDRINCL)
 _IP_ROUTER_ALERT = int(IpOption.IP_ROUTER_ALERT)
 _IP_PKTOPTIONS = int(IpOption.IP_PKTOPTIONS)
-# Linux: include/net/ip.h, IP_MAX_MTU: a packet's length has 16 bits.
+# A packet's length has 16 bits (in Linux, IP_MAX_MTU).
 _LARGEST_PACKET = 0xFFFF
 _IP_MTU = int(IpOption.IP_MTU)
 _IP_NODEFRAG = int(IpOption.IP_NODEFRAG)
