@@ -96,6 +96,7 @@ def finish_exit(kernel: Kernel, task: Task, code: int) -> None:
         kernel.taskstats.tell_of_end(task, is_last=is_last)
     if is_last and kernel.accounting_count:
         record_end(kernel, task, code)
+    # Memory goes first: a parent in vfork(2) may run before the files of its child are closed.
     release_memory(kernel, task)
     namespaces = task.namespaces
     if namespaces.ipc.segments.objects or task.semaphore_undo is not None:
@@ -263,6 +264,7 @@ def _forget_original_parent(kernel: Kernel, task: Task) -> None:
         reaper.adopt(child)
         if reaper.group is task.group:
             continue
+        # Whatever clone(2) was told: a signal that the old parent wanted might kill the one that adopts.
         child.exit_signal = _SIGCHLD
         if child.has_ended_wholly and child.ptrace is None:
             announce(kernel, child)

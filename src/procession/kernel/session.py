@@ -127,6 +127,8 @@ def set_process_group(task: Task, pid: int, pgid: int) -> None:
     if target.parent is not None and target.parent.group is caller:
         if group.process_group.session is not session:
             raise EPERM(f"child {pid} is in another session")
+        # A shell and its child both put the child into its job, whoever runs first; after exec it's too late,
+        # for the program may have looked at its group already.
         if target.has_executed:
             raise EACCES(f"child {pid} has executed another program")
     elif group is not caller:
@@ -151,6 +153,7 @@ def start_session(task: Task) -> int:
     group = task.group
     if is_session_leader(group):
         raise EPERM("the caller already leads a session")
+    # A group that it led once may have members still: one number can't name groups of two sessions.
     if group.pid.process_group is not None:
         raise EPERM(f"there is a process group {group.pid.global_number}")
     leave_process_group(group)
@@ -170,6 +173,7 @@ def is_orphaned_process_group(process_group: ProcessGroup, leaving: ThreadGroup 
         if member is leaving or (leader.state in ENDED and len(member.threads) <= 1):
             continue
         parent = leader.parent
+        # Init adopts orphans of every session, its own too, and continues nobody's jobs.
         if parent is None or parent.group.pid.is_first:
             continue
         other = parent.group.process_group
@@ -206,5 +210,6 @@ def kill_orphaned_process_group(kernel: Kernel, task: Task, parent: Task | None 
     if other is group or other.session is not group.session:
         return
     if is_orphaned_process_group(group, leaving) and has_stopped_members(group):
+        # In this order: what is stopped acts on SIGHUP only when it goes on, and then before anything else.
         signal_process_group(kernel, group, _SIGHUP)
         signal_process_group(kernel, group, _SIGCONT)

@@ -256,6 +256,7 @@ def _wait_zombie(kernel: Kernel, waiter: Task, child: Task, options: int) -> Wai
                 # It's a zombie still, for its parent.
                 return found
             waiter.group.children_times.add(times)
+            # Times of children are kept apart, but /proc/PID/io is of a process and all that it has reaped.
             waiter.group.io.add(process_io(group))
         release_thread(kernel, child)
     return found
